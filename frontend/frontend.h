@@ -1,0 +1,40 @@
+/* Front ends: from a model on disk to a module at GRAPH level.
+ *
+ * Three kinds of input, one result: a model description (JSON in ebru's language, docs/model-language.md), a
+ * diffusers folder (model_index.json) or one component folder (config.json + safetensors), or IR text.
+ * Everything in the folder is untrusted. */
+#ifndef EBRU_FRONTEND_FRONTEND_H
+#define EBRU_FRONTEND_FRONTEND_H
+
+#include "ir/ir.h"
+
+typedef struct fe_options {
+    const char *component; /* NULL = all; "unet", "vae", "text_encoder" ... */
+    const char *function;  /* NULL = all; e.g. "decode" of an autoencoder */
+    int64_t batch;         /* images a call; 0 = 1 */
+    int64_t width, height; /* picture size in pixels; 0 = the model's own */
+    int64_t sequence;      /* tokens of a text model; 0 = max_position_embeddings */
+    bool random_weights;   /* --weights=random:SEED: no weight file is needed or read */
+    uint64_t random_seed;
+    /* Programs run the step function with and without guidance: two functions, batch and 2*batch ("unet" and
+     * "unet@2"). When false (verify, bench) a component has one function at `batch`. */
+    bool guidance_pair;
+    /* The timestep input is [1], shared by the batch (programs), instead of [B] (component calls). */
+    bool shared_timestep;
+} fe_options;
+
+/* Loads a model. NULL with diagnostics in `d` when anything is wrong (all problems that can be found at
+ * once). The module is verified at GRAPH level and all its weights are bound. Also sets the pipeline meta
+ * (keys in docs/program.md). */
+ir_module *fe_load(ir_diag *d, const char *path, const fe_options *options);
+
+/* Binds the FILE weights of a module that was parsed from text (opens the files it names). False with
+ * diagnostics. */
+bool fe_bind_ir_weights(ir_diag *d, ir_module *m);
+
+/* Reads vocab.json/merges.txt (or what the meta "tokenizer.*" names) and builds the tokenizer blob for the
+ * program (format: runtime/tokenizer.h). Returned bytes are ir_alloc'd; NULL with diagnostics on failure;
+ * *bytes = 0 and NULL when the model has no tokenizer. */
+unsigned char *fe_tokenizer_blob(ir_diag *d, const ir_module *m, size_t *bytes);
+
+#endif

@@ -1,0 +1,403 @@
+/* The tensor IR of ebru.
+ *
+ * Semantics. Values are immutable tensors of rank 0..8; a node has one result. Arithmetic is IEEE binary32 unless a type
+ * says otherwise; the reference evaluator accumulates in binary64, kernels in binary32 in any order. NaN and infinity
+ * propagate. All shapes are static. Shapes are logical and row-major: images [B,C,H,W], tokens [B,T,C], vectors [B,C].
+ * A layout (plain or c16) says how a value's bytes lie; it never changes a value's meaning, so the evaluator ignores it.
+ *
+ * Levels. GRAPH: what the network means. FUSED: composite ops, layouts chosen. KERNEL: every working node is bound to a row
+ * of runtime/kernels.def. PLACED: every value has a place. Each op row in ops.def lists the levels where it is legal.
+ *
+ * Functions. A function's nodes stand in def-before-use order. Inputs are marked with how often they change
+ * (ir_freq); pure nodes are interned (same op, operands, attributes, layout -> same node), so common subexpressions
+ * do not arise. Passes never edit a function in place: they build a new one (ir_rewrite), except for annotations (bindings,
+ * places).
+ *
+ * Text. Complete: ir_print writes a module, ir_parse reads it back identically (grammar in ir/print.c).
+ *
+ * Ownership. A module owns everything reachable from it through its arena; ir_module_free drops it whole. */
+#ifndef EBRU_IR_IR_H
+#define EBRU_IR_IR_H
+
+#include "ir/arena.h"
+#include "ir/diag.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define IR_MAX_RANK     8
+#define IR_MAX_OPERANDS 8
+#define IR_BLOCK        16 /* channels of a c16 block */
+
+/* ---- types ---------------------------------------------------------------------------------------------------- */
+
+typedef enum ir_dtype {
+#define DTYPE(name, bytes, summary) IR_##name,
+#include "ir/types.def"
+#undef DTYPE
+    IR_DTYPE_COUNT
+} ir_dtype;
+
+/* plain: row-major. c16: channels in blocks of 16, innermost: [B,C,H,W] -> [B][C/16][H][W][16], [B,T,C] -> [B][C/16][T][16],
+ * [B,C] -> [B][C/16][16]; C rounded up, pad lanes finite. So c16 [B,C,H,W] and c16 [B,H*W,C] are the same bytes. */
+typedef enum ir_layout { IR_PLAIN, IR_C16, IR_LAYOUT_COUNT } ir_layout;
+
+typedef struct ir_type {
+    ir_dtype dtype;
+    ir_layout layout;
+    uint32_t rank;
+    int64_t dim[IR_MAX_RANK];
+} ir_type;
+
+typedef enum ir_level { IR_GRAPH, IR_FUSED, IR_KERNEL, IR_PLACED, IR_LEVEL_COUNT } ir_level;
+
+/* How often a value changes, in order: once per program, per prompt, per schedule (the list of timesteps), per step. */
+typedef enum ir_freq { IR_PROGRAM, IR_PROMPT, IR_SCHEDULE, IR_STEP, IR_FREQ_COUNT } ir_freq;
+
+typedef enum ir_act {
+    IR_ACT_NONE,
+    IR_ACT_SILU,
+    IR_ACT_GELU,
+    IR_ACT_GELU_TANH,
+    IR_ACT_QUICK_GELU,
+    IR_ACT_RELU,
+    IR_ACT_SIGMOID,
+    IR_ACT_TANH,
+    IR_ACT_MISH,
+    IR_ACT_COUNT
+} ir_act;
+
+/* Names as they stand in the text form. */
+extern const char *const ir_dtype_name[IR_DTYPE_COUNT];
+extern const uint32_t ir_dtype_bytes[IR_DTYPE_COUNT];
+extern const char *const ir_layout_name[IR_LAYOUT_COUNT]; /* "plain", "c16" */
+extern const char *const ir_level_name[IR_LEVEL_COUNT];   /* "graph", ... */
+extern const char *const ir_freq_name[IR_FREQ_COUNT];     /* "program", "prompt", "schedule", "step" */
+extern const char *const ir_act_name[IR_ACT_COUNT];       /* "none", "silu", ... */
+
+ir_type ir_type_make(ir_dtype dtype, uint32_t rank, const int64_t *dim); /* plain */
+bool ir_type_equal(const ir_type *a, const ir_type *b);                  /* layout included */
+bool ir_shape_equal(const ir_type *a, const ir_type *b);                 /* dims only */
+int64_t ir_type_elements(const ir_type *t);                              /* logical elements */
+uint64_t ir_type_bytes(const ir_type *t);                                /* bytes in its layout, padding included */
+/* The axis that c16 blocks: 1 of [B,C,H,W], the last of [B,T,C] and [B,C]; -1 where c16 is not defined. */
+int ir_channel_axis(const ir_type *t);
+
+/* ---- attributes ------------------------------------------------------------------------------------------------ */
+
+typedef struct ir_i2 { int64_t v[2]; } ir_i2;
+typedef struct ir_i4 { int64_t v[4]; } ir_i4;
+typedef struct ir_dims { uint32_t n; int64_t v[IR_MAX_RANK]; } ir_dims;
+#define IR_I2(a, b)       ((ir_i2){{(a), (b)}})
+#define IR_I4(a, b, c, d) ((ir_i4){{(a), (b), (c), (d)}})
+#define IR_DIMS0          ((ir_dims){0, {0}})
+
+#define IR_ATTR_C_i64  int64_t
+#define IR_ATTR_C_f64  double
+#define IR_ATTR_C_flag bool
+#define IR_ATTR_C_i2   ir_i2
+#define IR_ATTR_C_i4   ir_i4
+#define IR_ATTR_C_dims ir_dims
+#define IR_ATTR_C_str  const char *
+#define IR_ATTR_C_act  ir_act
+#define IR_ATTR_C_freq ir_freq
+typedef enum ir_attr_kind {
+    IR_ATTR_i64, IR_ATTR_f64, IR_ATTR_flag, IR_ATTR_i2, IR_ATTR_i4, IR_ATTR_dims, IR_ATTR_str, IR_ATTR_act, IR_ATTR_freq
+} ir_attr_kind;
+
+#include "ir/attrs.def"
+
+#define IR_ATTR_FIELD(type, name, def) IR_ATTR_C_##type name;
+#define IR_ATTR_STRUCT(set)            struct ir_attrs_##set { ATTRS_##set(IR_ATTR_FIELD) uint8_t none_; }
+IR_ATTR_STRUCT(none);
+IR_ATTR_STRUCT(input);
+IR_ATTR_STRUCT(weight);
+IR_ATTR_STRUCT(conv2d);
+IR_ATTR_STRUCT(linear);
+IR_ATTR_STRUCT(group_norm);
+IR_ATTR_STRUCT(norm);
+IR_ATTR_STRUCT(stats);
+IR_ATTR_STRUCT(act);
+IR_ATTR_STRUCT(affine);
+IR_ATTR_STRUCT(clamp);
+IR_ATTR_STRUCT(matmul);
+IR_ATTR_STRUCT(softmax);
+IR_ATTR_STRUCT(shape);
+IR_ATTR_STRUCT(transpose);
+IR_ATTR_STRUCT(axis);
+IR_ATTR_STRUCT(slice);
+IR_ATTR_STRUCT(timestep);
+IR_ATTR_STRUCT(size);
+IR_ATTR_STRUCT(pool);
+IR_ATTR_STRUCT(attention);
+IR_ATTR_STRUCT(attention_tiled);
+IR_ATTR_STRUCT(heads);
+IR_ATTR_STRUCT(ew);
+
+/* One attribute of an op: name, kind, where it lies in the attribute struct. */
+typedef struct ir_attr_info {
+    const char *name;
+    ir_attr_kind kind;
+    size_t offset;
+} ir_attr_info;
+
+/* ---- ops ------------------------------------------------------------------------------------------------------- */
+
+typedef enum ir_op {
+#define OP(name, operands, attrs, levels, flags, summary) IR_OP_##name,
+#include "ir/ops.def"
+#undef OP
+    IR_OP_COUNT
+} ir_op;
+
+enum { IR_FLAG_LEAF = 1, IR_FLAG_EW = 2, IR_FLAG_VIEW = 4, IR_FLAG_CONTRACT = 8, IR_FLAG_ROWS = 16, IR_FLAG_PACK = 32 };
+
+/* What ops.def says about an op, in digested form. */
+typedef struct ir_op_info {
+    const char *name;
+    const char *summary;
+    uint32_t levels;       /* bit 1 << ir_level */
+    uint32_t flags;        /* IR_FLAG_* */
+    uint32_t min_operands; /* required operands come first */
+    uint32_t max_operands;
+    uint32_t graph_operands; /* operands allowed at GRAPH level */
+    const char *operand_name[IR_MAX_OPERANDS];
+    const ir_attr_info *attrs;
+    uint32_t attr_count;
+    size_t attr_size;       /* of the attribute struct */
+    const void *attr_default;
+} ir_op_info;
+const ir_op_info *ir_op_get(ir_op op);
+bool ir_op_by_name(const char *name, ir_op *op);
+
+/* ---- module ---------------------------------------------------------------------------------------------------- */
+
+typedef struct ir_ref { uint32_t id; } ir_ref;
+#define IR_NONE ((ir_ref){UINT32_MAX})
+static inline bool ir_ref_ok(ir_ref r) { return r.id != UINT32_MAX; }
+static inline bool ir_ref_eq(ir_ref a, ir_ref b) { return a.id == b.id; }
+
+/* Where a node comes from: file and position in the model description, and the block it belongs to (its tensor prefix, e.g.
+ * "down_blocks.0.resnets.1"). Interned in the module; index 0 = unknown. */
+typedef struct ir_origin {
+    const char *file;
+    uint32_t line, col;
+    const char *block;
+} ir_origin;
+typedef uint32_t ir_origin_id;
+
+/* A named parameter of a kernel binding. */
+typedef struct ir_param {
+    const char *name;
+    bool is_float;
+    int64_t i;
+    double f;
+} ir_param;
+
+/* KERNEL level: which kernel computes a node, every field of its params struct, how many tasks, scratch bytes a thread. */
+typedef struct ir_binding {
+    const char *kernel; /* name of a kernels.def row, or "ew" for a loop generated from the node */
+    uint32_t param_count;
+    ir_param *params;
+    int64_t tasks;
+    uint64_t scratch;
+} ir_binding;
+
+/* PLACED level: where a node's bytes are. Views have the place of what they view (plus 0). */
+typedef enum ir_place_kind { IR_UNPLACED, IR_AT_ARENA, IR_AT_INPUT, IR_AT_OUTPUT, IR_AT_WEIGHT } ir_place_kind;
+typedef struct ir_place {
+    ir_place_kind kind;
+    uint64_t offset; /* arena: byte offset; input, output: index; weight: byte offset in the packed weights */
+} ir_place;
+
+typedef struct ir_node {
+    ir_op op;
+    uint32_t operand_count;
+    ir_ref operand[IR_MAX_OPERANDS]; /* absent optional operands are IR_NONE */
+    const void *attrs;               /* struct ir_attrs_SET of the op; arena */
+    ir_type type;
+    ir_origin_id origin;
+    ir_binding *binding; /* KERNEL on; NULL for leaves and views */
+    ir_place place;      /* PLACED */
+} ir_node;
+#define IR_ATTRS(node, set) ((const struct ir_attrs_##set *)(node)->attrs)
+
+/* A tensor of the weight table. Data is reached through ir_weight_read only. */
+typedef struct ir_weight ir_weight;
+struct ir_weight {
+    const char *name; /* unique in the module, e.g. "unet/conv_in.weight" */
+    ir_type type;     /* dtype as stored; plain */
+    /* Where it comes from, for the text form: exactly one of these kinds. */
+    enum { IR_WEIGHT_UNBOUND, IR_WEIGHT_FILE, IR_WEIGHT_RANDOM, IR_WEIGHT_DATA } kind;
+    const char *file;   /* FILE: path as it can be opened */
+    const char *tensor; /* FILE: name of the tensor inside */
+    uint64_t seed;      /* RANDOM: see frontend/weights.c for the distribution */
+    double bound;       /* RANDOM: values uniform in [center - bound, center + bound] */
+    double center;
+    const void *data; /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
+};
+
+/* A property of the model that is not dataflow: pipeline kind, sampler constants, tokenizer files... Keys are dotted. */
+typedef struct ir_meta {
+    const char *key;
+    enum { IR_META_INT, IR_META_FLOAT, IR_META_STRING } kind;
+    int64_t i;
+    double f;
+    const char *s;
+} ir_meta;
+
+typedef struct ir_output {
+    const char *name;
+    ir_ref value;
+} ir_output;
+
+typedef struct ir_module ir_module;
+
+typedef struct ir_func {
+    ir_module *module;
+    const char *name; /* "unet", "unet@2.step", "vae.decode", ... */
+    IR_VEC(ir_node) nodes;
+    IR_VEC(ir_ref) inputs; /* nodes with op input, in parameter order */
+    IR_VEC(ir_output) outputs;
+    uint64_t arena_bytes;   /* PLACED */
+    uint64_t scratch_bytes; /* KERNEL on: the largest of the bindings', per thread */
+    struct ir_intern *intern; /* hash table of pure nodes; rebuilt when missing */
+} ir_func;
+
+struct ir_module {
+    ir_arena *arena;
+    ir_level level;
+    IR_VEC(ir_func *) funcs;
+    IR_VEC(ir_weight) weights;
+    IR_VEC(ir_meta) meta;
+    IR_VEC(ir_origin) origins; /* [0] = unknown */
+    /* Things kept alive for the weights' data (mapped files); freed with the module by calling `close(owner)`. */
+    IR_VEC(struct ir_owner { void *owner; void (*close)(void *); }) owners;
+};
+
+/* node.c: modules, functions, nodes */
+ir_module *ir_module_new(void);
+void ir_module_free(ir_module *m); /* NULL is allowed */
+ir_func *ir_func_new(ir_module *m, const char *name);      /* appended to m->funcs */
+ir_func *ir_func_find(const ir_module *m, const char *name); /* NULL when absent */
+void ir_func_remove(ir_module *m, ir_func *f);
+static inline const ir_node *ir_get(const ir_func *f, ir_ref r) { return &f->nodes.items[r.id]; }
+static inline const ir_type *ir_typeof(const ir_func *f, ir_ref r) { return &f->nodes.items[r.id].type; }
+ir_origin_id ir_origin_add(ir_module *m, const char *file, uint32_t line, uint32_t col, const char *block);
+
+/* Weight and meta tables. ir_weight_add returns the index of the entry with that name, adding it if new. */
+uint32_t ir_weight_add(ir_module *m, const char *name, const ir_type *type);
+uint32_t ir_weight_find(const ir_module *m, const char *name); /* UINT32_MAX when absent */
+/* Reads `count` elements from element `first` as f32. The weight must be bound (not UNBOUND). */
+void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count);
+void ir_meta_set_int(ir_module *m, const char *key, int64_t value);
+void ir_meta_set_float(ir_module *m, const char *key, double value);
+void ir_meta_set_string(ir_module *m, const char *key, const char *value);
+const ir_meta *ir_meta_get(const ir_module *m, const char *key); /* NULL when absent */
+int64_t ir_meta_int(const ir_module *m, const char *key, int64_t otherwise);
+double ir_meta_float(const ir_module *m, const char *key, double otherwise); /* an int entry is converted */
+const char *ir_meta_string(const ir_module *m, const char *key, const char *otherwise);
+
+/* Building. `attrs` may be NULL (defaults); it is copied. The result type is inferred (ir_infer); a fault in operands or
+ * attributes here is the caller's bug and ends in ICE: front ends check user input before they build. Trailing absent
+ * operands are dropped. Returns an existing equal node where there is one. `layout` is the result's layout. */
+ir_ref ir_build(ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, const void *attrs, ir_layout layout,
+                ir_origin_id origin);
+ir_ref ir_input(ir_func *f, const char *name, const ir_type *type, ir_freq freq, ir_origin_id origin);
+ir_ref ir_weight_ref(ir_func *f, uint32_t weight_index, ir_origin_id origin);
+void ir_set_output(ir_func *f, const char *name, ir_ref value); /* appended */
+/* Shorthands for plain-layout nodes. */
+ir_ref ir_op1(ir_func *f, ir_op op, ir_ref a, const void *attrs, ir_origin_id origin);
+ir_ref ir_op2(ir_func *f, ir_op op, ir_ref a, ir_ref b, const void *attrs, ir_origin_id origin);
+ir_ref ir_op3(ir_func *f, ir_op op, ir_ref a, ir_ref b, ir_ref c, const void *attrs, ir_origin_id origin);
+/* Default attributes of a set: struct ir_attrs_conv2d a = IR_DEFAULTS(conv2d); */
+#define IR_ATTR_INIT(type, name, def) .name = def,
+#define IR_DEFAULTS(set)              ((struct ir_attrs_##set){ATTRS_##set(IR_ATTR_INIT).none_ = 0})
+
+/* uses.c: analyses, recomputed when needed */
+/* Number of uses of each node (operands and outputs); ir_free the result. */
+uint32_t *ir_use_counts(const ir_func *f);
+/* For each node how often its value changes: the highest frequency among the inputs it depends on; ir_free. */
+ir_freq *ir_frequencies(const ir_func *f);
+
+/* shape.c: result types. ir_infer computes the result type (layout plain) of an op; on faults appends messages, one line
+ * each, to `faults` and returns false. */
+bool ir_infer(const ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, const void *attrs, ir_type *out,
+              ir_str *faults);
+
+/* verify.c: structure, levels, types, layouts, bindings, places. Collects all faults into `faults` (NULL: ICE at the first),
+ * each line "FUNC: %41 attention: operand 'k': expected ..., found ...". True when there are none. */
+bool ir_verify(const ir_module *m, ir_str *faults);
+
+/* print.c, parse.c: the text form. ir_parse reports problems to `d` with line and column and returns NULL. Weights of kind FILE
+ * come back unbound (data NULL) until the front end binds them (fe_bind_ir_weights). */
+void ir_print(const ir_module *m, ir_str *out);
+void ir_print_func(const ir_func *f, ir_str *out);
+void ir_print_type(const ir_type *t, ir_str *out);
+/* One node as in the text form, without its origin: for reports and messages. */
+void ir_print_node(const ir_func *f, ir_ref r, ir_str *out);
+ir_module *ir_parse(ir_diag *d, const char *name, const char *text, size_t length);
+
+/* expr.c: expressions of `ew` nodes. */
+typedef struct ir_expr_step {
+    enum { IR_EXPR_OPERAND, IR_EXPR_NUMBER, IR_EXPR_OP } kind;
+    uint32_t operand; /* OPERAND */
+    double number;    /* NUMBER */
+    ir_op op;         /* OP: an elementwise op; takes its arity from the stack */
+} ir_expr_step;
+#define IR_EXPR_MAX 128
+/* Parses into postfix steps; returns their number, 0 when malformed (message in `fault` when not NULL). Besides the binary and unary
+ * elementwise ops, affine and clamp are written add/mul and max/min: "min(max(a,-1),1)" uses functions max and min. */
+uint32_t ir_expr_parse(const char *text, ir_expr_step steps[IR_EXPR_MAX], ir_str *fault);
+
+/* eval.c: the reference evaluator, the semantic specification: naive loops, binary64 accumulation, any level.
+ * Tensors are logical row-major arrays; integer tensors are held as float too (exact below 2^24). */
+typedef struct ir_tensor {
+    ir_type type;
+    float *data; /* ir_alloc'd; owned by whoever holds the tensor */
+} ir_tensor;
+typedef struct ir_eval_options {
+    void (*progress)(void *user, uint32_t done, uint32_t total);
+    /* Called after every node (layers of `verify --layers`); NULL: not called. */
+    void (*observe)(void *user, ir_ref node, const ir_tensor *value);
+    void *user;
+} ir_eval_options;
+/* Evaluates f on inputs (in parameter order; types must match) into outputs[f->outputs.count] (allocated here, free with
+ * ir_tensor_free). Weights must be bound. Intermediate tensors are freed at their last use. */
+void ir_eval(const ir_func *f, const ir_tensor *inputs, ir_tensor *outputs, const ir_eval_options *options);
+/* Evaluates one value that depends on weights only (frequency program), e.g. a packed weight. */
+ir_tensor ir_eval_constant(const ir_func *f, ir_ref r);
+void ir_tensor_free(ir_tensor *t);
+
+/* cost.c */
+typedef struct ir_cost {
+    double flops;         /* multiply-adds count twice; elementwise functions count one per element */
+    uint64_t weight_bytes; /* weights read, as packed f32 */
+    uint64_t bytes;        /* activations read and written, in their layouts */
+} ir_cost;
+ir_cost ir_node_cost(const ir_func *f, ir_ref r);
+ir_cost ir_func_cost(const ir_func *f);
+int64_t ir_parameter_count(const ir_module *m); /* elements of all weights referenced by some function */
+
+/* rewrite.c: building a changed copy of a function. The driver walks the old nodes in order; `rule` may return a value
+ * of the new function for an old node, or IR_NONE for a plain clone. Interning removes duplicates; dead nodes stay until
+ * the dead-code pass (ir_rewrite_apply removes them when `drop_dead`). Looks only at operands and use counts.
+ *   - rw_new(rw, old operand): the new value of an old node
+ *   - match on new nodes (already rewritten), count uses on old ones. */
+typedef struct ir_rewrite {
+    ir_func *from, *to;
+    ir_ref *map;     /* old id -> new ref */
+    uint32_t *uses;  /* use counts of `from` */
+    void *user;
+} ir_rewrite;
+typedef ir_ref (*ir_rewrite_rule)(ir_rewrite *rw, ir_ref old);
+static inline ir_ref rw_new(const ir_rewrite *rw, ir_ref old) { return ir_ref_ok(old) ? rw->map[old.id] : IR_NONE; }
+ir_ref rw_clone(ir_rewrite *rw, ir_ref old); /* the old node with its operands mapped */
+/* Replaces f's contents by the rewritten ones. True when the text of f changed. */
+bool ir_rewrite_apply(ir_func *f, ir_rewrite_rule rule, void *user, bool drop_dead);
+
+/* target.h is the passes' view of the target machine. */
+
+#endif

@@ -1,0 +1,84 @@
+/* Passes: their register, the manager, and the reports they leave.
+ *
+ * A pass is one file with one public function `bool pass_NAME(pass_context *, ir_func *)` or, for passes over the whole
+ * module (stage splitting), `bool pass_NAME_module(pass_context *, ir_module *)`; it returns whether it changed anything. The
+ * manager, not the pass, verifies, prints, dumps, times, stops and bisects. Order, levels and contracts stand in passes.def. */
+#ifndef EBRU_PASSES_PASSES_H
+#define EBRU_PASSES_PASSES_H
+
+#include "ir/ir.h"
+#include "ir/target.h"
+
+/* One decision of a fusion pass, kept for the report: what was looked at, whether it matched, and if not, the condition that failed. */
+typedef struct pass_match {
+    const char *pass;
+    const char *func;
+    const char *what;   /* e.g. "group_norm + silu" */
+    const char *node;   /* text of the node looked at, e.g. "%41 silu : f32[2,320,64,64]" */
+    const char *reason; /* NULL when matched; else the failed condition, e.g. "group_norm %40 has 2 users" */
+    ir_origin origin;
+} pass_match;
+
+typedef struct pass_timing {
+    const char *pass;
+    double ms;
+    uint32_t nodes_before, nodes_after;
+    bool changed;
+} pass_timing;
+
+typedef struct pass_context {
+    ir_module *module;
+    const ir_target *target;
+    ir_arena *arena; /* of the reports */
+    IR_VEC(pass_match) matches;
+    IR_VEC(pass_timing) timings;
+} pass_context;
+
+typedef struct pass_options {
+    const char *passes;             /* comma-separated list, NULL = the default pipeline */
+    const char *const *disabled;    /* -fno-PASS */
+    uint32_t disabled_count;
+    const char *stop_after;         /* NULL = to the end */
+    const char *start_after;        /* skip passes up to and including this one */
+    const char *print_after;        /* pass name, "all", or NULL; to `print_to` */
+    bool print_changed;             /* with print_after=all: only passes that changed something */
+    FILE *print_to;
+    const char *dump_dir;           /* numbered files NN-PASS.ir, 00-input.ir first; must exist */
+    bool verify_each;               /* verifier and print/parse round trip after every pass */
+    bool time_passes;               /* table to print_to at the end */
+    int64_t bisect_limit;           /* -1 = no limit; optional passes run while their running number <= limit */
+} pass_options;
+
+enum { PASS_REQUIRED = 1, PASS_FUSION = 2, PASS_MODULE = 4 };
+
+typedef struct pass_info {
+    const char *name;
+    const char *summary;
+    ir_level level_in, level_out; /* levels of the module before and after */
+    uint32_t flags;
+} pass_info;
+uint32_t pass_count(void);
+const pass_info *pass_get(uint32_t index); /* in default order */
+const pass_info *pass_find(const char *name);
+
+pass_context *pass_context_new(ir_module *m, const ir_target *target);
+void pass_context_free(pass_context *c);
+/* Runs the pipeline. False with diagnostics when an option names an unknown pass, a dump cannot be written, no kernel fits a
+ * node (select_kernels) or a list is out of order for the module's level. A broken invariant after a pass is our bug: the IR is written to
+ * <dump_dir or .>/ebru-bad.ir and the process ends with 70. */
+bool pass_run(pass_context *c, const pass_options *options, ir_diag *d);
+/* Fusion report: per pass matched / refused with reason and place; text, or JSON when `json`. */
+void pass_report(const pass_context *c, bool json, ir_str *out);
+
+/* For passes: note a match or a refusal. */
+void pass_matched(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what);
+void pass_refused(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what, const char *reason, ...)
+    __attribute__((format(printf, 6, 7)));
+
+#define PASS(name, in, out, flags, summary) bool pass_##name(pass_context *c, ir_func *f);
+#define MODULE_PASS(name, in, out, flags, summary) bool pass_##name(pass_context *c, ir_module *m);
+#include "passes/passes.def"
+#undef PASS
+#undef MODULE_PASS
+
+#endif
