@@ -1,0 +1,660 @@
+/* The treaty between compiler and kernels, data half: one POD params struct a kernel, and the host-side
+ * arithmetic that belongs to it (number of tasks, bytes of scratch, tile defaults). kernels.def is the other
+ * half: names and operands.
+ *
+ * Rules
+ *  - A params struct is declared from a field list EBRU_FIELDS_NAME(F) with rows F(type, field), type one of
+ *    i32, f32, u32, so that code generation builds the constant and the IR prints it field by field. Append
+ *    only.
+ *  - A kernel is  void ebru_k_NAME(const struct ebru_NAME_params *p, void *const *buf, float *scratch,
+ *    int32_t task_begin, int32_t task_end).  It computes tasks [task_begin, task_end) of ebru_NAME_tasks(p).
+ *    Tasks write disjoint elements and depend on the params only: every split gives the same bits.
+ *  - buf[] holds the operand pointers in the order of the EBRU_NAME_* buffer enum; an absent optional operand
+ *    is NULL.
+ *  - scratch is private to the calling thread, 64-byte aligned, ebru_NAME_scratch(p) bytes; it holds nothing
+ *    between calls.
+ *
+ * Layouts (f32 unless said)
+ *  - c16 image  [B][Cb][H][W][16], Cb = ceil(C/16); tokens [B][Cb][T][16]; vectors [B][Cb][16]; 64-byte
+ *    aligned. Lanes past C ("pad lanes") hold zero or any finite value. c16 tokens are c16 images with H = 1,
+ *    W = T; a c16 image is the same bytes as c16 tokens with T = H*W.
+ *  - plain: row-major, 4-byte aligned.
+ *  - "padded" per-channel vectors have ceil(C/16)*16 elements, the ones past C zero; 64-byte aligned.
+ *  - packed weights [Nb][Cb][KH][KW][16 c][16 n], zero where n >= N or c >= C; 64-byte aligned.
+ * Single tensors stay below 2^31 elements; offsets are computed in 64 bits. */
+#ifndef EBRU_RUNTIME_KERNEL_ABI_H
+#define EBRU_RUNTIME_KERNEL_ABI_H
+
+#include <stdint.h>
+
+#define EBRU_FIELD_TYPE_i32   int32_t
+#define EBRU_FIELD_TYPE_u32   uint32_t
+#define EBRU_FIELD_TYPE_f32   float
+#define EBRU_FIELD_DECL(t, n) EBRU_FIELD_TYPE_##t n;
+
+/* ISA levels: the kernels are compiled once for each. */
+enum { EBRU_LEVEL_V2 = 2, EBRU_LEVEL_V3 = 3, EBRU_LEVEL_V4 = 4 };
+
+/* Activations of prologues and epilogues. GEGLU only as the epilogue of conv2d. */
+enum {
+    EBRU_ACT_NONE = 0,
+    EBRU_ACT_SILU = 1,
+    EBRU_ACT_GELU = 2,       /* x * Phi(x) by erf */
+    EBRU_ACT_GELU_TANH = 3,  /* tanh approximation */
+    EBRU_ACT_QUICK_GELU = 4, /* x * sigmoid(1.702 x) */
+    EBRU_ACT_RELU = 5,
+    EBRU_ACT_SIGMOID = 6,
+    EBRU_ACT_TANH = 7,
+    EBRU_ACT_MISH = 8, /* x * tanh(ln(1 + exp x)) */
+    EBRU_ACT_EXP = 9,
+    EBRU_ACT_GEGLU = 10 /* value * gelu(gate): neighbouring 16-column blocks (value, gate) become one */
+};
+
+static inline int32_t ebru_ceil_div(int32_t a, int32_t b) {
+    return (a + b - 1) / b;
+}
+static inline int32_t ebru_blocks16(int32_t c) {
+    return ebru_ceil_div(c, 16);
+}
+static inline int32_t ebru_min_i32(int32_t a, int32_t b) {
+    return a < b ? a : b;
+}
+static inline int32_t ebru_max_i32(int32_t a, int32_t b) {
+    return a > b ? a : b;
+}
+
+/* ---- conv2d: convolution, 1x1 convolution, linear
+ *   y = act(conv(pre_act(resize(concat(x0, x1)) * scale + shift), w) + bias + tbias + residual)
+ * Linear over tokens [B,T,K] is H = 1, W = T, KH = KW = 1; over vectors [B,K] it is H = W = 1.
+ *
+ *   B               images
+ *   H, W            stored size of x0 and x1
+ *   UH, UW          the size they are read at: nearest neighbour, row y is row floor(y*H/UH); or H, W
+ *   C0, C1          channels of x0 and x1; C1 = 0: no x1. Input channel c is x0's c, then x1's c - C0
+ *   N               output channels = columns of the weight; GEGLU: twice the result's, a multiple of 32
+ *   KH, KW, SH, SW  kernel and stride
+ *   PT, PL          zero padding above and left; below and right follow from OH, OW: reads outside are
+ *                   zero (the zeros are inserted after the prologue)
+ *   OH, OW          output size
+ *   pro_scale       1: scale_shift is applied on the way in
+ *   pre_act         EBRU_ACT_NONE or _SILU after it on the way in (also without pro_scale)
+ *   has_bias        1: bias
+ *   tbias           0: none, 1: one row an image, 2: one row for all images
+ *   residual        0: none, 1: added before act, 2: added after act. Not with GEGLU
+ *   act             EBRU_ACT_*
+ * Tiles. Sums always run over (c-block, kh, kw, c), so tiles never change the values:
+ *   MR, NB          register tile: MR pixels by NB blocks of 16 columns
+ *   TB, TH, TW      a task's output: images, rows, columns
+ *   PG              panels of NB blocks in a task
+ *   KC              c-blocks a pass: for each KC c-blocks of weights all pixels of the task are visited
+ *   order           0: panels vary fastest from task to task (the input is gathered once), 1: slowest
+ * A pointwise convolution (1x1, stride 1, no padding, not resized) is tiled as one row of OH*OW pixels. */
+/* clang-format off */
+#define EBRU_FIELDS_conv2d(F) \
+    F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) F(i32, KH) \
+    F(i32, KW) F(i32, SH) F(i32, SW) F(i32, PT) F(i32, PL) F(i32, OH) F(i32, OW) F(i32, pro_scale) F(i32, pre_act) \
+    F(i32, has_bias) F(i32, tbias) F(i32, residual) F(i32, act) F(i32, MR) F(i32, NB) F(i32, TB) F(i32, TH) \
+    F(i32, TW) F(i32, PG) F(i32, KC) F(i32, order)
+/* clang-format on */
+struct ebru_conv2d_params {
+    EBRU_FIELDS_conv2d(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_CONV2D_X0,          /* c16 [B,C0,H,W] */
+    EBRU_CONV2D_X1,          /* c16 [B,C1,H,W], or NULL */
+    EBRU_CONV2D_SCALE_SHIFT, /* [B][2][Cpad], Cpad = C0+C1 up to a 16; row 0 scale, row 1 shift; or NULL
+                              */
+    EBRU_CONV2D_WEIGHT,      /* packed weights of C = C0+C1 */
+    EBRU_CONV2D_BIAS,        /* padded [N], or NULL */
+    EBRU_CONV2D_TBIAS,       /* [B][Npad] or [1][Npad], or NULL */
+    EBRU_CONV2D_RESIDUAL,    /* c16 [B,N,OH,OW], or NULL */
+    EBRU_CONV2D_OUT,         /* c16 [B,N,OH,OW] (GEGLU: N/2); may be the residual's buffer */
+    EBRU_CONV2D_BUFS
+};
+
+/* Index of weight element (n, c, y, x) in the packed weight. */
+static inline int64_t ebru_conv2d_weight_index(const struct ebru_conv2d_params *p, int32_t n, int32_t c,
+                                               int32_t y, int32_t x) {
+    int64_t block = (int64_t)(n / 16) * ebru_blocks16(p->C0 + p->C1) + c / 16;
+    return (((block * p->KH + y) * p->KW + x) * 16 + c % 16) * 16 + n % 16;
+}
+/* Number of floats of the packed weight. */
+static inline int64_t ebru_conv2d_weight_floats(const struct ebru_conv2d_params *p) {
+    return (int64_t)ebru_blocks16(p->N) * ebru_blocks16(p->C0 + p->C1) * p->KH * p->KW * 256;
+}
+/* Column of the packed weight (and bias) of a GEGLU linear with `hidden` result channels: gate = 0 is the
+ * first half of diffusers' proj (the value), gate = 1 the second (the argument of gelu). N is 2 * (hidden
+ * rounded up to 16). */
+static inline int32_t ebru_geglu_column(int32_t channel, int32_t gate) {
+    return (channel / 16 * 2 + gate) * 16 + channel % 16;
+}
+/* 1x1, stride 1, no padding, not resized: pixels are one row. */
+static inline int32_t ebru_conv2d_pointwise(const struct ebru_conv2d_params *p) {
+    return p->KH == 1 && p->KW == 1 && p->SH == 1 && p->SW == 1 && p->PT == 0 && p->PL == 0 &&
+           p->UH == p->H && p->UW == p->W && p->OH == p->H && p->OW == p->W;
+}
+/* Pointwise without prologue over whole c-blocks: the tensor is read in place, nothing is gathered. */
+static inline int32_t ebru_conv2d_direct(const struct ebru_conv2d_params *p) {
+    return ebru_conv2d_pointwise(p) && !p->pro_scale && p->pre_act == EBRU_ACT_NONE &&
+           (p->C1 == 0 || p->C0 % 16 == 0);
+}
+static inline int32_t ebru_conv2d_rows(const struct ebru_conv2d_params *p) {
+    return ebru_conv2d_pointwise(p) ? 1 : p->OH;
+}
+static inline int32_t ebru_conv2d_cols(const struct ebru_conv2d_params *p) {
+    return ebru_conv2d_pointwise(p) ? p->OH * p->OW : p->OW;
+}
+static inline int32_t ebru_conv2d_groups(const struct ebru_conv2d_params *p) {
+    return ebru_ceil_div(ebru_blocks16(p->N), p->NB * p->PG);
+}
+static inline int32_t ebru_conv2d_tasks(const struct ebru_conv2d_params *p) {
+    return ebru_ceil_div(p->B, p->TB) * ebru_ceil_div(ebru_conv2d_rows(p), p->TH) *
+           ebru_ceil_div(ebru_conv2d_cols(p), p->TW) * ebru_conv2d_groups(p);
+}
+/* Floats of the gathered input of one task (0 when direct). */
+static inline int64_t ebru_conv2d_gather_floats(const struct ebru_conv2d_params *p) {
+    if (ebru_conv2d_direct(p)) return 0;
+    int64_t rows = (int64_t)(p->TH - 1) * p->SH + p->KH, cols = (int64_t)(p->TW - 1) * p->SW + p->KW;
+    return p->TB * rows * cols * 16 * ebru_blocks16(p->C0 + p->C1);
+}
+/* Scratch: the gathered input, then the sums of one panel [NB][TB*TH*TW][16]. */
+static inline int64_t ebru_conv2d_scratch(const struct ebru_conv2d_params *p) {
+    return 4 * (ebru_conv2d_gather_floats(p) + (int64_t)p->TB * p->TH * p->TW * p->NB * 16);
+}
+/* Fills the tile fields (MR .. order) for a level and the data cache sizes a core in bytes (0: common
+ * values); every other field must be set. The result is good, not optimal; any positive tile is legal. */
+static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32_t level, int64_t l1,
+                                             int64_t l2) {
+    int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
+    int32_t rows = ebru_conv2d_rows(p), cols = ebru_conv2d_cols(p);
+    if (l1 <= 0) l1 = 32 * 1024;
+    if (l2 <= 0) l2 = 1024 * 1024;
+    p->MR = level >= EBRU_LEVEL_V3 ? 6 : 3;
+    p->NB = level >= EBRU_LEVEL_V4 ? 4 : 1;
+    if (level >= EBRU_LEVEL_V4 && nb % 4 != 0) {
+        if (nb <= 3)
+            p->NB = nb;
+        else if (nb % 3 == 0 || nb % 4 == 1)
+            p->NB = 3;
+        if (p->NB == 3) p->MR = 8;
+        if (p->NB == 2) p->MR = 12;
+        if (p->NB == 1) p->MR = 14;
+    }
+    if (p->act == EBRU_ACT_GEGLU && p->NB % 2) {
+        p->NB = 2;
+        p->MR = level >= EBRU_LEVEL_V4 ? 12 : level >= EBRU_LEVEL_V3 ? 3 : 1;
+    }
+    /* The gathered input of a task fits half of L2; the sums of a panel L1's size times four. */
+    int64_t budget = l2 / 2 / 4, sums = l1;
+    p->TB = 1;
+    p->TW = cols;
+    p->TH = rows;
+    for (;;) {
+        int64_t pixels = (int64_t)p->TH * p->TW;
+        if (pixels * p->NB * 16 <= sums && ebru_conv2d_gather_floats(p) <= budget) break;
+        if (p->TH > 1 && (p->TH > 4 || p->TW <= 64))
+            p->TH = ebru_ceil_div(p->TH, 2);
+        else if (p->TW > 48)
+            p->TW = ebru_ceil_div(ebru_ceil_div(p->TW, 2), p->MR) * p->MR;
+        else if (p->TH > 1)
+            p->TH = ebru_ceil_div(p->TH, 2);
+        else
+            break;
+    }
+    /* Small images: several in one task, so that weights are read once. */
+    while (p->TH == rows && p->TW == cols && p->TB < p->B &&
+           (int64_t)(p->TB + 1) * p->TH * p->TW * p->NB * 16 <= sums) {
+        p->TB++;
+        if (ebru_conv2d_gather_floats(p) > budget) {
+            p->TB--;
+            break;
+        }
+    }
+    p->PG = 1;
+    /* A pass's weights of one panel stay in L2 while the pixels go by. */
+    int64_t slice = (int64_t)p->KH * p->KW * 256 * 4 * p->NB;
+    p->KC = (int32_t)(l2 / 8 / slice);
+    if (p->KC < 1) p->KC = 1;
+    if (p->KC > cb) p->KC = cb;
+    p->order = 0;
+}
+/* Shapes of a linear y[B,T,N] = x[B,T,K] W^T: fills B .. OW and clears the rest. */
+static inline void ebru_conv2d_set_linear(struct ebru_conv2d_params *p, int32_t B, int32_t T, int32_t K,
+                                          int32_t N) {
+    struct ebru_conv2d_params q = {0};
+    q.B = B;
+    q.H = q.UH = q.OH = 1;
+    q.W = q.UW = q.OW = T;
+    q.C0 = K;
+    q.N = N;
+    q.KH = q.KW = q.SH = q.SW = 1;
+    *p = q;
+}
+
+/* ---- group_stats: group norm as one scale and shift a channel
+ *   mean, var over the group's channels and all pixels; scale = gamma / sqrt(var + eps),
+ *   shift = beta - mean * scale
+ *   B, P            images, pixels an image
+ *   C0, C1          channels of x0 and x1 (0: no x1); groups run over the concatenation
+ *   G               groups, divides C0 + C1
+ *   eps */
+#define EBRU_FIELDS_group_stats(F) F(i32, B) F(i32, P) F(i32, C0) F(i32, C1) F(i32, G) F(f32, eps)
+struct ebru_group_stats_params {
+    EBRU_FIELDS_group_stats(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_GROUP_STATS_X0,    /* c16 [B,C0,P] */
+    EBRU_GROUP_STATS_X1,    /* c16 [B,C1,P], or NULL */
+    EBRU_GROUP_STATS_GAMMA, /* padded [C0+C1], or NULL: 1 */
+    EBRU_GROUP_STATS_BETA,  /* padded [C0+C1], or NULL: 0 */
+    EBRU_GROUP_STATS_OUT,   /* [B][2][Cpad]: row 0 scale, row 1 shift; pad lanes zero */
+    EBRU_GROUP_STATS_BUFS
+};
+/* Groups a task: the fewest whose channels end on a multiple of 16. */
+static inline int32_t ebru_group_stats_unit(const struct ebru_group_stats_params *p) {
+    int32_t size = (p->C0 + p->C1) / p->G, n = 1;
+    while (n < p->G && n * size % 16 != 0) n++;
+    return n;
+}
+static inline int32_t ebru_group_stats_tasks(const struct ebru_group_stats_params *p) {
+    return p->B * ebru_ceil_div(p->G, ebru_group_stats_unit(p));
+}
+static inline int64_t ebru_group_stats_scratch(const struct ebru_group_stats_params *p) {
+    (void)p;
+    return 0;
+}
+
+/* ---- norm_apply: y = act(concat(x0, x1) * scale + shift)
+ *   B, P, C0, C1    as group_stats
+ *   act             EBRU_ACT_* (not GEGLU) */
+#define EBRU_FIELDS_norm_apply(F) F(i32, B) F(i32, P) F(i32, C0) F(i32, C1) F(i32, act)
+struct ebru_norm_apply_params {
+    EBRU_FIELDS_norm_apply(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_NORM_APPLY_X0,          /* c16 [B,C0,P] */
+    EBRU_NORM_APPLY_X1,          /* c16 [B,C1,P], or NULL */
+    EBRU_NORM_APPLY_SCALE_SHIFT, /* [B][2][Cpad] */
+    EBRU_NORM_APPLY_OUT,         /* c16 [B,C0+C1,P]; may be x0's buffer when C1 = 0 */
+    EBRU_NORM_APPLY_BUFS
+};
+static inline int32_t ebru_norm_apply_tasks(const struct ebru_norm_apply_params *p) {
+    return p->B * ebru_blocks16(p->C0 + p->C1);
+}
+static inline int64_t ebru_norm_apply_scratch(const struct ebru_norm_apply_params *p) {
+    (void)p;
+    return 0;
+}
+
+/* ---- layer_norm: over the channels of tokens
+ *   B, T, C, eps */
+#define EBRU_FIELDS_layer_norm(F) F(i32, B) F(i32, T) F(i32, C) F(f32, eps)
+struct ebru_layer_norm_params {
+    EBRU_FIELDS_layer_norm(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_LAYER_NORM_X,     /* c16 [B,T,C] */
+    EBRU_LAYER_NORM_GAMMA, /* padded [C], or NULL: 1 */
+    EBRU_LAYER_NORM_BETA,  /* padded [C], or NULL: 0 */
+    EBRU_LAYER_NORM_OUT,   /* c16 [B,T,C]; may be x's buffer */
+    EBRU_LAYER_NORM_BUFS
+};
+#define EBRU_LAYER_NORM_TOKENS 16 /* tokens a task */
+static inline int32_t ebru_layer_norm_tasks(const struct ebru_layer_norm_params *p) {
+    return p->B * ebru_ceil_div(p->T, EBRU_LAYER_NORM_TOKENS);
+}
+static inline int64_t ebru_layer_norm_scratch(const struct ebru_layer_norm_params *p) {
+    (void)p;
+    return 0;
+}
+
+/* ---- geglu: y = value * gelu(gate), unfused
+ *   B, P            images or batches, pixels or tokens
+ *   C               channels of the result; x has 2C: value = channels [0,C), gate = channels [C,2C) */
+#define EBRU_FIELDS_geglu(F) F(i32, B) F(i32, P) F(i32, C)
+struct ebru_geglu_params {
+    EBRU_FIELDS_geglu(EBRU_FIELD_DECL)
+};
+enum { EBRU_GEGLU_X /* c16 [B,2C,P] */, EBRU_GEGLU_OUT /* c16 [B,C,P] */, EBRU_GEGLU_BUFS };
+static inline int32_t ebru_geglu_tasks(const struct ebru_geglu_params *p) {
+    return p->B * ebru_blocks16(p->C);
+}
+static inline int64_t ebru_geglu_scratch(const struct ebru_geglu_params *p) {
+    (void)p;
+    return 0;
+}
+
+/* ---- attn_pack_k, attn_pack_v: keys and values as the attention kernel reads them
+ *   B, S, heads, d  batches, tokens, heads, channels a head
+ *   C               channels of x's buffer (>= heads*d)
+ *   off             channel of head 0 (0 unless x holds q, k and v together) */
+#define EBRU_FIELDS_attn_pack_k(F) F(i32, B) F(i32, S) F(i32, heads) F(i32, d) F(i32, C) F(i32, off)
+#define EBRU_FIELDS_attn_pack_v(F) EBRU_FIELDS_attn_pack_k(F)
+struct ebru_attn_pack_k_params {
+    EBRU_FIELDS_attn_pack_k(EBRU_FIELD_DECL)
+};
+struct ebru_attn_pack_v_params {
+    EBRU_FIELDS_attn_pack_v(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_ATTN_PACK_X,   /* c16 [B,S,C] */
+    EBRU_ATTN_PACK_OUT, /* k: [B][heads][ceil(S/16)][d][16]; v: [B][heads][ceil(d/16)][S][16]; pad lanes zero
+                         */
+    EBRU_ATTN_PACK_BUFS
+};
+static inline int32_t ebru_attn_pack_k_tasks(const struct ebru_attn_pack_k_params *p) {
+    return p->B * p->heads;
+}
+static inline int32_t ebru_attn_pack_v_tasks(const struct ebru_attn_pack_v_params *p) {
+    return p->B * p->heads;
+}
+static inline int64_t ebru_attn_pack_k_scratch(const struct ebru_attn_pack_k_params *p) {
+    (void)p;
+    return 0;
+}
+static inline int64_t ebru_attn_pack_v_scratch(const struct ebru_attn_pack_v_params *p) {
+    (void)p;
+    return 0;
+}
+static inline int64_t ebru_attn_pack_k_floats(const struct ebru_attn_pack_k_params *p) {
+    return (int64_t)p->B * p->heads * ebru_blocks16(p->S) * p->d * 16;
+}
+static inline int64_t ebru_attn_pack_v_floats(const struct ebru_attn_pack_v_params *p) {
+    return (int64_t)p->B * p->heads * ebru_blocks16(p->d) * p->S * 16;
+}
+
+/* ---- attention: softmax(scale q k^T) v per head, online softmax over blocks of keys
+ *   B, T            query batches and tokens
+ *   Bk, S           key batches and keys; query batch b reads key batch b % Bk (Bk = 1: the same for all)
+ *   heads, d        heads, channels a head
+ *   C, off          channels of q's buffer (>= heads*d) and channel of head 0
+ *   causal          1: query i sees keys j <= i
+ *   scale           factor on the scores, usually 1/sqrt(d)
+ *   QB, KB          tile: queries and keys a block, KB a multiple of 16 */
+/* clang-format off */
+#define EBRU_FIELDS_attention(F) \
+    F(i32, B) F(i32, T) F(i32, Bk) F(i32, S) F(i32, heads) F(i32, d) F(i32, C) F(i32, off) F(i32, causal) \
+    F(f32, scale) F(i32, QB) F(i32, KB)
+/* clang-format on */
+struct ebru_attention_params {
+    EBRU_FIELDS_attention(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_ATTENTION_Q,   /* c16 [B,T,C] */
+    EBRU_ATTENTION_K,   /* packed by attn_pack_k */
+    EBRU_ATTENTION_V,   /* packed by attn_pack_v */
+    EBRU_ATTENTION_OUT, /* c16 [B,T,heads*d] */
+    EBRU_ATTENTION_BUFS
+};
+static inline void ebru_attention_default_tiles(struct ebru_attention_params *p, int32_t level, int64_t l1,
+                                                int64_t l2) {
+    (void)level;
+    if (l1 <= 0) l1 = 32 * 1024;
+    if (l2 <= 0) l2 = 1024 * 1024;
+    p->QB = ebru_min_i32(p->T, 48);
+    p->KB = ebru_min_i32(ebru_blocks16(p->S) * 16, 256);
+    while (p->KB > 32 && ((int64_t)p->KB * p->d * 8 + (int64_t)p->QB * p->KB * 4) > l2 / 2)
+        p->KB = (p->KB / 2 + 15) / 16 * 16;
+}
+static inline int32_t ebru_attention_tasks(const struct ebru_attention_params *p) {
+    return p->B * p->heads * ebru_ceil_div(p->T, p->QB);
+}
+/* Scratch: queries [QB][d up to 16], scores [KB/16][QB][16] and weights [QB][KB], sums [ceil(d/16)][QB][16],
+ * two numbers a query. */
+static inline int64_t ebru_attention_scratch(const struct ebru_attention_params *p) {
+    int64_t qb = p->QB, dp = ebru_blocks16(p->d) * 16;
+    return 4 * (qb * dp + 2 * qb * p->KB + qb * dp + 2 * ((qb + 15) / 16 * 16));
+}
+
+/* ---- resize_nearest: y[.., i, j] = x[.., floor(i*H/OH), floor(j*W/OW)] */
+#define EBRU_FIELDS_resize_nearest(F) F(i32, B) F(i32, C) F(i32, H) F(i32, W) F(i32, OH) F(i32, OW)
+struct ebru_resize_nearest_params {
+    EBRU_FIELDS_resize_nearest(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_RESIZE_NEAREST_X /* c16 [B,C,H,W] */,
+    EBRU_RESIZE_NEAREST_OUT /* c16 [B,C,OH,OW] */,
+    EBRU_RESIZE_NEAREST_BUFS
+};
+static inline int32_t ebru_resize_nearest_tasks(const struct ebru_resize_nearest_params *p) {
+    return p->B * ebru_blocks16(p->C);
+}
+static inline int64_t ebru_resize_nearest_scratch(const struct ebru_resize_nearest_params *p) {
+    (void)p;
+    return 0;
+}
+
+/* ---- max_pool2d, avg_pool2d
+ *   B, C, H, W, KH, KW, SH, SW, PT, PL, OH, OW   as conv2d
+ *   max: outside is -inf; avg: outside is zero and counted. */
+/* clang-format off */
+#define EBRU_FIELDS_max_pool2d(F) \
+    F(i32, B) F(i32, C) F(i32, H) F(i32, W) F(i32, KH) F(i32, KW) F(i32, SH) F(i32, SW) F(i32, PT) \
+    F(i32, PL) F(i32, OH) F(i32, OW)
+/* clang-format on */
+#define EBRU_FIELDS_avg_pool2d(F) EBRU_FIELDS_max_pool2d(F)
+struct ebru_max_pool2d_params {
+    EBRU_FIELDS_max_pool2d(EBRU_FIELD_DECL)
+};
+struct ebru_avg_pool2d_params {
+    EBRU_FIELDS_avg_pool2d(EBRU_FIELD_DECL)
+};
+enum { EBRU_POOL2D_X /* c16 [B,C,H,W] */, EBRU_POOL2D_OUT /* c16 [B,C,OH,OW] */, EBRU_POOL2D_BUFS };
+static inline int32_t ebru_max_pool2d_tasks(const struct ebru_max_pool2d_params *p) {
+    return p->B * ebru_blocks16(p->C);
+}
+static inline int32_t ebru_avg_pool2d_tasks(const struct ebru_avg_pool2d_params *p) {
+    return p->B * ebru_blocks16(p->C);
+}
+static inline int64_t ebru_max_pool2d_scratch(const struct ebru_max_pool2d_params *p) {
+    (void)p;
+    return 0;
+}
+static inline int64_t ebru_avg_pool2d_scratch(const struct ebru_avg_pool2d_params *p) {
+    (void)p;
+    return 0;
+}
+
+/* ---- embedding: y[b,t] = table[ids[b,t]] (+ position[t])
+ *   B, T, C         T = 1 for vectors (class labels)
+ *   V               rows of the table; ids outside [0,V) read the nearest row */
+#define EBRU_FIELDS_embedding(F) F(i32, B) F(i32, T) F(i32, C) F(i32, V)
+struct ebru_embedding_params {
+    EBRU_FIELDS_embedding(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_EMBEDDING_IDS,      /* i32 plain [B,T] */
+    EBRU_EMBEDDING_TABLE,    /* [V][C rounded up to 16], pad zero, 64-byte aligned */
+    EBRU_EMBEDDING_POSITION, /* [>= T][C rounded up to 16], or NULL */
+    EBRU_EMBEDDING_OUT,      /* c16 [B,T,C] */
+    EBRU_EMBEDDING_BUFS
+};
+static inline int32_t ebru_embedding_tasks(const struct ebru_embedding_params *p) {
+    return p->B;
+}
+static inline int64_t ebru_embedding_scratch(const struct ebru_embedding_params *p) {
+    (void)p;
+    return 0;
+}
+
+/* ---- timestep_embedding: [sin(a), cos(a)], a_i = scale * t * exp(-ln(max_period) * i / (dim/2 - shift))
+ *   B, dim          results, their channels; an odd dim ends in a zero
+ *   TN              elements of t: result b reads t[b % TN]
+ *   flip            1: [cos, sin]
+ *   shift, max_period, scale */
+/* clang-format off */
+#define EBRU_FIELDS_timestep_embedding(F) \
+    F(i32, B) F(i32, dim) F(i32, TN) F(i32, flip) F(f32, shift) F(f32, max_period) F(f32, scale)
+/* clang-format on */
+struct ebru_timestep_embedding_params {
+    EBRU_FIELDS_timestep_embedding(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_TIMESTEP_EMBEDDING_T,   /* plain [TN] */
+    EBRU_TIMESTEP_EMBEDDING_OUT, /* c16 [B,dim] */
+    EBRU_TIMESTEP_EMBEDDING_BUFS
+};
+static inline int32_t ebru_timestep_embedding_tasks(const struct ebru_timestep_embedding_params *p) {
+    return p->B;
+}
+static inline int64_t ebru_timestep_embedding_scratch(const struct ebru_timestep_embedding_params *p) {
+    (void)p;
+    return 0;
+}
+
+/* ---- concat: channels of up to eight c16 tensors, unfused
+ *   B, P            images or batches, pixels or tokens
+ *   C0 .. C7        channels of each; 0: absent */
+/* clang-format off */
+#define EBRU_FIELDS_concat(F) \
+    F(i32, B) F(i32, P) F(i32, C0) F(i32, C1) F(i32, C2) F(i32, C3) F(i32, C4) F(i32, C5) F(i32, C6) \
+    F(i32, C7)
+/* clang-format on */
+struct ebru_concat_params {
+    EBRU_FIELDS_concat(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_CONCAT_X0 = 0 /* .. X7 = 7: c16 [B,Ci,P], or NULL */,
+    EBRU_CONCAT_OUT = 8 /* c16 [B,sum,P] */,
+    EBRU_CONCAT_BUFS
+};
+static inline int32_t ebru_concat_channels(const struct ebru_concat_params *p) {
+    return p->C0 + p->C1 + p->C2 + p->C3 + p->C4 + p->C5 + p->C6 + p->C7;
+}
+static inline int32_t ebru_concat_tasks(const struct ebru_concat_params *p) {
+    return p->B * ebru_blocks16(ebru_concat_channels(p));
+}
+static inline int64_t ebru_concat_scratch(const struct ebru_concat_params *p) {
+    (void)p;
+    return 0;
+}
+
+/* ---- pack, unpack: plain <-> c16
+ *   B, C, P         batches, channels, pixels (or tokens; 1 for vectors)
+ *   sb, sc, sp      strides of the plain side in elements: NCHW (C*P, P, 1); tokens [B,T,C] (P*C, 1, C) */
+#define EBRU_FIELDS_pack(F)   F(i32, B) F(i32, C) F(i32, P) F(i32, sb) F(i32, sc) F(i32, sp)
+#define EBRU_FIELDS_unpack(F) EBRU_FIELDS_pack(F)
+struct ebru_pack_params {
+    EBRU_FIELDS_pack(EBRU_FIELD_DECL)
+};
+struct ebru_unpack_params {
+    EBRU_FIELDS_unpack(EBRU_FIELD_DECL)
+};
+enum { EBRU_PACK_X /* plain */, EBRU_PACK_OUT /* c16 [B,C,P], pad lanes zero */, EBRU_PACK_BUFS };
+enum { EBRU_UNPACK_X /* c16 [B,C,P] */, EBRU_UNPACK_OUT /* plain */, EBRU_UNPACK_BUFS };
+static inline int32_t ebru_pack_tasks(const struct ebru_pack_params *p) {
+    return p->B * ebru_blocks16(p->C);
+}
+static inline int32_t ebru_unpack_tasks(const struct ebru_unpack_params *p) {
+    return p->B * ebru_blocks16(p->C);
+}
+static inline int64_t ebru_pack_scratch(const struct ebru_pack_params *p) {
+    (void)p;
+    return 0;
+}
+static inline int64_t ebru_unpack_scratch(const struct ebru_unpack_params *p) {
+    (void)p;
+    return 0;
+}
+
+/* ---- copy: strided copy of plain elements (4 bytes each): slice, transpose, broadcast
+ *   out[oo + sum i_k * t_k] = x[xo + sum i_k * s_k] for i_k in [0, n_k)
+ *   n0 .. n7        sizes, outermost first (1 where unused)
+ *   s0 .. s7        strides of x in elements (0 broadcasts)
+ *   t0 .. t7        strides of out in elements
+ *   xo, oo          offsets in elements */
+/* clang-format off */
+#define EBRU_FIELDS_copy(F) \
+    F(i32, n0) F(i32, n1) F(i32, n2) F(i32, n3) F(i32, n4) F(i32, n5) F(i32, n6) F(i32, n7) F(i32, s0) \
+    F(i32, s1) F(i32, s2) F(i32, s3) F(i32, s4) F(i32, s5) F(i32, s6) F(i32, s7) F(i32, t0) F(i32, t1) \
+    F(i32, t2) F(i32, t3) F(i32, t4) F(i32, t5) F(i32, t6) F(i32, t7) F(i32, xo) F(i32, oo)
+/* clang-format on */
+struct ebru_copy_params {
+    EBRU_FIELDS_copy(EBRU_FIELD_DECL)
+};
+enum { EBRU_COPY_X, EBRU_COPY_OUT, EBRU_COPY_BUFS };
+/* A task is one pair (i_0, i_1): the other six axes are its loops. */
+static inline int32_t ebru_copy_tasks(const struct ebru_copy_params *p) {
+    return p->n0 * p->n1;
+}
+static inline int64_t ebru_copy_scratch(const struct ebru_copy_params *p) {
+    (void)p;
+    return 0;
+}
+/* Fills p for out = x with sizes n[rank] (rank <= 8), x strides s[rank], out dense row-major; offsets zero.
+ * Slice: x's row-major strides and xo = start * stride; transpose: n = permuted sizes, s = permuted strides.
+ */
+static inline void ebru_copy_set(struct ebru_copy_params *p, int32_t rank, const int32_t *n,
+                                 const int32_t *s) {
+    int32_t nn[8], ss[8], tt[8], dense = 1;
+    for (int32_t k = 7; k >= 0; k--) {
+        int32_t a = k - (8 - rank); /* axes are right aligned: the leading ones have size 1 */
+        nn[k] = a >= 0 ? n[a] : 1;
+        ss[k] = a >= 0 ? s[a] : 0;
+        tt[k] = dense;
+        dense *= nn[k];
+    }
+    struct ebru_copy_params q = {nn[0], nn[1], nn[2], nn[3], nn[4], nn[5], nn[6], nn[7], ss[0],
+                                 ss[1], ss[2], ss[3], ss[4], ss[5], ss[6], ss[7], tt[0], tt[1],
+                                 tt[2], tt[3], tt[4], tt[5], tt[6], tt[7], 0,     0};
+    *p = q;
+}
+
+/* ---- concat_plain: up to eight plain tensors along one axis (4-byte elements)
+ *   outer           product of the axes before it
+ *   n0 .. n7        elements of each operand after `outer`: its size on the axis times the axes behind */
+/* clang-format off */
+#define EBRU_FIELDS_concat_plain(F) \
+    F(i32, outer) F(i32, n0) F(i32, n1) F(i32, n2) F(i32, n3) F(i32, n4) F(i32, n5) F(i32, n6) F(i32, n7)
+/* clang-format on */
+struct ebru_concat_plain_params {
+    EBRU_FIELDS_concat_plain(EBRU_FIELD_DECL)
+};
+enum { EBRU_CONCAT_PLAIN_X0 = 0 /* .. X7 = 7 */, EBRU_CONCAT_PLAIN_OUT = 8, EBRU_CONCAT_PLAIN_BUFS };
+static inline int32_t ebru_concat_plain_tasks(const struct ebru_concat_plain_params *p) {
+    return p->outer;
+}
+static inline int64_t ebru_concat_plain_scratch(const struct ebru_concat_plain_params *p) {
+    (void)p;
+    return 0;
+}
+
+/* ---- matmul: plain, y[b] = scale * a[b] b[b], for what no pass has claimed
+ *   batch, M, N, K
+ *   sa, sb          elements from batch to batch of a and b (0: the same matrix); y is dense
+ *   trans_b         0: b is [K,N]; 1: b is [N,K]
+ *   scale */
+/* clang-format off */
+#define EBRU_FIELDS_matmul(F) \
+    F(i32, batch) F(i32, M) F(i32, N) F(i32, K) F(i32, sa) F(i32, sb) F(i32, trans_b) F(f32, scale)
+/* clang-format on */
+struct ebru_matmul_params {
+    EBRU_FIELDS_matmul(EBRU_FIELD_DECL)
+};
+enum { EBRU_MATMUL_A, EBRU_MATMUL_B, EBRU_MATMUL_OUT, EBRU_MATMUL_BUFS };
+static inline int32_t ebru_matmul_tasks(const struct ebru_matmul_params *p) {
+    return p->batch * ebru_ceil_div(p->M, 4);
+}
+static inline int64_t ebru_matmul_scratch(const struct ebru_matmul_params *p) {
+    (void)p;
+    return 0;
+}
+
+/* ---- softmax: plain, over the last axis
+ *   rows, n         product of the leading axes, length of the last
+ *   causal          1: row i of each [M,n] matrix sees columns j <= i (others become 0)
+ *   M               rows a matrix (for causal) */
+#define EBRU_FIELDS_softmax(F) F(i32, rows) F(i32, n) F(i32, causal) F(i32, M)
+struct ebru_softmax_params {
+    EBRU_FIELDS_softmax(EBRU_FIELD_DECL)
+};
+enum { EBRU_SOFTMAX_X, EBRU_SOFTMAX_OUT /* may be x's buffer */, EBRU_SOFTMAX_BUFS };
+static inline int32_t ebru_softmax_tasks(const struct ebru_softmax_params *p) {
+    return p->rows;
+}
+static inline int64_t ebru_softmax_scratch(const struct ebru_softmax_params *p) {
+    (void)p;
+    return 0;
+}
+
+#endif
