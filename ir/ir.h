@@ -30,6 +30,9 @@
 #define IR_MAX_RANK     8
 #define IR_MAX_OPERANDS 8
 #define IR_BLOCK        16 /* channels of a c16 block */
+/* No tensor has more elements, so that sizes in bytes, padding included, and products of two extents never overflow. */
+#define IR_MAX_ELEMENTS ((int64_t)1 << 40)
+#define IR_ARENA_ALIGN  64 /* places in the arena and in the packed weights are multiples of it */
 
 /* ---- types ---------------------------------------------------------------------------------------------------- */
 
@@ -82,6 +85,10 @@ bool ir_type_equal(const ir_type *a, const ir_type *b);                  /* layo
 bool ir_shape_equal(const ir_type *a, const ir_type *b);                 /* dims only */
 int64_t ir_type_elements(const ir_type *t);                              /* logical elements */
 uint64_t ir_type_bytes(const ir_type *t);                                /* bytes in its layout, padding included */
+/* Rank, extents (1 or more), element count and layout are legal; the reason is appended to `why` when not (may be NULL). */
+bool ir_type_valid(const ir_type *t, ir_str *why);
+/* Rounded up to whole blocks of channels: what c16 pads an extent to. */
+static inline int64_t ir_round_block(int64_t n) { return (n + IR_BLOCK - 1) / IR_BLOCK * IR_BLOCK; }
 /* The axis that c16 blocks: 1 of [B,C,H,W], the last of [B,T,C] and [B,C]; -1 where c16 is not defined. */
 int ir_channel_axis(const ir_type *t);
 
@@ -110,31 +117,8 @@ typedef enum ir_attr_kind {
 #include "ir/attrs.def"
 
 #define IR_ATTR_FIELD(type, name, def) IR_ATTR_C_##type name;
-#define IR_ATTR_STRUCT(set)            struct ir_attrs_##set { ATTRS_##set(IR_ATTR_FIELD) uint8_t none_; }
-IR_ATTR_STRUCT(none);
-IR_ATTR_STRUCT(input);
-IR_ATTR_STRUCT(weight);
-IR_ATTR_STRUCT(conv2d);
-IR_ATTR_STRUCT(linear);
-IR_ATTR_STRUCT(group_norm);
-IR_ATTR_STRUCT(norm);
-IR_ATTR_STRUCT(stats);
-IR_ATTR_STRUCT(act);
-IR_ATTR_STRUCT(affine);
-IR_ATTR_STRUCT(clamp);
-IR_ATTR_STRUCT(matmul);
-IR_ATTR_STRUCT(softmax);
-IR_ATTR_STRUCT(shape);
-IR_ATTR_STRUCT(transpose);
-IR_ATTR_STRUCT(axis);
-IR_ATTR_STRUCT(slice);
-IR_ATTR_STRUCT(timestep);
-IR_ATTR_STRUCT(size);
-IR_ATTR_STRUCT(pool);
-IR_ATTR_STRUCT(attention);
-IR_ATTR_STRUCT(attention_tiled);
-IR_ATTR_STRUCT(heads);
-IR_ATTR_STRUCT(ew);
+#define IR_ATTR_STRUCT(set)            struct ir_attrs_##set { ATTRS_##set(IR_ATTR_FIELD) uint8_t none_; };
+ATTR_SETS(IR_ATTR_STRUCT)
 
 /* One attribute of an op: name, kind, where it lies in the attribute struct. */
 typedef struct ir_attr_info {
@@ -171,6 +155,8 @@ typedef struct ir_op_info {
 } ir_op_info;
 const ir_op_info *ir_op_get(ir_op op);
 bool ir_op_by_name(const char *name, ir_op *op);
+/* Attribute structs of an op: equality field by field (strings by content). */
+bool ir_attrs_equal(ir_op op, const void *a, const void *b);
 
 /* ---- module ---------------------------------------------------------------------------------------------------- */
 
@@ -233,7 +219,7 @@ struct ir_weight {
     enum { IR_WEIGHT_UNBOUND, IR_WEIGHT_FILE, IR_WEIGHT_RANDOM, IR_WEIGHT_DATA } kind;
     const char *file;   /* FILE: path as it can be opened */
     const char *tensor; /* FILE: name of the tensor inside */
-    uint64_t seed;      /* RANDOM: see frontend/weights.c for the distribution */
+    uint64_t seed;      /* RANDOM: see ir/weights.c for the distribution */
     double bound;       /* RANDOM: values uniform in [center - bound, center + bound] */
     double center;
     const void *data; /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
@@ -275,6 +261,7 @@ struct ir_module {
     IR_VEC(ir_origin) origins; /* [0] = unknown */
     /* Things kept alive for the weights' data (mapped files); freed with the module by calling `close(owner)`. */
     IR_VEC(struct ir_owner { void *owner; void (*close)(void *); }) owners;
+    struct ir_tables *tables; /* node.c: lookup of weights and origins */
 };
 
 /* node.c: modules, functions, nodes */
@@ -306,7 +293,7 @@ const char *ir_meta_string(const ir_module *m, const char *key, const char *othe
 ir_ref ir_build(ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, const void *attrs, ir_layout layout,
                 ir_origin_id origin);
 ir_ref ir_input(ir_func *f, const char *name, const ir_type *type, ir_freq freq, ir_origin_id origin);
-ir_ref ir_weight_ref(ir_func *f, uint32_t weight_index, ir_origin_id origin);
+ir_ref ir_weight_ref(ir_func *f, uint32_t weight_index, ir_origin_id origin); /* origin unused: the name tells */
 void ir_set_output(ir_func *f, const char *name, ir_ref value); /* appended */
 /* Shorthands for plain-layout nodes. */
 ir_ref ir_op1(ir_func *f, ir_op op, ir_ref a, const void *attrs, ir_origin_id origin);
@@ -321,6 +308,13 @@ ir_ref ir_op3(ir_func *f, ir_op op, ir_ref a, ir_ref b, ir_ref c, const void *at
 uint32_t *ir_use_counts(const ir_func *f);
 /* For each node how often its value changes: the highest frequency among the inputs it depends on; ir_free. */
 ir_freq *ir_frequencies(const ir_func *f);
+
+/* For each node whether it depends on weights only, so that it can be computed at compile time; ir_free. */
+bool *ir_constants(const ir_func *f);
+/* True when the node's bytes are its operand's: a view, or a reshape or transpose that moves nothing in these layouts. */
+bool ir_is_view(const ir_func *f, ir_ref r);
+/* The node whose bytes r shows: r itself, or through views the node viewed. */
+ir_ref ir_view_root(const ir_func *f, ir_ref r);
 
 /* shape.c: result types. ir_infer computes the result type (layout plain) of an op; on faults appends messages, one line
  * each, to `faults` and returns false. */
@@ -339,6 +333,16 @@ void ir_print_type(const ir_type *t, ir_str *out);
 /* One node as in the text form, without its origin: for reports and messages. */
 void ir_print_node(const ir_func *f, ir_ref r, ir_str *out);
 ir_module *ir_parse(ir_diag *d, const char *name, const char *text, size_t length);
+/* The number of a node in the text form (%N): inputs first, then the others in order; weights have none (UINT32_MAX).
+ * ir_numbering returns the numbers of all nodes, ir_free it. */
+uint32_t *ir_numbering(const ir_func *f);
+/* "%12", or "@name" for a weight: for messages. Walks the function. */
+void ir_print_ref(const ir_func *f, ir_ref r, ir_str *out);
+
+/* number.c: binary64 as text, independent of the locale: the shortest decimal that reads back identically, always with a
+ * '.', an exponent, "inf" or "nan", so that it is told from an integer. Reading takes the whole text or fails. */
+void ir_print_f64(double value, ir_str *out);
+bool ir_parse_f64(const char *text, size_t length, double *out);
 
 /* expr.c: expressions of `ew` nodes. */
 typedef struct ir_expr_step {
@@ -351,6 +355,8 @@ typedef struct ir_expr_step {
 /* Parses into postfix steps; returns their number, 0 when malformed (message in `fault` when not NULL). Besides the binary and unary
  * elementwise ops, affine and clamp are written add/mul and max/min: "min(max(a,-1),1)" uses functions max and min. */
 uint32_t ir_expr_parse(const char *text, ir_expr_step steps[IR_EXPR_MAX], ir_str *fault);
+/* The text of well-formed steps: ir_expr_parse reads it back identically. */
+void ir_expr_print(const ir_expr_step *steps, uint32_t count, ir_str *out);
 
 /* eval.c: the reference evaluator, the semantic specification: naive loops, binary64 accumulation, any level.
  * Tensors are logical row-major arrays; integer tensors are held as float too (exact below 2^24). */
