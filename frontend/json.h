@@ -92,7 +92,7 @@ bool fe_json_bool(fe_jval v, bool *out);
 /* Decoded UTF-8 without NUL characters; lives with the document. */
 bool fe_json_string(fe_jval v, const char **out);
 /* A string that must be one of `names`; *index is its place. `what` names the kind of thing ("activation"):
- * unknown activation 'sliu', with a note "did you mean 'silu'?". */
+ * "unknown activation 'sliu'; did you mean 'silu'?". */
 bool fe_json_choice(fe_jval v, const char *what, const char *const *names, size_t n, size_t *index);
 /* An array of at most `max_count` integers within [min, max]. */
 bool fe_json_ints(fe_jval v, int64_t *out, size_t max_count, size_t *count, int64_t min, int64_t max);
