@@ -1,0 +1,126 @@
+/* --bench: every function on zeros, timed; medians, and the share of the machine's own measured peak. */
+#include "runtime/program.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Distinct values that are neither zero nor denormal, so that no kernel meets a special case. */
+static void fill(const struct ebru_tensor_desc *d, void *p) {
+    float *f = p;
+    for (uint64_t i = 0; d->dtype == EBRU_F32 && i < d->bytes / sizeof *f; i++)
+        f[i] = 0.001f * (float)(int)(i * 2654435761u % 2001u) - 1.0f;
+}
+
+struct buffers {
+    void **in, **out;
+    int32_t in_count, out_count;
+};
+
+static void free_buffers(struct buffers *b) {
+    for (int32_t i = 0; b->in && i < b->in_count; i++) rt_buffer_free(b->in[i]);
+    for (int32_t i = 0; b->out && i < b->out_count; i++) rt_buffer_free(b->out[i]);
+    free(b->in);
+    free(b->out);
+}
+
+static rt_status make_buffers(struct buffers *b, const struct ebru_function_desc *f, rt_error *err) {
+    *b = (struct buffers){calloc((size_t)f->input_count + 1, sizeof(void *)),
+                          calloc((size_t)f->output_count + 1, sizeof(void *)), f->input_count,
+                          f->output_count};
+    bool ok = b->in && b->out;
+    for (int32_t i = 0; ok && i < f->input_count; i++) {
+        b->in[i] = rt_buffer((size_t)f->inputs[i].bytes);
+        if (b->in[i]) fill(&f->inputs[i], b->in[i]);
+        ok = b->in[i] != NULL;
+    }
+    for (int32_t i = 0; ok && i < f->output_count; i++)
+        ok = (b->out[i] = rt_buffer((size_t)f->outputs[i].bytes)) != NULL;
+    return ok ? RT_OK : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+}
+
+static long peak_rss(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return u.ru_maxrss * 1024;
+}
+
+static void print_row(const rt_engine *e, const struct ebru_function_desc *f, const double *ms, int runs,
+                      double peak, bool json) {
+    double flops = 0;
+    uint64_t weights = 0;
+    for (int32_t i = 0; i < f->op_count; i++) flops += f->ops[i].flops, weights += f->ops[i].weight_bytes;
+    double median = ms[runs / 2], gflop = flops * 1e-9, rate = median > 0 ? gflop / median * 1e3 : 0;
+    const char *dot = strchr(f->name, '.');
+    int component = dot ? (int)(dot - f->name) : (int)strlen(f->name);
+    if (!json) {
+        printf("%-28s %9.3f %9.3f %9.2f %9.1f %6.1f %10.1f %10.1f\n", f->name, median, ms[0], gflop, rate,
+               peak > 0 ? 100 * rate / peak : 0, (double)f->arena_bytes / 1048576.0,
+               (double)weights / 1048576.0);
+        return;
+    }
+    printf(
+        "{\"component\":\"%.*s\",\"function\":\"%s\",\"precision\":\"f32\",\"level\":\"%s\",\"threads\":%d,"
+        "\"batch\":%d,\"median_ms\":%.4f,\"min_ms\":%.4f,\"gflop\":%.4f,\"peak_gflops\":%.1f,\"share_of_"
+        "peak\":%.4f,"
+        "\"arena_bytes\":%llu,\"weight_bytes\":%llu,\"peak_rss_bytes\":%ld}\n",
+        component, f->name, f->name, e->model->level->name, rt_pool_size(e->pool), f->batch, median, ms[0],
+        gflop, peak, peak > 0 ? rate / peak : 0, (unsigned long long)f->arena_bytes,
+        (unsigned long long)weights, peak_rss());
+}
+
+static rt_status bench_function(rt_engine *e, int index, const rt_options *o, double peak, rt_error *err) {
+    const struct ebru_function_desc *f = &e->model->tables->functions[index];
+    struct buffers b = {0};
+    double *ms = calloc((size_t)o->bench_runs, sizeof *ms);
+    rt_status s = ms ? make_buffers(&b, f, err) : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+    if (s) {
+        free(ms);
+        return s;
+    }
+    rt_engine_run(e, index, (const void *const *)b.in, b.out); /* pages, caches, clocks */
+    for (int r = 0; r < o->bench_runs; r++) {
+        double t = now();
+        rt_engine_run(e, index, (const void *const *)b.in, b.out);
+        ms[r] = (now() - t) * 1e3;
+    }
+    qsort(ms, (size_t)o->bench_runs, sizeof *ms, by_value);
+    print_row(e, f, ms, o->bench_runs, peak, o->bench_json);
+    free(ms);
+    free_buffers(&b);
+    return RT_OK;
+}
+
+rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err) {
+    double peak = rt_peak_gflops(e->pool, e->model->level->name);
+    if (!o->bench_json) {
+        printf("%s, %d threads, FMA peak %.1f GFLOP/s, %d runs\n", e->model->level->name,
+               rt_pool_size(e->pool), peak, o->bench_runs);
+        printf("%-28s %9s %9s %9s %9s %6s %10s %10s\n", "function", "median ms", "min ms", "GFLOP", "GFLOP/s",
+               "% peak", "arena MiB", "weight MiB");
+    }
+    bool found = false;
+    for (int32_t i = 0; i < e->model->tables->function_count; i++) {
+        const char *name = e->model->tables->functions[i].name;
+        size_t n = o->bench_function ? strlen(o->bench_function) : 0;
+        if (n && (strncmp(name, o->bench_function, n) != 0 || (name[n] && name[n] != '.'))) continue;
+        found = true;
+        rt_status s = bench_function(e, i, o, peak, err);
+        if (s) return s;
+        fflush(stdout);
+    }
+    if (!found) return rt_fail(err, RT_ERR_USAGE, "this program has no function '%.100s'", o->bench_function);
+    return RT_OK;
+}

@@ -1,0 +1,70 @@
+/* The machine's own floating-point roof, measured: independent multiply-adds in registers, nothing else. */
+#include "runtime/engine.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+#if defined(__x86_64__)
+/* Twelve chains cover the latency of two FMA ports (4 cycles x 2 = 8). All registers start at zero: no traps,
+ * no denormals. */
+#define CHAINS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
+#define FMA512(r) "vfmadd231ps %%zmm0, %%zmm0, %%zmm" #r "\n\t"
+#define FMA256(r) "vfmadd231ps %%ymm0, %%ymm0, %%ymm" #r "\n\t"
+#define MULADD(r) "mulps %%xmm0, %%xmm" #r "\n\taddps %%xmm0, %%xmm" #r "\n\t"
+#define CLEAR(r)  "pxor %%xmm" #r ", %%xmm" #r "\n\t"
+#define VCLEAR(r) "vpxor %%xmm" #r ", %%xmm" #r ", %%xmm" #r "\n\t"
+#define CLOBBERS                                                                                             \
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12"
+
+static void loop512(long n) {
+    __asm__ volatile(VCLEAR(0) CHAINS(VCLEAR) "1:\n\t" CHAINS(FMA512) "dec %0\n\tjnz 1b\n\tvzeroupper"
+                     : "+r"(n)::CLOBBERS, "cc");
+}
+static void loop256(long n) {
+    __asm__ volatile(VCLEAR(0) CHAINS(VCLEAR) "1:\n\t" CHAINS(FMA256) "dec %0\n\tjnz 1b\n\tvzeroupper"
+                     : "+r"(n)::CLOBBERS, "cc");
+}
+static void loop128(long n) {
+    __asm__ volatile(CLEAR(0) CHAINS(CLEAR) "1:\n\t" CHAINS(MULADD) "dec %0\n\tjnz 1b"
+                     : "+r"(n)::CLOBBERS, "cc");
+}
+
+struct peak_run {
+    void (*loop)(long);
+    long iterations;
+};
+
+static void peak_thread(void *arg, int tid, int nthreads) {
+    (void)tid, (void)nthreads;
+    struct peak_run *r = arg;
+    r->loop(r->iterations);
+}
+
+double rt_peak_gflops(rt_pool *pool, const char *level) {
+    int l = rt_cpu_level_by_name(level);
+    struct peak_run r = {l >= 4 ? loop512 : l >= 3 ? loop256 : loop128, 2000000};
+    double flops_per_iteration = 12.0 * 2.0 * (l >= 4 ? 16 : l >= 3 ? 8 : 4);
+    double best = 0;
+    rt_pool_run(pool, peak_thread, &r); /* clocks settle at the level's frequency */
+    for (int i = 0; i < 7; i++) {
+        double t = now();
+        rt_pool_run(pool, peak_thread, &r);
+        t = now() - t;
+        double g = flops_per_iteration * (double)r.iterations * rt_pool_size(pool) / t * 1e-9;
+        if (g > best) best = g;
+    }
+    return best;
+}
+#else
+double rt_peak_gflops(rt_pool *pool, const char *level) {
+    (void)pool, (void)level, (void)now;
+    return 0;
+}
+#endif

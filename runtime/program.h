@@ -1,0 +1,16 @@
+/* Parts of an emitted program's main(). */
+#ifndef EBRU_RUNTIME_PROGRAM_H
+#define EBRU_RUNTIME_PROGRAM_H
+
+#include "runtime/engine.h"
+#include "runtime/options.h"
+#include "runtime/pipeline.h"
+
+/* call.c: --call. The exit code; the message in err. */
+rt_status rt_program_call(rt_engine *e, const char *name, rt_error *err);
+/* bench.c: --bench. */
+rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err);
+/* paint.c: prompts or classes to PNG files. */
+rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err);
+
+#endif
