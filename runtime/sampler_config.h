@@ -4,6 +4,8 @@
 #ifndef EBRU_RUNTIME_SAMPLER_CONFIG_H
 #define EBRU_RUNTIME_SAMPLER_CONFIG_H
 
+#include "runtime/status.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -11,7 +13,7 @@
 
 /* One enumerator per row of samplers.def: RT_SAMPLER_DDIM ... */
 typedef enum rt_sampler_id {
-#define SAMPLER(ID, name, cls, evals, history, label) RT_SAMPLER_##ID,
+#define SAMPLER(ID, name, cls, history, label) RT_SAMPLER_##ID,
 #include "runtime/samplers.def"
 #undef SAMPLER
     RT_SAMPLER_COUNT
@@ -44,7 +46,7 @@ enum {
  * below. */
 enum {
     RT_GIVEN_NUM_TRAIN_TIMESTEPS = 1u << 0,
-    RT_GIVEN_BETAS = 1u << 1, /* beta_schedule, beta_start, beta_end */
+    RT_GIVEN_BETA_SCHEDULE = 1u << 1,
     RT_GIVEN_PREDICTION_TYPE = 1u << 2,
     RT_GIVEN_TIMESTEP_SPACING = 1u << 3,
     RT_GIVEN_STEPS_OFFSET = 1u << 4,
@@ -61,7 +63,9 @@ enum {
     RT_GIVEN_ORIGINAL_STEPS = 1u << 15,
     RT_GIVEN_TIMESTEP_SCALING = 1u << 16,
     RT_GIVEN_SOLVER_ORDER = 1u << 17,
-    RT_GIVEN_FINAL_SIGMAS = 1u << 18
+    RT_GIVEN_FINAL_SIGMAS = 1u << 18,
+    RT_GIVEN_BETA_START = 1u << 19,
+    RT_GIVEN_BETA_END = 1u << 20
 };
 
 typedef struct rt_sampler_config {
@@ -89,6 +93,13 @@ rt_sampler_config rt_sampler_defaults(rt_sampler_id id);
 
 /* The same model with another sampler: defaults of `id`, overwritten by the keys that `from` was given. */
 rt_sampler_config rt_sampler_switch(const rt_sampler_config *from, rt_sampler_id id);
+
+/* Sets the field of a scheduler_config.json key and its `given` bit: `text` for a string value, else NULL and
+ * `number` (true = 1). Keys that no sampler here has are ignored, as diffusers ignores them. RT_ERR_INPUT: a
+ * value outside what is implemented, or a feature that would change the numbers if it were ignored
+ * (thresholding, trained_betas ...). */
+rt_status rt_sampler_config_set(rt_sampler_config *config, const char *key, const char *text, double number,
+                                rt_error *err);
 
 /* By command-line name ("euler_a") or by diffusers class ("EulerAncestralDiscreteScheduler"); -1 if there is
  * none. */

@@ -29,6 +29,7 @@ void rt_sampler_reset(rt_sampler *s);
 
 int rt_sampler_evaluations(const rt_sampler *s);        /* model evaluations of a full run */
 const float *rt_sampler_timesteps(const rt_sampler *s); /* [evaluations], what the model gets as `timestep` */
+const float *rt_sampler_sigmas(const rt_sampler *s);    /* [evaluations + 1], NULL if the sampler has none */
 float rt_sampler_init_noise_sigma(const rt_sampler *s);
 
 /* out[n] = the model input for x[n] at evaluation k; out may be x. */

@@ -45,24 +45,28 @@ golden_file golden_open(const char *name) {
     if (!g.header) exit(1);
     memcpy(g.header, g.bytes + 8, header);
     g.header[header] = 0;
-    g.data = g.bytes + 8 + header;
+    size_t rest = g.size - 8 - header;
+    g.data = malloc(rest + 1); /* aligned for floats, as the file need not be */
+    if (!g.data) exit(1);
+    memcpy(g.data, g.bytes + 8 + header, rest);
     return g;
 }
 
 void golden_close(golden_file *g) {
     free(g->bytes);
     free(g->header);
+    free(g->data);
     memset(g, 0, sizeof *g);
 }
 
 const float *golden_f32(const golden_file *g, const char *name, size_t *count) {
     char key[256];
-    snprintf(key, sizeof key, "\"%s\":{", name);
+    snprintf(key, sizeof key, "\"%s\": {", name);
     const char *at = strstr(g->header, key);
     if (!at) return NULL;
-    const char *offsets = strstr(at, "\"data_offsets\":[");
+    const char *offsets = strstr(at, "\"data_offsets\": [");
     unsigned long long begin = 0, end = 0;
-    if (!offsets || sscanf(offsets, "\"data_offsets\":[%llu,%llu]", &begin, &end) != 2) return NULL;
+    if (!offsets || sscanf(offsets, "\"data_offsets\": [%llu, %llu]", &begin, &end) != 2) return NULL;
     *count = (size_t)(end - begin) / sizeof(float);
     return (const float *)(const void *)(g->data + begin);
 }

@@ -9,15 +9,15 @@ typedef struct golden_file {
     char *bytes;
     size_t size;
     char *header; /* NUL-terminated JSON */
-    const char *data;
+    char *data;
 } golden_file;
 
 /* `name` is relative to tests/goldens. Exits with a message if it cannot be read. */
 golden_file golden_open(const char *name);
 void golden_close(golden_file *g);
-/* The float32 tensor `name` and its element count; NULL if there is none. Points into the file. */
+/* The float32 tensor `name` and its element count; NULL if there is none. Lives as long as g. */
 const float *golden_f32(const golden_file *g, const char *name, size_t *count);
-/* True if `"key": "value"` stands in the metadata, or kwargs hold it with escaped quotes. */
+/* True if `text` stands anywhere in the JSON header. */
 int golden_says(const golden_file *g, const char *text);
 /* Whole file as malloc'ed bytes with a NUL behind them. */
 char *golden_read(const char *name, size_t *size);
