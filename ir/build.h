@@ -1,0 +1,21 @@
+/* What the files of ir/ share among themselves about nodes and attributes; not for other folders. */
+#ifndef EBRU_IR_BUILD_H
+#define EBRU_IR_BUILD_H
+
+#include "ir/ir.h"
+
+/* ops.c: attribute structs through their tables. Strings must not be NULL. */
+bool ir_attr_equal(const ir_attr_info *attr, const void *a, const void *b);
+uint32_t ir_attrs_hash(ir_op op, const void *attrs, uint32_t h);
+void *ir_attrs_copy(ir_arena *arena, ir_op op, const void *attrs);
+
+/* node.c: adds a complete node as it is, without inference; the equal node where there is one (then `node` is
+ * dropped). Attributes are copied, operands and binding are not looked at. An input is also appended to
+ * f->inputs. */
+ir_ref ir_node_add(ir_func *f, const ir_node *node);
+/* Frees what a function holds outside the arena and leaves it empty. */
+void ir_func_clear(ir_func *f);
+/* Removes nodes that no output depends on (inputs stay) and closes the gaps; order is kept. */
+void ir_func_sweep(ir_func *f);
+
+#endif

@@ -1,0 +1,207 @@
+/* The op table and the attribute tables in digested form: everything here is expanded from ops.def and
+ * attrs.def. */
+#include <string.h>
+
+#include "ir/build.h"
+#include "ir/index.h"
+#include "ir/ir.h"
+
+/* ---- names of enums ---- */
+
+const char *const ir_dtype_name[IR_DTYPE_COUNT] = {
+#define DTYPE(name, bytes, summary) #name,
+#include "ir/types.def"
+#undef DTYPE
+};
+const uint32_t ir_dtype_bytes[IR_DTYPE_COUNT] = {
+#define DTYPE(name, bytes, summary) bytes,
+#include "ir/types.def"
+#undef DTYPE
+};
+const char *const ir_layout_name[IR_LAYOUT_COUNT] = {[IR_PLAIN] = "plain", [IR_C16] = "c16"};
+const char *const ir_level_name[IR_LEVEL_COUNT] = {
+    [IR_GRAPH] = "graph", [IR_FUSED] = "fused", [IR_KERNEL] = "kernel", [IR_PLACED] = "placed"};
+const char *const ir_freq_name[IR_FREQ_COUNT] = {
+    [IR_PROGRAM] = "program", [IR_PROMPT] = "prompt", [IR_SCHEDULE] = "schedule", [IR_STEP] = "step"};
+const char *const ir_act_name[IR_ACT_COUNT] = {[IR_ACT_NONE] = "none",
+                                               [IR_ACT_SILU] = "silu",
+                                               [IR_ACT_GELU] = "gelu",
+                                               [IR_ACT_GELU_TANH] = "gelu_tanh",
+                                               [IR_ACT_QUICK_GELU] = "quick_gelu",
+                                               [IR_ACT_RELU] = "relu",
+                                               [IR_ACT_SIGMOID] = "sigmoid",
+                                               [IR_ACT_TANH] = "tanh",
+                                               [IR_ACT_MISH] = "mish"};
+
+/* ---- attribute sets ---- */
+
+/* One function a set, because the local name `here` gives INFO the struct of the set. Each table ends in an
+ * empty entry, so that sets without attributes are legal arrays. */
+#define INFO(type, name, def) {#name, IR_ATTR_##type, offsetof(here, name)},
+#define DIGEST_SET(set)                                                                                      \
+    static void digest_##set(ir_op_info *info) {                                                             \
+        typedef struct ir_attrs_##set here;                                                                  \
+        static const ir_attr_info table[] = {ATTRS_##set(INFO){NULL, IR_ATTR_i64, 0}};                       \
+        static here defaults;                                                                                \
+        defaults = IR_DEFAULTS(set);                                                                         \
+        info->attrs = table;                                                                                 \
+        info->attr_count = sizeof table / sizeof table[0] - 1;                                               \
+        info->attr_size = sizeof(here);                                                                      \
+        info->attr_default = &defaults;                                                                      \
+    }
+ATTR_SETS(DIGEST_SET)
+
+/* ---- ops ---- */
+
+/* The words of ops.def's columns. */
+enum {
+    LEAF = IR_FLAG_LEAF,
+    EW = IR_FLAG_EW,
+    VIEW = IR_FLAG_VIEW,
+    CONTRACT = IR_FLAG_CONTRACT,
+    ROWS = IR_FLAG_ROWS,
+    PACK = IR_FLAG_PACK
+};
+enum {
+    GFKP = 1 << IR_GRAPH | 1 << IR_FUSED | 1 << IR_KERNEL | 1 << IR_PLACED,
+    GF = 1 << IR_GRAPH | 1 << IR_FUSED,
+    FK = 1 << IR_FUSED | 1 << IR_KERNEL,
+    FKP = 1 << IR_FUSED | 1 << IR_KERNEL | 1 << IR_PLACED
+};
+
+typedef struct row {
+    const char *name, *summary, *operands;
+    uint32_t levels, flags;
+    void (*digest_attrs)(ir_op_info *info);
+} row;
+
+static const row rows[IR_OP_COUNT] = {
+#define OP(name, operands, attrs, levels, flags, summary)                                                    \
+    {#name, summary, operands, (levels), (flags), digest_##attrs},
+#include "ir/ops.def"
+#undef OP
+};
+
+enum { OPERANDS_TEXT = 64 }; /* the longest operand column, terminator included */
+#define OP(name, operands, attrs, levels, flags, summary)                                                    \
+    _Static_assert(sizeof operands <= OPERANDS_TEXT, "operand names of " #name " are too long");
+#include "ir/ops.def"
+#undef OP
+
+static ir_op_info infos[IR_OP_COUNT];
+static char operand_text[IR_OP_COUNT][OPERANDS_TEXT]; /* the names, each terminated in place */
+static bool digested;
+
+/* Splits "x w bias? x1+" into names and counts. */
+static void digest_operands(ir_op_info *info, char *text) {
+    for (char *p = text; *p;) {
+        if (info->max_operands == IR_MAX_OPERANDS) ICE("op %s has too many operands", info->name);
+        char *end = p + strcspn(p, " ?+");
+        char mark = *end;
+        bool last = mark == '\0' || (mark != ' ' && end[1] == '\0');
+        *end = '\0';
+        info->operand_name[info->max_operands++] = p;
+        if (mark != '?' && mark != '+') info->min_operands = info->max_operands;
+        if (mark != '+') info->graph_operands = info->max_operands;
+        if (last) break;
+        p = end + (mark == ' ' ? 1 : 2);
+    }
+}
+
+static void digest(void) {
+    for (size_t i = 0; i < IR_OP_COUNT; i++) {
+        const row *r = &rows[i];
+        ir_op_info *info = &infos[i];
+        *info = (ir_op_info){.name = r->name, .summary = r->summary, .levels = r->levels, .flags = r->flags};
+        memcpy(operand_text[i], r->operands, strlen(r->operands) + 1);
+        digest_operands(info, operand_text[i]);
+        r->digest_attrs(info);
+    }
+    digested = true;
+}
+
+const ir_op_info *ir_op_get(ir_op op) {
+    if (!digested) digest();
+    if ((unsigned)op >= IR_OP_COUNT) ICE("no op has the number %d", (int)op);
+    return &infos[op];
+}
+
+bool ir_op_by_name(const char *name, ir_op *op) {
+    for (size_t i = 0; i < IR_OP_COUNT; i++) {
+        if (strcmp(rows[i].name, name) != 0) continue;
+        *op = (ir_op)i;
+        return true;
+    }
+    return false;
+}
+
+/* ---- reflection ---- */
+
+static bool value_equal(ir_attr_kind kind, const void *a, const void *b) {
+    switch (kind) {
+    case IR_ATTR_i64: return memcmp(a, b, sizeof(int64_t)) == 0;
+    case IR_ATTR_f64: return memcmp(a, b, sizeof(double)) == 0; /* by bits: -0 is not 0, a NaN is itself */
+    case IR_ATTR_flag: return *(const bool *)a == *(const bool *)b;
+    case IR_ATTR_i2: return memcmp(a, b, sizeof(ir_i2)) == 0;
+    case IR_ATTR_i4: return memcmp(a, b, sizeof(ir_i4)) == 0;
+    case IR_ATTR_dims: {
+        const ir_dims *x = a, *y = b;
+        return x->n == y->n && memcmp(x->v, y->v, x->n * sizeof x->v[0]) == 0;
+    }
+    case IR_ATTR_str: return strcmp(*(const char *const *)a, *(const char *const *)b) == 0;
+    case IR_ATTR_act: return *(const ir_act *)a == *(const ir_act *)b;
+    case IR_ATTR_freq: return *(const ir_freq *)a == *(const ir_freq *)b;
+    }
+    return false;
+}
+
+bool ir_attr_equal(const ir_attr_info *attr, const void *a, const void *b) {
+    return value_equal(attr->kind, (const char *)a + attr->offset, (const char *)b + attr->offset);
+}
+
+bool ir_attrs_equal(ir_op op, const void *a, const void *b) {
+    const ir_op_info *info = ir_op_get(op);
+    for (uint32_t i = 0; i < info->attr_count; i++)
+        if (!ir_attr_equal(&info->attrs[i], a, b)) return false;
+    return true;
+}
+
+static uint32_t hash_value(uint32_t h, ir_attr_kind kind, const void *p) {
+    switch (kind) {
+    case IR_ATTR_i64: return ir_hash_bytes(h, p, sizeof(int64_t));
+    case IR_ATTR_f64: return ir_hash_bytes(h, p, sizeof(double));
+    case IR_ATTR_flag: return ir_hash_bytes(h, p, sizeof(bool));
+    case IR_ATTR_i2: return ir_hash_bytes(h, p, sizeof(ir_i2));
+    case IR_ATTR_i4: return ir_hash_bytes(h, p, sizeof(ir_i4));
+    case IR_ATTR_dims: {
+        const ir_dims *d = p;
+        return ir_hash_bytes(h, d->v, d->n * sizeof d->v[0]);
+    }
+    case IR_ATTR_str: {
+        const char *s = *(const char *const *)p;
+        return ir_hash_bytes(h, s, strlen(s));
+    }
+    case IR_ATTR_act: return ir_hash_bytes(h, p, sizeof(ir_act));
+    case IR_ATTR_freq: return ir_hash_bytes(h, p, sizeof(ir_freq));
+    }
+    return h;
+}
+
+uint32_t ir_attrs_hash(ir_op op, const void *attrs, uint32_t h) {
+    const ir_op_info *info = ir_op_get(op);
+    for (uint32_t i = 0; i < info->attr_count; i++)
+        h = hash_value(h, info->attrs[i].kind, (const char *)attrs + info->attrs[i].offset);
+    return h;
+}
+
+void *ir_attrs_copy(ir_arena *arena, ir_op op, const void *attrs) {
+    const ir_op_info *info = ir_op_get(op);
+    char *copy = ir_arena_alloc(arena, info->attr_size);
+    memcpy(copy, attrs, info->attr_size);
+    for (uint32_t i = 0; i < info->attr_count; i++) {
+        if (info->attrs[i].kind != IR_ATTR_str) continue;
+        const char **s = (const char **)(void *)(copy + info->attrs[i].offset);
+        *s = ir_arena_strdup(arena, *s);
+    }
+    return copy;
+}

@@ -1,0 +1,90 @@
+/* Reading weights as f32, whatever they are stored as and wherever they come from.
+ *
+ * RANDOM weights are a function of (seed, name, element index), so that any range can be read in any order
+ * and by any number of readers: with h = splitmix64(seed + splitmix64(FNV-1a-64(name))) and x = splitmix64(h
+ * + index), the upper 24 bits of x are a number u in [0, 1) and the value is center + bound * (2u - 1),
+ * computed in binary64 and rounded once. splitmix64 is the finalizer of Steele, Lea, Flood, "Fast splittable
+ * pseudorandom number generators" (2014). */
+#include <string.h>
+
+#include "ir/ir.h"
+
+static uint64_t splitmix64(uint64_t x) {
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+static uint64_t hash_name(const char *s) {
+    uint64_t h = 0xcbf29ce484222325u;
+    for (; *s; s++) h = (h ^ (unsigned char)*s) * 0x100000001b3u;
+    return h;
+}
+
+static void read_random(const ir_weight *w, float *out, int64_t first, int64_t count) {
+    uint64_t h = splitmix64(w->seed + splitmix64(hash_name(w->name)));
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t x = splitmix64(h + (uint64_t)(first + i));
+        double u = (double)(x >> 40) * 0x1p-24;
+        out[i] = (float)(w->center + w->bound * (2.0 * u - 1.0));
+    }
+}
+
+static float from_bits(uint32_t bits) {
+    float v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+/* IEEE binary16, denormals, infinities and NaNs included. */
+static float from_f16(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = (h >> 10) & 31u, mantissa = h & 0x3ffu;
+    if (exponent == 31) return from_bits(sign | 0x7f800000u | mantissa << 13);
+    if (exponent) return from_bits(sign | (exponent + 112u) << 23 | mantissa << 13);
+    float v = (float)mantissa * 0x1p-24f; /* exact */
+    return sign ? -v : v;
+}
+
+/* Stored elements may lie at any address. */
+static void read_stored(const ir_weight *w, float *out, int64_t first, int64_t count) {
+    const unsigned char *p = (const unsigned char *)w->data + (size_t)first * ir_dtype_bytes[w->type.dtype];
+    switch (w->type.dtype) {
+    case IR_f32: memcpy(out, p, (size_t)count * sizeof *out); return;
+    case IR_f16:
+        for (int64_t i = 0; i < count; i++) {
+            uint16_t h;
+            memcpy(&h, p + 2 * i, sizeof h);
+            out[i] = from_f16(h);
+        }
+        return;
+    case IR_bf16:
+        for (int64_t i = 0; i < count; i++) {
+            uint16_t h;
+            memcpy(&h, p + 2 * i, sizeof h);
+            out[i] = from_bits((uint32_t)h << 16);
+        }
+        return;
+    case IR_i32:
+        for (int64_t i = 0; i < count; i++) {
+            int32_t v;
+            memcpy(&v, p + 4 * i, sizeof v);
+            out[i] = (float)v;
+        }
+        return;
+    case IR_DTYPE_COUNT: break;
+    }
+    ICE("weight %s has no element type", w->name);
+}
+
+void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count) {
+    if (first < 0 || count < 0 || first > ir_type_elements(&w->type) - count)
+        ICE("weight %s: elements %lld + %lld are out of range", w->name, (long long)first, (long long)count);
+    if (count == 0) return;
+    if (w->kind == IR_WEIGHT_RANDOM) {
+        read_random(w, out, first, count);
+        return;
+    }
+    if (w->kind == IR_WEIGHT_UNBOUND || !w->data) ICE("weight %s is not bound", w->name);
+    read_stored(w, out, first, count);
+}
