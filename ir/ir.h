@@ -311,7 +311,8 @@ ir_freq *ir_frequencies(const ir_func *f);
 
 /* For each node whether it depends on weights only, so that it can be computed at compile time; ir_free. */
 bool *ir_constants(const ir_func *f);
-/* True when the node's bytes are its operand's: a view, or a reshape or transpose that moves nothing in these layouts. */
+/* True when the node's bytes are its operand's: a view, or a reshape, transpose or layout_cast that moves nothing in these
+ * layouts. Such a node needs no kernel and has the place of its operand. */
 bool ir_is_view(const ir_func *f, ir_ref r);
 /* The node whose bytes r shows: r itself, or through views the node viewed. */
 ir_ref ir_view_root(const ir_func *f, ir_ref r);

@@ -60,10 +60,10 @@ static bool keeps_order(const ir_node *n, const ir_type *from) {
 bool ir_is_view(const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     if (n->op == IR_OP_view) return true;
-    if (n->op != IR_OP_reshape && n->op != IR_OP_transpose) return false;
+    if (n->op != IR_OP_reshape && n->op != IR_OP_transpose && n->op != IR_OP_layout_cast) return false;
     const ir_type *from = ir_typeof(f, n->operand[0]);
     if (!is_row_major(from) || !is_row_major(&n->type)) return false;
-    return n->op == IR_OP_reshape || keeps_order(n, from);
+    return n->op != IR_OP_transpose || keeps_order(n, from);
 }
 
 ir_ref ir_view_root(const ir_func *f, ir_ref r) {
