@@ -6,12 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The hostile test configuration makes these tiny, so that growth and chunk changes happen all the time. */
-#ifndef EBRU_ARENA_CHUNK
-#define EBRU_ARENA_CHUNK ((size_t)64 * 1024)
-#endif
-#ifndef EBRU_VEC_START
-#define EBRU_VEC_START ((size_t)8)
+/* The hostile test configuration makes growth and chunk changes happen all the time. */
+#ifdef EBRU_HOSTILE
+enum { ARENA_CHUNK = 64, VEC_START = 1, POISON = 0xab };
+#else
+enum { ARENA_CHUNK = 64 * 1024, VEC_START = 8 };
 #endif
 
 enum { ARENA_ALIGN = 16, EXIT_OUT_OF_MEMORY = 3 };
@@ -57,9 +56,12 @@ void ir_free(void *p) {
 void *ir_grow(void *items, size_t *cap, size_t item_size) {
     size_t doubled, bytes;
     if (!ir_mul_size(*cap, 2, &doubled)) out_of_memory();
-    if (doubled < EBRU_VEC_START) doubled = EBRU_VEC_START;
+    if (doubled < VEC_START) doubled = VEC_START;
     if (!ir_mul_size(doubled, item_size, &bytes)) out_of_memory();
     items = ir_realloc(items, bytes);
+#ifdef EBRU_HOSTILE
+    memset((char *)items + *cap * item_size, POISON, bytes - *cap * item_size);
+#endif
     *cap = doubled;
     return items;
 }
@@ -111,7 +113,7 @@ void *ir_arena_alloc(ir_arena *a, size_t size) {
         c->used += rounded;
         return p;
     }
-    if (c && rounded > EBRU_ARENA_CHUNK / 4) {
+    if (c && rounded > ARENA_CHUNK / 4) {
         /* A large block gets a chunk of its own behind the head, whose rest stays usable. */
         chunk *big = new_chunk(rounded);
         big->used = rounded;
@@ -119,7 +121,7 @@ void *ir_arena_alloc(ir_arena *a, size_t size) {
         c->next = big;
         return big->data;
     }
-    chunk *fresh = new_chunk(rounded > EBRU_ARENA_CHUNK ? rounded : EBRU_ARENA_CHUNK);
+    chunk *fresh = new_chunk(rounded > ARENA_CHUNK ? rounded : ARENA_CHUNK);
     fresh->used = rounded;
     fresh->next = c;
     a->head = fresh;
@@ -140,15 +142,18 @@ char *ir_arena_strdup(ir_arena *a, const char *s) {
 }
 
 char *ir_arena_printf(ir_arena *a, const char *fmt, ...) {
-    va_list ap;
+    char first[256];
+    va_list ap, again;
     va_start(ap, fmt);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_copy(again, ap);
+    int n = vsnprintf(first, sizeof first, fmt, ap);
     va_end(ap);
-    if (n < 0) return ir_arena_strdup(a, "");
-    char *text = ir_arena_alloc(a, (size_t)n + 1);
-    va_start(ap, fmt);
-    vsnprintf(text, (size_t)n + 1, fmt, ap);
-    va_end(ap);
+    char *text = ir_arena_alloc(a, n < 0 ? 1 : (size_t)n + 1);
+    if (n > 0 && (size_t)n < sizeof first)
+        memcpy(text, first, (size_t)n);
+    else if (n > 0)
+        vsnprintf(text, (size_t)n + 1, fmt, again);
+    va_end(again);
     return text;
 }
 
