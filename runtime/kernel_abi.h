@@ -133,10 +133,10 @@ static inline int32_t ebru_conv2d_pointwise(const struct ebru_conv2d_params *p) 
     return p->KH == 1 && p->KW == 1 && p->SH == 1 && p->SW == 1 && p->PT == 0 && p->PL == 0 &&
            p->UH == p->H && p->UW == p->W && p->OH == p->H && p->OW == p->W;
 }
-/* Pointwise without prologue over whole c-blocks: the tensor is read in place, nothing is gathered. */
+/* Pointwise without prologue over whole c-blocks: tensors are read in place, nothing is gathered. */
 static inline int32_t ebru_conv2d_direct(const struct ebru_conv2d_params *p) {
     return ebru_conv2d_pointwise(p) && !p->pro_scale && p->pre_act == EBRU_ACT_NONE &&
-           (p->C1 == 0 || p->C0 % 16 == 0);
+           (p->C1 == 0 || (p->C0 % 16 == 0 && p->TB == 1));
 }
 static inline int32_t ebru_conv2d_rows(const struct ebru_conv2d_params *p) {
     return ebru_conv2d_pointwise(p) ? 1 : p->OH;
@@ -157,9 +157,10 @@ static inline int64_t ebru_conv2d_gather_floats(const struct ebru_conv2d_params 
     int64_t rows = (int64_t)(p->TH - 1) * p->SH + p->KH, cols = (int64_t)(p->TW - 1) * p->SW + p->KW;
     return p->TB * rows * cols * 16 * ebru_blocks16(p->C0 + p->C1);
 }
-/* Scratch: the gathered input, then the sums of one panel [NB][TB*TH*TW][16]. */
+/* Scratch: the gathered input, the sums of one panel [NB][TB*TH*TW][16], two offsets a pixel. */
 static inline int64_t ebru_conv2d_scratch(const struct ebru_conv2d_params *p) {
-    return 4 * (ebru_conv2d_gather_floats(p) + (int64_t)p->TB * p->TH * p->TW * p->NB * 16);
+    int64_t pixels = (int64_t)p->TB * p->TH * p->TW;
+    return 4 * (ebru_conv2d_gather_floats(p) + pixels * p->NB * 16 + (2 * pixels + 15) / 16 * 16);
 }
 /* Fills the tile fields (MR .. order) for a level and the data cache sizes a core in bytes (0: common
  * values); every other field must be set. The result is good, not optimal; any positive tile is legal. */

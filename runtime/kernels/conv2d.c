@@ -1,0 +1,223 @@
+/* conv2d: gather, multiply, finish.
+ *
+ *   gather    the task's input goes to scratch as [C/16][image][rows + halo][cols + halo][16] with a zero
+ * halo, the prologue applied on the way; a pointwise convolution without prologue reads the tensor in place
+ *   multiply  for each panel of NB column blocks, for each pass of KC input blocks, for each MR pixels: one
+ * tile (tile.h); sums rest in scratch between passes, so a pass's weights are read from memory once finish
+ * after the last pass: bias, per-image bias, residual, activation, store
+ *
+ * Pixels of a task are one list (image, row, column); two tables give each one's offset in the gathered input
+ * and in the output, so a tile may run across rows and images. */
+#include "runtime/kernels/cat.h"
+#include "runtime/kernels/tile.h"
+#include "runtime/kernels/vmath.h"
+
+struct conv {
+    const struct ebru_conv2d_params *p;
+    int32_t direct, cbs, nbs, OH, OW, KHW;
+    int64_t in_plane, out_plane; /* floats of a block of one image */
+    int64_t g_row, g_img, g_cb;  /* strides of the multiply's input in floats */
+    float *gather, *sums;
+    int32_t *a_off, *o_off;
+    int32_t b0, y0, x0, nimg, nrow, ncol; /* the task's output */
+};
+
+/* One row of one block: columns [x0*SW - PL, + width) of source row src (NULL: outside) to dst. */
+INLINE void gather_row(const struct conv *c, const struct cat *cat, const float *block, int32_t cb,
+                       int32_t iy, float *dst, const float *scale, const float *shift) {
+    const struct ebru_conv2d_params *p = c->p;
+    const int32_t pointwise = ebru_conv2d_pointwise(p);
+    const int32_t UH = pointwise ? 1 : p->UH, UW = pointwise ? p->H * p->W : p->UW;
+    const int32_t width = (c->ncol - 1) * p->SW + p->KW, left = c->x0 * p->SW - p->PL;
+    int32_t lo = ebru_min_i32(ebru_max_i32(-left, 0), width);
+    int32_t hi = ebru_max_i32(ebru_min_i32(UW - left, width), lo);
+    if (iy < 0 || iy >= UH) lo = hi = width;
+    for (int32_t x = 0; x < lo; x++) store16(dst + x * 16, splat16(0.0f));
+    for (int32_t x = hi; x < width; x++) store16(dst + x * 16, splat16(0.0f));
+    if (lo == hi) return;
+    const int32_t whole = p->C1 == 0 || p->C0 % 16 == 0;
+    const v16 a = p->pro_scale ? load16(scale) : splat16(1.0f),
+              s = p->pro_scale ? load16(shift) : splat16(0.0f);
+    const int64_t row = (int64_t)(p->UH == p->H ? iy : iy * p->H / p->UH) * (pointwise ? 0 : p->W);
+    for (int32_t x = lo; x < hi; x++) {
+        int32_t ix = left + x;
+        int64_t pixel = row + (pointwise || p->UW == p->W ? ix : ix * p->W / p->UW);
+        v16 v = whole ? load16(block + pixel * 16) : cat_lanes(cat, cb, pixel);
+        if (p->pro_scale) v = v * a + s;
+        store16(dst + x * 16, act16(v, p->pre_act));
+    }
+}
+
+INLINE void gather(const struct conv *c, void *const *buf) {
+    const struct ebru_conv2d_params *p = c->p;
+    const float *ss = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT];
+    const int32_t rows = (c->nrow - 1) * p->SH + p->KH;
+    for (int32_t cb = 0; cb < c->cbs; cb++) {
+        for (int32_t i = 0; i < c->nimg; i++) {
+            const int32_t b = c->b0 + i;
+            const struct cat cat = {
+                (const float *)buf[EBRU_CONV2D_X0] + b * ebru_blocks16(p->C0) * c->in_plane,
+                p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + b * ebru_blocks16(p->C1) * c->in_plane : NULL,
+                c->in_plane, p->C0, p->C1};
+            const float *block = cat_block(&cat, cb);
+            const float *scale = p->pro_scale ? ss + ((int64_t)b * 2 * c->cbs + cb) * 16 : NULL;
+            const float *shift = p->pro_scale ? scale + c->cbs * 16 : NULL;
+            for (int32_t y = 0; y < rows; y++) {
+                gather_row(c, &cat, block, cb, c->y0 * p->SH - p->PT + y,
+                           c->gather + cb * c->g_cb + i * c->g_img + y * c->g_row, scale, shift);
+            }
+        }
+    }
+}
+
+/* The offset tables of the task's pixels. Output offsets count from the task's first image. */
+INLINE void pixel_tables(const struct conv *c) {
+    const struct ebru_conv2d_params *p = c->p;
+    const int32_t out_blocks = p->act == EBRU_ACT_GEGLU ? c->nbs / 2 : c->nbs;
+    int32_t q = 0;
+    for (int32_t i = 0; i < c->nimg; i++) {
+        for (int32_t y = 0; y < c->nrow; y++) {
+            const int64_t in = i * c->g_img + y * p->SH * c->g_row;
+            const int64_t out = i * out_blocks * c->out_plane + ((int64_t)(c->y0 + y) * c->OW + c->x0) * 16;
+            for (int32_t x = 0; x < c->ncol; x++, q++) {
+                c->a_off[q] = (int32_t)(in + x * p->SW * 16);
+                c->o_off[q] = (int32_t)(out + x * 16);
+            }
+        }
+    }
+}
+
+/* Epilogue of pixels [q0, q1) of the panel's blocks [n0, n0 + nb); sums' first block is n0. */
+INLINE void finish(const struct conv *c, void *const *buf, int32_t n0, int32_t nb, int32_t q0, int32_t q1,
+                   int32_t sum_step) {
+    const struct ebru_conv2d_params *p = c->p;
+    const int32_t geglu = p->act == EBRU_ACT_GEGLU, out_blocks = geglu ? c->nbs / 2 : c->nbs;
+    const int32_t per_image = c->nrow * c->ncol, stepn = geglu ? 2 : 1;
+    const float *bias = (const float *)buf[EBRU_CONV2D_BIAS], *tbias = (const float *)buf[EBRU_CONV2D_TBIAS];
+    for (int32_t n = 0; n < nb; n += stepn) {
+        const int64_t at = c->b0 * out_blocks * c->out_plane + (n0 + n) / stepn * c->out_plane;
+        float *out = (float *)buf[EBRU_CONV2D_OUT] + at;
+        const float *res = p->residual ? (const float *)buf[EBRU_CONV2D_RESIDUAL] + at : NULL;
+        const float *sum = c->sums + n * sum_step, *gate = sum + sum_step;
+        const v16 base = p->has_bias ? load16(bias + (n0 + n) * 16) : splat16(0.0f);
+        const v16 gate_base = geglu && p->has_bias ? load16(bias + (n0 + n + 1) * 16) : splat16(0.0f);
+        int32_t q = q0;
+        while (q < q1) {
+            v16 add = base, gate_add = gate_base;
+            int32_t end = q1;
+            if (p->tbias) {
+                const int32_t i = q / per_image;
+                const float *t = tbias + ((p->tbias == 1 ? (int64_t)(c->b0 + i) * c->nbs : 0) + n0 + n) * 16;
+                end = ebru_min_i32(q1, (i + 1) * per_image);
+                add += load16(t);
+                if (geglu) gate_add += load16(t + 16);
+            }
+            for (; q < end; q++) {
+                v16 v = load16(sum + q * 16) + add;
+                if (geglu) {
+                    v = v * gelu16(load16(gate + q * 16) + gate_add);
+                } else {
+                    if (p->residual == 1) v += load16(res + c->o_off[q]);
+                    v = act16(v, p->act);
+                    if (p->residual == 2) v += load16(res + c->o_off[q]);
+                }
+                store16(out + c->o_off[q], v);
+            }
+        }
+    }
+}
+
+/* One pass over the pixels: input blocks [k0, k1) of one tensor. `in` is block k0's first pixel. */
+INLINE void multiply(const struct conv *c, void *const *buf, const float *in, const float *w, int32_t n0,
+                     int32_t nb, int32_t k0, int32_t k1, int32_t last) {
+    const struct ebru_conv2d_params *p = c->p;
+    const int32_t pixels = c->nimg * c->nrow * c->ncol, sum_step = pixels * 16;
+    const int32_t blocks = ebru_min_i32(nb, TILE_MAX_BLOCKS);
+    const int32_t mr = ebru_min_i32(p->MR, tile_max_rows(blocks));
+    struct tile t;
+    const float *a[TILE_ROWS];
+    t.a = a;
+    t.b_step = (int64_t)c->cbs * c->KHW * 256;
+    t.sum_step = sum_step;
+    t.a_row = c->g_row - p->KW * 16;
+    t.a_cb = c->g_cb - p->KH * c->g_row;
+    t.cbs = k1 - k0;
+    t.kh = p->KH;
+    t.kw = p->KW;
+    t.add = k0 > 0;
+    for (int32_t q = 0; q < pixels; q += mr) {
+        const int32_t rows = ebru_min_i32(mr, pixels - q);
+        for (int32_t m = 0; m < rows; m++) a[m] = in + c->a_off[q + m];
+        for (int32_t n = 0; n < nb; n += blocks) {
+            t.b = w + (n0 + n) * t.b_step + (int64_t)k0 * c->KHW * 256;
+            t.sum = c->sums + (n * pixels + q) * 16;
+            tile_run(&t, rows, ebru_min_i32(blocks, nb - n));
+        }
+        if (last) finish(c, buf, n0, nb, q, q + rows, sum_step);
+    }
+}
+
+/* All passes of the panel of blocks [n0, n0 + nb). */
+INLINE void panel(const struct conv *c, void *const *buf, int32_t n0, int32_t nb) {
+    const struct ebru_conv2d_params *p = c->p;
+    const float *w = (const float *)buf[EBRU_CONV2D_WEIGHT];
+    const int32_t seam = c->direct && p->C1 ? p->C0 / 16 : c->cbs;
+    for (int32_t k0 = 0, k1; k0 < c->cbs; k0 = k1) {
+        k1 = ebru_min_i32(k0 + p->KC, k0 < seam ? seam : c->cbs);
+        const float *in = c->gather + k0 * c->g_cb;
+        if (c->direct) {
+            const int32_t second = k0 >= seam, blocks = ebru_blocks16(second ? p->C1 : p->C0);
+            in = (const float *)buf[second ? EBRU_CONV2D_X1 : EBRU_CONV2D_X0] +
+                 ((int64_t)c->b0 * blocks + k0 - (second ? seam : 0)) * c->g_cb + c->x0 * 16;
+        }
+        multiply(c, buf, in, w, n0, nb, k0, k1, k1 == c->cbs);
+    }
+}
+
+EBRU_KERNEL(conv2d) {
+    struct conv c;
+    c.p = p;
+    c.direct = ebru_conv2d_direct(p);
+    c.cbs = ebru_blocks16(p->C0 + p->C1);
+    c.nbs = ebru_blocks16(p->N);
+    c.OH = ebru_conv2d_rows(p);
+    c.OW = ebru_conv2d_cols(p);
+    c.KHW = p->KH * p->KW;
+    c.in_plane = (int64_t)p->H * p->W * 16;
+    c.out_plane = (int64_t)p->OH * p->OW * 16;
+    c.gather = scratch;
+    c.sums = scratch + ebru_conv2d_gather_floats(p);
+    c.a_off = (int32_t *)(c.sums + (int64_t)p->TB * p->TH * p->TW * p->NB * 16);
+    c.o_off = c.a_off + p->TB * p->TH * p->TW;
+    const int32_t tr = ebru_ceil_div(c.OH, p->TH), tc = ebru_ceil_div(c.OW, p->TW);
+    const int32_t spots = ebru_ceil_div(p->B, p->TB) * tr * tc, groups = ebru_conv2d_groups(p);
+    int32_t gathered = -1;
+    for (int32_t task = task_begin; task < task_end; task++) {
+        const int32_t spot = p->order ? task % spots : task / groups;
+        const int32_t group = p->order ? task / spots : task % groups;
+        if (spot != gathered) {
+            gathered = spot;
+            c.b0 = spot / (tr * tc) * p->TB;
+            c.y0 = spot / tc % tr * p->TH;
+            c.x0 = spot % tc * p->TW;
+            c.nimg = ebru_min_i32(p->TB, p->B - c.b0);
+            c.nrow = ebru_min_i32(p->TH, c.OH - c.y0);
+            c.ncol = ebru_min_i32(p->TW, c.OW - c.x0);
+            if (c.direct) {
+                c.g_row = 0;
+                c.g_cb = c.in_plane;
+                c.g_img = ebru_blocks16(p->C0) * c.in_plane;
+            } else {
+                c.g_row = ((p->TW - 1) * p->SW + p->KW) * 16;
+                c.g_img = ((p->TH - 1) * p->SH + p->KH) * c.g_row;
+                c.g_cb = p->TB * c.g_img;
+                gather(&c, buf);
+            }
+            pixel_tables(&c);
+        }
+        for (int32_t g = 0; g < p->PG; g++) {
+            const int32_t n0 = (group * p->PG + g) * p->NB;
+            if (n0 < c.nbs) panel(&c, buf, n0, ebru_min_i32(p->NB, c.nbs - n0));
+        }
+    }
+}

@@ -1,0 +1,13 @@
+/* Elementwise functions for generated loops: sixteen floats in, sixteen out. */
+#include "runtime/kernels/vmath.h"
+
+INLINE v16 rsqrt16(v16 x) {
+    return splat16(1.0f) / sqrt16(x);
+}
+
+#define EW(name, summary)                                                                                    \
+    void EBRU_NAME(ebru_ew_##name)(float *, const float *);                                                  \
+    void EBRU_NAME(ebru_ew_##name)(float *y, const float *x) {                                               \
+        store16(y, name##16(load16(x)));                                                                     \
+    }
+#include "runtime/kernels.def"

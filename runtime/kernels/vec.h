@@ -1,0 +1,105 @@
+/* The vector header of the kernels: sixteen floats, one channel block of the c16 layout. A level keeps them
+ * in one zmm, two ymm or four xmm registers; clang splits the type. Kernels are freestanding and compiled by
+ * clang only. */
+#ifndef EBRU_KERNELS_VEC_H
+#define EBRU_KERNELS_VEC_H
+
+#include "runtime/kernel_abi.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef float v16 __attribute__((ext_vector_type(16)));
+typedef float v16_any __attribute__((ext_vector_type(16), aligned(4)));
+typedef int32_t v16i __attribute__((ext_vector_type(16)));
+typedef uint32_t v16u __attribute__((ext_vector_type(16)));
+typedef double v16d __attribute__((ext_vector_type(16)));
+
+/* Everything that takes or returns a vector is inlined, so the calling convention for them does not matter.
+ */
+#pragma clang diagnostic ignored "-Wpsabi"
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+/* Kernel names carry EBRU_SUFFIX in native test builds, where all levels live in one program. */
+#ifdef EBRU_SUFFIX
+#define EBRU_PASTE2(a, b) a##b
+#define EBRU_PASTE(a, b)  EBRU_PASTE2(a, b)
+#define EBRU_NAME(name)   EBRU_PASTE(name, EBRU_SUFFIX)
+#else
+#define EBRU_NAME(name) name
+#endif
+
+/* The head of a kernel's definition. */
+#define EBRU_KERNEL(name)                                                                                    \
+    void EBRU_NAME(ebru_k_##name)(const struct ebru_##name##_params *, void *const *, float *, int32_t,      \
+                                  int32_t);                                                                  \
+    void EBRU_NAME(ebru_k_##name)(const struct ebru_##name##_params *p, void *const *buf, float *scratch,    \
+                                  int32_t task_begin, int32_t task_end)
+
+INLINE v16 splat16(float x) {
+    return (v16)(x);
+}
+/* c16 data, packed weights, scratch: 64-byte aligned. */
+INLINE v16 load16(const float *p) {
+    return *(const v16 *)p;
+}
+INLINE void store16(float *p, v16 v) {
+    *(v16 *)p = v;
+}
+/* Plain data: 4-byte aligned. */
+INLINE v16 loadu16(const float *p) {
+    return *(const v16_any *)p;
+}
+INLINE void storeu16(float *p, v16 v) {
+    *(v16_any *)p = v;
+}
+/* The first n of 16 lanes; the others read as zero, or are not written. */
+INLINE v16 load_first(const float *p, int32_t n) {
+    v16 v = splat16(0.0f);
+    for (int32_t i = 0; i < n; i++) v[i] = p[i];
+    return v;
+}
+INLINE void store_first(float *p, v16 v, int32_t n) {
+    for (int32_t i = 0; i < n; i++) p[i] = v[i];
+}
+INLINE v16u splatu(uint32_t x) {
+    return (v16u)(x);
+}
+/* a where the mask is set (all bits), b elsewhere. clang warns of a conversion to bool that it does not make.
+ */
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wconversion"
+INLINE v16 select16(v16i mask, v16 a, v16 b) {
+    return mask ? a : b;
+}
+#pragma clang diagnostic pop
+/* Lane-wise larger value; b where the comparison is unordered. */
+INLINE v16 max16(v16 a, v16 b) {
+    return select16(a > b, a, b);
+}
+INLINE v16 min16(v16 a, v16 b) {
+    return select16(a < b, a, b);
+}
+/* Lane numbers below n keep their value, the others become zero. */
+INLINE v16 keep_first(v16 v, int32_t n) {
+    const v16i lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return select16(lane < (v16i)(n), v, splat16(0.0f));
+}
+/* Sums and maxima across lanes, by halves: one fixed tree at every level. */
+INLINE float sum16(v16 v) {
+    typedef float v8 __attribute__((ext_vector_type(8)));
+    typedef float v4 __attribute__((ext_vector_type(4)));
+    v8 a = v.lo + v.hi;
+    v4 b = a.lo + a.hi;
+    return (b[0] + b[2]) + (b[1] + b[3]);
+}
+INLINE float max_of16(v16 v) {
+    v16 a = max16(v, __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    a = max16(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3));
+    a = max16(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1));
+    return a[0] > a[1] ? a[0] : a[1];
+}
+
+#endif

@@ -1,0 +1,174 @@
+/* Harness of the kernel tests: the three native levels behind one name, guarded buffers, splits, comparison.
+ */
+#ifndef EBRU_TESTS_KERNEL_TEST_H
+#define EBRU_TESTS_KERNEL_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "runtime/kernel_abi.h"
+
+#define KERNEL(name, operands, summary)                                                                      \
+    void ebru_k_##name##_v2(const struct ebru_##name##_params *, void *const *, float *, int32_t, int32_t);  \
+    void ebru_k_##name##_v3(const struct ebru_##name##_params *, void *const *, float *, int32_t, int32_t);  \
+    void ebru_k_##name##_v4(const struct ebru_##name##_params *, void *const *, float *, int32_t, int32_t);
+#define EW(name, summary)                                                                                    \
+    void ebru_ew_##name##_v2(float *, const float *);                                                        \
+    void ebru_ew_##name##_v3(float *, const float *);                                                        \
+    void ebru_ew_##name##_v4(float *, const float *);
+#include "runtime/kernels.def"
+
+static const int32_t kt_levels[] = {EBRU_LEVEL_V2, EBRU_LEVEL_V3, EBRU_LEVEL_V4};
+
+static inline bool kt_supported(int32_t level) {
+    __builtin_cpu_init();
+    if (level == EBRU_LEVEL_V4)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl");
+    if (level == EBRU_LEVEL_V3)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+               __builtin_cpu_supports("bmi2");
+    return __builtin_cpu_supports("sse4.2") != 0;
+}
+
+/* Loops over the levels this CPU has; says which it skips. */
+#define KT_EACH_LEVEL(level)                                                                                 \
+    for (int32_t kt_i = 0, level; kt_i < 3 && (level = kt_levels[kt_i], true); kt_i++)                       \
+        if (!kt_supported(level))                                                                            \
+            print_message("skipped: x86-64-v%d is not supported here\n", level);                             \
+        else
+
+/* Buffers: 64-byte aligned, the end (rounded up to 64 bytes) against an unreadable page. */
+struct kt_block {
+    void *base;
+    size_t bytes;
+};
+static struct kt_block kt_blocks[256];
+static size_t kt_block_count;
+
+static inline void *kt_alloc(size_t bytes) {
+    const size_t page = 4096, used = (bytes + 63) / 64 * 64, body = (used + page - 1) / page * page;
+    char *base =
+        (char *)mmap(NULL, body + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED || kt_block_count == 256) abort();
+    mprotect(base, page, PROT_NONE);
+    mprotect(base + page + body, page, PROT_NONE);
+    kt_blocks[kt_block_count].base = base;
+    kt_blocks[kt_block_count++].bytes = body + 2 * page;
+    char *p = base + page + body - used;
+    for (size_t i = 0; i < used / 4; i++)
+        ((uint32_t *)(void *)p)[i] = 0x7fa00000u; /* unwritten elements are NaN */
+    return p;
+}
+static inline void kt_release(void) {
+    while (kt_block_count > 0) {
+        kt_block_count--;
+        munmap(kt_blocks[kt_block_count].base, kt_blocks[kt_block_count].bytes);
+    }
+}
+static inline float *kt_floats(int64_t n) {
+    return (float *)kt_alloc((size_t)n * sizeof(float));
+}
+
+static uint64_t kt_state = 1;
+/* Uniform in [-1, 1). */
+static inline float kt_random(void) {
+    kt_state = kt_state * 6364136223846793005u + 1442695040888963407u;
+    return (float)((double)(kt_state >> 40) / 8388608.0 - 1.0);
+}
+static inline float *kt_random_floats(int64_t n) {
+    float *p = kt_floats(n);
+    for (int64_t i = 0; i < n; i++) p[i] = kt_random();
+    return p;
+}
+/* A per-channel vector with zeros up to a multiple of 16. */
+static inline float *kt_padded(int32_t n) {
+    float *p = kt_floats(ebru_blocks16(n) * 16);
+    for (int32_t i = 0; i < ebru_blocks16(n) * 16; i++) p[i] = i < n ? kt_random() : 0.0f;
+    return p;
+}
+/* Index of (b, c, pixel) in c16 with C channels and P pixels. */
+static inline int64_t kt_c16(int32_t C, int64_t P, int32_t b, int32_t c, int64_t pixel) {
+    return (((int64_t)b * ebru_blocks16(C) + c / 16) * P + pixel) * 16 + c % 16;
+}
+static inline int64_t kt_c16_floats(int32_t B, int32_t C, int64_t P) {
+    return (int64_t)B * ebru_blocks16(C) * P * 16;
+}
+/* Random c16 data; pad lanes hold a finite value that must not matter. */
+static inline float *kt_random_c16(int32_t B, int32_t C, int64_t P) {
+    float *x = kt_floats(kt_c16_floats(B, C, P));
+    for (int64_t i = 0; i < kt_c16_floats(B, C, P); i++) x[i] = 3.0f;
+    for (int32_t b = 0; b < B; b++)
+        for (int32_t c = 0; c < C; c++)
+            for (int64_t p = 0; p < P; p++) x[kt_c16(C, P, b, c, p)] = kt_random();
+    return x;
+}
+
+/* Runs a kernel over all tasks in `parts` calls of the level. */
+#define KT_CALL(name, level, p, buf, parts)                                                                  \
+    do {                                                                                                     \
+        const int32_t kt_n = ebru_##name##_tasks(p);                                                         \
+        float *kt_scratch = kt_floats(ebru_##name##_scratch(p) / 4);                                         \
+        for (int32_t kt_t = 0; kt_t < (parts); kt_t++) {                                                     \
+            const int32_t kt_a = kt_n * kt_t / (parts), kt_b = kt_n * (kt_t + 1) / (parts);                  \
+            if ((level) == 2)                                                                                \
+                ebru_k_##name##_v2(p, buf, kt_scratch, kt_a, kt_b);                                          \
+            else if ((level) == 3)                                                                           \
+                ebru_k_##name##_v3(p, buf, kt_scratch, kt_a, kt_b);                                          \
+            else                                                                                             \
+                ebru_k_##name##_v4(p, buf, kt_scratch, kt_a, kt_b);                                          \
+        }                                                                                                    \
+    } while (0)
+
+/* Runs it into buf[out] with 1, 2, 3 and 7 parts; the bits must agree. */
+#define KT_RUN(name, level, p, buf, out, floats)                                                             \
+    do {                                                                                                     \
+        float *kt_first = (float *)(buf)[out];                                                               \
+        KT_CALL(name, level, p, buf, 1);                                                                     \
+        const int32_t kt_parts[] = {2, 3, 7};                                                                \
+        for (int32_t kt_k = 0; kt_k < 3; kt_k++) {                                                           \
+            (buf)[out] = kt_floats(floats);                                                                  \
+            KT_CALL(name, level, p, buf, kt_parts[kt_k]);                                                    \
+            assert_memory_equal(kt_first, (buf)[out], (size_t)(floats) * sizeof(float));                     \
+        }                                                                                                    \
+        (buf)[out] = kt_first;                                                                               \
+    } while (0)
+
+static inline double kt_act(double x, int32_t act) {
+    switch (act) {
+    case EBRU_ACT_SILU: return x / (1.0 + exp(-x));
+    case EBRU_ACT_GELU: return 0.5 * x * (1.0 + erf(x / sqrt(2.0)));
+    case EBRU_ACT_GELU_TANH:
+        return 0.5 * x * (1.0 + tanh(sqrt(2.0 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+    case EBRU_ACT_QUICK_GELU: return x / (1.0 + exp(-1.702 * x));
+    case EBRU_ACT_RELU: return x > 0 ? x : 0;
+    case EBRU_ACT_SIGMOID: return 1.0 / (1.0 + exp(-x));
+    case EBRU_ACT_TANH: return tanh(x);
+    case EBRU_ACT_MISH: return x * tanh(log1p(exp(x)));
+    case EBRU_ACT_EXP: return exp(x);
+    default: return x;
+    }
+}
+
+/* Fails when the value is not within tolerance * scale of the reference, NaN included. */
+#define kt_assert_close(got, want, tolerance, ...)                                                           \
+    do {                                                                                                     \
+        const double kt_g = (double)(got), kt_w = (double)(want);                                            \
+        if (!(fabs(kt_g - kt_w) <= (tolerance))) {                                                           \
+            print_error(__VA_ARGS__);                                                                        \
+            fail_msg(": got %.9g, want %.9g", kt_g, kt_w);                                                   \
+        }                                                                                                    \
+    } while (0)
+
+#endif
