@@ -8,7 +8,18 @@
 
 #include "ir/ir.h"
 
+/* The exact shape of an external input, as `ebru verify` finds it in a file. */
+typedef struct fe_shape {
+    const char *name; /* "sample", "encoder_hidden_states", "input_ids", "latent", "image" ... */
+    uint32_t rank;
+    int64_t dim[IR_MAX_RANK];
+} fe_shape;
+
 typedef struct fe_options {
+    /* Shapes of inputs, for single components: they override batch (dim 0), width and height (the last two dims of sample, latent or image, in that
+     * tensor's own cells, not in pixels) and sequence (dim 1 of encoder_hidden_states or input_ids). */
+    const fe_shape *shapes;
+    uint32_t shape_count;
     const char *component; /* NULL = all; "unet", "vae", "text_encoder" ... */
     const char *function;  /* NULL = all; e.g. "decode" of an autoencoder */
     int64_t batch;         /* images a call; 0 = 1 */
