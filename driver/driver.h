@@ -1,0 +1,84 @@
+/* The ebru command line. The only folder that sees all others. Exit codes: 0 ok, 1 unusable input or a failed
+ * check, 2 usage, 3 I/O, 4 CPU or target not supported, 70 internal error. */
+#ifndef EBRU_DRIVER_DRIVER_H
+#define EBRU_DRIVER_DRIVER_H
+
+#include "codegen/codegen.h"
+#include "frontend/frontend.h"
+#include "ir/ir.h"
+#include "passes/passes.h"
+
+#define DRV_VERSION "0.1.0"
+
+enum { DRV_OK = 0, DRV_INPUT = 1, DRV_USAGE = 2, DRV_IO = 3, DRV_CPU = 4, DRV_INTERNAL = 70 };
+enum { DRV_COMPILE = 1, DRV_OPT = 2, DRV_VERIFY = 4, DRV_INSPECT = 8, DRV_BENCH = 16 };
+
+#define DRV_MAX_LEVELS   8
+#define DRV_MAX_DISABLED 64
+
+typedef struct drv_options {
+    unsigned command; /* DRV_* */
+    const char *model;
+    const char *output, *emit, *cpu, *precision, *size, *component, *function, *weights, *passes, *stop_after,
+        *start_after, *print_after, *dump_dir, *plan, *linker, *io, *tolerance, *error_format, *color;
+    const char *disabled[DRV_MAX_DISABLED];
+    uint32_t disabled_count;
+    int64_t batch, threads, runs, bisect_limit, error_limit, opt_level;
+    bool print_changed, verify_each, time_passes, list_passes, fusion_report, fusion_json, analyze, poison,
+        evaluator, json, verbose, quiet, help;
+    /* digested */
+    int64_t width, height;
+    bool random_weights;
+    uint64_t random_seed;
+    int placement; /* cg_weights, -1 = by size */
+} drv_options;
+
+/* options.c: 0, or DRV_USAGE after a message on stderr. */
+int drv_parse(drv_options *o, int argc, char **argv);
+void drv_print_help(FILE *out, unsigned command);
+ir_diag *drv_diag(const drv_options *o);
+
+/* road.c: loading and lowering. */
+typedef struct drv_build {
+    cg_level levels[DRV_MAX_LEVELS];
+    pass_context *contexts[DRV_MAX_LEVELS];
+    uint32_t count;
+} drv_build;
+/* A module at the level it was found: the model, or IR text. NULL with diagnostics. */
+ir_module *drv_load(ir_diag *d, const drv_options *o, const fe_options *fe);
+fe_options drv_fe_options(const drv_options *o);
+bool drv_is_ir(const char *path);
+/* Runs the passes for every level asked for. `fe` as for drv_load. False with diagnostics. */
+bool drv_lower(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build *b);
+void drv_build_free(drv_build *b);
+/* Emits a lowered model as a program (or what --emit says) to `output`. */
+bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output, cg_emit_kind kind,
+              cg_result *result);
+pass_options drv_pass_options(const drv_options *o);
+
+/* process.c: a program for one use: compiled into a fresh directory, removed by drv_temp_free (also on
+ * signals). */
+typedef struct drv_temp {
+    char dir[200], program[220];
+} drv_temp;
+bool drv_temp_new(ir_diag *d, drv_temp *t);
+void drv_temp_free(drv_temp *t);
+/* Runs argv[0] with `input` on its standard input; *out (ir_alloc'd) receives its standard output, NULL
+ * `out`: it goes to ours. The child's exit code, or -1 with a diagnostic. */
+int drv_run(ir_diag *d, const char *const *argv, const void *input, size_t input_bytes, char **out,
+            size_t *out_bytes);
+
+/* The subcommands: exit code. */
+int drv_compile(const drv_options *o);
+int drv_opt(const drv_options *o);
+int drv_verify(const drv_options *o);
+int drv_inspect(const drv_options *o);
+int drv_bench(const drv_options *o);
+
+/* analyze.c, dot.c */
+void drv_analyze(const ir_module *m, ir_str *out);
+void drv_dot(const ir_module *m, ir_str *out);
+/* Writes text to a path or "-" through a temporary file and rename. */
+bool drv_write_text(ir_diag *d, const char *path, const char *text, size_t length);
+
+#endif

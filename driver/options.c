@@ -1,0 +1,244 @@
+#include "driver/driver.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum kind { FLAG, TEXT, INT, NUM, LIST, OLEVEL };
+enum { C = DRV_COMPILE, O = DRV_OPT, V = DRV_VERIFY, I = DRV_INSPECT, B = DRV_BENCH };
+
+struct option {
+    const char *name, *argument;
+    enum kind kind;
+    size_t offset;
+    unsigned commands;
+    const char *help;
+};
+
+static const struct option table[] = {
+#define OPT(name, argument, kind, field, commands, help)                                                     \
+    {name, argument, kind, offsetof(drv_options, field), commands, help},
+#include "driver/options.def"
+#undef OPT
+};
+enum { TABLE = sizeof table / sizeof *table };
+
+static const struct {
+    const char *name;
+    unsigned command;
+    const char *operand, *help;
+} commands[] = {
+    {"compile", C, "MODEL", "a model to a program"},
+    {"opt", O, "FILE.ir", "passes over IR text"},
+    {"verify", V, "MODEL --io=FILE", "a component against reference inputs and outputs"},
+    {"inspect", I, "MODEL|FILE.safetensors|PROGRAM", "what is in it"},
+    {"bench", B, "MODEL", "time of every function, share of the machine's peak"},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static int usage_error(const char *fmt, const char *word, const char *near) {
+    fprintf(stderr, "ebru: error: ");
+    fprintf(stderr, fmt, ir_escape(word, strlen(word)));
+    if (near) fprintf(stderr, "; did you mean '%s'?", near);
+    fprintf(stderr, "\n");
+    return DRV_USAGE;
+}
+
+static const char *command_name(unsigned command) {
+    for (int i = 0; i < COMMANDS; i++)
+        if (commands[i].command == command) return commands[i].name;
+    return "ebru";
+}
+
+void drv_print_help(FILE *out, unsigned command) {
+    if (!command) {
+        fprintf(out, "ebru %s: an ahead-of-time compiler for diffusion models on CPUs\n\n", DRV_VERSION);
+        for (int i = 0; i < COMMANDS; i++)
+            fprintf(out, "  ebru %-8s %-32s %s\n", commands[i].name, commands[i].operand, commands[i].help);
+        fprintf(out, "\nMODEL is a model description (JSON), a diffusers folder, one component folder, or an "
+                     ".ir file.\n"
+                     "Examples:\n  ebru compile models/shapes-128 -o s128 && ./s128 -p \"a red circle\"\n"
+                     "  ebru compile models/class-unet-32.json --weights=random:1 --emit=ir:fused -o -\n"
+                     "  ebru COMMAND --help lists a command's options\n");
+        return;
+    }
+    for (int i = 0; i < COMMANDS; i++)
+        if (commands[i].command == command)
+            fprintf(out, "ebru %s %s: %s\n\n", commands[i].name, commands[i].operand, commands[i].help);
+    for (int i = 0; i < TABLE; i++) {
+        if (!(table[i].commands & command) || !strcmp(table[i].name, "--help")) continue;
+        char head[64];
+        size_t n = strlen(table[i].name);
+        bool glued =
+            n && (table[i].name[n - 1] == '=' || table[i].name[n - 1] == '-' || table[i].kind == OLEVEL);
+        snprintf(head, sizeof head, "%s%s%s", table[i].name, table[i].argument && !glued ? " " : "",
+                 table[i].argument ? table[i].argument : "");
+        fprintf(out, "  %-26s %s\n", head, table[i].help);
+    }
+}
+
+/* The row that `word` spells for this command; *value receives what is glued to it. */
+static const struct option *match(const char *word, unsigned command, const char **value) {
+    const struct option *best = NULL;
+    *value = NULL;
+    for (int i = 0; i < TABLE; i++) {
+        const struct option *o = &table[i];
+        if (!(o->commands & command)) continue;
+        size_t n = strlen(o->name);
+        bool prefix = o->argument && (o->name[n - 1] == '=' || o->kind == LIST || o->kind == OLEVEL ||
+                                      (n == 2 && o->argument));
+        if (!strcmp(word, o->name)) {
+            *value = NULL;
+            if (o->name[n - 1] == '=') *value = "";
+            return o;
+        }
+        if (prefix && !strncmp(word, o->name, n)) {
+            best = o;
+            *value = word + n;
+        } else if (o->name[n - 1] == '=' && !best && strlen(word) == n - 1 &&
+                   !strncmp(word, o->name, n - 1)) {
+            best = o; /* --size 64x64: the value follows as its own word */
+        }
+    }
+    return best;
+}
+
+static int unknown_option(const char *word, unsigned command) {
+    const char *names[TABLE];
+    size_t count = 0;
+    for (int i = 0; i < TABLE; i++)
+        if (table[i].commands & command) names[count++] = table[i].name;
+    return usage_error("unknown option '%s'", word, ir_suggest(word, names, count));
+}
+
+static int set_value(drv_options *o, const struct option *opt, const char *value) {
+    char *field = (char *)o + opt->offset, *end;
+    if (opt->kind == LIST) {
+        if (o->disabled_count == DRV_MAX_DISABLED) return usage_error("too many %s options", opt->name, NULL);
+        o->disabled[o->disabled_count++] = value;
+        return 0;
+    }
+    if (opt->kind == TEXT) {
+        /* --weights=random:1 and --weights=external say different things and may stand together */
+        if (opt->offset == offsetof(drv_options, weights) && !strncmp(value, "random:", 7)) {
+            errno = 0;
+            o->random_seed = strtoull(value + 7, &end, 10);
+            if (errno || end == value + 7 || *end || value[7] == '-')
+                return usage_error("--weights=random: expects a seed, not '%s'", value + 7, NULL);
+            o->random_weights = true;
+            return 0;
+        }
+        memcpy(field, &value, sizeof value);
+        return 0;
+    }
+    errno = 0;
+    long long n = strtoll(value, &end, 10);
+    bool low = opt->kind == INT ? n < 1 : n < 0 || (opt->kind == OLEVEL && n > 3);
+    if (errno || end == value || *end || low || n > 1000000000) {
+        fprintf(stderr, "ebru: error: %s expects a whole number, not '%s'\n", opt->name,
+                ir_escape(value, strlen(value)));
+        return DRV_USAGE;
+    }
+    int64_t i = n;
+    memcpy(field, &i, sizeof i);
+    return 0;
+}
+
+static int digest(drv_options *o) {
+    if (o->size) {
+        char x;
+        int used = 0;
+        long long w = 0, h = 0;
+        if (sscanf(o->size, "%lld%c%lld%n", &w, &x, &h, &used) != 3 || x != 'x' || o->size[used] || w < 1 ||
+            h < 1 || w > 16384 || h > 16384)
+            return usage_error("--size expects WIDTHxHEIGHT, not '%s'", o->size, NULL);
+        o->width = w, o->height = h;
+    }
+    static const char *const places[] = {"embed", "append", "external"};
+    o->placement = -1;
+    if (o->weights) {
+        for (int i = 0; i < 3; i++)
+            if (!strcmp(o->weights, places[i])) o->placement = i;
+        if (o->placement < 0)
+            return usage_error("--weights expects embed, append, external or random:SEED, not '%s'",
+                               o->weights, ir_suggest(o->weights, places, 3));
+    }
+    if (o->precision && strcmp(o->precision, "f32") != 0)
+        return usage_error("precision '%s' is not supported; this version computes in f32", o->precision,
+                           NULL);
+    if (o->plan && strcmp(o->plan, "reuse") != 0 && strcmp(o->plan, "separate") != 0)
+        return usage_error("--plan expects reuse or separate, not '%s'", o->plan, NULL);
+    if (o->error_format && strcmp(o->error_format, "text") != 0 && strcmp(o->error_format, "json") != 0)
+        return usage_error("--error-format expects text or json, not '%s'", o->error_format, NULL);
+    return 0;
+}
+
+static unsigned find_command(const char *word) {
+    for (int i = 0; i < COMMANDS; i++)
+        if (!strcmp(word, commands[i].name)) return commands[i].command;
+    return 0;
+}
+
+int drv_parse(drv_options *o, int argc, char **argv) {
+    memset(o, 0, sizeof *o);
+    o->opt_level = 3;
+    o->bisect_limit = -1;
+    int i = 1;
+    if (argc > 1 && (o->command = find_command(argv[1])))
+        i = 2;
+    else if (argc > 1 && argv[1][0] != '-' && access(argv[1], F_OK)) {
+        const char *names[COMMANDS];
+        for (int k = 0; k < COMMANDS; k++) names[k] = commands[k].name;
+        const char *near = ir_suggest(argv[1], names, COMMANDS);
+        return usage_error("'%s' is neither a command nor a file", argv[1], near);
+    }
+    bool bare = !o->command;
+    if (bare) o->command = DRV_COMPILE; /* ebru MODEL -o X */
+    bool only_operands = false;
+    for (; i < argc; i++) {
+        const char *word = argv[i], *value;
+        if (!only_operands && !strcmp(word, "--")) {
+            only_operands = true;
+            continue;
+        }
+        if (only_operands || word[0] != '-' || !word[1]) {
+            if (o->model) return usage_error("unexpected argument '%s'", word, NULL);
+            o->model = word;
+            continue;
+        }
+        if (bare && !strcmp(word, "--version")) {
+            printf("ebru %s\n", DRV_VERSION);
+            exit(0);
+        }
+        const struct option *opt = match(word, o->command, &value);
+        if (!opt) return unknown_option(word, o->command);
+        if (!opt->argument) {
+            bool on = true;
+            memcpy((char *)o + opt->offset, &on, sizeof on);
+            continue;
+        }
+        if (!value && ++i == argc) return usage_error("%s expects a value", opt->name, NULL);
+        int bad = set_value(o, opt, value ? value : argv[i]);
+        if (bad) return bad;
+    }
+    if (o->help || argc == 1) {
+        drv_print_help(argc == 1 ? stderr : stdout, bare ? 0 : o->command);
+        exit(argc == 1 ? DRV_USAGE : 0);
+    }
+    if (!o->model && !o->list_passes) return usage_error("%s: which model?", command_name(o->command), NULL);
+    return digest(o);
+}
+
+ir_diag *drv_diag(const drv_options *o) {
+    const char *no_color = getenv("NO_COLOR");
+    bool always = o->color && !strcmp(o->color, "always"), never = o->color && !strcmp(o->color, "never");
+    ir_diag_options d = {
+        .out = stderr,
+        .json = o->error_format && !strcmp(o->error_format, "json"),
+        .color = always || (!never && isatty(2) && !(no_color && *no_color)),
+        .limit = (unsigned)o->error_limit,
+    };
+    return ir_diag_new(&d);
+}

@@ -1,0 +1,116 @@
+/* Programs for one use: compiled into a fresh directory, run over pipes, removed. */
+#include "driver/driver.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+bool drv_temp_new(ir_diag *d, drv_temp *t) {
+    const char *base = getenv("TMPDIR");
+    if (!base || !*base || strlen(base) > 100) base = "/tmp";
+    snprintf(t->dir, sizeof t->dir, "%s/ebru-XXXXXX", base);
+    if (!mkdtemp(t->dir)) {
+        ir_error(d, NULL, "cannot make a directory in '%s': %s", base, strerror(errno));
+        t->dir[0] = '\0';
+        return false;
+    }
+    snprintf(t->program, sizeof t->program, "%s/program", t->dir);
+    return true;
+}
+
+void drv_temp_free(drv_temp *t) {
+    if (!t->dir[0]) return;
+    DIR *dir = opendir(t->dir);
+    struct dirent *e;
+    while (dir && (e = readdir(dir)))
+        if (e->d_name[0] != '.' || strlen(e->d_name) > 2) unlinkat(dirfd(dir), e->d_name, 0);
+    if (dir) closedir(dir);
+    rmdir(t->dir);
+    t->dir[0] = '\0';
+}
+
+static int reap(ir_diag *d, pid_t pid, const char *program) {
+    int status;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR) return -1;
+    if (WIFEXITED(status)) return WEXITSTATUS(status);
+    ir_error(d, NULL, "'%s' was killed by signal %d", program, WTERMSIG(status));
+    return -1;
+}
+
+/* Feeds and drains at once, so that neither side can block the other. */
+static void pump(int in, const char *input, size_t input_bytes, int out, ir_str *text) {
+    size_t sent = 0;
+    if (in >= 0) fcntl(in, F_SETFL, O_NONBLOCK);
+    while (in >= 0 || out >= 0) {
+        struct pollfd p[2] = {{in, POLLOUT, 0}, {out, POLLIN, 0}};
+        if (in >= 0 && sent == input_bytes) {
+            close(in);
+            in = -1;
+            continue;
+        }
+        if (poll(p, 2, -1) < 0 && errno != EINTR) break;
+        if (in >= 0 && p[0].revents) {
+            ssize_t n = write(in, input + sent, input_bytes - sent);
+            if (n > 0)
+                sent += (size_t)n;
+            else if (n < 0 && errno != EAGAIN && errno != EINTR)
+                sent = input_bytes;
+        }
+        if (out >= 0 && p[1].revents) {
+            char buffer[65536];
+            ssize_t n = read(out, buffer, sizeof buffer);
+            if (n > 0)
+                ir_str_addn(text, buffer, (size_t)n);
+            else if (n == 0 || errno != EINTR) {
+                close(out);
+                out = -1;
+            }
+        }
+    }
+}
+
+int drv_run(ir_diag *d, const char *const *argv, const void *input, size_t input_bytes, char **out,
+            size_t *out_bytes) {
+    int in_pipe[2], out_pipe[2];
+    if (pipe2(in_pipe, O_CLOEXEC)) return -1;
+    if (pipe2(out_pipe, O_CLOEXEC)) {
+        close(in_pipe[0]);
+        close(in_pipe[1]);
+        return -1;
+    }
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(in_pipe[0], 0);
+        if (out) dup2(out_pipe[1], 1);
+        execv(argv[0], (char *const *)argv);
+        fprintf(stderr, "ebru: error: cannot run '%s': %s\n", argv[0], strerror(errno));
+        _exit(127);
+    }
+    close(in_pipe[0]);
+    close(out_pipe[1]);
+    if (pid < 0) {
+        ir_error(d, NULL, "cannot start '%s': %s", argv[0], strerror(errno));
+        close(in_pipe[1]);
+        close(out_pipe[0]);
+        return -1;
+    }
+    ir_str text = {0};
+    if (!out) {
+        close(out_pipe[0]);
+        out_pipe[0] = -1;
+    }
+    pump(in_pipe[1], input, input_bytes, out_pipe[0], &text);
+    int code = reap(d, pid, argv[0]);
+    if (out) {
+        *out = text.data;
+        *out_bytes = text.len;
+    }
+    return code;
+}

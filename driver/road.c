@@ -1,0 +1,206 @@
+/* The road a model takes: front end or IR text, passes once a CPU level, code generation. */
+#include "driver/driver.h"
+
+#include "frontend/files.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+bool drv_is_ir(const char *path) {
+    size_t n = strlen(path);
+    return (n > 3 && !strcmp(path + n - 3, ".ir")) || !strcmp(path, "-");
+}
+
+fe_options drv_fe_options(const drv_options *o) {
+    return (fe_options){
+        .component = o->component,
+        .function = o->function,
+        .batch = o->batch,
+        .width = o->width,
+        .height = o->height,
+        .random_weights = o->random_weights,
+        .random_seed = o->random_seed,
+        .guidance_pair = true,
+        .shared_timestep = true,
+    };
+}
+
+static bool read_stdin(ir_str *text) {
+    char buffer[65536];
+    size_t n;
+    ir_str_add(text, "");
+    while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0) ir_str_addn(text, buffer, n);
+    return !ferror(stdin);
+}
+
+static ir_module *load_ir(ir_diag *d, const char *path) {
+    ir_module *m = NULL;
+    if (!strcmp(path, "-")) {
+        ir_str text = {0};
+        if (read_stdin(&text))
+            m = ir_parse(d, "<stdin>", text.data, text.len);
+        else
+            ir_error(d, NULL, "cannot read standard input");
+        ir_str_free(&text);
+        return m;
+    }
+    fe_bytes text;
+    if (!fe_file_read(d, path, (size_t)1 << 30, &text)) return NULL;
+    m = ir_parse(d, path, text.data, text.size);
+    fe_bytes_free(&text);
+    return m;
+}
+
+ir_module *drv_load(ir_diag *d, const drv_options *o, const fe_options *fe) {
+    if (!drv_is_ir(o->model)) return fe_load(d, o->model, fe);
+    return load_ir(d, o->model);
+}
+
+pass_options drv_pass_options(const drv_options *o) {
+    pass_options p = PASS_OPTIONS_DEFAULT;
+    p.passes = o->passes;
+    p.disabled = o->disabled;
+    p.disabled_count = o->disabled_count;
+    p.stop_after = o->stop_after;
+    p.start_after = o->start_after;
+    p.print_after = o->print_after;
+    p.print_changed = o->print_changed;
+    p.dump_dir = o->dump_dir;
+    p.verify_each = o->verify_each;
+    p.time_passes = o->time_passes;
+    p.bisect_limit = o->bisect_limit;
+    p.separate_buffers = o->plan && !strcmp(o->plan, "separate");
+#ifdef EBRU_HOSTILE
+    p.verify_each = true;
+#endif
+    return p;
+}
+
+/* The targets of -mcpu=, lowest level first, each once. */
+static uint32_t targets(ir_diag *d, const drv_options *o, const ir_target *out[DRV_MAX_LEVELS]) {
+    const char *list = o->cpu ? o->cpu : "native";
+    bool wanted[DRV_MAX_LEVELS] = {false};
+    uint32_t known = cg_target_count(), count = 0;
+    for (const char *p = list;; p++) {
+        size_t n = strcspn(p, ",");
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, p);
+        const ir_target *t = cg_target(d, name);
+        for (uint32_t i = 0; t && i < known && i < DRV_MAX_LEVELS; i++)
+            wanted[i] |= !strcmp(cg_target_name(i), t->level);
+        p += n;
+        if (!*p) break;
+    }
+    if (ir_diag_errors(d)) return 0;
+    for (uint32_t i = 0; i < known && i < DRV_MAX_LEVELS; i++)
+        if (wanted[i]) out[count++] = cg_target(d, cg_target_name(i));
+    return count;
+}
+
+/* Weight data are needed by constant folding and by code generation; text that names files is bound here. */
+static bool bind(ir_diag *d, const drv_options *o, ir_module *m) {
+    return !drv_is_ir(o->model) || fe_bind_ir_weights(d, m);
+}
+
+bool drv_lower(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build *b) {
+    memset(b, 0, sizeof *b);
+    const ir_target *t[DRV_MAX_LEVELS];
+    uint32_t n = targets(d, o, t);
+    for (uint32_t i = 0; i < n; i++) {
+        ir_module *m = drv_load(d, o, fe);
+        if (!m || !bind(d, o, m)) {
+            ir_module_free(m);
+            return false;
+        }
+        b->levels[i] = (cg_level){t[i], m};
+        b->contexts[i] = pass_context_new(m, t[i]);
+        b->count = i + 1;
+        pass_options p = drv_pass_options(o);
+        if (i + 1 < n)
+            p.dump_dir = NULL, p.time_passes = false,
+            p.print_after = NULL; /* one level's IR is enough to read */
+        if (!pass_run(b->contexts[i], &p, d)) return false;
+    }
+    return n > 0;
+}
+
+void drv_build_free(drv_build *b) {
+    for (uint32_t i = 0; i < b->count; i++) {
+        pass_context_free(b->contexts[i]);
+        ir_module_free(b->levels[i].module);
+    }
+    b->count = 0;
+}
+
+static char *build_info(const drv_options *o, const drv_build *b) {
+    ir_str s = {0};
+    ir_str_addf(&s, "ebru build info\nversion: %s\n", DRV_VERSION);
+    ir_str_addf(&s, "model: %s\n", ir_meta_string(b->levels[0].module, "model.name", "unnamed"));
+    ir_str_addf(&s, "precision: f32\noptimisation: -O%d\nparameters: %lld\n", (int)o->opt_level,
+                (long long)ir_parameter_count(b->levels[0].module));
+    return s.data;
+}
+
+struct progress {
+    bool on, bar;
+    char last[40];
+};
+
+static void show_progress(void *user, const char *phase, uint32_t done, uint32_t total) {
+    struct progress *p = user;
+    if (!p->on) return;
+    bool same = !strcmp(p->last, phase);
+    snprintf(p->last, sizeof p->last, "%s", phase);
+    if (p->bar)
+        fprintf(stderr, "\r\033[K%s %u/%u", phase, done, total);
+    else if (!same)
+        fprintf(stderr, "%s\n", phase);
+}
+
+bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output, cg_emit_kind kind,
+              cg_result *result) {
+    ir_module *m = b->levels[0].module;
+    size_t tokenizer_bytes = 0;
+    unsigned char *tokenizer = fe_tokenizer_blob(d, m, &tokenizer_bytes);
+    if (ir_diag_errors(d)) return false;
+    char *info = build_info(o, b);
+    const char *term = getenv("TERM");
+    struct progress p = {!o->quiet, isatty(2) && term && strcmp(term, "dumb") != 0, ""};
+    for (uint32_t i = 0; i < b->count; i++)
+        ir_meta_set_string(b->levels[i].module, "ebru.version", DRV_VERSION);
+    cg_options c = {
+        .kind = kind,
+        .output = output,
+        .weights = o->placement < 0 ? CG_WEIGHTS_EMBED : (cg_weights)o->placement,
+        .opt_level = (int)o->opt_level,
+        .tokenizer = tokenizer,
+        .tokenizer_bytes = tokenizer_bytes,
+        .build_info = info,
+        .linker = o->linker,
+        .verbose = o->verbose,
+        .poison = o->poison,
+        .progress = show_progress,
+        .user = &p,
+    };
+    /* programs beyond a gigabyte keep their weights behind the code, out of the linker's reach */
+    if (o->placement < 0 && b->contexts[0]->weights_bytes > (uint64_t)1 << 30) c.weights = CG_WEIGHTS_APPEND;
+    bool ok = cg_emit(d, b->levels, b->count, &c, result);
+    if (p.on && p.bar && p.last[0]) fprintf(stderr, "\r\033[K");
+    ir_free(info);
+    ir_free(tokenizer);
+    return ok;
+}
+
+bool drv_write_text(ir_diag *d, const char *path, const char *text, size_t length) {
+    if (!strcmp(path, "-")) {
+        fwrite(text, 1, length, stdout);
+        if (!fflush(stdout) && !ferror(stdout)) return true;
+        ir_error(d, NULL, "cannot write to standard output");
+        return false;
+    }
+    fe_output *out = fe_output_begin(d, path, 0666);
+    if (!out) return false;
+    fe_output_write(out, text, length);
+    return fe_output_commit(out);
+}
