@@ -1,0 +1,165 @@
+/* Cost model: arithmetic, weights read, activations moved. Fusion keeps the arithmetic of a function: what
+ * becomes a prologue or an epilogue counts as much as it did alone.
+ *
+ *   contractions      2 M N K, padding counted as if it were read; attention 4 B heads T S d, its softmax is
+ * not counted group, layer norm 5 an element: 1 for the mean, 2 for the variance (together: group_stats), 2
+ * to apply (norm_apply) softmax           4 an element: maximum, difference and exponential, sum, quotient
+ *   pools             1 an element of each window
+ *   elementwise ops   1 an element and function; ew: its number of functions; act and pre_act, tbias,
+ * residual: 1 everything else   0
+ *
+ * What depends on weights only (leaves, packing, views and slices of weights) is done by the compiler and
+ * costs nothing here. */
+#include "ir/ir.h"
+
+#include <string.h>
+
+static const ir_type *operand_type(const ir_func *f, const ir_node *n, uint32_t i) {
+    return i < n->operand_count && ir_ref_ok(n->operand[i]) ? ir_typeof(f, n->operand[i]) : NULL;
+}
+
+static double elements(const ir_type *t) {
+    return t ? (double)ir_type_elements(t) : 0;
+}
+
+/* ---- weights ---- */
+
+/* Through packing, views and slices to where a value comes from. */
+static ir_ref constant_source(const ir_func *f, ir_ref r) {
+    for (;;) {
+        const ir_node *n = ir_get(f, r);
+        bool through = (ir_op_get(n->op)->flags & (IR_FLAG_PACK | IR_FLAG_VIEW)) || n->op == IR_OP_slice ||
+                       n->op == IR_OP_layout_cast || n->op == IR_OP_copy;
+        if (!through) return r;
+        r = n->operand[0];
+    }
+}
+
+/* A weight or something made of weights without arithmetic; a concatenation of such things is looked into
+ * once. */
+static bool is_weight(const ir_func *f, ir_ref r) {
+    const ir_node *n = ir_get(f, constant_source(f, r));
+    if (n->op == IR_OP_weight) return true;
+    if (n->op != IR_OP_concat) return false;
+    for (uint32_t k = 0; k < n->operand_count; k++)
+        if (ir_ref_ok(n->operand[k]) && ir_get(f, constant_source(f, n->operand[k]))->op != IR_OP_weight)
+            return false;
+    return true;
+}
+
+/* Bytes of a weight operand as packed f32: filters in blocks of 16 by 16 channels, vectors in blocks of 16.
+ */
+static uint64_t weight_operand_bytes(const ir_node *n, uint32_t i, const ir_type *t) {
+    bool filter = (n->op == IR_OP_conv2d || n->op == IR_OP_linear) && i == 1;
+    int64_t count = ir_type_elements(t);
+    if (filter && (t->rank == 2 || t->rank == 4))
+        count = count / (t->dim[0] * t->dim[1]) * ir_round_block(t->dim[0]) * ir_round_block(t->dim[1]);
+    if (t->rank == 1) count = ir_round_block(count);
+    return (uint64_t)count * sizeof(float);
+}
+
+/* ---- arithmetic ---- */
+
+static double conv2d_flops(const ir_func *f, const ir_node *n) {
+    const struct ir_attrs_conv2d *at = IR_ATTRS(n, conv2d);
+    const ir_type *x = operand_type(f, n, 0), *w = operand_type(f, n, 1), *x1 = operand_type(f, n, 3);
+    double y = elements(&n->type), inputs = elements(x) + elements(x1);
+    double channels = (double)(x->dim[1] + (x1 ? x1->dim[1] : 0));
+    double flops = 2 * y * channels * (double)(w->dim[2] * w->dim[3]);
+    if (operand_type(f, n, 4)) flops += 2 * inputs;
+    if (at->pre_act != IR_ACT_NONE) flops += inputs;
+    if (operand_type(f, n, 5)) flops += y;
+    if (operand_type(f, n, 6)) flops += y;
+    return at->act != IR_ACT_NONE ? flops + y : flops;
+}
+
+static double linear_flops(const ir_func *f, const ir_node *n) {
+    const ir_type *x = operand_type(f, n, 0);
+    double y = elements(&n->type), flops = 2 * y * (double)x->dim[x->rank - 1];
+    if (operand_type(f, n, 3)) flops += y;
+    return IR_ATTRS(n, linear)->act != IR_ACT_NONE ? flops + y : flops;
+}
+
+/* 2 T S d for the scores and as much for the sums, per batch and head: heads * d is the width of q. */
+static double attention_flops(const ir_type *q, int64_t keys) {
+    return 4 * elements(q) * (double)keys;
+}
+
+static double ew_flops(const ir_node *n) {
+    ir_expr_step steps[IR_EXPR_MAX];
+    uint32_t count = ir_expr_parse(IR_ATTRS(n, ew)->expr, steps, NULL), functions = 0;
+    for (uint32_t i = 0; i < count; i++) functions += steps[i].kind == IR_EXPR_OP;
+    return functions * elements(&n->type);
+}
+
+static double node_flops(const ir_func *f, const ir_node *n) {
+    const ir_type *x = operand_type(f, n, 0);
+    double y = elements(&n->type);
+    switch (n->op) {
+    case IR_OP_conv2d: return conv2d_flops(f, n);
+    case IR_OP_linear: return linear_flops(f, n);
+    case IR_OP_matmul: return 2 * y * (double)x->dim[x->rank - 1];
+    case IR_OP_attention: return attention_flops(x, operand_type(f, n, 1)->dim[1]);
+    case IR_OP_attention_tiled: return attention_flops(x, IR_ATTRS(n, attention_tiled)->kv_len);
+    case IR_OP_group_norm: return IR_ATTRS(n, group_norm)->act != IR_ACT_NONE ? 6 * y : 5 * y;
+    case IR_OP_group_stats: return 3 * (elements(x) + elements(operand_type(f, n, 3)));
+    case IR_OP_norm_apply: return IR_ATTRS(n, act)->act != IR_ACT_NONE ? 3 * y : 2 * y;
+    case IR_OP_layer_norm: return 5 * y;
+    case IR_OP_softmax: return 4 * y;
+    case IR_OP_geglu: return 2 * y;
+    case IR_OP_max_pool2d:
+    case IR_OP_avg_pool2d:
+        return y * (double)(IR_ATTRS(n, pool)->kernel.v[0] * IR_ATTRS(n, pool)->kernel.v[1]);
+    case IR_OP_ew: return ew_flops(n);
+    default: return ir_op_get(n->op)->flags & IR_FLAG_EW ? y : 0;
+    }
+}
+
+/* ---- public ---- */
+
+ir_cost ir_node_cost(const ir_func *f, ir_ref r) {
+    const ir_node *n = ir_get(f, r);
+    ir_cost c = {0};
+    if ((ir_op_get(n->op)->flags & IR_FLAG_LEAF) || is_weight(f, r)) return c;
+    c.flops = node_flops(f, n);
+    if (ir_is_view(f, r)) return c;
+    for (uint32_t k = 0; k < n->operand_count; k++) {
+        if (!ir_ref_ok(n->operand[k])) continue;
+        const ir_type *t = ir_typeof(f, n->operand[k]);
+        if (!is_weight(f, n->operand[k]))
+            c.bytes += ir_type_bytes(t);
+        else if (n->op == IR_OP_embedding) /* a row for each id, not the table */
+            c.weight_bytes += (uint64_t)ir_type_elements(&n->type) * sizeof(float);
+        else
+            c.weight_bytes += weight_operand_bytes(n, k, t);
+    }
+    c.bytes += ir_type_bytes(&n->type);
+    return c;
+}
+
+ir_cost ir_func_cost(const ir_func *f) {
+    ir_cost sum = {0};
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        ir_cost c = ir_node_cost(f, (ir_ref){i});
+        sum.flops += c.flops;
+        sum.weight_bytes += c.weight_bytes;
+        sum.bytes += c.bytes;
+    }
+    return sum;
+}
+
+int64_t ir_parameter_count(const ir_module *m) {
+    int64_t sum = 0;
+    bool *seen = ir_alloc(m->weights.count * sizeof *seen);
+    for (size_t i = 0; i < m->funcs.count; i++) {
+        const ir_func *f = m->funcs.items[i];
+        for (size_t k = 0; k < f->nodes.count; k++) {
+            if (f->nodes.items[k].op != IR_OP_weight) continue;
+            int64_t index = IR_ATTRS(&f->nodes.items[k], weight)->index;
+            if (!seen[index]) sum += ir_type_elements(&m->weights.items[index].type);
+            seen[index] = true;
+        }
+    }
+    ir_free(seen);
+    return sum;
+}

@@ -1,0 +1,102 @@
+/* Evaluator: packing of weights, keys and values, and the way back. Weights may have 1e9 elements: whole runs
+ * of elements are moved, with no division in the inner loops. */
+#include "ir/eval.h"
+
+#include <string.h>
+
+static int64_t blocks(int64_t n) {
+    return (n + IR_BLOCK - 1) / IR_BLOCK;
+}
+
+static int64_t at_most(int64_t n, int64_t limit) {
+    return n < limit ? n : limit;
+}
+
+/* How many of the items of block i are real when there are n in all. */
+static int64_t in_block(int64_t n, int64_t i) {
+    return at_most(n - i * IR_BLOCK, IR_BLOCK);
+}
+
+/* [N][C][taps] -> [nb][cb][taps][16 c][16 n]. One block of 16 output channels at a time: its 16 source rows
+ * are read side by side, its destination from beginning to end. */
+static void pack_filter(const float *w, float *packed, int64_t n, int64_t c, int64_t taps) {
+    for (int64_t nb = 0; nb < blocks(n); nb++) {
+        int64_t lanes = in_block(n, nb);
+        const float *rows = w + nb * IR_BLOCK * c * taps;
+        for (int64_t cb = 0; cb < blocks(c); cb++) {
+            int64_t inputs = in_block(c, cb);
+            float *tile = packed + (nb * blocks(c) + cb) * taps * IR_BLOCK * IR_BLOCK;
+            for (int64_t t = 0; t < taps; t++)
+                for (int64_t i = 0; i < inputs; i++) {
+                    const float *src = rows + (cb * IR_BLOCK + i) * taps + t;
+                    float *dst = tile + (t * IR_BLOCK + i) * IR_BLOCK;
+                    for (int64_t k = 0; k < lanes; k++) dst[k] = src[k * c * taps];
+                }
+        }
+    }
+}
+
+static void unpack_filter(const float *packed, float *w, int64_t n, int64_t c, int64_t cb_count,
+                          int64_t taps) {
+    for (int64_t o = 0; o < n; o++)
+        for (int64_t i = 0; i < c; i++) {
+            int64_t tile = (o / IR_BLOCK * cb_count + i / IR_BLOCK) * taps;
+            for (int64_t t = 0; t < taps; t++)
+                w[(o * c + i) * taps + t] =
+                    packed[((tile + t) * IR_BLOCK + i % IR_BLOCK) * IR_BLOCK + o % IR_BLOCK];
+        }
+}
+
+void ir_eval_pack_conv_weight(const ir_eval_args *a, ir_tensor *out) {
+    const ir_type *t = &a->in[0]->type;
+    int64_t taps = t->rank == 4 ? t->dim[2] * t->dim[3] : 1;
+    pack_filter(a->in[0]->data, out->data, t->dim[0], t->dim[1], taps);
+}
+
+const float *ir_eval_plain_weight(const ir_tensor *w, int64_t n, int64_t c, float **owned) {
+    *owned = NULL;
+    if (w->type.rank != 6) return w->data;
+    int64_t taps = w->type.dim[2] * w->type.dim[3];
+    *owned = ir_alloc((size_t)(n * c * taps) * sizeof **owned);
+    unpack_filter(w->data, *owned, n, c, w->type.dim[1], taps);
+    return *owned;
+}
+
+void ir_eval_pack_vector(const ir_eval_args *a, ir_tensor *out) {
+    memcpy(out->data, a->in[0]->data, (size_t)a->in[0]->type.dim[0] * sizeof(float));
+}
+
+void ir_eval_pack_table(const ir_eval_args *a, ir_tensor *out) {
+    const ir_type *t = &a->in[0]->type;
+    for (int64_t v = 0; v < t->dim[0]; v++)
+        memcpy(out->data + v * out->type.dim[1], a->in[0]->data + v * t->dim[1],
+               (size_t)t->dim[1] * sizeof(float));
+}
+
+/* keys [B,S,heads*d] -> [B,heads,ceil(S/16),d,16] */
+void ir_eval_pack_k(const ir_eval_args *a, ir_tensor *out) {
+    const ir_type *t = &a->in[0]->type;
+    int64_t heads = IR_ATTRS(a->node, heads)->heads, s_count = t->dim[1], d = t->dim[2] / heads;
+    float *dst = out->data;
+    for (int64_t b = 0; b < t->dim[0]; b++)
+        for (int64_t h = 0; h < heads; h++)
+            for (int64_t sb = 0; sb < blocks(s_count); sb++)
+                for (int64_t i = 0; i < d; i++, dst += IR_BLOCK) {
+                    const float *src = a->in[0]->data + ((b * s_count + sb * IR_BLOCK) * heads + h) * d + i;
+                    for (int64_t k = 0; k < in_block(s_count, sb); k++) dst[k] = src[k * heads * d];
+                }
+}
+
+/* values [B,S,heads*d] -> [B,heads,ceil(d/16),S,16] */
+void ir_eval_pack_v(const ir_eval_args *a, ir_tensor *out) {
+    const ir_type *t = &a->in[0]->type;
+    int64_t heads = IR_ATTRS(a->node, heads)->heads, s_count = t->dim[1], d = t->dim[2] / heads;
+    float *dst = out->data;
+    for (int64_t b = 0; b < t->dim[0]; b++)
+        for (int64_t h = 0; h < heads; h++)
+            for (int64_t db = 0; db < blocks(d); db++)
+                for (int64_t s = 0; s < s_count; s++, dst += IR_BLOCK) {
+                    const float *src = a->in[0]->data + ((b * s_count + s) * heads + h) * d + db * IR_BLOCK;
+                    memcpy(dst, src, (size_t)in_block(d, db) * sizeof *dst);
+                }
+}
