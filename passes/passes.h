@@ -1,15 +1,17 @@
 /* Passes: their register, the manager, and the reports they leave.
  *
- * A pass is one file with one public function `bool pass_NAME(pass_context *, ir_func *)` or, for passes over the whole
- * module (stage splitting), `bool pass_NAME_module(pass_context *, ir_module *)`; it returns whether it changed anything. The
- * manager, not the pass, verifies, prints, dumps, times, stops and bisects. Order, levels and contracts stand in passes.def. */
+ * A pass is one file with one public function `bool pass_NAME(pass_context *, ir_func *)` or, for passes over
+ * the whole module (stage splitting), `bool pass_NAME(pass_context *, ir_module *)`; it returns whether it
+ * changed anything. The manager, not the pass, verifies, prints, dumps, times, stops and bisects. Order,
+ * levels and contracts stand in passes.def. */
 #ifndef EBRU_PASSES_PASSES_H
 #define EBRU_PASSES_PASSES_H
 
 #include "ir/ir.h"
 #include "ir/target.h"
 
-/* One decision of a fusion pass, kept for the report: what was looked at, whether it matched, and if not, the condition that failed. */
+/* One decision of a fusion pass, kept for the report: what was looked at, whether it matched, and if not, the
+ * condition that failed. */
 typedef struct pass_match {
     const char *pass;
     const char *func;
@@ -26,59 +28,108 @@ typedef struct pass_timing {
     bool changed;
 } pass_timing;
 
+/* What the memory plan of a function costs. */
+typedef struct pass_plan {
+    const char *func;
+    uint64_t arena_bytes; /* as planned */
+    uint64_t bound;       /* the most bytes alive at one node: no plan can need less */
+    uint64_t total;       /* the sum of all buffers, as if each had its own */
+} pass_plan;
+
+/* A packed weight's place in the weights blob; equal expressions share one, over all functions of the module.
+ */
+typedef struct pass_weight_place {
+    const char *key; /* the expression that computes it, e.g. "pack_vector(@unet/conv_in.bias)" */
+    uint64_t offset, bytes;
+} pass_weight_place;
+
 typedef struct pass_context {
     ir_module *module;
     const ir_target *target;
     ir_arena *arena; /* of the reports */
     IR_VEC(pass_match) matches;
     IR_VEC(pass_timing) timings;
+    IR_VEC(pass_plan) plans;
+    IR_VEC(pass_weight_place) weights;
+    uint64_t weights_bytes; /* of the packed weights, all functions */
+    bool separate_buffers;  /* from the options */
+    ir_diag *diag;          /* where pass_error reports; set during pass_run */
+    bool failed;            /* a pass reported an error */
 } pass_context;
 
 typedef struct pass_options {
-    const char *passes;             /* comma-separated list, NULL = the default pipeline */
-    const char *const *disabled;    /* -fno-PASS */
+    const char *passes;          /* comma-separated list, NULL = the default pipeline */
+    const char *const *disabled; /* -fno-PASS */
     uint32_t disabled_count;
-    const char *stop_after;         /* NULL = to the end */
-    const char *start_after;        /* skip passes up to and including this one */
-    const char *print_after;        /* pass name, "all", or NULL; to `print_to` */
-    bool print_changed;             /* with print_after=all: only passes that changed something */
+    const char *stop_after; /* NULL = to the end */
+    const char
+        *start_after; /* skip passes up to and including this one; NULL: what the meta "passes.after" says */
+    const char *print_after; /* pass name, "all", or NULL; to `print_to` */
+    bool print_changed;      /* with print_after=all: only passes that changed something */
     FILE *print_to;
-    const char *dump_dir;           /* numbered files NN-PASS.ir, 00-input.ir first; must exist */
-    bool verify_each;               /* verifier and print/parse round trip after every pass */
-    bool time_passes;               /* table to print_to at the end */
-    int64_t bisect_limit;           /* -1 = no limit; optional passes run while their running number <= limit */
+    const char *dump_dir;  /* numbered files NN-PASS.ir, 00-input.ir first; must exist */
+    bool verify_each;      /* verifier, print/parse round trip and given properties after every pass */
+    bool time_passes;      /* table to print_to at the end */
+    int64_t bisect_limit;  /* -1 = no limit; optional passes run while their running number <= limit */
+    bool separate_buffers; /* plan_memory: one buffer a tensor, nothing in place (the plan's oracle) */
 } pass_options;
+/* All off, no limit, printing to stderr. */
+#define PASS_OPTIONS_DEFAULT ((pass_options){.print_to = stderr, .bisect_limit = -1})
 
 enum { PASS_REQUIRED = 1, PASS_FUSION = 2, PASS_MODULE = 4 };
+
+/* Properties, one bit each. */
+enum {
+#define PROP(name, giver, summary) PASS_PROP_INDEX_##name,
+#include "passes/passes.def"
+    PASS_PROP_COUNT
+};
+enum {
+#define PROP(name, giver, summary) PASS_##name = 1 << PASS_PROP_INDEX_##name,
+#include "passes/passes.def"
+};
 
 typedef struct pass_info {
     const char *name;
     const char *summary;
     ir_level level_in, level_out; /* levels of the module before and after */
     uint32_t flags;
+    uint32_t needs, gives, keeps; /* properties */
 } pass_info;
 uint32_t pass_count(void);
 const pass_info *pass_get(uint32_t index); /* in default order */
 const pass_info *pass_find(const char *name);
 
+/* The target may be NULL as long as neither select_kernels nor tile_attention runs. Reports live as long as
+ * the context. */
 pass_context *pass_context_new(ir_module *m, const ir_target *target);
 void pass_context_free(pass_context *c);
-/* Runs the pipeline. False with diagnostics when an option names an unknown pass, a dump cannot be written, no kernel fits a
- * node (select_kernels) or a list is out of order for the module's level. A broken invariant after a pass is our bug: the IR is written to
+/* Runs the pipeline. False with diagnostics when an option names an unknown pass, a dump cannot be written,
+ * no kernel fits a node (select_kernels) or a list is out of order for the module's level. The default
+ * pipeline records the last pass in the module's meta "passes.after", so that a dump goes on where it
+ * stopped; a list leaves the meta alone. A broken invariant after a pass is our bug: the IR is written to
  * <dump_dir or .>/ebru-bad.ir and the process ends with 70. */
 bool pass_run(pass_context *c, const pass_options *options, ir_diag *d);
-/* Fusion report: per pass matched / refused with reason and place; text, or JSON when `json`. */
+/* Fusion report: per pass matched / refused with reason and place, what left the loop, the memory plan; text,
+ * or JSON when `json`. */
 void pass_report(const pass_context *c, bool json, ir_str *out);
 
-/* For passes: note a match or a refusal. */
+/* For passes: note a match or a refusal. The node is one of f as it is when the call is made. */
 void pass_matched(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what);
-void pass_refused(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what, const char *reason, ...)
-    __attribute__((format(printf, 6, 7)));
+void pass_refused(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what,
+                  const char *reason, ...) __attribute__((format(printf, 6, 7)));
+/* For passes: the user's module cannot be compiled; the run ends after this pass. */
+void pass_error(pass_context *c, const ir_func *f, ir_ref node, const char *message, ...)
+    __attribute__((format(printf, 4, 5)));
 
-#define PASS(name, in, out, flags, summary) bool pass_##name(pass_context *c, ir_func *f);
-#define MODULE_PASS(name, in, out, flags, summary) bool pass_##name(pass_context *c, ir_module *m);
+/* props.c: whether a property (one PASS_* bit) holds for a function; the reason is appended to `why` when not
+ * (may be NULL). */
+bool pass_holds(const ir_func *f, uint32_t property, ir_str *why);
+
+#define PASS(name, in, out, flags, needs, gives, keeps, summary)                                             \
+    bool pass_##name(pass_context *c, ir_func *f);
+#define MODULE_PASS(name, in, out, flags, needs, gives, keeps, summary)                                      \
+    bool pass_##name(pass_context *c, ir_module *m);
 #include "passes/passes.def"
-#undef PASS
-#undef MODULE_PASS
 
 #endif

@@ -1,0 +1,243 @@
+/* plan_memory: every value gets its place: input, output, packed weight, or bytes of one arena.
+ *
+ *   before   %1 = layout_cast %0 : f32[1,3,8,8]:c16 kernel pack {...}
+ *   after    %1 = layout_cast %0 : f32[1,3,8,8]:c16 kernel pack {...} at arena+0
+ *
+ * A buffer lives from the node that writes it to the last node that reads it or a view of it. Buffers are
+ * placed largest first at the lowest offset that is free all their life (the "greedy by size" of Pisarchyk
+ * and Lee 2020); a second try in order of birth is kept when it is smaller. A node may overwrite an operand
+ * that dies there where its kernel allows it: elementwise, the residual of conv2d and linear, norm_apply,
+ * layer_norm, softmax. Outputs are computed in place: their node writes the caller's buffer. Lifetimes are
+ * counted in nodes: emitted code must have finished all nodes before node i when it starts i, or at least
+ * those whose buffers i overwrites.
+ *
+ * Packed weights lie one behind the other in order of first use, functions in module order, each expression
+ * once: the offsets do not depend on the CPU level, and functions that use the same packed weight share it.
+ *
+ * needs   BOUND       keeps   all       gives   PLACED       level  KERNEL -> PLACED
+ * here    last: everything that changes buffers has run
+ * not     reordering nodes to shorten lifetimes
+ * tests   tests/lit/passes/plan_memory/, tests/unit/passes_plan_test.c */
+#include "passes/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A piece of memory that one or, in place, several nodes write. */
+typedef struct buffer {
+    uint32_t first, last; /* nodes it lives over, both included */
+    uint64_t bytes, offset;
+} buffer;
+
+typedef struct plan {
+    pass_context *c;
+    ir_func *f;
+    bool *constant;
+    uint32_t *last;      /* of each view root: the last node that reads it */
+    uint32_t *buffer_of; /* of each node: its buffer, UINT32_MAX when not in the arena */
+    IR_VEC(buffer) buffers;
+} plan;
+
+static uint64_t aligned(uint64_t bytes) {
+    return (bytes + IR_ARENA_ALIGN - 1) / IR_ARENA_ALIGN * IR_ARENA_ALIGN;
+}
+
+/* ---- lifetimes ---- */
+
+static void find_lifetimes(plan *p) {
+    const ir_func *f = p->f;
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        const ir_node *n = &f->nodes.items[i];
+        p->last[i] = i;
+        for (uint32_t k = 0; k < n->operand_count; k++)
+            if (ir_ref_ok(n->operand[k])) p->last[ir_view_root(f, n->operand[k]).id] = i;
+    }
+}
+
+/* Operands whose buffer the kernel of n may write its result to, as bits. */
+static uint32_t overwritable(const ir_func *f, const ir_node *n) {
+    uint32_t bits = 0;
+    switch (n->op) {
+    case IR_OP_conv2d: return 1u << 6;
+    case IR_OP_linear: return 1u << 3;
+    case IR_OP_norm_apply:
+    case IR_OP_layer_norm:
+    case IR_OP_softmax: return 1u << 0;
+    case IR_OP_ew:
+        for (uint32_t k = 0; k < n->operand_count; k++)
+            if (ir_ref_ok(n->operand[k]) && ir_type_equal(ir_typeof(f, n->operand[k]), &n->type))
+                bits |= 1u << k;
+        return bits;
+    default: return 0;
+    }
+}
+
+/* The buffer of an operand that dies at node i and that i may overwrite; UINT32_MAX when there is none. */
+static uint32_t reusable(const plan *p, uint32_t i) {
+    const ir_node *n = &p->f->nodes.items[i];
+    uint32_t bits = p->c->separate_buffers ? 0 : overwritable(p->f, n);
+    for (uint32_t k = 0; k < n->operand_count; k++) {
+        if (!(bits >> k & 1) || !ir_ref_ok(n->operand[k])) continue;
+        ir_ref root = ir_view_root(p->f, n->operand[k]);
+        uint32_t b = p->buffer_of[root.id];
+        if (b == UINT32_MAX || p->last[root.id] != i ||
+            p->buffers.items[b].bytes != aligned(ir_type_bytes(&n->type)))
+            continue;
+        bool alone = true;
+        for (uint32_t j = 0; j < n->operand_count; j++)
+            if (j != k && ir_ref_ok(n->operand[j]) && p->buffer_of[ir_view_root(p->f, n->operand[j]).id] == b)
+                alone = false;
+        if (alone) return b;
+    }
+    return UINT32_MAX;
+}
+
+/* Buffers of the nodes that have no other place yet. */
+static void make_buffers(plan *p) {
+    for (uint32_t i = 0; i < p->f->nodes.count; i++) {
+        const ir_node *n = &p->f->nodes.items[i];
+        p->buffer_of[i] = UINT32_MAX;
+        if (p->constant[i] || n->place.kind != IR_UNPLACED || ir_is_view(p->f, (ir_ref){i})) continue;
+        uint32_t b = reusable(p, i);
+        if (b == UINT32_MAX) {
+            b = (uint32_t)p->buffers.count;
+            IR_PUSH(&p->buffers, ((buffer){.first = i, .bytes = aligned(ir_type_bytes(&n->type))}));
+        }
+        p->buffers.items[b].last = p->last[i];
+        p->buffer_of[i] = b;
+    }
+}
+
+/* ---- offsets ---- */
+
+static int by_size(const void *x, const void *y, void *buffers) {
+    const buffer *a = (buffer *)buffers + *(const uint32_t *)x, *b = (buffer *)buffers + *(const uint32_t *)y;
+    if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
+    return (a->first > b->first) - (a->first < b->first);
+}
+
+static int by_birth(const void *x, const void *y, void *buffers) {
+    const buffer *a = (buffer *)buffers + *(const uint32_t *)x, *b = (buffer *)buffers + *(const uint32_t *)y;
+    if (a->first != b->first) return a->first < b->first ? -1 : 1;
+    return (a->bytes < b->bytes) - (a->bytes > b->bytes);
+}
+
+/* Places buffers in the order given, each at the lowest offset that is free all its life. Returns the bytes
+ * needed. `placed` (count entries) is kept sorted by offset. */
+static uint64_t place_in_order(buffer *b, const uint32_t *order, size_t count, uint32_t *placed) {
+    uint64_t end = 0;
+    for (size_t i = 0; i < count; i++) {
+        buffer *x = &b[order[i]];
+        uint64_t at = 0;
+        for (size_t k = 0; k < i; k++) {
+            const buffer *y = &b[placed[k]];
+            if (y->last < x->first || x->last < y->first) continue;
+            if (at + x->bytes <= y->offset) break;
+            if (y->offset + y->bytes > at) at = y->offset + y->bytes;
+        }
+        x->offset = at;
+        if (at + x->bytes > end) end = at + x->bytes;
+        size_t k = i;
+        for (; k > 0 && b[placed[k - 1]].offset > at; k--) placed[k] = placed[k - 1];
+        placed[k] = order[i];
+    }
+    return end;
+}
+
+static uint64_t place_buffers(plan *p) {
+    size_t count = p->buffers.count;
+    buffer *b = p->buffers.items;
+    uint64_t end = 0;
+    if (p->c->separate_buffers) {
+        for (size_t i = 0; i < count; end += b[i++].bytes) b[i].offset = end;
+        return end;
+    }
+    uint32_t *order = ir_alloc(count * sizeof *order + 1), *placed = ir_alloc(count * sizeof *placed + 1);
+    for (uint32_t i = 0; i < count; i++) order[i] = i;
+    if (count) qsort_r(order, count, sizeof *order, by_birth, b);
+    uint64_t birth = place_in_order(b, order, count, placed);
+    if (count) qsort_r(order, count, sizeof *order, by_size, b);
+    end = place_in_order(b, order, count, placed);
+    if (birth < end) {
+        qsort_r(order, count, sizeof *order, by_birth, b);
+        end = place_in_order(b, order, count, placed);
+    }
+    ir_free(order);
+    ir_free(placed);
+    return end;
+}
+
+/* The most bytes that live at one node, and the sum of all buffers. */
+static void measure(const plan *p, pass_plan *out) {
+    uint64_t live = 0;
+    uint64_t *ends = ir_alloc((p->f->nodes.count + 1) * sizeof *ends);
+    for (uint32_t i = 0, k = 0; i < p->f->nodes.count; i++) {
+        for (; k < p->buffers.count && p->buffers.items[k].first == i;
+             k++) { /* buffers are born in node order */
+            live += p->buffers.items[k].bytes;
+            out->total += p->buffers.items[k].bytes;
+            ends[p->buffers.items[k].last + 1] += p->buffers.items[k].bytes;
+        }
+        live -= ends[i];
+        if (live > out->bound) out->bound = live;
+    }
+    ir_free(ends);
+}
+
+/* ---- places ---- */
+
+static void place_edges(plan *p) {
+    ir_func *f = p->f;
+    for (uint32_t i = 0; i < f->nodes.count; i++) f->nodes.items[i].place = (ir_place){0};
+    for (size_t i = 0; i < f->inputs.count; i++)
+        f->nodes.items[f->inputs.items[i].id].place = (ir_place){IR_AT_INPUT, i};
+    for (size_t i = 0; i < f->outputs.count; i++)
+        f->nodes.items[ir_view_root(f, f->outputs.items[i].value).id].place = (ir_place){IR_AT_OUTPUT, i};
+}
+
+/* Constants that run-time nodes read lie in the packed weights. */
+static void place_weights(plan *p) {
+    ir_func *f = p->f;
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        if (p->constant[i]) continue;
+        const ir_node *n = &f->nodes.items[i];
+        for (uint32_t k = 0; k < n->operand_count; k++) {
+            if (!ir_ref_ok(n->operand[k]) || !p->constant[n->operand[k].id]) continue;
+            ir_node *w = &f->nodes.items[n->operand[k].id];
+            if (w->place.kind == IR_UNPLACED)
+                w->place = (ir_place){IR_AT_WEIGHT, pass_weight_offset(p->c, f, n->operand[k])};
+        }
+    }
+}
+
+bool pass_plan_memory(pass_context *c, ir_func *f) {
+    if (f == c->module->funcs.items[0]) {
+        c->weights.count = c->plans.count = 0;
+        c->weights_bytes = 0;
+    }
+    size_t nodes = f->nodes.count;
+    plan p = {.c = c,
+              .f = f,
+              .constant = ir_constants(f),
+              .last = ir_alloc(nodes * sizeof *p.last + 1),
+              .buffer_of = ir_alloc(nodes * sizeof *p.buffer_of + 1)};
+    place_edges(&p);
+    place_weights(&p);
+    find_lifetimes(&p);
+    make_buffers(&p);
+    pass_plan figures = {.func = ir_arena_strdup(c->arena, f->name), .arena_bytes = place_buffers(&p)};
+    measure(&p, &figures);
+    IR_PUSH(&c->plans, figures);
+    f->arena_bytes = figures.arena_bytes;
+    for (uint32_t i = 0; i < nodes; i++)
+        if (p.buffer_of[i] != UINT32_MAX)
+            f->nodes.items[i].place = (ir_place){IR_AT_ARENA, p.buffers.items[p.buffer_of[i]].offset};
+    for (uint32_t i = 0; i < nodes; i++)
+        if (!p.constant[i] && ir_is_view(f, (ir_ref){i}))
+            f->nodes.items[i].place = f->nodes.items[ir_view_root(f, (ir_ref){i}).id].place;
+    ir_free(p.buffers.items);
+    ir_free(p.buffer_of);
+    ir_free(p.last);
+    ir_free(p.constant);
+    return true;
+}

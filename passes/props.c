@@ -1,0 +1,93 @@
+/* The properties of passes.def: what each means, checked from scratch on any function. */
+#include "passes/passes.h"
+
+static bool no(ir_str *why, const ir_func *f, uint32_t id, const char *text) {
+    if (!why) return false;
+    ir_str_addf(why, "%s: ", f->name);
+    ir_print_node(f, (ir_ref){id}, why);
+    while (why->len && why->data[why->len - 1] == '\n') why->data[--why->len] = 0;
+    ir_str_addf(why, ": %s\n", text);
+    return false;
+}
+
+static bool holds_NO_DEAD(const ir_func *f, ir_str *why) {
+    uint32_t *uses = ir_use_counts(f);
+    uint32_t dead = UINT32_MAX;
+    for (uint32_t i = 0; i < f->nodes.count && dead == UINT32_MAX; i++)
+        if (!uses[i] && f->nodes.items[i].op != IR_OP_input) dead = i;
+    ir_free(uses);
+    return dead == UINT32_MAX || no(why, f, dead, "has no users");
+}
+
+/* Ops that run in c16 only, so that a plain result means the layout pass has not been here. */
+static bool wants_c16(ir_op op) {
+    switch (op) {
+    case IR_OP_conv2d:
+    case IR_OP_linear:
+    case IR_OP_attention:
+    case IR_OP_attention_tiled:
+    case IR_OP_norm_apply:
+    case IR_OP_layer_norm:
+    case IR_OP_geglu:
+    case IR_OP_embedding:
+    case IR_OP_timestep_embedding:
+    case IR_OP_resize_nearest:
+    case IR_OP_max_pool2d:
+    case IR_OP_avg_pool2d: return true;
+    default: return false;
+    }
+}
+
+static bool holds_LAID_OUT(const ir_func *f, ir_str *why) {
+    bool *constant = ir_constants(f), fine = true;
+    for (uint32_t i = 0; i < f->nodes.count && fine; i++) {
+        const ir_node *n = &f->nodes.items[i];
+        uint32_t flags = ir_op_get(n->op)->flags;
+        if (constant[i] || (flags & IR_FLAG_LEAF)) continue;
+        if (n->op == IR_OP_group_norm)
+            fine = no(why, f, i, "group_norm stands for itself; kernels have group_stats and norm_apply");
+        else if ((flags & IR_FLAG_EW) && n->op != IR_OP_ew)
+            fine = no(why, f, i, "an elementwise op that is not an ew node");
+        else if (wants_c16(n->op) && n->type.layout != IR_C16)
+            fine = no(why, f, i, "stands in plain layout");
+        else if ((n->op == IR_OP_conv2d || n->op == IR_OP_linear) && ir_typeof(f, n->operand[1])->rank != 6)
+            fine = no(why, f, i, "its weight is not packed");
+    }
+    ir_free(constant);
+    return fine;
+}
+
+static bool holds_TILED(const ir_func *f, ir_str *why) {
+    for (uint32_t i = 0; i < f->nodes.count; i++)
+        if (f->nodes.items[i].op == IR_OP_attention) return no(why, f, i, "attention is not tiled");
+    return true;
+}
+
+static bool holds_BOUND(const ir_func *f, ir_str *why) {
+    bool *constant = ir_constants(f), fine = true;
+    for (uint32_t i = 0; i < f->nodes.count && fine; i++) {
+        const ir_node *n = &f->nodes.items[i];
+        if (constant[i] || n->op == IR_OP_input || ir_is_view(f, (ir_ref){i})) continue;
+        if (!n->binding) fine = no(why, f, i, "has no kernel");
+    }
+    ir_free(constant);
+    return fine;
+}
+
+static bool holds_PLACED(const ir_func *f, ir_str *why) {
+    bool *constant = ir_constants(f), fine = true;
+    for (uint32_t i = 0; i < f->nodes.count && fine; i++)
+        if (!constant[i] && f->nodes.items[i].place.kind == IR_UNPLACED) fine = no(why, f, i, "has no place");
+    ir_free(constant);
+    return fine;
+}
+
+bool pass_holds(const ir_func *f, uint32_t property, ir_str *why) {
+    static bool (*const checks[PASS_PROP_COUNT])(const ir_func *, ir_str *) = {
+#define PROP(name, giver, summary) holds_##name,
+#include "passes/passes.def"
+    };
+    for (uint32_t i = 0; i < PASS_PROP_COUNT; i++)
+        if (property == 1u << i) return checks[i](f, why);
+    ICE("%u is not one property", property);
+}

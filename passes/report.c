@@ -1,0 +1,178 @@
+/* What passes decided, and how it is told: matches and refusals of the fusion passes, what left the loop, the
+ * memory plan.
+ *
+ * Text: a line a pass ("fuse_groupnorm_silu: 61 matched, 0 refused"), below it every refusal with the failed
+ * condition and the place in the model description; passes over the whole module list their matches too (what
+ * left the loop). */
+#include "passes/passes.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+/* ---- collecting ---- */
+
+static char *format(ir_arena *a, const char *fmt, va_list ap) {
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    char *text = ir_arena_alloc(a, (size_t)n + 1);
+    vsnprintf(text, (size_t)n + 1, fmt, ap);
+    return text;
+}
+
+static pass_match *note(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what) {
+    ir_str text = {0};
+    ir_print_node(f, node, &text);
+    while (text.len && text.data[text.len - 1] == '\n') text.len--;
+    size_t skip = strspn(text.data, " ");
+    ir_origin o = f->module->origins.items[ir_get(f, node)->origin];
+    if (o.file) o.file = ir_arena_strdup(c->arena, o.file);
+    if (o.block) o.block = ir_arena_strdup(c->arena, o.block);
+    pass_match m = {.pass = pass,
+                    .func = ir_arena_strdup(c->arena, f->name),
+                    .what = ir_arena_strdup(c->arena, what),
+                    .node = ir_arena_strndup(c->arena, text.data + skip, text.len - skip),
+                    .origin = o};
+    ir_str_free(&text);
+    IR_PUSH(&c->matches, m);
+    return &c->matches.items[c->matches.count - 1];
+}
+
+void pass_matched(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what) {
+    note(c, pass, f, node, what);
+}
+
+void pass_refused(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what,
+                  const char *reason, ...) {
+    va_list ap;
+    va_start(ap, reason);
+    note(c, pass, f, node, what)->reason = format(c->arena, reason, ap);
+    va_end(ap);
+}
+
+void pass_error(pass_context *c, const ir_func *f, ir_ref node, const char *message, ...) {
+    c->failed = true;
+    va_list ap;
+    va_start(ap, message);
+    const char *text = format(c->arena, message, ap);
+    va_end(ap);
+    if (!c->diag) ICE("%s: %s", f->name, text);
+    const ir_origin *o = &f->module->origins.items[ir_ref_ok(node) ? ir_get(f, node)->origin : 0];
+    ir_loc loc = {.line = o->line, .col = o->col};
+    if (o->file) loc.source = ir_diag_source(c->diag, o->file, NULL, 0);
+    ir_error(c->diag, o->file ? &loc : NULL, "%s: %s", f->name, text);
+    if (!ir_ref_ok(node)) return;
+    ir_str line = {0};
+    ir_print_node(f, node, &line);
+    while (line.len && line.data[line.len - 1] == '\n') line.data[--line.len] = 0;
+    ir_note(c->diag, NULL, "in %s%s%s", line.data + strspn(line.data, " "), o->block ? ", block " : "",
+            o->block ? o->block : "");
+    ir_str_free(&line);
+}
+
+/* ---- text ---- */
+
+static void add_place(ir_str *out, const pass_match *m) {
+    const ir_origin *o = &m->origin;
+    if (o->block) ir_str_addf(out, "%s", o->block);
+    if (o->file) ir_str_addf(out, "%s%s:%u:%u", o->block ? " at " : "", o->file, o->line, o->col);
+    if (!o->block && !o->file) ir_str_add(out, m->func);
+}
+
+static void report_text(const pass_context *c, ir_str *out) {
+    for (uint32_t i = 0; i < pass_count(); i++) {
+        const pass_info *p = pass_get(i);
+        bool moves = (p->flags & PASS_MODULE) != 0;
+        size_t matched = 0, refused = 0;
+        for (size_t k = 0; k < c->matches.count; k++)
+            if (!strcmp(c->matches.items[k].pass, p->name))
+                *(c->matches.items[k].reason ? &refused : &matched) += 1;
+        bool ran = false;
+        for (size_t k = 0; k < c->timings.count; k++) ran |= !strcmp(c->timings.items[k].pass, p->name);
+        if (!ran || !(moves || (p->flags & PASS_FUSION) || matched || refused)) continue;
+        ir_str_addf(out, "%s: %zu %s, %zu refused\n", p->name, matched, moves ? "moved" : "matched", refused);
+        for (size_t k = 0; k < c->matches.count; k++) {
+            const pass_match *m = &c->matches.items[k];
+            if (strcmp(m->pass, p->name) || !(moves || m->reason)) continue;
+            ir_str_addf(out, "  %s: %s: %s%s", m->func, m->reason ? "refused" : "moved", m->what,
+                        m->reason ? ": " : "");
+            ir_str_addf(out, "%s (", m->reason ? m->reason : "");
+            add_place(out, m);
+            ir_str_addf(out, ")\n      %s\n", m->node);
+        }
+    }
+    for (size_t i = 0; i < c->plans.count; i++) {
+        const pass_plan *p = &c->plans.items[i];
+        ir_str_addf(out, "plan_memory: %s: arena %llu bytes, lower bound %llu, one buffer a tensor %llu\n",
+                    p->func, (unsigned long long)p->arena_bytes, (unsigned long long)p->bound,
+                    (unsigned long long)p->total);
+    }
+    if (c->weights_bytes)
+        ir_str_addf(out, "plan_memory: packed weights %llu bytes\n", (unsigned long long)c->weights_bytes);
+}
+
+/* ---- JSON ---- */
+
+static void add_json_string(ir_str *out, const char *s) {
+    ir_str_add(out, "\"");
+    for (; *s; s++) {
+        unsigned char ch = (unsigned char)*s;
+        if (ch == '"' || ch == '\\')
+            ir_str_addf(out, "\\%c", ch);
+        else if (ch < 0x20)
+            ir_str_addf(out, "\\u%04x", ch);
+        else
+            ir_str_addn(out, s, 1);
+    }
+    ir_str_add(out, "\"");
+}
+
+static void add_member(ir_str *out, const char *name, const char *value) {
+    if (!value) return;
+    ir_str_addf(out, ", \"%s\": ", name);
+    add_json_string(out, value);
+}
+
+static void report_json(const pass_context *c, ir_str *out) {
+    ir_str_add(out, "{\"decisions\": [");
+    for (size_t i = 0; i < c->matches.count; i++) {
+        const pass_match *m = &c->matches.items[i];
+        ir_str_addf(out, "%s\n  {\"matched\": %s", i ? "," : "", m->reason ? "false" : "true");
+        add_member(out, "pass", m->pass);
+        add_member(out, "function", m->func);
+        add_member(out, "what", m->what);
+        add_member(out, "node", m->node);
+        add_member(out, "reason", m->reason);
+        add_member(out, "block", m->origin.block);
+        add_member(out, "file", m->origin.file);
+        if (m->origin.file) ir_str_addf(out, ", \"line\": %u, \"col\": %u", m->origin.line, m->origin.col);
+        ir_str_add(out, "}");
+    }
+    ir_str_add(out, "],\n \"passes\": [");
+    for (size_t i = 0; i < c->timings.count; i++) {
+        const pass_timing *t = &c->timings.items[i];
+        ir_str_addf(out,
+                    "%s\n  {\"pass\": \"%s\", \"ms\": %.3f, \"nodes_before\": %u, \"nodes_after\": %u, "
+                    "\"changed\": %s}",
+                    i ? "," : "", t->pass, t->ms, t->nodes_before, t->nodes_after,
+                    t->changed ? "true" : "false");
+    }
+    ir_str_add(out, "],\n \"plans\": [");
+    for (size_t i = 0; i < c->plans.count; i++) {
+        const pass_plan *p = &c->plans.items[i];
+        ir_str_addf(out, "%s\n  {\"arena_bytes\": %llu, \"bound\": %llu, \"total\": %llu", i ? "," : "",
+                    (unsigned long long)p->arena_bytes, (unsigned long long)p->bound,
+                    (unsigned long long)p->total);
+        add_member(out, "function", p->func);
+        ir_str_add(out, "}");
+    }
+    ir_str_addf(out, "],\n \"weights_bytes\": %llu}\n", (unsigned long long)c->weights_bytes);
+}
+
+void pass_report(const pass_context *c, bool json, ir_str *out) {
+    if (json)
+        report_json(c, out);
+    else
+        report_text(c, out);
+}

@@ -1,0 +1,92 @@
+/* Small things several passes need; see util.h. */
+#include "passes/util.h"
+
+uint32_t pass_ew_steps(const ir_node *n, ir_expr_step steps[IR_EXPR_MAX]) {
+    uint32_t count = 0;
+#define OPERAND(k) (steps[count++] = (ir_expr_step){.kind = IR_EXPR_OPERAND, .operand = (k)})
+#define NUMBER(v)  (steps[count++] = (ir_expr_step){.kind = IR_EXPR_NUMBER, .number = (v)})
+#define OPERATE(o) (steps[count++] = (ir_expr_step){.kind = IR_EXPR_OP, .op = (o)})
+    switch (n->op) {
+    case IR_OP_ew: return ir_expr_parse(IR_ATTRS(n, ew)->expr, steps, NULL);
+    case IR_OP_affine:
+        OPERAND(0);
+        if (IR_ATTRS(n, affine)->mul != 1.0) {
+            NUMBER(IR_ATTRS(n, affine)->mul);
+            OPERATE(IR_OP_mul);
+        }
+        NUMBER(IR_ATTRS(n, affine)->add);
+        OPERATE(IR_OP_add);
+        /* x*m + 0 is x*m but for the sign of zero */
+        if (IR_ATTRS(n, affine)->add == 0.0 && IR_ATTRS(n, affine)->mul != 1.0) count -= 2;
+        return count;
+    case IR_OP_clamp:
+        OPERAND(0);
+        NUMBER(IR_ATTRS(n, clamp)->lo);
+        OPERATE(IR_OP_max);
+        NUMBER(IR_ATTRS(n, clamp)->hi);
+        OPERATE(IR_OP_min);
+        return count;
+    default:
+        for (uint32_t i = 0; i < n->operand_count; i++) OPERAND(i);
+        OPERATE(n->op);
+        return count;
+    }
+#undef OPERAND
+#undef NUMBER
+#undef OPERATE
+}
+
+bool pass_bcp_of(const ir_type *t, pass_bcp *out) {
+    switch (t->rank) {
+    case 2: *out = (pass_bcp){t->dim[0], t->dim[1], 1}; return true;
+    case 3: *out = (pass_bcp){t->dim[0], t->dim[2], t->dim[1]}; return true;
+    case 4: *out = (pass_bcp){t->dim[0], t->dim[1], t->dim[2] * t->dim[3]}; return true;
+    default: return false;
+    }
+}
+
+bool pass_flat(const ir_type *t) {
+    pass_bcp s;
+    return pass_bcp_of(t, &s) && s.c % IR_BLOCK == 0 && s.p == 1;
+}
+
+ir_ref pass_in_layout(ir_func *f, ir_ref r, ir_layout layout) {
+    ir_type t = *ir_typeof(f, r);
+    if (t.dtype == IR_i32 || (t.layout == layout && t.dtype == IR_f32)) return r;
+    const ir_node *n = ir_get(f, r);
+    ir_origin_id origin = n->origin;
+    if (n->op == IR_OP_layout_cast || n->op == IR_OP_view) { /* there and back again */
+        const ir_type *from = ir_typeof(f, n->operand[0]);
+        if (from->layout == layout && from->dtype == IR_f32 && ir_shape_equal(from, &t)) return n->operand[0];
+    }
+    if (t.dtype == IR_f32 && pass_flat(&t)) {
+        struct ir_attrs_shape a = IR_DEFAULTS(shape);
+        a.shape.n = t.rank;
+        for (uint32_t i = 0; i < t.rank; i++) a.shape.v[i] = t.dim[i];
+        return ir_build(f, IR_OP_view, &r, 1, &a, layout, origin);
+    }
+    return ir_build(f, IR_OP_layout_cast, &r, 1, NULL, layout, origin);
+}
+
+ir_ref pass_reshape(ir_func *f, ir_ref x, uint32_t rank, const int64_t *dim, ir_origin_id origin) {
+    struct ir_attrs_shape a = IR_DEFAULTS(shape);
+    ir_type want = ir_type_make(IR_f32, rank, dim);
+    if (ir_shape_equal(ir_typeof(f, x), &want)) return x;
+    a.shape.n = rank;
+    for (uint32_t i = 0; i < rank; i++) a.shape.v[i] = dim[i];
+    return ir_op1(f, IR_OP_reshape, x, &a, origin);
+}
+
+ir_act pass_act_of(ir_op op) {
+    switch (op) {
+    case IR_OP_silu: return IR_ACT_SILU;
+    case IR_OP_gelu: return IR_ACT_GELU;
+    case IR_OP_gelu_tanh: return IR_ACT_GELU_TANH;
+    case IR_OP_quick_gelu: return IR_ACT_QUICK_GELU;
+    case IR_OP_relu: return IR_ACT_RELU;
+    case IR_OP_sigmoid: return IR_ACT_SIGMOID;
+    case IR_OP_tanh: return IR_ACT_TANH;
+    case IR_OP_mish: return IR_ACT_MISH;
+    default: return IR_ACT_NONE;
+    }
+}

@@ -1,0 +1,43 @@
+/* Small things several passes need; not for other folders. */
+#ifndef EBRU_PASSES_UTIL_H
+#define EBRU_PASSES_UTIL_H
+
+#include "passes/passes.h"
+
+/* An elementwise node as an expression: steps over its own operands 0..n-1 (those of an ew node as they are).
+ * Returns their number. */
+uint32_t pass_ew_steps(const ir_node *n, ir_expr_step steps[IR_EXPR_MAX]);
+
+/* A value seen as batches, channels and pixels or tokens: [B,C,H,W], [B,T,C], [B,C]. False for other ranks.
+ */
+typedef struct pass_bcp {
+    int64_t b, c, p;
+} pass_bcp;
+bool pass_bcp_of(const ir_type *t, pass_bcp *out);
+
+/* True when a c16 value of this shape has the bytes of the plain one: whole blocks and nothing inside a
+ * channel. */
+bool pass_flat(const ir_type *t);
+
+/* r in another layout: r itself, a view where the bytes are the same, else a layout_cast. Narrow floats
+ * become f32; integers stay as they are. */
+ir_ref pass_in_layout(ir_func *f, ir_ref r, ir_layout layout);
+
+/* x with another shape, plain, or x itself when it has that shape. */
+ir_ref pass_reshape(ir_func *f, ir_ref x, uint32_t rank, const int64_t *dim, ir_origin_id origin);
+
+/* True when the name is one the stage splitter gave ("%block.op"): a value that passes between the stages of
+ * one network. */
+static inline bool pass_is_internal(const char *name) {
+    return name[0] == '%';
+}
+
+/* The activation an elementwise op is, IR_ACT_NONE when it is none. */
+ir_act pass_act_of(ir_op op);
+
+/* Operand k of a node, IR_NONE when absent. */
+static inline ir_ref pass_operand(const ir_node *n, uint32_t k) {
+    return k < n->operand_count ? n->operand[k] : IR_NONE;
+}
+
+#endif
