@@ -33,7 +33,7 @@
 #define RT_TOKENIZER_VERSION    1u
 #define RT_TOKENIZER_HEADER     16u        /* words */
 #define RT_TOKENIZER_MAX_LENGTH 65536u     /* most ids a blob may ask for in one prompt */
-#define RT_TOKENIZER_TEXT_LIMIT (1u << 26) /* most bytes of one prompt */
+#define RT_TOKENIZER_TEXT_LIMIT (1u << 20) /* most bytes of one prompt */
 
 /* View of a checked blob: pointers into it, nothing owned. The blob must outlive the tokenizer. */
 typedef struct rt_tokenizer {
