@@ -1,0 +1,19 @@
+# Every component golden, compiled and in the reference evaluator: rms error <= 1e-4 of the reference's rms.
+. "$(dirname "$0")/lib.sh"
+
+for g in "$GOLDENS"/*/io.safetensors; do
+    dir=$(dirname "$g")
+    name=$(basename "$dir")
+    check "$name compiled" "$EBRU" verify "$dir" --io="$g"
+    check "$name evaluator" "$EBRU" verify "$dir" --io="$g" --evaluator
+done
+check "shapes-32 compiled" "$EBRU" verify "$MODELS/shapes-32" --io="$MODELS/shapes-32/io.safetensors"
+check "shapes-32 evaluator" "$EBRU" verify "$MODELS/shapes-32" --io="$MODELS/shapes-32/io.safetensors" --evaluator
+for level in x86-64-v2 x86-64-v3 x86-64-v4; do
+    if has_level $level; then
+        check "unet-sd1 on $level" "$EBRU" verify "$GOLDENS/unet-sd1" --io="$GOLDENS/unet-sd1/io.safetensors" -mcpu=$level
+    else
+        echo "skip: unet-sd1 on $level (not on this CPU)"
+    fi
+done
+done_testing

@@ -1,0 +1,28 @@
+# Sourced by the end-to-end scripts: pass, fail, check; EBRU, EBRU_SOURCE, EBRU_WORK, EBRU_PNGDIFF come from ctest.
+failures=0
+pass() { echo "pass: $1"; }
+fail() { echo "fail: $1"; failures=$((failures + 1)); }
+# check WHAT COMMAND...: passes when the command succeeds
+check() {
+    what=$1
+    shift
+    if "$@" >"$EBRU_WORK/check.out" 2>&1; then
+        pass "$what $(tail -n 1 "$EBRU_WORK/check.out" | tr '\n' ' ')"
+    else
+        fail "$what"
+        cat "$EBRU_WORK/check.out"
+    fi
+}
+done_testing() { [ "$failures" = 0 ]; exit $?; }
+rm -rf "$EBRU_WORK"
+mkdir -p "$EBRU_WORK"
+cd "$EBRU_WORK" || exit 1
+MODELS=$EBRU_SOURCE/models
+GOLDENS=$EBRU_SOURCE/tests/goldens
+has_level() { # has_level x86-64-v4: this CPU runs it
+    case $1 in
+    x86-64-v2) grep -q sse4_2 /proc/cpuinfo ;;
+    x86-64-v3) grep -q avx2 /proc/cpuinfo && grep -qw fma /proc/cpuinfo ;;
+    x86-64-v4) grep -q avx512vl /proc/cpuinfo && grep -q avx512bw /proc/cpuinfo ;;
+    esac
+}
