@@ -70,3 +70,18 @@ ir_ref ir_view_root(const ir_func *f, ir_ref r) {
     while (ir_is_view(f, r)) r = ir_get(f, r)->operand[0];
     return r;
 }
+
+uint32_t ir_overwritable(const ir_func *f, ir_ref r) {
+    const ir_node *n = ir_get(f, r);
+    uint32_t candidates = 0, bits = 0;
+    if (ir_op_get(n->op)->flags & IR_FLAG_EW) candidates = (1u << IR_MAX_OPERANDS) - 1;
+    if (n->op == IR_OP_norm_apply || n->op == IR_OP_layer_norm || n->op == IR_OP_softmax)
+        candidates = 1u << 0;
+    if (n->op == IR_OP_linear) candidates = 1u << 3; /* residual */
+    if (n->op == IR_OP_conv2d) candidates = 1u << 6; /* residual */
+    for (uint32_t k = 0; k < n->operand_count; k++)
+        if ((candidates >> k & 1) && ir_ref_ok(n->operand[k]) &&
+            ir_type_equal(ir_typeof(f, n->operand[k]), &n->type))
+            bits |= 1u << k;
+    return bits;
+}

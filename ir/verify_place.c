@@ -1,8 +1,9 @@
 /* The verifier's checks of bindings and places.
  *
  * The strong one: no two values that are alive at the same time share bytes of the arena. A value is alive
- * from the node that computes it to the last node that reads it, both included, so a kernel never writes over
- * its operands; a view keeps alive what it views; outputs stay alive to the end. */
+ * from the node that computes it to the last node that reads it, both included; a view keeps alive what it
+ * views; outputs stay alive to the end. The one exception is a node that overwrites, byte for byte, an
+ * operand that dies there and that its kernel reads where it writes (ir_overwritable). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,6 +128,16 @@ static bool share_bytes(const ir_func *f, ir_ref a, ir_ref b) {
     return pa < pb + ir_type_bytes(ir_typeof(f, b)) && pb < pa + ir_type_bytes(ir_typeof(f, a));
 }
 
+/* Node r may replace the dying value `other`: every operand that shows it may be overwritten in place. */
+static bool may_replace(const ir_func *f, ir_ref r, ir_ref other, const uint32_t *root) {
+    const ir_node *n = ir_get(f, r);
+    uint32_t bits = ir_overwritable(f, r);
+    if (n->place.offset != ir_get(f, other)->place.offset) return false;
+    for (uint32_t k = 0; k < n->operand_count; k++)
+        if (ir_ref_ok(n->operand[k]) && root[n->operand[k].id] == other.id && !(bits >> k & 1)) return false;
+    return true;
+}
+
 static void check_overlaps(ir_fault_sink *sink, const ir_func *f, const bool *constant,
                            const uint32_t *root) {
     uint32_t *last = last_uses(f, root);
@@ -137,7 +148,7 @@ static void check_overlaps(ir_fault_sink *sink, const ir_func *f, const bool *co
         size_t kept = 0;
         for (size_t k = 0; k < alive.count; k++) {
             ir_ref other = alive.items[k];
-            if (last[other.id] < i) continue;
+            if (last[other.id] < i || (last[other.id] == i && may_replace(f, r, other, root))) continue;
             alive.items[kept++] = other;
             if (!share_bytes(f, r, other)) continue;
             ir_str name = {0};
