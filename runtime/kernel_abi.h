@@ -212,12 +212,23 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
         }
     }
     p->PG = 1;
-    /* A pass's weights of one panel stay in L2 while the pixels go by. */
+    /* The weights of a pass over one panel stay in L2 while the pixels go by; passes of one length. */
     int64_t slice = (int64_t)p->KH * p->KW * 256 * 4 * p->NB;
-    p->KC = (int32_t)(l2 / 8 / slice);
-    if (p->KC < 1) p->KC = 1;
-    if (p->KC > cb) p->KC = cb;
+    int32_t most = (int32_t)(l2 / 5 / slice);
+    p->KC = ebru_ceil_div(cb, ebru_ceil_div(cb, ebru_max_i32(most, 1)));
     p->order = 0;
+    /* Few tasks: a multiple of four of them, so that two or four threads get equal shares. */
+    while (ebru_conv2d_tasks(p) < 16 && ebru_conv2d_tasks(p) % 4 != 0) {
+        if (p->TH >= 4)
+            p->TH = ebru_ceil_div(p->TH, 2);
+        else if (p->TW >= 4 * p->MR)
+            p->TW = ebru_ceil_div(p->TW, 2);
+        else
+            break;
+    }
+    /* Bands of one image share a panel of weights that is larger than L2 can keep for all. */
+    if (ebru_conv2d_weight_floats(p) * 4 > l2 && ebru_conv2d_tasks(p) <= 4 * ebru_conv2d_groups(p))
+        p->order = 1;
 }
 /* Shapes of a linear y[B,T,N] = x[B,T,K] W^T: fills B .. OW and clears the rest. */
 static inline void ebru_conv2d_set_linear(struct ebru_conv2d_params *p, int32_t B, int32_t T, int32_t K,

@@ -87,9 +87,9 @@ INLINE void pixel_tables(const struct conv *c) {
     }
 }
 
-/* Epilogue of pixels [q0, q1) of the panel's blocks [n0, n0 + nb); sums' first block is n0. */
-INLINE void finish(const struct conv *c, void *const *buf, int32_t n0, int32_t nb, int32_t q0, int32_t q1,
-                   int32_t sum_step) {
+/* Epilogue of pixels [q0, q1) of the panel's blocks [n0, n0 + nb); sums: block n0, pixel q0. */
+INLINE void finish(const struct conv *c, void *const *buf, const float *sums, int32_t n0, int32_t nb,
+                   int32_t q0, int32_t q1, int32_t sum_step) {
     const struct ebru_conv2d_params *p = c->p;
     const int32_t geglu = p->act == EBRU_ACT_GEGLU, out_blocks = geglu ? c->nbs / 2 : c->nbs;
     const int32_t per_image = c->nrow * c->ncol, stepn = geglu ? 2 : 1;
@@ -98,7 +98,7 @@ INLINE void finish(const struct conv *c, void *const *buf, int32_t n0, int32_t n
         const int64_t at = c->b0 * out_blocks * c->out_plane + (n0 + n) / stepn * c->out_plane;
         float *out = (float *)buf[EBRU_CONV2D_OUT] + at;
         const float *res = p->residual ? (const float *)buf[EBRU_CONV2D_RESIDUAL] + at : NULL;
-        const float *sum = c->sums + n * sum_step, *gate = sum + sum_step;
+        const float *sum = sums + n * sum_step, *gate = sum + sum_step;
         const v16 base = p->has_bias ? load16(bias + (n0 + n) * 16) : splat16(0.0f);
         const v16 gate_base = geglu && p->has_bias ? load16(bias + (n0 + n + 1) * 16) : splat16(0.0f);
         int32_t q = q0;
@@ -113,9 +113,9 @@ INLINE void finish(const struct conv *c, void *const *buf, int32_t n0, int32_t n
                 if (geglu) gate_add += load16(t + 16);
             }
             for (; q < end; q++) {
-                v16 v = load16(sum + q * 16) + add;
+                v16 v = load16(sum + (q - q0) * 16) + add;
                 if (geglu) {
-                    v = v * gelu16(load16(gate + q * 16) + gate_add);
+                    v = v * gelu16(load16(gate + (q - q0) * 16) + gate_add);
                 } else {
                     if (p->residual == 1) v += load16(res + c->o_off[q]);
                     v = act16(v, p->act);
@@ -127,13 +127,18 @@ INLINE void finish(const struct conv *c, void *const *buf, int32_t n0, int32_t n
     }
 }
 
-/* One pass over the pixels: input blocks [k0, k1) of one tensor. `in` is block k0's first pixel. */
-INLINE void multiply(const struct conv *c, void *const *buf, const float *in, const float *w, int32_t n0,
-                     int32_t nb, int32_t k0, int32_t k1, int32_t last) {
+/* One pass over the pixels: input blocks [k0, k1) of one tensor. `in` is block k0's first pixel; `next` the
+ * weights the pass after this one begins with, fetched into L2 a share a tile. */
+INLINE void multiply(const struct conv *c, void *const *buf, const float *in, const float *w,
+                     const float *next, int32_t n0, int32_t nb, int32_t k0, int32_t k1) {
     const struct ebru_conv2d_params *p = c->p;
-    const int32_t pixels = c->nimg * c->nrow * c->ncol, sum_step = pixels * 16;
+    const int32_t pixels = c->nimg * c->nrow * c->ncol, last = k1 == c->cbs;
     const int32_t blocks = ebru_min_i32(nb, TILE_MAX_BLOCKS);
     const int32_t mr = ebru_min_i32(p->MR, tile_max_rows(blocks));
+    const int32_t single = k0 == 0 && last; /* then the sums of one tile are all there is */
+    const int32_t sum_step = (single ? ebru_min_i32(mr, pixels) : pixels) * 16,
+                  tiles = (pixels + mr - 1) / mr;
+    const int64_t pass = (int64_t)(k1 - k0) * c->KHW * 256; /* floats of a block's weights */
     struct tile t;
     const float *a[TILE_ROWS];
     t.a = a;
@@ -145,15 +150,18 @@ INLINE void multiply(const struct conv *c, void *const *buf, const float *in, co
     t.kh = p->KH;
     t.kw = p->KW;
     t.add = k0 > 0;
-    for (int32_t q = 0; q < pixels; q += mr) {
+    for (int32_t q = 0, i = 0; q < pixels; q += mr, i++) {
         const int32_t rows = ebru_min_i32(mr, pixels - q);
+        const int32_t share = i * nb / tiles; /* block whose next weights this tile fetches */
+        float *sums = c->sums + (single ? 0 : q * 16);
         for (int32_t m = 0; m < rows; m++) a[m] = in + c->a_off[q + m];
+        t.next = next + share * t.b_step + pass * (i * nb - share * tiles) / tiles / 16 * 16;
         for (int32_t n = 0; n < nb; n += blocks) {
             t.b = w + (n0 + n) * t.b_step + (int64_t)k0 * c->KHW * 256;
-            t.sum = c->sums + (n * pixels + q) * 16;
+            t.sum = sums + n * sum_step;
             tile_run(&t, rows, ebru_min_i32(blocks, nb - n));
         }
-        if (last) finish(c, buf, n0, nb, q, q + rows, sum_step);
+        if (last) finish(c, buf, sums, n0, nb, q, q + rows, sum_step);
     }
 }
 
@@ -170,7 +178,10 @@ INLINE void panel(const struct conv *c, void *const *buf, int32_t n0, int32_t nb
             in = (const float *)buf[second ? EBRU_CONV2D_X1 : EBRU_CONV2D_X0] +
                  ((int64_t)c->b0 * blocks + k0 - (second ? seam : 0)) * c->g_cb + c->x0 * 16;
         }
-        multiply(c, buf, in, w, n0, nb, k0, k1, k1 == c->cbs);
+        /* the next pass of this panel, or the first of the next panel */
+        const int64_t follow =
+            k1 < c->cbs ? (int64_t)n0 * c->cbs + k1 : (n0 + nb < c->nbs ? (int64_t)(n0 + nb) * c->cbs : 0);
+        multiply(c, buf, in, w, w + follow * c->KHW * 256, n0, nb, k0, k1);
     }
 }
 

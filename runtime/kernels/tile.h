@@ -14,6 +14,7 @@
 struct tile {
     const float *const *a; /* MR pixel pointers at the first c-block, top left tap */
     const float *b;        /* packed weights of the first block at the first c-block */
+    const float *next;     /* weights to fetch into L2 on the way, TILE_NEXT lines a tap */
     float *sum;            /* [n][sum_step floats], pixel m at m * 16 */
     int64_t b_step;        /* floats from a block of 16 columns to the next */
     int64_t sum_step;
@@ -24,12 +25,13 @@ struct tile {
 
 /* Floats ahead of the multiply that weights are fetched at: one tap, 16 rows. */
 #define TILE_AHEAD 256
+#define TILE_NEXT  8  /* cache lines of `next` a tap */
 #define TILE_ROWS  16 /* most pixels of any pair */
 
 INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) {
     v16 acc[32];
     const float *a[TILE_ROWS];
-    const float *b = t->b;
+    const float *b = t->b, *next = t->next;
     float *sum = t->sum;
     const int64_t b_step = t->b_step, sum_step = t->sum_step, a_row = t->a_row, a_cb = t->a_cb;
     const int32_t kh = t->kh, kw = t->kw;
@@ -46,6 +48,7 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) 
             for (int32_t x = kw; x > 0; x--) {
                 UNROLL for (int32_t c = 0; c < 16; c++) {
                     v16 w[8];
+                    if (c % (16 / TILE_NEXT) == 0) __builtin_prefetch(next + c / (16 / TILE_NEXT) * 16, 0, 2);
                     UNROLL for (int32_t n = 0; n < nb; n++) {
                         w[n] = load16(b + n * b_step + c * 16);
                         __builtin_prefetch(b + n * b_step + c * 16 + TILE_AHEAD);
@@ -57,6 +60,7 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) 
                 }
                 at += 16;
                 b += 256;
+                next += TILE_NEXT * 16;
             }
             at += a_row;
         }
@@ -80,9 +84,10 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) 
 #define TILE_PAIRS(T)                                                                                        \
     T(1, 1)                                                                                                  \
     T(2, 1)                                                                                                  \
-    T(3, 1) T(4, 1) T(5, 1) T(6, 1) T(7, 1) T(8, 1) T(9, 1) T(10, 1) T(11, 1) T(12, 1) T(1, 2) T(2, 2)       \
-        T(3, 2) T(4, 2) T(5, 2) T(6, 2) T(7, 2) T(8, 2) T(9, 2) T(10, 2) T(1, 3) T(2, 3) T(3, 3) T(4, 3)     \
-            T(5, 3) T(6, 3) T(7, 3) T(8, 3) T(1, 4) T(2, 4) T(3, 4) T(4, 4) T(5, 4) T(6, 4)
+    T(3, 1)                                                                                                  \
+    T(4, 1) T(5, 1) T(6, 1) T(7, 1) T(8, 1) T(9, 1) T(10, 1) T(11, 1) T(12, 1) T(1, 2) T(2, 2) T(3, 2)       \
+        T(4, 2) T(5, 2) T(6, 2) T(7, 2) T(8, 2) T(9, 2) T(10, 2) T(1, 3) T(2, 3) T(3, 3) T(4, 3) T(5, 3)     \
+            T(6, 3) T(7, 3) T(8, 3) T(1, 4) T(2, 4) T(3, 4) T(4, 4) T(5, 4) T(6, 4)
 #elif defined(__AVX2__)
 #define TILE_MAX_BLOCKS 1
 #define TILE_PAIRS(T)   T(1, 1) T(2, 1) T(3, 1) T(4, 1) T(5, 1) T(6, 1)

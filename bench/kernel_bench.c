@@ -1,0 +1,135 @@
+/* Kernel speed on one thread, as a share of the FMA peak measured in the same process.
+ *
+ *   kernel_bench [v2|v3|v4] [rounds]        best of rounds; peak and kernels are measured in turns
+ *
+ * Kernels run unspecialised here (params from memory); inside a compiled model shapes are constants. */
+#include "runtime/kernel_abi.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define KERNEL(name, operands, summary)                                                                      \
+    void ebru_k_##name##_v2(const struct ebru_##name##_params *, void *const *, float *, int32_t, int32_t);  \
+    void ebru_k_##name##_v3(const struct ebru_##name##_params *, void *const *, float *, int32_t, int32_t);  \
+    void ebru_k_##name##_v4(const struct ebru_##name##_params *, void *const *, float *, int32_t, int32_t);
+#include "runtime/kernels.def"
+void ebru_peak_v2(int32_t n);
+void ebru_peak_v3(int32_t n);
+void ebru_peak_v4(int32_t n);
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+static float *floats(int64_t n) {
+    float *p = (float *)aligned_alloc(64, (size_t)(n * 4 + 63) / 64 * 64 + 64);
+    if (!p) abort();
+    for (int64_t i = 0; i < n; i++) p[i] = (float)((i * 7919) % 1000) * 1e-3f - 0.5f;
+    return p;
+}
+
+struct job {
+    char name[64];
+    int32_t kind; /* 0 conv2d, 1 attention, 2 group_stats, 3 layer_norm */
+    struct ebru_conv2d_params conv;
+    struct ebru_attention_params attn;
+    struct ebru_group_stats_params stats;
+    struct ebru_layer_norm_params ln;
+    void *buf[EBRU_CONV2D_BUFS];
+    float *scratch;
+    double work, best; /* FLOP, or bytes for the memory-bound ones; seconds */
+};
+
+static struct job jobs[64];
+static int job_count;
+static int32_t level = EBRU_LEVEL_V4;
+
+#define RUN(name, p, buf, s, n)                                                                              \
+    (level == 2   ? ebru_k_##name##_v2(p, buf, s, 0, n)                                                      \
+     : level == 3 ? ebru_k_##name##_v3(p, buf, s, 0, n)                                                      \
+                  : ebru_k_##name##_v4(p, buf, s, 0, n))
+
+static void conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_t K, int32_t fused) {
+    struct job *j = &jobs[job_count++];
+    struct ebru_conv2d_params *p = &j->conv;
+    p->B = B;
+    p->H = p->W = p->UH = p->UW = p->OH = p->OW = H;
+    p->C0 = C0;
+    p->C1 = C1;
+    p->N = N;
+    p->KH = p->KW = K;
+    p->SH = p->SW = 1;
+    p->PT = p->PL = K / 2;
+    p->has_bias = 1;
+    if (fused) {
+        p->pro_scale = 1;
+        p->pre_act = EBRU_ACT_SILU;
+        p->residual = 1;
+    }
+    ebru_conv2d_default_tiles(p, level, 0, 0);
+    snprintf(j->name, sizeof j->name, "conv %d->%d %dx%d k%d b%d%s", C0 + C1, N, H, H, K, B,
+             fused ? " norm+silu, residual" : "");
+    const int64_t P = (int64_t)H * H;
+    j->buf[EBRU_CONV2D_X0] = floats(B * ebru_blocks16(C0) * 16 * P);
+    j->buf[EBRU_CONV2D_X1] = C1 ? floats(B * ebru_blocks16(C1) * 16 * P) : NULL;
+    j->buf[EBRU_CONV2D_SCALE_SHIFT] = floats(B * 2 * ebru_blocks16(C0 + C1) * 16);
+    j->buf[EBRU_CONV2D_WEIGHT] = floats(ebru_conv2d_weight_floats(p));
+    j->buf[EBRU_CONV2D_BIAS] = floats(ebru_blocks16(N) * 16);
+    j->buf[EBRU_CONV2D_RESIDUAL] = floats(B * ebru_blocks16(N) * 16 * P);
+    j->buf[EBRU_CONV2D_OUT] = floats(B * ebru_blocks16(N) * 16 * P);
+    j->scratch = floats(ebru_conv2d_scratch(p) / 4);
+    j->work = 2.0 * B * (double)P * (C0 + C1) * N * K * K;
+}
+
+static double once(struct job *j) {
+    const double t = now();
+    RUN(conv2d, &j->conv, j->buf, j->scratch, ebru_conv2d_tasks(&j->conv));
+    return now() - t;
+}
+
+int main(int argc, char **argv) {
+    int rounds = 20;
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == 'v') level = atoi(argv[i] + 1);
+        else rounds = atoi(argv[i]);
+    }
+    conv(1, 32, 64, 0, 64, 3, 0);
+    conv(1, 32, 64, 0, 64, 3, 1);
+    conv(1, 16, 128, 0, 128, 3, 1);
+    conv(1, 8, 256, 0, 256, 3, 1);
+    conv(1, 8, 256, 256, 256, 3, 1);
+    conv(1, 32, 64, 64, 64, 3, 1);
+    conv(1, 32, 64, 0, 128, 1, 0);
+    conv(1, 8, 256, 0, 768, 1, 0);
+    conv(1, 8, 256, 0, 256, 1, 0);
+    conv(2, 64, 320, 0, 320, 3, 1);
+    conv(1, 64, 320, 0, 320, 1, 0);
+    const int32_t lanes = level == 4 ? 16 : level == 3 ? 8 : 4, n = 20000;
+    double peak = 0;
+    for (int j = 0; j < job_count; j++) jobs[j].best = 1e30;
+    for (int r = 0; r < rounds; r++) {
+        for (int j = 0; j < job_count; j++) {
+            const double t = now();
+            if (level == 2) ebru_peak_v2(n);
+            else if (level == 3) ebru_peak_v3(n);
+            else ebru_peak_v4(n);
+            const double g = 2.0 * n * 12 * lanes * 2 / (now() - t) * 1e-9;
+            if (g > peak) peak = g;
+            once(&jobs[j]); /* activations are warm in a network; weights beyond L2 are not */
+            const double s = once(&jobs[j]);
+            if (s < jobs[j].best) jobs[j].best = s;
+        }
+    }
+    printf("v%d: peak %.1f GFLOP/s on one thread\n", level, peak);
+    for (int j = 0; j < job_count; j++) {
+        const struct ebru_conv2d_params *p = &jobs[j].conv;
+        printf("%-44s %8.3f ms %7.1f GFLOP/s %5.1f %%  tile %dx%d, %d tasks\n", jobs[j].name, jobs[j].best * 1e3,
+               jobs[j].work / jobs[j].best * 1e-9, 100 * jobs[j].work / jobs[j].best * 1e-9 / peak, p->MR, p->NB,
+               ebru_conv2d_tasks(p));
+    }
+    return 0;
+}
