@@ -1,5 +1,6 @@
-/* Code generation: a module at PLACED level becomes LLVM modules (one a CPU level), objects, and a linked program. The only folder that
- * sees LLVM. LLVM aborts and exits on its own errors, so everything here that calls it runs in a forked child (cg_emit does that itself). */
+/* Code generation: a module at PLACED level becomes LLVM modules (one a CPU level), objects, and a linked
+ * program. The only folder that sees LLVM. LLVM aborts and exits on its own errors, so everything here that
+ * calls it runs in a forked child (cg_emit does that itself). */
 #ifndef EBRU_CODEGEN_CODEGEN_H
 #define EBRU_CODEGEN_CODEGEN_H
 
@@ -9,8 +10,8 @@
 typedef enum cg_emit_kind { CG_EXE, CG_OBJ, CG_LIB, CG_ASM, CG_LLVM_IR } cg_emit_kind;
 typedef enum cg_weights { CG_WEIGHTS_EMBED, CG_WEIGHTS_APPEND, CG_WEIGHTS_EXTERNAL } cg_weights;
 
-/* One CPU level of the program with the module planned for it (passes run once a level: tiles and scratch differ; functions, inputs, outputs
- * and packed weights are the same). */
+/* One CPU level of the program with the module planned for it (passes run once a level: tiles and scratch
+ * differ; functions, inputs, outputs and packed weights are the same). */
 typedef struct cg_level {
     const ir_target *target;
     ir_module *module;
@@ -18,15 +19,15 @@ typedef struct cg_level {
 
 typedef struct cg_options {
     cg_emit_kind kind;
-    const char *output;     /* path; "-" = stdout for asm and llvm-ir */
+    const char *output; /* path; "-" = stdout for asm and llvm-ir */
     cg_weights weights;
-    int opt_level;          /* 0..3 of LLVM's pipeline */
+    int opt_level; /* 0..3 of LLVM's pipeline */
     const unsigned char *tokenizer;
     size_t tokenizer_bytes;
     const char *build_info; /* text */
     const char *linker;     /* NULL = cc */
     bool verbose;           /* prints the link command to stderr */
-    bool poison;            /* fill every buffer with signalling NaN when it is allocated and released (plan oracle) */
+    bool poison; /* fill every buffer with signalling NaN when it is allocated and released (plan oracle) */
     void (*progress)(void *user, const char *phase, uint32_t done, uint32_t total);
     void *user;
 } cg_options;
@@ -37,10 +38,11 @@ typedef struct cg_result {
 } cg_result;
 
 /* Emits. False with diagnostics; then no output file exists. levels: lowest first. */
-bool cg_emit(ir_diag *d, const cg_level *levels, uint32_t level_count, const cg_options *options, cg_result *result);
+bool cg_emit(ir_diag *d, const cg_level *levels, uint32_t level_count, const cg_options *options,
+             cg_result *result);
 
-/* Targets. `name`: x86-64-v2, x86-64-v3, x86-64-v4, or "native" (the best of these this CPU runs). NULL with a diagnostic when unknown.
- * The target is static or lives as long as the process. */
+/* Targets. `name`: x86-64-v2, x86-64-v3, x86-64-v4, or "native" (the best of these this CPU runs). NULL with
+ * a diagnostic when unknown. The target is static or lives as long as the process. */
 const ir_target *cg_target(ir_diag *d, const char *name);
 uint32_t cg_target_count(void);
 const char *cg_target_name(uint32_t index); /* lowest first */

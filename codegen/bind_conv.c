@@ -1,0 +1,82 @@
+/* conv2d and linear: both are the conv2d kernel. Operands in c16, weights packed, vectors padded. */
+#include "codegen/bind.h"
+
+enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
+
+/* The packed weight must cover the shapes: [N/16, C/16, kh, kw, 16, 16]. */
+static bool check_weight(cg_bind *b, int32_t n, int32_t c, int32_t kh, int32_t kw) {
+    const ir_type *w = cg_in(b, W);
+    if (w->rank != 6 || w->layout != IR_PLAIN || w->dtype != IR_f32 || w->dim[0] != ebru_blocks16(n) ||
+        w->dim[1] != ebru_blocks16(c) || w->dim[2] != kh || w->dim[3] != kw || w->dim[4] != 16 ||
+        w->dim[5] != 16)
+        return cg_refuse(b, "the weight is not packed for %d output and %d input channels", n, c);
+    return true;
+}
+
+/* A per-channel vector padded to whole blocks: [Npad] plain, or [1|B,N] c16. */
+static bool check_vector(cg_bind *b, uint32_t operand, int32_t n) {
+    const ir_type *t = cg_in(b, operand);
+    if (!t) return true;
+    uint64_t bytes = ir_type_bytes(t), row = (uint64_t)ebru_blocks16(n) * 64;
+    if (t->dtype != IR_f32 || bytes % row != 0 || (t->rank > 1 && !cg_is_c16(t)))
+        return cg_refuse(b, "%s is not padded to whole blocks of channels",
+                         ir_op_get(b->node->op)->operand_name[operand]);
+    return true;
+}
+
+bool cg_bind_conv2d(cg_bind *b) {
+    const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
+    const ir_type *x = cg_in(b, X), *x1 = cg_in(b, X1), *w = cg_in(b, W), *y = &b->node->type;
+    if (!cg_want_c16(b, X) || !cg_want_c16(b, UINT32_MAX) || (x1 && !cg_want_c16(b, X1))) return false;
+    if (x->rank != 4) return cg_refuse(b, "x is not an image");
+    if (cg_in(b, RESIDUAL) && !cg_want_c16(b, RESIDUAL)) return false;
+    struct ebru_conv2d_params p = {0};
+    p.B = (int32_t)x->dim[0];
+    p.C0 = (int32_t)x->dim[1];
+    p.C1 = x1 ? (int32_t)x1->dim[1] : 0;
+    p.H = (int32_t)x->dim[2];
+    p.W = (int32_t)x->dim[3];
+    p.UH = a->upsample.v[0] ? (int32_t)a->upsample.v[0] : p.H;
+    p.UW = a->upsample.v[1] ? (int32_t)a->upsample.v[1] : p.W;
+    p.N = (int32_t)y->dim[1];
+    if (w->rank != 6) return cg_refuse(b, "the weight is not packed");
+    p.KH = (int32_t)w->dim[2];
+    p.KW = (int32_t)w->dim[3];
+    p.SH = (int32_t)a->stride.v[0];
+    p.SW = (int32_t)a->stride.v[1];
+    p.PT = (int32_t)a->pad.v[0];
+    p.PL = (int32_t)a->pad.v[1];
+    p.OH = (int32_t)y->dim[2];
+    p.OW = (int32_t)y->dim[3];
+    p.pro_scale = cg_in(b, NORM) != NULL;
+    if (a->pre_act != IR_ACT_NONE && a->pre_act != IR_ACT_SILU)
+        return cg_refuse(b, "%s on the way in", ir_act_name[a->pre_act]);
+    p.pre_act = cg_act(a->pre_act);
+    p.has_bias = cg_in(b, BIAS) != NULL;
+    const ir_type *tbias = cg_in(b, TBIAS);
+    p.tbias = !tbias ? 0 : tbias->dim[0] == x->dim[0] ? 1 : 2;
+    p.residual = cg_in(b, RESIDUAL) != NULL;
+    p.act = cg_act(a->act);
+    if (!check_weight(b, p.N, p.C0 + p.C1, p.KH, p.KW) || !check_vector(b, BIAS, p.N) ||
+        !check_vector(b, TBIAS, p.N))
+        return false;
+    ebru_conv2d_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d, (int64_t)b->target->base.l2);
+    return cg_done_conv2d(b, &p);
+}
+
+bool cg_bind_linear(cg_bind *b) {
+    enum { LINEAR_RESIDUAL = 3 };
+    const ir_type *x = cg_in(b, X), *y = &b->node->type;
+    if (!cg_want_c16(b, X) || !cg_want_c16(b, UINT32_MAX)) return false;
+    if (cg_in(b, LINEAR_RESIDUAL) && !cg_want_c16(b, LINEAR_RESIDUAL)) return false;
+    if (x->rank > 3) return cg_refuse(b, "x is neither a vector nor tokens");
+    cg_bcp in = cg_bcp_of(x), out = cg_bcp_of(y);
+    struct ebru_conv2d_params p;
+    ebru_conv2d_set_linear(&p, in.b, in.p, in.c, out.c);
+    p.has_bias = cg_in(b, BIAS) != NULL;
+    p.residual = cg_in(b, LINEAR_RESIDUAL) != NULL;
+    p.act = cg_act(IR_ATTRS(b->node, linear)->act);
+    if (!check_weight(b, p.N, p.C0, 1, 1) || !check_vector(b, BIAS, p.N)) return false;
+    ebru_conv2d_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d, (int64_t)b->target->base.l2);
+    return cg_done_conv2d(b, &p);
+}

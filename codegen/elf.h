@@ -1,0 +1,16 @@
+/* A relocatable ELF file with one read-only section of data and one symbol at its start: how packed weights
+ * reach the linker without passing through an assembler. The section is marked large (.lrodata), so programs
+ * of more than 2 GiB link. */
+#ifndef EBRU_CODEGEN_ELF_H
+#define EBRU_CODEGEN_ELF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CG_ELF_DATA_OFFSET 4096 /* where the section's bytes stand in the file */
+
+/* Writes header and tables around `bytes` bytes that the caller puts (or has put) at CG_ELF_DATA_OFFSET. The
+ * symbol is hidden, page aligned. False with errno set. */
+bool cg_elf_finish(int fd, const char *symbol, uint64_t bytes);
+
+#endif

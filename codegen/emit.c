@@ -1,0 +1,319 @@
+/* cg_emit: plans every level, compiles the parts in forked children while the weights are packed here, then
+ * makes the tables and links. All files are made in a hidden directory and renamed into place at the end. */
+#include "codegen/cg.h"
+#include "codegen/elf.h"
+#include "codegen/files.h"
+#include "codegen/jobs.h"
+#include "codegen/link.h"
+#include "codegen/weights.h"
+#include "runtime/abi.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_LEVELS = 8, PAGE = 4096 };
+
+/* One object of code. */
+typedef struct part {
+    const cg_plan *plan;
+    const cg_options *options;
+    uint32_t number;
+    const char *path;
+} part;
+
+typedef struct emission {
+    ir_diag *d;
+    const cg_level *levels;
+    uint32_t level_count, planned;
+    const cg_options *options;
+    cg_plan plans[MAX_LEVELS];
+    cg_files files;
+    part *parts;
+    cg_job *jobs;
+    uint32_t job_count;
+    cg_table_input tables;
+    const char *tables_object, *weights; /* files; weights: an object when embedded, else the blob */
+} emission;
+
+static bool is_text(const cg_options *o) {
+    return o->kind == CG_ASM || o->kind == CG_LLVM_IR;
+}
+
+/* ---- in the children ---- */
+
+static bool compile_part(void *arg, ir_str *fault) {
+    const part *p = arg;
+    cg c;
+    char name[64];
+    cg_on_fatal_error(cg_job_abort);
+    snprintf(name, sizeof name, "model-%s-%u", p->plan->target->base.level, p->number);
+    bool fine = cg_open(&c, p->plan->target, name, fault);
+    LLVMValueRef *wrappers = ir_alloc((p->plan->wrappers.count + 1) * sizeof *wrappers);
+    fine = fine && cg_emit_wrappers(&c, p->plan, p->number, wrappers);
+    if (p->number == 0) fine = fine && cg_emit_functions(&c, p->plan, wrappers, p->options->poison);
+    fine = fine && cg_optimize(&c, p->options->opt_level);
+    fine = fine && cg_write(&c, is_text(p->options) ? p->options->kind : CG_OBJ, p->path);
+    ir_free(wrappers);
+    cg_close(&c);
+    return fine;
+}
+
+static bool compile_tables(void *arg, ir_str *fault) {
+    const emission *e = arg;
+    cg c;
+    cg_on_fatal_error(cg_job_abort);
+    bool fine = cg_open(&c, NULL, "model-tables", fault) && cg_emit_tables(&c, &e->tables) &&
+                cg_write(&c, CG_OBJ, e->tables_object);
+    cg_close(&c);
+    return fine;
+}
+
+/* ---- the parent's steps ---- */
+
+static void progress(const emission *e, const char *phase, uint32_t done, uint32_t total) {
+    if (e->options->progress) e->options->progress(e->options->user, phase, done, total);
+}
+
+/* Levels share tables, inputs, outputs and weights: their modules must agree in them. */
+static bool levels_agree(const emission *e) {
+    const cg_plan *a = &e->plans[0];
+    for (uint32_t l = 1; l < e->level_count; l++) {
+        const cg_plan *b = &e->plans[l];
+        bool same = a->funcs.count == b->funcs.count && cg_same_weights(a->module, b->module);
+        for (size_t i = 0; i < a->funcs.count && same; i++) {
+            const ir_func *f = a->funcs.items[i].f, *g = b->funcs.items[i].f;
+            same = !strcmp(f->name, g->name) && f->inputs.count == g->inputs.count &&
+                   f->outputs.count == g->outputs.count &&
+                   a->funcs.items[i].ops.count == b->funcs.items[i].ops.count;
+            for (size_t k = 0; same && k < f->inputs.count; k++)
+                same = ir_type_equal(ir_typeof(f, f->inputs.items[k]), ir_typeof(g, g->inputs.items[k]));
+            for (size_t k = 0; same && k < f->outputs.count; k++)
+                same = ir_type_equal(ir_typeof(f, f->outputs.items[k].value),
+                                     ir_typeof(g, g->outputs.items[k].value));
+        }
+        if (!same) {
+            ir_error(e->d, NULL, "internal: the modules of %s and %s differ", a->target->base.level,
+                     b->target->base.level);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool plan_levels(emission *e) {
+    if (e->level_count < 1 || e->level_count > MAX_LEVELS) {
+        ir_error(e->d, NULL, "a program has 1 to %d CPU levels", MAX_LEVELS);
+        return false;
+    }
+    if (is_text(e->options) && e->level_count > 1) {
+        ir_error(e->d, NULL, "--emit=asm and --emit=llvm-ir show one CPU level; name one with -mcpu=");
+        return false;
+    }
+    bool fine = true;
+    for (uint32_t l = 0; l < e->level_count; l++) {
+        e->planned++;
+        fine &= cg_make_plan(e->d, (const cg_target_info *)e->levels[l].target, e->levels[l].module,
+                             &e->plans[l]);
+        if (is_text(e->options)) e->plans[l].parts = 1;
+    }
+    return fine && levels_agree(e);
+}
+
+/* One job a part of a level, and a last one for the tables, which waits for the weights' digest. */
+static void make_jobs(emission *e) {
+    uint32_t count = 0;
+    for (uint32_t l = 0; l < e->level_count; l++) count += e->plans[l].parts;
+    e->parts = ir_alloc(count * sizeof *e->parts);
+    e->jobs = ir_alloc((count + 1) * sizeof *e->jobs);
+    for (uint32_t l = 0; l < e->level_count; l++)
+        for (uint32_t k = 0; k < e->plans[l].parts; k++) {
+            part *p = &e->parts[e->job_count];
+            char *name = ir_arena_printf(e->files.arena, "code%u.o", e->job_count);
+            *p = (part){&e->plans[l], e->options, k, cg_files_add(&e->files, name)};
+            e->jobs[e->job_count++] =
+                (cg_job){.what = e->plans[l].target->base.level, .run = compile_part, .arg = p};
+        }
+}
+
+static uint32_t cpus(void) {
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > 16 ? 16 : (uint32_t)n;
+}
+
+/* Runs what has not run yet to the end; a crash in a child ends the compiler with 70 once the files are gone.
+ */
+static bool finish_jobs(emission *e, cg_job *jobs, uint32_t count, const char *phase) {
+    uint32_t reported = UINT32_MAX;
+    bool more = true, fine = true;
+    while (more) {
+        more = cg_jobs_advance(jobs, count, cpus(), true);
+        uint32_t done = cg_jobs_finished(jobs, count);
+        if (done != reported) progress(e, phase, reported = done, count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (jobs[i].state == CG_JOB_DONE) continue;
+        if (jobs[i].state == CG_JOB_CRASHED) {
+            cg_files_close(&e->files);
+            ICE("code generation for %s: %s", jobs[i].what, jobs[i].fault.data);
+        }
+        fine = false;
+        ir_error(e->d, NULL, "code generation for %s: %s", jobs[i].what, jobs[i].fault.data);
+    }
+    return fine;
+}
+
+static bool pack_weights(emission *e) {
+    bool embed = e->options->weights == CG_WEIGHTS_EMBED;
+    e->weights = cg_files_add(&e->files, embed ? "weights.o" : "weights");
+    int fd = open(e->weights, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        ir_error(e->d, NULL, "cannot create '%s': %s", e->weights, strerror(errno));
+        return false;
+    }
+    bool fine = cg_write_weights(e->d, e->plans[0].module, fd, embed ? CG_ELF_DATA_OFFSET : 0, e->options,
+                                 &e->tables.weights_bytes, e->tables.weights_id);
+    if (fine && embed && !cg_elf_finish(fd, "ebru_weights", e->tables.weights_bytes)) {
+        ir_error(e->d, NULL, "cannot write the weights: %s", strerror(errno));
+        fine = false;
+    }
+    if (close(fd) != 0 && fine) {
+        ir_error(e->d, NULL, "cannot write the weights: %s", strerror(errno));
+        fine = false;
+    }
+    return fine;
+}
+
+static bool make_tables(emission *e) {
+    e->tables_object = cg_files_add(&e->files, "tables.o");
+    e->tables.levels = e->levels;
+    e->tables.level_count = e->level_count;
+    e->tables.plans = e->plans;
+    e->tables.options = e->options;
+    if (e->options->weights == CG_WEIGHTS_EXTERNAL) {
+        const char *slash = strrchr(e->options->output, '/');
+        e->tables.external =
+            ir_arena_printf(e->files.arena, "%s.weights", slash ? slash + 1 : e->options->output);
+    }
+    cg_job job = {.what = "the tables", .run = compile_tables, .arg = e};
+    bool fine = finish_jobs(e, &job, 1, "tables");
+    ir_str_free(&job.fault);
+    return fine;
+}
+
+static bool link_objects(emission *e, const char *to) {
+    const char **objects = ir_alloc((e->job_count + 2) * sizeof *objects);
+    uint32_t count = 0;
+    objects[count++] = e->tables_object;
+    for (uint32_t i = 0; i < e->job_count; i++) objects[count++] = e->parts[i].path;
+    if (e->options->weights == CG_WEIGHTS_EMBED && e->tables.weights_bytes) objects[count++] = e->weights;
+    progress(e, "link", 0, 1);
+    bool fine = cg_link(e->d, &e->files, objects, count, e->options, to);
+    if (fine) progress(e, "link", 1, 1);
+    ir_free(objects);
+    return fine;
+}
+
+/* Behind an appended or external blob: where it starts and whose it is. */
+static bool put_trailer(const emission *e, int fd, uint64_t offset) {
+    struct ebru_trailer t = {.offset = offset, .bytes = e->tables.weights_bytes};
+    memcpy(t.weights_id, e->tables.weights_id, sizeof t.weights_id);
+    memcpy(t.magic, "ebru weights 01\n", sizeof t.magic);
+    if (write(fd, &t, sizeof t) == (ssize_t)sizeof t) return true;
+    ir_error(e->d, NULL, "cannot write the weights: %s", strerror(errno));
+    return false;
+}
+
+static int open_end(const emission *e, const char *path, uint64_t *size) {
+    struct stat st;
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &st) == 0) {
+        *size = (uint64_t)st.st_size;
+        return fd;
+    }
+    ir_error(e->d, NULL, "cannot open '%s': %s", path, strerror(errno));
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+/* Puts the blob at the end of the program, on a page boundary. */
+static bool append_weights(const emission *e, const char *program) {
+    uint64_t size;
+    int fd = open_end(e, program, &size);
+    if (fd < 0) return false;
+    uint64_t offset = (size + PAGE - 1) / PAGE * PAGE;
+    bool fine = ftruncate(fd, (off_t)offset) == 0 && cg_files_append(e->d, fd, e->weights) &&
+                put_trailer(e, fd, offset);
+    if (close(fd) != 0 || (!fine && ir_diag_errors(e->d) == 0)) {
+        ir_error(e->d, NULL, "cannot write the weights: %s", strerror(errno));
+        fine = false;
+    }
+    return fine;
+}
+
+/* OUT.weights: the blob and its trailer. */
+static bool publish_weights(emission *e) {
+    uint64_t size;
+    int fd = open_end(e, e->weights, &size);
+    if (fd < 0) return false;
+    bool fine = put_trailer(e, fd, 0);
+    close(fd);
+    const char *to = ir_arena_printf(e->files.arena, "%s.weights", e->options->output);
+    return fine && cg_files_publish(e->d, e->weights, to);
+}
+
+/* Text goes to standard output or to its place; there is one part. */
+static bool publish_text(const emission *e) {
+    if (strcmp(e->options->output, "-") != 0)
+        return cg_files_publish(e->d, e->parts[0].path, e->options->output);
+    fflush(stdout);
+    return cg_files_append(e->d, STDOUT_FILENO, e->parts[0].path);
+}
+
+static bool emit_binary(emission *e) {
+    const char *product = cg_files_add(&e->files, "product");
+    if (!make_tables(e) || !link_objects(e, product)) return false;
+    if (e->options->weights == CG_WEIGHTS_APPEND && !append_weights(e, product)) return false;
+    if (e->options->weights == CG_WEIGHTS_EXTERNAL && !publish_weights(e)) return false;
+    return cg_files_publish(e->d, product, e->options->output);
+}
+
+static void fill_result(const emission *e, cg_result *r) {
+    struct stat st;
+    *r = (cg_result){.weights_bytes = e->tables.weights_bytes};
+    if (strcmp(e->options->output, "-") != 0 && stat(e->options->output, &st) == 0)
+        r->output_bytes = (uint64_t)st.st_size;
+    for (uint32_t l = 0; l < e->level_count; l++) {
+        r->kernels += e->plans[l].wrappers.count;
+        for (size_t i = 0; i < e->plans[l].funcs.count; i++)
+            if (e->plans[l].funcs.items[i].f->arena_bytes > r->arena_bytes_max)
+                r->arena_bytes_max = e->plans[l].funcs.items[i].f->arena_bytes;
+    }
+}
+
+static bool emit(emission *e) {
+    if (!plan_levels(e) || !cg_files_open(e->d, &e->files, e->options->output)) return false;
+    make_jobs(e);
+    /* The children compile while the weights are packed here. */
+    cg_jobs_advance(e->jobs, e->job_count, cpus(), false);
+    if (!is_text(e->options) && !pack_weights(e)) return false;
+    if (!finish_jobs(e, e->jobs, e->job_count, "code")) return false;
+    return is_text(e->options) ? publish_text(e) : emit_binary(e);
+}
+
+bool cg_emit(ir_diag *d, const cg_level *levels, uint32_t level_count, const cg_options *options,
+             cg_result *result) {
+    emission e = {.d = d, .levels = levels, .level_count = level_count, .options = options};
+    unsigned before = ir_diag_errors(d);
+    bool fine = emit(&e) && ir_diag_errors(d) == before;
+    if (fine && result) fill_result(&e, result);
+    cg_jobs_kill(e.jobs, e.job_count);
+    for (uint32_t i = 0; i < e.job_count; i++) ir_str_free(&e.jobs[i].fault);
+    ir_free(e.jobs);
+    ir_free(e.parts);
+    for (uint32_t l = 0; l < e.planned; l++) cg_free_plan(&e.plans[l]);
+    cg_files_close(&e.files);
+    return fine;
+}

@@ -1,0 +1,114 @@
+#include "codegen/link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* The runtime with libpng and zlib as one relocatable object, put into the compiler by
+ * codegen/CMakeLists.txt. */
+extern const char ebru_runtime_object[], ebru_runtime_object_end[];
+
+#ifndef CG_LINK_FLAGS
+#define CG_LINK_FLAGS "" /* flags the runtime was built with and needs again, separated by spaces */
+#endif
+
+typedef struct command {
+    const char *words[96];
+    uint32_t count;
+} command;
+static void word(command *c, const char *w) {
+    if (c->count + 1 < sizeof c->words / sizeof *c->words) c->words[c->count++] = w;
+}
+
+static void show(const command *c) {
+    for (uint32_t i = 0; i < c->count; i++) fprintf(stderr, "%s%s", i ? " " : "", c->words[i]);
+    fprintf(stderr, "\n");
+}
+
+/* What the linker said, to be shown only if it failed. */
+static void show_file(ir_diag *d, const char *path) {
+    char text[4096];
+    FILE *f = fopen(path, "r");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    if (f) fclose(f);
+    text[n] = '\0';
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+        ir_note(d, NULL, "%s", ir_escape(line, strlen(line)));
+}
+
+static bool run(ir_diag *d, command *c, const char *log) {
+    pid_t pid;
+    int status;
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    posix_spawn_file_actions_adddup2(&actions, 1, 2);
+    c->words[c->count] = NULL;
+    int error = posix_spawnp(&pid, c->words[0], &actions, NULL, (char *const *)(uintptr_t)c->words, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (error) {
+        ir_error(d, NULL, "cannot run the linker '%s': %s", ir_escape(c->words[0], strlen(c->words[0])),
+                 strerror(error));
+        if (error == ENOENT)
+            ir_note(d, NULL, "on Debian: apt install gcc libc6-dev (or name another with --linker=)");
+        return false;
+    }
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR) return false;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
+    ir_error(d, NULL, "linking failed: '%s' %s %d", c->words[0],
+             WIFSIGNALED(status) ? "was ended by signal" : "exited with code",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    show_file(d, log);
+    return false;
+}
+
+static void extra_flags(command *c, char *flags) {
+    for (char *w = strtok(flags, " "); w; w = strtok(NULL, " ")) word(c, w);
+}
+
+bool cg_link(ir_diag *d, cg_files *files, const char *const *objects, uint32_t count,
+             const cg_options *options, const char *to) {
+    command c = {.count = 0};
+    char flags[] = CG_LINK_FLAGS;
+    word(&c, options->linker ? options->linker : "cc");
+    switch (options->kind) {
+    case CG_OBJ:
+        word(&c, "-r");
+        word(&c, "-nostdlib");
+        break;
+    case CG_LIB:
+        word(&c, "-shared");
+        word(&c, "-Wl,-z,relro,-z,now,-z,noexecstack");
+        word(&c, "-Wl,--hash-style=gnu");
+        break;
+    default:
+        word(&c, "-pie");
+        word(&c, "-Wl,-z,relro,-z,now,-z,noexecstack");
+        word(&c, "-Wl,--gc-sections,--hash-style=gnu");
+        extra_flags(&c, flags);
+        break;
+    }
+    /* No identity but the contents: the same model twice is the same bytes. */
+    word(&c, "-Wl,--build-id=none");
+    word(&c, "-o");
+    word(&c, to);
+    for (uint32_t i = 0; i < count; i++) word(&c, objects[i]);
+    if (options->kind == CG_EXE) {
+        const char *runtime = cg_files_add(files, "runtime.o");
+        if (!cg_files_write(d, runtime, ebru_runtime_object,
+                            (size_t)(ebru_runtime_object_end - ebru_runtime_object)))
+            return false;
+        word(&c, runtime);
+        word(&c, "-lm");
+        word(&c, "-lpthread");
+    }
+    if (options->verbose) show(&c);
+    return run(d, &c, cg_files_add(files, "link.log"));
+}

@@ -1,0 +1,13 @@
+/* Linking: the system's compiler driver joins the model's objects with the runtime. */
+#ifndef EBRU_CODEGEN_LINK_H
+#define EBRU_CODEGEN_LINK_H
+
+#include "codegen/codegen.h"
+#include "codegen/files.h"
+
+/* Links objects into `to` as options->kind says: CG_EXE with the runtime, CG_LIB a shared object, CG_OBJ one
+ * relocatable object. False with a diagnostic. */
+bool cg_link(ir_diag *d, cg_files *files, const char *const *objects, uint32_t count,
+             const cg_options *options, const char *to);
+
+#endif

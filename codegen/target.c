@@ -1,0 +1,137 @@
+/* The targets: CPU levels, and for every op how it is bound and in which layouts it can compute. */
+#include "codegen/bind.h"
+#include "codegen/codegen.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { PLAIN = 1, C16 = 2 };
+
+/* One row an op that does work: result layouts there are kernels for, and the binder. Elementwise ops are
+ * generated. */
+static const struct {
+    ir_op op;
+    uint32_t layouts;
+    cg_binder *bind;
+} rows[] = {
+    {IR_OP_conv2d, C16, cg_bind_conv2d},
+    {IR_OP_linear, C16, cg_bind_linear},
+    {IR_OP_group_stats, PLAIN, cg_bind_group_stats},
+    {IR_OP_norm_apply, C16, cg_bind_norm_apply},
+    {IR_OP_layer_norm, C16, cg_bind_layer_norm},
+    {IR_OP_geglu, C16, cg_bind_geglu},
+    {IR_OP_pack_k, PLAIN, cg_bind_pack_k},
+    {IR_OP_pack_v, PLAIN, cg_bind_pack_v},
+    {IR_OP_attention_tiled, C16, cg_bind_attention_tiled},
+    {IR_OP_matmul, PLAIN, cg_bind_matmul},
+    {IR_OP_softmax, PLAIN, cg_bind_softmax},
+    {IR_OP_resize_nearest, C16, cg_bind_resize_nearest},
+    {IR_OP_max_pool2d, C16, cg_bind_max_pool2d},
+    {IR_OP_avg_pool2d, C16, cg_bind_avg_pool2d},
+    {IR_OP_embedding, C16, cg_bind_embedding},
+    {IR_OP_timestep_embedding, C16, cg_bind_timestep_embedding},
+    {IR_OP_concat, PLAIN | C16, cg_bind_concat},
+    {IR_OP_slice, PLAIN | C16, cg_bind_slice},
+    {IR_OP_transpose, PLAIN, cg_bind_transpose},
+    {IR_OP_layout_cast, PLAIN | C16, cg_bind_layout_cast},
+    {IR_OP_copy, PLAIN | C16, cg_bind_copy_node},
+};
+
+static cg_binder *find(ir_op op, uint32_t *layouts) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].op == op) {
+            *layouts = rows[i].layouts;
+            return rows[i].bind;
+        }
+    *layouts = PLAIN | C16;
+    return ir_op_get(op)->flags & IR_FLAG_EW ? cg_bind_ew : NULL;
+}
+
+static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, ir_str *reason) {
+    const ir_node *n = ir_get(f, node);
+    uint32_t layouts;
+    cg_binder *binder = find(n->op, &layouts);
+    cg_bind b = {(const cg_target_info *)t, f, n, NULL, reason};
+    if (!binder) return cg_refuse(&b, "there is no kernel for %s", ir_op_get(n->op)->name);
+    if (!(layouts & (n->type.layout == IR_C16 ? C16 : PLAIN)) && !(layouts == C16 && cg_is_c16(&n->type)))
+        return cg_refuse(&b, "there is no kernel for %s with a %s result", ir_op_get(n->op)->name,
+                         ir_layout_name[n->type.layout]);
+    b.out = ir_arena_alloc(f->module->arena, sizeof *b.out);
+    if (!binder(&b)) return false;
+    *out = b.out;
+    return true;
+}
+
+static bool has_kernel(const ir_target *t, ir_op op, ir_layout layout) {
+    (void)t;
+    uint32_t layouts;
+    return find(op, &layouts) && (layouts & (layout == IR_C16 ? C16 : PLAIN));
+}
+
+/* Common cache sizes of the level's CPUs: a named level gives the same program wherever it is compiled. */
+#define TARGET(name, isa, l2)                                                                                \
+    { {name, 2, 32u << 10, (uint64_t)(l2) << 10, bind, has_kernel}, isa, name }
+static const cg_target_info targets[] = {
+    TARGET("x86-64-v2", EBRU_LEVEL_V2, 256),
+    TARGET("x86-64-v3", EBRU_LEVEL_V3, 512),
+    TARGET("x86-64-v4", EBRU_LEVEL_V4, 1024),
+};
+enum { TARGETS = sizeof targets / sizeof *targets };
+
+uint32_t cg_target_count(void) {
+    return TARGETS;
+}
+const char *cg_target_name(uint32_t index) {
+    return targets[index].base.level;
+}
+
+/* Features, not names: each level's own bits (the compiler's run-time check reads CPUID and XGETBV). */
+static bool cpu_runs(int32_t isa) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt") &&
+              __builtin_cpu_supports("ssse3");
+    bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+              __builtin_cpu_supports("bmi2");
+    bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+              __builtin_cpu_supports("avx512vl");
+    return isa >= EBRU_LEVEL_V4 ? v4 : isa >= EBRU_LEVEL_V3 ? v3 : v2;
+#else
+    (void)isa;
+    return false;
+#endif
+}
+
+static uint64_t cache_bytes(int name, uint64_t otherwise) {
+    long bytes = sysconf(name);
+    return bytes > 0 ? (uint64_t)bytes : otherwise;
+}
+
+static const ir_target *native(ir_diag *d) {
+    static cg_target_info here;
+    for (uint32_t i = TARGETS; i-- > 0;) {
+        if (!cpu_runs(targets[i].isa)) continue;
+        here = targets[i];
+        here.base.l1d = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, here.base.l1d);
+        here.base.l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE, here.base.l2);
+        return &here.base;
+    }
+    ir_error(d, NULL, "this machine's CPU has none of the supported levels; name one with -mcpu=");
+    return NULL;
+}
+
+const ir_target *cg_target(ir_diag *d, const char *name) {
+    if (strcmp(name, "native") == 0) return native(d);
+    const char *names[TARGETS + 1];
+    for (uint32_t i = 0; i < TARGETS; i++) {
+        if (strcmp(name, targets[i].base.level) == 0) return &targets[i].base;
+        names[i] = targets[i].base.level;
+    }
+    names[TARGETS] = "native";
+    ir_error(d, NULL, "unknown CPU '%s'", ir_escape(name, strlen(name)));
+    const char *near = ir_suggest(name, names, TARGETS + 1);
+    if (near) ir_note(d, NULL, "did you mean '%s'?", near);
+    ir_note(d, NULL, "known: x86-64-v2, x86-64-v3, x86-64-v4, native");
+    return NULL;
+}
