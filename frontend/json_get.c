@@ -39,7 +39,7 @@ const char *fe_json_kind_name(fe_json_kind kind) {
 }
 
 fe_jval fe_json_get(fe_jval object, const char *key) {
-    if (!fe_json_is(object, FE_JSON_OBJECT)) return (fe_jval){0};
+    if (!fe_json_is(object, FE_JSON_OBJECT) || node_of(object)->count == 0) return (fe_jval){0};
     fe_json *doc = object.doc;
     const json_node *o = node_of(object);
     const uint32_t *sorted = doc->order.items + o->order;

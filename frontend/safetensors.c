@@ -210,8 +210,11 @@ static int by_key(const void *x, const void *y) {
     return strcmp(a->key, b->key);
 }
 
-static void check_metadata_keys(header *h, st_pair *pairs, size_t n) {
-    if (n > 1) qsort(pairs, n, sizeof *pairs, by_key);
+static void check_metadata_keys(header *h, size_t first) {
+    size_t n = h->st->metadata.count - first;
+    if (n < 2) return;
+    st_pair *pairs = h->st->metadata.items + first;
+    qsort(pairs, n, sizeof *pairs, by_key);
     for (size_t i = 1; i < n; i++) {
         if (strcmp(pairs[i - 1].key, pairs[i].key) != 0) continue;
         fault(h, "duplicate key '%s' in __metadata__", ir_escape(pairs[i].key, strlen(pairs[i].key)));
@@ -242,7 +245,7 @@ static bool read_metadata(header *h) {
         IR_PUSH(&h->st->metadata, pair);
     }
     if (e == FE_JSCAN_ERROR) return false;
-    check_metadata_keys(h, h->st->metadata.items + first, h->st->metadata.count - first);
+    check_metadata_keys(h, first);
     return true;
 }
 
@@ -360,7 +363,7 @@ static bool check_begin(header *h, const st_entry *e, const st_entry *before) {
 /* All rules about spans. `rest` is the number of bytes behind the header. */
 static bool check_tensors(header *h, const uint8_t *data, size_t rest) {
     size_t n = h->st->entries.count - h->first;
-    st_entry *e = h->st->entries.items + h->first, *before = NULL;
+    st_entry *e = n ? h->st->entries.items + h->first : NULL, *before = NULL;
     if (n > 1) qsort(e, n, sizeof *e, by_offset);
     for (size_t i = 0; i < n && h->problems < MAX_PROBLEMS; i++) {
         h->name = e[i].t.name;

@@ -102,7 +102,7 @@ void fe_st_to_f32(const fe_st_tensor *t, float *out, size_t first, size_t count)
 }
 
 bool fe_st_to_i64(const fe_st_tensor *t, int64_t *out, size_t first, size_t count) {
-    const uint8_t *in = t->data + first * fe_st_dtype_size(t->dtype);
+    const uint8_t *in = count ? t->data + first * fe_st_dtype_size(t->dtype) : NULL;
     switch (t->dtype) {
     case FE_ST_I64: CONVERT(int64_t, x);
     case FE_ST_I32: CONVERT(int32_t, x);
