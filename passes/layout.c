@@ -230,13 +230,6 @@ static ir_ref view_as(ir_rewrite *rw, ir_ref x, const ir_node *n) {
     return ir_build(rw->to, IR_OP_view, &x, 1, &a, IR_C16, n->origin);
 }
 
-static bool is_perm(const ir_node *n, uint32_t rank, const int64_t *perm) {
-    if (n->op != IR_OP_transpose || n->type.rank != rank) return false;
-    for (uint32_t i = 0; i < rank; i++)
-        if (IR_ATTRS(n, transpose)->perm.v[i] != perm[i]) return false;
-    return true;
-}
-
 /* A reshape and a transpose that together turn an image into its tokens, or back: the source, else IR_NONE.
  */
 static ir_ref image_tokens(const ir_func *f, const ir_node *n) {
@@ -249,14 +242,15 @@ static ir_ref image_tokens(const ir_func *f, const ir_node *n) {
     if (s->dtype != IR_f32 || !pass_bcp_of(s, &a) || !pass_bcp_of(y, &b)) return IR_NONE;
     if (a.b != b.b || a.c != b.c || a.p != b.p) return IR_NONE;
     if (s->rank == 4 && y->rank == 3) {
-        if (in->op == IR_OP_reshape && in->type.rank == 3 && in->type.dim[1] == a.c && is_perm(n, 3, swap))
+        if (in->op == IR_OP_reshape && in->type.rank == 3 && in->type.dim[1] == a.c &&
+            pass_is_perm(n, 3, swap))
             return source;
-        if (is_perm(in, 4, to_last) && n->op == IR_OP_reshape) return source;
+        if (pass_is_perm(in, 4, to_last) && n->op == IR_OP_reshape) return source;
     }
     if (s->rank == 3 && y->rank == 4) {
-        if (is_perm(in, 3, swap) && n->op == IR_OP_reshape) return source;
+        if (pass_is_perm(in, 3, swap) && n->op == IR_OP_reshape) return source;
         if (in->op == IR_OP_reshape && in->type.rank == 4 && in->type.dim[3] == a.c &&
-            is_perm(n, 4, from_last))
+            pass_is_perm(n, 4, from_last))
             return source;
     }
     return IR_NONE;

@@ -54,28 +54,10 @@ static void find_lifetimes(plan *p) {
     }
 }
 
-/* Operands whose buffer the kernel of n may write its result to, as bits. */
-static uint32_t overwritable(const ir_func *f, const ir_node *n) {
-    uint32_t bits = 0;
-    switch (n->op) {
-    case IR_OP_conv2d: return 1u << 6;
-    case IR_OP_linear: return 1u << 3;
-    case IR_OP_norm_apply:
-    case IR_OP_layer_norm:
-    case IR_OP_softmax: return 1u << 0;
-    case IR_OP_ew:
-        for (uint32_t k = 0; k < n->operand_count; k++)
-            if (ir_ref_ok(n->operand[k]) && ir_type_equal(ir_typeof(f, n->operand[k]), &n->type))
-                bits |= 1u << k;
-        return bits;
-    default: return 0;
-    }
-}
-
 /* The buffer of an operand that dies at node i and that i may overwrite; UINT32_MAX when there is none. */
 static uint32_t reusable(const plan *p, uint32_t i) {
     const ir_node *n = &p->f->nodes.items[i];
-    uint32_t bits = p->c->separate_buffers ? 0 : overwritable(p->f, n);
+    uint32_t bits = p->c->separate_buffers ? 0 : ir_overwritable(p->f, (ir_ref){i});
     for (uint32_t k = 0; k < n->operand_count; k++) {
         if (!(bits >> k & 1) || !ir_ref_ok(n->operand[k])) continue;
         ir_ref root = ir_view_root(p->f, n->operand[k]);
@@ -85,7 +67,8 @@ static uint32_t reusable(const plan *p, uint32_t i) {
             continue;
         bool alone = true;
         for (uint32_t j = 0; j < n->operand_count; j++)
-            if (j != k && ir_ref_ok(n->operand[j]) && p->buffer_of[ir_view_root(p->f, n->operand[j]).id] == b)
+            if (!(bits >> j & 1) && ir_ref_ok(n->operand[j]) &&
+                p->buffer_of[ir_view_root(p->f, n->operand[j]).id] == b)
                 alone = false;
         if (alone) return b;
     }

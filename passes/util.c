@@ -90,3 +90,39 @@ ir_act pass_act_of(ir_op op) {
     default: return IR_ACT_NONE;
     }
 }
+
+bool pass_used_once(const ir_func *f, const uint32_t *uses, ir_ref r, ir_str *why) {
+    const char *op = ir_op_get(ir_get(f, r)->op)->name;
+    for (size_t i = 0; i < f->outputs.count; i++)
+        if (ir_ref_eq(f->outputs.items[i].value, r)) {
+            if (why) ir_str_addf(why, "%s is output '%s'", op, f->outputs.items[i].name);
+            return false;
+        }
+    if (uses[r.id] == 1) return true;
+    if (why) ir_str_addf(why, "%s has %u users", op, uses[r.id]);
+    return false;
+}
+
+bool pass_sole_use(const ir_rewrite *rw, ir_ref old, ir_str *why) {
+    return pass_used_once(rw->from, rw->uses, old, why);
+}
+
+ir_ref *pass_only_users(const ir_func *f) {
+    uint32_t *uses = ir_use_counts(f);
+    ir_ref *user = ir_alloc(f->nodes.count * sizeof *user + 1);
+    for (uint32_t i = 0; i < f->nodes.count; i++) user[i] = IR_NONE;
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        const ir_node *n = &f->nodes.items[i];
+        for (uint32_t k = 0; k < n->operand_count; k++)
+            if (ir_ref_ok(n->operand[k]) && uses[n->operand[k].id] == 1) user[n->operand[k].id] = (ir_ref){i};
+    }
+    ir_free(uses);
+    return user;
+}
+
+bool pass_is_perm(const ir_node *n, uint32_t rank, const int64_t *perm) {
+    if (n->op != IR_OP_transpose || n->type.rank != rank) return false;
+    for (uint32_t i = 0; i < rank; i++)
+        if (IR_ATTRS(n, transpose)->perm.v[i] != perm[i]) return false;
+    return true;
+}

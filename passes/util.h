@@ -35,6 +35,17 @@ static inline bool pass_is_internal(const char *name) {
 /* The activation an elementwise op is, IR_ACT_NONE when it is none. */
 ir_act pass_act_of(ir_op op);
 
+/* In a rewrite: the value of an old node has no other user and is no output. The reason is appended to `why`
+ * when not: "conv2d %40 has 2 users". */
+bool pass_sole_use(const ir_rewrite *rw, ir_ref old, ir_str *why);
+/* The same on a function and its use counts. */
+bool pass_used_once(const ir_func *f, const uint32_t *uses, ir_ref r, ir_str *why);
+/* For each node its only user; IR_NONE for outputs and for nodes with no or several uses. ir_free. */
+ir_ref *pass_only_users(const ir_func *f);
+
+/* The node is a transpose with this permutation. */
+bool pass_is_perm(const ir_node *n, uint32_t rank, const int64_t *perm);
+
 /* Operand k of a node, IR_NONE when absent. */
 static inline ir_ref pass_operand(const ir_node *n, uint32_t k) {
     return k < n->operand_count ? n->operand[k] : IR_NONE;

@@ -1,0 +1,100 @@
+/* eliminate_concat: a concat of channels becomes two inputs of those who read it.
+ *
+ *   before   %3 = concat %0, %1 {axis=1} : f32[2,640,32,32]
+ *            %4 = group_norm %3, @gamma, @beta {act=silu} : f32[2,640,32,32]
+ *            %5 = conv2d %3, @w, @b : f32[2,320,32,32]
+ *   after    %3 = group_norm %0, @gamma, @beta, %1 {act=silu} : f32[2,640,32,32]
+ *            %4 = conv2d %0, @w, @b, %1 : f32[2,320,32,32]
+ *
+ * needs   NO_DEAD       keeps   NO_DEAD       level  FUSED -> FUSED
+ * here    before fuse_norm_prologue, which then moves the two inputs of the group_norm into its conv
+ * not     a concat with another reader, which must exist in memory anyway; a first part that does not fill
+ * its last block of 16 channels (packed weights count channels in blocks); more than two parts tests
+ * tests/lit/passes/eliminate_concat/ */
+#include "passes/util.h"
+
+static const char PASS_NAME[] = "eliminate_concat", WHAT[] = "concat as two inputs";
+enum { X = 0, X1 = 3 }; /* of conv2d and of group_norm */
+
+typedef struct state {
+    pass_context *c;
+    bool *gone; /* concats that no node reads any more */
+} state;
+
+static bool can_take(const ir_node *user, ir_ref concat, ir_str *why) {
+    const char *name = ir_op_get(user->op)->name;
+    if (user->op != IR_OP_conv2d && user->op != IR_OP_group_norm) {
+        ir_str_addf(why, "user %s takes one input", name);
+        return false;
+    }
+    for (uint32_t k = 1; k < user->operand_count; k++)
+        if (ir_ref_eq(user->operand[k], concat)) {
+            ir_str_addf(why, "user %s reads it as operand '%s'", name, ir_op_get(user->op)->operand_name[k]);
+            return false;
+        }
+    if (!ir_ref_ok(pass_operand(user, X1))) return true;
+    ir_str_addf(why, "user %s has two inputs already", name);
+    return false;
+}
+
+static bool can_go(const ir_func *f, ir_ref r, ir_str *why) {
+    const ir_node *n = ir_get(f, r);
+    if (n->type.rank != 4 || IR_ATTRS(n, axis)->axis != 1) {
+        ir_str_add(why, "it does not join channels of images");
+        return false;
+    }
+    if (n->operand_count != 2) {
+        ir_str_addf(why, "it has %u parts", n->operand_count);
+        return false;
+    }
+    int64_t first = ir_typeof(f, n->operand[0])->dim[1];
+    if (first % IR_BLOCK != 0) {
+        ir_str_addf(why, "the first part has %lld channels, not a multiple of %d", (long long)first,
+                    IR_BLOCK);
+        return false;
+    }
+    for (size_t i = 0; i < f->outputs.count; i++)
+        if (ir_ref_eq(f->outputs.items[i].value, r)) {
+            ir_str_addf(why, "it is output '%s'", f->outputs.items[i].name);
+            return false;
+        }
+    for (uint32_t i = r.id + 1; i < f->nodes.count; i++) {
+        const ir_node *user = &f->nodes.items[i];
+        for (uint32_t k = 0; k < user->operand_count; k++)
+            if (ir_ref_eq(user->operand[k], r) && !can_take(user, r, why)) return false;
+    }
+    return true;
+}
+
+static ir_ref rule(ir_rewrite *rw, ir_ref old) {
+    const state *s = rw->user;
+    const ir_node *n = ir_get(rw->from, old);
+    if (n->op != IR_OP_conv2d && n->op != IR_OP_group_norm) return IR_NONE;
+    if (!s->gone[n->operand[X].id]) return IR_NONE;
+    const ir_node *concat = ir_get(rw->from, n->operand[X]);
+    ir_ref operand[IR_MAX_OPERANDS];
+    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, pass_operand(n, k));
+    operand[X] = rw_new(rw, concat->operand[0]);
+    operand[X1] = rw_new(rw, concat->operand[1]);
+    uint32_t count = n->operand_count > X1 + 1 ? n->operand_count : X1 + 1;
+    return ir_build(rw->to, n->op, operand, count, n->attrs, IR_PLAIN, n->origin);
+}
+
+bool pass_eliminate_concat(pass_context *c, ir_func *f) {
+    state s = {c, ir_constants(f)}; /* constant concats are none of ours */
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        bool constant = s.gone[i];
+        s.gone[i] = false;
+        if (constant || f->nodes.items[i].op != IR_OP_concat) continue;
+        ir_str why = {0};
+        s.gone[i] = can_go(f, (ir_ref){i}, &why);
+        if (s.gone[i])
+            pass_matched(c, PASS_NAME, f, (ir_ref){i}, WHAT);
+        else
+            pass_refused(c, PASS_NAME, f, (ir_ref){i}, WHAT, "%s", why.data);
+        ir_str_free(&why);
+    }
+    bool changed = ir_rewrite_apply(f, rule, &s, true);
+    ir_free(s.gone);
+    return changed;
+}

@@ -1,0 +1,184 @@
+/* fuse_conv_epilogue: what is added to or computed from a conv's or linear's result joins it.
+ *
+ *   before   %3 = conv2d %0, @w, @b {pad=[1,1,1,1]} : f32[2,64,8,8]
+ *            %4 = reshape %1 {shape=[2,64,1,1]} : f32[2,64,1,1]
+ *            %5 = add %3, %4 : f32[2,64,8,8]
+ *            %6 = add %5, %2 : f32[2,64,8,8]
+ *            %7 = relu %6 : f32[2,64,8,8]
+ *   after    %3 = conv2d %0, @w, @b, _, _, %1, %2 {pad=[1,1,1,1], act=relu} : f32[2,64,8,8]
+ *
+ * The kernel computes act(conv + bias + tbias + residual), so a slot is filled only while no activation
+ * stands yet, and each slot once. Of two convs that are added the later one takes the other as its residual.
+ *
+ * needs   NO_DEAD       keeps   NO_DEAD       level  FUSED -> FUSED
+ * here    after norm fusion, so that an activation behind a norm is not looked for here; before elementwise
+ * chains form not     results with a second user (it wants the value before the addition); operands that
+ * broadcast any other way tests   tests/lit/passes/fuse_conv_epilogue/ */
+#include "passes/util.h"
+
+static const char PASS_NAME[] = "fuse_conv_epilogue";
+enum { BIAS = 2, CONV_TBIAS = 5, CONV_RESIDUAL = 6, LINEAR_RESIDUAL = 3 };
+
+typedef struct state {
+    pass_context *c;
+    bool *constant; /* of old nodes */
+} state;
+
+static bool is_host(const ir_node *n) {
+    return n->op == IR_OP_conv2d || n->op == IR_OP_linear;
+}
+
+static ir_act act_of(const ir_node *n) {
+    return n->op == IR_OP_conv2d ? IR_ATTRS(n, conv2d)->act : IR_ATTRS(n, linear)->act;
+}
+
+/* The host again with one operand more. */
+static ir_ref with_operand(ir_rewrite *rw, const ir_node *host, uint32_t slot, ir_ref value) {
+    ir_ref operand[IR_MAX_OPERANDS];
+    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = pass_operand(host, k);
+    operand[slot] = value;
+    uint32_t count = host->operand_count > slot + 1 ? host->operand_count : slot + 1;
+    return ir_build(rw->to, host->op, operand, count, host->attrs, IR_PLAIN, host->origin);
+}
+
+/* ---- what is added ---- */
+
+/* Where an addend of this shape may go: a slot of the host and the value to put there; false when nowhere. */
+typedef struct slot {
+    uint32_t index;
+    ir_ref value;
+    const char *what;
+} slot;
+
+/* [B|1,N,1,1] (or without the batch) beside an image is one value a channel. */
+static bool is_channel_vector(const ir_type *t, const ir_type *y) {
+    if (t->rank == 3) return t->dim[0] == y->dim[1] && t->dim[1] == 1 && t->dim[2] == 1;
+    return t->rank == 4 && (t->dim[0] == 1 || t->dim[0] == y->dim[0]) && t->dim[1] == y->dim[1] &&
+           t->dim[2] == 1 && t->dim[3] == 1;
+}
+
+static bool find_slot(ir_rewrite *rw, const ir_node *host, ir_ref addend, bool constant, slot *out,
+                      ir_str *why) {
+    ir_type t = *ir_typeof(rw->to, addend), y = host->type;
+    bool conv = host->op == IR_OP_conv2d;
+    int64_t n = conv ? y.dim[1] : y.dim[y.rank - 1];
+    if (constant && !ir_ref_ok(pass_operand(host, BIAS)) && ir_type_elements(&t) == n &&
+        (conv ? is_channel_vector(&t, &y) : t.dim[t.rank - 1] == n)) {
+        *out = (slot){BIAS, pass_reshape(rw->to, addend, 1, &n, host->origin), "bias"};
+        return true;
+    }
+    /* An image of one pixel: either slot would do; the residual needs no reshape. */
+    if (ir_shape_equal(&t, &y)) {
+        uint32_t index = conv ? CONV_RESIDUAL : LINEAR_RESIDUAL;
+        *out = (slot){index, addend, "residual"};
+        if (!ir_ref_ok(pass_operand(host, index))) return true;
+        ir_str_addf(why, "%s has a residual already", ir_op_get(host->op)->name);
+        return false;
+    }
+    if (conv && is_channel_vector(&t, &y)) {
+        *out = (slot){CONV_TBIAS, IR_NONE, "time bias"};
+        if (ir_ref_ok(pass_operand(host, CONV_TBIAS))) {
+            ir_str_add(why, "conv2d has a time bias already");
+            return false;
+        }
+        int64_t batch = t.rank == 4 ? t.dim[0] : 1;
+        const ir_node *r = ir_get(rw->to, addend);
+        ir_ref flat =
+            r->op == IR_OP_reshape ? r->operand[0] : IR_NONE; /* linear's [B,N] before it became an image */
+        bool is_flat =
+            ir_ref_ok(flat) && ir_typeof(rw->to, flat)->rank == 2 && ir_typeof(rw->to, flat)->dim[0] == batch;
+        out->value = is_flat ? flat : pass_reshape(rw->to, addend, 2, (int64_t[]){batch, n}, host->origin);
+        return true;
+    }
+    ir_str_add(why, "the other operand broadcasts: ");
+    ir_print_type(&t, why);
+    return false;
+}
+
+static ir_ref join_add(ir_rewrite *rw, ir_ref old, const ir_node *n) {
+    const state *s = rw->user;
+    ir_ref best = IR_NONE;
+    ir_str why = {0};
+    bool seen = false;
+    for (int pick = 0; pick < 2 && !ir_ref_ok(best); pick++) {
+        /* The later operand first. */
+        uint32_t later = n->operand[1].id > n->operand[0].id, k = pick == 0 ? later : 1 - later;
+        ir_node host = *ir_get(rw->to, rw_new(rw, n->operand[k]));
+        if (!is_host(&host)) continue;
+        if (seen) ir_str_add(&why, "; ");
+        seen = true;
+        slot to;
+        if (!ir_shape_equal(&host.type, &n->type)) {
+            ir_str_addf(&why, "%s broadcasts", ir_op_get(host.op)->name);
+            continue;
+        }
+        if (!pass_sole_use(rw, n->operand[k], &why)) continue;
+        if (act_of(&host) != IR_ACT_NONE) {
+            ir_str_addf(&why, "%s has activation %s already", ir_op_get(host.op)->name,
+                        ir_act_name[act_of(&host)]);
+            continue;
+        }
+        if (!find_slot(rw, &host, rw_new(rw, n->operand[1 - k]), s->constant[n->operand[1 - k].id], &to,
+                       &why))
+            continue;
+        char what[64];
+        snprintf(what, sizeof what, "%s + %s", ir_op_get(host.op)->name, to.what);
+        pass_matched(s->c, PASS_NAME, rw->from, old, what);
+        best = with_operand(rw, &host, to.index, to.value);
+    }
+    if (seen && !ir_ref_ok(best))
+        pass_refused(s->c, PASS_NAME, rw->from, old, "conv or linear + add", "%s", why.data);
+    ir_str_free(&why);
+    return best;
+}
+
+/* ---- what is computed ---- */
+
+static ir_ref join_act(ir_rewrite *rw, ir_ref old, const ir_node *n, ir_act act) {
+    const state *s = rw->user;
+    ir_node host = *ir_get(rw->to, rw_new(rw, n->operand[0]));
+    if (!is_host(&host)) return IR_NONE;
+    char what[64];
+    snprintf(what, sizeof what, "%s + %s", ir_op_get(host.op)->name, ir_act_name[act]);
+    ir_str why = {0};
+    bool fits = pass_sole_use(rw, n->operand[0], &why);
+    if (fits && act_of(&host) != IR_ACT_NONE) {
+        ir_str_addf(&why, "%s has activation %s already", ir_op_get(host.op)->name,
+                    ir_act_name[act_of(&host)]);
+        fits = false;
+    }
+    if (!fits) {
+        pass_refused(s->c, PASS_NAME, rw->from, old, what, "%s", why.data);
+        ir_str_free(&why);
+        return IR_NONE;
+    }
+    pass_matched(s->c, PASS_NAME, rw->from, old, what);
+    struct ir_attrs_conv2d conv;
+    struct ir_attrs_linear linear;
+    const void *attrs;
+    if (host.op == IR_OP_conv2d) {
+        conv = *IR_ATTRS(&host, conv2d);
+        conv.act = act;
+        attrs = &conv;
+    } else {
+        linear = *IR_ATTRS(&host, linear);
+        linear.act = act;
+        attrs = &linear;
+    }
+    return ir_build(rw->to, host.op, host.operand, host.operand_count, attrs, IR_PLAIN, host.origin);
+}
+
+static ir_ref rule(ir_rewrite *rw, ir_ref old) {
+    const ir_node *n = ir_get(rw->from, old);
+    if (((const state *)rw->user)->constant[old.id]) return IR_NONE;
+    if (n->op == IR_OP_add) return join_add(rw, old, n);
+    ir_act act = pass_act_of(n->op);
+    return act == IR_ACT_NONE ? IR_NONE : join_act(rw, old, n, act);
+}
+
+bool pass_fuse_conv_epilogue(pass_context *c, ir_func *f) {
+    state s = {c, ir_constants(f)};
+    bool changed = ir_rewrite_apply(f, rule, &s, true);
+    ir_free(s.constant);
+    return changed;
+}

@@ -1,0 +1,141 @@
+/* fuse_elementwise: chains and trees of elementwise ops become one loop.
+ *
+ *   before   %2 = sigmoid %0 : f32[2,77,768]
+ *            %3 = mul %2, %1 : f32[2,77,768]
+ *            %4 = affine %3 {mul=0.5} : f32[2,77,768]
+ *   after    %2 = ew %0, %1 {expr="mul(mul(sigmoid(a),b),0.5)"} : f32[2,77,768]
+ *
+ * An operand joins when it is elementwise itself, nobody else reads it, and it has the result's shape (a
+ * broadcast operand would be computed again for every element).
+ *
+ * needs   NO_DEAD       keeps   NO_DEAD       level  FUSED -> FUSED
+ * here    last of the fusions: takes what no conv, linear or norm took
+ * not     single ops, which layout makes ew nodes of; more than eight operands
+ * tests   tests/lit/passes/fuse_elementwise/ */
+#include "passes/util.h"
+
+#include <string.h>
+
+static const char PASS_NAME[] = "fuse_elementwise";
+static const char TOO_LONG[] = "more than eight operands, or too long an expression";
+
+typedef struct state {
+    pass_context *c;
+    bool *constant; /* of old nodes */
+} state;
+
+/* The loop that is being put together. */
+typedef struct group {
+    ir_ref operand[IR_MAX_OPERANDS];
+    uint32_t operands, count;
+    ir_expr_step steps[IR_EXPR_MAX];
+} group;
+
+static bool push(group *g, ir_expr_step s) {
+    if (g->count == IR_EXPR_MAX) return false;
+    g->steps[g->count++] = s;
+    return true;
+}
+
+static bool push_operand(group *g, ir_ref r) {
+    uint32_t k = 0;
+    while (k < g->operands && !ir_ref_eq(g->operand[k], r)) k++;
+    if (k == IR_MAX_OPERANDS) return false;
+    if (k == g->operands) g->operand[g->operands++] = r;
+    return push(g, (ir_expr_step){.kind = IR_EXPR_OPERAND, .operand = k});
+}
+
+/* Pushes the expression of node n (of the new function) with its operands. */
+static bool push_node(group *g, const ir_node *n) {
+    ir_expr_step steps[IR_EXPR_MAX];
+    uint32_t count = pass_ew_steps(n, steps);
+    for (uint32_t i = 0; i < count; i++) {
+        bool fits = steps[i].kind == IR_EXPR_OPERAND ? push_operand(g, n->operand[steps[i].operand])
+                                                     : push(g, steps[i]);
+        if (!fits) return false;
+    }
+    return true;
+}
+
+/* How deep calls nest; the parser of expressions has a limit. */
+static uint32_t depth(const group *g) {
+    uint32_t stack[IR_EXPR_MAX], top = 0, most = 0;
+    for (uint32_t i = 0; i < g->count; i++) {
+        uint32_t arity = g->steps[i].kind == IR_EXPR_OP ? ir_op_get(g->steps[i].op)->min_operands : 0,
+                 deepest = 0;
+        for (uint32_t k = 0; k < arity; k++) {
+            top--;
+            if (stack[top] > deepest) deepest = stack[top];
+        }
+        stack[top++] = deepest + 1;
+        if (deepest + 1 > most) most = deepest + 1;
+    }
+    return most;
+}
+
+static bool may_join(ir_rewrite *rw, ir_ref old, const ir_node *user, ir_str *why) {
+    const ir_node *n = ir_get(rw->from, old);
+    const state *s = rw->user;
+    if (!(ir_op_get(n->op)->flags & IR_FLAG_EW) || s->constant[old.id]) return false; /* nothing to say */
+    if (!pass_sole_use(rw, old, why)) return false;
+    if (ir_shape_equal(&n->type, &user->type)) return true;
+    ir_str_addf(why, "%s is broadcast", ir_op_get(n->op)->name);
+    return false;
+}
+
+static ir_ref rule(ir_rewrite *rw, ir_ref old) {
+    const state *s = rw->user;
+    const ir_node *n = ir_get(rw->from, old);
+    if (!(ir_op_get(n->op)->flags & IR_FLAG_EW) || s->constant[old.id]) return IR_NONE;
+    enum { DEEPEST = 48 };
+    ir_str why = {0};
+    group g = {0};
+    bool joined = false;
+    ir_expr_step own[IR_EXPR_MAX];
+    uint32_t count = pass_ew_steps(n, own);
+    for (uint32_t i = 0; i < count; i++) {
+        if (own[i].kind != IR_EXPR_OPERAND) {
+            if (!push(&g, own[i])) goto refuse;
+            continue;
+        }
+        ir_ref x = n->operand[own[i].operand];
+        ir_node inner = *ir_get(rw->to, rw_new(rw, x));
+        group before = g;
+        if ((ir_op_get(inner.op)->flags & IR_FLAG_EW) && may_join(rw, x, n, &why)) {
+            if (push_node(&g, &inner) && depth(&g) < DEEPEST) {
+                joined = true;
+                continue;
+            }
+            g = before;
+            if (!why.len) ir_str_add(&why, TOO_LONG);
+        }
+        if (!push_operand(&g, rw_new(rw, x))) {
+            if (!why.len) ir_str_add(&why, TOO_LONG);
+            goto refuse;
+        }
+    }
+    if (joined) {
+        ir_str expr = {0};
+        ir_expr_print(g.steps, g.count, &expr);
+        struct ir_attrs_ew a = {.expr = expr.data};
+        ir_ref r = ir_build(rw->to, IR_OP_ew, g.operand, g.operands, &a, IR_PLAIN, n->origin);
+        if (ir_shape_equal(ir_typeof(rw->to, r), &n->type)) {
+            pass_matched(s->c, PASS_NAME, rw->from, old, expr.data);
+            ir_str_free(&expr);
+            ir_str_free(&why);
+            return r;
+        }
+        ir_str_free(&expr);
+    }
+refuse:
+    if (why.len) pass_refused(s->c, PASS_NAME, rw->from, old, "elementwise chain", "%s", why.data);
+    ir_str_free(&why);
+    return IR_NONE;
+}
+
+bool pass_fuse_elementwise(pass_context *c, ir_func *f) {
+    state s = {c, ir_constants(f)};
+    bool changed = ir_rewrite_apply(f, rule, &s, true);
+    ir_free(s.constant);
+    return changed;
+}

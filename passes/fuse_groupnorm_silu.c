@@ -1,0 +1,42 @@
+/* fuse_groupnorm_silu: a group_norm whose only user is an activation becomes one node.
+ *
+ *   before   %3 = group_norm %2, @gamma, @beta {eps=1e-05} : f32[2,320,64,64]
+ *            %4 = silu %3 : f32[2,320,64,64]
+ *   after    %3 = group_norm %2, @gamma, @beta {eps=1e-05, act=silu} : f32[2,320,64,64]
+ *
+ * needs   NO_DEAD       keeps   NO_DEAD       level  GRAPH -> FUSED
+ * here    after canonicalize (x*sigmoid(x) is silu by then), before fuse_norm_prologue, which moves both into
+ * a conv's load not     group_norm with two users: the other one wants the value without activation tests
+ * tests/lit/passes/fuse_groupnorm_silu/ */
+#include "passes/util.h"
+
+static const char PASS_NAME[] = "fuse_groupnorm_silu";
+
+static ir_ref rule(ir_rewrite *rw, ir_ref old) {
+    const ir_node *n = ir_get(rw->from, old);
+    ir_act act = pass_act_of(n->op);
+    if (act == IR_ACT_NONE) return IR_NONE;
+    ir_node norm = *ir_get(rw->to, rw_new(rw, n->operand[0]));
+    if (norm.op != IR_OP_group_norm) return IR_NONE;
+    struct ir_attrs_group_norm a = *IR_ATTRS(&norm, group_norm);
+    char what[64];
+    snprintf(what, sizeof what, "group_norm + %s", ir_act_name[act]);
+    ir_str why = {0};
+    bool fits = pass_sole_use(rw, n->operand[0], &why);
+    if (fits && a.act != IR_ACT_NONE) {
+        ir_str_addf(&why, "group_norm has activation %s already", ir_act_name[a.act]);
+        fits = false;
+    }
+    if (!fits) {
+        pass_refused(rw->user, PASS_NAME, rw->from, old, what, "%s", why.data);
+        ir_str_free(&why);
+        return IR_NONE;
+    }
+    a.act = act;
+    pass_matched(rw->user, PASS_NAME, rw->from, old, what);
+    return ir_build(rw->to, IR_OP_group_norm, norm.operand, norm.operand_count, &a, IR_PLAIN, norm.origin);
+}
+
+bool pass_fuse_groupnorm_silu(pass_context *c, ir_func *f) {
+    return ir_rewrite_apply(f, rule, c, true);
+}

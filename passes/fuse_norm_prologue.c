@@ -1,0 +1,105 @@
+/* fuse_norm_prologue: group_norm (and its silu) is applied when the conv behind it loads its input.
+ *
+ *   before   %3 = group_norm %0, @gamma, @beta, %1 {act=silu} : f32[2,640,32,32]
+ *            %4 = conv2d %3, @w, @b {pad=[1,1,1,1]} : f32[2,320,32,32]
+ *   after    %3 = group_stats %0, @gamma, @beta, %1 : f32[2,2,640]
+ *            %4 = conv2d %0, @w, @b, %1, %3 {pad=[1,1,1,1], pre_act=silu} : f32[2,320,32,32]
+ *
+ * What remains of the norm is one pass over the image that reads it (the statistics); the normalised image
+ * never exists. The conv pads with zeros after the prologue, as if it had been applied before.
+ *
+ * needs   NO_DEAD       keeps   NO_DEAD       level  FUSED -> FUSED
+ * here    after fuse_groupnorm_silu and eliminate_concat; before fuse_upsample (the norm comes before the
+ * resizing) not     norms that something else than a conv reads: then the image must exist; activations other
+ * than silu tests   tests/lit/passes/fuse_norm_prologue/ */
+#include "passes/util.h"
+
+static const char PASS_NAME[] = "fuse_norm_prologue", WHAT[] = "group_norm on the conv's load";
+enum { X = 0, NORM_X1 = 3, CONV_X1 = 3, CONV_NORM = 4 };
+
+typedef struct state {
+    pass_context *c;
+    bool *gone; /* norms that are applied by all their readers */
+} state;
+
+static bool can_take(const ir_node *user, ir_ref norm, ir_str *why) {
+    const char *name = ir_op_get(user->op)->name;
+    if (user->op != IR_OP_conv2d) {
+        ir_str_addf(why, "user %s is not a conv2d", name);
+        return false;
+    }
+    for (uint32_t k = 1; k < user->operand_count; k++)
+        if (ir_ref_eq(user->operand[k], norm)) {
+            ir_str_addf(why, "user conv2d reads it as operand '%s'", ir_op_get(user->op)->operand_name[k]);
+            return false;
+        }
+    if (!ir_ref_ok(pass_operand(user, CONV_X1)) && !ir_ref_ok(pass_operand(user, CONV_NORM)) &&
+        IR_ATTRS(user, conv2d)->pre_act == IR_ACT_NONE)
+        return true;
+    ir_str_add(why, "user conv2d has a prologue already");
+    return false;
+}
+
+static bool can_go(const ir_func *f, ir_ref r, ir_str *why) {
+    const ir_node *n = ir_get(f, r);
+    ir_act act = IR_ATTRS(n, group_norm)->act;
+    if (n->type.rank != 4) {
+        ir_str_add(why, "it is not over an image");
+        return false;
+    }
+    if (act != IR_ACT_NONE && act != IR_ACT_SILU) {
+        ir_str_addf(why, "no conv kernel applies %s on the way in", ir_act_name[act]);
+        return false;
+    }
+    for (size_t i = 0; i < f->outputs.count; i++)
+        if (ir_ref_eq(f->outputs.items[i].value, r)) {
+            ir_str_addf(why, "it is output '%s'", f->outputs.items[i].name);
+            return false;
+        }
+    for (uint32_t i = r.id + 1; i < f->nodes.count; i++) {
+        const ir_node *user = &f->nodes.items[i];
+        for (uint32_t k = 0; k < user->operand_count; k++)
+            if (ir_ref_eq(user->operand[k], r) && !can_take(user, r, why)) return false;
+    }
+    return true;
+}
+
+static ir_ref rule(ir_rewrite *rw, ir_ref old) {
+    const state *s = rw->user;
+    const ir_node *n = ir_get(rw->from, old);
+    if (n->op != IR_OP_conv2d || !s->gone[n->operand[X].id]) return IR_NONE;
+    const ir_node *norm = ir_get(rw->from, n->operand[X]);
+    const struct ir_attrs_group_norm *g = IR_ATTRS(norm, group_norm);
+    struct ir_attrs_stats stats = {.groups = g->groups, .eps = g->eps};
+    ir_ref operand[IR_MAX_OPERANDS];
+    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, pass_operand(norm, k));
+    ir_ref statistics =
+        ir_build(rw->to, IR_OP_group_stats, operand, norm->operand_count, &stats, IR_PLAIN, norm->origin);
+
+    ir_ref x = operand[X], x1 = rw_new(rw, pass_operand(norm, NORM_X1));
+    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, pass_operand(n, k));
+    operand[X] = x;
+    operand[CONV_X1] = x1;
+    operand[CONV_NORM] = statistics;
+    struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);
+    a.pre_act = g->act;
+    uint32_t count = n->operand_count > CONV_NORM + 1 ? n->operand_count : CONV_NORM + 1;
+    return ir_build(rw->to, IR_OP_conv2d, operand, count, &a, IR_PLAIN, n->origin);
+}
+
+bool pass_fuse_norm_prologue(pass_context *c, ir_func *f) {
+    state s = {c, ir_alloc(f->nodes.count + 1)};
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        if (f->nodes.items[i].op != IR_OP_group_norm) continue;
+        ir_str why = {0};
+        s.gone[i] = can_go(f, (ir_ref){i}, &why);
+        if (s.gone[i])
+            pass_matched(c, PASS_NAME, f, (ir_ref){i}, WHAT);
+        else
+            pass_refused(c, PASS_NAME, f, (ir_ref){i}, WHAT, "%s", why.data);
+        ir_str_free(&why);
+    }
+    bool changed = ir_rewrite_apply(f, rule, &s, true);
+    ir_free(s.gone);
+    return changed;
+}

@@ -1,0 +1,52 @@
+/* fuse_upsample: a conv reads its nearest-neighbour upsampled input by index.
+ *
+ *   before   %1 = resize_nearest %0 {size=[64,64]} : f32[1,320,64,64]
+ *            %2 = conv2d %1, @w, @b {pad=[1,1,1,1]} : f32[1,320,64,64]
+ *   after    %1 = conv2d %0, @w, @b {pad=[1,1,1,1], upsample=[64,64]} : f32[1,320,64,64]
+ *
+ * needs   NO_DEAD       keeps   NO_DEAD       level  FUSED -> FUSED
+ * here    after fuse_norm_prologue: a norm between resize and conv keeps its statistics of the resized image
+ * not     a resized image with other readers, which must exist anyway
+ * tests   tests/lit/passes/fuse_upsample/ */
+#include "passes/util.h"
+
+static const char PASS_NAME[] = "fuse_upsample", WHAT[] = "resize_nearest + conv2d";
+enum { X = 0, X1 = 3 };
+
+static bool can_join(const ir_rewrite *rw, const ir_node *conv, ir_ref resize, ir_str *why) {
+    if (!pass_sole_use(rw, resize, why)) return false;
+    if (IR_ATTRS(conv, conv2d)->upsample.v[0] != 0) {
+        ir_str_add(why, "conv2d resizes its input already");
+        return false;
+    }
+    if (ir_ref_ok(pass_operand(conv, X1))) {
+        ir_str_add(why, "conv2d has two inputs");
+        return false;
+    }
+    return true;
+}
+
+static ir_ref rule(ir_rewrite *rw, ir_ref old) {
+    const ir_node *n = ir_get(rw->from, old);
+    if (n->op != IR_OP_conv2d) return IR_NONE;
+    const ir_node *resize = ir_get(rw->from, n->operand[X]);
+    if (resize->op != IR_OP_resize_nearest) return IR_NONE;
+    ir_str why = {0};
+    bool fits = can_join(rw, n, n->operand[X], &why);
+    if (fits)
+        pass_matched(rw->user, PASS_NAME, rw->from, old, WHAT);
+    else
+        pass_refused(rw->user, PASS_NAME, rw->from, old, WHAT, "%s", why.data);
+    ir_str_free(&why);
+    if (!fits) return IR_NONE;
+    struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);
+    a.upsample = IR_ATTRS(resize, size)->size;
+    ir_ref operand[IR_MAX_OPERANDS];
+    for (uint32_t k = 0; k < n->operand_count; k++) operand[k] = rw_new(rw, n->operand[k]);
+    operand[X] = rw_new(rw, resize->operand[0]);
+    return ir_build(rw->to, IR_OP_conv2d, operand, n->operand_count, &a, IR_PLAIN, n->origin);
+}
+
+bool pass_fuse_upsample(pass_context *c, ir_func *f) {
+    return ir_rewrite_apply(f, rule, c, true);
+}
