@@ -578,7 +578,8 @@ static bool parse_used_weight(parser *p) {
     if (index == UINT32_MAX) return fail_at(p, &at, "unknown weight @%s", ir_escape(at.text, at.text_length));
     if (!is_word(p, "at")) return expected(p, "'at'");
     if (!read_place(p, &place)) return false;
-    p->f->nodes.items[weight_node(p, index, &at).id].place = place;
+    ir_ref r = weight_node(p, index, &at);
+    p->f->nodes.items[r.id].place = place;
     return true;
 }
 
