@@ -67,7 +67,7 @@ rt_status rt_sampler_new(rt_sampler **out, const rt_sampler_config *config, int 
         complete = complete && s->history[i];
     }
     if (complete) {
-        status = sampler_noise_schedule(s, err);
+        status = rt_sampler_noise_schedule(s, err);
         if (status == RT_OK) status = s->ops->init(s, err);
     } else {
         status = rt_fail(err, RT_ERR_SYSTEM, "out of memory for the sampler's buffers");

@@ -8,7 +8,7 @@
 static rt_status init_spaced(rt_sampler *s, rt_error *err) {
     double *t = malloc((size_t)s->steps * sizeof *t);
     if (!t) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-    rt_status status = sampler_whole_timesteps(s, s->steps, t, err);
+    rt_status status = rt_sampler_whole_timesteps(s, s->steps, t, err);
     for (int i = 0; status == RT_OK && i < s->steps; i++) s->timesteps[i] = (float)t[i];
     free(t);
     s->evals = s->steps;

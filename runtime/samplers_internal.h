@@ -45,20 +45,20 @@ struct rt_sampler {
 
 /* ---- samplers_schedule.c ---- */
 
-rt_status sampler_noise_schedule(rt_sampler *s, rt_error *err);
+rt_status rt_sampler_noise_schedule(rt_sampler *s, rt_error *err);
 /* `count` timesteps, descending, as whole numbers, by timestep_spacing. RT_ERR_INPUT if one is not a trained
  * timestep. */
-rt_status sampler_whole_timesteps(const rt_sampler *s, int count, double *t, rt_error *err);
+rt_status rt_sampler_whole_timesteps(const rt_sampler *s, int count, double *t, rt_error *err);
 /* As the Euler family wants them: linspace is not rounded. */
-rt_status sampler_real_timesteps(const rt_sampler *s, int count, double *t, rt_error *err);
+rt_status rt_sampler_real_timesteps(const rt_sampler *s, int count, double *t, rt_error *err);
 /* As DPM-Solver++ and UniPC want them: spaced as count + 1, of which the last is dropped. */
-rt_status sampler_solver_timesteps(const rt_sampler *s, int count, double *t, rt_error *err);
+rt_status rt_sampler_solver_timesteps(const rt_sampler *s, int count, double *t, rt_error *err);
 /* sigma = sqrt((1 - abar) / abar), between trained timesteps by linear interpolation. */
-double sampler_sigma_at(const rt_sampler *s, double t);
+double rt_sampler_sigma_at(const rt_sampler *s, double t);
 /* The timestep whose sigma it is, by linear interpolation of log sigma. */
-double sampler_timestep_of(const rt_sampler *s, double sigma);
+double rt_sampler_timestep_of(const rt_sampler *s, double sigma);
 /* count sigmas from high to low after Karras et al. 2022, rho = 7. */
-void sampler_karras(double high, double low, int count, double *sigma);
+void rt_sampler_karras(double high, double low, int count, double *sigma);
 
 /* abar at a trained timestep; before the first it is final_alpha. */
 static inline float sampler_alpha(const rt_sampler *s, int t) {

@@ -23,7 +23,7 @@ static rt_status init_pndm(rt_sampler *s, rt_error *err) {
         return rt_fail(err, RT_ERR_INPUT, "%d steps: PNDM with Runge-Kutta steps needs at least 4", n);
     double *t = malloc((size_t)n * sizeof *t);
     if (!t) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-    rt_status status = sampler_whole_timesteps(s, n, t, err);
+    rt_status status = rt_sampler_whole_timesteps(s, n, t, err);
     s->space = SPACE_ALPHA;
     if (status == RT_OK && !runge_kutta(s)) {
         for (int i = 0; i < n; i++) {
@@ -127,17 +127,17 @@ static rt_status init_dpmpp(rt_sampler *s, rt_error *err) {
     if (!t) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     double *sigma = t + count;
     bool karras = (s->c.flags & RT_SAMPLER_USE_KARRAS_SIGMAS) != 0;
-    rt_status status = sampler_solver_timesteps(s, count, t, err);
+    rt_status status = rt_sampler_solver_timesteps(s, count, t, err);
     if (status == RT_OK && karras) {
-        sampler_karras(sampler_sigma_at(s, last), sampler_sigma_at(s, 0), count, sigma);
-        for (int i = 0; i < count; i++) t[i] = rint(sampler_timestep_of(s, sigma[i]));
+        rt_sampler_karras(rt_sampler_sigma_at(s, last), rt_sampler_sigma_at(s, 0), count, sigma);
+        for (int i = 0; i < count; i++) t[i] = rint(rt_sampler_timestep_of(s, sigma[i]));
     }
     for (int i = 0; status == RT_OK && i < count; i++) {
         s->timesteps[i] = (float)t[i];
-        s->sigmas[i] = (float)(karras ? sigma[i] : sampler_sigma_at(s, t[i]));
+        s->sigmas[i] = (float)(karras ? sigma[i] : rt_sampler_sigma_at(s, t[i]));
     }
     free(t);
-    s->sigmas[count] = s->c.flags & RT_SAMPLER_FINAL_SIGMA_MIN ? (float)sampler_sigma_at(s, 0) : 0;
+    s->sigmas[count] = s->c.flags & RT_SAMPLER_FINAL_SIGMA_MIN ? (float)rt_sampler_sigma_at(s, 0) : 0;
     s->evals = count;
     s->space = SPACE_ALPHA;
     s->has_sigmas = true;

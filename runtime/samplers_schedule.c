@@ -45,7 +45,7 @@ static void rescale_zero_snr(float *abar, int n) {
     }
 }
 
-rt_status sampler_noise_schedule(rt_sampler *s, rt_error *err) {
+rt_status rt_sampler_noise_schedule(rt_sampler *s, rt_error *err) {
     const rt_sampler_config *c = &s->c;
     double product = 1;
     for (int i = 0; i < c->num_train_timesteps; i++) {
@@ -100,15 +100,15 @@ static rt_status space(const rt_sampler *s, int spaced, int count, bool whole, d
     return check(s, t, count, err);
 }
 
-rt_status sampler_whole_timesteps(const rt_sampler *s, int count, double *t, rt_error *err) {
+rt_status rt_sampler_whole_timesteps(const rt_sampler *s, int count, double *t, rt_error *err) {
     return space(s, count, count, true, t, err);
 }
 
-rt_status sampler_real_timesteps(const rt_sampler *s, int count, double *t, rt_error *err) {
+rt_status rt_sampler_real_timesteps(const rt_sampler *s, int count, double *t, rt_error *err) {
     return space(s, count, count, false, t, err);
 }
 
-rt_status sampler_solver_timesteps(const rt_sampler *s, int count, double *t, rt_error *err) {
+rt_status rt_sampler_solver_timesteps(const rt_sampler *s, int count, double *t, rt_error *err) {
     return space(s, count + 1, count, true, t, err);
 }
 
@@ -120,7 +120,7 @@ static float trained_sigma(const rt_sampler *s, int t) {
     return sqrtf((1.0f - a) / a);
 }
 
-double sampler_sigma_at(const rt_sampler *s, double t) {
+double rt_sampler_sigma_at(const rt_sampler *s, double t) {
     int last = s->c.num_train_timesteps - 1;
     int low = (int)floor(t);
     if (low >= last) return trained_sigma(s, last);
@@ -128,7 +128,7 @@ double sampler_sigma_at(const rt_sampler *s, double t) {
     return a + (b - a) * (t - low);
 }
 
-double sampler_timestep_of(const rt_sampler *s, double sigma) {
+double rt_sampler_timestep_of(const rt_sampler *s, double sigma) {
     int last = s->c.num_train_timesteps - 1;
     if (last == 0) return 0;
     double target = log(fmax(sigma, 1e-10));
@@ -146,7 +146,7 @@ double sampler_timestep_of(const rt_sampler *s, double sigma) {
     return (1 - w) * low + w * (low + 1);
 }
 
-void sampler_karras(double high, double low, int count, double *sigma) {
+void rt_sampler_karras(double high, double low, int count, double *sigma) {
     double from = pow(high, 1 / 7.0), to = pow(low, 1 / 7.0);
     for (int i = 0; i < count; i++) sigma[i] = pow(from + linspace_f64(1, count, i) * (to - from), 7.0);
 }

@@ -12,12 +12,12 @@ static rt_status init_sigmas(rt_sampler *s, bool karras, rt_error *err) {
     double *t = calloc((size_t)count * 2, sizeof *t);
     if (!t) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     double *sigma = t + count;
-    rt_status status = sampler_real_timesteps(s, count, t, err);
+    rt_status status = rt_sampler_real_timesteps(s, count, t, err);
     if (status == RT_OK) {
-        for (int i = 0; i < count; i++) sigma[i] = sampler_sigma_at(s, t[i]);
+        for (int i = 0; i < count; i++) sigma[i] = rt_sampler_sigma_at(s, t[i]);
         if (karras) {
-            sampler_karras(sigma[0], sigma[count - 1], count, sigma);
-            for (int i = 0; i < count; i++) t[i] = sampler_timestep_of(s, sigma[i]);
+            rt_sampler_karras(sigma[0], sigma[count - 1], count, sigma);
+            for (int i = 0; i < count; i++) t[i] = rt_sampler_timestep_of(s, sigma[i]);
         }
         for (int i = 0; i < count; i++) {
             s->timesteps[i] = (float)t[i];
