@@ -9,6 +9,13 @@
 
 #include "ir/arena.h"
 
+/* The hostile test configuration starts small, so that tables grow all the time. */
+#ifdef EBRU_HOSTILE
+#define IR_INDEX_START 2
+#else
+#define IR_INDEX_START 64
+#endif
+
 typedef struct ir_index_slot {
     uint32_t hash, id_plus_1; /* 0: empty */
 } ir_index_slot;
@@ -50,7 +57,7 @@ static inline void ir_index_put(ir_index *x, ir_index_slot s) {
 static inline void ir_index_add(ir_index *x, uint32_t hash, uint32_t id) {
     if (2 * (x->count + 1) > x->cap) {
         ir_index old = *x;
-        x->cap = old.cap ? 2 * old.cap : 64;
+        x->cap = old.cap ? 2 * old.cap : IR_INDEX_START;
         x->slots = ir_alloc(x->cap * sizeof *x->slots);
         for (size_t i = 0; i < old.cap; i++)
             if (old.slots[i].id_plus_1) ir_index_put(x, old.slots[i]);
