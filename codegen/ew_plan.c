@@ -107,15 +107,16 @@ static int merge(nest *t, int keep) {
     uint32_t m = 0;
     int kept = -1;
     for (uint32_t i = 0; i < t->axes; i++) {
-        if (t->extent[i] == 1) continue;
+        int64_t extent = t->extent[i];
+        if (extent == 1) continue;
         bool joins = m > 0 && (int)i != keep && (int)m - 1 != kept;
         for (uint32_t s = 0; s < t->streams && joins; s++)
-            joins = t->stride[s][m - 1] == t->stride[s][i] * t->extent[i];
+            joins = t->stride[s][m - 1] == t->stride[s][i] * extent;
         if (!joins) {
             if ((int)i == keep) kept = (int)m;
             t->extent[m++] = 1;
         }
-        t->extent[m - 1] *= t->extent[i];
+        t->extent[m - 1] *= extent;
         for (uint32_t s = 0; s < t->streams; s++) t->stride[s][m - 1] = t->stride[s][i];
     }
     t->axes = m;
