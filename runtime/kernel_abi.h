@@ -411,11 +411,10 @@ static inline void ebru_attention_default_tiles(struct ebru_attention_params *p,
 static inline int32_t ebru_attention_tasks(const struct ebru_attention_params *p) {
     return p->B * p->heads * ebru_ceil_div(p->T, p->QB);
 }
-/* Scratch: queries [QB][d up to 16], scores [KB/16][QB][16] and weights [QB][KB], sums [ceil(d/16)][QB][16],
- * two numbers a query. */
+/* Scratch: queries [QB][d up to a 16], scores [QB][KB], sums [QB][d up to a 16], two numbers a query. */
 static inline int64_t ebru_attention_scratch(const struct ebru_attention_params *p) {
     int64_t qb = p->QB, dp = ebru_blocks16(p->d) * 16;
-    return 4 * (qb * dp + 2 * qb * p->KB + qb * dp + 2 * ((qb + 15) / 16 * 16));
+    return 4 * (qb * dp + qb * p->KB + qb * dp + 2 * ((qb + 15) / 16 * 16));
 }
 
 /* ---- resize_nearest: y[.., i, j] = x[.., floor(i*H/OH), floor(j*W/OW)] */

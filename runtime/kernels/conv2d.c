@@ -144,6 +144,8 @@ INLINE void multiply(const struct conv *c, void *const *buf, const float *in, co
     t.a = a;
     t.b_step = (int64_t)c->cbs * c->KHW * 256;
     t.sum_step = sum_step;
+    t.sum_row = 16;
+    t.rest = 0;
     t.a_row = c->g_row - p->KW * 16;
     t.a_cb = c->g_cb - p->KH * c->g_row;
     t.cbs = k1 - k0;
