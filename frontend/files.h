@@ -92,7 +92,8 @@ void fe_output_write(fe_output *o, const void *data, size_t size);
 bool fe_output_commit(fe_output *o);
 /* Removes the temporary. Frees o; NULL is allowed. */
 void fe_output_abort(fe_output *o);
-/* Removes all temporaries of this process. Async-signal-safe: for handlers of SIGINT and SIGTERM. */
+/* Removes all temporaries of this process; exit() does so by itself. Async-signal-safe: for handlers of
+ * SIGINT and SIGTERM. */
 void fe_output_remove_all(void);
 
 #endif

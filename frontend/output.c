@@ -18,8 +18,12 @@
 
 enum { LIVE_MAX = 32, TEMP_TRIES = 100 };
 
-/* Temporaries of this process, for the signal handler: a slot is set only after its string is complete. */
-static const char *volatile live[LIVE_MAX];
+/* Unfinished temporaries, for the signal handler and for exit(): a path is set only after its string is
+ * complete. A forked child inherits the table but must not remove its parent's files. */
+static struct {
+    const char *volatile path;
+    pid_t owner;
+} live[LIVE_MAX];
 
 struct fe_output {
     ir_diag *diag;
@@ -38,9 +42,12 @@ static void report(const fe_output *o, const char *action, int error) {
 }
 
 static void live_add(const char *path) {
+    static bool registered;
+    if (!registered) registered = atexit(fe_output_remove_all) == 0; /* out of memory, internal error */
     for (size_t i = 0; i < LIVE_MAX; i++) {
-        if (!live[i]) {
-            live[i] = path;
+        if (!live[i].path) {
+            live[i].owner = getpid();
+            live[i].path = path;
             return;
         }
     }
@@ -48,14 +55,14 @@ static void live_add(const char *path) {
 
 static void live_remove(const char *path) {
     for (size_t i = 0; i < LIVE_MAX; i++) {
-        if (live[i] == path) live[i] = NULL;
+        if (live[i].path == path) live[i].path = NULL;
     }
 }
 
 void fe_output_remove_all(void) {
     for (size_t i = 0; i < LIVE_MAX; i++) {
-        const char *path = live[i];
-        if (path) unlink(path);
+        const char *path = live[i].path;
+        if (path && live[i].owner == getpid()) unlink(path);
     }
 }
 

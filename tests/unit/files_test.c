@@ -406,6 +406,28 @@ static void the_signal_handler_removes_temporaries(void **state) {
     end(&f);
 }
 
+/* Out of memory and internal errors leave by exit(); a forked helper's exit() is none of the parent's
+ * business. */
+static void exit_removes_temporaries_of_its_own_process_only(void **state) {
+    (void)state;
+    fixture f;
+    begin(&f);
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        fe_output *o = fe_output_begin(f.c.diag, temp_path(&f.t, "out"), 0666);
+        pid_t helper = fork();
+        if (helper == 0) exit(0);
+        waitpid(helper, NULL, 0);
+        if (access(fe_output_temp(o), F_OK) != 0) _exit(1);
+        exit(0);
+    }
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    assert_int_equal(count_files(f.t.path), 0);
+    end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_names),
@@ -424,6 +446,7 @@ int main(void) {
         cmocka_unit_test(a_failed_write_leaves_the_old_file),
         cmocka_unit_test(killed_writers_leave_the_old_file_and_the_next_run_cleans_up),
         cmocka_unit_test(the_signal_handler_removes_temporaries),
+        cmocka_unit_test(exit_removes_temporaries_of_its_own_process_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
