@@ -373,6 +373,7 @@ static void normalization(void **state) {
         {"e\xcc\x81", "\xc3\xa9"},                                /* e + acute */
         {"\xe2\x84\xab", "\xc3\xa5"},                             /* angstrom sign, lower-cased */
         {"s\xcc\x87\xcc\xa3", "\xe1\xb9\xa9"},                    /* marks out of order */
+        {"a\xcc\x85\xcc\x81", "a\xcc\x85\xcc\x81"},               /* an overline stands between */
         {"\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab", "\xed\x95\x9c"}, /* Hangul jamo */
         {"\xe0\xa4\x95\xe0\xa4\xbc", "\xe0\xa4\x95\xe0\xa4\xbc"}, /* excluded from composition */
         {"\xf0\x9d\x85\x9e", "\xf0\x9d\x85\x97\xf0\x9d\x85\xa5"}, /* decomposes for good */
