@@ -1,0 +1,130 @@
+/* What the readers of diffusers' component configs share: config getters, and one read/build pair a
+ * component. For frontend/diffusers.c, which knows about folders and pipelines, and for tests. */
+#ifndef EBRU_FRONTEND_DIFFUSERS_H
+#define EBRU_FRONTEND_DIFFUSERS_H
+
+#include "frontend/blocks.h"
+#include "frontend/frontend.h"
+#include "frontend/json.h"
+
+enum { FE_MAX_LEVELS = 16 };
+
+/* Shapes of one call of a component. */
+typedef struct fe_sizes {
+    int64_t batch;
+    int64_t height, width; /* of the U-Net's sample; of the autoencoder's image */
+    int64_t tokens;        /* of the context or the text */
+    bool shared_timestep;
+} fe_sizes;
+
+/* ---- config.c: keys of a config ---- */
+
+/* "one value, or one a level": an integer or an array of n of them; null and missing give `fallback`. */
+bool fe_config_levels(fe_jval root, const char *key, size_t n, int64_t fallback, int64_t max, int64_t *out);
+bool fe_config_level_flags(fe_jval root, const char *key, size_t n, bool fallback, bool *out);
+/* An activation's name as diffusers and transformers write it. */
+bool fe_config_activation(fe_jval root, const char *key, ir_act fallback, ir_act *out);
+/* sample_size: an integer or [height, width]; 0, 0 when it is not given. */
+bool fe_config_size(fe_jval root, const char *key, int64_t *height, int64_t *width);
+/* Refuses by name every key of `keys` whose value is neither missing, null, false, "default" nor, where one
+ * is given after a '=', that word or number: {"attention_type=default", "dual_cross_attention"}. */
+bool fe_config_unsupported(fe_jval root, const char *const *keys, size_t n);
+/* Warns of keys that were not asked for and are not in `ignored`; keys beginning with '_' are silent. */
+void fe_config_unknown(fe_jval root, const char *const *ignored, size_t n);
+
+/* ---- unet_config.c, unet.c: UNet2DConditionModel and UNet2DModel ---- */
+
+typedef enum fe_level_kind { FE_LEVEL_PLAIN, FE_LEVEL_ATTENTION, FE_LEVEL_CROSS } fe_level_kind;
+typedef enum fe_mid_kind { FE_MID_NONE, FE_MID_PLAIN, FE_MID_ATTENTION, FE_MID_CROSS } fe_mid_kind;
+typedef enum fe_class_kind { FE_CLASS_NONE, FE_CLASS_TABLE, FE_CLASS_TIMESTEP } fe_class_kind;
+
+/* Arrays are indexed by the level of resolution, finest first, for the way down and, where two are given, the
+ * way up in its own order. */
+typedef struct fe_unet_config {
+    fe_jval root;
+    bool conditional;
+    size_t levels;
+    int64_t sample_height, sample_width; /* 0: not given */
+    int64_t in_channels, out_channels, channels[FE_MAX_LEVELS], layers[FE_MAX_LEVELS],
+        up_layers[FE_MAX_LEVELS];
+    fe_level_kind down[FE_MAX_LEVELS], up[FE_MAX_LEVELS];
+    fe_jval down_at[FE_MAX_LEVELS], up_at[FE_MAX_LEVELS]; /* places of the block types */
+    fe_mid_kind mid;
+    int64_t heads[FE_MAX_LEVELS];    /* of the cross-attention blocks */
+    int64_t head_dim[FE_MAX_LEVELS]; /* of the group-norm attention; 0: one head */
+    int64_t context[FE_MAX_LEVELS], depth[FE_MAX_LEVELS], up_depth[FE_MAX_LEVELS];
+    bool only_cross[FE_MAX_LEVELS];
+    bool center_input, asymmetric, linear_projection, mid_attention;
+    int64_t groups, mid_attention_groups;
+    double eps, output_scale, mid_scale;
+    ir_act act, out_act;
+    int64_t conv_in_kernel, conv_out_kernel;
+    bool flip;
+    double freq_shift;
+    int64_t time_dim;
+    fe_class_kind class_kind;
+    int64_t classes;
+    int64_t added_time_dim, added_input; /* SDXL's text_time; 0: none */
+    int64_t encoder_hid_dim;             /* 0: none */
+} fe_unet_config;
+
+/* Reads and checks a config; false after reporting everything that is wrong or not supported. `root` must
+ * outlive *c. */
+bool fe_unet_read(fe_jval root, fe_unet_config *c);
+/* Adds the function `name`: sample, timestep ... -> sample. */
+bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, const fe_sizes *s);
+/* Width of the context (encoder_hidden_states) it expects; 0 when it takes none. */
+int64_t fe_unet_context(const fe_unet_config *c);
+
+/* ---- vae.c: AutoencoderKL ---- */
+
+typedef struct fe_vae_config {
+    fe_jval root;
+    size_t levels;
+    int64_t in_channels, out_channels, latent_channels, channels[FE_MAX_LEVELS], layers, groups;
+    int64_t sample_height, sample_width; /* 0: not given */
+    ir_act act;
+    bool quant_conv, post_quant_conv, mid_attention;
+    double scaling_factor, shift_factor;
+    fe_jval down_at[FE_MAX_LEVELS], up_at[FE_MAX_LEVELS];
+} fe_vae_config;
+
+bool fe_vae_read(fe_jval root, fe_vae_config *c);
+/* Pixels a latent cell: 2^(levels - 1). */
+int64_t fe_vae_scale(const fe_vae_config *c);
+/* Adds NAME.encode (image -> moments) and NAME.decode (latent -> image). The sizes are the image's. */
+bool fe_vae_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
+
+/* ---- clip.c: CLIPTextModel ---- */
+
+typedef struct fe_clip_config {
+    fe_jval root;
+    int64_t vocabulary, width, inner, layers, heads, positions;
+    double eps;
+    ir_act act;
+} fe_clip_config;
+
+bool fe_clip_read(fe_jval root, fe_clip_config *c);
+/* Adds NAME: input_ids -> last_hidden_state, penultimate_hidden_state. */
+bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, const fe_sizes *s);
+
+/* ---- scheduler.c ---- */
+
+/* Sets the meta sampler.* from a scheduler_config.json or a description's sampler section. `class_key`:
+ * "_class_name" or "class". With "_class_name", unknown keys are only remarked on. */
+bool fe_scheduler_meta(ir_module *m, fe_jval root, const char *class_key);
+
+/* ---- tokenizer_files.c ---- */
+
+/* Sets the meta tokenizer.* for the files in `dir`, whose text encoder takes `max_length` tokens. */
+bool fe_tokenizer_meta(ir_diag *d, ir_module *m, fe_dir *dir, int64_t max_length);
+
+/* ---- diffusers.c: folders; description.c: the language ---- */
+
+/* Fill an empty module; false after reporting. `path` is a folder with model_index.json / config.json / a
+ * description file. */
+bool fe_load_pipeline(ir_diag *d, ir_module *m, const char *path, const fe_options *o);
+bool fe_load_component(ir_diag *d, ir_module *m, const char *path, const fe_options *o);
+bool fe_load_description(ir_diag *d, ir_module *m, const char *path, fe_json *doc, const fe_options *o);
+
+#endif

@@ -1,0 +1,98 @@
+/* The door of the front ends: what kind of model a path is; see frontend.h. */
+#include "frontend/frontend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "frontend/diffusers.h"
+
+static bool ends_with(const char *s, const char *end) {
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && strcmp(s + n - k, end) == 0;
+}
+
+static ir_module *load_text(ir_diag *d, const char *path) {
+    enum { LIMIT = 1 << 30 };
+    fe_bytes text;
+    if (!fe_file_read(d, path, LIMIT, &text)) return NULL;
+    ir_module *m = ir_parse(d, path, text.data, text.size);
+    fe_bytes_free(&text);
+    if (m && fe_bind_ir_weights(d, m)) return m;
+    ir_module_free(m);
+    return NULL;
+}
+
+static bool load_folder(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
+    fe_dir *dir = fe_dir_open(d, path);
+    if (!dir) return false;
+    bool pipeline = fe_dir_has_file(dir, "model_index.json"), component = fe_dir_has_file(dir, "config.json");
+    bool description = fe_dir_has_file(dir, "model.json");
+    char *file = NULL;
+    if (description) {
+        const char *joined = fe_dir_join(dir, "model.json");
+        file = ir_alloc(strlen(joined) + 1);
+        memcpy(file, joined, strlen(joined) + 1);
+    }
+    fe_dir_close(dir);
+    bool fine = false;
+    if (pipeline) {
+        fine = fe_load_pipeline(d, m, path, o);
+    } else if (component) {
+        fine = fe_load_component(d, m, path, o);
+    } else if (description) {
+        fe_json *doc = fe_json_load(d, file, NULL);
+        fine = doc && fe_load_description(d, m, file, doc, o);
+        fe_json_free(doc);
+    } else {
+        ir_error(d, NULL, "%s: a model folder has a model_index.json, a config.json or a model.json", path);
+    }
+    ir_free(file);
+    return fine;
+}
+
+/* A JSON file: a description, or one of diffusers' files, which stand for their folder. */
+static bool load_json(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
+    fe_json *doc = fe_json_load(d, path, NULL);
+    if (!doc) return false;
+    fe_jval root = fe_json_root(doc);
+    bool fine = false;
+    if (fe_json_present(fe_json_get(root, "ebru"))) {
+        fine = fe_load_description(d, m, path, doc, o);
+    } else if (fe_json_present(fe_json_get(root, "_class_name")) ||
+               fe_json_present(fe_json_get(root, "architectures"))) {
+        fe_json_error(root, "this is a part of a diffusers model: name the folder it is in");
+    } else {
+        fe_json_error(root, "this is no model description: it has no key 'ebru'");
+    }
+    fe_json_free(doc);
+    return fine;
+}
+
+static bool load_into(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
+    if (fe_path_is_dir(path)) return load_folder(d, m, path, o);
+    if (fe_path_exists(path) && (ends_with(path, ".safetensors") || ends_with(path, ".ckpt"))) {
+        ir_error(d, NULL,
+                 "%s: weights alone are no model; name the folder or the description that goes with them",
+                 path);
+        return false;
+    }
+    return load_json(d, m, path, o);
+}
+
+ir_module *fe_load(ir_diag *d, const char *path, const fe_options *options) {
+    if (ends_with(path, ".ir")) return load_text(d, path);
+    unsigned before = ir_diag_errors(d);
+    ir_module *m = ir_module_new();
+    bool fine = load_into(d, m, path, options) && ir_diag_errors(d) == before;
+    if (fine && !ir_meta_get(m, "model.name")) {
+        char *name = fe_path_base(m->arena, path);
+        ir_meta_set_string(m, "model.name", name);
+    }
+    if (!fine) {
+        if (ir_diag_errors(d) == before) ir_error(d, NULL, "%s: the model cannot be loaded", path);
+        ir_module_free(m);
+        return NULL;
+    }
+    ir_verify(m, NULL);
+    return m;
+}

@@ -1,0 +1,140 @@
+/* scheduler_config.json, or the sampler section of a description, as meta sampler.*; see diffusers.h. Only
+ * keys that the file names are passed on: the rest are the class's defaults, which the runtime knows
+ * (runtime/sampler_config.c). */
+#include <string.h>
+
+#include "frontend/diffusers.h"
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+/* The register of samplers is shared with the runtime, so that a new one is one row. */
+typedef struct sampler_row {
+    const char *name, *class_name;
+} sampler_row;
+static const sampler_row samplers[] = {
+#define SAMPLER(ID, name, cls, ...) {name, cls},
+#include "runtime/samplers.def"
+#undef SAMPLER
+};
+
+/* Older names of classes. */
+static const struct {
+    const char *old, *name;
+} aliases[] = {{"GaussianDDPMScheduler", "ddpm"}, {"GaussianDDIMScheduler", "ddim"}};
+
+typedef enum key_kind { INTEGER, NUMBER, FLAG, WORD } key_kind;
+
+typedef struct sampler_key {
+    const char *name;
+    key_kind kind;
+    int64_t min, max;     /* INTEGER */
+    const char *words[4]; /* WORD */
+} sampler_key;
+
+static const sampler_key keys[] = {
+    {"num_train_timesteps", INTEGER, 1, 1000000, {0}},
+    {"steps_offset", INTEGER, 0, 1000000, {0}},
+    {"solver_order", INTEGER, 1, 3, {0}},
+    {"original_inference_steps", INTEGER, 1, 1000000, {0}},
+    {"beta_start", NUMBER, 0, 0, {0}},
+    {"beta_end", NUMBER, 0, 0, {0}},
+    {"clip_sample_range", NUMBER, 0, 0, {0}},
+    {"shift", NUMBER, 0, 0, {0}},
+    {"timestep_scaling", NUMBER, 0, 0, {0}},
+    {"beta_schedule", WORD, 0, 0, {"linear", "scaled_linear", "squaredcos_cap_v2"}},
+    {"prediction_type", WORD, 0, 0, {"epsilon", "v_prediction", "sample"}},
+    {"timestep_spacing", WORD, 0, 0, {"linspace", "leading", "trailing"}},
+    {"variance_type", WORD, 0, 0, {"fixed_small", "fixed_large"}},
+    {"final_sigmas_type", WORD, 0, 0, {"zero", "sigma_min"}},
+    {"clip_sample", FLAG, 0, 0, {0}},
+    {"set_alpha_to_one", FLAG, 0, 0, {0}},
+    {"skip_prk_steps", FLAG, 0, 0, {0}},
+    {"use_karras_sigmas", FLAG, 0, 0, {0}},
+    {"lower_order_final", FLAG, 0, 0, {0}},
+    {"euler_at_final", FLAG, 0, 0, {0}},
+    {"rescale_betas_zero_snr", FLAG, 0, 0, {0}},
+    {"use_clipped_model_output", FLAG, 0, 0, {0}},
+};
+
+/* Keys that would change the arithmetic in ways that are not built; their harmless values pass. */
+static const char *const unsupported[] = {"trained_betas",
+                                          "thresholding",
+                                          "use_exponential_sigmas",
+                                          "use_beta_sigmas",
+                                          "use_lu_lambdas",
+                                          "use_flow_sigmas",
+                                          "use_dynamic_shifting",
+                                          "invert_sigmas",
+                                          "stochastic_sampling",
+                                          "shift_terminal",
+                                          "algorithm_type=dpmsolver++",
+                                          "interpolation_type=linear",
+                                          "timestep_type=discrete",
+                                          "sigma_min",
+                                          "sigma_max"};
+
+static bool sampler_class(fe_jval v, const char **name) {
+    const char *names[2 * COUNT(samplers) + COUNT(aliases)], *word;
+    size_t n = 0, i;
+    if (!fe_json_string(v, &word)) return false;
+    for (i = 0; i < COUNT(aliases); i++) {
+        if (strcmp(word, aliases[i].old) != 0) continue;
+        *name = aliases[i].name;
+        return true;
+    }
+    for (i = 0; i < COUNT(samplers); i++) {
+        names[n++] = samplers[i].name;
+        names[n++] = samplers[i].class_name;
+    }
+    if (!fe_json_choice(v, "sampler", names, n, &i)) return false;
+    *name = samplers[i / 2].name;
+    return true;
+}
+
+static bool read_key(ir_module *m, fe_jval v, const sampler_key *k) {
+    char key[64];
+    snprintf(key, sizeof key, "sampler.%s", k->name);
+    int64_t integer;
+    double number;
+    bool flag;
+    size_t count = 0, i;
+    switch (k->kind) {
+    case INTEGER:
+        if (!fe_json_int(v, &integer, k->min, k->max)) return false;
+        ir_meta_set_int(m, key, integer);
+        return true;
+    case NUMBER:
+        if (!fe_json_double(v, &number)) return false;
+        ir_meta_set_float(m, key, number);
+        return true;
+    case FLAG:
+        if (!fe_json_bool(v, &flag)) return false;
+        ir_meta_set_int(m, key, flag);
+        return true;
+    case WORD: break;
+    }
+    while (count < COUNT(k->words) && k->words[count]) count++;
+    if (!fe_json_choice(v, k->name, k->words, count, &i)) return false;
+    ir_meta_set_string(m, key, k->words[i]);
+    return true;
+}
+
+bool fe_scheduler_meta(ir_module *m, fe_jval root, const char *class_key) {
+    bool diffusers = strcmp(class_key, "_class_name") == 0;
+    const char *name = NULL;
+    fe_jval class_value = fe_json_require(root, class_key);
+    if (!fe_json_present(class_value)) return false;
+    bool fine = sampler_class(class_value, &name);
+    if (name) ir_meta_set_string(m, "sampler.class", name);
+    fine &= fe_config_unsupported(root, unsupported, COUNT(unsupported));
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        fe_jval v = fe_json_get(root, keys[i].name);
+        if (fe_json_present(v) && !fe_json_is_null(v)) fine &= read_key(m, v, &keys[i]);
+    }
+    fe_jval timesteps = fe_json_get(root, "timesteps"); /* of GaussianDDPMScheduler */
+    if (fe_json_is(timesteps, FE_JSON_INT)) fine &= read_key(m, timesteps, &keys[0]);
+    if (diffusers) return fine; /* configs carry keys of other classes; diffusers ignores them, too */
+    const char *known[COUNT(keys) + 3] = {class_key, "steps", "guidance"};
+    for (size_t i = 0; i < COUNT(keys); i++) known[3 + i] = keys[i].name;
+    return !fe_json_report_unknown_keys(root, known, COUNT(known), IR_ERROR) && fine;
+}

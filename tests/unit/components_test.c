@@ -1,0 +1,77 @@
+/* The front ends held to independent implementations: each component golden (diffusers, OpenAI's CLIP;
+ * tests/goldens/README.md) loaded as a folder and evaluated by the reference evaluator. This is the proof
+ * that the block builder builds the right networks. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "golden_model.h"
+
+static const double tolerance =
+    1e-4; /* rms error / rms of the reference; float32 implementations agree to about 1e-5 */
+
+static void check(const char *folder, int outputs) {
+    char model[512], io[512];
+    snprintf(model, sizeof model, EBRU_TEST_DATA "/goldens/%s", folder);
+    snprintf(io, sizeof io, EBRU_TEST_DATA "/goldens/%s/io.safetensors", folder);
+    golden_result r = golden_model_check(model, io);
+    assert_int_equal(r.outputs, outputs);
+    assert_true(r.worst <= tolerance);
+}
+
+static void text_quick_gelu(void **state) {
+    (void)state;
+    check("text-quickgelu", 2);
+}
+
+static void text_gelu(void **state) {
+    (void)state;
+    check("text-gelu", 2);
+}
+
+static void autoencoder_both_ways(void **state) {
+    (void)state;
+    check("vae-kl", 2);
+}
+
+static void unet_like_cifar(void **state) {
+    (void)state;
+    check("unet2d-cifar", 1);
+}
+
+static void unet_with_classes(void **state) {
+    (void)state;
+    check("unet2d-class", 1);
+}
+
+static void unet_like_sd1(void **state) {
+    (void)state;
+    check("unet-sd1", 1);
+}
+
+static void unet_like_sd2(void **state) {
+    (void)state;
+    check("unet-sd2", 1);
+}
+
+static void described_flow_matching_unet(void **state) {
+    (void)state;
+    golden_result r = golden_model_check(EBRU_TEST_DATA "/../models/shapes-32",
+                                         EBRU_TEST_DATA "/../models/shapes-32/io.safetensors");
+    assert_int_equal(r.outputs, 1);
+    assert_true(r.worst <= tolerance);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(text_quick_gelu),       cmocka_unit_test(text_gelu),
+        cmocka_unit_test(autoencoder_both_ways), cmocka_unit_test(unet_like_cifar),
+        cmocka_unit_test(unet_with_classes),     cmocka_unit_test(unet_like_sd1),
+        cmocka_unit_test(unet_like_sd2),         cmocka_unit_test(described_flow_matching_unet),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
