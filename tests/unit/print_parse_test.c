@@ -387,6 +387,11 @@ static void collects(void **state) {
                                     "  %5 = affine %x {mul=[} : f32[4]\n"
                                     "  return y = %4\n"
                                     "}\n"
+                                    "func @late(%x x : f32[4] step) {\n"
+                                    "  %1 = silu %2 : f32[4]\n"
+                                    "  %2 = silu %x : f32[4]\n"
+                                    "  return y = %2\n"
+                                    "}\n"
                                     "func @g(%x x : f32[4] stp) {\n"
                                     "  return y = %z\n"
                                     "}\n";
@@ -394,8 +399,9 @@ static void collects(void **state) {
     capture_begin(&cap, (ir_diag_options){.limit = 1000});
     assert_null(ir_parse(cap.diag, "t.ir", text, sizeof text - 1));
     const char *m = captured(&cap);
-    static const char *const places[] = {"t.ir:2:10:", "t.ir:3:11:",  "t.ir:4:13:",  "t.ir:6:8:",
-                                         "t.ir:8:16:", "t.ir:10:23:", "t.ir:13:23:", "t.ir:14:14:"};
+    static const char *const places[] = {
+        "t.ir:2:10:",  "t.ir:3:11:",  "t.ir:4:13:",  "t.ir:6:8:",  "t.ir:8:16:",
+        "t.ir:10:23:", "t.ir:14:13:", "t.ir:18:23:", "t.ir:19:14:"};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
         if (!strstr(m, places[i])) fail_msg("no error at %s in\n%s", places[i], m);
     assert_int_equal(ir_diag_errors(cap.diag), sizeof places / sizeof places[0]);
