@@ -592,18 +592,18 @@ static inline int64_t ebru_copy_scratch(const struct ebru_copy_params *p) {
     (void)p;
     return 0;
 }
-/* Fills p for out = x with sizes n[rank] (rank <= 8), x strides s[rank], out dense row-major; offsets zero.
- * Slice: x's row-major strides and xo = start * stride; transpose: n = permuted sizes, s = permuted strides.
- */
+/* Fills p for out = x with sizes n[rank] (1 <= rank <= 8), x strides s[rank], out dense row-major; offsets
+ * zero. Slice: x's row-major strides and xo = start * stride; transpose: sizes and strides permuted. The
+ * first two of three and more axes become the tasks. */
 static inline void ebru_copy_set(struct ebru_copy_params *p, int32_t rank, const int32_t *n,
                                  const int32_t *s) {
-    int32_t nn[8], ss[8], tt[8], dense = 1;
-    for (int32_t k = 7; k >= 0; k--) {
-        int32_t a = k - (8 - rank); /* axes are right aligned: the leading ones have size 1 */
-        nn[k] = a >= 0 ? n[a] : 1;
-        ss[k] = a >= 0 ? s[a] : 0;
+    int32_t nn[8] = {1, 1, 1, 1, 1, 1, 1, 1}, ss[8] = {0}, tt[8] = {0}, dense = 1;
+    for (int32_t a = rank - 1; a >= 0; a--) {
+        int32_t k = a < 2 && a < rank - 1 ? a : 8 - rank + a;
+        nn[k] = n[a];
+        ss[k] = s[a];
         tt[k] = dense;
-        dense *= nn[k];
+        dense *= n[a];
     }
     struct ebru_copy_params q = {nn[0], nn[1], nn[2], nn[3], nn[4], nn[5], nn[6], nn[7], ss[0],
                                  ss[1], ss[2], ss[3], ss[4], ss[5], ss[6], ss[7], tt[0], tt[1],
