@@ -196,7 +196,7 @@ static void prepare(cg *c) {
         if (!starts(f, "ebru.")) LLVMSetLinkage(f, LLVMInternalLinkage);
     }
     for (LLVMValueRef g = LLVMGetFirstGlobal(c->module); g; g = LLVMGetNextGlobal(g))
-        if (!LLVMIsDeclaration(g) && !starts(g, "llvm.") && !starts(g, "ebru"))
+        if (!LLVMIsDeclaration(g) && !starts(g, "llvm.") && !starts(g, "ebru."))
             LLVMSetLinkage(g, LLVMInternalLinkage);
 }
 

@@ -251,11 +251,11 @@ static void conv_everything(ir_func *f) {
     a.pre_act = IR_ACT_SILU;
     a.act = IR_ACT_GELU;
     a.upsample = IR_I2(12, 10);
-    ir_ref x = model_input(f, "x", DIMS(2, 20, 6, 5)), x1 = model_input(f, "x1", DIMS(2, 10, 6, 5));
-    ir_ref gamma = model_weight(f, "gamma", 1, 0.5, DIMS(30)),
-           beta = model_weight(f, "beta", 0, 0.5, DIMS(30));
+    ir_ref x = model_input(f, "x", DIMS(2, 32, 6, 5)), x1 = model_input(f, "x1", DIMS(2, 10, 6, 5));
+    ir_ref gamma = model_weight(f, "gamma", 1, 0.5, DIMS(42)),
+           beta = model_weight(f, "beta", 0, 0.5, DIMS(42));
     ir_ref norm = model_op(f, IR_OP_group_stats, &s, OPERANDS(x, gamma, beta, x1));
-    ir_ref w = model_weight(f, "w", 0, 0.1, DIMS(24, 30, 3, 3)), bias = model_weight(f, "b", 0, 1, DIMS(24));
+    ir_ref w = model_weight(f, "w", 0, 0.1, DIMS(24, 42, 3, 3)), bias = model_weight(f, "b", 0, 1, DIMS(24));
     ir_ref tbias = model_input(f, "t", DIMS(2, 24)), residual = model_input(f, "r", DIMS(2, 24, 12, 10));
     ir_set_output(f, "y", model_op(f, IR_OP_conv2d, &a, OPERANDS(x, w, bias, x1, norm, tbias, residual)));
 }
