@@ -119,6 +119,7 @@ static void recover(parser *p, const ir_token *start) {
 /* ---- words, numbers, types ---- */
 
 static bool read_name(parser *p, const char *what, const char **out) {
+    *out = "";
     if (p->tok.kind != TOK_WORD && p->tok.kind != TOK_STRING) return expected(p, what);
     *out = p->tok.text;
     next(p);
@@ -126,6 +127,7 @@ static bool read_name(parser *p, const char *what, const char **out) {
 }
 
 static bool read_string(parser *p, const char *what, const char **out) {
+    *out = "";
     if (p->tok.kind != TOK_STRING) return expected(p, what);
     *out = p->tok.text;
     next(p);
