@@ -22,6 +22,11 @@ struct conv {
     int32_t b0, y0, x0, nimg, nrow, ncol; /* the task's output */
 };
 
+/* Size of the part of `total` that begins at `at`; a constant when the parts are equal. */
+INLINE int32_t part(int32_t total, int32_t size, int32_t at) {
+    return total % size == 0 ? size : ebru_min_i32(size, total - at);
+}
+
 /* One row of one block: columns [x0*SW - PL, + width) of source row src (NULL: outside) to dst. */
 INLINE void gather_row(const struct conv *c, const struct cat *cat, const float *block, int32_t cb,
                        int32_t iy, float *dst, const float *scale, const float *shift) {
@@ -153,7 +158,7 @@ INLINE void multiply(const struct conv *c, void *const *buf, const float *in, co
     t.kw = p->KW;
     t.add = k0 > 0;
     for (int32_t q = 0, i = 0; q < pixels; q += mr, i++) {
-        const int32_t rows = ebru_min_i32(mr, pixels - q);
+        const int32_t rows = part(pixels, mr, q);
         const int32_t share = i * nb / tiles; /* block whose next weights this tile fetches */
         float *sums = c->sums + (single ? 0 : q * 16);
         for (int32_t m = 0; m < rows; m++) a[m] = in + c->a_off[q + m];
@@ -161,7 +166,7 @@ INLINE void multiply(const struct conv *c, void *const *buf, const float *in, co
         for (int32_t n = 0; n < nb; n += blocks) {
             t.b = w + (n0 + n) * t.b_step + (int64_t)k0 * c->KHW * 256;
             t.sum = sums + n * sum_step;
-            tile_run(&t, rows, ebru_min_i32(blocks, nb - n));
+            tile_run(&t, rows, part(nb, blocks, n));
         }
         if (last) finish(c, buf, sums, n0, nb, q, q + rows, sum_step);
     }
@@ -213,9 +218,9 @@ EBRU_KERNEL(conv2d) {
             c.b0 = spot / (tr * tc) * p->TB;
             c.y0 = spot / tc % tr * p->TH;
             c.x0 = spot % tc * p->TW;
-            c.nimg = ebru_min_i32(p->TB, p->B - c.b0);
-            c.nrow = ebru_min_i32(p->TH, c.OH - c.y0);
-            c.ncol = ebru_min_i32(p->TW, c.OW - c.x0);
+            c.nimg = part(p->B, p->TB, c.b0);
+            c.nrow = part(c.OH, p->TH, c.y0);
+            c.ncol = part(c.OW, p->TW, c.x0);
             if (c.direct) {
                 c.g_row = 0;
                 c.g_cb = c.in_plane;
@@ -230,7 +235,7 @@ EBRU_KERNEL(conv2d) {
         }
         for (int32_t g = 0; g < p->PG; g++) {
             const int32_t n0 = (group * p->PG + g) * p->NB;
-            if (n0 < c.nbs) panel(&c, buf, n0, ebru_min_i32(p->NB, c.nbs - n0));
+            if (n0 < c.nbs) panel(&c, buf, n0, part(c.nbs, p->NB, n0));
         }
     }
 }

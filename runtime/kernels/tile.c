@@ -57,4 +57,5 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) 
     __attribute__((noinline)) void EBRU_NAME(ebru_tile_##m##x##n)(const struct tile *t) {                    \
         tile_body(t, m, n);                                                                                  \
     }
-TILE_PAIRS(TILE_DEFINE)
+#define TILE_DEFINE_ALL(n, rows) rows(TILE_DEFINE, n)
+TILE_PANELS(TILE_DEFINE_ALL)

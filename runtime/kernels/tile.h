@@ -29,29 +29,26 @@ struct tile {
 #define TILE_NEXT  8  /* cache lines of `next` a tap */
 #define TILE_ROWS  16 /* most pixels of any pair */
 
-#define TILE_DECLARE(m, n) void EBRU_NAME(ebru_tile_##m##x##n)(const struct tile *t);
-#define TILE_CASE(m, n)                                                                                      \
-    case n * 16 + m: EBRU_NAME(ebru_tile_##m##x##n)(t); return;
-
 /* The pairs of a level: every row count up to the largest that stays in registers. */
-/* clang-format off */
+#define TILE_ROWS_6(T, n)  T(1, n) T(2, n) T(3, n) T(4, n) T(5, n) T(6, n)
+#define TILE_ROWS_8(T, n)  TILE_ROWS_6(T, n) T(7, n) T(8, n)
+#define TILE_ROWS_10(T, n) TILE_ROWS_8(T, n) T(9, n) T(10, n)
+#define TILE_ROWS_12(T, n) TILE_ROWS_10(T, n) T(11, n) T(12, n)
 #if defined(__AVX512F__)
 #define TILE_MAX_BLOCKS 4
-#define TILE_PAIRS(T) \
-    T(1, 1) T(2, 1) T(3, 1) T(4, 1) T(5, 1) T(6, 1) T(7, 1) T(8, 1) T(9, 1) T(10, 1) T(11, 1) T(12, 1) \
-    T(1, 2) T(2, 2) T(3, 2) T(4, 2) T(5, 2) T(6, 2) T(7, 2) T(8, 2) T(9, 2) T(10, 2) \
-    T(1, 3) T(2, 3) T(3, 3) T(4, 3) T(5, 3) T(6, 3) T(7, 3) T(8, 3) \
-    T(1, 4) T(2, 4) T(3, 4) T(4, 4) T(5, 4) T(6, 4)
+#define TILE_PANELS(P)  P(1, TILE_ROWS_12) P(2, TILE_ROWS_10) P(3, TILE_ROWS_8) P(4, TILE_ROWS_6)
 #elif defined(__AVX2__)
 #define TILE_MAX_BLOCKS 1
-#define TILE_PAIRS(T) T(1, 1) T(2, 1) T(3, 1) T(4, 1) T(5, 1) T(6, 1)
+#define TILE_PANELS(P)  P(1, TILE_ROWS_6)
 #else
-#define TILE_MAX_BLOCKS 1
-#define TILE_PAIRS(T) T(1, 1) T(2, 1)
+#define TILE_MAX_BLOCKS   1
+#define TILE_ROWS_2(T, n) T(1, n) T(2, n)
+#define TILE_PANELS(P)    P(1, TILE_ROWS_2)
 #endif
-/* clang-format on */
 
-TILE_PAIRS(TILE_DECLARE)
+#define TILE_DECLARE(m, n)        void EBRU_NAME(ebru_tile_##m##x##n)(const struct tile *t);
+#define TILE_DECLARE_ALL(n, rows) rows(TILE_DECLARE, n)
+TILE_PANELS(TILE_DECLARE_ALL)
 
 /* The largest row count for nb blocks. */
 INLINE int32_t tile_max_rows(int32_t nb) {
@@ -64,11 +61,21 @@ INLINE int32_t tile_max_rows(int32_t nb) {
 #endif
 }
 
+/* Two switches, blocks outside: the block count is a constant after specialisation, the row count need not
+ * be. */
+#define TILE_CASE(m, n)                                                                                      \
+    case m:                                                                                                  \
+        EBRU_NAME(ebru_tile_##m##x##n)(t);                                                                   \
+        return;
+#define TILE_SWITCH(n, rows)                                                                                 \
+    case n:                                                                                                  \
+        switch (mr) { rows(TILE_CASE, n) default : __builtin_unreachable(); }
 INLINE void tile_run(const struct tile *t, int32_t mr, int32_t nb) {
-    switch (nb * 16 + mr) {
-        TILE_PAIRS(TILE_CASE)
+    switch (nb) {
+        TILE_PANELS(TILE_SWITCH)
     default: __builtin_unreachable();
     }
 }
+/* clang-format on */
 
 #endif
