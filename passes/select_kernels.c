@@ -6,8 +6,8 @@
  *
  * The target knows its kernels (ir/target.h); this pass asks it once a node and tells the user when nothing
  * fits. Leaves, views and what depends on weights only (evaluated when the weights are packed) have no
- * kernel. An output that is an input, a weight, a view of one, or the value of another output gets a copy,
- * because each output is a buffer of its own.
+ * kernel. An output that is an input, a view of one, or the value of another output gets a copy, because each
+ * output is a buffer of its own.
  *
  * needs   NO_DEAD, LAID_OUT, TILED       keeps   all       gives   BOUND       level  FUSED -> KERNEL
  * here    when the IR says what is computed and how it lies; memory is planned for what the kernels need
@@ -16,22 +16,21 @@
 #include "passes/util.h"
 
 /* Outputs are buffers of their own. */
-static bool copy_outputs(ir_func *f) {
-    bool changed = false, *constant = ir_constants(f);
+static void copy_outputs(pass_context *c, ir_func *f) {
+    bool *constant = ir_constants(f);
     size_t known = f->nodes.count;
     for (size_t i = 0; i < f->outputs.count; i++) {
         ir_ref value = f->outputs.items[i].value, root = ir_view_root(f, value);
-        bool own = root.id >= known || (!constant[root.id] && ir_get(f, root)->op != IR_OP_input);
-        if (own && constant[value.id < known ? value.id : root.id]) own = false;
+        if (value.id < known && constant[value.id])
+            pass_error(c, f, value, "output '%s' does not depend on any input", f->outputs.items[i].name);
+        bool own = ir_get(f, root)->op != IR_OP_input;
         for (size_t k = 0; k < i && own; k++)
             own = !ir_ref_eq(root, ir_view_root(f, f->outputs.items[k].value));
-        if (own) continue;
-        f->outputs.items[i].value =
-            ir_build(f, IR_OP_copy, &value, 1, NULL, ir_typeof(f, value)->layout, ir_get(f, value)->origin);
-        changed = true;
+        if (!own)
+            f->outputs.items[i].value = ir_build(f, IR_OP_copy, &value, 1, NULL, ir_typeof(f, value)->layout,
+                                                 ir_get(f, value)->origin);
     }
     ir_free(constant);
-    return changed;
 }
 
 bool pass_select_kernels(pass_context *c, ir_func *f) {
@@ -39,7 +38,8 @@ bool pass_select_kernels(pass_context *c, ir_func *f) {
         pass_error(c, f, IR_NONE, "no target is given to select kernels for");
         return false;
     }
-    copy_outputs(f);
+    copy_outputs(c, f);
+    if (c->failed) return false;
     bool *constant = ir_constants(f);
     f->scratch_bytes = 0;
     for (uint32_t i = 0; i < f->nodes.count; i++) {
