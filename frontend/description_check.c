@@ -212,8 +212,8 @@ static bool check_params(fe_jval params) {
 bool fe_desc_check(fe_jval root) {
     int64_t version;
     if (!fe_json_expect(root, FE_JSON_OBJECT)) return false;
-    bool fine = fe_json_int(fe_json_get(root, "ebru"), &version, 1, 1);
-    fine &= only_keys(root, "ebru name about params defaults weights functions pipeline");
+    if (!fe_json_int(fe_json_get(root, "ebru"), &version, 1, 1)) return false; /* another language */
+    bool fine = only_keys(root, "ebru name about params defaults weights functions pipeline");
     fine &= member(root, "name", FE_JSON_STRING) && member(root, "about", FE_JSON_STRING);
     fine &= member(root, "weights", FE_JSON_STRING) && member(root, "pipeline", FE_JSON_OBJECT);
     fine &= only_keys(fe_json_get(root, "pipeline"),
