@@ -211,7 +211,7 @@ static bool read_ints(parser *p, int64_t out[IR_MAX_RANK], uint32_t *count) {
 
 static bool read_type(parser *p, ir_type *out) {
     ir_token at = p->tok;
-    uint32_t dtype, layout = IR_PLAIN;
+    uint32_t dtype = IR_f32, layout = IR_PLAIN;
     *out = (ir_type){0};
     if (!read_enum(p, "an element type", ir_dtype_name, IR_DTYPE_COUNT, &dtype)) return false;
     if (!read_ints(p, out->dim, &out->rank)) return false;
@@ -488,7 +488,7 @@ static bool read_binding(parser *p, ir_binding **out) {
 static bool read_place(parser *p, ir_place *out) {
     static const char *const names[] = {"arena", "input", "output", "weights"};
     static const ir_place_kind kinds[] = {IR_AT_ARENA, IR_AT_INPUT, IR_AT_OUTPUT, IR_AT_WEIGHT};
-    uint32_t kind;
+    uint32_t kind = 0;
     if (!accept_word(p, "at")) return true;
     if (!read_enum(p, "'arena', 'input', 'output' or 'weights'", names, 4, &kind) || !expect_punct(p, '+'))
         return false;

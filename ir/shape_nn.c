@@ -176,7 +176,7 @@ static bool check_groups(const ir_shape *s, int64_t groups, double eps, bool pad
 SHAPE_RULE(group_norm) {
     const struct ir_attrs_group_norm *a = SHAPE_ATTRS(s, group_norm);
     const ir_type *x = shape_operand(s, 0);
-    int64_t channels;
+    int64_t channels = 0;
     if (!check_groups(s, a->groups, a->eps, false, &channels)) return false;
     shape_set(out, x->rank, x->dim);
     out->dim[1] = channels;
@@ -185,7 +185,7 @@ SHAPE_RULE(group_norm) {
 
 SHAPE_RULE(group_stats) {
     const struct ir_attrs_stats *a = SHAPE_ATTRS(s, stats);
-    int64_t channels;
+    int64_t channels = 0;
     if (!check_groups(s, a->groups, a->eps, true, &channels)) return false;
     shape_set(out, 3, (int64_t[]){shape_operand(s, 0)->dim[0], 2, ir_round_block(channels)});
     return true;
