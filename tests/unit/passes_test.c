@@ -42,8 +42,9 @@ static void test_dce(void **state) {
 /* ---- canonicalize ---- */
 
 #define EW8(body, out)                                                                                       \
-    HEAD("graph") "func @f(%0 x: f32[1,8,4,4] step, %1 z: f32[1,8,4,4] step) {\n" body "return y=" out " }"  \
-                                                                                                       "\n"
+    HEAD("graph")                                                                                            \
+    "func @f(%0 x: f32[1,8,4,4] step, %1 z: f32[1,8,4,4] step) {\n" body "return y=" out " }"                \
+    "\n"
 
 static void test_canonicalize_gates(void **state) {
     (void)state;
@@ -141,6 +142,42 @@ static void test_canonicalize_is_idempotent(void **state) {
     assert_true(pass_canonicalize(c, m->funcs.items[0]));
     assert_false(pass_canonicalize(c, m->funcs.items[0]));
     pass_context_free(c);
+    ir_module_free(m);
+}
+
+/* ---- fold_constants ---- */
+
+static void test_fold_constants(void **state) {
+    (void)state;
+    CHECK("fold_constants",
+          EW8("%2 = exp @one : f32[1]\n%3 = affine %2 {mul=2.0} : f32[1]\n%4 = mul %0, %3 : f32[1,8,4,4]\n",
+              "%4"),
+          .has = "mul %0, @folded/", .has_not = "exp", .report = "1 matched, 0 refused");
+    /* a part of a weight in a weight's place stays what it is; elsewhere it is folded */
+    CHECK("fold_constants",
+          HEAD("graph") "func @f(%0 x: f32[2,8] step) {\n%1 = slice @l20x8 {axis=0, start=4, count=8} : "
+                        "f32[8,8]\n"
+                        "%2 = slice @v20 {axis=0, start=4, count=8} : f32[8]\n%3 = linear %0, %1, %2 : "
+                        "f32[2,8]\n"
+                        "%4 = add %3, %2 : f32[2,8]\nreturn y=%4 }\n",
+          .has = "slice @l20x8", .has_not = "slice @v20");
+    /* a computed weight is folded even there */
+    CHECK("fold_constants",
+          HEAD("graph") "func @f(%0 x: f32[2,8] step) {\n%1 = neg @h8x8 : f32[8,8]\n%2 = linear %0, %1 : "
+                        "f32[2,8]\nreturn y=%2 }\n",
+          .has_not = "neg");
+    CHECK("fold_constants",
+          "ebru ir 1 graph\nweight @big : f32[200,100] = random 1 1.0 0.0\n"
+          "func @f(%0 x: f32[200,100] step) {\n%1 = exp @big : f32[200,100]\n%2 = add %0, %1 : "
+          "f32[200,100]\nreturn y=%2 }\n",
+          .has = "exp", .report = "its 80000 bytes are beyond the budget");
+    /* weights that are not there are no reason to fail */
+    ir_module *m = case_parse(
+        "ebru ir 1 graph\nweight @far : f32[3]\n"
+        "func @f(%0 x: f32[3] step) {\n%1 = exp @far : f32[3]\n%2 = add %0, %1 : f32[3]\nreturn y=%2 }\n");
+    ir_str report = case_run(m, "fold_constants");
+    assert_non_null(strstr(report.data, "weight @far is not bound"));
+    ir_str_free(&report);
     ir_module_free(m);
 }
 
@@ -486,6 +523,7 @@ int main(void) {
         cmocka_unit_test(test_canonicalize_algebra),
         cmocka_unit_test(test_canonicalize_moves),
         cmocka_unit_test(test_canonicalize_is_idempotent),
+        cmocka_unit_test(test_fold_constants),
         cmocka_unit_test(test_groupnorm_silu),
         cmocka_unit_test(test_conv_epilogue),
         cmocka_unit_test(test_conv_epilogue_refuses),
