@@ -25,8 +25,11 @@ typedef struct cg {
  * NULL). */
 bool cg_open(cg *c, const cg_target_info *target, const char *name, ir_str *fault);
 void cg_close(cg *c);
+/* What of a level an object holds: everything; the functions that kernels call as they are (register tiles);
+ * or the specialised wrappers, which call the shared ones of another object. */
+typedef enum cg_role { CG_WHOLE, CG_SHARED, CG_SPECIAL } cg_role;
 /* Verifies, makes all but the entry functions internal, runs LLVM's pipeline. */
-bool cg_optimize(cg *c, int opt_level);
+bool cg_optimize(cg *c, cg_role role, int opt_level);
 /* Writes object code, assembly or IR to a file. */
 bool cg_write(cg *c, cg_emit_kind kind, const char *path);
 bool cg_fail(cg *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

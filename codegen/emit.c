@@ -16,7 +16,8 @@
 
 enum { MAX_LEVELS = 8, PAGE = 4096 };
 
-/* One object of code. */
+/* One object of code: a share of the wrappers, or the shared functions. */
+#define SHARED_PART UINT32_MAX
 typedef struct part {
     const cg_plan *plan;
     const cg_options *options;
@@ -44,19 +45,27 @@ static bool is_text(const cg_options *o) {
 
 /* ---- in the children ---- */
 
+/* The model's part of the module. */
+static bool emit_part(cg *c, const part *p) {
+    LLVMValueRef *wrappers = ir_alloc((p->plan->wrappers.count + 1) * sizeof *wrappers);
+    bool fine = cg_emit_wrappers(c, p->plan, p->number, wrappers);
+    if (p->number == 0) fine = fine && cg_emit_functions(c, p->plan, wrappers, p->options->poison);
+    ir_free(wrappers);
+    return fine;
+}
+
 static bool compile_part(void *arg, ir_str *fault) {
     const part *p = arg;
+    bool shared = p->number == SHARED_PART, text = is_text(p->options);
+    cg_role role = text ? CG_WHOLE : shared ? CG_SHARED : CG_SPECIAL;
     cg c;
     char name[64];
     cg_on_fatal_error(cg_job_abort);
-    snprintf(name, sizeof name, "model-%s-%u", p->plan->target->base.level, p->number);
-    bool fine = cg_open(&c, p->plan->target, name, fault);
-    LLVMValueRef *wrappers = ir_alloc((p->plan->wrappers.count + 1) * sizeof *wrappers);
-    fine = fine && cg_emit_wrappers(&c, p->plan, p->number, wrappers);
-    if (p->number == 0) fine = fine && cg_emit_functions(&c, p->plan, wrappers, p->options->poison);
-    fine = fine && cg_optimize(&c, p->options->opt_level);
-    fine = fine && cg_write(&c, is_text(p->options) ? p->options->kind : CG_OBJ, p->path);
-    ir_free(wrappers);
+    snprintf(name, sizeof name, shared ? "kernels-%s" : "model-%s-%u", p->plan->target->base.level,
+             p->number);
+    bool fine = cg_open(&c, p->plan->target, name, fault) && (shared || emit_part(&c, p)) &&
+                cg_optimize(&c, role, p->options->opt_level) &&
+                cg_write(&c, text ? p->options->kind : CG_OBJ, p->path);
     cg_close(&c);
     return fine;
 }
@@ -122,20 +131,23 @@ static bool plan_levels(emission *e) {
     return fine && levels_agree(e);
 }
 
-/* One job a part of a level, and a last one for the tables, which waits for the weights' digest. */
+static void add_job(emission *e, const cg_plan *plan, uint32_t number) {
+    part *p = &e->parts[e->job_count];
+    char *name = ir_arena_printf(e->files.arena, "code%u.o", e->job_count);
+    *p = (part){plan, e->options, number, cg_files_add(&e->files, name)};
+    e->jobs[e->job_count++] = (cg_job){.what = plan->target->base.level, .run = compile_part, .arg = p};
+}
+
+/* One job a part of a level, and one for what its parts share; text is one piece. */
 static void make_jobs(emission *e) {
     uint32_t count = 0;
-    for (uint32_t l = 0; l < e->level_count; l++) count += e->plans[l].parts;
+    for (uint32_t l = 0; l < e->level_count; l++) count += e->plans[l].parts + 1;
     e->parts = ir_alloc(count * sizeof *e->parts);
-    e->jobs = ir_alloc((count + 1) * sizeof *e->jobs);
-    for (uint32_t l = 0; l < e->level_count; l++)
-        for (uint32_t k = 0; k < e->plans[l].parts; k++) {
-            part *p = &e->parts[e->job_count];
-            char *name = ir_arena_printf(e->files.arena, "code%u.o", e->job_count);
-            *p = (part){&e->plans[l], e->options, k, cg_files_add(&e->files, name)};
-            e->jobs[e->job_count++] =
-                (cg_job){.what = e->plans[l].target->base.level, .run = compile_part, .arg = p};
-        }
+    e->jobs = ir_alloc(count * sizeof *e->jobs);
+    for (uint32_t l = e->level_count; l-- > 0;) { /* the highest level takes longest */
+        if (!is_text(e->options)) add_job(e, &e->plans[l], SHARED_PART);
+        for (uint32_t k = 0; k < e->plans[l].parts; k++) add_job(e, &e->plans[l], k);
+    }
 }
 
 static uint32_t cpus(void) {

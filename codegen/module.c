@@ -184,8 +184,30 @@ static bool starts(LLVMValueRef v, const char *prefix) {
     return strncmp(LLVMGetValueName2(v, &length), prefix, strlen(prefix)) == 0;
 }
 
+/* What kernels call but is never specialised (the register tiles): a definition of the bitcode that is
+ * neither a kernel nor private. */
+static bool is_shared(LLVMValueRef f) {
+    return !LLVMIsDeclaration(f) && LLVMGetLinkage(f) == LLVMExternalLinkage && !starts(f, "ebru_k_") &&
+           !starts(f, "ebru_ew_") && !starts(f, "ebru.");
+}
+
+/* Shared functions get the level into their name, so that levels can live in one program, and a section each,
+ * so that the linker can drop those nobody calls. Only the shared object defines them. */
+static void share(cg *c, LLVMValueRef f, cg_role role) {
+    char name[128], section[144];
+    size_t length;
+    snprintf(name, sizeof name, "ebru.v%d.%s", c->target->isa, LLVMGetValueName2(f, &length));
+    snprintf(section, sizeof section, ".text.%s", name);
+    LLVMSetValueName2(f, name, strlen(name));
+    LLVMSetVisibility(f, LLVMHiddenVisibility);
+    if (role == CG_SHARED)
+        LLVMSetSection(f, section);
+    else
+        LLVMSetLinkage(f, LLVMAvailableExternallyLinkage); /* becomes a declaration */
+}
+
 /* Kernels become parts of their wrappers; what nobody calls goes. */
-static void prepare(cg *c) {
+static void prepare(cg *c, cg_role role) {
     for (LLVMValueRef f = LLVMGetFirstFunction(c->module); f; f = LLVMGetNextFunction(f)) {
         if (LLVMIsDeclaration(f)) continue;
         if (starts(f, "ebru_k_") || starts(f, "ebru_ew_")) {
@@ -193,34 +215,41 @@ static void prepare(cg *c) {
             drop_flag(f, "optnone");
             cg_set_flag(c, f, "alwaysinline");
         }
-        if (!starts(f, "ebru.")) LLVMSetLinkage(f, LLVMInternalLinkage);
+        if (role != CG_WHOLE && is_shared(f))
+            share(c, f, role);
+        else if (!starts(f, "ebru."))
+            LLVMSetLinkage(f, LLVMInternalLinkage);
     }
     for (LLVMValueRef g = LLVMGetFirstGlobal(c->module); g; g = LLVMGetNextGlobal(g))
         if (!LLVMIsDeclaration(g) && !starts(g, "llvm.") && !starts(g, "ebru."))
             LLVMSetLinkage(g, LLVMInternalLinkage);
 }
 
-bool cg_optimize(cg *c, int opt_level) {
+static const char *pipeline(cg_role role, int opt_level) {
+    if (role == CG_SHARED) return "globaldce"; /* optimised when the compiler was built */
+    switch (opt_level) {
+    case 0: return "elim-avail-extern,globaldce,always-inline,globaldce";
+    case 1: return "elim-avail-extern,globaldce,always-inline,globaldce,default<O1>";
+    case 2: return "elim-avail-extern,globaldce,always-inline,globaldce,default<O2>";
+    default: return "elim-avail-extern,globaldce,always-inline,globaldce,default<O3>";
+    }
+}
+
+bool cg_optimize(cg *c, cg_role role, int opt_level) {
     if (c->failed) return false;
     char *message = NULL;
-    prepare(c);
+    prepare(c, role);
     if (LLVMVerifyModule(c->module, LLVMReturnStatusAction, &message))
         cg_fail(c, "broken module: %s", message);
     LLVMDisposeMessage(message);
     if (c->failed) return false;
-    static const char *const pipelines[] = {
-        "globaldce,always-inline,globaldce",
-        "globaldce,always-inline,globaldce,default<O1>",
-        "globaldce,always-inline,globaldce,default<O2>",
-        "globaldce,always-inline,globaldce,default<O3>",
-    };
-    int level = opt_level < 0 ? 0 : opt_level > 3 ? 3 : opt_level;
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
     /* Kernels are written in vectors; what is scalar in them is scalar on purpose. */
     LLVMPassBuilderOptionsSetSLPVectorization(options, 0);
     LLVMPassBuilderOptionsSetLoopVectorization(options, 0);
     LLVMPassBuilderOptionsSetLoopInterleaving(options, 0);
-    bool fine = take_error(c, LLVMRunPasses(c->module, pipelines[level], c->machine, options), "optimising");
+    LLVMErrorRef error = LLVMRunPasses(c->module, pipeline(role, opt_level), c->machine, options);
+    bool fine = take_error(c, error, "optimising");
     LLVMDisposePassBuilderOptions(options);
     return fine && !c->failed;
 }

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* Kernels an object: few enough that two cores share a network's kernels evenly. */
-enum { WRAPPERS_PER_PART = 24, MAX_PARTS = 8 };
+/* Kernels an object: few enough that the cores share a network's kernels evenly. */
+enum { WRAPPERS_PER_PART = 12, MAX_PARTS = 16 };
 
 bool cg_node_runs(const ir_node *n) {
     return n->binding && (n->place.kind == IR_AT_ARENA || n->place.kind == IR_AT_OUTPUT);
