@@ -1,6 +1,7 @@
 /* Kernel speed on one thread, as a share of the FMA peak measured in the same process.
  *
- *   kernel_bench [v2|v3|v4] [rounds]        best of rounds; peak and kernels are measured in turns
+ *   kernel_bench [v2|v3|v4] [rounds] [=NAME]    best of rounds, peak and kernels in turns; only names with
+ * NAME
  *
  * Kernels run unspecialised here (params from memory); inside a compiled model shapes are constants. */
 #include "runtime/kernel_abi.h"
@@ -32,13 +33,16 @@ static float *floats(int64_t n) {
     return p;
 }
 
+enum kind { CONV, ATTENTION, STATS, LAYER_NORM };
 struct job {
     char name[64];
-    int32_t kind; /* 0 conv2d, 1 attention, 2 group_stats, 3 layer_norm */
-    struct ebru_conv2d_params conv;
-    struct ebru_attention_params attn;
-    struct ebru_group_stats_params stats;
-    struct ebru_layer_norm_params ln;
+    enum kind kind;
+    union {
+        struct ebru_conv2d_params conv;
+        struct ebru_attention_params attention;
+        struct ebru_group_stats_params stats;
+        struct ebru_layer_norm_params norm;
+    };
     void *buf[EBRU_CONV2D_BUFS];
     float *scratch;
     double work, best; /* FLOP, or bytes for the memory-bound ones; seconds */
@@ -53,8 +57,14 @@ static int32_t level = EBRU_LEVEL_V4;
      : level == 3 ? ebru_k_##name##_v3(p, buf, s, 0, n)                                                      \
                   : ebru_k_##name##_v4(p, buf, s, 0, n))
 
-static void conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_t K, int32_t fused) {
+static struct job *add(enum kind kind) {
     struct job *j = &jobs[job_count++];
+    j->kind = kind;
+    return j;
+}
+
+static void conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_t K, int32_t fused) {
+    struct job *j = add(CONV);
     struct ebru_conv2d_params *p = &j->conv;
     p->B = B;
     p->H = p->W = p->UH = p->UW = p->OH = p->OW = H;
@@ -85,17 +95,73 @@ static void conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_
     j->work = 2.0 * B * (double)P * (C0 + C1) * N * K * K;
 }
 
+static void attention(int32_t T, int32_t S, int32_t heads, int32_t d) {
+    struct job *j = add(ATTENTION);
+    struct ebru_attention_params *p = &j->attention;
+    p->B = p->Bk = 1;
+    p->T = T;
+    p->S = S;
+    p->heads = heads;
+    p->d = d;
+    p->C = heads * d;
+    p->scale = 0.1f;
+    ebru_attention_default_tiles(p, level, 0, 0);
+    snprintf(j->name, sizeof j->name, "attention %d queries %d keys, %d x %d", T, S, heads, d);
+    j->buf[EBRU_ATTENTION_Q] = floats((int64_t)T * heads * d + 16 * T);
+    j->buf[EBRU_ATTENTION_K] = floats((int64_t)heads * ebru_blocks16(S) * d * 16);
+    j->buf[EBRU_ATTENTION_V] = floats((int64_t)heads * ebru_blocks16(d) * S * 16);
+    j->buf[EBRU_ATTENTION_OUT] = floats((int64_t)T * heads * d + 16 * T);
+    j->scratch = floats(ebru_attention_scratch(p) / 4);
+    j->work = 4.0 * T * S * heads * d;
+}
+
+static void stats(int32_t P, int32_t C) {
+    struct job *j = add(STATS);
+    const struct ebru_group_stats_params p = {1, P, C, 0, 32, 1e-5f};
+    j->stats = p;
+    snprintf(j->name, sizeof j->name, "group_stats %d channels, %d pixels (GB/s)", C, P);
+    j->buf[EBRU_GROUP_STATS_X0] = floats((int64_t)C * P);
+    j->buf[EBRU_GROUP_STATS_GAMMA] = floats(C);
+    j->buf[EBRU_GROUP_STATS_BETA] = floats(C);
+    j->buf[EBRU_GROUP_STATS_OUT] = floats(2 * C);
+    j->work = 4.0 * C * P;
+}
+
+static void layer_norm(int32_t T, int32_t C) {
+    struct job *j = add(LAYER_NORM);
+    const struct ebru_layer_norm_params p = {1, T, C, 1e-5f};
+    j->norm = p;
+    snprintf(j->name, sizeof j->name, "layer_norm %d tokens, %d channels (GB/s)", T, C);
+    j->buf[EBRU_LAYER_NORM_X] = floats((int64_t)C * T);
+    j->buf[EBRU_LAYER_NORM_GAMMA] = floats(C);
+    j->buf[EBRU_LAYER_NORM_BETA] = floats(C);
+    j->buf[EBRU_LAYER_NORM_OUT] = floats((int64_t)C * T);
+    j->work = 8.0 * C * T;
+}
+
 static double once(struct job *j) {
     const double t = now();
-    RUN(conv2d, &j->conv, j->buf, j->scratch, ebru_conv2d_tasks(&j->conv));
+    switch (j->kind) {
+    case CONV: RUN(conv2d, &j->conv, j->buf, j->scratch, ebru_conv2d_tasks(&j->conv)); break;
+    case ATTENTION:
+        RUN(attention, &j->attention, j->buf, j->scratch, ebru_attention_tasks(&j->attention));
+        break;
+    case STATS: RUN(group_stats, &j->stats, j->buf, NULL, ebru_group_stats_tasks(&j->stats)); break;
+    case LAYER_NORM: RUN(layer_norm, &j->norm, j->buf, NULL, ebru_layer_norm_tasks(&j->norm)); break;
+    }
     return now() - t;
 }
 
 int main(int argc, char **argv) {
     int rounds = 20;
+    const char *only = "";
     for (int i = 1; i < argc; i++) {
-        if (argv[i][0] == 'v') level = atoi(argv[i] + 1);
-        else rounds = atoi(argv[i]);
+        if (argv[i][0] == 'v')
+            level = atoi(argv[i] + 1);
+        else if (argv[i][0] == '=')
+            only = argv[i] + 1;
+        else
+            rounds = atoi(argv[i]);
     }
     conv(1, 32, 64, 0, 64, 3, 0);
     conv(1, 32, 64, 0, 64, 3, 1);
@@ -108,15 +174,27 @@ int main(int argc, char **argv) {
     conv(1, 8, 256, 0, 256, 1, 0);
     conv(2, 64, 320, 0, 320, 3, 1);
     conv(1, 64, 320, 0, 320, 1, 0);
+    conv(1, 1, 256, 0, 1024, 1, 0);
+    attention(64, 64, 4, 64);
+    attention(1024, 1024, 8, 40);
+    attention(1024, 77, 8, 40);
+    stats(1024, 64);
+    stats(64, 256);
+    stats(4096, 320);
+    layer_norm(1024, 320);
     const int32_t lanes = level == 4 ? 16 : level == 3 ? 8 : 4, n = 20000;
     double peak = 0;
     for (int j = 0; j < job_count; j++) jobs[j].best = 1e30;
     for (int r = 0; r < rounds; r++) {
         for (int j = 0; j < job_count; j++) {
+            if (!strstr(jobs[j].name, only)) continue;
             const double t = now();
-            if (level == 2) ebru_peak_v2(n);
-            else if (level == 3) ebru_peak_v3(n);
-            else ebru_peak_v4(n);
+            if (level == 2)
+                ebru_peak_v2(n);
+            else if (level == 3)
+                ebru_peak_v3(n);
+            else
+                ebru_peak_v4(n);
             const double g = 2.0 * n * 12 * lanes * 2 / (now() - t) * 1e-9;
             if (g > peak) peak = g;
             once(&jobs[j]); /* activations are warm in a network; weights beyond L2 are not */
@@ -126,10 +204,14 @@ int main(int argc, char **argv) {
     }
     printf("v%d: peak %.1f GFLOP/s on one thread\n", level, peak);
     for (int j = 0; j < job_count; j++) {
-        const struct ebru_conv2d_params *p = &jobs[j].conv;
-        printf("%-44s %8.3f ms %7.1f GFLOP/s %5.1f %%  tile %dx%d, %d tasks\n", jobs[j].name, jobs[j].best * 1e3,
-               jobs[j].work / jobs[j].best * 1e-9, 100 * jobs[j].work / jobs[j].best * 1e-9 / peak, p->MR, p->NB,
-               ebru_conv2d_tasks(p));
+        if (!strstr(jobs[j].name, only)) continue;
+        const double rate = jobs[j].work / jobs[j].best * 1e-9;
+        printf("%-46s %9.4f ms %7.1f", jobs[j].name, jobs[j].best * 1e3, rate);
+        if (jobs[j].kind <= ATTENTION) printf(" GFLOP/s %5.1f %%", 100 * rate / peak);
+        if (jobs[j].kind == CONV)
+            printf("  tile %dx%d, %d tasks", jobs[j].conv.MR, jobs[j].conv.NB,
+                   ebru_conv2d_tasks(&jobs[j].conv));
+        printf("\n");
     }
     return 0;
 }

@@ -403,7 +403,7 @@ static inline void ebru_attention_default_tiles(struct ebru_attention_params *p,
     (void)level;
     if (l1 <= 0) l1 = 32 * 1024;
     if (l2 <= 0) l2 = 1024 * 1024;
-    p->QB = ebru_min_i32(p->T, 48);
+    p->QB = p->T <= 48 ? p->T : p->T < 96 ? ebru_ceil_div(p->T, 2) : 48;
     p->KB = ebru_min_i32(ebru_blocks16(p->S) * 16, 256);
     while (p->KB > 32 && ((int64_t)p->KB * p->d * 8 + (int64_t)p->QB * p->KB * 4) > l2 / 2)
         p->KB = (p->KB / 2 + 15) / 16 * 16;

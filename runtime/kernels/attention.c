@@ -26,12 +26,32 @@ EBRU_KERNEL(attn_pack_k) {
     }
 }
 
-/* n channels from channel c of a token of c16 data (x at the token), the other lanes zero. */
+typedef float v8 __attribute__((ext_vector_type(8)));
+
+/* n channels from channel c of a token of c16 data (x at the token), the other lanes zero. Heads usually
+ * begin at a multiple of eight, so that halves of blocks move at once. */
 INLINE v16 channels(const float *x, int64_t plane, int32_t c, int32_t n) {
     if (c % 16 == 0 && n == 16) return load16(x + c / 16 * plane);
     v16 v = splat16(0.0f);
+    if (c % 8 == 0 && n % 8 == 0) {
+        v.lo = *(const v8 *)(x + c / 16 * plane + c % 16);
+        if (n == 16) v.hi = *(const v8 *)(x + (c + 8) / 16 * plane + (c + 8) % 16);
+        return v;
+    }
     for (int32_t l = 0; l < n; l++) v[l] = x[(c + l) / 16 * plane + (c + l) % 16];
     return v;
+}
+
+/* The reverse: n lanes to channels c .. of a token. */
+INLINE void put_channels(float *x, int64_t plane, int32_t c, int32_t n, v16 v) {
+    if (c % 16 == 0 && n == 16) {
+        store16(x + c / 16 * plane, v);
+    } else if (c % 8 == 0 && n % 8 == 0) {
+        *(v8 *)(x + c / 16 * plane + c % 16) = v.lo;
+        if (n == 16) *(v8 *)(x + (c + 8) / 16 * plane + (c + 8) % 16) = v.hi;
+    } else {
+        for (int32_t l = 0; l < n; l++) x[(c + l) / 16 * plane + (c + l) % 16] = v[l];
+    }
 }
 
 EBRU_KERNEL(attn_pack_v) {
@@ -165,12 +185,7 @@ EBRU_KERNEL(attention) {
             const v16 over = splat16(1.0f / a.sum[i]);
             for (int32_t c = 0; c < p->d; c += 16) {
                 const v16 r = load16(a.o + i * a.dp + c) * over;
-                const int32_t to = h * p->d + c, n = ebru_min_i32(16, p->d - c);
-                if (p->d % 16 == 0)
-                    store16(out + to / 16 * plane + i * 16, r);
-                else
-                    for (int32_t l = 0; l < n; l++)
-                        out[(to + l) / 16 * plane + i * 16 + (to + l) % 16] = r[l];
+                put_channels(out + i * 16, plane, h * p->d + c, ebru_min_i32(16, p->d - c), r);
             }
             if (h == p->heads - 1)
                 for (int32_t c = C; c % 16 != 0; c++) out[c / 16 * plane + i * 16 + c % 16] = 0.0f;
