@@ -244,6 +244,7 @@ void fe_json_free(fe_json *doc) {
     ir_free(doc->nodes.items);
     ir_free(doc->order.items);
     ir_free(doc->lines.items);
+    ir_free(doc->missed.items);
     ir_arena_free(doc->arena);
     ir_free(doc);
 }

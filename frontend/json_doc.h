@@ -27,6 +27,12 @@ struct fe_json {
     ir_arena *arena;         /* JSON paths */
     IR_VEC(json_node) nodes;
     IR_VEC(uint32_t) order;
+    /* Members that were asked for in vain: what a misspelt key may have meant. */
+    IR_VEC(struct json_miss {
+        uint32_t object;
+        const char *key;
+    })
+    missed;
     IR_VEC(uint32_t) lines; /* start of each line; filled by the first fe_json_place */
 };
 

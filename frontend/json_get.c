@@ -38,6 +38,9 @@ const char *fe_json_kind_name(fe_json_kind kind) {
     return names[kind];
 }
 
+/* Enough for the keys of any config; a loop over many names stops being recorded. */
+enum { MISSES = 512 };
+
 fe_jval fe_json_get(fe_jval object, const char *key) {
     if (!fe_json_is(object, FE_JSON_OBJECT) || node_of(object)->count == 0) return (fe_jval){0};
     fe_json *doc = object.doc;
@@ -59,6 +62,8 @@ fe_jval fe_json_get(fe_jval object, const char *key) {
         else
             high = mid;
     }
+    if (doc->missed.count < MISSES)
+        IR_PUSH(&doc->missed, ((struct json_miss){object.node, ir_arena_strdup(doc->arena, key)}));
     return (fe_jval){0};
 }
 
@@ -316,16 +321,22 @@ __attribute__((format(printf, 4, 5))) static void report(ir_diag *d, ir_severity
 }
 
 size_t fe_json_report_unknown_keys(fe_jval object, const char *const *known, size_t n, ir_severity severity) {
-    size_t found = 0;
+    size_t found = 0, candidates = 0;
     if (!fe_json_is(object, FE_JSON_OBJECT)) return 0;
+    const char **meant = ir_alloc((n + MISSES) * sizeof *meant);
+    for (size_t i = 0; i < n; i++) meant[candidates++] = known[i];
+    for (size_t i = 0; i < object.doc->missed.count; i++)
+        if (object.doc->missed.items[i].object == object.node)
+            meant[candidates++] = object.doc->missed.items[i].key;
     for (fe_jval m = fe_json_first(object); fe_json_present(m); m = fe_json_next(m)) {
         const char *key = fe_json_key(m);
         if (node_of(m)->known || is_one_of(key, known, n)) continue;
         found++;
         ir_loc loc = fe_json_key_loc(m);
-        const char *near = ir_suggest(key, known, n);
+        const char *near = ir_suggest(key, meant, candidates);
         report(m.doc->diag, severity, &loc, "unknown key '%s'%s%s%s", ir_escape(key, strlen(key)),
                near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     }
+    ir_free(meant);
     return found;
 }
