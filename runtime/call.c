@@ -22,11 +22,15 @@ static rt_status read_frame(rt_net *n, bool *seen, bool *end, rt_error *err) {
     for (int i = 0; i < rt_net_input_count(n); i++) {
         const struct ebru_tensor_desc *d = rt_net_input_at(n, i);
         if (strcmp(d->name, name) != 0) continue;
-        if (bytes != d->bytes)
+        /* A schedule function may compute several timesteps a call; one is enough here, and fills all rows. */
+        unsigned long long rows = d->freq == EBRU_SCHEDULE && bytes ? d->bytes / bytes : 1;
+        if (bytes * rows != d->bytes)
             return rt_fail(err, RT_ERR_INPUT, "input '%s' has %llu bytes, expected %llu", name, bytes,
                            (unsigned long long)d->bytes);
-        if (fread(rt_net_input_buffer(n, name), 1, (size_t)bytes, stdin) != bytes)
+        char *to = rt_net_input_buffer(n, name);
+        if (fread(to, 1, (size_t)bytes, stdin) != bytes)
             return rt_fail(err, RT_ERR_INPUT, "standard input ends within '%s'", name);
+        for (unsigned long long r = 1; r < rows; r++) memcpy(to + r * bytes, to, (size_t)bytes);
         seen[i] = true;
         return RT_OK;
     }
