@@ -27,7 +27,7 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) 
                     if (c % (16 / TILE_NEXT) == 0) __builtin_prefetch(next + c / (16 / TILE_NEXT) * 16, 0, 2);
                     UNROLL for (int32_t n = 0; n < nb; n++) {
                         w[n] = load16(b + n * b_step + c * 16);
-                        __builtin_prefetch(b + n * b_step + c * 16 + TILE_AHEAD);
+                        if (TILE_AHEAD > 0) __builtin_prefetch(b + n * b_step + c * 16 + TILE_AHEAD);
                     }
                     UNROLL for (int32_t m = 0; m < mr; m++) {
                         v16 v = splat16(a[m][at + c]);

@@ -24,10 +24,15 @@ struct tile {
     int32_t add;  /* 0: start from zero, 1: from sum */
 };
 
-/* Floats ahead of the multiply that weights are fetched at: one tap, 16 rows. */
+/* Floats ahead of the multiply that weights are fetched at: one tap, 16 rows. 0 where a tile reads a single
+ * stream, which the hardware follows by itself and the load ports have no room to spare. */
+#if defined(__AVX512F__)
 #define TILE_AHEAD 256
-#define TILE_NEXT  8  /* cache lines of `next` a tap */
-#define TILE_ROWS  16 /* most pixels of any pair */
+#else
+#define TILE_AHEAD 0
+#endif
+#define TILE_NEXT 8  /* cache lines of `next` a tap */
+#define TILE_ROWS 16 /* most pixels of any pair */
 
 /* The pairs of a level: every row count up to the largest that stays in registers. */
 #define TILE_ROWS_6(T, n)  T(1, n) T(2, n) T(3, n) T(4, n) T(5, n) T(6, n)
