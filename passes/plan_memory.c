@@ -158,9 +158,9 @@ static void measure(const plan *p, pass_plan *out) {
         for (; k < p->buffers.count && p->buffers.items[k].first == i;
              k++) { /* buffers are born in node order */
             live += p->buffers.items[k].bytes;
-            out->total += p->buffers.items[k].bytes;
             ends[p->buffers.items[k].last + 1] += p->buffers.items[k].bytes;
         }
+        if (p->buffer_of[i] != UINT32_MAX) out->total += aligned(ir_type_bytes(&p->f->nodes.items[i].type));
         live -= ends[i];
         if (live > out->bound) out->bound = live;
     }
