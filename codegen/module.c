@@ -248,6 +248,7 @@ bool cg_optimize(cg *c, cg_role role, int opt_level) {
     LLVMPassBuilderOptionsSetSLPVectorization(options, 0);
     LLVMPassBuilderOptionsSetLoopVectorization(options, 0);
     LLVMPassBuilderOptionsSetLoopInterleaving(options, 0);
+    LLVMPassBuilderOptionsSetLoopUnrolling(options, 0);
     LLVMErrorRef error = LLVMRunPasses(c->module, pipeline(role, opt_level), c->machine, options);
     bool fine = take_error(c, error, "optimising");
     LLVMDisposePassBuilderOptions(options);
