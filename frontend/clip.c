@@ -29,6 +29,7 @@ bool fe_clip_read(fe_jval root, fe_clip_config *c) {
         "dropout",    "attention_dropout",    "initializer_factor",    "initializer_range", "torch_dtype",
         "dtype",      "transformers_version", "gradient_checkpointing"};
     *c = (fe_clip_config){.root = root};
+    unsigned before = ir_diag_errors(fe_json_diag(root.doc));
     if (!fe_json_expect(root, FE_JSON_OBJECT)) return false;
     bool fine = read_class(root);
     c->vocabulary = fe_json_opt_int(root, "vocab_size", 49408, 1, FE_MAX_CHANNELS);
@@ -40,18 +41,17 @@ bool fe_clip_read(fe_jval root, fe_clip_config *c) {
     c->eps = fe_json_opt_double(root, "layer_norm_eps", 1e-5);
     fine &= fe_config_activation(root, "hidden_act", IR_ACT_QUICK_GELU, &c->act);
     if (c->width % c->heads) {
-        fe_json_error(fe_json_get(root, "num_attention_heads"),
+        fe_json_error(fe_config_at(root, "num_attention_heads"),
                       "%lld heads do not divide a hidden size of %lld", (long long)c->heads,
                       (long long)c->width);
         fine = false;
     }
     fe_config_unknown(root, ignored, COUNT(ignored));
-    return fine;
+    return fine && ir_diag_errors(fe_json_diag(root.doc)) == before;
 }
 
 static void at_key(fe_builder *b, const fe_clip_config *c, const char *key) {
-    fe_jval v = fe_json_get(c->root, key);
-    fe_at(b, fe_json_present(v) ? v : c->root);
+    fe_at(b, fe_config_at(c->root, key));
 }
 
 bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, const fe_sizes *s) {

@@ -9,6 +9,11 @@ static fe_jval given(fe_jval root, const char *key) {
     return fe_json_is_null(v) ? (fe_jval){0} : v;
 }
 
+fe_jval fe_config_at(fe_jval root, const char *key) {
+    fe_jval v = fe_json_get(root, key);
+    return fe_json_present(v) ? v : root;
+}
+
 static bool one_a_level(fe_jval v, size_t n) {
     if (fe_json_length(v) == n) return true;
     fe_json_error(v, "%zu values for %zu levels of resolution", fe_json_length(v), n);

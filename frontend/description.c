@@ -379,6 +379,7 @@ static void general_meta(document *t) {
 
 bool fe_load_description(ir_diag *d, ir_module *m, const char *path, fe_json *doc, const fe_options *o) {
     document t = {.d = d, .m = m, .o = o, .root = fe_json_root(doc), .path = path};
+    unsigned before = ir_diag_errors(d);
     bool fine = fe_desc_check(t.root);
     fine = fine && read_params(&t) && read_size(&t);
     if (fine) {
@@ -389,5 +390,5 @@ bool fe_load_description(ir_diag *d, ir_module *m, const char *path, fe_json *do
     fine = fine && fe_desc_pipeline(d, m, t.root, path, o) && keep_functions(&t);
     fe_weights_free(t.weights);
     ir_free(t.params.list.items);
-    return fine;
+    return fine && ir_diag_errors(d) == before;
 }

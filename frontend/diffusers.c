@@ -416,20 +416,20 @@ static bool parts_fit(const loader *l, const pipeline_class *p) {
     const fe_unet_config *unet = &l->parts[PART_UNET].config.unet;
     bool fine = true;
     if (unet->in_channels != unet->out_channels) {
-        fe_json_error(fe_json_get(unet->root, "in_channels"),
+        fe_json_error(fe_config_at(unet->root, "in_channels"),
                       "unsupported: a pipeline whose U-Net takes %lld channels and gives %lld",
                       (long long)unet->in_channels, (long long)unet->out_channels);
         fine = false;
     }
     if (p->parts[PART_VAE] && l->parts[PART_VAE].config.vae.latent_channels != unet->out_channels) {
-        fe_json_error(fe_json_get(unet->root, "out_channels"),
+        fe_json_error(fe_config_at(unet->root, "out_channels"),
                       "the U-Net makes %lld channels, the autoencoder's latent has %lld",
                       (long long)unet->out_channels,
                       (long long)l->parts[PART_VAE].config.vae.latent_channels);
         fine = false;
     }
     if (p->parts[PART_TEXT] && l->parts[PART_TEXT].config.text.width != fe_unet_context(unet)) {
-        fe_json_error(fe_json_get(unet->root, "cross_attention_dim"),
+        fe_json_error(fe_config_at(unet->root, "cross_attention_dim"),
                       "the U-Net attends to a context of width %lld, the text encoder makes %lld",
                       (long long)fe_unet_context(unet), (long long)l->parts[PART_TEXT].config.text.width);
         fine = false;
@@ -455,11 +455,20 @@ static bool load_whole(loader *l, const pipeline_class *p) {
     return fine && keep_functions(l);
 }
 
+/* A U-Net taken out of a latent pipeline still has its size in pixels: the autoencoder's config says how many
+ * a cell has. */
+static bool open_scale(loader *l, part_kind kind) {
+    const char *vae = indexed_class(fe_json_root(l->index), part_names[PART_VAE]);
+    if (kind != PART_UNET || !vae || strcmp(vae, "AutoencoderKL") != 0) return true;
+    return open_part(l, PART_VAE);
+}
+
 static bool load_one(loader *l, const char *name) {
     ir_meta_set_string(l->m, "pipeline.kind", "none");
     for (size_t i = 0; i < PART_COUNT; i++)
         if (strcmp(name, part_names[i]) == 0)
-            return open_part(l, (part_kind)i) && build_part(l, &l->parts[i]) && keep_functions(l);
+            return open_scale(l, (part_kind)i) && open_part(l, (part_kind)i) && build_part(l, &l->parts[i]) &&
+                   keep_functions(l);
     ir_error(l->d, NULL, "unknown component '%s': unet, vae and text_encoder are known",
              ir_escape(name, strlen(name)));
     return false;

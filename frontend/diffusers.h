@@ -19,6 +19,10 @@ typedef struct fe_sizes {
 
 /* ---- config.c: keys of a config ---- */
 
+/* The place to speak of a key: its value, or the whole config when the key is missing (its default is meant).
+ */
+fe_jval fe_config_at(fe_jval root, const char *key);
+
 /* "one value, or one a level": an integer or an array of n of them; null and missing give `fallback`. */
 bool fe_config_levels(fe_jval root, const char *key, size_t n, int64_t fallback, int64_t max, int64_t *out);
 bool fe_config_level_flags(fe_jval root, const char *key, size_t n, bool fallback, bool *out);

@@ -23,7 +23,7 @@ typedef struct fe_options {
     const char *component; /* NULL = all; "unet", "vae", "text_encoder" ... */
     const char *function;  /* NULL = all; e.g. "decode" of an autoencoder */
     int64_t batch;         /* images a call; 0 = 1 */
-    int64_t width, height; /* picture size in pixels (of a U-Net alone: cells of its sample); 0 = the model's own */
+    int64_t width, height; /* picture size in pixels (a U-Net's folder alone: cells of its sample); 0 = the model's own */
     int64_t sequence;      /* tokens of a text model; 0 = max_position_embeddings */
     bool random_weights;   /* --weights=random:SEED: no weight file is needed or read */
     uint64_t random_seed;

@@ -13,8 +13,7 @@ typedef struct unet {
 } unet;
 
 static void at_key(unet *u, const char *key) {
-    fe_jval v = fe_json_get(u->c->root, key);
-    fe_at(u->b, fe_json_present(v) ? v : u->c->root);
+    fe_at(u->b, fe_config_at(u->c->root, key));
 }
 
 /* ---- embeddings ---- */

@@ -135,7 +135,7 @@ static bool read_common(fe_unet_config *c) {
     c->asymmetric = fe_json_opt_int(r, "downsample_padding", 1, 0, 1) == 0;
     c->groups = fe_json_opt_int(r, "norm_num_groups", 32, 1, FE_MAX_CHANNELS);
     if (fe_json_is_null(fe_json_get(r, "norm_num_groups"))) {
-        fe_json_error(fe_json_get(r, "norm_num_groups"), "unsupported: 'norm_num_groups' is null");
+        fe_json_error(fe_config_at(r, "norm_num_groups"), "unsupported: 'norm_num_groups' is null");
         fine = false;
     }
     c->eps = fe_json_opt_double(r, "norm_eps", 1e-5);
@@ -145,7 +145,7 @@ static bool read_common(fe_unet_config *c) {
     fine &= fe_config_levels(r, "layers_per_block", c->levels, 2, FE_MAX_DEPTH, c->layers);
     for (size_t i = 0; i < c->levels; i++) c->up_layers[i] = c->layers[c->levels - 1 - i] + 1;
     if (!(c->mid_scale > 0)) {
-        fe_json_error(fe_json_get(r, "mid_block_scale_factor"), "'mid_block_scale_factor' must be positive");
+        fe_json_error(fe_config_at(r, "mid_block_scale_factor"), "'mid_block_scale_factor' must be positive");
         fine = false;
     }
     return fine;
@@ -217,7 +217,7 @@ static bool read_attention(fe_unet_config *c) {
     c->linear_projection = fe_json_opt_bool(r, "use_linear_projection", false);
     for (size_t i = 1; fine && i < n; i++) {
         if (c->context[i] == c->context[0]) continue;
-        fe_json_error(fe_json_get(r, "cross_attention_dim"),
+        fe_json_error(fe_config_at(r, "cross_attention_dim"),
                       "unsupported: levels with contexts of different width");
         fine = false;
     }
@@ -240,7 +240,7 @@ static bool read_conditional(fe_unet_config *c) {
     c->out_act = c->act;
     c->output_scale = fe_json_opt_double(r, "resnet_out_scale_factor", 1);
     if (!(c->output_scale > 0)) {
-        fe_json_error(fe_json_get(r, "resnet_out_scale_factor"),
+        fe_json_error(fe_config_at(r, "resnet_out_scale_factor"),
                       "'resnet_out_scale_factor' must be positive");
         fine = false;
     }
@@ -293,13 +293,14 @@ static bool read_block_types(fe_unet_config *c) {
 bool fe_unet_read(fe_jval root, fe_unet_config *c) {
     const char *class_name = fe_json_opt_string(root, "_class_name", "UNet2DConditionModel");
     *c = (fe_unet_config){.root = root, .conditional = strcmp(class_name, "UNet2DModel") != 0};
+    unsigned before = ir_diag_errors(fe_json_diag(root.doc));
     if (!fe_json_expect(root, FE_JSON_OBJECT) || !read_levels(c)) return false;
     bool fine = read_block_types(c);
     fine &= read_mid_type(c);
     fine &= read_common(c);
     fine &= read_class(c);
     fine &= c->conditional ? read_conditional(c) : read_plain(c);
-    return fine;
+    return fine && ir_diag_errors(fe_json_diag(root.doc)) == before;
 }
 
 int64_t fe_unet_context(const fe_unet_config *c) {

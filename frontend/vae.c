@@ -32,6 +32,7 @@ bool fe_vae_read(fe_jval root, fe_vae_config *c) {
     static const char *const unsupported[] = {"latents_mean", "latents_std"};
     static const char *const ignored[] = {"force_upcast", "dropout"};
     *c = (fe_vae_config){.root = root, .levels = 1, .channels = {64}};
+    unsigned before = ir_diag_errors(fe_json_diag(root.doc));
     if (!fe_json_expect(root, FE_JSON_OBJECT)) return false;
     fe_jval channels = fe_json_get(root, "block_out_channels");
     if (fe_json_present(channels) &&
@@ -57,11 +58,11 @@ bool fe_vae_read(fe_jval root, fe_vae_config *c) {
     c->scaling_factor = fe_json_opt_double(root, "scaling_factor", 0.18215);
     c->shift_factor = fe_json_opt_double(root, "shift_factor", 0.0);
     if (!(c->scaling_factor > 0)) {
-        fe_json_error(fe_json_get(root, "scaling_factor"), "'scaling_factor' must be positive");
+        fe_json_error(fe_config_at(root, "scaling_factor"), "'scaling_factor' must be positive");
         fine = false;
     }
     fe_config_unknown(root, ignored, COUNT(ignored));
-    return fine;
+    return fine && ir_diag_errors(fe_json_diag(root.doc)) == before;
 }
 
 int64_t fe_vae_scale(const fe_vae_config *c) {
@@ -77,8 +78,7 @@ typedef struct vae {
 } vae;
 
 static void at_key(const vae *v, const char *key) {
-    fe_jval value = fe_json_get(v->c->root, key);
-    fe_at(v->b, fe_json_present(value) ? value : v->c->root);
+    fe_at(v->b, fe_config_at(v->c->root, key));
 }
 
 static ir_ref res_block(const vae *v, ir_ref x, const char *prefix, int64_t out) {

@@ -130,6 +130,13 @@ static void selections(void **state) {
     refuse(SHAPES_128 "/vae", &o, "no function 'encod'");
     o = (fe_options){.component = "unet"};
     refuse(SHAPES_128 "/vae", &o, "the folder holds the component 'vae', not 'unet'");
+    o.width = o.height = 64;
+    m = accept(SHAPES_128, &o);
+    check_dims(input_type(m, "unet", "sample"), 4, DIMS(1, 4, 8, 8)); /* pixels */
+    ir_module_free(m);
+    m = accept(SHAPES_128 "/unet", &o);
+    check_dims(input_type(m, "unet", "sample"), 4, DIMS(1, 4, 64, 64)); /* cells */
+    ir_module_free(m);
     o.component = "unets";
     refuse(SHAPES_128, &o, "unknown component 'unets'");
     fe_shape shapes[] = {{"latent", 4, {2, 4, 6, 10}}};
@@ -322,6 +329,9 @@ static void refused_by_name(void **state) {
                 "unsupported: this value of 'latents_mean'");
     config_case("{\"architectures\": [\"CLIPTextModel\"], \"num_attention_heads\": 7}",
                 "7 heads do not divide a hidden size of 512");
+    /* What is wrong with a default is said at the config. */
+    config_case("{\"architectures\": [\"CLIPTextModel\"], \"hidden_size\": 47}",
+                "config.json:1:1: error: 8 heads do not divide a hidden size of 47");
 }
 
 static void unknown_keys_are_remarked_on(void **state) {
