@@ -55,7 +55,7 @@ ir_tensor *case_find(case_values *v, const char *name) {
 }
 
 static ir_tensor *add_value(case_values *v, const char *name) {
-    assert_true(v->count < 64);
+    assert_true(v->count < CASE_MOST_VALUES);
     case_value *x = &v->items[v->count++];
     snprintf(x->name, sizeof x->name, "%s", name);
     return &x->tensor;
@@ -83,8 +83,8 @@ static void make_input(case_values *v, const ir_node *n) {
 }
 
 void case_eval(const ir_func *f, case_values *v, uint32_t row) {
-    ir_tensor inputs[32], outputs[32] = {0};
-    assert_true(f->inputs.count <= 32 && f->outputs.count <= 32);
+    ir_tensor inputs[CASE_MOST_VALUES], outputs[CASE_MOST_VALUES] = {0};
+    assert_true(f->inputs.count <= CASE_MOST_VALUES && f->outputs.count <= CASE_MOST_VALUES);
     for (size_t i = 0; i < f->inputs.count; i++) {
         const ir_node *n = ir_get(f, f->inputs.items[i]);
         const char *name = IR_ATTRS(n, input)->name;

@@ -31,11 +31,12 @@ const ir_target *case_target(void);
 
 /* Values of inputs and outputs by name: what programs pass from one function to the next. */
 typedef struct case_value {
-    char name[120];
+    char name[200];
     ir_tensor tensor;
 } case_value;
+enum { CASE_MOST_VALUES = 300 };
 typedef struct case_values {
-    case_value items[64];
+    case_value items[CASE_MOST_VALUES];
     uint32_t count;
 } case_values;
 ir_tensor *case_find(case_values *v, const char *name);
