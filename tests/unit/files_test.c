@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -307,23 +308,36 @@ static void impossible_outputs_say_why(void **state) {
     end(&f);
 }
 
-static void devices_are_written_directly(void **state) {
+/* With a FIFO and a device of the test's own: a fault in the code under test, run as root, would replace the
+ * machine's /dev/null by a file. */
+static void what_is_no_regular_file_is_written_directly(void **state) {
     (void)state;
     fixture f;
     begin(&f);
-    struct stat before, after;
-    assert_int_equal(stat("/dev/null", &before), 0);
-    fe_output *o = fe_output_begin(f.c.diag, "/dev/null", 0666);
+    assert_int_equal(mkfifo(temp_path(&f.t, "fifo"), 0666), 0);
+    int reader = open(temp_path(&f.t, "fifo"), O_RDONLY | O_NONBLOCK);
+    fe_output *o = fe_output_begin(f.c.diag, temp_path(&f.t, "fifo"), 0666);
+    assert_non_null(o);
     fe_output_write(o, "x", 1);
     assert_true(fe_output_commit(o));
-    assert_int_equal(stat("/dev/null", &after), 0);
-    assert_int_equal(before.st_ino, after.st_ino);
-    assert_true(S_ISCHR(after.st_mode));
-    if (access("/dev/full", W_OK) == 0) {
-        o = fe_output_begin(f.c.diag, "/dev/full", 0666);
+    char byte = 0;
+    assert_int_equal(read(reader, &byte, 1), 1);
+    assert_int_equal(byte, 'x');
+    close(reader);
+    struct stat st;
+    assert_int_equal(stat(temp_path(&f.t, "fifo"), &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+    assert_int_equal(count_files(f.t.path), 1);
+
+    const char *full = temp_path(&f.t, "full"); /* needs root and a file system that allows devices */
+    if (mknod(full, S_IFCHR | 0666, makedev(1, 7)) == 0 && access(full, W_OK) == 0) {
+        o = fe_output_begin(f.c.diag, full, 0666);
+        assert_non_null(o);
         fe_output_write(o, "x", 1);
         assert_false(fe_output_commit(o));
-        assert_non_null(strstr(captured(&f.c), "/dev/full: error: cannot write: No space left on device"));
+        assert_non_null(strstr(captured(&f.c), "full: error: cannot write: No space left on device"));
+        assert_int_equal(stat(full, &st), 0);
+        assert_true(S_ISCHR(st.st_mode));
     }
     end(&f);
 }
@@ -442,7 +456,7 @@ int main(void) {
         cmocka_unit_test(the_temporary_may_be_replaced),
         cmocka_unit_test(links_are_followed_and_kept),
         cmocka_unit_test(impossible_outputs_say_why),
-        cmocka_unit_test(devices_are_written_directly),
+        cmocka_unit_test(what_is_no_regular_file_is_written_directly),
         cmocka_unit_test(a_failed_write_leaves_the_old_file),
         cmocka_unit_test(killed_writers_leave_the_old_file_and_the_next_run_cleans_up),
         cmocka_unit_test(the_signal_handler_removes_temporaries),

@@ -91,6 +91,10 @@ static void invalid_header_length(void **state) {
 static void invalid_header_not_utf8(void **state) {
     (void)state;
     refuse("{\"\xff\":1}", 0, 1, "m.st: header byte 2: error: the header is not valid UTF-8");
+    refuse("{}\xe2\x82", 0, 1,
+           "m.st: header byte 2: error: the header is not valid UTF-8"); /* ends with the file */
+    refuse("{}  0123456789\xff  0123456789", 0, 1,
+           "m.st: header byte 14: error: the header is not valid UTF-8");
     refuse("{}\xed\xa0\x80", 0, 1, "m.st: header byte 2: error: the header is not valid UTF-8");
 }
 
@@ -99,6 +103,9 @@ static void invalid_header_not_json(void **state) {
     refuse("", 0, 1, "m.st: header byte 0: error: the header is not valid JSON: the text is empty");
     refuse("{", 0, 1, "m.st: header byte 1: error: the header is not valid JSON");
     refuse("{\"a\":{}", 0, 4, "m.st: tensor 'a': error: missing key 'dtype'");
+    refuse("{\"\\u12", 0, 1, "m.st: header byte 2: error: the header is not valid JSON: \\u needs four");
+    refuse("{\"\\", 0, 1, "m.st: header byte 2: error: the header is not valid JSON: the text ends");
+    refuse("{\"", 0, 1, "m.st: header byte 1: error: the header is not valid JSON: string without");
     refuse("[1]", 0, 1, "m.st: header byte 0: error: the header must be a JSON object");
     refuse("7", 0, 1, "m.st: header byte 0: error: the header must be a JSON object");
     refuse("{} x", 0, 1, "m.st: header byte 3: error: the header is not valid JSON: unexpected text");
