@@ -37,6 +37,25 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     return ir_build(rw->to, IR_OP_group_norm, norm.operand, norm.operand_count, &a, IR_PLAIN, norm.origin);
 }
 
+/* Norms nothing was even tried on, so that the report accounts for every one. */
+static void report_others(pass_context *c, const ir_func *f) {
+    bool *tried = ir_alloc(f->nodes.count + 1);
+    const ir_node **user = ir_alloc(f->nodes.count * sizeof *user + 1);
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        const ir_node *n = &f->nodes.items[i];
+        if (pass_act_of(n->op) != IR_ACT_NONE) tried[n->operand[0].id] = true;
+        for (uint32_t k = 0; k < n->operand_count; k++)
+            if (ir_ref_ok(n->operand[k])) user[n->operand[k].id] = n;
+    }
+    for (uint32_t i = 0; i < f->nodes.count; i++)
+        if (f->nodes.items[i].op == IR_OP_group_norm && !tried[i])
+            pass_refused(c, PASS_NAME, f, (ir_ref){i}, "group_norm", "no activation follows, but %s",
+                         user[i] ? ir_op_get(user[i]->op)->name : "an output");
+    ir_free(user);
+    ir_free(tried);
+}
+
 bool pass_fuse_groupnorm_silu(pass_context *c, ir_func *f) {
+    report_others(c, f);
     return ir_rewrite_apply(f, rule, c, true);
 }

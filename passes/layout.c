@@ -242,16 +242,12 @@ static ir_ref image_tokens(const ir_func *f, const ir_node *n) {
     if (s->dtype != IR_f32 || !pass_bcp_of(s, &a) || !pass_bcp_of(y, &b)) return IR_NONE;
     if (a.b != b.b || a.c != b.c || a.p != b.p) return IR_NONE;
     if (s->rank == 4 && y->rank == 3) {
-        if (in->op == IR_OP_reshape && in->type.rank == 3 && in->type.dim[1] == a.c &&
-            pass_is_perm(n, 3, swap))
-            return source;
+        if (in->op == IR_OP_reshape && in->type.rank == 3 && pass_is_perm(n, 3, swap)) return source;
         if (pass_is_perm(in, 4, to_last) && n->op == IR_OP_reshape) return source;
     }
     if (s->rank == 3 && y->rank == 4) {
         if (pass_is_perm(in, 3, swap) && n->op == IR_OP_reshape) return source;
-        if (in->op == IR_OP_reshape && in->type.rank == 4 && in->type.dim[3] == a.c &&
-            pass_is_perm(n, 4, from_last))
-            return source;
+        if (in->op == IR_OP_reshape && in->type.rank == 4 && pass_is_perm(n, 4, from_last)) return source;
     }
     return IR_NONE;
 }

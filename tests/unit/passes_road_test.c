@@ -280,6 +280,39 @@ static void test_stages(void **state) {
     ir_module_free(m);
 }
 
+/* A change of shape inside the schedule keeps its rows; an op that mixes rows keeps the schedule at one. */
+static void test_rows(void **state) {
+    (void)state;
+    static const char text[] =
+        "ebru ir 1 graph\nfunc @n(%0 sample: f32[1,6] step, %1 timestep: f32[1] schedule, %2 mid: f32[1,6] "
+        "step) {\n"
+        "%3 = timestep_embedding %1 {dim=6} : f32[1,6]\n%4 = reshape %3 {shape=[1,2,3]} : f32[1,2,3]\n"
+        "%5 = OP\n%6 = reshape %5 {shape=[1,6]} : f32[1,6]\n%7 = add %0, %6 : f32[1,6]\n"
+        "%8 = add %2, %0 : f32[1,6]\nreturn sample=%7, mid=%8 }\n";
+    static const char *const ops[] = {"exp %4 : f32[1,2,3]", "softmax %4 : f32[1,2,3]"};
+    for (int i = 0; i < 2; i++) {
+        ir_str full = {0};
+        const char *mark = strstr(text, "OP");
+        ir_str_addn(&full, text, (size_t)(mark - text));
+        ir_str_add(&full, ops[i]);
+        ir_str_add(&full, mark + 2);
+        ir_module *m = case_parse(full.data);
+        ir_str report = case_run(m, "split_stages");
+        case_has(m, i ? "timestep : f32[1] schedule" : "reshape %1 {shape=[8,2,3]}");
+        case_values got = {0}, want = {0};
+        run_stages(m, &got, 1);
+        ir_module *whole = case_parse(full.data);
+        run_stages(whole, &want, 0);
+        if (i) case_compare(case_find(&want, "sample"), case_find(&got, "sample"), "sample");
+        case_free_values(&got);
+        case_free_values(&want);
+        ir_str_free(&report);
+        ir_str_free(&full);
+        ir_module_free(whole);
+        ir_module_free(m);
+    }
+}
+
 /* Nothing to move: the function keeps its name. */
 static void test_stages_of_one_stage(void **state) {
     (void)state;
@@ -483,6 +516,16 @@ static void test_plan_shares(void **state) {
     assert_non_null(strstr(report.data, "f: arena 8192 bytes, lower bound 8192"));
     ir_str_free(&report);
     ir_module_free(m);
+    /* two parts of one weight are two packed weights; one value at two outputs is copied */
+    m = case_parse(
+        HEAD("fused") "func @f(%0 x: f32[1,4,8] step) {\n%1 = slice @l20x8 {start=0, count=8} : f32[8,8]\n"
+                      "%2 = slice @l20x8 {start=8, count=8} : f32[8,8]\n%3 = linear %0, %1 : f32[1,4,8]\n"
+                      "%4 = linear %0, %2 : f32[1,4,8]\nreturn y=%3, z=%4, again=%4 }\n");
+    report = case_run(m, "layout,tile_attention,select_kernels,plan_memory");
+    assert_non_null(strstr(report.data, "packed weights 2048 bytes"));
+    case_has(m, "= copy %");
+    ir_str_free(&report);
+    ir_module_free(m);
 }
 
 /* ---- what the user gets wrong ---- */
@@ -582,6 +625,7 @@ int main(void) {
         cmocka_unit_test(test_bisect),
         cmocka_unit_test(test_stop_and_go),
         cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_rows),
         cmocka_unit_test(test_stages_of_one_stage),
         cmocka_unit_test(test_cheap_frontier),
         cmocka_unit_test(test_packing_leaves),
