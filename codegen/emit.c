@@ -16,8 +16,12 @@
 
 enum { MAX_LEVELS = 8, PAGE = 4096 };
 
-/* One object of code: a share of the wrappers, or the shared functions. */
-#define SHARED_PART UINT32_MAX
+/* Objects that codegen/CMakeLists.txt puts into the compiler (make_shared.c). */
+extern const char ebru_shared_x86_64_v2[], ebru_shared_x86_64_v2_end[];
+extern const char ebru_shared_x86_64_v3[], ebru_shared_x86_64_v3_end[];
+extern const char ebru_shared_x86_64_v4[], ebru_shared_x86_64_v4_end[];
+
+/* One object of code: a share of a level's wrappers; part 0 has the functions, too. */
 typedef struct part {
     const cg_plan *plan;
     const cg_options *options;
@@ -56,15 +60,13 @@ static bool emit_part(cg *c, const part *p) {
 
 static bool compile_part(void *arg, ir_str *fault) {
     const part *p = arg;
-    bool shared = p->number == SHARED_PART, text = is_text(p->options);
-    cg_role role = text ? CG_WHOLE : shared ? CG_SHARED : CG_SPECIAL;
+    bool text = is_text(p->options);
     cg c;
     char name[64];
     cg_on_fatal_error(cg_job_abort);
-    snprintf(name, sizeof name, shared ? "kernels-%s" : "model-%s-%u", p->plan->target->base.level,
-             p->number);
-    bool fine = cg_open(&c, p->plan->target, name, fault) && (shared || emit_part(&c, p)) &&
-                cg_optimize(&c, role, p->options->opt_level) &&
+    snprintf(name, sizeof name, "model-%s-%u", p->plan->target->base.level, p->number);
+    bool fine = cg_open(&c, p->plan->target, name, fault) && emit_part(&c, p) &&
+                cg_optimize(&c, text ? CG_WHOLE : CG_SPECIAL, p->options->opt_level) &&
                 cg_write(&c, text ? p->options->kind : CG_OBJ, p->path);
     cg_close(&c);
     return fine;
@@ -131,23 +133,19 @@ static bool plan_levels(emission *e) {
     return fine && levels_agree(e);
 }
 
-static void add_job(emission *e, const cg_plan *plan, uint32_t number) {
-    part *p = &e->parts[e->job_count];
-    char *name = ir_arena_printf(e->files.arena, "code%u.o", e->job_count);
-    *p = (part){plan, e->options, number, cg_files_add(&e->files, name)};
-    e->jobs[e->job_count++] = (cg_job){.what = plan->target->base.level, .run = compile_part, .arg = p};
-}
-
-/* One job a part of a level, and one for what its parts share; text is one piece. */
 static void make_jobs(emission *e) {
     uint32_t count = 0;
-    for (uint32_t l = 0; l < e->level_count; l++) count += e->plans[l].parts + 1;
+    for (uint32_t l = 0; l < e->level_count; l++) count += e->plans[l].parts;
     e->parts = ir_alloc(count * sizeof *e->parts);
     e->jobs = ir_alloc(count * sizeof *e->jobs);
-    for (uint32_t l = e->level_count; l-- > 0;) { /* the highest level takes longest */
-        if (!is_text(e->options)) add_job(e, &e->plans[l], SHARED_PART);
-        for (uint32_t k = 0; k < e->plans[l].parts; k++) add_job(e, &e->plans[l], k);
-    }
+    for (uint32_t l = e->level_count; l-- > 0;) /* the highest level takes longest */
+        for (uint32_t k = 0; k < e->plans[l].parts; k++) {
+            part *p = &e->parts[e->job_count];
+            char *name = ir_arena_printf(e->files.arena, "code%u.o", e->job_count);
+            *p = (part){&e->plans[l], e->options, k, cg_files_add(&e->files, name)};
+            e->jobs[e->job_count++] =
+                (cg_job){.what = e->plans[l].target->base.level, .run = compile_part, .arg = p};
+        }
 }
 
 static uint32_t cpus(void) {
@@ -215,14 +213,36 @@ static bool make_tables(emission *e) {
     return fine;
 }
 
+/* What the level's kernels share: compiled when the compiler was built. NULL with a diagnostic. */
+static const char *shared_object(emission *e, const cg_target_info *t) {
+    static const struct {
+        int32_t isa;
+        const char *begin, *end;
+    } shared[] = {
+        {EBRU_LEVEL_V2, ebru_shared_x86_64_v2, ebru_shared_x86_64_v2_end},
+        {EBRU_LEVEL_V3, ebru_shared_x86_64_v3, ebru_shared_x86_64_v3_end},
+        {EBRU_LEVEL_V4, ebru_shared_x86_64_v4, ebru_shared_x86_64_v4_end},
+    };
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) {
+        if (shared[i].isa != t->isa) continue;
+        const char *path = cg_files_add(&e->files, ir_arena_printf(e->files.arena, "shared%d.o", t->isa));
+        size_t bytes = (size_t)(shared[i].end - shared[i].begin);
+        return cg_files_write(e->d, path, shared[i].begin, bytes) ? path : NULL;
+    }
+    ICE("level %s has no shared kernels", t->base.level);
+}
+
 static bool link_objects(emission *e, const char *to) {
-    const char **objects = ir_alloc((e->job_count + 2) * sizeof *objects);
+    const char **objects = ir_alloc((e->job_count + e->level_count + 2) * sizeof *objects);
     uint32_t count = 0;
+    bool fine = true;
     objects[count++] = e->tables_object;
     for (uint32_t i = 0; i < e->job_count; i++) objects[count++] = e->parts[i].path;
+    for (uint32_t l = 0; l < e->level_count && fine; l++)
+        fine = (objects[count++] = shared_object(e, e->plans[l].target)) != NULL;
     if (e->options->weights == CG_WEIGHTS_EMBED && e->tables.weights_bytes) objects[count++] = e->weights;
     progress(e, "link", 0, 1);
-    bool fine = cg_link(e->d, &e->files, objects, count, e->options, to);
+    fine = fine && cg_link(e->d, &e->files, objects, count, e->options, to);
     if (fine) progress(e, "link", 1, 1);
     ir_free(objects);
     return fine;

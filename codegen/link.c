@@ -86,7 +86,7 @@ bool cg_link(ir_diag *d, cg_files *files, const char *const *objects, uint32_t c
     case CG_LIB:
         word(&c, "-shared");
         word(&c, "-Wl,-z,relro,-z,now,-z,noexecstack");
-        word(&c, "-Wl,--hash-style=gnu");
+        word(&c, "-Wl,--gc-sections,--hash-style=gnu");
         break;
     default:
         word(&c, "-pie");

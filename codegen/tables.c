@@ -194,9 +194,11 @@ static LLVMValueRef levels(tables *t) {
 
 /* ---- properties ---- */
 
-/* Files of the machine the program was compiled on say nothing to whoever runs it. */
+/* What concerns the compilation only, above all files of this machine, says nothing to whoever runs the
+ * program. */
 static bool in_program(const ir_meta *m) {
-    return strcmp(m->key, "tokenizer.vocab") != 0 && strcmp(m->key, "tokenizer.merges") != 0;
+    return strcmp(m->key, "tokenizer.vocab") != 0 && strcmp(m->key, "tokenizer.merges") != 0 &&
+           strncmp(m->key, "passes.", 7) != 0;
 }
 
 static LLVMValueRef meta(tables *t, size_t *count) {

@@ -363,8 +363,8 @@ static void compare(const model_loaded *l, int level, const model_data *data, co
     assert_int_equal(wrong, 0);
 }
 
-static void check_cases(const model_case *cases, uint32_t count, cg_options options) {
-    for (uint32_t t = 0; t < cg_target_count(); t++) {
+static void check_cases(const model_case *cases, uint32_t count, cg_options options, uint32_t first_level) {
+    for (uint32_t t = first_level; t < cg_target_count(); t++) {
         if (!model_runs(cg_target_name(t))) continue;
         ir_module *m = model_build(cases, count);
         model_data data = model_reference(m);
@@ -381,16 +381,19 @@ static void check_cases(const model_case *cases, uint32_t count, cg_options opti
 
 static void graph_ops(void **state) {
     (void)state;
-    check_cases(graph_cases, COUNT(graph_cases), (cg_options){0});
+    check_cases(graph_cases, COUNT(graph_cases), (cg_options){0}, 0);
 }
 static void fused_ops(void **state) {
     (void)state;
-    check_cases(fused_cases, COUNT(fused_cases), (cg_options){0});
+    check_cases(fused_cases, COUNT(fused_cases), (cg_options){0}, 0);
 }
+/* The levels differ in tiles and code, not in places: one of them will do. */
 static void poisoned(void **state) {
     (void)state;
-    check_cases(fused_cases, COUNT(fused_cases), (cg_options){.poison = true});
-    check_cases(graph_cases, COUNT(graph_cases), (cg_options){.poison = true});
+    uint32_t best = cg_target_count() - 1;
+    while (!model_runs(cg_target_name(best))) best--;
+    check_cases(fused_cases, COUNT(fused_cases), (cg_options){.poison = true}, best);
+    check_cases(graph_cases, COUNT(graph_cases), (cg_options){.poison = true}, best);
 }
 
 static int set_up(void **state) {
