@@ -23,6 +23,7 @@ struct painter {
     float *x, *scaled, *noise, *mixed;
     float *context, *uncond; /* text embeddings [batch][tokens][width] */
     size_t context_size;     /* elements of one picture's */
+    char phase[48];          /* "denoise", with the picture's number where there are several */
     rt_rng *rng;             /* one generator a picture, so that a batch equals its single pictures */
 };
 
@@ -162,7 +163,7 @@ static const float *guide(struct painter *p, const float *e) {
     return p->mixed;
 }
 
-static rt_status denoise(struct painter *p, int done, int total, rt_error *err) {
+static rt_status denoise(struct painter *p, rt_error *err) {
     size_t n = p->latent * (size_t)p->batch;
     int evaluations = rt_sampler_evaluations(p->sampler);
     const float *timesteps = rt_sampler_timesteps(p->sampler);
@@ -173,7 +174,7 @@ static rt_status denoise(struct painter *p, int done, int total, rt_error *err) 
     rt_status s = rt_net_begin(p->denoiser, timesteps, evaluations, err);
     if (s) return s;
     float *input = rt_net_input_buffer(p->denoiser, "sample");
-    if (done == 0 || total == evaluations) rt_progress_phase(p->settings->progress, "denoise", total);
+    rt_progress_phase(p->settings->progress, p->phase, evaluations);
     for (int k = 0; k < evaluations; k++) {
         rt_sampler_scale_input(p->sampler, k, p->x, p->scaled);
         memcpy(input, p->scaled, n * sizeof(float));
@@ -184,7 +185,7 @@ static rt_status denoise(struct painter *p, int done, int total, rt_error *err) 
         s = rt_sampler_step(p->sampler, k, p->x, guide(p, rt_net_output_buffer(p->denoiser, "sample")),
                             noisy ? p->noise : NULL, err);
         if (s) return s;
-        rt_progress_step(p->settings->progress, done + k + 1);
+        rt_progress_step(p->settings->progress, k + 1);
     }
     return RT_OK;
 }
@@ -217,8 +218,8 @@ static rt_status decode(struct painter *p, int count, uint8_t *out, rt_error *er
     return RT_OK;
 }
 
-static rt_status paint_batch(struct painter *p, const rt_request *requests, int count, uint8_t *out, int done,
-                             int total, rt_error *err) {
+static rt_status paint_batch(struct painter *p, const rt_request *requests, int count, uint8_t *out,
+                             rt_error *err) {
     rt_request *batch = calloc((size_t)p->batch, sizeof *batch);
     if (!batch) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     for (int i = 0; i < p->batch; i++) {
@@ -227,7 +228,7 @@ static rt_status paint_batch(struct painter *p, const rt_request *requests, int 
     }
     rt_status s = condition(p, batch, err);
     free(batch);
-    if (!s) s = denoise(p, done, total, err);
+    if (!s) s = denoise(p, err);
     if (s) return s;
     if (p->decoder) rt_progress_phase(p->settings->progress, "vae-decode", 0);
     return decode(p, count, out, err);
@@ -235,7 +236,7 @@ static rt_status paint_batch(struct painter *p, const rt_request *requests, int 
 
 rt_status rt_paint(rt_engine *e, const rt_pipeline_info *info, const rt_request *requests, int count,
                    const rt_settings *settings, uint8_t *out, rt_error *err) {
-    struct painter p = {.engine = e, .info = info, .settings = settings};
+    struct painter p = {.engine = e, .info = info, .settings = settings, .phase = "denoise"};
     rt_status s = open_networks(&p, err);
     if (!s) s = allocate(&p, err);
     if (!s)
@@ -243,8 +244,8 @@ rt_status rt_paint(rt_engine *e, const rt_pipeline_info *info, const rt_request 
     size_t plane = (size_t)info->width * (size_t)info->height * (size_t)info->channels;
     for (int first = 0; !s && first < count; first += p.batch) {
         int n = count - first < p.batch ? count - first : p.batch;
-        int evaluations = rt_sampler_evaluations(p.sampler);
-        s = paint_batch(&p, requests + first, n, out + (size_t)first * plane, 0, evaluations, err);
+        if (count > p.batch) snprintf(p.phase, sizeof p.phase, "denoise picture %d of %d", first + n, count);
+        s = paint_batch(&p, requests + first, n, out + (size_t)first * plane, err);
     }
     painter_free(&p);
     return s;
