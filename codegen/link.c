@@ -14,6 +14,9 @@ extern char **environ;
  * codegen/CMakeLists.txt. */
 extern const char ebru_runtime_object[], ebru_runtime_object_end[];
 
+#ifndef CG_LINKER
+#define CG_LINKER "cc"
+#endif
 #ifndef CG_LINK_FLAGS
 #define CG_LINK_FLAGS "" /* flags the runtime was built with and needs again, separated by spaces */
 #endif
@@ -77,7 +80,7 @@ bool cg_link(ir_diag *d, cg_files *files, const char *const *objects, uint32_t c
              const cg_options *options, const char *to) {
     command c = {.count = 0};
     char flags[] = CG_LINK_FLAGS;
-    word(&c, options->linker ? options->linker : "cc");
+    word(&c, options->linker ? options->linker : CG_LINKER);
     switch (options->kind) {
     case CG_OBJ:
         word(&c, "-r");
