@@ -205,6 +205,29 @@ static void default_limit_is_twenty(void **state) {
     capture_end(&c);
 }
 
+static void the_json_summary_is_json(void **state) {
+    (void)state;
+    capture c;
+    capture_begin(&c, (ir_diag_options){.limit = 1, .json = true});
+    ir_error(c.diag, NULL, "a");
+    ir_error(c.diag, NULL, "b");
+    assert_non_null(
+        strstr(captured(&c), "\n{\"severity\":\"note\",\"message\":\"too many errors: 1 more not shown\""));
+    capture_end(&c);
+}
+
+static void windows_line_ends_are_not_quoted(void **state) {
+    (void)state;
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    ir_loc loc = {
+        .source = ir_diag_source(c.diag, "a", "one\r\ntwo\r\n", 10), .line = 2, .col = 9, .length = 1};
+    ir_error(c.diag, &loc, "x");
+    assert_string_equal(captured(&c), "a:2:9: error: x\n    2 | two\n      |    ^\n");
+    ir_diag_free(NULL);
+    capture_end(&c);
+}
+
 static void colours_only_when_asked(void **state) {
     (void)state;
     for (int color = 0; color < 2; color++) {
@@ -237,6 +260,7 @@ static void suggestions(void **state) {
     assert_string_equal(ir_suggest("CrossAttnDownBlok2D", names, N), "CrossAttnDownBlock2D");
     assert_string_equal(ir_suggest("DownBlock2d", names, N), "DownBlock2D");
     assert_string_equal(ir_suggest("slu", names, N), "silu");
+    assert_string_equal(ir_suggest("silux", names, N), "silu");
     assert_string_equal(ir_suggest("sliu", names, N), "silu"); /* a swap is one step */
     assert_string_equal(ir_suggest("ddim", names, N), "DDIM");
     assert_null(ir_suggest("tanh", names, N));
@@ -284,6 +308,8 @@ int main(void) {
         cmocka_unit_test(json_form),
         cmocka_unit_test(limit_and_summary),
         cmocka_unit_test(default_limit_is_twenty),
+        cmocka_unit_test(the_json_summary_is_json),
+        cmocka_unit_test(windows_line_ends_are_not_quoted),
         cmocka_unit_test(colours_only_when_asked),
         cmocka_unit_test(a_path_need_not_outlive_the_call),
         cmocka_unit_test(suggestions),

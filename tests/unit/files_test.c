@@ -342,6 +342,48 @@ static void what_is_no_regular_file_is_written_directly(void **state) {
     end(&f);
 }
 
+static void a_committed_temporary_is_forgotten(void **state) {
+    (void)state;
+    fixture f;
+    begin(&f);
+    char temp[1024];
+    fe_output *o = fe_output_begin(f.c.diag, temp_path(&f.t, "out"), 0666);
+    snprintf(temp, sizeof temp, "%s", fe_output_temp(o));
+    assert_true(fe_output_commit(o));
+    fclose(fopen(temp, "wb")); /* somebody else's by now */
+    fe_output_remove_all();
+    assert_int_equal(access(temp, F_OK), 0);
+    end(&f);
+}
+
+/* Failures that only the flush meets, and failures of the caller's own stdio calls. */
+static void late_and_foreign_failures_count(void **state) {
+    (void)state;
+    for (int foreign = 0; foreign < 2; foreign++) {
+        fixture f;
+        begin(&f);
+        pid_t child = fork();
+        if (child == 0) {
+            signal(SIGXFSZ, SIG_IGN);
+            fe_output *o = fe_output_begin(f.c.diag, temp_path(&f.t, "out"), 0666);
+            setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, RLIM_INFINITY});
+            if (foreign) {
+                fputs("x", fe_output_file(o));
+                fflush(fe_output_file(o));
+                setrlimit(RLIMIT_FSIZE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
+            } else {
+                fe_output_write(o, "x", 1);
+            }
+            _exit(fe_output_commit(o) ? 1 : 0);
+        }
+        int status;
+        waitpid(child, &status, 0);
+        assert_int_equal(status, 0);
+        assert_int_equal(count_files(f.t.path), 0);
+        end(&f);
+    }
+}
+
 /* A limit on the file size plays the full disk: the old file stays, no temporary is left, the reason is told.
  */
 static void a_failed_write_leaves_the_old_file(void **state) {
@@ -457,6 +499,8 @@ int main(void) {
         cmocka_unit_test(links_are_followed_and_kept),
         cmocka_unit_test(impossible_outputs_say_why),
         cmocka_unit_test(what_is_no_regular_file_is_written_directly),
+        cmocka_unit_test(a_committed_temporary_is_forgotten),
+        cmocka_unit_test(late_and_foreign_failures_count),
         cmocka_unit_test(a_failed_write_leaves_the_old_file),
         cmocka_unit_test(killed_writers_leave_the_old_file_and_the_next_run_cleans_up),
         cmocka_unit_test(the_signal_handler_removes_temporaries),

@@ -500,6 +500,109 @@ static void unknown_keys(void **state) {
     capture_end(&c);
 }
 
+/* A key nobody knows is compared with the keys that were asked for in vain in the same object. */
+static void unknown_keys_may_be_meant_ones(void **state) {
+    (void)state;
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    fe_json *doc = parse(&c, "{\"in_chanels\": 4, \"sub\": {\"in_chanel\": 1}}");
+    fe_jval root = fe_json_root(doc), sub = fe_json_get(root, "sub");
+    fe_json_get(root, "in_channels");
+    assert_int_equal(fe_json_report_unknown_keys(root, NULL, 0, IR_ERROR), 1);
+    assert_non_null(strstr(captured(&c), "unknown key 'in_chanels'; did you mean 'in_channels'?"));
+    assert_int_equal(fe_json_report_unknown_keys(sub, NULL, 0, IR_ERROR), 1);
+    assert_non_null(strstr(captured(&c), "unknown key 'in_chanel'\n"));
+    assert_int_equal(fe_json_report_unknown_keys(fe_json_first(sub), NULL, 0, IR_ERROR), 0);
+    for (int i = 0; i < 2000; i++) fe_json_get(sub, "x"); /* the record is bounded */
+    assert_int_equal(fe_json_report_unknown_keys(sub, NULL, 0, IR_ERROR), 1);
+    fe_json_free(doc);
+    capture_end(&c);
+}
+
+static void choices(void **state) {
+    (void)state;
+    static const char *const names[] = {"epsilon", "v_prediction", "sample"};
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    fe_json *doc = parse(&c, "[\"v_prediction\", \"flow\", 1]");
+    size_t index = 9;
+    assert_true(fe_json_choice(fe_json_item(fe_json_root(doc), 0), "prediction", names, 3, &index));
+    assert_int_equal(index, 1);
+    assert_false(fe_json_choice(fe_json_item(fe_json_root(doc), 1), "prediction", names, 3, &index));
+    assert_non_null(strstr(captured(&c), "unknown prediction 'flow'\n"));
+    assert_non_null(strstr(captured(&c), "note: known: epsilon, v_prediction, sample\n"));
+    assert_false(fe_json_choice(fe_json_item(fe_json_root(doc), 2), "prediction", names, 3, &index));
+    int64_t v[1];
+    size_t count;
+    assert_false(fe_json_ints(fe_json_item(fe_json_root(doc), 2), v, 1, &count, 0, 1));
+    assert_non_null(strstr(captured(&c), "'[2]': expected an array of integers, found an integer"));
+    fe_json_free(doc);
+    capture_end(&c);
+}
+
+static void paths_of_odd_keys_and_of_the_root(void **state) {
+    (void)state;
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    fe_json *doc = parse(&c, "{\"2x\": {\"\": 1, \"x2\": 2}}");
+    fe_jval root = fe_json_root(doc), two = fe_json_get(root, "2x");
+    assert_string_equal(fe_json_loc(two).path, "$[\"2x\"]");
+    assert_string_equal(fe_json_loc(fe_json_get(two, "")).path, "$[\"2x\"][\"\"]");
+    assert_string_equal(fe_json_loc(fe_json_get(two, "x2")).path, "$[\"2x\"].x2");
+    assert_int_equal(fe_json_key_loc(two).col, 2);
+    assert_int_equal(fe_json_loc(two).col, 8);
+    assert_int_equal(fe_json_key_loc(root).col, 1);
+    bool b;
+    assert_false(fe_json_bool(root, &b));
+    assert_non_null(strstr(captured(&c), "error: expected true or false, found an object"));
+    fe_json_free(doc);
+    capture_end(&c);
+}
+
+static void absent_values_are_accepted_everywhere(void **state) {
+    (void)state;
+    fe_jval none = {0};
+    int64_t i;
+    double x;
+    bool b;
+    size_t n;
+    const char *s, *const names[] = {"a"};
+    assert_false(fe_json_present(none) || fe_json_is(none, FE_JSON_NULL) ||
+                 fe_json_expect(none, FE_JSON_NULL));
+    assert_int_equal(fe_json_kind_of(none), FE_JSON_NULL);
+    assert_false(fe_json_present(fe_json_get(none, "a")) || fe_json_present(fe_json_require(none, "a")));
+    assert_false(fe_json_present(fe_json_first(none)) || fe_json_present(fe_json_next(none)));
+    assert_false(fe_json_present(fe_json_item(none, 0)) || fe_json_length(none) || fe_json_key(none));
+    assert_false(fe_json_int(none, &i, 0, 1) || fe_json_double(none, &x) || fe_json_bool(none, &b));
+    assert_false(fe_json_string(none, &s) || fe_json_choice(none, "x", names, 1, &n) ||
+                 fe_json_ints(none, &i, 1, &n, 0, 1));
+    assert_int_equal(fe_json_opt_int(none, "a", 4, 0, 9), 4);
+    assert_null(fe_json_loc(none).source);
+    assert_null(fe_json_key_loc(none).source);
+    fe_json_error(none, "silent");
+    fe_json_warning(none, "silent");
+    assert_int_equal(fe_json_report_unknown_keys(none, NULL, 0, IR_ERROR), 0);
+}
+
+static void documents_in_a_folder(void **state) {
+    (void)state;
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    fe_dir *dir = fe_dir_open(c.diag, EBRU_TEST_DATA "/fuzz/corpus/json");
+    fe_json *doc = fe_json_load_in(c.diag, dir, "config.json", NULL);
+    assert_int_equal(fe_json_length(fe_json_root(doc)), 5);
+    assert_non_null(strstr(fe_json_source(doc)->path, "corpus/json/config.json"));
+    fe_json_free(doc);
+    assert_null(fe_json_load_in(c.diag, dir, "none.json", NULL));
+    assert_null(fe_json_load_in(c.diag, dir, "../json/config.json", NULL));
+    assert_null(fe_json_load(c.diag, EBRU_TEST_DATA "/fuzz/corpus/json/none.json", NULL));
+    fe_json_limits limits = {.max_bytes = 10};
+    assert_null(fe_json_load_in(c.diag, dir, "config.json", &limits));
+    assert_int_equal(ir_diag_errors(c.diag), 4);
+    fe_dir_close(dir);
+    capture_end(&c);
+}
+
 /* ---- agreement with cJSON, an independent parser ---- */
 
 static void same_value(fe_jval ours, const cJSON *theirs) {
@@ -619,6 +722,11 @@ int main(void) {
         cmocka_unit_test(getters_report_places_and_paths),
         cmocka_unit_test(optional_members),
         cmocka_unit_test(unknown_keys),
+        cmocka_unit_test(unknown_keys_may_be_meant_ones),
+        cmocka_unit_test(choices),
+        cmocka_unit_test(paths_of_odd_keys_and_of_the_root),
+        cmocka_unit_test(absent_values_are_accepted_everywhere),
+        cmocka_unit_test(documents_in_a_folder),
         cmocka_unit_test(agrees_with_cjson),
         cmocka_unit_test(memory_stays_in_proportion),
     };

@@ -267,10 +267,25 @@ static void metadata_values_are_strings(void **state) {
     (void)state;
     refuse("{\"__metadata__\":{\"k\":1}}", 0, 1,
            "m.st: header byte 21: error: __metadata__ value of 'k' must be a string");
+    refuse("{\"__metadata__\":{\"k\":[1,}}", 0, 2, "m.st: header byte 21: error: __metadata__ value");
+    refuse("{\"__metadata__\":{\"k\":\"1\",", 0, 1,
+           "m.st: header byte 25: error: the header is not valid JSON");
     refuse("{\"__metadata__\":[]}", 0, 1,
            "m.st: header byte 16: error: __metadata__ must be an object of strings");
     refuse("{\"__metadata__\":{\"k\":{\"x\":[1,{}]}, \"l\":null}}", 0, 2,
            "m.st: header byte 21: error: __metadata__ value");
+}
+
+static void null_metadata_is_none(void **state) {
+    (void)state;
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    image f = make("{\"__metadata__\":null}", 0);
+    fe_st *st = accept(&c, f);
+    assert_int_equal(fe_st_metadata_count(st), 0);
+    fe_st_close(st);
+    free(f.data);
+    capture_end(&c);
 }
 
 static void all_bad_tensors_are_reported(void **state) {
@@ -336,6 +351,23 @@ static void empty_and_scalar_tensors(void **state) {
     st = accept(&c, f);
     assert_int_equal(fe_st_count(st), 0);
     assert_null(fe_st_find(st, "a"));
+    fe_st_close(st);
+    free(f.data);
+    capture_end(&c);
+}
+
+/* Offsets order the data, whatever the order of the names in the header. */
+static void header_order_is_free(void **state) {
+    (void)state;
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    image f = make("{" TENSOR("a", "U8", "[1]", 2, 3) "," TENSOR("z", "U8", "[1]", 0,
+                                                                 1) "," TENSOR("m", "U8", "[1]", 1, 2) "}",
+                   3);
+    fe_st *st = accept(&c, f);
+    assert_int_equal(fe_st_find(st, "a")->data[0], 2);
+    assert_int_equal(fe_st_find(st, "z")->data[0], 0);
+    assert_int_equal(fe_st_find(st, "m")->data[0], 1);
     fe_st_close(st);
     free(f.data);
     capture_end(&c);
@@ -723,6 +755,9 @@ static void bad_indices_say_what_is_wrong(void **state) {
     temp_write(&f.t, INDEX, "{}", 2);
     assert_null(open_dir(&f));
     assert_non_null(strstr(captured(&f.c), "missing key 'weight_map'"));
+    temp_write(&f.t, INDEX, "{\"weight_map\":", 14);
+    assert_null(open_dir(&f));
+    assert_non_null(strstr(captured(&f.c), INDEX ":1:15: error: the text ends where a value should stand"));
     temp_write(&f.t, INDEX, "{\"weight_map\":[]}", 17);
     assert_null(open_dir(&f));
     assert_non_null(strstr(captured(&f.c), "'weight_map': expected an object, found an array"));
@@ -796,11 +831,13 @@ int main(void) {
         cmocka_unit_test(keys_of_a_tensor),
         cmocka_unit_test(duplicate_names_are_named),
         cmocka_unit_test(metadata_values_are_strings),
+        cmocka_unit_test(null_metadata_is_none),
         cmocka_unit_test(all_bad_tensors_are_reported),
         cmocka_unit_test(a_million_faults_stay_bounded),
         cmocka_unit_test(hostile_names_are_escaped),
         cmocka_unit_test(other_formats_get_a_hint),
         cmocka_unit_test(empty_and_scalar_tensors),
+        cmocka_unit_test(header_order_is_free),
         cmocka_unit_test(white_space_around_the_header),
         cmocka_unit_test(table_and_metadata),
         cmocka_unit_test(every_prefix_and_bit_flip),
