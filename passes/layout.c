@@ -44,8 +44,8 @@ static ir_ref plain(ir_rewrite *rw, ir_ref old) {
 static ir_ref packed(ir_rewrite *rw, ir_op pack, ir_ref old) {
     if (!ir_ref_ok(old)) return IR_NONE;
     ir_ref w = rw_new(rw, old);
-    ir_op op = ir_get(rw->to, w)->op;
-    if (op == IR_OP_pack_vector || op == IR_OP_pack_table || op == IR_OP_pack_conv_weight) return w;
+    const ir_node *n = ir_get(rw->to, w);
+    if ((ir_op_get(n->op)->flags & IR_FLAG_PACK) || n->type.rank == 6) return w; /* packed already */
     return ir_op1(rw->to, pack, w, NULL, ir_get(rw->to, w)->origin);
 }
 
@@ -170,6 +170,17 @@ static ir_ref lay_uniform(ir_rewrite *rw, const ir_node *n, ir_layout layout, ir
     return ir_build(rw->to, n->op, operand, n->operand_count, n->attrs, result, n->origin);
 }
 
+/* Ops whose layouts are what they are about: operands as they were. */
+static ir_ref lay_as_it_was(ir_rewrite *rw, const ir_node *n) {
+    ir_ref operand[IR_MAX_OPERANDS];
+    for (uint32_t i = 0; i < n->operand_count; i++) {
+        operand[i] = rw_new(rw, n->operand[i]);
+        if (ir_ref_ok(operand[i]) && !((const layout_state *)rw->user)->constant[n->operand[i].id])
+            operand[i] = pass_in_layout(rw->to, operand[i], ir_typeof(rw->from, n->operand[i])->layout);
+    }
+    return ir_build(rw->to, n->op, operand, n->operand_count, n->attrs, n->type.layout, n->origin);
+}
+
 /* Some operand that is computed at run time lies in c16 already. */
 static bool any_c16(const ir_rewrite *rw, const ir_node *n) {
     const bool *constant = ((const layout_state *)rw->user)->constant;
@@ -183,6 +194,7 @@ static bool any_c16(const ir_rewrite *rw, const ir_node *n) {
 /* An operand of an elementwise op in c16: of the result's rank, or one plain element. */
 static ir_ref c16_operand(ir_rewrite *rw, ir_ref old, const ir_type *result, ir_origin_id origin) {
     ir_type t = *ir_typeof(rw->from, old);
+    if (ir_shape_equal(&t, result)) return c16(rw, old);
     if (ir_type_elements(&t) == 1) return pass_reshape(rw->to, plain(rw, old), 1, (int64_t[]){1}, origin);
     if (t.rank == result->rank) return c16(rw, old);
     int64_t dim[IR_MAX_RANK];
@@ -289,8 +301,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const layout_state *s = rw->user;
     const ir_node *n = ir_get(rw->from, old);
     if (n->op == IR_OP_input) return lay_input(rw, n);
-    if (s->constant[old.id] || n->type.layout == IR_C16)
-        return IR_NONE; /* computed at compile time; laid out already */
+    if (s->constant[old.id]) return IR_NONE; /* computed at compile time */
     if (ir_op_get(n->op)->flags & IR_FLAG_EW) return lay_elementwise(rw, n);
     switch (n->op) {
     case IR_OP_conv2d: return lay_conv2d(rw, n);
@@ -315,7 +326,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     case IR_OP_transpose: return lay_reshape(rw, n);
     case IR_OP_matmul:
     case IR_OP_softmax: return lay_uniform(rw, n, IR_PLAIN, IR_PLAIN);
-    default: return IR_NONE;
+    default: return lay_as_it_was(rw, n);
     }
 }
 

@@ -28,9 +28,9 @@ static const entry entries[] = {
 enum { ENTRIES = sizeof entries / sizeof *entries };
 
 static const struct {
-    const char *name, *giver;
+    const char *name, *giver, *summary;
 } props[] = {
-#define PROP(name, giver, summary) {#name, giver},
+#define PROP(name, giver, summary) {#name, giver, "needed is IR where " summary},
 #include "passes/passes.def"
 };
 
@@ -98,26 +98,31 @@ static bool holds(const ir_module *m, uint32_t property, ir_str *why) {
     return true;
 }
 
-/* Makes every property that the pass needs hold, or reports which pass is missing. */
-static bool assure(run *r, const pass_info *p) {
+/* Makes every property that the pass needs hold, or reports which pass is missing. *late: the pass comes too
+ * late for a property that no pass gives; an error in a list only. */
+static bool assure(run *r, const pass_info *p, bool *late) {
+    ir_module *m = r->c->module;
     bool fine = true;
     for (uint32_t i = 0; i < PASS_PROP_COUNT; i++) {
         uint32_t bit = 1u << i;
         if (!(p->needs & bit) || (r->known & bit)) continue;
         ir_str why = {0};
-        if (!holds(r->c->module, bit, &why)) {
-            if (bit == PASS_NO_DEAD) {
-                for (size_t k = 0; k < r->c->module->funcs.count; k++)
-                    pass_dce(r->c, r->c->module->funcs.items[k]);
-            } else {
+        if (holds(m, bit, &why)) {
+            r->known |= bit;
+        } else if (bit == PASS_NO_DEAD) {
+            for (size_t k = 0; k < m->funcs.count; k++) pass_dce(r->c, m->funcs.items[k]);
+            r->known |= bit;
+        } else {
+            fine = false;
+            *late = !props[i].giver;
+            if (props[i].giver)
                 ir_error(r->d, NULL, "pass '%s' needs IR with property %s: run pass '%s' before it", p->name,
                          props[i].name, props[i].giver);
-                ir_note(r->d, NULL, "%s", why.data ? why.data : "");
-                fine = false;
-            }
+            else if (r->list)
+                ir_error(r->d, NULL, "pass '%s' comes too late: %s", p->name, props[i].summary);
+            if (props[i].giver || r->list) ir_note(r->d, NULL, "%s", why.data ? why.data : "");
         }
         ir_str_free(&why);
-        r->known |= bit;
     }
     return fine;
 }
@@ -200,11 +205,11 @@ static bool after(run *r, uint32_t index) {
 /* Runs one pass with everything around it; false ends the run. */
 static bool step(run *r, uint32_t index) {
     const pass_info *p = &entries[index].info;
-    bool error = false;
+    bool error = false, late = false;
     if (r->off[index] && !r->list) return true;
     if (!level_fits(r, p, &error)) return !error;
     if (!allowed_by_bisect(r, p)) return true;
-    if (!assure(r, p)) return false;
+    if (!assure(r, p, &late)) return late && !r->list;
     run_entry(r, &entries[index]);
     return !r->c->failed && after(r, index);
 }

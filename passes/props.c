@@ -19,6 +19,12 @@ static bool holds_NO_DEAD(const ir_func *f, ir_str *why) {
     return dead == UINT32_MAX || no(why, f, dead, "has no users");
 }
 
+static bool holds_PLAIN(const ir_func *f, ir_str *why) {
+    for (uint32_t i = 0; i < f->nodes.count; i++)
+        if (f->nodes.items[i].type.layout != IR_PLAIN) return no(why, f, i, "is laid out already");
+    return true;
+}
+
 /* Ops that run in c16 only, so that a plain result means the layout pass has not been here. */
 static bool wants_c16(ir_op op) {
     switch (op) {

@@ -9,11 +9,17 @@ static bool depends(const ir_node *n, const bool *rows) {
     return false;
 }
 
-/* Builds node n with its new operands if its result only gets more rows; IR_NONE when not. */
-static ir_ref widen_node(ir_func *to, const ir_node *n, const ir_ref *map) {
+/* Builds node n with its new operands if its result only gets more rows; IR_NONE when not. An operand with
+ * rows must have the result's rank: broadcasting would take its rows for another axis. */
+static ir_ref widen_node(ir_func *to, const ir_node *n, const ir_ref *map, const bool *rows) {
     ir_ref operand[IR_MAX_OPERANDS];
-    for (uint32_t k = 0; k < n->operand_count; k++)
+    bool broadcasts = ir_op_get(n->op)->flags & IR_FLAG_EW;
+    for (uint32_t k = 0; k < n->operand_count; k++) {
         operand[k] = ir_ref_ok(n->operand[k]) ? map[n->operand[k].id] : IR_NONE;
+        if (broadcasts && ir_ref_ok(operand[k]) && rows[n->operand[k].id] &&
+            ir_typeof(to, operand[k])->rank != n->type.rank)
+            return IR_NONE;
+    }
     ir_type want = n->type, got;
     if (!(ir_op_get(n->op)->flags & (IR_FLAG_ROWS | IR_FLAG_VIEW)) || n->op == IR_OP_transpose)
         return IR_NONE;
@@ -54,7 +60,7 @@ static bool widen(ir_func *to, const ir_func *f, ir_ref *map, bool *rows) {
             map[i] = ir_weight_ref(to, (uint32_t)IR_ATTRS(n, weight)->index, n->origin);
         } else if (depends(n, rows)) {
             rows[i] = true;
-            map[i] = widen_node(to, n, map);
+            map[i] = widen_node(to, n, map, rows);
             if (!ir_ref_ok(map[i])) return false;
         } else {
             ir_ref operand[IR_MAX_OPERANDS];

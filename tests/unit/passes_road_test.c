@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -289,8 +290,10 @@ static void test_rows(void **state) {
         "%3 = timestep_embedding %1 {dim=6} : f32[1,6]\n%4 = reshape %3 {shape=[1,2,3]} : f32[1,2,3]\n"
         "%5 = OP\n%6 = reshape %5 {shape=[1,6]} : f32[1,6]\n%7 = add %0, %6 : f32[1,6]\n"
         "%8 = add %2, %0 : f32[1,6]\nreturn sample=%7, mid=%8 }\n";
-    static const char *const ops[] = {"exp %4 : f32[1,2,3]", "softmax %4 : f32[1,2,3]"};
-    for (int i = 0; i < 2; i++) {
+    /* the third: rows of a value of lower rank would be taken for columns */
+    static const char *const ops[] = {"exp %4 : f32[1,2,3]", "softmax %4 : f32[1,2,3]",
+                                      "add %4, %1 : f32[1,2,3]"};
+    for (int i = 0; i < 3; i++) {
         ir_str full = {0};
         const char *mark = strstr(text, "OP");
         ir_str_addn(&full, text, (size_t)(mark - text));
@@ -433,6 +436,10 @@ static void test_layout_corners(void **state) {
                       "%5 = reshape %4 {shape=[2,1,8]} : f32[2,1,8]\n%6 = linear %5, @l20x8 : f32[2,1,20]\n"
                       "%7 = reshape %6 {shape=[2,20,1,1]} : f32[2,20,1,1]\n%8 = relu %7 : f32[2,20,1,1]\n"
                       "%9 = reshape %6 {shape=[40]} : f32[40]\nreturn a=%8, b=%9 }\n",
+        /* images of one element */
+        HEAD("fused") "func @f(%0 x: f32[1,8,4,4] step) {\n%1 = avg_pool2d %0 {kernel=[4,4]} : f32[1,8,1,1]\n"
+                      "%2 = slice %1 {axis=1, start=0, count=1} : f32[1,1,1,1]\n%3 = tanh %2 : f32[1,1,1,1]\n"
+                      "%4 = add %3, %2 : f32[1,1,1,1]\n%5 = mul %0, %4 : f32[1,8,4,4]\nreturn a=%5, b=%3 }\n",
         /* attention over one query, and keys for the whole batch */
         HEAD("fused") "func @f(%0 q: f32[2,1,8] step, %1 k: f32[1,3,8] prompt) {\n"
                       "%2 = attention %0, %1, %1 {heads=2, scale=0.5} : f32[2,1,8]\nreturn a=%2 }\n"};
@@ -564,6 +571,9 @@ static void test_errors(void **state) {
     o.passes = "layout,canonicalize";
     expect_error(plain_net, &o,
                  "pass 'canonicalize' works at level graph, but the module is at level fused already");
+    o.passes = "layout,fuse_elementwise";
+    expect_error(plain_net, &o,
+                 "pass 'fuse_elementwise' comes too late: needed is IR where every value is plain");
     o.passes = "plan_memory";
     expect_error(plain_net, &o, "needs the module at level kernel");
     o = PASS_OPTIONS_DEFAULT;
@@ -585,6 +595,55 @@ static void test_errors(void **state) {
     expect_error(HEAD("fused") "func @f(%0 x: f32[2] step) {\n%1 = relu %0 : f32[2]\nreturn y=%1, b=@v8 }\n",
                  &(pass_options){.passes = "layout,tile_attention,select_kernels", .bisect_limit = -1},
                  "output 'b' does not depend on any input");
+}
+
+/* IR that is laid out already and does not say which passes it has seen: what comes too late is left out. */
+static void test_laid_out_input(void **state) {
+    (void)state;
+    ir_module *m = case_parse(plain_net);
+    ir_str report = case_run(m, "canonicalize,layout"), text = {0};
+    ir_print(m, &text);
+    ir_module_free(m);
+    m = case_parse(text.data);
+    pass_options o = checked();
+    assert_true(run(m, &o, NULL));
+    assert_int_equal(m->level, IR_PLACED);
+    same_values(plain_net, m);
+    ir_module_free(m);
+    ir_str_free(&text);
+    ir_str_free(&report);
+}
+
+/* A target that binds nonsense stands for a broken pass: the IR is kept, the process ends with 70. */
+static bool bind_nonsense(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, ir_str *reason) {
+    bool fine = case_target()->bind(t, f, node, out, reason);
+    if (fine) (*out)->tasks = 0;
+    return fine;
+}
+
+static void test_broken_pass(void **state) {
+    (void)state;
+    char dir[] = "/tmp/passes_test_XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    pid_t child = fork();
+    if (!child) {
+        if (!freopen("/dev/null", "w", stderr)) _exit(1);
+        ir_module *m = case_parse(plain_net);
+        ir_target target = *case_target();
+        target.bind = bind_nonsense;
+        pass_context *c = pass_context_new(m, &target);
+        pass_options o = checked();
+        o.dump_dir = dir;
+        pass_run(c, &o, ir_diag_new(NULL));
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(WEXITSTATUS(status), 70);
+    ir_str command = {0};
+    ir_str_addf(&command, "grep -q 'tasks=0' %s/ebru-bad.ir && rm -r %s", dir, dir);
+    assert_int_equal(system(command.data), 0);
+    ir_str_free(&command);
 }
 
 static void test_dumps_and_times(void **state) {
@@ -635,6 +694,8 @@ int main(void) {
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_plan_shares),
         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_laid_out_input),
+        cmocka_unit_test(test_broken_pass),
         cmocka_unit_test(test_dumps_and_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
