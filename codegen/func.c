@@ -43,9 +43,6 @@ static void run_node(const emitter *e, const cg_op *op, const cg_wrapper *w, LLV
     const ir_node *n = ir_get(e->plan->f, op->node);
     LLVMValueRef first = share(e, n->binding->tasks, e->thread64),
                  last = share(e, n->binding->tasks, e->next64);
-    LLVMBasicBlockRef work = cg_block(c, ""), after = cg_block(c, "");
-    LLVMBuildCondBr(c->builder, LLVMBuildICmp(c->builder, LLVMIntSLT, first, last, ""), work, after);
-    LLVMPositionBuilderAtEnd(c->builder, work);
     LLVMValueRef args[CG_MAX_BUFS + 3];
     uint32_t count = 0;
     cg_operands slots = cg_operand_slots(e->plan->f, n);
@@ -56,9 +53,8 @@ static void run_node(const emitter *e, const cg_op *op, const cg_wrapper *w, LLV
     args[count++] = e->scratch;
     args[count++] = first;
     args[count++] = last;
+    /* An empty share is the wrapper's business: a branch here makes LLVM copy the rest of the function. */
     LLVMBuildCall2(c->builder, LLVMGlobalGetValueType(fn), fn, args, count, "");
-    LLVMBuildBr(c->builder, after);
-    LLVMPositionBuilderAtEnd(c->builder, after);
 }
 
 /* ---- poison: buffers hold signalling NaN before they are written and after their last use ---- */
