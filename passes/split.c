@@ -159,6 +159,16 @@ static void copy_into(ir_func *to, const ir_func *old) {
     ir_free(map);
 }
 
+/* The step keeps what it reads, what changes every step, and what nobody reads: the network's signature
+ * stays. */
+static bool stands_in_step(const split *s, uint32_t id) {
+    const struct ir_attrs_input *a = IR_ATTRS(&s->from->nodes.items[id], input);
+    if (a->freq == IR_STEP) return true;
+    for (int stage = 0; stage < STAGES; stage++)
+        if (s->need[stage][id]) return false;
+    return !pass_is_internal(a->name);
+}
+
 static void build_stage(split *s, int stage) {
     const ir_func *from = s->from;
     ir_func *to = s->to[stage];
@@ -168,7 +178,7 @@ static void build_stage(split *s, int stage) {
     for (size_t i = 0; i < from->inputs.count; i++) {
         uint32_t id = from->inputs.items[i].id;
         const ir_node *n = &from->nodes.items[id];
-        if (need[id] || (stage == STEP && IR_ATTRS(n, input)->freq == IR_STEP)) map[id] = take_input(to, n);
+        if (need[id] || (stage == STEP && stands_in_step(s, id))) map[id] = take_input(to, n);
     }
     for (uint32_t i = 0; i < from->nodes.count; i++) {
         const ir_node *n = &from->nodes.items[i];

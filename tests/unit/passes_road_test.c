@@ -341,12 +341,13 @@ static void test_stages_of_one_stage(void **state) {
 static void test_cheap_frontier(void **state) {
     (void)state;
     ir_module *m = case_parse(
-        "ebru ir 1 graph\nfunc @n(%0 x: f32[1,6] step, %1 z: f32[2,3] prompt) {\n"
+        "ebru ir 1 graph\nfunc @n(%0 x: f32[1,6] step, %1 z: f32[2,3] prompt, %9 unread: f32[1] prompt) {\n"
         "%2 = exp %1 : f32[2,3]\n%3 = silu %2 : f32[2,3]\n%4 = reshape %3 {shape=[1,6]} : f32[1,6]\n"
         "%5 = add %0, %4 : f32[1,6]\nreturn y=%5, early=%3 }\n");
     ir_str report = case_run(m, "split_stages");
     case_has(m, "return \"%silu\" = %2");
-    case_has(m, "reshape %1 {shape=[1,6]}");
+    case_has(m, "reshape %2 {shape=[1,6]}");
+    case_has(m, "%1 unread : f32[1] prompt"); /* the signature stays */
     ir_str_free(&report);
     ir_module_free(m);
 }
