@@ -123,6 +123,11 @@ static bool plan_levels(emission *e) {
         ir_error(e->d, NULL, "--emit=asm and --emit=llvm-ir show one CPU level; name one with -mcpu=");
         return false;
     }
+    if (!is_text(e->options) && strcmp(e->options->output, "-") == 0) {
+        ir_error(e->d, NULL,
+                 "only text (--emit=asm, --emit=llvm-ir) goes to standard output; name a file with -o");
+        return false;
+    }
     bool fine = true;
     for (uint32_t l = 0; l < e->level_count; l++) {
         e->planned++;
@@ -285,6 +290,10 @@ static bool append_weights(const emission *e, const char *program) {
     return fine;
 }
 
+static const char *external_path(emission *e) {
+    return ir_arena_printf(e->files.arena, "%s.weights", e->options->output);
+}
+
 /* OUT.weights: the blob and its trailer. */
 static bool publish_weights(emission *e) {
     uint64_t size;
@@ -292,8 +301,7 @@ static bool publish_weights(emission *e) {
     if (fd < 0) return false;
     bool fine = put_trailer(e, fd, 0);
     close(fd);
-    const char *to = ir_arena_printf(e->files.arena, "%s.weights", e->options->output);
-    return fine && cg_files_publish(e->d, e->weights, to);
+    return fine && cg_files_publish(e->d, e->weights, external_path(e));
 }
 
 /* Text goes to standard output or to its place; there is one part. */
@@ -308,8 +316,11 @@ static bool emit_binary(emission *e) {
     const char *product = cg_files_add(&e->files, "product");
     if (!make_tables(e) || !link_objects(e, product)) return false;
     if (e->options->weights == CG_WEIGHTS_APPEND && !append_weights(e, product)) return false;
-    if (e->options->weights == CG_WEIGHTS_EXTERNAL && !publish_weights(e)) return false;
-    return cg_files_publish(e->d, product, e->options->output);
+    bool external = e->options->weights == CG_WEIGHTS_EXTERNAL;
+    if (external && !publish_weights(e)) return false;
+    if (cg_files_publish(e->d, product, e->options->output)) return true;
+    if (external) unlink(external_path(e));
+    return false;
 }
 
 static void fill_result(const emission *e, cg_result *r) {

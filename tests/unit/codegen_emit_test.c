@@ -243,6 +243,18 @@ static void refusals_leave_nothing(void **state) {
     text = emit(m, (cg_options){.kind = CG_LIB}, "no/such/folder/no.so");
     assert_non_null(strstr(text, "cannot write"));
     free(text);
+    mkdir(temp_path(&dir, "taken"), 0777); /* the program cannot take its place: its weights go, too */
+    text = emit(m, (cg_options){.kind = CG_LIB, .weights = CG_WEIGHTS_EXTERNAL}, "taken");
+    assert_non_null(strstr(text, "cannot write"));
+    free(text);
+    rmdir(temp_path(&dir, "taken"));
+    cg_level level = {best, m};
+    cg_options to_stdout = {.kind = CG_EXE, .output = "-"};
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    assert_false(cg_emit(c.diag, &level, 1, &to_stdout, NULL));
+    assert_non_null(strstr(captured(&c), "standard output"));
+    capture_end(&c);
     ir_func *f = m->funcs.items[0];
     for (size_t i = 0; i < f->nodes.count; i++)
         if (f->nodes.items[i].op == IR_OP_conv2d) f->nodes.items[i].binding->params[0].name = "wrong";
