@@ -1,13 +1,16 @@
 /* canonicalize: one form for equal computations, so that later passes match one.
  *
- *   before   %1 = sigmoid %0 : f32[1,8,4,4]                          after   %1 = silu %0 : f32[1,8,4,4]
- *            %2 = mul %1, %0 : f32[1,8,4,4]                                  %2 = affine %1 {mul=6.0} :
- * f32[1,8,4,4] %3 = affine %2 {mul=2.0} : f32[1,8,4,4] %4 = affine %3 {mul=3.0} : f32[1,8,4,4]
+ *   before   %1 = sigmoid %0 : f32[1,8,4,4]
+ *            %2 = mul %1, %0 : f32[1,8,4,4]
+ *            %3 = affine %2 {mul=2.0} : f32[1,8,4,4]
+ *            %4 = affine %3 {mul=3.0} : f32[1,8,4,4]
+ *   after    %1 = silu %0 : f32[1,8,4,4]
+ *            %2 = affine %1 {mul=6.0} : f32[1,8,4,4]
  *
- * needs   nothing        keeps   NO_DEAD        level  GRAPH -> GRAPH        idempotent
- * here    first: everything behind it relies on the forms, for matching only; without it less fuses, nothing
- * breaks not     distributive laws, nor anything that makes an element's value differ by more than rounding
- * tests   tests/lit/passes/canonicalize/ */
+ * needs   nothing        keeps   NO_DEAD, PLAIN        level  GRAPH -> GRAPH        idempotent
+ * here    first: everything behind it relies on the forms, but for matching only; without it less fuses
+ * not     distributive laws, nor anything that changes an element's value by more than rounding
+ * tests   tests/lit/passes/canonicalize/, tests/unit/passes_test.c */
 #include "passes/util.h"
 
 #include <math.h>

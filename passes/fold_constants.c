@@ -9,11 +9,11 @@
  * Whatever is not folded is computed when weights are packed, so the budget bounds the size of the IR's text,
  * not what can be compiled.
  *
- * needs   nothing       keeps   NO_DEAD       level  GRAPH -> GRAPH
+ * needs   nothing       keeps   NO_DEAD, PLAIN       level  GRAPH -> GRAPH
  * here    after canonicalize, which may make constants
- * not     results above 64 KiB or above 16 MiB in all; expressions over weights whose bytes are not there (IR
- * text that names files); expressions that read more than 16 Mi elements tests   tests/unit/passes_test.c,
- * tests/lit/passes/fold_constants/                                                   */
+ * not     results above 64 KiB or above 16 MiB in all; expressions over weights whose bytes are not there
+ *         (IR text that names files); expressions that read more than 16 Mi elements
+ * tests   tests/lit/passes/fold_constants/, tests/unit/passes_test.c */
 #include "passes/util.h"
 
 #include <string.h>

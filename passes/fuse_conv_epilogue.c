@@ -10,10 +10,12 @@
  * The kernel computes act(conv + bias + tbias + residual), so a slot is filled only while no activation
  * stands yet, and each slot once. Of two convs that are added the later one takes the other as its residual.
  *
- * needs   NO_DEAD       keeps   NO_DEAD       level  FUSED -> FUSED
+ * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
  * here    after norm fusion, so that an activation behind a norm is not looked for here; before elementwise
- * chains form not     results with a second user (it wants the value before the addition); operands that
- * broadcast any other way tests   tests/lit/passes/fuse_conv_epilogue/ */
+ *         chains form
+ * not     results with a second user (it wants the value before the addition); operands that broadcast any
+ *         other way
+ * tests   tests/lit/passes/fuse_conv_epilogue/, tests/unit/passes_test.c */
 #include "passes/util.h"
 
 static const char PASS_NAME[] = "fuse_conv_epilogue";

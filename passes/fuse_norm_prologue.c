@@ -8,10 +8,12 @@
  * What remains of the norm is one pass over the image that reads it (the statistics); the normalised image
  * never exists. The conv pads with zeros after the prologue, as if it had been applied before.
  *
- * needs   NO_DEAD       keeps   NO_DEAD       level  FUSED -> FUSED
+ * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
  * here    after fuse_groupnorm_silu and eliminate_concat; before fuse_upsample (the norm comes before the
- * resizing) not     norms that something else than a conv reads: then the image must exist; activations other
- * than silu tests   tests/lit/passes/fuse_norm_prologue/ */
+ *         resizing)
+ * not     norms that something else than a conv reads: then the image must exist; activations other than
+ *         silu
+ * tests   tests/lit/passes/fuse_norm_prologue/, tests/unit/passes_test.c */
 #include "passes/util.h"
 
 static const char PASS_NAME[] = "fuse_norm_prologue", WHAT[] = "group_norm on the conv's load";

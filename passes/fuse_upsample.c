@@ -4,10 +4,10 @@
  *            %2 = conv2d %1, @w, @b {pad=[1,1,1,1]} : f32[1,320,64,64]
  *   after    %1 = conv2d %0, @w, @b {pad=[1,1,1,1], upsample=[64,64]} : f32[1,320,64,64]
  *
- * needs   NO_DEAD       keeps   NO_DEAD       level  FUSED -> FUSED
+ * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
  * here    after fuse_norm_prologue: a norm between resize and conv keeps its statistics of the resized image
  * not     a resized image with other readers, which must exist anyway
- * tests   tests/lit/passes/fuse_upsample/ */
+ * tests   tests/lit/passes/fuse_upsample/, tests/unit/passes_test.c */
 #include "passes/util.h"
 
 static const char PASS_NAME[] = "fuse_upsample", WHAT[] = "resize_nearest + conv2d";

@@ -17,7 +17,7 @@
  * needs   BOUND       keeps   all       gives   PLACED       level  KERNEL -> PLACED
  * here    last: everything that changes buffers has run
  * not     reordering nodes to shorten lifetimes
- * tests   tests/lit/passes/plan_memory/, tests/unit/passes_plan_test.c */
+ * tests   tests/lit/passes/plan_memory/, tests/unit/passes_road_test.c */
 #include "passes/plan.h"
 
 #include <stdlib.h>

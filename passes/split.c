@@ -14,6 +14,15 @@ enum { PROMPT, SCHEDULE, STEP, STAGES };
 static const char *const stage_name[STAGES] = {"prompt", "schedule", "step"};
 static const ir_freq stage_freq[STAGES] = {IR_PROMPT, IR_SCHEDULE, IR_STEP};
 
+/* What is split, and how. */
+typedef struct pass_split {
+    pass_context *c;
+    const char *pass; /* for the report */
+    ir_func *f;
+    const char *base; /* name of the network: BASE.prompt, BASE.schedule, BASE.step */
+    bool again;       /* see split.h */
+} pass_split;
+
 typedef struct split {
     const pass_split *o;
     ir_module *m;
@@ -269,7 +278,7 @@ static void list_stages(split *s) {
     }
 }
 
-bool pass_split_function(const pass_split *o) {
+static bool split_function(const pass_split *o) {
     split s = {.o = o, .m = o->c->module, .from = o->f, .constant = ir_constants(o->f)};
     size_t nodes = o->f->nodes.count;
     s.home = ir_alloc(nodes + 1);
@@ -310,4 +319,54 @@ bool pass_split_function(const pass_split *o) {
     ir_free(s.home);
     ir_free(s.constant);
     return leaves[STEP];
+}
+
+/* ---- all functions ---- */
+
+/* BASE of BASE.step, else the name itself. */
+static const char *base_name(ir_module *m, const char *name) {
+    size_t n = strlen(name);
+    if (n > 5 && !strcmp(name + n - 5, ".step")) return ir_arena_strndup(m->arena, name, n - 5);
+    return name;
+}
+
+static bool has_step_input(const ir_func *f) {
+    for (size_t i = 0; i < f->inputs.count; i++)
+        if (IR_ATTRS(ir_get(f, f->inputs.items[i]), input)->freq == IR_STEP) return true;
+    return false;
+}
+
+/* A module that has functions of these names already keeps them. */
+static bool names_free(pass_context *c, const pass_split *s) {
+    static const char *const suffix[] = {"prompt", "schedule", "step"};
+    for (int i = 0; i < 3; i++) {
+        ir_str name = {0};
+        ir_str_addf(&name, "%s.%s", s->base, suffix[i]);
+        bool taken = ir_func_find(c->module, name.data) != NULL;
+        if (taken)
+            pass_refused(c, s->pass, s->f, s->f->outputs.items[0].value, "stages of a function",
+                         "a function %s exists", name.data);
+        ir_str_free(&name);
+        if (taken) return false;
+    }
+    return true;
+}
+
+/* The functions of the module may change while it is walked: those that are there now. */
+bool pass_split_module(pass_context *c, ir_module *m, const char *pass, bool again) {
+    size_t count = m->funcs.count;
+    ir_func **funcs = ir_alloc(count * sizeof(ir_func *) + 1);
+    memcpy(funcs, m->funcs.items, count * sizeof(ir_func *));
+    bool changed = false;
+    for (size_t i = 0; i < count; i++) {
+        pass_split s = {.c = c, .pass = pass, .f = funcs[i], .again = again};
+        if (ir_func_find(m, funcs[i]->name) != funcs[i]) continue; /* replaced */
+        s.base = base_name(m, funcs[i]->name);
+        bool stage = s.base != funcs[i]->name;
+        if (stage != again || !has_step_input(funcs[i])) continue;
+        if (!again && !names_free(c, &s)) continue;
+        if (split_function(&s)) changed = true;
+    }
+    ir_free(funcs);
+    return changed;
 }

@@ -8,18 +8,11 @@
  * timestep input and its outputs then have this many rows, while the .step function takes one. */
 enum { PASS_SCHEDULE_ROWS = 8 };
 
-typedef struct pass_split {
-    pass_context *c;
-    const char *pass; /* for the report */
-    ir_func *f;       /* the function to be split; it has inputs that change every step */
-    const char *base; /* name of the network: BASE.prompt, BASE.schedule, BASE.step */
-    bool again;       /* after layout: casts and transposes are work, and nothing more leaves per schedule */
-} pass_split;
-
-/* Splits; false when nothing leaves the step, then the module is as it was. Functions BASE.prompt and
- * BASE.schedule that exist are extended (the function to be split takes their outputs as inputs of the same
- * name). */
-bool pass_split_function(const pass_split *s);
+/* Splits every function of the module that has an input that changes every step; true when one was split.
+ * `pass` stands in the report. First time (!again): whole networks, into functions NAME.prompt, NAME.schedule
+ * and NAME.step. Again, after layout: functions NAME.step, extending NAME.prompt; casts and transposes are
+ * work then, and nothing more leaves per schedule. */
+bool pass_split_module(pass_context *c, ir_module *m, const char *pass, bool again);
 
 /* split_rows.c: f rebuilt with PASS_SCHEDULE_ROWS rows of every input that changes with the schedule, all of
  * which have one. False when an op does not work row by row; then f is as it was. */

@@ -13,8 +13,9 @@
  *
  * needs   LAID_OUT       keeps   NO_DEAD, LAID_OUT       gives   TILED       level  FUSED -> FUSED
  * here    after layout (q, k, v are c16 tokens); before split_packing, which moves packs of unchanging keys
- * out of the step not     choosing between tiles by measurement: that is the tuner's, these are good starts
- * tests   tests/lit/passes/tile_attention/ */
+ *         out of the step
+ * not     choosing between tiles by measurement: that is the tuner's, these are good starts
+ * tests   tests/lit/passes/tile_attention/, tests/unit/passes_road_test.c */
 #include "passes/util.h"
 
 enum { Q_BLOCK = 48, KV_BLOCK = 256, KV_LEAST = 32 };
