@@ -76,7 +76,7 @@ struct ebru_model {
     const struct ebru_level_desc *levels; /* lowest first */
     const struct ebru_meta_desc *meta;
     uint64_t weights_bytes;
-    uint8_t weights_id[16];         /* digest of the packed weights; the same bytes head an appended or external blob */
+    uint8_t weights_id[16];         /* digest of the packed weights; also in the trailer of an appended or external blob */
     const char *weights_embedded;   /* NULL unless --weights=embed */
     const char *weights_external;   /* file name beside the program, NULL unless --weights=external */
     const uint8_t *tokenizer;       /* rt_tokenizer blob or NULL */
@@ -92,7 +92,8 @@ extern const struct ebru_model ebru_model;
 /* All threads have finished op `op` (index into the function's ops) and see each other's writes afterwards. */
 void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads, int32_t op);
 
-/* Trailer at the very end of a program with appended weights; the blob starts on a page boundary. */
+/* Trailer at the very end of a program with appended weights, or of an external weights file (there offset is 0); the blob
+ * starts on a page boundary. */
 struct ebru_trailer {
     uint64_t offset, bytes;
     uint8_t weights_id[16];

@@ -320,6 +320,42 @@ static const model_case fused_cases[] = {
 };
 #define COUNT(a) ((uint32_t)(sizeof(a) / sizeof *(a)))
 
+/* ---- cases: random shapes and broadcasts ---- */
+
+static uint32_t next_random(uint32_t *state, uint32_t below) {
+    *state = *state * 1664525u + 1013904223u;
+    return (*state >> 8) % below;
+}
+
+/* A sum of products of operands that repeat along random axes; the number in the function's name is the seed.
+ * Of every two functions one computes in blocks of channels. */
+static void random_broadcast(ir_func *f) {
+    static const int64_t sizes[] = {1, 2, 3, 5, 16, 17, 33, 48};
+    uint32_t seed = (uint32_t)atoi(f->name + strlen("random")), state = seed * 7919u + 1;
+    bool blocked = seed % 2;
+    uint32_t rank = blocked ? 2 + next_random(&state, 3) : 1 + next_random(&state, 5);
+    int64_t dim[8];
+    for (uint32_t i = 0; i < rank; i++) dim[i] = sizes[next_random(&state, 8)];
+    dim[0] = 1 + dim[0] % 3;
+    ir_ref y = model_input(f, "x", rank, dim);
+    if (blocked && rank == 4)
+        y = through_conv(f, "w", y, dim[1]);
+    else if (blocked)
+        y = model_op(f, IR_OP_linear, NULL,
+                     OPERANDS(y, model_weight(f, "w", 0, 0.3, DIMS(dim[rank - 1], dim[rank - 1]))));
+    for (int k = 0; k < 3; k++) {
+        char name[16];
+        int64_t d[8];
+        uint32_t cut = blocked ? 0 : next_random(&state, rank); /* missing leading axes */
+        for (uint32_t i = cut; i < rank; i++) d[i - cut] = next_random(&state, 3) ? dim[i] : 1;
+        snprintf(name, sizeof name, "p%d", k);
+        ir_ref operand = model_input(f, name, rank - cut, d);
+        y = model_op(f, k % 2 ? IR_OP_mul : IR_OP_sub, NULL, 2,
+                     next_random(&state, 2) ? (ir_ref[]){y, operand} : (ir_ref[]){operand, y});
+    }
+    ir_set_output(f, "y", model_op(f, IR_OP_tanh, NULL, OPERANDS(y)));
+}
+
 /* ---- the check ---- */
 
 static void emit(const cg_level *levels, uint32_t count, cg_options options, const char *path) {
@@ -387,6 +423,20 @@ static void fused_ops(void **state) {
     (void)state;
     check_cases(fused_cases, COUNT(fused_cases), (cg_options){0}, 0);
 }
+static void random_broadcasts(void **state) {
+    (void)state;
+    enum { CASES = 48 };
+    static model_case cases[CASES];
+    static char names[CASES][16];
+    for (int i = 0; i < CASES; i++) {
+        snprintf(names[i], sizeof names[i], "random%d", i);
+        cases[i] = (model_case){names[i], random_broadcast, IR_GRAPH, 0};
+    }
+    uint32_t best = cg_target_count() - 1;
+    while (!model_runs(cg_target_name(best))) best--;
+    check_cases(cases, CASES, (cg_options){0}, best);
+}
+
 /* The levels differ in tiles and code, not in places: one of them will do. */
 static void poisoned(void **state) {
     (void)state;
@@ -411,6 +461,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(graph_ops),
         cmocka_unit_test(fused_ops),
+        cmocka_unit_test(random_broadcasts),
         cmocka_unit_test(poisoned),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
