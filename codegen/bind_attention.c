@@ -12,13 +12,13 @@ static bool pack(cg_bind *b, struct ebru_attn_pack_k_params *p) {
 }
 
 bool cg_bind_pack_k(cg_bind *b) {
-    struct ebru_attn_pack_k_params p;
+    struct ebru_attn_pack_k_params p = {0};
     if (!pack(b, &p)) return false;
     return cg_done_attn_pack_k(b, &p);
 }
 
 bool cg_bind_pack_v(cg_bind *b) {
-    struct ebru_attn_pack_k_params k;
+    struct ebru_attn_pack_k_params k = {0};
     if (!pack(b, &k)) return false;
     struct ebru_attn_pack_v_params p = {k.B, k.S, k.heads, k.d, k.C, k.off};
     return cg_done_attn_pack_v(b, &p);

@@ -21,13 +21,13 @@ static bool pool(cg_bind *b, struct ebru_max_pool2d_params *p) {
 }
 
 bool cg_bind_max_pool2d(cg_bind *b) {
-    struct ebru_max_pool2d_params p;
+    struct ebru_max_pool2d_params p = {0};
     if (!pool(b, &p)) return false;
     return cg_done_max_pool2d(b, &p);
 }
 
 bool cg_bind_avg_pool2d(cg_bind *b) {
-    struct ebru_max_pool2d_params m;
+    struct ebru_max_pool2d_params m = {0};
     if (!pool(b, &m)) return false;
     struct ebru_avg_pool2d_params p = {m.B, m.C, m.H, m.W, m.KH, m.KW, m.SH, m.SW, m.PT, m.PL, m.OH, m.OW};
     return cg_done_avg_pool2d(b, &p);
