@@ -153,6 +153,10 @@ static void escape_is_cut_and_kept_for_eight_calls(void **state) {
     }
     for (int i = 0; i < 8; i++) assert_int_equal(kept[i][0], 'a' + i);
     assert_string_equal(ir_escape("", 0), "");
+    char *cut = malloc(2); /* exactly, so that ASan sees a read behind a sequence cut short */
+    memcpy(cut, "\xe2\x82", 2);
+    assert_string_equal(ir_escape(cut, 2), "\\xe2\\x82");
+    free(cut);
 }
 
 static void json_form(void **state) {
@@ -271,6 +275,11 @@ static void suggestions(void **state) {
     memset(word, 'w', sizeof word - 1);
     word[sizeof word - 1] = '\0';
     assert_null(ir_suggest(word, names, N));
+    const char *longer = word;
+    word[129] = '\0';
+    assert_null(ir_suggest(word + 1, &longer, 1)); /* 128 letters, a candidate of 129 */
+    assert_null(ir_suggest(longer, (const char *const[]){word + 1}, 1));
+    assert_ptr_equal(ir_suggest(word + 2, (const char *const[]){word + 1}, 1), word + 1);
 }
 
 static void our_own_bugs_exit_with_70(void **state) {

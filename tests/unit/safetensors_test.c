@@ -373,6 +373,20 @@ static void header_order_is_free(void **state) {
     capture_end(&c);
 }
 
+/* An empty tensor at the end of another's bytes, named before it. */
+static void empty_tensors_share_an_offset(void **state) {
+    (void)state;
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    image f = make("{" TENSOR("a", "U8", "[0]", 2, 2) "," TENSOR("b", "U8", "[2]", 0, 2) "}", 2);
+    fe_st *st = accept(&c, f);
+    assert_int_equal(fe_st_find(st, "a")->bytes, 0);
+    assert_int_equal(fe_st_find(st, "b")->bytes, 2);
+    fe_st_close(st);
+    free(f.data);
+    capture_end(&c);
+}
+
 /* The reference's test_whitespace_leading_padded_header: readers must tolerate it. */
 static void white_space_around_the_header(void **state) {
     (void)state;
@@ -838,6 +852,7 @@ int main(void) {
         cmocka_unit_test(other_formats_get_a_hint),
         cmocka_unit_test(empty_and_scalar_tensors),
         cmocka_unit_test(header_order_is_free),
+        cmocka_unit_test(empty_tensors_share_an_offset),
         cmocka_unit_test(white_space_around_the_header),
         cmocka_unit_test(table_and_metadata),
         cmocka_unit_test(every_prefix_and_bit_flip),
