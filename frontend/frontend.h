@@ -16,14 +16,16 @@ typedef struct fe_shape {
 } fe_shape;
 
 typedef struct fe_options {
-    /* Shapes of inputs, for single components: they override batch (dim 0), width and height (the last two dims of sample, latent or image, in that
-     * tensor's own cells, not in pixels) and sequence (dim 1 of encoder_hidden_states or input_ids). */
+    /* Shapes of inputs, for single components: they override batch (dim 0), width and height (the last two
+     * dims of sample, latent or image, in that tensor's own cells, not in pixels) and sequence (dim 1 of
+     * encoder_hidden_states or input_ids). */
     const fe_shape *shapes;
     uint32_t shape_count;
     const char *component; /* NULL = all; "unet", "vae", "text_encoder" ... */
     const char *function;  /* NULL = all; e.g. "decode" of an autoencoder */
     int64_t batch;         /* images a call; 0 = 1 */
-    int64_t width, height; /* picture size in pixels (a U-Net's folder alone: cells of its sample); 0 = the model's own */
+    int64_t width, height; /* picture size in pixels (a U-Net's folder alone: cells of its sample); 0 = the
+                              model's own */
     int64_t sequence;      /* tokens of a text model; 0 = max_position_embeddings */
     bool random_weights;   /* --weights=random:SEED: no weight file is needed or read */
     uint64_t random_seed;

@@ -1,17 +1,19 @@
 /* The tensor IR of ebru.
  *
- * Semantics. Values are immutable tensors of rank 0..8; a node has one result. Arithmetic is IEEE binary32 unless a type
- * says otherwise; the reference evaluator accumulates in binary64, kernels in binary32 in any order. NaN and infinity
- * propagate. All shapes are static. Shapes are logical and row-major: images [B,C,H,W], tokens [B,T,C], vectors [B,C].
- * A layout (plain or c16) says how a value's bytes lie; it never changes a value's meaning, so the evaluator ignores it.
+ * Semantics. Values are immutable tensors of rank 0..8; a node has one result. Arithmetic is IEEE binary32
+ * unless a type says otherwise; the reference evaluator accumulates in binary64, kernels in binary32 in any
+ * order. NaN and infinity propagate. All shapes are static. Shapes are logical and row-major: images
+ * [B,C,H,W], tokens [B,T,C], vectors [B,C]. A layout (plain or c16) says how a value's bytes lie; it never
+ * changes a value's meaning, so the evaluator ignores it.
  *
- * Levels. GRAPH: what the network means. FUSED: composite ops, layouts chosen. KERNEL: every working node is bound to a row
- * of runtime/kernels.def. PLACED: every value has a place. Each op row in ops.def lists the levels where it is legal.
+ * Levels. GRAPH: what the network means. FUSED: composite ops, layouts chosen. KERNEL: every working node is
+ * bound to a row of runtime/kernels.def. PLACED: every value has a place. Each op row in ops.def lists the
+ * levels where it is legal.
  *
  * Functions. A function's nodes stand in def-before-use order. Inputs are marked with how often they change
- * (ir_freq); pure nodes are interned (same op, operands, attributes, layout -> same node), so common subexpressions
- * do not arise. Passes never edit a function in place: they build a new one (ir_rewrite), except for annotations (bindings,
- * places).
+ * (ir_freq); pure nodes are interned (same op, operands, attributes, layout -> same node), so common
+ * subexpressions do not arise. Passes never edit a function in place: they build a new one (ir_rewrite),
+ * except for annotations (bindings, places).
  *
  * Text. Complete: ir_print writes a module, ir_parse reads it back identically (grammar in ir/print.c).
  *
@@ -30,11 +32,13 @@
 #define IR_MAX_RANK     8
 #define IR_MAX_OPERANDS 8
 #define IR_BLOCK        16 /* channels of a c16 block */
-/* No tensor has more elements, so that sizes in bytes, padding included, and products of two extents never overflow. */
+/* No tensor has more elements, so that sizes in bytes, padding included, and products of two extents never
+ * overflow. */
 #define IR_MAX_ELEMENTS ((int64_t)1 << 40)
 #define IR_ARENA_ALIGN  64 /* places in the arena and in the packed weights are multiples of it */
 
-/* ---- types ---------------------------------------------------------------------------------------------------- */
+/* ---- types
+ * ---------------------------------------------------------------------------------------------------- */
 
 typedef enum ir_dtype {
 #define DTYPE(name, bytes, summary) IR_##name,
@@ -43,8 +47,9 @@ typedef enum ir_dtype {
     IR_DTYPE_COUNT
 } ir_dtype;
 
-/* plain: row-major. c16: channels in blocks of 16, innermost: [B,C,H,W] -> [B][C/16][H][W][16], [B,T,C] -> [B][C/16][T][16],
- * [B,C] -> [B][C/16][16]; C rounded up, pad lanes finite. So c16 [B,C,H,W] and c16 [B,H*W,C] are the same bytes. */
+/* plain: row-major. c16: channels in blocks of 16, innermost: [B,C,H,W] -> [B][C/16][H][W][16], [B,T,C] ->
+ * [B][C/16][T][16], [B,C] -> [B][C/16][16]; C rounded up, pad lanes finite. So c16 [B,C,H,W] and c16
+ * [B,H*W,C] are the same bytes. */
 typedef enum ir_layout { IR_PLAIN, IR_C16, IR_LAYOUT_COUNT } ir_layout;
 
 typedef struct ir_type {
@@ -56,7 +61,8 @@ typedef struct ir_type {
 
 typedef enum ir_level { IR_GRAPH, IR_FUSED, IR_KERNEL, IR_PLACED, IR_LEVEL_COUNT } ir_level;
 
-/* How often a value changes, in order: once per program, per prompt, per schedule (the list of timesteps), per step. */
+/* How often a value changes, in order: once per program, per prompt, per schedule (the list of timesteps),
+ * per step. */
 typedef enum ir_freq { IR_PROGRAM, IR_PROMPT, IR_SCHEDULE, IR_STEP, IR_FREQ_COUNT } ir_freq;
 
 typedef enum ir_act {
@@ -84,19 +90,30 @@ ir_type ir_type_make(ir_dtype dtype, uint32_t rank, const int64_t *dim); /* plai
 bool ir_type_equal(const ir_type *a, const ir_type *b);                  /* layout included */
 bool ir_shape_equal(const ir_type *a, const ir_type *b);                 /* dims only */
 int64_t ir_type_elements(const ir_type *t);                              /* logical elements */
-uint64_t ir_type_bytes(const ir_type *t);                                /* bytes in its layout, padding included */
-/* Rank, extents (1 or more), element count and layout are legal; the reason is appended to `why` when not (may be NULL). */
+uint64_t ir_type_bytes(const ir_type *t); /* bytes in its layout, padding included */
+/* Rank, extents (1 or more), element count and layout are legal; the reason is appended to `why` when not
+ * (may be NULL). */
 bool ir_type_valid(const ir_type *t, ir_str *why);
 /* Rounded up to whole blocks of channels: what c16 pads an extent to. */
-static inline int64_t ir_round_block(int64_t n) { return (n + IR_BLOCK - 1) / IR_BLOCK * IR_BLOCK; }
+static inline int64_t ir_round_block(int64_t n) {
+    return (n + IR_BLOCK - 1) / IR_BLOCK * IR_BLOCK;
+}
 /* The axis that c16 blocks: 1 of [B,C,H,W], the last of [B,T,C] and [B,C]; -1 where c16 is not defined. */
 int ir_channel_axis(const ir_type *t);
 
-/* ---- attributes ------------------------------------------------------------------------------------------------ */
+/* ---- attributes
+ * ------------------------------------------------------------------------------------------------ */
 
-typedef struct ir_i2 { int64_t v[2]; } ir_i2;
-typedef struct ir_i4 { int64_t v[4]; } ir_i4;
-typedef struct ir_dims { uint32_t n; int64_t v[IR_MAX_RANK]; } ir_dims;
+typedef struct ir_i2 {
+    int64_t v[2];
+} ir_i2;
+typedef struct ir_i4 {
+    int64_t v[4];
+} ir_i4;
+typedef struct ir_dims {
+    uint32_t n;
+    int64_t v[IR_MAX_RANK];
+} ir_dims;
 #define IR_I2(a, b)       ((ir_i2){{(a), (b)}})
 #define IR_I4(a, b, c, d) ((ir_i4){{(a), (b), (c), (d)}})
 #define IR_DIMS0          ((ir_dims){0, {0}})
@@ -111,13 +128,24 @@ typedef struct ir_dims { uint32_t n; int64_t v[IR_MAX_RANK]; } ir_dims;
 #define IR_ATTR_C_act  ir_act
 #define IR_ATTR_C_freq ir_freq
 typedef enum ir_attr_kind {
-    IR_ATTR_i64, IR_ATTR_f64, IR_ATTR_flag, IR_ATTR_i2, IR_ATTR_i4, IR_ATTR_dims, IR_ATTR_str, IR_ATTR_act, IR_ATTR_freq
+    IR_ATTR_i64,
+    IR_ATTR_f64,
+    IR_ATTR_flag,
+    IR_ATTR_i2,
+    IR_ATTR_i4,
+    IR_ATTR_dims,
+    IR_ATTR_str,
+    IR_ATTR_act,
+    IR_ATTR_freq
 } ir_attr_kind;
 
 #include "ir/attrs.def"
 
 #define IR_ATTR_FIELD(type, name, def) IR_ATTR_C_##type name;
-#define IR_ATTR_STRUCT(set)            struct ir_attrs_##set { ATTRS_##set(IR_ATTR_FIELD) uint8_t none_; };
+#define IR_ATTR_STRUCT(set)                                                                                  \
+    struct ir_attrs_##set {                                                                                  \
+        ATTRS_##set(IR_ATTR_FIELD) uint8_t none_;                                                            \
+    };
 ATTR_SETS(IR_ATTR_STRUCT)
 
 /* One attribute of an op: name, kind, where it lies in the attribute struct. */
@@ -127,7 +155,8 @@ typedef struct ir_attr_info {
     size_t offset;
 } ir_attr_info;
 
-/* ---- ops ------------------------------------------------------------------------------------------------------- */
+/* ---- ops
+ * ------------------------------------------------------------------------------------------------------- */
 
 typedef enum ir_op {
 #define OP(name, operands, attrs, levels, flags, summary) IR_OP_##name,
@@ -136,7 +165,14 @@ typedef enum ir_op {
     IR_OP_COUNT
 } ir_op;
 
-enum { IR_FLAG_LEAF = 1, IR_FLAG_EW = 2, IR_FLAG_VIEW = 4, IR_FLAG_CONTRACT = 8, IR_FLAG_ROWS = 16, IR_FLAG_PACK = 32 };
+enum {
+    IR_FLAG_LEAF = 1,
+    IR_FLAG_EW = 2,
+    IR_FLAG_VIEW = 4,
+    IR_FLAG_CONTRACT = 8,
+    IR_FLAG_ROWS = 16,
+    IR_FLAG_PACK = 32
+};
 
 /* What ops.def says about an op, in digested form. */
 typedef struct ir_op_info {
@@ -150,7 +186,7 @@ typedef struct ir_op_info {
     const char *operand_name[IR_MAX_OPERANDS];
     const ir_attr_info *attrs;
     uint32_t attr_count;
-    size_t attr_size;       /* of the attribute struct */
+    size_t attr_size; /* of the attribute struct */
     const void *attr_default;
 } ir_op_info;
 const ir_op_info *ir_op_get(ir_op op);
@@ -158,15 +194,22 @@ bool ir_op_by_name(const char *name, ir_op *op);
 /* Attribute structs of an op: equality field by field (strings by content). */
 bool ir_attrs_equal(ir_op op, const void *a, const void *b);
 
-/* ---- module ---------------------------------------------------------------------------------------------------- */
+/* ---- module
+ * ---------------------------------------------------------------------------------------------------- */
 
-typedef struct ir_ref { uint32_t id; } ir_ref;
+typedef struct ir_ref {
+    uint32_t id;
+} ir_ref;
 #define IR_NONE ((ir_ref){UINT32_MAX})
-static inline bool ir_ref_ok(ir_ref r) { return r.id != UINT32_MAX; }
-static inline bool ir_ref_eq(ir_ref a, ir_ref b) { return a.id == b.id; }
+static inline bool ir_ref_ok(ir_ref r) {
+    return r.id != UINT32_MAX;
+}
+static inline bool ir_ref_eq(ir_ref a, ir_ref b) {
+    return a.id == b.id;
+}
 
-/* Where a node comes from: file and position in the model description, and the block it belongs to (its tensor prefix, e.g.
- * "down_blocks.0.resnets.1"). Interned in the module; index 0 = unknown. */
+/* Where a node comes from: file and position in the model description, and the block it belongs to (its
+ * tensor prefix, e.g. "down_blocks.0.resnets.1"). Interned in the module; index 0 = unknown. */
 typedef struct ir_origin {
     const char *file;
     uint32_t line, col;
@@ -182,7 +225,8 @@ typedef struct ir_param {
     double f;
 } ir_param;
 
-/* KERNEL level: which kernel computes a node, every field of its params struct, how many tasks, scratch bytes a thread. */
+/* KERNEL level: which kernel computes a node, every field of its params struct, how many tasks, scratch bytes
+ * a thread. */
 typedef struct ir_binding {
     const char *kernel; /* name of a kernels.def row, or "ew" for a loop generated from the node */
     uint32_t param_count;
@@ -192,7 +236,13 @@ typedef struct ir_binding {
 } ir_binding;
 
 /* PLACED level: where a node's bytes are. Views have the place of what they view (plus 0). */
-typedef enum ir_place_kind { IR_UNPLACED, IR_AT_ARENA, IR_AT_INPUT, IR_AT_OUTPUT, IR_AT_WEIGHT } ir_place_kind;
+typedef enum ir_place_kind {
+    IR_UNPLACED,
+    IR_AT_ARENA,
+    IR_AT_INPUT,
+    IR_AT_OUTPUT,
+    IR_AT_WEIGHT
+} ir_place_kind;
 typedef struct ir_place {
     ir_place_kind kind;
     uint64_t offset; /* arena: byte offset; input, output: index; weight: byte offset in the packed weights */
@@ -222,10 +272,12 @@ struct ir_weight {
     uint64_t seed;      /* RANDOM: see ir/weights.c for the distribution */
     double bound;       /* RANDOM: values uniform in [center - bound, center + bound] */
     double center;
-    const void *data; /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
+    const void
+        *data; /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
 };
 
-/* A property of the model that is not dataflow: pipeline kind, sampler constants, tokenizer files... Keys are dotted. */
+/* A property of the model that is not dataflow: pipeline kind, sampler constants, tokenizer files... Keys are
+ * dotted. */
 typedef struct ir_meta {
     const char *key;
     enum { IR_META_INT, IR_META_FLOAT, IR_META_STRING } kind;
@@ -247,8 +299,8 @@ typedef struct ir_func {
     IR_VEC(ir_node) nodes;
     IR_VEC(ir_ref) inputs; /* nodes with op input, in parameter order */
     IR_VEC(ir_output) outputs;
-    uint64_t arena_bytes;   /* PLACED */
-    uint64_t scratch_bytes; /* KERNEL on: the largest of the bindings', per thread */
+    uint64_t arena_bytes;     /* PLACED */
+    uint64_t scratch_bytes;   /* KERNEL on: the largest of the bindings', per thread */
     struct ir_intern *intern; /* hash table of pure nodes; rebuilt when missing */
 } ir_func;
 
@@ -259,19 +311,28 @@ struct ir_module {
     IR_VEC(ir_weight) weights;
     IR_VEC(ir_meta) meta;
     IR_VEC(ir_origin) origins; /* [0] = unknown */
-    /* Things kept alive for the weights' data (mapped files); freed with the module by calling `close(owner)`. */
-    IR_VEC(struct ir_owner { void *owner; void (*close)(void *); }) owners;
+    /* Things kept alive for the weights' data (mapped files); freed with the module by calling
+     * `close(owner)`. */
+    IR_VEC(struct ir_owner {
+        void *owner;
+        void (*close)(void *);
+    })
+    owners;
     struct ir_tables *tables; /* node.c: lookup of weights and origins */
 };
 
 /* node.c: modules, functions, nodes */
 ir_module *ir_module_new(void);
-void ir_module_free(ir_module *m); /* NULL is allowed */
-ir_func *ir_func_new(ir_module *m, const char *name);      /* appended to m->funcs */
+void ir_module_free(ir_module *m);                           /* NULL is allowed */
+ir_func *ir_func_new(ir_module *m, const char *name);        /* appended to m->funcs */
 ir_func *ir_func_find(const ir_module *m, const char *name); /* NULL when absent */
 void ir_func_remove(ir_module *m, ir_func *f);
-static inline const ir_node *ir_get(const ir_func *f, ir_ref r) { return &f->nodes.items[r.id]; }
-static inline const ir_type *ir_typeof(const ir_func *f, ir_ref r) { return &f->nodes.items[r.id].type; }
+static inline const ir_node *ir_get(const ir_func *f, ir_ref r) {
+    return &f->nodes.items[r.id];
+}
+static inline const ir_type *ir_typeof(const ir_func *f, ir_ref r) {
+    return &f->nodes.items[r.id].type;
+}
 ir_origin_id ir_origin_add(ir_module *m, const char *file, uint32_t line, uint32_t col, const char *block);
 
 /* Weight and meta tables. ir_weight_add returns the index of the entry with that name, adding it if new. */
@@ -287,13 +348,15 @@ int64_t ir_meta_int(const ir_module *m, const char *key, int64_t otherwise);
 double ir_meta_float(const ir_module *m, const char *key, double otherwise); /* an int entry is converted */
 const char *ir_meta_string(const ir_module *m, const char *key, const char *otherwise);
 
-/* Building. `attrs` may be NULL (defaults); it is copied. The result type is inferred (ir_infer); a fault in operands or
- * attributes here is the caller's bug and ends in ICE: front ends check user input before they build. Trailing absent
- * operands are dropped. Returns an existing equal node where there is one. `layout` is the result's layout. */
-ir_ref ir_build(ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, const void *attrs, ir_layout layout,
-                ir_origin_id origin);
+/* Building. `attrs` may be NULL (defaults); it is copied. The result type is inferred (ir_infer); a fault in
+ * operands or attributes here is the caller's bug and ends in ICE: front ends check user input before they
+ * build. Trailing absent operands are dropped. Returns an existing equal node where there is one. `layout` is
+ * the result's layout. */
+ir_ref ir_build(ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, const void *attrs,
+                ir_layout layout, ir_origin_id origin);
 ir_ref ir_input(ir_func *f, const char *name, const ir_type *type, ir_freq freq, ir_origin_id origin);
-ir_ref ir_weight_ref(ir_func *f, uint32_t weight_index, ir_origin_id origin); /* origin unused: the name tells */
+ir_ref ir_weight_ref(ir_func *f, uint32_t weight_index,
+                     ir_origin_id origin);                      /* origin unused: the name tells */
 void ir_set_output(ir_func *f, const char *name, ir_ref value); /* appended */
 /* Shorthands for plain-layout nodes. */
 ir_ref ir_op1(ir_func *f, ir_op op, ir_ref a, const void *attrs, ir_origin_id origin);
@@ -306,45 +369,49 @@ ir_ref ir_op3(ir_func *f, ir_op op, ir_ref a, ir_ref b, ir_ref c, const void *at
 /* uses.c: analyses, recomputed when needed */
 /* Number of uses of each node (operands and outputs); ir_free the result. */
 uint32_t *ir_use_counts(const ir_func *f);
-/* For each node how often its value changes: the highest frequency among the inputs it depends on; ir_free. */
+/* For each node how often its value changes: the highest frequency among the inputs it depends on; ir_free.
+ */
 ir_freq *ir_frequencies(const ir_func *f);
 
 /* For each node whether it depends on weights only, so that it can be computed at compile time; ir_free. */
 bool *ir_constants(const ir_func *f);
-/* True when the node's bytes are its operand's: a view, or a reshape, transpose or layout_cast that moves nothing in these
- * layouts. Such a node needs no kernel and has the place of its operand. */
+/* True when the node's bytes are its operand's: a view, or a reshape, transpose or layout_cast that moves
+ * nothing in these layouts. Such a node needs no kernel and has the place of its operand. */
 bool ir_is_view(const ir_func *f, ir_ref r);
 /* The node whose bytes r shows: r itself, or through views the node viewed. */
 ir_ref ir_view_root(const ir_func *f, ir_ref r);
-/* The operands, as bits, over which a kernel of this node may write its result when they die there: those it reads element by
- * element or row by row at the place it writes, of exactly the result's type. */
+/* The operands, as bits, over which a kernel of this node may write its result when they die there: those it
+ * reads element by element or row by row at the place it writes, of exactly the result's type. */
 uint32_t ir_overwritable(const ir_func *f, ir_ref r);
 
-/* shape.c: result types. ir_infer computes the result type (layout plain) of an op; on faults appends messages, one line
- * each, to `faults` and returns false. */
-bool ir_infer(const ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, const void *attrs, ir_type *out,
-              ir_str *faults);
+/* shape.c: result types. ir_infer computes the result type (layout plain) of an op; on faults appends
+ * messages, one line each, to `faults` and returns false. */
+bool ir_infer(const ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, const void *attrs,
+              ir_type *out, ir_str *faults);
 
-/* verify.c: structure, levels, types, layouts, bindings, places. Collects all faults into `faults` (NULL: ICE at the first),
- * each line "FUNC: %41 attention: operand 'k': expected ..., found ...". True when there are none. */
+/* verify.c: structure, levels, types, layouts, bindings, places. Collects all faults into `faults` (NULL: ICE
+ * at the first), each line "FUNC: %41 attention: operand 'k': expected ..., found ...". True when there are
+ * none. */
 bool ir_verify(const ir_module *m, ir_str *faults);
 
-/* print.c, parse.c: the text form. ir_parse reports problems to `d` with line and column and returns NULL. Weights of kind FILE
- * come back unbound (data NULL) until the front end binds them (fe_bind_ir_weights). */
+/* print.c, parse.c: the text form. ir_parse reports problems to `d` with line and column and returns NULL.
+ * Weights of kind FILE come back unbound (data NULL) until the front end binds them (fe_bind_ir_weights). */
 void ir_print(const ir_module *m, ir_str *out);
 void ir_print_func(const ir_func *f, ir_str *out);
 void ir_print_type(const ir_type *t, ir_str *out);
 /* One node as in the text form, without its origin: for reports and messages. */
 void ir_print_node(const ir_func *f, ir_ref r, ir_str *out);
 ir_module *ir_parse(ir_diag *d, const char *name, const char *text, size_t length);
-/* The number of a node in the text form (%N): inputs first, then the others in order; weights have none (UINT32_MAX).
- * ir_numbering returns the numbers of all nodes, ir_free it. */
+/* The number of a node in the text form (%N): inputs first, then the others in order; weights have none
+ * (UINT32_MAX). ir_numbering returns the numbers of all nodes, ir_free it. */
 uint32_t *ir_numbering(const ir_func *f);
 /* "%12", or "@name" for a weight: for messages. Walks the function. */
 void ir_print_ref(const ir_func *f, ir_ref r, ir_str *out);
 
-/* number.c: binary64 as text, independent of the locale: the shortest decimal that reads back identically, always with a
- * '.', an exponent, "inf" or "nan", so that it is told from an integer. Reading takes the whole text or fails. */
+/* number.c: binary64 as text, independent of the locale: the shortest decimal that reads back identically,
+ * always with a
+ * '.', an exponent, "inf" or "nan", so that it is told from an integer. Reading takes the whole text or
+ * fails. */
 void ir_print_f64(double value, ir_str *out);
 bool ir_parse_f64(const char *text, size_t length, double *out);
 
@@ -356,8 +423,9 @@ typedef struct ir_expr_step {
     ir_op op;         /* OP: an elementwise op; takes its arity from the stack */
 } ir_expr_step;
 #define IR_EXPR_MAX 128
-/* Parses into postfix steps; returns their number, 0 when malformed (message in `fault` when not NULL). Besides the binary and unary
- * elementwise ops, affine and clamp are written add/mul and max/min: "min(max(a,-1),1)" uses functions max and min. */
+/* Parses into postfix steps; returns their number, 0 when malformed (message in `fault` when not NULL).
+ * Besides the binary and unary elementwise ops, affine and clamp are written add/mul and max/min:
+ * "min(max(a,-1),1)" uses functions max and min. */
 uint32_t ir_expr_parse(const char *text, ir_expr_step steps[IR_EXPR_MAX], ir_str *fault);
 /* The text of well-formed steps: ir_expr_parse reads it back identically. */
 void ir_expr_print(const ir_expr_step *steps, uint32_t count, ir_str *out);
@@ -374,8 +442,9 @@ typedef struct ir_eval_options {
     void (*observe)(void *user, ir_ref node, const ir_tensor *value);
     void *user;
 } ir_eval_options;
-/* Evaluates f on inputs (in parameter order; types must match) into outputs[f->outputs.count] (allocated here, free with
- * ir_tensor_free). Weights must be bound. Intermediate tensors are freed at their last use. */
+/* Evaluates f on inputs (in parameter order; types must match) into outputs[f->outputs.count] (allocated
+ * here, free with ir_tensor_free). Weights must be bound. Intermediate tensors are freed at their last use.
+ */
 void ir_eval(const ir_func *f, const ir_tensor *inputs, ir_tensor *outputs, const ir_eval_options *options);
 /* Evaluates one value that depends on weights only (frequency program), e.g. a packed weight. */
 ir_tensor ir_eval_constant(const ir_func *f, ir_ref r);
@@ -383,7 +452,7 @@ void ir_tensor_free(ir_tensor *t);
 
 /* cost.c */
 typedef struct ir_cost {
-    double flops;         /* multiply-adds count twice; elementwise functions count one per element */
+    double flops;          /* multiply-adds count twice; elementwise functions count one per element */
     uint64_t weight_bytes; /* weights read, as packed f32 */
     uint64_t bytes;        /* activations read and written, in their layouts */
 } ir_cost;
@@ -391,19 +460,22 @@ ir_cost ir_node_cost(const ir_func *f, ir_ref r);
 ir_cost ir_func_cost(const ir_func *f);
 int64_t ir_parameter_count(const ir_module *m); /* elements of all weights referenced by some function */
 
-/* rewrite.c: building a changed copy of a function. The driver walks the old nodes in order; `rule` may return a value
- * of the new function for an old node, or IR_NONE for a plain clone. Interning removes duplicates; dead nodes stay until
- * the dead-code pass (ir_rewrite_apply removes them when `drop_dead`). Looks only at operands and use counts.
+/* rewrite.c: building a changed copy of a function. The driver walks the old nodes in order; `rule` may
+ * return a value of the new function for an old node, or IR_NONE for a plain clone. Interning removes
+ * duplicates; dead nodes stay until the dead-code pass (ir_rewrite_apply removes them when `drop_dead`).
+ * Looks only at operands and use counts.
  *   - rw_new(rw, old operand): the new value of an old node
  *   - match on new nodes (already rewritten), count uses on old ones. */
 typedef struct ir_rewrite {
     ir_func *from, *to;
-    ir_ref *map;     /* old id -> new ref */
-    uint32_t *uses;  /* use counts of `from` */
+    ir_ref *map;    /* old id -> new ref */
+    uint32_t *uses; /* use counts of `from` */
     void *user;
 } ir_rewrite;
 typedef ir_ref (*ir_rewrite_rule)(ir_rewrite *rw, ir_ref old);
-static inline ir_ref rw_new(const ir_rewrite *rw, ir_ref old) { return ir_ref_ok(old) ? rw->map[old.id] : IR_NONE; }
+static inline ir_ref rw_new(const ir_rewrite *rw, ir_ref old) {
+    return ir_ref_ok(old) ? rw->map[old.id] : IR_NONE;
+}
 ir_ref rw_clone(ir_rewrite *rw, ir_ref old); /* the old node with its operands mapped */
 /* Replaces f's contents by the rewritten ones. True when the text of f changed. */
 bool ir_rewrite_apply(ir_func *f, ir_rewrite_rule rule, void *user, bool drop_dead);

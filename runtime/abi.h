@@ -1,6 +1,7 @@
-/* The treaty between the compiler and an emitted program: constant tables that codegen emits and the runtime reads, and
- * the services emitted code calls. Plain C structs, fixed-width fields, natural alignment; append only, and raise
- * EBRU_ABI_VERSION when a meaning changes. Kernels have a treaty of their own: kernel_abi.h and kernels.def. */
+/* The treaty between the compiler and an emitted program: constant tables that codegen emits and the runtime
+ * reads, and the services emitted code calls. Plain C structs, fixed-width fields, natural alignment; append
+ * only, and raise EBRU_ABI_VERSION when a meaning changes. Kernels have a treaty of their own: kernel_abi.h
+ * and kernels.def. */
 #ifndef EBRU_RUNTIME_ABI_H
 #define EBRU_RUNTIME_ABI_H
 
@@ -8,9 +9,9 @@
 
 #define EBRU_ABI_VERSION 1
 
-enum { EBRU_F32 = 0, EBRU_I32 = 1 };                                           /* element types at run time */
-enum { EBRU_PLAIN = 0, EBRU_C16 = 1 };                                         /* layouts, as in the IR */
-enum { EBRU_PROGRAM = 0, EBRU_PROMPT = 1, EBRU_SCHEDULE = 2, EBRU_STEP = 3 };  /* how often an input changes */
+enum { EBRU_F32 = 0, EBRU_I32 = 1 };                                          /* element types at run time */
+enum { EBRU_PLAIN = 0, EBRU_C16 = 1 };                                        /* layouts, as in the IR */
+enum { EBRU_PROGRAM = 0, EBRU_PROMPT = 1, EBRU_SCHEDULE = 2, EBRU_STEP = 3 }; /* how often an input changes */
 
 /* An input or output of a function. Names as in the IR; inter-stage values have names like "%41". */
 struct ebru_tensor_desc {
@@ -30,12 +31,13 @@ struct ebru_op_desc {
     uint64_t bytes, weight_bytes;
 };
 
-/* What a thread gets when it runs an emitted function. All threads of the pool call `run` with the same struct. */
+/* What a thread gets when it runs an emitted function. All threads of the pool call `run` with the same
+ * struct. */
 struct ebru_call {
     const void *const *inputs; /* in table order; 64-byte aligned buffers in the described layout */
     void *const *outputs;
-    char *arena;         /* shared, at least arena_bytes, 64-byte aligned */
-    char *scratch;       /* per thread: thread t uses scratch + t * scratch_stride */
+    char *arena;   /* shared, at least arena_bytes, 64-byte aligned */
+    char *scratch; /* per thread: thread t uses scratch + t * scratch_stride */
     uint64_t scratch_stride;
     const char *weights; /* base of the packed weights */
     void *runtime;       /* the runtime's own: barrier, profile */
@@ -58,8 +60,8 @@ struct ebru_level_desc {
     const ebru_run_fn *run;
 };
 
-/* A property of the model (pipeline, sampler constants ...): kind 0 integer, 1 float, 2 string. Sorted by key. Keys are listed in
- * docs/program.md. */
+/* A property of the model (pipeline, sampler constants ...): kind 0 integer, 1 float, 2 string. Sorted by
+ * key. Keys are listed in docs/program.md. */
 struct ebru_meta_desc {
     const char *key;
     int32_t kind, reserved;
@@ -76,24 +78,26 @@ struct ebru_model {
     const struct ebru_level_desc *levels; /* lowest first */
     const struct ebru_meta_desc *meta;
     uint64_t weights_bytes;
-    uint8_t weights_id[16];         /* digest of the packed weights; also in the trailer of an appended or external blob */
-    const char *weights_embedded;   /* NULL unless --weights=embed */
-    const char *weights_external;   /* file name beside the program, NULL unless --weights=external */
-    const uint8_t *tokenizer;       /* rt_tokenizer blob or NULL */
+    uint8_t weights_id[16]; /* digest of the packed weights; also in the trailer of an appended or external
+                               blob */
+    const char *weights_embedded; /* NULL unless --weights=embed */
+    const char *weights_external; /* file name beside the program, NULL unless --weights=external */
+    const uint8_t *tokenizer;     /* rt_tokenizer blob or NULL */
     uint64_t tokenizer_bytes;
-    const uint8_t *tokenizer_2;     /* second text encoder's, or NULL */
+    const uint8_t *tokenizer_2; /* second text encoder's, or NULL */
     uint64_t tokenizer_2_bytes;
-    const char *build_info;         /* text for --build-info */
+    const char *build_info; /* text for --build-info */
 };
 extern const struct ebru_model ebru_model;
 
 /* Services for emitted code. */
 
-/* All threads have finished op `op` (index into the function's ops) and see each other's writes afterwards. */
+/* All threads have finished op `op` (index into the function's ops) and see each other's writes afterwards.
+ */
 void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads, int32_t op);
 
-/* Trailer at the very end of a program with appended weights, or of an external weights file (there offset is 0); the blob
- * starts on a page boundary. */
+/* Trailer at the very end of a program with appended weights, or of an external weights file (there offset is
+ * 0); the blob starts on a page boundary. */
 struct ebru_trailer {
     uint64_t offset, bytes;
     uint8_t weights_id[16];
