@@ -1,5 +1,6 @@
 /* ebru verify: a component against the inputs and outputs that a file holds. Every function whose in. and
- * out. tensors are there is run, compiled or in the reference evaluator, at the file's shapes. */
+ * out. tensors are there is run, compiled or in the reference evaluator, at the file's shapes. With --write
+ * the inputs suffice, and what was computed becomes such a file. */
 #include "driver/driver.h"
 
 #include "frontend/safetensors.h"
@@ -14,6 +15,8 @@ struct verify {
     fe_st *st;
     double tolerance;
     unsigned failed, checked;
+    fe_st_tensor *written; /* --write: the file's in. tensors, then what was computed */
+    size_t written_count, written_inputs;
 };
 
 /* One line of the table. rms is relative to the reference's rms. */
@@ -51,13 +54,13 @@ static size_t count_of(const fe_st_tensor *t) {
     return n;
 }
 
-/* True when the file has every input of f and at least one output. */
+/* True when the file has every input of f and, without --write, at least one output. */
 static bool covered(const struct verify *v, const ir_func *f) {
     bool any = false;
     for (size_t i = 0; i < f->inputs.count; i++)
         if (!find(v, "in", IR_ATTRS(ir_get(f, f->inputs.items[i]), input)->name)) return false;
     for (size_t i = 0; i < f->outputs.count; i++) any |= find(v, "out", f->outputs.items[i].name) != NULL;
-    return any;
+    return any || v->o->write;
 }
 
 /* The file's tensor as f32 [elements of type]; a single value is repeated (a scalar timestep for a batch).
@@ -79,7 +82,53 @@ static float *input_values(struct verify *v, const char *name, const ir_type *ty
     return x;
 }
 
-static void report(struct verify *v, const char *func, const char *name, const float *ours, size_t n) {
+/* ---- --write ---- */
+
+static void keep_inputs(struct verify *v) {
+    size_t n = fe_st_count(v->st);
+    v->written = ir_alloc((n + 1) * sizeof *v->written);
+    for (size_t i = 0; i < n; i++)
+        if (!strncmp(fe_st_at(v->st, i)->name, "in.", 3))
+            v->written[v->written_count++] = *fe_st_at(v->st, i);
+    v->written_inputs = v->written_count;
+}
+
+/* A computed output; of two functions with an output of one name the first one's is kept. */
+static void keep_output(struct verify *v, const char *name, const ir_type *type, const float *x) {
+    size_t length = strlen(name) + sizeof "out.", bytes = (size_t)ir_type_elements(type) * sizeof *x;
+    char *key = ir_alloc(length);
+    snprintf(key, length, "out.%s", name);
+    for (size_t i = v->written_inputs; i < v->written_count; i++)
+        if (!strcmp(v->written[i].name, key)) {
+            ir_free(key);
+            return;
+        }
+    fe_st_tensor t = {.name = key, .dtype = FE_ST_F32, .rank = type->rank, .bytes = bytes};
+    for (uint32_t i = 0; i < type->rank; i++) t.dims[i] = type->dim[i];
+    t.count = bytes / sizeof *x;
+    t.data = memcpy(ir_alloc(bytes + 1), x, bytes);
+    v->written = ir_realloc(v->written, (v->written_count + 1) * sizeof *v->written);
+    v->written[v->written_count++] = t;
+}
+
+static void write_kept(struct verify *v) {
+    if (v->written_count > v->written_inputs && !ir_diag_errors(v->d))
+        fe_st_write(v->d, v->o->write, v->written, v->written_count, NULL, 0);
+    for (size_t i = v->written_inputs; i < v->written_count; i++) {
+        ir_free((void *)(uintptr_t)v->written[i].name);
+        ir_free((void *)(uintptr_t)v->written[i].data);
+    }
+    ir_free(v->written);
+}
+
+/* ---- running ---- */
+
+static void report(struct verify *v, const ir_func *f, const char *name, const float *ours, size_t n) {
+    for (size_t i = 0; v->o->write && i < f->outputs.count; i++) {
+        const ir_type *type = ir_typeof(f, f->outputs.items[i].value);
+        if (!strcmp(f->outputs.items[i].name, name) && (size_t)ir_type_elements(type) == n)
+            keep_output(v, name, type, ours);
+    }
     const fe_st_tensor *t = find(v, "out", name);
     if (!t) return;
     if (count_of(t) != n) {
@@ -89,7 +138,7 @@ static void report(struct verify *v, const char *func, const char *name, const f
     }
     float *theirs = ir_alloc(n * sizeof *theirs);
     fe_st_to_f32(t, theirs, 0, n);
-    compare(v, func, name, ours, theirs, n);
+    compare(v, f->name, name, ours, theirs, n);
     ir_free(theirs);
 }
 
@@ -104,7 +153,7 @@ static void run_evaluator(struct verify *v, const ir_func *f) {
     }
     if (ok) ir_eval(f, in, out, NULL);
     for (size_t i = 0; ok && i < f->outputs.count; i++) {
-        report(v, f->name, f->outputs.items[i].name, out[i].data, (size_t)ir_type_elements(&out[i].type));
+        report(v, f, f->outputs.items[i].name, out[i].data, (size_t)ir_type_elements(&out[i].type));
         ir_tensor_free(&out[i]);
     }
     for (size_t i = 0; i < f->inputs.count; i++) ir_tensor_free(&in[i]);
@@ -145,7 +194,7 @@ static void read_frames(struct verify *v, const ir_func *f, const char *text, si
         }
         float *x = ir_alloc((size_t)bytes);
         memcpy(x, newline + 1, (size_t)bytes);
-        report(v, f->name, name, x, (size_t)bytes / sizeof *x);
+        report(v, f, name, x, (size_t)bytes / sizeof *x);
         ir_free(x);
         at = (size_t)(newline + 1 - text) + (size_t)bytes;
     }
@@ -241,10 +290,13 @@ int drv_verify(const drv_options *given) {
         fe.shared_timestep = false;
         fe.shapes = s;
         fe.shape_count = count;
+        if (o.write) keep_inputs(&v);
         verify_model(&v, &fe);
         ir_free(s);
-        if (!ir_diag_errors(v.d) && !v.checked)
-            ir_error(v.d, NULL, "%s holds inputs and outputs of none of the model's functions", o.io);
+        if (!ir_diag_errors(v.d) && !v.checked && v.written_count == v.written_inputs)
+            ir_error(v.d, NULL, "%s holds %s of none of the model's functions", o.io,
+                     o.write ? "the inputs" : "inputs and outputs");
+        write_kept(&v);
     }
     fe_st_close(v.st);
     ir_diag_flush(v.d);
