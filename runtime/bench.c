@@ -1,4 +1,5 @@
-/* --bench: every function on zeros, timed; medians, and the share of the machine's own measured peak. */
+/* --bench: every function on made-up inputs, timed; medians, and the share of the machine's own measured
+ * peak. */
 #include "runtime/program.h"
 
 #include <stdlib.h>
@@ -88,6 +89,7 @@ static rt_status bench_function(rt_engine *e, int index, const rt_options *o, do
     rt_status s = ms ? make_buffers(&b, f, err) : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     if (s) {
         free(ms);
+        free_buffers(&b);
         return s;
     }
     rt_engine_run(e, index, (const void *const *)b.in, b.out); /* pages, caches, clocks */
@@ -103,7 +105,20 @@ static rt_status bench_function(rt_engine *e, int index, const rt_options *o, do
     return RT_OK;
 }
 
+/* NAME stands for itself and, when it is split into stages, for NAME.prompt, NAME.schedule and NAME.step. */
+static bool is_wanted(const char *function, const char *wanted) {
+    size_t n = wanted ? strlen(wanted) : 0;
+    return n == 0 || (!strncmp(function, wanted, n) && (!function[n] || function[n] == '.'));
+}
+
 rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err) {
+    const struct ebru_model *t = e->model->tables;
+    bool found = false;
+    for (int32_t i = 0; i < t->function_count; i++)
+        found |= is_wanted(t->functions[i].name, o->bench_function);
+    if (!found)
+        return rt_fail(err, RT_ERR_USAGE, "this program has no function '%.100s'; see --build-info",
+                       o->bench_function ? o->bench_function : "");
     double peak = rt_peak_gflops(e->pool, e->model->level->name);
     if (!o->bench_json) {
         printf("%s, %d threads, FMA peak %.1f GFLOP/s, %d runs\n", e->model->level->name,
@@ -111,16 +126,11 @@ rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err) {
         printf("%-28s %9s %9s %9s %9s %6s %10s %10s\n", "function", "median ms", "min ms", "GFLOP", "GFLOP/s",
                "% peak", "arena MiB", "weight MiB");
     }
-    bool found = false;
-    for (int32_t i = 0; i < e->model->tables->function_count; i++) {
-        const char *name = e->model->tables->functions[i].name;
-        size_t n = o->bench_function ? strlen(o->bench_function) : 0;
-        if (n && (strncmp(name, o->bench_function, n) != 0 || (name[n] && name[n] != '.'))) continue;
-        found = true;
+    for (int32_t i = 0; i < t->function_count; i++) {
+        if (!is_wanted(t->functions[i].name, o->bench_function)) continue;
         rt_status s = bench_function(e, i, o, peak, err);
         if (s) return s;
         fflush(stdout);
     }
-    if (!found) return rt_fail(err, RT_ERR_USAGE, "this program has no function '%.100s'", o->bench_function);
     return RT_OK;
 }

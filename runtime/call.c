@@ -22,7 +22,7 @@ static rt_status read_frame(rt_net *n, bool *seen, bool *end, rt_error *err) {
     for (int i = 0; i < rt_net_input_count(n); i++) {
         const struct ebru_tensor_desc *d = rt_net_input_at(n, i);
         if (strcmp(d->name, name) != 0) continue;
-        /* A schedule function may compute several timesteps a call; one is enough here, and fills all rows. */
+        /* A schedule function may compute several timesteps a call; one is enough, and fills all rows. */
         unsigned long long rows = d->freq == EBRU_SCHEDULE && bytes ? d->bytes / bytes : 1;
         if (bytes * rows != d->bytes)
             return rt_fail(err, RT_ERR_INPUT, "input '%s' has %llu bytes, expected %llu", name, bytes,

@@ -38,7 +38,7 @@ static const struct option table[] = {
     {NULL, "--cpu-level", "NAME", TEXT, AT(cpu_level), "run the code of a lower CPU level of this program"},
     {NULL, "--profile", "FILE", TEXT, AT(profile), "write a Chrome trace and print a table of the ops"},
     {NULL, "--bench", NULL, BENCH, AT(bench),
-     "time every function on zeros; --bench=json prints one object a function"},
+     "time every function on made-up inputs; --bench=json prints one object a function"},
     {NULL, "--function", "NAME", TEXT, AT(bench_function), "with --bench: this function only"},
     {NULL, "--runs", "N", COUNT, AT(bench_runs), "with --bench: runs of each function (default 20)"},
     {NULL, "--call", "NAME", TEXT, AT(call),

@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROMPT_LIMIT (1u << 20) /* bytes of one prompt file */
+#define PROMPT_LIMIT  (1u << 20) /* bytes of one prompt file */
+#define PICTURE_LIMIT 10000      /* of one run; they are held in memory until all are painted */
 
 struct job {
     rt_engine *engine;
@@ -60,6 +61,8 @@ static rt_status prompt_text(const char *given, char **out, size_t *length, rt_e
 }
 
 static rt_status add_request(struct job *j, rt_request r, rt_error *err) {
+    if (j->count > PICTURE_LIMIT - j->o->count)
+        return rt_fail(err, RT_ERR_USAGE, "more than %d pictures in one run", PICTURE_LIMIT);
     rt_request *grown = realloc(j->requests, sizeof *grown * (size_t)(j->count + j->o->count));
     if (!grown) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     j->requests = grown;
@@ -86,6 +89,12 @@ static rt_status text_requests(struct job *j, rt_error *err) {
     return RT_OK;
 }
 
+/* Digits at p as a number, -1 when there are none; *end is what follows. */
+static long class_number(const char *p, char **end) {
+    *end = (char *)p;
+    return *p >= '0' && *p <= '9' ? strtol(p, end, 10) : -1;
+}
+
 /* One class of a list: a number, a range or a name. */
 static rt_status add_classes(struct job *j, const char *word, size_t n, rt_error *err) {
     int first = rt_class_by_name(j->engine->model->tables, word, n), last = first;
@@ -95,9 +104,9 @@ static rt_status add_classes(struct job *j, const char *word, size_t n, rt_error
             return rt_fail(err, RT_ERR_USAGE, "--class: '%.*s' is no class", (int)(n < 60 ? n : 60), word);
         memcpy(copy, word, n);
         copy[n] = '\0';
-        long a = strtol(copy, &end, 10), b = a;
-        if (end != copy && *end == '-') b = strtol(end + 1, &end, 10);
-        if (end == copy || *end || copy[0] == '-' || a > b || b >= j->info.classes)
+        long a = class_number(copy, &end), b = a;
+        if (a >= 0 && *end == '-') b = class_number(end + 1, &end);
+        if (a < 0 || *end || a > b || b >= j->info.classes)
             return rt_fail(err, RT_ERR_USAGE, "--class: '%s' is no class; this model has 0 to %d", copy,
                            j->info.classes - 1);
         first = (int)a, last = (int)b;
@@ -251,23 +260,32 @@ static rt_status write_pictures(const struct job *j, const uint8_t *pixels, rt_e
     return s;
 }
 
-/* An output that cannot be written is told before minutes of work, not after. */
-static rt_status check_output(const struct job *j, rt_error *err) {
-    const char *o = j->o->output;
-    if (!o) o = "output.png";
-    if (!strcmp(o, "-"))
-        return isatty(1)
-                   ? rt_fail(err, RT_ERR_USAGE, "standard output is a terminal; not writing a PNG to it")
-                   : RT_OK;
+rt_status rt_output_check(const char *path, rt_error *err) {
     char dir[4200];
-    snprintf(dir, sizeof dir, "%s", o);
+    if (!*path || strlen(path) >= sizeof dir)
+        return rt_fail(err, RT_ERR_USAGE, "the name of the output is %s", *path ? "too long" : "empty");
+    strcpy(dir, path);
     char *slash = strrchr(dir, '/');
     if (slash) slash[slash == dir] = '\0';
     struct stat st;
-    if (!stat(o, &st) && S_ISDIR(st.st_mode))
-        return rt_fail(err, RT_ERR_SYSTEM, "cannot write '%.300s': it is a directory", o);
-    if (access(slash ? dir : ".", W_OK | X_OK))
-        return rt_fail(err, RT_ERR_SYSTEM, "cannot write '%.300s': %s", o, strerror(errno));
+    bool exists = !stat(path, &st);
+    if (exists && S_ISDIR(st.st_mode))
+        return rt_fail(err, RT_ERR_SYSTEM, "cannot write '%.300s': it is a directory", path);
+    bool device = exists && !S_ISREG(st.st_mode); /* written to, not replaced */
+    if (device ? access(path, W_OK) : access(slash ? dir : ".", W_OK | X_OK))
+        return rt_fail(err, RT_ERR_SYSTEM, "cannot write '%.300s': %s", path, strerror(errno));
+    return RT_OK;
+}
+
+static rt_status check_output(const struct job *j, rt_error *err) {
+    const char *o = j->o->output;
+    if (!o) o = "output.png";
+    if (strcmp(o, "-") != 0) return rt_output_check(o, err);
+    if (j->count > 1 && !j->o->grid)
+        return rt_fail(err, RT_ERR_USAGE,
+                       "standard output takes one picture; give --grid, or a name with -o");
+    if (isatty(1))
+        return rt_fail(err, RT_ERR_USAGE, "standard output is a terminal; not writing a PNG to it");
     return RT_OK;
 }
 

@@ -68,6 +68,7 @@ static rt_status allocate(struct painter *p, rt_error *err) {
     if (!sample) return rt_fail(err, RT_ERR_INTERNAL, "the denoiser has no input 'sample'");
     int halves = p->guided ? 2 : 1;
     p->batch = (int)sample->dim[0] / halves;
+    if (p->batch < 1) return rt_fail(err, RT_ERR_INTERNAL, "the denoiser takes no picture");
     p->latent = elements_per_image(sample);
     size_t bytes = p->latent * (size_t)p->batch * sizeof(float);
     p->x = rt_buffer(bytes);

@@ -1,6 +1,7 @@
 /* Who did what when. Every thread notes the end of its part of an op and the end of the wait that follows;
  * the file is Chrome's trace event format (complete events, one track a thread, never overlapping), which
- * Perfetto and speedscope read. Steps beyond the event budget are counted in the table but not written. */
+ * Perfetto and speedscope read. Events beyond
+ * a thread's budget are dropped; the table says how many. */
 #include "runtime/engine.h"
 
 #include <errno.h>

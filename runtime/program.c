@@ -5,6 +5,8 @@
 #include "runtime/png_writer.h"
 #include "runtime/samplers.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,14 @@
 static void on_signal(int sig) {
     rt_png_remove_temp();
     _exit(128 + sig);
+}
+
+/* A program started without standard streams must not get them as its own files' numbers: messages would end
+ * up in a picture. */
+static void keep_standard_streams(void) {
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0)
+            return;
 }
 
 static const char *base_name(const char *path) {
@@ -81,7 +91,9 @@ static rt_status finish_profile(rt_engine *e, const rt_options *o, rt_error *err
 static rt_status run(const rt_options *o, rt_error *err) {
     rt_model model;
     rt_engine engine;
-    rt_status s = rt_model_open(&model, &ebru_model, o->cpu_level, err);
+    /* said before the work, not after it */
+    rt_status s = o->profile ? rt_output_check(o->profile, err) : RT_OK;
+    if (!s) s = rt_model_open(&model, &ebru_model, o->cpu_level, err);
     if (s) return s;
     char reason[200] = "";
     int threads = o->threads ? o->threads : rt_threads_default(reason, sizeof reason);
@@ -103,16 +115,15 @@ static rt_status run(const rt_options *o, rt_error *err) {
         s = rt_program_call(&engine, o->call, err);
     else if (!s)
         s = rt_program_paint(&engine, o, err);
-    if (engine.profile) {
-        rt_status p = finish_profile(&engine, o, err);
-        if (!s) s = p;
-    }
+    if (engine.profile && !s) s = finish_profile(&engine, o, err);
+    rt_profile_free(engine.profile);
     rt_engine_close(&engine);
     rt_model_close(&model);
     return s;
 }
 
 int main(int argc, char **argv) {
+    keep_standard_streams();
     const char *program = argc > 0 ? base_name(argv[0]) : "program";
     struct sigaction act = {.sa_handler = on_signal};
     sigaction(SIGINT, &act, NULL);
@@ -129,8 +140,9 @@ int main(int argc, char **argv) {
         print_build_info(&ebru_model);
     else if (!s)
         s = run(&o, &err);
+    if (!s && (fflush(stdout) || ferror(stdout)))
+        s = rt_fail(&err, RT_ERR_SYSTEM, "cannot write to standard output");
     if (s) fprintf(stderr, "%s: error: %s\n", program, err.message);
     rt_options_free(&o);
-    if (!s && (fflush(stdout) || ferror(stdout))) s = RT_ERR_SYSTEM;
     return (int)s;
 }
