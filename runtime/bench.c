@@ -77,8 +77,8 @@ static void print_row(const rt_engine *e, const struct ebru_function_desc *f, co
         "\"batch\":%d,\"median_ms\":%.4f,\"min_ms\":%.4f,\"gflop\":%.4f,\"peak_gflops\":%.1f,\"share_of_"
         "peak\":%.4f,"
         "\"arena_bytes\":%llu,\"weight_bytes\":%llu,\"peak_rss_bytes\":%ld}\n",
-        component, f->name, f->name, e->model->level->name, rt_pool_size(e->pool), f->batch, median, ms[0],
-        gflop, peak, peak > 0 ? rate / peak : 0, (unsigned long long)f->arena_bytes,
+        component, f->name, dot ? dot + 1 : f->name, e->model->level->name, rt_pool_size(e->pool), f->batch,
+        median, ms[0], gflop, peak, peak > 0 ? rate / peak : 0, (unsigned long long)f->arena_bytes,
         (unsigned long long)weights, peak_rss());
 }
 
