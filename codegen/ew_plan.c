@@ -8,36 +8,6 @@
 /* Vectors a task should have: enough to pay for itself, few enough to share out. */
 enum { TASK_VECTORS = 512 };
 
-/* ---- expression ---- */
-
-static bool steps_of(const ir_node *n, cg_ew_plan *p, ir_str *reason) {
-    ir_expr_step *s = p->steps;
-#define OPERAND(k) (s[p->step_count++] = (ir_expr_step){.kind = IR_EXPR_OPERAND, .operand = (k)})
-#define NUMBER(v)  (s[p->step_count++] = (ir_expr_step){.kind = IR_EXPR_NUMBER, .number = (v)})
-#define OPERATE(o) (s[p->step_count++] = (ir_expr_step){.kind = IR_EXPR_OP, .op = (o)})
-    switch (n->op) {
-    case IR_OP_ew: p->step_count = ir_expr_parse(IR_ATTRS(n, ew)->expr, s, reason); return p->step_count > 0;
-    case IR_OP_affine:
-        OPERAND(0);
-        NUMBER(IR_ATTRS(n, affine)->mul);
-        OPERATE(IR_OP_mul);
-        NUMBER(IR_ATTRS(n, affine)->add);
-        OPERATE(IR_OP_add);
-        return true;
-    case IR_OP_clamp:
-        OPERAND(0);
-        NUMBER(IR_ATTRS(n, clamp)->lo);
-        OPERATE(IR_OP_max);
-        NUMBER(IR_ATTRS(n, clamp)->hi);
-        OPERATE(IR_OP_min);
-        return true;
-    default:
-        for (uint32_t i = 0; i < n->operand_count; i++) OPERAND(i);
-        OPERATE(n->op);
-        return true;
-    }
-}
-
 /* ---- strides ---- */
 
 static bool refuse(ir_str *reason, uint32_t operand, const char *why) {
@@ -170,7 +140,8 @@ bool cg_ew_make_plan(const ir_func *f, const ir_node *node, cg_ew_plan *p, ir_st
     memset(p, 0, sizeof *p);
     const ir_type *y = &node->type;
     bool plain = y->layout == IR_PLAIN;
-    if (!steps_of(node, p, reason)) return false;
+    p->step_count = ir_expr_of_node(node, p->steps, reason);
+    if (!p->step_count) return false;
     p->operands = node->operand_count;
     p->lanes = IR_BLOCK;
     p->block_axis = -1;

@@ -103,6 +103,43 @@ uint32_t ir_expr_parse(const char *text, ir_expr_step steps[IR_EXPR_MAX], ir_str
     return r.count;
 }
 
+uint32_t ir_expr_of_node(const ir_node *n, ir_expr_step steps[IR_EXPR_MAX], ir_str *fault) {
+    uint32_t count = 0;
+#define OPERAND(k) (steps[count++] = (ir_expr_step){.kind = IR_EXPR_OPERAND, .operand = (k)})
+#define NUMBER(v)  (steps[count++] = (ir_expr_step){.kind = IR_EXPR_NUMBER, .number = (v)})
+#define OPERATE(o) (steps[count++] = (ir_expr_step){.kind = IR_EXPR_OP, .op = (o)})
+    switch (n->op) {
+    case IR_OP_ew: return ir_expr_parse(IR_ATTRS(n, ew)->expr, steps, fault);
+    case IR_OP_affine: {
+        double mul = IR_ATTRS(n, affine)->mul, add = IR_ATTRS(n, affine)->add;
+        OPERAND(0);
+        if (mul != 1.0) {
+            NUMBER(mul);
+            OPERATE(IR_OP_mul);
+        }
+        if (add != 0.0 || mul == 1.0) { /* x*m + 0 is x*m but for the sign of zero */
+            NUMBER(add);
+            OPERATE(IR_OP_add);
+        }
+        return count;
+    }
+    case IR_OP_clamp:
+        OPERAND(0);
+        NUMBER(IR_ATTRS(n, clamp)->lo);
+        OPERATE(IR_OP_max);
+        NUMBER(IR_ATTRS(n, clamp)->hi);
+        OPERATE(IR_OP_min);
+        return count;
+    default:
+        for (uint32_t i = 0; i < n->operand_count; i++) OPERAND(i);
+        OPERATE(n->op);
+        return count;
+    }
+#undef OPERAND
+#undef NUMBER
+#undef OPERATE
+}
+
 /* Prints the value the step `at` pushes; returns the first step that belongs to it. */
 static uint32_t first_step(const ir_expr_step *steps, uint32_t at) {
     uint32_t needed = 1;

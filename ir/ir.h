@@ -427,6 +427,9 @@ typedef struct ir_expr_step {
  * Besides the binary and unary elementwise ops, affine and clamp are written add/mul and max/min:
  * "min(max(a,-1),1)" uses functions max and min. */
 uint32_t ir_expr_parse(const char *text, ir_expr_step steps[IR_EXPR_MAX], ir_str *fault);
+/* Any elementwise node as steps over its own operands 0..n-1 (those of an ew node as they are). Returns their
+ * number; 0 for an ew node whose text is malformed, with the fault as for ir_expr_parse. */
+uint32_t ir_expr_of_node(const ir_node *n, ir_expr_step steps[IR_EXPR_MAX], ir_str *fault);
 /* The text of well-formed steps: ir_expr_parse reads it back identically. */
 void ir_expr_print(const ir_expr_step *steps, uint32_t count, ir_str *out);
 

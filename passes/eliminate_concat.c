@@ -21,17 +21,12 @@ typedef struct state {
     bool *gone; /* concats that no node reads any more */
 } state;
 
-static bool can_take(const ir_node *user, ir_ref concat, ir_str *why) {
+static bool can_take(const ir_node *user, ir_str *why) {
     const char *name = ir_op_get(user->op)->name;
     if (user->op != IR_OP_conv2d && user->op != IR_OP_group_norm) {
         ir_str_addf(why, "user %s takes one input", name);
         return false;
     }
-    for (uint32_t k = 1; k < user->operand_count; k++)
-        if (ir_ref_eq(user->operand[k], concat)) {
-            ir_str_addf(why, "user %s reads it as operand '%s'", name, ir_op_get(user->op)->operand_name[k]);
-            return false;
-        }
     if (!ir_ref_ok(pass_operand(user, X1))) return true;
     ir_str_addf(why, "user %s has two inputs already", name);
     return false;
@@ -53,17 +48,7 @@ static bool can_go(const ir_func *f, ir_ref r, ir_str *why) {
                     IR_BLOCK);
         return false;
     }
-    for (size_t i = 0; i < f->outputs.count; i++)
-        if (ir_ref_eq(f->outputs.items[i].value, r)) {
-            ir_str_addf(why, "it is output '%s'", f->outputs.items[i].name);
-            return false;
-        }
-    for (uint32_t i = r.id + 1; i < f->nodes.count; i++) {
-        const ir_node *user = &f->nodes.items[i];
-        for (uint32_t k = 0; k < user->operand_count; k++)
-            if (ir_ref_eq(user->operand[k], r) && !can_take(user, r, why)) return false;
-    }
-    return true;
+    return pass_readers_take(f, r, can_take, why);
 }
 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
@@ -87,12 +72,8 @@ bool pass_eliminate_concat(pass_context *c, ir_func *f) {
         s.gone[i] = false;
         if (constant || f->nodes.items[i].op != IR_OP_concat) continue;
         ir_str why = {0};
-        s.gone[i] = can_go(f, (ir_ref){i}, &why);
-        if (s.gone[i])
-            pass_matched(c, PASS_NAME, f, (ir_ref){i}, WHAT);
-        else
-            pass_refused(c, PASS_NAME, f, (ir_ref){i}, WHAT, "%s", why.data);
-        ir_str_free(&why);
+        bool match = can_go(f, (ir_ref){i}, &why);
+        s.gone[i] = pass_decided(c, PASS_NAME, f, (ir_ref){i}, WHAT, match, &why);
     }
     bool changed = ir_rewrite_apply(f, rule, &s, true);
     ir_free(s.gone);

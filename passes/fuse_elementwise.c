@@ -48,7 +48,7 @@ static bool push_operand(group *g, ir_ref r) {
 /* Pushes the expression of node n (of the new function) with its operands. */
 static bool push_node(group *g, const ir_node *n) {
     ir_expr_step steps[IR_EXPR_MAX];
-    uint32_t count = pass_ew_steps(n, steps);
+    uint32_t count = ir_expr_of_node(n, steps, NULL);
     for (uint32_t i = 0; i < count; i++) {
         bool fits = steps[i].kind == IR_EXPR_OPERAND ? push_operand(g, n->operand[steps[i].operand])
                                                      : push(g, steps[i]);
@@ -92,7 +92,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     group g = {0};
     bool joined = false;
     ir_expr_step own[IR_EXPR_MAX];
-    uint32_t count = pass_ew_steps(n, own);
+    uint32_t count = ir_expr_of_node(n, own, NULL);
     for (uint32_t i = 0; i < count; i++) {
         if (own[i].kind != IR_EXPR_OPERAND) {
             if (!push(&g, own[i])) goto refuse;

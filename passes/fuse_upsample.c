@@ -33,12 +33,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     if (resize->op != IR_OP_resize_nearest) return IR_NONE;
     ir_str why = {0};
     bool fits = can_join(rw, n, n->operand[X], &why);
-    if (fits)
-        pass_matched(rw->user, PASS_NAME, rw->from, old, WHAT);
-    else
-        pass_refused(rw->user, PASS_NAME, rw->from, old, WHAT, "%s", why.data);
-    ir_str_free(&why);
-    if (!fits) return IR_NONE;
+    if (!pass_decided(rw->user, PASS_NAME, rw->from, old, WHAT, fits, &why)) return IR_NONE;
     struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);
     a.upsample = IR_ATTRS(resize, size)->size;
     ir_ref operand[IR_MAX_OPERANDS];

@@ -208,7 +208,7 @@ static ir_ref c16_operand(ir_rewrite *rw, ir_ref old, const ir_type *result, ir_
 
 static ir_ref lay_elementwise(ir_rewrite *rw, const ir_node *n) {
     ir_expr_step steps[IR_EXPR_MAX];
-    uint32_t count = pass_ew_steps(n, steps);
+    uint32_t count = ir_expr_of_node(n, steps, NULL);
     ir_str expr = {0};
     ir_expr_print(steps, count, &expr);
     struct ir_attrs_ew a = {.expr = expr.data};

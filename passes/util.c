@@ -1,41 +1,6 @@
 /* Small things several passes need; see util.h. */
 #include "passes/util.h"
 
-uint32_t pass_ew_steps(const ir_node *n, ir_expr_step steps[IR_EXPR_MAX]) {
-    uint32_t count = 0;
-#define OPERAND(k) (steps[count++] = (ir_expr_step){.kind = IR_EXPR_OPERAND, .operand = (k)})
-#define NUMBER(v)  (steps[count++] = (ir_expr_step){.kind = IR_EXPR_NUMBER, .number = (v)})
-#define OPERATE(o) (steps[count++] = (ir_expr_step){.kind = IR_EXPR_OP, .op = (o)})
-    switch (n->op) {
-    case IR_OP_ew: return ir_expr_parse(IR_ATTRS(n, ew)->expr, steps, NULL);
-    case IR_OP_affine:
-        OPERAND(0);
-        if (IR_ATTRS(n, affine)->mul != 1.0) {
-            NUMBER(IR_ATTRS(n, affine)->mul);
-            OPERATE(IR_OP_mul);
-        }
-        NUMBER(IR_ATTRS(n, affine)->add);
-        OPERATE(IR_OP_add);
-        /* x*m + 0 is x*m but for the sign of zero */
-        if (IR_ATTRS(n, affine)->add == 0.0 && IR_ATTRS(n, affine)->mul != 1.0) count -= 2;
-        return count;
-    case IR_OP_clamp:
-        OPERAND(0);
-        NUMBER(IR_ATTRS(n, clamp)->lo);
-        OPERATE(IR_OP_max);
-        NUMBER(IR_ATTRS(n, clamp)->hi);
-        OPERATE(IR_OP_min);
-        return count;
-    default:
-        for (uint32_t i = 0; i < n->operand_count; i++) OPERAND(i);
-        OPERATE(n->op);
-        return count;
-    }
-#undef OPERAND
-#undef NUMBER
-#undef OPERATE
-}
-
 bool pass_bcp_of(const ir_type *t, pass_bcp *out) {
     switch (t->rank) {
     case 2: *out = (pass_bcp){t->dim[0], t->dim[1], 1}; return true;
@@ -105,6 +70,36 @@ bool pass_used_once(const ir_func *f, const uint32_t *uses, ir_ref r, ir_str *wh
 
 bool pass_sole_use(const ir_rewrite *rw, ir_ref old, ir_str *why) {
     return pass_used_once(rw->from, rw->uses, old, why);
+}
+
+bool pass_readers_take(const ir_func *f, ir_ref r, pass_can_take *can_take, ir_str *why) {
+    for (size_t i = 0; i < f->outputs.count; i++)
+        if (ir_ref_eq(f->outputs.items[i].value, r)) {
+            ir_str_addf(why, "it is output '%s'", f->outputs.items[i].name);
+            return false;
+        }
+    for (uint32_t i = r.id + 1; i < f->nodes.count; i++) {
+        const ir_node *user = &f->nodes.items[i];
+        for (uint32_t k = 0; k < user->operand_count; k++) {
+            if (!ir_ref_eq(user->operand[k], r)) continue;
+            if (!can_take(user, why)) return false;
+            if (k == 0) continue;
+            const ir_op_info *op = ir_op_get(user->op);
+            ir_str_addf(why, "user %s reads it as operand '%s'", op->name, op->operand_name[k]);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool pass_decided(pass_context *c, const char *pass, const ir_func *f, ir_ref r, const char *what, bool match,
+                  ir_str *why) {
+    if (match)
+        pass_matched(c, pass, f, r, what);
+    else
+        pass_refused(c, pass, f, r, what, "%s", why->data);
+    ir_str_free(why);
+    return match;
 }
 
 ir_ref *pass_only_users(const ir_func *f) {

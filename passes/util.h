@@ -4,10 +4,6 @@
 
 #include "passes/passes.h"
 
-/* An elementwise node as an expression: steps over its own operands 0..n-1 (those of an ew node as they are).
- * Returns their number. */
-uint32_t pass_ew_steps(const ir_node *n, ir_expr_step steps[IR_EXPR_MAX]);
-
 /* A value seen as batches, channels and pixels or tokens: [B,C,H,W], [B,T,C], [B,C]. False for other ranks.
  */
 typedef struct pass_bcp {
@@ -40,6 +36,14 @@ ir_act pass_act_of(ir_op op);
 bool pass_sole_use(const ir_rewrite *rw, ir_ref old, ir_str *why);
 /* The same on a function and its use counts. */
 bool pass_used_once(const ir_func *f, const uint32_t *uses, ir_ref r, ir_str *why);
+/* Whether a node that reads an image as its first operand can take over what makes the image; else why not.
+ */
+typedef bool pass_can_take(const ir_node *user, ir_str *why);
+/* True when r is no output, stands nowhere but in first operands, and all who read it can take it over. */
+bool pass_readers_take(const ir_func *f, ir_ref r, pass_can_take *can_take, ir_str *why);
+/* A match or a refusal for the report. */
+bool pass_decided(pass_context *c, const char *pass, const ir_func *f, ir_ref r, const char *what, bool match,
+                  ir_str *why);
 /* For each node its only user; IR_NONE for outputs and for nodes with no or several uses. ir_free. */
 ir_ref *pass_only_users(const ir_func *f);
 
