@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* For the signal handler: an interrupted compilation leaves nothing behind either. */
+/* For the signal handler: an interrupted compilation leaves nothing behind either. What the process had
+ * arranged for the signal happens afterwards. */
 static cg_files *volatile live;
 static struct sigaction saved[3];
 static const int caught[3] = {SIGINT, SIGTERM, SIGHUP};
@@ -17,7 +18,8 @@ static void on_signal(int number) {
     cg_files *f = live;
     for (size_t i = 0; f && i < f->paths.count; i++) unlink(f->paths.items[i]);
     if (f) rmdir(f->dir);
-    signal(number, SIG_DFL);
+    for (int i = 0; i < 3; i++)
+        if (caught[i] == number) sigaction(number, &saved[i], NULL);
     raise(number);
 }
 
@@ -26,7 +28,7 @@ static void catch_signals(cg_files *f) {
     for (int i = 0; i < 3; i++) {
         struct sigaction a = {.sa_handler = on_signal};
         sigaction(caught[i], NULL, &saved[i]);
-        if (saved[i].sa_handler == SIG_DFL) sigaction(caught[i], &a, NULL);
+        if (saved[i].sa_handler != SIG_IGN) sigaction(caught[i], &a, NULL);
     }
 }
 
