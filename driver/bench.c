@@ -31,15 +31,16 @@ int drv_bench(const drv_options *given) {
     ir_diag *d = drv_diag(&o);
     drv_temp temp = {0};
     drv_build b = {0};
-    cg_result result;
+    cg_result result = {0};
     fe_options fe = drv_fe_options(&o);
     fe.guidance_pair = false; /* --batch says how many */
     if (fe.function && strchr(fe.function, '.')) fe.function = NULL;
     int code = DRV_INPUT;
     if (!quiet) fprintf(stderr, "compiling %s\n", o.model);
     if (drv_temp_new(d, &temp)) {
-        if (drv_lower(d, &o, &fe, &b) && drv_emit(d, &o, &b, temp.program, CG_EXE, &result)) {
-            int status = run(d, &o, temp.program);
+        if (drv_lower(d, &o, &fe, &b)) {
+            int status = DRV_IO;
+            if (drv_emit(d, &o, &b, temp.program, CG_EXE, &result)) status = run(d, &o, temp.program);
             code = status < 0 ? DRV_INTERNAL : status;
         }
         drv_build_free(&b);

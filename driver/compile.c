@@ -51,6 +51,11 @@ static int what_to_emit(const drv_options *o, struct what *w) {
     if (!e) return 0;
     for (int i = 0; i < 5; i++)
         if (!strcmp(e, kinds[i])) {
+            if (w->ir) {
+                fprintf(stderr, "ebru: error: --stop-after= ends with IR; it does not go with --emit=%s\n",
+                        e);
+                return DRV_USAGE;
+            }
             w->kind = (cg_emit_kind)i;
             return 0;
         }
@@ -126,17 +131,24 @@ int drv_compile(const drv_options *given) {
     }
     double start = now();
     ir_diag *d = drv_diag(&o);
-    drv_build b;
+    drv_build b = {0};
     fe_options fe = drv_fe_options(&o);
     int code = DRV_OK;
     cg_result result = {0};
-    if (!drv_lower(d, &o, &fe, &b))
+    if (!drv_make_dump_dir(d, &o))
+        code = DRV_IO;
+    else if (!drv_lower(d, &o, &fe, &b))
         code = DRV_INPUT;
     else {
         reports(&o, &b);
         if (w.ir) {
             if (o.output || !reporting)
                 code = write_module(d, b.levels[b.count - 1].module, o.output, w.dot) ? DRV_OK : DRV_IO;
+        } else if (o.output && b.levels[0].module->level != IR_PLACED) {
+            ir_error(d, NULL, "the passes end at level %s, and code is generated from placed",
+                     ir_level_name[b.levels[0].module->level]);
+            ir_note(d, NULL, "--emit=ir writes what there is; without --passes= all run");
+            code = DRV_USAGE;
         } else if (o.output) {
             code = drv_emit(d, &o, &b, o.output, w.kind, &result) ? DRV_OK : DRV_IO;
             if (!code && !o.quiet) summary(&o, &b, &result, now() - start);
@@ -149,14 +161,19 @@ int drv_compile(const drv_options *given) {
 }
 
 int drv_opt(const drv_options *o) {
-    if (o->list_passes) {
-        list_passes();
+    if (o->list_passes || o->list_ops) {
+        ir_str text = {0};
+        if (o->list_ops) drv_list_ops(&text);
+        if (o->list_passes) list_passes();
+        if (text.len) fwrite(text.data, 1, text.len, stdout);
+        ir_str_free(&text);
         return DRV_OK;
     }
     ir_diag *d = drv_diag(o);
     fe_options fe = drv_fe_options(o);
-    int code = DRV_INPUT;
-    ir_module *m = drv_load(d, o, &fe);
+    bool dumps = drv_make_dump_dir(d, o);
+    int code = dumps ? DRV_INPUT : DRV_IO;
+    ir_module *m = dumps ? drv_load(d, o, &fe) : NULL;
     const ir_target *target = cg_target(d, o->cpu ? o->cpu : "native");
     /* folding reads weights; IR whose files are not there can still be printed and rewritten otherwise */
     if (m && target && (!o->passes || !*o->passes || !drv_is_ir(o->model) || fe_bind_ir_weights(d, m))) {

@@ -24,8 +24,8 @@ typedef struct drv_options {
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
     int64_t batch, threads, runs, bisect_limit, error_limit, opt_level;
-    bool print_changed, verify_each, time_passes, list_passes, fusion_report, fusion_json, analyze, poison,
-        evaluator, json, verbose, quiet, help;
+    bool print_changed, verify_each, time_passes, list_passes, list_ops, fusion_report, fusion_json, analyze,
+        poison, evaluator, json, verbose, quiet, help;
     /* digested */
     int64_t width, height;
     bool random_weights;
@@ -33,8 +33,8 @@ typedef struct drv_options {
     int placement; /* cg_weights, -1 = by size */
 } drv_options;
 
-/* options.c: 0, or DRV_USAGE after a message on stderr. */
-int drv_parse(drv_options *o, int argc, char **argv);
+/* options.c: 0, or DRV_USAGE after a message on stderr. *done: help or version was printed. */
+int drv_parse(drv_options *o, int argc, char **argv, bool *done);
 void drv_print_help(FILE *out, unsigned command);
 ir_diag *drv_diag(const drv_options *o);
 
@@ -55,6 +55,8 @@ void drv_build_free(drv_build *b);
 bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output, cg_emit_kind kind,
               cg_result *result);
 pass_options drv_pass_options(const drv_options *o);
+/* Makes the folder of --dump-dir if it is not there. False with a diagnostic. */
+bool drv_make_dump_dir(ir_diag *d, const drv_options *o);
 
 /* process.c: a program for one use: compiled into a fresh directory, removed by drv_temp_free (also on
  * signals). */
@@ -63,6 +65,7 @@ typedef struct drv_temp {
 } drv_temp;
 bool drv_temp_new(ir_diag *d, drv_temp *t);
 void drv_temp_free(drv_temp *t);
+void drv_temp_remove(void); /* for handlers of signals: async-signal-safe */
 /* Runs argv[0] with `input` on its standard input; *out (ir_alloc'd) receives its standard output, NULL
  * `out`: it goes to ours. The child's exit code, or -1 with a diagnostic. */
 int drv_run(ir_diag *d, const char *const *argv, const void *input, size_t input_bytes, char **out,
@@ -75,9 +78,10 @@ int drv_verify(const drv_options *o);
 int drv_inspect(const drv_options *o);
 int drv_bench(const drv_options *o);
 
-/* analyze.c, dot.c */
+/* analyze.c, dot.c, ops.c */
 void drv_analyze(const ir_module *m, ir_str *out);
 void drv_dot(const ir_module *m, ir_str *out);
+void drv_list_ops(ir_str *out);
 /* Writes text to a path or "-" through a temporary file and rename. */
 bool drv_write_text(ir_diag *d, const char *path, const char *text, size_t length);
 

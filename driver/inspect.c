@@ -101,11 +101,16 @@ static int inspect_model(ir_diag *d, const drv_options *o) {
 }
 
 int drv_inspect(const drv_options *o) {
+    size_t n = strlen(o->model);
+    bool safetensors = n > 12 && !strcmp(o->model + n - 12, ".safetensors");
+    if (o->json && !safetensors) {
+        fprintf(stderr, "ebru: error: inspect --json lists the tensors of a safetensors file only\n");
+        return DRV_USAGE;
+    }
     ir_diag *d = drv_diag(o);
     int code = DRV_INPUT;
-    size_t n = strlen(o->model);
     fe_map map = {0};
-    if (n > 12 && !strcmp(o->model + n - 12, ".safetensors")) {
+    if (safetensors) {
         code = inspect_safetensors(d, o);
     } else if (fe_path_is_file(o->model) && fe_file_map(d, o->model, &map) && map.size > 4 &&
                !memcmp(map.data, "\177ELF", 4)) {

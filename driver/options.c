@@ -170,6 +170,9 @@ static int digest(drv_options *o) {
                            NULL);
     if (o->plan && strcmp(o->plan, "reuse") != 0 && strcmp(o->plan, "separate") != 0)
         return usage_error("--plan expects reuse or separate, not '%s'", o->plan, NULL);
+    if (o->color && strcmp(o->color, "auto") != 0 && strcmp(o->color, "always") != 0 &&
+        strcmp(o->color, "never") != 0)
+        return usage_error("--color expects auto, always or never, not '%s'", o->color, NULL);
     if (o->error_format && strcmp(o->error_format, "text") != 0 && strcmp(o->error_format, "json") != 0)
         return usage_error("--error-format expects text or json, not '%s'", o->error_format, NULL);
     return 0;
@@ -181,7 +184,7 @@ static unsigned find_command(const char *word) {
     return 0;
 }
 
-int drv_parse(drv_options *o, int argc, char **argv) {
+int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
     memset(o, 0, sizeof *o);
     o->opt_level = 3;
     o->bisect_limit = -1;
@@ -210,7 +213,8 @@ int drv_parse(drv_options *o, int argc, char **argv) {
         }
         if (bare && !strcmp(word, "--version")) {
             printf("ebru %s\n", DRV_VERSION);
-            exit(0);
+            *done = true;
+            return 0;
         }
         const struct option *opt = match(word, o->command, &value);
         if (!opt) return unknown_option(word, o->command);
@@ -225,9 +229,11 @@ int drv_parse(drv_options *o, int argc, char **argv) {
     }
     if (o->help || argc == 1) {
         drv_print_help(argc == 1 ? stderr : stdout, bare ? 0 : o->command);
-        exit(argc == 1 ? DRV_USAGE : 0);
+        *done = true;
+        return argc == 1 ? DRV_USAGE : 0;
     }
-    if (!o->model && !o->list_passes) return usage_error("%s: which model?", command_name(o->command), NULL);
+    if (!o->model && !o->list_passes && !o->list_ops)
+        return usage_error("%s: which model?", command_name(o->command), NULL);
     return digest(o);
 }
 

@@ -5,10 +5,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* For the handler of signals: the names of the temporary folder and of what stands in it. */
+static char live_dir[200], live_program[220], live_weights[240];
+static volatile sig_atomic_t live;
+
+void drv_temp_remove(void) {
+    if (!live) return;
+    unlink(live_program);
+    unlink(live_weights);
+    rmdir(live_dir);
+}
 
 bool drv_temp_new(ir_diag *d, drv_temp *t) {
     const char *base = getenv("TMPDIR");
@@ -20,11 +33,16 @@ bool drv_temp_new(ir_diag *d, drv_temp *t) {
         return false;
     }
     snprintf(t->program, sizeof t->program, "%s/program", t->dir);
+    memcpy(live_dir, t->dir, sizeof live_dir);
+    memcpy(live_program, t->program, sizeof live_program);
+    snprintf(live_weights, sizeof live_weights, "%s.weights", t->program);
+    live = 1;
     return true;
 }
 
 void drv_temp_free(drv_temp *t) {
     if (!t->dir[0]) return;
+    live = 0;
     DIR *dir = opendir(t->dir);
     struct dirent *e;
     while (dir && (e = readdir(dir)))
@@ -37,7 +55,10 @@ void drv_temp_free(drv_temp *t) {
 static int reap(ir_diag *d, pid_t pid, const char *program) {
     int status;
     while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR) return -1;
+        if (errno != EINTR) {
+            ir_error(d, NULL, "cannot wait for '%s': %s", program, strerror(errno));
+            return -1;
+        }
     if (WIFEXITED(status)) return WEXITSTATUS(status);
     ir_error(d, NULL, "'%s' was killed by signal %d", program, WTERMSIG(status));
     return -1;
@@ -78,20 +99,27 @@ static void pump(int in, const char *input, size_t input_bytes, int out, ir_str 
 int drv_run(ir_diag *d, const char *const *argv, const void *input, size_t input_bytes, char **out,
             size_t *out_bytes) {
     int in_pipe[2], out_pipe[2];
-    if (pipe2(in_pipe, O_CLOEXEC)) return -1;
-    if (pipe2(out_pipe, O_CLOEXEC)) {
+    bool piped = !pipe2(in_pipe, O_CLOEXEC);
+    if (piped && pipe2(out_pipe, O_CLOEXEC)) {
+        int why = errno;
         close(in_pipe[0]);
         close(in_pipe[1]);
+        errno = why;
+        piped = false;
+    }
+    if (!piped) {
+        ir_error(d, NULL, "cannot start '%s': %s", argv[0], strerror(errno));
         return -1;
     }
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* it does not outlive us */
         dup2(in_pipe[0], 0);
         if (out) dup2(out_pipe[1], 1);
         execv(argv[0], (char *const *)argv);
         fprintf(stderr, "ebru: error: cannot run '%s': %s\n", argv[0], strerror(errno));
-        _exit(127);
+        _exit(DRV_IO);
     }
     close(in_pipe[0]);
     close(out_pipe[1]);

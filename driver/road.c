@@ -3,8 +3,10 @@
 
 #include "frontend/files.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool drv_is_ir(const char *path) {
@@ -55,6 +57,13 @@ static ir_module *load_ir(ir_diag *d, const char *path) {
 ir_module *drv_load(ir_diag *d, const drv_options *o, const fe_options *fe) {
     if (!drv_is_ir(o->model)) return fe_load(d, o->model, fe);
     return load_ir(d, o->model);
+}
+
+bool drv_make_dump_dir(ir_diag *d, const drv_options *o) {
+    if (!o->dump_dir || !mkdir(o->dump_dir, 0777) || errno == EEXIST) return true;
+    ir_error(d, NULL, "cannot make the folder '%s': %s", ir_escape(o->dump_dir, strlen(o->dump_dir)),
+             strerror(errno));
+    return false;
 }
 
 pass_options drv_pass_options(const drv_options *o) {
@@ -118,8 +127,7 @@ bool drv_lower(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build
         b->count = i + 1;
         pass_options p = drv_pass_options(o);
         if (i + 1 < n)
-            p.dump_dir = NULL, p.time_passes = false,
-            p.print_after = NULL; /* one level's IR is enough to read */
+            p.dump_dir = p.print_after = NULL, p.time_passes = false; /* one level's IR is enough to read */
         if (!pass_run(b->contexts[i], &p, d)) return false;
     }
     return n > 0;
@@ -163,7 +171,10 @@ bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output
     ir_module *m = b->levels[0].module;
     size_t tokenizer_bytes = 0;
     unsigned char *tokenizer = fe_tokenizer_blob(d, m, &tokenizer_bytes);
-    if (ir_diag_errors(d)) return false;
+    if (ir_diag_errors(d)) {
+        ir_free(tokenizer);
+        return false;
+    }
     char *info = build_info(o, b);
     const char *term = getenv("TERM");
     struct progress p = {!o->quiet, isatty(2) && term && strcmp(term, "dumb") != 0, ""};
