@@ -1,8 +1,8 @@
 /* Front ends: from a model on disk to a module at GRAPH level.
  *
  * Three kinds of input, one result: a model description (JSON in ebru's language, docs/model-language.md), a
- * diffusers folder (model_index.json) or one component folder (config.json + safetensors), or IR text.
- * Everything in the folder is untrusted. */
+ * diffusers folder (model_index.json), or one component folder (config.json + safetensors). IR text comes from
+ * ir_parse; only its weights are bound here. Everything in the folder is untrusted. */
 #ifndef EBRU_FRONTEND_FRONTEND_H
 #define EBRU_FRONTEND_FRONTEND_H
 

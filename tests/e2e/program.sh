@@ -55,7 +55,7 @@ check "profile" sh -c './classes -q --steps 1 --class 0 -o p.png --profile trace
 check "is JSON with every thread's ops" python3 -c 'import json; e = json.load(open("trace.json"))["traceEvents"]; assert any(x["args"]["kernel"] == "conv2d" for x in e)'
 check "table of the ops" grep -q "conv2d.*conv2d" table.txt
 check "bench" sh -c "./classes --bench=json --runs=1 --function=unet >bench.txt"
-check "an object a function" python3 -c 'import json; assert [json.loads(l)["function"] for l in open("bench.txt")][-1] == "unet.step"'
+check "an object a function" python3 -c 'import json; assert [json.loads(l)["function"] for l in open("bench.txt")][-1] == "step"'
 for what in --help --build-info --version; do
     ./classes $what >/dev/full 2>stderr.txt
     is "$what to a full disk" 3 $?
