@@ -26,13 +26,38 @@ fe_res_options fe_res_defaults(int64_t out, int64_t groups, double eps) {
                             .shortcut = "conv_shortcut"};
 }
 
-/* linear(act(emb)) as [B,C,1,1], to be added to an image. */
-static ir_ref time_bias(fe_builder *b, ir_ref emb, const char *prefix, const fe_res_options *o) {
+/* linear(act(emb)): [B,width] */
+static ir_ref project_embedding(fe_builder *b, ir_ref emb, const char *prefix, int64_t width,
+                                const fe_res_options *o) {
     ir_type t;
     if (!fe_of_rank(b, emb, 2, "the embedding of a residual block", &t)) return IR_NONE;
-    ir_ref h = fe_activation(b, emb, o->act);
-    h = fe_linear(b, h, fe_sub(b, prefix, o->emb), &(fe_linear_options){.out = o->out, .bias = true});
-    return fe_reshape(b, h, 4, (int64_t[]){t.dim[0], o->out, 1, 1});
+    return fe_linear(b, fe_activation(b, emb, o->act), fe_sub(b, prefix, o->emb),
+                     &(fe_linear_options){.out = width, .bias = true});
+}
+
+/* [B,C] -> [B,C,1,1], one value a channel of an image. */
+static ir_ref per_channel(fe_builder *b, ir_ref x) {
+    if (!ir_ref_ok(x)) return IR_NONE;
+    const ir_type t = *ir_typeof(b->f, x);
+    return fe_reshape(b, x, 4, (int64_t[]){t.dim[0], t.dim[1], 1, 1});
+}
+
+static ir_ref scale_and_shift(fe_builder *b, ir_ref h, ir_ref emb, const char *prefix,
+                              const fe_res_options *o) {
+    struct ir_attrs_slice first = {.axis = 1, .start = 0, .count = o->out},
+                          second = {.axis = 1, .start = o->out, .count = o->out};
+    ir_ref both = project_embedding(b, emb, prefix, 2 * o->out, o);
+    ir_ref scale = fe_affine(b, fe_emit1(b, IR_OP_slice, both, &first), 1.0, 1.0);
+    ir_ref shift = fe_emit1(b, IR_OP_slice, both, &second);
+    return fe_add(b, fe_mul(b, h, per_channel(b, scale)), per_channel(b, shift));
+}
+
+static ir_ref resample(fe_builder *b, ir_ref x, fe_resample how) {
+    ir_type t;
+    if (how == FE_RESAMPLE_NONE || !fe_of_rank(b, x, 4, "resampling", &t)) return x;
+    if (how == FE_RESAMPLE_DOUBLE) return fe_resize(b, x, 2 * t.dim[2], 2 * t.dim[3]);
+    struct ir_attrs_pool a = IR_DEFAULTS(pool);
+    return fe_pool(b, x, IR_OP_avg_pool2d, &a);
 }
 
 ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix, const fe_res_options *o) {
@@ -42,9 +67,13 @@ ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix, con
     fe_conv_options conv = fe_conv_same(o->out, 3, 1);
 
     ir_ref h = fe_group_norm(b, x, fe_sub(b, prefix, o->norm1), o->groups, o->eps);
-    h = fe_conv(b, fe_activation(b, h, o->act), fe_sub(b, prefix, o->conv1), &conv);
-    if (ir_ref_ok(emb)) h = fe_add(b, h, time_bias(b, emb, prefix, o));
+    h = resample(b, fe_activation(b, h, o->act), o->resample);
+    x = resample(b, x, o->resample);
+    h = fe_conv(b, h, fe_sub(b, prefix, o->conv1), &conv);
+    if (ir_ref_ok(emb) && !o->scale_shift)
+        h = fe_add(b, h, per_channel(b, project_embedding(b, emb, prefix, o->out, o)));
     h = fe_group_norm(b, h, fe_sub(b, prefix, o->norm2), o->groups, o->eps);
+    if (ir_ref_ok(emb) && o->scale_shift) h = scale_and_shift(b, h, emb, prefix, o);
     h = fe_conv(b, fe_activation(b, h, o->act), fe_sub(b, prefix, o->conv2), &conv);
 
     ir_ref shortcut = x;
@@ -159,7 +188,7 @@ ir_ref fe_image_attention(fe_builder *b, ir_ref x, const char *prefix, const fe_
     const char *outer = fe_open(b, prefix);
     ir_type t;
     if (!fe_of_rank(b, x, 4, "attention over an image", &t)) return fe_close(b, outer, IR_NONE);
-    ir_ref h = fe_group_norm(b, x, fe_sub(b, prefix, o->norm), o->groups, o->eps);
+    ir_ref h = o->norm ? fe_group_norm(b, x, fe_sub(b, prefix, o->norm), o->groups, o->eps) : x;
     h = fe_attention(b, fe_to_tokens(b, h), IR_NONE, prefix, &o->attention);
     h = fe_affine(b, fe_add(b, h, fe_to_tokens(b, x)), 1.0 / o->output_scale, 0.0);
     return fe_close(b, outer, fe_to_image(b, h, t.dim[2], t.dim[3]));

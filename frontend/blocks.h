@@ -121,12 +121,17 @@ ir_ref fe_concat_pop(fe_builder *b, ir_ref x);
 /* ---- blocks ---- */
 
 /* h = conv1(act(norm1(x))) [+ linear(act(emb))]; h = conv2(act(norm2(h))); (h + shortcut(x)) / output_scale,
- * where shortcut is a 1x1 convolution when the channels differ. `emb` IR_NONE: no embedding. diffusers'
- * ResnetBlock2D. */
+ * where shortcut is a 1x1 convolution when the channels differ. `emb` IR_NONE: no embedding. With
+ * `scale_shift` the embedding is not added: it is projected to 2 out, and h = norm2(h) (1 + first half) +
+ * second half. With a `resample`, act(norm1(x)) and x are halved (means of 2x2) or doubled (nearest
+ * neighbour) before conv1 and shortcut. diffusers' ResnetBlock2D. */
+typedef enum fe_resample { FE_RESAMPLE_NONE, FE_RESAMPLE_HALF, FE_RESAMPLE_DOUBLE } fe_resample;
 typedef struct fe_res_options {
     int64_t out, groups;
     double eps, output_scale;
     ir_act act;
+    bool scale_shift;
+    fe_resample resample;
     const char *norm1, *conv1, *emb, *norm2, *conv2, *shortcut; /* names of the parts */
 } fe_res_options;
 fe_res_options fe_res_defaults(int64_t out, int64_t groups, double eps); /* diffusers' names, silu, scale 1 */
@@ -144,8 +149,8 @@ fe_attention_options fe_attention_defaults(int64_t heads); /* to_q, to_k, to_v w
 ir_ref fe_attention(fe_builder *b, ir_ref tokens, ir_ref context, const char *prefix,
                     const fe_attention_options *o);
 
-/* Group norm, attention over the pixels, residual; (x + h) / output_scale. diffusers' Attention in
- * AttnDownBlock2D and the VAE. */
+/* Group norm (none where `norm` is NULL), attention over the pixels, residual; (x + h) / output_scale.
+ * diffusers' Attention in AttnDownBlock2D and the VAE. */
 typedef struct fe_image_attention_options {
     int64_t groups;
     double eps, output_scale;

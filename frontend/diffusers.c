@@ -411,10 +411,30 @@ static bool pipeline_meta(loader *l, const pipeline_class *p) {
     return true;
 }
 
+/* What a U-Net may ask for beyond sample, timestep, context and the index of a class: no pipeline built so
+ * far makes it. */
+static bool only_known_inputs(const fe_unet_config *c) {
+    static const char message[] = "unsupported in a pipeline: '%s' (the component alone can be loaded)";
+    bool fine = true;
+    if (c->class_kind != FE_CLASS_NONE && c->class_kind != FE_CLASS_TABLE) {
+        fe_json_error(fe_config_at(c->root, "class_embed_type"), message, "class_embed_type");
+        fine = false;
+    }
+    if (c->time_cond) {
+        fe_json_error(fe_config_at(c->root, "time_cond_proj_dim"), message, "time_cond_proj_dim");
+        fine = false;
+    }
+    if (c->added_input) {
+        fe_json_error(fe_config_at(c->root, "addition_embed_type"), message, "addition_embed_type");
+        fine = false;
+    }
+    return fine;
+}
+
 /* What one component hands to another must fit. */
 static bool parts_fit(const loader *l, const pipeline_class *p) {
     const fe_unet_config *unet = &l->parts[PART_UNET].config.unet;
-    bool fine = true;
+    bool fine = only_known_inputs(unet);
     if (unet->in_channels != unet->out_channels) {
         fe_json_error(fe_config_at(unet->root, "in_channels"),
                       "unsupported: a pipeline whose U-Net takes %lld channels and gives %lld",

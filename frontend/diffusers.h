@@ -38,9 +38,24 @@ void fe_config_unknown(fe_jval root, const char *const *ignored, size_t n);
 
 /* ---- unet_config.c, unet.c: UNet2DConditionModel and UNet2DModel ---- */
 
-typedef enum fe_level_kind { FE_LEVEL_PLAIN, FE_LEVEL_ATTENTION, FE_LEVEL_CROSS } fe_level_kind;
+/* FE_LEVEL_RESNET: plain, with residual blocks that halve or double the picture. */
+typedef enum fe_level_kind {
+    FE_LEVEL_PLAIN,
+    FE_LEVEL_ATTENTION,
+    FE_LEVEL_CROSS,
+    FE_LEVEL_RESNET
+} fe_level_kind;
 typedef enum fe_mid_kind { FE_MID_NONE, FE_MID_PLAIN, FE_MID_ATTENTION, FE_MID_CROSS } fe_mid_kind;
-typedef enum fe_class_kind { FE_CLASS_NONE, FE_CLASS_TABLE, FE_CLASS_TIMESTEP } fe_class_kind;
+/* What class_labels are: indices into a table, or numbers that become sinusoids and go through an MLP; or
+ * vectors that are added as they are, after an MLP, after one linear layer. */
+typedef enum fe_class_kind {
+    FE_CLASS_NONE,
+    FE_CLASS_TABLE,
+    FE_CLASS_TIMESTEP,
+    FE_CLASS_IDENTITY,
+    FE_CLASS_PROJECTION,
+    FE_CLASS_LINEAR
+} fe_class_kind;
 
 /* Arrays are indexed by the level of resolution, finest first, for the way down and, where two are given, the
  * way up in its own order. */
@@ -58,16 +73,18 @@ typedef struct fe_unet_config {
     int64_t head_dim[FE_MAX_LEVELS]; /* of the group-norm attention; 0: one head */
     int64_t context[FE_MAX_LEVELS], depth[FE_MAX_LEVELS], up_depth[FE_MAX_LEVELS];
     bool only_cross[FE_MAX_LEVELS];
-    bool center_input, asymmetric, linear_projection, mid_attention;
-    int64_t groups, mid_attention_groups;
-    double eps, output_scale, mid_scale;
-    ir_act act, out_act;
+    bool center_input, asymmetric, linear_projection, mid_attention, scale_shift;
+    bool resnet_down, resnet_up; /* levels with group-norm attention change the size by residual blocks */
+    int64_t groups, mid_attention_groups; /* the latter 0: the mid block's attention has no norm */
+    double eps, mid_scale;
+    double resnet_scale;          /* output scale of FE_LEVEL_RESNET */
+    ir_act act, out_act, emb_act; /* emb_act: of the finished embedding */
     int64_t conv_in_kernel, conv_out_kernel;
     bool flip;
     double freq_shift;
-    int64_t time_dim;
+    int64_t time_dim, time_cond; /* time_cond: width of timestep_cond; 0: none */
     fe_class_kind class_kind;
-    int64_t classes;
+    int64_t classes, class_input;        /* class_input: width of the vectors */
     int64_t added_time_dim, added_input; /* SDXL's text_time; 0: none */
     int64_t encoder_hid_dim;             /* 0: none */
 } fe_unet_config;

@@ -31,8 +31,19 @@ static ir_ref embedding_mlp(unet *u, ir_ref x, const char *prefix, ir_act act) {
     return fe_mlp(u->b, x, prefix, &o);
 }
 
+/* class_labels that are vectors [B, width]. */
+static ir_ref class_vectors(unet *u) {
+    const fe_unet_config *c = u->c;
+    ir_ref x = fe_input(u->b, "class_labels", IR_f32, 2, (int64_t[]){u->s->batch, c->class_input}, IR_PROMPT);
+    if (c->class_kind == FE_CLASS_PROJECTION) return embedding_mlp(u, x, "class_embedding", IR_ACT_SILU);
+    if (c->class_kind == FE_CLASS_LINEAR)
+        return fe_linear(u->b, x, "class_embedding", &(fe_linear_options){.out = c->time_dim, .bias = true});
+    return x;
+}
+
 static ir_ref class_embedding(unet *u) {
     const fe_unet_config *c = u->c;
+    if (c->class_input) return class_vectors(u);
     if (c->class_kind == FE_CLASS_TABLE) {
         ir_ref labels = fe_input(u->b, "class_labels", IR_i32, 1, &u->s->batch, IR_PROMPT);
         fe_embedding_options o = {.count = c->classes, .width = c->time_dim};
@@ -58,8 +69,15 @@ static ir_ref text_time_embedding(unet *u) {
 static void build_embedding(unet *u, ir_ref timestep) {
     const fe_unet_config *c = u->c;
     at_key(u, "block_out_channels");
-    u->emb = embedding_mlp(u, sinusoid(u, timestep, c->channels[0]), "time_embedding",
-                           c->conditional ? c->act : IR_ACT_SILU);
+    ir_ref t = sinusoid(u, timestep, c->channels[0]);
+    if (c->time_cond) { /* distilled models: the guidance, embedded by the pipeline */
+        at_key(u, "time_cond_proj_dim");
+        ir_ref cond =
+            fe_input(u->b, "timestep_cond", IR_f32, 2, (int64_t[]){u->s->batch, c->time_cond}, IR_PROMPT);
+        cond = fe_linear(u->b, cond, "time_embedding.cond_proj", &(fe_linear_options){.out = c->channels[0]});
+        t = fe_add(u->b, t, cond);
+    }
+    u->emb = embedding_mlp(u, t, "time_embedding", c->conditional ? c->act : IR_ACT_SILU);
     if (c->class_kind != FE_CLASS_NONE) {
         at_key(u, c->class_kind == FE_CLASS_TABLE ? "num_class_embeds" : "class_embed_type");
         u->emb = fe_add(u->b, u->emb, class_embedding(u));
@@ -68,6 +86,7 @@ static void build_embedding(unet *u, ir_ref timestep) {
         at_key(u, "addition_embed_type");
         u->emb = fe_add(u->b, u->emb, text_time_embedding(u));
     }
+    u->emb = fe_activation(u->b, u->emb, c->emb_act);
 }
 
 static void build_context(unet *u) {
@@ -85,11 +104,23 @@ static void build_context(unet *u) {
 
 /* ---- blocks ---- */
 
-static ir_ref res_block(unet *u, ir_ref x, const char *prefix, int64_t out, double scale) {
+static ir_ref resampling_block(unet *u, ir_ref x, const char *prefix, int64_t out, double scale,
+                               fe_resample how) {
     fe_res_options o = fe_res_defaults(out, u->c->groups, u->c->eps);
     o.act = u->c->act;
     o.output_scale = scale;
+    o.scale_shift = u->c->scale_shift;
+    o.resample = how;
     return fe_res_block(u->b, x, u->emb, prefix, &o);
+}
+
+static ir_ref res_block(unet *u, ir_ref x, const char *prefix, int64_t out, double scale) {
+    return resampling_block(u, x, prefix, out, scale, FE_RESAMPLE_NONE);
+}
+
+/* resnet_out_scale_factor is for the levels of residual blocks alone. */
+static double level_scale(const unet *u, fe_level_kind kind) {
+    return kind == FE_LEVEL_RESNET ? u->c->resnet_scale : 1.0;
 }
 
 static ir_ref image_attention(unet *u, ir_ref x, const char *prefix, int64_t channels, int64_t head_dim,
@@ -100,6 +131,7 @@ static ir_ref image_attention(unet *u, ir_ref x, const char *prefix, int64_t cha
     fe_image_attention_options o =
         fe_image_attention_defaults(head_dim ? channels / head_dim : 1, groups, u->c->eps);
     o.output_scale = scale;
+    if (!groups) o.norm = NULL;
     return fe_image_attention(u->b, x, prefix, &o);
 }
 
@@ -107,7 +139,7 @@ static ir_ref image_attention(unet *u, ir_ref x, const char *prefix, int64_t cha
 static ir_ref attention(unet *u, ir_ref x, const char *prefix, fe_level_kind kind, size_t at, int64_t depth,
                         bool only_cross) {
     const fe_unet_config *c = u->c;
-    if (kind == FE_LEVEL_PLAIN) return x;
+    if (kind == FE_LEVEL_PLAIN || kind == FE_LEVEL_RESNET) return x;
     if (kind == FE_LEVEL_ATTENTION)
         return image_attention(u, x, prefix, c->channels[at], c->head_dim[at], c->groups, 1.0);
     fe_transformer_options o = {.heads = c->heads[at],
@@ -119,6 +151,27 @@ static ir_ref attention(unet *u, ir_ref x, const char *prefix, fe_level_kind kin
     return fe_spatial_transformer(u->b, x, u->context, prefix, &o);
 }
 
+static ir_ref halve(unet *u, ir_ref x, size_t i) {
+    const fe_unet_config *c = u->c;
+    fe_level_kind kind = c->down[i];
+    if (kind == FE_LEVEL_RESNET || (kind == FE_LEVEL_ATTENTION && c->resnet_down))
+        return resampling_block(u, x, fe_name(u->b, "down_blocks.%zu.downsamplers.0", i), c->channels[i],
+                                level_scale(u, kind), FE_RESAMPLE_HALF);
+    return fe_downsample(u->b, x, fe_name(u->b, "down_blocks.%zu.downsamplers.0.conv", i), c->channels[i],
+                         c->asymmetric);
+}
+
+static ir_ref enlarge(unet *u, ir_ref x, size_t i, int64_t channels) {
+    const fe_unet_config *c = u->c;
+    fe_level_kind kind = c->up[i];
+    if (kind == FE_LEVEL_RESNET || (kind == FE_LEVEL_ATTENTION && c->resnet_up))
+        return resampling_block(u, x, fe_name(u->b, "up_blocks.%zu.upsamplers.0", i), channels,
+                                level_scale(u, kind), FE_RESAMPLE_DOUBLE);
+    int64_t height, width;
+    fe_upsample_size(u->b, x, &height, &width);
+    return fe_upsample(u->b, x, fe_name(u->b, "up_blocks.%zu.upsamplers.0.conv", i), channels, height, width);
+}
+
 static ir_ref build_down(unet *u, ir_ref x) {
     const fe_unet_config *c = u->c;
     fe_builder *b = u->b;
@@ -126,14 +179,13 @@ static ir_ref build_down(unet *u, ir_ref x) {
         fe_at(b, c->down_at[i]);
         for (int64_t j = 0; j < c->layers[i]; j++) {
             x = res_block(u, x, fe_name(b, "down_blocks.%zu.resnets.%lld", i, (long long)j), c->channels[i],
-                          c->output_scale);
+                          level_scale(u, c->down[i]));
             x = attention(u, x, fe_name(b, "down_blocks.%zu.attentions.%lld", i, (long long)j), c->down[i], i,
                           c->depth[i], c->only_cross[i]);
             fe_push(b, x);
         }
         if (i + 1 == c->levels) break;
-        x = fe_downsample(b, x, fe_name(b, "down_blocks.%zu.downsamplers.0.conv", i), c->channels[i],
-                          c->asymmetric);
+        x = halve(u, x, i);
         fe_push(b, x);
     }
     return x;
@@ -164,15 +216,12 @@ static ir_ref build_up(unet *u, ir_ref x) {
         for (int64_t j = 0; j < c->up_layers[i]; j++) {
             x = fe_concat_pop(b, x);
             x = res_block(u, x, fe_name(b, "up_blocks.%zu.resnets.%lld", i, (long long)j), c->channels[at],
-                          c->output_scale);
+                          level_scale(u, c->up[i]));
             x = attention(u, x, fe_name(b, "up_blocks.%zu.attentions.%lld", i, (long long)j), c->up[i], at,
                           c->up_depth[i], c->only_cross[at]);
         }
         if (i + 1 == c->levels) break;
-        int64_t height, width;
-        fe_upsample_size(b, x, &height, &width);
-        x = fe_upsample(b, x, fe_name(b, "up_blocks.%zu.upsamplers.0.conv", i), c->channels[at], height,
-                        width);
+        x = enlarge(u, x, i, c->channels[at]);
     }
     return x;
 }

@@ -17,21 +17,21 @@ typedef struct block_type {
 
 static const block_type down_types[] = {{"DownBlock2D", FE_LEVEL_PLAIN, false},
                                         {"AttnDownBlock2D", FE_LEVEL_ATTENTION, false},
+                                        {"ResnetDownsampleBlock2D", FE_LEVEL_RESNET, false},
                                         {"CrossAttnDownBlock2D", FE_LEVEL_CROSS, true}};
 static const block_type up_types[] = {{"UpBlock2D", FE_LEVEL_PLAIN, false},
                                       {"AttnUpBlock2D", FE_LEVEL_ATTENTION, false},
+                                      {"ResnetUpsampleBlock2D", FE_LEVEL_RESNET, false},
                                       {"CrossAttnUpBlock2D", FE_LEVEL_CROSS, true}};
 
 /* Types of diffusers that exist and are not built here. */
-static const char *const foreign_types[] = {"ResnetDownsampleBlock2D",
-                                            "SimpleCrossAttnDownBlock2D",
+static const char *const foreign_types[] = {"SimpleCrossAttnDownBlock2D",
                                             "SkipDownBlock2D",
                                             "AttnSkipDownBlock2D",
                                             "KDownBlock2D",
                                             "KCrossAttnDownBlock2D",
                                             "DownEncoderBlock2D",
                                             "AttnDownEncoderBlock2D",
-                                            "ResnetUpsampleBlock2D",
                                             "SimpleCrossAttnUpBlock2D",
                                             "SkipUpBlock2D",
                                             "AttnSkipUpBlock2D",
@@ -52,9 +52,9 @@ static bool is_foreign(fe_jval v) {
 }
 
 static bool read_type(fe_jval v, const block_type *types, bool conditional, fe_level_kind *kind) {
-    const char *names[3];
+    const char *names[COUNT(down_types)];
     size_t n = 0, i;
-    for (size_t k = 0; k < 3; k++)
+    for (size_t k = 0; k < COUNT(down_types); k++)
         if (conditional || !types[k].conditional) names[n++] = types[k].name;
     if (is_foreign(v) || !fe_json_choice(v, "block type", names, n, &i)) return false;
     *kind = types[i].kind;
@@ -123,6 +123,17 @@ static bool read_mid_type(fe_unet_config *c) {
 
 /* ---- the rest ---- */
 
+/* A key with two possible words; missing and null are the first. */
+static bool read_word(fe_jval root, const char *key, const char *first, const char *second, bool *is_second) {
+    fe_jval v = fe_json_get(root, key);
+    size_t i = 0;
+    *is_second = false;
+    if (!fe_json_present(v) || fe_json_is_null(v)) return true;
+    if (!fe_json_choice(v, key, (const char *const[]){first, second}, 2, &i)) return false;
+    *is_second = i == 1;
+    return true;
+}
+
 static bool read_common(fe_unet_config *c) {
     fe_jval r = c->root;
     int64_t io = c->conditional ? 4 : 3;
@@ -141,6 +152,7 @@ static bool read_common(fe_unet_config *c) {
     c->eps = fe_json_opt_double(r, "norm_eps", 1e-5);
     c->mid_scale = fe_json_opt_double(r, "mid_block_scale_factor", 1);
     c->time_dim = fe_json_opt_int(r, "time_embedding_dim", 4 * c->channels[0], 1, FE_MAX_CHANNELS);
+    fine &= read_word(r, "resnet_time_scale_shift", "default", "scale_shift", &c->scale_shift);
     fine &= fe_config_activation(r, "act_fn", IR_ACT_SILU, &c->act);
     fine &= fe_config_levels(r, "layers_per_block", c->levels, 2, FE_MAX_DEPTH, c->layers);
     for (size_t i = 0; i < c->levels; i++) c->up_layers[i] = c->layers[c->levels - 1 - i] + 1;
@@ -152,21 +164,24 @@ static bool read_common(fe_unet_config *c) {
 }
 
 static bool read_class(fe_unet_config *c) {
-    static const char *const kinds[] = {"timestep"};
+    static const char *const words[] = {"timestep", "identity", "projection", "simple_projection"};
+    static const fe_class_kind kinds[] = {FE_CLASS_TIMESTEP, FE_CLASS_IDENTITY, FE_CLASS_PROJECTION,
+                                          FE_CLASS_LINEAR};
     fe_jval v = fe_json_get(c->root, "class_embed_type");
     size_t i;
     c->classes = fe_json_opt_int(c->root, "num_class_embeds", 0, 1, FE_MAX_CHANNELS);
     c->class_kind = c->classes ? FE_CLASS_TABLE : FE_CLASS_NONE;
     if (!fe_json_present(v) || fe_json_is_null(v)) return true;
-    const char *word;
-    if (fe_json_string(v, &word) &&
-        (!strcmp(word, "identity") || !strcmp(word, "projection") || !strcmp(word, "simple_projection"))) {
-        fe_json_error(v, "unsupported: 'class_embed_type' is '%s'", word);
-        return false;
-    }
-    if (!fe_json_choice(v, "class embedding", kinds, COUNT(kinds), &i)) return false;
-    c->class_kind = FE_CLASS_TIMESTEP;
-    return true;
+    /* Projections are the conditional U-Net's alone. */
+    if (!fe_json_choice(v, "class embedding", words, c->conditional ? COUNT(words) : 2, &i)) return false;
+    c->class_kind = kinds[i];
+    if (c->class_kind == FE_CLASS_TIMESTEP) return true;
+    c->class_input = c->time_dim;
+    if (c->class_kind == FE_CLASS_IDENTITY) return true;
+    const char *width = "projection_class_embeddings_input_dim";
+    c->class_input = fe_json_opt_int(c->root, width, 0, 1, FE_MAX_CHANNELS);
+    if (!c->class_input) fe_json_error(v, "'class_embed_type' is '%s', which needs '%s'", words[i], width);
+    return c->class_input != 0;
 }
 
 /* SDXL: text_embeds and sinusoids of six numbers, projected and added to the time embedding. */
@@ -225,11 +240,10 @@ static bool read_attention(fe_unet_config *c) {
 }
 
 static bool read_conditional(fe_unet_config *c) {
-    static const char *const unsupported[] = {
-        "dual_cross_attention",           "num_attention_heads",   "resnet_time_scale_shift=default",
-        "resnet_skip_time_act",           "time_embedding_act_fn", "timestep_post_act",
-        "time_embedding_type=positional", "time_cond_proj_dim",    "attention_type=default",
-        "class_embeddings_concat",        "cross_attention_norm"};
+    static const char *const unsupported[] = {"dual_cross_attention",           "num_attention_heads",
+                                              "resnet_skip_time_act",           "timestep_post_act",
+                                              "time_embedding_type=positional", "attention_type=default",
+                                              "class_embeddings_concat",        "cross_attention_norm"};
     static const char *const ignored[] = {"dropout", "upcast_attention", "mid_block_only_cross_attention",
                                           "addition_embed_type_num_heads"};
     fe_jval r = c->root;
@@ -238,8 +252,10 @@ static bool read_conditional(fe_unet_config *c) {
     fine &= read_addition(c);
     fine &= read_encoder_projection(c);
     c->out_act = c->act;
-    c->output_scale = fe_json_opt_double(r, "resnet_out_scale_factor", 1);
-    if (!(c->output_scale > 0)) {
+    c->time_cond = fe_json_opt_int(r, "time_cond_proj_dim", 0, 1, FE_MAX_CHANNELS);
+    fine &= fe_config_activation(r, "time_embedding_act_fn", IR_ACT_NONE, &c->emb_act);
+    c->resnet_scale = fe_json_opt_double(r, "resnet_out_scale_factor", 1);
+    if (!(c->resnet_scale > 0)) {
         fe_json_error(fe_config_at(r, "resnet_out_scale_factor"),
                       "'resnet_out_scale_factor' must be positive");
         fine = false;
@@ -255,8 +271,7 @@ static bool read_conditional(fe_unet_config *c) {
 }
 
 static bool read_plain(fe_unet_config *c) {
-    static const char *const unsupported[] = {"time_embedding_type=positional", "downsample_type=conv",
-                                              "upsample_type=conv", "resnet_time_scale_shift=default"};
+    static const char *const unsupported[] = {"time_embedding_type=positional"};
     static const char *const ignored[] = {"dropout", "num_train_timesteps"};
     fe_jval r = c->root;
     bool fine = fe_config_unsupported(r, unsupported, COUNT(unsupported));
@@ -266,10 +281,16 @@ static bool read_plain(fe_unet_config *c) {
         memset(c->head_dim, 0, sizeof c->head_dim);
     else
         fine &= fe_config_levels(r, "attention_head_dim", c->levels, 8, FE_MAX_CHANNELS, c->head_dim);
+    fine &= read_word(r, "downsample_type", "conv", "resnet", &c->resnet_down);
+    fine &= read_word(r, "upsample_type", "conv", "resnet", &c->resnet_up);
     c->mid_attention = fe_json_opt_bool(r, "add_attention", true);
-    c->mid_attention_groups = fe_json_opt_int(r, "attn_norm_num_groups", c->groups, 1, FE_MAX_CHANNELS);
+    /* Where the embedding scales and shifts, the mid block's attention has a norm only if its groups are
+     * given. */
+    c->mid_attention_groups =
+        fe_json_opt_int(r, "attn_norm_num_groups", c->scale_shift ? 0 : c->groups, 1, FE_MAX_CHANNELS);
     c->out_act = IR_ACT_SILU;
-    c->output_scale = 1;
+    c->emb_act = IR_ACT_NONE;
+    c->resnet_scale = 1;
     c->conv_in_kernel = c->conv_out_kernel = 3;
     fe_config_unknown(r, ignored, COUNT(ignored));
     return fine;

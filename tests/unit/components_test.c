@@ -58,6 +58,29 @@ static void unet_like_sd2(void **state) {
     check("unet-sd2", 1);
 }
 
+static void embedding_scales_and_shifts(void **state) {
+    (void)state;
+    check("unet2d-scale-shift", 1);
+    check("unet-scale-shift", 1);
+}
+
+static void residual_blocks_change_the_size(void **state) {
+    (void)state;
+    check("unet2d-resnet", 1);
+    check("unet-resnet", 1);
+}
+
+static void middle_without_attention_or_none(void **state) {
+    (void)state;
+    check("unet2d-plain-mid", 1);
+    check("unet2d-no-mid", 1);
+}
+
+static void unet_with_all_embeddings(void **state) {
+    (void)state;
+    check("unet-lcm", 1);
+}
+
 static void described_flow_matching_unet(void **state) {
     (void)state;
     golden_result r = golden_model_check(EBRU_TEST_DATA "/../models/shapes-32",
@@ -68,10 +91,18 @@ static void described_flow_matching_unet(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_quick_gelu),       cmocka_unit_test(text_gelu),
-        cmocka_unit_test(autoencoder_both_ways), cmocka_unit_test(unet_like_cifar),
-        cmocka_unit_test(unet_with_classes),     cmocka_unit_test(unet_like_sd1),
-        cmocka_unit_test(unet_like_sd2),         cmocka_unit_test(described_flow_matching_unet),
+        cmocka_unit_test(text_quick_gelu),
+        cmocka_unit_test(text_gelu),
+        cmocka_unit_test(autoencoder_both_ways),
+        cmocka_unit_test(unet_like_cifar),
+        cmocka_unit_test(unet_with_classes),
+        cmocka_unit_test(unet_like_sd1),
+        cmocka_unit_test(unet_like_sd2),
+        cmocka_unit_test(described_flow_matching_unet),
+        cmocka_unit_test(embedding_scales_and_shifts),
+        cmocka_unit_test(residual_blocks_change_the_size),
+        cmocka_unit_test(middle_without_attention_or_none),
+        cmocka_unit_test(unet_with_all_embeddings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

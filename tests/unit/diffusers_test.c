@@ -289,12 +289,17 @@ static void refused_by_name(void **state) {
         NULL);
     unet_case("\"dual_cross_attention\": true", "unsupported: this value of 'dual_cross_attention'");
     unet_case("\"num_attention_heads\": 8", "'num_attention_heads'");
-    unet_case("\"resnet_time_scale_shift\": \"scale_shift\"",
-              "unsupported: 'resnet_time_scale_shift' is 'scale_shift'");
+    unet_case("\"resnet_time_scale_shift\": \"scale_shift\"", NULL);
+    unet_case("\"resnet_time_scale_shift\": \"spatial\"", "unknown resnet_time_scale_shift 'spatial'");
+    unet_case("\"resnet_skip_time_act\": true", "unsupported: this value of 'resnet_skip_time_act'");
+    unet_case("\"timestep_post_act\": \"silu\"", "unsupported: 'timestep_post_act' is 'silu'");
     unet_case("\"attention_type\": \"gated\"", "unsupported: 'attention_type' is 'gated'");
     unet_case("\"time_embedding_type\": \"fourier\"", "unsupported: 'time_embedding_type' is 'fourier'");
-    unet_case("\"time_cond_proj_dim\": 256", "unsupported: this value of 'time_cond_proj_dim'");
-    unet_case("\"class_embed_type\": \"projection\"", "unsupported: 'class_embed_type' is 'projection'");
+    unet_case("\"time_cond_proj_dim\": 256", NULL);
+    unet_case("\"time_cond_proj_dim\": \"wide\"", "expected an integer, found a string");
+    unet_case("\"class_embed_type\": \"projection\"", "which needs 'projection_class_embeddings_input_dim'");
+    unet_case("\"class_embed_type\": \"onehot\"", "unknown class embedding 'onehot'");
+    unet_case("\"resnet_out_scale_factor\": 0", "'resnet_out_scale_factor' must be positive");
     unet_case("\"addition_embed_type\": \"image\"", "unsupported: 'addition_embed_type' is 'image'");
     unet_case("\"encoder_hid_dim_type\": \"ip_image_proj\"",
               "unsupported: 'encoder_hid_dim_type' is 'ip_image_proj'");
