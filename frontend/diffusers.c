@@ -211,8 +211,10 @@ static bool part_of_config(fe_jval root, part_kind *kind) {
     static const struct {
         const char *name;
         part_kind kind;
-    } classes[] = {
-        {"UNet2DConditionModel", PART_UNET}, {"UNet2DModel", PART_UNET}, {"AutoencoderKL", PART_VAE}};
+    } classes[] = {{"UNet2DConditionModel", PART_UNET},
+                   {"UNet2DModel", PART_UNET},
+                   {"AutoencoderKL", PART_VAE},
+                   {"AutoencoderTiny", PART_VAE}};
     const char *names[COUNT(classes)];
     size_t i;
     if (!fe_json_expect(root, FE_JSON_OBJECT)) return false;
@@ -479,7 +481,8 @@ static bool load_whole(loader *l, const pipeline_class *p) {
  * a cell has. */
 static bool open_scale(loader *l, part_kind kind) {
     const char *vae = indexed_class(fe_json_root(l->index), part_names[PART_VAE]);
-    if (kind != PART_UNET || !vae || strcmp(vae, "AutoencoderKL") != 0) return true;
+    bool known = vae && (strcmp(vae, "AutoencoderKL") == 0 || strcmp(vae, "AutoencoderTiny") == 0);
+    if (kind != PART_UNET || !known) return true;
     return open_part(l, PART_VAE);
 }
 

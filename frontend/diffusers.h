@@ -97,7 +97,7 @@ bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, con
 /* Width of the context (encoder_hidden_states) it expects; 0 when it takes none. */
 int64_t fe_unet_context(const fe_unet_config *c);
 
-/* ---- vae.c: AutoencoderKL ---- */
+/* ---- vae.c, vae_tiny.c: AutoencoderKL, AutoencoderTiny ---- */
 
 typedef struct fe_vae_config {
     fe_jval root;
@@ -108,13 +108,20 @@ typedef struct fe_vae_config {
     bool quant_conv, post_quant_conv, mid_attention;
     double scaling_factor, shift_factor;
     fe_jval down_at[FE_MAX_LEVELS], up_at[FE_MAX_LEVELS];
+    bool tiny; /* AutoencoderTiny: of the above it has no layers, groups and mid block, and */
+    int64_t encoder_channels, decoder_channels, encoder_blocks[FE_MAX_LEVELS], decoder_blocks[FE_MAX_LEVELS];
 } fe_vae_config;
 
+/* Either class, by `_class_name`. */
 bool fe_vae_read(fe_jval root, fe_vae_config *c);
 /* Pixels a latent cell: 2^(levels - 1). */
 int64_t fe_vae_scale(const fe_vae_config *c);
-/* Adds NAME.encode (image -> moments) and NAME.decode (latent -> image). The sizes are the image's. */
+/* Adds NAME.encode (image -> moments; latent from AutoencoderTiny) and NAME.decode (latent -> image). The
+ * sizes are the image's. */
 bool fe_vae_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
+/* The parts of the two functions above that are AutoencoderTiny's. */
+bool fe_vae_tiny_read(fe_jval root, fe_vae_config *c);
+void fe_vae_tiny_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
 
 /* ---- clip.c: CLIPTextModel ---- */
 

@@ -31,6 +31,8 @@ static bool read_types(const fe_vae_config *c, const char *key, const char *only
 bool fe_vae_read(fe_jval root, fe_vae_config *c) {
     static const char *const unsupported[] = {"latents_mean", "latents_std"};
     static const char *const ignored[] = {"force_upcast", "dropout"};
+    if (!strcmp(fe_json_opt_string(root, "_class_name", ""), "AutoencoderTiny"))
+        return fe_vae_tiny_read(root, c);
     *c = (fe_vae_config){.root = root, .levels = 1, .channels = {64}};
     unsigned before = ir_diag_errors(fe_json_diag(root.doc));
     if (!fe_json_expect(root, FE_JSON_OBJECT)) return false;
@@ -172,7 +174,11 @@ bool fe_vae_build(fe_builder *b, const fe_vae_config *c, const char *name, const
             (long long)s->width, (long long)s->height, (long long)scale);
         return false;
     }
-    build_encoder(&(vae){b, c, "encoder"}, fe_name(b, "%s.encode", name), s);
-    build_decoder(&(vae){b, c, "decoder"}, fe_name(b, "%s.decode", name), s);
+    if (c->tiny) {
+        fe_vae_tiny_build(b, c, name, s);
+    } else {
+        build_encoder(&(vae){b, c, "encoder"}, fe_name(b, "%s.encode", name), s);
+        build_decoder(&(vae){b, c, "decoder"}, fe_name(b, "%s.decode", name), s);
+    }
     return ir_diag_errors(b->d) == before;
 }

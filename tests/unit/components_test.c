@@ -38,6 +38,11 @@ static void autoencoder_both_ways(void **state) {
     check("vae-kl", 2);
 }
 
+static void tiny_autoencoder_both_ways(void **state) {
+    (void)state;
+    check("vae-tiny", 2);
+}
+
 static void unet_like_cifar(void **state) {
     (void)state;
     check("unet2d-cifar", 1);
@@ -103,6 +108,7 @@ int main(void) {
         cmocka_unit_test(residual_blocks_change_the_size),
         cmocka_unit_test(middle_without_attention_or_none),
         cmocka_unit_test(unet_with_all_embeddings),
+        cmocka_unit_test(tiny_autoencoder_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -330,6 +330,15 @@ static void refused_by_name(void **state) {
     config_case("{\"_class_name\": \"UNet2DModel\"}", "no 'sample_size'");
     config_case("{\"_class_name\": \"AutoencoderKL\", \"down_block_types\": [\"AttnDownEncoderBlock2D\"]}",
                 "unknown block type");
+    config_case("{\"_class_name\": \"AutoencoderTiny\"}", NULL);
+    config_case("{\"_class_name\": \"AutoencoderTiny\", \"encoder_block_out_channels\": [64, 32, 64, 64]}",
+                "unsupported: levels of 'encoder_block_out_channels' with different channels");
+    config_case("{\"_class_name\": \"AutoencoderTiny\", \"upsample_fn\": \"bilinear\"}",
+                "unsupported: 'upsample_fn' is 'bilinear'");
+    config_case("{\"_class_name\": \"AutoencoderTiny\", \"upsampling_scaling_factor\": 4}",
+                "unsupported: this value of 'upsampling_scaling_factor'");
+    config_case("{\"_class_name\": \"AutoencoderTiny\", \"num_decoder_blocks\": [1, 2]}",
+                "'num_decoder_blocks' has 2 entries for 4 levels of resolution");
     config_case("{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, 2]}",
                 "unsupported: this value of 'latents_mean'");
     config_case("{\"architectures\": [\"CLIPTextModel\"], \"num_attention_heads\": 7}",
