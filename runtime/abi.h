@@ -13,7 +13,8 @@ enum { EBRU_F32 = 0, EBRU_I32 = 1 };                                          /*
 enum { EBRU_PLAIN = 0, EBRU_C16 = 1 };                                        /* layouts, as in the IR */
 enum { EBRU_PROGRAM = 0, EBRU_PROMPT = 1, EBRU_SCHEDULE = 2, EBRU_STEP = 3 }; /* how often an input changes */
 
-/* An input or output of a function. Names as in the IR; inter-stage values have names like "%41". */
+/* An input or output of a function. Names as in the IR; values between stages have names like "%attn2.to_k".
+ */
 struct ebru_tensor_desc {
     const char *name;
     int32_t dtype, layout, rank, freq;

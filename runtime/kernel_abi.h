@@ -92,8 +92,8 @@ static inline int32_t ebru_max_i32(int32_t a, int32_t b) {
 /* clang-format off */
 #define EBRU_FIELDS_conv2d(F) \
     F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) F(i32, KH) \
-    F(i32, KW) F(i32, SH) F(i32, SW) F(i32, PT) F(i32, PL) F(i32, OH) F(i32, OW) F(i32, pro_scale) F(i32, pre_act) \
-    F(i32, has_bias) F(i32, tbias) F(i32, residual) F(i32, act) F(i32, MR) F(i32, NB) F(i32, TB) F(i32, TH) \
+    F(i32, KW) F(i32, SH) F(i32, SW) F(i32, PT) F(i32, PL) F(i32, OH) F(i32, OW) F(i32, pro_scale) \
+    F(i32, pre_act) F(i32, has_bias) F(i32, tbias) F(i32, residual) F(i32, act) F(i32, MR) F(i32, NB) F(i32, TB) F(i32, TH) \
     F(i32, TW) F(i32, PG) F(i32, KC) F(i32, order)
 /* clang-format on */
 struct ebru_conv2d_params {

@@ -1,5 +1,5 @@
-/* pngdiff A.png B.png [MIN_DB]: prints the PSNR of two pictures (inf when equal) and the largest difference; exit 1 when the sizes differ or the
- * PSNR is below MIN_DB. */
+/* pngdiff A.png B.png [MIN_DB]: prints the PSNR of two pictures (inf when equal) and the largest difference;
+ * exit 1 when the sizes differ or the PSNR is below MIN_DB. */
 #include <math.h>
 #include <png.h>
 #include <stdio.h>

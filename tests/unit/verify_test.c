@@ -128,7 +128,7 @@ static void bindings(void **state) {
 
 #define P(head, body)                                                                                        \
     "ebru ir 1 placed\nweight @w : f16[4]\nfunc @f(%x x : f32[16] step at input+0) " head " {\n" body "\n}"  \
-                                                                                                      "\n"
+    "\n"
 #define BY " kernel k {} tasks=1 scratch=0 "
 
 static void places(void **state) {
