@@ -17,7 +17,6 @@
 
 #include <cmocka.h>
 
-static temp_dir dir;
 static const ir_target *best; /* the highest level this CPU runs */
 
 /* ---- the model ---- */
@@ -48,7 +47,7 @@ static char *emit(ir_module *m, cg_options options, const char *name) {
     capture c;
     cg_level level = {best, m};
     capture_begin(&c, (ir_diag_options){0});
-    options.output = temp_path(&dir, name);
+    options.output = temp_path(temp_shared(), name);
     options.opt_level = 1;
     bool fine = cg_emit(c.diag, &level, 1, &options, NULL);
     char *text = fine ? NULL : strdup(captured(&c));
@@ -90,7 +89,7 @@ static void all_levels_in_one(void **state) {
         levels[i].target = cg_target(NULL, cg_target_name(i));
         levels[i].module = placed(levels[i].target);
     }
-    cg_options o = {.kind = CG_LIB, .opt_level = 1, .output = temp_path(&dir, "levels.so")};
+    cg_options o = {.kind = CG_LIB, .opt_level = 1, .output = temp_path(temp_shared(), "levels.so")};
     cg_result result;
     ir_diag *d = ir_diag_new(NULL);
     assert_true(cg_emit(d, levels, count, &o, &result));
@@ -100,7 +99,7 @@ static void all_levels_in_one(void **state) {
     assert_int_equal(l.tables->weights_bytes, result.weights_bytes);
     model_unload(&l);
     for (uint32_t i = 0; i < count; i++) {
-        if (model_runs(cg_target_name(i))) check_runs(temp_path(&dir, "levels.so"), (int)i, &data);
+        if (model_runs(cg_target_name(i))) check_runs(temp_path(temp_shared(), "levels.so"), (int)i, &data);
         ir_module_free(levels[i].module);
     }
     model_data_free(&data);
@@ -114,7 +113,7 @@ static void tables(void **state) {
     cg_options o = {
         .kind = CG_LIB, .tokenizer = tokenizer, .tokenizer_bytes = 5, .build_info = "built\nhere"};
     assert_null(emit(m, o, "tables.so"));
-    model_loaded l = model_load(temp_path(&dir, "tables.so"));
+    model_loaded l = model_load(temp_path(temp_shared(), "tables.so"));
     const struct ebru_model *t = l.tables;
     assert_string_equal(t->levels[0].name, best->level);
     assert_string_equal(t->build_info, "built\nhere");
@@ -152,11 +151,11 @@ static void same_bytes_twice(void **state) {
         assert_null(emit(m, (cg_options){.kind = CG_LIB}, i ? "second.so" : "first.so"));
         ir_module_free(m);
     }
-    unsigned char *a = read_file(temp_path(&dir, "first.so"), &a_size);
-    unsigned char *b = read_file(temp_path(&dir, "second.so"), &b_size);
+    unsigned char *a = read_file(temp_path(temp_shared(), "first.so"), &a_size);
+    unsigned char *b = read_file(temp_path(temp_shared(), "second.so"), &b_size);
     assert_int_equal(a_size, b_size);
     assert_memory_equal(a, b, a_size);
-    assert_null(memmem(a, a_size, dir.path, strlen(dir.path)));
+    assert_null(memmem(a, a_size, temp_shared()->path, strlen(temp_shared()->path)));
     free(a);
     free(b);
 }
@@ -179,17 +178,17 @@ static void places_for_weights(void **state) {
     assert_null(emit(m, (cg_options){.kind = CG_LIB}, "embed.so"));
     assert_null(emit(m, (cg_options){.kind = CG_LIB, .weights = CG_WEIGHTS_APPEND}, "append.so"));
     assert_null(emit(m, (cg_options){.kind = CG_LIB, .weights = CG_WEIGHTS_EXTERNAL}, "external.so"));
-    model_loaded embed = model_load(temp_path(&dir, "embed.so")),
-                 append = model_load(temp_path(&dir, "append.so"));
-    model_loaded external = model_load(temp_path(&dir, "external.so"));
+    model_loaded embed = model_load(temp_path(temp_shared(), "embed.so")),
+                 append = model_load(temp_path(temp_shared(), "append.so"));
+    model_loaded external = model_load(temp_path(temp_shared(), "external.so"));
     assert_null(append.tables->weights_embedded);
     assert_null(external.tables->weights_embedded);
     assert_string_equal(external.tables->weights_external, "external.so.weights");
     size_t size;
-    unsigned char *file = read_file(temp_path(&dir, "append.so"), &size);
+    unsigned char *file = read_file(temp_path(temp_shared(), "append.so"), &size);
     assert_memory_equal(blob_of(file, size, append.tables), embed.weights, embed.tables->weights_bytes);
     free(file);
-    file = read_file(temp_path(&dir, "external.so.weights"), &size);
+    file = read_file(temp_path(temp_shared(), "external.so.weights"), &size);
     assert_memory_equal(blob_of(file, size, external.tables), embed.weights, embed.tables->weights_bytes);
     assert_ptr_equal(blob_of(file, size, external.tables), file);
     free(file);
@@ -204,23 +203,23 @@ static void text_and_objects(void **state) {
     size_t size;
     ir_module *m = placed(best);
     assert_null(emit(m, (cg_options){.kind = CG_ASM}, "out.s"));
-    char *text = (char *)read_file(temp_path(&dir, "out.s"), &size);
+    char *text = (char *)read_file(temp_path(temp_shared(), "out.s"), &size);
     assert_non_null(strstr(text, ".f0.net.step:"));
     assert_non_null(strstr(text, "ebru_barrier"));
     free(text);
     assert_null(emit(m, (cg_options){.kind = CG_LLVM_IR, .poison = true}, "out.ll"));
-    text = (char *)read_file(temp_path(&dir, "out.ll"), &size);
+    text = (char *)read_file(temp_path(temp_shared(), "out.ll"), &size);
     assert_non_null(strstr(text, "define hidden void @ebru.v"));
     assert_non_null(
         strstr(text, ".poison(")); /* every buffer is filled before it is written and after its last use */
     free(text);
     assert_null(emit(m, (cg_options){.kind = CG_OBJ}, "out.o"));
-    Elf64_Ehdr *elf = (Elf64_Ehdr *)read_file(temp_path(&dir, "out.o"), &size);
+    Elf64_Ehdr *elf = (Elf64_Ehdr *)read_file(temp_path(temp_shared(), "out.o"), &size);
     assert_memory_equal(elf->e_ident, ELFMAG, SELFMAG);
     assert_int_equal(elf->e_type, ET_REL);
     free(elf);
     cg_level two[] = {{best, m}, {best, m}};
-    cg_options o = {.kind = CG_ASM, .output = temp_path(&dir, "two.s")};
+    cg_options o = {.kind = CG_ASM, .output = temp_path(temp_shared(), "two.s")};
     capture c;
     capture_begin(&c, (ir_diag_options){0});
     assert_false(cg_emit(c.diag, two, 2, &o, NULL));
@@ -231,7 +230,7 @@ static void text_and_objects(void **state) {
 
 static void refusals_leave_nothing(void **state) {
     (void)state;
-    size_t before = count_files(dir.path);
+    size_t before = count_files(temp_shared()->path);
     ir_module *m = placed(best);
     char *text = emit(m, (cg_options){.kind = CG_LIB, .linker = "no-such-linker"}, "no.so");
     assert_non_null(strstr(text, "no-such-linker"));
@@ -243,11 +242,12 @@ static void refusals_leave_nothing(void **state) {
     text = emit(m, (cg_options){.kind = CG_LIB}, "no/such/folder/no.so");
     assert_non_null(strstr(text, "cannot write"));
     free(text);
-    mkdir(temp_path(&dir, "taken"), 0777); /* the program cannot take its place: its weights go, too */
+    mkdir(temp_path(temp_shared(), "taken"),
+          0777); /* the program cannot take its place: its weights go, too */
     text = emit(m, (cg_options){.kind = CG_LIB, .weights = CG_WEIGHTS_EXTERNAL}, "taken");
     assert_non_null(strstr(text, "cannot write"));
     free(text);
-    rmdir(temp_path(&dir, "taken"));
+    rmdir(temp_path(temp_shared(), "taken"));
     cg_level level = {best, m};
     cg_options to_stdout = {.kind = CG_EXE, .output = "-"};
     capture c;
@@ -267,7 +267,7 @@ static void refusals_leave_nothing(void **state) {
     assert_non_null(strstr(text, "placed level"));
     free(text);
     ir_module_free(m);
-    assert_int_equal(count_files(dir.path), before);
+    assert_int_equal(count_files(temp_shared()->path), before);
 }
 
 static bool good_job(void *arg, ir_str *fault) {
@@ -362,16 +362,9 @@ static void barriers(void **state) {
 }
 
 static int set_up(void **state) {
-    (void)state;
-    temp_dir_begin(&dir);
     for (uint32_t i = 0; i < cg_target_count(); i++)
         if (model_runs(cg_target_name(i))) best = cg_target(NULL, cg_target_name(i));
-    return 0;
-}
-static int tear_down(void **state) {
-    (void)state;
-    temp_dir_end(&dir);
-    return 0;
+    return temp_shared_begin(state);
 }
 
 int main(void) {
@@ -386,5 +379,5 @@ int main(void) {
         cmocka_unit_test(digest),
         cmocka_unit_test(barriers),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, temp_shared_end);
 }

@@ -10,8 +10,6 @@
 
 #include <cmocka.h>
 
-static temp_dir dir;
-
 /* ---- cases: plain graphs ---- */
 
 static void conv3x3(ir_func *f) {
@@ -129,6 +127,13 @@ static void embedding(ir_func *f) {
     ir_ref label = model_ids(f, "label", DIMS(3));
     ir_set_output(f, "vector", model_op(f, IR_OP_embedding, NULL, OPERANDS(label, table)));
 }
+static void select_row(ir_func *f) {
+    struct ir_attrs_select_row a = IR_DEFAULTS(select_row);
+    ir_ref ids = model_ids(f, "ids", DIMS(2, 7)), x = model_input(f, "x", DIMS(2, 7, 20));
+    ir_set_output(f, "largest", model_op(f, IR_OP_select_row, &a, OPERANDS(x, ids)));
+    a.id = 3;
+    ir_set_output(f, "third", model_op(f, IR_OP_select_row, &a, OPERANDS(x, ids)));
+}
 static void timestep(ir_func *f) {
     struct ir_attrs_timestep a = IR_DEFAULTS(timestep);
     a.dim = 40;
@@ -231,6 +236,7 @@ static const model_case graph_cases[] = {
     {"resize", resize, IR_GRAPH, 0},
     {"pools", pools, IR_GRAPH, 0},
     {"embedding", embedding, IR_GRAPH, 0},
+    {"select_row", select_row, IR_GRAPH, 0},
     {"timestep", timestep, IR_GRAPH, 2e-5},
     {"copies", copies, IR_GRAPH, 0},
     {"diamond", diamond, IR_GRAPH, 0},
@@ -406,8 +412,8 @@ static void check_cases(const model_case *cases, uint32_t count, cg_options opti
         model_data data = model_reference(m);
         cg_level level = {cg_target(NULL, cg_target_name(t)), m};
         model_passes(m, level.target, cases[0].level);
-        emit(&level, 1, options, temp_path(&dir, "model.so"));
-        model_loaded l = model_load(temp_path(&dir, "model.so"));
+        emit(&level, 1, options, temp_path(temp_shared(), "model.so"));
+        model_loaded l = model_load(temp_path(temp_shared(), "model.so"));
         compare(&l, 0, &data, cases);
         model_unload(&l);
         model_data_free(&data);
@@ -446,17 +452,6 @@ static void poisoned(void **state) {
     check_cases(graph_cases, COUNT(graph_cases), (cg_options){.poison = true}, best);
 }
 
-static int set_up(void **state) {
-    (void)state;
-    temp_dir_begin(&dir);
-    return 0;
-}
-static int tear_down(void **state) {
-    (void)state;
-    temp_dir_end(&dir);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(graph_ops),
@@ -464,5 +459,5 @@ int main(void) {
         cmocka_unit_test(random_broadcasts),
         cmocka_unit_test(poisoned),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, temp_shared_begin, temp_shared_end);
 }

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "temp_dir.h"
+
 /* A CPU that reports everything, under a system that saves everything. */
 static rt_cpuid everything(void) {
     return (rt_cpuid){.max_leaf = 0x20,
@@ -129,15 +131,13 @@ static void names(void **state) {
 
 /* ---- cores ---- */
 
-static char folder[] = "/tmp/ebru-cpu-test-XXXXXX";
-
 static void put_siblings(int cpu, const char *text) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/cpu%d", folder, cpu);
+    char path[1024];
+    snprintf(path, sizeof path, "%s/cpu%d", temp_shared()->path, cpu);
     assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
-    snprintf(path, sizeof path, "%s/cpu%d/topology", folder, cpu);
+    snprintf(path, sizeof path, "%s/cpu%d/topology", temp_shared()->path, cpu);
     assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
-    snprintf(path, sizeof path, "%s/cpu%d/topology/thread_siblings_list", folder, cpu);
+    snprintf(path, sizeof path, "%s/cpu%d/topology/thread_siblings_list", temp_shared()->path, cpu);
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     fputs(text, f);
@@ -146,25 +146,25 @@ static void put_siblings(int cpu, const char *text) {
 
 static void cores(void **state) {
     (void)state;
-    assert_int_equal(rt_cpu_physical_cores(folder, 8, NULL), 0);
+    assert_int_equal(rt_cpu_physical_cores(temp_shared()->path, 8, NULL), 0);
     put_siblings(0, "0,4\n");
     put_siblings(1, "1,5\n");
     put_siblings(4, "0,4\n");
     put_siblings(5, "1,5\n");
     put_siblings(6, "6-7\n");
     put_siblings(7, "6-7\n");
-    assert_int_equal(rt_cpu_physical_cores(folder, 8, NULL), 3); /* 2 and 3 are offline */
+    assert_int_equal(rt_cpu_physical_cores(temp_shared()->path, 8, NULL), 3); /* 2 and 3 are offline */
     bool allowed[8] = {true, false, false, false, true, true};
-    assert_int_equal(rt_cpu_physical_cores(folder, 8, allowed), 2);
+    assert_int_equal(rt_cpu_physical_cores(temp_shared()->path, 8, allowed), 2);
     allowed[2] = true; /* allowed but unknown: no answer is better than a wrong one */
-    assert_int_equal(rt_cpu_physical_cores(folder, 8, allowed), 0);
+    assert_int_equal(rt_cpu_physical_cores(temp_shared()->path, 8, allowed), 0);
     allowed[2] = false;
     static const char *const bad[] = {"", "x", "-1", "9999999999", "4", "0;4", "7,0"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         put_siblings(0, bad[i]);
-        assert_int_equal(rt_cpu_physical_cores(folder, 8, allowed), 0);
+        assert_int_equal(rt_cpu_physical_cores(temp_shared()->path, 8, allowed), 0);
     }
-    assert_int_equal(rt_cpu_physical_cores(folder, 0, NULL), 0);
+    assert_int_equal(rt_cpu_physical_cores(temp_shared()->path, 0, NULL), 0);
     assert_int_equal(rt_cpu_physical_cores("/nonexistent", 8, NULL), 0);
 }
 
@@ -187,18 +187,6 @@ static void this_machine(void **state) {
     assert_true(cpu.l1d == 0 || (cpu.l1d >= 4096 && cpu.l1d <= cpu.l2));
 }
 
-static int setup(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    return system(command);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(levels),
@@ -210,5 +198,5 @@ int main(void) {
         cmocka_unit_test(cores),
         cmocka_unit_test(this_machine),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, temp_shared_begin, temp_shared_end);
 }

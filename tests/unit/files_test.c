@@ -14,24 +14,8 @@
 
 #include <cmocka.h>
 
-#include "captured_diag.h"
+#include "fixture.h"
 #include "frontend/files.h"
-#include "temp_dir.h"
-
-typedef struct fixture {
-    capture c;
-    temp_dir t;
-} fixture;
-
-static void begin(fixture *f) {
-    capture_begin(&f->c, (ir_diag_options){.limit = 100});
-    temp_dir_begin(&f->t);
-}
-
-static void end(fixture *f) {
-    capture_end(&f->c);
-    temp_dir_end(&f->t);
-}
 
 /* ---- names and paths ---- */
 

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "parsed.h"
+
 static void op_table(void **state) {
     (void)state;
     const ir_op_info *conv = ir_op_get(IR_OP_conv2d);
@@ -230,14 +232,6 @@ static void random_weights(void **state) {
     w.seed = 2;
     ir_weight_read(&w, other, 0, N);
     assert_memory_not_equal(all, other, sizeof all);
-}
-
-static ir_module *parse(const char *text) {
-    ir_diag *d = ir_diag_new(NULL);
-    ir_module *m = ir_parse(d, "t.ir", text, strlen(text));
-    ir_diag_free(d);
-    assert_non_null(m);
-    return m;
 }
 
 static void analyses(void **state) {

@@ -8,13 +8,7 @@
 
 #include <cmocka.h>
 
-static ir_module *parse(const char *text) {
-    ir_diag *d = ir_diag_new(NULL);
-    ir_module *m = ir_parse(d, "t.ir", text, strlen(text));
-    ir_diag_free(d);
-    assert_non_null(m);
-    return m;
-}
+#include "parsed.h"
 
 static void expect_text(ir_func *f, const char *text) {
     ir_str s = {0};

@@ -8,10 +8,9 @@
 
 #include <cmocka.h>
 
-#include "captured_diag.h"
+#include "fixture.h"
 #include "frontend/safetensors.h"
 #include "ir/arena.h"
-#include "temp_dir.h"
 
 /* ---- building files ---- */
 
@@ -560,21 +559,6 @@ static void other_conversions(void **state) {
 }
 
 /* ---- files, writer, folders ---- */
-
-typedef struct fixture {
-    capture c;
-    temp_dir t;
-} fixture;
-
-static void begin(fixture *f) {
-    capture_begin(&f->c, (ir_diag_options){.limit = 100});
-    temp_dir_begin(&f->t);
-}
-
-static void end(fixture *f) {
-    capture_end(&f->c);
-    temp_dir_end(&f->t);
-}
 
 static void written_files_are_read_back(void **state) {
     (void)state;

@@ -52,4 +52,23 @@ static inline void temp_dir_end(temp_dir *t) {
     nftw(t->path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* One folder for all tests of a program: cmocka_run_group_tests(tests, temp_shared_begin, temp_shared_end).
+ */
+static inline temp_dir *temp_shared(void) {
+    static temp_dir t;
+    return &t;
+}
+
+static inline int temp_shared_begin(void **state) {
+    (void)state;
+    temp_dir_begin(temp_shared());
+    return 0;
+}
+
+static inline int temp_shared_end(void **state) {
+    (void)state;
+    temp_dir_end(temp_shared());
+    return 0;
+}
+
 #endif

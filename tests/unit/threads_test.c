@@ -21,6 +21,8 @@
 
 #include <cmocka.h>
 
+#include "temp_dir.h"
+
 static rt_pool *make(int n) {
     rt_pool *pool;
     rt_error err = {"?"};
@@ -166,11 +168,9 @@ static void impossible_counts(void **state) {
 
 /* ---- limits ---- */
 
-static char folder[] = "/tmp/ebru-threads-test-XXXXXX";
-
 static void put(const char *name, const void *bytes, size_t size) {
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", temp_shared()->path, name);
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
@@ -187,9 +187,9 @@ static void put_text(const char *name, const char *text) {
 }
 
 static double limit(const char *mount) {
-    char group[512], root[512];
-    snprintf(group, sizeof group, "%s/cgroup", folder);
-    snprintf(root, sizeof root, "%s/%s", folder, mount);
+    char group[1024], root[1024];
+    snprintf(group, sizeof group, "%s/cgroup", temp_shared()->path);
+    snprintf(root, sizeof root, "%s/%s", temp_shared()->path, mount);
     return rt_cgroup_cpu_limit(group, root);
 }
 
@@ -302,18 +302,6 @@ static void choosing(void **state) {
     assert_int_equal(rt_threads_default(NULL, 0), n);
 }
 
-static int setup(void **state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    return system(command);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_thread_runs_once),
@@ -330,5 +318,5 @@ int main(void) {
         cmocka_unit_test(cgroup_hostile),
         cmocka_unit_test(choosing),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, temp_shared_begin, temp_shared_end);
 }
