@@ -109,16 +109,32 @@ static bool vae_sizes(const loader *l, fe_sizes *s) {
     s->width = or_else(l->o->width, unet->doc ? unet->config.unet.sample_width * scale : c->sample_width);
     if (!s->height || !s->width) s->height = s->width = 32 * scale;
     take_image_shape(l->o, "latent", scale, s);
+    const fe_sizes decoded = *s;
     take_image_shape(l->o, "image", 1, s);
-    return check_sizes(l->d, s);
+    if (given_shape(l->o, "latent", 4)) {
+        s->latent_batch = decoded.batch;
+        s->latent_height = decoded.height / scale;
+        s->latent_width = decoded.width / scale;
+    }
+    if (!given_shape(l->o, "image", 4) && (s->height % scale || s->width % scale)) {
+        ir_error(
+            l->d, NULL,
+            "a picture of %lld x %lld does not fit the autoencoder: both sides must be multiples of %lld",
+            (long long)s->width, (long long)s->height, (long long)scale);
+        return false;
+    }
+    return check_sizes(l->d, s) && check_sizes(l->d, &decoded);
 }
 
 static bool text_sizes(const loader *l, fe_sizes *s) {
     *s = base_sizes(l);
-    const fe_shape *ids = given_shape(l->o, "input_ids", 2);
+    const fe_shape *ids = given_shape(l->o, "input_ids", 2), *one = given_shape(l->o, "input_ids", 1);
     if (ids) {
         s->batch = ids->dim[0];
         s->tokens = ids->dim[1];
+    } else if (one) {
+        s->batch = 1;
+        s->tokens = one->dim[0];
     }
     return check_sizes(l->d, s);
 }

@@ -12,8 +12,9 @@ enum { FE_MAX_LEVELS = 16 };
 /* Shapes of one call of a component. */
 typedef struct fe_sizes {
     int64_t batch;
-    int64_t height, width; /* of the U-Net's sample; of the autoencoder's image */
-    int64_t tokens;        /* of the context or the text */
+    int64_t height, width;                             /* of the U-Net's sample; of the autoencoder's image */
+    int64_t tokens;                                    /* of the context or the text */
+    int64_t latent_batch, latent_height, latent_width; /* 0: of the latent that the image becomes */
     bool shared_timestep;
 } fe_sizes;
 

@@ -139,12 +139,13 @@ static bool build_encoder(const vae *v, const char *name, const fe_sizes *s) {
 static bool build_decoder(const vae *v, const char *name, const fe_sizes *s) {
     const fe_vae_config *c = v->c;
     fe_builder *b = v->b;
-    int64_t scale = fe_vae_scale(c);
+    int64_t scale = fe_vae_scale(c), rows = s->latent_height ? s->latent_height : s->height / scale,
+            columns = s->latent_width ? s->latent_width : s->width / scale,
+            batch = s->latent_batch ? s->latent_batch : s->batch;
     fe_begin(b, name);
     at_key(v, "latent_channels");
     ir_ref x =
-        fe_input(b, "latent", IR_f32, 4,
-                 (int64_t[]){s->batch, c->latent_channels, s->height / scale, s->width / scale}, IR_STEP);
+        fe_input(b, "latent", IR_f32, 4, (int64_t[]){batch, c->latent_channels, rows, columns}, IR_STEP);
     if (c->post_quant_conv) x = conv(v, x, "post_quant_conv", c->latent_channels, 1);
     x = conv(v, x, "decoder.conv_in", c->channels[c->levels - 1], 3);
     x = mid_block(v, x);
@@ -167,10 +168,10 @@ bool fe_vae_build(fe_builder *b, const fe_vae_config *c, const char *name, const
     unsigned before = ir_diag_errors(b->d);
     int64_t scale = fe_vae_scale(c);
     fe_at(b, c->root);
-    if (s->height % scale || s->width % scale) {
+    if (s->height < scale || s->width < scale) {
         ir_error(
             b->d, NULL,
-            "a picture of %lld x %lld does not fit the autoencoder: both sides must be multiples of %lld",
+            "a picture of %lld x %lld is too small for the autoencoder: both sides must be at least %lld",
             (long long)s->width, (long long)s->height, (long long)scale);
         return false;
     }

@@ -146,6 +146,34 @@ static void selections(void **state) {
     ir_module_free(m);
 }
 
+/* Shapes of reference tensors: those of an encoder's and a decoder's run need not fit each other. */
+static void given_shapes(void **state) {
+    (void)state;
+    fe_shape image[] = {{"image", 4, {1, 3, 17, 9}}},
+             both[] = {{"image", 4, {1, 3, 33, 20}}, {"latent", 4, {2, 4, 3, 5}}};
+    fe_options o = {.shapes = image, .shape_count = 1};
+    ir_module *m = accept(SHAPES_128 "/vae", &o);
+    check_dims(input_type(m, "vae.encode", "image"), 4, DIMS(1, 3, 17, 9));
+    const ir_func *f = ir_func_find(m, "vae.encode");
+    check_dims(ir_typeof(f, f->outputs.items[0].value), 4, DIMS(1, 8, 2, 1)); /* each halving rounds down */
+    ir_module_free(m);
+    o = (fe_options){.shapes = both, .shape_count = 2};
+    m = accept(SHAPES_128 "/vae", &o);
+    check_dims(input_type(m, "vae.encode", "image"), 4, DIMS(1, 3, 33, 20));
+    check_dims(input_type(m, "vae.decode", "latent"), 4, DIMS(2, 4, 3, 5));
+    ir_module_free(m);
+    image[0].dim[3] = 7;
+    o = (fe_options){.shapes = image, .shape_count = 1};
+    refuse(SHAPES_128 "/vae", &o, "both sides must be at least 8");
+    o = (fe_options){.width = 20, .height = 16};
+    refuse(SHAPES_128 "/vae", &o, "both sides must be multiples of 8");
+    fe_shape ids[] = {{"input_ids", 1, {5}}};
+    o = (fe_options){.shapes = ids, .shape_count = 1};
+    m = accept(SHAPES_128 "/text_encoder", &o);
+    check_dims(input_type(m, "text_encoder", "input_ids"), 2, DIMS(1, 5));
+    ir_module_free(m);
+}
+
 /* Where every node comes from. */
 static void origins(void **state) {
     (void)state;
@@ -440,6 +468,7 @@ int main(void) {
         cmocka_unit_test(program),
         cmocka_unit_test(sizes),
         cmocka_unit_test(selections),
+        cmocka_unit_test(given_shapes),
         cmocka_unit_test(origins),
         cmocka_unit_test(unconditional_in_root),
         cmocka_unit_test(bad_folders),
