@@ -6,7 +6,8 @@
 Makes variation K of a seed always the same: a config.json with random legal settings, a file of random inputs,
 weights from --weights=random. The evaluator writes the outputs, the compiled program must give them too: at
 each level this CPU has, with 1 and 3 threads, and with some passes left out. Prints a line "pass: ..." or
-"fail: ..." for each, with the command to repeat it, and exits with 1 when one failed. Standard library only.
+"fail: ..." for each, with the command to repeat it, and exits with 1 when one failed; "skip: ..." when the network
+is so sensitive that no float computation could agree. Standard library only.
 """
 import argparse
 import json
@@ -44,7 +45,7 @@ def product(shape):
 
 
 def normal(r, *shape):
-    scale = r.choice([1, 1, 1, 10, 0.01])
+    scale = r.choice([1, 1, 1, 3, 0.1])
     return "F32", list(shape), [scale * r.gauss(0, 1) for _ in range(product(shape))]
 
 
@@ -189,8 +190,12 @@ def autoencoder(r):
     }
     h, w = picture(r, levels, True)
     scale = 2 ** (levels - 1)
-    inputs = {"image": normal(r, batch, config["in_channels"], h, w),
-              "latent": normal(r, batch, config["latent_channels"], h // scale, w // scale)}
+    latent = batch, config["latent_channels"], h // scale, w // scale
+    if r.random() < 0.3:  # what each halving rounds away
+        h, w = h + r.randrange(scale), w + r.randrange(scale)
+    if r.random() < 0.2:  # encoder and decoder have nothing to do with each other
+        latent = r.randint(1, 3), config["latent_channels"], r.randint(1, 7), r.randint(1, 7)
+    inputs = {"image": normal(r, batch, config["in_channels"], h, w), "latent": normal(r, *latent)}
     if r.random() < 0.4:
         del inputs[r.choice(["image", "latent"])]
     return config, inputs
@@ -230,19 +235,46 @@ class Run:
         self.levels = levels_here()
         self.passes = optional_passes(o.ebru)
 
-    def ebru(self, what, command):
+    def run(self, command):
         try:
             p = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=self.o.timeout)
-            code, text = p.returncode, p.stdout + p.stderr
+            return p.returncode, p.stdout + p.stderr
         except subprocess.TimeoutExpired:
-            code, text = "timeout", ""
-        if code == 0:
+            return "timeout", ""
+
+    def ebru(self, what, command, sensitive=lambda: False):
+        """sensitive() tells whether a difference is what float's rounding makes of this network."""
+        code, text = self.run(command)
+        if code == 1 and ", FAIL" in text and "not finite" not in text and sensitive():
+            print("skip: %s: the reference itself moves as much when its inputs change by 1e-6" % what)
+            code = 0
+        elif code == 0:
             print("pass: %s %s" % (what, text.strip().splitlines()[-1] if text.strip() else ""))
         else:
             self.failures += 1
             print("fail: %s (%s)\n  %s\n%s" % (what, code, " ".join(command), text))
         sys.stdout.flush()
         return code == 0
+
+    def sensitive(self, inputs, folder, verify, made):
+        """True when the evaluator's outputs change by more than the tolerance with inputs 1e-6 beside."""
+        r, beside = random.Random(1), os.path.join(folder, "beside.safetensors")
+        moved = {}
+        for name, (dtype, shape, values) in inputs.items():
+            if dtype == "F32":
+                values = [x * (1 + 1e-6 * r.gauss(0, 1)) for x in values]
+            moved["in." + name] = dtype, shape, values
+        with open(made, "rb") as f:
+            (length,) = struct.unpack("<Q", f.read(8))
+            header = json.loads(f.read(length))
+            for name, t in header.items():
+                if name.startswith("out."):
+                    begin, end = t["data_offsets"]
+                    f.seek(8 + length + begin)
+                    moved[name] = "F32", t["shape"], struct.unpack("<%df" % ((end - begin) // 4), f.read(end - begin))
+        write_safetensors(beside, moved)
+        code, text = self.run(verify + ["--evaluator", "--io=" + beside, "--tolerance=%g" % self.o.tolerance])
+        return code == 1 and ", FAIL" in text
 
     @staticmethod
     def fixed_shapes(config, inputs):
@@ -281,7 +313,8 @@ class Run:
             if r.random() < 0.2:
                 options += ["--plan=separate"]
             good &= self.ebru(what + " " + " ".join(options),
-                              verify + options + ["--io=" + made, "--tolerance=%g" % self.o.tolerance])
+                              verify + options + ["--io=" + made, "--tolerance=%g" % self.o.tolerance],
+                              lambda: self.sensitive(inputs, folder, verify, made))
         if good and not self.o.keep:
             shutil.rmtree(folder)
 
