@@ -84,7 +84,7 @@ cg_binder cg_bind_group_stats, cg_bind_norm_apply, cg_bind_layer_norm, cg_bind_g
 cg_binder cg_bind_pack_k, cg_bind_pack_v, cg_bind_attention_tiled, cg_bind_matmul, cg_bind_softmax;
 /* bind_image.c */
 cg_binder cg_bind_resize_nearest, cg_bind_max_pool2d, cg_bind_avg_pool2d, cg_bind_embedding,
-    cg_bind_timestep_embedding;
+    cg_bind_select_row, cg_bind_timestep_embedding;
 /* bind_move.c */
 cg_binder cg_bind_concat, cg_bind_slice, cg_bind_transpose, cg_bind_layout_cast, cg_bind_copy_node;
 /* ew_plan.c */

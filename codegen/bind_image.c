@@ -49,6 +49,15 @@ bool cg_bind_embedding(cg_bind *b) {
     return cg_done_embedding(b, &p);
 }
 
+bool cg_bind_select_row(cg_bind *b) {
+    const ir_type *x = cg_in(b, 0), *ids = cg_in(b, 1);
+    if (!cg_want_c16(b, 0) || !cg_want_c16(b, UINT32_MAX)) return false;
+    if (ids->dtype != IR_i32) return cg_refuse(b, "ids are %s, not i32", ir_dtype_name[ids->dtype]);
+    struct ebru_select_row_params p = {(int32_t)x->dim[0], (int32_t)x->dim[1], (int32_t)x->dim[2],
+                                       (int32_t)IR_ATTRS(b->node, select_row)->id};
+    return cg_done_select_row(b, &p);
+}
+
 bool cg_bind_timestep_embedding(cg_bind *b) {
     const struct ir_attrs_timestep *a = IR_ATTRS(b->node, timestep);
     if (!cg_want_plain(b, 0) || !cg_want_c16(b, UINT32_MAX)) return false;

@@ -29,6 +29,7 @@ static const struct {
     {IR_OP_max_pool2d, C16, cg_bind_max_pool2d},
     {IR_OP_avg_pool2d, C16, cg_bind_avg_pool2d},
     {IR_OP_embedding, C16, cg_bind_embedding},
+    {IR_OP_select_row, C16, cg_bind_select_row},
     {IR_OP_timestep_embedding, C16, cg_bind_timestep_embedding},
     {IR_OP_concat, PLAIN | C16, cg_bind_concat},
     {IR_OP_slice, PLAIN | C16, cg_bind_slice},

@@ -104,6 +104,8 @@ typedef struct fe_embedding_options {
     int64_t positions;
 } fe_embedding_options;
 ir_ref fe_embedding(fe_builder *b, ir_ref ids, const char *prefix, const fe_embedding_options *o);
+/* Of tokens [B,T,C] the row where ids [B,T] first is `id`; -1: where ids is first largest. */
+ir_ref fe_select_row(fe_builder *b, ir_ref x, ir_ref ids, int64_t id);
 /* Sinusoids of t [B] -> [B, dim]; attributes as of the op timestep_embedding. */
 ir_ref fe_sinusoid(fe_builder *b, ir_ref t, const struct ir_attrs_timestep *a);
 ir_ref fe_pool(fe_builder *b, ir_ref x, ir_op op, const struct ir_attrs_pool *a);

@@ -1,22 +1,24 @@
-/* CLIPTextModel: config and the function input_ids -> last_hidden_state, penultimate_hidden_state; see
- * diffusers.h. */
+/* CLIPTextModel and CLIPTextModelWithProjection: config and the function input_ids -> last_hidden_state,
+ * penultimate_hidden_state, and text_embeds with a projection; see diffusers.h. */
 #include <string.h>
 
 #include "frontend/diffusers.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-/* The class must be one whose hidden states we compute; the projection of CLIPTextModelWithProjection needs
- * the position of the last token, which no function input gives yet. */
-static bool read_class(fe_jval root) {
+/* The class must be one that is built. */
+static bool read_class(fe_jval root, bool *projected) {
     fe_jval list = fe_json_get(root, "architectures");
     const char *word;
     if (!fe_json_present(list) || fe_json_is_null(list)) return true;
     if (!fe_json_expect(list, FE_JSON_ARRAY)) return false;
     for (fe_jval v = fe_json_first(list); fe_json_present(v); v = fe_json_next(v)) {
         if (!fe_json_string(v, &word)) return false;
-        if (strcmp(word, "CLIPTextModel") == 0) continue;
-        fe_json_error(v, "unsupported: text model '%s' (supported is CLIPTextModel)",
+        *projected = strcmp(word, "CLIPTextModelWithProjection") == 0;
+        if (*projected || strcmp(word, "CLIPTextModel") == 0) continue;
+        fe_json_error(v,
+                      "unsupported: text model '%s' (supported are CLIPTextModel and "
+                      "CLIPTextModelWithProjection)",
                       ir_escape(word, strlen(word)));
         return false;
     }
@@ -24,14 +26,24 @@ static bool read_class(fe_jval root) {
 }
 
 bool fe_clip_read(fe_jval root, fe_clip_config *c) {
-    static const char *const ignored[] = {
-        "model_type", "projection_dim",       "bos_token_id",          "eos_token_id",      "pad_token_id",
-        "dropout",    "attention_dropout",    "initializer_factor",    "initializer_range", "torch_dtype",
-        "dtype",      "transformers_version", "gradient_checkpointing"};
+    static const char *const ignored[] = {"model_type",
+                                          "bos_token_id",
+                                          "pad_token_id",
+                                          "dropout",
+                                          "attention_dropout",
+                                          "initializer_factor",
+                                          "initializer_range",
+                                          "torch_dtype",
+                                          "dtype",
+                                          "transformers_version",
+                                          "gradient_checkpointing"};
     *c = (fe_clip_config){.root = root};
     unsigned before = ir_diag_errors(fe_json_diag(root.doc));
     if (!fe_json_expect(root, FE_JSON_OBJECT)) return false;
-    bool fine = read_class(root);
+    bool projected = false, fine = read_class(root, &projected);
+    int64_t projection = fe_json_opt_int(root, "projection_dim", 512, 1, FE_MAX_CHANNELS);
+    if (projected) c->projection = projection;
+    c->eos = fe_json_opt_int(root, "eos_token_id", 49407, 0, FE_MAX_CHANNELS);
     c->vocabulary = fe_json_opt_int(root, "vocab_size", 49408, 1, FE_MAX_CHANNELS);
     c->width = fe_json_opt_int(root, "hidden_size", 512, 1, FE_MAX_CHANNELS);
     c->inner = fe_json_opt_int(root, "intermediate_size", 2048, 1, FE_MAX_CHANNELS);
@@ -52,6 +64,13 @@ bool fe_clip_read(fe_jval root, fe_clip_config *c) {
 
 static void at_key(fe_builder *b, const fe_clip_config *c, const char *key) {
     fe_at(b, fe_config_at(c->root, key));
+}
+
+/* The projected row of the end of the text. Old configs say the end is 2, which it never was in the
+ * vocabulary: for them it is the largest id, as transformers does. */
+static ir_ref text_embeds(fe_builder *b, const fe_clip_config *c, ir_ref x, ir_ref ids) {
+    ir_ref row = fe_select_row(b, x, ids, c->eos == 2 ? -1 : c->eos);
+    return fe_linear(b, row, "text_projection", &(fe_linear_options){.out = c->projection});
 }
 
 bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, const fe_sizes *s) {
@@ -83,5 +102,9 @@ bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, con
     x = fe_layer_norm(b, x, "text_model.final_layer_norm", c->eps);
     fe_result(b, "last_hidden_state", x);
     fe_result(b, "penultimate_hidden_state", penultimate);
+    if (c->projection) {
+        at_key(b, c, "projection_dim");
+        fe_result(b, "text_embeds", text_embeds(b, c, x, ids));
+    }
     return fe_end(b) && ir_diag_errors(b->d) == before;
 }

@@ -120,21 +120,25 @@ int64_t fe_vae_scale(const fe_vae_config *c);
 /* Adds NAME.encode (image -> moments; latent from AutoencoderTiny) and NAME.decode (latent -> image). The
  * sizes are the image's. */
 bool fe_vae_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
+/* Shape of the latent that the decoder takes: the given one, else that of the image. */
+void fe_vae_latent(const fe_vae_config *c, const fe_sizes *s, int64_t dim[4]);
 /* The parts of the two functions above that are AutoencoderTiny's. */
 bool fe_vae_tiny_read(fe_jval root, fe_vae_config *c);
 void fe_vae_tiny_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
 
-/* ---- clip.c: CLIPTextModel ---- */
+/* ---- clip.c: CLIPTextModel, CLIPTextModelWithProjection ---- */
 
 typedef struct fe_clip_config {
     fe_jval root;
     int64_t vocabulary, width, inner, layers, heads, positions;
+    int64_t projection; /* width of text_embeds; 0: none */
+    int64_t eos;        /* id of the end of the text; 2: the largest id */
     double eps;
     ir_act act;
 } fe_clip_config;
 
 bool fe_clip_read(fe_jval root, fe_clip_config *c);
-/* Adds NAME: input_ids -> last_hidden_state, penultimate_hidden_state. */
+/* Adds NAME: input_ids -> last_hidden_state, penultimate_hidden_state, and text_embeds with a projection. */
 bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, const fe_sizes *s);
 
 /* ---- scheduler.c ---- */

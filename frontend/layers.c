@@ -325,6 +325,11 @@ ir_ref fe_embedding(fe_builder *b, ir_ref ids, const char *prefix, const fe_embe
     return fe_emit(b, IR_OP_embedding, (ir_ref[]){ids, table, position}, 3, NULL);
 }
 
+ir_ref fe_select_row(fe_builder *b, ir_ref x, ir_ref ids, int64_t id) {
+    struct ir_attrs_select_row a = {.id = id};
+    return fe_emit2(b, IR_OP_select_row, x, ids, &a);
+}
+
 ir_ref fe_sinusoid(fe_builder *b, ir_ref t, const struct ir_attrs_timestep *a) {
     return fe_emit1(b, IR_OP_timestep_embedding, t, a);
 }

@@ -106,6 +106,21 @@ void ir_eval_embedding(const ir_eval_args *a, ir_tensor *out) {
     }
 }
 
+/* One row of tokens for each first index: see attrs.def. */
+void ir_eval_select_row(const ir_eval_args *a, ir_tensor *out) {
+    const ir_tensor *x = a->in[0], *ids = a->in[1];
+    int64_t wanted = IR_ATTRS(a->node, select_row)->id, tokens = x->type.dim[1], n = x->type.dim[2];
+    for (int64_t b = 0; b < x->type.dim[0]; b++) {
+        const float *id = ids->data + b * tokens;
+        int64_t row = 0;
+        for (int64_t t = tokens; wanted >= 0 && t-- > 0;)
+            if (id[t] == (float)wanted) row = t;
+        for (int64_t t = 1; wanted < 0 && t < tokens; t++)
+            if (id[t] > id[row]) row = t;
+        memcpy(out->data + b * n, x->data + (b * tokens + row) * n, (size_t)n * sizeof(float));
+    }
+}
+
 /* Sinusoids of t (see attrs.def). Here the steps are rounded to binary32 one by one, in the order in which
  * networks are trained with them: t reaches 1000, so that the rounding of an angle, not of its sine, is what
  * shows in the result. */

@@ -242,6 +242,16 @@ SHAPE_RULE(embedding) {
     return fine;
 }
 
+SHAPE_RULE(select_row) {
+    const ir_type *x = shape_operand(s, 0), *ids = shape_operand(s, 1);
+    if (!shape_is_rank(s, 0, 3) || !shape_in(s, "id", SHAPE_ATTRS(s, select_row)->id, -1, INT32_MAX))
+        return false;
+    if (ids->dtype != IR_i32 || ids->rank != 2 || ids->dim[0] != x->dim[0] || ids->dim[1] != x->dim[1])
+        return shape_expected(s, 1, "i32[%lld,%lld]", (long long)x->dim[0], (long long)x->dim[1]);
+    shape_set(out, 2, (int64_t[]){x->dim[0], x->dim[2]});
+    return true;
+}
+
 SHAPE_RULE(timestep_embedding) {
     const struct ir_attrs_timestep *a = SHAPE_ATTRS(s, timestep);
     if (!shape_is_rank(s, 0, 1) || !shape_in(s, "dim", a->dim, 2, SHAPE_WINDOW_MAX)) return false;

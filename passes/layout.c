@@ -164,6 +164,11 @@ static ir_ref lay_embedding(ir_rewrite *rw, const ir_node *n) {
     return ir_build(rw->to, IR_OP_embedding, operand, 3, &a, IR_C16, n->origin);
 }
 
+static ir_ref lay_select_row(ir_rewrite *rw, const ir_node *n) {
+    ir_ref operand[] = {c16(rw, n->operand[0]), rw_new(rw, n->operand[1])};
+    return ir_build(rw->to, n->op, operand, 2, n->attrs, IR_C16, n->origin);
+}
+
 /* All float operands c16, or all plain. */
 static ir_ref lay_uniform(ir_rewrite *rw, const ir_node *n, ir_layout layout, ir_layout result) {
     ir_ref operand[IR_MAX_OPERANDS];
@@ -313,6 +318,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     case IR_OP_group_norm: return lay_group_norm(rw, n);
     case IR_OP_group_stats: return lay_group_stats(rw, n);
     case IR_OP_embedding: return lay_embedding(rw, n);
+    case IR_OP_select_row: return lay_select_row(rw, n);
     case IR_OP_attention:
     case IR_OP_resize_nearest:
     case IR_OP_max_pool2d:

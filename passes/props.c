@@ -36,6 +36,7 @@ static bool wants_c16(ir_op op) {
     case IR_OP_layer_norm:
     case IR_OP_geglu:
     case IR_OP_embedding:
+    case IR_OP_select_row:
     case IR_OP_timestep_embedding:
     case IR_OP_resize_nearest:
     case IR_OP_max_pool2d:

@@ -488,6 +488,27 @@ static inline int64_t ebru_embedding_scratch(const struct ebru_embedding_params 
     return 0;
 }
 
+/* ---- select_row: y[b] = x[b, t], t the first with ids[b,t] = id (0 when there is none); id -1: with the
+ * largest ids[b,t]
+ *   B, T, C, id */
+#define EBRU_FIELDS_select_row(F) F(i32, B) F(i32, T) F(i32, C) F(i32, id)
+struct ebru_select_row_params {
+    EBRU_FIELDS_select_row(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_SELECT_ROW_X,   /* c16 [B,T,C] */
+    EBRU_SELECT_ROW_IDS, /* i32 plain [B,T] */
+    EBRU_SELECT_ROW_OUT, /* c16 [B,C] */
+    EBRU_SELECT_ROW_BUFS
+};
+static inline int32_t ebru_select_row_tasks(const struct ebru_select_row_params *p) {
+    return p->B;
+}
+static inline int64_t ebru_select_row_scratch(const struct ebru_select_row_params *p) {
+    (void)p;
+    return 0;
+}
+
 /* ---- timestep_embedding: [sin(a), cos(a)], a_i = scale * t * exp(-ln(max_period) * i / (dim/2 - shift))
  *   B, dim          results, their channels; an odd dim ends in a zero
  *   TN              elements of t: result b reads t[b % TN]

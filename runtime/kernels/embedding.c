@@ -1,4 +1,4 @@
-/* embedding, timestep_embedding. */
+/* embedding, select_row, timestep_embedding. */
 #include "runtime/kernels/vec.h"
 
 EBRU_KERNEL(embedding) {
@@ -17,6 +17,33 @@ EBRU_KERNEL(embedding) {
                 if (position) v += load16(position + ((int64_t)t * cbs + cb) * 16);
                 store16(out + cb * plane + t * 16, v);
             }
+        }
+    }
+}
+
+/* The first t with ids[t] = id, 0 when there is none; for id -1 with the largest ids[t]. */
+static int32_t chosen_row(const int32_t *ids, int32_t tokens, int32_t id) {
+    int32_t row = 0;
+    if (id >= 0) {
+        for (int32_t t = 0; t < tokens; t++)
+            if (ids[t] == id) return t;
+        return 0;
+    }
+    for (int32_t t = 1; t < tokens; t++)
+        if (ids[t] > ids[row]) row = t;
+    return row;
+}
+
+EBRU_KERNEL(select_row) {
+    (void)scratch;
+    const int32_t cbs = ebru_blocks16(p->C);
+    for (int32_t b = task_begin; b < task_end; b++) {
+        const int32_t *ids = (const int32_t *)buf[EBRU_SELECT_ROW_IDS] + (int64_t)b * p->T;
+        const int32_t row = chosen_row(ids, p->T, p->id);
+        for (int32_t cb = 0; cb < cbs; cb++) {
+            const int64_t block = (int64_t)b * cbs + cb;
+            const float *x = (const float *)buf[EBRU_SELECT_ROW_X] + (block * p->T + row) * 16;
+            store16((float *)buf[EBRU_SELECT_ROW_OUT] + block * 16, load16(x));
         }
     }
 }

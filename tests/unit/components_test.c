@@ -33,6 +33,12 @@ static void text_gelu(void **state) {
     check("text-gelu", 2);
 }
 
+static void text_with_projection(void **state) {
+    (void)state;
+    check("text-projection", 3);
+    check("text-projection-eos", 3);
+}
+
 static void autoencoder_both_ways(void **state) {
     (void)state;
     check("vae-kl", 2);
@@ -109,6 +115,7 @@ int main(void) {
         cmocka_unit_test(middle_without_attention_or_none),
         cmocka_unit_test(unet_with_all_embeddings),
         cmocka_unit_test(tiny_autoencoder_both_ways),
+        cmocka_unit_test(text_with_projection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -254,6 +254,20 @@ static void embeddings(void **state) {
                 VALUES(0, 1, 2, 10, 11, 12, 20, 21, 22));
 }
 
+static void rows_by_id(void **state) {
+    (void)state;
+    static const float x[] = {1, 2, 3, 4, 5, 6, 10, 20, 30, 40, 50, 60};
+    eval_case c = case_new(); /* the first of the largest; the first of an id, row 0 without one */
+    ir_ref ids = case_ids(&c, T(2, 3), VALUES(4, 9, 9, 9, 2, 4)), t = case_values(&c, T(2, 3, 2), x);
+    struct ir_attrs_select_row at = IR_DEFAULTS(select_row);
+    case_expect(&c, ir_op2(c.f, IR_OP_select_row, t, ids, &at, 0), T(2, 2), VALUES(3, 4, 10, 20));
+    c = case_new();
+    ids = case_ids(&c, T(2, 3), VALUES(4, 2, 2, 9, 9, 4));
+    t = case_values(&c, T(2, 3, 2), x);
+    at.id = 2;
+    case_expect(&c, ir_op2(c.f, IR_OP_select_row, t, ids, &at, 0), T(2, 2), VALUES(3, 4, 10, 20));
+}
+
 /* ---- packing ---- */
 
 static void packed_weights(void **state) {
@@ -424,6 +438,7 @@ int main(void) {
         cmocka_unit_test(views),
         cmocka_unit_test(copies),
         cmocka_unit_test(embeddings),
+        cmocka_unit_test(rows_by_id),
         cmocka_unit_test(packed_weights),
         cmocka_unit_test(packed_vectors_and_tables),
         cmocka_unit_test(packed_keys_and_values),

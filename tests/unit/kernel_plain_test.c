@@ -113,6 +113,28 @@ static void softmaxes(void **state) {
     }
 }
 
+static void rows_by_id(void **state) {
+    (void)state;
+    static const int32_t ids[15] = {1, 9, 9, 2, 0, 7, 3, 3, 1, 9, 2, 2, 2, 2, 2};
+    static const int32_t want[2][3] = {{1, 4, 0}, {0, 1, 0}}; /* the largest; 3, row 0 without one */
+    KT_EACH_LEVEL(level) {
+        for (int32_t with = 0; with < 2; with++) {
+            struct ebru_select_row_params p = {3, 5, 20, with ? 3 : -1};
+            float *x = kt_random_floats(kt_c16_floats(3, 20, 5));
+            const int64_t floats = kt_c16_floats(3, 20, 1);
+            float *out = kt_floats(floats);
+            int32_t *own = (int32_t *)kt_alloc(sizeof ids);
+            for (int32_t i = 0; i < 15; i++) own[i] = ids[i];
+            void *buf[] = {x, own, out};
+            KT_RUN(select_row, level, &p, buf, EBRU_SELECT_ROW_OUT, floats);
+            for (int32_t b = 0; b < 3; b++)
+                for (int32_t c = 0; c < 20; c++)
+                    assert_true(out[kt_c16(20, 1, b, c, 0)] == x[kt_c16(20, 5, b, c, want[with][b])]);
+            kt_release();
+        }
+    }
+}
+
 static void lookups(void **state) {
     (void)state;
     KT_EACH_LEVEL(level) {
@@ -171,8 +193,9 @@ static void timesteps(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(copies),   cmocka_unit_test(joined),
-                                       cmocka_unit_test(products), cmocka_unit_test(softmaxes),
-                                       cmocka_unit_test(lookups),  cmocka_unit_test(timesteps)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(copies),     cmocka_unit_test(joined),
+                                       cmocka_unit_test(products),   cmocka_unit_test(softmaxes),
+                                       cmocka_unit_test(rows_by_id), cmocka_unit_test(lookups),
+                                       cmocka_unit_test(timesteps)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
