@@ -71,6 +71,14 @@ int64_t fe_vae_scale(const fe_vae_config *c) {
     return (int64_t)1 << (c->levels - 1);
 }
 
+void fe_vae_latent(const fe_vae_config *c, const fe_sizes *s, int64_t dim[4]) {
+    int64_t scale = fe_vae_scale(c);
+    dim[0] = s->latent_batch ? s->latent_batch : s->batch;
+    dim[1] = c->latent_channels;
+    dim[2] = s->latent_height ? s->latent_height : s->height / scale;
+    dim[3] = s->latent_width ? s->latent_width : s->width / scale;
+}
+
 /* ---- blocks ---- */
 
 typedef struct vae {
@@ -139,18 +147,16 @@ static bool build_encoder(const vae *v, const char *name, const fe_sizes *s) {
 static bool build_decoder(const vae *v, const char *name, const fe_sizes *s) {
     const fe_vae_config *c = v->c;
     fe_builder *b = v->b;
-    int64_t scale = fe_vae_scale(c), rows = s->latent_height ? s->latent_height : s->height / scale,
-            columns = s->latent_width ? s->latent_width : s->width / scale,
-            batch = s->latent_batch ? s->latent_batch : s->batch;
+    int64_t dim[4], height, width;
+    fe_vae_latent(c, s, dim);
     fe_begin(b, name);
     at_key(v, "latent_channels");
-    ir_ref x =
-        fe_input(b, "latent", IR_f32, 4, (int64_t[]){batch, c->latent_channels, rows, columns}, IR_STEP);
+    ir_ref x = fe_input(b, "latent", IR_f32, 4, dim, IR_STEP);
     if (c->post_quant_conv) x = conv(v, x, "post_quant_conv", c->latent_channels, 1);
     x = conv(v, x, "decoder.conv_in", c->channels[c->levels - 1], 3);
     x = mid_block(v, x);
     for (size_t i = 0; i < c->levels; i++) {
-        int64_t out = c->channels[c->levels - 1 - i], height, width;
+        int64_t out = c->channels[c->levels - 1 - i];
         fe_at(b, c->up_at[i]);
         for (int64_t j = 0; j < c->layers + 1; j++)
             x = res_block(v, x, fe_name(b, "decoder.up_blocks.%zu.resnets.%lld", i, (long long)j), out);

@@ -123,12 +123,11 @@ static void build_encoder(fe_builder *b, const fe_vae_config *c, const char *nam
 
 static void build_decoder(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s) {
     half h = {b, c, "decoder", 0};
-    int64_t scale = fe_vae_scale(c);
+    int64_t dim[4];
+    fe_vae_latent(c, s, dim);
     fe_begin(b, name);
     fe_at(b, fe_config_at(c->root, "latent_channels"));
-    ir_ref x =
-        fe_input(b, "latent", IR_f32, 4,
-                 (int64_t[]){s->batch, c->latent_channels, s->height / scale, s->width / scale}, IR_STEP);
+    ir_ref x = fe_input(b, "latent", IR_f32, 4, dim, IR_STEP);
     x = fe_affine(b, fe_activation(b, fe_affine(b, x, 1.0 / 3, 0), IR_ACT_TANH), 3, 0);
     fe_at(b, fe_config_at(c->root, "decoder_block_out_channels"));
     x = fe_activation(b, conv(&h, x, c->decoder_channels, 1, true), c->act);
