@@ -126,17 +126,19 @@ void fe_vae_latent(const fe_vae_config *c, const fe_sizes *s, int64_t dim[4]);
 bool fe_vae_tiny_read(fe_jval root, fe_vae_config *c);
 void fe_vae_tiny_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
 
-/* ---- clip.c: CLIPTextModel ---- */
+/* ---- clip.c: CLIPTextModel, CLIPTextModelWithProjection ---- */
 
 typedef struct fe_clip_config {
     fe_jval root;
     int64_t vocabulary, width, inner, layers, heads, positions;
+    int64_t projection; /* width of text_embeds; 0: none */
+    int64_t eos;        /* id of the end of the text; 2: the largest id */
     double eps;
     ir_act act;
 } fe_clip_config;
 
 bool fe_clip_read(fe_jval root, fe_clip_config *c);
-/* Adds NAME: input_ids -> last_hidden_state, penultimate_hidden_state. */
+/* Adds NAME: input_ids -> last_hidden_state, penultimate_hidden_state, and text_embeds with a projection. */
 bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, const fe_sizes *s);
 
 /* ---- scheduler.c ---- */
