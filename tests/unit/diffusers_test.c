@@ -203,6 +203,23 @@ static const char small_unet[] =
     "\"norm_num_groups\": 4, \"layers_per_block\": 1, \"down_block_types\": [\"DownBlock2D\", "
     "\"AttnDownBlock2D\"], \"up_block_types\": [\"AttnUpBlock2D\", \"UpBlock2D\"]}";
 
+/* A U-Net whose inputs no pipeline makes is fine alone, and refused in a pipeline. */
+static void inputs_no_pipeline_makes(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    char unet[sizeof small_unet + 64];
+    snprintf(unet, sizeof unet, "{\"class_embed_type\": \"identity\", %s", small_unet + 1);
+    write_text(&t, "config.json", unet);
+    ir_module_free(accept(t.path, &at_random));
+    write_text(&t, "model_index.json",
+               "{\"_class_name\": \"DDPMPipeline\", \"scheduler\": [\"diffusers\", \"DDPMScheduler\"], "
+               "\"unet\": [\"diffusers\", \"UNet2DModel\"]}");
+    write_text(&t, "scheduler_config.json", ddpm_scheduler);
+    refuse(t.path, &at_random, "unsupported in a pipeline: 'class_embed_type'");
+    temp_dir_end(&t);
+}
+
 /* As in google/ddpm-*: everything in the root. */
 static void unconditional_in_root(void **state) {
     (void)state;
@@ -470,6 +487,7 @@ int main(void) {
         cmocka_unit_test(selections),
         cmocka_unit_test(given_shapes),
         cmocka_unit_test(origins),
+        cmocka_unit_test(inputs_no_pipeline_makes),
         cmocka_unit_test(unconditional_in_root),
         cmocka_unit_test(bad_folders),
         cmocka_unit_test(refused_by_name),
