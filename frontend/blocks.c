@@ -220,8 +220,10 @@ static ir_ref transformer_block(fe_builder *b, ir_ref x, ir_ref context, const c
     ir_ref h = fe_layer_norm(b, x, fe_sub(b, prefix, "norm1"), eps);
     x = fe_add(
         b, fe_attention(b, h, o->only_cross ? context : IR_NONE, fe_sub(b, prefix, "attn1"), &attention), x);
-    h = fe_layer_norm(b, x, fe_sub(b, prefix, "norm2"), eps);
-    x = fe_add(b, fe_attention(b, h, context, fe_sub(b, prefix, "attn2"), &attention), x);
+    if (o->second != FE_SECOND_NONE) {
+        h = fe_layer_norm(b, x, fe_sub(b, prefix, "norm2"), eps);
+        x = fe_add(b, fe_attention(b, h, context, fe_sub(b, prefix, "attn2"), &attention), x);
+    }
     h = fe_layer_norm(b, x, fe_sub(b, prefix, "norm3"), eps);
     x = fe_add(b, fe_feed_forward(b, h, fe_sub(b, prefix, "ff"), &ff), x);
     return fe_close(b, outer, x);
@@ -232,9 +234,10 @@ ir_ref fe_spatial_transformer(fe_builder *b, ir_ref x, ir_ref context, const cha
     const char *outer = fe_open(b, prefix);
     ir_type t, c;
     if (!fe_of_rank(b, x, 4, "a spatial transformer", &t) ||
-        !fe_of_rank(b, context, 3, "the context of a spatial transformer", &c))
+        (o->second == FE_SECOND_CONTEXT &&
+         !fe_of_rank(b, context, 3, "the context of a spatial transformer", &c)))
         return fe_close(b, outer, IR_NONE);
-    if (c.dim[0] != t.dim[0] && c.dim[0] != 1) {
+    if (o->second == FE_SECOND_CONTEXT && c.dim[0] != t.dim[0] && c.dim[0] != 1) {
         fe_fail(b, "the context is of %lld pictures, the image of %lld", (long long)c.dim[0],
                 (long long)t.dim[0]);
         return fe_close(b, outer, IR_NONE);

@@ -174,11 +174,17 @@ ir_ref fe_feed_forward(fe_builder *b, ir_ref x, const char *prefix, const fe_fee
 
 /* Group norm, projection, `depth` transformer blocks (self-attention, attention to the context, GEGLU
  * feed-forward, each behind a layer norm and added), projection, residual. diffusers' Transformer2DModel. */
+typedef enum fe_second_attention {
+    FE_SECOND_CONTEXT, /* attn2 attends to the context */
+    FE_SECOND_TOKENS,  /* there is no context (IR_NONE): attn2 attends to the tokens themselves, too */
+    FE_SECOND_NONE     /* neither context nor attn2: cross_attention_dim null */
+} fe_second_attention;
 typedef struct fe_transformer_options {
     int64_t heads, depth, groups;
     double eps;             /* of the group norm */
     bool linear_projection; /* proj_in and proj_out are [C,C], not [C,C,1,1] */
     bool only_cross;        /* attn1 attends to the context, too */
+    fe_second_attention second;
 } fe_transformer_options;
 ir_ref fe_spatial_transformer(fe_builder *b, ir_ref x, ir_ref context, const char *prefix,
                               const fe_transformer_options *o);
