@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "frontend/memory_folder.h"
+
 /* ---- names and paths ---- */
 
 enum { NAME_LIMIT = 255 };
@@ -111,10 +113,20 @@ static int open_regular(ir_diag *d, int dirfd, const char *name, const char *sho
 /* ---- folders ---- */
 
 struct fe_dir {
-    int fd;
+    int fd; /* -1 in memory */
     char *path;
     ir_arena *arena;
+    memory_folder *memory; /* NULL on disk */
 };
+
+static fe_dir *new_dir(int fd, memory_folder *memory, const char *shown) {
+    fe_dir *dir = ir_alloc(sizeof *dir);
+    dir->fd = fd;
+    dir->memory = memory;
+    dir->arena = ir_arena_new();
+    dir->path = ir_arena_strdup(dir->arena, shown);
+    return dir;
+}
 
 static fe_dir *open_dir(ir_diag *d, int dirfd, const char *name, const char *shown) {
     int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
@@ -122,11 +134,7 @@ static fe_dir *open_dir(ir_diag *d, int dirfd, const char *name, const char *sho
         report_errno(d, shown, "open folder");
         return NULL;
     }
-    fe_dir *dir = ir_alloc(sizeof *dir);
-    dir->fd = fd;
-    dir->arena = ir_arena_new();
-    dir->path = ir_arena_strdup(dir->arena, shown);
-    return dir;
+    return new_dir(fd, NULL, shown);
 }
 
 fe_dir *fe_dir_open(ir_diag *d, const char *path) {
@@ -137,14 +145,17 @@ fe_dir *fe_dir_open_in(ir_diag *d, const fe_dir *parent, const char *name) {
     ir_loc loc = {.source = ir_diag_source(d, parent->path, NULL, 0)};
     if (!fe_check_name(d, &loc, "folder name", name, strlen(name))) return NULL;
     ir_arena *a = ir_arena_new();
-    fe_dir *dir = open_dir(d, parent->fd, name, fe_path_join(a, parent->path, name));
+    const char *shown = fe_path_join(a, parent->path, name);
+    fe_dir *dir = parent->memory ? new_dir(-1, memory_folder_sub(parent->memory, name), shown)
+                                 : open_dir(d, parent->fd, name, shown);
     ir_arena_free(a);
     return dir;
 }
 
 void fe_dir_close(fe_dir *dir) {
     if (!dir) return;
-    close(dir->fd);
+    if (dir->fd >= 0) close(dir->fd);
+    memory_folder_free(dir->memory);
     ir_arena_free(dir->arena);
     ir_free(dir);
 }
@@ -153,12 +164,28 @@ const char *fe_dir_path(const fe_dir *dir) {
     return dir->path;
 }
 
+fe_dir *fe_dir_new_memory(const char *path) {
+    return new_dir(-1, memory_folder_new(), path);
+}
+
+void fe_dir_add_text(fe_dir *dir, const char *name, const char *text) {
+    memory_folder_add(dir->memory, &(memory_file){.name = name, .data = text, .size = strlen(text)});
+}
+
+void fe_dir_add_data(fe_dir *dir, const char *name, const char *path, const void *data, size_t size) {
+    memory_folder_add(dir->memory, &(memory_file){name, path, data, size, true});
+}
+
 const char *fe_dir_join(fe_dir *dir, const char *name) {
+    const memory_file *file = dir->memory ? memory_folder_find(dir->memory, name) : NULL;
+    if (file && file->path) return file->path;
     return fe_path_join(dir->arena, dir->path, name);
 }
 
 static bool has_kind(const fe_dir *dir, const char *name, mode_t kind) {
     struct stat st;
+    if (dir->memory && kind == S_IFDIR) return memory_folder_has_dir(dir->memory, name);
+    if (dir->memory) return memory_folder_find(dir->memory, name) != NULL;
     return fe_name_is_plain(name, strlen(name)) && fstatat(dir->fd, name, &st, 0) == 0 &&
            (st.st_mode & S_IFMT) == kind;
 }
@@ -176,6 +203,11 @@ static int open_member(ir_diag *d, fe_dir *dir, const char *name, const char **s
     ir_loc loc = {.source = ir_diag_source(d, dir->path, NULL, 0)};
     if (!fe_check_name(d, &loc, "file name", name, strlen(name))) return -1;
     *shown = fe_dir_join(dir, name);
+    if (dir->memory) {
+        errno = ENOENT;
+        report_errno(d, *shown, "open");
+        return -1;
+    }
     return open_regular(d, dir->fd, name, *shown, size);
 }
 
@@ -220,6 +252,12 @@ bool fe_file_read(ir_diag *d, const char *path, size_t limit, fe_bytes *out) {
 bool fe_dir_read(ir_diag *d, fe_dir *dir, const char *name, size_t limit, fe_bytes *out) {
     size_t size;
     const char *shown;
+    const memory_file *file = dir->memory ? memory_folder_find(dir->memory, name) : NULL;
+    if (file) {
+        *out = (fe_bytes){ir_alloc(file->size + 1), file->size};
+        memcpy(out->data, file->data, file->size);
+        return true;
+    }
     int fd = open_member(d, dir, name, &shown, &size);
     return fd >= 0 && read_all(d, fd, shown, size, limit, out);
 }

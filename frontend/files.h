@@ -46,6 +46,15 @@ const char *fe_dir_join(fe_dir *dir, const char *name);
 bool fe_dir_has_file(const fe_dir *dir, const char *name);
 bool fe_dir_has_dir(const fe_dir *dir, const char *name);
 
+/* A folder that exists only in memory, called `path` in messages; read like the others. fe_dir_map finds
+ * nothing in it. */
+fe_dir *fe_dir_new_memory(const char *path);
+/* Adds a file to it, or a folder with a file ("unet/config.json"); the text is copied. */
+void fe_dir_add_text(fe_dir *dir, const char *name, const char *text);
+/* The same for data that outlives all folders and is called `path` instead of the folder's and its own name.
+ */
+void fe_dir_add_data(fe_dir *dir, const char *name, const char *path, const void *data, size_t size);
+
 /* ---- reading ---- */
 
 enum { FE_TEXT_LIMIT = 16 * 1024 * 1024 }; /* default limit of configs and other small text files */

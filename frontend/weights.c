@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "frontend/frontend.h"
+#include "frontend/tensor_ref.h"
 
 enum { NOTES_SHOWN = 20 };
 
@@ -21,7 +22,8 @@ typedef struct fault {
 struct fe_weights {
     ir_diag *d;
     ir_module *m;
-    fe_st *table; /* NULL: random; owned by the module */
+    fe_st *table; /* NULL: random; owned by the module, or by the caller when there is a naming */
+    const fe_naming *naming;
     uint64_t seed;
     bool *used; /* of each tensor of the table */
     ir_arena *arena;
@@ -55,6 +57,14 @@ fe_weights *fe_weights_table(ir_diag *d, ir_module *m, fe_st *table) {
     w->table = table;
     w->used = ir_alloc(fe_st_count(table) * sizeof *w->used);
     give_to_module(m, table);
+    return w;
+}
+
+fe_weights *fe_weights_named(ir_diag *d, ir_module *m, fe_st *table, const fe_naming *naming) {
+    fe_weights *w = weights_new(d, m);
+    w->table = table;
+    w->naming = naming;
+    w->used = ir_alloc(fe_st_count(table) * sizeof *w->used);
     return w;
 }
 
@@ -110,12 +120,25 @@ static bool same_shape(const fe_tensor_spec *s, uint32_t rank, const int64_t *di
     return memcmp(s->dim, dim, rank * sizeof *dim) == 0;
 }
 
-static const fe_st_tensor *find_tensor(const fe_weights *w, const fe_tensor_spec *spec) {
-    for (size_t i = 0; i < sizeof spec->names / sizeof *spec->names && spec->names[i]; i++) {
-        const fe_st_tensor *t = fe_st_find(w->table, spec->names[i]);
-        if (t) return t;
+/* Looks a declaration up under all its names; the reference that was found, or NULL. */
+static const char *find_tensor(const fe_weights *w, const fe_tensor_spec *spec, fe_tensor_view *view) {
+    if (w->naming) {
+        const char *place = w->naming->place(w->naming->ctx, w->arena, spec->names[0]);
+        return fe_tensor_find(w->table, place, view) ? place : NULL;
     }
+    for (size_t i = 0; i < sizeof spec->names / sizeof *spec->names && spec->names[i]; i++)
+        if (fe_tensor_find(w->table, spec->names[i], view)) return spec->names[i];
     return NULL;
+}
+
+static void add_missing(fe_weights *w, const fe_tensor_spec *spec) {
+    const char *wanted = shape_text(w, spec->rank, spec->dim), *name = spec->names[0], *about = "";
+    if (w->naming) {
+        about = ir_arena_printf(w->arena, " ('%s')", quoted(w, name));
+        name = w->naming->place(w->naming->ctx, w->arena, name);
+    }
+    add_fault(w, MISSING, name,
+              ir_arena_printf(w->arena, "missing: '%s' %s%s", quoted(w, name), wanted, about));
 }
 
 /* Place of a tensor in the table's order of names. */
@@ -147,29 +170,46 @@ static void bind_random(fe_weights *w, ir_weight *weight, const fe_tensor_spec *
     }
 }
 
-/* Finds the tensor for a declaration; NULL after noting the fault. */
-static const fe_st_tensor *fitting_tensor(fe_weights *w, const fe_tensor_spec *spec, ir_dtype *dtype) {
-    const fe_st_tensor *t = find_tensor(w, spec);
-    const char *wanted = shape_text(w, spec->rank, spec->dim);
-    if (!t) {
-        add_fault(w, MISSING, spec->names[0],
-                  ir_arena_printf(w->arena, "missing: '%s' %s", quoted(w, spec->names[0]), wanted));
+/* Finds the tensor for a declaration; NULL after noting the fault, else its reference. */
+static const char *fitting_tensor(fe_weights *w, const fe_tensor_spec *spec, fe_tensor_view *view,
+                                  ir_dtype *dtype) {
+    const char *name = find_tensor(w, spec, view);
+    if (!name) {
+        add_missing(w, spec);
         return NULL;
     }
-    w->used[table_index(w, t)] = true;
-    if (!same_shape(spec, t->rank, t->dims)) {
-        add_fault(w, MISSHAPED, t->name,
-                  ir_arena_printf(w->arena, "wrong shape: '%s' is %s, the model needs %s", quoted(w, t->name),
-                                  shape_text(w, t->rank, t->dims), wanted));
-        return NULL;
-    }
-    if (!element_type(t->dtype, dtype)) {
-        add_fault(w, BAD_TYPE, t->name,
+    w->used[table_index(w, view->tensor)] = true;
+    if (!same_shape(spec, view->rank, view->dims)) {
+        add_fault(w, MISSHAPED, name,
+                  ir_arena_printf(w->arena, "wrong shape: '%s' is %s, the model needs %s", quoted(w, name),
+                                  shape_text(w, view->rank, view->dims),
+                                  shape_text(w, spec->rank, spec->dim)));
+    } else if (!element_type(view->tensor->dtype, dtype)) {
+        add_fault(w, BAD_TYPE, name,
                   ir_arena_printf(w->arena, "element type: '%s' is %s; weights may be F32, F16 or BF16",
-                                  quoted(w, t->name), fe_st_dtype_name(t->dtype)));
-        return NULL;
+                                  quoted(w, name), fe_st_dtype_name(view->tensor->dtype)));
+    } else {
+        return name;
     }
-    return t;
+    ir_free((void *)(uintptr_t)view->copy);
+    return NULL;
+}
+
+static void free_copy(void *copy) {
+    ir_free(copy);
+}
+
+/* A copy of the elements becomes the module's. */
+static void give_data(ir_module *m, ir_weight *weight, const fe_tensor_view *view) {
+    weight->data = view->data;
+    if (view->copy) IR_PUSH(&m->owners, ((struct ir_owner){(void *)(uintptr_t)view->copy, free_copy}));
+}
+
+static void bind_file(ir_module *m, ir_weight *weight, const char *reference, const fe_tensor_view *view) {
+    weight->kind = IR_WEIGHT_FILE;
+    weight->file = ir_arena_strdup(m->arena, view->tensor->source->path);
+    weight->tensor = ir_arena_strdup(m->arena, reference);
+    give_data(m, weight, view);
 }
 
 static uint32_t declare_again(fe_weights *w, const fe_tensor_spec *spec, uint32_t index) {
@@ -188,17 +228,15 @@ uint32_t fe_weights_declare(fe_weights *w, const fe_tensor_spec *spec) {
     if (index != UINT32_MAX) return declare_again(w, spec, index);
 
     ir_type type = ir_type_make(IR_f32, spec->rank, spec->dim);
-    const fe_st_tensor *t = w->table ? fitting_tensor(w, spec, &type.dtype) : NULL;
-    if (t) type = ir_type_make(type.dtype, t->rank, t->dims);
+    fe_tensor_view view;
+    const char *reference = w->table ? fitting_tensor(w, spec, &view, &type.dtype) : NULL;
+    if (reference) type = ir_type_make(type.dtype, view.rank, view.dims);
     index = ir_weight_add(w->m, name, &type);
     ir_weight *weight = &w->m->weights.items[index];
     if (!w->table) {
         bind_random(w, weight, spec);
-    } else if (t) {
-        weight->kind = IR_WEIGHT_FILE;
-        weight->file = ir_arena_strdup(w->m->arena, t->source->path);
-        weight->tensor = ir_arena_strdup(w->m->arena, t->name);
-        weight->data = t->data;
+    } else if (reference) {
+        bind_file(w->m, weight, reference, &view);
     }
     return index;
 }
@@ -220,6 +258,7 @@ static void find_left_over(fe_weights *w) {
     for (size_t i = 0; w->table && i < fe_st_count(w->table); i++) {
         const fe_st_tensor *t = fe_st_at(w->table, i);
         if (w->used[i] || is_known_surplus(t->name)) continue;
+        if (w->naming && !w->naming->owns(w->naming->ctx, t->name)) continue;
         add_fault(w, LEFT_OVER, t->name,
                   ir_arena_printf(w->arena, "unexpected: '%s' %s is not part of the model",
                                   quoted(w, t->name), shape_text(w, t->rank, t->dims)));
@@ -276,26 +315,27 @@ static fe_st *table_of(ir_diag *d, ir_module *m, open_files *open, const char *p
     return table;
 }
 
-static void bind_from(ir_diag *d, fe_st *table, ir_weight *weight) {
-    const fe_st_tensor *t = fe_st_find(table, weight->tensor);
+static void bind_from(ir_diag *d, ir_module *m, fe_st *table, ir_weight *weight) {
+    fe_tensor_view view;
     ir_loc loc = {.source = ir_diag_source(d, fe_st_path(table), NULL, 0)};
     ir_dtype dtype;
-    if (!t) {
+    if (!fe_tensor_find(table, weight->tensor, &view)) {
         ir_error(d, &loc, "there is no tensor '%s'", ir_escape(weight->tensor, strlen(weight->tensor)));
         return;
     }
     ir_type type = {0};
-    if (element_type(t->dtype, &dtype) && t->rank <= IR_MAX_RANK)
-        type = ir_type_make(dtype, t->rank, t->dims);
-    if (!t->rank || !ir_type_equal(&type, &weight->type)) {
+    if (element_type(view.tensor->dtype, &dtype) && view.rank <= IR_MAX_RANK)
+        type = ir_type_make(dtype, view.rank, view.dims);
+    if (!view.rank || !ir_type_equal(&type, &weight->type)) {
         ir_str want = {0};
         ir_print_type(&weight->type, &want);
         ir_error(d, &loc, "tensor '%s' does not have the type %s that the IR says",
                  ir_escape(weight->tensor, strlen(weight->tensor)), want.data);
         ir_str_free(&want);
+        ir_free((void *)(uintptr_t)view.copy);
         return;
     }
-    weight->data = t->data;
+    give_data(m, weight, &view);
 }
 
 bool fe_bind_ir_weights(ir_diag *d, ir_module *m) {
@@ -307,7 +347,7 @@ bool fe_bind_ir_weights(ir_diag *d, ir_module *m) {
             ir_error(d, NULL, "weight '%s' has no source", ir_escape(weight->name, strlen(weight->name)));
         } else if (weight->kind == IR_WEIGHT_FILE && !weight->data) {
             fe_st *table = table_of(d, m, &open, weight->file);
-            if (table) bind_from(d, table, weight);
+            if (table) bind_from(d, m, table, weight);
         }
     }
     ir_free(open.items);

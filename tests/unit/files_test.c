@@ -469,6 +469,42 @@ static void exit_removes_temporaries_of_its_own_process_only(void **state) {
     end(&f);
 }
 
+/* ---- folders in memory ---- */
+
+static void folders_in_memory(void **state) {
+    (void)state;
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    fe_dir *dir = fe_dir_new_memory("model");
+    char text[] = "{}";
+    fe_dir_add_text(dir, "index.json", text);
+    fe_dir_add_text(dir, "unet/config.json", "{ }");
+    fe_dir_add_data(dir, "unet/vocabulary", "built in", "words", 5);
+    text[0] = '!';
+    assert_true(fe_dir_has_file(dir, "index.json") && fe_dir_has_dir(dir, "unet"));
+    assert_false(fe_dir_has_file(dir, "unet") || fe_dir_has_file(dir, "config.json"));
+    assert_false(fe_dir_has_dir(dir, "une") || fe_dir_has_dir(dir, "index.json"));
+    fe_bytes bytes;
+    assert_true(fe_dir_read(c.diag, dir, "index.json", 0, &bytes));
+    assert_string_equal(bytes.data, "{}");
+    fe_bytes_free(&bytes);
+    fe_dir *unet = fe_dir_open_in(c.diag, dir, "unet");
+    fe_dir_close(dir);
+    assert_true(fe_dir_read(c.diag, unet, "vocabulary", 0, &bytes));
+    assert_int_equal(bytes.size, 5);
+    assert_string_equal(bytes.data, "words");
+    fe_bytes_free(&bytes);
+    assert_string_equal(fe_dir_join(unet, "vocabulary"), "built in");
+    assert_string_equal(fe_dir_join(unet, "config.json"), "model/unet/config.json");
+    assert_int_equal(ir_diag_errors(c.diag), 0);
+    fe_map map;
+    assert_false(fe_dir_read(c.diag, unet, "none", 0, &bytes) ||
+                 fe_dir_map(c.diag, unet, "config.json", &map));
+    assert_int_equal(ir_diag_errors(c.diag), 2);
+    fe_dir_close(unet);
+    capture_end(&c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_names),
@@ -490,6 +526,7 @@ int main(void) {
         cmocka_unit_test(killed_writers_leave_the_old_file_and_the_next_run_cleans_up),
         cmocka_unit_test(the_signal_handler_removes_temporaries),
         cmocka_unit_test(exit_removes_temporaries_of_its_own_process_only),
+        cmocka_unit_test(folders_in_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

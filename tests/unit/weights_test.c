@@ -11,6 +11,7 @@
 
 #include "captured_diag.h"
 #include "frontend/frontend.h"
+#include "frontend/tensor_ref.h"
 #include "frontend/weights.h"
 #include "temp_dir.h"
 
@@ -203,10 +204,14 @@ static void modules_from_text(void **state) {
     static const struct {
         const char *type, *tensor, *message;
     } cases[] = {{"f16[3,5]", "a", NULL},
+                 {"f16[2,5]", "a[1:3]", NULL},
+                 {"f16[5,3]", "a.T", NULL},
+                 {"f16[3,5]", "a.T", "does not have the type"},
+                 {"f16[2,5]", "a[2:4]", "there is no tensor 'a[2:4]'"},
                  {"f16[5,3]", "a", "does not have the type"},
                  {"f32[3,5]", "a", "does not have the type"},
                  {"f16[3,5]", "b", "there is no tensor 'b'"}};
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[2048];
         snprintf(text, sizeof text,
                  "ebru ir 1 graph\nweight @a : %s = file \"%s\" \"%s\"\nfunc @f(%%0 x: f32[1,5] step) {\n"
@@ -227,6 +232,109 @@ static void modules_from_text(void **state) {
     temp_dir_end(&t);
 }
 
+/* ---- parts of tensors, and files with names of their own ---- */
+
+static const float counted[12] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+
+static void parts_of_tensors(void **state) {
+    (void)state;
+    fe_st_tensor tensors[] = {tensor("qkv", FE_ST_F32, 2, 6, 2), tensor("odd[0:1]", FE_ST_F32, 2, 1, 12),
+                              tensor("row.T", FE_ST_F32, 1, 12, 0)};
+    for (size_t i = 0; i < 3; i++) tensors[i].data = (const uint8_t *)counted;
+    fixture x;
+    begin(&x, tensors, 3);
+    fe_st *table = fe_st_open(x.c.diag, temp_path(&x.dir, "w.safetensors"));
+    static const struct {
+        const char *reference;
+        uint32_t rank;
+        int64_t rows, columns;
+        float first, second;
+    } good[] = {{"qkv", 2, 6, 2, 0, 1},       {"qkv[0:6]", 2, 6, 2, 0, 1},  {"qkv[2:4]", 2, 2, 2, 4, 5},
+                {"qkv.T", 2, 2, 6, 0, 2},     {"odd[0:1]", 2, 1, 12, 0, 1}, {"row.T", 1, 12, 0, 0, 1},
+                {"row.T[3:5]", 1, 2, 0, 3, 4}};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        fe_tensor_view v;
+        if (!fe_tensor_find(table, good[i].reference, &v)) fail_msg("%s", good[i].reference);
+        assert_int_equal(v.rank, good[i].rank);
+        assert_int_equal(v.dims[0], good[i].rows);
+        if (v.rank == 2) assert_int_equal(v.dims[1], good[i].columns);
+        float values[2];
+        memcpy(values, v.data, sizeof values);
+        assert_true(values[0] == good[i].first && values[1] == good[i].second);
+        ir_free((void *)(uintptr_t)v.copy);
+    }
+    static const char *const bad[] = {"qkv[4:7]",
+                                      "qkv[2:2]",
+                                      "qkv[3:2]",
+                                      "qkv[:2]",
+                                      "qkv[0:2",
+                                      "qkv[0:2]x",
+                                      "qkv[-1:2]",
+                                      "none.T",
+                                      "row.T.T",
+                                      ".T",
+                                      "[0:1]",
+                                      "",
+                                      "qkv[0:99999999999999999999]"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        fe_tensor_view v;
+        if (fe_tensor_find(table, bad[i], &v)) fail_msg("found <%s>", bad[i]);
+    }
+    fe_st_close(table);
+    end(&x);
+}
+
+/* A file "f.X" for X, whose q and k are rows of one tensor and whose projection is transposed. */
+static const char *place(const void *ctx, ir_arena *a, const char *name) {
+    (void)ctx;
+    if (strcmp(name, "q") == 0) return "f.qkv[0:2]";
+    if (strcmp(name, "k") == 0) return "f.qkv[2:4]";
+    if (strcmp(name, "projection") == 0) return "f.projection.T";
+    return ir_arena_printf(a, "f.%s", name);
+}
+
+static bool owns(const void *ctx, const char *name) {
+    (void)ctx;
+    return strncmp(name, "f.", 2) == 0;
+}
+
+static void other_names(void **state) {
+    (void)state;
+    static const fe_naming naming = {NULL, place, owns};
+    fe_st_tensor tensors[] = {tensor("f.qkv", FE_ST_F32, 2, 4, 2), tensor("f.projection", FE_ST_F32, 2, 2, 6),
+                              tensor("g.other", FE_ST_F32, 2, 1, 12), tensor("f.left", FE_ST_F32, 2, 1, 12)};
+    for (size_t i = 0; i < 4; i++) tensors[i].data = (const uint8_t *)counted;
+    fixture x;
+    begin(&x, tensors, 4);
+    fe_weights_free(x.w);
+    fe_st *table = fe_st_open(x.c.diag, temp_path(&x.dir, "w.safetensors"));
+    x.w = fe_weights_named(x.c.diag, x.m, table, &naming);
+    fe_tensor_spec q = spec("q", 2, 2, 2), k = spec("k", 2, 2, 2), p = spec("projection", 2, 6, 2),
+                   bad = spec("projection", 2, 2, 6), lost = spec("lost", 2, 3, 4);
+    uint32_t ik = fe_weights_declare(x.w, &k), ip = fe_weights_declare(x.w, &p);
+    fe_weights_declare(x.w, &q);
+    float values[3];
+    ir_weight_read(&x.m->weights.items[ik], values, 0, 1);
+    assert_true(values[0] == 4);
+    ir_weight_read(&x.m->weights.items[ip], values, 0, 3);
+    assert_true(values[0] == 0 && values[1] == 6 && values[2] == 1);
+    assert_string_equal(x.m->weights.items[ip].name, "net/projection");
+    assert_string_equal(x.m->weights.items[ip].tensor, "f.projection.T");
+    bad.scope = "again";
+    fe_weights_declare(x.w, &bad);
+    fe_weights_declare(x.w, &lost);
+    assert_false(fe_weights_check(x.w));
+    const char *text = captured(&x.c);
+    static const char *const said[] = {"missing: 'f.lost' [3, 4] ('lost')",
+                                       "wrong shape: 'f.projection.T' is [6, 2], the model needs [2, 6]",
+                                       "unexpected: 'f.left'"};
+    for (size_t i = 0; i < 3; i++)
+        if (!strstr(text, said[i])) fail_msg("no <%s> in <%s>", said[i], text);
+    assert_null(strstr(text, "g.other"));
+    end(&x);
+    fe_st_close(table);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(binds),
@@ -236,6 +344,8 @@ int main(void) {
         cmocka_unit_test(hostile_name),
         cmocka_unit_test(random_weights),
         cmocka_unit_test(modules_from_text),
+        cmocka_unit_test(parts_of_tensors),
+        cmocka_unit_test(other_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
