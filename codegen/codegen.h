@@ -24,9 +24,9 @@ typedef struct cg_options {
     cg_emit_kind kind;
     const char *output; /* path; "-" = stdout for asm and llvm-ir */
     cg_weights weights;
-    int opt_level; /* 0..3 of LLVM's pipeline */
-    const unsigned char *tokenizer;
-    size_t tokenizer_bytes;
+    int opt_level;                                /* 0..3 of LLVM's pipeline */
+    const unsigned char *tokenizer, *tokenizer_2; /* NULL: none */
+    size_t tokenizer_bytes, tokenizer_2_bytes;
     const char *build_info; /* text */
     const char *linker;     /* NULL = cc */
     bool verbose;           /* prints the link command to stderr */

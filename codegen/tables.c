@@ -197,8 +197,11 @@ static LLVMValueRef levels(tables *t) {
 /* What concerns the compilation only, above all files of this machine, says nothing to whoever runs the
  * program. */
 static bool in_program(const ir_meta *m) {
-    return strcmp(m->key, "tokenizer.vocab") != 0 && strcmp(m->key, "tokenizer.merges") != 0 &&
-           strncmp(m->key, "passes.", 7) != 0;
+    static const char *const files[] = {"tokenizer.vocab", "tokenizer.merges", "tokenizer_2.vocab",
+                                        "tokenizer_2.merges"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (strcmp(m->key, files[i]) == 0) return false;
+    return strncmp(m->key, "passes.", 7) != 0;
 }
 
 static LLVMValueRef meta(tables *t, size_t *count) {
@@ -266,8 +269,8 @@ bool cg_emit_tables(cg *c, const cg_table_input *in) {
         string(&t, in->external),
         bytes(&t, in->options->tokenizer, in->options->tokenizer_bytes, "tokenizer"),
         i64(&t, in->options->tokenizer ? in->options->tokenizer_bytes : 0),
-        null(&t),
-        i64(&t, 0),
+        bytes(&t, in->options->tokenizer_2, in->options->tokenizer_2_bytes, "tokenizer_2"),
+        i64(&t, in->options->tokenizer_2 ? in->options->tokenizer_2_bytes : 0),
         string(&t, in->options->build_info ? in->options->build_info : ""),
     };
     LLVMValueRef model = STRUCT(&t, fields);

@@ -23,9 +23,9 @@ typedef struct drv_options {
         *start_after, *print_after, *dump_dir, *plan, *linker, *io, *write, *tolerance, *error_format, *color;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
-    int64_t batch, threads, runs, bisect_limit, error_limit, opt_level;
+    int64_t batch, threads, runs, bisect_limit, error_limit, opt_level, clip_skip, prompt_chunks;
     bool print_changed, verify_each, time_passes, list_passes, list_ops, fusion_report, fusion_json, analyze,
-        poison, evaluator, json, verbose, quiet, help;
+        poison, evaluator, json, verbose, quiet, help, no_image_input;
     /* digested */
     int64_t width, height;
     bool random_weights;

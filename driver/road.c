@@ -25,6 +25,9 @@ fe_options drv_fe_options(const drv_options *o) {
         .random_seed = o->random_seed,
         .guidance_pair = true,
         .shared_timestep = true,
+        .clip_skip = o->clip_skip,
+        .prompt_chunks = o->prompt_chunks,
+        .no_image_input = o->no_image_input,
     };
 }
 
@@ -169,10 +172,12 @@ static void show_progress(void *user, const char *phase, uint32_t done, uint32_t
 bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output, cg_emit_kind kind,
               cg_result *result) {
     ir_module *m = b->levels[0].module;
-    size_t tokenizer_bytes = 0;
-    unsigned char *tokenizer = fe_tokenizer_blob(d, m, &tokenizer_bytes);
+    size_t tokenizer_bytes = 0, tokenizer_2_bytes = 0;
+    unsigned char *tokenizer = fe_tokenizer_blob(d, m, "tokenizer", &tokenizer_bytes);
+    unsigned char *tokenizer_2 = fe_tokenizer_blob(d, m, "tokenizer_2", &tokenizer_2_bytes);
     if (ir_diag_errors(d)) {
         ir_free(tokenizer);
+        ir_free(tokenizer_2);
         return false;
     }
     char *info = build_info(o, b);
@@ -187,6 +192,8 @@ bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output
         .opt_level = (int)o->opt_level,
         .tokenizer = tokenizer,
         .tokenizer_bytes = tokenizer_bytes,
+        .tokenizer_2 = tokenizer_2,
+        .tokenizer_2_bytes = tokenizer_2_bytes,
         .build_info = info,
         .linker = o->linker,
         .verbose = o->verbose,
@@ -200,6 +207,7 @@ bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output
     if (p.on && p.bar && p.last[0]) fprintf(stderr, "\r\033[K");
     ir_free(info);
     ir_free(tokenizer);
+    ir_free(tokenizer_2);
     return ok;
 }
 

@@ -80,6 +80,11 @@ bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, con
                  (long long)s->tokens, (long long)c->positions);
         return false;
     }
+    if (c->skip >= c->layers) {
+        ir_error(b->d, NULL, "--clip-skip: %lld layers cannot be left out of %lld", (long long)c->skip,
+                 (long long)c->layers);
+        return false;
+    }
     fe_at(b, c->root);
     fe_begin(b, name);
     at_key(b, c, "vocab_size");
@@ -93,16 +98,19 @@ bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, con
     at_key(b, c, "num_hidden_layers");
     fe_text_layer_options layer = {
         .heads = c->heads, .inner = c->inner, .eps = c->eps, .act = c->act, .causal = true};
-    ir_ref penultimate = x; /* hidden_states[-2]: the state that the last layer reads */
-    for (int64_t i = 0; i < c->layers; i++) {
-        penultimate = x;
+    ir_ref last = x, penultimate = x;
+    for (int64_t i = 0; i < c->layers; i++) { /* x is hidden_states[i], hidden_states[layers] the last */
+        if (i == c->layers - c->skip) last = x;
+        if (i == c->layers - c->skip - 1) penultimate = x;
         x = fe_text_layer(b, x, fe_name(b, "text_model.encoder.layers.%lld", (long long)i), &layer);
     }
+    if (!c->skip) last = x;
     at_key(b, c, "layer_norm_eps");
-    x = fe_layer_norm(b, x, "text_model.final_layer_norm", c->eps);
-    fe_result(b, "last_hidden_state", x);
+    last = fe_layer_norm(b, last, "text_model.final_layer_norm", c->eps);
+    fe_result(b, "last_hidden_state", last);
     fe_result(b, "penultimate_hidden_state", penultimate);
     if (c->projection) {
+        x = c->skip ? fe_layer_norm(b, x, "text_model.final_layer_norm", c->eps) : last;
         at_key(b, c, "projection_dim");
         fe_result(b, "text_embeds", text_embeds(b, c, x, ids));
     }

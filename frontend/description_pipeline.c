@@ -127,7 +127,7 @@ static bool read_tokenizer(ir_diag *d, ir_module *m, fe_jval pipeline, const cha
     const char *slash = strrchr(path, '/');
     const char *folder = slash ? ir_arena_strndup(m->arena, path, (size_t)(slash - path)) : ".";
     fe_dir *dir = fe_dir_open(d, fe_path_join(m->arena, slash == path ? "/" : folder, name));
-    bool fine = dir && fe_tokenizer_meta(d, m, dir, tokens);
+    bool fine = dir && fe_tokenizer_meta(d, m, "tokenizer", dir, tokens);
     fe_dir_close(dir);
     return fine;
 }
@@ -157,7 +157,7 @@ static bool read_sampler(ir_module *m, fe_jval pipeline) {
     if (!fe_json_present(s) || !fe_json_expect(s, FE_JSON_OBJECT)) return false;
     ir_meta_set_int(m, "sampler.steps", fe_json_opt_int(s, "steps", 50, 1, 1000000));
     ir_meta_set_float(m, "sampler.guidance", fe_json_opt_double(s, "guidance", 1.0));
-    return fe_scheduler_meta(m, s, "class");
+    return fe_scheduler_section_meta(m, s);
 }
 
 static bool read_loop(ir_diag *d, ir_module *m, fe_jval pipeline, size_t kind, const char *path,

@@ -1,5 +1,6 @@
 /* What the readers of diffusers' component configs share: config getters, and one read/build pair a
- * component. For frontend/diffusers.c, which knows about folders and pipelines, and for tests. */
+ * component. For the files behind frontend/pipeline.h, which know about folders and pipelines, and for
+ * tests. */
 #ifndef EBRU_FRONTEND_DIFFUSERS_H
 #define EBRU_FRONTEND_DIFFUSERS_H
 
@@ -7,7 +8,7 @@
 #include "frontend/frontend.h"
 #include "frontend/json.h"
 
-enum { FE_MAX_LEVELS = 16 };
+enum { FE_MAX_LEVELS = 16, FE_MAX_LATENT = 64 };
 
 /* Shapes of one call of a component. */
 typedef struct fe_sizes {
@@ -15,6 +16,7 @@ typedef struct fe_sizes {
     int64_t height, width;                             /* of the U-Net's sample; of the autoencoder's image */
     int64_t tokens;                                    /* of the context or the text */
     int64_t latent_batch, latent_height, latent_width; /* 0: of the latent that the image becomes */
+    int64_t time_ids;                                  /* of text_time: how many numbers; 0: 6 */
     bool shared_timestep;
 } fe_sizes;
 
@@ -108,6 +110,8 @@ typedef struct fe_vae_config {
     ir_act act;
     bool quant_conv, post_quant_conv, mid_attention;
     double scaling_factor, shift_factor;
+    bool normalised; /* latents have these means and deviations a channel (pipelines only) */
+    double latents_mean[FE_MAX_LATENT], latents_std[FE_MAX_LATENT];
     fe_jval down_at[FE_MAX_LEVELS], up_at[FE_MAX_LEVELS];
     bool tiny; /* AutoencoderTiny: of the above it has no layers, groups and mid block, and */
     int64_t encoder_channels, decoder_channels, encoder_blocks[FE_MAX_LEVELS], decoder_blocks[FE_MAX_LEVELS];
@@ -133,26 +137,31 @@ typedef struct fe_clip_config {
     int64_t vocabulary, width, inner, layers, heads, positions;
     int64_t projection; /* width of text_embeds; 0: none */
     int64_t eos;        /* id of the end of the text; 2: the largest id */
+    int64_t skip;       /* last layers whose states are not looked at (clip_skip); not from the config */
     double eps;
     ir_act act;
 } fe_clip_config;
 
 bool fe_clip_read(fe_jval root, fe_clip_config *c);
-/* Adds NAME: input_ids -> last_hidden_state, penultimate_hidden_state, and text_embeds with a projection. */
+/* Adds NAME: input_ids -> last_hidden_state, penultimate_hidden_state, and text_embeds with a projection.
+ * The first two are states of `skip` layers earlier: the final norm of hidden_states[-(skip + 1)], and
+ * hidden_states[-(skip + 2)] as it is; text_embeds always come from the last layer. */
 bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, const fe_sizes *s);
 
 /* ---- scheduler.c ---- */
 
-/* Sets the meta sampler.* from a scheduler_config.json or a description's sampler section. `class_key`:
- * "_class_name" or "class". With "_class_name", unknown keys are only remarked on. */
-bool fe_scheduler_meta(ir_module *m, fe_jval root, const char *class_key);
+/* Sets the meta PREFIX.* ("sampler") from a scheduler_config.json, whose keys of other classes are ignored.
+ * `indexed`: the class that model_index.json gives the scheduler, which wins; may be absent. */
+bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, fe_jval root, fe_jval indexed);
+/* Sets the meta sampler.* from a description's sampler section, in which every key must be known. */
+bool fe_scheduler_section_meta(ir_module *m, fe_jval root);
 
 /* ---- tokenizer_files.c ---- */
 
-/* Sets the meta tokenizer.* for the files in `dir`, whose text encoder takes `max_length` tokens. */
-bool fe_tokenizer_meta(ir_diag *d, ir_module *m, fe_dir *dir, int64_t max_length);
+/* Sets the meta NAME.* ("tokenizer") for the files in `dir`, whose text encoder takes `max_length` tokens. */
+bool fe_tokenizer_meta(ir_diag *d, ir_module *m, const char *name, fe_dir *dir, int64_t max_length);
 
-/* ---- diffusers.c: folders; description.c: the language ---- */
+/* ---- diffusers.c: folders (pipeline.h); description.c: the language ---- */
 
 /* Fill an empty module; false after reporting. `path` is a folder with model_index.json / config.json / a
  * description file. */

@@ -1,8 +1,8 @@
 /* Front ends: from a model on disk to a module at GRAPH level.
  *
  * Three kinds of input, one result: a model description (JSON in ebru's language, docs/model-language.md), a
- * diffusers folder (model_index.json), or one component folder (config.json + safetensors). IR text comes from
- * ir_parse; only its weights are bound here. Everything in the folder is untrusted. */
+ * diffusers folder (model_index.json), or one component folder (config.json + safetensors). IR text comes
+ * from ir_parse; only its weights are bound here. Everything in the folder is untrusted. */
 #ifndef EBRU_FRONTEND_FRONTEND_H
 #define EBRU_FRONTEND_FRONTEND_H
 
@@ -34,6 +34,9 @@ typedef struct fe_options {
     bool guidance_pair;
     /* The timestep input is [1], shared by the batch (programs), instead of [B] (component calls). */
     bool shared_timestep;
+    int64_t clip_skip;     /* last layers of the text encoders to leave out, as diffusers counts; 0: none */
+    int64_t prompt_chunks; /* texts of the text encoder's length that make the context; 0 = 1 */
+    bool no_image_input;   /* the program reads no pictures */
 } fe_options;
 
 /* Loads a model. NULL with diagnostics in `d` when anything is wrong (all problems that can be found at
@@ -45,9 +48,9 @@ ir_module *fe_load(ir_diag *d, const char *path, const fe_options *options);
  * diagnostics. */
 bool fe_bind_ir_weights(ir_diag *d, ir_module *m);
 
-/* Reads vocab.json/merges.txt (or what the meta "tokenizer.*" names) and builds the tokenizer blob for the
- * program (format: runtime/tokenizer.h). Returned bytes are ir_alloc'd; NULL with diagnostics on failure;
- * *bytes = 0 and NULL when the model has no tokenizer. */
-unsigned char *fe_tokenizer_blob(ir_diag *d, const ir_module *m, size_t *bytes);
+/* Reads the files that the meta NAME.vocab and NAME.merges name ("tokenizer", "tokenizer_2") and builds the
+ * tokenizer blob for the program (format: runtime/tokenizer.h). Returned bytes are ir_alloc'd; NULL with
+ * diagnostics on failure; *bytes = 0 and NULL when the model has no such tokenizer. */
+unsigned char *fe_tokenizer_blob(ir_diag *d, const ir_module *m, const char *name, size_t *bytes);
 
 #endif

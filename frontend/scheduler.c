@@ -91,9 +91,9 @@ static bool sampler_class(fe_jval v, const char **name) {
     return true;
 }
 
-static bool read_key(ir_module *m, fe_jval v, const sampler_key *k) {
+static bool read_key(ir_module *m, const char *prefix, fe_jval v, const sampler_key *k) {
     char key[64];
-    snprintf(key, sizeof key, "sampler.%s", k->name);
+    snprintf(key, sizeof key, "%s.%s", prefix, k->name);
     int64_t integer;
     double number;
     bool flag;
@@ -119,22 +119,38 @@ static bool read_key(ir_module *m, fe_jval v, const sampler_key *k) {
     return true;
 }
 
-bool fe_scheduler_meta(ir_module *m, fe_jval root, const char *class_key) {
-    bool diffusers = strcmp(class_key, "_class_name") == 0;
-    const char *name = NULL;
-    fe_jval class_value = fe_json_require(root, class_key);
-    if (!fe_json_present(class_value)) return false;
-    bool fine = sampler_class(class_value, &name);
-    if (name) ir_meta_set_string(m, "sampler.class", name);
-    fine &= fe_config_unsupported(root, unsupported, COUNT(unsupported));
+/* Everything but the class. */
+static bool read_keys(ir_module *m, const char *prefix, fe_jval root) {
+    bool fine = fe_config_unsupported(root, unsupported, COUNT(unsupported));
     for (size_t i = 0; i < COUNT(keys); i++) {
         fe_jval v = fe_json_get(root, keys[i].name);
-        if (fe_json_present(v) && !fe_json_is_null(v)) fine &= read_key(m, v, &keys[i]);
+        if (fe_json_present(v) && !fe_json_is_null(v)) fine &= read_key(m, prefix, v, &keys[i]);
     }
-    fe_jval timesteps = fe_json_get(root, "timesteps"); /* of GaussianDDPMScheduler */
-    if (fe_json_is(timesteps, FE_JSON_INT)) fine &= read_key(m, timesteps, &keys[0]);
-    if (diffusers) return fine; /* configs carry keys of other classes; diffusers ignores them, too */
-    const char *known[COUNT(keys) + 3] = {class_key, "steps", "guidance"};
+    return fine;
+}
+
+bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, fe_jval root, fe_jval indexed) {
+    const char *name = NULL;
+    char key[64];
+    fe_jval v = fe_json_require(root, "_class_name"), timesteps = fe_json_get(root, "timesteps");
+    if (!fe_json_present(v)) return false;
+    bool fine = sampler_class(v, &name);
+    if (fe_json_present(indexed)) fine = sampler_class(indexed, &name) && fine;
+    snprintf(key, sizeof key, "%s.class", prefix);
+    if (name) ir_meta_set_string(m, key, name);
+    fine &= read_keys(m, prefix, root);
+    if (fe_json_is(timesteps, FE_JSON_INT)) /* of GaussianDDPMScheduler */
+        fine &= read_key(m, prefix, timesteps, &keys[0]);
+    return fine;
+}
+
+bool fe_scheduler_section_meta(ir_module *m, fe_jval root) {
+    const char *known[COUNT(keys) + 3] = {"class", "steps", "guidance"}, *name = NULL;
+    fe_jval v = fe_json_require(root, "class");
+    if (!fe_json_present(v)) return false;
+    bool fine = sampler_class(v, &name);
+    if (name) ir_meta_set_string(m, "sampler.class", name);
+    fine &= read_keys(m, "sampler", root);
     for (size_t i = 0; i < COUNT(keys); i++) known[3 + i] = keys[i].name;
     return !fe_json_report_unknown_keys(root, known, COUNT(known), IR_ERROR) && fine;
 }

@@ -60,7 +60,12 @@ static bool token_id(fe_jval vocab, const char *token, int64_t *id) {
     return false;
 }
 
-static bool set_meta(ir_diag *d, ir_module *m, fe_dir *dir, special *specials, size_t n) {
+/* Text of "NAME.KEY", from the module's arena. */
+static const char *meta_key(const ir_module *m, const char *name, const char *key) {
+    return ir_arena_printf(m->arena, "%s.%s", name, key);
+}
+
+static bool set_meta(ir_diag *d, ir_module *m, const char *name, fe_dir *dir, special *specials, size_t n) {
     fe_json *doc = fe_json_load_in(d, dir, "vocab.json", NULL);
     if (!doc) return false;
     bool fine = fe_json_expect(fe_json_root(doc), FE_JSON_OBJECT);
@@ -69,7 +74,7 @@ static bool set_meta(ir_diag *d, ir_module *m, fe_dir *dir, special *specials, s
         const char *token = specials[i].token ? specials[i].token : specials[i].fallback;
         int64_t id;
         fine = token_id(fe_json_root(doc), token, &id);
-        snprintf(key, sizeof key, "tokenizer.%s", specials[i].key);
+        snprintf(key, sizeof key, "%s.%s", name, specials[i].key);
         ir_meta_set_string(m, key, token);
         key[strlen(key) - strlen("_token")] = 0;
         if (fine) ir_meta_set_int(m, key, id);
@@ -78,7 +83,7 @@ static bool set_meta(ir_diag *d, ir_module *m, fe_dir *dir, special *specials, s
     return fine;
 }
 
-bool fe_tokenizer_meta(ir_diag *d, ir_module *m, fe_dir *dir, int64_t max_length) {
+bool fe_tokenizer_meta(ir_diag *d, ir_module *m, const char *name, fe_dir *dir, int64_t max_length) {
     special specials[] = {{"bos_token", "<|startoftext|>", NULL},
                           {"eos_token", "<|endoftext|>", NULL},
                           {"pad_token", "<|endoftext|>", NULL},
@@ -95,12 +100,12 @@ bool fe_tokenizer_meta(ir_diag *d, ir_module *m, fe_dir *dir, int64_t max_length
      * differ). */
     fine &= read_file(d, dir, "tokenizer_config.json", specials, COUNT, &max_length);
     fine &= read_file(d, dir, "special_tokens_map.json", specials, COUNT, &max_length);
-    if (fine) fine = set_meta(d, m, dir, specials, COUNT);
+    if (fine) fine = set_meta(d, m, name, dir, specials, COUNT);
     if (fine) {
-        ir_meta_set_string(m, "tokenizer.vocab", fe_dir_join(dir, "vocab.json"));
-        ir_meta_set_string(m, "tokenizer.merges", fe_dir_join(dir, "merges.txt"));
-        ir_meta_set_int(m, "tokenizer.max_length", max_length);
-        ir_meta_set_int(m, "tokenizer.lower_case", 1);
+        ir_meta_set_string(m, meta_key(m, name, "vocab"), fe_dir_join(dir, "vocab.json"));
+        ir_meta_set_string(m, meta_key(m, name, "merges"), fe_dir_join(dir, "merges.txt"));
+        ir_meta_set_int(m, meta_key(m, name, "max_length"), max_length);
+        ir_meta_set_int(m, meta_key(m, name, "lower_case"), 1);
     }
     for (int i = 0; i < COUNT; i++) ir_free(specials[i].token);
     return fine;
@@ -121,45 +126,45 @@ static bool read_vocabulary(fe_jval root, vocabulary *v) {
     return fine;
 }
 
-static uint32_t meta_id(const ir_module *m, const char *key) {
-    return (uint32_t)ir_meta_int(m, key, 0);
+static uint32_t meta_id(const ir_module *m, const char *name, const char *token) {
+    return (uint32_t)ir_meta_int(m, meta_key(m, name, token), 0);
 }
 
 /* The special tokens of the meta, each text once. */
-static size_t special_tokens(const ir_module *m, rt_vocab_entry out[4]) {
-    static const char *const names[] = {"bos", "eos", "pad", "unk"};
+static size_t special_tokens(const ir_module *m, const char *name, rt_vocab_entry out[4]) {
+    static const char *const names[][2] = {
+        {"bos", "bos_token"}, {"eos", "eos_token"}, {"pad", "pad_token"}, {"unk", "unk_token"}};
     size_t n = 0;
     for (int i = 0; i < 4; i++) {
-        char key[64];
-        snprintf(key, sizeof key, "tokenizer.%s_token", names[i]);
-        const char *text = ir_meta_string(m, key, NULL);
+        const char *text = ir_meta_string(m, meta_key(m, name, names[i][1]), NULL);
         bool seen = !text;
         for (size_t k = 0; k < n && !seen; k++) seen = strcmp(out[k].text, text) == 0;
-        if (seen) continue;
-        snprintf(key, sizeof key, "tokenizer.%s", names[i]);
-        out[n++] = (rt_vocab_entry){text, strlen(text), meta_id(m, key)};
+        if (!seen) out[n++] = (rt_vocab_entry){text, strlen(text), meta_id(m, name, names[i][0])};
     }
     return n;
 }
 
-static unsigned char *build(ir_diag *d, const ir_module *m, const vocabulary *v, const fe_bytes *merges,
-                            size_t *bytes) {
+static unsigned char *build(ir_diag *d, const ir_module *m, const char *name, const vocabulary *v,
+                            const fe_bytes *merges, size_t *bytes) {
     rt_vocab_entry specials[4];
-    rt_tokenizer_options o = {.bos = meta_id(m, "tokenizer.bos"),
-                              .eos = meta_id(m, "tokenizer.eos"),
-                              .pad = meta_id(m, "tokenizer.pad"),
-                              .unk = meta_id(m, "tokenizer.unk"),
-                              .max_length = (uint32_t)ir_meta_int(m, "tokenizer.max_length", 77),
-                              .lower_case = ir_meta_int(m, "tokenizer.lower_case", 1) != 0,
-                              .specials = specials,
-                              .special_count = special_tokens(m, specials)};
+    rt_tokenizer_options o = {
+        .bos = meta_id(m, name, "bos"),
+        .eos = meta_id(m, name, "eos"),
+        .pad = meta_id(m, name, "pad"),
+        .unk = meta_id(m, name, "unk"),
+        .max_length = (uint32_t)ir_meta_int(m, meta_key(m, name, "max_length"), 77),
+        .lower_case = ir_meta_int(m, meta_key(m, name, "lower_case"), 1) != 0,
+        .specials = specials,
+        .special_count = special_tokens(m, name, specials),
+    };
     rt_error why = {{0}};
     void *blob = NULL;
     size_t size = 0;
     rt_status status = rt_tokenizer_build_blob(v->items, v->count, merges->data, merges->size, MERGES_USED,
                                                &o, &blob, &size, &why);
     if (status != RT_OK) {
-        ir_loc loc = {.source = ir_diag_source(d, ir_meta_string(m, "tokenizer.merges", ""), NULL, 0)};
+        const char *path = ir_meta_string(m, meta_key(m, name, "merges"), "");
+        ir_loc loc = {.source = ir_diag_source(d, path, NULL, 0)};
         ir_error(d, &loc, "the tokenizer cannot be built: %s", why.message);
         return NULL;
     }
@@ -170,9 +175,9 @@ static unsigned char *build(ir_diag *d, const ir_module *m, const vocabulary *v,
     return copy;
 }
 
-unsigned char *fe_tokenizer_blob(ir_diag *d, const ir_module *m, size_t *bytes) {
-    const char *vocab_path = ir_meta_string(m, "tokenizer.vocab", NULL);
-    const char *merges_path = ir_meta_string(m, "tokenizer.merges", NULL);
+unsigned char *fe_tokenizer_blob(ir_diag *d, const ir_module *m, const char *name, size_t *bytes) {
+    const char *vocab_path = ir_meta_string(m, meta_key(m, name, "vocab"), NULL);
+    const char *merges_path = ir_meta_string(m, meta_key(m, name, "merges"), NULL);
     *bytes = 0;
     if (!vocab_path || !merges_path) return NULL;
     fe_bytes merges = {0};
@@ -180,7 +185,7 @@ unsigned char *fe_tokenizer_blob(ir_diag *d, const ir_module *m, size_t *bytes) 
     bool fine = fe_file_read(d, merges_path, 0, &merges) && doc;
     vocabulary v = {0};
     unsigned char *blob = NULL;
-    if (fine && read_vocabulary(fe_json_root(doc), &v)) blob = build(d, m, &v, &merges, bytes);
+    if (fine && read_vocabulary(fe_json_root(doc), &v)) blob = build(d, m, name, &v, &merges, bytes);
     ir_free(v.items);
     fe_bytes_free(&merges);
     fe_json_free(doc);

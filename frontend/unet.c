@@ -54,15 +54,15 @@ static ir_ref class_embedding(unet *u) {
                          c->conditional ? c->act : IR_ACT_SILU);
 }
 
-/* SDXL: [text_embeds, sinusoids of the six time_ids] through an MLP. */
+/* SDXL: [text_embeds, sinusoids of the time_ids] through an MLP. There are six numbers; five in refiners. */
 static ir_ref text_time_embedding(unet *u) {
     const fe_unet_config *c = u->c;
-    int64_t batch = u->s->batch, dim = c->added_time_dim;
+    int64_t batch = u->s->batch, dim = c->added_time_dim, count = u->s->time_ids ? u->s->time_ids : 6;
     ir_ref text =
-        fe_input(u->b, "text_embeds", IR_f32, 2, (int64_t[]){batch, c->added_input - 6 * dim}, IR_PROMPT);
-    ir_ref ids = fe_input(u->b, "time_ids", IR_f32, 2, (int64_t[]){batch, 6}, IR_PROMPT);
-    ir_ref e = sinusoid(u, fe_reshape(u->b, ids, 1, (int64_t[]){6 * batch}), dim);
-    e = fe_reshape(u->b, e, 2, (int64_t[]){batch, 6 * dim});
+        fe_input(u->b, "text_embeds", IR_f32, 2, (int64_t[]){batch, c->added_input - count * dim}, IR_PROMPT);
+    ir_ref ids = fe_input(u->b, "time_ids", IR_f32, 2, (int64_t[]){batch, count}, IR_PROMPT);
+    ir_ref e = sinusoid(u, fe_reshape(u->b, ids, 1, (int64_t[]){count * batch}), dim);
+    e = fe_reshape(u->b, e, 2, (int64_t[]){batch, count * dim});
     return embedding_mlp(u, fe_concat(u->b, text, e), "add_embedding", IR_ACT_SILU);
 }
 

@@ -28,8 +28,41 @@ static bool read_types(const fe_vae_config *c, const char *key, const char *only
     return fine;
 }
 
+/* One number a channel of the latent. */
+static bool read_numbers(fe_jval v, int64_t n, double *out) {
+    if (!fe_json_expect(v, FE_JSON_ARRAY)) return false;
+    if ((int64_t)fe_json_length(v) != n || n > FE_MAX_LATENT) {
+        fe_json_error(v, "%zu numbers for %lld channels of the latent (at most %d)", fe_json_length(v),
+                      (long long)n, FE_MAX_LATENT);
+        return false;
+    }
+    bool fine = true;
+    for (size_t i = 0; i < (size_t)n; i++) fine &= fe_json_double(fe_json_item(v, i), &out[i]);
+    return fine;
+}
+
+/* latents_mean and latents_std, which pipelines use only together. */
+static bool read_statistics(fe_vae_config *c) {
+    fe_jval mean = fe_json_get(c->root, "latents_mean"), std = fe_json_get(c->root, "latents_std");
+    bool given = fe_json_present(mean) && !fe_json_is_null(mean);
+    if (given != (fe_json_present(std) && !fe_json_is_null(std))) {
+        fe_json_error(given ? mean : std, "'latents_mean' and 'latents_std' go together");
+        return false;
+    }
+    if (!given) return true;
+    c->normalised = true;
+    if (!read_numbers(mean, c->latent_channels, c->latents_mean) ||
+        !read_numbers(std, c->latent_channels, c->latents_std))
+        return false;
+    for (int64_t i = 0; i < c->latent_channels; i++) {
+        if (c->latents_std[i] > 0) continue;
+        fe_json_error(fe_json_item(std, (size_t)i), "'latents_std' must be positive");
+        return false;
+    }
+    return true;
+}
+
 bool fe_vae_read(fe_jval root, fe_vae_config *c) {
-    static const char *const unsupported[] = {"latents_mean", "latents_std"};
     static const char *const ignored[] = {"force_upcast", "dropout"};
     if (!strcmp(fe_json_opt_string(root, "_class_name", ""), "AutoencoderTiny"))
         return fe_vae_tiny_read(root, c);
@@ -46,7 +79,6 @@ bool fe_vae_read(fe_jval root, fe_vae_config *c) {
     }
     bool fine = read_types(c, "down_block_types", "DownEncoderBlock2D", c->down_at);
     fine &= read_types(c, "up_block_types", "UpDecoderBlock2D", c->up_at);
-    fine &= fe_config_unsupported(root, unsupported, COUNT(unsupported));
     fine &= fe_config_activation(root, "act_fn", IR_ACT_SILU, &c->act);
     fine &= fe_config_size(root, "sample_size", &c->sample_height, &c->sample_width);
     c->in_channels = fe_json_opt_int(root, "in_channels", 3, 1, FE_MAX_CHANNELS);
@@ -63,6 +95,7 @@ bool fe_vae_read(fe_jval root, fe_vae_config *c) {
         fe_json_error(fe_config_at(root, "scaling_factor"), "'scaling_factor' must be positive");
         fine = false;
     }
+    fine &= read_statistics(c);
     fe_config_unknown(root, ignored, COUNT(ignored));
     return fine && ir_diag_errors(fe_json_diag(root.doc)) == before;
 }

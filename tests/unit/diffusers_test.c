@@ -65,7 +65,7 @@ static void program(void **state) {
     (void)state;
     fe_options o = {.guidance_pair = true, .shared_timestep = true};
     ir_module *m = accept(SHAPES_128, &o);
-    assert_int_equal(m->funcs.count, 4);
+    assert_int_equal(m->funcs.count, 5);
     assert_non_null(ir_func_find(m, "vae.decode"));
     assert_non_null(ir_func_find(m, "text_encoder"));
     check_dims(input_type(m, "unet", "sample"), 4, DIMS(1, 4, 16, 16));
@@ -102,7 +102,7 @@ static void sizes(void **state) {
     ir_module *m = accept(SHAPES_128, &o);
     check_dims(input_type(m, "unet@2", "sample"), 4, DIMS(6, 4, 12, 8));
     check_dims(input_type(m, "unet", "timestep"), 1, DIMS(3));
-    check_dims(input_type(m, "vae.decode", "latent"), 4, DIMS(3, 4, 12, 8));
+    check_dims(input_type(m, "vae.decode", "latent"), 4, DIMS(1, 4, 12, 8)); /* one at a time */
     ir_module_free(m);
     o.width = 100;
     refuse(SHAPES_128, &o, "both sides must be multiples of 8");
@@ -216,7 +216,7 @@ static void inputs_no_pipeline_makes(void **state) {
                "{\"_class_name\": \"DDPMPipeline\", \"scheduler\": [\"diffusers\", \"DDPMScheduler\"], "
                "\"unet\": [\"diffusers\", \"UNet2DModel\"]}");
     write_text(&t, "scheduler_config.json", ddpm_scheduler);
-    refuse(t.path, &at_random, "unsupported in a pipeline: 'class_embed_type'");
+    refuse(t.path, &at_random, "unsupported in a DDPMPipeline: 'class_embed_type'");
     temp_dir_end(&t);
 }
 
@@ -269,8 +269,13 @@ static void bad_folders(void **state) {
     } cases[] = {
         {"[]", "expected an object"},
         {"{}", "missing key '_class_name'"},
+        {"{\"_class_name\": \"FluxPipeline\"}", "unsupported: pipeline 'FluxPipeline'\n"},
+        {"{\"_class_name\": \"FluxPipeline\"}",
+         "supported are StableDiffusionPipeline, StableDiffusionImg2ImgPipeline, "},
+        {"{\"_class_name\": \"StableDiffusionControlNetPipeline\"}",
+         "unsupported: pipeline 'StableDiffusionControlNetPipeline'"},
         {"{\"_class_name\": \"StableDiffusionXLPipeline\"}",
-         "unsupported: pipeline 'StableDiffusionXLPipeline'"},
+         "the pipeline needs a component 'text_encoder_2'"},
         {"{\"_class_name\": \"StableDifusionPipeline\"}", "did you mean 'StableDiffusionPipeline'?"},
         {"{\"_class_name\": \"StableDiffusionPipeline\", \"unet\": [null, null]}",
          "the pipeline needs a component 'unet'"},
@@ -385,7 +390,12 @@ static void refused_by_name(void **state) {
     config_case("{\"_class_name\": \"AutoencoderTiny\", \"num_decoder_blocks\": [1, 2]}",
                 "'num_decoder_blocks' has 2 entries for 4 levels of resolution");
     config_case("{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, 2]}",
-                "unsupported: this value of 'latents_mean'");
+                "'latents_mean' and 'latents_std' go together");
+    config_case("{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, 2], \"latents_std\": [1, 2]}",
+                "2 numbers for 4 channels of the latent");
+    config_case("{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, 2, 3, 4], "
+                "\"latents_std\": [1, 2, 0, 1]}",
+                "'latents_std' must be positive");
     config_case("{\"architectures\": [\"CLIPTextModel\"], \"num_attention_heads\": 7}",
                 "7 heads do not divide a hidden size of 512");
     /* What is wrong with a default is said at the config. */
@@ -418,7 +428,7 @@ static void blob_of_the_trained_model(void **state) {
     ir_module *m = accept(SHAPES_128, &o);
     ir_diag *d = ir_diag_new(NULL);
     size_t bytes;
-    unsigned char *blob = fe_tokenizer_blob(d, m, &bytes);
+    unsigned char *blob = fe_tokenizer_blob(d, m, "tokenizer", &bytes);
     assert_non_null(blob);
     rt_tokenizer t;
     rt_error why;
@@ -436,7 +446,7 @@ static void blob_of_the_trained_model(void **state) {
     ir_module_free(m);
 
     m = ir_module_new();
-    assert_null(fe_tokenizer_blob(d, m, &bytes));
+    assert_null(fe_tokenizer_blob(d, m, "tokenizer", &bytes));
     assert_int_equal(bytes, 0);
     assert_int_equal(ir_diag_errors(d), 0);
     ir_module_free(m);
@@ -459,7 +469,7 @@ static void special_tokens(void **state) {
     ir_diag *d = ir_diag_new(NULL);
     ir_module *m = ir_module_new();
     fe_dir *dir = fe_dir_open(d, t.path);
-    assert_true(fe_tokenizer_meta(d, m, dir, 77));
+    assert_true(fe_tokenizer_meta(d, m, "tokenizer", dir, 77));
     assert_int_equal(ir_meta_int(m, "tokenizer.pad", -1), 0);
     assert_int_equal(ir_meta_int(m, "tokenizer.bos", -1), 3);
     assert_int_equal(ir_meta_int(m, "tokenizer.max_length", -1), 77);
@@ -472,7 +482,7 @@ static void special_tokens(void **state) {
     write_text(&t, "vocab.json", "{\"a\": 1}");
     m = ir_module_new();
     dir = fe_dir_open(c.diag, t.path);
-    assert_false(fe_tokenizer_meta(c.diag, m, dir, 77));
+    assert_false(fe_tokenizer_meta(c.diag, m, "tokenizer", dir, 77));
     assert_non_null(strstr(captured(&c), "the special token '<|startoftext|>' is not in the vocabulary"));
     fe_dir_close(dir);
     ir_module_free(m);
