@@ -1,4 +1,4 @@
-# Sourced by the end-to-end scripts: pass, fail, check; EBRU, EBRU_SOURCE, EBRU_WORK, EBRU_PNGDIFF come from ctest.
+# Sourced by the end-to-end scripts: pass, fail, check; EBRU, EBRU_SOURCE, EBRU_WORK, EBRU_PNGDIFF, EBRU_PUBLISHED come from ctest.
 failures=0
 pass() { echo "pass: $1"; }
 fail() { echo "fail: $1"; failures=$((failures + 1)); }
