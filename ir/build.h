@@ -18,4 +18,7 @@ void ir_func_clear(ir_func *f);
 /* Removes nodes that no output depends on (inputs stay) and closes the gaps; order is kept. */
 void ir_func_sweep(ir_func *f);
 
+/* lora.c: adds the updates of w to the elements [first, first + count) that `out` holds. */
+void ir_lora_apply(const ir_weight *w, float *out, int64_t first, int64_t count);
+
 #endif

@@ -262,6 +262,7 @@ typedef struct ir_node {
 
 /* A tensor of the weight table. Data is reached through ir_weight_read only. */
 typedef struct ir_weight ir_weight;
+typedef struct ir_lora ir_lora;
 struct ir_weight {
     const char *name; /* unique in the module, e.g. "unet/conv_in.weight" */
     ir_type type;     /* dtype as stored; plain */
@@ -273,7 +274,18 @@ struct ir_weight {
     double bound;       /* RANDOM: values uniform in [center - bound, center + bound] */
     double center;
     const void
-        *data; /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
+        *data;      /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
+    ir_lora *loras; /* added to the values wherever they are read, in this order; arena */
+};
+
+/* A low-rank update of a weight [N,K] or filter [N,K,kh,kw] (Hu et al., "LoRA: Low-Rank Adaptation of Large
+ * Language Models", 2021): the weight gets scale * up * down, with the filter `mid` of rank to rank between
+ * them when there is one. up [N,r] or [N,r,1,1]; down [r,K] or [r,K,kh,kw]; with mid [s,r,kh,kw]: up [N,s]
+ * and down [r,K], each with or without 1x1. Factors have no name and no updates of their own. */
+struct ir_lora {
+    double scale;
+    ir_weight up, down, mid; /* mid of rank 0: none */
+    ir_lora *next;
 };
 
 /* A property of the model that is not dataflow: pipeline kind, sampler constants, tokenizer files... Keys are
@@ -338,8 +350,19 @@ ir_origin_id ir_origin_add(ir_module *m, const char *file, uint32_t line, uint32
 /* Weight and meta tables. ir_weight_add returns the index of the entry with that name, adding it if new. */
 uint32_t ir_weight_add(ir_module *m, const char *name, const ir_type *type);
 uint32_t ir_weight_find(const ir_module *m, const char *name); /* UINT32_MAX when absent */
-/* Reads `count` elements from element `first` as f32. The weight must be bound (not UNBOUND). */
+/* Reads `count` elements from element `first` as f32, updates included. The weight must be bound. */
 void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count);
+/* The elements of the weight and of all its updates are there to be read. */
+bool ir_weight_bound(const ir_weight *w);
+
+/* lora.c: an update is added to a weight's list (copied into the module's arena), after those it has. */
+void ir_lora_add(ir_module *m, uint32_t weight, const ir_lora *update);
+/* The factors fit each other and a weight of type `w`; the reason is appended to `why` when not (may be
+ * NULL).
+ */
+bool ir_lora_fits(const ir_type *w, const ir_lora *update, ir_str *why);
+/* The rank: columns of `up`. */
+int64_t ir_lora_rank(const ir_lora *update);
 void ir_meta_set_int(ir_module *m, const char *key, int64_t value);
 void ir_meta_set_float(ir_module *m, const char *key, double value);
 void ir_meta_set_string(ir_module *m, const char *key, const char *value);

@@ -294,6 +294,18 @@ static bool parse_weight_source(parser *p, ir_weight *w) {
     return expected(p, "'file', 'random' or 'data'");
 }
 
+static bool parse_factor(parser *p, ir_weight *factor) {
+    return read_type(p, &factor->type) && parse_weight_source(p, factor);
+}
+
+/* After "+". */
+static bool parse_lora(parser *p, ir_lora *l) {
+    *l = (ir_lora){0};
+    if (!expect_word(p, "lora") || !read_f64(p, &l->scale)) return false;
+    if (!parse_factor(p, &l->up) || !expect_punct(p, ',') || !parse_factor(p, &l->down)) return false;
+    return !accept_punct(p, ',') || parse_factor(p, &l->mid);
+}
+
 static bool parse_weight(parser *p) {
     ir_token at = p->tok;
     ir_type type;
@@ -310,6 +322,11 @@ static bool parse_weight(parser *p) {
     ir_weight *entry = &p->m->weights.items[index];
     w.name = entry->name;
     *entry = w;
+    while (fine && accept_punct(p, '+')) {
+        ir_lora l;
+        fine = parse_lora(p, &l);
+        if (fine) ir_lora_add(p->m, index, &l);
+    }
     return fine;
 }
 

@@ -3,7 +3,9 @@
  *
  *   module  = "ebru" "ir" "1" LEVEL { meta | weight | func }
  *   meta    = "meta" STRING "=" ( INT | FLOAT | STRING )
- *   weight  = "weight" REF ":" type [ "=" source ]               without a source: not bound
+ *   weight  = "weight" REF ":" type [ "=" source ] { "+" lora }   without a source: not bound
+ *   lora    = "lora" FLOAT factor "," factor [ "," factor ]       scale, up, down, mid
+ *   factor  = type source
  *   source  = "file" STRING STRING                                path, tensor
  *           | "random" INT FLOAT FLOAT                            seed, bound, center; see ir/weights.c
  *           | "data" STRING                                       the elements' bytes in hexadecimal, lower
@@ -293,31 +295,49 @@ static void print_bytes(const ir_weight *w, ir_str *out) {
     }
 }
 
-static void print_weight(const ir_weight *w, ir_str *out) {
-    ir_str_add(out, "weight ");
-    print_ref_name(w->name, out);
-    ir_str_add(out, " : ");
-    ir_print_type(&w->type, out);
+static void print_source(const ir_weight *w, ir_str *out) {
     switch (w->kind) {
     case IR_WEIGHT_UNBOUND: break;
     case IR_WEIGHT_FILE:
-        ir_str_add(out, " = file ");
+        ir_str_add(out, "file ");
         print_string(w->file, out);
         ir_str_add(out, " ");
         print_string(w->tensor, out);
         break;
     case IR_WEIGHT_RANDOM:
-        ir_str_addf(out, " = random %llu ", (unsigned long long)w->seed);
+        ir_str_addf(out, "random %llu ", (unsigned long long)w->seed);
         ir_print_f64(w->bound, out);
         ir_str_add(out, " ");
         ir_print_f64(w->center, out);
         break;
     case IR_WEIGHT_DATA:
-        ir_str_add(out, " = data \"");
+        ir_str_add(out, "data \"");
         print_bytes(w, out);
         ir_str_add(out, "\"");
         break;
     }
+}
+
+static void print_lora(const ir_lora *l, ir_str *out) {
+    const ir_weight *factor[] = {&l->up, &l->down, l->mid.type.rank ? &l->mid : NULL};
+    ir_str_add(out, " + lora ");
+    ir_print_f64(l->scale, out);
+    for (int i = 0; i < 3 && factor[i]; i++) {
+        ir_str_add(out, i ? ", " : " ");
+        ir_print_type(&factor[i]->type, out);
+        ir_str_add(out, " ");
+        print_source(factor[i], out);
+    }
+}
+
+static void print_weight(const ir_weight *w, ir_str *out) {
+    ir_str_add(out, "weight ");
+    print_ref_name(w->name, out);
+    ir_str_add(out, " : ");
+    ir_print_type(&w->type, out);
+    if (w->kind != IR_WEIGHT_UNBOUND) ir_str_add(out, " = ");
+    print_source(w, out);
+    for (const ir_lora *l = w->loras; l; l = l->next) print_lora(l, out);
     ir_str_add(out, "\n");
 }
 

@@ -33,6 +33,31 @@ bool verify_fault(ir_fault_sink *sink, const ir_func *f, ir_ref r, const char *f
 
 /* ---- the module's tables ---- */
 
+static void check_factor(ir_fault_sink *sink, const ir_weight *factor, const char *name) {
+    bool sourced = factor->kind == IR_WEIGHT_FILE     ? factor->file && factor->tensor
+                   : factor->kind == IR_WEIGHT_RANDOM ? isfinite(factor->bound) && isfinite(factor->center)
+                                                      : factor->kind == IR_WEIGHT_DATA && factor->data;
+    ir_str why = {0};
+    if (!ir_type_valid(&factor->type, &why))
+        verify_fault(sink, NULL, IR_NONE, "weight @%s: factor of an update: %s", name, why.data);
+    ir_str_free(&why);
+    if (!sourced) verify_fault(sink, NULL, IR_NONE, "weight @%s: a factor of an update has no source", name);
+    if (factor->loras)
+        verify_fault(sink, NULL, IR_NONE, "weight @%s: a factor of an update has updates itself", name);
+}
+
+static void check_lora(ir_fault_sink *sink, const ir_weight *w, const ir_lora *l, const char *name) {
+    ir_str why = {0};
+    check_factor(sink, &l->up, name);
+    check_factor(sink, &l->down, name);
+    if (l->mid.type.rank) check_factor(sink, &l->mid, name);
+    if (!isfinite(l->scale))
+        verify_fault(sink, NULL, IR_NONE, "weight @%s: the scale of an update is not finite", name);
+    if (!ir_lora_fits(&w->type, l, &why))
+        verify_fault(sink, NULL, IR_NONE, "weight @%s: update: %s", name, why.data);
+    ir_str_free(&why);
+}
+
 static void check_weight(ir_fault_sink *sink, const ir_module *m, uint32_t i) {
     const ir_weight *w = &m->weights.items[i];
     const char *name = ir_escape(w->name, strlen(w->name));
@@ -50,6 +75,7 @@ static void check_weight(ir_fault_sink *sink, const ir_module *m, uint32_t i) {
         verify_fault(sink, NULL, IR_NONE, "weight @%s: its data is missing", name);
     if (w->kind == IR_WEIGHT_RANDOM && (!isfinite(w->bound) || !isfinite(w->center)))
         verify_fault(sink, NULL, IR_NONE, "weight @%s: bound or center is not finite", name);
+    for (const ir_lora *l = w->loras; l; l = l->next) check_lora(sink, w, l, name);
 }
 
 static void check_tables(ir_fault_sink *sink, const ir_module *m) {

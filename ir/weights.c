@@ -7,6 +7,7 @@
  * pseudorandom number generators" (2014). */
 #include <string.h>
 
+#include "ir/build.h"
 #include "ir/ir.h"
 
 static uint64_t splitmix64(uint64_t x) {
@@ -81,10 +82,22 @@ void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count
     if (first < 0 || count < 0 || first > ir_type_elements(&w->type) - count)
         ICE("weight %s: elements %lld + %lld are out of range", w->name, (long long)first, (long long)count);
     if (count == 0) return;
-    if (w->kind == IR_WEIGHT_RANDOM) {
+    if (!ir_weight_bound(w)) ICE("weight %s is not bound", w->name);
+    if (w->kind == IR_WEIGHT_RANDOM)
         read_random(w, out, first, count);
-        return;
-    }
-    if (w->kind == IR_WEIGHT_UNBOUND || !w->data) ICE("weight %s is not bound", w->name);
-    read_stored(w, out, first, count);
+    else
+        read_stored(w, out, first, count);
+    if (w->loras) ir_lora_apply(w, out, first, count);
+}
+
+static bool elements_there(const ir_weight *w) {
+    return w->kind == IR_WEIGHT_RANDOM || (w->kind != IR_WEIGHT_UNBOUND && w->data);
+}
+
+bool ir_weight_bound(const ir_weight *w) {
+    bool there = elements_there(w);
+    for (const ir_lora *l = w->loras; l && there; l = l->next)
+        there = elements_there(&l->up) && elements_there(&l->down) &&
+                (!l->mid.type.rank || elements_there(&l->mid));
+    return there;
 }

@@ -59,7 +59,7 @@ static bool can_compute(const ir_func *f, ir_ref r, int64_t *read, ir_str *why) 
     }
     if (n->op == IR_OP_weight) {
         const ir_weight *w = &f->module->weights.items[IR_ATTRS(n, weight)->index];
-        bool there = w->kind == IR_WEIGHT_RANDOM || w->data;
+        bool there = ir_weight_bound(w);
         if (!there) ir_str_addf(why, "weight @%s is not bound", w->name);
         return there;
     }

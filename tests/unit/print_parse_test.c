@@ -99,14 +99,26 @@ static void same_func(const ir_func *f, const ir_func *g) {
     ir_free(map);
 }
 
-static void same_weight(const ir_weight *a, const ir_weight *b) {
-    assert_string_equal(a->name, b->name);
+static void same_source(const ir_weight *a, const ir_weight *b) {
     assert_true(ir_type_equal(&a->type, &b->type));
     assert_int_equal(a->kind, b->kind);
     same_text(a->file, b->file);
     same_text(a->tensor, b->tensor);
     assert_true(a->seed == b->seed && a->bound == b->bound && a->center == b->center);
     if (a->kind == IR_WEIGHT_DATA) assert_memory_equal(a->data, b->data, ir_type_bytes(&a->type));
+}
+
+static void same_weight(const ir_weight *a, const ir_weight *b) {
+    assert_string_equal(a->name, b->name);
+    same_source(a, b);
+    const ir_lora *x = a->loras, *y = b->loras;
+    for (; x && y; x = x->next, y = y->next) {
+        assert_memory_equal(&x->scale, &y->scale, sizeof x->scale);
+        same_source(&x->up, &y->up);
+        same_source(&x->down, &y->down);
+        same_source(&x->mid, &y->mid);
+    }
+    assert_true(!x && !y);
 }
 
 static void same_module(const ir_module *a, const ir_module *b) {
@@ -163,6 +175,11 @@ static const char placed_text[] =
     "meta \"odd \\\"key\\\\\" = \"a\\tb\\n\\x1b[31m\\xff\"\n"
     "weight @unet/conv_in.weight : f16[20,4,3,3] = file \"models/x y.safetensors\" \"conv_in.weight\"\n"
     "weight @\"odd name\" : f32[20] = random 18446744073709551615 0.05 -1\n"
+    "weight @updated : f32[2,3,3,3] = random 1 0.05 0.0 + lora -0.25 f16[2,4] file \"l "
+    "\\\"a\\\".safetensors\" "
+    "\"x.lora_up.weight\", bf16[4,3,3,3] file \"l\" \"x.lora_down.weight\"\n"
+    "    + lora 1e-3 f32[2,1,1,1] data \"0000803f000080bf\", f32[1,3] random 2 0.5 0, f32[1,1,3,3] random 3 "
+    "1 0\n"
     "weight @c : f32[2] = data \"0000803f000080bf\"\n"
     "weight @\"//\" : bf16[]\n"
     "func @unet.step(%in sample : f32[2,4,6,6] step at input+0 loc(\"a.json\":1:2), %t \"time step\" : "

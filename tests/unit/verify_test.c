@@ -3,6 +3,7 @@
 #include "captured_diag.h"
 #include "ir/ir.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -378,6 +379,58 @@ static void damaged_tables(void **state) {
     expect_verify(m, "weight @w: a dimension smaller than 1");
 }
 
+static ir_weight factor(uint32_t rank, int64_t a, int64_t b, int64_t c, int64_t d) {
+    return (ir_weight){
+        .kind = IR_WEIGHT_RANDOM, .type = ir_type_make(IR_f32, rank, (int64_t[]){a, b, c, d}), .bound = 1.0};
+}
+
+static void expect_sound(ir_module *m) {
+    ir_str faults = {0};
+    if (!ir_verify(m, &faults)) fail_msg("%s", faults.data);
+    ir_str_free(&faults);
+    ir_module_free(m);
+}
+
+/* A module with one weight of this shape and one update. */
+static ir_module *updated(ir_type type, double scale, ir_weight up, ir_weight down, ir_weight mid) {
+    ir_module *m = ir_module_new();
+    uint32_t i = ir_weight_add(m, "w", &type);
+    m->weights.items[i].kind = IR_WEIGHT_RANDOM;
+    ir_lora l = {.scale = scale, .up = up, .down = down, .mid = mid};
+    ir_lora_add(m, i, &l);
+    return m;
+}
+
+static void updates(void **state) {
+    (void)state;
+    const ir_weight none = {0};
+    ir_type matrix = ir_type_make(IR_f32, 2, (int64_t[]){5, 7}),
+            filter = ir_type_make(IR_f32, 4, (int64_t[]){5, 7, 3, 3}),
+            vector = ir_type_make(IR_f32, 1, (int64_t[]){5});
+    expect_sound(updated(matrix, 1, factor(2, 5, 2, 0, 0), factor(2, 2, 7, 0, 0), none));
+    expect_sound(updated(matrix, 1, factor(4, 5, 2, 1, 1), factor(4, 2, 7, 1, 1), none));
+    expect_sound(updated(filter, 1, factor(4, 5, 2, 1, 1), factor(4, 2, 7, 3, 3), none));
+    expect_sound(updated(filter, 1, factor(2, 5, 2, 0, 0), factor(2, 3, 7, 0, 0), factor(4, 2, 3, 3, 3)));
+
+    expect_verify(updated(matrix, INFINITY, factor(2, 5, 2, 0, 0), factor(2, 2, 7, 0, 0), none),
+                  "weight @w: the scale of an update is not finite");
+    expect_verify(updated(matrix, 1, factor(2, 5, 2, 0, 0), none, none),
+                  "weight @w: a factor of an update has no source");
+    static const char unfit[] = "weight @w: update: up f32[";
+    expect_verify(updated(matrix, 1, factor(2, 5, 2, 0, 0), factor(2, 3, 7, 0, 0), none), unfit);
+    expect_verify(updated(matrix, 1, factor(2, 4, 2, 0, 0), factor(2, 2, 7, 0, 0), none), unfit);
+    expect_verify(updated(matrix, 1, factor(2, 5, 2, 0, 0), factor(2, 2, 6, 0, 0), none), unfit);
+    expect_verify(updated(vector, 1, factor(2, 5, 2, 0, 0), factor(2, 2, 1, 0, 0), none), unfit);
+    expect_verify(updated(filter, 1, factor(2, 5, 2, 0, 0), factor(2, 2, 7, 0, 0), none), unfit);
+    expect_verify(updated(filter, 1, factor(4, 5, 2, 3, 3), factor(4, 2, 7, 3, 3), none), unfit);
+    expect_verify(updated(filter, 1, factor(2, 5, 2, 0, 0), factor(2, 3, 7, 0, 0), factor(4, 3, 2, 3, 3)),
+                  unfit);
+    expect_verify(updated(filter, 1, factor(2, 5, 2, 0, 0), factor(4, 3, 7, 3, 3), factor(4, 2, 3, 3, 3)),
+                  unfit);
+    expect_verify(updated(filter, 1, factor(2, 5, 2, 0, 0), factor(2, 3, 7, 0, 0), factor(4, 2, 3, 1, 3)),
+                  unfit);
+}
+
 /* All faults are collected, each on its line. */
 static void collects(void **state) {
     (void)state;
@@ -398,10 +451,10 @@ static void collects(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(levels),   cmocka_unit_test(types),  cmocka_unit_test(layouts),
-        cmocka_unit_test(bindings), cmocka_unit_test(places), cmocka_unit_test(weight_places),
-        cmocka_unit_test(overlaps), cmocka_unit_test(damage), cmocka_unit_test(damaged_tables),
-        cmocka_unit_test(collects),
+        cmocka_unit_test(levels),   cmocka_unit_test(types),   cmocka_unit_test(layouts),
+        cmocka_unit_test(bindings), cmocka_unit_test(places),  cmocka_unit_test(weight_places),
+        cmocka_unit_test(overlaps), cmocka_unit_test(damage),  cmocka_unit_test(damaged_tables),
+        cmocka_unit_test(collects), cmocka_unit_test(updates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
