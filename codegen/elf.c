@@ -25,7 +25,7 @@ static bool put(int fd, const void *data, size_t size, uint64_t at) {
 
 enum { NONE, DATA, SYMTAB, STRTAB, SHSTRTAB, STACK, SECTIONS };
 
-bool cg_elf_finish(int fd, const char *symbol, uint64_t bytes) {
+bool cg_elf_finish(int fd, const char *symbol, uint64_t offset, uint64_t bytes) {
     static const char names[] = "\0.lrodata\0.symtab\0.strtab\0.shstrtab\0.note.GNU-stack";
     static const Elf64_Word name_at[SECTIONS] = {0, 1, 10, 18, 26, 36};
     char strings[64];
@@ -36,7 +36,7 @@ bool cg_elf_finish(int fd, const char *symbol, uint64_t bytes) {
         errno = ENAMETOOLONG;
         return false;
     }
-    uint64_t symbols_at = (CG_ELF_DATA_OFFSET + bytes + 7) / 8 * 8;
+    uint64_t symbols_at = (offset + bytes + 7) / 8 * 8;
     Elf64_Sym symbols[2] = {{0}};
     symbols[1].st_name = 1;
     symbols[1].st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT);
@@ -50,7 +50,7 @@ bool cg_elf_finish(int fd, const char *symbol, uint64_t bytes) {
     for (int i = 0; i < SECTIONS; i++) s[i].sh_name = name_at[i];
     s[DATA].sh_type = SHT_PROGBITS;
     s[DATA].sh_flags = SHF_ALLOC | SHF_X86_64_LARGE;
-    s[DATA].sh_offset = CG_ELF_DATA_OFFSET;
+    s[DATA].sh_offset = offset;
     s[DATA].sh_size = bytes;
     s[DATA].sh_addralign = 4096;
     s[SYMTAB] = (Elf64_Shdr){.sh_name = name_at[SYMTAB],

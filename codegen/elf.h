@@ -7,10 +7,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CG_ELF_DATA_OFFSET 4096 /* where the section's bytes stand in the file */
+#define CG_ELF_DATA_OFFSET 4096 /* in front of it the file has room for the header */
 
-/* Writes header and tables around `bytes` bytes that the caller puts (or has put) at CG_ELF_DATA_OFFSET. The
- * symbol is hidden, page aligned. False with errno set. */
-bool cg_elf_finish(int fd, const char *symbol, uint64_t bytes);
+/* Writes header and tables around `bytes` bytes that the caller puts (or has put) at `offset`, which is
+ * CG_ELF_DATA_OFFSET or more. The symbol is hidden, page aligned. False with errno set. */
+bool cg_elf_finish(int fd, const char *symbol, uint64_t offset, uint64_t bytes);
 
 #endif

@@ -1,10 +1,12 @@
 /* cg_emit: plans every level, compiles the parts in forked children while the weights are packed here, then
  * makes the tables and links. All files are made in a hidden directory and renamed into place at the end. */
+#include "codegen/blob.h"
 #include "codegen/cg.h"
 #include "codegen/elf.h"
 #include "codegen/files.h"
 #include "codegen/jobs.h"
 #include "codegen/link.h"
+#include "codegen/segment.h"
 #include "codegen/weights.h"
 #include "runtime/abi.h"
 
@@ -14,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_LEVELS = 8, PAGE = 4096 };
+enum { MAX_LEVELS = 8 };
 
 /* Objects that codegen/CMakeLists.txt puts into the compiler (make_shared.c). */
 extern const char ebru_shared_x86_64_v2[], ebru_shared_x86_64_v2_end[];
@@ -40,7 +42,8 @@ typedef struct emission {
     cg_job *jobs;
     uint32_t job_count;
     cg_table_input tables;
-    const char *tables_object, *weights; /* files; weights: an object when embedded, else the blob */
+    const char *tables_object; /* file */
+    cg_blob blob;
 } emission;
 
 static bool is_text(const cg_options *o) {
@@ -128,6 +131,10 @@ static bool plan_levels(emission *e) {
                  "only text (--emit=asm, --emit=llvm-ir) goes to standard output; name a file with -o");
         return false;
     }
+    if (e->options->kind == CG_OBJ && e->options->weights == CG_WEIGHTS_APPEND) {
+        ir_error(e->d, NULL, "an object has no end to put weights behind; --weights=embed or external");
+        return false;
+    }
     bool fine = true;
     for (uint32_t l = 0; l < e->level_count; l++) {
         e->planned++;
@@ -180,24 +187,24 @@ static bool finish_jobs(emission *e, cg_job *jobs, uint32_t count, const char *p
     return fine;
 }
 
+/* Room in front of the weights, so that the program can be put there without copying them: more than a
+ * linked program ever took (2 MiB and 9 KiB a kernel), as a hole in the file. Not worth it for small ones. */
+static uint64_t head_of(const emission *e) {
+    uint64_t kernels = 0, bytes = 0;
+    const ir_module *m = e->plans[0].module;
+    if (e->options->weights == CG_WEIGHTS_EXTERNAL) return 0;
+    for (size_t i = 0; i < m->weights.count; i++) bytes += ir_type_bytes(&m->weights.items[i].type);
+    if (e->options->kind == CG_OBJ || bytes < 64u << 20) return CG_ELF_DATA_OFFSET;
+    for (uint32_t l = 0; l < e->level_count; l++) kernels += e->plans[l].wrappers.count;
+    return ((4u << 20) + (kernels << 15) + 2 * e->options->tokenizer_bytes) / CG_ELF_DATA_OFFSET *
+           CG_ELF_DATA_OFFSET;
+}
+
 static bool pack_weights(emission *e) {
-    bool embed = e->options->weights == CG_WEIGHTS_EMBED;
-    e->weights = cg_files_add(&e->files, embed ? "weights.o" : "weights");
-    int fd = open(e->weights, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        ir_error(e->d, NULL, "cannot create '%s': %s", e->weights, strerror(errno));
-        return false;
-    }
-    bool fine = cg_write_weights(e->d, e->plans[0].module, fd, embed ? CG_ELF_DATA_OFFSET : 0, e->options,
-                                 &e->tables.weights_bytes, e->tables.weights_id);
-    if (fine && embed && !cg_elf_finish(fd, "ebru_weights", e->tables.weights_bytes)) {
-        ir_error(e->d, NULL, "cannot write the weights: %s", strerror(errno));
-        fine = false;
-    }
-    if (close(fd) != 0 && fine) {
-        ir_error(e->d, NULL, "cannot write the weights: %s", strerror(errno));
-        fine = false;
-    }
+    e->blob = (cg_blob){.path = cg_files_add(&e->files, "weights"), .head = head_of(e)};
+    bool fine = cg_blob_pack(e->d, e->plans[0].module, e->options, &e->blob);
+    e->tables.weights_bytes = e->blob.bytes;
+    memcpy(e->tables.weights_id, e->blob.id, sizeof e->blob.id);
     return fine;
 }
 
@@ -237,7 +244,8 @@ static const char *shared_object(emission *e, const cg_target_info *t) {
     ICE("level %s has no shared kernels", t->base.level);
 }
 
-static bool link_objects(emission *e, const char *to) {
+/* weights: the object that has them or stands for them, or NULL. */
+static bool link_objects(emission *e, const char *weights, const char *to) {
     const char **objects = ir_alloc((e->job_count + e->level_count + 2) * sizeof *objects);
     uint32_t count = 0;
     bool fine = true;
@@ -245,7 +253,7 @@ static bool link_objects(emission *e, const char *to) {
     for (uint32_t i = 0; i < e->job_count; i++) objects[count++] = e->parts[i].path;
     for (uint32_t l = 0; l < e->level_count && fine; l++)
         fine = (objects[count++] = shared_object(e, e->plans[l].target)) != NULL;
-    if (e->options->weights == CG_WEIGHTS_EMBED && e->tables.weights_bytes) objects[count++] = e->weights;
+    if (weights) objects[count++] = weights;
     progress(e, "link", 0, 1);
     fine = fine && cg_link(e->d, &e->files, objects, count, e->options, to);
     if (fine) progress(e, "link", 1, 1);
@@ -253,55 +261,8 @@ static bool link_objects(emission *e, const char *to) {
     return fine;
 }
 
-/* Behind an appended or external blob: where it starts and whose it is. */
-static bool put_trailer(const emission *e, int fd, uint64_t offset) {
-    struct ebru_trailer t = {.offset = offset, .bytes = e->tables.weights_bytes};
-    memcpy(t.weights_id, e->tables.weights_id, sizeof t.weights_id);
-    memcpy(t.magic, "ebru weights 01\n", sizeof t.magic);
-    if (write(fd, &t, sizeof t) == (ssize_t)sizeof t) return true;
-    ir_error(e->d, NULL, "cannot write the weights: %s", strerror(errno));
-    return false;
-}
-
-static int open_end(const emission *e, const char *path, uint64_t *size) {
-    struct stat st;
-    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (fd >= 0 && fstat(fd, &st) == 0) {
-        *size = (uint64_t)st.st_size;
-        return fd;
-    }
-    ir_error(e->d, NULL, "cannot open '%s': %s", path, strerror(errno));
-    if (fd >= 0) close(fd);
-    return -1;
-}
-
-/* Puts the blob at the end of the program, on a page boundary. */
-static bool append_weights(const emission *e, const char *program) {
-    uint64_t size;
-    int fd = open_end(e, program, &size);
-    if (fd < 0) return false;
-    uint64_t offset = (size + PAGE - 1) / PAGE * PAGE;
-    bool fine = ftruncate(fd, (off_t)offset) == 0 && cg_files_append(e->d, fd, e->weights) &&
-                put_trailer(e, fd, offset);
-    if (close(fd) != 0 || (!fine && ir_diag_errors(e->d) == 0)) {
-        ir_error(e->d, NULL, "cannot write the weights: %s", strerror(errno));
-        fine = false;
-    }
-    return fine;
-}
-
 static const char *external_path(emission *e) {
     return ir_arena_printf(e->files.arena, "%s.weights", e->options->output);
-}
-
-/* OUT.weights: the blob and its trailer. */
-static bool publish_weights(emission *e) {
-    uint64_t size;
-    int fd = open_end(e, e->weights, &size);
-    if (fd < 0) return false;
-    bool fine = put_trailer(e, fd, 0);
-    close(fd);
-    return fine && cg_files_publish(e->d, e->weights, external_path(e));
 }
 
 /* Text goes to standard output or to its place; there is one part. */
@@ -312,12 +273,46 @@ static bool publish_text(const emission *e) {
     return cg_files_append(e->d, STDOUT_FILENO, e->parts[0].path);
 }
 
+static bool has_segment(const char *program) {
+    cg_segment s;
+    int fd = open(program, O_RDONLY | O_CLOEXEC);
+    bool found = fd >= 0 && cg_segment_find(fd, &s);
+    if (fd >= 0) close(fd);
+    return found;
+}
+
+/* The object that stands for the weights when the program is linked; NULL with a diagnostic. */
+static const char *stub_object(emission *e) {
+    const char *path = cg_files_add(&e->files, "stub.o");
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool fine = fd >= 0 && cg_segment_stub(fd, "ebru_weights");
+    if (fd >= 0 && close(fd) != 0) fine = false;
+    if (!fine) ir_error(e->d, NULL, "cannot write '%s': %s", path, strerror(errno));
+    return fine ? path : NULL;
+}
+
+/* A program or library with its weights inside. */
+static bool link_with_weights(emission *e, const char **product) {
+    const char *stub = stub_object(e);
+    if (!stub || !link_objects(e, stub, *product)) return false;
+    if (e->options->weights == CG_WEIGHTS_APPEND || has_segment(*product))
+        return cg_blob_join(e->d, &e->blob, *product, product);
+    /* another linker than GNU ld: what it can place, it may place */
+    return cg_blob_wrap(e->d, &e->blob) && link_objects(e, e->blob.path, *product);
+}
+
 static bool emit_binary(emission *e) {
     const char *product = cg_files_add(&e->files, "product");
-    if (!make_tables(e) || !link_objects(e, product)) return false;
-    if (e->options->weights == CG_WEIGHTS_APPEND && !append_weights(e, product)) return false;
-    bool external = e->options->weights == CG_WEIGHTS_EXTERNAL;
-    if (external && !publish_weights(e)) return false;
+    bool external = e->options->weights == CG_WEIGHTS_EXTERNAL, object = e->options->kind == CG_OBJ;
+    if (!make_tables(e)) return false;
+    if (external || !e->blob.bytes) {
+        if (!link_objects(e, NULL, product)) return false;
+    } else if (object) {
+        if (!cg_blob_wrap(e->d, &e->blob) || !link_objects(e, e->blob.path, product)) return false;
+    } else if (!link_with_weights(e, &product)) {
+        return false;
+    }
+    if (external && !cg_files_publish(e->d, e->blob.path, external_path(e))) return false;
     if (cg_files_publish(e->d, product, e->options->output)) return true;
     if (external) unlink(external_path(e));
     return false;

@@ -238,7 +238,7 @@ static LLVMValueRef meta(tables *t, size_t *count) {
 /* ---- the model ---- */
 
 static LLVMValueRef embedded_weights(tables *t) {
-    if (t->in->options->weights != CG_WEIGHTS_EMBED || !t->in->weights_bytes) return null(t);
+    if (t->in->options->weights == CG_WEIGHTS_EXTERNAL || !t->in->weights_bytes) return null(t);
     LLVMValueRef g =
         LLVMAddGlobal(t->c->module, LLVMArrayType2(LLVMInt8TypeInContext(t->c->context), 0), "ebru_weights");
     LLVMSetGlobalConstant(g, 1);
@@ -255,7 +255,7 @@ bool cg_emit_tables(cg *c, const cg_table_input *in) {
         id[i] = LLVMConstInt(LLVMInt8TypeInContext(c->context), in->weights_id[i], 0);
     LLVMValueRef fields[] = {
         i32(&t, EBRU_ABI_VERSION),
-        i32(&t, 0),
+        i32(&t, (int64_t)in->options->weights),
         i32(&t, (int64_t)function_count),
         i32(&t, in->level_count),
         i32(&t, (int64_t)meta_count),

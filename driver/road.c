@@ -202,7 +202,8 @@ bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output
         .user = &p,
     };
     /* programs beyond a gigabyte keep their weights behind the code, out of the linker's reach */
-    if (o->placement < 0 && b->contexts[0]->weights_bytes > (uint64_t)1 << 30) c.weights = CG_WEIGHTS_APPEND;
+    if (o->placement < 0 && kind != CG_OBJ && b->contexts[0]->weights_bytes > (uint64_t)1 << 30)
+        c.weights = CG_WEIGHTS_APPEND;
     bool ok = cg_emit(d, b->levels, b->count, &c, result);
     if (p.on && p.bar && p.last[0]) fprintf(stderr, "\r\033[K");
     ir_free(info);

@@ -7,10 +7,11 @@
 
 #include <stdint.h>
 
-#define EBRU_ABI_VERSION 1
+#define EBRU_ABI_VERSION 2
 
 enum { EBRU_F32 = 0, EBRU_I32 = 1 };                                          /* element types at run time */
 enum { EBRU_PLAIN = 0, EBRU_C16 = 1 };                                        /* layouts, as in the IR */
+enum { EBRU_EMBED = 0, EBRU_APPEND = 1, EBRU_EXTERNAL = 2 };                  /* --weights= */
 enum { EBRU_PROGRAM = 0, EBRU_PROMPT = 1, EBRU_SCHEDULE = 2, EBRU_STEP = 3 }; /* how often an input changes */
 
 /* An input or output of a function. Names as in the IR; values between stages have names like "%attn2.to_k".
@@ -73,15 +74,16 @@ struct ebru_meta_desc {
 
 /* The one symbol a program exports to the runtime: `const struct ebru_model ebru_model`. */
 struct ebru_model {
-    uint32_t abi_version, reserved;
-    int32_t function_count, level_count, meta_count, reserved2;
+    uint32_t abi_version;
+    uint32_t weights_place; /* EBRU_EMBED, EBRU_APPEND, EBRU_EXTERNAL */
+    int32_t function_count, level_count, meta_count, reserved;
     const struct ebru_function_desc *functions;
     const struct ebru_level_desc *levels; /* lowest first */
     const struct ebru_meta_desc *meta;
     uint64_t weights_bytes;
-    uint8_t weights_id[16]; /* digest of the packed weights; also in the trailer of an appended or external
-                               blob */
-    const char *weights_embedded; /* NULL unless --weights=embed */
+    uint8_t weights_id[16]; /* digest of the packed weights; also in their trailer */
+    const char
+        *weights_embedded; /* where the program's segment of weights begins; NULL when they are external */
     const char *weights_external; /* file name beside the program, NULL unless --weights=external */
     const uint8_t *tokenizer;     /* rt_tokenizer blob or NULL */
     uint64_t tokenizer_bytes;
@@ -97,12 +99,14 @@ extern const struct ebru_model ebru_model;
  */
 void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads, int32_t op);
 
-/* Trailer at the very end of a program with appended weights, or of an external weights file (there offset is
- * 0); the blob starts on a page boundary. */
+/* Directly behind the packed weights, wherever they are: inside the program's segment, and (when nothing
+ * rewrote the file since) at the end of the program or of the external weights' file. The weights begin on a
+ * page boundary. */
 struct ebru_trailer {
-    uint64_t offset, bytes;
+    uint64_t bytes, reserved; /* of the weights in front */
     uint8_t weights_id[16];
-    char magic[16]; /* "ebru weights 01\n" */
+    char magic[16]; /* EBRU_TRAILER_MAGIC */
 };
+#define EBRU_TRAILER_MAGIC "ebru weights 02\n"
 
 #endif

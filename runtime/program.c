@@ -17,6 +17,16 @@ static void on_signal(int sig) {
     _exit(128 + sig);
 }
 
+/* Mapped weights that cannot be read: somebody cut the file while we ran, or its disk fails. */
+static void on_bus_error(int sig) {
+    static const char text[] =
+        "error: cannot read the weights: their file became shorter, or its disk fails\n";
+    (void)sig;
+    rt_png_remove_temp();
+    if (write(2, text, sizeof text - 1) < 0) _exit(RT_ERR_SYSTEM);
+    _exit(RT_ERR_SYSTEM);
+}
+
 /* A program started without standard streams must not get them as its own files' numbers: messages would end
  * up in a picture. */
 static void keep_standard_streams(void) {
@@ -60,9 +70,9 @@ static void print_build_info(const struct ebru_model *t) {
     printf("%s", t->build_info ? t->build_info : "");
     for (int32_t i = 0; i < t->level_count; i++) printf("level: %s\n", t->levels[i].name);
     printf("weights: %llu bytes, %s, id ", (unsigned long long)t->weights_bytes,
-           t->weights_embedded   ? "embedded"
-           : t->weights_external ? "external"
-                                 : "appended");
+           t->weights_place == EBRU_EMBED    ? "embedded"
+           : t->weights_place == EBRU_APPEND ? "appended"
+                                             : "external");
     for (int i = 0; i < 16; i++) printf("%02x", t->weights_id[i]);
     printf("\n");
     for (int32_t i = 0; i < t->function_count; i++) {
@@ -128,6 +138,8 @@ int main(int argc, char **argv) {
     struct sigaction act = {.sa_handler = on_signal};
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
+    act.sa_handler = on_bus_error;
+    sigaction(SIGBUS, &act, NULL);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is a write error, told as one */
     rt_options o;
     rt_error err = {""};

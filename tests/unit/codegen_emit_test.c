@@ -160,41 +160,70 @@ static void same_bytes_twice(void **state) {
     free(b);
 }
 
-/* The blob behind a file's end as its trailer describes it. */
+/* The blob at a file's end as its trailer describes it. */
 static const unsigned char *blob_of(const unsigned char *file, size_t size, const struct ebru_model *t) {
     struct ebru_trailer trailer;
     memcpy(&trailer, file + size - sizeof trailer, sizeof trailer);
-    assert_memory_equal(trailer.magic, "ebru weights 01\n", 16);
+    assert_memory_equal(trailer.magic, EBRU_TRAILER_MAGIC, 16);
     assert_memory_equal(trailer.weights_id, t->weights_id, 16);
     assert_int_equal(trailer.bytes, t->weights_bytes);
-    assert_int_equal(trailer.offset % 4096, 0);
-    assert_int_equal(trailer.offset + trailer.bytes + sizeof trailer, size);
-    return file + trailer.offset;
+    assert_int_equal((size - sizeof trailer - trailer.bytes) % 4096, 0);
+    return file + size - sizeof trailer - trailer.bytes;
 }
 
+/* Embedded and appended weights are a segment that the loader maps; all three are the same bytes. */
 static void places_for_weights(void **state) {
     (void)state;
+    static const char *const names[] = {"embed.so", "append.so", "external.so"};
     ir_module *m = placed(best);
-    assert_null(emit(m, (cg_options){.kind = CG_LIB}, "embed.so"));
-    assert_null(emit(m, (cg_options){.kind = CG_LIB, .weights = CG_WEIGHTS_APPEND}, "append.so"));
-    assert_null(emit(m, (cg_options){.kind = CG_LIB, .weights = CG_WEIGHTS_EXTERNAL}, "external.so"));
-    model_loaded embed = model_load(temp_path(temp_shared(), "embed.so")),
-                 append = model_load(temp_path(temp_shared(), "append.so"));
-    model_loaded external = model_load(temp_path(temp_shared(), "external.so"));
-    assert_null(append.tables->weights_embedded);
-    assert_null(external.tables->weights_embedded);
-    assert_string_equal(external.tables->weights_external, "external.so.weights");
-    size_t size;
-    unsigned char *file = read_file(temp_path(temp_shared(), "append.so"), &size);
-    assert_memory_equal(blob_of(file, size, append.tables), embed.weights, embed.tables->weights_bytes);
-    free(file);
-    file = read_file(temp_path(temp_shared(), "external.so.weights"), &size);
-    assert_memory_equal(blob_of(file, size, external.tables), embed.weights, embed.tables->weights_bytes);
-    assert_ptr_equal(blob_of(file, size, external.tables), file);
-    free(file);
-    model_unload(&embed);
-    model_unload(&append);
-    model_unload(&external);
+    const unsigned char *first = NULL;
+    unsigned char *files[3];
+    model_loaded l[3];
+    for (int i = 0; i < 3; i++) {
+        size_t size;
+        assert_null(emit(m, (cg_options){.kind = CG_LIB, .weights = (cg_weights)i}, names[i]));
+        l[i] = model_load(temp_path(temp_shared(), names[i]));
+        const struct ebru_model *t = l[i].tables;
+        const char *file = i == CG_WEIGHTS_EXTERNAL ? "external.so.weights" : names[i];
+        files[i] = read_file(temp_path(temp_shared(), file), &size);
+        const unsigned char *blob = blob_of(files[i], size, t);
+        if (!first) first = blob;
+        assert_int_equal(t->weights_place, i);
+        assert_memory_equal(blob, first, t->weights_bytes);
+        if (i == CG_WEIGHTS_EXTERNAL) {
+            assert_null(t->weights_embedded);
+            assert_string_equal(t->weights_external, "external.so.weights");
+            assert_ptr_equal(blob, files[i]);
+        } else {
+            assert_true((uintptr_t)t->weights_embedded % 4096 == 0);
+            assert_memory_equal(t->weights_embedded, blob, t->weights_bytes + sizeof(struct ebru_trailer));
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        model_unload(&l[i]);
+        free(files[i]);
+    }
+    char *text = emit(m, (cg_options){.kind = CG_OBJ, .weights = CG_WEIGHTS_APPEND}, "append.o");
+    assert_non_null(strstr(text, "--weights=embed"));
+    free(text);
+    ir_module_free(m);
+}
+
+/* A linker that puts the stub where it cannot grow gets the weights themselves. */
+static void another_linker(void **state) {
+    (void)state;
+    FILE *f = fopen(temp_path(temp_shared(), "lld"), "w");
+    assert_non_null(f);
+    fprintf(f, "#!/bin/sh\nexec clang-19 -fuse-ld=lld-19 \"$@\"\n");
+    fclose(f);
+    assert_int_equal(chmod(temp_path(temp_shared(), "lld"), 0777), 0);
+    ir_module *graph = model_build(model, 1), *m = placed(best);
+    model_data data = model_reference(graph);
+    const char *linker = temp_path(temp_shared(), "lld");
+    assert_null(emit(m, (cg_options){.kind = CG_LIB, .linker = linker}, "lld.so"));
+    check_runs(temp_path(temp_shared(), "lld.so"), 0, &data);
+    model_data_free(&data);
+    ir_module_free(graph);
     ir_module_free(m);
 }
 
@@ -373,6 +402,7 @@ int main(void) {
         cmocka_unit_test(tables),
         cmocka_unit_test(same_bytes_twice),
         cmocka_unit_test(places_for_weights),
+        cmocka_unit_test(another_linker),
         cmocka_unit_test(text_and_objects),
         cmocka_unit_test(refusals_leave_nothing),
         cmocka_unit_test(jobs),
