@@ -159,7 +159,9 @@ static void step_lms(rt_sampler *s, int k, float *x, const float *out, const flo
     struct sigma_predict p = predict(s, sigma);
     for (size_t i = 0; i < s->n; i++) newest[i] = (x[i] - (p.from_x * x[i] + p.from_out * out[i])) / sigma;
     float c[4] = {0};
-    for (int j = 0; j < s->entries; j++) c[j] = (float)lms_coefficient(s, k, s->entries, j);
+    int order =
+        k < 3 ? k + 1 : 4; /* begun in the middle, diffusers leaves out the terms it has no history for */
+    for (int j = 0; j < s->entries; j++) c[j] = (float)lms_coefficient(s, k, order, j);
     for (size_t i = 0; i < s->n; i++) {
         float sum = 0;
         for (int j = 0; j < s->entries; j++) sum += c[j] * s->history[j][i];
