@@ -8,11 +8,9 @@
 #include <stdint.h>
 
 enum {
-    RT_PNG_MAX_SIDE = 16384,          /* pixels */
-    RT_PNG_MAX_PIXELS = 64 << 20,     /* 8192 x 8192 */
-    RT_PNG_MAX_FILE = 512 << 20,      /* bytes */
-    RT_PNG_MAX_CHUNKS = 64,           /* of the kinds that are kept in memory */
-    RT_PNG_MAX_CHUNK_MEMORY = 1 << 20 /* bytes for one of them */
+    RT_PNG_MAX_SIDE = 16384,      /* pixels */
+    RT_PNG_MAX_PIXELS = 64 << 20, /* 8192 x 8192 */
+    RT_PNG_MAX_FILE = 512 << 20   /* bytes */
 };
 
 /* Reads the PNG file `path`: every bit depth and colour type of the format, interlaced ones too. The result
@@ -23,10 +21,10 @@ enum {
  *               BT.601).
  * Of 16-bit samples the high byte counts. Gamma and colour profiles are not applied, text is not read.
  *
- * Only regular files are read, never standard input ("-" names nothing; "./-" is a file).
+ * Only regular files are read, never standard input ("-" is RT_ERR_USAGE; "./-" is a file).
  * RT_ERR_SYSTEM: cannot be opened or read, no memory. RT_ERR_INPUT: not a PNG (the message says what it is
  * instead, if that is known), truncated, corrupt, larger than the limits above. The message names the file,
- * printable whatever the name holds. On failure *pixels is NULL and the sizes are 0.
+ * printable whatever the name holds. On failure *pixels is NULL and the sizes are 0. Nothing is printed.
  *
  * In a program compiled without picture input this function only refuses (RT_ERR_USAGE): the decoder is not
  * in it. */
@@ -34,7 +32,7 @@ rt_status rt_png_read(const char *path, int channels, uint8_t **pixels, uint32_t
                       rt_error *err);
 
 /* The same for a depth map: one channel at its full 16 bits, [height][width]. Samples of fewer bits are
- * spread over the range (8 bits: v * 257); colours become gray as above, rounded from 16 bits. */
+ * spread over the range (8 bits: v * 257); colours become gray by the formula above, on 16 bits. */
 rt_status rt_png_read_gray16(const char *path, uint16_t **samples, uint32_t *width, uint32_t *height,
                              rt_error *err);
 

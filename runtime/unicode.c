@@ -98,6 +98,35 @@ size_t rt_utf8_put(uint32_t code, char out[4]) {
     return size;
 }
 
+static bool unprintable(uint32_t c) {
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
+           (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe007f);
+}
+
+const char *rt_printable(const char *text, char out[RT_PRINTABLE_MAX]) {
+    size_t length = strlen(text), used = 0;
+    for (size_t at = 0; at < length;) {
+        uint32_t code;
+        size_t begin = at;
+        bool plain = rt_utf8_next(text, length, &at, &code) && !unprintable(code);
+        if (at == begin) at++; /* no UTF-8 */
+        if (used + (at - begin) * (plain ? 1 : 4) > RT_PRINTABLE_MAX - 4) {
+            memcpy(out + used, "...", 3);
+            used += 3;
+            break;
+        }
+        for (size_t i = begin; i < at; i++) {
+            if (plain)
+                out[used++] = text[i];
+            else
+                used += (size_t)snprintf(out + used, 5, "\\x%02x", (unsigned char)text[i]);
+        }
+    }
+    out[used] = 0;
+    return out;
+}
+
 /* ---- normalization form C ---- */
 
 enum { S_BASE = 0xac00, L_BASE = 0x1100, V_BASE = 0x1161, T_BASE = 0x11a7, L_N = 19, V_N = 21, T_N = 28 };

@@ -23,6 +23,13 @@ bool rt_utf8_next(const char *text, size_t length, size_t *at, uint32_t *code);
 /* Appends the UTF-8 of `code` to out, returns its length 1..4. */
 size_t rt_utf8_put(uint32_t code, char out[4]);
 
+enum { RT_PRINTABLE_MAX = 240 };
+
+/* Text from outside for a message, in one line: what is not UTF-8, or would move the cursor, hide or reorder
+ * the text around it, becomes \xNN a byte; what does not fit is cut and ends in "...". Backslashes stay, so
+ * that doing it twice changes nothing. Returns `out`. */
+const char *rt_printable(const char *text, char out[RT_PRINTABLE_MAX]);
+
 /* Normalization form C of codes[count], in time proportional to count. *out is malloc'ed. */
 rt_status rt_unicode_nfc(const uint32_t *codes, size_t count, uint32_t **out, size_t *out_count,
                          rt_error *err);
