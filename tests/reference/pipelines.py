@@ -41,7 +41,7 @@ class System:
         self.low_res_config = load_json(part("low_res_scheduler/scheduler_config.json")) if has("low_res_scheduler") else None
         self.texts = [(load_component(part("text_encoder" + s)), clip.Tokenizer(part("tokenizer" + s)))
                       for s in ("", "_2") if has("text_encoder" + s)]
-        self.scaling = self.vae_config.get("scaling_factor", 0.18215)
+        self.scaling = 0.08333 if self.low_res_config else self.vae_config.get("scaling_factor", 0.18215)
         self.trace = {}
 
     # ---- text ----
@@ -64,17 +64,23 @@ class System:
         guided = guidance > 1 and not embedded
         texts = [self.encode_text(prompt)]
         if guided:
-            zeros = not negative and self.index.get("force_zeros_for_empty_prompt", len(self.texts) == 2)
+            zeros = not negative and self.index.get("force_zeros_for_empty_prompt", "XL" in self.index["_class_name"])
             texts.insert(0, self.encode_text(negative, zeros))
         more = {"encoder_hidden_states": torch.cat([c for c, _ in texts]).repeat_interleave(count, 0)}
         if self.unet_config.get("addition_embed_type") == "text_time":
             more["text_embeds"] = torch.cat([p for _, p in texts]).repeat_interleave(count, 0)
-            height, width = size
-            more["time_ids"] = torch.tensor([[height, width, 0, 0, height, width]] * count * len(texts), dtype=torch.float32)
+            more["time_ids"] = torch.tensor(self.time_ids(size, guided), dtype=torch.float32).repeat_interleave(count, 0)
         if embedded:
             w = torch.full((count,), (guidance - 1) * 1000.0)
             more["timestep_cond"] = timestep_sinusoid(w, embedded, False, 1)
         return more, guided
+
+    def time_ids(self, size, guided):
+        """Original height and width, crop from the top and the left, and the wanted size; the refiner has an aesthetic score there."""
+        first = list(size) + [0, 0]
+        if self.index.get("requires_aesthetics_score"):
+            return ([first + [2.5]] if guided else []) + [first + [6.0]]
+        return [first + list(size)] * (2 if guided else 1)
 
     # ---- pictures ----
 
@@ -98,8 +104,9 @@ class System:
             if guided:
                 scaled = torch.cat([scaled, scaled])
             out = unet.unet2d_condition(self.unet, self.unet_config, scaled, float(s.timesteps[k]), **more)
-            if k == first:
-                self.trace["prediction"] = out.clone()
+            if k == first:  # one evaluation as a golden of the U-Net alone
+                self.trace["evaluation"] = dict({"in.sample": scaled, "in.timestep": torch.tensor([float(s.timesteps[k])])},
+                                                **{"in." + n: t for n, t in more.items()}, **{"out.sample": out})
             if guided:
                 low, high = out.chunk(2)
                 out = low + guidance * (high - low)
