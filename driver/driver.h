@@ -20,7 +20,8 @@ typedef struct drv_options {
     unsigned command; /* DRV_* */
     const char *model;
     const char *output, *emit, *cpu, *precision, *size, *component, *function, *weights, *passes, *stop_after,
-        *start_after, *print_after, *dump_dir, *plan, *linker, *io, *write, *tolerance, *error_format, *color;
+        *start_after, *print_after, *dump_dir, *plan, *linker, *io, *write, *tolerance, *error_format, *color,
+        *prediction;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
     int64_t batch, threads, runs, bisect_limit, error_limit, opt_level, clip_skip, prompt_chunks;

@@ -165,6 +165,12 @@ static int digest(drv_options *o) {
             return usage_error("--weights expects embed, append, external or random:SEED, not '%s'",
                                o->weights, ir_suggest(o->weights, places, 3));
     }
+    static const char *const predictions[] = {"epsilon", "v_prediction", "sample"};
+    bool known = !o->prediction;
+    for (int i = 0; i < 3 && !known; i++) known = !strcmp(o->prediction, predictions[i]);
+    if (!known)
+        return usage_error("--prediction expects epsilon, v_prediction or sample, not '%s'", o->prediction,
+                           ir_suggest(o->prediction, predictions, 3));
     if (o->precision && strcmp(o->precision, "f32") != 0)
         return usage_error("precision '%s' is not supported; this version computes in f32", o->precision,
                            NULL);

@@ -27,6 +27,7 @@ fe_options drv_fe_options(const drv_options *o) {
         .shared_timestep = true,
         .clip_skip = o->clip_skip,
         .prompt_chunks = o->prompt_chunks,
+        .prediction = o->prediction,
         .no_image_input = o->no_image_input,
     };
 }

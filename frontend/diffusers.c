@@ -1,5 +1,5 @@
 /* diffusers folders: a whole pipeline behind its model_index.json, one component of it, or the folder of one
- * component; see pipeline.h. */
+ * component; and single files, which are read as such folders; see pipeline.h. */
 #include "frontend/diffusers.h"
 
 #include <string.h>
@@ -101,17 +101,30 @@ static bool load_one(fe_pipeline *p, const char *name) {
     return false;
 }
 
+/* Everything behind the root folder. */
+static bool load(fe_pipeline *p) {
+    p->index = fe_json_load_in(p->d, p->root, "model_index.json", NULL);
+    bool fine = p->index && fe_json_expect(fe_json_root(p->index), FE_JSON_OBJECT);
+    if (fine && p->o->component) {
+        fine = load_one(p, p->o->component);
+    } else if (fine) {
+        p->c = fe_pipeline_find(fe_json_root(p->index));
+        fine = p->c && load_whole(p);
+    }
+    pipeline_free(p);
+    return fine;
+}
+
 bool fe_load_pipeline(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
     fe_pipeline p = {.d = d, .m = m, .o = o, .root = fe_dir_open(d, path)};
-    if (!p.root) return false;
-    p.index = fe_json_load_in(d, p.root, "model_index.json", NULL);
-    bool fine = p.index && fe_json_expect(fe_json_root(p.index), FE_JSON_OBJECT);
-    if (fine && o->component) {
-        fine = load_one(&p, o->component);
-    } else if (fine) {
-        p.c = fe_pipeline_find(fe_json_root(p.index));
-        fine = p.c && load_whole(&p);
-    }
-    pipeline_free(&p);
+    return p.root && load(&p);
+}
+
+bool fe_load_checkpoint(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
+    fe_ldm *ldm = fe_ldm_open(d, m, path, o);
+    if (!ldm) return false;
+    fe_pipeline p = {.d = d, .m = m, .o = o, .root = fe_ldm_folder(ldm), .ldm = ldm};
+    bool fine = load(&p);
+    fe_ldm_free(ldm);
     return fine;
 }

@@ -161,11 +161,24 @@ bool fe_scheduler_section_meta(ir_module *m, fe_jval root);
 /* Sets the meta NAME.* ("tokenizer") for the files in `dir`, whose text encoder takes `max_length` tokens. */
 bool fe_tokenizer_meta(ir_diag *d, ir_module *m, const char *name, fe_dir *dir, int64_t max_length);
 
+/* ---- ldm.c: single-file checkpoints (ldm.h) ---- */
+
+typedef struct fe_ldm fe_ldm;
+
+/* Opens a checkpoint and says what it is; the module owns the mapping. NULL after reporting. */
+fe_ldm *fe_ldm_open(ir_diag *d, ir_module *m, const char *path, const fe_options *o);
+void fe_ldm_free(fe_ldm *ldm); /* NULL is allowed */
+/* The diffusers folder that would hold the same model, in memory and without weights; fe_dir_close. */
+fe_dir *fe_ldm_folder(const fe_ldm *ldm);
+/* The weights of a component of it. */
+fe_weights *fe_ldm_weights(const fe_ldm *ldm, ir_module *m, const char *component);
+
 /* ---- diffusers.c: folders (pipeline.h); description.c: the language ---- */
 
-/* Fill an empty module; false after reporting. `path` is a folder with model_index.json / config.json / a
- * description file. */
+/* Fill an empty module; false after reporting. `path` is a folder with model_index.json, a single-file
+ * checkpoint, a folder with config.json, a description file. */
 bool fe_load_pipeline(ir_diag *d, ir_module *m, const char *path, const fe_options *o);
+bool fe_load_checkpoint(ir_diag *d, ir_module *m, const char *path, const fe_options *o);
 bool fe_load_component(ir_diag *d, ir_module *m, const char *path, const fe_options *o);
 bool fe_load_description(ir_diag *d, ir_module *m, const char *path, fe_json *doc, const fe_options *o);
 

@@ -1,7 +1,8 @@
 /* Front ends: from a model on disk to a module at GRAPH level.
  *
- * Three kinds of input, one result: a model description (JSON in ebru's language, docs/model-language.md), a
- * diffusers folder (model_index.json), or one component folder (config.json + safetensors). IR text comes
+ * Four kinds of input, one result: a model description (JSON in ebru's language, docs/model-language.md), a
+ * diffusers folder (model_index.json), one component folder (config.json + safetensors), or a single-file
+ * checkpoint (safetensors in the layout of the latent diffusion code, docs/checkpoints.md). IR text comes
  * from ir_parse; only its weights are bound here. Everything in the folder is untrusted. */
 #ifndef EBRU_FRONTEND_FRONTEND_H
 #define EBRU_FRONTEND_FRONTEND_H
@@ -34,9 +35,11 @@ typedef struct fe_options {
     bool guidance_pair;
     /* The timestep input is [1], shared by the batch (programs), instead of [B] (component calls). */
     bool shared_timestep;
-    int64_t clip_skip;     /* last layers of the text encoders to leave out, as diffusers counts; 0: none */
-    int64_t prompt_chunks; /* texts of the text encoder's length that make the context; 0 = 1 */
-    bool no_image_input;   /* the program reads no pictures */
+    int64_t clip_skip;      /* last layers of the text encoders to leave out, as diffusers counts; 0: none */
+    int64_t prompt_chunks;  /* texts of the text encoder's length that make the context; 0 = 1 */
+    bool no_image_input;    /* the program reads no pictures */
+    const char *prediction; /* "epsilon", "v_prediction" or "sample": what the network predicts, whatever the
+                               model says; NULL: what the model says */
 } fe_options;
 
 /* Loads a model. NULL with diagnostics in `d` when anything is wrong (all problems that can be found at

@@ -68,12 +68,19 @@ static bool load_json(ir_diag *d, ir_module *m, const char *path, const fe_optio
     return fine;
 }
 
+static bool is_pickle(const char *path) {
+    return ends_with(path, ".ckpt") || ends_with(path, ".pt") || ends_with(path, ".pth") ||
+           ends_with(path, ".bin");
+}
+
 static bool load_into(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
     if (fe_path_is_dir(path)) return load_folder(d, m, path, o);
-    if (fe_path_exists(path) && (ends_with(path, ".safetensors") || ends_with(path, ".ckpt"))) {
-        ir_error(d, NULL,
-                 "%s: weights alone are no model; name the folder or the description that goes with them",
-                 path);
+    if (fe_path_exists(path) && ends_with(path, ".safetensors")) return fe_load_checkpoint(d, m, path, o);
+    if (fe_path_exists(path) && is_pickle(path)) {
+        ir_error(d, NULL, "%s: this is a pickle, and reading a pickle runs code from it", path);
+        ir_note(d, NULL,
+                "in Python, safetensors.torch.save_file(torch.load(FILE)[\"state_dict\"], NEW) writes the "
+                "same tensors as safetensors");
         return false;
     }
     return load_json(d, m, path, o);
@@ -86,8 +93,11 @@ ir_module *fe_load(ir_diag *d, const char *path, const fe_options *options) {
     bool fine = load_into(d, m, path, options) && ir_diag_errors(d) == before;
     if (fine && !ir_meta_get(m, "model.name")) {
         char *name = fe_path_base(m->arena, path);
+        if (ends_with(name, ".safetensors")) name[strlen(name) - strlen(".safetensors")] = '\0';
         ir_meta_set_string(m, "model.name", name);
     }
+    if (fine && options->prediction && ir_meta_get(m, "sampler.class"))
+        ir_meta_set_string(m, "sampler.prediction_type", options->prediction);
     if (!fine) {
         if (ir_diag_errors(d) == before) ir_error(d, NULL, "%s: the model cannot be loaded", path);
         ir_module_free(m);

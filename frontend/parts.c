@@ -119,6 +119,7 @@ bool fe_part_open(fe_pipeline *p, fe_part_kind kind) {
 static fe_weights *open_weights(fe_pipeline *p, fe_part *part) {
     static const char *const bases[] = {"diffusion_pytorch_model", "model"};
     if (p->o->random_weights) return fe_weights_random(p->d, p->m, p->o->random_seed);
+    if (p->ldm) return fe_ldm_weights(p->ldm, p->m, fe_part_names[part->kind]);
     fe_st *table = fe_st_open_in(p->d, part->dir, bases, COUNT(bases));
     return table ? fe_weights_table(p->d, p->m, table) : NULL;
 }

@@ -69,7 +69,8 @@ typedef struct fe_pipeline {
     ir_module *m;
     const fe_options *o;
     fe_dir *root;
-    fe_json *index; /* model_index.json; NULL for a single component */
+    const fe_ldm *ldm; /* the single file that holds the weights; NULL: they are in the components' folders */
+    fe_json *index;    /* model_index.json; NULL for a single component */
     fe_part parts[FE_PART_COUNT];
     const fe_pipeline_class *c; /* NULL when one component is built */
     fe_condition condition;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frontend/clip_vocabulary.h"
 #include "frontend/diffusers.h"
 #include "runtime/tokenizer_build.h"
 
@@ -175,14 +176,31 @@ static unsigned char *build(ir_diag *d, const ir_module *m, const char *name, co
     return copy;
 }
 
+/* A file of the meta: on disk, or built in. */
+static bool read_text(ir_diag *d, const char *path, fe_bytes *out) {
+    const fe_clip_file *built_in = fe_clip_file_find(path);
+    if (!built_in) return fe_file_read(d, path, 0, out);
+    size_t size = (size_t)(built_in->end - built_in->data);
+    *out = (fe_bytes){ir_alloc(size + 1), size};
+    memcpy(out->data, built_in->data, size);
+    return true;
+}
+
+static fe_json *load_vocabulary(ir_diag *d, const char *path) {
+    const fe_clip_file *built_in = fe_clip_file_find(path);
+    if (!built_in) return fe_json_load(d, path, NULL);
+    size_t size = (size_t)(built_in->end - built_in->data);
+    return fe_json_parse(d, path, (const char *)built_in->data, size, NULL);
+}
+
 unsigned char *fe_tokenizer_blob(ir_diag *d, const ir_module *m, const char *name, size_t *bytes) {
     const char *vocab_path = ir_meta_string(m, meta_key(m, name, "vocab"), NULL);
     const char *merges_path = ir_meta_string(m, meta_key(m, name, "merges"), NULL);
     *bytes = 0;
     if (!vocab_path || !merges_path) return NULL;
     fe_bytes merges = {0};
-    fe_json *doc = fe_json_load(d, vocab_path, NULL);
-    bool fine = fe_file_read(d, merges_path, 0, &merges) && doc;
+    fe_json *doc = load_vocabulary(d, vocab_path);
+    bool fine = read_text(d, merges_path, &merges) && doc;
     vocabulary v = {0};
     unsigned char *blob = NULL;
     if (fine && read_vocabulary(fe_json_root(doc), &v)) blob = build(d, m, name, &v, &merges, bytes);

@@ -299,7 +299,7 @@ static void bad_folders(void **state) {
     write_text(&t, "x.json", "{\"hello\": 1}");
     refuse(temp_path(&t, "x.json"), &at_random, "it has no key 'ebru'");
     refuse(temp_path(&t, "config.json"), &at_random, "name the folder it is in");
-    write_text(&t, "x.safetensors", "");
+    temp_write(&t, "x.safetensors", "\2\0\0\0\0\0\0\0{}", 10);
     refuse(temp_path(&t, "x.safetensors"), &at_random, "weights alone are no model");
     temp_dir_end(&t);
 }
