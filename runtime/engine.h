@@ -6,6 +6,7 @@
 #include "runtime/threads.h"
 
 #include <stdio.h>
+#include <time.h>
 
 typedef struct rt_profile rt_profile;
 
@@ -16,6 +17,8 @@ typedef struct rt_engine {
     size_t arena_bytes, scratch_bytes; /* allocated; scratch is per thread */
     rt_profile *profile;               /* NULL: not profiling */
     int function;                      /* the function that runs (for the profile) */
+    bool timed; /* the first function that runs says how long after `start` it does (standard error) */
+    struct timespec start; /* CLOCK_MONOTONIC */
 } rt_engine;
 
 /* Threads and memory for every function of the model. The arena is exactly as large as the tables say. */

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static void on_signal(int sig) {
@@ -98,7 +99,8 @@ static rt_status finish_profile(rt_engine *e, const rt_options *o, rt_error *err
     return s;
 }
 
-static rt_status run(const rt_options *o, rt_error *err) {
+/* start: when main() began. */
+static rt_status run(const rt_options *o, const struct timespec *start, rt_error *err) {
     rt_model model;
     rt_engine engine;
     /* said before the work, not after it */
@@ -117,6 +119,8 @@ static rt_status run(const rt_options *o, rt_error *err) {
                 reason);
         fprintf(stderr, "arena %zu bytes, scratch %zu bytes a thread\n", engine.arena_bytes,
                 engine.scratch_bytes);
+        engine.timed = true;
+        engine.start = *start;
     }
     if (o->profile) s = rt_profile_new(&engine.profile, threads, err);
     if (!s && o->bench)
@@ -133,6 +137,8 @@ static rt_status run(const rt_options *o, rt_error *err) {
 }
 
 int main(int argc, char **argv) {
+    struct timespec start;
+    clock_gettime(CLOCK_MONOTONIC, &start);
     keep_standard_streams();
     const char *program = argc > 0 ? base_name(argv[0]) : "program";
     struct sigaction act = {.sa_handler = on_signal};
@@ -151,7 +157,7 @@ int main(int argc, char **argv) {
     else if (!s && o.build_info)
         print_build_info(&ebru_model);
     else if (!s)
-        s = run(&o, &err);
+        s = run(&o, &start, &err);
     if (!s && (fflush(stdout) || ferror(stdout)))
         s = rt_fail(&err, RT_ERR_SYSTEM, "cannot write to standard output");
     if (s) fprintf(stderr, "%s: error: %s\n", program, err.message);

@@ -61,6 +61,8 @@ for where in embed append; do
 done
 is "nothing is left in the folder" "" "$(ls -A | grep '^\.' )"
 
+check "--verbose tells when the first op began" sh -c './embed -v --progress=none --steps 1 --class 0 -o now.png 2>&1 | grep -E "^first op [0-9.]+ ms after"'
+
 # a linker that leaves the weights no segment of their own
 printf '#!/bin/sh\nexec clang-19 -fuse-ld=lld-19 "$@"\n' >lld
 chmod +x lld
