@@ -255,7 +255,8 @@ static bool link_objects(emission *e, const char *weights, const char *to) {
         fine = (objects[count++] = shared_object(e, e->plans[l].target)) != NULL;
     if (weights) objects[count++] = weights;
     progress(e, "link", 0, 1);
-    fine = fine && cg_link(e->d, &e->files, objects, count, e->options, to);
+    bool pictures = ir_meta_int(e->levels[0].module, "pipeline.image_input", 0) == 1;
+    fine = fine && cg_link(e->d, &e->files, objects, count, pictures, e->options, to);
     if (fine) progress(e, "link", 1, 1);
     ir_free(objects);
     return fine;

@@ -10,9 +10,10 @@
 
 extern char **environ;
 
-/* The runtime with libpng and zlib as one relocatable object, put into the compiler by
- * codegen/CMakeLists.txt. */
+/* The runtime with libpng and zlib as one relocatable object, without and with the PNG decoder, put into the
+ * compiler by codegen/CMakeLists.txt. */
 extern const char ebru_runtime_object[], ebru_runtime_object_end[];
+extern const char ebru_runtime_pictures_object[], ebru_runtime_pictures_object_end[];
 
 #ifndef CG_LINKER
 #define CG_LINKER "cc"
@@ -76,7 +77,15 @@ static void extra_flags(command *c, char *flags) {
     for (char *w = strtok(flags, " "); w; w = strtok(NULL, " ")) word(c, w);
 }
 
-bool cg_link(ir_diag *d, cg_files *files, const char *const *objects, uint32_t count,
+/* NULL with a diagnostic. */
+static const char *write_runtime(ir_diag *d, cg_files *files, bool pictures) {
+    const char *path = cg_files_add(files, "runtime.o");
+    const char *from = pictures ? ebru_runtime_pictures_object : ebru_runtime_object;
+    const char *end = pictures ? ebru_runtime_pictures_object_end : ebru_runtime_object_end;
+    return cg_files_write(d, path, from, (size_t)(end - from)) ? path : NULL;
+}
+
+bool cg_link(ir_diag *d, cg_files *files, const char *const *objects, uint32_t count, bool pictures,
              const cg_options *options, const char *to) {
     command c = {.count = 0};
     char flags[] = CG_LINK_FLAGS;
@@ -104,10 +113,8 @@ bool cg_link(ir_diag *d, cg_files *files, const char *const *objects, uint32_t c
     word(&c, to);
     for (uint32_t i = 0; i < count; i++) word(&c, objects[i]);
     if (options->kind == CG_EXE) {
-        const char *runtime = cg_files_add(files, "runtime.o");
-        if (!cg_files_write(d, runtime, ebru_runtime_object,
-                            (size_t)(ebru_runtime_object_end - ebru_runtime_object)))
-            return false;
+        const char *runtime = write_runtime(d, files, pictures);
+        if (!runtime) return false;
         word(&c, runtime);
         word(&c, "-lm");
         word(&c, "-lpthread");

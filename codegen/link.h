@@ -5,9 +5,9 @@
 #include "codegen/codegen.h"
 #include "codegen/files.h"
 
-/* Links objects into `to` as options->kind says: CG_EXE with the runtime, CG_LIB a shared object, CG_OBJ one
- * relocatable object. False with a diagnostic. */
-bool cg_link(ir_diag *d, cg_files *files, const char *const *objects, uint32_t count,
+/* Links objects into `to` as options->kind says: CG_EXE with the runtime (pictures: with its PNG decoder),
+ * CG_LIB a shared object, CG_OBJ one relocatable object. False with a diagnostic. */
+bool cg_link(ir_diag *d, cg_files *files, const char *const *objects, uint32_t count, bool pictures,
              const cg_options *options, const char *to);
 
 #endif
