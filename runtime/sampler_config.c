@@ -39,6 +39,8 @@ rt_sampler_config rt_sampler_defaults(rt_sampler_id id) {
         .clip_sample_range = 1,
         .shift = 1,
         .timestep_scaling = 10,
+        .dynamic_thresholding_ratio = 0.995,
+        .sample_max_value = 1,
         .version = RT_SAMPLER_CONFIG_VERSION,
         .sampler = (int32_t)id,
         .prediction_type = RT_PREDICT_EPSILON,
@@ -60,10 +62,10 @@ rt_sampler_config rt_sampler_defaults(rt_sampler_id id) {
     case RT_SAMPLER_EULER:
     case RT_SAMPLER_EULER_A:
     case RT_SAMPLER_LMS: c.timestep_spacing = RT_SPACING_LINSPACE; break;
-    case RT_SAMPLER_DPMPP_2M: /* the reference (diffusers 0.24) ends at the smallest trained sigma */
+    case RT_SAMPLER_DPMPP_2M:
     case RT_SAMPLER_UNIPC:
         c.timestep_spacing = RT_SPACING_LINSPACE;
-        c.flags = RT_SAMPLER_LOWER_ORDER_FINAL | RT_SAMPLER_FINAL_SIGMA_MIN;
+        c.flags = RT_SAMPLER_LOWER_ORDER_FINAL;
         break;
     case RT_SAMPLER_LCM:
         c.beta_start = 0.00085;
@@ -102,6 +104,22 @@ rt_sampler_config rt_sampler_switch(const rt_sampler_config *from, rt_sampler_id
     if (g & RT_GIVEN_ORIGINAL_STEPS) c.original_inference_steps = from->original_inference_steps;
     if (g & RT_GIVEN_TIMESTEP_SCALING) c.timestep_scaling = from->timestep_scaling;
     if (g & RT_GIVEN_SOLVER_ORDER) c.solver_order = from->solver_order;
+    if (g & RT_GIVEN_ALGORITHM) c.algorithm_type = from->algorithm_type;
+    if (g & RT_GIVEN_SOLVER_TYPE) c.solver_type = from->solver_type;
+    if (g & RT_GIVEN_TRAINED_BETAS) c.trained_betas = from->trained_betas;
+    if (g & RT_GIVEN_SIGMA_RANGE) {
+        c.sigma_min = from->sigma_min;
+        c.sigma_max = from->sigma_max;
+    }
+    if (g & RT_GIVEN_THRESHOLDING) {
+        c.dynamic_thresholding_ratio = from->dynamic_thresholding_ratio;
+        c.sample_max_value = from->sample_max_value;
+    }
+    copy_flag(&c, from, RT_GIVEN_THRESHOLDING, RT_SAMPLER_THRESHOLDING);
+    copy_flag(&c, from, RT_GIVEN_EXPONENTIAL_SIGMAS, RT_SAMPLER_USE_EXPONENTIAL_SIGMAS);
+    copy_flag(&c, from, RT_GIVEN_BETA_SIGMAS, RT_SAMPLER_USE_BETA_SIGMAS);
+    copy_flag(&c, from, RT_GIVEN_LU_LAMBDAS, RT_SAMPLER_USE_LU_LAMBDAS);
+    copy_flag(&c, from, RT_GIVEN_INTERPOLATION, RT_SAMPLER_LOG_LINEAR);
     copy_flag(&c, from, RT_GIVEN_CLIP_SAMPLE, RT_SAMPLER_CLIP_SAMPLE);
     copy_flag(&c, from, RT_GIVEN_SET_ALPHA_TO_ONE, RT_SAMPLER_SET_ALPHA_TO_ONE);
     copy_flag(&c, from, RT_GIVEN_SKIP_PRK_STEPS, RT_SAMPLER_SKIP_PRK_STEPS);
@@ -115,7 +133,7 @@ rt_sampler_config rt_sampler_switch(const rt_sampler_config *from, rt_sampler_id
 
 /* ---- keys ---- */
 
-enum value_kind { WHOLE, REAL, FLAG, CHOICE, MUST };
+enum value_kind { WHOLE, REAL, FLAG, CHOICE, TEXT, MUST };
 
 /* One key: where its value goes. MUST: the feature is not implemented; `choices` lists the string values
  * (number 0 and false are always allowed) with which it changes nothing. */
@@ -149,22 +167,28 @@ static const struct key_row {
      "epsilon|v_prediction|sample"},
     {"timestep_spacing", CHOICE, RT_GIVEN_TIMESTEP_SPACING, 0, FIELD(timestep_spacing),
      "linspace|leading|trailing"},
-    {"variance_type", CHOICE, RT_GIVEN_VARIANCE_TYPE, 0, FIELD(variance_type), "fixed_small|fixed_large"},
+    {"variance_type", CHOICE, RT_GIVEN_VARIANCE_TYPE, 0, FIELD(variance_type),
+     "fixed_small|fixed_large|fixed_small_log"},
     {"final_sigmas_type", CHOICE, RT_GIVEN_FINAL_SIGMAS, RT_SAMPLER_FINAL_SIGMA_MIN, 0, "zero|sigma_min"},
+    {"algorithm_type", CHOICE, RT_GIVEN_ALGORITHM, 0, FIELD(algorithm_type),
+     "dpmsolver++|dpmsolver|sde-dpmsolver++|sde-dpmsolver|deis"},
+    {"solver_type", CHOICE, RT_GIVEN_SOLVER_TYPE, 0, FIELD(solver_type), "midpoint|heun|bh2|bh1|logrho"},
+    {"interpolation_type", CHOICE, RT_GIVEN_INTERPOLATION, RT_SAMPLER_LOG_LINEAR, 0, "linear|log_linear"},
+    {"use_exponential_sigmas", FLAG, RT_GIVEN_EXPONENTIAL_SIGMAS, RT_SAMPLER_USE_EXPONENTIAL_SIGMAS, 0, NULL},
+    {"use_beta_sigmas", FLAG, RT_GIVEN_BETA_SIGMAS, RT_SAMPLER_USE_BETA_SIGMAS, 0, NULL},
+    {"use_lu_lambdas", FLAG, RT_GIVEN_LU_LAMBDAS, RT_SAMPLER_USE_LU_LAMBDAS, 0, NULL},
+    {"sigma_min", REAL, RT_GIVEN_SIGMA_RANGE, 0, FIELD(sigma_min), NULL},
+    {"sigma_max", REAL, RT_GIVEN_SIGMA_RANGE, 0, FIELD(sigma_max), NULL},
+    {"thresholding", FLAG, RT_GIVEN_THRESHOLDING, RT_SAMPLER_THRESHOLDING, 0, NULL},
+    {"dynamic_thresholding_ratio", REAL, RT_GIVEN_THRESHOLDING, 0, FIELD(dynamic_thresholding_ratio), NULL},
+    {"sample_max_value", REAL, RT_GIVEN_THRESHOLDING, 0, FIELD(sample_max_value), NULL},
+    {"trained_betas", TEXT, RT_GIVEN_TRAINED_BETAS, 0, FIELD(trained_betas), NULL},
     {"predict_x0", MUST, 0, 1, 0, NULL},
-    {"thresholding", MUST, 0, 0, 0, NULL},
-    {"trained_betas", MUST, 0, 0, 0, NULL},
-    {"use_exponential_sigmas", MUST, 0, 0, 0, NULL},
-    {"use_beta_sigmas", MUST, 0, 0, 0, NULL},
-    {"use_lu_lambdas", MUST, 0, 0, 0, NULL},
     {"use_flow_sigmas", MUST, 0, 0, 0, NULL},
     {"use_dynamic_shifting", MUST, 0, 0, 0, NULL},
     {"invert_sigmas", MUST, 0, 0, 0, NULL},
     {"shift_terminal", MUST, 0, 0, 0, NULL},
     {"stochastic_sampling", MUST, 0, 0, 0, NULL},
-    {"algorithm_type", MUST, 0, 0, 0, "dpmsolver++|deis"},
-    {"solver_type", MUST, 0, 0, 0, "midpoint|bh2|logrho"},
-    {"interpolation_type", MUST, 0, 0, 0, "linear"},
     {"timestep_type", MUST, 0, 0, 0, "discrete"},
 #undef FIELD
 };
@@ -200,6 +224,9 @@ static rt_status set_key(rt_sampler_config *c, const struct key_row *row, const 
             c->flags = (c->flags & ~row->flag) | (value ? row->flag : 0);
         else
             memcpy(field, &value, sizeof value);
+    } else if (row->kind == TEXT) {
+        if (!text) return rt_fail(err, RT_ERR_INPUT, "%s must be a text", row->key);
+        memcpy(field, &text, sizeof text);
     } else if (text || !isfinite(number)) {
         return rt_fail(err, RT_ERR_INPUT, "%s must be a number", row->key);
     } else if (row->kind == FLAG) {

@@ -24,6 +24,9 @@ typedef struct rt_sampler rt_sampler;
  * out of (0,1) ...), RT_ERR_SYSTEM for memory. Freed with rt_sampler_free. */
 rt_status rt_sampler_new(rt_sampler **out, const rt_sampler_config *config, int steps, size_t n,
                          rt_error *err);
+/* The sample is of so many pictures of equal size (1 when this is not called): thresholding looks at each
+ * alone. */
+void rt_sampler_set_images(rt_sampler *s, size_t images);
 void rt_sampler_free(rt_sampler *s); /* NULL is allowed */
 void rt_sampler_reset(rt_sampler *s);
 

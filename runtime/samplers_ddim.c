@@ -27,17 +27,18 @@ static void step_ddim(rt_sampler *s, int k, float *x, const float *out, const fl
     float sigma = (float)s->c.eta * sqrtf(variance);
     float a_previous = sqrtf(previous), direction = sqrtf(1.0f - previous - sigma * sigma);
     bool again = (s->c.flags & RT_SAMPLER_USE_CLIPPED_OUTPUT) != 0;
+    float *clean = s->history[0];
+    rt_sampler_clean(s, a, b, x, out, clean);
     for (size_t i = 0; i < s->n; i++) {
-        float x0 = sampler_x0(s, a, b, x[i], out[i]), e;
+        float e;
         if (s->c.prediction_type == RT_PREDICT_EPSILON)
             e = out[i];
         else if (s->c.prediction_type == RT_PREDICT_V)
             e = a * out[i] + b * x[i];
         else
-            e = (x[i] - a * x0) / b;
-        x0 = sampler_clip(s, x0);
-        if (again) e = (x[i] - a * x0) / b;
-        x[i] = a_previous * x0 + direction * e;
+            e = (x[i] - a * out[i]) / b;
+        if (again) e = (x[i] - a * clean[i]) / b;
+        x[i] = a_previous * clean[i] + direction * e;
         if (sigma > 0) x[i] += sigma * noise[i];
     }
 }
@@ -60,12 +61,14 @@ static void step_ddpm(rt_sampler *s, int k, float *x, const float *out, const fl
     float c0 = sqrtf(previous) * beta / (1.0f - abar);
     float cx = sqrtf(alpha) * (1.0f - previous) / (1.0f - abar);
     float variance = beta;
-    if (s->c.variance_type == RT_VARIANCE_FIXED_SMALL)
+    if (s->c.variance_type != RT_VARIANCE_FIXED_LARGE)
         variance = fmaxf((1.0f - previous) / (1.0f - abar) * beta, 1e-20f);
     float sigma = t > 0 ? sqrtf(variance) : 0;
+    if (s->c.variance_type == RT_VARIANCE_FIXED_SMALL_LOG && t > 0) sigma = expf(0.5f * logf(variance));
+    float *clean = s->history[0];
+    rt_sampler_clean(s, a, b, x, out, clean);
     for (size_t i = 0; i < s->n; i++) {
-        float x0 = sampler_clip(s, sampler_x0(s, a, b, x[i], out[i]));
-        x[i] = c0 * x0 + cx * x[i];
+        x[i] = c0 * clean[i] + cx * x[i];
         if (t > 0) x[i] += sigma * noise[i];
     }
 }
@@ -103,9 +106,10 @@ static void step_lcm(rt_sampler *s, int k, float *x, const float *out, const flo
     double scaled = t * s->c.timestep_scaling, sigma_data = 0.5;
     double total = scaled * scaled + sigma_data * sigma_data;
     float skip = (float)(sigma_data * sigma_data / total), keep = (float)(scaled / sqrt(total));
+    float *clean = s->history[0];
+    rt_sampler_clean(s, a, b, x, out, clean);
     for (size_t i = 0; i < s->n; i++) {
-        float x0 = sampler_clip(s, sampler_x0(s, a, b, x[i], out[i]));
-        x0 = keep * x0 + skip * x[i];
+        float x0 = keep * clean[i] + skip * x[i];
         x[i] = last ? x0 : a_previous * x0 + b_previous * noise[i];
     }
 }

@@ -41,6 +41,8 @@ struct rt_sampler {
     float *timesteps;      /* [evals] */
     float *sigmas;         /* [evals + 1] */
     float *history[SAMPLER_MAX_HISTORY];
+    size_t images; /* pictures in the sample */
+    float *sorted; /* [n] for thresholding, else NULL */
 };
 
 /* ---- samplers_schedule.c ---- */
@@ -57,8 +59,10 @@ rt_status rt_sampler_solver_timesteps(const rt_sampler *s, int count, double *t,
 double rt_sampler_sigma_at(const rt_sampler *s, double t);
 /* The timestep whose sigma it is, by linear interpolation of log sigma. */
 double rt_sampler_timestep_of(const rt_sampler *s, double sigma);
-/* count sigmas from high to low after Karras et al. 2022, rho = 7. */
-void rt_sampler_karras(double high, double low, int count, double *sigma);
+/* Replaces sigma[count], from high to low, by Karras' (2022, rho = 7), exponential, beta (Lee et al. 2024)
+ * sigmas or even lambdas (Lu et al. 2022) between `high` and `low` or the config's own ends, and gives each
+ * its timestep in t[count] (not rounded). False, without a change, when the config wants none of them. */
+bool rt_sampler_respace(const rt_sampler *s, double high, double low, int count, double *sigma, double *t);
 
 /* abar at a trained timestep; before the first it is final_alpha. */
 static inline float sampler_alpha(const rt_sampler *s, int t) {
@@ -82,6 +86,11 @@ static inline struct half_log sampler_half_log(float ratio) {
     float alpha = 1.0f / sqrtf(ratio * ratio + 1.0f), sigma = ratio * alpha;
     return (struct half_log){alpha, sigma, logf(alpha) - logf(sigma)};
 }
+
+/* Clean samples x0[n]: dynamic thresholding (Saharia et al. 2022) of each picture when the config says so. */
+void rt_sampler_threshold(rt_sampler *s, float *x0);
+/* x0[n] = sampler_x0 of every element, then thresholded or clipped, as DDIM, DDPM and LCM do. */
+void rt_sampler_clean(rt_sampler *s, float a, float b, const float *x, const float *out, float *x0);
 
 static inline float sampler_clip(const rt_sampler *s, float x0) {
     float range = (float)s->c.clip_sample_range;

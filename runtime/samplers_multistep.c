@@ -1,4 +1,4 @@
-/* Multistep samplers: PNDM (Liu et al. 2022) and DPM-Solver++ 2M (Lu et al. 2022). */
+/* Multistep samplers: PNDM (Liu et al. 2022), DPM-Solver and DPM-Solver++ (Lu et al. 2022). */
 #include "runtime/samplers_internal.h"
 
 #include <math.h>
@@ -115,60 +115,140 @@ static void step_pndm(rt_sampler *s, int k, float *x, const float *out, const fl
 
 const struct sampler_ops rt_sampler_ops_PNDM = {init_pndm, step_pndm, NULL};
 
-/* ---- DPM-Solver++ 2M, midpoint ---- history[0..1]: predicted clean samples, newest first */
+/* ---- DPM-Solver, DPM-Solver++ and their stochastic forms, multistep of order 2 ---- history[0..1]: what the
+ * solver integrates, newest first: predicted clean samples (++) or predicted noise */
 
-/* Sigmas at rounded timesteps or after Karras, and the one at which the last step ends. */
-static rt_status init_dpmpp(rt_sampler *s, rt_error *err) {
+static bool integrates_noise(const rt_sampler *s) {
+    return s->c.algorithm_type == RT_ALGORITHM_DPMSOLVER || s->c.algorithm_type == RT_ALGORITHM_SDE_DPMSOLVER;
+}
+
+static bool adds_noise(const rt_sampler *s) {
+    return s->c.algorithm_type == RT_ALGORITHM_SDE_DPMSOLVER_PP ||
+           s->c.algorithm_type == RT_ALGORITHM_SDE_DPMSOLVER;
+}
+
+/* Sigmas at rounded timesteps or otherwise spaced ones, and the one at which the last step ends. */
+static rt_status solver_schedule(rt_sampler *s, rt_error *err) {
     int count = s->steps, last = s->c.num_train_timesteps - 1;
-    if (s->c.solver_order < 1 || s->c.solver_order > 2)
-        return rt_fail(err, RT_ERR_INPUT, "solver_order %d is not supported (1 or 2)",
-                       (int)s->c.solver_order);
     double *t = calloc((size_t)count * 2, sizeof *t);
     if (!t) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     double *sigma = t + count;
-    bool karras = (s->c.flags & RT_SAMPLER_USE_KARRAS_SIGMAS) != 0;
     rt_status status = rt_sampler_solver_timesteps(s, count, t, err);
-    if (status == RT_OK && karras) {
-        rt_sampler_karras(rt_sampler_sigma_at(s, last), rt_sampler_sigma_at(s, 0), count, sigma);
-        for (int i = 0; i < count; i++) t[i] = rint(rt_sampler_timestep_of(s, sigma[i]));
+    for (int i = 0; status == RT_OK && i < count; i++) sigma[i] = rt_sampler_sigma_at(s, t[i]);
+    /* DPM-Solver does not round the timesteps of the cosine schedule; what is not rounded, is cut to an
+     * integer. */
+    bool round = (s->c.flags & (RT_SAMPLER_USE_KARRAS_SIGMAS | RT_SAMPLER_USE_LU_LAMBDAS)) &&
+                 (s->c.sampler == RT_SAMPLER_UNIPC || s->c.beta_schedule != RT_BETA_SQUAREDCOS_CAP_V2);
+    double high = rt_sampler_sigma_at(s, last), low = rt_sampler_sigma_at(s, 0);
+    if (status == RT_OK && rt_sampler_respace(s, high, low, count, sigma, t)) {
+        for (int i = 0; i < count; i++) t[i] = round ? rint(t[i]) : floor(t[i]);
+        if (s->c.sampler == RT_SAMPLER_UNIPC) low = sigma[count - 1];
     }
     for (int i = 0; status == RT_OK && i < count; i++) {
         s->timesteps[i] = (float)t[i];
-        s->sigmas[i] = (float)(karras ? sigma[i] : rt_sampler_sigma_at(s, t[i]));
+        s->sigmas[i] = (float)sigma[i];
     }
     free(t);
-    s->sigmas[count] = s->c.flags & RT_SAMPLER_FINAL_SIGMA_MIN ? (float)rt_sampler_sigma_at(s, 0) : 0;
+    s->sigmas[count] = s->c.flags & RT_SAMPLER_FINAL_SIGMA_MIN ? (float)low : 0;
     s->evals = count;
     s->space = SPACE_ALPHA;
     s->has_sigmas = true;
     return status;
 }
 
+static rt_status init_dpmpp(rt_sampler *s, rt_error *err) {
+    if (s->c.solver_order < 1 || s->c.solver_order > 2)
+        return rt_fail(err, RT_ERR_INPUT, "solver_order %d is not supported (1 or 2)",
+                       (int)s->c.solver_order);
+    if (s->c.sampler == RT_SAMPLER_DPMPP_2M && integrates_noise(s) &&
+        !(s->c.flags & RT_SAMPLER_FINAL_SIGMA_MIN))
+        return rt_fail(err, RT_ERR_INPUT,
+                       "algorithm_type dpmsolver and sde-dpmsolver need final_sigmas_type sigma_min");
+    return solver_schedule(s, err);
+}
+
+/* x = of_x x + of_newest m0 + of_slope (m0 - m1) / r0 + of_noise z */
+struct solver_step {
+    float of_x, of_newest, of_slope, of_noise;
+};
+
+static struct solver_step solver_step(const rt_sampler *s, struct half_log now, struct half_log to) {
+    float h = to.lambda - now.lambda;
+    bool heun = s->c.solver_type == RT_SOLVER_HEUN;
+    float change, up;
+    switch (s->c.algorithm_type) {
+    case RT_ALGORITHM_DPMSOLVER:
+        up = expf(h) - 1.0f;
+        change = to.sigma * up;
+        return (struct solver_step){to.alpha / now.alpha, -change,
+                                    heun ? -(to.sigma * (up / h - 1.0f)) : -0.5f * change, 0};
+    case RT_ALGORITHM_SDE_DPMSOLVER:
+        up = expf(h) - 1.0f;
+        change = to.sigma * up;
+        return (struct solver_step){to.alpha / now.alpha, -2.0f * change,
+                                    heun ? -2.0f * (to.sigma * (up / h - 1.0f)) : -change,
+                                    to.sigma * sqrtf(expf(2.0f * h) - 1.0f)};
+    case RT_ALGORITHM_SDE_DPMSOLVER_PP:
+        up = 1.0f - expf(-2.0f * h);
+        change = to.alpha * up;
+        return (struct solver_step){to.sigma / now.sigma * expf(-h), change,
+                                    heun ? to.alpha * (up / (-2.0f * h) + 1.0f) : 0.5f * change,
+                                    to.sigma * sqrtf(up)};
+    default:
+        up = expf(-h) - 1.0f;
+        change = to.alpha * up;
+        return (struct solver_step){to.sigma / now.sigma, -change,
+                                    heun ? to.alpha * (up / h + 1.0f) : -0.5f * change, 0};
+    }
+}
+
+/* What the solver integrates: the clean sample or the noise that the model's output stands for. */
+static void convert(rt_sampler *s, struct half_log now, const float *x, const float *out, float *m) {
+    for (size_t i = 0; i < s->n; i++) m[i] = sampler_x0(s, now.alpha, now.sigma, x[i], out[i]);
+    rt_sampler_threshold(s, m);
+    if (!integrates_noise(s)) return;
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->sorted || s->c.prediction_type == RT_PREDICT_SAMPLE)
+            m[i] = (x[i] - now.alpha * m[i]) / now.sigma;
+        else
+            m[i] =
+                s->c.prediction_type == RT_PREDICT_EPSILON ? out[i] : now.alpha * out[i] + now.sigma * x[i];
+    }
+}
+
 static void step_dpmpp(rt_sampler *s, int k, float *x, const float *out, const float *noise) {
-    (void)noise;
     struct half_log now = sampler_half_log(s->sigmas[k]), to = sampler_half_log(s->sigmas[k + 1]);
     float *newest = s->history[1], *older = s->history[0];
     s->history[0] = newest;
     s->history[1] = older;
-    for (size_t i = 0; i < s->n; i++)
-        newest[i] = sampler_clip(s, sampler_x0(s, now.alpha, now.sigma, x[i], out[i]));
+    convert(s, now, x, out, newest);
     if (s->entries < 2) s->entries++;
 
     int left = s->evals - 1 - k;
     bool few = (s->c.flags & RT_SAMPLER_LOWER_ORDER_FINAL) && s->evals < 15;
     bool first_at_end =
         left == 0 && (few || (s->c.flags & RT_SAMPLER_EULER_AT_FINAL) || s->sigmas[k + 1] == 0);
-    float h = to.lambda - now.lambda;
-    float keep = to.sigma / now.sigma, scale = to.alpha * (expf(-h) - 1.0f);
+    struct solver_step c = solver_step(s, now, to);
+    if (!adds_noise(s)) noise = NULL;
     if (s->c.solver_order < 2 || s->entries < 2 || first_at_end) {
-        for (size_t i = 0; i < s->n; i++) x[i] = keep * x[i] - scale * newest[i];
+        for (size_t i = 0; i < s->n; i++) {
+            x[i] = c.of_x * x[i] + c.of_newest * newest[i];
+            if (noise) x[i] += c.of_noise * noise[i];
+        }
         return;
     }
+    float h = to.lambda - now.lambda;
     float inverse = 1.0f / ((now.lambda - sampler_half_log(s->sigmas[k - 1]).lambda) / h);
     for (size_t i = 0; i < s->n; i++) {
         float slope = inverse * (newest[i] - older[i]);
-        x[i] = keep * x[i] - scale * newest[i] - 0.5f * scale * slope;
+        x[i] = c.of_x * x[i] + c.of_newest * newest[i] + c.of_slope * slope;
+        if (noise) x[i] += c.of_noise * noise[i];
     }
 }
 
-const struct sampler_ops rt_sampler_ops_DPMPP_2M = {init_dpmpp, step_dpmpp, NULL};
+static bool noise_dpmpp(const rt_sampler *s, int k) {
+    (void)k;
+    return adds_noise(s);
+}
+
+const struct sampler_ops rt_sampler_ops_DPMPP_2M = {init_dpmpp, step_dpmpp, noise_dpmpp};

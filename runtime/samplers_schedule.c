@@ -4,6 +4,7 @@
 #include "runtime/samplers_internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 /* Element i of torch.linspace(start, end, count), float32. */
 static float linspace_f32(double start, double end, int count, int i) {
@@ -47,14 +48,24 @@ static void rescale_zero_snr(float *abar, int n) {
 
 rt_status rt_sampler_noise_schedule(rt_sampler *s, rt_error *err) {
     const rt_sampler_config *c = &s->c;
+    const char *trained = c->trained_betas;
     double product = 1;
     for (int i = 0; i < c->num_train_timesteps; i++) {
-        float beta = beta_at(c, i);
+        char *end = NULL;
+        float beta = trained ? strtof(trained, &end) : beta_at(c, i);
+        if (trained && end == trained)
+            return rt_fail(err, RT_ERR_INPUT, "trained_betas has %d numbers, num_train_timesteps is %d", i,
+                           (int)c->num_train_timesteps);
+        trained = end;
         if (!(beta >= 0 && beta < 1))
             return rt_fail(err, RT_ERR_INPUT, "beta %g at timestep %d is not within [0, 1)", (double)beta, i);
         product *= 1.0f - beta;
         s->alphas_cumprod[i] = (float)product;
     }
+    while (trained && *trained == ' ') trained++;
+    if (trained && *trained)
+        return rt_fail(err, RT_ERR_INPUT, "trained_betas has more numbers than num_train_timesteps, %d",
+                       (int)c->num_train_timesteps);
     int last = c->num_train_timesteps - 1;
     if (c->flags & RT_SAMPLER_RESCALE_ZERO_SNR) {
         if (last == 0 || !(s->alphas_cumprod[0] > s->alphas_cumprod[last]))
@@ -146,7 +157,62 @@ double rt_sampler_timestep_of(const rt_sampler *s, double sigma) {
     return (1 - w) * low + w * (low + 1);
 }
 
-void rt_sampler_karras(double high, double low, int count, double *sigma) {
-    double from = pow(high, 1 / 7.0), to = pow(low, 1 / 7.0);
-    for (int i = 0; i < count; i++) sigma[i] = pow(from + linspace_f64(1, count, i) * (to - from), 7.0);
+/* ---- other sigmas ---- */
+
+/* Regularised incomplete beta function I_x(a, a) for x <= 1/2, by its continued fraction (Press et al.,
+ * Numerical Recipes, 6.4). */
+static double incomplete_beta(double x, double a) {
+    if (x <= 0) return 0;
+    double front = exp(lgamma(2 * a) - 2 * lgamma(a) + a * log(x) + a * log1p(-x)) / a;
+    double c = 1, d = 1 / (1 - 2 * a * x / (a + 1)), f = d;
+    for (int m = 1; m < 200; m++) {
+        double even = m * (a - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
+        double odd = -(a + m) * (2 * a + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
+        d = 1 / (1 + even * d);
+        c = 1 + even / c;
+        f *= c * d;
+        d = 1 / (1 + odd * d);
+        c = 1 + odd / c;
+        f *= c * d;
+        if (fabs(c * d - 1) < 1e-15) break;
+    }
+    return front * f;
+}
+
+/* Quantile of the symmetric beta distribution with both parameters `a`, by bisection. */
+static double beta_quantile(double p, double a) {
+    if (p > 0.5) return 1 - beta_quantile(1 - p, a);
+    double low = 0, high = 0.5;
+    for (int i = 0; i < 80 && p > 0; i++) {
+        double middle = (low + high) / 2;
+        if (incomplete_beta(middle, a) < p)
+            low = middle;
+        else
+            high = middle;
+    }
+    return p > 0 ? (low + high) / 2 : 0;
+}
+
+bool rt_sampler_respace(const rt_sampler *s, double high, double low, int count, double *sigma, double *t) {
+    uint32_t f = s->c.flags;
+    bool karras = f & RT_SAMPLER_USE_KARRAS_SIGMAS, lu = f & RT_SAMPLER_USE_LU_LAMBDAS;
+    bool exponential = f & RT_SAMPLER_USE_EXPONENTIAL_SIGMAS;
+    if (!karras && !lu && !exponential && !(f & RT_SAMPLER_USE_BETA_SIGMAS)) return false;
+    bool own =
+        (lu && !karras) || (karras && s->c.sampler == RT_SAMPLER_LMS); /* there diffusers has no other ends */
+    if (!own && s->c.sigma_max > 0) high = s->c.sigma_max;
+    if (!own && s->c.sigma_min > 0) low = s->c.sigma_min;
+    for (int i = 0; i < count; i++) {
+        double along = linspace_f64(1, count, i);
+        if (karras) {
+            double from = pow(high, 1 / 7.0), to = pow(low, 1 / 7.0);
+            sigma[i] = pow(from + along * (to - from), 7.0);
+        } else if (lu || exponential) {
+            sigma[i] = exp(log(high) + along * (log(low) - log(high)));
+        } else {
+            sigma[i] = low + beta_quantile(1 - along, 0.6) * (high - low);
+        }
+        t[i] = rt_sampler_timestep_of(s, sigma[i]);
+    }
+    return true;
 }

@@ -6,24 +6,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* `steps` timesteps and sigmas, 0 behind the last sigma. */
-static rt_status init_sigmas(rt_sampler *s, bool karras, rt_error *err) {
+/* Euler's interpolation_type "log_linear": torch.linspace of float32 logarithms over one point more, the end
+ * being the least sigma. */
+static void log_linear(const rt_sampler *s, int count, double *sigma) {
+    int last = s->c.num_train_timesteps - 1;
+    float from = logf((float)rt_sampler_sigma_at(s, last)), to = logf((float)rt_sampler_sigma_at(s, 0));
+    float step = (to - from) / (float)count;
+    for (int i = 0; i <= count; i++)
+        sigma[i] = expf(i < (count + 1) / 2 ? from + step * (float)i : to - step * (float)(count - i));
+}
+
+/* `steps` timesteps and sigmas, and the sigma at which the last step ends. */
+static rt_status init_sigmas(rt_sampler *s, bool respaced, rt_error *err) {
     int count = s->steps;
-    double *t = calloc((size_t)count * 2, sizeof *t);
+    bool euler = s->c.sampler == RT_SAMPLER_EULER,
+         logarithmic = euler && (s->c.flags & RT_SAMPLER_LOG_LINEAR);
+    double *t = calloc((size_t)count * 2 + 1, sizeof *t);
     if (!t) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     double *sigma = t + count;
     rt_status status = rt_sampler_real_timesteps(s, count, t, err);
     if (status == RT_OK) {
         for (int i = 0; i < count; i++) sigma[i] = rt_sampler_sigma_at(s, t[i]);
-        if (karras) {
-            rt_sampler_karras(sigma[0], sigma[count - 1], count, sigma);
-            for (int i = 0; i < count; i++) t[i] = rt_sampler_timestep_of(s, sigma[i]);
-        }
-        for (int i = 0; i < count; i++) {
-            s->timesteps[i] = (float)t[i];
-            s->sigmas[i] = (float)sigma[i];
-        }
-        s->sigmas[count] = 0;
+        sigma[count] = euler && (s->c.flags & RT_SAMPLER_FINAL_SIGMA_MIN) ? rt_sampler_sigma_at(s, 0) : 0;
+        double end = sigma[count];
+        if (logarithmic) log_linear(s, count, sigma);
+        if (respaced &&
+            rt_sampler_respace(s, sigma[0], sigma[logarithmic ? count : count - 1], count, sigma, t))
+            sigma[count] = end;
+        for (int i = 0; i < count; i++) s->timesteps[i] = (float)t[i];
+        for (int i = 0; i <= count; i++) s->sigmas[i] = (float)sigma[i];
     }
     free(t);
     if (status != RT_OK) return status;
@@ -52,7 +63,7 @@ static struct sigma_predict predict(const rt_sampler *s, float sigma) {
 }
 
 static rt_status init_euler(rt_sampler *s, rt_error *err) {
-    return init_sigmas(s, (s->c.flags & RT_SAMPLER_USE_KARRAS_SIGMAS) != 0, err);
+    return init_sigmas(s, true, err);
 }
 
 /* ---- Euler ---- */

@@ -11,7 +11,8 @@ static rt_status init_unipc(rt_sampler *s, rt_error *err) {
     int order = s->c.solver_order;
     if (order < 1 || order > 3)
         return rt_fail(err, RT_ERR_INPUT, "solver_order %d is not supported (1 to 3)", order);
-    s->c.solver_order = order < 2 ? order : 2; /* the schedule is that of DPM-Solver++ */
+    s->c.solver_order = order < 2 ? order : 2; /* the schedule is that of DPM-Solver++ without its lambdas */
+    s->c.flags &= ~(uint32_t)RT_SAMPLER_USE_LU_LAMBDAS;
     rt_status status = rt_sampler_ops_DPMPP_2M.init(s, err);
     s->c.solver_order = order;
     return status;
@@ -21,7 +22,8 @@ static rt_status init_unipc(rt_sampler *s, rt_error *err) {
 struct system {
     double r[3]; /* node positions in units of h; the last is 1 */
     double b[3];
-    double phi_1; /* e^-h - 1, also B(h) */
+    double phi_1; /* e^-h - 1 */
+    double big_b; /* B(h): phi_1, or -h for solver_type "bh1" */
 };
 
 static struct system build_system(const rt_sampler *s, int order, int base, float lambda, float h) {
@@ -30,8 +32,9 @@ static struct system build_system(const rt_sampler *s, int order, int base, floa
         sys.r[i - 1] = (sampler_half_log(s->sigmas[base - i]).lambda - lambda) / h;
     sys.r[order - 1] = 1;
     double hh = -(double)h, phi = sys.phi_1 / hh - 1, factorial = 1;
+    sys.big_b = s->c.solver_type == RT_SOLVER_BH1 ? hh : sys.phi_1;
     for (int i = 1; i <= order; i++) {
-        sys.b[i - 1] = phi * factorial / sys.phi_1;
+        sys.b[i - 1] = phi * factorial / sys.big_b;
         factorial *= i + 1;
         phi = phi / hh - 1 / factorial;
     }
@@ -75,13 +78,14 @@ static void update(const rt_sampler *s, int order, int base, const float *from, 
     if (corrected && order > 1) solve(&sys, order, rho);
     if (!corrected && order > 2) solve(&sys, known, rho);
     float keep = end.sigma / start.sigma, first = (float)(end.alpha * sys.phi_1);
+    float change = (float)(end.alpha * sys.big_b);
     float weight[2] = {0}, last = corrected ? (float)rho[known] : 0;
     for (int j = 0; j < known; j++) weight[j] = (float)(rho[j] / sys.r[j]);
     for (size_t i = 0; i < s->n; i++) {
         float sum = 0;
         for (int j = 0; j < known; j++) sum += weight[j] * (m[j + 1][i] - m[0][i]);
         if (corrected) sum += last * (corrected[i] - m[0][i]);
-        x[i] = keep * from[i] - first * m[0][i] - first * sum;
+        x[i] = keep * from[i] - first * m[0][i] - change * sum;
     }
 }
 
@@ -90,8 +94,8 @@ static void step_unipc(rt_sampler *s, int k, float *x, const float *out, const f
     struct half_log now = sampler_half_log(s->sigmas[k]);
     float *oldest = s->history[2], *before = s->history[3];
     float *fresh = s->history[4]; /* the corrector of order 3 still needs the oldest */
-    for (size_t i = 0; i < s->n; i++)
-        fresh[i] = sampler_clip(s, sampler_x0(s, now.alpha, now.sigma, x[i], out[i]));
+    for (size_t i = 0; i < s->n; i++) fresh[i] = sampler_x0(s, now.alpha, now.sigma, x[i], out[i]);
+    rt_sampler_threshold(s, fresh);
     if (s->done > 0) update(s, s->order, k - 1, before, s->history, fresh, x);
 
     s->history[4] = oldest;

@@ -59,6 +59,7 @@ static rt_sampler *make(const loop *l) {
     if (l->id == RT_SAMPLER_DPMPP_2M || l->id == RT_SAMPLER_UNIPC) set(&c, "final_sigmas_type=sigma_min");
     for (int i = 0; i < 7 && l->keys[i]; i++) set(&c, l->keys[i]);
     if (rt_sampler_new(&s, &c, l->steps, ELEMENTS, &err) != RT_OK) fail_msg("%s", err.message);
+    rt_sampler_set_images(s, PICTURES);
     return s;
 }
 
@@ -135,6 +136,14 @@ static const loop loops[] = {
     {RT_SAMPLER_DPMPP_2M, 10, 0, {NULL}, 0.3301, true, 0},
     {RT_SAMPLER_DPMPP_2M, 10, 0, {V}, 0.2251, true, 0},
     {RT_SAMPLER_DPMPP_2M, 10, 0, {V, "use_karras_sigmas=1"}, 0.2096, true, 1e-3},
+    {RT_SAMPLER_DPMPP_2M, 10, 0, {V, "use_lu_lambdas=1"}, 0.1554, true, 0},
+    {RT_SAMPLER_DPMPP_2M,
+     10,
+     0,
+     {"thresholding=1", "dynamic_thresholding_ratio=0.87", "sample_max_value=0.5"},
+     1.1364,
+     true,
+     0},
     {RT_SAMPLER_DPMPP_2M, 10, 5, {NULL}, 318.4111, false, 0},
     {RT_SAMPLER_UNIPC, 10, 0, {NULL}, 0.2464, true, 0},
     {RT_SAMPLER_UNIPC, 10, 0, {V}, 0.1014, true, 0},

@@ -49,6 +49,10 @@ static rt_sampler_config config_of(const struct golden_case *g) {
     set(&c, "beta_start", NULL, 0.00085);
     set(&c, "beta_end", NULL, 0.012);
     set(&c, "prediction_type", g->prediction, 0);
+    /* The diffusers of the goldens (0.24) had no final_sigmas_type: these two ended at the least trained
+     * sigma. */
+    if (g->id == RT_SAMPLER_DPMPP_2M || g->id == RT_SAMPLER_UNIPC)
+        set(&c, "final_sigmas_type", "sigma_min", 0);
     for (int i = 0; i < 4 && g->keys[i]; i++) {
         char key[64];
         const char *equals = strchr(g->keys[i], '=');
@@ -248,11 +252,35 @@ static void bad_settings_are_errors(void **state) {
     c = rt_sampler_defaults(RT_SAMPLER_LCM);
     assert_int_equal(rt_sampler_new(&s, &c, 51, 4, &err), RT_ERR_INPUT);
 
+    c = rt_sampler_defaults(RT_SAMPLER_DPMPP_2M);
+    set(&c, "use_karras_sigmas", NULL, 1);
+    set(&c, "use_beta_sigmas", NULL, 1);
+    assert_int_equal(rt_sampler_new(&s, &c, 10, 4, &err), RT_ERR_INPUT);
+    c = rt_sampler_defaults(RT_SAMPLER_DPMPP_2M);
+    set(&c, "algorithm_type", "dpmsolver", 0);
+    assert_int_equal(rt_sampler_new(&s, &c, 10, 4, &err), RT_ERR_INPUT); /* ends at sigma 0 */
+    c = rt_sampler_defaults(RT_SAMPLER_DDIM);
+    set(&c, "num_train_timesteps", NULL, 3);
+    set(&c, "trained_betas", "0.1 0.2", 0);
+    assert_int_equal(rt_sampler_new(&s, &c, 2, 4, &err), RT_ERR_INPUT);
+    set(&c, "trained_betas", "0.1 0.2 0.3 0.4", 0);
+    assert_int_equal(rt_sampler_new(&s, &c, 2, 4, &err), RT_ERR_INPUT);
+    set(&c, "trained_betas", "0.1 0.2 1.5", 0);
+    assert_int_equal(rt_sampler_new(&s, &c, 2, 4, &err), RT_ERR_INPUT);
+    set(&c, "trained_betas", "0.1 0.2 0.3", 0);
+    set(&c, "sample_max_value", NULL, 0);
+    assert_int_equal(rt_sampler_new(&s, &c, 2, 4, &err), RT_ERR_INPUT);
+    set(&c, "sample_max_value", NULL, 1);
+    set(&c, "sigma_min", NULL, 2);
+    set(&c, "sigma_max", NULL, 1);
+    assert_int_equal(rt_sampler_new(&s, &c, 2, 4, &err), RT_ERR_INPUT);
+
     assert_int_equal(rt_sampler_config_set(&c, "beta_schedule", "sigmoid", 0, &err), RT_ERR_INPUT);
-    assert_int_equal(rt_sampler_config_set(&c, "thresholding", NULL, 1, &err), RT_ERR_INPUT);
-    assert_int_equal(rt_sampler_config_set(&c, "thresholding", NULL, 0, &err), RT_OK);
+    assert_int_equal(rt_sampler_config_set(&c, "use_flow_sigmas", NULL, 1, &err), RT_ERR_INPUT);
+    assert_int_equal(rt_sampler_config_set(&c, "use_flow_sigmas", NULL, 0, &err), RT_OK);
     assert_int_equal(rt_sampler_config_set(&c, "predict_x0", NULL, 0, &err), RT_ERR_INPUT);
-    assert_int_equal(rt_sampler_config_set(&c, "algorithm_type", "sde-dpmsolver++", 0, &err), RT_ERR_INPUT);
+    assert_int_equal(rt_sampler_config_set(&c, "algorithm_type", "dpmsolver+++", 0, &err), RT_ERR_INPUT);
+    assert_int_equal(rt_sampler_config_set(&c, "variance_type", "fixed_large_log", 0, &err), RT_ERR_INPUT);
     assert_int_equal(rt_sampler_config_set(&c, "steps_offset", NULL, 0.5, &err), RT_ERR_INPUT);
     assert_int_equal(rt_sampler_config_set(&c, "steps_offset", "1", 0, &err), RT_ERR_INPUT);
     assert_int_equal(rt_sampler_config_set(&c, "_diffusers_version", "0.24.0", 0, &err), RT_OK);
