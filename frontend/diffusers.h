@@ -110,8 +110,10 @@ typedef struct fe_vae_config {
     ir_act act;
     bool quant_conv, post_quant_conv, mid_attention;
     double scaling_factor, shift_factor;
-    bool normalised; /* latents have these means and deviations a channel (pipelines only) */
+    bool normalised; /* latents have these means and deviations a channel */
     double latents_mean[FE_MAX_LATENT], latents_std[FE_MAX_LATENT];
+    bool fold_statistics; /* the functions take and give normalised latents, as pipelines keep them; not from
+                             the config */
     fe_jval down_at[FE_MAX_LEVELS], up_at[FE_MAX_LEVELS];
     bool tiny; /* AutoencoderTiny: of the above it has no layers, groups and mid block, and */
     int64_t encoder_channels, decoder_channels, encoder_blocks[FE_MAX_LEVELS], decoder_blocks[FE_MAX_LEVELS];
@@ -126,7 +128,12 @@ int64_t fe_vae_scale(const fe_vae_config *c);
 bool fe_vae_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
 /* Shape of the latent that the decoder takes: the given one, else that of the image. */
 void fe_vae_latent(const fe_vae_config *c, const fe_sizes *s, int64_t dim[4]);
-/* The parts of the two functions above that are AutoencoderTiny's. */
+/* vae_latents.c: reads latents_mean and latents_std; and with `fold_statistics`, moments as of normalised
+ * latents, and latents from normalised ones. */
+bool fe_vae_read_statistics(fe_vae_config *c);
+ir_ref fe_vae_normalise(fe_builder *b, const fe_vae_config *c, ir_ref moments);
+ir_ref fe_vae_denormalise(fe_builder *b, const fe_vae_config *c, ir_ref latent);
+/* The parts of fe_vae_read and fe_vae_build that are AutoencoderTiny's. */
 bool fe_vae_tiny_read(fe_jval root, fe_vae_config *c);
 void fe_vae_tiny_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
 

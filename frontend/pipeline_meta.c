@@ -105,24 +105,14 @@ static bool size_meta(fe_pipeline *p) {
     return true;
 }
 
-static void numbered_meta(ir_module *m, const char *prefix, const double *values, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        char key[64];
-        snprintf(key, sizeof key, "%s.%lld", prefix, (long long)i);
-        ir_meta_set_float(m, key, values[i]);
-    }
-}
-
 static void vae_meta(fe_pipeline *p) {
-    const fe_vae_config *c = &p->parts[FE_PART_VAE].config.vae;
+    fe_vae_config *c = &p->parts[FE_PART_VAE].config.vae;
     if (!p->parts[FE_PART_VAE].wanted) return;
     ir_meta_set_string(p->m, "pipeline.decoder", "vae.decode");
     if (fe_pipeline_encodes(p)) ir_meta_set_string(p->m, "pipeline.encoder", "vae.encode");
     ir_meta_set_float(p->m, "vae.scaling_factor", c->scaling_factor);
     ir_meta_set_float(p->m, "vae.shift_factor", c->shift_factor);
-    if (!c->normalised) return;
-    numbered_meta(p->m, "vae.latents_mean", c->latents_mean, c->latent_channels);
-    numbered_meta(p->m, "vae.latents_std", c->latents_std, c->latent_channels);
+    c->fold_statistics = true;
 }
 
 static bool text_meta(fe_pipeline *p) {

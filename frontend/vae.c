@@ -28,40 +28,6 @@ static bool read_types(const fe_vae_config *c, const char *key, const char *only
     return fine;
 }
 
-/* One number a channel of the latent. */
-static bool read_numbers(fe_jval v, int64_t n, double *out) {
-    if (!fe_json_expect(v, FE_JSON_ARRAY)) return false;
-    if ((int64_t)fe_json_length(v) != n || n > FE_MAX_LATENT) {
-        fe_json_error(v, "%zu numbers for %lld channels of the latent (at most %d)", fe_json_length(v),
-                      (long long)n, FE_MAX_LATENT);
-        return false;
-    }
-    bool fine = true;
-    for (size_t i = 0; i < (size_t)n; i++) fine &= fe_json_double(fe_json_item(v, i), &out[i]);
-    return fine;
-}
-
-/* latents_mean and latents_std, which pipelines use only together. */
-static bool read_statistics(fe_vae_config *c) {
-    fe_jval mean = fe_json_get(c->root, "latents_mean"), std = fe_json_get(c->root, "latents_std");
-    bool given = fe_json_present(mean) && !fe_json_is_null(mean);
-    if (given != (fe_json_present(std) && !fe_json_is_null(std))) {
-        fe_json_error(given ? mean : std, "'latents_mean' and 'latents_std' go together");
-        return false;
-    }
-    if (!given) return true;
-    c->normalised = true;
-    if (!read_numbers(mean, c->latent_channels, c->latents_mean) ||
-        !read_numbers(std, c->latent_channels, c->latents_std))
-        return false;
-    for (int64_t i = 0; i < c->latent_channels; i++) {
-        if (c->latents_std[i] > 0) continue;
-        fe_json_error(fe_json_item(std, (size_t)i), "'latents_std' must be positive");
-        return false;
-    }
-    return true;
-}
-
 bool fe_vae_read(fe_jval root, fe_vae_config *c) {
     static const char *const ignored[] = {"force_upcast", "dropout"};
     if (!strcmp(fe_json_opt_string(root, "_class_name", ""), "AutoencoderTiny"))
@@ -95,7 +61,7 @@ bool fe_vae_read(fe_jval root, fe_vae_config *c) {
         fe_json_error(fe_config_at(root, "scaling_factor"), "'scaling_factor' must be positive");
         fine = false;
     }
-    fine &= read_statistics(c);
+    fine &= fe_vae_read_statistics(c);
     fe_config_unknown(root, ignored, COUNT(ignored));
     return fine && ir_diag_errors(fe_json_diag(root.doc)) == before;
 }
@@ -173,7 +139,7 @@ static bool build_encoder(const vae *v, const char *name, const fe_sizes *s) {
     at_key(v, "latent_channels");
     x = last_layers(v, x, 2 * c->latent_channels);
     if (c->quant_conv) x = conv(v, x, "quant_conv", 2 * c->latent_channels, 1);
-    fe_result(b, "moments", x);
+    fe_result(b, "moments", fe_vae_normalise(b, c, x));
     return fe_end(b);
 }
 
@@ -185,6 +151,7 @@ static bool build_decoder(const vae *v, const char *name, const fe_sizes *s) {
     fe_begin(b, name);
     at_key(v, "latent_channels");
     ir_ref x = fe_input(b, "latent", IR_f32, 4, dim, IR_STEP);
+    x = fe_vae_denormalise(b, c, x);
     if (c->post_quant_conv) x = conv(v, x, "post_quant_conv", c->latent_channels, 1);
     x = conv(v, x, "decoder.conv_in", c->channels[c->levels - 1], 3);
     x = mid_block(v, x);

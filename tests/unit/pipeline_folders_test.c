@@ -340,15 +340,36 @@ static void tiny_autoencoder(void **state) {
     ir_module_free(m);
 }
 
+/* A 1x1 convolution that scales and shifts every channel for itself. */
+static void check_channels(const ir_module *m, const char *name, int n, const float *mul, const float *add) {
+    char text[64];
+    snprintf(text, sizeof text, "%s.weight", name);
+    uint32_t w = ir_weight_find(m, text);
+    assert_true(w != UINT32_MAX);
+    const float *matrix = m->weights.items[w].data;
+    snprintf(text, sizeof text, "%s.bias", name);
+    const float *bias = m->weights.items[ir_weight_find(m, text)].data;
+    for (int i = 0; i < n; i++) {
+        for (int k = 0; k < n; k++) assert_float_equal(matrix[i * n + k], i == k ? mul[i] : 0, 0);
+        assert_float_equal(bias[i], add[i], 1e-6);
+    }
+}
+
 static void latent_statistics(void **state) {
     (void)state;
     folder f = {.class_name = "StableDiffusionPipeline",
                 .vae = "{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, -2, 3, 0.5], "
                        "\"latents_std\": [1, 2, 0.25, 4]}"};
     ir_module *m = accept(&f);
-    expect_real(m, "vae.latents_mean.1", -2);
-    expect_real(m, "vae.latents_std.2", 0.25);
-    assert_null(ir_meta_get(m, "vae.latents_std.4"));
+    check_channels(m, "vae/latents_to_data", 4, (const float[]){1, 2, 0.25F, 4},
+                   (const float[]){1, -2, 3, 0.5F});
+    check_channels(m, "vae/latents_from_data", 8, (const float[]){1, 0.5F, 4, 0.25F, 1, 1, 1, 1},
+                   (const float[]){-1, 1, -12, -0.125F, 0, -1.3862944F, 2.7725887F, -2.7725887F});
+    ir_module_free(m);
+    fe_options alone = program; /* the component itself knows nothing of it, as in diffusers */
+    alone.component = "vae";
+    m = accept_with(&f, &alone, NULL);
+    assert_int_equal(ir_weight_find(m, "vae/latents_to_data.weight"), UINT32_MAX);
     ir_module_free(m);
 }
 

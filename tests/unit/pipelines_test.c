@@ -147,7 +147,7 @@ static const expectation expectations[] = {
      "pipeline.text_output=penultimate_hidden_state pipeline.text_encoder_2=text_encoder_2 "
      "pipeline.text_output_2=penultimate_hidden_state pipeline.pooled_output=text_embeds time_ids.count=6 "
      "text.force_zeros=1 text.width=2048 text.max_length=77 tokenizer.pad=49407 tokenizer_2.pad=0 "
-     "tokenizer_2.max_length=77 vae.scaling_factor=0.13025 vae.latents_mean.0=- sampler.class=euler "
+     "tokenizer_2.max_length=77 vae.scaling_factor=0.13025 sampler.class=euler "
      "sampler.timestep_spacing=leading sampler.steps_offset=1 sampler.steps=50 sampler.guidance=5 "
      "latent.height=128 image.height=1024 pipeline.image_input=1",
      TEXT_G TEXT_L ENCODE("1024") DECODE(
