@@ -2,6 +2,7 @@
 import numpy as np
 import torch
 
+from safetensors_io import save_each
 from unet import _each
 
 
@@ -172,3 +173,10 @@ def random_tensor(rng, name, shape, dtype=torch.float32):
 def random_weights(c, seed, dtype=torch.float32):
     rng = np.random.default_rng(seed)
     return {name: random_tensor(rng, name, shape, dtype) for name, shape in shapes_of(c).items()}
+
+
+def save_random(path, c, seed, dtype):
+    """random_weights in a file, one tensor at a time."""
+    rng = np.random.default_rng(seed)
+    save_each(path, [(name, dtype, shape, lambda name=name, shape=shape: random_tensor(rng, name, shape, dtype))
+                     for name, shape in shapes_of(c).items()], {"format": "pt"})

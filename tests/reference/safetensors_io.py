@@ -3,6 +3,7 @@
 A file is a u64 header length, a JSON header {name: {dtype, shape, data_offsets}, "__metadata__": {...}} and the data.
 """
 import json
+import math
 import os
 import struct
 
@@ -36,19 +37,24 @@ def load(path, with_metadata=False):
 
 
 def save(path, tensors, metadata=None):
+    save_each(path, [(name, t.dtype, tuple(t.shape), lambda t=t: t) for name, t in tensors.items()], metadata)
+
+
+def save_each(path, entries, metadata=None):
+    """entries: [(name, dtype, shape, function giving the tensor)]; only one tensor is held at a time."""
     header, at = {}, 0
     if metadata:
         header["__metadata__"] = metadata
-    for name, t in tensors.items():
-        size = t.numel() * t.element_size()
-        header[name] = {"dtype": _NAMES[t.dtype], "shape": list(t.shape), "data_offsets": [at, at + size]}
+    for name, dtype, shape, _ in entries:
+        size = math.prod(shape) * torch.empty(0, dtype=dtype).element_size()
+        header[name] = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [at, at + size]}
         at += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as f:
         f.write(struct.pack("<Q", len(text)) + text)
-        for t in tensors.values():
-            t = t.detach().contiguous()
+        for _, _, _, make in entries:
+            t = make().detach().contiguous()
             f.write((t.view(torch.int16) if t.dtype == torch.bfloat16 else t).numpy().tobytes())
 
 
