@@ -22,13 +22,13 @@ static const struct {
     const char *old, *name;
 } aliases[] = {{"GaussianDDPMScheduler", "ddpm"}, {"GaussianDDIMScheduler", "ddim"}};
 
-typedef enum key_kind { INTEGER, NUMBER, FLAG, WORD } key_kind;
+typedef enum key_kind { INTEGER, NUMBER, FLAG, WORD, NUMBERS } key_kind;
 
 typedef struct sampler_key {
     const char *name;
     key_kind kind;
     int64_t min, max;     /* INTEGER */
-    const char *words[4]; /* WORD */
+    const char *words[6]; /* WORD */
 } sampler_key;
 
 static const sampler_key keys[] = {
@@ -44,8 +44,20 @@ static const sampler_key keys[] = {
     {"beta_schedule", WORD, 0, 0, {"linear", "scaled_linear", "squaredcos_cap_v2"}},
     {"prediction_type", WORD, 0, 0, {"epsilon", "v_prediction", "sample"}},
     {"timestep_spacing", WORD, 0, 0, {"linspace", "leading", "trailing"}},
-    {"variance_type", WORD, 0, 0, {"fixed_small", "fixed_large"}},
+    {"variance_type", WORD, 0, 0, {"fixed_small", "fixed_large", "fixed_small_log"}},
     {"final_sigmas_type", WORD, 0, 0, {"zero", "sigma_min"}},
+    {"algorithm_type", WORD, 0, 0, {"dpmsolver++", "dpmsolver", "sde-dpmsolver++", "sde-dpmsolver", "deis"}},
+    {"solver_type", WORD, 0, 0, {"midpoint", "heun", "bh2", "bh1", "logrho"}},
+    {"interpolation_type", WORD, 0, 0, {"linear", "log_linear"}},
+    {"trained_betas", NUMBERS, 0, 0, {0}},
+    {"sigma_min", NUMBER, 0, 0, {0}},
+    {"sigma_max", NUMBER, 0, 0, {0}},
+    {"dynamic_thresholding_ratio", NUMBER, 0, 0, {0}},
+    {"sample_max_value", NUMBER, 0, 0, {0}},
+    {"thresholding", FLAG, 0, 0, {0}},
+    {"use_exponential_sigmas", FLAG, 0, 0, {0}},
+    {"use_beta_sigmas", FLAG, 0, 0, {0}},
+    {"use_lu_lambdas", FLAG, 0, 0, {0}},
     {"clip_sample", FLAG, 0, 0, {0}},
     {"set_alpha_to_one", FLAG, 0, 0, {0}},
     {"skip_prk_steps", FLAG, 0, 0, {0}},
@@ -57,21 +69,9 @@ static const sampler_key keys[] = {
 };
 
 /* Keys that would change the arithmetic in ways that are not built; their harmless values pass. */
-static const char *const unsupported[] = {"trained_betas",
-                                          "thresholding",
-                                          "use_exponential_sigmas",
-                                          "use_beta_sigmas",
-                                          "use_lu_lambdas",
-                                          "use_flow_sigmas",
-                                          "use_dynamic_shifting",
-                                          "invert_sigmas",
-                                          "stochastic_sampling",
-                                          "shift_terminal",
-                                          "algorithm_type=dpmsolver++",
-                                          "interpolation_type=linear",
-                                          "timestep_type=discrete",
-                                          "sigma_min",
-                                          "sigma_max"};
+static const char *const unsupported[] = {"use_flow_sigmas", "use_dynamic_shifting",
+                                          "invert_sigmas",   "stochastic_sampling",
+                                          "shift_terminal",  "timestep_type=discrete"};
 
 static bool sampler_class(fe_jval v, const char **name) {
     const char *names[2 * COUNT(samplers) + COUNT(aliases)], *word;
@@ -89,6 +89,28 @@ static bool sampler_class(fe_jval v, const char **name) {
     if (!fe_json_choice(v, "sampler", names, n, &i)) return false;
     *name = samplers[i / 2].name;
     return true;
+}
+
+/* trained_betas: as many numbers as timesteps were trained, as one text of float32 values. */
+static bool read_numbers(ir_module *m, fe_jval v, const char *key) {
+    int64_t trained = ir_meta_int(m, "sampler.num_train_timesteps", 1000);
+    if (!fe_json_expect(v, FE_JSON_ARRAY)) return false;
+    size_t n = fe_json_length(v);
+    if (n != (size_t)trained) {
+        fe_json_error(v, "'trained_betas' has %zu entries, 'num_train_timesteps' is %lld", n,
+                      (long long)trained);
+        return false;
+    }
+    ir_str text = {0};
+    bool fine = true;
+    for (size_t i = 0; fine && i < n; i++) {
+        double number;
+        fine = fe_json_double(fe_json_item(v, i), &number);
+        if (fine) ir_str_addf(&text, "%s%.9g", i ? " " : "", (double)(float)number);
+    }
+    if (fine) ir_meta_set_string(m, key, text.data);
+    ir_str_free(&text);
+    return fine;
 }
 
 static bool read_key(ir_module *m, const char *prefix, fe_jval v, const sampler_key *k) {
@@ -111,6 +133,7 @@ static bool read_key(ir_module *m, const char *prefix, fe_jval v, const sampler_
         if (!fe_json_bool(v, &flag)) return false;
         ir_meta_set_int(m, key, flag);
         return true;
+    case NUMBERS: return read_numbers(m, v, key);
     case WORD: break;
     }
     while (count < COUNT(k->words) && k->words[count]) count++;
