@@ -15,6 +15,7 @@ enum { DRV_COMPILE = 1, DRV_OPT = 2, DRV_VERIFY = 4, DRV_INSPECT = 8, DRV_BENCH 
 
 #define DRV_MAX_LEVELS   8
 #define DRV_MAX_DISABLED 64
+#define DRV_MAX_LORAS    64
 
 typedef struct drv_options {
     unsigned command; /* DRV_* */
@@ -24,6 +25,8 @@ typedef struct drv_options {
         *prediction;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
+    fe_lora loras[DRV_MAX_LORAS];
+    uint32_t lora_count;
     int64_t batch, threads, runs, bisect_limit, error_limit, opt_level, clip_skip, prompt_chunks;
     bool print_changed, verify_each, time_passes, list_passes, list_ops, fusion_report, fusion_json, analyze,
         poison, evaluator, json, verbose, quiet, help, no_image_input;

@@ -1,12 +1,13 @@
 #include "driver/driver.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum kind { FLAG, TEXT, INT, NUM, LIST, OLEVEL };
+enum kind { FLAG, TEXT, INT, NUM, LIST, LORA, OLEVEL };
 enum { C = DRV_COMPILE, O = DRV_OPT, V = DRV_VERIFY, I = DRV_INSPECT, B = DRV_BENCH };
 
 struct option {
@@ -113,6 +114,22 @@ static int unknown_option(const char *word, unsigned command) {
     return usage_error("unknown option '%s'", word, ir_suggest(word, names, count));
 }
 
+/* FILE[:SCALE]: the scale is what follows the last colon, when that is a number; a path may have colons. */
+static int add_lora(drv_options *o, const char *value) {
+    if (o->lora_count == DRV_MAX_LORAS) return usage_error("too many --lora= options: '%s'", value, NULL);
+    fe_lora *l = &o->loras[o->lora_count++];
+    *l = (fe_lora){value, 1.0};
+    const char *colon = strrchr(value, ':');
+    double scale;
+    if (colon && ir_parse_f64(colon + 1, strlen(colon + 1), &scale)) {
+        if (!isfinite(scale)) return usage_error("--lora=: the scale '%s' is not finite", colon + 1, NULL);
+        *(char *)(uintptr_t)colon = '\0'; /* the strings of argv may be changed */
+        l->scale = scale;
+    }
+    if (!*l->path) return usage_error("--lora= expects FILE[:SCALE], not '%s'", value, NULL);
+    return 0;
+}
+
 static int set_value(drv_options *o, const struct option *opt, const char *value) {
     char *field = (char *)o + opt->offset, *end;
     if (opt->kind == LIST) {
@@ -120,6 +137,7 @@ static int set_value(drv_options *o, const struct option *opt, const char *value
         o->disabled[o->disabled_count++] = value;
         return 0;
     }
+    if (opt->kind == LORA) return add_lora(o, value);
     if (opt->kind == TEXT) {
         /* --weights=random:1 and --weights=external say different things and may stand together */
         if (opt->offset == offsetof(drv_options, weights) && !strncmp(value, "random:", 7)) {
@@ -171,6 +189,9 @@ static int digest(drv_options *o) {
     if (!known)
         return usage_error("--prediction expects epsilon, v_prediction or sample, not '%s'", o->prediction,
                            ir_suggest(o->prediction, predictions, 3));
+    if (o->lora_count && o->model && drv_is_ir(o->model))
+        return usage_error("--lora= goes with a model; '%s' is IR, whose weights may be folded already",
+                           o->model, NULL);
     if (o->precision && strcmp(o->precision, "f32") != 0)
         return usage_error("precision '%s' is not supported; this version computes in f32", o->precision,
                            NULL);

@@ -23,6 +23,8 @@ fe_options drv_fe_options(const drv_options *o) {
         .height = o->height,
         .random_weights = o->random_weights,
         .random_seed = o->random_seed,
+        .loras = o->loras,
+        .lora_count = o->lora_count,
         .guidance_pair = true,
         .shared_timestep = true,
         .clip_skip = o->clip_skip,
@@ -151,6 +153,12 @@ static char *build_info(const drv_options *o, const drv_build *b) {
     ir_str_addf(&s, "model: %s\n", ir_meta_string(b->levels[0].module, "model.name", "unnamed"));
     ir_str_addf(&s, "precision: f32\noptimisation: -O%d\nparameters: %lld\n", (int)o->opt_level,
                 (long long)ir_parameter_count(b->levels[0].module));
+    for (uint32_t i = 0; i < o->lora_count; i++) {
+        const char *slash = strrchr(o->loras[i].path, '/');
+        ir_str_addf(&s, "lora: %s times ", slash ? slash + 1 : o->loras[i].path);
+        ir_print_f64(o->loras[i].scale, &s);
+        ir_str_add(&s, "\n");
+    }
     return s.data;
 }
 

@@ -16,6 +16,12 @@ typedef struct fe_shape {
     int64_t dim[IR_MAX_RANK];
 } fe_shape;
 
+/* A LoRA file (safetensors) to merge into the weights, and how strongly. */
+typedef struct fe_lora {
+    const char *path;
+    double scale;
+} fe_lora;
+
 typedef struct fe_options {
     /* Shapes of inputs, for single components: they override batch (dim 0), width and height (the last two
      * dims of sample, latent or image, in that tensor's own cells, not in pixels) and sequence (dim 1 of
@@ -30,6 +36,8 @@ typedef struct fe_options {
     int64_t sequence;      /* tokens of a text model; 0 = max_position_embeddings */
     bool random_weights;   /* --weights=random:SEED: no weight file is needed or read */
     uint64_t random_seed;
+    const fe_lora *loras; /* merged in this order; docs/lora.md */
+    uint32_t lora_count;
     /* Programs run the step function with and without guidance: two functions, batch and 2*batch ("unet" and
      * "unet@2"). When false (verify, bench) a component has one function at `batch`. */
     bool guidance_pair;

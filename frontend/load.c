@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "frontend/diffusers.h"
+#include "frontend/lora.h"
 
 static bool ends_with(const char *s, const char *end) {
     size_t n = strlen(s), k = strlen(end);
@@ -90,7 +91,11 @@ ir_module *fe_load(ir_diag *d, const char *path, const fe_options *options) {
     if (ends_with(path, ".ir")) return load_text(d, path);
     unsigned before = ir_diag_errors(d);
     ir_module *m = ir_module_new();
+    bool merged = true;
     bool fine = load_into(d, m, path, options) && ir_diag_errors(d) == before;
+    for (uint32_t i = 0; fine && i < options->lora_count; i++)
+        merged &= fe_lora_apply(d, m, &options->loras[i]);
+    fine &= merged;
     if (fine && !ir_meta_get(m, "model.name")) {
         char *name = fe_path_base(m->arena, path);
         if (ends_with(name, ".safetensors")) name[strlen(name) - strlen(".safetensors")] = '\0';

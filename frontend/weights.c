@@ -338,16 +338,24 @@ static void bind_from(ir_diag *d, ir_module *m, fe_st *table, ir_weight *weight)
     give_data(m, weight, &view);
 }
 
+static void bind_source(ir_diag *d, ir_module *m, open_files *open, ir_weight *weight) {
+    if (weight->kind != IR_WEIGHT_FILE || weight->data) return;
+    fe_st *table = table_of(d, m, open, weight->file);
+    if (table) bind_from(d, m, table, weight);
+}
+
 bool fe_bind_ir_weights(ir_diag *d, ir_module *m) {
     unsigned before = ir_diag_errors(d);
     open_files open = {0};
     for (size_t i = 0; i < m->weights.count; i++) {
         ir_weight *weight = &m->weights.items[i];
-        if (weight->kind == IR_WEIGHT_UNBOUND) {
+        if (weight->kind == IR_WEIGHT_UNBOUND)
             ir_error(d, NULL, "weight '%s' has no source", ir_escape(weight->name, strlen(weight->name)));
-        } else if (weight->kind == IR_WEIGHT_FILE && !weight->data) {
-            fe_st *table = table_of(d, m, &open, weight->file);
-            if (table) bind_from(d, m, table, weight);
+        bind_source(d, m, &open, weight);
+        for (ir_lora *l = weight->loras; l; l = l->next) {
+            bind_source(d, m, &open, &l->up);
+            bind_source(d, m, &open, &l->down);
+            if (l->mid.type.rank) bind_source(d, m, &open, &l->mid);
         }
     }
     ir_free(open.items);
