@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { FLAG, INT, COUNT, REAL, TEXT, SEED, PROMPT, BENCH, PROGRESS };
+enum kind { FLAG, INT, COUNT, REAL, PART, TEXT, SEED, PROMPT, BENCH, PROGRESS };
 
 struct option {
     const char *shorthand, *name, *argument;
@@ -19,12 +19,23 @@ static const struct option table[] = {
     {"-p", "--prompt", "TEXT", PROMPT, AT(prompts),
      "what to paint; @FILE reads a file, - standard input; may be repeated"},
     {"-n", "--negative-prompt", "TEXT", TEXT, AT(negative), "what to keep away from"},
+    {NULL, "--prompt-weights", NULL, FLAG, AT(weights),
+     "prompts are weighted: (word:1.2), ((word)), [word]; \\( is a bracket"},
     {NULL, "--class", "LIST", TEXT, AT(classes),
      "classes of a class-conditional model: numbers, ranges or names, e.g. 0,3,5-9"},
     {"-o", "--output", "FILE", TEXT, AT(output),
      "PNG to write (default output.png, which never overwrites); - is standard output"},
     {NULL, "--steps", "N", COUNT, AT(steps), "denoising steps"},
-    {NULL, "--cfg-scale", "X", REAL, AT(cfg_scale), "guidance; 1 switches it off"},
+    {NULL, "--cfg-scale", "X", REAL, AT(cfg_scale), "guidance; 1 and below switches it off"},
+    {NULL, "--guidance-rescale", "X", PART, AT(guidance_rescale),
+     "0 to 1: against overexposed pictures of a high guidance (default 0)"},
+    {"-i", "--init-img", "FILE", TEXT, AT(init_image), "PNG to begin from, instead of noise alone"},
+    {NULL, "--strength", "X", PART, AT(strength),
+     "with -i: how much is painted anew, above 0 to 1; that part of the steps is run"},
+    {NULL, "--mask", "FILE", TEXT, AT(mask), "with -i: PNG that is white where the picture is repainted"},
+    {NULL, "--depth", "FILE", TEXT, AT(depth), "with -i: depth map, bright is near (depth models)"},
+    {NULL, "--noise-level", "N", INT, AT(noise_level),
+     "with -i: noise put on the picture that is painted larger (upscalers)"},
     {"-s", "--seed", "N", SEED, AT(seed),
      "seed of the noise, the same picture as torch's CPU generator; -1 = random (default 42)"},
     {"-b", "--batch-count", "COUNT", COUNT, AT(count), "pictures for each prompt; picture i takes seed + i"},
@@ -97,15 +108,19 @@ static rt_status set_value(rt_options *o, const struct option *opt, const char *
     case COUNT: {
         long n = strtol(value, &end, 10);
         if (errno || *end || end == value || n < (opt->kind == COUNT) || n > 1000000)
-            return bad_value(opt, value, "a whole number from 1 to 1000000", err);
+            return bad_value(opt, value,
+                             opt->kind == COUNT ? "a whole number from 1 to 1000000"
+                                                : "a whole number from 0 to 1000000",
+                             err);
         int i = (int)n;
         memcpy(field, &i, sizeof i);
         return RT_OK;
     }
+    case PART:
     case REAL: {
-        double x = strtod(value, &end);
-        if (errno || *end || end == value || !(x >= 0 && x <= 1000))
-            return bad_value(opt, value, "a number from 0 to 1000", err);
+        double x = strtod(value, &end), most = opt->kind == PART ? 1 : 1000;
+        if (errno || *end || end == value || !(x >= 0 && x <= most))
+            return bad_value(opt, value, most > 1 ? "a number from 0 to 1000" : "a number from 0 to 1", err);
         memcpy(field, &x, sizeof x);
         return RT_OK;
     }
@@ -166,10 +181,11 @@ static const struct option *match(const char *word, const char **value) {
 
 rt_status rt_options_parse(rt_options *o, int argc, char **argv, rt_error *err) {
     memset(o, 0, sizeof *o);
-    o->negative = "";
     o->seed = 42;
     o->cfg_scale = -1;
     o->eta = -1;
+    o->strength = -1;
+    o->noise_level = -1;
     o->count = 1;
     o->bench_runs = 20;
     for (int i = 1; i < argc; i++) {

@@ -12,25 +12,29 @@
 typedef struct rt_options {
     const char **prompts; /* in the order given; "@file" and "-" not yet read */
     int prompt_count;
-    const char *negative; /* "" */
+    const char *negative; /* NULL: none given */
     const char *output;   /* NULL: output.png, never overwriting */
     int steps;            /* 0: the model's */
     double cfg_scale;     /* negative: the model's */
     bool seed_random;
     uint64_t seed;
-    int width, height;   /* 0: as compiled */
-    int threads;         /* 0: what the machine allows */
-    int count;           /* pictures for each prompt or class */
-    const char *sampler; /* NULL: the model's */
-    double eta;          /* negative: the model's */
-    const char *classes; /* NULL, or a list "0,3,5-9" or names */
-    int grid;            /* 0: one file a picture; else columns of one picture */
+    int width, height;                     /* 0: as compiled */
+    int threads;                           /* 0: what the machine allows */
+    int count;                             /* pictures for each prompt or class */
+    const char *sampler;                   /* NULL: the model's */
+    double eta;                            /* negative: the model's */
+    const char *classes;                   /* NULL, or a list "0,3,5-9" or names */
+    int grid;                              /* 0: one file a picture; else columns of one picture */
+    const char *init_image, *mask, *depth; /* PNG files, or NULL */
+    double strength;                       /* negative: the model's; else 0..1 */
+    double guidance_rescale;               /* 0..1 */
+    int noise_level;                       /* negative: the model's */
     const char *profile;
     const char *cpu_level; /* NULL, or a level not above the CPU's */
     const char *call;      /* NULL, or a function to run on tensors from stdin */
     const char *bench_function;
     int bench_runs;
-    bool bench, bench_json, build_info, help, version, quiet, verbose, no_metadata;
+    bool bench, bench_json, build_info, help, version, quiet, verbose, no_metadata, weights;
     rt_progress_mode progress;
 } rt_options;
 

@@ -2,6 +2,7 @@
  * back. */
 #include "runtime/program.h"
 
+#include "runtime/paint_pictures.h"
 #include "runtime/png_writer.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 #include <unistd.h>
 
 #define PROMPT_LIMIT  (1u << 20) /* bytes of one prompt file */
-#define PICTURE_LIMIT 10000      /* of one run; they are held in memory until all are painted */
+#define PICTURE_LIMIT 10000      /* of one run; a grid holds them in memory until all are painted */
 
 struct job {
     rt_engine *engine;
@@ -24,6 +25,7 @@ struct job {
     char **texts; /* owned prompt texts */
     int count, text_count;
     uint64_t seed;
+    uint8_t *grid; /* all pictures, one after another, with --grid; else NULL */
 };
 
 static rt_status read_stream(FILE *f, const char *name, char **out, size_t *length, rt_error *err) {
@@ -78,7 +80,8 @@ static rt_status text_requests(struct job *j, rt_error *err) {
     j->texts = calloc((size_t)j->o->prompt_count, sizeof *j->texts);
     if (!j->texts) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     for (int i = 0; i < j->o->prompt_count; i++) {
-        rt_request r = {.negative = j->o->negative, .negative_length = strlen(j->o->negative)};
+        rt_request r = {.negative = j->o->negative};
+        if (r.negative) r.negative_length = strlen(r.negative);
         rt_status s = prompt_text(j->o->prompts[i], &j->texts[i], &r.prompt_length, err);
         if (s) return s;
         j->text_count = i + 1;
@@ -142,7 +145,20 @@ static rt_status check_size(const struct job *j, rt_error *err) {
         return rt_fail(err, RT_ERR_USAGE, "this model takes no prompt");
     if (o->classes && j->info.kind != RT_PIPELINE_CLASS)
         return rt_fail(err, RT_ERR_USAGE, "this model has no classes");
-    return RT_OK;
+    return rt_pictures_check(o, &j->info, err);
+}
+
+static void choose_settings(struct job *j) {
+    const rt_options *o = j->o;
+    rt_settings *s = &j->settings;
+    if (o->eta >= 0) s->sampler.eta = o->eta;
+    s->steps = o->steps ? o->steps : j->info.default_steps;
+    s->guidance = o->cfg_scale >= 0 ? o->cfg_scale : j->info.default_guidance;
+    s->guidance_rescale = o->guidance_rescale;
+    s->strength = o->strength >= 0 ? o->strength : o->mask ? 1.0 : j->info.default_strength;
+    s->noise_level = o->noise_level >= 0 ? o->noise_level : j->info.noise_level;
+    s->weighted = o->weights;
+    s->quiet = o->quiet;
 }
 
 static rt_status prepare(struct job *j, rt_error *err) {
@@ -168,13 +184,22 @@ static rt_status prepare(struct job *j, rt_error *err) {
         if (id < 0) return rt_fail(err, RT_ERR_USAGE, "unknown sampler '%.60s'; see --help", o->sampler);
         j->settings.sampler = rt_sampler_switch(&j->info.sampler, (rt_sampler_id)id);
     }
-    if (o->eta >= 0) j->settings.sampler.eta = o->eta;
-    j->settings.steps = o->steps ? o->steps : j->info.default_steps;
-    j->settings.guidance = o->cfg_scale >= 0 ? o->cfg_scale : j->info.default_guidance;
-    j->settings.quiet = o->quiet;
+    choose_settings(j);
     if (j->info.kind == RT_PIPELINE_TEXT) return text_requests(j, err);
     if (j->info.kind == RT_PIPELINE_CLASS) return class_requests(j, err);
     return add_request(j, (rt_request){0}, err);
+}
+
+static void picture_parameters(const struct job *j, FILE *f) {
+    const rt_settings *s = &j->settings;
+    if (s->guidance_rescale > 0) fprintf(f, "Guidance rescale: %g, ", s->guidance_rescale);
+    if (s->weighted) fprintf(f, "Prompt weights: on, ");
+    if (j->info.condition == RT_CONDITION_LOW_RESOLUTION)
+        fprintf(f, "Noise level: %d, ", s->noise_level);
+    else if (j->o->init_image)
+        fprintf(f, "Denoising strength: %g, ", s->strength);
+    if (j->o->mask) fprintf(f, "Mask: on, ");
+    if (j->o->depth) fprintf(f, "Depth map: on, ");
 }
 
 /* The text that other tools read back from a picture: prompt, negative prompt, settings. Owned by the caller.
@@ -190,6 +215,7 @@ static char *parameters(const struct job *j, const rt_request *r) {
     fprintf(f, "Steps: %d, Sampler: %s, ", j->settings.steps,
             rt_sampler_label((rt_sampler_id)j->settings.sampler.sampler));
     if (r->prompt) fprintf(f, "CFG scale: %g, ", j->settings.guidance);
+    picture_parameters(j, f);
     if (!r->prompt && j->info.classes) fprintf(f, "Class: %d, ", r->class_label);
     fprintf(f, "Seed: %llu, Size: %dx%d, Model: %s, RNG: torch-cpu, Version: ebru %s",
             (unsigned long long)r->seed, j->info.width, j->info.height,
@@ -232,31 +258,39 @@ static void file_name(const struct job *j, int i, char *out, size_t size) {
     }
 }
 
-static rt_status write_pictures(const struct job *j, const uint8_t *pixels, rt_error *err) {
+static rt_status write_file(const struct job *j, int index, const uint8_t *pixels, uint32_t columns,
+                            uint32_t rows, rt_error *err) {
+    char name[4200];
+    file_name(j, index, name, sizeof name);
+    char *text = j->o->no_metadata ? NULL : parameters(j, &j->requests[index]);
+    rt_png_text chunk = {"parameters", text};
+    rt_progress_phase(j->settings.progress, "write", 0);
+    rt_status s = rt_png_write(name, pixels, (uint32_t)j->info.width * columns,
+                               (uint32_t)j->info.height * rows, j->info.channels, &chunk, text ? 1 : 0, err);
+    free(text);
+    rt_progress_close(j->settings.progress);
+    if (!s && !j->o->quiet) fprintf(stderr, "wrote %s\n", name);
+    return s;
+}
+
+/* A picture is written when it is finished: what a long run has painted is there when it is interrupted. */
+static rt_status picture_finished(void *user, int index, const uint8_t *pixels, rt_error *err) {
+    const struct job *j = user;
+    size_t plane = (size_t)j->info.width * (size_t)j->info.height * (size_t)j->info.channels;
+    if (!j->grid) return write_file(j, index, pixels, 1, 1, err);
+    memcpy(j->grid + (size_t)index * plane, pixels, plane);
+    return RT_OK;
+}
+
+static rt_status write_grid(const struct job *j, rt_error *err) {
     uint32_t w = (uint32_t)j->info.width, h = (uint32_t)j->info.height;
-    size_t plane = (size_t)w * h * (size_t)j->info.channels;
-    int files = j->o->grid ? 1 : j->count;
-    uint8_t *grid = NULL;
-    uint32_t columns = 1, rows = 1;
-    if (j->o->grid) {
-        columns = (uint32_t)(j->o->grid < j->count ? j->o->grid : j->count);
-        rows = ((uint32_t)j->count + columns - 1) / columns;
-        grid = malloc(plane * columns * rows);
-        if (!grid) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-        rt_image_grid(pixels, (size_t)j->count, h, w, j->info.channels, columns, grid);
-    }
-    rt_status s = RT_OK;
-    for (int i = 0; i < files && !s; i++) {
-        char name[4200];
-        file_name(j, i, name, sizeof name);
-        char *text = j->o->no_metadata ? NULL : parameters(j, &j->requests[i]);
-        rt_png_text chunk = {"parameters", text};
-        s = rt_png_write(name, grid ? grid : pixels + (size_t)i * plane, w * columns, h * rows,
-                         j->info.channels, &chunk, text ? 1 : 0, err);
-        free(text);
-        if (!s && !j->o->quiet) fprintf(stderr, "wrote %s\n", name);
-    }
-    free(grid);
+    uint32_t columns = (uint32_t)(j->o->grid < j->count ? j->o->grid : j->count);
+    uint32_t rows = ((uint32_t)j->count + columns - 1) / columns;
+    uint8_t *pixels = malloc((size_t)w * h * (size_t)j->info.channels * columns * rows);
+    if (!pixels) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+    rt_image_grid(j->grid, (size_t)j->count, h, w, j->info.channels, columns, pixels);
+    rt_status s = write_file(j, 0, pixels, columns, rows, err);
+    free(pixels);
     return s;
 }
 
@@ -294,16 +328,21 @@ rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err) {
     rt_progress progress;
     rt_progress_open(&progress, 2, o->progress);
     j.settings.progress = &progress;
+    j.settings.finished = picture_finished;
+    j.settings.user = &j;
     rt_status s = prepare(&j, err);
     if (!s) s = check_output(&j, err);
-    size_t plane = (size_t)j.info.width * (size_t)j.info.height * (size_t)j.info.channels;
-    uint8_t *pixels = s ? NULL : malloc(plane * (size_t)j.count);
-    if (!s && !pixels) s = rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-    if (!s) s = rt_paint(e, &j.info, j.requests, j.count, &j.settings, pixels, err);
-    if (!s) rt_progress_phase(&progress, "write", 0);
+    if (!s) s = rt_pictures_read(&j.settings.pictures, o, &j.info, err);
+    if (!s && o->grid) {
+        size_t plane = (size_t)j.info.width * (size_t)j.info.height * (size_t)j.info.channels;
+        j.grid = malloc(plane * (size_t)j.count);
+        if (!j.grid) s = rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+    }
+    if (!s) s = rt_paint(e, &j.info, j.requests, j.count, &j.settings, err);
+    if (!s && j.grid) s = write_grid(&j, err);
     rt_progress_close(&progress);
-    if (!s) s = write_pictures(&j, pixels, err);
-    free(pixels);
+    rt_pictures_free(&j.settings.pictures);
+    free(j.grid);
     free(j.requests);
     for (int i = 0; i < j.text_count; i++) free(j.texts[i]);
     free(j.texts);

@@ -207,7 +207,11 @@ int rt_sampler_first_evaluation(const rt_sampler *s, double strength) {
 
 void rt_sampler_add_noise(const rt_sampler *s, int k, const float *clean, const float *noise, float *out) {
     float a, b;
-    if (s->space == SPACE_ALPHA) {
+    if (s->space == SPACE_ALPHA && s->has_sigmas) { /* sigmas that may lie between the timesteps */
+        struct half_log level = sampler_half_log(s->sigmas[k]);
+        a = level.alpha;
+        b = level.sigma;
+    } else if (s->space == SPACE_ALPHA) {
         float abar = s->alphas_cumprod[(int)s->timesteps[k]];
         a = sqrtf(abar);
         b = sqrtf(1.0f - abar);
