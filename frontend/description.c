@@ -381,6 +381,11 @@ bool fe_load_description(ir_diag *d, ir_module *m, const char *path, fe_json *do
     document t = {.d = d, .m = m, .o = o, .root = fe_json_root(doc), .path = path};
     unsigned before = ir_diag_errors(d);
     bool fine = fe_desc_check(t.root);
+    if (o->clip_skip || o->prompt_chunks) {
+        ir_error(d, NULL, "--%s: a description writes its text encoder out, and the length of its context",
+                 o->clip_skip ? "clip-skip" : "prompt-chunks");
+        fine = false;
+    }
     fine = fine && read_params(&t) && read_size(&t);
     if (fine) {
         general_meta(&t);

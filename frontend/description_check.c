@@ -216,9 +216,10 @@ bool fe_desc_check(fe_jval root) {
     bool fine = only_keys(root, "ebru name about params defaults weights functions pipeline");
     fine &= member(root, "name", FE_JSON_STRING) && member(root, "about", FE_JSON_STRING);
     fine &= member(root, "weights", FE_JSON_STRING) && member(root, "pipeline", FE_JSON_OBJECT);
-    fine &= only_keys(fe_json_get(root, "pipeline"),
-                      "about kind denoiser decoder text_encoder text_output tokenizer guidance "
-                      "classes sampler scale scaling_factor shift_factor");
+    fine &= only_keys(
+        fe_json_get(root, "pipeline"),
+        "about kind denoiser decoder encoder condition low_res text_encoder text_output tokenizer guidance "
+        "classes sampler scale scaling_factor shift_factor");
     fine &= check_params(fe_json_get(root, "params"));
     fine &= check_defaults(fe_json_get(root, "defaults"));
     return check_functions(fe_json_require(root, "functions")) && fine;

@@ -160,8 +160,10 @@ bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, con
 /* Sets the meta PREFIX.* ("sampler") from a scheduler_config.json, whose keys of other classes are ignored.
  * `indexed`: the class that model_index.json gives the scheduler, which wins; may be absent. */
 bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, fe_jval root, fe_jval indexed);
-/* Sets the meta sampler.* from a description's sampler section, in which every key must be known. */
-bool fe_scheduler_section_meta(ir_module *m, fe_jval root);
+/* Sets the meta PREFIX.* from a section of a description, in which every key must be known: the scheduler's
+ * or one of the n (at most 8) in `more`. */
+bool fe_scheduler_section_meta(ir_module *m, const char *prefix, fe_jval root, const char *const *more,
+                               size_t n);
 
 /* ---- tokenizer_files.c ---- */
 

@@ -167,13 +167,18 @@ bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, fe_jval root, fe
     return fine;
 }
 
-bool fe_scheduler_section_meta(ir_module *m, fe_jval root) {
-    const char *known[COUNT(keys) + 3] = {"class", "steps", "guidance"}, *name = NULL;
+bool fe_scheduler_section_meta(ir_module *m, const char *prefix, fe_jval root, const char *const *more,
+                               size_t n) {
+    const char *known[COUNT(keys) + 9] = {"class"}, *name = NULL;
+    char key[64];
+    size_t count = 1;
     fe_jval v = fe_json_require(root, "class");
     if (!fe_json_present(v)) return false;
     bool fine = sampler_class(v, &name);
-    if (name) ir_meta_set_string(m, "sampler.class", name);
-    fine &= read_keys(m, "sampler", root);
-    for (size_t i = 0; i < COUNT(keys); i++) known[3 + i] = keys[i].name;
-    return !fe_json_report_unknown_keys(root, known, COUNT(known), IR_ERROR) && fine;
+    snprintf(key, sizeof key, "%s.class", prefix);
+    if (name) ir_meta_set_string(m, key, name);
+    fine &= read_keys(m, prefix, root);
+    for (size_t i = 0; i < COUNT(keys); i++) known[count++] = keys[i].name;
+    for (size_t i = 0; i < n && count < COUNT(known); i++) known[count++] = more[i];
+    return !fe_json_report_unknown_keys(root, known, count, IR_ERROR) && fine;
 }

@@ -328,6 +328,82 @@ static void limits(void **state) {
     refuse_blocks(deep, "nested more than");
 }
 
+/* A denoiser of 4 channels with `extra` more to look at, and an autoencoder. */
+static const char *conditioned(int extra, const char *more_inputs, const char *pipeline) {
+    static char text[4096];
+    snprintf(
+        text, sizeof text,
+        "{\"ebru\": 1, \"functions\": {"
+        "\"unet\": {\"inputs\": {\"sample\": {\"shape\": [\"B\", %d, 8, 8]}, \"timestep\": {\"shape\": "
+        "[\"B\"]}%s}, \"blocks\": [{\"block\": \"conv\", \"prefix\": \"c\", \"out\": 4}], \"outputs\": "
+        "\"sample\"}, "
+        "\"vae.decode\": {\"inputs\": {\"latent\": {\"shape\": [\"B\", 4, 8, 8]}}, \"blocks\": [{\"block\": "
+        "\"conv\", \"prefix\": \"d\", \"out\": 3}], \"outputs\": \"image\"}, "
+        "\"vae.encode\": {\"inputs\": {\"image\": {\"shape\": [\"B\", 3, 8, 8]}}, \"blocks\": [{\"block\": "
+        "\"conv\", \"prefix\": \"e\", \"out\": 8}], \"outputs\": \"moments\"}}, "
+        "\"pipeline\": {\"kind\": \"unconditional\", \"sampler\": {\"class\": \"ddpm\"%s}}",
+        4 + extra, more_inputs, pipeline);
+    return text;
+}
+
+static void pictures(void **state) {
+    (void)state;
+    ir_module *m = accept(conditioned(0, "", "}"));
+    assert_string_equal(ir_meta_string(m, "pipeline.encoder", ""), "vae.encode");
+    assert_int_equal(ir_meta_int(m, "pipeline.image_input", 0), 1);
+    assert_true(ir_meta_float(m, "sampler.strength", 0) == 0.8);
+    assert_null(ir_meta_get(m, "pipeline.condition"));
+    ir_module_free(m);
+    m = accept(conditioned(5, "", ", \"strength\": 0.5}, \"condition\": \"inpaint\""));
+    assert_string_equal(ir_meta_string(m, "pipeline.condition", ""), "inpaint");
+    assert_int_equal(ir_meta_int(m, "latent.channels", 0), 4);
+    assert_true(ir_meta_float(m, "sampler.strength", 0) == 0.5);
+    ir_module_free(m);
+    m = accept(conditioned(5, "", "}, \"condition\": \"inpaint\""));
+    assert_true(ir_meta_float(m, "sampler.strength", 0) == 1.0);
+    ir_module_free(m);
+    m = accept(conditioned(1, "", "}, \"condition\": \"depth\""));
+    assert_string_equal(ir_meta_string(m, "pipeline.condition", ""), "depth");
+    ir_module_free(m);
+    static const char labels[] = ", \"class_labels\": {\"shape\": [\"B\"], \"dtype\": \"i32\"}",
+                      noise[] = "}, \"condition\": \"low_resolution\", \"low_res\": {\"class\": \"ddpm\", "
+                                "\"beta_end\": 0.5, \"max_noise_level\": 10}";
+    m = accept(conditioned(3, labels, noise));
+    assert_string_equal(ir_meta_string(m, "low_res.class", ""), "ddpm");
+    assert_int_equal(ir_meta_int(m, "low_res.noise_level", 0), 10);
+    assert_true(ir_meta_float(m, "low_res.beta_end", 0) == 0.5);
+    assert_null(ir_meta_get(m, "pipeline.encoder"));
+    ir_module_free(m);
+
+    refuse_one(conditioned(3, "", noise), "function 'unet' needs an input 'class_labels'");
+    refuse_one(conditioned(5, "", "}"), "the denoiser's result has another shape than its sample");
+    refuse_one(conditioned(4, "", "}, \"condition\": \"inpaint\""), "has 5 channels more than its result");
+    refuse_one(conditioned(5, "", "}, \"condition\": \"inpain\""), "did you mean 'inpaint'?");
+    refuse_one(conditioned(0, "", ", \"strength\": 2}"), "'strength' is above 0 and at most 1");
+    refuse_one(conditioned(0, "", "}, \"encoder\": \"vae.decode\""),
+               "the encoder must make 'moments' or 'latent'");
+    refuse_one(conditioned(0, "", "}, \"low_res\": {\"class\": \"ddpm\"}"),
+               "is for the condition 'low_resolution'");
+
+    fe_options o = at_random;
+    o.no_image_input = true;
+    capture c;
+    m = load(&c, conditioned(0, "", "}"), &o);
+    assert_non_null(m);
+    assert_null(ir_meta_get(m, "pipeline.image_input"));
+    assert_null(ir_func_find(m, "vae.encode"));
+    ir_module_free(m);
+    capture_end(&c);
+    o = (fe_options){.random_weights = true, .clip_skip = 1};
+    assert_null(load(&c, conditioned(0, "", "}"), &o));
+    assert_non_null(strstr(captured(&c), "--clip-skip: a description writes its text encoder out"));
+    capture_end(&c);
+    o = (fe_options){.random_weights = true, .no_image_input = true};
+    assert_null(load(&c, conditioned(1, "", "}, \"condition\": \"depth\""), &o));
+    assert_non_null(strstr(captured(&c), "--no-image-input: this model cannot do without a picture"));
+    capture_end(&c);
+}
+
 static void pipelines(void **state) {
     (void)state;
     static const char head[] =
@@ -466,6 +542,7 @@ int main(void) {
         cmocka_unit_test(shape_faults),
         cmocka_unit_test(limits),
         cmocka_unit_test(pipelines),
+        cmocka_unit_test(pictures),
         cmocka_unit_test(weights_beside),
         cmocka_unit_test(parameter_counts),
         cmocka_unit_test(described_and_configured),
