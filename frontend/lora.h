@@ -5,6 +5,7 @@
 
 #include "frontend/frontend.h"
 #include "frontend/json.h"
+#include "frontend/ldm.h"
 #include "frontend/safetensors.h"
 
 /* ---- lora.c ---- */
@@ -52,18 +53,8 @@ uint32_t fe_lora_find(const fe_lora_index *x, const fe_lora_name *name);
 
 /* ---- lora_ldm.c ---- */
 
-/* Names of U-Net modules in the original implementation (CompVis latent-diffusion, openaimodel.py), which
- * numbers blocks through. */
-typedef struct fe_lora_ldm {
-    int down_base[16], up_base[16]; /* number of a level's first block */
-    int up_layers[16];
-    bool up_attention[16];
-} fe_lora_ldm;
-/* Derived from the names of the U-Net's weights. */
-void fe_lora_ldm_read(const ir_module *m, fe_lora_ldm *l);
-/* The name of the module that diffusers calls `path` ("down_blocks.1.attentions.0.proj_in"); false when it
- * has none of its own. */
-bool fe_lora_ldm_name(const fe_lora_ldm *l, const char *path, ir_str *out);
+/* As much of a U-Net's shape as ldm_place needs to name its modules, from the names of the weights. */
+void fe_lora_ldm_read(const ir_module *m, ldm_unet *u);
 
 /* ---- lora_config.c ---- */
 

@@ -12,6 +12,8 @@
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
+static const char WEIGHT[] = ".weight";
+
 /* ---- taking apart ---- */
 
 const char *fe_lora_other_method(const char *tensor) {
@@ -43,8 +45,8 @@ static bool ends_with(const char *s, size_t n, const char *end) {
 /* "X.lora_A.NAME.weight" of an adapter with a name: the length of X.lora_A.weight's X; 0 when it is not so.
  */
 static size_t named_adapter(const char *s, size_t n, fe_lora_role *role) {
-    if (!ends_with(s, n, ".weight")) return 0;
-    size_t end = n - strlen(".weight"), dot = end;
+    if (!ends_with(s, n, WEIGHT)) return 0;
+    size_t end = n - strlen(WEIGHT), dot = end;
     while (dot > 0 && s[dot - 1] != '.') dot--;
     if (dot < 2) return 0;
     *role = ends_with(s, dot - 1, ".lora_A") ? FE_LORA_DOWN : FE_LORA_UP;
@@ -153,29 +155,27 @@ static int by_name(const void *x, const void *y) {
     return order ? order : (a->weight > b->weight) - (a->weight < b->weight);
 }
 
-static void add_row(fe_lora_index *x, const char *component, const char *path, uint32_t weight) {
-    IR_PUSH(&x->rows, ((row){component, underscored(x->arena, path), weight}));
+/* `name` ends with ".weight", which the row does not have. */
+static void add_row(fe_lora_index *x, const char *component, const char *name, uint32_t weight) {
+    char *path = underscored(x->arena, name);
+    path[strlen(path) - strlen(WEIGHT)] = '\0';
+    IR_PUSH(&x->rows, ((row){component, path, weight}));
 }
 
 fe_lora_index *fe_lora_index_new(const ir_module *m) {
     fe_lora_index *x = ir_alloc(sizeof *x);
     x->arena = ir_arena_new();
-    fe_lora_ldm ldm;
-    fe_lora_ldm_read(m, &ldm);
-    ir_str original = {0};
+    ldm_file original = {0}; /* a checkpoint without a prefix */
+    fe_lora_ldm_read(m, &original.unet);
     for (uint32_t i = 0; i < m->weights.count; i++) {
         const ir_weight *w = &m->weights.items[i];
         const char *slash = strchr(w->name, '/');
-        size_t n = strlen(w->name);
-        if (!slash || !ends_with(w->name, n, ".weight") || w->type.rank < 2) continue;
+        if (!slash || !ends_with(slash, strlen(slash), WEIGHT) || w->type.rank < 2) continue;
         const char *component = ir_arena_strndup(x->arena, w->name, (size_t)(slash - w->name));
-        const char *path =
-            ir_arena_strndup(x->arena, slash + 1, (size_t)(w->name + n - slash - 1) - strlen(".weight"));
-        add_row(x, component, path, i);
-        if (!strcmp(component, "unet") && fe_lora_ldm_name(&ldm, path, &original))
-            add_row(x, component, original.data, i);
+        add_row(x, component, slash + 1, i);
+        if (strcmp(component, "unet") != 0) continue;
+        add_row(x, component, ldm_place(&original, component, x->arena, slash + 1), i);
     }
-    ir_str_free(&original);
     if (x->rows.count) qsort(x->rows.items, x->rows.count, sizeof *x->rows.items, by_name);
     return x;
 }
