@@ -133,7 +133,7 @@ fe_ldm *fe_ldm_open(ir_diag *d, ir_module *m, const char *path, const fe_options
     f->table = table;
     bool fine = ldm_tensor(f, "model.diffusion_model.input_blocks.0.0.weight");
     if (!fine) report_other(f);
-    fine = fine && ldm_read_shapes(f) && ldm_find_system(f, o->prediction) && (o->component || complete(f));
+    fine = fine && ldm_read_shapes(f) && ldm_find_system(f, o) && (o->component || complete(f));
     if (!fine) {
         fe_ldm_free(ldm);
         return NULL;

@@ -88,9 +88,9 @@ const fe_st_tensor *ldm_tensor(const ldm_file *f, const char *fmt, ...) __attrib
 
 /* ---- ldm_system.c ---- */
 
-/* Sets system, prediction and zero_snr. `prediction`: what the user says it is, or NULL. False after
- * reporting what is recognised. */
-bool ldm_find_system(ldm_file *f, const char *prediction);
+/* Sets system, prediction (unless the options say it) and zero_snr. False after reporting what is recognised.
+ */
+bool ldm_find_system(ldm_file *f, const fe_options *o);
 /* Members of the scheduler's JSON object, without what depends on the checkpoint. */
 const char *ldm_scheduler(const ldm_file *f);
 /* Heads of attention in a level of `channels`. */

@@ -126,13 +126,14 @@ static const char *said_by_metadata(const ldm_file *f) {
     return strcmp(word, "epsilon") == 0 ? "epsilon" : strcmp(word, "v") == 0 ? "v_prediction" : NULL;
 }
 
-static const char *find_prediction(const ldm_file *f) {
+static const char *find_prediction(const ldm_file *f, bool warn) {
     const char *said = said_by_metadata(f);
     if (ldm_tensor(f, "v_pred")) return "v_prediction";
     if (said) return said;
     if (f->system->family != LDM_SD2) return "epsilon";
     if (f->system->extra == 3) return "v_prediction"; /* the upscaler */
     if (f->system->extra || is_base(f)) return "epsilon";
+    if (!warn) return "v_prediction";
     ir_loc loc = place(f);
     ir_warning(f->d, &loc,
                "nothing in the checkpoint says what it predicts: taken for Stable Diffusion 2 at 768x768, "
@@ -141,10 +142,10 @@ static const char *find_prediction(const ldm_file *f) {
     return "v_prediction";
 }
 
-bool ldm_find_system(ldm_file *f, const char *prediction) {
+bool ldm_find_system(ldm_file *f, const fe_options *o) {
     f->system = find_system(f);
     if (!f->system) return false;
-    f->prediction = prediction ? prediction : find_prediction(f);
+    f->prediction = o->prediction ? o->prediction : find_prediction(f, !o->component);
     f->zero_snr = ldm_tensor(f, "ztsnr") != NULL;
     refine_system(f);
     return true;
@@ -158,5 +159,5 @@ const char *ldm_scheduler(const ldm_file *f) {
 /* Stable Diffusion 1, and the upscaler after it, have eight heads everywhere; later systems heads of 64. */
 int64_t ldm_heads(const ldm_file *f, int64_t channels) {
     bool eight = f->system->family == LDM_SD1 || f->system->extra == 3;
-    return eight || channels < 64 ? 8 : channels / 64;
+    return eight ? 8 : channels < 64 ? 1 : channels / 64;
 }
