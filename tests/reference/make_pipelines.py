@@ -73,8 +73,8 @@ ROWS = [  # name, system, picture, what differs from the defaults
     ("inpaint", "inpaint", dict(image="@picture", mask="@mask", seed=1)),
     ("inpaint-0.7", "inpaint", dict(image="@picture", mask="@mask", strength=0.7, sampler="ddim", seed=2)),
     ("inpaint-batch", "inpaint", dict(image="@picture", mask="@mask", sampler="euler_a", count=2, seed=3)),
-    ("depth", "depth", dict(image="@picture", depth="@depth", strength=0.8, seed=4, compile="--size=32x32")),
-    ("depth-wide", "depth", dict(image="@wide", depth="@depth", strength=0.6, seed=5, compile="--size=48x32", size=(32, 48))),
+    ("depth", "depth", dict(image="@picture", depth="@map", strength=0.8, seed=4, compile="--size=32x32")),
+    ("depth-wide", "depth", dict(image="@wide", depth="@map", strength=0.6, seed=5, compile="--size=48x32", size=(32, 48))),
     ("upscale", "upscale", dict(image="@small", seed=6)),
     ("upscale-level", "upscale", dict(image="@small", noise_level=120, negative=OTHER, count=2, seed=7)),
     ("lcm", "lcm", dict(cfg=8.5, steps=4, seed=8)),
@@ -172,7 +172,7 @@ def draw_inputs():
     mask[5:23, 9:30] = 255
     Image.fromarray(mask).save("mask.png", optimize=True)
     y, x = np.mgrid[0:27, 0:39]
-    Image.fromarray((40 + 3 * x + 2 * y * (x > 20)).clip(0, 255).astype(np.uint8)).save("depth.png", optimize=True)
+    Image.fromarray((40 + 3 * x + 2 * y * (x > 20)).clip(0, 255).astype(np.uint8)).save("map.png", optimize=True)
 
 
 def paint(system, r, **changes):
