@@ -141,7 +141,8 @@ static rt_status solver_schedule(rt_sampler *s, rt_error *err) {
                  (s->c.sampler == RT_SAMPLER_UNIPC || s->c.beta_schedule != RT_BETA_SQUAREDCOS_CAP_V2);
     double high = rt_sampler_sigma_at(s, last), low = rt_sampler_sigma_at(s, 0);
     if (status == RT_OK && rt_sampler_respace(s, high, low, count, sigma, t)) {
-        for (int i = 0; i < count; i++) t[i] = round ? rint(t[i]) : floor(t[i]);
+        /* The last timestep's own sigma is the last timestep, however its logarithms were rounded. */
+        for (int i = 0; i < count; i++) t[i] = round ? rint(t[i]) : floor(t[i] + 1e-4);
         if (s->c.sampler == RT_SAMPLER_UNIPC) low = sigma[count - 1];
     }
     for (int i = 0; status == RT_OK && i < count; i++) {

@@ -152,8 +152,8 @@ double rt_sampler_timestep_of(const rt_sampler *s, double sigma) {
             high = middle - 1;
     }
     if (low > last - 1) low = last - 1;
-    double a = logf(trained_sigma(s, low)), b = logf(trained_sigma(s, low + 1));
-    double w = fmin(fmax((a - target) / (a - b), 0), 1);
+    float a = logf(trained_sigma(s, low)), b = logf(trained_sigma(s, low + 1));
+    double w = fmin(fmax(((double)a - target) / (double)(a - b), 0), 1);
     return (1 - w) * low + w * (low + 1);
 }
 

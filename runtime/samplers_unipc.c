@@ -78,7 +78,8 @@ static void update(const rt_sampler *s, int order, int base, const float *from, 
     if (corrected && order > 1) solve(&sys, order, rho);
     if (!corrected && order > 2) solve(&sys, known, rho);
     float keep = end.sigma / start.sigma, first = (float)(end.alpha * sys.phi_1);
-    float change = (float)(end.alpha * sys.big_b);
+    /* without differences B(h) does not count; in an infinite step it would be infinite */
+    float change = known || corrected ? (float)(end.alpha * sys.big_b) : 0;
     float weight[2] = {0}, last = corrected ? (float)rho[known] : 0;
     for (int j = 0; j < known; j++) weight[j] = (float)(rho[j] / sys.r[j]);
     for (size_t i = 0; i < s->n; i++) {
