@@ -79,6 +79,7 @@ static rt_status open_sampler(struct rt_painter *p, rt_error *err) {
     rt_sampler_config config = settings->sampler;
     bool given = settings->pictures.init && p->info->condition != RT_CONDITION_LOW_RESOLUTION;
     rt_status s = rt_sampler_new(&p->sampler, &config, settings->steps, p->latent * (size_t)p->batch, err);
+    if (!s) rt_sampler_set_images(p->sampler, (size_t)p->batch);
     if (s || !given) return s;
     p->first = rt_sampler_first_evaluation(p->sampler, settings->strength);
     if (p->first >= rt_sampler_evaluations(p->sampler))
