@@ -13,6 +13,7 @@ import torch
 import clip
 import schedulers
 import unet
+import unipc  # noqa: F401 (it adds itself to the classes)
 import vae
 from safetensors_io import load, load_component
 
@@ -49,7 +50,7 @@ def check_sampler(path):
     schedule, start, end = meta["betas"].split()
     config = dict(json.loads(meta["kwargs"]), beta_schedule=schedule, beta_start=float(start), beta_end=float(end),
                   prediction_type=meta["prediction_type"], _class_name=meta["class"])
-    if "sigmas" in io and config["_class_name"].startswith("DPM") and io["sigmas"][-1] > 0:
+    if "sigmas" in io and config["_class_name"].startswith(("DPM", "UniPC")) and io["sigmas"][-1] > 0:
         config["final_sigmas_type"] = "sigma_min"  # diffusers 0.24 knew no other
     if config["_class_name"] not in schedulers.CLASSES:
         return None

@@ -72,22 +72,29 @@ PROMPT, OTHER = "a red circle above a blue square", "a green star"
 ROWS = [  # name, system, picture, what differs from the defaults
     ("inpaint", "inpaint", dict(image="@picture", mask="@mask", seed=1)),
     ("inpaint-0.7", "inpaint", dict(image="@picture", mask="@mask", strength=0.7, sampler="ddim", seed=2)),
+    ("inpaint-0.5", "inpaint", dict(image="@picture", mask="@mask", strength=0.5, seed=17)),
     ("inpaint-batch", "inpaint", dict(image="@picture", mask="@mask", sampler="euler_a", count=2, seed=3)),
     ("depth", "depth", dict(image="@picture", depth="@map", strength=0.8, seed=4, compile="--size=32x32")),
     ("depth-wide", "depth", dict(image="@wide", depth="@map", strength=0.6, seed=5, compile="--size=48x32", size=(32, 48))),
     ("upscale", "upscale", dict(image="@small", seed=6)),
     ("upscale-level", "upscale", dict(image="@small", noise_level=120, negative=OTHER, count=2, seed=7)),
     ("lcm", "lcm", dict(cfg=8.5, steps=4, seed=8)),
+    ("lcm-clip-skip", "lcm", dict(cfg=8.5, steps=4, seed=18, clip_skip=1, compile="--clip-skip=1")),
     ("lcm-batch", "lcm", dict(cfg=3.0, steps=3, count=2, seed=9)),
     ("xl", "xl", dict(seed=10, cfg=5.0)),
     ("xl-negative", "xl", dict(seed=11, cfg=5.0, negative=OTHER)),
     ("xl-wide", "xl", dict(seed=12, cfg=5.0, compile="--size=48x32", size=(32, 48))),
     ("xl-unguided", "xl", dict(seed=13, cfg=1.0, steps=6)),
+    ("xl-clip-skip", "xl", dict(seed=19, cfg=5.0, clip_skip=1, compile="--clip-skip=1")),
+    ("xl-rescale", "xl", dict(seed=20, cfg=7.0, negative=OTHER, rescale=0.7)),
     ("xl-img2img", "xl", dict(seed=14, cfg=5.0, image="@picture", strength=0.6)),
     ("xl-refiner", "xl-refiner", dict(seed=15, cfg=5.0, image="@picture", strength=0.5)),
     ("xl-refiner-wide", "xl-refiner", dict(seed=16, cfg=5.0, image="@wide", strength=0.5, compile="--size=48x32", size=(32, 48))),
 ]
-SAMPLERS = {"ddim": "DDIMScheduler", "euler_a": "EulerAncestralDiscreteScheduler"}
+SAMPLERS = {
+    "ddim": "DDIMScheduler", "ddpm": "DDPMScheduler", "euler": "EulerDiscreteScheduler", "euler_a": "EulerAncestralDiscreteScheduler",
+    "heun": "HeunDiscreteScheduler", "lms": "LMSDiscreteScheduler", "dpm++2m": "DPMSolverMultistepScheduler",
+    "unipc": "UniPCMultistepScheduler", "lcm": "LCMScheduler"}
 
 
 def write_json(path, value):
@@ -182,7 +189,7 @@ def paint(system, r, **changes):
         r.get("prompt", PROMPT), r.get("negative", ""), r.get("steps", 8), r.get("cfg", 6.0), [r["seed"] + i for i in range(r.get("count", 1))],
         size=r.get("size"), sampler=SAMPLERS.get(r.get("sampler")), image=read("image", pictures.read_rgb),
         strength=r.get("strength"), mask=read("mask", pictures.read_mask), depth=read("depth", pictures.read_gray),
-        noise_level=r.get("noise_level", 20))
+        noise_level=r.get("noise_level", 20), clip_skip=r.get("clip_skip", 0), guidance_rescale=r.get("rescale", 0.0))
 
 
 def program_options(r):
@@ -191,7 +198,7 @@ def program_options(r):
         if key in r:
             options += [option, r[key][1:] + ".png"]
     for key, option in (("negative", "-n"), ("strength", "--strength"), ("sampler", "--sampling-method"), ("noise_level", "--noise-level"),
-                        ("count", "-b")):
+                        ("count", "-b"), ("rescale", "--guidance-rescale")):
         if key in r:
             options += [option, '"%s"' % r[key] if key == "negative" else r[key]]
     return " ".join(map(str, options))

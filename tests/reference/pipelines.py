@@ -11,6 +11,7 @@ import torch.nn.functional as F
 import clip
 import schedulers
 import unet
+import unipc  # noqa: F401 (it adds itself to the classes)
 import vae
 from class_unet import class_unet
 from layers import timestep_sinusoid
@@ -46,26 +47,27 @@ class System:
 
     # ---- text ----
 
-    def encode_text(self, text, zeros=False):
-        """(context [1, T, C], pooled [1, P] or None). One encoder: its last state; two (SDXL): the last but one of both."""
+    def encode_text(self, text, zeros=False, clip_skip=0):
+        """(context [1, T, C], pooled [1, P] or None). One encoder: its last state; SDXL: the last but one of both, not normed.
+        clip_skip: that many layers earlier."""
         contexts, pooled = [], None
         for (w, c), tokenizer in self.texts:
             out = clip.text_model(w, c, tokenizer(text, c["max_position_embeddings"]))
             if len(self.texts) == 1 and "text_embeds" not in out:
-                return out["last_hidden_state"], None
-            contexts.append(out["penultimate_hidden_state"])
+                return out["final_layer_norm"](out["hidden_states"][-1 - clip_skip]), None
+            contexts.append(out["hidden_states"][-2 - clip_skip])
             pooled = out.get("text_embeds")
         context = torch.cat(contexts, -1)
         return (torch.zeros_like(context), torch.zeros_like(pooled)) if zeros else (context, pooled)
 
-    def conditions(self, prompt, negative, guidance, count, size):
+    def conditions(self, prompt, negative, guidance, count, size, clip_skip=0):
         """(keyword arguments of the U-Net at the batch it runs at, with_guidance)."""
         embedded = self.unet_config.get("time_cond_proj_dim")
         guided = guidance > 1 and not embedded
-        texts = [self.encode_text(prompt)]
+        texts = [self.encode_text(prompt, False, clip_skip)]
         if guided:
             zeros = not negative and self.index.get("force_zeros_for_empty_prompt", "XL" in self.index["_class_name"])
-            texts.insert(0, self.encode_text(negative, zeros))
+            texts.insert(0, self.encode_text(negative, zeros, clip_skip))
         more = {"encoder_hidden_states": torch.cat([c for c, _ in texts]).repeat_interleave(count, 0)}
         if self.unet_config.get("addition_embed_type") == "text_time":
             more["text_embeds"] = torch.cat([p for _, p in texts]).repeat_interleave(count, 0)
@@ -94,8 +96,8 @@ class System:
 
     # ---- the loop ----
 
-    def denoise(self, s, first, x, more, guided, guidance, draws, extra=None, after=None):
-        """extra [B, C, h, w]: further input channels; after(k, x): what is done to the sample when step k is over."""
+    def denoise(self, s, first, x, more, guided, guidance, rescale, draws, extra=None, after=None):
+        """rescale: how much of guidance's larger deviation is taken back; extra [B, C, h, w]: further input channels; after(k, x): what is done to the sample when step k is over."""
         self.trace["first"] = x.clone()
         for k in range(first, len(s.timesteps)):
             scaled = s.scale(k, x)
@@ -110,6 +112,8 @@ class System:
             if guided:
                 low, high = out.chunk(2)
                 out = low + guidance * (high - low)
+                deviation = lambda t: t.std((1, 2, 3), keepdim=True)
+                out = rescale * out * (deviation(high) / deviation(out)) + (1 - rescale) * out
             x = s.step(k, x, out, lambda: draws.normal(x.shape[1:]))
             if after:
                 x = after(k, x)
@@ -117,7 +121,7 @@ class System:
         return x
 
     def paint(self, prompt, negative="", steps=50, guidance=7.5, seeds=(0,), size=None, sampler=None, sampler_keys=None,
-              image=None, strength=None, mask=None, depth=None, noise_level=20):
+              image=None, strength=None, mask=None, depth=None, noise_level=20, clip_skip=0, guidance_rescale=0.0):
         """[B, 3, H, W] in -1..1. size: (height, width) of the picture without an image; which pipeline runs follows from the
         U-Net's channels and the inputs."""
         self.trace = {}
@@ -127,9 +131,9 @@ class System:
         if image is not None:
             size = tuple(x * (scale if self.low_res_config else 1) for x in image.shape[2:])
         size = size or (c["sample_size"] * scale,) * 2
-        more, guided = self.conditions(prompt, negative, guidance, len(seeds), size)
+        more, guided = self.conditions(prompt, negative, guidance, len(seeds), size, clip_skip)
         shape = (c["out_channels"], size[0] // scale, size[1] // scale)
-        go = lambda first, x, **rest: self.decode(self.denoise(s, first, x, more, guided, guidance, draws, **rest))
+        go = lambda first, x, **rest: self.decode(self.denoise(s, first, x, more, guided, guidance, guidance_rescale, draws, **rest))
 
         if self.low_res_config:
             low = schedulers.make(self.low_res_config, self.low_res_config.get("num_train_timesteps", 1000))

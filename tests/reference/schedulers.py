@@ -281,8 +281,8 @@ class LMS(Euler):
     def step(self, k, x, out, draw):
         s = self.sigmas.double().numpy()
         self.slopes = self.slopes[-3:] + [(x - self.clean(x, out, self.sigmas[k])) / self.sigmas[k]]
-        n = len(self.slopes)
-        for j in range(n):  # integral of the Lagrange polynomial of slope k - j
+        n = min(k + 1, 4)  # also when the loop began in the middle: then some of the slopes are missing
+        for j in range(len(self.slopes)):  # integral of the Lagrange polynomial of slope k - j
             p = np.poly1d([1.0])
             for i in range(n):
                 if i != j:
