@@ -3,6 +3,7 @@
 #include "runtime/condition.h"
 #include "runtime/png_reader.h"
 #include "runtime/resize.h"
+#include "runtime/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,8 +59,9 @@ rt_status rt_pictures_check(const rt_options *o, const rt_pipeline_info *info, r
 }
 
 /* One picture of width x height, read and resized. */
-static rt_status read_picture(uint8_t **out, const char *path, int channels, int width, int height,
-                              bool quiet, rt_error *err) {
+static rt_status read_picture(uint8_t **out, const char *path, int channels, rt_resize_filter filter,
+                              int width, int height, bool quiet, rt_error *err) {
+    char shown[RT_PRINTABLE_MAX];
     uint32_t w, h, to_w = (uint32_t)width, to_h = (uint32_t)height;
     uint8_t *pixels;
     rt_status s = rt_png_read(path, channels, &pixels, &w, &h, err);
@@ -69,15 +71,17 @@ static rt_status read_picture(uint8_t **out, const char *path, int channels, int
         return RT_OK;
     }
     *out = malloc((size_t)to_w * to_h * (size_t)channels);
-    s = *out ? rt_resize_u8(RT_RESIZE_LANCZOS, pixels, w, h, channels, *out, to_w, to_h, err)
+    s = *out ? rt_resize_u8(filter, pixels, w, h, channels, *out, to_w, to_h, err)
              : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     free(pixels);
     if (!s && !quiet)
-        fprintf(stderr, "note: '%.300s' is %ux%u pixels, resized to %dx%d\n", path, w, h, width, height);
+        fprintf(stderr, "note: '%s' is %ux%u pixels, resized to %dx%d\n", rt_printable(path, shown), w, h,
+                width, height);
     return s;
 }
 
 static rt_status read_depth(float **out, const char *path, int width, int height, rt_error *err) {
+    char shown[RT_PRINTABLE_MAX];
     uint32_t w, h;
     uint16_t *samples;
     rt_status s = rt_png_read_gray16(path, &samples, &w, &h, err);
@@ -89,7 +93,8 @@ static rt_status read_depth(float **out, const char *path, int width, int height
     for (size_t i = 0; !s && i < n; i++) map[i] = (float)samples[i] / 65535.0f;
     if (!s) s = rt_resize_bicubic_f32(map, w, h, *out, (uint32_t)width, (uint32_t)height, err);
     if (!s && !rt_depth_normalise(*out, (size_t)width * (size_t)height))
-        s = rt_fail(err, RT_ERR_INPUT, "the depth map '%.300s' is the same everywhere", path);
+        s = rt_fail(err, RT_ERR_INPUT, "the depth map '%s' is the same everywhere",
+                    rt_printable(path, shown));
     free(samples);
     free(map);
     return s;
@@ -101,10 +106,12 @@ rt_status rt_pictures_read(rt_pictures *pictures, const rt_options *o, const rt_
     rt_status s = RT_OK;
     if (o->init_image)
         s = read_picture(&pictures->init, o->init_image, info->channels,
+                         larger ? RT_RESIZE_BICUBIC : RT_RESIZE_LANCZOS,
                          larger ? info->latent_width : info->width,
                          larger ? info->latent_height : info->height, o->quiet, err);
     if (!s && o->mask)
-        s = read_picture(&pictures->mask, o->mask, 1, info->width, info->height, o->quiet, err);
+        s = read_picture(&pictures->mask, o->mask, 1, RT_RESIZE_LANCZOS, info->width, info->height, o->quiet,
+                         err);
     if (!s && o->depth)
         s = read_depth(&pictures->depth, o->depth, info->latent_width, info->latent_height, err);
     return s;
