@@ -81,7 +81,7 @@ static rt_status open_bracket(struct reader *r, struct open *o) {
 
 static rt_status scale(struct reader *r, size_t first, double factor) {
     for (size_t i = first; i < r->count; i++) {
-        r->pieces[i].weight *= r->pieces[i].is_break ? 1 : factor;
+        r->pieces[i].weight *= factor;
         if (!(fabs(r->pieces[i].weight) <= (double)RT_PROMPT_MAX_WEIGHT))
             return rt_fail(r->err, RT_ERR_INPUT,
                            "prompt weights: the weight at byte %zu of the prompt is above %d", r->at,
