@@ -1,7 +1,10 @@
-# Pictures as input: the PNG decoder is in the programs that take pictures and in no other.
+# Pictures as input: the PNG decoder is in the programs that take pictures and in no other; what such a program accepts and
+# refuses. Runs in sanitizer builds too.
 . "$(dirname "$0")/lib.sh"
 
-"$EBRU" compile -q "$MODELS/class-unet-32.json" --weights=random:1 --emit=ir -o without.ir || exit 1
+# the same model either way, whatever the front end says about it
+"$EBRU" compile -q "$MODELS/class-unet-32.json" --weights=random:1 --emit=ir -o model.ir || exit 1
+sed '/^meta "pipeline.image_input"/d' model.ir >without.ir
 sed '0,/^meta/s//meta "pipeline.image_input" = 1\nmeta/' without.ir >with.ir
 check "the IR says it takes pictures" grep -q image_input with.ir
 for p in without with; do check "compiles $p pictures" "$EBRU" compile -q $p.ir -o $p; done
@@ -19,4 +22,82 @@ else
 fi
 for p in without with; do check "a program $p pictures paints" ./$p -q --class 1 --steps 1 -o $p.png; done
 check "the same picture" cmp with.png without.png
+
+# a.png is good, the others are not
+python3 - <<'PY'
+import struct, zlib
+def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+def png(path, w, h, depth, kind, raw, before=b""):
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, depth, kind, 0, 0, 0))
+    b = b"\x89PNG\r\n\x1a\n" + header + before + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+    open(path, "wb").write(b)
+    return b
+good = png("a.png", 32, 32, 8, 2, b"".join(b"\0" + bytes((x * y * 7 + c * 50) % 256 for x in range(32) for c in range(3)) for y in range(32)))
+png("dot.png", 1, 1, 8, 2, b"\0\x80\x40\x20")
+png("gray16.png", 48, 20, 16, 0, b"".join(b"\0" + struct.pack(">48H", *[x * 1000 for x in range(48)]) for y in range(20)))
+png("palette.png", 8, 8, 1, 3, b"\0\xa5" * 8, chunk(b"PLTE", b"\xff\0\0\0\0\xff"))
+png("mask.png", 32, 32, 8, 0, b"".join(b"\0" + bytes(255 * (x > 15) for x in range(32)) for y in range(32)))
+png("huge.png", 20000, 20000, 8, 2, b"")
+png("claims.png", 8192, 8192, 16, 6, b"\0" * 100)
+png("rows.png", 32, 32, 8, 2, b"\0" * 97 * 31)
+open("cut.png", "wb").write(good[:-40])
+open("flipped.png", "wb").write(good[:60] + bytes([good[60] ^ 1]) + good[61:])
+open("cat.jpg", "wb").write(b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(100))
+open("cat.webp", "wb").write(b"RIFF\x64\0\0\0WEBPVP8 " + bytes(100))
+open("text.png", "w").write("a picture of a cat\n")
+open("empty.png", "w")
+open("a\x1b[31m\nb.png", "w").write("no")
+PY
+mkdir folder
+mkfifo pipe
+# refused WHAT CODE PATTERN ARGUMENTS...: ends with CODE and one line that says PATTERN, without control characters; paints nothing
+refused() {
+    what=$1
+    code=$2
+    pattern=$3
+    shift 3
+    timeout 60 ./with -q --class 1 --steps 2 -o out.png "$@" >stdout.txt 2>stderr.txt </dev/null
+    got=$?
+    if [ $got = "$code" ] && grep -qE -- "$pattern" stderr.txt && [ "$(wc -l <stderr.txt)" = 1 ] && [ ! -e out.png ] &&
+        ! LC_ALL=C grep -q "$(printf '\033')" stderr.txt && [ ! -s stdout.txt ]; then
+        pass "$what"
+    else
+        fail "$what: exit $got, expected $code and '$pattern'"
+        cat stderr.txt
+        rm -f out.png
+    fi
+}
+for option in -i --mask; do
+    also=
+    [ $option = --mask ] && also='-i a.png'
+    # $also are words
+    refused "$option: missing" 3 "cannot read 'none.png': No such file" $also $option none.png
+    refused "$option: no name" 3 "cannot read ''" $also $option ""
+    refused "$option: folder" 3 "'folder': Is a directory" $also $option folder
+    refused "$option: pipe" 3 "'pipe': not a regular file" $also $option pipe
+    refused "$option: device" 3 "'/dev/zero': not a regular file" $also $option /dev/zero
+    refused "$option: standard input" 2 "standard input" $also $option -
+    refused "$option: JPEG" 1 "'cat.jpg' is a JPEG picture; only PNG is read" $also $option cat.jpg
+    refused "$option: WebP" 1 "a WebP picture" $also $option cat.webp
+    refused "$option: text" 1 "'text.png' is not a PNG picture" $also $option text.png
+    refused "$option: empty" 1 "'empty.png' is empty" $also $option empty.png
+    refused "$option: truncated" 1 "'cut.png' is truncated" $also $option cut.png
+    refused "$option: too few rows" 1 "'rows.png' is damaged" $also $option rows.png
+    refused "$option: damaged" 1 "'flipped.png' is damaged: IDAT" $also $option flipped.png
+    refused "$option: huge" 1 "has 20000x20000 pixels; at most 16384 a side" $also $option huge.png
+    refused "$option: more pixels than bytes" 1 "'claims.png' is truncated" $also $option claims.png
+    refused "$option: hostile name" 1 'a\\x1b\[31m\\x0ab.png' $also $option "$(printf 'a\033[31m\nb.png')"
+done
+./without -q --class 1 --steps 1 -i a.png -o out.png 2>stderr.txt
+check "a program without pictures refuses them" test $? = 2
+check "  and says why" grep -q "without picture input" stderr.txt
+paint() { ./with -q --class 1 --steps 2 "$@"; }
+for f in a dot gray16 palette; do check "paints from $f.png" paint -i $f.png -o from-$f.png; done
+ln -s dot.png "$(printf 'dot\033[31m.png')"
+./with --class 1 --steps 2 --progress=none -i "$(printf 'dot\033[31m.png')" -o noted.png 2>stderr.txt
+check "a note names the file printably" grep -q "note: 'dot.x1b\[31m.png' is 1x1 pixels, resized to 32x32" stderr.txt
+check "another picture than without" sh -c '! cmp -s from-a.png from-dot.png'
+check "paints half" paint -i a.png --mask mask.png -o half.png
+check "with a mask of another size" paint -i a.png --mask palette.png -o half2.png
 done_testing
