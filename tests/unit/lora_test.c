@@ -189,6 +189,7 @@ static void sdxl_names(void **state) {
     }
     add_weight(m, "unet/add_embedding.linear_%d%.0d%s", 1, 0, ".weight");
     add_weight(m, "unet/mid_block.resnets.%d.conv%d%s", 1, 2, ".weight");
+    add_weight(m, "text_encoder_2/text_model.encoder.layers.%d%.0d.self_attn.q_proj%s", 31, 0, ".weight");
     static const char *const cases[][2] = {
         {"input_blocks_1_0_in_layers_2", "down_blocks.0.resnets.0.conv1"},
         {"input_blocks_3_0_op", "down_blocks.0.downsamplers.0.conv"},
@@ -221,6 +222,19 @@ static void sdxl_names(void **state) {
         if (found == UINT32_MAX) fail_msg("%s is not found", cases[i][0]);
         snprintf(want, sizeof want, "unet/%s.weight", cases[i][1]);
         assert_string_equal(m->weights.items[found].name, want);
+    }
+    static const char *const second[] = {
+        "lora_te2_text_model_encoder_layers_31_self_attn_q_proj.alpha",
+        "text_encoder_2.text_model.encoder.layers.31.self_attn.q_proj.lora_A.weight",
+        "text_encoder_2.text_model.encoder.layers.31.self_attn.to_q_lora.up.weight"};
+    for (size_t i = 0; i < 3; i++) {
+        fe_lora_name name;
+        assert_true(fe_lora_split(a, m, second[i], &name));
+        assert_string_equal(name.component, "text_encoder_2");
+        uint32_t found = fe_lora_find(x, &name);
+        assert_true(found != UINT32_MAX);
+        assert_string_equal(m->weights.items[found].name,
+                            "text_encoder_2/text_model.encoder.layers.31.self_attn.q_proj.weight");
     }
     fe_lora_index_free(x);
     ir_arena_free(a);
