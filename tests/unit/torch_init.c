@@ -82,10 +82,6 @@ void torch_linear(torch_init *t, const char *prefix, int64_t in, int64_t out, bo
     filter(t, prefix, out, in, bias, 2, (int64_t[]){out, in});
 }
 
-void torch_embedding(torch_init *t, const char *prefix, int64_t count, int64_t width) {
-    rt_rng_randn(&t->rng, tensor(t, prefix, "weight", 2, (int64_t[]){count, width}), (size_t)(count * width));
-}
-
 void torch_norm(torch_init *t, const char *prefix, int64_t width) {
     float *weight = tensor(t, prefix, "weight", 1, &width), *bias = tensor(t, prefix, "bias", 1, &width);
     for (int64_t i = 0; i < width; i++) {
@@ -134,49 +130,44 @@ void torch_transformer(torch_init *t, const char *prefix, int64_t width, int64_t
     torch_conv(t, sub(&s, prefix, "proj_out"), width, width, 1);
 }
 
-/* ---- networks ---- */
+/* ---- UNet2DModel ---- */
 
-static void middle(torch_init *t, const char *prefix, int64_t width, int64_t emb) {
+static void middle(torch_init *t, int64_t width, int64_t emb) {
     char s[128];
-    torch_resnet(t, sub(&s, prefix, "mid_block.resnets.0"), width, width, emb);
-    torch_image_attention(t, sub(&s, prefix, "mid_block.attentions.0"), width);
-    torch_resnet(t, sub(&s, prefix, "mid_block.resnets.1"), width, width, emb);
+    torch_resnet(t, sub(&s, "", "mid_block.resnets.0"), width, width, emb);
+    torch_image_attention(t, sub(&s, "", "mid_block.attentions.0"), width);
+    torch_resnet(t, sub(&s, "", "mid_block.resnets.1"), width, width, emb);
 }
 
-/* The way down, or the encoder of an autoencoder. */
-static void down(torch_init *t, const char *prefix, const torch_network *n, int64_t emb) {
+static void down(torch_init *t, const torch_network *n, int64_t emb) {
     char s[128];
     int64_t in = n->channels[0];
     for (size_t i = 0; i < n->levels; i++) {
         for (int64_t j = 0; j < n->layers; j++) {
-            torch_resnet(t, sub(&s, prefix, "down_blocks.%zu.resnets.%d", i, (int)j), in, n->channels[i],
-                         emb);
+            torch_resnet(t, sub(&s, "", "down_blocks.%zu.resnets.%d", i, (int)j), in, n->channels[i], emb);
             in = n->channels[i];
             if (n->attention[i])
-                torch_image_attention(t, sub(&s, prefix, "down_blocks.%zu.attentions.%d", i, (int)j), in);
+                torch_image_attention(t, sub(&s, "", "down_blocks.%zu.attentions.%d", i, (int)j), in);
         }
         if (i + 1 < n->levels)
-            torch_conv(t, sub(&s, prefix, "down_blocks.%zu.downsamplers.0.conv", i), in, in, 3);
+            torch_conv(t, sub(&s, "", "down_blocks.%zu.downsamplers.0.conv", i), in, in, 3);
     }
 }
 
-/* The way up; `skips`: with the channels of the way down, which an autoencoder does not have. */
-static void up(torch_init *t, const char *prefix, const torch_network *n, int64_t emb, bool skips) {
+static void up(torch_init *t, const torch_network *n, int64_t emb) {
     char s[128];
     int64_t previous = n->channels[n->levels - 1];
     for (size_t i = 0; i < n->levels; i++) {
         size_t at = n->levels - 1 - i;
         int64_t out = n->channels[at], input = n->channels[at > 0 ? at - 1 : 0];
         for (int64_t j = 0; j <= n->layers; j++) {
-            int64_t skip = !skips ? 0 : j == n->layers ? input : out;
-            torch_resnet(t, sub(&s, prefix, "up_blocks.%zu.resnets.%d", i, (int)j), previous + skip, out,
-                         emb);
+            int64_t skip = j == n->layers ? input : out;
+            torch_resnet(t, sub(&s, "", "up_blocks.%zu.resnets.%d", i, (int)j), previous + skip, out, emb);
             previous = out;
-            if (skips && n->attention[at])
-                torch_image_attention(t, sub(&s, prefix, "up_blocks.%zu.attentions.%d", i, (int)j), out);
+            if (n->attention[at])
+                torch_image_attention(t, sub(&s, "", "up_blocks.%zu.attentions.%d", i, (int)j), out);
         }
-        if (i + 1 < n->levels)
-            torch_conv(t, sub(&s, prefix, "up_blocks.%zu.upsamplers.0.conv", i), out, out, 3);
+        if (i + 1 < n->levels) torch_conv(t, sub(&s, "", "up_blocks.%zu.upsamplers.0.conv", i), out, out, 3);
     }
 }
 
@@ -185,26 +176,9 @@ void torch_unet2d(torch_init *t, const torch_network *n) {
     torch_conv(t, "conv_in", n->in, n->channels[0], 3);
     torch_linear(t, "time_embedding.linear_1", n->channels[0], emb, true);
     torch_linear(t, "time_embedding.linear_2", emb, emb, true);
-    down(t, "", n, emb);
-    middle(t, "", n->channels[n->levels - 1], emb);
-    up(t, "", n, emb, true);
+    down(t, n, emb);
+    middle(t, n->channels[n->levels - 1], emb);
+    up(t, n, emb);
     torch_norm(t, "conv_norm_out", n->channels[0]);
     torch_conv(t, "conv_out", n->channels[0], n->out, 3);
-}
-
-/* In the decoder, too, the middle is constructed after conv_in. */
-void torch_autoencoder_kl(torch_init *t, const torch_network *n) {
-    int64_t first = n->channels[0], last = n->channels[n->levels - 1];
-    torch_conv(t, "encoder.conv_in", n->in, first, 3);
-    down(t, "encoder", n, 0);
-    middle(t, "encoder", last, 0);
-    torch_norm(t, "encoder.conv_norm_out", last);
-    torch_conv(t, "encoder.conv_out", last, 2 * n->latent, 3);
-    torch_conv(t, "decoder.conv_in", n->latent, last, 3);
-    middle(t, "decoder", last, 0);
-    up(t, "decoder", n, 0, false);
-    torch_norm(t, "decoder.conv_norm_out", first);
-    torch_conv(t, "decoder.conv_out", first, n->out, 3);
-    torch_conv(t, "quant_conv", 2 * n->latent, 2 * n->latent, 1);
-    torch_conv(t, "post_quant_conv", n->latent, n->latent, 1);
 }

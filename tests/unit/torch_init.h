@@ -2,8 +2,8 @@
  * in the order in which diffusers' constructors make the layers (which is not the order of names in a file).
  * With the inputs drawn from the same generator, tests of diffusers that print numbers need no weights.
  *
- * Layers: Linear and Conv2d draw weight, then bias, both uniform in +-1/sqrt(fan_in); Embedding draws from
- * N(0, 1); normalisations draw nothing (1 and 0). Names are diffusers'. */
+ * Layers: Linear and Conv2d draw weight, then bias, both uniform in +-1/sqrt(fan_in); normalisations draw
+ * nothing (1 and 0). Names are diffusers'. */
 #ifndef EBRU_TESTS_TORCH_INIT_H
 #define EBRU_TESTS_TORCH_INIT_H
 
@@ -26,7 +26,6 @@ void torch_init_write(const torch_init *t, const char *path);
 
 void torch_conv(torch_init *t, const char *prefix, int64_t in, int64_t out, int64_t kernel);
 void torch_linear(torch_init *t, const char *prefix, int64_t in, int64_t out, bool bias);
-void torch_embedding(torch_init *t, const char *prefix, int64_t count, int64_t width);
 void torch_norm(torch_init *t, const char *prefix, int64_t width);
 
 /* ---- diffusers' modules ---- */
@@ -35,18 +34,16 @@ void torch_norm(torch_init *t, const char *prefix, int64_t width);
 void torch_resnet(torch_init *t, const char *prefix, int64_t in, int64_t out, int64_t emb);
 /* Attention behind a group norm, with biases. */
 void torch_image_attention(torch_init *t, const char *prefix, int64_t width);
-/* Transformer2DModel of one layer with convolutions for projections; context: width of what attn2 attends to.
- */
+/* Transformer2DModel of one layer with convolutions for projections; context: width of what attn2 attends to,
+ * 0: without attn2. */
 void torch_transformer(torch_init *t, const char *prefix, int64_t width, int64_t context);
 
-/* What a UNet2DModel or AutoencoderKL of the tests is made of. */
+/* What a UNet2DModel of the tests is made of. */
 typedef struct torch_network {
     int64_t in, out, channels[4], layers;
     size_t levels;
     bool attention[4]; /* by level, finest first: AttnDownBlock2D and AttnUpBlock2D */
-    int64_t latent;    /* AutoencoderKL */
 } torch_network;
 void torch_unet2d(torch_init *t, const torch_network *n);
-void torch_autoencoder_kl(torch_init *t, const torch_network *n);
 
 #endif
