@@ -69,9 +69,17 @@ class Tokenizer:
             # one merge at a time, the leftmost of the best rank: the same result as merging all of them together
         return [self.ids.get(s, self.eos) for s in symbols]
 
-    def __call__(self, text, length=77):
-        """[1, length] ids: start, text, end, padding."""
+    def tokens(self, text):
+        """Ids of a text without start and end."""
         assert text.isascii()
-        ids = [i for word in self.PATTERN.findall(text.lower()) for i in self._word(word)][:length - 2]
-        ids = [self.bos] + ids + [self.eos]
-        return torch.tensor([ids + [self.pad] * (length - len(ids))])
+        return [i for word in self.PATTERN.findall(text.lower()) for i in self._word(word)]
+
+    def __call__(self, text, length=77, chunks=1):
+        """(ids [chunks, length]: start, tokens, end, padding; weights [chunks, length]). text: a string or [(string, weight)]."""
+        parts = [(text, 1.0)] if isinstance(text, str) else text
+        tokens = [(i, weight) for part, weight in parts for i in self.tokens(part)]
+        rows = []
+        for at in range(chunks):
+            row = [(self.bos, 1.0)] + tokens[at * (length - 2):(at + 1) * (length - 2)] + [(self.eos, 1.0)]
+            rows.append(row + [(self.pad, 1.0)] * (length - len(row)))
+        return torch.tensor([[i for i, _ in r] for r in rows]), torch.tensor([[w for _, w in r] for r in rows])

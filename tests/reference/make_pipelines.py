@@ -69,6 +69,9 @@ SYSTEMS = {
                    {"force_zeros_for_empty_prompt": False, "requires_aesthetics_score": True}),
 }
 PROMPT, OTHER = "a red circle above a blue square", "a green star"
+LONG = "a large red circle left of a small blue square on a white background, a purple hexagon above an orange ring on a cyan background"
+WEIGHTED = "a (red:1.6) circle above [a ((blue)) square]"
+WEIGHTS = [("a ", 1.0), ("red", 1.6), (" circle above ", 1.0), ("a ", 1 / 1.1), ("blue", 1.1), (" square", 1 / 1.1)]
 ROWS = [  # name, system, picture, what differs from the defaults
     ("inpaint", "inpaint", dict(image="@picture", mask="@mask", seed=1)),
     ("inpaint-0.7", "inpaint", dict(image="@picture", mask="@mask", strength=0.7, sampler="ddim", seed=2)),
@@ -87,6 +90,8 @@ ROWS = [  # name, system, picture, what differs from the defaults
     ("xl-unguided", "xl", dict(seed=13, cfg=1.0, steps=6)),
     ("xl-clip-skip", "xl", dict(seed=19, cfg=5.0, clip_skip=1, compile="--clip-skip=1")),
     ("xl-rescale", "xl", dict(seed=20, cfg=7.0, negative=OTHER, rescale=0.7)),
+    ("xl-chunks", "xl", dict(seed=21, cfg=5.0, prompt=LONG, chunks=3, compile="--prompt-chunks=3")),
+    ("xl-weights", "xl", dict(seed=22, cfg=5.0, prompt=WEIGHTS, typed=WEIGHTED)),
     ("xl-img2img", "xl", dict(seed=14, cfg=5.0, image="@picture", strength=0.6)),
     ("xl-refiner", "xl-refiner", dict(seed=15, cfg=5.0, image="@picture", strength=0.5)),
     ("xl-refiner-wide", "xl-refiner", dict(seed=16, cfg=5.0, image="@wide", strength=0.5, compile="--size=48x32", size=(32, 48))),
@@ -189,11 +194,12 @@ def paint(system, r, **changes):
         r.get("prompt", PROMPT), r.get("negative", ""), r.get("steps", 8), r.get("cfg", 6.0), [r["seed"] + i for i in range(r.get("count", 1))],
         size=r.get("size"), sampler=SAMPLERS.get(r.get("sampler")), image=read("image", pictures.read_rgb),
         strength=r.get("strength"), mask=read("mask", pictures.read_mask), depth=read("depth", pictures.read_gray),
-        noise_level=r.get("noise_level", 20), clip_skip=r.get("clip_skip", 0), guidance_rescale=r.get("rescale", 0.0))
+        noise_level=r.get("noise_level", 20), clip_skip=r.get("clip_skip", 0), chunks=r.get("chunks", 1),
+        guidance_rescale=r.get("rescale", 0.0))
 
 
 def program_options(r):
-    options = ["-p", '"%s"' % r.get("prompt", PROMPT), "--steps", r.get("steps", 8), "--cfg-scale", "%g" % r.get("cfg", 6.0), "-s", r["seed"]]
+    options = ["-p", '"%s"' % r.get("typed", r.get("prompt", PROMPT))] + ["--prompt-weights"] * ("typed" in r) + ["--steps", r.get("steps", 8), "--cfg-scale", "%g" % r.get("cfg", 6.0), "-s", r["seed"]]
     for key, option in (("image", "-i"), ("mask", "--mask"), ("depth", "--depth")):
         if key in r:
             options += [option, r[key][1:] + ".png"]

@@ -47,27 +47,35 @@ class System:
 
     # ---- text ----
 
-    def encode_text(self, text, zeros=False, clip_skip=0):
-        """(context [1, T, C], pooled [1, P] or None). One encoder: its last state; SDXL: the last but one of both, not normed.
-        clip_skip: that many layers earlier."""
+    def encode_text(self, text, zeros=False, clip_skip=0, chunks=1):
+        """(context [1, chunks T, C], pooled [1, P] or None). One encoder: its last state; SDXL: the last but one of both, not
+        normed. clip_skip: that many layers earlier. text may be [(string, weight)]: the context's rows are multiplied by the
+        weights, then every chunk by what gives it its mean back."""
         contexts, pooled = [], None
         for (w, c), tokenizer in self.texts:
-            out = clip.text_model(w, c, tokenizer(text, c["max_position_embeddings"]))
+            ids, weights = tokenizer(text, c["max_position_embeddings"], chunks)
+            out = clip.text_model(w, c, ids)
             if len(self.texts) == 1 and "text_embeds" not in out:
-                return out["final_layer_norm"](out["hidden_states"][-1 - clip_skip]), None
-            contexts.append(out["hidden_states"][-2 - clip_skip])
-            pooled = out.get("text_embeds")
+                contexts.append(out["final_layer_norm"](out["hidden_states"][-1 - clip_skip]))
+            else:
+                contexts.append(out["hidden_states"][-2 - clip_skip])
+                pooled = out["text_embeds"][:1] if "text_embeds" in out else None
         context = torch.cat(contexts, -1)
+        if not isinstance(text, str):
+            mean = lambda t: t.mean((1, 2), keepdim=True)
+            weighted = context * weights[:, :, None]
+            context = weighted * (mean(context) / mean(weighted))
+        context = context.reshape(1, -1, context.shape[-1])
         return (torch.zeros_like(context), torch.zeros_like(pooled)) if zeros else (context, pooled)
 
-    def conditions(self, prompt, negative, guidance, count, size, clip_skip=0):
+    def conditions(self, prompt, negative, guidance, count, size, clip_skip=0, chunks=1):
         """(keyword arguments of the U-Net at the batch it runs at, with_guidance)."""
         embedded = self.unet_config.get("time_cond_proj_dim")
         guided = guidance > 1 and not embedded
-        texts = [self.encode_text(prompt, False, clip_skip)]
+        texts = [self.encode_text(prompt, False, clip_skip, chunks)]
         if guided:
             zeros = not negative and self.index.get("force_zeros_for_empty_prompt", "XL" in self.index["_class_name"])
-            texts.insert(0, self.encode_text(negative, zeros, clip_skip))
+            texts.insert(0, self.encode_text(negative, zeros, clip_skip, chunks))
         more = {"encoder_hidden_states": torch.cat([c for c, _ in texts]).repeat_interleave(count, 0)}
         if self.unet_config.get("addition_embed_type") == "text_time":
             more["text_embeds"] = torch.cat([p for _, p in texts]).repeat_interleave(count, 0)
@@ -121,7 +129,8 @@ class System:
         return x
 
     def paint(self, prompt, negative="", steps=50, guidance=7.5, seeds=(0,), size=None, sampler=None, sampler_keys=None,
-              image=None, strength=None, mask=None, depth=None, noise_level=20, clip_skip=0, guidance_rescale=0.0):
+              image=None, strength=None, mask=None, depth=None, noise_level=20, clip_skip=0, chunks=1,
+              guidance_rescale=0.0):
         """[B, 3, H, W] in -1..1. size: (height, width) of the picture without an image; which pipeline runs follows from the
         U-Net's channels and the inputs."""
         self.trace = {}
@@ -131,7 +140,7 @@ class System:
         if image is not None:
             size = tuple(x * (scale if self.low_res_config else 1) for x in image.shape[2:])
         size = size or (c["sample_size"] * scale,) * 2
-        more, guided = self.conditions(prompt, negative, guidance, len(seeds), size, clip_skip)
+        more, guided = self.conditions(prompt, negative, guidance, len(seeds), size, clip_skip, chunks)
         shape = (c["out_channels"], size[0] // scale, size[1] // scale)
         go = lambda first, x, **rest: self.decode(self.denoise(s, first, x, more, guided, guidance, guidance_rescale, draws, **rest))
 
