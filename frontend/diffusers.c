@@ -32,7 +32,27 @@ static void pipeline_free(fe_pipeline *p) {
     fe_dir_close(p->root);
 }
 
-/* ---- the folder of one component ---- */
+/* ---- one component ---- */
+
+/* Options that mean nothing to this component alone. */
+static bool options_fit(const fe_pipeline *p, fe_part_kind kind) {
+    const fe_options *o = p->o;
+    bool text = kind == FE_PART_TEXT || kind == FE_PART_TEXT_2, fine = true;
+    if (o->clip_skip && !text) {
+        ir_error(p->d, NULL, "--clip-skip: the component '%s' is no text encoder", fe_part_names[kind]);
+        fine = false;
+    }
+    if (o->prompt_chunks && kind != FE_PART_UNET) {
+        ir_error(p->d, NULL, "--prompt-chunks: the component '%s' has no context", fe_part_names[kind]);
+        fine = false;
+    }
+    if (o->no_image_input) {
+        ir_error(p->d, NULL, "--no-image-input: the component '%s' alone paints no pictures",
+                 fe_part_names[kind]);
+        fine = false;
+    }
+    return fine;
+}
 
 /* A folder with a text model does not say which of a pipeline's text encoders it is. */
 static bool selected(const fe_pipeline *p, fe_part_kind *kind) {
@@ -55,7 +75,7 @@ bool fe_load_component(ir_diag *d, ir_module *m, const char *path, const fe_opti
         *part = (fe_part){.kind = kind, .wanted = true, .dir = p.root, .doc = doc};
         doc = NULL;
         ir_meta_set_string(m, "pipeline.kind", "none");
-        fine = fe_part_read(part) && fe_part_build(&p, part) && keep_functions(&p);
+        fine = options_fit(&p, kind) && fe_part_read(part) && fe_part_build(&p, part) && keep_functions(&p);
     }
     fe_json_free(doc);
     pipeline_free(&p);
@@ -94,8 +114,8 @@ static bool load_one(fe_pipeline *p, const char *name) {
     ir_meta_set_string(p->m, "pipeline.kind", "none");
     for (size_t i = 0; i < FE_PART_COUNT; i++)
         if (strcmp(name, fe_part_names[i]) == 0)
-            return open_scale(p, (fe_part_kind)i) && fe_part_open(p, (fe_part_kind)i) &&
-                   fe_part_build(p, &p->parts[i]) && keep_functions(p);
+            return options_fit(p, (fe_part_kind)i) && open_scale(p, (fe_part_kind)i) &&
+                   fe_part_open(p, (fe_part_kind)i) && fe_part_build(p, &p->parts[i]) && keep_functions(p);
     ir_error(p->d, NULL, "unknown component '%s': unet, vae, text_encoder and text_encoder_2 are known",
              ir_escape(name, strlen(name)));
     return false;

@@ -312,7 +312,12 @@ static void clip_skip(void **state) {
         assert_int_equal(layer_of(m, f, output_of(f, "text_embeds")), 31);
         ir_module_free(m);
     }
-    fe_options o = program;
+    fe_options o = {.random_weights = true, .component = "unet", .clip_skip = 1, .no_image_input = true};
+    refuse(config("sdxl-base"), &o, "--clip-skip: the component 'unet' is no text encoder");
+    refuse(config("ddpm-cifar10-32"), &o, "--no-image-input: the component 'unet' alone paints no pictures");
+    o = (fe_options){.random_weights = true, .prompt_chunks = 2};
+    refuse(config("sd-v1-5/vae"), &o, "--prompt-chunks: the component 'vae' has no context");
+    o = program;
     o.clip_skip = 12;
     refuse(config("sd-v1-5"), &o, "--clip-skip: 12 layers cannot be left out of 12");
     o.clip_skip = 1;
