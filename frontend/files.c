@@ -198,6 +198,12 @@ bool fe_dir_has_dir(const fe_dir *dir, const char *name) {
     return has_kind(dir, name, S_IFDIR);
 }
 
+bool fe_dir_has_name(const fe_dir *dir, const char *name) {
+    struct stat st;
+    if (dir->memory) return memory_folder_find(dir->memory, name) != NULL;
+    return fe_name_is_plain(name, strlen(name)) && fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* Opens a member whose name may come from a model file. */
 static int open_member(ir_diag *d, fe_dir *dir, const char *name, const char **shown, size_t *size) {
     ir_loc loc = {.source = ir_diag_source(d, dir->path, NULL, 0)};

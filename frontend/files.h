@@ -45,6 +45,8 @@ const char *fe_dir_join(fe_dir *dir, const char *name);
 /* False also for names that are not plain. */
 bool fe_dir_has_file(const fe_dir *dir, const char *name);
 bool fe_dir_has_dir(const fe_dir *dir, const char *name);
+/* True when something has that name, be it a link to nowhere. */
+bool fe_dir_has_name(const fe_dir *dir, const char *name);
 
 /* A folder that exists only in memory, called `path` in messages; read like the others. fe_dir_map finds
  * nothing in it. */

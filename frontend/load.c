@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "frontend/diffusers.h"
+#include "frontend/hub_cache.h"
 #include "frontend/lora.h"
 
 static bool ends_with(const char *s, const char *end) {
@@ -26,8 +27,9 @@ static ir_module *load_text(ir_diag *d, const char *path) {
 static bool load_folder(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
     fe_dir *dir = fe_dir_open(d, path);
     if (!dir) return false;
-    bool pipeline = fe_dir_has_file(dir, "model_index.json"), component = fe_dir_has_file(dir, "config.json");
-    bool description = fe_dir_has_file(dir, "model.json");
+    /* by name alone: a link to nowhere is told when it is read */
+    bool pipeline = fe_dir_has_name(dir, "model_index.json"), component = fe_dir_has_name(dir, "config.json");
+    bool description = fe_dir_has_name(dir, "model.json");
     char *file = NULL;
     if (description) {
         const char *joined = fe_dir_join(dir, "model.json");
@@ -92,19 +94,21 @@ ir_module *fe_load(ir_diag *d, const char *path, const fe_options *options) {
     unsigned before = ir_diag_errors(d);
     ir_module *m = ir_module_new();
     bool merged = true;
-    bool fine = load_into(d, m, path, options) && ir_diag_errors(d) == before;
+    if (fe_is_hub_cache(path)) path = fe_hub_snapshot(d, m->arena, path);
+    bool fine = path && load_into(d, m, path, options) && ir_diag_errors(d) == before;
     for (uint32_t i = 0; fine && i < options->lora_count; i++)
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;
     if (fine && !ir_meta_get(m, "model.name")) {
-        char *name = fe_path_base(m->arena, path);
+        char *name = fe_hub_name(m->arena, path);
+        if (!name) name = fe_path_base(m->arena, path);
         if (ends_with(name, ".safetensors")) name[strlen(name) - strlen(".safetensors")] = '\0';
         ir_meta_set_string(m, "model.name", name);
     }
     if (fine && options->prediction && ir_meta_get(m, "sampler.class"))
         ir_meta_set_string(m, "sampler.prediction_type", options->prediction);
     if (!fine) {
-        if (ir_diag_errors(d) == before) ir_error(d, NULL, "%s: the model cannot be loaded", path);
+        if (path && ir_diag_errors(d) == before) ir_error(d, NULL, "%s: the model cannot be loaded", path);
         ir_module_free(m);
         return NULL;
     }

@@ -154,7 +154,10 @@ static void report_none(ir_diag *d, fe_dir *dir, ir_arena *a, const char *const 
     ir_str_free(&names);
 }
 
-fe_st *fe_st_open_in(ir_diag *d, fe_dir *dir, const char *const *bases, size_t n) {
+/* The first of the names under which weights are stored that is in the folder, as a regular file or at all.
+ */
+static const char *find_weights(fe_dir *dir, ir_arena *a, const char *const *bases, size_t n, bool any,
+                                bool *index) {
     /* Variants' indices have been written in three spellings over time. */
     static const struct {
         const char *suffix;
@@ -165,18 +168,27 @@ fe_st *fe_st_open_in(ir_diag *d, fe_dir *dir, const char *const *bases, size_t n
                  {".safetensors.index.fp16.json", true},
                  {".fp16.safetensors.index.json", true},
                  {".safetensors.fp16.index.json", true}};
-    ir_arena *a = ir_arena_new();
-    fe_st *st = NULL;
-    bool found = false;
-    for (size_t i = 0; i < n && !found; i++) {
-        for (size_t k = 0; k < sizeof forms / sizeof *forms && !found; k++) {
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < sizeof forms / sizeof *forms; k++) {
             const char *name = ir_arena_printf(a, "%s%s", bases[i], forms[k].suffix);
-            if (!fe_dir_has_file(dir, name)) continue;
-            found = true;
-            st = forms[k].index ? open_shards(d, dir, name) : open_single(d, dir, name);
+            *index = forms[k].index;
+            if (any ? fe_dir_has_name(dir, name) : fe_dir_has_file(dir, name)) return name;
         }
     }
-    if (!found) report_none(d, dir, a, bases, n);
+    return NULL;
+}
+
+fe_st *fe_st_open_in(ir_diag *d, fe_dir *dir, const char *const *bases, size_t n) {
+    ir_arena *a = ir_arena_new();
+    bool index;
+    fe_st *st = NULL;
+    const char *name = find_weights(dir, a, bases, n, false, &index);
+    /* what is no file (a link to a blob that is not there, a FIFO) is named when it is opened */
+    if (!name) name = find_weights(dir, a, bases, n, true, &index);
+    if (name)
+        st = index ? open_shards(d, dir, name) : open_single(d, dir, name);
+    else
+        report_none(d, dir, a, bases, n);
     ir_arena_free(a);
     return st;
 }
