@@ -155,7 +155,8 @@ static char *build_info(const drv_options *o, const drv_build *b) {
                 (long long)ir_parameter_count(b->levels[0].module));
     for (uint32_t i = 0; i < o->lora_count; i++) {
         const char *slash = strrchr(o->loras[i].path, '/');
-        ir_str_addf(&s, "lora: %s times ", slash ? slash + 1 : o->loras[i].path);
+        const char *name = slash ? slash + 1 : o->loras[i].path;
+        ir_str_addf(&s, "lora: %s times ", ir_escape(name, strlen(name)));
         ir_print_f64(o->loras[i].scale, &s);
         ir_str_add(&s, "\n");
     }

@@ -16,6 +16,11 @@ static const char WEIGHT[] = ".weight";
 
 /* ---- taking apart ---- */
 
+static bool ends_with(const char *s, size_t n, const char *end) {
+    size_t k = strlen(end);
+    return n >= k && memcmp(s + n - k, end, k) == 0;
+}
+
 const char *fe_lora_other_method(const char *tensor) {
     static const char *const marks[][2] = {
         {".dora_scale", "DoRA"},
@@ -25,7 +30,6 @@ const char *fe_lora_other_method(const char *tensor) {
         {".on_input", "IA3"},
         {".ia3_", "IA3"},
         {".oft_", "OFT"},
-        {".diff", "whole differences of weights"},
         {".lora_embedding_", "LoRA of an embedding"},
         {".lora_B.bias", "LoRA with a bias"},
         {".lora_up.bias", "LoRA with a bias"},
@@ -34,12 +38,9 @@ const char *fe_lora_other_method(const char *tensor) {
     };
     for (size_t i = 0; i < COUNT(marks); i++)
         if (strstr(tensor, marks[i][0])) return marks[i][1];
-    return NULL;
-}
-
-static bool ends_with(const char *s, size_t n, const char *end) {
-    size_t k = strlen(end);
-    return n >= k && memcmp(s + n - k, end, k) == 0;
+    size_t n = strlen(tensor);
+    return ends_with(tensor, n, ".diff") || ends_with(tensor, n, ".diff_b") ? "whole differences of weights"
+                                                                            : NULL;
 }
 
 /* "X.lora_A.NAME.weight" of an adapter with a name: the length of X.lora_A.weight's X; 0 when it is not so.

@@ -305,6 +305,8 @@ static void faults(void **state) {
     bad = tensor("lora_unet_down_blocks_7_resnets_0_conv1.lora_up.weight", 2, 16, 2);
     expect_fault((fe_st_tensor[]){up, down, bad}, 3,
                  "not in the model: 'lora_unet_down_blocks_7_resnets_0_conv1'");
+    bad = tensor("model.diffusion_model.x.lora_up.weight", 2, 16, 2); /* no difference */
+    expect_fault((fe_st_tensor[]){up, down, bad}, 3, "not in the model: 'model.diffusion_model.x'");
     bad = tensor("unet.conv_in.weight", 2, 16, 2);
     expect_fault((fe_st_tensor[]){up, down, bad}, 3, "no part of a LoRA: 'unet.conv_in.weight'");
     bad = tensor("lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight", 2, 16, 2);
