@@ -122,7 +122,7 @@ typedef struct rt_sampler_config {
     int32_t solver_type;       /* rt_solver */
     int32_t num_train_timesteps;
     int32_t steps_offset;
-    int32_t solver_order;             /* DPM-Solver++, UniPC: 1 or 2 (UniPC: also 3) */
+    int32_t solver_order;             /* DPM-Solver, UniPC: 1 to 3 */
     int32_t original_inference_steps; /* LCM */
     uint32_t flags;                   /* RT_SAMPLER_* */
     uint32_t given;                   /* RT_GIVEN_* */

@@ -115,8 +115,8 @@ static void step_pndm(rt_sampler *s, int k, float *x, const float *out, const fl
 
 const struct sampler_ops rt_sampler_ops_PNDM = {init_pndm, step_pndm, NULL};
 
-/* ---- DPM-Solver, DPM-Solver++ and their stochastic forms, multistep of order 2 ---- history[0..1]: what the
- * solver integrates, newest first: predicted clean samples (++) or predicted noise */
+/* ---- DPM-Solver, DPM-Solver++ and their stochastic forms, multistep up to order 3 ---- history[0..2]: what
+ * the solver integrates, newest first: predicted clean samples (++) or predicted noise */
 
 static bool integrates_noise(const rt_sampler *s) {
     return s->c.algorithm_type == RT_ALGORITHM_DPMSOLVER || s->c.algorithm_type == RT_ALGORITHM_SDE_DPMSOLVER;
@@ -158,9 +158,9 @@ static rt_status solver_schedule(rt_sampler *s, rt_error *err) {
 }
 
 static rt_status init_dpmpp(rt_sampler *s, rt_error *err) {
-    if (s->c.solver_order < 1 || s->c.solver_order > 2)
-        return rt_fail(err, RT_ERR_INPUT, "solver_order %d is not supported (1 or 2)",
-                       (int)s->c.solver_order);
+    int order = s->c.solver_order, most = s->c.algorithm_type == RT_ALGORITHM_SDE_DPMSOLVER ? 2 : 3;
+    if (order < 1 || order > most)
+        return rt_fail(err, RT_ERR_INPUT, "solver_order %d is not supported (1 to %d)", order, most);
     if (s->c.sampler == RT_SAMPLER_DPMPP_2M && integrates_noise(s) &&
         !(s->c.flags & RT_SAMPLER_FINAL_SIGMA_MIN))
         return rt_fail(err, RT_ERR_INPUT,
@@ -217,33 +217,66 @@ static void convert(rt_sampler *s, struct half_log now, const float *x, const fl
     }
 }
 
+/* Coefficients of the third order in terms of its two differences D1 and D2. */
+static void third_order(const rt_sampler *s, struct half_log to, float h, float *of_first, float *of_second) {
+    float e;
+    switch (s->c.algorithm_type) {
+    case RT_ALGORITHM_DPMSOLVER:
+        e = expf(h) - 1.0f;
+        *of_first = -(to.sigma * (e / h - 1.0f));
+        *of_second = -(to.sigma * ((e - h) / (h * h) - 0.5f));
+        break;
+    case RT_ALGORITHM_SDE_DPMSOLVER_PP:
+        e = 1.0f - expf(-2.0f * h);
+        *of_first = to.alpha * (e / (-2.0f * h) + 1.0f);
+        *of_second = to.alpha * ((e - 2.0f * h) / (4.0f * h * h) - 0.5f);
+        break;
+    default:
+        e = expf(-h) - 1.0f;
+        *of_first = to.alpha * (e / h + 1.0f);
+        *of_second = -(to.alpha * ((e + h) / (h * h) - 0.5f));
+    }
+}
+
+/* The order that history and settings allow at evaluation k. */
+static int order_at(const rt_sampler *s, int k) {
+    int left = s->evals - 1 - k, order = s->c.solver_order < s->entries ? s->c.solver_order : s->entries;
+    bool few = (s->c.flags & RT_SAMPLER_LOWER_ORDER_FINAL) && s->evals < 15;
+    if (left == 0 && (few || (s->c.flags & RT_SAMPLER_EULER_AT_FINAL) || s->sigmas[k + 1] == 0)) return 1;
+    return left == 1 && few && order > 2 ? 2 : order;
+}
+
 static void step_dpmpp(rt_sampler *s, int k, float *x, const float *out, const float *noise) {
     struct half_log now = sampler_half_log(s->sigmas[k]), to = sampler_half_log(s->sigmas[k + 1]);
-    float *newest = s->history[1], *older = s->history[0];
-    s->history[0] = newest;
-    s->history[1] = older;
-    convert(s, now, x, out, newest);
-    if (s->entries < 2) s->entries++;
+    float *m = s->history[2], *m1 = s->history[0], *m2 = s->history[1];
+    s->history[0] = m;
+    s->history[1] = m1;
+    s->history[2] = m2;
+    convert(s, now, x, out, m);
+    if (s->entries < 3) s->entries++;
 
-    int left = s->evals - 1 - k;
-    bool few = (s->c.flags & RT_SAMPLER_LOWER_ORDER_FINAL) && s->evals < 15;
-    bool first_at_end =
-        left == 0 && (few || (s->c.flags & RT_SAMPLER_EULER_AT_FINAL) || s->sigmas[k + 1] == 0);
+    int order = order_at(s, k);
     struct solver_step c = solver_step(s, now, to);
-    if (!adds_noise(s)) noise = NULL;
-    if (s->c.solver_order < 2 || s->entries < 2 || first_at_end) {
-        for (size_t i = 0; i < s->n; i++) {
-            x[i] = c.of_x * x[i] + c.of_newest * newest[i];
-            if (noise) x[i] += c.of_noise * noise[i];
-        }
-        return;
+    float h = to.lambda - now.lambda, r0 = 1, r1 = 1, of_first = 0, of_second = 0;
+    if (order > 1) r0 = (now.lambda - sampler_half_log(s->sigmas[k - 1]).lambda) / h;
+    if (order > 2) {
+        r1 = (sampler_half_log(s->sigmas[k - 1]).lambda - sampler_half_log(s->sigmas[k - 2]).lambda) / h;
+        third_order(s, to, h, &of_first, &of_second);
     }
-    float h = to.lambda - now.lambda;
-    float inverse = 1.0f / ((now.lambda - sampler_half_log(s->sigmas[k - 1]).lambda) / h);
+    if (!adds_noise(s)) noise = NULL;
+    float inverse = 1.0f / r0, inverse_1 = 1.0f / r1, share = r0 / (r0 + r1), both = 1.0f / (r0 + r1);
     for (size_t i = 0; i < s->n; i++) {
-        float slope = inverse * (newest[i] - older[i]);
-        x[i] = c.of_x * x[i] + c.of_newest * newest[i] + c.of_slope * slope;
-        if (noise) x[i] += c.of_noise * noise[i];
+        float next = c.of_x * x[i] + c.of_newest * m[i];
+        if (order > 1) {
+            float slope = inverse * (m[i] - m1[i]);
+            if (order > 2) {
+                float bend = slope - inverse_1 * (m1[i] - m2[i]);
+                next = next + of_first * (slope + share * bend) + of_second * (both * bend);
+            } else {
+                next += c.of_slope * slope;
+            }
+        }
+        x[i] = noise ? next + c.of_noise * noise[i] : next;
     }
 }
 

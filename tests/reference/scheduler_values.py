@@ -119,6 +119,9 @@ def solvers():
     row("DPMPP_2M", 16, **SD, algorithm_type="sde-dpmsolver++")
     row("DPMPP_2M", 5, **SD, algorithm_type="sde-dpmsolver++", solver_order=1)
     row("DPMPP_2M", 5, **SD, euler_at_final=True, final_sigmas_type="sigma_min", lower_order_final=False)
+    for algorithm in ("dpmsolver++", "dpmsolver", "sde-dpmsolver++"):
+        row("DPMPP_2M", 6, **SD, algorithm_type=algorithm, final_sigmas_type="sigma_min", solver_order=3)
+    row("DPMPP_2M", 16, **SD, solver_order=3)
     row("UNIPC", 5, **SD, solver_type="bh1", final_sigmas_type="sigma_min")  # at sigma 0 it gives NaN
     row("UNIPC", 5, **SD, solver_type="bh1", final_sigmas_type="sigma_min", solver_order=3)
     row("UNIPC", 5, **SD, solver_order=3, lower_order_final=False, final_sigmas_type="sigma_min")
