@@ -58,8 +58,8 @@ void drv_print_help(FILE *out, unsigned command) {
         fprintf(out, "ebru %s: an ahead-of-time compiler for diffusion models on CPUs\n\n", DRV_VERSION);
         for (int i = 0; i < COMMANDS; i++)
             fprintf(out, "  ebru %-8s %-32s %s\n", commands[i].name, commands[i].operand, commands[i].help);
-        fprintf(out, "\nMODEL is a model description (JSON), a diffusers folder, one component folder, or an "
-                     ".ir file.\n"
+        fprintf(out, "\nMODEL is a model description (JSON), a diffusers folder, one component folder, a "
+                     "single-file\ncheckpoint (safetensors), or an .ir file.\n"
                      "Examples:\n  ebru compile models/shapes-128 -o s128 && ./s128 -p \"a red circle\"\n"
                      "  ebru compile models/class-unet-32.json --weights=random:1 --emit=ir:fused -o -\n"
                      "  ebru COMMAND --help lists a command's options\n");

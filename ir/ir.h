@@ -269,7 +269,7 @@ struct ir_weight {
     /* Where it comes from, for the text form: exactly one of these kinds. */
     enum { IR_WEIGHT_UNBOUND, IR_WEIGHT_FILE, IR_WEIGHT_RANDOM, IR_WEIGHT_DATA } kind;
     const char *file;   /* FILE: path as it can be opened */
-    const char *tensor; /* FILE: name of the tensor inside */
+    const char *tensor; /* FILE: the tensor inside, or a part of it: NAME, NAME[a:b] (rows), NAME.T */
     uint64_t seed;      /* RANDOM: see ir/weights.c for the distribution */
     double bound;       /* RANDOM: values uniform in [center - bound, center + bound] */
     double center;
