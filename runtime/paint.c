@@ -4,6 +4,7 @@
 
 #include "runtime/paint_pictures.h"
 #include "runtime/png_writer.h"
+#include "runtime/prompt_weights.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,6 +76,15 @@ static rt_status add_request(struct job *j, rt_request r, rt_error *err) {
     return RT_OK;
 }
 
+/* Told for all prompts before the first picture is painted. */
+static rt_status check_weights(const struct job *j, const char *text, size_t length, rt_error *err) {
+    rt_prompt prompt;
+    if (!j->o->weights || !text) return RT_OK;
+    rt_status s = rt_prompt_parse(text, length, &prompt, err);
+    if (!s) rt_prompt_free(&prompt);
+    return s;
+}
+
 static rt_status text_requests(struct job *j, rt_error *err) {
     if (!j->o->prompt_count) return rt_fail(err, RT_ERR_USAGE, "nothing to paint: give a prompt with -p");
     j->texts = calloc((size_t)j->o->prompt_count, sizeof *j->texts);
@@ -86,7 +96,9 @@ static rt_status text_requests(struct job *j, rt_error *err) {
         if (s) return s;
         j->text_count = i + 1;
         r.prompt = j->texts[i];
-        s = add_request(j, r, err);
+        s = check_weights(j, r.prompt, r.prompt_length, err);
+        if (!s) s = check_weights(j, r.negative, r.negative_length, err);
+        if (!s) s = add_request(j, r, err);
         if (s) return s;
     }
     return RT_OK;

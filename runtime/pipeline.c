@@ -78,9 +78,12 @@ static rt_status open_sampler(struct rt_painter *p, rt_error *err) {
     const rt_settings *settings = p->settings;
     rt_sampler_config config = settings->sampler;
     bool given = settings->pictures.init && p->info->condition != RT_CONDITION_LOW_RESOLUTION;
+    /* Latent consistency models shorten their own schedule and run all steps. */
+    bool shorten = given && p->info->guidance_embedding && config.sampler == RT_SAMPLER_LCM;
+    if (shorten) config.strength = settings->strength;
     rt_status s = rt_sampler_new(&p->sampler, &config, settings->steps, p->latent * (size_t)p->batch, err);
     if (!s) rt_sampler_set_images(p->sampler, (size_t)p->batch);
-    if (s || !given) return s;
+    if (s || !given || shorten) return s;
     p->first = rt_sampler_first_evaluation(p->sampler, settings->strength);
     if (p->first >= rt_sampler_evaluations(p->sampler))
         return rt_fail(err, RT_ERR_USAGE, "strength %g of %d steps is less than one step", settings->strength,

@@ -39,6 +39,7 @@ rt_sampler_config rt_sampler_defaults(rt_sampler_id id) {
         .clip_sample_range = 1,
         .shift = 1,
         .timestep_scaling = 10,
+        .strength = 1,
         .dynamic_thresholding_ratio = 0.995,
         .sample_max_value = 1,
         .version = RT_SAMPLER_CONFIG_VERSION,

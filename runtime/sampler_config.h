@@ -108,6 +108,8 @@ typedef struct rt_sampler_config {
     double eta;                  /* DDIM: 0 = deterministic, 1 = as much noise as DDPM */
     double shift;                /* flow matching */
     double timestep_scaling;     /* LCM */
+    double strength;             /* LCM: the part of its original schedule that is used, 1 = all. Its image to
+                                    image begins so, with all steps, where other samplers leave out steps */
     double sigma_min, sigma_max; /* ends of Karras', exponential and beta sigmas; 0: the schedule's own */
     double dynamic_thresholding_ratio, sample_max_value;
     const char *trained_betas; /* numbers separated by spaces, as many as num_train_timesteps; NULL: by

@@ -85,11 +85,13 @@ static rt_status init_lcm(rt_sampler *s, rt_error *err) {
     int original = s->c.original_inference_steps, train = s->c.num_train_timesteps;
     if (original < 1 || original > train)
         return rt_fail(err, RT_ERR_INPUT, "original_inference_steps %d is not within 1..%d", original, train);
-    if (s->steps > original)
-        return rt_fail(err, RT_ERR_INPUT, "%d steps: LCM allows at most %d", s->steps, original);
+    int used = s->c.strength < 1 ? (int)(original * s->c.strength) : original;
+    if (s->steps > used)
+        return rt_fail(err, RT_ERR_INPUT, "%d steps: LCM allows at most %d%s", s->steps, used,
+                       used < original ? " at this strength" : "");
     for (int i = 0; i < s->steps; i++) {
-        int index = (int)floor(i * ((double)original / s->steps));
-        s->timesteps[i] = (float)((original - index) * (train / original) - 1);
+        int index = (int)floor(i * ((double)used / s->steps));
+        s->timesteps[i] = (float)((used - index) * (train / original) - 1);
     }
     s->evals = s->steps;
     s->space = SPACE_ALPHA;

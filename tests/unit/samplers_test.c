@@ -315,6 +315,16 @@ static void strength(void **state) {
     s = make(&c, 10, 1);
     assert_int_equal(rt_sampler_first_evaluation(s, 0.5), 10); /* two evaluations a step */
     rt_sampler_free(s);
+
+    /* diffusers: LCMScheduler().set_timesteps(4, strength=0.5).timesteps */
+    static const float lcm[4] = {499, 379, 259, 139};
+    c = rt_sampler_defaults(RT_SAMPLER_LCM);
+    c.strength = 0.5;
+    s = make(&c, 4, 1);
+    for (int k = 0; k < 4; k++) assert_true(rt_sampler_timesteps(s)[k] == lcm[k]);
+    rt_sampler_free(s);
+    rt_error err;
+    assert_int_equal(rt_sampler_new(&s, &c, 26, 1, &err), RT_ERR_INPUT);
 }
 
 static void switching_keeps_what_was_given(void **state) {
