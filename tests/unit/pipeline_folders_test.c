@@ -445,6 +445,73 @@ static void class_labels(void **state) {
     temp_dir_end(&t);
 }
 
+/* ---- the layout of the Hugging Face cache ---- */
+
+#define SHARDED EBRU_TEST_DATA "/goldens/pipelines/depth" /* its U-Net is in two shards */
+
+static const temp_dir *cache;
+static int blobs;
+
+/* Every file becomes blobs/N, and a link to it stands in the snapshot. */
+static int add_to_cache(const char *path, const struct stat *st, int kind, struct FTW *where) {
+    (void)where;
+    char blob[64], link[512], target[600];
+    const char *inside = path + strlen(SHARDED);
+    snprintf(link, sizeof link, "snapshots/abc%s", inside);
+    if (kind == FTW_D) return mkdir(temp_path(cache, link), 0777);
+    if (kind != FTW_F) return 1;
+    snprintf(blob, sizeof blob, "blobs/%d", blobs++);
+    snprintf(target, sizeof target, "../../%s%s", strchr(inside + 1, '/') ? "../" : "", blob);
+    FILE *f = fopen(path, "rb");
+    char *data = malloc((size_t)st->st_size + 1);
+    size_t n = fread(data, 1, (size_t)st->st_size, f);
+    fclose(f);
+    temp_write(cache, blob, data, n);
+    free(data);
+    return symlink(target, temp_path(cache, link));
+}
+
+static void check_same_weights(const ir_module *a, const ir_module *b) {
+    assert_int_equal(a->weights.count, b->weights.count);
+    for (size_t i = 0; i < a->weights.count; i++) {
+        const ir_weight *x = &a->weights.items[i], *y = &b->weights.items[i];
+        int64_t n = ir_type_elements(&x->type);
+        float *p = ir_alloc((size_t)n * sizeof *p), *q = ir_alloc((size_t)n * sizeof *q);
+        assert_string_equal(x->name, y->name);
+        assert_true(ir_type_elements(&y->type) == n);
+        ir_weight_read(x, p, 0, n);
+        ir_weight_read(y, q, 0, n);
+        assert_memory_equal(p, q, (size_t)n * sizeof *p);
+        ir_free(p);
+        ir_free(q);
+    }
+}
+
+static void cache_layout(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    mkdir(temp_path(&t, "blobs"), 0777);
+    mkdir(temp_path(&t, "snapshots"), 0777);
+    cache = &t;
+    blobs = 0;
+    assert_int_equal(nftw(SHARDED, add_to_cache, 16, 0), 0);
+    assert_true(blobs > 10);
+    fe_options o = {.guidance_pair = true, .shared_timestep = true, .width = 32, .height = 32};
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    ir_module *linked = fe_load(c.diag, temp_path(&t, "snapshots/abc"), &o);
+    ir_module *plain = fe_load(c.diag, SHARDED, &o);
+    if (!linked || !plain || ir_diag_warnings(c.diag)) fail_msg("%s", captured(&c));
+    assert_int_equal(linked->funcs.count, plain->funcs.count);
+    expect_word(linked, "pipeline.condition", "depth");
+    check_same_weights(linked, plain);
+    ir_module_free(linked);
+    ir_module_free(plain);
+    capture_end(&c);
+    temp_dir_end(&t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(condition_by_channels),  cmocka_unit_test(upscaler),
@@ -452,7 +519,7 @@ int main(void) {
         cmocka_unit_test(old_versions),           cmocka_unit_test(scheduler_of_the_index),
         cmocka_unit_test(tiny_autoencoder),       cmocka_unit_test(latent_statistics),
         cmocka_unit_test(unsupported_components), cmocka_unit_test(misfits),
-        cmocka_unit_test(class_labels),
+        cmocka_unit_test(class_labels),           cmocka_unit_test(cache_layout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
