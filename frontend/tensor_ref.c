@@ -34,9 +34,9 @@ static bool read_number(const char **s, int64_t *out) {
 
 /* NAME[a:b]. Rows are contiguous, so they need no copy. */
 static bool find_rows(const fe_st *table, const char *reference, fe_tensor_view *view) {
-    const char *bracket = strrchr(reference, '['), *s = bracket + 1;
+    const char *bracket = strrchr(reference, '['), *s = bracket ? bracket + 1 : "";
     int64_t first, end;
-    if (!bracket || !read_number(&s, &first) || *s++ != ':' || !read_number(&s, &end) || strcmp(s, "]") != 0)
+    if (!read_number(&s, &first) || *s++ != ':' || !read_number(&s, &end) || strcmp(s, "]") != 0)
         return false;
     const fe_st_tensor *t = find_prefix(table, reference, (size_t)(bracket - reference));
     if (!t || t->rank < 1 || first >= end || end > t->dims[0]) return false;

@@ -99,7 +99,7 @@ fe_st_tensor *ldm_fixture_tensor(ldm_fixture *f, const char *name) {
 void ldm_fixture_add(ldm_fixture *f, const char *name, fe_st_dtype dtype, uint32_t rank,
                      const int64_t *dims) {
     fe_st_tensor t = {.name = name, .dtype = dtype, .rank = rank, .data = ir_arena_alloc(f->arena, 4096)};
-    memcpy(t.dims, dims, rank * sizeof *dims);
+    for (uint32_t i = 0; i < rank; i++) t.dims[i] = dims[i];
     IR_PUSH(&f->tensors, t);
 }
 
