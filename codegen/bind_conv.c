@@ -72,10 +72,11 @@ bool cg_bind_linear(cg_bind *b) {
     if (x->rank > 3) return cg_refuse(b, "x is neither a vector nor tokens");
     cg_bcp in = cg_bcp_of(x), out = cg_bcp_of(y);
     struct ebru_conv2d_params p;
-    ebru_conv2d_set_linear(&p, in.b, in.p, in.c, out.c);
+    const struct ir_attrs_linear *a = IR_ATTRS(b->node, linear);
+    ebru_conv2d_set_linear(&p, in.b, in.p, in.c, a->geglu ? 2 * out.c : out.c);
     p.has_bias = cg_in(b, BIAS) != NULL;
     p.residual = cg_in(b, LINEAR_RESIDUAL) != NULL;
-    p.act = cg_act(IR_ATTRS(b->node, linear)->act);
+    p.act = a->geglu ? EBRU_ACT_GEGLU : cg_act(a->act);
     if (!check_weight(b, p.N, p.C0, 1, 1) || !check_vector(b, BIAS, p.N)) return false;
     ebru_conv2d_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d, (int64_t)b->target->base.l2);
     return cg_done_conv2d(b, &p);

@@ -75,7 +75,9 @@ static double conv2d_flops(const ir_func *f, const ir_node *n) {
 
 static double linear_flops(const ir_func *f, const ir_node *n) {
     const ir_type *x = operand_type(f, n, 0);
-    double y = elements(&n->type), flops = 2 * y * (double)x->dim[x->rank - 1];
+    bool geglu = IR_ATTRS(n, linear)->geglu;
+    double y = elements(&n->type), flops = 2 * y * (double)x->dim[x->rank - 1] * (geglu ? 2 : 1);
+    if (geglu) flops += 2 * y;
     if (operand_type(f, n, 3)) flops += y;
     return IR_ATTRS(n, linear)->act != IR_ACT_NONE ? flops + y : flops;
 }

@@ -148,12 +148,22 @@ void ir_eval_conv2d(const ir_eval_args *a, ir_tensor *out) {
 
 /* ---- linear ---- */
 
+/* One row of values and gates, in turns of 16, to half as many results. */
+static void join_gates(const float *row, float *out, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        const float *value = row + i / IR_BLOCK * 2 * IR_BLOCK + i % IR_BLOCK;
+        out[i] = (float)((double)value[0] * ir_eval_act(IR_ACT_GELU, (double)value[IR_BLOCK]));
+    }
+}
+
 /* y[m, n] = act(sum over k of x[m, k] w[n, k] + bias[n] + residual[m, n]); the columns are rows of x. */
 void ir_eval_linear(const ir_eval_args *a, ir_tensor *out) {
     const ir_tensor *x = a->in[0], *bias = a->in[2], *residual = a->in[3];
     const struct ir_attrs_linear *at = IR_ATTRS(a->node, linear);
-    int64_t k_count = x->type.dim[x->type.rank - 1], n_count = out->type.dim[out->type.rank - 1];
+    int64_t k_count = x->type.dim[x->type.rank - 1], width = out->type.dim[out->type.rank - 1];
+    int64_t n_count = at->geglu ? 2 * width : width;
     int64_t rows = ir_type_elements(&x->type) / k_count, run = run_length(k_count, rows);
+    float *result = at->geglu ? ir_alloc((size_t)(rows * n_count) * sizeof *result) : out->data;
     float *unpacked;
     const float *w = ir_eval_plain_weight(a->in[1], n_count, k_count, &unpacked);
     double *cols = ir_panels_new(k_count, run);
@@ -172,10 +182,13 @@ void ir_eval_linear(const ir_eval_args *a, ir_tensor *out) {
                 int64_t i = (first + j) * n_count + n;
                 double y = sum[j] + (bias ? (double)bias->data[n] : 0);
                 if (residual) y += (double)residual->data[i];
-                out->data[i] = (float)ir_eval_act(at->act, y);
+                result[i] = (float)ir_eval_act(at->act, y);
             }
         }
     }
+    for (int64_t m = 0; m < rows && at->geglu; m++)
+        join_gates(result + m * n_count, out->data + m * width, width);
+    if (at->geglu) ir_free(result);
     ir_free(sum);
     ir_free(taps);
     ir_free(cols);

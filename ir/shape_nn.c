@@ -108,10 +108,15 @@ SHAPE_RULE(linear) {
     if (!read_filter(s, W, x->dim[x->rank - 1], SHAPE_ATTRS(s, linear)->n, &w)) return false;
     bool fine = true;
     if (w.kh != 1 || w.kw != 1) fine = shape_expected(s, W, "a filter of 1 by 1");
+    bool geglu = SHAPE_ATTRS(s, linear)->geglu;
     shape_set(out, x->rank, x->dim);
-    out->dim[x->rank - 1] = w.n;
+    out->dim[x->rank - 1] = geglu ? w.n / 2 : w.n;
+    if (geglu && w.n % (2 * IR_BLOCK) != 0)
+        fine = shape_expected(s, W, "values and gates in turns of %d columns", IR_BLOCK);
+    if (geglu && (shape_operand(s, RESIDUAL) || SHAPE_ATTRS(s, linear)->act != IR_ACT_NONE))
+        fine = shape_fault(s, "geglu stands without residual and without activation");
     if (shape_operand(s, BIAS)) fine &= shape_is_vector(s, BIAS, w.n, w.packed);
-    if (shape_operand(s, RESIDUAL)) fine &= shape_is(s, RESIDUAL, out);
+    if (shape_operand(s, RESIDUAL) && fine) fine &= shape_is(s, RESIDUAL, out);
     return fine;
 }
 

@@ -7,6 +7,15 @@
  *            %7 = relu %6 : f32[2,64,8,8]
  *   after    %3 = conv2d %0, @w, @b, _, _, %1, %2 {pad=[1,1,1,1], act=relu} : f32[2,64,8,8]
  *
+ * A linear before geglu takes it in, once its columns are in the kernel's order: 16 values, their 16 gates.
+ *
+ *   before   %3 = linear %0, @w, @b : f32[2,64,256]
+ *            %4 = geglu %3 : f32[2,64,128]
+ *   after    %4 = reshape @w {shape=[2,8,16,64]} : f32[2,8,16,64]
+ *            %5 = transpose %4 {perm=[1,0,2,3]} : f32[8,2,16,64]
+ *            %6 = reshape %5 {shape=[256,64]} : f32[256,64], %7 the same of @b
+ *            %8 = linear %0, %6, %7 {geglu=true} : f32[2,64,128]
+ *
  * The kernel computes act(conv + bias + tbias + residual), so a slot is filled only while no activation
  * stands yet, and each slot once. Of two convs that are added the later one takes the other as its residual.
  *
@@ -27,7 +36,7 @@ typedef struct state {
 } state;
 
 static bool is_host(const ir_node *n) {
-    return n->op == IR_OP_conv2d || n->op == IR_OP_linear;
+    return n->op == IR_OP_conv2d || (n->op == IR_OP_linear && !IR_ATTRS(n, linear)->geglu);
 }
 
 static ir_act act_of(const ir_node *n) {
@@ -170,9 +179,58 @@ static ir_ref join_act(ir_rewrite *rw, ir_ref old, const ir_node *n, ir_act act)
     return ir_build(rw->to, host.op, host.operand, host.operand_count, attrs, IR_PLAIN, host.origin);
 }
 
+/* ---- gates ---- */
+
+/* Rows of w (or of the vector b) from values, then gates, to turns of 16. */
+static ir_ref in_turns(ir_rewrite *rw, ir_ref w, ir_origin_id origin) {
+    ir_type t = *ir_typeof(rw->to, w);
+    int64_t rest = ir_type_elements(&t) / t.dim[0];
+    int64_t apart[] = {2, t.dim[0] / 2 / IR_BLOCK, IR_BLOCK, rest};
+    struct ir_attrs_transpose perm = {.perm = {4, {1, 0, 2, 3}}};
+    ir_ref r = pass_reshape(rw->to, w, 4, apart, origin);
+    r = ir_op1(rw->to, IR_OP_transpose, r, &perm, origin);
+    return pass_reshape(rw->to, r, t.rank, t.dim, origin);
+}
+
+static ir_ref join_geglu(ir_rewrite *rw, ir_ref old, const ir_node *n) {
+    enum { W = 1 };
+    const state *s = rw->user;
+    ir_node host = *ir_get(rw->to, rw_new(rw, n->operand[0]));
+    const ir_node *from = ir_get(rw->from, n->operand[0]);
+    if (host.op != IR_OP_linear || from->op != IR_OP_linear) return IR_NONE;
+    ir_ref bias = pass_operand(&host, BIAS), old_bias = pass_operand(from, BIAS);
+    ir_str why = {0};
+    bool fits = pass_sole_use(rw, n->operand[0], &why);
+    if (fits && (act_of(&host) != IR_ACT_NONE || ir_ref_ok(pass_operand(&host, LINEAR_RESIDUAL)))) {
+        ir_str_add(&why, "linear has a residual or an activation already");
+        fits = false;
+    }
+    if (fits && n->type.dim[n->type.rank - 1] % IR_BLOCK != 0) {
+        ir_str_addf(&why, "%lld channels are no blocks of %d", (long long)n->type.dim[n->type.rank - 1],
+                    IR_BLOCK);
+        fits = false;
+    }
+    if (fits && (!s->constant[from->operand[W].id] || (ir_ref_ok(old_bias) && !s->constant[old_bias.id]))) {
+        ir_str_add(&why, "the columns are computed at run time");
+        fits = false;
+    }
+    if (!fits) {
+        pass_refused(s->c, PASS_NAME, rw->from, old, "linear + geglu", "%s", why.data);
+        ir_str_free(&why);
+        return IR_NONE;
+    }
+    pass_matched(s->c, PASS_NAME, rw->from, old, "linear + geglu");
+    struct ir_attrs_linear a = *IR_ATTRS(&host, linear);
+    a.geglu = true;
+    ir_ref operand[] = {host.operand[0], in_turns(rw, host.operand[W], host.origin),
+                        ir_ref_ok(bias) ? in_turns(rw, bias, host.origin) : IR_NONE};
+    return ir_build(rw->to, IR_OP_linear, operand, 3, &a, IR_PLAIN, host.origin);
+}
+
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old);
     if (((const state *)rw->user)->constant[old.id]) return IR_NONE;
+    if (n->op == IR_OP_geglu) return join_geglu(rw, old, n);
     if (n->op == IR_OP_add) return join_add(rw, old, n);
     ir_act act = pass_act_of(n->op);
     return act == IR_ACT_NONE ? IR_NONE : join_act(rw, old, n, act);

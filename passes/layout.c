@@ -93,7 +93,7 @@ static int64_t last_dim(const ir_type *t) {
 static ir_ref lay_linear(ir_rewrite *rw, const ir_node *n) {
     enum { X, W, BIAS, RESIDUAL, COUNT };
     struct ir_attrs_linear a = *IR_ATTRS(n, linear);
-    a.n = last_dim(&n->type);
+    a.n = last_dim(&n->type) * (a.geglu ? 2 : 1);
     ir_ref operand[COUNT] = {
         [X] = as_tokens(rw, n->operand[X], last_dim(ir_typeof(rw->from, n->operand[X])), n->origin),
         [W] = packed(rw, IR_OP_pack_conv_weight, n->operand[W]),
