@@ -55,10 +55,17 @@ static void print_help(const char *program, const struct ebru_model *t) {
         printf("Paints %dx%d pictures; %d steps, sampler %s", info.width, info.height, info.default_steps,
                rt_sampler_name((rt_sampler_id)info.sampler.sampler));
         if (info.kind == RT_PIPELINE_TEXT) printf(", guidance %g", info.default_guidance);
-        printf("\n\nExample: ./%s %s -s 7 -o picture.png\n", program,
+        if (info.image_input && info.condition == RT_CONDITION_LOW_RESOLUTION)
+            printf(", noise level %d", info.noise_level);
+        else if (info.image_input)
+            printf(", strength %g", info.default_strength);
+        static const char *const inputs[] = {"", " -i picture.png --mask mask.png",
+                                             " -i picture.png --depth depth.png", " -i small.png"};
+        printf("\n\nExample: ./%s %s%s -s 7 -o painted.png\n", program,
                info.kind == RT_PIPELINE_TEXT    ? "-p \"a red circle\""
                : info.kind == RT_PIPELINE_CLASS ? "--class 3"
-                                                : "");
+                                                : "",
+               inputs[info.condition]);
     }
     printf("\n");
     rt_options_print(stdout);

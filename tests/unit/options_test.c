@@ -37,6 +37,22 @@ static void test_values(void **state) {
     rt_options_free(&o);
 }
 
+static void test_pictures(void **state) {
+    (void)state;
+    rt_options o;
+    rt_error err;
+    assert_int_equal(PARSE(&o, &err, "-i", "a.png", "--mask=m.png", "--depth", "d.png", "--strength", "0.25",
+                           "--noise-level=0", "--guidance-rescale", "1", "--prompt-weights"),
+                     RT_OK);
+    assert_string_equal(o.init_image, "a.png");
+    assert_string_equal(o.mask, "m.png");
+    assert_string_equal(o.depth, "d.png");
+    assert_true(o.strength == 0.25 && o.guidance_rescale == 1 && o.noise_level == 0 && o.weights);
+    assert_int_equal(PARSE(&o, &err, "--init-img=b.png", "--strength=0"), RT_OK);
+    assert_string_equal(o.init_image, "b.png");
+    assert_true(o.strength == 0 && o.guidance_rescale == 0 && o.noise_level < 0 && !o.weights && !o.mask);
+}
+
 static void test_defaults(void **state) {
     (void)state;
     rt_options o;
@@ -46,6 +62,7 @@ static void test_defaults(void **state) {
     assert_int_equal(PARSE(&o, &err, "-p", "-"), RT_OK);
     assert_string_equal(o.prompts[0], "-");
     assert_true(o.seed == 42 && o.cfg_scale < 0 && o.count == 1 && o.threads == 0);
+    assert_true(!o.negative && !o.init_image && o.strength < 0 && o.noise_level < 0 && !o.weights);
     rt_options_free(&o);
 }
 
@@ -56,12 +73,22 @@ static void test_errors(void **state) {
     static const struct {
         const char *a, *b, *says;
     } cases[] = {
-        {"--stesp", "3", "did you mean '--steps'"}, {"--steps", "0", "--steps expects"},
-        {"--steps", "3x", "--steps expects"},       {"--steps", NULL, "expects a value"},
-        {"cat", NULL, "unexpected argument"},       {"-s", "-2", "--seed expects"},
-        {"--cfg-scale", "nan", "expects a number"}, {"--help=1", NULL, "takes no value"},
-        {"--progress", "loud", "auto, bar"},        {"-t", "99999999999", "expects a whole"},
-        {"--bench=xml", NULL, "nothing or =json"},  {"-x", NULL, "unknown option"},
+        {"--stesp", "3", "did you mean '--steps'"},
+        {"--steps", "0", "--steps expects"},
+        {"--steps", "3x", "--steps expects"},
+        {"--steps", NULL, "expects a value"},
+        {"cat", NULL, "unexpected argument"},
+        {"-s", "-2", "--seed expects"},
+        {"--cfg-scale", "nan", "expects a number"},
+        {"--help=1", NULL, "takes no value"},
+        {"--progress", "loud", "auto, bar"},
+        {"-t", "99999999999", "expects a whole"},
+        {"--strength", "1.5", "a number from 0 to 1,"},
+        {"--strength", "x", "--strength expects"},
+        {"--noise-level", "-1", "from 0 to"},
+        {"--guidance-rescale", "-1", "a number from 0 to 1,"},
+        {"--bench=xml", NULL, "nothing or =json"},
+        {"-x", NULL, "unknown option"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *argv[] = {"prog", cases[i].a, cases[i].b};
@@ -72,7 +99,7 @@ static void test_errors(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_defaults),
-                                       cmocka_unit_test(test_errors)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_pictures),
+                                       cmocka_unit_test(test_defaults), cmocka_unit_test(test_errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
