@@ -139,6 +139,7 @@ fe_ldm *fe_ldm_open(ir_diag *d, ir_module *m, const char *path, const fe_options
         return NULL;
     }
     note_strangers(f);
+    ir_meta_set_string(m, "model.about", f->system->title);
     for (size_t i = 0; i < COMPONENTS; i++) {
         ldm->names[i] = (component_names){f, components[i]};
         ldm->namings[i] = (fe_naming){&ldm->names[i], place_in, owned_by};

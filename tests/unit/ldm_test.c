@@ -113,7 +113,7 @@ static void same_weights(const ir_module *a, const ir_module *b) {
 
 static bool may_differ(const char *key) {
     size_t n = strlen(key);
-    return !strcmp(key, "model.name") || (n > 6 && !strcmp(key + n - 6, ".vocab")) ||
+    return !strncmp(key, "model.", 6) || (n > 6 && !strcmp(key + n - 6, ".vocab")) ||
            (n > 7 && !strcmp(key + n - 7, ".merges"));
 }
 
@@ -147,6 +147,7 @@ static void same_model(void **state) {
         same_meta(x.folder, m);
         same_meta(m, x.folder);
         assert_string_equal(ir_meta_string(m, "model.name", ""), "x");
+        assert_memory_equal(ir_meta_string(m, "model.about", ""), "Stable Diffusion", 16);
         ir_module_free(m);
         end(&x);
     }
@@ -241,6 +242,23 @@ static void predictions(void **state) {
     write_file(&x);
     check_prediction(path, NULL, "v_prediction", 96, "ddim", "nothing in the checkpoint says");
     end(&x);
+}
+
+/* The option overrides a diffusers folder, too. */
+static void predictions_of_folders(void **state) {
+    (void)state;
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    fe_options o = {.random_weights = true, .prediction = "sample"};
+    ir_module *m = fe_load(c.diag, GOLDENS "sd1", &o);
+    if (!m) fail_msg("%s", captured(&c));
+    assert_string_equal(ir_meta_string(m, "sampler.prediction_type", ""), "sample");
+    ir_module_free(m);
+    o.component = "vae";
+    m = fe_load(c.diag, GOLDENS "sd1", &o);
+    assert_null(ir_meta_get(m, "sampler.prediction_type"));
+    ir_module_free(m);
+    capture_end(&c);
 }
 
 /* Markers that trainers put into XL (and other) checkpoints. */
@@ -395,10 +413,12 @@ static void truncated(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_model),  cmocka_unit_test(road_through_text), cmocka_unit_test(other_spellings),
-        cmocka_unit_test(predictions), cmocka_unit_test(markers),           cmocka_unit_test(faults),
-        cmocka_unit_test(incomplete),  cmocka_unit_test(short_vocabulary),  cmocka_unit_test(strangers),
-        cmocka_unit_test(other_files), cmocka_unit_test(truncated),
+        cmocka_unit_test(same_model),      cmocka_unit_test(road_through_text),
+        cmocka_unit_test(other_spellings), cmocka_unit_test(predictions),
+        cmocka_unit_test(markers),         cmocka_unit_test(faults),
+        cmocka_unit_test(incomplete),      cmocka_unit_test(short_vocabulary),
+        cmocka_unit_test(strangers),       cmocka_unit_test(other_files),
+        cmocka_unit_test(truncated),       cmocka_unit_test(predictions_of_folders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
