@@ -1,7 +1,9 @@
-/* pngdiff A.png B.png [MIN_DB]: prints the PSNR of two pictures (inf when equal) and the largest difference;
- * exit 1 when the sizes differ or the PSNR is below MIN_DB. */
+/* pngdiff A.png B.png [MIN_DB [MASK.png]]: prints the PSNR of two pictures (inf when equal) and the largest
+ * difference; exit 1 when the sizes differ or the PSNR is below MIN_DB. With a mask only pixels count that
+ * are black in it. */
 #include <math.h>
 #include <png.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,15 +23,18 @@ static png_bytep load(const char *path, png_image *im) {
 }
 
 int main(int argc, char **argv) {
-    png_image a, b;
+    png_image a, b, m;
     if (argc < 3) return 2;
-    png_bytep x = load(argv[1], &a), y = load(argv[2], &b);
+    png_bytep x = load(argv[1], &a), y = load(argv[2], &b), mask = argc > 4 ? load(argv[4], &m) : NULL;
+    bool masked = argc <= 4 || (mask && m.width == a.width && m.height == a.height);
     int code = 1;
-    if (x && y && a.width == b.width && a.height == b.height) {
+    if (x && y && masked && a.width == b.width && a.height == b.height) {
         double sum = 0;
         int max = 0;
-        size_t n = PNG_IMAGE_SIZE(a);
-        for (size_t i = 0; i < n; i++) {
+        size_t n = 0;
+        for (size_t i = 0; i < PNG_IMAGE_SIZE(a); i++) {
+            if (mask && mask[i]) continue;
+            n++;
             int d = abs((int)x[i] - (int)y[i]);
             sum += (double)d * d;
             if (d > max) max = d;
@@ -42,5 +47,6 @@ int main(int argc, char **argv) {
     }
     free(x);
     free(y);
+    free(mask);
     return code;
 }
