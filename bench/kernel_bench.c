@@ -33,12 +33,13 @@ static float *floats(int64_t n) {
     return p;
 }
 
-enum kind { CONV, ATTENTION, STATS, LAYER_NORM };
+enum kind { CONV, WINOGRAD, ATTENTION, STATS, LAYER_NORM };
 struct job {
     char name[64];
     enum kind kind;
     union {
         struct ebru_conv2d_params conv;
+        struct ebru_conv2d_winograd_params winograd;
         struct ebru_attention_params attention;
         struct ebru_group_stats_params stats;
         struct ebru_layer_norm_params norm;
@@ -95,6 +96,31 @@ static void conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_
     j->work = 2.0 * B * (double)P * (C0 + C1) * N * K * K;
 }
 
+/* The same work by F(MxM, 3x3); counted as the direct sum's. */
+static void winograd(int32_t B, int32_t H, int32_t C0, int32_t N, int32_t M) {
+    struct job *j = add(WINOGRAD);
+    struct ebru_conv2d_winograd_params *p = &j->winograd;
+    p->B = B;
+    p->H = p->W = p->UH = p->UW = p->OH = p->OW = H;
+    p->C0 = C0;
+    p->N = N;
+    p->PT = p->PL = 1;
+    p->has_bias = p->pro_scale = p->residual = 1;
+    p->pre_act = EBRU_ACT_SILU;
+    p->M = M;
+    ebru_conv2d_winograd_default_tiles(p, level, 0);
+    snprintf(j->name, sizeof j->name, "winograd F(%d,3) %d->%d %dx%d b%d", M, C0, N, H, H, B);
+    const int64_t P = (int64_t)H * H;
+    j->buf[EBRU_CONV2D_X0] = floats(B * ebru_blocks16(C0) * 16 * P);
+    j->buf[EBRU_CONV2D_SCALE_SHIFT] = floats(B * 2 * ebru_blocks16(C0) * 16);
+    j->buf[EBRU_CONV2D_WEIGHT] = floats(ebru_winograd_weight_floats(N, C0, M));
+    j->buf[EBRU_CONV2D_BIAS] = floats(ebru_blocks16(N) * 16);
+    j->buf[EBRU_CONV2D_RESIDUAL] = floats(B * ebru_blocks16(N) * 16 * P);
+    j->buf[EBRU_CONV2D_OUT] = floats(B * ebru_blocks16(N) * 16 * P);
+    j->scratch = floats(ebru_conv2d_winograd_scratch(p) / 4);
+    j->work = 2.0 * B * (double)P * C0 * N * 9;
+}
+
 static void attention(int32_t T, int32_t S, int32_t heads, int32_t d) {
     struct job *j = add(ATTENTION);
     struct ebru_attention_params *p = &j->attention;
@@ -143,6 +169,9 @@ static double once(struct job *j) {
     const double t = now();
     switch (j->kind) {
     case CONV: RUN(conv2d, &j->conv, j->buf, j->scratch, ebru_conv2d_tasks(&j->conv)); break;
+    case WINOGRAD:
+        RUN(conv2d_winograd, &j->winograd, j->buf, j->scratch, ebru_conv2d_winograd_tasks(&j->winograd));
+        break;
     case ATTENTION:
         RUN(attention, &j->attention, j->buf, j->scratch, ebru_attention_tasks(&j->attention));
         break;
@@ -174,6 +203,18 @@ int main(int argc, char **argv) {
     conv(1, 8, 256, 0, 256, 1, 0);
     conv(2, 64, 320, 0, 320, 3, 1);
     conv(1, 64, 320, 0, 320, 1, 0);
+    conv(1, 64, 320, 0, 320, 3, 1);
+    winograd(1, 64, 320, 320, 4);
+    winograd(1, 64, 320, 320, 2);
+    conv(1, 32, 640, 0, 640, 3, 1);
+    winograd(1, 32, 640, 640, 4);
+    winograd(1, 32, 640, 640, 2);
+    conv(1, 16, 1280, 0, 1280, 3, 1);
+    winograd(1, 16, 1280, 1280, 2);
+    winograd(1, 16, 1280, 1280, 4);
+    conv(1, 256, 128, 0, 128, 3, 1);
+    winograd(1, 256, 128, 128, 4);
+    winograd(1, 256, 128, 128, 2);
     conv(1, 1, 256, 0, 1024, 1, 0);
     attention(64, 64, 4, 64);
     attention(1024, 1024, 8, 40);
@@ -211,6 +252,9 @@ int main(int argc, char **argv) {
         if (jobs[j].kind == CONV)
             printf("  tile %dx%d, %d tasks", jobs[j].conv.MR, jobs[j].conv.NB,
                    ebru_conv2d_tasks(&jobs[j].conv));
+        if (jobs[j].kind == WINOGRAD)
+            printf("  tile %dx%d, %d tasks of %d", jobs[j].winograd.MR, jobs[j].winograd.NB,
+                   ebru_conv2d_winograd_tasks(&jobs[j].winograd), jobs[j].winograd.TT);
         printf("\n");
     }
     return 0;

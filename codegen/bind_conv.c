@@ -1,4 +1,5 @@
-/* conv2d and linear: both are the conv2d kernel. Operands in c16, weights packed, vectors padded. */
+/* conv2d, by either kernel, and linear, which is a 1x1 convolution. Operands in c16, weights packed, vectors
+ * padded. */
 #include "codegen/bind.h"
 
 enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
@@ -24,39 +25,65 @@ static bool check_vector(cg_bind *b, uint32_t operand, int32_t n) {
     return true;
 }
 
+/* Operands of a convolution in c16, over an image. */
+static bool check_operands(cg_bind *b) {
+    const ir_type *x = cg_in(b, X);
+    if (!cg_want_c16(b, X) || !cg_want_c16(b, UINT32_MAX) || (cg_in(b, X1) && !cg_want_c16(b, X1)))
+        return false;
+    if (x->rank != 4) return cg_refuse(b, "x is not an image");
+    return !cg_in(b, RESIDUAL) || cg_want_c16(b, RESIDUAL);
+}
+
+static bool check_pre_act(cg_bind *b, ir_act act) {
+    return act == IR_ACT_NONE || act == IR_ACT_SILU || cg_refuse(b, "%s on the way in", ir_act_name[act]);
+}
+
+/* The fields that conv2d and conv2d_winograd share: shapes, and which operands there are. */
+#define FILL_CONVOLUTION(p, b, a)                                                                            \
+    do {                                                                                                     \
+        const ir_type *x_ = cg_in(b, X), *x1_ = cg_in(b, X1), *t_ = cg_in(b, TBIAS), *y_ = &(b)->node->type; \
+        (p)->B = (int32_t)x_->dim[0];                                                                        \
+        (p)->C0 = (int32_t)x_->dim[1];                                                                       \
+        (p)->C1 = x1_ ? (int32_t)x1_->dim[1] : 0;                                                            \
+        (p)->H = (int32_t)x_->dim[2];                                                                        \
+        (p)->W = (int32_t)x_->dim[3];                                                                        \
+        (p)->UH = (a)->upsample.v[0] ? (int32_t)(a)->upsample.v[0] : (p)->H;                                 \
+        (p)->UW = (a)->upsample.v[1] ? (int32_t)(a)->upsample.v[1] : (p)->W;                                 \
+        (p)->N = (int32_t)y_->dim[1];                                                                        \
+        (p)->PT = (int32_t)(a)->pad.v[0];                                                                    \
+        (p)->PL = (int32_t)(a)->pad.v[1];                                                                    \
+        (p)->OH = (int32_t)y_->dim[2];                                                                       \
+        (p)->OW = (int32_t)y_->dim[3];                                                                       \
+        (p)->pro_scale = cg_in(b, NORM) != NULL;                                                             \
+        (p)->pre_act = cg_act((a)->pre_act);                                                                 \
+        (p)->has_bias = cg_in(b, BIAS) != NULL;                                                              \
+        (p)->tbias = !t_ ? 0 : t_->dim[0] == x_->dim[0] ? 1 : 2;                                             \
+        (p)->residual = cg_in(b, RESIDUAL) != NULL;                                                          \
+        (p)->act = cg_act((a)->act);                                                                         \
+    } while (0)
+
+bool cg_bind_conv2d_winograd(cg_bind *b) {
+    const struct ir_attrs_winograd *a = IR_ATTRS(b->node, winograd);
+    if (!check_operands(b) || !check_pre_act(b, a->pre_act)) return false;
+    struct ebru_conv2d_winograd_params p = {.M = (int32_t)a->tile};
+    FILL_CONVOLUTION(&p, b, a);
+    const ir_type *w = cg_in(b, W);
+    if (w->layout != IR_PLAIN || w->dtype != IR_f32) return cg_refuse(b, "the weight is not packed");
+    if (!check_vector(b, BIAS, p.N) || !check_vector(b, TBIAS, p.N)) return false;
+    ebru_conv2d_winograd_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l2);
+    return cg_done_conv2d_winograd(b, &p);
+}
+
 bool cg_bind_conv2d(cg_bind *b) {
     const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
-    const ir_type *x = cg_in(b, X), *x1 = cg_in(b, X1), *w = cg_in(b, W), *y = &b->node->type;
-    if (!cg_want_c16(b, X) || !cg_want_c16(b, UINT32_MAX) || (x1 && !cg_want_c16(b, X1))) return false;
-    if (x->rank != 4) return cg_refuse(b, "x is not an image");
-    if (cg_in(b, RESIDUAL) && !cg_want_c16(b, RESIDUAL)) return false;
-    struct ebru_conv2d_params p = {0};
-    p.B = (int32_t)x->dim[0];
-    p.C0 = (int32_t)x->dim[1];
-    p.C1 = x1 ? (int32_t)x1->dim[1] : 0;
-    p.H = (int32_t)x->dim[2];
-    p.W = (int32_t)x->dim[3];
-    p.UH = a->upsample.v[0] ? (int32_t)a->upsample.v[0] : p.H;
-    p.UW = a->upsample.v[1] ? (int32_t)a->upsample.v[1] : p.W;
-    p.N = (int32_t)y->dim[1];
+    const ir_type *w = cg_in(b, W);
+    if (!check_operands(b) || !check_pre_act(b, a->pre_act)) return false;
     if (w->rank != 6) return cg_refuse(b, "the weight is not packed");
-    p.KH = (int32_t)w->dim[2];
-    p.KW = (int32_t)w->dim[3];
-    p.SH = (int32_t)a->stride.v[0];
-    p.SW = (int32_t)a->stride.v[1];
-    p.PT = (int32_t)a->pad.v[0];
-    p.PL = (int32_t)a->pad.v[1];
-    p.OH = (int32_t)y->dim[2];
-    p.OW = (int32_t)y->dim[3];
-    p.pro_scale = cg_in(b, NORM) != NULL;
-    if (a->pre_act != IR_ACT_NONE && a->pre_act != IR_ACT_SILU)
-        return cg_refuse(b, "%s on the way in", ir_act_name[a->pre_act]);
-    p.pre_act = cg_act(a->pre_act);
-    p.has_bias = cg_in(b, BIAS) != NULL;
-    const ir_type *tbias = cg_in(b, TBIAS);
-    p.tbias = !tbias ? 0 : tbias->dim[0] == x->dim[0] ? 1 : 2;
-    p.residual = cg_in(b, RESIDUAL) != NULL;
-    p.act = cg_act(a->act);
+    struct ebru_conv2d_params p = {.KH = (int32_t)w->dim[2],
+                                   .KW = (int32_t)w->dim[3],
+                                   .SH = (int32_t)a->stride.v[0],
+                                   .SW = (int32_t)a->stride.v[1]};
+    FILL_CONVOLUTION(&p, b, a);
     if (!check_weight(b, p.N, p.C0 + p.C1, p.KH, p.KW) || !check_vector(b, BIAS, p.N) ||
         !check_vector(b, TBIAS, p.N))
         return false;

@@ -15,6 +15,7 @@ static const struct {
     cg_binder *bind;
 } rows[] = {
     {IR_OP_conv2d, C16, cg_bind_conv2d},
+    {IR_OP_conv2d_winograd, C16, cg_bind_conv2d_winograd},
     {IR_OP_linear, C16, cg_bind_linear},
     {IR_OP_group_stats, PLAIN, cg_bind_group_stats},
     {IR_OP_norm_apply, C16, cg_bind_norm_apply},

@@ -60,17 +60,20 @@ static uint64_t weight_operand_bytes(const ir_node *n, uint32_t i, const ir_type
 
 /* ---- arithmetic ---- */
 
+/* conv2d and conv2d_winograd: both count as the direct sum, so that rates compare. */
 static double conv2d_flops(const ir_func *f, const ir_node *n) {
-    const struct ir_attrs_conv2d *at = IR_ATTRS(n, conv2d);
+    bool direct = n->op == IR_OP_conv2d;
+    ir_act pre_act = direct ? IR_ATTRS(n, conv2d)->pre_act : IR_ATTRS(n, winograd)->pre_act;
+    ir_act act = direct ? IR_ATTRS(n, conv2d)->act : IR_ATTRS(n, winograd)->act;
     const ir_type *x = operand_type(f, n, 0), *w = operand_type(f, n, 1), *x1 = operand_type(f, n, 3);
     double y = elements(&n->type), inputs = elements(x) + elements(x1);
     double channels = (double)(x->dim[1] + (x1 ? x1->dim[1] : 0));
-    double flops = 2 * y * channels * (double)(w->dim[2] * w->dim[3]);
+    double flops = 2 * y * channels * (direct ? (double)(w->dim[2] * w->dim[3]) : 9.0);
     if (operand_type(f, n, 4)) flops += 2 * inputs;
-    if (at->pre_act != IR_ACT_NONE) flops += inputs;
+    if (pre_act != IR_ACT_NONE) flops += inputs;
     if (operand_type(f, n, 5)) flops += y;
     if (operand_type(f, n, 6)) flops += y;
-    return at->act != IR_ACT_NONE ? flops + y : flops;
+    return act != IR_ACT_NONE ? flops + y : flops;
 }
 
 static double linear_flops(const ir_func *f, const ir_node *n) {
@@ -98,7 +101,8 @@ static double node_flops(const ir_func *f, const ir_node *n) {
     const ir_type *x = operand_type(f, n, 0);
     double y = elements(&n->type);
     switch (n->op) {
-    case IR_OP_conv2d: return conv2d_flops(f, n);
+    case IR_OP_conv2d:
+    case IR_OP_conv2d_winograd: return conv2d_flops(f, n);
     case IR_OP_linear: return linear_flops(f, n);
     case IR_OP_matmul: return 2 * y * (double)x->dim[x->rank - 1];
     case IR_OP_attention: return attention_flops(x, operand_type(f, n, 1)->dim[1]);

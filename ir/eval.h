@@ -36,6 +36,13 @@ double *ir_panels_new(int64_t k_count, int64_t cols); /* zeroed; ir_free */
 /* y[j] = sum over k of w[k] * x(k, j), for j < cols */
 void ir_panels_row(double *y, const double *w, const double *x, int64_t k_count, int64_t cols);
 
+/* eval_contract.c: what convolutions (operands x w bias x1 norm tbias residual) do before and after their sums.
+ * Image b in binary64, [C][H][W]: x then x1, times scale plus shift of norm, pre_act. */
+void ir_eval_conv_image(const ir_eval_args *a, ir_act pre_act, int64_t b, double *image);
+/* + bias + tbias + residual, act: `count` pixels from `first` on of channel n of image b; sum[count]. */
+void ir_eval_conv_finish(const ir_eval_args *a, ir_act act, int64_t b, int64_t n, const double *sum,
+                         int64_t first, int64_t count, ir_tensor *out);
+
 /* eval_pack.c: a conv2d or linear weight in the order [N][C][kh][kw], N and C without padding. A weight that
  * is not packed (rank other than 6) is returned as it is; otherwise the array is allocated and also stored in
  * *owned (ir_free; NULL if not). */

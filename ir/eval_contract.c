@@ -51,18 +51,17 @@ static int64_t *axis_map(int64_t taps, int64_t out, int64_t stride, int64_t pad,
     return map;
 }
 
-/* Image b in binary64, [C][H][W]: x then x1, times scale plus shift of the norm operand, pre_act. */
-static void conv_input(const ir_eval_args *a, const conv *v, int64_t b, double *image) {
+void ir_eval_conv_image(const ir_eval_args *a, ir_act pre_act, int64_t b, double *image) {
     const ir_tensor *x = a->in[0], *x1 = a->in[3], *norm = a->in[4];
-    int64_t p = v->h * v->w, c0 = x->type.dim[1];
-    for (int64_t c = 0; c < v->c; c++) {
-        const float *src = c < c0 ? x->data + (b * c0 + c) * p : x1->data + (b * (v->c - c0) + c - c0) * p;
+    int64_t p = x->type.dim[2] * x->type.dim[3], c0 = x->type.dim[1], c1 = x1 ? x1->type.dim[1] : 0;
+    for (int64_t c = 0; c < c0 + c1; c++) {
+        const float *src = c < c0 ? x->data + (b * c0 + c) * p : x1->data + (b * c1 + c - c0) * p;
         double scale = 1, shift = 0;
         if (norm) ir_eval_stats(norm, b, c, &scale, &shift);
         for (int64_t i = 0; i < p; i++) {
             double value = (double)src[i];
             if (norm) value = value * scale + shift;
-            image[c * p + i] = ir_eval_act(v->at->pre_act, value);
+            image[c * p + i] = ir_eval_act(pre_act, value);
         }
     }
 }
@@ -86,20 +85,20 @@ static void conv_columns(const conv *v, const double *image, double *cols, int64
     }
 }
 
-/* + bias + tbias + residual, act: pixels [first, first + count) of channel n of image b. */
-static void conv_finish(const ir_eval_args *a, const conv *v, int64_t b, int64_t n, const double *sum,
-                        int64_t first, int64_t count, float *out) {
+void ir_eval_conv_finish(const ir_eval_args *a, ir_act act, int64_t b, int64_t n, const double *sum,
+                         int64_t first, int64_t count, ir_tensor *out) {
     const ir_tensor *bias = a->in[2], *tbias = a->in[5], *residual = a->in[6];
-    int64_t at = (b * v->n + n) * v->oh * v->ow + first;
+    const int64_t *y = out->type.dim;
+    int64_t at = (b * y[1] + n) * y[2] * y[3] + first;
     double add = bias ? (double)bias->data[n] : 0;
     if (tbias) {
         int64_t row = tbias->type.dim[0] == 1 ? 0 : b;
         add += (double)tbias->data[row * tbias->type.dim[1] + n];
     }
     for (int64_t j = 0; j < count; j++) {
-        double y = sum[j] + add;
-        if (residual) y += (double)residual->data[at + j];
-        out[at + j] = (float)ir_eval_act(v->at->act, y);
+        double value = sum[j] + add;
+        if (residual) value += (double)residual->data[at + j];
+        out->data[at + j] = (float)ir_eval_act(act, value);
     }
 }
 
@@ -126,14 +125,14 @@ void ir_eval_conv2d(const ir_eval_args *a, ir_tensor *out) {
     double *cols = ir_panels_new(k_count, run);
     double *taps = ir_alloc((size_t)k_count * sizeof *taps), *sum = ir_alloc((size_t)run * sizeof *sum);
     for (int64_t b = 0; b < x->dim[0]; b++) {
-        conv_input(a, &v, b, image);
+        ir_eval_conv_image(a, v.at->pre_act, b, image);
         for (int64_t first = 0; first < pixels; first += run) {
             int64_t count = first + run < pixels ? run : pixels - first;
             conv_columns(&v, image, cols, first, count);
             for (int64_t n = 0; n < v.n; n++) {
                 widen(taps, filter + n * k_count, k_count);
                 ir_panels_row(sum, taps, cols, k_count, count);
-                conv_finish(a, &v, b, n, sum, first, count, out->data);
+                ir_eval_conv_finish(a, v.at->act, b, n, sum, first, count, out);
             }
         }
     }

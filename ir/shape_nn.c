@@ -63,17 +63,47 @@ static bool add_second_input(const ir_shape *s, uint32_t i, int64_t *channels) {
     return true;
 }
 
-SHAPE_RULE(conv2d) {
+/* Zeros around and the size the input is read at. */
+static bool check_input_window(const ir_shape *s, const int64_t pad[4], const int64_t upsample[2]) {
+    bool fine = true;
+    for (int i = 0; i < 4; i++) fine &= shape_in(s, "pad", pad[i], 0, SHAPE_WINDOW_MAX);
+    for (int i = 0; i < 2; i++) fine &= shape_in(s, "upsample", upsample[i], 0, SHAPE_WINDOW_MAX);
+    if ((upsample[0] == 0) != (upsample[1] == 0))
+        fine = shape_fault(s, "attribute 'upsample' has one extent of 0");
+    return fine;
+}
+
+/* The result of a convolution over `channels` inputs, and its operands from bias on held to it. */
+static bool conv_result(const ir_shape *s, const int64_t pad[4], const int64_t upsample[2],
+                        const int64_t stride[2], const filter *w, int64_t channels, ir_type *out) {
     enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
+    const ir_type *x = shape_operand(s, X), *tbias = shape_operand(s, TBIAS);
+    int64_t height = upsample[0] ? upsample[0] : x->dim[2], oh;
+    int64_t width = upsample[1] ? upsample[1] : x->dim[3], ow;
+    if (!shape_window(s, "height", height, pad[0], pad[2], w->kh, stride[0], &oh) ||
+        !shape_window(s, "width", width, pad[1], pad[3], w->kw, stride[1], &ow))
+        return false;
+    shape_set(out, 4, (int64_t[]){x->dim[0], w->n, oh, ow});
+
+    bool fine = true;
+    if (shape_operand(s, BIAS)) fine &= shape_is_vector(s, BIAS, w->n, w->packed);
+    if (shape_operand(s, NORM)) fine &= check_stats(s, NORM, x->dim[0], channels);
+    if (tbias &&
+        (tbias->dtype == IR_i32 || tbias->rank != 2 || (tbias->dim[0] != x->dim[0] && tbias->dim[0] != 1) ||
+         (tbias->dim[1] != w->n && !(w->packed && tbias->dim[1] == ir_round_block(w->n)))))
+        fine = shape_expected(s, TBIAS, "f32[%lld,%lld]", (long long)x->dim[0], (long long)w->n);
+    if (shape_operand(s, RESIDUAL)) fine &= shape_is(s, RESIDUAL, out);
+    return fine;
+}
+
+SHAPE_RULE(conv2d) {
+    enum { X, W, BIAS, X1 };
     const struct ir_attrs_conv2d *a = SHAPE_ATTRS(s, conv2d);
-    const ir_type *x = shape_operand(s, X), *x1 = shape_operand(s, X1), *tbias = shape_operand(s, TBIAS);
+    const ir_type *x = shape_operand(s, X), *x1 = shape_operand(s, X1);
     if (!shape_is_rank(s, X, 4)) return false;
     bool fine = true;
     for (int i = 0; i < 2; i++) fine &= shape_in(s, "stride", a->stride.v[i], 1, SHAPE_WINDOW_MAX);
-    for (int i = 0; i < 4; i++) fine &= shape_in(s, "pad", a->pad.v[i], 0, SHAPE_WINDOW_MAX);
-    for (int i = 0; i < 2; i++) fine &= shape_in(s, "upsample", a->upsample.v[i], 0, SHAPE_WINDOW_MAX);
-    if ((a->upsample.v[0] == 0) != (a->upsample.v[1] == 0))
-        fine = shape_fault(s, "attribute 'upsample' has one extent of 0");
+    fine &= check_input_window(s, a->pad.v, a->upsample.v);
 
     int64_t channels = x->dim[1];
     filter w = {0};
@@ -81,22 +111,38 @@ SHAPE_RULE(conv2d) {
     if (x1 && w.packed && x->dim[1] % IR_BLOCK != 0)
         fine = shape_expected(s, X, "a multiple of 16 channels, as operand 'x1' follows and 'w' is packed");
     if (shape_operand(s, W)->rank == 2) fine = shape_expected(s, W, "4 dimensions");
+    return conv_result(s, a->pad.v, a->upsample.v, a->stride.v, &w, channels, out) && fine;
+}
 
-    int64_t height = a->upsample.v[0] ? a->upsample.v[0] : x->dim[2], oh;
-    int64_t width = a->upsample.v[1] ? a->upsample.v[1] : x->dim[3], ow;
-    if (!shape_window(s, "height", height, a->pad.v[0], a->pad.v[2], w.kh, a->stride.v[0], &oh) ||
-        !shape_window(s, "width", width, a->pad.v[1], a->pad.v[3], w.kw, a->stride.v[1], &ow))
+/* A filter transformed for tiles of `m` outputs: [(m+2)^2,blocks(n),blocks(channels),16,16]. */
+static bool check_transformed(const ir_shape *s, uint32_t i, int64_t m, int64_t n, int64_t channels) {
+    const ir_type *w = shape_operand(s, i);
+    bool fits = w->dtype == IR_f32 && w->rank == 5 && w->dim[0] == (m + 2) * (m + 2) &&
+                w->dim[1] == blocks(n) && w->dim[2] == blocks(channels) && w->dim[3] == IR_BLOCK &&
+                w->dim[4] == IR_BLOCK;
+    return fits || shape_expected(s, i, "f32[%lld,%lld,%lld,16,16]", (long long)((m + 2) * (m + 2)),
+                                  (long long)blocks(n), (long long)blocks(channels));
+}
+
+static bool check_tile(const ir_shape *s, int64_t tile) {
+    return tile == 2 || tile == 4 || shape_fault(s, "attribute 'tile' is %lld: 2 or 4", (long long)tile);
+}
+
+SHAPE_RULE(conv2d_winograd) {
+    enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
+    const struct ir_attrs_winograd *a = SHAPE_ATTRS(s, winograd);
+    const ir_type *x = shape_operand(s, X), *x1 = shape_operand(s, X1);
+    if (!shape_is_rank(s, X, 4) || !check_tile(s, a->tile) || !shape_in(s, "n", a->n, 1, IR_MAX_ELEMENTS))
         return false;
-    shape_set(out, 4, (int64_t[]){x->dim[0], w.n, oh, ow});
-
-    if (shape_operand(s, BIAS)) fine &= shape_is_vector(s, BIAS, w.n, w.packed);
-    if (shape_operand(s, NORM)) fine &= check_stats(s, NORM, x->dim[0], channels);
-    if (tbias &&
-        (tbias->dtype == IR_i32 || tbias->rank != 2 || (tbias->dim[0] != x->dim[0] && tbias->dim[0] != 1) ||
-         (tbias->dim[1] != w.n && !(w.packed && tbias->dim[1] == ir_round_block(w.n)))))
-        fine = shape_expected(s, TBIAS, "f32[%lld,%lld]", (long long)x->dim[0], (long long)w.n);
-    if (shape_operand(s, RESIDUAL)) fine &= shape_is(s, RESIDUAL, out);
-    return fine;
+    int64_t channels = x->dim[1];
+    bool fine = check_input_window(s, a->pad.v, a->upsample.v);
+    if (!add_second_input(s, X1, &channels) || !check_transformed(s, W, a->tile, a->n, channels) || !fine)
+        return false;
+    if (x1 && x->dim[1] % IR_BLOCK != 0)
+        fine = shape_expected(s, X, "a multiple of 16 channels, as operand 'x1' follows");
+    return conv_result(s, a->pad.v, a->upsample.v, (int64_t[]){1, 1},
+                       &(filter){.n = a->n, .kh = 3, .kw = 3, .packed = true}, channels, out) &&
+           fine;
 }
 
 SHAPE_RULE(linear) {
@@ -381,6 +427,16 @@ SHAPE_RULE(pack_conv_weight) {
     if (w->rank != 2 && w->rank != 4) return shape_expected(s, 0, "[N,K] or [N,C,kh,kw]");
     int64_t kh = w->rank == 4 ? w->dim[2] : 1, kw = w->rank == 4 ? w->dim[3] : 1;
     shape_set(out, 6, (int64_t[]){blocks(w->dim[0]), blocks(w->dim[1]), kh, kw, IR_BLOCK, IR_BLOCK});
+    return true;
+}
+
+SHAPE_RULE(pack_winograd_weight) {
+    const ir_type *w = shape_operand(s, 0);
+    int64_t m = SHAPE_ATTRS(s, tile)->tile;
+    if (!shape_is_float(s, 0) || !check_tile(s, m)) return false;
+    if (w->rank != 4 || w->dim[2] != 3 || w->dim[3] != 3) return shape_expected(s, 0, "[N,C,3,3]");
+    shape_set(out, 5,
+              (int64_t[]){(m + 2) * (m + 2), blocks(w->dim[0]), blocks(w->dim[1]), IR_BLOCK, IR_BLOCK});
     return true;
 }
 

@@ -83,7 +83,7 @@ static void add_place(ir_str *out, const pass_match *m) {
 static void report_text(const pass_context *c, ir_str *out) {
     for (uint32_t i = 0; i < pass_count(); i++) {
         const pass_info *p = pass_get(i);
-        bool moves = (p->flags & PASS_MODULE) != 0;
+        bool moves = (p->flags & PASS_MODULE) && !(p->flags & PASS_FUSION);
         size_t matched = 0, refused = 0;
         for (size_t k = 0; k < c->matches.count; k++)
             if (!strcmp(c->matches.items[k].pass, p->name))

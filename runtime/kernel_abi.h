@@ -243,6 +243,75 @@ static inline void ebru_conv2d_set_linear(struct ebru_conv2d_params *p, int32_t 
     *p = q;
 }
 
+/* ---- conv2d_winograd: the 3x3 convolutions of stride 1 of conv2d by minimal filtering; fields as there, and
+ *   M               outputs a tile and axis, 2 or 4: F(MxM, 3x3)
+ * Tiles of a call: those of all images, row by row, in one list. Sums run over c for each point, so the values
+ * depend on M and not on
+ *   MR, NB          register tile: MR tiles by NB blocks of 16 columns
+ *   TT              tiles a task
+ *   PG              panels of NB blocks in a task
+ * Operands are conv2d's (EBRU_CONV2D_*); the weight is [(M+2)^2][Nb][Cb][16 c][16 n], G g G^T at each point. */
+/* clang-format off */
+#define EBRU_FIELDS_conv2d_winograd(F) \
+    F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) F(i32, PT) F(i32, PL) \
+    F(i32, OH) F(i32, OW) F(i32, pro_scale) F(i32, pre_act) F(i32, has_bias) F(i32, tbias) F(i32, residual) \
+    F(i32, act) F(i32, M) F(i32, MR) F(i32, NB) F(i32, TT) F(i32, PG)
+/* clang-format on */
+struct ebru_conv2d_winograd_params {
+    EBRU_FIELDS_conv2d_winograd(EBRU_FIELD_DECL)
+};
+enum { EBRU_WINOGRAD_RUN = 16 }; /* neighbouring tiles whose input rows are read at once */
+
+/* Index of weight element (n, c) of a point in the transformed weight. */
+static inline int64_t ebru_winograd_weight_index(int32_t N, int32_t C, int32_t point, int32_t n, int32_t c) {
+    int64_t block = ((int64_t)point * ebru_blocks16(N) + n / 16) * ebru_blocks16(C) + c / 16;
+    return (block * 16 + c % 16) * 16 + n % 16;
+}
+static inline int64_t ebru_winograd_weight_floats(int32_t N, int32_t C, int32_t M) {
+    return (int64_t)(M + 2) * (M + 2) * ebru_blocks16(N) * ebru_blocks16(C) * 256;
+}
+static inline int32_t ebru_conv2d_winograd_tiles(const struct ebru_conv2d_winograd_params *p) {
+    return p->B * ebru_ceil_div(p->OH, p->M) * ebru_ceil_div(p->OW, p->M);
+}
+static inline int32_t ebru_conv2d_winograd_groups(const struct ebru_conv2d_winograd_params *p) {
+    return ebru_ceil_div(ebru_blocks16(p->N), p->NB * p->PG);
+}
+static inline int32_t ebru_conv2d_winograd_tasks(const struct ebru_conv2d_winograd_params *p) {
+    return ebru_ceil_div(ebru_conv2d_winograd_tiles(p), p->TT) * ebru_conv2d_winograd_groups(p);
+}
+/* Floats of the rows a run of tiles reads. */
+static inline int64_t ebru_conv2d_winograd_band(const struct ebru_conv2d_winograd_params *p) {
+    return (int64_t)(p->M + 2) * (EBRU_WINOGRAD_RUN * p->M + 2) * 16;
+}
+/* Scratch: that band, the transformed input [points][Cb][TT][16], the sums of a panel [points][NB][TT][16]. */
+static inline int64_t ebru_conv2d_winograd_scratch(const struct ebru_conv2d_winograd_params *p) {
+    int64_t points = (int64_t)(p->M + 2) * (p->M + 2);
+    return 4 * (ebru_conv2d_winograd_band(p) +
+                points * (ebru_blocks16(p->C0 + p->C1) + p->NB) * p->TT * 16);
+}
+/* Fills MR .. PG for a level; every other field must be set. A task's tiles are as many as use each weight often
+ * enough (64), fewer where the transformed input would grow beyond a few L2 caches. */
+static inline void ebru_conv2d_winograd_default_tiles(struct ebru_conv2d_winograd_params *p, int32_t level,
+                                                      int64_t l2) {
+    int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
+    int32_t tiles = ebru_conv2d_winograd_tiles(p), points = (p->M + 2) * (p->M + 2);
+    if (l2 <= 0) l2 = 1024 * 1024;
+    p->MR = level >= EBRU_LEVEL_V4 ? 6 : level >= EBRU_LEVEL_V3 ? 6 : 2;
+    p->NB = 4;
+    if (level >= EBRU_LEVEL_V4 && nb % 4 != 0) {
+        p->NB = nb % 3 == 0 || nb % 4 == 1 ? 3 : nb < 4 ? nb : 4;
+        p->MR = p->NB == 4 ? 6 : p->NB == 3 ? 8 : p->NB == 2 ? 10 : 12;
+    }
+    int32_t most = (int32_t)(4 * l2 / ((int64_t)points * cb * 64));
+    most = ebru_max_i32(ebru_min_i32(most, 64), 24);
+    int32_t spots = ebru_ceil_div(tiles, most);
+    if (spots > 1 && spots < 16) spots = ebru_min_i32((spots + 1) / 2 * 2, tiles);
+    p->TT = ebru_ceil_div(tiles, spots);
+    /* Few tasks: the panels are shared out, too, so that two or four threads get equal shares. */
+    int32_t panels = ebru_ceil_div(nb, p->NB), groups = spots >= 4 ? 1 : spots == 2 ? 2 : 4;
+    p->PG = ebru_ceil_div(panels, ebru_min_i32(groups, panels));
+}
+
 /* ---- group_stats: group norm as one scale and shift a channel
  *   mean, var over the group's channels and all pixels; scale = gamma / sqrt(var + eps),
  *   shift = beta - mean * scale

@@ -8,9 +8,8 @@
  *
  * Pixels of a task are one list (image, row, column); two tables give each one's offset in the gathered input
  * and in the output, so a tile may run across rows and images. */
-#include "runtime/kernels/cat.h"
+#include "runtime/kernels/gather.h"
 #include "runtime/kernels/tile.h"
-#include "runtime/kernels/vmath.h"
 
 struct conv {
     const struct ebru_conv2d_params *p;
@@ -27,48 +26,30 @@ INLINE int32_t part(int32_t total, int32_t size, int32_t at) {
     return total % size == 0 ? size : ebru_min_i32(size, total - at);
 }
 
-/* One row of one block: columns [x0*SW - PL, + width) of source row src (NULL: outside) to dst. */
-INLINE void gather_row(const struct conv *c, const struct cat *cat, const float *block, int32_t cb,
-                       int32_t iy, float *dst, const float *scale, const float *shift) {
-    const struct ebru_conv2d_params *p = c->p;
-    const int32_t pointwise = ebru_conv2d_pointwise(p);
-    const int32_t UH = pointwise ? 1 : p->UH, UW = pointwise ? p->H * p->W : p->UW;
-    const int32_t width = (c->ncol - 1) * p->SW + p->KW, left = c->x0 * p->SW - p->PL;
-    int32_t lo = ebru_min_i32(ebru_max_i32(-left, 0), width);
-    int32_t hi = ebru_max_i32(ebru_min_i32(UW - left, width), lo);
-    if (iy < 0 || iy >= UH) lo = hi = width;
-    for (int32_t x = 0; x < lo; x++) store16(dst + x * 16, splat16(0.0f));
-    for (int32_t x = hi; x < width; x++) store16(dst + x * 16, splat16(0.0f));
-    if (lo == hi) return;
-    const int32_t whole = p->C1 == 0 || p->C0 % 16 == 0;
-    const v16 a = p->pro_scale ? load16(scale) : splat16(1.0f),
-              s = p->pro_scale ? load16(shift) : splat16(0.0f);
-    const int64_t row = (int64_t)(p->UH == p->H ? iy : iy * p->H / p->UH) * (pointwise ? 0 : p->W);
-    for (int32_t x = lo; x < hi; x++) {
-        int32_t ix = left + x;
-        int64_t pixel = row + (pointwise || p->UW == p->W ? ix : ix * p->W / p->UW);
-        v16 v = whole ? load16(block + pixel * 16) : cat_lanes(cat, cb, pixel);
-        if (p->pro_scale) v = v * a + s;
-        store16(dst + x * 16, act16(v, p->pre_act));
-    }
-}
-
 INLINE void gather(const struct conv *c, void *const *buf) {
     const struct ebru_conv2d_params *p = c->p;
     const float *ss = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT];
-    const int32_t rows = (c->nrow - 1) * p->SH + p->KH;
+    const int32_t pointwise = ebru_conv2d_pointwise(p); /* then an image is one row */
+    const int32_t rows = (c->nrow - 1) * p->SH + p->KH, width = (c->ncol - 1) * p->SW + p->KW;
     for (int32_t cb = 0; cb < c->cbs; cb++) {
         for (int32_t i = 0; i < c->nimg; i++) {
             const int32_t b = c->b0 + i;
-            const struct cat cat = {
-                (const float *)buf[EBRU_CONV2D_X0] + b * ebru_blocks16(p->C0) * c->in_plane,
-                p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + b * ebru_blocks16(p->C1) * c->in_plane : NULL,
-                c->in_plane, p->C0, p->C1};
-            const float *block = cat_block(&cat, cb);
+            const struct gather g = {
+                .cat = {(const float *)buf[EBRU_CONV2D_X0] + b * ebru_blocks16(p->C0) * c->in_plane,
+                        p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + b * ebru_blocks16(p->C1) * c->in_plane
+                              : NULL,
+                        c->in_plane, p->C0, p->C1},
+                .H = pointwise ? 1 : p->H,
+                .W = pointwise ? p->H * p->W : p->W,
+                .UH = pointwise ? 1 : p->UH,
+                .UW = pointwise ? p->H * p->W : p->UW,
+                .scaled = p->pro_scale,
+                .act = p->pre_act};
+            const float *block = cat_block(&g.cat, cb);
             const float *scale = p->pro_scale ? ss + ((int64_t)b * 2 * c->cbs + cb) * 16 : NULL;
             const float *shift = p->pro_scale ? scale + c->cbs * 16 : NULL;
             for (int32_t y = 0; y < rows; y++) {
-                gather_row(c, &cat, block, cb, c->y0 * p->SH - p->PT + y,
+                gather_row(&g, block, cb, c->y0 * p->SH - p->PT + y, c->x0 * p->SW - p->PL, width,
                            c->gather + cb * c->g_cb + i * c->g_img + y * c->g_row, scale, shift);
             }
         }

@@ -139,6 +139,45 @@ static void conv2d_packed(void **state) {
     ir_tensor_free(&y[1]);
 }
 
+/* Minimal filtering computes the same convolution, with tails of tiles and channels and every operand. */
+static void conv2d_winograd_is_conv2d(void **state) {
+    (void)state;
+    for (int way = 0; way < 4; way++) { /* 0, 1: all operands; 2, 3: resized, no padding */
+        ir_tensor y[2];
+        for (int winograd = 0; winograd < 2; winograd++) {
+            eval_case c = case_new();
+            ir_ref x = case_pattern(&c, T(2, 16, 3, 5), 1), x1 = case_pattern(&c, T(2, 5, 3, 5), 2);
+            ir_ref w = case_pattern(&c, T(18, 21, 3, 3), 3), bias = case_pattern(&c, T(18), 4);
+            ir_ref tbias = case_pattern(&c, T(1, 18), 5), norm = case_pattern(&c, T(1, 2, 32), 6);
+            ir_i4 pad = way < 2 ? IR_I4(1, 1, 1, 1) : IR_I4(0, 0, 0, 0);
+            ir_i2 upsample = way < 2 ? IR_I2(0, 0) : IR_I2(7, 9);
+            struct ir_attrs_conv2d direct = {.stride = IR_I2(1, 1),
+                                             .pad = pad,
+                                             .upsample = upsample,
+                                             .pre_act = IR_ACT_SILU,
+                                             .act = IR_ACT_TANH};
+            struct ir_attrs_winograd at = {.tile = way % 2 ? 2 : 4,
+                                           .pad = pad,
+                                           .upsample = upsample,
+                                           .pre_act = IR_ACT_SILU,
+                                           .act = IR_ACT_TANH,
+                                           .n = 18};
+            struct ir_attrs_tile tile = {.tile = at.tile};
+            ir_ref residual = case_pattern(&c, way < 2 ? T(2, 18, 3, 5) : T(2, 18, 5, 7), 7);
+            if (winograd) w = ir_op1(c.f, IR_OP_pack_winograd_weight, w, &tile, 0);
+            y[winograd] = case_eval(&c, ir_build(c.f, winograd ? IR_OP_conv2d_winograd : IR_OP_conv2d,
+                                                 REFS(x, w, bias, x1, norm, tbias, residual),
+                                                 winograd ? (void *)&at : (void *)&direct, IR_PLAIN, 0));
+            case_free(&c);
+        }
+        assert_true(ir_type_equal(&y[0].type, &y[1].type));
+        for (int64_t i = 0; i < ir_type_elements(&y[0].type); i++) /* filters are rounded once more */
+            assert_true(fabsf(y[0].data[i] - y[1].data[i]) < 1e-5f);
+        ir_tensor_free(&y[0]);
+        ir_tensor_free(&y[1]);
+    }
+}
+
 static void linear_plain_and_packed(void **state) {
     (void)state;
     for (int form = 0; form < 3; form++) {
@@ -288,6 +327,20 @@ static void packed_weights(void **state) {
     case_free(&c);
 }
 
+/* F(2,3)'s filter by hand: G = [1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1], G g G^T of a g with one entry. */
+static void transformed_filter(void **state) {
+    (void)state;
+    eval_case c = case_new();
+    ir_ref w = case_values(&c, T(1, 1, 3, 3), VALUES(0, 0, 0, 0, 8, 0, 0, 0, 0));
+    struct ir_attrs_tile tile = {.tile = 2};
+    ir_tensor y = case_eval(&c, ir_op1(c.f, IR_OP_pack_winograd_weight, w, &tile, 0));
+    static const float want[16] = {0, 0, 0, 0, 0, 2, -2, 0, 0, -2, 2, 0, 0, 0, 0, 0};
+    for (int p = 0; p < 16; p++)
+        for (int i = 0; i < 256; i++) assert_true(y.data[p * 256 + i] == (i == 0 ? want[p] : 0));
+    ir_tensor_free(&y);
+    case_free(&c);
+}
+
 static void packed_vectors_and_tables(void **state) {
     (void)state;
     float vector[16] = {1, 2, 3}, table[32] = {1, 2, 3};
@@ -431,6 +484,8 @@ int main(void) {
         cmocka_unit_test(expressions),
         cmocka_unit_test(conv2d_by_hand),
         cmocka_unit_test(conv2d_packed),
+        cmocka_unit_test(conv2d_winograd_is_conv2d),
+        cmocka_unit_test(transformed_filter),
         cmocka_unit_test(linear_plain_and_packed),
         cmocka_unit_test(linear_large),
         cmocka_unit_test(reshapes_and_transposes),

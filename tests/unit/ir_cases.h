@@ -77,6 +77,13 @@ static const ir_case good_nodes[] = {
      "attention_tiled %a, %b, %c {heads=2, kv_len=18, q_block=8}", "f32[2,9,24]"},
     {"f32[18,33,3,1]", "pack_conv_weight %a", "f32[2,3,3,1,16,16]"},
     {"f32[18,16]", "pack_conv_weight %a", "f32[2,1,1,1,16,16]"},
+    {"f32[18,33,3,3]", "pack_winograd_weight %a", "f32[36,2,3,16,16]"},
+    {"f32[18,33,3,3]", "pack_winograd_weight %a {tile=2}", "f32[16,2,3,16,16]"},
+    {"f32[2,20,4,4]:c16 f32[16,2,2,16,16] f32[32] f32[1,18]",
+     "conv2d_winograd %a, %b, %c, _, _, %d {tile=2, n=18}", "f32[2,18,4,4]:c16"},
+    {"f32[2,16,5,4] f32[36,1,2,16,16] f32[8] f32[2,5,5,4] f32[1,2,32] f32[2,8] f32[2,8,8,8]",
+     "conv2d_winograd %a, %b, %c, %d, %e, %f, %g {pad=[0,0,0,0], upsample=[10,10], pre_act=silu, n=8}",
+     "f32[2,8,8,8]"},
     {"f32[17]", "pack_vector %a", "f32[32]"},
     {"f32[3,17]", "pack_table %a", "f32[3,32]"},
 };

@@ -1,0 +1,136 @@
+/* choose_winograd: 3x3 convolutions of stride 1 are computed by minimal filtering where that is faster.
+ *
+ *   before   %2 = pack_conv_weight @w : f32[20,20,3,3,16,16]
+ *            %3 = conv2d %0, %2, %1 {pad=[1,1,1,1], n=320} : f32[1,320,64,64]:c16
+ *   after    %2 = pack_winograd_weight @w : f32[36,20,20,16,16]
+ *            %3 = conv2d_winograd %0, %2, %1 {n=320} : f32[1,320,64,64]:c16
+ *
+ * F(4x4,3x3) needs a quarter of the direct sum's products and four times its weights, F(2x2,3x3) 4/9 and
+ * 16/9; both add transforms of inputs and outputs. So the choice is one of work against weights read from
+ * memory, made for each filter once over all functions that use it: two versions of a filter would both be
+ * stored. The estimate counts products, with memory and transforms in the same unit; it depends on nothing
+ * but shapes, so that all levels of a program share their weights.
+ *
+ * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
+ * here    after layout, which packs filters and says what is a filter; before kernels are selected
+ * not     filters that are themselves computed (slices of one tensor, folded products); strides; a measured
+ * choice, which is the tuner's tests   tests/lit/passes/choose_winograd/, tests/unit/passes_golden_test.c */
+#include "passes/util.h"
+
+static const char PASS_NAME[] = "choose_winograd", WHAT[] = "conv2d by minimal filtering";
+enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL, COUNT };
+enum { DIRECT, F2, F4, WAYS };
+
+/* In products of a multiply-add lane: one byte of weights from memory, and the transforms of one channel of a
+ * tile, coming and going. Measured on AVX-512, two threads on one memory; runtime/kernels/winograd.c. */
+static const double MEMORY = 12, TRANSFORM[WAYS] = {0, 700, 1200};
+/* What of its peak the multiply reaches. */
+static const double EFFICIENCY = 0.82;
+/* A faster way must be this much faster to be worth its larger weights. */
+static const double LEAST_GAIN[WAYS] = {1, 1.1, 1.2};
+
+typedef struct choices {
+    pass_context *c;
+    double *cost; /* [weights][WAYS], over all uses */
+} choices;
+
+/* Minimal filtering is for 3x3; other filters are not looked at. */
+static bool is_candidate(const ir_func *f, const ir_node *n) {
+    if (n->op != IR_OP_conv2d) return false;
+    const ir_type *w = ir_typeof(f, n->operand[W]);
+    return w->rank == 6 && w->dim[2] == 3 && w->dim[3] == 3;
+}
+
+/* The weight that a candidate's filter is packed from; UINT32_MAX and a reason where it does not fit. */
+static uint32_t filter_of(const ir_func *f, const ir_node *n, ir_str *why) {
+    const ir_node *pack = ir_get(f, n->operand[W]);
+    const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
+    if (pack->op != IR_OP_pack_conv_weight || ir_get(f, pack->operand[0])->op != IR_OP_weight) {
+        ir_str_add(why, "the filter is computed");
+    } else if (a->stride.v[0] != 1 || a->stride.v[1] != 1) {
+        ir_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0], (long long)a->stride.v[1]);
+    } else {
+        return (uint32_t)IR_ATTRS(ir_get(f, pack->operand[0]), weight)->index;
+    }
+    return UINT32_MAX;
+}
+
+static double blocks(int64_t n) {
+    return (double)(ir_round_block(n));
+}
+
+/* Adds the three ways' costs of one use. */
+static void add_cost(const ir_func *f, const ir_node *n, double cost[WAYS]) {
+    ir_ref second = pass_operand(n, X1);
+    double c = blocks(ir_typeof(f, n->operand[X])->dim[1]);
+    if (ir_ref_ok(second)) c += blocks(ir_typeof(f, second)->dim[1]);
+    double out = blocks(n->type.dim[1]), batch = (double)n->type.dim[0];
+    for (int way = DIRECT; way < WAYS; way++) {
+        int64_t m = way == DIRECT ? 1 : way == F2 ? 2 : 4;
+        double products = (double)((m + 2) * (m + 2)) * c * out;
+        double tiles =
+            batch * (double)((n->type.dim[2] + m - 1) / m) * (double)((n->type.dim[3] + m - 1) / m);
+        cost[way] += tiles * (products / EFFICIENCY + TRANSFORM[way] * (c + out)) + products * 4 * MEMORY;
+    }
+}
+
+static int best_way(const double cost[WAYS]) {
+    int best = DIRECT;
+    for (int way = F2; way < WAYS; way++)
+        if (cost[way] * LEAST_GAIN[way] < cost[best] * LEAST_GAIN[best]) best = way;
+    return best;
+}
+
+static void count_uses(choices *k, const ir_func *f) {
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        const ir_node *n = &f->nodes.items[i];
+        if (!is_candidate(f, n)) continue;
+        ir_str why = {0};
+        uint32_t w = filter_of(f, n, &why);
+        if (w != UINT32_MAX) add_cost(f, n, k->cost + (size_t)w * WAYS);
+        ir_str_free(&why);
+    }
+}
+
+static ir_ref rule(ir_rewrite *rw, ir_ref old) {
+    choices *k = rw->user;
+    const ir_node *n = ir_get(rw->from, old);
+    if (!is_candidate(rw->from, n)) return IR_NONE;
+    ir_str why = {0};
+    uint32_t w = filter_of(rw->from, n, &why);
+    const double *cost = w == UINT32_MAX ? NULL : k->cost + (size_t)w * WAYS;
+    int way = cost ? best_way(cost) : DIRECT;
+    if (cost && way == DIRECT) {
+        int best = cost[F2] < cost[F4] ? F2 : F4;
+        ir_str_addf(&why, "F(%d,3) is estimated at %.2f of the direct sum's time", best == F2 ? 2 : 4,
+                    cost[best] / cost[DIRECT]);
+    }
+    if (!pass_decided(k->c, PASS_NAME, rw->from, old, WHAT, way != DIRECT, &why)) return IR_NONE;
+    const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
+    struct ir_attrs_tile tile = {.tile = way == F2 ? 2 : 4};
+    struct ir_attrs_winograd at = {.tile = tile.tile,
+                                   .pad = a->pad,
+                                   .upsample = a->upsample,
+                                   .pre_act = a->pre_act,
+                                   .act = a->act,
+                                   .n = a->n};
+    ir_ref operand[COUNT];
+    for (uint32_t i = 0; i < COUNT; i++) {
+        ir_ref r = pass_operand(n, i);
+        operand[i] = ir_ref_ok(r) ? rw_new(rw, r) : IR_NONE;
+    }
+    const ir_node *pack = ir_get(rw->from, n->operand[W]);
+    operand[W] =
+        ir_op1(rw->to, IR_OP_pack_winograd_weight, rw_new(rw, pack->operand[0]), &tile, pack->origin);
+    return ir_build(rw->to, IR_OP_conv2d_winograd, operand, COUNT, &at, n->type.layout, n->origin);
+}
+
+bool pass_choose_winograd(pass_context *c, ir_module *m) {
+    choices k = {.c = c, .cost = ir_alloc((m->weights.count + 1) * WAYS * sizeof(double))};
+    for (uint32_t i = 0; i < m->funcs.count; i++) count_uses(&k, m->funcs.items[i]);
+    bool changed = false;
+    for (uint32_t i = 0; i < m->funcs.count; i++)
+        changed |= ir_rewrite_apply(m->funcs.items[i], rule, &k, true);
+    ir_free(k.cost);
+    return changed;
+}

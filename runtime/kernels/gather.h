@@ -1,0 +1,39 @@
+/* Reading an image of c16 blocks row by row the way convolutions do: two tensors as one, resized, scaled and
+ * activated on the way, zeros outside. */
+#ifndef EBRU_KERNELS_GATHER_H
+#define EBRU_KERNELS_GATHER_H
+
+#include "runtime/kernels/cat.h"
+#include "runtime/kernels/vmath.h"
+
+struct gather {
+    struct cat cat; /* one image */
+    int32_t H, W;   /* as stored */
+    int32_t UH, UW; /* as read: nearest neighbour, row y is row floor(y * H / UH) */
+    int32_t scaled; /* 1: times scale plus shift */
+    int32_t act;    /* EBRU_ACT_*, then */
+};
+
+/* Row iy of block cb (at `block`, see cat_block), columns [left, left + width), to dst. Zeros outside the
+ * image, inserted after scaling and activation. */
+INLINE void gather_row(const struct gather *g, const float *block, int32_t cb, int32_t iy, int32_t left,
+                       int32_t width, float *dst, const float *scale, const float *shift) {
+    int32_t lo = ebru_min_i32(ebru_max_i32(-left, 0), width);
+    int32_t hi = ebru_max_i32(ebru_min_i32(g->UW - left, width), lo);
+    if (iy < 0 || iy >= g->UH) lo = hi = width;
+    for (int32_t x = 0; x < lo; x++) store16(dst + x * 16, splat16(0.0f));
+    for (int32_t x = hi; x < width; x++) store16(dst + x * 16, splat16(0.0f));
+    if (lo == hi) return;
+    const int32_t whole = g->cat.C1 == 0 || g->cat.C0 % 16 == 0;
+    const v16 a = g->scaled ? load16(scale) : splat16(1.0f), s = g->scaled ? load16(shift) : splat16(0.0f);
+    const int64_t row = (int64_t)(g->UH == g->H ? iy : iy * g->H / g->UH) * g->W;
+    for (int32_t x = lo; x < hi; x++) {
+        const int32_t ix = left + x;
+        const int64_t pixel = row + (g->UW == g->W ? ix : ix * g->W / g->UW);
+        v16 v = whole ? load16(block + pixel * 16) : cat_lanes(&g->cat, cb, pixel);
+        if (g->scaled) v = v * a + s;
+        store16(dst + x * 16, act16(v, g->act));
+    }
+}
+
+#endif
