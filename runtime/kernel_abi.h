@@ -133,10 +133,15 @@ static inline int32_t ebru_conv2d_pointwise(const struct ebru_conv2d_params *p) 
     return p->KH == 1 && p->KW == 1 && p->SH == 1 && p->SW == 1 && p->PT == 0 && p->PL == 0 &&
            p->UH == p->H && p->UW == p->W && p->OH == p->H && p->OW == p->W;
 }
+/* The blocks of a pixel lie a multiple of 64 KiB apart and are more than a cache set holds: read in place,
+ * they would push each other out of L2. */
+static inline int32_t ebru_conv2d_aliased(const struct ebru_conv2d_params *p) {
+    return (int64_t)p->H * p->W % 1024 == 0 && ebru_blocks16(p->C0 + p->C1) > 16;
+}
 /* Pointwise without prologue over whole c-blocks: tensors are read in place, nothing is gathered. */
 static inline int32_t ebru_conv2d_direct(const struct ebru_conv2d_params *p) {
     return ebru_conv2d_pointwise(p) && !p->pro_scale && p->pre_act == EBRU_ACT_NONE &&
-           (p->C1 == 0 || (p->C0 % 16 == 0 && p->TB == 1));
+           (p->C1 == 0 || (p->C0 % 16 == 0 && p->TB == 1)) && !ebru_conv2d_aliased(p);
 }
 static inline int32_t ebru_conv2d_rows(const struct ebru_conv2d_params *p) {
     return ebru_conv2d_pointwise(p) ? 1 : p->OH;
@@ -245,12 +250,10 @@ static inline void ebru_conv2d_set_linear(struct ebru_conv2d_params *p, int32_t 
 
 /* ---- conv2d_winograd: the 3x3 convolutions of stride 1 of conv2d by minimal filtering; fields as there, and
  *   M               outputs a tile and axis, 2 or 4: F(MxM, 3x3)
- * Tiles of a call: those of all images, row by row, in one list. Sums run over c for each point, so the values
- * depend on M and not on
- *   MR, NB          register tile: MR tiles by NB blocks of 16 columns
- *   TT              tiles a task
- *   PG              panels of NB blocks in a task
- * Operands are conv2d's (EBRU_CONV2D_*); the weight is [(M+2)^2][Nb][Cb][16 c][16 n], G g G^T at each point. */
+ * Tiles of a call: those of all images, row by row, in one list. Sums run over c for each point, so the
+ * values depend on M and not on MR, NB          register tile: MR tiles by NB blocks of 16 columns TT tiles a
+ * task PG              panels of NB blocks in a task Operands are conv2d's (EBRU_CONV2D_*); the weight is
+ * [(M+2)^2][Nb][Cb][16 c][16 n], G g G^T at each point. */
 /* clang-format off */
 #define EBRU_FIELDS_conv2d_winograd(F) \
     F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) F(i32, PT) F(i32, PL) \
@@ -283,14 +286,14 @@ static inline int32_t ebru_conv2d_winograd_tasks(const struct ebru_conv2d_winogr
 static inline int64_t ebru_conv2d_winograd_band(const struct ebru_conv2d_winograd_params *p) {
     return (int64_t)(p->M + 2) * (EBRU_WINOGRAD_RUN * p->M + 2) * 16;
 }
-/* Scratch: that band, the transformed input [points][Cb][TT][16], the sums of a panel [points][NB][TT][16]. */
+/* Scratch: that band, the transformed input [points][Cb][TT][16], the sums of a panel [points][NB][TT][16].
+ */
 static inline int64_t ebru_conv2d_winograd_scratch(const struct ebru_conv2d_winograd_params *p) {
     int64_t points = (int64_t)(p->M + 2) * (p->M + 2);
-    return 4 * (ebru_conv2d_winograd_band(p) +
-                points * (ebru_blocks16(p->C0 + p->C1) + p->NB) * p->TT * 16);
+    return 4 * (ebru_conv2d_winograd_band(p) + points * (ebru_blocks16(p->C0 + p->C1) + p->NB) * p->TT * 16);
 }
-/* Fills MR .. PG for a level; every other field must be set. A task's tiles are as many as use each weight often
- * enough (64), fewer where the transformed input would grow beyond a few L2 caches. */
+/* Fills MR .. PG for a level; every other field must be set. A task's tiles are as many as use each weight
+ * often enough (48), fewer where the transformed input would grow beyond a few L2 caches. */
 static inline void ebru_conv2d_winograd_default_tiles(struct ebru_conv2d_winograd_params *p, int32_t level,
                                                       int64_t l2) {
     int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
@@ -303,7 +306,7 @@ static inline void ebru_conv2d_winograd_default_tiles(struct ebru_conv2d_winogra
         p->MR = p->NB == 4 ? 6 : p->NB == 3 ? 8 : p->NB == 2 ? 10 : 12;
     }
     int32_t most = (int32_t)(4 * l2 / ((int64_t)points * cb * 64));
-    most = ebru_max_i32(ebru_min_i32(most, 64), 24);
+    most = ebru_max_i32(ebru_min_i32(most, 48), 24);
     int32_t spots = ebru_ceil_div(tiles, most);
     if (spots > 1 && spots < 16) spots = ebru_min_i32((spots + 1) / 2 * 2, tiles);
     p->TT = ebru_ceil_div(tiles, spots);
