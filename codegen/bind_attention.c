@@ -28,7 +28,7 @@ bool cg_bind_attention_tiled(cg_bind *b) {
     const struct ir_attrs_attention_tiled *a = IR_ATTRS(b->node, attention_tiled);
     const ir_type *q = cg_in(b, 0), *k = cg_in(b, 1), *v = cg_in(b, 2);
     if (!cg_want_c16(b, 0) || !cg_want_c16(b, UINT32_MAX)) return false;
-    if (q->rank != 3 || k->rank != 5 || v->rank != 5) return cg_refuse(b, "keys and values are not packed");
+    if (q->rank != 3 || k->rank != 4 || v->rank != 5) return cg_refuse(b, "keys and values are not packed");
     struct ebru_attention_params p = {0};
     p.B = (int32_t)q->dim[0];
     p.T = (int32_t)q->dim[1];
@@ -39,12 +39,12 @@ bool cg_bind_attention_tiled(cg_bind *b) {
     p.d = p.C / p.heads;
     p.causal = a->causal;
     p.scale = (float)a->scale;
-    if (k->dim[1] != p.heads || k->dim[2] != ebru_blocks16(p.S) || k->dim[3] != p.d || v->dim[0] != p.Bk ||
-        v->dim[1] != p.heads || v->dim[2] != ebru_blocks16(p.d) || v->dim[3] != p.S)
+    if (k->dim[1] != p.heads || k->dim[2] != p.S || k->dim[3] != p.d || v->dim[0] != p.Bk ||
+        v->dim[1] != p.heads || v->dim[2] != ebru_blocks16(p.S) || v->dim[3] != p.d)
         return cg_refuse(b, "keys and values are packed for another shape");
     ebru_attention_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d,
                                  (int64_t)b->target->base.l2);
-    if (a->q_block > 0) p.QB = ebru_min_i32((int32_t)a->q_block, p.T);
+    if (a->q_block > 0) p.QB = ebru_min_i32((int32_t)ir_round_block(a->q_block), ebru_blocks16(p.T) * 16);
     if (a->kv_block > 0) p.KB = ebru_min_i32((int32_t)ir_round_block(a->kv_block), ebru_blocks16(p.S) * 16);
     return cg_done_attention(b, &p);
 }

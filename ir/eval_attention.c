@@ -78,12 +78,12 @@ void ir_eval_attention(const ir_eval_args *a, ir_tensor *out) {
     ir_free(kt);
 }
 
-/* The same over packed keys [B,heads,ceil(S/16),d,16] and values [B,heads,ceil(d/16),S,16]; S is kv_len. */
+/* The same over packed keys [B,heads,S,d] and values [B,heads,ceil(S/16),d,16]; S is kv_len. */
 void ir_eval_attention_tiled(const ir_eval_args *a, ir_tensor *out) {
     const struct ir_attrs_attention_tiled *at = IR_ATTRS(a->node, attention_tiled);
     const ir_type *tq = &a->in[0]->type, *tk = &a->in[1]->type, *tv = &a->in[2]->type;
-    int64_t width = tq->dim[2], d = width / at->heads, s_count = at->kv_len, rows = tv->dim[3];
-    int64_t head_k = tk->dim[2] * tk->dim[3] * tk->dim[4], head_v = tv->dim[2] * tv->dim[3] * tv->dim[4];
+    int64_t width = tq->dim[2], d = width / at->heads, s_count = at->kv_len;
+    int64_t head_k = tk->dim[2] * tk->dim[3], head_v = tv->dim[2] * tv->dim[3] * tv->dim[4];
     double *kt = ir_panels_new(d, s_count), *v = ir_panels_new(s_count, d);
     head one = {tq->dim[1], s_count, d, width, kt, v, at->scale, at->causal};
     for (int64_t b = 0; b < tq->dim[0]; b++)
@@ -92,9 +92,8 @@ void ir_eval_attention_tiled(const ir_eval_args *a, ir_tensor *out) {
             const float *pv = a->in[2]->data + (b % tv->dim[0] * at->heads + h) * head_v;
             for (int64_t s = 0; s < s_count; s++)
                 for (int64_t i = 0; i < d; i++) {
-                    int64_t in_k = (s / IR_BLOCK * d + i) * IR_BLOCK + s % IR_BLOCK;
-                    int64_t in_v = (i / IR_BLOCK * rows + s) * IR_BLOCK + i % IR_BLOCK;
-                    kt[ir_panel_index(d, i, s)] = (double)pk[in_k];
+                    int64_t in_v = (s / IR_BLOCK * d + i) * IR_BLOCK + s % IR_BLOCK;
+                    kt[ir_panel_index(d, i, s)] = (double)pk[s * d + i];
                     v[ir_panel_index(s_count, s, i)] = (double)pv[in_v];
                 }
             int64_t at_q = b * tq->dim[1] * width + h * d;

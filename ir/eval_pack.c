@@ -73,8 +73,19 @@ void ir_eval_pack_table(const ir_eval_args *a, ir_tensor *out) {
                (size_t)t->dim[1] * sizeof(float));
 }
 
-/* keys [B,S,heads*d] -> [B,heads,ceil(S/16),d,16] */
+/* keys [B,S,heads*d] -> [B,heads,S,d] */
 void ir_eval_pack_k(const ir_eval_args *a, ir_tensor *out) {
+    const ir_type *t = &a->in[0]->type;
+    int64_t heads = IR_ATTRS(a->node, heads)->heads, s_count = t->dim[1], d = t->dim[2] / heads;
+    float *dst = out->data;
+    for (int64_t b = 0; b < t->dim[0]; b++)
+        for (int64_t h = 0; h < heads; h++)
+            for (int64_t s = 0; s < s_count; s++, dst += d)
+                memcpy(dst, a->in[0]->data + ((b * s_count + s) * heads + h) * d, (size_t)d * sizeof *dst);
+}
+
+/* values [B,S,heads*d] -> [B,heads,ceil(S/16),d,16] */
+void ir_eval_pack_v(const ir_eval_args *a, ir_tensor *out) {
     const ir_type *t = &a->in[0]->type;
     int64_t heads = IR_ATTRS(a->node, heads)->heads, s_count = t->dim[1], d = t->dim[2] / heads;
     float *dst = out->data;
@@ -84,19 +95,5 @@ void ir_eval_pack_k(const ir_eval_args *a, ir_tensor *out) {
                 for (int64_t i = 0; i < d; i++, dst += IR_BLOCK) {
                     const float *src = a->in[0]->data + ((b * s_count + sb * IR_BLOCK) * heads + h) * d + i;
                     for (int64_t k = 0; k < in_block(s_count, sb); k++) dst[k] = src[k * heads * d];
-                }
-}
-
-/* values [B,S,heads*d] -> [B,heads,ceil(d/16),S,16] */
-void ir_eval_pack_v(const ir_eval_args *a, ir_tensor *out) {
-    const ir_type *t = &a->in[0]->type;
-    int64_t heads = IR_ATTRS(a->node, heads)->heads, s_count = t->dim[1], d = t->dim[2] / heads;
-    float *dst = out->data;
-    for (int64_t b = 0; b < t->dim[0]; b++)
-        for (int64_t h = 0; h < heads; h++)
-            for (int64_t db = 0; db < blocks(d); db++)
-                for (int64_t s = 0; s < s_count; s++, dst += IR_BLOCK) {
-                    const float *src = a->in[0]->data + ((b * s_count + s) * heads + h) * d + db * IR_BLOCK;
-                    memcpy(dst, src, (size_t)in_block(d, db) * sizeof *dst);
                 }
 }

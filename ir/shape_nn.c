@@ -385,7 +385,7 @@ SHAPE_RULE(pack_k) {
     const ir_type *k = shape_operand(s, 0);
     int64_t heads = SHAPE_ATTRS(s, heads)->heads;
     if (!check_tokens(s, 0, heads)) return false;
-    shape_set(out, 5, (int64_t[]){k->dim[0], heads, blocks(k->dim[1]), k->dim[2] / heads, IR_BLOCK});
+    shape_set(out, 4, (int64_t[]){k->dim[0], heads, k->dim[1], k->dim[2] / heads});
     return true;
 }
 
@@ -393,17 +393,17 @@ SHAPE_RULE(pack_v) {
     const ir_type *v = shape_operand(s, 0);
     int64_t heads = SHAPE_ATTRS(s, heads)->heads;
     if (!check_tokens(s, 0, heads)) return false;
-    shape_set(out, 5, (int64_t[]){v->dim[0], heads, blocks(v->dim[2] / heads), v->dim[1], IR_BLOCK});
+    shape_set(out, 5, (int64_t[]){v->dim[0], heads, blocks(v->dim[1]), v->dim[2] / heads, IR_BLOCK});
     return true;
 }
 
-/* A packed operand: [B|1, heads, a, b, 16]. */
-static bool check_packed(const ir_shape *s, uint32_t i, int64_t batch, int64_t heads, int64_t a, int64_t b) {
+/* A packed operand: [B|1, heads, a, b] and what follows. */
+static bool check_packed(const ir_shape *s, uint32_t i, int64_t batch, uint32_t rank, const int64_t *dim) {
     const ir_type *t = shape_operand(s, i);
-    bool fits = t->dtype == IR_f32 && t->rank == 5 && (t->dim[0] == batch || t->dim[0] == 1) &&
-                t->dim[1] == heads && t->dim[2] == a && t->dim[3] == b && t->dim[4] == IR_BLOCK;
-    return fits || shape_expected(s, i, "f32[%lld,%lld,%lld,%lld,16]", (long long)batch, (long long)heads,
-                                  (long long)a, (long long)b);
+    bool fits = t->dtype == IR_f32 && t->rank == rank && (t->dim[0] == batch || t->dim[0] == 1);
+    for (uint32_t k = 1; k < rank && fits; k++) fits = t->dim[k] == dim[k];
+    return fits || shape_expected(s, i, "f32[%lld,%lld,%lld,%lld%s]", (long long)batch, (long long)dim[1],
+                                  (long long)dim[2], (long long)dim[3], rank == 5 ? ",16" : "");
 }
 
 SHAPE_RULE(attention_tiled) {
@@ -413,8 +413,8 @@ SHAPE_RULE(attention_tiled) {
     bool fine = shape_in(s, "q_block", a->q_block, 0, SHAPE_WINDOW_MAX);
     fine &= shape_in(s, "kv_block", a->kv_block, 0, SHAPE_WINDOW_MAX);
     int64_t width = q->dim[2] / a->heads;
-    fine &= check_packed(s, 1, q->dim[0], a->heads, blocks(a->kv_len), width);
-    fine &= check_packed(s, 2, q->dim[0], a->heads, blocks(width), a->kv_len);
+    fine &= check_packed(s, 1, q->dim[0], 4, (int64_t[]){0, a->heads, a->kv_len, width});
+    fine &= check_packed(s, 2, q->dim[0], 5, (int64_t[]){0, a->heads, blocks(a->kv_len), width, IR_BLOCK});
     shape_set(out, 3, q->dim);
     return fine;
 }

@@ -4,13 +4,13 @@
  *   before   func @unet.prompt(...) { ... return "%to_k" = %1 }
  *            func @unet.step(..., %2 "%to_k" : f32[1,7,64]:c16 prompt) {
  *              ...
- *              %9 = pack_k %2 {heads=2} : f32[1,2,1,32,16]
+ *              %9 = pack_k %2 {heads=2} : f32[1,2,7,32]
  *   after    func @unet.prompt(...) {
  *              ...
- *              %2 = pack_k %1 {heads=2} : f32[1,2,1,32,16]
+ *              %2 = pack_k %1 {heads=2} : f32[1,2,7,32]
  *              return "%attn2.pack_k" = %2
  *            }
- *            func @unet.step(..., %2 "%attn2.pack_k" : f32[1,2,1,32,16] prompt) { ... }
+ *            func @unet.step(..., %2 "%attn2.pack_k" : f32[1,2,7,32] prompt) { ... }
  *
  * The second half of split_stages, for ops that exist since layout and tile_attention; the same splitter,
  * which extends NAME.prompt. What depends on the schedule stays: its function may compute several steps a

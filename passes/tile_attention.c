@@ -1,8 +1,8 @@
 /* tile_attention: attention reads packed keys and values, tile by tile.
  *
  *   before   %4 = attention %1, %2, %3 {heads=8, scale=0.158} : f32[2,4096,320]:c16
- *   after    %4 = pack_k %2 {heads=8} : f32[2,8,256,40,16]
- *            %5 = pack_v %3 {heads=8} : f32[2,8,3,4096,16]
+ *   after    %4 = pack_k %2 {heads=8} : f32[2,8,4096,40]
+ *            %5 = pack_v %3 {heads=8} : f32[2,8,256,40,16]
  *            %6 = attention_tiled %1, %4, %5 {heads=8, scale=0.158, kv_len=4096, q_block=48, kv_block=256}
  *                   : f32[2,4096,320]:c16
  *

@@ -422,8 +422,7 @@ struct ebru_attn_pack_v_params {
 };
 enum {
     EBRU_ATTN_PACK_X,   /* c16 [B,S,C] */
-    EBRU_ATTN_PACK_OUT, /* k: [B][heads][ceil(S/16)][d][16]; v: [B][heads][ceil(d/16)][S][16]; pad lanes zero
-                         */
+    EBRU_ATTN_PACK_OUT, /* k: [B][heads][S][d]; v: [B][heads][ceil(S/16)][d][16], lanes past S zero */
     EBRU_ATTN_PACK_BUFS
 };
 static inline int32_t ebru_attn_pack_k_tasks(const struct ebru_attn_pack_k_params *p) {
@@ -441,10 +440,10 @@ static inline int64_t ebru_attn_pack_v_scratch(const struct ebru_attn_pack_v_par
     return 0;
 }
 static inline int64_t ebru_attn_pack_k_floats(const struct ebru_attn_pack_k_params *p) {
-    return (int64_t)p->B * p->heads * ebru_blocks16(p->S) * p->d * 16;
+    return (int64_t)p->B * p->heads * p->S * p->d;
 }
 static inline int64_t ebru_attn_pack_v_floats(const struct ebru_attn_pack_v_params *p) {
-    return (int64_t)p->B * p->heads * ebru_blocks16(p->d) * p->S * 16;
+    return (int64_t)p->B * p->heads * ebru_blocks16(p->S) * p->d * 16;
 }
 
 /* ---- attention: softmax(scale q k^T) v per head, online softmax over blocks of keys
@@ -454,7 +453,7 @@ static inline int64_t ebru_attn_pack_v_floats(const struct ebru_attn_pack_v_para
  *   C, off          channels of q's buffer (>= heads*d) and channel of head 0
  *   causal          1: query i sees keys j <= i
  *   scale           factor on the scores, usually 1/sqrt(d)
- *   QB, KB          tile: queries and keys a block, KB a multiple of 16 */
+ *   QB, KB          tile: queries and keys a block, multiples of 16 */
 /* clang-format off */
 #define EBRU_FIELDS_attention(F) \
     F(i32, B) F(i32, T) F(i32, Bk) F(i32, S) F(i32, heads) F(i32, d) F(i32, C) F(i32, off) F(i32, causal) \
@@ -475,7 +474,9 @@ static inline void ebru_attention_default_tiles(struct ebru_attention_params *p,
     (void)level;
     if (l1 <= 0) l1 = 32 * 1024;
     if (l2 <= 0) l2 = 1024 * 1024;
-    p->QB = p->T <= 48 ? p->T : p->T < 96 ? ebru_ceil_div(p->T, 2) : 48;
+    p->QB = p->T <= 48  ? ebru_blocks16(p->T) * 16
+            : p->T < 96 ? ebru_blocks16(ebru_ceil_div(p->T, 2)) * 16
+                        : 48;
     p->KB = ebru_min_i32(ebru_blocks16(p->S) * 16, 256);
     while (p->KB > 32 && ((int64_t)p->KB * p->d * 8 + (int64_t)p->QB * p->KB * 4) > l2 / 2)
         p->KB = (p->KB / 2 + 15) / 16 * 16;
@@ -483,10 +484,10 @@ static inline void ebru_attention_default_tiles(struct ebru_attention_params *p,
 static inline int32_t ebru_attention_tasks(const struct ebru_attention_params *p) {
     return p->B * p->heads * ebru_ceil_div(p->T, p->QB);
 }
-/* Scratch: queries [QB][d up to a 16], scores [QB][KB], sums [QB][d up to a 16], two numbers a query. */
+/* Scratch: queries [QB/16][d][16], scores [QB/16][KB][16], sums [QB/16][d][16], two numbers a query. */
 static inline int64_t ebru_attention_scratch(const struct ebru_attention_params *p) {
-    int64_t qb = p->QB, dp = ebru_blocks16(p->d) * 16;
-    return 4 * (qb * dp + qb * p->KB + qb * dp + 2 * ((qb + 15) / 16 * 16));
+    int64_t qb = p->QB;
+    return 4 * (2 * qb * p->d + qb * p->KB + 2 * qb);
 }
 
 /* ---- resize_nearest: y[.., i, j] = x[.., floor(i*H/OH), floor(j*W/OW)] */

@@ -42,10 +42,23 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) 
         }
         at += a_cb;
     }
-    for (int32_t r = t->rest; r > 0; r--, at++, b += 16) {
+    int32_t rest = t->rest;
+    for (; rest >= 4; rest -= 4, at += 4, b += 64) {
+        UNROLL for (int32_t c = 0; c < 4; c++) {
+            v16 w[8];
+            UNROLL for (int32_t n = 0; n < nb; n++) w[n] = load16(b + n * b_step + c * 16);
+            UNROLL for (int32_t m = 0; m < mr; m++) {
+                v16 v = splat16(a[m][at + c]);
+                UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] += v * w[n];
+            }
+        }
+    }
+    for (; rest > 0; rest--, at++, b += 16) {
+        v16 w[8];
+        UNROLL for (int32_t n = 0; n < nb; n++) w[n] = load16(b + n * b_step);
         UNROLL for (int32_t m = 0; m < mr; m++) {
             v16 v = splat16(a[m][at]);
-            UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] += v * load16(b + n * b_step);
+            UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] += v * w[n];
         }
     }
     UNROLL for (int32_t m = 0; m < mr; m++) {

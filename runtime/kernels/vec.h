@@ -87,6 +87,38 @@ INLINE v16 keep_first(v16 v, int32_t n) {
     const v16i lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     return select16(lane < (v16i)(n), v, splat16(0.0f));
 }
+/* r[i] lane j and r[j] lane i change places. */
+INLINE void transpose16(v16 r[16]) {
+    v16 t[16];
+    /* four rounds of a butterfly: lanes 8, 4, 2 and 1 apart */
+#define EBRU_SWAP(from, to, d, lo, hi)                                                                       \
+    UNROLL for (int32_t i = 0; i < 16; i++) {                                                                \
+        if (i & d) continue;                                                                                 \
+        to[i] = lo(from[i], from[i + d]);                                                                    \
+        to[i + d] = hi(from[i], from[i + d]);                                                                \
+    }
+#define LO8(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
+#define HI8(a, b) __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31)
+#define LO4(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27)
+#define HI4(a, b) __builtin_shufflevector(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31)
+#define LO2(a, b) __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+#define HI2(a, b) __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
+#define LO1(a, b) __builtin_shufflevector(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30)
+#define HI1(a, b) __builtin_shufflevector(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31)
+    EBRU_SWAP(r, t, 8, LO8, HI8)
+    EBRU_SWAP(t, r, 4, LO4, HI4)
+    EBRU_SWAP(r, t, 2, LO2, HI2)
+    EBRU_SWAP(t, r, 1, LO1, HI1)
+#undef EBRU_SWAP
+#undef LO8
+#undef HI8
+#undef LO4
+#undef HI4
+#undef LO2
+#undef HI2
+#undef LO1
+#undef HI1
+}
 /* Sums and maxima across lanes, by halves: one fixed tree at every level. */
 INLINE float sum16(v16 v) {
     typedef float v8 __attribute__((ext_vector_type(8)));

@@ -6,21 +6,19 @@
 
 #include "runtime/kernels/vec.h"
 
-/* 2^n for n in [-126, 127]; infinity for 128. */
-INLINE v16 pow2i(v16i n) {
-    return (v16)(((v16u)n + splatu(127u)) << splatu(23u));
-}
-/* x rounded to an integer, as float and as int; |x| < 2^22. */
-INLINE v16i round16(v16 x, v16 *r) {
-    const float magic = 12582912.0f; /* 1.5 * 2^23: the sum's low mantissa bits are the integer */
-    v16 t = x + splat16(magic);
-    *r = t - splat16(magic);
-    return (v16i)((v16u)t - splatu(0x4b400000u));
+/* p * 2^n for whole n. Without AVX-512: n from -127, which gives 0, to 127; 128 makes the factor infinite. */
+INLINE v16 times_pow2(v16 p, v16 n) {
+#if defined(__AVX512F__)
+    typedef float zmm __attribute__((vector_size(64)));
+    return (v16)__builtin_ia32_scalefps512_mask((zmm)p, (zmm)n, (zmm)p, (unsigned short)0xffff, 4);
+#else
+    return p * (v16)(((v16u) __builtin_convertvector(n, v16i) + splatu(127u)) << splatu(23u));
+#endif
 }
 /* The two parts of e^x = p * 2^n: returns p in [0.7, 1.42]. */
-INLINE v16 exp_parts(v16 x, v16i *n) {
-    v16 r;
-    *n = round16(x * splat16(1.44269504f), &r);
+INLINE v16 exp_parts(v16 x, v16 *n) {
+    const v16 r = __builtin_elementwise_roundeven(x * splat16(1.44269504f));
+    *n = r;
     v16 f = x - r * splat16(0.693359375f);
     f = f + r * splat16(2.12194440e-4f);
     v16 q = splat16(1.395060030e-03f);
@@ -35,25 +33,46 @@ INLINE v16 exp_parts(v16 x, v16i *n) {
 INLINE v16 exp16(v16 x) {
     x = select16(x < splat16(-104.0f), splat16(-104.0f), x); /* comparisons written so that NaN stays */
     x = select16(x > splat16(89.0f), splat16(89.0f), x);
-    v16i n;
-    v16 p = exp_parts(x, &n);
-    v16i half = n >> 1;
-    return p * pow2i(half) * pow2i(n - half);
+    v16 n;
+    const v16 p = exp_parts(x, &n);
+#if defined(__AVX512F__)
+    return times_pow2(p, n);
+#else
+    const v16 half = __builtin_elementwise_trunc(n * splat16(0.5f)); /* 2^n alone may be out of range */
+    return times_pow2(times_pow2(p, half), n - half);
+#endif
 }
 /* e^x for x <= 0: the same, but results below 2^-126 become 0. */
 INLINE v16 exp16_neg(v16 x) {
-    v16i n;
-    v16 c = select16(x < splat16(-87.0f), splat16(-87.0f), x);
-    v16 p = exp_parts(c, &n) * pow2i(n);
-    return select16(x < splat16(-87.0f), splat16(0.0f), p);
+    v16 n;
+    const v16 p = exp_parts(select16(x < splat16(-87.0f), splat16(-87.0f), x), &n);
+    return select16(x < splat16(-87.0f), splat16(0.0f), times_pow2(p, n));
+}
+/* 2^x for x <= 0, 1.5 ulp; exactly 1 for 0, and 0 below 2^-126 (AVX-512: below 2^-149). The softmax's
+ * exponential: the change of base is in its scale. */
+INLINE v16 exp2_neg16(v16 x) {
+#if defined(__AVX512F__)
+    const v16 least = splat16(-160.0f);
+#else
+    const v16 least = splat16(-127.0f);
+#endif
+    x = select16(x < least, least, x);
+    const v16 n = __builtin_elementwise_roundeven(x), f = x - n;
+    v16 q = splat16(1.534581201e-04f);
+    q = q * f + splat16(1.339993122e-03f);
+    q = q * f + splat16(9.618488957e-03f);
+    q = q * f + splat16(5.550328777e-02f);
+    q = q * f + splat16(2.402264689e-01f);
+    q = q * f + splat16(6.931472057e-01f);
+    return times_pow2(q * f + splat16(1.0f), n);
 }
 /* e^x where it is added to 1: below -87 some tiny number, above 88.3 infinity, one scaling step. */
 INLINE v16 exp16_plus(v16 x) {
     x = select16(x < splat16(-87.0f), splat16(-87.0f), x);
     x = select16(x > splat16(89.0f), splat16(89.0f), x);
-    v16i n;
-    v16 p = exp_parts(x, &n);
-    return p * pow2i(n); /* n = 128 makes the factor infinite */
+    v16 n;
+    const v16 p = exp_parts(x, &n);
+    return times_pow2(p, n);
 }
 /* 1 / (1 + e^-x), 2.5 ulp where the result is normal. */
 INLINE v16 sigmoid16(v16 x) {

@@ -6,6 +6,9 @@ typedef void (*ew)(float *, const float *);
 static double ref_exp(double x) {
     return exp(x);
 }
+static double ref_exp2_neg(double x) {
+    return exp2(x);
+}
 static double ref_sigmoid(double x) {
     return kt_act(x, EBRU_ACT_SIGMOID);
 }
@@ -50,8 +53,9 @@ struct row {
 };
 #define F(n) #n, {ebru_ew_##n##_v2, ebru_ew_##n##_v3, ebru_ew_##n##_v4 }, ref_##n
 static const struct row rows[] = {
-    {F(exp), -103.5, 88.7, 1.5, 0}, {F(sigmoid), -86, 90, 2.5, 0},    {F(silu), -86, 90, 3, 0},
-    {F(gelu), -9, 9, 2, 3e-7}, /* absolute: 1 + erf cancels below zero, as it does in PyTorch */
+    {F(exp), -103.5, 88.7, 1.5, 0}, {F(exp2_neg), -126, 0, 1.5, 0},     {F(sigmoid), -86, 90, 2.5, 0},
+    {F(silu), -86, 90, 3, 0},       {F(gelu), -9, 9, 2, 3e-7}, /* absolute: 1 + erf cancels below zero, as it
+                                                                  does in PyTorch */
     {F(gelu_tanh), -6, 9, 8, 2e-7}, {F(quick_gelu), -50, 50, 100, 0}, /* the rounding of 1.702 x, times its
                                                                          size */
     {F(relu), -10, 10, 0, 0},       {F(tanh), -12, 12, 3, 0},         {F(erf), -6, 6, 3, 0},
@@ -111,6 +115,10 @@ static void limits(void **state) {
         {L(exp), 200, inf},
         {L(exp), -200, 0},
         {L(exp), 0, 1},
+        {L(exp2_neg), 0, 1},
+        {L(exp2_neg), -INFINITY, 0},
+        {L(exp2_neg), -1e4f, 0},
+        {L(exp2_neg), -1, 0.5f},
         {L(sigmoid), inf, 1},
         {L(sigmoid), -inf, 0},
         {L(silu), inf, inf},
