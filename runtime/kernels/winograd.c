@@ -31,7 +31,7 @@ struct wino {
 /* ---- transforms of one dimension ---- */
 
 INLINE void input2(const v16 d[4], v16 t[4]) {
-    t[0] = d[0] - d[2];
+    t[0] = d[2] - d[0];
     t[1] = d[1] + d[2];
     t[2] = d[2] - d[1];
     t[3] = d[3] - d[1];

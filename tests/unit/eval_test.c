@@ -327,14 +327,14 @@ static void packed_weights(void **state) {
     case_free(&c);
 }
 
-/* F(2,3)'s filter by hand: G = [1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1], G g G^T of a g with one entry. */
+/* F(2,3)'s filter by hand: G = [-1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1], G g G^T of a g with two entries. */
 static void transformed_filter(void **state) {
     (void)state;
     eval_case c = case_new();
-    ir_ref w = case_values(&c, T(1, 1, 3, 3), VALUES(0, 0, 0, 0, 8, 0, 0, 0, 0));
+    ir_ref w = case_values(&c, T(1, 1, 3, 3), VALUES(0, 4, 0, 0, 8, 0, 0, 0, 0));
     struct ir_attrs_tile tile = {.tile = 2};
     ir_tensor y = case_eval(&c, ir_op1(c.f, IR_OP_pack_winograd_weight, w, &tile, 0));
-    static const float want[16] = {0, 0, 0, 0, 0, 2, -2, 0, 0, -2, 2, 0, 0, 0, 0, 0};
+    static const float want[16] = {0, -2, 2, 0, 0, 3, -3, 0, 0, -1, 1, 0, 0, 0, 0, 0};
     for (int p = 0; p < 16; p++)
         for (int i = 0; i < 256; i++) assert_true(y.data[p * 256 + i] == (i == 0 ? want[p] : 0));
     ir_tensor_free(&y);

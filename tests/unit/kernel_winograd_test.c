@@ -10,7 +10,7 @@ struct data {
 };
 
 /* The rows of G for the points 0, 1, -1, infinity and 0, +-1/2, +-3/2, infinity. */
-static const double g2[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+static const double g2[4][3] = {{-1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
 static const double g4[6][3] = {{16.0 / 9, 0, 0},         {-1, -0.5, -0.25},         {-1, 0.5, -0.25},
                                 {1.0 / 9, 1.5 / 9, 0.25}, {1.0 / 9, -1.5 / 9, 0.25}, {0, 0, 1}};
 
@@ -132,6 +132,15 @@ static void shapes(void **state) {
     run((params){.B = 2, .H = 5, .W = 7, .C0 = 3, .N = 20, .has_bias = 1});
     run((params){.B = 1, .H = 9, .W = 11, .C0 = 17, .N = 3, .has_bias = 1});
     run((params){.B = 3, .H = 2, .W = 1, .C0 = 16, .N = 16});
+    run((params){.B = 4,
+                 .H = 32,
+                 .W = 32,
+                 .C0 = 32,
+                 .N = 32,
+                 .tbias = 1,
+                 .has_bias = 1,
+                 .pro_scale = 1,
+                 .pre_act = EBRU_ACT_SILU});                   /* several tasks */
     run((params){.B = 1, .H = 5, .W = 90, .C0 = 16, .N = 16}); /* several runs a row */
 }
 
