@@ -1,10 +1,10 @@
 """One evaluation of full-size networks with random weights, by the reference and by a compiled program.
 
-    python3 full_size.py CONFIGS OUT --ebru=EBRU [--latent=64x64] [--parts=unet,vae] [--evaluator] [--dtype=f16] [--seed=1]
+    python3 full_size.py CONFIGS OUT --ebru=EBRU [--latent=64x64] [--parts=unet,vae] [--modes=compiled,evaluator] [--dtype=f16] [--seed=1]
 
 CONFIGS is a diffusers folder of configs (models/configs/sd-v1-5). For every part OUT/PART becomes a component folder with weights
-of the seed, OUT/PART-WxH.safetensors the inputs and what the reference makes of them, and EBRU verifies one against the other:
-with --evaluator by the reference evaluator too. Without --ebru the files are only made. The weights are made once and kept.
+of the seed, OUT/PART-WxH.safetensors the inputs and what the reference makes of them, and EBRU verifies one against the other, by a
+compiled program or by its evaluator. Without --ebru the files are only made. The weights are made once and kept.
 Memory: the file of the weights (mapped) and the activations, 2 GB for SD 1.5 at 64x64.
 """
 import argparse
@@ -87,11 +87,12 @@ def main():
     p.add_argument("--ebru")
     p.add_argument("--latent", default="64x64", help="width x height of the latent")
     p.add_argument("--parts", default="unet,vae")
-    p.add_argument("--evaluator", action="store_true")
+    p.add_argument("--modes", default="compiled", help="compiled, evaluator or both")
     p.add_argument("--dtype", default="f16", choices=("f16", "f32"))
     p.add_argument("--seed", type=int, default=1)
     args = p.parse_args()
     width, height = map(int, args.latent.split("x"))
+    torch.set_num_threads(2)  # with one, torch keeps 1x1 convolutions (layers.product) from oneDNN
     failures = 0
     for part in args.parts.split(","):
         print("%s of %s at %dx%d" % (part, args.configs, width, height), flush=True)
@@ -100,7 +101,7 @@ def main():
         save(io, evaluate(part, folder, width, height, args.seed))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print("  reference: %.0f s, peak %.0f MB" % (time.time() - start, peak), flush=True)
-        for mode in (["compiled"] + ["evaluator"] * args.evaluator) if args.ebru else []:
+        for mode in args.modes.split(",") if args.ebru else []:
             command = [args.ebru, "verify", folder, "--io=" + io] + ["--evaluator"] * (mode == "evaluator")
             start = time.time()
             code = subprocess.run(command).returncode
