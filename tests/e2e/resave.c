@@ -106,7 +106,15 @@ int main(int argc, char **argv) {
             if (old) legacy(&t[i]);
         }
         fine = shards ? write_shards(d, argv[2], t, n, shards) : fe_st_write(d, argv[2], t, n, NULL, 0);
+        for (size_t i = 0; i < n; i++) {
+            const fe_st_tensor *from = fe_st_at(st, i);
+            if (t[i].data != from->data) free((void *)(uintptr_t)t[i].data);
+            if (t[i].name != from->name) free((void *)(uintptr_t)t[i].name);
+        }
+        free(t);
     }
+    fe_st_close(st);
     ir_diag_flush(d);
-    return fine ? 0 : 1; /* the system takes the memory back */
+    ir_diag_free(d);
+    return fine ? 0 : 1;
 }
