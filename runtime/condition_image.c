@@ -5,7 +5,6 @@
 #include "runtime/painter.h"
 #include "runtime/resize.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static float *floats(size_t n) {
@@ -104,6 +103,8 @@ rt_status rt_condition_image_open(struct rt_painter *p, rt_error *err) {
     im->condition = im->channels ? floats(n * im->channels * p->area) : NULL;
     im->draw = floats(draw > p->latent ? draw : p->latent);
     if (!im->draw || (im->channels && !im->condition)) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+    if (condition == RT_CONDITION_INPAINT && !p->info->encoder)
+        return rt_fail(err, RT_ERR_INTERNAL, "no encoder for the part of the picture that is kept");
     if ((condition && !given->init) || (condition == RT_CONDITION_INPAINT && !given->mask) ||
         (condition == RT_CONDITION_DEPTH && !given->depth))
         return rt_fail(err, RT_ERR_INTERNAL, "a picture that this model needs was not read");

@@ -187,12 +187,12 @@ static bool same_text(const struct rt_text_row *a, const struct rt_text_row *b) 
 }
 
 /* Brings one half of the context up to date: rows that hold their text already are left, texts that occur
- * several times are encoded once. */
-static rt_status fill_half(struct rt_painter *p, int half, const rt_request *r, rt_error *err) {
+ * several times are encoded once. *told: the progress says that texts are encoded. */
+static rt_status fill_half(struct rt_painter *p, int half, const rt_request *r, bool *told, rt_error *err) {
     size_t n = (size_t)p->batch, count = 0;
     struct rt_text_row *held = p->text.rows + row_of(p, half, 0);
     struct rt_text_row *wanted = calloc(n, sizeof *wanted);
-    size_t *todo = calloc(2 * n, sizeof *todo), *source = todo + n;
+    size_t *todo = calloc(2 * n, sizeof *todo), *source = todo ? todo + n : NULL;
     rt_status s = wanted && todo ? RT_OK : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     for (size_t i = 0; !s && i < n; i++) {
         bool negative = half == HALF_NEGATIVE;
@@ -204,7 +204,8 @@ static rt_status fill_half(struct rt_painter *p, int half, const rt_request *r, 
         while (source[i] > 0 && same_text(&wanted[i], &wanted[source[i] - 1])) source[i]--;
         if (wanted[i].text && source[i] == i && !same_text(&held[i], &wanted[i])) todo[count++] = i;
     }
-    if (!s && count) rt_progress_phase(p->settings->progress, "text-encode", 0);
+    if (!s && count && !*told) rt_progress_phase(p->settings->progress, "text-encode", 0);
+    *told |= count > 0;
     if (!s && count) s = encode(p, half, wanted, todo, count, err);
     for (size_t i = 0; !s && i < n; i++)
         if (source[i] != i || !wanted[i].text) copy_row(p, half, i, source[i], !wanted[i].text);
@@ -247,9 +248,10 @@ static void fill_numbers(struct rt_painter *p) {
 
 rt_status rt_condition_text(struct rt_painter *p, const rt_request *r, rt_error *err) {
     rt_status s = RT_OK;
+    bool told = false;
     if (p->text.encoder_count) {
-        s = fill_half(p, HALF_PROMPT, r, err);
-        if (!s && p->guided) s = fill_half(p, HALF_NEGATIVE, r, err);
+        s = fill_half(p, HALF_PROMPT, r, &told, err);
+        if (!s && p->guided) s = fill_half(p, HALF_NEGATIVE, r, &told, err);
     }
     fill_labels(p, r);
     fill_numbers(p);

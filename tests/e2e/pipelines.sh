@@ -34,6 +34,14 @@ check "xl: batch and singles" two xl -i "$picture" --sampling-method ddpm --stre
 check "upscale: batch and singles" two upscale -i "$small" --noise-level 50
 check "lcm: batch and singles" two lcm -i "$picture" --strength 0.5
 
+# an encoder that gives a latent instead of a distribution
+cp -rL "$TINY/xl" tiny && rm -r tiny/vae && cp -r "$GOLDENS/vae-tiny" tiny/vae
+sed 's/AutoencoderKL/AutoencoderTiny/' "$TINY/xl/model_index.json" >tiny/model_index.json
+check "compile AutoencoderTiny" "$EBRU" compile -q tiny -o with-tiny
+check "paint from a picture" ./with-tiny -q -p "a red circle" -i "$picture" --steps 4 --strength 0.5 -o tiny1.png
+check "the same again" ./with-tiny -q -p "a red circle" -i "$picture" --steps 4 --strength 0.5 -b 2 -o tiny.png
+check "  in a run of two" cmp tiny1.png tiny-0001.png
+
 # prompts
 xl() { ./xl -q --steps 2 --no-metadata "$@"; }
 check "a plain prompt" xl -p "a red circle" -o plain.png
