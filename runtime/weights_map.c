@@ -54,6 +54,7 @@ static rt_status is_truncated(const char *path, uint64_t size, uint64_t needed, 
 
 static rt_status open_weights(const char *path, int *fd, uint64_t *size, rt_error *err) {
     struct stat st;
+    *size = 0;
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO in its place would wait for a writer */
     if (*fd < 0)
         return rt_fail(err, RT_ERR_SYSTEM, "cannot open the weights '%.300s': %s", path, strerror(errno));
