@@ -41,25 +41,34 @@ static transform transform_of(int64_t m) {
     return t;
 }
 
+/* G g G^T of a block of filters: taps[9][lanes] -> u[points][lanes], a point `step` floats after the other.
+ */
+static void transform_block(const transform *t, double taps[9][IR_BLOCK], float *u, int64_t step) {
+    double gg[MAX_P][3][IR_BLOCK]; /* G g */
+    for (int64_t i = 0; i < t->p; i++)
+        for (int64_t x = 0; x < 3; x++)
+            for (int64_t k = 0; k < IR_BLOCK; k++)
+                gg[i][x][k] =
+                    t->g[i][0] * taps[x][k] + t->g[i][1] * taps[3 + x][k] + t->g[i][2] * taps[6 + x][k];
+    for (int64_t i = 0; i < t->p; i++)
+        for (int64_t j = 0; j < t->p; j++, u += step)
+            for (int64_t k = 0; k < IR_BLOCK; k++)
+                u[k] =
+                    (float)(gg[i][0][k] * t->g[j][0] + gg[i][1][k] * t->g[j][1] + gg[i][2][k] * t->g[j][2]);
+}
+
 /* w [N,C,3,3] -> [points][ceil(N/16)][ceil(C/16)][16 c][16 n] */
 void ir_eval_pack_winograd_weight(const ir_eval_args *a, ir_tensor *out) {
     const ir_type *w = &a->in[0]->type;
     const transform t = transform_of(IR_ATTRS(a->node, tile)->tile);
-    int64_t channels = out->type.dim[2], point = out->type.dim[1] * channels * IR_BLOCK * IR_BLOCK;
-    for (int64_t n = 0; n < w->dim[0]; n++)
+    int64_t row = out->type.dim[2] * IR_BLOCK * IR_BLOCK, point = out->type.dim[1] * row;
+    for (int64_t n = 0; n < w->dim[0]; n += IR_BLOCK)
         for (int64_t c = 0; c < w->dim[1]; c++) {
-            const float *filter = a->in[0]->data + (n * w->dim[1] + c) * 9;
-            float *u = out->data +
-                       ((n / IR_BLOCK * channels + c / IR_BLOCK) * IR_BLOCK + c % IR_BLOCK) * IR_BLOCK +
-                       n % IR_BLOCK;
-            double gg[MAX_P][3]; /* G g */
-            for (int64_t i = 0; i < t.p; i++)
-                for (int64_t x = 0; x < 3; x++)
-                    gg[i][x] = t.g[i][0] * (double)filter[x] + t.g[i][1] * (double)filter[3 + x] +
-                               t.g[i][2] * (double)filter[6 + x];
-            for (int64_t i = 0; i < t.p; i++)
-                for (int64_t j = 0; j < t.p; j++, u += point)
-                    *u = (float)(gg[i][0] * t.g[j][0] + gg[i][1] * t.g[j][1] + gg[i][2] * t.g[j][2]);
+            double taps[9][IR_BLOCK] = {{0}};
+            for (int64_t k = 0; k < IR_BLOCK && n + k < w->dim[0]; k++)
+                for (int64_t i = 0; i < 9; i++)
+                    taps[i][k] = (double)a->in[0]->data[((n + k) * w->dim[1] + c) * 9 + i];
+            transform_block(&t, taps, out->data + n / IR_BLOCK * row + c * IR_BLOCK, point);
         }
 }
 

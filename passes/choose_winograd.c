@@ -26,8 +26,8 @@ enum { DIRECT, F2, F4, WAYS };
 static const double MEMORY = 12, TRANSFORM[WAYS] = {0, 700, 1200};
 /* What of its peak the multiply reaches. */
 static const double EFFICIENCY = 0.82;
-/* A faster way must be this much faster to be worth its larger weights. */
-static const double LEAST_GAIN[WAYS] = {1, 1.1, 1.2};
+/* A faster way must be this much faster to be worth its larger weights, on disk and in memory. */
+static const double LEAST_GAIN[WAYS] = {1, 1.25, 1.4};
 
 typedef struct choices {
     pass_context *c;
