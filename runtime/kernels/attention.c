@@ -85,6 +85,7 @@ INLINE void product(float *c, int64_t c_block, const float *a, int64_t a_row, in
     t.sum_row = 16;
     t.a_row = 0;
     t.a_cb = a_step - 16;
+    t.a_next = a_step;
     t.cbs = k / 16;
     t.kh = t.kw = 1;
     t.rest = k % 16;

@@ -134,6 +134,7 @@ INLINE void multiply(const struct conv *c, void *const *buf, const float *in, co
     t.rest = 0;
     t.a_row = c->g_row - p->KW * 16;
     t.a_cb = c->g_cb - p->KH * c->g_row;
+    t.a_next = c->g_cb;
     t.cbs = k1 - k0;
     t.kh = p->KH;
     t.kw = p->KW;

@@ -13,7 +13,7 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) 
     const float *b = t->b, *next = t->next;
     float *sum = t->sum;
     const int64_t b_step = t->b_step, sum_step = t->sum_step, sum_row = t->sum_row, a_row = t->a_row,
-                  a_cb = t->a_cb;
+                  a_cb = t->a_cb, a_next = t->a_next;
     const int32_t kh = t->kh, kw = t->kw;
     int64_t at = 0;
     UNROLL for (int32_t m = 0; m < mr; m++) a[m] = t->a[m];
@@ -27,6 +27,9 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) 
     for (int32_t cb = t->cbs; cb > 0; cb--) {
         for (int32_t y = kh; y > 0; y--) {
             for (int32_t x = kw * (16 / STEPS); x > 0; x--) {
+                if (TILE_AHEAD > 0) {
+                    UNROLL for (int32_t m = 0; m < mr; m++) __builtin_prefetch(a[m] + at + a_next);
+                }
                 UNROLL for (int32_t c = 0; c < STEPS; c++) {
                     v16 w[8];
                     if (c % (16 / TILE_NEXT) == 0) __builtin_prefetch(next + c / (16 / TILE_NEXT) * 16, 0, 2);

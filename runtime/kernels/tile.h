@@ -19,6 +19,8 @@ struct tile {
     int64_t b_step;        /* floats from a block of 16 columns to the next */
     int64_t sum_step, sum_row;
     int64_t a_row, a_cb; /* floats added after a row of taps, and after all rows of a c-block */
+    int64_t
+        a_next; /* floats from a pixel to itself a c-block on, fetched ahead: too far apart to be foreseen */
     int32_t cbs, kh, kw;
     int32_t rest; /* reduction steps after the last whole tap */
     int32_t add;  /* 0: start from zero, 1: from sum */

@@ -151,6 +151,7 @@ INLINE void multiply(const struct wino *w, const float *u, int32_t n0, int32_t n
     t.rest = 0;
     t.a_row = 0;
     t.a_cb = (int64_t)(w->tiles - 1) * 16;
+    t.a_next = (int64_t)w->tiles * 16;
     t.cbs = w->cbs;
     t.kh = t.kw = 1;
     t.add = 0;
