@@ -128,19 +128,10 @@ static const char *shape_text(merge *x, const fe_st_tensor *t) {
     return text;
 }
 
-static bool element_type(fe_st_dtype from, ir_dtype *to) {
-    switch (from) {
-    case FE_ST_F32: *to = IR_f32; return true;
-    case FE_ST_F16: *to = IR_f16; return true;
-    case FE_ST_BF16: *to = IR_bf16; return true;
-    default: return false;
-    }
-}
-
 /* One factor as the module holds it. */
 static bool read_factor(merge *x, const fe_st_tensor *t, ir_weight *out) {
     ir_dtype dtype;
-    if (!element_type(t->dtype, &dtype)) {
+    if (!fe_element_type(t->dtype, &dtype)) {
         add_fault(x, BAD_TYPE, t->name,
                   ir_arena_printf(x->arena, "element type: '%s' is %s; it may be F32, F16 or BF16",
                                   quoted(x, t->name), fe_st_dtype_name(t->dtype)));

@@ -78,7 +78,7 @@ void fe_weights_free(fe_weights *w) {
 
 /* ---- declaring ---- */
 
-static bool element_type(fe_st_dtype from, ir_dtype *to) {
+bool fe_element_type(fe_st_dtype from, ir_dtype *to) {
     switch (from) {
     case FE_ST_F32: *to = IR_f32; return true;
     case FE_ST_F16: *to = IR_f16; return true;
@@ -184,7 +184,7 @@ static const char *fitting_tensor(fe_weights *w, const fe_tensor_spec *spec, fe_
                   ir_arena_printf(w->arena, "wrong shape: '%s' is %s, the model needs %s", quoted(w, name),
                                   shape_text(w, view->rank, view->dims),
                                   shape_text(w, spec->rank, spec->dim)));
-    } else if (!element_type(view->tensor->dtype, dtype)) {
+    } else if (!fe_element_type(view->tensor->dtype, dtype)) {
         add_fault(w, BAD_TYPE, name,
                   ir_arena_printf(w->arena, "element type: '%s' is %s; weights may be F32, F16 or BF16",
                                   quoted(w, name), fe_st_dtype_name(view->tensor->dtype)));
@@ -324,7 +324,7 @@ static void bind_from(ir_diag *d, ir_module *m, fe_st *table, ir_weight *weight)
         return;
     }
     ir_type type = {0};
-    if (element_type(view.tensor->dtype, &dtype) && view.rank <= IR_MAX_RANK)
+    if (fe_element_type(view.tensor->dtype, &dtype) && view.rank <= IR_MAX_RANK)
         type = ir_type_make(dtype, view.rank, view.dims);
     if (!view.rank || !ir_type_equal(&type, &weight->type)) {
         ir_str want = {0};

@@ -8,32 +8,14 @@
 
 #include <cmocka.h>
 
-#include "captured_diag.h"
 #include "frontend/diffusers.h"
+#include "loading.h"
 #include "runtime/tokenizer.h"
 #include "temp_dir.h"
 
 #define SHAPES_128 EBRU_TEST_DATA "/../models/shapes-128"
 
 static const fe_options at_random = {.random_weights = true, .random_seed = 1};
-
-static ir_module *accept(const char *path, const fe_options *o) {
-    capture c;
-    capture_begin(&c, (ir_diag_options){0});
-    ir_module *m = fe_load(c.diag, path, o);
-    if (!m || ir_diag_errors(c.diag) || ir_diag_warnings(c.diag)) fail_msg("%s", captured(&c));
-    capture_end(&c);
-    return m;
-}
-
-static void refuse(const char *path, const fe_options *o, const char *message) {
-    capture c;
-    capture_begin(&c, (ir_diag_options){0});
-    ir_module *m = fe_load(c.diag, path, o);
-    if (m) fail_msg("accepted, expected <%s>", message);
-    if (!strstr(captured(&c), message)) fail_msg("expected <%s> in <%s>", message, captured(&c));
-    capture_end(&c);
-}
 
 static void write_text(const temp_dir *t, const char *name, const char *text) {
     temp_write(t, name, text, strlen(text));
