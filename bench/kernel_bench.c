@@ -33,18 +33,23 @@ static float *floats(int64_t n) {
     return p;
 }
 
-enum kind { CONV, WINOGRAD, ATTENTION, STATS, LAYER_NORM };
+enum kind { CONV, WINOGRAD, FEED_FORWARD, LINEARS, ATTENTION, STATS, LAYER_NORM };
 struct job {
     char name[64];
     enum kind kind;
     union {
         struct ebru_conv2d_params conv;
         struct ebru_conv2d_winograd_params winograd;
+        struct {
+            struct ebru_feed_forward_params ff;
+            struct ebru_conv2d_params first, second; /* the same as two linears */
+        };
         struct ebru_attention_params attention;
         struct ebru_group_stats_params stats;
         struct ebru_layer_norm_params norm;
     };
     void *buf[EBRU_CONV2D_BUFS];
+    void *hidden; /* between the two linears */
     float *scratch;
     double work, best; /* FLOP, or bytes for the memory-bound ones; seconds */
 };
@@ -121,6 +126,55 @@ static void winograd(int32_t B, int32_t H, int32_t C0, int32_t N, int32_t M) {
     j->work = 2.0 * B * (double)P * C0 * N * 9;
 }
 
+/* The gated feed-forward over T tokens, fused and as two linears. */
+static void feed_forward(int32_t T, int32_t C, int32_t H) {
+    for (enum kind kind = FEED_FORWARD; kind <= LINEARS; kind++) {
+        struct job *j = add(kind);
+        struct ebru_feed_forward_params *p = &j->ff;
+        p->B = 1;
+        p->T = T;
+        p->C = p->N = C;
+        p->H = H;
+        p->has_b1 = p->has_b2 = p->residual = 1;
+        ebru_feed_forward_default_tiles(p, level, 0, 0);
+        ebru_feed_forward_layers(p, &j->first, &j->second);
+        ebru_conv2d_default_tiles(&j->first, level, 0, 0);
+        ebru_conv2d_default_tiles(&j->second, level, 0, 0);
+        snprintf(j->name, sizeof j->name, "feed_forward %d tokens, %d->%d->%d%s", T, C, H, C,
+                 kind == LINEARS ? " apart" : "");
+        j->buf[EBRU_FEED_FORWARD_X] = floats((int64_t)T * C);
+        j->buf[EBRU_FEED_FORWARD_W1] = floats(ebru_conv2d_weight_floats(&j->first));
+        j->buf[EBRU_FEED_FORWARD_B1] = floats(2 * H);
+        j->buf[EBRU_FEED_FORWARD_W2] = floats(ebru_conv2d_weight_floats(&j->second));
+        j->buf[EBRU_FEED_FORWARD_B2] = floats(C);
+        j->buf[EBRU_FEED_FORWARD_RESIDUAL] = floats((int64_t)T * C);
+        j->buf[EBRU_FEED_FORWARD_OUT] = floats((int64_t)T * C);
+        int64_t scratch = ebru_feed_forward_scratch(p);
+        if (kind == LINEARS) {
+            j->hidden = floats((int64_t)T * H);
+            scratch = ebru_conv2d_scratch(&j->first) + ebru_conv2d_scratch(&j->second);
+        }
+        j->scratch = floats(scratch / 4);
+        j->work = 6.0 * T * C * H;
+    }
+}
+
+static void linears(struct job *j) {
+    void *const first[EBRU_CONV2D_BUFS] = {
+        j->buf[EBRU_FEED_FORWARD_X],  NULL, NULL, j->buf[EBRU_FEED_FORWARD_W1],
+        j->buf[EBRU_FEED_FORWARD_B1], NULL, NULL, j->hidden};
+    void *const second[EBRU_CONV2D_BUFS] = {j->hidden,
+                                            NULL,
+                                            NULL,
+                                            j->buf[EBRU_FEED_FORWARD_W2],
+                                            j->buf[EBRU_FEED_FORWARD_B2],
+                                            NULL,
+                                            j->buf[EBRU_FEED_FORWARD_RESIDUAL],
+                                            j->buf[EBRU_FEED_FORWARD_OUT]};
+    RUN(conv2d, &j->first, first, j->scratch, ebru_conv2d_tasks(&j->first));
+    RUN(conv2d, &j->second, second, j->scratch, ebru_conv2d_tasks(&j->second));
+}
+
 static void attention(int32_t T, int32_t S, int32_t heads, int32_t d) {
     struct job *j = add(ATTENTION);
     struct ebru_attention_params *p = &j->attention;
@@ -172,6 +226,8 @@ static double once(struct job *j) {
     case WINOGRAD:
         RUN(conv2d_winograd, &j->winograd, j->buf, j->scratch, ebru_conv2d_winograd_tasks(&j->winograd));
         break;
+    case FEED_FORWARD: RUN(feed_forward, &j->ff, j->buf, j->scratch, ebru_feed_forward_tasks(&j->ff)); break;
+    case LINEARS: linears(j); break;
     case ATTENTION:
         RUN(attention, &j->attention, j->buf, j->scratch, ebru_attention_tasks(&j->attention));
         break;
@@ -218,6 +274,8 @@ int main(int argc, char **argv) {
     conv(1, 16, 1280, 0, 1280, 3, 1);
     winograd(1, 16, 1280, 1280, 2);
     winograd(1, 16, 1280, 1280, 4);
+    feed_forward(4096, 320, 1280);
+    feed_forward(4096, 640, 2560);
     conv(1, 256, 128, 0, 128, 3, 1);
     winograd(1, 256, 128, 128, 4);
     winograd(1, 256, 128, 128, 2);

@@ -82,6 +82,8 @@ static const struct {
     {IR_OP_conv2d_winograd, {8, {0, 3, 4, 1, 2, 5, 6, R}}},
     /* x w bias residual */
     {IR_OP_linear, {8, {0, N, N, 1, 2, N, 3, R}}},
+    /* x w1 w2 b1 b2 residual -> x w1 b1 w2 b2 residual out */
+    {IR_OP_feed_forward, {7, {0, 1, 3, 2, 4, 5, R}}},
     /* x gamma beta x1 -> x0 x1 gamma beta out */
     {IR_OP_group_stats, {5, {0, 3, 1, 2, R}}},
     /* x stats -> x0 x1 scale_shift out */

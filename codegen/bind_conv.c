@@ -1,16 +1,17 @@
-/* conv2d, by either kernel, and linear, which is a 1x1 convolution. Operands in c16, weights packed, vectors
- * padded. */
+/* conv2d, by either kernel; linear, which is a 1x1 convolution; feed_forward, which is two. Operands in c16,
+ * weights packed, vectors padded. */
 #include "codegen/bind.h"
 
 enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
 
 /* The packed weight must cover the shapes: [N/16, C/16, kh, kw, 16, 16]. */
-static bool check_weight(cg_bind *b, int32_t n, int32_t c, int32_t kh, int32_t kw) {
-    const ir_type *w = cg_in(b, W);
+static bool check_weight(cg_bind *b, uint32_t operand, int32_t n, int32_t c, int32_t kh, int32_t kw) {
+    const ir_type *w = cg_in(b, operand);
     if (w->rank != 6 || w->layout != IR_PLAIN || w->dtype != IR_f32 || w->dim[0] != ebru_blocks16(n) ||
         w->dim[1] != ebru_blocks16(c) || w->dim[2] != kh || w->dim[3] != kw || w->dim[4] != 16 ||
         w->dim[5] != 16)
-        return cg_refuse(b, "the weight is not packed for %d output and %d input channels", n, c);
+        return cg_refuse(b, "%s is not packed for %d output and %d input channels",
+                         ir_op_get(b->node->op)->operand_name[operand], n, c);
     return true;
 }
 
@@ -84,7 +85,7 @@ bool cg_bind_conv2d(cg_bind *b) {
                                    .SH = (int32_t)a->stride.v[0],
                                    .SW = (int32_t)a->stride.v[1]};
     FILL_CONVOLUTION(&p, b, a);
-    if (!check_weight(b, p.N, p.C0 + p.C1, p.KH, p.KW) || !check_vector(b, BIAS, p.N) ||
+    if (!check_weight(b, W, p.N, p.C0 + p.C1, p.KH, p.KW) || !check_vector(b, BIAS, p.N) ||
         !check_vector(b, TBIAS, p.N))
         return false;
     ebru_conv2d_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d, (int64_t)b->target->base.l2);
@@ -104,7 +105,31 @@ bool cg_bind_linear(cg_bind *b) {
     p.has_bias = cg_in(b, BIAS) != NULL;
     p.residual = cg_in(b, LINEAR_RESIDUAL) != NULL;
     p.act = a->geglu ? EBRU_ACT_GEGLU : cg_act(a->act);
-    if (!check_weight(b, p.N, p.C0, 1, 1) || !check_vector(b, BIAS, p.N)) return false;
+    if (!check_weight(b, W, p.N, p.C0, 1, 1) || !check_vector(b, BIAS, p.N)) return false;
     ebru_conv2d_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d, (int64_t)b->target->base.l2);
     return cg_done_conv2d(b, &p);
+}
+
+bool cg_bind_feed_forward(cg_bind *b) {
+    enum { W1 = 1, W2, B1, B2, FF_RESIDUAL };
+    const struct ir_attrs_feed_forward *a = IR_ATTRS(b->node, feed_forward);
+    const ir_type *x = cg_in(b, X);
+    if (!cg_want_c16(b, X) || !cg_want_c16(b, UINT32_MAX)) return false;
+    if (cg_in(b, FF_RESIDUAL) && !cg_want_c16(b, FF_RESIDUAL)) return false;
+    if (x->rank > 3) return cg_refuse(b, "x is neither a vector nor tokens");
+    cg_bcp in = cg_bcp_of(x);
+    struct ebru_feed_forward_params p = {.B = in.b,
+                                         .T = in.p,
+                                         .C = in.c,
+                                         .H = (int32_t)a->hidden,
+                                         .N = (int32_t)a->n,
+                                         .has_b1 = cg_in(b, B1) != NULL,
+                                         .has_b2 = cg_in(b, B2) != NULL,
+                                         .residual = cg_in(b, FF_RESIDUAL) != NULL};
+    if (!check_weight(b, W1, 2 * p.H, p.C, 1, 1) || !check_weight(b, W2, p.N, p.H, 1, 1) ||
+        !check_vector(b, B1, 2 * p.H) || !check_vector(b, B2, p.N))
+        return false;
+    ebru_feed_forward_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d,
+                                    (int64_t)b->target->base.l2);
+    return cg_done_feed_forward(b, &p);
 }

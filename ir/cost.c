@@ -85,6 +85,15 @@ static double linear_flops(const ir_func *f, const ir_node *n) {
     return IR_ATTRS(n, linear)->act != IR_ACT_NONE ? flops + y : flops;
 }
 
+/* As the two linears: geglu counts 2 a hidden value. */
+static double feed_forward_flops(const ir_func *f, const ir_node *n) {
+    const struct ir_attrs_feed_forward *a = IR_ATTRS(n, feed_forward);
+    const ir_type *x = operand_type(f, n, 0);
+    double c = (double)x->dim[x->rank - 1], tokens = elements(x) / c, hidden = (double)a->hidden;
+    double flops = tokens * (4 * c * hidden + 2 * hidden + 2 * hidden * (double)a->n);
+    return operand_type(f, n, 5) ? flops + elements(&n->type) : flops;
+}
+
 /* 2 T S d for the scores and as much for the sums, per batch and head: heads * d is the width of q. */
 static double attention_flops(const ir_type *q, int64_t keys) {
     return 4 * elements(q) * (double)keys;
@@ -104,6 +113,7 @@ static double node_flops(const ir_func *f, const ir_node *n) {
     case IR_OP_conv2d:
     case IR_OP_conv2d_winograd: return conv2d_flops(f, n);
     case IR_OP_linear: return linear_flops(f, n);
+    case IR_OP_feed_forward: return feed_forward_flops(f, n);
     case IR_OP_matmul: return 2 * y * (double)x->dim[x->rank - 1];
     case IR_OP_attention: return attention_flops(x, operand_type(f, n, 1)->dim[1]);
     case IR_OP_attention_tiled: return attention_flops(x, IR_ATTRS(n, attention_tiled)->kv_len);

@@ -155,22 +155,20 @@ static void join_gates(const float *row, float *out, int64_t count) {
     }
 }
 
-/* y[m, n] = act(sum over k of x[m, k] w[n, k] + bias[n] + residual[m, n]); the columns are rows of x. */
-void ir_eval_linear(const ir_eval_args *a, ir_tensor *out) {
-    const ir_tensor *x = a->in[0], *bias = a->in[2], *residual = a->in[3];
-    const struct ir_attrs_linear *at = IR_ATTRS(a->node, linear);
-    int64_t k_count = x->type.dim[x->type.rank - 1], width = out->type.dim[out->type.rank - 1];
-    int64_t n_count = at->geglu ? 2 * width : width;
-    int64_t rows = ir_type_elements(&x->type) / k_count, run = run_length(k_count, rows);
-    float *result = at->geglu ? ir_alloc((size_t)(rows * n_count) * sizeof *result) : out->data;
+/* y[m, n] = act(sum over k of x[m, k] w[n, k] + bias[n] + residual[m, n]), n < n_count; the columns of the
+ * product are rows of x. */
+static void linear_rows(const float *x, int64_t rows, int64_t k_count, const ir_tensor *weight,
+                        int64_t n_count, const ir_tensor *bias, const ir_tensor *residual, ir_act act,
+                        float *result) {
+    int64_t run = run_length(k_count, rows);
     float *unpacked;
-    const float *w = ir_eval_plain_weight(a->in[1], n_count, k_count, &unpacked);
+    const float *w = ir_eval_plain_weight(weight, n_count, k_count, &unpacked);
     double *cols = ir_panels_new(k_count, run);
     double *taps = ir_alloc((size_t)k_count * sizeof *taps), *sum = ir_alloc((size_t)run * sizeof *sum);
     for (int64_t first = 0; first < rows; first += run) {
         int64_t count = first + run < rows ? run : rows - first;
         for (int64_t j = 0; j < count; j++) {
-            const float *from = x->data + (first + j) * k_count;
+            const float *from = x + (first + j) * k_count;
             double *to = cols + ir_panel_index(k_count, 0, j);
             for (int64_t k = 0; k < k_count; k++) to[k * IR_PANEL] = (double)from[k];
         }
@@ -181,17 +179,46 @@ void ir_eval_linear(const ir_eval_args *a, ir_tensor *out) {
                 int64_t i = (first + j) * n_count + n;
                 double y = sum[j] + (bias ? (double)bias->data[n] : 0);
                 if (residual) y += (double)residual->data[i];
-                result[i] = (float)ir_eval_act(at->act, y);
+                result[i] = (float)ir_eval_act(act, y);
             }
         }
     }
-    for (int64_t m = 0; m < rows && at->geglu; m++)
-        join_gates(result + m * n_count, out->data + m * width, width);
-    if (at->geglu) ir_free(result);
     ir_free(sum);
     ir_free(taps);
     ir_free(cols);
     ir_free(unpacked);
+}
+
+/* A linear that takes geglu in: [rows, k] to [rows, width]. */
+static void geglu_rows(const float *x, int64_t rows, int64_t k_count, const ir_tensor *w,
+                       const ir_tensor *bias, int64_t width, float *out) {
+    float *both = ir_alloc((size_t)(rows * 2 * width) * sizeof *both);
+    linear_rows(x, rows, k_count, w, 2 * width, bias, NULL, IR_ACT_NONE, both);
+    for (int64_t m = 0; m < rows; m++) join_gates(both + m * 2 * width, out + m * width, width);
+    ir_free(both);
+}
+
+void ir_eval_linear(const ir_eval_args *a, ir_tensor *out) {
+    const ir_tensor *x = a->in[0];
+    const struct ir_attrs_linear *at = IR_ATTRS(a->node, linear);
+    int64_t k_count = x->type.dim[x->type.rank - 1], width = out->type.dim[out->type.rank - 1];
+    int64_t rows = ir_type_elements(&x->type) / k_count;
+    if (at->geglu)
+        geglu_rows(x->data, rows, k_count, a->in[1], a->in[2], width, out->data);
+    else
+        linear_rows(x->data, rows, k_count, a->in[1], width, a->in[2], a->in[3], at->act, out->data);
+}
+
+void ir_eval_feed_forward(const ir_eval_args *a, ir_tensor *out) {
+    enum { X, W1, W2, B1, B2, RESIDUAL };
+    const ir_tensor *x = a->in[X];
+    const struct ir_attrs_feed_forward *at = IR_ATTRS(a->node, feed_forward);
+    int64_t k_count = x->type.dim[x->type.rank - 1], rows = ir_type_elements(&x->type) / k_count;
+    float *hidden = ir_alloc((size_t)(rows * at->hidden) * sizeof *hidden);
+    geglu_rows(x->data, rows, k_count, a->in[W1], a->in[B1], at->hidden, hidden);
+    linear_rows(hidden, rows, at->hidden, a->in[W2], at->n, a->in[B2], a->in[RESIDUAL], IR_ACT_NONE,
+                out->data);
+    ir_free(hidden);
 }
 
 /* ---- matmul ---- */

@@ -166,6 +166,32 @@ SHAPE_RULE(linear) {
     return fine;
 }
 
+SHAPE_RULE(feed_forward) {
+    enum { X, W1, W2, B1, B2, RESIDUAL };
+    const struct ir_attrs_feed_forward *a = SHAPE_ATTRS(s, feed_forward);
+    const ir_type *x = shape_operand(s, X);
+    if (!shape_is_float(s, X)) return false;
+    if (x->rank == 0) return shape_expected(s, X, "at least one dimension");
+    if (!shape_in(s, "hidden", a->hidden, 1, IR_MAX_ELEMENTS / 2) ||
+        !shape_in(s, "n", a->n, 1, IR_MAX_ELEMENTS))
+        return false;
+    if (a->hidden % IR_BLOCK != 0)
+        return shape_fault(s, "attribute 'hidden' is %lld: a multiple of %d", (long long)a->hidden, IR_BLOCK);
+    filter w1 = {0}, w2 = {0};
+    if (!read_filter(s, W1, x->dim[x->rank - 1], 2 * a->hidden, &w1) ||
+        !read_filter(s, W2, a->hidden, a->n, &w2))
+        return false;
+    bool fine = true;
+    if (!w1.packed || w1.kh != 1 || w1.kw != 1) fine = shape_expected(s, W1, "a packed filter of 1 by 1");
+    if (!w2.packed || w2.kh != 1 || w2.kw != 1) fine = shape_expected(s, W2, "a packed filter of 1 by 1");
+    shape_set(out, x->rank, x->dim);
+    out->dim[x->rank - 1] = a->n;
+    if (shape_operand(s, B1)) fine &= shape_is_vector(s, B1, 2 * a->hidden, true);
+    if (shape_operand(s, B2)) fine &= shape_is_vector(s, B2, a->n, true);
+    if (shape_operand(s, RESIDUAL) && fine) fine &= shape_is(s, RESIDUAL, out);
+    return fine;
+}
+
 /* Batch axes broadcast as in numpy. */
 SHAPE_RULE(matmul) {
     const ir_type *a = shape_operand(s, 0), *b = shape_operand(s, 1);

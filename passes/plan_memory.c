@@ -6,10 +6,10 @@
  * A buffer lives from the node that writes it to the last node that reads it or a view of it. Buffers are
  * placed largest first at the lowest offset that is free all their life (the "greedy by size" of Pisarchyk
  * and Lee 2020); a second try in order of birth is kept when it is smaller. A node may overwrite an operand
- * that dies there where its kernel allows it: elementwise, the residual of conv2d and linear, norm_apply,
- * layer_norm, softmax. Outputs are computed in place: their node writes the caller's buffer. Lifetimes are
- * counted in nodes: emitted code must have finished all nodes before node i when it starts i, or at least
- * those whose buffers i overwrites.
+ * that dies there where its kernel allows it: elementwise, the residual of conv2d, linear and
+ * feed_forward, norm_apply, layer_norm, softmax. Outputs are computed in place: their node writes the
+ * caller's buffer. Lifetimes are counted in nodes: emitted code must have finished all nodes before node i
+ * when it starts i, or at least those whose buffers i overwrites.
  *
  * Packed weights lie one behind the other in order of first use, functions in module order, each expression
  * once: the offsets do not depend on the CPU level, and functions that use the same packed weight share it.

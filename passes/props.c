@@ -30,6 +30,7 @@ static bool wants_c16(ir_op op) {
     switch (op) {
     case IR_OP_conv2d:
     case IR_OP_linear:
+    case IR_OP_feed_forward:
     case IR_OP_attention:
     case IR_OP_attention_tiled:
     case IR_OP_norm_apply:

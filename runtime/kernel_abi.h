@@ -243,6 +243,80 @@ static inline void ebru_conv2d_set_linear(struct ebru_conv2d_params *p, int32_t 
     *p = q;
 }
 
+/* ---- feed_forward: two linears with geglu between them, the hidden layer in scratch
+ *   y = (value * gelu(gate)) W2^T + b2 + residual, (value, gate) = x W1^T + b1
+ *   B, T            batches, tokens
+ *   C, H, N         channels of x, of the hidden layer (a multiple of 16), of y
+ *   has_b1, has_b2, residual   1: there
+ * Tiles, none of which changes the values:
+ *   MR1, NB1, KC1, MR2, NB2, KC2   as conv2d's, of the first and the second layer; NB1 is even
+ *   TW              tokens of a task */
+/* clang-format off */
+#define EBRU_FIELDS_feed_forward(F) \
+    F(i32, B) F(i32, T) F(i32, C) F(i32, H) F(i32, N) F(i32, has_b1) F(i32, has_b2) F(i32, residual) \
+    F(i32, MR1) F(i32, NB1) F(i32, KC1) F(i32, MR2) F(i32, NB2) F(i32, KC2) F(i32, TW)
+/* clang-format on */
+struct ebru_feed_forward_params {
+    EBRU_FIELDS_feed_forward(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_FEED_FORWARD_X,        /* c16 [B,T,C] */
+    EBRU_FEED_FORWARD_W1,       /* packed [2H,C], columns as ebru_geglu_column says */
+    EBRU_FEED_FORWARD_B1,       /* padded [2H], or NULL */
+    EBRU_FEED_FORWARD_W2,       /* packed [N,H] */
+    EBRU_FEED_FORWARD_B2,       /* padded [N], or NULL */
+    EBRU_FEED_FORWARD_RESIDUAL, /* c16 [B,T,N], or NULL */
+    EBRU_FEED_FORWARD_OUT,      /* c16 [B,T,N]; may be the residual's buffer */
+    EBRU_FEED_FORWARD_BUFS
+};
+/* The two linears it is, tiles included. */
+static inline void ebru_feed_forward_layers(const struct ebru_feed_forward_params *p,
+                                            struct ebru_conv2d_params *first,
+                                            struct ebru_conv2d_params *second) {
+    ebru_conv2d_set_linear(first, p->B, p->T, p->C, 2 * p->H);
+    first->has_bias = p->has_b1;
+    first->act = EBRU_ACT_GEGLU;
+    first->MR = p->MR1;
+    first->NB = p->NB1;
+    first->KC = p->KC1;
+    ebru_conv2d_set_linear(second, p->B, p->T, p->H, p->N);
+    second->has_bias = p->has_b2;
+    second->residual = p->residual;
+    second->MR = p->MR2;
+    second->NB = p->NB2;
+    second->KC = p->KC2;
+    first->TB = second->TB = first->TH = second->TH = first->PG = second->PG = 1;
+    first->TW = second->TW = p->TW;
+}
+static inline int32_t ebru_feed_forward_tasks(const struct ebru_feed_forward_params *p) {
+    return p->B * ebru_ceil_div(p->T, p->TW);
+}
+/* Scratch: the hidden layer of TW tokens, the sums of one panel, two offsets a token. */
+static inline int64_t ebru_feed_forward_scratch(const struct ebru_feed_forward_params *p) {
+    int64_t tokens = p->TW, blocks = ebru_blocks16(p->H) + ebru_max_i32(p->NB1, p->NB2);
+    return 4 * (tokens * blocks * 16 + (2 * tokens + 15) / 16 * 16);
+}
+/* Fills the tile fields for a level and cache sizes, as ebru_conv2d_default_tiles. Weights are read once a
+ * task, so a task has as many tokens as keep its hidden layer in half of L2. */
+static inline void ebru_feed_forward_default_tiles(struct ebru_feed_forward_params *p, int32_t level,
+                                                   int64_t l1, int64_t l2) {
+    struct ebru_conv2d_params first, second;
+    p->MR1 = p->NB1 = p->KC1 = p->MR2 = p->NB2 = p->KC2 = p->TW = 1;
+    ebru_feed_forward_layers(p, &first, &second);
+    ebru_conv2d_default_tiles(&first, level, l1, l2);
+    ebru_conv2d_default_tiles(&second, level, l1, l2);
+    p->MR1 = first.MR;
+    p->NB1 = first.NB;
+    p->KC1 = first.KC;
+    p->MR2 = second.MR;
+    p->NB2 = second.NB;
+    p->KC2 = second.KC;
+    if (l2 <= 0) l2 = 1024 * 1024;
+    int64_t most = l2 / 2 / 4 / (16 * (int64_t)ebru_blocks16(p->H));
+    p->TW = (int32_t)(most < p->T ? most : p->T) / 12 * 12; /* whole register tiles, whatever their rows */
+    if (p->TW < 12) p->TW = ebru_min_i32(p->T, 12);
+}
+
 /* ---- conv2d_winograd: the 3x3 convolutions of stride 1 of conv2d by minimal filtering; fields as there, and
  *   M               outputs a tile and axis, 2 or 4: F(MxM, 3x3)
  * Tiles of a call: those of all images, row by row, in one list. Sums run over c for each point, so the

@@ -56,6 +56,17 @@ static void layer_norm(ir_func *f) {
 static void geglu(ir_func *f) {
     ir_set_output(f, "y", model_op(f, IR_OP_geglu, NULL, OPERANDS(model_input(f, "x", DIMS(2, 7, 48)))));
 }
+/* Tokens enough for one kernel, its residual dying there. */
+static void feed_forward(ir_func *f) {
+    ir_ref x = model_input(f, "x", DIMS(2, 250, 20)), w = model_weight(f, "w", 0, 0.2, DIMS(20, 20));
+    ir_ref y = model_op(f, IR_OP_linear, NULL, OPERANDS(x, w));
+    ir_ref w1 = model_weight(f, "w1", 0, 0.2, DIMS(64, 20)), b1 = model_weight(f, "b1", 0, 1, DIMS(64));
+    ir_ref w2 = model_weight(f, "w2", 0, 0.2, DIMS(20, 32)), b2 = model_weight(f, "b2", 0, 1, DIMS(20));
+    ir_ref h = model_op(f, IR_OP_geglu, NULL, OPERANDS(model_op(f, IR_OP_linear, NULL, OPERANDS(x, w1, b1))));
+    ir_ref z = model_op(f, IR_OP_linear, NULL, OPERANDS(h, w2, b2));
+    ir_set_output(f, "y",
+                  model_op(f, IR_OP_linear, NULL, OPERANDS(model_op(f, IR_OP_add, NULL, OPERANDS(z, y)), w)));
+}
 static void matmul(ir_func *f) {
     struct ir_attrs_matmul a = IR_DEFAULTS(matmul);
     a.transpose_b = true;
@@ -227,6 +238,7 @@ static const model_case graph_cases[] = {
     {"group_norm", group_norm, IR_GRAPH, 0},
     {"layer_norm", layer_norm, IR_GRAPH, 0},
     {"geglu", geglu, IR_GRAPH, 0},
+    {"feed_forward", feed_forward, IR_GRAPH, 0},
     {"matmul", matmul, IR_GRAPH, 0},
     {"softmax", softmax, IR_GRAPH, 0},
     {"transpose", transpose, IR_GRAPH, 0},

@@ -178,6 +178,32 @@ static void conv2d_winograd_is_conv2d(void **state) {
     }
 }
 
+/* One op for both layers gives what the two linears give. */
+static void feed_forward_is_two_linears(void **state) {
+    (void)state;
+    ir_tensor y[2];
+    for (int fused = 0; fused < 2; fused++) {
+        eval_case c = case_new();
+        ir_ref x = case_pattern(&c, T(2, 3, 20), 1), residual = case_pattern(&c, T(2, 3, 18), 6);
+        ir_ref w1 = ir_op1(c.f, IR_OP_pack_conv_weight, case_pattern(&c, T(64, 20), 2), NULL, 0);
+        ir_ref b1 = case_pattern(&c, T(64), 3), b2 = case_pattern(&c, T(18), 5);
+        ir_ref w2 = ir_op1(c.f, IR_OP_pack_conv_weight, case_pattern(&c, T(18, 32), 4), NULL, 0);
+        struct ir_attrs_feed_forward at = {.hidden = 32, .n = 18};
+        struct ir_attrs_linear first = {.n = 64, .geglu = true}, second = {.n = 18};
+        ir_ref out =
+            fused ? ir_build(c.f, IR_OP_feed_forward, REFS(x, w1, w2, b1, b2, residual), &at, IR_PLAIN, 0)
+                  : ir_build(c.f, IR_OP_linear,
+                             REFS(ir_op3(c.f, IR_OP_linear, x, w1, b1, &first, 0), w2, b2, residual), &second,
+                             IR_PLAIN, 0);
+        y[fused] = case_eval(&c, out);
+        case_free(&c);
+    }
+    assert_true(ir_type_equal(&y[0].type, &y[1].type));
+    assert_memory_equal(y[0].data, y[1].data, 2 * 3 * 18 * sizeof(float));
+    ir_tensor_free(&y[0]);
+    ir_tensor_free(&y[1]);
+}
+
 static void linear_plain_and_packed(void **state) {
     (void)state;
     for (int form = 0; form < 3; form++) {
@@ -327,7 +353,8 @@ static void packed_weights(void **state) {
     case_free(&c);
 }
 
-/* F(2,3)'s filter by hand: G = [-1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1], G g G^T of a g with two entries. */
+/* F(2,3)'s filter by hand: G = [-1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1], G g G^T of a g with two entries.
+ */
 static void transformed_filter(void **state) {
     (void)state;
     eval_case c = case_new();
@@ -485,6 +512,7 @@ int main(void) {
         cmocka_unit_test(conv2d_packed),
         cmocka_unit_test(conv2d_winograd_is_conv2d),
         cmocka_unit_test(transformed_filter),
+        cmocka_unit_test(feed_forward_is_two_linears),
         cmocka_unit_test(linear_plain_and_packed),
         cmocka_unit_test(linear_large),
         cmocka_unit_test(reshapes_and_transposes),

@@ -1,0 +1,181 @@
+/* The three parts of a convolution on a task's pixels: gather, multiply, finish. conv2d is one of them,
+ * feed_forward two in a row.
+ *
+ *   gather    the task's input goes to scratch as [C/16][image][rows + halo][cols + halo][16] with a zero
+ * halo, the prologue applied on the way; a pointwise convolution without prologue reads the tensor in place
+ *   multiply  for each panel of NB column blocks, for each pass of KC input blocks, for each MR pixels: one
+ * tile (tile.h); sums rest in scratch between passes, so a pass's weights are read from memory once finish
+ * after the last pass: bias, per-image bias, residual, activation, store
+ *
+ * Pixels of a task are one list (image, row, column); two tables give each one's offset in the gathered input
+ * and in the output, so a tile may run across rows and images. */
+#ifndef EBRU_KERNELS_CONV_H
+#define EBRU_KERNELS_CONV_H
+
+#include "runtime/kernels/gather.h"
+#include "runtime/kernels/tile.h"
+
+struct conv {
+    const struct ebru_conv2d_params *p;
+    int32_t direct, cbs, nbs, OH, OW, KHW;
+    int64_t in_plane, out_plane; /* floats of a block of one image */
+    int64_t g_row, g_img, g_cb;  /* strides of the multiply's input in floats */
+    float *gather, *sums;
+    int32_t *a_off, *o_off;
+    int32_t b0, y0, x0, nimg, nrow, ncol; /* the task's output */
+};
+
+/* Size of the part of `total` that begins at `at`; a constant when the parts are equal. */
+INLINE int32_t part(int32_t total, int32_t size, int32_t at) {
+    return total % size == 0 ? size : ebru_min_i32(size, total - at);
+}
+
+INLINE void gather(const struct conv *c, void *const *buf) {
+    const struct ebru_conv2d_params *p = c->p;
+    const float *ss = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT];
+    const int32_t pointwise = ebru_conv2d_pointwise(p); /* then an image is one row */
+    const int32_t rows = (c->nrow - 1) * p->SH + p->KH, width = (c->ncol - 1) * p->SW + p->KW;
+    for (int32_t cb = 0; cb < c->cbs; cb++) {
+        for (int32_t i = 0; i < c->nimg; i++) {
+            const int32_t b = c->b0 + i;
+            const struct gather g = {
+                .cat = {(const float *)buf[EBRU_CONV2D_X0] + b * ebru_blocks16(p->C0) * c->in_plane,
+                        p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + b * ebru_blocks16(p->C1) * c->in_plane
+                              : NULL,
+                        c->in_plane, p->C0, p->C1},
+                .H = pointwise ? 1 : p->H,
+                .W = pointwise ? p->H * p->W : p->W,
+                .UH = pointwise ? 1 : p->UH,
+                .UW = pointwise ? p->H * p->W : p->UW,
+                .scaled = p->pro_scale,
+                .act = p->pre_act};
+            const float *block = cat_block(&g.cat, cb);
+            const float *scale = p->pro_scale ? ss + ((int64_t)b * 2 * c->cbs + cb) * 16 : NULL;
+            const float *shift = p->pro_scale ? scale + c->cbs * 16 : NULL;
+            for (int32_t y = 0; y < rows; y++) {
+                gather_row(&g, block, cb, c->y0 * p->SH - p->PT + y, c->x0 * p->SW - p->PL, width,
+                           c->gather + cb * c->g_cb + i * c->g_img + y * c->g_row, scale, shift);
+            }
+        }
+    }
+}
+
+/* The offset tables of the task's pixels. Output offsets count from the task's first image. */
+INLINE void pixel_tables(const struct conv *c) {
+    const struct ebru_conv2d_params *p = c->p;
+    const int32_t out_blocks = p->act == EBRU_ACT_GEGLU ? c->nbs / 2 : c->nbs;
+    int32_t q = 0;
+    for (int32_t i = 0; i < c->nimg; i++) {
+        for (int32_t y = 0; y < c->nrow; y++) {
+            const int64_t in = i * c->g_img + y * p->SH * c->g_row;
+            const int64_t out = i * out_blocks * c->out_plane + ((int64_t)(c->y0 + y) * c->OW + c->x0) * 16;
+            for (int32_t x = 0; x < c->ncol; x++, q++) {
+                c->a_off[q] = (int32_t)(in + x * p->SW * 16);
+                c->o_off[q] = (int32_t)(out + x * 16);
+            }
+        }
+    }
+}
+
+/* Epilogue of pixels [q0, q1) of the panel's blocks [n0, n0 + nb); sums: block n0, pixel q0. */
+INLINE void finish(const struct conv *c, void *const *buf, const float *sums, int32_t n0, int32_t nb,
+                   int32_t q0, int32_t q1, int32_t sum_step) {
+    const struct ebru_conv2d_params *p = c->p;
+    const int32_t geglu = p->act == EBRU_ACT_GEGLU, out_blocks = geglu ? c->nbs / 2 : c->nbs;
+    const int32_t per_image = c->nrow * c->ncol, stepn = geglu ? 2 : 1;
+    const float *bias = (const float *)buf[EBRU_CONV2D_BIAS], *tbias = (const float *)buf[EBRU_CONV2D_TBIAS];
+    for (int32_t n = 0; n < nb; n += stepn) {
+        const int64_t at = c->b0 * out_blocks * c->out_plane + (n0 + n) / stepn * c->out_plane;
+        float *out = (float *)buf[EBRU_CONV2D_OUT] + at;
+        const float *res = p->residual ? (const float *)buf[EBRU_CONV2D_RESIDUAL] + at : NULL;
+        const float *sum = sums + n * sum_step, *gate = sum + sum_step;
+        const v16 base = p->has_bias ? load16(bias + (n0 + n) * 16) : splat16(0.0f);
+        const v16 gate_base = geglu && p->has_bias ? load16(bias + (n0 + n + 1) * 16) : splat16(0.0f);
+        int32_t q = q0;
+        while (q < q1) {
+            v16 add = base, gate_add = gate_base;
+            int32_t end = q1;
+            if (p->tbias) {
+                const int32_t i = q / per_image;
+                const float *t = tbias + ((p->tbias == 1 ? (int64_t)(c->b0 + i) * c->nbs : 0) + n0 + n) * 16;
+                end = ebru_min_i32(q1, (i + 1) * per_image);
+                add += load16(t);
+                if (geglu) gate_add += load16(t + 16);
+            }
+            for (; q < end; q++) {
+                v16 v = load16(sum + (q - q0) * 16) + add;
+                if (geglu) {
+                    v = v * gelu16(load16(gate + (q - q0) * 16) + gate_add);
+                } else {
+                    if (p->residual == 1) v += load16(res + c->o_off[q]);
+                    v = act16(v, p->act);
+                    if (p->residual == 2) v += load16(res + c->o_off[q]);
+                }
+                store16(out + c->o_off[q], v);
+            }
+        }
+    }
+}
+
+/* One pass over the pixels: input blocks [k0, k1) of one tensor. `in` is block k0's first pixel; `next` the
+ * weights the pass after this one begins with, fetched into L2 a share a tile. */
+INLINE void multiply(const struct conv *c, void *const *buf, const float *in, const float *w,
+                     const float *next, int32_t n0, int32_t nb, int32_t k0, int32_t k1) {
+    const struct ebru_conv2d_params *p = c->p;
+    const int32_t pixels = c->nimg * c->nrow * c->ncol, last = k1 == c->cbs;
+    const int32_t blocks = ebru_min_i32(nb, TILE_MAX_BLOCKS);
+    const int32_t mr = ebru_min_i32(p->MR, tile_max_rows(blocks));
+    const int32_t single = k0 == 0 && last; /* then the sums of one tile are all there is */
+    const int32_t sum_step = (single ? ebru_min_i32(mr, pixels) : pixels) * 16,
+                  tiles = (pixels + mr - 1) / mr;
+    const int64_t pass = (int64_t)(k1 - k0) * c->KHW * 256; /* floats of a block's weights */
+    struct tile t;
+    const float *a[TILE_ROWS];
+    t.a = a;
+    t.b_step = (int64_t)c->cbs * c->KHW * 256;
+    t.sum_step = sum_step;
+    t.sum_row = 16;
+    t.rest = 0;
+    t.a_row = c->g_row - p->KW * 16;
+    t.a_cb = c->g_cb - p->KH * c->g_row;
+    t.a_next = c->g_cb;
+    t.cbs = k1 - k0;
+    t.kh = p->KH;
+    t.kw = p->KW;
+    t.add = k0 > 0;
+    for (int32_t q = 0, i = 0; q < pixels; q += mr, i++) {
+        const int32_t rows = part(pixels, mr, q);
+        const int32_t share = i * nb / tiles; /* block whose next weights this tile fetches */
+        float *sums = c->sums + (single ? 0 : q * 16);
+        for (int32_t m = 0; m < rows; m++) a[m] = in + c->a_off[q + m];
+        t.next = next + share * t.b_step + pass * (i * nb - share * tiles) / tiles / 16 * 16;
+        for (int32_t n = 0; n < nb; n += blocks) {
+            t.b = w + (n0 + n) * t.b_step + (int64_t)k0 * c->KHW * 256;
+            t.sum = sums + n * sum_step;
+            tile_run(&t, rows, part(nb, blocks, n));
+        }
+        if (last) finish(c, buf, sums, n0, nb, q, q + rows, sum_step);
+    }
+}
+
+/* All passes of the panel of blocks [n0, n0 + nb). */
+INLINE void panel(const struct conv *c, void *const *buf, int32_t n0, int32_t nb) {
+    const struct ebru_conv2d_params *p = c->p;
+    const float *w = (const float *)buf[EBRU_CONV2D_WEIGHT];
+    const int32_t seam = c->direct && p->C1 ? p->C0 / 16 : c->cbs;
+    for (int32_t k0 = 0, k1; k0 < c->cbs; k0 = k1) {
+        k1 = ebru_min_i32(k0 + p->KC, k0 < seam ? seam : c->cbs);
+        const float *in = c->gather + k0 * c->g_cb;
+        if (c->direct) {
+            const int32_t second = k0 >= seam, blocks = ebru_blocks16(second ? p->C1 : p->C0);
+            in = (const float *)buf[second ? EBRU_CONV2D_X1 : EBRU_CONV2D_X0] +
+                 ((int64_t)c->b0 * blocks + k0 - (second ? seam : 0)) * c->g_cb + c->x0 * 16;
+        }
+        /* the next pass of this panel, or the first of the next panel */
+        const int64_t follow =
+            k1 < c->cbs ? (int64_t)n0 * c->cbs + k1 : (n0 + nb < c->nbs ? (int64_t)(n0 + nb) * c->cbs : 0);
+        multiply(c, buf, in, w, w + follow * c->KHW * 256, n0, nb, k0, k1);
+    }
+}
+
+#endif
