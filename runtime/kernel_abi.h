@@ -133,10 +133,16 @@ static inline int32_t ebru_conv2d_pointwise(const struct ebru_conv2d_params *p) 
     return p->KH == 1 && p->KW == 1 && p->SH == 1 && p->SW == 1 && p->PT == 0 && p->PL == 0 &&
            p->UH == p->H && p->UW == p->W && p->OH == p->H && p->OW == p->W;
 }
+/* The blocks of a pixel lie a multiple of 64 KiB apart and are more than a set of L2 holds: read in place,
+ * they push each other out, and come from afar once for every panel. With wide panels that is seldom enough.
+ */
+static inline int32_t ebru_conv2d_aliased(const struct ebru_conv2d_params *p) {
+    return p->NB < 4 && (int64_t)p->H * p->W % 1024 == 0 && ebru_blocks16(p->C0 + p->C1) > 16;
+}
 /* Pointwise without prologue over whole c-blocks: tensors are read in place, nothing is gathered. */
 static inline int32_t ebru_conv2d_direct(const struct ebru_conv2d_params *p) {
     return ebru_conv2d_pointwise(p) && !p->pro_scale && p->pre_act == EBRU_ACT_NONE &&
-           (p->C1 == 0 || (p->C0 % 16 == 0 && p->TB == 1));
+           (p->C1 == 0 || (p->C0 % 16 == 0 && p->TB == 1)) && !ebru_conv2d_aliased(p);
 }
 static inline int32_t ebru_conv2d_rows(const struct ebru_conv2d_params *p) {
     return ebru_conv2d_pointwise(p) ? 1 : p->OH;

@@ -27,9 +27,7 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) 
     for (int32_t cb = t->cbs; cb > 0; cb--) {
         for (int32_t y = kh; y > 0; y--) {
             for (int32_t x = kw * (16 / STEPS); x > 0; x--) {
-                if (TILE_AHEAD > 0) {
-                    UNROLL for (int32_t m = 0; m < mr; m++) __builtin_prefetch(a[m] + at + a_next);
-                }
+                UNROLL for (int32_t m = 0; m < mr; m++) __builtin_prefetch(a[m] + at + a_next);
                 UNROLL for (int32_t c = 0; c < STEPS; c++) {
                     v16 w[8];
                     if (c % (16 / TILE_NEXT) == 0) __builtin_prefetch(next + c / (16 / TILE_NEXT) * 16, 0, 2);
