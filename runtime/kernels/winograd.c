@@ -1,22 +1,22 @@
 /* conv2d_winograd: 3x3 convolution of stride 1 by minimal filtering, F(2x2,3x3) or F(4x4,3x3).
  *
- *   Y = A^T [ sum over c of (G g G^T) . (B^T d B) ] A      for each tile of M x M outputs, d its (M+2)^2
- * inputs
+ *   Y = A^T [ sum over c of (G g G^T) . (B^T d B) ] A
  *
- * (Winograd 1980; Lavin and Gray, arXiv:1509.09308.) The filters arrive transformed, G g G^T, one matrix of
- * [C][N] a point; here
+ * for each tile of M x M outputs, d its (M+2)^2 inputs (Winograd 1980; Lavin and Gray, arXiv:1509.09308). The
+ * filters arrive transformed, G g G^T, one matrix of [C][N] a point; here
  *
- *   band       the rows of inputs a run of tiles reads, prologue applied once, zeros outside
- *   input      B^T d B of every tile of the task to scratch, V[point][c-block][tile][16]
- *   multiply   for each panel of NB column blocks, for each point: the register tile (tile.h) with the tiles
- * of the task as its rows, S[point][n-block][tile][16] output     A^T s A, then bias, per-image bias,
- * residual, activation, store
+ *  - band: the rows of inputs a run of tiles reads, prologue applied once, zeros outside
+ *  - input: B^T d B of every tile of the task to scratch, V[point][c-block][tile][16]
+ *  - multiply: for each panel of NB column blocks, for each point, the register tile (tile.h) with the tiles
+ *    of the task as its rows, S[point][n-block][tile][16]
+ *  - output: A^T s A, then bias, per-image bias, residual, activation, store
  *
  * Points 0, 1, -1, infinity for M = 2; 0, +-1/2, +-3/2, infinity for M = 4, whose rounding error is the least
  * of the common sets (rms 1.6 times that of the direct sum, where 0, +-1, +-2 has 4 times). */
 #include "runtime/kernels/gather.h"
 #include "runtime/kernels/tile.h"
 #include "runtime/kernels/vmath.h"
+#include "runtime/kernels/winograd_tile.h"
 
 enum { RUN = EBRU_WINOGRAD_RUN }; /* tiles of one band */
 
@@ -28,77 +28,11 @@ struct wino {
     int32_t q0, tiles;        /* the task's tiles */
 };
 
-/* ---- transforms of one dimension ---- */
-
-INLINE void input2(const v16 d[4], v16 t[4]) {
-    t[0] = d[2] - d[0];
-    t[1] = d[1] + d[2];
-    t[2] = d[2] - d[1];
-    t[3] = d[3] - d[1];
-}
-
-INLINE void output2(const v16 s[4], v16 y[2]) {
-    y[0] = s[0] + s[1] + s[2];
-    y[1] = s[1] - s[2] + s[3];
-}
-
-/* Rows of B^T: the polynomials prod (x - a) over all points but one; the pairs +-a share even and odd parts.
- */
-INLINE void input4(const v16 d[6], v16 t[6]) {
-    const v16 near = d[4] - 2.25f * d[2], near_odd = 0.5f * d[3] - 1.125f * d[1];
-    const v16 far = d[4] - 0.25f * d[2], far_odd = 1.5f * d[3] - 0.375f * d[1];
-    t[0] = d[4] - 2.5f * d[2] + 0.5625f * d[0];
-    t[1] = near + near_odd;
-    t[2] = near - near_odd;
-    t[3] = far + far_odd;
-    t[4] = far - far_odd;
-    t[5] = d[5] - 2.5f * d[3] + 0.5625f * d[1];
-}
-
-INLINE void output4(const v16 s[6], v16 y[4]) {
-    const v16 near = s[1] + s[2], near_odd = s[1] - s[2], far = s[3] + s[4], far_odd = s[3] - s[4];
-    y[0] = s[0] + near + far;
-    y[1] = 0.5f * near_odd + 1.5f * far_odd;
-    y[2] = 0.25f * near + 2.25f * far;
-    y[3] = 0.125f * near_odd + 3.375f * far_odd + s[5];
-}
-
-INLINE void input_1d(const v16 *d, v16 *t, const int32_t m) {
-    if (m == 2)
-        input2(d, t);
-    else
-        input4(d, t);
-}
-
-INLINE void output_1d(const v16 *s, v16 *y, const int32_t m) {
-    if (m == 2)
-        output2(s, y);
-    else
-        output4(s, y);
-}
-
-/* ---- input ---- */
-
-/* B^T d B of one tile and c-block; d's rows lie `row` floats apart, results `point` floats. */
-INLINE void input_tile(const float *d, int64_t row, float *v, int64_t point, const int32_t m) {
-    v16 t[6][6];
-    UNROLL for (int32_t x = 0; x < m + 2; x++) {
-        v16 in[6], out[6];
-        UNROLL for (int32_t y = 0; y < m + 2; y++) in[y] = load16(d + y * row + x * 16);
-        input_1d(in, out, m);
-        UNROLL for (int32_t y = 0; y < m + 2; y++) t[y][x] = out[y];
-    }
-    UNROLL for (int32_t y = 0; y < m + 2; y++) {
-        v16 out[6];
-        input_1d(t[y], out, m);
-        UNROLL for (int32_t x = 0; x < m + 2; x++) store16(v + (y * (m + 2) + x) * point, out[x]);
-    }
-}
-
 /* All c-blocks of `count` tiles of one image from row ty, column tx on; they are tiles t0 .. of the task. */
 INLINE void input_run(const struct wino *w, void *const *buf, int32_t b, int32_t ty, int32_t tx,
-                      int32_t count, int32_t t0, const int32_t m) {
+                      int32_t count, int32_t t0) {
     const struct ebru_conv2d_winograd_params *p = w->p;
+    const int32_t m = p->M;
     const int64_t plane = (int64_t)p->H * p->W * 16;
     const float *ss = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT];
     const struct gather g = {
@@ -119,18 +53,23 @@ INLINE void input_run(const struct wino *w, void *const *buf, int32_t b, int32_t
         for (int32_t y = 0; y < m + 2; y++)
             gather_row(&g, block, cb, ty * m - p->PT + y, tx * m - p->PL, width, w->band + y * width * 16,
                        scale, shift);
-        for (int32_t t = 0; t < count; t++)
-            input_tile(w->band + t * m * 16, width * 16, w->v + ((int64_t)cb * w->tiles + t0 + t) * 16,
-                       w->v_point, m);
+        for (int32_t t = 0; t < count; t++) {
+            const float *d = w->band + t * m * 16;
+            float *v = w->v + ((int64_t)cb * w->tiles + t0 + t) * 16;
+            if (m == 2)
+                EBRU_NAME(ebru_winograd_input_2)(d, width * 16, v, w->v_point);
+            else
+                EBRU_NAME(ebru_winograd_input_4)(d, width * 16, v, w->v_point);
+        }
     }
 }
 
-INLINE void input(const struct wino *w, void *const *buf, const int32_t m) {
+INLINE void input(const struct wino *w, void *const *buf) {
     int32_t t = 0;
     while (t < w->tiles) {
         const int32_t q = w->q0 + t, b = q / (w->TY * w->TX), ty = q / w->TX % w->TY, tx = q % w->TX;
         const int32_t count = ebru_min_i32(ebru_min_i32(w->TX - tx, w->tiles - t), RUN);
-        input_run(w, buf, b, ty, tx, count, t, m);
+        input_run(w, buf, b, ty, tx, count, t);
         t += count;
     }
 }
@@ -175,20 +114,10 @@ INLINE void multiply(const struct wino *w, const float *u, int32_t n0, int32_t n
 
 /* ---- output ---- */
 
-/* A^T s A of one tile and n-block: y[M][M]. */
-INLINE void output_tile(const float *s, int64_t point, v16 y[4][4], const int32_t m) {
-    v16 t[4][6];
-    UNROLL for (int32_t x = 0; x < m + 2; x++) {
-        v16 in[6], out[4];
-        UNROLL for (int32_t i = 0; i < m + 2; i++) in[i] = load16(s + (i * (m + 2) + x) * point);
-        output_1d(in, out, m);
-        UNROLL for (int32_t i = 0; i < m; i++) t[i][x] = out[i];
-    }
-    UNROLL for (int32_t i = 0; i < m; i++) output_1d(t[i], y[i], m);
-}
-
-INLINE void output(const struct wino *w, void *const *buf, int32_t n0, int32_t nb, const int32_t m) {
+INLINE void output(const struct wino *w, void *const *buf, int32_t n0, int32_t nb) {
     const struct ebru_conv2d_winograd_params *p = w->p;
+    const int32_t m = p->M;
+    _Alignas(64) float y[16 * 16];
     const int64_t plane = (int64_t)p->OH * p->OW * 16;
     const float *bias = (const float *)buf[EBRU_CONV2D_BIAS], *tbias = (const float *)buf[EBRU_CONV2D_TBIAS];
     for (int32_t n = 0; n < nb; n++) {
@@ -199,14 +128,17 @@ INLINE void output(const struct wino *w, void *const *buf, int32_t n0, int32_t n
             const int64_t at = (b * w->nbs + n0 + n) * plane + ((int64_t)ty * m * p->OW + tx * m) * 16;
             float *out = (float *)buf[EBRU_CONV2D_OUT] + at;
             const float *res = p->residual ? (const float *)buf[EBRU_CONV2D_RESIDUAL] + at : NULL;
-            v16 y[4][4], add = base;
+            const float *points = w->s + ((int64_t)n * w->tiles + t) * 16;
+            v16 add = base;
             if (p->tbias) add += load16(tbias + ((p->tbias == 1 ? (int64_t)b * w->nbs : 0) + n0 + n) * 16);
-            output_tile(w->s + ((int64_t)n * w->tiles + t) * 16, w->s_point, y, m);
-            UNROLL for (int32_t i = 0; i < m; i++) {
-                UNROLL for (int32_t x = 0; x < m; x++) {
-                    if (i >= rows || x >= cols) continue;
+            if (m == 2)
+                EBRU_NAME(ebru_winograd_output_2)(points, w->s_point, y);
+            else
+                EBRU_NAME(ebru_winograd_output_4)(points, w->s_point, y);
+            for (int32_t i = 0; i < rows; i++) {
+                for (int32_t x = 0; x < cols; x++) {
                     const int64_t o = ((int64_t)i * p->OW + x) * 16;
-                    v16 v = y[i][x] + add;
+                    v16 v = load16(y + (i * m + x) * 16) + add;
                     if (p->residual == 1) v += load16(res + o);
                     v = act16(v, p->act);
                     if (p->residual == 2) v += load16(res + o);
@@ -238,19 +170,13 @@ EBRU_KERNEL(conv2d_winograd) {
             w.tiles = ebru_min_i32(p->TT, total - w.q0);
             w.v_point = (int64_t)w.cbs * w.tiles * 16;
             w.s_point = (int64_t)p->NB * w.tiles * 16;
-            if (p->M == 2)
-                input(&w, buf, 2);
-            else
-                input(&w, buf, 4);
+            input(&w, buf);
         }
         for (int32_t g = 0; g < p->PG; g++) {
             const int32_t n0 = (group * p->PG + g) * p->NB, nb = ebru_min_i32(p->NB, w.nbs - n0);
             if (nb <= 0) break;
             multiply(&w, (const float *)buf[EBRU_CONV2D_WEIGHT], n0, nb);
-            if (p->M == 2)
-                output(&w, buf, n0, nb, 2);
-            else
-                output(&w, buf, n0, nb, 4);
+            output(&w, buf, n0, nb);
         }
     }
 }
