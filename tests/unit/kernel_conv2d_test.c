@@ -1,15 +1,10 @@
 /* conv2d against naive loops in double: shapes with tails, concatenation across blocks, prologues, epilogues,
  * strides, asymmetric padding, resizing, tile sizes, every level, every split. */
-#include "tests/unit/kernel_test.h"
+#include "tests/unit/kernel_conv.h"
 
 struct shape {
     int32_t B, H, W, C0, C1, N, K, S, PT, PL, PB, PR, UH, UW;
     int32_t pro, pre, bias, tbias, residual, act;
-};
-
-struct data {
-    float *x0, *x1, *ss, *w, *bias, *tbias, *res;
-    double *want; /* [B][N or N/2][OH][OW] */
 };
 
 static struct ebru_conv2d_params params_of(const struct shape *s) {
@@ -37,98 +32,21 @@ static struct ebru_conv2d_params params_of(const struct shape *s) {
     return p;
 }
 
-static double input_at(const struct ebru_conv2d_params *p, const struct data *d, int32_t b, int32_t c,
-                       int32_t y, int32_t x) {
-    if (y < 0 || y >= p->UH || x < 0 || x >= p->UW) return 0;
-    const int64_t P = (int64_t)p->H * p->W, pixel = (int64_t)(y * p->H / p->UH) * p->W + x * p->W / p->UW;
-    double v = c < p->C0 ? (double)d->x0[kt_c16(p->C0, P, b, c, pixel)]
-                         : (double)d->x1[kt_c16(p->C1, P, b, c - p->C0, pixel)];
-    const int32_t pad = ebru_blocks16(p->C0 + p->C1) * 16;
-    if (p->pro_scale) v = v * (double)d->ss[b * 2 * pad + c] + (double)d->ss[(b * 2 + 1) * pad + c];
-    return kt_act(v, p->pre_act);
-}
-
-static double sum_at(const struct ebru_conv2d_params *p, const struct data *d, int32_t b, int32_t n,
-                     int32_t y, int32_t x) {
-    double sum = p->has_bias ? (double)d->bias[n] : 0;
-    for (int32_t c = 0; c < p->C0 + p->C1; c++)
-        for (int32_t i = 0; i < p->KH; i++)
-            for (int32_t j = 0; j < p->KW; j++)
-                sum += (double)d->w[ebru_conv2d_weight_index(p, n, c, i, j)] *
-                       input_at(p, d, b, c, y * p->SH - p->PT + i, x * p->SW - p->PL + j);
-    if (p->tbias) sum += (double)d->tbias[(p->tbias == 1 ? b : 0) * ebru_blocks16(p->N) * 16 + n];
-    return sum;
-}
-
-static int32_t out_channels(const struct ebru_conv2d_params *p) {
-    return p->act == EBRU_ACT_GEGLU ? p->N / 2 : p->N;
-}
-
-static struct data make(const struct ebru_conv2d_params *p) {
-    struct data d;
-    const int64_t P = (int64_t)p->H * p->W, OP = (int64_t)p->OH * p->OW;
-    const int32_t C = p->C0 + p->C1, pad = ebru_blocks16(C) * 16, npad = ebru_blocks16(p->N) * 16,
-                  NO = out_channels(p);
-    d.x0 = kt_random_c16(p->B, p->C0, P);
-    d.x1 = p->C1 ? kt_random_c16(p->B, p->C1, P) : NULL;
-    d.ss = kt_random_floats(p->B * 2 * pad);
-    d.w = kt_floats(ebru_conv2d_weight_floats(p));
-    memset(d.w, 0, (size_t)ebru_conv2d_weight_floats(p) * 4);
-    for (int32_t n = 0; n < p->N; n++)
-        for (int32_t c = 0; c < C; c++)
-            for (int32_t y = 0; y < p->KH; y++)
-                for (int32_t x = 0; x < p->KW; x++)
-                    d.w[ebru_conv2d_weight_index(p, n, c, y, x)] = kt_random();
-    d.bias = kt_padded(p->N);
-    d.tbias = kt_random_floats(p->B * npad);
-    d.res = kt_random_c16(p->B, NO, OP);
-    d.want = (double *)kt_alloc((size_t)(p->B * NO * OP) * sizeof(double));
-    for (int32_t b = 0; b < p->B; b++)
-        for (int32_t n = 0; n < NO; n++)
-            for (int32_t q = 0; q < OP; q++) {
-                const int32_t y = q / p->OW, x = q % p->OW;
-                double v;
-                if (p->act == EBRU_ACT_GEGLU) {
-                    v = sum_at(p, &d, b, ebru_geglu_column(n, 0), y, x) *
-                        kt_act(sum_at(p, &d, b, ebru_geglu_column(n, 1), y, x), EBRU_ACT_GELU);
-                } else {
-                    const double r = (double)d.res[kt_c16(NO, OP, b, n, q)];
-                    v = sum_at(p, &d, b, n, y, x) + (p->residual == 1 ? r : 0);
-                    v = kt_act(v, p->act) + (p->residual == 2 ? r : 0);
-                }
-                d.want[((int64_t)b * NO + n) * OP + q] = v;
-            }
-    return d;
-}
-
-static float *check(const struct ebru_conv2d_params *p, const struct data *d, int32_t level,
+static float *check(const struct ebru_conv2d_params *p, const struct conv_data *d, int32_t level,
                     const char *what) {
-    const int64_t OP = (int64_t)p->OH * p->OW;
-    const int32_t NO = out_channels(p);
-    const int64_t floats = kt_c16_floats(p->B, NO, OP);
+    const int64_t floats = conv_out_floats(p);
     float *out = kt_floats(floats);
-    void *buf[EBRU_CONV2D_BUFS] = {d->x0,
-                                   p->C1 ? d->x1 : NULL,
-                                   p->pro_scale ? d->ss : NULL,
-                                   d->w,
-                                   p->has_bias ? d->bias : NULL,
-                                   p->tbias ? d->tbias : NULL,
-                                   p->residual ? d->res : NULL,
-                                   out};
+    void *buf[EBRU_CONV2D_BUFS];
+    char title[160];
+    conv_operands(p, d, d->w, out, buf);
     KT_RUN(conv2d, level, p, buf, EBRU_CONV2D_OUT, floats);
     /* inputs in [-1,1): sums of n products are off by about eps * sqrt(n); the bound leaves room for the
      * outliers */
     const double tolerance =
         2e-7 * (4 + sqrt((double)(p->C0 + p->C1) * p->KH * p->KW)) * (p->act == EBRU_ACT_EXP ? 20 : 4);
-    for (int32_t b = 0; b < p->B; b++)
-        for (int32_t n = 0; n < NO; n++)
-            for (int64_t q = 0; q < OP; q++) {
-                const double want = d->want[((int64_t)b * NO + n) * OP + q];
-                kt_assert_close(out[kt_c16(NO, OP, b, n, q)], want, tolerance * (1 + fabs(want)),
-                                "%s, v%d, MR %d NB %d TB %d TH %d TW %d KC %d: [%d,%d,%d]", what, level,
-                                p->MR, p->NB, p->TB, p->TH, p->TW, p->KC, b, n, (int)q);
-            }
-    for (int64_t i = 0; i < floats; i++) assert_true(isfinite(out[i])); /* pad lanes too */
+    snprintf(title, sizeof title, "%s, v%d, MR %d NB %d TB %d TH %d TW %d KC %d", what, level, p->MR, p->NB,
+             p->TB, p->TH, p->TW, p->KC);
+    conv_expect(p, d, out, tolerance, title);
     return out;
 }
 
@@ -136,9 +54,9 @@ static void run(const struct shape *s, const char *what) {
     struct ebru_conv2d_params p = params_of(s);
     KT_EACH_LEVEL(level) {
         ebru_conv2d_default_tiles(&p, level, 0, 0);
-        struct data d = make(&p);
+        struct conv_data d = conv_make(&p);
         float *first = check(&p, &d, level, what);
-        const size_t bytes = (size_t)kt_c16_floats(p.B, out_channels(&p), p.OH * p.OW) * sizeof(float);
+        const size_t bytes = (size_t)kt_c16_floats(p.B, conv_out_channels(&p), p.OH * p.OW) * sizeof(float);
         ebru_conv2d_default_tiles(&p, level, 2048, 16384); /* tiny caches: many tasks */
         assert_memory_equal(first, check(&p, &d, level, what), bytes);
         struct ebru_conv2d_params q = p; /* odd tiles */
@@ -383,7 +301,7 @@ static void residual_in_place(void **state) {
     struct ebru_conv2d_params p = params_of(&s);
     KT_EACH_LEVEL(level) {
         ebru_conv2d_default_tiles(&p, level, 0, 0);
-        struct data d = make(&p);
+        struct conv_data d = conv_make(&p);
         const int64_t floats = kt_c16_floats(p.B, p.N, p.OH * p.OW);
         float *apart = kt_floats(floats);
         void *buf[EBRU_CONV2D_BUFS] = {d.x0, NULL, NULL, d.w, NULL, NULL, d.res, apart};
