@@ -4,12 +4,11 @@
 #define _GNU_SOURCE
 #endif
 #include "runtime/png_reader.h"
+#include "runtime/png_fault.h"
 #include "runtime/unicode.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <png.h>
-#include <setjmp.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,26 +106,14 @@ static rt_status check_header(const uint8_t *head, size_t n, size_t size, const 
 
 /* libpng reports errors by longjmp; everything it may touch lives here. */
 struct decoder {
-    jmp_buf jump;
+    struct png_fault fault;
     FILE *file;
     int channels, bits; /* wanted */
     uint8_t *pixels;
     uint32_t width, height;
     int saved_errno; /* of a failed read, 0 if libpng itself complained */
     bool truncated, no_memory;
-    char message[128];
 };
-
-static void on_error(png_structp png, png_const_charp message) {
-    struct decoder *d = png_get_error_ptr(png);
-    snprintf(d->message, sizeof d->message, "%s", message);
-    longjmp(d->jump, 1);
-}
-
-static void on_warning(png_structp png, png_const_charp message) {
-    (void)png;
-    (void)message;
-}
 
 static void on_read(png_structp png, png_bytep data, png_size_t length) {
     struct decoder *d = png_get_io_ptr(png);
@@ -189,14 +176,15 @@ static void make_gray(struct decoder *d) {
 
 /* False with why in d. */
 static bool decode(struct decoder *d) {
-    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, d, on_error, on_warning);
+    png_structp png =
+        png_create_read_struct(PNG_LIBPNG_VER_STRING, &d->fault, png_fault_error, png_fault_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     if (!info) {
         png_destroy_read_struct(&png, NULL, NULL);
         d->no_memory = true;
         return false;
     }
-    if (setjmp(d->jump)) {
+    if (setjmp(d->fault.jump)) {
         png_destroy_read_struct(&png, &info, NULL);
         return false;
     }
@@ -243,7 +231,7 @@ rt_status rt_png_decode(FILE *file, size_t size, const char *name, int channels,
         return rt_fail(err, RT_ERR_SYSTEM, "cannot read '%s': %s", shown, strerror(d.saved_errno));
     if (d.no_memory) return rt_fail(err, RT_ERR_SYSTEM, "out of memory for the picture '%s'", shown);
     if (d.truncated) return too_short(shown, err);
-    return rt_fail(err, RT_ERR_INPUT, "the PNG file '%s' is damaged: %s", shown, d.message);
+    return rt_fail(err, RT_ERR_INPUT, "the PNG file '%s' is damaged: %s", shown, d.fault.message);
 }
 
 /* ---- files ---- */

@@ -4,13 +4,12 @@
 #define _GNU_SOURCE
 #endif
 #include "runtime/png_writer.h"
+#include "runtime/png_fault.h"
 #include "runtime/unicode.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <png.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -101,22 +100,10 @@ static rt_status make_texts(const rt_png_text *texts, size_t count, png_text **o
 
 /* libpng reports errors by longjmp; everything it may touch lives here. */
 struct encoder {
-    jmp_buf jump;
+    struct png_fault fault;
     FILE *file;
     int saved_errno; /* of a failed write, 0 if libpng itself complained */
-    char message[128];
 };
-
-static void on_error(png_structp png, png_const_charp message) {
-    struct encoder *e = png_get_error_ptr(png);
-    snprintf(e->message, sizeof e->message, "%s", message);
-    longjmp(e->jump, 1);
-}
-
-static void on_warning(png_structp png, png_const_charp message) {
-    (void)png;
-    (void)message;
-}
 
 static void on_write(png_structp png, png_bytep data, png_size_t length) {
     struct encoder *e = png_get_io_ptr(png);
@@ -138,16 +125,17 @@ struct picture {
     size_t text_count;
 };
 
-/* False with e->message or e->saved_errno set. */
+/* False with e->fault.message or e->saved_errno set. */
 static bool encode(struct encoder *e, const struct picture *p) {
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, e, on_error, on_warning);
+    png_structp png =
+        png_create_write_struct(PNG_LIBPNG_VER_STRING, &e->fault, png_fault_error, png_fault_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     if (!info) {
         png_destroy_write_struct(&png, NULL);
-        snprintf(e->message, sizeof e->message, "out of memory");
+        snprintf(e->fault.message, sizeof e->fault.message, "out of memory");
         return false;
     }
-    if (setjmp(e->jump)) {
+    if (setjmp(e->fault.jump)) {
         png_destroy_write_struct(&png, &info);
         return false;
     }
@@ -176,7 +164,7 @@ static rt_status write_and_close(FILE *file, const struct picture *p, const char
     }
     if (good) return RT_OK;
     return rt_fail(err, RT_ERR_SYSTEM, "cannot write %s: %s", path,
-                   e.saved_errno ? strerror(e.saved_errno) : e.message);
+                   e.saved_errno ? strerror(e.saved_errno) : e.fault.message);
 }
 
 /* ---- where to ---- */

@@ -7,6 +7,8 @@ The noise of step k is ((7 k + 3 i) mod 11 - 5) / 4 for element i, the model's o
 
 import importlib
 import inspect
+import re
+import textwrap
 
 import numpy as np
 import torch
@@ -65,7 +67,11 @@ def row(name, steps, eta=0.0, **config):
     keys = ["SD"] if config.items() >= SD.items() else []
     keys += [key(k, v) for k, v in config.items() if not (keys and k in SD)]
     numbers = [", ".join("%.9g" % float(v) for v in values) for values in (s.timesteps, x.flatten())]
-    print("{RT_SAMPLER_%s, %d, %g, {%s}, %d, {%s}, {%s}}," % (name, steps, eta, ", ".join(keys), len(s.timesteps), *numbers))
+    text = "{RT_SAMPLER_%s, %d, %g, {%s}, %d, {%s}, {%s}},"
+    text %= (name, steps, eta, ", ".join(keys), len(s.timesteps), *numbers)
+    whole = re.sub('"[^"]*"', lambda m: m.group().replace(" ", "\0"), text)  # no line ends inside a string
+    lines = textwrap.fill(whole, 110, subsequent_indent=" ", break_long_words=False, break_on_hyphens=False)
+    print(lines.replace("\0", " "))
 
 
 def spacings():
@@ -140,8 +146,8 @@ def the_rest():
     row("DDIM", 5, beta_schedule="squaredcos_cap_v2", clip_sample=False)
 
 
-print("/* Made by tests/reference/scheduler_values.py: sampler, steps, eta, settings, evaluations, their timesteps, the sample")
-print(" * after the last one. */")
+print("/* Made by tests/reference/scheduler_values.py: sampler, steps, eta, settings, evaluations, their timesteps,")
+print(" * the sample after the last one. */")
 for part in (spacings, predictions, zero_terminal_snr, sigma_spacings, solvers, the_rest):
     print("/* %s */" % part.__name__.replace("_", " "))
     part()
