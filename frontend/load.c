@@ -89,6 +89,15 @@ static bool load_into(ir_diag *d, ir_module *m, const char *path, const fe_optio
     return load_json(d, m, path, o);
 }
 
+/* Guidance calls the denoiser with the same sample in both halves of its batch. */
+static void pair_halves(ir_module *m) {
+    const char *denoiser = ir_meta_string(m, "pipeline.denoiser", NULL);
+    ir_func *f = denoiser ? ir_func_find(m, ir_arena_printf(m->arena, "%s@2", denoiser)) : NULL;
+    for (size_t i = 0; f && i < f->inputs.count; i++)
+        if (strcmp(IR_ATTRS(ir_get(f, f->inputs.items[i]), input)->name, "sample") == 0)
+            ir_input_pair(f, f->inputs.items[i]);
+}
+
 ir_module *fe_load(ir_diag *d, const char *path, const fe_options *options) {
     if (ends_with(path, ".ir")) return load_text(d, path);
     unsigned before = ir_diag_errors(d);
@@ -99,6 +108,7 @@ ir_module *fe_load(ir_diag *d, const char *path, const fe_options *options) {
     for (uint32_t i = 0; fine && i < options->lora_count; i++)
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;
+    if (fine) pair_halves(m);
     if (fine && !ir_meta_get(m, "model.name")) {
         char *name = fe_hub_name(m->arena, path);
         if (!name) name = fe_path_base(m->arena, path);

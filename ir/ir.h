@@ -378,6 +378,10 @@ const char *ir_meta_string(const ir_module *m, const char *key, const char *othe
 ir_ref ir_build(ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, const void *attrs,
                 ir_layout layout, ir_origin_id origin);
 ir_ref ir_input(ir_func *f, const char *name, const ir_type *type, ir_freq freq, ir_origin_id origin);
+/* An input with the name and attributes of one of another function, and a type of its own. */
+ir_ref ir_input_like(ir_func *f, const ir_node *input, const ir_type *type);
+/* Says of an input with an even first axis that its halves are always equal. */
+void ir_input_pair(ir_func *f, ir_ref input);
 ir_ref ir_weight_ref(ir_func *f, uint32_t weight_index,
                      ir_origin_id origin);                      /* origin unused: the name tells */
 void ir_set_output(ir_func *f, const char *name, ir_ref value); /* appended */

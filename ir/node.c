@@ -319,14 +319,31 @@ ir_ref ir_build(ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, co
     return ir_node_add(f, &n);
 }
 
+static ir_ref add_input(ir_func *f, const struct ir_attrs_input *a, const ir_type *type,
+                        ir_origin_id origin) {
+    ir_str why = {0};
+    if (!ir_type_valid(type, &why)) ICE("input %s of function %s: %s", a->name, f->name, why.data);
+    ir_node n = {.op = IR_OP_input, .attrs = a, .type = *type, .origin = origin};
+    return ir_node_add(f, &n);
+}
+
 ir_ref ir_input(ir_func *f, const char *name, const ir_type *type, ir_freq freq, ir_origin_id origin) {
     struct ir_attrs_input a = IR_DEFAULTS(input);
     a.name = name;
     a.freq = freq;
-    ir_str why = {0};
-    if (!ir_type_valid(type, &why)) ICE("input %s of function %s: %s", name, f->name, why.data);
-    ir_node n = {.op = IR_OP_input, .attrs = &a, .type = *type, .origin = origin};
-    return ir_node_add(f, &n);
+    return add_input(f, &a, type, origin);
+}
+
+ir_ref ir_input_like(ir_func *f, const ir_node *input, const ir_type *type) {
+    return add_input(f, IR_ATTRS(input, input), type, input->origin);
+}
+
+void ir_input_pair(ir_func *f, ir_ref input) {
+    ir_node *n = &f->nodes.items[input.id];
+    struct ir_attrs_input *a = ir_arena_alloc(f->module->arena, sizeof *a);
+    *a = *IR_ATTRS(n, input);
+    a->paired = true;
+    n->attrs = a;
 }
 
 ir_ref ir_weight_ref(ir_func *f, uint32_t weight_index, ir_origin_id origin) {

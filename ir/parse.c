@@ -626,10 +626,13 @@ static bool parse_param(parser *p) {
     if (p->f->inputs.count == MAX_PARAMS) return fail_at(p, &at, "more than %d parameters", MAX_PARAMS);
     next(p);
     if (!read_name(p, "the name of the parameter", &a.name) || !expect_punct(p, ':') ||
-        !read_type(p, &n.type) || !read_enum(p, "a frequency", ir_freq_name, IR_FREQ_COUNT, &freq) ||
-        !read_place(p, &n.place) || !read_origin(p, &n.origin))
+        !read_type(p, &n.type) || !read_enum(p, "a frequency", ir_freq_name, IR_FREQ_COUNT, &freq))
         return false;
     a.freq = (ir_freq)freq;
+    a.paired = accept_word(p, "paired");
+    if (a.paired && (n.type.rank == 0 || n.type.dim[0] % 2 != 0))
+        return fail_at(p, &at, "a paired parameter has an even first axis");
+    if (!read_place(p, &n.place) || !read_origin(p, &n.origin)) return false;
     if (find_label(p, at.text))
         return fail_at(p, &at, "%%%s is already defined", ir_escape(at.text, at.text_length));
     add_label(p, at.text, add_node(p, &n, &at));

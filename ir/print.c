@@ -192,6 +192,7 @@ static void print_node(const ir_func *f, const uint32_t *number, ir_ref r, ir_st
         ir_str_add(out, " : ");
         ir_print_type(&n->type, out);
         ir_str_addf(out, " %s", ir_freq_name[IR_ATTRS(n, input)->freq]);
+        if (IR_ATTRS(n, input)->paired) ir_str_add(out, " paired");
     } else {
         ir_str_addf(out, " = %s", ir_op_get(n->op)->name);
         for (uint32_t i = 0; i < n->operand_count; i++) {

@@ -11,7 +11,7 @@ ir_ref rw_clone(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old);
     ir_ref r;
     if (n->op == IR_OP_input) {
-        r = ir_input(rw->to, IR_ATTRS(n, input)->name, &n->type, IR_ATTRS(n, input)->freq, n->origin);
+        r = ir_input_like(rw->to, n, &n->type);
     } else if (n->op == IR_OP_weight) {
         r = ir_weight_ref(rw->to, (uint32_t)IR_ATTRS(n, weight)->index, n->origin);
     } else {

@@ -301,7 +301,7 @@ static ir_ref lay_input(ir_rewrite *rw, const ir_node *n) {
     const struct ir_attrs_input *a = IR_ATTRS(n, input);
     ir_type t = n->type;
     if (pass_is_internal(a->name) && t.layout == IR_PLAIN) t.layout = internal_layout(&t);
-    return ir_input(rw->to, a->name, &t, a->freq, n->origin);
+    return ir_input_like(rw->to, n, &t);
 }
 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {

@@ -150,7 +150,7 @@ static ir_ref take_input(ir_func *to, const ir_node *n) {
     const struct ir_attrs_input *a = IR_ATTRS(n, input);
     ir_ref r = find_output(to, a->name);
     if (!ir_ref_ok(r)) r = find_input(to, a->name);
-    return ir_ref_ok(r) ? r : ir_input(to, a->name, &n->type, a->freq, n->origin);
+    return ir_ref_ok(r) ? r : ir_input_like(to, n, &n->type);
 }
 
 /* A copy of an existing function under the same name, with its outputs. */
@@ -158,8 +158,7 @@ static void copy_into(ir_func *to, const ir_func *old) {
     ir_ref *map = ir_alloc(old->nodes.count * sizeof *map + 1);
     for (size_t i = 0; i < old->inputs.count; i++) {
         const ir_node *n = ir_get(old, old->inputs.items[i]);
-        map[old->inputs.items[i].id] =
-            ir_input(to, IR_ATTRS(n, input)->name, &n->type, IR_ATTRS(n, input)->freq, n->origin);
+        map[old->inputs.items[i].id] = ir_input_like(to, n, &n->type);
     }
     for (uint32_t i = 0; i < old->nodes.count; i++)
         if (old->nodes.items[i].op != IR_OP_input) map[i] = clone(to, &old->nodes.items[i], map);

@@ -51,7 +51,7 @@ static bool widen(ir_func *to, const ir_func *f, ir_ref *map, bool *rows) {
             t.dim[0] = PASS_SCHEDULE_ROWS;
             rows[id] = true;
         }
-        map[id] = ir_input(to, a->name, &t, a->freq, n->origin);
+        map[id] = ir_input_like(to, n, &t);
     }
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];

@@ -75,7 +75,12 @@ static void make_input(case_values *v, const ir_node *n) {
     t->data = ir_alloc((size_t)count * sizeof(float));
     uint32_t seed = 1;
     for (const char *p = name; *p; p++) seed = seed * 31 + (uint32_t)*p;
+    const bool paired = IR_ATTRS(n, input)->paired;
     for (int64_t i = 0; i < count; i++) {
+        if (paired && i >= count / 2) {
+            t->data[i] = t->data[i - count / 2];
+            continue;
+        }
         seed = seed * 1664525u + 1013904223u;
         t->data[i] =
             n->type.dtype == IR_i32 ? (float)(seed >> 16 & 3) : (float)(seed >> 8) / 8388608.0f - 1.0f;

@@ -516,6 +516,36 @@ static void test_attention_refuses(void **state) {
           .has = "softmax", .report = "the operand of softmax is not a matmul");
 }
 
+/* ---- share_halves ---- */
+
+#define PAIRED(body, out)                                                                                    \
+    HEAD("graph")                                                                                            \
+    "func @f(%0 x: f32[2,24,5,3] step paired, %1 y: f32[2,8,5,3] prompt, %2 t: f32[1,8,1,1] schedule) {\n"   \
+    "%3 = conv2d %0, @w8x24 {pad=[1,1,1,1]} : f32[2,8,5,3]\n" body "return y=" out " }\n"
+
+static void test_share_halves(void **state) {
+    (void)state;
+    CHECK("share_halves",
+          PAIRED("%4 = add %3, %2 : f32[2,8,5,3]\n%5 = silu %4 : f32[2,8,5,3]\n%6 = add %5, %1 : "
+                 "f32[2,8,5,3]\n",
+                 "%6"),
+          .has = "= silu %5 : f32[1,8,5,3]", .has_not = "conv2d %0", .report = "1 matched, 0 refused");
+    /* a transpose that moves the halves, a product over them, rows taken from both: not on one half */
+    CHECK("share_halves",
+          PAIRED("%4 = reshape %3 {shape=[2,120]} : f32[2,120]\n%5 = transpose %4 {perm=[1,0]} : f32[120,2]\n"
+                 "%6 = matmul %5, %4 : f32[120,120]\n%7 = slice %4 {axis=0, start=1, count=1} : f32[1,120]\n",
+                 "%6, z=%7"),
+          .has = "conv2d %3, @w8x24 {pad=[1,1,1,1]} : f32[1,8,5,3]", .report = "1 matched, 0 refused");
+    /* halves of memory are halves whatever the shape */
+    CHECK("share_halves",
+          PAIRED("%4 = reshape %3 {shape=[4,60]} : f32[4,60]\n%5 = softmax %4 : f32[4,60]\n", "%5"),
+          .has = "softmax %5 : f32[2,60]", .report = "1 matched, 0 refused");
+    CHECK("share_halves",
+          HEAD("graph") "func @f(%0 x: f32[2,8,5,3] step paired, %1 y: f32[2,8,5,3] step) {\n%2 = add %0, %1 "
+                        ": f32[2,8,5,3]\n%3 = conv2d %2, @w8x8 : f32[2,8,3,1]\nreturn y=%3 }\n",
+          .has = "f32[2,8,3,1]", .has_not = "slice", .report = "multiply-adds are saved");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dce),
@@ -534,6 +564,7 @@ int main(void) {
         cmocka_unit_test(test_elementwise),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_attention_refuses),
+        cmocka_unit_test(test_share_halves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
