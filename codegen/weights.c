@@ -79,6 +79,14 @@ static void *lay_out(ir_tensor *v, uint64_t bytes) {
         ir_tensor_free(v);
         return ints;
     }
+    if (v->type.dtype == IR_bf16) { /* in place: the value is gone that was read */
+        uint16_t *narrow = (uint16_t *)(void *)data;
+        for (int64_t i = 0; i < ir_type_elements(&v->type); i++) {
+            uint16_t bits = ir_bf16_bits(data[i]);
+            memcpy(&narrow[i], &bits, sizeof bits);
+        }
+        return data;
+    }
     if (v->type.layout == IR_PLAIN) return data; /* ownership passes on */
     float *blocked = ir_alloc(bytes);
     to_c16(&v->type, data, blocked);
@@ -119,8 +127,10 @@ static bool put_zeros(sink *s, uint64_t until) {
 
 static bool put_entry(ir_diag *d, sink *s, const ir_module *m, const entry *e) {
     const ir_func *f = m->funcs.items[e->func];
-    const ir_type *t = &f->nodes.items[e->node].type;
-    if (t->dtype != IR_f32 && t->dtype != IR_i32) {
+    const ir_node *n = &f->nodes.items[e->node];
+    const ir_type *t = &n->type;
+    bool packed = t->dtype == IR_bf16 && (ir_op_get(n->op)->flags & IR_FLAG_PACK);
+    if (t->dtype != IR_f32 && t->dtype != IR_i32 && !packed) {
         ir_error(d, NULL, "internal: a weight of %s is placed unpacked at %s in '%s'",
                  ir_dtype_name[t->dtype], "run time", f->name);
         return false;

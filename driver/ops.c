@@ -22,6 +22,7 @@ static void print_default(const ir_op_info *op, const ir_attr_info *a, ir_str *o
     case IR_ATTR_str: ir_str_addf(out, "\"%s\"", *(const char *const *)p); break;
     case IR_ATTR_act: ir_str_add(out, ir_act_name[*(const ir_act *)p]); break;
     case IR_ATTR_freq: ir_str_add(out, ir_freq_name[*(const ir_freq *)p]); break;
+    case IR_ATTR_precision: ir_str_add(out, ir_precision_name[*(const ir_precision *)p]); break;
     }
 }
 

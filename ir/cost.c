@@ -47,15 +47,15 @@ static bool is_weight(const ir_func *f, ir_ref r) {
     return true;
 }
 
-/* Bytes of a weight operand as packed f32: filters in blocks of 16 by 16 channels, vectors in blocks of 16.
- */
+/* Bytes of a weight operand as packed f32 (or bf16): filters in blocks of 16 by 16 channels, vectors in
+ * blocks of 16. */
 static uint64_t weight_operand_bytes(const ir_node *n, uint32_t i, const ir_type *t) {
     bool filter = (n->op == IR_OP_conv2d || n->op == IR_OP_linear) && i == 1;
     int64_t count = ir_type_elements(t);
     if (filter && (t->rank == 2 || t->rank == 4))
         count = count / (t->dim[0] * t->dim[1]) * ir_round_block(t->dim[0]) * ir_round_block(t->dim[1]);
     if (t->rank == 1) count = ir_round_block(count);
-    return (uint64_t)count * sizeof(float);
+    return (uint64_t)count * (t->dtype == IR_bf16 && t->rank == 8 ? sizeof(uint16_t) : sizeof(float));
 }
 
 /* ---- arithmetic ---- */

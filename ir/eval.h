@@ -36,17 +36,43 @@ double *ir_panels_new(int64_t k_count, int64_t cols); /* zeroed; ir_free */
 /* y[j] = sum over k of w[k] * x(k, j), for j < cols */
 void ir_panels_row(double *y, const double *w, const double *x, int64_t k_count, int64_t cols);
 
-/* eval_contract.c: what convolutions (operands x w bias x1 norm tbias residual) do before and after their sums.
- * Image b in binary64, [C][H][W]: x then x1, times scale plus shift of norm, pre_act. */
+/* eval_precision.c: the same matrix, and rows to multiply it with, for products of a precision. `all` are the
+ * values as they enter the products (of bf16x3 hi + lo), `hi` the upper parts (of bf16x3; otherwise NULL). */
+typedef struct ir_columns {
+    ir_precision precision;
+    int64_t k_count;
+    double *all, *hi;
+} ir_columns;
+ir_columns ir_columns_new(ir_precision p, int64_t k_count, int64_t cols); /* zeroed; ir_columns_free */
+void ir_columns_free(ir_columns *c);
+/* Element `at` (ir_panel_index): x, rounded to binary32 and then as the precision says; or parts that are. */
+void ir_columns_set(const ir_columns *c, int64_t at, double x);
+void ir_columns_set_parts(const ir_columns *c, int64_t at, double hi, double lo);
+/* x as the precision says: returns hi (f32: x as it is) and sets *lo, 0 but for bf16x3. */
+double ir_eval_split(ir_precision p, double x, double *lo);
+/* y[j] = sum over k of (hi[k], lo[k]) times column j, for j < cols; lo is read for bf16x3 only. */
+void ir_columns_row(double *y, const double *hi, const double *lo, const ir_columns *x, int64_t cols);
+
+/* eval_contract.c: what convolutions (operands x w bias x1 norm tbias residual) do before and after their
+ * sums. Image b in binary64, [C][H][W]: x then x1, times scale plus shift of norm, pre_act. */
 void ir_eval_conv_image(const ir_eval_args *a, ir_act pre_act, int64_t b, double *image);
 /* + bias + tbias + residual, act: `count` pixels from `first` on of channel n of image b; sum[count]. */
 void ir_eval_conv_finish(const ir_eval_args *a, ir_act act, int64_t b, int64_t n, const double *sum,
                          int64_t first, int64_t count, ir_tensor *out);
 
-/* eval_pack.c: a conv2d or linear weight in the order [N][C][kh][kw], N and C without padding. A weight that
- * is not packed (rank other than 6) is returned as it is; otherwise the array is allocated and also stored in
- * *owned (ir_free; NULL if not). */
-const float *ir_eval_plain_weight(const ir_tensor *w, int64_t n, int64_t c, float **owned);
+/* eval_pack.c: a conv2d or linear weight in the order [N][C][kh][kw], N and C without padding; lo is there
+ * where it is packed for bf16x3. A weight that is not packed is borrowed; others are unpacked into `owned`
+ * (ir_free; NULL if not). */
+typedef struct ir_filter {
+    const float *hi, *lo;
+    float *owned;
+} ir_filter;
+ir_filter ir_eval_filter(const ir_tensor *w, int64_t n, int64_t c);
+/* eval_pack.c: where element (row, k) lies in a head of keys or values packed for bf16: rows are keys and k
+ * channels of keys, and the other way round of values. `rows` is the extent of that axis, filled up. */
+static inline int64_t ir_bf16_index(int64_t rows, int64_t row, int64_t k) {
+    return (k / IR_BF16_BLOCK * rows + row) * IR_BF16_BLOCK + k % IR_BF16_BLOCK;
+}
 
 /* eval_norm.c: scale and shift of channel c of batch b from a result of group_stats; one row may serve all
  * batches. */

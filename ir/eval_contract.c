@@ -28,6 +28,21 @@ static void widen(double *to, const float *from, int64_t n) {
     for (int64_t i = 0; i < n; i++) to[i] = (double)from[i];
 }
 
+/* One row of a filter in binary64. */
+typedef struct filter_row {
+    double *hi, *lo; /* lo: the second half of what hi owns */
+} filter_row;
+
+static filter_row row_new(int64_t k_count) {
+    double *both = ir_alloc((size_t)k_count * 2 * sizeof *both);
+    return (filter_row){both, both + k_count};
+}
+
+static void row_read(const filter_row *to, const ir_filter *from, int64_t n, int64_t k_count) {
+    widen(to->hi, from->hi + n * k_count, k_count);
+    if (from->lo) widen(to->lo, from->lo + n * k_count, k_count);
+}
+
 /* ---- conv2d ---- */
 
 typedef struct conv {
@@ -63,6 +78,15 @@ void ir_eval_conv_image(const ir_eval_args *a, ir_act pre_act, int64_t b, double
             if (norm) value = value * scale + shift;
             image[c * p + i] = ir_eval_act(pre_act, value);
         }
+    }
+}
+
+/* An image as the products take it; *hi are the upper parts (of bf16x3; untouched otherwise). */
+static void lower_image(ir_precision p, double *image, double *hi, int64_t count) {
+    for (int64_t i = 0; i < count && p != IR_PRECISION_F32; i++) {
+        double lo, upper = ir_eval_split(p, image[i], &lo);
+        image[i] = upper + lo;
+        if (p == IR_PRECISION_BF16X3) hi[i] = upper;
     }
 }
 
@@ -118,29 +142,33 @@ void ir_eval_conv2d(const ir_eval_args *a, ir_tensor *out) {
     v.row = axis_map(v.kh, v.oh, v.at->stride.v[0], v.at->pad.v[0], v.h, resized ? v.at->upsample.v[0] : v.h);
     v.col = axis_map(v.kw, v.ow, v.at->stride.v[1], v.at->pad.v[1], v.w, resized ? v.at->upsample.v[1] : v.w);
 
+    ir_precision precision = v.at->precision;
     int64_t k_count = v.c * v.kh * v.kw, pixels = v.oh * v.ow, run = run_length(k_count, pixels);
-    float *unpacked;
-    const float *filter = ir_eval_plain_weight(a->in[1], v.n, v.c, &unpacked);
-    double *image = ir_alloc((size_t)(v.c * v.h * v.w) * sizeof *image);
-    double *cols = ir_panels_new(k_count, run);
-    double *taps = ir_alloc((size_t)k_count * sizeof *taps), *sum = ir_alloc((size_t)run * sizeof *sum);
+    int64_t size = v.c * v.h * v.w;
+    ir_filter filter = ir_eval_filter(a->in[1], v.n, v.c);
+    double *image = ir_alloc((size_t)size * 2 * sizeof *image), *upper = image + size;
+    ir_columns cols = ir_columns_new(precision, k_count, run);
+    filter_row row = row_new(k_count);
+    double *sum = ir_alloc((size_t)run * sizeof *sum);
     for (int64_t b = 0; b < x->dim[0]; b++) {
         ir_eval_conv_image(a, v.at->pre_act, b, image);
+        lower_image(precision, image, upper, size);
         for (int64_t first = 0; first < pixels; first += run) {
             int64_t count = first + run < pixels ? run : pixels - first;
-            conv_columns(&v, image, cols, first, count);
+            conv_columns(&v, image, cols.all, first, count);
+            if (cols.hi) conv_columns(&v, upper, cols.hi, first, count);
             for (int64_t n = 0; n < v.n; n++) {
-                widen(taps, filter + n * k_count, k_count);
-                ir_panels_row(sum, taps, cols, k_count, count);
+                row_read(&row, &filter, n, k_count);
+                ir_columns_row(sum, row.hi, row.lo, &cols, count);
                 ir_eval_conv_finish(a, v.at->act, b, n, sum, first, count, out);
             }
         }
     }
     ir_free(sum);
-    ir_free(taps);
-    ir_free(cols);
+    ir_free(row.hi);
+    ir_columns_free(&cols);
     ir_free(image);
-    ir_free(unpacked);
+    ir_free(filter.owned);
     ir_free(v.col);
     ir_free(v.row);
 }
@@ -157,24 +185,24 @@ static void join_gates(const float *row, float *out, int64_t count) {
 
 /* y[m, n] = act(sum over k of x[m, k] w[n, k] + bias[n] + residual[m, n]), n < n_count; the columns of the
  * product are rows of x. */
-static void linear_rows(const float *x, int64_t rows, int64_t k_count, const ir_tensor *weight,
-                        int64_t n_count, const ir_tensor *bias, const ir_tensor *residual, ir_act act,
-                        float *result) {
+static void linear_rows(const float *x, int64_t rows, int64_t k_count, ir_precision precision,
+                        const ir_tensor *weight, int64_t n_count, const ir_tensor *bias,
+                        const ir_tensor *residual, ir_act act, float *result) {
     int64_t run = run_length(k_count, rows);
-    float *unpacked;
-    const float *w = ir_eval_plain_weight(weight, n_count, k_count, &unpacked);
-    double *cols = ir_panels_new(k_count, run);
-    double *taps = ir_alloc((size_t)k_count * sizeof *taps), *sum = ir_alloc((size_t)run * sizeof *sum);
+    ir_filter filter = ir_eval_filter(weight, n_count, k_count);
+    ir_columns cols = ir_columns_new(precision, k_count, run);
+    filter_row row = row_new(k_count);
+    double *sum = ir_alloc((size_t)run * sizeof *sum);
     for (int64_t first = 0; first < rows; first += run) {
         int64_t count = first + run < rows ? run : rows - first;
         for (int64_t j = 0; j < count; j++) {
             const float *from = x + (first + j) * k_count;
-            double *to = cols + ir_panel_index(k_count, 0, j);
-            for (int64_t k = 0; k < k_count; k++) to[k * IR_PANEL] = (double)from[k];
+            for (int64_t k = 0; k < k_count; k++)
+                ir_columns_set(&cols, ir_panel_index(k_count, k, j), (double)from[k]);
         }
         for (int64_t n = 0; n < n_count; n++) {
-            widen(taps, w + n * k_count, k_count);
-            ir_panels_row(sum, taps, cols, k_count, count);
+            row_read(&row, &filter, n, k_count);
+            ir_columns_row(sum, row.hi, row.lo, &cols, count);
             for (int64_t j = 0; j < count; j++) {
                 int64_t i = (first + j) * n_count + n;
                 double y = sum[j] + (bias ? (double)bias->data[n] : 0);
@@ -184,16 +212,16 @@ static void linear_rows(const float *x, int64_t rows, int64_t k_count, const ir_
         }
     }
     ir_free(sum);
-    ir_free(taps);
-    ir_free(cols);
-    ir_free(unpacked);
+    ir_free(row.hi);
+    ir_columns_free(&cols);
+    ir_free(filter.owned);
 }
 
 /* A linear that takes geglu in: [rows, k] to [rows, width]. */
-static void geglu_rows(const float *x, int64_t rows, int64_t k_count, const ir_tensor *w,
-                       const ir_tensor *bias, int64_t width, float *out) {
+static void geglu_rows(const float *x, int64_t rows, int64_t k_count, ir_precision precision,
+                       const ir_tensor *w, const ir_tensor *bias, int64_t width, float *out) {
     float *both = ir_alloc((size_t)(rows * 2 * width) * sizeof *both);
-    linear_rows(x, rows, k_count, w, 2 * width, bias, NULL, IR_ACT_NONE, both);
+    linear_rows(x, rows, k_count, precision, w, 2 * width, bias, NULL, IR_ACT_NONE, both);
     for (int64_t m = 0; m < rows; m++) join_gates(both + m * 2 * width, out + m * width, width);
     ir_free(both);
 }
@@ -204,9 +232,10 @@ void ir_eval_linear(const ir_eval_args *a, ir_tensor *out) {
     int64_t k_count = x->type.dim[x->type.rank - 1], width = out->type.dim[out->type.rank - 1];
     int64_t rows = ir_type_elements(&x->type) / k_count;
     if (at->geglu)
-        geglu_rows(x->data, rows, k_count, a->in[1], a->in[2], width, out->data);
+        geglu_rows(x->data, rows, k_count, at->precision, a->in[1], a->in[2], width, out->data);
     else
-        linear_rows(x->data, rows, k_count, a->in[1], width, a->in[2], a->in[3], at->act, out->data);
+        linear_rows(x->data, rows, k_count, at->precision, a->in[1], width, a->in[2], a->in[3], at->act,
+                    out->data);
 }
 
 void ir_eval_feed_forward(const ir_eval_args *a, ir_tensor *out) {
@@ -215,9 +244,9 @@ void ir_eval_feed_forward(const ir_eval_args *a, ir_tensor *out) {
     const struct ir_attrs_feed_forward *at = IR_ATTRS(a->node, feed_forward);
     int64_t k_count = x->type.dim[x->type.rank - 1], rows = ir_type_elements(&x->type) / k_count;
     float *hidden = ir_alloc((size_t)(rows * at->hidden) * sizeof *hidden);
-    geglu_rows(x->data, rows, k_count, a->in[W1], a->in[B1], at->hidden, hidden);
-    linear_rows(hidden, rows, at->hidden, a->in[W2], at->n, a->in[B2], a->in[RESIDUAL], IR_ACT_NONE,
-                out->data);
+    geglu_rows(x->data, rows, k_count, at->precision, a->in[W1], a->in[B1], at->hidden, hidden);
+    linear_rows(hidden, rows, at->hidden, at->precision, a->in[W2], at->n, a->in[B2], a->in[RESIDUAL],
+                IR_ACT_NONE, out->data);
     ir_free(hidden);
 }
 

@@ -32,6 +32,7 @@
 #define IR_MAX_RANK     8
 #define IR_MAX_OPERANDS 8
 #define IR_BLOCK        16 /* channels of a c16 block */
+#define IR_BF16_BLOCK   32 /* the reduction index is packed in blocks of these where operands are bf16 */
 /* No tensor has more elements, so that sizes in bytes, padding included, and products of two extents never
  * overflow. */
 #define IR_MAX_ELEMENTS ((int64_t)1 << 40)
@@ -78,13 +79,29 @@ typedef enum ir_act {
     IR_ACT_COUNT
 } ir_act;
 
+/* What the two operands of a product are rounded to before they are multiplied (sums stay binary32):
+ * f32       not at all
+ * bf16      to bfloat16, the nearest, ties to even
+ * bf16x3    into hi = bf16(x) and lo = bf16(x - hi); the product is hi hi + hi lo + lo hi */
+typedef enum ir_precision {
+    IR_PRECISION_F32,
+    IR_PRECISION_BF16,
+    IR_PRECISION_BF16X3,
+    IR_PRECISION_COUNT
+} ir_precision;
+/* bf16 numbers that stand for one: 1 or 2 (hi, lo). Not of f32. */
+static inline int64_t ir_parts(ir_precision p) {
+    return p == IR_PRECISION_BF16X3 ? 2 : 1;
+}
+
 /* Names as they stand in the text form. */
 extern const char *const ir_dtype_name[IR_DTYPE_COUNT];
 extern const uint32_t ir_dtype_bytes[IR_DTYPE_COUNT];
-extern const char *const ir_layout_name[IR_LAYOUT_COUNT]; /* "plain", "c16" */
-extern const char *const ir_level_name[IR_LEVEL_COUNT];   /* "graph", ... */
-extern const char *const ir_freq_name[IR_FREQ_COUNT];     /* "program", "prompt", "schedule", "step" */
-extern const char *const ir_act_name[IR_ACT_COUNT];       /* "none", "silu", ... */
+extern const char *const ir_layout_name[IR_LAYOUT_COUNT];       /* "plain", "c16" */
+extern const char *const ir_level_name[IR_LEVEL_COUNT];         /* "graph", ... */
+extern const char *const ir_freq_name[IR_FREQ_COUNT];           /* "program", "prompt", "schedule", "step" */
+extern const char *const ir_act_name[IR_ACT_COUNT];             /* "none", "silu", ... */
+extern const char *const ir_precision_name[IR_PRECISION_COUNT]; /* "f32", "bf16", "bf16x3" */
 
 ir_type ir_type_make(ir_dtype dtype, uint32_t rank, const int64_t *dim); /* plain */
 bool ir_type_equal(const ir_type *a, const ir_type *b);                  /* layout included */
@@ -118,15 +135,16 @@ typedef struct ir_dims {
 #define IR_I4(a, b, c, d) ((ir_i4){{(a), (b), (c), (d)}})
 #define IR_DIMS0          ((ir_dims){0, {0}})
 
-#define IR_ATTR_C_i64  int64_t
-#define IR_ATTR_C_f64  double
-#define IR_ATTR_C_flag bool
-#define IR_ATTR_C_i2   ir_i2
-#define IR_ATTR_C_i4   ir_i4
-#define IR_ATTR_C_dims ir_dims
-#define IR_ATTR_C_str  const char *
-#define IR_ATTR_C_act  ir_act
-#define IR_ATTR_C_freq ir_freq
+#define IR_ATTR_C_i64       int64_t
+#define IR_ATTR_C_f64       double
+#define IR_ATTR_C_flag      bool
+#define IR_ATTR_C_i2        ir_i2
+#define IR_ATTR_C_i4        ir_i4
+#define IR_ATTR_C_dims      ir_dims
+#define IR_ATTR_C_str       const char *
+#define IR_ATTR_C_act       ir_act
+#define IR_ATTR_C_freq      ir_freq
+#define IR_ATTR_C_precision ir_precision
 typedef enum ir_attr_kind {
     IR_ATTR_i64,
     IR_ATTR_f64,
@@ -136,7 +154,8 @@ typedef enum ir_attr_kind {
     IR_ATTR_dims,
     IR_ATTR_str,
     IR_ATTR_act,
-    IR_ATTR_freq
+    IR_ATTR_freq,
+    IR_ATTR_precision
 } ir_attr_kind;
 
 #include "ir/attrs.def"
@@ -354,6 +373,8 @@ uint32_t ir_weight_find(const ir_module *m, const char *name); /* UINT32_MAX whe
 void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count);
 /* The elements of the weight and of all its updates are there to be read. */
 bool ir_weight_bound(const ir_weight *w);
+/* The bits of the bf16 number nearest to x, ties to even; a NaN stays one. */
+uint16_t ir_bf16_bits(float x);
 
 /* lora.c: an update is added to a weight's list (copied into the module's arena), after those it has. */
 void ir_lora_add(ir_module *m, uint32_t weight, const ir_lora *update);
@@ -483,7 +504,7 @@ void ir_tensor_free(ir_tensor *t);
 /* cost.c */
 typedef struct ir_cost {
     double flops;          /* multiply-adds count twice; elementwise functions count one per element */
-    uint64_t weight_bytes; /* weights read, as packed f32 */
+    uint64_t weight_bytes; /* weights read, as packed */
     uint64_t bytes;        /* activations read and written, in their layouts */
 } ir_cost;
 ir_cost ir_node_cost(const ir_func *f, ir_ref r);

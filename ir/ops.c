@@ -33,6 +33,9 @@ const char *const ir_act_name[IR_ACT_COUNT] = {[IR_ACT_NONE] = "none",
                                                [IR_ACT_TANH] = "tanh",
                                                [IR_ACT_MISH] = "mish"};
 
+const char *const ir_precision_name[IR_PRECISION_COUNT] = {
+    [IR_PRECISION_F32] = "f32", [IR_PRECISION_BF16] = "bf16", [IR_PRECISION_BF16X3] = "bf16x3"};
+
 /* ---- attribute sets ---- */
 
 /* One function a set, because the local name `here` gives INFO the struct of the set. Each table ends in an
@@ -151,6 +154,7 @@ static bool value_equal(ir_attr_kind kind, const void *a, const void *b) {
     case IR_ATTR_str: return strcmp(*(const char *const *)a, *(const char *const *)b) == 0;
     case IR_ATTR_act: return *(const ir_act *)a == *(const ir_act *)b;
     case IR_ATTR_freq: return *(const ir_freq *)a == *(const ir_freq *)b;
+    case IR_ATTR_precision: return *(const ir_precision *)a == *(const ir_precision *)b;
     }
     return false;
 }
@@ -183,6 +187,7 @@ static uint32_t hash_value(uint32_t h, ir_attr_kind kind, const void *p) {
     }
     case IR_ATTR_act: return ir_hash_bytes(h, p, sizeof(ir_act));
     case IR_ATTR_freq: return ir_hash_bytes(h, p, sizeof(ir_freq));
+    case IR_ATTR_precision: return ir_hash_bytes(h, p, sizeof(ir_precision));
     }
     return h;
 }

@@ -424,6 +424,10 @@ static bool read_attr_value(parser *p, const ir_attr_info *a, void *attrs) {
         if (!read_enum(p, "a frequency", ir_freq_name, IR_FREQ_COUNT, &value)) return false;
         *(ir_freq *)field = (ir_freq)value;
         return true;
+    case IR_ATTR_precision:
+        if (!read_enum(p, "a precision", ir_precision_name, IR_PRECISION_COUNT, &value)) return false;
+        *(ir_precision *)field = (ir_precision)value;
+        return true;
     }
     return false;
 }

@@ -101,6 +101,7 @@ static void print_value(ir_attr_kind kind, const void *p, ir_str *out) {
     case IR_ATTR_str: print_string(*(const char *const *)p, out); break;
     case IR_ATTR_act: ir_str_add(out, ir_act_name[*(const ir_act *)p]); break;
     case IR_ATTR_freq: ir_str_add(out, ir_freq_name[*(const ir_freq *)p]); break;
+    case IR_ATTR_precision: ir_str_add(out, ir_precision_name[*(const ir_precision *)p]); break;
     }
 }
 

@@ -8,19 +8,45 @@ static int64_t blocks(int64_t n) {
     return (n + IR_BLOCK - 1) / IR_BLOCK;
 }
 
+static int64_t bf16_blocks(int64_t n) {
+    return (n + IR_BF16_BLOCK - 1) / IR_BF16_BLOCK;
+}
+
 /* ---- convolution and linear ---- */
 
-/* The filter of a conv or linear op, unpacked view: plain [n,k,kh,kw] or packed
- * [blocks(n),blocks(k),kh,kw,16,16]. */
+/* The filter of a conv or linear op, unpacked view: plain [n,k,kh,kw] or packed: as pack_conv_weight does. */
 typedef struct filter {
     int64_t n, kh, kw;
     bool packed;
 } filter;
 
+/* A weight [n,k,kh,kw] packed for products of a precision. */
+static ir_type packed_filter(ir_precision p, int64_t n, int64_t k, int64_t kh, int64_t kw) {
+    if (p == IR_PRECISION_F32)
+        return ir_type_make(IR_f32, 6, (int64_t[]){blocks(n), blocks(k), kh, kw, IR_BLOCK, IR_BLOCK});
+    return ir_type_make(IR_bf16, 8,
+                        (int64_t[]){blocks(n), bf16_blocks(k), kh, kw, ir_parts(p), IR_BLOCK, IR_BLOCK, 2});
+}
+
+/* A filter for products in bf16 is packed; `n` is the attribute of that name. */
+static bool read_bf16_filter(const ir_shape *s, uint32_t i, int64_t k, int64_t n, ir_precision p,
+                             filter *out) {
+    const ir_type *w = shape_operand(s, i);
+    if (n == 0) return shape_fault(s, "attribute 'n' must be set when operand 'w' is packed");
+    *out = (filter){.n = n, .kh = w->dim[2], .kw = w->dim[3], .packed = true};
+    ir_type want = packed_filter(p, n, k, w->dim[2], w->dim[3]);
+    return (w->rank == want.rank && ir_type_equal(w, &want)) ||
+           shape_expected(s, i, "bf16[%lld,%lld,kh,kw,%lld,16,16,2], as 'precision' is %s",
+                          (long long)want.dim[0], (long long)want.dim[1], (long long)want.dim[4],
+                          ir_precision_name[p]);
+}
+
 /* Reads operand `i` as a filter over k input channels; `n` is the attribute of that name. */
-static bool read_filter(const ir_shape *s, uint32_t i, int64_t k, int64_t n, filter *out) {
+static bool read_filter(const ir_shape *s, uint32_t i, int64_t k, int64_t n, ir_precision precision,
+                        filter *out) {
     const ir_type *w = shape_operand(s, i);
     if (!shape_is_float(s, i) || !shape_in(s, "n", n, 0, IR_MAX_ELEMENTS)) return false;
+    if (precision != IR_PRECISION_F32) return read_bf16_filter(s, i, k, n, precision, out);
     if (w->rank == 6) {
         if (n == 0) return shape_fault(s, "attribute 'n' must be set when operand 'w' is packed");
         *out = (filter){.n = n, .kh = w->dim[2], .kw = w->dim[3], .packed = true};
@@ -107,7 +133,8 @@ SHAPE_RULE(conv2d) {
 
     int64_t channels = x->dim[1];
     filter w = {0};
-    if (!add_second_input(s, X1, &channels) || !read_filter(s, W, channels, a->n, &w) || !fine) return false;
+    if (!add_second_input(s, X1, &channels) || !read_filter(s, W, channels, a->n, a->precision, &w) || !fine)
+        return false;
     if (x1 && w.packed && x->dim[1] % IR_BLOCK != 0)
         fine = shape_expected(s, X, "a multiple of 16 channels, as operand 'x1' follows and 'w' is packed");
     if (shape_operand(s, W)->rank == 2) fine = shape_expected(s, W, "4 dimensions");
@@ -151,15 +178,16 @@ SHAPE_RULE(linear) {
     if (!shape_is_float(s, X)) return false;
     if (x->rank == 0) return shape_expected(s, X, "at least one dimension");
     filter w = {0};
-    if (!read_filter(s, W, x->dim[x->rank - 1], SHAPE_ATTRS(s, linear)->n, &w)) return false;
+    const struct ir_attrs_linear *a = SHAPE_ATTRS(s, linear);
+    if (!read_filter(s, W, x->dim[x->rank - 1], a->n, a->precision, &w)) return false;
     bool fine = true;
     if (w.kh != 1 || w.kw != 1) fine = shape_expected(s, W, "a filter of 1 by 1");
-    bool geglu = SHAPE_ATTRS(s, linear)->geglu;
+    bool geglu = a->geglu;
     shape_set(out, x->rank, x->dim);
     out->dim[x->rank - 1] = geglu ? w.n / 2 : w.n;
     if (geglu && w.n % (2 * IR_BLOCK) != 0)
         fine = shape_expected(s, W, "values and gates in turns of %d columns", IR_BLOCK);
-    if (geglu && (shape_operand(s, RESIDUAL) || SHAPE_ATTRS(s, linear)->act != IR_ACT_NONE))
+    if (geglu && (shape_operand(s, RESIDUAL) || a->act != IR_ACT_NONE))
         fine = shape_fault(s, "geglu stands without residual and without activation");
     if (shape_operand(s, BIAS)) fine &= shape_is_vector(s, BIAS, w.n, w.packed);
     if (shape_operand(s, RESIDUAL) && fine) fine &= shape_is(s, RESIDUAL, out);
@@ -178,8 +206,8 @@ SHAPE_RULE(feed_forward) {
     if (a->hidden % IR_BLOCK != 0)
         return shape_fault(s, "attribute 'hidden' is %lld: a multiple of %d", (long long)a->hidden, IR_BLOCK);
     filter w1 = {0}, w2 = {0};
-    if (!read_filter(s, W1, x->dim[x->rank - 1], 2 * a->hidden, &w1) ||
-        !read_filter(s, W2, a->hidden, a->n, &w2))
+    if (!read_filter(s, W1, x->dim[x->rank - 1], 2 * a->hidden, a->precision, &w1) ||
+        !read_filter(s, W2, a->hidden, a->n, a->precision, &w2))
         return false;
     bool fine = true;
     if (!w1.packed || w1.kh != 1 || w1.kw != 1) fine = shape_expected(s, W1, "a packed filter of 1 by 1");
@@ -407,29 +435,50 @@ SHAPE_RULE(attention) {
     return fine;
 }
 
+/* Keys [b,s,heads*d] packed for a precision: rows of d channels a key; in bf16 blocks of 32 channels, the
+ * keys filled up to whole tiles of 16. */
+static ir_type packed_keys(ir_precision p, int64_t b, int64_t heads, int64_t s, int64_t d) {
+    if (p == IR_PRECISION_F32) return ir_type_make(IR_f32, 4, (int64_t[]){b, heads, s, d});
+    return ir_type_make(IR_bf16, 6,
+                        (int64_t[]){b, heads, ir_parts(p), bf16_blocks(d), ir_round_block(s), IR_BF16_BLOCK});
+}
+
+/* Values: channels of 16 keys; in bf16 of 32, the channels filled up to whole tiles of 16. */
+static ir_type packed_values(ir_precision p, int64_t b, int64_t heads, int64_t s, int64_t d) {
+    if (p == IR_PRECISION_F32) return ir_type_make(IR_f32, 5, (int64_t[]){b, heads, blocks(s), d, IR_BLOCK});
+    return ir_type_make(IR_bf16, 6,
+                        (int64_t[]){b, heads, ir_parts(p), bf16_blocks(s), ir_round_block(d), IR_BF16_BLOCK});
+}
+
 SHAPE_RULE(pack_k) {
     const ir_type *k = shape_operand(s, 0);
-    int64_t heads = SHAPE_ATTRS(s, heads)->heads;
-    if (!check_tokens(s, 0, heads)) return false;
-    shape_set(out, 4, (int64_t[]){k->dim[0], heads, k->dim[1], k->dim[2] / heads});
+    const struct ir_attrs_heads *a = SHAPE_ATTRS(s, heads);
+    if (!check_tokens(s, 0, a->heads)) return false;
+    *out = packed_keys(a->precision, k->dim[0], a->heads, k->dim[1], k->dim[2] / a->heads);
     return true;
 }
 
 SHAPE_RULE(pack_v) {
     const ir_type *v = shape_operand(s, 0);
-    int64_t heads = SHAPE_ATTRS(s, heads)->heads;
-    if (!check_tokens(s, 0, heads)) return false;
-    shape_set(out, 5, (int64_t[]){v->dim[0], heads, blocks(v->dim[1]), v->dim[2] / heads, IR_BLOCK});
+    const struct ir_attrs_heads *a = SHAPE_ATTRS(s, heads);
+    if (!check_tokens(s, 0, a->heads)) return false;
+    *out = packed_values(a->precision, v->dim[0], a->heads, v->dim[1], v->dim[2] / a->heads);
     return true;
 }
 
-/* A packed operand: [B|1, heads, a, b] and what follows. */
-static bool check_packed(const ir_shape *s, uint32_t i, int64_t batch, uint32_t rank, const int64_t *dim) {
+/* A packed operand: of the wanted type, or with 1 for the batch. */
+static bool check_packed(const ir_shape *s, uint32_t i, ir_type want) {
     const ir_type *t = shape_operand(s, i);
-    bool fits = t->dtype == IR_f32 && t->rank == rank && (t->dim[0] == batch || t->dim[0] == 1);
-    for (uint32_t k = 1; k < rank && fits; k++) fits = t->dim[k] == dim[k];
-    return fits || shape_expected(s, i, "f32[%lld,%lld,%lld,%lld%s]", (long long)batch, (long long)dim[1],
-                                  (long long)dim[2], (long long)dim[3], rank == 5 ? ",16" : "");
+    int64_t batch = want.dim[0];
+    if (ir_type_equal(t, &want)) return true;
+    want.dim[0] = 1;
+    if (ir_type_equal(t, &want)) return true;
+    want.dim[0] = batch;
+    ir_str text = {0};
+    ir_print_type(&want, &text);
+    shape_expected(s, i, "%s", text.data);
+    ir_str_free(&text);
+    return false;
 }
 
 SHAPE_RULE(attention_tiled) {
@@ -439,8 +488,8 @@ SHAPE_RULE(attention_tiled) {
     bool fine = shape_in(s, "q_block", a->q_block, 0, SHAPE_WINDOW_MAX);
     fine &= shape_in(s, "kv_block", a->kv_block, 0, SHAPE_WINDOW_MAX);
     int64_t width = q->dim[2] / a->heads;
-    fine &= check_packed(s, 1, q->dim[0], 4, (int64_t[]){0, a->heads, a->kv_len, width});
-    fine &= check_packed(s, 2, q->dim[0], 5, (int64_t[]){0, a->heads, blocks(a->kv_len), width, IR_BLOCK});
+    fine &= check_packed(s, 1, packed_keys(a->precision, q->dim[0], a->heads, a->kv_len, width));
+    fine &= check_packed(s, 2, packed_values(a->precision, q->dim[0], a->heads, a->kv_len, width));
     shape_set(out, 3, q->dim);
     return fine;
 }
@@ -452,7 +501,7 @@ SHAPE_RULE(pack_conv_weight) {
     if (!shape_is_float(s, 0)) return false;
     if (w->rank != 2 && w->rank != 4) return shape_expected(s, 0, "[N,K] or [N,C,kh,kw]");
     int64_t kh = w->rank == 4 ? w->dim[2] : 1, kw = w->rank == 4 ? w->dim[3] : 1;
-    shape_set(out, 6, (int64_t[]){blocks(w->dim[0]), blocks(w->dim[1]), kh, kw, IR_BLOCK, IR_BLOCK});
+    *out = packed_filter(SHAPE_ATTRS(s, pack)->precision, w->dim[0], w->dim[1], kh, kw);
     return true;
 }
 

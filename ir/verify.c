@@ -3,6 +3,7 @@
  * A function whose structure is broken (operands that do not exist, unknown enumerators, ...) is checked no
  * further, because everything else relies on it; all other faults are collected. */
 #include "ir/verify.h"
+#include "ir/build.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -108,6 +109,7 @@ static bool check_attr_values(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
         if (a->kind == IR_ATTR_str) ok = *(const char *const *)p != NULL;
         if (a->kind == IR_ATTR_act) ok = (unsigned)*(const ir_act *)p < IR_ACT_COUNT;
         if (a->kind == IR_ATTR_freq) ok = (unsigned)*(const ir_freq *)p < IR_FREQ_COUNT;
+        if (a->kind == IR_ATTR_precision) ok = (unsigned)*(const ir_precision *)p < IR_PRECISION_COUNT;
         if (a->kind == IR_ATTR_dims) ok = ((const ir_dims *)p)->n <= IR_MAX_RANK;
         if (!ok) fine = verify_fault(sink, f, r, "attribute '%s' has no legal value", a->name);
     }
@@ -185,18 +187,10 @@ static bool check_structure(ir_fault_sink *sink, const ir_func *f) {
 
 /* Attributes of ops legal at GRAPH that mean something from FUSED on only. */
 static bool is_fused_attr(const char *name) {
-    static const char *const names[] = {"act", "pre_act", "upsample", "n"};
+    static const char *const names[] = {"act", "pre_act", "upsample", "n", "precision"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;
-}
-
-static bool is_default(const ir_attr_info *a, const ir_op_info *info, const void *attrs) {
-    /* Only kinds that fused attributes have; their bytes have no padding. */
-    size_t size = a->kind == IR_ATTR_act  ? sizeof(ir_act)
-                  : a->kind == IR_ATTR_i2 ? sizeof(ir_i2)
-                                          : sizeof(int64_t);
-    return memcmp((const char *)attrs + a->offset, (const char *)info->attr_default + a->offset, size) == 0;
 }
 
 static void check_level(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
@@ -212,7 +206,8 @@ static void check_level(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
         if (ir_ref_ok(n->operand[k]))
             verify_fault(sink, f, r, "operand '%s' is legal from level fused on", info->operand_name[k]);
     for (uint32_t i = 0; i < info->attr_count; i++)
-        if (is_fused_attr(info->attrs[i].name) && !is_default(&info->attrs[i], info, n->attrs))
+        if (is_fused_attr(info->attrs[i].name) &&
+            !ir_attr_equal(&info->attrs[i], n->attrs, info->attr_default))
             verify_fault(sink, f, r, "attribute '%s' is legal from level fused on", info->attrs[i].name);
     if (n->type.layout != IR_PLAIN) verify_fault(sink, f, r, "layout c16 is legal from level fused on");
 }
@@ -232,8 +227,10 @@ static void expected_type(ir_fault_sink *sink, const ir_func *f, ir_ref r, const
 static void check_type(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     if (n->op == IR_OP_input) {
-        if (n->type.dtype != IR_f32 && n->type.dtype != IR_i32)
-            verify_fault(sink, f, r, "an input is f32 or i32; other types are for weights");
+        bool packed = n->type.dtype == IR_bf16 && f->module->level != IR_GRAPH;
+        if (n->type.dtype != IR_f32 && n->type.dtype != IR_i32 && !packed)
+            verify_fault(sink, f, r, "an input is f32 or i32%s; other types are for weights",
+                         f->module->level == IR_GRAPH ? "" : ", or bf16 where it was packed");
         return;
     }
     ir_type expected;

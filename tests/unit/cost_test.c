@@ -18,21 +18,26 @@ static void expect_cost(const eval_case *c, ir_ref r, double flops, uint64_t wei
 
 static void conv2d_cost(void **state) {
     (void)state;
-    for (int packed = 0; packed < 2; packed++) {
+    for (int packed = 0; packed < 4; packed++) { /* 2, 3: in bf16, of one and two parts */
         eval_case c = case_new();
+        struct ir_attrs_pack pack = {.precision = packed == 3   ? IR_PRECISION_BF16X3
+                                                  : packed == 2 ? IR_PRECISION_BF16
+                                                                : IR_PRECISION_F32};
+        int filter = packed < 2 ? 4 * 16 * 32 * 9 : 2 * (packed - 1) * 16 * 32 * 9;
         ir_ref x = case_pattern(&c, T(2, 16, 6, 5), 1), x1 = case_pattern(&c, T(2, 3, 6, 5), 1);
         ir_ref w = case_weight(&c, "w", T(7, 19, 3, 3), zeros), b = case_weight(&c, "b", T(7), zeros);
         struct ir_attrs_conv2d at = IR_DEFAULTS(conv2d);
         at.pad = IR_I4(1, 1, 1, 1);
         at.stride = IR_I2(2, 1);
         if (packed) {
-            w = ir_op1(c.f, IR_OP_pack_conv_weight, w, NULL, 0);
+            w = ir_op1(c.f, IR_OP_pack_conv_weight, w, &pack, 0);
             b = ir_op1(c.f, IR_OP_pack_vector, b, NULL, 0);
             at.n = 7;
+            at.precision = pack.precision;
             expect_cost(&c, w, 0, 0, 0);
         }
         ir_ref y = ir_build(c.f, IR_OP_conv2d, REFS(x, w, b, x1), &at, IR_PLAIN, 0);
-        expect_cost(&c, y, 2.0 * 2 * 7 * 3 * 5 * 19 * 9, 4 * (16 * 32 * 9 + 16),
+        expect_cost(&c, y, 2.0 * 2 * 7 * 3 * 5 * 19 * 9, (uint64_t)filter + 4 * 16,
                     4 * (2 * 16 * 30 + 2 * 3 * 30 + 2 * 7 * 15));
         case_free(&c);
     }
