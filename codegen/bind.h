@@ -10,9 +10,10 @@
 
 /* A target with what ir_target does not show. */
 typedef struct cg_target_info {
-    ir_target base;  /* first: an ir_target * of ours is one of these */
-    int32_t isa;     /* EBRU_LEVEL_* */
-    const char *cpu; /* LLVM's name of the level */
+    ir_target base;       /* first: an ir_target * of ours is one of these */
+    int32_t isa;          /* EBRU_LEVEL_* */
+    const char *cpu;      /* LLVM's name of the level */
+    const char *features; /* what it has beyond `cpu`, as LLVM's feature string */
 } cg_target_info;
 
 /* One row a kernels.def kernel: name, fields of its params struct, sizes. */

@@ -44,8 +44,9 @@ typedef struct cg_result {
 bool cg_emit(ir_diag *d, const cg_level *levels, uint32_t level_count, const cg_options *options,
              cg_result *result);
 
-/* Targets. `name`: x86-64-v2, x86-64-v3, x86-64-v4, or "native" (the best of these this CPU runs). NULL with
- * a diagnostic when unknown. The target is static or lives as long as the process. */
+/* Targets. `name`: x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx, or "native" (the best of
+ * these this CPU runs). NULL with a diagnostic when unknown. The target is static or lives as long as the
+ * process. */
 const ir_target *cg_target(ir_diag *d, const char *name);
 uint32_t cg_target_count(void);
 const char *cg_target_name(uint32_t index); /* lowest first */

@@ -22,6 +22,8 @@ enum { MAX_LEVELS = 8 };
 extern const char ebru_shared_x86_64_v2[], ebru_shared_x86_64_v2_end[];
 extern const char ebru_shared_x86_64_v3[], ebru_shared_x86_64_v3_end[];
 extern const char ebru_shared_x86_64_v4[], ebru_shared_x86_64_v4_end[];
+extern const char ebru_shared_x86_64_v4_bf16[], ebru_shared_x86_64_v4_bf16_end[];
+extern const char ebru_shared_x86_64_v4_amx[], ebru_shared_x86_64_v4_amx_end[];
 
 /* One object of code: a share of a level's wrappers; part 0 has the functions, too. */
 typedef struct part {
@@ -225,8 +227,8 @@ static bool make_tables(emission *e) {
     return fine;
 }
 
-/* What the level's kernels share: compiled when the compiler was built. NULL with a diagnostic. */
-static const char *shared_object(emission *e, const cg_target_info *t) {
+/* Adds the object of what a level's kernels share, compiled when the compiler was built. */
+static bool add_shared(emission *e, int32_t isa, const char **objects, uint32_t *count) {
     static const struct {
         int32_t isa;
         const char *begin, *end;
@@ -234,25 +236,37 @@ static const char *shared_object(emission *e, const cg_target_info *t) {
         {EBRU_LEVEL_V2, ebru_shared_x86_64_v2, ebru_shared_x86_64_v2_end},
         {EBRU_LEVEL_V3, ebru_shared_x86_64_v3, ebru_shared_x86_64_v3_end},
         {EBRU_LEVEL_V4, ebru_shared_x86_64_v4, ebru_shared_x86_64_v4_end},
+        {EBRU_LEVEL_V4_BF16, ebru_shared_x86_64_v4_bf16, ebru_shared_x86_64_v4_bf16_end},
+        {EBRU_LEVEL_V4_AMX, ebru_shared_x86_64_v4_amx, ebru_shared_x86_64_v4_amx_end},
     };
     for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) {
-        if (shared[i].isa != t->isa) continue;
-        const char *path = cg_files_add(&e->files, ir_arena_printf(e->files.arena, "shared%d.o", t->isa));
-        size_t bytes = (size_t)(shared[i].end - shared[i].begin);
-        return cg_files_write(e->d, path, shared[i].begin, bytes) ? path : NULL;
+        if (shared[i].isa != isa) continue;
+        const char *path = cg_files_add(&e->files, ir_arena_printf(e->files.arena, "shared%d.o", isa));
+        objects[(*count)++] = path;
+        return cg_files_write(e->d, path, shared[i].begin, (size_t)(shared[i].end - shared[i].begin));
     }
-    ICE("level %s has no shared kernels", t->base.level);
+    ICE("level %d has no shared kernels", isa);
+}
+
+/* The shared objects of all levels; those above v4 have their f32 kernels from v4. */
+static bool add_all_shared(emission *e, const char **objects, uint32_t *count) {
+    bool fine = true, v4 = false;
+    for (uint32_t l = 0; l < e->level_count && fine; l++) {
+        int32_t isa = e->plans[l].target->isa;
+        if (isa > EBRU_LEVEL_V4 && !v4) fine = add_shared(e, EBRU_LEVEL_V4, objects, count);
+        fine = fine && add_shared(e, isa, objects, count);
+        v4 |= isa >= EBRU_LEVEL_V4;
+    }
+    return fine;
 }
 
 /* weights: the object that has them or stands for them, or NULL. */
 static bool link_objects(emission *e, const char *weights, const char *to) {
-    const char **objects = ir_alloc((e->job_count + e->level_count + 2) * sizeof *objects);
+    const char **objects = ir_alloc((e->job_count + e->level_count + 3) * sizeof *objects);
     uint32_t count = 0;
-    bool fine = true;
     objects[count++] = e->tables_object;
     for (uint32_t i = 0; i < e->job_count; i++) objects[count++] = e->parts[i].path;
-    for (uint32_t l = 0; l < e->level_count && fine; l++)
-        fine = (objects[count++] = shared_object(e, e->plans[l].target)) != NULL;
+    bool fine = add_all_shared(e, objects, &count);
     if (weights) objects[count++] = weights;
     progress(e, "link", 0, 1);
     bool pictures = ir_meta_int(e->levels[0].module, "pipeline.image_input", 0) == 1;

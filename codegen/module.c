@@ -5,6 +5,7 @@
 #include <llvm-c/Analysis.h>
 #include <llvm-c/BitReader.h>
 #include <llvm-c/ErrorHandling.h>
+#include <llvm-c/Linker.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
@@ -20,9 +21,16 @@
 #define FUNCTION ((LLVMAttributeIndex)LLVMAttributeFunctionIndex) /* attributes of the function itself */
 
 /* Bitcode of the kernels a level, put into the compiler by runtime/kernels/CMakeLists.txt. */
-extern const char ebru_bc_x86_64_v2[], ebru_bc_x86_64_v2_end[];
-extern const char ebru_bc_x86_64_v3[], ebru_bc_x86_64_v3_end[];
-extern const char ebru_bc_x86_64_v4[], ebru_bc_x86_64_v4_end[];
+#define BITCODE(name) extern const char ebru_bc_##name[], ebru_bc_##name##_end[];
+BITCODE(x86_64_v2)
+BITCODE(x86_64_v3)
+BITCODE(x86_64_v4)
+BITCODE(bf16_x86_64_v2)
+BITCODE(bf16_x86_64_v3)
+BITCODE(bf16_x86_64_v4)
+BITCODE(bf16_x86_64_v4_bf16)
+BITCODE(bf16_x86_64_v4_amx)
+#undef BITCODE
 
 const char *cg_llvm_version(void) {
     return LLVM_VERSION_STRING;
@@ -59,6 +67,28 @@ void cg_on_fatal_error(void (*report)(const char *reason)) {
     LLVMInstallFatalErrorHandler(report);
 }
 
+/* ---- functions of the bitcode ---- */
+
+#define LEVEL_KEY "ebru-level" /* attribute of shared functions: the level they were compiled for */
+
+static void set_text(cg *c, LLVMValueRef fn, const char *key, const char *value) {
+    LLVMAttributeRef a =
+        LLVMCreateStringAttribute(c->context, key, (unsigned)strlen(key), value, (unsigned)strlen(value));
+    LLVMAddAttributeAtIndex(fn, FUNCTION, a);
+}
+
+static bool starts(LLVMValueRef v, const char *prefix) {
+    size_t length;
+    return strncmp(LLVMGetValueName2(v, &length), prefix, strlen(prefix)) == 0;
+}
+
+/* What kernels call but is never specialised (the register tiles): a definition of the bitcode that is
+ * neither a kernel nor private. */
+static bool is_shared(LLVMValueRef f) {
+    return !LLVMIsDeclaration(f) && LLVMGetLinkage(f) == LLVMExternalLinkage && !starts(f, "ebru_k_") &&
+           !starts(f, "ebru_ew_") && !starts(f, "ebru.");
+}
+
 /* ---- opening ---- */
 
 static bool open_machine(cg *c) {
@@ -73,22 +103,50 @@ static bool open_machine(cg *c) {
         LLVMDisposeMessage(message);
         return false;
     }
-    c->machine = LLVMCreateTargetMachine(target, TRIPLE, c->target ? c->target->cpu : "x86-64", "",
-                                         LLVMCodeGenLevelAggressive, LLVMRelocPIC, LLVMCodeModelSmall);
+    c->machine = LLVMCreateTargetMachine(target, TRIPLE, c->target ? c->target->cpu : "x86-64",
+                                         c->target ? c->target->features : "", LLVMCodeGenLevelAggressive,
+                                         LLVMRelocPIC, LLVMCodeModelSmall);
     return c->machine || cg_fail(c, "LLVM has no machine for %s", TRIPLE);
 }
 
-static bool parse_kernels(cg *c) {
-    const char *begin = c->target->isa == EBRU_LEVEL_V4   ? ebru_bc_x86_64_v4
-                        : c->target->isa == EBRU_LEVEL_V3 ? ebru_bc_x86_64_v3
-                                                          : ebru_bc_x86_64_v2;
-    const char *end = c->target->isa == EBRU_LEVEL_V4   ? ebru_bc_x86_64_v4_end
-                      : c->target->isa == EBRU_LEVEL_V3 ? ebru_bc_x86_64_v3_end
-                                                        : ebru_bc_x86_64_v2_end;
+/* A level's kernels: those without bf16 arithmetic, whose code v4 and all above share, and those with. */
+struct bitcode {
+    int32_t isa, plain_isa;
+    const char *plain, *plain_end, *bf16, *bf16_end;
+};
+#define PIECE(name) ebru_bc_##name, ebru_bc_##name##_end
+static const struct bitcode bitcode[] = {
+    {EBRU_LEVEL_V2, EBRU_LEVEL_V2, PIECE(x86_64_v2), PIECE(bf16_x86_64_v2)},
+    {EBRU_LEVEL_V3, EBRU_LEVEL_V3, PIECE(x86_64_v3), PIECE(bf16_x86_64_v3)},
+    {EBRU_LEVEL_V4, EBRU_LEVEL_V4, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4)},
+    {EBRU_LEVEL_V4_BF16, EBRU_LEVEL_V4, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_bf16)},
+    {EBRU_LEVEL_V4_AMX, EBRU_LEVEL_V4, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_amx)},
+};
+#undef PIECE
+
+/* Parses a module and writes into its shared functions which level's they are. NULL when it is none. */
+static LLVMModuleRef parse_bitcode(cg *c, const char *begin, const char *end, int32_t isa) {
+    LLVMModuleRef m;
     LLVMMemoryBufferRef bytes =
         LLVMCreateMemoryBufferWithMemoryRange(begin, (size_t)(end - begin), "kernels", 0);
-    bool fine = !LLVMParseBitcodeInContext2(c->context, bytes, &c->module);
+    bool fine = !LLVMParseBitcodeInContext2(c->context, bytes, &m);
     LLVMDisposeMemoryBuffer(bytes);
+    if (!fine) return NULL;
+    char level[2] = {(char)('0' + isa), 0};
+    for (LLVMValueRef f = LLVMGetFirstFunction(m); f; f = LLVMGetNextFunction(f))
+        if (is_shared(f)) set_text(c, f, LEVEL_KEY, level);
+    return m;
+}
+
+static bool parse_kernels(cg *c) {
+    const struct bitcode *b = bitcode;
+    while (b->isa != c->target->isa) b++;
+    c->module = parse_bitcode(c, b->plain, b->plain_end, b->plain_isa);
+    bool fine = c->module != NULL;
+    if (fine && b->bf16 != b->bf16_end) {
+        LLVMModuleRef more = parse_bitcode(c, b->bf16, b->bf16_end, b->isa);
+        fine = more && !LLVMLinkModules2(c->module, more);
+    }
     return fine || cg_fail(c, "the kernels of %s cannot be read", c->target->base.level);
 }
 
@@ -132,12 +190,6 @@ void cg_close(cg *c) {
 
 /* ---- attributes ---- */
 
-static void set_text(cg *c, LLVMValueRef fn, const char *key, const char *value) {
-    LLVMAttributeRef a =
-        LLVMCreateStringAttribute(c->context, key, (unsigned)strlen(key), value, (unsigned)strlen(value));
-    LLVMAddAttributeAtIndex(fn, FUNCTION, a);
-}
-
 void cg_set_flag(cg *c, LLVMValueRef fn, const char *attribute) {
     unsigned kind = LLVMGetEnumAttributeKindForName(attribute, strlen(attribute));
     LLVMAddAttributeAtIndex(fn, FUNCTION, LLVMCreateEnumAttribute(c->context, kind, 0));
@@ -153,15 +205,23 @@ static void drop_flag(LLVMValueRef fn, const char *attribute) {
                                    LLVMGetEnumAttributeKindForName(attribute, strlen(attribute)));
 }
 
-/* The kernels carry the level's features as attributes; ours must carry the same, or nothing can be inlined.
- */
+/* The kernels carry their level's features as attributes; ours must carry at least the same, or nothing can
+ * be inlined. */
 static void copy_target_attributes(cg *c, LLVMValueRef to) {
-    static const char *const keys[] = {"target-cpu", "target-features", "tune-cpu"};
+    static const char *const keys[] = {"target-cpu", "tune-cpu", "target-features"};
     LLVMValueRef from = LLVMGetNamedFunction(c->module, "ebru_k_conv2d");
+    LLVMAttributeRef a = NULL;
     for (size_t i = 0; from && i < sizeof keys / sizeof *keys; i++) {
-        LLVMAttributeRef a =
-            LLVMGetStringAttributeAtIndex(from, FUNCTION, keys[i], (unsigned)strlen(keys[i]));
+        a = LLVMGetStringAttributeAtIndex(from, FUNCTION, keys[i], (unsigned)strlen(keys[i]));
         if (a) LLVMAddAttributeAtIndex(to, FUNCTION, a);
+    }
+    if (a && *c->target->features) {
+        unsigned length;
+        const char *base = LLVMGetStringAttributeValue(a, &length);
+        ir_str all = {0};
+        ir_str_addf(&all, "%.*s,%s", (int)length, base, c->target->features);
+        set_text(c, to, "target-features", all.data);
+        ir_str_free(&all);
     }
     if (c->target->isa >= EBRU_LEVEL_V4) set_text(c, to, "prefer-vector-width", "512");
 }
@@ -179,28 +239,19 @@ LLVMValueRef cg_function(cg *c, const char *name, LLVMTypeRef type, bool interna
 
 /* ---- optimising ---- */
 
-static bool starts(LLVMValueRef v, const char *prefix) {
-    size_t length;
-    return strncmp(LLVMGetValueName2(v, &length), prefix, strlen(prefix)) == 0;
-}
-
-/* What kernels call but is never specialised (the register tiles): a definition of the bitcode that is
- * neither a kernel nor private. */
-static bool is_shared(LLVMValueRef f) {
-    return !LLVMIsDeclaration(f) && LLVMGetLinkage(f) == LLVMExternalLinkage && !starts(f, "ebru_k_") &&
-           !starts(f, "ebru_ew_") && !starts(f, "ebru.");
-}
-
 /* Shared functions get the level into their name, so that levels can live in one program, and a section each,
- * so that the linker can drop those nobody calls. Only the shared object defines them. */
+ * so that the linker can drop those nobody calls. Only that level's shared object defines them. */
 static void share(cg *c, LLVMValueRef f, cg_role role) {
     char name[128], section[144];
     size_t length;
-    snprintf(name, sizeof name, "ebru.v%d.%s", c->target->isa, LLVMGetValueName2(f, &length));
+    unsigned digits;
+    LLVMAttributeRef key = LLVMGetStringAttributeAtIndex(f, FUNCTION, LEVEL_KEY, sizeof LEVEL_KEY - 1);
+    int level = *LLVMGetStringAttributeValue(key, &digits) - '0';
+    snprintf(name, sizeof name, "ebru.v%d.%s", level, LLVMGetValueName2(f, &length));
     snprintf(section, sizeof section, ".text.%s", name);
     LLVMSetValueName2(f, name, strlen(name));
     LLVMSetVisibility(f, LLVMHiddenVisibility);
-    if (role == CG_SHARED)
+    if (role == CG_SHARED && level == c->target->isa)
         LLVMSetSection(f, section);
     else
         LLVMSetLinkage(f, LLVMAvailableExternallyLinkage); /* becomes a declaration */

@@ -1,6 +1,7 @@
 /* The targets: CPU levels, and for every op how it is bound and in which layouts it can compute. */
 #include "codegen/bind.h"
 #include "codegen/codegen.h"
+#include "codegen/host.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -72,12 +73,14 @@ static bool has_kernel(const ir_target *t, ir_op op, ir_layout layout) {
 }
 
 /* Common cache sizes of the level's CPUs: a named level gives the same program wherever it is compiled. */
-#define TARGET(name, isa, l2)                                                                                \
-    { {name, 2, 32u << 10, (uint64_t)(l2) << 10, bind, has_kernel}, isa, name }
+#define TARGET(name, isa, l1, l2, cpu, features)                                                             \
+    { {name, 2, (uint64_t)(l1) << 10, (uint64_t)(l2) << 10, bind, has_kernel}, isa, cpu, features }
 static const cg_target_info targets[] = {
-    TARGET("x86-64-v2", EBRU_LEVEL_V2, 256),
-    TARGET("x86-64-v3", EBRU_LEVEL_V3, 512),
-    TARGET("x86-64-v4", EBRU_LEVEL_V4, 1024),
+    TARGET("x86-64-v2", EBRU_LEVEL_V2, 32, 256, "x86-64-v2", ""),
+    TARGET("x86-64-v3", EBRU_LEVEL_V3, 32, 512, "x86-64-v3", ""),
+    TARGET("x86-64-v4", EBRU_LEVEL_V4, 32, 1024, "x86-64-v4", ""),
+    TARGET("x86-64-v4-bf16", EBRU_LEVEL_V4_BF16, 32, 1024, "x86-64-v4", "+avx512bf16"),
+    TARGET("x86-64-v4-amx", EBRU_LEVEL_V4_AMX, 32, 1024, "x86-64-v4", "+avx512bf16,+amx-tile,+amx-bf16"),
 };
 enum { TARGETS = sizeof targets / sizeof *targets };
 
@@ -88,24 +91,6 @@ const char *cg_target_name(uint32_t index) {
     return targets[index].base.level;
 }
 
-/* Features, not names: each level's own bits (the compiler's run-time check reads CPUID and XGETBV). */
-static bool cpu_runs(int32_t isa) {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt") &&
-              __builtin_cpu_supports("ssse3");
-    bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-              __builtin_cpu_supports("bmi2");
-    bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-              __builtin_cpu_supports("avx512vl");
-    return isa >= EBRU_LEVEL_V4 ? v4 : isa >= EBRU_LEVEL_V3 ? v3 : v2;
-#else
-    (void)isa;
-    return false;
-#endif
-}
-
 static uint64_t cache_bytes(int name, uint64_t otherwise) {
     long bytes = sysconf(name);
     return bytes > 0 ? (uint64_t)bytes : otherwise;
@@ -113,8 +98,9 @@ static uint64_t cache_bytes(int name, uint64_t otherwise) {
 
 static const ir_target *native(ir_diag *d) {
     static cg_target_info here;
+    int32_t highest = cg_host_level();
     for (uint32_t i = TARGETS; i-- > 0;) {
-        if (!cpu_runs(targets[i].isa)) continue;
+        if (targets[i].isa > highest) continue;
         here = targets[i];
         here.base.l1d = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, here.base.l1d);
         here.base.l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE, here.base.l2);
@@ -135,6 +121,6 @@ const ir_target *cg_target(ir_diag *d, const char *name) {
     ir_error(d, NULL, "unknown CPU '%s'", ir_escape(name, strlen(name)));
     const char *near = ir_suggest(name, names, TARGETS + 1);
     if (near) ir_note(d, NULL, "did you mean '%s'?", near);
-    ir_note(d, NULL, "known: x86-64-v2, x86-64-v3, x86-64-v4, native");
+    ir_note(d, NULL, "known: x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx, native");
     return NULL;
 }

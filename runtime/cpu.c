@@ -10,6 +10,7 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
 #endif
 
 #define MOST_CPUS 8192
@@ -94,7 +95,7 @@ static uint64_t needed(int level) {
 
 int rt_cpu_level_of(uint64_t found) {
     int level = 1;
-    while (level < 4 && (needed(level + 1) & ~found) == 0) level++;
+    while (level < RT_CPU_HIGHEST && (needed(level + 1) & ~found) == 0) level++;
     return level;
 }
 
@@ -149,16 +150,17 @@ void rt_cpu_detect(rt_cpu *cpu) {
 
 /* ---- levels ---- */
 
-static const char *const level_names[5] = {"none", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
+static const char *const level_names[RT_CPU_HIGHEST + 1] = {
+    "none", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16", "x86-64-v4-amx"};
 
 int rt_cpu_level_by_name(const char *name) {
-    for (int i = 1; i <= 4; i++)
+    for (int i = 1; i <= RT_CPU_HIGHEST; i++)
         if (strcmp(level_names[i], name) == 0) return i;
     return 0;
 }
 
 const char *rt_cpu_level_name(int level) {
-    return level_names[level >= 0 && level <= 4 ? level : 0];
+    return level_names[level >= 0 && level <= RT_CPU_HIGHEST ? level : 0];
 }
 
 int rt_cpu_missing(const rt_cpu *cpu, int level, char *text, size_t size) {
@@ -181,13 +183,30 @@ rt_status rt_cpu_force_level(rt_cpu *cpu, const char *name, rt_error *err) {
     int level = rt_cpu_level_by_name(name);
     if (level == 0)
         return rt_fail(err, RT_ERR_USAGE,
-                       "unknown CPU level '%.40s' (x86-64, x86-64-v2, x86-64-v3, x86-64-v4)", name);
-    if (level > cpu->level)
-        return rt_fail(err, RT_ERR_CPU, "this CPU offers up to %s, not %s", rt_cpu_level_name(cpu->level),
+                       "unknown CPU level '%.40s' (x86-64, x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-bf16, "
+                       "x86-64-v4-amx)",
                        name);
-    if (level < 4) cpu->features &= needed(level); /* what no level names belongs to v4 or beyond */
+    if (level > cpu->level) {
+        char missing[200];
+        rt_cpu_missing(cpu, level, missing, sizeof missing);
+        return rt_fail(err, RT_ERR_CPU, "this CPU offers up to %s, not %s (%s)",
+                       rt_cpu_level_name(cpu->level), name, missing);
+    }
+    if (level < RT_CPU_HIGHEST) cpu->features &= needed(level); /* no code asks for what no level names */
     cpu->level = level;
     return RT_OK;
+}
+
+bool rt_cpu_permit(rt_cpu *cpu, int level) {
+    if (level < RT_CPU_V4_AMX) return true;
+#if defined(__x86_64__) && defined(SYS_arch_prctl)
+    enum { REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 }; /* XCR0's bit of the tiles */
+    if (syscall(SYS_arch_prctl, REQ_XCOMP_PERM, TILE_DATA) == 0) return true;
+#endif
+    cpu->features &= ~(UINT64_C(1) << RT_CPU_BIT_AMX_TILE | UINT64_C(1) << RT_CPU_BIT_AMX_BF16 |
+                       UINT64_C(1) << RT_CPU_BIT_AMX_INT8);
+    cpu->level = rt_cpu_level_of(cpu->features);
+    return false;
 }
 
 /* ---- cores ---- */

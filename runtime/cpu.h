@@ -33,11 +33,11 @@
     X(AVX512DQ, "avx512dq", 4)                                                                               \
     X(AVX512VL, "avx512vl", 4)                                                                               \
     X(AVX512VNNI, "avx512vnni", 0)                                                                           \
-    X(AVX512BF16, "avx512bf16", 0)                                                                           \
+    X(AVX512BF16, "avx512bf16", 5)                                                                           \
     X(AVX512FP16, "avx512fp16", 0)                                                                           \
     X(AVXVNNI, "avxvnni", 0)                                                                                 \
-    X(AMX_TILE, "amx-tile", 0)                                                                               \
-    X(AMX_BF16, "amx-bf16", 0)                                                                               \
+    X(AMX_TILE, "amx-tile", 6)                                                                               \
+    X(AMX_BF16, "amx-bf16", 6)                                                                               \
     X(AMX_INT8, "amx-int8", 0)
 
 enum {
@@ -46,12 +46,14 @@ enum {
 #undef X
         RT_CPU_FEATURE_COUNT
 };
+/* Levels, each with all below: 1 = x86-64, 2, 3, 4 = x86-64-v2 .., and v4 with the units for bf16. */
+enum { RT_CPU_V4 = 4, RT_CPU_V4_BF16 = 5, RT_CPU_V4_AMX = 6, RT_CPU_HIGHEST = RT_CPU_V4_AMX };
 #define RT_CPU_HAS(cpu, ID) (((cpu)->features >> RT_CPU_BIT_##ID & 1u) != 0)
 
 typedef struct rt_cpu {
     uint64_t
         features; /* RT_CPU_BIT_*; those whose registers the operating system does not save are left out */
-    int level;    /* 1 = x86-64, 2, 3, 4 = x86-64-v2 ...; 0 = not an x86-64 */
+    int level;    /* 1 to RT_CPU_HIGHEST; 0 = not an x86-64 */
     size_t l1d, l2, l3; /* bytes of one such cache, 0 = unknown */
     int logical_cpus;   /* online */
     int physical_cores; /* online, 0 = unknown */
@@ -70,8 +72,8 @@ void rt_cpu_detect(rt_cpu *cpu);
 uint64_t rt_cpu_decode(const rt_cpuid *raw);
 int rt_cpu_level_of(uint64_t features);
 
-/* "x86-64" -> 1, "x86-64-v2" -> 2 ...; 0 if the name is none of them. rt_cpu_level_name is the inverse
- * ("none" for 0). */
+/* "x86-64" -> 1, "x86-64-v2" -> 2, .. "x86-64-v4-bf16" -> 5, "x86-64-v4-amx" -> 6; 0 if the name is none of
+ * them. rt_cpu_level_name is the inverse ("none" for 0). */
 int rt_cpu_level_by_name(const char *name);
 const char *rt_cpu_level_name(int level);
 
@@ -81,6 +83,11 @@ int rt_cpu_missing(const rt_cpu *cpu, int level, char *text, size_t size);
 /* Pretends to a lower level (for tests): removes the features above it. RT_ERR_USAGE for an unknown name,
  * RT_ERR_CPU for a level above what the CPU has. */
 rt_status rt_cpu_force_level(rt_cpu *cpu, const char *name, rt_error *err);
+
+/* Asks the operating system for the registers of the tile unit, which it saves only for processes that asked
+ * (and threads they start afterwards). False when it refuses; `cpu` then loses the unit and its level. Levels
+ * below need no permission: true. */
+bool rt_cpu_permit(rt_cpu *cpu, int level);
 
 /* Distinct physical cores among CPUs 0..cpu_count-1 for which allowed[i] (NULL = all), read from `root`
  * (/sys/devices/system/cpu); 0 if that cannot be known. */

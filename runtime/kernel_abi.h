@@ -32,8 +32,15 @@
 #define EBRU_FIELD_TYPE_f32   float
 #define EBRU_FIELD_DECL(t, n) EBRU_FIELD_TYPE_##t n;
 
-/* ISA levels: the kernels are compiled once for each. */
-enum { EBRU_LEVEL_V2 = 2, EBRU_LEVEL_V3 = 3, EBRU_LEVEL_V4 = 4 };
+/* ISA levels, each with all below: x86-64-v2, -v3, -v4; v4 + AVX512-BF16; that + AMX-TILE + AMX-BF16. Kernels
+ * without bf16 arithmetic are compiled for the first three, their code of v4 serves the levels above. */
+enum {
+    EBRU_LEVEL_V2 = 2,
+    EBRU_LEVEL_V3 = 3,
+    EBRU_LEVEL_V4 = 4,
+    EBRU_LEVEL_V4_BF16 = 5,
+    EBRU_LEVEL_V4_AMX = 6
+};
 
 /* Activations of prologues and epilogues. GEGLU only as the epilogue of conv2d. */
 enum {

@@ -11,38 +11,47 @@ static int level_number(const struct ebru_level_desc *level) {
 
 static rt_status choose_level(rt_model *m, rt_error *err) {
     const struct ebru_model *t = m->tables;
+    bool permitted = true;
     for (int32_t i = t->level_count - 1; i >= 0; i--) {
-        if (level_number(&t->levels[i]) <= m->cpu.level) {
+        int level = level_number(&t->levels[i]);
+        if (level > m->cpu.level) continue;
+        if ((permitted = rt_cpu_permit(&m->cpu, level))) {
             m->level = &t->levels[i];
             return RT_OK;
         }
     }
     char missing[200];
     rt_cpu_missing(&m->cpu, level_number(&t->levels[0]), missing, sizeof missing);
-    return rt_fail(
-        err, RT_ERR_CPU,
-        "this program needs %s (%s); this CPU offers %s. Rebuild with -mcpu=%s or a list of levels",
-        t->levels[0].name, missing, rt_cpu_level_name(m->cpu.level), rt_cpu_level_name(m->cpu.level));
+    return rt_fail(err, RT_ERR_CPU,
+                   "this program needs %s (%s); this %s offers %s. Rebuild with -mcpu=%s or a list of levels",
+                   t->levels[0].name, missing, permitted ? "CPU" : "system", rt_cpu_level_name(m->cpu.level),
+                   rt_cpu_level_name(m->cpu.level));
 }
 
-rt_status rt_model_open(rt_model *m, const struct ebru_model *tables, const char *forced, rt_error *err) {
+static rt_status take_level(rt_model *m, const char *name, bool unchecked, rt_error *err) {
+    const struct ebru_model *t = m->tables;
+    for (int32_t i = 0; i < t->level_count; i++)
+        if (!strcmp(t->levels[i].name, name)) m->level = &t->levels[i];
+    if (!m->level)
+        return rt_fail(err, RT_ERR_USAGE, "this program has no code for '%s'; see --build-info", name);
+    rt_status s = unchecked ? RT_OK : rt_cpu_force_level(&m->cpu, name, err);
+    if (!s && !rt_cpu_permit(&m->cpu, level_number(m->level)) && !unchecked)
+        s = rt_fail(err, RT_ERR_CPU, "this system does not let programs use what %s needs", name);
+    return s;
+}
+
+rt_status rt_model_open(rt_model *m, const struct ebru_model *tables, const char *forced, bool unchecked,
+                        rt_error *err) {
     memset(m, 0, sizeof *m);
     m->tables = tables;
     if (tables->abi_version != EBRU_ABI_VERSION)
         return rt_fail(err, RT_ERR_INTERNAL, "model tables have version %u, the runtime has %d",
                        tables->abi_version, EBRU_ABI_VERSION);
     rt_cpu_detect(&m->cpu);
-    if (forced) {
-        bool present = false;
-        for (int32_t i = 0; i < tables->level_count; i++) present |= !strcmp(tables->levels[i].name, forced);
-        if (!present)
-            return rt_fail(err, RT_ERR_USAGE, "this program has no code for '%s'; see --build-info", forced);
-        rt_status s = rt_cpu_force_level(&m->cpu, forced, err);
-        if (s) return s;
-    }
-    rt_status s = choose_level(m, err);
-    if (s) return s;
-    return rt_weights_map(m, err);
+    if (unchecked && !forced)
+        return rt_fail(err, RT_ERR_USAGE, "--no-cpu-check needs --cpu-level: which code is to run?");
+    rt_status s = forced ? take_level(m, forced, unchecked, err) : choose_level(m, err);
+    return s ? s : rt_weights_map(m, err);
 }
 
 int rt_model_function(const rt_model *m, const char *name) {

@@ -19,10 +19,12 @@ typedef struct rt_model {
     size_t mapping_bytes;
 } rt_model;
 
-/* Chooses the highest level of the program that this CPU runs (not above `forced`, a level name, when that is
- * not NULL) and maps the weights. RT_ERR_CPU names the features that are missing; RT_ERR_SYSTEM /
- * RT_ERR_INPUT tell what is wrong with the weights (absent, truncated, of another program). */
-rt_status rt_model_open(rt_model *m, const struct ebru_model *tables, const char *forced, rt_error *err);
+/* Chooses the highest level of the program that this CPU runs and the system permits (`forced`, a level name,
+ * when that is not NULL; `unchecked`: that one whatever the CPU says) and maps the weights. RT_ERR_CPU names
+ * the features that are missing; RT_ERR_SYSTEM / RT_ERR_INPUT tell what is wrong with the weights (absent,
+ * truncated, of another program). To be called before threads are started. */
+rt_status rt_model_open(rt_model *m, const struct ebru_model *tables, const char *forced, bool unchecked,
+                        rt_error *err);
 void rt_model_close(rt_model *m);
 
 /* weights_map.c: maps the weights into m->weights (part of rt_model_open). */

@@ -47,6 +47,8 @@ static const struct option table[] = {
     {"-t", "--threads", "N", COUNT, AT(threads),
      "threads (default: what affinity, cgroup and cores allow); never changes the picture"},
     {NULL, "--cpu-level", "NAME", TEXT, AT(cpu_level), "run the code of a lower CPU level of this program"},
+    {NULL, "--no-cpu-check", NULL, FLAG, AT(no_cpu_check),
+     "with --cpu-level: even if the CPU lacks what the level needs (for emulators)"},
     {NULL, "--profile", "FILE", TEXT, AT(profile), "write a Chrome trace and print a table of the ops"},
     {NULL, "--bench", NULL, BENCH, AT(bench),
      "time every function on made-up inputs; --bench=json prints one object a function"},

@@ -30,11 +30,11 @@ typedef struct rt_options {
     double guidance_rescale;               /* 0..1 */
     int noise_level;                       /* negative: the model's */
     const char *profile;
-    const char *cpu_level; /* NULL, or a level not above the CPU's */
+    const char *cpu_level; /* NULL, or a level not above the CPU's unless no_cpu_check */
     const char *call;      /* NULL, or a function to run on tensors from stdin */
     const char *bench_function;
     int bench_runs;
-    bool bench, bench_json, build_info, help, version, quiet, verbose, no_metadata, weights;
+    bool no_cpu_check, bench, bench_json, build_info, help, version, quiet, verbose, no_metadata, weights;
     rt_progress_mode progress;
 } rt_options;
 

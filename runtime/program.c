@@ -112,7 +112,7 @@ static rt_status run(const rt_options *o, const struct timespec *start, rt_error
     rt_engine engine;
     /* said before the work, not after it */
     rt_status s = o->profile ? rt_output_check(o->profile, err) : RT_OK;
-    if (!s) s = rt_model_open(&model, &ebru_model, o->cpu_level, err);
+    if (!s) s = rt_model_open(&model, &ebru_model, o->cpu_level, o->no_cpu_check, err);
     if (s) return s;
     char reason[200] = "";
     int threads = o->threads ? o->threads : rt_threads_default(reason, sizeof reason);

@@ -152,7 +152,8 @@ static int start_workers(rt_pool *pool) {
     if (failed) return failed;
     pthread_attr_setstacksize(&attr, STACK_BYTES);
     sigfillset(&all);
-    sigdelset(&all, SIGBUS);                  /* a thread's own fault: weights that cannot be read */
+    sigdelset(&all, SIGBUS);                  /* a thread's own faults: weights that cannot be read, */
+    sigdelset(&all, SIGILL);                  /* instructions that an emulator performs */
     pthread_sigmask(SIG_SETMASK, &all, &old); /* the rest is the main thread's */
     for (int i = 0; i < pool->size - 1 && !failed; i++) {
         pool->workers[i].pool = pool;

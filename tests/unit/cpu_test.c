@@ -37,6 +37,10 @@ static void levels(void **state) {
     (void)state;
     rt_cpuid raw = everything();
     assert_int_equal(rt_cpu_decode(&raw), (UINT64_C(1) << RT_CPU_FEATURE_COUNT) - 1);
+    assert_int_equal(level(&raw), 6);
+    raw.leaf7_edx &= ~(1u << 22); /* AMX-BF16 */
+    assert_int_equal(level(&raw), 5);
+    raw.leaf7_1_eax &= ~(1u << 5); /* AVX512-BF16 */
     assert_int_equal(level(&raw), 4);
     raw.leaf7_ebx &= ~(1u << 31); /* AVX512VL */
     assert_int_equal(level(&raw), 3);
@@ -61,9 +65,12 @@ static void the_system_must_save_registers(void **state) {
     raw.xcr0 = 0x67; /* one of the three parts of the AVX-512 state is missing */
     assert_int_equal(level(&raw), 3);
     raw.xcr0 = 0xe7;
-    assert_int_equal(level(&raw), 4);
+    assert_int_equal(level(&raw), 5);
     assert_false(rt_cpu_decode(&raw) >> RT_CPU_BIT_AMX_BF16 & 1);
+    raw.xcr0 = 0x200e7; /* tile configuration without tile data */
+    assert_int_equal(level(&raw), 5);
     raw.xcr0 = 0x600e7;
+    assert_int_equal(level(&raw), 6);
     assert_true(rt_cpu_decode(&raw) >> RT_CPU_BIT_AMX_BF16 & 1);
     raw.xcr0 = 0x1;
     assert_int_equal(level(&raw), 2);
@@ -108,8 +115,14 @@ static void forcing_a_level(void **state) {
     rt_cpuid raw = everything();
     rt_cpu cpu = cpu_of(&raw);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v9", &err), RT_ERR_USAGE);
-    assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4", &err), RT_OK);
+    assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-amx", &err), RT_OK);
     assert_true(RT_CPU_HAS(&cpu, AMX_BF16));
+    assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-bf16", &err), RT_OK);
+    assert_int_equal(rt_cpu_level_of(cpu.features), 5);
+    assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-amx", &err), RT_ERR_CPU);
+    assert_non_null(strstr(err.message, "up to x86-64-v4-bf16, not x86-64-v4-amx (amx-tile, amx-bf16)"));
+    assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4", &err), RT_OK);
+    assert_int_equal(rt_cpu_level_of(cpu.features), 4);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v3", &err), RT_OK);
     assert_int_equal(cpu.level, 3);
     assert_int_equal(rt_cpu_level_of(cpu.features), 3);
@@ -121,9 +134,28 @@ static void forcing_a_level(void **state) {
     assert_int_equal(cpu.features, 0);
 }
 
+/* The tile registers are there only with the system's permission: granted exactly where the CPU has them. */
+static void tiles_need_permission(void **state) {
+    (void)state;
+    rt_cpu here, cpu;
+    rt_cpu_detect(&here);
+    cpu = here;
+    assert_true(rt_cpu_permit(&cpu, RT_CPU_V4_BF16)); /* nothing to ask for */
+    assert_int_equal(cpu.features, here.features);
+    rt_cpuid raw = everything();
+    cpu = cpu_of(&raw);
+    if (here.level == RT_CPU_V4_AMX) {
+        assert_true(rt_cpu_permit(&cpu, RT_CPU_V4_AMX));
+        return;
+    }
+    assert_false(rt_cpu_permit(&cpu, RT_CPU_V4_AMX));
+    assert_int_equal(cpu.level, RT_CPU_V4_BF16);
+    assert_false(RT_CPU_HAS(&cpu, AMX_TILE));
+}
+
 static void names(void **state) {
     (void)state;
-    for (int i = 1; i <= 4; i++) assert_int_equal(rt_cpu_level_by_name(rt_cpu_level_name(i)), i);
+    for (int i = 1; i <= RT_CPU_HIGHEST; i++) assert_int_equal(rt_cpu_level_by_name(rt_cpu_level_name(i)), i);
     assert_int_equal(rt_cpu_level_by_name("none"), 0);
     assert_string_equal(rt_cpu_level_name(0), "none");
     assert_string_equal(rt_cpu_level_name(99), "none");
@@ -173,7 +205,7 @@ static void this_machine(void **state) {
     rt_cpu cpu;
     rt_cpu_detect(&cpu);
 #if defined(__x86_64__)
-    assert_in_range(cpu.level, 1, 4);
+    assert_in_range(cpu.level, 1, RT_CPU_HIGHEST);
 #if defined(__GNUC__) && !defined(__clang__)
     __builtin_cpu_init();
     assert_int_equal(RT_CPU_HAS(&cpu, AVX2), __builtin_cpu_supports("avx2") != 0);
@@ -194,6 +226,7 @@ int main(void) {
         cmocka_unit_test(leaves_that_do_not_exist),
         cmocka_unit_test(missing_features_are_named),
         cmocka_unit_test(forcing_a_level),
+        cmocka_unit_test(tiles_need_permission),
         cmocka_unit_test(names),
         cmocka_unit_test(cores),
         cmocka_unit_test(this_machine),

@@ -1,5 +1,4 @@
-/* Harness of the kernel tests: the three native levels behind one name, guarded buffers, splits, comparison.
- */
+/* Harness of the kernel tests: the native levels behind one name, guarded buffers, splits, comparison. */
 #ifndef EBRU_TESTS_KERNEL_TEST_H
 #define EBRU_TESTS_KERNEL_TEST_H
 
@@ -16,38 +15,51 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "runtime/cpu.h"
 #include "runtime/kernel_abi.h"
 
+#define KT_DECLARE(name, level)                                                                              \
+    void ebru_k_##name##_##level(const struct ebru_##name##_params *, void *const *, float *, int32_t,       \
+                                 int32_t);
 #define KERNEL(name, operands, summary)                                                                      \
-    void ebru_k_##name##_v2(const struct ebru_##name##_params *, void *const *, float *, int32_t, int32_t);  \
-    void ebru_k_##name##_v3(const struct ebru_##name##_params *, void *const *, float *, int32_t, int32_t);  \
-    void ebru_k_##name##_v4(const struct ebru_##name##_params *, void *const *, float *, int32_t, int32_t);
+    KT_DECLARE(name, v2)                                                                                     \
+    KT_DECLARE(name, v3)                                                                                     \
+    KT_DECLARE(name, v4)                                                                                     \
+    KT_DECLARE(name, v4_bf16) /* these two: of kernels with bf16 arithmetic only */                          \
+    KT_DECLARE(name, v4_amx)
 #define EW(name, summary)                                                                                    \
     void ebru_ew_##name##_v2(float *, const float *);                                                        \
     void ebru_ew_##name##_v3(float *, const float *);                                                        \
     void ebru_ew_##name##_v4(float *, const float *);
 #include "runtime/kernels.def"
 
-static const int32_t kt_levels[] = {EBRU_LEVEL_V2, EBRU_LEVEL_V3, EBRU_LEVEL_V4};
+/* The levels f32 kernels are compiled for, then those of bf16 kernels only. */
+static const struct {
+    int32_t level;
+    const char *name;
+} kt_levels[] = {{EBRU_LEVEL_V2, "x86-64-v2"},
+                 {EBRU_LEVEL_V3, "x86-64-v3"},
+                 {EBRU_LEVEL_V4, "x86-64-v4"},
+                 {EBRU_LEVEL_V4_BF16, "x86-64-v4-bf16"},
+                 {EBRU_LEVEL_V4_AMX, "x86-64-v4-amx"}};
+enum { KT_F32_LEVELS = 3, KT_BF16_LEVELS = 5 };
 
+/* Can this machine run the level's code, by itself or with the emulator's help? Asks the system for what the
+ * level needs. */
 static inline bool kt_supported(int32_t level) {
-    __builtin_cpu_init();
-    if (level == EBRU_LEVEL_V4)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl");
-    if (level == EBRU_LEVEL_V3)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-               __builtin_cpu_supports("bmi2");
-    return __builtin_cpu_supports("sse4.2") != 0;
+    rt_cpu cpu;
+    rt_cpu_detect(&cpu);
+    return level <= cpu.level && rt_cpu_permit(&cpu, level);
 }
 
 /* Loops over the levels this CPU has; says which it skips. */
-#define KT_EACH_LEVEL(level)                                                                                 \
-    for (int32_t kt_i = 0, level; kt_i < 3 && (level = kt_levels[kt_i], true); kt_i++)                       \
+#define KT_EACH_OF(level, count)                                                                             \
+    for (int32_t kt_i = 0, level; kt_i < (count) && (level = kt_levels[kt_i].level, true); kt_i++)           \
         if (!kt_supported(level))                                                                            \
-            print_message("skipped: x86-64-v%d is not supported here\n", level);                             \
+            print_message("skipped: %s is not supported here\n", kt_levels[kt_i].name);                      \
         else
+#define KT_EACH_LEVEL(level)      KT_EACH_OF(level, KT_F32_LEVELS)
+#define KT_EACH_BF16_LEVEL(level) KT_EACH_OF(level, KT_BF16_LEVELS) /* for kernels with bf16 arithmetic */
 
 /* Buffers: 64-byte aligned, the end (rounded up to 64 bytes) against an unreadable page. */
 struct kt_block {
@@ -115,35 +127,46 @@ static inline float *kt_random_c16(int32_t B, int32_t C, int64_t P) {
     return x;
 }
 
-/* Runs a kernel over all tasks in `parts` calls of the level. */
-#define KT_CALL(name, level, p, buf, parts)                                                                  \
+#define KT_F32_CODE(name, level)                                                                             \
+    ((level) == EBRU_LEVEL_V2   ? ebru_k_##name##_v2                                                         \
+     : (level) == EBRU_LEVEL_V3 ? ebru_k_##name##_v3                                                         \
+                                : ebru_k_##name##_v4)
+#define KT_BF16_CODE(name, level)                                                                            \
+    ((level) == EBRU_LEVEL_V4_AMX    ? ebru_k_##name##_v4_amx                                                \
+     : (level) == EBRU_LEVEL_V4_BF16 ? ebru_k_##name##_v4_bf16                                               \
+                                     : KT_F32_CODE(name, level))
+
+/* Runs a kernel over all tasks in `parts` calls of the code. */
+#define KT_CALL_CODE(name, code, p, buf, parts)                                                              \
     do {                                                                                                     \
         const int32_t kt_n = ebru_##name##_tasks(p);                                                         \
         float *kt_scratch = kt_floats(ebru_##name##_scratch(p) / 4);                                         \
         for (int32_t kt_t = 0; kt_t < (parts); kt_t++) {                                                     \
             const int32_t kt_a = kt_n * kt_t / (parts), kt_b = kt_n * (kt_t + 1) / (parts);                  \
-            if ((level) == 2)                                                                                \
-                ebru_k_##name##_v2(p, buf, kt_scratch, kt_a, kt_b);                                          \
-            else if ((level) == 3)                                                                           \
-                ebru_k_##name##_v3(p, buf, kt_scratch, kt_a, kt_b);                                          \
-            else                                                                                             \
-                ebru_k_##name##_v4(p, buf, kt_scratch, kt_a, kt_b);                                          \
+            (code)(p, buf, kt_scratch, kt_a, kt_b);                                                          \
         }                                                                                                    \
     } while (0)
 
 /* Runs it into buf[out] with 1, 2, 3 and 7 parts; the bits must agree. */
-#define KT_RUN(name, level, p, buf, out, floats)                                                             \
+#define KT_RUN_CODE(name, code, p, buf, out, floats)                                                         \
     do {                                                                                                     \
         float *kt_first = (float *)(buf)[out];                                                               \
-        KT_CALL(name, level, p, buf, 1);                                                                     \
+        KT_CALL_CODE(name, code, p, buf, 1);                                                                 \
         const int32_t kt_parts[] = {2, 3, 7};                                                                \
         for (int32_t kt_k = 0; kt_k < 3; kt_k++) {                                                           \
             (buf)[out] = kt_floats(floats);                                                                  \
-            KT_CALL(name, level, p, buf, kt_parts[kt_k]);                                                    \
+            KT_CALL_CODE(name, code, p, buf, kt_parts[kt_k]);                                                \
             assert_memory_equal(kt_first, (buf)[out], (size_t)(floats) * sizeof(float));                     \
         }                                                                                                    \
         (buf)[out] = kt_first;                                                                               \
     } while (0)
+
+#define KT_CALL(name, level, p, buf, parts) KT_CALL_CODE(name, KT_F32_CODE(name, level), p, buf, parts)
+#define KT_RUN(name, level, p, buf, out, floats)                                                             \
+    KT_RUN_CODE(name, KT_F32_CODE(name, level), p, buf, out, floats)
+#define KT_CALL_BF16(name, level, p, buf, parts) KT_CALL_CODE(name, KT_BF16_CODE(name, level), p, buf, parts)
+#define KT_RUN_BF16(name, level, p, buf, out, floats)                                                        \
+    KT_RUN_CODE(name, KT_BF16_CODE(name, level), p, buf, out, floats)
 
 static inline double kt_act(double x, int32_t act) {
     switch (act) {

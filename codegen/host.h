@@ -1,0 +1,11 @@
+/* What the machine that compiles can run, for -mcpu=native. */
+#ifndef EBRU_CODEGEN_HOST_H
+#define EBRU_CODEGEN_HOST_H
+
+#include <stdint.h>
+
+/* The highest EBRU_LEVEL_* whose features this CPU has and this system lets programs use; 0 when it is none
+ * of them. */
+int32_t cg_host_level(void);
+
+#endif
