@@ -15,8 +15,6 @@ void *ir_attrs_copy(ir_arena *arena, ir_op op, const void *attrs);
 ir_ref ir_node_add(ir_func *f, const ir_node *node);
 /* Frees what a function holds outside the arena and leaves it empty. */
 void ir_func_clear(ir_func *f);
-/* Removes nodes that no output depends on (inputs stay) and closes the gaps; order is kept. */
-void ir_func_sweep(ir_func *f);
 
 /* lora.c: adds the updates of w to the elements [first, first + count) that `out` holds. */
 void ir_lora_apply(const ir_weight *w, float *out, int64_t first, int64_t count);

@@ -406,6 +406,8 @@ void ir_input_pair(ir_func *f, ir_ref input);
 ir_ref ir_weight_ref(ir_func *f, uint32_t weight_index,
                      ir_origin_id origin);                      /* origin unused: the name tells */
 void ir_set_output(ir_func *f, const char *name, ir_ref value); /* appended */
+/* Removes nodes that no output depends on (inputs stay) and closes the gaps; order is kept. */
+void ir_func_sweep(ir_func *f);
 /* Shorthands for plain-layout nodes. */
 ir_ref ir_op1(ir_func *f, ir_op op, ir_ref a, const void *attrs, ir_origin_id origin);
 ir_ref ir_op2(ir_func *f, ir_op op, ir_ref a, ir_ref b, const void *attrs, ir_origin_id origin);
