@@ -60,11 +60,9 @@ static uint64_t weight_operand_bytes(const ir_node *n, uint32_t i, const ir_type
 
 /* ---- arithmetic ---- */
 
-/* conv2d and conv2d_winograd: both count as the direct sum, so that rates compare. */
-static double conv2d_flops(const ir_func *f, const ir_node *n) {
+/* conv2d, conv2d_winograd, conv2d_phases: all count as the direct sum, so that rates compare. */
+static double conv2d_flops(const ir_func *f, const ir_node *n, ir_act pre_act, ir_act act) {
     bool direct = n->op == IR_OP_conv2d;
-    ir_act pre_act = direct ? IR_ATTRS(n, conv2d)->pre_act : IR_ATTRS(n, winograd)->pre_act;
-    ir_act act = direct ? IR_ATTRS(n, conv2d)->act : IR_ATTRS(n, winograd)->act;
     const ir_type *x = operand_type(f, n, 0), *w = operand_type(f, n, 1), *x1 = operand_type(f, n, 3);
     double y = elements(&n->type), inputs = elements(x) + elements(x1);
     double channels = (double)(x->dim[1] + (x1 ? x1->dim[1] : 0));
@@ -110,8 +108,11 @@ static double node_flops(const ir_func *f, const ir_node *n) {
     const ir_type *x = operand_type(f, n, 0);
     double y = elements(&n->type);
     switch (n->op) {
-    case IR_OP_conv2d:
-    case IR_OP_conv2d_winograd: return conv2d_flops(f, n);
+    case IR_OP_conv2d: return conv2d_flops(f, n, IR_ATTRS(n, conv2d)->pre_act, IR_ATTRS(n, conv2d)->act);
+    case IR_OP_conv2d_winograd:
+        return conv2d_flops(f, n, IR_ATTRS(n, winograd)->pre_act, IR_ATTRS(n, winograd)->act);
+    case IR_OP_conv2d_phases:
+        return conv2d_flops(f, n, IR_ATTRS(n, phases)->pre_act, IR_ATTRS(n, phases)->act);
     case IR_OP_linear: return linear_flops(f, n);
     case IR_OP_feed_forward: return feed_forward_flops(f, n);
     case IR_OP_matmul: return 2 * y * (double)x->dim[x->rank - 1];

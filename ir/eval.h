@@ -50,6 +50,8 @@ void ir_columns_set(const ir_columns *c, int64_t at, double x);
 void ir_columns_set_parts(const ir_columns *c, int64_t at, double hi, double lo);
 /* x as the precision says: returns hi (f32: x as it is) and sets *lo, 0 but for bf16x3. */
 double ir_eval_split(ir_precision p, double x, double *lo);
+/* `count` numbers as the products take them; *hi are the upper parts (of bf16x3; untouched otherwise). */
+void ir_eval_lower(ir_precision p, double *x, double *hi, int64_t count);
 /* y[j] = sum over k of (hi[k], lo[k]) times column j, for j < cols; lo is read for bf16x3 only. */
 void ir_columns_row(double *y, const double *hi, const double *lo, const ir_columns *x, int64_t cols);
 

@@ -81,15 +81,6 @@ void ir_eval_conv_image(const ir_eval_args *a, ir_act pre_act, int64_t b, double
     }
 }
 
-/* An image as the products take it; *hi are the upper parts (of bf16x3; untouched otherwise). */
-static void lower_image(ir_precision p, double *image, double *hi, int64_t count) {
-    for (int64_t i = 0; i < count && p != IR_PRECISION_F32; i++) {
-        double lo, upper = ir_eval_split(p, image[i], &lo);
-        image[i] = upper + lo;
-        if (p == IR_PRECISION_BF16X3) hi[i] = upper;
-    }
-}
-
 /* The columns of output pixels [first, first + count): row (c, y, x) of the matrix holds what tap (y, x) of
  * channel c reads. */
 static void conv_columns(const conv *v, const double *image, double *cols, int64_t first, int64_t count) {
@@ -152,7 +143,7 @@ void ir_eval_conv2d(const ir_eval_args *a, ir_tensor *out) {
     double *sum = ir_alloc((size_t)run * sizeof *sum);
     for (int64_t b = 0; b < x->dim[0]; b++) {
         ir_eval_conv_image(a, v.at->pre_act, b, image);
-        lower_image(precision, image, upper, size);
+        ir_eval_lower(precision, image, upper, size);
         for (int64_t first = 0; first < pixels; first += run) {
             int64_t count = first + run < pixels ? run : pixels - first;
             conv_columns(&v, image, cols.all, first, count);

@@ -26,6 +26,14 @@ double ir_eval_split(ir_precision p, double x, double *lo) {
     return hi;
 }
 
+void ir_eval_lower(ir_precision p, double *x, double *hi, int64_t count) {
+    for (int64_t i = 0; i < count && p != IR_PRECISION_F32; i++) {
+        double lo, upper = ir_eval_split(p, x[i], &lo);
+        x[i] = upper + lo;
+        if (p == IR_PRECISION_BF16X3) hi[i] = upper;
+    }
+}
+
 ir_columns ir_columns_new(ir_precision p, int64_t k_count, int64_t cols) {
     bool split = p == IR_PRECISION_BF16X3;
     return (ir_columns){.precision = p,

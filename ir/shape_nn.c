@@ -172,6 +172,27 @@ SHAPE_RULE(conv2d_winograd) {
            fine;
 }
 
+SHAPE_RULE(conv2d_phases) {
+    enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
+    const struct ir_attrs_phases *a = SHAPE_ATTRS(s, phases);
+    const ir_type *x = shape_operand(s, X), *x1 = shape_operand(s, X1);
+    if (!shape_is_rank(s, X, 4) || !shape_in(s, "n", a->n, 1, IR_MAX_ELEMENTS / 4)) return false;
+    int64_t channels = x->dim[1], n = 4 * ir_round_block(a->n);
+    filter w = {0};
+    if (!add_second_input(s, X1, &channels) || !read_filter(s, W, channels, n, a->precision, &w))
+        return false;
+    if (!w.packed || w.kh != 2 || w.kw != 2) return shape_expected(s, W, "packed filters of 2 by 2");
+    bool fine = true;
+    if (x1 && x->dim[1] % IR_BLOCK != 0)
+        fine = shape_expected(s, X, "a multiple of 16 channels, as operand 'x1' follows");
+    if (x->dim[2] > SHAPE_WINDOW_MAX / 2 || x->dim[3] > SHAPE_WINDOW_MAX / 2)
+        return shape_fault(s, "twice the height or width is too large");
+    return conv_result(s, (int64_t[]){1, 1, 1, 1}, (int64_t[]){2 * x->dim[2], 2 * x->dim[3]},
+                       (int64_t[]){1, 1}, &(filter){.n = a->n, .kh = 3, .kw = 3, .packed = true}, channels,
+                       out) &&
+           fine;
+}
+
 SHAPE_RULE(linear) {
     enum { X, W, BIAS, RESIDUAL };
     const ir_type *x = shape_operand(s, X);
@@ -512,6 +533,14 @@ SHAPE_RULE(pack_winograd_weight) {
     if (w->rank != 4 || w->dim[2] != 3 || w->dim[3] != 3) return shape_expected(s, 0, "[N,C,3,3]");
     shape_set(out, 5,
               (int64_t[]){(m + 2) * (m + 2), blocks(w->dim[0]), blocks(w->dim[1]), IR_BLOCK, IR_BLOCK});
+    return true;
+}
+
+SHAPE_RULE(phase_filter) {
+    const ir_type *w = shape_operand(s, 0);
+    if (!shape_is_float(s, 0)) return false;
+    if (w->rank != 4 || w->dim[2] != 3 || w->dim[3] != 3) return shape_expected(s, 0, "[N,C,3,3]");
+    shape_set(out, 4, (int64_t[]){4 * ir_round_block(w->dim[0]), w->dim[1], 2, 2});
     return true;
 }
 

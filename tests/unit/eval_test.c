@@ -178,6 +178,39 @@ static void conv2d_winograd_is_conv2d(void **state) {
     }
 }
 
+/* Four 2x2 filters compute what the 3x3 filter does on the doubled input, with tails of channels and every
+ * operand. */
+static void conv2d_phases_is_conv2d(void **state) {
+    (void)state;
+    ir_tensor y[2];
+    for (int phases = 0; phases < 2; phases++) {
+        eval_case c = case_new();
+        ir_ref x = case_pattern(&c, T(2, 16, 3, 5), 1), x1 = case_pattern(&c, T(2, 5, 3, 5), 2);
+        ir_ref w = case_pattern(&c, T(18, 21, 3, 3), 3), bias = case_pattern(&c, T(18), 4);
+        ir_ref tbias = case_pattern(&c, T(1, 18), 5), norm = case_pattern(&c, T(1, 2, 32), 6);
+        ir_ref residual = case_pattern(&c, T(2, 18, 6, 10), 7);
+        struct ir_attrs_conv2d direct = {.stride = IR_I2(1, 1),
+                                         .pad = IR_I4(1, 1, 1, 1),
+                                         .upsample = IR_I2(6, 10),
+                                         .pre_act = IR_ACT_SILU,
+                                         .act = IR_ACT_TANH};
+        struct ir_attrs_phases at = {.pre_act = IR_ACT_SILU, .act = IR_ACT_TANH, .n = 18};
+        if (phases) {
+            w = ir_op1(c.f, IR_OP_phase_filter, w, NULL, 0);
+            w = ir_op1(c.f, IR_OP_pack_conv_weight, w, NULL, 0);
+        }
+        y[phases] = case_eval(&c, ir_build(c.f, phases ? IR_OP_conv2d_phases : IR_OP_conv2d,
+                                           REFS(x, w, bias, x1, norm, tbias, residual),
+                                           phases ? (void *)&at : (void *)&direct, IR_PLAIN, 0));
+        case_free(&c);
+    }
+    assert_true(ir_type_equal(&y[0].type, &y[1].type));
+    for (int64_t i = 0; i < ir_type_elements(&y[0].type); i++) /* filters are rounded once more */
+        assert_true(fabsf(y[0].data[i] - y[1].data[i]) < 1e-5f);
+    ir_tensor_free(&y[0]);
+    ir_tensor_free(&y[1]);
+}
+
 /* One op for both layers gives what the two linears give. */
 static void feed_forward_is_two_linears(void **state) {
     (void)state;
@@ -368,6 +401,19 @@ static void transformed_filter(void **state) {
     case_free(&c);
 }
 
+/* By hand: g = [0 4 0; 0 8 0; 1 0 0] as phases. */
+static void filter_of_phases(void **state) {
+    (void)state;
+    eval_case c = case_new();
+    ir_ref w = case_values(&c, T(1, 1, 3, 3), VALUES(0, 4, 0, 0, 8, 0, 1, 0, 0));
+    ir_tensor y = case_eval(&c, ir_op1(c.f, IR_OP_phase_filter, w, NULL, 0));
+    static const float want[4][4] = {{0, 4, 1, 8}, {4, 0, 9, 0}, {0, 12, 1, 0}, {12, 0, 1, 0}};
+    for (int p = 0; p < 4; p++)
+        for (int i = 0; i < 64; i++) assert_true(y.data[p * 64 + i] == (i < 4 ? want[p][i] : 0));
+    ir_tensor_free(&y);
+    case_free(&c);
+}
+
 static void packed_vectors_and_tables(void **state) {
     (void)state;
     float vector[16] = {1, 2, 3}, table[32] = {1, 2, 3};
@@ -511,7 +557,9 @@ int main(void) {
         cmocka_unit_test(conv2d_by_hand),
         cmocka_unit_test(conv2d_packed),
         cmocka_unit_test(conv2d_winograd_is_conv2d),
+        cmocka_unit_test(conv2d_phases_is_conv2d),
         cmocka_unit_test(transformed_filter),
+        cmocka_unit_test(filter_of_phases),
         cmocka_unit_test(feed_forward_is_two_linears),
         cmocka_unit_test(linear_plain_and_packed),
         cmocka_unit_test(linear_large),
