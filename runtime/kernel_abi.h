@@ -844,4 +844,6 @@ static inline int64_t ebru_softmax_scratch(const struct ebru_softmax_params *p) 
     return 0;
 }
 
+#include "runtime/kernel_abi_bf16.h"
+
 #endif

@@ -1,5 +1,5 @@
 /* The three parts of a convolution on a task's pixels: gather, multiply, finish. conv2d is one of them,
- * feed_forward two in a row.
+ * feed_forward two in a row; conv_bf16.h has the first two for operands in bf16.
  *
  *   gather    the task's input goes to scratch as [C/16][image][rows + halo][cols + halo][16] with a zero
  * halo, the prologue applied on the way; a pointwise convolution without prologue reads the tensor in place
@@ -23,32 +23,73 @@ struct conv {
     float *gather, *sums;
     int32_t *a_off, *o_off;
     int32_t b0, y0, x0, nimg, nrow, ncol; /* the task's output */
+    int32_t per_image;                    /* entries of the tables an image */
+    int32_t holes;                        /* 1: entries of o_off may be -1, not a pixel */
+    cell_t *cells;                        /* the result goes to half cells instead, */
+    int64_t cell_plane;                   /* 32 channels of it that far apart, */
+    int64_t cell_part;                    /* and its parts */
 };
+
+/* Shapes, and nothing of a task. */
+INLINE struct conv conv_of(const struct ebru_conv2d_params *p) {
+    struct conv c = {.p = p};
+    c.cbs = ebru_blocks16(p->C0 + p->C1);
+    c.nbs = ebru_blocks16(p->N);
+    c.OH = ebru_conv2d_rows(p);
+    c.OW = ebru_conv2d_cols(p);
+    c.KHW = p->KH * p->KW;
+    c.in_plane = (int64_t)p->H * p->W * 16;
+    c.out_plane = (int64_t)p->OH * p->OW * 16;
+    return c;
+}
 
 /* Size of the part of `total` that begins at `at`; a constant when the parts are equal. */
 INLINE int32_t part(int32_t total, int32_t size, int32_t at) {
     return total % size == 0 ? size : ebru_min_i32(size, total - at);
 }
 
+/* Image b as it is read. */
+INLINE struct gather gather_image(const struct conv *c, void *const *buf, int32_t b) {
+    const struct ebru_conv2d_params *p = c->p;
+    const int32_t pointwise = ebru_conv2d_pointwise(p); /* then an image is one row */
+    const struct gather g = {
+        .cat = {(const float *)buf[EBRU_CONV2D_X0] + b * ebru_blocks16(p->C0) * c->in_plane,
+                p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + b * ebru_blocks16(p->C1) * c->in_plane : NULL,
+                c->in_plane, p->C0, p->C1},
+        .H = pointwise ? 1 : p->H,
+        .W = pointwise ? p->H * p->W : p->W,
+        .UH = pointwise ? 1 : p->UH,
+        .UW = pointwise ? p->H * p->W : p->UW,
+        .scaled = p->pro_scale,
+        .act = p->pre_act};
+    return g;
+}
+
+/* The output pixels of a task's spot: images, rows and columns. */
+INLINE void take_spot(struct conv *c, int32_t spot) {
+    const struct ebru_conv2d_params *p = c->p;
+    const int32_t tr = ebru_ceil_div(c->OH, p->TH), tc = ebru_ceil_div(c->OW, p->TW);
+    c->b0 = spot / (tr * tc) * p->TB;
+    c->y0 = spot / tc % tr * p->TH;
+    c->x0 = spot % tc * p->TW;
+    c->nimg = part(p->B, p->TB, c->b0);
+    c->nrow = part(c->OH, p->TH, c->y0);
+    c->ncol = part(c->OW, p->TW, c->x0);
+    c->per_image = c->nrow * c->ncol;
+}
+INLINE int32_t spots_of(const struct conv *c) {
+    const struct ebru_conv2d_params *p = c->p;
+    return ebru_ceil_div(p->B, p->TB) * ebru_ceil_div(c->OH, p->TH) * ebru_ceil_div(c->OW, p->TW);
+}
+
 INLINE void gather(const struct conv *c, void *const *buf) {
     const struct ebru_conv2d_params *p = c->p;
     const float *ss = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT];
-    const int32_t pointwise = ebru_conv2d_pointwise(p); /* then an image is one row */
     const int32_t rows = (c->nrow - 1) * p->SH + p->KH, width = (c->ncol - 1) * p->SW + p->KW;
     for (int32_t cb = 0; cb < c->cbs; cb++) {
         for (int32_t i = 0; i < c->nimg; i++) {
             const int32_t b = c->b0 + i;
-            const struct gather g = {
-                .cat = {(const float *)buf[EBRU_CONV2D_X0] + b * ebru_blocks16(p->C0) * c->in_plane,
-                        p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + b * ebru_blocks16(p->C1) * c->in_plane
-                              : NULL,
-                        c->in_plane, p->C0, p->C1},
-                .H = pointwise ? 1 : p->H,
-                .W = pointwise ? p->H * p->W : p->W,
-                .UH = pointwise ? 1 : p->UH,
-                .UW = pointwise ? p->H * p->W : p->UW,
-                .scaled = p->pro_scale,
-                .act = p->pre_act};
+            const struct gather g = gather_image(c, buf, b);
             const float *block = cat_block(&g.cat, cb);
             const float *scale = p->pro_scale ? ss + ((int64_t)b * 2 * c->cbs + cb) * 16 : NULL;
             const float *shift = p->pro_scale ? scale + c->cbs * 16 : NULL;
@@ -77,12 +118,18 @@ INLINE void pixel_tables(const struct conv *c) {
     }
 }
 
+/* Block n of the result at offset `at` of a c16 plane, to its half of a cell. */
+INLINE void finish_cell(const struct conv *c, int32_t n, int32_t at, v16 v) {
+    cell_store(c->cells + n / 2 * c->cell_plane + at * (CELL / 16) + n % 2 * 16, v, c->cell_part ? 2 : 1,
+               c->cell_part);
+}
+
 /* Epilogue of pixels [q0, q1) of the panel's blocks [n0, n0 + nb); sums: block n0, pixel q0. */
 INLINE void finish(const struct conv *c, void *const *buf, const float *sums, int32_t n0, int32_t nb,
                    int32_t q0, int32_t q1, int32_t sum_step) {
     const struct ebru_conv2d_params *p = c->p;
     const int32_t geglu = p->act == EBRU_ACT_GEGLU, out_blocks = geglu ? c->nbs / 2 : c->nbs;
-    const int32_t per_image = c->nrow * c->ncol, stepn = geglu ? 2 : 1;
+    const int32_t stepn = geglu ? 2 : 1;
     const float *bias = (const float *)buf[EBRU_CONV2D_BIAS], *tbias = (const float *)buf[EBRU_CONV2D_TBIAS];
     for (int32_t n = 0; n < nb; n += stepn) {
         const int64_t at = c->b0 * out_blocks * c->out_plane + (n0 + n) / stepn * c->out_plane;
@@ -96,13 +143,14 @@ INLINE void finish(const struct conv *c, void *const *buf, const float *sums, in
             v16 add = base, gate_add = gate_base;
             int32_t end = q1;
             if (p->tbias) {
-                const int32_t i = q / per_image;
+                const int32_t i = q / c->per_image;
                 const float *t = tbias + ((p->tbias == 1 ? (int64_t)(c->b0 + i) * c->nbs : 0) + n0 + n) * 16;
-                end = ebru_min_i32(q1, (i + 1) * per_image);
+                end = ebru_min_i32(q1, (i + 1) * c->per_image);
                 add += load16(t);
                 if (geglu) gate_add += load16(t + 16);
             }
             for (; q < end; q++) {
+                if (c->holes && c->o_off[q] < 0) continue;
                 v16 v = load16(sum + (q - q0) * 16) + add;
                 if (geglu) {
                     v = v * gelu16(load16(gate + (q - q0) * 16) + gate_add);
@@ -111,7 +159,10 @@ INLINE void finish(const struct conv *c, void *const *buf, const float *sums, in
                     v = act16(v, p->act);
                     if (p->residual == 2) v += load16(res + c->o_off[q]);
                 }
-                store16(out + c->o_off[q], v);
+                if (c->cells)
+                    finish_cell(c, (n0 + n) / stepn, c->o_off[q], v);
+                else
+                    store16(out + c->o_off[q], v);
             }
         }
     }

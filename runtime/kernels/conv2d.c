@@ -3,34 +3,20 @@
 #include "runtime/kernels/conv.h"
 
 EBRU_KERNEL(conv2d) {
-    struct conv c;
-    c.p = p;
+    struct conv c = conv_of(p);
     c.direct = ebru_conv2d_direct(p);
-    c.cbs = ebru_blocks16(p->C0 + p->C1);
-    c.nbs = ebru_blocks16(p->N);
-    c.OH = ebru_conv2d_rows(p);
-    c.OW = ebru_conv2d_cols(p);
-    c.KHW = p->KH * p->KW;
-    c.in_plane = (int64_t)p->H * p->W * 16;
-    c.out_plane = (int64_t)p->OH * p->OW * 16;
     c.gather = scratch;
     c.sums = scratch + ebru_conv2d_gather_floats(p);
     c.a_off = (int32_t *)(c.sums + (int64_t)p->TB * p->TH * p->TW * p->NB * 16);
     c.o_off = c.a_off + p->TB * p->TH * p->TW;
-    const int32_t tr = ebru_ceil_div(c.OH, p->TH), tc = ebru_ceil_div(c.OW, p->TW);
-    const int32_t spots = ebru_ceil_div(p->B, p->TB) * tr * tc, groups = ebru_conv2d_groups(p);
+    const int32_t spots = spots_of(&c), groups = ebru_conv2d_groups(p);
     int32_t gathered = -1;
     for (int32_t task = task_begin; task < task_end; task++) {
         const int32_t spot = p->order ? task % spots : task / groups;
         const int32_t group = p->order ? task / spots : task % groups;
         if (spot != gathered) {
             gathered = spot;
-            c.b0 = spot / (tr * tc) * p->TB;
-            c.y0 = spot / tc % tr * p->TH;
-            c.x0 = spot % tc * p->TW;
-            c.nimg = part(p->B, p->TB, c.b0);
-            c.nrow = part(c.OH, p->TH, c.y0);
-            c.ncol = part(c.OW, p->TW, c.x0);
+            take_spot(&c, spot);
             if (c.direct) {
                 c.g_row = 0;
                 c.g_cb = c.in_plane;

@@ -16,12 +16,7 @@ INLINE void layer(const struct conv *c, void *const *buf) {
 /* One layer of one batch; blocks of input channels lie `in_plane`, of output channels `out_plane` floats
  * apart. */
 INLINE struct conv layer_of(const struct ebru_conv2d_params *p, int64_t in_plane, int64_t out_plane) {
-    struct conv c;
-    c.p = p;
-    c.cbs = ebru_blocks16(p->C0);
-    c.nbs = ebru_blocks16(p->N);
-    c.OH = c.KHW = 1;
-    c.OW = p->OW;
+    struct conv c = conv_of(p);
     c.in_plane = in_plane;
     c.out_plane = out_plane;
     c.g_row = c.g_img = 0;
@@ -53,7 +48,7 @@ EBRU_KERNEL(feed_forward) {
             x, NULL, NULL, buf[EBRU_FEED_FORWARD_W1], buf[EBRU_FEED_FORWARD_B1], NULL, NULL, scratch};
         void *const buf2[EBRU_CONV2D_BUFS] = {
             NULL, NULL, NULL, buf[EBRU_FEED_FORWARD_W2], buf[EBRU_FEED_FORWARD_B2], NULL, res, out};
-        first.ncol = second.ncol = part(p->T, p->TW, t0);
+        first.ncol = second.ncol = first.per_image = second.per_image = part(p->T, p->TW, t0);
         layer(&first, buf1);
         layer(&second, buf2);
     }

@@ -4,6 +4,7 @@
 #define EBRU_KERNELS_GATHER_H
 
 #include "runtime/kernels/cat.h"
+#include "runtime/kernels/cell.h"
 #include "runtime/kernels/vmath.h"
 
 struct gather {
@@ -12,17 +13,27 @@ struct gather {
     int32_t UH, UW; /* as read: nearest neighbour, row y is row floor(y * H / UH) */
     int32_t scaled; /* 1: times scale plus shift */
     int32_t act;    /* EBRU_ACT_*, then */
+    int32_t parts;  /* 0: to c16 blocks; 1, 2: rounded, to half cells of that many parts */
+    int64_t part;   /* elements from a part to the next */
 };
+
+/* Sixteen channels of pixel x of the row at dst. */
+INLINE void gather_store(const struct gather *g, void *dst, int32_t x, v16 v) {
+    if (g->parts)
+        cell_store((cell_t *)dst + x * CELL, v, g->parts, g->part);
+    else
+        store16((float *)dst + x * 16, v);
+}
 
 /* Row iy of block cb (at `block`, see cat_block), columns [left, left + width), to dst. Zeros outside the
  * image, inserted after scaling and activation. */
 INLINE void gather_row(const struct gather *g, const float *block, int32_t cb, int32_t iy, int32_t left,
-                       int32_t width, float *dst, const float *scale, const float *shift) {
+                       int32_t width, void *dst, const float *scale, const float *shift) {
     int32_t lo = ebru_min_i32(ebru_max_i32(-left, 0), width);
     int32_t hi = ebru_max_i32(ebru_min_i32(g->UW - left, width), lo);
     if (iy < 0 || iy >= g->UH) lo = hi = width;
-    for (int32_t x = 0; x < lo; x++) store16(dst + x * 16, splat16(0.0f));
-    for (int32_t x = hi; x < width; x++) store16(dst + x * 16, splat16(0.0f));
+    for (int32_t x = 0; x < lo; x++) gather_store(g, dst, x, splat16(0.0f));
+    for (int32_t x = hi; x < width; x++) gather_store(g, dst, x, splat16(0.0f));
     if (lo == hi) return;
     const int32_t whole = g->cat.C1 == 0 || g->cat.C0 % 16 == 0;
     const v16 a = g->scaled ? load16(scale) : splat16(1.0f), s = g->scaled ? load16(shift) : splat16(0.0f);
@@ -32,7 +43,7 @@ INLINE void gather_row(const struct gather *g, const float *block, int32_t cb, i
         const int64_t pixel = row + (g->UW == g->W ? ix : ix * g->W / g->UW);
         v16 v = whole ? load16(block + pixel * 16) : cat_lanes(&g->cat, cb, pixel);
         if (g->scaled) v = v * a + s;
-        store16(dst + x * 16, act16(v, g->act));
+        gather_store(g, dst, x, act16(v, g->act));
     }
 }
 

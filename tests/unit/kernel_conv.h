@@ -6,8 +6,26 @@
 
 struct conv_data {
     float *x0, *x1, *ss, *w, *bias, *tbias, *res;
-    double *want; /* [B][N or N/2][OH][OW] */
+    int32_t parts; /* 0: operands as they are; 1, 2: rounded to bf16, the second part the rest */
+    double *want;  /* [B][N or N/2][OH][OW] */
+    double slack;  /* what roundings of the prologue's results may make of a sum, at most */
 };
+
+/* A product of operands rounded as `parts` says, its parts as bf16x3 has them. */
+static inline double conv_rounded(double v) {
+    return (double)ebru_bf16_value(ebru_bf16_of((float)v));
+}
+static inline double conv_product(int32_t parts, double x, double w) {
+    if (parts == 0) return x * w;
+    const double x_hi = conv_rounded(x), w_hi = conv_rounded(w);
+    if (parts == 1) return x_hi * w_hi;
+    return x_hi * w_hi + x_hi * conv_rounded(w - w_hi) + conv_rounded(x - x_hi) * w_hi;
+}
+/* How far the product moves when x is off by the last bits of an f32. */
+static inline double conv_product_slack(int32_t parts, double x, double w) {
+    const double off = fabs(x) * 1e-6;
+    return parts ? fabs(conv_product(parts, x + off, w) - conv_product(parts, x - off, w)) : 0;
+}
 
 static inline double conv_input_at(const struct ebru_conv2d_params *p, const struct conv_data *d, int32_t b,
                                    int32_t c, int32_t y, int32_t x) {
@@ -20,14 +38,18 @@ static inline double conv_input_at(const struct ebru_conv2d_params *p, const str
     return kt_act(v, p->pre_act);
 }
 
-static inline double conv_sum_at(const struct ebru_conv2d_params *p, const struct conv_data *d, int32_t b,
+static inline double conv_sum_at(const struct ebru_conv2d_params *p, struct conv_data *d, int32_t b,
                                  int32_t n, int32_t y, int32_t x) {
-    double sum = p->has_bias ? (double)d->bias[n] : 0;
+    double sum = p->has_bias ? (double)d->bias[n] : 0, slack = 0;
     for (int32_t c = 0; c < p->C0 + p->C1; c++)
         for (int32_t i = 0; i < p->KH; i++)
-            for (int32_t j = 0; j < p->KW; j++)
-                sum += (double)d->w[ebru_conv2d_weight_index(p, n, c, i, j)] *
-                       conv_input_at(p, d, b, c, y * p->SH - p->PT + i, x * p->SW - p->PL + j);
+            for (int32_t j = 0; j < p->KW; j++) {
+                const double w = (double)d->w[ebru_conv2d_weight_index(p, n, c, i, j)],
+                             v = conv_input_at(p, d, b, c, y * p->SH - p->PT + i, x * p->SW - p->PL + j);
+                sum += conv_product(d->parts, v, w);
+                if (p->pro_scale || p->pre_act) slack += conv_product_slack(d->parts, v, w);
+            }
+    if (slack > d->slack) d->slack = slack;
     if (p->tbias) sum += (double)d->tbias[(p->tbias == 1 ? b : 0) * ebru_blocks16(p->N) * 16 + n];
     return sum;
 }
@@ -36,8 +58,8 @@ static inline int32_t conv_out_channels(const struct ebru_conv2d_params *p) {
     return p->act == EBRU_ACT_GEGLU ? p->N / 2 : p->N;
 }
 
-static inline struct conv_data conv_make(const struct ebru_conv2d_params *p) {
-    struct conv_data d;
+static inline struct conv_data conv_make_rounded(const struct ebru_conv2d_params *p, int32_t parts) {
+    struct conv_data d = {.parts = parts};
     const int64_t P = (int64_t)p->H * p->W, OP = (int64_t)p->OH * p->OW;
     const int32_t C = p->C0 + p->C1, pad = ebru_blocks16(C) * 16, npad = ebru_blocks16(p->N) * 16,
                   NO = conv_out_channels(p);
@@ -71,6 +93,10 @@ static inline struct conv_data conv_make(const struct ebru_conv2d_params *p) {
                 d.want[((int64_t)b * NO + n) * OP + q] = v;
             }
     return d;
+}
+
+static inline struct conv_data conv_make(const struct ebru_conv2d_params *p) {
+    return conv_make_rounded(p, 0);
 }
 
 /* The operands as the kernels take them (EBRU_CONV2D_*), with `w` for the weight. */

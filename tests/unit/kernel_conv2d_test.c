@@ -1,36 +1,7 @@
 /* conv2d against naive loops in double: shapes with tails, concatenation across blocks, prologues, epilogues,
  * strides, asymmetric padding, resizing, tile sizes, every level, every split. */
 #include "tests/unit/kernel_conv.h"
-
-struct shape {
-    int32_t B, H, W, C0, C1, N, K, S, PT, PL, PB, PR, UH, UW;
-    int32_t pro, pre, bias, tbias, residual, act;
-};
-
-static struct ebru_conv2d_params params_of(const struct shape *s) {
-    struct ebru_conv2d_params p = {0};
-    p.B = s->B;
-    p.H = s->H;
-    p.W = s->W;
-    p.UH = s->UH ? s->UH : s->H;
-    p.UW = s->UW ? s->UW : s->W;
-    p.C0 = s->C0;
-    p.C1 = s->C1;
-    p.N = s->N;
-    p.KH = p.KW = s->K;
-    p.SH = p.SW = s->S;
-    p.PT = s->PT;
-    p.PL = s->PL;
-    p.OH = (p.UH + s->PT + s->PB - s->K) / s->S + 1;
-    p.OW = (p.UW + s->PL + s->PR - s->K) / s->S + 1;
-    p.pro_scale = s->pro;
-    p.pre_act = s->pre;
-    p.has_bias = s->bias;
-    p.tbias = s->tbias;
-    p.residual = s->residual;
-    p.act = s->act;
-    return p;
-}
+#include "tests/unit/kernel_conv_shapes.h"
 
 static float *check(const struct ebru_conv2d_params *p, const struct conv_data *d, int32_t level,
                     const char *what) {
@@ -50,8 +21,8 @@ static float *check(const struct ebru_conv2d_params *p, const struct conv_data *
     return out;
 }
 
-static void run(const struct shape *s, const char *what) {
-    struct ebru_conv2d_params p = params_of(s);
+static void run(const struct conv_shape *s, const char *what) {
+    struct ebru_conv2d_params p = conv_shape_params(s);
     KT_EACH_LEVEL(level) {
         ebru_conv2d_default_tiles(&p, level, 0, 0);
         struct conv_data d = conv_make(&p);
@@ -75,230 +46,54 @@ static void run(const struct shape *s, const char *what) {
 
 static void plain(void **state) {
     (void)state;
-    const struct shape s[] = {
-        {.B = 1, .H = 8, .W = 8, .C0 = 32, .N = 64, .K = 3, .S = 1, .PT = 1, .PL = 1, .PB = 1, .PR = 1},
-        {.B = 2,
-         .H = 5,
-         .W = 7,
-         .C0 = 3,
-         .N = 20,
-         .K = 3,
-         .S = 1,
-         .PT = 1,
-         .PL = 1,
-         .PB = 1,
-         .PR = 1,
-         .bias = 1},
-        {.B = 1,
-         .H = 9,
-         .W = 11,
-         .C0 = 17,
-         .N = 3,
-         .K = 3,
-         .S = 1,
-         .PT = 1,
-         .PL = 1,
-         .PB = 1,
-         .PR = 1,
-         .bias = 1},
-        {.B = 3, .H = 4, .W = 4, .C0 = 48, .N = 96, .K = 1, .S = 1, .bias = 1},
-        {.B = 1,
-         .H = 6,
-         .W = 5,
-         .C0 = 16,
-         .N = 33,
-         .K = 5,
-         .S = 1,
-         .PT = 2,
-         .PL = 2,
-         .PB = 2,
-         .PR = 2,
-         .bias = 1},
-        {.B = 1, .H = 4, .W = 6, .C0 = 16, .N = 16, .K = 2, .S = 1},
-    };
-    for (size_t i = 0; i < sizeof s / sizeof *s; i++) run(&s[i], "plain");
+    CONV_EACH(s, conv_plain) run(s, "plain");
 }
 
 static void stride_and_padding(void **state) {
     (void)state;
-    const struct shape s[] = {
-        {.B = 1,
-         .H = 8,
-         .W = 8,
-         .C0 = 16,
-         .N = 32,
-         .K = 3,
-         .S = 2,
-         .PT = 1,
-         .PL = 1,
-         .PB = 1,
-         .PR = 1,
-         .bias = 1},
-        {.B = 2, .H = 8, .W = 6, .C0 = 16, .N = 32, .K = 3, .S = 2, .PB = 1, .PR = 1, .bias = 1},
-        {.B = 1,
-         .H = 9,
-         .W = 7,
-         .C0 = 20,
-         .N = 16,
-         .K = 3,
-         .S = 2,
-         .PT = 0,
-         .PL = 1,
-         .PB = 1,
-         .PR = 0,
-         .pro = 1,
-         .pre = EBRU_ACT_SILU},
-        {.B = 1, .H = 7, .W = 7, .C0 = 16, .N = 16, .K = 1, .S = 2, .bias = 1},
-        {.B = 1, .H = 3, .W = 3, .C0 = 16, .N = 16, .K = 7, .S = 1, .PT = 3, .PL = 3, .PB = 3, .PR = 3},
-    };
-    for (size_t i = 0; i < sizeof s / sizeof *s; i++) run(&s[i], "stride");
+    CONV_EACH(s, conv_stride_and_padding) run(s, "stride");
 }
 
 static void concat_and_prologue(void **state) {
     (void)state;
-    const struct shape s[] = {
-        {.B = 2,
-         .H = 6,
-         .W = 6,
-         .C0 = 32,
-         .C1 = 16,
-         .N = 48,
-         .K = 3,
-         .S = 1,
-         .PT = 1,
-         .PL = 1,
-         .PB = 1,
-         .PR = 1,
-         .pro = 1,
-         .pre = EBRU_ACT_SILU,
-         .bias = 1},
-        {.B = 2,
-         .H = 5,
-         .W = 4,
-         .C0 = 20,
-         .C1 = 10,
-         .N = 24,
-         .K = 3,
-         .S = 1,
-         .PT = 1,
-         .PL = 1,
-         .PB = 1,
-         .PR = 1,
-         .pro = 1,
-         .pre = EBRU_ACT_SILU},
-        {.B = 1, .H = 5, .W = 4, .C0 = 8, .C1 = 40, .N = 16, .K = 1, .S = 1},
-        {.B = 2, .H = 5, .W = 4, .C0 = 32, .C1 = 40, .N = 64, .K = 1, .S = 1, .bias = 1},
-        {.B = 1, .H = 5, .W = 4, .C0 = 32, .C1 = 32, .N = 16, .K = 1, .S = 1, .pro = 1},
-        {.B = 1, .H = 5, .W = 4, .C0 = 24, .N = 16, .K = 1, .S = 1, .pre = EBRU_ACT_SILU},
-    };
-    for (size_t i = 0; i < sizeof s / sizeof *s; i++) run(&s[i], "concat");
+    CONV_EACH(s, conv_concat_and_prologue) run(s, "concat");
 }
 
 static void resized(void **state) {
     (void)state;
-    const struct shape s[] = {
-        {.B = 1,
-         .H = 4,
-         .W = 5,
-         .UH = 8,
-         .UW = 10,
-         .C0 = 16,
-         .N = 32,
-         .K = 3,
-         .S = 1,
-         .PT = 1,
-         .PL = 1,
-         .PB = 1,
-         .PR = 1,
-         .bias = 1},
-        {.B = 2,
-         .H = 3,
-         .W = 4,
-         .UH = 7,
-         .UW = 9,
-         .C0 = 10,
-         .C1 = 9,
-         .N = 16,
-         .K = 3,
-         .S = 1,
-         .PT = 1,
-         .PL = 1,
-         .PB = 1,
-         .PR = 1},
-        {.B = 1, .H = 3, .W = 3, .UH = 6, .UW = 6, .C0 = 16, .N = 16, .K = 1, .S = 1},
-    };
-    for (size_t i = 0; i < sizeof s / sizeof *s; i++) run(&s[i], "resized");
+    CONV_EACH(s, conv_resized) run(s, "resized");
 }
 
 static void epilogues(void **state) {
     (void)state;
     for (int32_t act = EBRU_ACT_NONE; act <= EBRU_ACT_EXP; act++) {
-        struct shape s = {.B = 2, .H = 3, .W = 5, .C0 = 16, .N = 20, .K = 1, .S = 1, .bias = 1, .act = act};
-        s.tbias = act % 3;
-        s.residual = (act + 1) % 3;
+        const struct conv_shape s = conv_epilogue(act);
         run(&s, "epilogue");
     }
-    const struct shape s[] = {
-        {.B = 3,
-         .H = 4,
-         .W = 4,
-         .C0 = 16,
-         .N = 48,
-         .K = 3,
-         .S = 1,
-         .PT = 1,
-         .PL = 1,
-         .PB = 1,
-         .PR = 1,
-         .bias = 1,
-         .tbias = 1,
-         .residual = 1},
-        {.B = 3,
-         .H = 4,
-         .W = 4,
-         .C0 = 16,
-         .N = 48,
-         .K = 3,
-         .S = 1,
-         .PT = 1,
-         .PL = 1,
-         .PB = 1,
-         .PR = 1,
-         .tbias = 2,
-         .residual = 2,
-         .act = EBRU_ACT_RELU},
-    };
-    for (size_t i = 0; i < sizeof s / sizeof *s; i++) run(&s[i], "epilogue");
+    CONV_EACH(s, conv_epilogues) run(s, "epilogue");
 }
 
 static void linear(void **state) {
     (void)state;
-    const struct shape s[] = {
-        {.B = 1, .H = 1, .W = 77, .C0 = 48, .N = 80, .K = 1, .S = 1, .bias = 1, .residual = 1},
-        {.B = 2, .H = 1, .W = 13, .C0 = 40, .N = 64, .K = 1, .S = 1, .bias = 1, .act = EBRU_ACT_GEGLU},
-        {.B = 2, .H = 1, .W = 13, .C0 = 40, .N = 96, .K = 1, .S = 1, .act = EBRU_ACT_GEGLU, .tbias = 1},
-        {.B = 1, .H = 1, .W = 1, .C0 = 100, .N = 130, .K = 1, .S = 1, .bias = 1, .act = EBRU_ACT_SILU},
-        {.B = 5, .H = 1, .W = 1, .C0 = 64, .N = 32, .K = 1, .S = 1, .bias = 1, .pre = EBRU_ACT_SILU},
-    };
-    for (size_t i = 0; i < sizeof s / sizeof *s; i++) run(&s[i], "linear");
+    CONV_EACH(s, conv_linear) run(s, "linear");
 }
 
 /* The residual's buffer may be the result's. */
 static void residual_in_place(void **state) {
     (void)state;
-    const struct shape s = {.B = 2,
-                            .H = 4,
-                            .W = 5,
-                            .C0 = 16,
-                            .N = 32,
-                            .K = 3,
-                            .S = 1,
-                            .PT = 1,
-                            .PL = 1,
-                            .PB = 1,
-                            .PR = 1,
-                            .residual = 1};
-    struct ebru_conv2d_params p = params_of(&s);
+    const struct conv_shape s = {.B = 2,
+                                 .H = 4,
+                                 .W = 5,
+                                 .C0 = 16,
+                                 .N = 32,
+                                 .K = 3,
+                                 .S = 1,
+                                 .PT = 1,
+                                 .PL = 1,
+                                 .PB = 1,
+                                 .PR = 1,
+                                 .residual = 1};
+    struct ebru_conv2d_params p = conv_shape_params(&s);
     KT_EACH_LEVEL(level) {
         ebru_conv2d_default_tiles(&p, level, 0, 0);
         struct conv_data d = conv_make(&p);

@@ -1,0 +1,280 @@
+/* The treaty's rows of reduced precision: params structs and host arithmetic of the kernels that multiply in
+ * bf16. Part of kernel_abi.h, which includes it; rules and layouts stand there.
+ *
+ * Values are f32 as everywhere; the two operands of a contraction are rounded to bf16 (nearest, ties to even)
+ * where they are multiplied, sums are f32.
+ *   parts 1   x ~ hi, hi = bf16(x)
+ *   parts 2   x ~ hi + lo, lo = bf16(x - hi); product = hi*hi + hi*lo + lo*hi ("bf16x3"); a level that
+ *             computes in f32 anyway adds lo*lo
+ *
+ * Packed bf16 weights [Nb][ceil(C/32)][KH][KW][parts][16 c2][16 n][2]: n = block n/16, column n%16; c = block
+ * c/32, pair c2 = c%32/2, half c%2; zero where n >= N or c >= C; 64-byte aligned. */
+#ifndef EBRU_RUNTIME_KERNEL_ABI_BF16_H
+#define EBRU_RUNTIME_KERNEL_ABI_BF16_H
+
+/* How a level multiplies: what a gathered element is, and how many neighbouring pixels are taken at once. */
+enum {
+    EBRU_BF16_WIDE = 0,  /* f32 arithmetic: elements are f32 that hold rounded values, single pixels */
+    EBRU_BF16_PAIRS = 1, /* dot products of bf16 pairs: elements are bf16, single pixels */
+    EBRU_BF16_TILES = 2  /* matrix registers: elements are bf16, runs of 16 neighbouring positions */
+};
+static inline int32_t ebru_bf16_form(int32_t level) {
+    return level >= EBRU_LEVEL_V4_AMX    ? EBRU_BF16_TILES
+           : level >= EBRU_LEVEL_V4_BF16 ? EBRU_BF16_PAIRS
+                                         : EBRU_BF16_WIDE;
+}
+/* bf16 nearest to x, ties to even; NaN stays NaN. And back. */
+union ebru_f32_bits {
+    float f;
+    uint32_t u;
+};
+static inline uint16_t ebru_bf16_of(float x) {
+    const union ebru_f32_bits b = {.f = x};
+    if (x != x) return (uint16_t)(b.u >> 16 | 0x40);
+    return (uint16_t)((b.u + 0x7fff + (b.u >> 16 & 1)) >> 16);
+}
+static inline float ebru_bf16_value(uint16_t x) {
+    const union ebru_f32_bits b = {.u = (uint32_t)x << 16};
+    return b.f;
+}
+static inline int32_t ebru_blocks32(int32_t c) {
+    return ebru_ceil_div(c, 32);
+}
+
+/* ---- conv2d_bf16: conv2d with both operands rounded; conv2d's fields and operands, and
+ *   parts           1 or 2
+ *   form            EBRU_BF16_* of the level
+ * Tiles as conv2d's, but MR counts positions of the gathered input (form TILES: a multiple of 16) and KC
+ * blocks of 32 channels. Sums run over (32-channel block, kh, kw, c); tiles never change the values.
+ *
+ * A task's input is gathered always, as [parts][ceil(C/32)][plane][32], plane = [image][rows + halo]
+ * [cols + halo] and some; in form WIDE parts are added up. With form TILES the multiply takes runs of 16
+ * positions, SW apart, which may pass over the halo between rows and images. */
+#define EBRU_FIELDS_conv2d_bf16(F) EBRU_FIELDS_conv2d(F) F(i32, parts) F(i32, form)
+struct ebru_conv2d_bf16_params {
+    EBRU_FIELDS_conv2d_bf16(EBRU_FIELD_DECL)
+};
+
+/* The f32 convolution of the same shape and tiles. */
+#define EBRU_BF16_COPY(t, n) q.n = p->n;
+static inline struct ebru_conv2d_params ebru_conv2d_bf16_shape(const struct ebru_conv2d_bf16_params *p) {
+    struct ebru_conv2d_params q;
+    EBRU_FIELDS_conv2d(EBRU_BF16_COPY);
+    return q;
+}
+/* A bf16 convolution of q's shape and tiles. */
+static inline struct ebru_conv2d_bf16_params ebru_conv2d_bf16_of(const struct ebru_conv2d_params *p,
+                                                                 int32_t parts, int32_t form) {
+    struct ebru_conv2d_bf16_params q;
+    EBRU_FIELDS_conv2d(EBRU_BF16_COPY);
+    q.parts = parts;
+    q.form = form;
+    return q;
+}
+#undef EBRU_BF16_COPY
+
+/* Index (in bf16) of weight element (n, c, y, x) of a part in the packed weight, and its number of bf16. */
+static inline int64_t ebru_conv2d_bf16_weight_index(const struct ebru_conv2d_bf16_params *p, int32_t part,
+                                                    int32_t n, int32_t c, int32_t y, int32_t x) {
+    int64_t block = (int64_t)(n / 16) * ebru_blocks32(p->C0 + p->C1) + c / 32;
+    int64_t tile = ((block * p->KH + y) * p->KW + x) * p->parts + part;
+    return (tile * 16 + c % 32 / 2) * 32 + n % 16 * 2 + c % 2;
+}
+static inline int64_t ebru_conv2d_bf16_weight_elements(const struct ebru_conv2d_bf16_params *p) {
+    return (int64_t)ebru_blocks16(p->N) * ebru_blocks32(p->C0 + p->C1) * p->KH * p->KW * p->parts * 512;
+}
+static inline int32_t ebru_conv2d_bf16_groups(const struct ebru_conv2d_bf16_params *p) {
+    return ebru_ceil_div(ebru_blocks16(p->N), p->NB * p->PG);
+}
+static inline int32_t ebru_conv2d_bf16_tasks(const struct ebru_conv2d_bf16_params *p) {
+    const struct ebru_conv2d_params q = ebru_conv2d_bf16_shape(p);
+    return ebru_conv2d_tasks(&q);
+}
+/* Positions a row, and rows, of a gathered image. */
+static inline int32_t ebru_conv2d_bf16_pitch(const struct ebru_conv2d_bf16_params *p) {
+    return (p->TW - 1) * p->SW + p->KW;
+}
+static inline int32_t ebru_conv2d_bf16_height(const struct ebru_conv2d_bf16_params *p) {
+    return (p->TH - 1) * p->SH + p->KH;
+}
+/* Positions of a plane: what a run may read past the last pixel included; an odd multiple of 16, so that
+ * neighbouring blocks of channels do not share their sets of the caches. */
+static inline int64_t ebru_conv2d_bf16_plane(const struct ebru_conv2d_bf16_params *p) {
+    int64_t n = (int64_t)p->TB * ebru_conv2d_bf16_height(p) * ebru_conv2d_bf16_pitch(p);
+    if (p->form == EBRU_BF16_TILES) n += 15 * p->SW;
+    return ((n + 15) / 16 | 1) * 16;
+}
+static inline int64_t ebru_conv2d_bf16_gather_bytes(const struct ebru_conv2d_bf16_params *p) {
+    return ebru_conv2d_bf16_plane(p) * ebru_blocks32(p->C0 + p->C1) *
+           (p->form == EBRU_BF16_WIDE ? 128 : 64 * p->parts);
+}
+
+/* Output pixels are covered by runs of `run` positions, `step` apart, in the order of the pixels: a run
+ * begins at the first pixel that none before it covers. */
+struct ebru_bf16_runs {
+    int64_t start, end; /* of the last run; its end is that of its last position and one step */
+    int32_t count;
+};
+static inline int32_t ebru_bf16_run_length(int32_t form) {
+    return form == EBRU_BF16_TILES ? 16 : 1;
+}
+/* Adds the pixel at position `at`; returns its number in the last run. */
+static inline int32_t ebru_bf16_cover(struct ebru_bf16_runs *r, int64_t at, int32_t run, int32_t step) {
+    if (r->count == 0 || at >= r->end || (at - r->start) % step != 0) {
+        r->start = at;
+        r->end = at + (int64_t)run * step;
+        r->count++;
+    }
+    return (int32_t)((at - r->start) / step);
+}
+/* Runs of a whole task. Where images have a bias each (tbias 1) no run has pixels of two. */
+static inline int32_t ebru_conv2d_bf16_runs(const struct ebru_conv2d_bf16_params *p) {
+    const int32_t run = ebru_bf16_run_length(p->form), pitch = ebru_conv2d_bf16_pitch(p);
+    if (run == 1) return p->TB * p->TH * p->TW;
+    struct ebru_bf16_runs r = {0, 0, 0};
+    for (int32_t i = 0; i < p->TB; i++) {
+        if (p->tbias == 1) r.end = 0;
+        for (int32_t y = 0; y < p->TH; y++) {
+            const int64_t row = ((int64_t)i * ebru_conv2d_bf16_height(p) + y * p->SH) * pitch;
+            for (int32_t x = 0; x < p->TW;) x += run - ebru_bf16_cover(&r, row + x * p->SW, run, p->SW);
+        }
+    }
+    return r.count;
+}
+/* Columns of tiles that are finished together: a tile's, at least a pair with GEGLU. */
+enum { EBRU_BF16_BLOCKS = 2 };
+/* Floats of the sums: of one tile, or with several passes of all positions and blocks of a panel. */
+static inline int64_t ebru_conv2d_bf16_sum_floats(const struct ebru_conv2d_bf16_params *p, int32_t runs) {
+    const int32_t run = ebru_bf16_run_length(p->form), single = p->KC >= ebru_blocks32(p->C0 + p->C1);
+    const int32_t rows = ebru_min_i32(ebru_max_i32(p->MR / run, 1), runs); /* of a tile */
+    return 16 * run * (single ? (int64_t)rows * EBRU_BF16_BLOCKS : (int64_t)runs * p->NB);
+}
+/* Scratch: the gathered input, the sums, offsets of the runs and of their positions. */
+static inline int64_t ebru_conv2d_bf16_scratch(const struct ebru_conv2d_bf16_params *p) {
+    const int32_t runs = ebru_conv2d_bf16_runs(p), run = ebru_bf16_run_length(p->form);
+    return ebru_conv2d_bf16_gather_bytes(p) + 4 * ebru_conv2d_bf16_sum_floats(p, runs) +
+           ((int64_t)runs * (run + 1) * 4 + 63) / 64 * 64;
+}
+/* Fills the tile fields and `form` for a level and the data cache sizes a core in bytes (0: common values);
+ * every other field must be set. Half of L2 is for a task's gathered input and its sums, a quarter for the
+ * weights of a pass. */
+static inline void ebru_conv2d_bf16_default_tiles(struct ebru_conv2d_bf16_params *p, int32_t level,
+                                                  int64_t l1, int64_t l2) {
+    const struct ebru_conv2d_params shape = ebru_conv2d_bf16_shape(p);
+    const int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks32(p->C0 + p->C1);
+    const int32_t rows = ebru_conv2d_rows(&shape), cols = ebru_conv2d_cols(&shape);
+    const int64_t block = (int64_t)p->KH * p->KW * p->parts * 1024; /* weights of 32 channels, 16 columns */
+    if (l1 <= 0) l1 = 32 * 1024;
+    if (l2 <= 0) l2 = 1024 * 1024;
+    p->form = ebru_bf16_form(level);
+    p->MR = p->form == EBRU_BF16_TILES ? 32 : level >= EBRU_LEVEL_V4 ? 12 : level >= EBRU_LEVEL_V3 ? 5 : 2;
+    /* Panels: narrow where taps read their pixels again and again from L1; where each is read once a tile,
+     * wide, and the pixels of a tile stay in L1 for a pass. */
+    int32_t wide = p->form == EBRU_BF16_TILES && p->KH * p->KW == 1 ? 16 : 4;
+    p->NB = ebru_min_i32((nb + 1) / 2 * 2, wide);
+    const int64_t pixel = p->form == EBRU_BF16_WIDE ? 128 : 64 * p->parts; /* bytes of 32 channels */
+    int64_t most = l2 / 4 / (block * p->NB);
+    if (p->KH * p->KW == 1 && cb * pixel * p->MR > l1 * 3 / 2) {
+        const int64_t fits = l1 * 3 / 4 / (pixel * p->MR);
+        if (fits < most) most = fits;
+    }
+    if (most < 1) most = 1;
+    p->KC = most >= cb ? cb : ebru_ceil_div(cb, ebru_ceil_div(cb, (int32_t)most));
+    /* Weights beyond L2 come from afar for every task: then the whole input may fill L2 if that saves a
+     * round. */
+    const int32_t streamed = ebru_conv2d_bf16_weight_elements(p) * 2 > l2;
+    p->PG = 1;
+    p->order = 0;
+    p->TB = p->B;
+    p->TH = rows;
+    p->TW = cols;
+    int64_t budget = streamed ? l2 * 7 / 8 : l2 / 2;
+    for (;;) {
+        const int64_t need = ebru_conv2d_bf16_scratch(p);
+        if (need <= budget) break;
+        budget = l2 / 2;
+        if (need <= budget) break;
+        if (p->TB > 1)
+            p->TB = ebru_ceil_div(p->TB, 2);
+        else if (p->TH > 1 && (p->TH > 4 || p->TW <= 64))
+            p->TH = ebru_ceil_div(p->TH, 2);
+        else if (p->TW > 64)
+            p->TW = ebru_ceil_div(ebru_ceil_div(p->TW, 2), p->MR) * p->MR;
+        else if (p->TH > 1)
+            p->TH = ebru_ceil_div(p->TH, 2);
+        else
+            break;
+    }
+    /* Few tasks: a multiple of four of them, so that two or four threads get equal shares. */
+    while (ebru_conv2d_bf16_tasks(p) < 16 && ebru_conv2d_bf16_tasks(p) % 4 != 0) {
+        if (p->TB > 1)
+            p->TB = ebru_ceil_div(p->TB, 2);
+        else if (p->TH >= 4)
+            p->TH = ebru_ceil_div(p->TH, 2);
+        else if (p->TW >= 4 * p->MR)
+            p->TW = ebru_ceil_div(p->TW, 2);
+        else
+            break;
+    }
+    /* Bands of one image share a panel of weights that is larger than L2 can keep for all. */
+    if (streamed && ebru_conv2d_bf16_tasks(p) <= 4 * ebru_conv2d_bf16_groups(p)) p->order = 1;
+}
+
+/* ---- feed_forward_bf16: feed_forward with the operands of both linears rounded; feed_forward's fields and
+ * operands, parts and form as conv2d_bf16. The hidden layer is in scratch as the second multiply reads it. */
+#define EBRU_FIELDS_feed_forward_bf16(F) EBRU_FIELDS_feed_forward(F) F(i32, parts) F(i32, form)
+struct ebru_feed_forward_bf16_params {
+    EBRU_FIELDS_feed_forward_bf16(EBRU_FIELD_DECL)
+};
+/* The two linears it is, tiles included. */
+#define EBRU_BF16_COPY(t, n) f.n = p->n;
+static inline void ebru_feed_forward_bf16_layers(const struct ebru_feed_forward_bf16_params *p,
+                                                 struct ebru_conv2d_bf16_params *first,
+                                                 struct ebru_conv2d_bf16_params *second) {
+    struct ebru_feed_forward_params f;
+    struct ebru_conv2d_params a, b;
+    EBRU_FIELDS_feed_forward(EBRU_BF16_COPY);
+    ebru_feed_forward_layers(&f, &a, &b);
+    *first = ebru_conv2d_bf16_of(&a, p->parts, p->form);
+    *second = ebru_conv2d_bf16_of(&b, p->parts, p->form);
+    /* one task at a time: what its sizes depend on */
+    first->B = second->B = 1;
+}
+#undef EBRU_BF16_COPY
+static inline int32_t ebru_feed_forward_bf16_tasks(const struct ebru_feed_forward_bf16_params *p) {
+    return p->B * ebru_ceil_div(p->T, p->TW);
+}
+/* Scratch: the gathered tokens, the hidden layer of them, the sums, offsets of runs and positions. */
+static inline int64_t ebru_feed_forward_bf16_scratch(const struct ebru_feed_forward_bf16_params *p) {
+    struct ebru_conv2d_bf16_params first, second;
+    ebru_feed_forward_bf16_layers(p, &first, &second);
+    const int64_t a = ebru_conv2d_bf16_scratch(&first) - ebru_conv2d_bf16_gather_bytes(&first),
+                  b = ebru_conv2d_bf16_scratch(&second) - ebru_conv2d_bf16_gather_bytes(&second);
+    return ebru_conv2d_bf16_gather_bytes(&first) + ebru_conv2d_bf16_gather_bytes(&second) + (a > b ? a : b);
+}
+/* Fills the tile fields and `form`, as ebru_conv2d_bf16_default_tiles. Weights are read once a task, so a
+ * task has as many tokens as keep its scratch in half of L2. */
+static inline void ebru_feed_forward_bf16_default_tiles(struct ebru_feed_forward_bf16_params *p,
+                                                        int32_t level, int64_t l1, int64_t l2) {
+    struct ebru_conv2d_bf16_params first, second;
+    p->MR1 = p->NB1 = p->KC1 = p->MR2 = p->NB2 = p->KC2 = p->TW = 1;
+    p->form = ebru_bf16_form(level);
+    ebru_feed_forward_bf16_layers(p, &first, &second);
+    ebru_conv2d_bf16_default_tiles(&first, level, l1, l2);
+    ebru_conv2d_bf16_default_tiles(&second, level, l1, l2);
+    p->MR1 = first.MR;
+    p->NB1 = first.NB;
+    p->KC1 = first.KC;
+    p->MR2 = second.MR;
+    p->NB2 = second.NB;
+    p->KC2 = second.KC;
+    if (l2 <= 0) l2 = 1024 * 1024;
+    /* whole register tiles */
+    const int32_t step = p->MR1;
+    p->TW = ebru_ceil_div(p->T, step) * step;
+    while (p->TW > step && ebru_feed_forward_bf16_scratch(p) > l2 / 2)
+        p->TW = ebru_ceil_div(ebru_ceil_div(p->TW, 2), step) * step;
+    if (p->TW > p->T) p->TW = p->T;
+}
+
+#endif

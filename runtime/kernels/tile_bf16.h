@@ -1,0 +1,103 @@
+/* The multiply in bf16: rows of cells by blocks of 16 columns, over a reduction of taps x 32 channels.
+ *
+ *   sum[n][m][:] (+)= sum over (c-block, kh, kw, c) of a[m][..] * b[n][..][c][:]
+ *
+ * b is in pairs, [c-block][kh][kw][parts][16 c2][16 n][2] a block of columns. One function a (rows, blocks,
+ * parts) triple, shared by everything that multiplies in a module. A row is a pixel, or with matrix registers
+ * a run of TILE_BF16_RUN of them, `a_step` apart; then the caller frames its calls in tile_bf16_begin and
+ * tile_bf16_end. */
+#ifndef EBRU_KERNELS_TILE_BF16_H
+#define EBRU_KERNELS_TILE_BF16_H
+
+#include "runtime/kernels/cell.h"
+
+struct tile_bf16 {
+    const cell_t *const *a; /* a pointer a row, at the first c-block, top left tap */
+    const uint16_t *b;      /* packed weights of the first block at the first c-block */
+    const uint16_t *next;   /* weights to fetch into L2 on the way, TILE_BF16_NEXT lines a tap and block */
+    float *sum;             /* block n of pixel m at n * sum_step + m * 16 */
+    int64_t b_step;         /* bf16s from a block of 16 columns to the next */
+    int64_t sum_step;
+    int64_t a_row, a_cb; /* elements added after a row of taps, and after all rows of a c-block */
+    int64_t a_step;      /* elements from a pixel of a run to the next */
+    int64_t a_part;      /* elements from hi to lo, where they are apart */
+    int32_t cbs, kh, kw;
+    int32_t add; /* 0: start from zero, 1: from sum */
+};
+
+#define TILE_BF16_NEXT 4
+
+#define TILE_BF16_ROWS_2(T, n) T(1, n) T(2, n)
+#define TILE_BF16_ROWS_5(T, n) TILE_BF16_ROWS_2(T, n) T(3, n) T(4, n) T(5, n)
+#define TILE_BF16_ROWS_12(T, n)                                                                              \
+    TILE_BF16_ROWS_5(T, n)                                                                                   \
+    T(6, n) T(7, n) T(8, n) T(9, n) T(10, n) T(11, n) T(12, n)
+#if defined(__AMX_BF16__)
+#define TILE_BF16_RUN       16
+#define TILE_BF16_ROWS      2
+#define TILE_BF16_BLOCKS    2
+#define TILE_BF16_PANELS(P) P(1, TILE_BF16_ROWS_2) P(2, TILE_BF16_ROWS_2)
+#elif defined(__AVX512F__)
+#define TILE_BF16_RUN       1
+#define TILE_BF16_ROWS      12
+#define TILE_BF16_BLOCKS    2
+#define TILE_BF16_PANELS(P) P(1, TILE_BF16_ROWS_12) P(2, TILE_BF16_ROWS_12)
+#elif defined(__AVX2__)
+#define TILE_BF16_RUN       1
+#define TILE_BF16_ROWS      5
+#define TILE_BF16_BLOCKS    1
+#define TILE_BF16_PANELS(P) P(1, TILE_BF16_ROWS_5)
+#else
+#define TILE_BF16_RUN       1
+#define TILE_BF16_ROWS      2
+#define TILE_BF16_BLOCKS    1
+#define TILE_BF16_PANELS(P) P(1, TILE_BF16_ROWS_2)
+#endif
+
+#define TILE_BF16_DECLARE(m, n)                                                                              \
+    void EBRU_NAME(ebru_tile_bf16_##m##x##n)(const struct tile_bf16 *t);                                     \
+    void EBRU_NAME(ebru_tile_bf16x3_##m##x##n)(const struct tile_bf16 *t);
+#define TILE_BF16_DECLARE_ALL(n, rows) rows(TILE_BF16_DECLARE, n)
+TILE_BF16_PANELS(TILE_BF16_DECLARE_ALL)
+
+#define TILE_BF16_CASE(m, n)                                                                                 \
+    case m:                                                                                                  \
+        if (parts == 2)                                                                                      \
+            EBRU_NAME(ebru_tile_bf16x3_##m##x##n)(t);                                                        \
+        else                                                                                                 \
+            EBRU_NAME(ebru_tile_bf16_##m##x##n)(t);                                                          \
+        return;
+#define TILE_BF16_SWITCH(n, rows)                                                                            \
+    case n:                                                                                                  \
+        switch (mr) { rows(TILE_BF16_CASE, n) default : __builtin_unreachable(); }
+/* mr <= TILE_BF16_ROWS, nb <= TILE_BF16_BLOCKS. */
+INLINE void tile_bf16_run(const struct tile_bf16 *t, int32_t mr, int32_t nb, int32_t parts) {
+    switch (nb) {
+        TILE_BF16_PANELS(TILE_BF16_SWITCH)
+    default: __builtin_unreachable();
+    }
+}
+
+/* Matrix registers of 16 rows of 64 bytes between begin and end; nothing elsewhere. */
+INLINE void tile_bf16_begin(void) {
+#if defined(__AMX_BF16__)
+    /* palette 1; bytes a row from byte 16 on, rows from byte 48 on */
+    struct {
+        uint8_t palette, start_row, zero[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config __attribute__((aligned(64))) = {
+        .palette = 1,
+        .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+        .rows = {16, 16, 16, 16, 16, 16, 16, 16},
+    };
+    __builtin_ia32_tile_loadconfig(&config);
+#endif
+}
+INLINE void tile_bf16_end(void) {
+#if defined(__AMX_BF16__)
+    __builtin_ia32_tilerelease();
+#endif
+}
+
+#endif
