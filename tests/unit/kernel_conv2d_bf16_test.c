@@ -27,7 +27,7 @@ static float *check(const params *p, const struct ebru_conv2d_params *q, const s
     void *buf[EBRU_CONV2D_BUFS];
     char title[160];
     conv_operands(q, d, pack(p, q, d->w), out, buf);
-    KT_RUN(conv2d_bf16, level, p, buf, EBRU_CONV2D_OUT, floats);
+    KT_RUN_BF16(conv2d_bf16, level, p, buf, EBRU_CONV2D_OUT, floats);
     /* sums in f32, as in conv2d's test; and lo * lo, 2^-18 of a product at most, where a level adds it */
     const double n = (double)(p->C0 + p->C1) * p->KH * p->KW;
     double tolerance = 2e-7 * (4 + sqrt(n)) * 4 + d->slack * 2;
@@ -40,7 +40,7 @@ static float *check(const params *p, const struct ebru_conv2d_params *q, const s
 
 static void run_parts(const struct conv_shape *s, int32_t parts, const char *what) {
     const struct ebru_conv2d_params shape = conv_shape_params(s);
-    KT_EACH_LEVEL(level) {
+    KT_EACH_BF16_LEVEL(level) {
         params p = ebru_conv2d_bf16_of(&shape, parts, 0);
         ebru_conv2d_bf16_default_tiles(&p, level, 0, 0);
         struct conv_data d = conv_make_rounded(&shape, parts);
@@ -158,7 +158,7 @@ static void rounding(void **state) {
     assert_true(isnan(ebru_bf16_value(ebru_bf16_of(low.f))));
     struct ebru_conv2d_params shape;
     ebru_conv2d_set_linear(&shape, 1, 4, 1, 1);
-    KT_EACH_LEVEL(level) {
+    KT_EACH_BF16_LEVEL(level) {
         params p = ebru_conv2d_bf16_of(&shape, 1, 0);
         ebru_conv2d_bf16_default_tiles(&p, level, 0, 0);
         float *x = kt_floats(4 * 16), *w = kt_floats(256), *out = kt_floats(4 * 16);
@@ -170,7 +170,7 @@ static void rounding(void **state) {
         x[48] = -1.01171875f;
         w[ebru_conv2d_weight_index(&shape, 0, 0, 0, 0)] = 1;
         void *buf[EBRU_CONV2D_BUFS] = {x, NULL, NULL, pack(&p, &shape, w), NULL, NULL, NULL, out};
-        KT_CALL(conv2d_bf16, level, &p, buf, 1);
+        KT_CALL_BF16(conv2d_bf16, level, &p, buf, 1);
         assert_true(out[0] == 1.0078125f);
         assert_true(isnan(out[16]));
         assert_true(isinf(out[32]));

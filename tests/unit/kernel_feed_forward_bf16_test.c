@@ -96,7 +96,7 @@ static float *check(const params *p, const struct data *d, int32_t level) {
     float *out = kt_floats(floats);
     void *buf[EBRU_FEED_FORWARD_BUFS];
     operands_of(p, d, out, buf);
-    KT_RUN(feed_forward_bf16, level, p, buf, EBRU_FEED_FORWARD_OUT, floats);
+    KT_RUN_BF16(feed_forward_bf16, level, p, buf, EBRU_FEED_FORWARD_OUT, floats);
     const double tolerance = (p->parts == 2 ? 8e-6 : 2e-6) * (4 + sqrt((double)(p->C + p->H))) + d->slack;
     for (int32_t b = 0; b < p->B; b++)
         for (int32_t t = 0; t < p->T; t++)
@@ -123,8 +123,8 @@ static float *by_linears(const params *p, const struct data *d, int32_t level) {
                                     NULL, NULL, hidden};
     void *buf2[EBRU_CONV2D_BUFS] = {
         hidden, NULL, NULL, d->packed2, p->has_b2 ? d->b2 : NULL, NULL, p->residual ? d->res : NULL, out};
-    KT_CALL(conv2d_bf16, level, &first, buf1, 1);
-    KT_CALL(conv2d_bf16, level, &second, buf2, 1);
+    KT_CALL_BF16(conv2d_bf16, level, &first, buf1, 1);
+    KT_CALL_BF16(conv2d_bf16, level, &second, buf2, 1);
     return out;
 }
 
@@ -134,12 +134,12 @@ static float *in_place(const params *p, const struct data *d, int32_t level) {
     void *buf[EBRU_FEED_FORWARD_BUFS];
     operands_of(p, d, out, buf);
     buf[EBRU_FEED_FORWARD_RESIDUAL] = out;
-    KT_CALL(feed_forward_bf16, level, p, buf, 3);
+    KT_CALL_BF16(feed_forward_bf16, level, p, buf, 3);
     return out;
 }
 
 static void run(params p) {
-    KT_EACH_LEVEL(level) {
+    KT_EACH_BF16_LEVEL(level) {
         ebru_feed_forward_bf16_default_tiles(&p, level, 0, 0);
         struct data d = make(&p);
         const size_t bytes = (size_t)kt_c16_floats(p.B, p.N, p.T) * sizeof(float);
