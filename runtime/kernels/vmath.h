@@ -1,12 +1,16 @@
-/* Elementary functions on sixteen floats. Polynomials are minimax fits made for this file; each bound is the
- * worst error found against libm in double (tests/unit/kernel_math_test.c holds them to it). NaN goes
- * through; infinities give the limits. Rounding mode is nearest, nothing is reassociated. */
+/* Elementary functions on sixteen floats. Polynomials are minimax fits made for this file; each bound in ulp
+ * holds for every float at every level (bench/kernel_ulp.c; docs/accuracy.md has the table, and
+ * tests/unit/kernel_ulp_test.c a sample of it). "Flushed" are results that come out as 0 though they are not
+ * below every float. NaN goes through; infinities give the limits, but x times something that is 0 at -inf
+ * (silu, gelu_tanh, quick_gelu, mish) is NaN there, as it is in PyTorch. Rounding mode is nearest, nothing is
+ * reassociated. */
 #ifndef EBRU_KERNELS_VMATH_H
 #define EBRU_KERNELS_VMATH_H
 
 #include "runtime/kernels/vec.h"
 
-/* p * 2^n for whole n. Without AVX-512: n from -127, which gives 0, to 127; 128 makes the factor infinite. */
+/* p * 2^n for whole n (AVX-512: n rounded down). Without AVX-512: n from -127, which gives 0, to 127; 128
+ * makes the factor infinite. */
 INLINE v16 times_pow2(v16 p, v16 n) {
 #if defined(__AVX512F__)
     typedef float zmm __attribute__((vector_size(64)));
@@ -15,12 +19,13 @@ INLINE v16 times_pow2(v16 p, v16 n) {
     return p * (v16)(((v16u) __builtin_convertvector(n, v16i) + splatu(127u)) << splatu(23u));
 #endif
 }
-/* The two parts of e^x = p * 2^n: returns p in [0.7, 1.42]. */
-INLINE v16 exp_parts(v16 x, v16 *n) {
+/* The two parts of e^(x + low) = p * 2^n: returns p in [0.7, 1.42]. `low` is what x lacks, of the size of its
+ * rounding errors. */
+INLINE v16 exp_parts2(v16 x, v16 low, v16 *n) {
     const v16 r = __builtin_elementwise_roundeven(x * splat16(1.44269504f));
     *n = r;
-    v16 f = x - r * splat16(0.693359375f);
-    f = f + r * splat16(2.12194440e-4f);
+    v16 f = x - r * splat16(0.693359375f); /* exact */
+    f = f + (r * splat16(2.12194440e-4f) + low);
     v16 q = splat16(1.395060030e-03f);
     q = q * f + splat16(8.368953708e-03f);
     q = q * f + splat16(4.166620417e-02f);
@@ -29,7 +34,10 @@ INLINE v16 exp_parts(v16 x, v16 *n) {
     q = q * f + splat16(1.0f);
     return q * f + splat16(1.0f);
 }
-/* e^x within 1.5 ulp over the whole range, denormal results included. */
+INLINE v16 exp_parts(v16 x, v16 *n) {
+    return exp_parts2(x, splat16(-0.0f), n); /* adding -0 changes nothing, and LLVM knows */
+}
+/* e^x, 1.2 ulp over the whole range, denormal results included. */
 INLINE v16 exp16(v16 x) {
     x = select16(x < splat16(-104.0f), splat16(-104.0f), x); /* comparisons written so that NaN stays */
     x = select16(x > splat16(89.0f), splat16(89.0f), x);
@@ -42,21 +50,31 @@ INLINE v16 exp16(v16 x) {
     return times_pow2(times_pow2(p, half), n - half);
 #endif
 }
-/* e^x for x <= 0: the same, but results below 2^-126 become 0. */
+/* e^x for x <= 0: the same, but flushed below -87 (1.7e-38). */
 INLINE v16 exp16_neg(v16 x) {
     v16 n;
     const v16 p = exp_parts(select16(x < splat16(-87.0f), splat16(-87.0f), x), &n);
     return select16(x < splat16(-87.0f), splat16(0.0f), times_pow2(p, n));
 }
-/* 2^x for x <= 0, 1.5 ulp; exactly 1 for 0, and 0 below 2^-126 (AVX-512: below 2^-149). The softmax's
- * exponential: the change of base is in its scale. */
+/* 2^x for x <= 0, 1.2 ulp; exactly 1 for 0. Without AVX-512 flushed below 2^-126, with it denormal results
+ * are as good as others. The softmax's exponential: the change of base is in its scale. */
 INLINE v16 exp2_neg16(v16 x) {
-#if defined(__AVX512F__)
-    const v16 least = splat16(-160.0f);
+#if defined(__AVX512DQ__)
+    /* x - floor(x) is one instruction, and the scaling takes floor(x) of x itself; of -inf they make 0 and 0.
+     */
+    typedef float zmm __attribute__((vector_size(64)));
+    enum { FLOOR = 1, NO_INEXACT = 8, CURRENT_DIRECTION = 4 };
+    const v16 f = (v16)__builtin_ia32_reduceps512_mask((zmm)x, FLOOR | NO_INEXACT, (zmm)x,
+                                                       (unsigned short)0xffff, CURRENT_DIRECTION);
+    v16 q = splat16(2.156597184e-04f);
+    q = q * f + splat16(1.248228946e-03f);
+    q = q * f + splat16(9.673775174e-03f);
+    q = q * f + splat16(5.548618361e-02f);
+    q = q * f + splat16(2.402290851e-01f);
+    q = q * f + splat16(6.931470633e-01f);
+    return times_pow2(q * f + splat16(1.0f), x);
 #else
-    const v16 least = splat16(-127.0f);
-#endif
-    x = select16(x < least, least, x);
+    x = select16(x < splat16(-127.0f), splat16(-127.0f), x);
     const v16 n = __builtin_elementwise_roundeven(x), f = x - n;
     v16 q = splat16(1.534581201e-04f);
     q = q * f + splat16(1.339993122e-03f);
@@ -65,19 +83,28 @@ INLINE v16 exp2_neg16(v16 x) {
     q = q * f + splat16(2.402264689e-01f);
     q = q * f + splat16(6.931472057e-01f);
     return times_pow2(q * f + splat16(1.0f), n);
+#endif
 }
-/* e^x where it is added to 1: below -87 some tiny number, above 88.3 infinity, one scaling step. */
-INLINE v16 exp16_plus(v16 x) {
-    x = select16(x < splat16(-87.0f), splat16(-87.0f), x);
-    x = select16(x > splat16(89.0f), splat16(89.0f), x);
+INLINE v16 clamp16(v16 x, float low, float high) {
+    x = select16(x < splat16(low), splat16(low), x);
+    return select16(x > splat16(high), splat16(high), x);
+}
+/* e^(x + low) where it is added to 1, for x from -87 to 89: above 88 (AVX-512: 88.7) infinity, one scaling
+ * step. */
+INLINE v16 exp16_plus2(v16 x, v16 low) {
     v16 n;
-    const v16 p = exp_parts(x, &n);
+    const v16 p = exp_parts2(x, low, &n);
     return times_pow2(p, n);
 }
-/* 1 / (1 + e^-x), 2.5 ulp where the result is normal. */
+/* The same for all x; below -87 some tiny number. */
+INLINE v16 exp16_plus(v16 x) {
+    return exp16_plus2(clamp16(x, -87.0f, 89.0f), splat16(-0.0f));
+}
+/* 1 / (1 + e^-x), 2.5 ulp; flushed below 6e-39. */
 INLINE v16 sigmoid16(v16 x) {
     return splat16(1.0f) / (splat16(1.0f) + exp16_plus(-x));
 }
+/* x / (1 + e^-x), 2.5 ulp; flushed below 5.3e-37 (x < -88). */
 INLINE v16 silu16(v16 x) {
     return x / (splat16(1.0f) + exp16_plus(-x));
 }
@@ -90,7 +117,25 @@ INLINE v16 copysign16(v16 magnitude, v16 sign) {
 INLINE v16 abs16(v16 x) {
     return copysign16(x, splat16(0.0f));
 }
-/* erf, relative error 2e-7. Below 1 an odd polynomial, above 1 - exp(-a q(a)). */
+/* x y = h + *low: the product and what its rounding lost. */
+INLINE v16 product16(v16 x, v16 y, v16 *low) {
+    const v16 h = x * y;
+#if defined(__FMA__)
+    *low = __builtin_elementwise_fma(x, y, -h);
+#else /* in halves of twelve bits, whose products are exact (Dekker) */
+    const v16 xh = (v16)((v16u)x & splatu(0xfffff000u)), xl = x - xh;
+    const v16 yh = (v16)((v16u)y & splatu(0xfffff000u)), yl = y - yh;
+    *low = ((xh * yh - h) + (xh * yl + xl * yh)) + xl * yl;
+#endif
+    return h;
+}
+/* x + y = h + *low (Knuth). */
+INLINE v16 sum_of16(v16 x, v16 y, v16 *low) {
+    const v16 h = x + y, back = h - x;
+    *low = (x - (h - back)) + (y - back);
+    return h;
+}
+/* erf, 2 ulp. Below 1 an odd polynomial, above 1 - exp(-a q(a)). */
 INLINE v16 erf16(v16 x) {
     v16 a = abs16(x), t = x * x;
     v16 s = splat16(7.853857657e-05f);
@@ -99,8 +144,8 @@ INLINE v16 erf16(v16 x) {
     s = s * t + splat16(-2.685381187e-02f);
     s = s * t + splat16(1.128358515e-01f);
     s = s * t + splat16(-3.761262582e-01f);
-    s = s * t + splat16(1.128379166e+00f);
-    s = s * x;
+    s = s * t + splat16(1.283791671e-01f);
+    s = s * x + x;
     v16 c = select16(a > splat16(4.0f), splat16(4.0f), a);
     v16 q = splat16(1.257922856e-05f);
     q = q * c + splat16(-3.363403301e-04f);
@@ -112,7 +157,7 @@ INLINE v16 erf16(v16 x) {
     v16 l = splat16(1.0f) - exp16_neg(-(q * c));
     return select16(a < splat16(1.0f), s, copysign16(l, x));
 }
-/* tanh, relative error 2e-7. */
+/* tanh, 1.5 ulp. */
 INLINE v16 tanh16(v16 x) {
     v16 a = abs16(x), t = x * x;
     v16 s = splat16(-5.717036562e-03f);
@@ -124,21 +169,58 @@ INLINE v16 tanh16(v16 x) {
     v16 l = splat16(1.0f) - splat16(2.0f) / (exp16_plus(a + a) + splat16(1.0f));
     return select16(a < splat16(0.625f), s, copysign16(l, x));
 }
-/* x Phi(x) */
+/* x Phi(x) = max(x, 0) - a Phi(-a), a = |x|: so nothing cancels on the left. Phi(-a) = e^(-a^2 / 2) P(a) /
+ * Q(a) with positive coefficients (1e-8 relative); a^2 from its upper half, whose square is exact, and the
+ * rest. 3 ulp, flushed below 1.2e-38 (without AVX-512). */
 INLINE v16 gelu16(v16 x) {
-    return splat16(0.5f) * x * (splat16(1.0f) + erf16(x * splat16(0.707106781f)));
+#if defined(__AVX512F__)
+    const v16 most = splat16(14.5f);
+#else
+    const v16 most = splat16(13.27f); /* where n is -127 */
+#endif
+    v16 a = abs16(x);
+    a = select16(a > most, most, a);
+    const v16 h = (v16)((v16u)a & splatu(0xfffff000u));
+    v16 n;
+    v16 e = exp_parts2(splat16(-0.5f) * h * h, (h - a) * (splat16(0.5f) * (a + h)), &n);
+    v16 p = splat16(4.091617186e-03f);
+    p = p * a + splat16(4.048831016e-02f);
+    p = p * a + splat16(1.828370094e-01f);
+    p = p * a + splat16(4.378070235e-01f);
+    p = p * a + splat16(5.0e-01f);
+    v16 q = splat16(1.025604364e-02f);
+    q = q * a + splat16(1.014956087e-01f);
+    q = q * a + splat16(4.684099853e-01f);
+    q = q * a + splat16(1.200929165e+00f);
+    q = q * a + splat16(1.673498869e+00f);
+    q = q * a + splat16(1.0f);
+    e = times_pow2(a * (e * p) / q, n);
+    return select16(x < splat16(0.0f), splat16(0.0f), x) - e;
 }
-/* x/2 (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) */
+/* x/2 (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3); 3 ulp, so 2u is a sum of two floats:
+ * its rounding alone would be worth 2u of them. */
 INLINE v16 gelu_tanh16(v16 x) {
-    v16 u2 = x * (splat16(1.5957691216f) + splat16(0.0713548162726f) * x * x);
-    return x * sigmoid16(u2);
+    const v16 c = clamp16(x, -10.065f, 10.0f);
+    v16 square_low, cube_low, sum_low, low;
+    const v16 square = product16(c, c, &square_low);
+    const v16 cube = product16(square, splat16(7.13548139e-02f), &cube_low);
+    const v16 sum = sum_of16(splat16(1.59576917e+00f), cube, &sum_low);
+    const v16 u = product16(c, sum, &low);
+    sum_low += cube_low + (square_low * splat16(7.13548139e-02f) + square * splat16(2.39883e-09f));
+    low += c * (sum_low + splat16(-4.53406804e-08f));
+    return x / (splat16(1.0f) + exp16_plus2(-u, -low));
 }
+/* x sigmoid(1.702 x), 3 ulp; the product as a sum of two floats. */
 INLINE v16 quick_gelu16(v16 x) {
-    return x * sigmoid16(x * splat16(1.702f));
+    v16 low;
+    const v16 c = clamp16(x, -52.2f, 51.0f);
+    const v16 u = product16(c, splat16(1.702f), &low);
+    return x / (splat16(1.0f) + exp16_plus2(-u, c * splat16(2.19345093e-08f) - low));
 }
-/* x tanh(ln(1 + e^x)) = x n / (n + 2), n = e (e + 2); above 20 it is x. */
+/* x tanh(ln(1 + e^x)) = x n / (n + 2), n = e (e + 2); above 20 it is x, and flushed below -87 (1.5e-36). */
 INLINE v16 mish16(v16 x) {
     v16 e = exp16_plus(select16(x > splat16(20.0f), splat16(20.0f), x));
+    e = select16(x < splat16(-87.0f), splat16(0.0f), e);
     v16 n = e * (e + splat16(2.0f));
     v16 y = x * (n / (n + splat16(2.0f)));
     return select16(x > splat16(20.0f), x, y);
