@@ -8,6 +8,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(__aarch64__)
+/* X(ID, "name as in /proc/cpuinfo, printed in messages", first level that needs it or 0) */
+#define RT_CPU_FEATURES(X)                                                                                   \
+    X(ASIMD, "asimd", 1)                                                                                     \
+    X(BF16, "bf16", 2)                                                                                       \
+    X(ASIMDDP, "asimddp", 0)                                                                                 \
+    X(I8MM, "i8mm", 0)                                                                                       \
+    X(SVE, "sve", 0)
+/* Levels, each with all below: 1 = armv8-a, 2 = that with the instructions that multiply bf16. */
+enum { RT_CPU_HIGHEST = 2 };
+#else
 /* X(ID, "name as in the compilers' -m options, printed in messages", first x86-64 level that needs it or 0)
  */
 #define RT_CPU_FEATURES(X)                                                                                   \
@@ -40,25 +51,35 @@
     X(AMX_BF16, "amx-bf16", 6)                                                                               \
     X(AMX_INT8, "amx-int8", 0)
 
+/* Levels, each with all below: 1 = x86-64, 2, 3, 4 = x86-64-v2 .., and v4 with the units for bf16. */
+enum { RT_CPU_V4 = 4, RT_CPU_V4_BF16 = 5, RT_CPU_V4_AMX = 6, RT_CPU_HIGHEST = RT_CPU_V4_AMX };
+#endif
+
 enum {
 #define X(ID, name, level) RT_CPU_BIT_##ID,
     RT_CPU_FEATURES(X)
 #undef X
         RT_CPU_FEATURE_COUNT
 };
-/* Levels, each with all below: 1 = x86-64, 2, 3, 4 = x86-64-v2 .., and v4 with the units for bf16. */
-enum { RT_CPU_V4 = 4, RT_CPU_V4_BF16 = 5, RT_CPU_V4_AMX = 6, RT_CPU_HIGHEST = RT_CPU_V4_AMX };
 #define RT_CPU_HAS(cpu, ID) (((cpu)->features >> RT_CPU_BIT_##ID & 1u) != 0)
 
 typedef struct rt_cpu {
     uint64_t
         features; /* RT_CPU_BIT_*; those whose registers the operating system does not save are left out */
-    int level;    /* 1 to RT_CPU_HIGHEST; 0 = not an x86-64 */
+    int level;    /* 1 to RT_CPU_HIGHEST */
     size_t l1d, l2, l3; /* bytes of one such cache, 0 = unknown */
     int logical_cpus;   /* online */
     int physical_cores; /* online, 0 = unknown */
 } rt_cpu;
 
+void rt_cpu_detect(rt_cpu *cpu);
+int rt_cpu_level_of(uint64_t features);
+
+/* cpu_ARCHITECTURE.c: the features of this CPU; the levels' names, "none" first. */
+uint64_t rt_cpu_features(void);
+extern const char *const rt_cpu_level_names[RT_CPU_HIGHEST + 1];
+
+#if defined(__x86_64__)
 /* Raw answers of CPUID and XGETBV, so that decoding can be tested on any machine. */
 typedef struct rt_cpuid {
     uint32_t max_leaf, max_ext;
@@ -67,13 +88,11 @@ typedef struct rt_cpuid {
     uint32_t ext1_ecx;
     uint64_t xcr0; /* 0 if the OS does not enable XSAVE */
 } rt_cpuid;
-
-void rt_cpu_detect(rt_cpu *cpu);
 uint64_t rt_cpu_decode(const rt_cpuid *raw);
-int rt_cpu_level_of(uint64_t features);
+#endif
 
-/* "x86-64" -> 1, "x86-64-v2" -> 2, .. "x86-64-v4-bf16" -> 5, "x86-64-v4-amx" -> 6; 0 if the name is none of
- * them. rt_cpu_level_name is the inverse ("none" for 0). */
+/* "x86-64" -> 1, "x86-64-v2" -> 2, .. "x86-64-v4-bf16" -> 5, "x86-64-v4-amx" -> 6, "armv8-a" -> 1 ..; 0 if
+ * the name is none of them. rt_cpu_level_name is the inverse ("none" for 0). */
 int rt_cpu_level_by_name(const char *name);
 const char *rt_cpu_level_name(int level);
 

@@ -41,6 +41,13 @@ enum {
     EBRU_LEVEL_V4_BF16 = 5,
     EBRU_LEVEL_V4_AMX = 6
 };
+/* AArch64's levels: armv8-a; with the instructions that multiply bf16. They are numbered below x86-64's, so
+ * that asking whether a level is at least one of x86-64 says no to them. */
+enum { EBRU_LEVEL_NEON = 0, EBRU_LEVEL_NEON_BF16 = 1 };
+/* Registers for a tile of six pixels. */
+static inline int32_t ebru_level_six_rows(int32_t level) {
+    return level >= EBRU_LEVEL_V3 || level <= EBRU_LEVEL_NEON_BF16;
+}
 
 /* Activations of prologues and epilogues. GEGLU only as the epilogue of conv2d. */
 enum {
@@ -183,7 +190,7 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
     int32_t rows = ebru_conv2d_rows(p), cols = ebru_conv2d_cols(p);
     if (l1 <= 0) l1 = 32 * 1024;
     if (l2 <= 0) l2 = 1024 * 1024;
-    p->MR = level >= EBRU_LEVEL_V3 ? 6 : 3;
+    p->MR = ebru_level_six_rows(level) ? 6 : 3;
     p->NB = level >= EBRU_LEVEL_V4 ? 4 : 1;
     if (level >= EBRU_LEVEL_V4 && nb % 4 != 0) {
         if (nb <= 3)
@@ -196,7 +203,7 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
     }
     if (p->act == EBRU_ACT_GEGLU && p->NB % 2) {
         p->NB = 2;
-        p->MR = level >= EBRU_LEVEL_V4 ? 12 : level >= EBRU_LEVEL_V3 ? 3 : 1;
+        p->MR = level >= EBRU_LEVEL_V4 ? 12 : ebru_level_six_rows(level) ? 3 : 1;
     }
     /* The gathered input of a task fits half of L2; the sums of a panel L1's size times four. */
     int64_t budget = l2 / 2 / 4, sums = l1;
@@ -381,7 +388,7 @@ static inline void ebru_conv2d_winograd_default_tiles(struct ebru_conv2d_winogra
     int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
     int32_t tiles = ebru_conv2d_winograd_tiles(p), points = (p->M + 2) * (p->M + 2);
     if (l2 <= 0) l2 = 1024 * 1024;
-    p->MR = level >= EBRU_LEVEL_V4 ? 6 : level >= EBRU_LEVEL_V3 ? 6 : 2;
+    p->MR = ebru_level_six_rows(level) ? 6 : 2;
     p->NB = 4;
     if (level >= EBRU_LEVEL_V4 && nb % 4 != 0) {
         p->NB = nb % 3 == 0 || nb % 4 == 1 ? 3 : nb < 4 ? nb : 4;

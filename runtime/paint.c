@@ -342,7 +342,8 @@ rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err) {
     j.settings.progress = &progress;
     j.settings.finished = picture_finished;
     j.settings.user = &j;
-    rt_status s = prepare(&j, err);
+    rt_status s = rt_png_available(err);
+    if (!s) s = prepare(&j, err);
     if (!s) s = check_output(&j, err);
     if (!s) s = rt_pictures_read(&j.settings.pictures, o, &j.info, err);
     if (!s && o->grid) {

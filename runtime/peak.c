@@ -11,6 +11,11 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+struct peak_loop {
+    void (*run)(long iterations);
+    double multiplies; /* an iteration, and as many additions */
+};
+
 #if defined(__x86_64__)
 /* Twelve chains cover the latency of two FMA ports (4 cycles x 2 = 8). All registers start at zero: no traps,
  * no denormals. */
@@ -36,35 +41,50 @@ static void loop128(long n) {
                      : "+r"(n)::CLOBBERS, "cc");
 }
 
+static struct peak_loop loop_of(int level) {
+    return level >= RT_CPU_V4 ? (struct peak_loop){loop512, 12 * 16}
+           : level >= 3       ? (struct peak_loop){loop256, 12 * 8}
+                              : (struct peak_loop){loop128, 12 * 4};
+}
+#else
+/* Twenty chains: four units of four cycles have sixteen under way. */
+#define CHAINS(X)  X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) MORE(X)
+#define MORE(X)    X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20)
+#define CLEAR(r)   "movi v" #r ".4s, #0\n\t"
+#define FMA128(r)  "fmla v" #r ".4s, v0.4s, v0.4s\n\t"
+#define CLOBBER(r) "v" #r,
+static void loop_neon(long n) {
+    __asm__ volatile(CLEAR(0) CHAINS(CLEAR) "1:\n\t" CHAINS(FMA128) "subs %0, %0, #1\n\tb.ne 1b"
+                     : "+r"(n)::CHAINS(CLOBBER) "v0", "cc");
+}
+
+static struct peak_loop loop_of(int level) {
+    (void)level;
+    return (struct peak_loop){loop_neon, 20 * 4};
+}
+#endif
+
 struct peak_run {
-    void (*loop)(long);
+    struct peak_loop loop;
     long iterations;
 };
 
 static void peak_thread(void *arg, int tid, int nthreads) {
     (void)tid, (void)nthreads;
     struct peak_run *r = arg;
-    r->loop(r->iterations);
+    r->loop.run(r->iterations);
 }
 
 double rt_peak_gflops(rt_pool *pool, const char *level) {
-    int l = rt_cpu_level_by_name(level);
-    struct peak_run r = {l >= 4 ? loop512 : l >= 3 ? loop256 : loop128, 2000000};
-    double flops_per_iteration = 12.0 * 2.0 * (l >= 4 ? 16 : l >= 3 ? 8 : 4);
+    struct peak_run r = {loop_of(rt_cpu_level_by_name(level)), 2000000};
     double best = 0;
     rt_pool_run(pool, peak_thread, &r); /* clocks settle at the level's frequency */
     for (int i = 0; i < 7; i++) {
         double t = now();
         rt_pool_run(pool, peak_thread, &r);
         t = now() - t;
-        double g = flops_per_iteration * (double)r.iterations * rt_pool_size(pool) / t * 1e-9;
+        double g = 2.0 * r.loop.multiplies * (double)r.iterations * rt_pool_size(pool) / t * 1e-9;
         if (g > best) best = g;
     }
     return best;
 }
-#else
-double rt_peak_gflops(rt_pool *pool, const char *level) {
-    (void)pool, (void)level, (void)now;
-    return 0;
-}
-#endif

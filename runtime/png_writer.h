@@ -13,6 +13,9 @@ typedef struct rt_png_text {
     const char *keyword, *text;
 } rt_png_text;
 
+/* RT_OK, or RT_ERR_USAGE in a program that has no writer (no_png_writer.c). To be asked before the work. */
+rt_status rt_png_available(rt_error *err);
+
 /* Writes 8-bit pixels [height][width][channels] (channels 1 = gray, 3 = RGB) with an sRGB chunk and no time
  * stamp. `path` "-" is standard output (refused, RT_ERR_USAGE, if that is a terminal). Otherwise the file
  * appears whole or not at all: a temporary file in the same directory, mode 0666 less umask, renamed over

@@ -2,6 +2,9 @@
  * nothing beside a reduction, and every convolution and attention of a module shares them. */
 #include "runtime/kernels/tile.h"
 
+#if defined(__aarch64__)
+#include "runtime/kernels/tile_neon.h"
+#else
 /* Steps of the innermost loop. Half a tap: sixteen steps of twenty-four multiplies are 4 KiB of code, and
  * from there on it depends on how the function happens to be aligned whether the loop runs at 95 % of peak
  * or, decoded anew each time round, at 70. */
@@ -71,6 +74,7 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) 
         UNROLL for (int32_t n = 0; n < nb; n++) store16(sum + n * sum_step + m * sum_row, acc[m * nb + n]);
     }
 }
+#endif
 
 #define TILE_DEFINE(m, n)                                                                                    \
     __attribute__((noinline)) void EBRU_NAME(ebru_tile_##m##x##n)(const struct tile *t) {                    \

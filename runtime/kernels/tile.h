@@ -44,7 +44,7 @@ struct tile {
 #if defined(__AVX512F__)
 #define TILE_MAX_BLOCKS 4
 #define TILE_PANELS(P)  P(1, TILE_ROWS_12) P(2, TILE_ROWS_10) P(3, TILE_ROWS_8) P(4, TILE_ROWS_6)
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) || defined(__aarch64__)
 #define TILE_MAX_BLOCKS 1
 #define TILE_PANELS(P)  P(1, TILE_ROWS_6)
 #else
@@ -61,7 +61,7 @@ TILE_PANELS(TILE_DECLARE_ALL)
 INLINE int32_t tile_max_rows(int32_t nb) {
 #if defined(__AVX512F__)
     return nb == 1 ? 12 : nb == 2 ? 10 : nb == 3 ? 8 : 6;
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) || defined(__aarch64__)
     return nb >= 1 ? 6 : 0;
 #else
     return nb >= 1 ? 2 : 0;

@@ -59,10 +59,11 @@ static void limits(void **state) {
     const float inf = INFINITY;
     const struct {
         const char *name;
-        ew f[3];
+        ew f[KT_F32_LEVELS];
         float in, out;
     } cases[] = {
-#define L(n) #n, {ebru_ew_##n##_v2, ebru_ew_##n##_v3, ebru_ew_##n##_v4 }
+#define CODE(n, suffix, level, title) ebru_ew_##n##_##suffix,
+#define L(n)                          #n, {KT_F32_SUFFIXES(CODE, n) }
         {L(exp), inf, inf},
         {L(exp), -inf, 0},
         {L(exp), 200, inf},
@@ -110,18 +111,18 @@ static void limits(void **state) {
         float *x = kt_floats(16), *y = kt_floats(16);
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
             for (int32_t l = 0; l < 16; l++) x[l] = cases[i].in;
-            cases[i].f[level - 2](y, x);
+            cases[i].f[kt_i](y, x);
             for (int32_t l = 0; l < 16; l++)
                 if (!(y[l] == cases[i].out))
-                    fail_msg("v%d %s(%g) = %g", level, cases[i].name, (double)x[l], (double)y[l]);
+                    fail_msg("%s %s(%g) = %g", KT_LEVEL_NAME, cases[i].name, (double)x[l], (double)y[l]);
         }
         for (int r = 0; r < ulp_function_count; r++) {
             const ulp_function *f = &ulp_functions[r];
             for (int32_t l = 0; l < 16; l++) x[l] = l == 5 ? NAN : f->not_above_zero ? -0.5f : 0.5f;
-            f->f[level - 2](y, x);
+            f->f[kt_i](y, x);
             for (int32_t l = 0; l < 16; l++)
-                if (isnan(y[l]) != (l == 5)) fail_msg("v%d %s: NaN in lane %d", level, f->name, l);
-            f->f[level - 2](x, x); /* in place */
+                if (isnan(y[l]) != (l == 5)) fail_msg("%s %s: NaN in lane %d", KT_LEVEL_NAME, f->name, l);
+            f->f[kt_i](x, x); /* in place */
             assert_memory_equal(x, y, 5 * sizeof(float));
         }
         kt_release();

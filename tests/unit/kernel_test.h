@@ -17,39 +17,33 @@
 
 #include "runtime/cpu.h"
 #include "runtime/kernel_abi.h"
+#include "tests/unit/kernel_levels.h"
 
-#define KT_DECLARE(name, level)                                                                              \
-    void ebru_k_##name##_##level(const struct ebru_##name##_params *, void *const *, float *, int32_t,       \
-                                 int32_t);
-#define KERNEL(name, operands, summary)                                                                      \
-    KT_DECLARE(name, v2)                                                                                     \
-    KT_DECLARE(name, v3)                                                                                     \
-    KT_DECLARE(name, v4)                                                                                     \
-    KT_DECLARE(name, v4_bf16) /* these two: of kernels with bf16 arithmetic only */                          \
-    KT_DECLARE(name, v4_amx)
-#define EW(name, summary)                                                                                    \
-    void ebru_ew_##name##_v2(float *, const float *);                                                        \
-    void ebru_ew_##name##_v3(float *, const float *);                                                        \
-    void ebru_ew_##name##_v4(float *, const float *);
+#define KT_DECLARE_KERNEL(kernel, suffix, id, title)                                                         \
+    void ebru_k_##kernel##_##suffix(const struct ebru_##kernel##_params *, void *const *, float *, int32_t,  \
+                                    int32_t);
+#define KT_DECLARE_EW(ew, suffix, id, title) void ebru_ew_##ew##_##suffix(float *, const float *);
+#define KERNEL(name, operands, summary)      KT_SUFFIXES(KT_DECLARE_KERNEL, name)
+#define EW(name, summary)                    KT_F32_SUFFIXES(KT_DECLARE_EW, name)
 #include "runtime/kernels.def"
 
-/* The levels f32 kernels are compiled for, then those of bf16 kernels only. */
+#define KT_ROW(a, suffix, id, title) {id, title},
 static const struct {
     int32_t level;
     const char *name;
-} kt_levels[] = {{EBRU_LEVEL_V2, "x86-64-v2"},
-                 {EBRU_LEVEL_V3, "x86-64-v3"},
-                 {EBRU_LEVEL_V4, "x86-64-v4"},
-                 {EBRU_LEVEL_V4_BF16, "x86-64-v4-bf16"},
-                 {EBRU_LEVEL_V4_AMX, "x86-64-v4-amx"}};
-enum { KT_F32_LEVELS = 3, KT_BF16_LEVELS = 5 };
+} kt_levels[] = {KT_SUFFIXES(KT_ROW, 0)};
+#define KT_LEVEL_NAME kt_levels[kt_i].name /* in the loops below */
 
 /* Can this machine run the level's code, by itself or with the emulator's help? Asks the system for what the
  * level needs. */
 static inline bool kt_supported(int32_t level) {
     rt_cpu cpu;
     rt_cpu_detect(&cpu);
+#if defined(__aarch64__)
+    return level - EBRU_LEVEL_NEON < cpu.level; /* the runtime's count from 1 */
+#else
     return level <= cpu.level && rt_cpu_permit(&cpu, level);
+#endif
 }
 
 /* Loops over the levels this CPU has; says which it skips. */
@@ -127,6 +121,11 @@ static inline float *kt_random_c16(int32_t B, int32_t C, int64_t P) {
     return x;
 }
 
+#if defined(__aarch64__)
+#define KT_F32_CODE(name, level) ((void)(level), ebru_k_##name##_neon)
+#define KT_BF16_CODE(name, level)                                                                            \
+    ((level) == EBRU_LEVEL_NEON_BF16 ? ebru_k_##name##_neon_bf16 : ebru_k_##name##_neon)
+#else
 #define KT_F32_CODE(name, level)                                                                             \
     ((level) == EBRU_LEVEL_V2   ? ebru_k_##name##_v2                                                         \
      : (level) == EBRU_LEVEL_V3 ? ebru_k_##name##_v3                                                         \
@@ -135,6 +134,7 @@ static inline float *kt_random_c16(int32_t B, int32_t C, int64_t P) {
     ((level) == EBRU_LEVEL_V4_AMX    ? ebru_k_##name##_v4_amx                                                \
      : (level) == EBRU_LEVEL_V4_BF16 ? ebru_k_##name##_v4_bf16                                               \
                                      : KT_F32_CODE(name, level))
+#endif
 
 /* Runs a kernel over all tasks in `parts` calls of the code. */
 #define KT_CALL_CODE(name, code, p, buf, parts)                                                              \

@@ -102,9 +102,9 @@ static void shapes(void **state) {
     run((params){.B = 2, .H = 5, .W = 7, .C0 = 3, .N = 20, .has_bias = 1});
     run((params){.B = 1, .H = 9, .W = 11, .C0 = 17, .N = 3, .has_bias = 1});
     run((params){.B = 3, .H = 2, .W = 1, .C0 = 16, .N = 16});
-    run((params){.B = 4,
-                 .H = 32,
-                 .W = 32,
+    run((params){.B = 2,
+                 .H = 20,
+                 .W = 20,
                  .C0 = 32,
                  .N = 32,
                  .tbias = 1,

@@ -3,10 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#define EW(name, summary)                                                                                    \
-    void ebru_ew_##name##_v2(float *, const float *);                                                        \
-    void ebru_ew_##name##_v3(float *, const float *);                                                        \
-    void ebru_ew_##name##_v4(float *, const float *);
+#define DECLARE(name, suffix, level, title) void ebru_ew_##name##_##suffix(float *, const float *);
+#define EW(name, summary)                   KT_F32_SUFFIXES(DECLARE, name)
 #include "runtime/kernels.def"
 
 /* ---- the true values ---- */
@@ -55,20 +53,35 @@ static double ref_rsqrt(double x) {
     return 1 / sqrt(x);
 }
 
-#define F(n) #n, {ebru_ew_##n##_v2, ebru_ew_##n##_v3, ebru_ew_##n##_v4 }, ref_##n
+#define CODE(n, suffix, level, title) ebru_ew_##n##_##suffix,
+#define F(n)                          #n, {KT_F32_SUFFIXES(CODE, n) }, ref_##n
 const ulp_function ulp_functions[] = {
-    {F(exp), 1.5, 0, false},           {F(exp_neg), 1.5, 1.7e-38, true},
-    {F(exp2_neg), 1.75, 1.2e-38, true},   {F(sigmoid), 2.5, 4.2e-39, false},
-    {F(silu), 2.5, 3.8e-37, false},    {F(gelu), 6, 1.2e-38, false},
-    {F(gelu_tanh), 4, 4.5e-38, false}, {F(quick_gelu), 4, 2.3e-37, false},
-    {F(mish), 5, 1.5e-36, false},      {F(tanh), 1.5, 0, false},
-    {F(erf), 1.5, 0, false},           {F(relu), 0, 0, false},
-    {F(sqrt), 0.5, 0, false},          {F(rsqrt), 1.5, 0, false},
+    {F(exp), 1.5, 0, false},
+    {F(exp_neg), 1.5, 1.7e-38, true},
+    {F(exp2_neg), 1.75, 1.2e-38, true},
+    {F(sigmoid), 2.5, 4.2e-39, false},
+    {F(silu), 2.5, 3.8e-37, false},
+    {F(gelu), 6, 1.2e-38, false},
+    {F(gelu_tanh), 4, 4.5e-38, false},
+    {F(quick_gelu), 4, 2.3e-37, false},
+    {F(mish), 5, 1.5e-36, false},
+    {F(tanh), 1.5, 0, false},
+    {F(erf), 1.5, 0, false},
+    {F(relu), 0, 0, false},
+    {F(sqrt), 0.5, 0, false},
+    {F(rsqrt), 1.5, 0, false},
 };
 const int ulp_function_count = sizeof ulp_functions / sizeof *ulp_functions;
 
-const char *const ulp_level_name[ULP_LEVELS] = {"x86-64-v2", "x86-64-v3", "x86-64-v4"};
+#define TITLE(a, suffix, level, title) title,
+const char *const ulp_level_name[ULP_LEVELS] = {KT_F32_SUFFIXES(TITLE, 0)};
 
+#if defined(__aarch64__)
+bool ulp_level_runs(int level) {
+    (void)level; /* the baseline */
+    return true;
+}
+#else
 bool ulp_level_runs(int level) {
     __builtin_cpu_init();
     if (level == 2)
@@ -80,6 +93,7 @@ bool ulp_level_runs(int level) {
                __builtin_cpu_supports("bmi2");
     return __builtin_cpu_supports("sse4.2") != 0;
 }
+#endif
 
 /* ---- the comparison ---- */
 

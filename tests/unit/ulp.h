@@ -4,10 +4,12 @@
 #ifndef EBRU_TESTS_ULP_H
 #define EBRU_TESTS_ULP_H
 
+#include "tests/unit/kernel_levels.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { ULP_LEVELS = 3 };
+enum { ULP_LEVELS = KT_F32_LEVELS };
 
 typedef void ulp_ew(float *, const float *); /* sixteen floats */
 
