@@ -8,8 +8,8 @@
 #include "ir/target.h"
 
 /* EXE: a program, the runtime included. LIB: a shared object that exports `ebru_model` (runtime/abi.h) and
- * calls its host's ebru_barrier. OBJ: one relocatable object of the same contents. ASM, LLVM_IR: one level as
- * text, after optimisation. */
+ * calls its host's ebru_barrier and ebru_mark. OBJ: one relocatable object of the same contents. ASM,
+ * LLVM_IR: one level as text, after optimisation. */
 typedef enum cg_emit_kind { CG_EXE, CG_OBJ, CG_LIB, CG_ASM, CG_LLVM_IR } cg_emit_kind;
 typedef enum cg_weights { CG_WEIGHTS_EMBED, CG_WEIGHTS_APPEND, CG_WEIGHTS_EXTERNAL } cg_weights;
 

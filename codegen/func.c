@@ -9,9 +9,9 @@ typedef struct emitter {
     LLVMValueRef call, thread, threads; /* arguments */
     LLVMValueRef arena, inputs, outputs, weights, scratch;
     LLVMValueRef thread64, next64, threads64; /* thread, thread + 1, threads as i64 */
-    LLVMTypeRef barrier_type;
-    LLVMValueRef barrier, poison; /* functions; poison NULL when off */
-    int32_t done;                 /* index of the last node before this point, -1 at first */
+    LLVMTypeRef barrier_type, mark_type;
+    LLVMValueRef barrier, mark, poison; /* functions; poison NULL when off */
+    int32_t done;                       /* index of the last node before this point, -1 at first */
 } emitter;
 
 static LLVMValueRef address(const emitter *e, ir_ref value) {
@@ -29,6 +29,11 @@ static LLVMValueRef address(const emitter *e, ir_ref value) {
 static void barrier(const emitter *e) {
     LLVMValueRef args[] = {e->call, e->thread, e->threads, cg_i32(e->c, e->done < 0 ? 0 : e->done)};
     LLVMBuildCall2(e->c->builder, e->barrier_type, e->barrier, args, 4, "");
+}
+
+static void mark(const emitter *e) {
+    LLVMValueRef args[] = {e->call, e->thread, cg_i32(e->c, e->done)};
+    LLVMBuildCall2(e->c->builder, e->mark_type, e->mark, args, 3, "");
 }
 
 /* This thread's share of n tasks. */
@@ -146,7 +151,10 @@ static void body(emitter *e, const cg_plan *plan, const LLVMValueRef *wrappers) 
     uint32_t *last = e->poison ? last_reads(e->plan) : NULL;
     for (uint32_t i = 0; i < e->plan->ops.count; i++) {
         const cg_op *op = &e->plan->ops.items[i];
-        if (op->barrier) barrier(e);
+        if (op->barrier)
+            barrier(e);
+        else if (i)
+            mark(e);
         if (e->poison && !in_place(e->plan->f, op->node)) fill(e, op->node);
         run_node(e, op, &plan->wrappers.items[op->wrapper], wrappers[op->wrapper]);
         e->done = (int32_t)i;
@@ -154,6 +162,12 @@ static void body(emitter *e, const cg_plan *plan, const LLVMValueRef *wrappers) 
     }
     ir_free(last);
     barrier(e);
+}
+
+/* A service of the runtime (abi.h), declared once a module. */
+static LLVMValueRef service(cg *c, const char *name, LLVMTypeRef type) {
+    LLVMValueRef fn = LLVMGetNamedFunction(c->module, name);
+    return fn ? fn : LLVMAddFunction(c->module, name, type);
 }
 
 static void function(cg *c, const cg_plan *plan, const cg_func_plan *fp, const LLVMValueRef *wrappers,
@@ -166,8 +180,9 @@ static void function(cg *c, const cg_plan *plan, const cg_func_plan *fp, const L
     e.thread = LLVMGetParam(fn, 1);
     e.threads = LLVMGetParam(fn, 2);
     e.barrier_type = LLVMFunctionType(c->void_, barrier_types, 4, 0);
-    e.barrier = LLVMGetNamedFunction(c->module, "ebru_barrier");
-    if (!e.barrier) e.barrier = LLVMAddFunction(c->module, "ebru_barrier", e.barrier_type);
+    e.barrier = service(c, "ebru_barrier", e.barrier_type);
+    e.mark_type = LLVMFunctionType(c->void_, barrier_types, 3, 0);
+    e.mark = service(c, "ebru_mark", e.mark_type);
     e.inputs = cg_load_ptr(c, e.call, offsetof(struct ebru_call, inputs));
     e.outputs = cg_load_ptr(c, e.call, offsetof(struct ebru_call, outputs));
     e.arena = cg_load_ptr(c, e.call, offsetof(struct ebru_call, arena));

@@ -99,6 +99,10 @@ extern const struct ebru_model ebru_model;
  */
 void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads, int32_t op);
 
+/* This thread has finished its part of op `op` and goes on with the next op at once: between ops that need no
+ * barrier, so that a profile tells them apart. */
+void ebru_mark(const struct ebru_call *call, int32_t thread, int32_t op);
+
 /* Directly behind the packed weights, wherever they are: inside the program's segment, and (when nothing
  * rewrote the file since) at the end of the program or of the external weights' file. The weights begin on a
  * page boundary. */

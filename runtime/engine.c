@@ -91,6 +91,11 @@ void rt_engine_run(rt_engine *e, int function, const void *const *inputs, void *
     rt_pool_run(e->pool, run_thread, &r);
 }
 
+void ebru_mark(const struct ebru_call *call, int32_t thread, int32_t op) {
+    rt_engine *e = call->runtime;
+    if (e->profile) rt_profile_op(e->profile, thread, e->function, op);
+}
+
 void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads, int32_t op) {
     rt_engine *e = call->runtime;
     (void)threads;

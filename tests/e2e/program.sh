@@ -56,6 +56,13 @@ check "is JSON with every thread's ops" python3 -c 'import json; e = json.load(o
 check "table of the ops" grep -q "conv2d.*conv2d" table.txt
 check "bench" sh -c "./classes --bench=json --runs=1 --function=unet >bench.txt"
 check "an object a function" python3 -c 'import json; assert [json.loads(l)["function"] for l in open("bench.txt")][-1] == "step"'
+check "bench writes a profile, too" sh -c "./classes --bench --runs=1 --function=unet --profile bench.json >/dev/null 2>&1"
+# one event an op of every evaluation (the timed one and the one before): time and FLOP add up
+ops=$(./classes --build-info | sed -n 's/^function: unet.step, .* \([0-9]*\) ops.*/\1/p')
+check "with every op of the network" python3 -c '
+import json, sys
+events = [e for e in json.load(open("bench.json"))["traceEvents"] if e["tid"] == 0 and e["cat"] == "unet.step"]
+assert len(events) == 2 * int(sys.argv[1]), (len(events), sys.argv[1])' "$ops"
 for what in --help --build-info --version; do
     ./classes $what >/dev/full 2>stderr.txt
     is "$what to a full disk" 3 $?

@@ -113,10 +113,23 @@ bool model_runs(const char *level) {
 /* ---- running ---- */
 
 static pthread_barrier_t barrier;
+static _Thread_local int32_t last_op; /* what this thread told of last, -1 at first */
 
-/* The service emitted code asks of its host. */
+/* Every op is told of when it is done, none is skipped; poison repeats some. */
+static void done(int32_t op) {
+    if (op != last_op && op != last_op + 1) FAIL("op %d is told of after op %d", op, last_op);
+    last_op = op;
+}
+
+/* The services emitted code asks of its host. */
+void ebru_mark(const struct ebru_call *call, int32_t thread, int32_t op) {
+    (void)call, (void)thread;
+    done(op);
+}
+
 void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads, int32_t op) {
-    (void)call, (void)thread, (void)threads, (void)op;
+    (void)call, (void)thread, (void)threads;
+    done(op);
     pthread_barrier_wait(&barrier);
 }
 
@@ -137,10 +150,13 @@ struct share {
     ebru_run_fn fn;
     const struct ebru_call *call;
     int thread, threads;
+    int32_t ops;
 };
 static void *run_share(void *arg) {
     const struct share *s = arg;
+    last_op = -1;
     s->fn(s->call, s->thread, s->threads);
+    if (last_op != s->ops - 1) FAIL("%d of %d ops were told of", last_op + 1, s->ops);
     return NULL;
 }
 
@@ -171,7 +187,7 @@ void model_run(const model_loaded *l, int level, int function, int threads, cons
     pthread_t thread[16];
     struct share share[16];
     for (int t = 0; t < threads; t++) {
-        share[t] = (struct share){l->tables->levels[level].run[function], &call, t, threads};
+        share[t] = (struct share){l->tables->levels[level].run[function], &call, t, threads, f->op_count};
         if (t > 0) pthread_create(&thread[t], NULL, run_share, &share[t]);
     }
     run_share(&share[0]);
