@@ -1,16 +1,11 @@
-"""The class-conditional U-Net in torch: exports it for onnxruntime, or times it.
-
-  class_unet.py export OUT.onnx BATCH
-  class_unet.py time BATCH THREADS RUNS      prints one JSON object: median and minimum milliseconds
-"""
-import json
+"""The class-conditional U-Net of models/class-unet-32.json, random weights."""
 import math
-import sys
-import time
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+
+INPUT_NAMES = ("sample", "timestep", "class_labels")
 
 
 class Res(nn.Module):
@@ -39,7 +34,7 @@ class Attention(nn.Module):
         return x + self.proj((v @ a.transpose(-1, -2)).reshape(b, c, h, w))
 
 
-class UNet(nn.Module):
+class Model(nn.Module):
     """models/class-unet-32.json: base 64, multipliers 1, 2, 4, two res blocks a level, attention at 8x8."""
 
     def __init__(self, base=64, mults=(1, 2, 4), blocks=2, size=32, classes=10, heads=4, groups=32):
@@ -95,35 +90,3 @@ class UNet(nn.Module):
 
 def inputs(batch):
     return torch.randn(batch, 3, 32, 32), torch.full((batch,), 500.0), torch.zeros(batch, dtype=torch.int64)
-
-
-def timed(model, batch, runs, memory_format):
-    model = model.to(memory_format=memory_format)
-    x, t, c = inputs(batch)
-    x = x.to(memory_format=memory_format)
-    times = []
-    with torch.no_grad():
-        for _ in range(3):
-            model(x, t, c)
-        for _ in range(runs):
-            start = time.perf_counter()
-            model(x, t, c)
-            times.append(1e3 * (time.perf_counter() - start))
-    times.sort()
-    return {"median_ms": times[len(times) // 2], "min_ms": times[0]}
-
-
-def main():
-    torch.manual_seed(0)
-    model = UNet().eval()
-    if sys.argv[1] == "export":
-        torch.onnx.export(model, inputs(int(sys.argv[3])), sys.argv[2], opset_version=17,
-                          input_names=["sample", "timestep", "class_labels"], output_names=["out"])
-        return
-    batch, threads, runs = map(int, sys.argv[2:5])
-    torch.set_num_threads(threads)
-    # oneDNN is sometimes far slower in one memory format than in the other: the better one counts
-    print(json.dumps(min((timed(model, batch, runs, f) for f in (torch.contiguous_format, torch.channels_last)),
-                         key=lambda r: r["median_ms"])))
-
-main()
