@@ -1,0 +1,74 @@
+# The benchmark programs: their arithmetic on made-up figures and on a real trace; that they run. What they measure is not asserted.
+. "$(dirname "$0")/lib.sh"
+is() { if [ "$2" = "$3" ]; then pass "$1"; else fail "$1: '$3', expected '$2'"; fi; }
+BENCH=$EBRU_SOURCE/bench
+
+python3 - <<PY >trace.log 2>&1
+import json
+# two evaluations (the first is the warm-up) of three ops by two threads; q and k have no barrier between them
+events = []
+for tid in (0, 1):
+    for run, begin in ((0, 0), (1, 10000)):
+        for name, result, at, dur, flops in (("linear", "q", 0, 1000, 4e9), ("linear", "k", 1000, 1000, 4e9), ("softmax", "s", 2500, 500, 1e6)):
+            events.append({"ph": "X", "pid": 1, "tid": tid, "ts": begin + at, "dur": dur * (1 + run), "cat": "net.step", "name": name,
+                           "args": {"block": "mid." + name, "kernel": "k", "result": result, "flops": flops, "bytes": 1000}})
+json.dump({"traceEvents": events}, open("made.json", "w"))
+PY
+has() { # has WHAT PATTERN: a line of out.txt
+    check "$1" grep -qE "$2" out.txt
+}
+"$BENCH/ops" --peak 1000 made.json net.step >out.txt 2>&1
+has "an evaluation without the warm-up" 'net.step: 3\.5 ms an evaluation \(mean of 1\), peak 1000'
+has "ops of a kind add up: time, FLOP" '^linear \(k\) +2 +4\.00 +114\.3 +2000\.0 +200\.0'
+has "all" '^all +3 +3\.50 +100\.0'
+"$BENCH/ops" --by shape made.json made.json net.step >out.txt 2>&1
+has "two traces by shape" '^linear \(k\) k +1 +1 +2\.00 +2\.00 +0\.00'
+"$BENCH/ops" made.json nothing >out.txt 2>&1
+has "another function is refused" 'no events of nothing'
+
+check "a network is compiled" "$EBRU" compile -q "$MODELS/shapes-32" --weights=random:1 -o net
+check "and profiled" sh -c './net --bench --runs=2 --function=unet --profile net.json >/dev/null 2>&1'
+"$BENCH/ops" --peak 1000 net.json unet.step >out.txt 2>&1
+has "its table counts two of three evaluations" 'unet.step: .* \(mean of 2\)'
+calls=$(awk '/^all / { print $2 }' out.txt)
+is "with every op" "$(./net --build-info | sed -n 's/^function: unet.step, .* \([0-9]*\) ops.*/\1/p')" "$calls"
+
+cc -std=gnu17 -O2 -Wall -Wextra -Werror -o peaks "$BENCH/peaks.c" -lpthread
+check "the machine's peaks" sh -c './peaks 2 | python3 -c "import json, sys; p = json.load(sys.stdin); assert p[\"fma128\"] > 0 and p[\"read\"] > 0"'
+if grep -qw cpuid_fault /proc/cpuinfo && grep -qw avx512f /proc/cpuinfo; then
+    printf '#include <cpuid.h>\nint main(void) { unsigned a, b, c, d; __get_cpuid_count(7, 0, &a, &b, &c, &d); return (b >> 16 & 1) * 2 + !(b >> 5 & 1); }\n' >cpuid.c
+    cc -shared -fPIC -O2 -Wall -Wextra -Werror -o no_avx512.so "$BENCH/no_avx512.c" -ldl && cc -o cpuid cpuid.c
+    ./cpuid
+    is "AVX-512 is there" 2 $?
+    LD_PRELOAD=./no_avx512.so ./cpuid
+    is "and can be hidden, AVX2 not" 0 $?
+else
+    echo "skipped: hiding AVX-512 (this CPU's CPUID cannot be made to fault, or has none)"
+fi
+
+PYTHONPATH=$BENCH/lib python3 - >out.txt 2>&1 <<'PY'
+import report, works
+row = lambda peer, ms, level=None, precision="f32", gflop=None: {"peer": peer, "precision": precision, "level": level,
+    "rounds": [{"median_ms": m, "min_ms": m, **({"gflop": gflop} if gflop else {})} for m in ms]}
+peaks = {"threads": 2, "fma512": 200.0, "fma256": 100.0, "fma128": 50.0, "read": 10}
+results = [{"work": "w", "batch": 1, "engines": {"ebru-f32": row(False, [10, 30, 20], "x86-64-v4", gflop=2), "ebru-f32@x86-64-v3": row(False, [40], "x86-64-v3", gflop=2),
+            "ort-f32": row(True, [50, 30]), "torch-bf16": {**row(True, []), "missing": "no such instructions"}}}]
+report.summary(results, peaks)
+e = results[0]["engines"]
+assert e["ebru-f32"]["median_ms"] == 20 and e["ebru-f32"]["min_ms"] == 10 and e["ebru-f32"]["share_of_peak"] == 0.5
+assert e["ebru-f32@x86-64-v3"]["share_of_peak"] == 0.5 and e["ebru-f32@x86-64-v3"]["roof"] == "fma256"
+assert e["ort-f32"]["median_ms"] == 40 and e["ebru-f32"]["peer_over_it"] == {"ort-f32": 2.0} and results[0]["best_peer"] == "ort-f32"
+print(report.table(results, peaks, {"cpus": 2, "features": []}, 2))
+assert works.WORKS["sd15-unet"].feeds_of(2)[2] == "encoder_hidden_states=float32:2x77x768"
+PY
+is "medians, shares and ratios" 0 $?
+has "who did not run, and why" '^torch-bf16 +no such instructions'
+check "unknown engines are refused" sh -c '! "$0" --engines ebru-f64 --work . 2>err.txt && grep -q "unknown engine: ebru-f64" err.txt' "$BENCH/compare"
+check "unknown works are refused" sh -c '! "$0" --works nothing:1 2>err.txt && grep -q "unknown work" err.txt' "$BENCH/compare"
+cat >scale.json <<'J'
+{"precision": "f32", "points": [{"size": 256, "batch": 1, "median_ms": 900}, {"size": 512, "batch": 1, "median_ms": 4000},
+ {"size": 1024, "batch": 1, "median_ms": 30000}, {"size": 512, "batch": 2, "median_ms": 7000}]}
+J
+check "the plot is drawn" "$BENCH/scale" --plot --data scale.json
+check "and is XML" python3 -c 'import xml.dom.minidom; d = xml.dom.minidom.parse("scale.svg"); assert len(d.getElementsByTagName("circle")) == 5'
+done_testing
