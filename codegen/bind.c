@@ -79,6 +79,7 @@ static const struct {
 } operand_rows[] = {
     /* x w bias x1 norm tbias residual -> x0 x1 scale_shift weight bias tbias residual out */
     {IR_OP_conv2d, {8, {0, 3, 4, 1, 2, 5, 6, R}}},
+    {IR_OP_conv2d_phases, {8, {0, 3, 4, 1, 2, 5, 6, R}}},
     {IR_OP_conv2d_winograd, {8, {0, 3, 4, 1, 2, 5, 6, R}}},
     /* x w bias residual */
     {IR_OP_linear, {8, {0, N, N, 1, 2, N, 3, R}}},

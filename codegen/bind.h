@@ -78,7 +78,8 @@ bool cg_bind_copy(cg_bind *b, uint32_t rank, const int64_t *n, const int64_t *s,
 #include "runtime/kernels.def"
 
 /* bind_conv.c */
-cg_binder cg_bind_conv2d, cg_bind_conv2d_winograd, cg_bind_linear, cg_bind_feed_forward;
+cg_binder cg_bind_conv2d, cg_bind_conv2d_winograd, cg_bind_conv2d_phases, cg_bind_linear,
+    cg_bind_feed_forward;
 /* bind_norm.c */
 cg_binder cg_bind_group_stats, cg_bind_norm_apply, cg_bind_layer_norm, cg_bind_geglu;
 /* bind_attention.c */

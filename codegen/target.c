@@ -17,6 +17,7 @@ static const struct {
 } rows[] = {
     {IR_OP_conv2d, C16, cg_bind_conv2d},
     {IR_OP_conv2d_winograd, C16, cg_bind_conv2d_winograd},
+    {IR_OP_conv2d_phases, C16, cg_bind_conv2d_phases},
     {IR_OP_linear, C16, cg_bind_linear},
     {IR_OP_feed_forward, C16, cg_bind_feed_forward},
     {IR_OP_group_stats, PLAIN, cg_bind_group_stats},

@@ -65,8 +65,12 @@ static void add_cost(const ir_func *f, const ir_node *n, double cost[WAYS]) {
     double c = blocks(ir_typeof(f, n->operand[X])->dim[1]);
     if (ir_ref_ok(second)) c += blocks(ir_typeof(f, second)->dim[1]);
     double out = blocks(n->type.dim[1]), batch = (double)n->type.dim[0];
+    const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
+    const ir_type *x = ir_typeof(f, n->operand[X]);
+    /* a doubled input is four filters of 2x2 for 2x2 outputs (upsample_phases) */
+    bool doubled = a->upsample.v[0] == 2 * x->dim[2] && a->upsample.v[1] == 2 * x->dim[3];
     for (int way = DIRECT; way < WAYS; way++) {
-        int64_t m = way == DIRECT ? 1 : way == F2 ? 2 : 4;
+        int64_t m = way == F4 ? 4 : way == F2 || doubled ? 2 : 1;
         double products = (double)((m + 2) * (m + 2)) * c * out;
         double tiles =
             batch * (double)((n->type.dim[2] + m - 1) / m) * (double)((n->type.dim[3] + m - 1) / m);

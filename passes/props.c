@@ -58,7 +58,7 @@ static bool holds_LAID_OUT(const ir_func *f, ir_str *why) {
             fine = no(why, f, i, "an elementwise op that is not an ew node");
         else if (wants_c16(n->op) && n->type.layout != IR_C16)
             fine = no(why, f, i, "stands in plain layout");
-        else if ((n->op == IR_OP_conv2d || n->op == IR_OP_linear) && ir_typeof(f, n->operand[1])->rank != 6)
+        else if ((n->op == IR_OP_conv2d || n->op == IR_OP_linear) && ir_typeof(f, n->operand[1])->rank < 6)
             fine = no(why, f, i, "its weight is not packed");
     }
     ir_free(constant);

@@ -96,8 +96,11 @@ static inline int32_t ebru_max_i32(int32_t a, int32_t b) {
  *   tbias           0: none, 1: one row an image, 2: one row for all images
  *   residual        0: none, 1: added before act, 2: added after act. Not with GEGLU
  *   act             EBRU_ACT_*
- * Tiles. Sums always run over (c-block, kh, kw, c), so tiles never change the values:
- *   MR, NB          register tile: MR pixels by NB blocks of 16 columns
+ *   phases          1: x0 and x1 are read at twice their size by a filter of 3x3 and padded by one, which is
+ * done by four filters of 2x2 on what is stored: KH = KW = 2, PT = PL = 1, SH = SW = 1, UH = H, UW = W, OH =
+ * 2H, OW = 2W; output (2y+r, 2x+s) begins at input (y-1+r, x-1+s) and its weights are columns (2r+s)*Npad on,
+ * Npad = N up to a 16. Tiles then are tiles of x, for one phase Tiles. Sums always run over (c-block, kh, kw,
+ * c), so tiles never change the values: MR, NB          register tile: MR pixels by NB blocks of 16 columns
  *   TB, TH, TW      a task's output: images, rows, columns
  *   PG              panels of NB blocks in a task
  *   KC              c-blocks a pass: for each KC c-blocks of weights all pixels of the task are visited
@@ -108,7 +111,7 @@ static inline int32_t ebru_max_i32(int32_t a, int32_t b) {
     F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) F(i32, KH) \
     F(i32, KW) F(i32, SH) F(i32, SW) F(i32, PT) F(i32, PL) F(i32, OH) F(i32, OW) F(i32, pro_scale) \
     F(i32, pre_act) F(i32, has_bias) F(i32, tbias) F(i32, residual) F(i32, act) F(i32, MR) F(i32, NB) F(i32, TB) F(i32, TH) \
-    F(i32, TW) F(i32, PG) F(i32, KC) F(i32, order)
+    F(i32, TW) F(i32, PG) F(i32, KC) F(i32, order) F(i32, phases)
 /* clang-format on */
 struct ebru_conv2d_params {
     EBRU_FIELDS_conv2d(EBRU_FIELD_DECL)
@@ -132,9 +135,13 @@ static inline int64_t ebru_conv2d_weight_index(const struct ebru_conv2d_params *
     int64_t block = (int64_t)(n / 16) * ebru_blocks16(p->C0 + p->C1) + c / 16;
     return (((block * p->KH + y) * p->KW + x) * 16 + c % 16) * 16 + n % 16;
 }
+static inline int32_t ebru_conv2d_phases(const struct ebru_conv2d_params *p) {
+    return p->phases ? 4 : 1;
+}
 /* Number of floats of the packed weight. */
 static inline int64_t ebru_conv2d_weight_floats(const struct ebru_conv2d_params *p) {
-    return (int64_t)ebru_blocks16(p->N) * ebru_blocks16(p->C0 + p->C1) * p->KH * p->KW * 256;
+    return (int64_t)ebru_conv2d_phases(p) * ebru_blocks16(p->N) * ebru_blocks16(p->C0 + p->C1) * p->KH *
+           p->KW * 256;
 }
 /* Column of the packed weight (and bias) of a GEGLU linear with `hidden` result channels: gate = 0 is the
  * first half of diffusers' proj (the value), gate = 1 the second (the argument of gelu). N is 2 * (hidden
@@ -159,13 +166,20 @@ static inline int32_t ebru_conv2d_direct(const struct ebru_conv2d_params *p) {
            (p->C1 == 0 || (p->C0 % 16 == 0 && p->TB == 1)) && !ebru_conv2d_aliased(p);
 }
 static inline int32_t ebru_conv2d_rows(const struct ebru_conv2d_params *p) {
-    return ebru_conv2d_pointwise(p) ? 1 : p->OH;
+    return ebru_conv2d_pointwise(p) ? 1 : p->phases ? p->H : p->OH;
 }
 static inline int32_t ebru_conv2d_cols(const struct ebru_conv2d_params *p) {
-    return ebru_conv2d_pointwise(p) ? p->OH * p->OW : p->OW;
+    return ebru_conv2d_pointwise(p) ? p->OH * p->OW : p->phases ? p->W : p->OW;
 }
 static inline int32_t ebru_conv2d_groups(const struct ebru_conv2d_params *p) {
-    return ebru_ceil_div(ebru_blocks16(p->N), p->NB * p->PG);
+    return ebru_conv2d_phases(p) * ebru_ceil_div(ebru_blocks16(p->N), p->NB * p->PG);
+}
+/* Rows and columns of an image that TH rows and TW columns of the result are computed from. */
+static inline int32_t ebru_conv2d_in_rows(const struct ebru_conv2d_params *p) {
+    return (p->TH - 1) * p->SH + p->KH + p->phases;
+}
+static inline int32_t ebru_conv2d_in_cols(const struct ebru_conv2d_params *p) {
+    return (p->TW - 1) * p->SW + p->KW + p->phases;
 }
 static inline int32_t ebru_conv2d_tasks(const struct ebru_conv2d_params *p) {
     return ebru_ceil_div(p->B, p->TB) * ebru_ceil_div(ebru_conv2d_rows(p), p->TH) *
@@ -174,8 +188,8 @@ static inline int32_t ebru_conv2d_tasks(const struct ebru_conv2d_params *p) {
 /* Floats of the gathered input of one task (0 when direct). */
 static inline int64_t ebru_conv2d_gather_floats(const struct ebru_conv2d_params *p) {
     if (ebru_conv2d_direct(p)) return 0;
-    int64_t rows = (int64_t)(p->TH - 1) * p->SH + p->KH, cols = (int64_t)(p->TW - 1) * p->SW + p->KW;
-    return p->TB * rows * cols * 16 * ebru_blocks16(p->C0 + p->C1);
+    return (int64_t)p->TB * ebru_conv2d_in_rows(p) * ebru_conv2d_in_cols(p) * 16 *
+           ebru_blocks16(p->C0 + p->C1);
 }
 /* Scratch: the gathered input, the sums of one panel [NB][TB*TH*TW][16], two offsets a pixel. */
 static inline int64_t ebru_conv2d_scratch(const struct ebru_conv2d_params *p) {

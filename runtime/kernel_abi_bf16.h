@@ -81,10 +81,12 @@ static inline int64_t ebru_conv2d_bf16_weight_index(const struct ebru_conv2d_bf1
     return (tile * 16 + c % 32 / 2) * 32 + n % 16 * 2 + c % 2;
 }
 static inline int64_t ebru_conv2d_bf16_weight_elements(const struct ebru_conv2d_bf16_params *p) {
-    return (int64_t)ebru_blocks16(p->N) * ebru_blocks32(p->C0 + p->C1) * p->KH * p->KW * p->parts * 512;
+    return (int64_t)(p->phases ? 4 : 1) * ebru_blocks16(p->N) * ebru_blocks32(p->C0 + p->C1) * p->KH * p->KW *
+           p->parts * 512;
 }
 static inline int32_t ebru_conv2d_bf16_groups(const struct ebru_conv2d_bf16_params *p) {
-    return ebru_ceil_div(ebru_blocks16(p->N), p->NB * p->PG);
+    const struct ebru_conv2d_params q = ebru_conv2d_bf16_shape(p);
+    return ebru_conv2d_groups(&q);
 }
 static inline int32_t ebru_conv2d_bf16_tasks(const struct ebru_conv2d_bf16_params *p) {
     const struct ebru_conv2d_params q = ebru_conv2d_bf16_shape(p);
@@ -92,10 +94,12 @@ static inline int32_t ebru_conv2d_bf16_tasks(const struct ebru_conv2d_bf16_param
 }
 /* Positions a row, and rows, of a gathered image. */
 static inline int32_t ebru_conv2d_bf16_pitch(const struct ebru_conv2d_bf16_params *p) {
-    return (p->TW - 1) * p->SW + p->KW;
+    const struct ebru_conv2d_params q = ebru_conv2d_bf16_shape(p);
+    return ebru_conv2d_in_cols(&q);
 }
 static inline int32_t ebru_conv2d_bf16_height(const struct ebru_conv2d_bf16_params *p) {
-    return (p->TH - 1) * p->SH + p->KH;
+    const struct ebru_conv2d_params q = ebru_conv2d_bf16_shape(p);
+    return ebru_conv2d_in_rows(&q);
 }
 /* Positions of a plane: what a run may read past the last pixel included; an odd multiple of 16, so that
  * neighbouring blocks of channels do not share their sets of the caches. */

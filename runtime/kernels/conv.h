@@ -23,6 +23,7 @@ struct conv {
     float *gather, *sums;
     int32_t *a_off, *o_off;
     int32_t b0, y0, x0, nimg, nrow, ncol; /* the task's output */
+    int32_t phase;                        /* of the output pixels, 2r+s; 0 without phases */
     int32_t per_image;                    /* entries of the tables an image */
     int32_t holes;                        /* 1: entries of o_off may be -1, not a pixel */
     cell_t *cells;                        /* the result goes to half cells instead, */
@@ -46,6 +47,41 @@ INLINE struct conv conv_of(const struct ebru_conv2d_params *p) {
 /* Size of the part of `total` that begins at `at`; a constant when the parts are equal. */
 INLINE int32_t part(int32_t total, int32_t size, int32_t at) {
     return total % size == 0 ? size : ebru_min_i32(size, total - at);
+}
+
+/* Rows and columns of an image that the task reads. */
+INLINE int32_t in_rows(const struct conv *c) {
+    return (c->nrow - 1) * c->p->SH + c->p->KH + c->p->phases;
+}
+INLINE int32_t in_cols(const struct conv *c) {
+    return (c->ncol - 1) * c->p->SW + c->p->KW + c->p->phases;
+}
+
+/* The task's group of panels; groups of a phase follow each other. Returns the group's number in its phase.
+ */
+INLINE int32_t take_group(struct conv *c, int32_t group) {
+    const int32_t each = ebru_conv2d_groups(c->p) / ebru_conv2d_phases(c->p);
+    c->phase = c->p->phases ? group / each : 0;
+    return c->p->phases ? group % each : group;
+}
+/* Where a phase begins in the gathered input, whose pixels are `pixel` elements, in a block of the result,
+ * and among blocks of columns of the weight. */
+INLINE int64_t phase_in(const struct conv *c, int32_t pixel) {
+    return c->phase / 2 * c->g_row + c->phase % 2 * pixel;
+}
+INLINE int64_t phase_out(const struct conv *c) {
+    return (c->phase / 2 * (int64_t)c->p->OW + c->phase % 2) * 16;
+}
+INLINE int32_t phase_block(const struct conv *c) {
+    return c->phase * c->nbs;
+}
+/* Offset in a block of the result of row y and the task's first column; pixels of a row lie pixel_step on. */
+INLINE int64_t pixel_row(const struct conv *c, int32_t y) {
+    const int32_t each = 1 + c->p->phases;
+    return ((int64_t)y * c->OW * each + c->x0) * each * 16;
+}
+INLINE int32_t pixel_step(const struct conv *c) {
+    return (1 + c->p->phases) * 16;
 }
 
 /* Image b as it is read. */
@@ -85,7 +121,7 @@ INLINE int32_t spots_of(const struct conv *c) {
 INLINE void gather(const struct conv *c, void *const *buf) {
     const struct ebru_conv2d_params *p = c->p;
     const float *ss = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT];
-    const int32_t rows = (c->nrow - 1) * p->SH + p->KH, width = (c->ncol - 1) * p->SW + p->KW;
+    const int32_t rows = in_rows(c), width = in_cols(c);
     for (int32_t cb = 0; cb < c->cbs; cb++) {
         for (int32_t i = 0; i < c->nimg; i++) {
             const int32_t b = c->b0 + i;
@@ -109,10 +145,10 @@ INLINE void pixel_tables(const struct conv *c) {
     for (int32_t i = 0; i < c->nimg; i++) {
         for (int32_t y = 0; y < c->nrow; y++) {
             const int64_t in = i * c->g_img + y * p->SH * c->g_row;
-            const int64_t out = i * out_blocks * c->out_plane + ((int64_t)(c->y0 + y) * c->OW + c->x0) * 16;
+            const int64_t out = i * out_blocks * c->out_plane + pixel_row(c, c->y0 + y);
             for (int32_t x = 0; x < c->ncol; x++, q++) {
                 c->a_off[q] = (int32_t)(in + x * p->SW * 16);
-                c->o_off[q] = (int32_t)(out + x * 16);
+                c->o_off[q] = (int32_t)(out + x * pixel_step(c));
             }
         }
     }
@@ -132,7 +168,7 @@ INLINE void finish(const struct conv *c, void *const *buf, const float *sums, in
     const int32_t stepn = geglu ? 2 : 1;
     const float *bias = (const float *)buf[EBRU_CONV2D_BIAS], *tbias = (const float *)buf[EBRU_CONV2D_TBIAS];
     for (int32_t n = 0; n < nb; n += stepn) {
-        const int64_t at = c->b0 * out_blocks * c->out_plane + (n0 + n) / stepn * c->out_plane;
+        const int64_t at = c->b0 * out_blocks * c->out_plane + (n0 + n) / stepn * c->out_plane + phase_out(c);
         float *out = (float *)buf[EBRU_CONV2D_OUT] + at;
         const float *res = p->residual ? (const float *)buf[EBRU_CONV2D_RESIDUAL] + at : NULL;
         const float *sum = sums + n * sum_step, *gate = sum + sum_step;
@@ -212,11 +248,11 @@ INLINE void multiply(const struct conv *c, void *const *buf, const float *in, co
 /* All passes of the panel of blocks [n0, n0 + nb). */
 INLINE void panel(const struct conv *c, void *const *buf, int32_t n0, int32_t nb) {
     const struct ebru_conv2d_params *p = c->p;
-    const float *w = (const float *)buf[EBRU_CONV2D_WEIGHT];
+    const float *w = (const float *)buf[EBRU_CONV2D_WEIGHT] + (int64_t)phase_block(c) * c->cbs * c->KHW * 256;
     const int32_t seam = c->direct && p->C1 ? p->C0 / 16 : c->cbs;
     for (int32_t k0 = 0, k1; k0 < c->cbs; k0 = k1) {
         k1 = ebru_min_i32(k0 + p->KC, k0 < seam ? seam : c->cbs);
-        const float *in = c->gather + k0 * c->g_cb;
+        const float *in = c->gather + k0 * c->g_cb + phase_in(c, 16);
         if (c->direct) {
             const int32_t second = k0 >= seam, blocks = ebru_blocks16(second ? p->C1 : p->C0);
             in = (const float *)buf[second ? EBRU_CONV2D_X1 : EBRU_CONV2D_X0] +

@@ -13,7 +13,7 @@ EBRU_KERNEL(conv2d) {
     int32_t gathered = -1;
     for (int32_t task = task_begin; task < task_end; task++) {
         const int32_t spot = p->order ? task % spots : task / groups;
-        const int32_t group = p->order ? task / spots : task % groups;
+        const int32_t group = take_group(&c, p->order ? task / spots : task % groups);
         if (spot != gathered) {
             gathered = spot;
             take_spot(&c, spot);
@@ -22,8 +22,8 @@ EBRU_KERNEL(conv2d) {
                 c.g_cb = c.in_plane;
                 c.g_img = ebru_blocks16(p->C0) * c.in_plane;
             } else {
-                c.g_row = ((p->TW - 1) * p->SW + p->KW) * 16;
-                c.g_img = ((p->TH - 1) * p->SH + p->KH) * c.g_row;
+                c.g_row = ebru_conv2d_in_cols(p) * 16;
+                c.g_img = ebru_conv2d_in_rows(p) * c.g_row;
                 c.g_cb = p->TB * c.g_img;
                 gather(&c, buf);
             }

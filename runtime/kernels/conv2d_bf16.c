@@ -21,7 +21,7 @@ EBRU_KERNEL(conv2d_bf16) {
     tile_bf16_begin();
     for (int32_t task = task_begin; task < task_end; task++) {
         const int32_t spot = p->order ? task % spots : task / groups;
-        const int32_t group = p->order ? task / spots : task % groups;
+        const int32_t group = take_group(c, p->order ? task / spots : task % groups);
         if (spot != gathered) {
             gathered = spot;
             take_spot(c, spot);

@@ -23,7 +23,7 @@ INLINE void gather_bf16(const struct conv_bf16 *k, void *const *buf) {
     const struct conv *c = &k->c;
     const struct ebru_conv2d_params *p = c->p;
     const float *ss = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT];
-    const int32_t rows = (c->nrow - 1) * p->SH + p->KH, width = (c->ncol - 1) * p->SW + p->KW;
+    const int32_t rows = in_rows(c), width = in_cols(c);
     for (int32_t cb = 0; cb < k->cbs * 2; cb++) {
         const int32_t empty = cb >= c->cbs; /* the second half of the last cells */
         for (int32_t i = 0; i < c->nimg; i++) {
@@ -52,7 +52,7 @@ INLINE void run_tables(struct conv_bf16 *k) {
         if (p->tbias == 1) r.end = 0;
         for (int32_t y = 0; y < c->nrow; y++) {
             const int64_t in = (i * c->g_img + y * p->SH * c->g_row) / CELL;
-            const int64_t out = i * out_blocks * c->out_plane + ((int64_t)(c->y0 + y) * c->OW + c->x0) * 16;
+            const int64_t out = i * out_blocks * c->out_plane + pixel_row(c, c->y0 + y);
             for (int32_t x = 0; x < c->ncol; x++) {
                 const int32_t before = r.count;
                 const int32_t at = ebru_bf16_cover(&r, in + x * p->SW, TILE_BF16_RUN, p->SW);
@@ -61,7 +61,7 @@ INLINE void run_tables(struct conv_bf16 *k) {
                     c->a_off[before] = (int32_t)(r.start * CELL);
                     for (int32_t l = 0; l < TILE_BF16_RUN; l++) o[l] = -1;
                 }
-                o[at] = (int32_t)(out + x * 16);
+                o[at] = (int32_t)(out + x * pixel_step(c));
             }
         }
     }
@@ -99,7 +99,8 @@ INLINE void multiply_bf16(const struct conv_bf16 *k, void *const *buf, const uin
     for (int32_t u = 0, i = 0; u < k->runs; u += mr, i++) {
         const int32_t rows = part(k->runs, mr, u), q = u * TILE_BF16_RUN;
         const int32_t share = i * nb / tiles; /* block whose next weights this tile fetches */
-        for (int32_t m = 0; m < rows; m++) a[m] = k->gather + k0 * c->g_cb + c->a_off[u + m];
+        for (int32_t m = 0; m < rows; m++)
+            a[m] = k->gather + k0 * c->g_cb + phase_in(c, CELL) + c->a_off[u + m];
         t.next = next + share * t.b_step + pass * (i * nb - share * tiles) / tiles / 32 * 32;
         for (int32_t g = 0; g < nb; g += group) {
             float *sums = c->sums + (single ? 0 : q * 16 + g * sum_step);
@@ -117,7 +118,8 @@ INLINE void multiply_bf16(const struct conv_bf16 *k, void *const *buf, const uin
 /* All passes of the panel of blocks [n0, n0 + nb). */
 INLINE void panel_bf16(const struct conv_bf16 *k, void *const *buf, int32_t n0, int32_t nb) {
     const struct conv *c = &k->c;
-    const uint16_t *w = (const uint16_t *)buf[EBRU_CONV2D_WEIGHT];
+    const uint16_t *w = (const uint16_t *)buf[EBRU_CONV2D_WEIGHT] +
+                        (int64_t)phase_block(c) * k->cbs * c->KHW * k->parts * 512;
     for (int32_t k0 = 0, k1; k0 < k->cbs; k0 = k1) {
         k1 = ebru_min_i32(k0 + c->p->KC, k->cbs);
         /* the next pass of this panel, or the first of the next panel */

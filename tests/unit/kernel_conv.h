@@ -38,14 +38,22 @@ static inline double conv_input_at(const struct ebru_conv2d_params *p, const str
     return kt_act(v, p->pre_act);
 }
 
+/* Columns of the weight: output channels, or those of four phases. */
+static inline int32_t conv_columns(const struct ebru_conv2d_params *p) {
+    return p->phases ? 4 * ebru_blocks16(p->N) * 16 : p->N;
+}
+
 static inline double conv_sum_at(const struct ebru_conv2d_params *p, struct conv_data *d, int32_t b,
                                  int32_t n, int32_t y, int32_t x) {
     double sum = p->has_bias ? (double)d->bias[n] : 0, slack = 0;
+    const int32_t column = p->phases ? (y % 2 * 2 + x % 2) * ebru_blocks16(p->N) * 16 + n : n;
+    const int32_t top = p->phases ? y / 2 - 1 + y % 2 : y * p->SH - p->PT,
+                  left = p->phases ? x / 2 - 1 + x % 2 : x * p->SW - p->PL;
     for (int32_t c = 0; c < p->C0 + p->C1; c++)
         for (int32_t i = 0; i < p->KH; i++)
             for (int32_t j = 0; j < p->KW; j++) {
-                const double w = (double)d->w[ebru_conv2d_weight_index(p, n, c, i, j)],
-                             v = conv_input_at(p, d, b, c, y * p->SH - p->PT + i, x * p->SW - p->PL + j);
+                const double w = (double)d->w[ebru_conv2d_weight_index(p, column, c, i, j)],
+                             v = conv_input_at(p, d, b, c, top + i, left + j);
                 sum += conv_product(d->parts, v, w);
                 if (p->pro_scale || p->pre_act) slack += conv_product_slack(d->parts, v, w);
             }
@@ -68,7 +76,7 @@ static inline struct conv_data conv_make_rounded(const struct ebru_conv2d_params
     d.ss = kt_random_floats(p->B * 2 * pad);
     d.w = kt_floats(ebru_conv2d_weight_floats(p));
     memset(d.w, 0, (size_t)ebru_conv2d_weight_floats(p) * 4);
-    for (int32_t n = 0; n < p->N; n++)
+    for (int32_t n = 0; n < conv_columns(p); n++)
         for (int32_t c = 0; c < C; c++)
             for (int32_t y = 0; y < p->KH; y++)
                 for (int32_t x = 0; x < p->KW; x++)

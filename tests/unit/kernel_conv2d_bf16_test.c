@@ -8,7 +8,7 @@ typedef struct ebru_conv2d_bf16_params params;
 static float *pack(const params *p, const struct ebru_conv2d_params *q, const float *w) {
     uint16_t *packed = (uint16_t *)kt_alloc((size_t)ebru_conv2d_bf16_weight_elements(p) * 2);
     memset(packed, 0, (size_t)ebru_conv2d_bf16_weight_elements(p) * 2);
-    for (int32_t n = 0; n < p->N; n++)
+    for (int32_t n = 0; n < conv_columns(q); n++)
         for (int32_t c = 0; c < p->C0 + p->C1; c++)
             for (int32_t y = 0; y < p->KH; y++)
                 for (int32_t x = 0; x < p->KW; x++) {
@@ -34,7 +34,7 @@ static float *check(const params *p, const struct ebru_conv2d_params *q, const s
     if (p->parts == 2) tolerance += sqrt(n) * 4e-6;
     snprintf(title, sizeof title, "%s, level %d, parts %d, MR %d NB %d TB %d TH %d TW %d KC %d", what, level,
              p->parts, p->MR, p->NB, p->TB, p->TH, p->TW, p->KC);
-    conv_expect(q, d, out, tolerance * (p->act == EBRU_ACT_EXP ? 5 : 1), title);
+    conv_expect(q, d, out, tolerance * (p->act == EBRU_ACT_EXP || p->act == EBRU_ACT_GEGLU ? 5 : 1), title);
     return out;
 }
 
@@ -87,6 +87,11 @@ static void concat_and_prologue(void **state) {
 static void resized(void **state) {
     (void)state;
     CONV_EACH(s, conv_resized) run(s, "resized");
+}
+
+static void phases(void **state) {
+    (void)state;
+    CONV_EACH(s, conv_phases) run(s, "phases");
 }
 
 static void epilogues(void **state) {
@@ -185,6 +190,7 @@ int main(void) {
         cmocka_unit_test(stride_and_padding),
         cmocka_unit_test(concat_and_prologue),
         cmocka_unit_test(resized),
+        cmocka_unit_test(phases),
         cmocka_unit_test(epilogues),
         cmocka_unit_test(linear),
         cmocka_unit_test(runs),

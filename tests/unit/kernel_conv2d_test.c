@@ -64,6 +64,11 @@ static void resized(void **state) {
     CONV_EACH(s, conv_resized) run(s, "resized");
 }
 
+static void phases(void **state) {
+    (void)state;
+    CONV_EACH(s, conv_phases) run(s, "phases");
+}
+
 static void epilogues(void **state) {
     (void)state;
     for (int32_t act = EBRU_ACT_NONE; act <= EBRU_ACT_EXP; act++) {
@@ -114,6 +119,7 @@ int main(void) {
         cmocka_unit_test(stride_and_padding),
         cmocka_unit_test(concat_and_prologue),
         cmocka_unit_test(resized),
+        cmocka_unit_test(phases),
         cmocka_unit_test(epilogues),
         cmocka_unit_test(linear),
         cmocka_unit_test(residual_in_place),

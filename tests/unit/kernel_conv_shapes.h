@@ -8,6 +8,7 @@
 struct conv_shape {
     int32_t B, H, W, C0, C1, N, K, S, PT, PL, PB, PR, UH, UW; /* K, S: both axes; PB, PR: below, right */
     int32_t pro, pre, bias, tbias, residual, act;
+    int32_t phases; /* 1: four filters of 2x2 on an input that is read at twice its size */
 };
 
 static inline struct ebru_conv2d_params conv_shape_params(const struct conv_shape *s) {
@@ -26,6 +27,11 @@ static inline struct ebru_conv2d_params conv_shape_params(const struct conv_shap
     p.PL = s->PL;
     p.OH = (p.UH + s->PT + s->PB - s->K) / s->S + 1;
     p.OW = (p.UW + s->PL + s->PR - s->K) / s->S + 1;
+    if (s->phases) {
+        p.phases = 1;
+        p.OH = 2 * s->H;
+        p.OW = 2 * s->W;
+    }
     p.pro_scale = s->pro;
     p.pre_act = s->pre;
     p.has_bias = s->bias;
@@ -64,6 +70,12 @@ static const struct conv_shape conv_resized[] = {
     {.B = 1, .H = 4, .W = 5, .UH = 8, .UW = 10, .C0 = 16, .N = 32, .K = 3, .S = 1, PAD(1), .bias = 1},
     {.B = 2, .H = 3, .W = 4, .UH = 7, .UW = 9, .C0 = 10, .C1 = 9, .N = 16, .K = 3, .S = 1, PAD(1)},
     {.B = 1, .H = 3, .W = 3, .UH = 6, .UW = 6, .C0 = 16, .N = 16, .K = 1, .S = 1},
+};
+static const struct conv_shape conv_phases[] = {
+    {.B = 1, .H = 4, .W = 5, .C0 = 16, .N = 32, .K = 2, .S = 1, PAD(1), .bias = 1, .phases = 1},
+    {.B = 2, .H = 3, .W = 16, .C0 = 32, .C1 = 9, .N = 20, .K = 2, .S = 1, PAD(1), .pro = 1, .pre = EBRU_ACT_SILU, .phases = 1},
+    {.B = 2, .H = 9, .W = 7, .C0 = 40, .N = 112, .K = 2, .S = 1, PAD(1), .bias = 1, .tbias = 1, .residual = 1, .phases = 1},
+    {.B = 1, .H = 1, .W = 1, .C0 = 3, .N = 3, .K = 2, .S = 1, PAD(1), .act = EBRU_ACT_TANH, .phases = 1},
 };
 static const struct conv_shape conv_epilogues[] = {
     {.B = 3, .H = 4, .W = 4, .C0 = 16, .N = 48, .K = 3, .S = 1, PAD(1), .bias = 1, .tbias = 1, .residual = 1},

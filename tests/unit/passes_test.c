@@ -546,6 +546,19 @@ static void test_share_halves(void **state) {
           .has = "f32[2,8,3,1]", .has_not = "slice", .report = "multiply-adds are saved");
 }
 
+/* ---- upsample_phases ---- */
+
+static void test_upsample_phases(void **state) {
+    (void)state;
+    CHECK("upsample_phases",
+          HEAD("fused") "func @f(%0 x: f32[2,8,5,3]:c16 step, %1 r: f32[2,8,10,6]:c16 step) {\n"
+                        "%2 = pack_conv_weight @w8x8 : f32[1,1,3,3,16,16]\n"
+                        "%3 = conv2d %0, %2, @v8, _, _, _, %1 {pad=[1,1,1,1], upsample=[10,6], pre_act=silu, "
+                        "n=8} : "
+                        "f32[2,8,10,6]:c16\nreturn y=%3 }\n",
+          .has = "conv2d_phases", .has_not = "conv2d ", .report = "1 matched, 0 refused");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dce),
@@ -565,6 +578,7 @@ int main(void) {
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_attention_refuses),
         cmocka_unit_test(test_share_halves),
+        cmocka_unit_test(test_upsample_phases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,67 @@
+/* upsample_phases: a 3x3 convolution of an input read at twice its size becomes four 2x2 convolutions of the
+ * input.
+ *
+ *   before   %2 = pack_conv_weight @w : f32[20,20,3,3,16,16]
+ *            %3 = conv2d %0, %2, %1 {pad=[1,1,1,1], upsample=[64,64], n=320} : f32[1,320,64,64]:c16
+ *   after    %2 = phase_filter @w : f32[1280,320,2,2]
+ *            %3 = pack_conv_weight %2 : f32[80,20,2,2,16,16]
+ *            %4 = conv2d_phases %0, %3, %1 {n=320} : f32[1,320,64,64]:c16
+ *
+ * Nearest-neighbour doubling gives each value twice in a row, so that of three taps two always read the same
+ * one: their sum is a tap of its own. Which two depends on whether the output's row and column are odd: four
+ * filters of 2x2 for one of 3x3, that is 16 products where there were 36, and 16/9 of the weights.
+ *
+ * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
+ * here    after choose_winograd, which takes the convolutions that are faster still by minimal filtering;
+ * before kernels are selected not     other factors than two; filters that are themselves computed tests
+ * tests/lit/passes/upsample_phases/, tests/unit/passes_test.c */
+#include "passes/util.h"
+
+static const char PASS_NAME[] = "upsample_phases", WHAT[] = "3x3 conv2d of a doubled input";
+enum { X, W, COUNT = 7 };
+
+/* A convolution that reads its input at another size by a filter of 3x3. */
+static bool is_candidate(const ir_func *f, const ir_node *n) {
+    if (n->op != IR_OP_conv2d || IR_ATTRS(n, conv2d)->upsample.v[0] == 0) return false;
+    const ir_type *w = ir_typeof(f, n->operand[W]);
+    return w->rank >= 6 && w->dim[2] == 3 && w->dim[3] == 3;
+}
+
+static bool fits(const ir_func *f, const ir_node *n, ir_str *why) {
+    const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
+    const ir_type *x = ir_typeof(f, n->operand[X]);
+    const ir_node *pack = ir_get(f, n->operand[W]);
+    if (a->upsample.v[0] != 2 * x->dim[2] || a->upsample.v[1] != 2 * x->dim[3])
+        ir_str_addf(why, "the input is read at %lldx%lld, which is not twice its size",
+                    (long long)a->upsample.v[0], (long long)a->upsample.v[1]);
+    else if (a->stride.v[0] != 1 || a->stride.v[1] != 1)
+        ir_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0], (long long)a->stride.v[1]);
+    else if (a->pad.v[0] != 1 || a->pad.v[1] != 1 || a->pad.v[2] != 1 || a->pad.v[3] != 1)
+        ir_str_add(why, "the padding is not one on every side");
+    else if (pack->op != IR_OP_pack_conv_weight || ir_get(f, pack->operand[0])->op != IR_OP_weight)
+        ir_str_add(why, "the filter is computed");
+    return why->len == 0;
+}
+
+static ir_ref rule(ir_rewrite *rw, ir_ref old) {
+    const ir_node *n = ir_get(rw->from, old);
+    if (!is_candidate(rw->from, n)) return IR_NONE;
+    ir_str why = {0};
+    bool match = fits(rw->from, n, &why);
+    if (!pass_decided(rw->user, PASS_NAME, rw->from, old, WHAT, match, &why)) return IR_NONE;
+    const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
+    const ir_node *pack = ir_get(rw->from, n->operand[W]);
+    ir_ref operand[COUNT];
+    for (uint32_t i = 0; i < COUNT; i++) {
+        ir_ref r = pass_operand(n, i);
+        operand[i] = ir_ref_ok(r) ? rw_new(rw, r) : IR_NONE;
+    }
+    ir_ref phases = ir_op1(rw->to, IR_OP_phase_filter, rw_new(rw, pack->operand[0]), NULL, pack->origin);
+    operand[W] = ir_op1(rw->to, IR_OP_pack_conv_weight, phases, pack->attrs, pack->origin);
+    struct ir_attrs_phases at = {.pre_act = a->pre_act, .act = a->act, .n = a->n, .precision = a->precision};
+    return ir_build(rw->to, IR_OP_conv2d_phases, operand, COUNT, &at, n->type.layout, n->origin);
+}
+
+bool pass_upsample_phases(pass_context *c, ir_func *f) {
+    return ir_rewrite_apply(f, rule, c, true);
+}
