@@ -40,7 +40,7 @@ bool cg_blob_pack(ir_diag *d, const ir_module *m, const cg_options *options, cg_
 bool cg_blob_wrap(ir_diag *d, const cg_blob *b) {
     int fd = open(b->path, O_RDWR | O_CLOEXEC);
     if (fd < 0) return cannot(d, "open");
-    bool fine = cg_elf_finish(fd, "ebru_weights", b->head, cg_blob_size(b)) || cannot(d, "write");
+    bool fine = cg_elf_finish(fd, b->arch, "ebru_weights", b->head, cg_blob_size(b)) || cannot(d, "write");
     if (close(fd) != 0 && fine) fine = cannot(d, "write");
     return fine;
 }

@@ -2,10 +2,11 @@
 #ifndef EBRU_CODEGEN_BLOB_H
 #define EBRU_CODEGEN_BLOB_H
 
-#include "codegen/codegen.h"
+#include "codegen/arch.h"
 #include "codegen/files.h"
 
 typedef struct cg_blob {
+    const cg_arch *arch; /* of the program */
     const char *path;
     uint64_t head;  /* where in the file the weights begin, a multiple of 4096 */
     uint64_t bytes; /* of the weights; their trailer (runtime/abi.h) follows */

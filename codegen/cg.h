@@ -3,14 +3,14 @@
 #ifndef EBRU_CODEGEN_CG_H
 #define EBRU_CODEGEN_CG_H
 
-#include "codegen/bind.h"
-#include "codegen/codegen.h"
+#include "codegen/arch.h"
 #include "codegen/plan.h"
 
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
 typedef struct cg {
+    const cg_arch *arch;
     const cg_target_info *target; /* NULL for the tables, which belong to no level */
     LLVMContextRef context;
     LLVMModuleRef module;
@@ -23,7 +23,7 @@ typedef struct cg {
 
 /* module.c: life of a module. cg_open parses the level's kernels (or makes an empty module when target is
  * NULL). */
-bool cg_open(cg *c, const cg_target_info *target, const char *name, ir_str *fault);
+bool cg_open(cg *c, const cg_arch *arch, const cg_target_info *target, const char *name, ir_str *fault);
 void cg_close(cg *c);
 /* What of a level an object holds: everything; the functions that kernels call as they are (register tiles);
  * or the specialised wrappers, which call the shared ones of another object. */

@@ -28,7 +28,7 @@ typedef struct cg_options {
     const unsigned char *tokenizer, *tokenizer_2; /* NULL: none */
     size_t tokenizer_bytes, tokenizer_2_bytes;
     const char *build_info; /* text */
-    const char *linker;     /* NULL = cc */
+    const char *linker;     /* NULL = the architecture's */
     bool verbose;           /* prints the link command to stderr */
     bool poison; /* fill every buffer with signalling NaN when it is allocated and released (plan oracle) */
     void (*progress)(void *user, const char *phase, uint32_t done, uint32_t total);
@@ -44,11 +44,21 @@ typedef struct cg_result {
 bool cg_emit(ir_diag *d, const cg_level *levels, uint32_t level_count, const cg_options *options,
              cg_result *result);
 
-/* Targets. `name`: x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx, or "native" (the best of
- * these this CPU runs). NULL with a diagnostic when unknown. The target is static or lives as long as the
- * process. */
+/* Architectures, by the triple that --target= takes, NULL the machine's own: all are compiled for everywhere.
+ * NULL with a diagnostic when unknown. */
+typedef struct cg_arch cg_arch;
+const cg_arch *cg_arch_find(ir_diag *d, const char *triple);
+const char *cg_arch_triple(const cg_arch *a);
+/* Targets of an architecture: x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx; armv8-a,
+ * armv8-a+bf16; of the machine's own also "native", the best of them this CPU runs. NULL with a diagnostic
+ * when unknown. The target is static or lives as long as the process. */
+const ir_target *cg_arch_target(ir_diag *d, const cg_arch *a, const char *name);
+uint32_t cg_arch_target_count(const cg_arch *a);
+const char *cg_arch_target_name(const cg_arch *a, uint32_t index); /* lowest first */
+const char *cg_arch_default(const cg_arch *a); /* "native", or another architecture's lowest level */
+/* The same of the machine's own. */
 const ir_target *cg_target(ir_diag *d, const char *name);
 uint32_t cg_target_count(void);
-const char *cg_target_name(uint32_t index); /* lowest first */
+const char *cg_target_name(uint32_t index);
 
 #endif

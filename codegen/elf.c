@@ -6,10 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef SHF_X86_64_LARGE
-#define SHF_X86_64_LARGE (1 << 28)
-#endif
-
 static bool put(int fd, const void *data, size_t size, uint64_t at) {
     const char *p = data;
     while (size > 0) {
@@ -25,9 +21,11 @@ static bool put(int fd, const void *data, size_t size, uint64_t at) {
 
 enum { NONE, DATA, SYMTAB, STRTAB, SHSTRTAB, STACK, SECTIONS };
 
-bool cg_elf_finish(int fd, const char *symbol, uint64_t offset, uint64_t bytes) {
-    static const char names[] = "\0.lrodata\0.symtab\0.strtab\0.shstrtab\0.note.GNU-stack";
-    static const Elf64_Word name_at[SECTIONS] = {0, 1, 10, 18, 26, 36};
+bool cg_elf_finish(int fd, const cg_arch *arch, const char *symbol, uint64_t offset, uint64_t bytes) {
+    char names[64] = "\0.symtab\0.strtab\0.shstrtab\0.note.GNU-stack"; /* then the section of data */
+    static const Elf64_Word name_at[SECTIONS] = {
+        [SYMTAB] = 1, [STRTAB] = 9, [SHSTRTAB] = 17, [STACK] = 27, [DATA] = 43};
+    snprintf(names + name_at[DATA], sizeof names - name_at[DATA], "%s", arch->data_section);
     char strings[64];
     int n = snprintf(strings + 1, sizeof strings - 1, "%s", symbol);
     strings[0] = '\0';
@@ -49,7 +47,7 @@ bool cg_elf_finish(int fd, const char *symbol, uint64_t offset, uint64_t bytes) 
     memset(s, 0, sizeof s);
     for (int i = 0; i < SECTIONS; i++) s[i].sh_name = name_at[i];
     s[DATA].sh_type = SHT_PROGBITS;
-    s[DATA].sh_flags = SHF_ALLOC | SHF_X86_64_LARGE;
+    s[DATA].sh_flags = SHF_ALLOC | arch->data_flags;
     s[DATA].sh_offset = offset;
     s[DATA].sh_size = bytes;
     s[DATA].sh_addralign = 4096;
@@ -75,7 +73,7 @@ bool cg_elf_finish(int fd, const char *symbol, uint64_t offset, uint64_t bytes) 
     s[STACK].sh_offset = headers_at;
     s[STACK].sh_addralign = 1;
     Elf64_Ehdr e = {.e_type = ET_REL,
-                    .e_machine = EM_X86_64,
+                    .e_machine = arch->elf_machine,
                     .e_version = EV_CURRENT,
                     .e_shoff = headers_at,
                     .e_ehsize = sizeof e,

@@ -24,6 +24,8 @@ extern const char ebru_shared_x86_64_v3[], ebru_shared_x86_64_v3_end[];
 extern const char ebru_shared_x86_64_v4[], ebru_shared_x86_64_v4_end[];
 extern const char ebru_shared_x86_64_v4_bf16[], ebru_shared_x86_64_v4_bf16_end[];
 extern const char ebru_shared_x86_64_v4_amx[], ebru_shared_x86_64_v4_amx_end[];
+extern const char ebru_shared_aarch64_neon[], ebru_shared_aarch64_neon_end[];
+extern const char ebru_shared_aarch64_neon_bf16[], ebru_shared_aarch64_neon_bf16_end[];
 
 /* One object of code: a share of a level's wrappers; part 0 has the functions, too. */
 typedef struct part {
@@ -35,6 +37,7 @@ typedef struct part {
 
 typedef struct emission {
     ir_diag *d;
+    const cg_arch *arch;
     const cg_level *levels;
     uint32_t level_count, planned;
     const cg_options *options;
@@ -70,8 +73,8 @@ static bool compile_part(void *arg, ir_str *fault) {
     char name[64];
     cg_on_fatal_error(cg_job_abort);
     snprintf(name, sizeof name, "model-%s-%u", p->plan->target->base.level, p->number);
-    bool fine = cg_open(&c, p->plan->target, name, fault) && emit_part(&c, p) &&
-                cg_optimize(&c, text ? CG_WHOLE : CG_SPECIAL, p->options->opt_level) &&
+    bool fine = cg_open(&c, cg_arch_of(&p->plan->target->base), p->plan->target, name, fault) &&
+                emit_part(&c, p) && cg_optimize(&c, text ? CG_WHOLE : CG_SPECIAL, p->options->opt_level) &&
                 cg_write(&c, text ? p->options->kind : CG_OBJ, p->path);
     cg_close(&c);
     return fine;
@@ -81,7 +84,7 @@ static bool compile_tables(void *arg, ir_str *fault) {
     const emission *e = arg;
     cg c;
     cg_on_fatal_error(cg_job_abort);
-    bool fine = cg_open(&c, NULL, "model-tables", fault) && cg_emit_tables(&c, &e->tables) &&
+    bool fine = cg_open(&c, e->arch, NULL, "model-tables", fault) && cg_emit_tables(&c, &e->tables) &&
                 cg_write(&c, CG_OBJ, e->tables_object);
     cg_close(&c);
     return fine;
@@ -137,7 +140,8 @@ static bool plan_levels(emission *e) {
         ir_error(e->d, NULL, "an object has no end to put weights behind; --weights=embed or external");
         return false;
     }
-    bool fine = true;
+    bool paints = strcmp(ir_meta_string(e->levels[0].module, "pipeline.kind", "none"), "none") != 0;
+    bool fine = e->options->kind != CG_EXE || cg_link_possible(e->d, e->arch, paints);
     for (uint32_t l = 0; l < e->level_count; l++) {
         e->planned++;
         fine &= cg_make_plan(e->d, (const cg_target_info *)e->levels[l].target, e->levels[l].module,
@@ -203,7 +207,7 @@ static uint64_t head_of(const emission *e) {
 }
 
 static bool pack_weights(emission *e) {
-    e->blob = (cg_blob){.path = cg_files_add(&e->files, "weights"), .head = head_of(e)};
+    e->blob = (cg_blob){.arch = e->arch, .path = cg_files_add(&e->files, "weights"), .head = head_of(e)};
     bool fine = cg_blob_pack(e->d, e->plans[0].module, e->options, &e->blob);
     e->tables.weights_bytes = e->blob.bytes;
     memcpy(e->tables.weights_id, e->blob.id, sizeof e->blob.id);
@@ -238,6 +242,8 @@ static bool add_shared(emission *e, int32_t isa, const char **objects, uint32_t 
         {EBRU_LEVEL_V4, ebru_shared_x86_64_v4, ebru_shared_x86_64_v4_end},
         {EBRU_LEVEL_V4_BF16, ebru_shared_x86_64_v4_bf16, ebru_shared_x86_64_v4_bf16_end},
         {EBRU_LEVEL_V4_AMX, ebru_shared_x86_64_v4_amx, ebru_shared_x86_64_v4_amx_end},
+        {EBRU_LEVEL_NEON, ebru_shared_aarch64_neon, ebru_shared_aarch64_neon_end},
+        {EBRU_LEVEL_NEON_BF16, ebru_shared_aarch64_neon_bf16, ebru_shared_aarch64_neon_bf16_end},
     };
     for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) {
         if (shared[i].isa != isa) continue;
@@ -248,14 +254,15 @@ static bool add_shared(emission *e, int32_t isa, const char **objects, uint32_t 
     ICE("level %d has no shared kernels", isa);
 }
 
-/* The shared objects of all levels; those above v4 have their f32 kernels from v4. */
+/* The shared objects of all levels; some have their f32 kernels from another. */
 static bool add_all_shared(emission *e, const char **objects, uint32_t *count) {
-    bool fine = true, v4 = false;
+    bool fine = true;
+    int32_t last = -1;
     for (uint32_t l = 0; l < e->level_count && fine; l++) {
-        int32_t isa = e->plans[l].target->isa;
-        if (isa > EBRU_LEVEL_V4 && !v4) fine = add_shared(e, EBRU_LEVEL_V4, objects, count);
-        fine = fine && add_shared(e, isa, objects, count);
-        v4 |= isa >= EBRU_LEVEL_V4;
+        int32_t isa = e->plans[l].target->isa, plain = cg_plain_level(isa);
+        if (plain != last) fine = add_shared(e, plain, objects, count);
+        if (isa != plain) fine = fine && add_shared(e, isa, objects, count);
+        last = plain;
     }
     return fine;
 }
@@ -270,7 +277,7 @@ static bool link_objects(emission *e, const char *weights, const char *to) {
     if (weights) objects[count++] = weights;
     progress(e, "link", 0, 1);
     bool pictures = ir_meta_int(e->levels[0].module, "pipeline.image_input", 0) == 1;
-    fine = fine && cg_link(e->d, &e->files, objects, count, pictures, e->options, to);
+    fine = fine && cg_link(e->d, &e->files, e->arch, objects, count, pictures, e->options, to);
     if (fine) progress(e, "link", 1, 1);
     ir_free(objects);
     return fine;
@@ -300,7 +307,7 @@ static bool has_segment(const char *program) {
 static const char *stub_object(emission *e) {
     const char *path = cg_files_add(&e->files, "stub.o");
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool fine = fd >= 0 && cg_segment_stub(fd, "ebru_weights");
+    bool fine = fd >= 0 && cg_segment_stub(fd, e->arch, "ebru_weights");
     if (fd >= 0 && close(fd) != 0) fine = false;
     if (!fine) ir_error(e->d, NULL, "cannot write '%s': %s", path, strerror(errno));
     return fine ? path : NULL;
@@ -358,7 +365,11 @@ static bool emit(emission *e) {
 
 bool cg_emit(ir_diag *d, const cg_level *levels, uint32_t level_count, const cg_options *options,
              cg_result *result) {
-    emission e = {.d = d, .levels = levels, .level_count = level_count, .options = options};
+    emission e = {.d = d,
+                  .arch = level_count ? cg_arch_of(levels[0].target) : NULL,
+                  .levels = levels,
+                  .level_count = level_count,
+                  .options = options};
     unsigned before = ir_diag_errors(d);
     bool fine = emit(&e) && ir_diag_errors(d) == before;
     if (fine && result) fill_result(&e, result);

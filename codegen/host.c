@@ -49,8 +49,11 @@ int32_t cg_host_level(void) {
            : v2              ? EBRU_LEVEL_V2
                              : 0;
 }
-#else
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+
 int32_t cg_host_level(void) {
-    return 0;
+    return getauxval(AT_HWCAP2) & HWCAP2_BF16 ? EBRU_LEVEL_NEON_BF16 : EBRU_LEVEL_NEON;
 }
 #endif

@@ -17,7 +17,6 @@
 #error "the kernels' bitcode and this file are for LLVM 19"
 #endif
 
-#define TRIPLE   "x86_64-pc-linux-gnu"
 #define FUNCTION ((LLVMAttributeIndex)LLVMAttributeFunctionIndex) /* attributes of the function itself */
 
 /* Bitcode of the kernels a level, put into the compiler by runtime/kernels/CMakeLists.txt. */
@@ -30,6 +29,9 @@ BITCODE(bf16_x86_64_v3)
 BITCODE(bf16_x86_64_v4)
 BITCODE(bf16_x86_64_v4_bf16)
 BITCODE(bf16_x86_64_v4_amx)
+BITCODE(aarch64_neon)
+BITCODE(bf16_aarch64_neon)
+BITCODE(bf16_aarch64_neon_bf16)
 #undef BITCODE
 
 const char *cg_llvm_version(void) {
@@ -96,31 +98,38 @@ static bool open_machine(cg *c) {
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+    const char *triple = c->arch->llvm_triple;
     LLVMTargetRef target;
     char *message = NULL;
-    if (LLVMGetTargetFromTriple(TRIPLE, &target, &message)) {
+    if (LLVMGetTargetFromTriple(triple, &target, &message)) {
         cg_fail(c, "%s", message);
         LLVMDisposeMessage(message);
         return false;
     }
-    c->machine = LLVMCreateTargetMachine(target, TRIPLE, c->target ? c->target->cpu : "x86-64",
+    c->machine = LLVMCreateTargetMachine(target, triple, c->target ? c->target->cpu : c->arch->cpu,
                                          c->target ? c->target->features : "", LLVMCodeGenLevelAggressive,
                                          LLVMRelocPIC, LLVMCodeModelSmall);
-    return c->machine || cg_fail(c, "LLVM has no machine for %s", TRIPLE);
+    return c->machine || cg_fail(c, "LLVM has no machine for %s", triple);
 }
 
-/* A level's kernels: those without bf16 arithmetic, whose code v4 and all above share, and those with. */
+/* A level's kernels: those without bf16 arithmetic, whose code levels may share, and those with. */
 struct bitcode {
-    int32_t isa, plain_isa;
+    int32_t isa;
     const char *plain, *plain_end, *bf16, *bf16_end;
 };
 #define PIECE(name) ebru_bc_##name, ebru_bc_##name##_end
 static const struct bitcode bitcode[] = {
-    {EBRU_LEVEL_V2, EBRU_LEVEL_V2, PIECE(x86_64_v2), PIECE(bf16_x86_64_v2)},
-    {EBRU_LEVEL_V3, EBRU_LEVEL_V3, PIECE(x86_64_v3), PIECE(bf16_x86_64_v3)},
-    {EBRU_LEVEL_V4, EBRU_LEVEL_V4, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4)},
-    {EBRU_LEVEL_V4_BF16, EBRU_LEVEL_V4, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_bf16)},
-    {EBRU_LEVEL_V4_AMX, EBRU_LEVEL_V4, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_amx)},
+    {EBRU_LEVEL_V2, PIECE(x86_64_v2), PIECE(bf16_x86_64_v2)},
+    {EBRU_LEVEL_V3, PIECE(x86_64_v3), PIECE(bf16_x86_64_v3)},
+    {EBRU_LEVEL_V4, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4)},
+    {EBRU_LEVEL_V4_BF16, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_bf16)},
+    {EBRU_LEVEL_V4_AMX, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_amx)},
+    {EBRU_LEVEL_NEON, PIECE(aarch64_neon), PIECE(bf16_aarch64_neon)},
+    {EBRU_LEVEL_NEON_BF16, PIECE(aarch64_neon), PIECE(bf16_aarch64_neon_bf16)},
 };
 #undef PIECE
 
@@ -141,7 +150,7 @@ static LLVMModuleRef parse_bitcode(cg *c, const char *begin, const char *end, in
 static bool parse_kernels(cg *c) {
     const struct bitcode *b = bitcode;
     while (b->isa != c->target->isa) b++;
-    c->module = parse_bitcode(c, b->plain, b->plain_end, b->plain_isa);
+    c->module = parse_bitcode(c, b->plain, b->plain_end, cg_plain_level(b->isa));
     bool fine = c->module != NULL;
     if (fine && b->bf16 != b->bf16_end) {
         LLVMModuleRef more = parse_bitcode(c, b->bf16, b->bf16_end, b->isa);
@@ -160,8 +169,8 @@ static void make_types(cg *c) {
     c->v16f = LLVMVectorType(c->f32, 16);
 }
 
-bool cg_open(cg *c, const cg_target_info *target, const char *name, ir_str *fault) {
-    *c = (cg){.target = target, .fault = fault};
+bool cg_open(cg *c, const cg_arch *arch, const cg_target_info *target, const char *name, ir_str *fault) {
+    *c = (cg){.arch = arch, .target = target, .fault = fault};
     c->context = LLVMContextCreate();
     LLVMContextSetDiagnosticHandler(c->context, on_diagnostic, c);
     if (!open_machine(c)) return false;
@@ -175,7 +184,7 @@ bool cg_open(cg *c, const cg_target_info *target, const char *name, ir_str *faul
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(c->machine);
     LLVMSetModuleDataLayout(c->module, layout);
     LLVMDisposeTargetData(layout);
-    LLVMSetTarget(c->module, TRIPLE);
+    LLVMSetTarget(c->module, c->arch->llvm_triple);
     c->builder = LLVMCreateBuilderInContext(c->context);
     make_types(c);
     return true;

@@ -9,9 +9,9 @@
 enum { PAGE = 4096 };
 static const char stub[64] = "ebru: here the packed weights of the model begin";
 
-bool cg_segment_stub(int fd, const char *symbol) {
+bool cg_segment_stub(int fd, const cg_arch *arch, const char *symbol) {
     return pwrite(fd, stub, sizeof stub, CG_ELF_DATA_OFFSET) == (ssize_t)sizeof stub &&
-           cg_elf_finish(fd, symbol, CG_ELF_DATA_OFFSET, sizeof stub);
+           cg_elf_finish(fd, arch, symbol, CG_ELF_DATA_OFFSET, sizeof stub);
 }
 
 static bool get(int fd, void *to, size_t size, uint64_t at) {

@@ -8,6 +8,8 @@
 #ifndef EBRU_CODEGEN_SEGMENT_H
 #define EBRU_CODEGEN_SEGMENT_H
 
+#include "codegen/arch.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,7 +19,7 @@ typedef struct cg_segment {
 } cg_segment;
 
 /* Writes the object with the stub, whose symbol is `symbol`. False with errno set. */
-bool cg_segment_stub(int fd, const char *symbol);
+bool cg_segment_stub(int fd, const cg_arch *arch, const char *symbol);
 /* Finds the stub in a linked file. False when this linker put it where it cannot grow: beside something else,
  * or in front of another segment. */
 bool cg_segment_find(int fd, cg_segment *s);

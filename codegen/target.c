@@ -1,9 +1,7 @@
 /* The targets: CPU levels, and for every op how it is bound and in which layouts it can compute. */
-#include "codegen/bind.h"
-#include "codegen/codegen.h"
+#include "codegen/arch.h"
 #include "codegen/host.h"
 
-#include <string.h>
 #include <unistd.h>
 
 enum { PLAIN = 1, C16 = 2 };
@@ -76,52 +74,33 @@ static bool has_kernel(const ir_target *t, ir_op op, ir_layout layout) {
 /* Common cache sizes of the level's CPUs: a named level gives the same program wherever it is compiled. */
 #define TARGET(name, isa, l1, l2, cpu, features)                                                             \
     { {name, 2, (uint64_t)(l1) << 10, (uint64_t)(l2) << 10, bind, has_kernel}, isa, cpu, features }
-static const cg_target_info targets[] = {
+const cg_target_info cg_targets_x86_64[5] = {
     TARGET("x86-64-v2", EBRU_LEVEL_V2, 32, 256, "x86-64-v2", ""),
     TARGET("x86-64-v3", EBRU_LEVEL_V3, 32, 512, "x86-64-v3", ""),
     TARGET("x86-64-v4", EBRU_LEVEL_V4, 32, 1024, "x86-64-v4", ""),
     TARGET("x86-64-v4-bf16", EBRU_LEVEL_V4_BF16, 32, 1024, "x86-64-v4", "+avx512bf16"),
     TARGET("x86-64-v4-amx", EBRU_LEVEL_V4_AMX, 32, 1024, "x86-64-v4", "+avx512bf16,+amx-tile,+amx-bf16"),
 };
-enum { TARGETS = sizeof targets / sizeof *targets };
-
-uint32_t cg_target_count(void) {
-    return TARGETS;
-}
-const char *cg_target_name(uint32_t index) {
-    return targets[index].base.level;
-}
+const cg_target_info cg_targets_aarch64[2] = {
+    TARGET("armv8-a", EBRU_LEVEL_NEON, 32, 512, "generic", "+neon"),
+    TARGET("armv8-a+bf16", EBRU_LEVEL_NEON_BF16, 64, 1024, "generic", "+neon,+bf16"),
+};
 
 static uint64_t cache_bytes(int name, uint64_t otherwise) {
     long bytes = sysconf(name);
     return bytes > 0 ? (uint64_t)bytes : otherwise;
 }
 
-static const ir_target *native(ir_diag *d) {
+const ir_target *cg_target_native(ir_diag *d, const cg_arch *a) {
     static cg_target_info here;
     int32_t highest = cg_host_level();
-    for (uint32_t i = TARGETS; i-- > 0;) {
-        if (targets[i].isa > highest) continue;
-        here = targets[i];
+    for (uint32_t i = a->target_count; i-- > 0;) {
+        if (a->targets[i].isa > highest) continue;
+        here = a->targets[i];
         here.base.l1d = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, here.base.l1d);
         here.base.l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE, here.base.l2);
         return &here.base;
     }
     ir_error(d, NULL, "this machine's CPU has none of the supported levels; name one with -mcpu=");
-    return NULL;
-}
-
-const ir_target *cg_target(ir_diag *d, const char *name) {
-    if (strcmp(name, "native") == 0) return native(d);
-    const char *names[TARGETS + 1];
-    for (uint32_t i = 0; i < TARGETS; i++) {
-        if (strcmp(name, targets[i].base.level) == 0) return &targets[i].base;
-        names[i] = targets[i].base.level;
-    }
-    names[TARGETS] = "native";
-    ir_error(d, NULL, "unknown CPU '%s'", ir_escape(name, strlen(name)));
-    const char *near = ir_suggest(name, names, TARGETS + 1);
-    if (near) ir_note(d, NULL, "did you mean '%s'?", near);
-    ir_note(d, NULL, "known: x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx, native");
     return NULL;
 }

@@ -176,7 +176,8 @@ int drv_opt(const drv_options *o) {
     bool dumps = drv_make_dump_dir(d, o);
     int code = dumps ? DRV_INPUT : DRV_IO;
     ir_module *m = dumps ? drv_load(d, o, &fe) : NULL;
-    const ir_target *target = cg_target(d, o->cpu ? o->cpu : "native");
+    const cg_arch *arch = cg_arch_find(d, o->target);
+    const ir_target *target = arch ? cg_arch_target(d, arch, o->cpu ? o->cpu : cg_arch_default(arch)) : NULL;
     /* folding reads weights; IR whose files are not there can still be printed and rewritten otherwise */
     if (m && target && (!o->passes || !*o->passes || !drv_is_ir(o->model) || fe_bind_ir_weights(d, m))) {
         pass_context *c = pass_context_new(m, target);

@@ -20,9 +20,9 @@ enum { DRV_COMPILE = 1, DRV_OPT = 2, DRV_VERIFY = 4, DRV_INSPECT = 8, DRV_BENCH 
 typedef struct drv_options {
     unsigned command; /* DRV_* */
     const char *model;
-    const char *output, *emit, *cpu, *precision, *size, *component, *function, *weights, *passes, *stop_after,
-        *start_after, *print_after, *dump_dir, *plan, *linker, *io, *write, *tolerance, *error_format, *color,
-        *prediction;
+    const char *output, *emit, *target, *cpu, *precision, *size, *component, *function, *weights, *passes,
+        *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io, *write,
+        *tolerance, *error_format, *color, *prediction;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
     fe_lora loras[DRV_MAX_LORAS];

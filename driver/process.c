@@ -117,7 +117,7 @@ int drv_run(ir_diag *d, const char *const *argv, const void *input, size_t input
         prctl(PR_SET_PDEATHSIG, SIGTERM); /* it does not outlive us */
         dup2(in_pipe[0], 0);
         if (out) dup2(out_pipe[1], 1);
-        execv(argv[0], (char *const *)argv);
+        execvp(argv[0], (char *const *)argv);
         fprintf(stderr, "ebru: error: cannot run '%s': %s\n", argv[0], strerror(errno));
         _exit(DRV_IO);
     }

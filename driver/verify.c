@@ -206,7 +206,8 @@ static void run_compiled(struct verify *v, const ir_func *f, const char *program
     char threads[24], call[300];
     snprintf(threads, sizeof threads, "%lld", (long long)v->o->threads);
     snprintf(call, sizeof call, "--call=%s", f->name);
-    const char *argv[] = {program, call, v->o->threads ? "-t" : NULL, threads, NULL};
+    const char *emulated[] = {v->o->emulator, program, call, v->o->threads ? "-t" : NULL, threads, NULL};
+    const char *const *argv = emulated + (v->o->emulator == NULL);
     char *out = NULL;
     size_t out_bytes = 0;
     if (frame_inputs(v, f, &frames)) {
