@@ -17,6 +17,7 @@
 
 #include "runtime/cpu.h"
 #include "runtime/kernel_abi.h"
+#include "tests/emulate/emulate.h"
 #include "tests/unit/kernel_levels.h"
 
 #define KT_DECLARE_KERNEL(kernel, suffix, id, title)                                                         \
@@ -34,19 +35,20 @@ static const struct {
 } kt_levels[] = {KT_SUFFIXES(KT_ROW, 0)};
 #define KT_LEVEL_NAME kt_levels[kt_i].name /* in the loops below */
 
-/* Can this machine run the level's code, by itself or with the emulator's help? Asks the system for what the
- * level needs. */
+/* Can this machine run the level's code, by itself or, given AVX-512, with the emulator's help? Asks the
+ * system for what the level needs. */
 static inline bool kt_supported(int32_t level) {
     rt_cpu cpu;
     rt_cpu_detect(&cpu);
 #if defined(__aarch64__)
     return level - EBRU_LEVEL_NEON < cpu.level; /* the runtime's count from 1 */
 #else
-    return level <= cpu.level && rt_cpu_permit(&cpu, level);
+    if (level <= cpu.level && rt_cpu_permit(&cpu, level)) return true;
+    return level > EBRU_LEVEL_V4 && cpu.level >= EBRU_LEVEL_V4 && emulate_install();
 #endif
 }
 
-/* Loops over the levels this CPU has; says which it skips. */
+/* Loops over the levels that can be run here; says which it skips. */
 #define KT_EACH_OF(level, count)                                                                             \
     for (int32_t kt_i = 0, level; kt_i < (count) && (level = kt_levels[kt_i].level, true); kt_i++)           \
         if (!kt_supported(level))                                                                            \
