@@ -34,10 +34,13 @@ static void on_illegal(int sig, siginfo_t *info, void *context) {
     const uint8_t *code = (const uint8_t *)(uintptr_t)u->uc_mcontext.gregs[REG_RIP];
     if (!em_decode(code, &i)) give_up(code, "unknown", "illegal instruction");
     if (!em_frame_of(&f, u)) give_up(code, names[i.op], "the kernel saved no extended state");
-    const char *fault = i.op >= EM_VDPBF16PS ? em_perform_vector(&f, &i) : em_perform_tile(&f, &i);
-    if (fault) give_up(code, names[i.op], fault);
-    atomic_fetch_add_explicit(&counts[i.op], 1, memory_order_relaxed);
-    f.general[REG_RIP] += i.length;
+    do { /* the signal costs most: what follows directly is performed along with it */
+        const char *fault = i.op >= EM_VDPBF16PS ? em_perform_vector(&f, &i) : em_perform_tile(&f, &i);
+        if (fault) give_up(code, names[i.op], fault);
+        atomic_fetch_add_explicit(&counts[i.op], 1, memory_order_relaxed);
+        code += i.length;
+        f.general[REG_RIP] += i.length;
+    } while (em_decode(code, &i));
 }
 
 bool emulate_install(void) {

@@ -1,6 +1,6 @@
 /* Performs the instructions of AVX512-BF16 and AMX-BF16 on a CPU with AVX-512 that lacks them, so that the
- * machine code of the levels x86-64-v4-bf16 and x86-64-v4-amx can be tested there. For tests only: every
- * instruction costs a signal, one to two microseconds.
+ * machine code of the levels x86-64-v4-bf16 and x86-64-v4-amx can be tested there. For tests only: a run of
+ * such instructions costs a signal, some microseconds.
  *
  * A SIGILL handler decodes the instruction, reads and writes the registers that the kernel saved on the
  * stack, and goes on behind it. What the CPU can do by itself never gets here. Instructions: LDTILECFG,
