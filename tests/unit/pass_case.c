@@ -54,6 +54,12 @@ ir_tensor *case_find(case_values *v, const char *name) {
     return NULL;
 }
 
+ir_tensor *case_find_output(case_values *v, const char *name) {
+    for (uint32_t i = v->count; i-- > 0;)
+        if (!strcmp(v->items[i].name, name)) return &v->items[i].tensor;
+    return NULL;
+}
+
 static ir_tensor *add_value(case_values *v, const char *name) {
     assert_true(v->count < CASE_MOST_VALUES);
     case_value *x = &v->items[v->count++];

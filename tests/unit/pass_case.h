@@ -40,6 +40,8 @@ typedef struct case_values {
     uint32_t count;
 } case_values;
 ir_tensor *case_find(case_values *v, const char *name);
+/* The latest of that name: an output whose function has an input called like it. */
+ir_tensor *case_find_output(case_values *v, const char *name);
 void case_free_values(case_values *v);
 /* Evaluates f; inputs that are not in v yet are made (deterministic, depending on the name); outputs are
  * added. When an input's first axis is shorter than the value's, it gets row `row`. */
