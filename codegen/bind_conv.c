@@ -4,15 +4,35 @@
 
 enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
 
-/* The packed weight must cover the shapes: [N/16, C/16, kh, kw, 16, 16]. */
-static bool check_weight(cg_bind *b, uint32_t operand, int32_t n, int32_t c, int32_t kh, int32_t kw) {
+/* Numbers that stand for one in a kernel of bf16 arithmetic; 0 where products are f32. */
+static int32_t parts_of(ir_precision p) {
+    return p == IR_PRECISION_F32 ? 0 : (int32_t)ir_parts(p);
+}
+
+/* The packed weight must cover the shapes: [N/16, C/16, kh, kw, 16, 16], with parts
+ * [N/16, C/32, kh, kw, parts, 16, 16, 2]. */
+static bool check_weight(cg_bind *b, uint32_t operand, int32_t n, int32_t c, int32_t kh, int32_t kw,
+                         int32_t parts) {
     const ir_type *w = cg_in(b, operand);
-    if (w->rank != 6 || w->layout != IR_PLAIN || w->dtype != IR_f32 || w->dim[0] != ebru_blocks16(n) ||
-        w->dim[1] != ebru_blocks16(c) || w->dim[2] != kh || w->dim[3] != kw || w->dim[4] != 16 ||
-        w->dim[5] != 16)
+    ir_type wide = ir_type_make(IR_f32, 6, (int64_t[]){ebru_blocks16(n), ebru_blocks16(c), kh, kw, 16, 16});
+    ir_type narrow =
+        ir_type_make(IR_bf16, 8, (int64_t[]){ebru_blocks16(n), ebru_blocks32(c), kh, kw, parts, 16, 16, 2});
+    if (!ir_type_equal(w, parts ? &narrow : &wide))
         return cg_refuse(b, "%s is not packed for %d output and %d input channels",
                          ir_op_get(b->node->op)->operand_name[operand], n, c);
     return true;
+}
+
+/* Tiles for the target, and the kernel that multiplies in this precision. */
+static bool done_conv2d(cg_bind *b, struct ebru_conv2d_params *p, int32_t parts) {
+    int64_t l1 = (int64_t)b->target->base.l1d, l2 = (int64_t)b->target->base.l2;
+    if (parts == 0) {
+        ebru_conv2d_default_tiles(p, b->target->isa, l1, l2);
+        return cg_done_conv2d(b, p);
+    }
+    struct ebru_conv2d_bf16_params q = ebru_conv2d_bf16_of(p, parts, ebru_bf16_form(b->target->isa));
+    ebru_conv2d_bf16_default_tiles(&q, b->target->isa, l1, l2);
+    return cg_done_conv2d_bf16(b, &q);
 }
 
 /* A per-channel vector padded to whole blocks: [Npad] plain, or [1|B,N] c16. */
@@ -79,27 +99,29 @@ bool cg_bind_conv2d(cg_bind *b) {
     const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
     const ir_type *w = cg_in(b, W);
     if (!check_operands(b) || !check_pre_act(b, a->pre_act)) return false;
-    if (w->rank != 6) return cg_refuse(b, "the weight is not packed");
+    if (w->rank < 6) return cg_refuse(b, "the weight is not packed");
     struct ebru_conv2d_params p = {.KH = (int32_t)w->dim[2],
                                    .KW = (int32_t)w->dim[3],
                                    .SH = (int32_t)a->stride.v[0],
                                    .SW = (int32_t)a->stride.v[1]};
     FILL_CONVOLUTION(&p, b, a);
-    if (!check_weight(b, W, p.N, p.C0 + p.C1, p.KH, p.KW) || !check_vector(b, BIAS, p.N) ||
+    int32_t parts = parts_of(a->precision);
+    if (!check_weight(b, W, p.N, p.C0 + p.C1, p.KH, p.KW, parts) || !check_vector(b, BIAS, p.N) ||
         !check_vector(b, TBIAS, p.N))
         return false;
-    ebru_conv2d_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d, (int64_t)b->target->base.l2);
-    return cg_done_conv2d(b, &p);
+    return done_conv2d(b, &p, parts);
 }
 
 bool cg_bind_conv2d_phases(cg_bind *b) {
     const struct ir_attrs_phases *at = IR_ATTRS(b->node, phases);
     const struct ir_attrs_conv2d a = {.pad = IR_I4(1, 1, 1, 1), .pre_act = at->pre_act, .act = at->act};
     if (!check_operands(b) || !check_pre_act(b, a.pre_act)) return false;
+    if (at->precision != IR_PRECISION_F32)
+        return cg_refuse(b, "phases in %s", ir_precision_name[at->precision]);
     struct ebru_conv2d_params p = {.KH = 2, .KW = 2, .SH = 1, .SW = 1, .phases = 1};
     FILL_CONVOLUTION(&p, b, &a);
-    if (!check_weight(b, W, 4 * ebru_blocks16(p.N) * 16, p.C0 + p.C1, 2, 2) || !check_vector(b, BIAS, p.N) ||
-        !check_vector(b, TBIAS, p.N))
+    if (!check_weight(b, W, 4 * ebru_blocks16(p.N) * 16, p.C0 + p.C1, 2, 2, 0) ||
+        !check_vector(b, BIAS, p.N) || !check_vector(b, TBIAS, p.N))
         return false;
     ebru_conv2d_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d, (int64_t)b->target->base.l2);
     return cg_done_conv2d(b, &p);
@@ -118,9 +140,23 @@ bool cg_bind_linear(cg_bind *b) {
     p.has_bias = cg_in(b, BIAS) != NULL;
     p.residual = cg_in(b, LINEAR_RESIDUAL) != NULL;
     p.act = a->geglu ? EBRU_ACT_GEGLU : cg_act(a->act);
-    if (!check_weight(b, W, p.N, p.C0, 1, 1) || !check_vector(b, BIAS, p.N)) return false;
-    ebru_conv2d_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d, (int64_t)b->target->base.l2);
-    return cg_done_conv2d(b, &p);
+    int32_t parts = parts_of(a->precision);
+    if (!check_weight(b, W, p.N, p.C0, 1, 1, parts) || !check_vector(b, BIAS, p.N)) return false;
+    return done_conv2d(b, &p, parts);
+}
+
+static bool done_feed_forward(cg_bind *b, struct ebru_feed_forward_params *p, int32_t parts) {
+    int64_t l1 = (int64_t)b->target->base.l1d, l2 = (int64_t)b->target->base.l2;
+    if (parts == 0) {
+        ebru_feed_forward_default_tiles(p, b->target->isa, l1, l2);
+        return cg_done_feed_forward(b, p);
+    }
+    struct ebru_feed_forward_bf16_params q = {.parts = parts};
+#define COPY_FIELD(type, name) q.name = p->name;
+    EBRU_FIELDS_feed_forward(COPY_FIELD);
+#undef COPY_FIELD
+    ebru_feed_forward_bf16_default_tiles(&q, b->target->isa, l1, l2);
+    return cg_done_feed_forward_bf16(b, &q);
 }
 
 bool cg_bind_feed_forward(cg_bind *b) {
@@ -139,10 +175,9 @@ bool cg_bind_feed_forward(cg_bind *b) {
                                          .has_b1 = cg_in(b, B1) != NULL,
                                          .has_b2 = cg_in(b, B2) != NULL,
                                          .residual = cg_in(b, FF_RESIDUAL) != NULL};
-    if (!check_weight(b, W1, 2 * p.H, p.C, 1, 1) || !check_weight(b, W2, p.N, p.H, 1, 1) ||
+    int32_t parts = parts_of(a->precision);
+    if (!check_weight(b, W1, 2 * p.H, p.C, 1, 1, parts) || !check_weight(b, W2, p.N, p.H, 1, 1, parts) ||
         !check_vector(b, B1, 2 * p.H) || !check_vector(b, B2, p.N))
         return false;
-    ebru_feed_forward_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d,
-                                    (int64_t)b->target->base.l2);
-    return cg_done_feed_forward(b, &p);
+    return done_feed_forward(b, &p, parts);
 }

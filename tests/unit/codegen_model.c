@@ -90,10 +90,15 @@ void model_data_free(model_data *d) {
 }
 
 void model_passes(ir_module *m, const ir_target *target, ir_level from) {
+    model_lower(m, target, from, IR_PRECISION_F32);
+}
+
+void model_lower(ir_module *m, const ir_target *target, ir_level from, ir_precision precision) {
     ir_diag *d = ir_diag_new(NULL);
     pass_context *c = pass_context_new(m, target);
-    pass_options o = {.bisect_limit = -1, .verify_each = true, .print_to = stderr};
-    if (from == IR_FUSED) o.passes = "layout,tile_attention,dce_fused,select_kernels,plan_memory";
+    pass_options o = {.bisect_limit = -1, .verify_each = true, .print_to = stderr, .precision = precision};
+    if (from == IR_FUSED)
+        o.passes = "layout,lower_precision,tile_attention,dce_fused,select_kernels,plan_memory";
     bool fine = pass_run(c, &o, d);
     ir_diag_flush(d);
     if (!fine) FAIL("the passes failed");

@@ -50,6 +50,8 @@ model_data model_reference(const ir_module *m);
 void model_data_free(model_data *d);
 /* The default passes from the cases' level on. */
 void model_passes(ir_module *m, const ir_target *target, ir_level from);
+/* With products of that precision. */
+void model_lower(ir_module *m, const ir_target *target, ir_level from, ir_precision precision);
 /* True when this CPU runs the level. */
 bool model_runs(const char *level);
 

@@ -417,13 +417,14 @@ static void compare(const model_loaded *l, int level, const model_data *data, co
     assert_int_equal(wrong, 0);
 }
 
-static void check_cases(const model_case *cases, uint32_t count, cg_options options, uint32_t first_level) {
+static void check_lowered(const model_case *cases, uint32_t count, cg_options options, uint32_t first_level,
+                          ir_precision precision) {
     for (uint32_t t = first_level; t < cg_target_count(); t++) {
         if (!model_runs(cg_target_name(t))) continue;
         ir_module *m = model_build(cases, count);
         model_data data = model_reference(m);
         cg_level level = {cg_target(NULL, cg_target_name(t)), m};
-        model_passes(m, level.target, cases[0].level);
+        model_lower(m, level.target, cases[0].level, precision);
         emit(&level, 1, options, temp_path(temp_shared(), "model.so"));
         model_loaded l = model_load(temp_path(temp_shared(), "model.so"));
         compare(&l, 0, &data, cases);
@@ -433,6 +434,10 @@ static void check_cases(const model_case *cases, uint32_t count, cg_options opti
     }
 }
 
+static void check_cases(const model_case *cases, uint32_t count, cg_options options, uint32_t first_level) {
+    check_lowered(cases, count, options, first_level, IR_PRECISION_F32);
+}
+
 static void graph_ops(void **state) {
     (void)state;
     check_cases(graph_cases, COUNT(graph_cases), (cg_options){0}, 0);
@@ -440,6 +445,30 @@ static void graph_ops(void **state) {
 static void fused_ops(void **state) {
     (void)state;
     check_cases(fused_cases, COUNT(fused_cases), (cg_options){0}, 0);
+}
+/* Everything that has kernels in bf16, in both precisions. The error is that of rounded operands; that of the
+ * kernels is measured in their own tests. */
+static void lowered_ops(void **state) {
+    (void)state;
+    static const struct {
+        ir_precision precision;
+        double tolerance;
+    } classes[] = {{IR_PRECISION_BF16, 1e-2}, {IR_PRECISION_BF16X3, 2e-5}};
+    for (size_t k = 0; k < COUNT(classes); k++)
+        for (int level = IR_GRAPH; level <= IR_FUSED; level++) {
+            static const model_case graph[] = {{"conv_stride", conv_stride, IR_GRAPH, 0},
+                                               {"conv1x1", conv1x1, IR_GRAPH, 0},
+                                               {"linear_tokens", linear_tokens, IR_GRAPH, 0},
+                                               {"feed_forward", feed_forward, IR_GRAPH, 0}};
+            static const model_case fused[] = {{"conv_everything", conv_everything, IR_FUSED, 0},
+                                               {"conv_shared_tbias", conv_shared_tbias, IR_FUSED, 0},
+                                               {"linear_residual", linear_residual, IR_FUSED, 0},
+                                               {"attention", attention, IR_FUSED, 0}};
+            model_case cases[COUNT(graph)];
+            memcpy(cases, level == IR_GRAPH ? graph : fused, sizeof cases);
+            for (size_t i = 0; i < COUNT(graph); i++) cases[i].tolerance = classes[k].tolerance;
+            check_lowered(cases, COUNT(graph), (cg_options){0}, 0, classes[k].precision);
+        }
 }
 static void random_broadcasts(void **state) {
     (void)state;
@@ -466,10 +495,8 @@ static void poisoned(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(graph_ops),
-        cmocka_unit_test(fused_ops),
-        cmocka_unit_test(random_broadcasts),
-        cmocka_unit_test(poisoned),
+        cmocka_unit_test(graph_ops),         cmocka_unit_test(fused_ops), cmocka_unit_test(lowered_ops),
+        cmocka_unit_test(random_broadcasts), cmocka_unit_test(poisoned),
     };
     return cmocka_run_group_tests(tests, temp_shared_begin, temp_shared_end);
 }
