@@ -83,7 +83,9 @@ static LLVMValueRef tensor(tables *t, const char *name, const ir_type *type, ir_
     for (uint32_t i = 0; i < 8; i++) dim[i] = i64(t, i < type->rank ? (uint64_t)type->dim[i] : 0);
     LLVMValueRef fields[] = {
         string(t, name),
-        i32(t, type->dtype == IR_i32 ? EBRU_I32 : EBRU_F32),
+        i32(t, type->dtype == IR_i32    ? EBRU_I32
+               : type->dtype == IR_bf16 ? EBRU_BF16
+                                        : EBRU_F32),
         i32(t, type->layout == IR_C16 ? EBRU_C16 : EBRU_PLAIN),
         i32(t, type->rank),
         i32(t, (int)freq),

@@ -31,6 +31,7 @@ typedef struct drv_options {
     bool print_changed, verify_each, time_passes, list_passes, list_ops, fusion_report, fusion_json, analyze,
         poison, evaluator, json, verbose, quiet, help, no_image_input;
     /* digested */
+    ir_precision products; /* --precision= */
     int64_t width, height;
     bool random_weights;
     uint64_t random_seed;

@@ -192,9 +192,12 @@ static int digest(drv_options *o) {
     if (o->lora_count && o->model && drv_is_ir(o->model))
         return usage_error("--lora= goes with a model; '%s' is IR, whose weights may be folded already",
                            o->model, NULL);
-    if (o->precision && strcmp(o->precision, "f32") != 0)
-        return usage_error("precision '%s' is not supported; this version computes in f32", o->precision,
-                           NULL);
+    int p = 0;
+    while (o->precision && p < IR_PRECISION_COUNT && strcmp(o->precision, ir_precision_name[p]) != 0) p++;
+    if (p == IR_PRECISION_COUNT)
+        return usage_error("--precision expects f32, bf16x3 or bf16, not '%s'", o->precision,
+                           ir_suggest(o->precision, ir_precision_name, IR_PRECISION_COUNT));
+    o->products = (ir_precision)p;
     if (o->plan && strcmp(o->plan, "reuse") != 0 && strcmp(o->plan, "separate") != 0)
         return usage_error("--plan expects reuse or separate, not '%s'", o->plan, NULL);
     if (o->color && strcmp(o->color, "auto") != 0 && strcmp(o->color, "always") != 0 &&

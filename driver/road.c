@@ -85,6 +85,7 @@ pass_options drv_pass_options(const drv_options *o) {
     p.verify_each = o->verify_each;
     p.time_passes = o->time_passes;
     p.bisect_limit = o->bisect_limit;
+    p.precision = o->products;
     p.separate_buffers = o->plan && !strcmp(o->plan, "separate");
 #ifdef EBRU_HOSTILE
     p.verify_each = true;
@@ -153,7 +154,8 @@ static char *build_info(const drv_options *o, const drv_build *b) {
     ir_str s = {0};
     ir_str_addf(&s, "ebru build info\nversion: %s\n", DRV_VERSION);
     ir_str_addf(&s, "model: %s\n", ir_meta_string(b->levels[0].module, "model.name", "unnamed"));
-    ir_str_addf(&s, "precision: f32\noptimisation: -O%d\nparameters: %lld\n", (int)o->opt_level,
+    ir_str_addf(&s, "precision: %s\noptimisation: -O%d\nparameters: %lld\n",
+                ir_meta_string(b->levels[0].module, "precision", "f32"), (int)o->opt_level,
                 (long long)ir_parameter_count(b->levels[0].module));
     for (uint32_t i = 0; i < o->lora_count; i++) {
         const char *slash = strrchr(o->loras[i].path, '/');

@@ -1,6 +1,7 @@
 /* ebru verify: a component against the inputs and outputs that a file holds. Every function whose in. and
  * out. tensors are there is run, compiled or in the reference evaluator, at the file's shapes. With --write
- * the inputs suffice, and what was computed becomes such a file. */
+ * the inputs suffice, and what was computed becomes such a file. The tolerance is that of the precision's
+ * class. */
 #include "driver/driver.h"
 
 #include "frontend/safetensors.h"
@@ -246,6 +247,18 @@ static void run_all(struct verify *v, const ir_module *m, const char *program) {
     }
 }
 
+/* The evaluator's word on a precision: functions after the passes that lower them, whole. */
+static void evaluate_lowered(struct verify *v, const fe_options *fe) {
+    static const char *const splitters[] = {"split_stages", "split_packing"};
+    drv_options o = *v->o;
+    drv_build b = {0};
+    o.stop_after = "dce_fused";
+    for (int i = 0; i < 2 && o.disabled_count < DRV_MAX_DISABLED; i++)
+        o.disabled[o.disabled_count++] = splitters[i];
+    if (drv_lower(v->d, &o, fe, &b)) run_all(v, b.levels[0].module, NULL);
+    drv_build_free(&b);
+}
+
 static void verify_model(struct verify *v, const fe_options *fe) {
     ir_module *m = drv_load(v->d, v->o, fe);
     if (!m || (drv_is_ir(v->o->model) && !fe_bind_ir_weights(v->d, m))) {
@@ -255,7 +268,9 @@ static void verify_model(struct verify *v, const fe_options *fe) {
     drv_temp temp = {0};
     drv_build b = {0};
     cg_result result;
-    if (v->o->evaluator) {
+    if (v->o->evaluator && v->o->products != IR_PRECISION_F32) {
+        evaluate_lowered(v, fe);
+    } else if (v->o->evaluator) {
         run_all(v, m, NULL);
     } else if (drv_temp_new(v->d, &temp)) {
         if (drv_lower(v->d, v->o, fe, &b) && drv_emit(v->d, v->o, &b, temp.program, CG_EXE, &result))
@@ -268,7 +283,7 @@ static void verify_model(struct verify *v, const fe_options *fe) {
 
 int drv_verify(const drv_options *given) {
     drv_options o = *given;
-    struct verify v = {.o = &o, .tolerance = 1e-4};
+    struct verify v = {.o = &o, .tolerance = given->products == IR_PRECISION_BF16 ? 2e-2 : 1e-4};
     if (!o.io) {
         fprintf(stderr, "ebru: error: verify: name the reference tensors with --io=FILE\n");
         return DRV_USAGE;

@@ -219,7 +219,9 @@ void verify_weight_places(ir_fault_sink *sink, const ir_module *m) {
         for (uint32_t k = 0; k < f->nodes.count; k++) {
             const ir_node *n = &f->nodes.items[k];
             if (n->place.kind != IR_AT_WEIGHT) continue;
-            uint64_t bytes = ir_type_bytes(&n->type) / ir_dtype_bytes[n->type.dtype] * sizeof(float);
+            uint64_t bytes = ir_type_bytes(&n->type);
+            if (!(ir_op_get(n->op)->flags & IR_FLAG_PACK)) /* as it is read: widened */
+                bytes = bytes / ir_dtype_bytes[n->type.dtype] * sizeof(float);
             IR_PUSH(&all, ((extent){n->place.offset, bytes, f, (ir_ref){k}}));
         }
     }

@@ -13,8 +13,9 @@
  *
  * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
  * here    after layout, which packs filters and says what is a filter; before kernels are selected
- * not     filters that are themselves computed (slices of one tensor, folded products); strides; a measured
- * choice, which is the tuner's tests   tests/lit/passes/choose_winograd/, tests/unit/passes_golden_test.c */
+ * not     filters that are themselves computed (slices of one tensor, folded products); strides; what
+ *         lower_precision has lowered; a measured choice, which is the tuner's
+ * tests   tests/lit/passes/choose_winograd/, tests/unit/passes_golden_test.c */
 #include "passes/util.h"
 
 static const char PASS_NAME[] = "choose_winograd", WHAT[] = "conv2d by minimal filtering";
@@ -38,14 +39,17 @@ typedef struct choices {
 static bool is_candidate(const ir_func *f, const ir_node *n) {
     if (n->op != IR_OP_conv2d) return false;
     const ir_type *w = ir_typeof(f, n->operand[W]);
-    return w->rank == 6 && w->dim[2] == 3 && w->dim[3] == 3;
+    return w->rank >= 6 && w->dim[2] == 3 && w->dim[3] == 3;
 }
 
 /* The weight that a candidate's filter is packed from; UINT32_MAX and a reason where it does not fit. */
 static uint32_t filter_of(const ir_func *f, const ir_node *n, ir_str *why) {
     const ir_node *pack = ir_get(f, n->operand[W]);
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
-    if (pack->op != IR_OP_pack_conv_weight || ir_get(f, pack->operand[0])->op != IR_OP_weight) {
+    if (a->precision != IR_PRECISION_F32) {
+        ir_str_addf(why, "its products are in %s, and the transforms need f32",
+                    ir_precision_name[a->precision]);
+    } else if (pack->op != IR_OP_pack_conv_weight || ir_get(f, pack->operand[0])->op != IR_OP_weight) {
         ir_str_add(why, "the filter is computed");
     } else if (a->stride.v[0] != 1 || a->stride.v[1] != 1) {
         ir_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0], (long long)a->stride.v[1]);

@@ -23,11 +23,6 @@ static const char PASS_NAME[] = "fuse_feed_forward", WHAT[] = "linear, geglu, li
 enum { X, W, BIAS, RESIDUAL };
 enum { LEAST_RATIO = 2 }; /* bytes of a picture's hidden layer to bytes of weights */
 
-/* Bytes of both weights as packed. */
-static int64_t weight_bytes(int64_t c, int64_t hidden, int64_t n) {
-    return 4 * hidden * (2 * ir_round_block(c) + ir_round_block(n));
-}
-
 /* Whether the second linear of tokens and the first, which it reads, may be one; else why not. */
 static bool fits(const ir_rewrite *rw, const ir_node *second, ir_ref from, ir_str *why) {
     const ir_node *first = ir_get(rw->from, from);
@@ -40,10 +35,14 @@ static bool fits(const ir_rewrite *rw, const ir_node *second, ir_ref from, ir_st
         ir_str_add(why, "the hidden layer is not of tokens");
         return false;
     }
+    if (a->precision != IR_ATTRS(first, linear)->precision) {
+        ir_str_add(why, "the linears have two precisions");
+        return false;
+    }
     if (!pass_sole_use(rw, from, why)) return false;
-    const ir_type *x = ir_typeof(rw->from, first->operand[X]);
     int64_t hidden = first->type.dim[1] * first->type.dim[2] * 4;
-    int64_t weights = weight_bytes(x->dim[2], first->type.dim[2], second->type.dim[2]);
+    int64_t weights = (int64_t)(ir_type_bytes(ir_typeof(rw->from, first->operand[W])) +
+                                ir_type_bytes(ir_typeof(rw->from, second->operand[W])));
     if (hidden >= LEAST_RATIO * weights) return true;
     ir_str_addf(why, "a picture's hidden layer has %lld KiB, less than %d times the weights' %lld KiB",
                 (long long)hidden / 1024, LEAST_RATIO, (long long)weights / 1024);
@@ -64,7 +63,9 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     enum { COUNT = sizeof from / sizeof *from };
     ir_ref operand[COUNT];
     for (uint32_t i = 0; i < COUNT; i++) operand[i] = ir_ref_ok(from[i]) ? rw_new(rw, from[i]) : IR_NONE;
-    struct ir_attrs_feed_forward a = {.hidden = first->type.dim[2], .n = second->type.dim[2]};
+    struct ir_attrs_feed_forward a = {.hidden = first->type.dim[2],
+                                      .n = second->type.dim[2],
+                                      .precision = IR_ATTRS(second, linear)->precision};
     return ir_build(rw->to, IR_OP_feed_forward, operand, COUNT, &a, second->type.layout, second->origin);
 }
 

@@ -47,7 +47,7 @@ static ir_ref packed(ir_rewrite *rw, ir_op pack, ir_ref old) {
     if (!ir_ref_ok(old)) return IR_NONE;
     ir_ref w = rw_new(rw, old);
     const ir_node *n = ir_get(rw->to, w);
-    if ((ir_op_get(n->op)->flags & IR_FLAG_PACK) || n->type.rank == 6) return w; /* packed already */
+    if ((ir_op_get(n->op)->flags & IR_FLAG_PACK) || n->type.rank >= 6) return w; /* packed already */
     return ir_op1(rw->to, pack, w, NULL, ir_get(rw->to, w)->origin);
 }
 
@@ -182,7 +182,9 @@ static ir_ref lay_as_it_was(ir_rewrite *rw, const ir_node *n) {
     ir_ref operand[IR_MAX_OPERANDS];
     for (uint32_t i = 0; i < n->operand_count; i++) {
         operand[i] = rw_new(rw, n->operand[i]);
-        if (ir_ref_ok(operand[i]) && !((const layout_state *)rw->user)->constant[n->operand[i].id])
+        bool computed =
+            ir_ref_ok(operand[i]) && !((const layout_state *)rw->user)->constant[n->operand[i].id];
+        if (computed && ir_typeof(rw->to, operand[i])->dtype != IR_bf16) /* which is packed */
             operand[i] = pass_in_layout(rw->to, operand[i], ir_typeof(rw->from, n->operand[i])->layout);
     }
     return ir_build(rw->to, n->op, operand, n->operand_count, n->attrs, n->type.layout, n->origin);

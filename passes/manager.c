@@ -302,6 +302,7 @@ bool pass_run(pass_context *c, const pass_options *options, ir_diag *d) {
     c->diag = d;
     c->failed = false;
     c->separate_buffers = options->separate_buffers;
+    c->precision = options->precision;
     bool fine = read_disabled(&r);
     if (options->print_after && strcmp(options->print_after, "all"))
         fine =

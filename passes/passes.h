@@ -53,6 +53,7 @@ typedef struct pass_context {
     IR_VEC(pass_weight_place) weights;
     uint64_t weights_bytes; /* of the packed weights, all functions */
     bool separate_buffers;  /* from the options */
+    ir_precision precision; /* from the options */
     ir_diag *diag;          /* where pass_error reports; set during pass_run */
     bool failed;            /* a pass reported an error */
 } pass_context;
@@ -67,11 +68,12 @@ typedef struct pass_options {
     const char *print_after; /* pass name, "all", or NULL; to `print_to` */
     bool print_changed;      /* with print_after=all: only passes that changed something */
     FILE *print_to;
-    const char *dump_dir;  /* numbered files NN-PASS.ir, 00-input.ir first; must exist */
-    bool verify_each;      /* verifier, print/parse round trip and given properties after every pass */
-    bool time_passes;      /* table to print_to at the end */
-    int64_t bisect_limit;  /* -1 = no limit; optional passes run while their running number <= limit */
-    bool separate_buffers; /* plan_memory: one buffer a tensor, nothing in place (the plan's oracle) */
+    const char *dump_dir;   /* numbered files NN-PASS.ir, 00-input.ir first; must exist */
+    bool verify_each;       /* verifier, print/parse round trip and given properties after every pass */
+    bool time_passes;       /* table to print_to at the end */
+    int64_t bisect_limit;   /* -1 = no limit; optional passes run while their running number <= limit */
+    bool separate_buffers;  /* plan_memory: one buffer a tensor, nothing in place (the plan's oracle) */
+    ir_precision precision; /* lower_precision: of products; f32 leaves all as it is */
 } pass_options;
 /* All off, no limit, printing to stderr. */
 #define PASS_OPTIONS_DEFAULT ((pass_options){.print_to = stderr, .bisect_limit = -1})

@@ -37,7 +37,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     int64_t length = ir_typeof(rw->from, n->operand[1])->dim[1], width = n->type.dim[2] / a->heads;
     int64_t l2 = c->target && c->target->l2 ? (int64_t)c->target->l2 : 1 << 20;
 
-    struct ir_attrs_heads heads = {.heads = a->heads};
+    struct ir_attrs_heads heads = {.heads = a->heads, .precision = a->precision};
     ir_ref k = rw_new(rw, n->operand[1]), v = rw_new(rw, n->operand[2]);
     ir_ref operand[] = {rw_new(rw, n->operand[0]),
                         ir_op1(rw->to, IR_OP_pack_k, k, &heads, ir_get(rw->to, k)->origin), IR_NONE};
@@ -47,6 +47,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     t.heads = a->heads;
     t.scale = a->scale;
     t.causal = a->causal;
+    t.precision = a->precision;
     t.kv_len = length;
     t.q_block = smaller(n->type.dim[1], Q_BLOCK);
     t.kv_block = smaller(ir_round_block(length), KV_BLOCK);

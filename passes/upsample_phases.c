@@ -31,7 +31,9 @@ static bool fits(const ir_func *f, const ir_node *n, ir_str *why) {
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     const ir_type *x = ir_typeof(f, n->operand[X]);
     const ir_node *pack = ir_get(f, n->operand[W]);
-    if (a->upsample.v[0] != 2 * x->dim[2] || a->upsample.v[1] != 2 * x->dim[3])
+    if (a->precision != IR_PRECISION_F32)
+        ir_str_addf(why, "there is no kernel for it in %s", ir_precision_name[a->precision]);
+    else if (a->upsample.v[0] != 2 * x->dim[2] || a->upsample.v[1] != 2 * x->dim[3])
         ir_str_addf(why, "the input is read at %lldx%lld, which is not twice its size",
                     (long long)a->upsample.v[0], (long long)a->upsample.v[1]);
     else if (a->stride.v[0] != 1 || a->stride.v[1] != 1)

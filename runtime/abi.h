@@ -9,7 +9,8 @@
 
 #define EBRU_ABI_VERSION 2
 
-enum { EBRU_F32 = 0, EBRU_I32 = 1 };                                          /* element types at run time */
+/* Element types at run time; bf16: what is packed, between stages. */
+enum { EBRU_F32 = 0, EBRU_I32 = 1, EBRU_BF16 = 2 };
 enum { EBRU_PLAIN = 0, EBRU_C16 = 1 };                                        /* layouts, as in the IR */
 enum { EBRU_EMBED = 0, EBRU_APPEND = 1, EBRU_EXTERNAL = 2 };                  /* --weights= */
 enum { EBRU_PROGRAM = 0, EBRU_PROMPT = 1, EBRU_SCHEDULE = 2, EBRU_STEP = 3 }; /* how often an input changes */

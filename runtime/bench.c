@@ -21,8 +21,11 @@ static int by_value(const void *a, const void *b) {
 /* Distinct values that are neither zero nor denormal, so that no kernel meets a special case. */
 static void fill(const struct ebru_tensor_desc *d, void *p) {
     float *f = p;
+    uint16_t *h = p;
     for (uint64_t i = 0; d->dtype == EBRU_F32 && i < d->bytes / sizeof *f; i++)
         f[i] = 0.001f * (float)(int)(i * 2654435761u % 2001u) - 1.0f;
+    for (uint64_t i = 0; d->dtype == EBRU_BF16 && i < d->bytes / sizeof *h; i++) /* in +-(0.5, 2) */
+        h[i] = (uint16_t)(0x3f00u | (uint32_t)i * 2654435761u >> 24 | (i & 1u) << 15);
 }
 
 struct buffers {
@@ -72,14 +75,14 @@ static void print_row(const rt_engine *e, const struct ebru_function_desc *f, co
                (double)weights / 1048576.0);
         return;
     }
-    printf(
-        "{\"component\":\"%.*s\",\"function\":\"%s\",\"precision\":\"f32\",\"level\":\"%s\",\"threads\":%d,"
-        "\"batch\":%d,\"median_ms\":%.4f,\"min_ms\":%.4f,\"gflop\":%.4f,\"peak_gflops\":%.1f,\"share_of_"
-        "peak\":%.4f,"
-        "\"arena_bytes\":%llu,\"weight_bytes\":%llu,\"peak_rss_bytes\":%ld}\n",
-        component, f->name, dot ? dot + 1 : f->name, e->model->level->name, rt_pool_size(e->pool), f->batch,
-        median, ms[0], gflop, peak, peak > 0 ? rate / peak : 0, (unsigned long long)f->arena_bytes,
-        (unsigned long long)weights, peak_rss());
+    printf("{\"component\":\"%.*s\",\"function\":\"%s\",\"precision\":\"%s\",\"level\":\"%s\",\"threads\":%d,"
+           "\"batch\":%d,\"median_ms\":%.4f,\"min_ms\":%.4f,\"gflop\":%.4f,\"peak_gflops\":%.1f,\"share_of_"
+           "peak\":%.4f,"
+           "\"arena_bytes\":%llu,\"weight_bytes\":%llu,\"peak_rss_bytes\":%ld}\n",
+           component, f->name, dot ? dot + 1 : f->name, rt_meta_string(e->model->tables, "precision", "f32"),
+           e->model->level->name, rt_pool_size(e->pool), f->batch, median, ms[0], gflop, peak,
+           peak > 0 ? rate / peak : 0, (unsigned long long)f->arena_bytes, (unsigned long long)weights,
+           peak_rss());
 }
 
 static rt_status bench_function(rt_engine *e, int index, const rt_options *o, double peak, rt_error *err) {

@@ -229,6 +229,7 @@ static char *parameters(const struct job *j, const rt_request *r) {
     if (r->prompt) fprintf(f, "CFG scale: %g, ", j->settings.guidance);
     picture_parameters(j, f);
     if (!r->prompt && j->info.classes) fprintf(f, "Class: %d, ", r->class_label);
+    if (rt_meta_has(t, "precision")) fprintf(f, "Precision: %s, ", rt_meta_string(t, "precision", "f32"));
     fprintf(f, "Seed: %llu, Size: %dx%d, Model: %s, RNG: torch-cpu, Version: ebru %s",
             (unsigned long long)r->seed, j->info.width, j->info.height,
             rt_meta_string(t, "model.name", "unnamed"), rt_meta_string(t, "ebru.version", "0"));

@@ -1,5 +1,6 @@
 /* The passes on the components the goldens describe: real networks at toy widths, real weights. The
  * evaluator's values after every pass that changed something are those before the first. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +38,7 @@ static void run_all(const ir_module *m, case_values *v) {
         case_values own = {0};
         case_eval(f, &own, 0);
         for (size_t k = 0; k < f->outputs.count; k++) { /* under the function's name */
-            ir_tensor *t = case_find(&own, f->outputs.items[k].name);
+            ir_tensor *t = case_find_output(&own, f->outputs.items[k].name);
             case_value *to = &v->items[v->count++];
             snprintf(to->name, sizeof to->name, "%s/%s", f->name, f->outputs.items[k].name);
             to->tensor = *t;
@@ -56,8 +57,8 @@ static void compare(case_values *want, case_values *got, const ir_module *origin
             bool alone = original->funcs.count == 1;
             snprintf(name, sizeof name, "%s%s%s", alone ? "" : f->name, alone ? "" : "/",
                      f->outputs.items[k].name);
-            assert_non_null(case_find(got, name));
-            case_compare(case_find(want, name), case_find(got, name), when);
+            assert_non_null(case_find_output(got, name));
+            case_compare(case_find_output(want, name), case_find_output(got, name), when);
         }
     }
 }
@@ -86,6 +87,61 @@ static void check(const char *golden, bool shared, int64_t batch, bool every) {
     pass_context_free(c);
     ir_module_free(m);
     ir_module_free(original);
+}
+
+/* ---- lower precision: the values of the lowered module are those of the model within the class ---- */
+
+static void compare_class(const ir_tensor *want, const ir_tensor *got, double most, const char *name) {
+    double error = 0, all = 0;
+    assert_true(ir_shape_equal(&want->type, &got->type));
+    for (int64_t i = 0; i < ir_type_elements(&want->type); i++) {
+        double d = (double)got->data[i] - (double)want->data[i];
+        error += d * d;
+        all += (double)want->data[i] * (double)want->data[i];
+    }
+    double relative = sqrt(error / all);
+    if (!(relative <= most)) fail_msg("%s: rms error %g of rms", name, relative);
+    if (relative < most * 1e-3) fail_msg("%s: rms error %g: nothing was lowered", name, relative);
+}
+
+static void check_class(const char *golden, ir_precision precision, double most) {
+    static case_values want, got;
+    ir_module *original = load(golden, true, 1), *m = load(golden, true, 1);
+    run_all(original, &want);
+    pass_context *c = pass_context_new(m, case_target());
+    ir_diag *d = ir_diag_new(NULL);
+    pass_options o = PASS_OPTIONS_DEFAULT;
+    o.verify_each = true;
+    o.precision = precision;
+    assert_true(pass_run(c, &o, d));
+    run_all(m, &got);
+    for (size_t i = 0; i < original->funcs.count; i++) {
+        const ir_func *f = original->funcs.items[i];
+        bool alone = original->funcs.count == 1;
+        for (size_t k = 0; k < f->outputs.count; k++) {
+            char name[300];
+            snprintf(name, sizeof name, "%s%s%s", alone ? "" : f->name, alone ? "" : "/",
+                     f->outputs.items[k].name);
+            compare_class(case_find_output(&want, name), case_find_output(&got, name), most, name);
+        }
+    }
+    case_free_values(&want);
+    case_free_values(&got);
+    ir_diag_free(d);
+    pass_context_free(c);
+    ir_module_free(m);
+    ir_module_free(original);
+}
+
+static void test_bf16(void **state) {
+    (void)state;
+    check_class("unet-sd1", IR_PRECISION_BF16, 2e-2);
+    check_class("vae-kl", IR_PRECISION_BF16, 2e-2);
+    check_class("text-gelu", IR_PRECISION_BF16, 2e-2);
+}
+static void test_bf16x3(void **state) {
+    (void)state;
+    check_class("unet-sd1", IR_PRECISION_BF16X3, 1e-4);
 }
 
 static void test_unet_sd1(void **state) {
@@ -120,6 +176,7 @@ int main(void) {
         cmocka_unit_test(test_unet_sd1),   cmocka_unit_test(test_unet_sd2_batch),
         cmocka_unit_test(test_unet_class), cmocka_unit_test(test_unet_cifar),
         cmocka_unit_test(test_vae),        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_bf16),       cmocka_unit_test(test_bf16x3),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,189 @@
+/* lower_precision: convolutions and linears multiply in bf16, or in three products of bf16.
+ *
+ *   before   %2 = pack_conv_weight @w : f32[20,20,3,3,16,16]
+ *            %3 = conv2d %0, %2, %1 {pad=[1,1,1,1], n=320} : f32[1,320,64,64]:c16
+ *   after    %2 = pack_conv_weight @w {precision=bf16} : bf16[20,10,3,3,1,16,16,2]
+ *            %3 = conv2d %0, %2, %1 {pad=[1,1,1,1], n=320, precision=bf16} : f32[1,320,64,64]:c16
+ *
+ * Only what the two operands of a product are rounded to changes: values between ops, sums, norms, softmax
+ * and residuals stay f32. With --precision=bf16 a network's error is of the class 2e-2 (rms over rms), with
+ * bf16x3 1e-4 as in f32. What stays in f32: convolutions to or from fewer than 16 channels (an image, its
+ * noise), whose blocks would be mostly padding and whose error nothing averages; what runs once per schedule
+ * (the time embedding), whose error every op of every step would feel, for next to no time; and ops that
+ * share a weight with one of these, because two forms of it would both be stored. Nothing but shapes and
+ * dependence decides, so that all levels of a program share their weights.
+ *
+ * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
+ * here    after layout, which packs weights; before choose_winograd, whose transforms would lose bf16's
+ *         digits, and before attention is tiled and feed-forwards are fused, which carry the precision on
+ *
+ * not     choosing by measured error; attention and matmuls, whose kernels are in f32
+ *
+ * tests   tests/lit/passes/lower_precision/, tests/unit/passes_golden_test.c */
+#include "passes/util.h"
+
+static const char PASS_NAME[] = "lower_precision";
+enum { X, W, X1 = 3 };
+
+typedef struct lowering {
+    pass_context *c;
+    const char *what;
+    bool *kept; /* per weight of the module: some op needs it in f32 */
+    /* of the function at hand, per node */
+    ir_freq *freq;
+    bool *constant, *is_kept; /* is_kept: made of a kept weight */
+} lowering;
+
+static bool has_filter(const ir_node *n) {
+    return n->op == IR_OP_conv2d || n->op == IR_OP_linear;
+}
+
+static bool is_candidate(const ir_node *n) {
+    if (n->op == IR_OP_conv2d) return IR_ATTRS(n, conv2d)->precision == IR_PRECISION_F32;
+    if (n->op == IR_OP_linear) return IR_ATTRS(n, linear)->precision == IR_PRECISION_F32;
+    if (n->op == IR_OP_attention) return IR_ATTRS(n, attention)->precision == IR_PRECISION_F32;
+    return n->op == IR_OP_matmul;
+}
+
+/* ---- one op ---- */
+
+static bool no(ir_str *why, const char *text) {
+    ir_str_add(why, text);
+    return false;
+}
+
+static bool enough(int64_t n, const char *what, ir_str *why) {
+    if (n < IR_BLOCK) ir_str_addf(why, "it %s %lld channels, fewer than %d", what, (long long)n, IR_BLOCK);
+    return n >= IR_BLOCK;
+}
+
+/* Channels in and out of a conv or linear. */
+static bool filter_fits(const lowering *l, const ir_func *f, const ir_node *n, ir_str *why) {
+    const ir_type *x = ir_typeof(f, n->operand[X]);
+    ir_ref second = n->op == IR_OP_conv2d ? pass_operand(n, X1) : IR_NONE;
+    int64_t in = n->op == IR_OP_conv2d ? x->dim[1] : x->dim[x->rank - 1];
+    if (ir_ref_ok(second)) in += ir_typeof(f, second)->dim[1];
+    int64_t out = n->op == IR_OP_conv2d ? IR_ATTRS(n, conv2d)->n : IR_ATTRS(n, linear)->n;
+    if (ir_get(f, n->operand[W])->op != IR_OP_pack_conv_weight || !l->constant[n->operand[W].id])
+        return no(why, "its weight is not packed by the compiler");
+    return enough(in, "reads", why) && enough(out, "gives", why);
+}
+
+/* Whether an op may be lowered, whatever becomes of others with its weight. */
+static bool fits(const lowering *l, const ir_func *f, uint32_t i, ir_str *why) {
+    const ir_node *n = &f->nodes.items[i];
+    if (n->op == IR_OP_matmul) return no(why, "matmul has kernels in f32 only");
+    if (n->op == IR_OP_attention) return no(why, "attention has kernels in f32 only");
+    if (l->freq[i] == IR_SCHEDULE)
+        return no(why, "it runs once per schedule, and every step feels its error");
+    if (has_filter(n)) return filter_fits(l, f, n, why);
+    int64_t heads = IR_ATTRS(n, attention)->heads;
+    return enough(n->type.dim[2] / heads, "has heads of", why);
+}
+
+/* ---- weights that stay ---- */
+
+static void open_function(lowering *l, const ir_func *f) {
+    l->freq = ir_frequencies(f);
+    l->constant = ir_constants(f);
+    l->is_kept = ir_alloc(f->nodes.count * sizeof *l->is_kept + 1);
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        const ir_node *n = &f->nodes.items[i];
+        if (n->op == IR_OP_weight) l->is_kept[i] = l->kept[IR_ATTRS(n, weight)->index];
+        for (uint32_t k = 0; k < n->operand_count && l->constant[i]; k++)
+            if (ir_ref_ok(n->operand[k])) l->is_kept[i] |= l->is_kept[n->operand[k].id];
+    }
+}
+
+static void close_function(const lowering *l) {
+    ir_free(l->freq);
+    ir_free(l->constant);
+    ir_free(l->is_kept);
+}
+
+/* Keeps the weights of ops that are not lowered; true when there were new ones. */
+static bool keep_weights(lowering *l, const ir_func *f) {
+    bool changed = false, *mark = ir_alloc(f->nodes.count * sizeof *mark + 1);
+    open_function(l, f);
+    for (uint32_t i = (uint32_t)f->nodes.count; i-- > 0;) {
+        const ir_node *n = &f->nodes.items[i];
+        ir_str why = {0};
+        if (is_candidate(n) && has_filter(n) && (l->is_kept[n->operand[W].id] || !fits(l, f, i, &why)))
+            mark[n->operand[W].id] = true;
+        ir_str_free(&why);
+        if (!mark[i] || !l->constant[i]) continue;
+        for (uint32_t k = 0; k < n->operand_count; k++)
+            if (ir_ref_ok(n->operand[k])) mark[n->operand[k].id] = true;
+        if (n->op != IR_OP_weight) continue;
+        bool *kept = &l->kept[IR_ATTRS(n, weight)->index];
+        changed |= !*kept;
+        *kept = true;
+    }
+    close_function(l);
+    ir_free(mark);
+    return changed;
+}
+
+/* ---- rewriting ---- */
+
+static ir_ref lowered(ir_rewrite *rw, const ir_node *n, ir_precision p) {
+    union {
+        struct ir_attrs_conv2d conv2d;
+        struct ir_attrs_linear linear;
+        struct ir_attrs_attention attention;
+    } a;
+    ir_ref operand[IR_MAX_OPERANDS];
+    for (uint32_t i = 0; i < n->operand_count; i++) operand[i] = rw_new(rw, n->operand[i]);
+    if (has_filter(n)) {
+        const ir_node *pack = ir_get(rw->from, n->operand[W]);
+        struct ir_attrs_pack as = {.precision = p};
+        operand[W] = ir_op1(rw->to, IR_OP_pack_conv_weight, rw_new(rw, pack->operand[0]), &as, pack->origin);
+    }
+    switch (n->op) {
+    case IR_OP_conv2d:
+        a.conv2d = *IR_ATTRS(n, conv2d);
+        a.conv2d.precision = p;
+        break;
+    case IR_OP_linear:
+        a.linear = *IR_ATTRS(n, linear);
+        a.linear.precision = p;
+        break;
+    default:
+        a.attention = *IR_ATTRS(n, attention);
+        a.attention.precision = p;
+        break;
+    }
+    return ir_build(rw->to, n->op, operand, n->operand_count, &a, n->type.layout, n->origin);
+}
+
+static ir_ref rule(ir_rewrite *rw, ir_ref old) {
+    const lowering *l = rw->user;
+    const ir_node *n = ir_get(rw->from, old);
+    if (!is_candidate(n) || l->constant[old.id]) return IR_NONE;
+    ir_str why = {0};
+    bool match = fits(l, rw->from, old.id, &why);
+    if (match && has_filter(n) && l->is_kept[n->operand[W].id])
+        match = no(&why, "its weight serves an op in f32, too");
+    if (!pass_decided(l->c, PASS_NAME, rw->from, old, l->what, match, &why)) return IR_NONE;
+    return lowered(rw, n, l->c->precision);
+}
+
+bool pass_lower_precision(pass_context *c, ir_module *m) {
+    if (c->precision == IR_PRECISION_F32) return false;
+    lowering l = {.c = c, .kept = ir_alloc((m->weights.count + 1) * sizeof(bool))};
+    l.what = ir_arena_printf(c->arena, "products in %s", ir_precision_name[c->precision]);
+    bool changed = true;
+    while (changed) {
+        changed = false;
+        for (size_t i = 0; i < m->funcs.count; i++) changed |= keep_weights(&l, m->funcs.items[i]);
+    }
+    for (size_t i = 0; i < m->funcs.count; i++) {
+        open_function(&l, m->funcs.items[i]);
+        changed |= ir_rewrite_apply(m->funcs.items[i], rule, &l, true);
+        close_function(&l);
+    }
+    ir_free(l.kept);
+    if (changed || !ir_meta_get(m, "precision"))
+        ir_meta_set_string(m, "precision", ir_precision_name[c->precision]);
+    return changed;
+}

@@ -1,0 +1,68 @@
+# --precision=: every network of the goldens in its class (rms error over rms: bf16x3 1e-4, bf16 2e-2) in the evaluator, some of them compiled; pictures
+# in bf16 beside those of PyTorch in f32; the same bits for any thread count; what a program says of itself.
+. "$(dirname "$0")/lib.sh"
+
+verify() { # verify GOLDEN OPTIONS
+    golden=$1
+    shift
+    "$EBRU" verify "$GOLDENS/$golden" --io="$GOLDENS/$golden/io.safetensors" "$@"
+}
+for g in "$GOLDENS"/*/io.safetensors; do
+    name=$(basename "$(dirname "$g")")
+    check "$name evaluated in bf16x3" verify "$name" --evaluator --precision=bf16x3
+    check "$name evaluated in bf16" verify "$name" --evaluator --precision=bf16
+done
+for name in unet-sd1 vae-kl text-gelu; do
+    check "$name compiled in bf16x3" verify "$name" --precision=bf16x3
+    check "$name compiled in bf16" verify "$name" --precision=bf16
+done
+check "unet2d-class compiled in bf16" verify unet2d-class --precision=bf16
+for level in x86-64-v2 x86-64-v3; do
+    if has_level $level; then
+        check "vae-kl in bf16 on $level" verify vae-kl --precision=bf16 -mcpu=$level
+    else
+        echo "skip: vae-kl in bf16 on $level (not on this CPU)"
+    fi
+done
+# the classes are classes: bf16 is not in that of f32
+verify unet-sd1 --evaluator --precision=bf16 --tolerance=1e-4 >/dev/null && fail "bf16 passed for f32" || pass "bf16 is told from f32"
+
+expected() { # expected FILE NAME FIELD: a field of the row NAME
+    awk -F'\t' -v name="$2" -v field="$3" '$1 == name { print $field }' "$1"
+}
+list=$MODELS/shapes-128/expected/prompts.tsv
+first=$(grep -v '^#' "$list" | head -n 1 | cut -f 1)
+paint() { # paint PROGRAM OUT OPTIONS
+    program=$1
+    out=$2
+    shift 2
+    "./$program" -q -p "$(expected "$list" "$first" 2)" -n "$(expected "$list" "$first" 3)" --steps "$(expected "$list" "$first" 4)" \
+        --cfg-scale "$(expected "$list" "$first" 5)" -s "$(expected "$list" "$first" 6)" -o "$out" "$@"
+}
+check "compile shapes-128 in bf16" "$EBRU" compile -q "$MODELS/shapes-128" --precision=bf16 -o low
+check "paint in bf16" paint low low.png
+check "the picture in bf16" "$EBRU_PNGDIFF" low.png "$MODELS/shapes-128/expected/$first.png" 30
+cmp -s low.png "$MODELS/shapes-128/expected/$first.png" && fail "bf16 gave the bits of f32" || pass "bf16 gave bits of its own"
+for t in 1 2 3 7; do
+    check "paint in bf16 -t $t" paint low "t$t.png" -t $t
+    check "bits in bf16 -t $t" cmp low.png "t$t.png"
+done
+check "text in the picture" grep -q "Precision: bf16, " low.png
+check "build info" sh -c './low --build-info | grep -x "precision: bf16"'
+check "inspect" sh -c "'$EBRU' inspect low | grep -x 'precision: bf16'"
+check "bench" sh -c './low --bench=json --runs=1 --function=text_encoder | grep "\"precision\":\"bf16\""'
+
+# text says what precision it was lowered to, and goes on from there
+check "stop in bf16" "$EBRU" compile -q "$MODELS/shapes-32" --precision=bf16 --stop-after=lower_precision -o low.ir
+check "go on" "$EBRU" compile -q low.ir -o from
+check "go on in bf16" sh -c './from --build-info | grep -x "precision: bf16"'
+check "compile shapes-32 in bf16" "$EBRU" compile -q "$MODELS/shapes-32" --precision=bf16 -o s32
+list32=$MODELS/shapes-32/expected/classes.tsv
+first=$(grep -v '^#' "$list32" | head -n 1 | cut -f 1)
+for program in s32 from; do
+    check "paint with $program" "./$program" -q --class "$(expected "$list32" "$first" 2)" --steps "$(expected "$list32" "$first" 3)" \
+        -s "$(expected "$list32" "$first" 4)" -o $program.png
+done
+check "the class in bf16" "$EBRU_PNGDIFF" s32.png "$MODELS/shapes-32/expected/$first.png" 30
+check "the same from text" cmp s32.png from.png
+done_testing
