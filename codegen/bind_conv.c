@@ -116,15 +116,13 @@ bool cg_bind_conv2d_phases(cg_bind *b) {
     const struct ir_attrs_phases *at = IR_ATTRS(b->node, phases);
     const struct ir_attrs_conv2d a = {.pad = IR_I4(1, 1, 1, 1), .pre_act = at->pre_act, .act = at->act};
     if (!check_operands(b) || !check_pre_act(b, a.pre_act)) return false;
-    if (at->precision != IR_PRECISION_F32)
-        return cg_refuse(b, "phases in %s", ir_precision_name[at->precision]);
     struct ebru_conv2d_params p = {.KH = 2, .KW = 2, .SH = 1, .SW = 1, .phases = 1};
     FILL_CONVOLUTION(&p, b, &a);
-    if (!check_weight(b, W, 4 * ebru_blocks16(p.N) * 16, p.C0 + p.C1, 2, 2, 0) ||
+    int32_t parts = parts_of(at->precision);
+    if (!check_weight(b, W, 4 * ebru_blocks16(p.N) * 16, p.C0 + p.C1, 2, 2, parts) ||
         !check_vector(b, BIAS, p.N) || !check_vector(b, TBIAS, p.N))
         return false;
-    ebru_conv2d_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d, (int64_t)b->target->base.l2);
-    return cg_done_conv2d(b, &p);
+    return done_conv2d(b, &p, parts);
 }
 
 bool cg_bind_linear(cg_bind *b) {
