@@ -109,7 +109,8 @@ static void write_event(FILE *f, const struct ebru_model *t, const struct event 
     json_string(f, op->kernel);
     fputs(",\"result\":", f);
     json_string(f, op->detail);
-    fprintf(f, ",\"flops\":%.0f,\"bytes\":%llu}}", op->flops, (unsigned long long)op->bytes);
+    fprintf(f, ",\"flops\":%.0f,\"bytes\":%llu,\"weight_bytes\":%llu}}", op->flops,
+            (unsigned long long)op->bytes, (unsigned long long)op->weight_bytes);
 }
 
 rt_status rt_profile_write(const rt_profile *p, const struct ebru_model *t, const char *path, rt_error *err) {
@@ -140,8 +141,8 @@ static int by_time(const void *a, const void *b) {
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* Sums thread 0's track by op name and kernel; an op's seconds are the time until the slowest thread is done,
- * which is what thread 0 sees up to the next event. */
+/* Sums thread 0's track by op name and kernel: its own part of every op, waiting not counted (bench/ops
+ * looks at all threads, at shapes, and at the waiting). */
 void rt_profile_table(const rt_profile *p, const struct ebru_model *t, double peak_gflops, FILE *out) {
     struct row rows[64];
     int count = 0;

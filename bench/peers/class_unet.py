@@ -68,7 +68,7 @@ class Model(nn.Module):
     def forward(self, x, t, c):
         half = self.dim // 2
         args = t[:, None] * torch.exp(-math.log(10000) * torch.arange(half) / half)[None]
-        e = self.mlp(torch.cat([args.sin(), args.cos()], -1)) + self.classes(c)
+        e = self.mlp(torch.cat([args.sin(), args.cos()], -1).to(x.dtype)) + self.classes(c)
         h = self.conv_in(x)
         skips = [h]
         for layer in self.down:
