@@ -49,6 +49,8 @@ def table(results, peaks, machine_is, threads):
             ratios = "".join(" %14.2f" % e["peer_over_it"][p] if p in e["peer_over_it"] else " %14s" % "" for p in peers)
             lines.append("%-24s %10.2f %10.2f %9.1f %7.1f%s" % (name, e["median_ms"], e["min_ms"], e.get("gflops", 0), 100 * e.get("share_of_peak", 0), ratios))
         lines.append("")
+        lines[-1:-1] = ["round %d: the machine reached %.0f %% of its peak only, something else ran" % (n + 1, 100 * share)
+                        for n, share in enumerate(min(p[k] / peaks[k] for k in p if k.startswith("fma")) for p in r.get("peaks", [])) if share < 0.8]
     told = ", ".join("%s %s" % (k, v) for k, v in peaks.items() if k != "threads")
     lines.append("%d threads of %d CPUs (%s); peaks measured in the run, GFLOP/s and GB/s: %s" % (threads, machine_is["cpus"], " ".join(machine_is["features"]), told))
     return "\n".join(lines)

@@ -58,7 +58,7 @@ def read(path, function, key):
             if tid == 0:  # what an op computes is told on every thread, but it is computed once
                 row.calls += 1 / counted
                 row.flops += args["flops"] / counted
-                row.bytes += (args["bytes"] + args["weight_bytes"]) / counted
+                row.bytes += (args["bytes"] + args.get("weight_bytes", 0)) / counted
                 row.blocks.add(args["block"])
     for k in range(skip, evaluations):
         begin = min(t[k * ops]["ts"] for t in tracks.values())

@@ -51,7 +51,7 @@ import report, works
 row = lambda peer, ms, level=None, precision="f32", gflop=None: {"peer": peer, "precision": precision, "level": level,
     "rounds": [{"median_ms": m, "min_ms": m, **({"gflop": gflop} if gflop else {})} for m in ms]}
 peaks = {"threads": 2, "fma512": 200.0, "fma256": 100.0, "fma128": 50.0, "read": 10}
-results = [{"work": "w", "batch": 1, "engines": {"ebru-f32": row(False, [10, 30, 20], "x86-64-v4", gflop=2), "ebru-f32@x86-64-v3": row(False, [40], "x86-64-v3", gflop=2),
+results = [{"work": "w", "batch": 1, "peaks": [peaks, {**peaks, "fma256": 60.0}], "engines": {"ebru-f32": row(False, [10, 30, 20], "x86-64-v4", gflop=2), "ebru-f32@x86-64-v3": row(False, [40], "x86-64-v3", gflop=2),
             "ort-f32": row(True, [50, 30]), "torch-bf16": {**row(True, []), "missing": "no such instructions"}}}]
 report.summary(results, peaks)
 e = results[0]["engines"]
@@ -62,6 +62,7 @@ print(report.table(results, peaks, {"cpus": 2, "features": []}, 2))
 assert works.WORKS["sd15-unet"].feeds_of(2)[2] == "encoder_hidden_states=float32:2x77x768"
 PY
 is "medians, shares and ratios" 0 $?
+has "rounds that something disturbed" '^round 2: the machine reached 60 %'
 has "who did not run, and why" '^torch-bf16 +no such instructions'
 check "unknown engines are refused" sh -c '! "$0" --engines ebru-f64 --work . 2>err.txt && grep -q "unknown engine: ebru-f64" err.txt' "$BENCH/compare"
 check "unknown works are refused" sh -c '! "$0" --works nothing:1 2>err.txt && grep -q "unknown work" err.txt' "$BENCH/compare"
