@@ -750,11 +750,13 @@ struct ebru_unpack_params {
 };
 enum { EBRU_PACK_X /* plain */, EBRU_PACK_OUT /* c16 [B,C,P], pad lanes zero */, EBRU_PACK_BUFS };
 enum { EBRU_UNPACK_X /* c16 [B,C,P] */, EBRU_UNPACK_OUT /* plain */, EBRU_UNPACK_BUFS };
+/* A task is so many pixels of a channel block: pictures have one block only. */
+enum { EBRU_PACK_PIXELS = 1024 };
 static inline int32_t ebru_pack_tasks(const struct ebru_pack_params *p) {
-    return p->B * ebru_blocks16(p->C);
+    return p->B * ebru_blocks16(p->C) * ebru_ceil_div(p->P, EBRU_PACK_PIXELS);
 }
 static inline int32_t ebru_unpack_tasks(const struct ebru_unpack_params *p) {
-    return p->B * ebru_blocks16(p->C);
+    return p->B * ebru_blocks16(p->C) * ebru_ceil_div(p->P, EBRU_PACK_PIXELS);
 }
 static inline int64_t ebru_pack_scratch(const struct ebru_pack_params *p) {
     (void)p;
@@ -819,8 +821,15 @@ struct ebru_concat_plain_params {
     EBRU_FIELDS_concat_plain(EBRU_FIELD_DECL)
 };
 enum { EBRU_CONCAT_PLAIN_X0 = 0 /* .. X7 = 7 */, EBRU_CONCAT_PLAIN_OUT = 8, EBRU_CONCAT_PLAIN_BUFS };
+/* A task is so many elements of one outer index's: there may be one index and much behind it (a batch put
+ * together). */
+enum { EBRU_CONCAT_PLAIN_CHUNK = 16384 };
+static inline int64_t ebru_concat_plain_row(const struct ebru_concat_plain_params *p) {
+    return (int64_t)p->n0 + p->n1 + p->n2 + p->n3 + p->n4 + p->n5 + p->n6 + p->n7;
+}
 static inline int32_t ebru_concat_plain_tasks(const struct ebru_concat_plain_params *p) {
-    return p->outer;
+    const int64_t row = ebru_concat_plain_row(p);
+    return p->outer * (int32_t)((row + EBRU_CONCAT_PLAIN_CHUNK - 1) / EBRU_CONCAT_PLAIN_CHUNK);
 }
 static inline int64_t ebru_concat_plain_scratch(const struct ebru_concat_plain_params *p) {
     (void)p;

@@ -75,19 +75,30 @@ EBRU_KERNEL(concat) {
     }
 }
 
+/* The pixels of a pack's or unpack's task, and its plane: batch entry times channel blocks plus the block. */
+struct part {
+    int32_t b, cb, n; /* n: channels of the block */
+    int64_t plane, begin, end;
+};
+INLINE struct part part_of(int32_t C, int32_t P, int32_t task) {
+    const int32_t cbs = ebru_blocks16(C), parts = ebru_ceil_div(P, EBRU_PACK_PIXELS), plane = task / parts,
+                  begin = task % parts * EBRU_PACK_PIXELS;
+    return (struct part){plane / cbs, plane % cbs, ebru_min_i32(16, C - plane % cbs * 16),
+                         plane,       begin,       ebru_min_i32(P, begin + EBRU_PACK_PIXELS)};
+}
+
 EBRU_KERNEL(pack) {
     (void)scratch;
-    const int32_t cbs = ebru_blocks16(p->C);
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t b = task / cbs, cb = task % cbs, n = ebru_min_i32(16, p->C - cb * 16);
-        const float *x = (const float *)buf[EBRU_PACK_X] + (int64_t)b * p->sb + (int64_t)cb * 16 * p->sc;
-        float *out = (float *)buf[EBRU_PACK_OUT] + (int64_t)task * p->P * 16;
-        for (int64_t q = 0; q < p->P; q++) {
+        const struct part t = part_of(p->C, p->P, task);
+        const float *x = (const float *)buf[EBRU_PACK_X] + (int64_t)t.b * p->sb + (int64_t)t.cb * 16 * p->sc;
+        float *out = (float *)buf[EBRU_PACK_OUT] + t.plane * p->P * 16;
+        for (int64_t q = t.begin; q < t.end; q++) {
             v16 v = splat16(0.0f);
-            if (p->sc == 1 && n == 16)
+            if (p->sc == 1 && t.n == 16)
                 v = loadu16(x + q * p->sp);
             else
-                for (int32_t l = 0; l < n; l++) v[l] = x[l * (int64_t)p->sc + q * p->sp];
+                for (int32_t l = 0; l < t.n; l++) v[l] = x[l * (int64_t)p->sc + q * p->sp];
             store16(out + q * 16, v);
         }
     }
@@ -95,16 +106,15 @@ EBRU_KERNEL(pack) {
 
 EBRU_KERNEL(unpack) {
     (void)scratch;
-    const int32_t cbs = ebru_blocks16(p->C);
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t b = task / cbs, cb = task % cbs, n = ebru_min_i32(16, p->C - cb * 16);
-        const float *x = (const float *)buf[EBRU_UNPACK_X] + (int64_t)task * p->P * 16;
-        float *out = (float *)buf[EBRU_UNPACK_OUT] + (int64_t)b * p->sb + (int64_t)cb * 16 * p->sc;
-        if (p->sc == 1 && n == 16) {
-            for (int64_t q = 0; q < p->P; q++) storeu16(out + q * p->sp, load16(x + q * 16));
+        const struct part t = part_of(p->C, p->P, task);
+        const float *x = (const float *)buf[EBRU_UNPACK_X] + t.plane * p->P * 16;
+        float *out = (float *)buf[EBRU_UNPACK_OUT] + (int64_t)t.b * p->sb + (int64_t)t.cb * 16 * p->sc;
+        if (p->sc == 1 && t.n == 16) {
+            for (int64_t q = t.begin; q < t.end; q++) storeu16(out + q * p->sp, load16(x + q * 16));
         } else {
-            for (int32_t l = 0; l < n; l++)
-                for (int64_t q = 0; q < p->P; q++) out[l * (int64_t)p->sc + q * p->sp] = x[q * 16 + l];
+            for (int32_t l = 0; l < t.n; l++)
+                for (int64_t q = t.begin; q < t.end; q++) out[l * (int64_t)p->sc + q * p->sp] = x[q * 16 + l];
         }
     }
 }

@@ -29,13 +29,18 @@ EBRU_KERNEL(copy) {
 EBRU_KERNEL(concat_plain) {
     (void)scratch;
     const int32_t n[8] = {p->n0, p->n1, p->n2, p->n3, p->n4, p->n5, p->n6, p->n7};
-    int64_t row = 0;
-    for (int32_t k = 0; k < 8; k++) row += n[k];
+    const int64_t row = ebru_concat_plain_row(p);
+    const int32_t chunks = ebru_concat_plain_tasks(p) / p->outer;
     for (int32_t task = task_begin; task < task_end; task++) {
-        uint32_t *out = (uint32_t *)buf[EBRU_CONCAT_PLAIN_OUT] + task * row;
-        for (int32_t k = 0; k < 8; k++) {
-            const uint32_t *x = (const uint32_t *)buf[EBRU_CONCAT_PLAIN_X0 + k];
-            for (int32_t i = 0; i < n[k]; i++) *out++ = x[(int64_t)task * n[k] + i];
+        const int32_t index = task / chunks;
+        const int64_t begin = (int64_t)(task % chunks) * EBRU_CONCAT_PLAIN_CHUNK;
+        const int64_t end = row - begin < EBRU_CONCAT_PLAIN_CHUNK ? row : begin + EBRU_CONCAT_PLAIN_CHUNK;
+        uint32_t *out = (uint32_t *)buf[EBRU_CONCAT_PLAIN_OUT] + index * row;
+        int64_t base = 0; /* where operand k begins in the row */
+        for (int32_t k = 0; k < 8; base += n[k], k++) {
+            const uint32_t *x = (const uint32_t *)buf[EBRU_CONCAT_PLAIN_X0 + k] + (int64_t)index * n[k];
+            const int64_t from = begin > base ? begin : base, to = end < base + n[k] ? end : base + n[k];
+            for (int64_t i = from; i < to; i++) out[i] = x[i - base];
         }
     }
 }

@@ -120,7 +120,7 @@ INLINE v16 abs16(v16 x) {
 /* x y = h + *low: the product and what its rounding lost. */
 INLINE v16 product16(v16 x, v16 y, v16 *low) {
     const v16 h = x * y;
-#if defined(__FMA__)
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
     *low = __builtin_elementwise_fma(x, y, -h);
 #else /* in halves of twelve bits, whose products are exact (Dekker) */
     const v16 xh = (v16)((v16u)x & splatu(0xfffff000u)), xl = x - xh;

@@ -95,7 +95,7 @@ static void joined(void **state) {
 
 static void packing(void **state) {
     (void)state;
-    const int32_t shapes[][3] = {{2, 20, 15}, {1, 32, 7}, {3, 3, 16}, {2, 17, 1}};
+    const int32_t shapes[][3] = {{2, 20, 15}, {1, 32, 7}, {3, 3, 16}, {2, 17, 1}, {2, 18, 2500}};
     KT_EACH_LEVEL(level) {
         for (size_t i = 0; i < 2 * sizeof shapes / sizeof *shapes; i++) {
             const int32_t B = shapes[i / 2][0], C = shapes[i / 2][1], P = shapes[i / 2][2], tokens = i % 2;

@@ -53,6 +53,18 @@ static void joined(void **state) {
         for (int32_t o = 0, i = 0; o < 5; o++)
             for (int32_t k = 0; k < 8; k++)
                 for (int32_t j = 0; j < n[k]; j++) assert_true(out[i++] == ((float *)buf[k])[o * n[k] + j]);
+        /* rows of several tasks, whose ends lie within operands */
+        struct ebru_concat_plain_params large = {2, 20000, 30001};
+        const int32_t row = 50001;
+        float *a = kt_random_floats(2 * 20000), *b = kt_random_floats(2 * 30001), *both = kt_floats(2 * row);
+        void *two[EBRU_CONCAT_PLAIN_BUFS] = {a, b};
+        two[EBRU_CONCAT_PLAIN_OUT] = both;
+        assert_int_equal(ebru_concat_plain_tasks(&large), 8);
+        KT_RUN(concat_plain, level, &large, two, EBRU_CONCAT_PLAIN_OUT, 2 * row);
+        for (int32_t o = 0; o < 2; o++) {
+            assert_memory_equal(both + o * row, a + o * 20000, 20000 * sizeof(float));
+            assert_memory_equal(both + o * row + 20000, b + o * 30001, 30001 * sizeof(float));
+        }
         kt_release();
     }
 }

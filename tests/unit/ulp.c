@@ -61,7 +61,7 @@ const ulp_function ulp_functions[] = {
     {F(exp2_neg), 1.75, 1.2e-38, true},
     {F(sigmoid), 2.5, 4.2e-39, false},
     {F(silu), 2.5, 3.8e-37, false},
-    {F(gelu), 6, 1.2e-38, false},
+    {F(gelu), 8.5, 1.2e-38, false},
     {F(gelu_tanh), 4, 4.5e-38, false},
     {F(quick_gelu), 4, 2.3e-37, false},
     {F(mish), 5, 1.5e-36, false},
