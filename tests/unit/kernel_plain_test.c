@@ -54,7 +54,7 @@ static void joined(void **state) {
             for (int32_t k = 0; k < 8; k++)
                 for (int32_t j = 0; j < n[k]; j++) assert_true(out[i++] == ((float *)buf[k])[o * n[k] + j]);
         /* rows of several tasks, whose ends lie within operands */
-        struct ebru_concat_plain_params large = {2, 20000, 30001};
+        struct ebru_concat_plain_params large = {.outer = 2, .n0 = 20000, .n1 = 30001};
         const int32_t row = 50001;
         float *a = kt_random_floats(2 * 20000), *b = kt_random_floats(2 * 30001), *both = kt_floats(2 * row);
         void *two[EBRU_CONCAT_PLAIN_BUFS] = {a, b};
