@@ -1,6 +1,6 @@
 /* Elementary functions on sixteen floats. Polynomials are minimax fits made for this file; each bound in ulp
  * holds for every float at every level (bench/kernel_ulp.c; docs/accuracy.md has the table, and
- * tests/unit/kernel_ulp_test.c a sample of it). "Flushed" are results that come out as 0 though they are not
+ * tests/unit/kernel_math_test.c a sample of it). "Flushed" are results that come out as 0 though they are not
  * below every float. NaN goes through; infinities give the limits, but x times something that is 0 at -inf
  * (silu, gelu_tanh, quick_gelu, mish) is NaN there, as it is in PyTorch. Rounding mode is nearest, nothing is
  * reassociated. */
