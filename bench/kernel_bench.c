@@ -283,6 +283,12 @@ int main(int argc, char **argv) {
     attention(64, 64, 4, 64);
     attention(1024, 1024, 8, 40);
     attention(1024, 77, 8, 40);
+    attention(4096, 4096, 1, 40);
+    attention(1024, 1024, 2, 80);
+    attention(256, 256, 8, 160);
+    attention(4096, 77, 8, 40);
+    attention(1024, 77, 8, 80);
+    attention(256, 77, 8, 160);
     stats(1024, 64);
     stats(64, 256);
     stats(4096, 320);

@@ -587,10 +587,10 @@ static inline void ebru_attention_default_tiles(struct ebru_attention_params *p,
 static inline int32_t ebru_attention_tasks(const struct ebru_attention_params *p) {
     return p->B * p->heads * ebru_ceil_div(p->T, p->QB);
 }
-/* Scratch: queries [QB/16][d][16], scores [QB/16][KB][16], sums [QB/16][d][16], two numbers a query. */
+/* Scratch: queries [QB/16][d][16], scores [QB/16][KB][16], sums [QB/16][d][16], three numbers a query. */
 static inline int64_t ebru_attention_scratch(const struct ebru_attention_params *p) {
     int64_t qb = p->QB;
-    return 4 * (2 * qb * p->d + qb * p->KB + 2 * qb);
+    return 4 * (2 * qb * p->d + qb * p->KB + 3 * qb);
 }
 
 /* ---- resize_nearest: y[.., i, j] = x[.., floor(i*H/OH), floor(j*W/OW)] */

@@ -7,36 +7,12 @@
  *
  * For each block of KB keys: scores [QB/16][KB][16], online softmax (Milakov, Gimelshein 2018), sums
  * [QB/16][d][16]. Never more than QB*KB scores exist. */
+#include "runtime/kernels/attention.h"
+#include "runtime/kernels/attention_tile.h"
 #include "runtime/kernels/tile.h"
 #include "runtime/kernels/vmath.h"
 
-typedef float v8 __attribute__((ext_vector_type(8)));
-
-/* n channels from channel c of a token of c16 data (x at the token), the other lanes zero. Heads usually
- * begin at a multiple of eight, so that halves of blocks move at once. */
-INLINE v16 channels(const float *x, int64_t plane, int32_t c, int32_t n) {
-    if (c % 16 == 0 && n == 16) return load16(x + c / 16 * plane);
-    v16 v = splat16(0.0f);
-    if (c % 8 == 0 && n % 8 == 0) {
-        v.lo = *(const v8 *)(x + c / 16 * plane + c % 16);
-        if (n == 16) v.hi = *(const v8 *)(x + (c + 8) / 16 * plane + (c + 8) % 16);
-        return v;
-    }
-    for (int32_t l = 0; l < n; l++) v[l] = x[(c + l) / 16 * plane + (c + l) % 16];
-    return v;
-}
-
-/* The reverse: n lanes to channels c .. of a token. */
-INLINE void put_channels(float *x, int64_t plane, int32_t c, int32_t n, v16 v) {
-    if (c % 16 == 0 && n == 16) {
-        store16(x + c / 16 * plane, v);
-    } else if (c % 8 == 0 && n % 8 == 0) {
-        *(v8 *)(x + c / 16 * plane + c % 16) = v.lo;
-        if (n == 16) *(v8 *)(x + (c + 8) / 16 * plane + (c + 8) % 16) = v.hi;
-    } else {
-        for (int32_t l = 0; l < n; l++) x[(c + l) / 16 * plane + (c + l) % 16] = v[l];
-    }
-}
+enum { ATTN_FIRST = 4 };
 
 EBRU_KERNEL(attn_pack_k) {
     (void)scratch;
@@ -105,8 +81,9 @@ INLINE void product(float *c, int64_t c_block, const float *a, int64_t a_row, in
 }
 
 struct attend {
-    float *q, *s, *o, *max, *sum; /* [QB/16][d][16], [QB/16][KB][16], [QB/16][d][16], [QB], [QB] */
-    int32_t rows, blocks;         /* queries of the task, and in blocks of 16 */
+    float *q, *s, *o;         /* [QB/16][d][16], scores or weights [QB/16][KB][16], sums [QB/16][d][16] */
+    float *base, *sum, *part; /* [QB] what weights are relative to, their sums, those of a block of keys */
+    int32_t rows, blocks;     /* queries of the task, and in blocks of 16 */
 };
 
 /* Queries of a task to lanes: [d][16] a block, times the scale and log2 e, so that weights are powers of two.
@@ -117,78 +94,128 @@ INLINE void load_queries(const struct ebru_attention_params *p, const struct att
         for (int32_t c = 0; c < p->d; c += 16) {
             const int32_t count = ebru_min_i32(16, p->d - c);
             v16 t[16];
-            UNROLL for (int32_t i = 0; i < 16; i++) t[i] =
-                channels(q + ebru_min_i32(n * 16 + i, a->rows - 1) * 16, plane, c0 + c, count);
-            transpose16(t);
-            for (int32_t i = 0; i < count; i++)
-                store16(a->q + ((int64_t)n * p->d + c + i) * 16, t[i] * splat16(p->scale * 1.44269504f));
+            take_queries(t, q + n * 256, plane, c0 + c, count, a->rows - n * 16, p->scale);
+            for (int32_t i = 0; i < count; i++) store16(a->q + ((int64_t)n * p->d + c + i) * 16, t[i]);
         }
 }
 
-/* Keys that come after their query are not seen: -inf. `query` is lane 0's. */
-INLINE void mask(float *s, int32_t query, int32_t j0, int32_t n) {
-    const v16i lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    for (int32_t j = ebru_max_i32(query + 1 - j0, 0); j < n; j++) {
-        const v16i seen = lane >= (v16i)(j0 + j - query);
-        store16(s + j * 16, select16(seen, load16(s + j * 16), splat16(-__builtin_inff())));
-    }
+/* Scores of n keys from key j0: [QB/16][KB][16]. */
+INLINE void scores(const struct ebru_attention_params *p, const struct attend *a, const float *k, int32_t q0,
+                   int32_t j0, int32_t n) {
+    product(a->s, (int64_t)p->KB * 16, k + (int64_t)j0 * p->d, p->d, 16, a->q, (int64_t)p->d * 16, n,
+            a->blocks, p->d, 0);
+    for (int32_t block = 0; block < a->blocks && p->causal; block++)
+        if (j0 + n - 1 > q0 + block * 16) mask(a->s + (int64_t)block * p->KB * 16, q0 + block * 16, j0, n);
 }
 
-/* Turns a block's scores into weights relative to the running maximum; rescales the running sums to it. The
- * rows from n up to a multiple of 16 become zero. */
-INLINE void softmax_block(const struct ebru_attention_params *p, const struct attend *a, int32_t q0,
-                          int32_t j0, int32_t n) {
+/* The base that weights start from: the greatest score of a few keys that all queries see. */
+INLINE void first_base(const struct ebru_attention_params *p, const struct attend *a, const float *k) {
+    const int32_t n = p->causal ? 1 : ebru_min_i32(p->S, ATTN_FIRST);
+    product(a->s, (int64_t)p->KB * 16, k, p->d, 16, a->q, (int64_t)p->d * 16, n, a->blocks, p->d, 0);
+    for (int32_t block = 0; block < a->blocks; block++)
+        store16(a->base + block * 16,
+                highest(a->s + (int64_t)block * p->KB * 16, n, splat16(-__builtin_inff())));
+}
+
+/* Weights of n keys from key j0, the slow way: the base rises to the greatest score, what has been summed is
+ * rescaled to it. */
+INLINE void raise_base(const struct ebru_attention_params *p, const struct attend *a, const float *k,
+                       int32_t q0, int32_t j0, int32_t n) {
+    scores(p, a, k, q0, j0, n);
     for (int32_t block = 0; block < a->blocks; block++) {
         float *s = a->s + (int64_t)block * p->KB * 16, *o = a->o + (int64_t)block * p->d * 16;
-        if (p->causal && j0 + n - 1 > q0 + block * 16) mask(s, q0 + block * 16, j0, n);
-        v16 top[4], total[4]; /* four chains, so that each waits for itself only */
-        UNROLL for (int32_t i = 0; i < 4; i++) top[i] = splat16(-__builtin_inff()), total[i] = splat16(0.0f);
+        const v16 old = load16(a->base + block * 16), high = highest(s, n, old);
+        v16 sum = splat16(0.0f);
         int32_t j = 0;
-        for (; j + 4 <= n; j += 4) {
-            UNROLL for (int32_t i = 0; i < 4; i++) top[i] = max16(load16(s + (j + i) * 16), top[i]);
-        }
-        for (; j < n; j++) top[0] = max16(load16(s + j * 16), top[0]);
-        const v16 old = load16(a->max + block * 16);
-        const v16 high = max16(max16(max16(top[0], top[1]), max16(top[2], top[3])), old);
-        for (j = 0; j + 4 <= n; j += 4) {
-            UNROLL for (int32_t i = 0; i < 4; i++) {
-                const v16 w = exp2_neg16(load16(s + (j + i) * 16) - high);
-                store16(s + (j + i) * 16, w);
-                total[i] += w;
-            }
-        }
         for (; j < n; j++) {
             const v16 w = exp2_neg16(load16(s + j * 16) - high);
             store16(s + j * 16, w);
-            total[0] += w;
+            sum += w;
         }
         for (; j % 16 != 0; j++) store16(s + j * 16, splat16(0.0f));
-        v16 sum = (total[0] + total[1]) + (total[2] + total[3]);
         if (j0 > 0) {
             const v16 shrink = exp2_neg16(old - high);
             sum += load16(a->sum + block * 16) * shrink;
             for (int32_t c = 0; c < p->d; c++) store16(o + c * 16, load16(o + c * 16) * shrink);
         }
         store16(a->sum + block * 16, sum);
-        store16(a->max + block * 16, high);
+        store16(a->base + block * 16, high);
     }
+}
+
+/* Weights of n keys from key j0 relative to the base, and their sums. No maximum is looked for: that every
+ * weight is small enough shows in their sum. Seldom are they not. */
+INLINE void weights(const struct ebru_attention_params *p, const struct attend *a, const float *k, int32_t q0,
+                    int32_t j0, int32_t n) {
+    if (p->causal && j0 + n - 1 > q0) {
+        raise_base(p, a, k, q0, j0, n);
+        return;
+    }
+    struct attn_weights t;
+    t.d = p->d;
+    t.q_block = (int64_t)p->d * 16;
+    t.w_block = (int64_t)p->KB * 16;
+    for (int32_t block = 0; block < a->blocks; block++) store16(a->part + block * 16, splat16(0.0f));
+    for (int32_t m = 0; m < n; m += ATTN_ROWS) {
+        t.k = k + (int64_t)(j0 + m) * p->d;
+        t.rows = ebru_min_i32(ATTN_ROWS, n - m);
+        for (int32_t block = 0, nb; block < a->blocks; block += nb) {
+            nb = ebru_min_i32(a->blocks - block, ATTN_MAX_BLOCKS);
+            t.q = a->q + block * t.q_block;
+            t.w = a->s + block * t.w_block + m * 16;
+            t.base = a->base + block * 16;
+            t.sum = a->part + block * 16;
+            attn_weights_run(&t, nb);
+        }
+    }
+    v16i fits = (v16i)(0) == (v16i)(0);
+    for (int32_t block = 0; block < a->blocks; block++)
+        fits &= load16(a->part + block * 16) <= splat16(0x1p60f);
+    if (!all16(fits)) {
+        raise_base(p, a, k, q0, j0, n);
+        return;
+    }
+    for (int32_t block = 0; block < a->blocks; block++) {
+        float *s = a->s + (int64_t)block * p->KB * 16;
+        for (int32_t j = ebru_ceil_div(n, ATTN_ROWS) * ATTN_ROWS; j % 16 != 0; j++)
+            store16(s + j * 16, splat16(0.0f));
+        v16 sum = load16(a->part + block * 16);
+        if (j0 > 0) sum += load16(a->sum + block * 16);
+        store16(a->sum + block * 16, sum);
+    }
+}
+
+/* Sums of values by the weights of `groups` times 16 keys. */
+INLINE void sums(const struct ebru_attention_params *p, const struct attend *a, const float *v,
+                 int32_t groups, int32_t add) {
+    const int32_t whole = p->d / ATTN_ROWS * ATTN_ROWS;
+    const int64_t o_block = (int64_t)p->d * 16, w_block = (int64_t)p->KB * 16;
+    struct attn_sums t;
+    t.w_block = w_block;
+    t.o_block = o_block;
+    t.d = p->d;
+    t.groups = groups;
+    t.add = add;
+    for (int32_t block = 0, nb; block < a->blocks; block += nb) {
+        nb = ebru_min_i32(a->blocks - block, ATTN_MAX_BLOCKS);
+        t.w = a->s + block * w_block;
+        for (int32_t c = 0; c < whole; c += ATTN_ROWS) {
+            t.v = v + c * 16;
+            t.o = a->o + block * o_block + c * 16;
+            attn_sums_run(&t, nb);
+        }
+    }
+    if (whole < p->d)
+        product(a->o + whole * 16, o_block, v + whole * 16, 16, o_block, a->s, w_block, p->d - whole,
+                a->blocks, groups * 16, add);
 }
 
 /* The sums over the weights' sums, back to channels of tokens. */
 INLINE void store_result(const struct ebru_attention_params *p, const struct attend *a, float *out,
                          int64_t plane, int32_t c0) {
-    for (int32_t n = 0; n < a->blocks; n++) {
-        const v16 over = splat16(1.0f) / load16(a->sum + n * 16);
-        for (int32_t c = 0; c < p->d; c += 16) {
-            const int32_t count = ebru_min_i32(16, p->d - c), rows = ebru_min_i32(16, a->rows - n * 16);
-            v16 t[16];
-            UNROLL for (int32_t i = 0; i < 16; i++) t[i] =
-                i < count ? load16(a->o + ((int64_t)n * p->d + c + i) * 16) * over : splat16(0.0f);
-            transpose16(t);
-            for (int32_t i = 0; i < rows; i++)
-                put_channels(out + (n * 16 + i) * 16, plane, c0 + c, count, t[i]);
-        }
-    }
+    for (int32_t n = 0; n < a->blocks; n++)
+        put_queries(out + n * 256, plane, c0, p->d, a->o + (int64_t)n * p->d * 16, load16(a->sum + n * 16),
+                    ebru_min_i32(16, a->rows - n * 16));
 }
 
 EBRU_KERNEL(attention) {
@@ -198,8 +225,9 @@ EBRU_KERNEL(attention) {
     a.q = scratch;
     a.s = a.q + (int64_t)p->QB * p->d;
     a.o = a.s + (int64_t)p->QB * p->KB;
-    a.max = a.o + (int64_t)p->QB * p->d;
-    a.sum = a.max + p->QB;
+    a.base = a.o + (int64_t)p->QB * p->d;
+    a.sum = a.base + p->QB;
+    a.part = a.sum + p->QB;
     for (int32_t task = task_begin; task < task_end; task++) {
         const int32_t b = task / (tiles * p->heads), h = task / tiles % p->heads, q0 = task % tiles * p->QB;
         const int64_t head = (int64_t)(b % p->Bk) * p->heads + h;
@@ -210,16 +238,13 @@ EBRU_KERNEL(attention) {
         float *out = (float *)buf[EBRU_ATTENTION_OUT] + b * ebru_blocks16(C) * plane + (int64_t)q0 * 16;
         a.rows = ebru_min_i32(p->QB, p->T - q0);
         a.blocks = ebru_blocks16(a.rows);
-        for (int32_t i = 0; i < a.blocks * 16; i += 16) store16(a.max + i, splat16(-__builtin_inff()));
         load_queries(p, &a, q, plane, p->off + h * p->d);
+        first_base(p, &a, k);
         const int32_t keys = p->causal ? ebru_min_i32(p->S, q0 + a.rows) : p->S;
         for (int32_t j0 = 0; j0 < keys; j0 += p->KB) {
             const int32_t n = ebru_min_i32(p->KB, keys - j0);
-            product(a.s, (int64_t)p->KB * 16, k + (int64_t)j0 * p->d, p->d, 16, a.q, (int64_t)p->d * 16, n,
-                    a.blocks, p->d, 0);
-            softmax_block(p, &a, q0, j0, n);
-            product(a.o, (int64_t)p->d * 16, v + (int64_t)j0 * p->d, 16, (int64_t)p->d * 16, a.s,
-                    (int64_t)p->KB * 16, p->d, a.blocks, ebru_blocks16(n) * 16, j0 > 0);
+            weights(p, &a, k, q0, j0, n);
+            sums(p, &a, v + (int64_t)j0 * p->d, ebru_blocks16(n), j0 > 0);
         }
         store_result(p, &a, out, plane, h * p->d);
         for (int32_t i = 0; i < a.rows && h == p->heads - 1; i++)

@@ -75,6 +75,10 @@ INLINE v16 select16(v16i mask, v16 a, v16 b) {
     return mask ? a : b;
 }
 #pragma clang diagnostic pop
+/* Whether all lanes are set, each all bits or none. */
+INLINE int32_t all16(v16i mask) {
+    return __builtin_reduce_and(mask) != 0;
+}
 /* Lane-wise larger value; b where the comparison is unordered. */
 INLINE v16 max16(v16 a, v16 b) {
     return select16(a > b, a, b);

@@ -18,6 +18,9 @@ static double ref_exp_neg(double x) {
 static double ref_exp2_neg(double x) {
     return exp2(x);
 }
+static double ref_exp2_weight(double x) {
+    return exp2(x);
+}
 static double ref_sigmoid(double x) {
     return 1 / (1 + exp(-x));
 }
@@ -60,6 +63,7 @@ const ulp_function ulp_functions[] = {
     {F(exp_neg), 1.5, 1.7e-38, true},
     {F(exp2_neg), 1.75, 1.2e-38, true},
     {F(sigmoid), 2.5, 4.2e-39, false},
+    {F(exp2_weight), 3.5, 1.2e-38, true},
     {F(silu), 2.5, 3.8e-37, false},
     {F(gelu), 8.5, 1.2e-38, false},
     {F(gelu_tanh), 4, 4.5e-38, false},
