@@ -281,4 +281,79 @@ static inline void ebru_feed_forward_bf16_default_tiles(struct ebru_feed_forward
     if (p->TW > p->T) p->TW = p->T;
 }
 
+/* ---- attn_pack_k_bf16, attn_pack_v_bf16: keys and values of attention_bf16; the f32 kernels' fields and
+ * operands, and parts. Their results are bf16:
+ *   k   [B][heads][parts][ceil(d/32)][ceil(S/16)*16][32 channels]
+ *   v   [B][heads][parts][ceil(S/32)][ceil(d/16)*16][32 keys]
+ * zero past d and S; 64-byte aligned. The same for all levels. */
+#define EBRU_FIELDS_attn_pack_k_bf16(F) EBRU_FIELDS_attn_pack_k(F) F(i32, parts)
+#define EBRU_FIELDS_attn_pack_v_bf16(F) EBRU_FIELDS_attn_pack_k_bf16(F)
+struct ebru_attn_pack_k_bf16_params {
+    EBRU_FIELDS_attn_pack_k_bf16(EBRU_FIELD_DECL)
+};
+struct ebru_attn_pack_v_bf16_params {
+    EBRU_FIELDS_attn_pack_v_bf16(EBRU_FIELD_DECL)
+};
+static inline int32_t ebru_attn_pack_k_bf16_tasks(const struct ebru_attn_pack_k_bf16_params *p) {
+    return p->B * p->heads;
+}
+static inline int32_t ebru_attn_pack_v_bf16_tasks(const struct ebru_attn_pack_v_bf16_params *p) {
+    return p->B * p->heads;
+}
+static inline int64_t ebru_attn_pack_k_bf16_scratch(const struct ebru_attn_pack_k_bf16_params *p) {
+    (void)p;
+    return 0;
+}
+static inline int64_t ebru_attn_pack_v_bf16_scratch(const struct ebru_attn_pack_v_bf16_params *p) {
+    (void)p;
+    return 0;
+}
+/* Numbers of bf16 of a part of a head, and of the results. */
+static inline int64_t ebru_attn_k_part(int32_t S, int32_t d) {
+    return (int64_t)ebru_blocks32(d) * ebru_blocks16(S) * 512;
+}
+static inline int64_t ebru_attn_v_part(int32_t S, int32_t d) {
+    return (int64_t)ebru_blocks32(S) * ebru_blocks16(d) * 512;
+}
+static inline int64_t ebru_attn_pack_k_bf16_elements(const struct ebru_attn_pack_k_bf16_params *p) {
+    return (int64_t)p->B * p->heads * p->parts * ebru_attn_k_part(p->S, p->d);
+}
+static inline int64_t ebru_attn_pack_v_bf16_elements(const struct ebru_attn_pack_v_bf16_params *p) {
+    return (int64_t)p->B * p->heads * p->parts * ebru_attn_v_part(p->S, p->d);
+}
+
+/* ---- attention_bf16: attention with the operands of both products rounded: queries (times scale and log2 e)
+ * and keys, weights and values. attention's fields and operands, keys and values packed as above, and
+ *   parts           1 or 2
+ *   form            EBRU_BF16_* of the level
+ * QB is a multiple of 16, KB of 32. Weights are relative to a base a query that follows from the keys seen so
+ * far, and rounded relative to it, so KB is part of what the values depend on; nothing else is. */
+#define EBRU_FIELDS_attention_bf16(F) EBRU_FIELDS_attention(F) F(i32, parts) F(i32, form)
+struct ebru_attention_bf16_params {
+    EBRU_FIELDS_attention_bf16(EBRU_FIELD_DECL)
+};
+/* Fills QB, KB and form for a level and the data cache sizes a core in bytes (0: common values). */
+static inline void ebru_attention_bf16_default_tiles(struct ebru_attention_bf16_params *p, int32_t level,
+                                                     int64_t l1, int64_t l2) {
+    (void)l1;
+    if (l2 <= 0) l2 = 1024 * 1024;
+    p->form = ebru_bf16_form(level);
+    p->QB = p->T <= 64    ? ebru_blocks16(p->T) * 16
+            : p->T <= 128 ? ebru_blocks16(ebru_ceil_div(p->T, 2)) * 16
+                          : 64;
+    p->KB = ebru_min_i32(ebru_blocks32(p->S) * 32, 128);
+    while (p->KB > 32 && (int64_t)p->KB * p->d * 4 * p->parts > l2 / 2) p->KB = ebru_blocks32(p->KB / 2) * 32;
+}
+static inline int32_t ebru_attention_bf16_tasks(const struct ebru_attention_bf16_params *p) {
+    return p->B * p->heads * ebru_ceil_div(p->T, p->QB);
+}
+/* Scratch: sums f32 [QB/16][d][16] (d up to a multiple of 16), two numbers a query, scores f32
+ * [QB/16][KB][16]; queries [QB/16][ceil(d/32)] and weights [QB/16][KB/32] as pairs [parts][16][16][2]; with
+ * form WIDE a block of keys and one of values as f32. */
+static inline int64_t ebru_attention_bf16_scratch(const struct ebru_attention_bf16_params *p) {
+    const int64_t qb = p->QB, kb = p->KB, d16 = ebru_blocks16(p->d) * 16, d32 = ebru_blocks32(p->d) * 32;
+    return 4 * (qb * d16 + 2 * qb + qb * kb) + 2 * p->parts * qb * (d32 + kb) +
+           (p->form == EBRU_BF16_WIDE ? 4 * kb * (d32 + d16) : 0);
+}
+
 #endif
