@@ -1,4 +1,6 @@
 #include "codegen_model.h"
+#include "codegen/host.h"
+#include "runtime/kernel_abi.h"
 
 #include "passes/passes.h"
 
@@ -108,6 +110,8 @@ void model_lower(ir_module *m, const ir_target *target, ir_level from, ir_precis
 
 bool model_runs(const char *level) {
     __builtin_cpu_init();
+    if (strcmp(level, "x86-64-v4-bf16") == 0) return cg_host_level() >= EBRU_LEVEL_V4_BF16;
+    if (strcmp(level, "x86-64-v4-amx") == 0) return cg_host_level() >= EBRU_LEVEL_V4_AMX;
     if (strcmp(level, "x86-64-v4") == 0)
         return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
     if (strcmp(level, "x86-64-v3") == 0)
