@@ -19,9 +19,9 @@ enum {
     EBRU_BF16_TILES = 2  /* matrix registers: elements are bf16, runs of 16 neighbouring positions */
 };
 static inline int32_t ebru_bf16_form(int32_t level) {
-    return level >= EBRU_LEVEL_V4_AMX    ? EBRU_BF16_TILES
-           : level >= EBRU_LEVEL_V4_BF16 ? EBRU_BF16_PAIRS
-                                         : EBRU_BF16_WIDE;
+    return level >= EBRU_LEVEL_V4_AMX                                     ? EBRU_BF16_TILES
+           : level >= EBRU_LEVEL_V4_BF16 || level == EBRU_LEVEL_NEON_BF16 ? EBRU_BF16_PAIRS
+                                                                          : EBRU_BF16_WIDE;
 }
 /* bf16 nearest to x, ties to even; NaN stays NaN. And back. */
 union ebru_f32_bits {
@@ -171,7 +171,11 @@ static inline void ebru_conv2d_bf16_default_tiles(struct ebru_conv2d_bf16_params
     if (l1 <= 0) l1 = 32 * 1024;
     if (l2 <= 0) l2 = 1024 * 1024;
     p->form = ebru_bf16_form(level);
-    p->MR = p->form == EBRU_BF16_TILES ? 32 : level >= EBRU_LEVEL_V4 ? 12 : level >= EBRU_LEVEL_V3 ? 5 : 2;
+    p->MR = p->form == EBRU_BF16_TILES      ? 32
+            : level >= EBRU_LEVEL_V4        ? 12
+            : level == EBRU_LEVEL_NEON_BF16 ? 6
+            : ebru_level_six_rows(level)    ? 5
+                                            : 2;
     /* Panels: narrow where taps read their pixels again and again from L1; where each is read once a tile,
      * wide, and the pixels of a tile stay in L1 for a pass. */
     int32_t wide = p->form == EBRU_BF16_TILES && p->KH * p->KW == 1 ? 16 : 4;

@@ -8,9 +8,12 @@
 
 #include "runtime/kernels/vec.h"
 
+#if defined(__AVX512BF16__) || defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+#define CELL_OF_BF16
+#endif
 #if defined(__AMX_BF16__)
 #define CELL_FORM EBRU_BF16_TILES
-#elif defined(__AVX512BF16__)
+#elif defined(CELL_OF_BF16)
 #define CELL_FORM EBRU_BF16_PAIRS
 #else
 #define CELL_FORM EBRU_BF16_WIDE
@@ -18,7 +21,7 @@
 
 enum { CELL = 32 }; /* elements */
 
-#if defined(__AVX512BF16__)
+#if defined(CELL_OF_BF16)
 typedef uint16_t cell_t;
 typedef uint16_t v16h __attribute__((ext_vector_type(16), aligned(32)));
 typedef __bf16 v16bf __attribute__((ext_vector_type(16)));

@@ -82,6 +82,8 @@ INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t
     STORE_SUM(3, 1, 1);
 }
 
+#elif defined(__aarch64__)
+#include "runtime/kernels/tile_bf16_neon.h"
 #else
 
 #if defined(__AVX512BF16__)

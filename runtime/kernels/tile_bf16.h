@@ -29,6 +29,7 @@ struct tile_bf16 {
 
 #define TILE_BF16_ROWS_2(T, n) T(1, n) T(2, n)
 #define TILE_BF16_ROWS_5(T, n) TILE_BF16_ROWS_2(T, n) T(3, n) T(4, n) T(5, n)
+#define TILE_BF16_ROWS_6(T, n) TILE_BF16_ROWS_5(T, n) T(6, n)
 #define TILE_BF16_ROWS_12(T, n)                                                                              \
     TILE_BF16_ROWS_5(T, n)                                                                                   \
     T(6, n) T(7, n) T(8, n) T(9, n) T(10, n) T(11, n) T(12, n)
@@ -42,7 +43,12 @@ struct tile_bf16 {
 #define TILE_BF16_ROWS      12
 #define TILE_BF16_BLOCKS    2
 #define TILE_BF16_PANELS(P) P(1, TILE_BF16_ROWS_12) P(2, TILE_BF16_ROWS_12)
-#elif defined(__AVX2__)
+#elif defined(CELL_OF_BF16)
+#define TILE_BF16_RUN       1
+#define TILE_BF16_ROWS      6
+#define TILE_BF16_BLOCKS    1
+#define TILE_BF16_PANELS(P) P(1, TILE_BF16_ROWS_6)
+#elif defined(__AVX2__) || defined(__aarch64__)
 #define TILE_BF16_RUN       1
 #define TILE_BF16_ROWS      5
 #define TILE_BF16_BLOCKS    1

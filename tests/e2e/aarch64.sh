@@ -71,4 +71,11 @@ golden vae-tiny armv8-a
 golden text-quickgelu armv8-a
 QEMU_CPU=max
 golden vae-tiny armv8-a+bf16
+# products in bf16: as f32 arithmetic, and by the instructions for them
+for precision in bf16 bf16x3; do
+    for level in armv8-a armv8-a+bf16; do
+        check "vae-tiny in $precision on $level" "$EBRU" verify "$GOLDENS/vae-tiny" --io="$GOLDENS/vae-tiny/io.safetensors" \
+            --target=$TARGET -mcpu=$level --precision=$precision --emulator=qemu-aarch64
+    done
+done
 done_testing
