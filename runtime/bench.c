@@ -122,16 +122,16 @@ rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err) {
     if (!found)
         return rt_fail(err, RT_ERR_USAGE, "this program has no function '%.100s'; see --build-info",
                        o->bench_function ? o->bench_function : "");
-    double peak = rt_peak_gflops(e->pool, e->model->level->name);
+    rt_peak peak = rt_peak_measure(e->pool, t, e->model->level->name);
     if (!o->bench_json) {
-        printf("%s, %d threads, FMA peak %.1f GFLOP/s, %d runs\n", e->model->level->name,
-               rt_pool_size(e->pool), peak, o->bench_runs);
+        printf("%s, %d threads, %s peak %.1f GFLOP/s, %d runs\n", e->model->level->name,
+               rt_pool_size(e->pool), peak.unit, peak.gflops, o->bench_runs);
         printf("%-28s %9s %9s %9s %9s %6s %10s %10s\n", "function", "median ms", "min ms", "GFLOP", "GFLOP/s",
                "% peak", "arena MiB", "weight MiB");
     }
     for (int32_t i = 0; i < t->function_count; i++) {
         if (!is_wanted(t->functions[i].name, o->bench_function)) continue;
-        rt_status s = bench_function(e, i, o, peak, err);
+        rt_status s = bench_function(e, i, o, peak.gflops, err);
         if (s) return s;
         fflush(stdout);
     }

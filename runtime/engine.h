@@ -42,8 +42,14 @@ void rt_profile_wait(rt_profile *p, int thread); /* the barrier after it was pas
 rt_status rt_profile_write(const rt_profile *p, const struct ebru_model *t, const char *path, rt_error *err);
 void rt_profile_table(const rt_profile *p, const struct ebru_model *t, double peak_gflops, FILE *out);
 
-/* peak.c: GFLOP/s of an in-register FMA loop (multiply + add where the level has no FMA) of the running level
- * on all threads of the pool. */
-double rt_peak_gflops(rt_pool *pool, const char *level);
+/* peak.c: GFLOP/s of an in-register loop on all threads of the pool, of what the program multiplies with at
+ * this level: the unit for bf16 when the program has such kernels and the level such a unit, else FMA
+ * (multiply and add where the level has no FMA). bf16x3 takes three of the products a multiply-add is counted
+ * as. */
+typedef struct rt_peak {
+    const char *unit; /* "FMA", "AMX bf16" .. */
+    double gflops;
+} rt_peak;
+rt_peak rt_peak_measure(rt_pool *pool, const struct ebru_model *t, const char *level);
 
 #endif

@@ -101,7 +101,8 @@ static rt_status finish_profile(rt_engine *e, const rt_options *o, rt_error *err
     rt_status s = rt_profile_write(e->profile, e->model->tables, o->profile, err);
     rt_profile *p = e->profile;
     e->profile = NULL; /* the peak measurement is no part of it */
-    if (!s) rt_profile_table(p, e->model->tables, rt_peak_gflops(e->pool, e->model->level->name), stderr);
+    const struct ebru_model *t = e->model->tables;
+    if (!s) rt_profile_table(p, t, rt_peak_measure(e->pool, t, e->model->level->name).gflops, stderr);
     rt_profile_free(p);
     return s;
 }

@@ -1,0 +1,27 @@
+# The levels above x86-64-v4: chosen, refused by name, and run under the emulator where the CPU lacks them.
+. "$(dirname "$0")/lib.sh"
+
+check "compile all levels above v3" "$EBRU" compile -q "$MODELS/shapes-32" -mcpu=x86-64-v4,x86-64-v4-bf16,x86-64-v4-amx -o levels
+check "compile amx alone" "$EBRU" compile -q "$MODELS/shapes-32" -mcpu=x86-64-v4-amx -o amx
+if [ "$(./levels --build-info | grep -c '^level: x86-64-v4')" = 3 ]; then pass "three levels"; else fail "three levels"; fi
+if ./levels --no-cpu-check -o no.png 2>err.txt; then fail "--no-cpu-check alone"; else
+    if [ $? = 2 ] && grep -q -e '--cpu-level' err.txt; then pass "--no-cpu-check alone"; else fail "--no-cpu-check alone"; fi
+fi
+if grep -qw amx_bf16 /proc/cpuinfo; then
+    echo "skip: amx refused (this CPU has it)"
+else
+    ./amx -o no.png 2>err.txt
+    if [ $? = 4 ] && grep -q 'amx-tile, amx-bf16' err.txt; then pass "amx refused"; else fail "amx refused"; fi
+    ./levels --cpu-level=x86-64-v4-amx -o no.png 2>err.txt
+    if [ $? = 4 ] && grep -q 'amx-tile, amx-bf16' err.txt; then pass "amx refused by name"; else fail "amx refused by name"; fi
+fi
+if has_level x86-64-v4; then
+    check "paint on v4" ./levels -q --steps 3 --cpu-level=x86-64-v4 -o v4.png
+    for level in x86-64-v4-bf16 x86-64-v4-amx; do
+        check "paint on $level" env LD_PRELOAD="$EBRU_EMULATE" ./levels -q --steps 3 --cpu-level=$level --no-cpu-check -o $level.png
+        check "f32 on $level has v4's bits" cmp v4.png $level.png
+    done
+else
+    echo "skip: painting on x86-64-v4 and above (not on this CPU)"
+fi
+done_testing
