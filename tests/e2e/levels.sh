@@ -16,9 +16,9 @@ else
     if [ $? = 4 ] && grep -q 'amx-tile, amx-bf16' err.txt; then pass "amx refused by name"; else fail "amx refused by name"; fi
 fi
 if has_level x86-64-v4; then
-    check "paint on v4" ./levels -q --steps 3 --cpu-level=x86-64-v4 -o v4.png
+    check "paint on v4" ./levels -q --class 3 --steps 3 --cpu-level=x86-64-v4 -o v4.png
     for level in x86-64-v4-bf16 x86-64-v4-amx; do
-        check "paint on $level" env LD_PRELOAD="$EBRU_EMULATE" ./levels -q --steps 3 --cpu-level=$level --no-cpu-check -o $level.png
+        check "paint on $level" env LD_PRELOAD="$EBRU_EMULATE" ./levels -q --class 3 --steps 3 --cpu-level=$level --no-cpu-check -o $level.png
         check "f32 on $level has v4's bits" cmp v4.png $level.png
     done
 else
