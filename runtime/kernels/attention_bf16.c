@@ -19,7 +19,7 @@ typedef uint16_t v16s __attribute__((ext_vector_type(16), aligned(32)));
 
 /* Values rounded to bf16, in the upper halves. */
 INLINE v16u rounded(v16 x) {
-#if defined(__AVX512BF16__)
+#if defined(CELL_OF_BF16)
     return __builtin_convertvector(bf16_of16(x), v16u) << 16;
 #else
     return (v16u)bf16_round16(x);
