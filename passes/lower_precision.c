@@ -1,4 +1,4 @@
-/* lower_precision: convolutions and linears multiply in bf16, or in three products of bf16.
+/* lower_precision: convolutions, linears and attention multiply in bf16, or in three products of bf16.
  *
  *   before   %2 = pack_conv_weight @w : f32[20,20,3,3,16,16]
  *            %3 = conv2d %0, %2, %1 {pad=[1,1,1,1], n=320} : f32[1,320,64,64]:c16
@@ -17,7 +17,7 @@
  * here    after layout, which packs weights; before choose_winograd, whose transforms would lose bf16's
  *         digits, and before attention is tiled and feed-forwards are fused, which carry the precision on
  *
- * not     choosing by measured error; attention and matmuls, whose kernels are in f32
+ * not     choosing by measured error; matmuls of two computed values outside of attention
  *
  * tests   tests/lit/passes/lower_precision/, tests/unit/passes_golden_test.c */
 #include "passes/util.h"
@@ -73,7 +73,6 @@ static bool filter_fits(const lowering *l, const ir_func *f, const ir_node *n, i
 static bool fits(const lowering *l, const ir_func *f, uint32_t i, ir_str *why) {
     const ir_node *n = &f->nodes.items[i];
     if (n->op == IR_OP_matmul) return no(why, "matmul has kernels in f32 only");
-    if (n->op == IR_OP_attention) return no(why, "attention has kernels in f32 only");
     if (l->freq[i] == IR_SCHEDULE)
         return no(why, "it runs once per schedule, and every step feels its error");
     if (has_filter(n)) return filter_fits(l, f, n, why);

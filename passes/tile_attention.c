@@ -29,6 +29,13 @@ static int64_t tile_bytes(int64_t q, int64_t kv, int64_t width) {
     return kv * width * 2 * 4 + q * kv * 4;
 }
 
+static void set_tiles(struct ir_attrs_attention_tiled *t, int64_t queries, int64_t width, int64_t l2) {
+    t->q_block = smaller(queries, Q_BLOCK);
+    t->kv_block = smaller(ir_round_block(t->kv_len), KV_BLOCK);
+    while (t->kv_block > KV_LEAST && tile_bytes(t->q_block, t->kv_block, width) > l2 / 2)
+        t->kv_block = ir_round_block(t->kv_block / 2);
+}
+
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const pass_context *c = rw->user;
     const ir_node *n = ir_get(rw->from, old);
@@ -49,10 +56,8 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     t.causal = a->causal;
     t.precision = a->precision;
     t.kv_len = length;
-    t.q_block = smaller(n->type.dim[1], Q_BLOCK);
-    t.kv_block = smaller(ir_round_block(length), KV_BLOCK);
-    while (t.kv_block > KV_LEAST && tile_bytes(t.q_block, t.kv_block, width) > l2 / 2)
-        t.kv_block = ir_round_block(t.kv_block / 2);
+    if (t.precision == IR_PRECISION_F32)
+        set_tiles(&t, n->type.dim[1], width, l2); /* bf16: the kernel's own */
     return ir_build(rw->to, IR_OP_attention_tiled, operand, 3, &t, n->type.layout, n->origin);
 }
 
