@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Emulated code is slow: tests try fewer ways to the same bits. */
+/* All of a cross-built program is emulated: tests try fewer ways to the same bits. */
 #define EBRU_TESTS_EMULATED
 
 struct CMUnitTest {

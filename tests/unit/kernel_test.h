@@ -43,6 +43,9 @@ static inline bool kt_supported(int32_t level) {
     rt_cpu cpu;
     rt_cpu_detect(&cpu);
 #if defined(__aarch64__)
+#ifdef EBRU_TESTS_EMULATED
+    kt_emulated = true;
+#endif
     return level - EBRU_LEVEL_NEON < cpu.level; /* the runtime's count from 1 */
 #else
     kt_emulated = level > cpu.level || !rt_cpu_permit(&cpu, level);
