@@ -1,9 +1,11 @@
 /* Kernel speed on one thread, as a share of the FMA peak measured in the same process.
  *
- *   kernel_bench [v2|v3|v4] [rounds] [=NAME]    best of rounds, peak and kernels in turns; only names with
- * NAME
+ *   kernel_bench [v2|v3|v4|v4_bf16|v4_amx] [rounds] [=NAME]    best of rounds, peak and kernels in turns;
+ * only names with NAME
  *
+ * Rows in bf16 count a product once, also where bf16x3 makes three of it; the last two levels differ in them.
  * Kernels run unspecialised here (params from memory); inside a compiled model shapes are constants. */
+#include "runtime/cpu.h"
 #include "runtime/kernel_abi.h"
 
 #include <stdbool.h>
@@ -12,10 +14,15 @@
 #include <string.h>
 #include <time.h>
 
+#define DECLARE(name, level)                                                                                 \
+    void ebru_k_##name##_##level(const struct ebru_##name##_params *, void *const *, float *, int32_t,       \
+                                 int32_t);
 #define KERNEL(name, operands, summary)                                                                      \
-    void ebru_k_##name##_v2(const struct ebru_##name##_params *, void *const *, float *, int32_t, int32_t);  \
-    void ebru_k_##name##_v3(const struct ebru_##name##_params *, void *const *, float *, int32_t, int32_t);  \
-    void ebru_k_##name##_v4(const struct ebru_##name##_params *, void *const *, float *, int32_t, int32_t);
+    DECLARE(name, v2)                                                                                        \
+    DECLARE(name, v3)                                                                                        \
+    DECLARE(name, v4)                                                                                        \
+    DECLARE(name, v4_bf16)                                                                                   \
+    DECLARE(name, v4_amx)
 #include "runtime/kernels.def"
 void ebru_peak_v2(int32_t n);
 void ebru_peak_v3(int32_t n);
@@ -33,12 +40,30 @@ static float *floats(int64_t n) {
     return p;
 }
 
-enum kind { CONV, WINOGRAD, FEED_FORWARD, LINEARS, ATTENTION, STATS, LAYER_NORM };
+static uint16_t *bf16s(int64_t n) {
+    uint16_t *p = (uint16_t *)floats((n + 1) / 2);
+    for (int64_t i = 0; i < n; i++) p[i] = ebru_bf16_of((float)((i * 7919) % 1000) * 1e-3f - 0.5f);
+    return p;
+}
+
+enum kind {
+    CONV,
+    CONV_BF16,
+    WINOGRAD,
+    FEED_FORWARD,
+    FEED_FORWARD_BF16,
+    LINEARS,
+    ATTENTION,
+    STATS,
+    LAYER_NORM
+};
 struct job {
     char name[64];
     enum kind kind;
     union {
         struct ebru_conv2d_params conv;
+        struct ebru_conv2d_bf16_params conv_bf16;
+        struct ebru_feed_forward_bf16_params ff_bf16;
         struct ebru_conv2d_winograd_params winograd;
         struct {
             struct ebru_feed_forward_params ff;
@@ -54,7 +79,7 @@ struct job {
     double work, best; /* FLOP, or bytes for the memory-bound ones; seconds */
 };
 
-static struct job jobs[64];
+static struct job jobs[96];
 static int job_count;
 static int32_t level = EBRU_LEVEL_V4;
 
@@ -62,6 +87,10 @@ static int32_t level = EBRU_LEVEL_V4;
     (level == 2   ? ebru_k_##name##_v2(p, buf, s, 0, n)                                                      \
      : level == 3 ? ebru_k_##name##_v3(p, buf, s, 0, n)                                                      \
                   : ebru_k_##name##_v4(p, buf, s, 0, n))
+#define RUN_BF16(name, p, buf, s, n)                                                                         \
+    (level == EBRU_LEVEL_V4_AMX    ? ebru_k_##name##_v4_amx(p, buf, s, 0, n)                                 \
+     : level == EBRU_LEVEL_V4_BF16 ? ebru_k_##name##_v4_bf16(p, buf, s, 0, n)                                \
+                                   : RUN(name, p, buf, s, n))
 
 static struct job *add(enum kind kind) {
     struct job *j = &jobs[job_count++];
@@ -99,6 +128,24 @@ static void conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_
     j->buf[EBRU_CONV2D_OUT] = floats(B * ebru_blocks16(N) * 16 * P);
     j->scratch = floats(ebru_conv2d_scratch(p) / 4);
     j->work = 2.0 * B * (double)P * (C0 + C1) * N * K * K;
+}
+
+/* The same in bf16 (parts 1) or bf16x3 (2). */
+static void conv_bf16(int32_t parts, int32_t B, int32_t H, int32_t C, int32_t N, int32_t K, int32_t fused) {
+    conv(B, H, C, 0, N, K, fused);
+    struct job *j = &jobs[job_count - 1];
+    const struct ebru_conv2d_params shape = j->conv;
+    struct ebru_conv2d_bf16_params *p = &j->conv_bf16;
+    char name[64];
+    snprintf(name, sizeof name, "bf16%s %s", parts == 2 ? "x3" : "", j->name);
+    memcpy(j->name, name, sizeof name);
+    j->kind = CONV_BF16;
+    *p = ebru_conv2d_bf16_of(&shape, parts, 0);
+    ebru_conv2d_bf16_default_tiles(p, level, 0, 0);
+    free(j->buf[EBRU_CONV2D_WEIGHT]);
+    free(j->scratch);
+    j->buf[EBRU_CONV2D_WEIGHT] = bf16s(ebru_conv2d_bf16_weight_elements(p));
+    j->scratch = floats(ebru_conv2d_bf16_scratch(p) / 4);
 }
 
 /* The same work by F(MxM, 3x3); counted as the direct sum's. */
@@ -157,6 +204,31 @@ static void feed_forward(int32_t T, int32_t C, int32_t H) {
         j->scratch = floats(scratch / 4);
         j->work = 6.0 * T * C * H;
     }
+}
+
+static void feed_forward_bf16(int32_t parts, int32_t T, int32_t C, int32_t H) {
+    struct job *j = add(FEED_FORWARD_BF16);
+    struct ebru_feed_forward_bf16_params *p = &j->ff_bf16;
+    struct ebru_conv2d_bf16_params first, second;
+    p->B = 1;
+    p->T = T;
+    p->C = p->N = C;
+    p->H = H;
+    p->has_b1 = p->has_b2 = p->residual = 1;
+    p->parts = parts;
+    ebru_feed_forward_bf16_default_tiles(p, level, 0, 0);
+    ebru_feed_forward_bf16_layers(p, &first, &second);
+    snprintf(j->name, sizeof j->name, "bf16%s feed_forward %d tokens, %d->%d->%d", parts == 2 ? "x3" : "", T,
+             C, H, C);
+    j->buf[EBRU_FEED_FORWARD_X] = floats((int64_t)T * C);
+    j->buf[EBRU_FEED_FORWARD_W1] = bf16s(ebru_conv2d_bf16_weight_elements(&first));
+    j->buf[EBRU_FEED_FORWARD_B1] = floats(2 * H);
+    j->buf[EBRU_FEED_FORWARD_W2] = bf16s(ebru_conv2d_bf16_weight_elements(&second));
+    j->buf[EBRU_FEED_FORWARD_B2] = floats(C);
+    j->buf[EBRU_FEED_FORWARD_RESIDUAL] = floats((int64_t)T * C);
+    j->buf[EBRU_FEED_FORWARD_OUT] = floats((int64_t)T * C);
+    j->scratch = floats(ebru_feed_forward_bf16_scratch(p) / 4);
+    j->work = 6.0 * T * C * H;
 }
 
 static void linears(struct job *j) {
@@ -223,6 +295,13 @@ static double once(struct job *j) {
     const double t = now();
     switch (j->kind) {
     case CONV: RUN(conv2d, &j->conv, j->buf, j->scratch, ebru_conv2d_tasks(&j->conv)); break;
+    case CONV_BF16:
+        RUN_BF16(conv2d_bf16, &j->conv_bf16, j->buf, j->scratch, ebru_conv2d_bf16_tasks(&j->conv_bf16));
+        break;
+    case FEED_FORWARD_BF16:
+        RUN_BF16(feed_forward_bf16, &j->ff_bf16, j->buf, j->scratch,
+                 ebru_feed_forward_bf16_tasks(&j->ff_bf16));
+        break;
     case WINOGRAD:
         RUN(conv2d_winograd, &j->winograd, j->buf, j->scratch, ebru_conv2d_winograd_tasks(&j->winograd));
         break;
@@ -242,11 +321,19 @@ int main(int argc, char **argv) {
     const char *only = "";
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] == 'v')
-            level = atoi(argv[i] + 1);
+            level = strstr(argv[i], "amx")    ? EBRU_LEVEL_V4_AMX
+                    : strstr(argv[i], "bf16") ? EBRU_LEVEL_V4_BF16
+                                              : atoi(argv[i] + 1);
         else if (argv[i][0] == '=')
             only = argv[i] + 1;
         else
             rounds = atoi(argv[i]);
+    }
+    rt_cpu cpu;
+    rt_cpu_detect(&cpu);
+    if (level > cpu.level || !rt_cpu_permit(&cpu, level)) {
+        fprintf(stderr, "kernel_bench: this machine is not of that level\n");
+        return 1;
     }
     conv(1, 32, 64, 0, 64, 3, 0);
     conv(1, 32, 64, 0, 64, 3, 1);
@@ -276,6 +363,22 @@ int main(int argc, char **argv) {
     winograd(1, 16, 1280, 1280, 4);
     feed_forward(4096, 320, 1280);
     feed_forward(4096, 640, 2560);
+    for (int32_t parts = 1; parts <= 2; parts++) {
+        conv_bf16(parts, 1, 32, 64, 64, 3, 0);
+        conv_bf16(parts, 1, 32, 64, 128, 1, 0);
+        conv_bf16(parts, 1, 64, 320, 320, 3, 1);
+        conv_bf16(parts, 1, 64, 320, 320, 1, 0);
+        conv_bf16(parts, 1, 64, 320, 2560, 1, 0);
+        conv_bf16(parts, 1, 32, 640, 640, 3, 1);
+        conv_bf16(parts, 1, 32, 640, 5120, 1, 0);
+        conv_bf16(parts, 1, 16, 1280, 1280, 3, 1);
+        conv_bf16(parts, 2, 16, 1280, 1280, 3, 1);
+        conv_bf16(parts, 2, 8, 1280, 1280, 3, 1);
+        conv_bf16(parts, 1, 16, 5120, 1280, 1, 0);
+        conv_bf16(parts, 1, 256, 128, 128, 3, 1);
+        feed_forward_bf16(parts, 4096, 320, 1280);
+        feed_forward_bf16(parts, 1024, 640, 2560);
+    }
     conv(1, 256, 128, 0, 128, 3, 1);
     winograd(1, 256, 128, 128, 4);
     winograd(1, 256, 128, 128, 2);
@@ -293,7 +396,7 @@ int main(int argc, char **argv) {
     stats(64, 256);
     stats(4096, 320);
     layer_norm(1024, 320);
-    const int32_t lanes = level == 4 ? 16 : level == 3 ? 8 : 4, n = 20000;
+    const int32_t lanes = level >= 4 ? 16 : level == 3 ? 8 : 4, n = 20000;
     double peak = 0;
     for (int j = 0; j < job_count; j++) jobs[j].best = 1e30;
     for (int r = 0; r < rounds; r++) {
@@ -322,6 +425,13 @@ int main(int argc, char **argv) {
         if (jobs[j].kind == CONV)
             printf("  tile %dx%d, %d tasks", jobs[j].conv.MR, jobs[j].conv.NB,
                    ebru_conv2d_tasks(&jobs[j].conv));
+        if (jobs[j].kind == CONV_BF16)
+            printf("  tile %dx%d, %d tasks of %dx%dx%d, %d blocks a pass", jobs[j].conv_bf16.MR,
+                   jobs[j].conv_bf16.NB, ebru_conv2d_bf16_tasks(&jobs[j].conv_bf16), jobs[j].conv_bf16.TB,
+                   jobs[j].conv_bf16.TH, jobs[j].conv_bf16.TW, jobs[j].conv_bf16.KC);
+        if (jobs[j].kind == FEED_FORWARD_BF16)
+            printf("  %d tokens a task, %d, %d blocks a pass", jobs[j].ff_bf16.TW, jobs[j].ff_bf16.KC1,
+                   jobs[j].ff_bf16.KC2);
         if (jobs[j].kind == WINOGRAD)
             printf("  tile %dx%d, %d tasks of %d", jobs[j].winograd.MR, jobs[j].winograd.NB,
                    ebru_conv2d_winograd_tasks(&jobs[j].winograd), jobs[j].winograd.TT);

@@ -14,11 +14,12 @@
 #define MULTIPLY(i, r, n)                                                                                    \
     if (mr > r && nb > n) __builtin_ia32_tdpbf16ps(i, 4 + r, 6 + n)
 #define LOAD_ROWS(from)                                                                                      \
-    __builtin_ia32_tileloadd64(4, a0 + (from), step);                                                        \
-    if (mr > 1) __builtin_ia32_tileloadd64(5, a1 + (from), step)
+    __builtin_ia32_tileloadd64(4, a + (from), step);                                                         \
+    if (mr > 1) __builtin_ia32_tileloadd64(5, a + a1 + (from), step)
 #define LOAD_WEIGHTS(from)                                                                                   \
     __builtin_ia32_tileloadd64(6, b + (from), 64);                                                           \
-    if (nb > 1) __builtin_ia32_tileloadd64(7, b1 + (from), 64)
+    if (nb > 1) __builtin_ia32_tileloadd64(7, b + b1 + (from), 64)
+#define KEEP_LOOP   _Pragma("clang loop unroll(disable)")
 #define FETCH(line) __builtin_prefetch(next + (line)*32, 0, 2)
 #define MULTIPLY_ALL                                                                                         \
     MULTIPLY(0, 0, 0);                                                                                       \
@@ -36,8 +37,9 @@
     next += nb * TILE_BF16_NEXT * 32
 
 INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t nb, const int32_t parts) {
-    const cell_t *a0 = t->a[0], *a1 = mr > 1 ? t->a[1] : a0;
-    const uint16_t *b = t->b, *b1 = b + t->b_step, *next = t->next;
+    const cell_t *a = t->a[0];
+    const uint16_t *b = t->b, *next = t->next;
+    const int64_t a1 = mr > 1 ? t->a[1] - a : 0, b1 = t->b_step; /* to the second run, the second block */
     const uint64_t step = (uint64_t)t->a_step * 2;
     const int64_t a_row = t->a_row, a_cb = t->a_cb, a_part = t->a_part;
     const int32_t kh = t->kh, kw = t->kw;
@@ -51,11 +53,15 @@ INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t
         LOAD_SUM(2, 1, 0);
         LOAD_SUM(3, 1, 1);
     }
-    for (int32_t cb = t->cbs; cb > 0; cb--) {
-        for (int32_t y = kh; y > 0; y--) {
-            for (int32_t x = kw; x > 0; x--) {
+    /* unrolled, the loops only crowd the registers: sixteen cycles a multiply hide them */
+    int32_t cb = t->cbs;
+    KEEP_LOOP do {
+        int32_t y = kh;
+        KEEP_LOOP do {
+            int32_t x = kw;
+            KEEP_LOOP do {
                 LOAD_ROWS(0);
-                if (parts == 2) { /* hi by lo; then what needs hi again, from L1 */
+                if (parts == 2) { /* hi by lo; hi by hi, while the rows are there; lo by hi */
                     LOAD_WEIGHTS(512);
                     MULTIPLY_ALL;
                 }
@@ -65,17 +71,19 @@ INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t
                     LOAD_ROWS(a_part);
                     MULTIPLY_ALL;
                 }
-                a0 += CELL;
-                a1 += CELL;
+                a += CELL;
                 b += parts * 512;
-                b1 += parts * 512;
             }
-            a0 += a_row;
-            a1 += a_row;
+            while (--x > 0)
+                ;
+            a += a_row;
         }
-        a0 += a_cb;
-        a1 += a_cb;
+        while (--y > 0)
+            ;
+        a += a_cb;
     }
+    while (--cb > 0)
+        ;
     STORE_SUM(0, 0, 0);
     STORE_SUM(1, 0, 1);
     STORE_SUM(2, 1, 0);
