@@ -159,15 +159,38 @@ static inline int64_t ebru_conv2d_bf16_scratch(const struct ebru_conv2d_bf16_par
     return ebru_conv2d_bf16_gather_bytes(p) + 4 * ebru_conv2d_bf16_sum_floats(p, runs) +
            ((int64_t)runs * (run + 1) * 4 + 63) / 64 * 64;
 }
+/* bf16 units multiply by a weight more than 128 times while one comes from memory: where weights come from
+ * afar, a task has at least 256 pixels, though its input may be in L3 then. Most reads of it are from L1. */
+static inline int64_t ebru_bf16_budget(int32_t form, int32_t streamed, int32_t pixels, int64_t l2) {
+    if (form == EBRU_BF16_WIDE) return l2 * 5 / 8;
+    return streamed && pixels <= 512 ? 2 * l2 : l2 / 2;
+}
+/* Blocks of columns of a panel, and of 32 channels of a pass. Panels are narrow where taps read their pixels
+ * again and again from L1; where each is read once a tile, wide, and the pixels of a tile stay in L1 for a
+ * pass. The weights of a pass take a quarter of L2. */
+static inline void ebru_conv2d_bf16_default_panels(struct ebru_conv2d_bf16_params *p, int64_t l1,
+                                                   int64_t l2) {
+    const int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks32(p->C0 + p->C1), taps = p->KH * p->KW;
+    const int64_t pixel = p->form == EBRU_BF16_WIDE ? 128 : 64 * p->parts; /* bytes of 32 channels */
+    p->NB = ebru_min_i32((nb + 1) / 2 * 2, 4);
+    if (p->form == EBRU_BF16_TILES && taps == 1) { /* panels of one width, an even number of them */
+        const int32_t panels = ebru_ceil_div(nb, 16);
+        p->NB = ebru_ceil_div(ebru_ceil_div(nb, panels > 1 ? (panels + 1) / 2 * 2 : 1), 2) * 2;
+    }
+    int64_t most = l2 / 4 / ((int64_t)taps * p->parts * 1024 * p->NB);
+    if (taps == 1 && cb * pixel * p->MR > l1 * 3 / 2) {
+        const int64_t fits = l1 * 3 / 4 / (pixel * p->MR);
+        if (fits < most) most = fits;
+    }
+    if (most < 1) most = 1;
+    p->KC = most >= cb ? cb : ebru_ceil_div(cb, ebru_ceil_div(cb, (int32_t)most));
+}
 /* Fills the tile fields and `form` for a level and the data cache sizes a core in bytes (0: common values);
- * every other field must be set. Half of L2 is for a task's gathered input and its sums, a quarter for the
- * weights of a pass. */
+ * every other field must be set. */
 static inline void ebru_conv2d_bf16_default_tiles(struct ebru_conv2d_bf16_params *p, int32_t level,
                                                   int64_t l1, int64_t l2) {
     const struct ebru_conv2d_params shape = ebru_conv2d_bf16_shape(p);
-    const int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks32(p->C0 + p->C1);
     const int32_t rows = ebru_conv2d_rows(&shape), cols = ebru_conv2d_cols(&shape);
-    const int64_t block = (int64_t)p->KH * p->KW * p->parts * 1024; /* weights of 32 channels, 16 columns */
     if (l1 <= 0) l1 = 32 * 1024;
     if (l2 <= 0) l2 = 1024 * 1024;
     p->form = ebru_bf16_form(level);
@@ -176,32 +199,14 @@ static inline void ebru_conv2d_bf16_default_tiles(struct ebru_conv2d_bf16_params
             : level == EBRU_LEVEL_NEON_BF16 ? 6
             : ebru_level_six_rows(level)    ? 5
                                             : 2;
-    /* Panels: narrow where taps read their pixels again and again from L1; where each is read once a tile,
-     * wide, and the pixels of a tile stay in L1 for a pass. */
-    int32_t wide = p->form == EBRU_BF16_TILES && p->KH * p->KW == 1 ? 16 : 4;
-    p->NB = ebru_min_i32((nb + 1) / 2 * 2, wide);
-    const int64_t pixel = p->form == EBRU_BF16_WIDE ? 128 : 64 * p->parts; /* bytes of 32 channels */
-    int64_t most = l2 / 4 / (block * p->NB);
-    if (p->KH * p->KW == 1 && cb * pixel * p->MR > l1 * 3 / 2) {
-        const int64_t fits = l1 * 3 / 4 / (pixel * p->MR);
-        if (fits < most) most = fits;
-    }
-    if (most < 1) most = 1;
-    p->KC = most >= cb ? cb : ebru_ceil_div(cb, ebru_ceil_div(cb, (int32_t)most));
-    /* Weights beyond L2 come from afar for every task: then the whole input may fill L2 if that saves a
-     * round. */
+    ebru_conv2d_bf16_default_panels(p, l1, l2);
     const int32_t streamed = ebru_conv2d_bf16_weight_elements(p) * 2 > l2;
     p->PG = 1;
     p->order = 0;
     p->TB = p->B;
     p->TH = rows;
     p->TW = cols;
-    int64_t budget = streamed ? l2 * 7 / 8 : l2 / 2;
-    for (;;) {
-        const int64_t need = ebru_conv2d_bf16_scratch(p);
-        if (need <= budget) break;
-        budget = l2 / 2;
-        if (need <= budget) break;
+    while (ebru_conv2d_bf16_scratch(p) > ebru_bf16_budget(p->form, streamed, p->TB * p->TH * p->TW, l2)) {
         if (p->TB > 1)
             p->TB = ebru_ceil_div(p->TB, 2);
         else if (p->TH > 1 && (p->TH > 4 || p->TW <= 64))
@@ -224,8 +229,10 @@ static inline void ebru_conv2d_bf16_default_tiles(struct ebru_conv2d_bf16_params
         else
             break;
     }
-    /* Bands of one image share a panel of weights that is larger than L2 can keep for all. */
-    if (streamed && ebru_conv2d_bf16_tasks(p) <= 4 * ebru_conv2d_bf16_groups(p)) p->order = 1;
+    /* In f32, bands of one image share a panel of weights that is larger than L2 can keep for all. bf16 units
+     * are too fast for that: the input would have to be gathered for every panel. */
+    if (p->form == EBRU_BF16_WIDE && streamed && ebru_conv2d_bf16_tasks(p) <= 4 * ebru_conv2d_bf16_groups(p))
+        p->order = 1;
 }
 
 /* ---- feed_forward_bf16: feed_forward with the operands of both linears rounded; feed_forward's fields and
@@ -261,7 +268,7 @@ static inline int64_t ebru_feed_forward_bf16_scratch(const struct ebru_feed_forw
     return ebru_conv2d_bf16_gather_bytes(&first) + ebru_conv2d_bf16_gather_bytes(&second) + (a > b ? a : b);
 }
 /* Fills the tile fields and `form`, as ebru_conv2d_bf16_default_tiles. Weights are read once a task, so a
- * task has as many tokens as keep its scratch in half of L2. */
+ * task has as many tokens as its scratch may hold, but four tasks there should be. */
 static inline void ebru_feed_forward_bf16_default_tiles(struct ebru_feed_forward_bf16_params *p,
                                                         int32_t level, int64_t l1, int64_t l2) {
     struct ebru_conv2d_bf16_params first, second;
@@ -277,10 +284,13 @@ static inline void ebru_feed_forward_bf16_default_tiles(struct ebru_feed_forward
     p->NB2 = second.NB;
     p->KC2 = second.KC;
     if (l2 <= 0) l2 = 1024 * 1024;
-    /* whole register tiles */
-    const int32_t step = p->MR1;
+    const int64_t weights =
+        ebru_conv2d_bf16_weight_elements(&first) + ebru_conv2d_bf16_weight_elements(&second);
+    const int32_t step = p->MR1; /* whole register tiles */
     p->TW = ebru_ceil_div(p->T, step) * step;
-    while (p->TW > step && ebru_feed_forward_bf16_scratch(p) > l2 / 2)
+    while (p->TW > step &&
+           (ebru_feed_forward_bf16_tasks(p) < 4 ||
+            ebru_feed_forward_bf16_scratch(p) > ebru_bf16_budget(p->form, weights * 2 > l2, p->TW, l2)))
         p->TW = ebru_ceil_div(ebru_ceil_div(p->TW, 2), step) * step;
     if (p->TW > p->T) p->TW = p->T;
 }

@@ -120,6 +120,7 @@ INLINE void product(float *c, int64_t c_block, const cell_t *a, int64_t a_plane,
     t.a_row = 0;
     t.a_cb = a_plane - CELL;
     t.a_step = CELL;
+    t.next_step = 0; /* operands are in L2 */
     t.a_part = a_part;
     t.cbs = cbs;
     t.kh = t.kw = 1;

@@ -69,8 +69,29 @@ INLINE void run_tables(struct conv_bf16 *k) {
     c->per_image = (p->tbias == 1 ? r.count / c->nimg : r.count) * TILE_BF16_RUN;
 }
 
-/* One pass over the runs: input blocks [k0, k1) of the panel [n0, n0 + nb). `next`: the weights the pass
- * after this one begins with, fetched into L2 a share a tile. */
+/* Tile calls that it takes to fetch a pass's weights once. */
+INLINE int32_t next_fetches(int32_t nb, int32_t parts) {
+    const int32_t lines = TILE_BF16_BLOCKS * TILE_BF16_NEXT(parts); /* a tap, of 16 * parts a block */
+    return (nb * 16 * parts + lines - 1) / lines;
+}
+/* What call number `call` of a pass fetches of the next one's weights: `fetches` of the calls, evenly spread,
+ * fetch a share each, `lines` a tap and block, so that every line is asked for once and at the rate it is
+ * needed. */
+INLINE void next_weights(struct tile_bf16 *t, const uint16_t *next, int32_t nb, int64_t pass, int32_t call,
+                         int32_t calls, int32_t fetches, int32_t lines) {
+    const int64_t share = (int64_t)call * fetches / calls;
+    if ((int64_t)(call + 1) * fetches / calls == share) {
+        t->next = t->b; /* loaded in a moment anyway */
+        t->next_step = 0;
+        return;
+    }
+    const int64_t at = share * nb * pass / fetches, block = at / pass;
+    t->next = next + block * t->b_step + (at - block * pass) / 32 * 32;
+    t->next_step = lines * 32;
+}
+
+/* One pass over the runs: input blocks [k0, k1) of the panel [n0, n0 + nb). `next`: the weights of the pass
+ * after this one, at its first block. */
 INLINE void multiply_bf16(const struct conv_bf16 *k, void *const *buf, const uint16_t *w,
                           const uint16_t *next, int32_t n0, int32_t nb, int32_t k0, int32_t k1) {
     const struct conv *c = &k->c;
@@ -80,9 +101,11 @@ INLINE void multiply_bf16(const struct conv_bf16 *k, void *const *buf, const uin
     /* blocks finished together: value and gate are neighbours */
     const int32_t group = p->act == EBRU_ACT_GEGLU ? 2 : TILE_BF16_BLOCKS;
     const int32_t sum_step = (single ? ebru_min_i32(mr, k->runs) : k->runs) * TILE_BF16_RUN * 16;
-    const int32_t tiles = (k->runs + mr - 1) / mr;
     const int64_t block = (int64_t)c->KHW * k->parts * 512; /* weights of 32 channels, 16 columns */
     const int64_t pass = (k1 - k0) * block;
+    const int32_t calls = (k->runs + mr - 1) / mr * ((nb + TILE_BF16_BLOCKS - 1) / TILE_BF16_BLOCKS);
+    const int32_t fetches = next_fetches(nb, k->parts);
+    int32_t call = 0;
     struct tile_bf16 t;
     const cell_t *a[TILE_BF16_ROWS];
     t.a = a;
@@ -96,18 +119,17 @@ INLINE void multiply_bf16(const struct conv_bf16 *k, void *const *buf, const uin
     t.kh = p->KH;
     t.kw = p->KW;
     t.add = k0 > 0;
-    for (int32_t u = 0, i = 0; u < k->runs; u += mr, i++) {
+    for (int32_t u = 0; u < k->runs; u += mr) {
         const int32_t rows = part(k->runs, mr, u), q = u * TILE_BF16_RUN;
-        const int32_t share = i * nb / tiles; /* block whose next weights this tile fetches */
         for (int32_t m = 0; m < rows; m++)
             a[m] = k->gather + k0 * c->g_cb + phase_in(c, CELL) + c->a_off[u + m];
-        t.next = next + share * t.b_step + pass * (i * nb - share * tiles) / tiles / 32 * 32;
         for (int32_t g = 0; g < nb; g += group) {
             float *sums = c->sums + (single ? 0 : q * 16 + g * sum_step);
             const int32_t blocks = part(nb, group, g);
             for (int32_t n = 0; n < blocks; n += TILE_BF16_BLOCKS) {
                 t.b = w + (n0 + g + n) * t.b_step + k0 * block;
                 t.sum = sums + n * sum_step;
+                next_weights(&t, next, nb, pass, call++, calls, fetches, TILE_BF16_NEXT(k->parts));
                 tile_bf16_run(&t, rows, part(blocks, TILE_BF16_BLOCKS, n), k->parts);
             }
             if (last) finish(c, buf, sums, n0 + g, blocks, q, q + rows * TILE_BF16_RUN, sum_step);

@@ -34,13 +34,14 @@
     MULTIPLY(3, 1, 1);                                                                                       \
     if (nb > 1) FETCH(6);                                                                                    \
     if (nb > 1) FETCH(7);                                                                                    \
-    next += nb * TILE_BF16_NEXT * 32
+    next += next_step
 
 INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t nb, const int32_t parts) {
     const cell_t *a = t->a[0];
     const uint16_t *b = t->b, *next = t->next;
     const int64_t a1 = mr > 1 ? t->a[1] - a : 0, b1 = t->b_step; /* to the second run, the second block */
     const uint64_t step = (uint64_t)t->a_step * 2;
+    const int64_t next_step = t->next_step * nb / (parts == 2 ? 3 : 1);
     const int64_t a_row = t->a_row, a_cb = t->a_cb, a_part = t->a_part;
     const int32_t kh = t->kh, kw = t->kw;
     __builtin_ia32_tilezero(0);
@@ -162,7 +163,7 @@ INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t
     const uint16_t *b = t->b, *next = t->next;
     float *sum = t->sum;
     const int64_t b_step = t->b_step, sum_step = t->sum_step, a_row = t->a_row, a_cb = t->a_cb,
-                  a_part = t->a_part;
+                  a_part = t->a_part, next_step = t->next_step * nb / (16 / PAIRS);
     const int32_t kh = t->kh, kw = t->kw;
     int64_t at = 0;
     UNROLL for (int32_t m = 0; m < mr; m++) a[m] = t->a[m];
@@ -181,7 +182,7 @@ INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t
                         pair(acc, a, at + c * 2, a_part, b + c * 32, b_step, mr, nb, parts);
                     at += PAIRS * 2;
                     b += PAIRS * 32;
-                    next += nb * TILE_BF16_NEXT / (16 / PAIRS) * 32;
+                    next += next_step;
                 }
                 if (parts == 2) b += 512;
             }

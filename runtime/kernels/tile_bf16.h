@@ -16,6 +16,7 @@ struct tile_bf16 {
     const uint16_t *b;      /* packed weights of the first block at the first c-block */
     const uint16_t *next;   /* weights to fetch into L2 on the way, TILE_BF16_NEXT lines a tap and block */
     float *sum;             /* block n of pixel m at n * sum_step + m * 16 */
+    int64_t next_step;      /* bf16s that `next` goes on a block and tap; 0 when there is nothing to fetch */
     int64_t b_step;         /* bf16s from a block of 16 columns to the next */
     int64_t sum_step;
     int64_t a_row, a_cb; /* elements added after a row of taps, and after all rows of a c-block */
@@ -25,7 +26,12 @@ struct tile_bf16 {
     int32_t add; /* 0: start from zero, 1: from sum */
 };
 
-#define TILE_BF16_NEXT 4
+/* Lines of `next` fetched a tap and block. */
+#if defined(__AMX_BF16__)
+#define TILE_BF16_NEXT(parts) ((parts) == 2 ? 12 : 4)
+#else
+#define TILE_BF16_NEXT(parts) 4
+#endif
 
 #define TILE_BF16_ROWS_2(T, n) T(1, n) T(2, n)
 #define TILE_BF16_ROWS_5(T, n) TILE_BF16_ROWS_2(T, n) T(3, n) T(4, n) T(5, n)
