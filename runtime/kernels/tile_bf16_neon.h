@@ -98,7 +98,8 @@ INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t
     for (int32_t cb = t->cbs; cb > 0; cb--) {
         for (int32_t y = kh; y > 0; y--) {
             for (int32_t x = kw; x > 0; x--) {
-                UNROLL for (int32_t i = 0; i < TILE_BF16_NEXT(parts); i++) __builtin_prefetch(next + i * 32, 0, 2);
+                UNROLL for (int32_t i = 0; i < TILE_BF16_NEXT(parts); i++)
+                    __builtin_prefetch(next + i * 32, 0, 2);
                 next += t->next_step;
                 for (int32_t i = CELL / CHANNELS; i > 0; i--) {
                     step(acc, a, a_part, b, mr, parts);
