@@ -21,6 +21,21 @@ if has_level x86-64-v4; then
         check "paint on $level" env LD_PRELOAD="$EBRU_EMULATE" ./levels -q --class 3 --steps 3 --cpu-level=$level --no-cpu-check -o $level.png
         check "f32 on $level has v4's bits" cmp v4.png $level.png
     done
+    # the same products in the tile unit as by v4's multiply-adds, within rounding
+    for precision in bf16 bf16x3; do
+        check "compile $precision" "$EBRU" compile -q "$MODELS/shapes-32" --precision=$precision -mcpu=x86-64-v4,x86-64-v4-amx -o $precision
+        check "paint $precision on v4" ./$precision -q --class 3 --steps 1 --cpu-level=x86-64-v4 -o $precision-v4.png
+        check "paint $precision on amx" env EBRU_EMULATE_REPORT=report LD_PRELOAD="$EBRU_EMULATE" ./$precision -q --class 3 --steps 1 \
+            --cpu-level=x86-64-v4-amx --no-cpu-check -o $precision-amx.png
+        check "picture $precision on amx" "$EBRU_PNGDIFF" $precision-v4.png $precision-amx.png 50
+        if grep -qw amx_bf16 /proc/cpuinfo; then
+            echo "skip: $precision: products counted (this CPU has amx)"
+        elif grep -q '^tdpbf16ps [1-9]' report; then
+            pass "$precision: $(grep tdpbf16ps report)"
+        else
+            fail "$precision: no product in tiles"
+        fi
+    done
 else
     echo "skip: painting on x86-64-v4 and above (not on this CPU)"
 fi
