@@ -1,13 +1,24 @@
-/* Kernel speed on one thread, as a share of the FMA peak measured in the same process.
+/* Kernel speed as a share of the FMA peak measured in the same process.
  *
- *   kernel_bench [v2|v3|v4|v4_bf16|v4_amx] [rounds] [=NAME]    best of rounds, peak and kernels in turns;
- * only names with NAME
+ *   kernel_bench [v2|v3|v4|v4_bf16|v4_amx] [ROUNDS] [=NAME] [-tN] [-c] [FIELD=VALUE ...]
+ *
+ *   =NAME         only names that contain NAME
+ *   -tN           N threads, tasks shared out as a program does
+ *   -c            cold: operands in turn from as many copies as hold 96 MB, so that weights come from memory;
+ *                 inputs were just written by the threads, as by the node before
+ *   FIELD=VALUE   also every convolution with its tiles changed so, in turns with the default ones
  *
  * Rows in bf16 count a product once, also where bf16x3 makes three of it; the last two levels differ in them.
- * Kernels run unspecialised here (params from memory); inside a compiled model shapes are constants. */
+ * Peak and kernels run in turns. A run takes the time of its slowest thread, counted in time on the
+ * processor, so that other processes of the machine disturb little. Kernels run unspecialised here (params
+ * from memory); inside a compiled model shapes are constants. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "runtime/cpu.h"
 #include "runtime/kernel_abi.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,9 +39,64 @@ void ebru_peak_v2(int32_t n);
 void ebru_peak_v3(int32_t n);
 void ebru_peak_v4(int32_t n);
 
-static double now(void) {
+enum {
+    MOST_THREADS = 16,
+    MOST_ROUNDS = 1000,
+    MOST_COPIES = 64,
+    BUFS = EBRU_CONV2D_BUFS + 1, /* one more for what lies between two linears */
+    HIDDEN = EBRU_CONV2D_BUFS,
+    PEAK_STEPS = 20000,
+    COLD_BYTES = 96 << 20
+};
+enum kind {
+    CONV,
+    WINOGRAD,
+    CONV_BF16,
+    FEED_FORWARD,
+    FEED_FORWARD_BF16,
+    LINEARS,
+    ATTENTION,
+    STATS,
+    LAYER_NORM
+};
+
+struct job {
+    char name[64];
+    enum kind kind;
+    union {
+        struct ebru_conv2d_params conv[2]; /* default tiles, changed ones */
+        struct ebru_conv2d_winograd_params winograd[2];
+        struct ebru_conv2d_bf16_params conv_bf16;
+        struct ebru_feed_forward_bf16_params ff_bf16;
+        struct {
+            struct ebru_feed_forward_params ff;
+            struct ebru_conv2d_params first, second; /* the same as two linears */
+        };
+        struct ebru_attention_params attention;
+        struct ebru_group_stats_params stats;
+        struct ebru_layer_norm_params norm;
+    };
+    int64_t size[BUFS]; /* floats of each operand; 0: absent */
+    uint32_t inputs;    /* bits of the operands that nodes shortly before touched */
+    uint32_t halves;    /* bits of the operands that are bf16 */
+    int64_t scratch;    /* bytes a thread */
+    double work;        /* FLOP, or bytes for the memory-bound ones */
+    void *buf[MOST_COPIES][BUFS];
+};
+
+static struct {
+    int32_t level;
+    int rounds, threads, changes;
+    bool cold;
+    const char *only, *change[32];
+} opt = {.level = EBRU_LEVEL_V4, .rounds = 20, .threads = 1, .only = ""};
+
+static struct job job;
+static float *scratch[MOST_THREADS];
+
+static double clock_of(clockid_t id) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(id, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 static float *floats(int64_t n) {
@@ -40,67 +106,248 @@ static float *floats(int64_t n) {
     return p;
 }
 
-static uint16_t *bf16s(int64_t n) {
-    uint16_t *p = (uint16_t *)floats((n + 1) / 2);
-    for (int64_t i = 0; i < n; i++) p[i] = ebru_bf16_of((float)((i * 7919) % 1000) * 1e-3f - 0.5f);
+static float *bf16s(int64_t n) {
+    float *p = floats(n / 2);
+    uint16_t *half = (uint16_t *)p;
+    for (int64_t i = 0; i < n; i++) half[i] = ebru_bf16_of((float)((i * 7919) % 1000) * 1e-3f - 0.5f);
     return p;
 }
 
-enum kind {
-    CONV,
-    CONV_BF16,
-    WINOGRAD,
-    FEED_FORWARD,
-    FEED_FORWARD_BF16,
-    LINEARS,
-    ATTENTION,
-    STATS,
-    LAYER_NORM
-};
-struct job {
-    char name[64];
-    enum kind kind;
-    union {
-        struct ebru_conv2d_params conv;
-        struct ebru_conv2d_bf16_params conv_bf16;
-        struct ebru_feed_forward_bf16_params ff_bf16;
-        struct ebru_conv2d_winograd_params winograd;
-        struct {
-            struct ebru_feed_forward_params ff;
-            struct ebru_conv2d_params first, second; /* the same as two linears */
-        };
-        struct ebru_attention_params attention;
-        struct ebru_group_stats_params stats;
-        struct ebru_layer_norm_params norm;
-    };
-    void *buf[EBRU_CONV2D_BUFS];
-    void *hidden; /* between the two linears */
-    float *scratch;
-    double work, best; /* FLOP, or bytes for the memory-bound ones; seconds */
-};
+/* ---- what a thread runs ---- */
 
-static struct job jobs[96];
-static int job_count;
-static int32_t level = EBRU_LEVEL_V4;
+#define RUN_AT(name, p, buf, level)                                                                          \
+    do {                                                                                                     \
+        const int64_t tasks_ = ebru_##name##_tasks(p);                                                       \
+        ebru_k_##name##_##level(p, buf, scratch[t], (int32_t)(tasks_ * t / opt.threads),                     \
+                                (int32_t)(tasks_ * (t + 1) / opt.threads));                                  \
+    } while (0)
+#define RUN(name, p, buf)                                                                                    \
+    do {                                                                                                     \
+        if (opt.level == EBRU_LEVEL_V2)                                                                      \
+            RUN_AT(name, p, buf, v2);                                                                        \
+        else if (opt.level == EBRU_LEVEL_V3)                                                                 \
+            RUN_AT(name, p, buf, v3);                                                                        \
+        else                                                                                                 \
+            RUN_AT(name, p, buf, v4);                                                                        \
+    } while (0)
+#define RUN_BF16(name, p, buf)                                                                               \
+    do {                                                                                                     \
+        if (opt.level == EBRU_LEVEL_V4_AMX)                                                                  \
+            RUN_AT(name, p, buf, v4_amx);                                                                    \
+        else if (opt.level == EBRU_LEVEL_V4_BF16)                                                            \
+            RUN_AT(name, p, buf, v4_bf16);                                                                   \
+        else                                                                                                 \
+            RUN(name, p, buf);                                                                               \
+    } while (0)
 
-#define RUN(name, p, buf, s, n)                                                                              \
-    (level == 2   ? ebru_k_##name##_v2(p, buf, s, 0, n)                                                      \
-     : level == 3 ? ebru_k_##name##_v3(p, buf, s, 0, n)                                                      \
-                  : ebru_k_##name##_v4(p, buf, s, 0, n))
-#define RUN_BF16(name, p, buf, s, n)                                                                         \
-    (level == EBRU_LEVEL_V4_AMX    ? ebru_k_##name##_v4_amx(p, buf, s, 0, n)                                 \
-     : level == EBRU_LEVEL_V4_BF16 ? ebru_k_##name##_v4_bf16(p, buf, s, 0, n)                                \
-                                   : RUN(name, p, buf, s, n))
+static pthread_barrier_t barrier;
 
-static struct job *add(enum kind kind) {
-    struct job *j = &jobs[job_count++];
-    j->kind = kind;
-    return j;
+/* The hidden layer is shared: a barrier, as between two nodes. */
+static void linears(void *const *buf, int t) {
+    void *const first[EBRU_CONV2D_BUFS] = {buf[EBRU_FEED_FORWARD_X],  NULL, NULL, buf[EBRU_FEED_FORWARD_W1],
+                                           buf[EBRU_FEED_FORWARD_B1], NULL, NULL, buf[HIDDEN]};
+    void *const second[EBRU_CONV2D_BUFS] = {buf[HIDDEN],
+                                            NULL,
+                                            NULL,
+                                            buf[EBRU_FEED_FORWARD_W2],
+                                            buf[EBRU_FEED_FORWARD_B2],
+                                            NULL,
+                                            buf[EBRU_FEED_FORWARD_RESIDUAL],
+                                            buf[EBRU_FEED_FORWARD_OUT]};
+    RUN(conv2d, &job.first, first);
+    if (opt.threads > 1) pthread_barrier_wait(&barrier);
+    RUN(conv2d, &job.second, second);
 }
 
-static void conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_t K, int32_t fused) {
-    struct job *j = add(CONV);
-    struct ebru_conv2d_params *p = &j->conv;
+static void run_kernel(void *const *buf, int variant, int t) {
+    switch (job.kind) {
+    case CONV: RUN(conv2d, &job.conv[variant], buf); break;
+    case WINOGRAD: RUN(conv2d_winograd, &job.winograd[variant], buf); break;
+    case CONV_BF16: RUN_BF16(conv2d_bf16, &job.conv_bf16, buf); break;
+    case FEED_FORWARD_BF16: RUN_BF16(feed_forward_bf16, &job.ff_bf16, buf); break;
+    case FEED_FORWARD: RUN(feed_forward, &job.ff, buf); break;
+    case LINEARS: linears(buf, t); break;
+    case ATTENTION: RUN(attention, &job.attention, buf); break;
+    case STATS: RUN(group_stats, &job.stats, buf); break;
+    case LAYER_NORM: RUN(layer_norm, &job.norm, buf); break;
+    }
+}
+
+static void run_peak(void) {
+    if (opt.level == 2)
+        ebru_peak_v2(PEAK_STEPS);
+    else if (opt.level == 3)
+        ebru_peak_v3(PEAK_STEPS);
+    else
+        ebru_peak_v4(PEAK_STEPS);
+}
+
+/* Writes thread t's share of the inputs. */
+static void write_inputs(void *const *buf, int t) {
+    for (int i = BUFS - 1; i >= 0; i--) { /* the first input last: it is the newest */
+        if (!(job.inputs >> i & 1) || !buf[i]) continue;
+        volatile float *p = (volatile float *)buf[i];
+        const int64_t end = job.size[i] * (t + 1) / opt.threads;
+        for (int64_t k = job.size[i] * t / opt.threads / 16 * 16; k < end; k += 16) p[k] = p[k];
+    }
+}
+
+/* ---- rounds ---- */
+
+static struct {
+    double peak[MOST_ROUNDS], time[2][MOST_ROUNDS]; /* seconds */
+    double thread[MOST_THREADS];
+} result;
+
+static double slowest(void) {
+    double s = 0;
+    for (int t = 0; t < opt.threads; t++)
+        if (result.thread[t] > s) s = result.thread[t];
+    return s;
+}
+
+static void *rounds(void *arg) {
+    const int t = (int)(intptr_t)arg, variants = opt.changes && job.kind <= WINOGRAD ? 2 : 1;
+    int copies = 0, copy = 0;
+    while (copies < MOST_COPIES && job.buf[copies][EBRU_CONV2D_X0]) copies++;
+    for (int r = 0; r < opt.rounds; r++) {
+        for (int v = -1; v < variants; v++) {
+            void *const *buf = job.buf[copy];
+            if (v >= 0) {
+                if (opt.cold)
+                    write_inputs(buf, t);
+                else
+                    run_kernel(buf, v, t); /* activations are warm; weights beyond L2 are not */
+                copy = (copy + 1) % copies;
+            }
+            pthread_barrier_wait(&barrier);
+            const double from = clock_of(CLOCK_THREAD_CPUTIME_ID);
+            if (v < 0)
+                run_peak();
+            else
+                run_kernel(buf, v, t);
+            result.thread[t] = clock_of(CLOCK_THREAD_CPUTIME_ID) - from;
+            pthread_barrier_wait(&barrier);
+            if (t == 0) *(v < 0 ? &result.peak[r] : &result.time[v][r]) = slowest();
+        }
+    }
+    return NULL;
+}
+
+static int ascending(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void tiles(int v) {
+    if (job.kind == CONV) {
+        const struct ebru_conv2d_params *p = &job.conv[v];
+        printf("  %dx%d, %dx%dx%d of KC %d, order %d%s, %d tasks", p->MR, p->NB, p->TB, p->TH, p->TW, p->KC,
+               p->order, p->pack ? ", packed" : "", ebru_conv2d_tasks(p));
+    } else if (job.kind == WINOGRAD) {
+        const struct ebru_conv2d_winograd_params *p = &job.winograd[v];
+        printf("  %dx%d, %d tasks of %d", p->MR, p->NB, ebru_conv2d_winograd_tasks(p), p->TT);
+    } else if (job.kind == CONV_BF16) {
+        const struct ebru_conv2d_bf16_params *p = &job.conv_bf16;
+        printf("  %dx%d, %dx%dx%d of KC %d, order %d, %d tasks", p->MR, p->NB, p->TB, p->TH, p->TW, p->KC,
+               p->order, ebru_conv2d_bf16_tasks(p));
+    } else if (job.kind == FEED_FORWARD_BF16) {
+        const struct ebru_feed_forward_bf16_params *p = &job.ff_bf16;
+        printf("  %d tokens a task, %d, %d blocks a pass", p->TW, p->KC1, p->KC2);
+    }
+}
+
+static void report(void) {
+    const int variants = opt.changes && job.kind <= WINOGRAD ? 2 : 1, half = opt.rounds / 2;
+    const int lanes = opt.level >= EBRU_LEVEL_V4 ? 16 : opt.level == 3 ? 8 : 4;
+    qsort(result.peak, (size_t)opt.rounds, sizeof(double), ascending);
+    const double peak = 2.0 * PEAK_STEPS * 24 * lanes * opt.threads / result.peak[0] * 1e-9;
+    for (int v = 0; v < variants; v++) {
+        qsort(result.time[v], (size_t)opt.rounds, sizeof(double), ascending);
+        const double median = result.time[v][half], rate = job.work / median * 1e-9;
+        printf("%-46s %9.4f ms, best %9.4f, %7.1f", v ? "  with the changed tiles" : job.name, median * 1e3,
+               result.time[v][0] * 1e3, rate);
+        if (job.kind <= ATTENTION)
+            printf(" GFLOP/s, %5.1f %% of %.0f, best %5.1f %%", 100 * rate / peak, peak,
+                   100 * job.work / result.time[v][0] * 1e-9 / peak);
+        tiles(v);
+        printf("\n");
+    }
+    fflush(stdout);
+}
+
+/* Allocates the job's operands, runs its rounds, prints, frees. */
+static void run(void) {
+    if (!strstr(job.name, opt.only)) return;
+    int64_t bytes = 0;
+    for (int i = 0; i < BUFS; i++) bytes += job.size[i] * 4;
+    int64_t copies = opt.cold ? COLD_BYTES / bytes + 1 : 1;
+    if (copies == 1 && opt.cold) copies = 2;
+    if (copies > MOST_COPIES) copies = MOST_COPIES;
+    for (int64_t c = 0; c < copies; c++)
+        for (int i = 0; i < BUFS; i++)
+            job.buf[c][i] = !job.size[i]          ? NULL
+                            : job.halves >> i & 1 ? bf16s(2 * job.size[i])
+                                                  : floats(job.size[i]);
+    for (int t = 0; t < opt.threads; t++) scratch[t] = floats(job.scratch / 4);
+    pthread_t thread[MOST_THREADS];
+    pthread_barrier_init(&barrier, NULL, (unsigned)opt.threads);
+    for (int t = 1; t < opt.threads; t++)
+        if (pthread_create(&thread[t], NULL, rounds, (void *)(intptr_t)t)) abort();
+    rounds((void *)(intptr_t)0);
+    for (int t = 1; t < opt.threads; t++) pthread_join(thread[t], NULL);
+    pthread_barrier_destroy(&barrier);
+    report();
+    for (int64_t c = 0; c < copies; c++)
+        for (int i = 0; i < BUFS; i++) free(job.buf[c][i]);
+    for (int t = 0; t < opt.threads; t++) free(scratch[t]);
+}
+
+/* ---- jobs ---- */
+
+static void start(enum kind kind) {
+    memset(&job, 0, sizeof job);
+    job.kind = kind;
+}
+
+/* The changes the command line asks for. */
+#define CHANGE(type, field)                                                                                  \
+    if (strncmp(opt.change[i], #field "=", sizeof #field) == 0)                                              \
+        p->field = (type)atoi(opt.change[i] + sizeof #field);
+#define EBRU_FIELD_CHANGE(type, field) CHANGE(EBRU_FIELD_TYPE_##type, field)
+static void change_conv(struct ebru_conv2d_params *p) {
+    for (int i = 0; i < opt.changes; i++) {
+        EBRU_FIELDS_conv2d(EBRU_FIELD_CHANGE)
+    }
+}
+static void change_winograd(struct ebru_conv2d_winograd_params *p) {
+    for (int i = 0; i < opt.changes; i++) {
+        EBRU_FIELDS_conv2d_winograd(EBRU_FIELD_CHANGE)
+    }
+}
+
+static void finish_conv(int64_t in0, int64_t in1, int64_t out) {
+    struct ebru_conv2d_params *p = job.conv;
+    ebru_conv2d_default_tiles(p, opt.level, 0, 0);
+    p[1] = p[0];
+    change_conv(&p[1]);
+    job.size[EBRU_CONV2D_X0] = in0;
+    job.size[EBRU_CONV2D_X1] = in1;
+    if (p->pro_scale) job.size[EBRU_CONV2D_SCALE_SHIFT] = p->B * 2 * ebru_blocks16(p->C0 + p->C1) * 16;
+    job.size[EBRU_CONV2D_WEIGHT] = ebru_conv2d_weight_floats(p);
+    job.size[EBRU_CONV2D_BIAS] = ebru_blocks16(p->N) * 16;
+    if (p->residual) job.size[EBRU_CONV2D_RESIDUAL] = out;
+    job.size[EBRU_CONV2D_OUT] = out;
+    job.inputs =
+        1u << EBRU_CONV2D_X0 | 1u << EBRU_CONV2D_X1 | 1u << EBRU_CONV2D_RESIDUAL | 1u << EBRU_CONV2D_OUT;
+    job.scratch = ebru_conv2d_scratch(&p[0]);
+    if (job.scratch < ebru_conv2d_scratch(&p[1])) job.scratch = ebru_conv2d_scratch(&p[1]);
+    job.work = 2.0 * p->B * (double)p->OH * p->OW * (p->C0 + p->C1) * p->N * p->KH * p->KW;
+}
+
+static void set_conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_t K, int32_t fused) {
+    start(CONV);
+    struct ebru_conv2d_params *p = job.conv;
     p->B = B;
     p->H = p->W = p->UH = p->UW = p->OH = p->OW = H;
     p->C0 = C0;
@@ -115,43 +362,53 @@ static void conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_
         p->pre_act = EBRU_ACT_SILU;
         p->residual = 1;
     }
-    ebru_conv2d_default_tiles(p, level, 0, 0);
-    snprintf(j->name, sizeof j->name, "conv %d->%d %dx%d k%d b%d%s", C0 + C1, N, H, H, K, B,
+    snprintf(job.name, sizeof job.name, "conv %d->%d %dx%d k%d b%d%s", C0 + C1, N, H, H, K, B,
              fused ? " norm+silu, residual" : "");
     const int64_t P = (int64_t)H * H;
-    j->buf[EBRU_CONV2D_X0] = floats(B * ebru_blocks16(C0) * 16 * P);
-    j->buf[EBRU_CONV2D_X1] = C1 ? floats(B * ebru_blocks16(C1) * 16 * P) : NULL;
-    j->buf[EBRU_CONV2D_SCALE_SHIFT] = floats(B * 2 * ebru_blocks16(C0 + C1) * 16);
-    j->buf[EBRU_CONV2D_WEIGHT] = floats(ebru_conv2d_weight_floats(p));
-    j->buf[EBRU_CONV2D_BIAS] = floats(ebru_blocks16(N) * 16);
-    j->buf[EBRU_CONV2D_RESIDUAL] = floats(B * ebru_blocks16(N) * 16 * P);
-    j->buf[EBRU_CONV2D_OUT] = floats(B * ebru_blocks16(N) * 16 * P);
-    j->scratch = floats(ebru_conv2d_scratch(p) / 4);
-    j->work = 2.0 * B * (double)P * (C0 + C1) * N * K * K;
+    finish_conv(B * ebru_blocks16(C0) * 16 * P, B * ebru_blocks16(C1) * 16 * P,
+                B * ebru_blocks16(N) * 16 * P);
+}
+
+static void conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_t K, int32_t fused) {
+    set_conv(B, H, C0, C1, N, K, fused);
+    run();
 }
 
 /* The same in bf16 (parts 1) or bf16x3 (2). */
 static void conv_bf16(int32_t parts, int32_t B, int32_t H, int32_t C, int32_t N, int32_t K, int32_t fused) {
-    conv(B, H, C, 0, N, K, fused);
-    struct job *j = &jobs[job_count - 1];
-    const struct ebru_conv2d_params shape = j->conv;
-    struct ebru_conv2d_bf16_params *p = &j->conv_bf16;
+    set_conv(B, H, C, 0, N, K, fused);
+    const struct ebru_conv2d_params shape = job.conv[0];
+    struct ebru_conv2d_bf16_params *p = &job.conv_bf16;
     char name[64];
-    snprintf(name, sizeof name, "bf16%s %s", parts == 2 ? "x3" : "", j->name);
-    memcpy(j->name, name, sizeof name);
-    j->kind = CONV_BF16;
+    memcpy(name, job.name, sizeof name);
+    snprintf(job.name, sizeof job.name, "bf16%s %.50s", parts == 2 ? "x3" : "", name);
+    job.kind = CONV_BF16;
     *p = ebru_conv2d_bf16_of(&shape, parts, 0);
-    ebru_conv2d_bf16_default_tiles(p, level, 0, 0);
-    free(j->buf[EBRU_CONV2D_WEIGHT]);
-    free(j->scratch);
-    j->buf[EBRU_CONV2D_WEIGHT] = bf16s(ebru_conv2d_bf16_weight_elements(p));
-    j->scratch = floats(ebru_conv2d_bf16_scratch(p) / 4);
+    ebru_conv2d_bf16_default_tiles(p, opt.level, 0, 0);
+    job.size[EBRU_CONV2D_WEIGHT] = ebru_conv2d_bf16_weight_elements(p) / 2;
+    job.halves = 1u << EBRU_CONV2D_WEIGHT;
+    job.scratch = ebru_conv2d_bf16_scratch(p);
+    run();
+}
+
+/* act: EBRU_ACT_NONE or _GEGLU, whose weight has twice N columns. */
+static void linear(int32_t B, int32_t T, int32_t K, int32_t N, int32_t act) {
+    start(CONV);
+    struct ebru_conv2d_params *p = job.conv;
+    const int32_t geglu = act == EBRU_ACT_GEGLU;
+    ebru_conv2d_set_linear(p, B, T, K, geglu ? 2 * N : N);
+    p->has_bias = 1;
+    p->act = act;
+    p->residual = !geglu;
+    snprintf(job.name, sizeof job.name, "linear %d->%d%s, %d tokens b%d", K, N, geglu ? " geglu" : "", T, B);
+    finish_conv((int64_t)B * T * K, 0, (int64_t)B * T * N);
+    run();
 }
 
 /* The same work by F(MxM, 3x3); counted as the direct sum's. */
 static void winograd(int32_t B, int32_t H, int32_t C0, int32_t N, int32_t M) {
-    struct job *j = add(WINOGRAD);
-    struct ebru_conv2d_winograd_params *p = &j->winograd;
+    start(WINOGRAD);
+    struct ebru_conv2d_winograd_params *p = job.winograd;
     p->B = B;
     p->H = p->W = p->UH = p->UW = p->OH = p->OW = H;
     p->C0 = C0;
@@ -160,55 +417,60 @@ static void winograd(int32_t B, int32_t H, int32_t C0, int32_t N, int32_t M) {
     p->has_bias = p->pro_scale = p->residual = 1;
     p->pre_act = EBRU_ACT_SILU;
     p->M = M;
-    ebru_conv2d_winograd_default_tiles(p, level, 0);
-    snprintf(j->name, sizeof j->name, "winograd F(%d,3) %d->%d %dx%d b%d", M, C0, N, H, H, B);
+    ebru_conv2d_winograd_default_tiles(p, opt.level, 0);
+    p[1] = p[0];
+    change_winograd(&p[1]);
+    snprintf(job.name, sizeof job.name, "winograd F(%d,3) %d->%d %dx%d b%d", M, C0, N, H, H, B);
     const int64_t P = (int64_t)H * H;
-    j->buf[EBRU_CONV2D_X0] = floats(B * ebru_blocks16(C0) * 16 * P);
-    j->buf[EBRU_CONV2D_SCALE_SHIFT] = floats(B * 2 * ebru_blocks16(C0) * 16);
-    j->buf[EBRU_CONV2D_WEIGHT] = floats(ebru_winograd_weight_floats(N, C0, M));
-    j->buf[EBRU_CONV2D_BIAS] = floats(ebru_blocks16(N) * 16);
-    j->buf[EBRU_CONV2D_RESIDUAL] = floats(B * ebru_blocks16(N) * 16 * P);
-    j->buf[EBRU_CONV2D_OUT] = floats(B * ebru_blocks16(N) * 16 * P);
-    j->scratch = floats(ebru_conv2d_winograd_scratch(p) / 4);
-    j->work = 2.0 * B * (double)P * C0 * N * 9;
+    job.size[EBRU_CONV2D_X0] = B * ebru_blocks16(C0) * 16 * P;
+    job.size[EBRU_CONV2D_SCALE_SHIFT] = B * 2 * ebru_blocks16(C0) * 16;
+    job.size[EBRU_CONV2D_WEIGHT] = ebru_winograd_weight_floats(N, C0, M);
+    job.size[EBRU_CONV2D_BIAS] = ebru_blocks16(N) * 16;
+    job.size[EBRU_CONV2D_RESIDUAL] = job.size[EBRU_CONV2D_OUT] = B * ebru_blocks16(N) * 16 * P;
+    job.inputs = 1u << EBRU_CONV2D_X0 | 1u << EBRU_CONV2D_RESIDUAL | 1u << EBRU_CONV2D_OUT;
+    job.scratch = ebru_conv2d_winograd_scratch(&p[0]);
+    if (job.scratch < ebru_conv2d_winograd_scratch(&p[1])) job.scratch = ebru_conv2d_winograd_scratch(&p[1]);
+    job.work = 2.0 * B * (double)P * C0 * N * 9;
+    run();
 }
 
 /* The gated feed-forward over T tokens, fused and as two linears. */
 static void feed_forward(int32_t T, int32_t C, int32_t H) {
     for (enum kind kind = FEED_FORWARD; kind <= LINEARS; kind++) {
-        struct job *j = add(kind);
-        struct ebru_feed_forward_params *p = &j->ff;
+        start(kind);
+        struct ebru_feed_forward_params *p = &job.ff;
         p->B = 1;
         p->T = T;
         p->C = p->N = C;
         p->H = H;
         p->has_b1 = p->has_b2 = p->residual = 1;
-        ebru_feed_forward_default_tiles(p, level, 0, 0);
-        ebru_feed_forward_layers(p, &j->first, &j->second);
-        ebru_conv2d_default_tiles(&j->first, level, 0, 0);
-        ebru_conv2d_default_tiles(&j->second, level, 0, 0);
-        snprintf(j->name, sizeof j->name, "feed_forward %d tokens, %d->%d->%d%s", T, C, H, C,
+        ebru_feed_forward_default_tiles(p, opt.level, 0, 0);
+        ebru_feed_forward_layers(p, &job.first, &job.second);
+        ebru_conv2d_default_tiles(&job.first, opt.level, 0, 0);
+        ebru_conv2d_default_tiles(&job.second, opt.level, 0, 0);
+        snprintf(job.name, sizeof job.name, "feed_forward %d tokens, %d->%d->%d%s", T, C, H, C,
                  kind == LINEARS ? " apart" : "");
-        j->buf[EBRU_FEED_FORWARD_X] = floats((int64_t)T * C);
-        j->buf[EBRU_FEED_FORWARD_W1] = floats(ebru_conv2d_weight_floats(&j->first));
-        j->buf[EBRU_FEED_FORWARD_B1] = floats(2 * H);
-        j->buf[EBRU_FEED_FORWARD_W2] = floats(ebru_conv2d_weight_floats(&j->second));
-        j->buf[EBRU_FEED_FORWARD_B2] = floats(C);
-        j->buf[EBRU_FEED_FORWARD_RESIDUAL] = floats((int64_t)T * C);
-        j->buf[EBRU_FEED_FORWARD_OUT] = floats((int64_t)T * C);
-        int64_t scratch = ebru_feed_forward_scratch(p);
+        job.size[EBRU_FEED_FORWARD_X] = (int64_t)T * C;
+        job.size[EBRU_FEED_FORWARD_W1] = ebru_conv2d_weight_floats(&job.first);
+        job.size[EBRU_FEED_FORWARD_B1] = 2 * H;
+        job.size[EBRU_FEED_FORWARD_W2] = ebru_conv2d_weight_floats(&job.second);
+        job.size[EBRU_FEED_FORWARD_B2] = C;
+        job.size[EBRU_FEED_FORWARD_RESIDUAL] = job.size[EBRU_FEED_FORWARD_OUT] = (int64_t)T * C;
+        job.inputs =
+            1u << EBRU_FEED_FORWARD_X | 1u << EBRU_FEED_FORWARD_RESIDUAL | 1u << EBRU_FEED_FORWARD_OUT;
+        job.scratch = ebru_feed_forward_scratch(p);
         if (kind == LINEARS) {
-            j->hidden = floats((int64_t)T * H);
-            scratch = ebru_conv2d_scratch(&j->first) + ebru_conv2d_scratch(&j->second);
+            job.size[HIDDEN] = (int64_t)T * H;
+            job.scratch = ebru_conv2d_scratch(&job.first) + ebru_conv2d_scratch(&job.second);
         }
-        j->scratch = floats(scratch / 4);
-        j->work = 6.0 * T * C * H;
+        job.work = 6.0 * T * C * H;
+        run();
     }
 }
 
 static void feed_forward_bf16(int32_t parts, int32_t T, int32_t C, int32_t H) {
-    struct job *j = add(FEED_FORWARD_BF16);
-    struct ebru_feed_forward_bf16_params *p = &j->ff_bf16;
+    start(FEED_FORWARD_BF16);
+    struct ebru_feed_forward_bf16_params *p = &job.ff_bf16;
     struct ebru_conv2d_bf16_params first, second;
     p->B = 1;
     p->T = T;
@@ -216,40 +478,26 @@ static void feed_forward_bf16(int32_t parts, int32_t T, int32_t C, int32_t H) {
     p->H = H;
     p->has_b1 = p->has_b2 = p->residual = 1;
     p->parts = parts;
-    ebru_feed_forward_bf16_default_tiles(p, level, 0, 0);
+    ebru_feed_forward_bf16_default_tiles(p, opt.level, 0, 0);
     ebru_feed_forward_bf16_layers(p, &first, &second);
-    snprintf(j->name, sizeof j->name, "bf16%s feed_forward %d tokens, %d->%d->%d", parts == 2 ? "x3" : "", T,
-             C, H, C);
-    j->buf[EBRU_FEED_FORWARD_X] = floats((int64_t)T * C);
-    j->buf[EBRU_FEED_FORWARD_W1] = bf16s(ebru_conv2d_bf16_weight_elements(&first));
-    j->buf[EBRU_FEED_FORWARD_B1] = floats(2 * H);
-    j->buf[EBRU_FEED_FORWARD_W2] = bf16s(ebru_conv2d_bf16_weight_elements(&second));
-    j->buf[EBRU_FEED_FORWARD_B2] = floats(C);
-    j->buf[EBRU_FEED_FORWARD_RESIDUAL] = floats((int64_t)T * C);
-    j->buf[EBRU_FEED_FORWARD_OUT] = floats((int64_t)T * C);
-    j->scratch = floats(ebru_feed_forward_bf16_scratch(p) / 4);
-    j->work = 6.0 * T * C * H;
-}
-
-static void linears(struct job *j) {
-    void *const first[EBRU_CONV2D_BUFS] = {
-        j->buf[EBRU_FEED_FORWARD_X],  NULL, NULL, j->buf[EBRU_FEED_FORWARD_W1],
-        j->buf[EBRU_FEED_FORWARD_B1], NULL, NULL, j->hidden};
-    void *const second[EBRU_CONV2D_BUFS] = {j->hidden,
-                                            NULL,
-                                            NULL,
-                                            j->buf[EBRU_FEED_FORWARD_W2],
-                                            j->buf[EBRU_FEED_FORWARD_B2],
-                                            NULL,
-                                            j->buf[EBRU_FEED_FORWARD_RESIDUAL],
-                                            j->buf[EBRU_FEED_FORWARD_OUT]};
-    RUN(conv2d, &j->first, first, j->scratch, ebru_conv2d_tasks(&j->first));
-    RUN(conv2d, &j->second, second, j->scratch, ebru_conv2d_tasks(&j->second));
+    snprintf(job.name, sizeof job.name, "bf16%s feed_forward %d tokens, %d->%d->%d", parts == 2 ? "x3" : "",
+             T, C, H, C);
+    job.size[EBRU_FEED_FORWARD_X] = (int64_t)T * C;
+    job.size[EBRU_FEED_FORWARD_W1] = ebru_conv2d_bf16_weight_elements(&first) / 2;
+    job.size[EBRU_FEED_FORWARD_B1] = 2 * H;
+    job.size[EBRU_FEED_FORWARD_W2] = ebru_conv2d_bf16_weight_elements(&second) / 2;
+    job.size[EBRU_FEED_FORWARD_B2] = C;
+    job.size[EBRU_FEED_FORWARD_RESIDUAL] = job.size[EBRU_FEED_FORWARD_OUT] = (int64_t)T * C;
+    job.inputs = 1u << EBRU_FEED_FORWARD_X | 1u << EBRU_FEED_FORWARD_RESIDUAL | 1u << EBRU_FEED_FORWARD_OUT;
+    job.halves = 1u << EBRU_FEED_FORWARD_W1 | 1u << EBRU_FEED_FORWARD_W2;
+    job.scratch = ebru_feed_forward_bf16_scratch(p);
+    job.work = 6.0 * T * C * H;
+    run();
 }
 
 static void attention(int32_t T, int32_t S, int32_t heads, int32_t d) {
-    struct job *j = add(ATTENTION);
-    struct ebru_attention_params *p = &j->attention;
+    start(ATTENTION);
+    struct ebru_attention_params *p = &job.attention;
     p->B = p->Bk = 1;
     p->T = T;
     p->S = S;
@@ -257,84 +505,44 @@ static void attention(int32_t T, int32_t S, int32_t heads, int32_t d) {
     p->d = d;
     p->C = heads * d;
     p->scale = 0.1f;
-    ebru_attention_default_tiles(p, level, 0, 0);
-    snprintf(j->name, sizeof j->name, "attention %d queries %d keys, %d x %d", T, S, heads, d);
-    j->buf[EBRU_ATTENTION_Q] = floats((int64_t)T * heads * d + 16 * T);
-    j->buf[EBRU_ATTENTION_K] = floats((int64_t)heads * ebru_blocks16(S) * d * 16);
-    j->buf[EBRU_ATTENTION_V] = floats((int64_t)heads * ebru_blocks16(d) * S * 16);
-    j->buf[EBRU_ATTENTION_OUT] = floats((int64_t)T * heads * d + 16 * T);
-    j->scratch = floats(ebru_attention_scratch(p) / 4);
-    j->work = 4.0 * T * S * heads * d;
+    ebru_attention_default_tiles(p, opt.level, 0, 0);
+    snprintf(job.name, sizeof job.name, "attention %d queries %d keys, %d x %d", T, S, heads, d);
+    job.size[EBRU_ATTENTION_Q] = (int64_t)T * heads * d + 16 * T;
+    job.size[EBRU_ATTENTION_K] = (int64_t)heads * ebru_blocks16(S) * d * 16;
+    job.size[EBRU_ATTENTION_V] = (int64_t)heads * ebru_blocks16(d) * S * 16;
+    job.size[EBRU_ATTENTION_OUT] = (int64_t)T * heads * d + 16 * T;
+    job.inputs = 1u << EBRU_ATTENTION_Q | 1u << EBRU_ATTENTION_K | 1u << EBRU_ATTENTION_V;
+    job.scratch = ebru_attention_scratch(p);
+    job.work = 4.0 * T * S * heads * d;
+    run();
 }
 
 static void stats(int32_t P, int32_t C) {
-    struct job *j = add(STATS);
+    start(STATS);
     const struct ebru_group_stats_params p = {1, P, C, 0, 32, 1e-5f};
-    j->stats = p;
-    snprintf(j->name, sizeof j->name, "group_stats %d channels, %d pixels (GB/s)", C, P);
-    j->buf[EBRU_GROUP_STATS_X0] = floats((int64_t)C * P);
-    j->buf[EBRU_GROUP_STATS_GAMMA] = floats(C);
-    j->buf[EBRU_GROUP_STATS_BETA] = floats(C);
-    j->buf[EBRU_GROUP_STATS_OUT] = floats(2 * C);
-    j->work = 4.0 * C * P;
+    job.stats = p;
+    snprintf(job.name, sizeof job.name, "group_stats %d channels, %d pixels (GB/s)", C, P);
+    job.size[EBRU_GROUP_STATS_X0] = (int64_t)C * P;
+    job.size[EBRU_GROUP_STATS_GAMMA] = job.size[EBRU_GROUP_STATS_BETA] = C;
+    job.size[EBRU_GROUP_STATS_OUT] = 2 * C;
+    job.inputs = 1u << EBRU_GROUP_STATS_X0;
+    job.work = 4.0 * C * P;
+    run();
 }
 
 static void layer_norm(int32_t T, int32_t C) {
-    struct job *j = add(LAYER_NORM);
+    start(LAYER_NORM);
     const struct ebru_layer_norm_params p = {1, T, C, 1e-5f};
-    j->norm = p;
-    snprintf(j->name, sizeof j->name, "layer_norm %d tokens, %d channels (GB/s)", T, C);
-    j->buf[EBRU_LAYER_NORM_X] = floats((int64_t)C * T);
-    j->buf[EBRU_LAYER_NORM_GAMMA] = floats(C);
-    j->buf[EBRU_LAYER_NORM_BETA] = floats(C);
-    j->buf[EBRU_LAYER_NORM_OUT] = floats((int64_t)C * T);
-    j->work = 8.0 * C * T;
+    job.norm = p;
+    snprintf(job.name, sizeof job.name, "layer_norm %d tokens, %d channels (GB/s)", T, C);
+    job.size[EBRU_LAYER_NORM_X] = job.size[EBRU_LAYER_NORM_OUT] = (int64_t)C * T;
+    job.size[EBRU_LAYER_NORM_GAMMA] = job.size[EBRU_LAYER_NORM_BETA] = C;
+    job.inputs = 1u << EBRU_LAYER_NORM_X;
+    job.work = 8.0 * C * T;
+    run();
 }
 
-static double once(struct job *j) {
-    const double t = now();
-    switch (j->kind) {
-    case CONV: RUN(conv2d, &j->conv, j->buf, j->scratch, ebru_conv2d_tasks(&j->conv)); break;
-    case CONV_BF16:
-        RUN_BF16(conv2d_bf16, &j->conv_bf16, j->buf, j->scratch, ebru_conv2d_bf16_tasks(&j->conv_bf16));
-        break;
-    case FEED_FORWARD_BF16:
-        RUN_BF16(feed_forward_bf16, &j->ff_bf16, j->buf, j->scratch,
-                 ebru_feed_forward_bf16_tasks(&j->ff_bf16));
-        break;
-    case WINOGRAD:
-        RUN(conv2d_winograd, &j->winograd, j->buf, j->scratch, ebru_conv2d_winograd_tasks(&j->winograd));
-        break;
-    case FEED_FORWARD: RUN(feed_forward, &j->ff, j->buf, j->scratch, ebru_feed_forward_tasks(&j->ff)); break;
-    case LINEARS: linears(j); break;
-    case ATTENTION:
-        RUN(attention, &j->attention, j->buf, j->scratch, ebru_attention_tasks(&j->attention));
-        break;
-    case STATS: RUN(group_stats, &j->stats, j->buf, NULL, ebru_group_stats_tasks(&j->stats)); break;
-    case LAYER_NORM: RUN(layer_norm, &j->norm, j->buf, NULL, ebru_layer_norm_tasks(&j->norm)); break;
-    }
-    return now() - t;
-}
-
-int main(int argc, char **argv) {
-    int rounds = 20;
-    const char *only = "";
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][0] == 'v')
-            level = strstr(argv[i], "amx")    ? EBRU_LEVEL_V4_AMX
-                    : strstr(argv[i], "bf16") ? EBRU_LEVEL_V4_BF16
-                                              : atoi(argv[i] + 1);
-        else if (argv[i][0] == '=')
-            only = argv[i] + 1;
-        else
-            rounds = atoi(argv[i]);
-    }
-    rt_cpu cpu;
-    rt_cpu_detect(&cpu);
-    if (level > cpu.level || !rt_cpu_permit(&cpu, level)) {
-        fprintf(stderr, "kernel_bench: this machine is not of that level\n");
-        return 1;
-    }
+static void run_all(void) {
     conv(1, 32, 64, 0, 64, 3, 0);
     conv(1, 32, 64, 0, 64, 3, 1);
     conv(1, 16, 128, 0, 128, 3, 1);
@@ -344,14 +552,27 @@ int main(int argc, char **argv) {
     conv(1, 32, 64, 0, 128, 1, 0);
     conv(1, 8, 256, 0, 768, 1, 0);
     conv(1, 8, 256, 0, 256, 1, 0);
+    /* Stable Diffusion 1.5 */
     conv(2, 64, 320, 0, 320, 3, 1);
-    conv(1, 64, 320, 0, 320, 1, 0);
-    conv(1, 64, 320, 0, 2560, 1, 0);
-    conv(1, 64, 1280, 0, 320, 1, 0);
-    conv(1, 32, 640, 0, 640, 1, 0);
-    conv(1, 32, 640, 0, 5120, 1, 0);
-    conv(1, 16, 1280, 0, 1280, 1, 0);
-    conv(1, 16, 5120, 0, 1280, 1, 0);
+    conv(1, 8, 1280, 0, 1280, 3, 1);
+    conv(1, 8, 1280, 1280, 1280, 3, 1);
+    conv(2, 8, 1280, 0, 1280, 3, 1);
+    conv(1, 64, 640, 0, 320, 1, 0);
+    conv(1, 16, 1280, 1280, 1280, 1, 0);
+    linear(1, 4096, 320, 320, EBRU_ACT_NONE);
+    linear(2, 4096, 320, 320, EBRU_ACT_NONE);
+    linear(1, 4096, 320, 1280, EBRU_ACT_GEGLU);
+    linear(1, 4096, 1280, 320, EBRU_ACT_NONE);
+    linear(1, 1024, 640, 640, EBRU_ACT_NONE);
+    linear(2, 1024, 640, 640, EBRU_ACT_NONE);
+    linear(1, 1024, 640, 2560, EBRU_ACT_GEGLU);
+    linear(1, 1024, 2560, 640, EBRU_ACT_NONE);
+    linear(1, 256, 1280, 1280, EBRU_ACT_NONE);
+    linear(2, 256, 1280, 1280, EBRU_ACT_NONE);
+    linear(1, 256, 1280, 5120, EBRU_ACT_GEGLU);
+    linear(1, 256, 5120, 1280, EBRU_ACT_NONE);
+    linear(1, 64, 1280, 1280, EBRU_ACT_NONE);
+    linear(1, 64, 1280, 5120, EBRU_ACT_GEGLU);
     conv(1, 64, 320, 0, 320, 3, 1);
     winograd(1, 64, 320, 320, 4);
     winograd(1, 64, 320, 320, 2);
@@ -396,46 +617,34 @@ int main(int argc, char **argv) {
     stats(64, 256);
     stats(4096, 320);
     layer_norm(1024, 320);
-    const int32_t lanes = level >= 4 ? 16 : level == 3 ? 8 : 4, n = 20000;
-    double peak = 0;
-    for (int j = 0; j < job_count; j++) jobs[j].best = 1e30;
-    for (int r = 0; r < rounds; r++) {
-        for (int j = 0; j < job_count; j++) {
-            if (!strstr(jobs[j].name, only)) continue;
-            const double t = now();
-            if (level == 2)
-                ebru_peak_v2(n);
-            else if (level == 3)
-                ebru_peak_v3(n);
-            else
-                ebru_peak_v4(n);
-            const double g = 2.0 * n * 12 * lanes * 2 / (now() - t) * 1e-9;
-            if (g > peak) peak = g;
-            once(&jobs[j]); /* activations are warm in a network; weights beyond L2 are not */
-            const double s = once(&jobs[j]);
-            if (s < jobs[j].best) jobs[j].best = s;
-        }
+}
+
+int main(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        const char *a = argv[i];
+        if (a[0] == 'v')
+            opt.level = strstr(a, "amx")    ? EBRU_LEVEL_V4_AMX
+                        : strstr(a, "bf16") ? EBRU_LEVEL_V4_BF16
+                                            : atoi(a + 1);
+        else if (a[0] == '=')
+            opt.only = a + 1;
+        else if (strncmp(a, "-t", 2) == 0)
+            opt.threads = ebru_min_i32(ebru_max_i32(atoi(a + 2), 1), MOST_THREADS);
+        else if (strcmp(a, "-c") == 0)
+            opt.cold = true;
+        else if (strchr(a, '='))
+            opt.change[opt.changes < 31 ? opt.changes++ : 31] = a;
+        else
+            opt.rounds = ebru_min_i32(ebru_max_i32(atoi(a), 1), MOST_ROUNDS);
     }
-    printf("v%d: peak %.1f GFLOP/s on one thread\n", level, peak);
-    for (int j = 0; j < job_count; j++) {
-        if (!strstr(jobs[j].name, only)) continue;
-        const double rate = jobs[j].work / jobs[j].best * 1e-9;
-        printf("%-46s %9.4f ms %7.1f", jobs[j].name, jobs[j].best * 1e3, rate);
-        if (jobs[j].kind <= ATTENTION) printf(" GFLOP/s %5.1f %%", 100 * rate / peak);
-        if (jobs[j].kind == CONV)
-            printf("  tile %dx%d, %d tasks", jobs[j].conv.MR, jobs[j].conv.NB,
-                   ebru_conv2d_tasks(&jobs[j].conv));
-        if (jobs[j].kind == CONV_BF16)
-            printf("  tile %dx%d, %d tasks of %dx%dx%d, %d blocks a pass", jobs[j].conv_bf16.MR,
-                   jobs[j].conv_bf16.NB, ebru_conv2d_bf16_tasks(&jobs[j].conv_bf16), jobs[j].conv_bf16.TB,
-                   jobs[j].conv_bf16.TH, jobs[j].conv_bf16.TW, jobs[j].conv_bf16.KC);
-        if (jobs[j].kind == FEED_FORWARD_BF16)
-            printf("  %d tokens a task, %d, %d blocks a pass", jobs[j].ff_bf16.TW, jobs[j].ff_bf16.KC1,
-                   jobs[j].ff_bf16.KC2);
-        if (jobs[j].kind == WINOGRAD)
-            printf("  tile %dx%d, %d tasks of %d", jobs[j].winograd.MR, jobs[j].winograd.NB,
-                   ebru_conv2d_winograd_tasks(&jobs[j].winograd), jobs[j].winograd.TT);
-        printf("\n");
+    rt_cpu cpu;
+    rt_cpu_detect(&cpu);
+    if (opt.level > cpu.level || !rt_cpu_permit(&cpu, opt.level)) {
+        fprintf(stderr, "kernel_bench: this machine is not of that level\n");
+        return 1;
     }
+    printf("v%d, %d thread%s, %s, median of %d rounds\n", opt.level, opt.threads, opt.threads > 1 ? "s" : "",
+           opt.cold ? "operands cold" : "activations warm", opt.rounds);
+    run_all();
     return 0;
 }

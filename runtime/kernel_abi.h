@@ -105,13 +105,14 @@ static inline int32_t ebru_max_i32(int32_t a, int32_t b) {
  *   PG              panels of NB blocks in a task
  *   KC              c-blocks a pass: for each KC c-blocks of weights all pixels of the task are visited
  *   order           0: panels vary fastest from task to task (the input is gathered once), 1: slowest
+ *   pack            1: gathered although the tensor could be read in place
  * A pointwise convolution (1x1, stride 1, no padding, not resized) is tiled as one row of OH*OW pixels. */
 /* clang-format off */
 #define EBRU_FIELDS_conv2d(F) \
     F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) F(i32, KH) \
     F(i32, KW) F(i32, SH) F(i32, SW) F(i32, PT) F(i32, PL) F(i32, OH) F(i32, OW) F(i32, pro_scale) \
     F(i32, pre_act) F(i32, has_bias) F(i32, tbias) F(i32, residual) F(i32, act) F(i32, MR) F(i32, NB) F(i32, TB) F(i32, TH) \
-    F(i32, TW) F(i32, PG) F(i32, KC) F(i32, order) F(i32, phases)
+    F(i32, TW) F(i32, PG) F(i32, KC) F(i32, order) F(i32, phases) F(i32, pack)
 /* clang-format on */
 struct ebru_conv2d_params {
     EBRU_FIELDS_conv2d(EBRU_FIELD_DECL)
@@ -154,16 +155,10 @@ static inline int32_t ebru_conv2d_pointwise(const struct ebru_conv2d_params *p) 
     return p->KH == 1 && p->KW == 1 && p->SH == 1 && p->SW == 1 && p->PT == 0 && p->PL == 0 &&
            p->UH == p->H && p->UW == p->W && p->OH == p->H && p->OW == p->W;
 }
-/* The blocks of a pixel lie a multiple of 64 KiB apart and are more than a set of L2 holds: read in place,
- * they push each other out, and come from afar once for every panel. With wide panels that is seldom enough.
- */
-static inline int32_t ebru_conv2d_aliased(const struct ebru_conv2d_params *p) {
-    return p->NB < 4 && (int64_t)p->H * p->W % 1024 == 0 && ebru_blocks16(p->C0 + p->C1) > 16;
-}
 /* Pointwise without prologue over whole c-blocks: tensors are read in place, nothing is gathered. */
 static inline int32_t ebru_conv2d_direct(const struct ebru_conv2d_params *p) {
     return ebru_conv2d_pointwise(p) && !p->pro_scale && p->pre_act == EBRU_ACT_NONE &&
-           (p->C1 == 0 || (p->C0 % 16 == 0 && p->TB == 1)) && !ebru_conv2d_aliased(p);
+           (p->C1 == 0 || (p->C0 % 16 == 0 && p->TB == 1)) && !p->pack;
 }
 static inline int32_t ebru_conv2d_rows(const struct ebru_conv2d_params *p) {
     return ebru_conv2d_pointwise(p) ? 1 : p->phases ? p->H : p->OH;
@@ -188,6 +183,8 @@ static inline int32_t ebru_conv2d_tasks(const struct ebru_conv2d_params *p) {
 /* Floats of the gathered input of one task (0 when direct). */
 static inline int64_t ebru_conv2d_gather_floats(const struct ebru_conv2d_params *p) {
     if (ebru_conv2d_direct(p)) return 0;
+    if (ebru_conv2d_pointwise(p)) /* whole runs of MR pixels */
+        return (int64_t)ebru_ceil_div(p->TB * p->TW, p->MR) * p->MR * 16 * ebru_blocks16(p->C0 + p->C1);
     return (int64_t)p->TB * ebru_conv2d_in_rows(p) * ebru_conv2d_in_cols(p) * 16 *
            ebru_blocks16(p->C0 + p->C1);
 }
@@ -195,6 +192,29 @@ static inline int64_t ebru_conv2d_gather_floats(const struct ebru_conv2d_params 
 static inline int64_t ebru_conv2d_scratch(const struct ebru_conv2d_params *p) {
     int64_t pixels = (int64_t)p->TB * p->TH * p->TW;
     return 4 * (ebru_conv2d_gather_floats(p) + pixels * p->NB * 16 + (2 * pixels + 15) / 16 * 16);
+}
+/* Tiles of a pointwise convolution whose input is packed, a band of TW pixels a task: the bands whose bytes a
+ * thread, of two, are fewest. All weights go by for each band; a band that L2 cannot keep beside a panel of
+ * weights is read again for each panel. */
+static inline void ebru_conv2d_packed_tiles(struct ebru_conv2d_params *p, int64_t l1, int64_t l2) {
+    const int32_t cols = ebru_conv2d_cols(p), groups = ebru_conv2d_groups(p);
+    const int64_t weights = ebru_conv2d_weight_floats(p), pixel = 16 * (int64_t)ebru_blocks16(p->C0 + p->C1);
+    int64_t least = INT64_MAX;
+    int32_t best = p->TW;
+    for (int32_t n = 1; n == 1 || cols / n >= 4 * p->MR; n++) {
+        const int32_t tw = ebru_ceil_div(ebru_ceil_div(cols, n), p->MR) * p->MR;
+        const int32_t spots = p->B * ebru_ceil_div(cols, tw);
+        if ((int64_t)tw * p->NB * 16 > l1 || (spots < 8 && spots % 2 != 0)) continue;
+        const int64_t reads = tw * pixel * 4 <= l2 / 4 * 3 ? 1 : groups;
+        const int64_t cost = spots * weights + p->B * cols * pixel * reads;
+        if (cost < least) {
+            least = cost;
+            best = tw;
+        }
+    }
+    p->TW = best;
+    p->TH = p->TB = 1;
+    p->order = 0;
 }
 /* Fills the tile fields (MR .. order) for a level and the data cache sizes a core in bytes (0: common
  * values); every other field must be set. The result is good, not optimal; any positive tile is legal. */
@@ -204,6 +224,7 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
     int32_t rows = ebru_conv2d_rows(p), cols = ebru_conv2d_cols(p);
     if (l1 <= 0) l1 = 32 * 1024;
     if (l2 <= 0) l2 = 1024 * 1024;
+    p->pack = 0;
     p->MR = ebru_level_six_rows(level) ? 6 : 3;
     p->NB = level >= EBRU_LEVEL_V4 ? 4 : 1;
     if (level >= EBRU_LEVEL_V4 && nb % 4 != 0) {
@@ -219,8 +240,14 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
         p->NB = 2;
         p->MR = level >= EBRU_LEVEL_V4 ? 12 : ebru_level_six_rows(level) ? 3 : 1;
     }
-    /* The gathered input of a task fits half of L2; the sums of a panel L1's size times four. */
+    /* The gathered input of a task fits half of L2, or is small beside the weights: once more all weights for
+     * a smaller one would be more to read than it again for every panel. The sums of a panel: L1's size times
+     * four. */
     int64_t budget = l2 / 2 / 4, sums = l1;
+    if (!ebru_conv2d_pointwise(p)) {
+        int64_t small = ebru_conv2d_weight_floats(p) / ebru_ceil_div(nb, p->NB) / 2;
+        budget = small > budget ? small : budget;
+    }
     p->TB = 1;
     p->TW = cols;
     p->TH = rows;
@@ -263,6 +290,16 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
     /* Bands of one image share a panel of weights that is larger than L2 can keep for all. */
     if (ebru_conv2d_weight_floats(p) * 4 > l2 && ebru_conv2d_tasks(p) <= 4 * ebru_conv2d_groups(p))
         p->order = 1;
+    /* The c-blocks of a pixel lie far apart, often a multiple of 64 KiB, and push each other out of L2: read
+     * in place they come from afar again for every panel. Packing pays from about eight panels on; narrow
+     * panels gain by it sooner. */
+    if (ebru_conv2d_direct(p) && p->NB < 4 && (int64_t)p->H * p->W % 1024 == 0 && cb > 16) {
+        p->pack = 1;
+    } else if (ebru_conv2d_direct(p) && cb > 32 && ebru_conv2d_groups(p) >= 8 &&
+               (int64_t)cols * cb * 64 > l2 / 2) {
+        p->pack = 1;
+        ebru_conv2d_packed_tiles(p, sums, l2);
+    }
 }
 /* Shapes of a linear y[B,T,N] = x[B,T,K] W^T: fills B .. OW and clears the rest. */
 static inline void ebru_conv2d_set_linear(struct ebru_conv2d_params *p, int32_t B, int32_t T, int32_t K,

@@ -2,7 +2,8 @@
  * feed_forward two in a row; conv_bf16.h has the first two for operands in bf16.
  *
  *   gather    the task's input goes to scratch as [C/16][image][rows + halo][cols + halo][16] with a zero
- * halo, the prologue applied on the way; a pointwise convolution without prologue reads the tensor in place
+ * halo, the prologue applied on the way; a pointwise convolution's pixels go there as runs of MR, each run
+ * [C/16][MR][16], so that a tile reads one stream; or, without prologue, it reads the tensor in place
  *   multiply  for each panel of NB column blocks, for each pass of KC input blocks, for each MR pixels: one
  * tile (tile.h); sums rest in scratch between passes, so a pass's weights are read from memory once finish
  * after the last pass: bias, per-image bias, residual, activation, store
@@ -20,6 +21,7 @@ struct conv {
     int32_t direct, cbs, nbs, OH, OW, KHW;
     int64_t in_plane, out_plane; /* floats of a block of one image */
     int64_t g_row, g_img, g_cb;  /* strides of the multiply's input in floats */
+    int32_t run;                 /* pixels of a packed run, or 0 */
     float *gather, *sums;
     int32_t *a_off, *o_off;
     int32_t b0, y0, x0, nimg, nrow, ncol; /* the task's output */
@@ -118,6 +120,18 @@ INLINE int32_t spots_of(const struct conv *c) {
     return ebru_ceil_div(p->B, p->TB) * ebru_ceil_div(c->OH, p->TH) * ebru_ceil_div(c->OW, p->TW);
 }
 
+/* Block cb of image i of a pointwise convolution's input to the runs of its pixels. */
+INLINE void gather_packed(const struct conv *c, const struct gather *g, const float *block, int32_t cb,
+                          int32_t i, const float *scale, const float *shift) {
+    const int64_t run_floats = (int64_t)c->run * c->cbs * 16;
+    int32_t q = i * c->ncol, run = q / c->run, in_run = q % c->run;
+    for (int32_t x = 0, width; x < c->ncol; x += width, run++, in_run = 0) {
+        width = ebru_min_i32(c->run - in_run, c->ncol - x);
+        gather_row(g, block, cb, 0, c->x0 + x, width,
+                   c->gather + run * run_floats + cb * c->g_cb + in_run * 16, scale, shift);
+    }
+}
+
 INLINE void gather(const struct conv *c, void *const *buf) {
     const struct ebru_conv2d_params *p = c->p;
     const float *ss = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT];
@@ -129,7 +143,8 @@ INLINE void gather(const struct conv *c, void *const *buf) {
             const float *block = cat_block(&g.cat, cb);
             const float *scale = p->pro_scale ? ss + ((int64_t)b * 2 * c->cbs + cb) * 16 : NULL;
             const float *shift = p->pro_scale ? scale + c->cbs * 16 : NULL;
-            for (int32_t y = 0; y < rows; y++) {
+            if (c->run) gather_packed(c, &g, block, cb, i, scale, shift);
+            for (int32_t y = 0; y < rows && !c->run; y++) {
                 gather_row(&g, block, cb, c->y0 * p->SH - p->PT + y, c->x0 * p->SW - p->PL, width,
                            c->gather + cb * c->g_cb + i * c->g_img + y * c->g_row, scale, shift);
             }
@@ -147,7 +162,8 @@ INLINE void pixel_tables(const struct conv *c) {
             const int64_t in = i * c->g_img + y * p->SH * c->g_row;
             const int64_t out = i * out_blocks * c->out_plane + pixel_row(c, c->y0 + y);
             for (int32_t x = 0; x < c->ncol; x++, q++) {
-                c->a_off[q] = (int32_t)(in + x * p->SW * 16);
+                c->a_off[q] = (int32_t)(c->run ? q / c->run * c->run * c->cbs * 16 + q % c->run * 16
+                                               : in + x * p->SW * 16);
                 c->o_off[q] = (int32_t)(out + x * pixel_step(c));
             }
         }
@@ -204,6 +220,21 @@ INLINE void finish(const struct conv *c, void *const *buf, const float *sums, in
     }
 }
 
+/* Fetches ahead what finish will touch: the lines of the result and of the residual. */
+INLINE void fetch_result(const struct conv *c, void *const *buf, int32_t n0, int32_t nb, int32_t q0,
+                         int32_t q1) {
+    const int32_t stepn = c->p->act == EBRU_ACT_GEGLU ? 2 : 1;
+    if (c->cells || c->holes) return;
+    for (int32_t n = 0; n < nb; n += stepn) {
+        const int64_t at = (c->b0 * (c->nbs / stepn) + (n0 + n) / stepn) * c->out_plane + phase_out(c);
+        for (int32_t q = q0; q < q1; q++) {
+            __builtin_prefetch((const float *)buf[EBRU_CONV2D_OUT] + at + c->o_off[q], 1);
+            if (c->p->residual)
+                __builtin_prefetch((const float *)buf[EBRU_CONV2D_RESIDUAL] + at + c->o_off[q]);
+        }
+    }
+}
+
 /* One pass over the pixels: input blocks [k0, k1) of one tensor. `in` is block k0's first pixel; `next` the
  * weights the pass after this one begins with, fetched into L2 a share a tile. */
 INLINE void multiply(const struct conv *c, void *const *buf, const float *in, const float *w,
@@ -236,6 +267,7 @@ INLINE void multiply(const struct conv *c, void *const *buf, const float *in, co
         float *sums = c->sums + (single ? 0 : q * 16);
         for (int32_t m = 0; m < rows; m++) a[m] = in + c->a_off[q + m];
         t.next = next + share * t.b_step + pass * (i * nb - share * tiles) / tiles / 16 * 16;
+        if (last) fetch_result(c, buf, n0, nb, q, q + rows);
         for (int32_t n = 0; n < nb; n += blocks) {
             t.b = w + (n0 + n) * t.b_step + (int64_t)k0 * c->KHW * 256;
             t.sum = sums + n * sum_step;

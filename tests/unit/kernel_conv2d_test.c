@@ -40,6 +40,11 @@ static void run(const struct conv_shape *s, const char *what) {
         q.KC = 1;
         q.order = 1;
         assert_memory_equal(first, check(&q, &d, level, what), bytes); /* tiles never change the values */
+        q.pack = 1;
+        assert_memory_equal(first, check(&q, &d, level, what), bytes);
+        q.TB = p.B;
+        q.TW = 7;
+        assert_memory_equal(first, check(&q, &d, level, what), bytes);
         kt_release();
     }
 }
