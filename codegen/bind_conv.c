@@ -23,15 +23,25 @@ static bool check_weight(cg_bind *b, uint32_t operand, int32_t n, int32_t c, int
     return true;
 }
 
+/* A result over its input: a task has all panels of its pixels, and packs them before it writes one. */
+#define TAKE_WHOLE_PIXELS(p)                                                                                 \
+    do {                                                                                                     \
+        (p)->pack = (p)->TB = 1;                                                                             \
+        (p)->order = 0;                                                                                      \
+        (p)->PG = ebru_ceil_div(ebru_blocks16((p)->N), (p)->NB);                                             \
+    } while (0)
+
 /* Tiles for the target, and the kernel that multiplies in this precision. */
-static bool done_conv2d(cg_bind *b, struct ebru_conv2d_params *p, int32_t parts) {
+static bool done_conv2d(cg_bind *b, struct ebru_conv2d_params *p, int32_t parts, bool overwrite) {
     int64_t l1 = (int64_t)b->target->base.l1d, l2 = (int64_t)b->target->base.l2;
     if (parts == 0) {
         ebru_conv2d_default_tiles(p, b->target->isa, l1, l2);
+        if (overwrite) TAKE_WHOLE_PIXELS(p);
         return cg_done_conv2d(b, p);
     }
     struct ebru_conv2d_bf16_params q = ebru_conv2d_bf16_of(p, parts, ebru_bf16_form(b->target->isa));
     ebru_conv2d_bf16_default_tiles(&q, b->target->isa, l1, l2);
+    if (overwrite) TAKE_WHOLE_PIXELS(&q);
     return cg_done_conv2d_bf16(b, &q);
 }
 
@@ -109,7 +119,7 @@ bool cg_bind_conv2d(cg_bind *b) {
     if (!check_weight(b, W, p.N, p.C0 + p.C1, p.KH, p.KW, parts) || !check_vector(b, BIAS, p.N) ||
         !check_vector(b, TBIAS, p.N))
         return false;
-    return done_conv2d(b, &p, parts);
+    return done_conv2d(b, &p, parts, a->overwrite);
 }
 
 bool cg_bind_conv2d_phases(cg_bind *b) {
@@ -122,7 +132,7 @@ bool cg_bind_conv2d_phases(cg_bind *b) {
     if (!check_weight(b, W, 4 * ebru_blocks16(p.N) * 16, p.C0 + p.C1, 2, 2, parts) ||
         !check_vector(b, BIAS, p.N) || !check_vector(b, TBIAS, p.N))
         return false;
-    return done_conv2d(b, &p, parts);
+    return done_conv2d(b, &p, parts, false);
 }
 
 bool cg_bind_linear(cg_bind *b) {
@@ -140,7 +150,7 @@ bool cg_bind_linear(cg_bind *b) {
     p.act = a->geglu ? EBRU_ACT_GEGLU : cg_act(a->act);
     int32_t parts = parts_of(a->precision);
     if (!check_weight(b, W, p.N, p.C0, 1, 1, parts) || !check_vector(b, BIAS, p.N)) return false;
-    return done_conv2d(b, &p, parts);
+    return done_conv2d(b, &p, parts, false);
 }
 
 static bool done_feed_forward(cg_bind *b, struct ebru_feed_forward_params *p, int32_t parts) {

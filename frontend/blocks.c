@@ -72,15 +72,15 @@ ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix, con
     h = fe_conv(b, h, fe_sub(b, prefix, o->conv1), &conv);
     if (ir_ref_ok(emb) && !o->scale_shift)
         h = fe_add(b, h, per_channel(b, project_embedding(b, emb, prefix, o->out, o)));
-    h = fe_group_norm(b, h, fe_sub(b, prefix, o->norm2), o->groups, o->eps);
-    if (ir_ref_ok(emb) && o->scale_shift) h = scale_and_shift(b, h, emb, prefix, o);
-    h = fe_conv(b, fe_activation(b, h, o->act), fe_sub(b, prefix, o->conv2), &conv);
-
-    ir_ref shortcut = x;
+    ir_ref shortcut = x; /* here, where x is needed for the last time: it can be overwritten */
     if (t.dim[1] != o->out) {
         fe_conv_options one = fe_conv_same(o->out, 1, 1);
         shortcut = fe_conv(b, x, fe_sub(b, prefix, o->shortcut), &one);
     }
+    h = fe_group_norm(b, h, fe_sub(b, prefix, o->norm2), o->groups, o->eps);
+    if (ir_ref_ok(emb) && o->scale_shift) h = scale_and_shift(b, h, emb, prefix, o);
+    h = fe_conv(b, fe_activation(b, h, o->act), fe_sub(b, prefix, o->conv2), &conv);
+
     h = fe_affine(b, fe_add(b, h, shortcut), 1.0 / o->output_scale, 0.0);
     return fe_close(b, outer, h);
 }

@@ -431,7 +431,8 @@ bool ir_is_view(const ir_func *f, ir_ref r);
 /* The node whose bytes r shows: r itself, or through views the node viewed. */
 ir_ref ir_view_root(const ir_func *f, ir_ref r);
 /* The operands, as bits, over which a kernel of this node may write its result when they die there: those it
- * reads element by element or row by row at the place it writes, of exactly the result's type. */
+ * reads element by element or row by row at the place it writes, of exactly the result's type; or what conv2d
+ * {overwrite} reads, which may be larger than the result. */
 uint32_t ir_overwritable(const ir_func *f, ir_ref r);
 
 /* shape.c: result types. ir_infer computes the result type (layout plain) of an op; on faults appends

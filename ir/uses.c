@@ -71,6 +71,14 @@ ir_ref ir_view_root(const ir_func *f, ir_ref r) {
     return r;
 }
 
+/* conv2d {overwrite}: the planes of the result lie over the first ones of x, pixel over pixel. */
+static bool overwrites_input(const ir_func *f, const ir_node *n) {
+    if (n->op != IR_OP_conv2d || !IR_ATTRS(n, conv2d)->overwrite) return false;
+    const ir_type *x = ir_typeof(f, n->operand[0]), *y = &n->type;
+    return x->layout == IR_C16 && y->layout == IR_C16 && y->dim[0] == 1 && y->dim[2] == x->dim[2] &&
+           y->dim[3] == x->dim[3] && ir_type_bytes(y) <= ir_type_bytes(x);
+}
+
 uint32_t ir_overwritable(const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     uint32_t candidates = 0, bits = 0;
@@ -85,5 +93,5 @@ uint32_t ir_overwritable(const ir_func *f, ir_ref r) {
         if ((candidates >> k & 1) && ir_ref_ok(n->operand[k]) &&
             ir_type_equal(ir_typeof(f, n->operand[k]), &n->type))
             bits |= 1u << k;
-    return bits;
+    return overwrites_input(f, n) ? bits | 1u : bits;
 }

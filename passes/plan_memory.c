@@ -7,9 +7,10 @@
  * placed largest first at the lowest offset that is free all their life (the "greedy by size" of Pisarchyk
  * and Lee 2020); a second try in order of birth is kept when it is smaller. A node may overwrite an operand
  * that dies there where its kernel allows it: elementwise, the residual of conv2d, linear and
- * feed_forward, norm_apply, layer_norm, softmax. Outputs are computed in place: their node writes the
- * caller's buffer. Lifetimes are counted in nodes: emitted code must have finished all nodes before node i
- * when it starts i, or at least those whose buffers i overwrites.
+ * feed_forward, norm_apply, layer_norm, softmax, what conv2d {overwrite} reads. Whether a smaller result may
+ * take a larger buffer is tried both ways. Outputs are computed in place: their node writes the caller's
+ * buffer. Lifetimes are counted in nodes: emitted code must have finished all nodes before node i when it
+ * starts i, or at least those whose buffers i overwrites.
  *
  * Packed weights lie one behind the other in order of first use, functions in module order, each expression
  * once: the offsets do not depend on the CPU level, and functions that use the same packed weight share it.
@@ -36,6 +37,7 @@ typedef struct plan {
     uint32_t *last;      /* of each view root: the last node that reads it */
     uint32_t *buffer_of; /* of each node: its buffer, UINT32_MAX when not in the arena */
     IR_VEC(buffer) buffers;
+    bool larger; /* a result may take a larger buffer than it needs */
 } plan;
 
 static uint64_t aligned(uint64_t bytes) {
@@ -62,9 +64,9 @@ static uint32_t reusable(const plan *p, uint32_t i) {
         if (!(bits >> k & 1) || !ir_ref_ok(n->operand[k])) continue;
         ir_ref root = ir_view_root(p->f, n->operand[k]);
         uint32_t b = p->buffer_of[root.id];
-        if (b == UINT32_MAX || p->last[root.id] != i ||
-            p->buffers.items[b].bytes != aligned(ir_type_bytes(&n->type)))
-            continue;
+        if (b == UINT32_MAX || p->last[root.id] != i) continue;
+        uint64_t has = p->buffers.items[b].bytes, needs = aligned(ir_type_bytes(&n->type));
+        if (p->larger ? has < needs : has != needs) continue;
         bool alone = true;
         for (uint32_t j = 0; j < n->operand_count; j++)
             if (!(bits >> j & 1) && ir_ref_ok(n->operand[j]) &&
@@ -193,6 +195,22 @@ static void place_weights(plan *p) {
     }
 }
 
+/* Both ways of reusing buffers, and the one that needs less. */
+static uint64_t plan_buffers(plan *p) {
+    uint64_t bytes[2];
+    for (int larger = 1; larger >= 0; larger--) {
+        p->larger = larger;
+        p->buffers.count = 0;
+        make_buffers(p);
+        bytes[larger] = place_buffers(p);
+    }
+    if (bytes[0] <= bytes[1]) return bytes[0];
+    p->larger = true;
+    p->buffers.count = 0;
+    make_buffers(p);
+    return place_buffers(p);
+}
+
 bool pass_plan_memory(pass_context *c, ir_func *f) {
     if (f == c->module->funcs.items[0]) {
         c->weights.count = c->plans.count = 0;
@@ -207,8 +225,7 @@ bool pass_plan_memory(pass_context *c, ir_func *f) {
     place_edges(&p);
     place_weights(&p);
     find_lifetimes(&p);
-    make_buffers(&p);
-    pass_plan figures = {.func = ir_arena_strdup(c->arena, f->name), .arena_bytes = place_buffers(&p)};
+    pass_plan figures = {.func = ir_arena_strdup(c->arena, f->name), .arena_bytes = plan_buffers(&p)};
     measure(&p, &figures);
     IR_PUSH(&c->plans, figures);
     f->arena_bytes = figures.arena_bytes;

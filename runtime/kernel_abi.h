@@ -96,11 +96,13 @@ static inline int32_t ebru_max_i32(int32_t a, int32_t b) {
  *   tbias           0: none, 1: one row an image, 2: one row for all images
  *   residual        0: none, 1: added before act, 2: added after act. Not with GEGLU
  *   act             EBRU_ACT_*
- *   phases          1: x0 and x1 are read at twice their size by a filter of 3x3 and padded by one, which is
- * done by four filters of 2x2 on what is stored: KH = KW = 2, PT = PL = 1, SH = SW = 1, UH = H, UW = W, OH =
- * 2H, OW = 2W; output (2y+r, 2x+s) begins at input (y-1+r, x-1+s) and its weights are columns (2r+s)*Npad on,
- * Npad = N up to a 16. Tiles then are tiles of x, for one phase Tiles. Sums always run over (c-block, kh, kw,
- * c), so tiles never change the values: MR, NB          register tile: MR pixels by NB blocks of 16 columns
+ *   phases          1: x0 and x1 are read at twice their size by a filter of 3x3, padded by one, and that is
+ *                   done by four filters of 2x2 on what is stored. KH = KW = 2, PT = PL = 1, SH = SW = 1,
+ *                   UH = H, UW = W, OH = 2H, OW = 2W; output (2y+r, 2x+s) begins at input (y-1+r, x-1+s),
+ *                   its weights at column (2r+s)*Npad, Npad = N up to a 16. Tiles are tiles of x, of a phase
+ *
+ * Tiles. Sums always run over (c-block, kh, kw, c), so tiles never change the values:
+ *   MR, NB          register tile: MR pixels by NB blocks of 16 columns
  *   TB, TH, TW      a task's output: images, rows, columns
  *   PG              panels of NB blocks in a task
  *   KC              c-blocks a pass: for each KC c-blocks of weights all pixels of the task are visited

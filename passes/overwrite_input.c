@@ -1,0 +1,84 @@
+/* overwrite_input: a 1x1 convolution writes its result over its input where nobody reads that any more.
+ *
+ *   before   %5 = conv2d %1, %4, @b {n=128} : f32[1,128,512,512]:c16             %1 : f32[1,256,512,512]:c16
+ *   after    %5 = conv2d %1, %4, @b {n=128, overwrite=true} : f32[1,128,512,512]:c16
+ *
+ * The shortcut of a residual block is such a convolution, and in the decoder of an autoencoder it stands
+ * where the most memory is needed: its input of 256 MiB, what the other way has made of it (128 MiB), and its
+ * result. Each pixel of the result is made of the same pixel of the input alone, so a kernel that has read a
+ * pixel before it writes it may write it there, and 128 MiB of 512 are saved. The price is a copy of a task's
+ * input, which large inputs want anyway.
+ *
+ * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
+ * here    after upsample_phases, the last that changes convolutions; before kernels are bound, which differ
+ * not     batches (planes of images lie in between); inputs of less than a megabyte; reordering nodes so that
+ * an input dies earlier tests   tests/lit/passes/overwrite_input/, tests/unit/passes_test.c */
+#include "passes/util.h"
+
+static const char PASS_NAME[] = "overwrite_input", WHAT[] = "1x1 conv2d in place";
+enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
+enum { LEAST_BYTES = 1 << 20 };
+
+typedef struct lifetimes {
+    pass_context *c;
+    uint32_t *last; /* of each view root: the last node that reads it */
+} lifetimes;
+
+static void find_last_uses(const ir_func *f, uint32_t *last) {
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        const ir_node *n = &f->nodes.items[i];
+        for (uint32_t k = 0; k < n->operand_count; k++)
+            if (ir_ref_ok(n->operand[k])) last[ir_view_root(f, n->operand[k]).id] = i;
+    }
+    for (size_t i = 0; i < f->outputs.count; i++)
+        last[ir_view_root(f, f->outputs.items[i].value).id] = UINT32_MAX;
+}
+
+/* A convolution of single pixels that makes an image of the same size with fewer channels, or as many. */
+static bool is_candidate(const ir_func *f, const ir_node *n) {
+    if (n->op != IR_OP_conv2d) return false;
+    const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
+    const ir_type *x = ir_typeof(f, n->operand[X]), *w = ir_typeof(f, n->operand[W]);
+    bool pixels = w->rank >= 6 && w->dim[2] == 1 && w->dim[3] == 1 && a->stride.v[0] == 1 &&
+                  a->stride.v[1] == 1 && a->upsample.v[0] == 0 && n->type.dim[2] == x->dim[2] &&
+                  n->type.dim[3] == x->dim[3];
+    return pixels && x->layout == IR_C16 && n->type.layout == IR_C16 && !ir_ref_ok(pass_operand(n, X1)) &&
+           ir_round_block(n->type.dim[1]) <= ir_round_block(x->dim[1]) && ir_type_bytes(x) >= LEAST_BYTES;
+}
+
+static bool fits(const lifetimes *l, const ir_func *f, ir_ref r, ir_str *why) {
+    const ir_node *n = ir_get(f, r);
+    ir_ref root = ir_view_root(f, n->operand[X]);
+    if (ir_get(f, root)->op == IR_OP_input)
+        ir_str_add(why, "the input is the caller's");
+    else if (n->type.dim[0] != 1)
+        ir_str_addf(why, "there are %lld images", (long long)n->type.dim[0]);
+    else if (ir_ref_ok(pass_operand(n, RESIDUAL)))
+        ir_str_add(why, "it writes over its residual");
+    else if (l->last[root.id] != r.id)
+        ir_str_add(why, "the input is read once more later");
+    return why->len == 0;
+}
+
+static ir_ref rule(ir_rewrite *rw, ir_ref old) {
+    const lifetimes *l = rw->user;
+    const ir_node *n = ir_get(rw->from, old);
+    if (!is_candidate(rw->from, n) || IR_ATTRS(n, conv2d)->overwrite) return IR_NONE;
+    ir_str why = {0};
+    bool match = fits(l, rw->from, old, &why);
+    if (!pass_decided(l->c, PASS_NAME, rw->from, old, WHAT, match, &why)) return IR_NONE;
+    struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);
+    a.overwrite = true;
+    ir_ref operand[IR_MAX_OPERANDS];
+    for (uint32_t k = 0; k < n->operand_count; k++)
+        operand[k] = ir_ref_ok(n->operand[k]) ? rw_new(rw, n->operand[k]) : IR_NONE;
+    return ir_build(rw->to, IR_OP_conv2d, operand, n->operand_count, &a, n->type.layout, n->origin);
+}
+
+bool pass_overwrite_input(pass_context *c, ir_func *f) {
+    lifetimes l = {.c = c, .last = ir_alloc((f->nodes.count + 1) * sizeof *l.last)};
+    find_last_uses(f, l.last);
+    bool changed = ir_rewrite_apply(f, rule, &l, true);
+    ir_free(l.last);
+    return changed;
+}
