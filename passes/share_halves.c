@@ -21,7 +21,6 @@
  * comes after changes of shape (heads of attention) only where fusion does not look for them: views are
  * repeated on the doubled value instead not     networks whose first op already differs (classes in the time
  * embedding): too little would be saved tests   tests/lit/passes/share_halves/, tests/unit/passes_test.c */
-#include "ir/build.h"
 #include "passes/util.h"
 
 static const char PASS_NAME[] = "share_halves", WHAT[] = "ops on equal halves";

@@ -65,4 +65,11 @@ for program in s32 from; do
 done
 check "the class in bf16" "$EBRU_PNGDIFF" s32.png "$MODELS/shapes-32/expected/$first.png" 30
 check "the same from text" cmp s32.png from.png
+check "compile shapes-32 in bf16x3" "$EBRU" compile -q "$MODELS/shapes-32" --precision=bf16x3 -o three
+for t in 1 2 3 7; do
+    check "paint in bf16x3 -t $t" "./three" -q --class "$(expected "$list32" "$first" 2)" --steps "$(expected "$list32" "$first" 3)" \
+        -s "$(expected "$list32" "$first" 4)" -o "three$t.png" -t $t
+    check "bits in bf16x3 -t $t" cmp three1.png "three$t.png"
+done
+check "the class in bf16x3" "$EBRU_PNGDIFF" three1.png "$MODELS/shapes-32/expected/$first.png" 45
 done_testing
