@@ -54,13 +54,16 @@ static const struct conv_shape conv_plain[] = {
 static const struct conv_shape conv_stride_and_padding[] = {
     {.B = 1, .H = 8, .W = 8, .C0 = 16, .N = 32, .K = 3, .S = 2, PAD(1), .bias = 1},
     {.B = 2, .H = 8, .W = 6, .C0 = 16, .N = 32, .K = 3, .S = 2, .PB = 1, .PR = 1, .bias = 1},
-    {.B = 1, .H = 9, .W = 7, .C0 = 20, .N = 16, .K = 3, .S = 2, .PT = 0, .PL = 1, .PB = 1, .PR = 0, .pro = 1, .pre = EBRU_ACT_SILU},
+    {.B = 1, .H = 9, .W = 7, .C0 = 20, .N = 16, .K = 3, .S = 2, .PT = 0, .PL = 1, .PB = 1, .PR = 0,
+     .pro = 1, .pre = EBRU_ACT_SILU},
     {.B = 1, .H = 7, .W = 7, .C0 = 16, .N = 16, .K = 1, .S = 2, .bias = 1},
     {.B = 1, .H = 3, .W = 3, .C0 = 16, .N = 16, .K = 7, .S = 1, PAD(3)},
 };
 static const struct conv_shape conv_concat_and_prologue[] = {
-    {.B = 2, .H = 6, .W = 6, .C0 = 32, .C1 = 16, .N = 48, .K = 3, .S = 1, PAD(1), .pro = 1, .pre = EBRU_ACT_SILU, .bias = 1},
-    {.B = 2, .H = 5, .W = 4, .C0 = 20, .C1 = 10, .N = 24, .K = 3, .S = 1, PAD(1), .pro = 1, .pre = EBRU_ACT_SILU},
+    {.B = 2, .H = 6, .W = 6, .C0 = 32, .C1 = 16, .N = 48, .K = 3, .S = 1, PAD(1), .pro = 1,
+     .pre = EBRU_ACT_SILU, .bias = 1},
+    {.B = 2, .H = 5, .W = 4, .C0 = 20, .C1 = 10, .N = 24, .K = 3, .S = 1, PAD(1), .pro = 1,
+     .pre = EBRU_ACT_SILU},
     {.B = 1, .H = 5, .W = 4, .C0 = 8, .C1 = 40, .N = 16, .K = 1, .S = 1},
     {.B = 2, .H = 5, .W = 4, .C0 = 32, .C1 = 40, .N = 64, .K = 1, .S = 1, .bias = 1},
     {.B = 1, .H = 5, .W = 4, .C0 = 32, .C1 = 32, .N = 16, .K = 1, .S = 1, .pro = 1},
@@ -73,13 +76,16 @@ static const struct conv_shape conv_resized[] = {
 };
 static const struct conv_shape conv_phases[] = {
     {.B = 1, .H = 4, .W = 5, .C0 = 16, .N = 32, .K = 2, .S = 1, PAD(1), .bias = 1, .phases = 1},
-    {.B = 2, .H = 3, .W = 16, .C0 = 32, .C1 = 9, .N = 20, .K = 2, .S = 1, PAD(1), .pro = 1, .pre = EBRU_ACT_SILU, .phases = 1},
-    {.B = 2, .H = 9, .W = 7, .C0 = 40, .N = 112, .K = 2, .S = 1, PAD(1), .bias = 1, .tbias = 1, .residual = 1, .phases = 1},
+    {.B = 2, .H = 3, .W = 16, .C0 = 32, .C1 = 9, .N = 20, .K = 2, .S = 1, PAD(1), .pro = 1,
+     .pre = EBRU_ACT_SILU, .phases = 1},
+    {.B = 2, .H = 9, .W = 7, .C0 = 40, .N = 112, .K = 2, .S = 1, PAD(1), .bias = 1, .tbias = 1,
+     .residual = 1, .phases = 1},
     {.B = 1, .H = 1, .W = 1, .C0 = 3, .N = 3, .K = 2, .S = 1, PAD(1), .act = EBRU_ACT_TANH, .phases = 1},
 };
 static const struct conv_shape conv_epilogues[] = {
     {.B = 3, .H = 4, .W = 4, .C0 = 16, .N = 48, .K = 3, .S = 1, PAD(1), .bias = 1, .tbias = 1, .residual = 1},
-    {.B = 3, .H = 4, .W = 4, .C0 = 16, .N = 48, .K = 3, .S = 1, PAD(1), .tbias = 2, .residual = 2, .act = EBRU_ACT_RELU},
+    {.B = 3, .H = 4, .W = 4, .C0 = 16, .N = 48, .K = 3, .S = 1, PAD(1), .tbias = 2, .residual = 2,
+     .act = EBRU_ACT_RELU},
 };
 static const struct conv_shape conv_linear[] = {
     {.B = 1, .H = 1, .W = 77, .C0 = 48, .N = 80, .K = 1, .S = 1, .bias = 1, .residual = 1},

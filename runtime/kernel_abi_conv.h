@@ -1,0 +1,386 @@
+/* The treaty's rows of convolutions: params structs and host arithmetic of conv2d, feed_forward and conv2d_winograd.
+ * Part of kernel_abi.h, which includes it; rules and layouts stand there. */
+#ifndef EBRU_RUNTIME_KERNEL_ABI_CONV_H
+#define EBRU_RUNTIME_KERNEL_ABI_CONV_H
+
+/* ---- conv2d: convolution, 1x1 convolution, linear
+ *   y = act(conv(pre_act(resize(concat(x0, x1)) * scale + shift), w) + bias + tbias + residual)
+ * Linear over tokens [B,T,K] is H = 1, W = T, KH = KW = 1; over vectors [B,K] it is H = W = 1.
+ *
+ *   B               images
+ *   H, W            stored size of x0 and x1
+ *   UH, UW          the size they are read at: nearest neighbour, row y is row floor(y*H/UH); or H, W
+ *   C0, C1          channels of x0 and x1; C1 = 0: no x1. Input channel c is x0's c, then x1's c - C0
+ *   N               output channels = columns of the weight; GEGLU: twice the result's, a multiple of 32
+ *   KH, KW, SH, SW  kernel and stride
+ *   PT, PL          zero padding above and left; below and right follow from OH, OW: reads outside are
+ *                   zero (the zeros are inserted after the prologue)
+ *   OH, OW          output size
+ *   pro_scale       1: scale_shift is applied on the way in
+ *   pre_act         EBRU_ACT_NONE or _SILU after it on the way in (also without pro_scale)
+ *   has_bias        1: bias
+ *   tbias           0: none, 1: one row an image, 2: one row for all images
+ *   residual        0: none, 1: added before act, 2: added after act. Not with GEGLU
+ *   act             EBRU_ACT_*
+ *   phases          1: x0 and x1 are read at twice their size by a filter of 3x3, padded by one, and that is
+ *                   done by four filters of 2x2 on what is stored. KH = KW = 2, PT = PL = 1, SH = SW = 1,
+ *                   UH = H, UW = W, OH = 2H, OW = 2W; output (2y+r, 2x+s) begins at input (y-1+r, x-1+s),
+ *                   its weights at column (2r+s)*Npad, Npad = N up to a 16. Tiles are tiles of x, of a phase
+ *
+ * Tiles. Sums always run over (c-block, kh, kw, c), so tiles never change the values:
+ *   MR, NB          register tile: MR pixels by NB blocks of 16 columns
+ *   TB, TH, TW      a task's output: images, rows, columns
+ *   PG              panels of NB blocks in a task
+ *   KC              c-blocks a pass: for each KC c-blocks of weights all pixels of the task are visited
+ *   order           0: panels vary fastest from task to task (the input is gathered once), 1: slowest
+ *   pack            1: gathered although the tensor could be read in place
+ * A pointwise convolution (1x1, stride 1, no padding, not resized) is tiled as one row of OH*OW pixels. */
+/* clang-format off */
+#define EBRU_FIELDS_conv2d(F) \
+    F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) F(i32, KH) \
+    F(i32, KW) F(i32, SH) F(i32, SW) F(i32, PT) F(i32, PL) F(i32, OH) F(i32, OW) F(i32, pro_scale) \
+    F(i32, pre_act) F(i32, has_bias) F(i32, tbias) F(i32, residual) F(i32, act) F(i32, MR) F(i32, NB) F(i32, TB) F(i32, TH) \
+    F(i32, TW) F(i32, PG) F(i32, KC) F(i32, order) F(i32, phases) F(i32, pack)
+/* clang-format on */
+struct ebru_conv2d_params {
+    EBRU_FIELDS_conv2d(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_CONV2D_X0,          /* c16 [B,C0,H,W] */
+    EBRU_CONV2D_X1,          /* c16 [B,C1,H,W], or NULL */
+    EBRU_CONV2D_SCALE_SHIFT, /* [B][2][Cpad], Cpad = C0+C1 up to a 16; row 0 scale, row 1 shift; or NULL
+                              */
+    EBRU_CONV2D_WEIGHT,      /* packed weights of C = C0+C1 */
+    EBRU_CONV2D_BIAS,        /* padded [N], or NULL */
+    EBRU_CONV2D_TBIAS,       /* [B][Npad] or [1][Npad], or NULL */
+    EBRU_CONV2D_RESIDUAL,    /* c16 [B,N,OH,OW], or NULL */
+    EBRU_CONV2D_OUT,         /* c16 [B,N,OH,OW] (GEGLU: N/2); may be the residual's buffer */
+    EBRU_CONV2D_BUFS
+};
+
+/* Index of weight element (n, c, y, x) in the packed weight. */
+static inline int64_t ebru_conv2d_weight_index(const struct ebru_conv2d_params *p, int32_t n, int32_t c,
+                                               int32_t y, int32_t x) {
+    int64_t block = (int64_t)(n / 16) * ebru_blocks16(p->C0 + p->C1) + c / 16;
+    return (((block * p->KH + y) * p->KW + x) * 16 + c % 16) * 16 + n % 16;
+}
+static inline int32_t ebru_conv2d_phases(const struct ebru_conv2d_params *p) {
+    return p->phases ? 4 : 1;
+}
+/* Number of floats of the packed weight. */
+static inline int64_t ebru_conv2d_weight_floats(const struct ebru_conv2d_params *p) {
+    return (int64_t)ebru_conv2d_phases(p) * ebru_blocks16(p->N) * ebru_blocks16(p->C0 + p->C1) * p->KH *
+           p->KW * 256;
+}
+/* Column of the packed weight (and bias) of a GEGLU linear with `hidden` result channels: gate = 0 is the
+ * first half of diffusers' proj (the value), gate = 1 the second (the argument of gelu). N is 2 * (hidden
+ * rounded up to 16). */
+static inline int32_t ebru_geglu_column(int32_t channel, int32_t gate) {
+    return (channel / 16 * 2 + gate) * 16 + channel % 16;
+}
+/* 1x1, stride 1, no padding, not resized: pixels are one row. */
+static inline int32_t ebru_conv2d_pointwise(const struct ebru_conv2d_params *p) {
+    return p->KH == 1 && p->KW == 1 && p->SH == 1 && p->SW == 1 && p->PT == 0 && p->PL == 0 &&
+           p->UH == p->H && p->UW == p->W && p->OH == p->H && p->OW == p->W;
+}
+/* Pointwise without prologue over whole c-blocks: tensors are read in place, nothing is gathered. */
+static inline int32_t ebru_conv2d_direct(const struct ebru_conv2d_params *p) {
+    return ebru_conv2d_pointwise(p) && !p->pro_scale && p->pre_act == EBRU_ACT_NONE &&
+           (p->C1 == 0 || (p->C0 % 16 == 0 && p->TB == 1)) && !p->pack;
+}
+static inline int32_t ebru_conv2d_rows(const struct ebru_conv2d_params *p) {
+    return ebru_conv2d_pointwise(p) ? 1 : p->phases ? p->H : p->OH;
+}
+static inline int32_t ebru_conv2d_cols(const struct ebru_conv2d_params *p) {
+    return ebru_conv2d_pointwise(p) ? p->OH * p->OW : p->phases ? p->W : p->OW;
+}
+static inline int32_t ebru_conv2d_groups(const struct ebru_conv2d_params *p) {
+    return ebru_conv2d_phases(p) * ebru_ceil_div(ebru_blocks16(p->N), p->NB * p->PG);
+}
+/* Rows and columns of an image that TH rows and TW columns of the result are computed from. */
+static inline int32_t ebru_conv2d_in_rows(const struct ebru_conv2d_params *p) {
+    return (p->TH - 1) * p->SH + p->KH + p->phases;
+}
+static inline int32_t ebru_conv2d_in_cols(const struct ebru_conv2d_params *p) {
+    return (p->TW - 1) * p->SW + p->KW + p->phases;
+}
+static inline int32_t ebru_conv2d_tasks(const struct ebru_conv2d_params *p) {
+    return ebru_ceil_div(p->B, p->TB) * ebru_ceil_div(ebru_conv2d_rows(p), p->TH) *
+           ebru_ceil_div(ebru_conv2d_cols(p), p->TW) * ebru_conv2d_groups(p);
+}
+/* Floats of the gathered input of one task (0 when direct). */
+static inline int64_t ebru_conv2d_gather_floats(const struct ebru_conv2d_params *p) {
+    if (ebru_conv2d_direct(p)) return 0;
+    if (ebru_conv2d_pointwise(p)) /* whole runs of MR pixels */
+        return (int64_t)ebru_ceil_div(p->TB * p->TW, p->MR) * p->MR * 16 * ebru_blocks16(p->C0 + p->C1);
+    return (int64_t)p->TB * ebru_conv2d_in_rows(p) * ebru_conv2d_in_cols(p) * 16 *
+           ebru_blocks16(p->C0 + p->C1);
+}
+/* Scratch: the gathered input, the sums of one panel [NB][TB*TH*TW][16], two offsets a pixel. */
+static inline int64_t ebru_conv2d_scratch(const struct ebru_conv2d_params *p) {
+    int64_t pixels = (int64_t)p->TB * p->TH * p->TW;
+    return 4 * (ebru_conv2d_gather_floats(p) + pixels * p->NB * 16 + (2 * pixels + 15) / 16 * 16);
+}
+/* Tiles of a pointwise convolution whose input is packed, a band of TW pixels a task: the bands whose bytes a
+ * thread, of two, are fewest. All weights go by for each band; a band that L2 cannot keep beside a panel of
+ * weights is read again for each panel. */
+static inline void ebru_conv2d_packed_tiles(struct ebru_conv2d_params *p, int64_t l1, int64_t l2) {
+    const int32_t cols = ebru_conv2d_cols(p), groups = ebru_conv2d_groups(p);
+    const int64_t weights = ebru_conv2d_weight_floats(p), pixel = 16 * (int64_t)ebru_blocks16(p->C0 + p->C1);
+    int64_t least = INT64_MAX;
+    int32_t best = p->TW;
+    for (int32_t n = 1; n == 1 || cols / n >= 4 * p->MR; n++) {
+        const int32_t tw = ebru_ceil_div(ebru_ceil_div(cols, n), p->MR) * p->MR;
+        const int32_t spots = p->B * ebru_ceil_div(cols, tw);
+        if ((int64_t)tw * p->NB * 16 > l1 || (spots < 8 && spots % 2 != 0)) continue;
+        const int64_t reads = tw * pixel * 4 <= l2 / 4 * 3 ? 1 : groups;
+        const int64_t cost = spots * weights + p->B * cols * pixel * reads;
+        if (cost < least) {
+            least = cost;
+            best = tw;
+        }
+    }
+    p->TW = best;
+    p->TH = p->TB = 1;
+    p->order = 0;
+}
+/* Fills the tile fields (MR .. order) for a level and the data cache sizes a core in bytes (0: common
+ * values); every other field must be set. The result is good, not optimal; any positive tile is legal. */
+static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32_t level, int64_t l1,
+                                             int64_t l2) {
+    int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
+    int32_t rows = ebru_conv2d_rows(p), cols = ebru_conv2d_cols(p);
+    if (l1 <= 0) l1 = 32 * 1024;
+    if (l2 <= 0) l2 = 1024 * 1024;
+    p->pack = 0;
+    p->MR = ebru_level_six_rows(level) ? 6 : 3;
+    p->NB = level >= EBRU_LEVEL_V4 ? 4 : 1;
+    if (level >= EBRU_LEVEL_V4 && nb % 4 != 0) {
+        if (nb <= 3)
+            p->NB = nb;
+        else if (nb % 3 == 0 || nb % 4 == 1)
+            p->NB = 3;
+        if (p->NB == 3) p->MR = 8;
+        if (p->NB == 2) p->MR = 12;
+        if (p->NB == 1) p->MR = 14;
+    }
+    if (p->act == EBRU_ACT_GEGLU && p->NB % 2) {
+        p->NB = 2;
+        p->MR = level >= EBRU_LEVEL_V4 ? 12 : ebru_level_six_rows(level) ? 3 : 1;
+    }
+    /* The gathered input of a task fits half of L2, or is small beside the weights: once more all weights for
+     * a smaller one would be more to read than it again for every panel. The sums of a panel: L1's size times
+     * four. */
+    int64_t budget = l2 / 2 / 4, sums = l1;
+    if (!ebru_conv2d_pointwise(p)) {
+        int64_t small = ebru_conv2d_weight_floats(p) / ebru_ceil_div(nb, p->NB) / 2;
+        budget = small > budget ? small : budget;
+    }
+    p->TB = 1;
+    p->TW = cols;
+    p->TH = rows;
+    for (;;) {
+        int64_t pixels = (int64_t)p->TH * p->TW;
+        if (pixels * p->NB * 16 <= sums && ebru_conv2d_gather_floats(p) <= budget) break;
+        if (p->TH > 1 && (p->TH > 4 || p->TW <= 64))
+            p->TH = ebru_ceil_div(p->TH, 2);
+        else if (p->TW > 48)
+            p->TW = ebru_ceil_div(ebru_ceil_div(p->TW, 2), p->MR) * p->MR;
+        else if (p->TH > 1)
+            p->TH = ebru_ceil_div(p->TH, 2);
+        else
+            break;
+    }
+    /* Small images: several in one task, so that weights are read once. */
+    while (p->TH == rows && p->TW == cols && p->TB < p->B &&
+           (int64_t)(p->TB + 1) * p->TH * p->TW * p->NB * 16 <= sums) {
+        p->TB++;
+        if (ebru_conv2d_gather_floats(p) > budget) {
+            p->TB--;
+            break;
+        }
+    }
+    p->PG = 1;
+    /* The weights of a pass over one panel stay in L2 while the pixels go by; passes of one length. */
+    int64_t slice = (int64_t)p->KH * p->KW * 256 * 4 * p->NB;
+    int32_t most = (int32_t)(l2 / 5 / slice);
+    p->KC = ebru_ceil_div(cb, ebru_ceil_div(cb, ebru_max_i32(most, 1)));
+    p->order = 0;
+    /* Few tasks: a multiple of four of them, so that two or four threads get equal shares. */
+    while (ebru_conv2d_tasks(p) < 16 && ebru_conv2d_tasks(p) % 4 != 0) {
+        if (p->TH >= 4)
+            p->TH = ebru_ceil_div(p->TH, 2);
+        else if (p->TW >= 4 * p->MR)
+            p->TW = ebru_ceil_div(p->TW, 2);
+        else
+            break;
+    }
+    /* Bands of one image share a panel of weights that is larger than L2 can keep for all. */
+    if (ebru_conv2d_weight_floats(p) * 4 > l2 && ebru_conv2d_tasks(p) <= 4 * ebru_conv2d_groups(p))
+        p->order = 1;
+    /* The c-blocks of a pixel lie far apart, often a multiple of 64 KiB, and push each other out of L2: read
+     * in place they come from afar again for every panel. Packing pays from about eight panels on; narrow
+     * panels gain by it sooner. */
+    if (ebru_conv2d_direct(p) && p->NB < 4 && (int64_t)p->H * p->W % 1024 == 0 && cb > 16) {
+        p->pack = 1;
+    } else if (ebru_conv2d_direct(p) && cb > 32 && ebru_conv2d_groups(p) >= 8 &&
+               (int64_t)cols * cb * 64 > l2 / 2) {
+        p->pack = 1;
+        ebru_conv2d_packed_tiles(p, sums, l2);
+    }
+}
+/* Shapes of a linear y[B,T,N] = x[B,T,K] W^T: fills B .. OW and clears the rest. */
+static inline void ebru_conv2d_set_linear(struct ebru_conv2d_params *p, int32_t B, int32_t T, int32_t K,
+                                          int32_t N) {
+    struct ebru_conv2d_params q = {0};
+    q.B = B;
+    q.H = q.UH = q.OH = 1;
+    q.W = q.UW = q.OW = T;
+    q.C0 = K;
+    q.N = N;
+    q.KH = q.KW = q.SH = q.SW = 1;
+    *p = q;
+}
+
+/* ---- feed_forward: two linears with geglu between them, the hidden layer in scratch
+ *   y = (value * gelu(gate)) W2^T + b2 + residual, (value, gate) = x W1^T + b1
+ *   B, T            batches, tokens
+ *   C, H, N         channels of x, of the hidden layer (a multiple of 16), of y
+ *   has_b1, has_b2, residual   1: there
+ * Tiles, none of which changes the values:
+ *   MR1, NB1, KC1, MR2, NB2, KC2   as conv2d's, of the first and the second layer; NB1 is even
+ *   TW              tokens of a task */
+/* clang-format off */
+#define EBRU_FIELDS_feed_forward(F) \
+    F(i32, B) F(i32, T) F(i32, C) F(i32, H) F(i32, N) F(i32, has_b1) F(i32, has_b2) F(i32, residual) \
+    F(i32, MR1) F(i32, NB1) F(i32, KC1) F(i32, MR2) F(i32, NB2) F(i32, KC2) F(i32, TW)
+/* clang-format on */
+struct ebru_feed_forward_params {
+    EBRU_FIELDS_feed_forward(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_FEED_FORWARD_X,        /* c16 [B,T,C] */
+    EBRU_FEED_FORWARD_W1,       /* packed [2H,C], columns as ebru_geglu_column says */
+    EBRU_FEED_FORWARD_B1,       /* padded [2H], or NULL */
+    EBRU_FEED_FORWARD_W2,       /* packed [N,H] */
+    EBRU_FEED_FORWARD_B2,       /* padded [N], or NULL */
+    EBRU_FEED_FORWARD_RESIDUAL, /* c16 [B,T,N], or NULL */
+    EBRU_FEED_FORWARD_OUT,      /* c16 [B,T,N]; may be the residual's buffer */
+    EBRU_FEED_FORWARD_BUFS
+};
+/* The two linears it is, tiles included. */
+static inline void ebru_feed_forward_layers(const struct ebru_feed_forward_params *p,
+                                            struct ebru_conv2d_params *first,
+                                            struct ebru_conv2d_params *second) {
+    ebru_conv2d_set_linear(first, p->B, p->T, p->C, 2 * p->H);
+    first->has_bias = p->has_b1;
+    first->act = EBRU_ACT_GEGLU;
+    first->MR = p->MR1;
+    first->NB = p->NB1;
+    first->KC = p->KC1;
+    ebru_conv2d_set_linear(second, p->B, p->T, p->H, p->N);
+    second->has_bias = p->has_b2;
+    second->residual = p->residual;
+    second->MR = p->MR2;
+    second->NB = p->NB2;
+    second->KC = p->KC2;
+    first->TB = second->TB = first->TH = second->TH = first->PG = second->PG = 1;
+    first->TW = second->TW = p->TW;
+}
+static inline int32_t ebru_feed_forward_tasks(const struct ebru_feed_forward_params *p) {
+    return p->B * ebru_ceil_div(p->T, p->TW);
+}
+/* Scratch: the hidden layer of TW tokens, the sums of one panel, two offsets a token. */
+static inline int64_t ebru_feed_forward_scratch(const struct ebru_feed_forward_params *p) {
+    int64_t tokens = p->TW, blocks = ebru_blocks16(p->H) + ebru_max_i32(p->NB1, p->NB2);
+    return 4 * (tokens * blocks * 16 + (2 * tokens + 15) / 16 * 16);
+}
+/* Fills the tile fields for a level and cache sizes, as ebru_conv2d_default_tiles. Weights are read once a
+ * task, so a task has as many tokens as keep its hidden layer in half of L2. */
+static inline void ebru_feed_forward_default_tiles(struct ebru_feed_forward_params *p, int32_t level,
+                                                   int64_t l1, int64_t l2) {
+    struct ebru_conv2d_params first, second;
+    p->MR1 = p->NB1 = p->KC1 = p->MR2 = p->NB2 = p->KC2 = p->TW = 1;
+    ebru_feed_forward_layers(p, &first, &second);
+    ebru_conv2d_default_tiles(&first, level, l1, l2);
+    ebru_conv2d_default_tiles(&second, level, l1, l2);
+    p->MR1 = first.MR;
+    p->NB1 = first.NB;
+    p->KC1 = first.KC;
+    p->MR2 = second.MR;
+    p->NB2 = second.NB;
+    p->KC2 = second.KC;
+    if (l2 <= 0) l2 = 1024 * 1024;
+    int64_t most = l2 / 2 / 4 / (16 * (int64_t)ebru_blocks16(p->H));
+    p->TW = (int32_t)(most < p->T ? most : p->T) / 12 * 12; /* whole register tiles, whatever their rows */
+    if (p->TW < 12) p->TW = ebru_min_i32(p->T, 12);
+}
+
+/* ---- conv2d_winograd: the 3x3 convolutions of stride 1 of conv2d by minimal filtering; fields as there, and
+ *   M               outputs a tile and axis, 2 or 4: F(MxM, 3x3)
+ * Tiles of a call: those of all images, row by row, in one list. Sums run over c for each point, so the
+ * values depend on M and not on MR, NB          register tile: MR tiles by NB blocks of 16 columns TT tiles a
+ * task PG              panels of NB blocks in a task Operands are conv2d's (EBRU_CONV2D_*); the weight is
+ * [(M+2)^2][Nb][Cb][16 c][16 n], G g G^T at each point. */
+/* clang-format off */
+#define EBRU_FIELDS_conv2d_winograd(F) \
+    F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) F(i32, PT) F(i32, PL) \
+    F(i32, OH) F(i32, OW) F(i32, pro_scale) F(i32, pre_act) F(i32, has_bias) F(i32, tbias) F(i32, residual) \
+    F(i32, act) F(i32, M) F(i32, MR) F(i32, NB) F(i32, TT) F(i32, PG)
+/* clang-format on */
+struct ebru_conv2d_winograd_params {
+    EBRU_FIELDS_conv2d_winograd(EBRU_FIELD_DECL)
+};
+enum { EBRU_WINOGRAD_RUN = 16 }; /* neighbouring tiles whose input rows are read at once */
+
+/* Index of weight element (n, c) of a point in the transformed weight. */
+static inline int64_t ebru_winograd_weight_index(int32_t N, int32_t C, int32_t point, int32_t n, int32_t c) {
+    int64_t block = ((int64_t)point * ebru_blocks16(N) + n / 16) * ebru_blocks16(C) + c / 16;
+    return (block * 16 + c % 16) * 16 + n % 16;
+}
+static inline int64_t ebru_winograd_weight_floats(int32_t N, int32_t C, int32_t M) {
+    return (int64_t)(M + 2) * (M + 2) * ebru_blocks16(N) * ebru_blocks16(C) * 256;
+}
+static inline int32_t ebru_conv2d_winograd_tiles(const struct ebru_conv2d_winograd_params *p) {
+    return p->B * ebru_ceil_div(p->OH, p->M) * ebru_ceil_div(p->OW, p->M);
+}
+static inline int32_t ebru_conv2d_winograd_groups(const struct ebru_conv2d_winograd_params *p) {
+    return ebru_ceil_div(ebru_blocks16(p->N), p->NB * p->PG);
+}
+static inline int32_t ebru_conv2d_winograd_tasks(const struct ebru_conv2d_winograd_params *p) {
+    return ebru_ceil_div(ebru_conv2d_winograd_tiles(p), p->TT) * ebru_conv2d_winograd_groups(p);
+}
+/* Floats of the rows a run of tiles reads. */
+static inline int64_t ebru_conv2d_winograd_band(const struct ebru_conv2d_winograd_params *p) {
+    return (int64_t)(p->M + 2) * (EBRU_WINOGRAD_RUN * p->M + 2) * 16;
+}
+/* Scratch: that band, the transformed input [points][Cb][TT][16], the sums of a panel [points][NB][TT][16].
+ */
+static inline int64_t ebru_conv2d_winograd_scratch(const struct ebru_conv2d_winograd_params *p) {
+    int64_t points = (int64_t)(p->M + 2) * (p->M + 2);
+    return 4 * (ebru_conv2d_winograd_band(p) + points * (ebru_blocks16(p->C0 + p->C1) + p->NB) * p->TT * 16);
+}
+/* Fills MR .. PG for a level; every other field must be set. A task's tiles are as many as use each weight
+ * often enough (48), fewer where the transformed input would grow beyond a few L2 caches. */
+static inline void ebru_conv2d_winograd_default_tiles(struct ebru_conv2d_winograd_params *p, int32_t level,
+                                                      int64_t l2) {
+    int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
+    int32_t tiles = ebru_conv2d_winograd_tiles(p), points = (p->M + 2) * (p->M + 2);
+    if (l2 <= 0) l2 = 1024 * 1024;
+    p->MR = ebru_level_six_rows(level) ? 6 : 2;
+    p->NB = 4;
+    if (level >= EBRU_LEVEL_V4 && nb % 4 != 0) {
+        p->NB = nb % 3 == 0 || nb % 4 == 1 ? 3 : nb < 4 ? nb : 4;
+        p->MR = p->NB == 4 ? 6 : p->NB == 3 ? 8 : p->NB == 2 ? 10 : 12;
+    }
+    int32_t most = (int32_t)(4 * l2 / ((int64_t)points * cb * 64));
+    most = ebru_max_i32(ebru_min_i32(most, 48), 24);
+    int32_t spots = ebru_ceil_div(tiles, most);
+    if (spots > 1 && spots < 16) spots = ebru_min_i32((spots + 1) / 2 * 2, tiles);
+    p->TT = ebru_ceil_div(tiles, spots);
+    /* Few tasks: the panels are shared out, too, so that two or four threads get equal shares. */
+    int32_t panels = ebru_ceil_div(nb, p->NB), groups = spots >= 4 ? 1 : spots == 2 ? 2 : 4;
+    p->PG = ebru_ceil_div(panels, ebru_min_i32(groups, panels));
+}
+
+#endif
