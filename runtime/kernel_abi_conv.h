@@ -1,5 +1,5 @@
-/* The treaty's rows of convolutions: params structs and host arithmetic of conv2d, feed_forward and conv2d_winograd.
- * Part of kernel_abi.h, which includes it; rules and layouts stand there. */
+/* The treaty's rows of convolutions: params structs and host arithmetic of conv2d, feed_forward and
+ * conv2d_winograd. Part of kernel_abi.h, which includes it; rules and layouts stand there. */
 #ifndef EBRU_RUNTIME_KERNEL_ABI_CONV_H
 #define EBRU_RUNTIME_KERNEL_ABI_CONV_H
 
