@@ -5,7 +5,7 @@
 
 static int run(ir_diag *d, const drv_options *o, const char *program) {
     char runs[32], threads[24], function[300];
-    const char *argv[8] = {program, o->json ? "--bench=json" : "--bench"};
+    const char *argv[9] = {program, o->json ? "--bench=json" : "--bench"};
     int n = 2;
     if (o->runs) {
         snprintf(runs, sizeof runs, "--runs=%lld", (long long)o->runs);
@@ -15,13 +15,35 @@ static int run(ir_diag *d, const drv_options *o, const char *program) {
         snprintf(threads, sizeof threads, "-t%lld", (long long)o->threads);
         argv[n++] = threads;
     }
+    if (o->op) argv[n++] = "--cold";
     /* a function is named as it is inside its component ("decode") or in full ("vae.decode", "unet.step") */
-    if (o->function && (strchr(o->function, '.') || !o->component)) {
+    if (o->function && !o->op && (strchr(o->function, '.') || !o->component)) {
         snprintf(function, sizeof function, "--function=%s", o->function);
         argv[n++] = function;
     }
     argv[n] = NULL;
     return drv_run(d, argv, NULL, 0, NULL, NULL);
+}
+
+/* Node --op of the lowered model takes its place; *whole, the model, is to be freed after it. */
+static bool take_op(ir_diag *d, const drv_options *o, drv_build *b, drv_build *whole) {
+    ir_str text = {0};
+    *whole = *b;
+    memset(b, 0, sizeof *b);
+    if (whole->count != 1) {
+        ir_error(d, NULL, "--op is timed at one CPU level; name it with -mcpu=");
+        return false;
+    }
+    ir_module *m = drv_extract(d, whole->levels[0].module, o->function, o->op, &text);
+    if (m && !o->json) fwrite(text.data, 1, text.len, stdout);
+    ir_str_free(&text);
+    if (!m) return false;
+    b->levels[0] = (cg_level){whole->levels[0].target, m};
+    b->contexts[0] = pass_context_new(m, whole->levels[0].target);
+    b->count = 1;
+    pass_options p = PASS_OPTIONS_DEFAULT;
+    p.passes = "plan_memory";
+    return pass_run(b->contexts[0], &p, d);
 }
 
 int drv_bench(const drv_options *given) {
@@ -30,20 +52,21 @@ int drv_bench(const drv_options *given) {
     o.quiet = true;
     ir_diag *d = drv_diag(&o);
     drv_temp temp = {0};
-    drv_build b = {0};
+    drv_build b = {0}, whole = {0};
     cg_result result = {0};
     fe_options fe = drv_fe_options(&o);
     fe.guidance_pair = false; /* --batch says how many */
-    if (fe.function && strchr(fe.function, '.')) fe.function = NULL;
+    if (fe.function && (o.op || strchr(fe.function, '.'))) fe.function = NULL;
     int code = DRV_INPUT;
     if (!quiet) fprintf(stderr, "compiling %s\n", o.model);
     if (drv_temp_new(d, &temp)) {
-        if (drv_lower(d, &o, &fe, &b)) {
+        if (drv_lower(d, &o, &fe, &b) && (!o.op || take_op(d, &o, &b, &whole))) {
             int status = DRV_IO;
             if (drv_emit(d, &o, &b, temp.program, CG_EXE, &result)) status = run(d, &o, temp.program);
             code = status < 0 ? DRV_INTERNAL : status;
         }
         drv_build_free(&b);
+        drv_build_free(&whole);
         drv_temp_free(&temp);
     }
     ir_diag_flush(d);

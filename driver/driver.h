@@ -22,7 +22,7 @@ typedef struct drv_options {
     const char *model;
     const char *output, *emit, *target, *cpu, *precision, *size, *component, *function, *weights, *passes,
         *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io, *write,
-        *tolerance, *error_format, *color, *prediction;
+        *tolerance, *error_format, *color, *prediction, *op;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
     fe_lora loras[DRV_MAX_LORAS];
@@ -62,6 +62,11 @@ bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output
 pass_options drv_pass_options(const drv_options *o);
 /* Makes the folder of --dump-dir if it is not there. False with a diagnostic. */
 bool drv_make_dump_dir(ir_diag *d, const drv_options *o);
+
+/* extract.c: node `op` ("%41", numbered as in the text form) of a module whose nodes are bound, as a module
+ * of its own at KERNEL level, with one function @op; `function` names where it is, NULL: the only one with
+ * such a node. *text receives its line. NULL with diagnostics. `m` must live longer than the result. */
+ir_module *drv_extract(ir_diag *d, const ir_module *m, const char *function, const char *op, ir_str *text);
 
 /* process.c: a program for one use: compiled into a fresh directory, removed by drv_temp_free (also on
  * signals). */

@@ -53,6 +53,8 @@ static const struct option table[] = {
     {NULL, "--bench", NULL, BENCH, AT(bench),
      "time every function on made-up inputs; --bench=json prints one object a function"},
     {NULL, "--function", "NAME", TEXT, AT(bench_function), "with --bench: this function only"},
+    {NULL, "--cold", NULL, FLAG, AT(bench_cold),
+     "with --bench: also with weights in turn from copies that no cache holds together"},
     {NULL, "--runs", "N", COUNT, AT(bench_runs), "with --bench: runs of each function (default 20)"},
     {NULL, "--call", "NAME", TEXT, AT(call),
      "run one network on tensors from standard input (docs/program.md)"},

@@ -34,7 +34,7 @@ typedef struct rt_options {
     const char *call;      /* NULL, or a function to run on tensors from stdin */
     const char *bench_function;
     int bench_runs;
-    bool no_cpu_check, bench, bench_json, build_info, help, version, quiet, verbose, no_metadata, weights;
+    bool no_cpu_check, bench, bench_json, bench_cold, build_info, help, version, quiet, verbose, no_metadata, weights;
     rt_progress_mode progress;
 } rt_options;
 
