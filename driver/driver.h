@@ -23,6 +23,7 @@ typedef struct drv_options {
     const char *output, *emit, *target, *cpu, *precision, *size, *component, *function, *weights, *passes,
         *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io, *write,
         *tolerance, *error_format, *color, *prediction, *op;
+    const char *print_before, *filter;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
     fe_lora loras[DRV_MAX_LORAS];

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <regex.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,20 @@ static int set_value(drv_options *o, const struct option *opt, const char *value
     return 0;
 }
 
+static int check_filter(const char *filter) {
+    regex_t regex;
+    int bad = filter ? regcomp(&regex, filter, REG_EXTENDED | REG_NOSUB) : 0;
+    if (!bad) {
+        if (filter) regfree(&regex);
+        return 0;
+    }
+    char why[200];
+    regerror(bad, &regex, why, sizeof why);
+    fprintf(stderr, "ebru: error: --filter= expects a regular expression, not '%s': %s\n",
+            ir_escape(filter, strlen(filter)), why);
+    return DRV_USAGE;
+}
+
 static int digest(drv_options *o) {
     if (o->size) {
         char x;
@@ -198,6 +213,8 @@ static int digest(drv_options *o) {
         return usage_error("--precision expects f32, bf16x3 or bf16, not '%s'", o->precision,
                            ir_suggest(o->precision, ir_precision_name, IR_PRECISION_COUNT));
     o->products = (ir_precision)p;
+    int bad = check_filter(o->filter);
+    if (bad) return bad;
     if (o->plan && strcmp(o->plan, "reuse") != 0 && strcmp(o->plan, "separate") != 0)
         return usage_error("--plan expects reuse or separate, not '%s'", o->plan, NULL);
     if (o->color && strcmp(o->color, "auto") != 0 && strcmp(o->color, "always") != 0 &&

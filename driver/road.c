@@ -79,7 +79,9 @@ pass_options drv_pass_options(const drv_options *o) {
     p.disabled_count = o->disabled_count;
     p.stop_after = o->stop_after;
     p.start_after = o->start_after;
+    p.print_before = o->print_before;
     p.print_after = o->print_after;
+    p.filter = o->filter;
     p.print_changed = o->print_changed;
     p.dump_dir = o->dump_dir;
     p.verify_each = o->verify_each;
@@ -135,8 +137,10 @@ bool drv_lower(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build
         b->contexts[i] = pass_context_new(m, t[i]);
         b->count = i + 1;
         pass_options p = drv_pass_options(o);
-        if (i + 1 < n)
-            p.dump_dir = p.print_after = NULL, p.time_passes = false; /* one level's IR is enough to read */
+        if (i + 1 < n) { /* one level's IR is enough to read */
+            p.dump_dir = p.print_before = p.print_after = NULL;
+            p.print_changed = p.time_passes = false;
+        }
         if (!pass_run(b->contexts[i], &p, d)) return false;
     }
     return n > 0;

@@ -452,6 +452,12 @@ void ir_print_func(const ir_func *f, ir_str *out);
 void ir_print_type(const ir_type *t, ir_str *out);
 /* One node as in the text form, without its origin: for reports and messages. */
 void ir_print_node(const ir_func *f, ir_ref r, ir_str *out);
+/* The node's whole line as in the text form, with numbers from ir_numbering: for many nodes of a function. */
+void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, ir_str *out);
+/* Attribute `index` of the op's, as in the text form; all that differ from their defaults, as " {a=1, b=2}"
+ * or nothing. */
+void ir_print_attr(const ir_node *n, uint32_t index, ir_str *out);
+void ir_print_attrs(const ir_node *n, ir_str *out);
 ir_module *ir_parse(ir_diag *d, const char *name, const char *text, size_t length);
 /* The number of a node in the text form (%N): inputs first, then the others in order; weights have none
  * (UINT32_MAX). ir_numbering returns the numbers of all nodes, ir_free it. */

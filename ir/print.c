@@ -105,14 +105,19 @@ static void print_value(ir_attr_kind kind, const void *p, ir_str *out) {
     }
 }
 
-static void print_attrs(const ir_node *n, ir_str *out) {
+void ir_print_attr(const ir_node *n, uint32_t index, ir_str *out) {
+    const ir_attr_info *a = &ir_op_get(n->op)->attrs[index];
+    print_value(a->kind, (const char *)n->attrs + a->offset, out);
+}
+
+void ir_print_attrs(const ir_node *n, ir_str *out) {
     const ir_op_info *info = ir_op_get(n->op);
     bool any = false;
     for (uint32_t i = 0; i < info->attr_count; i++) {
         const ir_attr_info *a = &info->attrs[i];
         if (ir_attr_equal(a, n->attrs, info->attr_default)) continue;
         ir_str_addf(out, "%s%s=", any ? ", " : " {", a->name);
-        print_value(a->kind, (const char *)n->attrs + a->offset, out);
+        ir_print_attr(n, i, out);
         any = true;
     }
     if (any) ir_str_add(out, "}");
@@ -200,7 +205,7 @@ static void print_node(const ir_func *f, const uint32_t *number, ir_ref r, ir_st
             ir_str_add(out, i ? ", " : " ");
             print_ref(f, number, n->operand[i], out);
         }
-        print_attrs(n, out);
+        ir_print_attrs(n, out);
         ir_str_add(out, " : ");
         ir_print_type(&n->type, out);
     }
@@ -231,13 +236,17 @@ void ir_print_node(const ir_func *f, ir_ref r, ir_str *out) {
     ir_free(number);
 }
 
+void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, ir_str *out) {
+    print_node(f, number, r, out);
+    if (ir_get(f, r)->op != IR_OP_weight) print_origin(f, ir_get(f, r)->origin, out);
+}
+
 /* ---- functions and modules ---- */
 
 static void print_params(const ir_func *f, const uint32_t *number, ir_str *out) {
     for (size_t i = 0; i < f->inputs.count; i++) {
         if (i) ir_str_add(out, f->inputs.count > 2 ? ",\n    " : ", ");
-        print_node(f, number, f->inputs.items[i], out);
-        print_origin(f, ir_get(f, f->inputs.items[i])->origin, out);
+        ir_print_line(f, number, f->inputs.items[i], out);
     }
 }
 
@@ -255,8 +264,7 @@ void ir_print_func(const ir_func *f, ir_str *out) {
         const ir_node *n = &f->nodes.items[i];
         if (n->op == IR_OP_input || (n->op == IR_OP_weight && n->place.kind == IR_UNPLACED)) continue;
         ir_str_add(out, "  ");
-        print_node(f, number, (ir_ref){i}, out);
-        if (n->op != IR_OP_weight) print_origin(f, n->origin, out);
+        ir_print_line(f, number, (ir_ref){i}, out);
         ir_str_add(out, "\n");
     }
     ir_str_add(out, "  return");

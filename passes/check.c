@@ -1,4 +1,4 @@
-/* What the manager does with the IR between passes: verify, round trip, print, dump, and the end of a broken
+/* What the manager does with the IR between passes: verify, round trip, dump, and the end of a broken
  * one. */
 #include "passes/manager.h"
 
@@ -55,14 +55,6 @@ _Noreturn void pass_broken(const ir_module *m, const char *pass, const char *fau
     bool written = write_text(path.data, m);
     ICE("the IR is broken after pass %s%s%s:\n%s", pass, written ? "; it is in " : "",
         written ? path.data : "", faults);
-}
-
-void pass_print(const ir_module *m, const char *pass, bool changed, FILE *out) {
-    ir_str text = {0};
-    ir_str_addf(&text, "// after %s%s\n", pass, changed ? "" : " (unchanged)");
-    ir_print(m, &text);
-    fwrite(text.data, 1, text.len, out);
-    ir_str_free(&text);
 }
 
 bool pass_dump(ir_diag *d, const ir_module *m, const char *dir, uint32_t number, const char *pass) {

@@ -74,8 +74,10 @@ typedef struct run {
     pass_context *c;
     const pass_options *o;
     ir_diag *d;
-    uint32_t known;    /* properties that hold for all functions */
-    int64_t optional;  /* running number of optional passes, for bisection */
+    uint32_t known;   /* properties that hold for all functions */
+    int64_t optional; /* running number of applications of optional passes, for bisection */
+    bool everywhere;  /* the pass that ran last was applied to all functions */
+    pass_show show;
     bool off[ENTRIES]; /* -fno-PASS */
     bool list;         /* an explicit list of passes */
 } run;
@@ -127,14 +129,26 @@ static bool assure(run *r, const pass_info *p, bool *late) {
     return fine;
 }
 
-static bool allowed_by_bisect(run *r, const pass_info *p) {
+/* Whether the next application of a pass, on one function or (NULL) on the module, is within the limit. */
+static bool allowed_by_bisect(run *r, const pass_info *p, const ir_func *f) {
     if (p->flags & PASS_REQUIRED) return true;
     r->optional++;
     if (r->o->bisect_limit < 0) return true;
     bool go = r->optional <= r->o->bisect_limit;
-    fprintf(r->o->print_to, "BISECT: %s pass (%lld) %s\n", go ? "running" : "NOT running",
-            (long long)r->optional, p->name);
+    fprintf(r->o->print_to, "BISECT: %s pass (%lld) %s on %s\n", go ? "running" : "NOT running",
+            (long long)r->optional, p->name, f ? ir_escape(f->name, strlen(f->name)) : "the module");
     return go;
+}
+
+/* Beyond the limit nothing of a pass runs: not even what it needs is established. */
+static bool beyond_bisect(run *r, const pass_info *p) {
+    const ir_module *m = r->c->module;
+    if ((p->flags & PASS_REQUIRED) || r->o->bisect_limit < 0 || r->optional < r->o->bisect_limit)
+        return false;
+    if (p->flags & PASS_MODULE) allowed_by_bisect(r, p, NULL);
+    for (size_t i = 0; !(p->flags & PASS_MODULE) && i < m->funcs.count; i++)
+        allowed_by_bisect(r, p, m->funcs.items[i]);
+    return true;
 }
 
 /* False when the level forbids the pass; that is an error in a list, and means "already done" in the default
@@ -158,17 +172,32 @@ static bool level_fits(run *r, const pass_info *p, bool *error) {
     return true;
 }
 
+static bool names(const char *option, const char *pass) {
+    return option && (!strcmp(option, "all") || !strcmp(option, pass));
+}
+
+static bool shown_after(const run *r, const char *pass) {
+    return names(r->o->print_after ? r->o->print_after : r->o->print_changed ? "all" : NULL, pass);
+}
+
 static void run_entry(run *r, const entry *e) {
     pass_context *c = r->c;
     ir_module *m = c->module;
     pass_timing t = {.pass = e->info.name, .nodes_before = node_count(m)};
+    pass_show_before(&r->show, m, t.pass, names(r->o->print_before, t.pass),
+                     r->o->print_changed && shown_after(r, t.pass));
+    bool everywhere = true;
     double start = now_ms();
     if (m->level < e->info.level_out && e->info.level_out == IR_FUSED) m->level = IR_FUSED;
     if (e->run_module) {
+        allowed_by_bisect(r, &e->info, NULL);
         t.changed = e->run_module(c, m);
     } else {
-        for (size_t i = 0; i < m->funcs.count; i++)
-            if (e->run(c, m->funcs.items[i])) t.changed = true;
+        for (size_t i = 0; i < m->funcs.count; i++) {
+            bool go = allowed_by_bisect(r, &e->info, m->funcs.items[i]);
+            everywhere &= go;
+            if (go && e->run(c, m->funcs.items[i])) t.changed = true;
+        }
     }
     t.ms = now_ms() - start;
     t.nodes_after = node_count(m);
@@ -176,7 +205,8 @@ static void run_entry(run *r, const entry *e) {
     if (c->failed) return;
     if (m->level < e->info.level_out) m->level = e->info.level_out;
     if (t.changed) r->known &= e->info.keeps;
-    if (!r->o->verify_each) r->known |= e->info.gives;
+    r->everywhere = everywhere;
+    if (everywhere && !r->o->verify_each) r->known |= e->info.gives;
     if (!r->list) ir_meta_set_string(m, "passes.after", e->info.name);
 }
 
@@ -187,18 +217,19 @@ static bool after(run *r, uint32_t index) {
     const pass_timing *t = &c->timings.items[c->timings.count - 1];
     if (r->o->verify_each) {
         ir_str faults = {0};
+        uint32_t gives = r->everywhere ? p->gives : 0;
         pass_check(c->module, &faults);
         for (uint32_t i = 0; i < PASS_PROP_COUNT; i++)
-            if ((p->gives | (r->known & p->keeps)) >> i & 1) {
+            if ((gives | (r->known & p->keeps)) >> i & 1) {
                 if (!holds(c->module, 1u << i, &faults))
                     ir_str_addf(&faults, "property %s lost\n", props[i].name);
             }
         if (faults.len) pass_broken(c->module, p->name, faults.data, r->o->dump_dir);
         ir_str_free(&faults);
-        r->known |= p->gives;
+        r->known |= gives;
     }
-    if (r->o->print_after && (!strcmp(r->o->print_after, "all") || !strcmp(r->o->print_after, p->name)))
-        if (t->changed || !r->o->print_changed) pass_print(c->module, p->name, t->changed, r->o->print_to);
+    if (shown_after(r, p->name))
+        pass_show_after(&r->show, c->module, p->name, t->changed, r->o->print_changed);
     return !r->o->dump_dir || pass_dump(r->d, c->module, r->o->dump_dir, index + 1, p->name);
 }
 
@@ -208,7 +239,7 @@ static bool step(run *r, uint32_t index) {
     bool error = false, late = false;
     if (r->off[index] && !r->list) return true;
     if (!level_fits(r, p, &error)) return !error;
-    if (!allowed_by_bisect(r, p)) return true;
+    if (beyond_bisect(r, p)) return true;
     if (!assure(r, p, &late)) return late && !r->list;
     run_entry(r, &entries[index]);
     return !r->c->failed && after(r, index);
@@ -231,6 +262,10 @@ static bool read_disabled(run *r) {
             r->off[at] = true;
     }
     return fine;
+}
+
+static bool pass_or_all(ir_diag *d, const char *option, const char *name) {
+    return !name || !strcmp(name, "all") || known_pass(d, option, name, strlen(name)) >= 0;
 }
 
 /* Where the default pipeline begins: behind start_after, or behind the pass a dump was written after. */
@@ -304,12 +339,13 @@ bool pass_run(pass_context *c, const pass_options *options, ir_diag *d) {
     c->separate_buffers = options->separate_buffers;
     c->precision = options->precision;
     bool fine = read_disabled(&r);
-    if (options->print_after && strcmp(options->print_after, "all"))
-        fine =
-            known_pass(d, "--print-after", options->print_after, strlen(options->print_after)) >= 0 && fine;
+    fine = pass_or_all(d, "--print-after", options->print_after) && fine;
+    fine = pass_or_all(d, "--print-before", options->print_before) && fine;
+    fine = pass_show_begin(&r.show, d, options) && fine;
     if (fine && options->dump_dir) fine = pass_dump(d, c->module, options->dump_dir, 0, "input");
     fine = fine && (r.list ? run_list(&r) : run_default(&r));
     if (options->time_passes) print_times(c, options->print_to);
+    pass_show_end(&r.show);
     c->diag = NULL;
     return fine;
 }

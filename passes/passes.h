@@ -65,13 +65,16 @@ typedef struct pass_options {
     const char *stop_after; /* NULL = to the end */
     const char
         *start_after; /* skip passes up to and including this one; NULL: what the meta "passes.after" says */
-    const char *print_after; /* pass name, "all", or NULL; to `print_to` */
-    bool print_changed;      /* with print_after=all: only passes that changed something */
+    const char *print_before, *print_after; /* pass name, "all", or NULL; to `print_to` */
+    bool
+        print_changed; /* after passes only where something changed; after all unless print_after names one */
+    const char *filter; /* POSIX extended regular expression: what is printed of the IR (show.c), or NULL */
     FILE *print_to;
     const char *dump_dir;   /* numbered files NN-PASS.ir, 00-input.ir first; must exist */
     bool verify_each;       /* verifier, print/parse round trip and given properties after every pass */
     bool time_passes;       /* table to print_to at the end */
-    int64_t bisect_limit;   /* -1 = no limit; optional passes run while their running number <= limit */
+    int64_t bisect_limit;   /* -1 = no limit; of the applications of optional passes, a pass on a function (on
+                             * the module) each, only the first so many run */
     bool separate_buffers;  /* plan_memory: one buffer a tensor, nothing in place (the plan's oracle) */
     ir_precision precision; /* lower_precision: of products; f32 leaves all as it is */
 } pass_options;
