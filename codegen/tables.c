@@ -1,6 +1,7 @@
 /* The constant tables of runtime/abi.h as LLVM constants. Field by field in the order of the C structs; LLVM
  * lays a non-packed struct out as C does. */
 #include "codegen/cg.h"
+#include "codegen/digest.h"
 #include "runtime/abi.h"
 
 #include <string.h>
@@ -117,6 +118,7 @@ static LLVMValueRef outputs(tables *t, const ir_func *f) {
 
 static LLVMValueRef ops(tables *t, const cg_func_plan *p) {
     LLVMValueRef *items = ir_alloc((p->ops.count + 1) * sizeof *items);
+    uint32_t *number = ir_numbering(p->f);
     for (size_t i = 0; i < p->ops.count; i++) {
         const ir_node *n = ir_get(p->f, p->ops.items[i].node);
         ir_cost cost = ir_node_cost(p->f, p->ops.items[i].node);
@@ -131,10 +133,13 @@ static LLVMValueRef ops(tables *t, const cg_func_plan *p) {
             f64(t, cost.flops),
             i64(t, cost.bytes),
             i64(t, cost.weight_bytes),
+            i32(t, number[p->ops.items[i].node.id]),
+            i32(t, 0),
         };
         items[i] = STRUCT(t, fields);
         ir_str_free(&detail);
     }
+    ir_free(number);
     return array(t, items, p->ops.count, "ops");
 }
 
@@ -237,6 +242,53 @@ static LLVMValueRef meta(tables *t, size_t *count) {
     return array(t, items, n, "meta");
 }
 
+/* ---- what program this is ---- */
+
+static void digest_text(cg_digest *d, const char *s) {
+    cg_digest_add(d, s ? s : "", s ? strlen(s) + 1 : 1);
+}
+
+/* Everything that runs: the kernels with their parameters, the order of the ops, the weights; and what the
+ * compiler says about itself. Nothing of the place it was compiled at. */
+static void build_id(const cg_table_input *in, const char *info, char out[33]) {
+    cg_digest d;
+    unsigned char id[16];
+    cg_digest_begin(&d);
+    digest_text(&d, info);
+    cg_digest_add(&d, in->weights_id, sizeof in->weights_id);
+    for (uint32_t l = 0; l < in->level_count; l++) {
+        const cg_plan *p = &in->plans[l];
+        digest_text(&d, p->target->base.level);
+        for (size_t i = 0; i < p->wrappers.count; i++) digest_text(&d, p->wrappers.items[i].key);
+        for (size_t i = 0; i < p->funcs.count; i++) {
+            const cg_func_plan *f = &p->funcs.items[i];
+            digest_text(&d, f->f->name);
+            for (size_t k = 0; k < f->ops.count; k++) {
+                const ir_node *n = ir_get(f->f, f->ops.items[k].node);
+                const uint32_t what[] = {f->ops.items[k].wrapper, f->ops.items[k].barrier};
+                digest_text(&d, ir_op_get(n->op)->name);
+                cg_digest_add(&d, what, sizeof what);
+            }
+        }
+    }
+    cg_digest_end(&d, id);
+    for (int i = 0; i < 16; i++) snprintf(out + 2 * i, 3, "%02x", id[i]);
+}
+
+/* The build information with the id as its third line: near the mark that others find the text by. */
+static LLVMValueRef build_info(tables *t) {
+    const char *info = t->in->options->build_info ? t->in->options->build_info : "", *at = info;
+    char id[33];
+    build_id(t->in, info, id);
+    for (int line = 0; line < 2 && strchr(at, '\n'); line++) at = strchr(at, '\n') + 1;
+    ir_str s = {0};
+    ir_str_addn(&s, info, (size_t)(at - info));
+    ir_str_addf(&s, "build: %s\n%s", id, at);
+    LLVMValueRef value = text(t, &s);
+    ir_str_free(&s);
+    return value;
+}
+
 /* ---- the model ---- */
 
 static LLVMValueRef embedded_weights(tables *t) {
@@ -273,7 +325,7 @@ bool cg_emit_tables(cg *c, const cg_table_input *in) {
         i64(&t, in->options->tokenizer ? in->options->tokenizer_bytes : 0),
         bytes(&t, in->options->tokenizer_2, in->options->tokenizer_2_bytes, "tokenizer_2"),
         i64(&t, in->options->tokenizer_2 ? in->options->tokenizer_2_bytes : 0),
-        string(&t, in->options->build_info ? in->options->build_info : ""),
+        build_info(&t),
     };
     LLVMValueRef model = STRUCT(&t, fields);
     LLVMValueRef global = LLVMAddGlobal(c->module, LLVMTypeOf(model), "ebru_model");

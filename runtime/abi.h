@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define EBRU_ABI_VERSION 2
+#define EBRU_ABI_VERSION 3
 
 /* Element types at run time; bf16: what is packed, between stages. */
 enum { EBRU_F32 = 0, EBRU_I32 = 1, EBRU_BF16 = 2 };
@@ -32,6 +32,8 @@ struct ebru_op_desc {
     const char *detail; /* result type, e.g. "f32[2,320,64,64]:c16" */
     double flops;
     uint64_t bytes, weight_bytes;
+    int32_t node; /* its number in the placed module's text (%41), of the program's lowest level */
+    int32_t reserved;
 };
 
 /* What a thread gets when it runs an emitted function. All threads of the pool call `run` with the same
@@ -90,7 +92,8 @@ struct ebru_model {
     uint64_t tokenizer_bytes;
     const uint8_t *tokenizer_2; /* second text encoder's, or NULL */
     uint64_t tokenizer_2_bytes;
-    const char *build_info; /* text for --build-info */
+    const char *build_info; /* text for --build-info: lines "KEY: VALUE", "build: " with the program's id among
+                             * them */
 };
 extern const struct ebru_model ebru_model;
 

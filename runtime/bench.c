@@ -120,13 +120,20 @@ static void print_row(const rt_engine *e, const struct ebru_function_desc *f, co
 static void time_runs(rt_engine *e, int index, const struct buffers *b, double *ms, int runs,
                       const struct copies *c) {
     const char *weights = e->model->weights;
+    rt_profile_phase(e->profile, e->model->tables->functions[index].name);
     for (int r = -1; r < runs; r++) { /* the first for pages, caches, clocks */
+        rt_profile_warm(e->profile, r < 0);
+        if (r < 0)
+            rt_profile_step(e->profile, "warm-up");
+        else
+            rt_profile_step(e->profile, "run %d/%d", r + 1, runs);
         if (c->base) e->model->weights = c->base + (size_t)((r + 1) % c->count) * c->stride;
         double t = now();
         rt_engine_run(e, index, (const void *const *)b->in, b->out);
         if (r >= 0) ms[r] = (now() - t) * 1e3;
     }
     e->model->weights = weights;
+    rt_profile_phase(e->profile, "report");
     qsort(ms, (size_t)runs, sizeof *ms, by_value);
 }
 

@@ -37,19 +37,22 @@ static rt_status read_frame(rt_net *n, bool *seen, bool *end, rt_error *err) {
     return rt_fail(err, RT_ERR_INPUT, "this network has no input '%s'", name);
 }
 
-static rt_status run(rt_net *n, rt_error *err) {
+static rt_status run(rt_net *n, rt_profile *profile, rt_error *err) {
     bool end = false, *seen = calloc((size_t)rt_net_input_count(n) + 1, sizeof *seen);
     if (!seen) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     rt_status s = RT_OK;
+    rt_profile_phase(profile, "read");
     while (!s && !end) s = read_frame(n, seen, &end, err);
     for (int i = 0; !s && i < rt_net_input_count(n); i++)
         if (!seen[i])
             s = rt_fail(err, RT_ERR_INPUT, "input '%s' is missing on standard input",
                         rt_net_input_at(n, i)->name);
     free(seen);
+    rt_profile_phase(profile, "call");
     if (!s) s = rt_net_begin(n, NULL, 1, err);
     if (s) return s;
     rt_net_step(n, 0);
+    rt_profile_phase(profile, "write");
     for (int i = 0; i < rt_net_output_count(n); i++) {
         const struct ebru_tensor_desc *d = rt_net_output_at(n, i);
         printf("%s %llu\n", d->name, (unsigned long long)d->bytes);
@@ -63,7 +66,7 @@ rt_status rt_program_call(rt_engine *e, const char *name, rt_error *err) {
     rt_net *n;
     rt_status s = rt_net_open(&n, e, name, err);
     if (s) return s == RT_ERR_INTERNAL ? RT_ERR_USAGE : s;
-    s = run(n, err);
+    s = run(n, e->profile, err);
     rt_net_free(n);
     return s;
 }

@@ -62,8 +62,10 @@ struct run {
 
 static void run_thread(void *arg, int tid, int nthreads) {
     struct run *r = arg;
-    if (r->engine->profile) rt_profile_begin(r->engine->profile, tid);
+    rt_profile *p = r->engine->profile;
+    if (p) rt_profile_begin(p, tid, r->engine->function);
     r->fn(&r->call, tid, nthreads);
+    if (p) rt_profile_end(p, tid);
 }
 
 static void tell_first(rt_engine *e) {
@@ -93,16 +95,16 @@ void rt_engine_run(rt_engine *e, int function, const void *const *inputs, void *
 
 void ebru_mark(const struct ebru_call *call, int32_t thread, int32_t op) {
     rt_engine *e = call->runtime;
-    if (e->profile) rt_profile_op(e->profile, thread, e->function, op);
+    if (e->profile) rt_profile_op(e->profile, thread, op);
 }
 
 void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads, int32_t op) {
     rt_engine *e = call->runtime;
     (void)threads;
     if (e->profile) {
-        rt_profile_op(e->profile, thread, e->function, op);
+        rt_profile_op(e->profile, thread, op);
         rt_pool_barrier(e->pool);
-        rt_profile_wait(e->profile, thread);
+        rt_profile_wait(e->profile, thread, op);
         return;
     }
     rt_pool_barrier(e->pool);

@@ -3,12 +3,11 @@
 #define EBRU_RUNTIME_ENGINE_H
 
 #include "runtime/model.h"
+#include "runtime/profile.h"
 #include "runtime/threads.h"
 
 #include <stdio.h>
 #include <time.h>
-
-typedef struct rt_profile rt_profile;
 
 typedef struct rt_engine {
     rt_model *model;
@@ -31,25 +30,5 @@ void rt_engine_run(rt_engine *e, int function, const void *const *inputs, void *
 /* A 64-byte aligned zeroed buffer, or NULL when there is no memory; freed with rt_buffer_free. */
 void *rt_buffer(size_t bytes);
 void rt_buffer_free(void *p);
-
-/* profile.c: what every thread did when, in Chrome's trace event format, and a table of the ops. */
-rt_status rt_profile_new(rt_profile **out, int threads, rt_error *err);
-void rt_profile_free(rt_profile *p);
-void rt_profile_begin(rt_profile *p, int thread); /* a function begins on this thread */
-void rt_profile_op(rt_profile *p, int thread, int function,
-                   int32_t op);                  /* work up to and with `op` is done */
-void rt_profile_wait(rt_profile *p, int thread); /* the barrier after it was passed */
-rt_status rt_profile_write(const rt_profile *p, const struct ebru_model *t, const char *path, rt_error *err);
-void rt_profile_table(const rt_profile *p, const struct ebru_model *t, double peak_gflops, FILE *out);
-
-/* peak.c: GFLOP/s of an in-register loop on all threads of the pool, of what the program multiplies with at
- * this level: the unit for bf16 when the program has such kernels and the level such a unit, else FMA
- * (multiply and add where the level has no FMA). bf16x3 takes three of the products a multiply-add is counted
- * as. */
-typedef struct rt_peak {
-    const char *unit; /* "FMA", "AMX bf16" .. */
-    double gflops;
-} rt_peak;
-rt_peak rt_peak_measure(rt_pool *pool, const struct ebru_model *t, const char *level);
 
 #endif

@@ -13,9 +13,3 @@ rt_status rt_png_write(const char *path, const uint8_t *pixels, uint32_t width, 
     (void)path, (void)pixels, (void)width, (void)height, (void)channels, (void)texts, (void)text_count;
     return rt_png_available(err);
 }
-
-void rt_png_remove_temp(void) {}
-
-const char *rt_png_temp_path(void) {
-    return NULL;
-}

@@ -30,6 +30,7 @@ typedef struct rt_options {
     double guidance_rescale;               /* 0..1 */
     int noise_level;                       /* negative: the model's */
     const char *profile;
+    int profile_steps;     /* calls of a function that the trace holds op by op; 0: 2, or all of --bench */
     const char *cpu_level; /* NULL, or a level not above the CPU's unless no_cpu_check */
     const char *call;      /* NULL, or a function to run on tensors from stdin */
     const char *bench_function;

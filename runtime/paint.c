@@ -278,6 +278,7 @@ static rt_status write_file(const struct job *j, int index, const uint8_t *pixel
     char *text = j->o->no_metadata ? NULL : parameters(j, &j->requests[index]);
     rt_png_text chunk = {"parameters", text};
     rt_progress_phase(j->settings.progress, "write", 0);
+    rt_profile_phase(j->engine->profile, "write");
     rt_status s = rt_png_write(name, pixels, (uint32_t)j->info.width * columns,
                                (uint32_t)j->info.height * rows, j->info.channels, &chunk, text ? 1 : 0, err);
     free(text);

@@ -93,12 +93,15 @@ static rt_status open_sampler(struct rt_painter *p, rt_error *err) {
 
 static rt_status denoise(struct rt_painter *p, rt_error *err) {
     int evaluations = rt_sampler_evaluations(p->sampler), count = evaluations - p->first;
+    rt_profile_phase(p->engine->profile, p->phase);
+    rt_profile_step(p->engine->profile, "prepare");
     rt_sampler_reset(p->sampler);
     rt_condition_image_begin(p);
     rt_status s = rt_net_begin(p->denoiser, rt_sampler_timesteps(p->sampler) + p->first, count, err);
     if (s) return s;
     rt_progress_phase(p->settings->progress, p->phase, count);
     for (int k = p->first; k < evaluations; k++) {
+        rt_profile_step(p->engine->profile, "step %d/%d", k + 1 - p->first, count);
         rt_condition_image_input(p, k);
         rt_net_step(p->denoiser, k - p->first);
         bool noisy = rt_sampler_needs_noise(p->sampler, k);
@@ -152,6 +155,7 @@ static rt_status paint_batch(struct rt_painter *p, const rt_request *requests, i
     if (!s) s = denoise(p, err);
     for (int i = 0; i < count && !s; i++) {
         if (p->decoder) rt_progress_phase(p->settings->progress, "vae-decode", 0);
+        rt_profile_phase(p->engine->profile, "decode");
         s = decode(p, i, pixels, err);
         if (!s) s = p->settings->finished(p->settings->user, first + i, pixels, err);
     }

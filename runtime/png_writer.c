@@ -1,34 +1,16 @@
-/* PNG by libpng's row interface (never its simplified one), into a temporary file that is renamed when
- * complete. */
+/* PNG by libpng's row interface (never its simplified one). */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include "runtime/png_writer.h"
+#include "runtime/output.h"
 #include "runtime/png_fault.h"
 #include "runtime/unicode.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-/* ---- the temporary file, also for signal handlers ---- */
-
-static char temp_path[PATH_MAX];
-static volatile sig_atomic_t temp_active;
-
-void rt_png_remove_temp(void) {
-    if (temp_active) unlink(temp_path);
-}
-
-const char *rt_png_temp_path(void) {
-    return temp_active ? temp_path : NULL;
-}
 
 /* ---- text chunks ---- */
 
@@ -153,97 +135,6 @@ static bool encode(struct encoder *e, const struct picture *p) {
     return true;
 }
 
-/* Encodes into the open file and closes it; the message names `path`. */
-static rt_status write_and_close(FILE *file, const struct picture *p, const char *path, rt_error *err) {
-    struct encoder e = {.file = file};
-    bool good = encode(&e, p);
-    errno = 0;
-    if (fclose(file) != 0 && good) {
-        good = false;
-        e.saved_errno = errno ? errno : EIO;
-    }
-    if (good) return RT_OK;
-    return rt_fail(err, RT_ERR_SYSTEM, "cannot write %s: %s", path,
-                   e.saved_errno ? strerror(e.saved_errno) : e.fault.message);
-}
-
-/* ---- where to ---- */
-
-static rt_status cannot(const char *what, const char *path, rt_error *err) {
-    return rt_fail(err, RT_ERR_SYSTEM, "cannot %s %s: %s", what, path, strerror(errno));
-}
-
-static rt_status write_stdout(const struct picture *p, rt_error *err) {
-    if (isatty(STDOUT_FILENO))
-        return rt_fail(err, RT_ERR_USAGE,
-                       "standard output is a terminal; redirect it or name a file with -o");
-    fflush(stdout);
-    int fd = dup(STDOUT_FILENO);
-    FILE *file = fd >= 0 ? fdopen(fd, "wb") : NULL;
-    if (!file) {
-        rt_status status = cannot("write", "standard output", err);
-        if (fd >= 0) close(fd);
-        return status;
-    }
-    return write_and_close(file, p, "standard output", err);
-}
-
-/* Devices and pipes are written to; renaming over them would replace them. */
-static rt_status write_special(const char *path, const struct picture *p, rt_error *err) {
-    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-    FILE *file = fd >= 0 ? fdopen(fd, "wb") : NULL;
-    if (!file) {
-        rt_status status = cannot("write", path, err);
-        if (fd >= 0) close(fd);
-        return status;
-    }
-    return write_and_close(file, p, path, err);
-}
-
-/* Creates ".NAME.ebru-tmp.PID-N" beside `path`; -1 with errno set. O_CREAT applies the umask, as for any new
- * file. */
-static int create_temp(const char *path) {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    int folder = slash ? (int)(slash - path) + 1 : 0;
-    for (unsigned attempt = 0; attempt < 1000; attempt++) {
-        if (snprintf(temp_path, sizeof temp_path, "%.*s.%.200s.ebru-tmp.%ld-%u", folder, path, name,
-                     (long)getpid(), attempt) >= (int)sizeof temp_path) {
-            errno = ENAMETOOLONG;
-            return -1;
-        }
-        int fd = open(temp_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST) return fd;
-    }
-    return -1;
-}
-
-static rt_status write_file(const char *path, const struct picture *p, rt_error *err) {
-    sigset_t stop, old; /* between creating the file and knowing its name no handler may run */
-    sigemptyset(&stop);
-    sigaddset(&stop, SIGINT);
-    sigaddset(&stop, SIGTERM);
-    sigaddset(&stop, SIGHUP);
-    sigprocmask(SIG_BLOCK, &stop, &old);
-    int fd = create_temp(path), create_errno = errno;
-    temp_active = fd >= 0;
-    sigprocmask(SIG_SETMASK, &old, NULL);
-    errno = create_errno;
-    if (fd < 0) return cannot("write", path, err);
-
-    FILE *file = fdopen(fd, "wb");
-    rt_status status;
-    if (file) {
-        status = write_and_close(file, p, path, err);
-    } else {
-        status = cannot("write", path, err);
-        close(fd);
-    }
-    if (status == RT_OK && rename(temp_path, path) != 0) status = cannot("write", path, err);
-    if (status != RT_OK) unlink(temp_path);
-    temp_active = 0;
-    return status;
-}
-
 rt_status rt_png_available(rt_error *err) {
     (void)err;
     return RT_OK;
@@ -263,20 +154,15 @@ rt_status rt_png_write(const char *path, const uint8_t *pixels, uint32_t width, 
     if (status != RT_OK) return status;
     p.texts = converted;
 
-    struct stat st;
-    char *target = NULL;
-    if (strcmp(path, "-") == 0) {
-        status = write_stdout(&p, err);
-    } else if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-        errno = EISDIR;
-        status = cannot("write", path, err);
-    } else if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-        status = write_special(path, &p, err);
-    } else { /* a link's target is replaced, not the link */
-        target = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(path, NULL) : NULL;
-        status = write_file(target ? target : path, &p, err);
+    rt_output output;
+    status = rt_output_begin(&output, path, err);
+    if (status == RT_OK) {
+        struct encoder e = {.file = output.file};
+        if (encode(&e, &p))
+            status = rt_output_commit(&output, err);
+        else
+            status = rt_output_abandon(&output, e.saved_errno, e.fault.message, err);
     }
-    free(target);
     free_texts(converted, text_count);
     return status;
 }

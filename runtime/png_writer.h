@@ -24,11 +24,6 @@ rt_status rt_png_available(rt_error *err);
 rt_status rt_png_write(const char *path, const uint8_t *pixels, uint32_t width, uint32_t height, int channels,
                        const rt_png_text *texts, size_t text_count, rt_error *err);
 
-/* Removes the temporary file being written, if any. Async-signal-safe: for SIGINT and SIGTERM handlers. */
-void rt_png_remove_temp(void);
-/* Its path, NULL if none is being written. */
-const char *rt_png_temp_path(void);
-
 /* planes[channels][height][width] in -1..1 -> out[height][width][channels]: clamp(x / 2 + 0.5, 0, 1) * 255
  * rounded half to even, as diffusers does. A NaN or an infinity is RT_ERR_INPUT; the message has the channel,
  * row and column of the first and how many there are. */

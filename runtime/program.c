@@ -2,11 +2,12 @@
  * internal error. */
 #include "runtime/program.h"
 
-#include "runtime/png_writer.h"
+#include "runtime/output.h"
 #include "runtime/samplers.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 static void on_signal(int sig) {
-    rt_png_remove_temp();
+    rt_output_remove_temp();
     _exit(128 + sig);
 }
 
@@ -23,7 +24,7 @@ static void on_bus_error(int sig) {
     static const char text[] =
         "error: cannot read the weights: their file became shorter, or its disk fails\n";
     (void)sig;
-    rt_png_remove_temp();
+    rt_output_remove_temp();
     if (write(2, text, sizeof text - 1) < 0) _exit(RT_ERR_SYSTEM);
     _exit(RT_ERR_SYSTEM);
 }
@@ -97,18 +98,36 @@ static void print_build_info(const struct ebru_model *t) {
     }
 }
 
-static rt_status finish_profile(rt_engine *e, const rt_options *o, rt_error *err) {
-    rt_status s = rt_profile_write(e->profile, e->model->tables, o->profile, err);
+/* The program's name and its arguments, for the trace. */
+struct invocation {
+    const char *program;
+    int argc;
+    char **argv;
+    struct timespec start; /* when main() began */
+};
+
+static rt_status finish_profile(rt_engine *e, const rt_options *o, const struct invocation *v,
+                                rt_error *err) {
     rt_profile *p = e->profile;
-    e->profile = NULL; /* the peak measurement is no part of it */
-    const struct ebru_model *t = e->model->tables;
-    if (!s) rt_profile_table(p, t, rt_peak_measure(e->pool, t, e->model->level->name).gflops, stderr);
+    rt_profile_stop(p);
+    e->profile = NULL; /* measuring the roofs is no part of it */
+    rt_profile_about about = {
+        .program = v->program,
+        .level = e->model->level->name,
+        .argc = v->argc,
+        .argv = v->argv,
+        .calls = o->profile_steps ? o->profile_steps
+                 : o->bench       ? INT_MAX
+                                  : 2,
+        .roofs = {rt_peak_measure(e->pool, e->model->tables, e->model->level->name), rt_peak_memory(e->pool)},
+    };
+    rt_status s = rt_profile_write(p, &about, o->profile, err);
+    if (!s) s = rt_profile_table(p, &about.roofs, stderr, err);
     rt_profile_free(p);
     return s;
 }
 
-/* start: when main() began. */
-static rt_status run(const rt_options *o, const struct timespec *start, rt_error *err) {
+static rt_status run(const rt_options *o, const struct invocation *v, rt_error *err) {
     rt_model model;
     rt_engine engine;
     /* said before the work, not after it */
@@ -128,16 +147,16 @@ static rt_status run(const rt_options *o, const struct timespec *start, rt_error
         fprintf(stderr, "arena %zu bytes, scratch %zu bytes a thread\n", engine.arena_bytes,
                 engine.scratch_bytes);
         engine.timed = true;
-        engine.start = *start;
+        engine.start = v->start;
     }
-    if (o->profile) s = rt_profile_new(&engine.profile, threads, err);
+    if (o->profile) s = rt_profile_new(&engine.profile, model.tables, threads, &v->start, err);
     if (!s && o->bench)
         s = rt_program_bench(&engine, o, err);
     else if (!s && o->call)
         s = rt_program_call(&engine, o->call, err);
     else if (!s)
         s = rt_program_paint(&engine, o, err);
-    if (engine.profile && !s) s = finish_profile(&engine, o, err);
+    if (engine.profile && !s) s = finish_profile(&engine, o, v, err);
     rt_profile_free(engine.profile);
     rt_engine_close(&engine);
     rt_model_close(&model);
@@ -145,10 +164,9 @@ static rt_status run(const rt_options *o, const struct timespec *start, rt_error
 }
 
 int main(int argc, char **argv) {
-    struct timespec start;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    struct invocation v = {argc > 0 ? base_name(argv[0]) : "program", argc, argv, {0}};
+    clock_gettime(CLOCK_MONOTONIC, &v.start);
     keep_standard_streams();
-    const char *program = argc > 0 ? base_name(argv[0]) : "program";
     struct sigaction act = {.sa_handler = on_signal};
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
@@ -159,16 +177,16 @@ int main(int argc, char **argv) {
     rt_error err = {""};
     rt_status s = rt_options_parse(&o, argc, argv, &err);
     if (!s && o.help)
-        print_help(program, &ebru_model);
+        print_help(v.program, &ebru_model);
     else if (!s && o.version)
         printf("%s\n", rt_meta_string(&ebru_model, "ebru.version", "0"));
     else if (!s && o.build_info)
         print_build_info(&ebru_model);
     else if (!s)
-        s = run(&o, &start, &err);
+        s = run(&o, &v, &err);
     if (!s && (fflush(stdout) || ferror(stdout)))
         s = rt_fail(&err, RT_ERR_SYSTEM, "cannot write to standard output");
-    if (s) fprintf(stderr, "%s: error: %s\n", program, err.message);
+    if (s) fprintf(stderr, "%s: error: %s\n", v.program, err.message);
     rt_options_free(&o);
     return (int)s;
 }

@@ -22,36 +22,37 @@ class Profile:
     rows: dict  # key -> Row of one evaluation; ms is the mean of the threads
 
 
-def _evaluations(events):
-    """Times the function's first op occurs: an event has no index, but its place in the function does not change."""
-    first = (events[0]["name"], events[0]["args"]["block"], events[0]["args"]["result"])
-    same = [e for e in events if (e["name"], e["args"]["block"], e["args"]["result"]) == first]
-    count = len(same)
-    while count > 1 and len(events) % count != 0:
-        count -= 1
-    # a period of the sequence of names
-    names = [e["name"] for e in events]
-    while count > 1 and names[: len(names) // count] * count != names:
-        count -= 1
-    return count
+def _calls(track):
+    """The calls of a track, in order: (event, the ops within it)."""
+    calls, ops = [e for e in track if e["cat"] == "function"], [e for e in track if e["cat"] == "op"]
+    at, result = 0, []
+    for call in calls:
+        inside, end = [], call["ts"] + call["dur"]
+        while at < len(ops) and ops[at]["ts"] < end:
+            inside.append(ops[at])
+            at += 1
+        result.append((call, inside))
+    return result
 
 
 def read(path, function, key):
-    """Sums the events of one function; `key` makes an event's row name. The first evaluation is --bench's warm-up and left out when there is another."""
+    """Sums the ops of one function's calls; `key` makes an op's row name. Calls that do not count (--bench's warm-up) and
+    those that were not written op by op are left out; so is the first of a painting run when there is another, which warms up, too."""
     with open(path) as f:
-        events = [e for e in json.load(f)["traceEvents"] if e["cat"] == function]
-    if not events:
-        raise ValueError("no events of %s in %s" % (function, path))
+        events = [e for e in json.load(f)["traceEvents"] if e["ph"] == "X"]
     tracks = defaultdict(list)
     for e in events:
         tracks[e["tid"]].append(e)
-    evaluations = _evaluations(tracks[0])
-    ops = len(tracks[0]) // evaluations
-    skip = 1 if evaluations > 1 else 0
-    counted, threads = evaluations - skip, len(tracks)
+    calls = {tid: [c for c in _calls(track) if c[0]["name"] == function and c[1]] for tid, track in tracks.items()}
+    if not any(calls.values()):
+        raise ValueError("no events of %s in %s" % (function, path))
+    for tid, c in calls.items():
+        warm = not c[0][0]["args"]["counts"]
+        calls[tid] = [x for x in c if x[0]["args"]["counts"]] if warm else c[1:] if len(c) > 1 else c
     rows, total, busy = defaultdict(Row), 0.0, 0.0
-    for tid, track in tracks.items():
-        for n, e in enumerate(track[skip * ops:]):
+    counted, threads = len(calls[0]), len(tracks)
+    for tid, track in calls.items():
+        for e in (e for call in track for e in call[1]):
             row, args = rows[key(e)], e["args"]
             row.ms += e["dur"] * 1e-3 / counted / threads
             busy += e["dur"] * 1e-3 / counted / threads
@@ -60,8 +61,8 @@ def read(path, function, key):
                 row.flops += args["flops"] / counted
                 row.bytes += (args["bytes"] + args.get("weight_bytes", 0)) / counted
                 row.blocks.add(args["block"])
-    for k in range(skip, evaluations):
-        begin = min(t[k * ops]["ts"] for t in tracks.values())
-        end = max(t[(k + 1) * ops - 1]["ts"] + t[(k + 1) * ops - 1]["dur"] for t in tracks.values())
+    for k in range(counted):
+        begin = min(c[k][0]["ts"] for c in calls.values())
+        end = max(c[k][0]["ts"] + c[k][0]["dur"] for c in calls.values())
         total += (end - begin) * 1e-3 / counted
     return Profile(function, counted, total, total - busy, dict(rows))

@@ -52,17 +52,36 @@ paint --class 0 -o closed.png 2>&- >&- <&-
 check "without standard streams" cmp closed.png shape002.png
 check "a device" paint --class 0 -o /dev/null
 check "profile" sh -c './classes -q --steps 1 --class 0 -o p.png --profile trace.json 2>table.txt'
-check "is JSON with every thread's ops" python3 -c 'import json; e = json.load(open("trace.json"))["traceEvents"]; assert any(x["args"]["kernel"] == "conv2d" for x in e)'
+check "is nested, complete and sorted" python3 "$EBRU_SOURCE/tests/e2e/trace_check.py" trace.json
 check "table of the ops" grep -q "conv2d.*conv2d" table.txt
 check "bench" sh -c "./classes --bench=json --runs=1 --function=unet >bench.txt"
 check "an object a function" python3 -c 'import json; assert [json.loads(l)["function"] for l in open("bench.txt")][-1] == "step"'
 check "bench writes a profile, too" sh -c "./classes --bench --runs=1 --function=unet --profile bench.json >/dev/null 2>&1"
+check "as well formed" python3 "$EBRU_SOURCE/tests/e2e/trace_check.py" bench.json
 # one event an op of every evaluation (the timed one and the one before): time and FLOP add up
 ops=$(./classes --build-info | sed -n 's/^function: unet.step, .* \([0-9]*\) ops.*/\1/p')
 check "with every op of the network" python3 -c '
 import json, sys
-events = [e for e in json.load(open("bench.json"))["traceEvents"] if e["tid"] == 0 and e["cat"] == "unet.step"]
-assert len(events) == 2 * int(sys.argv[1]), (len(events), sys.argv[1])' "$ops"
+trace = json.load(open("bench.json"))
+calls = [e for e in trace["traceEvents"] if e.get("cat") == "function" and e["tid"] == 0 and e["name"] == "unet.step"]
+assert [c["args"]["counts"] for c in calls] == [False, True]
+for c in calls:
+    inside = [e for e in trace["traceEvents"] if e.get("cat") == "op" and e["tid"] == 0 and c["ts"] <= e["ts"] < c["ts"] + c["dur"]]
+    assert [e["args"]["index"] for e in inside] == list(range(int(sys.argv[1]))), len(inside)
+step = next(f for f in trace["otherData"]["functions"] if f["name"] == "unet.step")
+assert all(op["calls"] == 1 and len(op["work_us"]) == trace["otherData"]["threads"] for op in step["ops"])' "$ops"
+check "a long run is told op by op for its first steps" sh -c './classes -q --steps 5 --class 0 -o p.png --profile long.json --profile-steps 1 2>/dev/null'
+check "  the others as a whole, and summed up" python3 -c '
+import json
+trace = json.load(open("long.json"))
+steps = [e for e in trace["traceEvents"] if e.get("cat") == "function" and e["tid"] == 0 and e["name"].endswith(".step")]
+assert len(steps) == 5, len(steps)
+inside = [sum(1 for e in trace["traceEvents"] if e.get("cat") == "op" and e["tid"] == 0 and s["ts"] <= e["ts"] < s["ts"] + s["dur"]) for s in steps]
+step = next(f for f in trace["otherData"]["functions"] if f["name"] == steps[0]["name"])
+assert inside == [len(step["ops"]), 0, 0, 0, 0], inside
+assert all(op["calls"] == 5 for op in step["ops"])'
+check "to a full disk" sh -c '! ./classes -q --steps 1 --class 0 -o p.png --profile /dev/full 2>err.txt && grep -q "No space" err.txt'
+check "names that are no UTF-8 stay JSON" sh -c './classes -q --steps 1 --class 0 -o "$(printf "\\377.png")" --profile odd.json 2>/dev/null && python3 "$0" odd.json' "$EBRU_SOURCE/tests/e2e/trace_check.py"
 for what in --help --build-info --version; do
     ./classes $what >/dev/full 2>stderr.txt
     is "$what to a full disk" 3 $?
