@@ -27,7 +27,7 @@ typedef struct cg_options {
     int opt_level;                                /* 0..3 of LLVM's pipeline */
     const unsigned char *tokenizer, *tokenizer_2; /* NULL: none */
     size_t tokenizer_bytes, tokenizer_2_bytes;
-    const char *build_info; /* text */
+    const char *build_info; /* lines of text; "build: ID", what program it is, becomes the third */
     const char *linker;     /* NULL = the architecture's */
     bool verbose;           /* prints the link command to stderr */
     bool poison; /* fill every buffer with signalling NaN when it is allocated and released (plan oracle) */

@@ -92,8 +92,8 @@ struct ebru_model {
     uint64_t tokenizer_bytes;
     const uint8_t *tokenizer_2; /* second text encoder's, or NULL */
     uint64_t tokenizer_2_bytes;
-    const char *build_info; /* text for --build-info: lines "KEY: VALUE", "build: " with the program's id among
-                             * them */
+    const char *build_info; /* text for --build-info: lines "KEY: VALUE", "build: " with the program's id
+                             * among them */
 };
 extern const struct ebru_model ebru_model;
 

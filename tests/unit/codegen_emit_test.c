@@ -111,12 +111,14 @@ static void tables(void **state) {
     ir_module *m = placed(best);
     const unsigned char tokenizer[] = {1, 2, 3, 0, 5};
     cg_options o = {
-        .kind = CG_LIB, .tokenizer = tokenizer, .tokenizer_bytes = 5, .build_info = "built\nhere"};
+        .kind = CG_LIB, .tokenizer = tokenizer, .tokenizer_bytes = 5, .build_info = "ebru\nversion\nhere"};
     assert_null(emit(m, o, "tables.so"));
     model_loaded l = model_load(temp_path(temp_shared(), "tables.so"));
     const struct ebru_model *t = l.tables;
     assert_string_equal(t->levels[0].name, best->level);
-    assert_string_equal(t->build_info, "built\nhere");
+    assert_int_equal(strncmp(t->build_info, "ebru\nversion\nbuild: ", 20), 0);
+    assert_int_equal(strspn(t->build_info + 20, "0123456789abcdef"), 32);
+    assert_string_equal(t->build_info + 52, "\nhere");
     assert_int_equal(t->tokenizer_bytes, 5);
     assert_memory_equal(t->tokenizer, tokenizer, 5);
     assert_true((uintptr_t)t->weights_embedded % 4096 == 0);
