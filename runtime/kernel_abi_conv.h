@@ -164,9 +164,10 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
         if (p->NB == 2) p->MR = 12;
         if (p->NB == 1) p->MR = 14;
     }
-    if (p->act == EBRU_ACT_GEGLU && p->NB % 2) {
+    if (p->act == EBRU_ACT_GEGLU &&
+        p->NB % 2) { /* a value and its gate; tiles of one block where NB was one */
         p->NB = 2;
-        p->MR = level >= EBRU_LEVEL_V4 ? 12 : ebru_level_six_rows(level) ? 3 : 1;
+        if (level >= EBRU_LEVEL_V4) p->MR = 12;
     }
     /* The gathered input of a task fits half of L2, or is small beside the weights: once more all weights for
      * a smaller one would be more to read than it again for every panel. The sums of a panel: L1's size times
@@ -221,12 +222,11 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
     /* The c-blocks of a pixel lie far apart, often a multiple of 64 KiB, and push each other out of L2: read
      * in place they come from afar again for every panel. Packing pays from about eight panels on; narrow
      * panels gain by it sooner. */
-    if (ebru_conv2d_direct(p) && p->NB < 4 && (int64_t)p->H * p->W % 1024 == 0 && cb > 16) {
+    const int32_t aliased = p->NB < 4 && (int64_t)p->H * p->W % 1024 == 0 && cb > 16;
+    const int32_t again = cb > 32 && ebru_conv2d_groups(p) >= 8 && (int64_t)cols * cb * 64 > l2 / 2;
+    if (ebru_conv2d_direct(p) && (aliased || again)) {
         p->pack = 1;
-    } else if (ebru_conv2d_direct(p) && cb > 32 && ebru_conv2d_groups(p) >= 8 &&
-               (int64_t)cols * cb * 64 > l2 / 2) {
-        p->pack = 1;
-        ebru_conv2d_packed_tiles(p, sums, l2);
+        if (again) ebru_conv2d_packed_tiles(p, sums, l2);
     }
 }
 /* Shapes of a linear y[B,T,N] = x[B,T,K] W^T: fills B .. OW and clears the rest. */
