@@ -56,16 +56,21 @@ INLINE v16 exp16_neg(v16 x) {
     const v16 p = exp_parts(select16(x < splat16(-87.0f), splat16(-87.0f), x), &n);
     return select16(x < splat16(-87.0f), splat16(0.0f), times_pow2(p, n));
 }
+#if defined(__AVX512DQ__)
+/* x - floor(x), exact: one instruction. */
+INLINE v16 rest16(v16 x) {
+    typedef float zmm __attribute__((vector_size(64)));
+    enum { FLOOR = 1, NO_INEXACT = 8, CURRENT_DIRECTION = 4 };
+    return (v16)__builtin_ia32_reduceps512_mask((zmm)x, FLOOR | NO_INEXACT, (zmm)x, (unsigned short)0xffff,
+                                                CURRENT_DIRECTION);
+}
+#endif
 /* 2^x for x <= 0, 1.25 ulp (AVX-512: 1.6); exactly 1 for 0. Without AVX-512 flushed below 2^-126, with it
  * denormal results are as good as others. The softmax's exponential: the change of base is in its scale. */
 INLINE v16 exp2_neg16(v16 x) {
 #if defined(__AVX512DQ__)
-    /* x - floor(x) is one instruction, and the scaling takes floor(x) of x itself; of -inf they make 0 and 0.
-     */
-    typedef float zmm __attribute__((vector_size(64)));
-    enum { FLOOR = 1, NO_INEXACT = 8, CURRENT_DIRECTION = 4 };
-    const v16 f = (v16)__builtin_ia32_reduceps512_mask((zmm)x, FLOOR | NO_INEXACT, (zmm)x,
-                                                       (unsigned short)0xffff, CURRENT_DIRECTION);
+    /* The scaling takes floor(x) of x itself; of -inf it and the rest make 0 and 0. */
+    const v16 f = rest16(x);
     v16 q = splat16(2.156597184e-04f);
     q = q * f + splat16(1.248228946e-03f);
     q = q * f + splat16(9.673775174e-03f);
@@ -89,10 +94,7 @@ INLINE v16 exp2_neg16(v16 x) {
  * AVX-512. Without, flushed below 2^-126, and what is above 2^127 stays there. */
 INLINE v16 exp2_weight16(v16 x) {
 #if defined(__AVX512DQ__)
-    typedef float zmm __attribute__((vector_size(64)));
-    enum { FLOOR = 1, NO_INEXACT = 8, CURRENT_DIRECTION = 4 };
-    const v16 f = (v16)__builtin_ia32_reduceps512_mask((zmm)x, FLOOR | NO_INEXACT, (zmm)x,
-                                                       (unsigned short)0xffff, CURRENT_DIRECTION);
+    const v16 f = rest16(x);
     v16 q = splat16(1.877576700e-03f);
     q = q * f + splat16(8.989340024e-03f);
     q = q * f + splat16(5.582631812e-02f);
@@ -118,10 +120,7 @@ INLINE v16 exp2_weight16(v16 x) {
 #if defined(__AVX512DQ__)
 /* The same with a relative error of 8e-5, for weights that are rounded to bf16: five instructions. */
 INLINE v16 exp2_coarse16(v16 x) {
-    typedef float zmm __attribute__((vector_size(64)));
-    enum { FLOOR = 1, NO_INEXACT = 8, CURRENT_DIRECTION = 4 };
-    const v16 f = (v16)__builtin_ia32_reduceps512_mask((zmm)x, FLOOR | NO_INEXACT, (zmm)x,
-                                                       (unsigned short)0xffff, CURRENT_DIRECTION);
+    const v16 f = rest16(x);
     v16 q = splat16(7.802452269e-02f);
     q = q * f + splat16(2.260671554e-01f);
     q = q * f + splat16(6.958335405e-01f);
