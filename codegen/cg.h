@@ -9,11 +9,19 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
+/* What of a level an object holds: everything a model needs; the functions that kernels call as they are
+ * (register tiles); the kernels as they are; or a model's wrappers, which call those of other objects. */
+typedef enum cg_role { CG_WHOLE, CG_TILES, CG_KERNELS, CG_WRAPPERS } cg_role;
+
 typedef struct cg {
     const cg_arch *arch;
     const cg_target_info *target; /* NULL for the tables, which belong to no level */
+    cg_role role;
+    int opt_level; /* 0: wrappers call the kernels as they are; above: kernels are specialised */
     LLVMContextRef context;
     LLVMModuleRef module;
+    LLVMModuleRef library[4]; /* the level's kernels and tiles, unread but for their names */
+    uint32_t library_count;
     LLVMBuilderRef builder;
     LLVMTargetMachineRef machine;
     LLVMTypeRef void_, ptr, i1, i32, i64, f32, v16f;
@@ -21,15 +29,14 @@ typedef struct cg {
     bool failed;
 } cg;
 
-/* module.c: life of a module. cg_open parses the level's kernels (or makes an empty module when target is
- * NULL). */
-bool cg_open(cg *c, const cg_arch *arch, const cg_target_info *target, const char *name, ir_str *fault);
+/* module.c: life of a module. cg_open makes an empty one, with the level's library at hand; those of roles
+ * CG_TILES and CG_KERNELS begin with all of it that is the level's own. opt_level: 0..3. */
+bool cg_open(cg *c, const cg_arch *arch, const cg_target_info *target, cg_role role, int opt_level,
+             const char *name, ir_str *fault);
 void cg_close(cg *c);
-/* What of a level an object holds: everything; the functions that kernels call as they are (register tiles);
- * or the specialised wrappers, which call the shared ones of another object. */
-typedef enum cg_role { CG_WHOLE, CG_SHARED, CG_SPECIAL } cg_role;
-/* Verifies, makes all but the entry functions internal, runs LLVM's pipeline. */
-bool cg_optimize(cg *c, cg_role role, int opt_level);
+/* Takes what is called from the library, verifies, makes all but the entry functions internal, runs LLVM's
+ * pipeline. */
+bool cg_optimize(cg *c);
 /* Writes object code, assembly or IR to a file. */
 bool cg_write(cg *c, cg_emit_kind kind, const char *path);
 bool cg_fail(cg *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -40,6 +47,22 @@ void cg_set_align(cg *c, LLVMValueRef fn, uint32_t argument, uint64_t bytes);
 /* Everything of this process's LLVM fails through `report` (never returns). */
 void cg_on_fatal_error(void (*report)(const char *reason));
 const char *cg_llvm_version(void);
+
+/* library.c: bitcode of the kernels. cg_library_open looks into the level's without reading bodies;
+ * cg_library_link puts what the module calls (all, in the roles that begin so) into it. */
+bool cg_library_open(cg *c);
+bool cg_library_link(cg *c);
+/* The function ebru_k_NAME or ebru_ew_NAME ("k_conv2d"), declared in the module; NULL when the level has
+ * none. With opt_level 0 kernels are those of the level's CG_KERNELS object. */
+LLVMValueRef cg_library_function(cg *c, const char *name);
+/* Any function of the library, for the attributes it was compiled with. */
+LLVMValueRef cg_library_any(const cg *c);
+/* Isa of the level whose library has the function; -1 for functions of other origin. */
+int32_t cg_library_level(LLVMValueRef fn);
+/* What kernels call but is never specialised (the register tiles). */
+bool cg_library_is_tile(LLVMValueRef fn);
+/* Name of a function that is shared between objects: levels can live in one program. */
+void cg_library_symbol(int32_t isa, const char *function, char *to, size_t size);
 
 /* Builder shorthands with explicit types. */
 LLVMValueRef cg_i32(const cg *c, int64_t v);

@@ -24,7 +24,8 @@ typedef struct cg_options {
     cg_emit_kind kind;
     const char *output; /* path; "-" = stdout for asm and llvm-ir */
     cg_weights weights;
-    int opt_level;                                /* 0..3 of LLVM's pipeline */
+    int opt_level; /* 1..3 of LLVM's pipeline for kernels specialised by shape; 0: kernels called as they are
+                    */
     const unsigned char *tokenizer, *tokenizer_2; /* NULL: none */
     size_t tokenizer_bytes, tokenizer_2_bytes;
     const char *build_info; /* lines of text; "build: ID", what program it is, becomes the third */

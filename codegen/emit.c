@@ -19,13 +19,36 @@
 enum { MAX_LEVELS = 8 };
 
 /* Objects that codegen/CMakeLists.txt puts into the compiler (make_shared.c). */
-extern const char ebru_shared_x86_64_v2[], ebru_shared_x86_64_v2_end[];
-extern const char ebru_shared_x86_64_v3[], ebru_shared_x86_64_v3_end[];
-extern const char ebru_shared_x86_64_v4[], ebru_shared_x86_64_v4_end[];
-extern const char ebru_shared_x86_64_v4_bf16[], ebru_shared_x86_64_v4_bf16_end[];
-extern const char ebru_shared_x86_64_v4_amx[], ebru_shared_x86_64_v4_amx_end[];
-extern const char ebru_shared_aarch64_neon[], ebru_shared_aarch64_neon_end[];
-extern const char ebru_shared_aarch64_neon_bf16[], ebru_shared_aarch64_neon_bf16_end[];
+#define SHARED(name)                                                                                         \
+    extern const char ebru_tiles_##name[], ebru_tiles_##name##_end[];                                        \
+    extern const char ebru_kernels_##name[], ebru_kernels_##name##_end[];
+SHARED(x86_64_v2)
+SHARED(x86_64_v3)
+SHARED(x86_64_v4)
+SHARED(x86_64_v4_bf16)
+SHARED(x86_64_v4_amx)
+SHARED(aarch64_neon)
+SHARED(aarch64_neon_bf16)
+#undef SHARED
+#define SHARED(name)                                                                                         \
+    {ebru_tiles_##name, ebru_tiles_##name##_end}, {                                                          \
+        ebru_kernels_##name, ebru_kernels_##name##_end                                                       \
+    }
+static const struct shared {
+    int32_t isa;
+    struct {
+        const char *begin, *end;
+    } tiles, kernels;
+} shared[] = {
+    {EBRU_LEVEL_V2, SHARED(x86_64_v2)},
+    {EBRU_LEVEL_V3, SHARED(x86_64_v3)},
+    {EBRU_LEVEL_V4, SHARED(x86_64_v4)},
+    {EBRU_LEVEL_V4_BF16, SHARED(x86_64_v4_bf16)},
+    {EBRU_LEVEL_V4_AMX, SHARED(x86_64_v4_amx)},
+    {EBRU_LEVEL_NEON, SHARED(aarch64_neon)},
+    {EBRU_LEVEL_NEON_BF16, SHARED(aarch64_neon_bf16)},
+};
+#undef SHARED
 
 /* One object of code: a share of a level's wrappers; part 0 has the functions, too. */
 typedef struct part {
@@ -73,8 +96,9 @@ static bool compile_part(void *arg, ir_str *fault) {
     char name[64];
     cg_on_fatal_error(cg_job_abort);
     snprintf(name, sizeof name, "model-%s-%u", p->plan->target->base.level, p->number);
-    bool fine = cg_open(&c, cg_arch_of(&p->plan->target->base), p->plan->target, name, fault) &&
-                emit_part(&c, p) && cg_optimize(&c, text ? CG_WHOLE : CG_SPECIAL, p->options->opt_level) &&
+    bool fine = cg_open(&c, cg_arch_of(&p->plan->target->base), p->plan->target,
+                        text ? CG_WHOLE : CG_WRAPPERS, p->options->opt_level, name, fault) &&
+                emit_part(&c, p) && cg_optimize(&c) &&
                 cg_write(&c, text ? p->options->kind : CG_OBJ, p->path);
     cg_close(&c);
     return fine;
@@ -84,8 +108,8 @@ static bool compile_tables(void *arg, ir_str *fault) {
     const emission *e = arg;
     cg c;
     cg_on_fatal_error(cg_job_abort);
-    bool fine = cg_open(&c, e->arch, NULL, "model-tables", fault) && cg_emit_tables(&c, &e->tables) &&
-                cg_write(&c, CG_OBJ, e->tables_object);
+    bool fine = cg_open(&c, e->arch, NULL, CG_WHOLE, 0, "model-tables", fault) &&
+                cg_emit_tables(&c, &e->tables) && cg_write(&c, CG_OBJ, e->tables_object);
     cg_close(&c);
     return fine;
 }
@@ -146,7 +170,7 @@ static bool plan_levels(emission *e) {
         e->planned++;
         fine &= cg_make_plan(e->d, (const cg_target_info *)e->levels[l].target, e->levels[l].module,
                              &e->plans[l]);
-        if (is_text(e->options)) e->plans[l].parts = 1;
+        if (is_text(e->options) || e->options->opt_level == 0) e->plans[l].parts = 1;
     }
     return fine && levels_agree(e);
 }
@@ -231,27 +255,23 @@ static bool make_tables(emission *e) {
     return fine;
 }
 
-/* Adds the object of what a level's kernels share, compiled when the compiler was built. */
+/* Adds an object that was compiled when the compiler was built. */
+static bool add_object(emission *e, const char *name, const char *begin, const char *end,
+                       const char **objects, uint32_t *count) {
+    const char *path = cg_files_add(&e->files, name);
+    objects[(*count)++] = path;
+    return cg_files_write(e->d, path, begin, (size_t)(end - begin));
+}
+
+/* Adds what the wrappers of a level call: the tiles, and at -O0 the kernels. */
 static bool add_shared(emission *e, int32_t isa, const char **objects, uint32_t *count) {
-    static const struct {
-        int32_t isa;
-        const char *begin, *end;
-    } shared[] = {
-        {EBRU_LEVEL_V2, ebru_shared_x86_64_v2, ebru_shared_x86_64_v2_end},
-        {EBRU_LEVEL_V3, ebru_shared_x86_64_v3, ebru_shared_x86_64_v3_end},
-        {EBRU_LEVEL_V4, ebru_shared_x86_64_v4, ebru_shared_x86_64_v4_end},
-        {EBRU_LEVEL_V4_BF16, ebru_shared_x86_64_v4_bf16, ebru_shared_x86_64_v4_bf16_end},
-        {EBRU_LEVEL_V4_AMX, ebru_shared_x86_64_v4_amx, ebru_shared_x86_64_v4_amx_end},
-        {EBRU_LEVEL_NEON, ebru_shared_aarch64_neon, ebru_shared_aarch64_neon_end},
-        {EBRU_LEVEL_NEON_BF16, ebru_shared_aarch64_neon_bf16, ebru_shared_aarch64_neon_bf16_end},
-    };
-    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) {
-        if (shared[i].isa != isa) continue;
-        const char *path = cg_files_add(&e->files, ir_arena_printf(e->files.arena, "shared%d.o", isa));
-        objects[(*count)++] = path;
-        return cg_files_write(e->d, path, shared[i].begin, (size_t)(shared[i].end - shared[i].begin));
-    }
-    ICE("level %d has no shared kernels", isa);
+    const struct shared *s = shared;
+    while (s->isa != isa) s++;
+    ir_arena *a = e->files.arena;
+    return add_object(e, ir_arena_printf(a, "tiles%d.o", isa), s->tiles.begin, s->tiles.end, objects,
+                      count) &&
+           (e->options->opt_level > 0 || add_object(e, ir_arena_printf(a, "kernels%d.o", isa),
+                                                    s->kernels.begin, s->kernels.end, objects, count));
 }
 
 /* The shared objects of all levels; some have their f32 kernels from another. */
@@ -269,7 +289,7 @@ static bool add_all_shared(emission *e, const char **objects, uint32_t *count) {
 
 /* weights: the object that has them or stands for them, or NULL. */
 static bool link_objects(emission *e, const char *weights, const char *to) {
-    const char **objects = ir_alloc((e->job_count + e->level_count + 3) * sizeof *objects);
+    const char **objects = ir_alloc((e->job_count + 4 * e->level_count + 2) * sizeof *objects);
     uint32_t count = 0;
     objects[count++] = e->tables_object;
     for (uint32_t i = 0; i < e->job_count; i++) objects[count++] = e->parts[i].path;

@@ -77,8 +77,8 @@ static void store(const emitter *e, LLVMValueRef v, LLVMValueRef p, uint32_t lan
 static LLVMValueRef call_function(const emitter *e, const char *op, LLVMValueRef x) {
     cg *c = e->c;
     char name[64];
-    snprintf(name, sizeof name, "ebru_ew_%s", op);
-    LLVMValueRef fn = LLVMGetNamedFunction(c->module, name);
+    snprintf(name, sizeof name, "ew_%s", op);
+    LLVMValueRef fn = cg_library_function(c, name);
     if (!fn) {
         cg_fail(c, "level %s has no elementwise function %s", c->target->base.level, op);
         return x;

@@ -1,11 +1,9 @@
-/* Life of an LLVM module: created from a level's kernels, optimised, written. All that depends on LLVM's
- * version is here. */
+/* Life of an LLVM module: created, optimised, written. All that depends on LLVM's version is here and in
+ * library.c. */
 #include "codegen/cg.h"
 
 #include <llvm-c/Analysis.h>
-#include <llvm-c/BitReader.h>
 #include <llvm-c/ErrorHandling.h>
-#include <llvm-c/Linker.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
@@ -18,21 +16,6 @@
 #endif
 
 #define FUNCTION ((LLVMAttributeIndex)LLVMAttributeFunctionIndex) /* attributes of the function itself */
-
-/* Bitcode of the kernels a level, put into the compiler by runtime/kernels/CMakeLists.txt. */
-#define BITCODE(name) extern const char ebru_bc_##name[], ebru_bc_##name##_end[];
-BITCODE(x86_64_v2)
-BITCODE(x86_64_v3)
-BITCODE(x86_64_v4)
-BITCODE(bf16_x86_64_v2)
-BITCODE(bf16_x86_64_v3)
-BITCODE(bf16_x86_64_v4)
-BITCODE(bf16_x86_64_v4_bf16)
-BITCODE(bf16_x86_64_v4_amx)
-BITCODE(aarch64_neon)
-BITCODE(bf16_aarch64_neon)
-BITCODE(bf16_aarch64_neon_bf16)
-#undef BITCODE
 
 const char *cg_llvm_version(void) {
     return LLVM_VERSION_STRING;
@@ -69,10 +52,6 @@ void cg_on_fatal_error(void (*report)(const char *reason)) {
     LLVMInstallFatalErrorHandler(report);
 }
 
-/* ---- functions of the bitcode ---- */
-
-#define LEVEL_KEY "ebru-level" /* attribute of shared functions: the level they were compiled for */
-
 static void set_text(cg *c, LLVMValueRef fn, const char *key, const char *value) {
     LLVMAttributeRef a =
         LLVMCreateStringAttribute(c->context, key, (unsigned)strlen(key), value, (unsigned)strlen(value));
@@ -82,13 +61,6 @@ static void set_text(cg *c, LLVMValueRef fn, const char *key, const char *value)
 static bool starts(LLVMValueRef v, const char *prefix) {
     size_t length;
     return strncmp(LLVMGetValueName2(v, &length), prefix, strlen(prefix)) == 0;
-}
-
-/* What kernels call but is never specialised (the register tiles): a definition of the bitcode that is
- * neither a kernel nor private. */
-static bool is_shared(LLVMValueRef f) {
-    return !LLVMIsDeclaration(f) && LLVMGetLinkage(f) == LLVMExternalLinkage && !starts(f, "ebru_k_") &&
-           !starts(f, "ebru_ew_") && !starts(f, "ebru.");
 }
 
 /* ---- opening ---- */
@@ -116,49 +88,6 @@ static bool open_machine(cg *c) {
     return c->machine || cg_fail(c, "LLVM has no machine for %s", triple);
 }
 
-/* A level's kernels: those without bf16 arithmetic, whose code levels may share, and those with. */
-struct bitcode {
-    int32_t isa;
-    const char *plain, *plain_end, *bf16, *bf16_end;
-};
-#define PIECE(name) ebru_bc_##name, ebru_bc_##name##_end
-static const struct bitcode bitcode[] = {
-    {EBRU_LEVEL_V2, PIECE(x86_64_v2), PIECE(bf16_x86_64_v2)},
-    {EBRU_LEVEL_V3, PIECE(x86_64_v3), PIECE(bf16_x86_64_v3)},
-    {EBRU_LEVEL_V4, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4)},
-    {EBRU_LEVEL_V4_BF16, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_bf16)},
-    {EBRU_LEVEL_V4_AMX, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_amx)},
-    {EBRU_LEVEL_NEON, PIECE(aarch64_neon), PIECE(bf16_aarch64_neon)},
-    {EBRU_LEVEL_NEON_BF16, PIECE(aarch64_neon), PIECE(bf16_aarch64_neon_bf16)},
-};
-#undef PIECE
-
-/* Parses a module and writes into its shared functions which level's they are. NULL when it is none. */
-static LLVMModuleRef parse_bitcode(cg *c, const char *begin, const char *end, int32_t isa) {
-    LLVMModuleRef m;
-    LLVMMemoryBufferRef bytes =
-        LLVMCreateMemoryBufferWithMemoryRange(begin, (size_t)(end - begin), "kernels", 0);
-    bool fine = !LLVMParseBitcodeInContext2(c->context, bytes, &m);
-    LLVMDisposeMemoryBuffer(bytes);
-    if (!fine) return NULL;
-    char level[2] = {(char)('0' + isa), 0};
-    for (LLVMValueRef f = LLVMGetFirstFunction(m); f; f = LLVMGetNextFunction(f))
-        if (is_shared(f)) set_text(c, f, LEVEL_KEY, level);
-    return m;
-}
-
-static bool parse_kernels(cg *c) {
-    const struct bitcode *b = bitcode;
-    while (b->isa != c->target->isa) b++;
-    c->module = parse_bitcode(c, b->plain, b->plain_end, cg_plain_level(b->isa));
-    bool fine = c->module != NULL;
-    if (fine && b->bf16 != b->bf16_end) {
-        LLVMModuleRef more = parse_bitcode(c, b->bf16, b->bf16_end, b->isa);
-        fine = more && !LLVMLinkModules2(c->module, more);
-    }
-    return fine || cg_fail(c, "the kernels of %s cannot be read", c->target->base.level);
-}
-
 static void make_types(cg *c) {
     c->void_ = LLVMVoidTypeInContext(c->context);
     c->ptr = LLVMPointerTypeInContext(c->context, 0);
@@ -169,18 +98,15 @@ static void make_types(cg *c) {
     c->v16f = LLVMVectorType(c->f32, 16);
 }
 
-bool cg_open(cg *c, const cg_arch *arch, const cg_target_info *target, const char *name, ir_str *fault) {
-    *c = (cg){.arch = arch, .target = target, .fault = fault};
+bool cg_open(cg *c, const cg_arch *arch, const cg_target_info *target, cg_role role, int opt_level,
+             const char *name, ir_str *fault) {
+    *c = (cg){.arch = arch, .target = target, .role = role, .opt_level = opt_level, .fault = fault};
     c->context = LLVMContextCreate();
     LLVMContextSetDiagnosticHandler(c->context, on_diagnostic, c);
     if (!open_machine(c)) return false;
-    if (!target)
-        c->module = LLVMModuleCreateWithNameInContext(name, c->context);
-    else if (!parse_kernels(c))
-        return false;
-    /* Names that end up in the object: never a path. */
-    LLVMSetModuleIdentifier(c->module, name, strlen(name));
-    LLVMSetSourceFileName(c->module, name, strlen(name));
+    /* A name that ends up in the object: never a path. */
+    c->module = LLVMModuleCreateWithNameInContext(name, c->context);
+    if (target && !cg_library_open(c)) return false;
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(c->machine);
     LLVMSetModuleDataLayout(c->module, layout);
     LLVMDisposeTargetData(layout);
@@ -193,6 +119,8 @@ bool cg_open(cg *c, const cg_arch *arch, const cg_target_info *target, const cha
 void cg_close(cg *c) {
     if (c->builder) LLVMDisposeBuilder(c->builder);
     if (c->machine) LLVMDisposeTargetMachine(c->machine);
+    for (uint32_t i = 0; i < c->library_count; i++)
+        if (c->library[i]) LLVMDisposeModule(c->library[i]);
     if (c->module) LLVMDisposeModule(c->module);
     if (c->context) LLVMContextDispose(c->context);
 }
@@ -218,7 +146,7 @@ static void drop_flag(LLVMValueRef fn, const char *attribute) {
  * be inlined. */
 static void copy_target_attributes(cg *c, LLVMValueRef to) {
     static const char *const keys[] = {"target-cpu", "tune-cpu", "target-features"};
-    LLVMValueRef from = LLVMGetNamedFunction(c->module, "ebru_k_conv2d");
+    LLVMValueRef from = cg_library_any(c);
     LLVMAttributeRef a = NULL;
     for (size_t i = 0; from && i < sizeof keys / sizeof *keys; i++) {
         a = LLVMGetStringAttributeAtIndex(from, FUNCTION, keys[i], (unsigned)strlen(keys[i]));
@@ -249,56 +177,51 @@ LLVMValueRef cg_function(cg *c, const char *name, LLVMTypeRef type, bool interna
 /* ---- optimising ---- */
 
 /* Shared functions get the level into their name, so that levels can live in one program, and a section each,
- * so that the linker can drop those nobody calls. Only that level's shared object defines them. */
-static void share(cg *c, LLVMValueRef f, cg_role role) {
+ * so that the linker can drop those nobody calls. */
+static void share(LLVMValueRef f) {
     char name[128], section[144];
     size_t length;
-    unsigned digits;
-    LLVMAttributeRef key = LLVMGetStringAttributeAtIndex(f, FUNCTION, LEVEL_KEY, sizeof LEVEL_KEY - 1);
-    int level = *LLVMGetStringAttributeValue(key, &digits) - '0';
-    snprintf(name, sizeof name, "ebru.v%d.%s", level, LLVMGetValueName2(f, &length));
-    snprintf(section, sizeof section, ".text.%s", name);
+    cg_library_symbol(cg_library_level(f), LLVMGetValueName2(f, &length), name, sizeof name);
     LLVMSetValueName2(f, name, strlen(name));
     LLVMSetVisibility(f, LLVMHiddenVisibility);
-    if (role == CG_SHARED && level == c->target->isa)
-        LLVMSetSection(f, section);
-    else
-        LLVMSetLinkage(f, LLVMAvailableExternallyLinkage); /* becomes a declaration */
+    if (LLVMIsDeclaration(f)) return;
+    snprintf(section, sizeof section, ".text.%s", name);
+    LLVMSetSection(f, section);
 }
 
 /* Kernels become parts of their wrappers; what nobody calls goes. */
-static void prepare(cg *c, cg_role role) {
+static void prepare(cg *c) {
     for (LLVMValueRef f = LLVMGetFirstFunction(c->module); f; f = LLVMGetNextFunction(f)) {
-        if (LLVMIsDeclaration(f)) continue;
-        if (starts(f, "ebru_k_") || starts(f, "ebru_ew_")) {
-            drop_flag(f, "noinline");
-            drop_flag(f, "optnone");
-            cg_set_flag(c, f, "alwaysinline");
-        }
-        if (role != CG_WHOLE && is_shared(f))
-            share(c, f, role);
-        else if (!starts(f, "ebru."))
+        bool kernel = starts(f, "ebru_k_"), defined = !LLVMIsDeclaration(f);
+        drop_flag(f, "optnone");
+        if (c->role != CG_WHOLE && (cg_library_is_tile(f) || (c->role == CG_KERNELS && kernel))) {
+            share(f);
+        } else if (defined && !starts(f, "ebru.")) {
+            bool called = kernel && c->opt_level == 0;
+            drop_flag(f, called ? "alwaysinline" : "noinline");
+            if (kernel || starts(f, "ebru_ew_")) cg_set_flag(c, f, called ? "noinline" : "alwaysinline");
             LLVMSetLinkage(f, LLVMInternalLinkage);
+        }
     }
     for (LLVMValueRef g = LLVMGetFirstGlobal(c->module); g; g = LLVMGetNextGlobal(g))
         if (!LLVMIsDeclaration(g) && !starts(g, "llvm.") && !starts(g, "ebru."))
             LLVMSetLinkage(g, LLVMInternalLinkage);
 }
 
-static const char *pipeline(cg_role role, int opt_level) {
-    if (role == CG_SHARED) return "globaldce"; /* optimised when the compiler was built */
-    switch (opt_level) {
-    case 0: return "elim-avail-extern,globaldce,always-inline,globaldce";
-    case 1: return "elim-avail-extern,globaldce,always-inline,globaldce,default<O1>";
-    case 2: return "elim-avail-extern,globaldce,always-inline,globaldce,default<O2>";
-    default: return "elim-avail-extern,globaldce,always-inline,globaldce,default<O3>";
+static const char *pipeline(const cg *c) {
+    if (c->role == CG_TILES || c->role == CG_KERNELS) return "globaldce"; /* optimised as C */
+    switch (c->opt_level) {
+    case 0: return "always-inline,globaldce,function(sroa,early-cse)";
+    case 1: return "always-inline,globaldce,default<O1>";
+    case 2: return "always-inline,globaldce,default<O2>";
+    default: return "always-inline,globaldce,default<O3>";
     }
 }
 
-bool cg_optimize(cg *c, cg_role role, int opt_level) {
-    if (c->failed) return false;
+bool cg_optimize(cg *c) {
+    if (c->failed || !cg_library_link(c)) return false;
     char *message = NULL;
-    prepare(c, role);
+    prepare(c);
     if (LLVMVerifyModule(c->module, LLVMReturnStatusAction, &message))
         cg_fail(c, "broken module: %s", message);
     LLVMDisposeMessage(message);
@@ -309,7 +232,7 @@ bool cg_optimize(cg *c, cg_role role, int opt_level) {
     LLVMPassBuilderOptionsSetLoopVectorization(options, 0);
     LLVMPassBuilderOptionsSetLoopInterleaving(options, 0);
     LLVMPassBuilderOptionsSetLoopUnrolling(options, 0);
-    LLVMErrorRef error = LLVMRunPasses(c->module, pipeline(role, opt_level), c->machine, options);
+    LLVMErrorRef error = LLVMRunPasses(c->module, pipeline(c), c->machine, options);
     bool fine = take_error(c, error, "optimising");
     LLVMDisposePassBuilderOptions(options);
     return fine && !c->failed;

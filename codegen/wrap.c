@@ -1,6 +1,6 @@
 /* Wrappers: one function a distinct kernel and parameters. The parameters are a constant, the kernel is
  * inlined into it, so LLVM folds what the graph knows; every layer of the same shape class calls the same
- * wrapper. */
+ * wrapper. At -O0 it is called instead: the same bits, later, but compiled in no time. */
 #include "codegen/cg.h"
 
 static LLVMValueRef params_constant(cg *c, const cg_wrapper *w) {
@@ -25,8 +25,8 @@ static LLVMValueRef params_constant(cg *c, const cg_wrapper *w) {
 /* Operands become the array the kernel takes; absent ones are NULL. After inlining the array is gone. */
 static bool kernel_body(cg *c, LLVMValueRef fn, const cg_wrapper *w) {
     char name[64];
-    snprintf(name, sizeof name, "ebru_k_%s", w->kernel->name);
-    LLVMValueRef kernel = LLVMGetNamedFunction(c->module, name);
+    snprintf(name, sizeof name, "k_%s", w->kernel->name);
+    LLVMValueRef kernel = cg_library_function(c, name);
     if (!kernel) return cg_fail(c, "level %s has no kernel %s", c->target->base.level, w->kernel->name);
     LLVMPositionBuilderAtEnd(c->builder, LLVMAppendBasicBlockInContext(c->context, fn, ""));
     LLVMValueRef array = LLVMBuildAlloca(c->builder, LLVMArrayType2(c->ptr, w->operands.count), "");

@@ -381,7 +381,6 @@ static void emit(const cg_level *levels, uint32_t count, cg_options options, con
     cg_result result;
     options.output = path;
     if (!options.kind) options.kind = CG_LIB;
-    options.opt_level = 2;
     bool fine = cg_emit(d, levels, count, &options, &result);
     ir_diag_flush(d);
     assert_true(fine);
@@ -438,13 +437,15 @@ static void check_cases(const model_case *cases, uint32_t count, cg_options opti
     check_lowered(cases, count, options, first_level, IR_PRECISION_F32);
 }
 
+static const cg_options special = {.opt_level = 2}; /* kernels specialised for every shape */
+
 static void graph_ops(void **state) {
     (void)state;
-    check_cases(graph_cases, COUNT(graph_cases), (cg_options){0}, 0);
+    check_cases(graph_cases, COUNT(graph_cases), special, 0);
 }
 static void fused_ops(void **state) {
     (void)state;
-    check_cases(fused_cases, COUNT(fused_cases), (cg_options){0}, 0);
+    check_cases(fused_cases, COUNT(fused_cases), special, 0);
 }
 /* Everything that has kernels in bf16, in both precisions. The error is that of rounded operands; that of the
  * kernels is measured in their own tests. */
@@ -467,7 +468,7 @@ static void lowered_ops(void **state) {
             model_case cases[COUNT(graph)];
             memcpy(cases, level == IR_GRAPH ? graph : fused, sizeof cases);
             for (size_t i = 0; i < COUNT(graph); i++) cases[i].tolerance = classes[k].tolerance;
-            check_lowered(cases, COUNT(graph), (cg_options){0}, 0, classes[k].precision);
+            check_lowered(cases, COUNT(graph), special, 0, classes[k].precision);
         }
 }
 static void random_broadcasts(void **state) {
@@ -481,7 +482,14 @@ static void random_broadcasts(void **state) {
     }
     uint32_t best = cg_target_count() - 1;
     while (!model_runs(cg_target_name(best))) best--;
-    check_cases(cases, CASES, (cg_options){0}, best);
+    check_cases(cases, CASES, special, best);
+}
+
+/* Kernels as they are, at every level. */
+static void called_kernels(void **state) {
+    (void)state;
+    check_cases(graph_cases, COUNT(graph_cases), (cg_options){0}, 0);
+    check_cases(fused_cases, COUNT(fused_cases), (cg_options){0}, 0);
 }
 
 /* The levels differ in tiles and code, not in places: one of them will do. */
@@ -495,8 +503,8 @@ static void poisoned(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(graph_ops),         cmocka_unit_test(fused_ops), cmocka_unit_test(lowered_ops),
-        cmocka_unit_test(random_broadcasts), cmocka_unit_test(poisoned),
+        cmocka_unit_test(graph_ops),         cmocka_unit_test(fused_ops),      cmocka_unit_test(lowered_ops),
+        cmocka_unit_test(random_broadcasts), cmocka_unit_test(called_kernels), cmocka_unit_test(poisoned),
     };
     return cmocka_run_group_tests(tests, temp_shared_begin, temp_shared_end);
 }
