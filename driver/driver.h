@@ -4,6 +4,7 @@
 #define EBRU_DRIVER_DRIVER_H
 
 #include "codegen/codegen.h"
+#include "frontend/files.h"
 #include "frontend/frontend.h"
 #include "ir/ir.h"
 #include "passes/passes.h"
@@ -88,6 +89,9 @@ int drv_opt(const drv_options *o);
 int drv_verify(const drv_options *o);
 int drv_inspect(const drv_options *o);
 int drv_bench(const drv_options *o);
+
+/* inspect.c: the text of --build-info in a program's file, not terminated; NULL when there is none. */
+const char *drv_build_info(const fe_map *map, size_t *length);
 
 /* analyze.c, dot.c, ops.c */
 void drv_analyze(const ir_module *m, ir_str *out);

@@ -50,16 +50,23 @@ static int inspect_safetensors(ir_diag *d, const drv_options *o) {
 
 /* The build information of a program stands in it as text after this mark (split here, so that ebru itself
  * does not hold it). */
-static int inspect_program(ir_diag *d, const fe_map *map, const drv_options *o) {
+const char *drv_build_info(const fe_map *map, size_t *length) {
     char mark[64];
     snprintf(mark, sizeof mark, "%s%s", "ebru build", " info\nversion: ");
-    const char *at = memmem(map->data, map->size, mark, strlen(mark));
+    const char *at = map->data ? memmem(map->data, map->size, mark, strlen(mark)) : NULL;
+    if (!at) return NULL;
+    size_t room = map->size - (size_t)((const uint8_t *)at - map->data);
+    *length = strnlen(at, room < 4096 ? room : 4096);
+    return at;
+}
+
+static int inspect_program(ir_diag *d, const fe_map *map, const drv_options *o) {
+    size_t n;
+    const char *at = drv_build_info(map, &n);
     if (!at) {
         ir_error(d, NULL, "%s: not a program made by ebru", o->model);
         return DRV_INPUT;
     }
-    size_t room = map->size - (size_t)((const uint8_t *)at - map->data),
-           n = strnlen(at, room < 4096 ? room : 4096);
     for (size_t i = 0; i < n; i++) putchar((unsigned char)at[i] < 32 && at[i] != '\n' ? '?' : at[i]);
     return DRV_OK;
 }
