@@ -12,7 +12,7 @@
 #define DRV_VERSION "0.1.0"
 
 enum { DRV_OK = 0, DRV_INPUT = 1, DRV_USAGE = 2, DRV_IO = 3, DRV_CPU = 4, DRV_INTERNAL = 70 };
-enum { DRV_COMPILE = 1, DRV_OPT = 2, DRV_VERIFY = 4, DRV_INSPECT = 8, DRV_BENCH = 16 };
+enum { DRV_COMPILE = 1, DRV_OPT = 2, DRV_VERIFY = 4, DRV_INSPECT = 8, DRV_BENCH = 16, DRV_DIFF = 32 };
 
 #define DRV_MAX_LEVELS   8
 #define DRV_MAX_DISABLED 64
@@ -24,6 +24,7 @@ typedef struct drv_options {
     const char *output, *emit, *target, *cpu, *precision, *size, *component, *function, *weights, *passes,
         *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io, *write,
         *tolerance, *error_format, *color, *prediction, *op;
+    const char *second; /* of commands with two operands */
     const char *print_before, *filter;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
@@ -55,6 +56,8 @@ typedef struct drv_build {
 ir_module *drv_load(ir_diag *d, const drv_options *o, const fe_options *fe);
 fe_options drv_fe_options(const drv_options *o);
 bool drv_is_ir(const char *path);
+/* IR text from a file or "-"; weights stay unbound. */
+ir_module *drv_load_ir(ir_diag *d, const char *path);
 /* Runs the passes for every level asked for. `fe` as for drv_load. False with diagnostics. */
 bool drv_lower(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build *b);
 void drv_build_free(drv_build *b);
@@ -89,6 +92,7 @@ int drv_opt(const drv_options *o);
 int drv_verify(const drv_options *o);
 int drv_inspect(const drv_options *o);
 int drv_bench(const drv_options *o);
+int drv_diff(const drv_options *o);
 
 /* inspect.c: the text of --build-info in a program's file, not terminated; NULL when there is none. */
 const char *drv_build_info(const fe_map *map, size_t *length);

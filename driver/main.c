@@ -27,6 +27,7 @@ static int run(const drv_options *o) {
     case DRV_VERIFY: return drv_verify(o);
     case DRV_INSPECT: return drv_inspect(o);
     case DRV_BENCH: return drv_bench(o);
+    case DRV_DIFF: return drv_diff(o);
     }
     return DRV_INTERNAL;
 }

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum kind { FLAG, TEXT, INT, NUM, LIST, LORA, OLEVEL };
-enum { C = DRV_COMPILE, O = DRV_OPT, V = DRV_VERIFY, I = DRV_INSPECT, B = DRV_BENCH };
+enum { C = DRV_COMPILE, O = DRV_OPT, V = DRV_VERIFY, I = DRV_INSPECT, B = DRV_BENCH, D = DRV_DIFF };
 
 struct option {
     const char *name, *argument;
@@ -37,7 +37,10 @@ static const struct {
     {"verify", V, "MODEL --io=FILE", "a component against reference inputs and outputs"},
     {"inspect", I, "MODEL|FILE.safetensors|PROGRAM", "what is in it"},
     {"bench", B, "MODEL", "time of every function, share of the machine's peak"},
+    {"diff", D, "A B", "two .ir files by structure, or two fusion reports (JSON)"},
 };
+/* Commands with two operands. */
+enum { TWO = DRV_DIFF };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static int usage_error(const char *fmt, const char *word, const char *near) {
@@ -254,8 +257,9 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
             continue;
         }
         if (only_operands || word[0] != '-' || !word[1]) {
-            if (o->model) return usage_error("unexpected argument '%s'", word, NULL);
-            o->model = word;
+            const char **operand = o->model && (o->command & TWO) ? &o->second : &o->model;
+            if (*operand) return usage_error("unexpected argument '%s'", word, NULL);
+            *operand = word;
             continue;
         }
         if (bare && !strcmp(word, "--version")) {
@@ -281,6 +285,8 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
     }
     if (!o->model && !o->list_passes && !o->list_ops)
         return usage_error("%s: which model?", command_name(o->command), NULL);
+    if ((o->command & TWO) && !o->second)
+        return usage_error("%s takes two files", command_name(o->command), NULL);
     return digest(o);
 }
 

@@ -42,7 +42,7 @@ static bool read_stdin(ir_str *text) {
     return !ferror(stdin);
 }
 
-static ir_module *load_ir(ir_diag *d, const char *path) {
+ir_module *drv_load_ir(ir_diag *d, const char *path) {
     ir_module *m = NULL;
     if (!strcmp(path, "-")) {
         ir_str text = {0};
@@ -62,7 +62,7 @@ static ir_module *load_ir(ir_diag *d, const char *path) {
 
 ir_module *drv_load(ir_diag *d, const drv_options *o, const fe_options *fe) {
     if (!drv_is_ir(o->model)) return fe_load(d, o->model, fe);
-    return load_ir(d, o->model);
+    return drv_load_ir(d, o->model);
 }
 
 bool drv_make_dump_dir(ir_diag *d, const drv_options *o) {

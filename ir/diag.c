@@ -151,6 +151,31 @@ const char *ir_escape(const char *bytes, size_t length) {
     return slot;
 }
 
+void ir_json_string(ir_str *out, const char *text) {
+    const unsigned char *s = (const unsigned char *)text;
+    size_t n = strlen(text);
+    ir_str_add(out, "\"");
+    while (n) {
+        uint32_t code;
+        size_t len = utf8_sequence(s, n, &code);
+        if (!len) {
+            len = 1;
+            code = 0xfffd;
+        }
+        if (code == '"' || code == '\\')
+            ir_str_addf(out, "\\%c", (int)code);
+        else if (code >= 0x20 && code < 0x7f && code != '<')
+            ir_str_addn(out, (const char *)s, 1);
+        else if (code < 0x10000)
+            ir_str_addf(out, "\\u%04x", code);
+        else
+            ir_str_addf(out, "\\u%04x\\u%04x", 0xd7c0 + (code >> 10), 0xdc00 + (code & 0x3ff));
+        s += len;
+        n -= len;
+    }
+    ir_str_add(out, "\"");
+}
+
 static void add_json_string(ir_str *out, const char *s) {
     ir_str_add(out, "\"");
     for (; *s; s++) {

@@ -7,6 +7,8 @@
 #ifndef EBRU_IR_DIAG_H
 #define EBRU_IR_DIAG_H
 
+#include "ir/arena.h"
+
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -63,6 +65,9 @@ const char *ir_suggest(const char *word, const char *const *candidates, size_t c
 /* Printable form of untrusted bytes, in a ring of static buffers (valid until eight more calls). At most 200
  * bytes, then "...". */
 const char *ir_escape(const char *bytes, size_t length);
+/* Appends untrusted text as a JSON string with its quotes: ASCII, "<" escaped too, so that it may stand in
+ * HTML; malformed UTF-8 becomes U+FFFD. */
+void ir_json_string(ir_str *out, const char *text);
 
 /* Our own bug: prints "internal error" with place and message, asks for a report, exits with 70. */
 _Noreturn void ir_ice(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -452,8 +452,10 @@ void ir_print_func(const ir_func *f, ir_str *out);
 void ir_print_type(const ir_type *t, ir_str *out);
 /* One node as in the text form, without its origin: for reports and messages. */
 void ir_print_node(const ir_func *f, ir_ref r, ir_str *out);
-/* The node's whole line as in the text form, with numbers from ir_numbering: for many nodes of a function. */
-void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, ir_str *out);
+/* The same with numbers from ir_numbering, for many nodes of a function; with its origin when `origin`. */
+void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, bool origin, ir_str *out);
+/* A row of the weight table as in the text form. */
+void ir_print_weight(const ir_weight *w, ir_str *out);
 /* Attribute `index` of the op's, as in the text form; all that differ from their defaults, as " {a=1, b=2}"
  * or nothing. */
 void ir_print_attr(const ir_node *n, uint32_t index, ir_str *out);

@@ -236,9 +236,9 @@ void ir_print_node(const ir_func *f, ir_ref r, ir_str *out) {
     ir_free(number);
 }
 
-void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, ir_str *out) {
+void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, bool origin, ir_str *out) {
     print_node(f, number, r, out);
-    if (ir_get(f, r)->op != IR_OP_weight) print_origin(f, ir_get(f, r)->origin, out);
+    if (origin && ir_get(f, r)->op != IR_OP_weight) print_origin(f, ir_get(f, r)->origin, out);
 }
 
 /* ---- functions and modules ---- */
@@ -246,7 +246,7 @@ void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, ir_str *o
 static void print_params(const ir_func *f, const uint32_t *number, ir_str *out) {
     for (size_t i = 0; i < f->inputs.count; i++) {
         if (i) ir_str_add(out, f->inputs.count > 2 ? ",\n    " : ", ");
-        ir_print_line(f, number, f->inputs.items[i], out);
+        ir_print_line(f, number, f->inputs.items[i], true, out);
     }
 }
 
@@ -264,7 +264,7 @@ void ir_print_func(const ir_func *f, ir_str *out) {
         const ir_node *n = &f->nodes.items[i];
         if (n->op == IR_OP_input || (n->op == IR_OP_weight && n->place.kind == IR_UNPLACED)) continue;
         ir_str_add(out, "  ");
-        ir_print_line(f, number, (ir_ref){i}, out);
+        ir_print_line(f, number, (ir_ref){i}, true, out);
         ir_str_add(out, "\n");
     }
     ir_str_add(out, "  return");
@@ -340,7 +340,7 @@ static void print_lora(const ir_lora *l, ir_str *out) {
     }
 }
 
-static void print_weight(const ir_weight *w, ir_str *out) {
+void ir_print_weight(const ir_weight *w, ir_str *out) {
     ir_str_add(out, "weight ");
     print_ref_name(w->name, out);
     ir_str_add(out, " : ");
@@ -348,13 +348,15 @@ static void print_weight(const ir_weight *w, ir_str *out) {
     if (w->kind != IR_WEIGHT_UNBOUND) ir_str_add(out, " = ");
     print_source(w, out);
     for (const ir_lora *l = w->loras; l; l = l->next) print_lora(l, out);
-    ir_str_add(out, "\n");
 }
 
 void ir_print(const ir_module *m, ir_str *out) {
     ir_str_addf(out, "ebru ir 1 %s\n", ir_level_name[m->level]);
     for (size_t i = 0; i < m->meta.count; i++) print_meta(&m->meta.items[i], out);
-    for (size_t i = 0; i < m->weights.count; i++) print_weight(&m->weights.items[i], out);
+    for (size_t i = 0; i < m->weights.count; i++) {
+        ir_print_weight(&m->weights.items[i], out);
+        ir_str_add(out, "\n");
+    }
     for (size_t i = 0; i < m->funcs.count; i++) {
         ir_str_add(out, "\n");
         ir_print_func(m->funcs.items[i], out);

@@ -16,6 +16,7 @@ typedef struct pass_match {
     const char *pass;
     const char *func;
     const char *what;   /* e.g. "group_norm + silu" */
+    const char *op;     /* of the node looked at */
     const char *node;   /* text of the node looked at, e.g. "%41 silu : f32[2,320,64,64]" */
     const char *reason; /* NULL when matched; else the failed condition, e.g. "group_norm %40 has 2 users" */
     ir_origin origin;

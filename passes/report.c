@@ -32,6 +32,7 @@ static pass_match *note(pass_context *c, const char *pass, const ir_func *f, ir_
     pass_match m = {.pass = pass,
                     .func = ir_arena_strdup(c->arena, f->name),
                     .what = ir_arena_strdup(c->arena, what),
+                    .op = ir_op_get(ir_get(f, node)->op)->name,
                     .node = ir_arena_strndup(c->arena, text.data + skip, text.len - skip),
                     .origin = o};
     ir_str_free(&text);
@@ -114,24 +115,10 @@ static void report_text(const pass_context *c, ir_str *out) {
 
 /* ---- JSON ---- */
 
-static void add_json_string(ir_str *out, const char *s) {
-    ir_str_add(out, "\"");
-    for (; *s; s++) {
-        unsigned char ch = (unsigned char)*s;
-        if (ch == '"' || ch == '\\')
-            ir_str_addf(out, "\\%c", ch);
-        else if (ch < 0x20)
-            ir_str_addf(out, "\\u%04x", ch);
-        else
-            ir_str_addn(out, s, 1);
-    }
-    ir_str_add(out, "\"");
-}
-
 static void add_member(ir_str *out, const char *name, const char *value) {
     if (!value) return;
     ir_str_addf(out, ", \"%s\": ", name);
-    add_json_string(out, value);
+    ir_json_string(out, value);
 }
 
 static void report_json(const pass_context *c, ir_str *out) {
@@ -142,6 +129,7 @@ static void report_json(const pass_context *c, ir_str *out) {
         add_member(out, "pass", m->pass);
         add_member(out, "function", m->func);
         add_member(out, "what", m->what);
+        add_member(out, "op", m->op);
         add_member(out, "node", m->node);
         add_member(out, "reason", m->reason);
         add_member(out, "block", m->origin.block);

@@ -55,7 +55,7 @@ static void filter_func(const pass_show *s, const ir_func *f, ir_str *out) {
         if (n->op == IR_OP_weight || !node_matches(s, f, n)) continue;
         shown++;
         ir_str_add(&lines, "  ");
-        ir_print_line(f, number, (ir_ref){i}, &lines);
+        ir_print_line(f, number, (ir_ref){i}, true, &lines);
         ir_str_add(&lines, "\n");
     }
     if (shown)

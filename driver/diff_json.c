@@ -1,0 +1,109 @@
+/* ebru diff --json: one object; schema in docs/inspecting.md. */
+#include "driver/diff.h"
+
+static void member(ir_str *out, const char *name, const char *value) {
+    ir_str_addf(out, ", \"%s\": ", name);
+    if (value)
+        ir_json_string(out, value);
+    else
+        ir_str_add(out, "null");
+}
+
+static void add_side(const char *name, const char *path, const ir_module *m, ir_str *out) {
+    ir_str_addf(out, "\"%s\": {\"level\": \"%s\"", name, ir_level_name[m->level]);
+    member(out, "path", path);
+    member(out, "after", ir_meta_string(m, "passes.after", NULL));
+    ir_str_add(out, "}");
+}
+
+static void add_details(const diff_detail *details, size_t count, ir_str *out) {
+    ir_str_add(out, "[");
+    for (size_t i = 0; i < count; i++) {
+        ir_str_add(out, i ? ", {\"what\": " : "{\"what\": ");
+        ir_json_string(out, details[i].what);
+        member(out, "from", details[i].from);
+        member(out, "to", details[i].to);
+        ir_str_add(out, "}");
+    }
+    ir_str_add(out, "]");
+}
+
+static void add_entry(const diff_func *f, const diff_entry *e, ir_str *out) {
+    bool a = ir_ref_ok(e->a), b = ir_ref_ok(e->b);
+    ir_str_addf(out, "{\"kind\": \"%s\", \"op\": \"%s\"",
+                a && b ? "changed"
+                : a    ? "removed"
+                       : "added",
+                e->op);
+    member(out, "block", *e->block ? e->block : NULL);
+    if (a) ir_str_addf(out, ", \"a\": %u", f->number_a[e->a.id]);
+    if (b) ir_str_addf(out, ", \"b\": %u", f->number_b[e->b.id]);
+    if (a && b) {
+        ir_str_add(out, ", \"changes\": ");
+        add_details(e->details, e->detail_count, out);
+    } else {
+        ir_str line = {0};
+        ir_print_line(a ? f->a : f->b, a ? f->number_a : f->number_b, a ? e->a : e->b, false, &line);
+        member(out, "text", line.data);
+        ir_str_free(&line);
+    }
+    ir_str_add(out, "}");
+}
+
+static void add_func(const diff_func *f, ir_str *out) {
+    ir_str_add(out, "\n  {\"name\": ");
+    ir_json_string(out, f->name);
+    bool both = f->a && f->b;
+    bool same = both && !f->removed && !f->added && !f->changed && !f->rewired && !f->moved &&
+                !f->outputs.count && f->a->arena_bytes == f->b->arena_bytes &&
+                f->a->scratch_bytes == f->b->scratch_bytes;
+    member(out, "status", same ? "same" : both ? "changed" : f->a ? "removed" : "added");
+    if (both && !same) {
+        ir_str_addf(out, ", \"removed\": %u, \"added\": %u, \"changed\": %u, \"rewired\": %u, \"moved\": %u",
+                    f->removed, f->added, f->changed, f->rewired, f->moved);
+        ir_str_addf(out, ", \"arena\": [%llu, %llu]", (unsigned long long)f->a->arena_bytes,
+                    (unsigned long long)f->b->arena_bytes);
+        ir_str_addf(out,
+                    ", \"scratch\": [%llu, %llu], \"outputs\": ", (unsigned long long)f->a->scratch_bytes,
+                    (unsigned long long)f->b->scratch_bytes);
+        add_details(f->outputs.items, f->outputs.count, out);
+        ir_str_add(out, ", \"nodes\": [");
+        for (size_t i = 0; i < f->entries.count; i++) {
+            ir_str_add(out, i ? ",\n    " : "\n    ");
+            add_entry(f, &f->entries.items[i], out);
+        }
+        ir_str_add(out, "]");
+    }
+    ir_str_add(out, "}");
+}
+
+static void add_rows(const char *name, const diff_row *rows, size_t count, ir_str *out) {
+    ir_str_addf(out, ",\n \"%s\": [", name);
+    for (size_t i = 0; i < count; i++) {
+        ir_str_add(out, i ? ",\n  {\"name\": " : "\n  {\"name\": ");
+        ir_json_string(out, rows[i].name);
+        member(out, "from", rows[i].from);
+        member(out, "to", rows[i].to);
+        ir_str_add(out, "}");
+    }
+    ir_str_add(out, "]");
+}
+
+void drv_diff_json(const diff *d, ir_str *out) {
+    ir_str_addf(out, "{\"same\": %s, ", d->same ? "true" : "false");
+    add_side("a", d->path_a, d->a, out);
+    ir_str_add(out, ", ");
+    add_side("b", d->path_b, d->b, out);
+    ir_str_addf(out,
+                ",\n \"removed\": %u, \"added\": %u, \"changed\": %u, \"rewired\": %u, \"moved\": %u,\n "
+                "\"functions\": [",
+                d->removed, d->added, d->changed, d->rewired, d->moved);
+    for (size_t i = 0; i < d->funcs.count; i++) {
+        if (i) ir_str_add(out, ",");
+        add_func(&d->funcs.items[i], out);
+    }
+    ir_str_add(out, "]");
+    add_rows("weights", d->weights.items, d->weights.count, out);
+    add_rows("properties", d->meta.items, d->meta.count, out);
+    ir_str_add(out, "}\n");
+}
