@@ -127,7 +127,7 @@ bad "unwritable output" 3 "no/such/dir" "$EBRU" compile -q "$GOLDENS/unet2d-clas
 bad "full disk" 3 "/dev/full" "$EBRU" compile -q "$GOLDENS/unet2d-class" --emit=ir -o /dev/full
 
 # -- the emitted program
-if "$EBRU" compile -q "$MODELS/shapes-128" -o s128 2>compile.txt; then
+if "$EBRU" compile -q $QUICK "$MODELS/shapes-128" -o s128 2>compile.txt; then
     bad "prompt: invalid UTF-8" 1 "byte" ./s128 -q -p "$(printf 'a \377 circle')" --steps 1 -o out
     bad "program: unknown option" 2 "did you mean '--steps'" ./s128 --stesp 3 -p x -o out
     bad "program: no prompt" 2 "prompt" ./s128 -q -o out

@@ -29,7 +29,7 @@ has "two traces by shape" '^linear \(k\) k +1 +1 +2\.00 +2\.00 +0\.00'
 "$BENCH/ops" made.json nothing >out.txt 2>&1
 has "another function is refused" 'no events of nothing'
 
-check "a network is compiled" "$EBRU" compile -q "$MODELS/shapes-32" --weights=random:1 -o net
+check "a network is compiled" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" --weights=random:1 -o net
 check "and profiled" sh -c './net --bench --runs=2 --function=unet --profile net.json >/dev/null 2>&1'
 "$BENCH/ops" --peak 1000 net.json unet.step >out.txt 2>&1
 has "its table counts two of three evaluations" 'unet.step: .* \(mean of 2\)'

@@ -6,8 +6,8 @@ same() {
     system=$1
     shift
     check "$system: write the checkpoint" "$EBRU_LDM_FILE" "$GOLDENS/ldm/$system" "$GOLDENS/ldm/$system.map" "$system.safetensors"
-    check "$system: compile the folder" "$EBRU" compile -q "$GOLDENS/ldm/$system" --weights=random:1 -O0 --size=64x64 "$@" -o folder
-    check "$system: compile the checkpoint" "$EBRU" compile -q "$system.safetensors" -O0 --size=64x64 "$@" -o single
+    check "$system: compile the folder" "$EBRU" compile -q "$GOLDENS/ldm/$system" --weights=random:1 $QUICK --size=64x64 "$@" -o folder
+    check "$system: compile the checkpoint" "$EBRU" compile -q "$system.safetensors" $QUICK --size=64x64 "$@" -o single
     for program in folder single; do
         check "$system: paint with the $program" "./$program" -q -p "A cat, drawn by hand; 2 dogs" -n "blurry" --steps 3 -s 7 -o "$program.png" --no-metadata
     done
@@ -25,7 +25,7 @@ check "the program alone" sh -c "cd alone && ./single -q -p 'A cat, drawn by han
 # one component; IR text with parts of tensors
 check "a component" "$EBRU" compile -q sd2.safetensors --component=text_encoder --emit=ir -o text.ir
 check "stop" "$EBRU" compile -q sd2.safetensors --prediction=v_prediction --size=64x64 --stop-after=dce -o sd2.ir
-check "go on" "$EBRU" compile -q -O0 sd2.ir -o again
+check "go on" "$EBRU" compile -q $QUICK sd2.ir -o again
 check "paint" ./again -q -p "A cat, drawn by hand; 2 dogs" -n "blurry" --steps 3 -s 7 -o again.png --no-metadata
 check "the same picture through text" cmp again.png sd2.png
 

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 is() { if [ "$2" = "$3" ]; then pass "$1"; else fail "$1: '$3', expected '$2'"; fi; }
 id_of() { "$1" --build-info | sed -n 's/^weights: .* id //p'; }
-compile() { "$EBRU" compile -q "$@"; }
+compile() { "$EBRU" compile -q $QUICK "$@"; }
 same() { # same WHAT MODEL: compiles to the weights of the original
     rm -f out
     if compile "$2" -o out 2>stderr.txt; then is "$1" "$id" "$(id_of ./out)"; else fail "$1"; cat stderr.txt; fi

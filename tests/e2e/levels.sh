@@ -1,8 +1,8 @@
 # The levels above x86-64-v4: chosen, refused by name, and run under the emulator where the CPU lacks them.
 . "$(dirname "$0")/lib.sh"
 
-check "compile all levels above v3" "$EBRU" compile -q "$MODELS/shapes-32" -mcpu=x86-64-v4,x86-64-v4-bf16,x86-64-v4-amx -o levels
-check "compile amx alone" "$EBRU" compile -q "$MODELS/shapes-32" -mcpu=x86-64-v4-amx -o amx
+check "compile all levels above v3" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" -mcpu=x86-64-v4,x86-64-v4-bf16,x86-64-v4-amx -o levels
+check "compile amx alone" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" -mcpu=x86-64-v4-amx -o amx
 if [ "$(./levels --build-info | grep -c '^level: x86-64-v4')" = 3 ]; then pass "three levels"; else fail "three levels"; fi
 if ./levels --no-cpu-check -o no.png 2>err.txt; then fail "--no-cpu-check alone"; else
     if [ $? = 2 ] && grep -q -e '--cpu-level' err.txt; then pass "--no-cpu-check alone"; else fail "--no-cpu-check alone"; fi
@@ -23,7 +23,7 @@ if has_level x86-64-v4; then
     done
     # the same products in the tile unit as by v4's multiply-adds, within rounding
     for precision in bf16 bf16x3; do
-        check "compile $precision" "$EBRU" compile -q "$MODELS/shapes-32" --precision=$precision -mcpu=x86-64-v4,x86-64-v4-amx -o $precision
+        check "compile $precision" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" --precision=$precision -mcpu=x86-64-v4,x86-64-v4-amx -o $precision
         check "paint $precision on v4" ./$precision -q --class 3 --steps 1 --cpu-level=x86-64-v4 -o $precision-v4.png
         check "paint $precision on amx" env EBRU_EMULATE_REPORT=report LD_PRELOAD="$EBRU_EMULATE" ./$precision -q --class 3 --steps 1 \
             --cpu-level=x86-64-v4-amx --no-cpu-check -o $precision-amx.png

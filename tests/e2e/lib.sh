@@ -1,4 +1,5 @@
 # Sourced by the end-to-end scripts: pass, fail, check; EBRU, EBRU_SOURCE, EBRU_WORK, EBRU_PNGDIFF, EBRU_PUBLISHED come from ctest.
+# EBRU_PROGRAMS: a folder of programs many scripts run (programs.sh). EBRU_LONG: scripts/test --long asks for everything.
 failures=0
 pass() { echo "pass: $1"; }
 fail() { echo "fail: $1"; failures=$((failures + 1)); }
@@ -17,6 +18,10 @@ done_testing() { [ "$failures" = 0 ]; exit $?; }
 rm -rf "$EBRU_WORK"
 mkdir -p "$EBRU_WORK"
 cd "$EBRU_WORK" || exit 1
+long() { [ -n "${EBRU_LONG:-}" ]; }
+# effort for programs whose code is not what a script is about: roads.sh shows that it changes no bit
+QUICK=-O0
+long && QUICK=-O3
 MODELS=$EBRU_SOURCE/models
 GOLDENS=$EBRU_SOURCE/tests/goldens
 has_level() { # has_level x86-64-v4: this CPU runs it

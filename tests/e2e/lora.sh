@@ -13,7 +13,7 @@ else
     pass "another scale gives other numbers"
 fi
 
-check "compile shapes-128" "$EBRU" compile -q "$MODELS/shapes-128" --lora="$L/shapes-128.safetensors:0.8" -o s128
+check "compile shapes-128" "$EBRU" compile -q $QUICK "$MODELS/shapes-128" --lora="$L/shapes-128.safetensors:0.8" -o s128
 check "paint" ./s128 -q -p "a red circle on a white background" --steps 25 --cfg-scale 4 -s 5 -o lora.png
 check "the picture is PyTorch's" "$EBRU_PNGDIFF" lora.png "$L/shapes-128.png" 45
 if "$EBRU_PNGDIFF" "$MODELS/shapes-128/expected/red-circle.png" "$L/shapes-128.png" 45 >/dev/null; then
@@ -24,10 +24,10 @@ fi
 
 # The packed weights of a road through IR are the same bytes.
 text="--lora=$L/text-kohya.safetensors:0.75"
-check "compile at once" "$EBRU" compile -q "$GOLDENS/text-quickgelu" "$text" --weights=external -o once
+check "compile at once" "$EBRU" compile -q $QUICK "$GOLDENS/text-quickgelu" "$text" --weights=external -o once
 for level in graph kernel placed; do
     check "IR at $level" "$EBRU" compile -q "$GOLDENS/text-quickgelu" "$text" --emit=ir:$level -o $level.ir
-    check "compile it" "$EBRU" compile -q $level.ir --weights=external -o $level
+    check "compile it" "$EBRU" compile -q $QUICK $level.ir --weights=external -o $level
     check "the same weights" cmp once.weights $level.weights
 done
 done_testing

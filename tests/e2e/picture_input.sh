@@ -8,7 +8,7 @@ for p in without with; do
     "$EBRU" compile -q "$MODELS/class-unet-32.json" --weights=random:1 $option --emit=ir -o $p.ir || exit 1
 done
 check "the IR says who takes pictures" test "$(grep -lE '^meta "pipeline.image_input" = 1' without.ir with.ir)" = with.ir
-for p in without with; do check "compiles $p pictures" "$EBRU" compile -q $p.ir -o $p; done
+for p in without with; do check "compiles $p pictures" "$EBRU" compile -q $QUICK $p.ir -o $p; done
 # names and messages of libpng's and zlib's readers, which a program holds stripped or not
 for text in "Not enough image data" "invalid distance too far back" png_read_row inflateInit; do
     check "a program with pictures has '$text'" grep -q "$text" with

@@ -26,7 +26,7 @@ cut_to() { # cut_to FROM BYTES TO
     head -c "$2" "$1" >"$3"
     chmod +x "$3"
 }
-compile() { "$EBRU" compile -q "$MODELS/shapes-32" "$@"; }
+compile() { "$EBRU" compile -q $QUICK "$MODELS/shapes-32" "$@"; }
 strips="strip"
 command -v llvm-strip-19 >/dev/null && strips="$strips llvm-strip-19"
 
@@ -96,7 +96,7 @@ for cut in 1 48 4096 $((full / 2)) $((full - 1)) $full; do
 done
 head -c "$full" /dev/zero >elsewhere/ext.weights
 refuses "external: zeros of its length" 1 "does not end with the weights" elsewhere/alone
-check "weights of another program" "$EBRU" compile -q "$GOLDENS/unet2d-class" --weights=external -o elsewhere/other
+check "weights of another program" "$EBRU" compile -q $QUICK "$GOLDENS/unet2d-class" --weights=external -o elsewhere/other
 cp elsewhere/other.weights elsewhere/ext.weights
 refuses "external: weights of another program" 1 "truncated|another program" elsewhere/alone
 cat there/ext.weights elsewhere/other.weights >elsewhere/ext.weights

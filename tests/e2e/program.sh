@@ -19,7 +19,7 @@ refused() {
 # is WHAT EXPECTED GOT
 is() { if [ "$2" = "$3" ]; then pass "$1"; else fail "$1: '$3', expected '$2'"; fi; }
 
-check "compiles" "$EBRU" compile -q "$MODELS/shapes-32" -o classes
+check "compiles" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" -o classes
 for list in 0- -1 10 0--1 3-2 0,,1 '0 ' +3 heart- ''; do
     refused "class list '$list'" 2 "is no class" "--class=$list" -o out
 done
@@ -113,7 +113,7 @@ call "call: wrong size" wrong "has 12 bytes"
 call "call: unknown input" unknown "no input 'nothing'"
 
 # weights beside and behind the program
-check "external weights" "$EBRU" compile -q "$MODELS/shapes-32" --weights=external -o ext
+check "external weights" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" --weights=external -o ext
 check "are found beside the program" ./ext -q --steps 1 --class 0 -o ext.png
 check "  and give the same picture" cmp ext.png shape002.png
 mv ext.weights away
@@ -122,7 +122,7 @@ is "missing weights file" 3 $?
 head -c 100000 away >ext.weights
 ./ext -q --class 0 -o none.png 2>stderr.txt
 is "truncated weights file" 1 $?
-check "appended weights" "$EBRU" compile -q "$MODELS/shapes-32" --weights=append -o app
+check "appended weights" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" --weights=append -o app
 check "give the same picture" sh -c './app -q --steps 1 --class 0 -o app.png && cmp app.png shape002.png'
 head -c -1 app >cut-app
 chmod +x cut-app
