@@ -110,7 +110,10 @@ static void list_passes(void) {
 
 static void reports(const drv_options *o, const drv_build *b) {
     ir_str text = {0};
-    if (o->fusion_report || o->fusion_json) pass_report(b->contexts[b->count - 1], o->fusion_json, &text);
+    if (o->fusion_report || o->fusion_json) {
+        drv_find_paths(b->contexts[b->count - 1]);
+        pass_report(b->contexts[b->count - 1], o->fusion_json, &text);
+    }
     if (o->analyze) drv_analyze(b->levels[b->count - 1].module, &text);
     if (text.len) fwrite(text.data, 1, text.len, stdout);
     ir_str_free(&text);
@@ -186,6 +189,7 @@ int drv_opt(const drv_options *o) {
         if (pass_run(c, &p, d)) code = write_module(d, m, o->output, false) ? DRV_OK : DRV_IO;
         ir_str text = {0};
         if (!code && (o->fusion_report || o->fusion_json)) {
+            drv_find_paths(c);
             pass_report(c, o->fusion_json, &text);
             fwrite(text.data, 1, text.len, stderr);
         }

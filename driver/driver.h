@@ -86,6 +86,10 @@ void drv_temp_remove(void); /* for handlers of signals: async-signal-safe */
 int drv_run(ir_diag *d, const char *const *argv, const void *input, size_t input_bytes, char **out,
             size_t *out_bytes);
 
+/* places.c: gives the decisions in c->matches the JSON paths of their places, as far as the model's files are
+ * still there. */
+void drv_find_paths(pass_context *c);
+
 /* The subcommands: exit code. */
 int drv_compile(const drv_options *o);
 int drv_opt(const drv_options *o);

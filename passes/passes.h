@@ -20,6 +20,7 @@ typedef struct pass_match {
     const char *node;   /* text of the node looked at, e.g. "%41 silu : f32[2,320,64,64]" */
     const char *reason; /* NULL when matched; else the failed condition, e.g. "group_norm %40 has 2 users" */
     ir_origin origin;
+    const char *path; /* JSON path of the place in the model's file, once somebody has looked; or NULL */
 } pass_match;
 
 typedef struct pass_timing {
@@ -119,6 +120,9 @@ bool pass_run(pass_context *c, const pass_options *options, ir_diag *d);
 /* Fusion report: per pass matched / refused with reason and place, what left the loop, the memory plan; text,
  * or JSON when `json`. */
 void pass_report(const pass_context *c, bool json, ir_str *out);
+
+/* advice.c: what would have to be otherwise for a pass to refuse less; NULL for passes that do not refuse. */
+const char *pass_advice(const char *pass);
 
 /* For passes: note a match or a refusal. The node is one of f as it is when the call is made. */
 void pass_matched(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what);

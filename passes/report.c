@@ -2,8 +2,8 @@
  * memory plan.
  *
  * Text: a line a pass ("fuse_groupnorm_silu: 61 matched, 0 refused"), below it every refusal with the failed
- * condition and the place in the model description; passes over the whole module list their matches too (what
- * left the loop). */
+ * condition and the place in the model description (many for one reason together), and what would have to be
+ * otherwise; passes over the whole module list their matches too (what left the loop). */
 #include "passes/passes.h"
 
 #include <stdarg.h>
@@ -78,30 +78,77 @@ static void add_place(ir_str *out, const pass_match *m) {
     const ir_origin *o = &m->origin;
     if (o->block) ir_str_addf(out, "%s", o->block);
     if (o->file) ir_str_addf(out, "%s%s:%u:%u", o->block ? " at " : "", o->file, o->line, o->col);
+    if (m->path) ir_str_addf(out, " %s", m->path);
     if (!o->block && !o->file) ir_str_add(out, m->func);
+}
+
+enum { MANY = 4 }; /* from so many on, refusals for one reason are told once, with all their places */
+
+/* Equal but for the numbers of nodes. */
+static bool same_text(const char *a, const char *b) {
+    for (;; a++, b++) {
+        if (*a != *b) return false;
+        if (!*a) return true;
+        if (*a != '%') continue;
+        a += strspn(a + 1, "0123456789");
+        b += strspn(b + 1, "0123456789");
+    }
+}
+
+static bool same_refusal(const pass_match *a, const pass_match *b) {
+    return a->reason && b->reason && !strcmp(a->pass, b->pass) && !strcmp(a->func, b->func) &&
+           !strcmp(a->what, b->what) && same_text(a->reason, b->reason);
+}
+
+static void add_decision(ir_str *out, const pass_match *m) {
+    ir_str_addf(out, "  %s: %s: %s%s%s (", m->func, m->reason ? "refused" : "moved", m->what,
+                m->reason ? ": " : "", m->reason ? m->reason : "");
+    add_place(out, m);
+    ir_str_addf(out, ")\n      %s\n", m->node);
+}
+
+/* The decisions of a pass that are worth a line: refusals, and of `moves` passes what moved. */
+static void add_decisions(const pass_context *c, const pass_info *p, bool moves, ir_str *out) {
+    size_t n = c->matches.count;
+    bool *told = ir_alloc(n + 1);
+    for (size_t i = 0; i < n; i++) {
+        const pass_match *m = &c->matches.items[i];
+        if (told[i] || strcmp(m->pass, p->name) || !(moves || m->reason)) continue;
+        add_decision(out, m);
+        size_t more = 0;
+        for (size_t k = i + 1; k < n; k++) more += same_refusal(m, &c->matches.items[k]);
+        if (more + 1 < MANY) continue;
+        ir_str_addf(out, "      the same at %zu more places:\n", more);
+        for (size_t k = i + 1; k < n; k++) {
+            if (!same_refusal(m, &c->matches.items[k])) continue;
+            told[k] = true;
+            ir_str_add(out, "        ");
+            add_place(out, &c->matches.items[k]);
+            ir_str_add(out, "\n");
+        }
+    }
+    ir_free(told);
+}
+
+/* How often a pass matched and refused. */
+static void count(const pass_context *c, const char *pass, size_t *matched, size_t *refused) {
+    *matched = *refused = 0;
+    for (size_t k = 0; k < c->matches.count; k++)
+        if (!strcmp(c->matches.items[k].pass, pass)) *(c->matches.items[k].reason ? refused : matched) += 1;
 }
 
 static void report_text(const pass_context *c, ir_str *out) {
     for (uint32_t i = 0; i < pass_count(); i++) {
         const pass_info *p = pass_get(i);
         bool moves = (p->flags & PASS_MODULE) && !(p->flags & PASS_FUSION);
-        size_t matched = 0, refused = 0;
-        for (size_t k = 0; k < c->matches.count; k++)
-            if (!strcmp(c->matches.items[k].pass, p->name))
-                *(c->matches.items[k].reason ? &refused : &matched) += 1;
+        size_t matched, refused;
+        count(c, p->name, &matched, &refused);
         bool ran = false;
         for (size_t k = 0; k < c->timings.count; k++) ran |= !strcmp(c->timings.items[k].pass, p->name);
         if (!ran || !(moves || (p->flags & PASS_FUSION) || matched || refused)) continue;
         ir_str_addf(out, "%s: %zu %s, %zu refused\n", p->name, matched, moves ? "moved" : "matched", refused);
-        for (size_t k = 0; k < c->matches.count; k++) {
-            const pass_match *m = &c->matches.items[k];
-            if (strcmp(m->pass, p->name) || !(moves || m->reason)) continue;
-            ir_str_addf(out, "  %s: %s: %s%s", m->func, m->reason ? "refused" : "moved", m->what,
-                        m->reason ? ": " : "");
-            ir_str_addf(out, "%s (", m->reason ? m->reason : "");
-            add_place(out, m);
-            ir_str_addf(out, ")\n      %s\n", m->node);
-        }
+        add_decisions(c, p, moves, out);
+        if (refused && pass_advice(p->name)) ir_str_addf(out, "  to match: %s\n", pass_advice(p->name));
     }
     for (size_t i = 0; i < c->plans.count; i++) {
         const pass_plan *p = &c->plans.items[i];
@@ -135,16 +182,21 @@ static void report_json(const pass_context *c, ir_str *out) {
         add_member(out, "block", m->origin.block);
         add_member(out, "file", m->origin.file);
         if (m->origin.file) ir_str_addf(out, ", \"line\": %u, \"col\": %u", m->origin.line, m->origin.col);
+        add_member(out, "path", m->path);
         ir_str_add(out, "}");
     }
     ir_str_add(out, "],\n \"passes\": [");
     for (size_t i = 0; i < c->timings.count; i++) {
         const pass_timing *t = &c->timings.items[i];
+        size_t matched, refused;
+        count(c, t->pass, &matched, &refused);
         ir_str_addf(out,
                     "%s\n  {\"pass\": \"%s\", \"ms\": %.3f, \"nodes_before\": %u, \"nodes_after\": %u, "
-                    "\"changed\": %s}",
+                    "\"changed\": %s, \"matched\": %zu, \"refused\": %zu",
                     i ? "," : "", t->pass, t->ms, t->nodes_before, t->nodes_after,
-                    t->changed ? "true" : "false");
+                    t->changed ? "true" : "false", matched, refused);
+        if (refused) add_member(out, "advice", pass_advice(t->pass));
+        ir_str_add(out, "}");
     }
     ir_str_add(out, "],\n \"plans\": [");
     for (size_t i = 0; i < c->plans.count; i++) {

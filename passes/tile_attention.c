@@ -18,6 +18,7 @@
  * tests   tests/lit/passes/tile_attention/, tests/unit/passes_road_test.c */
 #include "passes/util.h"
 
+static const char PASS_NAME[] = "tile_attention";
 enum { Q_BLOCK = 48, KV_BLOCK = 256, KV_LEAST = 32 };
 
 static int64_t smaller(int64_t a, int64_t b) {
@@ -37,7 +38,7 @@ static void set_tiles(struct ir_attrs_attention_tiled *t, int64_t queries, int64
 }
 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
-    const pass_context *c = rw->user;
+    pass_context *c = rw->user;
     const ir_node *n = ir_get(rw->from, old);
     if (n->op != IR_OP_attention) return IR_NONE;
     const struct ir_attrs_attention *a = IR_ATTRS(n, attention);
@@ -58,6 +59,10 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     t.kv_len = length;
     if (t.precision == IR_PRECISION_F32)
         set_tiles(&t, n->type.dim[1], width, l2); /* bf16: the kernel's own */
+    pass_matched(c, PASS_NAME, rw->from, old,
+                 t.kv_block ? ir_arena_printf(c->arena, "attention in tiles of %lld queries and %lld keys",
+                                              (long long)t.q_block, (long long)t.kv_block)
+                            : "attention in the kernel's own tiles");
     return ir_build(rw->to, IR_OP_attention_tiled, operand, 3, &t, n->type.layout, n->origin);
 }
 

@@ -598,6 +598,17 @@ static void test_errors(void **state) {
                  "output 'b' does not depend on any input");
 }
 
+/* A reader of the report is told what to change: of every pass that may refuse something. */
+static void test_advice(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < pass_count(); i++)
+        if (pass_get(i)->flags & PASS_FUSION) {
+            const char *advice = pass_advice(pass_get(i)->name);
+            if (!advice || strlen(advice) < 30) fail_msg("%s has no advice", pass_get(i)->name);
+        }
+    assert_null(pass_advice("dce"));
+}
+
 /* IR that is laid out already and does not say which passes it has seen: what comes too late is left out. */
 static void test_laid_out_input(void **state) {
     (void)state;
@@ -695,6 +706,7 @@ int main(void) {
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_plan_shares),
         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_advice),
         cmocka_unit_test(test_laid_out_input),
         cmocka_unit_test(test_broken_pass),
         cmocka_unit_test(test_dumps_and_times),
