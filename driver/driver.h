@@ -12,7 +12,15 @@
 #define DRV_VERSION "0.1.0"
 
 enum { DRV_OK = 0, DRV_INPUT = 1, DRV_USAGE = 2, DRV_IO = 3, DRV_CPU = 4, DRV_INTERNAL = 70 };
-enum { DRV_COMPILE = 1, DRV_OPT = 2, DRV_VERIFY = 4, DRV_INSPECT = 8, DRV_BENCH = 16, DRV_DIFF = 32 };
+enum {
+    DRV_COMPILE = 1,
+    DRV_OPT = 2,
+    DRV_VERIFY = 4,
+    DRV_INSPECT = 8,
+    DRV_BENCH = 16,
+    DRV_DIFF = 32,
+    DRV_REPORT = 64
+};
 
 #define DRV_MAX_LEVELS   8
 #define DRV_MAX_DISABLED 64
@@ -24,7 +32,7 @@ typedef struct drv_options {
     const char *output, *emit, *target, *cpu, *precision, *size, *component, *function, *weights, *passes,
         *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io, *write,
         *tolerance, *error_format, *color, *prediction, *op;
-    const char *second; /* of commands with two operands */
+    const char *second, *third; /* of commands with several operands */
     const char *print_before, *filter;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
@@ -97,6 +105,7 @@ int drv_verify(const drv_options *o);
 int drv_inspect(const drv_options *o);
 int drv_bench(const drv_options *o);
 int drv_diff(const drv_options *o);
+int drv_report_run(const drv_options *o);
 
 /* inspect.c: the text of --build-info in a program's file, not terminated; NULL when there is none. */
 const char *drv_build_info(const fe_map *map, size_t *length);

@@ -9,7 +9,16 @@
 #include <unistd.h>
 
 enum kind { FLAG, TEXT, INT, NUM, LIST, LORA, OLEVEL };
-enum { C = DRV_COMPILE, O = DRV_OPT, V = DRV_VERIFY, I = DRV_INSPECT, B = DRV_BENCH, D = DRV_DIFF };
+enum {
+    C = DRV_COMPILE,
+    O = DRV_OPT,
+    V = DRV_VERIFY,
+    I = DRV_INSPECT,
+    B = DRV_BENCH,
+    D = DRV_DIFF,
+    R = DRV_REPORT,
+    ALL = (1 << 16) - 1
+};
 
 struct option {
     const char *name, *argument;
@@ -38,9 +47,11 @@ static const struct {
     {"inspect", I, "MODEL|FILE.safetensors|PROGRAM", "what is in it"},
     {"bench", B, "MODEL", "time of every function, share of the machine's peak"},
     {"diff", D, "A B", "two .ir files by structure, or two fusion reports (JSON)"},
+    {"report", R, "PROGRAM TRACE [TRACE]",
+     "where the time of a run went, from the program's --profile; or of two"},
 };
-/* Commands with two operands. */
-enum { TWO = DRV_DIFF };
+/* Commands with two operands, at least; with three, perhaps. */
+enum { TWO = DRV_DIFF | DRV_REPORT, THREE = DRV_REPORT };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static int usage_error(const char *fmt, const char *word, const char *near) {
@@ -257,7 +268,9 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
             continue;
         }
         if (only_operands || word[0] != '-' || !word[1]) {
-            const char **operand = o->model && (o->command & TWO) ? &o->second : &o->model;
+            const char **operand = &o->model;
+            if (o->model && (o->command & TWO)) operand = &o->second;
+            if (o->second && (o->command & THREE)) operand = &o->third;
             if (*operand) return usage_error("unexpected argument '%s'", word, NULL);
             *operand = word;
             continue;
@@ -286,7 +299,9 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
     if (!o->model && !o->list_passes && !o->list_ops)
         return usage_error("%s: which model?", command_name(o->command), NULL);
     if ((o->command & TWO) && !o->second)
-        return usage_error("%s takes two files", command_name(o->command), NULL);
+        return usage_error(o->command == DRV_REPORT ? "%s: name the program and its trace"
+                                                    : "%s takes two files",
+                           command_name(o->command), NULL);
     return digest(o);
 }
 

@@ -1,0 +1,78 @@
+# A program's trace and what is made of it: its form, what the report says, what it refuses.
+. "$(dirname "$0")/lib.sh"
+is() { if [ "$2" = "$3" ]; then pass "$1"; else fail "$1: '$3', expected '$2'"; fi; }
+form() { python3 "$EBRU_SOURCE/tests/e2e/trace_check.py" "$1"; }
+has() { # has WHAT PATTERN: a line of out.txt
+    check "$1" grep -qE -- "$2" out.txt
+}
+refused() { # refused WHAT PATTERN COMMAND...: ends with 1 and says PATTERN, nothing on standard output
+    what=$1
+    pattern=$2
+    shift 2
+    "$@" >out.txt 2>err.txt
+    code=$?
+    if [ $code = 1 ] && grep -qE -- "$pattern" err.txt && [ ! -s out.txt ]; then pass "$what"; else
+        fail "$what: exit $code, expected '$pattern'"
+        cat err.txt
+    fi
+}
+
+check "compiles" "$EBRU" compile -q -O1 "$MODELS/shapes-32" -o net
+for t in 1 2 3; do
+    check "$t threads" sh -c "./net -q -t$t --steps 3 --class 0 -o p.png --profile $t.json 2>table$t.txt"
+    check "  nested, sorted, complete" form $t.json
+done
+check "the table has kinds of ops, ops, and the roofs" sh -c 'grep -q "roofs .* GFLOP/s .* GB/s" table2.txt && grep -q "^conv2d (conv2d)" table2.txt && grep -q "^unet.step %[0-9]* conv2d" table2.txt'
+check "a trace of a network on tensors" sh -c './net --bench --runs=1 --function=unet --profile bench.json >/dev/null 2>&1'
+check "  too" form bench.json
+
+"$EBRU" report net 2.json >out.txt
+is "report" 0 $?
+has "says what was run" '^net: model shapes-32, precision f32, .* 2 threads'
+has "phases and steps" '^  step +3 '
+has "functions" '^unet.step +3 '
+has "kinds" '^conv2d \(conv2d\) +[0-9]+ .*(compute|memory)'
+has "ops" '^unet.step %[0-9]+ conv2d .*  (up|down|mid)'
+has "blocks below their functions" '^    mid.attn'
+has "threads" '^worker 1 '
+"$EBRU" report net 2.json --json -o report.json
+is "report as JSON" 0 $?
+check "  adds up" python3 - <<'PY'
+import json
+r = json.load(open("report.json"))
+near = lambda a, b: abs(a - b) <= 1e-6 * max(a, b, 1)
+ms = lambda section, depth=0: sum(x["ms"] for x in r[section] if x["depth"] == depth)
+waits = sum(x["wait_ms"] for x in r["kinds"])
+assert near(ms("phases"), r["wall_ms"]), (ms("phases"), r["wall_ms"])
+assert near(ms("kinds"), ms("ops")) and near(ms("kinds"), ms("blocks")) and near(ms("blocks"), ms("blocks", 1))
+assert near(ms("kinds") + waits, r["in_functions_ms"])
+assert near(ms("threads") / r["thread_count"], ms("kinds"))
+for t in r["threads"]:  # a function's call is its work and its waiting
+    assert abs(t["ms"] + t["wait_ms"] + t["outside_ms"] - r["wall_ms"]) < 0.03 * r["wall_ms"], t
+PY
+"$EBRU" report net 2.json 1.json >out.txt
+is "two runs" 0 $?
+has "function by function" '^unet.step +3 +3 +[0-9.]+ +[0-9.]+ +-?[0-9.]+ +[0-9.]+$'
+
+check "the module" "$EBRU" compile -q "$MODELS/shapes-32" --emit=ir -o net.ir
+check "a trace of IR" sh -c '"$0" report net.ir 2.json >out.txt' "$EBRU"
+check "a trace of a model" sh -c '"$0" report "$1" 2.json >out.txt' "$EBRU" "$MODELS/shapes-32"
+node=$(sed -n 's/^unet.step \(%[0-9]*\) .*/\1/p' out.txt | head -n 1)
+check "its nodes are those of the text" sh -c 'sed -n "/^func @unet.step/,/^}/p" net.ir | grep -q "^ *$0 = .* kernel "' "$node"
+has "and have places in the model" 'model\.json:[0-9]+:[0-9]+$|\.json:[0-9]+:[0-9]+$'
+
+check "another program" "$EBRU" compile -q -O0 "$MODELS/shapes-32" -o other
+refused "trace of another program" "2.json: a trace of another program than other" "$EBRU" report other 2.json
+sed 's/ kernel conv2d {/ kernel conv2d_other {/' net.ir >changed.ir
+refused "trace of another module" "a trace of another program: its ops do not have %" "$EBRU" report changed.ir 2.json
+refused "trace of another precision" "a trace of another program: its ops do not have %" "$EBRU" report "$MODELS/shapes-32" --precision=bf16 2.json
+refused "no program of ebru" "not a program made by ebru" "$EBRU" report /bin/true 2.json
+refused "no file" "nothing.json" "$EBRU" report net nothing.json
+refused "no trace" "p.png:1:1: error" "$EBRU" report net p.png
+printf '{"traceEvents": []}' >foreign.json
+refused "a trace of somebody else" "not a trace that a program of ebru wrote" "$EBRU" report net foreign.json
+head -c 2000 2.json >cut.json
+refused "a trace cut short" "cut.json:[0-9]+:[0-9]+: error" "$EBRU" report net cut.json
+"$EBRU" report net 2>err.txt
+is "no trace named" 2 $?
+done_testing
