@@ -108,15 +108,23 @@ static void list_passes(void) {
     }
 }
 
-static void reports(const drv_options *o, const drv_build *b) {
+/* Reports to standard output, the metafile to its file; false with a diagnostic. */
+static bool reports(ir_diag *d, const drv_options *o, const drv_build *b) {
+    const ir_module *m = b->levels[b->count - 1].module;
+    pass_context *c = b->contexts[b->count - 1];
     ir_str text = {0};
     if (o->fusion_report || o->fusion_json) {
-        drv_find_paths(b->contexts[b->count - 1]);
-        pass_report(b->contexts[b->count - 1], o->fusion_json, &text);
+        drv_find_paths(c);
+        pass_report(c, o->fusion_json, &text);
     }
-    if (o->analyze) drv_analyze(b->levels[b->count - 1].module, &text);
+    if (o->analyze) drv_analyze(m, (uint32_t)o->depth, &text);
     if (text.len) fwrite(text.data, 1, text.len, stdout);
     ir_str_free(&text);
+    if (!o->metafile) return true;
+    drv_metafile(m, c, &text);
+    bool ok = drv_write_text(d, o->metafile, text.data, text.len);
+    ir_str_free(&text);
+    return ok;
 }
 
 int drv_compile(const drv_options *given) {
@@ -129,7 +137,7 @@ int drv_compile(const drv_options *given) {
     int bad = what_to_emit(&o, &w);
     if (bad) return bad;
     o.stop_after = w.stop_after;
-    bool reporting = o.fusion_report || o.fusion_json || o.analyze;
+    bool reporting = o.fusion_report || o.fusion_json || o.analyze || o.metafile;
     if (!o.output && !w.ir && !reporting) {
         fprintf(stderr, "ebru: error: compile: name the output with -o\n");
         return DRV_USAGE;
@@ -144,8 +152,9 @@ int drv_compile(const drv_options *given) {
         code = DRV_IO;
     else if (!drv_lower(d, &o, &fe, &b))
         code = DRV_INPUT;
+    else if (!reports(d, &o, &b))
+        code = DRV_IO;
     else {
-        reports(&o, &b);
         if (w.ir) {
             if (o.output || !reporting)
                 code = write_module(d, b.levels[b.count - 1].module, o.output, w.dot) ? DRV_OK : DRV_IO;

@@ -33,7 +33,7 @@ typedef struct drv_options {
         *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io, *write,
         *tolerance, *error_format, *color, *prediction, *op;
     const char *second, *third; /* of commands with several operands */
-    const char *print_before, *filter;
+    const char *print_before, *filter, *analyze_depth, *metafile;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
     fe_lora loras[DRV_MAX_LORAS];
@@ -46,6 +46,7 @@ typedef struct drv_options {
     int64_t width, height;
     bool random_weights;
     uint64_t random_seed;
+    int64_t depth; /* --analyze[=DEPTH]: levels below the function */
     int placement; /* cg_weights, -1 = by size */
 } drv_options;
 
@@ -110,8 +111,9 @@ int drv_report_run(const drv_options *o);
 /* inspect.c: the text of --build-info in a program's file, not terminated; NULL when there is none. */
 const char *drv_build_info(const fe_map *map, size_t *length);
 
-/* analyze.c, dot.c, ops.c */
-void drv_analyze(const ir_module *m, ir_str *out);
+/* analyze.c, metafile.c, dot.c, ops.c. `depth`: levels shown below the function. */
+void drv_analyze(const ir_module *m, uint32_t depth, ir_str *out);
+void drv_metafile(const ir_module *m, const pass_context *c, ir_str *out);
 void drv_dot(const ir_module *m, ir_str *out);
 void drv_list_ops(ir_str *out);
 /* Writes text to a path or "-" through a temporary file and rename. */

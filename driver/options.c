@@ -193,6 +193,22 @@ static int check_filter(const char *filter) {
     return DRV_USAGE;
 }
 
+/* --analyze shows two levels of blocks, --analyze=N another number, --analyze=all down to the ops. */
+static int read_depth(drv_options *o) {
+    const char *text = o->analyze_depth;
+    o->depth = 2;
+    if (!text) return 0;
+    o->analyze = true;
+    size_t n = strspn(text, "0123456789");
+    if (!strcmp(text, "all"))
+        o->depth = UINT32_MAX;
+    else if (n && n < 6 && !text[n])
+        o->depth = strtoll(text, NULL, 10);
+    else
+        return usage_error("--analyze= expects a number of levels or all, not '%s'", text, NULL);
+    return 0;
+}
+
 static int digest(drv_options *o) {
     if (o->size) {
         char x;
@@ -228,6 +244,7 @@ static int digest(drv_options *o) {
                            ir_suggest(o->precision, ir_precision_name, IR_PRECISION_COUNT));
     o->products = (ir_precision)p;
     int bad = check_filter(o->filter);
+    if (!bad) bad = read_depth(o);
     if (bad) return bad;
     if (o->plan && strcmp(o->plan, "reuse") != 0 && strcmp(o->plan, "separate") != 0)
         return usage_error("--plan expects reuse or separate, not '%s'", o->plan, NULL);
