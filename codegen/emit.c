@@ -10,6 +10,7 @@
 #include "codegen/weights.h"
 #include "runtime/abi.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -100,8 +101,9 @@ static bool compile_part(void *arg, ir_str *fault) {
                         text ? CG_WHOLE : CG_WRAPPERS, p->options->opt_level, name, fault) &&
                 emit_part(&c, p) && cg_optimize(&c) &&
                 cg_write(&c, text ? p->options->kind : CG_OBJ, p->path);
+    bool x86 = c.arch && c.arch->elf_machine == EM_X86_64;
     cg_close(&c);
-    return fine;
+    return fine && (!text || cg_annotate(p->plan, p->options->kind == CG_ASM, x86, p->path, fault));
 }
 
 static bool compile_tables(void *arg, ir_str *fault) {

@@ -46,6 +46,11 @@ void cg_free_plan(cg_plan *plan);
 /* True for nodes that run: bound, and placed in the arena or an output. */
 bool cg_node_runs(const ir_node *n);
 
+/* annotate.c: puts comments that name the model's ops into the text of a module with the plan's wrappers and
+ * functions: assembly (of x86, or of AArch64) or LLVM IR. False with the fault when the file cannot be
+ * rewritten. */
+bool cg_annotate(const cg_plan *plan, bool asm_text, bool x86, const char *path, ir_str *fault);
+
 /* barrier.c: a set of byte ranges that were read or written since the last barrier. */
 typedef struct cg_range {
     ir_place_kind space;
