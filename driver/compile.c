@@ -1,5 +1,6 @@
 /* ebru compile: a model to a program, or to any stage on the way. */
 #include "driver/driver.h"
+#include "driver/html.h"
 
 #include <string.h>
 #include <time.h>
@@ -38,14 +39,14 @@ static const char *pass_of_level(ir_level level) {
 
 struct what {
     cg_emit_kind kind;
-    bool ir, dot;
+    bool ir, dot, html;
     const char *stop_after;
 };
 
 static int what_to_emit(const drv_options *o, struct what *w) {
     static const char *const kinds[] = {"exe", "obj", "lib", "asm", "llvm-ir"};
     static const char *const all[] = {"exe",      "obj",      "lib",       "asm",       "llvm-ir", "ir",
-                                      "ir:graph", "ir:fused", "ir:kernel", "ir:placed", "dot"};
+                                      "ir:graph", "ir:fused", "ir:kernel", "ir:placed", "dot",     "html"};
     *w = (struct what){.kind = CG_EXE, .stop_after = o->stop_after, .ir = o->stop_after != NULL};
     const char *e = o->emit;
     if (!e) return 0;
@@ -59,6 +60,8 @@ static int what_to_emit(const drv_options *o, struct what *w) {
             w->kind = (cg_emit_kind)i;
             return 0;
         }
+    w->html = !strcmp(e, "html");
+    if (w->html) return 0;
     w->ir = true;
     w->dot = !strcmp(e, "dot");
     if (w->dot || !strcmp(e, "ir")) return 0;
@@ -148,14 +151,17 @@ int drv_compile(const drv_options *given) {
     fe_options fe = drv_fe_options(&o);
     int code = DRV_OK;
     cg_result result = {0};
+    drv_html *page = w.html ? drv_html_new() : NULL;
     if (!drv_make_dump_dir(d, &o))
         code = DRV_IO;
-    else if (!drv_lower(d, &o, &fe, &b))
+    else if (!drv_lower_observed(d, &o, &fe, &b, page ? drv_html_before : NULL, page))
         code = DRV_INPUT;
     else if (!reports(d, &o, &b))
         code = DRV_IO;
     else {
-        if (w.ir) {
+        if (page) {
+            if (!drv_html_write(d, page, &o, &b, now() - start, o.output)) code = DRV_IO;
+        } else if (w.ir) {
             if (o.output || !reporting)
                 code = write_module(d, b.levels[b.count - 1].module, o.output, w.dot) ? DRV_OK : DRV_IO;
         } else if (o.output && b.levels[0].module->level != IR_PLACED) {
@@ -169,6 +175,7 @@ int drv_compile(const drv_options *given) {
         }
     }
     drv_build_free(&b);
+    drv_html_free(page);
     fail(d, code);
     ir_diag_free(d);
     return code;

@@ -69,6 +69,9 @@ bool drv_is_ir(const char *path);
 ir_module *drv_load_ir(ir_diag *d, const char *path);
 /* Runs the passes for every level asked for. `fe` as for drv_load. False with diagnostics. */
 bool drv_lower(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build *b);
+/* The same; `loaded` sees each level's module before its first pass. */
+bool drv_lower_observed(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build *b,
+                        void (*loaded)(void *user, const ir_module *m), void *user);
 void drv_build_free(drv_build *b);
 /* Emits a lowered model as a program (or what --emit says) to `output`. */
 bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output, cg_emit_kind kind,

@@ -1,60 +1,96 @@
-/* JSON paths of the places that decisions of passes point to: the model's files are read once more, and every
- * value whose place is a decision's gives it its path ("$.functions.unet.blocks[5].blocks[1]"). */
+/* JSON paths of places; see places.h. */
+#include "driver/places.h"
+
 #include "driver/driver.h"
-
 #include "frontend/json.h"
+#include "ir/arena.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-typedef struct search {
-    pass_context *c;
-    const char *file;
-} search;
+struct place {
+    uint32_t line, col;
+    const char *path;
+};
 
-static void found(const search *s, const ir_loc *loc) {
-    const char *kept = NULL;
-    for (size_t i = 0; i < s->c->matches.count; i++) {
-        pass_match *m = &s->c->matches.items[i];
-        if (m->path || !m->origin.file || m->origin.line != loc->line || m->origin.col != loc->col ||
-            strcmp(m->origin.file, s->file) || !loc->path)
-            continue;
-        if (!kept) kept = ir_arena_strdup(s->c->arena, loc->path);
-        m->path = kept;
-    }
+struct file {
+    const char *name;
+    IR_VEC(struct place) places; /* sorted */
+};
+
+struct drv_places {
+    ir_arena *arena;
+    IR_VEC(struct file) files;
+};
+
+drv_places *drv_places_new(void) {
+    drv_places *p = ir_alloc(sizeof *p);
+    p->arena = ir_arena_new();
+    return p;
 }
 
-/* Nesting is bounded by the reader. */
-static void walk(const search *s, fe_jval v) {
-    for (fe_jval child = fe_json_first(v); fe_json_present(child); child = fe_json_next(child)) {
-        ir_loc loc = fe_json_loc(child);
-        found(s, &loc);
-        if (fe_json_is(v, FE_JSON_OBJECT)) {
-            loc = fe_json_key_loc(child);
-            found(s, &loc);
-        }
-        if (fe_json_is(child, FE_JSON_OBJECT) || fe_json_is(child, FE_JSON_ARRAY)) walk(s, child);
-    }
+void drv_places_free(drv_places *p) {
+    if (!p) return;
+    for (size_t i = 0; i < p->files.count; i++) ir_free(p->files.items[i].places.items);
+    ir_free(p->files.items);
+    ir_arena_free(p->arena);
+    ir_free(p);
 }
 
-static bool done_before(const pass_context *c, size_t upto, const char *file) {
-    for (size_t i = 0; i < upto; i++)
-        if (c->matches.items[i].origin.file && !strcmp(c->matches.items[i].origin.file, file)) return true;
-    return false;
+static int by_place(const void *x, const void *y) {
+    const struct place *a = x, *b = y;
+    if (a->line != b->line) return a->line < b->line ? -1 : 1;
+    return (a->col > b->col) - (a->col < b->col);
+}
+
+static void collect(drv_places *p, struct file *f, fe_jval v) {
+    ir_loc at = fe_json_loc(v);
+    IR_PUSH(&f->places,
+            ((struct place){at.line, at.col, ir_arena_strdup(p->arena, at.path ? at.path : "$")}));
+    for (fe_jval c = fe_json_first(v); fe_json_present(c); c = fe_json_next(c)) collect(p, f, c);
+}
+
+static void read_file(drv_places *p, struct file *f) {
+    size_t n = strlen(f->name);
+    if (n < 5 || strcmp(f->name + n - 5, ".json") != 0) return;
+    char *said = NULL;
+    size_t length = 0;
+    FILE *quiet = open_memstream(&said, &length);
+    if (!quiet) return;
+    ir_diag *d = ir_diag_new(&(ir_diag_options){.out = quiet});
+    fe_json *doc = fe_json_load(d, f->name, NULL);
+    if (doc) collect(p, f, fe_json_root(doc));
+    fe_json_free(doc);
+    ir_diag_free(d);
+    fclose(quiet);
+    free(said);
+    if (f->places.count) qsort(f->places.items, f->places.count, sizeof *f->places.items, by_place);
+}
+
+static struct file *file_of(drv_places *p, const char *name) {
+    for (size_t i = 0; i < p->files.count; i++)
+        if (!strcmp(p->files.items[i].name, name)) return &p->files.items[i];
+    IR_PUSH(&p->files, ((struct file){.name = ir_arena_strdup(p->arena, name)}));
+    struct file *f = &p->files.items[p->files.count - 1];
+    read_file(p, f);
+    return f;
+}
+
+const char *drv_places_path(drv_places *p, const char *file, uint32_t line, uint32_t col) {
+    if (!file || !*file || !line) return NULL;
+    struct file *f = file_of(p, file);
+    struct place key = {line, col, NULL};
+    const struct place *at =
+        f->places.count ? bsearch(&key, f->places.items, f->places.count, sizeof key, by_place) : NULL;
+    return at ? at->path : NULL;
 }
 
 void drv_find_paths(pass_context *c) {
-    FILE *sink = fopen("/dev/null", "w"); /* a file that went away since has no paths */
-    if (!sink) return;
+    drv_places *p = drv_places_new();
     for (size_t i = 0; i < c->matches.count; i++) {
-        const char *file = c->matches.items[i].origin.file;
-        size_t n = file ? strlen(file) : 0;
-        if (n < 5 || strcmp(file + n - 5, ".json") || done_before(c, i, file)) continue;
-        ir_diag *d = ir_diag_new(&(ir_diag_options){.out = sink});
-        fe_json *doc = fe_json_load(d, file, NULL);
-        search s = {c, file};
-        if (doc) walk(&s, fe_json_root(doc));
-        fe_json_free(doc);
-        ir_diag_free(d);
+        pass_match *m = &c->matches.items[i];
+        const char *path = drv_places_path(p, m->origin.file, m->origin.line, m->origin.col);
+        if (path && !m->path) m->path = ir_arena_strdup(c->arena, path);
     }
-    fclose(sink);
+    drv_places_free(p);
 }

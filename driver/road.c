@@ -124,6 +124,11 @@ static bool bind(ir_diag *d, const drv_options *o, ir_module *m) {
 }
 
 bool drv_lower(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build *b) {
+    return drv_lower_observed(d, o, fe, b, NULL, NULL);
+}
+
+bool drv_lower_observed(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build *b,
+                        void (*loaded)(void *user, const ir_module *m), void *user) {
     memset(b, 0, sizeof *b);
     const ir_target *t[DRV_MAX_LEVELS];
     uint32_t n = targets(d, o, t);
@@ -133,6 +138,7 @@ bool drv_lower(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build
             ir_module_free(m);
             return false;
         }
+        if (loaded) loaded(user, m);
         b->levels[i] = (cg_level){t[i], m};
         b->contexts[i] = pass_context_new(m, t[i]);
         b->count = i + 1;

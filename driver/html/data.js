@@ -1,0 +1,52 @@
+'use strict';
+/* The report's document, and how its figures are written. Everything that comes from the model reaches the page
+ * as text of elements (textContent) only. */
+
+const raw = JSON.parse(document.getElementById('data').textContent);
+
+/* A string of the document's table; '' for none. */
+function str(index) {
+  return index >= 0 ? raw.strings[index] : '';
+}
+
+function fixed(value) {
+  const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  return value.toFixed(digits);
+}
+
+/* 0 B, 12.5 KiB, 1.95 GiB */
+function bytesText(bytes) {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let u = 0;
+  for (; bytes >= 1024 && u + 1 < units.length; u++) bytes /= 1024;
+  return (u ? fixed(bytes) : String(bytes)) + ' ' + units[u];
+}
+
+/* 12.5 MFLOP */
+function flopsText(flops) {
+  const units = ['FLOP', 'kFLOP', 'MFLOP', 'GFLOP', 'TFLOP'];
+  let u = 0;
+  for (; flops >= 1000 && u + 1 < units.length; u++) flops /= 1000;
+  return (u ? fixed(flops) : String(Math.round(flops))) + ' ' + units[u];
+}
+
+/* Nanoseconds to 12.5 µs; whole numbers stay short. */
+function timeText(ns) {
+  const units = ['ns', 'µs', 'ms', 's'];
+  let u = 0;
+  for (; ns >= 1000 && u + 1 < units.length; u++) ns /= 1000;
+  return (u ? fixed(ns) : String(Math.round(ns))) + ' ' + units[u];
+}
+
+function countText(n) {
+  return n.toLocaleString('en');
+}
+
+function percentText(part, whole) {
+  return whole > 0 ? (100 * part / whole).toFixed(1) + ' %' : '–';
+}
+
+/* 1 op, 2 ops */
+function plural(n, one, many) {
+  return countText(n) + ' ' + (n === 1 ? one : many || one + 's');
+}

@@ -1,0 +1,16 @@
+/* From a place in a model's JSON files (line and column, as nodes keep it) to the path of the value that
+ * stands there, e.g. "$.down_block_types[1]". Files are read when the first place in them is asked for; what
+ * cannot be read (or is no JSON any more) has no paths, silently: the place alone still tells where to look.
+ */
+#ifndef EBRU_DRIVER_PLACES_H
+#define EBRU_DRIVER_PLACES_H
+
+#include <stdint.h>
+
+typedef struct drv_places drv_places;
+drv_places *drv_places_new(void);
+void drv_places_free(drv_places *p);
+/* NULL when nothing stands there; lives with `p`. */
+const char *drv_places_path(drv_places *p, const char *file, uint32_t line, uint32_t col);
+
+#endif
