@@ -160,7 +160,7 @@ int drv_compile(const drv_options *given) {
         code = DRV_IO;
     else {
         if (page) {
-            if (!drv_html_write(d, page, &o, &b, now() - start, o.output)) code = DRV_IO;
+            if (!drv_html_write(d, page, &o, &b, NULL, now() - start, o.output)) code = DRV_IO;
         } else if (w.ir) {
             if (o.output || !reporting)
                 code = write_module(d, b.levels[b.count - 1].module, o.output, w.dot) ? DRV_OK : DRV_IO;

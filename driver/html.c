@@ -2,6 +2,7 @@
 #include "driver/html.h"
 #include "driver/places.h"
 #include "driver/sha256.h"
+#include "driver/trace.h"
 
 #include <string.h>
 
@@ -104,7 +105,7 @@ static void add_plans(html_json *j, const pass_context *c) {
     ir_str_add(&j->text, "]");
 }
 
-static void finish(drv_html *h, const drv_options *o, const drv_build *b, double seconds) {
+static void add_build(drv_html *h, const drv_options *o, const drv_build *b, double seconds) {
     html_json *j = h->json;
     const pass_context *c = b->contexts[b->count - 1];
     ir_str_add(&j->text, ",\n\"after\":");
@@ -113,6 +114,9 @@ static void finish(drv_html *h, const drv_options *o, const drv_build *b, double
     add_passes(j, c);
     add_decisions(h, c);
     add_plans(j, c);
+}
+
+static void add_strings(html_json *j) {
     ir_str_add(&j->text, ",\n\"strings\":[");
     for (size_t i = 0; i < j->strings.count; i++) {
         ir_str_add(&j->text, i ? ",\n" : "");
@@ -157,9 +161,11 @@ static void add_page(ir_str *out, const drv_html *h) {
     ir_str_addn(out, p, (size_t)(end - p));
 }
 
-bool drv_html_write(ir_diag *d, drv_html *h, const drv_options *o, const drv_build *b, double seconds,
-                    const char *output) {
-    finish(h, o, b, seconds);
+bool drv_html_write(ir_diag *d, drv_html *h, const drv_options *o, const drv_build *b, const drv_trace *t,
+                    double seconds, const char *output) {
+    if (b) add_build(h, o, b, seconds);
+    if (t) drv_html_trace(h->json, t);
+    add_strings(h->json);
     ir_str page = {0};
     add_page(&page, h);
     bool ok = drv_write_text(d, output, page.data, page.len);

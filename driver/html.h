@@ -33,14 +33,19 @@ void html_add_number(ir_str *out, double v);
 struct drv_places;
 void html_add_module(html_json *j, const ir_module *m, struct drv_places *places);
 
+/* html_trace.c: member "trace". */
+struct drv_trace;
+void drv_html_trace(html_json *j, const struct drv_trace *t);
+
 /* html.c */
 typedef struct drv_html drv_html;
 drv_html *drv_html_new(void);
 void drv_html_free(drv_html *h);
 /* What the front end made, before passes change it. Call it at most once. */
 void drv_html_before(void *html, const ir_module *m);
-/* Writes the page about what `b` was lowered to: its last level. False with a diagnostic. */
-bool drv_html_write(ir_diag *d, drv_html *h, const drv_options *o, const drv_build *b, double seconds,
-                    const char *output);
+/* Writes the page about what `b` was lowered to: its last level. NULL `b`: a page about the trace alone; NULL
+ * `t`: without one. `seconds`: what loading and lowering took. False with a diagnostic. */
+bool drv_html_write(ir_diag *d, drv_html *h, const drv_options *o, const drv_build *b,
+                    const struct drv_trace *t, double seconds, const char *output);
 
 #endif

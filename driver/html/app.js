@@ -84,7 +84,7 @@ function readHash() {
     }
   });
   const module = side === 'before' && before ? before : after;
-  const func = module.func(name);
+  const func = module ? module.func(name) : null;
   if (func) setFunc(func);
   const target = func && what ? func.byLabel(what) || findBlock(func.tree, what) : null;
   showView(viewOf(view) ? view : views[0].name, true);
@@ -131,9 +131,9 @@ function makeTabs() {
 }
 
 function makeTitle() {
-  const name = str(raw.model) || baseName(str(raw.input));
+  const name = str(raw.model) || baseName(str(raw.input)) || (trace ? str(trace.program) : '');
   byId('model-name').textContent = name;
-  byId('model-about').textContent = [str(raw.cpu), str(raw.precision), str(raw.tool)].filter(Boolean).join(' · ');
+  byId('model-about').textContent = [str(raw.cpu), str(raw.precision), str(raw.tool), trace ? 'run of ' + timeText(trace.wall) + ' on ' + plural(trace.threads, 'thread') : ''].filter(Boolean).join(' · ');
   document.title = name + ' – ebru report';
 }
 
@@ -201,7 +201,7 @@ function start() {
   makeTabs();
   makeHelp();
   makeSearch();
-  if (after.funcs.length) setFunc(firstFunc());
+  if (after && after.funcs.length) setFunc(firstFunc());
   readHash();
   state.started = true;
   addEventListener('hashchange', readHash);

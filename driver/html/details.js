@@ -90,11 +90,6 @@ function linkDetails(n) {
   return chapter(title, el('ul.plain', null, others.slice(0, 40).map((o) => el('li', null, nodeLink(o, true)))));
 }
 
-/* Filled in by the profile's views. */
-function profileDetails() {
-  return '';
-}
-
 function blockDetails(b) {
   const kinds = new Map();
   for (const n of b.nodes) if (n.op !== 'input') kinds.set(n.op, (kinds.get(n.op) || 0) + 1);

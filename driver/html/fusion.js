@@ -96,7 +96,7 @@ function fusionKey(e) {
   return true;
 }
 
-addView({
+if (after) addView({
   name: 'fusion', title: 'Fusion',
   make() {
     fusion.all = makeDecisions();

@@ -164,8 +164,8 @@ function zoom(factor, cx, cy) {
 function fit() {
   const box = graph.svg.getBoundingClientRect();
   if (!box.width || !graph.size) return;
-  const k = Math.min(1.15, Math.max(0.3, Math.min((box.width - 40) / graph.size.w, (box.height - 30) / graph.size.h)));
-  const y = graph.size.h * k < box.height ? (box.height - graph.size.h * k) / 2 : 0;
+  const k = Math.min(1.15, Math.max(0.62, (box.height - 30) / graph.size.h), Math.max(0.3, (box.width - 40) / graph.size.w));
+  const y = graph.size.h * k < box.height ? (box.height - graph.size.h * k) / 2 : 8;
   moveTo((box.width - graph.size.w * k) / 2, y, k);
 }
 
@@ -297,7 +297,7 @@ function graphTools() {
   button('−', 'zoom out (-)', () => zoom(0.8)), button('Fit', 'fit (0)', fit), button('+', 'zoom in (+)', () => zoom(1.25)));
 }
 
-addView({
+if (after) addView({
   name: 'graph', title: 'Graph',
   make() {
     graph.layer = svg('g');

@@ -170,7 +170,7 @@ function irFunc() {
   irSelected();
 }
 
-addView({
+if (after) addView({
   name: 'ir', title: 'IR',
   make() {
     listing.hover = new Set();

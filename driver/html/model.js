@@ -274,4 +274,4 @@ function lastReader(n) {
 }
 
 const before = raw.before ? new Module('before', raw.before) : null;
-const after = new Module('after', raw.after);
+const after = raw.after ? new Module('after', raw.after) : null; /* none: a page about a trace alone */

@@ -16,6 +16,7 @@ function selftest() {
     showView(v.name);
     expect(v.name + ' is empty', v.panel.childElementCount > 0);
   }
+  if (!after) return {faults, views: views.map((v) => v.name), ms: Number(document.documentElement.dataset.ready)};
   const func = state.func, block = func.tree.children[0];
   const word = block ? block.path : func.working[0].op;
   byId('search').value = word;

@@ -137,7 +137,7 @@ function passTable() {
     }));
 }
 
-addView({
+if (after) addView({
   name: 'summary', title: 'Summary',
   make() {
     this.trees = el('div');
