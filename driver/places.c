@@ -43,11 +43,18 @@ static int by_place(const void *x, const void *y) {
     return (a->col > b->col) - (a->col < b->col);
 }
 
+static void add_place(drv_places *p, struct file *f, ir_loc at) {
+    const char *path = ir_arena_strdup(p->arena, at.path ? at.path : "$");
+    IR_PUSH(&f->places, ((struct place){at.line, at.col, path}));
+}
+
+/* Values and keys. Nesting is bounded by the reader. */
 static void collect(drv_places *p, struct file *f, fe_jval v) {
-    ir_loc at = fe_json_loc(v);
-    IR_PUSH(&f->places,
-            ((struct place){at.line, at.col, ir_arena_strdup(p->arena, at.path ? at.path : "$")}));
-    for (fe_jval c = fe_json_first(v); fe_json_present(c); c = fe_json_next(c)) collect(p, f, c);
+    add_place(p, f, fe_json_loc(v));
+    for (fe_jval c = fe_json_first(v); fe_json_present(c); c = fe_json_next(c)) {
+        if (fe_json_is(v, FE_JSON_OBJECT)) add_place(p, f, fe_json_key_loc(c));
+        collect(p, f, c);
+    }
 }
 
 static void read_file(drv_places *p, struct file *f) {

@@ -214,9 +214,10 @@ static ir_ref build_up(unet *u, ir_ref x) {
         size_t at = c->levels - 1 - i;
         fe_at(b, c->up_at[i]);
         for (int64_t j = 0; j < c->up_layers[i]; j++) {
+            const char *resnet = fe_name(b, "up_blocks.%zu.resnets.%lld", i, (long long)j);
+            fe_enter(b, resnet); /* the skip is taken in by the block that reads it */
             x = fe_concat_pop(b, x);
-            x = res_block(u, x, fe_name(b, "up_blocks.%zu.resnets.%lld", i, (long long)j), c->channels[at],
-                          level_scale(u, c->up[i]));
+            x = res_block(u, x, resnet, c->channels[at], level_scale(u, c->up[i]));
             x = attention(u, x, fe_name(b, "up_blocks.%zu.attentions.%lld", i, (long long)j), c->up[i], at,
                           c->up_depth[i], c->only_cross[at]);
         }

@@ -301,7 +301,7 @@ if (after) addView({
   name: 'graph', title: 'Graph',
   make() {
     graph.layer = svg('g');
-    graph.svg = svg('svg', {'aria-hidden': 'false'}, svg('defs', null, svg('marker', {id: 'arrow', viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: 'auto'}, svg('path.arrow', {d: 'M0 1L7 4L0 7Z'}))), graph.layer);
+    graph.svg = svg('svg', {'aria-hidden': 'false'}, svg('defs', null, svg('marker', {id: 'arrow', viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, markerUnits: 'userSpaceOnUse', orient: 'auto'}, svg('path.arrow', {d: 'M0 1L7 4L0 7Z'}))), graph.layer);
     graph.surface = el('div.canvas', {tabindex: 0, role: 'tree', 'aria-label': 'Blocks and ops of the function; arrow keys move, Enter opens'}, graph.svg);
     graph.tools = el('div.tools');
     addPanning(graph.surface);

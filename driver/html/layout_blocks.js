@@ -3,7 +3,7 @@
  * around them. An edge that crosses the border of an open block meets it at a port, which has its place from the layout
  * inside and is where the edge outside begins or ends. */
 
-const BOX = {head: 30, pad: 14, line: 15};
+const BOX = {head: 30, pad: 12, line: 15};
 const pen = document.createElement('canvas').getContext('2d');
 const FONTS = {name: '600 12px system-ui, sans-serif', small: '10.5px system-ui, sans-serif', mono: '10.5px ui-monospace, monospace'};
 const widths = new Map();

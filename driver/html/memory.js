@@ -96,8 +96,8 @@ function livePath(live, X, Y) {
 
 function levelLine(name, bytes, Y, w) {
   const text = (name === 'bound' ? 'lower bound ' : 'arena ') + bytesText(bytes);
-  const dy = name === 'bound' ? 13 : -5;
-  return [svg('line.' + name, {x1: MARGIN.left, x2: w - MARGIN.right, y1: Y(bytes), y2: Y(bytes)}), svg('text.level.' + name, {x: w - MARGIN.right - 4, y: Y(bytes) + dy, 'text-anchor': 'end'}, text)];
+  const dy = -5;
+  return [svg('line.' + name, {x1: MARGIN.left, x2: w - MARGIN.right, y1: Y(bytes), y2: Y(bytes)}), svg('text.level.' + name, name === 'bound' ? {x: MARGIN.left + 4, y: Y(bytes) + dy} : {x: w - MARGIN.right - 4, y: Y(bytes) + dy, 'text-anchor': 'end'}, text)];
 }
 
 function markMemory() {

@@ -2,11 +2,15 @@
 #include "driver/html.h"
 #include "driver/places.h"
 #include "driver/sha256.h"
-#include "tests/unit/fixture.h"
 #include "tests/unit/temp_dir.h"
 
 #include <math.h>
-#include <stdio.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 static void hashes_are_those_of_fips_180(void **state) {
     (void)state;
@@ -42,7 +46,9 @@ static void text_cannot_leave_its_string(void **state) {
         {"&amp;", "\"\\u0026amp;\""},
         {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x8e\xa8", "\"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x8e\xa8\""},
         {"\x1b[2J\n\t", "\"\\\\u{001b}[2J\\\\u{000a}\\\\u{0009}\""},
-        {"\xe2\x80\xae" "abc", "\"\\\\u{202e}abc\""}, /* right to left */
+        {"\xe2\x80\xae"
+         "abc",
+         "\"\\\\u{202e}abc\""}, /* right to left */
         {"\xe2\x80\xa8\xe2\x80\xa9", "\"\\\\u{2028}\\\\u{2029}\""},
         {"\xef\xbb\xbf", "\"\\\\u{feff}\""},
         {"\xff\xc0\xaf\xed\xa0\x80", "\"\\\\xff\\\\xc0\\\\xaf\\\\xed\\\\xa0\\\\x80\""}, /* no UTF-8 */
@@ -61,7 +67,8 @@ static void numbers_are_json(void **state) {
     static const struct {
         double value;
         const char *json;
-    } rows[] = {{0, "0"}, {-3, "-3"}, {1e12, "1000000000000"}, {0.5, "0.5"}, {INFINITY, "null"}, {NAN, "null"}};
+    } rows[] = {{0, "0"},     {-3, "-3"},         {1e12, "1000000000000"},
+                {0.5, "0.5"}, {INFINITY, "null"}, {NAN, "null"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         ir_str out = {0};
         html_add_number(&out, rows[i].value);
@@ -86,22 +93,24 @@ static void strings_stand_once(void **state) {
 static void places_have_json_paths(void **state) {
     (void)state;
     static const char text[] = "{\"blocks\": [\n  {\"type\": \"a\"},\n  \"b\"\n]}";
-    temp_dir_write(*state, "model.json", text, sizeof text - 1);
-    temp_dir_write(*state, "broken.json", "{", 1);
-    char path[300];
+    temp_dir t;
+    temp_dir_begin(&t);
+    temp_write(&t, "model.json", text, sizeof text - 1);
+    temp_write(&t, "broken.json", "{", 1);
     drv_places *p = drv_places_new();
-    snprintf(path, sizeof path, "%s/model.json", temp_dir_path(*state));
+    const char *path = temp_path(&t, "model.json");
     assert_string_equal(drv_places_path(p, path, 1, 1), "$");
+    assert_string_equal(drv_places_path(p, path, 1, 2), "$.blocks"); /* a key */
     assert_string_equal(drv_places_path(p, path, 2, 3), "$.blocks[0]");
     assert_string_equal(drv_places_path(p, path, 2, 12), "$.blocks[0].type");
     assert_string_equal(drv_places_path(p, path, 3, 3), "$.blocks[1]");
     assert_null(drv_places_path(p, path, 3, 4));
     assert_null(drv_places_path(p, path, 0, 0));
-    snprintf(path, sizeof path, "%s/broken.json", temp_dir_path(*state));
-    assert_null(drv_places_path(p, path, 1, 1));
+    assert_null(drv_places_path(p, temp_path(&t, "broken.json"), 1, 1));
     assert_null(drv_places_path(p, "/no/such/file.json", 1, 1));
     assert_null(drv_places_path(p, NULL, 1, 1));
     drv_places_free(p);
+    temp_dir_end(&t);
 }
 
 int main(void) {

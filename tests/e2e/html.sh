@@ -1,0 +1,68 @@
+# The page of --emit=html: what it holds, that names from a model stay text; in Chromium, where there is one, that it opens, draws and
+# can be used. How long it took to open is printed, not asserted.
+. "$(dirname "$0")/lib.sh"
+E2E=$EBRU_SOURCE/tests/e2e
+
+check "shapes-32 as a page" "$EBRU" compile -q "$MODELS/shapes-32/model.json" --emit=html -o shapes.html
+"$EBRU" compile -q "$MODELS/shapes-32/model.json" --emit=ir -o shapes.ir
+check "the page is whole and loads nothing:" python3 "$E2E/html_check.py" shapes.html shapes.ir
+
+# Names that end scripts, open tags, turn the direction of text, are no UTF-8.
+name='\"</ScRiPt><script>hostile=1</script><img src=x onerror=hostile=1>&lt;\\'"'"'`${x}\xe2\x80\xae\xe2\x80\xa8\x1b[31m\xff'
+cat >hostile.ir <<IR
+ebru ir 1 graph
+meta "model.name" = "$name"
+weight @"w$name.b.weight" : f32[16,16,3,3] = random 1 0.1 0.0
+func @"f$name"(%0 "i$name" : f32[1,16,8,8] step loc("m$name.json":1:1 "a$name.0")) {
+  %1 = conv2d %0, @"w$name.b.weight" {pad=[1,1,1,1]} : f32[1,16,8,8] loc("m$name.json":1:2 "a$name.0.b")
+  %2 = silu %1 : f32[1,16,8,8] loc("m$name.json":1:3 "a$name.0.b")
+  %3 = add %2, %0 : f32[1,16,8,8] loc("m$name.json":1:3 "__proto__.constructor.toString")
+  return "o$name" = %3
+}
+IR
+check "names from a model that are no names" "$EBRU" compile -q hostile.ir --emit=html -o hostile.html
+check "they stay text:" python3 "$E2E/html_check.py" hostile.html
+
+"$EBRU" compile -q hostile.ir --emit=html 2>err.txt
+if [ $? = 2 ] && grep -q 'name the output with -o' err.txt; then pass "a page needs a file"; else fail "a page without a file: $(cat err.txt)"; fi
+"$EBRU" compile -q hostile.ir --emit=htm -o x.html 2>err.txt
+if [ $? = 2 ] && grep -q "did you mean 'html'" err.txt; then pass "near kinds are suggested"; else fail "near kinds: $(cat err.txt)"; fi
+"$EBRU" compile -q "$MODELS/no-such-model" --emit=html -o none.html 2>/dev/null
+if [ $? = 1 ] && [ ! -e none.html ]; then pass "no page of a model that is not there"; else fail "a page of a model that is not there"; fi
+
+if command -v node >/dev/null; then
+    cat "$EBRU_SOURCE"/driver/html/*.js >all.js
+    check "the scripts are well-formed" node --check all.js
+else
+    echo "skip: the scripts are well-formed (no node)"
+fi
+
+# selftest PAGE: what the page found out about itself (driver/html/selftest.js), as JSON in result.json
+browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+selftest() {
+    rm -rf profile
+    timeout 120 "$browser" --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
+        --disable-component-update --disable-sync --user-data-dir="$PWD/profile" --virtual-time-budget=2000 --dump-dom \
+        "file://$PWD/$1#selftest" >dom.html 2>browser.log
+    python3 - <<'PY'
+import html, json, re, sys
+found = re.search(r'data-selftest="([^"]*)"', open("dom.html", encoding="utf-8").read())
+if not found:
+    sys.exit("the page did not finish")
+r = json.loads(html.unescape(found.group(1)))
+json.dump(r, open("result.json", "w"))
+if r["faults"] or r.get("alerts"):
+    sys.exit("faults: %s" % r)
+print("views %s; drawn in %d ms" % (" ".join(r["views"]), r["ms"]))
+PY
+}
+if [ -z "$browser" ]; then
+    echo "skip: the page in a browser (no chromium)"
+else
+    check "shapes-32 in a browser:" selftest shapes.html
+    check "hostile names in a browser:" selftest hostile.html
+    check "Stable Diffusion 1.5 as a page" "$EBRU" compile -q "$MODELS/configs/sd-v1-5" --weights=random:1 --emit=html -o sd.html
+    check "under 5 MB:" sh -c 'test "$(stat -c %s sd.html)" -lt 5000000 && stat -c %s sd.html'
+    check "Stable Diffusion 1.5 in a browser:" selftest sd.html
+fi
+done_testing
