@@ -53,12 +53,11 @@ static void add_summary(drv_html *h, const drv_options *o, const drv_build *b, d
     add_member(j, "model", ir_meta_string(l->module, "model.name", NULL));
     add_member(j, "input", o->model);
     add_member(j, "pipeline", ir_meta_string(l->module, "pipeline.kind", NULL));
-    add_member(j, "cpu", l->target->level);
-    add_member(j, "precision", ir_precision_name[o->products]);
+    add_member(j, "cpu", l->target ? l->target->level : NULL);
+    add_member(j, "precision", ir_meta_string(l->module, "precision", "f32"));
     add_member(j, "ignored", ir_meta_string(l->module, "pipeline.ignored", NULL));
-    ir_str_addf(&j->text, ",\"parameters\":%lld,\"packedWeights\":%llu,\"threads\":%u,\"seconds\":",
-                (long long)ir_parameter_count(l->module), (unsigned long long)c->weights_bytes,
-                l->target->threads);
+    ir_str_addf(&j->text, ",\"parameters\":%lld,\"packedWeights\":%llu,\"seconds\":",
+                (long long)ir_parameter_count(l->module), (unsigned long long)c->weights_bytes);
     html_add_number(&j->text, seconds);
     add_member(j, "randomWeights", o->random_weights ? "random" : NULL);
 }

@@ -96,7 +96,7 @@ function fusionKey(e) {
   return true;
 }
 
-if (after) addView({
+if (after && raw.decisions.length) addView({
   name: 'fusion', title: 'Fusion',
   make() {
     fusion.all = makeDecisions();
