@@ -80,6 +80,7 @@ typedef struct run {
     pass_show show;
     bool off[ENTRIES]; /* -fno-PASS */
     bool list;         /* an explicit list of passes */
+    pass_fault fault;  /* to be planted; .pass NULL: none */
 } run;
 
 static double now_ms(void) {
@@ -135,8 +136,9 @@ static bool allowed_by_bisect(run *r, const pass_info *p, const ir_func *f) {
     r->optional++;
     if (r->o->bisect_limit < 0) return true;
     bool go = r->optional <= r->o->bisect_limit;
-    fprintf(r->o->print_to, "BISECT: %s pass (%lld) %s on %s\n", go ? "running" : "NOT running",
-            (long long)r->optional, p->name, f ? ir_escape(f->name, strlen(f->name)) : "the module");
+    if (!r->o->quiet)
+        fprintf(r->o->print_to, "BISECT: %s pass (%lld) %s on %s\n", go ? "running" : "NOT running",
+                (long long)r->optional, p->name, f ? ir_escape(f->name, strlen(f->name)) : "the module");
     return go;
 }
 
@@ -187,6 +189,8 @@ static void run_entry(run *r, const entry *e) {
     pass_show_before(&r->show, m, t.pass, names(r->o->print_before, t.pass),
                      r->o->print_changed && shown_after(r, t.pass));
     bool everywhere = true;
+    bool plant = r->fault.pass == e->info.name;
+    if (plant) pass_fault_look(&r->fault, m);
     double start = now_ms();
     if (m->level < e->info.level_out && e->info.level_out == IR_FUSED) m->level = IR_FUSED;
     if (e->run_module) {
@@ -204,6 +208,7 @@ static void run_entry(run *r, const entry *e) {
     IR_PUSH(&c->timings, t);
     if (c->failed) return;
     if (m->level < e->info.level_out) m->level = e->info.level_out;
+    if (plant && t.changed) pass_fault_plant(&r->fault, m, r->o->quiet ? NULL : r->o->print_to);
     if (t.changed) r->known &= e->info.keeps;
     r->everywhere = everywhere;
     if (everywhere && !r->o->verify_each) r->known |= e->info.gives;
@@ -266,6 +271,19 @@ static bool read_disabled(run *r) {
 
 static bool pass_or_all(ir_diag *d, const char *option, const char *name) {
     return !name || !strcmp(name, "all") || known_pass(d, option, name, strlen(name)) >= 0;
+}
+
+static bool read_fault(run *r) {
+    char name[64];
+    if (!r->o->fault) return true;
+    if (!pass_fault_read(&r->fault, r->o->fault, name, sizeof name)) {
+        ir_error(r->d, NULL, "--plant-fault: expected PASS or PASS:NUMBER, not '%s'",
+                 ir_escape(r->o->fault, strlen(r->o->fault)));
+        return false;
+    }
+    int at = known_pass(r->d, "--plant-fault", name, strlen(name));
+    if (at >= 0) r->fault.pass = entries[at].info.name;
+    return at >= 0;
 }
 
 /* Where the default pipeline begins: behind start_after, or behind the pass a dump was written after. */
@@ -339,6 +357,7 @@ bool pass_run(pass_context *c, const pass_options *options, ir_diag *d) {
     c->separate_buffers = options->separate_buffers;
     c->precision = options->precision;
     bool fine = read_disabled(&r);
+    fine = read_fault(&r) && fine;
     fine = pass_or_all(d, "--print-after", options->print_after) && fine;
     fine = pass_or_all(d, "--print-before", options->print_before) && fine;
     fine = pass_show_begin(&r.show, d, options) && fine;
@@ -346,6 +365,7 @@ bool pass_run(pass_context *c, const pass_options *options, ir_diag *d) {
     fine = fine && (r.list ? run_list(&r) : run_default(&r));
     if (options->time_passes) print_times(c, options->print_to);
     pass_show_end(&r.show);
+    pass_fault_free(&r.fault);
     c->diag = NULL;
     return fine;
 }

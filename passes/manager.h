@@ -27,4 +27,19 @@ void pass_show_after(pass_show *s, const ir_module *m, const char *pass, bool ch
 /* <dir>/NN-PASS.ir; false with a diagnostic when it cannot be written. */
 bool pass_dump(ir_diag *d, const ir_module *m, const char *dir, uint32_t number, const char *pass);
 
+/* fault.c: planted faults. */
+typedef struct pass_fault {
+    const char *pass; /* still to be planted after this pass; NULL: no more */
+    long number;      /* in the number-th node that can be altered, from 1 */
+    IR_VEC(uint64_t) seen;
+} pass_fault;
+/* Reads PASS[:N]; the name goes to name[room]. False when malformed. */
+bool pass_fault_read(pass_fault *fault, const char *text, char *name, size_t room);
+/* Looks at the module before the pass. */
+void pass_fault_look(pass_fault *fault, const ir_module *m);
+/* After the pass changed the module: alters a node and says so on `log` (may be NULL). No node fits: nothing
+ * happens. */
+void pass_fault_plant(pass_fault *fault, ir_module *m, FILE *log);
+void pass_fault_free(pass_fault *fault);
+
 #endif

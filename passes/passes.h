@@ -79,6 +79,8 @@ typedef struct pass_options {
                              * the module) each, only the first so many run */
     bool separate_buffers;  /* plan_memory: one buffer a tensor, nothing in place (the plan's oracle) */
     ir_precision precision; /* lower_precision: of products; f32 leaves all as it is */
+    const char *fault; /* for tests: PASS[:N], make the N-th node this pass produced compute something else */
+    bool quiet;        /* no BISECT lines, no word of the fault */
 } pass_options;
 /* All off, no limit, printing to stderr. */
 #define PASS_OPTIONS_DEFAULT ((pass_options){.print_to = stderr, .bisect_limit = -1})
