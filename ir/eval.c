@@ -113,13 +113,22 @@ static ir_tensor tensor_copy(const ir_tensor *t) {
     return r;
 }
 
+ir_tensor ir_eval_node(const ir_func *f, ir_ref r, const ir_tensor *const in[IR_MAX_OPERANDS]) {
+    const ir_node *n = ir_get(f, r);
+    ir_eval_args a = {.f = f, .node = n};
+    for (uint32_t k = 0; k < n->operand_count; k++)
+        if (ir_ref_ok(n->operand[k])) a.in[k] = in[k];
+    ir_tensor t = tensor_new(&n->type);
+    eval_table[n->op](&a, &t);
+    return t;
+}
+
 static void eval_node(const plan *p, ir_tensor *values, ir_ref r) {
     const ir_node *n = ir_get(p->f, r);
-    ir_eval_args a = {.f = p->f, .node = n};
+    const ir_tensor *in[IR_MAX_OPERANDS] = {NULL};
     for (uint32_t k = 0; k < n->operand_count; k++)
-        if (ir_ref_ok(n->operand[k])) a.in[k] = &values[n->operand[k].id];
-    values[r.id] = tensor_new(&n->type);
-    eval_table[n->op](&a, &values[r.id]);
+        if (ir_ref_ok(n->operand[k])) in[k] = &values[n->operand[k].id];
+    values[r.id] = ir_eval_node(p->f, r, in);
 }
 
 /* One use of r is over: at the last the value is freed, unless it is the caller's. */

@@ -510,6 +510,8 @@ typedef struct ir_eval_options {
 void ir_eval(const ir_func *f, const ir_tensor *inputs, ir_tensor *outputs, const ir_eval_options *options);
 /* Evaluates one value that depends on weights only (frequency program), e.g. a packed weight. */
 ir_tensor ir_eval_constant(const ir_func *f, ir_ref r);
+/* Evaluates one node that is no input on these operands (NULL where absent; shapes must match). */
+ir_tensor ir_eval_node(const ir_func *f, ir_ref r, const ir_tensor *const in[IR_MAX_OPERANDS]);
 void ir_tensor_free(ir_tensor *t);
 
 /* cost.c */
