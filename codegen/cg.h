@@ -85,7 +85,7 @@ bool cg_emit_wrappers(cg *c, const cg_plan *plan, uint32_t part, LLVMValueRef *w
 /* ew.c: body of an elementwise wrapper; arguments: operands, result, scratch, first task, end task. */
 bool cg_ew_body(cg *c, LLVMValueRef fn, const cg_ew_plan *plan);
 /* func.c: the model's functions. */
-bool cg_emit_functions(cg *c, const cg_plan *plan, const LLVMValueRef *wrappers, bool poison);
+bool cg_emit_functions(cg *c, const cg_plan *plan, const LLVMValueRef *wrappers, const cg_options *options);
 
 /* tables.c: the constant tables of runtime/abi.h in a module of their own. */
 typedef struct cg_table_input {

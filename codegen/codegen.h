@@ -8,8 +8,8 @@
 #include "ir/target.h"
 
 /* EXE: a program, the runtime included. LIB: a shared object that exports `ebru_model` (runtime/abi.h) and
- * calls its host's ebru_barrier and ebru_mark. OBJ: one relocatable object of the same contents. ASM,
- * LLVM_IR: one level as text, after optimisation. */
+ * calls its host's ebru_barrier and ebru_mark (and ebru_check_finite, with check_finite). OBJ: one
+ * relocatable object of the same contents. ASM, LLVM_IR: one level as text, after optimisation. */
 typedef enum cg_emit_kind { CG_EXE, CG_OBJ, CG_LIB, CG_ASM, CG_LLVM_IR } cg_emit_kind;
 typedef enum cg_weights { CG_WEIGHTS_EMBED, CG_WEIGHTS_APPEND, CG_WEIGHTS_EXTERNAL } cg_weights;
 
@@ -32,6 +32,7 @@ typedef struct cg_options {
     const char *linker;     /* NULL = the architecture's */
     bool verbose;           /* prints the link command to stderr */
     bool poison; /* fill every buffer with signalling NaN when it is allocated and released (plan oracle) */
+    bool check_finite; /* end with a message at the first op whose result holds a NaN or an infinity */
     void (*progress)(void *user, const char *phase, uint32_t done, uint32_t total);
     void *user;
 } cg_options;

@@ -85,7 +85,7 @@ static bool is_text(const cg_options *o) {
 static bool emit_part(cg *c, const part *p) {
     LLVMValueRef *wrappers = ir_alloc((p->plan->wrappers.count + 1) * sizeof *wrappers);
     bool fine = cg_emit_wrappers(c, p->plan, p->number, wrappers);
-    if (p->number == 0) fine = fine && cg_emit_functions(c, p->plan, wrappers, p->options->poison);
+    if (p->number == 0) fine = fine && cg_emit_functions(c, p->plan, wrappers, p->options);
     ir_free(wrappers);
     return fine;
 }

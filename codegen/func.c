@@ -9,9 +9,9 @@ typedef struct emitter {
     LLVMValueRef call, thread, threads; /* arguments */
     LLVMValueRef arena, inputs, outputs, weights, scratch;
     LLVMValueRef thread64, next64, threads64; /* thread, thread + 1, threads as i64 */
-    LLVMTypeRef barrier_type, mark_type;
-    LLVMValueRef barrier, mark, poison; /* functions; poison NULL when off */
-    int32_t done;                       /* index of the last node before this point, -1 at first */
+    LLVMTypeRef barrier_type, mark_type, check_type;
+    LLVMValueRef barrier, mark, poison, check; /* functions; poison and check NULL when off */
+    int32_t done;                              /* index of the last node before this point, -1 at first */
 } emitter;
 
 static LLVMValueRef address(const emitter *e, ir_ref value) {
@@ -83,20 +83,31 @@ static LLVMValueRef poison_function(cg *c) {
     return fn;
 }
 
-/* Thread 0 fills the value's bytes; everybody waits before and after. */
-static void fill(const emitter *e, ir_ref value) {
+/* Everybody waits; what is built up to thread_0_end is run by thread 0 alone. */
+static LLVMBasicBlockRef thread_0_begin(const emitter *e) {
     cg *c = e->c;
     barrier(e);
     LLVMBasicBlockRef work = cg_block(c, ""), after = cg_block(c, "");
     LLVMBuildCondBr(c->builder, LLVMBuildICmp(c->builder, LLVMIntEQ, e->thread, cg_i32(c, 0), ""), work,
                     after);
     LLVMPositionBuilderAtEnd(c->builder, work);
+    return after;
+}
+
+static void thread_0_end(const emitter *e, LLVMBasicBlockRef after) {
+    LLVMBuildBr(e->c->builder, after);
+    LLVMPositionBuilderAtEnd(e->c->builder, after);
+    barrier(e);
+}
+
+/* Thread 0 fills the value's bytes; everybody waits before and after. */
+static void fill(const emitter *e, ir_ref value) {
+    cg *c = e->c;
+    LLVMBasicBlockRef after = thread_0_begin(e);
     uint64_t bytes = ir_type_bytes(ir_typeof(e->plan->f, value));
     LLVMValueRef args[] = {address(e, value), cg_i64(c, (int64_t)(bytes / 4))};
     LLVMBuildCall2(c->builder, LLVMGlobalGetValueType(e->poison), e->poison, args, 2, "");
-    LLVMBuildBr(c->builder, after);
-    LLVMPositionBuilderAtEnd(c->builder, after);
-    barrier(e);
+    thread_0_end(e, after);
 }
 
 /* last[i]: index of the last op that reads the bytes of node i, views included; outputs are read at the end.
@@ -145,6 +156,19 @@ static void fill_dead(const emitter *e, const uint32_t *last, uint32_t i) {
     }
 }
 
+/* ---- the sentinel: no op may leave a NaN or an infinity ---- */
+
+static void check(const emitter *e, ir_ref value) {
+    cg *c = e->c;
+    const ir_type *t = ir_typeof(e->plan->f, value);
+    if (t->dtype == IR_i32) return;
+    LLVMBasicBlockRef after = thread_0_begin(e);
+    LLVMValueRef args[] = {e->call, cg_i32(c, e->done), address(e, value),
+                           cg_i64(c, (int64_t)ir_type_bytes(t))};
+    LLVMBuildCall2(c->builder, e->check_type, e->check, args, 4, "");
+    thread_0_end(e, after);
+}
+
 /* ---- functions ---- */
 
 static void body(emitter *e, const cg_plan *plan, const LLVMValueRef *wrappers) {
@@ -158,6 +182,7 @@ static void body(emitter *e, const cg_plan *plan, const LLVMValueRef *wrappers) 
         if (e->poison && !in_place(e->plan->f, op->node)) fill(e, op->node);
         run_node(e, op, &plan->wrappers.items[op->wrapper], wrappers[op->wrapper]);
         e->done = (int32_t)i;
+        if (e->check) check(e, op->node);
         if (e->poison) fill_dead(e, last, i);
     }
     ir_free(last);
@@ -171,7 +196,7 @@ static LLVMValueRef service(cg *c, const char *name, LLVMTypeRef type) {
 }
 
 static void function(cg *c, const cg_plan *plan, const cg_func_plan *fp, const LLVMValueRef *wrappers,
-                     bool poison) {
+                     const cg_options *options) {
     LLVMTypeRef types[] = {c->ptr, c->i32, c->i32}, barrier_types[] = {c->ptr, c->i32, c->i32, c->i32};
     LLVMValueRef fn = cg_function(c, fp->symbol, LLVMFunctionType(c->void_, types, 3, 0), false);
     LLVMPositionBuilderAtEnd(c->builder, LLVMAppendBasicBlockInContext(c->context, fn, ""));
@@ -183,6 +208,11 @@ static void function(cg *c, const cg_plan *plan, const cg_func_plan *fp, const L
     e.barrier = service(c, "ebru_barrier", e.barrier_type);
     e.mark_type = LLVMFunctionType(c->void_, barrier_types, 3, 0);
     e.mark = service(c, "ebru_mark", e.mark_type);
+    if (options->check_finite) {
+        LLVMTypeRef check_types[] = {c->ptr, c->i32, c->ptr, c->i64};
+        e.check_type = LLVMFunctionType(c->void_, check_types, 4, 0);
+        e.check = service(c, "ebru_check_finite", e.check_type);
+    }
     e.inputs = cg_load_ptr(c, e.call, offsetof(struct ebru_call, inputs));
     e.outputs = cg_load_ptr(c, e.call, offsetof(struct ebru_call, outputs));
     e.arena = cg_load_ptr(c, e.call, offsetof(struct ebru_call, arena));
@@ -196,13 +226,13 @@ static void function(cg *c, const cg_plan *plan, const cg_func_plan *fp, const L
     e.scratch =
         LLVMBuildInBoundsGEP2(c->builder, LLVMInt8TypeInContext(c->context),
                               cg_load_ptr(c, e.call, offsetof(struct ebru_call, scratch)), &offset, 1, "");
-    if (poison) e.poison = poison_function(c);
+    if (options->poison) e.poison = poison_function(c);
     body(&e, plan, wrappers);
     LLVMBuildRetVoid(c->builder);
 }
 
-bool cg_emit_functions(cg *c, const cg_plan *plan, const LLVMValueRef *wrappers, bool poison) {
+bool cg_emit_functions(cg *c, const cg_plan *plan, const LLVMValueRef *wrappers, const cg_options *options) {
     for (size_t i = 0; i < plan->funcs.count && !c->failed; i++)
-        function(c, plan, &plan->funcs.items[i], wrappers, poison);
+        function(c, plan, &plan->funcs.items[i], wrappers, options);
     return !c->failed;
 }

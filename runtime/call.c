@@ -5,6 +5,7 @@
 
 #include "runtime/net.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,11 +63,19 @@ static rt_status run(rt_net *n, rt_profile *profile, rt_error *err) {
                                             : RT_OK;
 }
 
-rt_status rt_program_call(rt_engine *e, const char *name, rt_error *err) {
+rt_status rt_program_call(rt_engine *e, const char *name, const char *dump, rt_error *err) {
     rt_net *n;
     rt_status s = rt_net_open(&n, e, name, err);
     if (s) return s == RT_ERR_INTERNAL ? RT_ERR_USAGE : s;
-    s = run(n, e->profile, err);
+    e->values = dump ? fopen(dump, "wb") : NULL;
+    bool bad = dump && !e->values;
+    if (!bad) s = run(n, e->profile, err);
+    if (e->values) {
+        bad = ferror(e->values) != 0;
+        bad |= fclose(e->values) != 0;
+        e->values = NULL;
+    }
     rt_net_free(n);
+    if (bad && !s) s = rt_fail(err, RT_ERR_SYSTEM, "cannot write '%s': %s", dump, strerror(errno));
     return s;
 }

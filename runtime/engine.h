@@ -15,6 +15,8 @@ typedef struct rt_engine {
     char *arena, *scratch;
     size_t arena_bytes, scratch_bytes; /* allocated; scratch is per thread */
     rt_profile *profile;               /* NULL: not profiling */
+    int step;                          /* of the step function that runs (--check-finite), from 0 */
+    FILE *values;                      /* NULL: not dumping values */
     int function;                      /* the function that runs (for the profile) */
     bool timed; /* the first function that runs says how long after `start` it does (standard error) */
     struct timespec start; /* CLOCK_MONOTONIC */
@@ -30,5 +32,8 @@ void rt_engine_run(rt_engine *e, int function, const void *const *inputs, void *
 /* A 64-byte aligned zeroed buffer, or NULL when there is no memory; freed with rt_buffer_free. */
 void *rt_buffer(size_t bytes);
 void rt_buffer_free(void *p);
+
+/* values.c: what a function that has run was given, computed and gave, for --dump-values. */
+void rt_values_write(FILE *f, const struct ebru_function_desc *fn, const struct ebru_call *call);
 
 #endif

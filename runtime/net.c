@@ -285,5 +285,6 @@ void rt_net_step(rt_net *n, int k) {
                 fill_timesteps(n->values[n->timestep].buffer, st->desc->inputs[i].dim[0], n->timesteps + k, 1,
                                0);
     gather_inputs(n, STAGE_STEP, k);
+    n->engine->step = k;
     rt_engine_run(n->engine, st->function, st->in, st->out);
 }

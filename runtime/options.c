@@ -61,6 +61,8 @@ static const struct option table[] = {
     {NULL, "--runs", "N", COUNT, AT(bench_runs), "with --bench: runs of each function (default 20)"},
     {NULL, "--call", "NAME", TEXT, AT(call),
      "run one network on tensors from standard input (docs/program.md)"},
+    {NULL, "--dump-values", "FILE", TEXT, AT(dump_values),
+     "with --call: write every function's inputs, arena and outputs"},
     {NULL, "--build-info", NULL, FLAG, AT(build_info), "what this program was compiled from and for"},
     {NULL, "--no-metadata", NULL, FLAG, AT(no_metadata), "no text in the PNG"},
     {NULL, "--progress", "auto|bar|plain|none", PROGRESS, AT(progress),

@@ -33,9 +33,11 @@ typedef struct rt_options {
     int profile_steps;     /* calls of a function that the trace holds op by op; 0: 2, or all of --bench */
     const char *cpu_level; /* NULL, or a level not above the CPU's unless no_cpu_check */
     const char *call;      /* NULL, or a function to run on tensors from stdin */
+    const char *dump_values;
     const char *bench_function;
     int bench_runs;
-    bool no_cpu_check, bench, bench_json, bench_cold, build_info, help, version, quiet, verbose, no_metadata, weights;
+    bool no_cpu_check, bench, bench_json, bench_cold, build_info, help, version, quiet, verbose, no_metadata,
+        weights;
     rt_progress_mode progress;
 } rt_options;
 

@@ -153,7 +153,7 @@ static rt_status run(const rt_options *o, const struct invocation *v, rt_error *
     if (!s && o->bench)
         s = rt_program_bench(&engine, o, err);
     else if (!s && o->call)
-        s = rt_program_call(&engine, o->call, err);
+        s = rt_program_call(&engine, o->call, o->dump_values, err);
     else if (!s)
         s = rt_program_paint(&engine, o, err);
     if (engine.profile && !s) s = finish_profile(&engine, o, v, err);

@@ -6,8 +6,8 @@
 #include "runtime/options.h"
 #include "runtime/pipeline.h"
 
-/* call.c: --call. The exit code; the message in err. */
-rt_status rt_program_call(rt_engine *e, const char *name, rt_error *err);
+/* call.c: --call, and --dump-values (NULL: no dump). The exit code; the message in err. */
+rt_status rt_program_call(rt_engine *e, const char *name, const char *dump, rt_error *err);
 /* bench.c: --bench. */
 rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err);
 /* paint.c: prompts or classes to PNG files. */
