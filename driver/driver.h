@@ -19,7 +19,8 @@ enum {
     DRV_INSPECT = 8,
     DRV_BENCH = 16,
     DRV_DIFF = 32,
-    DRV_REPORT = 64
+    DRV_REPORT = 64,
+    DRV_REDUCE = 128
 };
 
 #define DRV_MAX_LEVELS   8
@@ -33,14 +34,15 @@ typedef struct drv_options {
         *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io, *write,
         *tolerance, *error_format, *color, *prediction, *op;
     const char *second, *third; /* of commands with several operands */
-    const char *print_before, *filter, *analyze_depth, *metafile;
+    const char *print_before, *filter, *analyze_depth, *metafile, *fault, *test;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
     fe_lora loras[DRV_MAX_LORAS];
     uint32_t lora_count;
     int64_t batch, threads, runs, bisect_limit, error_limit, opt_level, clip_skip, prompt_chunks;
     bool print_changed, verify_each, time_passes, list_passes, list_ops, fusion_report, fusion_json, analyze,
-        poison, evaluator, json, verbose, quiet, help, no_image_input;
+        poison, check_finite, evaluator, layers, layers_passes, layers_kernels, all, json, verbose, quiet,
+        help, no_image_input;
     /* digested */
     ir_precision products; /* --precision= */
     int64_t width, height;
@@ -85,6 +87,10 @@ bool drv_make_dump_dir(ir_diag *d, const drv_options *o);
  * such a node. *text receives its line. NULL with diagnostics. `m` must live longer than the result. */
 ir_module *drv_extract(ir_diag *d, const ir_module *m, const char *function, const char *op, ir_str *text);
 
+/* verify.c: the shapes of a file's in. tensors, for the front end; ir_free. */
+struct fe_st;
+fe_shape *drv_io_shapes(const struct fe_st *st, uint32_t *count);
+
 /* process.c: a program for one use: compiled into a fresh directory, removed by drv_temp_free (also on
  * signals). */
 typedef struct drv_temp {
@@ -106,6 +112,8 @@ void drv_find_paths(pass_context *c);
 int drv_compile(const drv_options *o);
 int drv_opt(const drv_options *o);
 int drv_verify(const drv_options *o);
+int drv_layers(const drv_options *o); /* verify --layers */
+int drv_reduce(const drv_options *o);
 int drv_inspect(const drv_options *o);
 int drv_bench(const drv_options *o);
 int drv_diff(const drv_options *o);

@@ -29,6 +29,7 @@ static int run(const drv_options *o) {
     case DRV_BENCH: return drv_bench(o);
     case DRV_DIFF: return drv_diff(o);
     case DRV_REPORT: return drv_report_run(o);
+    case DRV_REDUCE: return drv_reduce(o);
     }
     return DRV_INTERNAL;
 }

@@ -17,6 +17,7 @@ enum {
     B = DRV_BENCH,
     D = DRV_DIFF,
     R = DRV_REPORT,
+    X = DRV_REDUCE,
     ALL = (1 << 16) - 1
 };
 
@@ -45,6 +46,7 @@ static const struct {
     {"opt", O, "FILE.ir", "passes over IR text"},
     {"verify", V, "MODEL --io=FILE", "a component against reference inputs and outputs"},
     {"inspect", I, "MODEL|FILE.safetensors|PROGRAM", "what is in it"},
+    {"reduce", X, "X.ir -o Y.ir", "a small IR that still shows what X.ir shows"},
     {"bench", B, "MODEL", "time of every function, share of the machine's peak"},
     {"diff", D, "A B", "two .ir files by structure, or two fusion reports (JSON)"},
     {"report", R, "PROGRAM TRACE [TRACE]",
@@ -84,7 +86,7 @@ void drv_print_help(FILE *out, unsigned command) {
         if (commands[i].command == command)
             fprintf(out, "ebru %s %s: %s\n\n", commands[i].name, commands[i].operand, commands[i].help);
     for (int i = 0; i < TABLE; i++) {
-        if (!(table[i].commands & command) || !strcmp(table[i].name, "--help")) continue;
+        if (!(table[i].commands & command) || !table[i].help || !strcmp(table[i].name, "--help")) continue;
         char head[64];
         size_t n = strlen(table[i].name);
         bool glued =
@@ -125,7 +127,7 @@ static int unknown_option(const char *word, unsigned command) {
     const char *names[TABLE];
     size_t count = 0;
     for (int i = 0; i < TABLE; i++)
-        if (table[i].commands & command) names[count++] = table[i].name;
+        if ((table[i].commands & command) && table[i].help) names[count++] = table[i].name;
     return usage_error("unknown option '%s'", word, ir_suggest(word, names, count));
 }
 

@@ -88,6 +88,8 @@ pass_options drv_pass_options(const drv_options *o) {
     p.time_passes = o->time_passes;
     p.bisect_limit = o->bisect_limit;
     p.precision = o->products;
+    p.fault = o->fault;
+    p.quiet = o->quiet && !(o->command & (DRV_COMPILE | DRV_OPT));
     p.separate_buffers = o->plan && !strcmp(o->plan, "separate");
 #ifdef EBRU_HOSTILE
     p.verify_each = true;
@@ -222,6 +224,7 @@ bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output
         .linker = o->linker,
         .verbose = o->verbose,
         .poison = o->poison,
+        .check_finite = o->check_finite,
         .progress = show_progress,
         .user = &p,
     };

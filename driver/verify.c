@@ -220,13 +220,12 @@ static void run_compiled(struct verify *v, const ir_func *f, const char *program
     ir_str_free(&frames);
 }
 
-/* The shapes of the file's inputs, for the front end. */
-static fe_shape *shapes(const struct verify *v, uint32_t *count) {
-    size_t n = fe_st_count(v->st);
+fe_shape *drv_io_shapes(const fe_st *st, uint32_t *count) {
+    size_t n = fe_st_count(st);
     fe_shape *s = ir_alloc((n + 1) * sizeof *s);
     *count = 0;
     for (size_t i = 0; i < n; i++) {
-        const fe_st_tensor *t = fe_st_at(v->st, i);
+        const fe_st_tensor *t = fe_st_at(st, i);
         if (strncmp(t->name, "in.", 3) != 0) continue;
         fe_shape *to = &s[(*count)++];
         to->name = t->name + 3;
@@ -284,6 +283,7 @@ static void verify_model(struct verify *v, const fe_options *fe) {
 int drv_verify(const drv_options *given) {
     drv_options o = *given;
     struct verify v = {.o = &o, .tolerance = given->products == IR_PRECISION_BF16 ? 2e-2 : 1e-4};
+    if (o.layers || o.layers_passes || o.layers_kernels) return drv_layers(given);
     if (!o.io) {
         fprintf(stderr, "ebru: error: verify: name the reference tensors with --io=FILE\n");
         return DRV_USAGE;
@@ -301,7 +301,7 @@ int drv_verify(const drv_options *given) {
     v.st = fe_st_open(v.d, o.io);
     if (v.st) {
         uint32_t count;
-        fe_shape *s = shapes(&v, &count);
+        fe_shape *s = drv_io_shapes(v.st, &count);
         fe_options fe = drv_fe_options(&o);
         fe.guidance_pair = false;
         fe.shared_timestep = false;
