@@ -283,6 +283,10 @@ static bool run(layers *l, bool print, uint32_t *failed) {
     const char *names[LAYERS_MOST_NETWORKS];
     o.plan = "separate";
     bool fine = drv_temp_new(l->d, &temp) && drv_lower(l->d, &o, &l->fe, &b);
+    if (fine && b.count > 1) {
+        ir_error(l->d, NULL, "compiled ops are compared at one CPU level; name one with -mcpu=");
+        fine = false;
+    }
     if (fine && l->progress) fprintf(stderr, "compiling\n");
     fine = fine && drv_emit(l->d, &o, &b, temp.program, CG_EXE, &result);
     ir_module *m = fine ? b.levels[b.count - 1].module : NULL;

@@ -44,7 +44,7 @@ static const struct {
 } commands[] = {
     {"compile", C, "MODEL", "a model to a program"},
     {"opt", O, "FILE.ir", "passes over IR text"},
-    {"verify", V, "MODEL --io=FILE", "a component against reference inputs and outputs"},
+    {"verify", V, "MODEL --io=FILE|--layers", "against reference inputs and outputs, or pass by pass and op by op"},
     {"inspect", I, "MODEL|FILE.safetensors|PROGRAM", "what is in it"},
     {"reduce", X, "X.ir -o Y.ir", "a small IR that still shows what X.ir shows"},
     {"bench", B, "MODEL", "time of every function, share of the machine's peak"},

@@ -298,6 +298,35 @@ static bool cut_nodes(reducer *r, uint32_t func) {
     return any;
 }
 
+/* Extents of inputs become 1 where they can, else half. */
+static bool shrink(reducer *r, uint32_t func) {
+    bool any = false;
+    for (uint32_t input = 0, axis = 0;;) {
+        ir_module *m = parse(&r->best);
+        ir_func *f = m->funcs.items[func];
+        if (input >= f->inputs.count) {
+            ir_module_free(m);
+            return any;
+        }
+        const ir_type *t = ir_typeof(f, f->inputs.items[input]);
+        int64_t extent = axis < t->rank ? t->dim[axis] : 1;
+        bool went = false, last = axis >= t->rank;
+        ir_module_free(m);
+        for (int64_t to = 1; to < extent && !went; to = to < extent / 2 ? extent / 2 : extent) {
+            m = parse(&r->best);
+            if (ir_reduce_extent(m->funcs.items[func], extent, to))
+                went = try_module(r, m);
+            else
+                ir_module_free(m);
+        }
+        any |= went;
+        if (last)
+            input++, axis = 0;
+        else if (!went)
+            axis++;
+    }
+}
+
 static uint32_t function_count(const reducer *r) {
     ir_module *m = parse(&r->best);
     uint32_t count = (uint32_t)m->funcs.count;
@@ -315,6 +344,7 @@ static void reduce(reducer *r) {
             more |= cut_tail(r, f);
             more |= cut_head(r, f);
             more |= cut_nodes(r, f);
+            more |= shrink(r, f);
         }
         more |= drop_functions(r);
     }

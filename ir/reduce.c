@@ -88,6 +88,92 @@ void ir_reduce_output(ir_func *f, ir_ref value) {
     f->outputs.count = 1;
 }
 
+/* ---- extents ---- */
+
+static bool replace(int64_t *v, uint32_t n, int64_t from, int64_t to) {
+    bool any = false;
+    for (uint32_t i = 0; i < n; i++)
+        if (v[i] == from) {
+            v[i] = to;
+            any = true;
+        }
+    return any;
+}
+
+/* The node's attributes with other extents. */
+static void *resized_attrs(ir_func *f, const ir_node *n, int64_t from, int64_t to) {
+    const ir_op_info *op = ir_op_get(n->op);
+    char *attrs = ir_arena_alloc(f->module->arena, op->attr_size);
+    memcpy(attrs, n->attrs, op->attr_size);
+    for (uint32_t k = 0; k < op->attr_count; k++) {
+        const ir_attr_info *a = &op->attrs[k];
+        if (!strcmp(a->name, "shape")) {
+            ir_dims d;
+            memcpy(&d, attrs + a->offset, sizeof d);
+            replace(d.v, d.n, from, to);
+            memcpy(attrs + a->offset, &d, sizeof d);
+        } else if (!strcmp(a->name, "size") || !strcmp(a->name, "upsample")) {
+            ir_i2 s;
+            memcpy(&s, attrs + a->offset, sizeof s);
+            replace(s.v, 2, from, to);
+            memcpy(attrs + a->offset, &s, sizeof s);
+        }
+    }
+    return attrs;
+}
+
+/* Node i of f in `out`; IR_NONE when it does not fit. */
+static ir_ref resized_node(const ir_func *f, uint32_t i, ir_func *out, const ir_ref *map, int64_t from,
+                           int64_t to) {
+    const ir_node *n = &f->nodes.items[i];
+    ir_ref operand[IR_MAX_OPERANDS], r = IR_NONE;
+    ir_str faults = {0};
+    ir_type t;
+    if (n->op == IR_OP_weight) return ir_weight_ref(out, (uint32_t)IR_ATTRS(n, weight)->index, n->origin);
+    for (uint32_t k = 0; k < n->operand_count; k++)
+        operand[k] = ir_ref_ok(n->operand[k]) ? map[n->operand[k].id] : IR_NONE;
+    void *attrs = resized_attrs(out, n, from, to);
+    if (ir_infer(out, n->op, operand, n->operand_count, attrs, &t, &faults)) {
+        t.layout = n->type.layout;
+        if (ir_type_valid(&t, NULL))
+            r = ir_build(out, n->op, operand, n->operand_count, attrs, n->type.layout, n->origin);
+    }
+    ir_str_free(&faults);
+    return r;
+}
+
+static bool resize_into(const ir_func *f, ir_func *out, ir_ref *map, int64_t from, int64_t to) {
+    bool any = false;
+    for (size_t i = 0; i < f->inputs.count; i++) {
+        const ir_node *n = ir_get(f, f->inputs.items[i]);
+        ir_type t = n->type;
+        any |= replace(t.dim, t.rank, from, to);
+        map[f->inputs.items[i].id] = ir_input_like(out, n, &t);
+    }
+    for (uint32_t i = 0; any && i < f->nodes.count; i++) {
+        if (f->nodes.items[i].op == IR_OP_input) continue;
+        map[i] = resized_node(f, i, out, map, from, to);
+        if (!ir_ref_ok(map[i])) return false;
+    }
+    for (size_t i = 0; any && i < f->outputs.count; i++)
+        ir_set_output(out, f->outputs.items[i].name, map[f->outputs.items[i].value.id]);
+    return any;
+}
+
+bool ir_reduce_extent(ir_func *f, int64_t from, int64_t to) {
+    ir_func *out = ir_func_new(f->module, f->name);
+    ir_ref *map = ir_alloc((f->nodes.count + 1) * sizeof *map);
+    bool fine = resize_into(f, out, map, from, to);
+    if (fine) {
+        ir_func old = *f;
+        *f = *out;
+        *out = old;
+    }
+    ir_func_remove(f->module, out);
+    ir_free(map);
+    return fine;
+}
+
 /* ---- what nobody uses ---- */
 
 static void drop_inputs(ir_func *f) {

@@ -121,6 +121,26 @@ static void new_inputs_have_names_of_their_own(void **state) {
               "  %3 = add %1, %2 : f32[4]\n  %4 = mul %3, %0 : f32[4]\n  return y = %4\n}\n");
 }
 
+static void extents_shrink(void **state) {
+    (void)state;
+    ir_module *m = parse("ebru ir 1 graph\nweight @w : f32[4,4,1,1]\n"
+                         "func @f(%0 x : f32[2,4,6,6] step) {\n%1 = conv2d %0, @w : f32[2,4,6,6]\n"
+                         "%2 = resize_nearest %1 {size=[12,12]} : f32[2,4,12,12]\n"
+                         "%3 = reshape %1 {shape=[2,24,6]} : f32[2,24,6]\nreturn y = %2, z = %3\n}\n");
+    ir_func *f = m->funcs.items[0];
+    assert_false(ir_reduce_extent(f, 5, 1)); /* there is none */
+    assert_false(ir_reduce_extent(f, 4, 2)); /* the weight has 4 channels */
+    assert_false(ir_reduce_extent(f, 6, 3)); /* 24 is 4 x 6 */
+    assert_true(ir_reduce_extent(f, 2, 1));
+    assert_int_equal(m->funcs.count, 1);
+    ir_reduce_output(f, f->outputs.items[0].value);
+    ir_func_sweep(f);
+    assert_true(ir_reduce_extent(f, 6, 3));
+    expect(m, "ebru ir 1 graph\nweight @w : f32[4,4,1,1]\n\n"
+              "func @f(%0 x : f32[1,4,3,3] step) {\n  %1 = conv2d %0, @w : f32[1,4,3,3]\n"
+              "  %2 = resize_nearest %1 {size=[12,12]} : f32[1,4,12,12]\n  return y = %2\n}\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_input_stands_for_a_node),
@@ -128,6 +148,7 @@ int main(void) {
         cmocka_unit_test(an_optional_operand_goes),
         cmocka_unit_test(what_does_not_fit_changes_nothing),
         cmocka_unit_test(new_inputs_have_names_of_their_own),
+        cmocka_unit_test(extents_shrink),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
