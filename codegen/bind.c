@@ -14,12 +14,23 @@
 #define FIELD_TYPE_f32         "f"
 #define FIELD_TYPE(type, name) FIELD_TYPE_##type
 #define KERNEL(name, operands, summary)                                                                      \
-    static const char *const fields_##name[] = {EBRU_FIELDS_##name(FIELD_NAME) NULL};
+    static const char *const fields_##name[] = {EBRU_FIELDS_##name(FIELD_NAME) NULL};                        \
+    static int32_t tasks_##name(const void *p) {                                                             \
+        return ebru_##name##_tasks(p);                                                                       \
+    }                                                                                                        \
+    static int64_t scratch_##name(const void *p) {                                                           \
+        return ebru_##name##_scratch(p);                                                                     \
+    }
 #include "runtime/kernels.def"
 
 static const cg_kernel kernels[] = {
 #define KERNEL(name, operands, summary)                                                                      \
-    {#name, fields_##name, EBRU_FIELDS_##name(FIELD_TYPE), sizeof fields_##name / sizeof *fields_##name - 1},
+    {#name,                                                                                                  \
+     fields_##name,                                                                                          \
+     EBRU_FIELDS_##name(FIELD_TYPE),                                                                         \
+     sizeof fields_##name / sizeof *fields_##name - 1,                                                       \
+     tasks_##name,                                                                                           \
+     scratch_##name},
 #include "runtime/kernels.def"
 };
 

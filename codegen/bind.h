@@ -2,8 +2,7 @@
 #ifndef EBRU_CODEGEN_BIND_H
 #define EBRU_CODEGEN_BIND_H
 
-#include "ir/ir.h"
-#include "ir/target.h"
+#include "codegen/tuning.h"
 #include "runtime/kernel_abi.h"
 
 #define CG_MAX_BUFS 9 /* the most operands of a kernel, its result included */
@@ -14,6 +13,7 @@ typedef struct cg_target_info {
     int32_t isa;          /* EBRU_LEVEL_* */
     const char *cpu;      /* LLVM's name of the level */
     const char *features; /* what it has beyond `cpu`, as LLVM's feature string */
+    cg_tuning_use tuning; /* whose records it consults */
 } cg_target_info;
 
 /* One row a kernels.def kernel: name, fields of its params struct, sizes. */
@@ -22,6 +22,8 @@ typedef struct cg_kernel {
     const char *const *field; /* names, in struct order, NULL at the end */
     const char *types;        /* 'i' or 'f' a field */
     uint32_t field_count;
+    int32_t (*tasks)(const void *params); /* of a params struct */
+    int64_t (*scratch)(const void *params);
 } cg_kernel;
 const cg_kernel *cg_kernel_find(const char *name); /* NULL when there is no such row */
 
@@ -80,6 +82,12 @@ bool cg_bind_copy(cg_bind *b, uint32_t rank, const int64_t *n, const int64_t *s,
 /* bind_conv.c */
 cg_binder cg_bind_conv2d, cg_bind_conv2d_winograd, cg_bind_conv2d_phases, cg_bind_linear,
     cg_bind_feed_forward;
+/* Binds the node as the one that passes would make of it: a conv2d to conv2d_winograd with tiles of M = 2 or
+ * 4 outputs, a conv2d of a doubled input to conv2d_phases, a linear that reads a geglu linear to
+ * feed_forward. False where they would not. */
+bool cg_bind_as_winograd(cg_bind *b, int32_t M);
+bool cg_bind_as_phases(cg_bind *b);
+bool cg_bind_as_feed_forward(cg_bind *b);
 /* bind_norm.c */
 cg_binder cg_bind_group_stats, cg_bind_norm_apply, cg_bind_layer_norm, cg_bind_geglu;
 /* bind_attention.c */

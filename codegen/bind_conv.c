@@ -105,6 +105,18 @@ bool cg_bind_conv2d_winograd(cg_bind *b) {
     return cg_done_conv2d_winograd(b, &p);
 }
 
+bool cg_bind_as_winograd(cg_bind *b, int32_t M) {
+    const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
+    const ir_type *w = cg_in(b, W);
+    if (a->precision != IR_PRECISION_F32 || w->rank < 6 || w->dim[2] != 3 || w->dim[3] != 3 ||
+        a->stride.v[0] != 1 || a->stride.v[1] != 1)
+        return false;
+    struct ebru_conv2d_winograd_params p = {.M = M};
+    FILL_CONVOLUTION(&p, b, a);
+    ebru_conv2d_winograd_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l2);
+    return cg_done_conv2d_winograd(b, &p);
+}
+
 bool cg_bind_conv2d(cg_bind *b) {
     const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
     const ir_type *w = cg_in(b, W);
@@ -133,6 +145,19 @@ bool cg_bind_conv2d_phases(cg_bind *b) {
         !check_vector(b, BIAS, p.N) || !check_vector(b, TBIAS, p.N))
         return false;
     return done_conv2d(b, &p, parts, false);
+}
+
+bool cg_bind_as_phases(cg_bind *b) {
+    const struct ir_attrs_conv2d *of = IR_ATTRS(b->node, conv2d);
+    const ir_type *x = cg_in(b, X), *w = cg_in(b, W);
+    bool doubled = of->upsample.v[0] == 2 * x->dim[2] && of->upsample.v[1] == 2 * x->dim[3];
+    if (!doubled || of->precision != IR_PRECISION_F32 || w->rank < 6 || w->dim[2] != 3 || w->dim[3] != 3 ||
+        of->stride.v[0] != 1 || of->stride.v[1] != 1)
+        return false;
+    const struct ir_attrs_conv2d a = {.pad = IR_I4(1, 1, 1, 1), .pre_act = of->pre_act, .act = of->act};
+    struct ebru_conv2d_params p = {.KH = 2, .KW = 2, .SH = 1, .SW = 1, .phases = 1};
+    FILL_CONVOLUTION(&p, b, &a);
+    return done_conv2d(b, &p, 0, false);
 }
 
 bool cg_bind_linear(cg_bind *b) {
@@ -188,4 +213,23 @@ bool cg_bind_feed_forward(cg_bind *b) {
         !check_vector(b, B1, 2 * p.H) || !check_vector(b, B2, p.N))
         return false;
     return done_feed_forward(b, &p, parts);
+}
+
+bool cg_bind_as_feed_forward(cg_bind *b) {
+    const ir_node *first = ir_get(b->f, b->node->operand[X]);
+    if (b->node->op != IR_OP_linear || first->op != IR_OP_linear || !IR_ATTRS(first, linear)->geglu ||
+        first->type.rank != 3)
+        return false;
+    enum { LINEAR_RESIDUAL = 3 };
+    const cg_bcp in = cg_bcp_of(ir_typeof(b->f, first->operand[X]));
+    struct ebru_feed_forward_params p = {.B = in.b,
+                                         .T = in.p,
+                                         .C = in.c,
+                                         .H = (int32_t)first->type.dim[2],
+                                         .N = (int32_t)b->node->type.dim[2],
+                                         .has_b1 =
+                                             first->operand_count > BIAS && ir_ref_ok(first->operand[BIAS]),
+                                         .has_b2 = cg_in(b, BIAS) != NULL,
+                                         .residual = cg_in(b, LINEAR_RESIDUAL) != NULL};
+    return done_feed_forward(b, &p, parts_of(IR_ATTRS(b->node, linear)->precision));
 }

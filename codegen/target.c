@@ -61,6 +61,7 @@ static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, 
                          ir_layout_name[n->type.layout]);
     b.out = ir_arena_alloc(f->module->arena, sizeof *b.out);
     if (!binder(&b)) return false;
+    cg_tuned_tiles(&b);
     *out = b.out;
     return true;
 }
@@ -73,7 +74,12 @@ static bool has_kernel(const ir_target *t, ir_op op, ir_layout layout) {
 
 /* Common cache sizes of the level's CPUs: a named level gives the same program wherever it is compiled. */
 #define TARGET(name, isa, l1, l2, cpu, features)                                                             \
-    { {name, 2, (uint64_t)(l1) << 10, (uint64_t)(l2) << 10, bind, has_kernel}, isa, cpu, features }
+    {                                                                                                        \
+        {name, 2, (uint64_t)(l1) << 10, (uint64_t)(l2) << 10, bind, has_kernel, 0, cg_measured}, isa, cpu,   \
+            features, {                                                                                      \
+            .prefer = -1                                                                                     \
+        }                                                                                                    \
+    }
 const cg_target_info cg_targets_x86_64[5] = {
     TARGET("x86-64-v2", EBRU_LEVEL_V2, 32, 256, "x86-64-v2", ""),
     TARGET("x86-64-v3", EBRU_LEVEL_V3, 32, 512, "x86-64-v3", ""),
@@ -99,6 +105,7 @@ const ir_target *cg_target_native(ir_diag *d, const cg_arch *a) {
         here = a->targets[i];
         here.base.l1d = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, here.base.l1d);
         here.base.l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE, here.base.l2);
+        here.base.l3 = cache_bytes(_SC_LEVEL3_CACHE_SIZE, 0);
         return &here.base;
     }
     ir_error(d, NULL, "this machine's CPU has none of the supported levels; name one with -mcpu=");

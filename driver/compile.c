@@ -97,6 +97,8 @@ static void summary(const drv_options *o, const drv_build *b, const cg_result *r
     fprintf(stderr, "\nweights %.1f MiB (%lld parameters), arena %llu bytes\n",
             (double)r->weights_bytes / 1048576.0, (long long)ir_parameter_count(m),
             (unsigned long long)arena);
+    if (b->tuning.table && cg_tuning_used(b->tuning.table))
+        fprintf(stderr, "tiles of %u kernels from tuning records\n", cg_tuning_used(b->tuning.table));
     const char *left_out = ir_meta_string(m, "pipeline.ignored", NULL);
     if (left_out) fprintf(stderr, "without %s\n", left_out);
     fprintf(stderr, "%s: %.1f MiB, compiled in %.1f s\n", o->output, (double)r->output_bytes / 1048576.0,
@@ -197,6 +199,10 @@ int drv_opt(const drv_options *o) {
     ir_module *m = dumps ? drv_load(d, o, &fe) : NULL;
     const cg_arch *arch = cg_arch_find(d, o->target);
     const ir_target *target = arch ? cg_arch_target(d, arch, o->cpu ? o->cpu : cg_arch_default(arch)) : NULL;
+    drv_tuning tuning = {0};
+    ir_target *tuned = NULL;
+    if (target)
+        target = drv_tuning_open(d, o, &tuning) ? drv_tuning_target(&tuning, target, true, &tuned) : NULL;
     /* folding reads weights; IR whose files are not there can still be printed and rewritten otherwise */
     if (m && target && (!o->passes || !*o->passes || !drv_is_ir(o->model) || fe_bind_ir_weights(d, m))) {
         pass_context *c = pass_context_new(m, target);
@@ -213,6 +219,8 @@ int drv_opt(const drv_options *o) {
         pass_context_free(c);
     }
     ir_module_free(m);
+    ir_free(tuned);
+    drv_tuning_close(&tuning);
     ir_diag_flush(d);
     ir_diag_free(d);
     return code;

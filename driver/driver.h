@@ -4,6 +4,7 @@
 #define EBRU_DRIVER_DRIVER_H
 
 #include "codegen/codegen.h"
+#include "codegen/tuning.h"
 #include "frontend/files.h"
 #include "frontend/frontend.h"
 #include "ir/ir.h"
@@ -20,7 +21,8 @@ enum {
     DRV_BENCH = 16,
     DRV_DIFF = 32,
     DRV_REPORT = 64,
-    DRV_REDUCE = 128
+    DRV_REDUCE = 128,
+    DRV_TUNE = 256
 };
 
 #define DRV_MAX_LEVELS   8
@@ -32,17 +34,17 @@ typedef struct drv_options {
     const char *model;
     const char *output, *emit, *target, *cpu, *precision, *size, *component, *function, *weights, *passes,
         *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io, *write,
-        *tolerance, *error_format, *color, *prediction, *op;
+        *tolerance, *error_format, *color, *prediction, *op, *tuning;
     const char *second, *third; /* of commands with several operands */
     const char *print_before, *filter, *analyze_depth, *metafile, *fault, *test;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
     fe_lora loras[DRV_MAX_LORAS];
     uint32_t lora_count;
-    int64_t batch, threads, runs, bisect_limit, error_limit, opt_level, clip_skip, prompt_chunks;
+    int64_t batch, threads, budget, runs, bisect_limit, error_limit, opt_level, clip_skip, prompt_chunks;
     bool print_changed, verify_each, time_passes, list_passes, list_ops, fusion_report, fusion_json, analyze,
         poison, check_finite, evaluator, layers, layers_passes, layers_kernels, all, json, verbose, quiet,
-        help, no_image_input;
+        help, no_image_input, keep_bits, again;
     /* digested */
     ir_precision products; /* --precision= */
     int64_t width, height;
@@ -57,8 +59,23 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done);
 void drv_print_help(FILE *out, unsigned command);
 ir_diag *drv_diag(const drv_options *o);
 
+/* tuning_file.c: the tuning records a compilation consults: the shipped ones and --tuning=FILE's, or for
+ * -mcpu=native those of the cache folder; none with --tuning=none. False with diagnostics. */
+typedef struct drv_tuning {
+    cg_tuning *table; /* NULL: none are consulted */
+    bool native;      /* code is for this machine */
+    uint32_t threads; /* the program is expected to run on */
+} drv_tuning;
+bool drv_tuning_open(ir_diag *d, const drv_options *o, drv_tuning *t);
+void drv_tuning_close(drv_tuning *t);
+/* `target` consulting them; `only`: the program has no other level. *owned: to be freed with ir_free, or
+ * NULL. */
+const ir_target *drv_tuning_target(drv_tuning *t, const ir_target *target, bool only, ir_target **owned);
+
 /* road.c: loading and lowering. */
 typedef struct drv_build {
+    drv_tuning tuning;
+    ir_target *tuned[DRV_MAX_LEVELS]; /* targets of `levels` that consult it */
     cg_level levels[DRV_MAX_LEVELS];
     pass_context *contexts[DRV_MAX_LEVELS];
     uint32_t count;
@@ -121,6 +138,7 @@ int drv_report_run(const drv_options *o);
 
 /* inspect.c: the text of --build-info in a program's file, not terminated; NULL when there is none. */
 const char *drv_build_info(const fe_map *map, size_t *length);
+int drv_tune(const drv_options *o);
 
 /* analyze.c, metafile.c, dot.c, ops.c. `depth`: levels shown below the function. */
 void drv_analyze(const ir_module *m, uint32_t depth, ir_str *out);

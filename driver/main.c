@@ -30,6 +30,7 @@ static int run(const drv_options *o) {
     case DRV_DIFF: return drv_diff(o);
     case DRV_REPORT: return drv_report_run(o);
     case DRV_REDUCE: return drv_reduce(o);
+    case DRV_TUNE: return drv_tune(o);
     }
     return DRV_INTERNAL;
 }

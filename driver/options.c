@@ -18,6 +18,7 @@ enum {
     D = DRV_DIFF,
     R = DRV_REPORT,
     X = DRV_REDUCE,
+    T = DRV_TUNE,
     ALL = (1 << 16) - 1
 };
 
@@ -51,6 +52,7 @@ static const struct {
     {"diff", D, "A B", "two .ir files by structure, or two fusion reports (JSON)"},
     {"report", R, "PROGRAM TRACE [TRACE]",
      "where the time of a run went, from the program's --profile; or of two"},
+    {"tune", T, "MODEL", "measure tiles and kernels on this machine, write tuning records"},
 };
 /* Commands with two operands, at least; with three, perhaps. */
 enum { TWO = DRV_DIFF | DRV_REPORT, THREE = DRV_REPORT };

@@ -134,7 +134,9 @@ bool drv_lower_observed(ir_diag *d, const drv_options *o, const fe_options *fe, 
     memset(b, 0, sizeof *b);
     const ir_target *t[DRV_MAX_LEVELS];
     uint32_t n = targets(d, o, t);
+    if (!n || !drv_tuning_open(d, o, &b->tuning)) return false;
     for (uint32_t i = 0; i < n; i++) {
+        t[i] = drv_tuning_target(&b->tuning, t[i], n == 1, &b->tuned[i]);
         ir_module *m = drv_load(d, o, fe);
         if (!m || !bind(d, o, m)) {
             ir_module_free(m);
@@ -159,6 +161,11 @@ void drv_build_free(drv_build *b) {
         pass_context_free(b->contexts[i]);
         ir_module_free(b->levels[i].module);
     }
+    for (uint32_t i = 0; i < DRV_MAX_LEVELS; i++) {
+        ir_free(b->tuned[i]);
+        b->tuned[i] = NULL;
+    }
+    drv_tuning_close(&b->tuning);
     b->count = 0;
 }
 

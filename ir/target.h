@@ -6,6 +6,15 @@
 #include "ir/ir.h"
 
 typedef struct ir_target ir_target;
+
+/* Ways to compute what a laid-out node says, between which passes choose. */
+typedef enum ir_way {
+    IR_WAY_AS_IS, /* conv2d: the direct sum (of a doubled input four of 2x2); linear: by itself */
+    IR_WAY_F2,    /* conv2d by minimal filtering F(2x2,3x3) */
+    IR_WAY_F4,    /* .. F(4x4,3x3) */
+    IR_WAY_FUSED  /* a linear together with the geglu linear it reads: feed_forward */
+} ir_way;
+
 struct ir_target {
     const char *level; /* "x86-64-v2", "x86-64-v3", "x86-64-v4" */
     uint32_t threads;  /* the thread count tiles are balanced for; results never depend on the run's count */
@@ -16,6 +25,11 @@ struct ir_target {
     /* True when a kernel exists for the op with this result layout: the layout pass asks before it chooses.
      */
     bool (*has_kernel)(const ir_target *t, ir_op op, ir_layout layout);
+    uint64_t l3; /* bytes; 0: unknown */
+    /* Nanoseconds the node takes on this target, done this way, as a tuning record says. 0: nobody measured
+     * it, or the choice is not open (levels of one program share the form of their weights). NULL: always 0.
+     */
+    double (*measured)(const ir_target *t, ir_func *f, ir_ref node, ir_way way);
 };
 
 #endif

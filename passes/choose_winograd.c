@@ -9,12 +9,13 @@
  * 16/9; both add transforms of inputs and outputs. So the choice is one of work against weights read from
  * memory, made for each filter once over all functions that use it: two versions of a filter would both be
  * stored. The estimate counts products, with memory and transforms in the same unit; it depends on nothing
- * but shapes, so that all levels of a program share their weights.
+ * but shapes, so that all levels of a program share their weights. Where the target knows from tuning records
+ * what all three ways take in all uses, these times decide.
  *
  * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
  * here    after layout, which packs filters and says what is a filter; before kernels are selected
  * not     filters that are themselves computed (slices of one tensor, folded products); strides; what
- *         lower_precision has lowered; a measured choice, which is the tuner's
+ *         lower_precision has lowered
  * tests   tests/lit/passes/choose_winograd/, tests/unit/passes_golden_test.c */
 #include "passes/util.h"
 
@@ -29,10 +30,18 @@ static const double MEMORY = 12, TRANSFORM[WAYS] = {0, 700, 1200};
 static const double EFFICIENCY = 0.82;
 /* A faster way must be this much faster to be worth its larger weights, on disk and in memory. */
 static const double LEAST_GAIN[WAYS] = {1, 1.25, 1.4};
+/* The same of times that were measured, with weights from memory. */
+static const double LEAST_MEASURED[WAYS] = {1, 1.05, 1.05};
+
+/* Of one filter, over all uses. */
+typedef struct costs {
+    double estimate[WAYS], ns[WAYS];
+    uint32_t uses, measured; /* uses that all ways were measured for */
+} costs;
 
 typedef struct choices {
     pass_context *c;
-    double *cost; /* [weights][WAYS], over all uses */
+    costs *of; /* a filter: index of the weight */
 } choices;
 
 /* Minimal filtering is for 3x3; other filters are not looked at. */
@@ -82,21 +91,46 @@ static void add_cost(const ir_func *f, const ir_node *n, double cost[WAYS]) {
     }
 }
 
-static int best_way(const double cost[WAYS]) {
+/* Adds what the three ways were measured to take. */
+static void add_measured(const pass_context *c, ir_func *f, uint32_t node, costs *k) {
+    static const ir_way ways[WAYS] = {IR_WAY_AS_IS, IR_WAY_F2, IR_WAY_F4};
+    double ns[WAYS] = {0};
+    bool all = c->target && c->target->measured;
+    for (int way = DIRECT; way < WAYS && all; way++) {
+        ns[way] = c->target->measured(c->target, f, (ir_ref){node}, ways[way]);
+        all = ns[way] > 0;
+    }
+    k->uses++;
+    k->measured += all;
+    for (int way = DIRECT; way < WAYS && all; way++) k->ns[way] += ns[way];
+}
+
+static bool is_measured(const costs *k) {
+    return k->measured == k->uses;
+}
+/* The times or estimates that decide. */
+static const double *deciding(const costs *k) {
+    return is_measured(k) ? k->ns : k->estimate;
+}
+
+static int best_way(const costs *k) {
+    const double *cost = deciding(k), *least = is_measured(k) ? LEAST_MEASURED : LEAST_GAIN;
     int best = DIRECT;
     for (int way = F2; way < WAYS; way++)
-        if (cost[way] * LEAST_GAIN[way] < cost[best] * LEAST_GAIN[best]) best = way;
+        if (cost[way] * least[way] < cost[best] * least[best]) best = way;
     return best;
 }
 
-static void count_uses(choices *k, const ir_func *f) {
+static void count_uses(choices *k, ir_func *f) {
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         if (!is_candidate(f, n)) continue;
         ir_str why = {0};
         uint32_t w = filter_of(f, n, &why);
-        if (w != UINT32_MAX) add_cost(f, n, k->cost + (size_t)w * WAYS);
         ir_str_free(&why);
+        if (w == UINT32_MAX) continue;
+        add_cost(f, n, k->of[w].estimate);
+        add_measured(k->c, f, i, &k->of[w]);
     }
 }
 
@@ -106,12 +140,13 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     if (!is_candidate(rw->from, n)) return IR_NONE;
     ir_str why = {0};
     uint32_t w = filter_of(rw->from, n, &why);
-    const double *cost = w == UINT32_MAX ? NULL : k->cost + (size_t)w * WAYS;
-    int way = cost ? best_way(cost) : DIRECT;
-    if (cost && way == DIRECT) {
+    const costs *of = w == UINT32_MAX ? NULL : &k->of[w];
+    int way = of ? best_way(of) : DIRECT;
+    if (of && way == DIRECT) {
+        const double *cost = deciding(of);
         int best = cost[F2] < cost[F4] ? F2 : F4;
-        ir_str_addf(&why, "F(%d,3) is estimated at %.2f of the direct sum's time", best == F2 ? 2 : 4,
-                    cost[best] / cost[DIRECT]);
+        ir_str_addf(&why, "F(%d,3) %s at %.2f of the direct sum's time", best == F2 ? 2 : 4,
+                    is_measured(of) ? "was measured" : "is estimated", cost[best] / cost[DIRECT]);
     }
     if (!pass_decided(k->c, PASS_NAME, rw->from, old, WHAT, way != DIRECT, &why)) return IR_NONE;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
@@ -134,11 +169,11 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
 }
 
 bool pass_choose_winograd(pass_context *c, ir_module *m) {
-    choices k = {.c = c, .cost = ir_alloc((m->weights.count + 1) * WAYS * sizeof(double))};
+    choices k = {.c = c, .of = ir_alloc((m->weights.count + 1) * sizeof(costs))};
     for (uint32_t i = 0; i < m->funcs.count; i++) count_uses(&k, m->funcs.items[i]);
     bool changed = false;
     for (uint32_t i = 0; i < m->funcs.count; i++)
         changed |= ir_rewrite_apply(m->funcs.items[i], rule, &k, true);
-    ir_free(k.cost);
+    ir_free(k.of);
     return changed;
 }

@@ -11,7 +11,8 @@
  * the hidden layer of one picture be at least twice the weights: then weights are small beside what is saved,
  * and tokens are at least six times the channels. Measured on AVX-512, one thread, 4096 tokens:
  * 320->1280->320 89.6 ms, apart 96.3; 640->2560->640 365 ms, apart 387 (kernel_bench v4 5 =feed_forward). The
- * batch does not count: functions of one network choose alike.
+ * batch does not count: functions of one network choose alike. Where the target knows from tuning records
+ * what the two linears take and what the one op, these times decide.
  *
  * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT, TILED       level  FUSED -> FUSED
  * here    after layout, which packs weights; before kernels are selected and memory is planned
@@ -23,8 +24,21 @@ static const char PASS_NAME[] = "fuse_feed_forward", WHAT[] = "linear, geglu, li
 enum { X, W, BIAS, RESIDUAL };
 enum { LEAST_RATIO = 2 }; /* bytes of a picture's hidden layer to bytes of weights */
 
+/* Whether it was measured to be faster: 1 yes, 0 no, and why not, -1 nobody measured. */
+static int measured(const pass_context *c, ir_func *f, ir_ref first, ir_ref second, ir_str *why) {
+    if (!c->target || !c->target->measured) return -1;
+    double fused = c->target->measured(c->target, f, second, IR_WAY_FUSED),
+           a = c->target->measured(c->target, f, first, IR_WAY_AS_IS),
+           b = c->target->measured(c->target, f, second, IR_WAY_AS_IS);
+    if (!(fused > 0 && a > 0 && b > 0)) return -1;
+    if (fused < a + b) return 1;
+    ir_str_addf(why, "it was measured at %.2f of the two linears' time", fused / (a + b));
+    return 0;
+}
+
 /* Whether the second linear of tokens and the first, which it reads, may be one; else why not. */
-static bool fits(const ir_rewrite *rw, const ir_node *second, ir_ref from, ir_str *why) {
+static bool fits(const ir_rewrite *rw, ir_ref old, ir_ref from, ir_str *why) {
+    const ir_node *second = ir_get(rw->from, old);
     const ir_node *first = ir_get(rw->from, from);
     const struct ir_attrs_linear *a = IR_ATTRS(second, linear);
     if (a->geglu || a->act != IR_ACT_NONE) {
@@ -40,6 +54,8 @@ static bool fits(const ir_rewrite *rw, const ir_node *second, ir_ref from, ir_st
         return false;
     }
     if (!pass_sole_use(rw, from, why)) return false;
+    const int faster = measured(rw->user, rw->from, from, old, why);
+    if (faster >= 0) return faster == 1;
     int64_t hidden = first->type.dim[1] * first->type.dim[2] * 4;
     int64_t weights = (int64_t)(ir_type_bytes(ir_typeof(rw->from, first->operand[W])) +
                                 ir_type_bytes(ir_typeof(rw->from, second->operand[W])));
@@ -55,7 +71,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const ir_node *first = ir_get(rw->from, second->operand[X]);
     if (first->op != IR_OP_linear || !IR_ATTRS(first, linear)->geglu) return IR_NONE;
     ir_str why = {0};
-    bool match = fits(rw, second, second->operand[X], &why);
+    bool match = fits(rw, old, second->operand[X], &why);
     if (!pass_decided(rw->user, PASS_NAME, rw->from, old, WHAT, match, &why)) return IR_NONE;
     const ir_ref from[] = {first->operand[X],          first->operand[W],
                            second->operand[W],         pass_operand(first, BIAS),

@@ -14,7 +14,7 @@
  * needs   LAID_OUT       keeps   NO_DEAD, LAID_OUT       gives   TILED       level  FUSED -> FUSED
  * here    after layout (q, k, v are c16 tokens); before split_packing, which moves packs of unchanging keys
  *         out of the step
- * not     choosing between tiles by measurement: that is the tuner's, these are good starts
+ * not     choosing between tiles by measurement: a tuning record's replace these when the kernel is bound
  * tests   tests/lit/passes/tile_attention/, tests/unit/passes_road_test.c */
 #include "passes/util.h"
 

@@ -22,6 +22,8 @@ long() { [ -n "${EBRU_LONG:-}" ]; }
 # effort for programs whose code is not what a script is about: roads.sh shows that it changes no bit
 QUICK=-O0
 long && QUICK=-O3
+EBRU_CACHE_DIR=$EBRU_WORK/cache # not the user's tuning records
+export EBRU_CACHE_DIR
 MODELS=$EBRU_SOURCE/models
 GOLDENS=$EBRU_SOURCE/tests/goldens
 has_level() { # has_level x86-64-v4: this CPU runs it

@@ -42,7 +42,12 @@ static bool has_kernel(const ir_target *t, ir_op op, ir_layout layout) {
 }
 
 const ir_target *case_target(void) {
-    static const ir_target target = {"test", 2, 32 << 10, 1 << 20, bind, has_kernel};
+    static const ir_target target = {.level = "test",
+                                     .threads = 2,
+                                     .l1d = 32 << 10,
+                                     .l2 = 1 << 20,
+                                     .bind = bind,
+                                     .has_kernel = has_kernel};
     return &target;
 }
 
