@@ -1,6 +1,7 @@
 'use strict';
 /* The trace of a run: its ops with their times and roofs, tied to nodes; the table of ops by time. */
 
+const EVENT_KINDS = ['run', 'phase', 'step', 'function', 'op', 'wait', 'host'];
 const trace = raw.trace ? readTrace(raw.trace) : null;
 
 function readTrace(t) {
@@ -49,8 +50,6 @@ function readTrack(k, functions) {
   });
   return {name: str(k.name), events, depth: events.reduce((m, e) => Math.max(m, e.depth), 0) + 1};
 }
-
-const EVENT_KINDS = ['run', 'phase', 'step', 'function', 'op', 'wait', 'host'];
 
 if (trace) {
   graph.heats = [['time', 'time'], ...HEATS];

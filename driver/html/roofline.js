@@ -1,6 +1,6 @@
 'use strict';
 /* The roofline (Williams, Waterman, Patterson 2009): GFLOP/s over FLOP a byte, both logarithmic, under the roofs that
- * the program measured on the same threads after its run. An op, or a kind of op, is a circle of its time's area. */
+ * the program measured on the same threads after its run. An op, or a kind of op, is a circle whose area is its time. */
 
 const roofline = {group: 'op', pad: {left: 70, right: 30, top: 24, bottom: 48}};
 
@@ -32,8 +32,8 @@ function drawRoofline() {
   parts.push(...roofGrid(x0, x1, y0, y1, X, Y, w, h));
   const plot = svg('g', {'clip-path': 'url(#roof-plot)'});
   if (trace.gflops && trace.gbs) plot.append(svg('path.roof-area', {d: roofPath(X, Y, x0, x1, ridge) + 'V' + h + 'H' + pad.left + 'Z'}), svg('path.roof', {d: roofPath(X, Y, x0, x1, ridge)}));
-  const most = Math.max(1e-12, ...points.map((p) => p.time));
-  for (const p of points) plot.append(roofPoint(p, X(p.intensity), Y(p.gflops), 3 + 26 * Math.sqrt(p.time / most)));
+  const most = Math.max(1e-12, ...points.map((p) => p.work));
+  for (const p of points) plot.append(roofPoint(p, X(p.intensity), Y(p.gflops), 3 + 26 * Math.sqrt(p.work / most)));
   parts.push(plot, ...(trace.gflops && trace.gbs ? roofLabels(X, Y, x1, ridge) : []));
   root.setAttribute('viewBox', '0 0 ' + w + ' ' + h);
   root.replaceChildren(...parts);
@@ -74,7 +74,7 @@ function roofGrid(x0, x1, y0, y1, X, Y, w, h) {
 function roofPoint(p, x, y, r) {
   const one = roofline.group === 'op', o = p.first;
   const g = svg('g.point.k-' + p.kind, {...tipOf(() => [one ? o.label + ' ' + o.op + ' · ' + o.block : p.key, one ? o.kernel + ' · ' + o.result + ' · ' + o.func : plural(p.ops, 'op'),
-    (p.time * 1e3).toFixed(2) + ' ms, ' + percentText(p.time, trace.total), fixed(p.gflops) + ' GFLOP/s at ' + fixed(p.intensity) + ' FLOP/byte', (100 * p.ofRoof).toFixed(0) + ' % of the roof']),
+    (p.work * 1e3).toFixed(2) + ' ms at work, ' + (p.wait * 1e3).toFixed(2) + ' ms waiting', fixed(p.gflops) + ' GFLOP/s at ' + fixed(p.intensity) + ' FLOP/byte', (100 * p.ofRoof).toFixed(0) + ' % of the roof']),
   onclick: () => {
     if (one && o.node) select(o.node, {follow: true});
   }}, svg('circle', {cx: x, cy: y, r}));
@@ -100,7 +100,7 @@ if (trace) addView({
     return [el('div.tools', null, segments('Points', [['op', 'ops'], ['kind', 'kinds'], ['kernel', 'kernels']], 'op', (g) => {
       roofline.group = g;
       drawRoofline();
-    }), el('span.fact', null, 'area: time of all calls'), el('span.grow'), el('span.muted', null, trace.gflops ? 'roofs measured after the run on ' + plural(trace.threads, 'thread') + '; FLOPs count direct sums, so kernels that save products can pass the roof' : 'the trace has no roofs')), roofline.box, legend()];
+    }), el('span.fact', null, 'area: time at work, all calls'), el('span.grow'), el('span.muted', null, trace.gflops ? 'roofs measured after the run on ' + plural(trace.threads, 'thread') + '; FLOPs count direct sums, so kernels that save products can pass the roof' : 'the trace has no roofs')), roofline.box, legend()];
   },
   shown: drawRoofline,
   selected: markRoofline,

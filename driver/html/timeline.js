@@ -3,7 +3,10 @@
 
 const timeline = {row: 17, top: 26, gap: 14, left: 92};
 
+/* Rows as high as fit, so that two threads fill the page and many still can be scrolled. */
 function timelineLanes() {
+  const rows = trace.tracks.reduce((n, t) => n + t.depth, 0), room = timeline.box.clientHeight - timeline.top - timeline.gap * trace.tracks.length;
+  timeline.row = Math.max(17, Math.min(30, Math.floor(room / rows)));
   let y = timeline.top;
   return trace.tracks.map((track) => {
     const lane = {track, y, h: track.depth * timeline.row};
@@ -31,6 +34,8 @@ function drawTimeline() {
     canvas.height = Math.round(h * ratio);
   }
   const c = canvas.getContext('2d'), colors = timelineColors(), [t0, t1] = timeline.span;
+  timeline.lanes = timelineLanes();
+  timeline.height = timeline.lanes.reduce((m, l) => l.y + l.h + timeline.gap, 0);
   c.setTransform(ratio, 0, 0, ratio, 0, 0);
   c.clearRect(0, 0, w, h);
   const X = (t) => timeline.left + (t - t0) / (t1 - t0) * (w - timeline.left - 12);
@@ -45,7 +50,7 @@ function drawTimeline() {
   c.restore();
   c.font = '600 12px system-ui, sans-serif';
   c.fillStyle = colors.text;
-  for (const lane of timeline.lanes) c.fillText(clip(lane.track.name, 'name', timeline.left - 20), 12, lane.y - timeline.scroll + 13);
+  for (const lane of timeline.lanes) c.fillText(clip(lane.track.name, 'name', timeline.left - 20), 12, lane.y - timeline.scroll + timeline.row / 2 + 4);
 }
 
 function drawTimeAxis(c, X, w, h, colors) {
@@ -85,7 +90,7 @@ function paintEvent(c, e, x, y, width, colors, wanted) {
   if (width < 26) return;
   const name = e.op && e.op.node && e.kind === 'op' ? e.op.node.name + (e.op.node.name === e.op.op ? '' : ' ' + e.op.op) : e.text;
   c.fillStyle = (e.op && e.kind === 'op') || hot || e.kind === 'host' ? colors.face : colors.text;
-  c.fillText(clip(name, 'small', width - 8), x + 4, y + 12);
+  c.fillText(clip(name, 'small', width - 8), x + 4, y + timeline.row / 2 + 3.5);
 }
 
 /* The event under the pointer. */
@@ -166,8 +171,6 @@ if (trace) addView({
   make() {
     timeline.span = spanAll();
     timeline.scroll = 0;
-    timeline.lanes = timelineLanes();
-    timeline.height = timeline.lanes.reduce((m, l) => l.y + l.h + timeline.gap, 0);
     timeline.canvas = el('canvas', {'aria-hidden': 'true'});
     timeline.box = el('div.chart', {tabindex: 0, role: 'application', 'aria-label': 'Timeline of the threads; arrows move, + and - zoom'}, timeline.canvas);
     addTimelinePanning(timeline.box);
