@@ -30,6 +30,29 @@ if [ $? = 2 ] && grep -q "did you mean 'html'" err.txt; then pass "near kinds ar
 "$EBRU" compile -q "$MODELS/no-such-model" --emit=html -o none.html 2>/dev/null
 if [ $? = 1 ] && [ ! -e none.html ]; then pass "no page of a model that is not there"; else fail "a page of a model that is not there"; fi
 
+# A run: its trace with the model, and with the program alone, with hostile names in it.
+check "a program" "$EBRU" compile -q "$MODELS/shapes-32" --weights=random:1 -O0 -o net
+check "and its trace" ./net -q --class 1 --steps 2 -t 2 --profile=run.json -o picture.png
+check "the trace with its model" "$EBRU" report "$MODELS/shapes-32" run.json --weights=random:1 -o run.html
+check "its page:" python3 "$E2E/html_check.py" run.html
+python3 - <<'PY'
+import json
+t = json.load(open("run.json"))
+bad = "\"</ScRiPt><script>hostile=1</script><img src=x onerror=hostile=1>\u202e\u2028\x1b"
+t["otherData"]["program"] = t["otherData"]["model"] = bad
+for f in t["otherData"]["functions"]:
+    for o in f["ops"]:
+        o["block"] = bad
+for e in t["traceEvents"]:
+    if "block" in e.get("args", {}):
+        e["args"]["block"] = bad
+json.dump(t, open("bad.json", "w"))
+PY
+check "a trace alone, with names that are no names" "$EBRU" report ./net bad.json -o bad.html
+check "its page:" python3 "$E2E/html_check.py" bad.html
+"$EBRU" report ./net run.json run.json -o two.html 2>err.txt
+if [ $? = 2 ] && grep -q 'a page shows one trace' err.txt && [ ! -e two.html ]; then pass "two traces are no page"; else fail "two traces: $(cat err.txt)"; fi
+
 if command -v node >/dev/null; then
     cat "$EBRU_SOURCE"/driver/html/*.js >all.js
     check "the scripts are well-formed" node --check all.js
@@ -61,6 +84,8 @@ if [ -z "$browser" ]; then
 else
     check "shapes-32 in a browser:" selftest shapes.html
     check "hostile names in a browser:" selftest hostile.html
+    check "a run in a browser:" selftest run.html
+    check "a trace alone in a browser:" selftest bad.html
     check "Stable Diffusion 1.5 as a page" "$EBRU" compile -q "$MODELS/configs/sd-v1-5" --weights=random:1 --emit=html -o sd.html
     check "under 5 MB:" sh -c 'test "$(stat -c %s sd.html)" -lt 5000000 && stat -c %s sd.html'
     check "Stable Diffusion 1.5 in a browser:" selftest sd.html

@@ -42,7 +42,10 @@ d = json.loads(data)
 strings = d["strings"]
 check("version", d["version"] == 1)
 check("strings stand once", len(strings) == len(set(strings)))
+check("a compilation, or a run", "after" in d or "trace" in d)
 for side in ("before", "after"):
+    if "after" not in d:
+        break
     m = d[side]
     for f in m["funcs"]:
         n = f["nodes"]
@@ -53,6 +56,14 @@ for side in ("before", "after"):
               and all(0 <= x < len(m["origins"]) for x in n["origin"]))
         check("outputs exist", f["outputs"] and all(0 <= i < count for _, i in f["outputs"]))
     check("texts exist", all(-1 <= o[k] < len(strings) for o in m["origins"] for k in (0, 3, 4)))
+for k in d.get("trace", {}).get("tracks", []):
+    columns = {name: c for name, c in k.items() if name != "name"}
+    check("columns of a track are equally long", len({len(c) for c in columns.values()}) == 1)
+    functions = d["trace"]["functions"]
+    check("events have a function and an op that exist", all(f < len(functions) and (f < 0 or o < len(functions[f][2])) for f, o in zip(k["func"], k["op"])))
+if "after" not in d:
+    print("%d checks, %d bytes, %d events" % (checks, len(page.encode()), sum(len(k["op"]) for k in d["trace"]["tracks"])))
+    sys.exit()
 check("passes have names and times", d["passes"] and all(strings[p[0]] and p[2] >= 0 for p in d["passes"]))
 check("decisions are of passes", all(0 <= x[0] < len(strings) for x in d["decisions"]))
 
