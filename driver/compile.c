@@ -61,7 +61,10 @@ static int what_to_emit(const drv_options *o, struct what *w) {
             return 0;
         }
     w->html = !strcmp(e, "html");
-    if (w->html) return 0;
+    if (w->html) {
+        w->ir = false; /* of any level, but not without -o */
+        return 0;
+    }
     w->ir = true;
     w->dot = !strcmp(e, "dot");
     if (w->dot || !strcmp(e, "ir")) return 0;

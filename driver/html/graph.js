@@ -62,9 +62,11 @@ function drawItem(item, x, y, layer, depth) {
   });
   graph.drawn.push({what, item, g, x, y, w: item.w, h: item.inner ? BOX.head : item.h});
   layer.append(g);
-  if (item.inner) drawOpen(item, g, depth);
-  else drawClosed(item, g);
-  if (item.inner) drawMembers(item.inner, x, y, layer, depth);
+  if (!item.inner) return drawClosed(item, g);
+  g.append(svg('rect.shell', {width: item.w, height: item.h, rx: 12, 'data-depth': Math.min(depth, 5)}));
+  drawMembers(item.inner, x, y, layer, depth);
+  layer.append(drawHead(item, x, y)); /* over the edges that enter */
+  return undefined;
 }
 
 function itemLabel(item) {
@@ -72,13 +74,12 @@ function itemLabel(item) {
   return (item.block ? 'block ' + item.block.path : item.node.label + ' ' + item.node.name + ' ' + item.node.op) + ' ' + (item.lines || []).slice(1).map((l) => l[1]).join(', ');
 }
 
-function drawOpen(item, g, depth) {
-  const b = item.block;
-  g.append(svg('rect.shell', {width: item.w, height: item.h, rx: 12, 'data-depth': Math.min(depth, 5)}),
-    svg('text.chevron', {x: 14, y: 20}, '▾'),
-    svg('text.name', {x: 30, y: 20}, clip(b.name, 'name', item.w - 60)),
-    svg('text.small', {x: 38 + textWidth(b.name, 'name'), y: 20}, clip(flopsText(b.totals.flops) + ' · ' + plural(b.totals.ops, 'op'), 'small', Math.max(20, item.w - 60 - textWidth(b.name, 'name')))),
-    svg('rect.head', {width: item.w, height: BOX.head, rx: 12, onclick: () => clickBlock(b)}));
+function drawHead(item, x, y) {
+  const b = item.block, name = clip(b.name, 'name', item.w - 60), used = 38 + textWidth(name, 'name');
+  return svg('g.box.open-head', {transform: 'translate(' + x.toFixed(1) + ' ' + y.toFixed(1) + ')', 'aria-hidden': 'true'},
+    svg('rect.head', {width: item.w, height: BOX.head, rx: 12, onclick: () => clickBlock(b)}),
+    svg('text.chevron', {x: 14, y: 20}, '▾'), svg('text.name', {x: 30, y: 20}, name),
+    svg('text.small', {x: used, y: 20}, clip(flopsText(b.totals.flops) + ' · ' + plural(b.totals.ops, 'op'), 'small', Math.max(20, item.w - used - 12))));
 }
 
 function drawClosed(item, g) {

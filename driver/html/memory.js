@@ -171,7 +171,7 @@ function memoryFunc() {
   drawMemory();
 }
 
-if (after) addView({
+if (after && after.level === 'placed') addView({
   name: 'memory', title: 'Memory',
   make() {
     memory.svg = svg('svg', {role: 'img', 'aria-label': 'Values in the arena over the ops of the function'});

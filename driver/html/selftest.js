@@ -10,7 +10,11 @@ function expect(what, condition) {
   if (!condition) faults.push(what);
 }
 
-/* Every view draws; search finds; a block opens; links go both ways; no text became markup. */
+function press(key) {
+  (document.activeElement || document).dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}));
+}
+
+/* Every view draws; search finds; a block opens; links go both ways; keys work; no text became markup. */
 function selftest() {
   for (const v of views) {
     showView(v.name);
@@ -35,8 +39,33 @@ function selftest() {
   if (before) expect('no node is linked to its source', node);
   if (node) select(node);
   expect('details stay hidden', !node || !byId('details').hidden);
+  testKeys(func);
   expect('markup from data', !document.querySelector('main script, main img, aside script, aside img'));
   return {faults, views: views.map((v) => v.name), ms: Number(document.documentElement.dataset.ready), boxes: graph.drawn.length, alerts: window.hostile || 0};
+}
+
+function testKeys(func) {
+  press('/');
+  expect('/ does not search', document.activeElement === byId('search'));
+  press('Escape');
+  expect('Esc does not leave the search', document.activeElement !== byId('search'));
+  select(null);
+  press('ArrowDown');
+  const first = state.node || state.block;
+  expect('arrows select nothing', first);
+  press('ArrowDown');
+  expect('arrows do not move', graph.drawn.filter((d) => d.what).length < 2 || first !== (state.node || state.block));
+  const closed = func.tree.children.find((b) => !openBlocks(func).has(b));
+  if (closed) select(closed);
+  if (closed) press('Enter');
+  expect('Enter opens nothing', !closed || openBlocks(func).has(closed));
+  press('Escape');
+  expect('Esc keeps the selection', !state.node && !state.block);
+  press('2');
+  expect('2 does not switch views', state.view === views[1].name);
+  const theme = document.documentElement.dataset.theme;
+  press('d');
+  expect('d does not switch the theme', document.documentElement.dataset.theme !== theme);
 }
 
 start();

@@ -25,6 +25,10 @@ check "they stay text:" python3 "$E2E/html_check.py" hostile.html
 
 "$EBRU" compile -q hostile.ir --emit=html 2>err.txt
 if [ $? = 2 ] && grep -q 'name the output with -o' err.txt; then pass "a page needs a file"; else fail "a page without a file: $(cat err.txt)"; fi
+"$EBRU" compile -q hostile.ir --emit=html --stop-after=layout 2>err.txt
+if [ $? = 2 ]; then pass "and so does one of a level before the last"; else fail "a page of a level without a file: $(cat err.txt)"; fi
+check "a page of a level before the last" "$EBRU" compile -q "$MODELS/shapes-32/model.json" --emit=html --stop-after=layout -o layout.html
+check "is whole:" python3 "$E2E/html_check.py" layout.html
 "$EBRU" compile -q hostile.ir --emit=htm -o x.html 2>err.txt
 if [ $? = 2 ] && grep -q "did you mean 'html'" err.txt; then pass "near kinds are suggested"; else fail "near kinds: $(cat err.txt)"; fi
 "$EBRU" compile -q "$MODELS/no-such-model" --emit=html -o none.html 2>/dev/null
@@ -83,6 +87,7 @@ if [ -z "$browser" ]; then
     echo "skip: the page in a browser (no chromium)"
 else
     check "shapes-32 in a browser:" selftest shapes.html
+    check "a level before the last in a browser:" selftest layout.html
     check "hostile names in a browser:" selftest hostile.html
     check "a run in a browser:" selftest run.html
     check "a trace alone in a browser:" selftest bad.html
