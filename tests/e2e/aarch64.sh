@@ -15,7 +15,7 @@ done
 QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
 export QEMU_LD_PREFIX
 
-if ! "$EBRU" compile -q "$GOLDENS/vae-tiny" --target=$TARGET -mcpu=armv8-a,armv8-a+bf16 -o both 2>both.err; then
+if ! "$EBRU" compile -q $QUICK "$GOLDENS/vae-tiny" --target=$TARGET -mcpu=armv8-a,armv8-a+bf16 -o both 2>both.err; then
     if grep -q "has no runtime" both.err; then
         echo "skip: aarch64 programs (ebru was built without aarch64-linux-gnu-gcc)"
     else
@@ -30,7 +30,7 @@ for pair in cortex-a53:armv8-a max:armv8-a+bf16; do
     QEMU_CPU=$cpu qemu-aarch64 ./both --call=vae.encode -v </dev/null >out 2>&1
     if grep -qF "level ${pair#*:}, " out; then pass "$cpu runs ${pair#*:}"; else fail "$cpu: $(cat out)"; fi
 done
-check "a program that needs bf16" "$EBRU" compile -q "$GOLDENS/vae-tiny" --target=$TARGET -mcpu=armv8-a+bf16 -o bf16
+check "a program that needs bf16" "$EBRU" compile -q $QUICK "$GOLDENS/vae-tiny" --target=$TARGET -mcpu=armv8-a+bf16 -o bf16
 QEMU_CPU=cortex-a53 qemu-aarch64 ./bf16 --call=vae.encode </dev/null >out 2>&1
 code=$?
 if [ $code = 4 ] && grep -qF "needs armv8-a+bf16 (bf16); this CPU offers armv8-a" out; then
@@ -39,27 +39,29 @@ else
     fail "is refused where there is none: exit $code, $(cat out)"
 fi
 # without libpng of the architecture programs say so before they begin, and the compiler does when it links a pipeline
-if "$EBRU" compile "$MODELS/shapes-32" --target=$TARGET -o shapes 2>&1 | grep -q "without libpng"; then
+if "$EBRU" compile $QUICK "$MODELS/shapes-32" --target=$TARGET -o shapes 2>&1 | grep -q "without libpng"; then
     qemu-aarch64 ./shapes -s 1 -o picture.png >out 2>&1
     code=$?
     if [ $code = 2 ] && grep -q "linked without libpng" out; then pass "no libpng"; else fail "no libpng: exit $code, $(cat out)"; fi
 else
     check "a picture" qemu-aarch64 ./shapes -s 1 --steps 1 -q -o picture.png
 fi
-check "an object" "$EBRU" compile -q "$GOLDENS/vae-tiny" --target=$TARGET --emit=obj -o tiny.o
-check "a library" "$EBRU" compile -q "$GOLDENS/vae-tiny" --target=$TARGET --emit=lib -o tiny.so
+check "an object" "$EBRU" compile -q $QUICK "$GOLDENS/vae-tiny" --target=$TARGET --emit=obj -o tiny.o
+check "a library" "$EBRU" compile -q $QUICK "$GOLDENS/vae-tiny" --target=$TARGET --emit=lib -o tiny.so
 for file in tiny.o tiny.so; do # EM_AARCH64 is 183
     check "$file is for AArch64" test "$(od -An -tu2 -j18 -N2 $file | tr -d ' ')" = 183
 done
 for where in append external; do
     check "weights $where" "$EBRU" verify "$GOLDENS/vae-tiny" --io="$GOLDENS/vae-tiny/io.safetensors" --target=$TARGET \
-        --emulator=qemu-aarch64 --weights=$where
+        --emulator=qemu-aarch64 --weights=$where $QUICK
 done
 
-golden() { # golden NAME LEVELS
+golden() { # golden NAME LEVELS: with specialised kernels on one thread, with the kernels as they are on three
     io=$GOLDENS/$1/io.safetensors
     for t in 1 3; do
-        check "$1 on $2, $t threads" "$EBRU" verify "$GOLDENS/$1" --io="$io" --target=$TARGET -mcpu="$2" \
+        effort=-O3
+        [ $t = 3 ] && effort=$QUICK
+        check "$1 on $2, $t threads" "$EBRU" verify "$GOLDENS/$1" --io="$io" --target=$TARGET -mcpu="$2" $effort \
             --emulator=qemu-aarch64 -t $t --write="$1-$t.safetensors"
     done
     check "$1 on $2: the same bits" cmp "$1-1.safetensors" "$1-3.safetensors"
@@ -73,9 +75,11 @@ QEMU_CPU=max
 golden vae-tiny armv8-a+bf16
 # products in bf16: as f32 arithmetic, and by the instructions for them
 for precision in bf16 bf16x3; do
+    effort=-O3
+    [ $precision = bf16x3 ] && effort=$QUICK
     for level in armv8-a armv8-a+bf16; do
         check "vae-tiny in $precision on $level" "$EBRU" verify "$GOLDENS/vae-tiny" --io="$GOLDENS/vae-tiny/io.safetensors" \
-            --target=$TARGET -mcpu=$level --precision=$precision --emulator=qemu-aarch64
+            --target=$TARGET -mcpu=$level --precision=$precision $effort --emulator=qemu-aarch64
     done
 done
 done_testing

@@ -50,6 +50,14 @@ bool emulate_install(void) {
     return sigaction(SIGILL, &act, NULL) == 0;
 }
 
+bool emulate_tiles(void) {
+    uint8_t config[64];
+    if (!emulate_install()) return false;
+    uint64_t before = emulate_count(EM_STTILECFG);
+    __asm__ volatile("sttilecfg %0" : "=m"(config));
+    return emulate_count(EM_STTILECFG) > before;
+}
+
 uint64_t emulate_count(em_op op) {
     return atomic_load(&counts[op]);
 }

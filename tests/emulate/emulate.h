@@ -37,6 +37,10 @@ typedef enum em_op {
  * block SIGILL. */
 bool emulate_install(void);
 
+/* emulate_install, and whether the tile instructions get to the emulator: not all of them do on a CPU that has
+ * tiles, where a system that withholds their data still lets a process configure them. */
+bool emulate_tiles(void);
+
 /* How many were performed so far, in all threads. */
 uint64_t emulate_count(em_op op);
 

@@ -213,11 +213,17 @@ static void rounding(void **state) {
 TEST(vectors)
 TEST(unused_registers_are_zero)
 TEST(rounding)
-TEST(tiles_multiply)
-TEST(tiles_are_addressed)
-TEST(tiles_are_configured)
-TEST(tiles_belong_to_threads)
-TEST(what_the_cpu_refuses_ends_the_process)
+/* Of the emulator's own tiles. */
+#define TILES_TEST(name)                                                                                     \
+    static void test_##name(void **state) {                                                                  \
+        if (!emulate_tiles()) skip();                                                                        \
+        name(state);                                                                                         \
+    }
+TILES_TEST(tiles_multiply)
+TILES_TEST(tiles_are_addressed)
+TILES_TEST(tiles_are_configured)
+TILES_TEST(tiles_belong_to_threads)
+TILES_TEST(what_the_cpu_refuses_ends_the_process)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -37,6 +37,16 @@ static const struct {
 
 static bool kt_emulated; /* what runs now runs slowly */
 
+/* One of the two numbers of parts of operands in bf16, by turns, where the whole test is emulated; 0: both. */
+static inline int32_t kt_only_parts(void) {
+#ifdef EBRU_TESTS_EMULATED
+    static int32_t turn;
+    return 1 + turn++ % 2;
+#else
+    return 0;
+#endif
+}
+
 /* Can this machine run the level's code, by itself or, given AVX-512, with the emulator's help? Asks the
  * system for what the level needs. */
 static inline bool kt_supported(int32_t level) {
@@ -49,7 +59,9 @@ static inline bool kt_supported(int32_t level) {
     return level - EBRU_LEVEL_NEON < cpu.level; /* the runtime's count from 1 */
 #else
     kt_emulated = level > cpu.level || !rt_cpu_permit(&cpu, level);
-    return !kt_emulated || (level > EBRU_LEVEL_V4 && cpu.level >= EBRU_LEVEL_V4 && emulate_install());
+    if (!kt_emulated) return true;
+    if (level <= EBRU_LEVEL_V4 || cpu.level < EBRU_LEVEL_V4) return false;
+    return level == EBRU_LEVEL_V4_AMX ? emulate_tiles() : emulate_install();
 #endif
 }
 
