@@ -143,10 +143,12 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const costs *of = w == UINT32_MAX ? NULL : &k->of[w];
     int way = of ? best_way(of) : DIRECT;
     if (of && way == DIRECT) {
-        const double *cost = deciding(of);
-        int best = cost[F2] < cost[F4] ? F2 : F4;
-        ir_str_addf(&why, "F(%d,3) %s at %.2f of the direct sum's time", best == F2 ? 2 : 4,
-                    is_measured(of) ? "was measured" : "is estimated", cost[best] / cost[DIRECT]);
+        const double *cost = deciding(of), *least = is_measured(of) ? LEAST_MEASURED : LEAST_GAIN;
+        int best = cost[F2] * least[F2] < cost[F4] * least[F4] ? F2 : F4;
+        ir_str_addf(
+            &why, "F(%d,3) %s at %.2f of the direct sum's time; weights of %s the size pay from %.2f on down",
+            best == F2 ? 2 : 4, is_measured(of) ? "was measured" : "is estimated", cost[best] / cost[DIRECT],
+            best == F2 ? "16/9" : "four times", 1 / least[best]);
     }
     if (!pass_decided(k->c, PASS_NAME, rw->from, old, WHAT, way != DIRECT, &why)) return IR_NONE;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
