@@ -80,14 +80,7 @@ static int by_key_then_place(const void *x, const void *y) {
 }
 
 static bool same_reason(const char *a, const char *b) {
-    if (!a || !b) return a == b;
-    for (;; a++, b++) {
-        if (*a != *b) return false;
-        if (!*a) return true;
-        if (*a != '%') continue;
-        a += strspn(a + 1, "0123456789");
-        b += strspn(b + 1, "0123456789");
-    }
+    return a && b ? pass_same_text(a, b) : a == b;
 }
 
 static decision **sorted(report *r) {

@@ -123,6 +123,8 @@ bool pass_run(pass_context *c, const pass_options *options, ir_diag *d);
  * or JSON when `json`. */
 void pass_report(const pass_context *c, bool json, ir_str *out);
 
+/* Texts about nodes, equal but for the numbers behind '%': a node that goes renumbers all that follow. */
+bool pass_same_text(const char *a, const char *b);
 /* advice.c: what would have to be otherwise for a pass to refuse less; NULL for passes that do not refuse. */
 const char *pass_advice(const char *pass);
 

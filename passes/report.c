@@ -74,6 +74,16 @@ void pass_error(pass_context *c, const ir_func *f, ir_ref node, const char *mess
 
 /* ---- text ---- */
 
+bool pass_same_text(const char *a, const char *b) {
+    for (;; a++, b++) {
+        if (*a != *b) return false;
+        if (!*a) return true;
+        if (*a != '%') continue;
+        a += strspn(a + 1, "0123456789");
+        b += strspn(b + 1, "0123456789");
+    }
+}
+
 static void add_place(ir_str *out, const pass_match *m) {
     const ir_origin *o = &m->origin;
     if (o->block) ir_str_addf(out, "%s", o->block);
@@ -84,20 +94,9 @@ static void add_place(ir_str *out, const pass_match *m) {
 
 enum { MANY = 4 }; /* from so many on, refusals for one reason are told once, with all their places */
 
-/* Equal but for the numbers of nodes. */
-static bool same_text(const char *a, const char *b) {
-    for (;; a++, b++) {
-        if (*a != *b) return false;
-        if (!*a) return true;
-        if (*a != '%') continue;
-        a += strspn(a + 1, "0123456789");
-        b += strspn(b + 1, "0123456789");
-    }
-}
-
 static bool same_refusal(const pass_match *a, const pass_match *b) {
     return a->reason && b->reason && !strcmp(a->pass, b->pass) && !strcmp(a->func, b->func) &&
-           !strcmp(a->what, b->what) && same_text(a->reason, b->reason);
+           !strcmp(a->what, b->what) && pass_same_text(a->reason, b->reason);
 }
 
 static void add_decision(ir_str *out, const pass_match *m) {

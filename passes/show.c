@@ -75,17 +75,6 @@ static ir_str render(const pass_show *s, const ir_module *m) {
     return text;
 }
 
-/* Equal but for the numbers behind '%': a node that went elsewhere renumbers all that follow. */
-static bool same_but_numbers(const char *a, const char *b) {
-    for (;; a++, b++) {
-        if (*a != *b) return false;
-        if (!*a) return true;
-        if (*a != '%') continue;
-        a += strspn(a + 1, "0123456789");
-        b += strspn(b + 1, "0123456789");
-    }
-}
-
 void pass_show_before(pass_show *s, const ir_module *m, const char *pass, bool print, bool remember) {
     remember &= s->filtered; /* without a filter the pass itself says whether it changed anything */
     if (!print && !remember) return;
@@ -101,7 +90,7 @@ void pass_show_before(pass_show *s, const ir_module *m, const char *pass, bool p
 void pass_show_after(pass_show *s, const ir_module *m, const char *pass, bool changed, bool only_changed) {
     if (only_changed && !changed) return;
     ir_str text = render(s, m);
-    bool same = only_changed && s->before.data && same_but_numbers(s->before.data, text.data);
+    bool same = only_changed && s->before.data && pass_same_text(s->before.data, text.data);
     if (!same && (text.len || s->before.len))
         fprintf(s->out, "// after %s%s\n%s", pass, changed ? "" : " (unchanged)", text.data);
     ir_str_free(&text);
