@@ -134,8 +134,56 @@ static void test_alike(void **state) {
     done(&t);
 }
 
+/* Nothing in common but kind and order: the first with the first. */
+static void test_in_order(void **state) {
+    (void)state;
+    struct two t = compare(HEAD "func @f(%0 x : f32[8] step, %1 z : f32[8] step) {\n"
+                                "  %2 = relu %0 : f32[8]\n  %3 = relu %1 : f32[8]\n"
+                                "  return y = %2, w = %3\n}\n",
+                           HEAD "func @f(%0 p : f32[8] step, %1 q : f32[8] step) {\n"
+                                "  %2 = relu %0 : f32[8]\n  %3 = relu %1 : f32[8]\n"
+                                "  return y = %2, w = %3\n}\n");
+    assert_int_equal(partner(&t.p, 0), -1);
+    assert_int_equal(partner(&t.p, 2), 2);
+    assert_int_equal(partner(&t.p, 3), 3);
+    assert_int_equal(differs(&t.p, 3), IR_DIFFERS_OPERANDS);
+    done(&t);
+}
+
+enum { ROWS = 200 };
+
+/* relu of each of ROWS rows of x, forwards or backwards. */
+static char *many(bool backwards) {
+    ir_str s = {0};
+    ir_str_addf(&s, HEAD "func @f(%%0 x : f32[%d,8] step) {\n", ROWS);
+    for (int i = 0; i < ROWS; i++) {
+        int row = backwards ? ROWS - 1 - i : i;
+        ir_str_addf(&s, "  %%s%d = slice %%0 {axis=0, start=%d, count=1} : f32[1,8]\n", row, row);
+        ir_str_addf(&s, "  %%r%d = relu %%s%d : f32[1,8]\n", row, row);
+    }
+    ir_str_add(&s, "  return ");
+    for (int i = 0; i < ROWS; i++) ir_str_addf(&s, "%sy%d = %%r%d", i ? ", " : "", i, i);
+    ir_str_add(&s, "\n}\n");
+    return s.data;
+}
+
+/* Hundreds of nodes that are alike in another order: no difference. */
+static void test_many(void **state) {
+    (void)state;
+    char *a = many(false), *b = many(true);
+    struct two t = compare(a, b);
+    for (uint32_t i = 0; i <= 2 * ROWS; i++) {
+        assert_true(partner(&t.p, i) >= 0);
+        assert_int_equal(differs(&t.p, i), 0);
+    }
+    done(&t);
+    ir_free(a);
+    ir_free(b);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same), cmocka_unit_test(test_inserted),
-                                       cmocka_unit_test(test_fused), cmocka_unit_test(test_alike)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same),     cmocka_unit_test(test_inserted),
+                                       cmocka_unit_test(test_fused),    cmocka_unit_test(test_alike),
+                                       cmocka_unit_test(test_in_order), cmocka_unit_test(test_many)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
