@@ -68,8 +68,8 @@ code=$?
 if [ $code = 1 ] && [ ! -s out.bin ]; then pass "exit code"; else fail "exit code $code"; fi
 says "the op, its block and place" "function f: op [0-9]+ of [0-9]+, (exp|ew) .*block second.block: infinity at \[3,2\] of f32\[5,4\]" finite.txt
 frames 0 "$zero" 14 "$one" | ./quiet --call=f >out.bin 2>/dev/null && pass "nobody looks without --check-finite" || fail "without --check-finite"
-frames 10 "$nan" 0 "$zero" | ./finite --call=f -t 3 >out.bin 2>finite.txt
-says "a NaN at its pixel" "layout_cast .*: NaN at \[0,1,1,1\] of f32\[1,20,2,3\]:c16" finite.txt
+frames 106 "$nan" 0 "$zero" | ./finite --call=f -t 3 >out.bin 2>finite.txt
+says "a NaN at its pixel" "layout_cast .*: NaN at \[0,17,1,1\] of f32\[1,20,2,3\]:c16" finite.txt
 
 # a picture is not painted from a broken weight; the step is named
 cp -r "$MODELS/shapes-32" broken

@@ -243,6 +243,11 @@ static void text_and_objects(void **state) {
     assert_non_null(strstr(text, "define hidden void @ebru.v"));
     assert_non_null(
         strstr(text, ".poison(")); /* every buffer is filled before it is written and after its last use */
+    assert_null(strstr(text, "ebru_check_finite"));
+    free(text);
+    assert_null(emit(m, (cg_options){.kind = CG_LLVM_IR, .check_finite = true}, "out.ll"));
+    text = (char *)read_file(temp_path(temp_shared(), "out.ll"), &size);
+    assert_non_null(strstr(text, "call void @ebru_check_finite("));
     free(text);
     assert_null(emit(m, (cg_options){.kind = CG_OBJ}, "out.o"));
     Elf64_Ehdr *elf = (Elf64_Ehdr *)read_file(temp_path(temp_shared(), "out.o"), &size);
