@@ -82,7 +82,8 @@ function groupOps(ops) {
   for (const o of ops) {
     const key = groupKey(o);
     let g = groups.get(key);
-    if (!g) groups.set(key, g = {key, first: o, ops: 0, calls: 0, work: 0, wait: 0, flops: 0, moved: 0, kind: o.kind});
+    if (!g) groups.set(key, g = {key, first: o, ops: 0, calls: 0, work: 0, wait: 0, flops: 0, moved: 0, kind: o.kind, longest: 0});
+    if (o.work > g.longest) [g.longest, g.kind] = [o.work, o.kind];
     g.ops++;
     g.calls += o.calls;
     g.work += o.work;
