@@ -22,7 +22,9 @@ enum {
     DRV_DIFF = 32,
     DRV_REPORT = 64,
     DRV_REDUCE = 128,
-    DRV_TUNE = 256
+    DRV_TUNE = 256,
+    DRV_COMPLETION = 1 << 14,
+    DRV_HELP = 1 << 15
 };
 
 #define DRV_MAX_LEVELS   8
@@ -44,7 +46,7 @@ typedef struct drv_options {
     int64_t batch, threads, budget, runs, bisect_limit, error_limit, opt_level, clip_skip, prompt_chunks;
     bool print_changed, verify_each, time_passes, list_passes, list_ops, fusion_report, fusion_json, analyze,
         poison, check_finite, evaluator, layers, layers_passes, layers_kernels, all, json, verbose, quiet,
-        help, no_image_input, keep_bits, again;
+        help, no_image_input, keep_bits, again, man, man_program;
     /* digested */
     ir_precision products; /* --precision= */
     int64_t width, height;
@@ -56,7 +58,6 @@ typedef struct drv_options {
 
 /* options.c: 0, or DRV_USAGE after a message on stderr. *done: help or version was printed. */
 int drv_parse(drv_options *o, int argc, char **argv, bool *done);
-void drv_print_help(FILE *out, unsigned command);
 ir_diag *drv_diag(const drv_options *o);
 
 /* tuning_file.c: the tuning records a compilation consults: the shipped ones and --tuning=FILE's, or for
@@ -135,6 +136,8 @@ int drv_inspect(const drv_options *o);
 int drv_bench(const drv_options *o);
 int drv_diff(const drv_options *o);
 int drv_report_run(const drv_options *o);
+int drv_completion(const drv_options *o);
+int drv_help(const drv_options *o);
 
 /* inspect.c: the text of --build-info in a program's file, not terminated; NULL when there is none. */
 const char *drv_build_info(const fe_map *map, size_t *length);

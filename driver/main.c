@@ -31,6 +31,8 @@ static int run(const drv_options *o) {
     case DRV_REPORT: return drv_report_run(o);
     case DRV_REDUCE: return drv_reduce(o);
     case DRV_TUNE: return drv_tune(o);
+    case DRV_COMPLETION: return drv_completion(o);
+    case DRV_HELP: return drv_help(o);
     }
     return DRV_INTERNAL;
 }

@@ -1,4 +1,5 @@
 #include "driver/driver.h"
+#include "driver/option_table.h"
 
 #include <errno.h>
 #include <math.h>
@@ -8,56 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum kind { FLAG, TEXT, INT, NUM, LIST, LORA, OLEVEL };
-enum {
-    C = DRV_COMPILE,
-    O = DRV_OPT,
-    V = DRV_VERIFY,
-    I = DRV_INSPECT,
-    B = DRV_BENCH,
-    D = DRV_DIFF,
-    R = DRV_REPORT,
-    X = DRV_REDUCE,
-    T = DRV_TUNE,
-    ALL = (1 << 16) - 1
-};
-
-struct option {
-    const char *name, *argument;
-    enum kind kind;
-    size_t offset;
-    unsigned commands;
-    const char *help;
-};
-
-static const struct option table[] = {
-#define OPT(name, argument, kind, field, commands, help)                                                     \
-    {name, argument, kind, offsetof(drv_options, field), commands, help},
-#include "driver/options.def"
-#undef OPT
-};
-enum { TABLE = sizeof table / sizeof *table };
-
-static const struct {
-    const char *name;
-    unsigned command;
-    const char *operand, *help;
-} commands[] = {
-    {"compile", C, "MODEL", "a model to a program"},
-    {"opt", O, "FILE.ir", "passes over IR text"},
-    {"verify", V, "MODEL --io=FILE|--layers", "against reference inputs and outputs, or pass by pass and op by op"},
-    {"inspect", I, "MODEL|FILE.safetensors|PROGRAM", "what is in it"},
-    {"reduce", X, "X.ir -o Y.ir", "a small IR that still shows what X.ir shows"},
-    {"bench", B, "MODEL", "time of every function, share of the machine's peak"},
-    {"diff", D, "A B", "two .ir files by structure, or two fusion reports (JSON)"},
-    {"report", R, "PROGRAM TRACE [TRACE]",
-     "where the time of a run went, from the program's --profile; or of two"},
-    {"tune", T, "MODEL", "measure tiles and kernels on this machine, write tuning records"},
-};
-/* Commands with two operands, at least; with three, perhaps. */
-enum { TWO = DRV_DIFF | DRV_REPORT, THREE = DRV_REPORT };
-enum { COMMANDS = sizeof commands / sizeof *commands };
-
 static int usage_error(const char *fmt, const char *word, const char *near) {
     fprintf(stderr, "ebru: error: ");
     fprintf(stderr, fmt, ir_escape(word, strlen(word)));
@@ -66,48 +17,21 @@ static int usage_error(const char *fmt, const char *word, const char *near) {
     return DRV_USAGE;
 }
 
-static const char *command_name(unsigned command) {
-    for (int i = 0; i < COMMANDS; i++)
-        if (commands[i].command == command) return commands[i].name;
-    return "ebru";
-}
-
-void drv_print_help(FILE *out, unsigned command) {
-    if (!command) {
-        fprintf(out, "ebru %s: an ahead-of-time compiler for diffusion models on CPUs\n\n", DRV_VERSION);
-        for (int i = 0; i < COMMANDS; i++)
-            fprintf(out, "  ebru %-8s %-32s %s\n", commands[i].name, commands[i].operand, commands[i].help);
-        fprintf(out, "\nMODEL is a model description (JSON), a diffusers folder, one component folder, a "
-                     "single-file\ncheckpoint (safetensors), or an .ir file.\n"
-                     "Examples:\n  ebru compile models/shapes-128 -o s128 && ./s128 -p \"a red circle\"\n"
-                     "  ebru compile models/class-unet-32.json --weights=random:1 --emit=ir:fused -o -\n"
-                     "  ebru COMMAND --help lists a command's options\n");
-        return;
-    }
-    for (int i = 0; i < COMMANDS; i++)
-        if (commands[i].command == command)
-            fprintf(out, "ebru %s %s: %s\n\n", commands[i].name, commands[i].operand, commands[i].help);
-    for (int i = 0; i < TABLE; i++) {
-        if (!(table[i].commands & command) || !table[i].help || !strcmp(table[i].name, "--help")) continue;
-        char head[64];
-        size_t n = strlen(table[i].name);
-        bool glued =
-            n && (table[i].name[n - 1] == '=' || table[i].name[n - 1] == '-' || table[i].kind == OLEVEL);
-        snprintf(head, sizeof head, "%s%s%s", table[i].name, table[i].argument && !glued ? " " : "",
-                 table[i].argument ? table[i].argument : "");
-        fprintf(out, "  %-26s %s\n", head, table[i].help);
-    }
+static const drv_command *command_of(unsigned bit) {
+    for (uint32_t i = 0; i < drv_command_count; i++)
+        if (drv_commands[i].bit == bit) return &drv_commands[i];
+    ICE("command %u", bit);
 }
 
 /* The row that `word` spells for this command; *value receives what is glued to it. */
-static const struct option *match(const char *word, unsigned command, const char **value) {
-    const struct option *best = NULL;
+static const drv_option *match(const char *word, unsigned command, const char **value) {
+    const drv_option *best = NULL;
     *value = NULL;
-    for (int i = 0; i < TABLE; i++) {
-        const struct option *o = &table[i];
+    for (uint32_t i = 0; i < drv_option_count; i++) {
+        const drv_option *o = &drv_option_table[i];
         if (!(o->commands & command)) continue;
         size_t n = strlen(o->name);
-        bool prefix = o->argument && (o->name[n - 1] == '=' || o->kind == LIST || o->kind == OLEVEL ||
+        bool prefix = o->argument && (o->name[n - 1] == '=' || o->kind == DRV_LIST || o->kind == DRV_OLEVEL ||
                                       (n == 2 && o->argument));
         if (!strcmp(word, o->name)) {
             *value = NULL;
@@ -125,12 +49,21 @@ static const struct option *match(const char *word, unsigned command, const char
     return best;
 }
 
+/* What is near the word in front of its '='; options of other commands only say where they belong. */
 static int unknown_option(const char *word, unsigned command) {
-    const char *names[TABLE];
-    size_t count = 0;
-    for (int i = 0; i < TABLE; i++)
-        if ((table[i].commands & command) && table[i].help) names[count++] = table[i].name;
-    return usage_error("unknown option '%s'", word, ir_suggest(word, names, count));
+    char name[64];
+    const char *own[DRV_MAX_OPTIONS];
+    size_t count = 0, n = strcspn(word, "=");
+    snprintf(name, sizeof name, "%.*s", n < sizeof name - 1 ? (int)n + (word[n] == '=') : 62, word);
+    for (uint32_t i = 0; i < drv_option_count; i++) {
+        const drv_option *o = &drv_option_table[i];
+        if (!o->help) continue; /* for tests */
+        if (o->commands & command)
+            own[count++] = o->name;
+        else if (!strcmp(name, o->name))
+            return usage_error("'%s' is no option of this command; see ebru help", name, NULL);
+    }
+    return usage_error("unknown option '%s'", word, ir_suggest(name, own, count));
 }
 
 /* FILE[:SCALE]: the scale is what follows the last colon, when that is a number; a path may have colons. */
@@ -149,15 +82,15 @@ static int add_lora(drv_options *o, const char *value) {
     return 0;
 }
 
-static int set_value(drv_options *o, const struct option *opt, const char *value) {
+static int set_value(drv_options *o, const drv_option *opt, const char *value) {
     char *field = (char *)o + opt->offset, *end;
-    if (opt->kind == LIST) {
+    if (opt->kind == DRV_LIST) {
         if (o->disabled_count == DRV_MAX_DISABLED) return usage_error("too many %s options", opt->name, NULL);
         o->disabled[o->disabled_count++] = value;
         return 0;
     }
-    if (opt->kind == LORA) return add_lora(o, value);
-    if (opt->kind == TEXT) {
+    if (opt->kind == DRV_LORA) return add_lora(o, value);
+    if (opt->kind == DRV_TEXT) {
         /* --weights=random:1 and --weights=external say different things and may stand together */
         if (opt->offset == offsetof(drv_options, weights) && !strncmp(value, "random:", 7)) {
             errno = 0;
@@ -172,7 +105,7 @@ static int set_value(drv_options *o, const struct option *opt, const char *value
     }
     errno = 0;
     long long n = strtoll(value, &end, 10);
-    bool low = opt->kind == INT ? n < 1 : n < 0 || (opt->kind == OLEVEL && n > 3);
+    bool low = opt->kind == DRV_INT ? n < 1 : n < 0 || (opt->kind == DRV_OLEVEL && n > 3);
     if (errno || end == value || *end || low || n > 1000000000) {
         fprintf(stderr, "ebru: error: %s expects a whole number, not '%s'\n", opt->name,
                 ir_escape(value, strlen(value)));
@@ -261,9 +194,31 @@ static int digest(drv_options *o) {
 }
 
 static unsigned find_command(const char *word) {
-    for (int i = 0; i < COMMANDS; i++)
-        if (!strcmp(word, commands[i].name)) return commands[i].command;
+    for (uint32_t i = 0; i < drv_command_count; i++)
+        if (!strcmp(word, drv_commands[i].name)) return drv_commands[i].bit;
     return 0;
+}
+
+static int unknown_command(const char *word) {
+    const char *names[DRV_MAX_COMMANDS];
+    for (uint32_t i = 0; i < drv_command_count; i++) names[i] = drv_commands[i].name;
+    return usage_error("'%s' is neither a command nor a file", word,
+                       ir_suggest(word, names, drv_command_count));
+}
+
+static int add_operand(drv_options *o, const char *word, uint32_t *count) {
+    const char **const places[] = {&o->model, &o->second, &o->third};
+    if (*count == command_of(o->command)->most) return usage_error("unexpected argument '%s'", word, NULL);
+    *places[(*count)++] = word;
+    return 0;
+}
+
+static int check_operands(const drv_options *o, uint32_t count) {
+    const drv_command *c = command_of(o->command);
+    if (count >= c->least || o->list_passes || o->list_ops) return 0;
+    if (c->least == 1 && c->bit != DRV_COMPLETION) return usage_error("%s: which model?", c->name, NULL);
+    fprintf(stderr, "ebru: error: %s expects %s\n", c->name, c->operands);
+    return DRV_USAGE;
 }
 
 int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
@@ -273,15 +228,12 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
     int i = 1;
     if (argc > 1 && (o->command = find_command(argv[1])))
         i = 2;
-    else if (argc > 1 && argv[1][0] != '-' && access(argv[1], F_OK)) {
-        const char *names[COMMANDS];
-        for (int k = 0; k < COMMANDS; k++) names[k] = commands[k].name;
-        const char *near = ir_suggest(argv[1], names, COMMANDS);
-        return usage_error("'%s' is neither a command nor a file", argv[1], near);
-    }
+    else if (argc > 1 && argv[1][0] != '-' && access(argv[1], F_OK))
+        return unknown_command(argv[1]);
     bool bare = !o->command;
     if (bare) o->command = DRV_COMPILE; /* ebru MODEL -o X */
     bool only_operands = false;
+    uint32_t operands = 0;
     for (; i < argc; i++) {
         const char *word = argv[i], *value;
         if (!only_operands && !strcmp(word, "--")) {
@@ -289,11 +241,8 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
             continue;
         }
         if (only_operands || word[0] != '-' || !word[1]) {
-            const char **operand = &o->model;
-            if (o->model && (o->command & TWO)) operand = &o->second;
-            if (o->second && (o->command & THREE)) operand = &o->third;
-            if (*operand) return usage_error("unexpected argument '%s'", word, NULL);
-            *operand = word;
+            int bad = add_operand(o, word, &operands);
+            if (bad) return bad;
             continue;
         }
         if (bare && !strcmp(word, "--version")) {
@@ -301,7 +250,7 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
             *done = true;
             return 0;
         }
-        const struct option *opt = match(word, o->command, &value);
+        const drv_option *opt = match(word, o->command, &value);
         if (!opt) return unknown_option(word, o->command);
         if (!opt->argument) {
             bool on = true;
@@ -317,13 +266,8 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
         *done = true;
         return argc == 1 ? DRV_USAGE : 0;
     }
-    if (!o->model && !o->list_passes && !o->list_ops)
-        return usage_error("%s: which model?", command_name(o->command), NULL);
-    if ((o->command & TWO) && !o->second)
-        return usage_error(o->command == DRV_REPORT ? "%s: name the program and its trace"
-                                                    : "%s takes two files",
-                           command_name(o->command), NULL);
-    return digest(o);
+    int bad = check_operands(o, operands);
+    return bad ? bad : digest(o);
 }
 
 ir_diag *drv_diag(const drv_options *o) {

@@ -363,10 +363,20 @@ static bool keeps(const fe_options *o, const char *name) {
 }
 
 static bool keep_functions(document *t) {
+    IR_VEC(const char *) names = {0}; /* of functions, of components */
+    for (size_t i = 0; i < t->m->funcs.count; i++) {
+        const char *name = t->m->funcs.items[i]->name;
+        IR_PUSH(&names, name);
+        IR_PUSH(&names, ir_arena_strndup(t->m->arena, name, strcspn(name, ".@")));
+    }
     for (size_t i = t->m->funcs.count; i-- > 0;)
         if (!keeps(t->o, t->m->funcs.items[i]->name)) ir_func_remove(t->m, t->m->funcs.items[i]);
+    const char *wanted = t->o->function ? t->o->function : t->o->component;
+    const char *near = wanted ? ir_suggest(wanted, names.items, names.count) : NULL;
+    ir_free(names.items);
     if (t->m->funcs.count) return true;
     ir_error(t->d, NULL, "%s: the description has no such function", t->path);
+    if (near) ir_note(t->d, NULL, "did you mean '%s'?", near);
     return false;
 }
 

@@ -116,8 +116,10 @@ static bool load_one(fe_pipeline *p, const char *name) {
         if (strcmp(name, fe_part_names[i]) == 0)
             return options_fit(p, (fe_part_kind)i) && open_scale(p, (fe_part_kind)i) &&
                    fe_part_open(p, (fe_part_kind)i) && fe_part_build(p, &p->parts[i]) && keep_functions(p);
+    const char *near = ir_suggest(name, fe_part_names, FE_PART_COUNT);
     ir_error(p->d, NULL, "unknown component '%s': unet, vae, text_encoder and text_encoder_2 are known",
              ir_escape(name, strlen(name)));
+    if (near) ir_note(p->d, NULL, "did you mean '%s'?", near);
     return false;
 }
 

@@ -162,14 +162,22 @@ static bool is_wanted(const char *function, const char *wanted) {
     return n == 0 || (!strncmp(function, wanted, n) && (!function[n] || function[n] == '.'));
 }
 
+static rt_status unknown_function(const struct ebru_model *t, const char *name, rt_error *err) {
+    const char **names = calloc((size_t)t->function_count + 1, sizeof *names);
+    char hint[RT_HINT_MAX] = "";
+    for (int32_t i = 0; names && i < t->function_count; i++) names[i] = t->functions[i].name;
+    if (names && name) rt_hint(name, names, t->function_count, hint);
+    free(names);
+    return rt_fail(err, RT_ERR_USAGE, "this program has no function '%.100s'%s", name ? name : "",
+                   *hint ? hint : "; see --build-info");
+}
+
 rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err) {
     const struct ebru_model *t = e->model->tables;
     bool found = false;
     for (int32_t i = 0; i < t->function_count; i++)
         found |= is_wanted(t->functions[i].name, o->bench_function);
-    if (!found)
-        return rt_fail(err, RT_ERR_USAGE, "this program has no function '%.100s'; see --build-info",
-                       o->bench_function ? o->bench_function : "");
+    if (!found) return unknown_function(t, o->bench_function, err);
     rt_peak peak = rt_peak_measure(e->pool, t, e->model->level->name);
     if (!o->bench_json) {
         printf("%s, %d threads, %s peak %.1f GFLOP/s, %d runs\n", e->model->level->name,

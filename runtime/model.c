@@ -1,4 +1,5 @@
 #include "runtime/model.h"
+#include "runtime/options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,12 +29,21 @@ static rt_status choose_level(rt_model *m, rt_error *err) {
                    rt_cpu_level_name(m->cpu.level));
 }
 
+static rt_status unknown_level(const struct ebru_model *t, const char *name, rt_error *err) {
+    const char *names[8];
+    char hint[RT_HINT_MAX];
+    int count = 0;
+    for (; count < t->level_count && count < 8; count++) names[count] = t->levels[count].name;
+    rt_hint(name, names, count, hint);
+    return rt_fail(err, RT_ERR_USAGE, "this program has no code for '%.60s'%s", name,
+                   *hint ? hint : "; see --build-info");
+}
+
 static rt_status take_level(rt_model *m, const char *name, bool unchecked, rt_error *err) {
     const struct ebru_model *t = m->tables;
     for (int32_t i = 0; i < t->level_count; i++)
         if (!strcmp(t->levels[i].name, name)) m->level = &t->levels[i];
-    if (!m->level)
-        return rt_fail(err, RT_ERR_USAGE, "this program has no code for '%s'; see --build-info", name);
+    if (!m->level) return unknown_level(m->tables, name, err);
     rt_status s = unchecked ? RT_OK : rt_cpu_force_level(&m->cpu, name, err);
     if (!s && !rt_cpu_permit(&m->cpu, level_number(m->level)) && !unchecked)
         s = rt_fail(err, RT_ERR_CPU, "this system does not let programs use what %s needs", name);

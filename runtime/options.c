@@ -93,15 +93,35 @@ static size_t distance(const char *a, const char *b) {
     return d[n][m];
 }
 
-static rt_status unknown(const char *word, rt_error *err) {
+const char *rt_hint(const char *word, const char *const *words, int count, char out[RT_HINT_MAX]) {
     const char *near = NULL;
     size_t best = strlen(word) / 3 + 1;
-    for (int i = 0; i < TABLE; i++) {
-        size_t k = distance(word, table[i].name);
-        if (k < best || (k == best && !near)) best = k, near = table[i].name;
+    for (int i = 0; i < count; i++) {
+        size_t k = distance(word, words[i]);
+        if (k < best || (k == best && !near)) best = k, near = words[i];
     }
-    return near ? rt_fail(err, RT_ERR_USAGE, "unknown option '%.80s'; did you mean '%s'?", word, near)
-                : rt_fail(err, RT_ERR_USAGE, "unknown option '%.80s'; see --help", word);
+    out[0] = '\0';
+    if (near) snprintf(out, RT_HINT_MAX, "; did you mean '%.80s'?", near);
+    return out;
+}
+
+/* What is near the word in front of its '='. */
+static rt_status unknown(const char *word, rt_error *err) {
+    const char *names[TABLE];
+    char name[80], hint[RT_HINT_MAX];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+    for (int i = 0; i < TABLE; i++) names[i] = table[i].name;
+    rt_hint(name, names, TABLE, hint);
+    return rt_fail(err, RT_ERR_USAGE, "unknown option '%.80s'%s", word, *hint ? hint : "; see --help");
+}
+
+int rt_option_count(void) {
+    return TABLE;
+}
+
+rt_option rt_option_at(int index) {
+    const struct option *o = &table[index];
+    return (rt_option){o->shorthand, o->name, o->argument, o->help};
 }
 
 static rt_status bad_value(const struct option *o, const char *value, const char *expected, rt_error *err) {

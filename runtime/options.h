@@ -44,6 +44,16 @@ typedef struct rt_options {
 /* Parses argv. RT_ERR_USAGE with a sentence (and a suggestion for unknown options). */
 rt_status rt_options_parse(rt_options *o, int argc, char **argv, rt_error *err);
 void rt_options_free(rt_options *o);
+/* The table, for the manual page and shells' completions. */
+typedef struct rt_option {
+    const char *shorthand, *name, *argument, *help; /* shorthand and argument may be NULL */
+} rt_option;
+int rt_option_count(void);
+rt_option rt_option_at(int index);
+enum { RT_HINT_MAX = 120 };
+/* For the end of a message: "; did you mean 'NAME'?" with the one of `words` that `word` may be a misspelling
+ * of, or "" when none is near. Returns `out`. */
+const char *rt_hint(const char *word, const char *const *words, int count, char out[RT_HINT_MAX]);
 /* The option list of --help. */
 void rt_options_print(FILE *out);
 

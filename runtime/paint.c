@@ -110,6 +110,20 @@ static long class_number(const char *p, char **end) {
     return *p >= '0' && *p <= '9' ? strtol(p, end, 10) : -1;
 }
 
+static rt_status unknown_class(const struct job *j, const char *name, rt_error *err) {
+    enum { MOST = 1000 };
+    const char *names[MOST];
+    char key[32], hint[RT_HINT_MAX];
+    int count = 0;
+    for (int i = 0; i < j->info.classes && i < MOST; i++) {
+        snprintf(key, sizeof key, "class.%d", i);
+        const char *known = rt_meta_string(j->engine->model->tables, key, NULL);
+        if (known) names[count++] = known;
+    }
+    return rt_fail(err, RT_ERR_USAGE, "--class: '%s' is no class; this model has 0 to %d%s", name,
+                   j->info.classes - 1, rt_hint(name, names, count, hint));
+}
+
 /* One class of a list: a number, a range or a name. */
 static rt_status add_classes(struct job *j, const char *word, size_t n, rt_error *err) {
     int first = rt_class_by_name(j->engine->model->tables, word, n), last = first;
@@ -121,9 +135,7 @@ static rt_status add_classes(struct job *j, const char *word, size_t n, rt_error
         copy[n] = '\0';
         long a = class_number(copy, &end), b = a;
         if (a >= 0 && *end == '-') b = class_number(end + 1, &end);
-        if (a < 0 || *end || a > b || b >= j->info.classes)
-            return rt_fail(err, RT_ERR_USAGE, "--class: '%s' is no class; this model has 0 to %d", copy,
-                           j->info.classes - 1);
+        if (a < 0 || *end || a > b || b >= j->info.classes) return unknown_class(j, copy, err);
         first = (int)a, last = (int)b;
     }
     for (int c = first; c <= last; c++) {
@@ -173,6 +185,14 @@ static void choose_settings(struct job *j) {
     s->quiet = o->quiet;
 }
 
+static rt_status unknown_sampler(const char *name, rt_error *err) {
+    const char *names[RT_SAMPLER_COUNT];
+    char hint[RT_HINT_MAX];
+    for (int i = 0; i < RT_SAMPLER_COUNT; i++) names[i] = rt_sampler_name((rt_sampler_id)i);
+    rt_hint(name, names, RT_SAMPLER_COUNT, hint);
+    return rt_fail(err, RT_ERR_USAGE, "unknown sampler '%.60s'%s", name, *hint ? hint : "; see --help");
+}
+
 static rt_status prepare(struct job *j, rt_error *err) {
     const rt_options *o = j->o;
     rt_status s = rt_pipeline_read(&j->info, j->engine->model->tables, err);
@@ -193,7 +213,7 @@ static rt_status prepare(struct job *j, rt_error *err) {
     j->settings.sampler = j->info.sampler;
     if (o->sampler) {
         int id = rt_sampler_by_name(o->sampler);
-        if (id < 0) return rt_fail(err, RT_ERR_USAGE, "unknown sampler '%.60s'; see --help", o->sampler);
+        if (id < 0) return unknown_sampler(o->sampler, err);
         j->settings.sampler = rt_sampler_switch(&j->info.sampler, (rt_sampler_id)id);
     }
     choose_settings(j);
