@@ -61,7 +61,7 @@ static int unknown_option(const char *word, unsigned command) {
         if (o->commands & command)
             own[count++] = o->name;
         else if (!strcmp(name, o->name))
-            return usage_error("'%s' is no option of this command; see ebru help", name, NULL);
+            return usage_error("unknown option '%s'; other commands have it", word, NULL);
     }
     return usage_error("unknown option '%s'", word, ir_suggest(name, own, count));
 }
