@@ -58,4 +58,6 @@ wait $pid
 check "interrupted: the first picture is there" "$EBRU_PNGDIFF" long/p-0001.png long/p-0001.png
 left=$(ls -A long | grep -v -c '^p-[0-9]*\.png$')
 if [ "$left" = 0 ]; then pass "  and nothing half written"; else fail "  left $(ls -A long)"; fi
+check "a trace of text encoders, steps and decoder" text --profile trace.json -o traced.png
+check "  is nested, sorted and as long as the run" python3 "$EBRU_SOURCE/tests/e2e/trace_check.py" trace.json
 done_testing
