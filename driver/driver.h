@@ -46,7 +46,7 @@ typedef struct drv_options {
     int64_t batch, threads, budget, runs, bisect_limit, error_limit, opt_level, clip_skip, prompt_chunks;
     bool print_changed, verify_each, time_passes, list_passes, list_ops, fusion_report, fusion_json, analyze,
         poison, check_finite, evaluator, layers, layers_passes, layers_kernels, all, json, verbose, quiet,
-        help, no_image_input, keep_bits, again, man, man_program;
+        help, no_image_input, keep_bits, again, check, man, man_program;
     /* digested */
     ir_precision products; /* --precision= */
     int64_t width, height;

@@ -321,7 +321,9 @@ static bool tune(struct tuner *u) {
     }
     if (fine) {
         print_table(u, tune_now() - start);
-        if (!u->o->quiet) fprintf(stderr, "records: %s\n", u->o->output ? u->o->output : place.data);
+        if (!u->o->quiet) fprintf(stderr, "records: %s\n", u->path);
+        fflush(stdout);
+        if (u->o->check) fine = tune_check(u->d, u->o, u->path);
     }
     ir_str_free(&place);
     ir_str_free(&lines);

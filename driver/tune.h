@@ -54,4 +54,8 @@ void tune_first_look(tune_timer *t, tune_kernel *k);
 bool tune_changes_bits(const char *kernel);
 double tune_now(void);
 
+/* tune_check.c: compiles the model by the rules and by the records of a file, times both programs in turns
+ * and prints their functions' times. False with diagnostics. */
+bool tune_check(ir_diag *d, const drv_options *o, const char *records);
+
 #endif

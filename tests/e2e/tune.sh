@@ -31,7 +31,8 @@ sed 's/"op":"conv2d",\(.*\)"ns":\[[0-9,]*\]/"op":"conv2d",\1"ns":[1000000000]/' 
 check "ways are chosen by records" grep -q "= conv2d_winograd.*kernel conv2d_winograd" slow.ir
 "$EBRU" compile -q "$MODEL" --component=unet --weights=random:1 -mcpu=$LEVEL --tuning=slow.jsonl --fusion-report -o - --emit=ir >report.txt
 check "and the report says so" grep -q "winograd" report.txt
-check "tuned to keep bits" tune keep.jsonl --budget=3 --keep-bits
+check "tuned to keep bits, and whole programs timed" tune keep.jsonl --budget=3 --keep-bits --check -O0
+check "function by function" grep -q '^unet.step  *[0-9.]* ' out.txt
 paint none none && paint all.jsonl all && paint keep.jsonl keep
 check "which it does" cmp none.png keep.png
 check "other records keep the picture" "$EBRU_PNGDIFF" none.png all.png 60
