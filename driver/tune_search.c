@@ -39,7 +39,7 @@ static void time_two(struct search *s, const int32_t *a, const int32_t *b, int r
 /* Runs of a kernel that takes so long: three, more of short ones. */
 static int runs_for(double ns) {
     double n = 3e6 / ns;
-    return n < FEWEST_RUNS ? FEWEST_RUNS : n > 30 ? 30 : (int)n;
+    return n < (double)FEWEST_RUNS ? FEWEST_RUNS : n > 30 ? 30 : (int)n;
 }
 
 void tune_first_look(tune_timer *t, tune_kernel *k) {
