@@ -30,8 +30,6 @@ static const double MEMORY = 12, TRANSFORM[WAYS] = {0, 700, 1200};
 static const double EFFICIENCY = 0.82;
 /* A faster way must be this much faster to be worth its larger weights, on disk and in memory. */
 static const double LEAST_GAIN[WAYS] = {1, 1.25, 1.4};
-/* The same of times that were measured, with weights from memory. */
-static const double LEAST_MEASURED[WAYS] = {1, 1.05, 1.05};
 
 /* Of one filter, over all uses. */
 typedef struct costs {
@@ -114,10 +112,10 @@ static const double *deciding(const costs *k) {
 }
 
 static int best_way(const costs *k) {
-    const double *cost = deciding(k), *least = is_measured(k) ? LEAST_MEASURED : LEAST_GAIN;
+    const double *cost = deciding(k);
     int best = DIRECT;
     for (int way = F2; way < WAYS; way++)
-        if (cost[way] * least[way] < cost[best] * least[best]) best = way;
+        if (cost[way] * LEAST_GAIN[way] < cost[best] * LEAST_GAIN[best]) best = way;
     return best;
 }
 
@@ -143,7 +141,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const costs *of = w == UINT32_MAX ? NULL : &k->of[w];
     int way = of ? best_way(of) : DIRECT;
     if (of && way == DIRECT) {
-        const double *cost = deciding(of), *least = is_measured(of) ? LEAST_MEASURED : LEAST_GAIN;
+        const double *cost = deciding(of), *least = LEAST_GAIN;
         int best = cost[F2] * least[F2] < cost[F4] * least[F4] ? F2 : F4;
         ir_str_addf(
             &why, "F(%d,3) %s at %.2f of the direct sum's time; weights of %s the size pay from %.2f on down",

@@ -203,7 +203,7 @@ static void ways_by_time(void **state) {
     expect(t, false, "= conv2d %");
     add(t, "conv2d_winograd", WINOGRAD_KEY "4", 500, "TT", 5);
     expect(t, true, "TT=5");
-    add(t, "conv2d", DIRECT_KEY, 510, NULL, 0); /* less than five percent slower: weights stay small */
+    add(t, "conv2d", DIRECT_KEY, 690, NULL, 0); /* less than two fifths slower: weights stay small */
     expect(t, true, "= conv2d %");
     cg_tuning_free(t);
 }
