@@ -59,14 +59,12 @@ void rt_profile_free(rt_profile *p) {
 
 /* ---- the main thread's phases ---- */
 
-/* Ends the steps, and with `phases` the phases, that are still open. */
+/* Ends the step, and with `phases` the phase, that is open: the last of their kind. */
 static void close_spans(rt_profile *p, int64_t time, bool phases) {
-    for (uint32_t i = p->span_count; i-- > 0;) {
-        rt_profile_span *s = &p->spans[i];
-        if (!s->step && !phases) return;
-        if (s->end < 0) s->end = time;
-        if (!s->step) return;
-    }
+    if (!p->span_count) return;
+    rt_profile_span *last = &p->spans[p->span_count - 1];
+    if (last->step) last->end = time;
+    if (phases) p->spans[p->phase].end = time;
 }
 
 static void open_span(rt_profile *p, bool step, const char *name) {
@@ -83,6 +81,7 @@ static void open_span(rt_profile *p, bool step, const char *name) {
     }
     rt_profile_span *s = &p->spans[p->span_count++];
     *s = (rt_profile_span){.begin = time, .end = -1, .step = step};
+    if (!step) p->phase = p->span_count - 1;
     snprintf(s->name, sizeof s->name, "%s", name);
 }
 

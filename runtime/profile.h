@@ -50,7 +50,7 @@ typedef struct rt_profile {
     uint32_t *first, op_count; /* index of a function's first op among all */
     rt_profile_track *tracks;
     rt_profile_span *spans;
-    uint32_t span_count, span_cap;
+    uint32_t span_count, span_cap, phase; /* phase: the last one */
     uint64_t spans_dropped;
 } rt_profile;
 
