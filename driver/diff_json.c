@@ -1,18 +1,10 @@
 /* ebru diff --json: one object; schema in docs/inspecting.md. */
 #include "driver/diff.h"
 
-static void member(ir_str *out, const char *name, const char *value) {
-    ir_str_addf(out, ", \"%s\": ", name);
-    if (value)
-        ir_json_string(out, value);
-    else
-        ir_str_add(out, "null");
-}
-
 static void add_side(const char *name, const char *path, const ir_module *m, ir_str *out) {
     ir_str_addf(out, "\"%s\": {\"level\": \"%s\"", name, ir_level_name[m->level]);
-    member(out, "path", path);
-    member(out, "after", ir_meta_string(m, "passes.after", NULL));
+    ir_json_member(out, "path", path);
+    ir_json_member(out, "after", ir_meta_string(m, "passes.after", NULL));
     ir_str_add(out, "}");
 }
 
@@ -21,8 +13,8 @@ static void add_details(const diff_detail *details, size_t count, ir_str *out) {
     for (size_t i = 0; i < count; i++) {
         ir_str_add(out, i ? ", {\"what\": " : "{\"what\": ");
         ir_json_string(out, details[i].what);
-        member(out, "from", details[i].from);
-        member(out, "to", details[i].to);
+        ir_json_member(out, "from", details[i].from);
+        ir_json_member(out, "to", details[i].to);
         ir_str_add(out, "}");
     }
     ir_str_add(out, "]");
@@ -35,7 +27,7 @@ static void add_entry(const diff_func *f, const diff_entry *e, ir_str *out) {
                 : a    ? "removed"
                        : "added",
                 e->op);
-    member(out, "block", *e->block ? e->block : NULL);
+    ir_json_member(out, "block", *e->block ? e->block : NULL);
     if (a) ir_str_addf(out, ", \"a\": %u", f->number_a[e->a.id]);
     if (b) ir_str_addf(out, ", \"b\": %u", f->number_b[e->b.id]);
     if (a && b) {
@@ -44,7 +36,7 @@ static void add_entry(const diff_func *f, const diff_entry *e, ir_str *out) {
     } else {
         ir_str line = {0};
         ir_print_line(a ? f->a : f->b, a ? f->number_a : f->number_b, a ? e->a : e->b, false, &line);
-        member(out, "text", line.data);
+        ir_json_member(out, "text", line.data);
         ir_str_free(&line);
     }
     ir_str_add(out, "}");
@@ -57,7 +49,7 @@ static void add_func(const diff_func *f, ir_str *out) {
     bool same = both && !f->removed && !f->added && !f->changed && !f->rewired && !f->moved &&
                 !f->outputs.count && f->a->arena_bytes == f->b->arena_bytes &&
                 f->a->scratch_bytes == f->b->scratch_bytes;
-    member(out, "status", same ? "same" : both ? "changed" : f->a ? "removed" : "added");
+    ir_json_member(out, "status", same ? "same" : both ? "changed" : f->a ? "removed" : "added");
     if (both && !same) {
         ir_str_addf(out, ", \"removed\": %u, \"added\": %u, \"changed\": %u, \"rewired\": %u, \"moved\": %u",
                     f->removed, f->added, f->changed, f->rewired, f->moved);
@@ -82,8 +74,8 @@ static void add_rows(const char *name, const diff_row *rows, size_t count, ir_st
     for (size_t i = 0; i < count; i++) {
         ir_str_add(out, i ? ",\n  {\"name\": " : "\n  {\"name\": ");
         ir_json_string(out, rows[i].name);
-        member(out, "from", rows[i].from);
-        member(out, "to", rows[i].to);
+        ir_json_member(out, "from", rows[i].from);
+        ir_json_member(out, "to", rows[i].to);
         ir_str_add(out, "}");
     }
     ir_str_add(out, "]");

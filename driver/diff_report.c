@@ -207,12 +207,8 @@ static void write_text(const diff_reports *d, const drv_options *o, ir_str *out)
                 changed);
 }
 
-static void member(ir_str *out, const char *name, const char *value) {
-    ir_str_addf(out, ", \"%s\": ", name);
-    if (value && *value)
-        ir_json_string(out, value);
-    else
-        ir_str_add(out, "null");
+static const char *or_null(const char *s) {
+    return s && *s ? s : NULL;
 }
 
 static void add_json_outcome(const char *name, const decision *d, ir_str *out) {
@@ -222,7 +218,7 @@ static void add_json_outcome(const char *name, const decision *d, ir_str *out) {
         return;
     }
     ir_str_addf(out, "{\"matched\": %s", d->reason ? "false" : "true");
-    if (d->reason) member(out, "reason", d->reason);
+    if (d->reason) ir_json_member(out, "reason", or_null(d->reason));
     ir_str_add(out, "}");
 }
 
@@ -247,11 +243,11 @@ static void write_json(const diff_reports *d, ir_str *out) {
                     !c->b   ? "vanished"
                     : !c->a ? "appeared"
                             : "changed");
-        member(out, "pass", x->pass);
-        member(out, "function", x->func);
-        member(out, "block", x->block);
-        member(out, "op", x->op);
-        member(out, "what", x->what);
+        ir_json_member(out, "pass", or_null(x->pass));
+        ir_json_member(out, "function", or_null(x->func));
+        ir_json_member(out, "block", or_null(x->block));
+        ir_json_member(out, "op", or_null(x->op));
+        ir_json_member(out, "what", or_null(x->what));
         add_json_outcome("from", c->a, out);
         add_json_outcome("to", c->b, out);
         ir_str_add(out, "}");

@@ -6,18 +6,10 @@
 
 #include <string.h>
 
-static void member(ir_str *out, const char *name, const char *value) {
-    ir_str_addf(out, ", \"%s\": ", name);
-    if (value)
-        ir_json_string(out, value);
-    else
-        ir_str_add(out, "null");
-}
-
 static void add_type(ir_str *out, const ir_type *t) {
     ir_str s = {0};
     ir_print_type(t, &s);
-    member(out, "type", s.data);
+    ir_json_member(out, "type", s.data);
     ir_str_free(&s);
 }
 
@@ -103,9 +95,9 @@ static void add_place(ir_str *out, const ir_place *p) {
 }
 
 static void add_origin(ir_str *out, const ir_origin *o) {
-    if (o->block) member(out, "block", o->block);
+    if (o->block) ir_json_member(out, "block", o->block);
     if (!o->file) return;
-    member(out, "file", o->file);
+    ir_json_member(out, "file", o->file);
     ir_str_addf(out, ", \"line\": %u, \"col\": %u", o->line, o->col);
 }
 
@@ -202,8 +194,8 @@ static void add_weights(ir_str *out, const ir_module *m) {
         add_type(out, &w->type);
         ir_str_addf(out, ", \"bytes\": %llu", (unsigned long long)ir_type_bytes(&w->type));
         if (w->kind == IR_WEIGHT_FILE) {
-            member(out, "file", w->file);
-            member(out, "tensor", w->tensor);
+            ir_json_member(out, "file", w->file);
+            ir_json_member(out, "tensor", w->tensor);
         }
         ir_str_add(out, "}");
     }
@@ -244,11 +236,11 @@ static void add_passes(ir_str *out, const pass_context *c) {
 
 void drv_metafile(const ir_module *m, const pass_context *c, ir_str *out) {
     ir_str_add(out, "{\"version\": 1");
-    member(out, "ebru", DRV_VERSION);
-    member(out, "model", ir_meta_string(m, "model.name", NULL));
-    member(out, "level", ir_level_name[m->level]);
-    member(out, "target", c->target ? c->target->level : NULL);
-    member(out, "precision", ir_meta_string(m, "precision", "f32"));
+    ir_json_member(out, "ebru", DRV_VERSION);
+    ir_json_member(out, "model", ir_meta_string(m, "model.name", NULL));
+    ir_json_member(out, "level", ir_level_name[m->level]);
+    ir_json_member(out, "target", c->target ? c->target->level : NULL);
+    ir_json_member(out, "precision", ir_meta_string(m, "precision", "f32"));
     ir_str_add(out, ",\n \"functions\": [");
     for (size_t i = 0; i < m->funcs.count; i++) {
         if (i) ir_str_add(out, ",");

@@ -176,6 +176,14 @@ void ir_json_string(ir_str *out, const char *text) {
     ir_str_add(out, "\"");
 }
 
+void ir_json_member(ir_str *out, const char *name, const char *value) {
+    ir_str_addf(out, ", \"%s\": ", name);
+    if (value)
+        ir_json_string(out, value);
+    else
+        ir_str_add(out, "null");
+}
+
 static void add_json_string(ir_str *out, const char *s) {
     ir_str_add(out, "\"");
     for (; *s; s++) {

@@ -68,6 +68,8 @@ const char *ir_escape(const char *bytes, size_t length);
 /* Appends untrusted text as a JSON string with its quotes: ASCII, "<" escaped too, so that it may stand in
  * HTML; malformed UTF-8 becomes U+FFFD. */
 void ir_json_string(ir_str *out, const char *text);
+/* Appends `, "name": "value"` of an object's members but the first; NULL is null. */
+void ir_json_member(ir_str *out, const char *name, const char *value);
 
 /* Our own bug: prints "internal error" with place and message, asks for a report, exits with 70. */
 _Noreturn void ir_ice(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
