@@ -295,7 +295,7 @@ function graphTools() {
     graph.heat = h;
     drawGraph();
   }), el('span.grow'), button('Open one level', 'open all blocks in sight', openOneLevel), button('Close all', 'close all blocks', closeAll),
-  button('−', 'zoom out (-)', () => zoom(0.8)), button('Fit', 'fit (0)', fit), button('+', 'zoom in (+)', () => zoom(1.25)));
+  el('span.segments', null, button('−', 'zoom out (-)', () => zoom(0.8)), button('Fit', 'fit (0)', fit), button('+', 'zoom in (+)', () => zoom(1.25))));
 }
 
 if (after) addView({
