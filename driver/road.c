@@ -97,12 +97,13 @@ pass_options drv_pass_options(const drv_options *o) {
     return p;
 }
 
-/* The targets of --target= and -mcpu=, lowest level first, each once. */
+/* The targets of --target= and -mcpu=, lowest level first, each once. That of `native` has this machine's
+ * cache sizes, a named one its level's. */
 static uint32_t targets(ir_diag *d, const drv_options *o, const ir_target *out[DRV_MAX_LEVELS]) {
     const cg_arch *arch = cg_arch_find(d, o->target);
     if (!arch) return 0;
     const char *list = o->cpu ? o->cpu : cg_arch_default(arch);
-    bool wanted[DRV_MAX_LEVELS] = {false};
+    const ir_target *wanted[DRV_MAX_LEVELS] = {NULL};
     uint32_t known = cg_arch_target_count(arch), count = 0;
     for (const char *p = list;; p++) {
         size_t n = strcspn(p, ",");
@@ -110,13 +111,13 @@ static uint32_t targets(ir_diag *d, const drv_options *o, const ir_target *out[D
         snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, p);
         const ir_target *t = cg_arch_target(d, arch, name);
         for (uint32_t i = 0; t && i < known && i < DRV_MAX_LEVELS; i++)
-            wanted[i] |= !strcmp(cg_arch_target_name(arch, i), t->level);
+            if (!strcmp(cg_arch_target_name(arch, i), t->level)) wanted[i] = t;
         p += n;
         if (!*p) break;
     }
     if (ir_diag_errors(d)) return 0;
     for (uint32_t i = 0; i < known && i < DRV_MAX_LEVELS; i++)
-        if (wanted[i]) out[count++] = cg_arch_target(d, arch, cg_arch_target_name(arch, i));
+        if (wanted[i]) out[count++] = wanted[i];
     return count;
 }
 
