@@ -137,9 +137,8 @@ static bool drop_functions(reducer *r) {
             ir_module_free(m);
             break;
         }
-        ir_func *keep = m->funcs.items[i];
-        m->funcs.items[0] = keep;
-        m->funcs.count = 1;
+        for (uint32_t k = (uint32_t)m->funcs.count; k-- > 0;)
+            if (k != i) ir_func_remove(m, m->funcs.items[k]);
         if (try_module(r, m)) return true;
     }
     for (uint32_t i = 0;;) { /* all but one */
