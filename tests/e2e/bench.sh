@@ -70,8 +70,8 @@ has "who did not run, and why" '^torch-bf16 +no such instructions'
 check "unknown engines are refused" sh -c '! "$0" --engines ebru-f64 --work . 2>err.txt && grep -q "unknown engine: ebru-f64" err.txt' "$BENCH/compare"
 check "unknown works are refused" sh -c '! "$0" --works nothing:1 2>err.txt && grep -q "unknown work" err.txt' "$BENCH/compare"
 cat >scale.json <<'J'
-{"precision": "f32", "points": [{"size": 256, "batch": 1, "median_ms": 900}, {"size": 512, "batch": 1, "median_ms": 4000},
- {"size": 1024, "batch": 1, "median_ms": 30000}, {"size": 512, "batch": 2, "median_ms": 7000}]}
+{"precision": "f32", "points": [{"size": 256, "batch": 1, "min_ms": 900}, {"size": 512, "batch": 1, "min_ms": 4000},
+ {"size": 1024, "batch": 1, "min_ms": 30000}, {"size": 512, "batch": 2, "min_ms": 7000}]}
 J
 check "the plot is drawn" "$BENCH/scale" --plot --data scale.json
 check "and is XML" python3 -c 'import xml.dom.minidom; d = xml.dom.minidom.parse("scale.svg"); assert len(d.getElementsByTagName("circle")) == 5'
