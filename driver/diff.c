@@ -122,7 +122,7 @@ static void removed_until(diff_func *df, const ir_pairing *p, uint32_t *at, uint
         diff_entry e = entry_of(p->a, (ir_ref){*at});
         e.a = (ir_ref){*at};
         IR_PUSH(&df->entries, e);
-        df->removed++;
+        df->counts.removed++;
     }
 }
 
@@ -144,17 +144,17 @@ static void compare_nodes(diff *d, diff_func *df, const ir_pairing *p) {
         if (!ir_ref_ok(e.a)) {
             removed_until(df, p, &at, all, true);
             IR_PUSH(&df->entries, e);
-            df->added++;
+            df->counts.added++;
             continue;
         }
         removed_until(df, p, &at, e.a.id, false);
         if (at == e.a.id) at++;
         uint32_t bits = ir_pair_differs(p, e.a, e.b);
-        df->moved += bits == IR_DIFFERS_PLACE;
+        df->counts.moved += bits == IR_DIFFERS_PLACE;
         if (!(bits & ~(uint32_t)IR_DIFFERS_PLACE)) continue;
         find_details(d, df, p, &e, bits);
         e.rewired = is_rewired(&e);
-        *(e.rewired ? &df->rewired : &df->changed) += 1;
+        *(e.rewired ? &df->counts.rewired : &df->counts.changed) += 1;
         IR_PUSH(&df->entries, e);
     }
     removed_until(df, p, &at, all, false);
@@ -197,15 +197,15 @@ static void compare_funcs(diff *d, const ir_func *a, const ir_func *b) {
         compare_nodes(d, &df, &p);
         compare_outputs(d, &df, &p);
         ir_pairing_free(&p);
-        d->removed += df.removed;
-        d->added += df.added;
-        d->changed += df.changed;
-        d->rewired += df.rewired;
-        d->moved += df.moved;
+        d->counts.removed += df.counts.removed;
+        d->counts.added += df.counts.added;
+        d->counts.changed += df.counts.changed;
+        d->counts.rewired += df.counts.rewired;
+        d->counts.moved += df.counts.moved;
+        df.same = !df.entries.count && !df.outputs.count && !df.counts.moved &&
+                  a->arena_bytes == b->arena_bytes && a->scratch_bytes == b->scratch_bytes;
     }
-    if (!a || !b || df.entries.count || df.outputs.count || df.moved || a->arena_bytes != b->arena_bytes ||
-        a->scratch_bytes != b->scratch_bytes)
-        d->same = false;
+    d->same &= df.same;
     IR_PUSH(&d->funcs, df);
 }
 

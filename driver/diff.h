@@ -20,6 +20,11 @@ typedef struct diff_entry {
     uint32_t detail_count;
 } diff_entry;
 
+/* Of nodes. moved: the same, but at another place. */
+typedef struct diff_counts {
+    uint32_t removed, added, changed, rewired, moved;
+} diff_counts;
+
 /* A function of either module, or of both. */
 typedef struct diff_func {
     const char *name;
@@ -27,7 +32,8 @@ typedef struct diff_func {
     uint32_t *number_a, *number_b;
     IR_VEC(diff_entry) entries; /* in the order of the text, removed nodes where they stood */
     IR_VEC(diff_detail) outputs;
-    uint32_t removed, added, changed, rewired, moved; /* moved: same, but at another place */
+    diff_counts counts;
+    bool same; /* both modules have it, and nothing differs */
 } diff_func;
 
 /* Rows of the weight table or properties that differ; NULL: not there. */
@@ -41,7 +47,7 @@ typedef struct diff {
     const char *path_a, *path_b;
     IR_VEC(diff_func) funcs;
     IR_VEC(diff_row) weights, meta;
-    uint32_t removed, added, changed, rewired, moved; /* over functions that both have */
+    diff_counts counts; /* over functions that both have */
     bool same;
 } diff;
 

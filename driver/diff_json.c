@@ -8,14 +8,25 @@ static void add_side(const char *name, const char *path, const ir_module *m, ir_
     ir_str_add(out, "}");
 }
 
+static void add_counts(const diff_counts *c, ir_str *out) {
+    ir_str_addf(out, "\"removed\": %u, \"added\": %u, \"changed\": %u, \"rewired\": %u, \"moved\": %u",
+                c->removed, c->added, c->changed, c->rewired, c->moved);
+}
+
+/* One thing with its two values, as an object whose first member is KEY. */
+static void add_change(const char *key, const char *what, const char *from, const char *to, ir_str *out) {
+    ir_str_addf(out, "{\"%s\": ", key);
+    ir_json_string(out, what);
+    ir_json_member(out, "from", from);
+    ir_json_member(out, "to", to);
+    ir_str_add(out, "}");
+}
+
 static void add_details(const diff_detail *details, size_t count, ir_str *out) {
     ir_str_add(out, "[");
     for (size_t i = 0; i < count; i++) {
-        ir_str_add(out, i ? ", {\"what\": " : "{\"what\": ");
-        ir_json_string(out, details[i].what);
-        ir_json_member(out, "from", details[i].from);
-        ir_json_member(out, "to", details[i].to);
-        ir_str_add(out, "}");
+        if (i) ir_str_add(out, ", ");
+        add_change("what", details[i].what, details[i].from, details[i].to, out);
     }
     ir_str_add(out, "]");
 }
@@ -46,13 +57,10 @@ static void add_func(const diff_func *f, ir_str *out) {
     ir_str_add(out, "\n  {\"name\": ");
     ir_json_string(out, f->name);
     bool both = f->a && f->b;
-    bool same = both && !f->removed && !f->added && !f->changed && !f->rewired && !f->moved &&
-                !f->outputs.count && f->a->arena_bytes == f->b->arena_bytes &&
-                f->a->scratch_bytes == f->b->scratch_bytes;
-    ir_json_member(out, "status", same ? "same" : both ? "changed" : f->a ? "removed" : "added");
-    if (both && !same) {
-        ir_str_addf(out, ", \"removed\": %u, \"added\": %u, \"changed\": %u, \"rewired\": %u, \"moved\": %u",
-                    f->removed, f->added, f->changed, f->rewired, f->moved);
+    ir_json_member(out, "status", f->same ? "same" : both ? "changed" : f->a ? "removed" : "added");
+    if (both && !f->same) {
+        ir_str_add(out, ", ");
+        add_counts(&f->counts, out);
         ir_str_addf(out, ", \"arena\": [%llu, %llu]", (unsigned long long)f->a->arena_bytes,
                     (unsigned long long)f->b->arena_bytes);
         ir_str_addf(out,
@@ -72,11 +80,8 @@ static void add_func(const diff_func *f, ir_str *out) {
 static void add_rows(const char *name, const diff_row *rows, size_t count, ir_str *out) {
     ir_str_addf(out, ",\n \"%s\": [", name);
     for (size_t i = 0; i < count; i++) {
-        ir_str_add(out, i ? ",\n  {\"name\": " : "\n  {\"name\": ");
-        ir_json_string(out, rows[i].name);
-        ir_json_member(out, "from", rows[i].from);
-        ir_json_member(out, "to", rows[i].to);
-        ir_str_add(out, "}");
+        ir_str_add(out, i ? ",\n  " : "\n  ");
+        add_change("name", rows[i].name, rows[i].from, rows[i].to, out);
     }
     ir_str_add(out, "]");
 }
@@ -86,10 +91,9 @@ void drv_diff_json(const diff *d, ir_str *out) {
     add_side("a", d->path_a, d->a, out);
     ir_str_add(out, ", ");
     add_side("b", d->path_b, d->b, out);
-    ir_str_addf(out,
-                ",\n \"removed\": %u, \"added\": %u, \"changed\": %u, \"rewired\": %u, \"moved\": %u,\n "
-                "\"functions\": [",
-                d->removed, d->added, d->changed, d->rewired, d->moved);
+    ir_str_add(out, ",\n ");
+    add_counts(&d->counts, out);
+    ir_str_add(out, ",\n \"functions\": [");
     for (size_t i = 0; i < d->funcs.count; i++) {
         if (i) ir_str_add(out, ",");
         add_func(&d->funcs.items[i], out);

@@ -126,6 +126,16 @@ static void add_count(uint32_t n, const char *what, const char **separator, ir_s
     *separator = ", ";
 }
 
+/* `removed` says what of: "removed" or "nodes removed". */
+static void add_counts(const diff_counts *c, const char *removed, ir_str *out) {
+    const char *separator = ": ";
+    add_count(c->removed, removed, &separator, out);
+    add_count(c->added, "added", &separator, out);
+    add_count(c->changed, "changed", &separator, out);
+    add_count(c->rewired, "rewired", &separator, out);
+    add_count(c->moved, "at another place", &separator, out);
+}
+
 static void add_size(const char *what, uint64_t a, uint64_t b, ir_str *out) {
     if (a != b)
         ir_str_addf(out, "  %-9s %llu -> %llu bytes\n", what, (unsigned long long)a, (unsigned long long)b);
@@ -143,16 +153,9 @@ static void add_func(const diff_func *f, bool brief, ir_str *out) {
                     nodes_of(f->a ? f->a : f->b));
         return;
     }
-    bool sizes = f->a->arena_bytes != f->b->arena_bytes || f->a->scratch_bytes != f->b->scratch_bytes;
-    if (!f->removed && !f->added && !f->changed && !f->rewired && !f->moved && !f->outputs.count && !sizes)
-        return;
+    if (f->same) return;
     ir_str_addf(out, "%s: %u -> %u nodes", shown(f->name), nodes_of(f->a), nodes_of(f->b));
-    const char *separator = ": ";
-    add_count(f->removed, "removed", &separator, out);
-    add_count(f->added, "added", &separator, out);
-    add_count(f->changed, "changed", &separator, out);
-    add_count(f->rewired, "rewired", &separator, out);
-    add_count(f->moved, "at another place", &separator, out);
+    add_counts(&f->counts, "removed", out);
     ir_str_add(out, "\n");
     add_kinds(f, "removed", true, false, false, out);
     add_kinds(f, "added", false, true, false, out);
@@ -215,12 +218,7 @@ void drv_diff_text(const diff *d, bool brief, ir_str *out) {
         return;
     }
     ir_str_addf(out, "%zu of %zu functions differ", all - same, all);
-    const char *separator = ": ";
-    add_count(d->removed, "nodes removed", &separator, out);
-    add_count(d->added, "added", &separator, out);
-    add_count(d->changed, "changed", &separator, out);
-    add_count(d->rewired, "rewired", &separator, out);
-    add_count(d->moved, "at another place", &separator, out);
+    add_counts(&d->counts, "nodes removed", out);
     if (d->meta.count + d->weights.count)
         ir_str_addf(out, "; %zu of properties and weights", d->meta.count + d->weights.count);
     ir_str_add(out, "\n");

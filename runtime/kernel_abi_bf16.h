@@ -277,12 +277,7 @@ static inline void ebru_feed_forward_bf16_default_tiles(struct ebru_feed_forward
     ebru_feed_forward_bf16_layers(p, &first, &second);
     ebru_conv2d_bf16_default_tiles(&first, level, l1, l2);
     ebru_conv2d_bf16_default_tiles(&second, level, l1, l2);
-    p->MR1 = first.MR;
-    p->NB1 = first.NB;
-    p->KC1 = first.KC;
-    p->MR2 = second.MR;
-    p->NB2 = second.NB;
-    p->KC2 = second.KC;
+    EBRU_FEED_FORWARD_TAKE_TILES(p, first, second);
     if (l2 <= 0) l2 = 1024 * 1024;
     const int64_t weights =
         ebru_conv2d_bf16_weight_elements(&first) + ebru_conv2d_bf16_weight_elements(&second);

@@ -295,6 +295,10 @@ static inline int64_t ebru_feed_forward_scratch(const struct ebru_feed_forward_p
     int64_t tokens = p->TW, blocks = ebru_blocks16(p->H) + ebru_max_i32(p->NB1, p->NB2);
     return 4 * (tokens * blocks * 16 + (2 * tokens + 15) / 16 * 16);
 }
+/* The register tiles and passes of the two layers; for feed_forward_bf16, too. */
+#define EBRU_FEED_FORWARD_TAKE_TILES(p, first, second)                                                       \
+    ((p)->MR1 = (first).MR, (p)->NB1 = (first).NB, (p)->KC1 = (first).KC, (p)->MR2 = (second).MR,            \
+     (p)->NB2 = (second).NB, (p)->KC2 = (second).KC)
 /* Fills the tile fields for a level and cache sizes, as ebru_conv2d_default_tiles. Weights are read once a
  * task, so a task has as many tokens as keep its hidden layer in half of L2. */
 static inline void ebru_feed_forward_default_tiles(struct ebru_feed_forward_params *p, int32_t level,
@@ -304,12 +308,7 @@ static inline void ebru_feed_forward_default_tiles(struct ebru_feed_forward_para
     ebru_feed_forward_layers(p, &first, &second);
     ebru_conv2d_default_tiles(&first, level, l1, l2);
     ebru_conv2d_default_tiles(&second, level, l1, l2);
-    p->MR1 = first.MR;
-    p->NB1 = first.NB;
-    p->KC1 = first.KC;
-    p->MR2 = second.MR;
-    p->NB2 = second.NB;
-    p->KC2 = second.KC;
+    EBRU_FEED_FORWARD_TAKE_TILES(p, first, second);
     if (l2 <= 0) l2 = 1024 * 1024;
     int64_t most = l2 / 2 / 4 / (16 * (int64_t)ebru_blocks16(p->H));
     p->TW = (int32_t)(most < p->T ? most : p->T) / 12 * 12; /* whole register tiles, whatever their rows */
