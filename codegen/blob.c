@@ -10,8 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PAGE = 4096 };
-
 static bool cannot(ir_diag *d, const char *what) {
     ir_error(d, NULL, "cannot %s the weights: %s", what, strerror(errno));
     return false;
@@ -40,7 +38,8 @@ bool cg_blob_pack(ir_diag *d, const ir_module *m, const cg_options *options, cg_
 bool cg_blob_wrap(ir_diag *d, const cg_blob *b) {
     int fd = open(b->path, O_RDWR | O_CLOEXEC);
     if (fd < 0) return cannot(d, "open");
-    bool fine = cg_elf_finish(fd, b->arch, "ebru_weights", b->head, cg_blob_size(b)) || cannot(d, "write");
+    bool fine =
+        cg_elf_finish(fd, b->arch, "ebru_weights", b->head, cg_blob_size(b), b->align) || cannot(d, "write");
     if (close(fd) != 0 && fine) fine = cannot(d, "write");
     return fine;
 }
@@ -79,7 +78,7 @@ bool cg_blob_join(ir_diag *d, const cg_blob *b, const char *program, const char 
         } else {
             *product = program;
             to = linked;
-            offset = (size + PAGE - 1) / PAGE * PAGE;
+            offset = (size + b->align - 1) / b->align * b->align;
             fine = copy(blob, b->head, linked, offset, cg_blob_size(b));
         }
         fine = fine && (!grows || cg_segment_set(to, &segment, offset, cg_blob_size(b)));

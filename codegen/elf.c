@@ -21,7 +21,8 @@ static bool put(int fd, const void *data, size_t size, uint64_t at) {
 
 enum { NONE, DATA, SYMTAB, STRTAB, SHSTRTAB, STACK, SECTIONS };
 
-bool cg_elf_finish(int fd, const cg_arch *arch, const char *symbol, uint64_t offset, uint64_t bytes) {
+bool cg_elf_finish(int fd, const cg_arch *arch, const char *symbol, uint64_t offset, uint64_t bytes,
+                   uint64_t align) {
     char names[64] = "\0.symtab\0.strtab\0.shstrtab\0.note.GNU-stack"; /* then the section of data */
     static const Elf64_Word name_at[SECTIONS] = {
         [SYMTAB] = 1, [STRTAB] = 9, [SHSTRTAB] = 17, [STACK] = 27, [DATA] = 43};
@@ -50,7 +51,7 @@ bool cg_elf_finish(int fd, const cg_arch *arch, const char *symbol, uint64_t off
     s[DATA].sh_flags = SHF_ALLOC | arch->data_flags;
     s[DATA].sh_offset = offset;
     s[DATA].sh_size = bytes;
-    s[DATA].sh_addralign = 4096;
+    s[DATA].sh_addralign = align;
     s[SYMTAB] = (Elf64_Shdr){.sh_name = name_at[SYMTAB],
                              .sh_type = SHT_SYMTAB,
                              .sh_offset = symbols_at,

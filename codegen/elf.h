@@ -10,9 +10,12 @@
 #include <stdint.h>
 
 #define CG_ELF_DATA_OFFSET 4096 /* in front of it the file has room for the header */
+#define CG_ELF_HUGE_PAGE   (2ull << 20)
 
 /* Writes header and tables around `bytes` bytes that the caller puts (or has put) at `offset`, which is
- * CG_ELF_DATA_OFFSET or more. The symbol is hidden, page aligned. False with errno set. */
-bool cg_elf_finish(int fd, const cg_arch *arch, const char *symbol, uint64_t offset, uint64_t bytes);
+ * CG_ELF_DATA_OFFSET or more. The symbol is hidden, and where a program has it a multiple of `align`.
+ * False with errno set. */
+bool cg_elf_finish(int fd, const cg_arch *arch, const char *symbol, uint64_t offset, uint64_t bytes,
+                   uint64_t align);
 
 #endif

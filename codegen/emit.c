@@ -219,21 +219,27 @@ static bool finish_jobs(emission *e, cg_job *jobs, uint32_t count, const char *p
     return fine;
 }
 
-/* Room in front of the weights, so that the program can be put there without copying them: more than a
- * linked program ever took (2 MiB and 9 KiB a kernel), as a hole in the file. Not worth it for small ones. */
-static uint64_t head_of(const emission *e) {
+/* Where the weights stand. Two things that are not worth it for small ones: an address and a place in the
+ * file that are the same modulo a huge page, without which the kernel maps what it has in huge pages by small
+ * ones (docs/benchmarks.md, "Huge pages"); and room in front of them, so that the program can be put there
+ * without copying them: more than a linked program ever took (2 MiB and 9 KiB a kernel), as a hole in the
+ * file. */
+static void place_weights(const emission *e, cg_blob *b) {
     uint64_t kernels = 0, bytes = 0;
     const ir_module *m = e->plans[0].module;
-    if (e->options->weights == CG_WEIGHTS_EXTERNAL) return 0;
     for (size_t i = 0; i < m->weights.count; i++) bytes += ir_type_bytes(&m->weights.items[i].type);
-    if (e->options->kind == CG_OBJ || bytes < 64u << 20) return CG_ELF_DATA_OFFSET;
+    bool large = bytes >= 64u << 20;
+    b->align = large ? CG_ELF_HUGE_PAGE : CG_ELF_DATA_OFFSET;
+    b->head = e->options->weights == CG_WEIGHTS_EXTERNAL ? 0 : CG_ELF_DATA_OFFSET;
+    if (!large || !b->head || e->options->kind == CG_OBJ) return;
     for (uint32_t l = 0; l < e->level_count; l++) kernels += e->plans[l].wrappers.count;
-    return ((4u << 20) + (kernels << 15) + 2 * e->options->tokenizer_bytes) / CG_ELF_DATA_OFFSET *
-           CG_ELF_DATA_OFFSET;
+    uint64_t room = 2 * CG_ELF_HUGE_PAGE + (kernels << 15) + 2 * e->options->tokenizer_bytes;
+    b->head = (room / b->align + 1) * b->align;
 }
 
 static bool pack_weights(emission *e) {
-    e->blob = (cg_blob){.arch = e->arch, .path = cg_files_add(&e->files, "weights"), .head = head_of(e)};
+    e->blob = (cg_blob){.arch = e->arch, .path = cg_files_add(&e->files, "weights")};
+    place_weights(e, &e->blob);
     bool fine = cg_blob_pack(e->d, e->plans[0].module, e->options, &e->blob);
     e->tables.weights_bytes = e->blob.bytes;
     memcpy(e->tables.weights_id, e->blob.id, sizeof e->blob.id);
@@ -329,7 +335,7 @@ static bool has_segment(const char *program) {
 static const char *stub_object(emission *e) {
     const char *path = cg_files_add(&e->files, "stub.o");
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool fine = fd >= 0 && cg_segment_stub(fd, e->arch, "ebru_weights");
+    bool fine = fd >= 0 && cg_segment_stub(fd, e->arch, "ebru_weights", e->blob.align);
     if (fd >= 0 && close(fd) != 0) fine = false;
     if (!fine) ir_error(e->d, NULL, "cannot write '%s': %s", path, strerror(errno));
     return fine ? path : NULL;

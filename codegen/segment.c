@@ -6,16 +6,27 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAGE = 4096 };
 static const char stub[64] = "ebru: here the packed weights of the model begin";
 
-bool cg_segment_stub(int fd, const cg_arch *arch, const char *symbol) {
+bool cg_segment_stub(int fd, const cg_arch *arch, const char *symbol, uint64_t align) {
     return pwrite(fd, stub, sizeof stub, CG_ELF_DATA_OFFSET) == (ssize_t)sizeof stub &&
-           cg_elf_finish(fd, arch, symbol, CG_ELF_DATA_OFFSET, sizeof stub);
+           cg_elf_finish(fd, arch, symbol, CG_ELF_DATA_OFFSET, sizeof stub, align);
 }
 
 static bool get(int fd, void *to, size_t size, uint64_t at) {
     return pread(fd, to, size, (off_t)at) == (ssize_t)size;
+}
+
+/* What aligns the stub, and nothing else. */
+static bool only_zeros(int fd, uint64_t at, uint64_t bytes) {
+    static const char zeros[4096];
+    char part[sizeof zeros];
+    for (uint64_t end = at + bytes; at < end;) {
+        size_t n = end - at < sizeof part ? (size_t)(end - at) : sizeof part;
+        if (!get(fd, part, n, at) || memcmp(part, zeros, n) != 0) return false;
+        at += n;
+    }
+    return true;
 }
 
 /* The section that ends with the stub. */
@@ -30,8 +41,7 @@ static bool find_section(int fd, const Elf64_Ehdr *e, cg_segment *s, Elf64_Shdr 
         if (!get(fd, bytes, sizeof bytes, found->sh_offset + at)) return false;
         if (memcmp(bytes, stub, sizeof stub) != 0) continue;
         s->address = found->sh_addr + at;
-        /* in front of the stub only what aligns it */
-        return s->address % PAGE == 0 && at < PAGE;
+        return only_zeros(fd, found->sh_offset, at);
     }
     return false;
 }
@@ -52,7 +62,9 @@ bool cg_segment_find(int fd, cg_segment *s) {
         if (p.p_vaddr > s->address) return false;
         if (p.p_vaddr + p.p_memsz <= s->address) continue;
         if (p.p_flags != PF_R || p.p_vaddr != section.sh_addr || p.p_memsz != section.sh_size) return false;
+        if (p.p_align == 0 || s->address % p.p_align != 0) return false;
         s->program_header = at;
+        s->align = p.p_align;
         found = true;
     }
     return found;
@@ -65,7 +77,7 @@ bool cg_segment_set(int fd, const cg_segment *s, uint64_t offset, uint64_t bytes
     p.p_offset = h.sh_offset = offset;
     p.p_vaddr = p.p_paddr = h.sh_addr = s->address;
     p.p_filesz = p.p_memsz = h.sh_size = bytes;
-    p.p_align = h.sh_addralign = PAGE;
+    p.p_align = h.sh_addralign = s->align;
     return pwrite(fd, &p, sizeof p, (off_t)s->program_header) == (ssize_t)sizeof p &&
            pwrite(fd, &h, sizeof h, (off_t)s->section_header) == (ssize_t)sizeof h;
 }

@@ -15,15 +15,17 @@
 
 typedef struct cg_segment {
     uint64_t program_header, section_header; /* where in the file the two stand */
-    uint64_t address;
+    uint64_t address, align;
 } cg_segment;
 
-/* Writes the object with the stub, whose symbol is `symbol`. False with errno set. */
-bool cg_segment_stub(int fd, const cg_arch *arch, const char *symbol);
+/* Writes the object with the stub, whose symbol is `symbol` and stands at a multiple of `align`. False with
+ * errno set. */
+bool cg_segment_stub(int fd, const cg_arch *arch, const char *symbol, uint64_t align);
 /* Finds the stub in a linked file. False when this linker put it where it cannot grow: beside something else,
  * or in front of another segment. */
 bool cg_segment_find(int fd, cg_segment *s);
-/* Makes the segment `bytes` bytes from `offset` on, a multiple of 4096. False with errno set. */
+/* Makes the segment `bytes` bytes from `offset` on, a multiple of the alignment of both. False with errno
+ * set. */
 bool cg_segment_set(int fd, const cg_segment *s, uint64_t offset, uint64_t bytes);
 
 #endif

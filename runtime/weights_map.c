@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, NAME_BYTES = 256 };
+enum { PATH_BYTES = 4096, NAME_BYTES = 256, HUGE_PAGE = 2 << 20 };
 
 /* The file of the running program, links followed. */
 static rt_status program_path(char out[PATH_BYTES], rt_error *err) {
@@ -66,6 +66,26 @@ static rt_status open_weights(const char *path, int *fd, uint64_t *size, rt_erro
     return RT_OK;
 }
 
+/* Maps the file from `begin`, a multiple of a huge page, at an address that is one, too: only so can the
+ * kernel map what it holds in huge pages as such. NULL with errno set. */
+static void *map_aligned(size_t bytes, int fd, uint64_t begin) {
+    char *room = mmap(NULL, bytes + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED) return NULL;
+    size_t before = (HUGE_PAGE - (uintptr_t)room % HUGE_PAGE) % HUGE_PAGE;
+    char *at = room + before;
+    char *map = mmap(at, bytes, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, (off_t)begin);
+    if (map == MAP_FAILED) {
+        int saved = errno;
+        munmap(room, bytes + HUGE_PAGE);
+        errno = saved;
+        return NULL;
+    }
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), end = ((uintptr_t)at + bytes + page - 1) / page * page;
+    if (before) munmap(room, before);
+    munmap((void *)end, (uintptr_t)room + bytes + HUGE_PAGE - end);
+    return map;
+}
+
 static rt_status map_open_file(rt_model *m, int fd, uint64_t size, const char *path, rt_error *err) {
     struct ebru_trailer trailer;
     uint64_t needed = m->tables->weights_bytes + sizeof trailer;
@@ -77,14 +97,11 @@ static rt_status map_open_file(rt_model *m, int fd, uint64_t size, const char *p
                        "compiled",
                        path);
     if (!is_ours(m->tables, &trailer)) return belongs_elsewhere(path, err);
-    uint64_t offset = size - needed;
-    uint64_t begin = offset / (uint64_t)sysconf(_SC_PAGESIZE) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t offset = size - needed, begin = offset / HUGE_PAGE * HUGE_PAGE;
     m->mapping_bytes = (size_t)(size - begin);
-    m->mapping = mmap(NULL, m->mapping_bytes, PROT_READ, MAP_PRIVATE, fd, (off_t)begin);
-    if (m->mapping == MAP_FAILED) {
-        m->mapping = NULL;
+    m->mapping = map_aligned(m->mapping_bytes, fd, begin);
+    if (!m->mapping)
         return rt_fail(err, RT_ERR_SYSTEM, "cannot map the weights of '%.300s': %s", path, strerror(errno));
-    }
     m->weights = (const char *)m->mapping + (offset - begin);
     return RT_OK;
 }
@@ -164,7 +181,7 @@ static rt_status use_segment(rt_model *m, const struct segment *s, const char *p
     return RT_OK;
 }
 
-rt_status rt_weights_map(rt_model *m, rt_error *err) {
+static rt_status map_weights(rt_model *m, rt_error *err) {
     const struct ebru_model *t = m->tables;
     char path[PATH_BYTES + NAME_BYTES];
     if (t->weights_bytes == 0) return RT_OK;
@@ -183,6 +200,15 @@ rt_status rt_weights_map(rt_model *m, rt_error *err) {
         return rt_fail(err, RT_ERR_INPUT, "the name of the weights file is too long");
     strcpy(name, t->weights_external);
     return map_file(m, path, err);
+}
+
+rt_status rt_weights_map(rt_model *m, rt_error *err) {
+    rt_status s = map_weights(m, err);
+    if (s || !m->weights) return s;
+    /* what is read from now on, into huge pages where the file system has them */
+    uintptr_t from = (uintptr_t)m->weights / HUGE_PAGE * HUGE_PAGE;
+    if ((uintptr_t)m->weights == from) madvise((void *)from, m->tables->weights_bytes, MADV_HUGEPAGE);
+    return RT_OK;
 }
 
 void rt_model_close(rt_model *m) {

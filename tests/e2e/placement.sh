@@ -118,4 +118,33 @@ while kill -0 $pid 2>/dev/null && ! grep -q ext.weights /proc/$pid/maps; do slee
 wait $pid
 is "external: cut while it runs" 3 $?
 check "  is told" grep -q "became shorter" stderr.txt
+
+# large weights: address and place in the file are the same modulo a huge page
+congruent() { # congruent WHAT PROGRAM: so the kernel maps them once the program runs
+    "./$2" -q --steps 999 --class 0 -o large.png >/dev/null 2>stderr.txt &
+    pid=$!
+    while kill -0 $pid 2>/dev/null && ! large_mapping; do sleep 0.1; done
+    kill $pid 2>/dev/null
+    wait $pid
+    if python3 -c 'import sys; a, o = (int(x, 16) for x in sys.argv[1:]); sys.exit((a - o) % (2 << 20))' $(cat at); then
+        pass "$1"
+    else
+        fail "$1: address and offset are $(cat at)"
+        cat stderr.txt
+    fi
+}
+large_mapping() { # of 64 MiB and more: its address and offset to the file `at`
+    grep 'r--p.* [^ ]*large' /proc/$pid/maps | python3 -c '
+import sys
+for line in sys.stdin:
+    begin, end = (int(x, 16) for x in line.split()[0].split("-"))
+    if end - begin >= 64 << 20: print("%x" % begin, line.split()[2])' >at
+    [ -s at ]
+}
+for where in embed append external; do
+    check "$where: large weights" "$EBRU" compile -q $QUICK "$MODELS/class-unet-32.json" --weights=random:1 --weights=$where -o large-$where
+    congruent "$where: mapped by huge pages" large-$where
+done
+strip large-embed
+congruent "embed: stripped, mapped by huge pages" large-embed
 done_testing
