@@ -56,6 +56,7 @@ INLINE void product(float *c, int64_t c_block, const float *a, int64_t a_row, in
     struct tile t;
     const float *pointers[TILE_ROWS];
     t.a = pointers;
+    t.line = NULL;
     t.b_step = b_block;
     t.sum_step = c_block;
     t.sum_row = 16;

@@ -266,6 +266,7 @@ INLINE void multiply(const struct conv *c, void *const *buf, const float *in, co
         const int32_t share = i * nb / tiles; /* block whose next weights this tile fetches */
         float *sums = c->sums + (single ? 0 : q * 16);
         for (int32_t m = 0; m < rows; m++) a[m] = in + c->a_off[q + m];
+        t.line = c->a_off[q + rows - 1] - c->a_off[q] == (rows - 1) * 16 ? a[0] : NULL;
         t.next = next + share * t.b_step + pass * (i * nb - share * tiles) / tiles / 16 * 16;
         if (last) fetch_result(c, buf, n0, nb, q, q + rows);
         for (int32_t n = 0; n < nb; n += blocks) {

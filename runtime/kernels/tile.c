@@ -10,38 +10,57 @@
  * or, decoded anew each time round, at 70. */
 enum { STEPS = 8 };
 
+/* Before step c: half a tap's share of `next` to L2, the weights one tap on to L1. */
+INLINE void fetch_weights(const float *b, int64_t b_step, const float *next, const int32_t c,
+                          const int32_t nb) {
+    if (c % (16 / TILE_NEXT) == 0) __builtin_prefetch(next + c / (16 / TILE_NEXT) * 16, 0, 2);
+    if (TILE_AHEAD == 0) return;
+    UNROLL for (int32_t n = 0; n < nb; n++) __builtin_prefetch(b + n * b_step + c * 16 + TILE_AHEAD);
+}
+
+/* w: the loaded row of weights, x: the pixels' channel. */
+#define EBRU_TILE_STEP(c, channel)                                                                           \
+    {                                                                                                        \
+        v16 w[8];                                                                                            \
+        UNROLL for (int32_t n = 0; n < nb; n++) w[n] = load16(b + n * b_step + (c)*16);                      \
+        UNROLL for (int32_t m = 0; m < mr; m++) {                                                            \
+            const v16 v = splat16(channel);                                                                  \
+            UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] += v * w[n];                             \
+        }                                                                                                    \
+    }
+
+INLINE void load_sums(const struct tile *t, v16 *acc, const int32_t mr, const int32_t nb) {
+    UNROLL for (int32_t i = 0; i < mr * nb; i++) acc[i] = splat16(0.0f);
+    if (!t->add) return;
+    UNROLL for (int32_t m = 0; m < mr; m++) {
+        UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] =
+            load16(t->sum + n * t->sum_step + m * t->sum_row);
+    }
+}
+
+INLINE void store_sums(const struct tile *t, const v16 *acc, const int32_t mr, const int32_t nb) {
+    UNROLL for (int32_t m = 0; m < mr; m++) {
+        UNROLL for (int32_t n = 0; n < nb; n++)
+            store16(t->sum + n * t->sum_step + m * t->sum_row, acc[m * nb + n]);
+    }
+}
+
 INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) {
     v16 acc[32];
     const float *a[TILE_ROWS];
     const float *b = t->b, *next = t->next;
-    float *sum = t->sum;
-    const int64_t b_step = t->b_step, sum_step = t->sum_step, sum_row = t->sum_row, a_row = t->a_row,
-                  a_cb = t->a_cb, a_next = t->a_next;
+    const int64_t b_step = t->b_step, a_row = t->a_row, a_cb = t->a_cb, a_next = t->a_next;
     const int32_t kh = t->kh, kw = t->kw;
     int64_t at = 0;
     UNROLL for (int32_t m = 0; m < mr; m++) a[m] = t->a[m];
-    UNROLL for (int32_t i = 0; i < mr * nb; i++) acc[i] = splat16(0.0f);
-    if (t->add) {
-        UNROLL for (int32_t m = 0; m < mr; m++) {
-            UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] =
-                load16(sum + n * sum_step + m * sum_row);
-        }
-    }
+    load_sums(t, acc, mr, nb);
     for (int32_t cb = t->cbs; cb > 0; cb--) {
         for (int32_t y = kh; y > 0; y--) {
             for (int32_t x = kw * (16 / STEPS); x > 0; x--) {
                 UNROLL for (int32_t m = 0; m < mr; m++) __builtin_prefetch(a[m] + at + a_next);
                 UNROLL for (int32_t c = 0; c < STEPS; c++) {
-                    v16 w[8];
-                    if (c % (16 / TILE_NEXT) == 0) __builtin_prefetch(next + c / (16 / TILE_NEXT) * 16, 0, 2);
-                    UNROLL for (int32_t n = 0; n < nb; n++) {
-                        w[n] = load16(b + n * b_step + c * 16);
-                        if (TILE_AHEAD > 0) __builtin_prefetch(b + n * b_step + c * 16 + TILE_AHEAD);
-                    }
-                    UNROLL for (int32_t m = 0; m < mr; m++) {
-                        v16 v = splat16(a[m][at + c]);
-                        UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] += v * w[n];
-                    }
+                    fetch_weights(b, b_step, next, c, nb);
+                    EBRU_TILE_STEP(c, a[m][at + c])
                 }
                 at += STEPS;
                 b += STEPS * 16;
@@ -53,32 +72,54 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) 
     }
     int32_t rest = t->rest;
     for (; rest >= 4; rest -= 4, at += 4, b += 64) {
-        UNROLL for (int32_t c = 0; c < 4; c++) {
-            v16 w[8];
-            UNROLL for (int32_t n = 0; n < nb; n++) w[n] = load16(b + n * b_step + c * 16);
-            UNROLL for (int32_t m = 0; m < mr; m++) {
-                v16 v = splat16(a[m][at + c]);
-                UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] += v * w[n];
+        UNROLL for (int32_t c = 0; c < 4; c++) EBRU_TILE_STEP(c, a[m][at + c])
+    }
+    for (; rest > 0; rest--, at++, b += 16) EBRU_TILE_STEP(0, a[m][at])
+    store_sums(t, acc, mr, nb);
+}
+
+/* The same for pixels side by side. One pointer serves them all: six in registers leave none for anything
+ * else, and loading them again and again were 8 of 100 instructions where the front end is what a thread has
+ * least of. */
+INLINE void line_body(const struct tile *t, const int32_t mr, const int32_t nb) {
+    v16 acc[32];
+    const float *a = t->line, *b = t->b, *next = t->next;
+    const int64_t b_step = t->b_step, a_row = t->a_row, a_cb = t->a_cb, a_next = t->a_next;
+    const int32_t kh = t->kh, kw = t->kw;
+    load_sums(t, acc, mr, nb);
+    for (int32_t cb = t->cbs; cb > 0; cb--) {
+        for (int32_t y = kh; y > 0; y--) {
+            for (int32_t x = kw * (16 / STEPS); x > 0; x--) {
+                UNROLL for (int32_t m = 0; m < mr; m++) __builtin_prefetch(a + a_next + m * 16);
+                UNROLL for (int32_t c = 0; c < STEPS; c++) {
+                    fetch_weights(b, b_step, next, c, nb);
+                    EBRU_TILE_STEP(c, a[m * 16 + c])
+                }
+                a += STEPS;
+                b += STEPS * 16;
+                next += TILE_NEXT * STEPS;
             }
+            a += a_row;
         }
+        a += a_cb;
     }
-    for (; rest > 0; rest--, at++, b += 16) {
-        v16 w[8];
-        UNROLL for (int32_t n = 0; n < nb; n++) w[n] = load16(b + n * b_step);
-        UNROLL for (int32_t m = 0; m < mr; m++) {
-            v16 v = splat16(a[m][at]);
-            UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] += v * w[n];
-        }
+    int32_t rest = t->rest;
+    for (; rest >= 4; rest -= 4, a += 4, b += 64) {
+        UNROLL for (int32_t c = 0; c < 4; c++) EBRU_TILE_STEP(c, a[m * 16 + c])
     }
-    UNROLL for (int32_t m = 0; m < mr; m++) {
-        UNROLL for (int32_t n = 0; n < nb; n++) store16(sum + n * sum_step + m * sum_row, acc[m * nb + n]);
-    }
+    for (; rest > 0; rest--, a++, b += 16) EBRU_TILE_STEP(0, a[m * 16])
+    store_sums(t, acc, mr, nb);
 }
 #endif
 
-#define TILE_DEFINE(m, n)                                                                                    \
-    __attribute__((noinline)) void EBRU_NAME(ebru_tile_##m##x##n)(const struct tile *t) {                    \
-        tile_body(t, m, n);                                                                                  \
-    }
+/* clang-format off */
+#define TILE_FUNCTION(name, body, m, n) \
+    __attribute__((noinline)) void name(m, n)(const struct tile *t) { body(t, m, n); }
+#define TILE_DEFINE(m, n) TILE_FUNCTION(TILE_POINTERS, tile_body, m, n)
 #define TILE_DEFINE_ALL(n, rows) rows(TILE_DEFINE, n)
 TILE_PANELS(TILE_DEFINE_ALL)
+#if !defined(__aarch64__)
+#define TILE_DEFINE_LINE(m, n) TILE_FUNCTION(TILE_LINE, line_body, m, n)
+#define TILE_DEFINE_LINES(n, rows) rows(TILE_DEFINE_LINE, n)
+TILE_PANELS(TILE_DEFINE_LINES)
+#endif

@@ -12,7 +12,8 @@
 #include "runtime/kernels/vec.h"
 
 struct tile {
-    const float *const *a; /* MR pixel pointers at the first c-block, top left tap */
+    const float *const *a; /* MR pixel pointers at the first c-block, top left tap; */
+    const float *line;     /* or the first of them, and the others follow 16 floats on each; else NULL */
     const float *b;        /* packed weights of the first block at the first c-block */
     const float *next;     /* weights to fetch into L2 on the way, TILE_NEXT lines a tap */
     float *sum;            /* block n of pixel m at n * sum_step + m * sum_row */
@@ -53,7 +54,14 @@ struct tile {
 #define TILE_PANELS(P)    P(1, TILE_ROWS_2)
 #endif
 
-#define TILE_DECLARE(m, n)        void EBRU_NAME(ebru_tile_##m##x##n)(const struct tile *t);
+/* clang-format off */
+#define TILE_POINTERS(m, n) EBRU_NAME(ebru_tile_##m##x##n)
+#if defined(__aarch64__)
+#define TILE_LINE(m, n) TILE_POINTERS(m, n) /* serves both */
+#else
+#define TILE_LINE(m, n) EBRU_NAME(ebru_tile_line_##m##x##n)
+#endif
+#define TILE_DECLARE(m, n) void TILE_POINTERS(m, n)(const struct tile *t); void TILE_LINE(m, n)(const struct tile *t);
 #define TILE_DECLARE_ALL(n, rows) rows(TILE_DECLARE, n)
 TILE_PANELS(TILE_DECLARE_ALL)
 
@@ -72,7 +80,7 @@ INLINE int32_t tile_max_rows(int32_t nb) {
  * be. */
 #define TILE_CASE(m, n)                                                                                      \
     case m:                                                                                                  \
-        EBRU_NAME(ebru_tile_##m##x##n)(t);                                                                   \
+        if (t->line) TILE_LINE(m, n)(t); else TILE_POINTERS(m, n)(t);                                        \
         return;
 #define TILE_SWITCH(n, rows)                                                                                 \
     case n:                                                                                                  \

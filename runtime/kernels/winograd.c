@@ -82,8 +82,7 @@ INLINE void multiply(const struct wino *w, const float *u, int32_t n0, int32_t n
     const int32_t blocks = ebru_min_i32(nb, TILE_MAX_BLOCKS);
     const int64_t u_point = (int64_t)w->nbs * w->cbs * 256;
     struct tile t;
-    const float *a[TILE_ROWS];
-    t.a = a;
+    t.a = NULL;
     t.b_step = (int64_t)w->cbs * 256;
     t.sum_step = (int64_t)w->tiles * 16;
     t.sum_row = 16;
@@ -100,7 +99,7 @@ INLINE void multiply(const struct wino *w, const float *u, int32_t n0, int32_t n
         int32_t call = 0;
         for (int32_t q = 0; q < w->tiles; q += mr) {
             const int32_t rows = ebru_min_i32(mr, w->tiles - q);
-            for (int32_t i = 0; i < rows; i++) a[i] = w->v + k * w->v_point + (q + i) * 16;
+            t.line = w->v + k * w->v_point + q * 16;
             for (int32_t n = 0; n < nb; n += blocks, call++) {
                 /* each call fetches half a block of the next point's weights */
                 t.next = next + ebru_min_i32(call, 2 * nb - 1) * (t.b_step / 2);
