@@ -582,6 +582,13 @@ static void run_all(void) {
     conv(1, 16, 1280, 0, 1280, 3, 1);
     winograd(1, 16, 1280, 1280, 2);
     winograd(1, 16, 1280, 1280, 4);
+    winograd(1, 16, 2560, 1280, 2);
+    winograd(1, 16, 1920, 1280, 2);
+    winograd(1, 32, 1920, 640, 4);
+    winograd(1, 32, 1280, 640, 4);
+    winograd(1, 64, 960, 320, 4);
+    winograd(2, 16, 2560, 1280, 2);
+    winograd(2, 16, 1280, 1280, 2);
     feed_forward(4096, 320, 1280);
     feed_forward(4096, 640, 2560);
     for (int32_t parts = 1; parts <= 2; parts++) {

@@ -318,9 +318,12 @@ static inline void ebru_feed_forward_default_tiles(struct ebru_feed_forward_para
 /* ---- conv2d_winograd: the 3x3 convolutions of stride 1 of conv2d by minimal filtering; fields as there, and
  *   M               outputs a tile and axis, 2 or 4: F(MxM, 3x3)
  * Tiles of a call: those of all images, row by row, in one list. Sums run over c for each point, so the
- * values depend on M and not on MR, NB          register tile: MR tiles by NB blocks of 16 columns TT tiles a
- * task PG              panels of NB blocks in a task Operands are conv2d's (EBRU_CONV2D_*); the weight is
- * [(M+2)^2][Nb][Cb][16 c][16 n], G g G^T at each point. */
+ * values depend on M and not on
+ *   MR, NB          register tile: MR tiles by NB blocks of 16 columns
+ *   TT              tiles a task
+ *   PG              panels of NB blocks in a task
+ * Operands are conv2d's (EBRU_CONV2D_*); the weight is [(M+2)^2][Nb][Cb][16 c][16 n], G g G^T at each
+ * point. */
 /* clang-format off */
 #define EBRU_FIELDS_conv2d_winograd(F) \
     F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) F(i32, PT) F(i32, PL) \
@@ -360,7 +363,8 @@ static inline int64_t ebru_conv2d_winograd_scratch(const struct ebru_conv2d_wino
     return 4 * (ebru_conv2d_winograd_band(p) + points * (ebru_blocks16(p->C0 + p->C1) + p->NB) * p->TT * 16);
 }
 /* Fills MR .. PG for a level; every other field must be set. A task's tiles are as many as use each weight
- * often enough (48), fewer where the transformed input would grow beyond a few L2 caches. */
+ * often enough (48), fewer where the transformed input would grow beyond a few L2 caches; but not below 32:
+ * that input is a stream and may come from L3, where all weights once more would come from memory. */
 static inline void ebru_conv2d_winograd_default_tiles(struct ebru_conv2d_winograd_params *p, int32_t level,
                                                       int64_t l2) {
     int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
@@ -373,7 +377,7 @@ static inline void ebru_conv2d_winograd_default_tiles(struct ebru_conv2d_winogra
         p->MR = p->NB == 4 ? 6 : p->NB == 3 ? 8 : p->NB == 2 ? 10 : 12;
     }
     int32_t most = (int32_t)(4 * l2 / ((int64_t)points * cb * 64));
-    most = ebru_max_i32(ebru_min_i32(most, 48), 24);
+    most = ebru_max_i32(ebru_min_i32(most, 48), 32);
     int32_t spots = ebru_ceil_div(tiles, most);
     if (spots > 1 && spots < 16) spots = ebru_min_i32((spots + 1) / 2 * 2, tiles);
     p->TT = ebru_ceil_div(tiles, spots);
