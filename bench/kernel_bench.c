@@ -584,6 +584,9 @@ static void run_all(void) {
     winograd(1, 16, 1280, 1280, 4);
     winograd(1, 16, 2560, 1280, 2);
     winograd(1, 16, 1920, 1280, 2);
+    winograd(1, 8, 1280, 1280, 2);
+    winograd(2, 8, 1280, 1280, 2);
+    winograd(1, 8, 2560, 1280, 2);
     winograd(1, 32, 1920, 640, 4);
     winograd(1, 32, 1280, 640, 4);
     winograd(1, 64, 960, 320, 4);

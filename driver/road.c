@@ -148,6 +148,7 @@ bool drv_lower_observed(ir_diag *d, const drv_options *o, const fe_options *fe, 
         b->contexts[i] = pass_context_new(m, t[i]);
         b->count = i + 1;
         pass_options p = drv_pass_options(o);
+        p.lanes = t[n - 1]->lanes;
         if (i + 1 < n) { /* one level's IR is enough to read */
             p.dump_dir = p.print_before = p.print_after = NULL;
             p.print_changed = p.time_passes = false;

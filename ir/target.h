@@ -30,6 +30,7 @@ struct ir_target {
      * it, or the choice is not open (levels of one program share the form of their weights). NULL: always 0.
      */
     double (*measured)(const ir_target *t, ir_func *f, ir_ref node, ir_way way);
+    uint32_t lanes; /* floats of a vector register; 0: unknown */
 };
 
 #endif

@@ -9,8 +9,8 @@
  * 16/9; both add transforms of inputs and outputs. So the choice is one of work against weights read from
  * memory, made for each filter once over all functions that use it: two versions of a filter would both be
  * stored. The estimate counts products, with memory and transforms in the same unit; it depends on nothing
- * but shapes, so that all levels of a program share their weights. Where the target knows from tuning records
- * what all three ways take in all uses, these times decide.
+ * but shapes and the vectors of the program's widest level, so that all levels share their weights. Where the
+ * target knows from tuning records what all three ways take in all uses, these times decide.
  *
  * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
  * here    after layout, which packs filters and says what is a filter; before kernels are selected
@@ -23,8 +23,9 @@ static const char PASS_NAME[] = "choose_winograd", WHAT[] = "conv2d by minimal f
 enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL, COUNT };
 enum { DIRECT, F2, F4, WAYS };
 
-/* In products of a multiply-add lane: one byte of weights from memory, and the transforms of one channel of a
- * tile, coming and going. Measured on AVX-512, two threads on one memory; runtime/kernels/winograd.c. */
+/* In products: one byte of weights from memory, where a vector has 16 of them (with half as wide ones memory
+ * is half as dear), and the transforms of one channel of a tile, coming and going. Measured on AVX-512, two
+ * threads on one memory; runtime/kernels/winograd.c. */
 static const double MEMORY = 12, TRANSFORM[WAYS] = {0, 700, 1200};
 /* What of its peak the multiply reaches. */
 static const double EFFICIENCY = 0.82;
@@ -71,7 +72,8 @@ static double blocks(int64_t n) {
 }
 
 /* Adds the three ways' costs of one use. */
-static void add_cost(const ir_func *f, const ir_node *n, double cost[WAYS]) {
+static void add_cost(const pass_context *context, const ir_func *f, const ir_node *n, double cost[WAYS]) {
+    double memory = context->lanes ? MEMORY * context->lanes / 16 : MEMORY;
     ir_ref second = pass_operand(n, X1);
     double c = blocks(ir_typeof(f, n->operand[X])->dim[1]);
     if (ir_ref_ok(second)) c += blocks(ir_typeof(f, second)->dim[1]);
@@ -85,7 +87,7 @@ static void add_cost(const ir_func *f, const ir_node *n, double cost[WAYS]) {
         double products = (double)((m + 2) * (m + 2)) * c * out;
         double tiles =
             batch * (double)((n->type.dim[2] + m - 1) / m) * (double)((n->type.dim[3] + m - 1) / m);
-        cost[way] += tiles * (products / EFFICIENCY + TRANSFORM[way] * (c + out)) + products * 4 * MEMORY;
+        cost[way] += tiles * (products / EFFICIENCY + TRANSFORM[way] * (c + out)) + products * 4 * memory;
     }
 }
 
@@ -127,7 +129,7 @@ static void count_uses(choices *k, ir_func *f) {
         uint32_t w = filter_of(f, n, &why);
         ir_str_free(&why);
         if (w == UINT32_MAX) continue;
-        add_cost(f, n, k->of[w].estimate);
+        add_cost(k->c, f, n, k->of[w].estimate);
         add_measured(k->c, f, i, &k->of[w]);
     }
 }

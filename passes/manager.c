@@ -356,6 +356,7 @@ bool pass_run(pass_context *c, const pass_options *options, ir_diag *d) {
     c->failed = false;
     c->separate_buffers = options->separate_buffers;
     c->precision = options->precision;
+    c->lanes = options->lanes ? options->lanes : c->target ? c->target->lanes : 0;
     bool fine = read_disabled(&r);
     fine = read_fault(&r) && fine;
     fine = pass_or_all(d, "--print-after", options->print_after) && fine;

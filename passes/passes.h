@@ -56,6 +56,7 @@ typedef struct pass_context {
     uint64_t weights_bytes; /* of the packed weights, all functions */
     bool separate_buffers;  /* from the options */
     ir_precision precision; /* from the options */
+    uint32_t lanes;         /* floats a vector of the program's widest level; 0: unknown */
     ir_diag *diag;          /* where pass_error reports; set during pass_run */
     bool failed;            /* a pass reported an error */
 } pass_context;
@@ -79,6 +80,7 @@ typedef struct pass_options {
                              * the module) each, only the first so many run */
     bool separate_buffers;  /* plan_memory: one buffer a tensor, nothing in place (the plan's oracle) */
     ir_precision precision; /* lower_precision: of products; f32 leaves all as it is */
+    uint32_t lanes;    /* of the program's widest level, for what all levels share; 0: those of the target */
     const char *fault; /* for tests: PASS[:N], make the N-th node this pass produced compute something else */
     bool quiet;        /* no BISECT lines, no word of the fault */
 } pass_options;
