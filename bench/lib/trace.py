@@ -35,9 +35,16 @@ def _calls(track):
     return result
 
 
-def read(path, function, key):
+def _least(calls):
+    """The calls of a track as one, each op as short as it ever was."""
+    call, ops = calls[0]
+    return [(call, [dict(ops[i], dur=min(c[1][i]["dur"] for c in calls)) for i in range(len(ops))])]
+
+
+def read(path, function, key, least=False):
     """Sums the ops of one function's calls; `key` makes an op's row name. Calls that do not count (--bench's warm-up) and
-    those that were not written op by op are left out; so is the first of a painting run when there is another, which warms up, too."""
+    those that were not written op by op are left out; so is the first of a painting run when there is another, which warms up, too. `least`: of each op the
+    shortest of all evaluations counts, and nothing is waited for; what is left of a machine that others slow down."""
     with open(path) as f:
         events = [e for e in json.load(f)["traceEvents"] if e["ph"] == "X"]
     tracks = defaultdict(list)
@@ -50,7 +57,10 @@ def read(path, function, key):
         warm = not c[0][0]["args"]["counts"]
         calls[tid] = [x for x in c if x[0]["args"]["counts"]] if warm else c[1:] if len(c) > 1 else c
     rows, total, busy = defaultdict(Row), 0.0, 0.0
-    counted, threads = len(calls[0]), len(tracks)
+    evaluations, threads = len(calls[0]), len(tracks)
+    if least:
+        calls = {tid: _least(c) for tid, c in calls.items()}
+    counted = len(calls[0])
     for tid, track in calls.items():
         for e in (e for call in track for e in call[1]):
             row, args = rows[key(e)], e["args"]
@@ -65,4 +75,4 @@ def read(path, function, key):
         begin = min(c[k][0]["ts"] for c in calls.values())
         end = max(c[k][0]["ts"] + c[k][0]["dur"] for c in calls.values())
         total += (end - begin) * 1e-3 / counted
-    return Profile(function, counted, total, total - busy, dict(rows))
+    return Profile(function, evaluations, busy if least else total, 0 if least else total - busy, dict(rows))

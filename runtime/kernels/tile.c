@@ -18,7 +18,7 @@ INLINE void fetch_weights(const float *b, int64_t b_step, const float *next, con
     UNROLL for (int32_t n = 0; n < nb; n++) __builtin_prefetch(b + n * b_step + c * 16 + TILE_AHEAD);
 }
 
-/* w: the loaded row of weights, x: the pixels' channel. */
+/* A row of weights times every pixel's channel. */
 #define EBRU_TILE_STEP(c, channel)                                                                           \
     {                                                                                                        \
         v16 w[8];                                                                                            \

@@ -26,6 +26,17 @@ has "ops of a kind add up: time, FLOP, bytes of values and weights" '^linear \(k
 has "all" '^all +3 +6\.00 +100\.0'
 "$BENCH/ops" --by shape made.json made.json net.step >out.txt 2>&1
 has "two traces by shape" '^linear \(k\) k +1 +1 +2\.00 +2\.00 +0\.00'
+python3 - <<PY
+import json
+# one evaluation more, its linears slower and its softmax quicker
+trace = json.load(open("made.json"))
+again = [dict(e, ts=e["ts"] + 20000, dur=e["dur"] // 2 if e["name"] == "softmax" else e["dur"] * 2) for e in trace["traceEvents"] if e["ts"] >= 10000]
+json.dump({"traceEvents": trace["traceEvents"] + again}, open("twice.json", "w"))
+PY
+"$BENCH/ops" --least --peak 1000 twice.json net.step >out.txt 2>&1
+has "of every op the least" "net.step: 4\.5 ms an evaluation \(every op's least of 2\)"
+has "linears of the first" '^linear \(k\) +2 +4\.00'
+has "and nothing waits" '^waiting +0 +0\.00'
 "$BENCH/ops" made.json nothing >out.txt 2>&1
 has "another function is refused" 'no events of nothing'
 
