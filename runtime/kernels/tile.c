@@ -45,14 +45,17 @@ INLINE void store_sums(const struct tile *t, const v16 *acc, const int32_t mr, c
     }
 }
 
-INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) {
+/* line: pixels side by side. One pointer serves them all: six in registers leave none for anything else, and
+ * loading them again and again were 8 of 100 instructions where the front end is what a thread has least of.
+ */
+INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb, const int32_t line) {
     v16 acc[32];
     const float *a[TILE_ROWS];
     const float *b = t->b, *next = t->next;
     const int64_t b_step = t->b_step, a_row = t->a_row, a_cb = t->a_cb, a_next = t->a_next;
     const int32_t kh = t->kh, kw = t->kw;
     int64_t at = 0;
-    UNROLL for (int32_t m = 0; m < mr; m++) a[m] = t->a[m];
+    UNROLL for (int32_t m = 0; m < mr; m++) a[m] = line ? t->line + m * 16 : t->a[m];
     load_sums(t, acc, mr, nb);
     for (int32_t cb = t->cbs; cb > 0; cb--) {
         for (int32_t y = kh; y > 0; y--) {
@@ -77,49 +80,21 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) 
     for (; rest > 0; rest--, at++, b += 16) EBRU_TILE_STEP(0, a[m][at])
     store_sums(t, acc, mr, nb);
 }
-
-/* The same for pixels side by side. One pointer serves them all: six in registers leave none for anything
- * else, and loading them again and again were 8 of 100 instructions where the front end is what a thread has
- * least of. */
-INLINE void line_body(const struct tile *t, const int32_t mr, const int32_t nb) {
-    v16 acc[32];
-    const float *a = t->line, *b = t->b, *next = t->next;
-    const int64_t b_step = t->b_step, a_row = t->a_row, a_cb = t->a_cb, a_next = t->a_next;
-    const int32_t kh = t->kh, kw = t->kw;
-    load_sums(t, acc, mr, nb);
-    for (int32_t cb = t->cbs; cb > 0; cb--) {
-        for (int32_t y = kh; y > 0; y--) {
-            for (int32_t x = kw * (16 / STEPS); x > 0; x--) {
-                UNROLL for (int32_t m = 0; m < mr; m++) __builtin_prefetch(a + a_next + m * 16);
-                UNROLL for (int32_t c = 0; c < STEPS; c++) {
-                    fetch_weights(b, b_step, next, c, nb);
-                    EBRU_TILE_STEP(c, a[m * 16 + c])
-                }
-                a += STEPS;
-                b += STEPS * 16;
-                next += TILE_NEXT * STEPS;
-            }
-            a += a_row;
-        }
-        a += a_cb;
-    }
-    int32_t rest = t->rest;
-    for (; rest >= 4; rest -= 4, a += 4, b += 64) {
-        UNROLL for (int32_t c = 0; c < 4; c++) EBRU_TILE_STEP(c, a[m * 16 + c])
-    }
-    for (; rest > 0; rest--, a++, b += 16) EBRU_TILE_STEP(0, a[m * 16])
-    store_sums(t, acc, mr, nb);
-}
 #endif
 
 /* clang-format off */
-#define TILE_FUNCTION(name, body, m, n) \
-    __attribute__((noinline)) void name(m, n)(const struct tile *t) { body(t, m, n); }
-#define TILE_DEFINE(m, n) TILE_FUNCTION(TILE_POINTERS, tile_body, m, n)
+#if defined(__aarch64__)
+#define TILE_BODY(t, m, n, line) tile_body(t, m, n)
+#else
+#define TILE_BODY(t, m, n, line) tile_body(t, m, n, line)
+#endif
+#define TILE_FUNCTION(name, m, n, line) \
+    __attribute__((noinline)) void name(m, n)(const struct tile *t) { TILE_BODY(t, m, n, line); }
+#define TILE_DEFINE(m, n) TILE_FUNCTION(TILE_POINTERS, m, n, 0)
 #define TILE_DEFINE_ALL(n, rows) rows(TILE_DEFINE, n)
 TILE_PANELS(TILE_DEFINE_ALL)
 #if !defined(__aarch64__)
-#define TILE_DEFINE_LINE(m, n) TILE_FUNCTION(TILE_LINE, line_body, m, n)
+#define TILE_DEFINE_LINE(m, n) TILE_FUNCTION(TILE_LINE, m, n, 1)
 #define TILE_DEFINE_LINES(n, rows) rows(TILE_DEFINE_LINE, n)
 TILE_PANELS(TILE_DEFINE_LINES)
 #endif
