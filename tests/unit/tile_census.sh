@@ -5,7 +5,7 @@ set -eu
 "$1" -d --no-show-raw-insn "$2" | awk -v name="<$3>:" -v fma="$4" -v most="$5" '
     $2 == name { inside = 1; next }
     inside && NF == 0 { inside = 0 }
-    inside { sub(":", "", $1); place[$1] = n; op[n] = $2; to[n] = $3; text[n] = $0; n++ }
+    inside { sub(":", "", $1); place[$1] = n; op[n] = $2; to[n] = $3; sub("^0x", "", to[n]); text[n] = $0; n++ }
     END {
         # the first loop without another inside: from where the first jump back leads
         for (i = 0; i < n; i++)
