@@ -71,7 +71,7 @@ bool cg_blob_join(ir_diag *d, const cg_blob *b, const char *program, const char 
     if (fine) {
         uint64_t size = (uint64_t)st.st_size, offset = b->head;
         int to = blob;
-        bool grows = cg_segment_find(linked, &segment);
+        bool grows = cg_segment_find(linked, b->align, &segment);
         if (size <= b->head) {
             *product = b->path;
             fine = copy(linked, 0, blob, 0, size) && fchmod(blob, st.st_mode & 07777) == 0;
@@ -81,7 +81,7 @@ bool cg_blob_join(ir_diag *d, const cg_blob *b, const char *program, const char 
             offset = (size + b->align - 1) / b->align * b->align;
             fine = copy(blob, b->head, linked, offset, cg_blob_size(b));
         }
-        fine = fine && (!grows || cg_segment_set(to, &segment, offset, cg_blob_size(b)));
+        fine = fine && (!grows || cg_segment_set(to, &segment, offset, cg_blob_size(b), b->align));
     }
     if (!fine) cannot(d, "write");
     if (linked >= 0 && close(linked) != 0 && fine) fine = cannot(d, "write");

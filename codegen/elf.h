@@ -10,7 +10,6 @@
 #include <stdint.h>
 
 #define CG_ELF_DATA_OFFSET 4096 /* in front of it the file has room for the header */
-#define CG_ELF_HUGE_PAGE   (2ull << 20)
 
 /* Writes header and tables around `bytes` bytes that the caller puts (or has put) at `offset`, which is
  * CG_ELF_DATA_OFFSET or more. The symbol is hidden, and where a program has it a multiple of `align`.

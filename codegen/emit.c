@@ -221,7 +221,7 @@ static bool finish_jobs(emission *e, cg_job *jobs, uint32_t count, const char *p
 
 /* Where the weights stand. Two things that are not worth it for small ones: an address and a place in the
  * file that are the same modulo a huge page, without which the kernel maps what it has in huge pages by small
- * ones (docs/benchmarks.md, "Huge pages"); and room in front of them, so that the program can be put there
+ * ones (docs/benchmarks.md, "Threads"); and room in front of them, so that the program can be put there
  * without copying them: more than a linked program ever took (2 MiB and 9 KiB a kernel), as a hole in the
  * file. */
 static void place_weights(const emission *e, cg_blob *b) {
@@ -229,11 +229,11 @@ static void place_weights(const emission *e, cg_blob *b) {
     const ir_module *m = e->plans[0].module;
     for (size_t i = 0; i < m->weights.count; i++) bytes += ir_type_bytes(&m->weights.items[i].type);
     bool large = bytes >= 64u << 20;
-    b->align = large ? CG_ELF_HUGE_PAGE : CG_ELF_DATA_OFFSET;
+    b->align = large ? EBRU_HUGE_PAGE : CG_ELF_DATA_OFFSET;
     b->head = e->options->weights == CG_WEIGHTS_EXTERNAL ? 0 : CG_ELF_DATA_OFFSET;
     if (!large || !b->head || e->options->kind == CG_OBJ) return;
     for (uint32_t l = 0; l < e->level_count; l++) kernels += e->plans[l].wrappers.count;
-    uint64_t room = 2 * CG_ELF_HUGE_PAGE + (kernels << 15) + 2 * e->options->tokenizer_bytes;
+    uint64_t room = 2 * EBRU_HUGE_PAGE + (kernels << 15) + 2 * e->options->tokenizer_bytes;
     b->head = (room / b->align + 1) * b->align;
 }
 
@@ -323,10 +323,10 @@ static bool publish_text(const emission *e) {
     return cg_files_append(e->d, STDOUT_FILENO, e->parts[0].path);
 }
 
-static bool has_segment(const char *program) {
+static bool has_segment(const char *program, uint64_t align) {
     cg_segment s;
     int fd = open(program, O_RDONLY | O_CLOEXEC);
-    bool found = fd >= 0 && cg_segment_find(fd, &s);
+    bool found = fd >= 0 && cg_segment_find(fd, align, &s);
     if (fd >= 0) close(fd);
     return found;
 }
@@ -345,7 +345,7 @@ static const char *stub_object(emission *e) {
 static bool link_with_weights(emission *e, const char **product) {
     const char *stub = stub_object(e);
     if (!stub || !link_objects(e, stub, *product)) return false;
-    if (e->options->weights == CG_WEIGHTS_APPEND || has_segment(*product))
+    if (e->options->weights == CG_WEIGHTS_APPEND || has_segment(*product, e->blob.align))
         return cg_blob_join(e->d, &e->blob, *product, product);
     /* another linker than GNU ld: what it can place, it may place */
     return cg_blob_wrap(e->d, &e->blob) && link_objects(e, e->blob.path, *product);

@@ -30,7 +30,7 @@ static bool only_zeros(int fd, uint64_t at, uint64_t bytes) {
 }
 
 /* The section that ends with the stub. */
-static bool find_section(int fd, const Elf64_Ehdr *e, cg_segment *s, Elf64_Shdr *found) {
+static bool find_section(int fd, const Elf64_Ehdr *e, uint64_t align, cg_segment *s, Elf64_Shdr *found) {
     for (uint32_t i = 0; i < e->e_shnum; i++) {
         char bytes[sizeof stub];
         s->section_header = e->e_shoff + i * sizeof *found;
@@ -41,17 +41,17 @@ static bool find_section(int fd, const Elf64_Ehdr *e, cg_segment *s, Elf64_Shdr 
         if (!get(fd, bytes, sizeof bytes, found->sh_offset + at)) return false;
         if (memcmp(bytes, stub, sizeof stub) != 0) continue;
         s->address = found->sh_addr + at;
-        return only_zeros(fd, found->sh_offset, at);
+        return s->address % align == 0 && only_zeros(fd, found->sh_offset, at);
     }
     return false;
 }
 
-bool cg_segment_find(int fd, cg_segment *s) {
+bool cg_segment_find(int fd, uint64_t align, cg_segment *s) {
     Elf64_Ehdr e;
     Elf64_Shdr section;
     if (!get(fd, &e, sizeof e, 0) || memcmp(e.e_ident, ELFMAG, SELFMAG) != 0 ||
         e.e_shentsize != sizeof section || e.e_phentsize != sizeof(Elf64_Phdr) ||
-        !find_section(fd, &e, s, &section))
+        !find_section(fd, &e, align, s, &section))
         return false;
     bool found = false;
     for (uint32_t i = 0; i < e.e_phnum; i++) {
@@ -62,22 +62,20 @@ bool cg_segment_find(int fd, cg_segment *s) {
         if (p.p_vaddr > s->address) return false;
         if (p.p_vaddr + p.p_memsz <= s->address) continue;
         if (p.p_flags != PF_R || p.p_vaddr != section.sh_addr || p.p_memsz != section.sh_size) return false;
-        if (p.p_align == 0 || s->address % p.p_align != 0) return false;
         s->program_header = at;
-        s->align = p.p_align;
         found = true;
     }
     return found;
 }
 
-bool cg_segment_set(int fd, const cg_segment *s, uint64_t offset, uint64_t bytes) {
+bool cg_segment_set(int fd, const cg_segment *s, uint64_t offset, uint64_t bytes, uint64_t align) {
     Elf64_Phdr p;
     Elf64_Shdr h;
     if (!get(fd, &p, sizeof p, s->program_header) || !get(fd, &h, sizeof h, s->section_header)) return false;
     p.p_offset = h.sh_offset = offset;
     p.p_vaddr = p.p_paddr = h.sh_addr = s->address;
     p.p_filesz = p.p_memsz = h.sh_size = bytes;
-    p.p_align = h.sh_addralign = s->align;
+    p.p_align = h.sh_addralign = align;
     return pwrite(fd, &p, sizeof p, (off_t)s->program_header) == (ssize_t)sizeof p &&
            pwrite(fd, &h, sizeof h, (off_t)s->section_header) == (ssize_t)sizeof h;
 }

@@ -15,17 +15,16 @@
 
 typedef struct cg_segment {
     uint64_t program_header, section_header; /* where in the file the two stand */
-    uint64_t address, align;
+    uint64_t address;
 } cg_segment;
 
 /* Writes the object with the stub, whose symbol is `symbol` and stands at a multiple of `align`. False with
  * errno set. */
 bool cg_segment_stub(int fd, const cg_arch *arch, const char *symbol, uint64_t align);
-/* Finds the stub in a linked file. False when this linker put it where it cannot grow: beside something else,
- * or in front of another segment. */
-bool cg_segment_find(int fd, cg_segment *s);
-/* Makes the segment `bytes` bytes from `offset` on, a multiple of the alignment of both. False with errno
- * set. */
-bool cg_segment_set(int fd, const cg_segment *s, uint64_t offset, uint64_t bytes);
+/* Finds the stub, made with `align`, in a linked file. False when this linker put it where it cannot grow:
+ * beside something else, or in front of another segment. */
+bool cg_segment_find(int fd, uint64_t align, cg_segment *s);
+/* Makes the segment `bytes` bytes from `offset` on, a multiple of `align`. False with errno set. */
+bool cg_segment_set(int fd, const cg_segment *s, uint64_t offset, uint64_t bytes, uint64_t align);
 
 #endif

@@ -107,13 +107,14 @@ void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads,
  * barrier, so that a profile tells them apart. */
 void ebru_mark(const struct ebru_call *call, int32_t thread, int32_t op);
 
-/* In programs compiled with --check-finite: op `op` has left `bytes` bytes at `data`; called on thread 0 while
- * all others wait. Returns when all numbers are finite, otherwise ends the program. */
+/* In programs compiled with --check-finite: op `op` has left `bytes` bytes at `data`; called on thread 0
+ * while all others wait. Returns when all numbers are finite, otherwise ends the program. */
 void ebru_check_finite(const struct ebru_call *call, int32_t op, const void *data, uint64_t bytes);
 
 /* Directly behind the packed weights, wherever they are: inside the program's segment, and (when nothing
  * rewrote the file since) at the end of the program or of the external weights' file. The weights begin on a
- * page boundary. */
+ * page boundary, large ones on one of EBRU_HUGE_PAGE, in memory and in the file. */
+#define EBRU_HUGE_PAGE (2u << 20) /* bytes */
 struct ebru_trailer {
     uint64_t bytes, reserved; /* of the weights in front */
     uint8_t weights_id[16];

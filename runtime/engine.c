@@ -22,7 +22,7 @@ static char *map_pages(size_t bytes) {
     if (!bytes) bytes = 64;
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return NULL;
-    if (bytes >= (2u << 20)) madvise(p, bytes, MADV_HUGEPAGE);
+    if (bytes >= EBRU_HUGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE);
     return p;
 }
 

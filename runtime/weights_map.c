@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, NAME_BYTES = 256, HUGE_PAGE = 2 << 20 };
+enum { PATH_BYTES = 4096, NAME_BYTES = 256 };
 
 /* The file of the running program, links followed. */
 static rt_status program_path(char out[PATH_BYTES], rt_error *err) {
@@ -69,20 +69,21 @@ static rt_status open_weights(const char *path, int *fd, uint64_t *size, rt_erro
 /* Maps the file from `begin`, a multiple of a huge page, at an address that is one, too: only so can the
  * kernel map what it holds in huge pages as such. NULL with errno set. */
 static void *map_aligned(size_t bytes, int fd, uint64_t begin) {
-    char *room = mmap(NULL, bytes + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *room =
+        mmap(NULL, bytes + EBRU_HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (room == MAP_FAILED) return NULL;
-    size_t before = (HUGE_PAGE - (uintptr_t)room % HUGE_PAGE) % HUGE_PAGE;
+    size_t before = (EBRU_HUGE_PAGE - (uintptr_t)room % EBRU_HUGE_PAGE) % EBRU_HUGE_PAGE;
     char *at = room + before;
     char *map = mmap(at, bytes, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, (off_t)begin);
     if (map == MAP_FAILED) {
         int saved = errno;
-        munmap(room, bytes + HUGE_PAGE);
+        munmap(room, bytes + EBRU_HUGE_PAGE);
         errno = saved;
         return NULL;
     }
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), end = ((uintptr_t)at + bytes + page - 1) / page * page;
     if (before) munmap(room, before);
-    munmap((void *)end, (uintptr_t)room + bytes + HUGE_PAGE - end);
+    munmap((void *)end, (uintptr_t)room + bytes + EBRU_HUGE_PAGE - end);
     return map;
 }
 
@@ -97,7 +98,7 @@ static rt_status map_open_file(rt_model *m, int fd, uint64_t size, const char *p
                        "compiled",
                        path);
     if (!is_ours(m->tables, &trailer)) return belongs_elsewhere(path, err);
-    uint64_t offset = size - needed, begin = offset / HUGE_PAGE * HUGE_PAGE;
+    uint64_t offset = size - needed, begin = offset / EBRU_HUGE_PAGE * EBRU_HUGE_PAGE;
     m->mapping_bytes = (size_t)(size - begin);
     m->mapping = map_aligned(m->mapping_bytes, fd, begin);
     if (!m->mapping)
@@ -206,8 +207,8 @@ rt_status rt_weights_map(rt_model *m, rt_error *err) {
     rt_status s = map_weights(m, err);
     if (s || !m->weights) return s;
     /* what is read from now on, into huge pages where the file system has them */
-    uintptr_t from = (uintptr_t)m->weights / HUGE_PAGE * HUGE_PAGE;
-    if ((uintptr_t)m->weights == from) madvise((void *)from, m->tables->weights_bytes, MADV_HUGEPAGE);
+    if ((uintptr_t)m->weights % EBRU_HUGE_PAGE == 0)
+        madvise((void *)(uintptr_t)m->weights, m->tables->weights_bytes, MADV_HUGEPAGE);
     return RT_OK;
 }
 

@@ -18,16 +18,16 @@ INLINE void fetch_weights(const float *b, int64_t b_step, const float *next, con
     UNROLL for (int32_t n = 0; n < nb; n++) __builtin_prefetch(b + n * b_step + c * 16 + TILE_AHEAD);
 }
 
-/* A row of weights times every pixel's channel. */
-#define EBRU_TILE_STEP(c, channel)                                                                           \
-    {                                                                                                        \
-        v16 w[8];                                                                                            \
-        UNROLL for (int32_t n = 0; n < nb; n++) w[n] = load16(b + n * b_step + (c)*16);                      \
-        UNROLL for (int32_t m = 0; m < mr; m++) {                                                            \
-            const v16 v = splat16(channel);                                                                  \
-            UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] += v * w[n];                             \
-        }                                                                                                    \
+/* Step c: a row of weights times every pixel's channel. */
+INLINE void tile_step(v16 *acc, const float *const *a, int64_t at, const float *b, int64_t b_step,
+                      const int32_t c, const int32_t mr, const int32_t nb) {
+    v16 w[8];
+    UNROLL for (int32_t n = 0; n < nb; n++) w[n] = load16(b + n * b_step + c * 16);
+    UNROLL for (int32_t m = 0; m < mr; m++) {
+        const v16 v = splat16(a[m][at + c]);
+        UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] += v * w[n];
     }
+}
 
 INLINE void load_sums(const struct tile *t, v16 *acc, const int32_t mr, const int32_t nb) {
     UNROLL for (int32_t i = 0; i < mr * nb; i++) acc[i] = splat16(0.0f);
@@ -63,7 +63,7 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb, 
                 UNROLL for (int32_t m = 0; m < mr; m++) __builtin_prefetch(a[m] + at + a_next);
                 UNROLL for (int32_t c = 0; c < STEPS; c++) {
                     fetch_weights(b, b_step, next, c, nb);
-                    EBRU_TILE_STEP(c, a[m][at + c])
+                    tile_step(acc, a, at, b, b_step, c, mr, nb);
                 }
                 at += STEPS;
                 b += STEPS * 16;
@@ -75,26 +75,16 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb, 
     }
     int32_t rest = t->rest;
     for (; rest >= 4; rest -= 4, at += 4, b += 64) {
-        UNROLL for (int32_t c = 0; c < 4; c++) EBRU_TILE_STEP(c, a[m][at + c])
+        UNROLL for (int32_t c = 0; c < 4; c++) tile_step(acc, a, at, b, b_step, c, mr, nb);
     }
-    for (; rest > 0; rest--, at++, b += 16) EBRU_TILE_STEP(0, a[m][at])
+    for (; rest > 0; rest--, at++, b += 16) tile_step(acc, a, at, b, b_step, 0, mr, nb);
     store_sums(t, acc, mr, nb);
 }
 #endif
 
 /* clang-format off */
-#if defined(__aarch64__)
-#define TILE_BODY(t, m, n, line) tile_body(t, m, n)
-#else
-#define TILE_BODY(t, m, n, line) tile_body(t, m, n, line)
-#endif
-#define TILE_FUNCTION(name, m, n, line) \
-    __attribute__((noinline)) void name(m, n)(const struct tile *t) { TILE_BODY(t, m, n, line); }
-#define TILE_DEFINE(m, n) TILE_FUNCTION(TILE_POINTERS, m, n, 0)
+#define TILE_DEFINE(m, n) \
+    __attribute__((noinline)) void TILE_POINTERS(m, n)(const struct tile *t) { tile_body(t, m, n, 0); } \
+    __attribute__((noinline)) void TILE_LINE(m, n)(const struct tile *t) { tile_body(t, m, n, 1); }
 #define TILE_DEFINE_ALL(n, rows) rows(TILE_DEFINE, n)
 TILE_PANELS(TILE_DEFINE_ALL)
-#if !defined(__aarch64__)
-#define TILE_DEFINE_LINE(m, n) TILE_FUNCTION(TILE_LINE, m, n, 1)
-#define TILE_DEFINE_LINES(n, rows) rows(TILE_DEFINE_LINE, n)
-TILE_PANELS(TILE_DEFINE_LINES)
-#endif

@@ -56,11 +56,7 @@ struct tile {
 
 /* clang-format off */
 #define TILE_POINTERS(m, n) EBRU_NAME(ebru_tile_##m##x##n)
-#if defined(__aarch64__)
-#define TILE_LINE(m, n) TILE_POINTERS(m, n) /* serves both */
-#else
-#define TILE_LINE(m, n) EBRU_NAME(ebru_tile_line_##m##x##n)
-#endif
+#define TILE_LINE(m, n)     EBRU_NAME(ebru_tile_line_##m##x##n)
 #define TILE_DECLARE(m, n) void TILE_POINTERS(m, n)(const struct tile *t); void TILE_LINE(m, n)(const struct tile *t);
 #define TILE_DECLARE_ALL(n, rows) rows(TILE_DECLARE, n)
 TILE_PANELS(TILE_DECLARE_ALL)

@@ -28,8 +28,7 @@ INLINE void tile_advance(const float **a, const int32_t mr, int64_t floats) {
     UNROLL for (int32_t m = 0; m < mr; m++) a[m] += floats;
 }
 
-/* Also for pixels side by side: here are registers enough for a pointer each. */
-INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) {
+INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb, const int32_t line) {
     v4 acc[TILE_ROWS * 4];
     const float *a[TILE_ROWS];
     const float *b = t->b, *next = t->next;
@@ -37,7 +36,7 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb) 
     const int64_t sum_row = t->sum_row, a_row = t->a_row, a_cb = t->a_cb, a_next = t->a_next;
     const int32_t kh = t->kh, kw = t->kw;
     (void)nb; /* 1 */
-    UNROLL for (int32_t m = 0; m < mr; m++) a[m] = t->line ? t->line + m * 16 : t->a[m];
+    UNROLL for (int32_t m = 0; m < mr; m++) a[m] = line ? t->line + m * 16 : t->a[m];
     UNROLL for (int32_t i = 0; i < mr * 4; i++) acc[i] = (v4)(0.0f);
     if (t->add) {
         UNROLL for (int32_t i = 0; i < mr * 4; i++) acc[i] = *(const v4 *)(sum + i / 4 * sum_row + i % 4 * 4);
