@@ -1,7 +1,7 @@
 /* What a barrier costs, and handing out a run: nanoseconds, best and median of many rounds.
  *
  *   barrier_bench [THREADS]      default 2 */
-#include "runtime/threads.h"
+#include "runtime/engine/threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -15,8 +15,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "runtime/cpu.h"
-#include "runtime/kernel_abi.h"
+#include "base/cpu/cpu.h"
+#include "runtime/abi/kernel_abi.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -34,7 +34,7 @@
     DECLARE(name, v4)                                                                                        \
     DECLARE(name, v4_bf16)                                                                                   \
     DECLARE(name, v4_amx)
-#include "runtime/kernels.def"
+#include "runtime/abi/kernels.def"
 void ebru_peak_v2(int32_t n);
 void ebru_peak_v3(int32_t n);
 void ebru_peak_v4(int32_t n);

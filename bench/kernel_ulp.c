@@ -7,7 +7,7 @@
  * NaN
  *
  * All 2^32 inputs of a function take about a minute on two cores. */
-#include "tests/unit/ulp.h"
+#include "tests/unit/kernels/ulp.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -4,10 +4,10 @@
 #ifndef EBRU_CODEGEN_CODEGEN_H
 #define EBRU_CODEGEN_CODEGEN_H
 
+#include "codegen/target/target.h"
 #include "ir/ir.h"
-#include "ir/target.h"
 
-/* EXE: a program, the runtime included. LIB: a shared object that exports `ebru_model` (runtime/abi.h) and
+/* EXE: a program, the runtime included. LIB: a shared object that exports `ebru_model` (runtime/abi/abi.h) and
  * calls its host's ebru_barrier and ebru_mark (and ebru_check_finite, with check_finite). OBJ: one
  * relocatable object of the same contents. ASM, LLVM_IR: one level as text, after optimisation. */
 typedef enum cg_emit_kind { CG_EXE, CG_OBJ, CG_LIB, CG_ASM, CG_LLVM_IR } cg_emit_kind;
@@ -45,22 +45,5 @@ typedef struct cg_result {
 /* Emits. False with diagnostics; then no output file exists. levels: lowest first. */
 bool cg_emit(ir_diag *d, const cg_level *levels, uint32_t level_count, const cg_options *options,
              cg_result *result);
-
-/* Architectures, by the triple that --target= takes, NULL the machine's own: all are compiled for everywhere.
- * NULL with a diagnostic when unknown. */
-typedef struct cg_arch cg_arch;
-const cg_arch *cg_arch_find(ir_diag *d, const char *triple);
-const char *cg_arch_triple(const cg_arch *a);
-/* Targets of an architecture: x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx; armv8-a,
- * armv8-a+bf16; of the machine's own also "native", the best of them this CPU runs. NULL with a diagnostic
- * when unknown. The target is static or lives as long as the process. */
-const ir_target *cg_arch_target(ir_diag *d, const cg_arch *a, const char *name);
-uint32_t cg_arch_target_count(const cg_arch *a);
-const char *cg_arch_target_name(const cg_arch *a, uint32_t index); /* lowest first */
-const char *cg_arch_default(const cg_arch *a); /* "native", or another architecture's lowest level */
-/* The same of the machine's own. */
-const ir_target *cg_target(ir_diag *d, const char *name);
-uint32_t cg_target_count(void);
-const char *cg_target_name(uint32_t index);
 
 #endif

@@ -4,8 +4,8 @@
 #define EBRU_DRIVER_DRIVER_H
 
 #include "codegen/codegen.h"
-#include "codegen/tuning.h"
-#include "frontend/files.h"
+#include "codegen/target/tuning.h"
+#include "frontend/files/files.h"
 #include "frontend/frontend.h"
 #include "ir/ir.h"
 #include "passes/passes.h"

@@ -1,6 +1,6 @@
 #include "driver/driver.h"
 
-#include "frontend/files.h"
+#include "frontend/files/files.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -60,7 +60,7 @@ ir_module *fe_load(ir_diag *d, const char *path, const fe_options *options);
 bool fe_bind_ir_weights(ir_diag *d, ir_module *m);
 
 /* Reads the files that the meta NAME.vocab and NAME.merges name ("tokenizer", "tokenizer_2") and builds the
- * tokenizer blob for the program (format: runtime/tokenizer.h). Returned bytes are ir_alloc'd; NULL with
+ * tokenizer blob for the program (format: runtime/text/tokenizer.h). Returned bytes are ir_alloc'd; NULL with
  * diagnostics on failure; *bytes = 0 and NULL when the model has no such tokenizer. */
 unsigned char *fe_tokenizer_blob(ir_diag *d, const ir_module *m, const char *name, size_t *bytes);
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/diffusers.h"
-#include "frontend/hub_cache.h"
-#include "frontend/lora.h"
+#include "frontend/diffusers/diffusers.h"
+#include "frontend/files/hub_cache.h"
+#include "frontend/lora/lora.h"
 
 static bool ends_with(const char *s, const char *end) {
     size_t n = strlen(s), k = strlen(end);

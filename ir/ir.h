@@ -7,7 +7,7 @@
  * changes a value's meaning, so the evaluator ignores it.
  *
  * Levels. GRAPH: what the network means. FUSED: composite ops, layouts chosen. KERNEL: every working node is
- * bound to a row of runtime/kernels.def. PLACED: every value has a place. Each op row in ops.def lists the
+ * bound to a row of runtime/abi/kernels.def. PLACED: every value has a place. Each op row in ops.def lists the
  * levels where it is legal.
  *
  * Functions. A function's nodes stand in def-before-use order. Inputs are marked with how often they change
@@ -15,14 +15,14 @@
  * subexpressions do not arise. Passes never edit a function in place: they build a new one (ir_rewrite),
  * except for annotations (bindings, places).
  *
- * Text. Complete: ir_print writes a module, ir_parse reads it back identically (grammar in ir/print.c).
+ * Text. Complete: ir_print writes a module, ir_parse reads it back identically (grammar in ir/text/print.c).
  *
  * Ownership. A module owns everything reachable from it through its arena; ir_module_free drops it whole. */
 #ifndef EBRU_IR_IR_H
 #define EBRU_IR_IR_H
 
-#include "ir/arena.h"
-#include "ir/diag.h"
+#include "base/arena.h"
+#include "base/diag.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -466,13 +466,6 @@ ir_module *ir_parse(ir_diag *d, const char *name, const char *text, size_t lengt
 uint32_t *ir_numbering(const ir_func *f);
 /* "%12", or "@name" for a weight: for messages. Walks the function. */
 void ir_print_ref(const ir_func *f, ir_ref r, ir_str *out);
-
-/* number.c: binary64 as text, independent of the locale: the shortest decimal that reads back identically,
- * always with a
- * '.', an exponent, "inf" or "nan", so that it is told from an integer. Reading takes the whole text or
- * fails. */
-void ir_print_f64(double value, ir_str *out);
-bool ir_parse_f64(const char *text, size_t length, double *out);
 
 /* expr.c: expressions of `ew` nodes. */
 typedef struct ir_expr_step {

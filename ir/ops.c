@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "ir/build.h"
-#include "ir/index.h"
+#include "base/index.h"
 #include "ir/ir.h"
 
 /* ---- names of enums ---- */

@@ -1,4 +1,4 @@
-/* What passes may know of the target: filled by codegen/target.c from runtime/kernels.def, handed to the pass
+/* What passes may know of the target: filled by codegen/target/target.c from runtime/abi/kernels.def, handed to the pass
  * manager. */
 #ifndef EBRU_IR_TARGET_H
 #define EBRU_IR_TARGET_H

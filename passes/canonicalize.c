@@ -10,8 +10,8 @@
  * needs   nothing        keeps   NO_DEAD, PLAIN        level  GRAPH -> GRAPH        idempotent
  * here    first: everything behind it relies on the forms, but for matching only; without it less fuses
  * not     distributive laws, nor anything that changes an element's value by more than rounding
- * tests   tests/lit/passes/canonicalize/, tests/unit/passes_test.c */
-#include "passes/util.h"
+ * tests   tests/lit/passes/canonicalize/, tests/unit/passes/passes_test.c */
+#include "passes/manager/match.h"
 
 #include <math.h>
 

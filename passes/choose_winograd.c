@@ -16,8 +16,8 @@
  * here    after layout, which packs filters and says what is a filter; before kernels are selected
  * not     filters that are themselves computed (slices of one tensor, folded products); strides; what
  *         lower_precision has lowered
- * tests   tests/lit/passes/choose_winograd/, tests/unit/passes_golden_test.c */
-#include "passes/util.h"
+ * tests   tests/lit/passes/choose_winograd/, tests/unit/passes/passes_golden_test.c */
+#include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "choose_winograd", WHAT[] = "conv2d by minimal filtering";
 enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL, COUNT };

@@ -10,8 +10,8 @@
  * here    before fuse_norm_prologue, which then moves the two inputs of the group_norm into its conv
  * not     a concat with another reader, which must exist in memory anyway; a first part that does not fill
  *         its last block of 16 channels (packed weights count channels in blocks); more than two parts
- * tests   tests/lit/passes/eliminate_concat/, tests/unit/passes_test.c */
-#include "passes/util.h"
+ * tests   tests/lit/passes/eliminate_concat/, tests/unit/passes/passes_test.c */
+#include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "eliminate_concat", WHAT[] = "concat as two inputs";
 enum { X = 0, X1 = 3 }; /* of conv2d and of group_norm */

@@ -13,8 +13,8 @@
  * here    after canonicalize, which may make constants
  * not     results above 64 KiB or above 16 MiB in all; expressions over weights whose bytes are not there
  *         (IR text that names files); expressions that read more than 16 Mi elements
- * tests   tests/lit/passes/fold_constants/, tests/unit/passes_test.c */
-#include "passes/util.h"
+ * tests   tests/lit/passes/fold_constants/, tests/unit/passes/passes_test.c */
+#include "passes/manager/match.h"
 
 #include <string.h>
 

@@ -19,8 +19,8 @@
  * here    after canonicalize (the scale is the product's attribute), before the linears around it fuse with
  *         their neighbours
  * not     a mask that is an operand: nothing here has one; scores with a second user
- * tests   tests/lit/passes/fuse_attention/, tests/unit/passes_test.c */
-#include "passes/util.h"
+ * tests   tests/lit/passes/fuse_attention/, tests/unit/passes/passes_test.c */
+#include "passes/manager/match.h"
 
 #include <string.h>
 

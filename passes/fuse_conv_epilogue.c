@@ -24,8 +24,8 @@
  *         chains form
  * not     results with a second user (it wants the value before the addition); operands that broadcast any
  *         other way
- * tests   tests/lit/passes/fuse_conv_epilogue/, tests/unit/passes_test.c */
-#include "passes/util.h"
+ * tests   tests/lit/passes/fuse_conv_epilogue/, tests/unit/passes/passes_test.c */
+#include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "fuse_conv_epilogue";
 enum { BIAS = 2, CONV_TBIAS = 5, CONV_RESIDUAL = 6, LINEAR_RESIDUAL = 3 };

@@ -11,8 +11,8 @@
  * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
  * here    last of the fusions: takes what no conv, linear or norm took
  * not     single ops, which layout makes ew nodes of; more than eight operands
- * tests   tests/lit/passes/fuse_elementwise/, tests/unit/passes_test.c */
-#include "passes/util.h"
+ * tests   tests/lit/passes/fuse_elementwise/, tests/unit/passes/passes_test.c */
+#include "passes/manager/match.h"
 
 #include <string.h>
 

@@ -8,8 +8,8 @@
  * here    after canonicalize (x*sigmoid(x) is silu by then), before fuse_norm_prologue, which moves both
  *         into a conv's load
  * not     group_norm with two users: the other one wants the value without activation
- * tests   tests/lit/passes/fuse_groupnorm_silu/, tests/unit/passes_test.c */
-#include "passes/util.h"
+ * tests   tests/lit/passes/fuse_groupnorm_silu/, tests/unit/passes/passes_test.c */
+#include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "fuse_groupnorm_silu";
 

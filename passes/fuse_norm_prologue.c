@@ -13,8 +13,8 @@
  *         resizing)
  * not     norms that something else than a conv reads: then the image must exist; activations other than
  *         silu
- * tests   tests/lit/passes/fuse_norm_prologue/, tests/unit/passes_test.c */
-#include "passes/util.h"
+ * tests   tests/lit/passes/fuse_norm_prologue/, tests/unit/passes/passes_test.c */
+#include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "fuse_norm_prologue", WHAT[] = "group_norm on the conv's load";
 enum { X = 0, NORM_X1 = 3, CONV_X1 = 3, CONV_NORM = 4 };

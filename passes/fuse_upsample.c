@@ -7,8 +7,8 @@
  * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
  * here    after fuse_norm_prologue: a norm between resize and conv keeps its statistics of the resized image
  * not     a resized image with other readers, which must exist anyway
- * tests   tests/lit/passes/fuse_upsample/, tests/unit/passes_test.c */
-#include "passes/util.h"
+ * tests   tests/lit/passes/fuse_upsample/, tests/unit/passes/passes_test.c */
+#include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "fuse_upsample", WHAT[] = "resize_nearest + conv2d";
 enum { X = 0, X1 = 3 };

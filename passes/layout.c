@@ -20,8 +20,8 @@
  *         not c16)
  * not     a search for the cheapest assignment: with one blocked layout there is nothing to choose between
  *         neighbours
- * tests   tests/lit/passes/layout/, tests/unit/passes_road_test.c */
-#include "passes/util.h"
+ * tests   tests/lit/passes/layout/, tests/unit/passes/pipeline_variations_test.c */
+#include "passes/manager/match.h"
 
 typedef struct layout_state {
     pass_context *c;

@@ -19,8 +19,8 @@
  *
  * not     choosing by measured error; matmuls of two computed values outside of attention
  *
- * tests   tests/lit/passes/lower_precision/, tests/unit/passes_golden_test.c */
-#include "passes/util.h"
+ * tests   tests/lit/passes/lower_precision/, tests/unit/passes/passes_golden_test.c */
+#include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "lower_precision";
 enum { X, W, X1 = 3 };

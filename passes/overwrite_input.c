@@ -12,8 +12,8 @@
  * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
  * here    after upsample_phases, the last that changes convolutions; before kernels are bound, which differ
  * not     batches (planes of images lie in between); inputs of less than a megabyte; reordering nodes so that
- * an input dies earlier tests   tests/lit/passes/overwrite_input/, tests/unit/passes_test.c */
-#include "passes/util.h"
+ * an input dies earlier tests   tests/lit/passes/overwrite_input/, tests/unit/passes/passes_test.c */
+#include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "overwrite_input", WHAT[] = "1x1 conv2d in place";
 enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };

@@ -18,8 +18,8 @@
  * needs   BOUND       keeps   all       gives   PLACED       level  KERNEL -> PLACED
  * here    last: everything that changes buffers has run
  * not     reordering nodes to shorten lifetimes
- * tests   tests/lit/passes/plan_memory/, tests/unit/passes_road_test.c */
-#include "passes/plan.h"
+ * tests   tests/lit/passes/plan_memory/, tests/unit/passes/pipeline_variations_test.c */
+#include "passes/memory/plan.h"
 
 #include <stdlib.h>
 #include <string.h>

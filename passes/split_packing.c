@@ -19,8 +19,8 @@
  * needs   NO_DEAD, LAID_OUT, TILED       keeps   all       level  FUSED -> FUSED
  * here    after tile_attention
  * not     functions that split_stages did not split
- * tests   tests/lit/passes/split_packing/, tests/unit/passes_road_test.c */
-#include "passes/split.h"
+ * tests   tests/lit/passes/split_packing/, tests/unit/passes/pipeline_variations_test.c */
+#include "passes/stages/stage_splitter.h"
 
 bool pass_split_packing(pass_context *c, ir_module *m) {
     return pass_split_module(c, m, "split_packing", true);

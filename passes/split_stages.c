@@ -31,8 +31,8 @@
  * needs   NO_DEAD       keeps   NO_DEAD, PLAIN       level  GRAPH -> GRAPH
  * here    before anything fuses across the boundary
  * not     functions without a per-step input; repeating work to pass less
- * tests   tests/lit/passes/split_stages/, tests/unit/passes_road_test.c, tests/unit/passes_random_test.c */
-#include "passes/split.h"
+ * tests   tests/lit/passes/split_stages/, tests/unit/passes/pipeline_variations_test.c, tests/unit/passes/passes_random_test.c */
+#include "passes/stages/stage_splitter.h"
 
 bool pass_split_stages(pass_context *c, ir_module *m) {
     return pass_split_module(c, m, "split_stages", false);

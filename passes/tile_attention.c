@@ -15,8 +15,8 @@
  * here    after layout (q, k, v are c16 tokens); before split_packing, which moves packs of unchanging keys
  *         out of the step
  * not     choosing between tiles by measurement: a tuning record's replace these when the kernel is bound
- * tests   tests/lit/passes/tile_attention/, tests/unit/passes_road_test.c */
-#include "passes/util.h"
+ * tests   tests/lit/passes/tile_attention/, tests/unit/passes/pipeline_variations_test.c */
+#include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "tile_attention";
 enum { Q_BLOCK = 48, KV_BLOCK = 256, KV_LEAST = 32 };

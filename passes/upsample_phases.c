@@ -14,8 +14,8 @@
  * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
  * here    after choose_winograd, which takes the convolutions that are faster still by minimal filtering;
  * before kernels are selected not     other factors than two; filters that are themselves computed tests
- * tests/lit/passes/upsample_phases/, tests/unit/passes_test.c */
-#include "passes/util.h"
+ * tests/lit/passes/upsample_phases/, tests/unit/passes/passes_test.c */
+#include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "upsample_phases", WHAT[] = "3x3 conv2d of a doubled input";
 enum { X, W, COUNT = 7 };

@@ -8,9 +8,9 @@
  * For each block of KB keys: scores [QB/16][KB][16], online softmax (Milakov, Gimelshein 2018), sums
  * [QB/16][d][16]. Never more than QB*KB scores exist. */
 #include "runtime/kernels/attention.h"
-#include "runtime/kernels/attention_tile.h"
-#include "runtime/kernels/tile.h"
-#include "runtime/kernels/vmath.h"
+#include "runtime/kernels/tile/attention_tile.h"
+#include "runtime/kernels/tile/tile.h"
+#include "runtime/kernels/vector/vmath.h"
 
 enum { ATTN_FIRST = 4 };
 

@@ -2,7 +2,7 @@
 #ifndef EBRU_KERNELS_ATTENTION_H
 #define EBRU_KERNELS_ATTENTION_H
 
-#include "runtime/kernels/vec.h"
+#include "runtime/kernels/vector/vec.h"
 
 typedef float v8 __attribute__((ext_vector_type(8)));
 

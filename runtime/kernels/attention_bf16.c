@@ -5,8 +5,8 @@
  * queries as its columns, in pairs. Softmax is f32: the scores of a block of keys become weights relative to
  * the base of their query and, rounded, the pairs of the second multiply. */
 #include "runtime/kernels/attention.h"
-#include "runtime/kernels/tile_bf16.h"
-#include "runtime/kernels/vmath.h"
+#include "runtime/kernels/tile/tile_bf16.h"
+#include "runtime/kernels/vector/vmath.h"
 
 enum {
     WIDE = CELL_FORM == EBRU_BF16_WIDE,

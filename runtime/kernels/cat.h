@@ -2,7 +2,7 @@
 #ifndef EBRU_KERNELS_CAT_H
 #define EBRU_KERNELS_CAT_H
 
-#include "runtime/kernels/vec.h"
+#include "runtime/kernels/vector/vec.h"
 
 struct cat {
     const float *x0, *x1; /* one image each */

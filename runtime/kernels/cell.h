@@ -6,7 +6,7 @@
 #ifndef EBRU_KERNELS_CELL_H
 #define EBRU_KERNELS_CELL_H
 
-#include "runtime/kernels/vec.h"
+#include "runtime/kernels/vector/vec.h"
 
 #if defined(__AVX512BF16__) || defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
 #define CELL_OF_BF16

@@ -14,7 +14,7 @@
 #define EBRU_KERNELS_CONV_H
 
 #include "runtime/kernels/gather.h"
-#include "runtime/kernels/tile.h"
+#include "runtime/kernels/tile/tile.h"
 
 struct conv {
     const struct ebru_conv2d_params *p;

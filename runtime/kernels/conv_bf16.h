@@ -9,7 +9,7 @@
 #define EBRU_KERNELS_CONV_BF16_H
 
 #include "runtime/kernels/conv.h"
-#include "runtime/kernels/tile_bf16.h"
+#include "runtime/kernels/tile/tile_bf16.h"
 
 struct conv_bf16 {
     struct conv c;      /* tables: a_off an entry a run, o_off one a position */

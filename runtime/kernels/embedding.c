@@ -1,5 +1,5 @@
 /* embedding, select_row, timestep_embedding. */
-#include "runtime/kernels/vec.h"
+#include "runtime/kernels/vector/vec.h"
 
 EBRU_KERNEL(embedding) {
     (void)scratch;

@@ -5,7 +5,7 @@
 
 #include "runtime/kernels/cat.h"
 #include "runtime/kernels/cell.h"
-#include "runtime/kernels/vmath.h"
+#include "runtime/kernels/vector/vmath.h"
 
 struct gather {
     struct cat cat; /* one image */

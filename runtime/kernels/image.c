@@ -1,5 +1,5 @@
 /* resize_nearest, max_pool2d, avg_pool2d, concat, pack, unpack: c16 images and tokens. */
-#include "runtime/kernels/vec.h"
+#include "runtime/kernels/vector/vec.h"
 
 EBRU_KERNEL(resize_nearest) {
     (void)scratch;

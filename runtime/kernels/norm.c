@@ -1,6 +1,6 @@
 /* group_stats, norm_apply, layer_norm, geglu. */
 #include "runtime/kernels/cat.h"
-#include "runtime/kernels/vmath.h"
+#include "runtime/kernels/vector/vmath.h"
 
 /* Mean and sum of squared deviations of each lane of one channel block. Runs of RUN pixels are summed in
  * float around their own mean and joined in double (Chan, Golub, LeVeque 1979), so a large common offset

@@ -1,6 +1,6 @@
 /* copy, concat_plain, matmul, softmax: row-major tensors, for graphs whose layout or fusion passes are off.
  */
-#include "runtime/kernels/vmath.h"
+#include "runtime/kernels/vector/vmath.h"
 
 EBRU_KERNEL(copy) {
     (void)scratch;

@@ -14,9 +14,9 @@
  * Points 0, 1, -1, infinity for M = 2; 0, +-1/2, +-3/2, infinity for M = 4, whose rounding error is the least
  * of the common sets (rms 1.6 times that of the direct sum, where 0, +-1, +-2 has 4 times). */
 #include "runtime/kernels/gather.h"
-#include "runtime/kernels/tile.h"
-#include "runtime/kernels/vmath.h"
-#include "runtime/kernels/winograd_tile.h"
+#include "runtime/kernels/tile/tile.h"
+#include "runtime/kernels/vector/vmath.h"
+#include "runtime/kernels/tile/winograd_tile.h"
 
 enum { RUN = EBRU_WINOGRAD_RUN }; /* tiles of one band */
 

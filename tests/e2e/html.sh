@@ -64,7 +64,7 @@ else
     echo "skip: the scripts are well-formed (no node)"
 fi
 
-# selftest PAGE: what the page found out about itself (driver/html/selftest.js), as JSON in result.json
+# selftest PAGE: what the page found out about itself (driver/html/page/selftest.js), as JSON in result.json
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 selftest() {
     rm -rf profile

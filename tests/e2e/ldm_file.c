@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "frontend/frontend.h"
-#include "unit/ldm_fixture.h"
+#include "tests/unit/frontend/ldm_fixture.h"
 
 int main(int argc, char **argv) {
     if (argc != 4) {

@@ -1,8 +1,8 @@
 /* published write NAME FOLDER: the folder of a pipeline of diffusers' own tests
- * (tests/unit/published_pipelines.h). published check NAME A.png: whether its last 3 x 3 pixels of the last
+ * (tests/unit/published/published_pipelines.h). published check NAME A.png: whether its last 3 x 3 pixels of the last
  * channel are what the test prints; exit 1 when they differ by more than the test's tolerance and the
  * rounding to 8 bits. */
-#include "published_pipelines.h"
+#include "tests/unit/published/published_pipelines.h"
 
 #include <math.h>
 #include <png.h>

@@ -1,7 +1,7 @@
 /* The tensors of a safetensors file, stored another way: resave IN OUT [--dtype F64|F32|F16|BF16] [--legacy]
  * [--shards N]. --legacy: attention of autoencoders under the names of before 2023, its matrices as
  * filters of one pixel. --shards: OUT.safetensors becomes OUT-00001-of-0000N.safetensors ... and an index. */
-#include "frontend/safetensors.h"
+#include "frontend/safetensors/safetensors.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  *   clang-19 -g -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. tests/fuzz/fuzz_ir.c ir/(all).c -lm -o
  * fuzz_ir
  *
- * tests/unit/print_parse_test.c runs it on mutations of a valid text. */
+ * tests/unit/ir/print_parse_test.c runs it on mutations of a valid text. */
 #include <stdlib.h>
 #include <string.h>
 

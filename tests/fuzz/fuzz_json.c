@@ -7,7 +7,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "frontend/json.h"
+#include "frontend/files/json_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/diffusers.h"
+#include "frontend/diffusers/diffusers.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

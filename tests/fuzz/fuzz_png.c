@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/png_reader.h"
+#include "runtime/image/png_reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
-"""Writes tests/unit/scheduler_values.h: what diffusers' schedulers make of a stand-in model, for settings that no golden
+"""Writes tests/unit/runtime/scheduler_values.h: what diffusers' schedulers make of a stand-in model, for settings that no golden
 and no printed number of diffusers' tests covers. Made by hand with diffusers at commit 58eb52c and torch:
 
-    python3 tests/reference/scheduler_values.py >tests/unit/scheduler_values.h
+    python3 tests/reference/scheduler_values.py >tests/unit/runtime/scheduler_values.h
 
 The noise of step k is ((7 k + 3 i) mod 11 - 5) / 4 for element i, the model's output 0.6 x + 0.3 sin(2 x + t / 300)."""
 

@@ -1,0 +1,471 @@
+/* Collects and prints diagnostics; see diag.h.
+ *
+ * An error or warning and the notes after it form a frame. A frame waits in memory until the next one begins
+ * or the caller flushes, so that the JSON form can put the notes inside their object. */
+#include "base/diag.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+
+enum { DEFAULT_LIMIT = 20, QUOTE_COLUMNS = 100, ESCAPE_MAX = 200, EXIT_INTERNAL = 70 };
+
+typedef struct message {
+    ir_severity severity;
+    ir_str text; /* sanitised */
+    ir_str path; /* sanitised copy of loc.path; empty when absent */
+    ir_loc loc;
+} message;
+
+struct ir_diag {
+    ir_diag_options opt;
+    IR_VEC(ir_source *) sources;
+    IR_VEC(message) frame; /* [0] is the error or warning, the rest its notes */
+    bool frame_suppressed;
+    unsigned errors, warnings;
+    unsigned hidden_errors, hidden_warnings; /* suppressed since the last summary */
+};
+
+ir_diag *ir_diag_new(const ir_diag_options *options) {
+    ir_diag *d = ir_alloc(sizeof *d);
+    if (options) d->opt = *options;
+    if (!d->opt.out) d->opt.out = stderr;
+    if (!d->opt.limit) d->opt.limit = DEFAULT_LIMIT;
+    return d;
+}
+
+static void drop_frame(ir_diag *d) {
+    for (size_t i = 0; i < d->frame.count; i++) {
+        ir_str_free(&d->frame.items[i].text);
+        ir_str_free(&d->frame.items[i].path);
+    }
+    d->frame.count = 0;
+}
+
+void ir_diag_free(ir_diag *d) {
+    if (!d) return;
+    ir_diag_flush(d);
+    for (size_t i = 0; i < d->sources.count; i++) {
+        ir_free(d->sources.items[i]->path);
+        ir_free(d->sources.items[i]->text);
+        ir_free(d->sources.items[i]);
+    }
+    ir_free(d->sources.items);
+    ir_free(d->frame.items);
+    ir_free(d);
+}
+
+const ir_source *ir_diag_source(ir_diag *d, const char *path, const char *text, size_t length) {
+    ir_source *s = ir_alloc(sizeof *s);
+    s->path = ir_alloc(strlen(path) + 1);
+    memcpy(s->path, path, strlen(path) + 1);
+    if (text) {
+        s->text = ir_alloc(length + 1);
+        memcpy(s->text, text, length);
+        s->length = length;
+    }
+    IR_PUSH(&d->sources, s);
+    return s;
+}
+
+/* ---- printable text ---- */
+
+/* Length of the UTF-8 sequence at s (n > 0 bytes left) and its code point, or 0 when it is not well-formed
+ * (Unicode 15, table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF). */
+static size_t utf8_sequence(const unsigned char *s, size_t n, uint32_t *code) {
+    unsigned char c = s[0];
+    if (c < 0x80) {
+        *code = c;
+        return 1;
+    }
+    size_t len = c >= 0xc2 && c <= 0xdf ? 2 : c >= 0xe0 && c <= 0xef ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
+    if (!len || len > n) return 0;
+    uint32_t v = c & (0xffu >> (len + 1));
+    for (size_t i = 1; i < len; i++) {
+        if ((s[i] & 0xc0) != 0x80) return 0;
+        v = v << 6 | (s[i] & 0x3fu);
+    }
+    if ((len == 3 && v < 0x800) || (len == 4 && (v < 0x10000 || v > 0x10ffff))) return 0;
+    if (v >= 0xd800 && v <= 0xdfff) return 0;
+    *code = v;
+    return len;
+}
+
+/* True for code points that would move the cursor, hide or reorder the text around them. */
+static bool unprintable(uint32_t c) {
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
+           (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe007f);
+}
+
+/* Appends the printable form of the character at s, returns the bytes consumed; *columns grows by the
+ * characters written. Backslashes stay single, so that escaping twice changes nothing. */
+static size_t add_printable(ir_str *out, const unsigned char *s, size_t n, size_t *columns) {
+    uint32_t code;
+    size_t len = utf8_sequence(s, n, &code);
+    if (len && !unprintable(code)) {
+        ir_str_addn(out, (const char *)s, len);
+        *columns += 1;
+        return len;
+    }
+    if (!len) len = 1;
+    for (size_t i = 0; i < len; i++) ir_str_addf(out, "\\x%02x", s[i]);
+    *columns += 4 * len;
+    return len;
+}
+
+static void add_sanitised(ir_str *out, const char *text, size_t length) {
+    size_t columns = 0;
+    ir_str_addn(out, "", 0);
+    for (size_t i = 0; i < length;) {
+        i += add_printable(out, (const unsigned char *)text + i, length - i, &columns);
+    }
+}
+
+const char *ir_escape(const char *bytes, size_t length) {
+    static char ring[8][ESCAPE_MAX + 16];
+    static unsigned next;
+    char *slot = ring[next++ % 8];
+    size_t used = 0;
+    const unsigned char *s = (const unsigned char *)bytes;
+    for (size_t i = 0; i < length;) {
+        uint32_t code;
+        size_t len = utf8_sequence(s + i, length - i, &code);
+        bool plain = len && !unprintable(code);
+        if (!len) len = 1;
+        if (used + (plain ? len : 4 * len) > ESCAPE_MAX - 3) {
+            memcpy(slot + used, "...", 3);
+            used += 3;
+            break;
+        }
+        for (size_t k = 0; k < len; k++) {
+            if (plain)
+                slot[used++] = (char)s[i + k];
+            else
+                used += (size_t)snprintf(slot + used, 5, "\\x%02x", s[i + k]);
+        }
+        i += len;
+    }
+    slot[used] = '\0';
+    return slot;
+}
+
+void ir_json_string(ir_str *out, const char *text) {
+    const unsigned char *s = (const unsigned char *)text;
+    size_t n = strlen(text);
+    ir_str_add(out, "\"");
+    while (n) {
+        uint32_t code;
+        size_t len = utf8_sequence(s, n, &code);
+        if (!len) {
+            len = 1;
+            code = 0xfffd;
+        }
+        if (code == '"' || code == '\\')
+            ir_str_addf(out, "\\%c", (int)code);
+        else if (code >= 0x20 && code < 0x7f && code != '<')
+            ir_str_addn(out, (const char *)s, 1);
+        else if (code < 0x10000)
+            ir_str_addf(out, "\\u%04x", code);
+        else
+            ir_str_addf(out, "\\u%04x\\u%04x", 0xd7c0 + (code >> 10), 0xdc00 + (code & 0x3ff));
+        s += len;
+        n -= len;
+    }
+    ir_str_add(out, "\"");
+}
+
+void ir_json_member(ir_str *out, const char *name, const char *value) {
+    ir_str_addf(out, ", \"%s\": ", name);
+    if (value)
+        ir_json_string(out, value);
+    else
+        ir_str_add(out, "null");
+}
+
+static void add_json_string(ir_str *out, const char *s) {
+    ir_str_add(out, "\"");
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\') ir_str_add(out, "\\");
+        ir_str_addn(out, s, 1); /* sanitised before: no control characters, valid UTF-8 */
+    }
+    ir_str_add(out, "\"");
+}
+
+/* ---- the text form ---- */
+
+static const char *const severity_name[] = {"error", "warning", "note"};
+static const char *const severity_color[] = {"\x1b[1;31m", "\x1b[1;35m", "\x1b[1;36m"};
+
+/* Start of line `line` in the source and its length, false when there is none. */
+static bool find_line(const ir_source *s, uint32_t line, const char **start, size_t *length) {
+    const char *p = s->text, *end = s->text + s->length;
+    for (uint32_t i = 1; i < line; i++) {
+        p = memchr(p, '\n', (size_t)(end - p));
+        if (!p) return false;
+        p++;
+    }
+    const char *nl = memchr(p, '\n', (size_t)(end - p));
+    *start = p;
+    *length = (size_t)((nl ? nl : end) - p);
+    if (*length && p[*length - 1] == '\r') --*length;
+    return true;
+}
+
+/* Quotes the line with a caret under the marked range. Columns count bytes in the file but characters on the
+ * screen; of a long line only the surroundings of the caret are shown. */
+static void add_quote(const ir_diag *d, ir_str *out, const ir_loc *loc) {
+    const char *line;
+    size_t length;
+    if (!loc->source || !loc->source->text || !loc->line || !loc->col) return;
+    if (!find_line(loc->source, loc->line, &line, &length)) return;
+    size_t at = loc->col - 1 < length ? loc->col - 1 : length;
+    size_t stop = loc->length < length - at ? at + loc->length : length;
+    size_t from = 0, to = length;
+    if (length > QUOTE_COLUMNS) {
+        from = at > QUOTE_COLUMNS / 2 ? at - QUOTE_COLUMNS / 2 : 0;
+        while (from > 0 && from < at && ((unsigned char)line[from] & 0xc0) == 0x80) from++;
+        to = length - from > QUOTE_COLUMNS ? from + QUOTE_COLUMNS : length;
+        while (to < length && ((unsigned char)line[to] & 0xc0) == 0x80 && to < from + QUOTE_COLUMNS + 3) to++;
+    }
+
+    ir_str text = {0};
+    size_t column = 0, caret = 0, caret_end = 0;
+    ir_str_addf(&text, "%5u | %s", loc->line, from ? "..." : "");
+    if (from) column = 3;
+    for (size_t i = from; i < to;) {
+        if (i <= at) caret = column;
+        if (line[i] == '\t') {
+            ir_str_add(&text, " ");
+            column++;
+            i++;
+        } else {
+            i += add_printable(&text, (const unsigned char *)line + i, to - i, &column);
+        }
+        if (i <= stop) caret_end = column;
+    }
+    if (at >= to) caret = column;
+    ir_str_add(&text, to < length ? "...\n" : "\n");
+    ir_str_add(&text, "      | ");
+    for (size_t i = 0; i < caret; i++) ir_str_add(&text, " ");
+    if (d->opt.color) ir_str_add(&text, "\x1b[1;32m");
+    ir_str_add(&text, "^");
+    for (size_t i = caret + 1; i < caret_end; i++) ir_str_add(&text, "~");
+    ir_str_add(&text, d->opt.color ? "\x1b[0m\n" : "\n");
+    ir_str_addn(out, text.data, text.len);
+    ir_str_free(&text);
+}
+
+static void add_text(const ir_diag *d, ir_str *out, const message *m) {
+    const char *bold = d->opt.color ? "\x1b[1m" : "", *reset = d->opt.color ? "\x1b[0m" : "";
+    const ir_loc *loc = &m->loc;
+    ir_str_add(out, bold);
+    if (loc->source) {
+        add_sanitised(out, loc->source->path, strlen(loc->source->path));
+        if (loc->line) ir_str_addf(out, ":%u", loc->line);
+        if (loc->line && loc->col) ir_str_addf(out, ":%u", loc->col);
+        ir_str_add(out, ": ");
+    }
+    if (!loc->line && m->path.len) ir_str_addf(out, "%s: ", m->path.data);
+    ir_str_addf(out, "%s%s:%s ", d->opt.color ? severity_color[m->severity] : "", severity_name[m->severity],
+                reset);
+    ir_str_addf(out, "%s%s%s\n", bold, m->text.data, reset);
+    add_quote(d, out, loc);
+}
+
+/* ---- the JSON form ---- */
+
+static void add_json_fields(ir_str *out, const message *m) {
+    ir_str_addf(out, "{\"severity\":\"%s\",\"message\":", severity_name[m->severity]);
+    add_json_string(out, m->text.data);
+    ir_str_add(out, ",\"file\":");
+    if (m->loc.source) {
+        ir_str path = {0};
+        add_sanitised(&path, m->loc.source->path, strlen(m->loc.source->path));
+        add_json_string(out, path.data);
+        ir_str_free(&path);
+    } else {
+        ir_str_add(out, "null");
+    }
+    ir_str_addf(out, ",\"line\":%u,\"col\":%u,\"length\":%u,\"path\":", m->loc.line, m->loc.col,
+                m->loc.length);
+    if (m->path.len)
+        add_json_string(out, m->path.data);
+    else
+        ir_str_add(out, "null");
+}
+
+static void add_json(ir_str *out, const message *frame, size_t count) {
+    add_json_fields(out, &frame[0]);
+    ir_str_add(out, ",\"notes\":[");
+    for (size_t i = 1; i < count; i++) {
+        if (i > 1) ir_str_add(out, ",");
+        add_json_fields(out, &frame[i]);
+        ir_str_add(out, "}");
+    }
+    ir_str_add(out, "]}\n");
+}
+
+/* ---- frames ---- */
+
+static void print_frame(ir_diag *d) {
+    if (d->frame.count && !d->frame_suppressed) {
+        ir_str out = {0};
+        if (d->opt.json) {
+            add_json(&out, d->frame.items, d->frame.count);
+        } else {
+            for (size_t i = 0; i < d->frame.count; i++) add_text(d, &out, &d->frame.items[i]);
+        }
+        fwrite(out.data, 1, out.len, d->opt.out);
+        ir_str_free(&out);
+    }
+    drop_frame(d);
+}
+
+/* Counts an error or warning; true when it is over the limit and not printed. */
+static bool count_and_suppress(ir_diag *d, ir_severity severity) {
+    if (severity == IR_ERROR) {
+        if (++d->errors <= d->opt.limit) return false;
+        d->hidden_errors++;
+        return true;
+    }
+    if (++d->warnings <= d->opt.limit) return false;
+    d->hidden_warnings++;
+    return true;
+}
+
+void ir_vreport(ir_diag *d, ir_severity severity, const ir_loc *loc, const char *fmt, va_list ap) {
+    if (severity != IR_NOTE || !d->frame.count) {
+        print_frame(d);
+        d->frame_suppressed = severity != IR_NOTE && count_and_suppress(d, severity);
+    }
+    message m = {.severity = severity};
+    if (loc) m.loc = *loc;
+    if (!d->frame_suppressed) {
+        va_list again;
+        va_copy(again, ap);
+        int n = vsnprintf(NULL, 0, fmt, again);
+        va_end(again);
+        char *raw = ir_alloc(n < 0 ? 1 : (size_t)n + 1);
+        if (n > 0) vsnprintf(raw, (size_t)n + 1, fmt, ap);
+        add_sanitised(&m.text, raw, n < 0 ? 0 : (size_t)n);
+        ir_free(raw);
+        if (m.loc.path) add_sanitised(&m.path, m.loc.path, strlen(m.loc.path));
+    }
+    m.loc.path = NULL; /* the caller's string need not outlive the call */
+    IR_PUSH(&d->frame, m);
+}
+
+void ir_error(ir_diag *d, const ir_loc *loc, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    ir_vreport(d, IR_ERROR, loc, fmt, ap);
+    va_end(ap);
+}
+
+void ir_warning(ir_diag *d, const ir_loc *loc, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    ir_vreport(d, IR_WARNING, loc, fmt, ap);
+    va_end(ap);
+}
+
+void ir_note(ir_diag *d, const ir_loc *loc, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    ir_vreport(d, IR_NOTE, loc, fmt, ap);
+    va_end(ap);
+}
+
+static void print_hidden(ir_diag *d, unsigned hidden, const char *what) {
+    if (!hidden) return;
+    message m = {.severity = IR_NOTE};
+    ir_str out = {0};
+    ir_str_addf(&m.text, "too many %ss: %u more not shown", what, hidden);
+    if (d->opt.json)
+        add_json(&out, &m, 1);
+    else
+        add_text(d, &out, &m);
+    fwrite(out.data, 1, out.len, d->opt.out);
+    ir_str_free(&out);
+    ir_str_free(&m.text);
+}
+
+void ir_diag_flush(ir_diag *d) {
+    print_frame(d);
+    print_hidden(d, d->hidden_errors, "error");
+    print_hidden(d, d->hidden_warnings, "warning");
+    d->hidden_errors = d->hidden_warnings = 0;
+    fflush(d->opt.out);
+}
+
+unsigned ir_diag_errors(const ir_diag *d) {
+    return d->errors;
+}
+
+unsigned ir_diag_warnings(const ir_diag *d) {
+    return d->warnings;
+}
+
+/* ---- suggestions ---- */
+
+enum { WORD_MAX = 128 };
+
+static unsigned lower(char c) {
+    unsigned u = (unsigned char)c;
+    return u >= 'A' && u <= 'Z' ? u + 32 : u;
+}
+
+/* Damerau-Levenshtein distance (optimal string alignment: insert, delete, replace, swap neighbours), letters
+ * compared without case. Wagner & Fischer's table, three rows of it. */
+static size_t edit_distance(const char *a, size_t n, const char *b, size_t m) {
+    size_t rows[3][WORD_MAX + 1];
+    for (size_t j = 0; j <= m; j++) rows[0][j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t *row = rows[i % 3], *up = rows[(i + 2) % 3], *up2 = rows[(i + 1) % 3];
+        row[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            size_t best = up[j - 1] + (lower(a[i - 1]) != lower(b[j - 1]));
+            if (up[j] + 1 < best) best = up[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]) &&
+                up2[j - 2] + 1 < best) {
+                best = up2[j - 2] + 1;
+            }
+            row[j] = best;
+        }
+    }
+    return rows[n % 3][m];
+}
+
+const char *ir_suggest(const char *word, const char *const *candidates, size_t count) {
+    size_t n = strlen(word);
+    if (n == 0 || n > WORD_MAX) return NULL;
+    size_t best = (n / 3 > 1 ? n / 3 : 1) + 1;
+    const char *found = NULL;
+    for (size_t i = 0; i < count; i++) {
+        size_t m = candidates[i] ? strlen(candidates[i]) : 0;
+        if (m == 0 || m > WORD_MAX || (m > n ? m - n : n - m) >= best) continue;
+        size_t distance = edit_distance(word, n, candidates[i], m);
+        if (distance < best) {
+            best = distance;
+            found = candidates[i];
+        }
+    }
+    return found;
+}
+
+/* ---- our own bugs ---- */
+
+void ir_ice(const char *file, int line, const char *fmt, ...) {
+    va_list ap;
+    char text[1024];
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    fflush(stdout);
+    fprintf(stderr, "ebru: internal error at %s:%d: %s\n", file, line, ir_escape(text, strlen(text)));
+    fputs("This is a bug in ebru, not in your model; please report it with the command line.\n", stderr);
+    exit(EXIT_INTERNAL);
+}

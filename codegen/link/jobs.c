@@ -1,0 +1,125 @@
+#include "codegen/link/jobs.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Exit codes of a child: 0 done, CHILD_FAULT a message stands in the pipe, anything else is a crash. */
+enum { CHILD_FAULT = 1, CHILD_ABORT = 70 };
+
+static int report_to = 2; /* in a child: the pipe to the parent */
+
+static void report(const char *text) {
+    size_t left = strlen(text);
+    while (left > 0) {
+        ssize_t n = write(report_to, text, left);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return;
+        text += n;
+        left -= (size_t)n;
+    }
+}
+
+_Noreturn void cg_job_abort(const char *reason) {
+    report(reason);
+    _exit(CHILD_ABORT);
+}
+
+static _Noreturn void child(cg_job *j, int out) {
+    ir_str fault = {0};
+    report_to = out;
+    bool fine = j->run(j->arg, &fault);
+    if (!fine) report(fault.data ? fault.data : "unknown fault");
+    _exit(fine ? 0 : CHILD_FAULT);
+}
+
+static void start(cg_job *jobs, uint32_t count, cg_job *j) {
+    int ends[2];
+    j->state = CG_JOB_CRASHED;
+    if (pipe(ends) != 0) {
+        ir_str_addf(&j->fault, "cannot make a pipe: %s", strerror(errno));
+        return;
+    }
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        for (uint32_t i = 0; i < count; i++)
+            if (jobs[i].state == CG_JOB_RUNNING) close(jobs[i].pipe);
+        child(j, ends[1]);
+    }
+    close(ends[1]);
+    if (pid < 0) {
+        ir_str_addf(&j->fault, "cannot start a process: %s", strerror(errno));
+        close(ends[0]);
+        return;
+    }
+    j->state = CG_JOB_RUNNING;
+    j->pid = pid;
+    j->pipe = ends[0];
+}
+
+static void finish(cg_job *j) {
+    int status;
+    close(j->pipe);
+    while (waitpid(j->pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        j->state = CG_JOB_DONE;
+        return;
+    }
+    j->state = WIFEXITED(status) && WEXITSTATUS(status) == CHILD_FAULT ? CG_JOB_FAILED : CG_JOB_CRASHED;
+    if (j->state == CG_JOB_CRASHED && WIFSIGNALED(status))
+        ir_str_addf(&j->fault, "%sended by signal %d (%s)", j->fault.len ? "; " : "", WTERMSIG(status),
+                    strsignal(WTERMSIG(status)));
+    if (!j->fault.len)
+        ir_str_addf(&j->fault, "ended with code %d", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
+/* Reads what is there; a closed pipe is the end of the child. */
+static void take(cg_job *j) {
+    char text[4096];
+    ssize_t n = read(j->pipe, text, sizeof text);
+    if (n > 0) ir_str_addn(&j->fault, text, (size_t)n);
+    if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) finish(j);
+}
+
+bool cg_jobs_advance(cg_job *jobs, uint32_t count, uint32_t parallel, bool block) {
+    struct pollfd fds[64];
+    uint32_t who[64], running = 0;
+    for (uint32_t i = 0; i < count; i++) running += jobs[i].state == CG_JOB_RUNNING;
+    for (uint32_t i = 0; i < count && running < parallel && running < 64; i++) {
+        if (jobs[i].state != CG_JOB_WAITING) continue;
+        start(jobs, count, &jobs[i]);
+        running += jobs[i].state == CG_JOB_RUNNING;
+    }
+    nfds_t n = 0;
+    for (uint32_t i = 0; i < count && n < 64; i++) {
+        if (jobs[i].state != CG_JOB_RUNNING) continue;
+        who[n] = i;
+        fds[n++] = (struct pollfd){.fd = jobs[i].pipe, .events = POLLIN};
+    }
+    if (n == 0) return false;
+    if (poll(fds, n, block ? -1 : 0) > 0)
+        for (nfds_t i = 0; i < n; i++)
+            if (fds[i].revents) take(&jobs[who[i]]);
+    return true;
+}
+
+void cg_jobs_kill(cg_job *jobs, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (jobs[i].state != CG_JOB_RUNNING) continue;
+        kill(jobs[i].pid, SIGKILL);
+        finish(&jobs[i]);
+    }
+}
+
+uint32_t cg_jobs_finished(const cg_job *jobs, uint32_t count) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++) n += jobs[i].state >= CG_JOB_DONE;
+    return n;
+}

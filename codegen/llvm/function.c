@@ -1,0 +1,238 @@
+/* The model's functions: NAME(const struct ebru_call *, i32 thread, i32 threads), run by every thread. A
+ * node's tasks [0, n) are shared out by position: thread t of T runs [n*t/T, n*(t+1)/T). */
+#include "codegen/llvm/cg.h"
+#include "runtime/abi/abi.h"
+
+typedef struct emitter {
+    cg *c;
+    const cg_func_plan *plan;
+    LLVMValueRef call, thread, threads; /* arguments */
+    LLVMValueRef arena, inputs, outputs, weights, scratch;
+    LLVMValueRef thread64, next64, threads64; /* thread, thread + 1, threads as i64 */
+    LLVMTypeRef barrier_type, mark_type, check_type;
+    LLVMValueRef barrier, mark, poison, check; /* functions; poison and check NULL when off */
+    int32_t done;                              /* index of the last node before this point, -1 at first */
+} emitter;
+
+static LLVMValueRef address(const emitter *e, ir_ref value) {
+    const ir_place *p = &ir_get(e->plan->f, value)->place;
+    switch (p->kind) {
+    case IR_AT_INPUT: return cg_load_ptr(e->c, e->inputs, 8 * p->offset);
+    case IR_AT_OUTPUT: return cg_load_ptr(e->c, e->outputs, 8 * p->offset);
+    case IR_AT_WEIGHT: return cg_bytes_at(e->c, e->weights, p->offset);
+    case IR_AT_ARENA:
+    case IR_UNPLACED: break;
+    }
+    return cg_bytes_at(e->c, e->arena, p->offset);
+}
+
+static void barrier(const emitter *e) {
+    LLVMValueRef args[] = {e->call, e->thread, e->threads, cg_i32(e->c, e->done < 0 ? 0 : e->done)};
+    LLVMBuildCall2(e->c->builder, e->barrier_type, e->barrier, args, 4, "");
+}
+
+static void mark(const emitter *e) {
+    LLVMValueRef args[] = {e->call, e->thread, cg_i32(e->c, e->done)};
+    LLVMBuildCall2(e->c->builder, e->mark_type, e->mark, args, 3, "");
+}
+
+/* This thread's share of n tasks. */
+static LLVMValueRef share(const emitter *e, int64_t n, LLVMValueRef thread64) {
+    LLVMBuilderRef b = e->c->builder;
+    LLVMValueRef product = LLVMBuildNUWMul(b, cg_i64(e->c, n), thread64, "");
+    return LLVMBuildTrunc(b, LLVMBuildUDiv(b, product, e->threads64, ""), e->c->i32, "");
+}
+
+static void run_node(const emitter *e, const cg_op *op, const cg_wrapper *w, LLVMValueRef fn) {
+    cg *c = e->c;
+    const ir_node *n = ir_get(e->plan->f, op->node);
+    LLVMValueRef first = share(e, n->binding->tasks, e->thread64),
+                 last = share(e, n->binding->tasks, e->next64);
+    LLVMValueRef args[CG_MAX_BUFS + 3];
+    uint32_t count = 0;
+    cg_operands slots = cg_operand_slots(e->plan->f, n);
+    for (uint32_t i = 0; i < slots.count; i++)
+        if (w->present >> i & 1)
+            args[count++] =
+                address(e, slots.slot[i] == CG_SLOT_RESULT ? op->node : n->operand[slots.slot[i]]);
+    args[count++] = e->scratch;
+    args[count++] = first;
+    args[count++] = last;
+    /* An empty share is the wrapper's business: a branch here makes LLVM copy the rest of the function. */
+    LLVMBuildCall2(c->builder, LLVMGlobalGetValueType(fn), fn, args, count, "");
+}
+
+/* ---- poison: buffers hold signalling NaN before they are written and after their last use ---- */
+
+/* ebru.vN.poison(ptr, i64 words), once a module. */
+static LLVMValueRef poison_function(cg *c) {
+    char name[32];
+    snprintf(name, sizeof name, "ebru.v%d.poison", c->target->isa);
+    LLVMValueRef fn = LLVMGetNamedFunction(c->module, name);
+    if (fn) return fn;
+    LLVMTypeRef types[] = {c->ptr, c->i64};
+    fn = cg_function(c, name, LLVMFunctionType(c->void_, types, 2, 0), true);
+    cg_set_flag(c, fn, "noinline");
+    LLVMBasicBlockRef resume = LLVMGetInsertBlock(c->builder);
+    LLVMPositionBuilderAtEnd(c->builder, LLVMAppendBasicBlockInContext(c->context, fn, ""));
+    cg_loop l = cg_loop_begin(c, cg_i64(c, 0), LLVMGetParam(fn, 1), "word");
+    LLVMBuildStore(c->builder, cg_i32(c, 0x7FA00000), cg_float_at(c, LLVMGetParam(fn, 0), l.index));
+    cg_loop_end(c, &l);
+    LLVMBuildRetVoid(c->builder);
+    LLVMPositionBuilderAtEnd(c->builder, resume);
+    return fn;
+}
+
+/* Everybody waits; what is built up to thread_0_end is run by thread 0 alone. */
+static LLVMBasicBlockRef thread_0_begin(const emitter *e) {
+    cg *c = e->c;
+    barrier(e);
+    LLVMBasicBlockRef work = cg_block(c, ""), after = cg_block(c, "");
+    LLVMBuildCondBr(c->builder, LLVMBuildICmp(c->builder, LLVMIntEQ, e->thread, cg_i32(c, 0), ""), work,
+                    after);
+    LLVMPositionBuilderAtEnd(c->builder, work);
+    return after;
+}
+
+static void thread_0_end(const emitter *e, LLVMBasicBlockRef after) {
+    LLVMBuildBr(e->c->builder, after);
+    LLVMPositionBuilderAtEnd(e->c->builder, after);
+    barrier(e);
+}
+
+/* Thread 0 fills the value's bytes; everybody waits before and after. */
+static void fill(const emitter *e, ir_ref value) {
+    cg *c = e->c;
+    LLVMBasicBlockRef after = thread_0_begin(e);
+    uint64_t bytes = ir_type_bytes(ir_typeof(e->plan->f, value));
+    LLVMValueRef args[] = {address(e, value), cg_i64(c, (int64_t)(bytes / 4))};
+    LLVMBuildCall2(c->builder, LLVMGlobalGetValueType(e->poison), e->poison, args, 2, "");
+    thread_0_end(e, after);
+}
+
+/* last[i]: index of the last op that reads the bytes of node i, views included; outputs are read at the end.
+ */
+static uint32_t *last_reads(const cg_func_plan *p) {
+    const ir_func *f = p->f;
+    uint32_t *last = ir_alloc(f->nodes.count * sizeof *last);
+    for (uint32_t i = 0; i < p->ops.count; i++) {
+        const ir_node *n = ir_get(f, p->ops.items[i].node);
+        for (uint32_t k = 0; k < n->operand_count; k++)
+            if (ir_ref_ok(n->operand[k])) last[ir_view_root(f, n->operand[k]).id] = i;
+    }
+    for (size_t i = 0; i < f->outputs.count; i++)
+        last[ir_view_root(f, f->outputs.items[i].value).id] = UINT32_MAX;
+    return last;
+}
+
+/* The result shares bytes with an operand (computed in place). */
+static bool in_place(const ir_func *f, ir_ref r) {
+    const ir_node *n = ir_get(f, r);
+    cg_range out = cg_range_of(f, r);
+    for (uint32_t k = 0; k < n->operand_count; k++) {
+        if (!ir_ref_ok(n->operand[k])) continue;
+        cg_range in = cg_range_of(f, n->operand[k]);
+        if (cg_ranges_overlap(&in, &out)) return true;
+    }
+    return false;
+}
+
+/* Fills what op i was the last to read, unless something that lives on has taken the bytes over. */
+static void fill_dead(const emitter *e, const uint32_t *last, uint32_t i) {
+    const ir_func *f = e->plan->f;
+    const ir_node *n = ir_get(f, e->plan->ops.items[i].node);
+    for (uint32_t k = 0; k < n->operand_count; k++) {
+        if (!ir_ref_ok(n->operand[k])) continue;
+        ir_ref root = ir_view_root(f, n->operand[k]);
+        if (last[root.id] != i || ir_get(f, root)->place.kind != IR_AT_ARENA) continue;
+        cg_range dead = cg_range_of(f, root);
+        bool taken = false;
+        for (uint32_t j = 0; j <= i && !taken; j++) {
+            ir_ref other = e->plan->ops.items[j].node;
+            cg_range range = cg_range_of(f, other);
+            taken = other.id != root.id && last[other.id] > i && cg_ranges_overlap(&range, &dead);
+        }
+        if (!taken) fill(e, root);
+    }
+}
+
+/* ---- the sentinel: no op may leave a NaN or an infinity ---- */
+
+static void check(const emitter *e, ir_ref value) {
+    cg *c = e->c;
+    const ir_type *t = ir_typeof(e->plan->f, value);
+    if (t->dtype == IR_i32) return;
+    LLVMBasicBlockRef after = thread_0_begin(e);
+    LLVMValueRef args[] = {e->call, cg_i32(c, e->done), address(e, value),
+                           cg_i64(c, (int64_t)ir_type_bytes(t))};
+    LLVMBuildCall2(c->builder, e->check_type, e->check, args, 4, "");
+    thread_0_end(e, after);
+}
+
+/* ---- functions ---- */
+
+static void body(emitter *e, const cg_plan *plan, const LLVMValueRef *wrappers) {
+    uint32_t *last = e->poison ? last_reads(e->plan) : NULL;
+    for (uint32_t i = 0; i < e->plan->ops.count; i++) {
+        const cg_op *op = &e->plan->ops.items[i];
+        if (op->barrier)
+            barrier(e);
+        else if (i)
+            mark(e);
+        if (e->poison && !in_place(e->plan->f, op->node)) fill(e, op->node);
+        run_node(e, op, &plan->wrappers.items[op->wrapper], wrappers[op->wrapper]);
+        e->done = (int32_t)i;
+        if (e->check) check(e, op->node);
+        if (e->poison) fill_dead(e, last, i);
+    }
+    ir_free(last);
+    barrier(e);
+}
+
+/* A service of the runtime (abi.h), declared once a module. */
+static LLVMValueRef service(cg *c, const char *name, LLVMTypeRef type) {
+    LLVMValueRef fn = LLVMGetNamedFunction(c->module, name);
+    return fn ? fn : LLVMAddFunction(c->module, name, type);
+}
+
+static void function(cg *c, const cg_plan *plan, const cg_func_plan *fp, const LLVMValueRef *wrappers,
+                     const cg_options *options) {
+    LLVMTypeRef types[] = {c->ptr, c->i32, c->i32}, barrier_types[] = {c->ptr, c->i32, c->i32, c->i32};
+    LLVMValueRef fn = cg_function(c, fp->symbol, LLVMFunctionType(c->void_, types, 3, 0), false);
+    LLVMPositionBuilderAtEnd(c->builder, LLVMAppendBasicBlockInContext(c->context, fn, ""));
+    emitter e = {.c = c, .plan = fp, .done = -1};
+    e.call = LLVMGetParam(fn, 0);
+    e.thread = LLVMGetParam(fn, 1);
+    e.threads = LLVMGetParam(fn, 2);
+    e.barrier_type = LLVMFunctionType(c->void_, barrier_types, 4, 0);
+    e.barrier = service(c, "ebru_barrier", e.barrier_type);
+    e.mark_type = LLVMFunctionType(c->void_, barrier_types, 3, 0);
+    e.mark = service(c, "ebru_mark", e.mark_type);
+    if (options->check_finite) {
+        LLVMTypeRef check_types[] = {c->ptr, c->i32, c->ptr, c->i64};
+        e.check_type = LLVMFunctionType(c->void_, check_types, 4, 0);
+        e.check = service(c, "ebru_check_finite", e.check_type);
+    }
+    e.inputs = cg_load_ptr(c, e.call, offsetof(struct ebru_call, inputs));
+    e.outputs = cg_load_ptr(c, e.call, offsetof(struct ebru_call, outputs));
+    e.arena = cg_load_ptr(c, e.call, offsetof(struct ebru_call, arena));
+    e.weights = cg_load_ptr(c, e.call, offsetof(struct ebru_call, weights));
+    e.thread64 = LLVMBuildSExt(c->builder, e.thread, c->i64, "");
+    e.threads64 = LLVMBuildSExt(c->builder, e.threads, c->i64, "");
+    e.next64 = LLVMBuildAdd(c->builder, e.thread64, cg_i64(c, 1), "");
+    LLVMValueRef stride = LLVMBuildLoad2(
+        c->builder, c->i64, cg_bytes_at(c, e.call, offsetof(struct ebru_call, scratch_stride)), "");
+    LLVMValueRef offset = LLVMBuildMul(c->builder, stride, e.thread64, "");
+    e.scratch =
+        LLVMBuildInBoundsGEP2(c->builder, LLVMInt8TypeInContext(c->context),
+                              cg_load_ptr(c, e.call, offsetof(struct ebru_call, scratch)), &offset, 1, "");
+    if (options->poison) e.poison = poison_function(c);
+    body(&e, plan, wrappers);
+    LLVMBuildRetVoid(c->builder);
+}
+
+bool cg_emit_functions(cg *c, const cg_plan *plan, const LLVMValueRef *wrappers, const cg_options *options) {
+    for (size_t i = 0; i < plan->funcs.count && !c->failed; i++)
+        function(c, plan, &plan->funcs.items[i], wrappers, options);
+    return !c->failed;
+}

@@ -1,0 +1,338 @@
+/* The constant tables of runtime/abi/abi.h as LLVM constants. Field by field in the order of the C structs; LLVM
+ * lays a non-packed struct out as C does. */
+#include "codegen/llvm/cg.h"
+#include "codegen/link/digest.h"
+#include "runtime/abi/abi.h"
+
+#include <string.h>
+
+typedef struct tables {
+    cg *c;
+    const cg_table_input *in;
+    IR_VEC(struct known_string {
+        const char *text;
+        LLVMValueRef global;
+    })
+    strings;
+} tables;
+
+/* ---- building blocks ---- */
+
+static LLVMValueRef constant(cg *c, LLVMValueRef value, const char *name, uint32_t align) {
+    LLVMValueRef g = LLVMAddGlobal(c->module, LLVMTypeOf(value), name);
+    LLVMSetInitializer(g, value);
+    LLVMSetGlobalConstant(g, 1);
+    LLVMSetLinkage(g, LLVMPrivateLinkage);
+    if (align) LLVMSetAlignment(g, align);
+    return g;
+}
+
+static LLVMValueRef null(const tables *t) {
+    return LLVMConstNull(t->c->ptr);
+}
+
+/* Blocks and kernels repeat often: equal strings are one. */
+static LLVMValueRef string(tables *t, const char *s) {
+    if (!s) return null(t);
+    for (size_t i = 0; i < t->strings.count; i++)
+        if (strcmp(t->strings.items[i].text, s) == 0) return t->strings.items[i].global;
+    LLVMValueRef value = LLVMConstStringInContext2(t->c->context, s, strlen(s), 0);
+    struct known_string k = {s, constant(t->c, value, "", 1)};
+    LLVMSetUnnamedAddress(k.global, LLVMGlobalUnnamedAddr);
+    IR_PUSH(&t->strings, k);
+    return k.global;
+}
+
+/* A string that will not outlive the call. */
+static LLVMValueRef text(tables *t, const ir_str *s) {
+    LLVMValueRef value = LLVMConstStringInContext2(t->c->context, s->data ? s->data : "", s->len, 0);
+    return constant(t->c, value, "", 1);
+}
+
+static LLVMValueRef structure(tables *t, LLVMValueRef *fields, uint32_t count) {
+    return LLVMConstStructInContext(t->c->context, fields, count, 0);
+}
+#define STRUCT(t, fields) structure(t, fields, sizeof fields / sizeof *fields)
+
+/* An array of structs as a global; NULL when empty. Frees `items`. */
+static LLVMValueRef array(tables *t, LLVMValueRef *items, size_t count, const char *name) {
+    LLVMValueRef g = null(t);
+    if (count) g = constant(t->c, LLVMConstArray2(LLVMTypeOf(items[0]), items, count), name, 16);
+    ir_free(items);
+    return g;
+}
+
+static LLVMValueRef bytes(tables *t, const unsigned char *data, size_t count, const char *name) {
+    if (!data) return null(t);
+    return constant(t->c, LLVMConstStringInContext2(t->c->context, (const char *)data, count, 1), name, 16);
+}
+
+static LLVMValueRef i32(const tables *t, int64_t v) {
+    return cg_i32(t->c, v);
+}
+static LLVMValueRef i64(const tables *t, uint64_t v) {
+    return cg_i64(t->c, (int64_t)v);
+}
+static LLVMValueRef f64(const tables *t, double v) {
+    return LLVMConstReal(LLVMDoubleTypeInContext(t->c->context), v);
+}
+
+/* ---- functions ---- */
+
+static LLVMValueRef tensor(tables *t, const char *name, const ir_type *type, ir_freq freq) {
+    LLVMValueRef dim[8];
+    for (uint32_t i = 0; i < 8; i++) dim[i] = i64(t, i < type->rank ? (uint64_t)type->dim[i] : 0);
+    LLVMValueRef fields[] = {
+        string(t, name),
+        i32(t, type->dtype == IR_i32    ? EBRU_I32
+               : type->dtype == IR_bf16 ? EBRU_BF16
+                                        : EBRU_F32),
+        i32(t, type->layout == IR_C16 ? EBRU_C16 : EBRU_PLAIN),
+        i32(t, type->rank),
+        i32(t, (int)freq),
+        LLVMConstArray2(t->c->i64, dim, 8),
+        i64(t, ir_type_bytes(type)),
+    };
+    return STRUCT(t, fields);
+}
+
+static LLVMValueRef inputs(tables *t, const ir_func *f) {
+    LLVMValueRef *items = ir_alloc((f->inputs.count + 1) * sizeof *items);
+    for (size_t i = 0; i < f->inputs.count; i++) {
+        const ir_node *n = ir_get(f, f->inputs.items[i]);
+        items[i] = tensor(t, IR_ATTRS(n, input)->name, &n->type, IR_ATTRS(n, input)->freq);
+    }
+    return array(t, items, f->inputs.count, "inputs");
+}
+
+static LLVMValueRef outputs(tables *t, const ir_func *f) {
+    LLVMValueRef *items = ir_alloc((f->outputs.count + 1) * sizeof *items);
+    ir_freq *freq = ir_frequencies(f);
+    for (size_t i = 0; i < f->outputs.count; i++) {
+        const ir_output *o = &f->outputs.items[i];
+        items[i] = tensor(t, o->name, ir_typeof(f, o->value), freq[o->value.id]);
+    }
+    ir_free(freq);
+    return array(t, items, f->outputs.count, "outputs");
+}
+
+static LLVMValueRef ops(tables *t, const cg_func_plan *p) {
+    LLVMValueRef *items = ir_alloc((p->ops.count + 1) * sizeof *items);
+    uint32_t *number = ir_numbering(p->f);
+    for (size_t i = 0; i < p->ops.count; i++) {
+        const ir_node *n = ir_get(p->f, p->ops.items[i].node);
+        ir_cost cost = ir_node_cost(p->f, p->ops.items[i].node);
+        const char *block = p->f->module->origins.items[n->origin].block;
+        ir_str detail = {0};
+        ir_print_type(&n->type, &detail);
+        LLVMValueRef fields[] = {
+            string(t, ir_op_get(n->op)->name),
+            string(t, n->binding->kernel),
+            string(t, block ? block : ""),
+            text(t, &detail),
+            f64(t, cost.flops),
+            i64(t, cost.bytes),
+            i64(t, cost.weight_bytes),
+            i32(t, number[p->ops.items[i].node.id]),
+            i32(t, 0),
+        };
+        items[i] = STRUCT(t, fields);
+        ir_str_free(&detail);
+    }
+    ir_free(number);
+    return array(t, items, p->ops.count, "ops");
+}
+
+/* Images a call computes: the first axis of the first result. */
+static int64_t batch_of(const ir_func *f) {
+    if (!f->outputs.count) return 1;
+    const ir_type *t = ir_typeof(f, f->outputs.items[0].value);
+    return t->rank ? t->dim[0] : 1;
+}
+
+static LLVMValueRef functions(tables *t, size_t *count) {
+    const cg_plan *p = &t->in->plans[0];
+    LLVMValueRef *items = ir_alloc((p->funcs.count + 1) * sizeof *items);
+    for (size_t i = 0; i < p->funcs.count; i++) {
+        const ir_func *f = p->funcs.items[i].f;
+        uint64_t arena = 0, scratch = 0; /* levels may need different amounts */
+        for (uint32_t l = 0; l < t->in->level_count; l++) {
+            const ir_func *g = t->in->plans[l].funcs.items[i].f;
+            if (g->arena_bytes > arena) arena = g->arena_bytes;
+            if (g->scratch_bytes > scratch) scratch = g->scratch_bytes;
+        }
+        LLVMValueRef fields[] = {
+            string(t, f->name),
+            i32(t, (int64_t)f->inputs.count),
+            i32(t, (int64_t)f->outputs.count),
+            i32(t, (int64_t)p->funcs.items[i].ops.count),
+            i32(t, batch_of(f)),
+            inputs(t, f),
+            outputs(t, f),
+            ops(t, &p->funcs.items[i]),
+            i64(t, arena),
+            i64(t, scratch),
+        };
+        items[i] = STRUCT(t, fields);
+    }
+    *count = p->funcs.count;
+    return array(t, items, p->funcs.count, "functions");
+}
+
+/* ---- levels ---- */
+
+static LLVMValueRef levels(tables *t) {
+    cg *c = t->c;
+    LLVMTypeRef args[] = {c->ptr, c->i32, c->i32};
+    LLVMTypeRef type = LLVMFunctionType(c->void_, args, 3, 0);
+    LLVMValueRef *items = ir_alloc((t->in->level_count + 1) * sizeof *items);
+    for (uint32_t l = 0; l < t->in->level_count; l++) {
+        const cg_plan *p = &t->in->plans[l];
+        LLVMValueRef *run = ir_alloc((p->funcs.count + 1) * sizeof *run);
+        for (size_t i = 0; i < p->funcs.count; i++) {
+            run[i] = LLVMAddFunction(c->module, p->funcs.items[i].symbol, type);
+            LLVMSetVisibility(run[i], LLVMHiddenVisibility);
+        }
+        LLVMValueRef fields[] = {string(t, p->target->base.level), array(t, run, p->funcs.count, "run")};
+        items[l] = STRUCT(t, fields);
+    }
+    return array(t, items, t->in->level_count, "levels");
+}
+
+/* ---- properties ---- */
+
+/* What concerns the compilation only, above all files of this machine, says nothing to whoever runs the
+ * program. */
+static bool in_program(const ir_meta *m) {
+    static const char *const files[] = {"tokenizer.vocab", "tokenizer.merges", "tokenizer_2.vocab",
+                                        "tokenizer_2.merges"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (strcmp(m->key, files[i]) == 0) return false;
+    return strncmp(m->key, "passes.", 7) != 0;
+}
+
+static LLVMValueRef meta(tables *t, size_t *count) {
+    const ir_module *m = t->in->plans[0].module;
+    LLVMValueRef *items = ir_alloc((m->meta.count + 1) * sizeof *items);
+    const ir_meta **sorted = ir_alloc((m->meta.count + 1) * sizeof *sorted);
+    size_t n = 0;
+    for (size_t i = 0; i < m->meta.count; i++) {
+        size_t at = n;
+        if (!in_program(&m->meta.items[i])) continue;
+        for (; at > 0 && strcmp(sorted[at - 1]->key, m->meta.items[i].key) > 0; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = &m->meta.items[i];
+        n++;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const ir_meta *e = sorted[i];
+        int kind = e->kind == IR_META_INT ? 0 : e->kind == IR_META_FLOAT ? 1 : 2;
+        LLVMValueRef fields[] = {
+            string(t, e->key),
+            i32(t, kind),
+            i32(t, 0),
+            i64(t, kind == 0 ? (uint64_t)e->i : 0),
+            f64(t, kind == 1 ? e->f : 0.0),
+            string(t, kind == 2 ? e->s : NULL),
+        };
+        items[i] = STRUCT(t, fields);
+    }
+    ir_free(sorted);
+    *count = n;
+    return array(t, items, n, "meta");
+}
+
+/* ---- what program this is ---- */
+
+static void digest_text(cg_digest *d, const char *s) {
+    cg_digest_add(d, s ? s : "", s ? strlen(s) + 1 : 1);
+}
+
+/* Everything that runs: the kernels with their parameters, the order of the ops, the weights; and what the
+ * compiler says about itself. Nothing of the place it was compiled at. */
+static void build_id(const cg_table_input *in, const char *info, char out[33]) {
+    cg_digest d;
+    unsigned char id[16];
+    cg_digest_begin(&d);
+    digest_text(&d, info);
+    cg_digest_add(&d, in->weights_id, sizeof in->weights_id);
+    for (uint32_t l = 0; l < in->level_count; l++) {
+        const cg_plan *p = &in->plans[l];
+        digest_text(&d, p->target->base.level);
+        for (size_t i = 0; i < p->wrappers.count; i++) digest_text(&d, p->wrappers.items[i].key);
+        for (size_t i = 0; i < p->funcs.count; i++) {
+            const cg_func_plan *f = &p->funcs.items[i];
+            digest_text(&d, f->f->name);
+            for (size_t k = 0; k < f->ops.count; k++) {
+                const ir_node *n = ir_get(f->f, f->ops.items[k].node);
+                const uint32_t what[] = {f->ops.items[k].wrapper, f->ops.items[k].barrier};
+                digest_text(&d, ir_op_get(n->op)->name);
+                cg_digest_add(&d, what, sizeof what);
+            }
+        }
+    }
+    cg_digest_end(&d, id);
+    for (int i = 0; i < 16; i++) snprintf(out + 2 * i, 3, "%02x", id[i]);
+}
+
+/* The build information with the id as its third line: near the mark that others find the text by. */
+static LLVMValueRef build_info(tables *t) {
+    const char *info = t->in->options->build_info ? t->in->options->build_info : "", *at = info;
+    char id[33];
+    build_id(t->in, info, id);
+    for (int line = 0; line < 2 && strchr(at, '\n'); line++) at = strchr(at, '\n') + 1;
+    ir_str s = {0};
+    ir_str_addn(&s, info, (size_t)(at - info));
+    ir_str_addf(&s, "build: %s\n%s", id, at);
+    LLVMValueRef value = text(t, &s);
+    ir_str_free(&s);
+    return value;
+}
+
+/* ---- the model ---- */
+
+static LLVMValueRef embedded_weights(tables *t) {
+    if (t->in->options->weights == CG_WEIGHTS_EXTERNAL || !t->in->weights_bytes) return null(t);
+    LLVMValueRef g =
+        LLVMAddGlobal(t->c->module, LLVMArrayType2(LLVMInt8TypeInContext(t->c->context), 0), "ebru_weights");
+    LLVMSetGlobalConstant(g, 1);
+    LLVMSetVisibility(g, LLVMHiddenVisibility);
+    return g;
+}
+
+bool cg_emit_tables(cg *c, const cg_table_input *in) {
+    tables t = {.c = c, .in = in};
+    size_t function_count, meta_count;
+    LLVMValueRef function_table = functions(&t, &function_count), meta_table = meta(&t, &meta_count);
+    LLVMValueRef id[16];
+    for (int i = 0; i < 16; i++)
+        id[i] = LLVMConstInt(LLVMInt8TypeInContext(c->context), in->weights_id[i], 0);
+    LLVMValueRef fields[] = {
+        i32(&t, EBRU_ABI_VERSION),
+        i32(&t, (int64_t)in->options->weights),
+        i32(&t, (int64_t)function_count),
+        i32(&t, in->level_count),
+        i32(&t, (int64_t)meta_count),
+        i32(&t, 0),
+        function_table,
+        levels(&t),
+        meta_table,
+        i64(&t, in->weights_bytes),
+        LLVMConstArray2(LLVMInt8TypeInContext(c->context), id, 16),
+        embedded_weights(&t),
+        string(&t, in->external),
+        bytes(&t, in->options->tokenizer, in->options->tokenizer_bytes, "tokenizer"),
+        i64(&t, in->options->tokenizer ? in->options->tokenizer_bytes : 0),
+        bytes(&t, in->options->tokenizer_2, in->options->tokenizer_2_bytes, "tokenizer_2"),
+        i64(&t, in->options->tokenizer_2 ? in->options->tokenizer_2_bytes : 0),
+        build_info(&t),
+    };
+    LLVMValueRef model = STRUCT(&t, fields);
+    LLVMValueRef global = LLVMAddGlobal(c->module, LLVMTypeOf(model), "ebru_model");
+    LLVMSetInitializer(global, model);
+    LLVMSetGlobalConstant(global, 1);
+    LLVMSetAlignment(global, 16);
+    uint64_t size = LLVMABISizeOfType(LLVMGetModuleDataLayout(c->module), LLVMTypeOf(model));
+    ir_free(t.strings.items);
+    return size == sizeof(struct ebru_model) || cg_fail(c, "the tables do not match runtime/abi/abi.h");
+}

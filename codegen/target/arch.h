@@ -1,0 +1,33 @@
+/* The architectures that programs are compiled for, and what of an architecture stands in object files and on
+ * linkers' command lines. Needs no LLVM. */
+#ifndef EBRU_CODEGEN_ARCH_H
+#define EBRU_CODEGEN_ARCH_H
+
+#include "codegen/target/bind.h"
+#include "codegen/target/target.h"
+
+struct cg_arch {
+    const char *triple;      /* as --target= takes it */
+    const char *llvm_triple; /* the same for LLVM */
+    const char *cpu;         /* LLVM's name of the architecture's baseline */
+    uint16_t elf_machine;
+    /* Where packed weights go: a section that GNU ld keeps out of reach of near addresses, where there is
+     * one. */
+    const char *data_section;
+    uint64_t data_flags; /* of it, beside SHF_ALLOC */
+    const char *linker,
+        *packages; /* compiler driver that links; Debian's packages with it and its libraries */
+    const cg_target_info *targets; /* lowest level first */
+    uint32_t target_count;
+};
+
+/* The architecture of the machine that compiles; that of a target of ours. */
+const cg_arch *cg_arch_host(void);
+const cg_arch *cg_arch_of(const ir_target *t);
+/* The level whose code kernels without bf16 arithmetic have at level `isa`. */
+int32_t cg_plain_level(int32_t isa);
+/* target.c: the rows, and the best of them this machine runs, with its caches. */
+extern const cg_target_info cg_targets_x86_64[5], cg_targets_aarch64[2];
+const ir_target *cg_target_native(ir_diag *d, const cg_arch *a);
+
+#endif

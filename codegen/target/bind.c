@@ -1,0 +1,208 @@
+/* What the binders share: the kernel table, params structs as named parameters, layouts as kernels see them.
+ */
+#include "codegen/target/bind.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <string.h>
+
+/* ---- the kernel table: field names and types of every params struct ---- */
+
+#define FIELD_NAME(type, name) #name,
+#define FIELD_TYPE_i32         "i"
+#define FIELD_TYPE_u32         "i"
+#define FIELD_TYPE_f32         "f"
+#define FIELD_TYPE(type, name) FIELD_TYPE_##type
+#define KERNEL(name, operands, summary)                                                                      \
+    static const char *const fields_##name[] = {EBRU_FIELDS_##name(FIELD_NAME) NULL};                        \
+    static int32_t tasks_##name(const void *p) {                                                             \
+        return ebru_##name##_tasks(p);                                                                       \
+    }                                                                                                        \
+    static int64_t scratch_##name(const void *p) {                                                           \
+        return ebru_##name##_scratch(p);                                                                     \
+    }
+#include "runtime/abi/kernels.def"
+
+static const cg_kernel kernels[] = {
+#define KERNEL(name, operands, summary)                                                                      \
+    {#name,                                                                                                  \
+     fields_##name,                                                                                          \
+     EBRU_FIELDS_##name(FIELD_TYPE),                                                                         \
+     sizeof fields_##name / sizeof *fields_##name - 1,                                                       \
+     tasks_##name,                                                                                           \
+     scratch_##name},
+#include "runtime/abi/kernels.def"
+};
+
+const cg_kernel *cg_kernel_find(const char *name) {
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+        if (strcmp(kernels[i].name, name) == 0) return &kernels[i];
+    return NULL;
+}
+
+/* ---- finishing ---- */
+
+static void set_i(ir_param *p, const char *name, int64_t v) {
+    *p = (ir_param){.name = name, .i = v};
+}
+static void set_f(ir_param *p, const char *name, double v) {
+    *p = (ir_param){.name = name, .is_float = true, .f = v};
+}
+#define PUT_i32(p, name, v)   set_i(p, name, (v))
+#define PUT_u32(p, name, v)   set_i(p, name, (int64_t)(v))
+#define PUT_f32(p, name, v)   set_f(p, name, (double)(v))
+#define PUT_FIELD(type, name) PUT_##type(at++, #name, p->name);
+
+#define KERNEL(row, operands, summary)                                                                       \
+    bool cg_done_##row(cg_bind *b, const struct ebru_##row##_params *p) {                                    \
+        ir_binding *o = b->out;                                                                              \
+        o->kernel = #row;                                                                                    \
+        o->param_count = sizeof fields_##row / sizeof *fields_##row - 1;                                     \
+        o->params = ir_arena_alloc(b->f->module->arena, o->param_count * sizeof *o->params);                 \
+        ir_param *at = o->params;                                                                            \
+        EBRU_FIELDS_##row(PUT_FIELD);                                                                        \
+        o->tasks = ebru_##row##_tasks(p);                                                                    \
+        o->scratch = (uint64_t)ebru_##row##_scratch(p);                                                      \
+        if (o->tasks < 1) return cg_refuse(b, "its work does not fit 32-bit task numbers");                  \
+        return true;                                                                                         \
+    }
+#include "runtime/abi/kernels.def"
+
+bool cg_refuse(cg_bind *b, const char *fmt, ...) {
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (b->reason) ir_str_add(b->reason, text);
+    return false;
+}
+
+/* ---- operands ---- */
+
+#define R CG_SLOT_RESULT
+#define N CG_SLOT_NONE
+/* Rows for ops whose kernel takes operands in another order than the op; all others: operands in order,
+ * result last. */
+static const struct {
+    ir_op op;
+    cg_operands map;
+} operand_rows[] = {
+    /* x w bias x1 norm tbias residual -> x0 x1 scale_shift weight bias tbias residual out */
+    {IR_OP_conv2d, {8, {0, 3, 4, 1, 2, 5, 6, R}}},
+    {IR_OP_conv2d_phases, {8, {0, 3, 4, 1, 2, 5, 6, R}}},
+    {IR_OP_conv2d_winograd, {8, {0, 3, 4, 1, 2, 5, 6, R}}},
+    /* x w bias residual */
+    {IR_OP_linear, {8, {0, N, N, 1, 2, N, 3, R}}},
+    /* x w1 w2 b1 b2 residual -> x w1 b1 w2 b2 residual out */
+    {IR_OP_feed_forward, {7, {0, 1, 3, 2, 4, 5, R}}},
+    /* x gamma beta x1 -> x0 x1 gamma beta out */
+    {IR_OP_group_stats, {5, {0, 3, 1, 2, R}}},
+    /* x stats -> x0 x1 scale_shift out */
+    {IR_OP_norm_apply, {4, {0, N, 1, R}}},
+    {IR_OP_concat, {9, {0, 1, 2, 3, 4, 5, 6, 7, R}}},
+    {IR_OP_embedding, {4, {0, 1, 2, R}}},
+};
+
+cg_operands cg_operand_slots(const ir_func *f, const ir_node *node) {
+    (void)f;
+    cg_operands o = {0};
+    bool found = false;
+    for (size_t i = 0; i < sizeof operand_rows / sizeof *operand_rows && !found; i++)
+        if (operand_rows[i].op == node->op) {
+            o = operand_rows[i].map;
+            found = true;
+        }
+    if (!found) {
+        o.count = node->operand_count + 1;
+        for (uint32_t i = 0; i < node->operand_count; i++) o.slot[i] = (int)i;
+        o.slot[node->operand_count] = R;
+    }
+    for (uint32_t i = 0; i < o.count; i++)
+        if (o.slot[i] >= 0 &&
+            ((uint32_t)o.slot[i] >= node->operand_count || !ir_ref_ok(node->operand[o.slot[i]])))
+            o.slot[i] = N;
+    return o;
+}
+#undef R
+#undef N
+
+/* ---- layouts ---- */
+
+bool cg_is_c16(const ir_type *t) {
+    if (t->layout == IR_C16) return true;
+    return t->rank == 2 && t->dim[1] % IR_BLOCK == 0;
+}
+
+static const char *operand_name(const cg_bind *b, uint32_t operand) {
+    return operand == UINT32_MAX ? "result" : ir_op_get(b->node->op)->operand_name[operand];
+}
+
+static bool want(cg_bind *b, uint32_t operand, bool c16) {
+    const ir_type *t = operand == UINT32_MAX ? &b->node->type : cg_in(b, operand);
+    if (!t) return cg_refuse(b, "operand '%s' is missing", operand_name(b, operand));
+    if (t->dtype != IR_f32)
+        return cg_refuse(b, "%s is %s; kernels compute in f32", operand_name(b, operand),
+                         ir_dtype_name[t->dtype]);
+    if (c16 ? !cg_is_c16(t) : t->layout != IR_PLAIN)
+        return cg_refuse(b, "%s must be %s", operand_name(b, operand), c16 ? "c16" : "plain");
+    if (ir_type_bytes(t) / 4 > INT32_MAX)
+        return cg_refuse(b, "%s has 2^31 elements or more", operand_name(b, operand));
+    return true;
+}
+bool cg_want_c16(cg_bind *b, uint32_t operand) {
+    return want(b, operand, true);
+}
+bool cg_want_plain(cg_bind *b, uint32_t operand) {
+    return want(b, operand, false);
+}
+
+cg_bcp cg_bcp_of(const ir_type *t) {
+    cg_bcp r = {(int32_t)t->dim[0], 0, 1};
+    int axis = t->rank == 2 ? 1 : ir_channel_axis(t);
+    for (uint32_t i = 1; i < t->rank; i++) {
+        if ((int)i == axis)
+            r.c = (int32_t)t->dim[i];
+        else
+            r.p *= (int32_t)t->dim[i];
+    }
+    return r;
+}
+
+uint32_t cg_physical(const ir_type *t, int64_t dim[IR_MAX_RANK + 1]) {
+    if (t->layout == IR_PLAIN) {
+        memcpy(dim, t->dim, t->rank * sizeof *dim);
+        return t->rank;
+    }
+    int axis = ir_channel_axis(t);
+    uint32_t n = 0;
+    dim[n++] = t->dim[0];
+    dim[n++] = ir_round_block(t->dim[axis]) / IR_BLOCK;
+    for (uint32_t i = 1; i < t->rank; i++)
+        if ((int)i != axis) dim[n++] = t->dim[i];
+    dim[n++] = IR_BLOCK;
+    return n;
+}
+
+uint32_t cg_physical_axis(const ir_type *t, int64_t axis) {
+    if (t->layout == IR_PLAIN || axis == 0) return (uint32_t)axis;
+    int channel = ir_channel_axis(t);
+    if (axis == channel) return 1;
+    return (uint32_t)(axis < channel ? axis + 1 : axis);
+}
+
+int32_t cg_act(ir_act act) {
+    switch (act) {
+    case IR_ACT_SILU: return EBRU_ACT_SILU;
+    case IR_ACT_GELU: return EBRU_ACT_GELU;
+    case IR_ACT_GELU_TANH: return EBRU_ACT_GELU_TANH;
+    case IR_ACT_QUICK_GELU: return EBRU_ACT_QUICK_GELU;
+    case IR_ACT_RELU: return EBRU_ACT_RELU;
+    case IR_ACT_SIGMOID: return EBRU_ACT_SIGMOID;
+    case IR_ACT_TANH: return EBRU_ACT_TANH;
+    case IR_ACT_MISH: return EBRU_ACT_MISH;
+    case IR_ACT_NONE:
+    case IR_ACT_COUNT: break;
+    }
+    return EBRU_ACT_NONE;
+}

@@ -1,0 +1,103 @@
+/* Binding of FUSED nodes to kernels: what target.c and the bind_*.c files share. Needs no LLVM. */
+#ifndef EBRU_CODEGEN_BIND_H
+#define EBRU_CODEGEN_BIND_H
+
+#include "codegen/target/tuning.h"
+#include "runtime/abi/kernel_abi.h"
+
+#define CG_MAX_BUFS 9 /* the most operands of a kernel, its result included */
+
+/* A target with what ir_target does not show. */
+typedef struct cg_target_info {
+    ir_target base;       /* first: an ir_target * of ours is one of these */
+    int32_t isa;          /* EBRU_LEVEL_* */
+    const char *cpu;      /* LLVM's name of the level */
+    const char *features; /* what it has beyond `cpu`, as LLVM's feature string */
+    cg_tuning_use tuning; /* whose records it consults */
+} cg_target_info;
+
+/* One row a kernels.def kernel: name, fields of its params struct, sizes. */
+typedef struct cg_kernel {
+    const char *name;
+    const char *const *field; /* names, in struct order, NULL at the end */
+    const char *types;        /* 'i' or 'f' a field */
+    uint32_t field_count;
+    int32_t (*tasks)(const void *params); /* of a params struct */
+    int64_t (*scratch)(const void *params);
+} cg_kernel;
+const cg_kernel *cg_kernel_find(const char *name); /* NULL when there is no such row */
+
+/* What a binder fills in. A binder returns false with a reason when no kernel fits. */
+typedef struct cg_bind {
+    const cg_target_info *target;
+    ir_func *f;
+    const ir_node *node;
+    ir_binding *out;
+    ir_str *reason;
+} cg_bind;
+typedef bool cg_binder(cg_bind *b);
+
+/* Which kernel operand takes which operand of the node: buf[i] is operand slot[i]; CG_SLOT_RESULT the node
+ * itself, CG_SLOT_NONE absent. */
+enum { CG_SLOT_RESULT = -1, CG_SLOT_NONE = -2 };
+typedef struct cg_operands {
+    uint32_t count;
+    int slot[CG_MAX_BUFS];
+} cg_operands;
+/* For a bound node; ew nodes: their operands in order, then the result. */
+cg_operands cg_operand_slots(const ir_func *f, const ir_node *node);
+
+/* Helpers of the binders. */
+static inline const ir_type *cg_in(const cg_bind *b, uint32_t operand) {
+    bool there = operand < b->node->operand_count && ir_ref_ok(b->node->operand[operand]);
+    return there ? ir_typeof(b->f, b->node->operand[operand]) : NULL;
+}
+bool cg_refuse(cg_bind *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* True when the bytes of t are those of its c16 form: c16, or a plain vector of whole blocks. */
+bool cg_is_c16(const ir_type *t);
+/* Refuses unless operand (or the result when UINT32_MAX) lies in c16 / plain order and is f32. */
+bool cg_want_c16(cg_bind *b, uint32_t operand);
+bool cg_want_plain(cg_bind *b, uint32_t operand);
+/* Sizes of a c16-able value seen as [B,C,P]. */
+typedef struct cg_bcp {
+    int32_t b, c, p;
+} cg_bcp;
+cg_bcp cg_bcp_of(const ir_type *t);
+/* Extents of the elements as they lie in memory, outermost first; returns their number (<= IR_MAX_RANK + 1).
+ */
+uint32_t cg_physical(const ir_type *t, int64_t dim[IR_MAX_RANK + 1]);
+/* Axis of cg_physical that holds logical axis `axis`; for the channel axis of c16 the axis of blocks. */
+uint32_t cg_physical_axis(const ir_type *t, int64_t axis);
+/* EBRU_ACT_* of an activation. */
+int32_t cg_act(ir_act act);
+/* Sets the strided copy out = x for `rank` axes: sizes n, x strides s, out strides t, in elements. Refuses
+ * what does not fit the kernel. */
+bool cg_bind_copy(cg_bind *b, uint32_t rank, const int64_t *n, const int64_t *s, const int64_t *t,
+                  int64_t xo);
+
+/* Finishing: cg_done_NAME fills the binding from the params struct. */
+#define KERNEL(name, operands, summary) bool cg_done_##name(cg_bind *b, const struct ebru_##name##_params *p);
+#include "runtime/abi/kernels.def"
+
+/* bind_conv.c */
+cg_binder cg_bind_conv2d, cg_bind_conv2d_winograd, cg_bind_conv2d_phases, cg_bind_linear,
+    cg_bind_feed_forward;
+/* Binds the node as the one that passes would make of it: a conv2d to conv2d_winograd with tiles of M = 2 or
+ * 4 outputs, a conv2d of a doubled input to conv2d_phases, a linear that reads a geglu linear to
+ * feed_forward. False where they would not. */
+bool cg_bind_as_winograd(cg_bind *b, int32_t M);
+bool cg_bind_as_phases(cg_bind *b);
+bool cg_bind_as_feed_forward(cg_bind *b);
+/* bind_norm.c */
+cg_binder cg_bind_group_stats, cg_bind_norm_apply, cg_bind_layer_norm, cg_bind_geglu;
+/* bind_attention.c */
+cg_binder cg_bind_pack_k, cg_bind_pack_v, cg_bind_attention_tiled, cg_bind_matmul, cg_bind_softmax;
+/* bind_image.c */
+cg_binder cg_bind_resize_nearest, cg_bind_max_pool2d, cg_bind_avg_pool2d, cg_bind_embedding,
+    cg_bind_select_row, cg_bind_timestep_embedding;
+/* bind_move.c */
+cg_binder cg_bind_concat, cg_bind_slice, cg_bind_transpose, cg_bind_layout_cast, cg_bind_copy_node;
+/* ew_plan.c */
+cg_binder cg_bind_ew;
+
+#endif

@@ -1,0 +1,49 @@
+/* Lifetimes of values in the arena; see memory.h. The planner's own view of them ends with its pass; this one
+ * is read off the placed IR, so that it holds for IR text, too. */
+#include "driver/analyze/arena_lifetimes.h"
+
+static bool in_arena(const ir_node *n) {
+    return n->place.kind == IR_AT_ARENA;
+}
+
+drv_life *drv_lives(const ir_func *f) {
+    size_t n = f->nodes.count;
+    drv_life *lives = ir_alloc(n * sizeof *lives + 1);
+    ir_ref *root = ir_alloc(n * sizeof *root + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        const ir_node *node = &f->nodes.items[i];
+        root[i] = ir_view_root(f, (ir_ref){i});
+        bool own = root[i].id == i && in_arena(node);
+        lives[i] = (drv_life){i, i, own ? ir_type_bytes(&node->type) : 0};
+        for (uint32_t k = 0; k < node->operand_count; k++)
+            if (ir_ref_ok(node->operand[k])) lives[root[node->operand[k].id].id].last = i;
+    }
+    for (size_t i = 0; i < f->outputs.count; i++)
+        lives[root[f->outputs.items[i].value.id].id].last = (uint32_t)n - 1;
+    for (uint32_t i = 0; i < n; i++) {
+        const ir_node *a = &f->nodes.items[i], *b = &f->nodes.items[lives[i].last];
+        if (lives[i].bytes && lives[i].last > i && lives[lives[i].last].bytes &&
+            a->place.offset == b->place.offset)
+            lives[i].last--;
+    }
+    ir_free(root);
+    return lives;
+}
+
+uint32_t drv_peak(const ir_func *f, const drv_life *lives, uint64_t *bytes) {
+    size_t n = f->nodes.count;
+    uint64_t *dies = ir_alloc((n + 1) * sizeof *dies), alive = 0;
+    uint32_t at = 0;
+    *bytes = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        dies[lives[i].last] += lives[i].bytes;
+        alive += lives[i].bytes;
+        if (alive > *bytes) {
+            *bytes = alive;
+            at = i;
+        }
+        alive -= dies[i];
+    }
+    ir_free(dies);
+    return at;
+}

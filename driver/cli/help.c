@@ -1,0 +1,34 @@
+/* ebru help [COMMAND]: help texts and manual pages. */
+#include "driver/cli/option_table.h"
+
+#include <string.h>
+
+int drv_help(const drv_options *o) {
+    if (o->man || o->man_program) {
+        ir_str text = {0};
+        ir_diag *d = drv_diag(o);
+        if (o->man)
+            drv_man(&text);
+        else
+            drv_man_program(&text);
+        int code = drv_write_text(d, "-", text.data, text.len) ? DRV_OK : DRV_IO;
+        ir_str_free(&text);
+        ir_diag_free(d);
+        return code;
+    }
+    if (!o->model) {
+        drv_print_help(stdout, 0);
+        return DRV_OK;
+    }
+    const char *names[DRV_MAX_COMMANDS];
+    for (uint32_t i = 0; i < drv_command_count; i++) {
+        names[i] = drv_commands[i].name;
+        if (strcmp(names[i], o->model) != 0) continue;
+        drv_print_help(stdout, drv_commands[i].bit);
+        return DRV_OK;
+    }
+    const char *near = ir_suggest(o->model, names, drv_command_count);
+    fprintf(stderr, "ebru: error: no command '%s'%s%s%s\n", ir_escape(o->model, strlen(o->model)),
+            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return DRV_USAGE;
+}

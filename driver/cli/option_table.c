@@ -1,0 +1,107 @@
+#include "driver/cli/option_table.h"
+
+#include <stddef.h>
+#include <string.h>
+
+enum {
+    C = DRV_COMPILE,
+    O = DRV_OPT,
+    V = DRV_VERIFY,
+    I = DRV_INSPECT,
+    B = DRV_BENCH,
+    D = DRV_DIFF,
+    R = DRV_REPORT,
+    X = DRV_REDUCE,
+    T = DRV_TUNE,
+    K = DRV_COMPLETION,
+    H = DRV_HELP,
+    ALL = (1 << 16) - 1
+};
+
+const drv_option drv_option_table[] = {
+#define OPT(name, argument, kind, field, commands, help)                                                     \
+    {name, argument, DRV_##kind, offsetof(drv_options, field), commands, help},
+#include "driver/cli/options.def"
+#undef OPT
+};
+const uint32_t drv_option_count = sizeof drv_option_table / sizeof *drv_option_table;
+_Static_assert(sizeof drv_option_table / sizeof *drv_option_table <= DRV_MAX_OPTIONS, "raise the limit");
+
+const drv_command drv_commands[] = {
+#define CMD(name, bit, operands, least, most, help) {name, bit, operands, least, most, help},
+#define EXAMPLE(command, line, help)
+#include "driver/cli/commands.def"
+#undef CMD
+#undef EXAMPLE
+};
+const uint32_t drv_command_count = sizeof drv_commands / sizeof *drv_commands;
+_Static_assert(sizeof drv_commands / sizeof *drv_commands <= DRV_MAX_COMMANDS, "raise the limit");
+
+const drv_example drv_examples[] = {
+#define CMD(name, bit, operands, least, most, help)
+#define EXAMPLE(command, line, help) {command, line, help},
+#include "driver/cli/commands.def"
+#undef CMD
+#undef EXAMPLE
+};
+const uint32_t drv_example_count = sizeof drv_examples / sizeof *drv_examples;
+
+const char *drv_option_head(const drv_option *o) {
+    static char head[64];
+    size_t n = strlen(o->name);
+    bool glued = o->name[n - 1] == '=' || o->name[n - 1] == '-' || o->kind == DRV_OLEVEL;
+    snprintf(head, sizeof head, "%s%s%s", o->name, o->argument && !glued ? " " : "",
+             o->argument ? o->argument : "");
+    return head;
+}
+
+const char *drv_option_values(const drv_option *o) {
+    static const struct {
+        const char *name, *values;
+    } known[] = {
+        {"--emit=", "exe lib obj asm llvm-ir ir ir:graph ir:fused ir:kernel ir:placed dot html"},
+        {"--target=", "x86_64-linux-gnu aarch64-linux-gnu"},
+        {"-mcpu=", "native x86-64-v2 x86-64-v3 x86-64-v4 x86-64-v4-bf16 x86-64-v4-amx armv8-a armv8-a+bf16"},
+        {"-O", "0 1 2 3"},
+        {"--precision=", "f32 bf16x3 bf16"},
+        {"--weights=", "embed append external random:1"},
+        {"--prediction=", "epsilon v_prediction sample"},
+        {"--plan=", "reuse separate"},
+        {"--error-format=", "text json"},
+        {"--color=", "auto always never"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(o->name, known[i].name)) return known[i].values;
+    return NULL;
+}
+
+static void print_examples(FILE *out, unsigned command) {
+    fputs("\nExamples:\n", out);
+    for (uint32_t i = 0; i < drv_example_count; i++)
+        if (drv_examples[i].command == command)
+            fprintf(out, "  # %s\n  %s\n", drv_examples[i].help, drv_examples[i].line);
+}
+
+void drv_print_help(FILE *out, unsigned command) {
+    if (!command) {
+        fprintf(out, "ebru %s: an ahead-of-time compiler for diffusion models on CPUs\n\n", DRV_VERSION);
+        for (uint32_t i = 0; i < drv_command_count; i++)
+            fprintf(out, "  ebru %-10s %-32s %s\n", drv_commands[i].name, drv_commands[i].operands,
+                    drv_commands[i].help);
+        fprintf(out, "\nMODEL is a model description (JSON), a diffusers folder, one component folder, a "
+                     "single-file\ncheckpoint (safetensors), or an .ir file.\n"
+                     "ebru COMMAND --help lists a command's options.\n");
+        print_examples(out, 0);
+        return;
+    }
+    for (uint32_t i = 0; i < drv_command_count; i++)
+        if (drv_commands[i].bit == command)
+            fprintf(out, "ebru %s %s: %s\n\n", drv_commands[i].name, drv_commands[i].operands,
+                    drv_commands[i].help);
+    for (uint32_t i = 0; i < drv_option_count; i++) {
+        const drv_option *o = &drv_option_table[i];
+        if (o->help && (o->commands & command) && strcmp(o->name, "--help") != 0)
+            fprintf(out, "  %-26s %s\n", drv_option_head(o), o->help);
+    }
+    print_examples(out, command);
+}

@@ -1,0 +1,230 @@
+/* ebru compile: a model to a program, or to any stage on the way. */
+#include "driver/driver.h"
+#include "driver/html/html.h"
+
+#include <string.h>
+#include <time.h>
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int fail(ir_diag *d, int code) {
+    ir_diag_flush(d);
+    return code;
+}
+
+static bool write_module(ir_diag *d, const ir_module *m, const char *output, bool dot) {
+    ir_str text = {0};
+    if (dot)
+        drv_dot(m, &text);
+    else
+        ir_print(m, &text);
+    bool ok = drv_write_text(d, output ? output : "-", text.data, text.len);
+    ir_str_free(&text);
+    return ok;
+}
+
+/* The pass after which the module stands at the level that --emit=ir:LEVEL asks for; NULL for the last one.
+ */
+static const char *pass_of_level(ir_level level) {
+    const char *last = NULL;
+    if (level == IR_PLACED) return NULL;
+    for (uint32_t i = 0; i < pass_count(); i++)
+        if (pass_get(i)->level_out <= level) last = pass_get(i)->name;
+    return last;
+}
+
+struct what {
+    cg_emit_kind kind;
+    bool ir, dot, html;
+    const char *stop_after;
+};
+
+static int what_to_emit(const drv_options *o, struct what *w) {
+    static const char *const kinds[] = {"exe", "obj", "lib", "asm", "llvm-ir"};
+    static const char *const all[] = {"exe",      "obj",      "lib",       "asm",       "llvm-ir", "ir",
+                                      "ir:graph", "ir:fused", "ir:kernel", "ir:placed", "dot",     "html"};
+    *w = (struct what){.kind = CG_EXE, .stop_after = o->stop_after, .ir = o->stop_after != NULL};
+    const char *e = o->emit;
+    if (!e) return 0;
+    for (int i = 0; i < 5; i++)
+        if (!strcmp(e, kinds[i])) {
+            if (w->ir) {
+                fprintf(stderr, "ebru: error: --stop-after= ends with IR; it does not go with --emit=%s\n",
+                        e);
+                return DRV_USAGE;
+            }
+            w->kind = (cg_emit_kind)i;
+            return 0;
+        }
+    w->html = !strcmp(e, "html");
+    if (w->html) {
+        w->ir = false; /* of any level, but not without -o */
+        return 0;
+    }
+    w->ir = true;
+    w->dot = !strcmp(e, "dot");
+    if (w->dot || !strcmp(e, "ir")) return 0;
+    for (int l = 0; l < IR_LEVEL_COUNT; l++)
+        if (!strncmp(e, "ir:", 3) && !strcmp(e + 3, ir_level_name[l])) {
+            if (!w->stop_after) w->stop_after = pass_of_level((ir_level)l);
+            return 0;
+        }
+    const char *near = ir_suggest(e, all, sizeof all / sizeof *all);
+    fprintf(stderr, "ebru: error: --emit: unknown kind '%s'%s%s%s\n", ir_escape(e, strlen(e)),
+            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return DRV_USAGE;
+}
+
+/* What the compiler did, in a few lines on stderr. */
+static void summary(const drv_options *o, const drv_build *b, const cg_result *r, double seconds) {
+    const ir_module *m = b->levels[0].module;
+    double flops = 0;
+    uint64_t arena = 0;
+    size_t nodes = 0;
+    for (size_t i = 0; i < m->funcs.count; i++) {
+        flops += ir_func_cost(m->funcs.items[i]).flops;
+        nodes += m->funcs.items[i]->nodes.count;
+    }
+    for (uint32_t l = 0; l < b->count; l++)
+        for (size_t i = 0; i < b->levels[l].module->funcs.count; i++)
+            if (b->levels[l].module->funcs.items[i]->arena_bytes > arena)
+                arena = b->levels[l].module->funcs.items[i]->arena_bytes;
+    fprintf(stderr, "%s: %zu functions, %zu nodes, %llu kernels, %.2f GFLOP, levels",
+            ir_meta_string(m, "model.name", o->model), m->funcs.count, nodes, (unsigned long long)r->kernels,
+            flops * 1e-9);
+    for (uint32_t i = 0; i < b->count; i++) fprintf(stderr, " %s", b->levels[i].target->level);
+    fprintf(stderr, "\nweights %.1f MiB (%lld parameters), arena %llu bytes\n",
+            (double)r->weights_bytes / 1048576.0, (long long)ir_parameter_count(m),
+            (unsigned long long)arena);
+    if (b->tuning.table && cg_tuning_used(b->tuning.table))
+        fprintf(stderr, "tiles of %u kernels from tuning records\n", cg_tuning_used(b->tuning.table));
+    const char *left_out = ir_meta_string(m, "pipeline.ignored", NULL);
+    if (left_out) fprintf(stderr, "without %s\n", left_out);
+    fprintf(stderr, "%s: %.1f MiB, compiled in %.1f s\n", o->output, (double)r->output_bytes / 1048576.0,
+            seconds);
+}
+
+static void list_passes(void) {
+    for (uint32_t i = 0; i < pass_count(); i++) {
+        const pass_info *p = pass_get(i);
+        printf("%-22s %-6s -> %-6s %-9s %s\n", p->name, ir_level_name[p->level_in],
+               ir_level_name[p->level_out], p->flags & PASS_REQUIRED ? "required" : "", p->summary);
+    }
+}
+
+/* Reports to standard output, the metafile to its file; false with a diagnostic. */
+static bool reports(ir_diag *d, const drv_options *o, const drv_build *b) {
+    const ir_module *m = b->levels[b->count - 1].module;
+    pass_context *c = b->contexts[b->count - 1];
+    ir_str text = {0};
+    if (o->fusion_report || o->fusion_json) {
+        drv_find_paths(c);
+        pass_report(c, o->fusion_json, &text);
+    }
+    if (o->analyze) drv_analyze(m, (uint32_t)o->depth, &text);
+    if (text.len) fwrite(text.data, 1, text.len, stdout);
+    ir_str_free(&text);
+    if (!o->metafile) return true;
+    drv_metafile(m, c, &text);
+    bool ok = drv_write_text(d, o->metafile, text.data, text.len);
+    ir_str_free(&text);
+    return ok;
+}
+
+int drv_compile(const drv_options *given) {
+    drv_options o = *given;
+    if (o.list_passes) {
+        list_passes();
+        return DRV_OK;
+    }
+    struct what w;
+    int bad = what_to_emit(&o, &w);
+    if (bad) return bad;
+    o.stop_after = w.stop_after;
+    bool reporting = o.fusion_report || o.fusion_json || o.analyze || o.metafile;
+    if (!o.output && !w.ir && !reporting) {
+        fprintf(stderr, "ebru: error: compile: name the output with -o\n");
+        return DRV_USAGE;
+    }
+    double start = now();
+    ir_diag *d = drv_diag(&o);
+    drv_build b = {0};
+    fe_options fe = drv_fe_options(&o);
+    int code = DRV_OK;
+    cg_result result = {0};
+    drv_html *page = w.html ? drv_html_new() : NULL;
+    if (!drv_make_dump_dir(d, &o))
+        code = DRV_IO;
+    else if (!drv_lower_observed(d, &o, &fe, &b, page ? drv_html_before : NULL, page))
+        code = DRV_INPUT;
+    else if (!reports(d, &o, &b))
+        code = DRV_IO;
+    else {
+        if (page) {
+            if (!drv_html_write(d, page, &o, &b, NULL, now() - start, o.output)) code = DRV_IO;
+        } else if (w.ir) {
+            if (o.output || !reporting)
+                code = write_module(d, b.levels[b.count - 1].module, o.output, w.dot) ? DRV_OK : DRV_IO;
+        } else if (o.output && b.levels[0].module->level != IR_PLACED) {
+            ir_error(d, NULL, "the passes end at level %s, and code is generated from placed",
+                     ir_level_name[b.levels[0].module->level]);
+            ir_note(d, NULL, "--emit=ir writes what there is; without --passes= all run");
+            code = DRV_USAGE;
+        } else if (o.output) {
+            code = drv_emit(d, &o, &b, o.output, w.kind, &result) ? DRV_OK : DRV_IO;
+            if (!code && !o.quiet) summary(&o, &b, &result, now() - start);
+        }
+    }
+    drv_build_free(&b);
+    drv_html_free(page);
+    fail(d, code);
+    ir_diag_free(d);
+    return code;
+}
+
+int drv_opt(const drv_options *o) {
+    if (o->list_passes || o->list_ops) {
+        ir_str text = {0};
+        if (o->list_ops) drv_list_ops(&text);
+        if (o->list_passes) list_passes();
+        if (text.len) fwrite(text.data, 1, text.len, stdout);
+        ir_str_free(&text);
+        return DRV_OK;
+    }
+    ir_diag *d = drv_diag(o);
+    fe_options fe = drv_fe_options(o);
+    bool dumps = drv_make_dump_dir(d, o);
+    int code = dumps ? DRV_INPUT : DRV_IO;
+    ir_module *m = dumps ? drv_load(d, o, &fe) : NULL;
+    const cg_arch *arch = cg_arch_find(d, o->target);
+    const ir_target *target = arch ? cg_arch_target(d, arch, o->cpu ? o->cpu : cg_arch_default(arch)) : NULL;
+    drv_tuning tuning = {0};
+    ir_target *tuned = NULL;
+    if (target)
+        target = drv_tuning_open(d, o, &tuning) ? drv_tuning_target(&tuning, target, true, &tuned) : NULL;
+    /* folding reads weights; IR whose files are not there can still be printed and rewritten otherwise */
+    if (m && target && (!o->passes || !*o->passes || !drv_is_ir(o->model) || fe_bind_ir_weights(d, m))) {
+        pass_context *c = pass_context_new(m, target);
+        pass_options p = drv_pass_options(o);
+        if (!p.passes && !p.stop_after && !p.start_after) p.passes = "";
+        if (pass_run(c, &p, d)) code = write_module(d, m, o->output, false) ? DRV_OK : DRV_IO;
+        ir_str text = {0};
+        if (!code && (o->fusion_report || o->fusion_json)) {
+            drv_find_paths(c);
+            pass_report(c, o->fusion_json, &text);
+            fwrite(text.data, 1, text.len, stderr);
+        }
+        ir_str_free(&text);
+        pass_context_free(c);
+    }
+    ir_module_free(m);
+    ir_free(tuned);
+    drv_tuning_close(&tuning);
+    ir_diag_flush(d);
+    ir_diag_free(d);
+    return code;
+}

@@ -1,0 +1,263 @@
+/* The road a model takes: front end or IR text, passes once a CPU level, code generation. */
+#include "base/number.h"
+#include "driver/driver.h"
+
+#include "frontend/files/files.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool drv_is_ir(const char *path) {
+    size_t n = strlen(path);
+    return (n > 3 && !strcmp(path + n - 3, ".ir")) || !strcmp(path, "-");
+}
+
+fe_options drv_fe_options(const drv_options *o) {
+    return (fe_options){
+        .component = o->component,
+        .function = o->function,
+        .batch = o->batch,
+        .width = o->width,
+        .height = o->height,
+        .random_weights = o->random_weights,
+        .random_seed = o->random_seed,
+        .loras = o->loras,
+        .lora_count = o->lora_count,
+        .guidance_pair = true,
+        .shared_timestep = true,
+        .clip_skip = o->clip_skip,
+        .prompt_chunks = o->prompt_chunks,
+        .prediction = o->prediction,
+        .no_image_input = o->no_image_input,
+    };
+}
+
+static bool read_stdin(ir_str *text) {
+    char buffer[65536];
+    size_t n;
+    ir_str_add(text, "");
+    while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0) ir_str_addn(text, buffer, n);
+    return !ferror(stdin);
+}
+
+ir_module *drv_load_ir(ir_diag *d, const char *path) {
+    ir_module *m = NULL;
+    if (!strcmp(path, "-")) {
+        ir_str text = {0};
+        if (read_stdin(&text))
+            m = ir_parse(d, "<stdin>", text.data, text.len);
+        else
+            ir_error(d, NULL, "cannot read standard input");
+        ir_str_free(&text);
+        return m;
+    }
+    fe_bytes text;
+    if (!fe_file_read(d, path, (size_t)1 << 30, &text)) return NULL;
+    m = ir_parse(d, path, text.data, text.size);
+    fe_bytes_free(&text);
+    return m;
+}
+
+ir_module *drv_load(ir_diag *d, const drv_options *o, const fe_options *fe) {
+    if (!drv_is_ir(o->model)) return fe_load(d, o->model, fe);
+    return drv_load_ir(d, o->model);
+}
+
+bool drv_make_dump_dir(ir_diag *d, const drv_options *o) {
+    if (!o->dump_dir || !mkdir(o->dump_dir, 0777) || errno == EEXIST) return true;
+    ir_error(d, NULL, "cannot make the folder '%s': %s", ir_escape(o->dump_dir, strlen(o->dump_dir)),
+             strerror(errno));
+    return false;
+}
+
+pass_options drv_pass_options(const drv_options *o) {
+    pass_options p = PASS_OPTIONS_DEFAULT;
+    p.passes = o->passes;
+    p.disabled = o->disabled;
+    p.disabled_count = o->disabled_count;
+    p.stop_after = o->stop_after;
+    p.start_after = o->start_after;
+    p.print_before = o->print_before;
+    p.print_after = o->print_after;
+    p.filter = o->filter;
+    p.print_changed = o->print_changed;
+    p.dump_dir = o->dump_dir;
+    p.verify_each = o->verify_each;
+    p.time_passes = o->time_passes;
+    p.bisect_limit = o->bisect_limit;
+    p.precision = o->products;
+    p.fault = o->fault;
+    p.quiet = o->quiet && !(o->command & (DRV_COMPILE | DRV_OPT));
+    p.separate_buffers = o->plan && !strcmp(o->plan, "separate");
+#ifdef EBRU_HOSTILE
+    p.verify_each = true;
+#endif
+    return p;
+}
+
+/* The targets of --target= and -mcpu=, lowest level first, each once. That of `native` has this machine's
+ * cache sizes, a named one its level's. */
+static uint32_t targets(ir_diag *d, const drv_options *o, const ir_target *out[DRV_MAX_LEVELS]) {
+    const cg_arch *arch = cg_arch_find(d, o->target);
+    if (!arch) return 0;
+    const char *list = o->cpu ? o->cpu : cg_arch_default(arch);
+    const ir_target *wanted[DRV_MAX_LEVELS] = {NULL};
+    uint32_t known = cg_arch_target_count(arch), count = 0;
+    for (const char *p = list;; p++) {
+        size_t n = strcspn(p, ",");
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, p);
+        const ir_target *t = cg_arch_target(d, arch, name);
+        for (uint32_t i = 0; t && i < known && i < DRV_MAX_LEVELS; i++)
+            if (!strcmp(cg_arch_target_name(arch, i), t->level)) wanted[i] = t;
+        p += n;
+        if (!*p) break;
+    }
+    if (ir_diag_errors(d)) return 0;
+    for (uint32_t i = 0; i < known && i < DRV_MAX_LEVELS; i++)
+        if (wanted[i]) out[count++] = wanted[i];
+    return count;
+}
+
+/* Weight data are needed by constant folding and by code generation; text that names files is bound here. */
+static bool bind(ir_diag *d, const drv_options *o, ir_module *m) {
+    return !drv_is_ir(o->model) || fe_bind_ir_weights(d, m);
+}
+
+bool drv_lower(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build *b) {
+    return drv_lower_observed(d, o, fe, b, NULL, NULL);
+}
+
+bool drv_lower_observed(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build *b,
+                        void (*loaded)(void *user, const ir_module *m), void *user) {
+    memset(b, 0, sizeof *b);
+    const ir_target *t[DRV_MAX_LEVELS];
+    uint32_t n = targets(d, o, t);
+    if (!n || !drv_tuning_open(d, o, &b->tuning)) return false;
+    for (uint32_t i = 0; i < n; i++) {
+        t[i] = drv_tuning_target(&b->tuning, t[i], n == 1, &b->tuned[i]);
+        ir_module *m = drv_load(d, o, fe);
+        if (!m || !bind(d, o, m)) {
+            ir_module_free(m);
+            return false;
+        }
+        if (loaded) loaded(user, m);
+        b->levels[i] = (cg_level){t[i], m};
+        b->contexts[i] = pass_context_new(m, t[i]);
+        b->count = i + 1;
+        pass_options p = drv_pass_options(o);
+        p.lanes = t[n - 1]->lanes;
+        if (i + 1 < n) { /* one level's IR is enough to read */
+            p.dump_dir = p.print_before = p.print_after = NULL;
+            p.print_changed = p.time_passes = false;
+        }
+        if (!pass_run(b->contexts[i], &p, d)) return false;
+    }
+    return n > 0;
+}
+
+void drv_build_free(drv_build *b) {
+    for (uint32_t i = 0; i < b->count; i++) {
+        pass_context_free(b->contexts[i]);
+        ir_module_free(b->levels[i].module);
+    }
+    for (uint32_t i = 0; i < DRV_MAX_LEVELS; i++) {
+        ir_free(b->tuned[i]);
+        b->tuned[i] = NULL;
+    }
+    drv_tuning_close(&b->tuning);
+    b->count = 0;
+}
+
+static char *build_info(const drv_options *o, const drv_build *b) {
+    ir_str s = {0};
+    ir_str_addf(&s, "ebru build info\nversion: %s\n", DRV_VERSION);
+    ir_str_addf(&s, "model: %s\n", ir_meta_string(b->levels[0].module, "model.name", "unnamed"));
+    ir_str_addf(&s, "precision: %s\noptimisation: -O%d\nparameters: %lld\n",
+                ir_meta_string(b->levels[0].module, "precision", "f32"), (int)o->opt_level,
+                (long long)ir_parameter_count(b->levels[0].module));
+    for (uint32_t i = 0; i < o->lora_count; i++) {
+        const char *slash = strrchr(o->loras[i].path, '/');
+        const char *name = slash ? slash + 1 : o->loras[i].path;
+        ir_str_addf(&s, "lora: %s times ", ir_escape(name, strlen(name)));
+        ir_print_f64(o->loras[i].scale, &s);
+        ir_str_add(&s, "\n");
+    }
+    return s.data;
+}
+
+struct progress {
+    bool on, bar;
+    char last[40];
+};
+
+static void show_progress(void *user, const char *phase, uint32_t done, uint32_t total) {
+    struct progress *p = user;
+    if (!p->on) return;
+    bool same = !strcmp(p->last, phase);
+    snprintf(p->last, sizeof p->last, "%s", phase);
+    if (p->bar)
+        fprintf(stderr, "\r\033[K%s %u/%u", phase, done, total);
+    else if (!same)
+        fprintf(stderr, "%s\n", phase);
+}
+
+bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output, cg_emit_kind kind,
+              cg_result *result) {
+    ir_module *m = b->levels[0].module;
+    size_t tokenizer_bytes = 0, tokenizer_2_bytes = 0;
+    unsigned char *tokenizer = fe_tokenizer_blob(d, m, "tokenizer", &tokenizer_bytes);
+    unsigned char *tokenizer_2 = fe_tokenizer_blob(d, m, "tokenizer_2", &tokenizer_2_bytes);
+    if (ir_diag_errors(d)) {
+        ir_free(tokenizer);
+        ir_free(tokenizer_2);
+        return false;
+    }
+    char *info = build_info(o, b);
+    const char *term = getenv("TERM");
+    struct progress p = {!o->quiet, isatty(2) && term && strcmp(term, "dumb") != 0, ""};
+    for (uint32_t i = 0; i < b->count; i++)
+        ir_meta_set_string(b->levels[i].module, "ebru.version", DRV_VERSION);
+    cg_options c = {
+        .kind = kind,
+        .output = output,
+        .weights = o->placement < 0 ? CG_WEIGHTS_EMBED : (cg_weights)o->placement,
+        .opt_level = (int)o->opt_level,
+        .tokenizer = tokenizer,
+        .tokenizer_bytes = tokenizer_bytes,
+        .tokenizer_2 = tokenizer_2,
+        .tokenizer_2_bytes = tokenizer_2_bytes,
+        .build_info = info,
+        .linker = o->linker,
+        .verbose = o->verbose,
+        .poison = o->poison,
+        .check_finite = o->check_finite,
+        .progress = show_progress,
+        .user = &p,
+    };
+    /* programs beyond a gigabyte keep their weights behind the code, out of the linker's reach */
+    if (o->placement < 0 && kind != CG_OBJ && b->contexts[0]->weights_bytes > (uint64_t)1 << 30)
+        c.weights = CG_WEIGHTS_APPEND;
+    bool ok = cg_emit(d, b->levels, b->count, &c, result);
+    if (p.on && p.bar && p.last[0]) fprintf(stderr, "\r\033[K");
+    ir_free(info);
+    ir_free(tokenizer);
+    ir_free(tokenizer_2);
+    return ok;
+}
+
+bool drv_write_text(ir_diag *d, const char *path, const char *text, size_t length) {
+    if (!strcmp(path, "-")) {
+        fwrite(text, 1, length, stdout);
+        if (!fflush(stdout) && !ferror(stdout)) return true;
+        ir_error(d, NULL, "cannot write to standard output");
+        return false;
+    }
+    fe_output *out = fe_output_begin(d, path, 0666);
+    if (!out) return false;
+    fe_output_write(out, text, length);
+    return fe_output_commit(out);
+}

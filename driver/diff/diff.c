@@ -1,0 +1,354 @@
+/* ebru diff: two modules by structure, or two fusion reports. Exit code 0: the same, 1: different, 2: usage
+ * or a file that cannot be read, as of diff. */
+#include "base/number.h"
+#include "driver/diff/diff.h"
+
+#include "frontend/files/files.h"
+
+#include <regex.h>
+#include <string.h>
+
+/* ---- what differs between two nodes ---- */
+
+static const char *kept(diff *d, ir_str *text) {
+    const char *s = ir_arena_strdup(d->arena, text->data ? text->data : "");
+    ir_str_free(text);
+    return s;
+}
+
+static const char *operand_text(diff *d, const ir_func *f, const uint32_t *number, const ir_node *n,
+                                uint32_t k) {
+    ir_ref r = k < n->operand_count ? n->operand[k] : IR_NONE;
+    if (!ir_ref_ok(r)) return "_";
+    const ir_node *x = ir_get(f, r);
+    if (x->op == IR_OP_weight)
+        return ir_arena_printf(d->arena, "@%s", f->module->weights.items[IR_ATTRS(x, weight)->index].name);
+    const char *what = x->op == IR_OP_input ? IR_ATTRS(x, input)->name : ir_op_get(x->op)->name;
+    return ir_arena_printf(d->arena, "%%%u %s", number[r.id], what);
+}
+
+static const char *type_text(diff *d, const ir_type *t) {
+    ir_str s = {0};
+    ir_print_type(t, &s);
+    return kept(d, &s);
+}
+
+static const char *attr_text(diff *d, const ir_node *n, uint32_t i) {
+    ir_str s = {0};
+    ir_print_attr(n, i, &s);
+    return kept(d, &s);
+}
+
+static const char *param_text(diff *d, const ir_param *p) {
+    ir_str s = {0};
+    if (p->is_float)
+        ir_print_f64(p->f, &s);
+    else
+        ir_str_addf(&s, "%lld", (long long)p->i);
+    return kept(d, &s);
+}
+
+typedef IR_VEC(diff_detail) details;
+
+static void binding_details(diff *d, const ir_binding *a, const ir_binding *b, details *out) {
+    if (!a || !b || strcmp(a->kernel, b->kernel)) {
+        IR_PUSH(out, ((diff_detail){.what = "kernel", a ? a->kernel : "_", b ? b->kernel : "_"}));
+        return;
+    }
+    for (uint32_t i = 0; i < a->param_count || i < b->param_count; i++) {
+        const ir_param *x = i < a->param_count ? &a->params[i] : NULL;
+        const ir_param *y = i < b->param_count ? &b->params[i] : NULL;
+        const char *from = x ? param_text(d, x) : "_", *to = y ? param_text(d, y) : "_";
+        if (strcmp(from, to)) IR_PUSH(out, ((diff_detail){(x ? x : y)->name, from, to, .brief = true}));
+    }
+    if (a->tasks != b->tasks)
+        IR_PUSH(out, ((diff_detail){"tasks", ir_arena_printf(d->arena, "%lld", (long long)a->tasks),
+                                    ir_arena_printf(d->arena, "%lld", (long long)b->tasks), .brief = true}));
+    if (a->scratch != b->scratch)
+        IR_PUSH(out, ((diff_detail){
+                         "scratch", ir_arena_printf(d->arena, "%llu", (unsigned long long)a->scratch),
+                         ir_arena_printf(d->arena, "%llu", (unsigned long long)b->scratch), .brief = true}));
+}
+
+/* Everything but places. */
+static void find_details(diff *d, const diff_func *df, const ir_pairing *p, diff_entry *e, uint32_t bits) {
+    const ir_node *a = ir_get(p->a, e->a), *b = ir_get(p->b, e->b);
+    const ir_op_info *op = ir_op_get(a->op);
+    details found = {0};
+    for (uint32_t i = 0; (bits & IR_DIFFERS_ATTRS) && i < op->attr_count; i++) {
+        const char *from = attr_text(d, a, i), *to = attr_text(d, b, i);
+        if (strcmp(from, to)) IR_PUSH(&found, ((diff_detail){.what = op->attrs[i].name, from, to}));
+    }
+    for (uint32_t k = 0; (bits & IR_DIFFERS_OPERANDS) && k < op->max_operands; k++) {
+        if (ir_pair_operand_same(p, e->a, e->b, k)) continue;
+        IR_PUSH(&found, ((diff_detail){op->operand_name[k] ? op->operand_name[k] : "operand",
+                                       operand_text(d, p->a, df->number_a, a, k),
+                                       operand_text(d, p->b, df->number_b, b, k), .operand = true}));
+    }
+    if (bits & IR_DIFFERS_TYPE) {
+        if (ir_shape_equal(&a->type, &b->type) && a->type.dtype == b->type.dtype)
+            IR_PUSH(&found,
+                    ((diff_detail){
+                        .what = "layout", ir_layout_name[a->type.layout], ir_layout_name[b->type.layout]}));
+        else
+            IR_PUSH(&found,
+                    ((diff_detail){"type", type_text(d, &a->type), type_text(d, &b->type), .brief = true}));
+    }
+    if (bits & IR_DIFFERS_KERNEL) binding_details(d, a->binding, b->binding, &found);
+    if (bits & IR_DIFFERS_BLOCK) {
+        const char *from = p->a->module->origins.items[a->origin].block,
+                   *to = p->b->module->origins.items[b->origin].block;
+        IR_PUSH(&found, ((diff_detail){"block", from ? from : "_", to ? to : "_", .brief = true}));
+    }
+    e->detail_count = (uint32_t)found.count;
+    e->details = ir_arena_alloc(d->arena, found.count * sizeof *found.items + 1);
+    if (found.count) memcpy(e->details, found.items, found.count * sizeof *found.items);
+    ir_free(found.items);
+}
+
+/* ---- functions ---- */
+
+static diff_entry entry_of(const ir_func *f, ir_ref r) {
+    const ir_node *n = ir_get(f, r);
+    const char *block = f->module->origins.items[n->origin].block;
+    return (diff_entry){IR_NONE, IR_NONE, .op = ir_op_get(n->op)->name, .block = block ? block : ""};
+}
+
+/* Notes nodes of a that are gone, from *at to `end` or, when `run`, to the next one that is not. */
+static void removed_until(diff_func *df, const ir_pairing *p, uint32_t *at, uint32_t end, bool run) {
+    for (; *at < end; (*at)++) {
+        if (p->a->nodes.items[*at].op == IR_OP_weight) continue;
+        if (ir_ref_ok(p->to_b[*at]) && run) return;
+        if (ir_ref_ok(p->to_b[*at])) continue;
+        diff_entry e = entry_of(p->a, (ir_ref){*at});
+        e.a = (ir_ref){*at};
+        IR_PUSH(&df->entries, e);
+        df->counts.removed++;
+    }
+}
+
+/* Nothing but other operands: the same op reads what took the place of something. */
+static bool is_rewired(const diff_entry *e) {
+    for (uint32_t i = 0; i < e->detail_count; i++)
+        if (!e->details[i].operand || !strcmp(e->details[i].from, "_") || !strcmp(e->details[i].to, "_"))
+            return false;
+    return true;
+}
+
+static void compare_nodes(diff *d, diff_func *df, const ir_pairing *p) {
+    uint32_t at = 0, all = (uint32_t)p->a->nodes.count;
+    for (uint32_t i = 0; i < p->b->nodes.count; i++) {
+        if (p->b->nodes.items[i].op == IR_OP_weight) continue;
+        diff_entry e = entry_of(p->b, (ir_ref){i});
+        e.a = p->to_a[i];
+        e.b = (ir_ref){i};
+        if (!ir_ref_ok(e.a)) {
+            removed_until(df, p, &at, all, true);
+            IR_PUSH(&df->entries, e);
+            df->counts.added++;
+            continue;
+        }
+        removed_until(df, p, &at, e.a.id, false);
+        if (at == e.a.id) at++;
+        uint32_t bits = ir_pair_differs(p, e.a, e.b);
+        df->counts.moved += bits == IR_DIFFERS_PLACE;
+        if (!(bits & ~(uint32_t)IR_DIFFERS_PLACE)) continue;
+        find_details(d, df, p, &e, bits);
+        e.rewired = is_rewired(&e);
+        *(e.rewired ? &df->counts.rewired : &df->counts.changed) += 1;
+        IR_PUSH(&df->entries, e);
+    }
+    removed_until(df, p, &at, all, false);
+}
+
+static const ir_output *find_output(const ir_func *f, const char *name) {
+    for (size_t i = 0; i < f->outputs.count; i++)
+        if (!strcmp(f->outputs.items[i].name, name)) return &f->outputs.items[i];
+    return NULL;
+}
+
+static const char *output_text(diff *d, const ir_func *f, const ir_output *o) {
+    if (!o) return "_";
+    ir_str s = {0};
+    ir_print_ref(f, o->value, &s);
+    ir_str_addf(&s, " %s", ir_op_get(ir_get(f, o->value)->op)->name);
+    return kept(d, &s);
+}
+
+static void compare_outputs(diff *d, diff_func *df, const ir_pairing *p) {
+    for (size_t i = 0; i < p->a->outputs.count; i++) {
+        const ir_output *a = &p->a->outputs.items[i], *b = find_output(p->b, a->name);
+        if (b && ir_ref_eq(p->to_b[a->value.id], b->value)) continue;
+        IR_PUSH(&df->outputs,
+                ((diff_detail){.what = a->name, output_text(d, p->a, a), output_text(d, p->b, b)}));
+    }
+    for (size_t i = 0; i < p->b->outputs.count; i++) {
+        const ir_output *b = &p->b->outputs.items[i];
+        if (!find_output(p->a, b->name))
+            IR_PUSH(&df->outputs, ((diff_detail){.what = b->name, "_", output_text(d, p->b, b)}));
+    }
+}
+
+static void compare_funcs(diff *d, const ir_func *a, const ir_func *b) {
+    diff_func df = {.name = (a ? a : b)->name, .a = a, .b = b};
+    if (a && b) {
+        df.number_a = ir_numbering(a);
+        df.number_b = ir_numbering(b);
+        ir_pairing p = ir_pair_nodes(a, b);
+        compare_nodes(d, &df, &p);
+        compare_outputs(d, &df, &p);
+        ir_pairing_free(&p);
+        d->counts.removed += df.counts.removed;
+        d->counts.added += df.counts.added;
+        d->counts.changed += df.counts.changed;
+        d->counts.rewired += df.counts.rewired;
+        d->counts.moved += df.counts.moved;
+        df.same = !df.entries.count && !df.outputs.count && !df.counts.moved &&
+                  a->arena_bytes == b->arena_bytes && a->scratch_bytes == b->scratch_bytes;
+    }
+    d->same &= df.same;
+    IR_PUSH(&d->funcs, df);
+}
+
+/* ---- modules ---- */
+
+static void compare_row(diff *d, bool weight, const char *name, const char *from, const char *to) {
+    if (from && to && !strcmp(from, to)) return;
+    diff_row row = {name, from, to};
+    if (weight)
+        IR_PUSH(&d->weights, row);
+    else
+        IR_PUSH(&d->meta, row);
+    d->same = false;
+}
+
+static const char *weight_text(diff *d, const ir_module *m, uint32_t index) {
+    if (index == UINT32_MAX) return NULL;
+    ir_str s = {0};
+    ir_print_weight(&m->weights.items[index], &s);
+    const char *text = kept(d, &s), *behind_name = strstr(text, " : ");
+    return behind_name ? behind_name + 3 : text;
+}
+
+static void compare_weights(diff *d) {
+    for (uint32_t i = 0; i < d->a->weights.count; i++) {
+        const char *name = d->a->weights.items[i].name;
+        compare_row(d, true, name, weight_text(d, d->a, i), weight_text(d, d->b, ir_weight_find(d->b, name)));
+    }
+    for (uint32_t i = 0; i < d->b->weights.count; i++)
+        if (ir_weight_find(d->a, d->b->weights.items[i].name) == UINT32_MAX)
+            compare_row(d, true, d->b->weights.items[i].name, NULL, weight_text(d, d->b, i));
+}
+
+static const char *meta_text(diff *d, const ir_meta *e) {
+    if (!e) return NULL;
+    ir_str s = {0};
+    if (e->kind == IR_META_INT) ir_str_addf(&s, "%lld", (long long)e->i);
+    if (e->kind == IR_META_FLOAT) ir_print_f64(e->f, &s);
+    if (e->kind == IR_META_STRING) ir_str_addf(&s, "\"%s\"", e->s);
+    return kept(d, &s);
+}
+
+/* How far a module has come is told in the head, and makes no difference by itself. */
+static bool is_progress(const char *key) {
+    return !strcmp(key, "passes.after");
+}
+
+static void compare_meta(diff *d) {
+    for (size_t i = 0; i < d->a->meta.count; i++) {
+        const ir_meta *e = &d->a->meta.items[i];
+        if (!is_progress(e->key))
+            compare_row(d, false, e->key, meta_text(d, e), meta_text(d, ir_meta_get(d->b, e->key)));
+    }
+    for (size_t i = 0; i < d->b->meta.count; i++) {
+        const ir_meta *e = &d->b->meta.items[i];
+        if (!is_progress(e->key) && !ir_meta_get(d->a, e->key))
+            compare_row(d, false, e->key, NULL, meta_text(d, e));
+    }
+}
+
+static void compare(diff *d) {
+    d->same = d->a->level == d->b->level;
+    for (size_t i = 0; i < d->a->funcs.count; i++) {
+        const ir_func *f = d->a->funcs.items[i];
+        compare_funcs(d, f, ir_func_find(d->b, f->name));
+    }
+    for (size_t i = 0; i < d->b->funcs.count; i++)
+        if (!ir_func_find(d->a, d->b->funcs.items[i]->name)) compare_funcs(d, NULL, d->b->funcs.items[i]);
+    compare_weights(d);
+    compare_meta(d);
+}
+
+/* --filter= keeps functions by name and nodes by block or op; what is left out still counts. */
+static void filter(diff *d, const char *pattern) {
+    regex_t regex;
+    if (!pattern || regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB)) return;
+    for (size_t i = 0; i < d->funcs.count; i++) {
+        diff_func *f = &d->funcs.items[i];
+        size_t left = 0;
+        bool whole = !regexec(&regex, f->name, 0, NULL, 0);
+        for (size_t k = 0; k < f->entries.count; k++) {
+            const diff_entry *e = &f->entries.items[k];
+            if (whole || !regexec(&regex, e->block, 0, NULL, 0) || !regexec(&regex, e->op, 0, NULL, 0))
+                f->entries.items[left++] = *e;
+        }
+        f->entries.count = left;
+    }
+    regfree(&regex);
+}
+
+static void free_diff(diff *d) {
+    for (size_t i = 0; i < d->funcs.count; i++) {
+        diff_func *f = &d->funcs.items[i];
+        ir_free(f->number_a);
+        ir_free(f->number_b);
+        ir_free(f->entries.items);
+        ir_free(f->outputs.items);
+    }
+    ir_free(d->funcs.items);
+    ir_free(d->weights.items);
+    ir_free(d->meta.items);
+    ir_arena_free(d->arena);
+}
+
+static int diff_modules(ir_diag *diag, const drv_options *o) {
+    ir_module *a = drv_load_ir(diag, o->model), *b = drv_load_ir(diag, o->second);
+    int code = DRV_USAGE;
+    if (a && b) {
+        diff d = {.arena = ir_arena_new(), .a = a, .b = b, .path_a = o->model, .path_b = o->second};
+        compare(&d);
+        filter(&d, o->filter);
+        ir_str text = {0};
+        if (o->json)
+            drv_diff_json(&d, &text);
+        else
+            drv_diff_text(&d, o->quiet, &text);
+        code = drv_write_text(diag, "-", text.data, text.len) ? (d.same ? 0 : 1) : DRV_USAGE;
+        ir_str_free(&text);
+        free_diff(&d);
+    }
+    ir_module_free(a);
+    ir_module_free(b);
+    return code;
+}
+
+static bool is_report(const char *path) {
+    FILE *f = fopen(path, "r");
+    int c = f ? getc(f) : EOF;
+    while (c == ' ' || c == '\n' || c == '\r' || c == '\t') c = getc(f);
+    if (f) fclose(f);
+    return c == '{';
+}
+
+int drv_diff(const drv_options *o) {
+    if (!strcmp(o->model, "-") && !strcmp(o->second, "-")) {
+        fprintf(stderr, "ebru: error: only one of the two can be standard input\n");
+        return DRV_USAGE;
+    }
+    ir_diag *d = drv_diag(o);
+    bool reports = is_report(o->model) && is_report(o->second);
+    int code = reports ? drv_diff_reports(d, o) : diff_modules(d, o);
+    ir_diag_flush(d);
+    ir_diag_free(d);
+    return code;
+}

@@ -1,0 +1,280 @@
+/* ebru diff of two fusion reports (--fusion-report=json): which decisions appeared, vanished or came out
+ * otherwise, and the counts pass by pass.
+ *
+ * Decisions are matched by pass, function, block, op and what was looked at, and in order among equals; the
+ * numbers of nodes in texts do not count. */
+#include "driver/diff/diff.h"
+
+#include "frontend/files/json_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_BYTES = 1 << 28 };
+
+typedef struct decision {
+    const char *pass, *func, *what, *op, *block; /* "" when the report does not say */
+    const char *reason;                          /* NULL: matched */
+    bool paired;
+} decision;
+
+typedef struct report {
+    fe_json *doc;
+    IR_VEC(decision) items;
+} report;
+
+/* A decision of one side or of both; of both only when they differ. */
+typedef struct change {
+    const decision *a, *b;
+} change;
+
+typedef struct diff_reports {
+    report a, b;
+    IR_VEC(const char *) passes; /* in the order of the reports */
+    IR_VEC(change) changes;
+} diff_reports;
+
+/* ---- reading ---- */
+
+static bool read_decision(fe_jval v, report *r) {
+    decision d = {0};
+    bool matched = false;
+    if (!fe_json_expect(v, FE_JSON_OBJECT) || !fe_json_bool(fe_json_require(v, "matched"), &matched) ||
+        !fe_json_string(fe_json_require(v, "pass"), &d.pass))
+        return false;
+    d.func = fe_json_opt_string(v, "function", "");
+    d.what = fe_json_opt_string(v, "what", "");
+    d.op = fe_json_opt_string(v, "op", "");
+    d.block = fe_json_opt_string(v, "block", "");
+    d.reason = matched ? NULL : fe_json_opt_string(v, "reason", "");
+    IR_PUSH(&r->items, d);
+    return true;
+}
+
+static bool read_report(ir_diag *d, const char *path, report *r) {
+    fe_json_limits limits = {.max_bytes = MOST_BYTES, .max_values = 1u << 24};
+    r->doc = fe_json_load(d, path, &limits);
+    if (!r->doc) return false;
+    fe_jval list = fe_json_require(fe_json_root(r->doc), "decisions");
+    if (!fe_json_expect(list, FE_JSON_ARRAY)) return false;
+    for (fe_jval v = fe_json_first(list); fe_json_present(v); v = fe_json_next(v))
+        if (!read_decision(v, r)) return false;
+    return true;
+}
+
+/* ---- comparing ---- */
+
+static int by_key(const decision *a, const decision *b) {
+    int c = strcmp(a->pass, b->pass);
+    if (!c) c = strcmp(a->func, b->func);
+    if (!c) c = strcmp(a->block, b->block);
+    if (!c) c = strcmp(a->op, b->op);
+    return c ? c : strcmp(a->what, b->what);
+}
+
+/* Pointers, so that equal decisions keep their order. */
+static int by_key_then_place(const void *x, const void *y) {
+    const decision *const *a = x, *const *b = y;
+    int c = by_key(*a, *b);
+    return c ? c : *a < *b ? -1 : *a > *b;
+}
+
+static bool same_reason(const char *a, const char *b) {
+    return a && b ? pass_same_text(a, b) : a == b;
+}
+
+static decision **sorted(report *r) {
+    decision **list = ir_alloc((r->items.count + 1) * sizeof *list);
+    for (size_t i = 0; i < r->items.count; i++) list[i] = &r->items.items[i];
+    if (r->items.count) qsort(list, r->items.count, sizeof *list, by_key_then_place);
+    return list;
+}
+
+static size_t group_end(decision *const *list, size_t from, size_t count) {
+    size_t end = from;
+    while (end < count && !by_key(list[end], list[from])) end++;
+    return end;
+}
+
+/* Decisions of one key: equal ones first, then what is left in order. */
+static void compare_group(diff_reports *d, decision **a, size_t na, decision **b, size_t nb) {
+    for (size_t i = 0; i < na; i++)
+        for (size_t k = 0; k < nb; k++)
+            if (!b[k]->paired && same_reason(a[i]->reason, b[k]->reason)) {
+                a[i]->paired = b[k]->paired = true;
+                break;
+            }
+    size_t i = 0, k = 0;
+    for (;;) {
+        while (i < na && a[i]->paired) i++;
+        while (k < nb && b[k]->paired) k++;
+        if (i == na && k == nb) return;
+        change c = {i < na ? a[i++] : NULL, k < nb ? b[k++] : NULL};
+        IR_PUSH(&d->changes, c);
+    }
+}
+
+static int by_place(const void *x, const void *y) {
+    const change *p = x, *q = y;
+    if (p->a && q->a) return p->a < q->a ? -1 : p->a > q->a;
+    if (p->b && q->b) return p->b < q->b ? -1 : p->b > q->b;
+    return p->a ? -1 : 1; /* what vanished before what appeared */
+}
+
+static void compare_reports(diff_reports *d) {
+    decision **a = sorted(&d->a), **b = sorted(&d->b);
+    size_t na = d->a.items.count, nb = d->b.items.count, i = 0, k = 0;
+    while (i < na || k < nb) {
+        int c = i == na ? 1 : k == nb ? -1 : by_key(a[i], b[k]);
+        size_t end_a = c <= 0 ? group_end(a, i, na) : i, end_b = c >= 0 ? group_end(b, k, nb) : k;
+        compare_group(d, a + i, end_a - i, b + k, end_b - k);
+        i = end_a;
+        k = end_b;
+    }
+    ir_free(a);
+    ir_free(b);
+    if (d->changes.count) qsort(d->changes.items, d->changes.count, sizeof *d->changes.items, by_place);
+}
+
+/* The passes of the default order, then others that a report names. */
+static void add_pass(diff_reports *d, const char *name) {
+    for (size_t i = 0; i < d->passes.count; i++)
+        if (!strcmp(d->passes.items[i], name)) return;
+    IR_PUSH(&d->passes, name);
+}
+
+static void list_passes(diff_reports *d) {
+    for (uint32_t i = 0; i < pass_count(); i++) add_pass(d, pass_get(i)->name);
+    for (size_t i = 0; i < d->a.items.count; i++) add_pass(d, d->a.items.items[i].pass);
+    for (size_t i = 0; i < d->b.items.count; i++) add_pass(d, d->b.items.items[i].pass);
+}
+
+static size_t count(const report *r, const char *pass, bool matched) {
+    size_t n = 0;
+    for (size_t i = 0; i < r->items.count; i++)
+        n += !strcmp(r->items.items[i].pass, pass) && !r->items.items[i].reason == matched;
+    return n;
+}
+
+static const char *pass_of(const change *c) {
+    return (c->a ? c->a : c->b)->pass;
+}
+
+/* ---- writing ---- */
+
+static const char *shown(const char *s) {
+    return ir_escape(s, strlen(s));
+}
+
+static void add_outcome(const decision *d, ir_str *out) {
+    ir_str_addf(out, d->reason ? "refused: %s" : "matched%s", d->reason ? shown(d->reason) : "");
+}
+
+static void write_text(const diff_reports *d, const drv_options *o, ir_str *out) {
+    if (!d->changes.count) {
+        ir_str_addf(out, "the same: %zu decisions\n", d->a.items.count);
+        return;
+    }
+    ir_str_addf(out, "--- %s\n", shown(o->model));
+    ir_str_addf(out, "+++ %s\n", shown(o->second));
+    size_t vanished = 0, appeared = 0, changed = 0;
+    for (size_t p = 0; p < d->passes.count; p++) {
+        const char *pass = d->passes.items[p];
+        bool head = false;
+        for (size_t i = 0; i < d->changes.count; i++) {
+            const change *c = &d->changes.items[i];
+            const decision *x = c->a ? c->a : c->b;
+            if (strcmp(pass_of(c), pass)) continue;
+            if (!head)
+                ir_str_addf(out, "%s: matched %zu -> %zu, refused %zu -> %zu\n", shown(pass),
+                            count(&d->a, pass, true), count(&d->b, pass, true), count(&d->a, pass, false),
+                            count(&d->b, pass, false));
+            head = true;
+            *(!c->b ? &vanished : !c->a ? &appeared : &changed) += 1;
+            if (o->quiet) continue;
+            ir_str_addf(out, "  %c %s", !c->b ? '-' : !c->a ? '+' : '~', shown(x->func));
+            if (*x->block) ir_str_addf(out, " %s", shown(x->block));
+            ir_str_addf(out, ": %s: ", shown(x->what));
+            add_outcome(x, out);
+            if (c->a && c->b) {
+                ir_str_add(out, " -> ");
+                add_outcome(c->b, out);
+            }
+            ir_str_add(out, "\n");
+        }
+    }
+    ir_str_addf(out, "%zu decisions vanished, %zu appeared, %zu came out otherwise\n", vanished, appeared,
+                changed);
+}
+
+static const char *or_null(const char *s) {
+    return s && *s ? s : NULL;
+}
+
+static void add_json_outcome(const char *name, const decision *d, ir_str *out) {
+    ir_str_addf(out, ", \"%s\": ", name);
+    if (!d) {
+        ir_str_add(out, "null");
+        return;
+    }
+    ir_str_addf(out, "{\"matched\": %s", d->reason ? "false" : "true");
+    if (d->reason) ir_json_member(out, "reason", or_null(d->reason));
+    ir_str_add(out, "}");
+}
+
+static void write_json(const diff_reports *d, ir_str *out) {
+    ir_str_addf(out, "{\"same\": %s,\n \"passes\": [", d->changes.count ? "false" : "true");
+    bool first = true;
+    for (size_t i = 0; i < d->passes.count; i++) {
+        const char *p = d->passes.items[i];
+        size_t n[] = {count(&d->a, p, true), count(&d->b, p, true), count(&d->a, p, false),
+                      count(&d->b, p, false)};
+        if (!n[0] && !n[1] && !n[2] && !n[3]) continue;
+        ir_str_add(out, first ? "\n  {\"pass\": " : ",\n  {\"pass\": ");
+        first = false;
+        ir_json_string(out, p);
+        ir_str_addf(out, ", \"matched\": [%zu, %zu], \"refused\": [%zu, %zu]}", n[0], n[1], n[2], n[3]);
+    }
+    ir_str_add(out, "],\n \"changes\": [");
+    for (size_t i = 0; i < d->changes.count; i++) {
+        const change *c = &d->changes.items[i];
+        const decision *x = c->a ? c->a : c->b;
+        ir_str_addf(out, "%s\n  {\"kind\": \"%s\"", i ? "," : "",
+                    !c->b   ? "vanished"
+                    : !c->a ? "appeared"
+                            : "changed");
+        ir_json_member(out, "pass", or_null(x->pass));
+        ir_json_member(out, "function", or_null(x->func));
+        ir_json_member(out, "block", or_null(x->block));
+        ir_json_member(out, "op", or_null(x->op));
+        ir_json_member(out, "what", or_null(x->what));
+        add_json_outcome("from", c->a, out);
+        add_json_outcome("to", c->b, out);
+        ir_str_add(out, "}");
+    }
+    ir_str_add(out, "]}\n");
+}
+
+int drv_diff_reports(ir_diag *diag, const drv_options *o) {
+    diff_reports d = {0};
+    int code = DRV_USAGE;
+    bool a = read_report(diag, o->model, &d.a), b = read_report(diag, o->second, &d.b);
+    if (a && b) {
+        compare_reports(&d);
+        list_passes(&d);
+        ir_str text = {0};
+        if (o->json)
+            write_json(&d, &text);
+        else
+            write_text(&d, o, &text);
+        code = !drv_write_text(diag, "-", text.data, text.len) ? DRV_USAGE : d.changes.count ? 1 : 0;
+        ir_str_free(&text);
+    }
+    ir_free(d.a.items.items);
+    ir_free(d.b.items.items);
+    ir_free(d.passes.items);
+    ir_free(d.changes.items);
+    fe_json_free(d.a.doc);
+    fe_json_free(d.b.doc);
+    return code;
+}

@@ -1,0 +1,97 @@
+/* JSON for a page: a table of strings, and escapes that keep hostile text harmless; see html.h. */
+#include "base/number.h"
+#include "driver/html/html.h"
+
+#include "base/index.h"
+
+#include <math.h>
+#include <string.h>
+
+struct html_index {
+    ir_index names;
+};
+
+html_json *html_json_new(void) {
+    html_json *j = ir_alloc(sizeof *j);
+    j->index = ir_alloc(sizeof *j->index);
+    j->arena = ir_arena_new();
+    return j;
+}
+
+void html_json_free(html_json *j) {
+    if (!j) return;
+    ir_index_free(&j->index->names);
+    ir_free(j->index);
+    ir_free(j->strings.items);
+    ir_str_free(&j->text);
+    ir_arena_free(j->arena);
+    ir_free(j);
+}
+
+int64_t html_string(html_json *j, const char *s) {
+    if (!s) return -1;
+    ir_index *x = &j->index->names;
+    uint32_t hash = ir_hash_finish(ir_hash_bytes(IR_HASH_START, s, strlen(s)));
+    uint32_t at = ir_index_start(x, hash), id;
+    while (ir_index_next(x, hash, &at, &id))
+        if (!strcmp(j->strings.items[id], s)) return id;
+    id = (uint32_t)j->strings.count;
+    IR_PUSH(&j->strings, ir_arena_strdup(j->arena, s));
+    ir_index_add(x, hash, id);
+    return id;
+}
+
+/* Decodes one UTF-8 character of at most 4 bytes; 0 when it is not well-formed (RFC 3629). */
+static unsigned decode(const unsigned char *s, uint32_t *out) {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    unsigned n = s[0] < 0x80             ? 1
+                 : (s[0] & 0xe0) == 0xc0 ? 2
+                 : (s[0] & 0xf0) == 0xe0 ? 3
+                 : (s[0] & 0xf8) == 0xf0 ? 4
+                                         : 0;
+    if (!n) return 0;
+    uint32_t c = n == 1 ? s[0] : s[0] & (0xffu >> (n + 1));
+    for (unsigned i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80) return 0; /* also where the string ends */
+        c = c << 6 | (s[i] & 0x3f);
+    }
+    if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) return 0;
+    *out = c;
+    return n;
+}
+
+/* Controls, marks of direction, separators of lines, and characters one does not see. */
+static bool hidden(uint32_t c) {
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
+           (c >= 0xfff0 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe0fff);
+}
+
+void html_add_text(ir_str *out, const char *s) {
+    ir_str_add(out, "\"");
+    for (const unsigned char *p = (const unsigned char *)s; *p;) {
+        uint32_t c = 0;
+        unsigned n = decode(p, &c);
+        if (!n)
+            ir_str_addf(out, "\\\\x%02x", *p);
+        else if (hidden(c))
+            ir_str_addf(out, "\\\\u{%04x}", c);
+        else if (c == '"' || c == '\\')
+            ir_str_addf(out, "\\%c", (char)c);
+        else if (c == '<' || c == '>' || c == '&')
+            ir_str_addf(out, "\\u%04x", c);
+        else
+            ir_str_addn(out, (const char *)p, n);
+        p += n ? n : 1;
+    }
+    ir_str_add(out, "\"");
+}
+
+void html_add_number(ir_str *out, double v) {
+    if (!isfinite(v))
+        ir_str_add(out, "null");
+    else if (fabs(v) < 1e15 && v == floor(v))
+        ir_str_addf(out, "%.0f", v);
+    else
+        ir_print_f64(v, out);
+}

@@ -1,0 +1,103 @@
+/* JSON paths of places; see places.h. */
+#include "driver/html/json_paths.h"
+
+#include "driver/driver.h"
+#include "frontend/files/json_file.h"
+#include "base/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct place {
+    uint32_t line, col;
+    const char *path;
+};
+
+struct file {
+    const char *name;
+    IR_VEC(struct place) places; /* sorted */
+};
+
+struct drv_places {
+    ir_arena *arena;
+    IR_VEC(struct file) files;
+};
+
+drv_places *drv_places_new(void) {
+    drv_places *p = ir_alloc(sizeof *p);
+    p->arena = ir_arena_new();
+    return p;
+}
+
+void drv_places_free(drv_places *p) {
+    if (!p) return;
+    for (size_t i = 0; i < p->files.count; i++) ir_free(p->files.items[i].places.items);
+    ir_free(p->files.items);
+    ir_arena_free(p->arena);
+    ir_free(p);
+}
+
+static int by_place(const void *x, const void *y) {
+    const struct place *a = x, *b = y;
+    if (a->line != b->line) return a->line < b->line ? -1 : 1;
+    return (a->col > b->col) - (a->col < b->col);
+}
+
+static void add_place(drv_places *p, struct file *f, ir_loc at) {
+    const char *path = ir_arena_strdup(p->arena, at.path ? at.path : "$");
+    IR_PUSH(&f->places, ((struct place){at.line, at.col, path}));
+}
+
+/* Values and keys. Nesting is bounded by the reader. */
+static void collect(drv_places *p, struct file *f, fe_jval v) {
+    add_place(p, f, fe_json_loc(v));
+    for (fe_jval c = fe_json_first(v); fe_json_present(c); c = fe_json_next(c)) {
+        if (fe_json_is(v, FE_JSON_OBJECT)) add_place(p, f, fe_json_key_loc(c));
+        collect(p, f, c);
+    }
+}
+
+static void read_file(drv_places *p, struct file *f) {
+    size_t n = strlen(f->name);
+    if (n < 5 || strcmp(f->name + n - 5, ".json") != 0) return;
+    char *said = NULL;
+    size_t length = 0;
+    FILE *quiet = open_memstream(&said, &length);
+    if (!quiet) return;
+    ir_diag *d = ir_diag_new(&(ir_diag_options){.out = quiet});
+    fe_json *doc = fe_json_load(d, f->name, NULL);
+    if (doc) collect(p, f, fe_json_root(doc));
+    fe_json_free(doc);
+    ir_diag_free(d);
+    fclose(quiet);
+    free(said);
+    if (f->places.count) qsort(f->places.items, f->places.count, sizeof *f->places.items, by_place);
+}
+
+static struct file *file_of(drv_places *p, const char *name) {
+    for (size_t i = 0; i < p->files.count; i++)
+        if (!strcmp(p->files.items[i].name, name)) return &p->files.items[i];
+    IR_PUSH(&p->files, ((struct file){.name = ir_arena_strdup(p->arena, name)}));
+    struct file *f = &p->files.items[p->files.count - 1];
+    read_file(p, f);
+    return f;
+}
+
+const char *drv_places_path(drv_places *p, const char *file, uint32_t line, uint32_t col) {
+    if (!file || !*file || !line) return NULL;
+    struct file *f = file_of(p, file);
+    struct place key = {line, col, NULL};
+    const struct place *at =
+        f->places.count ? bsearch(&key, f->places.items, f->places.count, sizeof key, by_place) : NULL;
+    return at ? at->path : NULL;
+}
+
+void drv_find_paths(pass_context *c) {
+    drv_places *p = drv_places_new();
+    for (size_t i = 0; i < c->matches.count; i++) {
+        pass_match *m = &c->matches.items[i];
+        const char *path = drv_places_path(p, m->origin.file, m->origin.line, m->origin.col);
+        if (path && !m->path) m->path = ir_arena_strdup(c->arena, path);
+    }
+    drv_places_free(p);
+}

@@ -1,0 +1,55 @@
+/* ebru report: a trace summed up as tables of rows. */
+#ifndef EBRU_DRIVER_REPORT_H
+#define EBRU_DRIVER_REPORT_H
+
+#include "driver/report/trace.h"
+
+/* Times are means of the threads, in seconds. What a section does not know is 0, or NULL. */
+typedef struct drv_report_row {
+    const char *name;  /* of a phase, function, kind of op, op, block or thread */
+    const char *block; /* ops */
+    const char *place; /* ops, when a module is known: "unet/config.json:17:3" */
+    uint32_t depth;    /* steps below their phase; blocks below theirs */
+    uint64_t calls;
+    double work, wait;               /* phases and functions: work is their whole time */
+    double outside;                  /* threads: not in functions */
+    double flops, bytes;             /* of all calls; bytes with weights */
+    double least, median, p99, most; /* ops: one thread's part of a call; functions, steps: a call */
+} drv_report_row;
+
+typedef enum drv_report_section {
+    DRV_REPORT_PHASES,
+    DRV_REPORT_FUNCTIONS,
+    DRV_REPORT_KINDS,
+    DRV_REPORT_OPS,
+    DRV_REPORT_BLOCKS,
+    DRV_REPORT_THREADS,
+    DRV_REPORT_SECTIONS
+} drv_report_section;
+extern const char *const drv_report_name[DRV_REPORT_SECTIONS];
+
+typedef struct drv_report_rows {
+    drv_report_row *items;
+    size_t count, cap;
+} drv_report_rows;
+
+typedef struct drv_report {
+    const drv_trace *trace;
+    drv_report_rows rows[DRV_REPORT_SECTIONS];
+    double in_functions; /* calls that count: what shares of ops are of */
+} drv_report;
+
+/* report_sum.c. `m`: the placed module that the trace is of, or NULL. Freed with drv_report_free; names live
+ * with the trace. */
+void drv_report_make(drv_report *r, drv_trace *t, const ir_module *m);
+void drv_report_free(drv_report *r);
+
+/* The share of the roof that binds the row, 0 when none was measured; *memory: that is memory's. */
+double drv_report_share(const drv_report *r, const drv_report_row *row, bool *memory);
+
+/* report_text.c, report_json.c */
+void drv_report_text(const drv_report *r, ir_str *out);
+void drv_report_compare(const drv_report *a, const drv_report *b, ir_str *out);
+void drv_report_json(const drv_report *r, ir_str *out);
+
+#endif

@@ -1,0 +1,265 @@
+/* Sums a trace up: by phase, function, kind of op, op, block and thread. */
+#include "driver/report/report.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const drv_report_name[DRV_REPORT_SECTIONS] = {"phases", "functions", "kinds",
+                                                          "ops",    "blocks",    "threads"};
+
+/* Longest first. */
+static int by_work(const void *a, const void *b) {
+    double x = ((const drv_report_row *)a)->work, y = ((const drv_report_row *)b)->work;
+    return x < y   ? 1
+           : x > y ? -1
+                   : strcmp(((const drv_report_row *)a)->name, ((const drv_report_row *)b)->name);
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* ---- the main thread's events ---- */
+
+typedef struct durations {
+    double *items; /* seconds */
+    size_t count, cap;
+} durations;
+
+static void spread(durations *d, drv_report_row *row) {
+    if (!d->count) return;
+    qsort(d->items, d->count, sizeof *d->items, by_value);
+    row->least = d->items[0];
+    row->median = d->items[d->count / 2];
+    row->p99 = d->items[(d->count * 99 + 99) / 100 - 1];
+    row->most = d->items[d->count - 1];
+    d->count = 0;
+}
+
+/* "step 3/20" -> "step": steps of a kind are one row. */
+static const char *kind_of_step(ir_arena *a, const char *name) {
+    size_t n = strcspn(name, " ");
+    return name[n] ? ir_arena_strndup(a, name, n) : name;
+}
+
+/* The steps of the phase at `i` by kind, in order; each kind's are in a row below the phase's. */
+static void steps(drv_report *r, ir_arena *a, uint32_t i) {
+    const drv_trace_track *t = &r->trace->tracks[0];
+    drv_report_rows *rows = &r->rows[DRV_REPORT_PHASES];
+    durations d = {0};
+    for (uint32_t k = i + 1; k < t->count; k++) {
+        const drv_trace_event *e = &t->events[k];
+        if (e->kind == DRV_TRACE_PHASE) break;
+        if (e->kind != DRV_TRACE_STEP) continue;
+        const char *name = kind_of_step(a, e->name);
+        drv_report_row *last = &rows->items[rows->count - 1];
+        if (!last->depth || strcmp(last->name, name) != 0) {
+            if (last->depth) spread(&d, last);
+            IR_PUSH(rows, ((drv_report_row){.name = name, .depth = 1}));
+            last = &rows->items[rows->count - 1];
+        }
+        last->calls++;
+        last->work += (double)e->duration * 1e-9;
+        IR_PUSH(&d, (double)e->duration * 1e-9);
+    }
+    if (d.count) spread(&d, &rows->items[rows->count - 1]);
+    ir_free(d.items);
+}
+
+static void phases(drv_report *r, ir_arena *a) {
+    const drv_trace_track *t = &r->trace->tracks[0];
+    for (uint32_t i = 0; i < t->count; i++) {
+        const drv_trace_event *e = &t->events[i];
+        if (e->kind != DRV_TRACE_PHASE) continue;
+        drv_report_row row = {.name = e->name, .calls = 1, .work = (double)e->duration * 1e-9};
+        IR_PUSH(&r->rows[DRV_REPORT_PHASES], row);
+        steps(r, a, i);
+    }
+}
+
+static void functions(drv_report *r) {
+    const drv_trace *t = r->trace;
+    durations d = {0};
+    for (uint32_t f = 0; f < t->function_count; f++) {
+        drv_report_row row = {.name = t->functions[f].name};
+        for (uint32_t i = 0; i < t->tracks[0].count; i++) {
+            const drv_trace_event *e = &t->tracks[0].events[i];
+            if (e->kind != DRV_TRACE_FUNCTION || e->function != f || !e->counts) continue;
+            row.calls++;
+            row.work += (double)e->duration * 1e-9;
+            IR_PUSH(&d, (double)e->duration * 1e-9);
+        }
+        spread(&d, &row);
+        for (uint32_t k = 0; k < t->functions[f].op_count; k++) {
+            const drv_trace_op *op = &t->functions[f].ops[k];
+            row.wait += drv_trace_wait(t, op);
+            row.flops += op->flops * (double)op->calls;
+            row.bytes += ((double)op->bytes + (double)op->weight_bytes) * (double)op->calls;
+        }
+        if (row.calls) IR_PUSH(&r->rows[DRV_REPORT_FUNCTIONS], row);
+    }
+    ir_free(d.items);
+    drv_report_rows *rows = &r->rows[DRV_REPORT_FUNCTIONS];
+    if (rows->count) qsort(rows->items, rows->count, sizeof *rows->items, by_work);
+}
+
+/* ---- ops ---- */
+
+static void add(drv_report_row *row, const drv_trace *t, const drv_trace_op *op) {
+    double least = op->min_us * 1e-6, most = op->max_us * 1e-6;
+    if (op->calls && (!row->calls || least < row->least)) row->least = least;
+    if (most > row->most) row->most = most;
+    row->calls += op->calls;
+    row->work += drv_trace_work(t, op);
+    row->wait += drv_trace_wait(t, op);
+    row->flops += op->flops * (double)op->calls;
+    row->bytes += ((double)op->bytes + (double)op->weight_bytes) * (double)op->calls;
+}
+
+/* The row of that name, depth and parent position, new if there is none. */
+static drv_report_row *row_of(drv_report_rows *rows, const char *name) {
+    for (size_t i = 0; i < rows->count; i++)
+        if (!strcmp(rows->items[i].name, name)) return &rows->items[i];
+    IR_PUSH(rows, ((drv_report_row){.name = name}));
+    return &rows->items[rows->count - 1];
+}
+
+static const char *place_of(ir_arena *a, const ir_module *m, const drv_trace_function *fn,
+                            const drv_trace_op *op) {
+    const ir_func *f = NULL;
+    for (size_t i = 0; m && i < m->funcs.count; i++)
+        if (!strcmp(m->funcs.items[i]->name, fn->name)) f = m->funcs.items[i];
+    if (!f) return NULL;
+    uint32_t *number = ir_numbering(f);
+    const ir_origin *origin = NULL;
+    for (uint32_t i = 0; i < f->nodes.count; i++)
+        if (number[i] == op->node) origin = &m->origins.items[f->nodes.items[i].origin];
+    ir_free(number);
+    return origin && origin->file && origin->line
+               ? ir_arena_printf(a, "%s:%u:%u", origin->file, origin->line, origin->col)
+               : NULL;
+}
+
+static void ops(drv_report *r, ir_arena *a, const ir_module *m) {
+    const drv_trace *t = r->trace;
+    drv_report_rows *rows = &r->rows[DRV_REPORT_OPS], *kinds = &r->rows[DRV_REPORT_KINDS];
+    for (uint32_t f = 0; f < t->function_count; f++)
+        for (uint32_t k = 0; k < t->functions[f].op_count; k++) {
+            const drv_trace_op *op = &t->functions[f].ops[k];
+            if (!op->calls) continue;
+            drv_report_row row = {.block = op->block};
+            row.name =
+                ir_arena_printf(a, "%s %%%u %s %s", t->functions[f].name, op->node, op->kernel, op->result);
+            add(&row, t, op);
+            row.median = op->median_us * 1e-6;
+            row.p99 = op->p99_us * 1e-6;
+            row.place = place_of(a, m, &t->functions[f], op);
+            IR_PUSH(rows, row);
+            add(row_of(kinds, ir_arena_printf(a, "%s (%s)", op->op, op->kernel)), t, op);
+            r->in_functions += drv_trace_work(t, op) + drv_trace_wait(t, op);
+        }
+    if (rows->count) qsort(rows->items, rows->count, sizeof *rows->items, by_work);
+    if (kinds->count) qsort(kinds->items, kinds->count, sizeof *kinds->items, by_work);
+}
+
+/* ---- blocks ---- */
+
+enum { BLOCK_LEVELS = 2 };
+
+/* Length of the first `levels` parts of a block's path; a number belongs to the name in front of it. */
+static size_t part(const char *block, uint32_t levels) {
+    size_t at = 0;
+    while (levels--) {
+        at += strcspn(block + at, ".");
+        while (block[at] == '.' && block[at + 1] >= '0' && block[at + 1] <= '9')
+            at += 1 + strcspn(block + at + 1, ".");
+        if (levels && block[at] == '.') at++;
+    }
+    return at;
+}
+
+/* Function, block, block inside it: names are full paths while they are summed, so that sorting them by time
+ * within their parent needs nothing else. */
+static void blocks_of(drv_report *r, ir_arena *a, const drv_trace_function *fn) {
+    const drv_trace *t = r->trace;
+    drv_report_rows all[BLOCK_LEVELS] = {{0}};
+    drv_report_row top = {.name = fn->name};
+    for (uint32_t k = 0; k < fn->op_count; k++) {
+        const drv_trace_op *op = &fn->ops[k];
+        if (!op->calls) continue;
+        add(&top, t, op);
+        for (uint32_t l = 0; l < BLOCK_LEVELS; l++) {
+            size_t n = part(op->block, l + 1);
+            if (l && n == part(op->block, l)) break; /* the block itself works */
+            const char *name = *op->block ? ir_arena_strndup(a, op->block, n) : "(none)";
+            add(row_of(&all[l], name), t, op);
+        }
+    }
+    if (top.calls) IR_PUSH(&r->rows[DRV_REPORT_BLOCKS], top);
+    for (uint32_t l = 0; l < BLOCK_LEVELS; l++)
+        if (all[l].count) qsort(all[l].items, all[l].count, sizeof *all[l].items, by_work);
+    for (size_t i = 0; i < all[0].count; i++) {
+        drv_report_row *outer = &all[0].items[i];
+        size_t n = strlen(outer->name);
+        outer->depth = 1;
+        IR_PUSH(&r->rows[DRV_REPORT_BLOCKS], *outer);
+        for (size_t k = 0; k < all[1].count; k++) {
+            drv_report_row inner = all[1].items[k];
+            if (strncmp(inner.name, outer->name, n) != 0 || inner.name[n] != '.') continue;
+            inner.depth = 2;
+            IR_PUSH(&r->rows[DRV_REPORT_BLOCKS], inner);
+        }
+    }
+    for (uint32_t l = 0; l < BLOCK_LEVELS; l++) ir_free(all[l].items);
+}
+
+/* ---- threads ---- */
+
+static void threads(drv_report *r) {
+    const drv_trace *t = r->trace;
+    for (uint32_t i = 0; i < t->threads; i++) {
+        drv_report_row row = {.name = t->tracks[i].name, .outside = (double)t->wall * 1e-9};
+        for (uint32_t f = 0; f < t->function_count; f++)
+            for (uint32_t k = 0; k < t->functions[f].op_count; k++) {
+                row.work += t->functions[f].ops[k].work_us[i] * 1e-6;
+                row.wait += t->functions[f].ops[k].wait_us[i] * 1e-6;
+            }
+        for (uint32_t k = 0; k < t->tracks[i].count; k++) {
+            const drv_trace_event *e = &t->tracks[i].events[k];
+            if (e->kind != DRV_TRACE_FUNCTION) continue;
+            row.calls++;
+            row.outside -= (double)e->duration * 1e-9;
+        }
+        IR_PUSH(&r->rows[DRV_REPORT_THREADS], row);
+    }
+}
+
+/* ---- all of it ---- */
+
+void drv_report_make(drv_report *r, drv_trace *t, const ir_module *m) {
+    *r = (drv_report){.trace = t};
+    phases(r, t->arena);
+    functions(r);
+    ops(r, t->arena, m);
+    for (uint32_t i = 0; i < r->rows[DRV_REPORT_FUNCTIONS].count; i++)
+        for (uint32_t f = 0; f < t->function_count; f++)
+            if (!strcmp(t->functions[f].name, r->rows[DRV_REPORT_FUNCTIONS].items[i].name))
+                blocks_of(r, t->arena, &t->functions[f]);
+    threads(r);
+}
+
+void drv_report_free(drv_report *r) {
+    for (int i = 0; i < DRV_REPORT_SECTIONS; i++) ir_free(r->rows[i].items);
+    *r = (drv_report){0};
+}
+
+double drv_report_share(const drv_report *r, const drv_report_row *row, bool *memory) {
+    double compute = 0, bytes = 0;
+    if (row->work > 0 && r->trace->gflops > 0) compute = row->flops / row->work * 1e-9 / r->trace->gflops;
+    if (row->work > 0 && r->trace->memory_gbs > 0)
+        bytes = row->bytes / row->work * 1e-9 / r->trace->memory_gbs;
+    *memory = bytes > compute;
+    return bytes > compute ? bytes : compute;
+}

@@ -1,0 +1,345 @@
+/* ebru tune: measures the kernels of a model on this machine and writes what was best as tuning records.
+ *
+ * The model is lowered several times: as the rules say, and once for each way there is to compute a
+ * convolution or a feed-forward, so that every kernel it might be made of is seen. All are timed with the
+ * rules' tiles; then, those with the largest share first, other tiles are tried. The model is lowered once
+ * more by the records. */
+#include "driver/tune/tune.h"
+#include "driver/tune/tuning_file.h"
+
+#include "frontend/files/files.h"
+#include "runtime/engine/threads.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { DEFAULT_BUDGET = 300 };
+/* Another way than the rules' is searched for tiles when it is at most this much slower with the rules'
+ * tiles. */
+static const double OTHER_WAY = 1.25;
+
+struct tuner {
+    const drv_options *o;
+    ir_diag *d;
+    const ir_target *target; /* as the rules have it */
+    cg_machine machine;
+    const char *path; /* of the records */
+    tune_kernels kernels;
+    tune_timer *timer;
+    double until;
+    bool bar;
+};
+
+/* ---- lowering ---- */
+
+/* The model lowered for a target; NULL with diagnostics. */
+static ir_module *lower(struct tuner *u, const ir_target *target) {
+    fe_options fe = drv_fe_options(u->o);
+    ir_module *m = drv_load(u->d, u->o, &fe);
+    if (m && drv_is_ir(u->o->model) && !fe_bind_ir_weights(u->d, m)) {
+        ir_module_free(m);
+        return NULL;
+    }
+    if (!m) return NULL;
+    pass_context *c = pass_context_new(m, target);
+    pass_options p = drv_pass_options(u->o);
+    bool fine = pass_run(c, &p, u->d);
+    pass_context_free(c);
+    if (fine) return m;
+    ir_module_free(m);
+    return NULL;
+}
+
+/* Collects what a lowering with these records has; prefer: as cg_tuning_use's. */
+static bool collect(struct tuner *u, cg_tuning *table, int prefer, bool counted, bool tuned) {
+    const cg_tuning_use use = {.table = table, .ways = true, .machine = u->machine, .prefer = prefer};
+    ir_target *t = cg_target_tuned(u->target, &use);
+    ir_module *m = lower(u, t);
+    if (m) tune_collect(&u->kernels, m, counted, tuned);
+    ir_module_free(m);
+    ir_free(t);
+    return m != NULL;
+}
+
+static bool collect_all(struct tuner *u) {
+    cg_tuning *none = cg_tuning_new(u->d);
+    bool fine = collect(u, none, -1, true, false);
+    if (!u->o->keep_bits)
+        for (int way = IR_WAY_AS_IS; way <= IR_WAY_FUSED && fine; way++)
+            fine = collect(u, none, way, false, false);
+    cg_tuning_free(none);
+    return fine;
+}
+
+/* ---- what earlier runs measured ---- */
+
+static bool same_machine(const cg_machine *a, const cg_machine *b) {
+    return a->l1d == b->l1d && a->l2 == b->l2 && a->l3 == b->l3 && a->threads == b->threads;
+}
+
+/* The kernel's times and tiles from the records of this machine. */
+static void recall(const struct tuner *u, const cg_tuning *table, tune_kernel *k) {
+    const cg_record *r = cg_tuning_find(table, &u->machine, k->kernel, k->key);
+    if (!r || !same_machine(&r->machine, &u->machine)) return;
+    for (uint32_t i = 0; i < r->choice_count; i++)
+        k->best[cg_field_index(k->kernel, r->choice[i].field)] = r->choice[i].value;
+    k->known = cg_tiles_legal(k->kernel, k->best, k->overwrite, NULL);
+    if (!k->known) {
+        memcpy(k->best, k->rules, sizeof k->best);
+        return;
+    }
+    memcpy(k->rules_ns, r->default_ns, sizeof k->rules_ns);
+    memcpy(k->best_ns, r->ns, sizeof k->best_ns);
+    k->candidates = r->tried;
+}
+
+static bool recall_all(struct tuner *u) {
+    if (u->o->again || !fe_path_is_file(u->path)) return true;
+    cg_tuning *table = cg_tuning_new(u->d);
+    const bool fine = drv_tuning_read_file(u->d, u->path, true, table);
+    for (size_t i = 0; i < u->kernels.count && fine; i++) recall(u, table, &u->kernels.items[i]);
+    cg_tuning_free(table);
+    return fine;
+}
+
+/* ---- measuring ---- */
+
+static void show(const struct tuner *u, size_t done, size_t all, const tune_kernel *k, const char *result) {
+    if (u->o->quiet) return;
+    fprintf(stderr, "%s%zu/%zu %s%s%s%s", u->bar ? "\r\033[K" : "", done, all, k->shape, *result ? ": " : "",
+            result, u->bar ? "" : "\n");
+}
+
+static uint64_t largest_weights(const tune_kernels *all) {
+    uint64_t most = 0;
+    for (size_t i = 0; i < all->count; i++) {
+        uint64_t bytes = 0;
+        for (uint32_t b = 0; b < all->items[i].buf_count; b++)
+            if (all->items[i].is_weight[b]) bytes += all->items[i].bytes[b];
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+static double share(const tune_kernel *k) {
+    return k->calls * k->rules_ns[0];
+}
+
+static int by_share(const void *a, const void *b) {
+    const double x = share(*(tune_kernel *const *)a), y = share(*(tune_kernel *const *)b);
+    return (x < y) - (x > y);
+}
+
+/* A kernel that the rules do not choose stands for the one whose place it would take: of the same work, that
+ * is nodes with the same result and operands. Its time counts as often. */
+static void share_calls(tune_kernels *all, double *calls) {
+    for (size_t i = 0; i < all->count; i++) {
+        const tune_kernel *k = &all->items[i];
+        calls[i] = k->calls;
+        for (size_t j = 0; j < all->count && k->calls == 0; j++) {
+            const tune_kernel *other = &all->items[j];
+            const bool same = other->calls > 0 && other->flops > 0 &&
+                              other->bytes[other->buf_count - 1] == k->bytes[k->buf_count - 1] &&
+                              other->bytes[0] == k->bytes[0];
+            if (same && k->rules_ns[0] < OTHER_WAY * other->rules_ns[0] && other->calls > calls[i])
+                calls[i] = other->calls;
+        }
+    }
+}
+
+/* Looks for better tiles, the largest share of time first; each kernel may take its share of what is left. */
+static void search(struct tuner *u) {
+    const size_t n = u->kernels.count;
+    tune_kernel **order = ir_alloc((n + 1) * sizeof *order);
+    double *calls = ir_alloc((n + 1) * sizeof *calls), left = 0;
+    share_calls(&u->kernels, calls);
+    for (size_t i = 0; i < n; i++) {
+        order[i] = &u->kernels.items[i];
+        double own = order[i]->calls;
+        order[i]->calls = calls[i]; /* until they are sorted and searched */
+        calls[i] = own;
+        if (!order[i]->known || !order[i]->candidates) left += share(order[i]);
+    }
+    tune_kernel *first = u->kernels.items;
+    qsort(order, n, sizeof *order, by_share);
+    for (size_t i = 0; i < n; i++) {
+        tune_kernel *k = order[i];
+        const double rest = u->until - tune_now(), mine = share(k);
+        const bool done = k->known && k->candidates > 0;
+        if (mine > 0 && rest > 0 && !done && tune_timer_load(u->timer, k)) {
+            k->known = false;
+            show(u, i + 1, n, k, "");
+            tune_search(u->timer, k, cg_target_isa(u->target), fmax(rest * mine / left * 1.5, 0.2),
+                        u->o->keep_bits);
+            char result[80];
+            snprintf(result, sizeof result, "%.3f -> %.3f ms, %u tried", k->rules_ns[0] * 1e-6,
+                     k->best_ns[0] * 1e-6, k->candidates);
+            show(u, i + 1, n, k, result);
+        }
+        if (!done) left -= mine;
+    }
+    for (size_t i = 0; i < n; i++) first[i].calls = calls[i];
+    ir_free(order);
+    ir_free(calls);
+}
+
+static bool measure(struct tuner *u) {
+    const int threads = (int)u->machine.threads;
+    u->timer =
+        tune_timer_new(u->d, cg_target_isa(u->target), threads, u->machine.l3, largest_weights(&u->kernels));
+    if (!u->timer) return false;
+    for (size_t i = 0; i < u->kernels.count; i++) {
+        tune_kernel *k = &u->kernels.items[i];
+        if (k->known) continue;
+        if (!tune_timer_load(u->timer, k)) {
+            ir_error(u->d, NULL, "out of memory for the operands of %s", k->shape);
+            return false;
+        }
+        tune_first_look(u->timer, k);
+    }
+    search(u);
+    if (u->bar && !u->o->quiet) fprintf(stderr, "\r\033[K");
+    return true;
+}
+
+/* ---- records ---- */
+
+static cg_record record_of(const struct tuner *u, const tune_kernel *k) {
+    cg_record r = {.machine = u->machine, .kernel = k->kernel, .key = k->key};
+    const cg_kernel *info = cg_kernel_find(k->kernel);
+    for (uint32_t i = 0; i < info->field_count; i++)
+        if (k->best[i] != k->rules[i]) r.choice[r.choice_count++] = (cg_tile){info->field[i], k->best[i]};
+    memcpy(r.ns, k->best_ns, sizeof r.ns);
+    memcpy(r.default_ns, k->rules_ns, sizeof r.default_ns);
+    r.tried = k->candidates;
+    return r;
+}
+
+/* The records as a table, and as lines. With bits to keep no times are recorded of kernels that were not
+ * changed: they would choose between ways. */
+static cg_tuning *records(const struct tuner *u, ir_str *lines) {
+    cg_tuning *t = cg_tuning_new(u->d);
+    for (size_t i = 0; i < u->kernels.count; i++) {
+        const cg_record r = record_of(u, &u->kernels.items[i]);
+        if (u->o->keep_bits && !r.choice_count) continue;
+        cg_tuning_add(t, &r);
+        if (!u->kernels.items[i].known) drv_record_print(&r, lines);
+    }
+    return t;
+}
+
+/* ---- the table of gains ---- */
+
+static double gain(const tune_kernel *k) {
+    return fmax(k->calls, k->tuned_calls) * fabs(k->rules_ns[1] - k->best_ns[1]) +
+           fabs(k->calls - k->tuned_calls) * k->best_ns[1];
+}
+static int by_gain(const void *a, const void *b) {
+    const double x = gain(*(tune_kernel *const *)a), y = gain(*(tune_kernel *const *)b);
+    return (x < y) - (x > y);
+}
+
+static void print_kernel(const struct tuner *u, const tune_kernel *k) {
+    const cg_record r = record_of(u, k);
+    ir_str choice = {0};
+    ir_str_add(&choice, "");
+    for (uint32_t i = 0; i < r.choice_count; i++)
+        ir_str_addf(&choice, "%s%s=%d", i ? " " : "", r.choice[i].field, r.choice[i].value);
+    if (k->calls > 0 && k->tuned_calls == 0)
+        ir_str_addf(&choice, "%sdone another way", choice.len ? ", " : "");
+    if (k->calls == 0 && k->tuned_calls > 0)
+        ir_str_addf(&choice, "%sinstead of another", choice.len ? ", " : "");
+    printf("%-64.64s %5.0f %5.0f %9.3f %9.3f %6.1f  %s\n", k->shape, k->calls, k->tuned_calls,
+           k->rules_ns[1] * 1e-6, k->best_ns[1] * 1e-6, 100 * (k->best_ns[1] / k->rules_ns[1] - 1),
+           choice.data);
+    ir_str_free(&choice);
+}
+
+static void print_table(const struct tuner *u, double seconds) {
+    const size_t n = u->kernels.count;
+    tune_kernel **order = ir_alloc((n + 1) * sizeof *order);
+    double before = 0, after = 0;
+    uint32_t candidates = 0;
+    for (size_t i = 0; i < n; i++) {
+        tune_kernel *k = order[i] = &u->kernels.items[i];
+        before += k->calls * k->rules_ns[1];
+        after += k->tuned_calls * k->best_ns[1];
+        candidates += k->candidates;
+    }
+    qsort(order, n, sizeof *order, by_gain);
+    printf("%s, %u threads: %zu kernels, %u candidates, %.0f s\n", u->machine.level, u->machine.threads, n,
+           candidates, seconds);
+    printf("%-64s %5s %5s %9s %9s %6s  %s\n", "what changed, largest gain first", "calls", "tuned",
+           "rules ms", "tuned ms", "%", "choice");
+    for (size_t i = 0; i < n; i++)
+        if (record_of(u, order[i]).choice_count || order[i]->calls != order[i]->tuned_calls)
+            print_kernel(u, order[i]);
+    printf("%-64s %5s %5s %9.1f %9.1f %6.1f\n", "all kernels with tiles, a picture of 20 steps", "", "",
+           before * 1e-6, after * 1e-6, before > 0 ? 100 * (after / before - 1) : 0);
+    ir_free(order);
+}
+
+/* ---- the command ---- */
+
+static bool find_machine(struct tuner *u) {
+    const drv_options *o = u->o;
+    const cg_arch *arch = cg_arch_find(u->d, NULL);
+    const char *cpu = o->cpu ? o->cpu : "native";
+    if (strchr(cpu, ',')) {
+        ir_error(u->d, NULL, "tiles are tuned for one CPU level, not for '%s'", ir_escape(cpu, strlen(cpu)));
+        return false;
+    }
+    const ir_target *here = cg_arch_target(u->d, arch, "native");
+    u->target = here ? cg_arch_target(u->d, arch, cpu) : NULL;
+    if (!u->target) return false;
+    if (cg_target_isa(u->target) > cg_target_isa(here)) {
+        ir_error(u->d, NULL, "this machine cannot run code for %s, so it cannot time it", u->target->level);
+        return false;
+    }
+    u->machine = cg_machine_of(here, (uint32_t)(o->threads ? o->threads : rt_threads_default(NULL, 0)));
+    u->machine.level = u->target->level;
+    return true;
+}
+
+static bool tune(struct tuner *u) {
+    const double start = tune_now();
+    ir_str place = {0}, lines = {0};
+    if (!u->o->output && !drv_tuning_place(&place)) {
+        ir_error(u->d, NULL, "nothing says where records are kept; name a file with -o");
+        return false;
+    }
+    u->path = u->o->output ? u->o->output : place.data;
+    u->until = start + (double)(u->o->budget ? u->o->budget : DEFAULT_BUDGET);
+    bool fine = find_machine(u) && collect_all(u) && recall_all(u) && measure(u);
+    if (fine) {
+        ir_str_add(&lines, "");
+        cg_tuning *table = records(u, &lines);
+        fine = drv_tuning_append(u->d, u->path, &lines) && collect(u, table, -1, true, true);
+        cg_tuning_free(table);
+    }
+    if (fine) {
+        print_table(u, tune_now() - start);
+        if (!u->o->quiet) fprintf(stderr, "records: %s\n", u->path);
+        fflush(stdout);
+        if (u->o->check) fine = tune_check(u->d, u->o, u->path);
+    }
+    ir_str_free(&place);
+    ir_str_free(&lines);
+    return fine;
+}
+
+int drv_tune(const drv_options *given) {
+    drv_options o = *given;
+    o.passes = o.stop_after = o.start_after = NULL;
+    const char *term = getenv("TERM");
+    struct tuner u = {.o = &o, .d = drv_diag(&o)};
+    u.bar = isatty(2) && term && strcmp(term, "dumb") != 0;
+    const bool fine = tune(&u);
+    tune_timer_free(u.timer);
+    tune_kernels_free(&u.kernels);
+    ir_diag_flush(u.d);
+    ir_diag_free(u.d);
+    return fine ? DRV_OK : DRV_INPUT;
+}

@@ -1,0 +1,131 @@
+/* A diffusers folder while it is read: its components, what its pipeline class asks of them, and what they
+ * mean together. Shared by the files that read whole folders:
+ *
+ *   diffusers.c         the doors: a pipeline's folder, one component of it, one component's folder
+ *   parts.c             components: folder, config, functions
+ *   part_sizes.c        shapes of one call of a component
+ *   pipeline_classes.c  the table of pipeline classes
+ *   pipeline_check.c    whether the components fit together and what the denoiser is conditioned on
+ *   pipeline_meta.c     the module's properties (docs/program.md) */
+#ifndef EBRU_FRONTEND_PIPELINE_H
+#define EBRU_FRONTEND_PIPELINE_H
+
+#include "frontend/diffusers/diffusers.h"
+
+typedef enum fe_part_kind {
+    FE_PART_UNET,
+    FE_PART_VAE,
+    FE_PART_TEXT,
+    FE_PART_TEXT_2,
+    FE_PART_COUNT
+} fe_part_kind;
+
+/* Names of the components' folders, of their entries in model_index.json, and of their functions. */
+extern const char *const fe_part_names[FE_PART_COUNT];
+
+/* One component: its folder, its config, and what the config says. */
+typedef struct fe_part {
+    fe_part_kind kind;
+    bool wanted; /* part of what is built */
+    fe_dir *dir; /* may be the pipeline's root */
+    fe_json *doc;
+    union {
+        fe_unet_config unet;
+        fe_vae_config vae;
+        fe_clip_config text;
+    } config;
+} fe_part;
+
+/* What the denoiser's input channels beyond the latent are, as bits. */
+typedef enum fe_condition {
+    FE_COND_NONE = 1,
+    FE_COND_INPAINT = 2,       /* mask, latent of the masked picture */
+    FE_COND_DEPTH = 4,         /* depth map */
+    FE_COND_LOW_RESOLUTION = 8 /* small picture; class_labels is its noise level */
+} fe_condition;
+
+/* What the constructors of pipelines change whatever the files say, as bits. */
+enum {
+    FE_FIX_OFFSET = 1,      /* scheduler: steps_offset 1 */
+    FE_FIX_CLIP = 2,        /* scheduler: clip_sample false */
+    FE_FIX_PRK = 4,         /* scheduler: skip_prk_steps true */
+    FE_FIX_SAMPLE_SIZE = 8, /* U-Net of diffusers before 0.9: a sample_size below 64 is 64 */
+    FE_FIX_SCALING = 16     /* autoencoder: scaling_factor 0.08333 */
+};
+
+typedef struct fe_pipeline_class {
+    const char *name, *kind; /* kind: "text_to_image" or "unconditional" */
+    unsigned parts;          /* bits 1 << fe_part_kind; FE_PART_TEXT may be absent beside FE_PART_TEXT_2 */
+    unsigned conditions;     /* which fe_condition its U-Net may have */
+    unsigned fixes;          /* FE_FIX_ bits */
+    bool unguided;           /* never runs an unconditional half */
+    int64_t steps;           /* defaults of diffusers' __call__ */
+    double guidance, strength;
+} fe_pipeline_class;
+
+/* A model on its way from the folder to the module. */
+typedef struct fe_pipeline {
+    ir_diag *d;
+    ir_module *m;
+    const fe_options *o;
+    fe_dir *root;
+    const fe_ldm *ldm; /* the single file that holds the weights; NULL: they are in the components' folders */
+    fe_json *index;    /* model_index.json; NULL for a single component */
+    fe_part parts[FE_PART_COUNT];
+    const fe_pipeline_class *c; /* NULL when one component is built */
+    fe_condition condition;
+    bool guided; /* the denoiser is built for both halves of the batch, too */
+} fe_pipeline;
+
+/* ---- pipeline_classes.c ---- */
+
+/* The class of a model_index.json; NULL after reporting its name and what is supported. */
+const fe_pipeline_class *fe_pipeline_find(fe_jval index);
+
+/* ---- parts.c ---- */
+
+/* Which component a config.json describes (a text model is FE_PART_TEXT). False after reporting. */
+bool fe_part_of_config(fe_jval root, fe_part_kind *kind);
+/* The class of an entry of model_index.json ("name": ["library", "Class"]) with its place in *at (may be
+ * NULL); NULL when the entry is absent or [null, null]. */
+const char *fe_indexed_class(fe_jval index, const char *name, fe_jval *at);
+/* NAME/ inside the folder if there is one, else the folder itself, as in older repositories. Close with
+ * fe_part_dir_close. */
+fe_dir *fe_part_dir(fe_pipeline *p, const char *name);
+void fe_part_dir_close(fe_pipeline *p, fe_dir *dir);
+/* Opens a component that model_index.json names and reads its config; its class must be one that is built. */
+bool fe_part_open(fe_pipeline *p, fe_part_kind kind);
+/* Reads the config in part->doc. */
+bool fe_part_read(fe_part *part);
+/* All functions of a component, so that its weights are bound in full whatever is kept of it. */
+bool fe_part_build(fe_pipeline *p, fe_part *part);
+
+/* ---- part_sizes.c: false after reporting a size that is not possible ---- */
+
+bool fe_unet_sizes(const fe_pipeline *p, fe_sizes *s);
+bool fe_vae_sizes(const fe_pipeline *p, fe_sizes *s);
+bool fe_text_sizes(const fe_pipeline *p, const fe_part *part, fe_sizes *s);
+/* Pixels a cell of the U-Net's sample: the autoencoder's, when it stands beside; else 1. */
+int64_t fe_pixel_scale(const fe_pipeline *p);
+
+/* ---- pipeline_check.c ---- */
+
+/* Sets p->condition from the U-Net's channels. False after reporting everything that does not fit: between
+ * the components, with the class, or with the options. */
+bool fe_pipeline_check(fe_pipeline *p);
+/* Text embeddings a prompt: the width of the text encoders' states together; 0 without a text encoder. */
+int64_t fe_pipeline_context(const fe_pipeline *p);
+/* The text encoder whose projection the denoiser takes: the last; NULL without a text encoder. */
+const fe_clip_config *fe_pipeline_last_text(const fe_pipeline *p);
+/* Numbers of time_ids: 6, or 5 for a refiner (requires_aesthetics_score); 0 when the U-Net takes none. */
+int64_t fe_pipeline_time_ids(const fe_pipeline *p);
+/* Whether the program reads pictures, and whether it needs the encoder for that. */
+bool fe_pipeline_image_input(const fe_pipeline *p);
+bool fe_pipeline_encodes(const fe_pipeline *p);
+
+/* ---- pipeline_meta.c ---- */
+
+/* Sets all properties of the pipeline; schedulers and tokenizers are read for it. */
+bool fe_pipeline_meta(fe_pipeline *p);
+
+#endif

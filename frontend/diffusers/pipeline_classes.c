@@ -1,0 +1,59 @@
+/* The pipeline classes of diffusers that become programs: one row each; see pipeline.h. Defaults are those of
+ * the classes' __call__, fixes those of their constructors. */
+#include <string.h>
+
+#include "frontend/diffusers/pipeline.h"
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+enum {
+    UNET = 1 << FE_PART_UNET,
+    LATENT = UNET | 1 << FE_PART_VAE,
+    SD = LATENT | 1 << FE_PART_TEXT,
+    XL = SD | 1 << FE_PART_TEXT_2,
+    FIX_SD = FE_FIX_OFFSET | FE_FIX_CLIP | FE_FIX_SAMPLE_SIZE,
+    /* Checkpoints were published under the plain class whatever their U-Net was trained for. */
+    ANY = FE_COND_NONE | FE_COND_INPAINT | FE_COND_DEPTH,
+    MASK = FE_COND_NONE | FE_COND_INPAINT
+};
+
+#define TEXT "text_to_image"
+#define FREE "unconditional"
+
+static const fe_pipeline_class classes[] = {
+    {"StableDiffusionPipeline", TEXT, SD, ANY, FIX_SD, false, 50, 7.5, 0.8},
+    {"StableDiffusionImg2ImgPipeline", TEXT, SD, ANY, FIX_SD, false, 50, 7.5, 0.8},
+    {"StableDiffusionInpaintPipeline", TEXT, SD, MASK, FE_FIX_OFFSET | FE_FIX_PRK | FE_FIX_SAMPLE_SIZE, false,
+     50, 7.5, 1.0},
+    {"StableDiffusionInpaintPipelineLegacy", TEXT, SD, FE_COND_NONE, FIX_SD, false, 50, 7.5, 0.8},
+    {"StableDiffusionDepth2ImgPipeline", TEXT, SD, FE_COND_DEPTH, FE_FIX_SAMPLE_SIZE, false, 50, 7.5, 0.8},
+    {"StableDiffusionUpscalePipeline", TEXT, SD, FE_COND_LOW_RESOLUTION, FE_FIX_SCALING, false, 75, 9.0, 1.0},
+    {"StableDiffusionXLPipeline", TEXT, XL, MASK, 0, false, 50, 5.0, 0.3},
+    {"StableDiffusionXLImg2ImgPipeline", TEXT, XL, MASK, 0, false, 50, 5.0, 0.3},
+    {"StableDiffusionXLInpaintPipeline", TEXT, XL, MASK, 0, false, 50, 7.5, 0.9999},
+    {"LatentConsistencyModelPipeline", TEXT, SD, FE_COND_NONE, 0, true, 4, 8.5, 0.8},
+    {"LatentConsistencyModelImg2ImgPipeline", TEXT, SD, FE_COND_NONE, 0, true, 4, 8.5, 0.8},
+    {"DDPMPipeline", FREE, UNET, FE_COND_NONE, 0, true, 1000, 1.0, 0.8},
+    {"DDIMPipeline", FREE, UNET, FE_COND_NONE, 0, true, 50, 1.0, 0.8},
+    {"PNDMPipeline", FREE, UNET, FE_COND_NONE, 0, true, 50, 1.0, 0.8},
+};
+
+const fe_pipeline_class *fe_pipeline_find(fe_jval index) {
+    fe_jval v = fe_json_require(index, "_class_name");
+    const char *word, *names[COUNT(classes)];
+    if (!fe_json_present(v) || !fe_json_string(v, &word)) return NULL;
+    for (size_t i = 0; i < COUNT(classes); i++) {
+        if (strcmp(word, classes[i].name) == 0) return &classes[i];
+        names[i] = classes[i].name;
+    }
+    const char *near = ir_suggest(word, names, COUNT(names));
+    if (near && strncmp(near, word, 4) != 0) near = NULL; /* FluxPipeline is no misspelling of DDPMPipeline */
+    fe_json_error(v, "unsupported: pipeline '%s'%s%s%s", ir_escape(word, strlen(word)),
+                  near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    ir_str list = {0};
+    for (size_t i = 0; i < COUNT(names); i++) ir_str_addf(&list, "%s%s", i ? ", " : "", names[i]);
+    ir_note(fe_json_diag(v.doc), NULL, "supported are %s", list.data);
+    ir_note(fe_json_diag(v.doc), NULL, "its components can be loaded one by one (--component=unet)");
+    ir_str_free(&list);
+    return NULL;
+}

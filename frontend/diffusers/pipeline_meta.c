@@ -1,0 +1,186 @@
+/* The properties of a whole pipeline (docs/program.md), schedulers and tokenizers among them; see
+ * pipeline.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "frontend/diffusers/pipeline.h"
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+/* ---- constructors ---- */
+
+/* Pipelines of diffusers before 0.9 said 32 and meant 64. The depth model's file says 32, too, which its
+ * class never reads: the picture brings its size. */
+static void correct_sample_size(fe_pipeline *p) {
+    fe_unet_config *c = &p->parts[FE_PART_UNET].config.unet;
+    const char *version = fe_json_opt_string(c->root, "_diffusers_version", "99");
+    char *end;
+    long major = strtol(version, &end, 10), minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
+    bool old = p->c->fixes & FE_FIX_SAMPLE_SIZE && major == 0 && minor < 9;
+    if ((old || p->condition == FE_COND_DEPTH) && c->sample_height < 64 && c->sample_width < 64)
+        c->sample_height = c->sample_width = 64;
+}
+
+static void correct_scaling(fe_pipeline *p) {
+    static const double scaling = 0.08333;
+    fe_vae_config *c = &p->parts[FE_PART_VAE].config.vae;
+    fe_jval given = fe_json_get(c->root, "scaling_factor");
+    if (!(p->c->fixes & FE_FIX_SCALING)) return;
+    if (fe_json_present(given) && c->scaling_factor != scaling)
+        fe_json_warning(given, "a %s takes %g for 'scaling_factor', whatever is written here", p->c->name,
+                        scaling);
+    c->scaling_factor = scaling;
+}
+
+/* ---- schedulers and tokenizers ---- */
+
+/* `name`: the component; its keys become PREFIX.KEY. */
+static bool load_scheduler(fe_pipeline *p, const char *name, const char *prefix) {
+    fe_jval at;
+    if (!fe_indexed_class(fe_json_root(p->index), name, &at)) at = (fe_jval){0};
+    fe_dir *dir = fe_part_dir(p, name);
+    if (!dir) return false;
+    fe_json *doc = fe_json_load_in(p->d, dir, "scheduler_config.json", NULL);
+    bool fine = doc && fe_scheduler_folder_meta(p->m, prefix, fe_json_root(doc), at);
+    fe_json_free(doc);
+    fe_part_dir_close(p, dir);
+    return fine;
+}
+
+static bool sampler_meta(fe_pipeline *p) {
+    bool fine = load_scheduler(p, "scheduler", "sampler");
+    ir_meta_set_int(p->m, "sampler.steps", p->c->steps);
+    ir_meta_set_float(p->m, "sampler.guidance", p->c->guidance);
+    if (p->c->fixes & FE_FIX_OFFSET) ir_meta_set_int(p->m, "sampler.steps_offset", 1);
+    if (p->c->fixes & FE_FIX_CLIP) ir_meta_set_int(p->m, "sampler.clip_sample", 0);
+    if (p->c->fixes & FE_FIX_PRK) ir_meta_set_int(p->m, "sampler.skip_prk_steps", 1);
+    return fine;
+}
+
+static bool load_tokenizer(fe_pipeline *p, fe_part_kind kind, const char *name) {
+    static const char *const known[] = {"CLIPTokenizer", "CLIPTokenizerFast"};
+    fe_jval at;
+    size_t i;
+    if (!p->parts[kind].wanted) return true;
+    if (fe_indexed_class(fe_json_root(p->index), name, &at) &&
+        !fe_json_choice(at, "tokenizer", known, COUNT(known), &i))
+        return false;
+    fe_dir *dir = fe_part_dir(p, name);
+    if (!dir) return false;
+    bool fine = fe_tokenizer_meta(p->d, p->m, name, dir, p->parts[kind].config.text.positions);
+    fe_part_dir_close(p, dir);
+    return fine;
+}
+
+/* ---- the rest ---- */
+
+/* Components that a program has no use for: what they check or make comes from elsewhere (a depth model's
+ * map is a picture that the user gives). */
+static void note_ignored(fe_pipeline *p) {
+    static const char *const names[] = {"safety_checker", "feature_extractor", "image_encoder", "watermarker",
+                                        "depth_estimator"};
+    ir_str s = {0};
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (fe_indexed_class(fe_json_root(p->index), names[i], NULL))
+            ir_str_addf(&s, "%s%s", s.len ? ", " : "", names[i]);
+    if (s.len) ir_meta_set_string(p->m, "pipeline.ignored", s.data);
+    ir_str_free(&s);
+}
+
+static bool size_meta(fe_pipeline *p) {
+    ir_module *m = p->m;
+    const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
+    bool latent = p->parts[FE_PART_VAE].wanted;
+    int64_t scale = fe_pixel_scale(p);
+    fe_sizes s;
+    if (!fe_unet_sizes(p, &s)) return false;
+    ir_meta_set_int(m, "latent.channels", unet->out_channels);
+    ir_meta_set_int(m, "latent.height", s.height);
+    ir_meta_set_int(m, "latent.width", s.width);
+    ir_meta_set_int(m, "vae.scale", scale);
+    ir_meta_set_int(m, "image.channels",
+                    latent ? p->parts[FE_PART_VAE].config.vae.out_channels : unet->in_channels);
+    ir_meta_set_int(m, "image.height", s.height * scale);
+    ir_meta_set_int(m, "image.width", s.width * scale);
+    return true;
+}
+
+static void vae_meta(fe_pipeline *p) {
+    fe_vae_config *c = &p->parts[FE_PART_VAE].config.vae;
+    if (!p->parts[FE_PART_VAE].wanted) return;
+    ir_meta_set_string(p->m, "pipeline.decoder", "vae.decode");
+    if (fe_pipeline_encodes(p)) ir_meta_set_string(p->m, "pipeline.encoder", "vae.encode");
+    ir_meta_set_float(p->m, "vae.scaling_factor", c->scaling_factor);
+    ir_meta_set_float(p->m, "vae.shift_factor", c->shift_factor);
+    c->fold_statistics = true;
+}
+
+static bool text_meta(fe_pipeline *p) {
+    const fe_clip_config *text = fe_pipeline_last_text(p);
+    const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
+    fe_jval index = fe_json_root(p->index);
+    ir_module *m = p->m;
+    if (!text) return true;
+    bool two = p->parts[FE_PART_TEXT_2].wanted;
+    const char *output = two ? "penultimate_hidden_state" : "last_hidden_state";
+    if (p->parts[FE_PART_TEXT].wanted) {
+        ir_meta_set_string(m, "pipeline.text_encoder", fe_part_names[FE_PART_TEXT]);
+        ir_meta_set_string(m, "pipeline.text_output", output);
+    }
+    if (two) {
+        ir_meta_set_string(m, "pipeline.text_encoder_2", fe_part_names[FE_PART_TEXT_2]);
+        ir_meta_set_string(m, "pipeline.text_output_2", output);
+        ir_meta_set_int(m, "text.force_zeros", fe_json_opt_bool(index, "force_zeros_for_empty_prompt", true));
+    }
+    if (unet->added_input) {
+        ir_meta_set_string(m, "pipeline.pooled_output", "text_embeds");
+        ir_meta_set_int(m, "time_ids.count", fe_pipeline_time_ids(p));
+    }
+    if (unet->time_cond) ir_meta_set_int(m, "pipeline.guidance_embedding", unet->time_cond);
+    ir_meta_set_int(m, "text.max_length", text->positions);
+    ir_meta_set_int(m, "text.width", fe_pipeline_context(p));
+    if (p->o->prompt_chunks > 1) ir_meta_set_int(m, "text.chunks", p->o->prompt_chunks);
+    bool fine = load_tokenizer(p, FE_PART_TEXT, "tokenizer");
+    return load_tokenizer(p, FE_PART_TEXT_2, "tokenizer_2") && fine;
+}
+
+static bool condition_meta(fe_pipeline *p) {
+    const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
+    ir_module *m = p->m;
+    if (fe_pipeline_image_input(p)) ir_meta_set_int(m, "pipeline.image_input", 1);
+    if (p->condition == FE_COND_LOW_RESOLUTION) {
+        int64_t most = fe_json_opt_int(fe_json_root(p->index), "max_noise_level", 350, 0, FE_MAX_CHANNELS);
+        if (most >= unet->classes) most = unet->classes - 1;
+        ir_meta_set_string(m, "pipeline.condition", "low_resolution");
+        ir_meta_set_int(m, "low_res.noise_level", most < 20 ? most : 20);
+        ir_meta_set_int(m, "low_res.max_noise_level", most);
+        return load_scheduler(p, "low_res_scheduler", "low_res");
+    }
+    double strength = p->c->strength;
+    if (p->condition == FE_COND_DEPTH) ir_meta_set_string(m, "pipeline.condition", "depth");
+    if (p->condition == FE_COND_INPAINT) {
+        ir_meta_set_string(m, "pipeline.condition", "inpaint");
+        if (strength < 0.99) strength = 1.0; /* a plain class with a U-Net for inpainting */
+    }
+    if (fe_pipeline_image_input(p)) ir_meta_set_float(m, "sampler.strength", strength);
+    return true;
+}
+
+bool fe_pipeline_meta(fe_pipeline *p) {
+    const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
+    bool labels = !fe_pipeline_last_text(p) && unet->class_kind == FE_CLASS_TABLE;
+    p->guided = p->o->guidance_pair && !p->c->unguided && !unet->time_cond;
+    correct_sample_size(p);
+    correct_scaling(p);
+    ir_meta_set_string(p->m, "pipeline.kind", labels ? "class_to_image" : p->c->kind);
+    ir_meta_set_string(p->m, "pipeline.class", p->c->name);
+    ir_meta_set_string(p->m, "pipeline.denoiser", "unet");
+    ir_meta_set_int(p->m, "pipeline.guidance", p->guided);
+    if (labels) ir_meta_set_int(p->m, "classes.count", unet->classes);
+    note_ignored(p);
+    bool fine = sampler_meta(p);
+    fine &= size_meta(p);
+    vae_meta(p);
+    fine &= text_meta(p);
+    return condition_meta(p) && fine;
+}

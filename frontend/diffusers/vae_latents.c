@@ -1,0 +1,89 @@
+/* latents_mean and latents_std of an AutoencoderKL: pipelines keep normalised latents, so in a program the
+ * encoder's mean and deviation are normalised and the decoder's input is brought back, a channel at a time,
+ * by 1x1 convolutions with constant weights; see diffusers.h. */
+#include <math.h>
+#include <string.h>
+
+#include "frontend/diffusers/diffusers.h"
+#include "frontend/build/layers.h"
+
+/* One number a channel of the latent. */
+static bool read_numbers(fe_jval v, int64_t n, double *out) {
+    if (!fe_json_expect(v, FE_JSON_ARRAY)) return false;
+    if ((int64_t)fe_json_length(v) != n || n > FE_MAX_LATENT) {
+        fe_json_error(v, "%zu numbers for %lld channels of the latent (at most %d)", fe_json_length(v),
+                      (long long)n, FE_MAX_LATENT);
+        return false;
+    }
+    bool fine = true;
+    for (size_t i = 0; i < (size_t)n; i++) fine &= fe_json_double(fe_json_item(v, i), &out[i]);
+    return fine;
+}
+
+bool fe_vae_read_statistics(fe_vae_config *c) {
+    fe_jval mean = fe_json_get(c->root, "latents_mean"), std = fe_json_get(c->root, "latents_std");
+    bool given = fe_json_present(mean) && !fe_json_is_null(mean);
+    if (given != (fe_json_present(std) && !fe_json_is_null(std))) {
+        fe_json_error(given ? mean : std, "'latents_mean' and 'latents_std' go together");
+        return false;
+    }
+    if (!given) return true;
+    c->normalised = true;
+    if (!read_numbers(mean, c->latent_channels, c->latents_mean) ||
+        !read_numbers(std, c->latent_channels, c->latents_std))
+        return false;
+    for (int64_t i = 0; i < c->latent_channels; i++) {
+        if (c->latents_std[i] > 0) continue;
+        fe_json_error(fe_json_item(std, (size_t)i), "'latents_std' must be positive");
+        return false;
+    }
+    return true;
+}
+
+static ir_ref constant(fe_builder *b, const char *name, const ir_type *type, const float *values) {
+    uint32_t index = ir_weight_add(b->m, name, type);
+    ir_weight *w = &b->m->weights.items[index];
+    size_t bytes = (size_t)ir_type_elements(type) * sizeof *values;
+    void *data = ir_arena_alloc(b->m->arena, bytes);
+    memcpy(data, values, bytes);
+    w->kind = IR_WEIGHT_DATA;
+    w->data = data;
+    return ir_weight_ref(b->f, index, b->origin);
+}
+
+/* x * mul + add, for n channels. */
+static ir_ref scale_channels(fe_builder *b, ir_ref x, const char *name, int64_t n, const double *mul,
+                             const double *add) {
+    float diagonal[4 * FE_MAX_LATENT * FE_MAX_LATENT] = {0}, shift[2 * FE_MAX_LATENT];
+    for (int64_t i = 0; i < n; i++) {
+        diagonal[i * n + i] = (float)mul[i];
+        shift[i] = (float)add[i];
+    }
+    fe_enter(b, name);
+    const char *text = fe_name(b, "%s/%s", b->scope, name);
+    ir_type w = {.dtype = IR_f32, .layout = IR_PLAIN, .rank = 4, .dim = {n, n, 1, 1}};
+    ir_type v = {.dtype = IR_f32, .layout = IR_PLAIN, .rank = 1, .dim = {n}};
+    ir_ref operands[] = {x, constant(b, fe_name(b, "%s.weight", text), &w, diagonal),
+                         constant(b, fe_name(b, "%s.bias", text), &v, shift)};
+    struct ir_attrs_conv2d a = IR_DEFAULTS(conv2d);
+    return fe_emit(b, IR_OP_conv2d, operands, 3, &a);
+}
+
+ir_ref fe_vae_denormalise(fe_builder *b, const fe_vae_config *c, ir_ref latent) {
+    if (!c->fold_statistics || !c->normalised || !ir_ref_ok(latent)) return latent;
+    return scale_channels(b, latent, "latents_to_data", c->latent_channels, c->latents_std, c->latents_mean);
+}
+
+/* The logarithm of the variance loses 2 log(std). */
+ir_ref fe_vae_normalise(fe_builder *b, const fe_vae_config *c, ir_ref moments) {
+    double mul[2 * FE_MAX_LATENT], add[2 * FE_MAX_LATENT];
+    int64_t n = c->latent_channels;
+    if (!c->fold_statistics || !c->normalised || !ir_ref_ok(moments)) return moments;
+    for (int64_t i = 0; i < n; i++) {
+        mul[i] = 1 / c->latents_std[i];
+        add[i] = -c->latents_mean[i] / c->latents_std[i];
+        mul[n + i] = 1;
+        add[n + i] = -2 * log(c->latents_std[i]);
+    }
+    return scale_channels(b, moments, "latents_from_data", 2 * n, mul, add);
+}

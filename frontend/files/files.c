@@ -1,0 +1,309 @@
+/* Safe opening, reading and mapping; see files.h. Output files are in output.c. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "frontend/files/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "frontend/files/memory_folder.h"
+
+/* ---- names and paths ---- */
+
+enum { NAME_LIMIT = 255 };
+
+/* What is wrong with a name that should be a plain basename, or NULL. */
+static const char *name_fault(const char *name, size_t length) {
+    if (length == 0) return "it is empty";
+    if (length > NAME_LIMIT) return "it is longer than 255 bytes";
+    if (name[0] == '.') return "it begins with '.'";
+    if (memchr(name, '\0', length)) return "it contains a NUL character";
+    if (memchr(name, '/', length)) return "it contains '/'";
+    if (memchr(name, '\\', length)) return "it contains '\\'";
+    return NULL;
+}
+
+bool fe_name_is_plain(const char *name, size_t length) {
+    return name_fault(name, length) == NULL;
+}
+
+bool fe_check_name(ir_diag *d, const ir_loc *loc, const char *what, const char *name, size_t length) {
+    const char *fault = name_fault(name, length);
+    if (!fault) return true;
+    ir_error(d, loc, "%s '%s' must be a plain file name: %s", what, ir_escape(name, length), fault);
+    return false;
+}
+
+bool fe_path_exists(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+bool fe_path_is_dir(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool fe_path_is_file(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+char *fe_path_join(ir_arena *a, const char *dir, const char *name) {
+    size_t n = strlen(dir);
+    if (n == 0 || strcmp(dir, ".") == 0) return ir_arena_strdup(a, name);
+    return ir_arena_printf(a, "%s%s%s", dir, dir[n - 1] == '/' ? "" : "/", name);
+}
+
+char *fe_path_base(ir_arena *a, const char *path) {
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t start = end;
+    while (start > 0 && path[start - 1] != '/') start--;
+    if (start == end) start = 0; /* the root itself */
+    return ir_arena_strndup(a, path + start, end - start);
+}
+
+/* ---- opening ---- */
+
+/* Reports a failed system call on `path` with the system's reason. */
+static void report_errno(ir_diag *d, const char *path, const char *action) {
+    ir_loc loc = {.source = ir_diag_source(d, path, NULL, 0)};
+    ir_error(d, &loc, "cannot %s: %s", action, strerror(errno));
+}
+
+static void report_kind(ir_diag *d, const char *path, mode_t mode) {
+    ir_loc loc = {.source = ir_diag_source(d, path, NULL, 0)};
+    const char *kind = S_ISDIR(mode)    ? "a folder"
+                       : S_ISFIFO(mode) ? "a FIFO"
+                       : S_ISSOCK(mode) ? "a socket"
+                                        : "a device";
+    ir_error(d, &loc, "is %s, not a regular file", kind);
+}
+
+/* Opens a regular file for reading; `shown` is its path in messages. Returns the descriptor or -1 after
+ * reporting. O_NONBLOCK keeps open() from waiting for the writer of a FIFO. */
+static int open_regular(ir_diag *d, int dirfd, const char *name, const char *shown, size_t *size) {
+    int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        report_errno(d, shown, "open");
+        return -1;
+    }
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        report_errno(d, shown, "examine");
+    } else if (!S_ISREG(st.st_mode)) {
+        report_kind(d, shown, st.st_mode);
+    } else if ((uintmax_t)st.st_size > SIZE_MAX) {
+        errno = EFBIG;
+        report_errno(d, shown, "read");
+    } else {
+        *size = (size_t)st.st_size;
+        return fd;
+    }
+    close(fd);
+    return -1;
+}
+
+/* ---- folders ---- */
+
+struct fe_dir {
+    int fd; /* -1 in memory */
+    char *path;
+    ir_arena *arena;
+    memory_folder *memory; /* NULL on disk */
+};
+
+static fe_dir *new_dir(int fd, memory_folder *memory, const char *shown) {
+    fe_dir *dir = ir_alloc(sizeof *dir);
+    dir->fd = fd;
+    dir->memory = memory;
+    dir->arena = ir_arena_new();
+    dir->path = ir_arena_strdup(dir->arena, shown);
+    return dir;
+}
+
+static fe_dir *open_dir(ir_diag *d, int dirfd, const char *name, const char *shown) {
+    int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
+    if (fd < 0) {
+        report_errno(d, shown, "open folder");
+        return NULL;
+    }
+    return new_dir(fd, NULL, shown);
+}
+
+fe_dir *fe_dir_open(ir_diag *d, const char *path) {
+    return open_dir(d, AT_FDCWD, path, path);
+}
+
+fe_dir *fe_dir_open_in(ir_diag *d, const fe_dir *parent, const char *name) {
+    ir_loc loc = {.source = ir_diag_source(d, parent->path, NULL, 0)};
+    if (!fe_check_name(d, &loc, "folder name", name, strlen(name))) return NULL;
+    ir_arena *a = ir_arena_new();
+    const char *shown = fe_path_join(a, parent->path, name);
+    fe_dir *dir = parent->memory ? new_dir(-1, memory_folder_sub(parent->memory, name), shown)
+                                 : open_dir(d, parent->fd, name, shown);
+    ir_arena_free(a);
+    return dir;
+}
+
+void fe_dir_close(fe_dir *dir) {
+    if (!dir) return;
+    if (dir->fd >= 0) close(dir->fd);
+    memory_folder_free(dir->memory);
+    ir_arena_free(dir->arena);
+    ir_free(dir);
+}
+
+const char *fe_dir_path(const fe_dir *dir) {
+    return dir->path;
+}
+
+fe_dir *fe_dir_new_memory(const char *path) {
+    return new_dir(-1, memory_folder_new(), path);
+}
+
+void fe_dir_add_text(fe_dir *dir, const char *name, const char *text) {
+    memory_folder_add(dir->memory, &(memory_file){.name = name, .data = text, .size = strlen(text)});
+}
+
+void fe_dir_add_data(fe_dir *dir, const char *name, const char *path, const void *data, size_t size) {
+    memory_folder_add(dir->memory, &(memory_file){name, path, data, size, true});
+}
+
+const char *fe_dir_join(fe_dir *dir, const char *name) {
+    const memory_file *file = dir->memory ? memory_folder_find(dir->memory, name) : NULL;
+    if (file && file->path) return file->path;
+    return fe_path_join(dir->arena, dir->path, name);
+}
+
+static bool has_kind(const fe_dir *dir, const char *name, mode_t kind) {
+    struct stat st;
+    if (dir->memory && kind == S_IFDIR) return memory_folder_has_dir(dir->memory, name);
+    if (dir->memory) return memory_folder_find(dir->memory, name) != NULL;
+    return fe_name_is_plain(name, strlen(name)) && fstatat(dir->fd, name, &st, 0) == 0 &&
+           (st.st_mode & S_IFMT) == kind;
+}
+
+bool fe_dir_has_file(const fe_dir *dir, const char *name) {
+    return has_kind(dir, name, S_IFREG);
+}
+
+bool fe_dir_has_dir(const fe_dir *dir, const char *name) {
+    return has_kind(dir, name, S_IFDIR);
+}
+
+bool fe_dir_has_name(const fe_dir *dir, const char *name) {
+    struct stat st;
+    if (dir->memory) return memory_folder_find(dir->memory, name) != NULL;
+    return fe_name_is_plain(name, strlen(name)) && fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Opens a member whose name may come from a model file. */
+static int open_member(ir_diag *d, fe_dir *dir, const char *name, const char **shown, size_t *size) {
+    ir_loc loc = {.source = ir_diag_source(d, dir->path, NULL, 0)};
+    if (!fe_check_name(d, &loc, "file name", name, strlen(name))) return -1;
+    *shown = fe_dir_join(dir, name);
+    if (dir->memory) {
+        errno = ENOENT;
+        report_errno(d, *shown, "open");
+        return -1;
+    }
+    return open_regular(d, dir->fd, name, *shown, size);
+}
+
+/* ---- reading ---- */
+
+/* Reads and closes fd. The size is checked before anything is allocated, and the file may not change its size
+ * while it is read. */
+static bool read_all(ir_diag *d, int fd, const char *shown, size_t size, size_t limit, fe_bytes *out) {
+    if (!limit) limit = FE_TEXT_LIMIT;
+    if (size > limit) {
+        ir_loc loc = {.source = ir_diag_source(d, shown, NULL, 0)};
+        ir_error(d, &loc, "file is too large: %zu bytes, the limit is %zu", size, limit);
+        close(fd);
+        return false;
+    }
+    char *data = ir_alloc(size + 1);
+    size_t done = 0;
+    ssize_t n = 1;
+    while (done < size && n > 0) {
+        do n = read(fd, data + done, size - done);
+        while (n < 0 && errno == EINTR);
+        if (n > 0) done += (size_t)n;
+    }
+    if (done < size) {
+        if (n == 0) errno = ESTALE; /* it became shorter under our hands */
+        report_errno(d, shown, "read");
+        ir_free(data);
+        close(fd);
+        return false;
+    }
+    close(fd);
+    *out = (fe_bytes){data, size};
+    return true;
+}
+
+bool fe_file_read(ir_diag *d, const char *path, size_t limit, fe_bytes *out) {
+    size_t size;
+    int fd = open_regular(d, AT_FDCWD, path, path, &size);
+    return fd >= 0 && read_all(d, fd, path, size, limit, out);
+}
+
+bool fe_dir_read(ir_diag *d, fe_dir *dir, const char *name, size_t limit, fe_bytes *out) {
+    size_t size;
+    const char *shown;
+    const memory_file *file = dir->memory ? memory_folder_find(dir->memory, name) : NULL;
+    if (file) {
+        *out = (fe_bytes){ir_alloc(file->size + 1), file->size};
+        memcpy(out->data, file->data, file->size);
+        return true;
+    }
+    int fd = open_member(d, dir, name, &shown, &size);
+    return fd >= 0 && read_all(d, fd, shown, size, limit, out);
+}
+
+void fe_bytes_free(fe_bytes *bytes) {
+    ir_free(bytes->data);
+    *bytes = (fe_bytes){0};
+}
+
+/* ---- mapping ---- */
+
+static bool map_all(ir_diag *d, int fd, const char *shown, size_t size, fe_map *out) {
+    *out = (fe_map){0};
+    if (size > 0) {
+        void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED) {
+            report_errno(d, shown, "map");
+            close(fd);
+            return false;
+        }
+        *out = (fe_map){p, size};
+    }
+    close(fd);
+    return true;
+}
+
+bool fe_file_map(ir_diag *d, const char *path, fe_map *out) {
+    size_t size;
+    int fd = open_regular(d, AT_FDCWD, path, path, &size);
+    return fd >= 0 && map_all(d, fd, path, size, out);
+}
+
+bool fe_dir_map(ir_diag *d, fe_dir *dir, const char *name, fe_map *out) {
+    size_t size;
+    const char *shown;
+    int fd = open_member(d, dir, name, &shown, &size);
+    return fd >= 0 && map_all(d, fd, shown, size, out);
+}
+
+void fe_unmap(fe_map *map) {
+    if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
+    *map = (fe_map){0};
+}

@@ -1,0 +1,20 @@
+/* The folder a repository has in the Hugging Face cache: models--ORG--NAME with refs/main (a revision),
+ * snapshots/REVISION (links to ../../blobs/HASH) and blobs. */
+#ifndef EBRU_FRONTEND_HUB_CACHE_H
+#define EBRU_FRONTEND_HUB_CACHE_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/diag.h"
+
+/* True when `path` is such a folder: it holds a folder 'snapshots' and none of a model's files. */
+bool fe_is_hub_cache(const char *path);
+/* The snapshot to read, a path in the arena: the one refs/main names, else the only one. NULL after
+ * reporting. */
+char *fe_hub_snapshot(ir_diag *d, ir_arena *a, const char *path);
+/* "NAME" of a path .../models--ORG--NAME or .../models--ORG--NAME/snapshots/REVISION, in the arena; NULL for
+ * other paths. */
+char *fe_hub_name(ir_arena *a, const char *path);
+
+#endif

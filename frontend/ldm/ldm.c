@@ -1,0 +1,163 @@
+/* Opening a single-file checkpoint; see ldm.h. The file stays mapped and is owned by the module: components
+ * bind their weights in it. */
+#include <string.h>
+
+#include "frontend/ldm/clip_vocabulary.h"
+#include "frontend/ldm/ldm.h"
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+enum { STRANGERS_SHOWN = 5 };
+
+static const char *const components[] = {"unet", "vae", "text_encoder", "text_encoder_2"};
+enum { COMPONENTS = COUNT(components) };
+
+/* What a naming of weights.h refers to. */
+typedef struct component_names {
+    const ldm_file *file;
+    const char *component;
+} component_names;
+
+struct fe_ldm {
+    ldm_file file;
+    component_names names[COMPONENTS];
+    fe_naming namings[COMPONENTS];
+};
+
+static const char *place_in(const void *ctx, ir_arena *a, const char *name) {
+    const component_names *n = ctx;
+    return ldm_place(n->file, n->component, a, name);
+}
+
+static bool owned_by(const void *ctx, const char *tensor) {
+    const component_names *n = ctx;
+    return ldm_owns(n->file, n->component, tensor);
+}
+
+static ir_loc whole_file(const ldm_file *f) {
+    return (ir_loc){.source = ir_diag_source(f->d, f->path, NULL, 0)};
+}
+
+/* ---- files that are something else ---- */
+
+static bool contains(const fe_st *table, const char *part) {
+    for (size_t i = 0; i < fe_st_count(table); i++)
+        if (strstr(fe_st_at(table, i)->name, part)) return true;
+    return false;
+}
+
+static void report_other(const ldm_file *f) {
+    static const struct {
+        const char *part, *what;
+    } others[] = {
+        {"joint_blocks.", "Stable Diffusion 3 is not supported"},
+        {"double_blocks.", "Flux and its kin are not supported"},
+        {"double_stream_blocks.", "HiDream is not supported"},
+        {"control_model.", "a ControlNet is not supported"},
+        {"lora_", "a LoRA goes beside a model, with --lora="},
+        {"down_blocks.", "this is one component of a diffusers folder: name the folder with its config.json"},
+        {"text_model.", "this is one component of a diffusers folder: name the folder with its config.json"},
+    };
+    ir_loc loc = whole_file(f);
+    ir_error(f->d, &loc,
+             "weights alone are no model; name the folder or the description that goes with them");
+    for (size_t i = 0; i < COUNT(others); i++) {
+        if (!contains(f->table, others[i].part)) continue;
+        ir_note(f->d, NULL, "%s", others[i].what);
+        break;
+    }
+    ir_note(f->d, NULL,
+            "a single file can be a checkpoint of Stable Diffusion 1, 2 or XL in its original layout, with "
+            "tensors named model.diffusion_model.* first_stage_model.* cond_stage_model.* conditioner.*");
+}
+
+/* ---- what a whole model needs ---- */
+
+static bool complete(const ldm_file *f) {
+    ir_loc loc = whole_file(f);
+    bool fine = true;
+    if (!f->vae.prefix) {
+        ir_error(f->d, &loc, "the checkpoint has no autoencoder (first_stage_model.*)");
+        fine = false;
+    }
+    if (!f->text[0].prefix && !f->text[1].prefix) {
+        ir_error(f->d, &loc,
+                 "the checkpoint has no text encoder (cond_stage_model.*, conditioner.embedders.*)");
+        fine = false;
+    }
+    for (size_t i = 0; i < LDM_TEXTS; i++) {
+        const ldm_text *t = &f->text[i];
+        if (!t->prefix || t->vocabulary >= FE_CLIP_WORDS) continue;
+        ir_error(f->d, &loc, "'%s*' knows %lld tokens, and the tokenizer of CLIP has %d", t->prefix,
+                 (long long)t->vocabulary, FE_CLIP_WORDS);
+        fine = false;
+    }
+    if (!fine) ir_note(f->d, NULL, "what is there can be compiled by itself, with --component=");
+    return fine;
+}
+
+/* Tensors that belong to no component and are not known to be of no use: diffusers does not read them either,
+ * but somebody put them there. */
+static void note_strangers(const ldm_file *f) {
+    size_t n = 0;
+    ir_str s = {0};
+    for (size_t i = 0; i < fe_st_count(f->table); i++) {
+        const char *name = fe_st_at(f->table, i)->name;
+        bool known = ldm_is_surplus(f, name);
+        for (size_t c = 0; c < COMPONENTS && !known; c++) known = ldm_owns(f, components[c], name);
+        if (known) continue;
+        if (n++ < STRANGERS_SHOWN)
+            ir_str_addf(&s, "%s'%s'", n > 1 ? ", " : "", ir_escape(name, strlen(name)));
+    }
+    ir_loc loc = whole_file(f);
+    if (n)
+        ir_warning(f->d, &loc, "%zu tensors are no part of the model and are not read: %s%s", n, s.data,
+                   n > STRANGERS_SHOWN ? " ..." : "");
+    ir_str_free(&s);
+}
+
+/* ---- the door ---- */
+
+static void close_table(void *table) {
+    fe_st_close(table);
+}
+
+fe_ldm *fe_ldm_open(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
+    fe_st *table = fe_st_open(d, path);
+    if (!table) return NULL;
+    IR_PUSH(&m->owners, ((struct ir_owner){table, close_table}));
+    fe_ldm *ldm = ir_alloc(sizeof *ldm);
+    ldm_file *f = &ldm->file;
+    f->d = d;
+    f->path = fe_st_path(table);
+    f->table = table;
+    bool fine = ldm_tensor(f, "model.diffusion_model.input_blocks.0.0.weight");
+    if (!fine) report_other(f);
+    fine = fine && ldm_read_shapes(f) && ldm_find_system(f, o) && (o->component || complete(f));
+    if (!fine) {
+        fe_ldm_free(ldm);
+        return NULL;
+    }
+    note_strangers(f);
+    ir_meta_set_string(m, "model.about", f->system->title);
+    for (size_t i = 0; i < COMPONENTS; i++) {
+        ldm->names[i] = (component_names){f, components[i]};
+        ldm->namings[i] = (fe_naming){&ldm->names[i], place_in, owned_by};
+    }
+    return ldm;
+}
+
+void fe_ldm_free(fe_ldm *ldm) {
+    ir_free(ldm);
+}
+
+fe_dir *fe_ldm_folder(const fe_ldm *ldm) {
+    return ldm_folder(&ldm->file);
+}
+
+fe_weights *fe_ldm_weights(const fe_ldm *ldm, ir_module *m, const char *component) {
+    for (size_t i = 0; i < COMPONENTS; i++)
+        if (strcmp(components[i], component) == 0)
+            return fe_weights_named(ldm->file.d, m, ldm->file.table, &ldm->namings[i]);
+    return NULL;
+}

@@ -1,0 +1,71 @@
+/* References to tensors and parts of them; see tensor_ref.h. */
+#include "frontend/safetensors/tensor_ref.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+
+static fe_tensor_view whole(const fe_st_tensor *t) {
+    fe_tensor_view v = {.tensor = t, .rank = t->rank, .data = t->data};
+    memcpy(v.dims, t->dims, sizeof v.dims);
+    return v;
+}
+
+static const fe_st_tensor *find_prefix(const fe_st *table, const char *name, size_t length) {
+    char *copy = ir_alloc(length + 1);
+    memcpy(copy, name, length);
+    const fe_st_tensor *t = fe_st_find(table, copy);
+    ir_free(copy);
+    return t;
+}
+
+/* A number without sign at *s, which is moved behind it. */
+static bool read_number(const char **s, int64_t *out) {
+    int64_t n = 0;
+    const char *p = *s;
+    for (; *p >= '0' && *p <= '9'; p++)
+        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, *p - '0', &n)) return false;
+    if (p == *s) return false;
+    *s = p;
+    *out = n;
+    return true;
+}
+
+/* NAME[a:b]. Rows are contiguous, so they need no copy. */
+static bool find_rows(const fe_st *table, const char *reference, fe_tensor_view *view) {
+    const char *bracket = strrchr(reference, '['), *s = bracket ? bracket + 1 : "";
+    int64_t first, end;
+    if (!read_number(&s, &first) || *s++ != ':' || !read_number(&s, &end) || strcmp(s, "]") != 0)
+        return false;
+    const fe_st_tensor *t = find_prefix(table, reference, (size_t)(bracket - reference));
+    if (!t || t->rank < 1 || first >= end || end > t->dims[0]) return false;
+    *view = whole(t);
+    view->dims[0] = end - first;
+    view->data += t->bytes / (size_t)t->dims[0] * (size_t)first;
+    return true;
+}
+
+/* NAME.T */
+static bool find_transpose(const fe_st *table, const char *reference, fe_tensor_view *view) {
+    size_t n = strlen(reference);
+    if (n < 2 || strcmp(reference + n - 2, ".T") != 0) return false;
+    const fe_st_tensor *t = find_prefix(table, reference, n - 2);
+    if (!t || t->rank != 2) return false;
+    size_t rows = (size_t)t->dims[0], columns = (size_t)t->dims[1], size = fe_st_dtype_size(t->dtype);
+    uint8_t *copy = ir_alloc(t->bytes ? t->bytes : 1);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++)
+            memcpy(copy + (j * rows + i) * size, t->data + (i * columns + j) * size, size);
+    *view = whole(t);
+    view->dims[0] = t->dims[1];
+    view->dims[1] = t->dims[0];
+    view->data = view->copy = copy;
+    return true;
+}
+
+bool fe_tensor_find(const fe_st *table, const char *reference, fe_tensor_view *view) {
+    const fe_st_tensor *t = fe_st_find(table, reference);
+    if (t) *view = whole(t);
+    return t || find_rows(table, reference, view) || find_transpose(table, reference, view);
+}

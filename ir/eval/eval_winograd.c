@@ -1,0 +1,157 @@
+/* Evaluator: 3x3 convolution by minimal filtering F(MxM, 3x3) as it is defined, Y = A^T [(G g G^T) . (B^T d
+ * B)] A (Winograd 1980; Lavin and Gray, arXiv:1509.09308), and the transformation of its filters.
+ *
+ * The matrices are those of Cook and Toom's construction: with points a_j and M(x) = prod (x - a_j), row j of
+ * B^T holds the coefficients of M(x) / (x - a_j), row j of G is [1, a_j, a_j^2] over the value of that
+ * polynomial at a_j, column j of A^T is [1, a_j, ...]; the last row or column is that of the point at
+ * infinity. */
+#include "ir/eval/eval.h"
+
+enum { MAX_M = 4, MAX_P = MAX_M + 2 };
+
+typedef struct transform {
+    int64_t m, p; /* outputs and points an axis */
+    double at[MAX_M][MAX_P], g[MAX_P][3], bt[MAX_P][MAX_P];
+} transform;
+
+static transform transform_of(int64_t m) {
+    static const double points2[] = {0, 1, -1}, points4[] = {0, 0.5, -0.5, 1.5, -1.5};
+    const double *a = m == 2 ? points2 : points4;
+    transform t = {.m = m, .p = m + 2};
+    int64_t finite = m + 1;
+    for (int64_t j = 0; j <= finite; j++) {
+        /* coefficients of the product of (x - a_k) over k != j; over all k for the point at infinity */
+        double c[MAX_P] = {1}, value = 1;
+        int64_t degree = 0;
+        for (int64_t k = 0; k < finite; k++) {
+            if (k == j) continue;
+            for (int64_t i = ++degree; i > 0; i--) c[i] = c[i - 1] - a[k] * c[i];
+            c[0] *= -a[k];
+            if (j < finite) value *= a[j] - a[k];
+        }
+        for (int64_t i = 0; i < t.p; i++) t.bt[j][i] = c[i];
+        double power = 1;
+        for (int64_t i = 0; i < MAX_P && j < finite; i++, power *= a[j]) {
+            if (i < 3) t.g[j][i] = power / value;
+            if (i < m) t.at[i][j] = power;
+        }
+    }
+    t.g[finite][2] = 1;
+    t.at[m - 1][finite] = 1;
+    return t;
+}
+
+/* G g G^T of a block of filters: taps[9][lanes] -> u[points][lanes], a point `step` floats after the other.
+ */
+static void transform_block(const transform *t, double taps[9][IR_BLOCK], float *u, int64_t step) {
+    double gg[MAX_P][3][IR_BLOCK]; /* G g */
+    for (int64_t i = 0; i < t->p; i++)
+        for (int64_t x = 0; x < 3; x++)
+            for (int64_t k = 0; k < IR_BLOCK; k++)
+                gg[i][x][k] =
+                    t->g[i][0] * taps[x][k] + t->g[i][1] * taps[3 + x][k] + t->g[i][2] * taps[6 + x][k];
+    for (int64_t i = 0; i < t->p; i++)
+        for (int64_t j = 0; j < t->p; j++, u += step)
+            for (int64_t k = 0; k < IR_BLOCK; k++)
+                u[k] =
+                    (float)(gg[i][0][k] * t->g[j][0] + gg[i][1][k] * t->g[j][1] + gg[i][2][k] * t->g[j][2]);
+}
+
+/* w [N,C,3,3] -> [points][ceil(N/16)][ceil(C/16)][16 c][16 n] */
+void ir_eval_pack_winograd_weight(const ir_eval_args *a, ir_tensor *out) {
+    const ir_type *w = &a->in[0]->type;
+    const transform t = transform_of(IR_ATTRS(a->node, tile)->tile);
+    int64_t row = out->type.dim[2] * IR_BLOCK * IR_BLOCK, point = out->type.dim[1] * row;
+    for (int64_t n = 0; n < w->dim[0]; n += IR_BLOCK)
+        for (int64_t c = 0; c < w->dim[1]; c++) {
+            double taps[9][IR_BLOCK] = {{0}};
+            for (int64_t k = 0; k < IR_BLOCK && n + k < w->dim[0]; k++)
+                for (int64_t i = 0; i < 9; i++)
+                    taps[i][k] = (double)a->in[0]->data[((n + k) * w->dim[1] + c) * 9 + i];
+            transform_block(&t, taps, out->data + n / IR_BLOCK * row + c * IR_BLOCK, point);
+        }
+}
+
+typedef struct wino {
+    transform t;
+    const struct ir_attrs_winograd *at;
+    int64_t c, h, w, uh, uw; /* input as stored and as read */
+    int64_t n, oh, ow;
+    const float *u;
+    int64_t u_point, u_block; /* floats of a point, of a block of 16 outputs */
+} wino;
+
+/* B^T d B of the tile at output (oy, ox), every channel: v[C][points]. */
+static void tile_input(const wino *k, const double *image, int64_t oy, int64_t ox, double *v) {
+    const transform *t = &k->t;
+    for (int64_t c = 0; c < k->c; c++, v += t->p * t->p) {
+        double d[MAX_P][MAX_P], bd[MAX_P][MAX_P] = {{0}};
+        for (int64_t y = 0; y < t->p; y++)
+            for (int64_t x = 0; x < t->p; x++) {
+                int64_t iy = oy + y - k->at->pad.v[0], ix = ox + x - k->at->pad.v[1];
+                bool inside = iy >= 0 && iy < k->uh && ix >= 0 && ix < k->uw;
+                d[y][x] = inside ? image[(c * k->h + iy * k->h / k->uh) * k->w + ix * k->w / k->uw] : 0;
+            }
+        for (int64_t i = 0; i < t->p; i++)
+            for (int64_t x = 0; x < t->p; x++)
+                for (int64_t y = 0; y < t->p; y++) bd[i][x] += t->bt[i][y] * d[y][x];
+        for (int64_t i = 0; i < t->p; i++)
+            for (int64_t j = 0; j < t->p; j++) {
+                double sum = 0;
+                for (int64_t x = 0; x < t->p; x++) sum += bd[i][x] * t->bt[j][x];
+                v[i * t->p + j] = sum;
+            }
+    }
+}
+
+/* A^T [sum over c of u . v] A for output channel n: y[m][m]. */
+static void tile_output(const wino *k, const double *v, int64_t n, double y[MAX_M][MAX_M]) {
+    const transform *t = &k->t;
+    int64_t points = t->p * t->p;
+    double s[MAX_P][MAX_P], as[MAX_M][MAX_P] = {{0}};
+    const float *u = k->u + n / IR_BLOCK * k->u_block + n % IR_BLOCK;
+    for (int64_t p = 0; p < points; p++, u += k->u_point) {
+        double sum = 0;
+        for (int64_t c = 0; c < k->c; c++) sum += (double)u[c * IR_BLOCK] * v[c * points + p];
+        s[p / t->p][p % t->p] = sum;
+    }
+    for (int64_t i = 0; i < t->m; i++)
+        for (int64_t x = 0; x < t->p; x++)
+            for (int64_t p = 0; p < t->p; p++) as[i][x] += t->at[i][p] * s[p][x];
+    for (int64_t i = 0; i < t->m; i++)
+        for (int64_t j = 0; j < t->m; j++) {
+            y[i][j] = 0;
+            for (int64_t x = 0; x < t->p; x++) y[i][j] += as[i][x] * t->at[j][x];
+        }
+}
+
+void ir_eval_conv2d_winograd(const ir_eval_args *a, ir_tensor *out) {
+    const ir_type *x = &a->in[0]->type, *y = &out->type, *w = &a->in[1]->type;
+    wino k = {.at = IR_ATTRS(a->node, winograd), .c = x->dim[1], .h = x->dim[2], .w = x->dim[3]};
+    k.t = transform_of(k.at->tile);
+    if (a->in[3]) k.c += a->in[3]->type.dim[1];
+    k.uh = k.at->upsample.v[0] ? k.at->upsample.v[0] : k.h;
+    k.uw = k.at->upsample.v[1] ? k.at->upsample.v[1] : k.w;
+    k.n = y->dim[1], k.oh = y->dim[2], k.ow = y->dim[3];
+    k.u = a->in[1]->data;
+    k.u_block = w->dim[2] * IR_BLOCK * IR_BLOCK;
+    k.u_point = w->dim[1] * k.u_block;
+    double *image = ir_alloc((size_t)(k.c * k.h * k.w) * sizeof *image);
+    double *v = ir_alloc((size_t)(k.c * k.t.p * k.t.p) * sizeof *v);
+    for (int64_t b = 0; b < x->dim[0]; b++) {
+        ir_eval_conv_image(a, k.at->pre_act, b, image);
+        for (int64_t oy = 0; oy < k.oh; oy += k.t.m)
+            for (int64_t ox = 0; ox < k.ow; ox += k.t.m) {
+                tile_input(&k, image, oy, ox, v);
+                for (int64_t n = 0; n < k.n; n++) {
+                    double tile[MAX_M][MAX_M];
+                    tile_output(&k, v, n, tile);
+                    for (int64_t i = 0; i < k.t.m && oy + i < k.oh; i++)
+                        ir_eval_conv_finish(a, k.at->act, b, n, tile[i], (oy + i) * k.ow + ox,
+                                            k.ow - ox < k.t.m ? k.ow - ox : k.t.m, out);
+                }
+            }
+    }
+    ir_free(v);
+    ir_free(image);
+}

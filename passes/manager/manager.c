@@ -1,0 +1,390 @@
+/* The pass manager: the register in digested form, and the loop that runs a pipeline.
+ *
+ * Around every pass it checks levels and contracts (passes.def), counts for bisection, measures, verifies,
+ * prints and dumps. A pass that is switched off leaves its level change to the manager: GRAPH IR is legal at
+ * FUSED as it stands, so the module is raised when the next pass wants it; the higher levels are reached by
+ * required passes only. */
+#include "passes/manager/manager.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- register ---- */
+
+typedef struct entry {
+    pass_info info;
+    bool (*run)(pass_context *c, ir_func *f);
+    bool (*run_module)(pass_context *c, ir_module *m);
+} entry;
+
+static const entry entries[] = {
+#define PASS(name, in, out, flags, needs, gives, keeps, summary)                                             \
+    {{#name, summary, in, out, flags, needs, gives, keeps}, pass_##name, NULL},
+#define MODULE_PASS(name, in, out, flags, needs, gives, keeps, summary)                                      \
+    {{#name, summary, in, out, (flags) | PASS_MODULE, needs, gives, keeps}, NULL, pass_##name},
+#include "passes/passes.def"
+};
+enum { ENTRIES = sizeof entries / sizeof *entries };
+
+static const struct {
+    const char *name, *giver, *summary;
+} props[] = {
+#define PROP(name, giver, summary) {#name, giver, "needed is IR where " summary},
+#include "passes/passes.def"
+};
+
+uint32_t pass_count(void) {
+    return ENTRIES;
+}
+
+const pass_info *pass_get(uint32_t index) {
+    return &entries[index].info;
+}
+
+static int find_entry(const char *name, size_t length) {
+    for (int i = 0; i < (int)ENTRIES; i++)
+        if (strlen(entries[i].info.name) == length && !memcmp(entries[i].info.name, name, length)) return i;
+    return -1;
+}
+
+const pass_info *pass_find(const char *name) {
+    int i = find_entry(name, strlen(name));
+    return i < 0 ? NULL : &entries[i].info;
+}
+
+/* The index of the named pass; -1 with a diagnostic that suggests the nearest name. */
+static int known_pass(ir_diag *d, const char *option, const char *name, size_t length) {
+    int i = find_entry(name, length);
+    if (i >= 0) return i;
+    const char *names[ENTRIES];
+    for (size_t k = 0; k < ENTRIES; k++) names[k] = entries[k].info.name;
+    char *text = ir_alloc(length + 1);
+    memcpy(text, name, length);
+    ir_error(d, NULL, "%s: unknown pass '%s'", option, ir_escape(name, length));
+    const char *near = ir_suggest(text, names, ENTRIES);
+    if (near) ir_note(d, NULL, "did you mean '%s'?", near);
+    ir_free(text);
+    return -1;
+}
+
+/* ---- one run ---- */
+
+typedef struct run {
+    pass_context *c;
+    const pass_options *o;
+    ir_diag *d;
+    uint32_t known;   /* properties that hold for all functions */
+    int64_t optional; /* running number of applications of optional passes, for bisection */
+    bool everywhere;  /* the pass that ran last was applied to all functions */
+    pass_show show;
+    bool off[ENTRIES]; /* -fno-PASS */
+    bool list;         /* an explicit list of passes */
+    pass_fault fault;  /* to be planted; .pass NULL: none */
+} run;
+
+static double now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static uint32_t node_count(const ir_module *m) {
+    size_t n = 0;
+    for (size_t i = 0; i < m->funcs.count; i++) n += m->funcs.items[i]->nodes.count;
+    return (uint32_t)n;
+}
+
+static bool holds(const ir_module *m, uint32_t property, ir_str *why) {
+    for (size_t i = 0; i < m->funcs.count; i++)
+        if (!pass_holds(m->funcs.items[i], property, why)) return false;
+    return true;
+}
+
+/* Makes every property that the pass needs hold, or reports which pass is missing. *late: the pass comes too
+ * late for a property that no pass gives; an error in a list only. */
+static bool assure(run *r, const pass_info *p, bool *late) {
+    ir_module *m = r->c->module;
+    bool fine = true;
+    for (uint32_t i = 0; i < PASS_PROP_COUNT; i++) {
+        uint32_t bit = 1u << i;
+        if (!(p->needs & bit) || (r->known & bit)) continue;
+        ir_str why = {0};
+        if (holds(m, bit, &why)) {
+            r->known |= bit;
+        } else if (bit == PASS_NO_DEAD) {
+            for (size_t k = 0; k < m->funcs.count; k++) pass_dce(r->c, m->funcs.items[k]);
+            r->known |= bit;
+        } else {
+            fine = false;
+            *late = !props[i].giver;
+            if (props[i].giver)
+                ir_error(r->d, NULL, "pass '%s' needs IR with property %s: run pass '%s' before it", p->name,
+                         props[i].name, props[i].giver);
+            else if (r->list)
+                ir_error(r->d, NULL, "pass '%s' comes too late: %s", p->name, props[i].summary);
+            if (props[i].giver || r->list) ir_note(r->d, NULL, "%s", why.data ? why.data : "");
+        }
+        ir_str_free(&why);
+    }
+    return fine;
+}
+
+/* Whether the next application of a pass, on one function or (NULL) on the module, is within the limit. */
+static bool allowed_by_bisect(run *r, const pass_info *p, const ir_func *f) {
+    if (p->flags & PASS_REQUIRED) return true;
+    r->optional++;
+    if (r->o->bisect_limit < 0) return true;
+    bool go = r->optional <= r->o->bisect_limit;
+    if (!r->o->quiet)
+        fprintf(r->o->print_to, "BISECT: %s pass (%lld) %s on %s\n", go ? "running" : "NOT running",
+                (long long)r->optional, p->name, f ? ir_escape(f->name, strlen(f->name)) : "the module");
+    return go;
+}
+
+/* Beyond the limit nothing of a pass runs: not even what it needs is established. */
+static bool beyond_bisect(run *r, const pass_info *p) {
+    const ir_module *m = r->c->module;
+    if ((p->flags & PASS_REQUIRED) || r->o->bisect_limit < 0 || r->optional < r->o->bisect_limit)
+        return false;
+    if (p->flags & PASS_MODULE) allowed_by_bisect(r, p, NULL);
+    for (size_t i = 0; !(p->flags & PASS_MODULE) && i < m->funcs.count; i++)
+        allowed_by_bisect(r, p, m->funcs.items[i]);
+    return true;
+}
+
+/* False when the level forbids the pass; that is an error in a list, and means "already done" in the default
+ * pipeline. */
+static bool level_fits(run *r, const pass_info *p, bool *error) {
+    ir_module *m = r->c->module;
+    if (m->level > p->level_out) {
+        if (!r->list) return false;
+        ir_error(r->d, NULL, "pass '%s' works at level %s, but the module is at level %s already", p->name,
+                 ir_level_name[p->level_in], ir_level_name[m->level]);
+        *error = true;
+        return false;
+    }
+    if (m->level < p->level_in && p->level_in <= IR_FUSED) m->level = IR_FUSED;
+    if (m->level < p->level_in) {
+        ir_error(r->d, NULL, "pass '%s' needs the module at level %s, but it is at level %s", p->name,
+                 ir_level_name[p->level_in], ir_level_name[m->level]);
+        *error = true;
+        return false;
+    }
+    return true;
+}
+
+static bool names(const char *option, const char *pass) {
+    return option && (!strcmp(option, "all") || !strcmp(option, pass));
+}
+
+static bool shown_after(const run *r, const char *pass) {
+    return names(r->o->print_after ? r->o->print_after : r->o->print_changed ? "all" : NULL, pass);
+}
+
+static void run_entry(run *r, const entry *e) {
+    pass_context *c = r->c;
+    ir_module *m = c->module;
+    pass_timing t = {.pass = e->info.name, .nodes_before = node_count(m)};
+    pass_show_before(&r->show, m, t.pass, names(r->o->print_before, t.pass),
+                     r->o->print_changed && shown_after(r, t.pass));
+    bool everywhere = true;
+    bool plant = r->fault.pass == e->info.name;
+    if (plant) pass_fault_look(&r->fault, m);
+    double start = now_ms();
+    if (m->level < e->info.level_out && e->info.level_out == IR_FUSED) m->level = IR_FUSED;
+    if (e->run_module) {
+        allowed_by_bisect(r, &e->info, NULL);
+        t.changed = e->run_module(c, m);
+    } else {
+        for (size_t i = 0; i < m->funcs.count; i++) {
+            bool go = allowed_by_bisect(r, &e->info, m->funcs.items[i]);
+            everywhere &= go;
+            if (go && e->run(c, m->funcs.items[i])) t.changed = true;
+        }
+    }
+    t.ms = now_ms() - start;
+    t.nodes_after = node_count(m);
+    IR_PUSH(&c->timings, t);
+    if (c->failed) return;
+    if (m->level < e->info.level_out) m->level = e->info.level_out;
+    if (plant && t.changed) pass_fault_plant(&r->fault, m, r->o->quiet ? NULL : r->o->print_to);
+    if (t.changed) r->known &= e->info.keeps;
+    r->everywhere = everywhere;
+    if (everywhere && !r->o->verify_each) r->known |= e->info.gives;
+    if (!r->list) ir_meta_set_string(m, "passes.after", e->info.name);
+}
+
+/* After a pass: verifier, round trip, given properties; then what the options want to see. */
+static bool after(run *r, uint32_t index) {
+    pass_context *c = r->c;
+    const pass_info *p = &entries[index].info;
+    const pass_timing *t = &c->timings.items[c->timings.count - 1];
+    if (r->o->verify_each) {
+        ir_str faults = {0};
+        uint32_t gives = r->everywhere ? p->gives : 0;
+        pass_check(c->module, &faults);
+        for (uint32_t i = 0; i < PASS_PROP_COUNT; i++)
+            if ((gives | (r->known & p->keeps)) >> i & 1) {
+                if (!holds(c->module, 1u << i, &faults))
+                    ir_str_addf(&faults, "property %s lost\n", props[i].name);
+            }
+        if (faults.len) pass_broken(c->module, p->name, faults.data, r->o->dump_dir);
+        ir_str_free(&faults);
+        r->known |= gives;
+    }
+    if (shown_after(r, p->name))
+        pass_show_after(&r->show, c->module, p->name, t->changed, r->o->print_changed);
+    return !r->o->dump_dir || pass_dump(r->d, c->module, r->o->dump_dir, index + 1, p->name);
+}
+
+/* Runs one pass with everything around it; false ends the run. */
+static bool step(run *r, uint32_t index) {
+    const pass_info *p = &entries[index].info;
+    bool error = false, late = false;
+    if (r->off[index] && !r->list) return true;
+    if (!level_fits(r, p, &error)) return !error;
+    if (beyond_bisect(r, p)) return true;
+    if (!assure(r, p, &late)) return late && !r->list;
+    run_entry(r, &entries[index]);
+    return !r->c->failed && after(r, index);
+}
+
+/* ---- options ---- */
+
+static bool read_disabled(run *r) {
+    bool fine = true;
+    for (uint32_t i = 0; i < r->o->disabled_count; i++) {
+        const char *name = r->o->disabled[i];
+        int at = known_pass(r->d, "-fno-PASS", name, strlen(name));
+        if (at >= 0 && (entries[at].info.flags & PASS_REQUIRED)) {
+            ir_error(r->d, NULL, "-fno-%s: pass '%s' is required", name, name);
+            at = -1;
+        }
+        if (at < 0)
+            fine = false;
+        else
+            r->off[at] = true;
+    }
+    return fine;
+}
+
+static bool pass_or_all(ir_diag *d, const char *option, const char *name) {
+    return !name || !strcmp(name, "all") || known_pass(d, option, name, strlen(name)) >= 0;
+}
+
+static bool read_fault(run *r) {
+    char name[64];
+    if (!r->o->fault) return true;
+    if (!pass_fault_read(&r->fault, r->o->fault, name, sizeof name)) {
+        ir_error(r->d, NULL, "--plant-fault: expected PASS or PASS:NUMBER, not '%s'",
+                 ir_escape(r->o->fault, strlen(r->o->fault)));
+        return false;
+    }
+    int at = known_pass(r->d, "--plant-fault", name, strlen(name));
+    if (at >= 0) r->fault.pass = entries[at].info.name;
+    return at >= 0;
+}
+
+/* Where the default pipeline begins: behind start_after, or behind the pass a dump was written after. */
+static bool first_pass(run *r, uint32_t *first) {
+    const char *name = r->o->start_after;
+    *first = 0;
+    if (!name) {
+        name = ir_meta_string(r->c->module, "passes.after", NULL);
+        int at = name ? find_entry(name, strlen(name)) : -1;
+        *first = (uint32_t)(at + 1);
+        return true;
+    }
+    int at = known_pass(r->d, "--start-after", name, strlen(name));
+    *first = (uint32_t)(at + 1);
+    return at >= 0;
+}
+
+static bool run_default(run *r) {
+    uint32_t first, last = ENTRIES - 1;
+    bool fine = first_pass(r, &first);
+    if (r->o->stop_after) {
+        int at = known_pass(r->d, "--stop-after", r->o->stop_after, strlen(r->o->stop_after));
+        fine = fine && at >= 0;
+        last = (uint32_t)at;
+    }
+    if (!fine) return false;
+    for (uint32_t i = first; i <= last; i++)
+        if (!step(r, i)) return false;
+    if (r->o->stop_after) ir_meta_set_string(r->c->module, "passes.after", r->o->stop_after);
+    return true;
+}
+
+static bool run_list(run *r) {
+    uint32_t order[256], count = 0;
+    bool fine = true;
+    for (const char *p = r->o->passes; *p;) {
+        size_t n = strcspn(p, ",");
+        int at = n ? known_pass(r->d, "--passes", p, n) : -2;
+        if (at == -1) fine = false;
+        if (at >= 0 && count == 256) {
+            ir_error(r->d, NULL, "--passes: more than 256 passes");
+            return false;
+        }
+        if (at >= 0) order[count++] = (uint32_t)at;
+        p += n;
+        if (*p == ',') p++;
+    }
+    for (uint32_t i = 0; fine && i < count; i++) {
+        if (!step(r, order[i])) return false;
+        if (r->o->stop_after && !strcmp(r->o->stop_after, entries[order[i]].info.name)) break;
+    }
+    return fine;
+}
+
+static void print_times(const pass_context *c, FILE *out) {
+    double total = 0;
+    for (size_t i = 0; i < c->timings.count; i++) total += c->timings.items[i].ms;
+    fprintf(out, "%-22s %10s %6s %14s\n", "pass", "ms", "%", "nodes");
+    for (size_t i = 0; i < c->timings.count; i++) {
+        const pass_timing *t = &c->timings.items[i];
+        fprintf(out, "%-22s %10.2f %6.1f %6u ->%6u%s\n", t->pass, t->ms, total > 0 ? 100 * t->ms / total : 0,
+                t->nodes_before, t->nodes_after, t->changed ? "" : "  unchanged");
+    }
+    fprintf(out, "%-22s %10.2f\n", "total", total);
+}
+
+bool pass_run(pass_context *c, const pass_options *options, ir_diag *d) {
+    run r = {.c = c, .o = options, .d = d, .list = options->passes != NULL};
+    c->diag = d;
+    c->failed = false;
+    c->separate_buffers = options->separate_buffers;
+    c->precision = options->precision;
+    c->lanes = options->lanes ? options->lanes : c->target ? c->target->lanes : 0;
+    bool fine = read_disabled(&r);
+    fine = read_fault(&r) && fine;
+    fine = pass_or_all(d, "--print-after", options->print_after) && fine;
+    fine = pass_or_all(d, "--print-before", options->print_before) && fine;
+    fine = pass_show_begin(&r.show, d, options) && fine;
+    if (fine && options->dump_dir) fine = pass_dump(d, c->module, options->dump_dir, 0, "input");
+    fine = fine && (r.list ? run_list(&r) : run_default(&r));
+    if (options->time_passes) print_times(c, options->print_to);
+    pass_show_end(&r.show);
+    pass_fault_free(&r.fault);
+    c->diag = NULL;
+    return fine;
+}
+
+pass_context *pass_context_new(ir_module *m, const ir_target *target) {
+    pass_context *c = ir_alloc(sizeof *c);
+    c->module = m;
+    c->target = target;
+    c->arena = ir_arena_new();
+    return c;
+}
+
+void pass_context_free(pass_context *c) {
+    if (!c) return;
+    ir_arena_free(c->arena);
+    ir_free(c->matches.items);
+    ir_free(c->timings.items);
+    ir_free(c->plans.items);
+    ir_free(c->weights.items);
+    ir_free(c);
+}

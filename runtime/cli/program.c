@@ -1,0 +1,192 @@
+/* main() of every emitted program. The exit code is the status: 0 ok, 1 input, 2 usage, 3 I/O, 4 CPU, 70
+ * internal error. */
+#include "runtime/cli/program.h"
+
+#include "runtime/cli/output.h"
+#include "runtime/samplers/samplers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static void on_signal(int sig) {
+    rt_output_remove_temp();
+    _exit(128 + sig);
+}
+
+/* Mapped weights that cannot be read: somebody cut the file while we ran, or its disk fails. */
+static void on_bus_error(int sig) {
+    static const char text[] =
+        "error: cannot read the weights: their file became shorter, or its disk fails\n";
+    (void)sig;
+    rt_output_remove_temp();
+    if (write(2, text, sizeof text - 1) < 0) _exit(RT_ERR_SYSTEM);
+    _exit(RT_ERR_SYSTEM);
+}
+
+/* A program started without standard streams must not get them as its own files' numbers: messages would end
+ * up in a picture. */
+static void keep_standard_streams(void) {
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0)
+            return;
+}
+
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static void print_help(const char *program, const struct ebru_model *t) {
+    rt_pipeline_info info;
+    rt_error err;
+    bool paints = !rt_pipeline_read(&info, t, &err) && info.kind != RT_PIPELINE_NONE;
+    const char *about = rt_meta_string(t, "model.about", NULL);
+    printf("%s: %s, compiled by ebru %s for", program, rt_meta_string(t, "model.name", "a model"),
+           rt_meta_string(t, "ebru.version", "0"));
+    for (int32_t i = 0; i < t->level_count; i++) printf("%s %s", i ? "," : "", t->levels[i].name);
+    printf("\n");
+    if (about) printf("%s\n", about);
+    if (paints) {
+        printf("Paints %dx%d pictures; %d steps, sampler %s", info.width, info.height, info.default_steps,
+               rt_sampler_name((rt_sampler_id)info.sampler.sampler));
+        if (info.kind == RT_PIPELINE_TEXT) printf(", guidance %g", info.default_guidance);
+        if (info.image_input && info.condition == RT_CONDITION_LOW_RESOLUTION)
+            printf(", noise level %d", info.noise_level);
+        else if (info.image_input)
+            printf(", strength %g", info.default_strength);
+        static const char *const inputs[] = {"", " -i picture.png --mask mask.png",
+                                             " -i picture.png --depth depth.png", " -i small.png"};
+        printf("\n\nExample: ./%s %s%s -s 7 -o painted.png\n", program,
+               info.kind == RT_PIPELINE_TEXT    ? "-p \"a red circle\""
+               : info.kind == RT_PIPELINE_CLASS ? "--class 3"
+                                                : "",
+               inputs[info.condition]);
+    }
+    printf("\n");
+    rt_options_print(stdout);
+    printf("\nSamplers:");
+    for (int i = 0; i < RT_SAMPLER_COUNT; i++) printf(" %s", rt_sampler_name((rt_sampler_id)i));
+    printf("\nExit codes: 0 ok, 1 unusable input, 2 usage, 3 I/O, 4 CPU not supported, 70 internal error\n");
+}
+
+static void print_build_info(const struct ebru_model *t) {
+    printf("%s", t->build_info ? t->build_info : "");
+    for (int32_t i = 0; i < t->level_count; i++) printf("level: %s\n", t->levels[i].name);
+    printf("weights: %llu bytes, %s, id ", (unsigned long long)t->weights_bytes,
+           t->weights_place == EBRU_EMBED    ? "embedded"
+           : t->weights_place == EBRU_APPEND ? "appended"
+                                             : "external");
+    for (int i = 0; i < 16; i++) printf("%02x", t->weights_id[i]);
+    printf("\n");
+    for (int32_t i = 0; i < t->function_count; i++) {
+        const struct ebru_function_desc *f = &t->functions[i];
+        printf("function: %s, batch %d, %d ops, arena %llu bytes, scratch %llu bytes a thread\n", f->name,
+               f->batch, f->op_count, (unsigned long long)f->arena_bytes,
+               (unsigned long long)f->scratch_bytes);
+    }
+    for (int32_t i = 0; i < t->meta_count; i++) {
+        const struct ebru_meta_desc *m = &t->meta[i];
+        if (m->kind == 0) printf("%s: %lld\n", m->key, (long long)m->i);
+        if (m->kind == 1) printf("%s: %.9g\n", m->key, m->f);
+        if (m->kind == 2) printf("%s: %s\n", m->key, m->s);
+    }
+}
+
+/* The program's name and its arguments, for the trace. */
+struct invocation {
+    const char *program;
+    int argc;
+    char **argv;
+    struct timespec start; /* when main() began */
+};
+
+static rt_status finish_profile(rt_engine *e, const rt_options *o, const struct invocation *v,
+                                rt_error *err) {
+    rt_profile *p = e->profile;
+    rt_profile_stop(p);
+    e->profile = NULL; /* measuring the roofs is no part of it */
+    rt_profile_about about = {
+        .program = v->program,
+        .level = e->model->level->name,
+        .argc = v->argc,
+        .argv = v->argv,
+        .calls = o->profile_steps ? o->profile_steps
+                 : o->bench       ? INT_MAX
+                                  : 2,
+        .roofs = {rt_peak_measure(e->pool, e->model->tables, e->model->level->name), rt_peak_memory(e->pool)},
+    };
+    rt_status s = rt_profile_write(p, &about, o->profile, err);
+    if (!s) s = rt_profile_table(p, &about.roofs, stderr, err);
+    rt_profile_free(p);
+    return s;
+}
+
+static rt_status run(const rt_options *o, const struct invocation *v, rt_error *err) {
+    rt_model model;
+    rt_engine engine;
+    /* said before the work, not after it */
+    rt_status s = o->profile ? rt_output_check(o->profile, err) : RT_OK;
+    if (!s) s = rt_model_open(&model, &ebru_model, o->cpu_level, o->no_cpu_check, err);
+    if (s) return s;
+    char reason[200] = "";
+    int threads = o->threads ? o->threads : rt_threads_default(reason, sizeof reason);
+    s = rt_engine_open(&engine, &model, threads, err);
+    if (s) {
+        rt_model_close(&model);
+        return s;
+    }
+    if (o->verbose) {
+        fprintf(stderr, "level %s, %d threads%s%s\n", model.level->name, threads, *reason ? ": " : "",
+                reason);
+        fprintf(stderr, "arena %zu bytes, scratch %zu bytes a thread\n", engine.arena_bytes,
+                engine.scratch_bytes);
+        engine.timed = true;
+        engine.start = v->start;
+    }
+    if (o->profile) s = rt_profile_new(&engine.profile, model.tables, threads, &v->start, err);
+    if (!s && o->bench)
+        s = rt_program_bench(&engine, o, err);
+    else if (!s && o->call)
+        s = rt_program_call(&engine, o->call, o->dump_values, err);
+    else if (!s)
+        s = rt_program_paint(&engine, o, err);
+    if (engine.profile && !s) s = finish_profile(&engine, o, v, err);
+    rt_profile_free(engine.profile);
+    rt_engine_close(&engine);
+    rt_model_close(&model);
+    return s;
+}
+
+int main(int argc, char **argv) {
+    struct invocation v = {argc > 0 ? base_name(argv[0]) : "program", argc, argv, {0}};
+    clock_gettime(CLOCK_MONOTONIC, &v.start);
+    keep_standard_streams();
+    struct sigaction act = {.sa_handler = on_signal};
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+    act.sa_handler = on_bus_error;
+    sigaction(SIGBUS, &act, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is a write error, told as one */
+    rt_options o;
+    rt_error err = {""};
+    rt_status s = rt_options_parse(&o, argc, argv, &err);
+    if (!s && o.help)
+        print_help(v.program, &ebru_model);
+    else if (!s && o.version)
+        printf("%s\n", rt_meta_string(&ebru_model, "ebru.version", "0"));
+    else if (!s && o.build_info)
+        print_build_info(&ebru_model);
+    else if (!s)
+        s = run(&o, &v, &err);
+    if (!s && (fflush(stdout) || ferror(stdout)))
+        s = rt_fail(&err, RT_ERR_SYSTEM, "cannot write to standard output");
+    if (s) fprintf(stderr, "%s: error: %s\n", v.program, err.message);
+    rt_options_free(&o);
+    return (int)s;
+}

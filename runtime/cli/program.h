@@ -1,0 +1,18 @@
+/* Parts of an emitted program's main(). */
+#ifndef EBRU_RUNTIME_PROGRAM_H
+#define EBRU_RUNTIME_PROGRAM_H
+
+#include "runtime/engine/engine.h"
+#include "runtime/cli/options.h"
+#include "runtime/pipeline/pipeline.h"
+
+/* call.c: --call, and --dump-values (NULL: no dump). The exit code; the message in err. */
+rt_status rt_program_call(rt_engine *e, const char *name, const char *dump, rt_error *err);
+/* bench.c: --bench. */
+rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err);
+/* paint.c: prompts or classes to PNG files. */
+rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err);
+/* Whether a file of this name can be written, said before minutes of work instead of after them. */
+rt_status rt_output_check(const char *path, rt_error *err);
+
+#endif

@@ -1,0 +1,112 @@
+#include "runtime/engine/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+void *rt_buffer(size_t bytes) {
+    size_t rounded = (bytes + 63) / 64 * 64;
+    if (rounded < bytes) return NULL;
+    void *p = aligned_alloc(64, rounded ? rounded : 64);
+    if (p) memset(p, 0, rounded ? rounded : 64);
+    return p;
+}
+
+void rt_buffer_free(void *p) {
+    free(p);
+}
+
+/* Untouched pages, so that an arena larger than what a run needs costs nothing; huge pages where there are
+ * any. */
+static char *map_pages(size_t bytes) {
+    if (!bytes) bytes = 64;
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    if (bytes >= EBRU_HUGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE);
+    return p;
+}
+
+rt_status rt_engine_open(rt_engine *e, rt_model *m, int threads, rt_error *err) {
+    memset(e, 0, sizeof *e);
+    e->model = m;
+    rt_status s = rt_pool_new(&e->pool, threads, err);
+    if (s) return s;
+    for (int32_t i = 0; i < m->tables->function_count; i++) {
+        const struct ebru_function_desc *f = &m->tables->functions[i];
+        if (f->arena_bytes > e->arena_bytes) e->arena_bytes = (size_t)f->arena_bytes;
+        if (f->scratch_bytes > e->scratch_bytes) e->scratch_bytes = (size_t)f->scratch_bytes;
+    }
+    /* a page between the threads' scratch keeps them off each other's cache lines and prefetchers */
+    e->scratch_bytes = (e->scratch_bytes + 4095) / 4096 * 4096 + 4096;
+    e->arena = map_pages(e->arena_bytes);
+    e->scratch = map_pages(e->scratch_bytes * (size_t)rt_pool_size(e->pool));
+    if (!e->arena || !e->scratch) {
+        rt_engine_close(e);
+        return rt_fail(err, RT_ERR_SYSTEM, "out of memory: the arena needs %zu bytes", e->arena_bytes);
+    }
+    return RT_OK;
+}
+
+void rt_engine_close(rt_engine *e) {
+    if (e->arena) munmap(e->arena, e->arena_bytes ? e->arena_bytes : 64);
+    if (e->scratch) munmap(e->scratch, e->scratch_bytes * (size_t)rt_pool_size(e->pool));
+    rt_pool_free(e->pool);
+    memset(e, 0, sizeof *e);
+}
+
+struct run {
+    struct ebru_call call;
+    ebru_run_fn fn;
+    rt_engine *engine;
+};
+
+static void run_thread(void *arg, int tid, int nthreads) {
+    struct run *r = arg;
+    rt_profile *p = r->engine->profile;
+    if (p) rt_profile_begin(p, tid, r->engine->function);
+    r->fn(&r->call, tid, nthreads);
+    if (p) rt_profile_end(p, tid);
+}
+
+static void tell_first(rt_engine *e) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    fprintf(stderr, "first op %.1f ms after the start of main\n",
+            (double)(now.tv_sec - e->start.tv_sec) * 1e3 + (double)(now.tv_nsec - e->start.tv_nsec) * 1e-6);
+    e->timed = false;
+}
+
+void rt_engine_run(rt_engine *e, int function, const void *const *inputs, void *const *outputs) {
+    struct run r = {
+        .call = {.inputs = inputs,
+                 .outputs = outputs,
+                 .arena = e->arena,
+                 .scratch = e->scratch,
+                 .scratch_stride = e->scratch_bytes,
+                 .weights = e->model->weights,
+                 .runtime = e},
+        .fn = e->model->level->run[function],
+        .engine = e,
+    };
+    e->function = function;
+    if (e->timed) tell_first(e);
+    rt_pool_run(e->pool, run_thread, &r);
+    if (e->values) rt_values_write(e->values, &e->model->tables->functions[function], &r.call);
+}
+
+void ebru_mark(const struct ebru_call *call, int32_t thread, int32_t op) {
+    rt_engine *e = call->runtime;
+    if (e->profile) rt_profile_op(e->profile, thread, op);
+}
+
+void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads, int32_t op) {
+    rt_engine *e = call->runtime;
+    (void)threads;
+    if (e->profile) {
+        rt_profile_op(e->profile, thread, op);
+        rt_pool_barrier(e->pool);
+        rt_profile_wait(e->profile, thread, op);
+        return;
+    }
+    rt_pool_barrier(e->pool);
+}

@@ -1,0 +1,100 @@
+#include "runtime/engine/model.h"
+#include "runtime/cli/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Level of a level description; codegen emits names this runtime knows. */
+static int level_number(const struct ebru_level_desc *level) {
+    return rt_cpu_level_by_name(level->name);
+}
+
+static rt_status choose_level(rt_model *m, rt_error *err) {
+    const struct ebru_model *t = m->tables;
+    bool permitted = true;
+    for (int32_t i = t->level_count - 1; i >= 0; i--) {
+        int level = level_number(&t->levels[i]);
+        if (level > m->cpu.level) continue;
+        if ((permitted = rt_cpu_permit(&m->cpu, level))) {
+            m->level = &t->levels[i];
+            return RT_OK;
+        }
+    }
+    char missing[200];
+    rt_cpu_missing(&m->cpu, level_number(&t->levels[0]), missing, sizeof missing);
+    return rt_fail(err, RT_ERR_CPU,
+                   "this program needs %s (%s); this %s offers %s. Rebuild with -mcpu=%s or a list of levels",
+                   t->levels[0].name, missing, permitted ? "CPU" : "system", rt_cpu_level_name(m->cpu.level),
+                   rt_cpu_level_name(m->cpu.level));
+}
+
+static rt_status unknown_level(const struct ebru_model *t, const char *name, rt_error *err) {
+    const char *names[8];
+    char hint[RT_HINT_MAX];
+    int count = 0;
+    for (; count < t->level_count && count < 8; count++) names[count] = t->levels[count].name;
+    rt_hint(name, names, count, hint);
+    return rt_fail(err, RT_ERR_USAGE, "this program has no code for '%.60s'%s", name,
+                   *hint ? hint : "; see --build-info");
+}
+
+static rt_status take_level(rt_model *m, const char *name, bool unchecked, rt_error *err) {
+    const struct ebru_model *t = m->tables;
+    for (int32_t i = 0; i < t->level_count; i++)
+        if (!strcmp(t->levels[i].name, name)) m->level = &t->levels[i];
+    if (!m->level) return unknown_level(m->tables, name, err);
+    rt_status s = unchecked ? RT_OK : rt_cpu_force_level(&m->cpu, name, err);
+    if (!s && !rt_cpu_permit(&m->cpu, level_number(m->level)) && !unchecked)
+        s = rt_fail(err, RT_ERR_CPU, "this system does not let programs use what %s needs", name);
+    return s;
+}
+
+rt_status rt_model_open(rt_model *m, const struct ebru_model *tables, const char *forced, bool unchecked,
+                        rt_error *err) {
+    memset(m, 0, sizeof *m);
+    m->tables = tables;
+    if (tables->abi_version != EBRU_ABI_VERSION)
+        return rt_fail(err, RT_ERR_INTERNAL, "model tables have version %u, the runtime has %d",
+                       tables->abi_version, EBRU_ABI_VERSION);
+    rt_cpu_detect(&m->cpu);
+    if (unchecked && !forced)
+        return rt_fail(err, RT_ERR_USAGE, "--no-cpu-check needs --cpu-level: which code is to run?");
+    rt_status s = forced ? take_level(m, forced, unchecked, err) : choose_level(m, err);
+    return s ? s : rt_weights_map(m, err);
+}
+
+int rt_model_function(const rt_model *m, const char *name) {
+    for (int32_t i = 0; i < m->tables->function_count; i++)
+        if (!strcmp(m->tables->functions[i].name, name)) return i;
+    return -1;
+}
+
+static int compare_key(const void *key, const void *item) {
+    return strcmp(key, ((const struct ebru_meta_desc *)item)->key);
+}
+
+static const struct ebru_meta_desc *meta_find(const struct ebru_model *t, const char *key) {
+    if (!t->meta_count) return NULL;
+    return bsearch(key, t->meta, (size_t)t->meta_count, sizeof *t->meta, compare_key);
+}
+
+int64_t rt_meta_int(const struct ebru_model *t, const char *key, int64_t otherwise) {
+    const struct ebru_meta_desc *d = meta_find(t, key);
+    return d && d->kind == 0 ? d->i : otherwise;
+}
+
+double rt_meta_float(const struct ebru_model *t, const char *key, double otherwise) {
+    const struct ebru_meta_desc *d = meta_find(t, key);
+    if (!d || d->kind == 2) return otherwise;
+    return d->kind == 1 ? d->f : (double)d->i;
+}
+
+const char *rt_meta_string(const struct ebru_model *t, const char *key, const char *otherwise) {
+    const struct ebru_meta_desc *d = meta_find(t, key);
+    return d && d->kind == 2 ? d->s : otherwise;
+}
+
+bool rt_meta_has(const struct ebru_model *t, const char *key) {
+    return meta_find(t, key) != NULL;
+}

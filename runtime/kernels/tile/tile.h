@@ -1,0 +1,92 @@
+/* The multiply: MR pixels by NB blocks of 16 columns in registers, over a reduction of taps x 16 channels.
+ *
+ *   sum[n][m][:] (+)= sum over (c-block, kh, kw, c) of a[m][..] * b[n][..][c][:]
+ *
+ * One function a (MR, NB) pair, shared by everything that multiplies in a module: shapes arrive in the
+ * argument struct, only the unrolled inner step is code. Order "load B row, then for each m broadcast and
+ * multiply over n" keeps the register allocator within MR*NB + NB + 1 registers at the pairs the level lists;
+ * see tile_max_rows. */
+#ifndef EBRU_KERNELS_TILE_H
+#define EBRU_KERNELS_TILE_H
+
+#include "runtime/kernels/vector/vec.h"
+
+struct tile {
+    const float *const *a; /* MR pixel pointers at the first c-block, top left tap; */
+    const float *line;     /* or the first of them, and the others follow 16 floats on each; else NULL */
+    const float *b;        /* packed weights of the first block at the first c-block */
+    const float *next;     /* weights to fetch into L2 on the way, TILE_NEXT lines a tap */
+    float *sum;            /* block n of pixel m at n * sum_step + m * sum_row */
+    int64_t b_step;        /* floats from a block of 16 columns to the next */
+    int64_t sum_step, sum_row;
+    int64_t a_row, a_cb; /* floats added after a row of taps, and after all rows of a c-block */
+    int64_t
+        a_next; /* floats from a pixel to itself a c-block on, fetched ahead: too far apart to be foreseen */
+    int32_t cbs, kh, kw;
+    int32_t rest; /* reduction steps after the last whole tap */
+    int32_t add;  /* 0: start from zero, 1: from sum */
+};
+
+/* Floats ahead of the multiply that weights are fetched at: one tap, 16 rows. 0 where a tile reads a single
+ * stream, which the hardware follows by itself and the load ports have no room to spare. */
+#if defined(__AVX512F__)
+#define TILE_AHEAD 256
+#else
+#define TILE_AHEAD 0
+#endif
+#define TILE_NEXT 8  /* cache lines of `next` a tap */
+#define TILE_ROWS 16 /* most pixels of any pair */
+
+/* The pairs of a level: every row count up to the largest that stays in registers. */
+#define TILE_ROWS_6(T, n)  T(1, n) T(2, n) T(3, n) T(4, n) T(5, n) T(6, n)
+#define TILE_ROWS_8(T, n)  TILE_ROWS_6(T, n) T(7, n) T(8, n)
+#define TILE_ROWS_10(T, n) TILE_ROWS_8(T, n) T(9, n) T(10, n)
+#define TILE_ROWS_12(T, n) TILE_ROWS_10(T, n) T(11, n) T(12, n)
+#if defined(__AVX512F__)
+#define TILE_MAX_BLOCKS 4
+#define TILE_PANELS(P)  P(1, TILE_ROWS_12) P(2, TILE_ROWS_10) P(3, TILE_ROWS_8) P(4, TILE_ROWS_6)
+#elif defined(__AVX2__) || defined(__aarch64__)
+#define TILE_MAX_BLOCKS 1
+#define TILE_PANELS(P)  P(1, TILE_ROWS_6)
+#else
+#define TILE_MAX_BLOCKS   1
+#define TILE_ROWS_2(T, n) T(1, n) T(2, n)
+#define TILE_PANELS(P)    P(1, TILE_ROWS_2)
+#endif
+
+/* clang-format off */
+#define TILE_POINTERS(m, n) EBRU_NAME(ebru_tile_##m##x##n)
+#define TILE_LINE(m, n)     EBRU_NAME(ebru_tile_line_##m##x##n)
+#define TILE_DECLARE(m, n) void TILE_POINTERS(m, n)(const struct tile *t); void TILE_LINE(m, n)(const struct tile *t);
+#define TILE_DECLARE_ALL(n, rows) rows(TILE_DECLARE, n)
+TILE_PANELS(TILE_DECLARE_ALL)
+
+/* The largest row count for nb blocks. */
+INLINE int32_t tile_max_rows(int32_t nb) {
+#if defined(__AVX512F__)
+    return nb == 1 ? 12 : nb == 2 ? 10 : nb == 3 ? 8 : 6;
+#elif defined(__AVX2__) || defined(__aarch64__)
+    return nb >= 1 ? 6 : 0;
+#else
+    return nb >= 1 ? 2 : 0;
+#endif
+}
+
+/* Two switches, blocks outside: the block count is a constant after specialisation, the row count need not
+ * be. */
+#define TILE_CASE(m, n)                                                                                      \
+    case m:                                                                                                  \
+        if (t->line) TILE_LINE(m, n)(t); else TILE_POINTERS(m, n)(t);                                        \
+        return;
+#define TILE_SWITCH(n, rows)                                                                                 \
+    case n:                                                                                                  \
+        switch (mr) { rows(TILE_CASE, n) default : __builtin_unreachable(); }
+INLINE void tile_run(const struct tile *t, int32_t mr, int32_t nb) {
+    switch (nb) {
+        TILE_PANELS(TILE_SWITCH)
+    default: __builtin_unreachable();
+    }
+}
+/* clang-format on */
+
+#endif

@@ -1,0 +1,135 @@
+/* The machine's own floating-point roof, measured: independent multiply-adds in registers, nothing else. */
+#include "runtime/engine/engine.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+struct peak_loop {
+    void (*run)(long iterations);
+    double multiplies; /* an iteration, and as many additions */
+    const char *unit;
+};
+
+#if defined(__x86_64__)
+/* Twelve chains cover the latency of two FMA ports (4 cycles x 2 = 8). All registers start at zero: no traps,
+ * no denormals. */
+#define CHAINS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
+#define FMA512(r) "vfmadd231ps %%zmm0, %%zmm0, %%zmm" #r "\n\t"
+#define FMA256(r) "vfmadd231ps %%ymm0, %%ymm0, %%ymm" #r "\n\t"
+#define MULADD(r) "mulps %%xmm0, %%xmm" #r "\n\taddps %%xmm0, %%xmm" #r "\n\t"
+#define CLEAR(r)  "pxor %%xmm" #r ", %%xmm" #r "\n\t"
+#define VCLEAR(r) "vpxor %%xmm" #r ", %%xmm" #r ", %%xmm" #r "\n\t"
+#define CLOBBERS                                                                                             \
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12"
+
+static void loop512(long n) {
+    __asm__ volatile(VCLEAR(0) CHAINS(VCLEAR) "1:\n\t" CHAINS(FMA512) "dec %0\n\tjnz 1b\n\tvzeroupper"
+                     : "+r"(n)::CLOBBERS, "cc");
+}
+static void loop256(long n) {
+    __asm__ volatile(VCLEAR(0) CHAINS(VCLEAR) "1:\n\t" CHAINS(FMA256) "dec %0\n\tjnz 1b\n\tvzeroupper"
+                     : "+r"(n)::CLOBBERS, "cc");
+}
+static void loop128(long n) {
+    __asm__ volatile(CLEAR(0) CHAINS(CLEAR) "1:\n\t" CHAINS(MULADD) "dec %0\n\tjnz 1b"
+                     : "+r"(n)::CLOBBERS, "cc");
+}
+
+#define DOT512(r) "vdpbf16ps %%zmm0, %%zmm0, %%zmm" #r "\n\t"
+static void loop_bf16(long n) {
+    __asm__ volatile(VCLEAR(0) CHAINS(VCLEAR) "1:\n\t" CHAINS(DOT512) "dec %0\n\tjnz 1b\n\tvzeroupper"
+                     : "+r"(n)::CLOBBERS, "cc");
+}
+
+/* Six sums of 16x16 cover the latency of a product (52 cycles, one begins every 16); tiles 6 and 7 are its
+ * operands. */
+#define TILES(X) X(0) X(1) X(2) X(3) X(4) X(5)
+#define TZERO(r) "tilezero %%tmm" #r "\n\t"
+#define TDOT(r)  "tdpbf16ps %%tmm7, %%tmm6, %%tmm" #r "\n\t"
+#define EIGHT(...)                                                                                           \
+    { __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__ }
+static void loop_amx(long n) {
+    static const struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config = {.palette = 1, .row_bytes = EIGHT(64), .rows = EIGHT(16)};
+    __asm__ volatile("ldtilecfg %1\n\t" TILES(TZERO) TZERO(6)
+                         TZERO(7) "1:\n\t" TILES(TDOT) "dec %0\n\tjnz 1b\n\ttilerelease"
+                     : "+r"(n)
+                     : "m"(config)
+                     : "cc");
+}
+
+/* bf16: of the program's products; levels below have no unit of their own for them. */
+static struct peak_loop loop_of(int level, bool bf16) {
+    if (bf16 && level >= RT_CPU_V4_AMX) return (struct peak_loop){loop_amx, 6 * 16 * 16 * 32, "AMX bf16"};
+    if (bf16 && level >= RT_CPU_V4_BF16) return (struct peak_loop){loop_bf16, 12 * 32, "AVX-512 bf16"};
+    return level >= RT_CPU_V4 ? (struct peak_loop){loop512, 12 * 16, "FMA"}
+           : level >= 3       ? (struct peak_loop){loop256, 12 * 8, "FMA"}
+                              : (struct peak_loop){loop128, 12 * 4, "multiply and add"};
+}
+#else
+/* Twenty chains: four units of four cycles have sixteen under way. */
+#define CHAINS(X)  X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) MORE(X)
+#define MORE(X)    X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20)
+#define CLEAR(r)   "movi v" #r ".4s, #0\n\t"
+#define FMA128(r)  "fmla v" #r ".4s, v0.4s, v0.4s\n\t"
+#define CLOBBER(r) "v" #r,
+static void loop_neon(long n) {
+    __asm__ volatile(CLEAR(0) CHAINS(CLEAR) "1:\n\t" CHAINS(FMA128) "subs %0, %0, #1\n\tb.ne 1b"
+                     : "+r"(n)::CHAINS(CLOBBER) "v0", "cc");
+}
+
+static struct peak_loop loop_of(int level, bool bf16) {
+    (void)level;
+    (void)bf16;
+    return (struct peak_loop){loop_neon, 20 * 4, "FMA"};
+}
+#endif
+
+struct peak_run {
+    struct peak_loop loop;
+    long iterations;
+};
+
+static void peak_thread(void *arg, int tid, int nthreads) {
+    (void)tid, (void)nthreads;
+    struct peak_run *r = arg;
+    r->loop.run(r->iterations);
+}
+
+/* Whether the program's products are of bf16: its kernels say so. */
+static bool multiplies_bf16(const struct ebru_model *t) {
+    for (int32_t f = 0; f < t->function_count; f++)
+        for (int32_t i = 0; i < t->functions[f].op_count; i++)
+            if (strstr(t->functions[f].ops[i].kernel, "_bf16")) return true;
+    return false;
+}
+
+/* Seconds of one run on all threads. */
+static double run_once(rt_pool *pool, struct peak_run *r) {
+    double t = now();
+    rt_pool_run(pool, peak_thread, r);
+    return now() - t;
+}
+
+rt_peak rt_peak_measure(rt_pool *pool, const struct ebru_model *t, const char *level) {
+    struct peak_run r = {loop_of(rt_cpu_level_by_name(level), multiplies_bf16(t)), 1000};
+    rt_peak peak = {r.loop.unit, 0};
+    /* long enough for the clock; meanwhile clocks settle at the level's frequency */
+    while (run_once(pool, &r) < 4e-3 && r.iterations < 2000000000) r.iterations *= 2;
+    for (int i = 0; i < 7; i++) {
+        double g =
+            2.0 * r.loop.multiplies * (double)r.iterations * rt_pool_size(pool) / run_once(pool, &r) * 1e-9;
+        if (g > peak.gflops) peak.gflops = g;
+    }
+    return peak;
+}

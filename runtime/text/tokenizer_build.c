@@ -1,0 +1,293 @@
+/* Building the tokenizer blob from vocabulary entries and merges text. */
+#include "runtime/text/tokenizer_build.h"
+#include "runtime/text/tokenizer.h"
+#include "runtime/text/unicode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_ID     (1u << 24)
+#define MAX_SYMBOL 1024 /* bytes of one vocabulary text */
+#define MAX_TEXT   (1u << 28)
+
+/* Vocabulary by text: open addressing, entry index + 1 in each used slot. */
+struct index {
+    const rt_vocab_entry *entries;
+    uint32_t *slots;
+    size_t mask;
+};
+
+static rt_status no_memory(rt_error *err) {
+    return rt_fail(err, RT_ERR_SYSTEM, "out of memory for the tokenizer");
+}
+
+/* The text for a message: printable ASCII, the rest as '?'. */
+static const char *shown(const char *text, size_t length, char out[48]) {
+    size_t n = length < 44 ? length : 44;
+    for (size_t i = 0; i < n; i++) out[i] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
+    memcpy(out + n, n < length ? "..." : "", n < length ? 4 : 1);
+    return out;
+}
+
+static const rt_vocab_entry *find(const struct index *x, const char *text, size_t length) {
+    size_t slot = (size_t)rt_tokenizer_hash(text, length) & x->mask;
+    for (; x->slots[slot]; slot = (slot + 1) & x->mask) {
+        const rt_vocab_entry *e = x->entries + (x->slots[slot] - 1);
+        if (e->length == length && memcmp(e->text, text, length) == 0) return e;
+    }
+    return NULL;
+}
+
+static rt_status index_vocabulary(struct index *x, const rt_vocab_entry *entries, size_t count,
+                                  uint32_t *id_count, rt_error *err) {
+    char name[48];
+    if (count == 0 || count > MAX_ID)
+        return rt_fail(err, RT_ERR_INPUT, "a vocabulary of %zu entries (1 to %u are possible)", count,
+                       MAX_ID);
+    size_t size = 16;
+    while (size < count * 2) size *= 2;
+    x->entries = entries;
+    x->mask = size - 1;
+    x->slots = calloc(size, sizeof *x->slots);
+    unsigned char *seen = calloc(MAX_ID / 8, 1);
+    if (!x->slots || !seen) {
+        free(seen);
+        return no_memory(err);
+    }
+    rt_status status = RT_OK;
+    for (size_t i = 0; i < count && status == RT_OK; i++) {
+        const rt_vocab_entry *e = entries + i;
+        shown(e->text, e->length, name);
+        if (e->length == 0 || e->length > MAX_SYMBOL)
+            status = rt_fail(err, RT_ERR_INPUT, "vocabulary text '%s' has %zu bytes (1 to %d are possible)",
+                             name, e->length, MAX_SYMBOL);
+        else if (e->id >= MAX_ID)
+            status = rt_fail(err, RT_ERR_INPUT, "id %u of '%s' is out of range", (unsigned)e->id, name);
+        else if (seen[e->id / 8] >> (e->id % 8) & 1)
+            status = rt_fail(err, RT_ERR_INPUT, "id %u of '%s' is given twice", (unsigned)e->id, name);
+        else if (find(x, e->text, e->length))
+            status = rt_fail(err, RT_ERR_INPUT, "vocabulary text '%s' is given twice", name);
+        if (status != RT_OK) break;
+        seen[e->id / 8] = (unsigned char)(seen[e->id / 8] | 1u << (e->id % 8));
+        size_t slot = (size_t)rt_tokenizer_hash(e->text, e->length) & x->mask;
+        while (x->slots[slot]) slot = (slot + 1) & x->mask;
+        x->slots[slot] = (uint32_t)i + 1;
+        if (e->id >= *id_count) *id_count = e->id + 1;
+    }
+    free(seen);
+    return status;
+}
+
+/* The symbol of a byte in CLIP's (GPT-2's) alphabet: printable bytes are themselves, the others 256, 257 ...
+ * in order. */
+static uint32_t byte_symbol(unsigned byte) {
+    uint32_t extra = 256;
+    for (unsigned b = 0; b < 256; b++) {
+        bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+        if (b == byte) return printable ? b : extra;
+        if (!printable) extra++;
+    }
+    return 0;
+}
+
+static void byte_tables(const struct index *x, uint32_t *inside, uint32_t *final) {
+    for (unsigned b = 0; b < 256; b++) {
+        char text[16];
+        size_t n = rt_utf8_put(byte_symbol(b), text);
+        const rt_vocab_entry *e = find(x, text, n);
+        inside[b] = e ? e->id : RT_TOKEN_NONE;
+        memcpy(text + n, "</w>", 4);
+        e = find(x, text, n + 4);
+        final[b] = e ? e->id : RT_TOKEN_NONE;
+    }
+}
+
+/* One line of merges.txt into m[4]; text without the line end. */
+static rt_status parse_merge(const struct index *x, const char *line, size_t length, size_t number,
+                             uint32_t rank, uint32_t *m, rt_error *err) {
+    char name[48], joined[2 * MAX_SYMBOL];
+    const char *space = memchr(line, ' ', length);
+    size_t left = space ? (size_t)(space - line) : 0, right = space ? length - left - 1 : 0;
+    if (left == 0 || right == 0 || memchr(space + 1, ' ', right))
+        return rt_fail(err, RT_ERR_INPUT, "merges.txt:%zu: '%s' is not a pair", number,
+                       shown(line, length, name));
+    if (left > MAX_SYMBOL || right > MAX_SYMBOL)
+        return rt_fail(err, RT_ERR_INPUT, "merges.txt:%zu: symbol of more than %d bytes", number, MAX_SYMBOL);
+    memcpy(joined, line, left);
+    memcpy(joined + left, space + 1, right);
+    const rt_vocab_entry *a = find(x, line, left), *b = find(x, space + 1, right),
+                         *both = find(x, joined, left + right);
+    if (!a || !b || !both)
+        return rt_fail(err, RT_ERR_INPUT, "merges.txt:%zu: '%s' is not in the vocabulary", number,
+                       !a   ? shown(line, left, name)
+                       : !b ? shown(space + 1, right, name)
+                            : shown(joined, left + right, name));
+    m[0] = a->id;
+    m[1] = b->id;
+    m[2] = rank;
+    m[3] = both->id;
+    return RT_OK;
+}
+
+/* By pair, then by rank. */
+static int compare_merges(const void *a, const void *b) {
+    const uint32_t *x = a, *y = b;
+    for (int i = 0; i < 3; i++)
+        if (x[i] != y[i]) return x[i] < y[i] ? -1 : 1;
+    return 0;
+}
+
+/* *out: malloc'ed [count][4], sorted; of a pair given twice the later line counts, as in transformers. */
+static rt_status parse_merges(const struct index *x, const char *text, size_t length, size_t max_merges,
+                              uint32_t **out, size_t *out_count, rt_error *err) {
+    size_t lines = 1, count = 0, number = 0, kept = 0;
+    for (size_t i = 0; i < length; i++) lines += text[i] == '\n';
+    uint32_t *m = malloc(lines * 4 * sizeof *m);
+    if (!m) return no_memory(err);
+    for (size_t at = 0; at < length;) {
+        const char *newline = memchr(text + at, '\n', length - at);
+        size_t end = newline ? (size_t)(newline - text) : length, n = end - at;
+        const char *line = text + at;
+        number++;
+        at = end + 1;
+        if (n > 0 && line[n - 1] == '\r') n--;
+        if (n == 0 || (number == 1 && n >= 8 && memcmp(line, "#version", 8) == 0)) continue;
+        if (max_merges != 0 && count == max_merges) break;
+        rt_status status = parse_merge(x, line, n, number, (uint32_t)count, m + 4 * count, err);
+        if (status != RT_OK) {
+            free(m);
+            return status;
+        }
+        count++;
+    }
+    qsort(m, count, 4 * sizeof *m, compare_merges);
+    for (size_t i = 0; i < count; i++) {
+        bool again = kept > 0 && m[4 * (kept - 1)] == m[4 * i] && m[4 * (kept - 1) + 1] == m[4 * i + 1];
+        if (again) kept--;
+        memmove(m + 4 * kept++, m + 4 * i, 4 * sizeof *m);
+    }
+    *out = m;
+    *out_count = kept;
+    return RT_OK;
+}
+
+static const rt_vocab_entry *by_id(const rt_vocab_entry *vocab, size_t count, uint32_t id) {
+    for (size_t i = 0; i < count; i++)
+        if (vocab[i].id == id) return vocab + i;
+    return NULL;
+}
+
+/* Special tokens as the normalised text will show them. */
+struct specials {
+    size_t count, bytes;
+    uint32_t *rows; /* [count][3] */
+    char *text;
+};
+
+static rt_status add_special(struct specials *s, const rt_vocab_entry *e, bool lower, rt_error *err) {
+    char name[48], *normal;
+    size_t length;
+    if (e->length == 0 || e->length > MAX_SYMBOL)
+        return rt_fail(err, RT_ERR_INPUT, "special token '%s' has %zu bytes", shown(e->text, e->length, name),
+                       e->length);
+    rt_status status = rt_unicode_normalize(e->text, e->length, lower, &normal, &length, err);
+    if (status != RT_OK) return status;
+    char *text = realloc(s->text, s->bytes + length);
+    if (text) {
+        memcpy(text + s->bytes, normal, length);
+        s->text = text;
+        uint32_t *row = s->rows + 3 * s->count++;
+        row[0] = (uint32_t)s->bytes;
+        row[1] = (uint32_t)length;
+        row[2] = e->id;
+        s->bytes += length;
+    }
+    free(normal);
+    return text ? RT_OK : no_memory(err);
+}
+
+static rt_status collect_specials(struct specials *s, const rt_vocab_entry *vocab, size_t vocab_count,
+                                  uint32_t id_count, const rt_tokenizer_options *o, rt_error *err) {
+    const rt_vocab_entry *own[2] = {by_id(vocab, vocab_count, o->bos), by_id(vocab, vocab_count, o->eos)};
+    size_t count = o->specials ? o->special_count : 2;
+    if (count > 4096) return rt_fail(err, RT_ERR_INPUT, "%zu special tokens are too many", count);
+    if (!own[0] || !own[1])
+        return rt_fail(err, RT_ERR_INPUT, "the vocabulary has no %s token (id %u)", own[0] ? "end" : "start",
+                       (unsigned)(own[0] ? o->eos : o->bos));
+    s->rows = calloc(count + 1, 3 * sizeof *s->rows);
+    if (!s->rows) return no_memory(err);
+    rt_status status = RT_OK;
+    for (size_t i = 0; i < count && status == RT_OK; i++) {
+        const rt_vocab_entry *e = o->specials ? o->specials + i : own[i];
+        if (e->id >= id_count)
+            return rt_fail(err, RT_ERR_INPUT, "special token id %u is not in the vocabulary",
+                           (unsigned)e->id);
+        status = add_special(s, e, o->lower_case, err);
+    }
+    return status;
+}
+
+static rt_status assemble(const struct index *x, const uint32_t *merges, size_t merge_count,
+                          const struct specials *s, uint32_t id_count, const rt_tokenizer_options *o,
+                          void **blob, size_t *size, rt_error *err) {
+    size_t text_words = (s->bytes + 3) / 4;
+    size_t words = RT_TOKENIZER_HEADER + 512 + 4 * merge_count + 3 * s->count + text_words;
+    uint32_t *w = calloc(words, sizeof *w);
+    if (!w) return no_memory(err);
+    memcpy(w, "EBRUTOK", 8);
+    const uint32_t header[] = {o->lower_case ? 1 : 0,
+                               id_count,
+                               o->bos,
+                               o->eos,
+                               o->pad,
+                               o->unk,
+                               o->max_length,
+                               (uint32_t)merge_count,
+                               (uint32_t)s->count,
+                               (uint32_t)s->bytes};
+    w[2] = RT_TOKENIZER_VERSION;
+    w[3] = (uint32_t)(words * 4);
+    memcpy(w + 6, header, sizeof header);
+    byte_tables(x, w + RT_TOKENIZER_HEADER, w + RT_TOKENIZER_HEADER + 256);
+    uint32_t *at = w + RT_TOKENIZER_HEADER + 512;
+    if (merge_count) memcpy(at, merges, 4 * merge_count * sizeof *at);
+    at += 4 * merge_count;
+    if (s->count) memcpy(at, s->rows, 3 * s->count * sizeof *at);
+    if (s->bytes) memcpy(at + 3 * s->count, s->text, s->bytes);
+    uint64_t hash = rt_tokenizer_hash(w + 6, words * 4 - 24);
+    w[4] = (uint32_t)hash;
+    w[5] = (uint32_t)(hash >> 32);
+    *blob = w;
+    *size = words * 4;
+    return RT_OK;
+}
+
+rt_status rt_tokenizer_build_blob(const rt_vocab_entry *vocab, size_t vocab_count, const char *merges,
+                                  size_t merges_length, size_t max_merges,
+                                  const rt_tokenizer_options *options, void **blob, size_t *size,
+                                  rt_error *err) {
+    struct index x = {0};
+    struct specials s = {0};
+    uint32_t id_count = 0, *pairs = NULL;
+    size_t pair_count = 0;
+    *blob = NULL;
+    *size = 0;
+    if (merges_length > MAX_TEXT)
+        return rt_fail(err, RT_ERR_INPUT, "merges.txt of %zu bytes is too large", merges_length);
+    if (options->max_length < 3 || options->max_length > RT_TOKENIZER_MAX_LENGTH)
+        return rt_fail(err, RT_ERR_INPUT, "maximum prompt length %u is not within 3..%u",
+                       (unsigned)options->max_length, RT_TOKENIZER_MAX_LENGTH);
+    rt_status status = index_vocabulary(&x, vocab, vocab_count, &id_count, err);
+    if (status == RT_OK && (options->pad >= id_count || options->unk >= id_count))
+        status = rt_fail(err, RT_ERR_INPUT, "pad id %u or unknown id %u is not in the vocabulary",
+                         (unsigned)options->pad, (unsigned)options->unk);
+    if (status == RT_OK) status = collect_specials(&s, vocab, vocab_count, id_count, options, err);
+    if (status == RT_OK)
+        status = parse_merges(&x, merges, merges_length, max_merges, &pairs, &pair_count, err);
+    if (status == RT_OK) status = assemble(&x, pairs, pair_count, &s, id_count, options, blob, size, err);
+    free(pairs);
+    free(s.rows);
+    free(s.text);
+    free(x.slots);
+    return status;
+}

@@ -1,0 +1,232 @@
+/* Which choices keep bits: kernels with the rules' tiles and with any legal ones give the same result to the
+ * last bit, at every level this machine runs; and legal tiles stay inside the scratch that they are given. */
+#include "tests/unit/kernels/kernel_test.h"
+
+#include "codegen/target/bind.h"
+
+enum { FLOATS = 1 << 18, TRIES = 24 };
+
+typedef void run_fn(const void *p, void *const *buf, float *scratch, int32_t begin, int32_t end);
+#define WRAP(kernel, suffix, id, title)                                                                      \
+    static void run_##kernel##_##suffix(const void *p, void *const *buf, float *scratch, int32_t b,          \
+                                        int32_t e) {                                                         \
+        ebru_k_##kernel##_##suffix(p, buf, scratch, b, e);                                                   \
+    }
+#define ROW(kernel, suffix, id, title) {#kernel, id, run_##kernel##_##suffix},
+#define EACH_KERNEL(F32, BF16, X)                                                                            \
+    F32(X, conv2d)                                                                                           \
+    F32(X, conv2d_winograd)                                                                                  \
+    F32(X, feed_forward) F32(X, attention) BF16(X, conv2d_bf16) BF16(X, feed_forward_bf16)
+EACH_KERNEL(KT_F32_SUFFIXES, KT_SUFFIXES, WRAP)
+static const struct {
+    const char *kernel;
+    int32_t level;
+    run_fn *run;
+} natives[] = {EACH_KERNEL(KT_F32_SUFFIXES, KT_SUFFIXES, ROW)};
+
+static uint32_t seed = 1;
+static int32_t below(int32_t n) {
+    seed = seed * 1664525u + 1013904223u;
+    return (int32_t)((seed >> 8) % (uint32_t)n);
+}
+
+/* Numbers that are fit as binary32 and as two of bf16. */
+static float *numbers(int64_t n) {
+    float *p = kt_floats(n);
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t half = (uint32_t)below(0x200) | 0x3d00u | (uint32_t)below(2) << 15,
+                       word = half << 16 | half;
+        memcpy(&p[i], &word, 4);
+    }
+    return p;
+}
+
+/* Random legal tiles, some of them the rules'; false when none were found. */
+static bool random_tiles(const char *kernel, const int32_t *rules, int32_t *words) {
+    const cg_kernel *k = cg_kernel_find(kernel);
+    for (int attempt = 0; attempt < 1000; attempt++) {
+        memcpy(words, rules, CG_MOST_FIELDS * sizeof *words);
+        for (uint32_t i = 0; i < k->field_count; i++) {
+            const char *field = k->field[i];
+            if (!cg_is_tile(kernel, field) || !strcmp(field, "KB") || below(2)) continue;
+            const int32_t step = !strcmp(field, "QB") ? 16 : 1;
+            words[i] = !strcmp(field, "order") || !strcmp(field, "pack") ? below(2)
+                       : !strncmp(field, "MR", 2) && below(2)            ? 16 * (1 + below(3))
+                                                              : step * (1 + below(rules[i] * 3 / step + 2));
+        }
+        if (cg_tiles_legal(kernel, words, false, NULL)) return true;
+    }
+    return false;
+}
+
+struct out {
+    float *data;
+    void *buf[CG_MAX_BUFS];
+};
+
+static void run_words(run_fn *run, const char *kernel, const int32_t *words, struct out *o, int result) {
+    for (int64_t i = 0; i < FLOATS; i++) o->data[i] = -7;
+    o->buf[result] = o->data;
+    float *scratch = kt_floats(cg_words_scratch(kernel, words) / 4);
+    const int32_t tasks = cg_words_tasks(kernel, words), part = tasks / 3;
+    run(words, o->buf, scratch, part, tasks);
+    run(words, o->buf, scratch, 0, part);
+}
+
+/* `rules`: params with the rules' tiles; bits of `absent`: operands that are not there. */
+static void same_bits(const char *kernel, int32_t level, const int32_t *rules, int bufs, unsigned absent) {
+    run_fn *run = NULL;
+    for (size_t i = 0; i < sizeof natives / sizeof *natives; i++)
+        if (natives[i].level == level && !strcmp(natives[i].kernel, kernel)) run = natives[i].run;
+    assert_non_null(run);
+    ir_str why = {0};
+    if (!cg_tiles_legal(kernel, rules, false, &why)) fail_msg("%s: the rules' tiles: %s", kernel, why.data);
+    struct out a = {.data = kt_floats(FLOATS)}, b = {.data = kt_floats(FLOATS)};
+    for (int i = 0; i < bufs - 1; i++) a.buf[i] = b.buf[i] = absent >> i & 1 ? NULL : numbers(FLOATS);
+    run_words(run, kernel, rules, &a, bufs - 1);
+    for (int t = 0; t < TRIES; t++) {
+        int32_t words[CG_MOST_FIELDS];
+        assert_true(random_tiles(kernel, rules, words));
+        run_words(run, kernel, words, &b, bufs - 1);
+        if (memcmp(a.data, b.data, FLOATS * sizeof(float)) == 0) continue;
+        const cg_kernel *k = cg_kernel_find(kernel);
+        for (uint32_t i = 0; i < k->field_count; i++)
+            if (cg_is_tile(kernel, k->field[i]))
+                print_message("%s=%d (rules %d) ", k->field[i], words[i], rules[i]);
+        fail_msg("%s at level %d: other tiles, other bits", kernel, level);
+    }
+    kt_release();
+}
+
+#define WORDS(words, p)                                                                                      \
+    int32_t words[CG_MOST_FIELDS] = {0};                                                                     \
+    memcpy(words, p, sizeof *(p))
+
+/* ---- convolutions ---- */
+
+static struct ebru_conv2d_params shape(int32_t B, int32_t H, int32_t W, int32_t C0, int32_t C1, int32_t N,
+                                       int32_t K, int32_t S) {
+    struct ebru_conv2d_params p = {.B = B, .H = H, .W = W, .UH = H, .UW = W, .C0 = C0, .C1 = C1, .N = N};
+    p.KH = p.KW = K;
+    p.SH = p.SW = S;
+    p.PT = p.PL = K / 2;
+    p.OH = (H + 2 * (K / 2) - K) / S + 1;
+    p.OW = (W + 2 * (K / 2) - K) / S + 1;
+    p.has_bias = 1;
+    return p;
+}
+
+enum { CONVS = 6 };
+static struct ebru_conv2d_params conv_case(int i) {
+    struct ebru_conv2d_params p = shape(2, 9, 11, 19, 21, 70, 3, 1);
+    p.pro_scale = p.residual = 1;
+    p.pre_act = EBRU_ACT_SILU;
+    p.tbias = 1;
+    if (i == 1) p = shape(1, 10, 13, 33, 0, 48, 3, 2);
+    if (i == 2) p = shape(2, 8, 16, 64, 32, 80, 1, 1); /* read in place, or packed */
+    if (i == 3) p = shape(3, 6, 7, 40, 0, 33, 1, 1);
+    if (i == 4) {
+        p = shape(1, 1, 70, 48, 0, 96, 1, 1);
+        p.act = EBRU_ACT_GEGLU;
+    }
+    if (i == 5) { /* four filters of 2x2 on an input read at twice its size */
+        p = shape(2, 6, 7, 32, 0, 48, 2, 1);
+        p.OH = 12;
+        p.OW = 14;
+        p.phases = 1;
+    }
+    return p;
+}
+static unsigned conv_absent(const struct ebru_conv2d_params *p) {
+    return (p->C1 ? 0u : 1u << EBRU_CONV2D_X1) | (p->pro_scale ? 0u : 1u << EBRU_CONV2D_SCALE_SHIFT) |
+           (p->tbias ? 0u : 1u << EBRU_CONV2D_TBIAS) | (p->residual ? 0u : 1u << EBRU_CONV2D_RESIDUAL);
+}
+
+static void conv2d(void **state) {
+    (void)state;
+    KT_EACH_OF(level, KT_F32_LEVELS) for (int i = 0; i < CONVS; i++) {
+        struct ebru_conv2d_params p = conv_case(i);
+        ebru_conv2d_default_tiles(&p, level, 0, 0);
+        WORDS(words, &p);
+        same_bits("conv2d", level, words, EBRU_CONV2D_BUFS, conv_absent(&p));
+    }
+}
+
+static void conv2d_bf16(void **state) {
+    (void)state;
+    KT_EACH_OF(level, KT_BF16_LEVELS) for (int i = 0; i < CONVS - 1 && !kt_emulated; i++) {
+        const struct ebru_conv2d_params q = conv_case(i);
+        struct ebru_conv2d_bf16_params p = ebru_conv2d_bf16_of(&q, 1 + i % 2, 0);
+        ebru_conv2d_bf16_default_tiles(&p, level, 0, 0);
+        WORDS(words, &p);
+        same_bits("conv2d_bf16", level, words, EBRU_CONV2D_BUFS, conv_absent(&q));
+    }
+}
+
+static void conv2d_winograd(void **state) {
+    (void)state;
+    KT_EACH_OF(level, KT_F32_LEVELS) for (int32_t M = 2; M <= 4; M += 2) {
+        struct ebru_conv2d_winograd_params p = {
+            .B = 2, .H = 9, .W = 11, .UH = 9, .UW = 11, .C0 = 19, .C1 = 16};
+        p.N = 70;
+        p.PT = p.PL = p.has_bias = p.residual = 1;
+        p.OH = 9;
+        p.OW = 11;
+        p.M = M;
+        ebru_conv2d_winograd_default_tiles(&p, level, 0);
+        WORDS(words, &p);
+        same_bits("conv2d_winograd", level, words, EBRU_CONV2D_BUFS,
+                  1u << EBRU_CONV2D_SCALE_SHIFT | 1u << EBRU_CONV2D_TBIAS);
+    }
+}
+
+/* ---- feed-forward, attention ---- */
+
+static void feed_forward(void **state) {
+    (void)state;
+    KT_EACH_OF(level, KT_F32_LEVELS) {
+        struct ebru_feed_forward_params p = {
+            .B = 2, .T = 37, .C = 48, .H = 80, .N = 33, .has_b1 = 1, .residual = 1};
+        ebru_feed_forward_default_tiles(&p, level, 0, 0);
+        WORDS(words, &p);
+        same_bits("feed_forward", level, words, EBRU_FEED_FORWARD_BUFS, 1u << EBRU_FEED_FORWARD_B2);
+    }
+}
+
+static void feed_forward_bf16(void **state) {
+    (void)state;
+    KT_EACH_OF(level, KT_BF16_LEVELS) for (int32_t parts = 1; parts <= 2 && !kt_emulated; parts++) {
+        struct ebru_feed_forward_bf16_params p = {.B = 2, .T = 37, .C = 48, .H = 80, .N = 33, .residual = 1};
+        p.parts = parts;
+        ebru_feed_forward_bf16_default_tiles(&p, level, 0, 0);
+        WORDS(words, &p);
+        same_bits("feed_forward_bf16", level, words, EBRU_FEED_FORWARD_BUFS,
+                  1u << EBRU_FEED_FORWARD_B1 | 1u << EBRU_FEED_FORWARD_B2);
+    }
+}
+
+/* Blocks of keys are where sums begin anew: they stay. Blocks of queries keep bits, unless queries see keys
+ * up to their own place only: what a block sees is then told from its first. */
+static void attention(void **state) {
+    (void)state;
+    KT_EACH_OF(level, KT_F32_LEVELS) {
+        struct ebru_attention_params p = {.B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
+        p.scale = 0.2f;
+        ebru_attention_default_tiles(&p, level, 0, 0);
+        p.KB = 32;
+        WORDS(words, &p);
+        same_bits("attention", level, words, EBRU_ATTENTION_BUFS, 0);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(conv2d),
+        cmocka_unit_test(conv2d_bf16),
+        cmocka_unit_test(conv2d_winograd),
+        cmocka_unit_test(feed_forward),
+        cmocka_unit_test(feed_forward_bf16),
+        cmocka_unit_test(attention),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,221 @@
+/* The table of tuning records: which record a lookup finds, keys, legal tiles, what binders and passes make
+ * of it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/support/captured_diag.h"
+#include "codegen/target/arch.h"
+#include "passes/passes.h"
+
+static const cg_machine HERE = {"x86-64-v3", 32768, 524288, 1 << 25, 2};
+
+static cg_record record(const char *level, uint64_t l2, uint32_t threads, bool shipped, int32_t value) {
+    cg_record r = {.kernel = "conv2d", .key = "B=1", .shipped = shipped, .choice_count = 1, .ns = {9, 10}};
+    r.machine = HERE;
+    r.machine.level = level;
+    r.machine.l2 = l2;
+    r.machine.threads = threads;
+    r.choice[0] = (cg_tile){"TH", value};
+    return r;
+}
+
+static int32_t found(const cg_tuning *t, const char *kernel, const char *key) {
+    const cg_record *r = cg_tuning_find(t, &HERE, kernel, key);
+    return r ? r->choice[0].value : -1;
+}
+
+/* Worst fit first; each record that is added fits better, whatever follows it. */
+static void lookup_order(void **state) {
+    (void)state;
+    cg_tuning *t = cg_tuning_new(NULL);
+    const cg_record rows[] = {
+        record("x86-64-v3", 524288, 2, true, 1),   record("x86-64-v3", 1 << 20, 4, false, 2),
+        record("x86-64-v3", 1 << 20, 2, false, 3), record("x86-64-v3", 524288, 4, false, 4),
+        record("x86-64-v3", 524288, 2, false, 5),
+    };
+    assert_int_equal(found(t, "conv2d", "B=1"), -1);
+    for (int i = 0; i < 5; i++) {
+        cg_tuning_add(t, &rows[i]);
+        assert_int_equal(found(t, "conv2d", "B=1"), i + 1);
+    }
+    for (int i = 0; i < 4; i++) cg_tuning_add(t, &rows[i]);
+    assert_int_equal(found(t, "conv2d", "B=1"), 5);
+    cg_record other = record("x86-64-v4", 524288, 2, false, 6);
+    cg_tuning_add(t, &other);
+    assert_int_equal(found(t, "conv2d", "B=1"), 5);
+    assert_int_equal(found(t, "conv2d", "B=2"), -1);
+    assert_int_equal(found(t, "attention", "B=1"), -1);
+    assert_int_equal(cg_tuning_count(t), 10);
+    cg_tuning_free(t);
+}
+
+/* Files are merged by concatenation: of equals the last counts. Strings are the table's own. */
+static void last_counts(void **state) {
+    (void)state;
+    cg_tuning *t = cg_tuning_new(NULL);
+    char key[] = "B=1", level[] = "x86-64-v3";
+    for (int i = 1; i <= 3; i++) {
+        cg_record r = record(level, 524288, 2, false, i);
+        r.key = key;
+        cg_tuning_add(t, &r);
+    }
+    key[0] = level[0] = '?';
+    assert_int_equal(found(t, "conv2d", "B=1"), 3);
+    for (int i = 0; i < 5000; i++) { /* many keys a bucket */
+        char name[16];
+        snprintf(name, sizeof name, "N=%d", i);
+        cg_record r = record("x86-64-v3", 524288, 2, false, i);
+        r.key = name;
+        cg_tuning_add(t, &r);
+    }
+    assert_int_equal(found(t, "conv2d", "N=4711"), 4711);
+    assert_int_equal(found(t, "conv2d", "B=1"), 3);
+    cg_tuning_free(t);
+}
+
+static void keys(void **state) {
+    (void)state;
+    struct ebru_attention_params a = {.B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
+    a.scale = 0.2f;
+    a.QB = 48;
+    a.KB = 80;
+    int32_t words[CG_MOST_FIELDS] = {0};
+    memcpy(words, &a, sizeof a);
+    ir_str key = {0};
+    cg_kernel_key("attention", words, false, &key);
+    assert_string_equal(key.data, "B=2 T=90 Bk=1 S=70 heads=2 d=24 C=48");
+    ir_str_free(&key);
+    struct ebru_conv2d_params p;
+    ebru_conv2d_set_linear(&p, 1, 8, 32, 64);
+    ebru_conv2d_default_tiles(&p, EBRU_LEVEL_V3, 0, 0);
+    memcpy(words, &p, sizeof p);
+    key = (ir_str){0};
+    cg_kernel_key("conv2d", words, true, &key);
+    assert_string_equal(key.data,
+                        "B=1 H=1 W=8 UH=1 UW=8 C0=32 N=64 KH=1 KW=1 SH=1 SW=1 OH=1 OW=8 overwrite=1");
+    ir_str_free(&key);
+#define KERNEL(name, operands, summary)                                                                      \
+    assert_true(sizeof(struct ebru_##name##_params) <= CG_MOST_FIELDS * sizeof(int32_t));
+#include "runtime/abi/kernels.def"
+}
+
+/* ---- through a target ---- */
+
+#define NET                                                                                                  \
+    "ebru ir 1 graph\nweight @w : f32[64,64,3,3] = random 1 0.1 0.0\n"                                       \
+    "func @n(%x x: f32[1,64,16,16] step) {\n"                                                                \
+    "%0 = conv2d %x, @w {pad=[1,1,1,1]} : f32[1,64,16,16]\nreturn y = %0\n}\n"
+#define KEY          "B=1 H=16 W=16 UH=16 UW=16 C0=64 N=64"
+#define DIRECT_KEY   KEY " KH=3 KW=3 SH=1 SW=1 PT=1 PL=1 OH=16 OW=16"
+#define WINOGRAD_KEY KEY " PT=1 PL=1 OH=16 OW=16 M="
+
+static void add(cg_tuning *t, const char *kernel, const char *key, double ns, const char *field,
+                int32_t value) {
+    cg_record r = {.kernel = kernel, .key = key, .machine = HERE, .ns = {ns, ns}, .default_ns = {ns, ns}};
+    if (field) r.choice[r.choice_count++] = (cg_tile){field, value};
+    cg_tuning_add(t, &r);
+}
+
+/* The net lowered for x86-64-v3 with the table, as text. */
+static char *lowered(cg_tuning *t, bool ways, capture *c) {
+    const cg_tuning_use use = {.table = t, .ways = ways, .machine = HERE, .prefer = -1};
+    ir_target *target = cg_target_tuned(&cg_targets_x86_64[1].base, &use);
+    ir_module *m = ir_parse(c->diag, "net", NET, strlen(NET));
+    assert_non_null(m);
+    pass_context *p = pass_context_new(m, target);
+    const pass_options o = PASS_OPTIONS_DEFAULT;
+    assert_true(pass_run(p, &o, c->diag));
+    ir_str text = {0};
+    ir_print(m, &text);
+    pass_context_free(p);
+    ir_module_free(m);
+    ir_free(target);
+    return text.data;
+}
+
+static void expect(cg_tuning *t, bool ways, const char *there) {
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    char *text = lowered(t, ways, &c);
+    if (!strstr(text, there)) fail_msg("no '%s' in\n%s", there, text);
+    ir_free(text);
+    capture_end(&c);
+}
+
+static void tiles_are_taken(void **state) {
+    (void)state;
+    cg_tuning *t = cg_tuning_new(NULL);
+    expect(t, true, "TB=1, TH=16, TW=16, PG=1, KC=4");
+    assert_int_equal(cg_tuning_used(t), 0);
+    add(t, "conv2d", DIRECT_KEY, 100, "KC", 3);
+    expect(t, true, "KC=3");
+    assert_int_equal(cg_tuning_used(t), 1);
+    add(t, "conv2d", DIRECT_KEY, 100, "TH", 5); /* tasks and scratch follow */
+    expect(t, true, "TH=5, TW=16, PG=1, KC=4, order=0, phases=0, pack=0} tasks=16");
+    cg_tuning_free(t);
+}
+
+/* A record whose choice is not legal for its key is a warning, once, and nothing else. */
+static void illegal_is_ignored(void **state) {
+    (void)state;
+    static const struct {
+        const char *field;
+        int32_t value;
+        const char *why;
+    } rows[] = {
+        {"TH", 17, "TH=17 is not from 1 to 16"},    {"MR", 0, "MR=0 is not from 1 to 64"},
+        {"KC", 5, "KC=5 is not from 1 to 4"},       {"pack", 1, "pack=1, but nothing is read in place"},
+        {"order", 2, "order=2 is not from 0 to 1"}, {"PG", 9, "PG=9 is not from 1 to 4"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        capture c;
+        capture_begin(&c, (ir_diag_options){0});
+        cg_tuning *t = cg_tuning_new(c.diag);
+        add(t, "conv2d", DIRECT_KEY, 100, rows[i].field, rows[i].value);
+        ir_free(lowered(t, true, &c));
+        char *text = lowered(t, true, &c);
+        assert_non_null(strstr(text, "TB=1, TH=16, TW=16, PG=1, KC=4"));
+        assert_int_equal(cg_tuning_used(t), 0);
+        assert_int_equal(ir_diag_warnings(c.diag), 1);
+        if (!strstr(captured(&c), rows[i].why)) fail_msg("expected '%s' in: %s", rows[i].why, captured(&c));
+        ir_free(text);
+        cg_tuning_free(t);
+        capture_end(&c);
+    }
+}
+
+/* Ways are chosen by time when all three were measured and the program has one level; else by the estimate.
+ */
+static void ways_by_time(void **state) {
+    (void)state;
+    cg_tuning *t = cg_tuning_new(NULL);
+    add(t, "conv2d", DIRECT_KEY, 1000, NULL, 0);
+    add(t, "conv2d_winograd", WINOGRAD_KEY "2", 600, NULL, 0);
+    expect(t, true, "= conv2d %"); /* not all are measured */
+    add(t, "conv2d_winograd", WINOGRAD_KEY "4", 700, NULL, 0);
+    expect(t, true, "{tile=2");
+    expect(t, false, "= conv2d %");
+    add(t, "conv2d_winograd", WINOGRAD_KEY "4", 500, "TT", 5);
+    expect(t, true, "TT=5");
+    add(t, "conv2d", DIRECT_KEY, 690, NULL, 0); /* less than two fifths slower: weights stay small */
+    expect(t, true, "= conv2d %");
+    cg_tuning_free(t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lookup_order),
+        cmocka_unit_test(last_counts),
+        cmocka_unit_test(keys),
+        cmocka_unit_test(tiles_are_taken),
+        cmocka_unit_test(illegal_is_ignored),
+        cmocka_unit_test(ways_by_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,525 @@
+/* Small pipelines of diffusers in temporary folders: what a class makes of a U-Net, what constructors change,
+ * what is refused and by which name. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/support/captured_diag.h"
+#include "frontend/diffusers/diffusers.h"
+#include "tests/unit/support/temp_dir.h"
+
+static const fe_options program = {
+    .random_weights = true, .random_seed = 1, .guidance_pair = true, .shared_timestep = true};
+
+/* A small pipeline; each text is put into its file. Strings of keys begin with a comma where they are not
+ * empty. */
+typedef struct folder {
+    const char *class_name, *index; /* index: more keys of model_index.json */
+    int in_channels;
+    const char *unet;              /* more keys of the U-Net */
+    const char *vae;               /* the config; NULL: a small AutoencoderKL */
+    const char *scheduler;         /* more keys; NULL: of PNDM */
+    const char *second_encoder;    /* more keys; NULL: there is none */
+    const char *indexed_scheduler; /* NULL: PNDMScheduler */
+} folder;
+
+static void write_text(const temp_dir *t, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void write_text(const temp_dir *t, const char *name, const char *fmt, ...) {
+    char text[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    temp_write(t, name, text, (size_t)n);
+}
+
+static void write_tokenizer(const temp_dir *t, const char *name) {
+    char path[64];
+    mkdir(temp_path(t, name), 0777);
+    snprintf(path, sizeof path, "%s/vocab.json", name);
+    write_text(t, path, "{\"!\": 0, \"a</w>\": 1, \"<|startoftext|>\": 2, \"<|endoftext|>\": 3}");
+    snprintf(path, sizeof path, "%s/merges.txt", name);
+    write_text(t, path, "#version: 0.2\n");
+}
+
+static const char text_config[] =
+    "{\"architectures\": [\"CLIPTextModel%s\"], \"hidden_size\": 16, \"num_hidden_layers\": 2, "
+    "\"num_attention_heads\": 2, \"intermediate_size\": 32, \"vocab_size\": 4%s}";
+
+static void write_texts(const temp_dir *t, const folder *f) {
+    mkdir(temp_path(t, "text_encoder"), 0777);
+    write_text(t, "text_encoder/config.json", text_config, "", "");
+    write_tokenizer(t, "tokenizer");
+    if (!f->second_encoder) return;
+    mkdir(temp_path(t, "text_encoder_2"), 0777);
+    write_text(t, "text_encoder_2/config.json", text_config, "WithProjection", f->second_encoder);
+    write_tokenizer(t, "tokenizer_2");
+}
+
+static void folder_begin(temp_dir *t, const folder *f) {
+    static const char *const parts[] = {"unet", "vae", "scheduler", "low_res_scheduler"};
+    temp_dir_begin(t);
+    for (int i = 0; i < 4; i++) mkdir(temp_path(t, parts[i]), 0777);
+    write_text(t, "model_index.json",
+               "{\"_class_name\": \"%s\", \"scheduler\": [\"diffusers\", \"%s\"], "
+               "\"low_res_scheduler\": [\"diffusers\", \"DDPMScheduler\"], "
+               "\"text_encoder\": [\"transformers\", \"CLIPTextModel\"], "
+               "\"tokenizer\": [\"transformers\", \"CLIPTokenizer\"], "
+               "\"unet\": [\"diffusers\", \"UNet2DConditionModel\"], \"vae\": [\"diffusers\", \"%s\"]%s%s}",
+               f->class_name, f->indexed_scheduler ? f->indexed_scheduler : "PNDMScheduler",
+               f->vae && strstr(f->vae, "AutoencoderTiny") ? "AutoencoderTiny" : "AutoencoderKL",
+               f->second_encoder
+                   ? ", \"text_encoder_2\": [\"transformers\", \"CLIPTextModelWithProjection\"], "
+                     "\"tokenizer_2\": [\"transformers\", \"CLIPTokenizer\"]"
+                   : "",
+               f->index ? f->index : "");
+    write_text(t, "unet/config.json",
+               "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": 8, \"in_channels\": %d, "
+               "\"block_out_channels\": [32, 32], \"cross_attention_dim\": %d, \"layers_per_block\": 1, "
+               "\"down_block_types\": [\"CrossAttnDownBlock2D\", \"DownBlock2D\"], "
+               "\"up_block_types\": [\"UpBlock2D\", \"CrossAttnUpBlock2D\"]%s}",
+               f->in_channels ? f->in_channels : 4, f->second_encoder ? 32 : 16, f->unet ? f->unet : "");
+    write_text(t, "vae/config.json", "%s",
+               f->vae ? f->vae
+                      : "{\"_class_name\": \"AutoencoderKL\", \"block_out_channels\": [32, 32], "
+                        "\"down_block_types\": [\"DownEncoderBlock2D\", \"DownEncoderBlock2D\"], "
+                        "\"up_block_types\": [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\"]}");
+    write_text(t, "scheduler/scheduler_config.json", "{\"_class_name\": \"PNDMScheduler\"%s}",
+               f->scheduler ? f->scheduler : "");
+    write_text(t, "low_res_scheduler/scheduler_config.json", "{\"_class_name\": \"DDPMScheduler\"}");
+    write_texts(t, f);
+}
+
+static ir_module *accept_with(const folder *f, const fe_options *o, const char *warning) {
+    temp_dir t;
+    folder_begin(&t, f);
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    ir_module *m = fe_load(c.diag, t.path, o);
+    if (!m || ir_diag_errors(c.diag) || (!warning && ir_diag_warnings(c.diag))) fail_msg("%s", captured(&c));
+    if (warning && !strstr(captured(&c), warning)) fail_msg("expected <%s> in <%s>", warning, captured(&c));
+    capture_end(&c);
+    temp_dir_end(&t);
+    return m;
+}
+
+static ir_module *accept(const folder *f) {
+    return accept_with(f, &program, NULL);
+}
+
+static void refuse(const folder *f, const char *message) {
+    temp_dir t;
+    folder_begin(&t, f);
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    ir_module *m = fe_load(c.diag, t.path, &program);
+    if (m) fail_msg("accepted, expected <%s>", message);
+    if (!strstr(captured(&c), message)) fail_msg("expected <%s> in <%s>", message, captured(&c));
+    capture_end(&c);
+    temp_dir_end(&t);
+}
+
+static void expect_word(const ir_module *m, const char *key, const char *value) {
+    assert_string_equal(ir_meta_string(m, key, "absent"), value);
+}
+static void expect_int(const ir_module *m, const char *key, int64_t value) {
+    assert_int_equal(ir_meta_int(m, key, -1), value);
+}
+static void expect_real(const ir_module *m, const char *key, double value) {
+    double got = ir_meta_float(m, key, -1);
+    if (!(got > value - 1e-9 && got < value + 1e-9)) fail_msg("%s: %g, expected %g", key, got, value);
+}
+
+#define XL_UNET                                                                                              \
+    ", \"addition_embed_type\": \"text_time\", \"addition_time_embed_dim\": 8, "                             \
+    "\"projection_class_embeddings_input_dim\": 64"
+#define XL_TEXT ", \"projection_dim\": 16"
+
+/* ---- what the U-Net is conditioned on ---- */
+
+/* Checkpoints for inpainting and depth were published under the plain class, too. */
+static void condition_by_channels(void **state) {
+    (void)state;
+    static const struct {
+        const char *class_name;
+        int channels;
+        const char *condition;
+        double strength;
+    } cases[] = {{"StableDiffusionPipeline", 4, "absent", 0.8},
+                 {"StableDiffusionPipeline", 9, "inpaint", 1.0},
+                 {"StableDiffusionPipeline", 5, "depth", 0.8},
+                 {"StableDiffusionImg2ImgPipeline", 4, "absent", 0.8},
+                 {"StableDiffusionInpaintPipeline", 9, "inpaint", 1.0},
+                 {"StableDiffusionInpaintPipeline", 4, "absent", 1.0},
+                 {"StableDiffusionInpaintPipelineLegacy", 4, "absent", 0.8},
+                 {"StableDiffusionDepth2ImgPipeline", 5, "depth", 0.8},
+                 {"LatentConsistencyModelImg2ImgPipeline", 4, "absent", 0.8}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ir_module *m = accept(&(folder){.class_name = cases[i].class_name, .in_channels = cases[i].channels});
+        expect_word(m, "pipeline.condition", cases[i].condition);
+        expect_real(m, "sampler.strength", cases[i].strength);
+        expect_int(m, "latent.channels", 4);
+        expect_word(m, "pipeline.encoder", "vae.encode");
+        ir_module_free(m);
+    }
+    refuse(&(folder){.class_name = "StableDiffusionPipeline", .in_channels = 7},
+           "unsupported in a StableDiffusionPipeline: a U-Net that takes 7 channels and gives 4, that is a "
+           "latent and a small picture");
+    refuse(&(folder){.class_name = "StableDiffusionPipeline", .in_channels = 8},
+           "a U-Net that takes 8 channels and gives 4\n");
+    refuse(&(folder){.class_name = "StableDiffusionDepth2ImgPipeline"},
+           "a U-Net that takes 4 channels and gives 4, that is a latent alone");
+    refuse(&(folder){.class_name = "StableDiffusionInpaintPipelineLegacy", .in_channels = 9},
+           "that is a latent, a mask and a masked picture");
+}
+
+static void upscaler(void **state) {
+    (void)state;
+    folder f = {.class_name = "StableDiffusionUpscalePipeline",
+                .in_channels = 7,
+                .unet = ", \"num_class_embeds\": 100",
+                .index = ", \"max_noise_level\": 350"};
+    ir_module *m = accept(&f);
+    expect_word(m, "pipeline.condition", "low_resolution");
+    expect_int(m, "low_res.noise_level", 20);
+    expect_int(m, "low_res.max_noise_level", 99); /* the table ends there */
+    expect_word(m, "low_res.class", "ddpm");
+    expect_real(m, "vae.scaling_factor", 0.08333);
+    expect_int(m, "latent.width", 8);
+    expect_int(m, "image.width", 16);
+    assert_null(ir_meta_get(m, "pipeline.encoder"));
+    assert_null(ir_func_find(m, "vae.encode"));
+    assert_null(ir_meta_get(m, "classes.count"));
+    ir_module_free(m);
+    f.vae = "{\"_class_name\": \"AutoencoderKL\", \"scaling_factor\": 0.18215}";
+    m = accept_with(&f, &program, "takes 0.08333 for 'scaling_factor', whatever is written here");
+    expect_real(m, "vae.scaling_factor", 0.08333);
+    ir_module_free(m);
+    f.vae = NULL;
+    f.unet = NULL;
+    refuse(&f, "needs a U-Net with 'num_class_embeds', for the noise level");
+    f.class_name = "StableDiffusionPipeline", f.in_channels = 4, f.unet = ", \"num_class_embeds\": 100";
+    refuse(&f, "unsupported in a StableDiffusionPipeline: 'num_class_embeds'");
+}
+
+static void guidance_embedding(void **state) {
+    (void)state;
+    ir_module *m = accept(
+        &(folder){.class_name = "LatentConsistencyModelPipeline", .unet = ", \"time_cond_proj_dim\": 32"});
+    expect_int(m, "pipeline.guidance_embedding", 32);
+    expect_int(m, "pipeline.guidance", 0);
+    expect_int(m, "sampler.steps", 4);
+    assert_null(ir_func_find(m, "unet@2"));
+    ir_module_free(m);
+    /* a distilled U-Net in a plain pipeline, and a plain one in a pipeline that never guides */
+    m = accept(&(folder){.class_name = "StableDiffusionPipeline", .unet = ", \"time_cond_proj_dim\": 32"});
+    expect_int(m, "pipeline.guidance_embedding", 32);
+    assert_null(ir_func_find(m, "unet@2"));
+    ir_module_free(m);
+    m = accept(&(folder){.class_name = "LatentConsistencyModelPipeline"});
+    assert_null(ir_meta_get(m, "pipeline.guidance_embedding"));
+    assert_null(ir_func_find(m, "unet@2"));
+    ir_module_free(m);
+}
+
+/* ---- XL ---- */
+
+static void two_encoders(void **state) {
+    (void)state;
+    folder f = {.class_name = "StableDiffusionXLPipeline", .unet = XL_UNET, .second_encoder = XL_TEXT};
+    ir_module *m = accept(&f);
+    expect_int(m, "text.width", 32);
+    expect_int(m, "text.force_zeros", 1);
+    expect_int(m, "time_ids.count", 6);
+    expect_real(m, "sampler.guidance", 5.0);
+    expect_int(m, "latent.width", 8);
+    ir_module_free(m);
+
+    f.class_name = "StableDiffusionXLInpaintPipeline", f.in_channels = 9;
+    m = accept(&f);
+    expect_word(m, "pipeline.condition", "inpaint");
+    expect_real(m, "sampler.strength", 0.9999);
+    expect_real(m, "sampler.guidance", 7.5);
+    ir_module_free(m);
+    f.class_name = "StableDiffusionXLImg2ImgPipeline", f.in_channels = 4;
+    f.index = ", \"force_zeros_for_empty_prompt\": false";
+    m = accept(&f);
+    expect_int(m, "text.force_zeros", 0);
+    expect_real(m, "sampler.strength", 0.3);
+    ir_module_free(m);
+
+    f.index = ", \"requires_aesthetics_score\": true";
+    refuse(&f, "text_embeds of 16 and 5 time_ids of 8 are 56");
+    f.index = NULL;
+    f.second_encoder = ", \"projection_dim\": 24";
+    refuse(&f, "the U-Net projects 64 numbers, but text_embeds of 24 and 6 time_ids of 8 are 72");
+    f.second_encoder = ", \"projection_dim\": 16, \"max_position_embeddings\": 50";
+    refuse(&f, "the text encoders take different numbers of tokens: 77 and 50");
+    f.second_encoder = XL_TEXT;
+    f.class_name = "StableDiffusionPipeline";
+    refuse(&f, "unsupported in a StableDiffusionPipeline: 'addition_embed_type'");
+    refuse(&(folder){.class_name = "StableDiffusionXLPipeline"},
+           "the pipeline needs a component 'text_encoder_2'");
+}
+
+/* ---- constructors ---- */
+
+static void old_versions(void **state) {
+    (void)state;
+    folder f = {.class_name = "StableDiffusionPipeline",
+                .unet = ", \"_diffusers_version\": \"0.8.1\"",
+                .scheduler = ", \"steps_offset\": 0, \"clip_sample\": true, \"skip_prk_steps\": false"};
+    ir_module *m = accept(&f);
+    expect_int(m, "latent.width", 64); /* said 8, meant 64 */
+    expect_int(m, "sampler.steps_offset", 1);
+    expect_int(m, "sampler.clip_sample", 0);
+    expect_int(m, "sampler.skip_prk_steps", 0);
+    ir_module_free(m);
+    f.class_name = "StableDiffusionInpaintPipeline";
+    m = accept(&f);
+    expect_int(m, "latent.width", 64);
+    expect_int(m, "sampler.steps_offset", 1);
+    expect_int(m, "sampler.clip_sample", 1);
+    expect_int(m, "sampler.skip_prk_steps", 1);
+    ir_module_free(m);
+    f.class_name = "LatentConsistencyModelPipeline";
+    m = accept(&f);
+    expect_int(m, "latent.width", 8);
+    expect_int(m, "sampler.steps_offset", 0);
+    expect_int(m, "sampler.clip_sample", 1);
+    ir_module_free(m);
+    f.class_name = "StableDiffusionPipeline", f.unet = ", \"_diffusers_version\": \"0.9.0.dev0\"";
+    m = accept(&f);
+    expect_int(m, "latent.width", 8);
+    ir_module_free(m);
+    /* the depth model says 32 in newer versions, too */
+    m = accept(&(folder){.class_name = "StableDiffusionDepth2ImgPipeline", .in_channels = 5});
+    expect_int(m, "latent.width", 64);
+    ir_module_free(m);
+    fe_options sized = program;
+    sized.width = sized.height = 32;
+    f = (folder){.class_name = "StableDiffusionDepth2ImgPipeline", .in_channels = 5};
+    m = accept_with(&f, &sized, NULL);
+    expect_int(m, "latent.width", 16);
+    ir_module_free(m);
+}
+
+/* model_index.json says which class of scheduler reads the file. */
+static void scheduler_of_the_index(void **state) {
+    (void)state;
+    ir_module *m = accept(
+        &(folder){.class_name = "StableDiffusionPipeline", .indexed_scheduler = "EulerDiscreteScheduler"});
+    expect_word(m, "sampler.class", "euler");
+    ir_module_free(m);
+    refuse(&(folder){.class_name = "StableDiffusionPipeline", .indexed_scheduler = "EulerDiscreetScheduler"},
+           "unknown sampler 'EulerDiscreetScheduler'; did you mean 'EulerDiscreteScheduler'?");
+}
+
+/* ---- autoencoders ---- */
+
+static void tiny_autoencoder(void **state) {
+    (void)state;
+    folder f = {.class_name = "StableDiffusionPipeline",
+                .vae = "{\"_class_name\": \"AutoencoderTiny\", \"encoder_block_out_channels\": [16, 16], "
+                       "\"decoder_block_out_channels\": [16, 16], \"num_encoder_blocks\": [1, 1], "
+                       "\"num_decoder_blocks\": [1, 1]}"};
+    ir_module *m = accept(&f);
+    expect_word(m, "pipeline.decoder", "vae.decode");
+    expect_word(m, "pipeline.encoder", "vae.encode");
+    expect_real(m, "vae.scaling_factor", 1.0);
+    expect_int(m, "vae.scale", 2);
+    expect_int(m, "image.width", 16);
+    const ir_func *e = ir_func_find(m, "vae.encode");
+    assert_string_equal(e->outputs.items[0].name, "latent");
+    ir_module_free(m);
+}
+
+/* A 1x1 convolution that scales and shifts every channel for itself. */
+static void check_channels(const ir_module *m, const char *name, int n, const float *mul, const float *add) {
+    char text[64];
+    snprintf(text, sizeof text, "%s.weight", name);
+    uint32_t w = ir_weight_find(m, text);
+    assert_true(w != UINT32_MAX);
+    const float *matrix = m->weights.items[w].data;
+    snprintf(text, sizeof text, "%s.bias", name);
+    const float *bias = m->weights.items[ir_weight_find(m, text)].data;
+    for (int i = 0; i < n; i++) {
+        for (int k = 0; k < n; k++) assert_float_equal(matrix[i * n + k], i == k ? mul[i] : 0, 0);
+        assert_float_equal(bias[i], add[i], 1e-6);
+    }
+}
+
+static void latent_statistics(void **state) {
+    (void)state;
+    folder f = {.class_name = "StableDiffusionPipeline",
+                .vae = "{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, -2, 3, 0.5], "
+                       "\"latents_std\": [1, 2, 0.25, 4]}"};
+    ir_module *m = accept(&f);
+    check_channels(m, "vae/latents_to_data", 4, (const float[]){1, 2, 0.25F, 4},
+                   (const float[]){1, -2, 3, 0.5F});
+    check_channels(m, "vae/latents_from_data", 8, (const float[]){1, 0.5F, 4, 0.25F, 1, 1, 1, 1},
+                   (const float[]){-1, 1, -12, -0.125F, 0, -1.3862944F, 2.7725887F, -2.7725887F});
+    ir_module_free(m);
+    fe_options alone = program; /* the component itself knows nothing of it, as in diffusers */
+    alone.component = "vae";
+    m = accept_with(&f, &alone, NULL);
+    assert_int_equal(ir_weight_find(m, "vae/latents_to_data.weight"), UINT32_MAX);
+    ir_module_free(m);
+}
+
+/* ---- refusals ---- */
+
+static void unsupported_components(void **state) {
+    (void)state;
+    static const struct {
+        const char *index, *message;
+    } cases[] = {
+        {"\"unet\": [\"diffusers\", \"UNet3DConditionModel\"]",
+         "unsupported: a 'unet' of class 'UNet3DConditionModel'"},
+        {"\"vae\": [\"diffusers\", \"AsymmetricAutoencoderKL\"]",
+         "unsupported: a 'vae' of class 'AsymmetricAutoencoderKL'"},
+        {"\"vae\": [\"diffusers\", \"VQModel\"]", "supported are AutoencoderKL, AutoencoderTiny"},
+        {"\"text_encoder\": [\"transformers\", \"T5EncoderModel\"]",
+         "unsupported: a 'text_encoder' of class 'T5EncoderModel'"},
+        {"\"text_encoder\": [\"transformers\", \"T5EncoderModel\"]",
+         "supported are CLIPTextModel, CLIPTextModelWithProjection"},
+        {"\"unet\": [null, null]", "the pipeline needs a component 'unet'"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        temp_dir t;
+        temp_dir_begin(&t);
+        write_text(&t, "model_index.json", "{\"_class_name\": \"StableDiffusionPipeline\", %s}",
+                   cases[i].index);
+        capture c;
+        capture_begin(&c, (ir_diag_options){0});
+        assert_null(fe_load(c.diag, t.path, &program));
+        if (!strstr(captured(&c), cases[i].message))
+            fail_msg("expected <%s> in <%s>", cases[i].message, captured(&c));
+        capture_end(&c);
+        temp_dir_end(&t);
+    }
+}
+
+static void misfits(void **state) {
+    (void)state;
+    folder f = {.class_name = "StableDiffusionPipeline",
+                .vae = "{\"_class_name\": \"AutoencoderKL\", \"latent_channels\": 8}"};
+    refuse(&f, "the U-Net makes 4 channels, the autoencoder's latent has 8");
+    f.vae = "{\"_class_name\": \"AutoencoderKL\", \"in_channels\": 1}";
+    refuse(&f, "the autoencoder reads pictures of 1 channels and makes pictures of 3");
+    f.vae = NULL;
+    f.second_encoder = XL_TEXT; /* only makes the U-Net's context wider here */
+    refuse(&f, "the U-Net attends to a context of width 32, the text encoder makes 16");
+}
+
+/* A class-conditional model of pixels. */
+static void class_labels(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    write_text(&t, "model_index.json",
+               "{\"_class_name\": \"DDIMPipeline\", \"scheduler\": [\"diffusers\", \"DDIMScheduler\"], "
+               "\"unet\": [\"diffusers\", \"UNet2DModel\"]}");
+    write_text(&t, "scheduler_config.json", "{\"_class_name\": \"DDIMScheduler\"}");
+    write_text(&t, "config.json",
+               "{\"_class_name\": \"UNet2DModel\", \"sample_size\": 8, \"block_out_channels\": [8, 16], "
+               "\"norm_num_groups\": 4, \"layers_per_block\": 1, \"num_class_embeds\": 10, "
+               "\"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\"], "
+               "\"up_block_types\": [\"AttnUpBlock2D\", \"UpBlock2D\"]}");
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    ir_module *m = fe_load(c.diag, t.path, &program);
+    if (!m) fail_msg("%s", captured(&c));
+    expect_word(m, "pipeline.kind", "class_to_image");
+    expect_int(m, "classes.count", 10);
+    expect_int(m, "sampler.steps", 50);
+    expect_int(m, "pipeline.image_input", 1);
+    ir_module_free(m);
+    capture_end(&c);
+    temp_dir_end(&t);
+}
+
+/* ---- the layout of the Hugging Face cache ---- */
+
+#define SHARDED EBRU_TEST_DATA "/goldens/pipelines/depth" /* its U-Net is in two shards */
+
+static const temp_dir *cache;
+static int blobs;
+
+/* Every file becomes blobs/N, and a link to it stands in the snapshot. */
+static int add_to_cache(const char *path, const struct stat *st, int kind, struct FTW *where) {
+    (void)where;
+    char blob[64], link[512], target[600];
+    const char *inside = path + strlen(SHARDED);
+    snprintf(link, sizeof link, "snapshots/abc%s", inside);
+    if (kind == FTW_D) return mkdir(temp_path(cache, link), 0777);
+    if (kind != FTW_F) return 1;
+    snprintf(blob, sizeof blob, "blobs/%d", blobs++);
+    snprintf(target, sizeof target, "../../%s%s", strchr(inside + 1, '/') ? "../" : "", blob);
+    FILE *f = fopen(path, "rb");
+    char *data = malloc((size_t)st->st_size + 1);
+    size_t n = fread(data, 1, (size_t)st->st_size, f);
+    fclose(f);
+    temp_write(cache, blob, data, n);
+    free(data);
+    return symlink(target, temp_path(cache, link));
+}
+
+static void check_same_weights(const ir_module *a, const ir_module *b) {
+    assert_int_equal(a->weights.count, b->weights.count);
+    for (size_t i = 0; i < a->weights.count; i++) {
+        const ir_weight *x = &a->weights.items[i], *y = &b->weights.items[i];
+        int64_t n = ir_type_elements(&x->type);
+        float *p = ir_alloc((size_t)n * sizeof *p), *q = ir_alloc((size_t)n * sizeof *q);
+        assert_string_equal(x->name, y->name);
+        assert_true(ir_type_elements(&y->type) == n);
+        ir_weight_read(x, p, 0, n);
+        ir_weight_read(y, q, 0, n);
+        assert_memory_equal(p, q, (size_t)n * sizeof *p);
+        ir_free(p);
+        ir_free(q);
+    }
+}
+
+static void cache_layout(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    mkdir(temp_path(&t, "blobs"), 0777);
+    mkdir(temp_path(&t, "snapshots"), 0777);
+    cache = &t;
+    blobs = 0;
+    assert_int_equal(nftw(SHARDED, add_to_cache, 16, 0), 0);
+    assert_true(blobs > 10);
+    fe_options o = {.guidance_pair = true, .shared_timestep = true, .width = 32, .height = 32};
+    capture c;
+    capture_begin(&c, (ir_diag_options){0});
+    ir_module *linked = fe_load(c.diag, temp_path(&t, "snapshots/abc"), &o);
+    ir_module *plain = fe_load(c.diag, SHARDED, &o);
+    if (!linked || !plain || ir_diag_warnings(c.diag)) fail_msg("%s", captured(&c));
+    assert_int_equal(linked->funcs.count, plain->funcs.count);
+    expect_word(linked, "pipeline.condition", "depth");
+    check_same_weights(linked, plain);
+    ir_module_free(linked);
+    ir_module_free(plain);
+    capture_end(&c);
+    temp_dir_end(&t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(condition_by_channels),  cmocka_unit_test(upscaler),
+        cmocka_unit_test(guidance_embedding),     cmocka_unit_test(two_encoders),
+        cmocka_unit_test(old_versions),           cmocka_unit_test(scheduler_of_the_index),
+        cmocka_unit_test(tiny_autoencoder),       cmocka_unit_test(latent_statistics),
+        cmocka_unit_test(unsupported_components), cmocka_unit_test(misfits),
+        cmocka_unit_test(class_labels),           cmocka_unit_test(cache_layout),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
