@@ -1,6 +1,7 @@
 /* binary64 as text, independent of the locale; see number.h. */
 #include <locale.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

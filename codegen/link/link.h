@@ -2,6 +2,7 @@
 #ifndef EBRU_CODEGEN_LINK_H
 #define EBRU_CODEGEN_LINK_H
 
+#include "codegen/codegen.h"
 #include "codegen/target/arch.h"
 #include "codegen/link/temp_dir.h"
 

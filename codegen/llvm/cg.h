@@ -3,6 +3,7 @@
 #ifndef EBRU_CODEGEN_CG_H
 #define EBRU_CODEGEN_CG_H
 
+#include "codegen/codegen.h"
 #include "codegen/target/arch.h"
 #include "codegen/llvm/emission_plan.h"
 
