@@ -1,62 +1,62 @@
 /* Memory of the compiler: arenas, growable vectors, checked size arithmetic.
  *
- * Everything the compiler allocates comes from ir_alloc/ir_realloc (one hook, so that tests can make the n-th
+ * Everything the compiler allocates comes from base_alloc/base_realloc (one hook, so that tests can make the n-th
  * allocation fail) or from an arena built on it. Passes never free: nodes and attributes live in the module's
- * arena and are dropped whole. Out of memory ends in the handler set by ir_set_oom_handler, by default a
+ * arena and are dropped whole. Out of memory ends in the handler set by base_set_oom_handler, by default a
  * message and exit code 3. */
-#ifndef EBRU_IR_ARENA_H
-#define EBRU_IR_ARENA_H
+#ifndef EBRU_BASE_ARENA_H
+#define EBRU_BASE_ARENA_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-void *ir_alloc(size_t size);            /* zeroed; never NULL */
-void *ir_realloc(void *p, size_t size); /* grown bytes are not zeroed; never NULL */
-void ir_free(void *p);
-void ir_set_oom_handler(void (*handler)(void));
+void *base_alloc(size_t size);            /* zeroed; never NULL */
+void *base_realloc(void *p, size_t size); /* grown bytes are not zeroed; never NULL */
+void base_free(void *p);
+void base_set_oom_handler(void (*handler)(void));
 /* Test hook: the n-th allocation from now fails (calls the handler); 0 switches it off. */
-void ir_fail_allocation(uint64_t n);
+void base_fail_allocation(uint64_t n);
 
-typedef struct ir_arena ir_arena;
-ir_arena *ir_arena_new(void);
-void ir_arena_free(ir_arena *a);                /* NULL is allowed */
-void *ir_arena_alloc(ir_arena *a, size_t size); /* zeroed, 16-byte aligned */
-char *ir_arena_strdup(ir_arena *a, const char *s);
-char *ir_arena_strndup(ir_arena *a, const char *s, size_t n);
-char *ir_arena_printf(ir_arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+typedef struct base_arena base_arena;
+base_arena *base_arena_new(void);
+void base_arena_free(base_arena *a);                /* NULL is allowed */
+void *base_arena_alloc(base_arena *a, size_t size); /* zeroed, 16-byte aligned */
+char *base_arena_strdup(base_arena *a, const char *s);
+char *base_arena_strndup(base_arena *a, const char *s, size_t n);
+char *base_arena_printf(base_arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Growable array: `T *items; size_t count, cap;` fields grown with IR_PUSH. Freed with ir_free(items). */
-#define IR_VEC(T)                                                                                            \
+/* Growable array: `T *items; size_t count, cap;` fields grown with BASE_PUSH. Freed with base_free(items). */
+#define BASE_VEC(T)                                                                                            \
     struct {                                                                                                 \
         T *items;                                                                                            \
         size_t count, cap;                                                                                   \
     }
-#define IR_PUSH(v, x)                                                                                        \
+#define BASE_PUSH(v, x)                                                                                        \
     do {                                                                                                     \
-        if ((v)->count == (v)->cap) (v)->items = ir_grow((v)->items, &(v)->cap, sizeof *(v)->items);         \
+        if ((v)->count == (v)->cap) (v)->items = base_grow((v)->items, &(v)->cap, sizeof *(v)->items);         \
         (v)->items[(v)->count++] = (x);                                                                      \
     } while (0)
-void *ir_grow(void *items, size_t *cap, size_t item_size);
+void *base_grow(void *items, size_t *cap, size_t item_size);
 
 /* Growable string for printers and messages. `data` is always NUL-terminated once anything was appended. */
-typedef struct ir_str {
+typedef struct base_str {
     char *data;
     size_t len, cap;
-} ir_str;
-void ir_str_add(ir_str *s, const char *text);
-void ir_str_addn(ir_str *s, const char *text, size_t n);
-void ir_str_addf(ir_str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void ir_str_free(ir_str *s);
+} base_str;
+void base_str_add(base_str *s, const char *text);
+void base_str_addn(base_str *s, const char *text, size_t n);
+void base_str_addf(base_str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void base_str_free(base_str *s);
 
 /* Checked arithmetic for sizes that come from files: false on overflow, *out untouched. */
-static inline bool ir_mul_size(size_t a, size_t b, size_t *out) {
+static inline bool base_mul_size(size_t a, size_t b, size_t *out) {
     size_t r;
     if (__builtin_mul_overflow(a, b, &r)) return false;
     *out = r;
     return true;
 }
-static inline bool ir_add_size(size_t a, size_t b, size_t *out) {
+static inline bool base_add_size(size_t a, size_t b, size_t *out) {
     size_t r;
     if (__builtin_add_overflow(a, b, &r)) return false;
     *out = r;

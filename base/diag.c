@@ -12,60 +12,60 @@
 enum { DEFAULT_LIMIT = 20, QUOTE_COLUMNS = 100, ESCAPE_MAX = 200, EXIT_INTERNAL = 70 };
 
 typedef struct message {
-    ir_severity severity;
-    ir_str text; /* sanitised */
-    ir_str path; /* sanitised copy of loc.path; empty when absent */
-    ir_loc loc;
+    base_severity severity;
+    base_str text; /* sanitised */
+    base_str path; /* sanitised copy of loc.path; empty when absent */
+    base_loc loc;
 } message;
 
-struct ir_diag {
-    ir_diag_options opt;
-    IR_VEC(ir_source *) sources;
-    IR_VEC(message) frame; /* [0] is the error or warning, the rest its notes */
+struct base_diag {
+    base_diag_options opt;
+    BASE_VEC(base_source *) sources;
+    BASE_VEC(message) frame; /* [0] is the error or warning, the rest its notes */
     bool frame_suppressed;
     unsigned errors, warnings;
     unsigned hidden_errors, hidden_warnings; /* suppressed since the last summary */
 };
 
-ir_diag *ir_diag_new(const ir_diag_options *options) {
-    ir_diag *d = ir_alloc(sizeof *d);
+base_diag *base_diag_new(const base_diag_options *options) {
+    base_diag *d = base_alloc(sizeof *d);
     if (options) d->opt = *options;
     if (!d->opt.out) d->opt.out = stderr;
     if (!d->opt.limit) d->opt.limit = DEFAULT_LIMIT;
     return d;
 }
 
-static void drop_frame(ir_diag *d) {
+static void drop_frame(base_diag *d) {
     for (size_t i = 0; i < d->frame.count; i++) {
-        ir_str_free(&d->frame.items[i].text);
-        ir_str_free(&d->frame.items[i].path);
+        base_str_free(&d->frame.items[i].text);
+        base_str_free(&d->frame.items[i].path);
     }
     d->frame.count = 0;
 }
 
-void ir_diag_free(ir_diag *d) {
+void base_diag_free(base_diag *d) {
     if (!d) return;
-    ir_diag_flush(d);
+    base_diag_flush(d);
     for (size_t i = 0; i < d->sources.count; i++) {
-        ir_free(d->sources.items[i]->path);
-        ir_free(d->sources.items[i]->text);
-        ir_free(d->sources.items[i]);
+        base_free(d->sources.items[i]->path);
+        base_free(d->sources.items[i]->text);
+        base_free(d->sources.items[i]);
     }
-    ir_free(d->sources.items);
-    ir_free(d->frame.items);
-    ir_free(d);
+    base_free(d->sources.items);
+    base_free(d->frame.items);
+    base_free(d);
 }
 
-const ir_source *ir_diag_source(ir_diag *d, const char *path, const char *text, size_t length) {
-    ir_source *s = ir_alloc(sizeof *s);
-    s->path = ir_alloc(strlen(path) + 1);
+const base_source *base_diag_source(base_diag *d, const char *path, const char *text, size_t length) {
+    base_source *s = base_alloc(sizeof *s);
+    s->path = base_alloc(strlen(path) + 1);
     memcpy(s->path, path, strlen(path) + 1);
     if (text) {
-        s->text = ir_alloc(length + 1);
+        s->text = base_alloc(length + 1);
         memcpy(s->text, text, length);
         s->length = length;
     }
-    IR_PUSH(&d->sources, s);
+    BASE_PUSH(&d->sources, s);
     return s;
 }
 
@@ -101,29 +101,29 @@ static bool unprintable(uint32_t c) {
 
 /* Appends the printable form of the character at s, returns the bytes consumed; *columns grows by the
  * characters written. Backslashes stay single, so that escaping twice changes nothing. */
-static size_t add_printable(ir_str *out, const unsigned char *s, size_t n, size_t *columns) {
+static size_t add_printable(base_str *out, const unsigned char *s, size_t n, size_t *columns) {
     uint32_t code;
     size_t len = utf8_sequence(s, n, &code);
     if (len && !unprintable(code)) {
-        ir_str_addn(out, (const char *)s, len);
+        base_str_addn(out, (const char *)s, len);
         *columns += 1;
         return len;
     }
     if (!len) len = 1;
-    for (size_t i = 0; i < len; i++) ir_str_addf(out, "\\x%02x", s[i]);
+    for (size_t i = 0; i < len; i++) base_str_addf(out, "\\x%02x", s[i]);
     *columns += 4 * len;
     return len;
 }
 
-static void add_sanitised(ir_str *out, const char *text, size_t length) {
+static void add_sanitised(base_str *out, const char *text, size_t length) {
     size_t columns = 0;
-    ir_str_addn(out, "", 0);
+    base_str_addn(out, "", 0);
     for (size_t i = 0; i < length;) {
         i += add_printable(out, (const unsigned char *)text + i, length - i, &columns);
     }
 }
 
-const char *ir_escape(const char *bytes, size_t length) {
+const char *base_escape(const char *bytes, size_t length) {
     static char ring[8][ESCAPE_MAX + 16];
     static unsigned next;
     char *slot = ring[next++ % 8];
@@ -151,10 +151,10 @@ const char *ir_escape(const char *bytes, size_t length) {
     return slot;
 }
 
-void ir_json_string(ir_str *out, const char *text) {
+void base_json_quote(base_str *out, const char *text) {
     const unsigned char *s = (const unsigned char *)text;
     size_t n = strlen(text);
-    ir_str_add(out, "\"");
+    base_str_add(out, "\"");
     while (n) {
         uint32_t code;
         size_t len = utf8_sequence(s, n, &code);
@@ -163,34 +163,34 @@ void ir_json_string(ir_str *out, const char *text) {
             code = 0xfffd;
         }
         if (code == '"' || code == '\\')
-            ir_str_addf(out, "\\%c", (int)code);
+            base_str_addf(out, "\\%c", (int)code);
         else if (code >= 0x20 && code < 0x7f && code != '<')
-            ir_str_addn(out, (const char *)s, 1);
+            base_str_addn(out, (const char *)s, 1);
         else if (code < 0x10000)
-            ir_str_addf(out, "\\u%04x", code);
+            base_str_addf(out, "\\u%04x", code);
         else
-            ir_str_addf(out, "\\u%04x\\u%04x", 0xd7c0 + (code >> 10), 0xdc00 + (code & 0x3ff));
+            base_str_addf(out, "\\u%04x\\u%04x", 0xd7c0 + (code >> 10), 0xdc00 + (code & 0x3ff));
         s += len;
         n -= len;
     }
-    ir_str_add(out, "\"");
+    base_str_add(out, "\"");
 }
 
-void ir_json_member(ir_str *out, const char *name, const char *value) {
-    ir_str_addf(out, ", \"%s\": ", name);
+void base_json_member(base_str *out, const char *name, const char *value) {
+    base_str_addf(out, ", \"%s\": ", name);
     if (value)
-        ir_json_string(out, value);
+        base_json_quote(out, value);
     else
-        ir_str_add(out, "null");
+        base_str_add(out, "null");
 }
 
-static void add_json_string(ir_str *out, const char *s) {
-    ir_str_add(out, "\"");
+static void add_json_string(base_str *out, const char *s) {
+    base_str_add(out, "\"");
     for (; *s; s++) {
-        if (*s == '"' || *s == '\\') ir_str_add(out, "\\");
-        ir_str_addn(out, s, 1); /* sanitised before: no control characters, valid UTF-8 */
+        if (*s == '"' || *s == '\\') base_str_add(out, "\\");
+        base_str_addn(out, s, 1); /* sanitised before: no control characters, valid UTF-8 */
     }
-    ir_str_add(out, "\"");
+    base_str_add(out, "\"");
 }
 
 /* ---- the text form ---- */
@@ -199,7 +199,7 @@ static const char *const severity_name[] = {"error", "warning", "note"};
 static const char *const severity_color[] = {"\x1b[1;31m", "\x1b[1;35m", "\x1b[1;36m"};
 
 /* Start of line `line` in the source and its length, false when there is none. */
-static bool find_line(const ir_source *s, uint32_t line, const char **start, size_t *length) {
+static bool find_line(const base_source *s, uint32_t line, const char **start, size_t *length) {
     const char *p = s->text, *end = s->text + s->length;
     for (uint32_t i = 1; i < line; i++) {
         p = memchr(p, '\n', (size_t)(end - p));
@@ -215,7 +215,7 @@ static bool find_line(const ir_source *s, uint32_t line, const char **start, siz
 
 /* Quotes the line with a caret under the marked range. Columns count bytes in the file but characters on the
  * screen; of a long line only the surroundings of the caret are shown. */
-static void add_quote(const ir_diag *d, ir_str *out, const ir_loc *loc) {
+static void add_quote(const base_diag *d, base_str *out, const base_loc *loc) {
     const char *line;
     size_t length;
     if (!loc->source || !loc->source->text || !loc->line || !loc->col) return;
@@ -230,14 +230,14 @@ static void add_quote(const ir_diag *d, ir_str *out, const ir_loc *loc) {
         while (to < length && ((unsigned char)line[to] & 0xc0) == 0x80 && to < from + QUOTE_COLUMNS + 3) to++;
     }
 
-    ir_str text = {0};
+    base_str text = {0};
     size_t column = 0, caret = 0, caret_end = 0;
-    ir_str_addf(&text, "%5u | %s", loc->line, from ? "..." : "");
+    base_str_addf(&text, "%5u | %s", loc->line, from ? "..." : "");
     if (from) column = 3;
     for (size_t i = from; i < to;) {
         if (i <= at) caret = column;
         if (line[i] == '\t') {
-            ir_str_add(&text, " ");
+            base_str_add(&text, " ");
             column++;
             i++;
         } else {
@@ -246,86 +246,86 @@ static void add_quote(const ir_diag *d, ir_str *out, const ir_loc *loc) {
         if (i <= stop) caret_end = column;
     }
     if (at >= to) caret = column;
-    ir_str_add(&text, to < length ? "...\n" : "\n");
-    ir_str_add(&text, "      | ");
-    for (size_t i = 0; i < caret; i++) ir_str_add(&text, " ");
-    if (d->opt.color) ir_str_add(&text, "\x1b[1;32m");
-    ir_str_add(&text, "^");
-    for (size_t i = caret + 1; i < caret_end; i++) ir_str_add(&text, "~");
-    ir_str_add(&text, d->opt.color ? "\x1b[0m\n" : "\n");
-    ir_str_addn(out, text.data, text.len);
-    ir_str_free(&text);
+    base_str_add(&text, to < length ? "...\n" : "\n");
+    base_str_add(&text, "      | ");
+    for (size_t i = 0; i < caret; i++) base_str_add(&text, " ");
+    if (d->opt.color) base_str_add(&text, "\x1b[1;32m");
+    base_str_add(&text, "^");
+    for (size_t i = caret + 1; i < caret_end; i++) base_str_add(&text, "~");
+    base_str_add(&text, d->opt.color ? "\x1b[0m\n" : "\n");
+    base_str_addn(out, text.data, text.len);
+    base_str_free(&text);
 }
 
-static void add_text(const ir_diag *d, ir_str *out, const message *m) {
+static void add_text(const base_diag *d, base_str *out, const message *m) {
     const char *bold = d->opt.color ? "\x1b[1m" : "", *reset = d->opt.color ? "\x1b[0m" : "";
-    const ir_loc *loc = &m->loc;
-    ir_str_add(out, bold);
+    const base_loc *loc = &m->loc;
+    base_str_add(out, bold);
     if (loc->source) {
         add_sanitised(out, loc->source->path, strlen(loc->source->path));
-        if (loc->line) ir_str_addf(out, ":%u", loc->line);
-        if (loc->line && loc->col) ir_str_addf(out, ":%u", loc->col);
-        ir_str_add(out, ": ");
+        if (loc->line) base_str_addf(out, ":%u", loc->line);
+        if (loc->line && loc->col) base_str_addf(out, ":%u", loc->col);
+        base_str_add(out, ": ");
     }
-    if (!loc->line && m->path.len) ir_str_addf(out, "%s: ", m->path.data);
-    ir_str_addf(out, "%s%s:%s ", d->opt.color ? severity_color[m->severity] : "", severity_name[m->severity],
+    if (!loc->line && m->path.len) base_str_addf(out, "%s: ", m->path.data);
+    base_str_addf(out, "%s%s:%s ", d->opt.color ? severity_color[m->severity] : "", severity_name[m->severity],
                 reset);
-    ir_str_addf(out, "%s%s%s\n", bold, m->text.data, reset);
+    base_str_addf(out, "%s%s%s\n", bold, m->text.data, reset);
     add_quote(d, out, loc);
 }
 
 /* ---- the JSON form ---- */
 
-static void add_json_fields(ir_str *out, const message *m) {
-    ir_str_addf(out, "{\"severity\":\"%s\",\"message\":", severity_name[m->severity]);
+static void add_json_fields(base_str *out, const message *m) {
+    base_str_addf(out, "{\"severity\":\"%s\",\"message\":", severity_name[m->severity]);
     add_json_string(out, m->text.data);
-    ir_str_add(out, ",\"file\":");
+    base_str_add(out, ",\"file\":");
     if (m->loc.source) {
-        ir_str path = {0};
+        base_str path = {0};
         add_sanitised(&path, m->loc.source->path, strlen(m->loc.source->path));
         add_json_string(out, path.data);
-        ir_str_free(&path);
+        base_str_free(&path);
     } else {
-        ir_str_add(out, "null");
+        base_str_add(out, "null");
     }
-    ir_str_addf(out, ",\"line\":%u,\"col\":%u,\"length\":%u,\"path\":", m->loc.line, m->loc.col,
+    base_str_addf(out, ",\"line\":%u,\"col\":%u,\"length\":%u,\"path\":", m->loc.line, m->loc.col,
                 m->loc.length);
     if (m->path.len)
         add_json_string(out, m->path.data);
     else
-        ir_str_add(out, "null");
+        base_str_add(out, "null");
 }
 
-static void add_json(ir_str *out, const message *frame, size_t count) {
+static void add_json(base_str *out, const message *frame, size_t count) {
     add_json_fields(out, &frame[0]);
-    ir_str_add(out, ",\"notes\":[");
+    base_str_add(out, ",\"notes\":[");
     for (size_t i = 1; i < count; i++) {
-        if (i > 1) ir_str_add(out, ",");
+        if (i > 1) base_str_add(out, ",");
         add_json_fields(out, &frame[i]);
-        ir_str_add(out, "}");
+        base_str_add(out, "}");
     }
-    ir_str_add(out, "]}\n");
+    base_str_add(out, "]}\n");
 }
 
 /* ---- frames ---- */
 
-static void print_frame(ir_diag *d) {
+static void print_frame(base_diag *d) {
     if (d->frame.count && !d->frame_suppressed) {
-        ir_str out = {0};
+        base_str out = {0};
         if (d->opt.json) {
             add_json(&out, d->frame.items, d->frame.count);
         } else {
             for (size_t i = 0; i < d->frame.count; i++) add_text(d, &out, &d->frame.items[i]);
         }
         fwrite(out.data, 1, out.len, d->opt.out);
-        ir_str_free(&out);
+        base_str_free(&out);
     }
     drop_frame(d);
 }
 
 /* Counts an error or warning; true when it is over the limit and not printed. */
-static bool count_and_suppress(ir_diag *d, ir_severity severity) {
-    if (severity == IR_ERROR) {
+static bool count_and_suppress(base_diag *d, base_severity severity) {
+    if (severity == BASE_ERROR) {
         if (++d->errors <= d->opt.limit) return false;
         d->hidden_errors++;
         return true;
@@ -335,10 +335,10 @@ static bool count_and_suppress(ir_diag *d, ir_severity severity) {
     return true;
 }
 
-void ir_vreport(ir_diag *d, ir_severity severity, const ir_loc *loc, const char *fmt, va_list ap) {
-    if (severity != IR_NOTE || !d->frame.count) {
+void base_vreport(base_diag *d, base_severity severity, const base_loc *loc, const char *fmt, va_list ap) {
+    if (severity != BASE_NOTE || !d->frame.count) {
         print_frame(d);
-        d->frame_suppressed = severity != IR_NOTE && count_and_suppress(d, severity);
+        d->frame_suppressed = severity != BASE_NOTE && count_and_suppress(d, severity);
     }
     message m = {.severity = severity};
     if (loc) m.loc = *loc;
@@ -347,52 +347,52 @@ void ir_vreport(ir_diag *d, ir_severity severity, const ir_loc *loc, const char 
         va_copy(again, ap);
         int n = vsnprintf(NULL, 0, fmt, again);
         va_end(again);
-        char *raw = ir_alloc(n < 0 ? 1 : (size_t)n + 1);
+        char *raw = base_alloc(n < 0 ? 1 : (size_t)n + 1);
         if (n > 0) vsnprintf(raw, (size_t)n + 1, fmt, ap);
         add_sanitised(&m.text, raw, n < 0 ? 0 : (size_t)n);
-        ir_free(raw);
+        base_free(raw);
         if (m.loc.path) add_sanitised(&m.path, m.loc.path, strlen(m.loc.path));
     }
     m.loc.path = NULL; /* the caller's string need not outlive the call */
-    IR_PUSH(&d->frame, m);
+    BASE_PUSH(&d->frame, m);
 }
 
-void ir_error(ir_diag *d, const ir_loc *loc, const char *fmt, ...) {
+void base_error(base_diag *d, const base_loc *loc, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    ir_vreport(d, IR_ERROR, loc, fmt, ap);
+    base_vreport(d, BASE_ERROR, loc, fmt, ap);
     va_end(ap);
 }
 
-void ir_warning(ir_diag *d, const ir_loc *loc, const char *fmt, ...) {
+void base_warning(base_diag *d, const base_loc *loc, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    ir_vreport(d, IR_WARNING, loc, fmt, ap);
+    base_vreport(d, BASE_WARNING, loc, fmt, ap);
     va_end(ap);
 }
 
-void ir_note(ir_diag *d, const ir_loc *loc, const char *fmt, ...) {
+void base_note(base_diag *d, const base_loc *loc, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    ir_vreport(d, IR_NOTE, loc, fmt, ap);
+    base_vreport(d, BASE_NOTE, loc, fmt, ap);
     va_end(ap);
 }
 
-static void print_hidden(ir_diag *d, unsigned hidden, const char *what) {
+static void print_hidden(base_diag *d, unsigned hidden, const char *what) {
     if (!hidden) return;
-    message m = {.severity = IR_NOTE};
-    ir_str out = {0};
-    ir_str_addf(&m.text, "too many %ss: %u more not shown", what, hidden);
+    message m = {.severity = BASE_NOTE};
+    base_str out = {0};
+    base_str_addf(&m.text, "too many %ss: %u more not shown", what, hidden);
     if (d->opt.json)
         add_json(&out, &m, 1);
     else
         add_text(d, &out, &m);
     fwrite(out.data, 1, out.len, d->opt.out);
-    ir_str_free(&out);
-    ir_str_free(&m.text);
+    base_str_free(&out);
+    base_str_free(&m.text);
 }
 
-void ir_diag_flush(ir_diag *d) {
+void base_diag_flush(base_diag *d) {
     print_frame(d);
     print_hidden(d, d->hidden_errors, "error");
     print_hidden(d, d->hidden_warnings, "warning");
@@ -400,11 +400,11 @@ void ir_diag_flush(ir_diag *d) {
     fflush(d->opt.out);
 }
 
-unsigned ir_diag_errors(const ir_diag *d) {
+unsigned base_diag_errors(const base_diag *d) {
     return d->errors;
 }
 
-unsigned ir_diag_warnings(const ir_diag *d) {
+unsigned base_diag_warnings(const base_diag *d) {
     return d->warnings;
 }
 
@@ -439,7 +439,7 @@ static size_t edit_distance(const char *a, size_t n, const char *b, size_t m) {
     return rows[n % 3][m];
 }
 
-const char *ir_suggest(const char *word, const char *const *candidates, size_t count) {
+const char *base_suggest(const char *word, const char *const *candidates, size_t count) {
     size_t n = strlen(word);
     if (n == 0 || n > WORD_MAX) return NULL;
     size_t best = (n / 3 > 1 ? n / 3 : 1) + 1;
@@ -458,14 +458,14 @@ const char *ir_suggest(const char *word, const char *const *candidates, size_t c
 
 /* ---- our own bugs ---- */
 
-void ir_ice(const char *file, int line, const char *fmt, ...) {
+void base_ice(const char *file, int line, const char *fmt, ...) {
     va_list ap;
     char text[1024];
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     fflush(stdout);
-    fprintf(stderr, "ebru: internal error at %s:%d: %s\n", file, line, ir_escape(text, strlen(text)));
+    fprintf(stderr, "ebru: internal error at %s:%d: %s\n", file, line, base_escape(text, strlen(text)));
     fputs("This is a bug in ebru, not in your model; please report it with the command line.\n", stderr);
     exit(EXIT_INTERNAL);
 }

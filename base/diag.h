@@ -1,11 +1,11 @@
 /* Diagnostics: what is wrong with the user's input, where, and what was probably meant.
  *
  * Problems are collected, not thrown: a loader reports everything it finds and the caller asks
- * ir_diag_errors() afterwards. Text form is clang's: `path:line:col: error: message`, the source line, a
+ * base_diag_errors() afterwards. Text form is clang's: `path:line:col: error: message`, the source line, a
  * caret, notes below. Strings that come from files are escaped (control characters, ESC, bidi overrides,
  * invalid UTF-8 as \xNN), so a hostile name cannot drive the terminal. */
-#ifndef EBRU_IR_DIAG_H
-#define EBRU_IR_DIAG_H
+#ifndef EBRU_BASE_DIAG_H
+#define EBRU_BASE_DIAG_H
 
 #include "base/arena.h"
 
@@ -15,64 +15,64 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* One text file that diagnostics can quote. Owned by the ir_diag it was registered with. */
-typedef struct ir_source {
+/* One text file that diagnostics can quote. Owned by the base_diag it was registered with. */
+typedef struct base_source {
     char *path;
     char *text; /* may be NULL: then no line is quoted */
     size_t length;
-} ir_source;
+} base_source;
 
 /* A place: file, 1-based line and column (0 = whole file), length of the marked range in bytes, and the JSON
  * path of the value ("$.down_block_types[1]") or another logical place; any part may be absent. */
-typedef struct ir_loc {
-    const ir_source *source;
+typedef struct base_loc {
+    const base_source *source;
     uint32_t line, col, length;
     const char *path;
-} ir_loc;
+} base_loc;
 
-typedef enum ir_severity { IR_ERROR, IR_WARNING, IR_NOTE } ir_severity;
+typedef enum base_severity { BASE_ERROR, BASE_WARNING, BASE_NOTE } base_severity;
 
-typedef struct ir_diag ir_diag;
+typedef struct base_diag base_diag;
 
-typedef struct ir_diag_options {
+typedef struct base_diag_options {
     FILE *out;      /* default stderr */
     bool json;      /* one JSON object a line: {severity, message, file, line, col, length, path, notes} */
     bool color;     /* ANSI colours in the text form */
     unsigned limit; /* errors printed before "too many errors" (they are still counted); 0 = 20 */
-} ir_diag_options;
+} base_diag_options;
 
-ir_diag *ir_diag_new(const ir_diag_options *options); /* NULL: defaults */
-void ir_diag_free(ir_diag *d);
+base_diag *base_diag_new(const base_diag_options *options); /* NULL: defaults */
+void base_diag_free(base_diag *d);
 
 /* Registers a file's text (copied) so that its lines can be quoted; `text` may be NULL. */
-const ir_source *ir_diag_source(ir_diag *d, const char *path, const char *text, size_t length);
+const base_source *base_diag_source(base_diag *d, const char *path, const char *text, size_t length);
 
 /* Reports. `loc` may be NULL. A note attaches to the last error or warning. Errors of one frame are printed
  * at once. */
-void ir_error(ir_diag *d, const ir_loc *loc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-void ir_warning(ir_diag *d, const ir_loc *loc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-void ir_note(ir_diag *d, const ir_loc *loc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-void ir_vreport(ir_diag *d, ir_severity severity, const ir_loc *loc, const char *fmt, va_list ap);
+void base_error(base_diag *d, const base_loc *loc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void base_warning(base_diag *d, const base_loc *loc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void base_note(base_diag *d, const base_loc *loc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void base_vreport(base_diag *d, base_severity severity, const base_loc *loc, const char *fmt, va_list ap);
 /* Prints what is pending (the last frame waits for its notes) and a summary line when errors were suppressed.
  */
-void ir_diag_flush(ir_diag *d);
-unsigned ir_diag_errors(const ir_diag *d);
-unsigned ir_diag_warnings(const ir_diag *d);
+void base_diag_flush(base_diag *d);
+unsigned base_diag_errors(const base_diag *d);
+unsigned base_diag_warnings(const base_diag *d);
 
 /* The candidate nearest to `word` (Damerau-Levenshtein distance <= max(1, len/3)), or NULL. */
-const char *ir_suggest(const char *word, const char *const *candidates, size_t count);
+const char *base_suggest(const char *word, const char *const *candidates, size_t count);
 
 /* Printable form of untrusted bytes, in a ring of static buffers (valid until eight more calls). At most 200
  * bytes, then "...". */
-const char *ir_escape(const char *bytes, size_t length);
+const char *base_escape(const char *bytes, size_t length);
 /* Appends untrusted text as a JSON string with its quotes: ASCII, "<" escaped too, so that it may stand in
  * HTML; malformed UTF-8 becomes U+FFFD. */
-void ir_json_string(ir_str *out, const char *text);
+void base_json_quote(base_str *out, const char *text);
 /* Appends `, "name": "value"` of an object's members but the first; NULL is null. */
-void ir_json_member(ir_str *out, const char *name, const char *value);
+void base_json_member(base_str *out, const char *name, const char *value);
 
 /* Our own bug: prints "internal error" with place and message, asks for a report, exits with 70. */
-_Noreturn void ir_ice(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-#define ICE(...) ir_ice(__FILE__, __LINE__, __VA_ARGS__)
+_Noreturn void base_ice(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+#define ICE(...) base_ice(__FILE__, __LINE__, __VA_ARGS__)
 
 #endif

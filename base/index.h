@@ -1,44 +1,44 @@
 /* A small hash index from 32-bit hashes to ids, shared by the node interner, the weight and origin tables and
  * the parser's labels. It stores no keys: the caller compares candidates itself.
  *
- *   uint32_t at = ir_index_start(x, hash), id;
- *   while (ir_index_next(x, hash, &at, &id)) if (same(key, id)) return id;
- *   ir_index_add(x, hash, new_id); */
-#ifndef EBRU_IR_INDEX_H
-#define EBRU_IR_INDEX_H
+ *   uint32_t at = base_index_start(x, hash), id;
+ *   while (base_index_next(x, hash, &at, &id)) if (same(key, id)) return id;
+ *   base_index_add(x, hash, new_id); */
+#ifndef EBRU_BASE_INDEX_H
+#define EBRU_BASE_INDEX_H
 
 #include "base/arena.h"
 
 /* The hostile test configuration starts small, so that tables grow all the time. */
 #ifdef EBRU_HOSTILE
-#define IR_INDEX_START 2
+#define BASE_INDEX_START 2
 #else
-#define IR_INDEX_START 64
+#define BASE_INDEX_START 64
 #endif
 
-typedef struct ir_index_slot {
+typedef struct base_index_slot {
     uint32_t hash, id_plus_1; /* 0: empty */
-} ir_index_slot;
+} base_index_slot;
 
-typedef struct ir_index {
-    ir_index_slot *slots; /* a power of two of them, at most half full */
+typedef struct base_index {
+    base_index_slot *slots; /* a power of two of them, at most half full */
     size_t cap, count;
-} ir_index;
+} base_index;
 
-static inline void ir_index_free(ir_index *x) {
-    ir_free(x->slots);
-    *x = (ir_index){0};
+static inline void base_index_free(base_index *x) {
+    base_free(x->slots);
+    *x = (base_index){0};
 }
 
-static inline uint32_t ir_index_start(const ir_index *x, uint32_t hash) {
+static inline uint32_t base_index_start(const base_index *x, uint32_t hash) {
     return x->cap ? hash & (uint32_t)(x->cap - 1) : 0;
 }
 
 /* The next id stored under `hash`; false when there are no more. */
-static inline bool ir_index_next(const ir_index *x, uint32_t hash, uint32_t *at, uint32_t *id) {
+static inline bool base_index_next(const base_index *x, uint32_t hash, uint32_t *at, uint32_t *id) {
     if (!x->cap) return false;
     while (x->slots[*at].id_plus_1) {
-        const ir_index_slot *s = &x->slots[*at];
+        const base_index_slot *s = &x->slots[*at];
         *at = (*at + 1) & (uint32_t)(x->cap - 1);
         if (s->hash == hash) {
             *id = s->id_plus_1 - 1;
@@ -48,33 +48,33 @@ static inline bool ir_index_next(const ir_index *x, uint32_t hash, uint32_t *at,
     return false;
 }
 
-static inline void ir_index_put(ir_index *x, ir_index_slot s) {
-    uint32_t at = ir_index_start(x, s.hash);
+static inline void base_index_put(base_index *x, base_index_slot s) {
+    uint32_t at = base_index_start(x, s.hash);
     while (x->slots[at].id_plus_1) at = (at + 1) & (uint32_t)(x->cap - 1);
     x->slots[at] = s;
 }
 
-static inline void ir_index_add(ir_index *x, uint32_t hash, uint32_t id) {
+static inline void base_index_add(base_index *x, uint32_t hash, uint32_t id) {
     if (2 * (x->count + 1) > x->cap) {
-        ir_index old = *x;
-        x->cap = old.cap ? 2 * old.cap : IR_INDEX_START;
-        x->slots = ir_alloc(x->cap * sizeof *x->slots);
+        base_index old = *x;
+        x->cap = old.cap ? 2 * old.cap : BASE_INDEX_START;
+        x->slots = base_alloc(x->cap * sizeof *x->slots);
         for (size_t i = 0; i < old.cap; i++)
-            if (old.slots[i].id_plus_1) ir_index_put(x, old.slots[i]);
-        ir_free(old.slots);
+            if (old.slots[i].id_plus_1) base_index_put(x, old.slots[i]);
+        base_free(old.slots);
     }
-    ir_index_put(x, (ir_index_slot){hash, id + 1});
+    base_index_put(x, (base_index_slot){hash, id + 1});
     x->count++;
 }
 
 /* FNV-1a, with a final mix because the index uses the low bits. */
-#define IR_HASH_START 0x811c9dc5u
-static inline uint32_t ir_hash_bytes(uint32_t h, const void *bytes, size_t n) {
+#define BASE_HASH_START 0x811c9dc5u
+static inline uint32_t base_hash_bytes(uint32_t h, const void *bytes, size_t n) {
     const unsigned char *p = bytes;
     for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 0x01000193u;
     return h;
 }
-static inline uint32_t ir_hash_finish(uint32_t h) {
+static inline uint32_t base_hash_finish(uint32_t h) {
     h ^= h >> 16;
     h *= 0x7feb352du;
     h ^= h >> 15;

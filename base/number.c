@@ -15,13 +15,13 @@ static const char *locale_point(void) {
     return point && *point ? point : ".";
 }
 
-void ir_print_f64(double value, ir_str *out) {
+void base_print_f64(double value, base_str *out) {
     if (isnan(value)) {
-        ir_str_add(out, "nan");
+        base_str_add(out, "nan");
         return;
     }
     if (isinf(value)) {
-        ir_str_add(out, value < 0 ? "-inf" : "inf");
+        base_str_add(out, value < 0 ? "-inf" : "inf");
         return;
     }
     char text[64];
@@ -32,16 +32,16 @@ void ir_print_f64(double value, ir_str *out) {
     const char *point = locale_point();
     char *at = strstr(text, point);
     if (at) {
-        ir_str_addn(out, text, (size_t)(at - text));
-        ir_str_add(out, ".");
-        ir_str_add(out, at + strlen(point));
+        base_str_addn(out, text, (size_t)(at - text));
+        base_str_add(out, ".");
+        base_str_add(out, at + strlen(point));
         return;
     }
-    ir_str_add(out, text);
-    if (!strchr(text, 'e')) ir_str_add(out, ".0");
+    base_str_add(out, text);
+    if (!strchr(text, 'e')) base_str_add(out, ".0");
 }
 
-bool ir_parse_f64(const char *text, size_t length, double *out) {
+bool base_parse_f64(const char *text, size_t length, double *out) {
     const char *point = locale_point();
     char buffer[NUMBER_TEXT + 16];
     size_t n = 0;

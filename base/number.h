@@ -6,8 +6,8 @@
 
 /* Appends the shortest decimal that reads back identically. It always has a '.', an exponent, "inf" or "nan",
  * so that it is told from an integer. */
-void ir_print_f64(double value, ir_str *out);
+void base_print_f64(double value, base_str *out);
 /* Reads a number that is the whole text; false otherwise. */
-bool ir_parse_f64(const char *text, size_t length, double *out);
+bool base_parse_f64(const char *text, size_t length, double *out);
 
 #endif

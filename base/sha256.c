@@ -42,7 +42,7 @@ static void compress(uint32_t state[8], const unsigned char block[64]) {
     for (int i = 0; i < 8; i++) state[i] += s[i];
 }
 
-void drv_sha256(const void *bytes, size_t count, unsigned char out[32]) {
+void base_sha256(const void *bytes, size_t count, unsigned char out[32]) {
     uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                          0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     const unsigned char *p = bytes;
@@ -57,15 +57,15 @@ void drv_sha256(const void *bytes, size_t count, unsigned char out[32]) {
     for (int i = 0; i < 32; i++) out[i] = (unsigned char)(state[i / 4] >> (24 - 8 * (i % 4)));
 }
 
-void drv_csp_hash(const void *bytes, size_t count, ir_str *out) {
+void base_csp_hash(const void *bytes, size_t count, base_str *out) {
     static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     unsigned char hash[33] = {0}; /* one byte more, so that it is whole groups of three */
-    drv_sha256(bytes, count, hash);
-    ir_str_add(out, "sha256-");
+    base_sha256(bytes, count, hash);
+    base_str_add(out, "sha256-");
     for (int i = 0; i < 33; i += 3) {
         uint32_t v = (uint32_t)hash[i] << 16 | (uint32_t)hash[i + 1] << 8 | hash[i + 2];
         char four[5] = {digit[v >> 18], digit[v >> 12 & 63], digit[v >> 6 & 63], digit[v & 63], 0};
         if (i == 30) four[3] = '=';
-        ir_str_add(out, four);
+        base_str_add(out, four);
     }
 }

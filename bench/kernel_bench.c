@@ -649,9 +649,9 @@ int main(int argc, char **argv) {
         else
             opt.rounds = ebru_min_i32(ebru_max_i32(atoi(a), 1), MOST_ROUNDS);
     }
-    rt_cpu cpu;
-    rt_cpu_detect(&cpu);
-    if (opt.level > cpu.level || !rt_cpu_permit(&cpu, opt.level)) {
+    base_cpu cpu;
+    base_cpu_detect(&cpu);
+    if (opt.level > cpu.level || !base_cpu_permit(&cpu, opt.level)) {
         fprintf(stderr, "kernel_bench: this machine is not of that level\n");
         return 1;
     }

@@ -43,7 +43,7 @@ typedef struct cg_result {
 } cg_result;
 
 /* Emits. False with diagnostics; then no output file exists. levels: lowest first. */
-bool cg_emit(ir_diag *d, const cg_level *levels, uint32_t level_count, const cg_options *options,
+bool cg_emit(base_diag *d, const cg_level *levels, uint32_t level_count, const cg_options *options,
              cg_result *result);
 
 #endif

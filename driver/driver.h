@@ -58,7 +58,7 @@ typedef struct drv_options {
 
 /* options.c: 0, or DRV_USAGE after a message on stderr. *done: help or version was printed. */
 int drv_parse(drv_options *o, int argc, char **argv, bool *done);
-ir_diag *drv_diag(const drv_options *o);
+base_diag *drv_diag(const drv_options *o);
 
 /* tuning_file.c: the tuning records a compilation consults: the shipped ones and --tuning=FILE's, or for
  * -mcpu=native those of the cache folder; none with --tuning=none. False with diagnostics. */
@@ -67,9 +67,9 @@ typedef struct drv_tuning {
     bool native;      /* code is for this machine */
     uint32_t threads; /* the program is expected to run on */
 } drv_tuning;
-bool drv_tuning_open(ir_diag *d, const drv_options *o, drv_tuning *t);
+bool drv_tuning_open(base_diag *d, const drv_options *o, drv_tuning *t);
 void drv_tuning_close(drv_tuning *t);
-/* `target` consulting them; `only`: the program has no other level. *owned: to be freed with ir_free, or
+/* `target` consulting them; `only`: the program has no other level. *owned: to be freed with base_free, or
  * NULL. */
 const ir_target *drv_tuning_target(drv_tuning *t, const ir_target *target, bool only, ir_target **owned);
 
@@ -82,30 +82,30 @@ typedef struct drv_build {
     uint32_t count;
 } drv_build;
 /* A module at the level it was found: the model, or IR text. NULL with diagnostics. */
-ir_module *drv_load(ir_diag *d, const drv_options *o, const fe_options *fe);
+ir_module *drv_load(base_diag *d, const drv_options *o, const fe_options *fe);
 fe_options drv_fe_options(const drv_options *o);
 bool drv_is_ir(const char *path);
 /* IR text from a file or "-"; weights stay unbound. */
-ir_module *drv_load_ir(ir_diag *d, const char *path);
+ir_module *drv_load_ir(base_diag *d, const char *path);
 /* Runs the passes for every level asked for. `fe` as for drv_load. False with diagnostics. */
-bool drv_lower(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build *b);
+bool drv_lower(base_diag *d, const drv_options *o, const fe_options *fe, drv_build *b);
 /* The same; `loaded` sees each level's module before its first pass. */
-bool drv_lower_observed(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build *b,
+bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe, drv_build *b,
                         void (*loaded)(void *user, const ir_module *m), void *user);
 void drv_build_free(drv_build *b);
 /* Emits a lowered model as a program (or what --emit says) to `output`. */
-bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output, cg_emit_kind kind,
+bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *output, cg_emit_kind kind,
               cg_result *result);
 pass_options drv_pass_options(const drv_options *o);
 /* Makes the folder of --dump-dir if it is not there. False with a diagnostic. */
-bool drv_make_dump_dir(ir_diag *d, const drv_options *o);
+bool drv_make_dump_dir(base_diag *d, const drv_options *o);
 
 /* extract.c: node `op` ("%41", numbered as in the text form) of a module whose nodes are bound, as a module
  * of its own at KERNEL level, with one function @op; `function` names where it is, NULL: the only one with
  * such a node. *text receives its line. NULL with diagnostics. `m` must live longer than the result. */
-ir_module *drv_extract(ir_diag *d, const ir_module *m, const char *function, const char *op, ir_str *text);
+ir_module *drv_extract(base_diag *d, const ir_module *m, const char *function, const char *op, base_str *text);
 
-/* verify.c: the shapes of a file's in. tensors, for the front end; ir_free. */
+/* verify.c: the shapes of a file's in. tensors, for the front end; base_free. */
 struct fe_st;
 fe_shape *drv_io_shapes(const struct fe_st *st, uint32_t *count);
 
@@ -114,12 +114,12 @@ fe_shape *drv_io_shapes(const struct fe_st *st, uint32_t *count);
 typedef struct drv_temp {
     char dir[200], program[220];
 } drv_temp;
-bool drv_temp_new(ir_diag *d, drv_temp *t);
+bool drv_temp_new(base_diag *d, drv_temp *t);
 void drv_temp_free(drv_temp *t);
 void drv_temp_remove(void); /* for handlers of signals: async-signal-safe */
-/* Runs argv[0] with `input` on its standard input; *out (ir_alloc'd) receives its standard output, NULL
+/* Runs argv[0] with `input` on its standard input; *out (base_alloc'd) receives its standard output, NULL
  * `out`: it goes to ours. The child's exit code, or -1 with a diagnostic. */
-int drv_run(ir_diag *d, const char *const *argv, const void *input, size_t input_bytes, char **out,
+int drv_run(base_diag *d, const char *const *argv, const void *input, size_t input_bytes, char **out,
             size_t *out_bytes);
 
 /* places.c: gives the decisions in c->matches the JSON paths of their places, as far as the model's files are
@@ -144,11 +144,11 @@ const char *drv_build_info(const fe_map *map, size_t *length);
 int drv_tune(const drv_options *o);
 
 /* analyze.c, metafile.c, dot.c, ops.c. `depth`: levels shown below the function. */
-void drv_analyze(const ir_module *m, uint32_t depth, ir_str *out);
-void drv_metafile(const ir_module *m, const pass_context *c, ir_str *out);
-void drv_dot(const ir_module *m, ir_str *out);
-void drv_list_ops(ir_str *out);
+void drv_analyze(const ir_module *m, uint32_t depth, base_str *out);
+void drv_metafile(const ir_module *m, const pass_context *c, base_str *out);
+void drv_dot(const ir_module *m, base_str *out);
+void drv_list_ops(base_str *out);
 /* Writes text to a path or "-" through a temporary file and rename. */
-bool drv_write_text(ir_diag *d, const char *path, const char *text, size_t length);
+bool drv_write_text(base_diag *d, const char *path, const char *text, size_t length);
 
 #endif

@@ -53,15 +53,15 @@ typedef struct fe_options {
 /* Loads a model. NULL with diagnostics in `d` when anything is wrong (all problems that can be found at
  * once). The module is verified at GRAPH level and all its weights are bound. Also sets the pipeline meta
  * (keys in docs/program.md). */
-ir_module *fe_load(ir_diag *d, const char *path, const fe_options *options);
+ir_module *fe_load(base_diag *d, const char *path, const fe_options *options);
 
 /* Binds the FILE weights of a module that was parsed from text (opens the files it names). False with
  * diagnostics. */
-bool fe_bind_ir_weights(ir_diag *d, ir_module *m);
+bool fe_bind_ir_weights(base_diag *d, ir_module *m);
 
 /* Reads the files that the meta NAME.vocab and NAME.merges name ("tokenizer", "tokenizer_2") and builds the
- * tokenizer blob for the program (format: runtime/text/tokenizer.h). Returned bytes are ir_alloc'd; NULL with
+ * tokenizer blob for the program (format: runtime/text/tokenizer.h). Returned bytes are base_alloc'd; NULL with
  * diagnostics on failure; *bytes = 0 and NULL when the model has no such tokenizer. */
-unsigned char *fe_tokenizer_blob(ir_diag *d, const ir_module *m, const char *name, size_t *bytes);
+unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *name, size_t *bytes);
 
 #endif

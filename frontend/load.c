@@ -13,7 +13,7 @@ static bool ends_with(const char *s, const char *end) {
     return n >= k && strcmp(s + n - k, end) == 0;
 }
 
-static ir_module *load_text(ir_diag *d, const char *path) {
+static ir_module *load_text(base_diag *d, const char *path) {
     enum { LIMIT = 1 << 30 };
     fe_bytes text;
     if (!fe_file_read(d, path, LIMIT, &text)) return NULL;
@@ -24,7 +24,7 @@ static ir_module *load_text(ir_diag *d, const char *path) {
     return NULL;
 }
 
-static bool load_folder(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
+static bool load_folder(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     fe_dir *dir = fe_dir_open(d, path);
     if (!dir) return false;
     /* by name alone: a link to nowhere is told when it is read */
@@ -33,7 +33,7 @@ static bool load_folder(ir_diag *d, ir_module *m, const char *path, const fe_opt
     char *file = NULL;
     if (description) {
         const char *joined = fe_dir_join(dir, "model.json");
-        file = ir_alloc(strlen(joined) + 1);
+        file = base_alloc(strlen(joined) + 1);
         memcpy(file, joined, strlen(joined) + 1);
     }
     fe_dir_close(dir);
@@ -43,31 +43,31 @@ static bool load_folder(ir_diag *d, ir_module *m, const char *path, const fe_opt
     } else if (component) {
         fine = fe_load_component(d, m, path, o);
     } else if (description) {
-        fe_json *doc = fe_json_load(d, file, NULL);
+        base_json *doc = fe_json_load(d, file, NULL);
         fine = doc && fe_load_description(d, m, file, doc, o);
-        fe_json_free(doc);
+        base_json_free(doc);
     } else {
-        ir_error(d, NULL, "%s: a model folder has a model_index.json, a config.json or a model.json", path);
+        base_error(d, NULL, "%s: a model folder has a model_index.json, a config.json or a model.json", path);
     }
-    ir_free(file);
+    base_free(file);
     return fine;
 }
 
 /* A JSON file: a description, or one of diffusers' files, which stand for their folder. */
-static bool load_json(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
-    fe_json *doc = fe_json_load(d, path, NULL);
+static bool load_json(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
+    base_json *doc = fe_json_load(d, path, NULL);
     if (!doc) return false;
-    fe_jval root = fe_json_root(doc);
+    base_jval root = base_json_root(doc);
     bool fine = false;
-    if (fe_json_present(fe_json_get(root, "ebru"))) {
+    if (base_json_present(base_json_get(root, "ebru"))) {
         fine = fe_load_description(d, m, path, doc, o);
-    } else if (fe_json_present(fe_json_get(root, "_class_name")) ||
-               fe_json_present(fe_json_get(root, "architectures"))) {
-        fe_json_error(root, "this is a part of a diffusers model: name the folder it is in");
+    } else if (base_json_present(base_json_get(root, "_class_name")) ||
+               base_json_present(base_json_get(root, "architectures"))) {
+        base_json_error(root, "this is a part of a diffusers model: name the folder it is in");
     } else {
-        fe_json_error(root, "this is no model description: it has no key 'ebru'");
+        base_json_error(root, "this is no model description: it has no key 'ebru'");
     }
-    fe_json_free(doc);
+    base_json_free(doc);
     return fine;
 }
 
@@ -76,12 +76,12 @@ static bool is_pickle(const char *path) {
            ends_with(path, ".bin");
 }
 
-static bool load_into(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
+static bool load_into(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     if (fe_path_is_dir(path)) return load_folder(d, m, path, o);
     if (fe_path_exists(path) && ends_with(path, ".safetensors")) return fe_load_checkpoint(d, m, path, o);
     if (fe_path_exists(path) && is_pickle(path)) {
-        ir_error(d, NULL, "%s: this is a pickle, and reading a pickle runs code from it", path);
-        ir_note(d, NULL,
+        base_error(d, NULL, "%s: this is a pickle, and reading a pickle runs code from it", path);
+        base_note(d, NULL,
                 "in Python, safetensors.torch.save_file(torch.load(FILE)[\"state_dict\"], NEW) writes the "
                 "same tensors as safetensors");
         return false;
@@ -92,19 +92,19 @@ static bool load_into(ir_diag *d, ir_module *m, const char *path, const fe_optio
 /* Guidance calls the denoiser with the same sample in both halves of its batch. */
 static void pair_halves(ir_module *m) {
     const char *denoiser = ir_meta_string(m, "pipeline.denoiser", NULL);
-    ir_func *f = denoiser ? ir_func_find(m, ir_arena_printf(m->arena, "%s@2", denoiser)) : NULL;
+    ir_func *f = denoiser ? ir_func_find(m, base_arena_printf(m->arena, "%s@2", denoiser)) : NULL;
     for (size_t i = 0; f && i < f->inputs.count; i++)
         if (strcmp(IR_ATTRS(ir_get(f, f->inputs.items[i]), input)->name, "sample") == 0)
             ir_input_pair(f, f->inputs.items[i]);
 }
 
-ir_module *fe_load(ir_diag *d, const char *path, const fe_options *options) {
+ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     if (ends_with(path, ".ir")) return load_text(d, path);
-    unsigned before = ir_diag_errors(d);
+    unsigned before = base_diag_errors(d);
     ir_module *m = ir_module_new();
     bool merged = true;
     if (fe_is_hub_cache(path)) path = fe_hub_snapshot(d, m->arena, path);
-    bool fine = path && load_into(d, m, path, options) && ir_diag_errors(d) == before;
+    bool fine = path && load_into(d, m, path, options) && base_diag_errors(d) == before;
     for (uint32_t i = 0; fine && i < options->lora_count; i++)
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;
@@ -118,7 +118,7 @@ ir_module *fe_load(ir_diag *d, const char *path, const fe_options *options) {
     if (fine && options->prediction && ir_meta_get(m, "sampler.class"))
         ir_meta_set_string(m, "sampler.prediction_type", options->prediction);
     if (!fine) {
-        if (path && ir_diag_errors(d) == before) ir_error(d, NULL, "%s: the model cannot be loaded", path);
+        if (path && base_diag_errors(d) == before) base_error(d, NULL, "%s: the model cannot be loaded", path);
         ir_module_free(m);
         return NULL;
     }

@@ -110,7 +110,7 @@ int64_t ir_type_elements(const ir_type *t);                              /* logi
 uint64_t ir_type_bytes(const ir_type *t); /* bytes in its layout, padding included */
 /* Rank, extents (1 or more), element count and layout are legal; the reason is appended to `why` when not
  * (may be NULL). */
-bool ir_type_valid(const ir_type *t, ir_str *why);
+bool ir_type_valid(const ir_type *t, base_str *why);
 /* Rounded up to whole blocks of channels: what c16 pads an extent to. */
 static inline int64_t ir_round_block(int64_t n) {
     return (n + IR_BLOCK - 1) / IR_BLOCK * IR_BLOCK;
@@ -327,24 +327,24 @@ typedef struct ir_module ir_module;
 typedef struct ir_func {
     ir_module *module;
     const char *name; /* "unet", "unet@2.step", "vae.decode", ... */
-    IR_VEC(ir_node) nodes;
-    IR_VEC(ir_ref) inputs; /* nodes with op input, in parameter order */
-    IR_VEC(ir_output) outputs;
+    BASE_VEC(ir_node) nodes;
+    BASE_VEC(ir_ref) inputs; /* nodes with op input, in parameter order */
+    BASE_VEC(ir_output) outputs;
     uint64_t arena_bytes;     /* PLACED */
     uint64_t scratch_bytes;   /* KERNEL on: the largest of the bindings', per thread */
     struct ir_intern *intern; /* hash table of pure nodes; rebuilt when missing */
 } ir_func;
 
 struct ir_module {
-    ir_arena *arena;
+    base_arena *arena;
     ir_level level;
-    IR_VEC(ir_func *) funcs;
-    IR_VEC(ir_weight) weights;
-    IR_VEC(ir_meta) meta;
-    IR_VEC(ir_origin) origins; /* [0] = unknown */
+    BASE_VEC(ir_func *) funcs;
+    BASE_VEC(ir_weight) weights;
+    BASE_VEC(ir_meta) meta;
+    BASE_VEC(ir_origin) origins; /* [0] = unknown */
     /* Things kept alive for the weights' data (mapped files); freed with the module by calling
      * `close(owner)`. */
-    IR_VEC(struct ir_owner {
+    BASE_VEC(struct ir_owner {
         void *owner;
         void (*close)(void *);
     })
@@ -381,7 +381,7 @@ void ir_lora_add(ir_module *m, uint32_t weight, const ir_lora *update);
 /* The factors fit each other and a weight of type `w`; the reason is appended to `why` when not (may be
  * NULL).
  */
-bool ir_lora_fits(const ir_type *w, const ir_lora *update, ir_str *why);
+bool ir_lora_fits(const ir_type *w, const ir_lora *update, base_str *why);
 /* The rank: columns of `up`. */
 int64_t ir_lora_rank(const ir_lora *update);
 void ir_meta_set_int(ir_module *m, const char *key, int64_t value);
@@ -417,13 +417,13 @@ ir_ref ir_op3(ir_func *f, ir_op op, ir_ref a, ir_ref b, ir_ref c, const void *at
 #define IR_DEFAULTS(set)              ((struct ir_attrs_##set){ATTRS_##set(IR_ATTR_INIT).none_ = 0})
 
 /* uses.c: analyses, recomputed when needed */
-/* Number of uses of each node (operands and outputs); ir_free the result. */
+/* Number of uses of each node (operands and outputs); base_free the result. */
 uint32_t *ir_use_counts(const ir_func *f);
-/* For each node how often its value changes: the highest frequency among the inputs it depends on; ir_free.
+/* For each node how often its value changes: the highest frequency among the inputs it depends on; base_free.
  */
 ir_freq *ir_frequencies(const ir_func *f);
 
-/* For each node whether it depends on weights only, so that it can be computed at compile time; ir_free. */
+/* For each node whether it depends on weights only, so that it can be computed at compile time; base_free. */
 bool *ir_constants(const ir_func *f);
 /* True when the node's bytes are its operand's: a view, or a reshape, transpose or layout_cast that moves
  * nothing in these layouts. Such a node needs no kernel and has the place of its operand. */
@@ -438,34 +438,34 @@ uint32_t ir_overwritable(const ir_func *f, ir_ref r);
 /* shape.c: result types. ir_infer computes the result type (layout plain) of an op; on faults appends
  * messages, one line each, to `faults` and returns false. */
 bool ir_infer(const ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, const void *attrs,
-              ir_type *out, ir_str *faults);
+              ir_type *out, base_str *faults);
 
 /* verify.c: structure, levels, types, layouts, bindings, places. Collects all faults into `faults` (NULL: ICE
  * at the first), each line "FUNC: %41 attention: operand 'k': expected ..., found ...". True when there are
  * none. */
-bool ir_verify(const ir_module *m, ir_str *faults);
+bool ir_verify(const ir_module *m, base_str *faults);
 
 /* print.c, parse.c: the text form. ir_parse reports problems to `d` with line and column and returns NULL.
  * Weights of kind FILE come back unbound (data NULL) until the front end binds them (fe_bind_ir_weights). */
-void ir_print(const ir_module *m, ir_str *out);
-void ir_print_func(const ir_func *f, ir_str *out);
-void ir_print_type(const ir_type *t, ir_str *out);
+void ir_print(const ir_module *m, base_str *out);
+void ir_print_func(const ir_func *f, base_str *out);
+void ir_print_type(const ir_type *t, base_str *out);
 /* One node as in the text form, without its origin: for reports and messages. */
-void ir_print_node(const ir_func *f, ir_ref r, ir_str *out);
+void ir_print_node(const ir_func *f, ir_ref r, base_str *out);
 /* The same with numbers from ir_numbering, for many nodes of a function; with its origin when `origin`. */
-void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, bool origin, ir_str *out);
+void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, bool origin, base_str *out);
 /* A row of the weight table as in the text form. */
-void ir_print_weight(const ir_weight *w, ir_str *out);
+void ir_print_weight(const ir_weight *w, base_str *out);
 /* Attribute `index` of the op's, as in the text form; all that differ from their defaults, as " {a=1, b=2}"
  * or nothing. */
-void ir_print_attr(const ir_node *n, uint32_t index, ir_str *out);
-void ir_print_attrs(const ir_node *n, ir_str *out);
-ir_module *ir_parse(ir_diag *d, const char *name, const char *text, size_t length);
+void ir_print_attr(const ir_node *n, uint32_t index, base_str *out);
+void ir_print_attrs(const ir_node *n, base_str *out);
+ir_module *ir_parse(base_diag *d, const char *name, const char *text, size_t length);
 /* The number of a node in the text form (%N): inputs first, then the others in order; weights have none
- * (UINT32_MAX). ir_numbering returns the numbers of all nodes, ir_free it. */
+ * (UINT32_MAX). ir_numbering returns the numbers of all nodes, base_free it. */
 uint32_t *ir_numbering(const ir_func *f);
 /* "%12", or "@name" for a weight: for messages. Walks the function. */
-void ir_print_ref(const ir_func *f, ir_ref r, ir_str *out);
+void ir_print_ref(const ir_func *f, ir_ref r, base_str *out);
 
 /* expr.c: expressions of `ew` nodes. */
 typedef struct ir_expr_step {
@@ -478,18 +478,18 @@ typedef struct ir_expr_step {
 /* Parses into postfix steps; returns their number, 0 when malformed (message in `fault` when not NULL).
  * Besides the binary and unary elementwise ops, affine and clamp are written add/mul and max/min:
  * "min(max(a,-1),1)" uses functions max and min. */
-uint32_t ir_expr_parse(const char *text, ir_expr_step steps[IR_EXPR_MAX], ir_str *fault);
+uint32_t ir_expr_parse(const char *text, ir_expr_step steps[IR_EXPR_MAX], base_str *fault);
 /* Any elementwise node as steps over its own operands 0..n-1 (those of an ew node as they are). Returns their
  * number; 0 for an ew node whose text is malformed, with the fault as for ir_expr_parse. */
-uint32_t ir_expr_of_node(const ir_node *n, ir_expr_step steps[IR_EXPR_MAX], ir_str *fault);
+uint32_t ir_expr_of_node(const ir_node *n, ir_expr_step steps[IR_EXPR_MAX], base_str *fault);
 /* The text of well-formed steps: ir_expr_parse reads it back identically. */
-void ir_expr_print(const ir_expr_step *steps, uint32_t count, ir_str *out);
+void ir_expr_print(const ir_expr_step *steps, uint32_t count, base_str *out);
 
 /* eval.c: the reference evaluator, the semantic specification: naive loops, binary64 accumulation, any level.
  * Tensors are logical row-major arrays; integer tensors are held as float too (exact below 2^24). */
 typedef struct ir_tensor {
     ir_type type;
-    float *data; /* ir_alloc'd; owned by whoever holds the tensor */
+    float *data; /* base_alloc'd; owned by whoever holds the tensor */
 } ir_tensor;
 typedef struct ir_eval_options {
     void (*progress)(void *user, uint32_t done, uint32_t total);

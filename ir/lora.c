@@ -31,14 +31,14 @@ static bool same_window(const filter *a, const filter *b) {
     return a->kh == b->kh && a->kw == b->kw;
 }
 
-static void say_types(ir_str *why, const ir_type *w, const ir_lora *l) {
+static void say_types(base_str *why, const ir_type *w, const ir_lora *l) {
     const ir_type *t[] = {&l->up.type, &l->down.type, l->mid.type.rank ? &l->mid.type : NULL};
-    ir_str_add(why, "up ");
+    base_str_add(why, "up ");
     for (int i = 0; i < 3 && t[i]; i++) {
-        if (i) ir_str_add(why, i == 1 ? ", down " : ", mid ");
+        if (i) base_str_add(why, i == 1 ? ", down " : ", mid ");
         ir_print_type(t[i], why);
     }
-    ir_str_add(why, " do not fit a weight ");
+    base_str_add(why, " do not fit a weight ");
     ir_print_type(w, why);
 }
 
@@ -52,7 +52,7 @@ static bool shapes_fit(const ir_type *w, const ir_lora *l) {
            mid.k == down.n;
 }
 
-bool ir_lora_fits(const ir_type *w, const ir_lora *l, ir_str *why) {
+bool ir_lora_fits(const ir_type *w, const ir_lora *l, base_str *why) {
     if (shapes_fit(w, l)) return true;
     if (why) say_types(why, w, l);
     return false;
@@ -63,7 +63,7 @@ int64_t ir_lora_rank(const ir_lora *l) {
 }
 
 void ir_lora_add(ir_module *m, uint32_t weight, const ir_lora *update) {
-    ir_lora *copy = ir_arena_alloc(m->arena, sizeof *copy), **at = &m->weights.items[weight].loras;
+    ir_lora *copy = base_arena_alloc(m->arena, sizeof *copy), **at = &m->weights.items[weight].loras;
     *copy = *update;
     copy->up.name = "up"; /* what the random numbers of a factor without a file depend on */
     copy->down.name = "down";
@@ -85,7 +85,7 @@ typedef struct factors {
 
 static float *read_all(const ir_weight *w) {
     int64_t count = ir_type_elements(&w->type);
-    float *values = ir_alloc((size_t)count * sizeof *values);
+    float *values = base_alloc((size_t)count * sizeof *values);
     ir_weight_read(w, values, 0, count);
     return values;
 }
@@ -108,7 +108,7 @@ static void compose_row(const float *mid, const float *down, int64_t s_count, in
 
 static void read_down(const ir_lora *l, int64_t row, factors *f) {
     int64_t rank = ir_lora_rank(l);
-    f->down = ir_alloc((size_t)(f->ranks * f->columns) * sizeof *f->down);
+    f->down = base_alloc((size_t)(f->ranks * f->columns) * sizeof *f->down);
     if (!l->mid.type.rank) {
         for (int64_t r = 0; r < rank; r++) ir_weight_read(&l->down, f->down + r * f->columns, r * row, row);
         return;
@@ -117,19 +117,19 @@ static void read_down(const ir_lora *l, int64_t row, factors *f) {
     int64_t s_count = l->down.type.dim[0], k_count = l->down.type.dim[1], window = row / k_count;
     for (int64_t r = 0; r < rank; r++)
         compose_row(mid + r * s_count * window, down, s_count, k_count, window, f->down + r * f->columns);
-    ir_free(mid);
-    ir_free(down);
+    base_free(mid);
+    base_free(down);
 }
 
 static factors factors_new(const ir_lora *l, int64_t first_row, int64_t rows, int64_t row) {
     int64_t rank = ir_lora_rank(l);
     factors f = {.ranks = round_up(rank, UNROLL), .columns = round_up(row, BLOCK)};
-    float *up = ir_alloc((size_t)(rows * rank) * sizeof *up);
+    float *up = base_alloc((size_t)(rows * rank) * sizeof *up);
     ir_weight_read(&l->up, up, first_row * rank, rows * rank);
-    f.up = ir_alloc((size_t)(rows * f.ranks) * sizeof *f.up);
+    f.up = base_alloc((size_t)(rows * f.ranks) * sizeof *f.up);
     for (int64_t n = 0; n < rows; n++)
         for (int64_t r = 0; r < rank; r++) f.up[n * f.ranks + r] = l->scale * (double)up[n * rank + r];
-    ir_free(up);
+    base_free(up);
     read_down(l, row, &f);
     return f;
 }
@@ -164,15 +164,15 @@ static void add_to_row(const factors *f, size_t updates, int64_t first_row, int6
 void ir_lora_apply(const ir_weight *w, float *out, int64_t first, int64_t count) {
     range want = {first, count, ir_type_elements(&w->type) / w->type.dim[0]};
     int64_t first_row = first / want.row, end_row = (first + count - 1) / want.row + 1;
-    IR_VEC(factors) f = {0};
+    BASE_VEC(factors) f = {0};
     for (const ir_lora *l = w->loras; l; l = l->next)
-        IR_PUSH(&f, factors_new(l, first_row, end_row - first_row, want.row));
+        BASE_PUSH(&f, factors_new(l, first_row, end_row - first_row, want.row));
     for (int64_t k = 0; k < want.row; k += BLOCK) /* a block of `down` stays in the cache for all rows */
         for (int64_t n = first_row; n < end_row; n++)
             add_to_row(f.items, f.count, first_row, n, k, &want, out);
     for (size_t i = 0; i < f.count; i++) {
-        ir_free(f.items[i].up);
-        ir_free(f.items[i].down);
+        base_free(f.items[i].up);
+        base_free(f.items[i].down);
     }
-    ir_free(f.items);
+    base_free(f.items);
 }

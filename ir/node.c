@@ -6,13 +6,13 @@
 #include "ir/ir.h"
 
 struct ir_intern {
-    ir_index index;
+    base_index index;
 };
 
 /* Lookup of names: the first `count` entries of each vector are in its index; the rest is added when asked.
  */
 struct ir_tables {
-    ir_index weights, origins;
+    base_index weights, origins;
 };
 
 /* ---- types ---- */
@@ -58,12 +58,12 @@ uint64_t ir_type_bytes(const ir_type *t) {
     return n;
 }
 
-static bool bad_type(ir_str *why, const char *text) {
-    if (why) ir_str_add(why, text);
+static bool bad_type(base_str *why, const char *text) {
+    if (why) base_str_add(why, text);
     return false;
 }
 
-bool ir_type_valid(const ir_type *t, ir_str *why) {
+bool ir_type_valid(const ir_type *t, base_str *why) {
     if ((unsigned)t->dtype >= IR_DTYPE_COUNT) return bad_type(why, "unknown element type");
     if ((unsigned)t->layout >= IR_LAYOUT_COUNT) return bad_type(why, "unknown layout");
     if (t->rank > IR_MAX_RANK) return bad_type(why, "more than 8 dimensions");
@@ -82,26 +82,26 @@ bool ir_type_valid(const ir_type *t, ir_str *why) {
 /* ---- modules and functions ---- */
 
 ir_module *ir_module_new(void) {
-    ir_arena *arena = ir_arena_new();
-    ir_module *m = ir_arena_alloc(arena, sizeof *m);
+    base_arena *arena = base_arena_new();
+    ir_module *m = base_arena_alloc(arena, sizeof *m);
     m->arena = arena;
     m->level = IR_GRAPH;
-    m->tables = ir_arena_alloc(arena, sizeof *m->tables);
-    IR_PUSH(&m->origins, ((ir_origin){0}));
+    m->tables = base_arena_alloc(arena, sizeof *m->tables);
+    BASE_PUSH(&m->origins, ((ir_origin){0}));
     return m;
 }
 
 static void drop_intern(ir_func *f) {
-    if (f->intern) ir_index_free(&f->intern->index);
-    ir_free(f->intern);
+    if (f->intern) base_index_free(&f->intern->index);
+    base_free(f->intern);
     f->intern = NULL;
 }
 
 void ir_func_clear(ir_func *f) {
     drop_intern(f);
-    ir_free(f->nodes.items);
-    ir_free(f->inputs.items);
-    ir_free(f->outputs.items);
+    base_free(f->nodes.items);
+    base_free(f->inputs.items);
+    base_free(f->outputs.items);
     *f = (ir_func){.module = f->module, .name = f->name};
 }
 
@@ -109,21 +109,21 @@ void ir_module_free(ir_module *m) {
     if (!m) return;
     for (size_t i = 0; i < m->funcs.count; i++) ir_func_clear(m->funcs.items[i]);
     for (size_t i = 0; i < m->owners.count; i++) m->owners.items[i].close(m->owners.items[i].owner);
-    ir_free(m->funcs.items);
-    ir_free(m->weights.items);
-    ir_free(m->meta.items);
-    ir_free(m->origins.items);
-    ir_free(m->owners.items);
-    ir_index_free(&m->tables->weights);
-    ir_index_free(&m->tables->origins);
-    ir_arena_free(m->arena);
+    base_free(m->funcs.items);
+    base_free(m->weights.items);
+    base_free(m->meta.items);
+    base_free(m->origins.items);
+    base_free(m->owners.items);
+    base_index_free(&m->tables->weights);
+    base_index_free(&m->tables->origins);
+    base_arena_free(m->arena);
 }
 
 ir_func *ir_func_new(ir_module *m, const char *name) {
-    ir_func *f = ir_arena_alloc(m->arena, sizeof *f);
+    ir_func *f = base_arena_alloc(m->arena, sizeof *f);
     f->module = m;
-    f->name = ir_arena_strdup(m->arena, name);
-    IR_PUSH(&m->funcs, f);
+    f->name = base_arena_strdup(m->arena, name);
+    BASE_PUSH(&m->funcs, f);
     return f;
 }
 
@@ -147,7 +147,7 @@ void ir_func_remove(ir_module *m, ir_func *f) {
 /* ---- origins, weights, meta ---- */
 
 static uint32_t hash_string(const char *s) {
-    return ir_hash_finish(ir_hash_bytes(IR_HASH_START, s, strlen(s)));
+    return base_hash_finish(base_hash_bytes(BASE_HASH_START, s, strlen(s)));
 }
 
 static bool same_string(const char *a, const char *b) {
@@ -159,15 +159,15 @@ ir_origin_id ir_origin_add(ir_module *m, const char *file, uint32_t line, uint32
     if (block && !*block) block = NULL;
     if (!file && !block && !line && !col) return 0;
 
-    uint32_t h = IR_HASH_START, at, id;
-    if (file) h = ir_hash_bytes(h, file, strlen(file));
-    if (block) h = ir_hash_bytes(h, block, strlen(block));
-    h = ir_hash_bytes(h, &line, sizeof line);
-    h = ir_hash_finish(ir_hash_bytes(h, &col, sizeof col));
+    uint32_t h = BASE_HASH_START, at, id;
+    if (file) h = base_hash_bytes(h, file, strlen(file));
+    if (block) h = base_hash_bytes(h, block, strlen(block));
+    h = base_hash_bytes(h, &line, sizeof line);
+    h = base_hash_finish(base_hash_bytes(h, &col, sizeof col));
 
-    ir_index *x = &m->tables->origins;
-    at = ir_index_start(x, h);
-    while (ir_index_next(x, h, &at, &id)) {
+    base_index *x = &m->tables->origins;
+    at = base_index_start(x, h);
+    while (base_index_next(x, h, &at, &id)) {
         const ir_origin *o = &m->origins.items[id];
         if (o->line == line && o->col == col && same_string(o->file, file) && same_string(o->block, block))
             return id;
@@ -175,21 +175,21 @@ ir_origin_id ir_origin_add(ir_module *m, const char *file, uint32_t line, uint32
     /* Most origins share the file and often the block of the one before: share its strings too. */
     const ir_origin *last = &m->origins.items[m->origins.count - 1];
     ir_origin o = {.line = line, .col = col};
-    if (file) o.file = same_string(file, last->file) ? last->file : ir_arena_strdup(m->arena, file);
-    if (block) o.block = same_string(block, last->block) ? last->block : ir_arena_strdup(m->arena, block);
-    IR_PUSH(&m->origins, o);
+    if (file) o.file = same_string(file, last->file) ? last->file : base_arena_strdup(m->arena, file);
+    if (block) o.block = same_string(block, last->block) ? last->block : base_arena_strdup(m->arena, block);
+    BASE_PUSH(&m->origins, o);
     id = (uint32_t)(m->origins.count - 1);
-    ir_index_add(x, h, id);
+    base_index_add(x, h, id);
     return id;
 }
 
 uint32_t ir_weight_find(const ir_module *m, const char *name) {
-    ir_index *x = &m->tables->weights;
-    if (x->count > m->weights.count) ir_index_free(x); /* entries were removed */
+    base_index *x = &m->tables->weights;
+    if (x->count > m->weights.count) base_index_free(x); /* entries were removed */
     for (size_t i = x->count; i < m->weights.count; i++)
-        ir_index_add(x, hash_string(m->weights.items[i].name), (uint32_t)i);
-    uint32_t h = hash_string(name), at = ir_index_start(x, h), id;
-    while (ir_index_next(x, h, &at, &id))
+        base_index_add(x, hash_string(m->weights.items[i].name), (uint32_t)i);
+    uint32_t h = hash_string(name), at = base_index_start(x, h), id;
+    while (base_index_next(x, h, &at, &id))
         if (strcmp(m->weights.items[id].name, name) == 0) return id;
     return UINT32_MAX;
 }
@@ -197,8 +197,8 @@ uint32_t ir_weight_find(const ir_module *m, const char *name) {
 uint32_t ir_weight_add(ir_module *m, const char *name, const ir_type *type) {
     uint32_t found = ir_weight_find(m, name);
     if (found != UINT32_MAX) return found;
-    ir_weight w = {.name = ir_arena_strdup(m->arena, name), .type = *type, .kind = IR_WEIGHT_UNBOUND};
-    IR_PUSH(&m->weights, w);
+    ir_weight w = {.name = base_arena_strdup(m->arena, name), .type = *type, .kind = IR_WEIGHT_UNBOUND};
+    BASE_PUSH(&m->weights, w);
     return (uint32_t)(m->weights.count - 1);
 }
 
@@ -216,7 +216,7 @@ static ir_meta *meta_entry(ir_module *m, const char *key) {
         *e = (ir_meta){.key = e->key};
         return e;
     }
-    IR_PUSH(&m->meta, ((ir_meta){.key = ir_arena_strdup(m->arena, key)}));
+    BASE_PUSH(&m->meta, ((ir_meta){.key = base_arena_strdup(m->arena, key)}));
     return &m->meta.items[m->meta.count - 1];
 }
 
@@ -235,7 +235,7 @@ void ir_meta_set_float(ir_module *m, const char *key, double value) {
 void ir_meta_set_string(ir_module *m, const char *key, const char *value) {
     ir_meta *e = meta_entry(m, key);
     e->kind = IR_META_STRING;
-    e->s = ir_arena_strdup(m->arena, value);
+    e->s = base_arena_strdup(m->arena, value);
 }
 
 int64_t ir_meta_int(const ir_module *m, const char *key, int64_t otherwise) {
@@ -262,10 +262,10 @@ static bool is_interned(ir_op op) {
 }
 
 static uint32_t hash_node(const ir_node *n) {
-    uint32_t h = ir_hash_bytes(IR_HASH_START, &n->op, sizeof n->op);
-    h = ir_hash_bytes(h, n->operand, n->operand_count * sizeof n->operand[0]);
-    h = ir_hash_bytes(h, &n->type.layout, sizeof n->type.layout);
-    return ir_hash_finish(ir_attrs_hash(n->op, n->attrs, h));
+    uint32_t h = base_hash_bytes(BASE_HASH_START, &n->op, sizeof n->op);
+    h = base_hash_bytes(h, n->operand, n->operand_count * sizeof n->operand[0]);
+    h = base_hash_bytes(h, &n->type.layout, sizeof n->type.layout);
+    return base_hash_finish(ir_attrs_hash(n->op, n->attrs, h));
 }
 
 static bool same_node(const ir_node *a, const ir_node *b) {
@@ -274,12 +274,12 @@ static bool same_node(const ir_node *a, const ir_node *b) {
            ir_type_equal(&a->type, &b->type) && ir_attrs_equal(a->op, a->attrs, b->attrs);
 }
 
-static ir_index *intern_index(ir_func *f) {
+static base_index *intern_index(ir_func *f) {
     if (f->intern) return &f->intern->index;
-    f->intern = ir_alloc(sizeof *f->intern);
+    f->intern = base_alloc(sizeof *f->intern);
     for (size_t i = 0; i < f->nodes.count; i++)
         if (is_interned(f->nodes.items[i].op))
-            ir_index_add(&f->intern->index, hash_node(&f->nodes.items[i]), (uint32_t)i);
+            base_index_add(&f->intern->index, hash_node(&f->nodes.items[i]), (uint32_t)i);
     return &f->intern->index;
 }
 
@@ -287,19 +287,19 @@ ir_ref ir_node_add(ir_func *f, const ir_node *node) {
     ir_node n = *node;
     uint32_t h = 0;
     if (is_interned(n.op)) {
-        ir_index *x = intern_index(f);
+        base_index *x = intern_index(f);
         h = hash_node(&n);
-        uint32_t at = ir_index_start(x, h), id;
-        while (ir_index_next(x, h, &at, &id))
+        uint32_t at = base_index_start(x, h), id;
+        while (base_index_next(x, h, &at, &id))
             if (same_node(&f->nodes.items[id], &n)) return (ir_ref){id};
     }
     if (f->nodes.count >= UINT32_MAX - 1) ICE("function %s has too many nodes", f->name);
     ir_ref r = {(uint32_t)f->nodes.count};
     for (uint32_t i = n.operand_count; i < IR_MAX_OPERANDS; i++) n.operand[i] = IR_NONE;
     n.attrs = ir_attrs_copy(f->module->arena, n.op, n.attrs);
-    IR_PUSH(&f->nodes, n);
-    if (is_interned(n.op)) ir_index_add(&f->intern->index, h, r.id);
-    if (n.op == IR_OP_input) IR_PUSH(&f->inputs, r);
+    BASE_PUSH(&f->nodes, n);
+    if (is_interned(n.op)) base_index_add(&f->intern->index, h, r.id);
+    if (n.op == IR_OP_input) BASE_PUSH(&f->inputs, r);
     return r;
 }
 
@@ -308,7 +308,7 @@ ir_ref ir_build(ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, co
     const ir_op_info *info = ir_op_get(op);
     ir_node n = {.op = op, .attrs = attrs ? attrs : info->attr_default, .origin = origin};
     while (count && !ir_ref_ok(operands[count - 1])) count--;
-    ir_str faults = {0};
+    base_str faults = {0};
     if (!ir_infer(f, op, operands, count, n.attrs, &n.type, &faults))
         ICE("building %s in function %s:\n%s", info->name, f->name, faults.data);
     n.operand_count = count;
@@ -321,7 +321,7 @@ ir_ref ir_build(ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, co
 
 static ir_ref add_input(ir_func *f, const struct ir_attrs_input *a, const ir_type *type,
                         ir_origin_id origin) {
-    ir_str why = {0};
+    base_str why = {0};
     if (!ir_type_valid(type, &why)) ICE("input %s of function %s: %s", a->name, f->name, why.data);
     ir_node n = {.op = IR_OP_input, .attrs = a, .type = *type, .origin = origin};
     return ir_node_add(f, &n);
@@ -340,7 +340,7 @@ ir_ref ir_input_like(ir_func *f, const ir_node *input, const ir_type *type) {
 
 void ir_input_pair(ir_func *f, ir_ref input) {
     ir_node *n = &f->nodes.items[input.id];
-    struct ir_attrs_input *a = ir_arena_alloc(f->module->arena, sizeof *a);
+    struct ir_attrs_input *a = base_arena_alloc(f->module->arena, sizeof *a);
     *a = *IR_ATTRS(n, input);
     a->paired = true;
     n->attrs = a;
@@ -357,7 +357,7 @@ ir_ref ir_weight_ref(ir_func *f, uint32_t weight_index, ir_origin_id origin) {
 
 void ir_set_output(ir_func *f, const char *name, ir_ref value) {
     if (value.id >= f->nodes.count) ICE("output %s of function %s has no value", name, f->name);
-    IR_PUSH(&f->outputs, ((ir_output){.name = ir_arena_strdup(f->module->arena, name), .value = value}));
+    BASE_PUSH(&f->outputs, ((ir_output){.name = base_arena_strdup(f->module->arena, name), .value = value}));
 }
 
 ir_ref ir_op1(ir_func *f, ir_op op, ir_ref a, const void *attrs, ir_origin_id origin) {
@@ -375,8 +375,8 @@ ir_ref ir_op3(ir_func *f, ir_op op, ir_ref a, ir_ref b, ir_ref c, const void *at
 }
 
 void ir_func_sweep(ir_func *f) {
-    bool *live = ir_alloc(f->nodes.count);
-    ir_ref *map = ir_alloc(f->nodes.count * sizeof *map);
+    bool *live = base_alloc(f->nodes.count);
+    ir_ref *map = base_alloc(f->nodes.count * sizeof *map);
     for (size_t i = 0; i < f->outputs.count; i++) live[f->outputs.items[i].value.id] = true;
     for (size_t i = 0; i < f->inputs.count; i++) live[f->inputs.items[i].id] = true;
     for (size_t i = f->nodes.count; i-- > 0;) {
@@ -398,6 +398,6 @@ void ir_func_sweep(ir_func *f) {
     for (size_t i = 0; i < f->inputs.count; i++) f->inputs.items[i] = map[f->inputs.items[i].id];
     if (kept != f->nodes.count) drop_intern(f);
     f->nodes.count = kept;
-    ir_free(live);
-    ir_free(map);
+    base_free(live);
+    base_free(map);
 }

@@ -172,22 +172,22 @@ bool ir_attrs_equal(ir_op op, const void *a, const void *b) {
 
 static uint32_t hash_value(uint32_t h, ir_attr_kind kind, const void *p) {
     switch (kind) {
-    case IR_ATTR_i64: return ir_hash_bytes(h, p, sizeof(int64_t));
-    case IR_ATTR_f64: return ir_hash_bytes(h, p, sizeof(double));
-    case IR_ATTR_flag: return ir_hash_bytes(h, p, sizeof(bool));
-    case IR_ATTR_i2: return ir_hash_bytes(h, p, sizeof(ir_i2));
-    case IR_ATTR_i4: return ir_hash_bytes(h, p, sizeof(ir_i4));
+    case IR_ATTR_i64: return base_hash_bytes(h, p, sizeof(int64_t));
+    case IR_ATTR_f64: return base_hash_bytes(h, p, sizeof(double));
+    case IR_ATTR_flag: return base_hash_bytes(h, p, sizeof(bool));
+    case IR_ATTR_i2: return base_hash_bytes(h, p, sizeof(ir_i2));
+    case IR_ATTR_i4: return base_hash_bytes(h, p, sizeof(ir_i4));
     case IR_ATTR_dims: {
         const ir_dims *d = p;
-        return ir_hash_bytes(h, d->v, d->n * sizeof d->v[0]);
+        return base_hash_bytes(h, d->v, d->n * sizeof d->v[0]);
     }
     case IR_ATTR_str: {
         const char *s = *(const char *const *)p;
-        return ir_hash_bytes(h, s, strlen(s));
+        return base_hash_bytes(h, s, strlen(s));
     }
-    case IR_ATTR_act: return ir_hash_bytes(h, p, sizeof(ir_act));
-    case IR_ATTR_freq: return ir_hash_bytes(h, p, sizeof(ir_freq));
-    case IR_ATTR_precision: return ir_hash_bytes(h, p, sizeof(ir_precision));
+    case IR_ATTR_act: return base_hash_bytes(h, p, sizeof(ir_act));
+    case IR_ATTR_freq: return base_hash_bytes(h, p, sizeof(ir_freq));
+    case IR_ATTR_precision: return base_hash_bytes(h, p, sizeof(ir_precision));
     }
     return h;
 }
@@ -199,14 +199,14 @@ uint32_t ir_attrs_hash(ir_op op, const void *attrs, uint32_t h) {
     return h;
 }
 
-void *ir_attrs_copy(ir_arena *arena, ir_op op, const void *attrs) {
+void *ir_attrs_copy(base_arena *arena, ir_op op, const void *attrs) {
     const ir_op_info *info = ir_op_get(op);
-    char *copy = ir_arena_alloc(arena, info->attr_size);
+    char *copy = base_arena_alloc(arena, info->attr_size);
     memcpy(copy, attrs, info->attr_size);
     for (uint32_t i = 0; i < info->attr_count; i++) {
         if (info->attrs[i].kind != IR_ATTR_str) continue;
         const char **s = (const char **)(void *)(copy + info->attrs[i].offset);
-        *s = ir_arena_strdup(arena, *s);
+        *s = base_arena_strdup(arena, *s);
     }
     return copy;
 }

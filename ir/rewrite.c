@@ -34,7 +34,7 @@ static void rewrite_node(ir_rewrite *rw, ir_rewrite_rule rule, ir_ref old) {
 }
 
 bool ir_rewrite_apply(ir_func *f, ir_rewrite_rule rule, void *user, bool drop_dead) {
-    ir_str before = {0}, after = {0};
+    base_str before = {0}, after = {0};
     ir_print_func(f, &before);
 
     /* f stays the function everybody points to; its contents move to `from`. */
@@ -44,7 +44,7 @@ bool ir_rewrite_apply(ir_func *f, ir_rewrite_rule rule, void *user, bool drop_de
                    .arena_bytes = from.arena_bytes,
                    .scratch_bytes = from.scratch_bytes};
     ir_rewrite rw = {.from = &from, .to = f, .uses = ir_use_counts(&from), .user = user};
-    rw.map = ir_alloc(from.nodes.count * sizeof *rw.map);
+    rw.map = base_alloc(from.nodes.count * sizeof *rw.map);
     for (size_t i = 0; i < from.nodes.count; i++) rw.map[i] = IR_NONE;
 
     /* Inputs first, so that their order survives whatever the rule does. */
@@ -52,16 +52,16 @@ bool ir_rewrite_apply(ir_func *f, ir_rewrite_rule rule, void *user, bool drop_de
     for (uint32_t i = 0; i < from.nodes.count; i++)
         if (from.nodes.items[i].op != IR_OP_input) rewrite_node(&rw, rule, (ir_ref){i});
     for (size_t i = 0; i < from.outputs.count; i++)
-        IR_PUSH(&f->outputs, ((ir_output){.name = from.outputs.items[i].name,
+        BASE_PUSH(&f->outputs, ((ir_output){.name = from.outputs.items[i].name,
                                           .value = rw.map[from.outputs.items[i].value.id]}));
     if (drop_dead) ir_func_sweep(f);
 
-    ir_free(rw.uses);
-    ir_free(rw.map);
+    base_free(rw.uses);
+    base_free(rw.map);
     ir_func_clear(&from);
     ir_print_func(f, &after);
     bool changed = before.len != after.len || memcmp(before.data, after.data, after.len) != 0;
-    ir_str_free(&before);
-    ir_str_free(&after);
+    base_str_free(&before);
+    base_str_free(&after);
     return changed;
 }

@@ -21,7 +21,7 @@ struct ir_target {
     uint64_t l1d, l2;  /* bytes a core */
     /* Binds a node to a kernel: allocates the binding in the module's arena with every field of the kernel's
      * params struct, tasks and scratch. False when no kernel fits (reason appended). */
-    bool (*bind)(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, ir_str *reason);
+    bool (*bind)(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, base_str *reason);
     /* True when a kernel exists for the op with this result layout: the layout pass asks before it chooses.
      */
     bool (*has_kernel)(const ir_target *t, ir_op op, ir_layout layout);

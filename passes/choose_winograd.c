@@ -51,16 +51,16 @@ static bool is_candidate(const ir_func *f, const ir_node *n) {
 }
 
 /* The weight that a candidate's filter is packed from; UINT32_MAX and a reason where it does not fit. */
-static uint32_t filter_of(const ir_func *f, const ir_node *n, ir_str *why) {
+static uint32_t filter_of(const ir_func *f, const ir_node *n, base_str *why) {
     const ir_node *pack = ir_get(f, n->operand[W]);
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     if (a->precision != IR_PRECISION_F32) {
-        ir_str_addf(why, "its products are in %s, and the transforms need f32",
+        base_str_addf(why, "its products are in %s, and the transforms need f32",
                     ir_precision_name[a->precision]);
     } else if (pack->op != IR_OP_pack_conv_weight || ir_get(f, pack->operand[0])->op != IR_OP_weight) {
-        ir_str_add(why, "the filter is computed");
+        base_str_add(why, "the filter is computed");
     } else if (a->stride.v[0] != 1 || a->stride.v[1] != 1) {
-        ir_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0], (long long)a->stride.v[1]);
+        base_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0], (long long)a->stride.v[1]);
     } else {
         return (uint32_t)IR_ATTRS(ir_get(f, pack->operand[0]), weight)->index;
     }
@@ -125,9 +125,9 @@ static void count_uses(choices *k, ir_func *f) {
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         if (!is_candidate(f, n)) continue;
-        ir_str why = {0};
+        base_str why = {0};
         uint32_t w = filter_of(f, n, &why);
-        ir_str_free(&why);
+        base_str_free(&why);
         if (w == UINT32_MAX) continue;
         add_cost(k->c, f, n, k->of[w].estimate);
         add_measured(k->c, f, i, &k->of[w]);
@@ -138,14 +138,14 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     choices *k = rw->user;
     const ir_node *n = ir_get(rw->from, old);
     if (!is_candidate(rw->from, n)) return IR_NONE;
-    ir_str why = {0};
+    base_str why = {0};
     uint32_t w = filter_of(rw->from, n, &why);
     const costs *of = w == UINT32_MAX ? NULL : &k->of[w];
     int way = of ? best_way(of) : DIRECT;
     if (of && way == DIRECT) {
         const double *cost = deciding(of), *least = LEAST_GAIN;
         int best = cost[F2] * least[F2] < cost[F4] * least[F4] ? F2 : F4;
-        ir_str_addf(
+        base_str_addf(
             &why, "F(%d,3) %s at %.2f of the direct sum's time; weights of %s the size pay from %.2f on down",
             best == F2 ? 2 : 4, is_measured(of) ? "was measured" : "is estimated", cost[best] / cost[DIRECT],
             best == F2 ? "16/9" : "four times", 1 / least[best]);
@@ -171,11 +171,11 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
 }
 
 bool pass_choose_winograd(pass_context *c, ir_module *m) {
-    choices k = {.c = c, .of = ir_alloc((m->weights.count + 1) * sizeof(costs))};
+    choices k = {.c = c, .of = base_alloc((m->weights.count + 1) * sizeof(costs))};
     for (uint32_t i = 0; i < m->funcs.count; i++) count_uses(&k, m->funcs.items[i]);
     bool changed = false;
     for (uint32_t i = 0; i < m->funcs.count; i++)
         changed |= ir_rewrite_apply(m->funcs.items[i], rule, &k, true);
-    ir_free(k.of);
+    base_free(k.of);
     return changed;
 }

@@ -21,30 +21,30 @@ typedef struct state {
     bool *gone; /* concats that no node reads any more */
 } state;
 
-static bool can_take(const ir_node *user, ir_str *why) {
+static bool can_take(const ir_node *user, base_str *why) {
     const char *name = ir_op_get(user->op)->name;
     if (user->op != IR_OP_conv2d && user->op != IR_OP_group_norm) {
-        ir_str_addf(why, "user %s takes one input", name);
+        base_str_addf(why, "user %s takes one input", name);
         return false;
     }
     if (!ir_ref_ok(pass_operand(user, X1))) return true;
-    ir_str_addf(why, "user %s has two inputs already", name);
+    base_str_addf(why, "user %s has two inputs already", name);
     return false;
 }
 
-static bool can_go(const ir_func *f, ir_ref r, ir_str *why) {
+static bool can_go(const ir_func *f, ir_ref r, base_str *why) {
     const ir_node *n = ir_get(f, r);
     if (n->type.rank != 4 || IR_ATTRS(n, axis)->axis != 1) {
-        ir_str_add(why, "it does not join channels of images");
+        base_str_add(why, "it does not join channels of images");
         return false;
     }
     if (n->operand_count != 2) {
-        ir_str_addf(why, "it has %u parts", n->operand_count);
+        base_str_addf(why, "it has %u parts", n->operand_count);
         return false;
     }
     int64_t first = ir_typeof(f, n->operand[0])->dim[1];
     if (first % IR_BLOCK != 0) {
-        ir_str_addf(why, "the first part has %lld channels, not a multiple of %d", (long long)first,
+        base_str_addf(why, "the first part has %lld channels, not a multiple of %d", (long long)first,
                     IR_BLOCK);
         return false;
     }
@@ -71,11 +71,11 @@ bool pass_eliminate_concat(pass_context *c, ir_func *f) {
         bool constant = s.gone[i];
         s.gone[i] = false;
         if (constant || f->nodes.items[i].op != IR_OP_concat) continue;
-        ir_str why = {0};
+        base_str why = {0};
         bool match = can_go(f, (ir_ref){i}, &why);
         s.gone[i] = pass_decided(c, PASS_NAME, f, (ir_ref){i}, WHAT, match, &why);
     }
     bool changed = ir_rewrite_apply(f, rule, &s, true);
-    ir_free(s.gone);
+    base_free(s.gone);
     return changed;
 }

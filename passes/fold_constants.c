@@ -50,17 +50,17 @@ static bool is_weight_slot(ir_op op, uint32_t k) {
 }
 
 /* Everything the value depends on is there, and it is not too much to read. */
-static bool can_compute(const ir_func *f, ir_ref r, int64_t *read, ir_str *why) {
+static bool can_compute(const ir_func *f, ir_ref r, int64_t *read, base_str *why) {
     const ir_node *n = ir_get(f, r);
     *read += ir_type_elements(&n->type);
     if (*read > MOST_READ) {
-        ir_str_add(why, "it reads too much");
+        base_str_add(why, "it reads too much");
         return false;
     }
     if (n->op == IR_OP_weight) {
         const ir_weight *w = &f->module->weights.items[IR_ATTRS(n, weight)->index];
         bool there = ir_weight_bound(w);
-        if (!there) ir_str_addf(why, "weight @%s is not bound", w->name);
+        if (!there) base_str_addf(why, "weight @%s is not bound", w->name);
         return there;
     }
     for (uint32_t k = 0; k < n->operand_count; k++)
@@ -72,11 +72,11 @@ static bool should_fold(state *s, const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     size_t bytes = (size_t)ir_type_elements(&n->type) * sizeof(float);
     if (n->op == IR_OP_weight || n->type.dtype != IR_f32) return false;
-    ir_str why = {0};
+    base_str why = {0};
     int64_t read = 0;
     bool fine = true;
     if (bytes > MOST_RESULT || s->bytes + bytes > MOST_TOTAL) {
-        ir_str_addf(&why, "its %zu bytes are beyond the budget", bytes);
+        base_str_addf(&why, "its %zu bytes are beyond the budget", bytes);
         fine = false;
     }
     fine = fine && can_compute(f, r, &read, &why);
@@ -86,24 +86,24 @@ static bool should_fold(state *s, const ir_func *f, ir_ref r) {
     } else {
         pass_refused(s->c, PASS_NAME, f, r, ir_op_get(n->op)->name, "%s", why.data);
     }
-    ir_str_free(&why);
+    base_str_free(&why);
     return fine;
 }
 
 /* A weight of the module with these elements, under a name no other has. */
 static uint32_t add_weight(ir_module *m, const ir_tensor *t) {
-    ir_str name = {0};
+    base_str name = {0};
     for (size_t i = m->weights.count;; i++) {
         name.len = 0;
-        ir_str_addf(&name, "folded/%zu", i);
+        base_str_addf(&name, "folded/%zu", i);
         if (ir_weight_find(m, name.data) == UINT32_MAX) break;
     }
     ir_type type = t->type;
     type.layout = IR_PLAIN;
     uint32_t index = ir_weight_add(m, name.data, &type);
-    ir_str_free(&name);
+    base_str_free(&name);
     size_t bytes = (size_t)ir_type_elements(&type) * sizeof(float);
-    void *data = ir_arena_alloc(m->arena, bytes);
+    void *data = base_arena_alloc(m->arena, bytes);
     memcpy(data, t->data, bytes);
     m->weights.items[index].kind = IR_WEIGHT_DATA;
     m->weights.items[index].data = data;
@@ -120,8 +120,8 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
 }
 
 bool pass_fold_constants(pass_context *c, ir_func *f) {
-    state s = {.c = c, .fold = ir_alloc(f->nodes.count + 1)};
-    bool *constant = ir_constants(f), *seen = ir_alloc(f->nodes.count + 1), any = false;
+    state s = {.c = c, .fold = base_alloc(f->nodes.count + 1)};
+    bool *constant = ir_constants(f), *seen = base_alloc(f->nodes.count + 1), any = false;
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         for (uint32_t k = 0; !constant[i] && k < n->operand_count; k++) {
@@ -134,8 +134,8 @@ bool pass_fold_constants(pass_context *c, ir_func *f) {
         }
     }
     bool changed = any && ir_rewrite_apply(f, rule, &s, true);
-    ir_free(seen);
-    ir_free(constant);
-    ir_free(s.fold);
+    base_free(seen);
+    base_free(constant);
+    base_free(s.fold);
     return changed;
 }

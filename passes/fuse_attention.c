@@ -120,18 +120,18 @@ static bool in_order(const heads *h, const char *order) {
 typedef struct matcher {
     const ir_func *f;
     const ir_ref *user; /* pass_only_users */
-    ir_str *why;
+    base_str *why;
 } matcher;
 
 static bool no(const matcher *m, const char *text) {
-    ir_str_add(m->why, text);
+    base_str_add(m->why, text);
     return false;
 }
 
 /* The only user of r when it is `op`; else IR_NONE with a reason. */
 static ir_ref next(const matcher *m, ir_ref r, const char *role) {
     ir_ref u = m->user[r.id];
-    if (!ir_ref_ok(u)) ir_str_addf(m->why, "%s have several users or are an output", role);
+    if (!ir_ref_ok(u)) base_str_addf(m->why, "%s have several users or are an output", role);
     return u;
 }
 
@@ -254,12 +254,12 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
 
 bool pass_fuse_attention(pass_context *c, ir_func *f) {
     state s = {.c = c,
-               .matches = ir_alloc(f->nodes.count * sizeof *s.matches + 1),
-               .is_root = ir_alloc(f->nodes.count + 1)};
+               .matches = base_alloc(f->nodes.count * sizeof *s.matches + 1),
+               .is_root = base_alloc(f->nodes.count + 1)};
     ir_ref *user = pass_only_users(f);
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         if (f->nodes.items[i].op != IR_OP_softmax) continue;
-        ir_str why = {0};
+        base_str why = {0};
         matcher m = {f, user, &why};
         match found = {0};
         ir_ref root = IR_NONE;
@@ -270,11 +270,11 @@ bool pass_fuse_attention(pass_context *c, ir_func *f) {
         } else {
             pass_refused(c, PASS_NAME, f, (ir_ref){i}, WHAT, "%s", why.data ? why.data : "");
         }
-        ir_str_free(&why);
+        base_str_free(&why);
     }
     bool changed = ir_rewrite_apply(f, rule, &s, true);
-    ir_free(user);
-    ir_free(s.matches);
-    ir_free(s.is_root);
+    base_free(user);
+    base_free(s.matches);
+    base_free(s.is_root);
     return changed;
 }

@@ -69,7 +69,7 @@ static bool is_channel_vector(const ir_type *t, const ir_type *y) {
 }
 
 static bool find_slot(ir_rewrite *rw, const ir_node *host, ir_ref addend, bool constant, slot *out,
-                      ir_str *why) {
+                      base_str *why) {
     ir_type t = *ir_typeof(rw->to, addend), y = host->type;
     bool conv = host->op == IR_OP_conv2d;
     int64_t n = conv ? y.dim[1] : y.dim[y.rank - 1];
@@ -83,13 +83,13 @@ static bool find_slot(ir_rewrite *rw, const ir_node *host, ir_ref addend, bool c
         uint32_t index = conv ? CONV_RESIDUAL : LINEAR_RESIDUAL;
         *out = (slot){index, addend, "residual"};
         if (!ir_ref_ok(pass_operand(host, index))) return true;
-        ir_str_addf(why, "%s has a residual already", ir_op_get(host->op)->name);
+        base_str_addf(why, "%s has a residual already", ir_op_get(host->op)->name);
         return false;
     }
     if (conv && is_channel_vector(&t, &y)) {
         *out = (slot){CONV_TBIAS, IR_NONE, "time bias"};
         if (ir_ref_ok(pass_operand(host, CONV_TBIAS))) {
-            ir_str_add(why, "conv2d has a time bias already");
+            base_str_add(why, "conv2d has a time bias already");
             return false;
         }
         int64_t batch = t.rank == 4 ? t.dim[0] : 1;
@@ -101,7 +101,7 @@ static bool find_slot(ir_rewrite *rw, const ir_node *host, ir_ref addend, bool c
         out->value = is_flat ? flat : pass_reshape(rw->to, addend, 2, (int64_t[]){batch, n}, host->origin);
         return true;
     }
-    ir_str_add(why, "the other operand broadcasts: ");
+    base_str_add(why, "the other operand broadcasts: ");
     ir_print_type(&t, why);
     return false;
 }
@@ -109,23 +109,23 @@ static bool find_slot(ir_rewrite *rw, const ir_node *host, ir_ref addend, bool c
 static ir_ref join_add(ir_rewrite *rw, ir_ref old, const ir_node *n) {
     const state *s = rw->user;
     ir_ref best = IR_NONE;
-    ir_str why = {0};
+    base_str why = {0};
     bool seen = false;
     for (int pick = 0; pick < 2 && !ir_ref_ok(best); pick++) {
         /* The later operand first. */
         uint32_t later = n->operand[1].id > n->operand[0].id, k = pick == 0 ? later : 1 - later;
         ir_node host = *ir_get(rw->to, rw_new(rw, n->operand[k]));
         if (!is_host(&host)) continue;
-        if (seen) ir_str_add(&why, "; ");
+        if (seen) base_str_add(&why, "; ");
         seen = true;
         slot to;
         if (!ir_shape_equal(&host.type, &n->type)) {
-            ir_str_addf(&why, "%s broadcasts", ir_op_get(host.op)->name);
+            base_str_addf(&why, "%s broadcasts", ir_op_get(host.op)->name);
             continue;
         }
         if (!pass_sole_use(rw, n->operand[k], &why)) continue;
         if (act_of(&host) != IR_ACT_NONE) {
-            ir_str_addf(&why, "%s has activation %s already", ir_op_get(host.op)->name,
+            base_str_addf(&why, "%s has activation %s already", ir_op_get(host.op)->name,
                         ir_act_name[act_of(&host)]);
             continue;
         }
@@ -139,7 +139,7 @@ static ir_ref join_add(ir_rewrite *rw, ir_ref old, const ir_node *n) {
     }
     if (seen && !ir_ref_ok(best))
         pass_refused(s->c, PASS_NAME, rw->from, old, "conv or linear + add", "%s", why.data);
-    ir_str_free(&why);
+    base_str_free(&why);
     return best;
 }
 
@@ -151,16 +151,16 @@ static ir_ref join_act(ir_rewrite *rw, ir_ref old, const ir_node *n, ir_act act)
     if (!is_host(&host)) return IR_NONE;
     char what[64];
     snprintf(what, sizeof what, "%s + %s", ir_op_get(host.op)->name, ir_act_name[act]);
-    ir_str why = {0};
+    base_str why = {0};
     bool fits = pass_sole_use(rw, n->operand[0], &why);
     if (fits && act_of(&host) != IR_ACT_NONE) {
-        ir_str_addf(&why, "%s has activation %s already", ir_op_get(host.op)->name,
+        base_str_addf(&why, "%s has activation %s already", ir_op_get(host.op)->name,
                     ir_act_name[act_of(&host)]);
         fits = false;
     }
     if (!fits) {
         pass_refused(s->c, PASS_NAME, rw->from, old, what, "%s", why.data);
-        ir_str_free(&why);
+        base_str_free(&why);
         return IR_NONE;
     }
     pass_matched(s->c, PASS_NAME, rw->from, old, what);
@@ -199,24 +199,24 @@ static ir_ref join_geglu(ir_rewrite *rw, ir_ref old, const ir_node *n) {
     const ir_node *from = ir_get(rw->from, n->operand[0]);
     if (host.op != IR_OP_linear || from->op != IR_OP_linear) return IR_NONE;
     ir_ref bias = pass_operand(&host, BIAS), old_bias = pass_operand(from, BIAS);
-    ir_str why = {0};
+    base_str why = {0};
     bool fits = pass_sole_use(rw, n->operand[0], &why);
     if (fits && (act_of(&host) != IR_ACT_NONE || ir_ref_ok(pass_operand(&host, LINEAR_RESIDUAL)))) {
-        ir_str_add(&why, "linear has a residual or an activation already");
+        base_str_add(&why, "linear has a residual or an activation already");
         fits = false;
     }
     if (fits && n->type.dim[n->type.rank - 1] % IR_BLOCK != 0) {
-        ir_str_addf(&why, "%lld channels are no blocks of %d", (long long)n->type.dim[n->type.rank - 1],
+        base_str_addf(&why, "%lld channels are no blocks of %d", (long long)n->type.dim[n->type.rank - 1],
                     IR_BLOCK);
         fits = false;
     }
     if (fits && (!s->constant[from->operand[W].id] || (ir_ref_ok(old_bias) && !s->constant[old_bias.id]))) {
-        ir_str_add(&why, "the columns are computed at run time");
+        base_str_add(&why, "the columns are computed at run time");
         fits = false;
     }
     if (!fits) {
         pass_refused(s->c, PASS_NAME, rw->from, old, "linear + geglu", "%s", why.data);
-        ir_str_free(&why);
+        base_str_free(&why);
         return IR_NONE;
     }
     pass_matched(s->c, PASS_NAME, rw->from, old, "linear + geglu");
@@ -239,6 +239,6 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
 bool pass_fuse_conv_epilogue(pass_context *c, ir_func *f) {
     state s = {c, ir_constants(f)};
     bool changed = ir_rewrite_apply(f, rule, &s, true);
-    ir_free(s.constant);
+    base_free(s.constant);
     return changed;
 }

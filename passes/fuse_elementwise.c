@@ -73,13 +73,13 @@ static uint32_t depth(const group *g) {
     return most;
 }
 
-static bool may_join(ir_rewrite *rw, ir_ref old, const ir_node *user, ir_str *why) {
+static bool may_join(ir_rewrite *rw, ir_ref old, const ir_node *user, base_str *why) {
     const ir_node *n = ir_get(rw->from, old);
     const state *s = rw->user;
     if (!(ir_op_get(n->op)->flags & IR_FLAG_EW) || s->constant[old.id]) return false; /* nothing to say */
     if (!pass_sole_use(rw, old, why)) return false;
     if (ir_shape_equal(&n->type, &user->type)) return true;
-    ir_str_addf(why, "%s is broadcast", ir_op_get(n->op)->name);
+    base_str_addf(why, "%s is broadcast", ir_op_get(n->op)->name);
     return false;
 }
 
@@ -88,7 +88,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old);
     if (!(ir_op_get(n->op)->flags & IR_FLAG_EW) || s->constant[old.id]) return IR_NONE;
     enum { DEEPEST = 48 };
-    ir_str why = {0};
+    base_str why = {0};
     group g = {0};
     bool joined = false;
     ir_expr_step own[IR_EXPR_MAX];
@@ -107,35 +107,35 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
                 continue;
             }
             g = before;
-            if (!why.len) ir_str_add(&why, TOO_LONG);
+            if (!why.len) base_str_add(&why, TOO_LONG);
         }
         if (!push_operand(&g, rw_new(rw, x))) {
-            if (!why.len) ir_str_add(&why, TOO_LONG);
+            if (!why.len) base_str_add(&why, TOO_LONG);
             goto refuse;
         }
     }
     if (joined) {
-        ir_str expr = {0};
+        base_str expr = {0};
         ir_expr_print(g.steps, g.count, &expr);
         struct ir_attrs_ew a = {.expr = expr.data};
         ir_ref r = ir_build(rw->to, IR_OP_ew, g.operand, g.operands, &a, IR_PLAIN, n->origin);
         if (ir_shape_equal(ir_typeof(rw->to, r), &n->type)) {
             pass_matched(s->c, PASS_NAME, rw->from, old, expr.data);
-            ir_str_free(&expr);
-            ir_str_free(&why);
+            base_str_free(&expr);
+            base_str_free(&why);
             return r;
         }
-        ir_str_free(&expr);
+        base_str_free(&expr);
     }
 refuse:
     if (why.len) pass_refused(s->c, PASS_NAME, rw->from, old, "elementwise chain", "%s", why.data);
-    ir_str_free(&why);
+    base_str_free(&why);
     return IR_NONE;
 }
 
 bool pass_fuse_elementwise(pass_context *c, ir_func *f) {
     state s = {c, ir_constants(f)};
     bool changed = ir_rewrite_apply(f, rule, &s, true);
-    ir_free(s.constant);
+    base_free(s.constant);
     return changed;
 }

@@ -25,32 +25,32 @@ enum { X, W, BIAS, RESIDUAL };
 enum { LEAST_RATIO = 2 }; /* bytes of a picture's hidden layer to bytes of weights */
 
 /* Whether it was measured to be faster: 1 yes, 0 no, and why not, -1 nobody measured. */
-static int measured(const pass_context *c, ir_func *f, ir_ref first, ir_ref second, ir_str *why) {
+static int measured(const pass_context *c, ir_func *f, ir_ref first, ir_ref second, base_str *why) {
     if (!c->target || !c->target->measured) return -1;
     double fused = c->target->measured(c->target, f, second, IR_WAY_FUSED),
            a = c->target->measured(c->target, f, first, IR_WAY_AS_IS),
            b = c->target->measured(c->target, f, second, IR_WAY_AS_IS);
     if (!(fused > 0 && a > 0 && b > 0)) return -1;
     if (fused < a + b) return 1;
-    ir_str_addf(why, "it was measured at %.2f of the two linears' time", fused / (a + b));
+    base_str_addf(why, "it was measured at %.2f of the two linears' time", fused / (a + b));
     return 0;
 }
 
 /* Whether the second linear of tokens and the first, which it reads, may be one; else why not. */
-static bool fits(const ir_rewrite *rw, ir_ref old, ir_ref from, ir_str *why) {
+static bool fits(const ir_rewrite *rw, ir_ref old, ir_ref from, base_str *why) {
     const ir_node *second = ir_get(rw->from, old);
     const ir_node *first = ir_get(rw->from, from);
     const struct ir_attrs_linear *a = IR_ATTRS(second, linear);
     if (a->geglu || a->act != IR_ACT_NONE) {
-        ir_str_add(why, "the second linear has an activation");
+        base_str_add(why, "the second linear has an activation");
         return false;
     }
     if (first->type.rank != 3) {
-        ir_str_add(why, "the hidden layer is not of tokens");
+        base_str_add(why, "the hidden layer is not of tokens");
         return false;
     }
     if (a->precision != IR_ATTRS(first, linear)->precision) {
-        ir_str_add(why, "the linears have two precisions");
+        base_str_add(why, "the linears have two precisions");
         return false;
     }
     if (!pass_sole_use(rw, from, why)) return false;
@@ -60,7 +60,7 @@ static bool fits(const ir_rewrite *rw, ir_ref old, ir_ref from, ir_str *why) {
     int64_t weights = (int64_t)(ir_type_bytes(ir_typeof(rw->from, first->operand[W])) +
                                 ir_type_bytes(ir_typeof(rw->from, second->operand[W])));
     if (hidden >= LEAST_RATIO * weights) return true;
-    ir_str_addf(why, "a picture's hidden layer has %lld KiB, less than %d times the weights' %lld KiB",
+    base_str_addf(why, "a picture's hidden layer has %lld KiB, less than %d times the weights' %lld KiB",
                 (long long)hidden / 1024, LEAST_RATIO, (long long)weights / 1024);
     return false;
 }
@@ -70,7 +70,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     if (second->op != IR_OP_linear) return IR_NONE;
     const ir_node *first = ir_get(rw->from, second->operand[X]);
     if (first->op != IR_OP_linear || !IR_ATTRS(first, linear)->geglu) return IR_NONE;
-    ir_str why = {0};
+    base_str why = {0};
     bool match = fits(rw, old, second->operand[X], &why);
     if (!pass_decided(rw->user, PASS_NAME, rw->from, old, WHAT, match, &why)) return IR_NONE;
     const ir_ref from[] = {first->operand[X],          first->operand[W],

@@ -22,15 +22,15 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     struct ir_attrs_group_norm a = *IR_ATTRS(&norm, group_norm);
     char what[64];
     snprintf(what, sizeof what, "group_norm + %s", ir_act_name[act]);
-    ir_str why = {0};
+    base_str why = {0};
     bool fits = pass_sole_use(rw, n->operand[0], &why);
     if (fits && a.act != IR_ACT_NONE) {
-        ir_str_addf(&why, "group_norm has activation %s already", ir_act_name[a.act]);
+        base_str_addf(&why, "group_norm has activation %s already", ir_act_name[a.act]);
         fits = false;
     }
     if (!fits) {
         pass_refused(rw->user, PASS_NAME, rw->from, old, what, "%s", why.data);
-        ir_str_free(&why);
+        base_str_free(&why);
         return IR_NONE;
     }
     a.act = act;
@@ -40,8 +40,8 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
 
 /* Norms nothing was even tried on, so that the report accounts for every one. */
 static void report_others(pass_context *c, const ir_func *f) {
-    bool *tried = ir_alloc(f->nodes.count + 1);
-    const ir_node **user = ir_alloc(f->nodes.count * sizeof *user + 1);
+    bool *tried = base_alloc(f->nodes.count + 1);
+    const ir_node **user = base_alloc(f->nodes.count * sizeof *user + 1);
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         if (pass_act_of(n->op) != IR_ACT_NONE) tried[n->operand[0].id] = true;
@@ -52,8 +52,8 @@ static void report_others(pass_context *c, const ir_func *f) {
         if (f->nodes.items[i].op == IR_OP_group_norm && !tried[i])
             pass_refused(c, PASS_NAME, f, (ir_ref){i}, "group_norm", "no activation follows, but %s",
                          user[i] ? ir_op_get(user[i]->op)->name : "an output");
-    ir_free(user);
-    ir_free(tried);
+    base_free(user);
+    base_free(tried);
 }
 
 bool pass_fuse_groupnorm_silu(pass_context *c, ir_func *f) {

@@ -24,28 +24,28 @@ typedef struct state {
     bool *gone; /* norms that are applied by all their readers */
 } state;
 
-static bool can_take(const ir_node *user, ir_str *why) {
+static bool can_take(const ir_node *user, base_str *why) {
     const char *name = ir_op_get(user->op)->name;
     if (user->op != IR_OP_conv2d) {
-        ir_str_addf(why, "user %s is not a conv2d", name);
+        base_str_addf(why, "user %s is not a conv2d", name);
         return false;
     }
     if (!ir_ref_ok(pass_operand(user, CONV_X1)) && !ir_ref_ok(pass_operand(user, CONV_NORM)) &&
         IR_ATTRS(user, conv2d)->pre_act == IR_ACT_NONE)
         return true;
-    ir_str_add(why, "user conv2d has a prologue already");
+    base_str_add(why, "user conv2d has a prologue already");
     return false;
 }
 
-static bool can_go(const ir_func *f, ir_ref r, ir_str *why) {
+static bool can_go(const ir_func *f, ir_ref r, base_str *why) {
     const ir_node *n = ir_get(f, r);
     ir_act act = IR_ATTRS(n, group_norm)->act;
     if (n->type.rank != 4) {
-        ir_str_add(why, "it is not over an image");
+        base_str_add(why, "it is not over an image");
         return false;
     }
     if (act != IR_ACT_NONE && act != IR_ACT_SILU) {
-        ir_str_addf(why, "no conv kernel applies %s on the way in", ir_act_name[act]);
+        base_str_addf(why, "no conv kernel applies %s on the way in", ir_act_name[act]);
         return false;
     }
     return pass_readers_take(f, r, can_take, why);
@@ -75,14 +75,14 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
 }
 
 bool pass_fuse_norm_prologue(pass_context *c, ir_func *f) {
-    state s = {c, ir_alloc(f->nodes.count + 1)};
+    state s = {c, base_alloc(f->nodes.count + 1)};
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         if (f->nodes.items[i].op != IR_OP_group_norm) continue;
-        ir_str why = {0};
+        base_str why = {0};
         bool match = can_go(f, (ir_ref){i}, &why);
         s.gone[i] = pass_decided(c, PASS_NAME, f, (ir_ref){i}, WHAT, match, &why);
     }
     bool changed = ir_rewrite_apply(f, rule, &s, true);
-    ir_free(s.gone);
+    base_free(s.gone);
     return changed;
 }

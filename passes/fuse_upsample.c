@@ -13,14 +13,14 @@
 static const char PASS_NAME[] = "fuse_upsample", WHAT[] = "resize_nearest + conv2d";
 enum { X = 0, X1 = 3 };
 
-static bool can_join(const ir_rewrite *rw, const ir_node *conv, ir_ref resize, ir_str *why) {
+static bool can_join(const ir_rewrite *rw, const ir_node *conv, ir_ref resize, base_str *why) {
     if (!pass_sole_use(rw, resize, why)) return false;
     if (IR_ATTRS(conv, conv2d)->upsample.v[0] != 0) {
-        ir_str_add(why, "conv2d resizes its input already");
+        base_str_add(why, "conv2d resizes its input already");
         return false;
     }
     if (ir_ref_ok(pass_operand(conv, X1))) {
-        ir_str_add(why, "conv2d has two inputs");
+        base_str_add(why, "conv2d has two inputs");
         return false;
     }
     return true;
@@ -31,7 +31,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     if (n->op != IR_OP_conv2d) return IR_NONE;
     const ir_node *resize = ir_get(rw->from, n->operand[X]);
     if (resize->op != IR_OP_resize_nearest) return IR_NONE;
-    ir_str why = {0};
+    base_str why = {0};
     bool fits = can_join(rw, n, n->operand[X], &why);
     if (!pass_decided(rw->user, PASS_NAME, rw->from, old, WHAT, fits, &why)) return IR_NONE;
     struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);

@@ -216,7 +216,7 @@ static ir_ref c16_operand(ir_rewrite *rw, ir_ref old, const ir_type *result, ir_
 static ir_ref lay_elementwise(ir_rewrite *rw, const ir_node *n) {
     ir_expr_step steps[IR_EXPR_MAX];
     uint32_t count = ir_expr_of_node(n, steps, NULL);
-    ir_str expr = {0};
+    base_str expr = {0};
     ir_expr_print(steps, count, &expr);
     struct ir_attrs_ew a = {.expr = expr.data};
     bool blocked = any_c16(rw, n) && n->type.rank >= 2 && n->type.rank <= 4;
@@ -225,7 +225,7 @@ static ir_ref lay_elementwise(ir_rewrite *rw, const ir_node *n) {
         operand[i] = blocked ? c16_operand(rw, n->operand[i], &n->type, n->origin) : plain(rw, n->operand[i]);
     ir_ref r =
         ir_build(rw->to, IR_OP_ew, operand, n->operand_count, &a, blocked ? IR_C16 : IR_PLAIN, n->origin);
-    ir_str_free(&expr);
+    base_str_free(&expr);
     return r;
 }
 
@@ -357,7 +357,7 @@ static bool lay_outputs(ir_func *f) {
 bool pass_layout(pass_context *c, ir_func *f) {
     layout_state s = {.c = c, .constant = ir_constants(f)};
     bool changed = ir_rewrite_apply(f, rule, &s, false);
-    ir_free(s.constant);
+    base_free(s.constant);
     if (lay_outputs(f)) changed = true;
     return pass_dce(c, f) || changed;
 }

@@ -47,18 +47,18 @@ static bool is_candidate(const ir_node *n) {
 
 /* ---- one op ---- */
 
-static bool no(ir_str *why, const char *text) {
-    ir_str_add(why, text);
+static bool no(base_str *why, const char *text) {
+    base_str_add(why, text);
     return false;
 }
 
-static bool enough(int64_t n, const char *what, ir_str *why) {
-    if (n < IR_BLOCK) ir_str_addf(why, "it %s %lld channels, fewer than %d", what, (long long)n, IR_BLOCK);
+static bool enough(int64_t n, const char *what, base_str *why) {
+    if (n < IR_BLOCK) base_str_addf(why, "it %s %lld channels, fewer than %d", what, (long long)n, IR_BLOCK);
     return n >= IR_BLOCK;
 }
 
 /* Channels in and out of a conv or linear. */
-static bool filter_fits(const lowering *l, const ir_func *f, const ir_node *n, ir_str *why) {
+static bool filter_fits(const lowering *l, const ir_func *f, const ir_node *n, base_str *why) {
     const ir_type *x = ir_typeof(f, n->operand[X]);
     ir_ref second = n->op == IR_OP_conv2d ? pass_operand(n, X1) : IR_NONE;
     int64_t in = n->op == IR_OP_conv2d ? x->dim[1] : x->dim[x->rank - 1];
@@ -70,7 +70,7 @@ static bool filter_fits(const lowering *l, const ir_func *f, const ir_node *n, i
 }
 
 /* Whether an op may be lowered, whatever becomes of others with its weight. */
-static bool fits(const lowering *l, const ir_func *f, uint32_t i, ir_str *why) {
+static bool fits(const lowering *l, const ir_func *f, uint32_t i, base_str *why) {
     const ir_node *n = &f->nodes.items[i];
     if (n->op == IR_OP_matmul) return no(why, "matmul has kernels in f32 only");
     if (l->freq[i] == IR_SCHEDULE)
@@ -85,7 +85,7 @@ static bool fits(const lowering *l, const ir_func *f, uint32_t i, ir_str *why) {
 static void open_function(lowering *l, const ir_func *f) {
     l->freq = ir_frequencies(f);
     l->constant = ir_constants(f);
-    l->is_kept = ir_alloc(f->nodes.count * sizeof *l->is_kept + 1);
+    l->is_kept = base_alloc(f->nodes.count * sizeof *l->is_kept + 1);
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         if (n->op == IR_OP_weight) l->is_kept[i] = l->kept[IR_ATTRS(n, weight)->index];
@@ -95,21 +95,21 @@ static void open_function(lowering *l, const ir_func *f) {
 }
 
 static void close_function(const lowering *l) {
-    ir_free(l->freq);
-    ir_free(l->constant);
-    ir_free(l->is_kept);
+    base_free(l->freq);
+    base_free(l->constant);
+    base_free(l->is_kept);
 }
 
 /* Keeps the weights of ops that are not lowered; true when there were new ones. */
 static bool keep_weights(lowering *l, const ir_func *f) {
-    bool changed = false, *mark = ir_alloc(f->nodes.count * sizeof *mark + 1);
+    bool changed = false, *mark = base_alloc(f->nodes.count * sizeof *mark + 1);
     open_function(l, f);
     for (uint32_t i = (uint32_t)f->nodes.count; i-- > 0;) {
         const ir_node *n = &f->nodes.items[i];
-        ir_str why = {0};
+        base_str why = {0};
         if (is_candidate(n) && has_filter(n) && (l->is_kept[n->operand[W].id] || !fits(l, f, i, &why)))
             mark[n->operand[W].id] = true;
-        ir_str_free(&why);
+        base_str_free(&why);
         if (!mark[i] || !l->constant[i]) continue;
         for (uint32_t k = 0; k < n->operand_count; k++)
             if (ir_ref_ok(n->operand[k])) mark[n->operand[k].id] = true;
@@ -119,7 +119,7 @@ static bool keep_weights(lowering *l, const ir_func *f) {
         *kept = true;
     }
     close_function(l);
-    ir_free(mark);
+    base_free(mark);
     return changed;
 }
 
@@ -159,7 +159,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const lowering *l = rw->user;
     const ir_node *n = ir_get(rw->from, old);
     if (!is_candidate(n) || l->constant[old.id]) return IR_NONE;
-    ir_str why = {0};
+    base_str why = {0};
     bool match = fits(l, rw->from, old.id, &why);
     if (match && has_filter(n) && l->is_kept[n->operand[W].id])
         match = no(&why, "its weight serves an op in f32, too");
@@ -169,8 +169,8 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
 
 bool pass_lower_precision(pass_context *c, ir_module *m) {
     if (c->precision == IR_PRECISION_F32) return false;
-    lowering l = {.c = c, .kept = ir_alloc((m->weights.count + 1) * sizeof(bool))};
-    l.what = ir_arena_printf(c->arena, "products in %s", ir_precision_name[c->precision]);
+    lowering l = {.c = c, .kept = base_alloc((m->weights.count + 1) * sizeof(bool))};
+    l.what = base_arena_printf(c->arena, "products in %s", ir_precision_name[c->precision]);
     bool changed = true;
     while (changed) {
         changed = false;
@@ -181,7 +181,7 @@ bool pass_lower_precision(pass_context *c, ir_module *m) {
         changed |= ir_rewrite_apply(m->funcs.items[i], rule, &l, true);
         close_function(&l);
     }
-    ir_free(l.kept);
+    base_free(l.kept);
     if (changed || !ir_meta_get(m, "precision"))
         ir_meta_set_string(m, "precision", ir_precision_name[c->precision]);
     return changed;

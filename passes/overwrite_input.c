@@ -46,17 +46,17 @@ static bool is_candidate(const ir_func *f, const ir_node *n) {
            ir_round_block(n->type.dim[1]) <= ir_round_block(x->dim[1]) && ir_type_bytes(x) >= LEAST_BYTES;
 }
 
-static bool fits(const lifetimes *l, const ir_func *f, ir_ref r, ir_str *why) {
+static bool fits(const lifetimes *l, const ir_func *f, ir_ref r, base_str *why) {
     const ir_node *n = ir_get(f, r);
     ir_ref root = ir_view_root(f, n->operand[X]);
     if (ir_get(f, root)->op == IR_OP_input)
-        ir_str_add(why, "the input is the caller's");
+        base_str_add(why, "the input is the caller's");
     else if (n->type.dim[0] != 1)
-        ir_str_addf(why, "there are %lld images", (long long)n->type.dim[0]);
+        base_str_addf(why, "there are %lld images", (long long)n->type.dim[0]);
     else if (ir_ref_ok(pass_operand(n, RESIDUAL)))
-        ir_str_add(why, "it writes over its residual");
+        base_str_add(why, "it writes over its residual");
     else if (l->last[root.id] != r.id)
-        ir_str_add(why, "the input is read once more later");
+        base_str_add(why, "the input is read once more later");
     return why->len == 0;
 }
 
@@ -64,7 +64,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const lifetimes *l = rw->user;
     const ir_node *n = ir_get(rw->from, old);
     if (!is_candidate(rw->from, n) || IR_ATTRS(n, conv2d)->overwrite) return IR_NONE;
-    ir_str why = {0};
+    base_str why = {0};
     bool match = fits(l, rw->from, old, &why);
     if (!pass_decided(l->c, PASS_NAME, rw->from, old, WHAT, match, &why)) return IR_NONE;
     struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);
@@ -76,9 +76,9 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
 }
 
 bool pass_overwrite_input(pass_context *c, ir_func *f) {
-    lifetimes l = {.c = c, .last = ir_alloc((f->nodes.count + 1) * sizeof *l.last)};
+    lifetimes l = {.c = c, .last = base_alloc((f->nodes.count + 1) * sizeof *l.last)};
     find_last_uses(f, l.last);
     bool changed = ir_rewrite_apply(f, rule, &l, true);
-    ir_free(l.last);
+    base_free(l.last);
     return changed;
 }

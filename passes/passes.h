@@ -48,16 +48,16 @@ typedef struct pass_weight_place {
 typedef struct pass_context {
     ir_module *module;
     const ir_target *target;
-    ir_arena *arena; /* of the reports */
-    IR_VEC(pass_match) matches;
-    IR_VEC(pass_timing) timings;
-    IR_VEC(pass_plan) plans;
-    IR_VEC(pass_weight_place) weights;
+    base_arena *arena; /* of the reports */
+    BASE_VEC(pass_match) matches;
+    BASE_VEC(pass_timing) timings;
+    BASE_VEC(pass_plan) plans;
+    BASE_VEC(pass_weight_place) weights;
     uint64_t weights_bytes; /* of the packed weights, all functions */
     bool separate_buffers;  /* from the options */
     ir_precision precision; /* from the options */
     uint32_t lanes;         /* floats a vector of the program's widest level; 0: unknown */
-    ir_diag *diag;          /* where pass_error reports; set during pass_run */
+    base_diag *diag;          /* where pass_error reports; set during pass_run */
     bool failed;            /* a pass reported an error */
 } pass_context;
 
@@ -120,10 +120,10 @@ void pass_context_free(pass_context *c);
  * pipeline records the last pass in the module's meta "passes.after", so that a dump goes on where it
  * stopped; a list leaves the meta alone. A broken invariant after a pass is our bug: the IR is written to
  * <dump_dir or .>/ebru-bad.ir and the process ends with 70. */
-bool pass_run(pass_context *c, const pass_options *options, ir_diag *d);
+bool pass_run(pass_context *c, const pass_options *options, base_diag *d);
 /* Fusion report: per pass matched / refused with reason and place, what left the loop, the memory plan; text,
  * or JSON when `json`. */
-void pass_report(const pass_context *c, bool json, ir_str *out);
+void pass_report(const pass_context *c, bool json, base_str *out);
 
 /* Texts about nodes, equal but for the numbers behind '%': a node that goes renumbers all that follow. */
 bool pass_same_text(const char *a, const char *b);
@@ -140,7 +140,7 @@ void pass_error(pass_context *c, const ir_func *f, ir_ref node, const char *mess
 
 /* props.c: whether a property (one PASS_* bit) holds for a function; the reason is appended to `why` when not
  * (may be NULL). */
-bool pass_holds(const ir_func *f, uint32_t property, ir_str *why);
+bool pass_holds(const ir_func *f, uint32_t property, base_str *why);
 
 #define PASS(name, in, out, flags, needs, gives, keeps, summary)                                             \
     bool pass_##name(pass_context *c, ir_func *f);

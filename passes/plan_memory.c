@@ -36,7 +36,7 @@ typedef struct plan {
     bool *constant;
     uint32_t *last;      /* of each view root: the last node that reads it */
     uint32_t *buffer_of; /* of each node: its buffer, UINT32_MAX when not in the arena */
-    IR_VEC(buffer) buffers;
+    BASE_VEC(buffer) buffers;
     bool larger; /* a result may take a larger buffer than it needs */
 } plan;
 
@@ -86,7 +86,7 @@ static void make_buffers(plan *p) {
         uint32_t b = reusable(p, i);
         if (b == UINT32_MAX) {
             b = (uint32_t)p->buffers.count;
-            IR_PUSH(&p->buffers, ((buffer){.first = i, .bytes = aligned(ir_type_bytes(&n->type))}));
+            BASE_PUSH(&p->buffers, ((buffer){.first = i, .bytes = aligned(ir_type_bytes(&n->type))}));
         }
         p->buffers.items[b].last = p->last[i];
         p->buffer_of[i] = b;
@@ -137,7 +137,7 @@ static uint64_t place_buffers(plan *p) {
         for (size_t i = 0; i < count; end += b[i++].bytes) b[i].offset = end;
         return end;
     }
-    uint32_t *order = ir_alloc(count * sizeof *order + 1), *placed = ir_alloc(count * sizeof *placed + 1);
+    uint32_t *order = base_alloc(count * sizeof *order + 1), *placed = base_alloc(count * sizeof *placed + 1);
     for (uint32_t i = 0; i < count; i++) order[i] = i;
     if (count) qsort_r(order, count, sizeof *order, by_birth, b);
     uint64_t birth = place_in_order(b, order, count, placed);
@@ -147,15 +147,15 @@ static uint64_t place_buffers(plan *p) {
         qsort_r(order, count, sizeof *order, by_birth, b);
         end = place_in_order(b, order, count, placed);
     }
-    ir_free(order);
-    ir_free(placed);
+    base_free(order);
+    base_free(placed);
     return end;
 }
 
 /* The most bytes that live at one node, and the sum of all buffers. */
 static void measure(const plan *p, pass_plan *out) {
     uint64_t live = 0;
-    uint64_t *ends = ir_alloc((p->f->nodes.count + 1) * sizeof *ends);
+    uint64_t *ends = base_alloc((p->f->nodes.count + 1) * sizeof *ends);
     for (uint32_t i = 0, k = 0; i < p->f->nodes.count; i++) {
         for (; k < p->buffers.count && p->buffers.items[k].first == i;
              k++) { /* buffers are born in node order */
@@ -166,7 +166,7 @@ static void measure(const plan *p, pass_plan *out) {
         live -= ends[i];
         if (live > out->bound) out->bound = live;
     }
-    ir_free(ends);
+    base_free(ends);
 }
 
 /* ---- places ---- */
@@ -220,14 +220,14 @@ bool pass_plan_memory(pass_context *c, ir_func *f) {
     plan p = {.c = c,
               .f = f,
               .constant = ir_constants(f),
-              .last = ir_alloc(nodes * sizeof *p.last + 1),
-              .buffer_of = ir_alloc(nodes * sizeof *p.buffer_of + 1)};
+              .last = base_alloc(nodes * sizeof *p.last + 1),
+              .buffer_of = base_alloc(nodes * sizeof *p.buffer_of + 1)};
     place_edges(&p);
     place_weights(&p);
     find_lifetimes(&p);
-    pass_plan figures = {.func = ir_arena_strdup(c->arena, f->name), .arena_bytes = plan_buffers(&p)};
+    pass_plan figures = {.func = base_arena_strdup(c->arena, f->name), .arena_bytes = plan_buffers(&p)};
     measure(&p, &figures);
-    IR_PUSH(&c->plans, figures);
+    BASE_PUSH(&c->plans, figures);
     f->arena_bytes = figures.arena_bytes;
     for (uint32_t i = 0; i < nodes; i++)
         if (p.buffer_of[i] != UINT32_MAX)
@@ -235,9 +235,9 @@ bool pass_plan_memory(pass_context *c, ir_func *f) {
     for (uint32_t i = 0; i < nodes; i++)
         if (!p.constant[i] && ir_is_view(f, (ir_ref){i}))
             f->nodes.items[i].place = f->nodes.items[ir_view_root(f, (ir_ref){i}).id].place;
-    ir_free(p.buffers.items);
-    ir_free(p.buffer_of);
-    ir_free(p.last);
-    ir_free(p.constant);
+    base_free(p.buffers.items);
+    base_free(p.buffer_of);
+    base_free(p.last);
+    base_free(p.constant);
     return true;
 }

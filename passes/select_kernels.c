@@ -30,7 +30,7 @@ static void copy_outputs(pass_context *c, ir_func *f) {
             f->outputs.items[i].value = ir_build(f, IR_OP_copy, &value, 1, NULL, ir_typeof(f, value)->layout,
                                                  ir_get(f, value)->origin);
     }
-    ir_free(constant);
+    base_free(constant);
 }
 
 bool pass_select_kernels(pass_context *c, ir_func *f) {
@@ -46,7 +46,7 @@ bool pass_select_kernels(pass_context *c, ir_func *f) {
         ir_node *n = &f->nodes.items[i];
         n->binding = NULL;
         if (constant[i] || n->op == IR_OP_input || ir_is_view(f, (ir_ref){i})) continue;
-        ir_str reason = {0};
+        base_str reason = {0};
         ir_binding *b = NULL;
         if (c->target->bind(c->target, f, (ir_ref){i}, &b, &reason)) {
             n->binding = b;
@@ -55,8 +55,8 @@ bool pass_select_kernels(pass_context *c, ir_func *f) {
             pass_error(c, f, (ir_ref){i}, "%s has no kernel for this node: %s", c->target->level,
                        reason.data ? reason.data : "");
         }
-        ir_str_free(&reason);
+        base_str_free(&reason);
     }
-    ir_free(constant);
+    base_free(constant);
     return true;
 }

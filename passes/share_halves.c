@@ -81,10 +81,10 @@ static ir_ref half_node(halves *h, const ir_node *n) {
     const void *attrs = half_attrs(n, &shape);
     ir_type want = n->type, got;
     want.dim[0] /= 2;
-    ir_str faults = {0};
+    base_str faults = {0};
     bool fits =
         ir_infer(h->to, n->op, operand, n->operand_count, attrs, &got, &faults) && ir_type_equal(&got, &want);
-    ir_str_free(&faults);
+    base_str_free(&faults);
     return fits ? ir_build(h->to, n->op, operand, n->operand_count, attrs, n->type.layout, n->origin)
                 : IR_NONE;
 }
@@ -189,16 +189,16 @@ bool pass_share_halves(pass_context *c, ir_func *f) {
     f->module->funcs.count--; /* not the module's yet */
     size_t n = f->nodes.count;
     halves h = {.from = f, .to = shared};
-    h.kind = ir_alloc(n * sizeof *h.kind);
-    h.used = ir_alloc(n);
-    h.half = ir_alloc(n * sizeof *h.half);
-    h.full = ir_alloc(n * sizeof *h.full);
+    h.kind = base_alloc(n * sizeof *h.kind);
+    h.used = base_alloc(n);
+    h.half = base_alloc(n * sizeof *h.half);
+    h.full = base_alloc(n * sizeof *h.full);
     for (size_t i = 0; i < n; i++) h.half[i] = h.full[i] = IR_NONE;
     rebuild(&h);
     double copied, work = saved(&h, &copied);
-    ir_str why = {0};
+    base_str why = {0};
     if (work < LEAST_SAVED * copied)
-        ir_str_addf(&why, "%.3g multiply-adds are saved for %.3g numbers that are copied", work, copied);
+        base_str_addf(&why, "%.3g multiply-adds are saved for %.3g numbers that are copied", work, copied);
     bool fits = pass_decided(c, PASS_NAME, f, last_equal(&h), WHAT, why.len == 0, &why);
     if (fits) { /* f keeps its address and takes the contents */
         ir_func old = *f;
@@ -206,11 +206,11 @@ bool pass_share_halves(pass_context *c, ir_func *f) {
         *shared = old;
         ir_func_sweep(f);
     }
-    ir_free(h.kind);
-    ir_free(h.used);
-    ir_free(h.half);
-    ir_free(h.full);
-    IR_PUSH(&f->module->funcs, shared);
+    base_free(h.kind);
+    base_free(h.used);
+    base_free(h.half);
+    base_free(h.full);
+    BASE_PUSH(&f->module->funcs, shared);
     ir_func_remove(f->module, shared);
     return fits;
 }

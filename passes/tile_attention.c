@@ -60,7 +60,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     if (t.precision == IR_PRECISION_F32)
         set_tiles(&t, n->type.dim[1], width, l2); /* bf16: the kernel's own */
     pass_matched(c, PASS_NAME, rw->from, old,
-                 t.kv_block ? ir_arena_printf(c->arena, "attention in tiles of %lld queries and %lld keys",
+                 t.kv_block ? base_arena_printf(c->arena, "attention in tiles of %lld queries and %lld keys",
                                               (long long)t.q_block, (long long)t.kv_block)
                             : "attention in the kernel's own tiles");
     return ir_build(rw->to, IR_OP_attention_tiled, operand, 3, &t, n->type.layout, n->origin);

@@ -27,28 +27,28 @@ static bool is_candidate(const ir_func *f, const ir_node *n) {
     return w->rank >= 6 && w->dim[2] == 3 && w->dim[3] == 3;
 }
 
-static bool fits(const ir_func *f, const ir_node *n, ir_str *why) {
+static bool fits(const ir_func *f, const ir_node *n, base_str *why) {
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     const ir_type *x = ir_typeof(f, n->operand[X]);
     const ir_node *pack = ir_get(f, n->operand[W]);
     if (a->precision != IR_PRECISION_F32)
-        ir_str_addf(why, "there is no kernel for it in %s", ir_precision_name[a->precision]);
+        base_str_addf(why, "there is no kernel for it in %s", ir_precision_name[a->precision]);
     else if (a->upsample.v[0] != 2 * x->dim[2] || a->upsample.v[1] != 2 * x->dim[3])
-        ir_str_addf(why, "the input is read at %lldx%lld, which is not twice its size",
+        base_str_addf(why, "the input is read at %lldx%lld, which is not twice its size",
                     (long long)a->upsample.v[0], (long long)a->upsample.v[1]);
     else if (a->stride.v[0] != 1 || a->stride.v[1] != 1)
-        ir_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0], (long long)a->stride.v[1]);
+        base_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0], (long long)a->stride.v[1]);
     else if (a->pad.v[0] != 1 || a->pad.v[1] != 1 || a->pad.v[2] != 1 || a->pad.v[3] != 1)
-        ir_str_add(why, "the padding is not one on every side");
+        base_str_add(why, "the padding is not one on every side");
     else if (pack->op != IR_OP_pack_conv_weight || ir_get(f, pack->operand[0])->op != IR_OP_weight)
-        ir_str_add(why, "the filter is computed");
+        base_str_add(why, "the filter is computed");
     return why->len == 0;
 }
 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old);
     if (!is_candidate(rw->from, n)) return IR_NONE;
-    ir_str why = {0};
+    base_str why = {0};
     bool match = fits(rw->from, n, &why);
     if (!pass_decided(rw->user, PASS_NAME, rw->from, old, WHAT, match, &why)) return IR_NONE;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);

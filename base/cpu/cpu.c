@@ -4,6 +4,7 @@
 #endif
 #include "base/cpu/cpu.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,9 +14,9 @@
 static const struct {
     const char *name;
     int level;
-} features[RT_CPU_FEATURE_COUNT] = {
+} features[BASE_CPU_FEATURE_COUNT] = {
 #define X(ID, name, level) {name, level},
-    RT_CPU_FEATURES(X)
+    BASE_CPU_FEATURES(X)
 #undef X
 };
 
@@ -24,14 +25,14 @@ static const struct {
 /* What `level` needs, with all below. */
 static uint64_t needed(int level) {
     uint64_t bits = 0;
-    for (int i = 0; i < RT_CPU_FEATURE_COUNT; i++)
+    for (int i = 0; i < BASE_CPU_FEATURE_COUNT; i++)
         if (features[i].level != 0 && features[i].level <= level) bits |= UINT64_C(1) << i;
     return bits;
 }
 
-int rt_cpu_level_of(uint64_t found) {
+int base_cpu_level_of(uint64_t found) {
     int level = 1;
-    while (level < RT_CPU_HIGHEST && (needed(level + 1) & ~found) == 0) level++;
+    while (level < BASE_CPU_HIGHEST && (needed(level + 1) & ~found) == 0) level++;
     return level;
 }
 
@@ -40,10 +41,10 @@ static size_t cache_size(int name) {
     return bytes > 0 ? (size_t)bytes : 0;
 }
 
-void rt_cpu_detect(rt_cpu *cpu) {
+void base_cpu_detect(base_cpu *cpu) {
     memset(cpu, 0, sizeof *cpu);
-    cpu->features = rt_cpu_features();
-    cpu->level = rt_cpu_level_of(cpu->features);
+    cpu->features = base_cpu_features();
+    cpu->level = base_cpu_level_of(cpu->features);
 #if defined(_SC_LEVEL1_DCACHE_SIZE)
     cpu->l1d = cache_size(_SC_LEVEL1_DCACHE_SIZE);
     cpu->l2 = cache_size(_SC_LEVEL2_CACHE_SIZE);
@@ -51,27 +52,27 @@ void rt_cpu_detect(rt_cpu *cpu) {
 #endif
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     cpu->logical_cpus = online > 0 && online <= MOST_CPUS ? (int)online : 1;
-    cpu->physical_cores = rt_cpu_physical_cores("/sys/devices/system/cpu", MOST_CPUS, NULL);
+    cpu->physical_cores = base_cpu_physical_cores("/sys/devices/system/cpu", MOST_CPUS, NULL);
 }
 
 /* ---- levels ---- */
 
-int rt_cpu_level_by_name(const char *name) {
-    for (int i = 1; i <= RT_CPU_HIGHEST; i++)
-        if (strcmp(rt_cpu_level_names[i], name) == 0) return i;
+int base_cpu_level_by_name(const char *name) {
+    for (int i = 1; i <= BASE_CPU_HIGHEST; i++)
+        if (strcmp(base_cpu_level_names[i], name) == 0) return i;
     return 0;
 }
 
-const char *rt_cpu_level_name(int level) {
-    return rt_cpu_level_names[level >= 0 && level <= RT_CPU_HIGHEST ? level : 0];
+const char *base_cpu_level_name(int level) {
+    return base_cpu_level_names[level >= 0 && level <= BASE_CPU_HIGHEST ? level : 0];
 }
 
-int rt_cpu_missing(const rt_cpu *cpu, int level, char *text, size_t size) {
+int base_cpu_missing(const base_cpu *cpu, int level, char *text, size_t size) {
     uint64_t missing = needed(level) & ~cpu->features;
     int count = 0;
     size_t used = 0;
     if (size > 0) text[0] = 0;
-    for (int i = 0; i < RT_CPU_FEATURE_COUNT; i++) {
+    for (int i = 0; i < BASE_CPU_FEATURE_COUNT; i++) {
         if (!(missing >> i & 1)) continue;
         if (used < size) {
             int n = snprintf(text + used, size - used, "%s%s", count ? ", " : "", features[i].name);
@@ -82,25 +83,9 @@ int rt_cpu_missing(const rt_cpu *cpu, int level, char *text, size_t size) {
     return count;
 }
 
-rt_status rt_cpu_force_level(rt_cpu *cpu, const char *name, rt_error *err) {
-    int level = rt_cpu_level_by_name(name);
-    if (level == 0) {
-        char known[200];
-        size_t used = 0;
-        for (int i = 1; i <= RT_CPU_HIGHEST; i++)
-            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i > 1 ? ", " : "",
-                                     rt_cpu_level_names[i]);
-        return rt_fail(err, RT_ERR_USAGE, "unknown CPU level '%.40s' (%s)", name, known);
-    }
-    if (level > cpu->level) {
-        char missing[200];
-        rt_cpu_missing(cpu, level, missing, sizeof missing);
-        return rt_fail(err, RT_ERR_CPU, "this CPU offers up to %s, not %s (%s)",
-                       rt_cpu_level_name(cpu->level), name, missing);
-    }
-    if (level < RT_CPU_HIGHEST) cpu->features &= needed(level); /* no code asks for what no level names */
+void base_cpu_lower(base_cpu *cpu, int level) {
+    if (level < BASE_CPU_HIGHEST) cpu->features &= needed(level); /* no code asks for what no level names */
     cpu->level = level;
-    return RT_OK;
 }
 
 /* ---- cores ---- */
@@ -122,7 +107,7 @@ static int first_sibling(const char *root, int cpu) {
     return good && value <= cpu ? value : -1;
 }
 
-int rt_cpu_physical_cores(const char *root, int cpu_count, const bool *allowed) {
+int base_cpu_physical_cores(const char *root, int cpu_count, const bool *allowed) {
     if (cpu_count <= 0) return 0;
     bool *seen = calloc((size_t)cpu_count, sizeof *seen);
     if (!seen) return 0;

@@ -1,6 +1,6 @@
 /* Inside of a JSON document, shared by its builder (json.c) and its accessors (json_get.c). */
-#ifndef EBRU_FRONTEND_JSON_DOC_H
-#define EBRU_FRONTEND_JSON_DOC_H
+#ifndef EBRU_BASE_JSON_JSON_DOC_H
+#define EBRU_BASE_JSON_JSON_DOC_H
 
 #include "base/json/json.h"
 
@@ -15,32 +15,32 @@ typedef struct json_node {
     uint32_t order;        /* container: its `count` children in doc->order, members sorted by key */
     uint32_t key, key_end; /* the key's token in the file, 0,0 for none */
     uint32_t key_length;   /* decoded */
-    uint8_t kind;          /* fe_json_kind */
-    bool value;            /* of a FE_JSON_BOOL */
+    uint8_t kind;          /* base_json_kind */
+    bool value;            /* of a BASE_JSON_BOOL */
     bool known;            /* somebody asked for this member */
 } json_node;
 
-struct fe_json {
-    ir_diag *diag;
-    const ir_source *source; /* the unchanged text, for quoting and for numbers */
+struct base_json {
+    base_diag *diag;
+    const base_source *source; /* the unchanged text, for quoting and for numbers */
     char *text;              /* the copy with decoded strings */
-    ir_arena *arena;         /* JSON paths */
-    IR_VEC(json_node) nodes;
-    IR_VEC(uint32_t) order;
+    base_arena *arena;         /* JSON paths */
+    BASE_VEC(json_node) nodes;
+    BASE_VEC(uint32_t) order;
     /* Members that were asked for in vain: what a misspelt key may have meant. */
-    IR_VEC(struct json_miss {
+    BASE_VEC(struct json_miss {
         uint32_t object;
         const char *key;
     })
     missed;
-    IR_VEC(uint32_t) lines; /* start of each line; filled by the first fe_json_place */
+    BASE_VEC(uint32_t) lines; /* start of each line; filled by the first base_json_place */
 };
 
-static inline const char *json_key(const fe_json *doc, const json_node *n) {
+static inline const char *json_key(const base_json *doc, const json_node *n) {
     return doc->text + n->key + 1;
 }
 
 /* Line, column and length of a byte range of the file, without a JSON path. */
-ir_loc fe_json_place(fe_json *doc, size_t begin, size_t end);
+base_loc base_json_place(base_json *doc, size_t begin, size_t end);
 
 #endif

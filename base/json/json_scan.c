@@ -15,11 +15,11 @@
 /* What may come next. */
 enum { VALUE, FIRST_ITEM, FIRST_KEY, KEY, COLON, AFTER_ITEM, AFTER_MEMBER, AFTER_DOCUMENT, OVER };
 
-void fe_jscan_init(fe_jscan *s, const char *text, size_t length) {
-    *s = (fe_jscan){.text = text, .length = length, .expect = VALUE};
+void base_jscan_init(base_jscan *s, const char *text, size_t length) {
+    *s = (base_jscan){.text = text, .length = length, .expect = VALUE};
 }
 
-__attribute__((format(printf, 3, 4))) static fe_jevent fail(fe_jscan *s, size_t at, const char *fmt, ...) {
+__attribute__((format(printf, 3, 4))) static base_jevent fail(base_jscan *s, size_t at, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(s->message, sizeof s->message, fmt, ap);
@@ -27,7 +27,7 @@ __attribute__((format(printf, 3, 4))) static fe_jevent fail(fe_jscan *s, size_t 
     s->begin = at;
     s->end = at < s->length ? at + 1 : at;
     s->expect = OVER;
-    return FE_JSCAN_ERROR;
+    return BASE_JSCAN_ERROR;
 }
 
 /* ---- UTF-8 ---- */
@@ -48,7 +48,7 @@ static size_t utf8_length(const unsigned char *p, size_t n) {
     return len;
 }
 
-size_t fe_utf8_check(const char *text, size_t length) {
+size_t base_utf8_check(const char *text, size_t length) {
     const unsigned char *p = (const unsigned char *)text;
     size_t i = 0;
     while (i < length) {
@@ -99,7 +99,7 @@ static long hex4(const char *p, size_t left) {
 }
 
 /* Checks the escape at text[at] == '\\'; its length, or 0 after failing. */
-static size_t check_escape(fe_jscan *s, size_t at) {
+static size_t check_escape(base_jscan *s, size_t at) {
     size_t left = s->length - at;
     const char *p = s->text + at;
     if (left < 2) {
@@ -129,7 +129,7 @@ static size_t check_escape(fe_jscan *s, size_t at) {
 }
 
 /* Scans the string that begins at s->at; false after failing. */
-static bool scan_string(fe_jscan *s) {
+static bool scan_string(base_jscan *s) {
     const unsigned char *p = (const unsigned char *)s->text;
     size_t i = s->at + 1;
     s->begin = s->at;
@@ -165,7 +165,7 @@ static bool scan_string(fe_jscan *s) {
     return false;
 }
 
-size_t fe_jscan_decode(const char *text, size_t begin, size_t end, char *out) {
+size_t base_jscan_decode(const char *text, size_t begin, size_t end, char *out) {
     const char *p = text + begin + 1, *stop = text + end - 1;
     char *w = out;
     while (p < stop) {
@@ -197,19 +197,19 @@ size_t fe_jscan_decode(const char *text, size_t begin, size_t end, char *out) {
 
 /* ---- numbers ---- */
 
-static bool is_digit(const fe_jscan *s, size_t i) {
+static bool is_digit(const base_jscan *s, size_t i) {
     return i < s->length && s->text[i] >= '0' && s->text[i] <= '9';
 }
 
 /* True for a byte that cannot follow a number or a word directly ("12abc", "truely"). */
-static bool joins_word(const fe_jscan *s, size_t i) {
+static bool joins_word(const base_jscan *s, size_t i) {
     if (i >= s->length) return false;
     unsigned char c = (unsigned char)s->text[i];
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
            c == '.' || c == '+' || c == '-' || c >= 0x80;
 }
 
-static fe_jevent scan_number(fe_jscan *s) {
+static base_jevent scan_number(base_jscan *s) {
     size_t i = s->begin = s->at;
     bool real = false;
     if (s->text[i] == '-') i++;
@@ -231,10 +231,10 @@ static fe_jevent scan_number(fe_jscan *s) {
     }
     if (joins_word(s, i)) return fail(s, s->begin, "malformed number");
     s->at = s->end = i;
-    return real ? FE_JSCAN_REAL : FE_JSCAN_INT;
+    return real ? BASE_JSCAN_REAL : BASE_JSCAN_INT;
 }
 
-bool fe_jscan_int(const char *text, size_t begin, size_t end, int64_t *out) {
+bool base_jscan_int(const char *text, size_t begin, size_t end, int64_t *out) {
     bool negative = text[begin] == '-';
     int64_t v = 0;
     for (size_t i = begin + negative; i < end; i++) {
@@ -247,27 +247,27 @@ bool fe_jscan_int(const char *text, size_t begin, size_t end, int64_t *out) {
     return true;
 }
 
-double fe_jscan_double(const char *text, size_t begin, size_t end) {
+double base_jscan_double(const char *text, size_t begin, size_t end) {
     enum { SHORT = 64 };
     static locale_t c_locale;
     if (!c_locale) c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     size_t n = end - begin;
-    char local[SHORT], *copy = n < SHORT ? local : ir_alloc(n + 1);
+    char local[SHORT], *copy = n < SHORT ? local : base_alloc(n + 1);
     memcpy(copy, text + begin, n);
     copy[n] = '\0';
     double v = strtod_l(copy, NULL, c_locale);
-    if (copy != local) ir_free(copy);
+    if (copy != local) base_free(copy);
     return v;
 }
 
 /* ---- values ---- */
 
-static bool starts_with(const fe_jscan *s, const char *word) {
+static bool starts_with(const base_jscan *s, const char *word) {
     size_t n = strlen(word);
     return s->length - s->at >= n && memcmp(s->text + s->at, word, n) == 0;
 }
 
-static fe_jevent scan_word(fe_jscan *s, const char *word, fe_jevent event) {
+static base_jevent scan_word(base_jscan *s, const char *word, base_jevent event) {
     size_t n = strlen(word);
     s->begin = s->at;
     if (!starts_with(s, word) || joins_word(s, s->at + n)) {
@@ -278,7 +278,7 @@ static fe_jevent scan_word(fe_jscan *s, const char *word, fe_jevent event) {
 }
 
 /* An unexpected byte where `wanted` should stand, with the reason if it is a known habit. */
-static fe_jevent unexpected(fe_jscan *s, const char *wanted) {
+static base_jevent unexpected(base_jscan *s, const char *wanted) {
     if (s->at >= s->length) return fail(s, s->at, "the text ends where %s should stand", wanted);
     unsigned char c = (unsigned char)s->text[s->at];
     if (c == '/' || c == '#') return fail(s, s->at, "comments are not allowed in JSON");
@@ -295,54 +295,54 @@ static fe_jevent unexpected(fe_jscan *s, const char *wanted) {
     return fail(s, s->at, "expected %s, found byte 0x%02x", wanted, c);
 }
 
-static void after_value(fe_jscan *s) {
+static void after_value(base_jscan *s) {
     if (s->depth == 0)
         s->expect = AFTER_DOCUMENT;
     else
         s->expect = s->objects >> (s->depth - 1) & 1 ? AFTER_MEMBER : AFTER_ITEM;
 }
 
-static fe_jevent open_container(fe_jscan *s, bool object) {
-    if (s->depth == FE_JSCAN_MAX_DEPTH) {
-        return fail(s, s->at, "nested deeper than %d levels", FE_JSCAN_MAX_DEPTH);
+static base_jevent open_container(base_jscan *s, bool object) {
+    if (s->depth == BASE_JSCAN_MAX_DEPTH) {
+        return fail(s, s->at, "nested deeper than %d levels", BASE_JSCAN_MAX_DEPTH);
     }
     uint64_t bit = (uint64_t)1 << s->depth++;
     s->objects = object ? s->objects | bit : s->objects & ~bit;
     s->begin = s->at++;
     s->end = s->at;
     s->expect = object ? FIRST_KEY : FIRST_ITEM;
-    return object ? FE_JSCAN_OBJECT : FE_JSCAN_ARRAY;
+    return object ? BASE_JSCAN_OBJECT : BASE_JSCAN_ARRAY;
 }
 
-static fe_jevent close_container(fe_jscan *s, bool object) {
+static base_jevent close_container(base_jscan *s, bool object) {
     s->depth--;
     s->begin = s->at++;
     s->end = s->at;
     after_value(s);
-    return object ? FE_JSCAN_OBJECT_END : FE_JSCAN_ARRAY_END;
+    return object ? BASE_JSCAN_OBJECT_END : BASE_JSCAN_ARRAY_END;
 }
 
-static fe_jevent scan_value(fe_jscan *s) {
+static base_jevent scan_value(base_jscan *s) {
     char c = s->at < s->length ? s->text[s->at] : '\0';
-    fe_jevent event;
+    base_jevent event;
     if (c == '{' || c == '[') return open_container(s, c == '{');
     if (c == '"')
-        event = scan_string(s) ? FE_JSCAN_STRING : FE_JSCAN_ERROR;
+        event = scan_string(s) ? BASE_JSCAN_STRING : BASE_JSCAN_ERROR;
     else if (c == '-' || (c >= '0' && c <= '9'))
         event = scan_number(s);
     else if (c == 't')
-        event = scan_word(s, "true", FE_JSCAN_TRUE);
+        event = scan_word(s, "true", BASE_JSCAN_TRUE);
     else if (c == 'f')
-        event = scan_word(s, "false", FE_JSCAN_FALSE);
+        event = scan_word(s, "false", BASE_JSCAN_FALSE);
     else if (c == 'n')
-        event = scan_word(s, "null", FE_JSCAN_NULL);
+        event = scan_word(s, "null", BASE_JSCAN_NULL);
     else
         return unexpected(s, "a value");
-    if (event != FE_JSCAN_ERROR) after_value(s);
+    if (event != BASE_JSCAN_ERROR) after_value(s);
     return event;
 }
 
-static void skip_space(fe_jscan *s) {
+static void skip_space(base_jscan *s) {
     while (s->at < s->length) {
         char c = s->text[s->at];
         if (c != ' ' && c != '\n' && c != '\t' && c != '\r') break;
@@ -350,14 +350,14 @@ static void skip_space(fe_jscan *s) {
     }
 }
 
-static fe_jevent scan_key(fe_jscan *s) {
+static base_jevent scan_key(base_jscan *s) {
     if (s->at >= s->length || s->text[s->at] != '"') return unexpected(s, "a key in double quotes");
-    if (!scan_string(s)) return FE_JSCAN_ERROR;
+    if (!scan_string(s)) return BASE_JSCAN_ERROR;
     s->expect = COLON;
-    return FE_JSCAN_KEY;
+    return BASE_JSCAN_KEY;
 }
 
-fe_jevent fe_jscan_next(fe_jscan *s) {
+base_jevent base_jscan_next(base_jscan *s) {
     if (s->at == 0 && s->depth == 0 && s->expect == VALUE) {
         if (starts_with(s, "\xef\xbb\xbf")) {
             return fail(s, 0, "the file begins with a byte order mark; save it as UTF-8 without BOM");
@@ -391,11 +391,11 @@ fe_jevent fe_jscan_next(fe_jscan *s) {
         if (c != ',') return unexpected(s, "',' or '}'");
         s->at++;
         s->expect = KEY;
-        return fe_jscan_next(s);
+        return base_jscan_next(s);
     case AFTER_DOCUMENT:
         if (s->at < s->length) return fail(s, s->at, "unexpected text after the end of the document");
         s->begin = s->end = s->at;
-        return FE_JSCAN_END;
-    default: return FE_JSCAN_ERROR;
+        return BASE_JSCAN_END;
+    default: return BASE_JSCAN_ERROR;
     }
 }

@@ -1,53 +1,53 @@
 /* Pull reader of strict JSON: checks the whole grammar of RFC 8259 and hands out one event after another, in
  * constant memory. Under the documents of json.h and the headers of safetensors files. */
-#ifndef EBRU_FRONTEND_JSON_SCAN_H
-#define EBRU_FRONTEND_JSON_SCAN_H
+#ifndef EBRU_BASE_JSON_JSON_SCAN_H
+#define EBRU_BASE_JSON_JSON_SCAN_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FE_JSCAN_MAX_DEPTH = 64 };
+enum { BASE_JSCAN_MAX_DEPTH = 64 };
 
-typedef enum fe_jevent {
-    FE_JSCAN_ERROR, /* `message` and `begin` say what and where; the scan is over */
-    FE_JSCAN_END,   /* the document is complete and nothing but white space follows */
-    FE_JSCAN_OBJECT,
-    FE_JSCAN_OBJECT_END,
-    FE_JSCAN_ARRAY,
-    FE_JSCAN_ARRAY_END,
-    FE_JSCAN_KEY,
-    FE_JSCAN_STRING,
-    FE_JSCAN_INT,
-    FE_JSCAN_REAL,
-    FE_JSCAN_TRUE,
-    FE_JSCAN_FALSE,
-    FE_JSCAN_NULL
-} fe_jevent;
+typedef enum base_jevent {
+    BASE_JSCAN_ERROR, /* `message` and `begin` say what and where; the scan is over */
+    BASE_JSCAN_END,   /* the document is complete and nothing but white space follows */
+    BASE_JSCAN_OBJECT,
+    BASE_JSCAN_OBJECT_END,
+    BASE_JSCAN_ARRAY,
+    BASE_JSCAN_ARRAY_END,
+    BASE_JSCAN_KEY,
+    BASE_JSCAN_STRING,
+    BASE_JSCAN_INT,
+    BASE_JSCAN_REAL,
+    BASE_JSCAN_TRUE,
+    BASE_JSCAN_FALSE,
+    BASE_JSCAN_NULL
+} base_jevent;
 
-typedef struct fe_jscan {
+typedef struct base_jscan {
     const char *text;
     size_t length, at;
     size_t begin, end; /* bytes of the last event's token; strings include their quotes */
     bool escaped;      /* the last string or key contains a backslash */
-    char message[160]; /* after FE_JSCAN_ERROR; printable */
+    char message[160]; /* after BASE_JSCAN_ERROR; printable */
     /* private */
     unsigned depth;
     uint64_t objects; /* bit i: nesting level i+1 is an object */
     uint8_t expect;
-} fe_jscan;
+} base_jscan;
 
 /* `text` need not end in NUL and must outlive the scan. */
-void fe_jscan_init(fe_jscan *s, const char *text, size_t length);
-fe_jevent fe_jscan_next(fe_jscan *s);
+void base_jscan_init(base_jscan *s, const char *text, size_t length);
+base_jevent base_jscan_next(base_jscan *s);
 /* Decodes the string token text[begin, end) (with quotes, as accepted by the scanner) into `out`, which may
  * be the token itself and needs end-begin-2 bytes. Returns the decoded length; writes no NUL. */
-size_t fe_jscan_decode(const char *text, size_t begin, size_t end, char *out);
+size_t base_jscan_decode(const char *text, size_t begin, size_t end, char *out);
 /* Offset of the first byte that is not well-formed UTF-8, or `length`. */
-size_t fe_utf8_check(const char *text, size_t length);
+size_t base_utf8_check(const char *text, size_t length);
 /* Exact value of an integer token; false when it does not fit. */
-bool fe_jscan_int(const char *text, size_t begin, size_t end, int64_t *out);
+bool base_jscan_int(const char *text, size_t begin, size_t end, int64_t *out);
 /* Value of any number token, correctly rounded in every locale; infinite when it is beyond double. */
-double fe_jscan_double(const char *text, size_t begin, size_t end);
+double base_jscan_double(const char *text, size_t begin, size_t end);
 
 #endif

@@ -3,8 +3,8 @@
  * Four 64-bit lanes take 32 bytes a round, little endian, zero padded at the end: lane = rotl(lane ^ word,
  * 29) * K. The length and the lanes are then folded into two words by the 64-bit finaliser of MurmurHash3.
  * The runtime only compares digests; it never computes one. */
-#ifndef EBRU_CODEGEN_DIGEST_H
-#define EBRU_CODEGEN_DIGEST_H
+#ifndef EBRU_CODEGEN_LINK_DIGEST_H
+#define EBRU_CODEGEN_LINK_DIGEST_H
 
 #include <stddef.h>
 #include <stdint.h>

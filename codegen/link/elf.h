@@ -1,8 +1,8 @@
 /* A relocatable ELF file with one read-only section of data and one symbol at its start: how packed weights
  * reach the linker without passing through an assembler. For x86-64 the section is marked large (.lrodata),
  * so programs of more than 2 GiB link. */
-#ifndef EBRU_CODEGEN_ELF_H
-#define EBRU_CODEGEN_ELF_H
+#ifndef EBRU_CODEGEN_LINK_ELF_H
+#define EBRU_CODEGEN_LINK_ELF_H
 
 #include "codegen/target/arch.h"
 

@@ -30,7 +30,7 @@ _Noreturn void cg_job_abort(const char *reason) {
 }
 
 static _Noreturn void child(cg_job *j, int out) {
-    ir_str fault = {0};
+    base_str fault = {0};
     report_to = out;
     bool fine = j->run(j->arg, &fault);
     if (!fine) report(fault.data ? fault.data : "unknown fault");
@@ -41,7 +41,7 @@ static void start(cg_job *jobs, uint32_t count, cg_job *j) {
     int ends[2];
     j->state = CG_JOB_CRASHED;
     if (pipe(ends) != 0) {
-        ir_str_addf(&j->fault, "cannot make a pipe: %s", strerror(errno));
+        base_str_addf(&j->fault, "cannot make a pipe: %s", strerror(errno));
         return;
     }
     fflush(NULL);
@@ -54,7 +54,7 @@ static void start(cg_job *jobs, uint32_t count, cg_job *j) {
     }
     close(ends[1]);
     if (pid < 0) {
-        ir_str_addf(&j->fault, "cannot start a process: %s", strerror(errno));
+        base_str_addf(&j->fault, "cannot start a process: %s", strerror(errno));
         close(ends[0]);
         return;
     }
@@ -74,17 +74,17 @@ static void finish(cg_job *j) {
     }
     j->state = WIFEXITED(status) && WEXITSTATUS(status) == CHILD_FAULT ? CG_JOB_FAILED : CG_JOB_CRASHED;
     if (j->state == CG_JOB_CRASHED && WIFSIGNALED(status))
-        ir_str_addf(&j->fault, "%sended by signal %d (%s)", j->fault.len ? "; " : "", WTERMSIG(status),
+        base_str_addf(&j->fault, "%sended by signal %d (%s)", j->fault.len ? "; " : "", WTERMSIG(status),
                     strsignal(WTERMSIG(status)));
     if (!j->fault.len)
-        ir_str_addf(&j->fault, "ended with code %d", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+        base_str_addf(&j->fault, "ended with code %d", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
 /* Reads what is there; a closed pipe is the end of the child. */
 static void take(cg_job *j) {
     char text[4096];
     ssize_t n = read(j->pipe, text, sizeof text);
-    if (n > 0) ir_str_addn(&j->fault, text, (size_t)n);
+    if (n > 0) base_str_addn(&j->fault, text, (size_t)n);
     if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) finish(j);
 }
 

@@ -1,7 +1,7 @@
 /* Work in forked children: LLVM may abort or exit on its own errors, and two cores compile faster than one.
  */
-#ifndef EBRU_CODEGEN_JOBS_H
-#define EBRU_CODEGEN_JOBS_H
+#ifndef EBRU_CODEGEN_LINK_JOBS_H
+#define EBRU_CODEGEN_LINK_JOBS_H
 
 #include "base/arena.h"
 
@@ -12,13 +12,13 @@
 typedef struct cg_job {
     const char *what; /* for messages: "x86-64-v4 code, part 2" */
     /* Runs in the child; false with a message in `fault`. */
-    bool (*run)(void *arg, ir_str *fault);
+    bool (*run)(void *arg, base_str *fault);
     void *arg;
     /* The parent's */
     enum { CG_JOB_WAITING, CG_JOB_RUNNING, CG_JOB_DONE, CG_JOB_FAILED, CG_JOB_CRASHED } state;
     pid_t pid;
     int pipe;
-    ir_str fault; /* ir_str_free'd by the owner */
+    base_str fault; /* base_str_free'd by the owner */
 } cg_job;
 
 /* Starts waiting jobs while fewer than `parallel` run and takes up the results of finished ones; waits for

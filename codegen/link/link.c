@@ -51,17 +51,17 @@ static void show(const command *c) {
 }
 
 /* What the linker said, to be shown only if it failed. */
-static void show_file(ir_diag *d, const char *path) {
+static void show_file(base_diag *d, const char *path) {
     char text[4096];
     FILE *f = fopen(path, "r");
     size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
     if (f) fclose(f);
     text[n] = '\0';
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-        ir_note(d, NULL, "%s", ir_escape(line, strlen(line)));
+        base_note(d, NULL, "%s", base_escape(line, strlen(line)));
 }
 
-static bool run(ir_diag *d, const cg_arch *arch, command *c, const char *log) {
+static bool run(base_diag *d, const cg_arch *arch, command *c, const char *log) {
     pid_t pid;
     int status;
     posix_spawn_file_actions_t actions;
@@ -72,16 +72,16 @@ static bool run(ir_diag *d, const cg_arch *arch, command *c, const char *log) {
     int error = posix_spawnp(&pid, c->words[0], &actions, NULL, (char *const *)(uintptr_t)c->words, environ);
     posix_spawn_file_actions_destroy(&actions);
     if (error) {
-        ir_error(d, NULL, "cannot run the linker '%s': %s", ir_escape(c->words[0], strlen(c->words[0])),
+        base_error(d, NULL, "cannot run the linker '%s': %s", base_escape(c->words[0], strlen(c->words[0])),
                  strerror(error));
         if (error == ENOENT)
-            ir_note(d, NULL, "on Debian: apt install %s (or name another with --linker=)", arch->packages);
+            base_note(d, NULL, "on Debian: apt install %s (or name another with --linker=)", arch->packages);
         return false;
     }
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR) return false;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
-    ir_error(d, NULL, "linking failed: '%s' %s %d", c->words[0],
+    base_error(d, NULL, "linking failed: '%s' %s %d", c->words[0],
              WIFSIGNALED(status) ? "was ended by signal" : "exited with code",
              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     show_file(d, log);
@@ -98,20 +98,20 @@ static const struct runtime *runtime_of(const cg_arch *arch) {
     return r;
 }
 
-bool cg_link_possible(ir_diag *d, const cg_arch *arch, bool paints) {
+bool cg_link_possible(base_diag *d, const cg_arch *arch, bool paints) {
     const struct runtime *r = runtime_of(arch);
     if (r->plain == r->plain_end) {
-        ir_error(
+        base_error(
             d, NULL,
             "this ebru has no runtime for programs of %s: there was no compiler for it when it was built",
             arch->triple);
-        ir_note(d, NULL,
+        base_note(d, NULL,
                 "on Debian: apt install %s, and build again; --emit=obj, lib, asm and llvm-ir need none",
                 arch->packages);
         return false;
     }
     if (paints && r->pictures == r->pictures_end)
-        ir_warning(
+        base_warning(
             d, NULL,
             "this ebru was built without libpng for %s: the program will run networks (--call, --bench) and "
             "paint no pictures",
@@ -120,7 +120,7 @@ bool cg_link_possible(ir_diag *d, const cg_arch *arch, bool paints) {
 }
 
 /* NULL with a diagnostic. */
-static const char *write_runtime(ir_diag *d, cg_files *files, const cg_arch *arch, bool pictures) {
+static const char *write_runtime(base_diag *d, cg_files *files, const cg_arch *arch, bool pictures) {
     const char *path = cg_files_add(files, "runtime.o");
     const struct runtime *r = runtime_of(arch);
     bool reads = pictures && r->pictures != r->pictures_end;
@@ -128,7 +128,7 @@ static const char *write_runtime(ir_diag *d, cg_files *files, const cg_arch *arc
     return cg_files_write(d, path, from, (size_t)(end - from)) ? path : NULL;
 }
 
-bool cg_link(ir_diag *d, cg_files *files, const cg_arch *arch, const char *const *objects, uint32_t count,
+bool cg_link(base_diag *d, cg_files *files, const cg_arch *arch, const char *const *objects, uint32_t count,
              bool pictures, const cg_options *options, const char *to) {
     command c = {.count = 0};
     bool here = arch == cg_arch_host();

@@ -13,7 +13,7 @@ typedef struct entry {
     uint32_t func, node;
 } entry;
 typedef struct entries {
-    IR_VEC(entry) list;
+    BASE_VEC(entry) list;
 } entries;
 
 static int by_offset(const void *a, const void *b) {
@@ -30,7 +30,7 @@ static entries collect(const ir_module *m) {
         for (uint32_t k = 0; k < f->nodes.count; k++) {
             const ir_node *n = &f->nodes.items[k];
             if (n->place.kind == IR_AT_WEIGHT)
-                IR_PUSH(&e.list, ((entry){n->place.offset, ir_type_bytes(&n->type), i, k}));
+                BASE_PUSH(&e.list, ((entry){n->place.offset, ir_type_bytes(&n->type), i, k}));
         }
     }
     if (e.list.count) qsort(e.list.items, e.list.count, sizeof *e.list.items, by_offset);
@@ -48,8 +48,8 @@ bool cg_same_weights(const ir_module *a, const ir_module *b) {
     for (size_t i = 0; i < x.list.count && same; i++)
         same = x.list.items[i].offset == y.list.items[i].offset &&
                x.list.items[i].bytes == y.list.items[i].bytes;
-    ir_free(x.list.items);
-    ir_free(y.list.items);
+    base_free(x.list.items);
+    base_free(y.list.items);
     return same;
 }
 
@@ -70,11 +70,11 @@ static void to_c16(const ir_type *t, const float *from, float *to) {
                 }
 }
 
-/* The value as it lies in memory; ir_free'd by the caller. Takes the tensor's data. */
+/* The value as it lies in memory; base_free'd by the caller. Takes the tensor's data. */
 static void *lay_out(ir_tensor *v, uint64_t bytes) {
     float *data = v->data;
     if (v->type.dtype == IR_i32) {
-        int32_t *ints = ir_alloc(bytes);
+        int32_t *ints = base_alloc(bytes);
         for (int64_t i = 0; i < ir_type_elements(&v->type); i++) ints[i] = (int32_t)data[i];
         ir_tensor_free(v);
         return ints;
@@ -88,7 +88,7 @@ static void *lay_out(ir_tensor *v, uint64_t bytes) {
         return data;
     }
     if (v->type.layout == IR_PLAIN) return data; /* ownership passes on */
-    float *blocked = ir_alloc(bytes);
+    float *blocked = base_alloc(bytes);
     to_c16(&v->type, data, blocked);
     ir_tensor_free(v);
     return blocked;
@@ -125,18 +125,18 @@ static bool put_zeros(sink *s, uint64_t until) {
     return fine;
 }
 
-static bool put_entry(ir_diag *d, sink *s, const ir_module *m, const entry *e) {
+static bool put_entry(base_diag *d, sink *s, const ir_module *m, const entry *e) {
     const ir_func *f = m->funcs.items[e->func];
     const ir_node *n = &f->nodes.items[e->node];
     const ir_type *t = &n->type;
     bool packed = t->dtype == IR_bf16 && (ir_op_get(n->op)->flags & IR_FLAG_PACK);
     if (t->dtype != IR_f32 && t->dtype != IR_i32 && !packed) {
-        ir_error(d, NULL, "internal: a weight of %s is placed unpacked at %s in '%s'",
+        base_error(d, NULL, "internal: a weight of %s is placed unpacked at %s in '%s'",
                  ir_dtype_name[t->dtype], "run time", f->name);
         return false;
     }
     if (e->offset < s->at) {
-        ir_error(d, NULL, "internal: weights overlap at byte %llu of '%s'", (unsigned long long)e->offset,
+        base_error(d, NULL, "internal: weights overlap at byte %llu of '%s'", (unsigned long long)e->offset,
                  f->name);
         return false;
     }
@@ -144,12 +144,12 @@ static bool put_entry(ir_diag *d, sink *s, const ir_module *m, const entry *e) {
     v.type = *t;
     void *bytes = lay_out(&v, e->bytes);
     bool fine = put_zeros(s, e->offset) && put(s, bytes, e->bytes);
-    if (!fine) ir_error(d, NULL, "cannot write the weights: %s", strerror(errno));
-    ir_free(bytes);
+    if (!fine) base_error(d, NULL, "cannot write the weights: %s", strerror(errno));
+    base_free(bytes);
     return fine;
 }
 
-bool cg_write_weights(ir_diag *d, const ir_module *m, int fd, uint64_t base, const cg_options *options,
+bool cg_write_weights(base_diag *d, const ir_module *m, int fd, uint64_t base, const cg_options *options,
                       uint64_t *bytes, unsigned char id[16]) {
     entries e = collect(m);
     sink s = {.fd = fd, .base = base};
@@ -161,11 +161,11 @@ bool cg_write_weights(ir_diag *d, const ir_module *m, int fd, uint64_t base, con
             options->progress(options->user, "weights", (uint32_t)i + 1, (uint32_t)e.list.count);
     }
     if (fine && !put_zeros(&s, (s.at + IR_ARENA_ALIGN - 1) / IR_ARENA_ALIGN * IR_ARENA_ALIGN)) {
-        ir_error(d, NULL, "cannot write the weights: %s", strerror(errno));
+        base_error(d, NULL, "cannot write the weights: %s", strerror(errno));
         fine = false;
     }
     *bytes = s.at;
     cg_digest_end(&s.digest, id);
-    ir_free(e.list.items);
+    base_free(e.list.items);
     return fine;
 }

@@ -32,21 +32,21 @@ static void catch_signals(cg_files *f) {
     }
 }
 
-bool cg_files_open(ir_diag *d, cg_files *f, const char *output) {
-    *f = (cg_files){.arena = ir_arena_new()};
+bool cg_files_open(base_diag *d, cg_files *f, const char *output) {
+    *f = (cg_files){.arena = base_arena_new()};
     const char *slash = strrchr(output, '/');
     char *dir;
     if (strcmp(output, "-") == 0) {
         const char *tmp = getenv("TMPDIR");
-        dir = ir_arena_printf(f->arena, "%s/ebru-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+        dir = base_arena_printf(f->arena, "%s/ebru-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     } else {
-        dir = ir_arena_printf(f->arena, "%.*s.%s.XXXXXX", slash ? (int)(slash + 1 - output) : 0, output,
+        dir = base_arena_printf(f->arena, "%.*s.%s.XXXXXX", slash ? (int)(slash + 1 - output) : 0, output,
                               slash ? slash + 1 : output);
     }
     if (!mkdtemp(dir)) {
-        ir_error(d, NULL, "cannot write to the folder of '%s': %s", ir_escape(output, strlen(output)),
+        base_error(d, NULL, "cannot write to the folder of '%s': %s", base_escape(output, strlen(output)),
                  strerror(errno));
-        ir_arena_free(f->arena);
+        base_arena_free(f->arena);
         f->arena = NULL;
         return false;
     }
@@ -56,8 +56,8 @@ bool cg_files_open(ir_diag *d, cg_files *f, const char *output) {
 }
 
 const char *cg_files_add(cg_files *f, const char *name) {
-    const char *path = ir_arena_printf(f->arena, "%s/%s", f->dir, name);
-    IR_PUSH(&f->paths, path);
+    const char *path = base_arena_printf(f->arena, "%s/%s", f->dir, name);
+    BASE_PUSH(&f->paths, path);
     return path;
 }
 
@@ -67,14 +67,14 @@ void cg_files_close(cg_files *f) {
     for (int i = 0; i < 3; i++) sigaction(caught[i], &saved[i], NULL);
     for (size_t i = 0; i < f->paths.count; i++) unlink(f->paths.items[i]);
     rmdir(f->dir);
-    ir_free(f->paths.items);
-    ir_arena_free(f->arena);
+    base_free(f->paths.items);
+    base_arena_free(f->arena);
     f->arena = NULL;
 }
 
-bool cg_files_publish(ir_diag *d, const char *from, const char *to) {
+bool cg_files_publish(base_diag *d, const char *from, const char *to) {
     if (rename(from, to) == 0) return true;
-    ir_error(d, NULL, "cannot write '%s': %s", ir_escape(to, strlen(to)), strerror(errno));
+    base_error(d, NULL, "cannot write '%s': %s", base_escape(to, strlen(to)), strerror(errno));
     return false;
 }
 
@@ -89,12 +89,12 @@ static bool write_all(int fd, const char *p, size_t count) {
     return true;
 }
 
-static bool cannot(ir_diag *d, const char *what, const char *path) {
-    ir_error(d, NULL, "cannot %s '%s': %s", what, ir_escape(path, strlen(path)), strerror(errno));
+static bool cannot(base_diag *d, const char *what, const char *path) {
+    base_error(d, NULL, "cannot %s '%s': %s", what, base_escape(path, strlen(path)), strerror(errno));
     return false;
 }
 
-bool cg_files_write(ir_diag *d, const char *path, const void *bytes, size_t count) {
+bool cg_files_write(base_diag *d, const char *path, const void *bytes, size_t count) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) return cannot(d, "create", path);
     bool fine = write_all(fd, bytes, count);
@@ -103,19 +103,19 @@ bool cg_files_write(ir_diag *d, const char *path, const void *bytes, size_t coun
     return fine;
 }
 
-bool cg_files_append(ir_diag *d, int fd, const char *from) {
+bool cg_files_append(base_diag *d, int fd, const char *from) {
     enum { CHUNK = 1 << 20 };
     int in = open(from, O_RDONLY | O_CLOEXEC);
     if (in < 0) return cannot(d, "read", from);
-    char *buffer = ir_alloc(CHUNK);
+    char *buffer = base_alloc(CHUNK);
     ssize_t n;
     bool fine = true;
     while (fine && (n = read(in, buffer, CHUNK)) != 0) {
         if (n < 0 && errno == EINTR) continue;
         fine = n > 0 && write_all(fd, buffer, (size_t)n);
     }
-    if (!fine) ir_error(d, NULL, "cannot write the output: %s", strerror(errno));
-    ir_free(buffer);
+    if (!fine) base_error(d, NULL, "cannot write the output: %s", strerror(errno));
+    base_free(buffer);
     close(in);
     return fine;
 }

@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool cannot(ir_diag *d, const char *what) {
-    ir_error(d, NULL, "cannot %s the weights: %s", what, strerror(errno));
+static bool cannot(base_diag *d, const char *what) {
+    base_error(d, NULL, "cannot %s the weights: %s", what, strerror(errno));
     return false;
 }
 
@@ -26,7 +26,7 @@ static bool put_trailer(const cg_blob *b, int fd) {
     return pwrite(fd, &t, sizeof t, (off_t)(b->head + b->bytes)) == (ssize_t)sizeof t;
 }
 
-bool cg_blob_pack(ir_diag *d, const ir_module *m, const cg_options *options, cg_blob *b) {
+bool cg_blob_pack(base_diag *d, const ir_module *m, const cg_options *options, cg_blob *b) {
     int fd = open(b->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) return cannot(d, "create a file for");
     bool fine = cg_write_weights(d, m, fd, b->head, options, &b->bytes, b->id);
@@ -35,7 +35,7 @@ bool cg_blob_pack(ir_diag *d, const ir_module *m, const cg_options *options, cg_
     return fine;
 }
 
-bool cg_blob_wrap(ir_diag *d, const cg_blob *b) {
+bool cg_blob_wrap(base_diag *d, const cg_blob *b) {
     int fd = open(b->path, O_RDWR | O_CLOEXEC);
     if (fd < 0) return cannot(d, "open");
     bool fine =
@@ -63,7 +63,7 @@ static bool copy(int from, uint64_t from_at, int to, uint64_t to_at, uint64_t by
     return true;
 }
 
-bool cg_blob_join(ir_diag *d, const cg_blob *b, const char *program, const char **product) {
+bool cg_blob_join(base_diag *d, const cg_blob *b, const char *program, const char **product) {
     struct stat st;
     cg_segment segment;
     int linked = open(program, O_RDWR | O_CLOEXEC), blob = open(b->path, O_RDWR | O_CLOEXEC);

@@ -1,6 +1,6 @@
 /* The file of packed weights on its way into, behind or beside the program. */
-#ifndef EBRU_CODEGEN_BLOB_H
-#define EBRU_CODEGEN_BLOB_H
+#ifndef EBRU_CODEGEN_LINK_WEIGHTS_FILE_H
+#define EBRU_CODEGEN_LINK_WEIGHTS_FILE_H
 
 #include "codegen/codegen.h"
 #include "codegen/target/arch.h"
@@ -17,14 +17,14 @@ typedef struct cg_blob {
 
 /* Packs the weights of m into b->path, `b->head` bytes from its start on, with the trailer behind them. False
  * with a diagnostic. */
-bool cg_blob_pack(ir_diag *d, const ir_module *m, const cg_options *options, cg_blob *b);
+bool cg_blob_pack(base_diag *d, const ir_module *m, const cg_options *options, cg_blob *b);
 /* Makes the file an object for the linker, with the symbol `ebru_weights`. */
-bool cg_blob_wrap(ir_diag *d, const cg_blob *b);
+bool cg_blob_wrap(base_diag *d, const cg_blob *b);
 /* Joins the linked program with the weights into one file and gives its path in *product: the program moves
  * into the room in front of the weights where it fits there, else the weights are copied behind it. Where the
  * program has a segment for them (codegen/link/weights_segment.h) the kernel will map them; where not, the trailer at the
  * file's end tells where they are. */
-bool cg_blob_join(ir_diag *d, const cg_blob *b, const char *program, const char **product);
+bool cg_blob_join(base_diag *d, const cg_blob *b, const char *program, const char **product);
 /* Bytes of weights with their trailer. */
 uint64_t cg_blob_size(const cg_blob *b);
 

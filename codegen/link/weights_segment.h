@@ -5,8 +5,8 @@
  * section header are turned to bytes behind the linked file's end. So gigabytes of weights pass through no
  * linker, the kernel maps them when the program starts and reads them when they are used, and strip and
  * objcopy take them for what they are: a section. */
-#ifndef EBRU_CODEGEN_SEGMENT_H
-#define EBRU_CODEGEN_SEGMENT_H
+#ifndef EBRU_CODEGEN_LINK_WEIGHTS_SEGMENT_H
+#define EBRU_CODEGEN_LINK_WEIGHTS_SEGMENT_H
 
 #include "codegen/target/arch.h"
 

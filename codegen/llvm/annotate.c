@@ -30,12 +30,12 @@ static void print_op(const annotation *a, uint32_t func, ir_ref r) {
     const ir_func *f = a->plan->funcs.items[func].f;
     const ir_node *n = ir_get(f, r);
     const char *block = f->module->origins.items[n->origin].block;
-    ir_str type = {0};
+    base_str type = {0};
     ir_print_type(&n->type, &type);
-    fprintf(a->out, "%s %%%u %s%s%s : %s\n", ir_escape(f->name, strlen(f->name)), a->number[func][r.id],
-            ir_op_get(n->op)->name, block ? " " : "", block ? ir_escape(block, strlen(block)) : "",
+    fprintf(a->out, "%s %%%u %s%s%s : %s\n", base_escape(f->name, strlen(f->name)), a->number[func][r.id],
+            ir_op_get(n->op)->name, block ? " " : "", block ? base_escape(block, strlen(block)) : "",
             type.data);
-    ir_str_free(&type);
+    base_str_free(&type);
 }
 
 static void over_wrapper(const annotation *a, uint32_t wrapper) {
@@ -62,7 +62,7 @@ static void definition(annotation *a, const char *name, size_t length) {
     for (uint32_t i = 0; i < p->funcs.count; i++) {
         const cg_func_plan *f = &p->funcs.items[i];
         if (!is_name(name, length, f->symbol)) continue;
-        fprintf(a->out, "%s %s: %zu ops\n", a->mark, ir_escape(f->f->name, strlen(f->f->name)), f->ops.count);
+        fprintf(a->out, "%s %s: %zu ops\n", a->mark, base_escape(f->f->name, strlen(f->f->name)), f->ops.count);
         a->in = f;
         a->func = i;
         a->next = 0;
@@ -130,13 +130,13 @@ static bool annotate(annotation *a, FILE *in) {
     return !ferror(in) && !ferror(a->out) && n <= 0;
 }
 
-bool cg_annotate(const cg_plan *plan, bool asm_text, bool x86, const char *path, ir_str *fault) {
+bool cg_annotate(const cg_plan *plan, bool asm_text, bool x86, const char *path, base_str *fault) {
     char *text = NULL;
     size_t size = 0;
     annotation a = {.plan = plan, .mark = !asm_text ? ";" : x86 ? "#" : "//", .asm_text = asm_text};
     FILE *in = fopen(path, "r");
     a.out = open_memstream(&text, &size);
-    a.number = ir_alloc((plan->funcs.count + 1) * sizeof *a.number);
+    a.number = base_alloc((plan->funcs.count + 1) * sizeof *a.number);
     for (uint32_t i = 0; i < plan->funcs.count; i++) a.number[i] = ir_numbering(plan->funcs.items[i].f);
     bool fine = in && a.out && annotate(&a, in);
     if (in) fclose(in);
@@ -144,9 +144,9 @@ bool cg_annotate(const cg_plan *plan, bool asm_text, bool x86, const char *path,
     FILE *out = fine ? fopen(path, "w") : NULL;
     fine = out && fwrite(text, 1, size, out) == size;
     if (out && fclose(out)) fine = false;
-    if (!fine) ir_str_addf(fault, "cannot write %s: %s", path, strerror(errno));
-    for (uint32_t i = 0; i < plan->funcs.count; i++) ir_free(a.number[i]);
-    ir_free(a.number);
+    if (!fine) base_str_addf(fault, "cannot write %s: %s", path, strerror(errno));
+    for (uint32_t i = 0; i < plan->funcs.count; i++) base_free(a.number[i]);
+    base_free(a.number);
     free(text);
     return fine;
 }

@@ -32,12 +32,12 @@ bool cg_hazard(cg_hazards *h, const ir_func *f, const ir_node *node, ir_ref ref)
     bool wait = meets(&out, h->read.items, h->read.count) || meets(&out, h->written.items, h->written.count);
     for (uint32_t i = 0; i < reads && !wait; i++) wait = meets(&in[i], h->written.items, h->written.count);
     if (wait) h->read.count = h->written.count = 0;
-    for (uint32_t i = 0; i < reads; i++) IR_PUSH(&h->read, in[i]);
-    IR_PUSH(&h->written, out);
+    for (uint32_t i = 0; i < reads; i++) BASE_PUSH(&h->read, in[i]);
+    BASE_PUSH(&h->written, out);
     return wait;
 }
 
 void cg_hazards_free(cg_hazards *h) {
-    ir_free(h->read.items);
-    ir_free(h->written.items);
+    base_free(h->read.items);
+    base_free(h->written.items);
 }

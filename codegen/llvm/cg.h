@@ -1,7 +1,7 @@
 /* The code generation context. One cg is one LLVM module: the kernels of one CPU level, wrappers specialising
  * them, the model's functions. It lives in a forked child only; cg.h is the only header that sees LLVM. */
-#ifndef EBRU_CODEGEN_CG_H
-#define EBRU_CODEGEN_CG_H
+#ifndef EBRU_CODEGEN_LLVM_CG_H
+#define EBRU_CODEGEN_LLVM_CG_H
 
 #include "codegen/codegen.h"
 #include "codegen/target/arch.h"
@@ -26,14 +26,14 @@ typedef struct cg {
     LLVMBuilderRef builder;
     LLVMTargetMachineRef machine;
     LLVMTypeRef void_, ptr, i1, i32, i64, f32, v16f;
-    ir_str *fault; /* messages of LLVM and ours */
+    base_str *fault; /* messages of LLVM and ours */
     bool failed;
 } cg;
 
 /* module.c: life of a module. cg_open makes an empty one, with the level's library at hand; those of roles
  * CG_TILES and CG_KERNELS begin with all of it that is the level's own. opt_level: 0..3. */
 bool cg_open(cg *c, const cg_arch *arch, const cg_target_info *target, cg_role role, int opt_level,
-             const char *name, ir_str *fault);
+             const char *name, base_str *fault);
 void cg_close(cg *c);
 /* Takes what is called from the library, verifies, makes all but the entry functions internal, runs LLVM's
  * pipeline. */

@@ -10,16 +10,16 @@ bool cg_node_runs(const ir_node *n) {
     return n->binding && (n->place.kind == IR_AT_ARENA || n->place.kind == IR_AT_OUTPUT);
 }
 
-static bool bad_node(ir_diag *d, const ir_func *f, ir_ref r, const char *why) {
-    ir_str text = {0};
+static bool bad_node(base_diag *d, const ir_func *f, ir_ref r, const char *why) {
+    base_str text = {0};
     ir_print_node(f, r, &text);
-    ir_error(d, NULL, "%s: %s: %s", f->name, text.data ? text.data : "?", why);
-    ir_str_free(&text);
+    base_error(d, NULL, "%s: %s: %s", f->name, text.data ? text.data : "?", why);
+    base_str_free(&text);
     return false;
 }
 
 /* Bindings may come from a text file: names, order and kinds of the parameters must be the kernel's. */
-static bool check_binding(ir_diag *d, const ir_func *f, ir_ref r, const cg_kernel *k) {
+static bool check_binding(base_diag *d, const ir_func *f, ir_ref r, const cg_kernel *k) {
     const ir_binding *b = ir_get(f, r)->binding;
     if (b->tasks < 1 || b->tasks > INT32_MAX) return bad_node(d, f, r, "the number of tasks is out of range");
     if (!k) return true;
@@ -35,31 +35,31 @@ static bool check_binding(ir_diag *d, const ir_func *f, ir_ref r, const cg_kerne
     return true;
 }
 
-static void param_text(const ir_param *p, char type, ir_str *out) {
+static void param_text(const ir_param *p, char type, base_str *out) {
     if (type == 'f')
-        ir_str_addf(out, ",%a", p->is_float ? p->f : (double)p->i);
+        base_str_addf(out, ",%a", p->is_float ? p->f : (double)p->i);
     else
-        ir_str_addf(out, ",%lld", (long long)p->i);
+        base_str_addf(out, ",%lld", (long long)p->i);
 }
 
 /* The loop nest without its counters of tasks says everything about an elementwise loop. */
-static void ew_key(const cg_ew_plan *p, ir_str *out) {
-    for (uint32_t i = 0; i < p->axes; i++) ir_str_addf(out, ",%lld", (long long)p->extent[i]);
-    ir_str_addf(out, ";%lld+%u lanes %u axis %d", (long long)p->vectors, p->tail, p->lanes, p->block_axis);
+static void ew_key(const cg_ew_plan *p, base_str *out) {
+    for (uint32_t i = 0; i < p->axes; i++) base_str_addf(out, ",%lld", (long long)p->extent[i]);
+    base_str_addf(out, ";%lld+%u lanes %u axis %d", (long long)p->vectors, p->tail, p->lanes, p->block_axis);
     for (uint32_t s = 0; s <= p->operands; s++) {
         const cg_ew_stream *e = s < p->operands ? &p->in[s] : &p->out;
-        ir_str_addf(out, ";%lld%s%s", (long long)e->vector, e->splat ? "s" : "", e->aligned ? "a" : "");
-        for (uint32_t i = 0; i < p->axes; i++) ir_str_addf(out, ",%lld", (long long)e->outer[i]);
+        base_str_addf(out, ";%lld%s%s", (long long)e->vector, e->splat ? "s" : "", e->aligned ? "a" : "");
+        for (uint32_t i = 0; i < p->axes; i++) base_str_addf(out, ",%lld", (long long)e->outer[i]);
     }
     for (uint32_t i = 0; i < p->step_count; i++) {
         const ir_expr_step *s = &p->steps[i];
-        if (s->kind == IR_EXPR_OPERAND) ir_str_addf(out, " $%u", s->operand);
-        if (s->kind == IR_EXPR_NUMBER) ir_str_addf(out, " %a", s->number);
-        if (s->kind == IR_EXPR_OP) ir_str_addf(out, " %s", ir_op_get(s->op)->name);
+        if (s->kind == IR_EXPR_OPERAND) base_str_addf(out, " $%u", s->operand);
+        if (s->kind == IR_EXPR_NUMBER) base_str_addf(out, " %a", s->number);
+        if (s->kind == IR_EXPR_OP) base_str_addf(out, " %s", ir_op_get(s->op)->name);
     }
 }
 
-static bool key_of(ir_diag *d, const ir_func *f, ir_ref r, cg_wrapper *w, ir_str *out) {
+static bool key_of(base_diag *d, const ir_func *f, ir_ref r, cg_wrapper *w, base_str *out) {
     const ir_node *n = ir_get(f, r);
     const ir_binding *b = n->binding;
     bool ew = strcmp(b->kernel, "ew") == 0;
@@ -69,13 +69,13 @@ static bool key_of(ir_diag *d, const ir_func *f, ir_ref r, cg_wrapper *w, ir_str
     w->operands = cg_operand_slots(f, n);
     for (uint32_t i = 0; i < w->operands.count; i++)
         if (w->operands.slot[i] != CG_SLOT_NONE) w->present |= 1u << i;
-    ir_str_addf(out, "%s/%x", b->kernel, w->present);
+    base_str_addf(out, "%s/%x", b->kernel, w->present);
     if (ew) {
         cg_ew_plan plan;
-        ir_str why = {0};
+        base_str why = {0};
         bool fine = cg_ew_make_plan(f, n, &plan, &why) && plan.tasks == b->tasks;
         if (!fine) bad_node(d, f, r, why.data ? why.data : "the binding does not fit the node");
-        ir_str_free(&why);
+        base_str_free(&why);
         if (fine) ew_key(&plan, out);
         return fine;
     }
@@ -84,8 +84,8 @@ static bool key_of(ir_diag *d, const ir_func *f, ir_ref r, cg_wrapper *w, ir_str
 }
 
 /* Index of the wrapper with that key, new if there is none yet; UINT32_MAX on errors. */
-static uint32_t wrapper_of(ir_diag *d, cg_plan *p, const ir_func *f, ir_ref r) {
-    ir_str key = {0};
+static uint32_t wrapper_of(base_diag *d, cg_plan *p, const ir_func *f, ir_ref r) {
+    base_str key = {0};
     cg_wrapper w;
     uint32_t found = UINT32_MAX;
     if (key_of(d, f, r, &w, &key)) {
@@ -96,26 +96,26 @@ static uint32_t wrapper_of(ir_diag *d, cg_plan *p, const ir_func *f, ir_ref r) {
         }
         if (found == UINT32_MAX) {
             found = (uint32_t)p->wrappers.count;
-            w.key = ir_arena_strdup(p->arena, key.data);
-            w.name = ir_arena_printf(p->arena, "ebru.v%d.%s.%u", p->target->isa,
+            w.key = base_arena_strdup(p->arena, key.data);
+            w.name = base_arena_printf(p->arena, "ebru.v%d.%s.%u", p->target->isa,
                                      w.kernel ? w.kernel->name : "ew", same);
-            IR_PUSH(&p->wrappers, w);
+            BASE_PUSH(&p->wrappers, w);
         }
     }
-    ir_str_free(&key);
+    base_str_free(&key);
     return found;
 }
 
 /* A name as a symbol: letters, digits, '_' and '.' stay. The index keeps different names different. */
 static const char *symbol_of(const cg_plan *p, const char *name, size_t index) {
-    char *s = ir_arena_printf(p->arena, "ebru.v%d.f%zu.%.80s", p->target->isa, index, name);
+    char *s = base_arena_printf(p->arena, "ebru.v%d.f%zu.%.80s", p->target->isa, index, name);
     for (char *c = s; *c; c++)
         if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '.'))
             *c = '_';
     return s;
 }
 
-static bool plan_func(ir_diag *d, cg_plan *p, const ir_func *f) {
+static bool plan_func(base_diag *d, cg_plan *p, const ir_func *f) {
     cg_func_plan fp = {.f = f, .symbol = symbol_of(p, f->name, p->funcs.count)};
     cg_hazards h = {{0}, {0}};
     bool fine = true;
@@ -129,21 +129,21 @@ static bool plan_func(ir_diag *d, cg_plan *p, const ir_func *f) {
         cg_op op = {r, wrapper_of(d, p, f, r), false};
         if (op.wrapper == UINT32_MAX) fine = false;
         op.barrier = cg_hazard(&h, f, n, r);
-        IR_PUSH(&fp.ops, op);
+        BASE_PUSH(&fp.ops, op);
     }
     for (size_t i = 0; i < f->outputs.count; i++)
         if (ir_get(f, f->outputs.items[i].value)->place.kind != IR_AT_OUTPUT ||
             ir_get(f, f->outputs.items[i].value)->place.offset != i)
             fine = bad_node(d, f, f->outputs.items[i].value, "an output is not placed in its buffer");
     cg_hazards_free(&h);
-    IR_PUSH(&p->funcs, fp);
+    BASE_PUSH(&p->funcs, fp);
     return fine;
 }
 
-bool cg_make_plan(ir_diag *d, const cg_target_info *target, const ir_module *m, cg_plan *p) {
-    *p = (cg_plan){.arena = ir_arena_new(), .target = target, .module = m};
+bool cg_make_plan(base_diag *d, const cg_target_info *target, const ir_module *m, cg_plan *p) {
+    *p = (cg_plan){.arena = base_arena_new(), .target = target, .module = m};
     if (m->level != IR_PLACED) {
-        ir_error(d, NULL, "code is generated from the placed level; this module is at level %s",
+        base_error(d, NULL, "code is generated from the placed level; this module is at level %s",
                  ir_level_name[m->level]);
         return false;
     }
@@ -156,8 +156,8 @@ bool cg_make_plan(ir_diag *d, const cg_target_info *target, const ir_module *m, 
 }
 
 void cg_free_plan(cg_plan *p) {
-    for (size_t i = 0; i < p->funcs.count; i++) ir_free(p->funcs.items[i].ops.items);
-    ir_free(p->funcs.items);
-    ir_free(p->wrappers.items);
-    ir_arena_free(p->arena);
+    for (size_t i = 0; i < p->funcs.count; i++) base_free(p->funcs.items[i].ops.items);
+    base_free(p->funcs.items);
+    base_free(p->wrappers.items);
+    base_arena_free(p->arena);
 }

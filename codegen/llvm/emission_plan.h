@@ -1,7 +1,7 @@
 /* What is to be emitted for one level, found out before LLVM is asked: the distinct kernels, the working
  * nodes of each function in order, and where barriers stand. Needs no LLVM. */
-#ifndef EBRU_CODEGEN_PLAN_H
-#define EBRU_CODEGEN_PLAN_H
+#ifndef EBRU_CODEGEN_LLVM_EMISSION_PLAN_H
+#define EBRU_CODEGEN_LLVM_EMISSION_PLAN_H
 
 #include "codegen/target/bind.h"
 #include "codegen/target/elementwise_plan.h"
@@ -27,20 +27,20 @@ typedef struct cg_op {
 typedef struct cg_func_plan {
     const ir_func *f;
     const char *symbol; /* "ebru.v4.unet.step" */
-    IR_VEC(cg_op) ops;
+    BASE_VEC(cg_op) ops;
 } cg_func_plan;
 
 typedef struct cg_plan {
-    ir_arena *arena;
+    base_arena *arena;
     const cg_target_info *target;
     const ir_module *module;
     uint32_t parts; /* objects the level's code is cut into; depends on the module only */
-    IR_VEC(cg_wrapper) wrappers;
-    IR_VEC(cg_func_plan) funcs;
+    BASE_VEC(cg_wrapper) wrappers;
+    BASE_VEC(cg_func_plan) funcs;
 } cg_plan;
 
 /* False with diagnostics when the module is not at PLACED level or a binding does not fit its kernel. */
-bool cg_make_plan(ir_diag *d, const cg_target_info *target, const ir_module *m, cg_plan *plan);
+bool cg_make_plan(base_diag *d, const cg_target_info *target, const ir_module *m, cg_plan *plan);
 void cg_free_plan(cg_plan *plan);
 
 /* True for nodes that run: bound, and placed in the arena or an output. */
@@ -49,7 +49,7 @@ bool cg_node_runs(const ir_node *n);
 /* annotate.c: puts comments that name the model's ops into the text of a module with the plan's wrappers and
  * functions: assembly (of x86, or of AArch64) or LLVM IR. False with the fault when the file cannot be
  * rewritten. */
-bool cg_annotate(const cg_plan *plan, bool asm_text, bool x86, const char *path, ir_str *fault);
+bool cg_annotate(const cg_plan *plan, bool asm_text, bool x86, const char *path, base_str *fault);
 
 /* barrier.c: a set of byte ranges that were read or written since the last barrier. */
 typedef struct cg_range {
@@ -58,7 +58,7 @@ typedef struct cg_range {
     uint64_t begin, end; /* bytes */
 } cg_range;
 typedef struct cg_hazards {
-    IR_VEC(cg_range) read, written;
+    BASE_VEC(cg_range) read, written;
 } cg_hazards;
 cg_range cg_range_of(const ir_func *f, ir_ref value);
 /* True when the node must wait for what runs since the last barrier; then the sets start anew. The node's own

@@ -60,7 +60,7 @@ typedef struct part {
 } part;
 
 typedef struct emission {
-    ir_diag *d;
+    base_diag *d;
     const cg_arch *arch;
     const cg_level *levels;
     uint32_t level_count, planned;
@@ -83,14 +83,14 @@ static bool is_text(const cg_options *o) {
 
 /* The model's part of the module. */
 static bool emit_part(cg *c, const part *p) {
-    LLVMValueRef *wrappers = ir_alloc((p->plan->wrappers.count + 1) * sizeof *wrappers);
+    LLVMValueRef *wrappers = base_alloc((p->plan->wrappers.count + 1) * sizeof *wrappers);
     bool fine = cg_emit_wrappers(c, p->plan, p->number, wrappers);
     if (p->number == 0) fine = fine && cg_emit_functions(c, p->plan, wrappers, p->options);
-    ir_free(wrappers);
+    base_free(wrappers);
     return fine;
 }
 
-static bool compile_part(void *arg, ir_str *fault) {
+static bool compile_part(void *arg, base_str *fault) {
     const part *p = arg;
     bool text = is_text(p->options);
     cg c;
@@ -106,7 +106,7 @@ static bool compile_part(void *arg, ir_str *fault) {
     return fine && (!text || cg_annotate(p->plan, p->options->kind == CG_ASM, x86, p->path, fault));
 }
 
-static bool compile_tables(void *arg, ir_str *fault) {
+static bool compile_tables(void *arg, base_str *fault) {
     const emission *e = arg;
     cg c;
     cg_on_fatal_error(cg_job_abort);
@@ -140,7 +140,7 @@ static bool levels_agree(const emission *e) {
                                      ir_typeof(g, g->outputs.items[k].value));
         }
         if (!same) {
-            ir_error(e->d, NULL, "internal: the modules of %s and %s differ", a->target->base.level,
+            base_error(e->d, NULL, "internal: the modules of %s and %s differ", a->target->base.level,
                      b->target->base.level);
             return false;
         }
@@ -150,20 +150,20 @@ static bool levels_agree(const emission *e) {
 
 static bool plan_levels(emission *e) {
     if (e->level_count < 1 || e->level_count > MAX_LEVELS) {
-        ir_error(e->d, NULL, "a program has 1 to %d CPU levels", MAX_LEVELS);
+        base_error(e->d, NULL, "a program has 1 to %d CPU levels", MAX_LEVELS);
         return false;
     }
     if (is_text(e->options) && e->level_count > 1) {
-        ir_error(e->d, NULL, "--emit=asm and --emit=llvm-ir show one CPU level; name one with -mcpu=");
+        base_error(e->d, NULL, "--emit=asm and --emit=llvm-ir show one CPU level; name one with -mcpu=");
         return false;
     }
     if (!is_text(e->options) && strcmp(e->options->output, "-") == 0) {
-        ir_error(e->d, NULL,
+        base_error(e->d, NULL,
                  "only text (--emit=asm, --emit=llvm-ir) goes to standard output; name a file with -o");
         return false;
     }
     if (e->options->kind == CG_OBJ && e->options->weights == CG_WEIGHTS_APPEND) {
-        ir_error(e->d, NULL, "an object has no end to put weights behind; --weights=embed or external");
+        base_error(e->d, NULL, "an object has no end to put weights behind; --weights=embed or external");
         return false;
     }
     bool paints = strcmp(ir_meta_string(e->levels[0].module, "pipeline.kind", "none"), "none") != 0;
@@ -180,12 +180,12 @@ static bool plan_levels(emission *e) {
 static void make_jobs(emission *e) {
     uint32_t count = 0;
     for (uint32_t l = 0; l < e->level_count; l++) count += e->plans[l].parts;
-    e->parts = ir_alloc(count * sizeof *e->parts);
-    e->jobs = ir_alloc(count * sizeof *e->jobs);
+    e->parts = base_alloc(count * sizeof *e->parts);
+    e->jobs = base_alloc(count * sizeof *e->jobs);
     for (uint32_t l = e->level_count; l-- > 0;) /* the highest level takes longest */
         for (uint32_t k = 0; k < e->plans[l].parts; k++) {
             part *p = &e->parts[e->job_count];
-            char *name = ir_arena_printf(e->files.arena, "code%u.o", e->job_count);
+            char *name = base_arena_printf(e->files.arena, "code%u.o", e->job_count);
             *p = (part){&e->plans[l], e->options, k, cg_files_add(&e->files, name)};
             e->jobs[e->job_count++] =
                 (cg_job){.what = e->plans[l].target->base.level, .run = compile_part, .arg = p};
@@ -214,7 +214,7 @@ static bool finish_jobs(emission *e, cg_job *jobs, uint32_t count, const char *p
             ICE("code generation for %s: %s", jobs[i].what, jobs[i].fault.data);
         }
         fine = false;
-        ir_error(e->d, NULL, "code generation for %s: %s", jobs[i].what, jobs[i].fault.data);
+        base_error(e->d, NULL, "code generation for %s: %s", jobs[i].what, jobs[i].fault.data);
     }
     return fine;
 }
@@ -255,11 +255,11 @@ static bool make_tables(emission *e) {
     if (e->options->weights == CG_WEIGHTS_EXTERNAL) {
         const char *slash = strrchr(e->options->output, '/');
         e->tables.external =
-            ir_arena_printf(e->files.arena, "%s.weights", slash ? slash + 1 : e->options->output);
+            base_arena_printf(e->files.arena, "%s.weights", slash ? slash + 1 : e->options->output);
     }
     cg_job job = {.what = "the tables", .run = compile_tables, .arg = e};
     bool fine = finish_jobs(e, &job, 1, "tables");
-    ir_str_free(&job.fault);
+    base_str_free(&job.fault);
     return fine;
 }
 
@@ -275,10 +275,10 @@ static bool add_object(emission *e, const char *name, const char *begin, const c
 static bool add_shared(emission *e, int32_t isa, const char **objects, uint32_t *count) {
     const struct shared *s = shared;
     while (s->isa != isa) s++;
-    ir_arena *a = e->files.arena;
-    return add_object(e, ir_arena_printf(a, "tiles%d.o", isa), s->tiles.begin, s->tiles.end, objects,
+    base_arena *a = e->files.arena;
+    return add_object(e, base_arena_printf(a, "tiles%d.o", isa), s->tiles.begin, s->tiles.end, objects,
                       count) &&
-           (e->options->opt_level > 0 || add_object(e, ir_arena_printf(a, "kernels%d.o", isa),
+           (e->options->opt_level > 0 || add_object(e, base_arena_printf(a, "kernels%d.o", isa),
                                                     s->kernels.begin, s->kernels.end, objects, count));
 }
 
@@ -297,7 +297,7 @@ static bool add_all_shared(emission *e, const char **objects, uint32_t *count) {
 
 /* weights: the object that has them or stands for them, or NULL. */
 static bool link_objects(emission *e, const char *weights, const char *to) {
-    const char **objects = ir_alloc((e->job_count + 4 * e->level_count + 2) * sizeof *objects);
+    const char **objects = base_alloc((e->job_count + 4 * e->level_count + 2) * sizeof *objects);
     uint32_t count = 0;
     objects[count++] = e->tables_object;
     for (uint32_t i = 0; i < e->job_count; i++) objects[count++] = e->parts[i].path;
@@ -307,12 +307,12 @@ static bool link_objects(emission *e, const char *weights, const char *to) {
     bool pictures = ir_meta_int(e->levels[0].module, "pipeline.image_input", 0) == 1;
     fine = fine && cg_link(e->d, &e->files, e->arch, objects, count, pictures, e->options, to);
     if (fine) progress(e, "link", 1, 1);
-    ir_free(objects);
+    base_free(objects);
     return fine;
 }
 
 static const char *external_path(emission *e) {
-    return ir_arena_printf(e->files.arena, "%s.weights", e->options->output);
+    return base_arena_printf(e->files.arena, "%s.weights", e->options->output);
 }
 
 /* Text goes to standard output or to its place; there is one part. */
@@ -337,7 +337,7 @@ static const char *stub_object(emission *e) {
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     bool fine = fd >= 0 && cg_segment_stub(fd, e->arch, "ebru_weights", e->blob.align);
     if (fd >= 0 && close(fd) != 0) fine = false;
-    if (!fine) ir_error(e->d, NULL, "cannot write '%s': %s", path, strerror(errno));
+    if (!fine) base_error(e->d, NULL, "cannot write '%s': %s", path, strerror(errno));
     return fine ? path : NULL;
 }
 
@@ -391,20 +391,20 @@ static bool emit(emission *e) {
     return is_text(e->options) ? publish_text(e) : emit_binary(e);
 }
 
-bool cg_emit(ir_diag *d, const cg_level *levels, uint32_t level_count, const cg_options *options,
+bool cg_emit(base_diag *d, const cg_level *levels, uint32_t level_count, const cg_options *options,
              cg_result *result) {
     emission e = {.d = d,
                   .arch = level_count ? cg_arch_of(levels[0].target) : NULL,
                   .levels = levels,
                   .level_count = level_count,
                   .options = options};
-    unsigned before = ir_diag_errors(d);
-    bool fine = emit(&e) && ir_diag_errors(d) == before;
+    unsigned before = base_diag_errors(d);
+    bool fine = emit(&e) && base_diag_errors(d) == before;
     if (fine && result) fill_result(&e, result);
     cg_jobs_kill(e.jobs, e.job_count);
-    for (uint32_t i = 0; i < e.job_count; i++) ir_str_free(&e.jobs[i].fault);
-    ir_free(e.jobs);
-    ir_free(e.parts);
+    for (uint32_t i = 0; i < e.job_count; i++) base_str_free(&e.jobs[i].fault);
+    base_free(e.jobs);
+    base_free(e.parts);
     for (uint32_t l = 0; l < e.planned; l++) cg_free_plan(&e.plans[l]);
     cg_files_close(&e.files);
     return fine;

@@ -114,7 +114,7 @@ static void fill(const emitter *e, ir_ref value) {
  */
 static uint32_t *last_reads(const cg_func_plan *p) {
     const ir_func *f = p->f;
-    uint32_t *last = ir_alloc(f->nodes.count * sizeof *last);
+    uint32_t *last = base_alloc(f->nodes.count * sizeof *last);
     for (uint32_t i = 0; i < p->ops.count; i++) {
         const ir_node *n = ir_get(f, p->ops.items[i].node);
         for (uint32_t k = 0; k < n->operand_count; k++)
@@ -185,7 +185,7 @@ static void body(emitter *e, const cg_plan *plan, const LLVMValueRef *wrappers) 
         if (e->check) check(e, op->node);
         if (e->poison) fill_dead(e, last, i);
     }
-    ir_free(last);
+    base_free(last);
     barrier(e);
 }
 

@@ -9,7 +9,7 @@
 typedef struct tables {
     cg *c;
     const cg_table_input *in;
-    IR_VEC(struct known_string {
+    BASE_VEC(struct known_string {
         const char *text;
         LLVMValueRef global;
     })
@@ -39,12 +39,12 @@ static LLVMValueRef string(tables *t, const char *s) {
     LLVMValueRef value = LLVMConstStringInContext2(t->c->context, s, strlen(s), 0);
     struct known_string k = {s, constant(t->c, value, "", 1)};
     LLVMSetUnnamedAddress(k.global, LLVMGlobalUnnamedAddr);
-    IR_PUSH(&t->strings, k);
+    BASE_PUSH(&t->strings, k);
     return k.global;
 }
 
 /* A string that will not outlive the call. */
-static LLVMValueRef text(tables *t, const ir_str *s) {
+static LLVMValueRef text(tables *t, const base_str *s) {
     LLVMValueRef value = LLVMConstStringInContext2(t->c->context, s->data ? s->data : "", s->len, 0);
     return constant(t->c, value, "", 1);
 }
@@ -58,7 +58,7 @@ static LLVMValueRef structure(tables *t, LLVMValueRef *fields, uint32_t count) {
 static LLVMValueRef array(tables *t, LLVMValueRef *items, size_t count, const char *name) {
     LLVMValueRef g = null(t);
     if (count) g = constant(t->c, LLVMConstArray2(LLVMTypeOf(items[0]), items, count), name, 16);
-    ir_free(items);
+    base_free(items);
     return g;
 }
 
@@ -97,7 +97,7 @@ static LLVMValueRef tensor(tables *t, const char *name, const ir_type *type, ir_
 }
 
 static LLVMValueRef inputs(tables *t, const ir_func *f) {
-    LLVMValueRef *items = ir_alloc((f->inputs.count + 1) * sizeof *items);
+    LLVMValueRef *items = base_alloc((f->inputs.count + 1) * sizeof *items);
     for (size_t i = 0; i < f->inputs.count; i++) {
         const ir_node *n = ir_get(f, f->inputs.items[i]);
         items[i] = tensor(t, IR_ATTRS(n, input)->name, &n->type, IR_ATTRS(n, input)->freq);
@@ -106,24 +106,24 @@ static LLVMValueRef inputs(tables *t, const ir_func *f) {
 }
 
 static LLVMValueRef outputs(tables *t, const ir_func *f) {
-    LLVMValueRef *items = ir_alloc((f->outputs.count + 1) * sizeof *items);
+    LLVMValueRef *items = base_alloc((f->outputs.count + 1) * sizeof *items);
     ir_freq *freq = ir_frequencies(f);
     for (size_t i = 0; i < f->outputs.count; i++) {
         const ir_output *o = &f->outputs.items[i];
         items[i] = tensor(t, o->name, ir_typeof(f, o->value), freq[o->value.id]);
     }
-    ir_free(freq);
+    base_free(freq);
     return array(t, items, f->outputs.count, "outputs");
 }
 
 static LLVMValueRef ops(tables *t, const cg_func_plan *p) {
-    LLVMValueRef *items = ir_alloc((p->ops.count + 1) * sizeof *items);
+    LLVMValueRef *items = base_alloc((p->ops.count + 1) * sizeof *items);
     uint32_t *number = ir_numbering(p->f);
     for (size_t i = 0; i < p->ops.count; i++) {
         const ir_node *n = ir_get(p->f, p->ops.items[i].node);
         ir_cost cost = ir_node_cost(p->f, p->ops.items[i].node);
         const char *block = p->f->module->origins.items[n->origin].block;
-        ir_str detail = {0};
+        base_str detail = {0};
         ir_print_type(&n->type, &detail);
         LLVMValueRef fields[] = {
             string(t, ir_op_get(n->op)->name),
@@ -137,9 +137,9 @@ static LLVMValueRef ops(tables *t, const cg_func_plan *p) {
             i32(t, 0),
         };
         items[i] = STRUCT(t, fields);
-        ir_str_free(&detail);
+        base_str_free(&detail);
     }
-    ir_free(number);
+    base_free(number);
     return array(t, items, p->ops.count, "ops");
 }
 
@@ -152,7 +152,7 @@ static int64_t batch_of(const ir_func *f) {
 
 static LLVMValueRef functions(tables *t, size_t *count) {
     const cg_plan *p = &t->in->plans[0];
-    LLVMValueRef *items = ir_alloc((p->funcs.count + 1) * sizeof *items);
+    LLVMValueRef *items = base_alloc((p->funcs.count + 1) * sizeof *items);
     for (size_t i = 0; i < p->funcs.count; i++) {
         const ir_func *f = p->funcs.items[i].f;
         uint64_t arena = 0, scratch = 0; /* levels may need different amounts */
@@ -185,10 +185,10 @@ static LLVMValueRef levels(tables *t) {
     cg *c = t->c;
     LLVMTypeRef args[] = {c->ptr, c->i32, c->i32};
     LLVMTypeRef type = LLVMFunctionType(c->void_, args, 3, 0);
-    LLVMValueRef *items = ir_alloc((t->in->level_count + 1) * sizeof *items);
+    LLVMValueRef *items = base_alloc((t->in->level_count + 1) * sizeof *items);
     for (uint32_t l = 0; l < t->in->level_count; l++) {
         const cg_plan *p = &t->in->plans[l];
-        LLVMValueRef *run = ir_alloc((p->funcs.count + 1) * sizeof *run);
+        LLVMValueRef *run = base_alloc((p->funcs.count + 1) * sizeof *run);
         for (size_t i = 0; i < p->funcs.count; i++) {
             run[i] = LLVMAddFunction(c->module, p->funcs.items[i].symbol, type);
             LLVMSetVisibility(run[i], LLVMHiddenVisibility);
@@ -213,8 +213,8 @@ static bool in_program(const ir_meta *m) {
 
 static LLVMValueRef meta(tables *t, size_t *count) {
     const ir_module *m = t->in->plans[0].module;
-    LLVMValueRef *items = ir_alloc((m->meta.count + 1) * sizeof *items);
-    const ir_meta **sorted = ir_alloc((m->meta.count + 1) * sizeof *sorted);
+    LLVMValueRef *items = base_alloc((m->meta.count + 1) * sizeof *items);
+    const ir_meta **sorted = base_alloc((m->meta.count + 1) * sizeof *sorted);
     size_t n = 0;
     for (size_t i = 0; i < m->meta.count; i++) {
         size_t at = n;
@@ -237,7 +237,7 @@ static LLVMValueRef meta(tables *t, size_t *count) {
         };
         items[i] = STRUCT(t, fields);
     }
-    ir_free(sorted);
+    base_free(sorted);
     *count = n;
     return array(t, items, n, "meta");
 }
@@ -281,11 +281,11 @@ static LLVMValueRef build_info(tables *t) {
     char id[33];
     build_id(t->in, info, id);
     for (int line = 0; line < 2 && strchr(at, '\n'); line++) at = strchr(at, '\n') + 1;
-    ir_str s = {0};
-    ir_str_addn(&s, info, (size_t)(at - info));
-    ir_str_addf(&s, "build: %s\n%s", id, at);
+    base_str s = {0};
+    base_str_addn(&s, info, (size_t)(at - info));
+    base_str_addf(&s, "build: %s\n%s", id, at);
     LLVMValueRef value = text(t, &s);
-    ir_str_free(&s);
+    base_str_free(&s);
     return value;
 }
 
@@ -333,6 +333,6 @@ bool cg_emit_tables(cg *c, const cg_table_input *in) {
     LLVMSetGlobalConstant(global, 1);
     LLVMSetAlignment(global, 16);
     uint64_t size = LLVMABISizeOfType(LLVMGetModuleDataLayout(c->module), LLVMTypeOf(model));
-    ir_free(t.strings.items);
+    base_free(t.strings.items);
     return size == sizeof(struct ebru_model) || cg_fail(c, "the tables do not match runtime/abi/abi.h");
 }

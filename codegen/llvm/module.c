@@ -27,8 +27,8 @@ bool cg_fail(cg *c, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (c->fault->len) ir_str_add(c->fault, "; ");
-    ir_str_add(c->fault, text);
+    if (c->fault->len) base_str_add(c->fault, "; ");
+    base_str_add(c->fault, text);
     c->failed = true;
     return false;
 }
@@ -99,7 +99,7 @@ static void make_types(cg *c) {
 }
 
 bool cg_open(cg *c, const cg_arch *arch, const cg_target_info *target, cg_role role, int opt_level,
-             const char *name, ir_str *fault) {
+             const char *name, base_str *fault) {
     *c = (cg){.arch = arch, .target = target, .role = role, .opt_level = opt_level, .fault = fault};
     c->context = LLVMContextCreate();
     LLVMContextSetDiagnosticHandler(c->context, on_diagnostic, c);
@@ -155,10 +155,10 @@ static void copy_target_attributes(cg *c, LLVMValueRef to) {
     if (a && *c->target->features) {
         unsigned length;
         const char *base = LLVMGetStringAttributeValue(a, &length);
-        ir_str all = {0};
-        ir_str_addf(&all, "%.*s,%s", (int)length, base, c->target->features);
+        base_str all = {0};
+        base_str_addf(&all, "%.*s,%s", (int)length, base, c->target->features);
         set_text(c, to, "target-features", all.data);
-        ir_str_free(&all);
+        base_str_free(&all);
     }
     if (c->target->isa >= EBRU_LEVEL_V4) set_text(c, to, "prefer-vector-width", "512");
 }

@@ -5,14 +5,14 @@
 
 static LLVMValueRef params_constant(cg *c, const cg_wrapper *w) {
     const ir_binding *b = w->node->binding;
-    LLVMValueRef *fields = ir_alloc((b->param_count + 1) * sizeof *fields);
+    LLVMValueRef *fields = base_alloc((b->param_count + 1) * sizeof *fields);
     for (uint32_t i = 0; i < b->param_count; i++) {
         const ir_param *p = &b->params[i];
         fields[i] = w->kernel->types[i] == 'f' ? LLVMConstReal(c->f32, p->is_float ? p->f : (double)p->i)
                                                : cg_i32(c, p->i);
     }
     LLVMValueRef value = LLVMConstStructInContext(c->context, fields, b->param_count, 0);
-    ir_free(fields);
+    base_free(fields);
     LLVMValueRef global = LLVMAddGlobal(c->module, LLVMTypeOf(value), "params");
     LLVMSetInitializer(global, value);
     LLVMSetGlobalConstant(global, 1);

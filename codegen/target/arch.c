@@ -48,21 +48,21 @@ const cg_arch *cg_arch_host(void) {
     return &architectures[HOST];
 }
 
-const cg_arch *cg_arch_find(ir_diag *d, const char *triple) {
+const cg_arch *cg_arch_find(base_diag *d, const char *triple) {
     if (!triple) return cg_arch_host();
     const char *names[ARCHITECTURES];
     for (uint32_t i = 0; i < ARCHITECTURES; i++) {
         names[i] = architectures[i].triple;
         if (strcmp(triple, names[i]) == 0) return &architectures[i];
     }
-    ir_error(d, NULL, "unknown target '%s'", ir_escape(triple, strlen(triple)));
-    const char *near = ir_suggest(triple, names, ARCHITECTURES);
-    if (near) ir_note(d, NULL, "did you mean '%s'?", near);
-    ir_str known = {0};
+    base_error(d, NULL, "unknown target '%s'", base_escape(triple, strlen(triple)));
+    const char *near = base_suggest(triple, names, ARCHITECTURES);
+    if (near) base_note(d, NULL, "did you mean '%s'?", near);
+    base_str known = {0};
     for (uint32_t i = 0; i < ARCHITECTURES; i++)
-        ir_str_addf(&known, "%s%s%s", i ? ", " : "", names[i], i == HOST ? " (this machine)" : "");
-    ir_note(d, NULL, "known: %s", known.data);
-    ir_str_free(&known);
+        base_str_addf(&known, "%s%s%s", i ? ", " : "", names[i], i == HOST ? " (this machine)" : "");
+    base_note(d, NULL, "known: %s", known.data);
+    base_str_free(&known);
     return NULL;
 }
 
@@ -96,29 +96,29 @@ static const cg_arch *owner(const char *name) {
     return NULL;
 }
 
-static void unknown_level(ir_diag *d, const cg_arch *a, const char *name) {
+static void unknown_level(base_diag *d, const cg_arch *a, const char *name) {
     const char *names[16];
     uint32_t count = 0;
-    ir_str known = {0};
+    base_str known = {0};
     for (; count < a->target_count; count++) names[count] = a->targets[count].base.level;
     if (a == cg_arch_host()) names[count++] = "native";
-    for (uint32_t i = 0; i < count; i++) ir_str_addf(&known, "%s%s", i ? ", " : "", names[i]);
-    const char *shown = ir_escape(name, strlen(name));
+    for (uint32_t i = 0; i < count; i++) base_str_addf(&known, "%s%s", i ? ", " : "", names[i]);
+    const char *shown = base_escape(name, strlen(name));
     if (owner(name)) {
-        ir_error(d, NULL, "'%s' is no level of %s", shown, a->triple);
-        ir_note(d, NULL, "it is one of --target=%s", owner(name)->triple);
+        base_error(d, NULL, "'%s' is no level of %s", shown, a->triple);
+        base_note(d, NULL, "it is one of --target=%s", owner(name)->triple);
     } else if (strcmp(name, "native") == 0) {
-        ir_error(d, NULL, "'native' is this machine, not an %s", a->triple);
+        base_error(d, NULL, "'native' is this machine, not an %s", a->triple);
     } else {
-        ir_error(d, NULL, "unknown CPU '%s'", shown);
-        const char *near = ir_suggest(name, names, count);
-        if (near) ir_note(d, NULL, "did you mean '%s'?", near);
+        base_error(d, NULL, "unknown CPU '%s'", shown);
+        const char *near = base_suggest(name, names, count);
+        if (near) base_note(d, NULL, "did you mean '%s'?", near);
     }
-    ir_note(d, NULL, "known: %s", known.data);
-    ir_str_free(&known);
+    base_note(d, NULL, "known: %s", known.data);
+    base_str_free(&known);
 }
 
-const ir_target *cg_arch_target(ir_diag *d, const cg_arch *a, const char *name) {
+const ir_target *cg_arch_target(base_diag *d, const cg_arch *a, const char *name) {
     if (a == cg_arch_host() && strcmp(name, "native") == 0) return cg_target_native(d, a);
     for (uint32_t i = 0; i < a->target_count; i++)
         if (strcmp(name, a->targets[i].base.level) == 0) return &a->targets[i].base;
@@ -126,7 +126,7 @@ const ir_target *cg_arch_target(ir_diag *d, const cg_arch *a, const char *name) 
     return NULL;
 }
 
-const ir_target *cg_target(ir_diag *d, const char *name) {
+const ir_target *cg_target(base_diag *d, const char *name) {
     return cg_arch_target(d, cg_arch_host(), name);
 }
 

@@ -1,7 +1,7 @@
 /* The architectures that programs are compiled for, and what of an architecture stands in object files and on
  * linkers' command lines. Needs no LLVM. */
-#ifndef EBRU_CODEGEN_ARCH_H
-#define EBRU_CODEGEN_ARCH_H
+#ifndef EBRU_CODEGEN_TARGET_ARCH_H
+#define EBRU_CODEGEN_TARGET_ARCH_H
 
 #include "codegen/target/bind.h"
 #include "codegen/target/target.h"
@@ -28,6 +28,6 @@ const cg_arch *cg_arch_of(const ir_target *t);
 int32_t cg_plain_level(int32_t isa);
 /* target.c: the rows, and the best of them this machine runs, with its caches. */
 extern const cg_target_info cg_targets_x86_64[5], cg_targets_aarch64[2];
-const ir_target *cg_target_native(ir_diag *d, const cg_arch *a);
+const ir_target *cg_target_native(base_diag *d, const cg_arch *a);
 
 #endif

@@ -58,7 +58,7 @@ static void set_f(ir_param *p, const char *name, double v) {
         ir_binding *o = b->out;                                                                              \
         o->kernel = #row;                                                                                    \
         o->param_count = sizeof fields_##row / sizeof *fields_##row - 1;                                     \
-        o->params = ir_arena_alloc(b->f->module->arena, o->param_count * sizeof *o->params);                 \
+        o->params = base_arena_alloc(b->f->module->arena, o->param_count * sizeof *o->params);                 \
         ir_param *at = o->params;                                                                            \
         EBRU_FIELDS_##row(PUT_FIELD);                                                                        \
         o->tasks = ebru_##row##_tasks(p);                                                                    \
@@ -74,7 +74,7 @@ bool cg_refuse(cg_bind *b, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (b->reason) ir_str_add(b->reason, text);
+    if (b->reason) base_str_add(b->reason, text);
     return false;
 }
 

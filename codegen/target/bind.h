@@ -1,6 +1,6 @@
 /* Binding of FUSED nodes to kernels: what target.c and the bind_*.c files share. Needs no LLVM. */
-#ifndef EBRU_CODEGEN_BIND_H
-#define EBRU_CODEGEN_BIND_H
+#ifndef EBRU_CODEGEN_TARGET_BIND_H
+#define EBRU_CODEGEN_TARGET_BIND_H
 
 #include "codegen/target/tuning.h"
 #include "runtime/abi/kernel_abi.h"
@@ -33,7 +33,7 @@ typedef struct cg_bind {
     ir_func *f;
     const ir_node *node;
     ir_binding *out;
-    ir_str *reason;
+    base_str *reason;
 } cg_bind;
 typedef bool cg_binder(cg_bind *b);
 

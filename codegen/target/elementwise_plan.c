@@ -10,8 +10,8 @@ enum { TASK_VECTORS = 512 };
 
 /* ---- strides ---- */
 
-static bool refuse(ir_str *reason, uint32_t operand, const char *why) {
-    if (reason) ir_str_addf(reason, "operand '%c' %s", 'a' + (int)operand, why);
+static bool refuse(base_str *reason, uint32_t operand, const char *why) {
+    if (reason) base_str_addf(reason, "operand '%c' %s", 'a' + (int)operand, why);
     return false;
 }
 
@@ -26,7 +26,7 @@ static void steps_over(uint32_t n, const int64_t *dim, int64_t *stride) {
 }
 
 /* Result and operand plain: strides of the result's axes in elements. */
-static bool plain_strides(const ir_type *t, const ir_type *y, uint32_t k, int64_t *stride, ir_str *reason) {
+static bool plain_strides(const ir_type *t, const ir_type *y, uint32_t k, int64_t *stride, base_str *reason) {
     int64_t dim[IR_MAX_RANK] = {0};
     if (t->layout != IR_PLAIN && ir_type_elements(t) != 1 &&
         !(t->rank == 2 && cg_is_c16(t) && t->dim[1] % IR_BLOCK == 0))
@@ -39,7 +39,7 @@ static bool plain_strides(const ir_type *t, const ir_type *y, uint32_t k, int64_
 /* Result c16: strides of [B][blocks][spatial...] in elements; the operand is c16 too, or has one channel, or
  * is a plain vector whose bytes are c16. */
 static bool c16_strides(const ir_type *t, const ir_type *y, uint32_t k, int64_t *stride, bool *splat,
-                        ir_str *reason) {
+                        base_str *reason) {
     uint32_t axis = (uint32_t)ir_channel_axis(y), n = 0;
     int64_t dim[IR_MAX_RANK] = {0}, physical[IR_MAX_RANK + 1], s = 1;
     align_right(t, y->rank, dim);
@@ -136,7 +136,7 @@ static void split_inner(cg_ew_plan *p, nest *t, bool plain) {
     }
 }
 
-bool cg_ew_make_plan(const ir_func *f, const ir_node *node, cg_ew_plan *p, ir_str *reason) {
+bool cg_ew_make_plan(const ir_func *f, const ir_node *node, cg_ew_plan *p, base_str *reason) {
     memset(p, 0, sizeof *p);
     const ir_type *y = &node->type;
     bool plain = y->layout == IR_PLAIN;

@@ -1,7 +1,7 @@
 /* The loop nest of an elementwise node: how its elements are visited in vectors of 16 lanes, and how the work
  * is cut into tasks. Computed by the binder (tasks) and again by the emitter (loops), from the node alone. */
-#ifndef EBRU_CODEGEN_EW_PLAN_H
-#define EBRU_CODEGEN_EW_PLAN_H
+#ifndef EBRU_CODEGEN_TARGET_ELEMENTWISE_PLAN_H
+#define EBRU_CODEGEN_TARGET_ELEMENTWISE_PLAN_H
 
 #include "ir/ir.h"
 
@@ -35,6 +35,6 @@ typedef struct cg_ew_plan {
 } cg_ew_plan;
 
 /* False with a reason when the operands' layouts do not allow a loop. */
-bool cg_ew_make_plan(const ir_func *f, const ir_node *node, cg_ew_plan *plan, ir_str *reason);
+bool cg_ew_make_plan(const ir_func *f, const ir_node *node, cg_ew_plan *plan, base_str *reason);
 
 #endif

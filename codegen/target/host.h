@@ -1,6 +1,6 @@
 /* What the machine that compiles can run, for -mcpu=native. */
-#ifndef EBRU_CODEGEN_HOST_H
-#define EBRU_CODEGEN_HOST_H
+#ifndef EBRU_CODEGEN_TARGET_HOST_H
+#define EBRU_CODEGEN_TARGET_HOST_H
 
 #include <stdint.h>
 

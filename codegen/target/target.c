@@ -50,7 +50,7 @@ static cg_binder *find(ir_op op, uint32_t *layouts) {
     return ir_op_get(op)->flags & IR_FLAG_EW ? cg_bind_ew : NULL;
 }
 
-static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, ir_str *reason) {
+static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, base_str *reason) {
     const ir_node *n = ir_get(f, node);
     uint32_t layouts;
     cg_binder *binder = find(n->op, &layouts);
@@ -59,7 +59,7 @@ static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, 
     if (!(layouts & (n->type.layout == IR_C16 ? C16 : PLAIN)) && !(layouts == C16 && cg_is_c16(&n->type)))
         return cg_refuse(&b, "there is no kernel for %s with a %s result", ir_op_get(n->op)->name,
                          ir_layout_name[n->type.layout]);
-    b.out = ir_arena_alloc(f->module->arena, sizeof *b.out);
+    b.out = base_arena_alloc(f->module->arena, sizeof *b.out);
     if (!binder(&b)) return false;
     cg_tuned_tiles(&b);
     *out = b.out;
@@ -97,7 +97,7 @@ static uint64_t cache_bytes(int name, uint64_t otherwise) {
     return bytes > 0 ? (uint64_t)bytes : otherwise;
 }
 
-const ir_target *cg_target_native(ir_diag *d, const cg_arch *a) {
+const ir_target *cg_target_native(base_diag *d, const cg_arch *a) {
     static cg_target_info here;
     int32_t highest = cg_host_level();
     for (uint32_t i = a->target_count; i-- > 0;) {
@@ -108,6 +108,6 @@ const ir_target *cg_target_native(ir_diag *d, const cg_arch *a) {
         here.base.l3 = cache_bytes(_SC_LEVEL3_CACHE_SIZE, 0);
         return &here.base;
     }
-    ir_error(d, NULL, "this machine's CPU has none of the supported levels; name one with -mcpu=");
+    base_error(d, NULL, "this machine's CPU has none of the supported levels; name one with -mcpu=");
     return NULL;
 }

@@ -67,31 +67,31 @@ int32_t cg_words_tasks(const char *kernel, const int32_t *words) {
 
 /* Fields of binary32 (a scale, an epsilon) change no time and are no part of the key; neither are fields that
  * are zero, so that a field a later version appends changes no key. */
-void cg_kernel_key(const char *kernel, const int32_t *words, bool overwrite, ir_str *out) {
+void cg_kernel_key(const char *kernel, const int32_t *words, bool overwrite, base_str *out) {
     const cg_kernel *k = cg_kernel_find(kernel);
-    ir_str_add(out, "");
+    base_str_add(out, "");
     for (uint32_t i = 0; i < k->field_count; i++) {
         if (k->types[i] != 'i' || words[i] == 0 || cg_is_tile(kernel, k->field[i])) continue;
-        ir_str_addf(out, "%s%s=%d", out->len ? " " : "", k->field[i], words[i]);
+        base_str_addf(out, "%s%s=%d", out->len ? " " : "", k->field[i], words[i]);
     }
-    if (overwrite) ir_str_add(out, " overwrite=1");
+    if (overwrite) base_str_add(out, " overwrite=1");
 }
 
 /* ---- what is legal ---- */
 
-static bool within(ir_str *why, const char *field, int32_t value, int32_t least, int64_t most) {
+static bool within(base_str *why, const char *field, int32_t value, int32_t least, int64_t most) {
     if (value >= least && value <= most) return true;
-    if (why) ir_str_addf(why, "%s=%d is not from %d to %lld", field, value, least, (long long)most);
+    if (why) base_str_addf(why, "%s=%d is not from %d to %lld", field, value, least, (long long)most);
     return false;
 }
-static bool need(ir_str *why, bool condition, const char *fault) {
-    if (!condition && why) ir_str_add(why, fault);
+static bool need(base_str *why, bool condition, const char *fault) {
+    if (!condition && why) base_str_add(why, fault);
     return condition;
 }
 #define WITHIN(field, least, most) within(why, #field, p->field, least, most)
 
 static bool conv2d_legal(const struct ebru_conv2d_params *p, int32_t run, bool even, bool overwrite,
-                         ir_str *why) {
+                         base_str *why) {
     const int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
     struct ebru_conv2d_params in_place = *p;
     in_place.pack = 0;
@@ -109,18 +109,18 @@ static bool conv2d_legal(const struct ebru_conv2d_params *p, int32_t run, bool e
     return fine;
 }
 
-static bool conv2d_bf16_legal(const struct ebru_conv2d_bf16_params *p, bool overwrite, ir_str *why) {
+static bool conv2d_bf16_legal(const struct ebru_conv2d_bf16_params *p, bool overwrite, base_str *why) {
     const struct ebru_conv2d_params q = ebru_conv2d_bf16_shape(p);
     return conv2d_legal(&q, ebru_bf16_run_length(p->form), true, overwrite, why);
 }
 
-static bool winograd_legal(const struct ebru_conv2d_winograd_params *p, ir_str *why) {
+static bool winograd_legal(const struct ebru_conv2d_winograd_params *p, base_str *why) {
     const int32_t nb = ebru_blocks16(p->N);
     return WITHIN(MR, 1, 64) && WITHIN(NB, 1, ebru_max_i32(nb, 4)) &&
            WITHIN(TT, 1, ebru_conv2d_winograd_tiles(p)) && WITHIN(PG, 1, ebru_ceil_div(nb, p->NB));
 }
 
-static bool feed_forward_legal(const struct ebru_feed_forward_params *p, int32_t run, ir_str *why) {
+static bool feed_forward_legal(const struct ebru_feed_forward_params *p, int32_t run, base_str *why) {
     const int32_t nb2 = ebru_blocks16(p->N);
     return WITHIN(MR1, run, 64) && WITHIN(MR2, run, 64) && WITHIN(NB1, 2, 2 * ebru_blocks16(p->H)) &&
            WITHIN(NB2, 1, (nb2 + 1) / 2 * 2) && WITHIN(KC1, 1, ebru_blocks16(p->C)) &&
@@ -129,7 +129,7 @@ static bool feed_forward_legal(const struct ebru_feed_forward_params *p, int32_t
            need(why, p->MR1 % run == 0 && p->MR2 % run == 0, "MR1, MR2: not whole runs of the matrix unit");
 }
 
-static bool feed_forward_bf16_legal(const struct ebru_feed_forward_bf16_params *p, ir_str *why) {
+static bool feed_forward_bf16_legal(const struct ebru_feed_forward_bf16_params *p, base_str *why) {
     struct ebru_feed_forward_params q;
 #define COPY_FIELD(type, name) q.name = p->name;
     EBRU_FIELDS_feed_forward(COPY_FIELD);
@@ -138,7 +138,7 @@ static bool feed_forward_bf16_legal(const struct ebru_feed_forward_bf16_params *
            need(why, p->NB2 % 2 == 0, "NB2 is odd");
 }
 
-static bool attention_legal(int32_t T, int32_t S, int32_t QB, int32_t KB, int32_t keys, ir_str *why) {
+static bool attention_legal(int32_t T, int32_t S, int32_t QB, int32_t KB, int32_t keys, base_str *why) {
     const int64_t t16 = ir_round_block(T), s = ((int64_t)S + keys - 1) / keys * keys;
     return within(why, "QB", QB, 16, t16 < 512 ? t16 : 512) &&
            within(why, "KB", KB, keys, s < 4096 ? s : 4096) &&
@@ -146,7 +146,7 @@ static bool attention_legal(int32_t T, int32_t S, int32_t QB, int32_t KB, int32_
            need(why, KB % keys == 0, keys == 16 ? "KB is no multiple of 16" : "KB is no multiple of 32");
 }
 
-static bool values_legal(const char *kernel, const void *words, bool overwrite, ir_str *why) {
+static bool values_legal(const char *kernel, const void *words, bool overwrite, base_str *why) {
     if (strcmp(kernel, "conv2d") == 0) return conv2d_legal(words, 1, false, overwrite, why);
     if (strcmp(kernel, "conv2d_bf16") == 0) return conv2d_bf16_legal(words, overwrite, why);
     if (strcmp(kernel, "conv2d_winograd") == 0) return winograd_legal(words, why);
@@ -159,11 +159,11 @@ static bool values_legal(const char *kernel, const void *words, bool overwrite, 
     return need(why, false, "the kernel has no tiles to choose");
 }
 
-bool cg_tiles_legal(const char *kernel, const int32_t *words, bool overwrite, ir_str *why) {
+bool cg_tiles_legal(const char *kernel, const int32_t *words, bool overwrite, base_str *why) {
     if (!values_legal(kernel, words, overwrite, why)) return false;
     const int64_t scratch = cg_words_scratch(kernel, words);
     if (scratch > MOST_SCRATCH || cg_words_tasks(kernel, words) < 1) {
-        if (why) ir_str_addf(why, "a task needs %lld bytes of scratch", (long long)scratch);
+        if (why) base_str_addf(why, "a task needs %lld bytes of scratch", (long long)scratch);
         return false;
     }
     return true;
@@ -178,10 +178,10 @@ static bool is_overwriting(const ir_node *n) {
 /* The record for a binding of this node; key: scratch. */
 static const cg_record *record_of(const cg_target_info *t, const ir_node *n, const ir_binding *b,
                                   const int32_t *words) {
-    ir_str key = {0};
+    base_str key = {0};
     cg_kernel_key(b->kernel, words, is_overwriting(n), &key);
     const cg_record *r = cg_tuning_find(t->tuning.table, &t->tuning.machine, b->kernel, key.data);
-    ir_str_free(&key);
+    base_str_free(&key);
     return r;
 }
 
@@ -194,7 +194,7 @@ void cg_tuned_tiles(cg_bind *b) {
     if (!r) return;
     for (uint32_t i = 0; i < r->choice_count; i++)
         words[cg_field_index(r->kernel, r->choice[i].field)] = r->choice[i].value;
-    ir_str why = {0};
+    base_str why = {0};
     if (!cg_tiles_legal(r->kernel, words, is_overwriting(b->node), &why)) {
         cg_tuning_refuse(t->tuning.table, r, why.data);
     } else {
@@ -206,7 +206,7 @@ void cg_tuned_tiles(cg_bind *b) {
         b->out->scratch = (uint64_t)cg_words_scratch(r->kernel, words);
         cg_tuning_count_use(t->tuning.table);
     }
-    ir_str_free(&why);
+    base_str_free(&why);
 }
 
 /* ---- what a node takes, done one way or another ---- */

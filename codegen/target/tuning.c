@@ -12,25 +12,25 @@ struct entry {
 enum { BUCKETS = 1024 };
 
 struct cg_tuning {
-    ir_arena *arena; /* strings */
-    ir_diag *diag;
-    IR_VEC(struct entry) entries;
+    base_arena *arena; /* strings */
+    base_diag *diag;
+    BASE_VEC(struct entry) entries;
     uint32_t bucket[BUCKETS]; /* the last entry, +1 */
     uint32_t used;
 };
 
-cg_tuning *cg_tuning_new(ir_diag *d) {
-    cg_tuning *t = ir_alloc(sizeof *t);
-    t->arena = ir_arena_new();
+cg_tuning *cg_tuning_new(base_diag *d) {
+    cg_tuning *t = base_alloc(sizeof *t);
+    t->arena = base_arena_new();
     t->diag = d;
     return t;
 }
 
 void cg_tuning_free(cg_tuning *t) {
     if (!t) return;
-    ir_arena_free(t->arena);
-    ir_free(t->entries.items);
-    ir_free(t);
+    base_arena_free(t->arena);
+    base_free(t->entries.items);
+    base_free(t);
 }
 
 /* FNV-1a. */
@@ -44,12 +44,12 @@ static uint32_t bucket_of(const char *kernel, const char *key) {
 void cg_tuning_add(cg_tuning *t, const cg_record *r) {
     const uint32_t at = bucket_of(r->kernel, r->key);
     struct entry e = {*r, t->bucket[at], false};
-    e.record.machine.level = ir_arena_strdup(t->arena, r->machine.level);
-    e.record.kernel = ir_arena_strdup(t->arena, r->kernel);
-    e.record.key = ir_arena_strdup(t->arena, r->key);
+    e.record.machine.level = base_arena_strdup(t->arena, r->machine.level);
+    e.record.kernel = base_arena_strdup(t->arena, r->kernel);
+    e.record.key = base_arena_strdup(t->arena, r->key);
     for (uint32_t i = 0; i < r->choice_count; i++)
-        e.record.choice[i].field = ir_arena_strdup(t->arena, r->choice[i].field);
-    IR_PUSH(&t->entries, e);
+        e.record.choice[i].field = base_arena_strdup(t->arena, r->choice[i].field);
+    BASE_PUSH(&t->entries, e);
     t->bucket[at] = (uint32_t)t->entries.count;
 }
 
@@ -92,7 +92,7 @@ void cg_tuning_refuse(cg_tuning *t, const cg_record *r, const char *why) {
         if (&e->record != r || e->warned) continue;
         e->warned = true;
         if (t->diag)
-            ir_warning(t->diag, r->loc.source ? &r->loc : NULL,
+            base_warning(t->diag, r->loc.source ? &r->loc : NULL,
                        "this tuning record of %s is ignored, its choice is not legal: %s", r->kernel, why);
     }
 }
@@ -100,7 +100,7 @@ void cg_tuning_refuse(cg_tuning *t, const cg_record *r, const char *why) {
 /* ---- targets that consult a table ---- */
 
 ir_target *cg_target_tuned(const ir_target *t, const cg_tuning_use *use) {
-    cg_target_info *info = ir_alloc(sizeof *info);
+    cg_target_info *info = base_alloc(sizeof *info);
     *info = *(const cg_target_info *)t;
     info->tuning = *use;
     return &info->base;

@@ -4,8 +4,8 @@
  * A key says what a kernel computes: its params, those that are zero left out, tiles left out. A choice says
  * how: values of tile fields. Choices of a record that are not legal for the key are ignored with a warning.
  */
-#ifndef EBRU_CODEGEN_TUNING_H
-#define EBRU_CODEGEN_TUNING_H
+#ifndef EBRU_CODEGEN_TARGET_TUNING_H
+#define EBRU_CODEGEN_TARGET_TUNING_H
 
 #include "ir/ir.h"
 #include "ir/target.h"
@@ -35,12 +35,12 @@ typedef struct cg_record {
     double ns[2], default_ns[2]; /* least and median of a run, chosen tiles and the rules' */
     uint32_t tried;              /* other tiles that were timed; 0: the rules' only */
     bool shipped;                /* comes with the compiler */
-    ir_loc loc;                  /* for warnings; source may be NULL */
+    base_loc loc;                  /* for warnings; source may be NULL */
 } cg_record;
 
 typedef struct cg_tuning cg_tuning;
 /* Warnings about records go to `d`, which may be NULL and must live as long. */
-cg_tuning *cg_tuning_new(ir_diag *d);
+cg_tuning *cg_tuning_new(base_diag *d);
 void cg_tuning_free(cg_tuning *t); /* NULL is allowed */
 /* Copies the record. Of two that fit a lookup equally well the later one counts. */
 void cg_tuning_add(cg_tuning *t, const cg_record *r);
@@ -60,7 +60,7 @@ typedef struct cg_tuning_use {
      */
     int prefer;
 } cg_tuning_use;
-/* A copy of `t`, ir_free it, that consults `use`. */
+/* A copy of `t`, base_free it, that consults `use`. */
 ir_target *cg_target_tuned(const ir_target *t, const cg_tuning_use *use);
 /* The machine that code for `t` is chosen for: its level and caches. */
 cg_machine cg_machine_of(const ir_target *t, uint32_t threads);
@@ -74,9 +74,9 @@ void cg_params_words(const ir_binding *b, int32_t words[CG_MOST_FIELDS]);
 /* Place of a field in the words, -1 when there is none of that name. */
 int cg_field_index(const char *kernel, const char *field);
 /* `overwrite`: the result lies over the input (conv2d {overwrite}), which binds some of the tiles. */
-void cg_kernel_key(const char *kernel, const int32_t *words, bool overwrite, ir_str *out);
+void cg_kernel_key(const char *kernel, const int32_t *words, bool overwrite, base_str *out);
 /* Tiles that compute the right thing in a bearable amount of scratch; why not, otherwise. */
-bool cg_tiles_legal(const char *kernel, const int32_t *words, bool overwrite, ir_str *why);
+bool cg_tiles_legal(const char *kernel, const int32_t *words, bool overwrite, base_str *why);
 int64_t cg_words_scratch(const char *kernel, const int32_t *words);
 int32_t cg_words_tasks(const char *kernel, const int32_t *words);
 

@@ -23,8 +23,8 @@ struct row {
 };
 
 struct tree {
-    ir_arena *arena;
-    IR_VEC(struct row) rows; /* [0] is the function */
+    base_arena *arena;
+    BASE_VEC(struct row) rows; /* [0] is the function */
 };
 
 /* The end of the next name of a prefix, with the numbers behind it: "resnets.1" of "resnets.1.conv1". */
@@ -42,7 +42,7 @@ static int add_row(struct tree *t, int parent, const char *name, uint32_t node) 
     int at = (int)t->rows.count;
     struct row r = {.name = name, .first = NONE, .last = NONE, .next = NONE, .node = node};
     if (parent != NONE) r.depth = t->rows.items[parent].depth + 1;
-    IR_PUSH(&t->rows, r);
+    BASE_PUSH(&t->rows, r);
     if (parent == NONE) return at;
     struct row *p = &t->rows.items[parent];
     if (p->last == NONE)
@@ -58,7 +58,7 @@ static int child(struct tree *t, int parent, const char *name, size_t length) {
         const struct row *r = &t->rows.items[i];
         if (r->node == UINT32_MAX && strlen(r->name) == length && !memcmp(r->name, name, length)) return i;
     }
-    return add_row(t, parent, ir_arena_strndup(t->arena, name, length), UINT32_MAX);
+    return add_row(t, parent, base_arena_strndup(t->arena, name, length), UINT32_MAX);
 }
 
 static void count(struct row *r, const ir_cost *c, uint64_t peak) {
@@ -97,12 +97,12 @@ static void build(struct tree *t, const ir_func *f) {
             count(&t->rows.items[at], &c, held);
             s = *end ? end + 1 : end;
         }
-        at = add_row(t, at, ir_arena_printf(t->arena, "%%%u %s", number[i], ir_op_get(n->op)->name), i);
+        at = add_row(t, at, base_arena_printf(t->arena, "%%%u %s", number[i], ir_op_get(n->op)->name), i);
         count(&t->rows.items[at], &c, held);
     }
-    ir_free(skip);
-    ir_free(number);
-    ir_free(lives);
+    base_free(skip);
+    base_free(number);
+    base_free(lives);
 }
 
 /* Columns of the names that will be shown. */
@@ -110,61 +110,61 @@ static int name_width(const struct tree *t, uint32_t depth) {
     size_t width = 10;
     for (size_t i = 0; i < t->rows.count; i++) {
         const struct row *r = &t->rows.items[i];
-        size_t n = 2 * (size_t)r->depth + strlen(ir_escape(r->name, strlen(r->name)));
+        size_t n = 2 * (size_t)r->depth + strlen(base_escape(r->name, strlen(r->name)));
         if (r->depth <= depth && n > width) width = n;
     }
     return width < NAME_WIDTH ? (int)width : NAME_WIDTH;
 }
 
-static void add_columns(const ir_func *f, const struct row *r, double all, ir_str *out) {
+static void add_columns(const ir_func *f, const struct row *r, double all, base_str *out) {
     const ir_cost *c = &r->cost;
     double moved = (double)(c->weight_bytes + c->bytes);
-    ir_str_addf(out, " %10.4f %6.1f %11.3f %10.3f %8.1f", c->flops * 1e-9, all > 0 ? 100 * c->flops / all : 0,
+    base_str_addf(out, " %10.4f %6.1f %11.3f %10.3f %8.1f", c->flops * 1e-9, all > 0 ? 100 * c->flops / all : 0,
                 (double)c->weight_bytes / MIB, (double)c->bytes / MIB, moved > 0 ? c->flops / moved : 0);
     if (f->arena_bytes)
-        ir_str_addf(out, " %11.3f", (double)r->peak / MIB);
+        base_str_addf(out, " %11.3f", (double)r->peak / MIB);
     else
-        ir_str_addf(out, " %11s", "-");
+        base_str_addf(out, " %11s", "-");
     if (r->node == UINT32_MAX) {
-        ir_str_addf(out, r->nodes == 1 ? "  %u op\n" : "  %u ops\n", r->nodes);
+        base_str_addf(out, r->nodes == 1 ? "  %u op\n" : "  %u ops\n", r->nodes);
         return;
     }
     const ir_node *n = &f->nodes.items[r->node];
-    ir_str_add(out, "  ");
+    base_str_add(out, "  ");
     ir_print_type(&n->type, out);
-    if (n->binding) ir_str_addf(out, " %s", n->binding->kernel);
-    ir_str_add(out, "\n");
+    if (n->binding) base_str_addf(out, " %s", n->binding->kernel);
+    base_str_add(out, "\n");
 }
 
 static void print_rows(const struct tree *t, const ir_func *f, int at, uint32_t depth, int width,
-                       ir_str *out) {
+                       base_str *out) {
     const struct row *r = &t->rows.items[at];
     char name[2 * NAME_WIDTH];
-    snprintf(name, sizeof name, "%*s%s", 2 * (int)r->depth, "", ir_escape(r->name, strlen(r->name)));
-    ir_str_addf(out, "%-*s", width, name);
+    snprintf(name, sizeof name, "%*s%s", 2 * (int)r->depth, "", base_escape(r->name, strlen(r->name)));
+    base_str_addf(out, "%-*s", width, name);
     add_columns(f, r, t->rows.items[0].cost.flops, out);
     if (r->depth < depth)
         for (int i = r->first; i != NONE; i = t->rows.items[i].next) print_rows(t, f, i, depth, width, out);
 }
 
-static void analyze_func(const ir_func *f, uint32_t depth, ir_str *out) {
-    struct tree t = {.arena = ir_arena_new()};
+static void analyze_func(const ir_func *f, uint32_t depth, base_str *out) {
+    struct tree t = {.arena = base_arena_new()};
     build(&t, f);
     int width = name_width(&t, depth);
     const ir_cost *c = &t.rows.items[0].cost;
-    ir_str_addf(out, "%s: %.3f GFLOP, weights %.1f MiB, moved %.1f MiB, arena %.1f MiB\n",
-                ir_escape(f->name, strlen(f->name)), c->flops * 1e-9, (double)c->weight_bytes / MIB,
+    base_str_addf(out, "%s: %.3f GFLOP, weights %.1f MiB, moved %.1f MiB, arena %.1f MiB\n",
+                base_escape(f->name, strlen(f->name)), c->flops * 1e-9, (double)c->weight_bytes / MIB,
                 (double)c->bytes / MIB, (double)f->arena_bytes / MIB);
-    ir_str_addf(out, "%-*s %10s %6s %11s %10s %8s %11s\n", width, "", "GFLOP", "%", "weights MiB",
+    base_str_addf(out, "%-*s %10s %6s %11s %10s %8s %11s\n", width, "", "GFLOP", "%", "weights MiB",
                 "moved MiB", "FLOP/B", "at peak MiB");
     print_rows(&t, f, 0, depth, width, out);
-    ir_arena_free(t.arena);
-    ir_free(t.rows.items);
+    base_arena_free(t.arena);
+    base_free(t.rows.items);
 }
 
-void drv_analyze(const ir_module *m, uint32_t depth, ir_str *out) {
+void drv_analyze(const ir_module *m, uint32_t depth, base_str *out) {
     for (size_t i = 0; i < m->funcs.count; i++) {
-        if (i) ir_str_add(out, "\n");
+        if (i) base_str_add(out, "\n");
         analyze_func(m->funcs.items[i], depth, out);
     }
 }

@@ -8,8 +8,8 @@ static bool in_arena(const ir_node *n) {
 
 drv_life *drv_lives(const ir_func *f) {
     size_t n = f->nodes.count;
-    drv_life *lives = ir_alloc(n * sizeof *lives + 1);
-    ir_ref *root = ir_alloc(n * sizeof *root + 1);
+    drv_life *lives = base_alloc(n * sizeof *lives + 1);
+    ir_ref *root = base_alloc(n * sizeof *root + 1);
     for (uint32_t i = 0; i < n; i++) {
         const ir_node *node = &f->nodes.items[i];
         root[i] = ir_view_root(f, (ir_ref){i});
@@ -26,13 +26,13 @@ drv_life *drv_lives(const ir_func *f) {
             a->place.offset == b->place.offset)
             lives[i].last--;
     }
-    ir_free(root);
+    base_free(root);
     return lives;
 }
 
 uint32_t drv_peak(const ir_func *f, const drv_life *lives, uint64_t *bytes) {
     size_t n = f->nodes.count;
-    uint64_t *dies = ir_alloc((n + 1) * sizeof *dies), alive = 0;
+    uint64_t *dies = base_alloc((n + 1) * sizeof *dies), alive = 0;
     uint32_t at = 0;
     *bytes = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -44,6 +44,6 @@ uint32_t drv_peak(const ir_func *f, const drv_life *lives, uint64_t *bytes) {
         }
         alive -= dies[i];
     }
-    ir_free(dies);
+    base_free(dies);
     return at;
 }

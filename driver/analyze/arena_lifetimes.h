@@ -1,6 +1,6 @@
 /* When values of a placed function lie in its arena: for --analyze, --metafile and reports. */
-#ifndef EBRU_DRIVER_MEMORY_H
-#define EBRU_DRIVER_MEMORY_H
+#ifndef EBRU_DRIVER_ANALYZE_ARENA_LIFETIMES_H
+#define EBRU_DRIVER_ANALYZE_ARENA_LIFETIMES_H
 
 #include "ir/ir.h"
 
@@ -12,7 +12,7 @@ typedef struct drv_life {
     uint64_t bytes;
 } drv_life;
 
-/* One entry a node; ir_free. */
+/* One entry a node; base_free. */
 drv_life *drv_lives(const ir_func *f);
 /* The node (index) at which most bytes are alive, the first of them; their number in *bytes. */
 uint32_t drv_peak(const ir_func *f, const drv_life *lives, uint64_t *bytes);

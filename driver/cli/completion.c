@@ -11,21 +11,21 @@ static bool ends_with(const char *s, char c) {
 }
 
 /* Text inside single quotes of a shell; `also` are further characters that need a backslash there. */
-static void quoted(const char *s, const char *also, ir_str *out) {
+static void quoted(const char *s, const char *also, base_str *out) {
     for (; *s; s++) {
         if (*s == '\'')
-            ir_str_add(out, "'\\''");
+            base_str_add(out, "'\\''");
         else
-            ir_str_addf(out, strchr(also, *s) ? "\\%c" : "%c", *s);
+            base_str_addf(out, strchr(also, *s) ? "\\%c" : "%c", *s);
     }
 }
 
 /* ---- bash ---- */
 
-static void bash_words(unsigned command, ir_str *out) {
+static void bash_words(unsigned command, base_str *out) {
     for (uint32_t i = 0; i < drv_option_count; i++)
         if (drv_option_table[i].help && (drv_option_table[i].commands & command))
-            ir_str_addf(out, " %s", drv_option_table[i].name);
+            base_str_addf(out, " %s", drv_option_table[i].name);
 }
 
 /* The word under the cursor is taken from the line: bash cuts it at '=' and ':', and wants only the part
@@ -41,39 +41,39 @@ static const char bash_frame[] =
     "}\n"
     "_ebru_files() { COMPREPLY=($(compgen -f -- \"${1##*=}\")); }\n";
 
-static void bash(ir_str *out) {
-    ir_str_addf(out, "# bash completion of ebru %s: made by `ebru completion bash`\n%s", DRV_VERSION,
+static void bash(base_str *out) {
+    base_str_addf(out, "# bash completion of ebru %s: made by `ebru completion bash`\n%s", DRV_VERSION,
                 bash_frame);
-    ir_str_add(out, "_ebru() {\n    local line=${COMP_LINE:0:COMP_POINT} word options=\n"
+    base_str_add(out, "_ebru() {\n    local line=${COMP_LINE:0:COMP_POINT} word options=\n"
                     "    word=${line##*[[:space:]]}\n    case ${COMP_WORDS[1]} in\n");
     for (uint32_t i = 0; i < drv_command_count; i++) {
-        ir_str_addf(out, "    %s) options='", drv_commands[i].name);
+        base_str_addf(out, "    %s) options='", drv_commands[i].name);
         bash_words(drv_commands[i].bit, out);
-        ir_str_add(out, "' ;;\n");
+        base_str_add(out, "' ;;\n");
     }
-    ir_str_add(out, "    *) options='");
+    base_str_add(out, "    *) options='");
     bash_words(DRV_COMPILE, out);
-    ir_str_add(out, " --version' ;;\n    esac\n    case $word in\n");
+    base_str_add(out, " --version' ;;\n    esac\n    case $word in\n");
     for (uint32_t i = 0; i < drv_option_count; i++) {
         const drv_option *o = &drv_option_table[i];
         const char *values = drv_option_values(o);
         if (!values) continue;
-        ir_str_addf(out, "    %s*) _ebru_reply \"$word\" '", o->name);
+        base_str_addf(out, "    %s*) _ebru_reply \"$word\" '", o->name);
         for (const char *p = values; *p; p += strspn(p, " ")) {
             size_t n = strcspn(p, " ");
-            ir_str_addf(out, " %s%.*s", o->name, (int)n, p);
+            base_str_addf(out, " %s%.*s", o->name, (int)n, p);
             p += n;
         }
-        ir_str_add(out, "' ;;\n");
+        base_str_add(out, "' ;;\n");
     }
-    ir_str_add(
+    base_str_add(
         out, "    -fno-*) _ebru_reply \"$word\" \"$(\"${COMP_WORDS[0]}\" compile --list-passes 2>/dev/null |"
              " sed 's/ .*//; s/^/-fno-/')\" ;;\n"
              "    --*=*) _ebru_files \"$word\" ;;\n    -*) _ebru_reply \"$word\" \"$options\" ;;\n    *)\n"
              "        _ebru_files \"$word\"\n        if [[ $COMP_CWORD = 1 ]]; then\n"
              "            COMPREPLY+=($(compgen -W '");
-    for (uint32_t i = 0; i < drv_command_count; i++) ir_str_addf(out, " %s", drv_commands[i].name);
-    ir_str_add(out, "' -- \"$word\"))\n        elif [[ ${COMP_WORDS[1]} = completion ]]; then\n"
+    for (uint32_t i = 0; i < drv_command_count; i++) base_str_addf(out, " %s", drv_commands[i].name);
+    base_str_add(out, "' -- \"$word\"))\n        elif [[ ${COMP_WORDS[1]} = completion ]]; then\n"
                     "            COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$word\"))\n        fi\n"
                     "        ;;\n    esac\n}\n"
                     "complete -o filenames -o bashdefault -F _ebru ebru\n\n"
@@ -82,118 +82,118 @@ static void bash(ir_str *out) {
                     "    word=${line##*[[:space:]]}\n    case $word in\n    -*) _ebru_reply \"$word\" '");
     for (int i = 0; i < rt_option_count(); i++) {
         const rt_option r = rt_option_at(i), *o = &r;
-        ir_str_addf(out, " %s%s%s", o->shorthand ? o->shorthand : "", o->shorthand ? " " : "", o->name);
+        base_str_addf(out, " %s%s%s", o->shorthand ? o->shorthand : "", o->shorthand ? " " : "", o->name);
     }
-    ir_str_add(out, "' ;;\n    *) _ebru_files \"$word\" ;;\n    esac\n}\n");
+    base_str_add(out, "' ;;\n    *) _ebru_files \"$word\" ;;\n    esac\n}\n");
 }
 
 /* ---- zsh ---- */
 
-static void zsh_option(const drv_option *o, ir_str *out) {
+static void zsh_option(const drv_option *o, base_str *out) {
     const char *values = drv_option_values(o);
     bool glued = ends_with(o->name, '=') || ends_with(o->name, '-') || o->kind == DRV_OLEVEL;
-    ir_str_add(out, " \\\n            '*");
+    base_str_add(out, " \\\n            '*");
     quoted(o->name, "", out);
-    if (glued) ir_str_add(out, "-"); /* the argument follows in the same word */
-    ir_str_add(out, "[");
+    if (glued) base_str_add(out, "-"); /* the argument follows in the same word */
+    base_str_add(out, "[");
     quoted(o->help, "[]:\\", out);
-    ir_str_add(out, "]");
+    base_str_add(out, "]");
     if (o->argument) {
-        ir_str_add(out, ":");
+        base_str_add(out, ":");
         quoted(o->argument, "[]:\\", out);
-        ir_str_add(out, ":");
+        base_str_add(out, ":");
         if (values) {
-            ir_str_add(out, "(");
+            base_str_add(out, "(");
             quoted(values, ":\\", out);
-            ir_str_add(out, ")");
+            base_str_add(out, ")");
         } else if (o->kind == DRV_LIST) {
-            ir_str_add(out, "($(${words[1]} compile --list-passes 2>/dev/null | sed \"s/ .*//\"))");
+            base_str_add(out, "($(${words[1]} compile --list-passes 2>/dev/null | sed \"s/ .*//\"))");
         } else {
-            ir_str_add(out, "_files");
+            base_str_add(out, "_files");
         }
     }
-    ir_str_add(out, "'");
+    base_str_add(out, "'");
 }
 
-static void zsh_command(const drv_command *c, ir_str *out) {
-    ir_str_addf(out, "    %s)\n        _arguments", c->bit == DRV_COMPILE ? "*" : c->name);
+static void zsh_command(const drv_command *c, base_str *out) {
+    base_str_addf(out, "    %s)\n        _arguments", c->bit == DRV_COMPILE ? "*" : c->name);
     for (uint32_t k = 0; k < drv_option_count; k++)
         if (drv_option_table[k].help && (drv_option_table[k].commands & c->bit))
             zsh_option(&drv_option_table[k], out);
-    ir_str_add(out, c->bit == DRV_COMPLETION ? " \\\n            '2:shell:(bash zsh fish)' ;;\n"
+    base_str_add(out, c->bit == DRV_COMPLETION ? " \\\n            '2:shell:(bash zsh fish)' ;;\n"
                                              : " \\\n            '*:file:_files' ;;\n");
 }
 
-static void zsh(ir_str *out) {
-    ir_str_addf(out, "#compdef ebru\n# zsh completion of ebru %s: made by `ebru completion zsh`\n",
+static void zsh(base_str *out) {
+    base_str_addf(out, "#compdef ebru\n# zsh completion of ebru %s: made by `ebru completion zsh`\n",
                 DRV_VERSION);
-    ir_str_add(out, "_ebru() {\n    local -a commands=(");
+    base_str_add(out, "_ebru() {\n    local -a commands=(");
     for (uint32_t i = 0; i < drv_command_count; i++) {
-        ir_str_addf(out, "\n        '%s:", drv_commands[i].name);
+        base_str_addf(out, "\n        '%s:", drv_commands[i].name);
         quoted(drv_commands[i].help, "", out);
-        ir_str_add(out, "'");
+        base_str_add(out, "'");
     }
-    ir_str_add(out, ")\n    if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then\n"
+    base_str_add(out, ")\n    if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then\n"
                     "        _describe command commands\n        _files\n        return\n    fi\n"
                     "    case $words[2] in\n");
     for (uint32_t i = 1; i < drv_command_count; i++) zsh_command(&drv_commands[i], out);
     zsh_command(&drv_commands[0], out); /* compile: it takes what is no command, too */
-    ir_str_add(out, "    esac\n}\n_ebru \"$@\"\n");
+    base_str_add(out, "    esac\n}\n_ebru \"$@\"\n");
 }
 
 /* ---- fish ---- */
 
-static void fish_option(const drv_option *o, ir_str *out) {
+static void fish_option(const drv_option *o, base_str *out) {
     const char *values = drv_option_values(o), *name = o->name;
     char bare[64];
     bool two = name[1] == '-', shorthand = !two && strlen(name) == 2;
     snprintf(bare, sizeof bare, "%.*s", (int)strcspn(name + 1 + two, "="), name + 1 + two);
-    ir_str_add(out, "complete -c ebru -n '__fish_seen_subcommand_from");
+    base_str_add(out, "complete -c ebru -n '__fish_seen_subcommand_from");
     for (uint32_t i = 0; i < drv_command_count; i++)
-        if (o->commands & drv_commands[i].bit) ir_str_addf(out, " %s", drv_commands[i].name);
+        if (o->commands & drv_commands[i].bit) base_str_addf(out, " %s", drv_commands[i].name);
     if (o->kind == DRV_LIST) {
-        ir_str_add(out,
+        base_str_add(out,
                    "' -f -a '(ebru compile --list-passes 2>/dev/null | string replace -r -- \"^(\\S+).*\" "
                    "\"-fno-\\$1\")' -d '");
     } else {
-        ir_str_addf(out, "' %s %s", shorthand ? "-s" : two ? "-l" : "-o", bare);
-        if (o->argument) ir_str_add(out, values ? " -x" : " -r");
-        if (values) ir_str_addf(out, " -a '%s'", values);
-        ir_str_add(out, " -d '");
+        base_str_addf(out, "' %s %s", shorthand ? "-s" : two ? "-l" : "-o", bare);
+        if (o->argument) base_str_add(out, values ? " -x" : " -r");
+        if (values) base_str_addf(out, " -a '%s'", values);
+        base_str_add(out, " -d '");
     }
-    for (const char *p = o->help; *p; p++) ir_str_addf(out, *p == '\'' || *p == '\\' ? "\\%c" : "%c", *p);
-    ir_str_add(out, "'\n");
+    for (const char *p = o->help; *p; p++) base_str_addf(out, *p == '\'' || *p == '\\' ? "\\%c" : "%c", *p);
+    base_str_add(out, "'\n");
 }
 
-static void fish(ir_str *out) {
-    ir_str_addf(out, "# fish completion of ebru %s: made by `ebru completion fish`\n", DRV_VERSION);
+static void fish(base_str *out) {
+    base_str_addf(out, "# fish completion of ebru %s: made by `ebru completion fish`\n", DRV_VERSION);
     for (uint32_t i = 0; i < drv_command_count; i++) {
-        ir_str_addf(out, "complete -c ebru -n __fish_use_subcommand -a %s -d '", drv_commands[i].name);
+        base_str_addf(out, "complete -c ebru -n __fish_use_subcommand -a %s -d '", drv_commands[i].name);
         for (const char *p = drv_commands[i].help; *p; p++)
-            ir_str_addf(out, *p == '\'' || *p == '\\' ? "\\%c" : "%c", *p);
-        ir_str_add(out, "'\n");
+            base_str_addf(out, *p == '\'' || *p == '\\' ? "\\%c" : "%c", *p);
+        base_str_add(out, "'\n");
     }
-    ir_str_add(out, "complete -c ebru -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n");
+    base_str_add(out, "complete -c ebru -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n");
     for (uint32_t i = 0; i < drv_option_count; i++)
         if (drv_option_table[i].help) fish_option(&drv_option_table[i], out);
 }
 
 int drv_completion(const drv_options *o) {
     static const char *const shells[] = {"bash", "zsh", "fish"};
-    static void (*const make[])(ir_str *) = {bash, zsh, fish};
+    static void (*const make[])(base_str *) = {bash, zsh, fish};
     for (int i = 0; i < 3; i++) {
         if (strcmp(o->model, shells[i]) != 0) continue;
-        ir_str text = {0};
-        ir_diag *d = drv_diag(o);
+        base_str text = {0};
+        base_diag *d = drv_diag(o);
         make[i](&text);
         int code = drv_write_text(d, "-", text.data, text.len) ? DRV_OK : DRV_IO;
-        ir_str_free(&text);
-        ir_diag_free(d);
+        base_str_free(&text);
+        base_diag_free(d);
         return code;
     }
-    const char *near = ir_suggest(o->model, shells, 3);
+    const char *near = base_suggest(o->model, shells, 3);
     fprintf(stderr, "ebru: error: completion expects bash, zsh or fish, not '%s'%s%s%s\n",
-            ir_escape(o->model, strlen(o->model)), near ? "; did you mean '" : "", near ? near : "",
+            base_escape(o->model, strlen(o->model)), near ? "; did you mean '" : "", near ? near : "",
             near ? "'?" : "");
     return DRV_USAGE;
 }

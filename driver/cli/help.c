@@ -5,15 +5,15 @@
 
 int drv_help(const drv_options *o) {
     if (o->man || o->man_program) {
-        ir_str text = {0};
-        ir_diag *d = drv_diag(o);
+        base_str text = {0};
+        base_diag *d = drv_diag(o);
         if (o->man)
             drv_man(&text);
         else
             drv_man_program(&text);
         int code = drv_write_text(d, "-", text.data, text.len) ? DRV_OK : DRV_IO;
-        ir_str_free(&text);
-        ir_diag_free(d);
+        base_str_free(&text);
+        base_diag_free(d);
         return code;
     }
     if (!o->model) {
@@ -27,8 +27,8 @@ int drv_help(const drv_options *o) {
         drv_print_help(stdout, drv_commands[i].bit);
         return DRV_OK;
     }
-    const char *near = ir_suggest(o->model, names, drv_command_count);
-    fprintf(stderr, "ebru: error: no command '%s'%s%s%s\n", ir_escape(o->model, strlen(o->model)),
+    const char *near = base_suggest(o->model, names, drv_command_count);
+    fprintf(stderr, "ebru: error: no command '%s'%s%s%s\n", base_escape(o->model, strlen(o->model)),
             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     return DRV_USAGE;
 }

@@ -1,7 +1,7 @@
 /* The command line as tables: options.def and commands.def. Parsing, help, man page and completions walk
  * them. */
-#ifndef EBRU_DRIVER_OPTION_TABLE_H
-#define EBRU_DRIVER_OPTION_TABLE_H
+#ifndef EBRU_DRIVER_CLI_OPTION_TABLE_H
+#define EBRU_DRIVER_CLI_OPTION_TABLE_H
 
 #include "driver/driver.h"
 
@@ -54,7 +54,7 @@ const char *drv_option_values(const drv_option *o);
 void drv_print_help(FILE *out, unsigned command);
 
 /* man.c: the two manual pages. */
-void drv_man(ir_str *out);
-void drv_man_program(ir_str *out);
+void drv_man(base_str *out);
+void drv_man_program(base_str *out);
 
 #endif

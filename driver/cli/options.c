@@ -12,7 +12,7 @@
 
 static int usage_error(const char *fmt, const char *word, const char *near) {
     fprintf(stderr, "ebru: error: ");
-    fprintf(stderr, fmt, ir_escape(word, strlen(word)));
+    fprintf(stderr, fmt, base_escape(word, strlen(word)));
     if (near) fprintf(stderr, "; did you mean '%s'?", near);
     fprintf(stderr, "\n");
     return DRV_USAGE;
@@ -64,7 +64,7 @@ static int unknown_option(const char *word, unsigned command) {
         else if (!strcmp(name, o->name))
             return usage_error("unknown option '%s'; other commands have it", word, NULL);
     }
-    return usage_error("unknown option '%s'", word, ir_suggest(name, own, count));
+    return usage_error("unknown option '%s'", word, base_suggest(name, own, count));
 }
 
 /* FILE[:SCALE]: the scale is what follows the last colon, when that is a number; a path may have colons. */
@@ -74,7 +74,7 @@ static int add_lora(drv_options *o, const char *value) {
     *l = (fe_lora){value, 1.0};
     const char *colon = strrchr(value, ':');
     double scale;
-    if (colon && ir_parse_f64(colon + 1, strlen(colon + 1), &scale)) {
+    if (colon && base_parse_f64(colon + 1, strlen(colon + 1), &scale)) {
         if (!isfinite(scale)) return usage_error("--lora=: the scale '%s' is not finite", colon + 1, NULL);
         *(char *)(uintptr_t)colon = '\0'; /* the strings of argv may be changed */
         l->scale = scale;
@@ -109,7 +109,7 @@ static int set_value(drv_options *o, const drv_option *opt, const char *value) {
     bool low = opt->kind == DRV_INT ? n < 1 : n < 0 || (opt->kind == DRV_OLEVEL && n > 3);
     if (errno || end == value || *end || low || n > 1000000000) {
         fprintf(stderr, "ebru: error: %s expects a whole number, not '%s'\n", opt->name,
-                ir_escape(value, strlen(value)));
+                base_escape(value, strlen(value)));
         return DRV_USAGE;
     }
     int64_t i = n;
@@ -127,7 +127,7 @@ static int check_filter(const char *filter) {
     char why[200];
     regerror(bad, &regex, why, sizeof why);
     fprintf(stderr, "ebru: error: --filter= expects a regular expression, not '%s': %s\n",
-            ir_escape(filter, strlen(filter)), why);
+            base_escape(filter, strlen(filter)), why);
     return DRV_USAGE;
 }
 
@@ -164,14 +164,14 @@ static int digest(drv_options *o) {
             if (!strcmp(o->weights, places[i])) o->placement = i;
         if (o->placement < 0)
             return usage_error("--weights expects embed, append, external or random:SEED, not '%s'",
-                               o->weights, ir_suggest(o->weights, places, 3));
+                               o->weights, base_suggest(o->weights, places, 3));
     }
     static const char *const predictions[] = {"epsilon", "v_prediction", "sample"};
     bool known = !o->prediction;
     for (int i = 0; i < 3 && !known; i++) known = !strcmp(o->prediction, predictions[i]);
     if (!known)
         return usage_error("--prediction expects epsilon, v_prediction or sample, not '%s'", o->prediction,
-                           ir_suggest(o->prediction, predictions, 3));
+                           base_suggest(o->prediction, predictions, 3));
     if (o->lora_count && o->model && drv_is_ir(o->model))
         return usage_error("--lora= goes with a model; '%s' is IR, whose weights may be folded already",
                            o->model, NULL);
@@ -179,7 +179,7 @@ static int digest(drv_options *o) {
     while (o->precision && p < IR_PRECISION_COUNT && strcmp(o->precision, ir_precision_name[p]) != 0) p++;
     if (p == IR_PRECISION_COUNT)
         return usage_error("--precision expects f32, bf16x3 or bf16, not '%s'", o->precision,
-                           ir_suggest(o->precision, ir_precision_name, IR_PRECISION_COUNT));
+                           base_suggest(o->precision, ir_precision_name, IR_PRECISION_COUNT));
     o->products = (ir_precision)p;
     int bad = check_filter(o->filter);
     if (!bad) bad = read_depth(o);
@@ -204,7 +204,7 @@ static int unknown_command(const char *word) {
     const char *names[DRV_MAX_COMMANDS];
     for (uint32_t i = 0; i < drv_command_count; i++) names[i] = drv_commands[i].name;
     return usage_error("'%s' is neither a command nor a file", word,
-                       ir_suggest(word, names, drv_command_count));
+                       base_suggest(word, names, drv_command_count));
 }
 
 static int add_operand(drv_options *o, const char *word, uint32_t *count) {
@@ -271,14 +271,14 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
     return bad ? bad : digest(o);
 }
 
-ir_diag *drv_diag(const drv_options *o) {
+base_diag *drv_diag(const drv_options *o) {
     const char *no_color = getenv("NO_COLOR");
     bool always = o->color && !strcmp(o->color, "always"), never = o->color && !strcmp(o->color, "never");
-    ir_diag_options d = {
+    base_diag_options d = {
         .out = stderr,
         .json = o->error_format && !strcmp(o->error_format, "json"),
         .color = always || (!never && isatty(2) && !(no_color && *no_color)),
         .limit = (unsigned)o->error_limit,
     };
-    return ir_diag_new(&d);
+    return base_diag_new(&d);
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static int run(ir_diag *d, const drv_options *o, const char *program) {
+static int run(base_diag *d, const drv_options *o, const char *program) {
     char runs[32], threads[24], function[300];
     const char *argv[9] = {program, o->json ? "--bench=json" : "--bench"};
     int n = 2;
@@ -26,17 +26,17 @@ static int run(ir_diag *d, const drv_options *o, const char *program) {
 }
 
 /* Node --op of the lowered model takes its place; *whole, the model, is to be freed after it. */
-static bool take_op(ir_diag *d, const drv_options *o, drv_build *b, drv_build *whole) {
-    ir_str text = {0};
+static bool take_op(base_diag *d, const drv_options *o, drv_build *b, drv_build *whole) {
+    base_str text = {0};
     *whole = *b;
     memset(b, 0, sizeof *b);
     if (whole->count != 1) {
-        ir_error(d, NULL, "--op is timed at one CPU level; name it with -mcpu=");
+        base_error(d, NULL, "--op is timed at one CPU level; name it with -mcpu=");
         return false;
     }
     ir_module *m = drv_extract(d, whole->levels[0].module, o->function, o->op, &text);
     if (m && !o->json) fwrite(text.data, 1, text.len, stdout);
-    ir_str_free(&text);
+    base_str_free(&text);
     if (!m) return false;
     b->levels[0] = (cg_level){whole->levels[0].target, m};
     b->contexts[0] = pass_context_new(m, whole->levels[0].target);
@@ -50,7 +50,7 @@ int drv_bench(const drv_options *given) {
     drv_options o = *given;
     bool quiet = o.quiet || o.json;
     o.quiet = true;
-    ir_diag *d = drv_diag(&o);
+    base_diag *d = drv_diag(&o);
     drv_temp temp = {0};
     drv_build b = {0}, whole = {0};
     cg_result result = {0};
@@ -69,7 +69,7 @@ int drv_bench(const drv_options *given) {
         drv_build_free(&whole);
         drv_temp_free(&temp);
     }
-    ir_diag_flush(d);
-    ir_diag_free(d);
+    base_diag_flush(d);
+    base_diag_free(d);
     return code;
 }

@@ -11,19 +11,19 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int fail(ir_diag *d, int code) {
-    ir_diag_flush(d);
+static int fail(base_diag *d, int code) {
+    base_diag_flush(d);
     return code;
 }
 
-static bool write_module(ir_diag *d, const ir_module *m, const char *output, bool dot) {
-    ir_str text = {0};
+static bool write_module(base_diag *d, const ir_module *m, const char *output, bool dot) {
+    base_str text = {0};
     if (dot)
         drv_dot(m, &text);
     else
         ir_print(m, &text);
     bool ok = drv_write_text(d, output ? output : "-", text.data, text.len);
-    ir_str_free(&text);
+    base_str_free(&text);
     return ok;
 }
 
@@ -73,8 +73,8 @@ static int what_to_emit(const drv_options *o, struct what *w) {
             if (!w->stop_after) w->stop_after = pass_of_level((ir_level)l);
             return 0;
         }
-    const char *near = ir_suggest(e, all, sizeof all / sizeof *all);
-    fprintf(stderr, "ebru: error: --emit: unknown kind '%s'%s%s%s\n", ir_escape(e, strlen(e)),
+    const char *near = base_suggest(e, all, sizeof all / sizeof *all);
+    fprintf(stderr, "ebru: error: --emit: unknown kind '%s'%s%s%s\n", base_escape(e, strlen(e)),
             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     return DRV_USAGE;
 }
@@ -117,21 +117,21 @@ static void list_passes(void) {
 }
 
 /* Reports to standard output, the metafile to its file; false with a diagnostic. */
-static bool reports(ir_diag *d, const drv_options *o, const drv_build *b) {
+static bool reports(base_diag *d, const drv_options *o, const drv_build *b) {
     const ir_module *m = b->levels[b->count - 1].module;
     pass_context *c = b->contexts[b->count - 1];
-    ir_str text = {0};
+    base_str text = {0};
     if (o->fusion_report || o->fusion_json) {
         drv_find_paths(c);
         pass_report(c, o->fusion_json, &text);
     }
     if (o->analyze) drv_analyze(m, (uint32_t)o->depth, &text);
     if (text.len) fwrite(text.data, 1, text.len, stdout);
-    ir_str_free(&text);
+    base_str_free(&text);
     if (!o->metafile) return true;
     drv_metafile(m, c, &text);
     bool ok = drv_write_text(d, o->metafile, text.data, text.len);
-    ir_str_free(&text);
+    base_str_free(&text);
     return ok;
 }
 
@@ -151,7 +151,7 @@ int drv_compile(const drv_options *given) {
         return DRV_USAGE;
     }
     double start = now();
-    ir_diag *d = drv_diag(&o);
+    base_diag *d = drv_diag(&o);
     drv_build b = {0};
     fe_options fe = drv_fe_options(&o);
     int code = DRV_OK;
@@ -170,9 +170,9 @@ int drv_compile(const drv_options *given) {
             if (o.output || !reporting)
                 code = write_module(d, b.levels[b.count - 1].module, o.output, w.dot) ? DRV_OK : DRV_IO;
         } else if (o.output && b.levels[0].module->level != IR_PLACED) {
-            ir_error(d, NULL, "the passes end at level %s, and code is generated from placed",
+            base_error(d, NULL, "the passes end at level %s, and code is generated from placed",
                      ir_level_name[b.levels[0].module->level]);
-            ir_note(d, NULL, "--emit=ir writes what there is; without --passes= all run");
+            base_note(d, NULL, "--emit=ir writes what there is; without --passes= all run");
             code = DRV_USAGE;
         } else if (o.output) {
             code = drv_emit(d, &o, &b, o.output, w.kind, &result) ? DRV_OK : DRV_IO;
@@ -182,20 +182,20 @@ int drv_compile(const drv_options *given) {
     drv_build_free(&b);
     drv_html_free(page);
     fail(d, code);
-    ir_diag_free(d);
+    base_diag_free(d);
     return code;
 }
 
 int drv_opt(const drv_options *o) {
     if (o->list_passes || o->list_ops) {
-        ir_str text = {0};
+        base_str text = {0};
         if (o->list_ops) drv_list_ops(&text);
         if (o->list_passes) list_passes();
         if (text.len) fwrite(text.data, 1, text.len, stdout);
-        ir_str_free(&text);
+        base_str_free(&text);
         return DRV_OK;
     }
-    ir_diag *d = drv_diag(o);
+    base_diag *d = drv_diag(o);
     fe_options fe = drv_fe_options(o);
     bool dumps = drv_make_dump_dir(d, o);
     int code = dumps ? DRV_INPUT : DRV_IO;
@@ -212,19 +212,19 @@ int drv_opt(const drv_options *o) {
         pass_options p = drv_pass_options(o);
         if (!p.passes && !p.stop_after && !p.start_after) p.passes = "";
         if (pass_run(c, &p, d)) code = write_module(d, m, o->output, false) ? DRV_OK : DRV_IO;
-        ir_str text = {0};
+        base_str text = {0};
         if (!code && (o->fusion_report || o->fusion_json)) {
             drv_find_paths(c);
             pass_report(c, o->fusion_json, &text);
             fwrite(text.data, 1, text.len, stderr);
         }
-        ir_str_free(&text);
+        base_str_free(&text);
         pass_context_free(c);
     }
     ir_module_free(m);
-    ir_free(tuned);
+    base_free(tuned);
     drv_tuning_close(&tuning);
-    ir_diag_flush(d);
-    ir_diag_free(d);
+    base_diag_flush(d);
+    base_diag_free(d);
     return code;
 }

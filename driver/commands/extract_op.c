@@ -55,7 +55,7 @@ static ir_ref numbered(const ir_func *f, uint32_t number) {
     ir_ref r = IR_NONE;
     for (uint32_t i = 0; i < f->nodes.count; i++)
         if (of[i] == number) r = (ir_ref){i};
-    ir_free(of);
+    base_free(of);
     return r;
 }
 
@@ -66,38 +66,38 @@ static bool is_named(const ir_func *f, const char *name) {
 }
 
 /* The function the number is one of: `name`, or the only one that has it. */
-static const ir_func *function_of(ir_diag *d, const ir_module *m, const char *name, uint32_t number) {
+static const ir_func *function_of(base_diag *d, const ir_module *m, const char *name, uint32_t number) {
     const ir_func *found = NULL;
-    ir_str others = {0};
+    base_str others = {0};
     uint32_t count = 0;
     for (size_t i = 0; i < m->funcs.count; i++) {
         const ir_func *f = m->funcs.items[i];
         if (name ? !is_named(f, name) : !ir_ref_ok(numbered(f, number))) continue;
-        ir_str_addf(&others, "%s%s", count++ ? ", " : "", f->name);
+        base_str_addf(&others, "%s%s", count++ ? ", " : "", f->name);
         found = f;
     }
     if (!count && name) {
-        ir_error(d, NULL, "the lowered model has no function '%s'", ir_escape(name, strlen(name)));
-        for (size_t i = 0; i < m->funcs.count; i++) ir_note(d, NULL, "it has %s", m->funcs.items[i]->name);
+        base_error(d, NULL, "the lowered model has no function '%s'", base_escape(name, strlen(name)));
+        for (size_t i = 0; i < m->funcs.count; i++) base_note(d, NULL, "it has %s", m->funcs.items[i]->name);
     } else if (!count) {
-        ir_error(d, NULL, "no function of the lowered model has a node %%%u", number);
+        base_error(d, NULL, "no function of the lowered model has a node %%%u", number);
     } else if (count > 1) {
-        ir_error(d, NULL, "--op=%%%u stands for a node in each of %s", number, others.data);
-        ir_note(d, NULL, "name one of them with --function=");
+        base_error(d, NULL, "--op=%%%u stands for a node in each of %s", number, others.data);
+        base_note(d, NULL, "name one of them with --function=");
     }
-    ir_str_free(&others);
+    base_str_free(&others);
     return count == 1 ? found : NULL;
 }
 
-static bool read_number(ir_diag *d, const char *op, uint32_t *number) {
+static bool read_number(base_diag *d, const char *op, uint32_t *number) {
     char *end;
     const char *digits = op + (*op == '%');
     unsigned long n = strtoul(digits, &end, 10);
     *number = (uint32_t)n;
     if (*digits >= '0' && *digits <= '9' && !*end && n < UINT32_MAX) return true;
-    ir_error(d, NULL, "--op expects a node of the lowered model, as %%41, not '%s'",
-             ir_escape(op, strlen(op)));
-    ir_note(d, NULL, "ebru compile MODEL --emit=ir -o - prints them");
+    base_error(d, NULL, "--op expects a node of the lowered model, as %%41, not '%s'",
+             base_escape(op, strlen(op)));
+    base_note(d, NULL, "ebru compile MODEL --emit=ir -o - prints them");
     return false;
 }
 
@@ -109,35 +109,35 @@ static ir_module *around(const ir_func *from, ir_ref r) {
     ir_meta_set_string(m, "precision", ir_meta_string(from->module, "precision", "f32"));
     const ir_node *n = ir_get(from, r);
     bool *constant = ir_constants(from);
-    struct extract x = {from, ir_func_new(m, "op"), constant, ir_alloc(from->nodes.count * sizeof(ir_ref))};
+    struct extract x = {from, ir_func_new(m, "op"), constant, base_alloc(from->nodes.count * sizeof(ir_ref))};
     for (uint32_t i = 0; i < from->nodes.count; i++) x.map[i] = IR_NONE;
     ir_ref y = copy(&x, r, NULL);
     x.to->nodes.items[y.id].binding = n->binding;
     x.to->scratch_bytes = n->binding->scratch;
     ir_set_output(x.to, "y", y);
-    ir_free(x.map);
-    ir_free(constant);
+    base_free(x.map);
+    base_free(constant);
     return m;
 }
 
-ir_module *drv_extract(ir_diag *d, const ir_module *m, const char *function, const char *op, ir_str *text) {
+ir_module *drv_extract(base_diag *d, const ir_module *m, const char *function, const char *op, base_str *text) {
     uint32_t number;
     const ir_func *f = read_number(d, op, &number) ? function_of(d, m, function, number) : NULL;
     if (!f) return NULL;
     ir_ref r = numbered(f, number);
     if (!ir_ref_ok(r)) {
-        ir_error(d, NULL, "%s has no node %%%u", f->name, number);
+        base_error(d, NULL, "%s has no node %%%u", f->name, number);
         return NULL;
     }
     const ir_node *n = ir_get(f, r);
     if (!n->binding) {
-        ir_error(d, NULL, "%s: %%%u %s has no kernel to time: %s", f->name, number, ir_op_get(n->op)->name,
+        base_error(d, NULL, "%s: %%%u %s has no kernel to time: %s", f->name, number, ir_op_get(n->op)->name,
                  n->op == IR_OP_input ? "it is an input"
                                       : "it is a view, or computed from weights when they are packed");
         return NULL;
     }
-    ir_str_addf(text, "%s: ", f->name);
+    base_str_addf(text, "%s: ", f->name);
     ir_print_node(f, r, text);
-    ir_str_addf(text, "\n");
+    base_str_addf(text, "\n");
     return around(f, r);
 }

@@ -6,19 +6,19 @@
 
 #include <string.h>
 
-static void print_shape(ir_str *s, const fe_st_tensor *t) {
-    for (uint32_t i = 0; i < t->rank; i++) ir_str_addf(s, "%s%lld", i ? "," : "", (long long)t->dims[i]);
+static void print_shape(base_str *s, const fe_st_tensor *t) {
+    for (uint32_t i = 0; i < t->rank; i++) base_str_addf(s, "%s%lld", i ? "," : "", (long long)t->dims[i]);
 }
 
-static int inspect_safetensors(ir_diag *d, const drv_options *o) {
+static int inspect_safetensors(base_diag *d, const drv_options *o) {
     fe_st *st = fe_st_open(d, o->model);
     if (!st) return DRV_INPUT;
     uint64_t bytes = 0, elements = 0;
-    ir_str s = {0};
+    base_str s = {0};
     for (size_t i = 0; i < fe_st_metadata_count(st) && !o->json; i++) {
         const char *key, *value = fe_st_metadata_at(st, i, &key);
-        ir_str_addf(&s, "metadata %s: ", ir_escape(key, strlen(key)));
-        ir_str_addf(&s, "%s\n", ir_escape(value, strlen(value)));
+        base_str_addf(&s, "metadata %s: ", base_escape(key, strlen(key)));
+        base_str_addf(&s, "%s\n", base_escape(value, strlen(value)));
     }
     for (size_t i = 0; i < fe_st_count(st); i++) {
         const fe_st_tensor *t = fe_st_at(st, i);
@@ -26,24 +26,24 @@ static int inspect_safetensors(ir_diag *d, const drv_options *o) {
         for (uint32_t k = 0; k < t->rank; k++) n *= (uint64_t)t->dims[k];
         elements += n;
         bytes += t->bytes;
-        const char *name = ir_escape(t->name, strlen(t->name));
+        const char *name = base_escape(t->name, strlen(t->name));
         if (o->json) {
-            ir_str_addf(&s, "{\"name\":\"");
-            for (const char *p = name; *p; p++) ir_str_addf(&s, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
-            ir_str_addf(&s, "\",\"dtype\":\"%s\",\"shape\":[", fe_st_dtype_name(t->dtype));
+            base_str_addf(&s, "{\"name\":\"");
+            for (const char *p = name; *p; p++) base_str_addf(&s, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+            base_str_addf(&s, "\",\"dtype\":\"%s\",\"shape\":[", fe_st_dtype_name(t->dtype));
             print_shape(&s, t);
-            ir_str_add(&s, "]}\n");
+            base_str_add(&s, "]}\n");
         } else {
-            ir_str_addf(&s, "%-60s %s[", name, fe_st_dtype_name(t->dtype));
+            base_str_addf(&s, "%-60s %s[", name, fe_st_dtype_name(t->dtype));
             print_shape(&s, t);
-            ir_str_add(&s, "]\n");
+            base_str_add(&s, "]\n");
         }
     }
     if (!o->json)
-        ir_str_addf(&s, "%zu tensors, %llu elements, %llu bytes\n", fe_st_count(st),
+        base_str_addf(&s, "%zu tensors, %llu elements, %llu bytes\n", fe_st_count(st),
                     (unsigned long long)elements, (unsigned long long)bytes);
     bool ok = drv_write_text(d, "-", s.data ? s.data : "", s.len);
-    ir_str_free(&s);
+    base_str_free(&s);
     fe_st_close(st);
     return ok ? DRV_OK : DRV_IO;
 }
@@ -60,11 +60,11 @@ const char *drv_build_info(const fe_map *map, size_t *length) {
     return at;
 }
 
-static int inspect_program(ir_diag *d, const fe_map *map, const drv_options *o) {
+static int inspect_program(base_diag *d, const fe_map *map, const drv_options *o) {
     size_t n;
     const char *at = drv_build_info(map, &n);
     if (!at) {
-        ir_error(d, NULL, "%s: not a program made by ebru", o->model);
+        base_error(d, NULL, "%s: not a program made by ebru", o->model);
         return DRV_INPUT;
     }
     for (size_t i = 0; i < n; i++) putchar((unsigned char)at[i] < 32 && at[i] != '\n' ? '?' : at[i]);
@@ -72,16 +72,16 @@ static int inspect_program(ir_diag *d, const fe_map *map, const drv_options *o) 
 }
 
 static void print_value(const ir_func *f, const char *kind, const char *name, ir_ref r) {
-    ir_str t = {0};
+    base_str t = {0};
     ir_print_type(ir_typeof(f, r), &t);
     printf("  %s %s : %s", kind, name, t.data);
     const ir_node *n = ir_get(f, r);
     if (n->op == IR_OP_input) printf(" per %s", ir_freq_name[IR_ATTRS(n, input)->freq]);
     printf("\n");
-    ir_str_free(&t);
+    base_str_free(&t);
 }
 
-static int inspect_model(ir_diag *d, const drv_options *o) {
+static int inspect_model(base_diag *d, const drv_options *o) {
     fe_options fe = drv_fe_options(o);
     fe.guidance_pair = false;
     ir_module *m = drv_load(d, o, &fe);
@@ -90,7 +90,7 @@ static int inspect_model(ir_diag *d, const drv_options *o) {
         const ir_meta *e = &m->meta.items[i];
         if (e->kind == IR_META_INT) printf("%s: %lld\n", e->key, (long long)e->i);
         if (e->kind == IR_META_FLOAT) printf("%s: %.9g\n", e->key, e->f);
-        if (e->kind == IR_META_STRING) printf("%s: %s\n", e->key, ir_escape(e->s, strlen(e->s)));
+        if (e->kind == IR_META_STRING) printf("%s: %s\n", e->key, base_escape(e->s, strlen(e->s)));
     }
     for (size_t i = 0; i < m->funcs.count; i++) {
         const ir_func *f = m->funcs.items[i];
@@ -114,7 +114,7 @@ int drv_inspect(const drv_options *o) {
         fprintf(stderr, "ebru: error: inspect --json lists the tensors of a safetensors file only\n");
         return DRV_USAGE;
     }
-    ir_diag *d = drv_diag(o);
+    base_diag *d = drv_diag(o);
     int code = DRV_INPUT;
     fe_map map = {0};
     if (safetensors) {
@@ -122,11 +122,11 @@ int drv_inspect(const drv_options *o) {
     } else if (fe_path_is_file(o->model) && fe_file_map(d, o->model, &map) && map.size > 4 &&
                !memcmp(map.data, "\177ELF", 4)) {
         code = inspect_program(d, &map, o);
-    } else if (!ir_diag_errors(d)) {
+    } else if (!base_diag_errors(d)) {
         code = inspect_model(d, o);
     }
     fe_unmap(&map);
-    ir_diag_flush(d);
-    ir_diag_free(d);
+    base_diag_flush(d);
+    base_diag_free(d);
     return code;
 }

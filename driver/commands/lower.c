@@ -35,23 +35,23 @@ fe_options drv_fe_options(const drv_options *o) {
     };
 }
 
-static bool read_stdin(ir_str *text) {
+static bool read_stdin(base_str *text) {
     char buffer[65536];
     size_t n;
-    ir_str_add(text, "");
-    while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0) ir_str_addn(text, buffer, n);
+    base_str_add(text, "");
+    while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0) base_str_addn(text, buffer, n);
     return !ferror(stdin);
 }
 
-ir_module *drv_load_ir(ir_diag *d, const char *path) {
+ir_module *drv_load_ir(base_diag *d, const char *path) {
     ir_module *m = NULL;
     if (!strcmp(path, "-")) {
-        ir_str text = {0};
+        base_str text = {0};
         if (read_stdin(&text))
             m = ir_parse(d, "<stdin>", text.data, text.len);
         else
-            ir_error(d, NULL, "cannot read standard input");
-        ir_str_free(&text);
+            base_error(d, NULL, "cannot read standard input");
+        base_str_free(&text);
         return m;
     }
     fe_bytes text;
@@ -61,14 +61,14 @@ ir_module *drv_load_ir(ir_diag *d, const char *path) {
     return m;
 }
 
-ir_module *drv_load(ir_diag *d, const drv_options *o, const fe_options *fe) {
+ir_module *drv_load(base_diag *d, const drv_options *o, const fe_options *fe) {
     if (!drv_is_ir(o->model)) return fe_load(d, o->model, fe);
     return drv_load_ir(d, o->model);
 }
 
-bool drv_make_dump_dir(ir_diag *d, const drv_options *o) {
+bool drv_make_dump_dir(base_diag *d, const drv_options *o) {
     if (!o->dump_dir || !mkdir(o->dump_dir, 0777) || errno == EEXIST) return true;
-    ir_error(d, NULL, "cannot make the folder '%s': %s", ir_escape(o->dump_dir, strlen(o->dump_dir)),
+    base_error(d, NULL, "cannot make the folder '%s': %s", base_escape(o->dump_dir, strlen(o->dump_dir)),
              strerror(errno));
     return false;
 }
@@ -100,7 +100,7 @@ pass_options drv_pass_options(const drv_options *o) {
 
 /* The targets of --target= and -mcpu=, lowest level first, each once. That of `native` has this machine's
  * cache sizes, a named one its level's. */
-static uint32_t targets(ir_diag *d, const drv_options *o, const ir_target *out[DRV_MAX_LEVELS]) {
+static uint32_t targets(base_diag *d, const drv_options *o, const ir_target *out[DRV_MAX_LEVELS]) {
     const cg_arch *arch = cg_arch_find(d, o->target);
     if (!arch) return 0;
     const char *list = o->cpu ? o->cpu : cg_arch_default(arch);
@@ -116,22 +116,22 @@ static uint32_t targets(ir_diag *d, const drv_options *o, const ir_target *out[D
         p += n;
         if (!*p) break;
     }
-    if (ir_diag_errors(d)) return 0;
+    if (base_diag_errors(d)) return 0;
     for (uint32_t i = 0; i < known && i < DRV_MAX_LEVELS; i++)
         if (wanted[i]) out[count++] = wanted[i];
     return count;
 }
 
 /* Weight data are needed by constant folding and by code generation; text that names files is bound here. */
-static bool bind(ir_diag *d, const drv_options *o, ir_module *m) {
+static bool bind(base_diag *d, const drv_options *o, ir_module *m) {
     return !drv_is_ir(o->model) || fe_bind_ir_weights(d, m);
 }
 
-bool drv_lower(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build *b) {
+bool drv_lower(base_diag *d, const drv_options *o, const fe_options *fe, drv_build *b) {
     return drv_lower_observed(d, o, fe, b, NULL, NULL);
 }
 
-bool drv_lower_observed(ir_diag *d, const drv_options *o, const fe_options *fe, drv_build *b,
+bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe, drv_build *b,
                         void (*loaded)(void *user, const ir_module *m), void *user) {
     memset(b, 0, sizeof *b);
     const ir_target *t[DRV_MAX_LEVELS];
@@ -165,7 +165,7 @@ void drv_build_free(drv_build *b) {
         ir_module_free(b->levels[i].module);
     }
     for (uint32_t i = 0; i < DRV_MAX_LEVELS; i++) {
-        ir_free(b->tuned[i]);
+        base_free(b->tuned[i]);
         b->tuned[i] = NULL;
     }
     drv_tuning_close(&b->tuning);
@@ -173,18 +173,18 @@ void drv_build_free(drv_build *b) {
 }
 
 static char *build_info(const drv_options *o, const drv_build *b) {
-    ir_str s = {0};
-    ir_str_addf(&s, "ebru build info\nversion: %s\n", DRV_VERSION);
-    ir_str_addf(&s, "model: %s\n", ir_meta_string(b->levels[0].module, "model.name", "unnamed"));
-    ir_str_addf(&s, "precision: %s\noptimisation: -O%d\nparameters: %lld\n",
+    base_str s = {0};
+    base_str_addf(&s, "ebru build info\nversion: %s\n", DRV_VERSION);
+    base_str_addf(&s, "model: %s\n", ir_meta_string(b->levels[0].module, "model.name", "unnamed"));
+    base_str_addf(&s, "precision: %s\noptimisation: -O%d\nparameters: %lld\n",
                 ir_meta_string(b->levels[0].module, "precision", "f32"), (int)o->opt_level,
                 (long long)ir_parameter_count(b->levels[0].module));
     for (uint32_t i = 0; i < o->lora_count; i++) {
         const char *slash = strrchr(o->loras[i].path, '/');
         const char *name = slash ? slash + 1 : o->loras[i].path;
-        ir_str_addf(&s, "lora: %s times ", ir_escape(name, strlen(name)));
-        ir_print_f64(o->loras[i].scale, &s);
-        ir_str_add(&s, "\n");
+        base_str_addf(&s, "lora: %s times ", base_escape(name, strlen(name)));
+        base_print_f64(o->loras[i].scale, &s);
+        base_str_add(&s, "\n");
     }
     return s.data;
 }
@@ -205,15 +205,15 @@ static void show_progress(void *user, const char *phase, uint32_t done, uint32_t
         fprintf(stderr, "%s\n", phase);
 }
 
-bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output, cg_emit_kind kind,
+bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *output, cg_emit_kind kind,
               cg_result *result) {
     ir_module *m = b->levels[0].module;
     size_t tokenizer_bytes = 0, tokenizer_2_bytes = 0;
     unsigned char *tokenizer = fe_tokenizer_blob(d, m, "tokenizer", &tokenizer_bytes);
     unsigned char *tokenizer_2 = fe_tokenizer_blob(d, m, "tokenizer_2", &tokenizer_2_bytes);
-    if (ir_diag_errors(d)) {
-        ir_free(tokenizer);
-        ir_free(tokenizer_2);
+    if (base_diag_errors(d)) {
+        base_free(tokenizer);
+        base_free(tokenizer_2);
         return false;
     }
     char *info = build_info(o, b);
@@ -243,17 +243,17 @@ bool drv_emit(ir_diag *d, const drv_options *o, drv_build *b, const char *output
         c.weights = CG_WEIGHTS_APPEND;
     bool ok = cg_emit(d, b->levels, b->count, &c, result);
     if (p.on && p.bar && p.last[0]) fprintf(stderr, "\r\033[K");
-    ir_free(info);
-    ir_free(tokenizer);
-    ir_free(tokenizer_2);
+    base_free(info);
+    base_free(tokenizer);
+    base_free(tokenizer_2);
     return ok;
 }
 
-bool drv_write_text(ir_diag *d, const char *path, const char *text, size_t length) {
+bool drv_write_text(base_diag *d, const char *path, const char *text, size_t length) {
     if (!strcmp(path, "-")) {
         fwrite(text, 1, length, stdout);
         if (!fflush(stdout) && !ferror(stdout)) return true;
-        ir_error(d, NULL, "cannot write to standard output");
+        base_error(d, NULL, "cannot write to standard output");
         return false;
     }
     fe_output *out = fe_output_begin(d, path, 0666);

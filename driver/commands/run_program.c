@@ -23,12 +23,12 @@ void drv_temp_remove(void) {
     rmdir(live_dir);
 }
 
-bool drv_temp_new(ir_diag *d, drv_temp *t) {
+bool drv_temp_new(base_diag *d, drv_temp *t) {
     const char *base = getenv("TMPDIR");
     if (!base || !*base || strlen(base) > 100) base = "/tmp";
     snprintf(t->dir, sizeof t->dir, "%s/ebru-XXXXXX", base);
     if (!mkdtemp(t->dir)) {
-        ir_error(d, NULL, "cannot make a directory in '%s': %s", base, strerror(errno));
+        base_error(d, NULL, "cannot make a directory in '%s': %s", base, strerror(errno));
         t->dir[0] = '\0';
         return false;
     }
@@ -52,20 +52,20 @@ void drv_temp_free(drv_temp *t) {
     t->dir[0] = '\0';
 }
 
-static int reap(ir_diag *d, pid_t pid, const char *program) {
+static int reap(base_diag *d, pid_t pid, const char *program) {
     int status;
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR) {
-            ir_error(d, NULL, "cannot wait for '%s': %s", program, strerror(errno));
+            base_error(d, NULL, "cannot wait for '%s': %s", program, strerror(errno));
             return -1;
         }
     if (WIFEXITED(status)) return WEXITSTATUS(status);
-    ir_error(d, NULL, "'%s' was killed by signal %d", program, WTERMSIG(status));
+    base_error(d, NULL, "'%s' was killed by signal %d", program, WTERMSIG(status));
     return -1;
 }
 
 /* Feeds and drains at once, so that neither side can block the other. */
-static void pump(int in, const char *input, size_t input_bytes, int out, ir_str *text) {
+static void pump(int in, const char *input, size_t input_bytes, int out, base_str *text) {
     size_t sent = 0;
     if (in >= 0) fcntl(in, F_SETFL, O_NONBLOCK);
     while (in >= 0 || out >= 0) {
@@ -87,7 +87,7 @@ static void pump(int in, const char *input, size_t input_bytes, int out, ir_str 
             char buffer[65536];
             ssize_t n = read(out, buffer, sizeof buffer);
             if (n > 0)
-                ir_str_addn(text, buffer, (size_t)n);
+                base_str_addn(text, buffer, (size_t)n);
             else if (n == 0 || errno != EINTR) {
                 close(out);
                 out = -1;
@@ -96,7 +96,7 @@ static void pump(int in, const char *input, size_t input_bytes, int out, ir_str 
     }
 }
 
-int drv_run(ir_diag *d, const char *const *argv, const void *input, size_t input_bytes, char **out,
+int drv_run(base_diag *d, const char *const *argv, const void *input, size_t input_bytes, char **out,
             size_t *out_bytes) {
     int in_pipe[2], out_pipe[2];
     bool piped = !pipe2(in_pipe, O_CLOEXEC);
@@ -108,7 +108,7 @@ int drv_run(ir_diag *d, const char *const *argv, const void *input, size_t input
         piped = false;
     }
     if (!piped) {
-        ir_error(d, NULL, "cannot start '%s': %s", argv[0], strerror(errno));
+        base_error(d, NULL, "cannot start '%s': %s", argv[0], strerror(errno));
         return -1;
     }
     fflush(stdout);
@@ -124,12 +124,12 @@ int drv_run(ir_diag *d, const char *const *argv, const void *input, size_t input
     close(in_pipe[0]);
     close(out_pipe[1]);
     if (pid < 0) {
-        ir_error(d, NULL, "cannot start '%s': %s", argv[0], strerror(errno));
+        base_error(d, NULL, "cannot start '%s': %s", argv[0], strerror(errno));
         close(in_pipe[1]);
         close(out_pipe[0]);
         return -1;
     }
-    ir_str text = {0};
+    base_str text = {0};
     if (!out) {
         close(out_pipe[0]);
         out_pipe[0] = -1;

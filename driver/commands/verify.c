@@ -12,7 +12,7 @@
 
 struct verify {
     const drv_options *o;
-    ir_diag *d;
+    base_diag *d;
     fe_st *st;
     double tolerance;
     unsigned failed, checked;
@@ -70,14 +70,14 @@ static float *input_values(struct verify *v, const char *name, const ir_type *ty
     const fe_st_tensor *t = find(v, "in", name);
     size_t n = (size_t)ir_type_elements(type), have = count_of(t);
     if (have != n && have != 1) {
-        ir_str s = {0};
+        base_str s = {0};
         ir_print_type(type, &s);
-        ir_error(v->d, NULL, "%s: tensor 'in.%s' has %zu elements, the model expects %s", v->o->io, name,
+        base_error(v->d, NULL, "%s: tensor 'in.%s' has %zu elements, the model expects %s", v->o->io, name,
                  have, s.data);
-        ir_str_free(&s);
+        base_str_free(&s);
         return NULL;
     }
-    float *x = ir_alloc(n * sizeof *x);
+    float *x = base_alloc(n * sizeof *x);
     fe_st_to_f32(t, x, 0, have);
     for (size_t i = have; i < n; i++) x[i] = x[0];
     return x;
@@ -87,7 +87,7 @@ static float *input_values(struct verify *v, const char *name, const ir_type *ty
 
 static void keep_inputs(struct verify *v) {
     size_t n = fe_st_count(v->st);
-    v->written = ir_alloc((n + 1) * sizeof *v->written);
+    v->written = base_alloc((n + 1) * sizeof *v->written);
     for (size_t i = 0; i < n; i++)
         if (!strncmp(fe_st_at(v->st, i)->name, "in.", 3))
             v->written[v->written_count++] = *fe_st_at(v->st, i);
@@ -97,29 +97,29 @@ static void keep_inputs(struct verify *v) {
 /* A computed output; of two functions with an output of one name the first one's is kept. */
 static void keep_output(struct verify *v, const char *name, const ir_type *type, const float *x) {
     size_t length = strlen(name) + sizeof "out.", bytes = (size_t)ir_type_elements(type) * sizeof *x;
-    char *key = ir_alloc(length);
+    char *key = base_alloc(length);
     snprintf(key, length, "out.%s", name);
     for (size_t i = v->written_inputs; i < v->written_count; i++)
         if (!strcmp(v->written[i].name, key)) {
-            ir_free(key);
+            base_free(key);
             return;
         }
     fe_st_tensor t = {.name = key, .dtype = FE_ST_F32, .rank = type->rank, .bytes = bytes};
     for (uint32_t i = 0; i < type->rank; i++) t.dims[i] = type->dim[i];
     t.count = bytes / sizeof *x;
-    t.data = memcpy(ir_alloc(bytes + 1), x, bytes);
-    v->written = ir_realloc(v->written, (v->written_count + 1) * sizeof *v->written);
+    t.data = memcpy(base_alloc(bytes + 1), x, bytes);
+    v->written = base_realloc(v->written, (v->written_count + 1) * sizeof *v->written);
     v->written[v->written_count++] = t;
 }
 
 static void write_kept(struct verify *v) {
-    if (v->written_count > v->written_inputs && !ir_diag_errors(v->d))
+    if (v->written_count > v->written_inputs && !base_diag_errors(v->d))
         fe_st_write(v->d, v->o->write, v->written, v->written_count, NULL, 0);
     for (size_t i = v->written_inputs; i < v->written_count; i++) {
-        ir_free((void *)(uintptr_t)v->written[i].name);
-        ir_free((void *)(uintptr_t)v->written[i].data);
+        base_free((void *)(uintptr_t)v->written[i].name);
+        base_free((void *)(uintptr_t)v->written[i].data);
     }
-    ir_free(v->written);
+    base_free(v->written);
 }
 
 /* ---- running ---- */
@@ -134,19 +134,19 @@ static void report(struct verify *v, const ir_func *f, const char *name, const f
     const fe_st_tensor *t = find(v, "out", name);
     if (!t) return;
     if (count_of(t) != n) {
-        ir_error(v->d, NULL, "%s: tensor 'out.%s' has %zu elements, the model gives %zu", v->o->io, name,
+        base_error(v->d, NULL, "%s: tensor 'out.%s' has %zu elements, the model gives %zu", v->o->io, name,
                  count_of(t), n);
         return;
     }
-    float *theirs = ir_alloc(n * sizeof *theirs);
+    float *theirs = base_alloc(n * sizeof *theirs);
     fe_st_to_f32(t, theirs, 0, n);
     compare(v, f->name, name, ours, theirs, n);
-    ir_free(theirs);
+    base_free(theirs);
 }
 
 static void run_evaluator(struct verify *v, const ir_func *f) {
-    ir_tensor *in = ir_alloc(sizeof *in * (f->inputs.count + 1)),
-              *out = ir_alloc(sizeof *out * (f->outputs.count + 1));
+    ir_tensor *in = base_alloc(sizeof *in * (f->inputs.count + 1)),
+              *out = base_alloc(sizeof *out * (f->outputs.count + 1));
     bool ok = true;
     for (size_t i = 0; i < f->inputs.count; i++) {
         const ir_node *n = ir_get(f, f->inputs.items[i]);
@@ -159,12 +159,12 @@ static void run_evaluator(struct verify *v, const ir_func *f) {
         ir_tensor_free(&out[i]);
     }
     for (size_t i = 0; i < f->inputs.count; i++) ir_tensor_free(&in[i]);
-    ir_free(in);
-    ir_free(out);
+    base_free(in);
+    base_free(out);
 }
 
 /* --call frames: "NAME BYTES\n" and the bytes. */
-static bool frame_inputs(struct verify *v, const ir_func *f, ir_str *frames) {
+static bool frame_inputs(struct verify *v, const ir_func *f, base_str *frames) {
     for (size_t i = 0; i < f->inputs.count; i++) {
         const ir_node *n = ir_get(f, f->inputs.items[i]);
         const char *name = IR_ATTRS(n, input)->name;
@@ -176,9 +176,9 @@ static bool frame_inputs(struct verify *v, const ir_func *f, ir_str *frames) {
                 int32_t whole = (int32_t)x[k];
                 memcpy(&x[k], &whole, sizeof whole);
             }
-        ir_str_addf(frames, "%s %zu\n", name, count * sizeof *x);
-        ir_str_addn(frames, (const char *)x, count * sizeof *x);
-        ir_free(x);
+        base_str_addf(frames, "%s %zu\n", name, count * sizeof *x);
+        base_str_addn(frames, (const char *)x, count * sizeof *x);
+        base_free(x);
     }
     return true;
 }
@@ -191,19 +191,19 @@ static void read_frames(struct verify *v, const ir_func *f, const char *text, si
         unsigned long long bytes;
         if (!newline || sscanf(text + at, "%299s %llu", name, &bytes) != 2 ||
             bytes > length - (size_t)(newline + 1 - text)) {
-            ir_error(v->d, NULL, "the program's output is not in frames");
+            base_error(v->d, NULL, "the program's output is not in frames");
             return;
         }
-        float *x = ir_alloc((size_t)bytes);
+        float *x = base_alloc((size_t)bytes);
         memcpy(x, newline + 1, (size_t)bytes);
         report(v, f, name, x, (size_t)bytes / sizeof *x);
-        ir_free(x);
+        base_free(x);
         at = (size_t)(newline + 1 - text) + (size_t)bytes;
     }
 }
 
 static void run_compiled(struct verify *v, const ir_func *f, const char *program) {
-    ir_str frames = {0};
+    base_str frames = {0};
     char threads[24], call[300];
     snprintf(threads, sizeof threads, "%lld", (long long)v->o->threads);
     snprintf(call, sizeof call, "--call=%s", f->name);
@@ -213,16 +213,16 @@ static void run_compiled(struct verify *v, const ir_func *f, const char *program
     size_t out_bytes = 0;
     if (frame_inputs(v, f, &frames)) {
         int code = drv_run(v->d, argv, frames.data, frames.len, &out, &out_bytes);
-        if (code > 0) ir_error(v->d, NULL, "the compiled program ended with %d", code);
+        if (code > 0) base_error(v->d, NULL, "the compiled program ended with %d", code);
         if (code == 0) read_frames(v, f, out, out_bytes);
     }
-    ir_free(out);
-    ir_str_free(&frames);
+    base_free(out);
+    base_str_free(&frames);
 }
 
 fe_shape *drv_io_shapes(const fe_st *st, uint32_t *count) {
     size_t n = fe_st_count(st);
-    fe_shape *s = ir_alloc((n + 1) * sizeof *s);
+    fe_shape *s = base_alloc((n + 1) * sizeof *s);
     *count = 0;
     for (size_t i = 0; i < n; i++) {
         const fe_st_tensor *t = fe_st_at(st, i);
@@ -309,15 +309,15 @@ int drv_verify(const drv_options *given) {
         fe.shape_count = count;
         if (o.write) keep_inputs(&v);
         verify_model(&v, &fe);
-        ir_free(s);
-        if (!ir_diag_errors(v.d) && !v.checked && v.written_count == v.written_inputs)
-            ir_error(v.d, NULL, "%s holds %s of none of the model's functions", o.io,
+        base_free(s);
+        if (!base_diag_errors(v.d) && !v.checked && v.written_count == v.written_inputs)
+            base_error(v.d, NULL, "%s holds %s of none of the model's functions", o.io,
                      o.write ? "the inputs" : "inputs and outputs");
         write_kept(&v);
     }
     fe_st_close(v.st);
-    ir_diag_flush(v.d);
-    int code = ir_diag_errors(v.d) || v.failed ? DRV_INPUT : DRV_OK;
-    ir_diag_free(v.d);
+    base_diag_flush(v.d);
+    int code = base_diag_errors(v.d) || v.failed ? DRV_INPUT : DRV_OK;
+    base_diag_free(v.d);
     return code;
 }

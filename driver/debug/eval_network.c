@@ -25,7 +25,7 @@ uint32_t net_names(ir_module *m, const char **names, uint32_t room) {
         size_t n = base_length(name);
         bool known = false;
         for (uint32_t k = 0; k < count; k++) known |= strlen(names[k]) == n && !memcmp(names[k], name, n);
-        if (!known) names[count++] = ir_arena_printf(m->arena, "%.*s", (int)n, name);
+        if (!known) names[count++] = base_arena_printf(m->arena, "%.*s", (int)n, name);
     }
     return count;
 }
@@ -44,7 +44,7 @@ static uint32_t produced(const net *n, const uint32_t *const *entry_of, const ir
 static void add_stage(net *n, uint32_t **entry_of, const ir_func *const *stages, int s) {
     const ir_func *f = stages[s];
     bool *constant = ir_constants(f);
-    entry_of[s] = ir_alloc((f->nodes.count + 1) * sizeof **entry_of);
+    entry_of[s] = base_alloc((f->nodes.count + 1) * sizeof **entry_of);
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *node = &f->nodes.items[i];
         bool output = false;
@@ -60,9 +60,9 @@ static void add_stage(net *n, uint32_t **entry_of, const ir_func *const *stages,
             for (uint32_t k = 0; k < node->operand_count; k++)
                 if (ir_ref_ok(node->operand[k])) e.operand[k] = entry_of[s][node->operand[k].id];
         entry_of[s][i] = (uint32_t)n->entries.count;
-        IR_PUSH(&n->entries, e);
+        BASE_PUSH(&n->entries, e);
     }
-    ir_free(constant);
+    base_free(constant);
 }
 
 net *net_new(const ir_module *m, const char *name) {
@@ -75,27 +75,27 @@ net *net_new(const ir_module *m, const char *name) {
     }
     if (!stages[STAGES - 1]) stages[STAGES - 1] = ir_func_find(m, name);
     if (!stages[STAGES - 1]) return NULL;
-    net *n = ir_alloc(sizeof *n);
+    net *n = base_alloc(sizeof *n);
     snprintf(n->name, sizeof n->name, "%s", name);
     n->module = m;
     for (int s = 0; s < STAGES; s++)
         if (stages[s]) add_stage(n, entry_of, stages, s);
     const ir_func *last = stages[STAGES - 1];
     for (size_t i = 0; i < last->outputs.count; i++) {
-        IR_PUSH(&n->outputs, entry_of[STAGES - 1][last->outputs.items[i].value.id]);
-        IR_PUSH(&n->output_names, last->outputs.items[i].name);
+        BASE_PUSH(&n->outputs, entry_of[STAGES - 1][last->outputs.items[i].value.id]);
+        BASE_PUSH(&n->output_names, last->outputs.items[i].name);
     }
-    for (int s = 0; s < STAGES; s++) ir_free(entry_of[s]);
+    for (int s = 0; s < STAGES; s++) base_free(entry_of[s]);
     return n;
 }
 
 void net_free(net *n) {
     if (!n) return;
     for (size_t i = 0; i < n->entries.count; i++) ir_tensor_free(&n->entries.items[i].value);
-    ir_free(n->entries.items);
-    ir_free(n->outputs.items);
-    ir_free(n->output_names.items);
-    ir_free(n);
+    base_free(n->entries.items);
+    base_free(n->outputs.items);
+    base_free(n->output_names.items);
+    base_free(n);
 }
 
 /* ---- inputs ---- */
@@ -140,14 +140,14 @@ static void make_up(const net_entry *e, uint64_t seed, float *x, int64_t count) 
     for (int64_t i = own; i < count; i++) x[i] = x[i - own];
 }
 
-bool net_input_value(ir_diag *d, const net *n, const net_entry *e, const net_inputs *in, ir_tensor *out) {
+bool net_input_value(base_diag *d, const net *n, const net_entry *e, const net_inputs *in, ir_tensor *out) {
     const ir_node *node = ir_get(e->f, e->node);
     const struct ir_attrs_input *a = IR_ATTRS(node, input);
     int64_t count = ir_type_elements(&node->type);
     char key[300];
     snprintf(key, sizeof key, "in.%s", a->name);
     const fe_st_tensor *t = in->file ? fe_st_find(in->file, key) : NULL;
-    *out = (ir_tensor){node->type, ir_alloc((size_t)count * sizeof(float))};
+    *out = (ir_tensor){node->type, base_alloc((size_t)count * sizeof(float))};
     out->type.layout = IR_PLAIN;
     if (!t) {
         make_up(e, in->seed, out->data, count);
@@ -156,7 +156,7 @@ bool net_input_value(ir_diag *d, const net *n, const net_entry *e, const net_inp
     int64_t have = (int64_t)t->count;
     bool repeats = have == 1 || (a->freq == IR_SCHEDULE && have > 0 && count % have == 0);
     if (have != count && !repeats) {
-        ir_error(d, NULL, "%s: tensor '%s' has %lld elements, network %s expects %lld", in->why, key,
+        base_error(d, NULL, "%s: tensor '%s' has %lld elements, network %s expects %lld", in->why, key,
                  (long long)have, n->name, (long long)count);
         ir_tensor_free(out);
         return false;
@@ -178,7 +178,7 @@ static ir_tensor handed_on(const ir_tensor *from, const ir_type *type) {
     ir_tensor t = {*type, NULL};
     t.type.layout = IR_PLAIN;
     size_t count = (size_t)ir_type_elements(type);
-    t.data = ir_alloc(count * sizeof *t.data);
+    t.data = base_alloc(count * sizeof *t.data);
     memcpy(t.data, from->data, count * sizeof *t.data);
     return t;
 }
@@ -202,7 +202,7 @@ ir_tensor net_eval_entry(const net *n, uint32_t entry, const ir_tensor *override
 }
 
 static uint32_t *count_uses(const net *n) {
-    uint32_t *uses = ir_alloc((n->entries.count + 1) * sizeof *uses);
+    uint32_t *uses = base_alloc((n->entries.count + 1) * sizeof *uses);
     for (size_t i = 0; i < n->entries.count; i++)
         for (int k = 0; k < IR_MAX_OPERANDS; k++)
             if (n->entries.items[i].operand[k] != NET_NONE) uses[n->entries.items[i].operand[k]]++;
@@ -210,7 +210,7 @@ static uint32_t *count_uses(const net *n) {
     return uses;
 }
 
-bool net_eval(ir_diag *d, net *n, const net_inputs *in, bool keep, const char *what) {
+bool net_eval(base_diag *d, net *n, const net_inputs *in, bool keep, const char *what) {
     uint32_t *uses = count_uses(n);
     bool fine = true;
     time_t shown = 0;
@@ -228,7 +228,7 @@ bool net_eval(ir_diag *d, net *n, const net_inputs *in, bool keep, const char *w
             shown = time(NULL);
         }
     }
-    ir_free(uses);
+    base_free(uses);
     return fine;
 }
 
@@ -267,15 +267,15 @@ double net_outputs_distance(const net *n, const net *ref) {
     return worst;
 }
 
-void net_entry_text(const net_entry *e, ir_str *out) {
+void net_entry_text(const net_entry *e, base_str *out) {
     ir_print_ref(e->f, e->node, out);
-    ir_str_addf(out, " %s", ir_op_get(ir_get(e->f, e->node)->op)->name);
+    base_str_addf(out, " %s", ir_op_get(ir_get(e->f, e->node)->op)->name);
 }
 
-void net_entry_place(const net_entry *e, ir_str *out) {
+void net_entry_place(const net_entry *e, base_str *out) {
     const ir_origin *o = &e->f->module->origins.items[ir_get(e->f, e->node)->origin];
-    if (o->block && *o->block) ir_str_addf(out, "block %s", o->block);
+    if (o->block && *o->block) base_str_addf(out, "block %s", o->block);
     if (!o->file || !*o->file) return;
-    ir_str_addf(out, "%s%s:%u:%u", out->len ? ", " : "", ir_escape(o->file, strlen(o->file)), o->line,
+    base_str_addf(out, "%s%s:%u:%u", out->len ? ", " : "", base_escape(o->file, strlen(o->file)), o->line,
                 o->col);
 }

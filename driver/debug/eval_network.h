@@ -3,8 +3,8 @@
  * A network is one function of a module, or its stages after it was split (NAME.prompt, NAME.schedule,
  * NAME.step). Its entries are the nodes of all stages that depend on inputs, in order of evaluation; an input
  * that an earlier stage computes is an entry with that stage's value as its operand. */
-#ifndef EBRU_DRIVER_NETWORK_H
-#define EBRU_DRIVER_NETWORK_H
+#ifndef EBRU_DRIVER_DEBUG_EVAL_NETWORK_H
+#define EBRU_DRIVER_DEBUG_EVAL_NETWORK_H
 
 #include "driver/driver.h"
 #include "frontend/safetensors/safetensors.h"
@@ -21,9 +21,9 @@ typedef struct net_entry {
 typedef struct net {
     char name[300];
     const ir_module *module; /* outlives the network */
-    IR_VEC(net_entry) entries;
-    IR_VEC(uint32_t) outputs; /* entries; of the last stage */
-    IR_VEC(const char *) output_names;
+    BASE_VEC(net_entry) entries;
+    BASE_VEC(uint32_t) outputs; /* entries; of the last stage */
+    BASE_VEC(const char *) output_names;
 } net;
 
 /* Values of the inputs that come from outside, by name. */
@@ -46,14 +46,14 @@ bool net_is_external(const net_entry *e);
  * uniform in [-sqrt 3, sqrt 3) (variance 1), timesteps in [1, 999], indices below the extent of the table
  * they look up; the halves of a paired input are equal. The same name, shape and seed give the same values.
  * False with a diagnostic. */
-bool net_input_value(ir_diag *d, const net *n, const net_entry *e, const net_inputs *in, ir_tensor *out);
+bool net_input_value(base_diag *d, const net *n, const net_entry *e, const net_inputs *in, ir_tensor *out);
 
 /* The value of an entry that is not external from its operands' values; `override` (may be NULL) are values
  * by entry that take the place of the entries' own where data is not NULL. */
 ir_tensor net_eval_entry(const net *n, uint32_t entry, const ir_tensor *override);
 /* Evaluates all entries; keeps all values, or only the outputs'. Progress on stderr when `what` is not NULL.
  * False with a diagnostic. */
-bool net_eval(ir_diag *d, net *n, const net_inputs *in, bool keep, const char *what);
+bool net_eval(base_diag *d, net *n, const net_inputs *in, bool keep, const char *what);
 
 /* rms of the difference over the rms of `ref` (that rms itself where ref is 0), inf when one side is not
  * finite where the other is; *max: the largest difference (may be NULL). */
@@ -63,8 +63,8 @@ double net_distance(const float *x, const float *ref, int64_t count, double *max
 double net_outputs_distance(const net *n, const net *ref);
 
 /* "%57 conv2d" */
-void net_entry_text(const net_entry *e, ir_str *out);
+void net_entry_text(const net_entry *e, base_str *out);
 /* "block down_blocks.0.resnets.1, at model.json:12:4", as far as it is known; "" otherwise. */
-void net_entry_place(const net_entry *e, ir_str *out);
+void net_entry_place(const net_entry *e, base_str *out);
 
 #endif

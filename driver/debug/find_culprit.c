@@ -85,7 +85,7 @@ static bool repairs_output(const search *s, uint32_t i, uint32_t j) {
 static bool repairs(const search *s, uint32_t i, uint32_t j, uint32_t goal) {
     const net *a = s->after;
     if (goal == NET_NONE && repairs_output(s, i, j)) return true;
-    ir_tensor *override = ir_alloc(a->entries.count * sizeof *override);
+    ir_tensor *override = base_alloc(a->entries.count * sizeof *override);
     bool repaired = false;
     override[i] = (ir_tensor){a->entries.items[i].value.type, s->before->entries.items[j].value.data};
     uint32_t left = MOST_REPAIRS, last = goal == NET_NONE ? (uint32_t)a->entries.count - 1 : goal;
@@ -104,7 +104,7 @@ static bool repairs(const search *s, uint32_t i, uint32_t j, uint32_t goal) {
     }
     override[i].data = NULL;
     for (uint32_t k = 0; k < a->entries.count; k++) ir_tensor_free(&override[k]);
-    ir_free(override);
+    base_free(override);
     return repaired;
 }
 
@@ -170,10 +170,10 @@ static bool try_entry(const search *s, uint32_t i, net_culprit *out) {
 
 bool net_locate(const net *before, const net *after, double tolerance, net_culprit *out) {
     search s = {.before = before, .after = after, .tolerance = tolerance};
-    s.norm = ir_alloc((before->entries.count + 1) * sizeof *s.norm);
-    s.found = ir_alloc(before->entries.count + 1);
-    s.right = ir_alloc(after->entries.count + 1);
-    s.leads = ir_alloc(after->entries.count + 1);
+    s.norm = base_alloc((before->entries.count + 1) * sizeof *s.norm);
+    s.found = base_alloc(before->entries.count + 1);
+    s.right = base_alloc(after->entries.count + 1);
+    s.leads = base_alloc(after->entries.count + 1);
     match(&s);
     *out = (net_culprit){NET_NONE, NET_NONE, NET_NONE};
     for (uint32_t i = 0; i < after->entries.count && out->expected == NET_NONE; i++) {
@@ -181,9 +181,9 @@ bool net_locate(const net *before, const net *after, double tolerance, net_culpr
         if (out->entry == NET_NONE) out->entry = i;
         try_entry(&s, i, out);
     }
-    ir_free(s.norm);
-    ir_free(s.found);
-    ir_free(s.right);
-    ir_free(s.leads);
+    base_free(s.norm);
+    base_free(s.found);
+    base_free(s.right);
+    base_free(s.leads);
     return out->entry != NET_NONE;
 }

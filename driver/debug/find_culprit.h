@@ -1,6 +1,6 @@
 /* Which node of a network made its results differ from those of the same network before a pass. */
-#ifndef EBRU_DRIVER_LOCATE_H
-#define EBRU_DRIVER_LOCATE_H
+#ifndef EBRU_DRIVER_DEBUG_FIND_CULPRIT_H
+#define EBRU_DRIVER_DEBUG_FIND_CULPRIT_H
 
 #include "driver/debug/eval_network.h"
 

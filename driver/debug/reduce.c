@@ -17,26 +17,26 @@
 
 typedef struct reducer {
     drv_options o;
-    ir_diag *d;
+    base_diag *d;
     drv_temp temp;
     char path[240];   /* of the candidate */
     const char *pass; /* the pass that changes results; NULL: compiled ops are out of tolerance */
-    ir_str best;      /* text of the smallest interesting module */
+    base_str best;      /* text of the smallest interesting module */
     uint32_t tests;
     time_t shown;
 } reducer;
 
 /* ---- modules from text and back ---- */
 
-static ir_module *parse(const ir_str *text) {
-    ir_diag *d = ir_diag_new(NULL);
+static ir_module *parse(const base_str *text) {
+    base_diag *d = base_diag_new(NULL);
     ir_module *m = ir_parse(d, "candidate", text->data, text->len);
-    ir_diag_free(d);
+    base_diag_free(d);
     if (!m) ICE("reduce: a candidate does not read back");
     return m;
 }
 
-static uint32_t count_ops(const ir_str *text) {
+static uint32_t count_ops(const base_str *text) {
     ir_module *m = parse(text);
     uint32_t count = ir_op_count(m);
     ir_module_free(m);
@@ -46,14 +46,14 @@ static uint32_t count_ops(const ir_str *text) {
 /* ---- tests ---- */
 
 static bool command_says_yes(reducer *r) {
-    ir_str line = {0};
-    ir_str_addf(&line, "%s \"$1\"", r->o.test);
+    base_str line = {0};
+    base_str_addf(&line, "%s \"$1\"", r->o.test);
     const char *argv[] = {"/bin/sh", "-c", line.data, "sh", r->path, NULL};
     char *out = NULL;
     size_t bytes = 0;
     int code = drv_run(r->d, argv, NULL, 0, &out, &bytes);
-    ir_free(out);
-    ir_str_free(&line);
+    base_free(out);
+    base_str_free(&line);
     return code == 0;
 }
 
@@ -100,7 +100,7 @@ static bool child_says_yes(reducer *r) {
     return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static bool interesting(reducer *r, const ir_str *text) {
+static bool interesting(reducer *r, const base_str *text) {
     r->tests++;
     progress(r);
     if (!drv_write_text(r->d, r->path, text->data, text->len)) return false;
@@ -110,19 +110,19 @@ static bool interesting(reducer *r, const ir_str *text) {
 /* Takes the module (freed here) as the best one when it is legal, other than the best and still interesting.
  */
 static bool try_module(reducer *r, ir_module *m) {
-    ir_str text = {0}, faults = {0};
+    base_str text = {0}, faults = {0};
     ir_drop_unused(m);
     bool fine = ir_verify(m, &faults);
     ir_print(m, &text);
     ir_module_free(m);
     fine = fine && (text.len != r->best.len || memcmp(text.data, r->best.data, text.len) != 0) &&
            interesting(r, &text);
-    ir_str_free(&faults);
+    base_str_free(&faults);
     if (fine) {
-        ir_str_free(&r->best);
+        base_str_free(&r->best);
         r->best = text;
     } else {
-        ir_str_free(&text);
+        base_str_free(&text);
     }
     return fine;
 }
@@ -185,14 +185,14 @@ static bool drop_outputs(reducer *r, uint32_t func) {
     }
 }
 
-/* The nodes of a function that may be cut: no leaves, and they depend on inputs. ir_free. */
+/* The nodes of a function that may be cut: no leaves, and they depend on inputs. base_free. */
 static uint32_t *cuttable(const ir_func *f, uint32_t *count) {
     bool *constant = ir_constants(f);
-    uint32_t *list = ir_alloc((f->nodes.count + 1) * sizeof *list);
+    uint32_t *list = base_alloc((f->nodes.count + 1) * sizeof *list);
     *count = 0;
     for (uint32_t i = 0; i < f->nodes.count; i++)
         if (!constant[i] && f->nodes.items[i].op != IR_OP_input) list[(*count)++] = i;
-    ir_free(constant);
+    base_free(constant);
     return list;
 }
 
@@ -202,7 +202,7 @@ static bool try_tail(reducer *r, uint32_t func, uint32_t keep) {
     ir_module *m = parse(&r->best);
     uint32_t count, *list = cuttable(m->funcs.items[func], &count);
     if (keep <= count) ir_reduce_output(m->funcs.items[func], (ir_ref){list[keep - 1]});
-    ir_free(list);
+    base_free(list);
     return try_module(r, m);
 }
 
@@ -211,11 +211,11 @@ static bool try_head(reducer *r, uint32_t func, uint32_t cut) {
     ir_module *m = parse(&r->best);
     ir_func *f = m->funcs.items[func];
     uint32_t count, *list = cuttable(f, &count);
-    ir_cut *cuts = ir_alloc((f->nodes.count + 1) * sizeof *cuts);
+    ir_cut *cuts = base_alloc((f->nodes.count + 1) * sizeof *cuts);
     for (uint32_t i = 0; i < cut && i < count; i++) cuts[list[i]].fate = IR_CUT_INPUT;
     bool fine = ir_reduce(f, cuts);
-    ir_free(cuts);
-    ir_free(list);
+    base_free(cuts);
+    base_free(list);
     if (fine) return try_module(r, m);
     ir_module_free(m);
     return false;
@@ -224,7 +224,7 @@ static bool try_head(reducer *r, uint32_t func, uint32_t cut) {
 static uint32_t cuttable_count(const reducer *r, uint32_t func) {
     ir_module *m = parse(&r->best);
     uint32_t count;
-    ir_free(cuttable(m->funcs.items[func], &count));
+    base_free(cuttable(m->funcs.items[func], &count));
     ir_module_free(m);
     return count;
 }
@@ -265,11 +265,11 @@ static bool cut_head(reducer *r, uint32_t func) {
 static bool try_cut(reducer *r, uint32_t func, uint32_t node, ir_cut cut) {
     ir_module *m = parse(&r->best);
     ir_func *f = m->funcs.items[func];
-    ir_cut *cuts = ir_alloc((f->nodes.count + 1) * sizeof *cuts);
+    ir_cut *cuts = base_alloc((f->nodes.count + 1) * sizeof *cuts);
     bool fine = node < f->nodes.count;
     if (fine) cuts[node] = cut;
     fine = fine && ir_reduce(f, cuts);
-    ir_free(cuts);
+    base_free(cuts);
     if (fine) return try_module(r, m);
     ir_module_free(m);
     return false;
@@ -367,9 +367,9 @@ static bool find_fault(reducer *r) {
             found = r->pass != NULL;
         }
         if (fine && !found && (both || o.layers_kernels)) found = layers_kernels_fail(&l);
-        fine = fine && !ir_diag_errors(l.d);
+        fine = fine && !base_diag_errors(l.d);
         if (fine && !found)
-            ir_error(l.d, NULL, "%s shows no fault: passes and compiled ops compute what the evaluator does",
+            base_error(l.d, NULL, "%s shows no fault: passes and compiled ops compute what the evaluator does",
                      r->o.model);
     }
     layers_close(&l);
@@ -386,7 +386,7 @@ static bool load(reducer *r, const fe_options *fe) {
     ir_module *m = drv_load(r->d, &r->o, fe);
     if (!m) return false;
     if (m->level >= IR_KERNEL) {
-        ir_error(r->d, NULL, "reduce works on IR at level graph or fused; this is at level %s",
+        base_error(r->d, NULL, "reduce works on IR at level graph or fused; this is at level %s",
                  ir_level_name[m->level]);
         ir_module_free(m);
         return false;
@@ -402,8 +402,8 @@ static int run(reducer *r, const fe_options *fe) {
     uint32_t before = count_ops(&r->best), functions = function_count(r);
     time_t start = time(NULL);
     if (r->o.test ? !interesting(r, &r->best) : !find_fault(r)) {
-        if (r->o.test && !ir_diag_errors(r->d))
-            ir_error(r->d, NULL, "the test does not find %s interesting: '%s' did not end with 0", r->o.model,
+        if (r->o.test && !base_diag_errors(r->d))
+            base_error(r->d, NULL, "the test does not find %s interesting: '%s' did not end with 0", r->o.model,
                      r->o.test);
         return DRV_INPUT;
     }
@@ -431,8 +431,8 @@ int drv_reduce(const drv_options *o) {
         code = run(&r, &fe);
         drv_temp_free(&r.temp);
     }
-    ir_str_free(&r.best);
-    ir_diag_flush(r.d);
-    ir_diag_free(r.d);
+    base_str_free(&r.best);
+    base_diag_flush(r.d);
+    base_diag_free(r.d);
     return code;
 }

@@ -17,13 +17,13 @@ typedef struct frames {
     size_t name_length;
     const char *arena;
     uint64_t arena_bytes;
-    IR_VEC(const char *) in;
-    IR_VEC(const char *) out;
+    BASE_VEC(const char *) in;
+    BASE_VEC(const char *) out;
 } frames;
 
 typedef struct dump {
     fe_bytes text;
-    IR_VEC(frames) functions;
+    BASE_VEC(frames) functions;
 } dump;
 
 static bool read_frame(dump *p, const char **at) {
@@ -33,7 +33,7 @@ static bool read_frame(dump *p, const char **at) {
     unsigned long long bytes;
     if (!newline) return false;
     if (!strncmp(*at, "function ", 9)) {
-        IR_PUSH(&p->functions, ((frames){.name = *at + 9, .name_length = (size_t)(newline - *at) - 9}));
+        BASE_PUSH(&p->functions, ((frames){.name = *at + 9, .name_length = (size_t)(newline - *at) - 9}));
         *at = newline + 1;
         return true;
     }
@@ -42,21 +42,21 @@ static bool read_frame(dump *p, const char **at) {
         return false;
     frames *f = &p->functions.items[p->functions.count - 1];
     if (!strcmp(kind, "in"))
-        IR_PUSH(&f->in, newline + 1);
+        BASE_PUSH(&f->in, newline + 1);
     else if (!strcmp(kind, "out"))
-        IR_PUSH(&f->out, newline + 1);
+        BASE_PUSH(&f->out, newline + 1);
     else
         f->arena = newline + 1, f->arena_bytes = bytes;
     *at = newline + 1 + bytes;
     return true;
 }
 
-static bool dump_read(ir_diag *d, const char *path, dump *p) {
+static bool dump_read(base_diag *d, const char *path, dump *p) {
     if (!fe_file_read(d, path, SIZE_MAX / 2, &p->text)) return false;
     const char *at = p->text.data, *end = at + p->text.size;
     while (at < end)
         if (!read_frame(p, &at)) {
-            ir_error(d, NULL, "the program's values are not in frames");
+            base_error(d, NULL, "the program's values are not in frames");
             return false;
         }
     return true;
@@ -64,10 +64,10 @@ static bool dump_read(ir_diag *d, const char *path, dump *p) {
 
 static void dump_free(dump *p) {
     for (size_t i = 0; i < p->functions.count; i++) {
-        ir_free(p->functions.items[i].in.items);
-        ir_free(p->functions.items[i].out.items);
+        base_free(p->functions.items[i].in.items);
+        base_free(p->functions.items[i].out.items);
     }
-    ir_free(p->functions.items);
+    base_free(p->functions.items);
     fe_bytes_free(&p->text);
 }
 
@@ -107,7 +107,7 @@ static float element(const char *bytes, ir_dtype dtype, int64_t at) {
 /* The logical row-major array of a value that lies in its layout. */
 static ir_tensor unpack(const ir_type *t, const char *bytes) {
     int64_t n = ir_type_elements(t), channels = 1, before = 1, after = 1;
-    ir_tensor r = {*t, ir_alloc((size_t)n * sizeof(float))};
+    ir_tensor r = {*t, base_alloc((size_t)n * sizeof(float))};
     r.type.layout = IR_PLAIN;
     int axis = t->layout == IR_C16 ? ir_channel_axis(t) : -1;
     if (axis < 0) {
@@ -133,7 +133,7 @@ static ir_tensor unpack(const ir_type *t, const char *bytes) {
 /* ---- running the program ---- */
 
 /* --call frames of the inputs that come from outside, each name once. */
-static bool input_frames(layers *l, const net *n, ir_str *out) {
+static bool input_frames(layers *l, const net *n, base_str *out) {
     for (size_t i = 0; i < n->entries.count; i++) {
         const net_entry *e = &n->entries.items[i];
         if (!net_is_external(e)) continue;
@@ -152,15 +152,15 @@ static bool input_frames(layers *l, const net *n, ir_str *out) {
             int32_t whole = (int32_t)t.data[k];
             memcpy(&t.data[k], &whole, sizeof whole);
         }
-        ir_str_addf(out, "%s %zu\n", name, (size_t)count * sizeof(float));
-        ir_str_addn(out, (const char *)t.data, (size_t)count * sizeof(float));
+        base_str_addf(out, "%s %zu\n", name, (size_t)count * sizeof(float));
+        base_str_addn(out, (const char *)t.data, (size_t)count * sizeof(float));
         ir_tensor_free(&t);
     }
     return true;
 }
 
 static bool run_program(layers *l, const net *n, const char *program, const char *values) {
-    ir_str in = {0};
+    base_str in = {0};
     char threads[24], call[320], to[320];
     snprintf(threads, sizeof threads, "%lld", (long long)l->o->threads);
     snprintf(call, sizeof call, "--call=%s", n->name);
@@ -171,11 +171,11 @@ static bool run_program(layers *l, const net *n, const char *program, const char
     bool fine = input_frames(l, n, &in);
     if (fine) {
         int code = drv_run(l->d, emulated + (l->o->emulator == NULL), in.data, in.len, &out, &out_bytes);
-        if (code > 0) ir_error(l->d, NULL, "the compiled program ended with %d", code);
+        if (code > 0) base_error(l->d, NULL, "the compiled program ended with %d", code);
         fine = code == 0;
     }
-    ir_free(out);
-    ir_str_free(&in);
+    base_free(out);
+    base_str_free(&in);
     return fine;
 }
 
@@ -186,7 +186,7 @@ typedef struct row {
     double distance, max;
 } row;
 typedef struct rows {
-    IR_VEC(row) items;
+    BASE_VEC(row) items;
 } rows;
 
 /* Gives every entry its compiled value; the ops' rows are filled on the way. */
@@ -200,7 +200,7 @@ static bool compare(layers *l, net *n, const dump *p, rows *out) {
         }
         const char *bytes = bytes_of(p, e);
         if (!bytes) {
-            ir_error(l->d, NULL, "the program did not hand out a value of function '%s'", e->f->name);
+            base_error(l->d, NULL, "the program did not hand out a value of function '%s'", e->f->name);
             return false;
         }
         e->value = unpack(&node->type, bytes);
@@ -208,7 +208,7 @@ static bool compare(layers *l, net *n, const dump *p, rows *out) {
         ir_tensor expected = net_eval_entry(n, i, NULL);
         row r = {.e = e};
         r.distance = net_distance(e->value.data, expected.data, ir_type_elements(&expected.type), &r.max);
-        IR_PUSH(&out->items, r);
+        BASE_PUSH(&out->items, r);
         ir_tensor_free(&expected);
     }
     return true;
@@ -221,13 +221,13 @@ static int by_distance(const void *a, const void *b) {
 }
 
 static void print_row(const layers *l, const row *r) {
-    ir_str text = {0}, place = {0};
+    base_str text = {0}, place = {0};
     net_entry_text(r->e, &text);
     net_entry_place(r->e, &place);
     printf("  %-18s %-26s %10.3e %10.3e %s %s\n", r->e->f->name, text.data, r->distance, r->max,
            r->distance <= l->tolerance ? "    " : "FAIL", place.data ? place.data : "");
-    ir_str_free(&text);
-    ir_str_free(&place);
+    base_str_free(&text);
+    base_str_free(&place);
 }
 
 static void print_table(const layers *l, const char *network, rows *t, const row *first) {
@@ -237,22 +237,22 @@ static void print_table(const layers *l, const char *network, rows *t, const row
         if (t->items.items[i].distance > worst) worst = t->items.items[i].distance;
     printf("kernels, %s: %zu ops, worst rms/ref %.3e, %s\n", network, count, worst, first ? "FAIL" : "PASS");
     if (first) {
-        ir_str text = {0};
+        base_str text = {0};
         net_entry_text(first->e, &text);
         printf("  first op out of tolerance: %s\n", text.data);
-        ir_str_free(&text);
+        base_str_free(&text);
         print_row(l, first);
     }
     printf("  %-18s %-26s %10s %10s\n", l->o->all ? "function" : "function, worst", "op", "rms/ref",
            "max abs");
-    row *sorted = ir_alloc((count + 1) * sizeof *sorted);
+    row *sorted = base_alloc((count + 1) * sizeof *sorted);
     if (count) memcpy(sorted, t->items.items, count * sizeof *sorted);
     if (!l->o->all) {
         qsort(sorted, count, sizeof *sorted, by_distance);
         if (shown > 10) shown = 10;
     }
     for (size_t i = 0; i < shown; i++) print_row(l, &sorted[i]);
-    ir_free(sorted);
+    base_free(sorted);
 }
 
 /* Runs one network; *bad: an op is out of tolerance. */
@@ -270,7 +270,7 @@ static bool look_at(layers *l, ir_module *m, const char *name, const drv_temp *t
     if (fine && print) print_table(l, name, &t, first);
     *bad = first != NULL;
     dump_free(&p);
-    ir_free(t.items.items);
+    base_free(t.items.items);
     net_free(n);
     return fine;
 }
@@ -284,7 +284,7 @@ static bool run(layers *l, bool print, uint32_t *failed) {
     o.plan = "separate";
     bool fine = drv_temp_new(l->d, &temp) && drv_lower(l->d, &o, &l->fe, &b);
     if (fine && b.count > 1) {
-        ir_error(l->d, NULL, "compiled ops are compared at one CPU level; name one with -mcpu=");
+        base_error(l->d, NULL, "compiled ops are compared at one CPU level; name one with -mcpu=");
         fine = false;
     }
     if (fine && l->progress) fprintf(stderr, "compiling\n");

@@ -29,12 +29,12 @@ int layers_open(layers *l, const drv_options *o) {
 
 void layers_close(layers *l) {
     for (size_t i = 0; i < l->nets.count; i++) net_free(l->nets.items[i]);
-    ir_free(l->nets.items);
+    base_free(l->nets.items);
     drv_build_free(&l->base);
-    ir_free((void *)(uintptr_t)l->fe.shapes);
+    base_free((void *)(uintptr_t)l->fe.shapes);
     fe_st_close(l->in.file);
-    ir_diag_flush(l->d);
-    ir_diag_free(l->d);
+    base_diag_flush(l->d);
+    base_diag_free(l->d);
 }
 
 bool layers_find_passes(layers *l) {
@@ -87,7 +87,7 @@ static const net *base_net(layers *l, const char *network) {
         if (!strcmp(l->nets.items[i]->name, network)) return l->nets.items[i];
     ir_module *m = layers_base(l);
     net *n = m ? evaluated(l, m, network, "no passes") : NULL;
-    if (n) IR_PUSH(&l->nets, n);
+    if (n) BASE_PUSH(&l->nets, n);
     return n;
 }
 

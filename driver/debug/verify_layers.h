@@ -1,6 +1,6 @@
 /* verify --layers: what its two questions, and `reduce`, share. */
-#ifndef EBRU_DRIVER_LAYERS_H
-#define EBRU_DRIVER_LAYERS_H
+#ifndef EBRU_DRIVER_DEBUG_VERIFY_LAYERS_H
+#define EBRU_DRIVER_DEBUG_VERIFY_LAYERS_H
 
 #include "driver/debug/eval_network.h"
 
@@ -8,7 +8,7 @@ enum { LAYERS_MOST_PASSES = 256, LAYERS_MOST_NETWORKS = 64 };
 
 typedef struct layers {
     const drv_options *o;
-    ir_diag *d;
+    base_diag *d;
     fe_options fe;
     net_inputs in;
     double tolerance;
@@ -16,7 +16,7 @@ typedef struct layers {
     const char *changed[LAYERS_MOST_PASSES]; /* passes that change the module, in order */
     uint32_t changed_count;
     drv_build base;     /* the module without any pass */
-    IR_VEC(net *) nets; /* its networks, as far as they were evaluated */
+    BASE_VEC(net *) nets; /* its networks, as far as they were evaluated */
 } layers;
 
 /* Options, diagnostics and inputs; opens --io. Returns an exit code other than 0 after a message.

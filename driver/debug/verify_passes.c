@@ -7,13 +7,13 @@
 #include <string.h>
 
 static void print_node(const char *label, const net_entry *e) {
-    ir_str text = {0}, place = {0};
+    base_str text = {0}, place = {0};
     ir_print_node(e->f, e->node, &text);
     net_entry_place(e, &place);
     printf("    %s %s\n", label, text.data);
     printf("           function %s%s%s\n", e->f->name, place.len ? ", " : "", place.len ? place.data : "");
-    ir_str_free(&text);
-    ir_str_free(&place);
+    base_str_free(&text);
+    base_str_free(&place);
 }
 
 static void print_culprit(const layers *l, const net *before, const net *after, uint32_t at) {
@@ -23,12 +23,12 @@ static void print_culprit(const layers *l, const net *before, const net *after, 
         return;
     }
     const net_entry *e = &after->entries.items[c.entry];
-    ir_str name = {0};
+    base_str name = {0};
     net_entry_text(e, &name);
     printf("    node %s (numbered as by --stop-after=%s) %s\n", name.data, l->changed[at - 1],
            c.expected == NET_NONE ? "is the first whose value the IR before does not have"
                                   : "does not compute what it stands for");
-    ir_str_free(&name);
+    base_str_free(&name);
     print_node("after: ", e);
     if (c.expected != NET_NONE) print_node("before:", &before->entries.items[c.expected]);
     if (c.suspect == NET_NONE) return;
@@ -108,7 +108,7 @@ bool layers_passes(layers *l, uint32_t *failed) {
     bool fine = m != NULL;
     uint32_t count = fine ? layers_networks(l, m, names) : 0;
     if (fine && !count) {
-        ir_error(l->d, NULL, "no network to look at");
+        base_error(l->d, NULL, "no network to look at");
         fine = false;
     }
     for (uint32_t i = 0; i < count && fine; i++) fine = look_at(l, names[i], failed);

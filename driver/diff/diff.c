@@ -10,9 +10,9 @@
 
 /* ---- what differs between two nodes ---- */
 
-static const char *kept(diff *d, ir_str *text) {
-    const char *s = ir_arena_strdup(d->arena, text->data ? text->data : "");
-    ir_str_free(text);
+static const char *kept(diff *d, base_str *text) {
+    const char *s = base_arena_strdup(d->arena, text->data ? text->data : "");
+    base_str_free(text);
     return s;
 }
 
@@ -22,52 +22,52 @@ static const char *operand_text(diff *d, const ir_func *f, const uint32_t *numbe
     if (!ir_ref_ok(r)) return "_";
     const ir_node *x = ir_get(f, r);
     if (x->op == IR_OP_weight)
-        return ir_arena_printf(d->arena, "@%s", f->module->weights.items[IR_ATTRS(x, weight)->index].name);
+        return base_arena_printf(d->arena, "@%s", f->module->weights.items[IR_ATTRS(x, weight)->index].name);
     const char *what = x->op == IR_OP_input ? IR_ATTRS(x, input)->name : ir_op_get(x->op)->name;
-    return ir_arena_printf(d->arena, "%%%u %s", number[r.id], what);
+    return base_arena_printf(d->arena, "%%%u %s", number[r.id], what);
 }
 
 static const char *type_text(diff *d, const ir_type *t) {
-    ir_str s = {0};
+    base_str s = {0};
     ir_print_type(t, &s);
     return kept(d, &s);
 }
 
 static const char *attr_text(diff *d, const ir_node *n, uint32_t i) {
-    ir_str s = {0};
+    base_str s = {0};
     ir_print_attr(n, i, &s);
     return kept(d, &s);
 }
 
 static const char *param_text(diff *d, const ir_param *p) {
-    ir_str s = {0};
+    base_str s = {0};
     if (p->is_float)
-        ir_print_f64(p->f, &s);
+        base_print_f64(p->f, &s);
     else
-        ir_str_addf(&s, "%lld", (long long)p->i);
+        base_str_addf(&s, "%lld", (long long)p->i);
     return kept(d, &s);
 }
 
-typedef IR_VEC(diff_detail) details;
+typedef BASE_VEC(diff_detail) details;
 
 static void binding_details(diff *d, const ir_binding *a, const ir_binding *b, details *out) {
     if (!a || !b || strcmp(a->kernel, b->kernel)) {
-        IR_PUSH(out, ((diff_detail){.what = "kernel", a ? a->kernel : "_", b ? b->kernel : "_"}));
+        BASE_PUSH(out, ((diff_detail){.what = "kernel", a ? a->kernel : "_", b ? b->kernel : "_"}));
         return;
     }
     for (uint32_t i = 0; i < a->param_count || i < b->param_count; i++) {
         const ir_param *x = i < a->param_count ? &a->params[i] : NULL;
         const ir_param *y = i < b->param_count ? &b->params[i] : NULL;
         const char *from = x ? param_text(d, x) : "_", *to = y ? param_text(d, y) : "_";
-        if (strcmp(from, to)) IR_PUSH(out, ((diff_detail){(x ? x : y)->name, from, to, .brief = true}));
+        if (strcmp(from, to)) BASE_PUSH(out, ((diff_detail){(x ? x : y)->name, from, to, .brief = true}));
     }
     if (a->tasks != b->tasks)
-        IR_PUSH(out, ((diff_detail){"tasks", ir_arena_printf(d->arena, "%lld", (long long)a->tasks),
-                                    ir_arena_printf(d->arena, "%lld", (long long)b->tasks), .brief = true}));
+        BASE_PUSH(out, ((diff_detail){"tasks", base_arena_printf(d->arena, "%lld", (long long)a->tasks),
+                                    base_arena_printf(d->arena, "%lld", (long long)b->tasks), .brief = true}));
     if (a->scratch != b->scratch)
-        IR_PUSH(out, ((diff_detail){
-                         "scratch", ir_arena_printf(d->arena, "%llu", (unsigned long long)a->scratch),
-                         ir_arena_printf(d->arena, "%llu", (unsigned long long)b->scratch), .brief = true}));
+        BASE_PUSH(out, ((diff_detail){
+                         "scratch", base_arena_printf(d->arena, "%llu", (unsigned long long)a->scratch),
+                         base_arena_printf(d->arena, "%llu", (unsigned long long)b->scratch), .brief = true}));
 }
 
 /* Everything but places. */
@@ -77,33 +77,33 @@ static void find_details(diff *d, const diff_func *df, const ir_pairing *p, diff
     details found = {0};
     for (uint32_t i = 0; (bits & IR_DIFFERS_ATTRS) && i < op->attr_count; i++) {
         const char *from = attr_text(d, a, i), *to = attr_text(d, b, i);
-        if (strcmp(from, to)) IR_PUSH(&found, ((diff_detail){.what = op->attrs[i].name, from, to}));
+        if (strcmp(from, to)) BASE_PUSH(&found, ((diff_detail){.what = op->attrs[i].name, from, to}));
     }
     for (uint32_t k = 0; (bits & IR_DIFFERS_OPERANDS) && k < op->max_operands; k++) {
         if (ir_pair_operand_same(p, e->a, e->b, k)) continue;
-        IR_PUSH(&found, ((diff_detail){op->operand_name[k] ? op->operand_name[k] : "operand",
+        BASE_PUSH(&found, ((diff_detail){op->operand_name[k] ? op->operand_name[k] : "operand",
                                        operand_text(d, p->a, df->number_a, a, k),
                                        operand_text(d, p->b, df->number_b, b, k), .operand = true}));
     }
     if (bits & IR_DIFFERS_TYPE) {
         if (ir_shape_equal(&a->type, &b->type) && a->type.dtype == b->type.dtype)
-            IR_PUSH(&found,
+            BASE_PUSH(&found,
                     ((diff_detail){
                         .what = "layout", ir_layout_name[a->type.layout], ir_layout_name[b->type.layout]}));
         else
-            IR_PUSH(&found,
+            BASE_PUSH(&found,
                     ((diff_detail){"type", type_text(d, &a->type), type_text(d, &b->type), .brief = true}));
     }
     if (bits & IR_DIFFERS_KERNEL) binding_details(d, a->binding, b->binding, &found);
     if (bits & IR_DIFFERS_BLOCK) {
         const char *from = p->a->module->origins.items[a->origin].block,
                    *to = p->b->module->origins.items[b->origin].block;
-        IR_PUSH(&found, ((diff_detail){"block", from ? from : "_", to ? to : "_", .brief = true}));
+        BASE_PUSH(&found, ((diff_detail){"block", from ? from : "_", to ? to : "_", .brief = true}));
     }
     e->detail_count = (uint32_t)found.count;
-    e->details = ir_arena_alloc(d->arena, found.count * sizeof *found.items + 1);
+    e->details = base_arena_alloc(d->arena, found.count * sizeof *found.items + 1);
     if (found.count) memcpy(e->details, found.items, found.count * sizeof *found.items);
-    ir_free(found.items);
+    base_free(found.items);
 }
 
 /* ---- functions ---- */
@@ -122,7 +122,7 @@ static void removed_until(diff_func *df, const ir_pairing *p, uint32_t *at, uint
         if (ir_ref_ok(p->to_b[*at])) continue;
         diff_entry e = entry_of(p->a, (ir_ref){*at});
         e.a = (ir_ref){*at};
-        IR_PUSH(&df->entries, e);
+        BASE_PUSH(&df->entries, e);
         df->counts.removed++;
     }
 }
@@ -144,7 +144,7 @@ static void compare_nodes(diff *d, diff_func *df, const ir_pairing *p) {
         e.b = (ir_ref){i};
         if (!ir_ref_ok(e.a)) {
             removed_until(df, p, &at, all, true);
-            IR_PUSH(&df->entries, e);
+            BASE_PUSH(&df->entries, e);
             df->counts.added++;
             continue;
         }
@@ -156,7 +156,7 @@ static void compare_nodes(diff *d, diff_func *df, const ir_pairing *p) {
         find_details(d, df, p, &e, bits);
         e.rewired = is_rewired(&e);
         *(e.rewired ? &df->counts.rewired : &df->counts.changed) += 1;
-        IR_PUSH(&df->entries, e);
+        BASE_PUSH(&df->entries, e);
     }
     removed_until(df, p, &at, all, false);
 }
@@ -169,9 +169,9 @@ static const ir_output *find_output(const ir_func *f, const char *name) {
 
 static const char *output_text(diff *d, const ir_func *f, const ir_output *o) {
     if (!o) return "_";
-    ir_str s = {0};
+    base_str s = {0};
     ir_print_ref(f, o->value, &s);
-    ir_str_addf(&s, " %s", ir_op_get(ir_get(f, o->value)->op)->name);
+    base_str_addf(&s, " %s", ir_op_get(ir_get(f, o->value)->op)->name);
     return kept(d, &s);
 }
 
@@ -179,13 +179,13 @@ static void compare_outputs(diff *d, diff_func *df, const ir_pairing *p) {
     for (size_t i = 0; i < p->a->outputs.count; i++) {
         const ir_output *a = &p->a->outputs.items[i], *b = find_output(p->b, a->name);
         if (b && ir_ref_eq(p->to_b[a->value.id], b->value)) continue;
-        IR_PUSH(&df->outputs,
+        BASE_PUSH(&df->outputs,
                 ((diff_detail){.what = a->name, output_text(d, p->a, a), output_text(d, p->b, b)}));
     }
     for (size_t i = 0; i < p->b->outputs.count; i++) {
         const ir_output *b = &p->b->outputs.items[i];
         if (!find_output(p->a, b->name))
-            IR_PUSH(&df->outputs, ((diff_detail){.what = b->name, "_", output_text(d, p->b, b)}));
+            BASE_PUSH(&df->outputs, ((diff_detail){.what = b->name, "_", output_text(d, p->b, b)}));
     }
 }
 
@@ -207,7 +207,7 @@ static void compare_funcs(diff *d, const ir_func *a, const ir_func *b) {
                   a->arena_bytes == b->arena_bytes && a->scratch_bytes == b->scratch_bytes;
     }
     d->same &= df.same;
-    IR_PUSH(&d->funcs, df);
+    BASE_PUSH(&d->funcs, df);
 }
 
 /* ---- modules ---- */
@@ -216,15 +216,15 @@ static void compare_row(diff *d, bool weight, const char *name, const char *from
     if (from && to && !strcmp(from, to)) return;
     diff_row row = {name, from, to};
     if (weight)
-        IR_PUSH(&d->weights, row);
+        BASE_PUSH(&d->weights, row);
     else
-        IR_PUSH(&d->meta, row);
+        BASE_PUSH(&d->meta, row);
     d->same = false;
 }
 
 static const char *weight_text(diff *d, const ir_module *m, uint32_t index) {
     if (index == UINT32_MAX) return NULL;
-    ir_str s = {0};
+    base_str s = {0};
     ir_print_weight(&m->weights.items[index], &s);
     const char *text = kept(d, &s), *behind_name = strstr(text, " : ");
     return behind_name ? behind_name + 3 : text;
@@ -242,10 +242,10 @@ static void compare_weights(diff *d) {
 
 static const char *meta_text(diff *d, const ir_meta *e) {
     if (!e) return NULL;
-    ir_str s = {0};
-    if (e->kind == IR_META_INT) ir_str_addf(&s, "%lld", (long long)e->i);
-    if (e->kind == IR_META_FLOAT) ir_print_f64(e->f, &s);
-    if (e->kind == IR_META_STRING) ir_str_addf(&s, "\"%s\"", e->s);
+    base_str s = {0};
+    if (e->kind == IR_META_INT) base_str_addf(&s, "%lld", (long long)e->i);
+    if (e->kind == IR_META_FLOAT) base_print_f64(e->f, &s);
+    if (e->kind == IR_META_STRING) base_str_addf(&s, "\"%s\"", e->s);
     return kept(d, &s);
 }
 
@@ -300,31 +300,31 @@ static void filter(diff *d, const char *pattern) {
 static void free_diff(diff *d) {
     for (size_t i = 0; i < d->funcs.count; i++) {
         diff_func *f = &d->funcs.items[i];
-        ir_free(f->number_a);
-        ir_free(f->number_b);
-        ir_free(f->entries.items);
-        ir_free(f->outputs.items);
+        base_free(f->number_a);
+        base_free(f->number_b);
+        base_free(f->entries.items);
+        base_free(f->outputs.items);
     }
-    ir_free(d->funcs.items);
-    ir_free(d->weights.items);
-    ir_free(d->meta.items);
-    ir_arena_free(d->arena);
+    base_free(d->funcs.items);
+    base_free(d->weights.items);
+    base_free(d->meta.items);
+    base_arena_free(d->arena);
 }
 
-static int diff_modules(ir_diag *diag, const drv_options *o) {
+static int diff_modules(base_diag *diag, const drv_options *o) {
     ir_module *a = drv_load_ir(diag, o->model), *b = drv_load_ir(diag, o->second);
     int code = DRV_USAGE;
     if (a && b) {
-        diff d = {.arena = ir_arena_new(), .a = a, .b = b, .path_a = o->model, .path_b = o->second};
+        diff d = {.arena = base_arena_new(), .a = a, .b = b, .path_a = o->model, .path_b = o->second};
         compare(&d);
         filter(&d, o->filter);
-        ir_str text = {0};
+        base_str text = {0};
         if (o->json)
             drv_diff_json(&d, &text);
         else
             drv_diff_text(&d, o->quiet, &text);
         code = drv_write_text(diag, "-", text.data, text.len) ? (d.same ? 0 : 1) : DRV_USAGE;
-        ir_str_free(&text);
+        base_str_free(&text);
         free_diff(&d);
     }
     ir_module_free(a);
@@ -345,10 +345,10 @@ int drv_diff(const drv_options *o) {
         fprintf(stderr, "ebru: error: only one of the two can be standard input\n");
         return DRV_USAGE;
     }
-    ir_diag *d = drv_diag(o);
+    base_diag *d = drv_diag(o);
     bool reports = is_report(o->model) && is_report(o->second);
     int code = reports ? drv_diff_reports(d, o) : diff_modules(d, o);
-    ir_diag_flush(d);
-    ir_diag_free(d);
+    base_diag_flush(d);
+    base_diag_free(d);
     return code;
 }

@@ -1,6 +1,6 @@
 /* Inside of ebru diff: what diff.c collects, and the two forms it is written in. */
-#ifndef EBRU_DRIVER_DIFF_H
-#define EBRU_DRIVER_DIFF_H
+#ifndef EBRU_DRIVER_DIFF_DIFF_H
+#define EBRU_DRIVER_DIFF_DIFF_H
 
 #include "driver/driver.h"
 #include "ir/analysis/pairing.h"
@@ -30,8 +30,8 @@ typedef struct diff_func {
     const char *name;
     const ir_func *a, *b; /* NULL: not there */
     uint32_t *number_a, *number_b;
-    IR_VEC(diff_entry) entries; /* in the order of the text, removed nodes where they stood */
-    IR_VEC(diff_detail) outputs;
+    BASE_VEC(diff_entry) entries; /* in the order of the text, removed nodes where they stood */
+    BASE_VEC(diff_detail) outputs;
     diff_counts counts;
     bool same; /* both modules have it, and nothing differs */
 } diff_func;
@@ -42,21 +42,21 @@ typedef struct diff_row {
 } diff_row;
 
 typedef struct diff {
-    ir_arena *arena;
+    base_arena *arena;
     const ir_module *a, *b;
     const char *path_a, *path_b;
-    IR_VEC(diff_func) funcs;
-    IR_VEC(diff_row) weights, meta;
+    BASE_VEC(diff_func) funcs;
+    BASE_VEC(diff_row) weights, meta;
     diff_counts counts; /* over functions that both have */
     bool same;
 } diff;
 
 /* diff_text.c: for reading; `brief`: without the single nodes. */
-void drv_diff_text(const diff *d, bool brief, ir_str *out);
+void drv_diff_text(const diff *d, bool brief, base_str *out);
 /* diff_json.c: schema in docs/inspecting.md. */
-void drv_diff_json(const diff *d, ir_str *out);
+void drv_diff_json(const diff *d, base_str *out);
 
 /* diff_report.c: two fusion reports in JSON; exit code as of ebru diff. */
-int drv_diff_reports(ir_diag *d, const drv_options *o);
+int drv_diff_reports(base_diag *d, const drv_options *o);
 
 #endif

@@ -19,8 +19,8 @@ typedef struct decision {
 } decision;
 
 typedef struct report {
-    fe_json *doc;
-    IR_VEC(decision) items;
+    base_json *doc;
+    BASE_VEC(decision) items;
 } report;
 
 /* A decision of one side or of both; of both only when they differ. */
@@ -30,34 +30,34 @@ typedef struct change {
 
 typedef struct diff_reports {
     report a, b;
-    IR_VEC(const char *) passes; /* in the order of the reports */
-    IR_VEC(change) changes;
+    BASE_VEC(const char *) passes; /* in the order of the reports */
+    BASE_VEC(change) changes;
 } diff_reports;
 
 /* ---- reading ---- */
 
-static bool read_decision(fe_jval v, report *r) {
+static bool read_decision(base_jval v, report *r) {
     decision d = {0};
     bool matched = false;
-    if (!fe_json_expect(v, FE_JSON_OBJECT) || !fe_json_bool(fe_json_require(v, "matched"), &matched) ||
-        !fe_json_string(fe_json_require(v, "pass"), &d.pass))
+    if (!base_json_expect(v, BASE_JSON_OBJECT) || !base_json_bool(base_json_require(v, "matched"), &matched) ||
+        !base_json_string(base_json_require(v, "pass"), &d.pass))
         return false;
-    d.func = fe_json_opt_string(v, "function", "");
-    d.what = fe_json_opt_string(v, "what", "");
-    d.op = fe_json_opt_string(v, "op", "");
-    d.block = fe_json_opt_string(v, "block", "");
-    d.reason = matched ? NULL : fe_json_opt_string(v, "reason", "");
-    IR_PUSH(&r->items, d);
+    d.func = base_json_opt_string(v, "function", "");
+    d.what = base_json_opt_string(v, "what", "");
+    d.op = base_json_opt_string(v, "op", "");
+    d.block = base_json_opt_string(v, "block", "");
+    d.reason = matched ? NULL : base_json_opt_string(v, "reason", "");
+    BASE_PUSH(&r->items, d);
     return true;
 }
 
-static bool read_report(ir_diag *d, const char *path, report *r) {
-    fe_json_limits limits = {.max_bytes = MOST_BYTES, .max_values = 1u << 24};
+static bool read_report(base_diag *d, const char *path, report *r) {
+    base_json_limits limits = {.max_bytes = MOST_BYTES, .max_values = 1u << 24};
     r->doc = fe_json_load(d, path, &limits);
     if (!r->doc) return false;
-    fe_jval list = fe_json_require(fe_json_root(r->doc), "decisions");
-    if (!fe_json_expect(list, FE_JSON_ARRAY)) return false;
-    for (fe_jval v = fe_json_first(list); fe_json_present(v); v = fe_json_next(v))
+    base_jval list = base_json_require(base_json_root(r->doc), "decisions");
+    if (!base_json_expect(list, BASE_JSON_ARRAY)) return false;
+    for (base_jval v = base_json_first(list); base_json_present(v); v = base_json_next(v))
         if (!read_decision(v, r)) return false;
     return true;
 }
@@ -84,7 +84,7 @@ static bool same_reason(const char *a, const char *b) {
 }
 
 static decision **sorted(report *r) {
-    decision **list = ir_alloc((r->items.count + 1) * sizeof *list);
+    decision **list = base_alloc((r->items.count + 1) * sizeof *list);
     for (size_t i = 0; i < r->items.count; i++) list[i] = &r->items.items[i];
     if (r->items.count) qsort(list, r->items.count, sizeof *list, by_key_then_place);
     return list;
@@ -110,7 +110,7 @@ static void compare_group(diff_reports *d, decision **a, size_t na, decision **b
         while (k < nb && b[k]->paired) k++;
         if (i == na && k == nb) return;
         change c = {i < na ? a[i++] : NULL, k < nb ? b[k++] : NULL};
-        IR_PUSH(&d->changes, c);
+        BASE_PUSH(&d->changes, c);
     }
 }
 
@@ -131,8 +131,8 @@ static void compare_reports(diff_reports *d) {
         i = end_a;
         k = end_b;
     }
-    ir_free(a);
-    ir_free(b);
+    base_free(a);
+    base_free(b);
     if (d->changes.count) qsort(d->changes.items, d->changes.count, sizeof *d->changes.items, by_place);
 }
 
@@ -140,7 +140,7 @@ static void compare_reports(diff_reports *d) {
 static void add_pass(diff_reports *d, const char *name) {
     for (size_t i = 0; i < d->passes.count; i++)
         if (!strcmp(d->passes.items[i], name)) return;
-    IR_PUSH(&d->passes, name);
+    BASE_PUSH(&d->passes, name);
 }
 
 static void list_passes(diff_reports *d) {
@@ -163,20 +163,20 @@ static const char *pass_of(const change *c) {
 /* ---- writing ---- */
 
 static const char *shown(const char *s) {
-    return ir_escape(s, strlen(s));
+    return base_escape(s, strlen(s));
 }
 
-static void add_outcome(const decision *d, ir_str *out) {
-    ir_str_addf(out, d->reason ? "refused: %s" : "matched%s", d->reason ? shown(d->reason) : "");
+static void add_outcome(const decision *d, base_str *out) {
+    base_str_addf(out, d->reason ? "refused: %s" : "matched%s", d->reason ? shown(d->reason) : "");
 }
 
-static void write_text(const diff_reports *d, const drv_options *o, ir_str *out) {
+static void write_text(const diff_reports *d, const drv_options *o, base_str *out) {
     if (!d->changes.count) {
-        ir_str_addf(out, "the same: %zu decisions\n", d->a.items.count);
+        base_str_addf(out, "the same: %zu decisions\n", d->a.items.count);
         return;
     }
-    ir_str_addf(out, "--- %s\n", shown(o->model));
-    ir_str_addf(out, "+++ %s\n", shown(o->second));
+    base_str_addf(out, "--- %s\n", shown(o->model));
+    base_str_addf(out, "+++ %s\n", shown(o->second));
     size_t vanished = 0, appeared = 0, changed = 0;
     for (size_t p = 0; p < d->passes.count; p++) {
         const char *pass = d->passes.items[p];
@@ -186,24 +186,24 @@ static void write_text(const diff_reports *d, const drv_options *o, ir_str *out)
             const decision *x = c->a ? c->a : c->b;
             if (strcmp(pass_of(c), pass)) continue;
             if (!head)
-                ir_str_addf(out, "%s: matched %zu -> %zu, refused %zu -> %zu\n", shown(pass),
+                base_str_addf(out, "%s: matched %zu -> %zu, refused %zu -> %zu\n", shown(pass),
                             count(&d->a, pass, true), count(&d->b, pass, true), count(&d->a, pass, false),
                             count(&d->b, pass, false));
             head = true;
             *(!c->b ? &vanished : !c->a ? &appeared : &changed) += 1;
             if (o->quiet) continue;
-            ir_str_addf(out, "  %c %s", !c->b ? '-' : !c->a ? '+' : '~', shown(x->func));
-            if (*x->block) ir_str_addf(out, " %s", shown(x->block));
-            ir_str_addf(out, ": %s: ", shown(x->what));
+            base_str_addf(out, "  %c %s", !c->b ? '-' : !c->a ? '+' : '~', shown(x->func));
+            if (*x->block) base_str_addf(out, " %s", shown(x->block));
+            base_str_addf(out, ": %s: ", shown(x->what));
             add_outcome(x, out);
             if (c->a && c->b) {
-                ir_str_add(out, " -> ");
+                base_str_add(out, " -> ");
                 add_outcome(c->b, out);
             }
-            ir_str_add(out, "\n");
+            base_str_add(out, "\n");
         }
     }
-    ir_str_addf(out, "%zu decisions vanished, %zu appeared, %zu came out otherwise\n", vanished, appeared,
+    base_str_addf(out, "%zu decisions vanished, %zu appeared, %zu came out otherwise\n", vanished, appeared,
                 changed);
 }
 
@@ -211,70 +211,70 @@ static const char *or_null(const char *s) {
     return s && *s ? s : NULL;
 }
 
-static void add_json_outcome(const char *name, const decision *d, ir_str *out) {
-    ir_str_addf(out, ", \"%s\": ", name);
+static void add_json_outcome(const char *name, const decision *d, base_str *out) {
+    base_str_addf(out, ", \"%s\": ", name);
     if (!d) {
-        ir_str_add(out, "null");
+        base_str_add(out, "null");
         return;
     }
-    ir_str_addf(out, "{\"matched\": %s", d->reason ? "false" : "true");
-    if (d->reason) ir_json_member(out, "reason", or_null(d->reason));
-    ir_str_add(out, "}");
+    base_str_addf(out, "{\"matched\": %s", d->reason ? "false" : "true");
+    if (d->reason) base_json_member(out, "reason", or_null(d->reason));
+    base_str_add(out, "}");
 }
 
-static void write_json(const diff_reports *d, ir_str *out) {
-    ir_str_addf(out, "{\"same\": %s,\n \"passes\": [", d->changes.count ? "false" : "true");
+static void write_json(const diff_reports *d, base_str *out) {
+    base_str_addf(out, "{\"same\": %s,\n \"passes\": [", d->changes.count ? "false" : "true");
     bool first = true;
     for (size_t i = 0; i < d->passes.count; i++) {
         const char *p = d->passes.items[i];
         size_t n[] = {count(&d->a, p, true), count(&d->b, p, true), count(&d->a, p, false),
                       count(&d->b, p, false)};
         if (!n[0] && !n[1] && !n[2] && !n[3]) continue;
-        ir_str_add(out, first ? "\n  {\"pass\": " : ",\n  {\"pass\": ");
+        base_str_add(out, first ? "\n  {\"pass\": " : ",\n  {\"pass\": ");
         first = false;
-        ir_json_string(out, p);
-        ir_str_addf(out, ", \"matched\": [%zu, %zu], \"refused\": [%zu, %zu]}", n[0], n[1], n[2], n[3]);
+        base_json_quote(out, p);
+        base_str_addf(out, ", \"matched\": [%zu, %zu], \"refused\": [%zu, %zu]}", n[0], n[1], n[2], n[3]);
     }
-    ir_str_add(out, "],\n \"changes\": [");
+    base_str_add(out, "],\n \"changes\": [");
     for (size_t i = 0; i < d->changes.count; i++) {
         const change *c = &d->changes.items[i];
         const decision *x = c->a ? c->a : c->b;
-        ir_str_addf(out, "%s\n  {\"kind\": \"%s\"", i ? "," : "",
+        base_str_addf(out, "%s\n  {\"kind\": \"%s\"", i ? "," : "",
                     !c->b   ? "vanished"
                     : !c->a ? "appeared"
                             : "changed");
-        ir_json_member(out, "pass", or_null(x->pass));
-        ir_json_member(out, "function", or_null(x->func));
-        ir_json_member(out, "block", or_null(x->block));
-        ir_json_member(out, "op", or_null(x->op));
-        ir_json_member(out, "what", or_null(x->what));
+        base_json_member(out, "pass", or_null(x->pass));
+        base_json_member(out, "function", or_null(x->func));
+        base_json_member(out, "block", or_null(x->block));
+        base_json_member(out, "op", or_null(x->op));
+        base_json_member(out, "what", or_null(x->what));
         add_json_outcome("from", c->a, out);
         add_json_outcome("to", c->b, out);
-        ir_str_add(out, "}");
+        base_str_add(out, "}");
     }
-    ir_str_add(out, "]}\n");
+    base_str_add(out, "]}\n");
 }
 
-int drv_diff_reports(ir_diag *diag, const drv_options *o) {
+int drv_diff_reports(base_diag *diag, const drv_options *o) {
     diff_reports d = {0};
     int code = DRV_USAGE;
     bool a = read_report(diag, o->model, &d.a), b = read_report(diag, o->second, &d.b);
     if (a && b) {
         compare_reports(&d);
         list_passes(&d);
-        ir_str text = {0};
+        base_str text = {0};
         if (o->json)
             write_json(&d, &text);
         else
             write_text(&d, o, &text);
         code = !drv_write_text(diag, "-", text.data, text.len) ? DRV_USAGE : d.changes.count ? 1 : 0;
-        ir_str_free(&text);
+        base_str_free(&text);
     }
-    ir_free(d.a.items.items);
-    ir_free(d.b.items.items);
-    ir_free(d.passes.items);
-    ir_free(d.changes.items);
-    fe_json_free(d.a.doc);
-    fe_json_free(d.b.doc);
+    base_free(d.a.items.items);
+    base_free(d.b.items.items);
+    base_free(d.passes.items);
+    base_free(d.changes.items);
+    base_json_free(d.a.doc);
+    base_json_free(d.b.doc);
     return code;
 }

@@ -19,7 +19,7 @@
 #include <string.h>
 
 static const char *shown(const char *s) {
-    return ir_escape(s, strlen(s));
+    return base_escape(s, strlen(s));
 }
 
 /* ---- kinds of changes, counted ---- */
@@ -36,98 +36,98 @@ static int by_count(const void *x, const void *y) {
 }
 
 /* The node's op and, of a changed one, what changed, without the numbers of nodes. */
-static void kind_of(const diff_entry *e, ir_str *out) {
-    ir_str_add(out, e->op);
+static void kind_of(const diff_entry *e, base_str *out) {
+    base_str_add(out, e->op);
     for (uint32_t i = 0; i < e->detail_count; i++) {
         const diff_detail *c = &e->details[i];
-        ir_str_add(out, i ? ", " : " {");
+        base_str_add(out, i ? ", " : " {");
         if (c->operand)
-            ir_str_addf(out, "%s%s", !strcmp(c->from, "_") ? "+" : !strcmp(c->to, "_") ? "-" : "", c->what);
+            base_str_addf(out, "%s%s", !strcmp(c->from, "_") ? "+" : !strcmp(c->to, "_") ? "-" : "", c->what);
         else if (c->brief)
-            ir_str_add(out, c->what);
+            base_str_add(out, c->what);
         else
-            ir_str_addf(out, "%s=%s -> %s", c->what, c->from, c->to);
+            base_str_addf(out, "%s=%s -> %s", c->what, c->from, c->to);
     }
-    if (e->detail_count) ir_str_add(out, "}");
+    if (e->detail_count) base_str_add(out, "}");
 }
 
 enum { MOST_KINDS = 12 };
 
 static void add_kinds(const diff_func *f, const char *title, bool has_a, bool has_b, bool rewired,
-                      ir_str *out) {
-    IR_VEC(struct kind) kinds = {0};
-    ir_arena *arena = ir_arena_new();
+                      base_str *out) {
+    BASE_VEC(struct kind) kinds = {0};
+    base_arena *arena = base_arena_new();
     for (uint32_t i = 0; i < f->entries.count; i++) {
         const diff_entry *e = &f->entries.items[i];
         if (ir_ref_ok(e->a) != has_a || ir_ref_ok(e->b) != has_b || e->rewired != rewired) continue;
-        ir_str text = {0};
+        base_str text = {0};
         kind_of(e, &text);
         size_t k = 0;
         while (k < kinds.count && strcmp(kinds.items[k].text, text.data)) k++;
-        if (k == kinds.count) IR_PUSH(&kinds, ((struct kind){ir_arena_strdup(arena, text.data), .first = i}));
+        if (k == kinds.count) BASE_PUSH(&kinds, ((struct kind){base_arena_strdup(arena, text.data), .first = i}));
         kinds.items[k].count++;
-        ir_str_free(&text);
+        base_str_free(&text);
     }
     if (kinds.count) {
         qsort(kinds.items, kinds.count, sizeof *kinds.items, by_count);
-        ir_str_addf(out, "  %-9s", title);
+        base_str_addf(out, "  %-9s", title);
         for (size_t k = 0; k < kinds.count && k < MOST_KINDS; k++)
-            ir_str_addf(out, "%s%u %s", k ? ", " : " ", kinds.items[k].count, shown(kinds.items[k].text));
-        if (kinds.count > MOST_KINDS) ir_str_addf(out, ", %zu more kinds", kinds.count - MOST_KINDS);
-        ir_str_add(out, "\n");
+            base_str_addf(out, "%s%u %s", k ? ", " : " ", kinds.items[k].count, shown(kinds.items[k].text));
+        if (kinds.count > MOST_KINDS) base_str_addf(out, ", %zu more kinds", kinds.count - MOST_KINDS);
+        base_str_add(out, "\n");
     }
-    ir_free(kinds.items);
-    ir_arena_free(arena);
+    base_free(kinds.items);
+    base_arena_free(arena);
 }
 
 /* ---- nodes ---- */
 
-static void add_entry(const diff_func *f, const diff_entry *e, ir_str *out) {
+static void add_entry(const diff_func *f, const diff_entry *e, base_str *out) {
     if (!ir_ref_ok(e->b) || !ir_ref_ok(e->a)) {
         bool removed = ir_ref_ok(e->a);
-        ir_str_add(out, removed ? "    - " : "    + ");
+        base_str_add(out, removed ? "    - " : "    + ");
         ir_print_line(removed ? f->a : f->b, removed ? f->number_a : f->number_b, removed ? e->a : e->b,
                       false, out);
-        ir_str_add(out, "\n");
+        base_str_add(out, "\n");
         return;
     }
     const ir_node *n = ir_get(f->b, e->b);
-    ir_str_addf(out, "    ~ %%%u -> %%%u %s", f->number_a[e->a.id], f->number_b[e->b.id],
+    base_str_addf(out, "    ~ %%%u -> %%%u %s", f->number_a[e->a.id], f->number_b[e->b.id],
                 n->op == IR_OP_input ? shown(IR_ATTRS(n, input)->name) : e->op);
     for (uint32_t i = 0; i < e->detail_count; i++) {
-        ir_str_addf(out, "%s%s=", i ? ", " : " {", shown(e->details[i].what));
-        ir_str_addf(out, "%s -> %s", shown(e->details[i].from), shown(e->details[i].to));
+        base_str_addf(out, "%s%s=", i ? ", " : " {", shown(e->details[i].what));
+        base_str_addf(out, "%s -> %s", shown(e->details[i].from), shown(e->details[i].to));
     }
-    ir_str_add(out, "}\n");
+    base_str_add(out, "}\n");
 }
 
 /* Blocks in the order in which they first appear, each with all its nodes. */
-static void add_blocks(const diff_func *f, ir_str *out) {
+static void add_blocks(const diff_func *f, base_str *out) {
     size_t n = f->entries.count;
-    bool *done = ir_alloc(n + 1);
+    bool *done = base_alloc(n + 1);
     for (size_t i = 0; i < n; i++) {
         if (done[i]) continue;
         const char *block = f->entries.items[i].block;
-        ir_str_addf(out, "  %s\n", *block ? shown(block) : "(no block)");
+        base_str_addf(out, "  %s\n", *block ? shown(block) : "(no block)");
         for (size_t k = i; k < n; k++) {
             if (done[k] || strcmp(f->entries.items[k].block, block)) continue;
             done[k] = true;
             add_entry(f, &f->entries.items[k], out);
         }
     }
-    ir_free(done);
+    base_free(done);
 }
 
 /* ---- functions and modules ---- */
 
-static void add_count(uint32_t n, const char *what, const char **separator, ir_str *out) {
+static void add_count(uint32_t n, const char *what, const char **separator, base_str *out) {
     if (!n) return;
-    ir_str_addf(out, "%s%u %s", *separator, n, what);
+    base_str_addf(out, "%s%u %s", *separator, n, what);
     *separator = ", ";
 }
 
 /* `removed` says what of: "removed" or "nodes removed". */
-static void add_counts(const diff_counts *c, const char *removed, ir_str *out) {
+static void add_counts(const diff_counts *c, const char *removed, base_str *out) {
     const char *separator = ": ";
     add_count(c->removed, removed, &separator, out);
     add_count(c->added, "added", &separator, out);
@@ -136,9 +136,9 @@ static void add_counts(const diff_counts *c, const char *removed, ir_str *out) {
     add_count(c->moved, "at another place", &separator, out);
 }
 
-static void add_size(const char *what, uint64_t a, uint64_t b, ir_str *out) {
+static void add_size(const char *what, uint64_t a, uint64_t b, base_str *out) {
     if (a != b)
-        ir_str_addf(out, "  %-9s %llu -> %llu bytes\n", what, (unsigned long long)a, (unsigned long long)b);
+        base_str_addf(out, "  %-9s %llu -> %llu bytes\n", what, (unsigned long long)a, (unsigned long long)b);
 }
 
 static uint32_t nodes_of(const ir_func *f) {
@@ -147,16 +147,16 @@ static uint32_t nodes_of(const ir_func *f) {
     return n;
 }
 
-static void add_func(const diff_func *f, bool brief, ir_str *out) {
+static void add_func(const diff_func *f, bool brief, base_str *out) {
     if (!f->a || !f->b) {
-        ir_str_addf(out, "%s: %s, %u nodes\n", shown(f->name), f->a ? "removed" : "added",
+        base_str_addf(out, "%s: %s, %u nodes\n", shown(f->name), f->a ? "removed" : "added",
                     nodes_of(f->a ? f->a : f->b));
         return;
     }
     if (f->same) return;
-    ir_str_addf(out, "%s: %u -> %u nodes", shown(f->name), nodes_of(f->a), nodes_of(f->b));
+    base_str_addf(out, "%s: %u -> %u nodes", shown(f->name), nodes_of(f->a), nodes_of(f->b));
     add_counts(&f->counts, "removed", out);
-    ir_str_add(out, "\n");
+    base_str_add(out, "\n");
     add_kinds(f, "removed", true, false, false, out);
     add_kinds(f, "added", false, true, false, out);
     add_kinds(f, "changed", true, true, false, out);
@@ -164,8 +164,8 @@ static void add_func(const diff_func *f, bool brief, ir_str *out) {
     add_size("arena", f->a->arena_bytes, f->b->arena_bytes, out);
     add_size("scratch", f->a->scratch_bytes, f->b->scratch_bytes, out);
     for (size_t i = 0; i < f->outputs.count; i++) {
-        ir_str_addf(out, "  output    %s: ", shown(f->outputs.items[i].what));
-        ir_str_addf(out, "%s -> %s\n", shown(f->outputs.items[i].from), shown(f->outputs.items[i].to));
+        base_str_addf(out, "  output    %s: ", shown(f->outputs.items[i].what));
+        base_str_addf(out, "%s -> %s\n", shown(f->outputs.items[i].from), shown(f->outputs.items[i].to));
     }
     if (!brief) add_blocks(f, out);
 }
@@ -179,28 +179,28 @@ static const char *cut(const char *s) {
     return t;
 }
 
-static void add_rows(const char *what, const diff_row *rows, size_t count, bool brief, ir_str *out) {
+static void add_rows(const char *what, const diff_row *rows, size_t count, bool brief, base_str *out) {
     if (brief && count > 4) {
-        ir_str_addf(out, "%zu of %s differ\n", count, what);
+        base_str_addf(out, "%zu of %s differ\n", count, what);
         return;
     }
     for (size_t i = 0; i < count; i++) {
         if (rows[i].from && rows[i].to)
-            ir_str_addf(out, "~ %s %s: %s -> %s\n", what, shown(rows[i].name), cut(rows[i].from),
+            base_str_addf(out, "~ %s %s: %s -> %s\n", what, shown(rows[i].name), cut(rows[i].from),
                         cut(rows[i].to));
         else
-            ir_str_addf(out, "%c %s %s: %s\n", rows[i].from ? '-' : '+', what, shown(rows[i].name),
+            base_str_addf(out, "%c %s %s: %s\n", rows[i].from ? '-' : '+', what, shown(rows[i].name),
                         cut(rows[i].from ? rows[i].from : rows[i].to));
     }
 }
 
-static void add_head(const char *sign, const char *path, const ir_module *m, ir_str *out) {
+static void add_head(const char *sign, const char *path, const ir_module *m, base_str *out) {
     const char *after = ir_meta_string(m, "passes.after", NULL);
-    ir_str_addf(out, "%s %s: level %s%s%s\n", sign, shown(path), ir_level_name[m->level],
+    base_str_addf(out, "%s %s: level %s%s%s\n", sign, shown(path), ir_level_name[m->level],
                 after ? ", after " : "", after ? shown(after) : "");
 }
 
-void drv_diff_text(const diff *d, bool brief, ir_str *out) {
+void drv_diff_text(const diff *d, bool brief, base_str *out) {
     size_t same = 0, all = d->funcs.count;
     if (!d->same) {
         add_head("---", d->path_a, d->a, out);
@@ -214,12 +214,12 @@ void drv_diff_text(const diff *d, bool brief, ir_str *out) {
         same += out->len == before;
     }
     if (d->same) {
-        ir_str_addf(out, "the same: %zu functions\n", all);
+        base_str_addf(out, "the same: %zu functions\n", all);
         return;
     }
-    ir_str_addf(out, "%zu of %zu functions differ", all - same, all);
+    base_str_addf(out, "%zu of %zu functions differ", all - same, all);
     add_counts(&d->counts, "nodes removed", out);
     if (d->meta.count + d->weights.count)
-        ir_str_addf(out, "; %zu of properties and weights", d->meta.count + d->weights.count);
-    ir_str_add(out, "\n");
+        base_str_addf(out, "; %zu of properties and weights", d->meta.count + d->weights.count);
+    base_str_add(out, "\n");
 }

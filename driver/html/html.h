@@ -4,17 +4,17 @@
  * document in a <script type="application/json">. Everything that comes from the model is in that document
  * only; the script puts it into the page as text, never as markup. The Content-Security-Policy names script
  * and style by their SHA-256 and forbids everything else, so the page can neither load nor send anything. */
-#ifndef EBRU_DRIVER_HTML_H
-#define EBRU_DRIVER_HTML_H
+#ifndef EBRU_DRIVER_HTML_HTML_H
+#define EBRU_DRIVER_HTML_HTML_H
 
 #include "driver/driver.h"
 
 /* html_json.c: a JSON document whose strings stand in one table. Other values are appended to `text`. */
 typedef struct html_json {
-    ir_str text;
-    IR_VEC(const char *) strings;
+    base_str text;
+    BASE_VEC(const char *) strings;
     struct html_index *index; /* of the table */
-    ir_arena *arena;
+    base_arena *arena;
 } html_json;
 html_json *html_json_new(void);
 void html_json_free(html_json *j);
@@ -23,9 +23,9 @@ int64_t html_string(html_json *j, const char *s);
 /* Appends a JSON string. UTF-8 stays as it is; invalid bytes, control characters and the characters that
  * change the direction or the lines of a text become \xNN and \u{NNNN}, visibly; '<', '>', '&' become \u
  * escapes, so that no text ends a <script>. */
-void html_add_text(ir_str *out, const char *s);
+void html_add_text(base_str *out, const char *s);
 /* A number that JSON can say: inf and NaN become null. */
-void html_add_number(ir_str *out, double v);
+void html_add_number(base_str *out, double v);
 
 /* html_module.c: a module as an object: levels, origins with JSON paths, weights, functions with their nodes
  * as columns (what the columns hold is said where they are written, and in html/data.js where they are read).
@@ -45,7 +45,7 @@ void drv_html_free(drv_html *h);
 void drv_html_before(void *html, const ir_module *m);
 /* Writes the page about what `b` was lowered to: its last level. NULL `b`: a page about the trace alone; NULL
  * `t`: without one. `seconds`: what loading and lowering took. False with a diagnostic. */
-bool drv_html_write(ir_diag *d, drv_html *h, const drv_options *o, const drv_build *b,
+bool drv_html_write(base_diag *d, drv_html *h, const drv_options *o, const drv_build *b,
                     const struct drv_trace *t, double seconds, const char *output);
 
 #endif

@@ -8,36 +8,36 @@
 #include <string.h>
 
 struct html_index {
-    ir_index names;
+    base_index names;
 };
 
 html_json *html_json_new(void) {
-    html_json *j = ir_alloc(sizeof *j);
-    j->index = ir_alloc(sizeof *j->index);
-    j->arena = ir_arena_new();
+    html_json *j = base_alloc(sizeof *j);
+    j->index = base_alloc(sizeof *j->index);
+    j->arena = base_arena_new();
     return j;
 }
 
 void html_json_free(html_json *j) {
     if (!j) return;
-    ir_index_free(&j->index->names);
-    ir_free(j->index);
-    ir_free(j->strings.items);
-    ir_str_free(&j->text);
-    ir_arena_free(j->arena);
-    ir_free(j);
+    base_index_free(&j->index->names);
+    base_free(j->index);
+    base_free(j->strings.items);
+    base_str_free(&j->text);
+    base_arena_free(j->arena);
+    base_free(j);
 }
 
 int64_t html_string(html_json *j, const char *s) {
     if (!s) return -1;
-    ir_index *x = &j->index->names;
-    uint32_t hash = ir_hash_finish(ir_hash_bytes(IR_HASH_START, s, strlen(s)));
-    uint32_t at = ir_index_start(x, hash), id;
-    while (ir_index_next(x, hash, &at, &id))
+    base_index *x = &j->index->names;
+    uint32_t hash = base_hash_finish(base_hash_bytes(BASE_HASH_START, s, strlen(s)));
+    uint32_t at = base_index_start(x, hash), id;
+    while (base_index_next(x, hash, &at, &id))
         if (!strcmp(j->strings.items[id], s)) return id;
     id = (uint32_t)j->strings.count;
-    IR_PUSH(&j->strings, ir_arena_strdup(j->arena, s));
-    ir_index_add(x, hash, id);
+    BASE_PUSH(&j->strings, base_arena_strdup(j->arena, s));
+    base_index_add(x, hash, id);
     return id;
 }
 
@@ -67,31 +67,31 @@ static bool hidden(uint32_t c) {
            (c >= 0xfff0 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe0fff);
 }
 
-void html_add_text(ir_str *out, const char *s) {
-    ir_str_add(out, "\"");
+void html_add_text(base_str *out, const char *s) {
+    base_str_add(out, "\"");
     for (const unsigned char *p = (const unsigned char *)s; *p;) {
         uint32_t c = 0;
         unsigned n = decode(p, &c);
         if (!n)
-            ir_str_addf(out, "\\\\x%02x", *p);
+            base_str_addf(out, "\\\\x%02x", *p);
         else if (hidden(c))
-            ir_str_addf(out, "\\\\u{%04x}", c);
+            base_str_addf(out, "\\\\u{%04x}", c);
         else if (c == '"' || c == '\\')
-            ir_str_addf(out, "\\%c", (char)c);
+            base_str_addf(out, "\\%c", (char)c);
         else if (c == '<' || c == '>' || c == '&')
-            ir_str_addf(out, "\\u%04x", c);
+            base_str_addf(out, "\\u%04x", c);
         else
-            ir_str_addn(out, (const char *)p, n);
+            base_str_addn(out, (const char *)p, n);
         p += n ? n : 1;
     }
-    ir_str_add(out, "\"");
+    base_str_add(out, "\"");
 }
 
-void html_add_number(ir_str *out, double v) {
+void html_add_number(base_str *out, double v) {
     if (!isfinite(v))
-        ir_str_add(out, "null");
+        base_str_add(out, "null");
     else if (fabs(v) < 1e15 && v == floor(v))
-        ir_str_addf(out, "%.0f", v);
+        base_str_addf(out, "%.0f", v);
     else
-        ir_print_f64(v, out);
+        base_print_f64(v, out);
 }

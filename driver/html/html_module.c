@@ -15,22 +15,22 @@
 struct writer {
     html_json *j;
     const ir_module *m;
-    IR_VEC(ir_type) types;
+    BASE_VEC(ir_type) types;
     int64_t op_of[IR_OP_COUNT]; /* index among the ops that occur, -1 */
-    IR_VEC(ir_op) ops;
+    BASE_VEC(ir_op) ops;
 };
 
 static int64_t type_index(struct writer *w, const ir_type *t) {
     for (size_t i = w->types.count; i-- > 0;)
         if (ir_type_equal(&w->types.items[i], t)) return (int64_t)i;
-    IR_PUSH(&w->types, *t);
+    BASE_PUSH(&w->types, *t);
     return (int64_t)w->types.count - 1;
 }
 
 static int64_t op_index(struct writer *w, ir_op op) {
     if (w->op_of[op] < 0) {
         w->op_of[op] = (int64_t)w->ops.count;
-        IR_PUSH(&w->ops, op);
+        BASE_PUSH(&w->ops, op);
     }
     return w->op_of[op];
 }
@@ -42,11 +42,11 @@ static int64_t attrs(struct writer *w, const ir_func *f, uint32_t i) {
     const ir_node *n = &f->nodes.items[i];
     if (n->op == IR_OP_weight) return IR_ATTRS(n, weight)->index; /* into the weight table */
     if (n->op == IR_OP_input) return html_string(w->j, IR_ATTRS(n, input)->name);
-    ir_str s = {0};
+    base_str s = {0};
     ir_print_attrs(n, &s); /* " {a=1, b=2}" or nothing */
     if (s.len) s.data[s.len - 1] = 0;
     int64_t id = html_string(w->j, s.len ? s.data + 2 : NULL);
-    ir_str_free(&s);
+    base_str_free(&s);
     return id;
 }
 
@@ -55,18 +55,18 @@ static int64_t params(struct writer *w, const ir_func *f, uint32_t i) {
     const ir_node *n = &f->nodes.items[i];
     if (n->op == IR_OP_input) return html_string(w->j, ir_freq_name[IR_ATTRS(n, input)->freq]);
     if (!n->binding) return -1;
-    ir_str s = {0};
-    ir_str_add(&s, "");
+    base_str s = {0};
+    base_str_add(&s, "");
     for (uint32_t k = 0; k < n->binding->param_count; k++) {
         const ir_param *p = &n->binding->params[k];
-        ir_str_addf(&s, "%s%s=", k ? ", " : "", p->name);
+        base_str_addf(&s, "%s%s=", k ? ", " : "", p->name);
         if (p->is_float)
-            ir_print_f64(p->f, &s);
+            base_print_f64(p->f, &s);
         else
-            ir_str_addf(&s, "%lld", (long long)p->i);
+            base_str_addf(&s, "%lld", (long long)p->i);
     }
     int64_t id = html_string(w->j, s.data);
-    ir_str_free(&s);
+    base_str_free(&s);
     return id;
 }
 
@@ -142,120 +142,120 @@ static const struct column {
 
 /* ---- functions ---- */
 
-static void add_operands(const ir_func *f, ir_str *out) {
-    ir_str_add(out, "\"operands\":[");
+static void add_operands(const ir_func *f, base_str *out) {
+    base_str_add(out, "\"operands\":[");
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
-        ir_str_add(out, i ? ",[" : "[");
+        base_str_add(out, i ? ",[" : "[");
         for (uint32_t k = 0; k < n->operand_count; k++)
-            ir_str_addf(out, k ? ",%lld" : "%lld",
+            base_str_addf(out, k ? ",%lld" : "%lld",
                         ir_ref_ok(n->operand[k]) ? (long long)n->operand[k].id : -1LL);
-        ir_str_add(out, "]");
+        base_str_add(out, "]");
     }
-    ir_str_add(out, "]");
+    base_str_add(out, "]");
 }
 
 static void add_func(struct writer *w, const ir_func *f) {
-    ir_str *out = &w->j->text;
-    ir_str_addf(out, "{\"name\":%lld,\"arena\":%llu,\"scratch\":%llu,\"inputs\":[",
+    base_str *out = &w->j->text;
+    base_str_addf(out, "{\"name\":%lld,\"arena\":%llu,\"scratch\":%llu,\"inputs\":[",
                 (long long)html_string(w->j, f->name), (unsigned long long)f->arena_bytes,
                 (unsigned long long)f->scratch_bytes);
-    for (size_t i = 0; i < f->inputs.count; i++) ir_str_addf(out, i ? ",%u" : "%u", f->inputs.items[i].id);
-    ir_str_add(out, "],\"outputs\":[");
+    for (size_t i = 0; i < f->inputs.count; i++) base_str_addf(out, i ? ",%u" : "%u", f->inputs.items[i].id);
+    base_str_add(out, "],\"outputs\":[");
     for (size_t i = 0; i < f->outputs.count; i++)
-        ir_str_addf(out, "%s[%lld,%u]", i ? "," : "", (long long)html_string(w->j, f->outputs.items[i].name),
+        base_str_addf(out, "%s[%lld,%u]", i ? "," : "", (long long)html_string(w->j, f->outputs.items[i].name),
                     f->outputs.items[i].value.id);
-    ir_str_add(out, "],\"nodes\":{");
+    base_str_add(out, "],\"nodes\":{");
     add_operands(f, out);
     for (size_t c = 0; c < sizeof columns / sizeof *columns; c++) {
         if (columns[c].placed && w->m->level < IR_KERNEL) continue;
-        ir_str_addf(out, ",\"%s\":[", columns[c].name);
+        base_str_addf(out, ",\"%s\":[", columns[c].name);
         for (uint32_t i = 0; i < f->nodes.count; i++)
-            ir_str_addf(out, i ? ",%lld" : "%lld", (long long)columns[c].value(w, f, i));
-        ir_str_add(out, "]");
+            base_str_addf(out, i ? ",%lld" : "%lld", (long long)columns[c].value(w, f, i));
+        base_str_add(out, "]");
     }
-    ir_str_add(out, "}}");
+    base_str_add(out, "}}");
 }
 
 /* ---- tables ---- */
 
 static void add_origins(struct writer *w, drv_places *places) {
-    ir_str *out = &w->j->text;
-    ir_str_add(out, ",\"origins\":[");
+    base_str *out = &w->j->text;
+    base_str_add(out, ",\"origins\":[");
     for (size_t i = 0; i < w->m->origins.count; i++) {
         const ir_origin *o = &w->m->origins.items[i];
-        ir_str_addf(out, "%s[%lld,%u,%u,%lld,%lld]", i ? "," : "", (long long)html_string(w->j, o->file),
+        base_str_addf(out, "%s[%lld,%u,%u,%lld,%lld]", i ? "," : "", (long long)html_string(w->j, o->file),
                     o->line, o->col, (long long)html_string(w->j, o->block),
                     (long long)html_string(w->j, drv_places_path(places, o->file, o->line, o->col)));
     }
-    ir_str_add(out, "]");
+    base_str_add(out, "]");
 }
 
-static const char *source_of(const ir_weight *t, ir_str *buffer) {
+static const char *source_of(const ir_weight *t, base_str *buffer) {
     switch (t->kind) {
     case IR_WEIGHT_UNBOUND: return NULL;
     case IR_WEIGHT_RANDOM: return "random";
     case IR_WEIGHT_DATA: return "computed by the compiler";
     case IR_WEIGHT_FILE: break;
     }
-    ir_str_addf(buffer, "%s: %s", t->file, t->tensor);
+    base_str_addf(buffer, "%s: %s", t->file, t->tensor);
     return buffer->data;
 }
 
 static void add_weights(struct writer *w) {
-    ir_str *out = &w->j->text;
-    ir_str_add(out, ",\"weights\":[");
+    base_str *out = &w->j->text;
+    base_str_add(out, ",\"weights\":[");
     for (size_t i = 0; i < w->m->weights.count; i++) {
         const ir_weight *t = &w->m->weights.items[i];
-        ir_str source = {0};
-        ir_str_addf(out, "%s[%lld,%lld,%lld]", i ? "," : "", (long long)html_string(w->j, t->name),
+        base_str source = {0};
+        base_str_addf(out, "%s[%lld,%lld,%lld]", i ? "," : "", (long long)html_string(w->j, t->name),
                     (long long)type_index(w, &t->type), (long long)html_string(w->j, source_of(t, &source)));
-        ir_str_free(&source);
+        base_str_free(&source);
     }
-    ir_str_add(out, "]");
+    base_str_add(out, "]");
 }
 
 static void add_types(struct writer *w) {
-    ir_str *out = &w->j->text;
-    ir_str_add(out, ",\"types\":[");
+    base_str *out = &w->j->text;
+    base_str_add(out, ",\"types\":[");
     for (size_t i = 0; i < w->types.count; i++) {
-        ir_str text = {0};
+        base_str text = {0};
         ir_print_type(&w->types.items[i], &text);
-        ir_str_addf(out, "%s[%lld,%llu]", i ? "," : "", (long long)html_string(w->j, text.data),
+        base_str_addf(out, "%s[%lld,%llu]", i ? "," : "", (long long)html_string(w->j, text.data),
                     (unsigned long long)ir_type_bytes(&w->types.items[i]));
-        ir_str_free(&text);
+        base_str_free(&text);
     }
-    ir_str_add(out, "]");
+    base_str_add(out, "]");
 }
 
 static void add_ops(struct writer *w) {
-    ir_str *out = &w->j->text;
-    ir_str_add(out, ",\"ops\":[");
+    base_str *out = &w->j->text;
+    base_str_add(out, ",\"ops\":[");
     for (size_t i = 0; i < w->ops.count; i++) {
         const ir_op_info *op = ir_op_get(w->ops.items[i]);
-        ir_str_addf(out, "%s[%lld,%lld,[", i ? "," : "", (long long)html_string(w->j, op->name),
+        base_str_addf(out, "%s[%lld,%lld,[", i ? "," : "", (long long)html_string(w->j, op->name),
                     (long long)html_string(w->j, op->summary));
         for (uint32_t k = 0; k < op->max_operands; k++)
-            ir_str_addf(out, "%s%lld", k ? "," : "", (long long)html_string(w->j, op->operand_name[k]));
-        ir_str_add(out, "]]");
+            base_str_addf(out, "%s%lld", k ? "," : "", (long long)html_string(w->j, op->operand_name[k]));
+        base_str_add(out, "]]");
     }
-    ir_str_add(out, "]");
+    base_str_add(out, "]");
 }
 
 void html_add_module(html_json *j, const ir_module *m, drv_places *places) {
     struct writer w = {.j = j, .m = m};
     memset(w.op_of, -1, sizeof w.op_of);
-    ir_str_addf(&j->text, "{\"level\":\"%s\",\"funcs\":[", ir_level_name[m->level]);
+    base_str_addf(&j->text, "{\"level\":\"%s\",\"funcs\":[", ir_level_name[m->level]);
     for (size_t i = 0; i < m->funcs.count; i++) {
-        if (i) ir_str_add(&j->text, ",");
+        if (i) base_str_add(&j->text, ",");
         add_func(&w, m->funcs.items[i]);
     }
-    ir_str_add(&j->text, "]");
+    base_str_add(&j->text, "]");
     add_origins(&w, places);
     add_weights(&w);
     add_types(&w);
     add_ops(&w);
-    ir_str_add(&j->text, "}");
-    ir_free(w.types.items);
-    ir_free(w.ops.items);
+    base_str_add(&j->text, "}");
+    base_free(w.types.items);
+    base_free(w.ops.items);
 }

@@ -16,34 +16,34 @@ enum { MAX_EVENTS = 60000 };
 
 static void add_op(html_json *j, const drv_trace *t, const drv_trace_op *op) {
     const char *texts[] = {op->op, op->kernel, op->block, op->result};
-    ir_str_add(&j->text, "[");
-    for (size_t i = 0; i < 4; i++) ir_str_addf(&j->text, "%lld,", (long long)html_string(j, texts[i]));
-    ir_str_addf(&j->text, "%u,", op->node);
+    base_str_add(&j->text, "[");
+    for (size_t i = 0; i < 4; i++) base_str_addf(&j->text, "%lld,", (long long)html_string(j, texts[i]));
+    base_str_addf(&j->text, "%u,", op->node);
     html_add_number(&j->text, op->flops);
-    ir_str_addf(&j->text, ",%llu,%llu,%llu", (unsigned long long)op->bytes,
+    base_str_addf(&j->text, ",%llu,%llu,%llu", (unsigned long long)op->bytes,
                 (unsigned long long)op->weight_bytes, (unsigned long long)op->calls);
     double times[] = {
         drv_trace_work(t, op), drv_trace_wait(t, op), op->min_us, op->median_us, op->p99_us, op->max_us};
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
-        ir_str_add(&j->text, ",");
+        base_str_add(&j->text, ",");
         html_add_number(&j->text, times[i]);
     }
-    ir_str_add(&j->text, "]");
+    base_str_add(&j->text, "]");
 }
 
 static void add_functions(html_json *j, const drv_trace *t) {
-    ir_str_add(&j->text, ",\"functions\":[");
+    base_str_add(&j->text, ",\"functions\":[");
     for (uint32_t f = 0; f < t->function_count; f++) {
         const drv_trace_function *g = &t->functions[f];
-        ir_str_addf(&j->text, "%s[%lld,%lld,[", f ? "," : "", (long long)html_string(j, g->name),
+        base_str_addf(&j->text, "%s[%lld,%lld,[", f ? "," : "", (long long)html_string(j, g->name),
                     (long long)g->batch);
         for (uint32_t k = 0; k < g->op_count; k++) {
-            if (k) ir_str_add(&j->text, ",");
+            if (k) base_str_add(&j->text, ",");
             add_op(j, t, &g->ops[k]);
         }
-        ir_str_add(&j->text, "]]");
+        base_str_add(&j->text, "]]");
     }
-    ir_str_add(&j->text, "]");
+    base_str_add(&j->text, "]");
 }
 
 /* ---- tracks ---- */
@@ -71,33 +71,33 @@ static int64_t op_of(const drv_trace_event *e) {
 
 static void add_column(html_json *j, const drv_trace_track *k, const struct kept *kept, const char *name,
                        int64_t (*value)(const drv_trace_event *e)) {
-    ir_str_addf(&j->text, ",\"%s\":[", name);
+    base_str_addf(&j->text, ",\"%s\":[", name);
     for (uint32_t i = 0; i < kept->count; i++)
-        ir_str_addf(&j->text, i ? ",%lld" : "%lld", (long long)value(&k->events[kept->index[i]]));
-    ir_str_add(&j->text, "]");
+        base_str_addf(&j->text, i ? ",%lld" : "%lld", (long long)value(&k->events[kept->index[i]]));
+    base_str_add(&j->text, "]");
 }
 
 static void add_track(html_json *j, const drv_trace_track *k, const struct kept *kept) {
-    ir_str_addf(&j->text, "{\"name\":%lld,\"text\":[", (long long)html_string(j, k->name));
+    base_str_addf(&j->text, "{\"name\":%lld,\"text\":[", (long long)html_string(j, k->name));
     for (uint32_t i = 0; i < kept->count; i++) {
         const drv_trace_event *e = &k->events[kept->index[i]];
         bool told = e->kind == DRV_TRACE_OP || e->kind == DRV_TRACE_FUNCTION;
-        ir_str_addf(&j->text, i ? ",%lld" : "%lld", (long long)(told ? -1 : html_string(j, e->name)));
+        base_str_addf(&j->text, i ? ",%lld" : "%lld", (long long)(told ? -1 : html_string(j, e->name)));
     }
-    ir_str_add(&j->text, "],\"begin\":[");
+    base_str_add(&j->text, "],\"begin\":[");
     int64_t last = 0;
     for (uint32_t i = 0; i < kept->count; i++) {
         int64_t begin = k->events[kept->index[i]].begin;
-        ir_str_addf(&j->text, i ? ",%lld" : "%lld", (long long)(begin - last));
+        base_str_addf(&j->text, i ? ",%lld" : "%lld", (long long)(begin - last));
         last = begin;
     }
-    ir_str_add(&j->text, "]");
+    base_str_add(&j->text, "]");
     add_column(j, k, kept, "kind", kind_of);
     add_column(j, k, kept, "duration", duration_of);
     add_column(j, k, kept, "depth", depth_of);
     add_column(j, k, kept, "func", function_of);
     add_column(j, k, kept, "op", op_of);
-    ir_str_add(&j->text, "}");
+    base_str_add(&j->text, "}");
 }
 
 /* Events with a name stay; of ops and waits each track has its share of what a page holds, first come. */
@@ -118,24 +118,24 @@ static struct kept keep(const drv_trace_track *k, uint32_t most, uint32_t *index
 void drv_html_trace(html_json *j, const drv_trace *t) {
     const char *names[] = {"program", "model", "level", "precision", "unit"};
     const char *values[] = {t->program, t->model, t->level, t->precision, t->unit};
-    ir_str_add(&j->text, ",\n\"trace\":{\"version\":1");
+    base_str_add(&j->text, ",\n\"trace\":{\"version\":1");
     for (size_t i = 0; i < 5; i++)
-        ir_str_addf(&j->text, ",\"%s\":%lld", names[i], (long long)html_string(j, values[i]));
-    ir_str_addf(
+        base_str_addf(&j->text, ",\"%s\":%lld", names[i], (long long)html_string(j, values[i]));
+    base_str_addf(
         &j->text, ",\"threads\":%u,\"wall\":%lld,\"dropped\":%llu,\"detailed\":%llu,\"gflops\":", t->threads,
         (long long)t->wall, (unsigned long long)t->dropped_events, (unsigned long long)t->detailed_calls);
     html_add_number(&j->text, t->gflops);
-    ir_str_add(&j->text, ",\"gbs\":");
+    base_str_add(&j->text, ",\"gbs\":");
     html_add_number(&j->text, t->memory_gbs);
     add_functions(j, t);
-    ir_str_add(&j->text, ",\"tracks\":[");
+    base_str_add(&j->text, ",\"tracks\":[");
     uint64_t left_out = 0;
     for (uint32_t i = 0; i < t->threads; i++) {
-        uint32_t *index = ir_alloc(t->tracks[i].count * sizeof *index + 1);
+        uint32_t *index = base_alloc(t->tracks[i].count * sizeof *index + 1);
         struct kept kept = keep(&t->tracks[i], MAX_EVENTS / t->threads, index, &left_out);
-        if (i) ir_str_add(&j->text, ",");
+        if (i) base_str_add(&j->text, ",");
         add_track(j, &t->tracks[i], &kept);
-        ir_free(index);
+        base_free(index);
     }
-    ir_str_addf(&j->text, "],\"leftOut\":%llu}", (unsigned long long)left_out);
+    base_str_addf(&j->text, "],\"leftOut\":%llu}", (unsigned long long)left_out);
 }

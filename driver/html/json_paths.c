@@ -15,26 +15,26 @@ struct place {
 
 struct file {
     const char *name;
-    IR_VEC(struct place) places; /* sorted */
+    BASE_VEC(struct place) places; /* sorted */
 };
 
 struct drv_places {
-    ir_arena *arena;
-    IR_VEC(struct file) files;
+    base_arena *arena;
+    BASE_VEC(struct file) files;
 };
 
 drv_places *drv_places_new(void) {
-    drv_places *p = ir_alloc(sizeof *p);
-    p->arena = ir_arena_new();
+    drv_places *p = base_alloc(sizeof *p);
+    p->arena = base_arena_new();
     return p;
 }
 
 void drv_places_free(drv_places *p) {
     if (!p) return;
-    for (size_t i = 0; i < p->files.count; i++) ir_free(p->files.items[i].places.items);
-    ir_free(p->files.items);
-    ir_arena_free(p->arena);
-    ir_free(p);
+    for (size_t i = 0; i < p->files.count; i++) base_free(p->files.items[i].places.items);
+    base_free(p->files.items);
+    base_arena_free(p->arena);
+    base_free(p);
 }
 
 static int by_place(const void *x, const void *y) {
@@ -43,16 +43,16 @@ static int by_place(const void *x, const void *y) {
     return (a->col > b->col) - (a->col < b->col);
 }
 
-static void add_place(drv_places *p, struct file *f, ir_loc at) {
-    const char *path = ir_arena_strdup(p->arena, at.path ? at.path : "$");
-    IR_PUSH(&f->places, ((struct place){at.line, at.col, path}));
+static void add_place(drv_places *p, struct file *f, base_loc at) {
+    const char *path = base_arena_strdup(p->arena, at.path ? at.path : "$");
+    BASE_PUSH(&f->places, ((struct place){at.line, at.col, path}));
 }
 
 /* Values and keys. Nesting is bounded by the reader. */
-static void collect(drv_places *p, struct file *f, fe_jval v) {
-    add_place(p, f, fe_json_loc(v));
-    for (fe_jval c = fe_json_first(v); fe_json_present(c); c = fe_json_next(c)) {
-        if (fe_json_is(v, FE_JSON_OBJECT)) add_place(p, f, fe_json_key_loc(c));
+static void collect(drv_places *p, struct file *f, base_jval v) {
+    add_place(p, f, base_json_loc(v));
+    for (base_jval c = base_json_first(v); base_json_present(c); c = base_json_next(c)) {
+        if (base_json_is(v, BASE_JSON_OBJECT)) add_place(p, f, base_json_key_loc(c));
         collect(p, f, c);
     }
 }
@@ -64,11 +64,11 @@ static void read_file(drv_places *p, struct file *f) {
     size_t length = 0;
     FILE *quiet = open_memstream(&said, &length);
     if (!quiet) return;
-    ir_diag *d = ir_diag_new(&(ir_diag_options){.out = quiet});
-    fe_json *doc = fe_json_load(d, f->name, NULL);
-    if (doc) collect(p, f, fe_json_root(doc));
-    fe_json_free(doc);
-    ir_diag_free(d);
+    base_diag *d = base_diag_new(&(base_diag_options){.out = quiet});
+    base_json *doc = fe_json_load(d, f->name, NULL);
+    if (doc) collect(p, f, base_json_root(doc));
+    base_json_free(doc);
+    base_diag_free(d);
     fclose(quiet);
     free(said);
     if (f->places.count) qsort(f->places.items, f->places.count, sizeof *f->places.items, by_place);
@@ -77,7 +77,7 @@ static void read_file(drv_places *p, struct file *f) {
 static struct file *file_of(drv_places *p, const char *name) {
     for (size_t i = 0; i < p->files.count; i++)
         if (!strcmp(p->files.items[i].name, name)) return &p->files.items[i];
-    IR_PUSH(&p->files, ((struct file){.name = ir_arena_strdup(p->arena, name)}));
+    BASE_PUSH(&p->files, ((struct file){.name = base_arena_strdup(p->arena, name)}));
     struct file *f = &p->files.items[p->files.count - 1];
     read_file(p, f);
     return f;
@@ -97,7 +97,7 @@ void drv_find_paths(pass_context *c) {
     for (size_t i = 0; i < c->matches.count; i++) {
         pass_match *m = &c->matches.items[i];
         const char *path = drv_places_path(p, m->origin.file, m->origin.line, m->origin.col);
-        if (path && !m->path) m->path = ir_arena_strdup(c->arena, path);
+        if (path && !m->path) m->path = base_arena_strdup(c->arena, path);
     }
     drv_places_free(p);
 }

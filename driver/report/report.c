@@ -10,7 +10,7 @@
 
 /* The module that the program was made of, at PLACED level: IR text as it is, or lowered for the level and
  * the precision that the trace names. A page (or NULL) sees it before the passes. False with diagnostics. */
-static bool lower(ir_diag *d, const drv_options *given, const drv_trace *t, drv_html *page, drv_build *b,
+static bool lower(base_diag *d, const drv_options *given, const drv_trace *t, drv_html *page, drv_build *b,
                   ir_module **m) {
     drv_options o = *given;
     fe_options fe = drv_fe_options(&o);
@@ -37,7 +37,7 @@ static bool is_program(const char *path) {
 }
 
 /* Whether all traces are of what the command line names. *m: the module, when that is known. */
-static bool match(ir_diag *d, const drv_options *o, drv_trace *const *traces, int count, drv_html *page,
+static bool match(base_diag *d, const drv_options *o, drv_trace *const *traces, int count, drv_html *page,
                   drv_build *b, ir_module **m) {
     const char *const paths[] = {o->second, o->third};
     bool program = is_program(o->model), fine = program || lower(d, o, traces[0], page, b, m);
@@ -49,9 +49,9 @@ static bool match(ir_diag *d, const drv_options *o, drv_trace *const *traces, in
 
 /* ---- the report ---- */
 
-static bool print(ir_diag *d, const drv_options *o, drv_trace *const *traces, int count, const ir_module *m) {
+static bool print(base_diag *d, const drv_options *o, drv_trace *const *traces, int count, const ir_module *m) {
     drv_report reports[2];
-    ir_str text = {0};
+    base_str text = {0};
     for (int i = 0; i < count; i++) drv_report_make(&reports[i], traces[i], m);
     if (o->json)
         for (int i = 0; i < count; i++) drv_report_json(&reports[i], &text);
@@ -61,12 +61,12 @@ static bool print(ir_diag *d, const drv_options *o, drv_trace *const *traces, in
         drv_report_text(&reports[0], &text);
     bool ok = drv_write_text(d, o->output ? o->output : "-", text.data, text.len);
     for (int i = 0; i < count; i++) drv_report_free(&reports[i]);
-    ir_str_free(&text);
+    base_str_free(&text);
     return ok;
 }
 
 /* -o FILE.html: the page, with the model's IR where that is known. */
-static bool write_page(ir_diag *d, const drv_options *o, drv_html *page, const drv_trace *t,
+static bool write_page(base_diag *d, const drv_options *o, drv_html *page, const drv_trace *t,
                        const drv_build *b, ir_module *m) {
     drv_build alone = {.levels = {{NULL, m}}, .count = 1};
     if (b->count || !m) return drv_html_write(d, page, o, b->count ? b : NULL, t, 0, o->output);
@@ -86,7 +86,7 @@ int drv_report_run(const drv_options *o) {
         fprintf(stderr, "ebru: error: report: a page shows one trace; two are compared as text\n");
         return DRV_USAGE;
     }
-    ir_diag *d = drv_diag(o);
+    base_diag *d = drv_diag(o);
     drv_html *page = is_page(o->output) ? drv_html_new() : NULL;
     drv_build b = {0};
     ir_module *m = NULL;
@@ -100,7 +100,7 @@ int drv_report_run(const drv_options *o) {
     if (!b.count) ir_module_free(m);
     drv_build_free(&b);
     drv_html_free(page);
-    ir_diag_flush(d);
-    ir_diag_free(d);
+    base_diag_flush(d);
+    base_diag_free(d);
     return code;
 }

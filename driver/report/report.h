@@ -1,6 +1,6 @@
 /* ebru report: a trace summed up as tables of rows. */
-#ifndef EBRU_DRIVER_REPORT_H
-#define EBRU_DRIVER_REPORT_H
+#ifndef EBRU_DRIVER_REPORT_REPORT_H
+#define EBRU_DRIVER_REPORT_REPORT_H
 
 #include "driver/report/trace.h"
 
@@ -48,8 +48,8 @@ void drv_report_free(drv_report *r);
 double drv_report_share(const drv_report *r, const drv_report_row *row, bool *memory);
 
 /* report_text.c, report_json.c */
-void drv_report_text(const drv_report *r, ir_str *out);
-void drv_report_compare(const drv_report *a, const drv_report *b, ir_str *out);
-void drv_report_json(const drv_report *r, ir_str *out);
+void drv_report_text(const drv_report *r, base_str *out);
+void drv_report_compare(const drv_report *a, const drv_report *b, base_str *out);
+void drv_report_json(const drv_report *r, base_str *out);
 
 #endif

@@ -39,13 +39,13 @@ static void spread(durations *d, drv_report_row *row) {
 }
 
 /* "step 3/20" -> "step": steps of a kind are one row. */
-static const char *kind_of_step(ir_arena *a, const char *name) {
+static const char *kind_of_step(base_arena *a, const char *name) {
     size_t n = strcspn(name, " ");
-    return name[n] ? ir_arena_strndup(a, name, n) : name;
+    return name[n] ? base_arena_strndup(a, name, n) : name;
 }
 
 /* The steps of the phase at `i` by kind, in order; each kind's are in a row below the phase's. */
-static void steps(drv_report *r, ir_arena *a, uint32_t i) {
+static void steps(drv_report *r, base_arena *a, uint32_t i) {
     const drv_trace_track *t = &r->trace->tracks[0];
     drv_report_rows *rows = &r->rows[DRV_REPORT_PHASES];
     durations d = {0};
@@ -57,24 +57,24 @@ static void steps(drv_report *r, ir_arena *a, uint32_t i) {
         drv_report_row *last = &rows->items[rows->count - 1];
         if (!last->depth || strcmp(last->name, name) != 0) {
             if (last->depth) spread(&d, last);
-            IR_PUSH(rows, ((drv_report_row){.name = name, .depth = 1}));
+            BASE_PUSH(rows, ((drv_report_row){.name = name, .depth = 1}));
             last = &rows->items[rows->count - 1];
         }
         last->calls++;
         last->work += (double)e->duration * 1e-9;
-        IR_PUSH(&d, (double)e->duration * 1e-9);
+        BASE_PUSH(&d, (double)e->duration * 1e-9);
     }
     if (d.count) spread(&d, &rows->items[rows->count - 1]);
-    ir_free(d.items);
+    base_free(d.items);
 }
 
-static void phases(drv_report *r, ir_arena *a) {
+static void phases(drv_report *r, base_arena *a) {
     const drv_trace_track *t = &r->trace->tracks[0];
     for (uint32_t i = 0; i < t->count; i++) {
         const drv_trace_event *e = &t->events[i];
         if (e->kind != DRV_TRACE_PHASE) continue;
         drv_report_row row = {.name = e->name, .calls = 1, .work = (double)e->duration * 1e-9};
-        IR_PUSH(&r->rows[DRV_REPORT_PHASES], row);
+        BASE_PUSH(&r->rows[DRV_REPORT_PHASES], row);
         steps(r, a, i);
     }
 }
@@ -89,7 +89,7 @@ static void functions(drv_report *r) {
             if (e->kind != DRV_TRACE_FUNCTION || e->function != f || !e->counts) continue;
             row.calls++;
             row.work += (double)e->duration * 1e-9;
-            IR_PUSH(&d, (double)e->duration * 1e-9);
+            BASE_PUSH(&d, (double)e->duration * 1e-9);
         }
         spread(&d, &row);
         for (uint32_t k = 0; k < t->functions[f].op_count; k++) {
@@ -98,9 +98,9 @@ static void functions(drv_report *r) {
             row.flops += op->flops * (double)op->calls;
             row.bytes += ((double)op->bytes + (double)op->weight_bytes) * (double)op->calls;
         }
-        if (row.calls) IR_PUSH(&r->rows[DRV_REPORT_FUNCTIONS], row);
+        if (row.calls) BASE_PUSH(&r->rows[DRV_REPORT_FUNCTIONS], row);
     }
-    ir_free(d.items);
+    base_free(d.items);
     drv_report_rows *rows = &r->rows[DRV_REPORT_FUNCTIONS];
     if (rows->count) qsort(rows->items, rows->count, sizeof *rows->items, by_work);
 }
@@ -122,11 +122,11 @@ static void add(drv_report_row *row, const drv_trace *t, const drv_trace_op *op)
 static drv_report_row *row_of(drv_report_rows *rows, const char *name) {
     for (size_t i = 0; i < rows->count; i++)
         if (!strcmp(rows->items[i].name, name)) return &rows->items[i];
-    IR_PUSH(rows, ((drv_report_row){.name = name}));
+    BASE_PUSH(rows, ((drv_report_row){.name = name}));
     return &rows->items[rows->count - 1];
 }
 
-static const char *place_of(ir_arena *a, const ir_module *m, const drv_trace_function *fn,
+static const char *place_of(base_arena *a, const ir_module *m, const drv_trace_function *fn,
                             const drv_trace_op *op) {
     const ir_func *f = NULL;
     for (size_t i = 0; m && i < m->funcs.count; i++)
@@ -136,13 +136,13 @@ static const char *place_of(ir_arena *a, const ir_module *m, const drv_trace_fun
     const ir_origin *origin = NULL;
     for (uint32_t i = 0; i < f->nodes.count; i++)
         if (number[i] == op->node) origin = &m->origins.items[f->nodes.items[i].origin];
-    ir_free(number);
+    base_free(number);
     return origin && origin->file && origin->line
-               ? ir_arena_printf(a, "%s:%u:%u", origin->file, origin->line, origin->col)
+               ? base_arena_printf(a, "%s:%u:%u", origin->file, origin->line, origin->col)
                : NULL;
 }
 
-static void ops(drv_report *r, ir_arena *a, const ir_module *m) {
+static void ops(drv_report *r, base_arena *a, const ir_module *m) {
     const drv_trace *t = r->trace;
     drv_report_rows *rows = &r->rows[DRV_REPORT_OPS], *kinds = &r->rows[DRV_REPORT_KINDS];
     for (uint32_t f = 0; f < t->function_count; f++)
@@ -151,13 +151,13 @@ static void ops(drv_report *r, ir_arena *a, const ir_module *m) {
             if (!op->calls) continue;
             drv_report_row row = {.block = op->block};
             row.name =
-                ir_arena_printf(a, "%s %%%u %s %s", t->functions[f].name, op->node, op->kernel, op->result);
+                base_arena_printf(a, "%s %%%u %s %s", t->functions[f].name, op->node, op->kernel, op->result);
             add(&row, t, op);
             row.median = op->median_us * 1e-6;
             row.p99 = op->p99_us * 1e-6;
             row.place = place_of(a, m, &t->functions[f], op);
-            IR_PUSH(rows, row);
-            add(row_of(kinds, ir_arena_printf(a, "%s (%s)", op->op, op->kernel)), t, op);
+            BASE_PUSH(rows, row);
+            add(row_of(kinds, base_arena_printf(a, "%s (%s)", op->op, op->kernel)), t, op);
             r->in_functions += drv_trace_work(t, op) + drv_trace_wait(t, op);
         }
     if (rows->count) qsort(rows->items, rows->count, sizeof *rows->items, by_work);
@@ -182,7 +182,7 @@ static size_t part(const char *block, uint32_t levels) {
 
 /* Function, block, block inside it: names are full paths while they are summed, so that sorting them by time
  * within their parent needs nothing else. */
-static void blocks_of(drv_report *r, ir_arena *a, const drv_trace_function *fn) {
+static void blocks_of(drv_report *r, base_arena *a, const drv_trace_function *fn) {
     const drv_trace *t = r->trace;
     drv_report_rows all[BLOCK_LEVELS] = {{0}};
     drv_report_row top = {.name = fn->name};
@@ -193,26 +193,26 @@ static void blocks_of(drv_report *r, ir_arena *a, const drv_trace_function *fn) 
         for (uint32_t l = 0; l < BLOCK_LEVELS; l++) {
             size_t n = part(op->block, l + 1);
             if (l && n == part(op->block, l)) break; /* the block itself works */
-            const char *name = *op->block ? ir_arena_strndup(a, op->block, n) : "(none)";
+            const char *name = *op->block ? base_arena_strndup(a, op->block, n) : "(none)";
             add(row_of(&all[l], name), t, op);
         }
     }
-    if (top.calls) IR_PUSH(&r->rows[DRV_REPORT_BLOCKS], top);
+    if (top.calls) BASE_PUSH(&r->rows[DRV_REPORT_BLOCKS], top);
     for (uint32_t l = 0; l < BLOCK_LEVELS; l++)
         if (all[l].count) qsort(all[l].items, all[l].count, sizeof *all[l].items, by_work);
     for (size_t i = 0; i < all[0].count; i++) {
         drv_report_row *outer = &all[0].items[i];
         size_t n = strlen(outer->name);
         outer->depth = 1;
-        IR_PUSH(&r->rows[DRV_REPORT_BLOCKS], *outer);
+        BASE_PUSH(&r->rows[DRV_REPORT_BLOCKS], *outer);
         for (size_t k = 0; k < all[1].count; k++) {
             drv_report_row inner = all[1].items[k];
             if (strncmp(inner.name, outer->name, n) != 0 || inner.name[n] != '.') continue;
             inner.depth = 2;
-            IR_PUSH(&r->rows[DRV_REPORT_BLOCKS], inner);
+            BASE_PUSH(&r->rows[DRV_REPORT_BLOCKS], inner);
         }
     }
-    for (uint32_t l = 0; l < BLOCK_LEVELS; l++) ir_free(all[l].items);
+    for (uint32_t l = 0; l < BLOCK_LEVELS; l++) base_free(all[l].items);
 }
 
 /* ---- threads ---- */
@@ -232,7 +232,7 @@ static void threads(drv_report *r) {
             row.calls++;
             row.outside -= (double)e->duration * 1e-9;
         }
-        IR_PUSH(&r->rows[DRV_REPORT_THREADS], row);
+        BASE_PUSH(&r->rows[DRV_REPORT_THREADS], row);
     }
 }
 
@@ -251,7 +251,7 @@ void drv_report_make(drv_report *r, drv_trace *t, const ir_module *m) {
 }
 
 void drv_report_free(drv_report *r) {
-    for (int i = 0; i < DRV_REPORT_SECTIONS; i++) ir_free(r->rows[i].items);
+    for (int i = 0; i < DRV_REPORT_SECTIONS; i++) base_free(r->rows[i].items);
     *r = (drv_report){0};
 }
 

@@ -22,7 +22,7 @@ static const double OTHER_WAY = 1.25;
 
 struct tuner {
     const drv_options *o;
-    ir_diag *d;
+    base_diag *d;
     const ir_target *target; /* as the rules have it */
     cg_machine machine;
     const char *path; /* of the records */
@@ -59,7 +59,7 @@ static bool collect(struct tuner *u, cg_tuning *table, int prefer, bool counted,
     ir_module *m = lower(u, t);
     if (m) tune_collect(&u->kernels, m, counted, tuned);
     ir_module_free(m);
-    ir_free(t);
+    base_free(t);
     return m != NULL;
 }
 
@@ -152,8 +152,8 @@ static void share_calls(tune_kernels *all, double *calls) {
 /* Looks for better tiles, the largest share of time first; each kernel may take its share of what is left. */
 static void search(struct tuner *u) {
     const size_t n = u->kernels.count;
-    tune_kernel **order = ir_alloc((n + 1) * sizeof *order);
-    double *calls = ir_alloc((n + 1) * sizeof *calls), left = 0;
+    tune_kernel **order = base_alloc((n + 1) * sizeof *order);
+    double *calls = base_alloc((n + 1) * sizeof *calls), left = 0;
     share_calls(&u->kernels, calls);
     for (size_t i = 0; i < n; i++) {
         order[i] = &u->kernels.items[i];
@@ -181,8 +181,8 @@ static void search(struct tuner *u) {
         if (!done) left -= mine;
     }
     for (size_t i = 0; i < n; i++) first[i].calls = calls[i];
-    ir_free(order);
-    ir_free(calls);
+    base_free(order);
+    base_free(calls);
 }
 
 static bool measure(struct tuner *u) {
@@ -194,7 +194,7 @@ static bool measure(struct tuner *u) {
         tune_kernel *k = &u->kernels.items[i];
         if (k->known) continue;
         if (!tune_timer_load(u->timer, k)) {
-            ir_error(u->d, NULL, "out of memory for the operands of %s", k->shape);
+            base_error(u->d, NULL, "out of memory for the operands of %s", k->shape);
             return false;
         }
         tune_first_look(u->timer, k);
@@ -219,7 +219,7 @@ static cg_record record_of(const struct tuner *u, const tune_kernel *k) {
 
 /* The records as a table, and as lines. With bits to keep no times are recorded of kernels that were not
  * changed: they would choose between ways. */
-static cg_tuning *records(const struct tuner *u, ir_str *lines) {
+static cg_tuning *records(const struct tuner *u, base_str *lines) {
     cg_tuning *t = cg_tuning_new(u->d);
     for (size_t i = 0; i < u->kernels.count; i++) {
         const cg_record r = record_of(u, &u->kernels.items[i]);
@@ -243,23 +243,23 @@ static int by_gain(const void *a, const void *b) {
 
 static void print_kernel(const struct tuner *u, const tune_kernel *k) {
     const cg_record r = record_of(u, k);
-    ir_str choice = {0};
-    ir_str_add(&choice, "");
+    base_str choice = {0};
+    base_str_add(&choice, "");
     for (uint32_t i = 0; i < r.choice_count; i++)
-        ir_str_addf(&choice, "%s%s=%d", i ? " " : "", r.choice[i].field, r.choice[i].value);
+        base_str_addf(&choice, "%s%s=%d", i ? " " : "", r.choice[i].field, r.choice[i].value);
     if (k->calls > 0 && k->tuned_calls == 0)
-        ir_str_addf(&choice, "%sdone another way", choice.len ? ", " : "");
+        base_str_addf(&choice, "%sdone another way", choice.len ? ", " : "");
     if (k->calls == 0 && k->tuned_calls > 0)
-        ir_str_addf(&choice, "%sinstead of another", choice.len ? ", " : "");
+        base_str_addf(&choice, "%sinstead of another", choice.len ? ", " : "");
     printf("%-64.64s %5.0f %5.0f %9.3f %9.3f %6.1f  %s\n", k->shape, k->calls, k->tuned_calls,
            k->rules_ns[1] * 1e-6, k->best_ns[1] * 1e-6, 100 * (k->best_ns[1] / k->rules_ns[1] - 1),
            choice.data);
-    ir_str_free(&choice);
+    base_str_free(&choice);
 }
 
 static void print_table(const struct tuner *u, double seconds) {
     const size_t n = u->kernels.count;
-    tune_kernel **order = ir_alloc((n + 1) * sizeof *order);
+    tune_kernel **order = base_alloc((n + 1) * sizeof *order);
     double before = 0, after = 0;
     uint32_t candidates = 0;
     for (size_t i = 0; i < n; i++) {
@@ -278,7 +278,7 @@ static void print_table(const struct tuner *u, double seconds) {
             print_kernel(u, order[i]);
     printf("%-64s %5s %5s %9.1f %9.1f %6.1f\n", "all kernels with tiles, a picture of 20 steps", "", "",
            before * 1e-6, after * 1e-6, before > 0 ? 100 * (after / before - 1) : 0);
-    ir_free(order);
+    base_free(order);
 }
 
 /* ---- the command ---- */
@@ -288,14 +288,14 @@ static bool find_machine(struct tuner *u) {
     const cg_arch *arch = cg_arch_find(u->d, NULL);
     const char *cpu = o->cpu ? o->cpu : "native";
     if (strchr(cpu, ',')) {
-        ir_error(u->d, NULL, "tiles are tuned for one CPU level, not for '%s'", ir_escape(cpu, strlen(cpu)));
+        base_error(u->d, NULL, "tiles are tuned for one CPU level, not for '%s'", base_escape(cpu, strlen(cpu)));
         return false;
     }
     const ir_target *here = cg_arch_target(u->d, arch, "native");
     u->target = here ? cg_arch_target(u->d, arch, cpu) : NULL;
     if (!u->target) return false;
     if (cg_target_isa(u->target) > cg_target_isa(here)) {
-        ir_error(u->d, NULL, "this machine cannot run code for %s, so it cannot time it", u->target->level);
+        base_error(u->d, NULL, "this machine cannot run code for %s, so it cannot time it", u->target->level);
         return false;
     }
     u->machine = cg_machine_of(here, (uint32_t)(o->threads ? o->threads : rt_threads_default(NULL, 0)));
@@ -305,16 +305,16 @@ static bool find_machine(struct tuner *u) {
 
 static bool tune(struct tuner *u) {
     const double start = tune_now();
-    ir_str place = {0}, lines = {0};
+    base_str place = {0}, lines = {0};
     if (!u->o->output && !drv_tuning_place(&place)) {
-        ir_error(u->d, NULL, "nothing says where records are kept; name a file with -o");
+        base_error(u->d, NULL, "nothing says where records are kept; name a file with -o");
         return false;
     }
     u->path = u->o->output ? u->o->output : place.data;
     u->until = start + (double)(u->o->budget ? u->o->budget : DEFAULT_BUDGET);
     bool fine = find_machine(u) && collect_all(u) && recall_all(u) && measure(u);
     if (fine) {
-        ir_str_add(&lines, "");
+        base_str_add(&lines, "");
         cg_tuning *table = records(u, &lines);
         fine = drv_tuning_append(u->d, u->path, &lines) && collect(u, table, -1, true, true);
         cg_tuning_free(table);
@@ -325,8 +325,8 @@ static bool tune(struct tuner *u) {
         fflush(stdout);
         if (u->o->check) fine = tune_check(u->d, u->o, u->path);
     }
-    ir_str_free(&place);
-    ir_str_free(&lines);
+    base_str_free(&place);
+    base_str_free(&lines);
     return fine;
 }
 
@@ -339,7 +339,7 @@ int drv_tune(const drv_options *given) {
     const bool fine = tune(&u);
     tune_timer_free(u.timer);
     tune_kernels_free(&u.kernels);
-    ir_diag_flush(u.d);
-    ir_diag_free(u.d);
+    base_diag_flush(u.d);
+    base_diag_free(u.d);
     return fine ? DRV_OK : DRV_INPUT;
 }

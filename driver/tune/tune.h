@@ -1,6 +1,6 @@
 /* ebru tune: the kernels of a model, timed as native code with tiles to choose. */
-#ifndef EBRU_DRIVER_TUNE_H
-#define EBRU_DRIVER_TUNE_H
+#ifndef EBRU_DRIVER_TUNE_TUNE_H
+#define EBRU_DRIVER_TUNE_TUNE_H
 
 #include "codegen/target/bind.h"
 #include "driver/driver.h"
@@ -23,7 +23,7 @@ typedef struct tune_kernel {
     bool known;          /* from a record; not measured now */
 } tune_kernel;
 
-typedef IR_VEC(tune_kernel) tune_kernels;
+typedef BASE_VEC(tune_kernel) tune_kernels;
 
 /* tune_kernels.c: adds the keys of a lowered module that are not there yet; `counted`: their calls count, as
  * tuned_calls when `tuned`. A function that runs once a step counts as STEPS. */
@@ -36,7 +36,7 @@ tune_kernel *tune_find(const tune_kernels *all, const char *kernel, const char *
 typedef struct tune_timer tune_timer;
 /* For code of `isa` (EBRU_LEVEL_*); `cache`: bytes of the last cache; `largest`: the most bytes of weights of
  * any kernel. NULL with diagnostics. */
-tune_timer *tune_timer_new(ir_diag *d, int32_t isa, int threads, uint64_t cache, uint64_t largest);
+tune_timer *tune_timer_new(base_diag *d, int32_t isa, int threads, uint64_t cache, uint64_t largest);
 void tune_timer_free(tune_timer *t);
 /* Takes the operands of k; until the next call. False when there is no memory. */
 bool tune_timer_load(tune_timer *t, const tune_kernel *k);
@@ -56,6 +56,6 @@ double tune_now(void);
 
 /* tune_check.c: compiles the model by the rules and by the records of a file, times both programs in turns
  * and prints their functions' times. False with diagnostics. */
-bool tune_check(ir_diag *d, const drv_options *o, const char *records);
+bool tune_check(base_diag *d, const drv_options *o, const char *records);
 
 #endif

@@ -16,7 +16,7 @@ struct times {
 
 struct check {
     const drv_options *o;
-    ir_diag *d;
+    base_diag *d;
     struct times of[MOST_FUNCTIONS];
     uint32_t count;
 };
@@ -34,16 +34,16 @@ static bool compile(struct check *c, const char *tuning, const char *program) {
 }
 
 static struct times *times_of(struct check *c, const char *component, const char *function) {
-    ir_str name = {0};
-    ir_str_addf(&name, "%s%s%s", component, strcmp(component, function) ? "." : "",
+    base_str name = {0};
+    base_str_addf(&name, "%s%s%s", component, strcmp(component, function) ? "." : "",
                 strcmp(component, function) ? function : "");
     for (uint32_t i = 0; i < c->count; i++)
         if (!strcmp(c->of[i].function, name.data)) {
-            ir_str_free(&name);
+            base_str_free(&name);
             return &c->of[i];
         }
     if (c->count == MOST_FUNCTIONS) {
-        ir_str_free(&name);
+        base_str_free(&name);
         return NULL;
     }
     c->of[c->count].function = name.data;
@@ -54,14 +54,14 @@ static struct times *times_of(struct check *c, const char *component, const char
 static void take_times(struct check *c, char *text, int which, int round) {
     for (char *line = text, *end; line && *line; line = end ? end + 1 : NULL) {
         end = strchr(line, '\n');
-        fe_json *doc =
-            fe_json_parse(c->d, "--bench=json", line, end ? (size_t)(end - line) : strlen(line), NULL);
+        base_json *doc =
+            base_json_parse(c->d, "--bench=json", line, end ? (size_t)(end - line) : strlen(line), NULL);
         if (!doc) return;
-        fe_jval root = fe_json_root(doc);
+        base_jval root = base_json_root(doc);
         struct times *t =
-            times_of(c, fe_json_opt_string(root, "component", ""), fe_json_opt_string(root, "function", ""));
-        if (t) t->ms[which][round] = fe_json_opt_double(root, "median_ms", 0);
-        fe_json_free(doc);
+            times_of(c, base_json_opt_string(root, "component", ""), base_json_opt_string(root, "function", ""));
+        if (t) t->ms[which][round] = base_json_opt_double(root, "median_ms", 0);
+        base_json_free(doc);
     }
 }
 
@@ -77,9 +77,9 @@ static bool run(struct check *c, const char *program, int which, int round) {
     const bool fine = drv_run(c->d, argv, NULL, 0, &text, &length) == 0 && text;
     if (fine) take_times(c, text, which, round);
     if (!fine)
-        ir_error(c->d, NULL, "the program that was compiled %s did not run",
+        base_error(c->d, NULL, "the program that was compiled %s did not run",
                  which ? "by the records" : "by the rules");
-    ir_free(text);
+    base_free(text);
     return fine;
 }
 
@@ -100,7 +100,7 @@ static void print(struct check *c) {
     }
 }
 
-bool tune_check(ir_diag *d, const drv_options *o, const char *records) {
+bool tune_check(base_diag *d, const drv_options *o, const char *records) {
     struct check c = {.o = o, .d = d};
     drv_temp temp = {0};
     char tuned[260];
@@ -110,7 +110,7 @@ bool tune_check(ir_diag *d, const drv_options *o, const char *records) {
     for (int round = 0; round < ROUNDS && fine; round++)
         fine = run(&c, temp.program, 0, round) && run(&c, tuned, 1, round);
     if (fine) print(&c);
-    for (uint32_t i = 0; i < c.count; i++) ir_free(c.of[i].function);
+    for (uint32_t i = 0; i < c.count; i++) base_free(c.of[i].function);
     unlink(tuned);
     drv_temp_free(&temp);
     return fine;

@@ -14,10 +14,10 @@ tune_kernel *tune_find(const tune_kernels *all, const char *kernel, const char *
 
 void tune_kernels_free(tune_kernels *all) {
     for (size_t i = 0; i < all->count; i++) {
-        ir_free(all->items[i].key);
-        ir_free(all->items[i].shape);
+        base_free(all->items[i].key);
+        base_free(all->items[i].shape);
     }
-    ir_free(all->items);
+    base_free(all->items);
     *all = (tune_kernels){0};
 }
 
@@ -31,12 +31,12 @@ static char *shape_of(const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     ir_type t = n->type;
     t.layout = IR_PLAIN;
-    ir_str s = {0};
-    ir_str_addf(&s, "%s ", ir_op_get(n->op)->name);
-    if (n->op == IR_OP_conv2d_winograd) ir_str_addf(&s, "F(%d) ", (int)IR_ATTRS(n, winograd)->tile);
+    base_str s = {0};
+    base_str_addf(&s, "%s ", ir_op_get(n->op)->name);
+    if (n->op == IR_OP_conv2d_winograd) base_str_addf(&s, "F(%d) ", (int)IR_ATTRS(n, winograd)->tile);
     ir_print_type(ir_typeof(f, n->operand[0]), &s);
     s.len = strcspn(s.data, ":") < s.len ? strcspn(s.data, ":") : s.len; /* without the layout */
-    ir_str_addn(&s, " -> ", 4);
+    base_str_addn(&s, " -> ", 4);
     ir_print_type(&t, &s);
     return s.data;
 }
@@ -63,7 +63,7 @@ void tune_collect(tune_kernels *all, const ir_module *m, bool counted, bool tune
             if (!n->binding || !cg_has_tiles(n->binding->kernel)) continue;
             tune_kernel k = {.kernel = n->binding->kernel,
                              .overwrite = n->op == IR_OP_conv2d && IR_ATTRS(n, conv2d)->overwrite};
-            ir_str key = {0};
+            base_str key = {0};
             cg_params_words(n->binding, k.rules);
             cg_kernel_key(k.kernel, k.rules, k.overwrite, &key);
             tune_kernel *known = tune_find(all, k.kernel, key.data);
@@ -73,13 +73,13 @@ void tune_collect(tune_kernels *all, const ir_module *m, bool counted, bool tune
                 k.shape = shape_of(f, (ir_ref){id});
                 k.flops = ir_node_cost(f, (ir_ref){id}).flops;
                 take_operands(&k, f, (ir_ref){id}, constant);
-                IR_PUSH(all, k);
+                BASE_PUSH(all, k);
                 known = &all->items[all->count - 1];
             } else {
-                ir_str_free(&key);
+                base_str_free(&key);
             }
             if (counted) *(tuned ? &known->tuned_calls : &known->calls) += runs_of(f);
         }
-        ir_free(constant);
+        base_free(constant);
     }
 }

@@ -115,22 +115,22 @@ static size_t aligned(uint64_t bytes) {
     return (size_t)((bytes + 63) / 64 * 64);
 }
 
-tune_timer *tune_timer_new(ir_diag *d, int32_t isa, int threads, uint64_t cache, uint64_t largest) {
-    tune_timer *t = ir_alloc(sizeof *t);
+tune_timer *tune_timer_new(base_diag *d, int32_t isa, int threads, uint64_t cache, uint64_t largest) {
+    tune_timer *t = base_alloc(sizeof *t);
     rt_error err;
-    rt_cpu cpu;
-    rt_cpu_detect(&cpu);
-    rt_cpu_permit(&cpu, cpu.level); /* before threads start */
+    base_cpu cpu;
+    base_cpu_detect(&cpu);
+    base_cpu_permit(&cpu, cpu.level); /* before threads start */
     t->isa = isa;
     t->threads = threads;
-    t->seconds = ir_alloc((size_t)threads * sizeof *t->seconds);
+    t->seconds = base_alloc((size_t)threads * sizeof *t->seconds);
     const size_t least = (size_t)96 << 20, most = (size_t)1 << 30;
     size_t turns = (size_t)(4 * cache);
     turns = turns < least ? least : turns > most ? most : turns;
     if (rt_pool_new(&t->pool, threads, &err)) {
-        ir_error(d, NULL, "%s", err.message);
+        base_error(d, NULL, "%s", err.message);
     } else if (!grow(&t->weights, turns + (size_t)largest)) {
-        ir_error(d, NULL, "out of memory: %zu bytes for weights", turns + (size_t)largest);
+        base_error(d, NULL, "out of memory: %zu bytes for weights", turns + (size_t)largest);
     } else {
         fill(t->weights.data, t->weights.bytes);
         return t;
@@ -145,8 +145,8 @@ void tune_timer_free(tune_timer *t) {
     if (t->weights.data) munmap(t->weights.data, t->weights.bytes);
     if (t->values.data) munmap(t->values.data, t->values.bytes);
     if (t->scratch.data) munmap(t->scratch.data, t->scratch.bytes);
-    ir_free(t->seconds);
-    ir_free(t);
+    base_free(t->seconds);
+    base_free(t);
 }
 
 bool tune_timer_load(tune_timer *t, const tune_kernel *k) {

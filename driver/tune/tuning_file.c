@@ -25,18 +25,18 @@ static int ascending(const void *a, const void *b) {
 }
 
 /* Least and median of an array of times. */
-static bool read_times(fe_jval v, double out[2]) {
+static bool read_times(base_jval v, double out[2]) {
     double ns[MOST_RUNS];
-    size_t n = fe_json_length(v);
-    if (!fe_json_expect(v, FE_JSON_ARRAY)) return false;
+    size_t n = base_json_length(v);
+    if (!base_json_expect(v, BASE_JSON_ARRAY)) return false;
     if (n < 1 || n > MOST_RUNS) {
-        fe_json_error(v, "expected 1 to %d times", MOST_RUNS);
+        base_json_error(v, "expected 1 to %d times", MOST_RUNS);
         return false;
     }
     for (size_t i = 0; i < n; i++) {
-        if (!fe_json_double(fe_json_item(v, i), &ns[i])) return false;
+        if (!base_json_double(base_json_item(v, i), &ns[i])) return false;
         if (ns[i] > 0) continue;
-        fe_json_error(fe_json_item(v, i), "a time is positive");
+        base_json_error(base_json_item(v, i), "a time is positive");
         return false;
     }
     qsort(ns, n, sizeof *ns, ascending);
@@ -45,87 +45,87 @@ static bool read_times(fe_jval v, double out[2]) {
     return true;
 }
 
-static bool read_choice(fe_jval v, cg_record *r) {
-    if (!fe_json_expect(v, FE_JSON_OBJECT)) return false;
-    for (fe_jval m = fe_json_first(v); fe_json_present(m); m = fe_json_next(m)) {
-        const char *field = fe_json_key(m);
+static bool read_choice(base_jval v, cg_record *r) {
+    if (!base_json_expect(v, BASE_JSON_OBJECT)) return false;
+    for (base_jval m = base_json_first(v); base_json_present(m); m = base_json_next(m)) {
+        const char *field = base_json_key(m);
         int64_t value;
         if (!cg_is_tile(r->kernel, field)) {
-            ir_loc at = fe_json_key_loc(m);
-            ir_error(fe_json_diag(v.doc), &at, "'%s' is no tile of %s", ir_escape(field, strlen(field)),
+            base_loc at = base_json_key_loc(m);
+            base_error(base_json_diag(v.doc), &at, "'%s' is no tile of %s", base_escape(field, strlen(field)),
                      r->kernel);
             return false;
         }
-        if (!fe_json_int(m, &value, 0, INT32_MAX)) return false;
+        if (!base_json_int(m, &value, 0, INT32_MAX)) return false;
         r->choice[r->choice_count++] = (cg_tile){field, (int32_t)value};
     }
     return true;
 }
 
-static bool read_machine(fe_jval cpu, fe_jval threads, cg_machine *m) {
+static bool read_machine(base_jval cpu, base_jval threads, cg_machine *m) {
     int64_t n = 0;
-    bool fine = fe_json_string(fe_json_require(cpu, "level"), &m->level) &&
-                fe_json_int(threads, &n, 1, RT_MAX_THREADS);
+    bool fine = base_json_string(base_json_require(cpu, "level"), &m->level) &&
+                base_json_int(threads, &n, 1, RT_MAX_THREADS);
     m->threads = (uint32_t)n;
-    m->l1d = (uint64_t)fe_json_opt_int(cpu, "l1d", 0, 0, INT64_MAX);
-    m->l2 = (uint64_t)fe_json_opt_int(cpu, "l2", 0, 0, INT64_MAX);
-    m->l3 = (uint64_t)fe_json_opt_int(cpu, "l3", 0, 0, INT64_MAX);
+    m->l1d = (uint64_t)base_json_opt_int(cpu, "l1d", 0, 0, INT64_MAX);
+    m->l2 = (uint64_t)base_json_opt_int(cpu, "l2", 0, 0, INT64_MAX);
+    m->l3 = (uint64_t)base_json_opt_int(cpu, "l3", 0, 0, INT64_MAX);
     return fine;
 }
 
 /* False after reporting what is wrong; *skip: a record of another version, or of a kernel there is none of.
  */
-static bool read_record(fe_jval v, cg_record *r, bool *skip) {
+static bool read_record(base_jval v, cg_record *r, bool *skip) {
     int64_t version = 0;
     *skip = false;
-    if (!fe_json_int(fe_json_require(v, "v"), &version, 0, INT64_MAX)) return false;
+    if (!base_json_int(base_json_require(v, "v"), &version, 0, INT64_MAX)) return false;
     if (version != RECORD_VERSION) {
-        fe_json_warning(fe_json_get(v, "v"), "this record is of version %lld; it is not used",
+        base_json_warning(base_json_get(v, "v"), "this record is of version %lld; it is not used",
                         (long long)version);
         *skip = true;
         return true;
     }
-    fe_jval op = fe_json_require(v, "op");
-    if (!fe_json_string(op, &r->kernel)) return false;
+    base_jval op = base_json_require(v, "op");
+    if (!base_json_string(op, &r->kernel)) return false;
     if (!cg_has_tiles(r->kernel)) {
-        fe_json_warning(op, "no kernel '%s' has tiles; the record is not used",
-                        ir_escape(r->kernel, strlen(r->kernel)));
+        base_json_warning(op, "no kernel '%s' has tiles; the record is not used",
+                        base_escape(r->kernel, strlen(r->kernel)));
         *skip = true;
         return true;
     }
-    bool fine = read_machine(fe_json_require(v, "cpu"), fe_json_require(v, "threads"), &r->machine);
-    fine = fe_json_string(fe_json_require(v, "key"), &r->key) && fine;
-    fine = read_choice(fe_json_require(v, "choice"), r) && fine;
-    r->tried = (uint32_t)fe_json_opt_int(v, "tried", 0, 0, INT32_MAX);
-    fine = read_times(fe_json_require(v, "ns"), r->ns) && fine;
-    return read_times(fe_json_require(v, "default_ns"), r->default_ns) && fine;
+    bool fine = read_machine(base_json_require(v, "cpu"), base_json_require(v, "threads"), &r->machine);
+    fine = base_json_string(base_json_require(v, "key"), &r->key) && fine;
+    fine = read_choice(base_json_require(v, "choice"), r) && fine;
+    r->tried = (uint32_t)base_json_opt_int(v, "tried", 0, 0, INT32_MAX);
+    fine = read_times(base_json_require(v, "ns"), r->ns) && fine;
+    return read_times(base_json_require(v, "default_ns"), r->default_ns) && fine;
 }
 
-void drv_record_print(const cg_record *r, ir_str *out) {
+void drv_record_print(const cg_record *r, base_str *out) {
     char day[32];
     const time_t now = time(NULL);
     struct tm utc;
     gmtime_r(&now, &utc);
     strftime(day, sizeof day, "%Y-%m-%d", &utc);
-    ir_str_addf(out,
+    base_str_addf(out,
                 "{\"v\":%d,\"ebru\":\"%s\",\"cpu\":{\"level\":\"%s\",\"l1d\":%llu,\"l2\":%llu,\"l3\":%llu",
                 RECORD_VERSION, DRV_VERSION, r->machine.level, (unsigned long long)r->machine.l1d,
                 (unsigned long long)r->machine.l2, (unsigned long long)r->machine.l3);
-    ir_str_addf(out, "},\"threads\":%u,\"op\":\"%s\",\"key\":\"%s\",\"choice\":{", r->machine.threads,
+    base_str_addf(out, "},\"threads\":%u,\"op\":\"%s\",\"key\":\"%s\",\"choice\":{", r->machine.threads,
                 r->kernel, r->key);
     for (uint32_t i = 0; i < r->choice_count; i++)
-        ir_str_addf(out, "%s\"%s\":%d", i ? "," : "", r->choice[i].field, r->choice[i].value);
-    ir_str_addf(out, "},\"ns\":[%.0f,%.0f],\"default_ns\":[%.0f,%.0f],\"tried\":%u,\"date\":\"%s\"}\n", r->ns[0], r->ns[1],
+        base_str_addf(out, "%s\"%s\":%d", i ? "," : "", r->choice[i].field, r->choice[i].value);
+    base_str_addf(out, "},\"ns\":[%.0f,%.0f],\"default_ns\":[%.0f,%.0f],\"tried\":%u,\"date\":\"%s\"}\n", r->ns[0], r->ns[1],
                 r->default_ns[0], r->default_ns[1], r->tried, day);
 }
 
 /* ---- files ---- */
 
 struct reader {
-    ir_diag *diag;
+    base_diag *diag;
     const char *name;
     cg_tuning *table;
-    const ir_source *source; /* of the records' places */
+    const base_source *source; /* of the records' places */
     FILE *nowhere;
     bool shipped, lenient; /* lenient: a malformed line is passed over with a warning */
     bool failed;
@@ -134,42 +134,42 @@ struct reader {
 /* The line once more, behind as many line ends as stand before it, so that its faults are reported where they
  * are. */
 static void report_line(struct reader *r, const char *line, size_t length, uint32_t number) {
-    ir_str text = {0};
-    ir_str_add(&text, "");
-    for (uint32_t i = 1; i < number; i++) ir_str_add(&text, "\n");
-    ir_str_addn(&text, line, length);
-    fe_json *doc = fe_json_parse(r->diag, r->name, text.data, text.len, NULL);
+    base_str text = {0};
+    base_str_add(&text, "");
+    for (uint32_t i = 1; i < number; i++) base_str_add(&text, "\n");
+    base_str_addn(&text, line, length);
+    base_json *doc = base_json_parse(r->diag, r->name, text.data, text.len, NULL);
     cg_record record = {0};
     bool skip;
-    if (doc) read_record(fe_json_root(doc), &record, &skip);
-    fe_json_free(doc);
-    ir_str_free(&text);
+    if (doc) read_record(base_json_root(doc), &record, &skip);
+    base_json_free(doc);
+    base_str_free(&text);
 }
 
 static void read_line(struct reader *r, const char *line, size_t length, uint32_t number) {
-    const ir_diag_options silent = {.out = r->nowhere};
-    ir_diag *d = ir_diag_new(&silent);
-    fe_json *doc = fe_json_parse(d, r->name, line, length, NULL);
+    const base_diag_options silent = {.out = r->nowhere};
+    base_diag *d = base_diag_new(&silent);
+    base_json *doc = base_json_parse(d, r->name, line, length, NULL);
     cg_record record = {.shipped = r->shipped, .loc = {.source = r->source, .line = number, .col = 1}};
-    bool skip = false, fine = doc && read_record(fe_json_root(doc), &record, &skip);
+    bool skip = false, fine = doc && read_record(base_json_root(doc), &record, &skip);
     if (fine && !skip) cg_tuning_add(r->table, &record);
-    fe_json_free(doc);
-    ir_diag_free(d);
+    base_json_free(doc);
+    base_diag_free(d);
     if (!fine && r->lenient) {
-        ir_warning(r->diag, &record.loc, "this line is no tuning record; it is passed over");
+        base_warning(r->diag, &record.loc, "this line is no tuning record; it is passed over");
     } else if (!fine || skip) {
         report_line(r, line, length, number);
         r->failed |= !fine;
     }
 }
 
-bool drv_tuning_read(ir_diag *d, const char *name, const char *text, size_t length, bool shipped,
+bool drv_tuning_read(base_diag *d, const char *name, const char *text, size_t length, bool shipped,
                      bool lenient, cg_tuning *table) {
     struct reader r = {.diag = d, .name = name, .table = table, .shipped = shipped, .lenient = lenient};
-    r.source = ir_diag_source(d, name, text, length);
+    r.source = base_diag_source(d, name, text, length);
     r.nowhere = fopen("/dev/null", "w");
     if (!r.nowhere) {
-        ir_error(d, NULL, "cannot open /dev/null: %s", strerror(errno));
+        base_error(d, NULL, "cannot open /dev/null: %s", strerror(errno));
         return false;
     }
     uint32_t number = 1;
@@ -185,17 +185,17 @@ bool drv_tuning_read(ir_diag *d, const char *name, const char *text, size_t leng
 
 /* "DIR/tuning.jsonl", DIR = $EBRU_CACHE_DIR, $XDG_CACHE_HOME/ebru or ~/.cache/ebru; false where none is set.
  */
-bool drv_tuning_place(ir_str *path) {
+bool drv_tuning_place(base_str *path) {
     const char *own = getenv("EBRU_CACHE_DIR"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (own && *own)
-        ir_str_add(path, own);
+        base_str_add(path, own);
     else if (cache && *cache)
-        ir_str_addf(path, "%s/ebru", cache);
+        base_str_addf(path, "%s/ebru", cache);
     else if (home && *home)
-        ir_str_addf(path, "%s/.cache/ebru", home);
+        base_str_addf(path, "%s/.cache/ebru", home);
     else
         return false;
-    ir_str_add(path, "/tuning.jsonl");
+    base_str_add(path, "/tuning.jsonl");
     return true;
 }
 
@@ -210,13 +210,13 @@ static void make_folders(const char *path) {
     free(copy);
 }
 
-bool drv_tuning_append(ir_diag *d, const char *path, const ir_str *records) {
+bool drv_tuning_append(base_diag *d, const char *path, const base_str *records) {
     make_folders(path);
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     /* one write, so that records of two tuners do not mix */
     bool fine = fd >= 0 && write(fd, records->data, records->len) == (ssize_t)records->len;
     if (fd >= 0 && close(fd)) fine = false;
-    if (!fine) ir_error(d, NULL, "cannot append to '%s': %s", ir_escape(path, strlen(path)), strerror(errno));
+    if (!fine) base_error(d, NULL, "cannot append to '%s': %s", base_escape(path, strlen(path)), strerror(errno));
     return fine;
 }
 
@@ -224,7 +224,7 @@ bool drv_tuning_append(ir_diag *d, const char *path, const ir_str *records) {
 
 extern const char ebru_shipped_tuning[], ebru_shipped_tuning_end[];
 
-bool drv_tuning_read_file(ir_diag *d, const char *path, bool lenient, cg_tuning *table) {
+bool drv_tuning_read_file(base_diag *d, const char *path, bool lenient, cg_tuning *table) {
     fe_bytes text;
     if (!fe_file_read(d, path, (size_t)1 << 30, &text)) return false;
     bool fine = drv_tuning_read(d, path, text.data, text.size, false, lenient, table);
@@ -232,7 +232,7 @@ bool drv_tuning_read_file(ir_diag *d, const char *path, bool lenient, cg_tuning 
     return fine;
 }
 
-bool drv_tuning_open(ir_diag *d, const drv_options *o, drv_tuning *t) {
+bool drv_tuning_open(base_diag *d, const drv_options *o, drv_tuning *t) {
     const char *cpu = o->cpu ? o->cpu : o->target ? "" : "native";
     *t = (drv_tuning){.native = !strcmp(cpu, "native")};
     if (o->tuning && !strcmp(o->tuning, "none")) return true;
@@ -242,10 +242,10 @@ bool drv_tuning_open(ir_diag *d, const drv_options *o, drv_tuning *t) {
         drv_tuning_read(d, "shipped tuning records", ebru_shipped_tuning,
                         (size_t)(ebru_shipped_tuning_end - ebru_shipped_tuning), true, false, t->table);
     if (o->tuning) return drv_tuning_read_file(d, o->tuning, false, t->table) && fine;
-    ir_str path = {0};
+    base_str path = {0};
     if (t->native && drv_tuning_place(&path) && fe_path_is_file(path.data))
         fine = drv_tuning_read_file(d, path.data, true, t->table) && fine;
-    ir_str_free(&path);
+    base_str_free(&path);
     return fine;
 }
 

@@ -1,21 +1,21 @@
 /* Tuning records as files: reading, writing, which of them a compilation consults. */
-#ifndef EBRU_DRIVER_TUNING_FILE_H
-#define EBRU_DRIVER_TUNING_FILE_H
+#ifndef EBRU_DRIVER_TUNE_TUNING_FILE_H
+#define EBRU_DRIVER_TUNE_TUNING_FILE_H
 
 #include "codegen/target/tuning.h"
 
 /* Reads JSON Lines into a table; empty lines are allowed. False when a line is malformed, after reporting all
  * that are, at line and column; `lenient`: such lines are passed over with a warning. Records of another
  * version or of unknown kernels are passed over with a warning. */
-bool drv_tuning_read(ir_diag *d, const char *name, const char *text, size_t length, bool shipped,
+bool drv_tuning_read(base_diag *d, const char *name, const char *text, size_t length, bool shipped,
                      bool lenient, cg_tuning *table);
 /* The same of a file. */
-bool drv_tuning_read_file(ir_diag *d, const char *path, bool lenient, cg_tuning *table);
+bool drv_tuning_read_file(base_diag *d, const char *path, bool lenient, cg_tuning *table);
 /* A record as its line, dated today. */
-void drv_record_print(const cg_record *r, ir_str *out);
+void drv_record_print(const cg_record *r, base_str *out);
 /* Appends lines to a file in one write; folders are made. False with a diagnostic. */
-bool drv_tuning_append(ir_diag *d, const char *path, const ir_str *records);
+bool drv_tuning_append(base_diag *d, const char *path, const base_str *records);
 /* Appends to `path` where records are kept by default; false when the environment does not say. */
-bool drv_tuning_place(ir_str *path);
+bool drv_tuning_place(base_str *path);
 
 #endif

@@ -12,8 +12,8 @@
  * old), for attention blocks on tokens; attention is matmul(q, k^T, scale), softmax, matmul over heads split
  * by reshape [B,T,H,d] and transpose [0,2,1,3]; images become tokens by reshape [B,C,HW] and transpose
  * [0,2,1]; projections of attention are linear whatever rank their weight has. */
-#ifndef EBRU_FRONTEND_BLOCKS_H
-#define EBRU_FRONTEND_BLOCKS_H
+#ifndef EBRU_FRONTEND_BUILD_BLOCKS_H
+#define EBRU_FRONTEND_BUILD_BLOCKS_H
 
 #include "frontend/files/json_file.h"
 #include "frontend/safetensors/weights.h"
@@ -33,32 +33,32 @@ enum {
 /* One entry of the skip stack and where it was pushed. */
 typedef struct fe_skip {
     ir_ref value;
-    ir_loc loc;
+    base_loc loc;
 } fe_skip;
 
 typedef struct fe_builder {
-    ir_diag *d;
+    base_diag *d;
     ir_module *m;
     ir_func *f; /* under construction */
     fe_weights *weights;
     const char *scope;   /* component, the first part of weight names */
-    ir_arena *arena;     /* names and places; lives as long as the builder */
-    ir_loc loc;          /* place in the description of what is being built */
+    base_arena *arena;     /* names and places; lives as long as the builder */
+    base_loc loc;          /* place in the description of what is being built */
     const char *block;   /* prefix of the block being built, for messages */
     unsigned nested;     /* blocks open */
     ir_origin_id origin; /* of new nodes: loc and block */
-    IR_VEC(fe_skip) skips;
+    BASE_VEC(fe_skip) skips;
     bool full; /* the node limit was reported */
 } fe_builder;
 
-void fe_builder_init(fe_builder *b, ir_diag *d, ir_module *m, fe_weights *weights, const char *scope);
+void fe_builder_init(fe_builder *b, base_diag *d, ir_module *m, fe_weights *weights, const char *scope);
 void fe_builder_free(fe_builder *b);
 /* Begins a function; the skip stack is emptied. */
 void fe_begin(fe_builder *b, const char *function);
 /* Ends it: reports what is left on the skip stack. False when that is the case. */
 bool fe_end(fe_builder *b);
 /* The place of what is built next: a JSON value. */
-void fe_at(fe_builder *b, fe_jval v);
+void fe_at(fe_builder *b, base_jval v);
 /* Reports at the builder's place, naming the block; returns IR_NONE. */
 ir_ref fe_fail(fe_builder *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* printf into the builder's arena: prefixes. */

@@ -8,14 +8,14 @@
 
 /* ---- the builder ---- */
 
-void fe_builder_init(fe_builder *b, ir_diag *d, ir_module *m, fe_weights *weights, const char *scope) {
+void fe_builder_init(fe_builder *b, base_diag *d, ir_module *m, fe_weights *weights, const char *scope) {
     *b = (fe_builder){
-        .d = d, .m = m, .weights = weights, .scope = scope, .arena = ir_arena_new(), .block = ""};
+        .d = d, .m = m, .weights = weights, .scope = scope, .arena = base_arena_new(), .block = ""};
 }
 
 void fe_builder_free(fe_builder *b) {
-    ir_free(b->skips.items);
-    ir_arena_free(b->arena);
+    base_free(b->skips.items);
+    base_arena_free(b->arena);
     *b = (fe_builder){0};
 }
 
@@ -31,9 +31,9 @@ bool fe_end(fe_builder *b) {
     b->skips.count = 0;
     if (!left) return true;
     const fe_skip *top = &b->skips.items[left - 1];
-    ir_error(b->d, &b->loc, "function '%s' ends with %zu value%s left on the skip stack", b->f->name, left,
+    base_error(b->d, &b->loc, "function '%s' ends with %zu value%s left on the skip stack", b->f->name, left,
              left == 1 ? "" : "s");
-    ir_note(b->d, &top->loc, "the last one was pushed here");
+    base_note(b->d, &top->loc, "the last one was pushed here");
     return false;
 }
 
@@ -42,9 +42,9 @@ static void set_origin(fe_builder *b) {
     b->origin = ir_origin_add(b->m, file, b->loc.line, b->loc.col, b->block);
 }
 
-void fe_at(fe_builder *b, fe_jval v) {
-    if (!fe_json_present(v)) return;
-    b->loc = fe_json_loc(v);
+void fe_at(fe_builder *b, base_jval v) {
+    if (!base_json_present(v)) return;
+    b->loc = base_json_loc(v);
     set_origin(b);
 }
 
@@ -76,9 +76,9 @@ ir_ref fe_fail(fe_builder *b, const char *fmt, ...) {
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     if (*b->block)
-        ir_error(b->d, &b->loc, "%s: %s", ir_escape(b->block, strlen(b->block)), text);
+        base_error(b->d, &b->loc, "%s: %s", base_escape(b->block, strlen(b->block)), text);
     else
-        ir_error(b->d, &b->loc, "%s", text);
+        base_error(b->d, &b->loc, "%s", text);
     return IR_NONE;
 }
 
@@ -88,7 +88,7 @@ const char *fe_name(fe_builder *b, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    return ir_arena_strdup(b->arena, text);
+    return base_arena_strdup(b->arena, text);
 }
 
 /* PREFIX.NAME, or just one of them when the other is empty. */
@@ -99,10 +99,10 @@ const char *fe_sub(fe_builder *b, const char *prefix, const char *name) {
 }
 
 const char *fe_type_text(fe_builder *b, ir_ref x) {
-    ir_str s = {0};
+    base_str s = {0};
     ir_print_type(ir_typeof(b->f, x), &s);
-    const char *text = ir_arena_strdup(b->arena, s.data);
-    ir_str_free(&s);
+    const char *text = base_arena_strdup(b->arena, s.data);
+    base_str_free(&s);
     return text;
 }
 
@@ -118,11 +118,11 @@ ir_ref fe_emit(fe_builder *b, ir_op op, const ir_ref *operands, uint32_t count, 
         return IR_NONE;
     }
     ir_type type;
-    ir_str faults = {0};
+    base_str faults = {0};
     if (!ir_infer(b->f, op, operands, count, attrs ? attrs : info->attr_default, &type, &faults)) {
         while (faults.len && faults.data[faults.len - 1] == '\n') faults.data[--faults.len] = 0;
         fe_fail(b, "%s: %s", info->name, faults.data ? faults.data : "does not fit");
-        ir_str_free(&faults);
+        base_str_free(&faults);
         return IR_NONE;
     }
     return ir_build(b->f, op, operands, count, attrs, IR_PLAIN, b->origin);
@@ -139,10 +139,10 @@ ir_ref fe_emit2(fe_builder *b, ir_op op, ir_ref x, ir_ref y, const void *attrs) 
 ir_ref fe_input(fe_builder *b, const char *name, ir_dtype dtype, uint32_t rank, const int64_t *dim,
                 ir_freq freq) {
     ir_type type = ir_type_make(dtype, rank, dim);
-    ir_str why = {0};
+    base_str why = {0};
     if (!ir_type_valid(&type, &why)) {
         fe_fail(b, "input '%s' has %s", name, why.data);
-        ir_str_free(&why);
+        base_str_free(&why);
         return IR_NONE;
     }
     return ir_input(b->f, name, &type, freq, b->origin);
@@ -382,7 +382,7 @@ ir_ref fe_to_image(fe_builder *b, ir_ref tokens, int64_t height, int64_t width) 
 /* ---- the skip stack ---- */
 
 void fe_push(fe_builder *b, ir_ref x) {
-    IR_PUSH(&b->skips, ((fe_skip){x, b->loc}));
+    BASE_PUSH(&b->skips, ((fe_skip){x, b->loc}));
 }
 
 ir_ref fe_concat_pop(fe_builder *b, ir_ref x) {
@@ -393,7 +393,7 @@ ir_ref fe_concat_pop(fe_builder *b, ir_ref x) {
     const ir_type *s = ir_typeof(b->f, skip.value);
     if (s->rank != 4 || s->dim[0] != t.dim[0] || s->dim[2] != t.dim[2] || s->dim[3] != t.dim[3]) {
         fe_fail(b, "%s cannot be joined with the skip %s", fe_type_text(b, x), fe_type_text(b, skip.value));
-        ir_note(b->d, &skip.loc, "it was pushed here");
+        base_note(b->d, &skip.loc, "it was pushed here");
         return IR_NONE;
     }
     return fe_concat(b, x, skip.value);

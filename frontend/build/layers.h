@@ -1,6 +1,6 @@
 /* What blocks.c needs of layers.c beside blocks.h: nodes and weights with checks. */
-#ifndef EBRU_FRONTEND_LAYERS_H
-#define EBRU_FRONTEND_LAYERS_H
+#ifndef EBRU_FRONTEND_BUILD_LAYERS_H
+#define EBRU_FRONTEND_BUILD_LAYERS_H
 
 #include "frontend/build/blocks.h"
 

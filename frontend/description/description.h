@@ -1,7 +1,7 @@
 /* What the two halves of the model description language share: description.c (documents, functions, repeats)
  * and description_blocks.c (the table of blocks and how each reads its keys). */
-#ifndef EBRU_FRONTEND_DESCRIPTION_H
-#define EBRU_FRONTEND_DESCRIPTION_H
+#ifndef EBRU_FRONTEND_DESCRIPTION_DESCRIPTION_H
+#define EBRU_FRONTEND_DESCRIPTION_DESCRIPTION_H
 
 #include "frontend/description/expression.h"
 #include "frontend/build/blocks.h"
@@ -15,18 +15,18 @@ typedef struct desc_value {
 /* The state of building one function of a description. */
 typedef struct desc {
     fe_builder *b;
-    fe_jval defaults; /* section "defaults": keys of blocks by block name */
+    base_jval defaults; /* section "defaults": keys of blocks by block name */
     fe_variables vars;
-    IR_VEC(desc_value) values; /* inputs and what was saved; later ones hide earlier ones */
+    BASE_VEC(desc_value) values; /* inputs and what was saved; later ones hide earlier ones */
     ir_ref x;                  /* the current value */
     uint32_t blocks;           /* built so far */
 } desc;
 
 /* One block of a list, with the section of the defaults that belongs to it. */
 typedef struct desc_block {
-    fe_jval v; /* a string (name only) or an object */
+    base_jval v; /* a string (name only) or an object */
     const char *name, *prefix;
-    fe_jval defaults;
+    base_jval defaults;
 } desc_block;
 
 /* A row of the table of blocks. `keys` and `names` are space-separated: what may stand in the block beside
@@ -46,10 +46,10 @@ size_t desc_names(const char **out);
 extern const char desc_common_keys[];
 
 /* The value named `name`; IR_NONE after reporting at v. */
-ir_ref desc_lookup(desc *c, fe_jval v, const char *name);
+ir_ref desc_lookup(desc *c, base_jval v, const char *name);
 /* A number: an integer or a string with an expression. False after reporting. */
-bool desc_number(desc *c, fe_jval v, int64_t *out, int64_t min, int64_t max);
+bool desc_number(desc *c, base_jval v, int64_t *out, int64_t min, int64_t max);
 /* A string with its {expressions} replaced, in the builder's arena; NULL after reporting. */
-const char *desc_text(desc *c, fe_jval v);
+const char *desc_text(desc *c, base_jval v);
 
 #endif

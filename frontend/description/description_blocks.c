@@ -13,81 +13,81 @@ const char desc_common_keys[] = "block prefix from save when about";
 
 /* ---- reading keys: of the block, else of the defaults for its kind ---- */
 
-static fe_jval find(const desc_block *k, const char *key) {
-    fe_jval v = fe_json_get(k->v, key);
-    return fe_json_present(v) ? v : fe_json_get(k->defaults, key);
+static base_jval find(const desc_block *k, const char *key) {
+    base_jval v = base_json_get(k->v, key);
+    return base_json_present(v) ? v : base_json_get(k->defaults, key);
 }
 
 enum { REQUIRED = -1 };
 
 static int64_t number(desc *c, const desc_block *k, const char *key, int64_t fallback, int64_t min,
                       int64_t max) {
-    fe_jval v = find(k, key);
+    base_jval v = find(k, key);
     int64_t n = 0;
-    if (fe_json_present(v)) return desc_number(c, v, &n, min, max) ? n : min;
+    if (base_json_present(v)) return desc_number(c, v, &n, min, max) ? n : min;
     if (fallback == REQUIRED) fe_fail(c->b, "block '%s' needs a key '%s'", k->name, key);
     return fallback == REQUIRED ? min : fallback;
 }
 
 static double real(const desc_block *k, const char *key, double fallback) {
-    fe_jval v = find(k, key);
+    base_jval v = find(k, key);
     double x;
-    return fe_json_present(v) && fe_json_double(v, &x) ? x : fallback;
+    return base_json_present(v) && base_json_double(v, &x) ? x : fallback;
 }
 
 static bool flag(const desc_block *k, const char *key, bool fallback) {
-    fe_jval v = find(k, key);
+    base_jval v = find(k, key);
     bool x;
-    return fe_json_present(v) && fe_json_bool(v, &x) ? x : fallback;
+    return base_json_present(v) && base_json_bool(v, &x) ? x : fallback;
 }
 
 /* One of two words. */
 static bool second_word(const desc_block *k, const char *key, const char *first, const char *second,
                         bool fallback) {
     const char *words[] = {first, second};
-    fe_jval v = find(k, key);
+    base_jval v = find(k, key);
     size_t i;
-    return fe_json_present(v) && fe_json_choice(v, key, words, 2, &i) ? i == 1 : fallback;
+    return base_json_present(v) && base_json_choice(v, key, words, 2, &i) ? i == 1 : fallback;
 }
 
 static ir_act activation(const desc_block *k, const char *key, ir_act fallback) {
-    fe_jval v = find(k, key);
+    base_jval v = find(k, key);
     size_t i;
-    return fe_json_present(v) && fe_json_choice(v, "activation", ir_act_name, IR_ACT_COUNT, &i) ? (ir_act)i
+    return base_json_present(v) && base_json_choice(v, "activation", ir_act_name, IR_ACT_COUNT, &i) ? (ir_act)i
                                                                                                 : fallback;
 }
 
 /* The tensor name of a part: from "names" of the block, of the defaults, or the fallback. */
 static const char *part(const desc_block *k, const char *role, const char *fallback) {
-    fe_jval v = fe_json_get(fe_json_get(k->v, "names"), role);
-    if (!fe_json_present(v)) v = fe_json_get(fe_json_get(k->defaults, "names"), role);
+    base_jval v = base_json_get(base_json_get(k->v, "names"), role);
+    if (!base_json_present(v)) v = base_json_get(base_json_get(k->defaults, "names"), role);
     const char *word;
-    return fe_json_present(v) && fe_json_string(v, &word) ? word : fallback;
+    return base_json_present(v) && base_json_string(v, &word) ? word : fallback;
 }
 
 /* Another value of the function: a key that names it. IR_NONE when the key is null. */
 static ir_ref other(desc *c, const desc_block *k, const char *key, const char *fallback) {
-    fe_jval v = find(k, key);
+    base_jval v = find(k, key);
     const char *name = fallback;
-    if (fe_json_is_null(v)) return IR_NONE;
-    if (fe_json_present(v) && !fe_json_string(v, &name)) return IR_NONE;
+    if (base_json_is_null(v)) return IR_NONE;
+    if (base_json_present(v) && !base_json_string(v, &name)) return IR_NONE;
     if (!name) return fe_fail(c->b, "block '%s' needs a key '%s'", k->name, key);
-    return desc_lookup(c, fe_json_present(v) ? v : k->v, name);
+    return desc_lookup(c, base_json_present(v) ? v : k->v, name);
 }
 
 /* One number for both directions, or [y, x]. */
 static void pair(desc *c, const desc_block *k, const char *key, int64_t fallback, int64_t min, int64_t max,
                  int64_t out[2]) {
-    fe_jval v = find(k, key);
+    base_jval v = find(k, key);
     out[0] = out[1] = fallback;
-    if (!fe_json_present(v)) return;
-    if (!fe_json_is(v, FE_JSON_ARRAY)) {
+    if (!base_json_present(v)) return;
+    if (!base_json_is(v, BASE_JSON_ARRAY)) {
         desc_number(c, v, &out[0], min, max);
         out[1] = out[0];
-    } else if (fe_json_length(v) != 2) {
-        fe_json_error(v, "'%s': expected one number or two (vertical, horizontal)", key);
+    } else if (base_json_length(v) != 2) {
+        base_json_error(v, "'%s': expected one number or two (vertical, horizontal)", key);
     } else {
-        for (size_t i = 0; i < 2; i++) desc_number(c, fe_json_item(v, i), &out[i], min, max);
+        for (size_t i = 0; i < 2; i++) desc_number(c, base_json_item(v, i), &out[i], min, max);
     }
 }
 
@@ -100,13 +100,13 @@ static int64_t channels_of(const desc *c, ir_ref x) {
 
 /* "heads", or "head_dim" with as many heads as fit. */
 static int64_t heads(desc *c, const desc_block *k, ir_ref x) {
-    fe_jval v = find(k, "head_dim");
+    base_jval v = find(k, "head_dim");
     int64_t width, channels = channels_of(c, x);
-    if (!fe_json_present(v)) return number(c, k, "heads", 1, 1, FE_MAX_CHANNELS);
+    if (!base_json_present(v)) return number(c, k, "heads", 1, 1, FE_MAX_CHANNELS);
     if (!desc_number(c, v, &width, 1, FE_MAX_CHANNELS)) return 1;
     int64_t n = number(c, k, "heads", channels / width, 1, FE_MAX_CHANNELS);
     if (n * width == channels || !ir_ref_ok(x)) return n ? n : 1;
-    fe_json_error(v, "%lld heads of width %lld do not make the %lld channels of the value", (long long)n,
+    base_json_error(v, "%lld heads of width %lld do not make the %lld channels of the value", (long long)n,
                   (long long)width, (long long)channels);
     return 1;
 }
@@ -120,18 +120,18 @@ static ir_ref finish(desc *c, const desc_block *k, ir_ref x) {
 /* "same" (kernel / 2 all around), "valid" (none), a number, or [top, left, bottom, right]. */
 static void padding(desc *c, const desc_block *k, fe_conv_options *o) {
     static const char *const words[] = {"same", "valid"};
-    fe_jval v = find(k, "padding");
+    base_jval v = find(k, "padding");
     size_t i = 0;
     int64_t n;
     for (size_t p = 0; p < 4; p++) o->pad[p] = o->kernel[p % 2] / 2;
-    if (!fe_json_present(v)) return;
-    if (fe_json_is(v, FE_JSON_ARRAY) && fe_json_length(v) == 4) {
-        for (size_t p = 0; p < 4; p++) desc_number(c, fe_json_item(v, p), &o->pad[p], 0, FE_MAX_KERNEL);
-    } else if (fe_json_is(v, FE_JSON_INT)) {
+    if (!base_json_present(v)) return;
+    if (base_json_is(v, BASE_JSON_ARRAY) && base_json_length(v) == 4) {
+        for (size_t p = 0; p < 4; p++) desc_number(c, base_json_item(v, p), &o->pad[p], 0, FE_MAX_KERNEL);
+    } else if (base_json_is(v, BASE_JSON_INT)) {
         if (desc_number(c, v, &n, 0, FE_MAX_KERNEL)) o->pad[0] = o->pad[1] = o->pad[2] = o->pad[3] = n;
-    } else if (fe_json_is(v, FE_JSON_ARRAY)) {
-        fe_json_error(v, "'padding': expected four numbers (top, left, bottom, right)");
-    } else if (fe_json_choice(v, "padding", words, 2, &i) && i == 1) {
+    } else if (base_json_is(v, BASE_JSON_ARRAY)) {
+        base_json_error(v, "'padding': expected four numbers (top, left, bottom, right)");
+    } else if (base_json_choice(v, "padding", words, 2, &i) && i == 1) {
         memset(o->pad, 0, sizeof o->pad);
     }
 }
@@ -169,8 +169,8 @@ static ir_ref build_activation(desc *c, const desc_block *k, ir_ref x) {
 static ir_ref build_embedding(desc *c, const desc_block *k, ir_ref x) {
     fe_embedding_options o = {.count = number(c, k, "count", REQUIRED, 1, FE_MAX_CHANNELS),
                               .width = number(c, k, "width", REQUIRED, 1, FE_MAX_CHANNELS)};
-    fe_jval position = find(k, "position");
-    if (fe_json_present(position)) {
+    base_jval position = find(k, "position");
+    if (base_json_present(position)) {
         o.position = desc_text(c, position);
         o.positions = number(c, k, "positions", REQUIRED, 1, FE_MAX_SIDE);
         if (!o.position) return IR_NONE;
@@ -264,9 +264,9 @@ static ir_ref build_upsample(desc *c, const desc_block *k, ir_ref x) {
 static ir_ref build_res_block(desc *c, const desc_block *k, ir_ref x) {
     fe_res_options o = fe_res_defaults(number(c, k, "out", REQUIRED, 1, FE_MAX_CHANNELS),
                                        number(c, k, "groups", 32, 1, FE_MAX_CHANNELS), real(k, "eps", 1e-5));
-    unsigned before = ir_diag_errors(c->b->d);
+    unsigned before = base_diag_errors(c->b->d);
     ir_ref emb = other(c, k, "emb", "emb");
-    if (ir_diag_errors(c->b->d) != before) return IR_NONE;
+    if (base_diag_errors(c->b->d) != before) return IR_NONE;
     o.act = activation(k, "activation", IR_ACT_SILU);
     o.output_scale = real(k, "output_scale", 1.0);
     o.norm1 = part(k, "norm1", o.norm1);
@@ -331,7 +331,7 @@ static ir_ref build_feed_forward(desc *c, const desc_block *k, ir_ref x) {
                                  .in = part(k, "in", "net.0.proj"),
                                  .out = part(k, "out", "net.2")};
     o.geglu =
-        !fe_json_present(find(k, "activation")); /* as in Stable Diffusion, unless an activation is named */
+        !base_json_present(find(k, "activation")); /* as in Stable Diffusion, unless an activation is named */
     return fe_feed_forward(c->b, x, k->prefix, &o);
 }
 
@@ -373,7 +373,7 @@ static ir_ref build_scale(desc *c, const desc_block *k, ir_ref x) {
 }
 
 static ir_ref build_use(desc *c, const desc_block *k, ir_ref x) {
-    if (!fe_json_present(fe_json_get(k->v, "from"))) return fe_fail(c->b, "block 'use' needs a key 'from'");
+    if (!base_json_present(base_json_get(k->v, "from"))) return fe_fail(c->b, "block 'use' needs a key 'from'");
     return x;
 }
 

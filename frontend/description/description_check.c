@@ -8,19 +8,19 @@
 
 enum { MAX_NESTING = 16, MAX_FUNCTIONS = 64, MAX_WORDS = 48, MAX_BLOCK_NAMES = 128 };
 
-bool fe_desc_expression(const fe_variables *vars, fe_jval v, int64_t *out, int64_t min, int64_t max) {
+bool fe_desc_expression(const fe_variables *vars, base_jval v, int64_t *out, int64_t min, int64_t max) {
     const char *text;
     int64_t n;
-    if (!fe_json_is(v, FE_JSON_STRING)) return fe_json_int(v, out, min, max);
-    if (!fe_json_string(v, &text)) return false;
-    ir_str why = {0};
+    if (!base_json_is(v, BASE_JSON_STRING)) return base_json_int(v, out, min, max);
+    if (!base_json_string(v, &text)) return false;
+    base_str why = {0};
     bool fine = fe_arith(vars, text, strlen(text), &n, &why);
     if (!fine)
-        fe_json_error(v, "'%s': %s", ir_escape(text, strlen(text)), why.data);
+        base_json_error(v, "'%s': %s", base_escape(text, strlen(text)), why.data);
     else if (n < min || n > max)
-        fe_json_error(v, "'%s' is %lld, which is out of range (%lld to %lld)", ir_escape(text, strlen(text)),
+        base_json_error(v, "'%s' is %lld, which is out of range (%lld to %lld)", base_escape(text, strlen(text)),
                       (long long)n, (long long)min, (long long)max);
-    ir_str_free(&why);
+    base_str_free(&why);
     if (!fine || n < min || n > max) return false;
     *out = n;
     return true;
@@ -47,20 +47,20 @@ static void add_words(words *w, const char *text) {
     }
 }
 
-static bool only_keys(fe_jval object, const char *keys) {
+static bool only_keys(base_jval object, const char *keys) {
     words w = {.count = 0};
     add_words(&w, keys);
-    return fe_json_report_unknown_keys(object, w.list, w.count, IR_ERROR) == 0;
+    return base_json_report_unknown_keys(object, w.list, w.count, BASE_ERROR) == 0;
 }
 
 /* An optional member of a kind. */
-static bool member(fe_jval object, const char *key, fe_json_kind kind) {
-    fe_jval v = fe_json_get(object, key);
-    return !fe_json_present(v) || fe_json_expect(v, kind);
+static bool member(base_jval object, const char *key, base_json_kind kind) {
+    base_jval v = base_json_get(object, key);
+    return !base_json_present(v) || base_json_expect(v, kind);
 }
 
 /* Names of values, functions and parameters: letters, digits, '_', and for functions one '.'. */
-static bool plain_name(fe_jval v, const char *name, bool dot) {
+static bool plain_name(base_jval v, const char *name, bool dot) {
     size_t dots = 0, n = strlen(name);
     bool fine =
         n > 0 && n <= 64 && !(name[0] >= '0' && name[0] <= '9') && name[0] != '.' && name[n - (n > 0)] != '.';
@@ -70,157 +70,157 @@ static bool plain_name(fe_jval v, const char *name, bool dot) {
         if (*s == '.') dots++;
         fine = letter || (*s == '.' && dot && dots == 1);
     }
-    if (!fine) fe_json_error(v, "'%s' is no name: letters, digits and '_' are possible", ir_escape(name, n));
+    if (!fine) base_json_error(v, "'%s' is no name: letters, digits and '_' are possible", base_escape(name, n));
     return fine;
 }
 
-static bool name_member(fe_jval object, const char *key) {
-    fe_jval v = fe_json_get(object, key);
+static bool name_member(base_jval object, const char *key) {
+    base_jval v = base_json_get(object, key);
     const char *name;
-    return !fe_json_present(v) || (fe_json_string(v, &name) && plain_name(v, name, false));
+    return !base_json_present(v) || (base_json_string(v, &name) && plain_name(v, name, false));
 }
 
 /* ---- blocks ---- */
 
-static const desc_row *known_block(fe_jval v) {
+static const desc_row *known_block(base_jval v) {
     const char *names[MAX_BLOCK_NAMES];
     size_t n = desc_names(NULL), i;
     if (n > MAX_BLOCK_NAMES) ICE("too many blocks");
     desc_names(names);
-    return fe_json_choice(v, "block", names, n, &i) ? desc_find(names[i]) : NULL;
+    return base_json_choice(v, "block", names, n, &i) ? desc_find(names[i]) : NULL;
 }
 
 /* Keys of a block or of the defaults for a kind of block. */
-static bool check_keys(fe_jval v, const desc_row *row, const char *common) {
+static bool check_keys(base_jval v, const desc_row *row, const char *common) {
     words w = {.count = 0};
     add_words(&w, common);
     add_words(&w, row->keys);
-    bool fine = fe_json_report_unknown_keys(v, w.list, w.count, IR_ERROR) == 0;
-    fe_jval names = fe_json_get(v, "names");
-    if (!fe_json_present(names) || !*row->names) return fine;
-    if (!fe_json_expect(names, FE_JSON_OBJECT)) return false;
+    bool fine = base_json_report_unknown_keys(v, w.list, w.count, BASE_ERROR) == 0;
+    base_jval names = base_json_get(v, "names");
+    if (!base_json_present(names) || !*row->names) return fine;
+    if (!base_json_expect(names, BASE_JSON_OBJECT)) return false;
     fine &= only_keys(names, row->names);
     const char *word;
-    for (fe_jval part = fe_json_first(names); fe_json_present(part); part = fe_json_next(part))
-        fine &= fe_json_string(part, &word);
+    for (base_jval part = base_json_first(names); base_json_present(part); part = base_json_next(part))
+        fine &= base_json_string(part, &word);
     return fine;
 }
 
-static bool check_list(fe_jval list, unsigned depth);
+static bool check_list(base_jval list, unsigned depth);
 
-static bool check_repeat(fe_jval v, unsigned depth) {
-    fe_jval blocks = fe_json_require(v, "blocks");
-    bool fine = fe_json_present(fe_json_require(v, "count"));
+static bool check_repeat(base_jval v, unsigned depth) {
+    base_jval blocks = base_json_require(v, "blocks");
+    bool fine = base_json_present(base_json_require(v, "count"));
     fine &= name_member(v, "index");
     if (depth >= MAX_NESTING) {
-        fe_json_error(v, "repeats are nested more than %d deep", MAX_NESTING);
+        base_json_error(v, "repeats are nested more than %d deep", MAX_NESTING);
         return false;
     }
-    return fe_json_present(blocks) && check_list(blocks, depth + 1) && fine;
+    return base_json_present(blocks) && check_list(blocks, depth + 1) && fine;
 }
 
-static bool check_block(fe_jval v, unsigned depth) {
-    if (fe_json_is(v, FE_JSON_STRING)) {
+static bool check_block(base_jval v, unsigned depth) {
+    if (base_json_is(v, BASE_JSON_STRING)) {
         const desc_row *row = known_block(v);
         if (row && (row->prefix || !row->build)) {
-            fe_json_error(v, "block '%s' needs keys: write it as an object", row->name);
+            base_json_error(v, "block '%s' needs keys: write it as an object", row->name);
             return false;
         }
         return row != NULL;
     }
-    if (!fe_json_expect(v, FE_JSON_OBJECT)) return false;
-    fe_jval name = fe_json_require(v, "block");
-    const desc_row *row = fe_json_present(name) ? known_block(name) : NULL;
+    if (!base_json_expect(v, BASE_JSON_OBJECT)) return false;
+    base_jval name = base_json_require(v, "block");
+    const desc_row *row = base_json_present(name) ? known_block(name) : NULL;
     if (!row) return false;
     bool fine = check_keys(v, row, desc_common_keys);
-    fine &= member(v, "prefix", FE_JSON_STRING) && name_member(v, "from") && name_member(v, "save");
-    if (row->prefix && !fe_json_present(fe_json_get(v, "prefix"))) {
-        fe_json_error(v, "block '%s' needs a 'prefix', under which its tensors stand in the weight file",
+    fine &= member(v, "prefix", BASE_JSON_STRING) && name_member(v, "from") && name_member(v, "save");
+    if (row->prefix && !base_json_present(base_json_get(v, "prefix"))) {
+        base_json_error(v, "block '%s' needs a 'prefix', under which its tensors stand in the weight file",
                       row->name);
         fine = false;
     }
     return (row->build || check_repeat(v, depth)) && fine;
 }
 
-static bool check_list(fe_jval list, unsigned depth) {
-    if (!fe_json_expect(list, FE_JSON_ARRAY)) return false;
+static bool check_list(base_jval list, unsigned depth) {
+    if (!base_json_expect(list, BASE_JSON_ARRAY)) return false;
     bool fine = true;
-    for (fe_jval v = fe_json_first(list); fe_json_present(v); v = fe_json_next(v))
+    for (base_jval v = base_json_first(list); base_json_present(v); v = base_json_next(v))
         fine &= check_block(v, depth);
     return fine;
 }
 
 /* ---- the document ---- */
 
-static bool check_defaults(fe_jval defaults) {
-    if (!fe_json_present(defaults)) return true;
-    if (!fe_json_expect(defaults, FE_JSON_OBJECT)) return false;
+static bool check_defaults(base_jval defaults) {
+    if (!base_json_present(defaults)) return true;
+    if (!base_json_expect(defaults, BASE_JSON_OBJECT)) return false;
     const char *names[MAX_BLOCK_NAMES];
     size_t n = desc_names(names);
-    bool fine = fe_json_report_unknown_keys(defaults, names, n, IR_ERROR) == 0;
-    for (fe_jval v = fe_json_first(defaults); fe_json_present(v); v = fe_json_next(v)) {
-        const desc_row *row = desc_find(fe_json_key(v));
-        if (row) fine &= fe_json_expect(v, FE_JSON_OBJECT) && check_keys(v, row, "about");
+    bool fine = base_json_report_unknown_keys(defaults, names, n, BASE_ERROR) == 0;
+    for (base_jval v = base_json_first(defaults); base_json_present(v); v = base_json_next(v)) {
+        const desc_row *row = desc_find(base_json_key(v));
+        if (row) fine &= base_json_expect(v, BASE_JSON_OBJECT) && check_keys(v, row, "about");
     }
     return fine;
 }
 
-static bool check_inputs(fe_jval inputs) {
-    if (!fe_json_present(inputs) || !fe_json_expect(inputs, FE_JSON_OBJECT)) return false;
+static bool check_inputs(base_jval inputs) {
+    if (!base_json_present(inputs) || !base_json_expect(inputs, BASE_JSON_OBJECT)) return false;
     bool fine = true;
-    for (fe_jval in = fe_json_first(inputs); fe_json_present(in); in = fe_json_next(in)) {
-        fine &= plain_name(in, fe_json_key(in), false);
-        fine &= fe_json_expect(in, FE_JSON_OBJECT) && only_keys(in, "shape dtype frequency about");
+    for (base_jval in = base_json_first(inputs); base_json_present(in); in = base_json_next(in)) {
+        fine &= plain_name(in, base_json_key(in), false);
+        fine &= base_json_expect(in, BASE_JSON_OBJECT) && only_keys(in, "shape dtype frequency about");
     }
-    if (!fe_json_length(inputs)) fe_json_error(inputs, "a function needs an input");
-    return fine && fe_json_length(inputs) > 0;
+    if (!base_json_length(inputs)) base_json_error(inputs, "a function needs an input");
+    return fine && base_json_length(inputs) > 0;
 }
 
-static bool check_function(fe_jval f) {
-    bool fine = plain_name(f, fe_json_key(f), true);
-    if (!fe_json_expect(f, FE_JSON_OBJECT)) return false;
+static bool check_function(base_jval f) {
+    bool fine = plain_name(f, base_json_key(f), true);
+    if (!base_json_expect(f, BASE_JSON_OBJECT)) return false;
     fine &= only_keys(f, "about inputs blocks outputs");
-    fine &= check_inputs(fe_json_require(f, "inputs"));
-    fe_jval blocks = fe_json_require(f, "blocks");
-    fine &= fe_json_present(blocks) && check_list(blocks, 0);
-    return fe_json_present(fe_json_require(f, "outputs")) && fine;
+    fine &= check_inputs(base_json_require(f, "inputs"));
+    base_jval blocks = base_json_require(f, "blocks");
+    fine &= base_json_present(blocks) && check_list(blocks, 0);
+    return base_json_present(base_json_require(f, "outputs")) && fine;
 }
 
-static bool check_functions(fe_jval functions) {
-    if (!fe_json_present(functions) || !fe_json_expect(functions, FE_JSON_OBJECT)) return false;
-    size_t n = fe_json_length(functions);
+static bool check_functions(base_jval functions) {
+    if (!base_json_present(functions) || !base_json_expect(functions, BASE_JSON_OBJECT)) return false;
+    size_t n = base_json_length(functions);
     bool fine = n >= 1 && n <= MAX_FUNCTIONS;
-    if (!fine) fe_json_error(functions, "a description has 1 to %d functions", MAX_FUNCTIONS);
-    for (fe_jval f = fe_json_first(functions); fe_json_present(f); f = fe_json_next(f))
+    if (!fine) base_json_error(functions, "a description has 1 to %d functions", MAX_FUNCTIONS);
+    for (base_jval f = base_json_first(functions); base_json_present(f); f = base_json_next(f))
         fine &= check_function(f);
     return fine;
 }
 
-static bool check_params(fe_jval params) {
-    if (!fe_json_present(params)) return true;
-    if (!fe_json_expect(params, FE_JSON_OBJECT)) return false;
+static bool check_params(base_jval params) {
+    if (!base_json_present(params)) return true;
+    if (!base_json_expect(params, BASE_JSON_OBJECT)) return false;
     bool fine = true;
-    for (fe_jval p = fe_json_first(params); fe_json_present(p); p = fe_json_next(p)) {
-        fine &= plain_name(p, fe_json_key(p), false);
-        if (strcmp(fe_json_key(p), "B") != 0) continue;
-        fe_json_error(p, "'B' is the batch size, which the command line gives");
+    for (base_jval p = base_json_first(params); base_json_present(p); p = base_json_next(p)) {
+        fine &= plain_name(p, base_json_key(p), false);
+        if (strcmp(base_json_key(p), "B") != 0) continue;
+        base_json_error(p, "'B' is the batch size, which the command line gives");
         fine = false;
     }
     return fine;
 }
 
-bool fe_desc_check(fe_jval root) {
+bool fe_desc_check(base_jval root) {
     int64_t version;
-    if (!fe_json_expect(root, FE_JSON_OBJECT)) return false;
-    if (!fe_json_int(fe_json_get(root, "ebru"), &version, 1, 1)) return false; /* another language */
+    if (!base_json_expect(root, BASE_JSON_OBJECT)) return false;
+    if (!base_json_int(base_json_get(root, "ebru"), &version, 1, 1)) return false; /* another language */
     bool fine = only_keys(root, "ebru name about params defaults weights functions pipeline");
-    fine &= member(root, "name", FE_JSON_STRING) && member(root, "about", FE_JSON_STRING);
-    fine &= member(root, "weights", FE_JSON_STRING) && member(root, "pipeline", FE_JSON_OBJECT);
+    fine &= member(root, "name", BASE_JSON_STRING) && member(root, "about", BASE_JSON_STRING);
+    fine &= member(root, "weights", BASE_JSON_STRING) && member(root, "pipeline", BASE_JSON_OBJECT);
     fine &= only_keys(
-        fe_json_get(root, "pipeline"),
+        base_json_get(root, "pipeline"),
         "about kind denoiser decoder encoder condition low_res text_encoder text_output tokenizer guidance "
         "classes sampler scale scaling_factor shift_factor");
-    fine &= check_params(fe_json_get(root, "params"));
-    fine &= check_defaults(fe_json_get(root, "defaults"));
-    return check_functions(fe_json_require(root, "functions")) && fine;
+    fine &= check_params(base_json_get(root, "params"));
+    fine &= check_defaults(base_json_get(root, "defaults"));
+    return check_functions(base_json_require(root, "functions")) && fine;
 }

@@ -10,33 +10,33 @@ enum { MAX_CLASSES = 100000 };
 static const char *const kinds[] = {"none", "text_to_image", "class_to_image", "unconditional"};
 enum { NONE, TEXT, CLASS, UNCONDITIONAL, KINDS };
 
-static size_t kind_of(fe_jval pipeline) {
-    fe_jval v = fe_json_get(pipeline, "kind");
+static size_t kind_of(base_jval pipeline) {
+    base_jval v = base_json_get(pipeline, "kind");
     const char *word;
-    if (!fe_json_is(v, FE_JSON_STRING) || !fe_json_string(v, &word)) return NONE;
+    if (!base_json_is(v, BASE_JSON_STRING) || !base_json_string(v, &word)) return NONE;
     for (size_t i = 0; i < KINDS; i++)
         if (strcmp(word, kinds[i]) == 0) return i;
     return NONE;
 }
 
-const char *fe_desc_denoiser(fe_jval pipeline) {
-    return kind_of(pipeline) == NONE ? NULL : fe_json_opt_string(pipeline, "denoiser", "unet");
+const char *fe_desc_denoiser(base_jval pipeline) {
+    return kind_of(pipeline) == NONE ? NULL : base_json_opt_string(pipeline, "denoiser", "unet");
 }
 
-bool fe_desc_guidance(fe_jval pipeline) {
-    return fe_json_opt_bool(pipeline, "guidance", kind_of(pipeline) == TEXT);
+bool fe_desc_guidance(base_jval pipeline) {
+    return base_json_opt_bool(pipeline, "guidance", kind_of(pipeline) == TEXT);
 }
 
 /* The function a key names; NULL after reporting (or silently, when it is not `needed` and absent). */
-static const ir_func *function(const ir_module *m, fe_jval pipeline, const char *key, const char *fallback,
+static const ir_func *function(const ir_module *m, base_jval pipeline, const char *key, const char *fallback,
                                bool needed) {
-    fe_jval v = fe_json_get(pipeline, key);
+    base_jval v = base_json_get(pipeline, key);
     const char *name = fallback;
-    if (fe_json_present(v) && !fe_json_string(v, &name)) return NULL;
+    if (base_json_present(v) && !base_json_string(v, &name)) return NULL;
     const ir_func *f = ir_func_find(m, name);
-    if (!f && (needed || fe_json_present(v)))
-        fe_json_error(fe_json_present(v) ? v : pipeline, "the %s '%s' is not among the functions", key,
-                      ir_escape(name, strlen(name)));
+    if (!f && (needed || base_json_present(v)))
+        base_json_error(base_json_present(v) ? v : pipeline, "the %s '%s' is not among the functions", key,
+                      base_escape(name, strlen(name)));
     return f;
 }
 
@@ -53,16 +53,16 @@ static const ir_type *output(const ir_func *f, const char *name) {
     return NULL;
 }
 
-static bool needs(fe_jval pipeline, const ir_func *f, const ir_type *t, const char *what, const char *name) {
+static bool needs(base_jval pipeline, const ir_func *f, const ir_type *t, const char *what, const char *name) {
     if (t) return true;
-    fe_json_error(pipeline, "function '%s' needs an %s '%s' for this kind of pipeline", f->name, what, name);
+    base_json_error(pipeline, "function '%s' needs an %s '%s' for this kind of pipeline", f->name, what, name);
     return false;
 }
 
-static bool image_meta(ir_module *m, fe_jval at, const char *what, const ir_type *t) {
+static bool image_meta(ir_module *m, base_jval at, const char *what, const ir_type *t) {
     static const char *const axes[] = {"channels", "height", "width"};
     if (t->rank != 4) {
-        fe_json_error(at, "the %s of the loop must be an image [B,C,H,W]", what);
+        base_json_error(at, "the %s of the loop must be an image [B,C,H,W]", what);
         return false;
     }
     for (int i = 0; i < 3; i++) {
@@ -74,49 +74,49 @@ static bool image_meta(ir_module *m, fe_jval at, const char *what, const ir_type
 }
 
 /* "classes": their number, or their names. */
-static bool read_classes(ir_module *m, fe_jval pipeline) {
-    fe_jval v = fe_json_require(pipeline, "classes");
+static bool read_classes(ir_module *m, base_jval pipeline) {
+    base_jval v = base_json_require(pipeline, "classes");
     int64_t n = 0;
     const char *name;
-    if (!fe_json_present(v)) return false;
-    if (!fe_json_is(v, FE_JSON_ARRAY)) {
-        if (!fe_json_int(v, &n, 1, MAX_CLASSES)) return false;
+    if (!base_json_present(v)) return false;
+    if (!base_json_is(v, BASE_JSON_ARRAY)) {
+        if (!base_json_int(v, &n, 1, MAX_CLASSES)) return false;
         ir_meta_set_int(m, "classes.count", n);
         return true;
     }
     bool fine = true;
-    for (fe_jval c = fe_json_first(v); fe_json_present(c); c = fe_json_next(c), n++) {
+    for (base_jval c = base_json_first(v); base_json_present(c); c = base_json_next(c), n++) {
         char key[32];
         snprintf(key, sizeof key, "class.%lld", (long long)n);
-        if (fe_json_string(c, &name))
+        if (base_json_string(c, &name))
             ir_meta_set_string(m, key, name);
         else
             fine = false;
     }
     ir_meta_set_int(m, "classes.count", n);
-    if (!n) fe_json_error(v, "'classes' is empty");
+    if (!n) base_json_error(v, "'classes' is empty");
     return fine && n > 0;
 }
 
 /* *picture: the type of the loop's pictures. `latent`: of what the loop denoises. */
-static bool read_decoder(ir_module *m, fe_jval pipeline, const ir_type *sample, const ir_type **picture) {
+static bool read_decoder(ir_module *m, base_jval pipeline, const ir_type *sample, const ir_type **picture) {
     const ir_func *f = function(m, pipeline, "decoder", "vae.decode", false);
-    int64_t scale = fe_json_opt_int(pipeline, "scale", 1, 1, 64);
+    int64_t scale = base_json_opt_int(pipeline, "scale", 1, 1, 64);
     ir_meta_set_int(m, "vae.scale", scale);
     *picture = sample;
     if (!f)
-        return !fe_json_present(fe_json_get(pipeline, "decoder")) && image_meta(m, pipeline, "image", sample);
+        return !base_json_present(base_json_get(pipeline, "decoder")) && image_meta(m, pipeline, "image", sample);
     const ir_type *latent = input(f, "latent"), *image = output(f, "image");
     if (!needs(pipeline, f, latent, "input", "latent") || !needs(pipeline, f, image, "output", "image"))
         return false;
     if (!ir_shape_equal(latent, sample)) {
-        fe_json_error(pipeline, "the decoder's latent has another shape than the denoiser's sample");
+        base_json_error(pipeline, "the decoder's latent has another shape than the denoiser's sample");
         return false;
     }
     *picture = image;
     ir_meta_set_string(m, "pipeline.decoder", f->name);
-    ir_meta_set_float(m, "vae.scaling_factor", fe_json_opt_double(pipeline, "scaling_factor", 1.0));
-    ir_meta_set_float(m, "vae.shift_factor", fe_json_opt_double(pipeline, "shift_factor", 0.0));
+    ir_meta_set_float(m, "vae.scaling_factor", base_json_opt_double(pipeline, "scaling_factor", 1.0));
+    ir_meta_set_float(m, "vae.shift_factor", base_json_opt_double(pipeline, "shift_factor", 0.0));
     return image_meta(m, pipeline, "image", image);
 }
 
@@ -126,20 +126,20 @@ static const char *const conditions[] = {"inpaint", "depth", "low_resolution"};
 enum { INPAINT, DEPTH, LOW_RESOLUTION, CONDITIONS };
 
 /* "condition": what the denoiser's channels behind the latent's are. CONDITIONS: there are none. */
-static bool read_condition(fe_jval pipeline, const ir_func *f, const ir_type *sample, const ir_type *latent,
+static bool read_condition(base_jval pipeline, const ir_func *f, const ir_type *sample, const ir_type *latent,
                            const ir_type *picture, size_t *condition) {
-    fe_jval v = fe_json_get(pipeline, "condition");
+    base_jval v = base_json_get(pipeline, "condition");
     *condition = CONDITIONS;
-    if (fe_json_present(v) && !fe_json_choice(v, "condition", conditions, CONDITIONS, condition))
+    if (base_json_present(v) && !base_json_choice(v, "condition", conditions, CONDITIONS, condition))
         return false;
     const int64_t extra[] = {latent->dim[1] + 1, 1, picture->dim[1], 0};
     ir_type expected = *latent;
     expected.dim[1] += extra[*condition];
     if (!ir_shape_equal(sample, &expected)) {
         if (*condition == CONDITIONS)
-            fe_json_error(pipeline, "the denoiser's result has another shape than its sample");
+            base_json_error(pipeline, "the denoiser's result has another shape than its sample");
         else
-            fe_json_error(v,
+            base_json_error(v,
                           "with this condition the denoiser's sample has %lld channels more than its result",
                           (long long)extra[*condition]);
         return false;
@@ -153,35 +153,35 @@ static bool is_image(const ir_type *t, int64_t channels, int64_t height, int64_t
 }
 
 /* "encoder": a picture to the moments of a latent, or to the latent. *f stays NULL when there is none. */
-static bool read_encoder(ir_module *m, fe_jval pipeline, const ir_type *latent, const ir_type *picture,
+static bool read_encoder(ir_module *m, base_jval pipeline, const ir_type *latent, const ir_type *picture,
                          ir_func **f) {
-    fe_jval v = fe_json_get(pipeline, "encoder");
+    base_jval v = base_json_get(pipeline, "encoder");
     const ir_func *e = function(m, pipeline, "encoder", "vae.encode", false);
-    if (!e) return !fe_json_present(v);
+    if (!e) return !base_json_present(v);
     const ir_type *image = input(e, "image"), *moments = output(e, "moments"), *plain = output(e, "latent");
     bool fits = is_image(image, picture->dim[1], picture->dim[2], picture->dim[3]) &&
                 (is_image(moments, 2 * latent->dim[1], latent->dim[2], latent->dim[3]) ||
                  is_image(plain, latent->dim[1], latent->dim[2], latent->dim[3]));
     if (fits) *f = ir_func_find(m, e->name);
-    if (fits || !fe_json_present(v)) return true; /* nobody said that a vae.encode is for this loop */
-    fe_json_error(v, "the encoder must make 'moments' or 'latent' of this loop's latents from an 'image'");
+    if (fits || !base_json_present(v)) return true; /* nobody said that a vae.encode is for this loop */
+    base_json_error(v, "the encoder must make 'moments' or 'latent' of this loop's latents from an 'image'");
     return false;
 }
 
 /* "low_res": the scheduler of the noise on the small picture. */
-static bool read_low_res(ir_module *m, fe_jval pipeline) {
+static bool read_low_res(ir_module *m, base_jval pipeline) {
     static const char *const more[] = {"noise_level", "max_noise_level"};
-    fe_jval s = fe_json_require(pipeline, "low_res");
-    if (!fe_json_present(s) || !fe_json_expect(s, FE_JSON_OBJECT)) return false;
-    int64_t most = fe_json_opt_int(s, "max_noise_level", 350, 0, 1000000);
+    base_jval s = base_json_require(pipeline, "low_res");
+    if (!base_json_present(s) || !base_json_expect(s, BASE_JSON_OBJECT)) return false;
+    int64_t most = base_json_opt_int(s, "max_noise_level", 350, 0, 1000000);
     ir_meta_set_int(m, "low_res.max_noise_level", most);
     ir_meta_set_int(m, "low_res.noise_level",
-                    fe_json_opt_int(s, "noise_level", most < 20 ? most : 20, 0, most));
+                    base_json_opt_int(s, "noise_level", most < 20 ? most : 20, 0, most));
     return fe_scheduler_section_meta(m, "low_res", s, more, 2);
 }
 
 /* Whether and how the loop begins with a picture, and what the denoiser is shown beside the latent. */
-static bool read_pictures(ir_module *m, fe_jval pipeline, const ir_func *denoiser, const ir_type *sample,
+static bool read_pictures(ir_module *m, base_jval pipeline, const ir_func *denoiser, const ir_type *sample,
                           const ir_type *latent, const ir_type *picture, const fe_options *o) {
     size_t condition;
     ir_func *encoder = NULL;
@@ -189,20 +189,20 @@ static bool read_pictures(ir_module *m, fe_jval pipeline, const ir_func *denoise
         !read_encoder(m, pipeline, latent, picture, &encoder))
         return false;
     bool pixels = !ir_meta_string(m, "pipeline.decoder", NULL), low = condition == LOW_RESOLUTION;
-    if (!low && fe_json_present(fe_json_get(pipeline, "low_res"))) {
-        fe_json_error(fe_json_get(pipeline, "low_res"), "'low_res' is for the condition 'low_resolution'");
+    if (!low && base_json_present(base_json_get(pipeline, "low_res"))) {
+        base_json_error(base_json_get(pipeline, "low_res"), "'low_res' is for the condition 'low_resolution'");
         return false;
     }
     if (condition != CONDITIONS) {
         ir_meta_set_string(m, "pipeline.condition", conditions[condition]);
         if (o->no_image_input) {
-            ir_error(fe_json_diag(pipeline.doc), NULL,
+            base_error(base_json_diag(pipeline.doc), NULL,
                      "--no-image-input: this model cannot do without a picture (its condition is '%s')",
                      conditions[condition]);
             return false;
         }
         if (!low && !encoder) {
-            fe_json_error(pipeline, "the condition '%s' needs an 'encoder'", conditions[condition]);
+            base_json_error(pipeline, "the condition '%s' needs an 'encoder'", conditions[condition]);
             return false;
         }
     }
@@ -215,39 +215,39 @@ static bool read_pictures(ir_module *m, fe_jval pipeline, const ir_func *denoise
     if (low) return read_low_res(m, pipeline);
     if (encoder) ir_meta_set_string(m, "pipeline.encoder", encoder->name);
     double strength =
-        fe_json_opt_double(fe_json_get(pipeline, "sampler"), "strength", condition == INPAINT ? 1.0 : 0.8);
+        base_json_opt_double(base_json_get(pipeline, "sampler"), "strength", condition == INPAINT ? 1.0 : 0.8);
     ir_meta_set_float(m, "sampler.strength", strength);
     if (strength > 0 && strength <= 1) return true;
-    fe_json_error(fe_json_get(fe_json_get(pipeline, "sampler"), "strength"),
+    base_json_error(base_json_get(base_json_get(pipeline, "sampler"), "strength"),
                   "'strength' is above 0 and at most 1");
     return false;
 }
 
 /* "tokenizer": a folder beside the description. */
-static bool read_tokenizer(ir_diag *d, ir_module *m, fe_jval pipeline, const char *path, int64_t tokens) {
-    fe_jval v = fe_json_require(pipeline, "tokenizer");
+static bool read_tokenizer(base_diag *d, ir_module *m, base_jval pipeline, const char *path, int64_t tokens) {
+    base_jval v = base_json_require(pipeline, "tokenizer");
     const char *name;
-    if (!fe_json_present(v)) return false;
-    ir_loc loc = fe_json_loc(v);
-    if (!fe_json_string(v, &name) || !fe_check_name(d, &loc, "folder", name, strlen(name))) return false;
+    if (!base_json_present(v)) return false;
+    base_loc loc = base_json_loc(v);
+    if (!base_json_string(v, &name) || !fe_check_name(d, &loc, "folder", name, strlen(name))) return false;
     const char *slash = strrchr(path, '/');
-    const char *folder = slash ? ir_arena_strndup(m->arena, path, (size_t)(slash - path)) : ".";
+    const char *folder = slash ? base_arena_strndup(m->arena, path, (size_t)(slash - path)) : ".";
     fe_dir *dir = fe_dir_open(d, fe_path_join(m->arena, slash == path ? "/" : folder, name));
     bool fine = dir && fe_tokenizer_meta(d, m, "tokenizer", dir, tokens);
     fe_dir_close(dir);
     return fine;
 }
 
-static bool read_text(ir_diag *d, ir_module *m, fe_jval pipeline, const ir_func *denoiser, const char *path) {
+static bool read_text(base_diag *d, ir_module *m, base_jval pipeline, const ir_func *denoiser, const char *path) {
     const ir_func *f = function(m, pipeline, "text_encoder", "text_encoder", true);
-    const char *name = fe_json_opt_string(pipeline, "text_output", "last_hidden_state");
+    const char *name = base_json_opt_string(pipeline, "text_output", "last_hidden_state");
     const ir_type *context = input(denoiser, "encoder_hidden_states");
     if (!f || !needs(pipeline, denoiser, context, "input", "encoder_hidden_states")) return false;
     const ir_type *ids = input(f, "input_ids"), *state = output(f, name);
     if (!needs(pipeline, f, ids, "input", "input_ids") || !needs(pipeline, f, state, "output", name))
         return false;
     if (!ir_shape_equal(context, state) || ids->rank != 2) {
-        fe_json_error(pipeline, "the text encoder's '%s' has another shape than the denoiser's context",
+        base_json_error(pipeline, "the text encoder's '%s' has another shape than the denoiser's context",
                       name);
         return false;
     }
@@ -258,16 +258,16 @@ static bool read_text(ir_diag *d, ir_module *m, fe_jval pipeline, const ir_func 
     return read_tokenizer(d, m, pipeline, path, ids->dim[1]);
 }
 
-static bool read_sampler(ir_module *m, fe_jval pipeline) {
+static bool read_sampler(ir_module *m, base_jval pipeline) {
     static const char *const more[] = {"steps", "guidance", "strength"};
-    fe_jval s = fe_json_require(pipeline, "sampler");
-    if (!fe_json_present(s) || !fe_json_expect(s, FE_JSON_OBJECT)) return false;
-    ir_meta_set_int(m, "sampler.steps", fe_json_opt_int(s, "steps", 50, 1, 1000000));
-    ir_meta_set_float(m, "sampler.guidance", fe_json_opt_double(s, "guidance", 1.0));
+    base_jval s = base_json_require(pipeline, "sampler");
+    if (!base_json_present(s) || !base_json_expect(s, BASE_JSON_OBJECT)) return false;
+    ir_meta_set_int(m, "sampler.steps", base_json_opt_int(s, "steps", 50, 1, 1000000));
+    ir_meta_set_float(m, "sampler.guidance", base_json_opt_double(s, "guidance", 1.0));
     return fe_scheduler_section_meta(m, "sampler", s, more, 3);
 }
 
-static bool read_loop(ir_diag *d, ir_module *m, fe_jval pipeline, size_t kind, const char *path,
+static bool read_loop(base_diag *d, ir_module *m, base_jval pipeline, size_t kind, const char *path,
                       const fe_options *o) {
     const ir_func *f = function(m, pipeline, "denoiser", "unet", true);
     if (!f) return false;
@@ -292,13 +292,13 @@ static bool read_loop(ir_diag *d, ir_module *m, fe_jval pipeline, size_t kind, c
     return fine;
 }
 
-bool fe_desc_pipeline(ir_diag *d, ir_module *m, fe_jval root, const char *path, const fe_options *o) {
-    fe_jval pipeline = fe_json_get(root, "pipeline"), kind_value = fe_json_get(pipeline, "kind");
+bool fe_desc_pipeline(base_diag *d, ir_module *m, base_jval root, const char *path, const fe_options *o) {
+    base_jval pipeline = base_json_get(root, "pipeline"), kind_value = base_json_get(pipeline, "kind");
     size_t kind = NONE;
     bool fine = true;
-    if (fe_json_present(pipeline)) {
-        fe_json_require(pipeline, "kind");
-        fine = fe_json_choice(kind_value, "kind of pipeline", kinds, KINDS, &kind);
+    if (base_json_present(pipeline)) {
+        base_json_require(pipeline, "kind");
+        fine = base_json_choice(kind_value, "kind of pipeline", kinds, KINDS, &kind);
     }
     if (o->component) kind = NONE; /* a component alone has no loop */
     ir_meta_set_string(m, "pipeline.kind", kinds[kind]);

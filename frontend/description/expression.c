@@ -11,12 +11,12 @@ typedef struct parser {
     const fe_variables *v;
     const char *at, *end;
     unsigned depth;
-    ir_str *why; /* filled by the first fault */
+    base_str *why; /* filled by the first fault */
     bool failed;
 } parser;
 
 static int64_t fail(parser *p, const char *what) {
-    if (!p->failed) ir_str_add(p->why, what);
+    if (!p->failed) base_str_add(p->why, what);
     p->failed = true;
     return 0;
 }
@@ -63,14 +63,14 @@ static const fe_variable *lookup(const fe_variables *v, const char *name, size_t
 static int64_t unknown_name(parser *p, const char *name, size_t length) {
     if (p->failed) return 0;
     p->failed = true;
-    const char **names = ir_alloc((p->v->list.count + 1) * sizeof *names);
+    const char **names = base_alloc((p->v->list.count + 1) * sizeof *names);
     char word[64] = {0};
     memcpy(word, name, length < sizeof word - 1 ? length : sizeof word - 1);
     for (size_t i = 0; i < p->v->list.count; i++) names[i] = p->v->list.items[i].name;
-    const char *near = ir_suggest(word, names, p->v->list.count);
-    ir_str_addf(p->why, "there is no parameter '%s'", word);
-    if (near) ir_str_addf(p->why, "; did you mean '%s'?", near);
-    ir_free(names);
+    const char *near = base_suggest(word, names, p->v->list.count);
+    base_str_addf(p->why, "there is no parameter '%s'", word);
+    if (near) base_str_addf(p->why, "; did you mean '%s'?", near);
+    base_free(names);
     return 0;
 }
 
@@ -153,7 +153,7 @@ static int64_t comparison(parser *p) {
     return n;
 }
 
-bool fe_arith(const fe_variables *v, const char *text, size_t length, int64_t *out, ir_str *why) {
+bool fe_arith(const fe_variables *v, const char *text, size_t length, int64_t *out, base_str *why) {
     parser p = {.v = v, .at = text, .end = text + length, .why = why};
     int64_t n = comparison(&p);
     skip_blanks(&p);
@@ -163,27 +163,27 @@ bool fe_arith(const fe_variables *v, const char *text, size_t length, int64_t *o
     return true;
 }
 
-bool fe_arith_substitute(const fe_variables *v, const char *text, ir_str *out, ir_str *why) {
+bool fe_arith_substitute(const fe_variables *v, const char *text, base_str *out, base_str *why) {
     for (const char *s = text; *s; s++) {
         if (*s != '{') {
-            ir_str_addn(out, s, 1);
+            base_str_addn(out, s, 1);
             continue;
         }
         if (s[1] == '{') {
-            ir_str_add(out, "{");
+            base_str_add(out, "{");
             s++;
             continue;
         }
         const char *close = strchr(s, '}');
         int64_t n;
         if (!close) {
-            ir_str_add(why, "there is a '{' without a '}'");
+            base_str_add(why, "there is a '{' without a '}'");
             return false;
         }
         if (!fe_arith(v, s + 1, (size_t)(close - s - 1), &n, why)) return false;
-        ir_str_addf(out, "%lld", (long long)n);
+        base_str_addf(out, "%lld", (long long)n);
         s = close;
     }
-    ir_str_add(out, "");
+    base_str_add(out, "");
     return true;
 }

@@ -6,8 +6,8 @@
  *   factor  = NUMBER | NAME [ "[" expr "]" ] | "(" expr ")" | "-" factor
  *
  * All arithmetic is checked. */
-#ifndef EBRU_FRONTEND_ARITH_H
-#define EBRU_FRONTEND_ARITH_H
+#ifndef EBRU_FRONTEND_DESCRIPTION_EXPRESSION_H
+#define EBRU_FRONTEND_DESCRIPTION_EXPRESSION_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,13 +25,13 @@ typedef struct fe_variable {
 
 /* Later entries hide earlier ones of the same name. */
 typedef struct fe_variables {
-    IR_VEC(fe_variable) list;
+    BASE_VEC(fe_variable) list;
 } fe_variables;
 
 /* False with the reason appended to `why`. */
-bool fe_arith(const fe_variables *v, const char *text, size_t length, int64_t *out, ir_str *why);
+bool fe_arith(const fe_variables *v, const char *text, size_t length, int64_t *out, base_str *why);
 /* `text` with every "{expr}" replaced by its value, appended to `out`; "{{" is a brace. False with the reason
  * in `why`. */
-bool fe_arith_substitute(const fe_variables *v, const char *text, ir_str *out, ir_str *why);
+bool fe_arith_substitute(const fe_variables *v, const char *text, base_str *out, base_str *why);
 
 #endif

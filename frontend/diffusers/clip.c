@@ -7,25 +7,25 @@
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 /* The class must be one that is built. */
-static bool read_class(fe_jval root, bool *projected) {
-    fe_jval list = fe_json_get(root, "architectures");
+static bool read_class(base_jval root, bool *projected) {
+    base_jval list = base_json_get(root, "architectures");
     const char *word;
-    if (!fe_json_present(list) || fe_json_is_null(list)) return true;
-    if (!fe_json_expect(list, FE_JSON_ARRAY)) return false;
-    for (fe_jval v = fe_json_first(list); fe_json_present(v); v = fe_json_next(v)) {
-        if (!fe_json_string(v, &word)) return false;
+    if (!base_json_present(list) || base_json_is_null(list)) return true;
+    if (!base_json_expect(list, BASE_JSON_ARRAY)) return false;
+    for (base_jval v = base_json_first(list); base_json_present(v); v = base_json_next(v)) {
+        if (!base_json_string(v, &word)) return false;
         *projected = strcmp(word, "CLIPTextModelWithProjection") == 0;
         if (*projected || strcmp(word, "CLIPTextModel") == 0) continue;
-        fe_json_error(v,
+        base_json_error(v,
                       "unsupported: text model '%s' (supported are CLIPTextModel and "
                       "CLIPTextModelWithProjection)",
-                      ir_escape(word, strlen(word)));
+                      base_escape(word, strlen(word)));
         return false;
     }
     return true;
 }
 
-bool fe_clip_read(fe_jval root, fe_clip_config *c) {
+bool fe_clip_read(base_jval root, fe_clip_config *c) {
     static const char *const ignored[] = {"model_type",
                                           "bos_token_id",
                                           "pad_token_id",
@@ -38,28 +38,28 @@ bool fe_clip_read(fe_jval root, fe_clip_config *c) {
                                           "transformers_version",
                                           "gradient_checkpointing"};
     *c = (fe_clip_config){.root = root};
-    unsigned before = ir_diag_errors(fe_json_diag(root.doc));
-    if (!fe_json_expect(root, FE_JSON_OBJECT)) return false;
+    unsigned before = base_diag_errors(base_json_diag(root.doc));
+    if (!base_json_expect(root, BASE_JSON_OBJECT)) return false;
     bool projected = false, fine = read_class(root, &projected);
-    int64_t projection = fe_json_opt_int(root, "projection_dim", 512, 1, FE_MAX_CHANNELS);
+    int64_t projection = base_json_opt_int(root, "projection_dim", 512, 1, FE_MAX_CHANNELS);
     if (projected) c->projection = projection;
-    c->eos = fe_json_opt_int(root, "eos_token_id", 49407, 0, FE_MAX_CHANNELS);
-    c->vocabulary = fe_json_opt_int(root, "vocab_size", 49408, 1, FE_MAX_CHANNELS);
-    c->width = fe_json_opt_int(root, "hidden_size", 512, 1, FE_MAX_CHANNELS);
-    c->inner = fe_json_opt_int(root, "intermediate_size", 2048, 1, FE_MAX_CHANNELS);
-    c->layers = fe_json_opt_int(root, "num_hidden_layers", 12, 1, FE_MAX_DEPTH);
-    c->heads = fe_json_opt_int(root, "num_attention_heads", 8, 1, FE_MAX_CHANNELS);
-    c->positions = fe_json_opt_int(root, "max_position_embeddings", 77, 1, FE_MAX_SIDE);
-    c->eps = fe_json_opt_double(root, "layer_norm_eps", 1e-5);
+    c->eos = base_json_opt_int(root, "eos_token_id", 49407, 0, FE_MAX_CHANNELS);
+    c->vocabulary = base_json_opt_int(root, "vocab_size", 49408, 1, FE_MAX_CHANNELS);
+    c->width = base_json_opt_int(root, "hidden_size", 512, 1, FE_MAX_CHANNELS);
+    c->inner = base_json_opt_int(root, "intermediate_size", 2048, 1, FE_MAX_CHANNELS);
+    c->layers = base_json_opt_int(root, "num_hidden_layers", 12, 1, FE_MAX_DEPTH);
+    c->heads = base_json_opt_int(root, "num_attention_heads", 8, 1, FE_MAX_CHANNELS);
+    c->positions = base_json_opt_int(root, "max_position_embeddings", 77, 1, FE_MAX_SIDE);
+    c->eps = base_json_opt_double(root, "layer_norm_eps", 1e-5);
     fine &= fe_config_activation(root, "hidden_act", IR_ACT_QUICK_GELU, &c->act);
     if (c->width % c->heads) {
-        fe_json_error(fe_config_at(root, "num_attention_heads"),
+        base_json_error(fe_config_at(root, "num_attention_heads"),
                       "%lld heads do not divide a hidden size of %lld", (long long)c->heads,
                       (long long)c->width);
         fine = false;
     }
     fe_config_unknown(root, ignored, COUNT(ignored));
-    return fine && ir_diag_errors(fe_json_diag(root.doc)) == before;
+    return fine && base_diag_errors(base_json_diag(root.doc)) == before;
 }
 
 static void at_key(fe_builder *b, const fe_clip_config *c, const char *key) {
@@ -74,14 +74,14 @@ static ir_ref text_embeds(fe_builder *b, const fe_clip_config *c, ir_ref x, ir_r
 }
 
 bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, const fe_sizes *s) {
-    unsigned before = ir_diag_errors(b->d);
+    unsigned before = base_diag_errors(b->d);
     if (s->tokens > c->positions) {
-        ir_error(b->d, NULL, "%lld tokens are more than the text model's %lld positions",
+        base_error(b->d, NULL, "%lld tokens are more than the text model's %lld positions",
                  (long long)s->tokens, (long long)c->positions);
         return false;
     }
     if (c->skip >= c->layers) {
-        ir_error(b->d, NULL, "--clip-skip: %lld layers cannot be left out of %lld", (long long)c->skip,
+        base_error(b->d, NULL, "--clip-skip: %lld layers cannot be left out of %lld", (long long)c->skip,
                  (long long)c->layers);
         return false;
     }
@@ -114,5 +114,5 @@ bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, con
         at_key(b, c, "projection_dim");
         fe_result(b, "text_embeds", text_embeds(b, c, x, ids));
     }
-    return fe_end(b) && ir_diag_errors(b->d) == before;
+    return fe_end(b) && base_diag_errors(b->d) == before;
 }

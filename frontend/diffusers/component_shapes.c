@@ -10,13 +10,13 @@ static const fe_shape *given_shape(const fe_options *o, const char *name, uint32
     return NULL;
 }
 
-static bool in_range(ir_diag *d, const char *what, int64_t value, int64_t max) {
+static bool in_range(base_diag *d, const char *what, int64_t value, int64_t max) {
     if (value >= 1 && value <= max) return true;
-    ir_error(d, NULL, "%s of %lld: 1 to %lld is possible", what, (long long)value, (long long)max);
+    base_error(d, NULL, "%s of %lld: 1 to %lld is possible", what, (long long)value, (long long)max);
     return false;
 }
 
-static bool check_sizes(ir_diag *d, const fe_sizes *s) {
+static bool check_sizes(base_diag *d, const fe_sizes *s) {
     bool fine = in_range(d, "a batch", s->batch, FE_MAX_BATCH);
     fine &= in_range(d, "a height", s->height, FE_MAX_SIDE);
     fine &= in_range(d, "a width", s->width, FE_MAX_SIDE);
@@ -66,7 +66,7 @@ bool fe_unet_sizes(const fe_pipeline *p, fe_sizes *s) {
     s->tokens = context_tokens(p);
     s->time_ids = fe_pipeline_time_ids(p);
     if (p->o->width % scale || p->o->height % scale) {
-        ir_error(p->d, NULL, "a picture of %lld x %lld: both sides must be multiples of %lld",
+        base_error(p->d, NULL, "a picture of %lld x %lld: both sides must be multiples of %lld",
                  (long long)p->o->width, (long long)p->o->height, (long long)scale);
         return false;
     }
@@ -78,7 +78,7 @@ bool fe_unet_sizes(const fe_pipeline *p, fe_sizes *s) {
     if (context) s->tokens = context->dim[1];
     if (ids) s->time_ids = ids->dim[1];
     if (!s->height || !s->width) {
-        fe_json_error(c->root, "the config has no 'sample_size', so the picture size must be given (--size)");
+        base_json_error(c->root, "the config has no 'sample_size', so the picture size must be given (--size)");
         return false;
     }
     return check_sizes(p->d, s);
@@ -102,7 +102,7 @@ bool fe_vae_sizes(const fe_pipeline *p, fe_sizes *s) {
         s->latent_width = decoded.width / scale;
     }
     if (!given_shape(p->o, "image", 4) && (s->height % scale || s->width % scale)) {
-        ir_error(
+        base_error(
             p->d, NULL,
             "a picture of %lld x %lld does not fit the autoencoder: both sides must be multiples of %lld",
             (long long)s->width, (long long)s->height, (long long)scale);

@@ -22,34 +22,34 @@ static fe_part_kind class_kind(fe_part_kind kind) {
     return kind == FE_PART_TEXT_2 ? FE_PART_TEXT : kind;
 }
 
-bool fe_part_of_config(fe_jval root, fe_part_kind *kind) {
+bool fe_part_of_config(base_jval root, fe_part_kind *kind) {
     const char *names[COUNT(classes)];
     fe_part_kind kinds[COUNT(classes)];
     size_t n = 0, i;
-    if (!fe_json_expect(root, FE_JSON_OBJECT)) return false;
-    fe_jval v = fe_json_get(root, "_class_name");
-    if (fe_json_present(v)) {
+    if (!base_json_expect(root, BASE_JSON_OBJECT)) return false;
+    base_jval v = base_json_get(root, "_class_name");
+    if (base_json_present(v)) {
         for (i = 0; i < COUNT(classes); i++) {
             if (!classes[i].has_class_name) continue;
             names[n] = classes[i].name;
             kinds[n++] = classes[i].kind;
         }
-        if (!fe_json_choice(v, "model class", names, n, &i)) return false;
+        if (!base_json_choice(v, "model class", names, n, &i)) return false;
         *kind = kinds[i];
         return true;
     }
     *kind = FE_PART_TEXT;
-    if (fe_json_present(fe_json_get(root, "architectures")) ||
-        fe_json_present(fe_json_get(root, "model_type")))
+    if (base_json_present(base_json_get(root, "architectures")) ||
+        base_json_present(base_json_get(root, "model_type")))
         return true;
-    fe_json_error(root, "this is no config of a model: it has neither '_class_name' nor 'architectures'");
+    base_json_error(root, "this is no config of a model: it has neither '_class_name' nor 'architectures'");
     return false;
 }
 
-const char *fe_indexed_class(fe_jval index, const char *name, fe_jval *at) {
-    fe_jval v = fe_json_get(index, name), item = fe_json_item(v, 1);
+const char *fe_indexed_class(base_jval index, const char *name, base_jval *at) {
+    base_jval v = base_json_get(index, name), item = base_json_item(v, 1);
     const char *word = NULL;
-    if (fe_json_length(v) == 2 && fe_json_is(item, FE_JSON_STRING)) fe_json_string(item, &word);
+    if (base_json_length(v) == 2 && base_json_is(item, BASE_JSON_STRING)) base_json_string(item, &word);
     if (at) *at = item;
     return word;
 }
@@ -63,7 +63,7 @@ void fe_part_dir_close(fe_pipeline *p, fe_dir *dir) {
 }
 
 bool fe_part_read(fe_part *part) {
-    fe_jval root = fe_json_root(part->doc);
+    base_jval root = base_json_root(part->doc);
     switch (part->kind) {
     case FE_PART_UNET: return fe_unet_read(root, &part->config.unet);
     case FE_PART_VAE: return fe_vae_read(root, &part->config.vae);
@@ -76,25 +76,25 @@ bool fe_part_read(fe_part *part) {
 
 /* The class that model_index.json gives a component must be one that can stand there. */
 static bool check_class(fe_pipeline *p, fe_part_kind kind) {
-    fe_jval index = fe_json_root(p->index), at;
+    base_jval index = base_json_root(p->index), at;
     const char *word = fe_indexed_class(index, fe_part_names[kind], &at);
     if (!word) {
-        fe_json_error(index, "the pipeline needs a component '%s'", fe_part_names[kind]);
+        base_json_error(index, "the pipeline needs a component '%s'", fe_part_names[kind]);
         return false;
     }
-    ir_str list = {0};
+    base_str list = {0};
     bool known = false;
     for (size_t i = 0; i < COUNT(classes); i++) {
         if (classes[i].kind != class_kind(kind)) continue;
         known |= strcmp(classes[i].name, word) == 0;
-        ir_str_addf(&list, "%s%s", list.len ? ", " : "", classes[i].name);
+        base_str_addf(&list, "%s%s", list.len ? ", " : "", classes[i].name);
     }
     if (!known) {
-        fe_json_error(at, "unsupported: a '%s' of class '%s'", fe_part_names[kind],
-                      ir_escape(word, strlen(word)));
-        ir_note(p->d, NULL, "supported are %s", list.data);
+        base_json_error(at, "unsupported: a '%s' of class '%s'", fe_part_names[kind],
+                      base_escape(word, strlen(word)));
+        base_note(p->d, NULL, "supported are %s", list.data);
     }
-    ir_str_free(&list);
+    base_str_free(&list);
     return known;
 }
 
@@ -105,9 +105,9 @@ bool fe_part_open(fe_pipeline *p, fe_part_kind kind) {
     *part = (fe_part){.kind = kind, .wanted = true, .dir = fe_part_dir(p, fe_part_names[kind])};
     if (!part->dir) return false;
     part->doc = fe_json_load_in(p->d, part->dir, "config.json", NULL);
-    if (!part->doc || !fe_part_of_config(fe_json_root(part->doc), &found)) return false;
+    if (!part->doc || !fe_part_of_config(base_json_root(part->doc), &found)) return false;
     if (found != class_kind(kind)) {
-        fe_json_error(fe_json_root(part->doc), "this is not the config of a component '%s'",
+        base_json_error(base_json_root(part->doc), "this is not the config of a component '%s'",
                       fe_part_names[kind]);
         return false;
     }

@@ -19,16 +19,16 @@ static bool keep_functions(fe_pipeline *p) {
     for (size_t i = p->m->funcs.count; i-- > 0;)
         if (!keeps(p, p->m->funcs.items[i]->name)) ir_func_remove(p->m, p->m->funcs.items[i]);
     if (p->m->funcs.count) return true;
-    ir_error(p->d, NULL, "the model has no function '%s'", p->o->function);
+    base_error(p->d, NULL, "the model has no function '%s'", p->o->function);
     return false;
 }
 
 static void pipeline_free(fe_pipeline *p) {
     for (size_t i = 0; i < FE_PART_COUNT; i++) {
-        fe_json_free(p->parts[i].doc);
+        base_json_free(p->parts[i].doc);
         fe_part_dir_close(p, p->parts[i].dir);
     }
-    fe_json_free(p->index);
+    base_json_free(p->index);
     fe_dir_close(p->root);
 }
 
@@ -39,15 +39,15 @@ static bool options_fit(const fe_pipeline *p, fe_part_kind kind) {
     const fe_options *o = p->o;
     bool text = kind == FE_PART_TEXT || kind == FE_PART_TEXT_2, fine = true;
     if (o->clip_skip && !text) {
-        ir_error(p->d, NULL, "--clip-skip: the component '%s' is no text encoder", fe_part_names[kind]);
+        base_error(p->d, NULL, "--clip-skip: the component '%s' is no text encoder", fe_part_names[kind]);
         fine = false;
     }
     if (o->prompt_chunks && kind != FE_PART_UNET) {
-        ir_error(p->d, NULL, "--prompt-chunks: the component '%s' has no context", fe_part_names[kind]);
+        base_error(p->d, NULL, "--prompt-chunks: the component '%s' has no context", fe_part_names[kind]);
         fine = false;
     }
     if (o->no_image_input) {
-        ir_error(p->d, NULL, "--no-image-input: the component '%s' alone paints no pictures",
+        base_error(p->d, NULL, "--no-image-input: the component '%s' alone paints no pictures",
                  fe_part_names[kind]);
         fine = false;
     }
@@ -60,16 +60,16 @@ static bool selected(const fe_pipeline *p, fe_part_kind *kind) {
     if (wanted && *kind == FE_PART_TEXT && strcmp(wanted, fe_part_names[FE_PART_TEXT_2]) == 0)
         *kind = FE_PART_TEXT_2;
     if (!wanted || strcmp(wanted, fe_part_names[*kind]) == 0) return true;
-    ir_error(p->d, NULL, "the folder holds the component '%s', not '%s'", fe_part_names[*kind], wanted);
+    base_error(p->d, NULL, "the folder holds the component '%s', not '%s'", fe_part_names[*kind], wanted);
     return false;
 }
 
-bool fe_load_component(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
+bool fe_load_component(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     fe_pipeline p = {.d = d, .m = m, .o = o, .root = fe_dir_open(d, path)};
     if (!p.root) return false;
     fe_part_kind kind;
-    fe_json *doc = fe_json_load_in(d, p.root, "config.json", NULL);
-    bool fine = doc && fe_part_of_config(fe_json_root(doc), &kind) && selected(&p, &kind);
+    base_json *doc = fe_json_load_in(d, p.root, "config.json", NULL);
+    bool fine = doc && fe_part_of_config(base_json_root(doc), &kind) && selected(&p, &kind);
     if (fine) {
         fe_part *part = &p.parts[kind];
         *part = (fe_part){.kind = kind, .wanted = true, .dir = p.root, .doc = doc};
@@ -77,7 +77,7 @@ bool fe_load_component(ir_diag *d, ir_module *m, const char *path, const fe_opti
         ir_meta_set_string(m, "pipeline.kind", "none");
         fine = options_fit(&p, kind) && fe_part_read(part) && fe_part_build(&p, part) && keep_functions(&p);
     }
-    fe_json_free(doc);
+    base_json_free(doc);
     pipeline_free(&p);
     return fine;
 }
@@ -88,7 +88,7 @@ bool fe_load_component(ir_diag *d, ir_module *m, const char *path, const fe_opti
 static bool has_part(const fe_pipeline *p, fe_part_kind kind) {
     if (!(p->c->parts & 1u << kind)) return false;
     bool other = kind == FE_PART_TEXT && p->c->parts & 1u << FE_PART_TEXT_2;
-    return !other || fe_indexed_class(fe_json_root(p->index), fe_part_names[kind], NULL);
+    return !other || fe_indexed_class(base_json_root(p->index), fe_part_names[kind], NULL);
 }
 
 static bool load_whole(fe_pipeline *p) {
@@ -104,7 +104,7 @@ static bool load_whole(fe_pipeline *p) {
 /* A U-Net taken out of a latent pipeline still has its size in pixels: the autoencoder's config says how many
  * a cell has. */
 static bool open_scale(fe_pipeline *p, fe_part_kind kind) {
-    const char *vae = fe_indexed_class(fe_json_root(p->index), fe_part_names[FE_PART_VAE], NULL);
+    const char *vae = fe_indexed_class(base_json_root(p->index), fe_part_names[FE_PART_VAE], NULL);
     bool known = vae && (strcmp(vae, "AutoencoderKL") == 0 || strcmp(vae, "AutoencoderTiny") == 0);
     if (kind != FE_PART_UNET || !known) return true;
     return fe_part_open(p, FE_PART_VAE);
@@ -116,33 +116,33 @@ static bool load_one(fe_pipeline *p, const char *name) {
         if (strcmp(name, fe_part_names[i]) == 0)
             return options_fit(p, (fe_part_kind)i) && open_scale(p, (fe_part_kind)i) &&
                    fe_part_open(p, (fe_part_kind)i) && fe_part_build(p, &p->parts[i]) && keep_functions(p);
-    const char *near = ir_suggest(name, fe_part_names, FE_PART_COUNT);
-    ir_error(p->d, NULL, "unknown component '%s': unet, vae, text_encoder and text_encoder_2 are known",
-             ir_escape(name, strlen(name)));
-    if (near) ir_note(p->d, NULL, "did you mean '%s'?", near);
+    const char *near = base_suggest(name, fe_part_names, FE_PART_COUNT);
+    base_error(p->d, NULL, "unknown component '%s': unet, vae, text_encoder and text_encoder_2 are known",
+             base_escape(name, strlen(name)));
+    if (near) base_note(p->d, NULL, "did you mean '%s'?", near);
     return false;
 }
 
 /* Everything behind the root folder. */
 static bool load(fe_pipeline *p) {
     p->index = fe_json_load_in(p->d, p->root, "model_index.json", NULL);
-    bool fine = p->index && fe_json_expect(fe_json_root(p->index), FE_JSON_OBJECT);
+    bool fine = p->index && base_json_expect(base_json_root(p->index), BASE_JSON_OBJECT);
     if (fine && p->o->component) {
         fine = load_one(p, p->o->component);
     } else if (fine) {
-        p->c = fe_pipeline_find(fe_json_root(p->index));
+        p->c = fe_pipeline_find(base_json_root(p->index));
         fine = p->c && load_whole(p);
     }
     pipeline_free(p);
     return fine;
 }
 
-bool fe_load_pipeline(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
+bool fe_load_pipeline(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     fe_pipeline p = {.d = d, .m = m, .o = o, .root = fe_dir_open(d, path)};
     return p.root && load(&p);
 }
 
-bool fe_load_checkpoint(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
+bool fe_load_checkpoint(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     fe_ldm *ldm = fe_ldm_open(d, m, path, o);
     if (!ldm) return false;
     fe_pipeline p = {.d = d, .m = m, .o = o, .root = fe_ldm_folder(ldm), .ldm = ldm};

@@ -1,8 +1,8 @@
 /* What the readers of diffusers' component configs share: config getters, and one read/build pair a
  * component. For the files behind frontend/diffusers/pipeline.h, which know about folders and pipelines, and for
  * tests. */
-#ifndef EBRU_FRONTEND_DIFFUSERS_H
-#define EBRU_FRONTEND_DIFFUSERS_H
+#ifndef EBRU_FRONTEND_DIFFUSERS_DIFFUSERS_H
+#define EBRU_FRONTEND_DIFFUSERS_DIFFUSERS_H
 
 #include "frontend/build/blocks.h"
 #include "frontend/frontend.h"
@@ -24,20 +24,20 @@ typedef struct fe_sizes {
 
 /* The place to speak of a key: its value, or the whole config when the key is missing (its default is meant).
  */
-fe_jval fe_config_at(fe_jval root, const char *key);
+base_jval fe_config_at(base_jval root, const char *key);
 
 /* "one value, or one a level": an integer or an array of n of them; null and missing give `fallback`. */
-bool fe_config_levels(fe_jval root, const char *key, size_t n, int64_t fallback, int64_t max, int64_t *out);
-bool fe_config_level_flags(fe_jval root, const char *key, size_t n, bool fallback, bool *out);
+bool fe_config_levels(base_jval root, const char *key, size_t n, int64_t fallback, int64_t max, int64_t *out);
+bool fe_config_level_flags(base_jval root, const char *key, size_t n, bool fallback, bool *out);
 /* An activation's name as diffusers and transformers write it. */
-bool fe_config_activation(fe_jval root, const char *key, ir_act fallback, ir_act *out);
+bool fe_config_activation(base_jval root, const char *key, ir_act fallback, ir_act *out);
 /* sample_size: an integer or [height, width]; 0, 0 when it is not given. */
-bool fe_config_size(fe_jval root, const char *key, int64_t *height, int64_t *width);
+bool fe_config_size(base_jval root, const char *key, int64_t *height, int64_t *width);
 /* Refuses by name every key of `keys` whose value is neither missing, null, false, "default" nor, where one
  * is given after a '=', that word or number: {"attention_type=default", "dual_cross_attention"}. */
-bool fe_config_unsupported(fe_jval root, const char *const *keys, size_t n);
+bool fe_config_unsupported(base_jval root, const char *const *keys, size_t n);
 /* Warns of keys that were not asked for and are not in `ignored`; keys beginning with '_' are silent. */
-void fe_config_unknown(fe_jval root, const char *const *ignored, size_t n);
+void fe_config_unknown(base_jval root, const char *const *ignored, size_t n);
 
 /* ---- unet_config.c, unet.c: UNet2DConditionModel and UNet2DModel ---- */
 
@@ -63,14 +63,14 @@ typedef enum fe_class_kind {
 /* Arrays are indexed by the level of resolution, finest first, for the way down and, where two are given, the
  * way up in its own order. */
 typedef struct fe_unet_config {
-    fe_jval root;
+    base_jval root;
     bool conditional;
     size_t levels;
     int64_t sample_height, sample_width; /* 0: not given */
     int64_t in_channels, out_channels, channels[FE_MAX_LEVELS], layers[FE_MAX_LEVELS],
         up_layers[FE_MAX_LEVELS];
     fe_level_kind down[FE_MAX_LEVELS], up[FE_MAX_LEVELS];
-    fe_jval down_at[FE_MAX_LEVELS], up_at[FE_MAX_LEVELS]; /* places of the block types */
+    base_jval down_at[FE_MAX_LEVELS], up_at[FE_MAX_LEVELS]; /* places of the block types */
     fe_mid_kind mid;
     int64_t heads[FE_MAX_LEVELS];    /* of the cross-attention blocks */
     int64_t head_dim[FE_MAX_LEVELS]; /* of the group-norm attention; 0: one head */
@@ -94,7 +94,7 @@ typedef struct fe_unet_config {
 
 /* Reads and checks a config; false after reporting everything that is wrong or not supported. `root` must
  * outlive *c. */
-bool fe_unet_read(fe_jval root, fe_unet_config *c);
+bool fe_unet_read(base_jval root, fe_unet_config *c);
 /* Adds the function `name`: sample, timestep ... -> sample. */
 bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, const fe_sizes *s);
 /* Width of the context (encoder_hidden_states) it expects; 0 when it takes none. */
@@ -103,7 +103,7 @@ int64_t fe_unet_context(const fe_unet_config *c);
 /* ---- vae.c, vae_tiny.c: AutoencoderKL, AutoencoderTiny ---- */
 
 typedef struct fe_vae_config {
-    fe_jval root;
+    base_jval root;
     size_t levels;
     int64_t in_channels, out_channels, latent_channels, channels[FE_MAX_LEVELS], layers, groups;
     int64_t sample_height, sample_width; /* 0: not given */
@@ -114,13 +114,13 @@ typedef struct fe_vae_config {
     double latents_mean[FE_MAX_LATENT], latents_std[FE_MAX_LATENT];
     bool fold_statistics; /* the functions take and give normalised latents, as pipelines keep them; not from
                              the config */
-    fe_jval down_at[FE_MAX_LEVELS], up_at[FE_MAX_LEVELS];
+    base_jval down_at[FE_MAX_LEVELS], up_at[FE_MAX_LEVELS];
     bool tiny; /* AutoencoderTiny: of the above it has no layers, groups and mid block, and */
     int64_t encoder_channels, decoder_channels, encoder_blocks[FE_MAX_LEVELS], decoder_blocks[FE_MAX_LEVELS];
 } fe_vae_config;
 
 /* Either class, by `_class_name`. */
-bool fe_vae_read(fe_jval root, fe_vae_config *c);
+bool fe_vae_read(base_jval root, fe_vae_config *c);
 /* Pixels a latent cell: 2^(levels - 1). */
 int64_t fe_vae_scale(const fe_vae_config *c);
 /* Adds NAME.encode (image -> moments; latent from AutoencoderTiny) and NAME.decode (latent -> image). The
@@ -134,13 +134,13 @@ bool fe_vae_read_statistics(fe_vae_config *c);
 ir_ref fe_vae_normalise(fe_builder *b, const fe_vae_config *c, ir_ref moments);
 ir_ref fe_vae_denormalise(fe_builder *b, const fe_vae_config *c, ir_ref latent);
 /* The parts of fe_vae_read and fe_vae_build that are AutoencoderTiny's. */
-bool fe_vae_tiny_read(fe_jval root, fe_vae_config *c);
+bool fe_vae_tiny_read(base_jval root, fe_vae_config *c);
 void fe_vae_tiny_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
 
 /* ---- clip.c: CLIPTextModel, CLIPTextModelWithProjection ---- */
 
 typedef struct fe_clip_config {
-    fe_jval root;
+    base_jval root;
     int64_t vocabulary, width, inner, layers, heads, positions;
     int64_t projection; /* width of text_embeds; 0: none */
     int64_t eos;        /* id of the end of the text; 2: the largest id */
@@ -149,7 +149,7 @@ typedef struct fe_clip_config {
     ir_act act;
 } fe_clip_config;
 
-bool fe_clip_read(fe_jval root, fe_clip_config *c);
+bool fe_clip_read(base_jval root, fe_clip_config *c);
 /* Adds NAME: input_ids -> last_hidden_state, penultimate_hidden_state, and text_embeds with a projection.
  * The first two are states of `skip` layers earlier: the final norm of hidden_states[-(skip + 1)], and
  * hidden_states[-(skip + 2)] as it is; text_embeds always come from the last layer. */
@@ -159,23 +159,23 @@ bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, con
 
 /* Sets the meta PREFIX.* ("sampler") from a scheduler_config.json, whose keys of other classes are ignored.
  * `indexed`: the class that model_index.json gives the scheduler, which wins; may be absent. */
-bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, fe_jval root, fe_jval indexed);
+bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, base_jval root, base_jval indexed);
 /* Sets the meta PREFIX.* from a section of a description, in which every key must be known: the scheduler's
  * or one of the n (at most 8) in `more`. */
-bool fe_scheduler_section_meta(ir_module *m, const char *prefix, fe_jval root, const char *const *more,
+bool fe_scheduler_section_meta(ir_module *m, const char *prefix, base_jval root, const char *const *more,
                                size_t n);
 
 /* ---- tokenizer_files.c ---- */
 
 /* Sets the meta NAME.* ("tokenizer") for the files in `dir`, whose text encoder takes `max_length` tokens. */
-bool fe_tokenizer_meta(ir_diag *d, ir_module *m, const char *name, fe_dir *dir, int64_t max_length);
+bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, int64_t max_length);
 
 /* ---- ldm.c: single-file checkpoints (ldm.h) ---- */
 
 typedef struct fe_ldm fe_ldm;
 
 /* Opens a checkpoint and says what it is; the module owns the mapping. NULL after reporting. */
-fe_ldm *fe_ldm_open(ir_diag *d, ir_module *m, const char *path, const fe_options *o);
+fe_ldm *fe_ldm_open(base_diag *d, ir_module *m, const char *path, const fe_options *o);
 void fe_ldm_free(fe_ldm *ldm); /* NULL is allowed */
 /* The diffusers folder that would hold the same model, in memory and without weights; fe_dir_close. */
 fe_dir *fe_ldm_folder(const fe_ldm *ldm);
@@ -186,9 +186,9 @@ fe_weights *fe_ldm_weights(const fe_ldm *ldm, ir_module *m, const char *componen
 
 /* Fill an empty module; false after reporting. `path` is a folder with model_index.json, a single-file
  * checkpoint, a folder with config.json, a description file. */
-bool fe_load_pipeline(ir_diag *d, ir_module *m, const char *path, const fe_options *o);
-bool fe_load_checkpoint(ir_diag *d, ir_module *m, const char *path, const fe_options *o);
-bool fe_load_component(ir_diag *d, ir_module *m, const char *path, const fe_options *o);
-bool fe_load_description(ir_diag *d, ir_module *m, const char *path, fe_json *doc, const fe_options *o);
+bool fe_load_pipeline(base_diag *d, ir_module *m, const char *path, const fe_options *o);
+bool fe_load_checkpoint(base_diag *d, ir_module *m, const char *path, const fe_options *o);
+bool fe_load_component(base_diag *d, ir_module *m, const char *path, const fe_options *o);
+bool fe_load_description(base_diag *d, ir_module *m, const char *path, base_json *doc, const fe_options *o);
 
 #endif

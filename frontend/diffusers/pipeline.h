@@ -7,8 +7,8 @@
  *   pipeline_classes.c  the table of pipeline classes
  *   pipeline_check.c    whether the components fit together and what the denoiser is conditioned on
  *   pipeline_meta.c     the module's properties (docs/program.md) */
-#ifndef EBRU_FRONTEND_PIPELINE_H
-#define EBRU_FRONTEND_PIPELINE_H
+#ifndef EBRU_FRONTEND_DIFFUSERS_PIPELINE_H
+#define EBRU_FRONTEND_DIFFUSERS_PIPELINE_H
 
 #include "frontend/diffusers/diffusers.h"
 
@@ -28,7 +28,7 @@ typedef struct fe_part {
     fe_part_kind kind;
     bool wanted; /* part of what is built */
     fe_dir *dir; /* may be the pipeline's root */
-    fe_json *doc;
+    base_json *doc;
     union {
         fe_unet_config unet;
         fe_vae_config vae;
@@ -65,12 +65,12 @@ typedef struct fe_pipeline_class {
 
 /* A model on its way from the folder to the module. */
 typedef struct fe_pipeline {
-    ir_diag *d;
+    base_diag *d;
     ir_module *m;
     const fe_options *o;
     fe_dir *root;
     const fe_ldm *ldm; /* the single file that holds the weights; NULL: they are in the components' folders */
-    fe_json *index;    /* model_index.json; NULL for a single component */
+    base_json *index;    /* model_index.json; NULL for a single component */
     fe_part parts[FE_PART_COUNT];
     const fe_pipeline_class *c; /* NULL when one component is built */
     fe_condition condition;
@@ -80,15 +80,15 @@ typedef struct fe_pipeline {
 /* ---- pipeline_classes.c ---- */
 
 /* The class of a model_index.json; NULL after reporting its name and what is supported. */
-const fe_pipeline_class *fe_pipeline_find(fe_jval index);
+const fe_pipeline_class *fe_pipeline_find(base_jval index);
 
 /* ---- parts.c ---- */
 
 /* Which component a config.json describes (a text model is FE_PART_TEXT). False after reporting. */
-bool fe_part_of_config(fe_jval root, fe_part_kind *kind);
+bool fe_part_of_config(base_jval root, fe_part_kind *kind);
 /* The class of an entry of model_index.json ("name": ["library", "Class"]) with its place in *at (may be
  * NULL); NULL when the entry is absent or [null, null]. */
-const char *fe_indexed_class(fe_jval index, const char *name, fe_jval *at);
+const char *fe_indexed_class(base_jval index, const char *name, base_jval *at);
 /* NAME/ inside the folder if there is one, else the folder itself, as in older repositories. Close with
  * fe_part_dir_close. */
 fe_dir *fe_part_dir(fe_pipeline *p, const char *name);

@@ -38,22 +38,22 @@ static const fe_pipeline_class classes[] = {
     {"PNDMPipeline", FREE, UNET, FE_COND_NONE, 0, true, 50, 1.0, 0.8},
 };
 
-const fe_pipeline_class *fe_pipeline_find(fe_jval index) {
-    fe_jval v = fe_json_require(index, "_class_name");
+const fe_pipeline_class *fe_pipeline_find(base_jval index) {
+    base_jval v = base_json_require(index, "_class_name");
     const char *word, *names[COUNT(classes)];
-    if (!fe_json_present(v) || !fe_json_string(v, &word)) return NULL;
+    if (!base_json_present(v) || !base_json_string(v, &word)) return NULL;
     for (size_t i = 0; i < COUNT(classes); i++) {
         if (strcmp(word, classes[i].name) == 0) return &classes[i];
         names[i] = classes[i].name;
     }
-    const char *near = ir_suggest(word, names, COUNT(names));
+    const char *near = base_suggest(word, names, COUNT(names));
     if (near && strncmp(near, word, 4) != 0) near = NULL; /* FluxPipeline is no misspelling of DDPMPipeline */
-    fe_json_error(v, "unsupported: pipeline '%s'%s%s%s", ir_escape(word, strlen(word)),
+    base_json_error(v, "unsupported: pipeline '%s'%s%s%s", base_escape(word, strlen(word)),
                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-    ir_str list = {0};
-    for (size_t i = 0; i < COUNT(names); i++) ir_str_addf(&list, "%s%s", i ? ", " : "", names[i]);
-    ir_note(fe_json_diag(v.doc), NULL, "supported are %s", list.data);
-    ir_note(fe_json_diag(v.doc), NULL, "its components can be loaded one by one (--component=unet)");
-    ir_str_free(&list);
+    base_str list = {0};
+    for (size_t i = 0; i < COUNT(names); i++) base_str_addf(&list, "%s%s", i ? ", " : "", names[i]);
+    base_note(base_json_diag(v.doc), NULL, "supported are %s", list.data);
+    base_note(base_json_diag(v.doc), NULL, "its components can be loaded one by one (--component=unet)");
+    base_str_free(&list);
     return NULL;
 }

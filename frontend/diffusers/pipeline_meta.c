@@ -13,7 +13,7 @@
  * class never reads: the picture brings its size. */
 static void correct_sample_size(fe_pipeline *p) {
     fe_unet_config *c = &p->parts[FE_PART_UNET].config.unet;
-    const char *version = fe_json_opt_string(c->root, "_diffusers_version", "99");
+    const char *version = base_json_opt_string(c->root, "_diffusers_version", "99");
     char *end;
     long major = strtol(version, &end, 10), minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
     bool old = p->c->fixes & FE_FIX_SAMPLE_SIZE && major == 0 && minor < 9;
@@ -24,10 +24,10 @@ static void correct_sample_size(fe_pipeline *p) {
 static void correct_scaling(fe_pipeline *p) {
     static const double scaling = 0.08333;
     fe_vae_config *c = &p->parts[FE_PART_VAE].config.vae;
-    fe_jval given = fe_json_get(c->root, "scaling_factor");
+    base_jval given = base_json_get(c->root, "scaling_factor");
     if (!(p->c->fixes & FE_FIX_SCALING)) return;
-    if (fe_json_present(given) && c->scaling_factor != scaling)
-        fe_json_warning(given, "a %s takes %g for 'scaling_factor', whatever is written here", p->c->name,
+    if (base_json_present(given) && c->scaling_factor != scaling)
+        base_json_warning(given, "a %s takes %g for 'scaling_factor', whatever is written here", p->c->name,
                         scaling);
     c->scaling_factor = scaling;
 }
@@ -36,13 +36,13 @@ static void correct_scaling(fe_pipeline *p) {
 
 /* `name`: the component; its keys become PREFIX.KEY. */
 static bool load_scheduler(fe_pipeline *p, const char *name, const char *prefix) {
-    fe_jval at;
-    if (!fe_indexed_class(fe_json_root(p->index), name, &at)) at = (fe_jval){0};
+    base_jval at;
+    if (!fe_indexed_class(base_json_root(p->index), name, &at)) at = (base_jval){0};
     fe_dir *dir = fe_part_dir(p, name);
     if (!dir) return false;
-    fe_json *doc = fe_json_load_in(p->d, dir, "scheduler_config.json", NULL);
-    bool fine = doc && fe_scheduler_folder_meta(p->m, prefix, fe_json_root(doc), at);
-    fe_json_free(doc);
+    base_json *doc = fe_json_load_in(p->d, dir, "scheduler_config.json", NULL);
+    bool fine = doc && fe_scheduler_folder_meta(p->m, prefix, base_json_root(doc), at);
+    base_json_free(doc);
     fe_part_dir_close(p, dir);
     return fine;
 }
@@ -59,11 +59,11 @@ static bool sampler_meta(fe_pipeline *p) {
 
 static bool load_tokenizer(fe_pipeline *p, fe_part_kind kind, const char *name) {
     static const char *const known[] = {"CLIPTokenizer", "CLIPTokenizerFast"};
-    fe_jval at;
+    base_jval at;
     size_t i;
     if (!p->parts[kind].wanted) return true;
-    if (fe_indexed_class(fe_json_root(p->index), name, &at) &&
-        !fe_json_choice(at, "tokenizer", known, COUNT(known), &i))
+    if (fe_indexed_class(base_json_root(p->index), name, &at) &&
+        !base_json_choice(at, "tokenizer", known, COUNT(known), &i))
         return false;
     fe_dir *dir = fe_part_dir(p, name);
     if (!dir) return false;
@@ -79,12 +79,12 @@ static bool load_tokenizer(fe_pipeline *p, fe_part_kind kind, const char *name) 
 static void note_ignored(fe_pipeline *p) {
     static const char *const names[] = {"safety_checker", "feature_extractor", "image_encoder", "watermarker",
                                         "depth_estimator"};
-    ir_str s = {0};
+    base_str s = {0};
     for (size_t i = 0; i < COUNT(names); i++)
-        if (fe_indexed_class(fe_json_root(p->index), names[i], NULL))
-            ir_str_addf(&s, "%s%s", s.len ? ", " : "", names[i]);
+        if (fe_indexed_class(base_json_root(p->index), names[i], NULL))
+            base_str_addf(&s, "%s%s", s.len ? ", " : "", names[i]);
     if (s.len) ir_meta_set_string(p->m, "pipeline.ignored", s.data);
-    ir_str_free(&s);
+    base_str_free(&s);
 }
 
 static bool size_meta(fe_pipeline *p) {
@@ -118,7 +118,7 @@ static void vae_meta(fe_pipeline *p) {
 static bool text_meta(fe_pipeline *p) {
     const fe_clip_config *text = fe_pipeline_last_text(p);
     const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
-    fe_jval index = fe_json_root(p->index);
+    base_jval index = base_json_root(p->index);
     ir_module *m = p->m;
     if (!text) return true;
     bool two = p->parts[FE_PART_TEXT_2].wanted;
@@ -130,7 +130,7 @@ static bool text_meta(fe_pipeline *p) {
     if (two) {
         ir_meta_set_string(m, "pipeline.text_encoder_2", fe_part_names[FE_PART_TEXT_2]);
         ir_meta_set_string(m, "pipeline.text_output_2", output);
-        ir_meta_set_int(m, "text.force_zeros", fe_json_opt_bool(index, "force_zeros_for_empty_prompt", true));
+        ir_meta_set_int(m, "text.force_zeros", base_json_opt_bool(index, "force_zeros_for_empty_prompt", true));
     }
     if (unet->added_input) {
         ir_meta_set_string(m, "pipeline.pooled_output", "text_embeds");
@@ -149,7 +149,7 @@ static bool condition_meta(fe_pipeline *p) {
     ir_module *m = p->m;
     if (fe_pipeline_image_input(p)) ir_meta_set_int(m, "pipeline.image_input", 1);
     if (p->condition == FE_COND_LOW_RESOLUTION) {
-        int64_t most = fe_json_opt_int(fe_json_root(p->index), "max_noise_level", 350, 0, FE_MAX_CHANNELS);
+        int64_t most = base_json_opt_int(base_json_root(p->index), "max_noise_level", 350, 0, FE_MAX_CHANNELS);
         if (most >= unet->classes) most = unet->classes - 1;
         ir_meta_set_string(m, "pipeline.condition", "low_resolution");
         ir_meta_set_int(m, "low_res.noise_level", most < 20 ? most : 20);

@@ -73,10 +73,10 @@ static const char *const unsupported[] = {"use_flow_sigmas", "use_dynamic_shifti
                                           "invert_sigmas",   "stochastic_sampling",
                                           "shift_terminal",  "timestep_type=discrete"};
 
-static bool sampler_class(fe_jval v, const char **name) {
+static bool sampler_class(base_jval v, const char **name) {
     const char *names[2 * COUNT(samplers) + COUNT(aliases)], *word;
     size_t n = 0, i;
-    if (!fe_json_string(v, &word)) return false;
+    if (!base_json_string(v, &word)) return false;
     for (i = 0; i < COUNT(aliases); i++) {
         if (strcmp(word, aliases[i].old) != 0) continue;
         *name = aliases[i].name;
@@ -86,34 +86,34 @@ static bool sampler_class(fe_jval v, const char **name) {
         names[n++] = samplers[i].name;
         names[n++] = samplers[i].class_name;
     }
-    if (!fe_json_choice(v, "sampler", names, n, &i)) return false;
+    if (!base_json_choice(v, "sampler", names, n, &i)) return false;
     *name = samplers[i / 2].name;
     return true;
 }
 
 /* trained_betas: as many numbers as timesteps were trained, as one text of float32 values. */
-static bool read_numbers(ir_module *m, fe_jval v, const char *key) {
+static bool read_numbers(ir_module *m, base_jval v, const char *key) {
     int64_t trained = ir_meta_int(m, "sampler.num_train_timesteps", 1000);
-    if (!fe_json_expect(v, FE_JSON_ARRAY)) return false;
-    size_t n = fe_json_length(v);
+    if (!base_json_expect(v, BASE_JSON_ARRAY)) return false;
+    size_t n = base_json_length(v);
     if (n != (size_t)trained) {
-        fe_json_error(v, "'trained_betas' has %zu entries, 'num_train_timesteps' is %lld", n,
+        base_json_error(v, "'trained_betas' has %zu entries, 'num_train_timesteps' is %lld", n,
                       (long long)trained);
         return false;
     }
-    ir_str text = {0};
+    base_str text = {0};
     bool fine = true;
     for (size_t i = 0; fine && i < n; i++) {
         double number;
-        fine = fe_json_double(fe_json_item(v, i), &number);
-        if (fine) ir_str_addf(&text, "%s%.9g", i ? " " : "", (double)(float)number);
+        fine = base_json_double(base_json_item(v, i), &number);
+        if (fine) base_str_addf(&text, "%s%.9g", i ? " " : "", (double)(float)number);
     }
     if (fine) ir_meta_set_string(m, key, text.data);
-    ir_str_free(&text);
+    base_str_free(&text);
     return fine;
 }
 
-static bool read_key(ir_module *m, const char *prefix, fe_jval v, const sampler_key *k) {
+static bool read_key(ir_module *m, const char *prefix, base_jval v, const sampler_key *k) {
     char key[64];
     snprintf(key, sizeof key, "%s.%s", prefix, k->name);
     int64_t integer;
@@ -122,63 +122,63 @@ static bool read_key(ir_module *m, const char *prefix, fe_jval v, const sampler_
     size_t count = 0, i;
     switch (k->kind) {
     case INTEGER:
-        if (!fe_json_int(v, &integer, k->min, k->max)) return false;
+        if (!base_json_int(v, &integer, k->min, k->max)) return false;
         ir_meta_set_int(m, key, integer);
         return true;
     case NUMBER:
-        if (!fe_json_double(v, &number)) return false;
+        if (!base_json_double(v, &number)) return false;
         ir_meta_set_float(m, key, number);
         return true;
     case FLAG:
-        if (!fe_json_bool(v, &flag)) return false;
+        if (!base_json_bool(v, &flag)) return false;
         ir_meta_set_int(m, key, flag);
         return true;
     case NUMBERS: return read_numbers(m, v, key);
     case WORD: break;
     }
     while (count < COUNT(k->words) && k->words[count]) count++;
-    if (!fe_json_choice(v, k->name, k->words, count, &i)) return false;
+    if (!base_json_choice(v, k->name, k->words, count, &i)) return false;
     ir_meta_set_string(m, key, k->words[i]);
     return true;
 }
 
 /* Everything but the class. */
-static bool read_keys(ir_module *m, const char *prefix, fe_jval root) {
+static bool read_keys(ir_module *m, const char *prefix, base_jval root) {
     bool fine = fe_config_unsupported(root, unsupported, COUNT(unsupported));
     for (size_t i = 0; i < COUNT(keys); i++) {
-        fe_jval v = fe_json_get(root, keys[i].name);
-        if (fe_json_present(v) && !fe_json_is_null(v)) fine &= read_key(m, prefix, v, &keys[i]);
+        base_jval v = base_json_get(root, keys[i].name);
+        if (base_json_present(v) && !base_json_is_null(v)) fine &= read_key(m, prefix, v, &keys[i]);
     }
     return fine;
 }
 
-bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, fe_jval root, fe_jval indexed) {
+bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, base_jval root, base_jval indexed) {
     const char *name = NULL;
     char key[64];
-    fe_jval v = fe_json_require(root, "_class_name"), timesteps = fe_json_get(root, "timesteps");
-    if (!fe_json_present(v)) return false;
+    base_jval v = base_json_require(root, "_class_name"), timesteps = base_json_get(root, "timesteps");
+    if (!base_json_present(v)) return false;
     bool fine = sampler_class(v, &name);
-    if (fe_json_present(indexed)) fine = sampler_class(indexed, &name) && fine;
+    if (base_json_present(indexed)) fine = sampler_class(indexed, &name) && fine;
     snprintf(key, sizeof key, "%s.class", prefix);
     if (name) ir_meta_set_string(m, key, name);
     fine &= read_keys(m, prefix, root);
-    if (fe_json_is(timesteps, FE_JSON_INT)) /* of GaussianDDPMScheduler */
+    if (base_json_is(timesteps, BASE_JSON_INT)) /* of GaussianDDPMScheduler */
         fine &= read_key(m, prefix, timesteps, &keys[0]);
     return fine;
 }
 
-bool fe_scheduler_section_meta(ir_module *m, const char *prefix, fe_jval root, const char *const *more,
+bool fe_scheduler_section_meta(ir_module *m, const char *prefix, base_jval root, const char *const *more,
                                size_t n) {
     const char *known[COUNT(keys) + 9] = {"class"}, *name = NULL;
     char key[64];
     size_t count = 1;
-    fe_jval v = fe_json_require(root, "class");
-    if (!fe_json_present(v)) return false;
+    base_jval v = base_json_require(root, "class");
+    if (!base_json_present(v)) return false;
     bool fine = sampler_class(v, &name);
     snprintf(key, sizeof key, "%s.class", prefix);
     if (name) ir_meta_set_string(m, key, name);
     fine &= read_keys(m, prefix, root);
     for (size_t i = 0; i < COUNT(keys); i++) known[count++] = keys[i].name;
     for (size_t i = 0; i < n && count < COUNT(known); i++) known[count++] = more[i];
-    return !fe_json_report_unknown_keys(root, known, count, IR_ERROR) && fine;
+    return !base_json_report_unknown_keys(root, known, count, BASE_ERROR) && fine;
 }

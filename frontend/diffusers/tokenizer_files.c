@@ -13,24 +13,24 @@ enum { MERGES_USED = 48894 };
 
 typedef struct special {
     const char *key, *fallback;
-    char *token; /* NULL until found; ir_alloc'd */
+    char *token; /* NULL until found; base_alloc'd */
 } special;
 
 static void set_token(special *s, const char *text) {
-    ir_free(s->token);
-    s->token = ir_alloc(strlen(text) + 1);
+    base_free(s->token);
+    s->token = base_alloc(strlen(text) + 1);
     memcpy(s->token, text, strlen(text) + 1);
 }
 
 /* A token is a string or an object with its text in "content". */
-static bool read_specials(fe_jval root, special *specials, size_t n) {
+static bool read_specials(base_jval root, special *specials, size_t n) {
     bool fine = true;
     for (size_t i = 0; i < n; i++) {
-        fe_jval v = fe_json_get(root, specials[i].key);
+        base_jval v = base_json_get(root, specials[i].key);
         const char *text;
-        if (!fe_json_present(v) || fe_json_is_null(v)) continue;
-        if (fe_json_is(v, FE_JSON_OBJECT)) v = fe_json_require(v, "content");
-        if (fe_json_string(v, &text))
+        if (!base_json_present(v) || base_json_is_null(v)) continue;
+        if (base_json_is(v, BASE_JSON_OBJECT)) v = base_json_require(v, "content");
+        if (base_json_string(v, &text))
             set_token(&specials[i], text);
         else
             fine = false;
@@ -38,53 +38,53 @@ static bool read_specials(fe_jval root, special *specials, size_t n) {
     return fine;
 }
 
-static bool read_file(ir_diag *d, fe_dir *dir, const char *name, special *specials, size_t n,
+static bool read_file(base_diag *d, fe_dir *dir, const char *name, special *specials, size_t n,
                       int64_t *max_length) {
     if (!fe_dir_has_file(dir, name)) return true;
-    fe_json *doc = fe_json_load_in(d, dir, name, NULL);
+    base_json *doc = fe_json_load_in(d, dir, name, NULL);
     if (!doc) return false;
-    fe_jval root = fe_json_root(doc), length = fe_json_get(root, "model_max_length");
+    base_jval root = base_json_root(doc), length = base_json_get(root, "model_max_length");
     double value;
     bool fine = read_specials(root, specials, n);
     /* Unlimited is written as 1e30. */
-    if (fe_json_present(length) && fe_json_double(length, &value) && value >= 3 &&
+    if (base_json_present(length) && base_json_double(length, &value) && value >= 3 &&
         value < (double)*max_length)
         *max_length = (int64_t)value;
-    fe_json_free(doc);
+    base_json_free(doc);
     return fine;
 }
 
-static bool token_id(fe_jval vocab, const char *token, int64_t *id) {
-    fe_jval v = fe_json_get(vocab, token);
-    if (fe_json_present(v)) return fe_json_int(v, id, 0, INT32_MAX);
-    fe_json_error(vocab, "the special token '%s' is not in the vocabulary", ir_escape(token, strlen(token)));
+static bool token_id(base_jval vocab, const char *token, int64_t *id) {
+    base_jval v = base_json_get(vocab, token);
+    if (base_json_present(v)) return base_json_int(v, id, 0, INT32_MAX);
+    base_json_error(vocab, "the special token '%s' is not in the vocabulary", base_escape(token, strlen(token)));
     return false;
 }
 
 /* Text of "NAME.KEY", from the module's arena. */
 static const char *meta_key(const ir_module *m, const char *name, const char *key) {
-    return ir_arena_printf(m->arena, "%s.%s", name, key);
+    return base_arena_printf(m->arena, "%s.%s", name, key);
 }
 
-static bool set_meta(ir_diag *d, ir_module *m, const char *name, fe_dir *dir, special *specials, size_t n) {
-    fe_json *doc = fe_json_load_in(d, dir, "vocab.json", NULL);
+static bool set_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, special *specials, size_t n) {
+    base_json *doc = fe_json_load_in(d, dir, "vocab.json", NULL);
     if (!doc) return false;
-    bool fine = fe_json_expect(fe_json_root(doc), FE_JSON_OBJECT);
+    bool fine = base_json_expect(base_json_root(doc), BASE_JSON_OBJECT);
     for (size_t i = 0; fine && i < n; i++) {
         char key[64];
         const char *token = specials[i].token ? specials[i].token : specials[i].fallback;
         int64_t id;
-        fine = token_id(fe_json_root(doc), token, &id);
+        fine = token_id(base_json_root(doc), token, &id);
         snprintf(key, sizeof key, "%s.%s", name, specials[i].key);
         ir_meta_set_string(m, key, token);
         key[strlen(key) - strlen("_token")] = 0;
         if (fine) ir_meta_set_int(m, key, id);
     }
-    fe_json_free(doc);
+    base_json_free(doc);
     return fine;
 }
 
-bool fe_tokenizer_meta(ir_diag *d, ir_module *m, const char *name, fe_dir *dir, int64_t max_length) {
+bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, int64_t max_length) {
     special specials[] = {{"bos_token", "<|startoftext|>", NULL},
                           {"eos_token", "<|endoftext|>", NULL},
                           {"pad_token", "<|endoftext|>", NULL},
@@ -94,7 +94,7 @@ bool fe_tokenizer_meta(ir_diag *d, ir_module *m, const char *name, fe_dir *dir, 
     for (int i = 0; i < 2; i++) {
         static const char *const needed[] = {"vocab.json", "merges.txt"};
         if (fe_dir_has_file(dir, needed[i])) continue;
-        ir_error(d, NULL, "%s: there is no '%s'", fe_dir_path(dir), needed[i]);
+        base_error(d, NULL, "%s: there is no '%s'", fe_dir_path(dir), needed[i]);
         fine = false;
     }
     /* special_tokens_map.json wins: it is what transformers reads last (Stable Diffusion 2's two files
@@ -108,21 +108,21 @@ bool fe_tokenizer_meta(ir_diag *d, ir_module *m, const char *name, fe_dir *dir, 
         ir_meta_set_int(m, meta_key(m, name, "max_length"), max_length);
         ir_meta_set_int(m, meta_key(m, name, "lower_case"), 1);
     }
-    for (int i = 0; i < COUNT; i++) ir_free(specials[i].token);
+    for (int i = 0; i < COUNT; i++) base_free(specials[i].token);
     return fine;
 }
 
 /* ---- the blob ---- */
 
-typedef IR_VEC(rt_vocab_entry) vocabulary;
+typedef BASE_VEC(rt_vocab_entry) vocabulary;
 
-static bool read_vocabulary(fe_jval root, vocabulary *v) {
-    bool fine = fe_json_expect(root, FE_JSON_OBJECT);
-    for (fe_jval e = fe_json_first(root); fine && fe_json_present(e); e = fe_json_next(e)) {
+static bool read_vocabulary(base_jval root, vocabulary *v) {
+    bool fine = base_json_expect(root, BASE_JSON_OBJECT);
+    for (base_jval e = base_json_first(root); fine && base_json_present(e); e = base_json_next(e)) {
         int64_t id;
-        const char *text = fe_json_key(e);
-        fine = fe_json_int(e, &id, 0, INT32_MAX);
-        if (fine) IR_PUSH(v, ((rt_vocab_entry){text, strlen(text), (uint32_t)id}));
+        const char *text = base_json_key(e);
+        fine = base_json_int(e, &id, 0, INT32_MAX);
+        if (fine) BASE_PUSH(v, ((rt_vocab_entry){text, strlen(text), (uint32_t)id}));
     }
     return fine;
 }
@@ -145,7 +145,7 @@ static size_t special_tokens(const ir_module *m, const char *name, rt_vocab_entr
     return n;
 }
 
-static unsigned char *build(ir_diag *d, const ir_module *m, const char *name, const vocabulary *v,
+static unsigned char *build(base_diag *d, const ir_module *m, const char *name, const vocabulary *v,
                             const fe_bytes *merges, size_t *bytes) {
     rt_vocab_entry specials[4];
     rt_tokenizer_options o = {
@@ -165,11 +165,11 @@ static unsigned char *build(ir_diag *d, const ir_module *m, const char *name, co
                                                &o, &blob, &size, &why);
     if (status != RT_OK) {
         const char *path = ir_meta_string(m, meta_key(m, name, "merges"), "");
-        ir_loc loc = {.source = ir_diag_source(d, path, NULL, 0)};
-        ir_error(d, &loc, "the tokenizer cannot be built: %s", why.message);
+        base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
+        base_error(d, &loc, "the tokenizer cannot be built: %s", why.message);
         return NULL;
     }
-    unsigned char *copy = ir_alloc(size);
+    unsigned char *copy = base_alloc(size);
     memcpy(copy, blob, size);
     free(blob);
     *bytes = size;
@@ -177,35 +177,35 @@ static unsigned char *build(ir_diag *d, const ir_module *m, const char *name, co
 }
 
 /* A file of the meta: on disk, or built in. */
-static bool read_text(ir_diag *d, const char *path, fe_bytes *out) {
+static bool read_text(base_diag *d, const char *path, fe_bytes *out) {
     const fe_clip_file *built_in = fe_clip_file_find(path);
     if (!built_in) return fe_file_read(d, path, 0, out);
     size_t size = (size_t)(built_in->end - built_in->data);
-    *out = (fe_bytes){ir_alloc(size + 1), size};
+    *out = (fe_bytes){base_alloc(size + 1), size};
     memcpy(out->data, built_in->data, size);
     return true;
 }
 
-static fe_json *load_vocabulary(ir_diag *d, const char *path) {
+static base_json *load_vocabulary(base_diag *d, const char *path) {
     const fe_clip_file *built_in = fe_clip_file_find(path);
     if (!built_in) return fe_json_load(d, path, NULL);
     size_t size = (size_t)(built_in->end - built_in->data);
-    return fe_json_parse(d, path, (const char *)built_in->data, size, NULL);
+    return base_json_parse(d, path, (const char *)built_in->data, size, NULL);
 }
 
-unsigned char *fe_tokenizer_blob(ir_diag *d, const ir_module *m, const char *name, size_t *bytes) {
+unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *name, size_t *bytes) {
     const char *vocab_path = ir_meta_string(m, meta_key(m, name, "vocab"), NULL);
     const char *merges_path = ir_meta_string(m, meta_key(m, name, "merges"), NULL);
     *bytes = 0;
     if (!vocab_path || !merges_path) return NULL;
     fe_bytes merges = {0};
-    fe_json *doc = load_vocabulary(d, vocab_path);
+    base_json *doc = load_vocabulary(d, vocab_path);
     bool fine = read_text(d, merges_path, &merges) && doc;
     vocabulary v = {0};
     unsigned char *blob = NULL;
-    if (fine && read_vocabulary(fe_json_root(doc), &v)) blob = build(d, m, name, &v, &merges, bytes);
-    ir_free(v.items);
+    if (fine && read_vocabulary(base_json_root(doc), &v)) blob = build(d, m, name, &v, &merges, bytes);
+    base_free(v.items);
     fe_bytes_free(&merges);
-    fe_json_free(doc);
+    base_json_free(doc);
     return blob;
 }

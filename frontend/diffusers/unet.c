@@ -229,7 +229,7 @@ static ir_ref build_up(unet *u, ir_ref x) {
 
 bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, const fe_sizes *s) {
     unet u = {.b = b, .c = c, .s = s};
-    unsigned before = ir_diag_errors(b->d);
+    unsigned before = base_diag_errors(b->d);
     fe_at(b, c->root);
     fe_begin(b, name);
 
@@ -253,5 +253,5 @@ bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, con
     conv = fe_conv_same(c->out_channels, c->conv_out_kernel, 1);
     x = fe_conv(b, fe_activation(b, x, c->out_act), "conv_out", &conv);
     fe_result(b, "sample", x);
-    return fe_end(b) && ir_diag_errors(b->d) == before;
+    return fe_end(b) && base_diag_errors(b->d) == before;
 }

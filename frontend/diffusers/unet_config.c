@@ -40,23 +40,23 @@ static const char *const foreign_types[] = {"SimpleCrossAttnDownBlock2D",
                                             "UpDecoderBlock2D",
                                             "AttnUpDecoderBlock2D"};
 
-static bool is_foreign(fe_jval v) {
+static bool is_foreign(base_jval v) {
     const char *word;
-    if (!fe_json_is(v, FE_JSON_STRING) || !fe_json_string(v, &word)) return false;
+    if (!base_json_is(v, BASE_JSON_STRING) || !base_json_string(v, &word)) return false;
     for (size_t i = 0; i < COUNT(foreign_types); i++) {
         if (strcmp(word, foreign_types[i]) != 0) continue;
-        fe_json_error(v, "unsupported: block type '%s'", word);
+        base_json_error(v, "unsupported: block type '%s'", word);
         return true;
     }
     return false;
 }
 
-static bool read_type(fe_jval v, const block_type *types, bool conditional, fe_level_kind *kind) {
+static bool read_type(base_jval v, const block_type *types, bool conditional, fe_level_kind *kind) {
     const char *names[COUNT(down_types)];
     size_t n = 0, i;
     for (size_t k = 0; k < COUNT(down_types); k++)
         if (conditional || !types[k].conditional) names[n++] = types[k].name;
-    if (is_foreign(v) || !fe_json_choice(v, "block type", names, n, &i)) return false;
+    if (is_foreign(v) || !base_json_choice(v, "block type", names, n, &i)) return false;
     *kind = types[i].kind;
     return true;
 }
@@ -64,27 +64,27 @@ static bool read_type(fe_jval v, const block_type *types, bool conditional, fe_l
 /* An array of block types; defaults when the key is missing. */
 static bool read_types(fe_unet_config *c, const char *key, const block_type *types,
                        const fe_level_kind *fallback, size_t fallback_count, fe_level_kind *out,
-                       fe_jval *at) {
-    fe_jval v = fe_json_get(c->root, key);
+                       base_jval *at) {
+    base_jval v = base_json_get(c->root, key);
     for (size_t i = 0; i < FE_MAX_LEVELS; i++) at[i] = c->root;
-    if (!fe_json_present(v)) {
+    if (!base_json_present(v)) {
         if (c->levels != fallback_count) {
-            fe_json_error(c->root, "'%s' is missing and its default has %zu entries, not %zu", key,
+            base_json_error(c->root, "'%s' is missing and its default has %zu entries, not %zu", key,
                           fallback_count, c->levels);
             return false;
         }
         memcpy(out, fallback, fallback_count * sizeof *out);
         return true;
     }
-    if (!fe_json_expect(v, FE_JSON_ARRAY)) return false;
+    if (!base_json_expect(v, BASE_JSON_ARRAY)) return false;
     bool fine = true;
-    if (fe_json_length(v) != c->levels) {
-        fe_json_error(v, "'%s' has %zu entries, 'block_out_channels' has %zu", key, fe_json_length(v),
+    if (base_json_length(v) != c->levels) {
+        base_json_error(v, "'%s' has %zu entries, 'block_out_channels' has %zu", key, base_json_length(v),
                       c->levels);
         fine = false;
     }
-    for (size_t i = 0; i < fe_json_length(v) && i < FE_MAX_LEVELS; i++) {
-        at[i] = fe_json_item(v, i);
+    for (size_t i = 0; i < base_json_length(v) && i < FE_MAX_LEVELS; i++) {
+        at[i] = base_json_item(v, i);
         fine &= read_type(at[i], types, c->conditional, &out[i]);
     }
     return fine;
@@ -92,27 +92,27 @@ static bool read_types(fe_unet_config *c, const char *key, const block_type *typ
 
 static bool read_levels(fe_unet_config *c) {
     static const int64_t conditional[] = {320, 640, 1280, 1280}, plain[] = {224, 448, 672, 896};
-    fe_jval v = fe_json_get(c->root, "block_out_channels");
+    base_jval v = base_json_get(c->root, "block_out_channels");
     c->levels = 4;
-    if (!fe_json_present(v)) {
+    if (!base_json_present(v)) {
         memcpy(c->channels, c->conditional ? conditional : plain, sizeof plain);
         return true;
     }
-    if (!fe_json_ints(v, c->channels, FE_MAX_LEVELS, &c->levels, 1, FE_MAX_CHANNELS)) return false;
+    if (!base_json_ints(v, c->channels, FE_MAX_LEVELS, &c->levels, 1, FE_MAX_CHANNELS)) return false;
     if (c->levels) return true;
-    fe_json_error(v, "'block_out_channels' is empty");
+    base_json_error(v, "'block_out_channels' is empty");
     return false;
 }
 
 static bool read_mid_type(fe_unet_config *c) {
     static const char *const names[] = {"UNetMidBlock2DCrossAttn", "UNetMidBlock2D"};
-    fe_jval v = fe_json_get(c->root, "mid_block_type");
+    base_jval v = base_json_get(c->root, "mid_block_type");
     size_t i = c->conditional ? 0 : 1;
     c->mid = FE_MID_NONE;
-    if (fe_json_is_null(v)) return true;
-    if (fe_json_present(v) && !fe_json_choice(v, "mid block type", names, COUNT(names), &i)) return false;
+    if (base_json_is_null(v)) return true;
+    if (base_json_present(v) && !base_json_choice(v, "mid block type", names, COUNT(names), &i)) return false;
     if (i == 0 && !c->conditional) {
-        fe_json_error(v, "a UNet2DModel has no cross-attention");
+        base_json_error(v, "a UNet2DModel has no cross-attention");
         return false;
     }
     /* In the conditional U-Net the plain mid block is one residual block; in the other it is two with
@@ -124,40 +124,40 @@ static bool read_mid_type(fe_unet_config *c) {
 /* ---- the rest ---- */
 
 /* A key with two possible words; missing and null are the first. */
-static bool read_word(fe_jval root, const char *key, const char *first, const char *second, bool *is_second) {
-    fe_jval v = fe_json_get(root, key);
+static bool read_word(base_jval root, const char *key, const char *first, const char *second, bool *is_second) {
+    base_jval v = base_json_get(root, key);
     size_t i = 0;
     *is_second = false;
-    if (!fe_json_present(v) || fe_json_is_null(v)) return true;
-    if (!fe_json_choice(v, key, (const char *const[]){first, second}, 2, &i)) return false;
+    if (!base_json_present(v) || base_json_is_null(v)) return true;
+    if (!base_json_choice(v, key, (const char *const[]){first, second}, 2, &i)) return false;
     *is_second = i == 1;
     return true;
 }
 
 static bool read_common(fe_unet_config *c) {
-    fe_jval r = c->root;
+    base_jval r = c->root;
     int64_t io = c->conditional ? 4 : 3;
     bool fine = fe_config_size(r, "sample_size", &c->sample_height, &c->sample_width);
-    c->in_channels = fe_json_opt_int(r, "in_channels", io, 1, FE_MAX_CHANNELS);
-    c->out_channels = fe_json_opt_int(r, "out_channels", io, 1, FE_MAX_CHANNELS);
-    c->center_input = fe_json_opt_bool(r, "center_input_sample", false);
-    c->flip = fe_json_opt_bool(r, "flip_sin_to_cos", true);
-    c->freq_shift = fe_json_opt_double(r, "freq_shift", 0);
-    c->asymmetric = fe_json_opt_int(r, "downsample_padding", 1, 0, 1) == 0;
-    c->groups = fe_json_opt_int(r, "norm_num_groups", 32, 1, FE_MAX_CHANNELS);
-    if (fe_json_is_null(fe_json_get(r, "norm_num_groups"))) {
-        fe_json_error(fe_config_at(r, "norm_num_groups"), "unsupported: 'norm_num_groups' is null");
+    c->in_channels = base_json_opt_int(r, "in_channels", io, 1, FE_MAX_CHANNELS);
+    c->out_channels = base_json_opt_int(r, "out_channels", io, 1, FE_MAX_CHANNELS);
+    c->center_input = base_json_opt_bool(r, "center_input_sample", false);
+    c->flip = base_json_opt_bool(r, "flip_sin_to_cos", true);
+    c->freq_shift = base_json_opt_double(r, "freq_shift", 0);
+    c->asymmetric = base_json_opt_int(r, "downsample_padding", 1, 0, 1) == 0;
+    c->groups = base_json_opt_int(r, "norm_num_groups", 32, 1, FE_MAX_CHANNELS);
+    if (base_json_is_null(base_json_get(r, "norm_num_groups"))) {
+        base_json_error(fe_config_at(r, "norm_num_groups"), "unsupported: 'norm_num_groups' is null");
         fine = false;
     }
-    c->eps = fe_json_opt_double(r, "norm_eps", 1e-5);
-    c->mid_scale = fe_json_opt_double(r, "mid_block_scale_factor", 1);
-    c->time_dim = fe_json_opt_int(r, "time_embedding_dim", 4 * c->channels[0], 1, FE_MAX_CHANNELS);
+    c->eps = base_json_opt_double(r, "norm_eps", 1e-5);
+    c->mid_scale = base_json_opt_double(r, "mid_block_scale_factor", 1);
+    c->time_dim = base_json_opt_int(r, "time_embedding_dim", 4 * c->channels[0], 1, FE_MAX_CHANNELS);
     fine &= read_word(r, "resnet_time_scale_shift", "default", "scale_shift", &c->scale_shift);
     fine &= fe_config_activation(r, "act_fn", IR_ACT_SILU, &c->act);
     fine &= fe_config_levels(r, "layers_per_block", c->levels, 2, FE_MAX_DEPTH, c->layers);
     for (size_t i = 0; i < c->levels; i++) c->up_layers[i] = c->layers[c->levels - 1 - i] + 1;
     if (!(c->mid_scale > 0)) {
-        fe_json_error(fe_config_at(r, "mid_block_scale_factor"), "'mid_block_scale_factor' must be positive");
+        base_json_error(fe_config_at(r, "mid_block_scale_factor"), "'mid_block_scale_factor' must be positive");
         fine = false;
     }
     return fine;
@@ -167,33 +167,33 @@ static bool read_class(fe_unet_config *c) {
     static const char *const words[] = {"timestep", "identity", "projection", "simple_projection"};
     static const fe_class_kind kinds[] = {FE_CLASS_TIMESTEP, FE_CLASS_IDENTITY, FE_CLASS_PROJECTION,
                                           FE_CLASS_LINEAR};
-    fe_jval v = fe_json_get(c->root, "class_embed_type");
+    base_jval v = base_json_get(c->root, "class_embed_type");
     size_t i;
-    c->classes = fe_json_opt_int(c->root, "num_class_embeds", 0, 1, FE_MAX_CHANNELS);
+    c->classes = base_json_opt_int(c->root, "num_class_embeds", 0, 1, FE_MAX_CHANNELS);
     c->class_kind = c->classes ? FE_CLASS_TABLE : FE_CLASS_NONE;
-    if (!fe_json_present(v) || fe_json_is_null(v)) return true;
+    if (!base_json_present(v) || base_json_is_null(v)) return true;
     /* Projections are the conditional U-Net's alone. */
-    if (!fe_json_choice(v, "class embedding", words, c->conditional ? COUNT(words) : 2, &i)) return false;
+    if (!base_json_choice(v, "class embedding", words, c->conditional ? COUNT(words) : 2, &i)) return false;
     c->class_kind = kinds[i];
     if (c->class_kind == FE_CLASS_TIMESTEP) return true;
     c->class_input = c->time_dim;
     if (c->class_kind == FE_CLASS_IDENTITY) return true;
     const char *width = "projection_class_embeddings_input_dim";
-    c->class_input = fe_json_opt_int(c->root, width, 0, 1, FE_MAX_CHANNELS);
-    if (!c->class_input) fe_json_error(v, "'class_embed_type' is '%s', which needs '%s'", words[i], width);
+    c->class_input = base_json_opt_int(c->root, width, 0, 1, FE_MAX_CHANNELS);
+    if (!c->class_input) base_json_error(v, "'class_embed_type' is '%s', which needs '%s'", words[i], width);
     return c->class_input != 0;
 }
 
 /* SDXL: text_embeds and sinusoids of six numbers, projected and added to the time embedding. */
 static bool read_addition(fe_unet_config *c) {
     static const char *const unsupported[] = {"addition_embed_type=text_time"};
-    fe_jval v = fe_json_get(c->root, "addition_embed_type"), root = c->root;
-    int64_t width = fe_json_opt_int(root, "projection_class_embeddings_input_dim", 0, 1, FE_MAX_CHANNELS);
-    int64_t dim = fe_json_opt_int(root, "addition_time_embed_dim", 0, 1, FE_MAX_CHANNELS);
-    if (!fe_json_present(v) || fe_json_is_null(v)) return true;
+    base_jval v = base_json_get(c->root, "addition_embed_type"), root = c->root;
+    int64_t width = base_json_opt_int(root, "projection_class_embeddings_input_dim", 0, 1, FE_MAX_CHANNELS);
+    int64_t dim = base_json_opt_int(root, "addition_time_embed_dim", 0, 1, FE_MAX_CHANNELS);
+    if (!base_json_present(v) || base_json_is_null(v)) return true;
     if (!fe_config_unsupported(root, unsupported, 1)) return false;
     if (!width || !dim || width <= 6 * dim) {
-        fe_json_error(v, "'text_time' needs 'addition_time_embed_dim' and a "
+        base_json_error(v, "'text_time' needs 'addition_time_embed_dim' and a "
                          "'projection_class_embeddings_input_dim' of more than "
                          "six times that");
         return false;
@@ -204,35 +204,35 @@ static bool read_addition(fe_unet_config *c) {
 }
 
 static bool read_encoder_projection(fe_unet_config *c) {
-    fe_jval type = fe_json_get(c->root, "encoder_hid_dim_type");
+    base_jval type = base_json_get(c->root, "encoder_hid_dim_type");
     const char *word = "text_proj";
-    c->encoder_hid_dim = fe_json_opt_int(c->root, "encoder_hid_dim", 0, 1, FE_MAX_CHANNELS);
-    if (!fe_json_present(type) || fe_json_is_null(type)) return true;
-    if (!fe_json_string(type, &word)) return false;
+    c->encoder_hid_dim = base_json_opt_int(c->root, "encoder_hid_dim", 0, 1, FE_MAX_CHANNELS);
+    if (!base_json_present(type) || base_json_is_null(type)) return true;
+    if (!base_json_string(type, &word)) return false;
     if (strcmp(word, "text_proj") == 0 && c->encoder_hid_dim) return true;
-    fe_json_error(type, "unsupported: 'encoder_hid_dim_type' is '%s'%s", ir_escape(word, strlen(word)),
+    base_json_error(type, "unsupported: 'encoder_hid_dim_type' is '%s'%s", base_escape(word, strlen(word)),
                   c->encoder_hid_dim ? "" : " without 'encoder_hid_dim'");
     return false;
 }
 
 /* Heads: attention_head_dim is the number of heads (an old misnomer that the format keeps). */
 static bool read_attention(fe_unet_config *c) {
-    fe_jval r = c->root;
+    base_jval r = c->root;
     size_t n = c->levels;
     bool fine = fe_config_levels(r, "attention_head_dim", n, 8, FE_MAX_CHANNELS, c->heads);
     memcpy(c->head_dim, c->heads, sizeof c->heads);
     fine &= fe_config_levels(r, "cross_attention_dim", n, 1280, FE_MAX_CHANNELS, c->context);
     fine &= fe_config_levels(r, "transformer_layers_per_block", n, 1, FE_MAX_DEPTH, c->depth);
     int64_t up[FE_MAX_LEVELS];
-    fe_jval reverse = fe_json_get(r, "reverse_transformer_layers_per_block");
-    bool own = fe_json_present(reverse) && !fe_json_is_null(reverse);
+    base_jval reverse = base_json_get(r, "reverse_transformer_layers_per_block");
+    bool own = base_json_present(reverse) && !base_json_is_null(reverse);
     if (own) fine &= fe_config_levels(r, "reverse_transformer_layers_per_block", n, 1, FE_MAX_DEPTH, up);
     for (size_t i = 0; i < n; i++) c->up_depth[i] = own ? up[i] : c->depth[n - 1 - i];
     fine &= fe_config_level_flags(r, "only_cross_attention", n, false, c->only_cross);
-    c->linear_projection = fe_json_opt_bool(r, "use_linear_projection", false);
+    c->linear_projection = base_json_opt_bool(r, "use_linear_projection", false);
     for (size_t i = 1; fine && i < n; i++) {
         if (c->context[i] == c->context[0]) continue;
-        fe_json_error(fe_config_at(r, "cross_attention_dim"),
+        base_json_error(fe_config_at(r, "cross_attention_dim"),
                       "unsupported: levels with contexts of different width");
         fine = false;
     }
@@ -246,24 +246,24 @@ static bool read_conditional(fe_unet_config *c) {
                                               "class_embeddings_concat",        "cross_attention_norm"};
     static const char *const ignored[] = {"dropout", "upcast_attention", "mid_block_only_cross_attention",
                                           "addition_embed_type_num_heads"};
-    fe_jval r = c->root;
+    base_jval r = c->root;
     bool fine = fe_config_unsupported(r, unsupported, COUNT(unsupported));
     fine &= read_attention(c);
     fine &= read_addition(c);
     fine &= read_encoder_projection(c);
     c->out_act = c->act;
-    c->time_cond = fe_json_opt_int(r, "time_cond_proj_dim", 0, 1, FE_MAX_CHANNELS);
+    c->time_cond = base_json_opt_int(r, "time_cond_proj_dim", 0, 1, FE_MAX_CHANNELS);
     fine &= fe_config_activation(r, "time_embedding_act_fn", IR_ACT_NONE, &c->emb_act);
-    c->resnet_scale = fe_json_opt_double(r, "resnet_out_scale_factor", 1);
+    c->resnet_scale = base_json_opt_double(r, "resnet_out_scale_factor", 1);
     if (!(c->resnet_scale > 0)) {
-        fe_json_error(fe_config_at(r, "resnet_out_scale_factor"),
+        base_json_error(fe_config_at(r, "resnet_out_scale_factor"),
                       "'resnet_out_scale_factor' must be positive");
         fine = false;
     }
-    c->conv_in_kernel = fe_json_opt_int(r, "conv_in_kernel", 3, 1, FE_MAX_KERNEL);
-    c->conv_out_kernel = fe_json_opt_int(r, "conv_out_kernel", 3, 1, FE_MAX_KERNEL);
+    c->conv_in_kernel = base_json_opt_int(r, "conv_in_kernel", 3, 1, FE_MAX_KERNEL);
+    c->conv_out_kernel = base_json_opt_int(r, "conv_out_kernel", 3, 1, FE_MAX_KERNEL);
     if (c->conv_in_kernel % 2 == 0 || c->conv_out_kernel % 2 == 0) {
-        fe_json_error(r, "'conv_in_kernel' and 'conv_out_kernel' must be odd");
+        base_json_error(r, "'conv_in_kernel' and 'conv_out_kernel' must be odd");
         fine = false;
     }
     fe_config_unknown(r, ignored, COUNT(ignored));
@@ -273,21 +273,21 @@ static bool read_conditional(fe_unet_config *c) {
 static bool read_plain(fe_unet_config *c) {
     static const char *const unsupported[] = {"time_embedding_type=positional"};
     static const char *const ignored[] = {"dropout", "num_train_timesteps"};
-    fe_jval r = c->root;
+    base_jval r = c->root;
     bool fine = fe_config_unsupported(r, unsupported, COUNT(unsupported));
     /* Here attention_head_dim is what it says; null means one head. */
-    fe_jval head_dim = fe_json_get(r, "attention_head_dim");
-    if (fe_json_is_null(head_dim))
+    base_jval head_dim = base_json_get(r, "attention_head_dim");
+    if (base_json_is_null(head_dim))
         memset(c->head_dim, 0, sizeof c->head_dim);
     else
         fine &= fe_config_levels(r, "attention_head_dim", c->levels, 8, FE_MAX_CHANNELS, c->head_dim);
     fine &= read_word(r, "downsample_type", "conv", "resnet", &c->resnet_down);
     fine &= read_word(r, "upsample_type", "conv", "resnet", &c->resnet_up);
-    c->mid_attention = fe_json_opt_bool(r, "add_attention", true);
+    c->mid_attention = base_json_opt_bool(r, "add_attention", true);
     /* Where the embedding scales and shifts, the mid block's attention has a norm only if its groups are
      * given. */
     c->mid_attention_groups =
-        fe_json_opt_int(r, "attn_norm_num_groups", c->scale_shift ? 0 : c->groups, 1, FE_MAX_CHANNELS);
+        base_json_opt_int(r, "attn_norm_num_groups", c->scale_shift ? 0 : c->groups, 1, FE_MAX_CHANNELS);
     c->out_act = IR_ACT_SILU;
     c->emb_act = IR_ACT_NONE;
     c->resnet_scale = 1;
@@ -311,17 +311,17 @@ static bool read_block_types(fe_unet_config *c) {
     return fine;
 }
 
-bool fe_unet_read(fe_jval root, fe_unet_config *c) {
-    const char *class_name = fe_json_opt_string(root, "_class_name", "UNet2DConditionModel");
+bool fe_unet_read(base_jval root, fe_unet_config *c) {
+    const char *class_name = base_json_opt_string(root, "_class_name", "UNet2DConditionModel");
     *c = (fe_unet_config){.root = root, .conditional = strcmp(class_name, "UNet2DModel") != 0};
-    unsigned before = ir_diag_errors(fe_json_diag(root.doc));
-    if (!fe_json_expect(root, FE_JSON_OBJECT) || !read_levels(c)) return false;
+    unsigned before = base_diag_errors(base_json_diag(root.doc));
+    if (!base_json_expect(root, BASE_JSON_OBJECT) || !read_levels(c)) return false;
     bool fine = read_block_types(c);
     fine &= read_mid_type(c);
     fine &= read_common(c);
     fine &= read_class(c);
     fine &= c->conditional ? read_conditional(c) : read_plain(c);
-    return fine && ir_diag_errors(fe_json_diag(root.doc)) == before;
+    return fine && base_diag_errors(base_json_diag(root.doc)) == before;
 }
 
 int64_t fe_unet_context(const fe_unet_config *c) {

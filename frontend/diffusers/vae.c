@@ -10,60 +10,60 @@ static const double vae_eps = 1e-6;
 
 /* ---- config ---- */
 
-static bool read_types(const fe_vae_config *c, const char *key, const char *only, fe_jval *at) {
-    fe_jval v = fe_json_get(c->root, key);
+static bool read_types(const fe_vae_config *c, const char *key, const char *only, base_jval *at) {
+    base_jval v = base_json_get(c->root, key);
     for (size_t i = 0; i < FE_MAX_LEVELS; i++) at[i] = c->root;
-    size_t n = fe_json_present(v) ? fe_json_length(v) : 1, ignored;
-    if (fe_json_present(v) && !fe_json_expect(v, FE_JSON_ARRAY)) return false;
+    size_t n = base_json_present(v) ? base_json_length(v) : 1, ignored;
+    if (base_json_present(v) && !base_json_expect(v, BASE_JSON_ARRAY)) return false;
     bool fine = true;
     if (n != c->levels) {
-        fe_json_error(fe_json_present(v) ? v : c->root, "'%s' has %zu entries, 'block_out_channels' has %zu",
+        base_json_error(base_json_present(v) ? v : c->root, "'%s' has %zu entries, 'block_out_channels' has %zu",
                       key, n, c->levels);
         fine = false;
     }
-    for (size_t i = 0; i < n && i < FE_MAX_LEVELS && fe_json_present(v); i++) {
-        at[i] = fe_json_item(v, i);
-        fine &= fe_json_choice(at[i], "block type", &only, 1, &ignored);
+    for (size_t i = 0; i < n && i < FE_MAX_LEVELS && base_json_present(v); i++) {
+        at[i] = base_json_item(v, i);
+        fine &= base_json_choice(at[i], "block type", &only, 1, &ignored);
     }
     return fine;
 }
 
-bool fe_vae_read(fe_jval root, fe_vae_config *c) {
+bool fe_vae_read(base_jval root, fe_vae_config *c) {
     static const char *const ignored[] = {"force_upcast", "dropout"};
-    if (!strcmp(fe_json_opt_string(root, "_class_name", ""), "AutoencoderTiny"))
+    if (!strcmp(base_json_opt_string(root, "_class_name", ""), "AutoencoderTiny"))
         return fe_vae_tiny_read(root, c);
     *c = (fe_vae_config){.root = root, .levels = 1, .channels = {64}};
-    unsigned before = ir_diag_errors(fe_json_diag(root.doc));
-    if (!fe_json_expect(root, FE_JSON_OBJECT)) return false;
-    fe_jval channels = fe_json_get(root, "block_out_channels");
-    if (fe_json_present(channels) &&
-        !fe_json_ints(channels, c->channels, FE_MAX_LEVELS, &c->levels, 1, FE_MAX_CHANNELS))
+    unsigned before = base_diag_errors(base_json_diag(root.doc));
+    if (!base_json_expect(root, BASE_JSON_OBJECT)) return false;
+    base_jval channels = base_json_get(root, "block_out_channels");
+    if (base_json_present(channels) &&
+        !base_json_ints(channels, c->channels, FE_MAX_LEVELS, &c->levels, 1, FE_MAX_CHANNELS))
         return false;
     if (!c->levels) {
-        fe_json_error(channels, "'block_out_channels' is empty");
+        base_json_error(channels, "'block_out_channels' is empty");
         return false;
     }
     bool fine = read_types(c, "down_block_types", "DownEncoderBlock2D", c->down_at);
     fine &= read_types(c, "up_block_types", "UpDecoderBlock2D", c->up_at);
     fine &= fe_config_activation(root, "act_fn", IR_ACT_SILU, &c->act);
     fine &= fe_config_size(root, "sample_size", &c->sample_height, &c->sample_width);
-    c->in_channels = fe_json_opt_int(root, "in_channels", 3, 1, FE_MAX_CHANNELS);
-    c->out_channels = fe_json_opt_int(root, "out_channels", 3, 1, FE_MAX_CHANNELS);
-    c->latent_channels = fe_json_opt_int(root, "latent_channels", 4, 1, FE_MAX_CHANNELS / 2);
-    c->layers = fe_json_opt_int(root, "layers_per_block", 1, 1, FE_MAX_DEPTH);
-    c->groups = fe_json_opt_int(root, "norm_num_groups", 32, 1, FE_MAX_CHANNELS);
-    c->quant_conv = fe_json_opt_bool(root, "use_quant_conv", true);
-    c->post_quant_conv = fe_json_opt_bool(root, "use_post_quant_conv", true);
-    c->mid_attention = fe_json_opt_bool(root, "mid_block_add_attention", true);
-    c->scaling_factor = fe_json_opt_double(root, "scaling_factor", 0.18215);
-    c->shift_factor = fe_json_opt_double(root, "shift_factor", 0.0);
+    c->in_channels = base_json_opt_int(root, "in_channels", 3, 1, FE_MAX_CHANNELS);
+    c->out_channels = base_json_opt_int(root, "out_channels", 3, 1, FE_MAX_CHANNELS);
+    c->latent_channels = base_json_opt_int(root, "latent_channels", 4, 1, FE_MAX_CHANNELS / 2);
+    c->layers = base_json_opt_int(root, "layers_per_block", 1, 1, FE_MAX_DEPTH);
+    c->groups = base_json_opt_int(root, "norm_num_groups", 32, 1, FE_MAX_CHANNELS);
+    c->quant_conv = base_json_opt_bool(root, "use_quant_conv", true);
+    c->post_quant_conv = base_json_opt_bool(root, "use_post_quant_conv", true);
+    c->mid_attention = base_json_opt_bool(root, "mid_block_add_attention", true);
+    c->scaling_factor = base_json_opt_double(root, "scaling_factor", 0.18215);
+    c->shift_factor = base_json_opt_double(root, "shift_factor", 0.0);
     if (!(c->scaling_factor > 0)) {
-        fe_json_error(fe_config_at(root, "scaling_factor"), "'scaling_factor' must be positive");
+        base_json_error(fe_config_at(root, "scaling_factor"), "'scaling_factor' must be positive");
         fine = false;
     }
     fine &= fe_vae_read_statistics(c);
     fe_config_unknown(root, ignored, COUNT(ignored));
-    return fine && ir_diag_errors(fe_json_diag(root.doc)) == before;
+    return fine && base_diag_errors(base_json_diag(root.doc)) == before;
 }
 
 int64_t fe_vae_scale(const fe_vae_config *c) {
@@ -171,11 +171,11 @@ static bool build_decoder(const vae *v, const char *name, const fe_sizes *s) {
 }
 
 bool fe_vae_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s) {
-    unsigned before = ir_diag_errors(b->d);
+    unsigned before = base_diag_errors(b->d);
     int64_t scale = fe_vae_scale(c);
     fe_at(b, c->root);
     if (s->height < scale || s->width < scale) {
-        ir_error(
+        base_error(
             b->d, NULL,
             "a picture of %lld x %lld is too small for the autoencoder: both sides must be at least %lld",
             (long long)s->width, (long long)s->height, (long long)scale);
@@ -187,5 +187,5 @@ bool fe_vae_build(fe_builder *b, const fe_vae_config *c, const char *name, const
         build_encoder(&(vae){b, c, "encoder"}, fe_name(b, "%s.encode", name), s);
         build_decoder(&(vae){b, c, "decoder"}, fe_name(b, "%s.decode", name), s);
     }
-    return ir_diag_errors(b->d) == before;
+    return base_diag_errors(b->d) == before;
 }

@@ -8,23 +8,23 @@
 #include "frontend/build/layers.h"
 
 /* One number a channel of the latent. */
-static bool read_numbers(fe_jval v, int64_t n, double *out) {
-    if (!fe_json_expect(v, FE_JSON_ARRAY)) return false;
-    if ((int64_t)fe_json_length(v) != n || n > FE_MAX_LATENT) {
-        fe_json_error(v, "%zu numbers for %lld channels of the latent (at most %d)", fe_json_length(v),
+static bool read_numbers(base_jval v, int64_t n, double *out) {
+    if (!base_json_expect(v, BASE_JSON_ARRAY)) return false;
+    if ((int64_t)base_json_length(v) != n || n > FE_MAX_LATENT) {
+        base_json_error(v, "%zu numbers for %lld channels of the latent (at most %d)", base_json_length(v),
                       (long long)n, FE_MAX_LATENT);
         return false;
     }
     bool fine = true;
-    for (size_t i = 0; i < (size_t)n; i++) fine &= fe_json_double(fe_json_item(v, i), &out[i]);
+    for (size_t i = 0; i < (size_t)n; i++) fine &= base_json_double(base_json_item(v, i), &out[i]);
     return fine;
 }
 
 bool fe_vae_read_statistics(fe_vae_config *c) {
-    fe_jval mean = fe_json_get(c->root, "latents_mean"), std = fe_json_get(c->root, "latents_std");
-    bool given = fe_json_present(mean) && !fe_json_is_null(mean);
-    if (given != (fe_json_present(std) && !fe_json_is_null(std))) {
-        fe_json_error(given ? mean : std, "'latents_mean' and 'latents_std' go together");
+    base_jval mean = base_json_get(c->root, "latents_mean"), std = base_json_get(c->root, "latents_std");
+    bool given = base_json_present(mean) && !base_json_is_null(mean);
+    if (given != (base_json_present(std) && !base_json_is_null(std))) {
+        base_json_error(given ? mean : std, "'latents_mean' and 'latents_std' go together");
         return false;
     }
     if (!given) return true;
@@ -34,7 +34,7 @@ bool fe_vae_read_statistics(fe_vae_config *c) {
         return false;
     for (int64_t i = 0; i < c->latent_channels; i++) {
         if (c->latents_std[i] > 0) continue;
-        fe_json_error(fe_json_item(std, (size_t)i), "'latents_std' must be positive");
+        base_json_error(base_json_item(std, (size_t)i), "'latents_std' must be positive");
         return false;
     }
     return true;
@@ -44,7 +44,7 @@ static ir_ref constant(fe_builder *b, const char *name, const ir_type *type, con
     uint32_t index = ir_weight_add(b->m, name, type);
     ir_weight *w = &b->m->weights.items[index];
     size_t bytes = (size_t)ir_type_elements(type) * sizeof *values;
-    void *data = ir_arena_alloc(b->m->arena, bytes);
+    void *data = base_arena_alloc(b->m->arena, bytes);
     memcpy(data, values, bytes);
     w->kind = IR_WEIGHT_DATA;
     w->data = data;

@@ -12,17 +12,17 @@
 /* The channels of one half: any number a config gives, but the same at every level, since the layers that
  * change the size have as many outputs as inputs. */
 static bool read_channels(fe_vae_config *c, const char *key, size_t *levels, int64_t *out) {
-    fe_jval v = fe_json_get(c->root, key);
+    base_jval v = base_json_get(c->root, key);
     int64_t list[FE_MAX_LEVELS] = {64, 64, 64, 64};
     *levels = 4;
-    if (fe_json_present(v) && !fe_json_ints(v, list, FE_MAX_LEVELS, levels, 1, FE_MAX_CHANNELS)) return false;
+    if (base_json_present(v) && !base_json_ints(v, list, FE_MAX_LEVELS, levels, 1, FE_MAX_CHANNELS)) return false;
     if (!*levels) {
-        fe_json_error(v, "'%s' is empty", key);
+        base_json_error(v, "'%s' is empty", key);
         return false;
     }
     for (size_t i = 1; i < *levels; i++) {
         if (list[i] == list[0]) continue;
-        fe_json_error(v, "unsupported: levels of '%s' with different channels", key);
+        base_json_error(v, "unsupported: levels of '%s' with different channels", key);
         return false;
     }
     *out = list[0];
@@ -30,31 +30,31 @@ static bool read_channels(fe_vae_config *c, const char *key, size_t *levels, int
 }
 
 static bool read_counts(fe_vae_config *c, const char *key, const int64_t *fallback, int64_t *out) {
-    fe_jval v = fe_json_get(c->root, key);
+    base_jval v = base_json_get(c->root, key);
     size_t n = 4;
     for (size_t i = 0; i < n; i++) out[i] = fallback[i];
-    if (fe_json_present(v) && !fe_json_ints(v, out, FE_MAX_LEVELS, &n, 0, FE_MAX_DEPTH)) return false;
+    if (base_json_present(v) && !base_json_ints(v, out, FE_MAX_LEVELS, &n, 0, FE_MAX_DEPTH)) return false;
     if (n == c->levels) return true;
-    fe_json_error(fe_config_at(c->root, key), "'%s' has %zu entries for %zu levels of resolution", key, n,
+    base_json_error(fe_config_at(c->root, key), "'%s' has %zu entries for %zu levels of resolution", key, n,
                   c->levels);
     return false;
 }
 
-bool fe_vae_tiny_read(fe_jval root, fe_vae_config *c) {
+bool fe_vae_tiny_read(base_jval root, fe_vae_config *c) {
     static const int64_t encoder_blocks[] = {1, 3, 3, 3}, decoder_blocks[] = {3, 3, 3, 1};
     static const char *const unsupported[] = {"upsample_fn=nearest", "upsampling_scaling_factor=2"};
     /* The last two are for latents kept as 8-bit pictures; encode and decode do not read them. */
     static const char *const ignored[] = {"force_upcast", "block_out_channels", "latent_magnitude",
                                           "latent_shift"};
     *c = (fe_vae_config){.root = root, .tiny = true};
-    unsigned before = ir_diag_errors(fe_json_diag(root.doc));
-    if (!fe_json_expect(root, FE_JSON_OBJECT)) return false;
+    unsigned before = base_diag_errors(base_json_diag(root.doc));
+    if (!base_json_expect(root, BASE_JSON_OBJECT)) return false;
     size_t decoder_levels;
     bool fine = read_channels(c, "encoder_block_out_channels", &c->levels, &c->encoder_channels);
     fine &= read_channels(c, "decoder_block_out_channels", &decoder_levels, &c->decoder_channels);
     if (!fine) return false;
     if (c->levels != decoder_levels) {
-        fe_json_error(fe_config_at(root, "decoder_block_out_channels"),
+        base_json_error(fe_config_at(root, "decoder_block_out_channels"),
                       "the decoder has %zu levels of resolution, the encoder %zu", decoder_levels, c->levels);
         return false;
     }
@@ -62,17 +62,17 @@ bool fe_vae_tiny_read(fe_jval root, fe_vae_config *c) {
     fine &= read_counts(c, "num_decoder_blocks", decoder_blocks, c->decoder_blocks);
     fine &= fe_config_unsupported(root, unsupported, COUNT(unsupported));
     fine &= fe_config_activation(root, "act_fn", IR_ACT_RELU, &c->act);
-    c->in_channels = fe_json_opt_int(root, "in_channels", 3, 1, FE_MAX_CHANNELS);
-    c->out_channels = fe_json_opt_int(root, "out_channels", 3, 1, FE_MAX_CHANNELS);
-    c->latent_channels = fe_json_opt_int(root, "latent_channels", 4, 1, FE_MAX_CHANNELS);
-    c->scaling_factor = fe_json_opt_double(root, "scaling_factor", 1.0);
-    c->shift_factor = fe_json_opt_double(root, "shift_factor", 0.0);
+    c->in_channels = base_json_opt_int(root, "in_channels", 3, 1, FE_MAX_CHANNELS);
+    c->out_channels = base_json_opt_int(root, "out_channels", 3, 1, FE_MAX_CHANNELS);
+    c->latent_channels = base_json_opt_int(root, "latent_channels", 4, 1, FE_MAX_CHANNELS);
+    c->scaling_factor = base_json_opt_double(root, "scaling_factor", 1.0);
+    c->shift_factor = base_json_opt_double(root, "shift_factor", 0.0);
     if (!(c->scaling_factor > 0)) {
-        fe_json_error(fe_config_at(root, "scaling_factor"), "'scaling_factor' must be positive");
+        base_json_error(fe_config_at(root, "scaling_factor"), "'scaling_factor' must be positive");
         fine = false;
     }
     fe_config_unknown(root, ignored, COUNT(ignored));
-    return fine && ir_diag_errors(fe_json_diag(root.doc)) == before;
+    return fine && base_diag_errors(base_json_diag(root.doc)) == before;
 }
 
 /* ---- layers ---- */

@@ -26,8 +26,8 @@ static struct {
 } live[LIVE_MAX];
 
 struct fe_output {
-    ir_diag *diag;
-    ir_arena *arena;
+    base_diag *diag;
+    base_arena *arena;
     const char *path;   /* as the user wrote it */
     const char *target; /* links resolved */
     const char *temp;   /* the target itself when it is written directly */
@@ -37,8 +37,8 @@ struct fe_output {
 };
 
 static void report(const fe_output *o, const char *action, int error) {
-    ir_loc loc = {.source = ir_diag_source(o->diag, o->path, NULL, 0)};
-    ir_error(o->diag, &loc, "cannot %s: %s", action, strerror(error));
+    base_loc loc = {.source = base_diag_source(o->diag, o->path, NULL, 0)};
+    base_error(o->diag, &loc, "cannot %s: %s", action, strerror(error));
 }
 
 static void live_add(const char *path) {
@@ -67,18 +67,18 @@ void fe_output_remove_all(void) {
 }
 
 /* Folder and name of a path; the folder of a bare name is ".". */
-static void split_path(ir_arena *a, const char *path, const char **dir, const char **name) {
+static void split_path(base_arena *a, const char *path, const char **dir, const char **name) {
     const char *slash = strrchr(path, '/');
     *name = slash ? slash + 1 : path;
-    *dir = !slash ? "." : slash == path ? "/" : ir_arena_strndup(a, path, (size_t)(slash - path));
+    *dir = !slash ? "." : slash == path ? "/" : base_arena_strndup(a, path, (size_t)(slash - path));
 }
 
 /* Removes temporaries of this target whose writer is gone. A live writer holds a lock on its temporary, which
  * the kernel drops however the process ends. */
-static void remove_stale(ir_arena *a, const char *dir, const char *name) {
+static void remove_stale(base_arena *a, const char *dir, const char *name) {
     DIR *handle = opendir(dir);
     if (!handle) return;
-    const char *prefix = ir_arena_printf(a, ".%s" TEMP_MARK, name);
+    const char *prefix = base_arena_printf(a, ".%s" TEMP_MARK, name);
     size_t n = strlen(prefix);
     for (struct dirent *e; (e = readdir(handle)) != NULL;) {
         if (strncmp(e->d_name, prefix, n) != 0) continue;
@@ -96,7 +96,7 @@ static bool create_temp(fe_output *o, const char *dir, const char *name, unsigne
     int fd = -1;
     for (int i = 0; i < TEMP_TRIES && fd < 0; i++) {
         const char *base =
-            ir_arena_printf(o->arena, ".%s" TEMP_MARK "%ld-%u", name, (long)getpid(), serial++);
+            base_arena_printf(o->arena, ".%s" TEMP_MARK "%ld-%u", name, (long)getpid(), serial++);
         o->temp = fe_path_join(o->arena, dir, base);
         fd = open(o->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
         if (fd < 0 && errno != EEXIST) return false;
@@ -115,8 +115,8 @@ static bool create_temp(fe_output *o, const char *dir, const char *name, unsigne
 }
 
 static void release(fe_output *o) {
-    ir_arena_free(o->arena);
-    ir_free(o);
+    base_arena_free(o->arena);
+    base_free(o);
 }
 
 /* Opens the target or a temporary; false with errno set. */
@@ -136,7 +136,7 @@ static bool start(fe_output *o, unsigned mode) {
         }
         /* Through a link the file it names is replaced, not the link. */
         char *real = realpath(o->path, NULL);
-        if (real) o->target = ir_arena_strdup(o->arena, real);
+        if (real) o->target = base_arena_strdup(o->arena, real);
         free(real);
     }
     split_path(o->arena, o->target, &dir, &name);
@@ -148,11 +148,11 @@ static bool start(fe_output *o, unsigned mode) {
     return create_temp(o, dir, name, mode);
 }
 
-fe_output *fe_output_begin(ir_diag *d, const char *path, unsigned mode) {
-    fe_output *o = ir_alloc(sizeof *o);
+fe_output *fe_output_begin(base_diag *d, const char *path, unsigned mode) {
+    fe_output *o = base_alloc(sizeof *o);
     o->diag = d;
-    o->arena = ir_arena_new();
-    o->path = o->target = ir_arena_strdup(o->arena, path);
+    o->arena = base_arena_new();
+    o->path = o->target = base_arena_strdup(o->arena, path);
     if (start(o, mode)) return o;
     report(o, "create", errno);
     release(o);

@@ -32,10 +32,10 @@ bool fe_name_is_plain(const char *name, size_t length) {
     return name_fault(name, length) == NULL;
 }
 
-bool fe_check_name(ir_diag *d, const ir_loc *loc, const char *what, const char *name, size_t length) {
+bool fe_check_name(base_diag *d, const base_loc *loc, const char *what, const char *name, size_t length) {
     const char *fault = name_fault(name, length);
     if (!fault) return true;
-    ir_error(d, loc, "%s '%s' must be a plain file name: %s", what, ir_escape(name, length), fault);
+    base_error(d, loc, "%s '%s' must be a plain file name: %s", what, base_escape(name, length), fault);
     return false;
 }
 
@@ -54,41 +54,41 @@ bool fe_path_is_file(const char *path) {
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-char *fe_path_join(ir_arena *a, const char *dir, const char *name) {
+char *fe_path_join(base_arena *a, const char *dir, const char *name) {
     size_t n = strlen(dir);
-    if (n == 0 || strcmp(dir, ".") == 0) return ir_arena_strdup(a, name);
-    return ir_arena_printf(a, "%s%s%s", dir, dir[n - 1] == '/' ? "" : "/", name);
+    if (n == 0 || strcmp(dir, ".") == 0) return base_arena_strdup(a, name);
+    return base_arena_printf(a, "%s%s%s", dir, dir[n - 1] == '/' ? "" : "/", name);
 }
 
-char *fe_path_base(ir_arena *a, const char *path) {
+char *fe_path_base(base_arena *a, const char *path) {
     size_t end = strlen(path);
     while (end > 1 && path[end - 1] == '/') end--;
     size_t start = end;
     while (start > 0 && path[start - 1] != '/') start--;
     if (start == end) start = 0; /* the root itself */
-    return ir_arena_strndup(a, path + start, end - start);
+    return base_arena_strndup(a, path + start, end - start);
 }
 
 /* ---- opening ---- */
 
 /* Reports a failed system call on `path` with the system's reason. */
-static void report_errno(ir_diag *d, const char *path, const char *action) {
-    ir_loc loc = {.source = ir_diag_source(d, path, NULL, 0)};
-    ir_error(d, &loc, "cannot %s: %s", action, strerror(errno));
+static void report_errno(base_diag *d, const char *path, const char *action) {
+    base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
+    base_error(d, &loc, "cannot %s: %s", action, strerror(errno));
 }
 
-static void report_kind(ir_diag *d, const char *path, mode_t mode) {
-    ir_loc loc = {.source = ir_diag_source(d, path, NULL, 0)};
+static void report_kind(base_diag *d, const char *path, mode_t mode) {
+    base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
     const char *kind = S_ISDIR(mode)    ? "a folder"
                        : S_ISFIFO(mode) ? "a FIFO"
                        : S_ISSOCK(mode) ? "a socket"
                                         : "a device";
-    ir_error(d, &loc, "is %s, not a regular file", kind);
+    base_error(d, &loc, "is %s, not a regular file", kind);
 }
 
 /* Opens a regular file for reading; `shown` is its path in messages. Returns the descriptor or -1 after
  * reporting. O_NONBLOCK keeps open() from waiting for the writer of a FIFO. */
-static int open_regular(ir_diag *d, int dirfd, const char *name, const char *shown, size_t *size) {
+static int open_regular(base_diag *d, int dirfd, const char *name, const char *shown, size_t *size) {
     int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         report_errno(d, shown, "open");
@@ -115,20 +115,20 @@ static int open_regular(ir_diag *d, int dirfd, const char *name, const char *sho
 struct fe_dir {
     int fd; /* -1 in memory */
     char *path;
-    ir_arena *arena;
+    base_arena *arena;
     memory_folder *memory; /* NULL on disk */
 };
 
 static fe_dir *new_dir(int fd, memory_folder *memory, const char *shown) {
-    fe_dir *dir = ir_alloc(sizeof *dir);
+    fe_dir *dir = base_alloc(sizeof *dir);
     dir->fd = fd;
     dir->memory = memory;
-    dir->arena = ir_arena_new();
-    dir->path = ir_arena_strdup(dir->arena, shown);
+    dir->arena = base_arena_new();
+    dir->path = base_arena_strdup(dir->arena, shown);
     return dir;
 }
 
-static fe_dir *open_dir(ir_diag *d, int dirfd, const char *name, const char *shown) {
+static fe_dir *open_dir(base_diag *d, int dirfd, const char *name, const char *shown) {
     int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
     if (fd < 0) {
         report_errno(d, shown, "open folder");
@@ -137,18 +137,18 @@ static fe_dir *open_dir(ir_diag *d, int dirfd, const char *name, const char *sho
     return new_dir(fd, NULL, shown);
 }
 
-fe_dir *fe_dir_open(ir_diag *d, const char *path) {
+fe_dir *fe_dir_open(base_diag *d, const char *path) {
     return open_dir(d, AT_FDCWD, path, path);
 }
 
-fe_dir *fe_dir_open_in(ir_diag *d, const fe_dir *parent, const char *name) {
-    ir_loc loc = {.source = ir_diag_source(d, parent->path, NULL, 0)};
+fe_dir *fe_dir_open_in(base_diag *d, const fe_dir *parent, const char *name) {
+    base_loc loc = {.source = base_diag_source(d, parent->path, NULL, 0)};
     if (!fe_check_name(d, &loc, "folder name", name, strlen(name))) return NULL;
-    ir_arena *a = ir_arena_new();
+    base_arena *a = base_arena_new();
     const char *shown = fe_path_join(a, parent->path, name);
     fe_dir *dir = parent->memory ? new_dir(-1, memory_folder_sub(parent->memory, name), shown)
                                  : open_dir(d, parent->fd, name, shown);
-    ir_arena_free(a);
+    base_arena_free(a);
     return dir;
 }
 
@@ -156,8 +156,8 @@ void fe_dir_close(fe_dir *dir) {
     if (!dir) return;
     if (dir->fd >= 0) close(dir->fd);
     memory_folder_free(dir->memory);
-    ir_arena_free(dir->arena);
-    ir_free(dir);
+    base_arena_free(dir->arena);
+    base_free(dir);
 }
 
 const char *fe_dir_path(const fe_dir *dir) {
@@ -205,8 +205,8 @@ bool fe_dir_has_name(const fe_dir *dir, const char *name) {
 }
 
 /* Opens a member whose name may come from a model file. */
-static int open_member(ir_diag *d, fe_dir *dir, const char *name, const char **shown, size_t *size) {
-    ir_loc loc = {.source = ir_diag_source(d, dir->path, NULL, 0)};
+static int open_member(base_diag *d, fe_dir *dir, const char *name, const char **shown, size_t *size) {
+    base_loc loc = {.source = base_diag_source(d, dir->path, NULL, 0)};
     if (!fe_check_name(d, &loc, "file name", name, strlen(name))) return -1;
     *shown = fe_dir_join(dir, name);
     if (dir->memory) {
@@ -221,15 +221,15 @@ static int open_member(ir_diag *d, fe_dir *dir, const char *name, const char **s
 
 /* Reads and closes fd. The size is checked before anything is allocated, and the file may not change its size
  * while it is read. */
-static bool read_all(ir_diag *d, int fd, const char *shown, size_t size, size_t limit, fe_bytes *out) {
+static bool read_all(base_diag *d, int fd, const char *shown, size_t size, size_t limit, fe_bytes *out) {
     if (!limit) limit = FE_TEXT_LIMIT;
     if (size > limit) {
-        ir_loc loc = {.source = ir_diag_source(d, shown, NULL, 0)};
-        ir_error(d, &loc, "file is too large: %zu bytes, the limit is %zu", size, limit);
+        base_loc loc = {.source = base_diag_source(d, shown, NULL, 0)};
+        base_error(d, &loc, "file is too large: %zu bytes, the limit is %zu", size, limit);
         close(fd);
         return false;
     }
-    char *data = ir_alloc(size + 1);
+    char *data = base_alloc(size + 1);
     size_t done = 0;
     ssize_t n = 1;
     while (done < size && n > 0) {
@@ -240,7 +240,7 @@ static bool read_all(ir_diag *d, int fd, const char *shown, size_t size, size_t 
     if (done < size) {
         if (n == 0) errno = ESTALE; /* it became shorter under our hands */
         report_errno(d, shown, "read");
-        ir_free(data);
+        base_free(data);
         close(fd);
         return false;
     }
@@ -249,18 +249,18 @@ static bool read_all(ir_diag *d, int fd, const char *shown, size_t size, size_t 
     return true;
 }
 
-bool fe_file_read(ir_diag *d, const char *path, size_t limit, fe_bytes *out) {
+bool fe_file_read(base_diag *d, const char *path, size_t limit, fe_bytes *out) {
     size_t size;
     int fd = open_regular(d, AT_FDCWD, path, path, &size);
     return fd >= 0 && read_all(d, fd, path, size, limit, out);
 }
 
-bool fe_dir_read(ir_diag *d, fe_dir *dir, const char *name, size_t limit, fe_bytes *out) {
+bool fe_dir_read(base_diag *d, fe_dir *dir, const char *name, size_t limit, fe_bytes *out) {
     size_t size;
     const char *shown;
     const memory_file *file = dir->memory ? memory_folder_find(dir->memory, name) : NULL;
     if (file) {
-        *out = (fe_bytes){ir_alloc(file->size + 1), file->size};
+        *out = (fe_bytes){base_alloc(file->size + 1), file->size};
         memcpy(out->data, file->data, file->size);
         return true;
     }
@@ -269,13 +269,13 @@ bool fe_dir_read(ir_diag *d, fe_dir *dir, const char *name, size_t limit, fe_byt
 }
 
 void fe_bytes_free(fe_bytes *bytes) {
-    ir_free(bytes->data);
+    base_free(bytes->data);
     *bytes = (fe_bytes){0};
 }
 
 /* ---- mapping ---- */
 
-static bool map_all(ir_diag *d, int fd, const char *shown, size_t size, fe_map *out) {
+static bool map_all(base_diag *d, int fd, const char *shown, size_t size, fe_map *out) {
     *out = (fe_map){0};
     if (size > 0) {
         void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -290,13 +290,13 @@ static bool map_all(ir_diag *d, int fd, const char *shown, size_t size, fe_map *
     return true;
 }
 
-bool fe_file_map(ir_diag *d, const char *path, fe_map *out) {
+bool fe_file_map(base_diag *d, const char *path, fe_map *out) {
     size_t size;
     int fd = open_regular(d, AT_FDCWD, path, path, &size);
     return fd >= 0 && map_all(d, fd, path, size, out);
 }
 
-bool fe_dir_map(ir_diag *d, fe_dir *dir, const char *name, fe_map *out) {
+bool fe_dir_map(base_diag *d, fe_dir *dir, const char *name, fe_map *out) {
     size_t size;
     const char *shown;
     int fd = open_member(d, dir, name, &shown, &size);

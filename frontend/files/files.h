@@ -4,8 +4,8 @@
  * is made of links to ../../blobs/HASH). A name that stands inside a model file is not: it must be a plain
  * basename and is opened relative to the folder's descriptor. Only regular files are read, and they are
  * opened without blocking, so that a FIFO or a device cannot hang or feed the compiler. */
-#ifndef EBRU_FRONTEND_FILES_H
-#define EBRU_FRONTEND_FILES_H
+#ifndef EBRU_FRONTEND_FILES_FILES_H
+#define EBRU_FRONTEND_FILES_FILES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,24 +20,24 @@
 /* True for a plain basename: 1 to 255 bytes, no '/', '\\' or NUL, no leading '.'. */
 bool fe_name_is_plain(const char *name, size_t length);
 /* The same, reporting at `loc` (may be NULL) what is wrong with `name`; `what` is "shard name" or similar. */
-bool fe_check_name(ir_diag *d, const ir_loc *loc, const char *what, const char *name, size_t length);
+bool fe_check_name(base_diag *d, const base_loc *loc, const char *what, const char *name, size_t length);
 
 bool fe_path_exists(const char *path);
 bool fe_path_is_dir(const char *path);
 bool fe_path_is_file(const char *path); /* a regular file, links followed */
 /* "dir/name" (no doubled slash; just `name` when dir is "" or "."), in the arena. */
-char *fe_path_join(ir_arena *a, const char *dir, const char *name);
+char *fe_path_join(base_arena *a, const char *dir, const char *name);
 /* Last component of a path without trailing slashes, in the arena. */
-char *fe_path_base(ir_arena *a, const char *path);
+char *fe_path_base(base_arena *a, const char *path);
 
 /* ---- a model folder ---- */
 
 typedef struct fe_dir fe_dir;
 
 /* Opens a folder the user named. NULL after reporting. */
-fe_dir *fe_dir_open(ir_diag *d, const char *path);
+fe_dir *fe_dir_open(base_diag *d, const char *path);
 /* Opens the folder `name` (a plain basename) inside `parent`, which may be closed first. */
-fe_dir *fe_dir_open_in(ir_diag *d, const fe_dir *parent, const char *name);
+fe_dir *fe_dir_open_in(base_diag *d, const fe_dir *parent, const char *name);
 void fe_dir_close(fe_dir *dir); /* NULL is allowed; paths from fe_dir_join die with it */
 const char *fe_dir_path(const fe_dir *dir);
 /* Path of a member, for messages and for tools that want a path. Lives as long as the fe_dir. */
@@ -68,8 +68,8 @@ typedef struct fe_bytes {
 } fe_bytes;
 
 /* Read a file of at most `limit` bytes (0: FE_TEXT_LIMIT). False after reporting. */
-bool fe_file_read(ir_diag *d, const char *path, size_t limit, fe_bytes *out);
-bool fe_dir_read(ir_diag *d, fe_dir *dir, const char *name, size_t limit, fe_bytes *out);
+bool fe_file_read(base_diag *d, const char *path, size_t limit, fe_bytes *out);
+bool fe_dir_read(base_diag *d, fe_dir *dir, const char *name, size_t limit, fe_bytes *out);
 void fe_bytes_free(fe_bytes *bytes);
 
 /* Read-only private mapping of a whole file; an empty file has data == NULL. The file must not shrink while
@@ -79,8 +79,8 @@ typedef struct fe_map {
     size_t size;
 } fe_map;
 
-bool fe_file_map(ir_diag *d, const char *path, fe_map *out);
-bool fe_dir_map(ir_diag *d, fe_dir *dir, const char *name, fe_map *out);
+bool fe_file_map(base_diag *d, const char *path, fe_map *out);
+bool fe_dir_map(base_diag *d, fe_dir *dir, const char *name, fe_map *out);
 void fe_unmap(fe_map *map);
 
 /* ---- writing ---- */
@@ -92,7 +92,7 @@ void fe_unmap(fe_map *map);
 typedef struct fe_output fe_output;
 
 /* `mode`: permissions before umask, 0666 or 0777. NULL after reporting. */
-fe_output *fe_output_begin(ir_diag *d, const char *path, unsigned mode);
+fe_output *fe_output_begin(base_diag *d, const char *path, unsigned mode);
 FILE *fe_output_file(fe_output *o); /* buffered stream on the temporary */
 /* Path of the temporary, for a linker that wants to write the file itself. */
 const char *fe_output_temp(const fe_output *o);

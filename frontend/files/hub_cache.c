@@ -8,16 +8,16 @@
 
 bool fe_is_hub_cache(const char *path) {
     static const char *const files[] = {"model_index.json", "config.json", "model.json"};
-    ir_arena *a = ir_arena_new();
+    base_arena *a = base_arena_new();
     bool cache = fe_path_is_dir(fe_path_join(a, path, "snapshots"));
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         cache = cache && !fe_path_exists(fe_path_join(a, path, files[i]));
-    ir_arena_free(a);
+    base_arena_free(a);
     return cache;
 }
 
 /* The revision that refs/main names, if its snapshot is there. */
-static char *main_snapshot(ir_diag *d, ir_arena *a, const char *path, const char *snapshots) {
+static char *main_snapshot(base_diag *d, base_arena *a, const char *path, const char *snapshots) {
     enum { LIMIT = 256 };
     char *ref = fe_path_join(a, path, "refs/main");
     fe_bytes text;
@@ -26,17 +26,17 @@ static char *main_snapshot(ir_diag *d, ir_arena *a, const char *path, const char
     while (n > 0 && (text.data[n - 1] == '\n' || text.data[n - 1] == '\r')) n--;
     char *found = NULL;
     if (fe_name_is_plain(text.data, n)) {
-        found = fe_path_join(a, snapshots, ir_arena_strndup(a, text.data, n));
+        found = fe_path_join(a, snapshots, base_arena_strndup(a, text.data, n));
         if (!fe_path_is_dir(found)) found = NULL;
     }
     fe_bytes_free(&text);
     return found;
 }
 
-char *fe_hub_snapshot(ir_diag *d, ir_arena *a, const char *path) {
-    unsigned before = ir_diag_errors(d);
+char *fe_hub_snapshot(base_diag *d, base_arena *a, const char *path) {
+    unsigned before = base_diag_errors(d);
     char *snapshots = fe_path_join(a, path, "snapshots"), *found = main_snapshot(d, a, path, snapshots);
-    if (found || ir_diag_errors(d) != before) return found;
+    if (found || base_diag_errors(d) != before) return found;
     size_t count = 0;
     DIR *dir = opendir(snapshots);
     for (struct dirent *e; dir && (e = readdir(dir));) {
@@ -48,22 +48,22 @@ char *fe_hub_snapshot(ir_diag *d, ir_arena *a, const char *path) {
     }
     if (dir) closedir(dir);
     if (count == 1) return found;
-    ir_loc loc = {.source = ir_diag_source(d, snapshots, NULL, 0)};
+    base_loc loc = {.source = base_diag_source(d, snapshots, NULL, 0)};
     if (count)
-        ir_error(d, &loc, "%zu snapshots, and refs/main names none of them: name the folder of one", count);
+        base_error(d, &loc, "%zu snapshots, and refs/main names none of them: name the folder of one", count);
     else
-        ir_error(d, &loc, "there is no snapshot: the download is not complete");
+        base_error(d, &loc, "there is no snapshot: the download is not complete");
     return NULL;
 }
 
-char *fe_hub_name(ir_arena *a, const char *path) {
+char *fe_hub_name(base_arena *a, const char *path) {
     char *real = realpath(path, NULL), *name = NULL;
     for (char *p = real; p && (p = strstr(p, "/models--")); p++) {
         char *from = p + strlen("/models--"), *end = from + strcspn(from, "/");
         if (*end && strncmp(end, "/snapshots/", strlen("/snapshots/")) != 0) continue;
         for (char *s = from; s + 1 < end; s++)
             if (s[0] == '-' && s[1] == '-') from = s + 2;
-        if (from < end) name = ir_arena_strndup(a, from, (size_t)(end - from));
+        if (from < end) name = base_arena_strndup(a, from, (size_t)(end - from));
     }
     free(real);
     return name;

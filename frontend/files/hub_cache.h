@@ -1,7 +1,7 @@
 /* The folder a repository has in the Hugging Face cache: models--ORG--NAME with refs/main (a revision),
  * snapshots/REVISION (links to ../../blobs/HASH) and blobs. */
-#ifndef EBRU_FRONTEND_HUB_CACHE_H
-#define EBRU_FRONTEND_HUB_CACHE_H
+#ifndef EBRU_FRONTEND_FILES_HUB_CACHE_H
+#define EBRU_FRONTEND_FILES_HUB_CACHE_H
 
 #include <stdbool.h>
 
@@ -12,9 +12,9 @@
 bool fe_is_hub_cache(const char *path);
 /* The snapshot to read, a path in the arena: the one refs/main names, else the only one. NULL after
  * reporting. */
-char *fe_hub_snapshot(ir_diag *d, ir_arena *a, const char *path);
+char *fe_hub_snapshot(base_diag *d, base_arena *a, const char *path);
 /* "NAME" of a path .../models--ORG--NAME or .../models--ORG--NAME/snapshots/REVISION, in the arena; NULL for
  * other paths. */
-char *fe_hub_name(ir_arena *a, const char *path);
+char *fe_hub_name(base_arena *a, const char *path);
 
 #endif

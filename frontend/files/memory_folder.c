@@ -4,24 +4,24 @@
 #include <string.h>
 
 memory_folder *memory_folder_new(void) {
-    memory_folder *f = ir_alloc(sizeof *f);
-    f->arena = ir_arena_new();
+    memory_folder *f = base_alloc(sizeof *f);
+    f->arena = base_arena_new();
     return f;
 }
 
 void memory_folder_free(memory_folder *f) {
     if (!f) return;
-    ir_free(f->files.items);
-    ir_arena_free(f->arena);
-    ir_free(f);
+    base_free(f->files.items);
+    base_arena_free(f->arena);
+    base_free(f);
 }
 
 void memory_folder_add(memory_folder *f, const memory_file *file) {
     memory_file copy = *file;
-    copy.name = ir_arena_strdup(f->arena, file->name);
-    if (file->path) copy.path = ir_arena_strdup(f->arena, file->path);
-    if (!file->lasting) copy.data = ir_arena_strndup(f->arena, file->data, file->size);
-    IR_PUSH(&f->files, copy);
+    copy.name = base_arena_strdup(f->arena, file->name);
+    if (file->path) copy.path = base_arena_strdup(f->arena, file->path);
+    if (!file->lasting) copy.data = base_arena_strndup(f->arena, file->data, file->size);
+    BASE_PUSH(&f->files, copy);
 }
 
 const memory_file *memory_folder_find(const memory_folder *f, const char *name) {

@@ -1,7 +1,7 @@
 /* Folders that exist only in memory, for models whose configs are known or derived instead of read. Used
  * through fe_dir (files.h): fe_dir_new_memory and its fe_dir_add_... */
-#ifndef EBRU_FRONTEND_MEMORY_FOLDER_H
-#define EBRU_FRONTEND_MEMORY_FOLDER_H
+#ifndef EBRU_FRONTEND_FILES_MEMORY_FOLDER_H
+#define EBRU_FRONTEND_FILES_MEMORY_FOLDER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,8 +17,8 @@ typedef struct memory_file {
 } memory_file;
 
 typedef struct memory_folder {
-    ir_arena *arena;
-    IR_VEC(memory_file) files;
+    base_arena *arena;
+    BASE_VEC(memory_file) files;
 } memory_folder;
 
 memory_folder *memory_folder_new(void);

@@ -24,7 +24,7 @@ struct fe_ldm {
     fe_naming namings[COMPONENTS];
 };
 
-static const char *place_in(const void *ctx, ir_arena *a, const char *name) {
+static const char *place_in(const void *ctx, base_arena *a, const char *name) {
     const component_names *n = ctx;
     return ldm_place(n->file, n->component, a, name);
 }
@@ -34,8 +34,8 @@ static bool owned_by(const void *ctx, const char *tensor) {
     return ldm_owns(n->file, n->component, tensor);
 }
 
-static ir_loc whole_file(const ldm_file *f) {
-    return (ir_loc){.source = ir_diag_source(f->d, f->path, NULL, 0)};
+static base_loc whole_file(const ldm_file *f) {
+    return (base_loc){.source = base_diag_source(f->d, f->path, NULL, 0)};
 }
 
 /* ---- files that are something else ---- */
@@ -58,15 +58,15 @@ static void report_other(const ldm_file *f) {
         {"down_blocks.", "this is one component of a diffusers folder: name the folder with its config.json"},
         {"text_model.", "this is one component of a diffusers folder: name the folder with its config.json"},
     };
-    ir_loc loc = whole_file(f);
-    ir_error(f->d, &loc,
+    base_loc loc = whole_file(f);
+    base_error(f->d, &loc,
              "weights alone are no model; name the folder or the description that goes with them");
     for (size_t i = 0; i < COUNT(others); i++) {
         if (!contains(f->table, others[i].part)) continue;
-        ir_note(f->d, NULL, "%s", others[i].what);
+        base_note(f->d, NULL, "%s", others[i].what);
         break;
     }
-    ir_note(f->d, NULL,
+    base_note(f->d, NULL,
             "a single file can be a checkpoint of Stable Diffusion 1, 2 or XL in its original layout, with "
             "tensors named model.diffusion_model.* first_stage_model.* cond_stage_model.* conditioner.*");
 }
@@ -74,25 +74,25 @@ static void report_other(const ldm_file *f) {
 /* ---- what a whole model needs ---- */
 
 static bool complete(const ldm_file *f) {
-    ir_loc loc = whole_file(f);
+    base_loc loc = whole_file(f);
     bool fine = true;
     if (!f->vae.prefix) {
-        ir_error(f->d, &loc, "the checkpoint has no autoencoder (first_stage_model.*)");
+        base_error(f->d, &loc, "the checkpoint has no autoencoder (first_stage_model.*)");
         fine = false;
     }
     if (!f->text[0].prefix && !f->text[1].prefix) {
-        ir_error(f->d, &loc,
+        base_error(f->d, &loc,
                  "the checkpoint has no text encoder (cond_stage_model.*, conditioner.embedders.*)");
         fine = false;
     }
     for (size_t i = 0; i < LDM_TEXTS; i++) {
         const ldm_text *t = &f->text[i];
         if (!t->prefix || t->vocabulary >= FE_CLIP_WORDS) continue;
-        ir_error(f->d, &loc, "'%s*' knows %lld tokens, and the tokenizer of CLIP has %d", t->prefix,
+        base_error(f->d, &loc, "'%s*' knows %lld tokens, and the tokenizer of CLIP has %d", t->prefix,
                  (long long)t->vocabulary, FE_CLIP_WORDS);
         fine = false;
     }
-    if (!fine) ir_note(f->d, NULL, "what is there can be compiled by itself, with --component=");
+    if (!fine) base_note(f->d, NULL, "what is there can be compiled by itself, with --component=");
     return fine;
 }
 
@@ -100,20 +100,20 @@ static bool complete(const ldm_file *f) {
  * but somebody put them there. */
 static void note_strangers(const ldm_file *f) {
     size_t n = 0;
-    ir_str s = {0};
+    base_str s = {0};
     for (size_t i = 0; i < fe_st_count(f->table); i++) {
         const char *name = fe_st_at(f->table, i)->name;
         bool known = ldm_is_surplus(f, name);
         for (size_t c = 0; c < COMPONENTS && !known; c++) known = ldm_owns(f, components[c], name);
         if (known) continue;
         if (n++ < STRANGERS_SHOWN)
-            ir_str_addf(&s, "%s'%s'", n > 1 ? ", " : "", ir_escape(name, strlen(name)));
+            base_str_addf(&s, "%s'%s'", n > 1 ? ", " : "", base_escape(name, strlen(name)));
     }
-    ir_loc loc = whole_file(f);
+    base_loc loc = whole_file(f);
     if (n)
-        ir_warning(f->d, &loc, "%zu tensors are no part of the model and are not read: %s%s", n, s.data,
+        base_warning(f->d, &loc, "%zu tensors are no part of the model and are not read: %s%s", n, s.data,
                    n > STRANGERS_SHOWN ? " ..." : "");
-    ir_str_free(&s);
+    base_str_free(&s);
 }
 
 /* ---- the door ---- */
@@ -122,11 +122,11 @@ static void close_table(void *table) {
     fe_st_close(table);
 }
 
-fe_ldm *fe_ldm_open(ir_diag *d, ir_module *m, const char *path, const fe_options *o) {
+fe_ldm *fe_ldm_open(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     fe_st *table = fe_st_open(d, path);
     if (!table) return NULL;
-    IR_PUSH(&m->owners, ((struct ir_owner){table, close_table}));
-    fe_ldm *ldm = ir_alloc(sizeof *ldm);
+    BASE_PUSH(&m->owners, ((struct ir_owner){table, close_table}));
+    fe_ldm *ldm = base_alloc(sizeof *ldm);
     ldm_file *f = &ldm->file;
     f->d = d;
     f->path = fe_st_path(table);
@@ -148,7 +148,7 @@ fe_ldm *fe_ldm_open(ir_diag *d, ir_module *m, const char *path, const fe_options
 }
 
 void fe_ldm_free(fe_ldm *ldm) {
-    ir_free(ldm);
+    base_free(ldm);
 }
 
 fe_dir *fe_ldm_folder(const fe_ldm *ldm) {

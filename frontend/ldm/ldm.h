@@ -11,8 +11,8 @@
  *
  * The rules are those of diffusers' `from_single_file` (huggingface/diffusers,
  * src/diffusers/loaders/single_file_utils.py), except that sizes come from the tensors. */
-#ifndef EBRU_FRONTEND_LDM_H
-#define EBRU_FRONTEND_LDM_H
+#ifndef EBRU_FRONTEND_LDM_LDM_H
+#define EBRU_FRONTEND_LDM_LDM_H
 
 #include "frontend/diffusers/diffusers.h"
 #include "frontend/safetensors/weights.h"
@@ -67,7 +67,7 @@ typedef struct ldm_system {
 } ldm_system;
 
 typedef struct ldm_file {
-    ir_diag *d;
+    base_diag *d;
     const char *path;
     fe_st *table;
     ldm_unet unet;
@@ -104,7 +104,7 @@ fe_dir *ldm_folder(const ldm_file *f);
 /* ---- ldm_names.c ---- */
 
 /* Where the file keeps tensor `name` of a component ("unet"): a reference (tensor_ref.h) in `a`. */
-const char *ldm_place(const ldm_file *f, const char *component, ir_arena *a, const char *name);
+const char *ldm_place(const ldm_file *f, const char *component, base_arena *a, const char *name);
 /* Whether a tensor is one of the component's. */
 bool ldm_owns(const ldm_file *f, const char *component, const char *tensor);
 /* Whether a tensor is known to be of no use for making pictures: buffers of training, averages, losses. */

@@ -7,40 +7,40 @@
 
 /* ---- writing JSON ---- */
 
-static void add_ints(ir_str *s, const char *key, const int64_t *values, size_t n) {
-    ir_str_addf(s, "  \"%s\": [", key);
-    for (size_t i = 0; i < n; i++) ir_str_addf(s, "%s%lld", i ? ", " : "", (long long)values[i]);
-    ir_str_add(s, "],\n");
+static void add_ints(base_str *s, const char *key, const int64_t *values, size_t n) {
+    base_str_addf(s, "  \"%s\": [", key);
+    for (size_t i = 0; i < n; i++) base_str_addf(s, "%s%lld", i ? ", " : "", (long long)values[i]);
+    base_str_add(s, "],\n");
 }
 
-static void add_int(ir_str *s, const char *key, int64_t value) {
-    ir_str_addf(s, "  \"%s\": %lld,\n", key, (long long)value);
+static void add_int(base_str *s, const char *key, int64_t value) {
+    base_str_addf(s, "  \"%s\": %lld,\n", key, (long long)value);
 }
 
-static void add_flag(ir_str *s, const char *key, bool value) {
-    ir_str_addf(s, "  \"%s\": %s,\n", key, value ? "true" : "false");
+static void add_flag(base_str *s, const char *key, bool value) {
+    base_str_addf(s, "  \"%s\": %s,\n", key, value ? "true" : "false");
 }
 
-static void add_words(ir_str *s, const char *key, const char *const *words, size_t n) {
-    ir_str_addf(s, "  \"%s\": [", key);
-    for (size_t i = 0; i < n; i++) ir_str_addf(s, "%s\"%s\"", i ? ", " : "", words[i]);
-    ir_str_add(s, "],\n");
+static void add_words(base_str *s, const char *key, const char *const *words, size_t n) {
+    base_str_addf(s, "  \"%s\": [", key);
+    for (size_t i = 0; i < n; i++) base_str_addf(s, "%s\"%s\"", i ? ", " : "", words[i]);
+    base_str_add(s, "],\n");
 }
 
 /* The last key, without a comma. */
-static void add_class(ir_str *s, const char *name) {
-    ir_str_addf(s, "  \"_class_name\": \"%s\"\n}\n", name);
+static void add_class(base_str *s, const char *name) {
+    base_str_addf(s, "  \"_class_name\": \"%s\"\n}\n", name);
 }
 
-static void add_file(fe_dir *dir, const char *name, ir_str *s) {
+static void add_file(fe_dir *dir, const char *name, base_str *s) {
     fe_dir_add_text(dir, name, s->data);
-    ir_str_free(s);
+    base_str_free(s);
 }
 
 /* ---- components ---- */
 
 /* Layers of the transformers, a level. One that has none has any number; the middle has the last level's. */
-static void add_depths(ir_str *s, const ldm_unet *u) {
+static void add_depths(base_str *s, const ldm_unet *u) {
     int64_t depth[FE_MAX_LEVELS] = {0}, up[FE_MAX_LEVELS] = {0};
     bool mirrored = true;
     for (size_t i = 0; i < u->levels; i++) {
@@ -54,13 +54,13 @@ static void add_depths(ir_str *s, const ldm_unet *u) {
 }
 
 /* XL's label is made of text_embeds and of time_ids, 6 or for the refiner 5, as sinusoids. */
-static void add_labels(ir_str *s, const ldm_file *f) {
+static void add_labels(base_str *s, const ldm_file *f) {
     const ldm_unet *u = &f->unet;
     bool refiner = f->system->family == LDM_REFINER;
     if (u->classes) add_int(s, "num_class_embeds", u->classes);
     if (!u->label_width) return;
     int64_t text = f->text[1].projection ? f->text[1].projection : 1280, ids = refiner ? 5 : 6;
-    ir_str_add(s, "  \"addition_embed_type\": \"text_time\",\n");
+    base_str_add(s, "  \"addition_embed_type\": \"text_time\",\n");
     add_int(s, "addition_time_embed_dim", u->label_width > text + ids ? (u->label_width - text) / ids : 1);
     add_int(s, "projection_class_embeddings_input_dim", u->label_width);
 }
@@ -69,19 +69,19 @@ static void unet_config(const ldm_file *f, fe_dir *dir) {
     const ldm_unet *u = &f->unet;
     const char *down[FE_MAX_LEVELS], *up[FE_MAX_LEVELS];
     int64_t heads[FE_MAX_LEVELS] = {0};
-    ir_str s = {0};
+    base_str s = {0};
     for (size_t i = 0; i < u->levels; i++) {
         down[i] = u->depth[i] ? "CrossAttnDownBlock2D" : "DownBlock2D";
         up[u->levels - 1 - i] = u->up_depth[i] ? "CrossAttnUpBlock2D" : "UpBlock2D";
         heads[i] = ldm_heads(f, u->channels[i]);
     }
-    ir_str_add(&s, "{\n");
+    base_str_add(&s, "{\n");
     add_int(&s, "sample_size", f->system->sample);
     add_int(&s, "in_channels", u->in_channels);
     add_int(&s, "out_channels", u->out_channels);
     add_ints(&s, "block_out_channels", u->channels, u->levels);
     add_words(&s, "down_block_types", down, u->levels);
-    ir_str_addf(&s, "  \"mid_block_type\": \"%s\",\n",
+    base_str_addf(&s, "  \"mid_block_type\": \"%s\",\n",
                 u->mid_depth ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D");
     add_words(&s, "up_block_types", up, u->levels);
     add_int(&s, "layers_per_block", u->blocks);
@@ -90,10 +90,10 @@ static void unet_config(const ldm_file *f, fe_dir *dir) {
     if (u->context) add_int(&s, "cross_attention_dim", u->context);
     add_depths(&s, u);
     add_flag(&s, "use_linear_projection", u->linear);
-    ir_str_add(&s, "  \"only_cross_attention\": [");
+    base_str_add(&s, "  \"only_cross_attention\": [");
     for (size_t i = 0; i < u->levels; i++)
-        ir_str_addf(&s, "%s%s", i ? ", " : "", u->only_cross[i] ? "true" : "false");
-    ir_str_add(&s, "],\n");
+        base_str_addf(&s, "%s%s", i ? ", " : "", u->only_cross[i] ? "true" : "false");
+    base_str_add(&s, "],\n");
     add_labels(&s, f);
     add_class(&s, "UNet2DConditionModel");
     add_file(dir, "unet/config.json", &s);
@@ -102,9 +102,9 @@ static void unet_config(const ldm_file *f, fe_dir *dir) {
 static void vae_config(const ldm_file *f, fe_dir *dir) {
     const ldm_vae *v = &f->vae;
     const char *down[FE_MAX_LEVELS], *up[FE_MAX_LEVELS];
-    ir_str s = {0};
+    base_str s = {0};
     for (size_t i = 0; i < v->levels; i++) down[i] = "DownEncoderBlock2D", up[i] = "UpDecoderBlock2D";
-    ir_str_add(&s, "{\n");
+    base_str_add(&s, "{\n");
     add_int(&s, "sample_size", f->system->sample << (v->levels - 1));
     add_int(&s, "in_channels", v->in_channels);
     add_int(&s, "out_channels", v->out_channels);
@@ -116,15 +116,15 @@ static void vae_config(const ldm_file *f, fe_dir *dir) {
     add_flag(&s, "use_quant_conv", v->quant);
     add_flag(&s, "use_post_quant_conv", v->post_quant);
     add_flag(&s, "mid_block_add_attention", v->mid_attention);
-    ir_str_addf(&s, "  \"scaling_factor\": %s,\n", f->system->scaling_factor);
+    base_str_addf(&s, "  \"scaling_factor\": %s,\n", f->system->scaling_factor);
     add_class(&s, "AutoencoderKL");
     add_file(dir, "vae/config.json", &s);
 }
 
 /* Every published text encoder has heads of 64. */
 static void text_config(const ldm_text *t, fe_dir *dir) {
-    ir_str s = {0};
-    ir_str_addf(&s, "{\n  \"architectures\": [\"%s\"],\n",
+    base_str s = {0};
+    base_str_addf(&s, "{\n  \"architectures\": [\"%s\"],\n",
                 t->projection ? "CLIPTextModelWithProjection" : "CLIPTextModel");
     add_int(&s, "vocab_size", t->vocabulary);
     add_int(&s, "hidden_size", t->width);
@@ -134,7 +134,7 @@ static void text_config(const ldm_text *t, fe_dir *dir) {
     add_int(&s, "max_position_embeddings", t->positions);
     if (t->projection) add_int(&s, "projection_dim", t->projection);
     add_int(&s, "eos_token_id", 2); /* as published: the largest id is the end of the text */
-    ir_str_addf(&s, "  \"hidden_act\": \"%s\"\n}\n", t->open ? "gelu" : "quick_gelu");
+    base_str_addf(&s, "  \"hidden_act\": \"%s\"\n}\n", t->open ? "gelu" : "quick_gelu");
     char name[64];
     snprintf(name, sizeof name, "%s/config.json", t->folder);
     add_file(dir, name, &s);
@@ -159,10 +159,10 @@ static void tokenizer_files(const ldm_text *t, const char *folder, fe_dir *dir) 
 /* ---- schedulers and the index ---- */
 
 static void scheduler_config(const ldm_file *f, fe_dir *dir) {
-    ir_str s = {0};
-    ir_str_addf(&s, "{%s, \"prediction_type\": \"%s\"", ldm_scheduler(f), f->prediction);
+    base_str s = {0};
+    base_str_addf(&s, "{%s, \"prediction_type\": \"%s\"", ldm_scheduler(f), f->prediction);
     /* a network trained down to no signal at all is sampled from there */
-    ir_str_add(&s, f->zero_snr ? ", \"timestep_spacing\": \"trailing\", \"rescale_betas_zero_snr\": true}\n"
+    base_str_add(&s, f->zero_snr ? ", \"timestep_spacing\": \"trailing\", \"rescale_betas_zero_snr\": true}\n"
                                : ", \"timestep_spacing\": \"leading\"}\n");
     add_file(dir, "scheduler/scheduler_config.json", &s);
     if (f->system->extra == 3)
@@ -173,18 +173,18 @@ static void scheduler_config(const ldm_file *f, fe_dir *dir) {
 }
 
 static void index_file(const ldm_file *f, fe_dir *dir) {
-    ir_str s = {0};
-    ir_str_addf(&s, "{\"_class_name\": \"%s\"", f->system->pipeline);
-    ir_str_add(&s, ", \"unet\": [\"diffusers\", \"UNet2DConditionModel\"]");
-    ir_str_add(&s, ", \"scheduler\": [\"diffusers\", null]");
-    if (f->vae.prefix) ir_str_add(&s, ", \"vae\": [\"diffusers\", \"AutoencoderKL\"]");
+    base_str s = {0};
+    base_str_addf(&s, "{\"_class_name\": \"%s\"", f->system->pipeline);
+    base_str_add(&s, ", \"unet\": [\"diffusers\", \"UNet2DConditionModel\"]");
+    base_str_add(&s, ", \"scheduler\": [\"diffusers\", null]");
+    if (f->vae.prefix) base_str_add(&s, ", \"vae\": [\"diffusers\", \"AutoencoderKL\"]");
     for (size_t i = 0; i < LDM_TEXTS; i++) {
         const ldm_text *t = &f->text[i];
         if (t->prefix)
-            ir_str_addf(&s, ", \"%s\": [\"transformers\", \"%s\"]", t->folder,
+            base_str_addf(&s, ", \"%s\": [\"transformers\", \"%s\"]", t->folder,
                         t->projection ? "CLIPTextModelWithProjection" : "CLIPTextModel");
     }
-    ir_str_addf(&s, "%s}\n", f->system->index);
+    base_str_addf(&s, "%s}\n", f->system->index);
     add_file(dir, "model_index.json", &s);
 }
 

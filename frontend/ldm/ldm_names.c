@@ -34,17 +34,17 @@ static bool take_number(const char **s, long *n) {
 }
 
 /* `name` with the first matching beginning exchanged; NULL when none matches. */
-static const char *exchange(ir_arena *a, const char *name, const new_name *rows, size_t n) {
+static const char *exchange(base_arena *a, const char *name, const new_name *rows, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const char *rest = name;
-        if (take(&rest, rows[i].from)) return ir_arena_printf(a, "%s%s", rows[i].to, rest);
+        if (take(&rest, rows[i].from)) return base_arena_printf(a, "%s%s", rows[i].to, rest);
     }
     return NULL;
 }
 
 /* ---- U-Net ---- */
 
-static const char *res_name(ir_arena *a, const char *name) {
+static const char *res_name(base_arena *a, const char *name) {
     static const new_name rows[] = {
         {"norm1.", "in_layers.0."},          {"conv1.", "in_layers.2."},
         {"norm2.", "out_layers.0."},         {"conv2.", "out_layers.3."},
@@ -53,42 +53,42 @@ static const char *res_name(ir_arena *a, const char *name) {
     return other ? other : name;
 }
 
-static const char *down_name(const ldm_unet *u, ir_arena *a, const char *s) {
+static const char *down_name(const ldm_unet *u, base_arena *a, const char *s) {
     long level, block, stride = (long)u->blocks + 1; /* the last block of a level halves the picture */
     if (!take_number(&s, &level)) return NULL;
     if (take(&s, "resnets.") && take_number(&s, &block))
-        return ir_arena_printf(a, "input_blocks.%ld.0.%s", 1 + level * stride + block, res_name(a, s));
+        return base_arena_printf(a, "input_blocks.%ld.0.%s", 1 + level * stride + block, res_name(a, s));
     if (take(&s, "attentions.") && take_number(&s, &block))
-        return ir_arena_printf(a, "input_blocks.%ld.1.%s", 1 + level * stride + block, s);
+        return base_arena_printf(a, "input_blocks.%ld.1.%s", 1 + level * stride + block, s);
     if (take(&s, "downsamplers.0.conv."))
-        return ir_arena_printf(a, "input_blocks.%ld.0.op.%s", (level + 1) * stride, s);
+        return base_arena_printf(a, "input_blocks.%ld.0.op.%s", (level + 1) * stride, s);
     return NULL;
 }
 
-static const char *up_name(const ldm_unet *u, ir_arena *a, const char *s) {
+static const char *up_name(const ldm_unet *u, base_arena *a, const char *s) {
     long level, block, stride = (long)u->blocks + 1;
     if (!take_number(&s, &level)) return NULL;
     if (take(&s, "resnets.") && take_number(&s, &block))
-        return ir_arena_printf(a, "output_blocks.%ld.0.%s", level * stride + block, res_name(a, s));
+        return base_arena_printf(a, "output_blocks.%ld.0.%s", level * stride + block, res_name(a, s));
     if (take(&s, "attentions.") && take_number(&s, &block))
-        return ir_arena_printf(a, "output_blocks.%ld.1.%s", level * stride + block, s);
+        return base_arena_printf(a, "output_blocks.%ld.1.%s", level * stride + block, s);
     /* the upsampler stands in the level's last block, behind its attention if there is one */
     if (take(&s, "upsamplers.0.conv.") && level < (long)u->levels)
-        return ir_arena_printf(a, "output_blocks.%ld.%d.conv.%s", level * stride + stride - 1,
+        return base_arena_printf(a, "output_blocks.%ld.%d.conv.%s", level * stride + stride - 1,
                                u->up_depth[u->levels - 1 - (size_t)level] ? 2 : 1, s);
     return NULL;
 }
 
-static const char *mid_name(ir_arena *a, const char *s) {
+static const char *mid_name(base_arena *a, const char *s) {
     long block;
     if (take(&s, "resnets.") && take_number(&s, &block))
-        return ir_arena_printf(a, "middle_block.%ld.%s", 2 * block, res_name(a, s));
+        return base_arena_printf(a, "middle_block.%ld.%s", 2 * block, res_name(a, s));
     if (take(&s, "attentions.") && take_number(&s, &block))
-        return ir_arena_printf(a, "middle_block.%ld.%s", 2 * block + 1, s);
+        return base_arena_printf(a, "middle_block.%ld.%s", 2 * block + 1, s);
     return NULL;
 }
 
-static const char *unet_name(const ldm_unet *u, ir_arena *a, const char *name) {
+static const char *unet_name(const ldm_unet *u, base_arena *a, const char *name) {
     static const new_name rows[] = {{"conv_in.", "input_blocks.0.0."},
                                     {"conv_norm_out.", "out.0."},
                                     {"conv_out.", "out.2."},
@@ -108,13 +108,13 @@ static const char *unet_name(const ldm_unet *u, ir_arena *a, const char *name) {
 
 /* ---- autoencoder ---- */
 
-static const char *vae_res_name(ir_arena *a, const char *name) {
+static const char *vae_res_name(base_arena *a, const char *name) {
     static const new_name rows[] = {{"conv_shortcut.", "nin_shortcut."}};
     const char *other = exchange(a, name, rows, COUNT(rows));
     return other ? other : name;
 }
 
-static const char *vae_attention_name(ir_arena *a, const char *name) {
+static const char *vae_attention_name(base_arena *a, const char *name) {
     static const new_name rows[] = {{"group_norm.", "norm."},
                                     {"to_q.", "q."},
                                     {"to_k.", "k."},
@@ -124,7 +124,7 @@ static const char *vae_attention_name(ir_arena *a, const char *name) {
 }
 
 /* What follows "encoder." or "decoder.". */
-static const char *vae_side_name(const ldm_vae *v, ir_arena *a, const char *name) {
+static const char *vae_side_name(const ldm_vae *v, base_arena *a, const char *name) {
     static const new_name rows[] = {{"conv_norm_out.", "norm_out."}};
     const char *s = name;
     long level = 0, block;
@@ -134,44 +134,44 @@ static const char *vae_side_name(const ldm_vae *v, ir_arena *a, const char *name
     if (down || up) {
         const char *way = down ? "down" : "up";
         if (take(&s, "resnets.") && take_number(&s, &block))
-            return ir_arena_printf(a, "%s.%ld.block.%ld.%s", way, level, block, vae_res_name(a, s));
+            return base_arena_printf(a, "%s.%ld.block.%ld.%s", way, level, block, vae_res_name(a, s));
         if (take(&s, "downsamplers.0.") || take(&s, "upsamplers.0."))
-            return ir_arena_printf(a, "%s.%ld.%ssample.%s", way, level, way, s);
+            return base_arena_printf(a, "%s.%ld.%ssample.%s", way, level, way, s);
         return NULL;
     }
     if (take(&s, "mid_block.resnets.") && take_number(&s, &block))
-        return ir_arena_printf(a, "mid.block_%ld.%s", block + 1, vae_res_name(a, s));
+        return base_arena_printf(a, "mid.block_%ld.%s", block + 1, vae_res_name(a, s));
     if (take(&s, "mid_block.attentions.") && take_number(&s, &block)) {
         const char *rest = vae_attention_name(a, s);
-        return rest ? ir_arena_printf(a, "mid.attn_%ld.%s", block + 1, rest) : NULL;
+        return rest ? base_arena_printf(a, "mid.attn_%ld.%s", block + 1, rest) : NULL;
     }
     const char *other = exchange(a, name, rows, COUNT(rows));
     return other ? other : name;
 }
 
-static const char *vae_name(const ldm_vae *v, ir_arena *a, const char *name) {
+static const char *vae_name(const ldm_vae *v, base_arena *a, const char *name) {
     const char *s = name;
     bool encoder = take(&s, "encoder.");
     if (!encoder && !take(&s, "decoder.")) return name; /* quant_conv, post_quant_conv */
     const char *rest = vae_side_name(v, a, s);
-    return rest ? ir_arena_printf(a, "%s.%s", encoder ? "encoder" : "decoder", rest) : NULL;
+    return rest ? base_arena_printf(a, "%s.%s", encoder ? "encoder" : "decoder", rest) : NULL;
 }
 
 /* ---- text encoders ---- */
 
 /* Query, key and value are the thirds, in this order, of one tensor's rows. */
-static const char *third(const ldm_text *t, ir_arena *a, const char *layer, const char *s) {
+static const char *third(const ldm_text *t, base_arena *a, const char *layer, const char *s) {
     static const char *const letters[] = {"q_proj.", "k_proj.", "v_proj."};
     for (long long i = 0; i < 3; i++) {
         const char *rest = s;
         if (take(&rest, letters[i]))
-            return ir_arena_printf(a, "%sattn.in_proj_%s[%lld:%lld]", layer, rest, i * (long long)t->width,
+            return base_arena_printf(a, "%sattn.in_proj_%s[%lld:%lld]", layer, rest, i * (long long)t->width,
                                    (i + 1) * (long long)t->width);
     }
     return NULL;
 }
 
-static const char *open_clip_name(const ldm_text *t, ir_arena *a, const char *name) {
+static const char *open_clip_name(const ldm_text *t, base_arena *a, const char *name) {
     static const new_name rows[] = {
         {"text_model.embeddings.token_embedding.", "token_embedding."},
         {"text_model.embeddings.position_embedding.weight", "positional_embedding"},
@@ -186,13 +186,13 @@ static const char *open_clip_name(const ldm_text *t, ir_arena *a, const char *na
     long i;
     if (!take(&s, "text_model.encoder.layers.")) return exchange(a, name, rows, COUNT(rows));
     if (!take_number(&s, &i)) return NULL;
-    const char *layer = ir_arena_printf(a, "transformer.resblocks.%ld.", i);
+    const char *layer = base_arena_printf(a, "transformer.resblocks.%ld.", i);
     const char *rest = exchange(a, s, layer_rows, COUNT(layer_rows));
-    if (rest) return ir_arena_printf(a, "%s%s", layer, rest);
+    if (rest) return base_arena_printf(a, "%s%s", layer, rest);
     return take(&s, "self_attn.") ? third(t, a, layer, s) : NULL;
 }
 
-static const char *text_name(const ldm_text *t, ir_arena *a, const char *name) {
+static const char *text_name(const ldm_text *t, base_arena *a, const char *name) {
     if (t->open) return open_clip_name(t, a, name);
     if (t->bare) take(&name, "text_model.");
     return name;
@@ -216,13 +216,13 @@ static const char *prefix_of(const ldm_file *f, const char *component) {
     return strcmp(component, "vae") == 0 ? f->vae.prefix : NULL;
 }
 
-const char *ldm_place(const ldm_file *f, const char *component, ir_arena *a, const char *name) {
+const char *ldm_place(const ldm_file *f, const char *component, base_arena *a, const char *name) {
     const ldm_text *text = text_of(f, component);
     const char *other = text                             ? text_name(text, a, name)
                         : strcmp(component, "unet") == 0 ? unet_name(&f->unet, a, name)
                                                          : vae_name(&f->vae, a, name);
     const char *prefix = prefix_of(f, component);
-    return ir_arena_printf(a, "%s%s", prefix ? prefix : "", other ? other : name);
+    return base_arena_printf(a, "%s%s", prefix ? prefix : "", other ? other : name);
 }
 
 bool ldm_owns(const ldm_file *f, const char *component, const char *tensor) {

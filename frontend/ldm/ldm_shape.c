@@ -50,14 +50,14 @@ static int64_t size_of(const fe_st_tensor *t, uint32_t dim) {
  * reporting. */
 static bool channels(const ldm_file *f, const char *name, uint32_t dim, int64_t *out) {
     const fe_st_tensor *t = fe_st_find(f->table, name);
-    ir_loc loc = {.source = ir_diag_source(f->d, f->path, NULL, 0)};
+    base_loc loc = {.source = base_diag_source(f->d, f->path, NULL, 0)};
     *out = size_of(t, dim);
     if (*out >= 1 && *out <= FE_MAX_CHANNELS) return true;
     if (!t) {
-        ir_error(f->d, &loc, "the checkpoint has no tensor '%s', which tells the size of the network", name);
+        base_error(f->d, &loc, "the checkpoint has no tensor '%s', which tells the size of the network", name);
     } else {
         loc = fe_st_loc(f->table, t);
-        ir_error(f->d, &loc, "dimension %u tells the size of the network and cannot be %lld", dim,
+        base_error(f->d, &loc, "dimension %u tells the size of the network and cannot be %lld", dim,
                  (long long)*out);
     }
     return false;
@@ -120,8 +120,8 @@ static bool read_unet(ldm_file *f) {
     u->levels = (size_t)(blocks / stride);
     if (!fine) return false;
     if (u->blocks < 1 || blocks % stride || u->levels > FE_MAX_LEVELS) {
-        ir_loc loc = {.source = ir_diag_source(f->d, f->path, NULL, 0)};
-        ir_error(f->d, &loc,
+        base_loc loc = {.source = base_diag_source(f->d, f->path, NULL, 0)};
+        base_error(f->d, &loc,
                  "the U-Net has %lld input blocks, and the first level ends with the %lldth: levels of "
                  "different length are not supported",
                  (long long)blocks, (long long)stride);

@@ -36,8 +36,8 @@ static const ldm_system systems[] = {
      REFINER},
 };
 
-static ir_loc place(const ldm_file *f) {
-    return (ir_loc){.source = ir_diag_source(f->d, f->path, NULL, 0)};
+static base_loc place(const ldm_file *f) {
+    return (base_loc){.source = base_diag_source(f->d, f->path, NULL, 0)};
 }
 
 /* By the text encoders; a U-Net that comes without any is told by the width of its context. */
@@ -59,10 +59,10 @@ static bool find_family(const ldm_file *f, ldm_family *family) {
 }
 
 static void note_known(const ldm_file *f) {
-    ir_str s = {0};
-    for (size_t i = 0; i < COUNT(systems); i++) ir_str_addf(&s, "%s%s", i ? ", " : "", systems[i].title);
-    ir_note(f->d, NULL, "recognised are checkpoints of %s", s.data);
-    ir_str_free(&s);
+    base_str s = {0};
+    for (size_t i = 0; i < COUNT(systems); i++) base_str_addf(&s, "%s%s", i ? ", " : "", systems[i].title);
+    base_note(f->d, NULL, "recognised are checkpoints of %s", s.data);
+    base_str_free(&s);
 }
 
 /* Systems that are built from the same blocks and are not supported, by name. */
@@ -79,20 +79,20 @@ static const char *known_stranger(const ldm_file *f) {
 }
 
 static const ldm_system *find_system(const ldm_file *f) {
-    ir_loc loc = place(f);
+    base_loc loc = place(f);
     const char *stranger = known_stranger(f);
     ldm_family family;
     int64_t extra = f->unet.in_channels - f->unet.out_channels;
     if (stranger) {
-        ir_error(f->d, &loc, "unsupported: this is %s", stranger);
+        base_error(f->d, &loc, "unsupported: this is %s", stranger);
     } else if (!find_family(f, &family)) {
-        ir_error(f->d, &loc,
+        base_error(f->d, &loc,
                  "there is no text encoder in this checkpoint, and no known one has a width of %lld",
                  (long long)f->unet.context);
     } else {
         for (size_t i = 0; i < COUNT(systems); i++)
             if (systems[i].family == family && systems[i].extra == extra) return &systems[i];
-        ir_error(f->d, &loc, "unsupported: a U-Net that takes %lld channels and gives %lld, in this system",
+        base_error(f->d, &loc, "unsupported: a U-Net that takes %lld channels and gives %lld, in this system",
                  (long long)f->unet.in_channels, (long long)f->unet.out_channels);
     }
     note_known(f);
@@ -134,11 +134,11 @@ static const char *find_prediction(const ldm_file *f, bool warn) {
     if (f->system->extra == 3) return "v_prediction"; /* the upscaler */
     if (f->system->extra || is_base(f)) return "epsilon";
     if (!warn) return "v_prediction";
-    ir_loc loc = place(f);
-    ir_warning(f->d, &loc,
+    base_loc loc = place(f);
+    base_warning(f->d, &loc,
                "nothing in the checkpoint says what it predicts: taken for Stable Diffusion 2 at 768x768, "
                "v_prediction");
-    ir_note(f->d, NULL, "for a base checkpoint (512x512) say --prediction=epsilon");
+    base_note(f->d, NULL, "for a base checkpoint (512x512) say --prediction=epsilon");
     return "v_prediction";
 }
 

@@ -41,35 +41,35 @@ typedef struct tally {
 } tally;
 
 typedef struct merge {
-    ir_diag *d;
+    base_diag *d;
     ir_module *m;
     fe_st *table;
     const char *path;
     double scale;
     fe_lora_index *index;
     fe_lora_config config;
-    ir_arena *arena;
+    base_arena *arena;
     uint32_t *group_of;  /* place in groups of each weight, plus one */
     const char *unknown; /* the last module that was not found */
-    IR_VEC(group) groups;
-    IR_VEC(tally) methods;
-    IR_VEC(tally) skipped;
-    IR_VEC(fault) faults;
+    BASE_VEC(group) groups;
+    BASE_VEC(tally) methods;
+    BASE_VEC(tally) skipped;
+    BASE_VEC(fault) faults;
 } merge;
 
 static const char *quoted(merge *x, const char *name) {
-    return ir_arena_strdup(x->arena, ir_escape(name, strlen(name)));
+    return base_arena_strdup(x->arena, base_escape(name, strlen(name)));
 }
 
 static void add_fault(merge *x, fault_kind kind, const char *name, const char *text) {
-    IR_PUSH(&x->faults, ((fault){kind, ir_arena_strdup(x->arena, name), text}));
+    BASE_PUSH(&x->faults, ((fault){kind, base_arena_strdup(x->arena, name), text}));
 }
 
 #define COUNT_IN(x, list, text, tensor)                                                                      \
     do {                                                                                                     \
         size_t i_ = 0;                                                                                       \
         while (i_ < (list)->count && strcmp((list)->items[i_].what, text) != 0) i_++;                        \
-        if (i_ == (list)->count) IR_PUSH(list, ((tally){ir_arena_strdup((x)->arena, text), tensor, 0}));     \
+        if (i_ == (list)->count) BASE_PUSH(list, ((tally){base_arena_strdup((x)->arena, text), tensor, 0}));     \
         (list)->items[i_].count++;                                                                           \
     } while (0)
 
@@ -80,18 +80,18 @@ static void add_unknown(merge *x, const fe_lora_name *name) {
     if (x->unknown && strcmp(x->unknown, name->module) == 0) return;
     x->unknown = name->module;
     add_fault(x, UNKNOWN, name->module,
-              ir_arena_printf(x->arena, "not in the model: '%s'", quoted(x, name->module)));
+              base_arena_printf(x->arena, "not in the model: '%s'", quoted(x, name->module)));
 }
 
 static void add_part(merge *x, const fe_lora_name *name, uint32_t weight, const fe_st_tensor *t) {
     if (!x->group_of[weight]) {
-        IR_PUSH(&x->groups, ((group){name->module, name->component, weight, {NULL}}));
+        BASE_PUSH(&x->groups, ((group){name->module, name->component, weight, {NULL}}));
         x->group_of[weight] = (uint32_t)x->groups.count;
     }
     const fe_st_tensor **part = &x->groups.items[x->group_of[weight] - 1].part[name->role];
     if (*part)
         add_fault(x, REPEATED, t->name,
-                  ir_arena_printf(x->arena, "said twice: '%s' and '%s'", quoted(x, (*part)->name),
+                  base_arena_printf(x->arena, "said twice: '%s' and '%s'", quoted(x, (*part)->name),
                                   quoted(x, t->name)));
     *part = t;
 }
@@ -103,7 +103,7 @@ static void gather(merge *x, const fe_st_tensor *t) {
         COUNT_IN(x, &x->methods, method, t->name);
     } else if (!fe_lora_split(x->arena, x->m, t->name, &name)) {
         add_fault(x, FOREIGN, t->name,
-                  ir_arena_printf(x->arena, "no part of a LoRA: '%s'", quoted(x, t->name)));
+                  base_arena_printf(x->arena, "no part of a LoRA: '%s'", quoted(x, t->name)));
     } else {
         uint32_t weight = fe_lora_find(x->index, &name);
         bool alone = strcmp(ir_meta_string(x->m, "pipeline.kind", "none"), "none") == 0;
@@ -119,12 +119,12 @@ static void gather(merge *x, const fe_st_tensor *t) {
 /* ---- checking ---- */
 
 static const char *shape_text(merge *x, const fe_st_tensor *t) {
-    ir_str s = {0};
-    ir_str_add(&s, "[");
-    for (uint32_t i = 0; i < t->rank; i++) ir_str_addf(&s, "%s%lld", i ? ", " : "", (long long)t->dims[i]);
-    ir_str_add(&s, "]");
-    const char *text = ir_arena_strdup(x->arena, s.data);
-    ir_str_free(&s);
+    base_str s = {0};
+    base_str_add(&s, "[");
+    for (uint32_t i = 0; i < t->rank; i++) base_str_addf(&s, "%s%lld", i ? ", " : "", (long long)t->dims[i]);
+    base_str_add(&s, "]");
+    const char *text = base_arena_strdup(x->arena, s.data);
+    base_str_free(&s);
     return text;
 }
 
@@ -133,21 +133,21 @@ static bool read_factor(merge *x, const fe_st_tensor *t, ir_weight *out) {
     ir_dtype dtype;
     if (!fe_element_type(t->dtype, &dtype)) {
         add_fault(x, BAD_TYPE, t->name,
-                  ir_arena_printf(x->arena, "element type: '%s' is %s; it may be F32, F16 or BF16",
+                  base_arena_printf(x->arena, "element type: '%s' is %s; it may be F32, F16 or BF16",
                                   quoted(x, t->name), fe_st_dtype_name(t->dtype)));
         return false;
     }
     ir_type type = ir_type_make(dtype, t->rank, t->dims);
     if (!t->rank || !ir_type_valid(&type, NULL)) {
         add_fault(x, MISSHAPED, t->name,
-                  ir_arena_printf(x->arena, "shape: '%s' is %s: no matrix and no filter", quoted(x, t->name),
+                  base_arena_printf(x->arena, "shape: '%s' is %s: no matrix and no filter", quoted(x, t->name),
                                   shape_text(x, t)));
         return false;
     }
     *out = (ir_weight){.type = type,
                        .kind = IR_WEIGHT_FILE,
-                       .file = ir_arena_strdup(x->m->arena, t->source->path),
-                       .tensor = ir_arena_strdup(x->m->arena, t->name),
+                       .file = base_arena_strdup(x->m->arena, t->source->path),
+                       .tensor = base_arena_strdup(x->m->arena, t->name),
                        .data = t->data};
     return true;
 }
@@ -164,7 +164,7 @@ static bool read_alpha(merge *x, const group *g, int64_t rank, double *alpha) {
     *alpha = (double)value;
     if (isfinite(value)) return true;
     add_fault(x, BAD_ALPHA, t->name,
-              ir_arena_printf(x->arena,
+              base_arena_printf(x->arena,
                               t->count == 1 ? "alpha: '%s' is not a finite number"
                                             : "alpha: '%s' is not one number",
                               quoted(x, t->name)));
@@ -174,23 +174,23 @@ static bool read_alpha(merge *x, const group *g, int64_t rank, double *alpha) {
 static void misfit(merge *x, const group *g, const ir_lora *l) {
     const fe_st_tensor *const *p = g->part;
     const ir_weight *w = &x->m->weights.items[g->weight];
-    ir_str s = {0};
-    ir_str_addf(&s, "shape: '%s' is %s, '%s' %s", quoted(x, p[FE_LORA_UP]->name),
+    base_str s = {0};
+    base_str_addf(&s, "shape: '%s' is %s, '%s' %s", quoted(x, p[FE_LORA_UP]->name),
                 shape_text(x, p[FE_LORA_UP]), quoted(x, p[FE_LORA_DOWN]->name),
                 shape_text(x, p[FE_LORA_DOWN]));
     if (l->mid.type.rank)
-        ir_str_addf(&s, ", '%s' %s", quoted(x, p[FE_LORA_MID]->name), shape_text(x, p[FE_LORA_MID]));
-    ir_str_addf(&s, "; the weight '%s' is ", quoted(x, w->name));
+        base_str_addf(&s, ", '%s' %s", quoted(x, p[FE_LORA_MID]->name), shape_text(x, p[FE_LORA_MID]));
+    base_str_addf(&s, "; the weight '%s' is ", quoted(x, w->name));
     ir_print_type(&w->type, &s);
-    add_fault(x, MISSHAPED, p[FE_LORA_UP]->name, ir_arena_strdup(x->arena, s.data));
-    ir_str_free(&s);
+    add_fault(x, MISSHAPED, p[FE_LORA_UP]->name, base_arena_strdup(x->arena, s.data));
+    base_str_free(&s);
 }
 
 static void apply_group(merge *x, const group *g) {
     const fe_st_tensor *up = g->part[FE_LORA_UP], *down = g->part[FE_LORA_DOWN], *mid = g->part[FE_LORA_MID];
     if (!up || !down) {
         add_fault(x, INCOMPLETE, g->module,
-                  ir_arena_printf(x->arena, "incomplete: '%s' has no %s", quoted(x, g->module),
+                  base_arena_printf(x->arena, "incomplete: '%s' has no %s", quoted(x, g->module),
                                   up     ? "lora_down (lora_A)"
                                   : down ? "lora_up (lora_B)"
                                          : "lora_up and lora_down"));
@@ -213,7 +213,7 @@ static void apply_group(merge *x, const group *g) {
         ir_lora_add(x->m, g->weight, &l);
     else
         add_fault(x, BAD_ALPHA, g->module,
-                  ir_arena_printf(x->arena, "alpha: the scale of '%s' is not finite", quoted(x, g->module)));
+                  base_arena_printf(x->arena, "alpha: the scale of '%s' is not finite", quoted(x, g->module)));
 }
 
 /* ---- the report ---- */
@@ -224,7 +224,7 @@ static int by_kind_and_name(const void *a, const void *b) {
     return strcmp(x->name, y->name);
 }
 
-static void summary(const merge *x, ir_str *out) {
+static void summary(const merge *x, base_str *out) {
     static const char *const what[FAULT_KINDS] = {
         [OTHER_METHOD] = "unsupported methods", [FOREIGN] = "tensors that are no part of a LoRA",
         [UNKNOWN] = "modules not in the model", [REPEATED] = "parts said twice",
@@ -233,36 +233,36 @@ static void summary(const merge *x, ir_str *out) {
     size_t counts[FAULT_KINDS] = {0};
     for (size_t i = 0; i < x->faults.count; i++) counts[x->faults.items[i].kind]++;
     for (size_t k = 0; k < FAULT_KINDS; k++)
-        if (counts[k]) ir_str_addf(out, "%s%s %zu", out->len ? ", " : "", what[k], counts[k]);
+        if (counts[k]) base_str_addf(out, "%s%s %zu", out->len ? ", " : "", what[k], counts[k]);
 }
 
 static void report_faults(merge *x) {
     for (size_t i = 0; i < x->methods.count; i++) {
         const tally *t = &x->methods.items[i];
         add_fault(x, OTHER_METHOD, t->what,
-                  ir_arena_printf(x->arena, "unsupported: %s (%zu tensors, such as '%s')", t->what, t->count,
+                  base_arena_printf(x->arena, "unsupported: %s (%zu tensors, such as '%s')", t->what, t->count,
                                   quoted(x, t->first)));
     }
     if (!x->faults.count) return;
     qsort(x->faults.items, x->faults.count, sizeof *x->faults.items, by_kind_and_name);
-    ir_str s = {0};
+    base_str s = {0};
     summary(x, &s);
-    ir_loc loc = {.source = ir_diag_source(x->d, x->path, NULL, 0)};
-    ir_error(x->d, &loc, "the LoRA does not fit the model: %s", s.data);
-    ir_str_free(&s);
+    base_loc loc = {.source = base_diag_source(x->d, x->path, NULL, 0)};
+    base_error(x->d, &loc, "the LoRA does not fit the model: %s", s.data);
+    base_str_free(&s);
     for (size_t i = 0; i < x->faults.count && i < NOTES_SHOWN; i++)
-        ir_note(x->d, NULL, "%s", x->faults.items[i].text);
-    if (x->faults.count > NOTES_SHOWN) ir_note(x->d, NULL, "and %zu more", x->faults.count - NOTES_SHOWN);
+        base_note(x->d, NULL, "%s", x->faults.items[i].text);
+    if (x->faults.count > NOTES_SHOWN) base_note(x->d, NULL, "and %zu more", x->faults.count - NOTES_SHOWN);
 }
 
 static void report(merge *x) {
     report_faults(x);
     if (!x->faults.count && !x->groups.count) {
-        ir_loc loc = {.source = ir_diag_source(x->d, x->path, NULL, 0)};
-        ir_error(x->d, &loc, "nothing in this LoRA belongs to what is compiled");
+        base_loc loc = {.source = base_diag_source(x->d, x->path, NULL, 0)};
+        base_error(x->d, &loc, "nothing in this LoRA belongs to what is compiled");
     }
     for (size_t i = 0; i < x->skipped.count; i++)
-        ir_note(x->d, NULL, "%s: %zu tensors are for the component '%s', which is not compiled", x->path,
+        base_note(x->d, NULL, "%s: %zu tensors are for the component '%s', which is not compiled", x->path,
                 x->skipped.items[i].count, quoted(x, x->skipped.items[i].what));
 }
 
@@ -275,27 +275,27 @@ static void close_table(void *table) {
 static void merge_free(merge *x) {
     fe_lora_index_free(x->index);
     fe_lora_config_free(&x->config);
-    ir_free(x->group_of);
-    ir_free(x->groups.items);
-    ir_free(x->methods.items);
-    ir_free(x->skipped.items);
-    ir_free(x->faults.items);
-    ir_arena_free(x->arena);
+    base_free(x->group_of);
+    base_free(x->groups.items);
+    base_free(x->methods.items);
+    base_free(x->skipped.items);
+    base_free(x->faults.items);
+    base_arena_free(x->arena);
 }
 
-bool fe_lora_apply(ir_diag *d, ir_module *m, const fe_lora *o) {
-    unsigned before = ir_diag_errors(d);
+bool fe_lora_apply(base_diag *d, ir_module *m, const fe_lora *o) {
+    unsigned before = base_diag_errors(d);
     fe_st *table = fe_st_open(d, o->path);
     if (!table) return false;
-    IR_PUSH(&m->owners, ((struct ir_owner){table, close_table}));
-    merge x = {.d = d, .m = m, .table = table, .path = o->path, .scale = o->scale, .arena = ir_arena_new()};
+    BASE_PUSH(&m->owners, ((struct ir_owner){table, close_table}));
+    merge x = {.d = d, .m = m, .table = table, .path = o->path, .scale = o->scale, .arena = base_arena_new()};
     if (fe_lora_config_read(d, table, o->path, &x.config)) {
         x.index = fe_lora_index_new(m);
-        x.group_of = ir_alloc((m->weights.count + 1) * sizeof *x.group_of);
+        x.group_of = base_alloc((m->weights.count + 1) * sizeof *x.group_of);
         for (size_t i = 0; i < fe_st_count(table); i++) gather(&x, fe_st_at(table, i));
         for (size_t i = 0; i < x.groups.count; i++) apply_group(&x, &x.groups.items[i]);
         report(&x);
     }
     merge_free(&x);
-    return ir_diag_errors(d) == before;
+    return base_diag_errors(d) == before;
 }

@@ -1,7 +1,7 @@
 /* LoRA files: what a tensor's name says, which weight of the module it means, and the merge. For
  * frontend/load.c and tests. */
-#ifndef EBRU_FRONTEND_LORA_H
-#define EBRU_FRONTEND_LORA_H
+#ifndef EBRU_FRONTEND_LORA_LORA_H
+#define EBRU_FRONTEND_LORA_LORA_H
 
 #include "frontend/frontend.h"
 #include "frontend/files/json_file.h"
@@ -15,7 +15,7 @@
  * False after one report that lists everything that cannot be used: unknown modules, missing halves, shapes
  * of another model, alphas that are no numbers, methods other than LoRA. Parts for components that are not
  * compiled because one was chosen are only remarked on. */
-bool fe_lora_apply(ir_diag *d, ir_module *m, const fe_lora *o);
+bool fe_lora_apply(base_diag *d, ir_module *m, const fe_lora *o);
 
 /* ---- lora_names.c ---- */
 
@@ -38,7 +38,7 @@ typedef struct fe_lora_name {
 /* What else than LoRA a tensor belongs to ("DoRA", "LoHa" ...); NULL when it looks like none of them. */
 const char *fe_lora_other_method(const char *tensor);
 /* Takes a name apart; false when it is no part of a LoRA. `m` tells which components there are. */
-bool fe_lora_split(ir_arena *a, const ir_module *m, const char *tensor, fe_lora_name *out);
+bool fe_lora_split(base_arena *a, const ir_module *m, const char *tensor, fe_lora_name *out);
 /* A component of which the module has weights. */
 bool fe_lora_has_component(const ir_module *m, const char *component);
 
@@ -61,12 +61,12 @@ void fe_lora_ldm_read(const ir_module *m, ldm_unet *u);
 /* alpha where the file has no tensor for it: PEFT's and diffusers' settings, in the metadata or in an
  * adapter_config.json beside an adapter_model.safetensors. */
 typedef struct fe_lora_config {
-    fe_json *doc;
+    base_json *doc;
     bool prefixed; /* keys are "component.key" */
-    fe_jval root;
+    base_jval root;
 } fe_lora_config;
 /* False after reporting settings that are not supported. */
-bool fe_lora_config_read(ir_diag *d, const fe_st *table, const char *path, fe_lora_config *c);
+bool fe_lora_config_read(base_diag *d, const fe_st *table, const char *path, fe_lora_config *c);
 void fe_lora_config_free(fe_lora_config *c);
 /* The default alpha of a component's modules; false when nothing is said, so that it is the rank. */
 bool fe_lora_config_alpha(const fe_lora_config *c, const char *component, double *alpha);

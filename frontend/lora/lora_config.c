@@ -19,65 +19,65 @@ static bool check_settings(const fe_lora_config *c) {
     static const char *const flags[] = {"use_rslora", "use_dora", "lora_bias", "fan_in_fan_out"};
     static const char *const patterns[] = {"alpha_pattern"};
     bool fine = true;
-    for (fe_jval v = fe_json_first(c->root); fe_json_present(v); v = fe_json_next(v)) {
+    for (base_jval v = base_json_first(c->root); base_json_present(v); v = base_json_next(v)) {
         bool set = false;
         for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-            if (is_key(c, fe_json_key(v), flags[i]) && fe_json_is(v, FE_JSON_BOOL))
-                fine &= fe_json_bool(v, &set);
+            if (is_key(c, base_json_key(v), flags[i]) && base_json_is(v, BASE_JSON_BOOL))
+                fine &= base_json_bool(v, &set);
         for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
-            if (is_key(c, fe_json_key(v), patterns[i])) set = fe_json_length(v) > 0;
+            if (is_key(c, base_json_key(v), patterns[i])) set = base_json_length(v) > 0;
         if (!set) continue;
-        fe_json_error(v, "unsupported: a LoRA with '%s'", fe_json_key(v));
+        base_json_error(v, "unsupported: a LoRA with '%s'", base_json_key(v));
         fine = false;
     }
     return fine;
 }
 
 /* adapter_config.json stands beside adapter_model.safetensors. */
-static bool load_neighbour(ir_diag *d, const char *path, fe_lora_config *c) {
+static bool load_neighbour(base_diag *d, const char *path, fe_lora_config *c) {
     static const char weights[] = "adapter_model.safetensors";
     size_t n = strlen(path), k = strlen(weights);
     if (n < k || strcmp(path + n - k, weights) != 0 || (n > k && path[n - k - 1] != '/')) return true;
-    ir_str name = {0};
-    ir_str_addn(&name, path, n - k);
-    ir_str_add(&name, "adapter_config.json");
+    base_str name = {0};
+    base_str_addn(&name, path, n - k);
+    base_str_add(&name, "adapter_config.json");
     bool fine = true;
     if (fe_path_exists(name.data)) {
         c->doc = fe_json_load(d, name.data, NULL);
         fine = c->doc != NULL;
     }
-    ir_str_free(&name);
+    base_str_free(&name);
     return fine;
 }
 
-bool fe_lora_config_read(ir_diag *d, const fe_st *table, const char *path, fe_lora_config *c) {
+bool fe_lora_config_read(base_diag *d, const fe_st *table, const char *path, fe_lora_config *c) {
     *c = (fe_lora_config){0};
     const char *text = fe_st_metadata(table, METADATA_KEY);
     if (text) {
-        ir_str name = {0};
-        ir_str_addf(&name, "%s: metadata '%s'", path, METADATA_KEY);
-        c->doc = fe_json_parse(d, name.data, text, strlen(text), NULL);
+        base_str name = {0};
+        base_str_addf(&name, "%s: metadata '%s'", path, METADATA_KEY);
+        c->doc = base_json_parse(d, name.data, text, strlen(text), NULL);
         c->prefixed = true;
-        ir_str_free(&name);
+        base_str_free(&name);
         if (!c->doc) return false;
     } else if (!load_neighbour(d, path, c)) {
         return false;
     }
     if (!c->doc) return true;
-    c->root = fe_json_root(c->doc);
-    return fe_json_expect(c->root, FE_JSON_OBJECT) && check_settings(c);
+    c->root = base_json_root(c->doc);
+    return base_json_expect(c->root, BASE_JSON_OBJECT) && check_settings(c);
 }
 
 void fe_lora_config_free(fe_lora_config *c) {
-    fe_json_free(c->doc);
+    base_json_free(c->doc);
     c->doc = NULL;
 }
 
 bool fe_lora_config_alpha(const fe_lora_config *c, const char *component, double *alpha) {
     if (!c->doc) return false;
-    ir_str key = {0};
-    ir_str_addf(&key, "%s%slora_alpha", c->prefixed ? component : "", c->prefixed ? "." : "");
-    fe_jval v = fe_json_get(c->root, key.data);
-    ir_str_free(&key);
-    return fe_json_present(v) && !fe_json_is_null(v) && fe_json_double(v, alpha) && isfinite(*alpha);
+    base_str key = {0};
+    base_str_addf(&key, "%s%slora_alpha", c->prefixed ? component : "", c->prefixed ? "." : "");
+    base_jval v = base_json_get(c->root, key.data);
+    base_str_free(&key);
+    return base_json_present(v) && !base_json_is_null(v) && base_json_double(v, alpha) && isfinite(*alpha);
 }

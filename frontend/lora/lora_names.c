@@ -98,7 +98,7 @@ bool fe_lora_has_component(const ir_module *m, const char *component) {
 }
 
 /* The component a module's name begins with, and what follows. */
-static const char *component_of(ir_arena *a, const ir_module *m, const char *module, const char **path) {
+static const char *component_of(base_arena *a, const ir_module *m, const char *module, const char **path) {
     static const char *const kohya[][2] = {{"lora_unet_", "unet"},
                                            {"lora_te_", "text_encoder"},
                                            {"lora_te1_", "text_encoder"},
@@ -109,7 +109,7 @@ static const char *component_of(ir_arena *a, const ir_module *m, const char *mod
     const char *rest = after(module, "base_model.model.");
     if (rest) module = rest;
     size_t n = strcspn(module, ".");
-    const char *first = ir_arena_strndup(a, module, n);
+    const char *first = base_arena_strndup(a, module, n);
     bool is_component = module[n] && fe_lora_has_component(m, first);
     for (size_t i = 0; i < COUNT(known); i++) is_component |= module[n] && !strcmp(first, known[i]);
     *path = is_component ? module + n + 1 : module;
@@ -118,21 +118,21 @@ static const char *component_of(ir_arena *a, const ir_module *m, const char *mod
 }
 
 /* The form in which paths are compared. */
-static char *underscored(ir_arena *a, const char *path) {
-    char *s = ir_arena_strdup(a, path);
+static char *underscored(base_arena *a, const char *path) {
+    char *s = base_arena_strdup(a, path);
     for (char *p = s; *p; p++)
         if (*p == '.') *p = '_';
     return s;
 }
 
-bool fe_lora_split(ir_arena *a, const ir_module *m, const char *tensor, fe_lora_name *out) {
+bool fe_lora_split(base_arena *a, const ir_module *m, const char *tensor, fe_lora_name *out) {
     size_t n = module_length(tensor, &out->role);
     if (!n) return false;
-    out->module = ir_arena_strndup(a, tensor, n);
+    out->module = base_arena_strndup(a, tensor, n);
     const char *path, *processor;
     out->component = component_of(a, m, out->module, &path);
     if ((processor = strstr(path, ".processor."))) /* weights of an attention that stood in its processor */
-        path = ir_arena_printf(a, "%.*s%s", (int)(processor - path), path, processor + strlen(".processor"));
+        path = base_arena_printf(a, "%.*s%s", (int)(processor - path), path, processor + strlen(".processor"));
     out->path = underscored(a, path);
     return true;
 }
@@ -145,8 +145,8 @@ typedef struct row {
 } row;
 
 struct fe_lora_index {
-    ir_arena *arena;
-    IR_VEC(row) rows;
+    base_arena *arena;
+    BASE_VEC(row) rows;
 };
 
 static int by_name(const void *x, const void *y) {
@@ -160,19 +160,19 @@ static int by_name(const void *x, const void *y) {
 static void add_row(fe_lora_index *x, const char *component, const char *name, uint32_t weight) {
     char *path = underscored(x->arena, name);
     path[strlen(path) - strlen(WEIGHT)] = '\0';
-    IR_PUSH(&x->rows, ((row){component, path, weight}));
+    BASE_PUSH(&x->rows, ((row){component, path, weight}));
 }
 
 fe_lora_index *fe_lora_index_new(const ir_module *m) {
-    fe_lora_index *x = ir_alloc(sizeof *x);
-    x->arena = ir_arena_new();
+    fe_lora_index *x = base_alloc(sizeof *x);
+    x->arena = base_arena_new();
     ldm_file original = {0}; /* a checkpoint without a prefix */
     fe_lora_ldm_read(m, &original.unet);
     for (uint32_t i = 0; i < m->weights.count; i++) {
         const ir_weight *w = &m->weights.items[i];
         const char *slash = strchr(w->name, '/');
         if (!slash || !ends_with(slash, strlen(slash), WEIGHT) || w->type.rank < 2) continue;
-        const char *component = ir_arena_strndup(x->arena, w->name, (size_t)(slash - w->name));
+        const char *component = base_arena_strndup(x->arena, w->name, (size_t)(slash - w->name));
         add_row(x, component, slash + 1, i);
         if (strcmp(component, "unet") != 0) continue;
         add_row(x, component, ldm_place(&original, component, x->arena, slash + 1), i);
@@ -183,9 +183,9 @@ fe_lora_index *fe_lora_index_new(const ir_module *m) {
 
 void fe_lora_index_free(fe_lora_index *x) {
     if (!x) return;
-    ir_free(x->rows.items);
-    ir_arena_free(x->arena);
-    ir_free(x);
+    base_free(x->rows.items);
+    base_arena_free(x->arena);
+    base_free(x);
 }
 
 static int compare(const void *key, const void *element) {
@@ -212,7 +212,7 @@ uint32_t fe_lora_find(const fe_lora_index *x, const fe_lora_name *name) {
     for (size_t i = 0; i < COUNT(old) && w == UINT32_MAX; i++) {
         if (!ends_with(name->path, n, old[i][0])) continue;
         const char *other =
-            ir_arena_printf(x->arena, "%.*s%s", (int)(n - strlen(old[i][0])), name->path, old[i][1]);
+            base_arena_printf(x->arena, "%.*s%s", (int)(n - strlen(old[i][0])), name->path, old[i][1]);
         w = lookup(x, name->component, other);
     }
     return w;

@@ -23,11 +23,11 @@ enum { LENGTH_BYTES = 8, MAX_PROBLEMS = 100 };
 
 typedef struct header {
     fe_st *st;
-    const ir_source *source;
-    fe_jscan scan;
+    const base_source *source;
+    base_jscan scan;
     const char *name; /* tensor being read or checked, NULL between tensors */
     bool in_header;
-    ir_str token; /* decoded text of the last key or string */
+    base_str token; /* decoded text of the last key or string */
     size_t first; /* first entry of this file */
     unsigned problems;
 } header;
@@ -38,25 +38,25 @@ typedef struct header {
  * MAX_PROBLEMS, since a hostile header can hold a million faults. Always false. */
 __attribute__((format(printf, 2, 3))) static bool fault(header *h, const char *fmt, ...) {
     if (h->problems++ >= MAX_PROBLEMS) return false;
-    ir_loc loc = {.source = h->source};
+    base_loc loc = {.source = h->source};
     if (h->name) {
-        loc.path = ir_arena_printf(h->st->arena, "tensor '%s'", ir_escape(h->name, strlen(h->name)));
+        loc.path = base_arena_printf(h->st->arena, "tensor '%s'", base_escape(h->name, strlen(h->name)));
     } else if (h->in_header) {
-        loc.path = ir_arena_printf(h->st->arena, "header byte %zu", h->scan.begin);
+        loc.path = base_arena_printf(h->st->arena, "header byte %zu", h->scan.begin);
     }
     va_list ap;
     va_start(ap, fmt);
-    ir_vreport(h->st->diag, IR_ERROR, &loc, fmt, ap);
+    base_vreport(h->st->diag, BASE_ERROR, &loc, fmt, ap);
     va_end(ap);
     return false;
 }
 
 /* ---- header JSON ---- */
 
-/* Next event; a syntax error is reported here and seen by the caller as FE_JSCAN_ERROR. */
-static fe_jevent next(header *h) {
-    fe_jevent e = fe_jscan_next(&h->scan);
-    if (e == FE_JSCAN_ERROR && h->scan.message[0]) {
+/* Next event; a syntax error is reported here and seen by the caller as BASE_JSCAN_ERROR. */
+static base_jevent next(header *h) {
+    base_jevent e = base_jscan_next(&h->scan);
+    if (e == BASE_JSCAN_ERROR && h->scan.message[0]) {
         h->name = NULL;
         fault(h, "the header is not valid JSON: %s", h->scan.message);
         h->scan.message[0] = '\0';
@@ -66,50 +66,50 @@ static fe_jevent next(header *h) {
 
 /* Decoded text of the key or string just read, valid until the next call. */
 static const char *token_text(header *h) {
-    const fe_jscan *s = &h->scan;
+    const base_jscan *s = &h->scan;
     size_t n = s->end - s->begin - 2;
     h->token.len = 0;
-    ir_str_addn(&h->token, s->text + s->begin + 1, n);
-    if (s->escaped) h->token.data[fe_jscan_decode(s->text, s->begin, s->end, h->token.data)] = '\0';
+    base_str_addn(&h->token, s->text + s->begin + 1, n);
+    if (s->escaped) h->token.data[base_jscan_decode(s->text, s->begin, s->end, h->token.data)] = '\0';
     return h->token.data;
 }
 
 static const char *token_string(header *h) {
-    return ir_arena_strdup(h->st->arena, token_text(h));
+    return base_arena_strdup(h->st->arena, token_text(h));
 }
 
 /* Passes over the value whose first event is e; false at a syntax error. */
-static bool skip_value(header *h, fe_jevent e) {
+static bool skip_value(header *h, base_jevent e) {
     for (unsigned depth = 0;; e = next(h)) {
-        if (e == FE_JSCAN_ERROR) return false;
-        if (e == FE_JSCAN_OBJECT || e == FE_JSCAN_ARRAY) depth++;
-        if (e == FE_JSCAN_OBJECT_END || e == FE_JSCAN_ARRAY_END) depth--;
-        if (depth == 0 && e != FE_JSCAN_KEY) return true;
+        if (e == BASE_JSCAN_ERROR) return false;
+        if (e == BASE_JSCAN_OBJECT || e == BASE_JSCAN_ARRAY) depth++;
+        if (e == BASE_JSCAN_OBJECT_END || e == BASE_JSCAN_ARRAY_END) depth--;
+        if (depth == 0 && e != BASE_JSCAN_KEY) return true;
     }
 }
 
 /* Reads [i, j, ...] into out. False at a syntax error only; *fine tells whether the value is good. */
 static bool read_sizes(header *h, const char *what, int64_t *out, size_t max, size_t *count, bool *fine) {
-    fe_jevent e = next(h);
+    base_jevent e = next(h);
     *fine = false;
     *count = 0;
-    if (e != FE_JSCAN_ARRAY) {
-        if (e != FE_JSCAN_ERROR) fault(h, "%s must be an array of integers", what);
+    if (e != BASE_JSCAN_ARRAY) {
+        if (e != BASE_JSCAN_ERROR) fault(h, "%s must be an array of integers", what);
         return skip_value(h, e);
     }
     *fine = true;
     for (;;) {
         e = next(h);
-        if (e == FE_JSCAN_ERROR) return false;
-        if (e == FE_JSCAN_ARRAY_END) return true;
-        const fe_jscan *s = &h->scan;
+        if (e == BASE_JSCAN_ERROR) return false;
+        if (e == BASE_JSCAN_ARRAY_END) return true;
+        const base_jscan *s = &h->scan;
         int64_t v = 0;
-        if (e != FE_JSCAN_INT) {
+        if (e != BASE_JSCAN_INT) {
             if (*fine) fault(h, "%s must hold integers only", what);
             *fine = false;
             if (!skip_value(h, e)) return false;
-        } else if (!fe_jscan_int(s->text, s->begin, s->end, &v) || v < 0) {
-            fault(h, "%s: %s is %s", what, ir_escape(s->text + s->begin, s->end - s->begin),
+        } else if (!base_jscan_int(s->text, s->begin, s->end, &v) || v < 0) {
+            fault(h, "%s: %s is %s", what, base_escape(s->text + s->begin, s->end - s->begin),
                   s->text[s->begin] == '-' ? "negative" : "too large");
             *fine = false;
         }
@@ -123,10 +123,10 @@ static bool read_sizes(header *h, const char *what, int64_t *out, size_t max, si
 }
 
 static bool read_dtype(header *h, st_entry *t, bool *fine) {
-    fe_jevent e = next(h);
+    base_jevent e = next(h);
     *fine = false;
-    if (e != FE_JSCAN_STRING) {
-        if (e != FE_JSCAN_ERROR) fault(h, "dtype must be a string");
+    if (e != BASE_JSCAN_STRING) {
+        if (e != BASE_JSCAN_ERROR) fault(h, "dtype must be a string");
         return skip_value(h, e);
     }
     const char *name = token_text(h);
@@ -136,7 +136,7 @@ static bool read_dtype(header *h, st_entry *t, bool *fine) {
         *fine = true;
         return true;
     }
-    fault(h, "unknown dtype '%s'", ir_escape(name, strlen(name)));
+    fault(h, "unknown dtype '%s'", base_escape(name, strlen(name)));
     return true;
 }
 
@@ -160,7 +160,7 @@ static bool read_info_key(header *h, st_entry *t, unsigned *seen, bool *good) {
                    : !strcmp(key, "data_offsets") ? HAS_OFFSETS
                                                   : 0;
     if (!bit || (*seen & bit)) {
-        fault(h, "%s key '%s'", bit ? "duplicate" : "unknown", ir_escape(key, strlen(key)));
+        fault(h, "%s key '%s'", bit ? "duplicate" : "unknown", base_escape(key, strlen(key)));
         *good = false;
         return skip_value(h, next(h));
     }
@@ -189,19 +189,19 @@ static bool read_tensor(header *h, const char *name, size_t at) {
     bool good = true;
     h->name = t.t.name = name;
     t.t.source = h->source;
-    fe_jevent e = next(h);
-    if (e != FE_JSCAN_OBJECT) {
-        if (e != FE_JSCAN_ERROR) fault(h, "expected an object with dtype, shape and data_offsets");
+    base_jevent e = next(h);
+    if (e != BASE_JSCAN_OBJECT) {
+        if (e != BASE_JSCAN_ERROR) fault(h, "expected an object with dtype, shape and data_offsets");
         h->name = NULL;
         return skip_value(h, e);
     }
-    while ((e = next(h)) == FE_JSCAN_KEY) {
+    while ((e = next(h)) == BASE_JSCAN_KEY) {
         if (!read_info_key(h, &t, &seen, &good)) return false;
     }
-    if (e == FE_JSCAN_ERROR) return false;
+    if (e == BASE_JSCAN_ERROR) return false;
     if (seen != HAS_ALL) report_missing(h, seen);
     h->name = NULL;
-    if (good && seen == HAS_ALL) IR_PUSH(&h->st->entries, t);
+    if (good && seen == HAS_ALL) BASE_PUSH(&h->st->entries, t);
     return true;
 }
 
@@ -217,34 +217,34 @@ static void check_metadata_keys(header *h, size_t first) {
     qsort(pairs, n, sizeof *pairs, by_key);
     for (size_t i = 1; i < n; i++) {
         if (strcmp(pairs[i - 1].key, pairs[i].key) != 0) continue;
-        fault(h, "duplicate key '%s' in __metadata__", ir_escape(pairs[i].key, strlen(pairs[i].key)));
+        fault(h, "duplicate key '%s' in __metadata__", base_escape(pairs[i].key, strlen(pairs[i].key)));
     }
 }
 
 /* `__metadata__`: an object of strings (or null, as the reference allows). */
 static bool read_metadata(header *h) {
     size_t first = h->st->metadata.count;
-    fe_jevent e = next(h);
-    if (e == FE_JSCAN_NULL) return true;
-    if (e != FE_JSCAN_OBJECT) {
-        if (e != FE_JSCAN_ERROR) fault(h, "__metadata__ must be an object of strings");
+    base_jevent e = next(h);
+    if (e == BASE_JSCAN_NULL) return true;
+    if (e != BASE_JSCAN_OBJECT) {
+        if (e != BASE_JSCAN_ERROR) fault(h, "__metadata__ must be an object of strings");
         return skip_value(h, e);
     }
-    while ((e = next(h)) == FE_JSCAN_KEY) {
+    while ((e = next(h)) == BASE_JSCAN_KEY) {
         st_pair pair = {.key = token_string(h)};
         e = next(h);
-        if (e != FE_JSCAN_STRING) {
-            if (e != FE_JSCAN_ERROR) {
+        if (e != BASE_JSCAN_STRING) {
+            if (e != BASE_JSCAN_ERROR) {
                 fault(h, "__metadata__ value of '%s' must be a string",
-                      ir_escape(pair.key, strlen(pair.key)));
+                      base_escape(pair.key, strlen(pair.key)));
             }
             if (!skip_value(h, e)) return false;
             continue;
         }
         pair.value = token_string(h);
-        IR_PUSH(&h->st->metadata, pair);
+        BASE_PUSH(&h->st->metadata, pair);
     }
-    if (e == FE_JSCAN_ERROR) return false;
+    if (e == BASE_JSCAN_ERROR) return false;
     check_metadata_keys(h, first);
     return true;
 }
@@ -252,11 +252,11 @@ static bool read_metadata(header *h) {
 static bool read_header(header *h) {
     size_t metadata_at = 0;
     bool metadata_seen = false;
-    fe_jevent e = next(h);
-    if (e != FE_JSCAN_OBJECT) {
-        return e == FE_JSCAN_ERROR ? false : fault(h, "the header must be a JSON object");
+    base_jevent e = next(h);
+    if (e != BASE_JSCAN_OBJECT) {
+        return e == BASE_JSCAN_ERROR ? false : fault(h, "the header must be a JSON object");
     }
-    while ((e = next(h)) == FE_JSCAN_KEY) {
+    while ((e = next(h)) == BASE_JSCAN_KEY) {
         size_t at = h->scan.begin;
         if (strcmp(token_text(h), "__metadata__") != 0) {
             if (!read_tensor(h, token_string(h), at)) return false;
@@ -269,7 +269,7 @@ static bool read_header(header *h) {
         metadata_at = at;
         if (!read_metadata(h)) return false;
     }
-    return e == FE_JSCAN_OBJECT_END && next(h) == FE_JSCAN_END && h->problems == 0;
+    return e == BASE_JSCAN_OBJECT_END && next(h) == BASE_JSCAN_END && h->problems == 0;
 }
 
 /* ---- tensors ---- */
@@ -305,12 +305,12 @@ static bool check_duplicates(header *h) {
 }
 
 static const char *shape_text(header *h, const fe_st_tensor *t) {
-    ir_str s = {0};
-    ir_str_add(&s, "[");
-    for (uint32_t i = 0; i < t->rank; i++) ir_str_addf(&s, "%s%" PRId64, i ? ", " : "", t->dims[i]);
-    ir_str_add(&s, "]");
-    const char *kept = ir_arena_strndup(h->st->arena, s.data, s.len);
-    ir_str_free(&s);
+    base_str s = {0};
+    base_str_add(&s, "[");
+    for (uint32_t i = 0; i < t->rank; i++) base_str_addf(&s, "%s%" PRId64, i ? ", " : "", t->dims[i]);
+    base_str_add(&s, "]");
+    const char *kept = base_arena_strndup(h->st->arena, s.data, s.len);
+    base_str_free(&s);
     return kept;
 }
 
@@ -319,11 +319,11 @@ static bool check_size(header *h, st_entry *e) {
     const st_dtype_info *dtype = &st_dtypes[e->dtype];
     size_t count = 1, bits;
     for (uint32_t i = 0; i < e->t.rank; i++) {
-        if (!ir_mul_size(count, (size_t)e->t.dims[i], &count)) {
+        if (!base_mul_size(count, (size_t)e->t.dims[i], &count)) {
             return fault(h, "shape %s has more elements than can be counted", shape_text(h, &e->t));
         }
     }
-    if (!ir_mul_size(count, dtype->bits, &bits)) {
+    if (!base_mul_size(count, dtype->bits, &bits)) {
         return fault(h, "the size of shape %s in %s overflows", shape_text(h, &e->t), dtype->name);
     }
     if (bits % 8 != 0) {
@@ -351,7 +351,7 @@ static bool check_begin(header *h, const st_entry *e, const st_entry *before) {
         return fault(h, "data_offsets [%" PRIu64 ", %" PRIu64 "] end before they begin", e->begin, e->end);
     }
     if (e->begin == end) return true;
-    const char *other = before ? ir_escape(before->t.name, strlen(before->t.name)) : "";
+    const char *other = before ? base_escape(before->t.name, strlen(before->t.name)) : "";
     if (!before) return fault(h, "the first tensor begins at byte %" PRIu64 ", not at 0", e->begin);
     if (e->begin > end) {
         return fault(h, "%" PRIu64 " unused bytes between the end of tensor '%s' (%" PRIu64 ") and this one",
@@ -402,12 +402,12 @@ static void note_other_format(header *h, const uint8_t *data, size_t size) {
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         size_t n = strlen(known[i].magic);
         if (size >= n && memcmp(data, known[i].magic, n) == 0)
-            ir_note(h->st->diag, NULL, "%s", known[i].note);
+            base_note(h->st->diag, NULL, "%s", known[i].note);
     }
 }
 
 bool st_add_file(fe_st *st, const char *shown, const uint8_t *data, size_t size) {
-    header h = {.st = st, .source = ir_diag_source(st->diag, shown, NULL, 0), .first = st->entries.count};
+    header h = {.st = st, .source = base_diag_source(st->diag, shown, NULL, 0), .first = st->entries.count};
     if (size < LENGTH_BYTES) {
         return fault(&h, "too short for a safetensors file: %zu bytes", size);
     }
@@ -424,12 +424,12 @@ bool st_add_file(fe_st *st, const char *shown, const uint8_t *data, size_t size)
                      size - LENGTH_BYTES);
     }
     h.in_header = true;
-    fe_jscan_init(&h.scan, (const char *)data + LENGTH_BYTES, (size_t)length);
-    h.scan.begin = fe_utf8_check(h.scan.text, h.scan.length);
+    base_jscan_init(&h.scan, (const char *)data + LENGTH_BYTES, (size_t)length);
+    h.scan.begin = base_utf8_check(h.scan.text, h.scan.length);
     if (h.scan.begin < h.scan.length) return fault(&h, "the header is not valid UTF-8");
     bool fine = read_header(&h);
     h.in_header = false;
-    ir_str_free(&h.token);
+    base_str_free(&h.token);
     if (!fine) return false;
     st_sort_names(st, h.first);
     const uint8_t *tensors = data + LENGTH_BYTES + h.scan.length;
@@ -439,26 +439,26 @@ bool st_add_file(fe_st *st, const char *shown, const uint8_t *data, size_t size)
     return true;
 }
 
-fe_st *st_new(ir_diag *d, const char *path) {
-    fe_st *st = ir_alloc(sizeof *st);
+fe_st *st_new(base_diag *d, const char *path) {
+    fe_st *st = base_alloc(sizeof *st);
     st->diag = d;
-    st->arena = ir_arena_new();
-    st->path = ir_arena_strdup(st->arena, path);
+    st->arena = base_arena_new();
+    st->path = base_arena_strdup(st->arena, path);
     return st;
 }
 
-fe_st *fe_st_open_memory(ir_diag *d, const char *name, const void *data, size_t size) {
+fe_st *fe_st_open_memory(base_diag *d, const char *name, const void *data, size_t size) {
     fe_st *st = st_new(d, name);
     if (st_add_file(st, name, data, size)) return st;
     fe_st_close(st);
     return NULL;
 }
 
-fe_st *fe_st_open(ir_diag *d, const char *path) {
+fe_st *fe_st_open(base_diag *d, const char *path) {
     fe_map map;
     if (!fe_file_map(d, path, &map)) return NULL;
     fe_st *st = st_new(d, path);
-    IR_PUSH(&st->maps, map);
+    BASE_PUSH(&st->maps, map);
     if (st_add_file(st, path, map.data, map.size)) return st;
     fe_st_close(st);
     return NULL;
@@ -467,11 +467,11 @@ fe_st *fe_st_open(ir_diag *d, const char *path) {
 void fe_st_close(fe_st *st) {
     if (!st) return;
     for (size_t i = 0; i < st->maps.count; i++) fe_unmap(&st->maps.items[i]);
-    ir_free(st->maps.items);
-    ir_free(st->entries.items);
-    ir_free(st->metadata.items);
-    ir_arena_free(st->arena);
-    ir_free(st);
+    base_free(st->maps.items);
+    base_free(st->entries.items);
+    base_free(st->metadata.items);
+    base_arena_free(st->arena);
+    base_free(st);
 }
 
 /* ---- lookup ---- */
@@ -518,7 +518,7 @@ const char *fe_st_path(const fe_st *st) {
     return st->path;
 }
 
-ir_loc fe_st_loc(fe_st *st, const fe_st_tensor *t) {
-    const char *place = ir_arena_printf(st->arena, "tensor '%s'", ir_escape(t->name, strlen(t->name)));
-    return (ir_loc){.source = t->source, .path = place};
+base_loc fe_st_loc(fe_st *st, const fe_st_tensor *t) {
+    const char *place = base_arena_printf(st->arena, "tensor '%s'", base_escape(t->name, strlen(t->name)));
+    return (base_loc){.source = t->source, .path = place};
 }

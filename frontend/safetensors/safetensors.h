@@ -3,8 +3,8 @@
  * Format: 8 bytes little-endian header length n, n bytes of JSON, then the tensors' bytes without gaps. Every
  * check of the reference implementation is made, in its order, before a table exists; all bad tensors of a
  * file are reported, each by name. Tensor data has no particular alignment. */
-#ifndef EBRU_FRONTEND_SAFETENSORS_H
-#define EBRU_FRONTEND_SAFETENSORS_H
+#ifndef EBRU_FRONTEND_SAFETENSORS_SAFETENSORS_H
+#define EBRU_FRONTEND_SAFETENSORS_SAFETENSORS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,20 +36,20 @@ typedef struct fe_st_tensor {
     size_t count;                 /* elements */
     size_t bytes;                 /* count * size of the dtype */
     const uint8_t *data;          /* unaligned, little-endian; valid until fe_st_close */
-    const ir_source *source;      /* the file, for messages (valid as long as the ir_diag) */
+    const base_source *source;      /* the file, for messages (valid as long as the base_diag) */
 } fe_st_tensor;
 
 typedef struct fe_st fe_st;
 
 /* Opens one file. NULL after reporting. */
-fe_st *fe_st_open(ir_diag *d, const char *path);
+fe_st *fe_st_open(base_diag *d, const char *path);
 /* The same for bytes in memory, which must outlive the result. */
-fe_st *fe_st_open_memory(ir_diag *d, const char *name, const void *data, size_t size);
+fe_st *fe_st_open_memory(base_diag *d, const char *name, const void *data, size_t size);
 /* Opens the weights of a component folder: for each base name in turn ("diffusion_pytorch_model", "model"),
  * BASE.safetensors, BASE.fp16.safetensors or a sharded BASE.safetensors.index.json whose shards become one
  * table. Pickled weights (.bin, .ckpt, .pt) are refused with advice. NULL after reporting. */
-fe_st *fe_st_open_dir(ir_diag *d, const char *path, const char *const *bases, size_t n);
-fe_st *fe_st_open_in(ir_diag *d, fe_dir *dir, const char *const *bases, size_t n);
+fe_st *fe_st_open_dir(base_diag *d, const char *path, const char *const *bases, size_t n);
+fe_st *fe_st_open_in(base_diag *d, fe_dir *dir, const char *const *bases, size_t n);
 void fe_st_close(fe_st *st); /* NULL is allowed */
 
 size_t fe_st_count(const fe_st *st);
@@ -62,7 +62,7 @@ const char *fe_st_metadata_at(const fe_st *st, size_t i, const char **key); /* t
 /* Path of the file or of the shard index, as messages show it. */
 const char *fe_st_path(const fe_st *st);
 /* Place for messages about a tensor: "file: tensor 'x'" (path in the table's arena). */
-ir_loc fe_st_loc(fe_st *st, const fe_st_tensor *t);
+base_loc fe_st_loc(fe_st *st, const fe_st_tensor *t);
 
 const char *fe_st_dtype_name(fe_st_dtype dtype); /* "F16" */
 size_t fe_st_dtype_size(fe_st_dtype dtype);      /* bytes of an element */
@@ -77,7 +77,7 @@ bool fe_st_to_i64(const fe_st_tensor *t, int64_t *out, size_t first, size_t coun
 /* Writes a file (complete or not at all): the tensors in the given order, `name`, `dtype`, `rank`, `dims` and
  * `data` set, the rest ignored. `metadata` are n_metadata pairs {key, value}, may be NULL. False after
  * reporting. */
-bool fe_st_write(ir_diag *d, const char *path, const fe_st_tensor *tensors, size_t n,
+bool fe_st_write(base_diag *d, const char *path, const fe_st_tensor *tensors, size_t n,
                  const char *const (*metadata)[2], size_t n_metadata);
 
 #endif

@@ -8,18 +8,18 @@
 
 enum { ALIGNMENT = 8, LENGTH_BYTES = 8 };
 
-static void add_string(ir_str *out, const char *s) {
-    ir_str_add(out, "\"");
+static void add_string(base_str *out, const char *s) {
+    base_str_add(out, "\"");
     for (; *s; s++) {
         unsigned char c = (unsigned char)*s;
         if (c < 0x20)
-            ir_str_addf(out, "\\u%04x", c);
+            base_str_addf(out, "\\u%04x", c);
         else if (c == '"' || c == '\\')
-            ir_str_addf(out, "\\%c", c);
+            base_str_addf(out, "\\%c", c);
         else
-            ir_str_addn(out, s, 1);
+            base_str_addn(out, s, 1);
     }
-    ir_str_add(out, "\"");
+    base_str_add(out, "\"");
 }
 
 static int compare_names(const void *x, const void *y) {
@@ -27,81 +27,81 @@ static int compare_names(const void *x, const void *y) {
 }
 
 /* True, or reports what the format cannot hold. */
-static bool check_names(ir_diag *d, const ir_loc *loc, const fe_st_tensor *tensors, size_t n) {
+static bool check_names(base_diag *d, const base_loc *loc, const fe_st_tensor *tensors, size_t n) {
     bool fine = true;
-    const char **names = ir_alloc(n * sizeof *names);
+    const char **names = base_alloc(n * sizeof *names);
     for (size_t i = 0; i < n; i++) {
         names[i] = tensors[i].name;
         size_t length = strlen(names[i]);
-        if (fe_utf8_check(names[i], length) < length || strcmp(names[i], "__metadata__") == 0) {
-            ir_error(d, loc, "'%s' cannot be the name of a tensor", ir_escape(names[i], length));
+        if (base_utf8_check(names[i], length) < length || strcmp(names[i], "__metadata__") == 0) {
+            base_error(d, loc, "'%s' cannot be the name of a tensor", base_escape(names[i], length));
             fine = false;
         }
     }
     if (n > 1) qsort(names, n, sizeof *names, compare_names);
     for (size_t i = 1; i < n; i++) {
         if (strcmp(names[i - 1], names[i]) != 0) continue;
-        ir_error(d, loc, "two tensors are named '%s'", ir_escape(names[i], strlen(names[i])));
+        base_error(d, loc, "two tensors are named '%s'", base_escape(names[i], strlen(names[i])));
         fine = false;
     }
-    ir_free(names);
+    base_free(names);
     return fine;
 }
 
 static bool tensor_bytes(const fe_st_tensor *t, size_t *bytes) {
     *bytes = fe_st_dtype_size(t->dtype);
     for (uint32_t i = 0; i < t->rank; i++) {
-        if (t->dims[i] < 0 || !ir_mul_size(*bytes, (size_t)t->dims[i], bytes)) return false;
+        if (t->dims[i] < 0 || !base_mul_size(*bytes, (size_t)t->dims[i], bytes)) return false;
     }
     return t->rank <= FE_ST_MAX_RANK;
 }
 
-static bool add_tensor(ir_str *out, const fe_st_tensor *t, size_t *offset) {
+static bool add_tensor(base_str *out, const fe_st_tensor *t, size_t *offset) {
     size_t bytes, end;
-    if (t->rank > FE_ST_MAX_RANK || !tensor_bytes(t, &bytes) || !ir_add_size(*offset, bytes, &end))
+    if (t->rank > FE_ST_MAX_RANK || !tensor_bytes(t, &bytes) || !base_add_size(*offset, bytes, &end))
         return false;
     add_string(out, t->name);
-    ir_str_addf(out, ":{\"dtype\":\"%s\",\"shape\":[", fe_st_dtype_name(t->dtype));
-    for (uint32_t i = 0; i < t->rank; i++) ir_str_addf(out, "%s%" PRId64, i ? "," : "", t->dims[i]);
-    ir_str_addf(out, "],\"data_offsets\":[%zu,%zu]}", *offset, end);
+    base_str_addf(out, ":{\"dtype\":\"%s\",\"shape\":[", fe_st_dtype_name(t->dtype));
+    for (uint32_t i = 0; i < t->rank; i++) base_str_addf(out, "%s%" PRId64, i ? "," : "", t->dims[i]);
+    base_str_addf(out, "],\"data_offsets\":[%zu,%zu]}", *offset, end);
     *offset = end;
     return true;
 }
 
 /* The JSON header, padded with spaces so that the data begins at a multiple of 8. */
-static bool build_header(ir_diag *d, const ir_loc *loc, ir_str *out, const fe_st_tensor *tensors, size_t n,
+static bool build_header(base_diag *d, const base_loc *loc, base_str *out, const fe_st_tensor *tensors, size_t n,
                          const char *const (*metadata)[2], size_t n_metadata) {
     size_t offset = 0;
-    ir_str_add(out, "{");
+    base_str_add(out, "{");
     for (size_t i = 0; i < n_metadata; i++) {
-        ir_str_add(out, i ? "," : "\"__metadata__\":{");
+        base_str_add(out, i ? "," : "\"__metadata__\":{");
         add_string(out, metadata[i][0]);
-        ir_str_add(out, ":");
+        base_str_add(out, ":");
         add_string(out, metadata[i][1]);
     }
-    if (n_metadata) ir_str_add(out, n ? "}," : "}");
+    if (n_metadata) base_str_add(out, n ? "}," : "}");
     for (size_t i = 0; i < n; i++) {
-        if (i) ir_str_add(out, ",");
+        if (i) base_str_add(out, ",");
         if (!add_tensor(out, &tensors[i], &offset)) {
-            ir_error(d, loc, "tensor '%s' has a size that cannot be written",
-                     ir_escape(tensors[i].name, strlen(tensors[i].name)));
+            base_error(d, loc, "tensor '%s' has a size that cannot be written",
+                     base_escape(tensors[i].name, strlen(tensors[i].name)));
             return false;
         }
     }
-    ir_str_add(out, "}");
-    while (out->len % ALIGNMENT) ir_str_add(out, " ");
+    base_str_add(out, "}");
+    while (out->len % ALIGNMENT) base_str_add(out, " ");
     if (out->len <= FE_ST_MAX_HEADER) return true;
-    ir_error(d, loc, "the header would be longer than %d bytes", FE_ST_MAX_HEADER);
+    base_error(d, loc, "the header would be longer than %d bytes", FE_ST_MAX_HEADER);
     return false;
 }
 
-bool fe_st_write(ir_diag *d, const char *path, const fe_st_tensor *tensors, size_t n,
+bool fe_st_write(base_diag *d, const char *path, const fe_st_tensor *tensors, size_t n,
                  const char *const (*metadata)[2], size_t n_metadata) {
-    ir_loc loc = {.source = ir_diag_source(d, path, NULL, 0)};
-    ir_str header = {0};
+    base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
+    base_str header = {0};
     if (!check_names(d, &loc, tensors, n) ||
         !build_header(d, &loc, &header, tensors, n, metadata, n_metadata)) {
-        ir_str_free(&header);
+        base_str_free(&header);
         return false;
     }
     fe_output *o = fe_output_begin(d, path, 0666);
@@ -116,6 +116,6 @@ bool fe_st_write(ir_diag *d, const char *path, const fe_st_tensor *tensors, size
             fe_output_write(o, tensors[i].data, bytes);
         }
     }
-    ir_str_free(&header);
+    base_str_free(&header);
     return o && fe_output_commit(o);
 }

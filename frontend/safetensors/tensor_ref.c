@@ -13,10 +13,10 @@ static fe_tensor_view whole(const fe_st_tensor *t) {
 }
 
 static const fe_st_tensor *find_prefix(const fe_st *table, const char *name, size_t length) {
-    char *copy = ir_alloc(length + 1);
+    char *copy = base_alloc(length + 1);
     memcpy(copy, name, length);
     const fe_st_tensor *t = fe_st_find(table, copy);
-    ir_free(copy);
+    base_free(copy);
     return t;
 }
 
@@ -53,7 +53,7 @@ static bool find_transpose(const fe_st *table, const char *reference, fe_tensor_
     const fe_st_tensor *t = find_prefix(table, reference, n - 2);
     if (!t || t->rank != 2) return false;
     size_t rows = (size_t)t->dims[0], columns = (size_t)t->dims[1], size = fe_st_dtype_size(t->dtype);
-    uint8_t *copy = ir_alloc(t->bytes ? t->bytes : 1);
+    uint8_t *copy = base_alloc(t->bytes ? t->bytes : 1);
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < columns; j++)
             memcpy(copy + (j * rows + i) * size, t->data + (i * columns + j) * size, size);

@@ -6,8 +6,8 @@
  *   NAME.T          its transpose (of a matrix)
  *
  * A tensor that has such a name itself comes first. */
-#ifndef EBRU_FRONTEND_TENSOR_REF_H
-#define EBRU_FRONTEND_TENSOR_REF_H
+#ifndef EBRU_FRONTEND_SAFETENSORS_TENSOR_REF_H
+#define EBRU_FRONTEND_SAFETENSORS_TENSOR_REF_H
 
 #include "frontend/safetensors/safetensors.h"
 
@@ -17,7 +17,7 @@ typedef struct fe_tensor_view {
     int64_t dims[FE_ST_MAX_RANK];
     const uint8_t *data; /* of the first element */
     const uint8_t
-        *copy; /* NULL, or a copy the elements were put in order in: data, to be freed with ir_free */
+        *copy; /* NULL, or a copy the elements were put in order in: data, to be freed with base_free */
 } fe_tensor_view;
 
 /* Finds what `reference` says. False when there is no such tensor or no such part of it. */

@@ -20,25 +20,25 @@ typedef struct fault {
 } fault;
 
 struct fe_weights {
-    ir_diag *d;
+    base_diag *d;
     ir_module *m;
     fe_st *table; /* NULL: random; owned by the module, or by the caller when there is a naming */
     const fe_naming *naming;
     uint64_t seed;
     bool *used; /* of each tensor of the table */
-    ir_arena *arena;
-    IR_VEC(fault) faults;
+    base_arena *arena;
+    BASE_VEC(fault) faults;
 };
 
-static fe_weights *weights_new(ir_diag *d, ir_module *m) {
-    fe_weights *w = ir_alloc(sizeof *w);
+static fe_weights *weights_new(base_diag *d, ir_module *m) {
+    fe_weights *w = base_alloc(sizeof *w);
     w->d = d;
     w->m = m;
-    w->arena = ir_arena_new();
+    w->arena = base_arena_new();
     return w;
 }
 
-fe_weights *fe_weights_random(ir_diag *d, ir_module *m, uint64_t seed) {
+fe_weights *fe_weights_random(base_diag *d, ir_module *m, uint64_t seed) {
     fe_weights *w = weights_new(d, m);
     w->seed = seed;
     return w;
@@ -49,31 +49,31 @@ static void close_table(void *table) {
 }
 
 static void give_to_module(ir_module *m, fe_st *table) {
-    IR_PUSH(&m->owners, ((struct ir_owner){table, close_table}));
+    BASE_PUSH(&m->owners, ((struct ir_owner){table, close_table}));
 }
 
-fe_weights *fe_weights_table(ir_diag *d, ir_module *m, fe_st *table) {
+fe_weights *fe_weights_table(base_diag *d, ir_module *m, fe_st *table) {
     fe_weights *w = weights_new(d, m);
     w->table = table;
-    w->used = ir_alloc(fe_st_count(table) * sizeof *w->used);
+    w->used = base_alloc(fe_st_count(table) * sizeof *w->used);
     give_to_module(m, table);
     return w;
 }
 
-fe_weights *fe_weights_named(ir_diag *d, ir_module *m, fe_st *table, const fe_naming *naming) {
+fe_weights *fe_weights_named(base_diag *d, ir_module *m, fe_st *table, const fe_naming *naming) {
     fe_weights *w = weights_new(d, m);
     w->table = table;
     w->naming = naming;
-    w->used = ir_alloc(fe_st_count(table) * sizeof *w->used);
+    w->used = base_alloc(fe_st_count(table) * sizeof *w->used);
     return w;
 }
 
 void fe_weights_free(fe_weights *w) {
     if (!w) return;
-    ir_free(w->used);
-    ir_free(w->faults.items);
-    ir_arena_free(w->arena);
-    ir_free(w);
+    base_free(w->used);
+    base_free(w->faults.items);
+    base_arena_free(w->arena);
+    base_free(w);
 }
 
 /* ---- declaring ---- */
@@ -88,21 +88,21 @@ bool fe_element_type(fe_st_dtype from, ir_dtype *to) {
 }
 
 static const char *shape_text(fe_weights *w, uint32_t rank, const int64_t *dim) {
-    ir_str s = {0};
-    ir_str_add(&s, "[");
-    for (uint32_t i = 0; i < rank; i++) ir_str_addf(&s, "%s%lld", i ? ", " : "", (long long)dim[i]);
-    ir_str_add(&s, "]");
-    const char *text = ir_arena_strdup(w->arena, s.data);
-    ir_str_free(&s);
+    base_str s = {0};
+    base_str_add(&s, "[");
+    for (uint32_t i = 0; i < rank; i++) base_str_addf(&s, "%s%lld", i ? ", " : "", (long long)dim[i]);
+    base_str_add(&s, "]");
+    const char *text = base_arena_strdup(w->arena, s.data);
+    base_str_free(&s);
     return text;
 }
 
 static const char *quoted(fe_weights *w, const char *name) {
-    return ir_arena_strdup(w->arena, ir_escape(name, strlen(name)));
+    return base_arena_strdup(w->arena, base_escape(name, strlen(name)));
 }
 
 static void add_fault(fe_weights *w, fault_kind kind, const char *name, const char *text) {
-    IR_PUSH(&w->faults, ((fault){kind, ir_arena_strdup(w->arena, name), text}));
+    BASE_PUSH(&w->faults, ((fault){kind, base_arena_strdup(w->arena, name), text}));
 }
 
 /* A shape without the trailing ones of a 1x1 filter. */
@@ -134,11 +134,11 @@ static const char *find_tensor(const fe_weights *w, const fe_tensor_spec *spec, 
 static void add_missing(fe_weights *w, const fe_tensor_spec *spec) {
     const char *wanted = shape_text(w, spec->rank, spec->dim), *name = spec->names[0], *about = "";
     if (w->naming) {
-        about = ir_arena_printf(w->arena, " ('%s')", quoted(w, name));
+        about = base_arena_printf(w->arena, " ('%s')", quoted(w, name));
         name = w->naming->place(w->naming->ctx, w->arena, name);
     }
     add_fault(w, MISSING, name,
-              ir_arena_printf(w->arena, "missing: '%s' %s%s", quoted(w, name), wanted, about));
+              base_arena_printf(w->arena, "missing: '%s' %s%s", quoted(w, name), wanted, about));
 }
 
 /* Place of a tensor in the table's order of names. */
@@ -181,34 +181,34 @@ static const char *fitting_tensor(fe_weights *w, const fe_tensor_spec *spec, fe_
     w->used[table_index(w, view->tensor)] = true;
     if (!same_shape(spec, view->rank, view->dims)) {
         add_fault(w, MISSHAPED, name,
-                  ir_arena_printf(w->arena, "wrong shape: '%s' is %s, the model needs %s", quoted(w, name),
+                  base_arena_printf(w->arena, "wrong shape: '%s' is %s, the model needs %s", quoted(w, name),
                                   shape_text(w, view->rank, view->dims),
                                   shape_text(w, spec->rank, spec->dim)));
     } else if (!fe_element_type(view->tensor->dtype, dtype)) {
         add_fault(w, BAD_TYPE, name,
-                  ir_arena_printf(w->arena, "element type: '%s' is %s; weights may be F32, F16 or BF16",
+                  base_arena_printf(w->arena, "element type: '%s' is %s; weights may be F32, F16 or BF16",
                                   quoted(w, name), fe_st_dtype_name(view->tensor->dtype)));
     } else {
         return name;
     }
-    ir_free((void *)(uintptr_t)view->copy);
+    base_free((void *)(uintptr_t)view->copy);
     return NULL;
 }
 
 static void free_copy(void *copy) {
-    ir_free(copy);
+    base_free(copy);
 }
 
 /* A copy of the elements becomes the module's. */
 static void give_data(ir_module *m, ir_weight *weight, const fe_tensor_view *view) {
     weight->data = view->data;
-    if (view->copy) IR_PUSH(&m->owners, ((struct ir_owner){(void *)(uintptr_t)view->copy, free_copy}));
+    if (view->copy) BASE_PUSH(&m->owners, ((struct ir_owner){(void *)(uintptr_t)view->copy, free_copy}));
 }
 
 static void bind_file(ir_module *m, ir_weight *weight, const char *reference, const fe_tensor_view *view) {
     weight->kind = IR_WEIGHT_FILE;
-    weight->file = ir_arena_strdup(m->arena, view->tensor->source->path);
-    weight->tensor = ir_arena_strdup(m->arena, reference);
+    weight->file = base_arena_strdup(m->arena, view->tensor->source->path);
+    weight->tensor = base_arena_strdup(m->arena, reference);
     give_data(m, weight, view);
 }
 
@@ -216,14 +216,14 @@ static uint32_t declare_again(fe_weights *w, const fe_tensor_spec *spec, uint32_
     const ir_type *have = &w->m->weights.items[index].type;
     if (!same_shape(spec, have->rank, have->dim))
         add_fault(w, MISSHAPED, spec->names[0],
-                  ir_arena_printf(w->arena, "two shapes: '%s' is used as %s and as %s",
+                  base_arena_printf(w->arena, "two shapes: '%s' is used as %s and as %s",
                                   quoted(w, spec->names[0]), shape_text(w, have->rank, have->dim),
                                   shape_text(w, spec->rank, spec->dim)));
     return index;
 }
 
 uint32_t fe_weights_declare(fe_weights *w, const fe_tensor_spec *spec) {
-    const char *name = ir_arena_printf(w->arena, "%s/%s", spec->scope, spec->names[0]);
+    const char *name = base_arena_printf(w->arena, "%s/%s", spec->scope, spec->names[0]);
     uint32_t index = ir_weight_find(w->m, name);
     if (index != UINT32_MAX) return declare_again(w, spec, index);
 
@@ -260,7 +260,7 @@ static void find_left_over(fe_weights *w) {
         if (w->used[i] || is_known_surplus(t->name)) continue;
         if (w->naming && !w->naming->owns(w->naming->ctx, t->name)) continue;
         add_fault(w, LEFT_OVER, t->name,
-                  ir_arena_printf(w->arena, "unexpected: '%s' %s is not part of the model",
+                  base_arena_printf(w->arena, "unexpected: '%s' %s is not part of the model",
                                   quoted(w, t->name), shape_text(w, t->rank, t->dims)));
     }
 }
@@ -271,28 +271,28 @@ static int by_kind_and_name(const void *a, const void *b) {
     return strcmp(x->name, y->name);
 }
 
-static void summary(const fe_weights *w, ir_str *out) {
+static void summary(const fe_weights *w, base_str *out) {
     static const char *const what[] = {"missing", "of the wrong shape", "of an unsupported element type",
                                        "unexpected"};
     size_t counts[4] = {0};
     for (size_t i = 0; i < w->faults.count; i++) counts[w->faults.items[i].kind]++;
     for (size_t k = 0; k < 4; k++)
-        if (counts[k]) ir_str_addf(out, "%s%zu %s", out->len ? ", " : "", counts[k], what[k]);
+        if (counts[k]) base_str_addf(out, "%s%zu %s", out->len ? ", " : "", counts[k], what[k]);
 }
 
 bool fe_weights_check(fe_weights *w) {
     find_left_over(w);
     if (!w->faults.count) return true;
     qsort(w->faults.items, w->faults.count, sizeof *w->faults.items, by_kind_and_name);
-    ir_str s = {0};
+    base_str s = {0};
     summary(w, &s);
     const char *path = w->table ? fe_st_path(w->table) : "random weights";
-    ir_loc loc = {.source = ir_diag_source(w->d, path, NULL, 0)};
-    ir_error(w->d, &loc, "the weights do not fit the model: tensors %s", s.data);
-    ir_str_free(&s);
+    base_loc loc = {.source = base_diag_source(w->d, path, NULL, 0)};
+    base_error(w->d, &loc, "the weights do not fit the model: tensors %s", s.data);
+    base_str_free(&s);
     for (size_t i = 0; i < w->faults.count && i < NOTES_SHOWN; i++)
-        ir_note(w->d, NULL, "%s", w->faults.items[i].text);
-    if (w->faults.count > NOTES_SHOWN) ir_note(w->d, NULL, "and %zu more", w->faults.count - NOTES_SHOWN);
+        base_note(w->d, NULL, "%s", w->faults.items[i].text);
+    if (w->faults.count > NOTES_SHOWN) base_note(w->d, NULL, "and %zu more", w->faults.count - NOTES_SHOWN);
     w->faults.count = 0;
     return false;
 }
@@ -304,53 +304,53 @@ typedef struct open_file {
     const char *path;
     fe_st *table;
 } open_file;
-typedef IR_VEC(open_file) open_files;
+typedef BASE_VEC(open_file) open_files;
 
-static fe_st *table_of(ir_diag *d, ir_module *m, open_files *open, const char *path) {
+static fe_st *table_of(base_diag *d, ir_module *m, open_files *open, const char *path) {
     for (size_t i = 0; i < open->count; i++)
         if (strcmp(open->items[i].path, path) == 0) return open->items[i].table;
     fe_st *table = fe_st_open(d, path);
     if (table) give_to_module(m, table);
-    IR_PUSH(open, ((open_file){path, table}));
+    BASE_PUSH(open, ((open_file){path, table}));
     return table;
 }
 
-static void bind_from(ir_diag *d, ir_module *m, fe_st *table, ir_weight *weight) {
+static void bind_from(base_diag *d, ir_module *m, fe_st *table, ir_weight *weight) {
     fe_tensor_view view;
-    ir_loc loc = {.source = ir_diag_source(d, fe_st_path(table), NULL, 0)};
+    base_loc loc = {.source = base_diag_source(d, fe_st_path(table), NULL, 0)};
     ir_dtype dtype;
     if (!fe_tensor_find(table, weight->tensor, &view)) {
-        ir_error(d, &loc, "there is no tensor '%s'", ir_escape(weight->tensor, strlen(weight->tensor)));
+        base_error(d, &loc, "there is no tensor '%s'", base_escape(weight->tensor, strlen(weight->tensor)));
         return;
     }
     ir_type type = {0};
     if (fe_element_type(view.tensor->dtype, &dtype) && view.rank <= IR_MAX_RANK)
         type = ir_type_make(dtype, view.rank, view.dims);
     if (!view.rank || !ir_type_equal(&type, &weight->type)) {
-        ir_str want = {0};
+        base_str want = {0};
         ir_print_type(&weight->type, &want);
-        ir_error(d, &loc, "tensor '%s' does not have the type %s that the IR says",
-                 ir_escape(weight->tensor, strlen(weight->tensor)), want.data);
-        ir_str_free(&want);
-        ir_free((void *)(uintptr_t)view.copy);
+        base_error(d, &loc, "tensor '%s' does not have the type %s that the IR says",
+                 base_escape(weight->tensor, strlen(weight->tensor)), want.data);
+        base_str_free(&want);
+        base_free((void *)(uintptr_t)view.copy);
         return;
     }
     give_data(m, weight, &view);
 }
 
-static void bind_source(ir_diag *d, ir_module *m, open_files *open, ir_weight *weight) {
+static void bind_source(base_diag *d, ir_module *m, open_files *open, ir_weight *weight) {
     if (weight->kind != IR_WEIGHT_FILE || weight->data) return;
     fe_st *table = table_of(d, m, open, weight->file);
     if (table) bind_from(d, m, table, weight);
 }
 
-bool fe_bind_ir_weights(ir_diag *d, ir_module *m) {
-    unsigned before = ir_diag_errors(d);
+bool fe_bind_ir_weights(base_diag *d, ir_module *m) {
+    unsigned before = base_diag_errors(d);
     open_files open = {0};
     for (size_t i = 0; i < m->weights.count; i++) {
         ir_weight *weight = &m->weights.items[i];
         if (weight->kind == IR_WEIGHT_UNBOUND)
-            ir_error(d, NULL, "weight '%s' has no source", ir_escape(weight->name, strlen(weight->name)));
+            base_error(d, NULL, "weight '%s' has no source", base_escape(weight->name, strlen(weight->name)));
         bind_source(d, m, &open, weight);
         for (ir_lora *l = weight->loras; l; l = l->next) {
             bind_source(d, m, &open, &l->up);
@@ -358,6 +358,6 @@ bool fe_bind_ir_weights(ir_diag *d, ir_module *m) {
             if (l->mid.type.rank) bind_source(d, m, &open, &l->mid);
         }
     }
-    ir_free(open.items);
-    return ir_diag_errors(d) == before;
+    base_free(open.items);
+    return base_diag_errors(d) == before;
 }

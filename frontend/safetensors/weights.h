@@ -4,8 +4,8 @@
  *
  * One fe_weights is one table of tensors (a file, or the shards of one component) or one random source.
  * Several components may read the same table. */
-#ifndef EBRU_FRONTEND_WEIGHTS_H
-#define EBRU_FRONTEND_WEIGHTS_H
+#ifndef EBRU_FRONTEND_SAFETENSORS_WEIGHTS_H
+#define EBRU_FRONTEND_SAFETENSORS_WEIGHTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,22 +40,22 @@ bool fe_element_type(fe_st_dtype from, ir_dtype *to);
 typedef struct fe_weights fe_weights;
 
 /* Random values from `seed` for every tensor; no file is read. Freed with fe_weights_free. */
-fe_weights *fe_weights_random(ir_diag *d, ir_module *m, uint64_t seed);
+fe_weights *fe_weights_random(base_diag *d, ir_module *m, uint64_t seed);
 /* Tensors of an opened table, which the module owns from now on. */
-fe_weights *fe_weights_table(ir_diag *d, ir_module *m, fe_st *table);
+fe_weights *fe_weights_table(base_diag *d, ir_module *m, fe_st *table);
 
 /* How a file that holds several components, or uses other names, keeps one of them. */
 typedef struct fe_naming {
     const void *ctx;
     /* Where the tensor that is declared as `name` is: a reference (tensor_ref.h) in `a`. */
-    const char *(*place)(const void *ctx, ir_arena *a, const char *name);
+    const char *(*place)(const void *ctx, base_arena *a, const char *name);
     /* Whether a tensor of the file is one of the component's, and of use: left over when nobody declares it.
      */
     bool (*owns)(const void *ctx, const char *tensor);
 } fe_naming;
 /* The same with such names. The table stays the caller's and must live as long as the module; so must
  * *naming as long as the result. Messages have the file's names. */
-fe_weights *fe_weights_named(ir_diag *d, ir_module *m, fe_st *table, const fe_naming *naming);
+fe_weights *fe_weights_named(base_diag *d, ir_module *m, fe_st *table, const fe_naming *naming);
 void fe_weights_free(fe_weights *w); /* NULL is allowed; bound data stays alive with the module */
 
 /* Index in the module's weight table; always valid: a tensor that is missing or mis-shaped is entered unbound

@@ -167,7 +167,7 @@ ir_cost ir_func_cost(const ir_func *f) {
 
 int64_t ir_parameter_count(const ir_module *m) {
     int64_t sum = 0;
-    bool *seen = ir_alloc(m->weights.count * sizeof *seen);
+    bool *seen = base_alloc(m->weights.count * sizeof *seen);
     for (size_t i = 0; i < m->funcs.count; i++) {
         const ir_func *f = m->funcs.items[i];
         for (size_t k = 0; k < f->nodes.count; k++) {
@@ -177,6 +177,6 @@ int64_t ir_parameter_count(const ir_module *m) {
             seen[index] = true;
         }
     }
-    ir_free(seen);
+    base_free(seen);
     return sum;
 }

@@ -35,7 +35,7 @@ static const char *weight_name(const ir_func *f, const ir_node *n) {
 static uint64_t local_hash(const ir_func *f, const ir_node *n) {
     uint64_t h = mix(hash_text(block_of(f, n)), (uint64_t)n->op);
     if (n->op == IR_OP_weight) return mix(h, hash_text(weight_name(f, n)));
-    h = mix(h, ir_attrs_hash(n->op, n->attrs, IR_HASH_START));
+    h = mix(h, ir_attrs_hash(n->op, n->attrs, BASE_HASH_START));
     h = mix(h, (uint64_t)n->type.dtype << 8 | (uint64_t)n->type.layout);
     for (uint32_t i = 0; i < n->type.rank; i++) h = mix(h, (uint64_t)n->type.dim[i]);
     return h;
@@ -43,7 +43,7 @@ static uint64_t local_hash(const ir_func *f, const ir_node *n) {
 
 /* Everything a value is made of. */
 static uint64_t *full_hashes(const ir_func *f) {
-    uint64_t *hash = ir_alloc(f->nodes.count * sizeof *hash + 1);
+    uint64_t *hash = base_alloc(f->nodes.count * sizeof *hash + 1);
     for (size_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         hash[i] = local_hash(f, n);
@@ -54,14 +54,14 @@ static uint64_t *full_hashes(const ir_func *f) {
 }
 
 static uint64_t *local_hashes(const ir_func *f) {
-    uint64_t *hash = ir_alloc(f->nodes.count * sizeof *hash + 1);
+    uint64_t *hash = base_alloc(f->nodes.count * sizeof *hash + 1);
     for (size_t i = 0; i < f->nodes.count; i++) hash[i] = local_hash(f, &f->nodes.items[i]);
     return hash;
 }
 
 /* Op and block; 0, which pairs with nothing, for what has a name. */
 static uint64_t *block_hashes(const ir_func *f) {
-    uint64_t *hash = ir_alloc(f->nodes.count * sizeof *hash + 1);
+    uint64_t *hash = base_alloc(f->nodes.count * sizeof *hash + 1);
     for (size_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         if (!(ir_op_get(n->op)->flags & IR_FLAG_LEAF))
@@ -72,8 +72,8 @@ static uint64_t *block_hashes(const ir_func *f) {
 
 /* Op and the first weight behind its operands; 0 where there is none. */
 static uint64_t *weight_hashes(const ir_func *f) {
-    uint64_t *hash = ir_alloc(f->nodes.count * sizeof *hash + 1);
-    uint64_t *behind = ir_alloc(f->nodes.count * sizeof *behind + 1); /* of constants: the name's hash */
+    uint64_t *hash = base_alloc(f->nodes.count * sizeof *hash + 1);
+    uint64_t *behind = base_alloc(f->nodes.count * sizeof *behind + 1); /* of constants: the name's hash */
     bool *constant = ir_constants(f);
     for (size_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
@@ -83,8 +83,8 @@ static uint64_t *weight_hashes(const ir_func *f) {
         behind[i] = found;
         hash[i] = found ? mix(found, (uint64_t)n->op) : 0;
     }
-    ir_free(constant);
-    ir_free(behind);
+    base_free(constant);
+    base_free(behind);
     return hash;
 }
 
@@ -125,7 +125,7 @@ static uint32_t operands_in_common(const ir_pairing *p, const ir_node *a, const 
 
 /* Pairs what is left by equal keys of the same op (frees the keys; 0 is no key), in b's order. */
 static void pair_by(ir_pairing *p, uint64_t *key_a, uint64_t *key_b) {
-    struct slot *slots = ir_alloc(p->a->nodes.count * sizeof *slots + 1);
+    struct slot *slots = base_alloc(p->a->nodes.count * sizeof *slots + 1);
     size_t count = 0;
     for (uint32_t i = 0; i < p->a->nodes.count; i++)
         if (!ir_ref_ok(p->to_b[i]) && key_a[i]) slots[count++] = (struct slot){key_a[i], i};
@@ -154,9 +154,9 @@ static void pair_by(ir_pairing *p, uint64_t *key_a, uint64_t *key_b) {
         }
         if (best != UINT32_MAX) join(p, best, i);
     }
-    ir_free(slots);
-    ir_free(key_a);
-    ir_free(key_b);
+    base_free(slots);
+    base_free(key_a);
+    base_free(key_b);
 }
 
 static void pair_inputs(ir_pairing *p) {
@@ -173,8 +173,8 @@ static void pair_inputs(ir_pairing *p) {
 
 ir_pairing ir_pair_nodes(const ir_func *a, const ir_func *b) {
     ir_pairing p = {.a = a, .b = b};
-    p.to_b = ir_alloc(a->nodes.count * sizeof *p.to_b + 1);
-    p.to_a = ir_alloc(b->nodes.count * sizeof *p.to_a + 1);
+    p.to_b = base_alloc(a->nodes.count * sizeof *p.to_b + 1);
+    p.to_a = base_alloc(b->nodes.count * sizeof *p.to_a + 1);
     for (size_t i = 0; i < a->nodes.count; i++) p.to_b[i] = IR_NONE;
     for (size_t i = 0; i < b->nodes.count; i++) p.to_a[i] = IR_NONE;
     pair_inputs(&p);
@@ -186,8 +186,8 @@ ir_pairing ir_pair_nodes(const ir_func *a, const ir_func *b) {
 }
 
 void ir_pairing_free(ir_pairing *p) {
-    ir_free(p->to_a);
-    ir_free(p->to_b);
+    base_free(p->to_a);
+    base_free(p->to_b);
     *p = (ir_pairing){0};
 }
 

@@ -1,7 +1,7 @@
 /* Which nodes of two functions stand for each other: the structural comparison behind `ebru diff`. Numbers
  * and places never count; a node that only moved pairs with itself. */
-#ifndef EBRU_IR_PAIRING_H
-#define EBRU_IR_PAIRING_H
+#ifndef EBRU_IR_ANALYSIS_PAIRING_H
+#define EBRU_IR_ANALYSIS_PAIRING_H
 
 #include "ir/ir.h"
 

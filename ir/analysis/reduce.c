@@ -12,7 +12,7 @@ static bool drop_fits(const ir_func *f, const ir_node *n, uint32_t operand) {
     ir_ref operands[IR_MAX_OPERANDS];
     uint32_t count = n->operand_count;
     ir_type t;
-    ir_str faults = {0};
+    base_str faults = {0};
     if (operand < ir_op_get(n->op)->min_operands || operand >= count || !ir_ref_ok(n->operand[operand]))
         return false;
     memcpy(operands, n->operand, sizeof operands);
@@ -20,7 +20,7 @@ static bool drop_fits(const ir_func *f, const ir_node *n, uint32_t operand) {
     while (count && !ir_ref_ok(operands[count - 1])) count--;
     bool fine = ir_infer(f, n->op, operands, count, n->attrs, &t, &faults) && ir_shape_equal(&t, &n->type) &&
                 t.dtype == n->type.dtype;
-    ir_str_free(&faults);
+    base_str_free(&faults);
     return fine;
 }
 
@@ -53,7 +53,7 @@ static ir_ref new_input(ir_func *f, const ir_node *n, ir_freq freq) {
     uint32_t k = 0;
     do snprintf(name, sizeof name, "cut%u", k++);
     while (taken(f, name));
-    return ir_input(f, ir_arena_strdup(f->module->arena, name), &n->type, freq, n->origin);
+    return ir_input(f, base_arena_strdup(f->module->arena, name), &n->type, freq, n->origin);
 }
 
 static ir_ref cut_rule(ir_rewrite *rw, ir_ref old) {
@@ -79,7 +79,7 @@ bool ir_reduce(ir_func *f, const ir_cut *cuts) {
     ir_freq *freq = ir_frequencies(f);
     struct cutting c = {cuts, freq};
     ir_rewrite_apply(f, cut_rule, &c, true);
-    ir_free(freq);
+    base_free(freq);
     return true;
 }
 
@@ -103,7 +103,7 @@ static bool replace(int64_t *v, uint32_t n, int64_t from, int64_t to) {
 /* The node's attributes with other extents. */
 static void *resized_attrs(ir_func *f, const ir_node *n, int64_t from, int64_t to) {
     const ir_op_info *op = ir_op_get(n->op);
-    char *attrs = ir_arena_alloc(f->module->arena, op->attr_size);
+    char *attrs = base_arena_alloc(f->module->arena, op->attr_size);
     memcpy(attrs, n->attrs, op->attr_size);
     for (uint32_t k = 0; k < op->attr_count; k++) {
         const ir_attr_info *a = &op->attrs[k];
@@ -127,7 +127,7 @@ static ir_ref resized_node(const ir_func *f, uint32_t i, ir_func *out, const ir_
                            int64_t to) {
     const ir_node *n = &f->nodes.items[i];
     ir_ref operand[IR_MAX_OPERANDS], r = IR_NONE;
-    ir_str faults = {0};
+    base_str faults = {0};
     ir_type t;
     if (n->op == IR_OP_weight) return ir_weight_ref(out, (uint32_t)IR_ATTRS(n, weight)->index, n->origin);
     for (uint32_t k = 0; k < n->operand_count; k++)
@@ -138,7 +138,7 @@ static ir_ref resized_node(const ir_func *f, uint32_t i, ir_func *out, const ir_
         if (ir_type_valid(&t, NULL))
             r = ir_build(out, n->op, operand, n->operand_count, attrs, n->type.layout, n->origin);
     }
-    ir_str_free(&faults);
+    base_str_free(&faults);
     return r;
 }
 
@@ -162,7 +162,7 @@ static bool resize_into(const ir_func *f, ir_func *out, ir_ref *map, int64_t fro
 
 bool ir_reduce_extent(ir_func *f, int64_t from, int64_t to) {
     ir_func *out = ir_func_new(f->module, f->name);
-    ir_ref *map = ir_alloc((f->nodes.count + 1) * sizeof *map);
+    ir_ref *map = base_alloc((f->nodes.count + 1) * sizeof *map);
     bool fine = resize_into(f, out, map, from, to);
     if (fine) {
         ir_func old = *f;
@@ -170,7 +170,7 @@ bool ir_reduce_extent(ir_func *f, int64_t from, int64_t to) {
         *out = old;
     }
     ir_func_remove(f->module, out);
-    ir_free(map);
+    base_free(map);
     return fine;
 }
 
@@ -182,7 +182,7 @@ static void drop_inputs(ir_func *f) {
     for (size_t i = 0; i < f->inputs.count; i++)
         if (uses[f->inputs.items[i].id]) f->inputs.items[kept++] = f->inputs.items[i];
     f->inputs.count = kept;
-    ir_free(uses);
+    base_free(uses);
     ir_func_sweep(f);
 }
 
@@ -190,7 +190,7 @@ static void renumber_weights(ir_func *f, const uint32_t *to) {
     for (size_t i = 0; i < f->nodes.count; i++) {
         ir_node *n = &f->nodes.items[i];
         if (n->op != IR_OP_weight) continue;
-        struct ir_attrs_weight *a = ir_arena_alloc(f->module->arena, sizeof *a);
+        struct ir_attrs_weight *a = base_arena_alloc(f->module->arena, sizeof *a);
         *a = *IR_ATTRS(n, weight);
         a->index = to[a->index];
         n->attrs = a;
@@ -198,7 +198,7 @@ static void renumber_weights(ir_func *f, const uint32_t *to) {
 }
 
 void ir_drop_unused(ir_module *m) {
-    uint32_t *to = ir_alloc((m->weights.count + 1) * sizeof *to), kept = 0;
+    uint32_t *to = base_alloc((m->weights.count + 1) * sizeof *to), kept = 0;
     for (size_t i = 0; i < m->funcs.count; i++) {
         ir_func *f = m->funcs.items[i];
         ir_func_sweep(f);
@@ -213,7 +213,7 @@ void ir_drop_unused(ir_module *m) {
     }
     m->weights.count = kept;
     for (size_t i = 0; i < m->funcs.count; i++) renumber_weights(m->funcs.items[i], to);
-    ir_free(to);
+    base_free(to);
 }
 
 uint32_t ir_op_count(const ir_module *m) {

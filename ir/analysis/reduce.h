@@ -1,8 +1,8 @@
 /* Steps that make a module smaller, for `ebru reduce`: each keeps it legal (what types cannot say, layouts,
  * is left to ir_verify) and none keeps what it computes. For modules whose nodes are not bound to kernels
  * yet. */
-#ifndef EBRU_IR_REDUCE_H
-#define EBRU_IR_REDUCE_H
+#ifndef EBRU_IR_ANALYSIS_REDUCE_H
+#define EBRU_IR_ANALYSIS_REDUCE_H
 
 #include "ir/ir.h"
 

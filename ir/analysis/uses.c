@@ -2,7 +2,7 @@
 #include "ir/ir.h"
 
 uint32_t *ir_use_counts(const ir_func *f) {
-    uint32_t *uses = ir_alloc(f->nodes.count * sizeof *uses);
+    uint32_t *uses = base_alloc(f->nodes.count * sizeof *uses);
     for (size_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         for (uint32_t k = 0; k < n->operand_count; k++)
@@ -13,7 +13,7 @@ uint32_t *ir_use_counts(const ir_func *f) {
 }
 
 ir_freq *ir_frequencies(const ir_func *f) {
-    ir_freq *freq = ir_alloc(f->nodes.count * sizeof *freq);
+    ir_freq *freq = base_alloc(f->nodes.count * sizeof *freq);
     for (size_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         freq[i] = n->op == IR_OP_input ? IR_ATTRS(n, input)->freq : IR_PROGRAM;
@@ -25,7 +25,7 @@ ir_freq *ir_frequencies(const ir_func *f) {
 }
 
 bool *ir_constants(const ir_func *f) {
-    bool *constant = ir_alloc(f->nodes.count * sizeof *constant);
+    bool *constant = base_alloc(f->nodes.count * sizeof *constant);
     for (size_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         constant[i] = n->op != IR_OP_input;

@@ -30,7 +30,7 @@ static bool operands_present(const ir_shape *s) {
 }
 
 bool ir_infer(const ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, const void *attrs,
-              ir_type *out, ir_str *faults) {
+              ir_type *out, base_str *faults) {
     const ir_op_info *info = ir_op_get(op);
     ir_shape s = {.f = f,
                   .info = info,
@@ -40,9 +40,9 @@ bool ir_infer(const ir_func *f, ir_op op, const ir_ref *operands, uint32_t count
                   .faults = faults};
     *out = (ir_type){.dtype = IR_f32, .layout = IR_PLAIN};
     if (!operands_present(&s) || !rules[op](&s, out)) return false;
-    ir_str why = {0};
+    base_str why = {0};
     bool fine = ir_type_valid(out, &why) || shape_fault(&s, "the result: %s", why.data);
-    ir_str_free(&why);
+    base_str_free(&why);
     return fine;
 }
 
@@ -52,10 +52,10 @@ const ir_type *shape_operand(const ir_shape *s, uint32_t i) {
     return i < s->count && ir_ref_ok(s->operand[i]) ? ir_typeof(s->f, s->operand[i]) : NULL;
 }
 
-static void add_formatted(ir_str *out, const char *fmt, va_list ap) {
+static void add_formatted(base_str *out, const char *fmt, va_list ap) {
     char text[512];
     vsnprintf(text, sizeof text, fmt, ap);
-    ir_str_add(out, text);
+    base_str_add(out, text);
 }
 
 bool shape_fault(const ir_shape *s, const char *fmt, ...) {
@@ -63,19 +63,19 @@ bool shape_fault(const ir_shape *s, const char *fmt, ...) {
     va_start(ap, fmt);
     add_formatted(s->faults, fmt, ap);
     va_end(ap);
-    ir_str_add(s->faults, "\n");
+    base_str_add(s->faults, "\n");
     return false;
 }
 
 bool shape_expected(const ir_shape *s, uint32_t i, const char *fmt, ...) {
     va_list ap;
-    ir_str_addf(s->faults, "operand '%s': expected ", s->info->operand_name[i]);
+    base_str_addf(s->faults, "operand '%s': expected ", s->info->operand_name[i]);
     va_start(ap, fmt);
     add_formatted(s->faults, fmt, ap);
     va_end(ap);
-    ir_str_add(s->faults, ", found ");
+    base_str_add(s->faults, ", found ");
     ir_print_type(shape_operand(s, i), s->faults);
-    ir_str_add(s->faults, "\n");
+    base_str_add(s->faults, "\n");
     return false;
 }
 
@@ -99,10 +99,10 @@ bool shape_is(const ir_shape *s, uint32_t i, const ir_type *t) {
     if (found->dtype != IR_i32 && ir_shape_equal(found, t)) return true;
     ir_type plain = *t;
     plain.layout = IR_PLAIN;
-    ir_str text = {0};
+    base_str text = {0};
     ir_print_type(&plain, &text);
     shape_expected(s, i, "%s", text.data);
-    ir_str_free(&text);
+    base_str_free(&text);
     return false;
 }
 
@@ -131,10 +131,10 @@ bool shape_broadcast(const ir_shape *s, uint32_t first, ir_type *out) {
             int64_t *d = &out->dim[out->rank - t->rank + k];
             if (*d == 1) *d = t->dim[k];
             if (t->dim[k] != *d && t->dim[k] != 1) {
-                ir_str text = {0};
+                base_str text = {0};
                 ir_print_type(out, &text);
                 shape_expected(s, i, "dimensions that broadcast with %s", text.data);
-                ir_str_free(&text);
+                base_str_free(&text);
                 return false;
             }
         }
@@ -201,10 +201,10 @@ SHAPE_RULE(clamp) {
 
 SHAPE_RULE(ew) {
     ir_expr_step steps[IR_EXPR_MAX];
-    ir_str why = {0};
+    base_str why = {0};
     uint32_t n = ir_expr_parse(SHAPE_ATTRS(s, ew)->expr, steps, &why);
     bool fine = n || shape_fault(s, "attribute 'expr': %s", why.data);
-    ir_str_free(&why);
+    base_str_free(&why);
     for (uint32_t i = 0; i < n; i++) {
         if (steps[i].kind != IR_EXPR_OPERAND || shape_operand(s, steps[i].operand)) continue;
         fine = shape_fault(s, "attribute 'expr' uses operand '%s', which is absent",
@@ -234,9 +234,9 @@ static bool same_elements(const ir_shape *s, ir_type *out) {
     const ir_type *x = shape_operand(s, 0);
     if (shape->n > IR_MAX_RANK) return shape_fault(s, "attribute 'shape' has more than 8 dimensions");
     set_moved(s, out, shape->n, shape->v);
-    ir_str why = {0};
+    base_str why = {0};
     bool fine = ir_type_valid(out, &why) || shape_fault(s, "attribute 'shape': %s", why.data);
-    ir_str_free(&why);
+    base_str_free(&why);
     if (fine && ir_type_elements(out) != ir_type_elements(x))
         return shape_fault(s, "attribute 'shape' has %lld elements, operand 'x' has %lld",
                            (long long)ir_type_elements(out), (long long)ir_type_elements(x));
@@ -281,10 +281,10 @@ SHAPE_RULE(concat) {
         like.layout = IR_PLAIN;
         if (t->rank == a->rank) like.dim[axis] = t->dim[axis];
         if (!ir_shape_equal(t, &like) || (t->dtype == IR_i32) != (a->dtype == IR_i32)) {
-            ir_str text = {0};
+            base_str text = {0};
             ir_print_type(&like, &text);
             fine = shape_expected(s, i, "%s but for axis %lld", text.data, (long long)axis);
-            ir_str_free(&text);
+            base_str_free(&text);
         } else if (out->dim[axis] <= IR_MAX_ELEMENTS) {
             out->dim[axis] += t->dim[axis];
         }

@@ -1,8 +1,8 @@
 /* What the shape rules share; not for other folders. A rule ir_shape_NAME fills `out` (a plain type) from
  * checked operands, or reports faults through shape_fault and returns false. The driver (shape.c) has already
  * checked operand counts and that required operands are there, and checks the result's extents afterwards. */
-#ifndef EBRU_IR_SHAPE_H
-#define EBRU_IR_SHAPE_H
+#ifndef EBRU_IR_CHECK_SHAPE_H
+#define EBRU_IR_CHECK_SHAPE_H
 
 #include "ir/ir.h"
 
@@ -12,7 +12,7 @@ typedef struct ir_shape {
     const ir_ref *operand;
     uint32_t count;
     const void *attrs;
-    ir_str *faults;
+    base_str *faults;
 } ir_shape;
 
 #define SHAPE_ATTRS(s, set) ((const struct ir_attrs_##set *)(s)->attrs)

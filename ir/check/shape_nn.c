@@ -495,10 +495,10 @@ static bool check_packed(const ir_shape *s, uint32_t i, ir_type want) {
     want.dim[0] = 1;
     if (ir_type_equal(t, &want)) return true;
     want.dim[0] = batch;
-    ir_str text = {0};
+    base_str text = {0};
     ir_print_type(&want, &text);
     shape_expected(s, i, "%s", text.data);
-    ir_str_free(&text);
+    base_str_free(&text);
     return false;
 }
 

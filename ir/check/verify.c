@@ -38,17 +38,17 @@ static void check_factor(ir_fault_sink *sink, const ir_weight *factor, const cha
     bool sourced = factor->kind == IR_WEIGHT_FILE     ? factor->file && factor->tensor
                    : factor->kind == IR_WEIGHT_RANDOM ? isfinite(factor->bound) && isfinite(factor->center)
                                                       : factor->kind == IR_WEIGHT_DATA && factor->data;
-    ir_str why = {0};
+    base_str why = {0};
     if (!ir_type_valid(&factor->type, &why))
         verify_fault(sink, NULL, IR_NONE, "weight @%s: factor of an update: %s", name, why.data);
-    ir_str_free(&why);
+    base_str_free(&why);
     if (!sourced) verify_fault(sink, NULL, IR_NONE, "weight @%s: a factor of an update has no source", name);
     if (factor->loras)
         verify_fault(sink, NULL, IR_NONE, "weight @%s: a factor of an update has updates itself", name);
 }
 
 static void check_lora(ir_fault_sink *sink, const ir_weight *w, const ir_lora *l, const char *name) {
-    ir_str why = {0};
+    base_str why = {0};
     check_factor(sink, &l->up, name);
     check_factor(sink, &l->down, name);
     if (l->mid.type.rank) check_factor(sink, &l->mid, name);
@@ -56,15 +56,15 @@ static void check_lora(ir_fault_sink *sink, const ir_weight *w, const ir_lora *l
         verify_fault(sink, NULL, IR_NONE, "weight @%s: the scale of an update is not finite", name);
     if (!ir_lora_fits(&w->type, l, &why))
         verify_fault(sink, NULL, IR_NONE, "weight @%s: update: %s", name, why.data);
-    ir_str_free(&why);
+    base_str_free(&why);
 }
 
 static void check_weight(ir_fault_sink *sink, const ir_module *m, uint32_t i) {
     const ir_weight *w = &m->weights.items[i];
-    const char *name = ir_escape(w->name, strlen(w->name));
-    ir_str why = {0};
+    const char *name = base_escape(w->name, strlen(w->name));
+    base_str why = {0};
     if (!ir_type_valid(&w->type, &why)) verify_fault(sink, NULL, IR_NONE, "weight @%s: %s", name, why.data);
-    ir_str_free(&why);
+    base_str_free(&why);
     if (w->type.layout != IR_PLAIN)
         verify_fault(sink, NULL, IR_NONE, "weight @%s: its layout is not plain", name);
     if (!*w->name) verify_fault(sink, NULL, IR_NONE, "weight %u has no name", i);
@@ -85,7 +85,7 @@ static void check_tables(ir_fault_sink *sink, const ir_module *m) {
         const ir_meta *e = &m->meta.items[i];
         if (!*e->key) verify_fault(sink, NULL, IR_NONE, "a meta entry has no key");
         if (ir_meta_get(m, e->key) != e)
-            verify_fault(sink, NULL, IR_NONE, "meta \"%s\" appears twice", ir_escape(e->key, strlen(e->key)));
+            verify_fault(sink, NULL, IR_NONE, "meta \"%s\" appears twice", base_escape(e->key, strlen(e->key)));
     }
     for (size_t i = 0; i < m->funcs.count; i++) {
         const ir_func *f = m->funcs.items[i];
@@ -121,9 +121,9 @@ static bool check_node_structure(ir_fault_sink *sink, const ir_func *f, ir_ref r
     if ((unsigned)n->op >= IR_OP_COUNT) return verify_fault(sink, f, r, "unknown op %d", (int)n->op);
     const ir_op_info *info = ir_op_get(n->op);
     bool fine = check_attr_values(sink, f, r);
-    ir_str why = {0};
+    base_str why = {0};
     if (!ir_type_valid(&n->type, &why)) fine = verify_fault(sink, f, r, "its type: %s", why.data);
-    ir_str_free(&why);
+    base_str_free(&why);
     if (n->origin >= f->module->origins.count) fine = verify_fault(sink, f, r, "its origin does not exist");
     if (n->operand_count > info->max_operands)
         return verify_fault(sink, f, r, "expected at most %u operands, found %u", info->max_operands,
@@ -136,7 +136,7 @@ static bool check_node_structure(ir_fault_sink *sink, const ir_func *f, ir_ref r
 
 static bool check_inputs(ir_fault_sink *sink, const ir_func *f) {
     bool fine = true;
-    bool *listed = ir_alloc(f->nodes.count);
+    bool *listed = base_alloc(f->nodes.count);
     for (size_t i = 0; i < f->inputs.count; i++) {
         ir_ref r = f->inputs.items[i];
         if (r.id >= f->nodes.count || ir_get(f, r)->op != IR_OP_input || listed[r.id]) {
@@ -148,12 +148,12 @@ static bool check_inputs(ir_fault_sink *sink, const ir_func *f) {
         if (!*name) fine = verify_fault(sink, f, r, "the input has no name");
         for (size_t k = 0; k < i && fine; k++)
             if (strcmp(IR_ATTRS(ir_get(f, f->inputs.items[k]), input)->name, name) == 0)
-                verify_fault(sink, f, r, "the name '%s' is not unique", ir_escape(name, strlen(name)));
+                verify_fault(sink, f, r, "the name '%s' is not unique", base_escape(name, strlen(name)));
     }
     for (uint32_t i = 0; i < f->nodes.count; i++)
         if (f->nodes.items[i].op == IR_OP_input && !listed[i])
             fine = verify_fault(sink, f, (ir_ref){i}, "it is not among the function's inputs");
-    ir_free(listed);
+    base_free(listed);
     return fine;
 }
 
@@ -161,7 +161,7 @@ static bool check_outputs(ir_fault_sink *sink, const ir_func *f) {
     bool fine = true;
     for (size_t i = 0; i < f->outputs.count; i++) {
         const ir_output *o = &f->outputs.items[i];
-        const char *name = ir_escape(o->name, strlen(o->name));
+        const char *name = base_escape(o->name, strlen(o->name));
         if (o->value.id >= f->nodes.count)
             fine = verify_fault(sink, f, IR_NONE, "output '%s' has no value", name);
         if (!*o->name) verify_fault(sink, f, IR_NONE, "output %zu has no name", i);
@@ -215,13 +215,13 @@ static void check_level(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
 /* ---- types ---- */
 
 static void expected_type(ir_fault_sink *sink, const ir_func *f, ir_ref r, const ir_type *expected) {
-    ir_str text = {0};
-    ir_str_add(&text, "expected type ");
+    base_str text = {0};
+    base_str_add(&text, "expected type ");
     ir_print_type(expected, &text);
-    ir_str_add(&text, ", found ");
+    base_str_add(&text, ", found ");
     ir_print_type(ir_typeof(f, r), &text);
     verify_fault(sink, f, r, "%s", text.data);
-    ir_str_free(&text);
+    base_str_free(&text);
 }
 
 static void check_type(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
@@ -234,7 +234,7 @@ static void check_type(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
         return;
     }
     ir_type expected;
-    ir_str faults = {0};
+    base_str faults = {0};
     if (ir_infer(f, n->op, n->operand, n->operand_count, n->attrs, &expected, &faults)) {
         if (n->op != IR_OP_weight) expected.layout = n->type.layout;
         if (!ir_type_equal(&expected, &n->type)) expected_type(sink, f, r, &expected);
@@ -245,7 +245,7 @@ static void check_type(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
         *end = '\0';
         verify_fault(sink, f, r, "%s", line);
     }
-    ir_str_free(&faults);
+    base_str_free(&faults);
 }
 
 /* ---- layouts ---- */
@@ -275,10 +275,10 @@ static void check_view(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
         blocked_extents(to, b);
         if (memcmp(a, b, sizeof a) == 0) return;
     }
-    ir_str text = {0};
+    base_str text = {0};
     ir_print_type(from, &text);
     verify_fault(sink, f, r, "these are not the bytes of operand 'x', which is %s", text.data);
-    ir_str_free(&text);
+    base_str_free(&text);
 }
 
 /* c16 of rank 3 has its channels last: no op that takes channels from axis 1 may see it. */
@@ -338,36 +338,36 @@ bool ir_verify_into(const ir_module *m, ir_fault_sink *sink) {
 
 /* Collects lines; numbers of the function last reported on are kept. */
 typedef struct collector {
-    ir_str *out;
+    base_str *out;
     const ir_func *f;
     uint32_t *number;
 } collector;
 
 static void collect(void *user, const ir_func *f, ir_ref r, const char *message) {
     collector *c = user;
-    ir_str line = {0};
-    if (f) ir_str_addf(&line, "%s: ", ir_escape(f->name, strlen(f->name)));
+    base_str line = {0};
+    if (f) base_str_addf(&line, "%s: ", base_escape(f->name, strlen(f->name)));
     if (f && ir_ref_ok(r)) {
         if (c->f != f) {
-            ir_free(c->number);
+            base_free(c->number);
             c->number = ir_numbering(f);
             c->f = f;
         }
         if (c->number[r.id] == UINT32_MAX)
-            ir_str_add(&line, "a weight's ");
+            base_str_add(&line, "a weight's ");
         else
-            ir_str_addf(&line, "%%%u ", c->number[r.id]);
+            base_str_addf(&line, "%%%u ", c->number[r.id]);
     }
-    ir_str_addf(&line, "%s\n", message);
+    base_str_addf(&line, "%s\n", message);
     if (!c->out) ICE("invalid IR: %s", line.data);
-    ir_str_addn(c->out, line.data, line.len);
-    ir_str_free(&line);
+    base_str_addn(c->out, line.data, line.len);
+    base_str_free(&line);
 }
 
-bool ir_verify(const ir_module *m, ir_str *faults) {
+bool ir_verify(const ir_module *m, base_str *faults) {
     collector c = {.out = faults};
     ir_fault_sink sink = {.report = collect, .user = &c};
     bool fine = ir_verify_into(m, &sink);
-    ir_free(c.number);
+    base_free(c.number);
     return fine;
 }

@@ -1,6 +1,6 @@
 /* What the verifier's files and the parser share; not for other folders. */
-#ifndef EBRU_IR_VERIFY_H
-#define EBRU_IR_VERIFY_H
+#ifndef EBRU_IR_CHECK_VERIFY_H
+#define EBRU_IR_CHECK_VERIFY_H
 
 #include "ir/ir.h"
 

@@ -27,7 +27,7 @@ static void check_binding(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
         for (uint32_t k = 0; k < i; k++)
             if (b->params[k].name && strcmp(b->params[k].name, name) == 0)
                 verify_fault(sink, f, r, "parameter '%s' of its kernel appears twice",
-                             ir_escape(name, strlen(name)));
+                             base_escape(name, strlen(name)));
     }
 }
 
@@ -49,7 +49,7 @@ void verify_bindings(ir_fault_sink *sink, const ir_func *f) {
             verify_fault(sink, f, r, "it has no kernel");
         }
     }
-    ir_free(constant);
+    base_free(constant);
 }
 
 /* ---- places ---- */
@@ -81,7 +81,7 @@ static bool in_arena(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
 
 /* The node whose bytes each node shows: ir_view_root of all, in one walk. */
 static uint32_t *view_roots(const ir_func *f) {
-    uint32_t *root = ir_alloc(f->nodes.count * sizeof *root);
+    uint32_t *root = base_alloc(f->nodes.count * sizeof *root);
     for (uint32_t i = 0; i < f->nodes.count; i++)
         root[i] = ir_is_view(f, (ir_ref){i}) ? root[f->nodes.items[i].operand[0].id] : i;
     return root;
@@ -111,7 +111,7 @@ static void check_place(ir_fault_sink *sink, const ir_func *f, ir_ref r, const u
 /* ---- liveness ---- */
 
 static uint32_t *last_uses(const ir_func *f, const uint32_t *root) {
-    uint32_t *last = ir_alloc(f->nodes.count * sizeof *last);
+    uint32_t *last = base_alloc(f->nodes.count * sizeof *last);
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = ir_get(f, (ir_ref){i});
         last[i] = i;
@@ -141,7 +141,7 @@ static bool may_replace(const ir_func *f, ir_ref r, ir_ref other, const uint32_t
 static void check_overlaps(ir_fault_sink *sink, const ir_func *f, const bool *constant,
                            const uint32_t *root) {
     uint32_t *last = last_uses(f, root);
-    IR_VEC(ir_ref) alive = {0};
+    BASE_VEC(ir_ref) alive = {0};
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         ir_ref r = {i};
         if (constant[i] || ir_get(f, r)->place.kind != IR_AT_ARENA || root[i] != i) continue;
@@ -151,16 +151,16 @@ static void check_overlaps(ir_fault_sink *sink, const ir_func *f, const bool *co
             if (last[other.id] < i || (last[other.id] == i && may_replace(f, r, other, root))) continue;
             alive.items[kept++] = other;
             if (!share_bytes(f, r, other)) continue;
-            ir_str name = {0};
+            base_str name = {0};
             ir_print_ref(f, other, &name);
             verify_fault(sink, f, r, "it is placed over %s, which is still alive", name.data);
-            ir_str_free(&name);
+            base_str_free(&name);
         }
         alive.count = kept;
-        IR_PUSH(&alive, r);
+        BASE_PUSH(&alive, r);
     }
-    ir_free(alive.items);
-    ir_free(last);
+    base_free(alive.items);
+    base_free(last);
 }
 
 static void check_unplaced(ir_fault_sink *sink, const ir_func *f) {
@@ -178,7 +178,7 @@ void verify_places(ir_fault_sink *sink, const ir_func *f) {
     uint32_t before = sink->count;
     uint32_t *root = view_roots(f);
     bool *constant = ir_constants(f);
-    bool *needed = ir_alloc(f->nodes.count); /* constants that are read at run time */
+    bool *needed = base_alloc(f->nodes.count); /* constants that are read at run time */
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = ir_get(f, (ir_ref){i});
         for (uint32_t k = 0; !constant[i] && k < n->operand_count; k++)
@@ -192,9 +192,9 @@ void verify_places(ir_fault_sink *sink, const ir_func *f) {
             check_place(sink, f, (ir_ref){i}, root);
     }
     if (sink->count == before) check_overlaps(sink, f, constant, root);
-    ir_free(needed);
-    ir_free(root);
-    ir_free(constant);
+    base_free(needed);
+    base_free(root);
+    base_free(constant);
 }
 
 /* ---- the packed weights, over all functions ---- */
@@ -213,7 +213,7 @@ static int by_offset(const void *a, const void *b) {
 
 /* Equal constants may share a place; a place never reaches into another. */
 void verify_weight_places(ir_fault_sink *sink, const ir_module *m) {
-    IR_VEC(extent) all = {0};
+    BASE_VEC(extent) all = {0};
     for (size_t i = 0; i < m->funcs.count; i++) {
         const ir_func *f = m->funcs.items[i];
         for (uint32_t k = 0; k < f->nodes.count; k++) {
@@ -222,18 +222,18 @@ void verify_weight_places(ir_fault_sink *sink, const ir_module *m) {
             uint64_t bytes = ir_type_bytes(&n->type);
             if (!(ir_op_get(n->op)->flags & IR_FLAG_PACK)) /* as it is read: widened */
                 bytes = bytes / ir_dtype_bytes[n->type.dtype] * sizeof(float);
-            IR_PUSH(&all, ((extent){n->place.offset, bytes, f, (ir_ref){k}}));
+            BASE_PUSH(&all, ((extent){n->place.offset, bytes, f, (ir_ref){k}}));
         }
     }
     if (all.count) qsort(all.items, all.count, sizeof all.items[0], by_offset);
     for (size_t i = 1; i < all.count; i++) {
         const extent *a = &all.items[i - 1], *b = &all.items[i];
         if (a->offset == b->offset ? a->bytes == b->bytes : a->bytes <= b->offset - a->offset) continue;
-        ir_str name = {0};
+        base_str name = {0};
         ir_print_ref(a->f, a->r, &name);
         verify_fault(sink, b->f, b->r, "its place in the weights reaches into that of %s in %s", name.data,
-                     ir_escape(a->f->name, strlen(a->f->name)));
-        ir_str_free(&name);
+                     base_escape(a->f->name, strlen(a->f->name)));
+        base_str_free(&name);
     }
-    ir_free(all.items);
+    base_free(all.items);
 }

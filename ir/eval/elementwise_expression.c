@@ -17,11 +17,11 @@ typedef struct reader {
     const char *start, *p;
     ir_expr_step *steps;
     uint32_t count;
-    ir_str *fault;
+    base_str *fault;
 } reader;
 
 static bool bad(reader *r, const char *what) {
-    if (r->fault) ir_str_addf(r->fault, "%s at character %zu", what, (size_t)(r->p - r->start) + 1);
+    if (r->fault) base_str_addf(r->fault, "%s at character %zu", what, (size_t)(r->p - r->start) + 1);
     return false;
 }
 
@@ -75,12 +75,12 @@ static bool read_expr(reader *r, int depth) {
     if ((*word >= '0' && *word <= '9') || *word == '-' || *word == '.') {
         size_t length = strspn(word, "0123456789.eE+-inf");
         double number;
-        if (!ir_parse_f64(word, length, &number)) return bad(r, "malformed number");
+        if (!base_parse_f64(word, length, &number)) return bad(r, "malformed number");
         r->p += length;
         return push(r, (ir_expr_step){.kind = IR_EXPR_NUMBER, .number = number});
     }
     double special;
-    if (letters == 3 && ir_parse_f64(word, letters, &special)) { /* inf, nan */
+    if (letters == 3 && base_parse_f64(word, letters, &special)) { /* inf, nan */
         r->p += letters;
         return push(r, (ir_expr_step){.kind = IR_EXPR_NUMBER, .number = special});
     }
@@ -93,7 +93,7 @@ static bool read_expr(reader *r, int depth) {
     return read_call(r, word, letters, depth);
 }
 
-uint32_t ir_expr_parse(const char *text, ir_expr_step steps[IR_EXPR_MAX], ir_str *fault) {
+uint32_t ir_expr_parse(const char *text, ir_expr_step steps[IR_EXPR_MAX], base_str *fault) {
     reader r = {.start = text, .p = text, .steps = steps, .fault = fault};
     if (!read_expr(&r, 0)) return 0;
     skip_blanks(&r);
@@ -104,7 +104,7 @@ uint32_t ir_expr_parse(const char *text, ir_expr_step steps[IR_EXPR_MAX], ir_str
     return r.count;
 }
 
-uint32_t ir_expr_of_node(const ir_node *n, ir_expr_step steps[IR_EXPR_MAX], ir_str *fault) {
+uint32_t ir_expr_of_node(const ir_node *n, ir_expr_step steps[IR_EXPR_MAX], base_str *fault) {
     uint32_t count = 0;
 #define OPERAND(k) (steps[count++] = (ir_expr_step){.kind = IR_EXPR_OPERAND, .operand = (k)})
 #define NUMBER(v)  (steps[count++] = (ir_expr_step){.kind = IR_EXPR_NUMBER, .number = (v)})
@@ -152,14 +152,14 @@ static uint32_t first_step(const ir_expr_step *steps, uint32_t at) {
     ICE("the steps of an expression do not fit together");
 }
 
-static void print_value(const ir_expr_step *steps, uint32_t at, ir_str *out) {
+static void print_value(const ir_expr_step *steps, uint32_t at, base_str *out) {
     const ir_expr_step *s = &steps[at];
     if (s->kind == IR_EXPR_OPERAND) {
-        ir_str_addf(out, "%c", (char)('a' + (int)s->operand));
+        base_str_addf(out, "%c", (char)('a' + (int)s->operand));
         return;
     }
     if (s->kind == IR_EXPR_NUMBER) {
-        ir_print_f64(s->number, out);
+        base_print_f64(s->number, out);
         return;
     }
     const ir_op_info *info = ir_op_get(s->op);
@@ -170,15 +170,15 @@ static void print_value(const ir_expr_step *steps, uint32_t at, ir_str *out) {
         last[i] = end - 1;
         end = first_step(steps, end - 1);
     }
-    ir_str_addf(out, "%s(", info->name);
+    base_str_addf(out, "%s(", info->name);
     for (uint32_t i = 0; i < info->min_operands; i++) {
-        if (i) ir_str_add(out, ",");
+        if (i) base_str_add(out, ",");
         print_value(steps, last[i], out);
     }
-    ir_str_add(out, ")");
+    base_str_add(out, ")");
 }
 
-void ir_expr_print(const ir_expr_step *steps, uint32_t count, ir_str *out) {
+void ir_expr_print(const ir_expr_step *steps, uint32_t count, base_str *out) {
     if (count == 0) ICE("an expression without steps");
     print_value(steps, count - 1, out);
 }

@@ -17,7 +17,7 @@ static eval_fn *const eval_table[IR_OP_COUNT] = {
 };
 
 void ir_tensor_free(ir_tensor *t) {
-    ir_free(t->data);
+    base_free(t->data);
     t->data = NULL;
 }
 
@@ -25,7 +25,7 @@ void ir_tensor_free(ir_tensor *t) {
 
 typedef struct plan {
     const ir_func *f;
-    IR_VEC(uint32_t) order; /* nodes in the order of evaluation */
+    BASE_VEC(uint32_t) order; /* nodes in the order of evaluation */
     uint32_t *uses;         /* uses by nodes of `order` and by outputs that are still to come */
     bool *planned;
 } plan;
@@ -41,7 +41,7 @@ static void plan_add(plan *p, ir_ref root) {
     size_t first = p->order.count;
     if (p->planned[root.id]) return;
     p->planned[root.id] = true;
-    IR_PUSH(&p->order, root.id);
+    BASE_PUSH(&p->order, root.id);
     for (size_t i = first; i < p->order.count; i++) {
         const ir_node *n = ir_get(p->f, (ir_ref){p->order.items[i]});
         for (uint32_t k = 0; k < n->operand_count; k++) {
@@ -50,7 +50,7 @@ static void plan_add(plan *p, ir_ref root) {
             p->uses[r.id]++;
             if (p->planned[r.id]) continue;
             p->planned[r.id] = true;
-            IR_PUSH(&p->order, r.id);
+            BASE_PUSH(&p->order, r.id);
         }
     }
     qsort(p->order.items + first, p->order.count - first, sizeof *p->order.items, by_id);
@@ -58,22 +58,22 @@ static void plan_add(plan *p, ir_ref root) {
 
 static plan plan_new(const ir_func *f) {
     plan p = {.f = f};
-    p.uses = ir_alloc(f->nodes.count * sizeof *p.uses);
-    p.planned = ir_alloc(f->nodes.count * sizeof *p.planned);
+    p.uses = base_alloc(f->nodes.count * sizeof *p.uses);
+    p.planned = base_alloc(f->nodes.count * sizeof *p.planned);
     return p;
 }
 
 static void plan_free(plan *p) {
-    ir_free(p->order.items);
-    ir_free(p->uses);
-    ir_free(p->planned);
+    base_free(p->order.items);
+    base_free(p->uses);
+    base_free(p->planned);
 }
 
 /* Everything the outputs need: the nodes that depend on inputs in their order, each preceded by the constants
  * it needs. */
 static plan plan_function(const ir_func *f) {
     plan p = plan_new(f);
-    bool *live = ir_alloc(f->nodes.count * sizeof *live);
+    bool *live = base_alloc(f->nodes.count * sizeof *live);
     for (size_t i = 0; i < f->outputs.count; i++) live[f->outputs.items[i].value.id] = true;
     for (size_t i = f->nodes.count; i-- > 0;) {
         const ir_node *n = &f->nodes.items[i];
@@ -87,8 +87,8 @@ static plan plan_function(const ir_func *f) {
         plan_add(&p, f->outputs.items[i].value);
         p.uses[f->outputs.items[i].value.id]++;
     }
-    ir_free(constant);
-    ir_free(live);
+    base_free(constant);
+    base_free(live);
     return p;
 }
 
@@ -103,7 +103,7 @@ static ir_type logical_type(const ir_type *t) {
 
 static ir_tensor tensor_new(const ir_type *t) {
     ir_tensor r = {.type = logical_type(t)};
-    r.data = ir_alloc((size_t)ir_type_elements(t) * sizeof *r.data);
+    r.data = base_alloc((size_t)ir_type_elements(t) * sizeof *r.data);
     return r;
 }
 
@@ -150,7 +150,7 @@ static void run(plan *p, ir_tensor *values, const ir_eval_options *o) {
 
 void ir_eval(const ir_func *f, const ir_tensor *inputs, ir_tensor *outputs, const ir_eval_options *options) {
     plan p = plan_function(f);
-    ir_tensor *values = ir_alloc(f->nodes.count * sizeof *values);
+    ir_tensor *values = base_alloc(f->nodes.count * sizeof *values);
     for (size_t i = 0; i < f->inputs.count; i++) {
         const ir_type *t = ir_typeof(f, f->inputs.items[i]);
         if (!ir_shape_equal(t, &inputs[i].type))
@@ -163,7 +163,7 @@ void ir_eval(const ir_func *f, const ir_tensor *inputs, ir_tensor *outputs, cons
         outputs[i] = tensor_copy(&values[r.id]);
         release(&p, values, r);
     }
-    ir_free(values);
+    base_free(values);
     plan_free(&p);
 }
 
@@ -173,11 +173,11 @@ ir_tensor ir_eval_constant(const ir_func *f, ir_ref r) {
     for (size_t i = 0; i < p.order.count; i++)
         if (ir_get(f, (ir_ref){p.order.items[i]})->op == IR_OP_input)
             ICE("ir_eval_constant: the value depends on an input of '%s'", f->name);
-    ir_tensor *values = ir_alloc(f->nodes.count * sizeof *values);
+    ir_tensor *values = base_alloc(f->nodes.count * sizeof *values);
     p.uses[r.id]++;
     run(&p, values, NULL);
     ir_tensor result = values[r.id];
-    ir_free(values);
+    base_free(values);
     plan_free(&p);
     return result;
 }

@@ -4,8 +4,8 @@
  * `out` is such an array too: allocated, zeroed, of the node's shape. Sums run in binary64, functions are
  * binary64's, each element of the result is rounded once. Operands and attributes are those of a verified
  * node. */
-#ifndef EBRU_IR_EVAL_H
-#define EBRU_IR_EVAL_H
+#ifndef EBRU_IR_EVAL_EVAL_H
+#define EBRU_IR_EVAL_EVAL_H
 
 #include "ir/ir.h"
 
@@ -32,7 +32,7 @@ double ir_eval_act(ir_act act, double x);
 static inline int64_t ir_panel_index(int64_t k_count, int64_t k, int64_t col) {
     return (col / IR_PANEL * k_count + k) * IR_PANEL + col % IR_PANEL;
 }
-double *ir_panels_new(int64_t k_count, int64_t cols); /* zeroed; ir_free */
+double *ir_panels_new(int64_t k_count, int64_t cols); /* zeroed; base_free */
 /* y[j] = sum over k of w[k] * x(k, j), for j < cols */
 void ir_panels_row(double *y, const double *w, const double *x, int64_t k_count, int64_t cols);
 
@@ -64,7 +64,7 @@ void ir_eval_conv_finish(const ir_eval_args *a, ir_act act, int64_t b, int64_t n
 
 /* eval_pack.c: a conv2d or linear weight in the order [N][C][kh][kw], N and C without padding; lo is there
  * where it is packed for bf16x3. A weight that is not packed is borrowed; others are unpacked into `owned`
- * (ir_free; NULL if not). */
+ * (base_free; NULL if not). */
 typedef struct ir_filter {
     const float *hi, *lo;
     float *owned;

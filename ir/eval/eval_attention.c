@@ -23,13 +23,13 @@ void ir_eval_softmax(const ir_eval_args *a, ir_tensor *out) {
     bool causal = IR_ATTRS(a->node, softmax)->causal;
     int64_t n = t->dim[t->rank - 1], rows = ir_type_elements(t) / n,
             m = t->rank > 1 ? t->dim[t->rank - 2] : 1;
-    double *x = ir_alloc((size_t)n * sizeof *x);
+    double *x = base_alloc((size_t)n * sizeof *x);
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t i = 0; i < n; i++) x[i] = (double)a->in[0]->data[r * n + i];
         double sum = exponentials(x, visible(causal, r % m, n), n);
         for (int64_t i = 0; i < n; i++) out->data[r * n + i] = (float)(x[i] / sum);
     }
-    ir_free(x);
+    base_free(x);
 }
 
 /* One head: queries and results are `t_count` rows of d numbers, `stride` apart; kt is K^T, [d][S], and v
@@ -63,8 +63,8 @@ static void split_row(ir_precision p, double *x, double *lo, int64_t n) {
  * which nothing has rounded, after them. */
 static void attend(const head *h, const float *q, float *y) {
     ir_precision p = h->kt.precision;
-    double *query = ir_alloc((size_t)h->d * 3 * sizeof *query), *sum = query + 2 * h->d;
-    double *scores = ir_alloc((size_t)h->s_count * 2 * sizeof *scores), *lo = scores + h->s_count;
+    double *query = base_alloc((size_t)h->d * 3 * sizeof *query), *sum = query + 2 * h->d;
+    double *scores = base_alloc((size_t)h->s_count * 2 * sizeof *scores), *lo = scores + h->s_count;
     for (int64_t t = 0; t < h->t_count; t++) {
         for (int64_t i = 0; i < h->d; i++) query[i] = (double)q[t * h->stride + i];
         split_row(p, query, query + h->d, h->d);
@@ -75,8 +75,8 @@ static void attend(const head *h, const float *q, float *y) {
         ir_columns_row(sum, scores, lo, &h->v, h->d);
         for (int64_t i = 0; i < h->d; i++) y[t * h->stride + i] = (float)(sum[i] / all);
     }
-    ir_free(scores);
-    ir_free(query);
+    base_free(scores);
+    base_free(query);
 }
 
 /* y = softmax(scale q k^T) v per head; tokens [B,T,heads*d]. Batch b reads keys and values of batch b mod

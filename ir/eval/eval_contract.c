@@ -6,7 +6,7 @@
 enum { PANEL_ELEMENTS = 1 << 17 };
 
 double *ir_panels_new(int64_t k_count, int64_t cols) {
-    return ir_alloc((size_t)((cols + IR_PANEL - 1) / IR_PANEL * IR_PANEL * k_count) * sizeof(double));
+    return base_alloc((size_t)((cols + IR_PANEL - 1) / IR_PANEL * IR_PANEL * k_count) * sizeof(double));
 }
 
 void ir_panels_row(double *y, const double *w, const double *x, int64_t k_count, int64_t cols) {
@@ -34,7 +34,7 @@ typedef struct filter_row {
 } filter_row;
 
 static filter_row row_new(int64_t k_count) {
-    double *both = ir_alloc((size_t)k_count * 2 * sizeof *both);
+    double *both = base_alloc((size_t)k_count * 2 * sizeof *both);
     return (filter_row){both, both + k_count};
 }
 
@@ -57,7 +57,7 @@ typedef struct conv {
 /* The input positions along one axis, [taps][out]: output o, tap t reads o*stride + t - pad of the axis
  * resized to `size` (nearest: source = floor(i * in / size)). */
 static int64_t *axis_map(int64_t taps, int64_t out, int64_t stride, int64_t pad, int64_t in, int64_t size) {
-    int64_t *map = ir_alloc((size_t)(taps * out) * sizeof *map);
+    int64_t *map = base_alloc((size_t)(taps * out) * sizeof *map);
     for (int64_t t = 0; t < taps; t++)
         for (int64_t o = 0; o < out; o++) {
             int64_t i = o * stride + t - pad;
@@ -137,10 +137,10 @@ void ir_eval_conv2d(const ir_eval_args *a, ir_tensor *out) {
     int64_t k_count = v.c * v.kh * v.kw, pixels = v.oh * v.ow, run = run_length(k_count, pixels);
     int64_t size = v.c * v.h * v.w;
     ir_filter filter = ir_eval_filter(a->in[1], v.n, v.c);
-    double *image = ir_alloc((size_t)size * 2 * sizeof *image), *upper = image + size;
+    double *image = base_alloc((size_t)size * 2 * sizeof *image), *upper = image + size;
     ir_columns cols = ir_columns_new(precision, k_count, run);
     filter_row row = row_new(k_count);
-    double *sum = ir_alloc((size_t)run * sizeof *sum);
+    double *sum = base_alloc((size_t)run * sizeof *sum);
     for (int64_t b = 0; b < x->dim[0]; b++) {
         ir_eval_conv_image(a, v.at->pre_act, b, image);
         ir_eval_lower(precision, image, upper, size);
@@ -155,13 +155,13 @@ void ir_eval_conv2d(const ir_eval_args *a, ir_tensor *out) {
             }
         }
     }
-    ir_free(sum);
-    ir_free(row.hi);
+    base_free(sum);
+    base_free(row.hi);
     ir_columns_free(&cols);
-    ir_free(image);
-    ir_free(filter.owned);
-    ir_free(v.col);
-    ir_free(v.row);
+    base_free(image);
+    base_free(filter.owned);
+    base_free(v.col);
+    base_free(v.row);
 }
 
 /* ---- linear ---- */
@@ -183,7 +183,7 @@ static void linear_rows(const float *x, int64_t rows, int64_t k_count, ir_precis
     ir_filter filter = ir_eval_filter(weight, n_count, k_count);
     ir_columns cols = ir_columns_new(precision, k_count, run);
     filter_row row = row_new(k_count);
-    double *sum = ir_alloc((size_t)run * sizeof *sum);
+    double *sum = base_alloc((size_t)run * sizeof *sum);
     for (int64_t first = 0; first < rows; first += run) {
         int64_t count = first + run < rows ? run : rows - first;
         for (int64_t j = 0; j < count; j++) {
@@ -202,19 +202,19 @@ static void linear_rows(const float *x, int64_t rows, int64_t k_count, ir_precis
             }
         }
     }
-    ir_free(sum);
-    ir_free(row.hi);
+    base_free(sum);
+    base_free(row.hi);
     ir_columns_free(&cols);
-    ir_free(filter.owned);
+    base_free(filter.owned);
 }
 
 /* A linear that takes geglu in: [rows, k] to [rows, width]. */
 static void geglu_rows(const float *x, int64_t rows, int64_t k_count, ir_precision precision,
                        const ir_tensor *w, const ir_tensor *bias, int64_t width, float *out) {
-    float *both = ir_alloc((size_t)(rows * 2 * width) * sizeof *both);
+    float *both = base_alloc((size_t)(rows * 2 * width) * sizeof *both);
     linear_rows(x, rows, k_count, precision, w, 2 * width, bias, NULL, IR_ACT_NONE, both);
     for (int64_t m = 0; m < rows; m++) join_gates(both + m * 2 * width, out + m * width, width);
-    ir_free(both);
+    base_free(both);
 }
 
 void ir_eval_linear(const ir_eval_args *a, ir_tensor *out) {
@@ -234,11 +234,11 @@ void ir_eval_feed_forward(const ir_eval_args *a, ir_tensor *out) {
     const ir_tensor *x = a->in[X];
     const struct ir_attrs_feed_forward *at = IR_ATTRS(a->node, feed_forward);
     int64_t k_count = x->type.dim[x->type.rank - 1], rows = ir_type_elements(&x->type) / k_count;
-    float *hidden = ir_alloc((size_t)(rows * at->hidden) * sizeof *hidden);
+    float *hidden = base_alloc((size_t)(rows * at->hidden) * sizeof *hidden);
     geglu_rows(x->data, rows, k_count, at->precision, a->in[W1], a->in[B1], at->hidden, hidden);
     linear_rows(hidden, rows, at->hidden, at->precision, a->in[W2], at->n, a->in[B2], a->in[RESIDUAL],
                 IR_ACT_NONE, out->data);
-    ir_free(hidden);
+    base_free(hidden);
 }
 
 /* ---- matmul ---- */
@@ -266,7 +266,7 @@ void ir_eval_matmul(const ir_eval_args *a, ir_tensor *out) {
     int64_t batches = ir_type_elements(ty) / (m_count * n_count);
     int64_t step_k = at->transpose_b ? 1 : n_count, step_n = at->transpose_b ? k_count : 1;
     double *cols = ir_panels_new(k_count, n_count);
-    double *row = ir_alloc((size_t)k_count * sizeof *row), *sum = ir_alloc((size_t)n_count * sizeof *sum);
+    double *row = base_alloc((size_t)k_count * sizeof *row), *sum = base_alloc((size_t)n_count * sizeof *sum);
     for (int64_t i = 0; i < batches; i++) {
         const float *ma = a->in[0]->data + batch_of(ta, ty, i) * m_count * k_count;
         const float *mb = a->in[1]->data + batch_of(tb, ty, i) * k_count * n_count;
@@ -280,7 +280,7 @@ void ir_eval_matmul(const ir_eval_args *a, ir_tensor *out) {
             for (int64_t n = 0; n < n_count; n++) my[m * n_count + n] = (float)(sum[n] * at->scale);
         }
     }
-    ir_free(sum);
-    ir_free(row);
-    ir_free(cols);
+    base_free(sum);
+    base_free(row);
+    base_free(cols);
 }

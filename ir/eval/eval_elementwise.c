@@ -124,7 +124,7 @@ static void eval_steps(const ir_eval_args *a, ir_tensor *out, const ir_expr_step
     uint32_t last = w.rank - 1;
     int64_t index[IR_MAX_RANK] = {0}, step[IR_MAX_OPERANDS];
     for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) step[k] = w.stride[k][last];
-    double *stack = ir_alloc((size_t)step_count * RUN * sizeof *stack);
+    double *stack = base_alloc((size_t)step_count * RUN * sizeof *stack);
     float *to = out->data;
     for (bool more = true; more;) {
         const float *from[IR_MAX_OPERANDS] = {0};
@@ -146,7 +146,7 @@ static void eval_steps(const ir_eval_args *a, ir_tensor *out, const ir_expr_step
             if (!more) index[i] = 0;
         }
     }
-    ir_free(stack);
+    base_free(stack);
 }
 
 void ir_eval_ew(const ir_eval_args *a, ir_tensor *out) {

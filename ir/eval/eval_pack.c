@@ -92,7 +92,7 @@ ir_filter ir_eval_filter(const ir_tensor *w, int64_t n, int64_t c) {
     if (w->type.rank != 6 && w->type.rank != 8) return (ir_filter){.hi = w->data};
     int64_t taps = w->type.dim[2] * w->type.dim[3], count = n * c * taps;
     int64_t parts = w->type.rank == 8 ? w->type.dim[4] : 1;
-    float *owned = ir_alloc((size_t)(parts * count) * sizeof *owned), *lo = parts == 2 ? owned + count : NULL;
+    float *owned = base_alloc((size_t)(parts * count) * sizeof *owned), *lo = parts == 2 ? owned + count : NULL;
     if (w->type.rank == 8)
         unpack_bf16_filter(w, owned, lo, n, c);
     else

@@ -50,8 +50,8 @@ void ir_eval_conv2d_phases(const ir_eval_args *a, ir_tensor *out) {
     const int64_t h = x->dim[2], width = x->dim[3], n = at->n, rows = ir_round_block(n);
     const int64_t c = x->dim[1] + (a->in[3] ? a->in[3]->type.dim[1] : 0), size = c * h * width;
     ir_filter filter = ir_eval_filter(a->in[1], 4 * rows, c);
-    double *image = ir_alloc((size_t)size * 2 * sizeof *image), *upper = image + size;
-    double *sum = ir_alloc((size_t)(2 * width) * sizeof *sum);
+    double *image = base_alloc((size_t)size * 2 * sizeof *image), *upper = image + size;
+    double *sum = base_alloc((size_t)(2 * width) * sizeof *sum);
     for (int64_t b = 0; b < x->dim[0]; b++) {
         ir_eval_conv_image(a, at->pre_act, b, image);
         ir_eval_lower(at->precision, image, upper, size);
@@ -67,7 +67,7 @@ void ir_eval_conv2d_phases(const ir_eval_args *a, ir_tensor *out) {
                 ir_eval_conv_finish(a, at->act, b, o, sum, y * 2 * width, 2 * width, out);
             }
     }
-    ir_free(sum);
-    ir_free(image);
-    ir_free(filter.owned);
+    base_free(sum);
+    base_free(image);
+    base_free(filter.owned);
 }

@@ -43,8 +43,8 @@ ir_columns ir_columns_new(ir_precision p, int64_t k_count, int64_t cols) {
 }
 
 void ir_columns_free(ir_columns *c) {
-    ir_free(c->all);
-    ir_free(c->hi);
+    base_free(c->all);
+    base_free(c->hi);
 }
 
 void ir_columns_set_parts(const ir_columns *c, int64_t at, double hi, double lo) {

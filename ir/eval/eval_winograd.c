@@ -136,8 +136,8 @@ void ir_eval_conv2d_winograd(const ir_eval_args *a, ir_tensor *out) {
     k.u = a->in[1]->data;
     k.u_block = w->dim[2] * IR_BLOCK * IR_BLOCK;
     k.u_point = w->dim[1] * k.u_block;
-    double *image = ir_alloc((size_t)(k.c * k.h * k.w) * sizeof *image);
-    double *v = ir_alloc((size_t)(k.c * k.t.p * k.t.p) * sizeof *v);
+    double *image = base_alloc((size_t)(k.c * k.h * k.w) * sizeof *image);
+    double *v = base_alloc((size_t)(k.c * k.t.p * k.t.p) * sizeof *v);
     for (int64_t b = 0; b < x->dim[0]; b++) {
         ir_eval_conv_image(a, k.at->pre_act, b, image);
         for (int64_t oy = 0; oy < k.oh; oy += k.t.m)
@@ -152,6 +152,6 @@ void ir_eval_conv2d_winograd(const ir_eval_args *a, ir_tensor *out) {
                 }
             }
     }
-    ir_free(v);
-    ir_free(image);
+    base_free(v);
+    base_free(image);
 }

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-ir_loc ir_token_loc(const ir_source *source, const ir_token *t) {
-    return (ir_loc){.source = source, .line = t->line, .col = t->col, .length = t->length};
+base_loc ir_token_loc(const base_source *source, const ir_token *t) {
+    return (base_loc){.source = source, .line = t->line, .col = t->col, .length = t->length};
 }
 
 static bool is_digit(char c) {
@@ -39,13 +39,13 @@ static void skip_blanks(ir_lexer *lx) {
 
 static void set_text(ir_lexer *lx, ir_token *t, const char *from, const char *to) {
     t->text_length = (size_t)(to - from);
-    t->text = ir_arena_strndup(lx->arena, from, t->text_length);
+    t->text = base_arena_strndup(lx->arena, from, t->text_length);
 }
 
 static void lexical_error(ir_lexer *lx, ir_token *t, const char *at, const char *message) {
-    ir_loc loc = {
+    base_loc loc = {
         .source = lx->source, .line = lx->line, .col = (uint32_t)(at - lx->line_start) + 1, .length = 1};
-    ir_error(lx->d, &loc, "%s", message);
+    base_error(lx->d, &loc, "%s", message);
     t->kind = TOK_BAD;
     t->text = "";
 }
@@ -88,7 +88,7 @@ static void read_string(ir_lexer *lx, ir_token *t) {
         lexical_error(lx, t, at, "the string does not end on its line, or holds a control character");
         return;
     }
-    char *text = ir_arena_alloc(lx->arena, (size_t)(close - start) + 1);
+    char *text = base_arena_alloc(lx->arena, (size_t)(close - start) + 1);
     size_t n = 0;
     for (const char *p = start; p < close;) {
         if (*p != '\\') {

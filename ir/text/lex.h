@@ -1,6 +1,6 @@
 /* Tokens of the text form (grammar: ir/text/print.c); not for other folders. */
-#ifndef EBRU_IR_LEX_H
-#define EBRU_IR_LEX_H
+#ifndef EBRU_IR_TEXT_LEX_H
+#define EBRU_IR_TEXT_LEX_H
 
 #include "ir/ir.h"
 
@@ -24,15 +24,15 @@ typedef struct ir_token {
 } ir_token;
 
 typedef struct ir_lexer {
-    ir_arena *arena;
-    ir_diag *d;
-    const ir_source *source;
+    base_arena *arena;
+    base_diag *d;
+    const base_source *source;
     const char *p, *end, *line_start;
     uint32_t line;
     bool first;
 } ir_lexer;
 
 ir_token ir_lex(ir_lexer *lx);
-ir_loc ir_token_loc(const ir_source *source, const ir_token *t);
+base_loc ir_token_loc(const base_source *source, const ir_token *t);
 
 #endif

@@ -32,36 +32,36 @@ typedef struct label {
 typedef struct func_locs {
     const ir_func *f;
     ir_token name;
-    IR_VEC(ir_token) node;
+    BASE_VEC(ir_token) node;
 } func_locs;
 
 typedef struct parser {
-    ir_diag *d;
-    const ir_source *source;
+    base_diag *d;
+    const base_source *source;
     unsigned errors_before;
-    ir_arena *scratch;
+    base_arena *scratch;
     ir_lexer lx;
     ir_token tok;
     ir_module *m;
     ir_func *f;
-    ir_index label_index;
-    IR_VEC(label) labels;
-    IR_VEC(func_locs) locs;
+    base_index label_index;
+    BASE_VEC(label) labels;
+    BASE_VEC(func_locs) locs;
 } parser;
 
 /* ---- tokens ---- */
 
 static unsigned error_count(const parser *p) {
-    return ir_diag_errors(p->d) - p->errors_before;
+    return base_diag_errors(p->d) - p->errors_before;
 }
 
 static bool fail_at(parser *p, const ir_token *t, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static bool fail_at(parser *p, const ir_token *t, const char *fmt, ...) {
     if (t->kind == TOK_BAD) return false; /* the lexer has reported */
-    ir_loc loc = ir_token_loc(p->source, t);
+    base_loc loc = ir_token_loc(p->source, t);
     va_list ap;
     va_start(ap, fmt);
-    ir_vreport(p->d, IR_ERROR, &loc, fmt, ap);
+    base_vreport(p->d, BASE_ERROR, &loc, fmt, ap);
     va_end(ap);
     return false;
 }
@@ -70,7 +70,7 @@ static bool expected(parser *p, const char *what) {
     if (p->tok.kind == TOK_END) return fail_at(p, &p->tok, "expected %s, found the end of the text", what);
     const char *mark = p->tok.kind == TOK_LABEL ? "%" : p->tok.kind == TOK_REF ? "@" : "";
     return fail_at(p, &p->tok, "expected %s, found '%s%s'", what, mark,
-                   ir_escape(p->tok.text, p->tok.text_length));
+                   base_escape(p->tok.text, p->tok.text_length));
 }
 
 static void next(parser *p) {
@@ -178,7 +178,7 @@ static bool read_u32(parser *p, uint32_t *out) {
 
 static bool read_f64(parser *p, double *out) {
     if (p->tok.kind != TOK_NUMBER && p->tok.kind != TOK_WORD) return expected(p, "a number");
-    if (!ir_parse_f64(p->tok.text, p->tok.text_length, out)) return expected(p, "a number");
+    if (!base_parse_f64(p->tok.text, p->tok.text_length, out)) return expected(p, "a number");
     next(p);
     return true;
 }
@@ -192,10 +192,10 @@ static bool read_enum(parser *p, const char *what, const char *const *names, uin
         next(p);
         return true;
     }
-    const char *meant = ir_suggest(p->tok.text, names, count);
+    const char *meant = base_suggest(p->tok.text, names, count);
     if (!meant) return expected(p, what);
     return fail_at(p, &p->tok, "expected %s, found '%s'; did you mean '%s'?", what,
-                   ir_escape(p->tok.text, p->tok.text_length), meant);
+                   base_escape(p->tok.text, p->tok.text_length), meant);
 }
 
 /* "[" [ INT { "," INT } ] "]" */
@@ -220,9 +220,9 @@ static bool read_type(parser *p, ir_type *out) {
         return false;
     out->dtype = (ir_dtype)dtype;
     out->layout = (ir_layout)layout;
-    ir_str why = {0};
+    base_str why = {0};
     bool fine = ir_type_valid(out, &why) || fail_at(p, &at, "%s", why.data);
-    ir_str_free(&why);
+    base_str_free(&why);
     return fine;
 }
 
@@ -265,7 +265,7 @@ static bool parse_data(parser *p, ir_weight *w) {
     if (at.text_length != 2 * bytes)
         return fail_at(p, &at, "the data has %zu digits, the type needs %llu", at.text_length,
                        (unsigned long long)(2 * bytes));
-    unsigned char *data = ir_arena_alloc(p->m->arena, (size_t)bytes);
+    unsigned char *data = base_arena_alloc(p->m->arena, (size_t)bytes);
     for (uint64_t i = 0; i < bytes; i++) {
         int hi = nibble(hex[2 * i]), lo = nibble(hex[2 * i + 1]);
         if (hi < 0 || lo < 0)
@@ -283,8 +283,8 @@ static bool parse_weight_source(parser *p, ir_weight *w) {
         if (!read_string(p, "a path in quotes", &file) || !read_string(p, "a tensor name in quotes", &tensor))
             return false;
         w->kind = IR_WEIGHT_FILE;
-        w->file = ir_arena_strdup(p->m->arena, file);
-        w->tensor = ir_arena_strdup(p->m->arena, tensor);
+        w->file = base_arena_strdup(p->m->arena, file);
+        w->tensor = base_arena_strdup(p->m->arena, tensor);
         return true;
     }
     if (accept_word(p, "random")) {
@@ -334,26 +334,26 @@ static bool parse_weight(parser *p) {
 /* ---- values ---- */
 
 static uint32_t hash_text(const char *s) {
-    return ir_hash_finish(ir_hash_bytes(IR_HASH_START, s, strlen(s)));
+    return base_hash_finish(base_hash_bytes(BASE_HASH_START, s, strlen(s)));
 }
 
 static label *find_label(parser *p, const char *name) {
-    uint32_t h = hash_text(name), at = ir_index_start(&p->label_index, h), id;
-    while (ir_index_next(&p->label_index, h, &at, &id))
+    uint32_t h = hash_text(name), at = base_index_start(&p->label_index, h), id;
+    while (base_index_next(&p->label_index, h, &at, &id))
         if (strcmp(p->labels.items[id].name, name) == 0) return &p->labels.items[id];
     return NULL;
 }
 
 static void add_label(parser *p, const char *name, ir_ref ref) {
-    ir_index_add(&p->label_index, hash_text(name), (uint32_t)p->labels.count);
-    IR_PUSH(&p->labels, ((label){.name = name, .ref = ref}));
+    base_index_add(&p->label_index, hash_text(name), (uint32_t)p->labels.count);
+    BASE_PUSH(&p->labels, ((label){.name = name, .ref = ref}));
 }
 
 /* Adds a node and remembers where it stands. */
 static ir_ref add_node(parser *p, const ir_node *n, const ir_token *at) {
     ir_ref r = ir_node_add(p->f, n);
     func_locs *locs = &p->locs.items[p->locs.count - 1];
-    if (locs->node.count < p->f->nodes.count) IR_PUSH(&locs->node, *at);
+    if (locs->node.count < p->f->nodes.count) BASE_PUSH(&locs->node, *at);
     return r;
 }
 
@@ -373,7 +373,7 @@ static bool read_value(parser *p, ir_ref *out, bool *poisoned) {
         uint32_t index = ir_weight_find(p->m, at.text);
         next(p);
         if (index == UINT32_MAX) {
-            fail_at(p, &at, "unknown weight @%s", ir_escape(at.text, at.text_length));
+            fail_at(p, &at, "unknown weight @%s", base_escape(at.text, at.text_length));
             *poisoned = true;
         } else {
             *out = weight_node(p, index, &at);
@@ -384,7 +384,7 @@ static bool read_value(parser *p, ir_ref *out, bool *poisoned) {
     next(p);
     const label *l = find_label(p, at.text);
     if (!l) {
-        fail_at(p, &at, "unknown value %%%s", ir_escape(at.text, at.text_length));
+        fail_at(p, &at, "unknown value %%%s", base_escape(at.text, at.text_length));
         add_label(p, at.text, IR_NONE);
     }
     if (l) *out = l->ref;
@@ -444,8 +444,8 @@ static const ir_attr_info *find_attr(parser *p, const ir_op_info *info) {
         expected(p, "the name of an attribute");
         return NULL;
     }
-    const char *meant = ir_suggest(p->tok.text, names, count),
-               *name = ir_escape(p->tok.text, p->tok.text_length);
+    const char *meant = base_suggest(p->tok.text, names, count),
+               *name = base_escape(p->tok.text, p->tok.text_length);
     if (meant)
         fail_at(p, &p->tok, "%s has no attribute '%s'; did you mean '%s'?", info->name, name, meant);
     else
@@ -455,7 +455,7 @@ static const ir_attr_info *find_attr(parser *p, const ir_op_info *info) {
 
 /* Attributes in braces, if any; the rest keep their defaults. */
 static bool read_attrs(parser *p, const ir_op_info *info, const void **out) {
-    char *attrs = ir_arena_alloc(p->scratch, info->attr_size);
+    char *attrs = base_arena_alloc(p->scratch, info->attr_size);
     memcpy(attrs, info->attr_default, info->attr_size);
     *out = attrs;
     if (!accept_punct(p, '{')) return true;
@@ -477,7 +477,7 @@ static bool read_binding_param(parser *p, ir_param *out) {
     const char *name;
     *out = (ir_param){0};
     if (!read_name(p, "the name of a kernel parameter", &name) || !expect_punct(p, '=')) return false;
-    out->name = ir_arena_strdup(p->m->arena, name);
+    out->name = base_arena_strdup(p->m->arena, name);
     if (is_integer(&p->tok)) return read_i64(p, &out->i);
     out->is_float = true;
     return read_f64(p, &out->f);
@@ -485,11 +485,11 @@ static bool read_binding_param(parser *p, ir_param *out) {
 
 /* After "kernel". */
 static bool read_binding(parser *p, ir_binding **out) {
-    ir_binding *b = ir_arena_alloc(p->m->arena, sizeof *b);
+    ir_binding *b = base_arena_alloc(p->m->arena, sizeof *b);
     const char *kernel;
     ir_param params[MAX_BINDING];
     if (!read_name(p, "the name of a kernel", &kernel) || !expect_punct(p, '{')) return false;
-    b->kernel = ir_arena_strdup(p->m->arena, kernel);
+    b->kernel = base_arena_strdup(p->m->arena, kernel);
     if (!is_punct(p, '}')) {
         do {
             if (b->param_count == MAX_BINDING)
@@ -498,7 +498,7 @@ static bool read_binding(parser *p, ir_binding **out) {
         } while (accept_punct(p, ','));
     }
     if (b->param_count) {
-        b->params = ir_arena_alloc(p->m->arena, b->param_count * sizeof *b->params);
+        b->params = base_arena_alloc(p->m->arena, b->param_count * sizeof *b->params);
         memcpy(b->params, params, b->param_count * sizeof *b->params);
     }
     *out = b;
@@ -539,7 +539,7 @@ static bool read_op(parser *p, ir_op *out) {
     ir_token at = p->tok;
     next(p);
     if (ir_op_by_name(at.text, out) && !(ir_op_get(*out)->flags & IR_FLAG_LEAF)) return true;
-    const char *name = ir_escape(at.text, at.text_length), *meant = ir_suggest(at.text, names, IR_OP_COUNT);
+    const char *name = base_escape(at.text, at.text_length), *meant = base_suggest(at.text, names, IR_OP_COUNT);
     if (meant && strcmp(meant, at.text) != 0)
         return fail_at(p, &at, "unknown op '%s'; did you mean '%s'?", name, meant);
     return fail_at(p, &at, "unknown op '%s'", name);
@@ -582,7 +582,7 @@ static bool parse_assignment(parser *p) {
     next(p);
     const label *known = find_label(p, at.text);
     if (known && ir_ref_ok(known->ref))
-        fail_at(p, &at, "%%%s is already defined", ir_escape(at.text, at.text_length));
+        fail_at(p, &at, "%%%s is already defined", base_escape(at.text, at.text_length));
     bool fine = expect_punct(p, '=') && parse_node(p, &at, &r);
     label *l = find_label(p, at.text); /* known before only as a mistake, perhaps */
     if (!l)
@@ -599,7 +599,7 @@ static bool parse_used_weight(parser *p) {
     if (at.kind != TOK_REF) return expected(p, "the weight's name, @...");
     next(p);
     uint32_t index = ir_weight_find(p->m, at.text);
-    if (index == UINT32_MAX) return fail_at(p, &at, "unknown weight @%s", ir_escape(at.text, at.text_length));
+    if (index == UINT32_MAX) return fail_at(p, &at, "unknown weight @%s", base_escape(at.text, at.text_length));
     if (!is_word(p, "at")) return expected(p, "'at'");
     if (!read_place(p, &place)) return false;
     ir_ref r = weight_node(p, index, &at);
@@ -639,7 +639,7 @@ static bool parse_param(parser *p) {
         return fail_at(p, &at, "a paired parameter has an even first axis");
     if (!read_place(p, &n.place) || !read_origin(p, &n.origin)) return false;
     if (find_label(p, at.text))
-        return fail_at(p, &at, "%%%s is already defined", ir_escape(at.text, at.text_length));
+        return fail_at(p, &at, "%%%s is already defined", base_escape(at.text, at.text_length));
     add_label(p, at.text, add_node(p, &n, &at));
     return true;
 }
@@ -664,7 +664,7 @@ static bool parse_statement(parser *p, bool *end) {
     if (p->f->nodes.count >= MAX_NODES) {
         *end = true;
         return fail_at(p, &p->tok, "function @%s has more than %d nodes",
-                       ir_escape(p->f->name, strlen(p->f->name)), MAX_NODES);
+                       base_escape(p->f->name, strlen(p->f->name)), MAX_NODES);
     }
     if (p->tok.kind == TOK_LABEL) return parse_assignment(p);
     if (accept_word(p, "weight")) return parse_used_weight(p);
@@ -686,8 +686,8 @@ static bool parse_func(parser *p) {
     if (ir_func_find(p->m, at.text)) fail_at(p, &at, "the function is already defined");
     if (p->m->funcs.count == MAX_FUNCS) return fail_at(p, &at, "more than %d functions", MAX_FUNCS);
     p->f = ir_func_new(p->m, at.text);
-    IR_PUSH(&p->locs, ((func_locs){.f = p->f, .name = at}));
-    ir_index_free(&p->label_index);
+    BASE_PUSH(&p->locs, ((func_locs){.f = p->f, .name = at}));
+    base_index_free(&p->label_index);
     p->labels.count = 0;
 
     ir_token start = at;
@@ -742,24 +742,24 @@ static void parse_module(parser *p) {
 /* A fault of the verifier becomes an error where the node stands. */
 static void report_fault(void *user, const ir_func *f, ir_ref r, const char *message) {
     parser *p = user;
-    ir_loc loc = {.source = p->source};
+    base_loc loc = {.source = p->source};
     for (size_t i = 0; f && i < p->locs.count; i++) {
         const func_locs *locs = &p->locs.items[i];
         if (locs->f != f) continue;
         loc = ir_token_loc(p->source,
                            ir_ref_ok(r) && r.id < locs->node.count ? &locs->node.items[r.id] : &locs->name);
     }
-    ir_error(p->d, &loc, "%s", message);
+    base_error(p->d, &loc, "%s", message);
 }
 
-ir_module *ir_parse(ir_diag *d, const char *name, const char *text, size_t length) {
-    parser p = {.d = d, .errors_before = ir_diag_errors(d)};
+ir_module *ir_parse(base_diag *d, const char *name, const char *text, size_t length) {
+    parser p = {.d = d, .errors_before = base_diag_errors(d)};
     if (length >= UINT32_MAX) {
-        ir_error(d, &(ir_loc){.source = ir_diag_source(d, name, NULL, 0)}, "the text is larger than 4 GiB");
+        base_error(d, &(base_loc){.source = base_diag_source(d, name, NULL, 0)}, "the text is larger than 4 GiB");
         return NULL;
     }
-    p.source = ir_diag_source(d, name, text, length);
-    p.scratch = ir_arena_new();
+    p.source = base_diag_source(d, name, text, length);
+    p.scratch = base_arena_new();
     p.m = ir_module_new();
     p.lx = (ir_lexer){.arena = p.scratch,
                       .d = d,
@@ -771,16 +771,16 @@ ir_module *ir_parse(ir_diag *d, const char *name, const char *text, size_t lengt
                       .first = true};
     parse_module(&p);
     if (error_count(&p) >= MAX_ERRORS)
-        ir_error(d, NULL, "%s: too many errors, reading stopped", ir_escape(name, strlen(name)));
+        base_error(d, NULL, "%s: too many errors, reading stopped", base_escape(name, strlen(name)));
     if (error_count(&p) == 0) {
         ir_fault_sink sink = {.report = report_fault, .user = &p};
         ir_verify_into(p.m, &sink);
     }
-    for (size_t i = 0; i < p.locs.count; i++) ir_free(p.locs.items[i].node.items);
-    ir_free(p.locs.items);
-    ir_free(p.labels.items);
-    ir_index_free(&p.label_index);
-    ir_arena_free(p.scratch);
+    for (size_t i = 0; i < p.locs.count; i++) base_free(p.locs.items[i].node.items);
+    base_free(p.locs.items);
+    base_free(p.labels.items);
+    base_index_free(&p.label_index);
+    base_arena_free(p.scratch);
     if (error_count(&p) == 0) return p.m;
     ir_module_free(p.m);
     return NULL;

@@ -43,101 +43,101 @@ static bool is_word_char(char c) {
 }
 
 /* Bytes outside printable ASCII are escaped, so that no name can drive a terminal. */
-static void print_string(const char *s, ir_str *out) {
-    ir_str_add(out, "\"");
+static void print_string(const char *s, base_str *out) {
+    base_str_add(out, "\"");
     for (; *s; s++) {
         unsigned char c = (unsigned char)*s;
         if (c == '"' || c == '\\')
-            ir_str_addf(out, "\\%c", c);
+            base_str_addf(out, "\\%c", c);
         else if (c == '\n')
-            ir_str_add(out, "\\n");
+            base_str_add(out, "\\n");
         else if (c == '\t')
-            ir_str_add(out, "\\t");
+            base_str_add(out, "\\t");
         else if (c < 0x20 || c > 0x7e)
-            ir_str_addf(out, "\\x%02x", c);
+            base_str_addf(out, "\\x%02x", c);
         else
-            ir_str_addn(out, s, 1);
+            base_str_addn(out, s, 1);
     }
-    ir_str_add(out, "\"");
+    base_str_add(out, "\"");
 }
 
 /* Words as they are, anything else as a string. */
-static void print_word(const char *s, bool digits_first, ir_str *out) {
+static void print_word(const char *s, bool digits_first, base_str *out) {
     bool word = *s && (digits_first || !((*s >= '0' && *s <= '9') || *s == '-')) && !strstr(s, "//");
     for (const char *p = s; word && *p; p++) word = is_word_char(*p);
     if (word)
-        ir_str_add(out, s);
+        base_str_add(out, s);
     else
         print_string(s, out);
 }
 
-static void print_ref_name(const char *s, ir_str *out) {
-    ir_str_add(out, "@");
+static void print_ref_name(const char *s, base_str *out) {
+    base_str_add(out, "@");
     print_word(s, true, out);
 }
 
 /* ---- types, attributes ---- */
 
-void ir_print_type(const ir_type *t, ir_str *out) {
-    ir_str_addf(out, "%s[", ir_dtype_name[t->dtype]);
-    for (uint32_t i = 0; i < t->rank; i++) ir_str_addf(out, i ? ",%lld" : "%lld", (long long)t->dim[i]);
-    ir_str_add(out, "]");
-    if (t->layout != IR_PLAIN) ir_str_addf(out, ":%s", ir_layout_name[t->layout]);
+void ir_print_type(const ir_type *t, base_str *out) {
+    base_str_addf(out, "%s[", ir_dtype_name[t->dtype]);
+    for (uint32_t i = 0; i < t->rank; i++) base_str_addf(out, i ? ",%lld" : "%lld", (long long)t->dim[i]);
+    base_str_add(out, "]");
+    if (t->layout != IR_PLAIN) base_str_addf(out, ":%s", ir_layout_name[t->layout]);
 }
 
-static void print_ints(const int64_t *v, uint32_t n, ir_str *out) {
-    ir_str_add(out, "[");
-    for (uint32_t i = 0; i < n; i++) ir_str_addf(out, i ? ",%lld" : "%lld", (long long)v[i]);
-    ir_str_add(out, "]");
+static void print_ints(const int64_t *v, uint32_t n, base_str *out) {
+    base_str_add(out, "[");
+    for (uint32_t i = 0; i < n; i++) base_str_addf(out, i ? ",%lld" : "%lld", (long long)v[i]);
+    base_str_add(out, "]");
 }
 
-static void print_value(ir_attr_kind kind, const void *p, ir_str *out) {
+static void print_value(ir_attr_kind kind, const void *p, base_str *out) {
     switch (kind) {
-    case IR_ATTR_i64: ir_str_addf(out, "%lld", (long long)*(const int64_t *)p); break;
-    case IR_ATTR_f64: ir_print_f64(*(const double *)p, out); break;
-    case IR_ATTR_flag: ir_str_add(out, *(const bool *)p ? "true" : "false"); break;
+    case IR_ATTR_i64: base_str_addf(out, "%lld", (long long)*(const int64_t *)p); break;
+    case IR_ATTR_f64: base_print_f64(*(const double *)p, out); break;
+    case IR_ATTR_flag: base_str_add(out, *(const bool *)p ? "true" : "false"); break;
     case IR_ATTR_i2: print_ints(((const ir_i2 *)p)->v, 2, out); break;
     case IR_ATTR_i4: print_ints(((const ir_i4 *)p)->v, 4, out); break;
     case IR_ATTR_dims: print_ints(((const ir_dims *)p)->v, ((const ir_dims *)p)->n, out); break;
     case IR_ATTR_str: print_string(*(const char *const *)p, out); break;
-    case IR_ATTR_act: ir_str_add(out, ir_act_name[*(const ir_act *)p]); break;
-    case IR_ATTR_freq: ir_str_add(out, ir_freq_name[*(const ir_freq *)p]); break;
-    case IR_ATTR_precision: ir_str_add(out, ir_precision_name[*(const ir_precision *)p]); break;
+    case IR_ATTR_act: base_str_add(out, ir_act_name[*(const ir_act *)p]); break;
+    case IR_ATTR_freq: base_str_add(out, ir_freq_name[*(const ir_freq *)p]); break;
+    case IR_ATTR_precision: base_str_add(out, ir_precision_name[*(const ir_precision *)p]); break;
     }
 }
 
-void ir_print_attr(const ir_node *n, uint32_t index, ir_str *out) {
+void ir_print_attr(const ir_node *n, uint32_t index, base_str *out) {
     const ir_attr_info *a = &ir_op_get(n->op)->attrs[index];
     print_value(a->kind, (const char *)n->attrs + a->offset, out);
 }
 
-void ir_print_attrs(const ir_node *n, ir_str *out) {
+void ir_print_attrs(const ir_node *n, base_str *out) {
     const ir_op_info *info = ir_op_get(n->op);
     bool any = false;
     for (uint32_t i = 0; i < info->attr_count; i++) {
         const ir_attr_info *a = &info->attrs[i];
         if (ir_attr_equal(a, n->attrs, info->attr_default)) continue;
-        ir_str_addf(out, "%s%s=", any ? ", " : " {", a->name);
+        base_str_addf(out, "%s%s=", any ? ", " : " {", a->name);
         ir_print_attr(n, i, out);
         any = true;
     }
-    if (any) ir_str_add(out, "}");
+    if (any) base_str_add(out, "}");
 }
 
 /* ---- nodes ---- */
 
-static void print_ref(const ir_func *f, const uint32_t *number, ir_ref r, ir_str *out) {
+static void print_ref(const ir_func *f, const uint32_t *number, ir_ref r, base_str *out) {
     if (!ir_ref_ok(r)) {
-        ir_str_add(out, "_");
+        base_str_add(out, "_");
         return;
     }
     if (r.id >= f->nodes.count) { /* only in reports about broken functions */
-        ir_str_addf(out, "%%?%u", r.id);
+        base_str_addf(out, "%%?%u", r.id);
         return;
     }
     const ir_node *n = ir_get(f, r);
     if (n->op != IR_OP_weight) {
-        ir_str_addf(out, "%%%u", number[r.id]);
+        base_str_addf(out, "%%%u", number[r.id]);
         return;
     }
     int64_t index = IR_ATTRS(n, weight)->index;
@@ -145,69 +145,69 @@ static void print_ref(const ir_func *f, const uint32_t *number, ir_ref r, ir_str
     print_ref_name(known ? f->module->weights.items[index].name : "?", out);
 }
 
-static void print_place(const ir_place *p, ir_str *out) {
+static void print_place(const ir_place *p, base_str *out) {
     static const char *const kind[] = {[IR_AT_ARENA] = "arena",
                                        [IR_AT_INPUT] = "input",
                                        [IR_AT_OUTPUT] = "output",
                                        [IR_AT_WEIGHT] = "weights"};
-    if (p->kind != IR_UNPLACED) ir_str_addf(out, " at %s+%llu", kind[p->kind], (unsigned long long)p->offset);
+    if (p->kind != IR_UNPLACED) base_str_addf(out, " at %s+%llu", kind[p->kind], (unsigned long long)p->offset);
 }
 
-static void print_origin(const ir_func *f, ir_origin_id id, ir_str *out) {
+static void print_origin(const ir_func *f, ir_origin_id id, base_str *out) {
     if (id == 0 || id >= f->module->origins.count) return;
     const ir_origin *o = &f->module->origins.items[id];
-    ir_str_add(out, " loc(");
+    base_str_add(out, " loc(");
     print_string(o->file ? o->file : "", out);
-    if (o->line || o->col) ir_str_addf(out, ":%u:%u", o->line, o->col);
+    if (o->line || o->col) base_str_addf(out, ":%u:%u", o->line, o->col);
     if (o->block) {
-        ir_str_add(out, " ");
+        base_str_add(out, " ");
         print_string(o->block, out);
     }
-    ir_str_add(out, ")");
+    base_str_add(out, ")");
 }
 
-static void print_binding(const ir_binding *b, ir_str *out) {
-    ir_str_add(out, " kernel ");
+static void print_binding(const ir_binding *b, base_str *out) {
+    base_str_add(out, " kernel ");
     print_word(b->kernel, false, out);
-    ir_str_add(out, " {");
+    base_str_add(out, " {");
     for (uint32_t i = 0; i < b->param_count; i++) {
         const ir_param *p = &b->params[i];
-        if (i) ir_str_add(out, ", ");
+        if (i) base_str_add(out, ", ");
         print_word(p->name, false, out);
-        ir_str_add(out, "=");
+        base_str_add(out, "=");
         if (p->is_float)
-            ir_print_f64(p->f, out);
+            base_print_f64(p->f, out);
         else
-            ir_str_addf(out, "%lld", (long long)p->i);
+            base_str_addf(out, "%lld", (long long)p->i);
     }
-    ir_str_addf(out, "} tasks=%lld scratch=%llu", (long long)b->tasks, (unsigned long long)b->scratch);
+    base_str_addf(out, "} tasks=%lld scratch=%llu", (long long)b->tasks, (unsigned long long)b->scratch);
 }
 
 /* Everything of a node's line but its origin. */
-static void print_node(const ir_func *f, const uint32_t *number, ir_ref r, ir_str *out) {
+static void print_node(const ir_func *f, const uint32_t *number, ir_ref r, base_str *out) {
     const ir_node *n = ir_get(f, r);
     if (n->op == IR_OP_weight) {
-        ir_str_add(out, "weight ");
+        base_str_add(out, "weight ");
         print_ref(f, number, r, out);
         print_place(&n->place, out);
         return;
     }
     print_ref(f, number, r, out);
     if (n->op == IR_OP_input) {
-        ir_str_add(out, " ");
+        base_str_add(out, " ");
         print_word(IR_ATTRS(n, input)->name, false, out);
-        ir_str_add(out, " : ");
+        base_str_add(out, " : ");
         ir_print_type(&n->type, out);
-        ir_str_addf(out, " %s", ir_freq_name[IR_ATTRS(n, input)->freq]);
-        if (IR_ATTRS(n, input)->paired) ir_str_add(out, " paired");
+        base_str_addf(out, " %s", ir_freq_name[IR_ATTRS(n, input)->freq]);
+        if (IR_ATTRS(n, input)->paired) base_str_add(out, " paired");
     } else {
-        ir_str_addf(out, " = %s", ir_op_get(n->op)->name);
+        base_str_addf(out, " = %s", ir_op_get(n->op)->name);
         for (uint32_t i = 0; i < n->operand_count; i++) {
-            ir_str_add(out, i ? ", " : " ");
+            base_str_add(out, i ? ", " : " ");
             print_ref(f, number, n->operand[i], out);
         }
         ir_print_attrs(n, out);
-        ir_str_add(out, " : ");
+        base_str_add(out, " : ");
         ir_print_type(&n->type, out);
     }
     if (n->binding) print_binding(n->binding, out);
@@ -215,7 +215,7 @@ static void print_node(const ir_func *f, const uint32_t *number, ir_ref r, ir_st
 }
 
 uint32_t *ir_numbering(const ir_func *f) {
-    uint32_t *number = ir_alloc(f->nodes.count * sizeof *number);
+    uint32_t *number = base_alloc(f->nodes.count * sizeof *number);
     uint32_t next = 0;
     for (size_t i = 0; i < f->nodes.count; i++) number[i] = UINT32_MAX;
     for (size_t i = 0; i < f->inputs.count; i++)
@@ -225,73 +225,73 @@ uint32_t *ir_numbering(const ir_func *f) {
     return number;
 }
 
-void ir_print_ref(const ir_func *f, ir_ref r, ir_str *out) {
+void ir_print_ref(const ir_func *f, ir_ref r, base_str *out) {
     uint32_t *number = ir_numbering(f);
     print_ref(f, number, r, out);
-    ir_free(number);
+    base_free(number);
 }
 
-void ir_print_node(const ir_func *f, ir_ref r, ir_str *out) {
+void ir_print_node(const ir_func *f, ir_ref r, base_str *out) {
     uint32_t *number = ir_numbering(f);
     print_node(f, number, r, out);
-    ir_free(number);
+    base_free(number);
 }
 
-void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, bool origin, ir_str *out) {
+void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, bool origin, base_str *out) {
     print_node(f, number, r, out);
     if (origin && ir_get(f, r)->op != IR_OP_weight) print_origin(f, ir_get(f, r)->origin, out);
 }
 
 /* ---- functions and modules ---- */
 
-static void print_params(const ir_func *f, const uint32_t *number, ir_str *out) {
+static void print_params(const ir_func *f, const uint32_t *number, base_str *out) {
     for (size_t i = 0; i < f->inputs.count; i++) {
-        if (i) ir_str_add(out, f->inputs.count > 2 ? ",\n    " : ", ");
+        if (i) base_str_add(out, f->inputs.count > 2 ? ",\n    " : ", ");
         ir_print_line(f, number, f->inputs.items[i], true, out);
     }
 }
 
-void ir_print_func(const ir_func *f, ir_str *out) {
+void ir_print_func(const ir_func *f, base_str *out) {
     uint32_t *number = ir_numbering(f);
-    ir_str_add(out, "func ");
+    base_str_add(out, "func ");
     print_ref_name(f->name, out);
-    ir_str_add(out, "(");
+    base_str_add(out, "(");
     print_params(f, number, out);
-    ir_str_add(out, ")");
-    if (f->arena_bytes) ir_str_addf(out, " arena=%llu", (unsigned long long)f->arena_bytes);
-    if (f->scratch_bytes) ir_str_addf(out, " scratch=%llu", (unsigned long long)f->scratch_bytes);
-    ir_str_add(out, " {\n");
+    base_str_add(out, ")");
+    if (f->arena_bytes) base_str_addf(out, " arena=%llu", (unsigned long long)f->arena_bytes);
+    if (f->scratch_bytes) base_str_addf(out, " scratch=%llu", (unsigned long long)f->scratch_bytes);
+    base_str_add(out, " {\n");
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         if (n->op == IR_OP_input || (n->op == IR_OP_weight && n->place.kind == IR_UNPLACED)) continue;
-        ir_str_add(out, "  ");
+        base_str_add(out, "  ");
         ir_print_line(f, number, (ir_ref){i}, true, out);
-        ir_str_add(out, "\n");
+        base_str_add(out, "\n");
     }
-    ir_str_add(out, "  return");
+    base_str_add(out, "  return");
     for (size_t i = 0; i < f->outputs.count; i++) {
-        ir_str_add(out, i ? ", " : " ");
+        base_str_add(out, i ? ", " : " ");
         print_word(f->outputs.items[i].name, false, out);
-        ir_str_add(out, " = ");
+        base_str_add(out, " = ");
         print_ref(f, number, f->outputs.items[i].value, out);
     }
-    ir_str_add(out, "\n}\n");
-    ir_free(number);
+    base_str_add(out, "\n}\n");
+    base_free(number);
 }
 
-static void print_meta(const ir_meta *e, ir_str *out) {
-    ir_str_add(out, "meta ");
+static void print_meta(const ir_meta *e, base_str *out) {
+    base_str_add(out, "meta ");
     print_string(e->key, out);
-    ir_str_add(out, " = ");
+    base_str_add(out, " = ");
     switch (e->kind) {
-    case IR_META_INT: ir_str_addf(out, "%lld", (long long)e->i); break;
-    case IR_META_FLOAT: ir_print_f64(e->f, out); break;
+    case IR_META_INT: base_str_addf(out, "%lld", (long long)e->i); break;
+    case IR_META_FLOAT: base_print_f64(e->f, out); break;
     case IR_META_STRING: print_string(e->s, out); break;
     }
-    ir_str_add(out, "\n");
+    base_str_add(out, "\n");
 }
 
-static void print_bytes(const ir_weight *w, ir_str *out) {
+static void print_bytes(const ir_weight *w, base_str *out) {
     static const char digit[] = "0123456789abcdef";
     const unsigned char *p = w->data;
     char text[128];
@@ -300,66 +300,66 @@ static void print_bytes(const ir_weight *w, ir_str *out) {
         text[n++] = digit[p[i] >> 4];
         text[n++] = digit[p[i] & 15];
         if (n == sizeof text || i + 1 == bytes) {
-            ir_str_addn(out, text, n);
+            base_str_addn(out, text, n);
             n = 0;
         }
     }
 }
 
-static void print_source(const ir_weight *w, ir_str *out) {
+static void print_source(const ir_weight *w, base_str *out) {
     switch (w->kind) {
     case IR_WEIGHT_UNBOUND: break;
     case IR_WEIGHT_FILE:
-        ir_str_add(out, "file ");
+        base_str_add(out, "file ");
         print_string(w->file, out);
-        ir_str_add(out, " ");
+        base_str_add(out, " ");
         print_string(w->tensor, out);
         break;
     case IR_WEIGHT_RANDOM:
-        ir_str_addf(out, "random %llu ", (unsigned long long)w->seed);
-        ir_print_f64(w->bound, out);
-        ir_str_add(out, " ");
-        ir_print_f64(w->center, out);
+        base_str_addf(out, "random %llu ", (unsigned long long)w->seed);
+        base_print_f64(w->bound, out);
+        base_str_add(out, " ");
+        base_print_f64(w->center, out);
         break;
     case IR_WEIGHT_DATA:
-        ir_str_add(out, "data \"");
+        base_str_add(out, "data \"");
         print_bytes(w, out);
-        ir_str_add(out, "\"");
+        base_str_add(out, "\"");
         break;
     }
 }
 
-static void print_lora(const ir_lora *l, ir_str *out) {
+static void print_lora(const ir_lora *l, base_str *out) {
     const ir_weight *factor[] = {&l->up, &l->down, l->mid.type.rank ? &l->mid : NULL};
-    ir_str_add(out, " + lora ");
-    ir_print_f64(l->scale, out);
+    base_str_add(out, " + lora ");
+    base_print_f64(l->scale, out);
     for (int i = 0; i < 3 && factor[i]; i++) {
-        ir_str_add(out, i ? ", " : " ");
+        base_str_add(out, i ? ", " : " ");
         ir_print_type(&factor[i]->type, out);
-        ir_str_add(out, " ");
+        base_str_add(out, " ");
         print_source(factor[i], out);
     }
 }
 
-void ir_print_weight(const ir_weight *w, ir_str *out) {
-    ir_str_add(out, "weight ");
+void ir_print_weight(const ir_weight *w, base_str *out) {
+    base_str_add(out, "weight ");
     print_ref_name(w->name, out);
-    ir_str_add(out, " : ");
+    base_str_add(out, " : ");
     ir_print_type(&w->type, out);
-    if (w->kind != IR_WEIGHT_UNBOUND) ir_str_add(out, " = ");
+    if (w->kind != IR_WEIGHT_UNBOUND) base_str_add(out, " = ");
     print_source(w, out);
     for (const ir_lora *l = w->loras; l; l = l->next) print_lora(l, out);
 }
 
-void ir_print(const ir_module *m, ir_str *out) {
-    ir_str_addf(out, "ebru ir 1 %s\n", ir_level_name[m->level]);
+void ir_print(const ir_module *m, base_str *out) {
+    base_str_addf(out, "ebru ir 1 %s\n", ir_level_name[m->level]);
     for (size_t i = 0; i < m->meta.count; i++) print_meta(&m->meta.items[i], out);
     for (size_t i = 0; i < m->weights.count; i++) {
         ir_print_weight(&m->weights.items[i], out);
-        ir_str_add(out, "\n");
+        base_str_add(out, "\n");
     }
     for (size_t i = 0; i < m->funcs.count; i++) {
-        ir_str_add(out, "\n");
+        base_str_add(out, "\n");
         ir_print_func(m->funcs.items[i], out);
     }
 }

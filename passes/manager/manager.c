@@ -54,17 +54,17 @@ const pass_info *pass_find(const char *name) {
 }
 
 /* The index of the named pass; -1 with a diagnostic that suggests the nearest name. */
-static int known_pass(ir_diag *d, const char *option, const char *name, size_t length) {
+static int known_pass(base_diag *d, const char *option, const char *name, size_t length) {
     int i = find_entry(name, length);
     if (i >= 0) return i;
     const char *names[ENTRIES];
     for (size_t k = 0; k < ENTRIES; k++) names[k] = entries[k].info.name;
-    char *text = ir_alloc(length + 1);
+    char *text = base_alloc(length + 1);
     memcpy(text, name, length);
-    ir_error(d, NULL, "%s: unknown pass '%s'", option, ir_escape(name, length));
-    const char *near = ir_suggest(text, names, ENTRIES);
-    if (near) ir_note(d, NULL, "did you mean '%s'?", near);
-    ir_free(text);
+    base_error(d, NULL, "%s: unknown pass '%s'", option, base_escape(name, length));
+    const char *near = base_suggest(text, names, ENTRIES);
+    if (near) base_note(d, NULL, "did you mean '%s'?", near);
+    base_free(text);
     return -1;
 }
 
@@ -73,7 +73,7 @@ static int known_pass(ir_diag *d, const char *option, const char *name, size_t l
 typedef struct run {
     pass_context *c;
     const pass_options *o;
-    ir_diag *d;
+    base_diag *d;
     uint32_t known;   /* properties that hold for all functions */
     int64_t optional; /* running number of applications of optional passes, for bisection */
     bool everywhere;  /* the pass that ran last was applied to all functions */
@@ -95,7 +95,7 @@ static uint32_t node_count(const ir_module *m) {
     return (uint32_t)n;
 }
 
-static bool holds(const ir_module *m, uint32_t property, ir_str *why) {
+static bool holds(const ir_module *m, uint32_t property, base_str *why) {
     for (size_t i = 0; i < m->funcs.count; i++)
         if (!pass_holds(m->funcs.items[i], property, why)) return false;
     return true;
@@ -109,7 +109,7 @@ static bool assure(run *r, const pass_info *p, bool *late) {
     for (uint32_t i = 0; i < PASS_PROP_COUNT; i++) {
         uint32_t bit = 1u << i;
         if (!(p->needs & bit) || (r->known & bit)) continue;
-        ir_str why = {0};
+        base_str why = {0};
         if (holds(m, bit, &why)) {
             r->known |= bit;
         } else if (bit == PASS_NO_DEAD) {
@@ -119,13 +119,13 @@ static bool assure(run *r, const pass_info *p, bool *late) {
             fine = false;
             *late = !props[i].giver;
             if (props[i].giver)
-                ir_error(r->d, NULL, "pass '%s' needs IR with property %s: run pass '%s' before it", p->name,
+                base_error(r->d, NULL, "pass '%s' needs IR with property %s: run pass '%s' before it", p->name,
                          props[i].name, props[i].giver);
             else if (r->list)
-                ir_error(r->d, NULL, "pass '%s' comes too late: %s", p->name, props[i].summary);
-            if (props[i].giver || r->list) ir_note(r->d, NULL, "%s", why.data ? why.data : "");
+                base_error(r->d, NULL, "pass '%s' comes too late: %s", p->name, props[i].summary);
+            if (props[i].giver || r->list) base_note(r->d, NULL, "%s", why.data ? why.data : "");
         }
-        ir_str_free(&why);
+        base_str_free(&why);
     }
     return fine;
 }
@@ -138,7 +138,7 @@ static bool allowed_by_bisect(run *r, const pass_info *p, const ir_func *f) {
     bool go = r->optional <= r->o->bisect_limit;
     if (!r->o->quiet)
         fprintf(r->o->print_to, "BISECT: %s pass (%lld) %s on %s\n", go ? "running" : "NOT running",
-                (long long)r->optional, p->name, f ? ir_escape(f->name, strlen(f->name)) : "the module");
+                (long long)r->optional, p->name, f ? base_escape(f->name, strlen(f->name)) : "the module");
     return go;
 }
 
@@ -159,14 +159,14 @@ static bool level_fits(run *r, const pass_info *p, bool *error) {
     ir_module *m = r->c->module;
     if (m->level > p->level_out) {
         if (!r->list) return false;
-        ir_error(r->d, NULL, "pass '%s' works at level %s, but the module is at level %s already", p->name,
+        base_error(r->d, NULL, "pass '%s' works at level %s, but the module is at level %s already", p->name,
                  ir_level_name[p->level_in], ir_level_name[m->level]);
         *error = true;
         return false;
     }
     if (m->level < p->level_in && p->level_in <= IR_FUSED) m->level = IR_FUSED;
     if (m->level < p->level_in) {
-        ir_error(r->d, NULL, "pass '%s' needs the module at level %s, but it is at level %s", p->name,
+        base_error(r->d, NULL, "pass '%s' needs the module at level %s, but it is at level %s", p->name,
                  ir_level_name[p->level_in], ir_level_name[m->level]);
         *error = true;
         return false;
@@ -205,7 +205,7 @@ static void run_entry(run *r, const entry *e) {
     }
     t.ms = now_ms() - start;
     t.nodes_after = node_count(m);
-    IR_PUSH(&c->timings, t);
+    BASE_PUSH(&c->timings, t);
     if (c->failed) return;
     if (m->level < e->info.level_out) m->level = e->info.level_out;
     if (plant && t.changed) pass_fault_plant(&r->fault, m, r->o->quiet ? NULL : r->o->print_to);
@@ -221,16 +221,16 @@ static bool after(run *r, uint32_t index) {
     const pass_info *p = &entries[index].info;
     const pass_timing *t = &c->timings.items[c->timings.count - 1];
     if (r->o->verify_each) {
-        ir_str faults = {0};
+        base_str faults = {0};
         uint32_t gives = r->everywhere ? p->gives : 0;
         pass_check(c->module, &faults);
         for (uint32_t i = 0; i < PASS_PROP_COUNT; i++)
             if ((gives | (r->known & p->keeps)) >> i & 1) {
                 if (!holds(c->module, 1u << i, &faults))
-                    ir_str_addf(&faults, "property %s lost\n", props[i].name);
+                    base_str_addf(&faults, "property %s lost\n", props[i].name);
             }
         if (faults.len) pass_broken(c->module, p->name, faults.data, r->o->dump_dir);
-        ir_str_free(&faults);
+        base_str_free(&faults);
         r->known |= gives;
     }
     if (shown_after(r, p->name))
@@ -258,7 +258,7 @@ static bool read_disabled(run *r) {
         const char *name = r->o->disabled[i];
         int at = known_pass(r->d, "-fno-PASS", name, strlen(name));
         if (at >= 0 && (entries[at].info.flags & PASS_REQUIRED)) {
-            ir_error(r->d, NULL, "-fno-%s: pass '%s' is required", name, name);
+            base_error(r->d, NULL, "-fno-%s: pass '%s' is required", name, name);
             at = -1;
         }
         if (at < 0)
@@ -269,7 +269,7 @@ static bool read_disabled(run *r) {
     return fine;
 }
 
-static bool pass_or_all(ir_diag *d, const char *option, const char *name) {
+static bool pass_or_all(base_diag *d, const char *option, const char *name) {
     return !name || !strcmp(name, "all") || known_pass(d, option, name, strlen(name)) >= 0;
 }
 
@@ -277,8 +277,8 @@ static bool read_fault(run *r) {
     char name[64];
     if (!r->o->fault) return true;
     if (!pass_fault_read(&r->fault, r->o->fault, name, sizeof name)) {
-        ir_error(r->d, NULL, "--plant-fault: expected PASS or PASS:NUMBER, not '%s'",
-                 ir_escape(r->o->fault, strlen(r->o->fault)));
+        base_error(r->d, NULL, "--plant-fault: expected PASS or PASS:NUMBER, not '%s'",
+                 base_escape(r->o->fault, strlen(r->o->fault)));
         return false;
     }
     int at = known_pass(r->d, "--plant-fault", name, strlen(name));
@@ -324,7 +324,7 @@ static bool run_list(run *r) {
         int at = n ? known_pass(r->d, "--passes", p, n) : -2;
         if (at == -1) fine = false;
         if (at >= 0 && count == 256) {
-            ir_error(r->d, NULL, "--passes: more than 256 passes");
+            base_error(r->d, NULL, "--passes: more than 256 passes");
             return false;
         }
         if (at >= 0) order[count++] = (uint32_t)at;
@@ -350,7 +350,7 @@ static void print_times(const pass_context *c, FILE *out) {
     fprintf(out, "%-22s %10.2f\n", "total", total);
 }
 
-bool pass_run(pass_context *c, const pass_options *options, ir_diag *d) {
+bool pass_run(pass_context *c, const pass_options *options, base_diag *d) {
     run r = {.c = c, .o = options, .d = d, .list = options->passes != NULL};
     c->diag = d;
     c->failed = false;
@@ -372,19 +372,19 @@ bool pass_run(pass_context *c, const pass_options *options, ir_diag *d) {
 }
 
 pass_context *pass_context_new(ir_module *m, const ir_target *target) {
-    pass_context *c = ir_alloc(sizeof *c);
+    pass_context *c = base_alloc(sizeof *c);
     c->module = m;
     c->target = target;
-    c->arena = ir_arena_new();
+    c->arena = base_arena_new();
     return c;
 }
 
 void pass_context_free(pass_context *c) {
     if (!c) return;
-    ir_arena_free(c->arena);
-    ir_free(c->matches.items);
-    ir_free(c->timings.items);
-    ir_free(c->plans.items);
-    ir_free(c->weights.items);
-    ir_free(c);
+    base_arena_free(c->arena);
+    base_free(c->matches.items);
+    base_free(c->timings.items);
+    base_free(c->plans.items);
+    base_free(c->weights.items);
+    base_free(c);
 }

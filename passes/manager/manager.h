@@ -1,13 +1,13 @@
 /* Inside of the pass manager: what manager.c, check.c and show.c share. */
-#ifndef EBRU_PASSES_MANAGER_H
-#define EBRU_PASSES_MANAGER_H
+#ifndef EBRU_PASSES_MANAGER_MANAGER_H
+#define EBRU_PASSES_MANAGER_MANAGER_H
 
 #include "passes/passes.h"
 
 #include <regex.h>
 
 /* Verifier and print/parse round trip; faults are appended. */
-void pass_check(const ir_module *m, ir_str *faults);
+void pass_check(const ir_module *m, base_str *faults);
 /* Our bug: writes <dir or .>/ebru-bad.ir and ends the process with 70. */
 _Noreturn void pass_broken(const ir_module *m, const char *pass, const char *faults, const char *dir);
 /* What is printed around passes. */
@@ -15,23 +15,23 @@ typedef struct pass_show {
     FILE *out;
     bool filtered;
     regex_t regex;
-    ir_str before; /* with a filter: what it showed before the pass */
+    base_str before; /* with a filter: what it showed before the pass */
 } pass_show;
 /* False with a diagnostic when the filter is no regular expression; end it all the same. */
-bool pass_show_begin(pass_show *s, ir_diag *d, const pass_options *o);
+bool pass_show_begin(pass_show *s, base_diag *d, const pass_options *o);
 void pass_show_end(pass_show *s);
 /* Before a pass runs: prints what the filter shows and, for pass_show_after's `only_changed`, keeps it. */
 void pass_show_before(pass_show *s, const ir_module *m, const char *pass, bool print, bool remember);
 /* After it. With `only_changed` nothing where what the filter shows is the same but for numbers. */
 void pass_show_after(pass_show *s, const ir_module *m, const char *pass, bool changed, bool only_changed);
 /* <dir>/NN-PASS.ir; false with a diagnostic when it cannot be written. */
-bool pass_dump(ir_diag *d, const ir_module *m, const char *dir, uint32_t number, const char *pass);
+bool pass_dump(base_diag *d, const ir_module *m, const char *dir, uint32_t number, const char *pass);
 
 /* fault.c: planted faults. */
 typedef struct pass_fault {
     const char *pass; /* still to be planted after this pass; NULL: no more */
     long number;      /* in the number-th node that can be altered, from 1 */
-    IR_VEC(uint64_t) seen;
+    BASE_VEC(uint64_t) seen;
 } pass_fault;
 /* Reads PASS[:N]; the name goes to name[room]. False when malformed. */
 bool pass_fault_read(pass_fault *fault, const char *text, char *name, size_t room);

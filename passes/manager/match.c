@@ -56,26 +56,26 @@ ir_act pass_act_of(ir_op op) {
     }
 }
 
-bool pass_used_once(const ir_func *f, const uint32_t *uses, ir_ref r, ir_str *why) {
+bool pass_used_once(const ir_func *f, const uint32_t *uses, ir_ref r, base_str *why) {
     const char *op = ir_op_get(ir_get(f, r)->op)->name;
     for (size_t i = 0; i < f->outputs.count; i++)
         if (ir_ref_eq(f->outputs.items[i].value, r)) {
-            if (why) ir_str_addf(why, "%s is output '%s'", op, f->outputs.items[i].name);
+            if (why) base_str_addf(why, "%s is output '%s'", op, f->outputs.items[i].name);
             return false;
         }
     if (uses[r.id] == 1) return true;
-    if (why) ir_str_addf(why, "%s has %u users", op, uses[r.id]);
+    if (why) base_str_addf(why, "%s has %u users", op, uses[r.id]);
     return false;
 }
 
-bool pass_sole_use(const ir_rewrite *rw, ir_ref old, ir_str *why) {
+bool pass_sole_use(const ir_rewrite *rw, ir_ref old, base_str *why) {
     return pass_used_once(rw->from, rw->uses, old, why);
 }
 
-bool pass_readers_take(const ir_func *f, ir_ref r, pass_can_take *can_take, ir_str *why) {
+bool pass_readers_take(const ir_func *f, ir_ref r, pass_can_take *can_take, base_str *why) {
     for (size_t i = 0; i < f->outputs.count; i++)
         if (ir_ref_eq(f->outputs.items[i].value, r)) {
-            ir_str_addf(why, "it is output '%s'", f->outputs.items[i].name);
+            base_str_addf(why, "it is output '%s'", f->outputs.items[i].name);
             return false;
         }
     for (uint32_t i = r.id + 1; i < f->nodes.count; i++) {
@@ -85,7 +85,7 @@ bool pass_readers_take(const ir_func *f, ir_ref r, pass_can_take *can_take, ir_s
             if (!can_take(user, why)) return false;
             if (k == 0) continue;
             const ir_op_info *op = ir_op_get(user->op);
-            ir_str_addf(why, "user %s reads it as operand '%s'", op->name, op->operand_name[k]);
+            base_str_addf(why, "user %s reads it as operand '%s'", op->name, op->operand_name[k]);
             return false;
         }
     }
@@ -93,25 +93,25 @@ bool pass_readers_take(const ir_func *f, ir_ref r, pass_can_take *can_take, ir_s
 }
 
 bool pass_decided(pass_context *c, const char *pass, const ir_func *f, ir_ref r, const char *what, bool match,
-                  ir_str *why) {
+                  base_str *why) {
     if (match)
         pass_matched(c, pass, f, r, what);
     else
         pass_refused(c, pass, f, r, what, "%s", why->data);
-    ir_str_free(why);
+    base_str_free(why);
     return match;
 }
 
 ir_ref *pass_only_users(const ir_func *f) {
     uint32_t *uses = ir_use_counts(f);
-    ir_ref *user = ir_alloc(f->nodes.count * sizeof *user + 1);
+    ir_ref *user = base_alloc(f->nodes.count * sizeof *user + 1);
     for (uint32_t i = 0; i < f->nodes.count; i++) user[i] = IR_NONE;
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         for (uint32_t k = 0; k < n->operand_count; k++)
             if (ir_ref_ok(n->operand[k]) && uses[n->operand[k].id] == 1) user[n->operand[k].id] = (ir_ref){i};
     }
-    ir_free(uses);
+    base_free(uses);
     return user;
 }
 

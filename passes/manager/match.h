@@ -1,6 +1,6 @@
 /* Small things several passes need; not for other folders. */
-#ifndef EBRU_PASSES_UTIL_H
-#define EBRU_PASSES_UTIL_H
+#ifndef EBRU_PASSES_MANAGER_MATCH_H
+#define EBRU_PASSES_MANAGER_MATCH_H
 
 #include "passes/passes.h"
 
@@ -33,18 +33,18 @@ ir_act pass_act_of(ir_op op);
 
 /* In a rewrite: the value of an old node has no other user and is no output. The reason is appended to `why`
  * when not: "conv2d %40 has 2 users". */
-bool pass_sole_use(const ir_rewrite *rw, ir_ref old, ir_str *why);
+bool pass_sole_use(const ir_rewrite *rw, ir_ref old, base_str *why);
 /* The same on a function and its use counts. */
-bool pass_used_once(const ir_func *f, const uint32_t *uses, ir_ref r, ir_str *why);
+bool pass_used_once(const ir_func *f, const uint32_t *uses, ir_ref r, base_str *why);
 /* Whether a node that reads an image as its first operand can take over what makes the image; else why not.
  */
-typedef bool pass_can_take(const ir_node *user, ir_str *why);
+typedef bool pass_can_take(const ir_node *user, base_str *why);
 /* True when r is no output, stands nowhere but in first operands, and all who read it can take it over. */
-bool pass_readers_take(const ir_func *f, ir_ref r, pass_can_take *can_take, ir_str *why);
+bool pass_readers_take(const ir_func *f, ir_ref r, pass_can_take *can_take, base_str *why);
 /* A match or a refusal for the report. */
 bool pass_decided(pass_context *c, const char *pass, const ir_func *f, ir_ref r, const char *what, bool match,
-                  ir_str *why);
-/* For each node its only user; IR_NONE for outputs and for nodes with no or several uses. ir_free. */
+                  base_str *why);
+/* For each node its only user; IR_NONE for outputs and for nodes with no or several uses. base_free. */
 ir_ref *pass_only_users(const ir_func *f);
 
 /* The node is a transpose with this permutation. */

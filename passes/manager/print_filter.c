@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-bool pass_show_begin(pass_show *s, ir_diag *d, const pass_options *o) {
+bool pass_show_begin(pass_show *s, base_diag *d, const pass_options *o) {
     *s = (pass_show){.out = o->print_to};
     if (!o->filter) return true;
     int bad = regcomp(&s->regex, o->filter, REG_EXTENDED | REG_NOSUB);
@@ -15,13 +15,13 @@ bool pass_show_begin(pass_show *s, ir_diag *d, const pass_options *o) {
     if (!bad) return true;
     char why[200];
     regerror(bad, &s->regex, why, sizeof why);
-    ir_error(d, NULL, "--filter: '%s': %s", ir_escape(o->filter, strlen(o->filter)), why);
+    base_error(d, NULL, "--filter: '%s': %s", base_escape(o->filter, strlen(o->filter)), why);
     return false;
 }
 
 void pass_show_end(pass_show *s) {
     if (s->filtered) regfree(&s->regex);
-    ir_str_free(&s->before);
+    base_str_free(&s->before);
     *s = (pass_show){0};
 }
 
@@ -31,42 +31,42 @@ static bool matches(const pass_show *s, const char *text) {
 
 static bool node_matches(const pass_show *s, const ir_func *f, const ir_node *n) {
     if (matches(s, f->module->origins.items[n->origin].block)) return true;
-    ir_str text = {0};
-    ir_str_add(&text, n->op == IR_OP_input ? IR_ATTRS(n, input)->name : ir_op_get(n->op)->name);
+    base_str text = {0};
+    base_str_add(&text, n->op == IR_OP_input ? IR_ATTRS(n, input)->name : ir_op_get(n->op)->name);
     if (n->op != IR_OP_input) ir_print_attrs(n, &text);
-    ir_str_add(&text, " : ");
+    base_str_add(&text, " : ");
     ir_print_type(&n->type, &text);
-    if (n->binding) ir_str_addf(&text, " kernel %s", n->binding->kernel);
+    if (n->binding) base_str_addf(&text, " kernel %s", n->binding->kernel);
     bool match = matches(s, text.data);
-    ir_str_free(&text);
+    base_str_free(&text);
     return match;
 }
 
-static void filter_func(const pass_show *s, const ir_func *f, ir_str *out) {
+static void filter_func(const pass_show *s, const ir_func *f, base_str *out) {
     if (matches(s, f->name)) {
-        ir_str_add(out, "\n");
+        base_str_add(out, "\n");
         ir_print_func(f, out);
         return;
     }
     uint32_t *number = ir_numbering(f), shown = 0;
-    ir_str lines = {0};
+    base_str lines = {0};
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         if (n->op == IR_OP_weight || !node_matches(s, f, n)) continue;
         shown++;
-        ir_str_add(&lines, "  ");
+        base_str_add(&lines, "  ");
         ir_print_line(f, number, (ir_ref){i}, true, &lines);
-        ir_str_add(&lines, "\n");
+        base_str_add(&lines, "\n");
     }
     if (shown)
-        ir_str_addf(out, "// %u nodes of %s\n%s", shown, ir_escape(f->name, strlen(f->name)), lines.data);
-    ir_str_free(&lines);
-    ir_free(number);
+        base_str_addf(out, "// %u nodes of %s\n%s", shown, base_escape(f->name, strlen(f->name)), lines.data);
+    base_str_free(&lines);
+    base_free(number);
 }
 
-static ir_str render(const pass_show *s, const ir_module *m) {
-    ir_str text = {0};
-    ir_str_add(&text, "");
+static base_str render(const pass_show *s, const ir_module *m) {
+    base_str text = {0};
+    base_str_add(&text, "");
     if (!s->filtered) {
         ir_print(m, &text);
         return text;
@@ -78,20 +78,20 @@ static ir_str render(const pass_show *s, const ir_module *m) {
 void pass_show_before(pass_show *s, const ir_module *m, const char *pass, bool print, bool remember) {
     remember &= s->filtered; /* without a filter the pass itself says whether it changed anything */
     if (!print && !remember) return;
-    ir_str text = render(s, m);
+    base_str text = render(s, m);
     if (print && text.len) fprintf(s->out, "// before %s\n%s", pass, text.data);
-    ir_str_free(&s->before);
+    base_str_free(&s->before);
     if (remember)
         s->before = text;
     else
-        ir_str_free(&text);
+        base_str_free(&text);
 }
 
 void pass_show_after(pass_show *s, const ir_module *m, const char *pass, bool changed, bool only_changed) {
     if (only_changed && !changed) return;
-    ir_str text = render(s, m);
+    base_str text = render(s, m);
     bool same = only_changed && s->before.data && pass_same_text(s->before.data, text.data);
     if (!same && (text.len || s->before.len))
         fprintf(s->out, "// after %s%s\n%s", pass, changed ? "" : " (unchanged)", text.data);
-    ir_str_free(&text);
+    base_str_free(&text);
 }

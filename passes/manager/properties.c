@@ -1,25 +1,25 @@
 /* The properties of passes.def: what each means, checked from scratch on any function. */
 #include "passes/passes.h"
 
-static bool no(ir_str *why, const ir_func *f, uint32_t id, const char *text) {
+static bool no(base_str *why, const ir_func *f, uint32_t id, const char *text) {
     if (!why) return false;
-    ir_str_addf(why, "%s: ", f->name);
+    base_str_addf(why, "%s: ", f->name);
     ir_print_node(f, (ir_ref){id}, why);
     while (why->len && why->data[why->len - 1] == '\n') why->data[--why->len] = 0;
-    ir_str_addf(why, ": %s\n", text);
+    base_str_addf(why, ": %s\n", text);
     return false;
 }
 
-static bool holds_NO_DEAD(const ir_func *f, ir_str *why) {
+static bool holds_NO_DEAD(const ir_func *f, base_str *why) {
     uint32_t *uses = ir_use_counts(f);
     uint32_t dead = UINT32_MAX;
     for (uint32_t i = 0; i < f->nodes.count && dead == UINT32_MAX; i++)
         if (!uses[i] && f->nodes.items[i].op != IR_OP_input) dead = i;
-    ir_free(uses);
+    base_free(uses);
     return dead == UINT32_MAX || no(why, f, dead, "has no users");
 }
 
-static bool holds_PLAIN(const ir_func *f, ir_str *why) {
+static bool holds_PLAIN(const ir_func *f, base_str *why) {
     for (uint32_t i = 0; i < f->nodes.count; i++)
         if (f->nodes.items[i].type.layout != IR_PLAIN) return no(why, f, i, "is laid out already");
     return true;
@@ -46,7 +46,7 @@ static bool wants_c16(ir_op op) {
     }
 }
 
-static bool holds_LAID_OUT(const ir_func *f, ir_str *why) {
+static bool holds_LAID_OUT(const ir_func *f, base_str *why) {
     bool *constant = ir_constants(f), fine = true;
     for (uint32_t i = 0; i < f->nodes.count && fine; i++) {
         const ir_node *n = &f->nodes.items[i];
@@ -61,37 +61,37 @@ static bool holds_LAID_OUT(const ir_func *f, ir_str *why) {
         else if ((n->op == IR_OP_conv2d || n->op == IR_OP_linear) && ir_typeof(f, n->operand[1])->rank < 6)
             fine = no(why, f, i, "its weight is not packed");
     }
-    ir_free(constant);
+    base_free(constant);
     return fine;
 }
 
-static bool holds_TILED(const ir_func *f, ir_str *why) {
+static bool holds_TILED(const ir_func *f, base_str *why) {
     for (uint32_t i = 0; i < f->nodes.count; i++)
         if (f->nodes.items[i].op == IR_OP_attention) return no(why, f, i, "attention is not tiled");
     return true;
 }
 
-static bool holds_BOUND(const ir_func *f, ir_str *why) {
+static bool holds_BOUND(const ir_func *f, base_str *why) {
     bool *constant = ir_constants(f), fine = true;
     for (uint32_t i = 0; i < f->nodes.count && fine; i++) {
         const ir_node *n = &f->nodes.items[i];
         if (constant[i] || n->op == IR_OP_input || ir_is_view(f, (ir_ref){i})) continue;
         if (!n->binding) fine = no(why, f, i, "has no kernel");
     }
-    ir_free(constant);
+    base_free(constant);
     return fine;
 }
 
-static bool holds_PLACED(const ir_func *f, ir_str *why) {
+static bool holds_PLACED(const ir_func *f, base_str *why) {
     bool *constant = ir_constants(f), fine = true;
     for (uint32_t i = 0; i < f->nodes.count && fine; i++)
         if (!constant[i] && f->nodes.items[i].place.kind == IR_UNPLACED) fine = no(why, f, i, "has no place");
-    ir_free(constant);
+    base_free(constant);
     return fine;
 }
 
-bool pass_holds(const ir_func *f, uint32_t property, ir_str *why) {
-    static bool (*const checks[PASS_PROP_COUNT])(const ir_func *, ir_str *) = {
+bool pass_holds(const ir_func *f, uint32_t property, base_str *why) {
+    static bool (*const checks[PASS_PROP_COUNT])(const ir_func *, base_str *) = {
 #define PROP(name, giver, summary) holds_##name,
 #include "passes/passes.def"
     };

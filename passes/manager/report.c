@@ -11,32 +11,32 @@
 
 /* ---- collecting ---- */
 
-static char *format(ir_arena *a, const char *fmt, va_list ap) {
+static char *format(base_arena *a, const char *fmt, va_list ap) {
     va_list again;
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, again);
     va_end(again);
-    char *text = ir_arena_alloc(a, (size_t)n + 1);
+    char *text = base_arena_alloc(a, (size_t)n + 1);
     vsnprintf(text, (size_t)n + 1, fmt, ap);
     return text;
 }
 
 static pass_match *note(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what) {
-    ir_str text = {0};
+    base_str text = {0};
     ir_print_node(f, node, &text);
     while (text.len && text.data[text.len - 1] == '\n') text.len--;
     size_t skip = strspn(text.data, " ");
     ir_origin o = f->module->origins.items[ir_get(f, node)->origin];
-    if (o.file) o.file = ir_arena_strdup(c->arena, o.file);
-    if (o.block) o.block = ir_arena_strdup(c->arena, o.block);
+    if (o.file) o.file = base_arena_strdup(c->arena, o.file);
+    if (o.block) o.block = base_arena_strdup(c->arena, o.block);
     pass_match m = {.pass = pass,
-                    .func = ir_arena_strdup(c->arena, f->name),
-                    .what = ir_arena_strdup(c->arena, what),
+                    .func = base_arena_strdup(c->arena, f->name),
+                    .what = base_arena_strdup(c->arena, what),
                     .op = ir_op_get(ir_get(f, node)->op)->name,
-                    .node = ir_arena_strndup(c->arena, text.data + skip, text.len - skip),
+                    .node = base_arena_strndup(c->arena, text.data + skip, text.len - skip),
                     .origin = o};
-    ir_str_free(&text);
-    IR_PUSH(&c->matches, m);
+    base_str_free(&text);
+    BASE_PUSH(&c->matches, m);
     return &c->matches.items[c->matches.count - 1];
 }
 
@@ -60,16 +60,16 @@ void pass_error(pass_context *c, const ir_func *f, ir_ref node, const char *mess
     va_end(ap);
     if (!c->diag) ICE("%s: %s", f->name, text);
     const ir_origin *o = &f->module->origins.items[ir_ref_ok(node) ? ir_get(f, node)->origin : 0];
-    ir_loc loc = {.line = o->line, .col = o->col};
-    if (o->file) loc.source = ir_diag_source(c->diag, o->file, NULL, 0);
-    ir_error(c->diag, o->file ? &loc : NULL, "%s: %s", f->name, text);
+    base_loc loc = {.line = o->line, .col = o->col};
+    if (o->file) loc.source = base_diag_source(c->diag, o->file, NULL, 0);
+    base_error(c->diag, o->file ? &loc : NULL, "%s: %s", f->name, text);
     if (!ir_ref_ok(node)) return;
-    ir_str line = {0};
+    base_str line = {0};
     ir_print_node(f, node, &line);
     while (line.len && line.data[line.len - 1] == '\n') line.data[--line.len] = 0;
-    ir_note(c->diag, NULL, "in %s%s%s", line.data + strspn(line.data, " "), o->block ? ", block " : "",
+    base_note(c->diag, NULL, "in %s%s%s", line.data + strspn(line.data, " "), o->block ? ", block " : "",
             o->block ? o->block : "");
-    ir_str_free(&line);
+    base_str_free(&line);
 }
 
 /* ---- text ---- */
@@ -84,12 +84,12 @@ bool pass_same_text(const char *a, const char *b) {
     }
 }
 
-static void add_place(ir_str *out, const pass_match *m) {
+static void add_place(base_str *out, const pass_match *m) {
     const ir_origin *o = &m->origin;
-    if (o->block) ir_str_addf(out, "%s", o->block);
-    if (o->file) ir_str_addf(out, "%s%s:%u:%u", o->block ? " at " : "", o->file, o->line, o->col);
-    if (m->path) ir_str_addf(out, " %s", m->path);
-    if (!o->block && !o->file) ir_str_add(out, m->func);
+    if (o->block) base_str_addf(out, "%s", o->block);
+    if (o->file) base_str_addf(out, "%s%s:%u:%u", o->block ? " at " : "", o->file, o->line, o->col);
+    if (m->path) base_str_addf(out, " %s", m->path);
+    if (!o->block && !o->file) base_str_add(out, m->func);
 }
 
 enum { MANY = 4 }; /* from so many on, refusals for one reason are told once, with all their places */
@@ -99,17 +99,17 @@ static bool same_refusal(const pass_match *a, const pass_match *b) {
            !strcmp(a->what, b->what) && pass_same_text(a->reason, b->reason);
 }
 
-static void add_decision(ir_str *out, const pass_match *m) {
-    ir_str_addf(out, "  %s: %s: %s%s%s (", m->func, m->reason ? "refused" : "moved", m->what,
+static void add_decision(base_str *out, const pass_match *m) {
+    base_str_addf(out, "  %s: %s: %s%s%s (", m->func, m->reason ? "refused" : "moved", m->what,
                 m->reason ? ": " : "", m->reason ? m->reason : "");
     add_place(out, m);
-    ir_str_addf(out, ")\n      %s\n", m->node);
+    base_str_addf(out, ")\n      %s\n", m->node);
 }
 
 /* The decisions of a pass that are worth a line: refusals, and of `moves` passes what moved. */
-static void add_decisions(const pass_context *c, const pass_info *p, bool moves, ir_str *out) {
+static void add_decisions(const pass_context *c, const pass_info *p, bool moves, base_str *out) {
     size_t n = c->matches.count;
-    bool *told = ir_alloc(n + 1);
+    bool *told = base_alloc(n + 1);
     for (size_t i = 0; i < n; i++) {
         const pass_match *m = &c->matches.items[i];
         if (told[i] || strcmp(m->pass, p->name) || !(moves || m->reason)) continue;
@@ -117,16 +117,16 @@ static void add_decisions(const pass_context *c, const pass_info *p, bool moves,
         size_t more = 0;
         for (size_t k = i + 1; k < n; k++) more += same_refusal(m, &c->matches.items[k]);
         if (more + 1 < MANY) continue;
-        ir_str_addf(out, "      the same at %zu more places:\n", more);
+        base_str_addf(out, "      the same at %zu more places:\n", more);
         for (size_t k = i + 1; k < n; k++) {
             if (!same_refusal(m, &c->matches.items[k])) continue;
             told[k] = true;
-            ir_str_add(out, "        ");
+            base_str_add(out, "        ");
             add_place(out, &c->matches.items[k]);
-            ir_str_add(out, "\n");
+            base_str_add(out, "\n");
         }
     }
-    ir_free(told);
+    base_free(told);
 }
 
 /* How often a pass matched and refused. */
@@ -136,7 +136,7 @@ static void count(const pass_context *c, const char *pass, size_t *matched, size
         if (!strcmp(c->matches.items[k].pass, pass)) *(c->matches.items[k].reason ? refused : matched) += 1;
 }
 
-static void report_text(const pass_context *c, ir_str *out) {
+static void report_text(const pass_context *c, base_str *out) {
     for (uint32_t i = 0; i < pass_count(); i++) {
         const pass_info *p = pass_get(i);
         bool moves = (p->flags & PASS_MODULE) && !(p->flags & PASS_FUSION);
@@ -145,33 +145,33 @@ static void report_text(const pass_context *c, ir_str *out) {
         bool ran = false;
         for (size_t k = 0; k < c->timings.count; k++) ran |= !strcmp(c->timings.items[k].pass, p->name);
         if (!ran || !(moves || (p->flags & PASS_FUSION) || matched || refused)) continue;
-        ir_str_addf(out, "%s: %zu %s, %zu refused\n", p->name, matched, moves ? "moved" : "matched", refused);
+        base_str_addf(out, "%s: %zu %s, %zu refused\n", p->name, matched, moves ? "moved" : "matched", refused);
         add_decisions(c, p, moves, out);
-        if (refused && pass_advice(p->name)) ir_str_addf(out, "  to match: %s\n", pass_advice(p->name));
+        if (refused && pass_advice(p->name)) base_str_addf(out, "  to match: %s\n", pass_advice(p->name));
     }
     for (size_t i = 0; i < c->plans.count; i++) {
         const pass_plan *p = &c->plans.items[i];
-        ir_str_addf(out, "plan_memory: %s: arena %llu bytes, lower bound %llu, one buffer a tensor %llu\n",
+        base_str_addf(out, "plan_memory: %s: arena %llu bytes, lower bound %llu, one buffer a tensor %llu\n",
                     p->func, (unsigned long long)p->arena_bytes, (unsigned long long)p->bound,
                     (unsigned long long)p->total);
     }
     if (c->weights_bytes)
-        ir_str_addf(out, "plan_memory: packed weights %llu bytes\n", (unsigned long long)c->weights_bytes);
+        base_str_addf(out, "plan_memory: packed weights %llu bytes\n", (unsigned long long)c->weights_bytes);
 }
 
 /* ---- JSON ---- */
 
-static void add_member(ir_str *out, const char *name, const char *value) {
+static void add_member(base_str *out, const char *name, const char *value) {
     if (!value) return;
-    ir_str_addf(out, ", \"%s\": ", name);
-    ir_json_string(out, value);
+    base_str_addf(out, ", \"%s\": ", name);
+    base_json_quote(out, value);
 }
 
-static void report_json(const pass_context *c, ir_str *out) {
-    ir_str_add(out, "{\"decisions\": [");
+static void report_json(const pass_context *c, base_str *out) {
+    base_str_add(out, "{\"decisions\": [");
     for (size_t i = 0; i < c->matches.count; i++) {
         const pass_match *m = &c->matches.items[i];
-        ir_str_addf(out, "%s\n  {\"matched\": %s", i ? "," : "", m->reason ? "false" : "true");
+        base_str_addf(out, "%s\n  {\"matched\": %s", i ? "," : "", m->reason ? "false" : "true");
         add_member(out, "pass", m->pass);
         add_member(out, "function", m->func);
         add_member(out, "what", m->what);
@@ -180,36 +180,36 @@ static void report_json(const pass_context *c, ir_str *out) {
         add_member(out, "reason", m->reason);
         add_member(out, "block", m->origin.block);
         add_member(out, "file", m->origin.file);
-        if (m->origin.file) ir_str_addf(out, ", \"line\": %u, \"col\": %u", m->origin.line, m->origin.col);
+        if (m->origin.file) base_str_addf(out, ", \"line\": %u, \"col\": %u", m->origin.line, m->origin.col);
         add_member(out, "path", m->path);
-        ir_str_add(out, "}");
+        base_str_add(out, "}");
     }
-    ir_str_add(out, "],\n \"passes\": [");
+    base_str_add(out, "],\n \"passes\": [");
     for (size_t i = 0; i < c->timings.count; i++) {
         const pass_timing *t = &c->timings.items[i];
         size_t matched, refused;
         count(c, t->pass, &matched, &refused);
-        ir_str_addf(out,
+        base_str_addf(out,
                     "%s\n  {\"pass\": \"%s\", \"ms\": %.3f, \"nodes_before\": %u, \"nodes_after\": %u, "
                     "\"changed\": %s, \"matched\": %zu, \"refused\": %zu",
                     i ? "," : "", t->pass, t->ms, t->nodes_before, t->nodes_after,
                     t->changed ? "true" : "false", matched, refused);
         if (refused) add_member(out, "advice", pass_advice(t->pass));
-        ir_str_add(out, "}");
+        base_str_add(out, "}");
     }
-    ir_str_add(out, "],\n \"plans\": [");
+    base_str_add(out, "],\n \"plans\": [");
     for (size_t i = 0; i < c->plans.count; i++) {
         const pass_plan *p = &c->plans.items[i];
-        ir_str_addf(out, "%s\n  {\"arena_bytes\": %llu, \"bound\": %llu, \"total\": %llu", i ? "," : "",
+        base_str_addf(out, "%s\n  {\"arena_bytes\": %llu, \"bound\": %llu, \"total\": %llu", i ? "," : "",
                     (unsigned long long)p->arena_bytes, (unsigned long long)p->bound,
                     (unsigned long long)p->total);
         add_member(out, "function", p->func);
-        ir_str_add(out, "}");
+        base_str_add(out, "}");
     }
-    ir_str_addf(out, "],\n \"weights_bytes\": %llu}\n", (unsigned long long)c->weights_bytes);
+    base_str_addf(out, "],\n \"weights_bytes\": %llu}\n", (unsigned long long)c->weights_bytes);
 }
 
-void pass_report(const pass_context *c, bool json, ir_str *out) {
+void pass_report(const pass_context *c, bool json, base_str *out) {
     if (json)
         report_json(c, out);
     else

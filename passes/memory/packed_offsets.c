@@ -5,57 +5,57 @@
 
 #include <string.h>
 
-static void add_ints(ir_str *out, const int64_t *v, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++) ir_str_addf(out, "%s%lld", i ? "," : "", (long long)v[i]);
+static void add_ints(base_str *out, const int64_t *v, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) base_str_addf(out, "%s%lld", i ? "," : "", (long long)v[i]);
 }
 
-static void add_attr(ir_str *out, const ir_attr_info *a, const void *attrs) {
+static void add_attr(base_str *out, const ir_attr_info *a, const void *attrs) {
     const void *p = (const char *)attrs + a->offset;
-    ir_str_addf(out, ";%s=", a->name);
+    base_str_addf(out, ";%s=", a->name);
     switch (a->kind) {
     case IR_ATTR_i64: add_ints(out, p, 1); break;
-    case IR_ATTR_f64: ir_print_f64(*(const double *)p, out); break;
-    case IR_ATTR_flag: ir_str_add(out, *(const bool *)p ? "1" : "0"); break;
+    case IR_ATTR_f64: base_print_f64(*(const double *)p, out); break;
+    case IR_ATTR_flag: base_str_add(out, *(const bool *)p ? "1" : "0"); break;
     case IR_ATTR_i2: add_ints(out, ((const ir_i2 *)p)->v, 2); break;
     case IR_ATTR_i4: add_ints(out, ((const ir_i4 *)p)->v, 4); break;
     case IR_ATTR_dims: add_ints(out, ((const ir_dims *)p)->v, ((const ir_dims *)p)->n); break;
-    case IR_ATTR_str: ir_str_add(out, *(const char *const *)p); break;
-    case IR_ATTR_act: ir_str_add(out, ir_act_name[*(const ir_act *)p]); break;
-    case IR_ATTR_freq: ir_str_add(out, ir_freq_name[*(const ir_freq *)p]); break;
-    case IR_ATTR_precision: ir_str_add(out, ir_precision_name[*(const ir_precision *)p]); break;
+    case IR_ATTR_str: base_str_add(out, *(const char *const *)p); break;
+    case IR_ATTR_act: base_str_add(out, ir_act_name[*(const ir_act *)p]); break;
+    case IR_ATTR_freq: base_str_add(out, ir_freq_name[*(const ir_freq *)p]); break;
+    case IR_ATTR_precision: base_str_add(out, ir_precision_name[*(const ir_precision *)p]); break;
     }
 }
 
-static void add_key(ir_str *out, const ir_func *f, ir_ref r) {
+static void add_key(base_str *out, const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     if (n->op == IR_OP_weight) {
-        ir_str_addf(out, "@%lld", (long long)IR_ATTRS(n, weight)->index);
+        base_str_addf(out, "@%lld", (long long)IR_ATTRS(n, weight)->index);
         return;
     }
     const ir_op_info *info = ir_op_get(n->op);
-    ir_str_addf(out, "%s(", info->name);
+    base_str_addf(out, "%s(", info->name);
     for (uint32_t i = 0; i < n->operand_count; i++) {
-        if (i) ir_str_add(out, ",");
+        if (i) base_str_add(out, ",");
         if (ir_ref_ok(n->operand[i])) add_key(out, f, n->operand[i]);
     }
     for (uint32_t i = 0; i < info->attr_count; i++) add_attr(out, &info->attrs[i], n->attrs);
-    ir_str_add(out, "):");
+    base_str_add(out, "):");
     ir_print_type(&n->type, out);
 }
 
 uint64_t pass_weight_offset(pass_context *c, const ir_func *f, ir_ref r) {
-    ir_str key = {0};
+    base_str key = {0};
     add_key(&key, f, r);
     for (size_t i = 0; i < c->weights.count; i++)
         if (!strcmp(c->weights.items[i].key, key.data)) {
-            ir_str_free(&key);
+            base_str_free(&key);
             return c->weights.items[i].offset;
         }
-    pass_weight_place w = {.key = ir_arena_strdup(c->arena, key.data),
+    pass_weight_place w = {.key = base_arena_strdup(c->arena, key.data),
                            .offset = c->weights_bytes,
                            .bytes = ir_type_bytes(ir_typeof(f, r))};
-    ir_str_free(&key);
-    IR_PUSH(&c->weights, w);
+    base_str_free(&key);
+    BASE_PUSH(&c->weights, w);
     c->weights_bytes += (w.bytes + IR_ARENA_ALIGN - 1) / IR_ARENA_ALIGN * IR_ARENA_ALIGN;
     return w.offset;
 }

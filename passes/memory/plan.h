@@ -1,6 +1,6 @@
 /* Between plan_memory.c and weight_places.c. */
-#ifndef EBRU_PASSES_PLAN_H
-#define EBRU_PASSES_PLAN_H
+#ifndef EBRU_PASSES_MEMORY_PLAN_H
+#define EBRU_PASSES_MEMORY_PLAN_H
 
 #include "passes/passes.h"
 

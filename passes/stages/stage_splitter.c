@@ -53,7 +53,7 @@ static void find_homes(split *s) {
         s->home[i] = freq[i] == IR_STEP ? STEP : freq[i] == IR_SCHEDULE ? SCHEDULE : PROMPT;
         if (s->home[i] == SCHEDULE && s->o->again) s->home[i] = STEP;
     }
-    ir_free(freq);
+    base_free(freq);
 }
 
 /* From the needed nodes of a stage back to its inputs; what comes from earlier stages is needed there. */
@@ -86,7 +86,7 @@ static bool name_taken(const split *s, const char *name, uint32_t before) {
 }
 
 /* What a node computes, by the name of its weight or block: "down_blocks.0.resnets.1.time_emb_proj". */
-static void describe(const split *s, uint32_t i, ir_str *out) {
+static void describe(const split *s, uint32_t i, base_str *out) {
     const ir_node *n = &s->from->nodes.items[i];
     const char *block = s->m->origins.items[n->origin].block;
     if ((n->op == IR_OP_linear || n->op == IR_OP_conv2d) && n->operand_count > 1) {
@@ -98,27 +98,27 @@ static void describe(const split *s, uint32_t i, ir_str *out) {
             if (slash) name = slash + 1;
             size_t length = strlen(name);
             if (length > 7 && !strcmp(name + length - 7, ".weight")) length -= 7;
-            ir_str_addn(out, name, length);
+            base_str_addn(out, name, length);
             return;
         }
     }
-    if (block) ir_str_addf(out, "%s.", block);
-    ir_str_add(out, ir_op_get(n->op)->name);
+    if (block) base_str_addf(out, "%s.", block);
+    base_str_add(out, ir_op_get(n->op)->name);
 }
 
 static void name_crossings(split *s) {
     for (uint32_t i = 0; i < s->from->nodes.count; i++) {
         if (!s->crosses[i]) continue;
-        ir_str base = {0}, name = {0};
+        base_str base = {0}, name = {0};
         describe(s, i, &base);
-        ir_str_addf(&name, "%%%s", base.data);
+        base_str_addf(&name, "%%%s", base.data);
         for (int k = 2; name_taken(s, name.data, i); k++) {
-            ir_str_free(&name);
-            ir_str_addf(&name, "%%%s.%d", base.data, k);
+            base_str_free(&name);
+            base_str_addf(&name, "%%%s.%d", base.data, k);
         }
-        s->name[i] = ir_arena_strdup(s->m->arena, name.data);
-        ir_str_free(&name);
-        ir_str_free(&base);
+        s->name[i] = base_arena_strdup(s->m->arena, name.data);
+        base_str_free(&name);
+        base_str_free(&base);
     }
 }
 
@@ -155,7 +155,7 @@ static ir_ref take_input(ir_func *to, const ir_node *n) {
 
 /* A copy of an existing function under the same name, with its outputs. */
 static void copy_into(ir_func *to, const ir_func *old) {
-    ir_ref *map = ir_alloc(old->nodes.count * sizeof *map + 1);
+    ir_ref *map = base_alloc(old->nodes.count * sizeof *map + 1);
     for (size_t i = 0; i < old->inputs.count; i++) {
         const ir_node *n = ir_get(old, old->inputs.items[i]);
         map[old->inputs.items[i].id] = ir_input_like(to, n, &n->type);
@@ -164,7 +164,7 @@ static void copy_into(ir_func *to, const ir_func *old) {
         if (old->nodes.items[i].op != IR_OP_input) map[i] = clone(to, &old->nodes.items[i], map);
     for (size_t i = 0; i < old->outputs.count; i++)
         ir_set_output(to, old->outputs.items[i].name, map[old->outputs.items[i].value.id]);
-    ir_free(map);
+    base_free(map);
 }
 
 /* The step keeps what it reads, what changes every step, and what nobody reads: the network's signature
@@ -228,11 +228,11 @@ static void report(const split *s) {
                     n->op == IR_OP_embedding || n->op == IR_OP_pack_k || n->op == IR_OP_pack_v;
         if (s->constant[i] || s->home[i] == STEP || !s->need[s->home[i]][i] || !(work || s->crosses[i]))
             continue;
-        ir_str what = {0};
+        base_str what = {0};
         describe(s, i, &what);
-        ir_str_addf(&what, ": %s to %s", info->name, s->to[s->home[i]]->name);
+        base_str_addf(&what, ": %s to %s", info->name, s->to[s->home[i]]->name);
         pass_matched(s->o->c, s->o->pass, s->from, (ir_ref){i}, what.data);
-        ir_str_free(&what);
+        base_str_free(&what);
     }
 }
 
@@ -240,19 +240,19 @@ static void report(const split *s) {
 
 /* A new function that the module does not list yet. */
 static ir_func *detached(ir_module *m, const char *base, int stage) {
-    ir_str name = {0};
-    ir_str_addf(&name, "%s.%s", base, stage_name[stage]);
+    base_str name = {0};
+    base_str_addf(&name, "%s.%s", base, stage_name[stage]);
     ir_func *f = ir_func_new(m, name.data);
     m->funcs.count--;
-    ir_str_free(&name);
+    base_str_free(&name);
     return f;
 }
 
 static ir_func *existing(const split *s, int stage) {
-    ir_str name = {0};
-    ir_str_addf(&name, "%s.%s", s->o->base, stage_name[stage]);
+    base_str name = {0};
+    base_str_addf(&name, "%s.%s", s->o->base, stage_name[stage]);
     ir_func *f = ir_func_find(s->m, name.data);
-    ir_str_free(&name);
+    base_str_free(&name);
     return f == s->from ? NULL : f;
 }
 
@@ -270,7 +270,7 @@ static void list_stages(split *s) {
     ir_func_remove(s->m, s->o->f);
     for (int stage = 0; stage < STAGES; stage++) {
         if (!s->to[stage]) continue;
-        IR_PUSH(&s->m->funcs, s->to[stage]);
+        BASE_PUSH(&s->m->funcs, s->to[stage]);
         memmove(&s->m->funcs.items[at + 1], &s->m->funcs.items[at],
                 (s->m->funcs.count - 1 - at) * sizeof s->m->funcs.items[0]);
         s->m->funcs.items[at++] = s->to[stage];
@@ -280,13 +280,13 @@ static void list_stages(split *s) {
 static bool split_function(const pass_split *o) {
     split s = {.o = o, .m = o->c->module, .from = o->f, .constant = ir_constants(o->f)};
     size_t nodes = o->f->nodes.count;
-    s.home = ir_alloc(nodes + 1);
-    s.crosses = ir_alloc(nodes + 1);
-    s.name = ir_alloc(nodes * sizeof *s.name + 1);
+    s.home = base_alloc(nodes + 1);
+    s.crosses = base_alloc(nodes + 1);
+    s.name = base_alloc(nodes * sizeof *s.name + 1);
     bool leaves[STAGES] = {false};
     for (int stage = STEP; stage >= PROMPT; stage--) {
-        s.need[stage] = ir_alloc(nodes + 1);
-        s.map[stage] = ir_alloc(nodes * sizeof *s.map[stage] + 1);
+        s.need[stage] = base_alloc(nodes + 1);
+        s.map[stage] = base_alloc(nodes * sizeof *s.map[stage] + 1);
         for (size_t i = 0; i < nodes; i++) s.map[stage][i] = IR_NONE;
         s.old[stage] = existing(&s, stage);
     }
@@ -310,13 +310,13 @@ static bool split_function(const pass_split *o) {
         list_stages(&s);
     }
     for (int stage = 0; stage < STAGES; stage++) {
-        ir_free(s.need[stage]);
-        ir_free(s.map[stage]);
+        base_free(s.need[stage]);
+        base_free(s.map[stage]);
     }
-    ir_free(s.name);
-    ir_free(s.crosses);
-    ir_free(s.home);
-    ir_free(s.constant);
+    base_free(s.name);
+    base_free(s.crosses);
+    base_free(s.home);
+    base_free(s.constant);
     return leaves[STEP];
 }
 
@@ -325,7 +325,7 @@ static bool split_function(const pass_split *o) {
 /* BASE of BASE.step, else the name itself. */
 static const char *base_name(ir_module *m, const char *name) {
     size_t n = strlen(name);
-    if (n > 5 && !strcmp(name + n - 5, ".step")) return ir_arena_strndup(m->arena, name, n - 5);
+    if (n > 5 && !strcmp(name + n - 5, ".step")) return base_arena_strndup(m->arena, name, n - 5);
     return name;
 }
 
@@ -339,13 +339,13 @@ static bool has_step_input(const ir_func *f) {
 static bool names_free(pass_context *c, const pass_split *s) {
     static const char *const suffix[] = {"prompt", "schedule", "step"};
     for (int i = 0; i < 3; i++) {
-        ir_str name = {0};
-        ir_str_addf(&name, "%s.%s", s->base, suffix[i]);
+        base_str name = {0};
+        base_str_addf(&name, "%s.%s", s->base, suffix[i]);
         bool taken = ir_func_find(c->module, name.data) != NULL;
         if (taken)
             pass_refused(c, s->pass, s->f, s->f->outputs.items[0].value, "stages of a function",
                          "a function %s exists", name.data);
-        ir_str_free(&name);
+        base_str_free(&name);
         if (taken) return false;
     }
     return true;
@@ -354,7 +354,7 @@ static bool names_free(pass_context *c, const pass_split *s) {
 /* The functions of the module may change while it is walked: those that are there now. */
 bool pass_split_module(pass_context *c, ir_module *m, const char *pass, bool again) {
     size_t count = m->funcs.count;
-    ir_func **funcs = ir_alloc(count * sizeof(ir_func *) + 1);
+    ir_func **funcs = base_alloc(count * sizeof(ir_func *) + 1);
     memcpy(funcs, m->funcs.items, count * sizeof(ir_func *));
     bool changed = false;
     for (size_t i = 0; i < count; i++) {
@@ -366,6 +366,6 @@ bool pass_split_module(pass_context *c, ir_module *m, const char *pass, bool aga
         if (!again && !names_free(c, &s)) continue;
         if (split_function(&s)) changed = true;
     }
-    ir_free(funcs);
+    base_free(funcs);
     return changed;
 }

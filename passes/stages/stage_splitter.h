@@ -1,6 +1,6 @@
 /* The stage splitter: what split_stages and split_packing share. */
-#ifndef EBRU_PASSES_SPLIT_H
-#define EBRU_PASSES_SPLIT_H
+#ifndef EBRU_PASSES_STAGES_STAGE_SPLITTER_H
+#define EBRU_PASSES_STAGES_STAGE_SPLITTER_H
 
 #include "passes/passes.h"
 

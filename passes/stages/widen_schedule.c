@@ -33,10 +33,10 @@ static ir_ref widen_node(ir_func *to, const ir_node *n, const ir_ref *map, const
         shape.shape.v[0] = PASS_SCHEDULE_ROWS;
         attrs = &shape;
     }
-    ir_str faults = {0};
+    base_str faults = {0};
     bool fits =
         ir_infer(to, n->op, operand, n->operand_count, attrs, &got, &faults) && ir_type_equal(&got, &want);
-    ir_str_free(&faults);
+    base_str_free(&faults);
     return fits ? ir_build(to, n->op, operand, n->operand_count, attrs, n->type.layout, n->origin) : IR_NONE;
 }
 
@@ -79,18 +79,18 @@ static bool widen(ir_func *to, const ir_func *f, ir_ref *map, bool *rows) {
 bool pass_widen_rows(ir_func *f) {
     ir_func *wide = ir_func_new(f->module, f->name);
     f->module->funcs.count--; /* not the module's yet */
-    ir_ref *map = ir_alloc(f->nodes.count * sizeof *map + 1);
-    bool *rows = ir_alloc(f->nodes.count + 1);
+    ir_ref *map = base_alloc(f->nodes.count * sizeof *map + 1);
+    bool *rows = base_alloc(f->nodes.count + 1);
     bool fits = widen(wide, f, map, rows);
-    ir_free(rows);
-    ir_free(map);
+    base_free(rows);
+    base_free(map);
     ir_func *drop = wide;
     if (fits) { /* f keeps its address and takes the contents */
         ir_func old = *f;
         *f = *wide;
         *wide = old;
     }
-    IR_PUSH(&f->module->funcs, drop);
+    BASE_PUSH(&f->module->funcs, drop);
     ir_func_remove(f->module, drop);
     return fits;
 }

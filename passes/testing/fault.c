@@ -20,14 +20,14 @@
 
 /* FNV-1a of the node's text without the numbers of nodes. */
 static uint64_t signature(const ir_func *f, uint32_t i) {
-    ir_str s = {0};
+    base_str s = {0};
     uint64_t h = 0xcbf29ce484222325u;
     ir_print_node(f, (ir_ref){i}, &s);
     for (const char *p = s.data; *p; p++) {
         h = (h ^ (unsigned char)*p) * 0x100000001b3u;
         if (*p == '%') p += strspn(p + 1, "0123456789");
     }
-    ir_str_free(&s);
+    base_str_free(&s);
     return h;
 }
 
@@ -40,7 +40,7 @@ void pass_fault_look(pass_fault *fault, const ir_module *m) {
     fault->seen.count = 0;
     for (size_t i = 0; i < m->funcs.count; i++)
         for (uint32_t k = 0; k < m->funcs.items[i]->nodes.count; k++)
-            IR_PUSH(&fault->seen, signature(m->funcs.items[i], k));
+            BASE_PUSH(&fault->seen, signature(m->funcs.items[i], k));
     if (fault->seen.count) qsort(fault->seen.items, fault->seen.count, sizeof *fault->seen.items, by_value);
 }
 
@@ -70,18 +70,18 @@ typedef struct altered {
 
 static bool fits(const ir_func *f, const ir_node *n, const altered *a) {
     ir_type t;
-    ir_str faults = {0};
+    base_str faults = {0};
     uint32_t count = a->count;
     while (count && !ir_ref_ok(a->operand[count - 1])) count--;
     bool fine = ir_infer(f, n->op, a->operand, count, a->attrs, &t, &faults) && ir_shape_equal(&t, &n->type);
-    ir_str_free(&faults);
+    base_str_free(&faults);
     return fine;
 }
 
 static altered start(const ir_func *f, const ir_node *n) {
     altered a = {.count = n->operand_count};
     memcpy(a.operand, n->operand, sizeof a.operand);
-    a.attrs = ir_arena_alloc(f->module->arena, ir_op_get(n->op)->attr_size);
+    a.attrs = base_arena_alloc(f->module->arena, ir_op_get(n->op)->attr_size);
     memcpy(a.attrs, n->attrs, ir_op_get(n->op)->attr_size);
     return a;
 }
@@ -140,7 +140,7 @@ static bool change_expression(const ir_func *f, const ir_node *n, altered *a) {
     if (n->op != IR_OP_ew) return false;
     *a = start(f, n);
     struct ir_attrs_ew *e = a->attrs;
-    e->expr = ir_arena_printf(f->module->arena, "add(%s,0.5)", e->expr);
+    e->expr = base_arena_printf(f->module->arena, "add(%s,0.5)", e->expr);
     return fits(f, n, a);
 }
 
@@ -161,9 +161,9 @@ static int alterable_param(const ir_node *n) {
 
 /* Another value for that parameter, in a binding of the node's own. */
 static void alter_binding(const ir_func *f, ir_node *n) {
-    ir_binding *b = ir_arena_alloc(f->module->arena, sizeof *b);
+    ir_binding *b = base_arena_alloc(f->module->arena, sizeof *b);
     *b = *n->binding;
-    b->params = ir_arena_alloc(f->module->arena, b->param_count * sizeof *b->params);
+    b->params = base_arena_alloc(f->module->arena, b->param_count * sizeof *b->params);
     memcpy(b->params, n->binding->params, b->param_count * sizeof *b->params);
     ir_param *p = &b->params[alterable_param(n)];
     if (p->is_float)
@@ -191,12 +191,12 @@ static ir_ref plant_rule(ir_rewrite *rw, ir_ref old) {
 
 static void tell(const pass_fault *fault, const ir_func *f, uint32_t i, FILE *log) {
     const ir_origin *o = &f->module->origins.items[f->nodes.items[i].origin];
-    ir_str was = {0};
+    base_str was = {0};
     if (!log) return;
     ir_print_node(f, (ir_ref){i}, &was);
     fprintf(log, "planted fault: after %s, function %s: %s%s%s\n", fault->pass, f->name, was.data,
             o->block && *o->block ? ", block " : "", o->block ? o->block : "");
-    ir_str_free(&was);
+    base_str_free(&was);
 }
 
 /* Alters node i if it can be and its turn has come. */
@@ -219,16 +219,16 @@ static bool plant_in(pass_fault *fault, bool *taken, ir_func *f, FILE *log) {
     bool *constant = ir_constants(f), planted = false;
     for (uint32_t i = 0; i < f->nodes.count && !planted; i++)
         if (!seen_before(fault, taken, signature(f, i)) && !constant[i]) planted = plant_at(fault, f, i, log);
-    ir_free(constant);
+    base_free(constant);
     return planted;
 }
 
 void pass_fault_plant(pass_fault *fault, ir_module *m, FILE *log) {
-    bool *taken = ir_alloc(fault->seen.count + 1);
+    bool *taken = base_alloc(fault->seen.count + 1);
     bool planted = false;
     for (size_t i = 0; i < m->funcs.count && !planted; i++)
         planted = plant_in(fault, taken, m->funcs.items[i], log);
-    ir_free(taken);
+    base_free(taken);
     if (planted) fault->pass = NULL;
 }
 
@@ -241,5 +241,5 @@ bool pass_fault_read(pass_fault *fault, const char *text, char *name, size_t roo
 }
 
 void pass_fault_free(pass_fault *fault) {
-    ir_free(fault->seen.items);
+    base_free(fault->seen.items);
 }

@@ -2,8 +2,8 @@
  * reads, and the services emitted code calls. Plain C structs, fixed-width fields, natural alignment; append
  * only, and raise EBRU_ABI_VERSION when a meaning changes. Kernels have a treaty of their own: kernel_abi.h
  * and kernels.def. */
-#ifndef EBRU_RUNTIME_ABI_H
-#define EBRU_RUNTIME_ABI_H
+#ifndef EBRU_RUNTIME_ABI_ABI_H
+#define EBRU_RUNTIME_ABI_ABI_H
 
 #include <stdint.h>
 

@@ -22,8 +22,8 @@
  *  - "padded" per-channel vectors have ceil(C/16)*16 elements, the ones past C zero; 64-byte aligned.
  *  - packed weights [Nb][Cb][KH][KW][16 c][16 n], zero where n >= N or c >= C; 64-byte aligned.
  * Single tensors stay below 2^31 elements; offsets are computed in 64 bits. */
-#ifndef EBRU_RUNTIME_KERNEL_ABI_H
-#define EBRU_RUNTIME_KERNEL_ABI_H
+#ifndef EBRU_RUNTIME_ABI_KERNEL_ABI_H
+#define EBRU_RUNTIME_ABI_KERNEL_ABI_H
 
 #include <stdint.h>
 

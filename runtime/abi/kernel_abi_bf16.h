@@ -9,8 +9,8 @@
  *
  * Packed bf16 weights [Nb][ceil(C/32)][KH][KW][parts][16 c2][16 n][2]: n = block n/16, column n%16; c = block
  * c/32, pair c2 = c%32/2, half c%2; zero where n >= N or c >= C; 64-byte aligned. */
-#ifndef EBRU_RUNTIME_KERNEL_ABI_BF16_H
-#define EBRU_RUNTIME_KERNEL_ABI_BF16_H
+#ifndef EBRU_RUNTIME_ABI_KERNEL_ABI_BF16_H
+#define EBRU_RUNTIME_ABI_KERNEL_ABI_BF16_H
 
 /* How a level multiplies: what a gathered element is, and how many neighbouring pixels are taken at once. */
 enum {

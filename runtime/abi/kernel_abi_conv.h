@@ -1,7 +1,7 @@
 /* The treaty's rows of convolutions: params structs and host arithmetic of conv2d, feed_forward and
  * conv2d_winograd. Part of kernel_abi.h, which includes it; rules and layouts stand there. */
-#ifndef EBRU_RUNTIME_KERNEL_ABI_CONV_H
-#define EBRU_RUNTIME_KERNEL_ABI_CONV_H
+#ifndef EBRU_RUNTIME_ABI_KERNEL_ABI_CONV_H
+#define EBRU_RUNTIME_ABI_KERNEL_ABI_CONV_H
 
 /* ---- conv2d: convolution, 1x1 convolution, linear
  *   y = act(conv(pre_act(resize(concat(x0, x1)) * scale + shift), w) + bias + tbias + residual)

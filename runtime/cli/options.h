@@ -1,6 +1,6 @@
 /* The command line of an emitted program: one table gives parsing, --help and the near-miss suggestion. */
-#ifndef EBRU_RUNTIME_OPTIONS_H
-#define EBRU_RUNTIME_OPTIONS_H
+#ifndef EBRU_RUNTIME_CLI_OPTIONS_H
+#define EBRU_RUNTIME_CLI_OPTIONS_H
 
 #include "runtime/cli/progress.h"
 #include "runtime/engine/status.h"

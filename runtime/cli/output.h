@@ -1,6 +1,6 @@
 /* Output files that are complete or absent. One is written at a time. */
-#ifndef EBRU_RUNTIME_OUTPUT_H
-#define EBRU_RUNTIME_OUTPUT_H
+#ifndef EBRU_RUNTIME_CLI_OUTPUT_H
+#define EBRU_RUNTIME_CLI_OUTPUT_H
 
 #include "runtime/engine/status.h"
 

@@ -1,6 +1,6 @@
 /* Parts of an emitted program's main(). */
-#ifndef EBRU_RUNTIME_PROGRAM_H
-#define EBRU_RUNTIME_PROGRAM_H
+#ifndef EBRU_RUNTIME_CLI_PROGRAM_H
+#define EBRU_RUNTIME_CLI_PROGRAM_H
 
 #include "runtime/engine/engine.h"
 #include "runtime/cli/options.h"

@@ -1,6 +1,6 @@
 /* Progress on standard error: a bar on a terminal, otherwise a line at each phase and at most one per 5 s. */
-#ifndef EBRU_RUNTIME_PROGRESS_H
-#define EBRU_RUNTIME_PROGRESS_H
+#ifndef EBRU_RUNTIME_CLI_PROGRESS_H
+#define EBRU_RUNTIME_CLI_PROGRESS_H
 
 #include <stdbool.h>
 

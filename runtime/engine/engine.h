@@ -1,6 +1,6 @@
 /* Runs emitted functions: thread pool, one arena, per-thread scratch, profile. */
-#ifndef EBRU_RUNTIME_ENGINE_H
-#define EBRU_RUNTIME_ENGINE_H
+#ifndef EBRU_RUNTIME_ENGINE_ENGINE_H
+#define EBRU_RUNTIME_ENGINE_ENGINE_H
 
 #include "runtime/engine/model.h"
 #include "runtime/profile/profile.h"

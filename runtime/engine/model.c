@@ -7,7 +7,7 @@
 
 /* Level of a level description; codegen emits names this runtime knows. */
 static int level_number(const struct ebru_level_desc *level) {
-    return rt_cpu_level_by_name(level->name);
+    return base_cpu_level_by_name(level->name);
 }
 
 static rt_status choose_level(rt_model *m, rt_error *err) {
@@ -16,17 +16,17 @@ static rt_status choose_level(rt_model *m, rt_error *err) {
     for (int32_t i = t->level_count - 1; i >= 0; i--) {
         int level = level_number(&t->levels[i]);
         if (level > m->cpu.level) continue;
-        if ((permitted = rt_cpu_permit(&m->cpu, level))) {
+        if ((permitted = base_cpu_permit(&m->cpu, level))) {
             m->level = &t->levels[i];
             return RT_OK;
         }
     }
     char missing[200];
-    rt_cpu_missing(&m->cpu, level_number(&t->levels[0]), missing, sizeof missing);
+    base_cpu_missing(&m->cpu, level_number(&t->levels[0]), missing, sizeof missing);
     return rt_fail(err, RT_ERR_CPU,
                    "this program needs %s (%s); this %s offers %s. Rebuild with -mcpu=%s or a list of levels",
-                   t->levels[0].name, missing, permitted ? "CPU" : "system", rt_cpu_level_name(m->cpu.level),
-                   rt_cpu_level_name(m->cpu.level));
+                   t->levels[0].name, missing, permitted ? "CPU" : "system", base_cpu_level_name(m->cpu.level),
+                   base_cpu_level_name(m->cpu.level));
 }
 
 static rt_status unknown_level(const struct ebru_model *t, const char *name, rt_error *err) {
@@ -45,7 +45,7 @@ static rt_status take_level(rt_model *m, const char *name, bool unchecked, rt_er
         if (!strcmp(t->levels[i].name, name)) m->level = &t->levels[i];
     if (!m->level) return unknown_level(m->tables, name, err);
     rt_status s = unchecked ? RT_OK : rt_cpu_force_level(&m->cpu, name, err);
-    if (!s && !rt_cpu_permit(&m->cpu, level_number(m->level)) && !unchecked)
+    if (!s && !base_cpu_permit(&m->cpu, level_number(m->level)) && !unchecked)
         s = rt_fail(err, RT_ERR_CPU, "this system does not let programs use what %s needs", name);
     return s;
 }
@@ -57,7 +57,7 @@ rt_status rt_model_open(rt_model *m, const struct ebru_model *tables, const char
     if (tables->abi_version != EBRU_ABI_VERSION)
         return rt_fail(err, RT_ERR_INTERNAL, "model tables have version %u, the runtime has %d",
                        tables->abi_version, EBRU_ABI_VERSION);
-    rt_cpu_detect(&m->cpu);
+    base_cpu_detect(&m->cpu);
     if (unchecked && !forced)
         return rt_fail(err, RT_ERR_USAGE, "--no-cpu-check needs --cpu-level: which code is to run?");
     rt_status s = forced ? take_level(m, forced, unchecked, err) : choose_level(m, err);

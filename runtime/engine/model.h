@@ -1,10 +1,10 @@
 /* The compiled model as the program sees it: tables of runtime/abi/abi.h, the CPU level that runs, the mapped
  * weights. */
-#ifndef EBRU_RUNTIME_MODEL_H
-#define EBRU_RUNTIME_MODEL_H
+#ifndef EBRU_RUNTIME_ENGINE_MODEL_H
+#define EBRU_RUNTIME_ENGINE_MODEL_H
 
 #include "runtime/abi/abi.h"
-#include "base/cpu/cpu.h"
+#include "runtime/engine/cpu_level.h"
 #include "runtime/engine/status.h"
 
 #include <stdbool.h>
@@ -13,7 +13,7 @@
 typedef struct rt_model {
     const struct ebru_model *tables;
     const struct ebru_level_desc *level; /* the code that runs */
-    rt_cpu cpu;
+    base_cpu cpu;
     const char *weights; /* base of the packed weights, 64-byte aligned; NULL when the model has none */
     void *mapping;       /* what rt_model_close unmaps; NULL for embedded weights */
     size_t mapping_bytes;

@@ -1,8 +1,8 @@
 /* A network with its stages: NAME.prompt once a prompt, NAME.schedule once over all timesteps, NAME.step each
  * step; or the one function NAME where nothing could be taken out of the loop. Values handed from stage to
  * stage keep their layouts. */
-#ifndef EBRU_RUNTIME_NET_H
-#define EBRU_RUNTIME_NET_H
+#ifndef EBRU_RUNTIME_ENGINE_STAGED_NETWORK_H
+#define EBRU_RUNTIME_ENGINE_STAGED_NETWORK_H
 
 #include "runtime/engine/engine.h"
 

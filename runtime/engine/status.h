@@ -3,8 +3,8 @@
  * A function that can fail returns rt_status and writes one sentence (no newline, no "error:") into an
  * rt_error that the caller owns. The numbers are the exit codes of the emitted program, so main can return
  * them as is. */
-#ifndef EBRU_RUNTIME_STATUS_H
-#define EBRU_RUNTIME_STATUS_H
+#ifndef EBRU_RUNTIME_ENGINE_STATUS_H
+#define EBRU_RUNTIME_ENGINE_STATUS_H
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* A fixed pool for SPMD code: every thread runs the same function, barriers order its parts. */
-#ifndef EBRU_RUNTIME_THREADS_H
-#define EBRU_RUNTIME_THREADS_H
+#ifndef EBRU_RUNTIME_ENGINE_THREADS_H
+#define EBRU_RUNTIME_ENGINE_THREADS_H
 
 #include "runtime/engine/status.h"
 

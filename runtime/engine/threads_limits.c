@@ -154,7 +154,7 @@ rt_thread_limits rt_thread_limits_now(void) {
     rt_thread_limits limits = {.affinity = affinity(allowed)};
     limits.cgroup = rt_cgroup_cpu_limit("/proc/self/cgroup", "/sys/fs/cgroup");
     int cores =
-        limits.affinity > 0 ? rt_cpu_physical_cores("/sys/devices/system/cpu", MOST_CPUS, allowed) : 0;
+        limits.affinity > 0 ? base_cpu_physical_cores("/sys/devices/system/cpu", MOST_CPUS, allowed) : 0;
     limits.physical_cores = cores > 0 ? cores : -1;
     return limits;
 }

@@ -1,6 +1,6 @@
 /* Pictures in: PNG files, which may come from anybody. */
-#ifndef EBRU_RUNTIME_PNG_READER_H
-#define EBRU_RUNTIME_PNG_READER_H
+#ifndef EBRU_RUNTIME_IMAGE_PNG_READER_H
+#define EBRU_RUNTIME_IMAGE_PNG_READER_H
 
 #include "runtime/engine/status.h"
 

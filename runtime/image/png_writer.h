@@ -1,6 +1,6 @@
 /* Pictures out: float tensor -> bytes, several pictures side by side, PNG file. */
-#ifndef EBRU_RUNTIME_PNG_WRITER_H
-#define EBRU_RUNTIME_PNG_WRITER_H
+#ifndef EBRU_RUNTIME_IMAGE_PNG_WRITER_H
+#define EBRU_RUNTIME_IMAGE_PNG_WRITER_H
 
 #include "runtime/engine/status.h"
 

@@ -1,7 +1,7 @@
 /* Pictures and planes to other sizes, as the libraries do it whose results a program has to meet: Pillow for
  * 8-bit pictures, torch for float planes. */
-#ifndef EBRU_RUNTIME_RESIZE_H
-#define EBRU_RUNTIME_RESIZE_H
+#ifndef EBRU_RUNTIME_IMAGE_RESIZE_H
+#define EBRU_RUNTIME_IMAGE_RESIZE_H
 
 #include "runtime/engine/status.h"
 

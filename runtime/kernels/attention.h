@@ -1,6 +1,6 @@
 /* What attention.c and attention_bf16.c share: channels of tokens to lanes and back, causal masks. */
-#ifndef EBRU_KERNELS_ATTENTION_H
-#define EBRU_KERNELS_ATTENTION_H
+#ifndef EBRU_RUNTIME_KERNELS_ATTENTION_H
+#define EBRU_RUNTIME_KERNELS_ATTENTION_H
 
 #include "runtime/kernels/vector/vec.h"
 

@@ -1,6 +1,6 @@
 /* Channel concatenation of two c16 tensors, read block by block. */
-#ifndef EBRU_KERNELS_CAT_H
-#define EBRU_KERNELS_CAT_H
+#ifndef EBRU_RUNTIME_KERNELS_CAT_H
+#define EBRU_RUNTIME_KERNELS_CAT_H
 
 #include "runtime/kernels/vector/vec.h"
 

@@ -3,8 +3,8 @@
  *
  *   TILES, PAIRS   bf16; with two parts, a plane of hi and one of lo
  *   WIDE           f32 that holds the rounded value; with two parts hi + lo, which is exact */
-#ifndef EBRU_KERNELS_CELL_H
-#define EBRU_KERNELS_CELL_H
+#ifndef EBRU_RUNTIME_KERNELS_CELL_H
+#define EBRU_RUNTIME_KERNELS_CELL_H
 
 #include "runtime/kernels/vector/vec.h"
 

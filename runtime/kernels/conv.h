@@ -10,8 +10,8 @@
  *
  * Pixels of a task are one list (image, row, column); two tables give each one's offset in the gathered input
  * and in the output, so a tile may run across rows and images. */
-#ifndef EBRU_KERNELS_CONV_H
-#define EBRU_KERNELS_CONV_H
+#ifndef EBRU_RUNTIME_KERNELS_CONV_H
+#define EBRU_RUNTIME_KERNELS_CONV_H
 
 #include "runtime/kernels/gather.h"
 #include "runtime/kernels/tile/tile.h"

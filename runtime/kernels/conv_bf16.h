@@ -5,8 +5,8 @@
  *   multiply  as in f32, but a row of the multiply is a run of the gathered input (ebru_bf16_runs): the
  * tables have an entry a run, and one a position of it, which is -1 where the run passes over the halo. A
  * tile is finished when its last pass is multiplied, while its sums are in L1 */
-#ifndef EBRU_KERNELS_CONV_BF16_H
-#define EBRU_KERNELS_CONV_BF16_H
+#ifndef EBRU_RUNTIME_KERNELS_CONV_BF16_H
+#define EBRU_RUNTIME_KERNELS_CONV_BF16_H
 
 #include "runtime/kernels/conv.h"
 #include "runtime/kernels/tile/tile_bf16.h"

@@ -1,7 +1,7 @@
 /* Reading an image of c16 blocks row by row the way convolutions do: two tensors as one, resized, scaled and
  * activated on the way, zeros outside. */
-#ifndef EBRU_KERNELS_GATHER_H
-#define EBRU_KERNELS_GATHER_H
+#ifndef EBRU_RUNTIME_KERNELS_GATHER_H
+#define EBRU_RUNTIME_KERNELS_GATHER_H
 
 #include "runtime/kernels/cat.h"
 #include "runtime/kernels/cell.h"

@@ -1,7 +1,7 @@
 /* The arithmetic of conditioning, apart from networks and files: what diffusers' pipelines compute between
  * them, in float32 as there. */
-#ifndef EBRU_RUNTIME_CONDITION_H
-#define EBRU_RUNTIME_CONDITION_H
+#ifndef EBRU_RUNTIME_PIPELINE_CONDITION_H
+#define EBRU_RUNTIME_PIPELINE_CONDITION_H
 
 #include <stdbool.h>
 #include <stddef.h>

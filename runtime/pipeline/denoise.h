@@ -1,8 +1,8 @@
 /* What the parts of painting share: pipeline.c runs the loop, condition_text.c makes what the denoiser is
  * told in words and numbers, condition_image.c where the loop begins and the channels it is shown. Nobody
  * else includes it. */
-#ifndef EBRU_RUNTIME_PAINTER_H
-#define EBRU_RUNTIME_PAINTER_H
+#ifndef EBRU_RUNTIME_PIPELINE_DENOISE_H
+#define EBRU_RUNTIME_PIPELINE_DENOISE_H
 
 #include "runtime/engine/staged_network.h"
 #include "runtime/pipeline/pipeline.h"

@@ -1,8 +1,8 @@
 /* From a request to pictures: what the model's properties say to do. Text, class or nothing to image, from
  * noise or from a picture, with or without an autoencoder, with further channels for the denoiser or without.
  */
-#ifndef EBRU_RUNTIME_PIPELINE_H
-#define EBRU_RUNTIME_PIPELINE_H
+#ifndef EBRU_RUNTIME_PIPELINE_PIPELINE_H
+#define EBRU_RUNTIME_PIPELINE_PIPELINE_H
 
 #include "runtime/engine/engine.h"
 #include "runtime/cli/progress.h"

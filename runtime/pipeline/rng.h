@@ -2,8 +2,8 @@
  * seed.
  *
  * All arithmetic is our own (no libm log/sin/cos), so the bits are the same on every machine. */
-#ifndef EBRU_RUNTIME_RNG_H
-#define EBRU_RUNTIME_RNG_H
+#ifndef EBRU_RUNTIME_PIPELINE_RNG_H
+#define EBRU_RUNTIME_PIPELINE_RNG_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -70,9 +70,9 @@ static void loop_amx(long n) {
 
 /* bf16: of the program's products; levels below have no unit of their own for them. */
 static struct peak_loop loop_of(int level, bool bf16) {
-    if (bf16 && level >= RT_CPU_V4_AMX) return (struct peak_loop){loop_amx, 6 * 16 * 16 * 32, "AMX bf16"};
-    if (bf16 && level >= RT_CPU_V4_BF16) return (struct peak_loop){loop_bf16, 12 * 32, "AVX-512 bf16"};
-    return level >= RT_CPU_V4 ? (struct peak_loop){loop512, 12 * 16, "FMA"}
+    if (bf16 && level >= BASE_CPU_V4_AMX) return (struct peak_loop){loop_amx, 6 * 16 * 16 * 32, "AMX bf16"};
+    if (bf16 && level >= BASE_CPU_V4_BF16) return (struct peak_loop){loop_bf16, 12 * 32, "AVX-512 bf16"};
+    return level >= BASE_CPU_V4 ? (struct peak_loop){loop512, 12 * 16, "FMA"}
            : level >= 3       ? (struct peak_loop){loop256, 12 * 8, "FMA"}
                               : (struct peak_loop){loop128, 12 * 4, "multiply and add"};
 }
@@ -122,7 +122,7 @@ static double run_once(rt_pool *pool, struct peak_run *r) {
 }
 
 rt_peak rt_peak_measure(rt_pool *pool, const struct ebru_model *t, const char *level) {
-    struct peak_run r = {loop_of(rt_cpu_level_by_name(level), multiplies_bf16(t)), 1000};
+    struct peak_run r = {loop_of(base_cpu_level_by_name(level), multiplies_bf16(t)), 1000};
     rt_peak peak = {r.loop.unit, 0};
     /* long enough for the clock; meanwhile clocks settle at the level's frequency */
     while (run_once(pool, &r) < 4e-3 && r.iterations < 2000000000) r.iterations *= 2;

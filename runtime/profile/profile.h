@@ -1,8 +1,8 @@
 /* Who did what when: every thread notes its part of each op and its waiting at each barrier, the main thread
  * the phases of the run. Times are nanoseconds since the start of main(). Written as a Chrome trace
  * (profile_trace.c) and summed up as a table (profile_table.c). */
-#ifndef EBRU_RUNTIME_PROFILE_H
-#define EBRU_RUNTIME_PROFILE_H
+#ifndef EBRU_RUNTIME_PROFILE_PROFILE_H
+#define EBRU_RUNTIME_PROFILE_PROFILE_H
 
 #include "runtime/engine/model.h"
 #include "runtime/engine/threads.h"

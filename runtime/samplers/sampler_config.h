@@ -1,8 +1,8 @@
 /* What a compiled model says about its sampler: plain constant data that the compiler emits and the program
  * reads. Field names are those of diffusers' scheduler_config.json. Fixed-width fields, doubles first, no
  * pointers but one. */
-#ifndef EBRU_RUNTIME_SAMPLER_CONFIG_H
-#define EBRU_RUNTIME_SAMPLER_CONFIG_H
+#ifndef EBRU_RUNTIME_SAMPLERS_SAMPLER_CONFIG_H
+#define EBRU_RUNTIME_SAMPLERS_SAMPLER_CONFIG_H
 
 #include "runtime/engine/status.h"
 

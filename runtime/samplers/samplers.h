@@ -9,8 +9,8 @@
  *
  * Tensors are float32 as in diffusers; coefficients are computed as diffusers computes them. The evaluations
  * must be stepped in order (multistep samplers keep history); rt_sampler_reset begins a new picture. */
-#ifndef EBRU_RUNTIME_SAMPLERS_H
-#define EBRU_RUNTIME_SAMPLERS_H
+#ifndef EBRU_RUNTIME_SAMPLERS_SAMPLERS_H
+#define EBRU_RUNTIME_SAMPLERS_SAMPLERS_H
 
 #include "runtime/samplers/sampler_config.h"
 #include "runtime/engine/status.h"

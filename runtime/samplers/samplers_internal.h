@@ -5,8 +5,8 @@
  * them, s->init_sigma and s->space. c, steps, n and the noise schedule (alphas_cumprod, final_alpha) are
  * ready. step         x becomes the sample after evaluation k; k is in range and in order. s->done =
  * evaluations since reset. needs_noise  NULL = never */
-#ifndef EBRU_RUNTIME_SAMPLERS_INTERNAL_H
-#define EBRU_RUNTIME_SAMPLERS_INTERNAL_H
+#ifndef EBRU_RUNTIME_SAMPLERS_SAMPLERS_INTERNAL_H
+#define EBRU_RUNTIME_SAMPLERS_SAMPLERS_INTERNAL_H
 
 #include "runtime/samplers/samplers.h"
 

@@ -1,6 +1,6 @@
 /* A prompt as a text encoder reads it: token ids in chunks of the encoder's length. */
-#ifndef EBRU_RUNTIME_PROMPT_TOKENS_H
-#define EBRU_RUNTIME_PROMPT_TOKENS_H
+#ifndef EBRU_RUNTIME_TEXT_PROMPT_TOKENS_H
+#define EBRU_RUNTIME_TEXT_PROMPT_TOKENS_H
 
 #include "runtime/text/tokenizer.h"
 

@@ -14,8 +14,8 @@
  * it), spaces around a weight and ":1.5)" that closes nothing as above (the web UI). Where both go wrong:
  * BREAK inside of brackets is a break like any other (there: the word "break" at a negative weight), and a
  * "weight" that is no number, (a:1.2.3), is an error (there: an exception). */
-#ifndef EBRU_RUNTIME_PROMPT_WEIGHTS_H
-#define EBRU_RUNTIME_PROMPT_WEIGHTS_H
+#ifndef EBRU_RUNTIME_TEXT_PROMPT_WEIGHTS_H
+#define EBRU_RUNTIME_TEXT_PROMPT_WEIGHTS_H
 
 #include "runtime/engine/status.h"
 

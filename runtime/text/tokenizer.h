@@ -21,8 +21,8 @@
  *        M x 4 words: left id, right id, rank, merged id; ascending by (left, right), no duplicates
  *        S x 3 words: offset and length of the text in the special text area, id
  *        T bytes: special token text (UTF-8, as it looks after normalisation), then zero padding */
-#ifndef EBRU_RUNTIME_TOKENIZER_H
-#define EBRU_RUNTIME_TOKENIZER_H
+#ifndef EBRU_RUNTIME_TEXT_TOKENIZER_H
+#define EBRU_RUNTIME_TEXT_TOKENIZER_H
 
 #include "runtime/engine/status.h"
 

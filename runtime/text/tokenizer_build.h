@@ -1,7 +1,7 @@
 /* Turns CLIP's vocab.json and merges.txt (already read by the caller) into the blob of tokenizer.h.
  * Used by the compiler and by tests; the emitted program does not need it. */
-#ifndef EBRU_RUNTIME_TOKENIZER_BUILD_H
-#define EBRU_RUNTIME_TOKENIZER_BUILD_H
+#ifndef EBRU_RUNTIME_TEXT_TOKENIZER_BUILD_H
+#define EBRU_RUNTIME_TEXT_TOKENIZER_BUILD_H
 
 #include "runtime/engine/status.h"
 

@@ -1,6 +1,6 @@
 /* The little of Unicode that a CLIP tokenizer needs. */
-#ifndef EBRU_RUNTIME_UNICODE_H
-#define EBRU_RUNTIME_UNICODE_H
+#ifndef EBRU_RUNTIME_TEXT_UNICODE_H
+#define EBRU_RUNTIME_TEXT_UNICODE_H
 
 #include "runtime/engine/status.h"
 

@@ -10,7 +10,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: ldm_file FOLDER MAP OUT\n");
         return 2;
     }
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     fe_options o = {.random_weights = true, .random_seed = 1, .guidance_pair = true, .shared_timestep = true};
     ir_module *m = fe_load(d, argv[1], &o);
     if (m) {
@@ -21,6 +21,6 @@ int main(int argc, char **argv) {
     }
     int code = m ? 0 : 1;
     ir_module_free(m);
-    ir_diag_free(d);
+    base_diag_free(d);
     return code;
 }

@@ -53,7 +53,7 @@ static void legacy(fe_st_tensor *t) {
     }
 }
 
-static bool write_shards(ir_diag *d, const char *out, const fe_st_tensor *t, size_t n, size_t shards) {
+static bool write_shards(base_diag *d, const char *out, const fe_st_tensor *t, size_t n, size_t shards) {
     char path[4096], index[4096];
     const char *slash = strrchr(out, '/');
     const char *base = slash ? slash + 1 : out;
@@ -90,7 +90,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(argv[i], "--legacy"))
             old = true;
     }
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     fe_st *st = argc > 2 ? fe_st_open(d, argv[1]) : NULL;
     bool fine = st != NULL;
     if (fine) {
@@ -114,7 +114,7 @@ int main(int argc, char **argv) {
         free(t);
     }
     fe_st_close(st);
-    ir_diag_flush(d);
-    ir_diag_free(d);
+    base_diag_flush(d);
+    base_diag_free(d);
     return fine ? 0 : 1;
 }

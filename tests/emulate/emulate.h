@@ -7,8 +7,8 @@
  * STTILECFG, TILERELEASE, TILEZERO, TILELOADD, TILELOADDT1, TILESTORED, TDPBF16PS; VDPBF16PS, VCVTNE2PS2BF16,
  * VCVTNEPS2BF16 in all lengths, with masks and broadcasts. Every other illegal instruction, and those that
  * the manual says fault (wrong shapes, a tile used twice), end the process with a message. */
-#ifndef EBRU_TESTS_EMULATE_H
-#define EBRU_TESTS_EMULATE_H
+#ifndef EBRU_TESTS_EMULATE_EMULATE_H
+#define EBRU_TESTS_EMULATE_EMULATE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* What the emulator's tests share: naive arithmetic, random operands, the tests of the tiles. */
-#ifndef EBRU_TESTS_EMULATE_TEST_H
-#define EBRU_TESTS_EMULATE_TEST_H
+#ifndef EBRU_TESTS_EMULATE_EMULATE_TEST_H
+#define EBRU_TESTS_EMULATE_EMULATE_TEST_H
 
 #include "tests/emulate/emulate.h"
 

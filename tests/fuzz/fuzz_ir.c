@@ -13,10 +13,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static ir_module *parse(const char *text, size_t length, FILE *sink) {
-    ir_diag *d = ir_diag_new(&(ir_diag_options){.out = sink});
+    base_diag *d = base_diag_new(&(base_diag_options){.out = sink});
     ir_module *m = ir_parse(d, "fuzz.ir", text, length);
-    if (!m && ir_diag_errors(d) == 0) abort(); /* a refusal without a reason */
-    ir_diag_free(d);
+    if (!m && base_diag_errors(d) == 0) abort(); /* a refusal without a reason */
+    base_diag_free(d);
     return m;
 }
 
@@ -26,14 +26,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!sink) return 0;
     ir_module *m = parse((const char *)data, size, sink);
     if (!m) return 0;
-    ir_str first = {0}, second = {0};
+    base_str first = {0}, second = {0};
     ir_print(m, &first);
     ir_module *again = parse(first.data, first.len, sink);
     if (!again) abort();
     ir_print(again, &second);
     if (first.len != second.len || memcmp(first.data, second.data, first.len) != 0) abort();
-    ir_str_free(&first);
-    ir_str_free(&second);
+    base_str_free(&first);
+    base_str_free(&second);
     ir_module_free(again);
     ir_module_free(m);
     return 0;

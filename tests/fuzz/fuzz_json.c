@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         if (!(x)) abort();                                                                                   \
     } while (0)
 
-static void compare(fe_jval v, const cJSON *theirs) {
+static void compare(base_jval v, const cJSON *theirs) {
     int64_t i;
     double x;
     bool b;
@@ -25,38 +25,38 @@ static void compare(fe_jval v, const cJSON *theirs) {
     size_t index, count;
     int64_t list[4];
     static const char *const names[] = {"silu", "a"};
-    PROMISE(fe_json_present(v) && theirs);
-    ir_loc loc = fe_json_loc(v);
+    PROMISE(base_json_present(v) && theirs);
+    base_loc loc = base_json_loc(v);
     PROMISE(loc.line >= 1 && loc.col >= 1 && loc.path && loc.path[0] == '$');
-    switch (fe_json_kind_of(v)) {
-    case FE_JSON_NULL: PROMISE(cJSON_IsNull(theirs)); break;
-    case FE_JSON_BOOL: PROMISE(fe_json_bool(v, &b) && b == (cJSON_IsTrue(theirs) != 0)); break;
-    case FE_JSON_INT: fe_json_int(v, &i, -10, 10); /* fall through */
-    case FE_JSON_REAL:
-        PROMISE(fe_json_double(v, &x) && isfinite(x));
+    switch (base_json_kind_of(v)) {
+    case BASE_JSON_NULL: PROMISE(cJSON_IsNull(theirs)); break;
+    case BASE_JSON_BOOL: PROMISE(base_json_bool(v, &b) && b == (cJSON_IsTrue(theirs) != 0)); break;
+    case BASE_JSON_INT: base_json_int(v, &i, -10, 10); /* fall through */
+    case BASE_JSON_REAL:
+        PROMISE(base_json_double(v, &x) && isfinite(x));
         PROMISE(cJSON_IsNumber(theirs) && x == theirs->valuedouble);
         break;
-    case FE_JSON_STRING:
-        PROMISE(fe_json_string(v, &s) && cJSON_IsString(theirs) && strcmp(s, theirs->valuestring) == 0);
-        fe_json_choice(v, "thing", names, 2, &index);
+    case BASE_JSON_STRING:
+        PROMISE(base_json_string(v, &s) && cJSON_IsString(theirs) && strcmp(s, theirs->valuestring) == 0);
+        base_json_choice(v, "thing", names, 2, &index);
         break;
-    case FE_JSON_ARRAY:
-    case FE_JSON_OBJECT: {
-        bool object = fe_json_is(v, FE_JSON_OBJECT);
+    case BASE_JSON_ARRAY:
+    case BASE_JSON_OBJECT: {
+        bool object = base_json_is(v, BASE_JSON_OBJECT);
         PROMISE(object ? cJSON_IsObject(theirs) : cJSON_IsArray(theirs));
-        fe_json_ints(v, list, 4, &count, 0, 100);
-        fe_json_require(v, "a");
+        base_json_ints(v, list, 4, &count, 0, 100);
+        base_json_require(v, "a");
         size_t n = 0;
-        fe_jval child = fe_json_first(v);
-        for (const cJSON *t = theirs->child; t; t = t->next, child = fe_json_next(child), n++) {
+        base_jval child = base_json_first(v);
+        for (const cJSON *t = theirs->child; t; t = t->next, child = base_json_next(child), n++) {
             compare(child, t);
             if (object)
-                PROMISE(fe_json_get(v, t->string).node == child.node);
+                PROMISE(base_json_get(v, t->string).node == child.node);
             else
-                PROMISE(fe_json_item(v, n).node == child.node);
+                PROMISE(base_json_item(v, n).node == child.node);
         }
-        PROMISE(n == fe_json_length(v) && !fe_json_present(child));
-        fe_json_report_unknown_keys(v, names, 2, IR_WARNING);
+        PROMISE(n == base_json_length(v) && !base_json_present(child));
+        base_json_report_unknown_keys(v, names, 2, BASE_WARNING);
     }
     }
 }
@@ -64,16 +64,16 @@ static void compare(fe_jval v, const cJSON *theirs) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static FILE *null;
     if (!null) null = fopen("/dev/null", "w");
-    fe_json_limits limits = {.max_values = 100000};
-    ir_diag *d = ir_diag_new(&(ir_diag_options){.out = null, .limit = 5, .json = size % 2});
-    fe_json *doc = fe_json_parse(d, "fuzz.json", (const char *)data, size, &limits);
-    PROMISE((doc != NULL) == (ir_diag_errors(d) == 0));
+    base_json_limits limits = {.max_values = 100000};
+    base_diag *d = base_diag_new(&(base_diag_options){.out = null, .limit = 5, .json = size % 2});
+    base_json *doc = base_json_parse(d, "fuzz.json", (const char *)data, size, &limits);
+    PROMISE((doc != NULL) == (base_diag_errors(d) == 0));
     if (doc) {
         cJSON *theirs = cJSON_ParseWithLength((const char *)data, size);
-        compare(fe_json_root(doc), theirs);
+        compare(base_json_root(doc), theirs);
         cJSON_Delete(theirs);
-        fe_json_free(doc);
+        base_json_free(doc);
     }
-    ir_diag_free(d);
+    base_diag_free(d);
     return 0;
 }

@@ -31,9 +31,9 @@ static void check_tensor(fe_st *st, size_t i, const uint8_t *data, size_t size) 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static FILE *null;
     if (!null) null = fopen("/dev/null", "w");
-    ir_diag *d = ir_diag_new(&(ir_diag_options){.out = null, .limit = 5, .json = size % 2});
+    base_diag *d = base_diag_new(&(base_diag_options){.out = null, .limit = 5, .json = size % 2});
     fe_st *st = fe_st_open_memory(d, "fuzz.safetensors", data, size);
-    PROMISE((st != NULL) == (ir_diag_errors(d) == 0));
+    PROMISE((st != NULL) == (base_diag_errors(d) == 0));
     if (st) {
         size_t total = 0;
         for (size_t i = 0; i < fe_st_count(st); i++) {
@@ -47,6 +47,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
     }
     fe_st_close(st);
-    ir_diag_free(d);
+    base_diag_free(d);
     return 0;
 }

@@ -12,8 +12,8 @@
  *
  * attn_sums: o[n][m][:] (+)= sum over keys j of v[j/16][m][j%16] * w[n][j][:]. The rows of v lie side by
  * side, so that one pointer serves them all, which tile.h's multiply cannot assume. */
-#ifndef EBRU_KERNELS_ATTENTION_TILE_H
-#define EBRU_KERNELS_ATTENTION_TILE_H
+#ifndef EBRU_RUNTIME_KERNELS_TILE_ATTENTION_TILE_H
+#define EBRU_RUNTIME_KERNELS_TILE_ATTENTION_TILE_H
 
 #include "runtime/kernels/vector/vec.h"
 

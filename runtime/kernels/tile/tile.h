@@ -6,8 +6,8 @@
  * argument struct, only the unrolled inner step is code. Order "load B row, then for each m broadcast and
  * multiply over n" keeps the register allocator within MR*NB + NB + 1 registers at the pairs the level lists;
  * see tile_max_rows. */
-#ifndef EBRU_KERNELS_TILE_H
-#define EBRU_KERNELS_TILE_H
+#ifndef EBRU_RUNTIME_KERNELS_TILE_TILE_H
+#define EBRU_RUNTIME_KERNELS_TILE_TILE_H
 
 #include "runtime/kernels/vector/vec.h"
 

@@ -6,8 +6,8 @@
  * parts) triple, shared by everything that multiplies in a module. A row is a pixel, or with matrix registers
  * a run of TILE_BF16_RUN of them, `a_step` apart; then the caller frames its calls in tile_bf16_begin and
  * tile_bf16_end. */
-#ifndef EBRU_KERNELS_TILE_BF16_H
-#define EBRU_KERNELS_TILE_BF16_H
+#ifndef EBRU_RUNTIME_KERNELS_TILE_TILE_BF16_H
+#define EBRU_RUNTIME_KERNELS_TILE_TILE_BF16_H
 
 #include "runtime/kernels/cell.h"
 

@@ -2,8 +2,8 @@
  * tile_neon.h, four registers of sums a pixel, the weights' quarters outside. With the instructions for bf16,
  * dot products of pairs by lane (bfdot), whose products are exact and whose sums are rounded to odd, then to
  * f32; without, f32. */
-#ifndef EBRU_KERNELS_TILE_BF16_NEON_H
-#define EBRU_KERNELS_TILE_BF16_NEON_H
+#ifndef EBRU_RUNTIME_KERNELS_TILE_TILE_BF16_NEON_H
+#define EBRU_RUNTIME_KERNELS_TILE_TILE_BF16_NEON_H
 
 #include "runtime/kernels/tile/tile_bf16.h"
 

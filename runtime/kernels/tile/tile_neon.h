@@ -4,8 +4,8 @@
  * time and multiplied by lane (fmla by element), so that 96 multiplies need 6 + 16 loads; the weights'
  * quarters are the outer loop, so that only the one in use and the next are held. With four channels a round
  * LLVM 19 keeps all of it in registers; with eight it spills. */
-#ifndef EBRU_KERNELS_TILE_NEON_H
-#define EBRU_KERNELS_TILE_NEON_H
+#ifndef EBRU_RUNTIME_KERNELS_TILE_TILE_NEON_H
+#define EBRU_RUNTIME_KERNELS_TILE_TILE_NEON_H
 
 #include "runtime/kernels/tile/tile.h"
 

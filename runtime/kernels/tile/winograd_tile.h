@@ -1,8 +1,8 @@
 /* The transforms of one tile of minimal filtering F(MxM, 3x3), one function an M: no model specialises them,
  * so they are compiled once a level, like the register tiles. All data 64-byte aligned, sixteen channels a
  * pixel. */
-#ifndef EBRU_KERNELS_WINOGRAD_TILE_H
-#define EBRU_KERNELS_WINOGRAD_TILE_H
+#ifndef EBRU_RUNTIME_KERNELS_TILE_WINOGRAD_TILE_H
+#define EBRU_RUNTIME_KERNELS_TILE_WINOGRAD_TILE_H
 
 #include "runtime/kernels/vector/vec.h"
 

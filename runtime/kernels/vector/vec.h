@@ -1,8 +1,8 @@
 /* The vector header of the kernels: sixteen floats, one channel block of the c16 layout. A level keeps them
  * in one zmm, two ymm or four xmm registers; clang splits the type. Kernels are freestanding and compiled by
  * clang only. */
-#ifndef EBRU_KERNELS_VEC_H
-#define EBRU_KERNELS_VEC_H
+#ifndef EBRU_RUNTIME_KERNELS_VECTOR_VEC_H
+#define EBRU_RUNTIME_KERNELS_VECTOR_VEC_H
 
 #include "runtime/abi/kernel_abi.h"
 

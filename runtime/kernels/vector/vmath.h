@@ -4,8 +4,8 @@
  * below every float. NaN goes through; infinities give the limits, but x times something that is 0 at -inf
  * (silu, gelu_tanh, quick_gelu, mish) is NaN there, as it is in PyTorch. Rounding mode is nearest, nothing is
  * reassociated. */
-#ifndef EBRU_KERNELS_VMATH_H
-#define EBRU_KERNELS_VMATH_H
+#ifndef EBRU_RUNTIME_KERNELS_VECTOR_VMATH_H
+#define EBRU_RUNTIME_KERNELS_VECTOR_VMATH_H
 
 #include "runtime/kernels/vector/vec.h"
 

@@ -13,12 +13,12 @@
 
 static void blocks_are_zeroed_aligned_and_apart(void **state) {
     (void)state;
-    ir_arena *a = ir_arena_new();
+    base_arena *a = base_arena_new();
     static const size_t sizes[] = {0, 1, 15, 16, 17, 100, 5000, 20000, 70000, 3, 64 * 1024, 16};
     enum { N = sizeof sizes / sizeof *sizes };
     unsigned char *p[N];
     for (size_t i = 0; i < N; i++) {
-        p[i] = ir_arena_alloc(a, sizes[i]);
+        p[i] = base_arena_alloc(a, sizes[i]);
         assert_int_equal((uintptr_t)p[i] % 16, 0);
         for (size_t k = 0; k < sizes[i]; k++) assert_int_equal(p[i][k], 0);
         memset(p[i], (int)i + 1, sizes[i]);
@@ -26,78 +26,78 @@ static void blocks_are_zeroed_aligned_and_apart(void **state) {
     for (size_t i = 0; i < N; i++) {
         for (size_t k = 0; k < sizes[i]; k++) assert_int_equal(p[i][k], i + 1);
     }
-    ir_arena_free(a);
-    ir_arena_free(NULL);
+    base_arena_free(a);
+    base_arena_free(NULL);
 }
 
 static void many_small_blocks(void **state) {
     (void)state;
-    ir_arena *a = ir_arena_new();
+    base_arena *a = base_arena_new();
     uint32_t *all[20000];
     for (uint32_t i = 0; i < 20000; i++) {
-        all[i] = ir_arena_alloc(a, sizeof(uint32_t) * (1 + i % 7));
+        all[i] = base_arena_alloc(a, sizeof(uint32_t) * (1 + i % 7));
         *all[i] = i;
     }
     for (uint32_t i = 0; i < 20000; i++) assert_int_equal(*all[i], i);
-    ir_arena_free(a);
+    base_arena_free(a);
 }
 
 static void arena_strings(void **state) {
     (void)state;
-    ir_arena *a = ir_arena_new();
-    assert_string_equal(ir_arena_strdup(a, "ebru"), "ebru");
-    assert_string_equal(ir_arena_strndup(a, "marbling", 6), "marbli");
-    assert_string_equal(ir_arena_strndup(a, "", 0), "");
-    assert_string_equal(ir_arena_printf(a, "%s:%d", "line", 42), "line:42");
-    assert_string_equal(ir_arena_printf(a, "%s", ""), "");
+    base_arena *a = base_arena_new();
+    assert_string_equal(base_arena_strdup(a, "ebru"), "ebru");
+    assert_string_equal(base_arena_strndup(a, "marbling", 6), "marbli");
+    assert_string_equal(base_arena_strndup(a, "", 0), "");
+    assert_string_equal(base_arena_printf(a, "%s:%d", "line", 42), "line:42");
+    assert_string_equal(base_arena_printf(a, "%s", ""), "");
     for (int n = 250; n < 262; n++) { /* around the size of the first attempt */
-        char *s = ir_arena_printf(a, "%*d", n, 7);
+        char *s = base_arena_printf(a, "%*d", n, 7);
         assert_int_equal(strlen(s), n);
         assert_int_equal(s[n - 1], '7');
     }
-    ir_arena_free(a);
+    base_arena_free(a);
 }
 
 static void vectors_grow(void **state) {
     (void)state;
-    IR_VEC(uint64_t) v = {0};
-    for (uint64_t i = 0; i < 1000; i++) IR_PUSH(&v, i * i);
+    BASE_VEC(uint64_t) v = {0};
+    for (uint64_t i = 0; i < 1000; i++) BASE_PUSH(&v, i * i);
     assert_int_equal(v.count, 1000);
     assert_true(v.cap >= v.count);
     for (uint64_t i = 0; i < 1000; i++) assert_int_equal(v.items[i], i * i);
-    ir_free(v.items);
+    base_free(v.items);
 }
 
 static void strings_grow(void **state) {
     (void)state;
-    ir_str s = {0};
-    ir_str_add(&s, "");
+    base_str s = {0};
+    base_str_add(&s, "");
     assert_string_equal(s.data, "");
-    for (int i = 0; i < 300; i++) ir_str_addf(&s, "%03d,", i);
+    for (int i = 0; i < 300; i++) base_str_addf(&s, "%03d,", i);
     assert_int_equal(s.len, 1200);
     assert_memory_equal(s.data, "000,001,002,", 12);
     assert_string_equal(s.data + 1196, "299,");
-    ir_str_addn(&s, "abcdef", 3);
+    base_str_addn(&s, "abcdef", 3);
     assert_string_equal(s.data + 1200, "abc");
-    ir_str_addf(&s, "%s", "");
+    base_str_addf(&s, "%s", "");
     assert_int_equal(s.len, 1203);
-    ir_str_free(&s);
+    base_str_free(&s);
     assert_null(s.data);
-    ir_str_addf(&s, "%s", "");
+    base_str_addf(&s, "%s", "");
     assert_string_equal(s.data, "");
-    ir_str_free(&s);
+    base_str_free(&s);
 }
 
 static void checked_sizes(void **state) {
     (void)state;
     size_t r = 7;
-    assert_true(ir_mul_size(SIZE_MAX, 1, &r) && r == SIZE_MAX);
+    assert_true(base_mul_size(SIZE_MAX, 1, &r) && r == SIZE_MAX);
     r = 7;
-    assert_false(ir_mul_size(SIZE_MAX / 2 + 1, 2, &r));
+    assert_false(base_mul_size(SIZE_MAX / 2 + 1, 2, &r));
     assert_int_equal(r, 7);
-    assert_true(ir_add_size(SIZE_MAX - 1, 1, &r) && r == SIZE_MAX);
+    assert_true(base_add_size(SIZE_MAX - 1, 1, &r) && r == SIZE_MAX);
     r = 7;
-    assert_false(ir_add_size(SIZE_MAX, 1, &r));
+    assert_false(base_add_size(SIZE_MAX, 1, &r));
     assert_int_equal(r, 7);
 }
 
@@ -111,51 +111,51 @@ static void leave(void) {
 static void failing_allocations_reach_the_handler(void **state) {
     (void)state;
     volatile unsigned failed = 0;
-    ir_set_oom_handler(leave);
+    base_set_oom_handler(leave);
     for (volatile uint64_t n = 1;; n++) {
-        ir_arena *volatile a = NULL;
-        ir_str s = {0};
+        base_arena *volatile a = NULL;
+        base_str s = {0};
         char *volatile *data = (char *volatile *)&s.data;
-        ir_fail_allocation(n);
+        base_fail_allocation(n);
         if (setjmp(escape) == 0) {
-            a = ir_arena_new();
-            ir_arena_alloc(a, 100);
-            ir_arena_alloc(a, 100000);
-            ir_str_add(&s, "text");
-            ir_fail_allocation(0);
-            ir_arena_free(a);
-            ir_free(*data);
+            a = base_arena_new();
+            base_arena_alloc(a, 100);
+            base_arena_alloc(a, 100000);
+            base_str_add(&s, "text");
+            base_fail_allocation(0);
+            base_arena_free(a);
+            base_free(*data);
             break;
         }
         failed++;
-        ir_arena_free(a);
-        ir_free(*data);
+        base_arena_free(a);
+        base_free(*data);
     }
     assert_true(failed >= 4);
-    ir_set_oom_handler(NULL);
+    base_set_oom_handler(NULL);
 }
 
 static void impossible_sizes_are_out_of_memory(void **state) {
     (void)state;
     volatile int reached = 0;
-    ir_arena *volatile a = ir_arena_new();
-    ir_set_oom_handler(leave);
+    base_arena *volatile a = base_arena_new();
+    base_set_oom_handler(leave);
     if (setjmp(escape) == 0)
-        ir_arena_alloc(a, SIZE_MAX);
+        base_arena_alloc(a, SIZE_MAX);
     else
         reached++;
     if (setjmp(escape) == 0)
-        ir_arena_alloc(a, SIZE_MAX - 20);
+        base_arena_alloc(a, SIZE_MAX - 20);
     else
         reached++;
     size_t cap = SIZE_MAX / 4;
     if (setjmp(escape) == 0)
-        ir_grow(NULL, &cap, 8);
+        base_grow(NULL, &cap, 8);
     else
         reached++;
     assert_int_equal(reached, 3);
-    ir_set_oom_handler(NULL);
-    ir_arena_free(a);
+    base_set_oom_handler(NULL);
+    base_arena_free(a);
 }
 
 int main(void) {

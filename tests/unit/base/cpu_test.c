@@ -1,5 +1,5 @@
 /* Feature decoding on made-up CPUs, levels, cores, and sanity of what this machine says. */
-#include "base/cpu/cpu.h"
+#include "runtime/engine/cpu_level.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -16,8 +16,8 @@
 #include "tests/unit/support/temp_dir.h"
 
 /* A CPU that reports everything, under a system that saves everything. */
-static rt_cpuid everything(void) {
-    return (rt_cpuid){.max_leaf = 0x20,
+static base_cpuid everything(void) {
+    return (base_cpuid){.max_leaf = 0x20,
                       .max_ext = 0x80000008u,
                       .leaf1_ecx = ~0u,
                       .leaf1_edx = ~0u,
@@ -29,14 +29,14 @@ static rt_cpuid everything(void) {
                       .xcr0 = ~UINT64_C(0)};
 }
 
-static int level(const rt_cpuid *raw) {
-    return rt_cpu_level_of(rt_cpu_decode(raw));
+static int level(const base_cpuid *raw) {
+    return base_cpu_level_of(base_cpu_decode(raw));
 }
 
 static void levels(void **state) {
     (void)state;
-    rt_cpuid raw = everything();
-    assert_int_equal(rt_cpu_decode(&raw), (UINT64_C(1) << RT_CPU_FEATURE_COUNT) - 1);
+    base_cpuid raw = everything();
+    assert_int_equal(base_cpu_decode(&raw), (UINT64_C(1) << BASE_CPU_FEATURE_COUNT) - 1);
     assert_int_equal(level(&raw), 6);
     raw.leaf7_edx &= ~(1u << 22); /* AMX-BF16 */
     assert_int_equal(level(&raw), 5);
@@ -55,23 +55,23 @@ static void levels(void **state) {
 /* What the CPU has but the operating system does not save is not there. */
 static void the_system_must_save_registers(void **state) {
     (void)state;
-    rt_cpuid raw = everything();
+    base_cpuid raw = everything();
     raw.xcr0 = 0x7; /* no AVX-512 state */
     assert_int_equal(level(&raw), 3);
-    uint64_t f = rt_cpu_decode(&raw);
-    assert_false(f >> RT_CPU_BIT_AVX512VNNI & 1);
-    assert_false(f >> RT_CPU_BIT_AMX_TILE & 1);
-    assert_true(f >> RT_CPU_BIT_AVXVNNI & 1);
+    uint64_t f = base_cpu_decode(&raw);
+    assert_false(f >> BASE_CPU_BIT_AVX512VNNI & 1);
+    assert_false(f >> BASE_CPU_BIT_AMX_TILE & 1);
+    assert_true(f >> BASE_CPU_BIT_AVXVNNI & 1);
     raw.xcr0 = 0x67; /* one of the three parts of the AVX-512 state is missing */
     assert_int_equal(level(&raw), 3);
     raw.xcr0 = 0xe7;
     assert_int_equal(level(&raw), 5);
-    assert_false(rt_cpu_decode(&raw) >> RT_CPU_BIT_AMX_BF16 & 1);
+    assert_false(base_cpu_decode(&raw) >> BASE_CPU_BIT_AMX_BF16 & 1);
     raw.xcr0 = 0x200e7; /* tile configuration without tile data */
     assert_int_equal(level(&raw), 5);
     raw.xcr0 = 0x600e7;
     assert_int_equal(level(&raw), 6);
-    assert_true(rt_cpu_decode(&raw) >> RT_CPU_BIT_AMX_BF16 & 1);
+    assert_true(base_cpu_decode(&raw) >> BASE_CPU_BIT_AMX_BF16 & 1);
     raw.xcr0 = 0x1;
     assert_int_equal(level(&raw), 2);
     raw = everything();
@@ -81,53 +81,53 @@ static void the_system_must_save_registers(void **state) {
 
 static void leaves_that_do_not_exist(void **state) {
     (void)state;
-    rt_cpuid raw = everything();
+    base_cpuid raw = everything();
     raw.max_leaf = 6;
     assert_int_equal(level(&raw), 2); /* LAHF comes from the extended leaves */
     raw.max_ext = 0x80000000u;
     assert_int_equal(level(&raw), 1);
 }
 
-static rt_cpu cpu_of(const rt_cpuid *raw) {
-    rt_cpu cpu = {.features = rt_cpu_decode(raw)};
-    cpu.level = rt_cpu_level_of(cpu.features);
+static base_cpu cpu_of(const base_cpuid *raw) {
+    base_cpu cpu = {.features = base_cpu_decode(raw)};
+    cpu.level = base_cpu_level_of(cpu.features);
     return cpu;
 }
 
 static void missing_features_are_named(void **state) {
     (void)state;
     char text[200];
-    rt_cpuid raw = everything();
+    base_cpuid raw = everything();
     raw.leaf7_ebx &= ~(1u << 16 | 1u << 31);
-    rt_cpu cpu = cpu_of(&raw);
-    assert_int_equal(rt_cpu_missing(&cpu, 4, text, sizeof text), 2);
+    base_cpu cpu = cpu_of(&raw);
+    assert_int_equal(base_cpu_missing(&cpu, 4, text, sizeof text), 2);
     assert_string_equal(text, "avx512f, avx512vl");
-    assert_int_equal(rt_cpu_missing(&cpu, 3, text, sizeof text), 0);
+    assert_int_equal(base_cpu_missing(&cpu, 3, text, sizeof text), 0);
     assert_string_equal(text, "");
-    assert_int_equal(rt_cpu_missing(&cpu, 4, text, 6), 2);
+    assert_int_equal(base_cpu_missing(&cpu, 4, text, 6), 2);
     assert_string_equal(text, "avx51");
-    assert_int_equal(rt_cpu_missing(&cpu, 4, NULL, 0), 2);
+    assert_int_equal(base_cpu_missing(&cpu, 4, NULL, 0), 2);
 }
 
 static void forcing_a_level(void **state) {
     (void)state;
     rt_error err = {""};
-    rt_cpuid raw = everything();
-    rt_cpu cpu = cpu_of(&raw);
+    base_cpuid raw = everything();
+    base_cpu cpu = cpu_of(&raw);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v9", &err), RT_ERR_USAGE);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-amx", &err), RT_OK);
-    assert_true(RT_CPU_HAS(&cpu, AMX_BF16));
+    assert_true(BASE_CPU_HAS(&cpu, AMX_BF16));
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-bf16", &err), RT_OK);
-    assert_int_equal(rt_cpu_level_of(cpu.features), 5);
+    assert_int_equal(base_cpu_level_of(cpu.features), 5);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-amx", &err), RT_ERR_CPU);
     assert_non_null(strstr(err.message, "up to x86-64-v4-bf16, not x86-64-v4-amx (amx-tile, amx-bf16)"));
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4", &err), RT_OK);
-    assert_int_equal(rt_cpu_level_of(cpu.features), 4);
+    assert_int_equal(base_cpu_level_of(cpu.features), 4);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v3", &err), RT_OK);
     assert_int_equal(cpu.level, 3);
-    assert_int_equal(rt_cpu_level_of(cpu.features), 3);
-    assert_false(RT_CPU_HAS(&cpu, AVX512F));
-    assert_false(RT_CPU_HAS(&cpu, AMX_BF16));
+    assert_int_equal(base_cpu_level_of(cpu.features), 3);
+    assert_false(BASE_CPU_HAS(&cpu, AVX512F));
+    assert_false(BASE_CPU_HAS(&cpu, AMX_BF16));
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4", &err), RT_ERR_CPU); /* never upwards */
     assert_non_null(strstr(err.message, "up to x86-64-v3"));
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64", &err), RT_OK);
@@ -137,28 +137,28 @@ static void forcing_a_level(void **state) {
 /* The tile registers are there only with the system's permission: granted exactly where the CPU has them. */
 static void tiles_need_permission(void **state) {
     (void)state;
-    rt_cpu here, cpu;
-    rt_cpu_detect(&here);
+    base_cpu here, cpu;
+    base_cpu_detect(&here);
     cpu = here;
-    assert_true(rt_cpu_permit(&cpu, RT_CPU_V4_BF16)); /* nothing to ask for */
+    assert_true(base_cpu_permit(&cpu, BASE_CPU_V4_BF16)); /* nothing to ask for */
     assert_int_equal(cpu.features, here.features);
-    rt_cpuid raw = everything();
+    base_cpuid raw = everything();
     cpu = cpu_of(&raw);
-    if (here.level == RT_CPU_V4_AMX) {
-        assert_true(rt_cpu_permit(&cpu, RT_CPU_V4_AMX));
+    if (here.level == BASE_CPU_V4_AMX) {
+        assert_true(base_cpu_permit(&cpu, BASE_CPU_V4_AMX));
         return;
     }
-    assert_false(rt_cpu_permit(&cpu, RT_CPU_V4_AMX));
-    assert_int_equal(cpu.level, RT_CPU_V4_BF16);
-    assert_false(RT_CPU_HAS(&cpu, AMX_TILE));
+    assert_false(base_cpu_permit(&cpu, BASE_CPU_V4_AMX));
+    assert_int_equal(cpu.level, BASE_CPU_V4_BF16);
+    assert_false(BASE_CPU_HAS(&cpu, AMX_TILE));
 }
 
 static void names(void **state) {
     (void)state;
-    for (int i = 1; i <= RT_CPU_HIGHEST; i++) assert_int_equal(rt_cpu_level_by_name(rt_cpu_level_name(i)), i);
-    assert_int_equal(rt_cpu_level_by_name("none"), 0);
-    assert_string_equal(rt_cpu_level_name(0), "none");
-    assert_string_equal(rt_cpu_level_name(99), "none");
+    for (int i = 1; i <= BASE_CPU_HIGHEST; i++) assert_int_equal(base_cpu_level_by_name(base_cpu_level_name(i)), i);
+    assert_int_equal(base_cpu_level_by_name("none"), 0);
+    assert_string_equal(base_cpu_level_name(0), "none");
+    assert_string_equal(base_cpu_level_name(99), "none");
 }
 
 /* ---- cores ---- */
@@ -178,38 +178,38 @@ static void put_siblings(int cpu, const char *text) {
 
 static void cores(void **state) {
     (void)state;
-    assert_int_equal(rt_cpu_physical_cores(temp_shared()->path, 8, NULL), 0);
+    assert_int_equal(base_cpu_physical_cores(temp_shared()->path, 8, NULL), 0);
     put_siblings(0, "0,4\n");
     put_siblings(1, "1,5\n");
     put_siblings(4, "0,4\n");
     put_siblings(5, "1,5\n");
     put_siblings(6, "6-7\n");
     put_siblings(7, "6-7\n");
-    assert_int_equal(rt_cpu_physical_cores(temp_shared()->path, 8, NULL), 3); /* 2 and 3 are offline */
+    assert_int_equal(base_cpu_physical_cores(temp_shared()->path, 8, NULL), 3); /* 2 and 3 are offline */
     bool allowed[8] = {true, false, false, false, true, true};
-    assert_int_equal(rt_cpu_physical_cores(temp_shared()->path, 8, allowed), 2);
+    assert_int_equal(base_cpu_physical_cores(temp_shared()->path, 8, allowed), 2);
     allowed[2] = true; /* allowed but unknown: no answer is better than a wrong one */
-    assert_int_equal(rt_cpu_physical_cores(temp_shared()->path, 8, allowed), 0);
+    assert_int_equal(base_cpu_physical_cores(temp_shared()->path, 8, allowed), 0);
     allowed[2] = false;
     static const char *const bad[] = {"", "x", "-1", "9999999999", "4", "0;4", "7,0"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         put_siblings(0, bad[i]);
-        assert_int_equal(rt_cpu_physical_cores(temp_shared()->path, 8, allowed), 0);
+        assert_int_equal(base_cpu_physical_cores(temp_shared()->path, 8, allowed), 0);
     }
-    assert_int_equal(rt_cpu_physical_cores(temp_shared()->path, 0, NULL), 0);
-    assert_int_equal(rt_cpu_physical_cores("/nonexistent", 8, NULL), 0);
+    assert_int_equal(base_cpu_physical_cores(temp_shared()->path, 0, NULL), 0);
+    assert_int_equal(base_cpu_physical_cores("/nonexistent", 8, NULL), 0);
 }
 
 static void this_machine(void **state) {
     (void)state;
-    rt_cpu cpu;
-    rt_cpu_detect(&cpu);
+    base_cpu cpu;
+    base_cpu_detect(&cpu);
 #if defined(__x86_64__)
-    assert_in_range(cpu.level, 1, RT_CPU_HIGHEST);
+    assert_in_range(cpu.level, 1, BASE_CPU_HIGHEST);
 #if defined(__GNUC__) && !defined(__clang__)
     __builtin_cpu_init();
-    assert_int_equal(RT_CPU_HAS(&cpu, AVX2), __builtin_cpu_supports("avx2") != 0);
-    assert_int_equal(RT_CPU_HAS(&cpu, AVX512F), __builtin_cpu_supports("avx512f") != 0);
+    assert_int_equal(BASE_CPU_HAS(&cpu, AVX2), __builtin_cpu_supports("avx2") != 0);
+    assert_int_equal(BASE_CPU_HAS(&cpu, AVX512F), __builtin_cpu_supports("avx512f") != 0);
     assert_int_equal(cpu.level >= 3, __builtin_cpu_supports("x86-64-v3") != 0);
     assert_int_equal(cpu.level >= 4, __builtin_cpu_supports("x86-64-v4") != 0);
 #endif

@@ -46,7 +46,7 @@ static ir_module *placed(const ir_target *target) {
 static char *emit(ir_module *m, cg_options options, const char *name) {
     capture c;
     cg_level level = {best, m};
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     options.output = temp_path(temp_shared(), name);
     options.opt_level = 1;
     bool fine = cg_emit(c.diag, &level, 1, &options, NULL);
@@ -91,9 +91,9 @@ static void all_levels_in_one(void **state) {
     }
     cg_options o = {.kind = CG_LIB, .opt_level = 1, .output = temp_path(temp_shared(), "levels.so")};
     cg_result result;
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     assert_true(cg_emit(d, levels, count, &o, &result));
-    ir_diag_free(d);
+    base_diag_free(d);
     model_loaded l = model_load(o.output);
     assert_int_equal(l.tables->level_count, count);
     assert_int_equal(l.tables->weights_bytes, result.weights_bytes);
@@ -257,7 +257,7 @@ static void text_and_objects(void **state) {
     cg_level two[] = {{best, m}, {best, m}};
     cg_options o = {.kind = CG_ASM, .output = temp_path(temp_shared(), "two.s")};
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     assert_false(cg_emit(c.diag, two, 2, &o, NULL));
     assert_non_null(strstr(captured(&c), "one CPU level"));
     capture_end(&c);
@@ -287,7 +287,7 @@ static void refusals_leave_nothing(void **state) {
     cg_level level = {best, m};
     cg_options to_stdout = {.kind = CG_EXE, .output = "-"};
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     assert_false(cg_emit(c.diag, &level, 1, &to_stdout, NULL));
     assert_non_null(strstr(captured(&c), "standard output"));
     capture_end(&c);
@@ -306,20 +306,20 @@ static void refusals_leave_nothing(void **state) {
     assert_int_equal(count_files(temp_shared()->path), before);
 }
 
-static bool good_job(void *arg, ir_str *fault) {
+static bool good_job(void *arg, base_str *fault) {
     (void)fault;
     return arg == NULL;
 }
-static bool bad_job(void *arg, ir_str *fault) {
-    ir_str_add(fault, arg);
+static bool bad_job(void *arg, base_str *fault) {
+    base_str_add(fault, arg);
     return false;
 }
-static bool crashing_job(void *arg, ir_str *fault) {
+static bool crashing_job(void *arg, base_str *fault) {
     (void)arg, (void)fault;
     raise(SIGABRT);
     return true;
 }
-static bool aborting_job(void *arg, ir_str *fault) {
+static bool aborting_job(void *arg, base_str *fault) {
     (void)arg, (void)fault;
     cg_job_abort("LLVM ERROR: out of registers");
 }
@@ -343,7 +343,7 @@ static void jobs(void **state) {
     assert_non_null(strstr(j[2].fault.data, "signal 6"));
     assert_int_equal(j[3].state, CG_JOB_CRASHED);
     assert_string_equal(j[3].fault.data, "LLVM ERROR: out of registers");
-    for (int i = 0; i < 5; i++) ir_str_free(&j[i].fault);
+    for (int i = 0; i < 5; i++) base_str_free(&j[i].fault);
 }
 
 static void digest(void **state) {

@@ -48,9 +48,9 @@ ir_module *model_build(const model_case *cases, uint32_t count) {
     ir_module *m = ir_module_new();
     m->level = cases[0].level;
     for (uint32_t i = 0; i < count; i++) cases[i].build(ir_func_new(m, cases[i].name));
-    ir_str faults = {0};
+    base_str faults = {0};
     if (!ir_verify(m, &faults)) FAIL("test model: %s", faults.data);
-    ir_str_free(&faults);
+    base_str_free(&faults);
     return m;
 }
 
@@ -63,7 +63,7 @@ static float pseudo_random(uint64_t i) {
 }
 
 static ir_tensor make_input(const ir_node *n, uint64_t salt) {
-    ir_tensor t = {n->type, ir_alloc((size_t)ir_type_elements(&n->type) * sizeof(float))};
+    ir_tensor t = {n->type, base_alloc((size_t)ir_type_elements(&n->type) * sizeof(float))};
     for (int64_t i = 0; i < ir_type_elements(&n->type); i++) {
         float x = pseudo_random((uint64_t)i + salt * 1000003);
         t.data[i] = n->type.dtype == IR_i32 ? floorf(fabsf(x) * 9.99f) : x;
@@ -73,7 +73,7 @@ static ir_tensor make_input(const ir_node *n, uint64_t salt) {
 }
 
 model_data model_reference(const ir_module *m) {
-    model_data d = {(uint32_t)m->funcs.count, ir_alloc(m->funcs.count * sizeof *d.values)};
+    model_data d = {(uint32_t)m->funcs.count, base_alloc(m->funcs.count * sizeof *d.values)};
     for (uint32_t i = 0; i < d.count; i++) {
         const ir_func *f = m->funcs.items[i];
         struct model_values *v = &d.values[i];
@@ -90,7 +90,7 @@ void model_data_free(model_data *d) {
         for (uint32_t k = 0; k < d->values[i].inputs; k++) ir_tensor_free(&d->values[i].in[k]);
         for (uint32_t k = 0; k < d->values[i].outputs; k++) ir_tensor_free(&d->values[i].out[k]);
     }
-    ir_free(d->values);
+    base_free(d->values);
 }
 
 void model_passes(ir_module *m, const ir_target *target, ir_level from) {
@@ -98,16 +98,16 @@ void model_passes(ir_module *m, const ir_target *target, ir_level from) {
 }
 
 void model_lower(ir_module *m, const ir_target *target, ir_level from, ir_precision precision) {
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     pass_context *c = pass_context_new(m, target);
     pass_options o = {.bisect_limit = -1, .verify_each = true, .print_to = stderr, .precision = precision};
     if (from == IR_FUSED)
         o.passes = "layout,lower_precision,tile_attention,dce_fused,select_kernels,plan_memory";
     bool fine = pass_run(c, &o, d);
-    ir_diag_flush(d);
+    base_diag_flush(d);
     if (!fine) FAIL("the passes failed");
     pass_context_free(c);
-    ir_diag_free(d);
+    base_diag_free(d);
 }
 
 /* Tile registers are there for a process that asked the system for them. */

@@ -1,7 +1,7 @@
 /* Small models for code generation tests: build functions, run the passes, emit a shared object, call it,
  * compare with the evaluator. */
-#ifndef EBRU_TESTS_CODEGEN_MODEL_H
-#define EBRU_TESTS_CODEGEN_MODEL_H
+#ifndef EBRU_TESTS_UNIT_CODEGEN_CODEGEN_MODEL_H
+#define EBRU_TESTS_UNIT_CODEGEN_CODEGEN_MODEL_H
 
 #include "codegen/codegen.h"
 #include "ir/ir.h"

@@ -377,15 +377,15 @@ static void random_broadcast(ir_func *f) {
 /* ---- the check ---- */
 
 static void emit(const cg_level *levels, uint32_t count, cg_options options, const char *path) {
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     cg_result result;
     options.output = path;
     if (!options.kind) options.kind = CG_LIB;
     bool fine = cg_emit(d, levels, count, &options, &result);
-    ir_diag_flush(d);
+    base_diag_flush(d);
     assert_true(fine);
     assert_true(result.output_bytes > 0);
-    ir_diag_free(d);
+    base_diag_free(d);
 }
 
 /* Runs every function on one, two and five threads: near the evaluator, and the same bits. */

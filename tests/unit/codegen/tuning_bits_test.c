@@ -79,7 +79,7 @@ static void same_bits(const char *kernel, int32_t level, const int32_t *rules, i
     for (size_t i = 0; i < sizeof natives / sizeof *natives; i++)
         if (natives[i].level == level && !strcmp(natives[i].kernel, kernel)) run = natives[i].run;
     assert_non_null(run);
-    ir_str why = {0};
+    base_str why = {0};
     if (!cg_tiles_legal(kernel, rules, false, &why)) fail_msg("%s: the rules' tiles: %s", kernel, why.data);
     struct out a = {.data = kt_floats(FLOATS)}, b = {.data = kt_floats(FLOATS)};
     for (int i = 0; i < bufs - 1; i++) a.buf[i] = b.buf[i] = absent >> i & 1 ? NULL : numbers(FLOATS);

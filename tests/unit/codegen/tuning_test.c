@@ -88,19 +88,19 @@ static void keys(void **state) {
     a.KB = 80;
     int32_t words[CG_MOST_FIELDS] = {0};
     memcpy(words, &a, sizeof a);
-    ir_str key = {0};
+    base_str key = {0};
     cg_kernel_key("attention", words, false, &key);
     assert_string_equal(key.data, "B=2 T=90 Bk=1 S=70 heads=2 d=24 C=48");
-    ir_str_free(&key);
+    base_str_free(&key);
     struct ebru_conv2d_params p;
     ebru_conv2d_set_linear(&p, 1, 8, 32, 64);
     ebru_conv2d_default_tiles(&p, EBRU_LEVEL_V3, 0, 0);
     memcpy(words, &p, sizeof p);
-    key = (ir_str){0};
+    key = (base_str){0};
     cg_kernel_key("conv2d", words, true, &key);
     assert_string_equal(key.data,
                         "B=1 H=1 W=8 UH=1 UW=8 C0=32 N=64 KH=1 KW=1 SH=1 SW=1 OH=1 OW=8 overwrite=1");
-    ir_str_free(&key);
+    base_str_free(&key);
 #define KERNEL(name, operands, summary)                                                                      \
     assert_true(sizeof(struct ebru_##name##_params) <= CG_MOST_FIELDS * sizeof(int32_t));
 #include "runtime/abi/kernels.def"
@@ -132,20 +132,20 @@ static char *lowered(cg_tuning *t, bool ways, capture *c) {
     pass_context *p = pass_context_new(m, target);
     const pass_options o = PASS_OPTIONS_DEFAULT;
     assert_true(pass_run(p, &o, c->diag));
-    ir_str text = {0};
+    base_str text = {0};
     ir_print(m, &text);
     pass_context_free(p);
     ir_module_free(m);
-    ir_free(target);
+    base_free(target);
     return text.data;
 }
 
 static void expect(cg_tuning *t, bool ways, const char *there) {
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     char *text = lowered(t, ways, &c);
     if (!strstr(text, there)) fail_msg("no '%s' in\n%s", there, text);
-    ir_free(text);
+    base_free(text);
     capture_end(&c);
 }
 
@@ -175,16 +175,16 @@ static void illegal_is_ignored(void **state) {
         {"order", 2, "order=2 is not from 0 to 1"}, {"PG", 9, "PG=9 is not from 1 to 4"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         capture c;
-        capture_begin(&c, (ir_diag_options){0});
+        capture_begin(&c, (base_diag_options){0});
         cg_tuning *t = cg_tuning_new(c.diag);
         add(t, "conv2d", DIRECT_KEY, 100, rows[i].field, rows[i].value);
-        ir_free(lowered(t, true, &c));
+        base_free(lowered(t, true, &c));
         char *text = lowered(t, true, &c);
         assert_non_null(strstr(text, "TB=1, TH=16, TW=16, PG=1, KC=4"));
         assert_int_equal(cg_tuning_used(t), 0);
-        assert_int_equal(ir_diag_warnings(c.diag), 1);
+        assert_int_equal(base_diag_warnings(c.diag), 1);
         if (!strstr(captured(&c), rows[i].why)) fail_msg("expected '%s' in: %s", rows[i].why, captured(&c));
-        ir_free(text);
+        base_free(text);
         cg_tuning_free(t);
         capture_end(&c);
     }

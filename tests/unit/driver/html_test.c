@@ -25,14 +25,14 @@ static void hashes_are_those_of_fips_180(void **state) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         unsigned char out[32];
         char text[65];
-        drv_sha256(rows[i].text, strlen(rows[i].text), out);
+        base_sha256(rows[i].text, strlen(rows[i].text), out);
         for (int k = 0; k < 32; k++) snprintf(text + 2 * k, 3, "%02x", out[k]);
         assert_string_equal(text, rows[i].hash);
     }
-    ir_str csp = {0};
-    drv_csp_hash("abc", 3, &csp);
+    base_str csp = {0};
+    base_csp_hash("abc", 3, &csp);
     assert_string_equal(csp.data, "sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
-    ir_str_free(&csp);
+    base_str_free(&csp);
 }
 
 static void text_cannot_leave_its_string(void **state) {
@@ -55,10 +55,10 @@ static void text_cannot_leave_its_string(void **state) {
         {"\xe2\x82", "\"\\\\xe2\\\\x82\""},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        ir_str out = {0};
+        base_str out = {0};
         html_add_text(&out, rows[i].text);
         assert_string_equal(out.data, rows[i].json);
-        ir_str_free(&out);
+        base_str_free(&out);
     }
 }
 
@@ -70,10 +70,10 @@ static void numbers_are_json(void **state) {
     } rows[] = {{0, "0"},     {-3, "-3"},         {1e12, "1000000000000"},
                 {0.5, "0.5"}, {INFINITY, "null"}, {NAN, "null"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        ir_str out = {0};
+        base_str out = {0};
         html_add_number(&out, rows[i].value);
         assert_string_equal(out.data, rows[i].json);
-        ir_str_free(&out);
+        base_str_free(&out);
     }
 }
 

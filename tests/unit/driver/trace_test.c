@@ -49,7 +49,7 @@ static const char good[] =
 static void understands(void **state) {
     (void)state;
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     drv_trace *t = drv_trace_parse(c.diag, "t.json", good, sizeof good - 1);
     assert_string_equal(captured(&c), "");
     assert_non_null(t);
@@ -87,7 +87,7 @@ static void refuses(const char *from, const char *to, const char *message) {
     const char *at = strstr(good, from);
     assert_non_null(at);
     snprintf(text, sizeof text, "%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     drv_trace *t = drv_trace_parse(c.diag, "t.json", text, strlen(text));
     if (t || !strstr(captured(&c), message) || strncmp(captured(&c), "t.json:", 7) != 0)
         fail_msg("'%s' for '%s': expected '%s', got: %s", to, from, message, captured(&c));
@@ -144,11 +144,11 @@ static void survives(void **state) {
     char text[sizeof good];
     for (size_t n = 0; n < sizeof good - 2; n++) { /* without the last brace */
         capture c;
-        capture_begin(&c, (ir_diag_options){0});
+        capture_begin(&c, (base_diag_options){0});
         drv_trace *t = drv_trace_parse(c.diag, "t.json", good, n);
         assert_null(t);
         capture_end(&c);
-        capture_begin(&c, (ir_diag_options){0});
+        capture_begin(&c, (base_diag_options){0});
         memcpy(text, good, sizeof good);
         text[n] = bytes[n % (sizeof bytes - 1)];
         drv_trace_free(drv_trace_parse(c.diag, "t.json", text, sizeof good - 1));

@@ -21,7 +21,7 @@ typedef struct fixture {
 
 static int begin(void **state) {
     fixture *x = calloc(1, sizeof *x);
-    capture_begin(&x->c, (ir_diag_options){0});
+    capture_begin(&x->c, (base_diag_options){0});
     x->m = ir_module_new();
     x->w = fe_weights_random(x->c.diag, x->m, 1);
     fe_builder_init(&x->b, x->c.diag, x->m, x->w, "net");
@@ -182,7 +182,7 @@ static void silent_after_a_fault(void **state) {
     y = fe_spatial_transformer(&x->b, y, x->context, "t", &t);
     fe_push(&x->b, y);
     assert_false(ir_ref_ok(fe_concat_pop(&x->b, x->image)));
-    assert_int_equal(ir_diag_errors(x->c.diag), 1);
+    assert_int_equal(base_diag_errors(x->c.diag), 1);
     assert_non_null(strstr(captured(&x->c), "5 groups do not divide 32 channels"));
 }
 

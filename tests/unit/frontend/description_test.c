@@ -30,13 +30,13 @@ static const char *with_blocks(const char *blocks) {
 }
 
 static ir_module *load(capture *c, const char *text, const fe_options *o) {
-    capture_begin(c, (ir_diag_options){0});
-    fe_json *doc = fe_json_parse(c->diag, "m.json", text, strlen(text), NULL);
+    capture_begin(c, (base_diag_options){0});
+    base_json *doc = base_json_parse(c->diag, "m.json", text, strlen(text), NULL);
     if (!doc) fail_msg("no JSON: %s", captured(c));
     ir_module *m = ir_module_new();
     bool fine = fe_load_description(c->diag, m, "m.json", doc, o);
-    fe_json_free(doc);
-    if (fine != (ir_diag_errors(c->diag) == 0))
+    base_json_free(doc);
+    if (fine != (base_diag_errors(c->diag) == 0))
         fail_msg("result %d does not agree with: %s", fine, captured(c));
     if (fine) return m;
     ir_module_free(m);
@@ -59,8 +59,8 @@ static void refuse(const char *text, unsigned errors, const char *const *message
     if (m) fail_msg("accepted: %s", text);
     for (size_t i = 0; i < n; i++)
         if (!strstr(captured(&c), messages[i])) fail_msg("expected <%s> in <%s>", messages[i], captured(&c));
-    if (ir_diag_errors(c.diag) != errors)
-        fail_msg("expected %u errors, got %u: %s", errors, ir_diag_errors(c.diag), captured(&c));
+    if (base_diag_errors(c.diag) != errors)
+        fail_msg("expected %u errors, got %u: %s", errors, base_diag_errors(c.diag), captured(&c));
     capture_end(&c);
 }
 
@@ -95,13 +95,13 @@ static void check_result(const char *blocks, uint32_t rank, const int64_t *dim) 
 static int64_t value_of(const char *text) {
     fe_variables v = {0};
     static const int64_t list[] = {3, 5, 7};
-    IR_PUSH(&v.list, ((fe_variable){.name = "i", .value = 2}));
-    IR_PUSH(&v.list, ((fe_variable){.name = "c", .values = list, .count = 3}));
+    BASE_PUSH(&v.list, ((fe_variable){.name = "i", .value = 2}));
+    BASE_PUSH(&v.list, ((fe_variable){.name = "c", .values = list, .count = 3}));
     int64_t n = -999;
-    ir_str why = {0};
+    base_str why = {0};
     if (!fe_arith(&v, text, strlen(text), &n, &why)) n = INT64_MIN;
-    ir_str_free(&why);
-    ir_free(v.list.items);
+    base_str_free(&why);
+    base_free(v.list.items);
     return n;
 }
 
@@ -468,7 +468,7 @@ static ir_module *load_model(const char *name) {
     char path[512];
     snprintf(path, sizeof path, EBRU_TEST_DATA "/../models/%s", name);
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     ir_module *m = fe_load(c.diag, path, &at_random);
     if (!m) fail_msg("%s", captured(&c));
     capture_end(&c);
@@ -498,19 +498,19 @@ static void same_as_config(const char *model, const char *config) {
     temp_dir_begin(&t);
     temp_write(&t, "config.json", config, strlen(config));
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     ir_module *theirs = fe_load(c.diag, t.path, &at_random);
     if (!theirs) fail_msg("%s", captured(&c));
     ir_module *ours = load_model(model);
     const ir_func *f = ours->funcs.items[0], *g = theirs->funcs.items[0];
     assert_int_equal(f->nodes.count, g->nodes.count);
     for (uint32_t i = 0; i < f->nodes.count; i++) {
-        ir_str a = {0}, b = {0};
+        base_str a = {0}, b = {0};
         ir_print_node(f, (ir_ref){i}, &a);
         ir_print_node(g, (ir_ref){i}, &b);
         assert_string_equal(a.data, b.data);
-        ir_str_free(&a);
-        ir_str_free(&b);
+        base_str_free(&a);
+        base_str_free(&b);
     }
     ir_module_free(ours);
     ir_module_free(theirs);

@@ -407,10 +407,10 @@ static void unknown_keys_are_remarked_on(void **state) {
     write_text(&t, "config.json",
                "{\"_class_name\": \"AutoencoderKL\", \"_anything\": 1, \"scaling_facto\": 2}");
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     ir_module *m = fe_load(c.diag, t.path, &at_random);
     assert_non_null(m);
-    assert_int_equal(ir_diag_warnings(c.diag), 1);
+    assert_int_equal(base_diag_warnings(c.diag), 1);
     assert_non_null(strstr(captured(&c), "warning: unknown key 'scaling_facto'"));
     ir_module_free(m);
     capture_end(&c);
@@ -423,7 +423,7 @@ static void blob_of_the_trained_model(void **state) {
     (void)state;
     fe_options o = at_random;
     ir_module *m = accept(SHAPES_128, &o);
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     size_t bytes;
     unsigned char *blob = fe_tokenizer_blob(d, m, "tokenizer", &bytes);
     assert_non_null(blob);
@@ -439,15 +439,15 @@ static void blob_of_the_trained_model(void **state) {
     assert_int_equal(rt_tokenizer_encode_prompt(&t, prompt, strlen(prompt), ids, &used, NULL, &why), RT_OK);
     assert_int_equal(used, 9); /* seven words, one token each, between start and end */
     assert_int_equal(ids[76], 633);
-    ir_free(blob);
+    base_free(blob);
     ir_module_free(m);
 
     m = ir_module_new();
     assert_null(fe_tokenizer_blob(d, m, "tokenizer", &bytes));
     assert_int_equal(bytes, 0);
-    assert_int_equal(ir_diag_errors(d), 0);
+    assert_int_equal(base_diag_errors(d), 0);
     ir_module_free(m);
-    ir_diag_free(d);
+    base_diag_free(d);
 }
 
 /* Stable Diffusion 2's files differ about the pad token; special_tokens_map.json is right. */
@@ -463,7 +463,7 @@ static void special_tokens(void **state) {
     write_text(
         &t, "special_tokens_map.json",
         "{\"pad_token\": \"!\", \"bos_token\": {\"content\": \"<|startoftext|>\", \"lstrip\": false}}");
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     ir_module *m = ir_module_new();
     fe_dir *dir = fe_dir_open(d, t.path);
     assert_true(fe_tokenizer_meta(d, m, "tokenizer", dir, 77));
@@ -472,10 +472,10 @@ static void special_tokens(void **state) {
     assert_int_equal(ir_meta_int(m, "tokenizer.max_length", -1), 77);
     fe_dir_close(dir);
     ir_module_free(m);
-    ir_diag_free(d);
+    base_diag_free(d);
 
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     write_text(&t, "vocab.json", "{\"a\": 1}");
     m = ir_module_new();
     dir = fe_dir_open(c.diag, t.path);

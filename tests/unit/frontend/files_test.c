@@ -39,7 +39,7 @@ static void plain_names(void **state) {
 static void bad_names_are_reported_with_the_reason(void **state) {
     (void)state;
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     assert_false(fe_check_name(c.diag, NULL, "shard name", "../x\x1b", 5));
     assert_string_equal(captured(&c),
                         "error: shard name '../x\\x1b' must be a plain file name: it begins with '.'\n");
@@ -49,7 +49,7 @@ static void bad_names_are_reported_with_the_reason(void **state) {
 
 static void paths(void **state) {
     (void)state;
-    ir_arena *a = ir_arena_new();
+    base_arena *a = base_arena_new();
     assert_string_equal(fe_path_join(a, "dir", "x"), "dir/x");
     assert_string_equal(fe_path_join(a, "dir/", "x"), "dir/x");
     assert_string_equal(fe_path_join(a, "/", "x"), "/x");
@@ -60,7 +60,7 @@ static void paths(void **state) {
     assert_string_equal(fe_path_base(a, "c"), "c");
     assert_string_equal(fe_path_base(a, "/"), "/");
     assert_string_equal(fe_path_base(a, ""), "");
-    ir_arena_free(a);
+    base_arena_free(a);
 }
 
 /* ---- reading ---- */
@@ -89,7 +89,7 @@ static void reads_and_maps(void **state) {
     assert_int_equal(bytes.size, 0);
     assert_string_equal(bytes.data, "");
     fe_bytes_free(&bytes);
-    assert_int_equal(ir_diag_errors(f.c.diag), 0);
+    assert_int_equal(base_diag_errors(f.c.diag), 0);
     assert_false(fe_file_read(f.c.diag, temp_path(&f.t, "a.txt"), 4, &bytes));
     assert_non_null(strstr(captured(&f.c), "too large: 5 bytes, the limit is 4"));
     assert_false(fe_file_read(f.c.diag, temp_path(&f.t, "none"), 0, &bytes));
@@ -150,13 +150,13 @@ static void folders_open_plain_members_only(void **state) {
     assert_true(fe_dir_read(f.c.diag, dir, "config.json", 0, &bytes));
     assert_string_equal(bytes.data, "{}");
     fe_bytes_free(&bytes);
-    assert_int_equal(ir_diag_errors(f.c.diag), 0);
+    assert_int_equal(base_diag_errors(f.c.diag), 0);
     assert_false(fe_dir_read(f.c.diag, dir, "../secret", 0, &bytes));
     assert_false(fe_dir_map(f.c.diag, dir, temp_path(&f.t, "secret"), &map));
     assert_null(fe_dir_open_in(f.c.diag, dir, ".."));
     assert_null(fe_dir_open_in(f.c.diag, dir, "config.json"));
     assert_null(fe_dir_open_in(f.c.diag, dir, "none"));
-    assert_int_equal(ir_diag_errors(f.c.diag), 5);
+    assert_int_equal(base_diag_errors(f.c.diag), 5);
     fe_dir *unet = fe_dir_open_in(f.c.diag, dir, "unet");
     fe_dir_close(dir);
     assert_string_equal(fe_dir_path(unet), temp_path(&f.t, "model/unet"));
@@ -222,7 +222,7 @@ static void commit_replaces_and_abort_does_not(void **state) {
     fe_output_abort(NULL);
     expect_content(&f, "out", "new 7");
     assert_int_equal(count_files(f.t.path), 1);
-    assert_int_equal(ir_diag_errors(f.c.diag), 0);
+    assert_int_equal(base_diag_errors(f.c.diag), 0);
     end(&f);
 }
 
@@ -384,7 +384,7 @@ static void a_failed_write_leaves_the_old_file(void **state) {
         for (int i = 0; i < 100; i++) fe_output_write(o, block, sizeof block);
         bool failed = !fe_output_commit(o);
         bool said = strstr(captured(&f.c), "out: error: cannot write: File too large") != NULL;
-        _exit(failed && said && ir_diag_errors(f.c.diag) == 1 ? 0 : 1);
+        _exit(failed && said && base_diag_errors(f.c.diag) == 1 ? 0 : 1);
     }
     int status;
     waitpid(child, &status, 0);
@@ -474,7 +474,7 @@ static void exit_removes_temporaries_of_its_own_process_only(void **state) {
 static void folders_in_memory(void **state) {
     (void)state;
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     fe_dir *dir = fe_dir_new_memory("model");
     char text[] = "{}";
     fe_dir_add_text(dir, "index.json", text);
@@ -496,11 +496,11 @@ static void folders_in_memory(void **state) {
     fe_bytes_free(&bytes);
     assert_string_equal(fe_dir_join(unet, "vocabulary"), "built in");
     assert_string_equal(fe_dir_join(unet, "config.json"), "model/unet/config.json");
-    assert_int_equal(ir_diag_errors(c.diag), 0);
+    assert_int_equal(base_diag_errors(c.diag), 0);
     fe_map map;
     assert_false(fe_dir_read(c.diag, unet, "none", 0, &bytes) ||
                  fe_dir_map(c.diag, unet, "config.json", &map));
-    assert_int_equal(ir_diag_errors(c.diag), 2);
+    assert_int_equal(base_diag_errors(c.diag), 2);
     fe_dir_close(unet);
     capture_end(&c);
 }

@@ -13,7 +13,7 @@ static const fe_st_tensor *tensor(const fe_st *io, const char *direction, const 
 
 /* Shapes of the file's inputs; the caller frees. */
 static fe_shape *input_shapes(const fe_st *io, uint32_t *count) {
-    fe_shape *shapes = ir_alloc((fe_st_count(io) + 1) * sizeof *shapes);
+    fe_shape *shapes = base_alloc((fe_st_count(io) + 1) * sizeof *shapes);
     *count = 0;
     for (size_t i = 0; i < fe_st_count(io); i++) {
         const fe_st_tensor *t = fe_st_at(io, i);
@@ -40,13 +40,13 @@ static ir_tensor read_input(const ir_func *f, ir_ref r, const fe_st *io) {
         fprintf(stderr, "%s: input '%s' has another size\n", f->name, t->name);
         exit(1);
     }
-    x.data = ir_alloc(t->count * sizeof *x.data);
+    x.data = base_alloc(t->count * sizeof *x.data);
     fe_st_to_f32(t, x.data, 0, t->count);
     return x;
 }
 
 static void compare(const char *name, const ir_tensor *ours, const fe_st_tensor *t, golden_result *r) {
-    float *theirs = ir_alloc(t->count * sizeof *theirs);
+    float *theirs = base_alloc(t->count * sizeof *theirs);
     double error = 0, power = 0, largest = 0;
     fe_st_to_f32(t, theirs, 0, t->count);
     if (ir_type_elements(&ours->type) != (int64_t)t->count) {
@@ -64,12 +64,12 @@ static void compare(const char *name, const ir_tensor *ours, const fe_st_tensor 
     r->outputs++;
     if (!(relative <= r->worst)) r->worst = relative;
     if (!(largest <= r->worst_max)) r->worst_max = largest;
-    ir_free(theirs);
+    base_free(theirs);
 }
 
 static void check_function(const ir_func *f, const fe_st *io, golden_result *r) {
-    ir_tensor *inputs = ir_alloc((f->inputs.count + 1) * sizeof *inputs);
-    ir_tensor *outputs = ir_alloc((f->outputs.count + 1) * sizeof *outputs);
+    ir_tensor *inputs = base_alloc((f->inputs.count + 1) * sizeof *inputs);
+    ir_tensor *outputs = base_alloc((f->outputs.count + 1) * sizeof *outputs);
     for (size_t i = 0; i < f->inputs.count; i++) inputs[i] = read_input(f, f->inputs.items[i], io);
     ir_eval(f, inputs, outputs, NULL);
     for (size_t i = 0; i < f->outputs.count; i++) {
@@ -78,13 +78,13 @@ static void check_function(const ir_func *f, const fe_st *io, golden_result *r) 
         ir_tensor_free(&outputs[i]);
     }
     for (size_t i = 0; i < f->inputs.count; i++) ir_tensor_free(&inputs[i]);
-    ir_free(inputs);
-    ir_free(outputs);
+    base_free(inputs);
+    base_free(outputs);
 }
 
 golden_result golden_model_check(const char *model, const char *io_path) {
     golden_result r = {0};
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     fe_st *io = fe_st_open(d, io_path);
     if (!io) exit(1);
     fe_options o = {0};
@@ -92,15 +92,15 @@ golden_result golden_model_check(const char *model, const char *io_path) {
     o.shapes = shapes;
     ir_module *m = fe_load(d, model, &o);
     if (!m) {
-        ir_diag_flush(d);
+        base_diag_flush(d);
         exit(1);
     }
     printf("%s\n", model);
     for (size_t i = 0; i < m->funcs.count; i++)
         if (has_tensors(m->funcs.items[i], io)) check_function(m->funcs.items[i], io, &r);
     ir_module_free(m);
-    ir_free(shapes);
+    base_free(shapes);
     fe_st_close(io);
-    ir_diag_free(d);
+    base_diag_free(d);
     return r;
 }

@@ -1,7 +1,7 @@
 /* A model under tests/goldens or models/, evaluated by the reference evaluator on the tensors `in.NAME` of
  * its io.safetensors and compared with `out.NAME`. */
-#ifndef EBRU_TESTS_GOLDEN_MODEL_H
-#define EBRU_TESTS_GOLDEN_MODEL_H
+#ifndef EBRU_TESTS_UNIT_FRONTEND_GOLDEN_MODEL_H
+#define EBRU_TESTS_UNIT_FRONTEND_GOLDEN_MODEL_H
 
 #include "frontend/frontend.h"
 #include "frontend/safetensors/safetensors.h"

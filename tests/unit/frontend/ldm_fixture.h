@@ -1,7 +1,7 @@
 /* Writes single-file checkpoints for tests: the weights of a diffusers folder's module, put together as a map
  * says (tests/goldens/ldm/make.py). */
-#ifndef EBRU_TESTS_LDM_FIXTURE_H
-#define EBRU_TESTS_LDM_FIXTURE_H
+#ifndef EBRU_TESTS_UNIT_FRONTEND_LDM_FIXTURE_H
+#define EBRU_TESTS_UNIT_FRONTEND_LDM_FIXTURE_H
 
 #include "frontend/safetensors/safetensors.h"
 #include "ir/ir.h"
@@ -9,8 +9,8 @@
 /* Tensors in the order of the map, with values of their own; count and items may be changed before writing.
  */
 typedef struct ldm_fixture {
-    ir_arena *arena;
-    IR_VEC(fe_st_tensor) tensors;
+    base_arena *arena;
+    BASE_VEC(fe_st_tensor) tensors;
 } ldm_fixture;
 
 /* Aborts with a message when the map does not fit the module: every weight of the module must be named once.

@@ -27,10 +27,10 @@ static void begin(fixture *x, const char *system, const char *map) {
     char path[512];
     capture c;
     temp_dir_begin(&x->dir);
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     snprintf(path, sizeof path, GOLDENS "%s", system);
     x->folder = fe_load(c.diag, path, &o);
-    if (!x->folder || ir_diag_warnings(c.diag)) fail_msg("%s", captured(&c));
+    if (!x->folder || base_diag_warnings(c.diag)) fail_msg("%s", captured(&c));
     capture_end(&c);
     snprintf(path, sizeof path, GOLDENS "%s.map", map);
     ldm_fixture_begin(&x->file, x->folder, path);
@@ -53,7 +53,7 @@ static ir_module *load(const char *path, const char *component, const char *pred
     fe_options o = {
         .guidance_pair = true, .shared_timestep = true, .component = component, .prediction = prediction};
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     ir_module *m = fe_load(c.diag, path, &o);
     *said = strdup(captured(&c));
     capture_end(&c);
@@ -83,14 +83,14 @@ static void refuse(const char *path, const char *component, const char *const *m
 
 /* The functions of a module as text, without the places they come from. */
 static char *functions(const ir_module *m) {
-    ir_str s = {0}, out = {0};
+    base_str s = {0}, out = {0};
     for (size_t i = 0; i < m->funcs.count; i++) ir_print_func(m->funcs.items[i], &s);
     for (const char *at = s.data; *at;) {
         const char *place = strstr(at, " loc(\"");
-        ir_str_addn(&out, at, place ? (size_t)(place - at) : strlen(at));
+        base_str_addn(&out, at, place ? (size_t)(place - at) : strlen(at));
         at = place ? strchr(place, ')') + 1 : at + strlen(at);
     }
-    ir_str_free(&s);
+    base_str_free(&s);
     return out.data;
 }
 
@@ -141,8 +141,8 @@ static void same_model(void **state) {
         ir_module *m = accept(write_file(&x), NULL, strcmp(systems[i][0], "sd2") ? NULL : "v_prediction");
         char *a = functions(x.folder), *b = functions(m);
         assert_string_equal(a, b);
-        ir_free(a);
-        ir_free(b);
+        base_free(a);
+        base_free(b);
         same_weights(x.folder, m);
         same_meta(x.folder, m);
         same_meta(m, x.folder);
@@ -159,10 +159,10 @@ static void road_through_text(void **state) {
     fixture x;
     begin(&x, "xl", "xl");
     ir_module *m = accept(write_file(&x), NULL, NULL);
-    ir_str text = {0};
+    base_str text = {0};
     ir_print(m, &text);
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     ir_module *again = ir_parse(c.diag, "x.ir", text.data, text.len);
     if (!again || !fe_bind_ir_weights(c.diag, again)) fail_msg("%s", captured(&c));
     same_weights(m, again);
@@ -173,13 +173,13 @@ static void road_through_text(void **state) {
         unsigned char *b = fe_tokenizer_blob(c.diag, x.folder, name, &nb);
         assert_true(a && na == nb);
         assert_memory_equal(a, b, na);
-        ir_free(a);
-        ir_free(b);
+        base_free(a);
+        base_free(b);
     }
     assert_int_equal(ir_meta_int(again, "tokenizer.pad", -1), 49407);
     assert_int_equal(ir_meta_int(again, "tokenizer_2.pad", -1), 0);
     capture_end(&c);
-    ir_str_free(&text);
+    base_str_free(&text);
     ir_module_free(again);
     ir_module_free(m);
     end(&x);
@@ -195,9 +195,9 @@ static void other_spellings(void **state) {
         fe_st_tensor *t = &x.file.tensors.items[i];
         if (!strncmp(t->name, text, sizeof text - 1))
             t->name =
-                ir_arena_printf(x.file.arena, "cond_stage_model.transformer.%s", t->name + sizeof text - 1);
+                base_arena_printf(x.file.arena, "cond_stage_model.transformer.%s", t->name + sizeof text - 1);
         else if (!strncmp(t->name, vae, sizeof vae - 1) && !strstr(t->name, "loss"))
-            t->name = ir_arena_printf(x.file.arena, "vae.%s", t->name + sizeof vae - 1);
+            t->name = base_arena_printf(x.file.arena, "vae.%s", t->name + sizeof vae - 1);
     }
     ir_module *m = accept(write_file(&x), NULL, NULL);
     same_weights(x.folder, m);
@@ -248,7 +248,7 @@ static void predictions(void **state) {
 static void predictions_of_folders(void **state) {
     (void)state;
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     fe_options o = {.random_weights = true, .prediction = "sample"};
     ir_module *m = fe_load(c.diag, GOLDENS "sd1", &o);
     if (!m) fail_msg("%s", captured(&c));
@@ -369,7 +369,7 @@ static void strangers(void **state) {
         ldm_fixture_remove(&x.file, others[i].name);
     }
     fe_st_tensor *in = ldm_fixture_tensor(&x.file, "model.diffusion_model.input_blocks.0.0.weight");
-    in->data = ir_arena_alloc(x.file.arena, 32 * 8 * 9 * sizeof(float));
+    in->data = base_arena_alloc(x.file.arena, 32 * 8 * 9 * sizeof(float));
     in->dims[1] = 8;
     REFUSE(write_file(&x), NULL, "this is InstructPix2Pix");
     in->dims[1] = 6;
@@ -390,7 +390,7 @@ static void other_files(void **state) {
     temp_dir_begin(&t);
     const char *path = temp_path(&t, "x.safetensors");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        ldm_fixture f = {.arena = ir_arena_new()};
+        ldm_fixture f = {.arena = base_arena_new()};
         ldm_fixture_add(&f, others[i].name, FE_ST_F32, 1, (int64_t[]){4});
         ldm_fixture_write(&f, path, NULL, 0);
         ldm_fixture_end(&f);

@@ -16,7 +16,7 @@
 #define GOLDENS EBRU_TEST_DATA "/goldens/"
 enum { ROWS = 5 /* every fifth row of a merged weight is in the files */ };
 
-static ir_module *load(ir_diag *d, const char *folder, const fe_lora *loras, uint32_t count) {
+static ir_module *load(base_diag *d, const char *folder, const fe_lora *loras, uint32_t count) {
     char path[512];
     snprintf(path, sizeof path, GOLDENS "%s", folder);
     return fe_load(d, path, &(fe_options){.loras = loras, .lora_count = count});
@@ -39,7 +39,7 @@ static size_t updated_weights(const ir_module *m) {
 /* rms of the difference / rms of the expected rows. */
 static double difference(const ir_weight *w, const fe_st_tensor *t) {
     int64_t row = ir_type_elements(&w->type) / w->type.dim[0];
-    float *got = ir_alloc((size_t)row * sizeof *got), *want = ir_alloc(t->bytes);
+    float *got = base_alloc((size_t)row * sizeof *got), *want = base_alloc(t->bytes);
     double error = 0.0, square = 0.0;
     fe_st_to_f32(t, want, 0, t->count);
     assert_int_equal(t->count, (size_t)row * (size_t)t->dims[0]);
@@ -51,15 +51,15 @@ static double difference(const ir_weight *w, const fe_st_tensor *t) {
             square += (double)want[r * row + i] * (double)want[r * row + i];
         }
     }
-    ir_free(got);
-    ir_free(want);
+    base_free(got);
+    base_free(want);
     return sqrt(error / square);
 }
 
 /* The folder's weights with these LoRAs are the expected ones, and no others are changed. */
 static void check_merge(const char *folder, const char *component, const fe_lora *loras, uint32_t count,
                         const char *expected) {
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     ir_module *m = load(d, folder, loras, count);
     assert_non_null(m);
     char path[512];
@@ -74,7 +74,7 @@ static void check_merge(const char *folder, const char *component, const fe_lora
     }
     fe_st_close(table);
     ir_module_free(m);
-    ir_diag_free(d);
+    base_diag_free(d);
 }
 
 #define FILE_OF(name) GOLDENS "lora/" name ".safetensors"
@@ -124,7 +124,7 @@ static void adapter_config(void **state) {
         "{\"use_rslora\": true, \"lora_alpha\": 6, \"alpha_pattern\": {\"to_q\": 3}}";
     temp_write(&t, "adapter_config.json", stable, sizeof stable - 1);
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     fe_lora l = {temp_path(&t, "adapter_model.safetensors"), 1.0};
     assert_null(load(c.diag, "unet-sd1", &l, 1));
     assert_non_null(strstr(captured(&c), "unsupported: a LoRA with 'use_rslora'"));
@@ -136,10 +136,10 @@ static void adapter_config(void **state) {
 /* Printed, read back and bound again, a module has the same weights. */
 static void through_text(void **state) {
     (void)state;
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     const fe_lora both[] = {{FILE_OF("unet-kohya"), 0.75}, {FILE_OF("unet-peft"), -0.5}};
     ir_module *m = load(d, "unet-sd1", both, 2);
-    ir_str text = {0};
+    base_str text = {0};
     ir_print(m, &text);
     ir_module *again = ir_parse(d, "x.ir", text.data, text.len);
     assert_non_null(again);
@@ -149,17 +149,17 @@ static void through_text(void **state) {
     for (size_t i = 0; i < m->weights.count; i++) {
         const ir_weight *w = &m->weights.items[i], *v = &again->weights.items[i];
         size_t n = (size_t)ir_type_elements(&w->type);
-        float *a = ir_alloc(n * sizeof *a), *b = ir_alloc(n * sizeof *b);
+        float *a = base_alloc(n * sizeof *a), *b = base_alloc(n * sizeof *b);
         ir_weight_read(w, a, 0, (int64_t)n);
         ir_weight_read(v, b, 0, (int64_t)n);
         assert_memory_equal(a, b, n * sizeof *a);
-        ir_free(a);
-        ir_free(b);
+        base_free(a);
+        base_free(b);
     }
-    ir_str_free(&text);
+    base_str_free(&text);
     ir_module_free(m);
     ir_module_free(again);
-    ir_diag_free(d);
+    base_diag_free(d);
 }
 
 /* ---- names of the original implementation ---- */
@@ -207,7 +207,7 @@ static void sdxl_names(void **state) {
         {"input_blocks_9_0_op", NULL},
         {"output_blocks_9_0_in_layers_2", NULL},
     };
-    ir_arena *a = ir_arena_new();
+    base_arena *a = base_arena_new();
     fe_lora_index *x = fe_lora_index_new(m);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char tensor[256], want[256];
@@ -237,7 +237,7 @@ static void sdxl_names(void **state) {
                             "text_encoder_2/text_model.encoder.layers.31.self_attn.q_proj.weight");
     }
     fe_lora_index_free(x);
-    ir_arena_free(a);
+    base_arena_free(a);
     ir_module_free(m);
 }
 
@@ -255,11 +255,11 @@ static void expect_fault(const fe_st_tensor *tensors, size_t n, const char *mess
     temp_dir t;
     capture c;
     temp_dir_begin(&t);
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     fe_lora l = {temp_path(&t, "l.safetensors"), 1.0};
     assert_true(fe_st_write(c.diag, l.path, tensors, n, NULL, 0));
     assert_null(load(c.diag, "unet-sd1", &l, 1));
-    assert_int_equal(ir_diag_errors(c.diag), 1);
+    assert_int_equal(base_diag_errors(c.diag), 1);
     if (!strstr(captured(&c), message)) fail_msg("expected <%s> in <%s>", message, captured(&c));
     assert_non_null(strstr(captured(&c), "l.safetensors: error: "));
     capture_end(&c);
@@ -356,7 +356,7 @@ static void broken_files(void **state) {
     static const char *const names[] = {"cut.safetensors", "absent.safetensors"};
     for (size_t i = 0; i < 2; i++) {
         capture c;
-        capture_begin(&c, (ir_diag_options){0});
+        capture_begin(&c, (base_diag_options){0});
         fe_lora l = {temp_path(&t, names[i]), 1.0};
         assert_null(load(c.diag, "unet-sd1", &l, 1));
         assert_non_null(strstr(captured(&c), names[i]));

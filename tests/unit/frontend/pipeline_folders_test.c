@@ -100,9 +100,9 @@ static ir_module *accept_with(const folder *f, const fe_options *o, const char *
     temp_dir t;
     folder_begin(&t, f);
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     ir_module *m = fe_load(c.diag, t.path, o);
-    if (!m || ir_diag_errors(c.diag) || (!warning && ir_diag_warnings(c.diag))) fail_msg("%s", captured(&c));
+    if (!m || base_diag_errors(c.diag) || (!warning && base_diag_warnings(c.diag))) fail_msg("%s", captured(&c));
     if (warning && !strstr(captured(&c), warning)) fail_msg("expected <%s> in <%s>", warning, captured(&c));
     capture_end(&c);
     temp_dir_end(&t);
@@ -117,7 +117,7 @@ static void refuse(const folder *f, const char *message) {
     temp_dir t;
     folder_begin(&t, f);
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     ir_module *m = fe_load(c.diag, t.path, &program);
     if (m) fail_msg("accepted, expected <%s>", message);
     if (!strstr(captured(&c), message)) fail_msg("expected <%s> in <%s>", message, captured(&c));
@@ -397,7 +397,7 @@ static void unsupported_components(void **state) {
         write_text(&t, "model_index.json", "{\"_class_name\": \"StableDiffusionPipeline\", %s}",
                    cases[i].index);
         capture c;
-        capture_begin(&c, (ir_diag_options){0});
+        capture_begin(&c, (base_diag_options){0});
         assert_null(fe_load(c.diag, t.path, &program));
         if (!strstr(captured(&c), cases[i].message))
             fail_msg("expected <%s> in <%s>", cases[i].message, captured(&c));
@@ -433,7 +433,7 @@ static void class_labels(void **state) {
                "\"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\"], "
                "\"up_block_types\": [\"AttnUpBlock2D\", \"UpBlock2D\"]}");
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     ir_module *m = fe_load(c.diag, t.path, &program);
     if (!m) fail_msg("%s", captured(&c));
     expect_word(m, "pipeline.kind", "class_to_image");
@@ -476,14 +476,14 @@ static void check_same_weights(const ir_module *a, const ir_module *b) {
     for (size_t i = 0; i < a->weights.count; i++) {
         const ir_weight *x = &a->weights.items[i], *y = &b->weights.items[i];
         int64_t n = ir_type_elements(&x->type);
-        float *p = ir_alloc((size_t)n * sizeof *p), *q = ir_alloc((size_t)n * sizeof *q);
+        float *p = base_alloc((size_t)n * sizeof *p), *q = base_alloc((size_t)n * sizeof *q);
         assert_string_equal(x->name, y->name);
         assert_true(ir_type_elements(&y->type) == n);
         ir_weight_read(x, p, 0, n);
         ir_weight_read(y, q, 0, n);
         assert_memory_equal(p, q, (size_t)n * sizeof *p);
-        ir_free(p);
-        ir_free(q);
+        base_free(p);
+        base_free(q);
     }
 }
 
@@ -499,10 +499,10 @@ static void cache_layout(void **state) {
     assert_true(blobs > 10);
     fe_options o = {.guidance_pair = true, .shared_timestep = true, .width = 32, .height = 32};
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     ir_module *linked = fe_load(c.diag, temp_path(&t, "snapshots/abc"), &o);
     ir_module *plain = fe_load(c.diag, SHARDED, &o);
-    if (!linked || !plain || ir_diag_warnings(c.diag)) fail_msg("%s", captured(&c));
+    if (!linked || !plain || base_diag_warnings(c.diag)) fail_msg("%s", captured(&c));
     assert_int_equal(linked->funcs.count, plain->funcs.count);
     expect_word(linked, "pipeline.condition", "depth");
     check_same_weights(linked, plain);

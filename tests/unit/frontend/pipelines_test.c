@@ -28,47 +28,47 @@ static const char *config(const char *name) {
 
 /* ---- what is in a module, as text ---- */
 
-static void add_meta(const ir_module *m, const char *key, ir_str *s) {
+static void add_meta(const ir_module *m, const char *key, base_str *s) {
     const ir_meta *e = ir_meta_get(m, key);
     if (!e) {
-        ir_str_addf(s, "-");
+        base_str_addf(s, "-");
         return;
     }
-    if (e->kind == IR_META_INT) ir_str_addf(s, "%lld", (long long)e->i);
-    if (e->kind == IR_META_FLOAT) ir_str_addf(s, "%g", e->f);
-    if (e->kind == IR_META_STRING) ir_str_addf(s, "%s", e->s);
+    if (e->kind == IR_META_INT) base_str_addf(s, "%lld", (long long)e->i);
+    if (e->kind == IR_META_FLOAT) base_str_addf(s, "%g", e->f);
+    if (e->kind == IR_META_STRING) base_str_addf(s, "%s", e->s);
 }
 
 /* "key=value" for every key of a list, "-" for an absent one. */
 static void check_meta(const ir_module *m, const char *expected) {
-    ir_str got = {0};
+    base_str got = {0};
     char keys[2048], *rest = keys;
     snprintf(keys, sizeof keys, "%s", expected);
     for (char *word; (word = strtok_r(rest, " ", &rest)) != NULL;) {
         *strchr(word, '=') = 0;
-        ir_str_addf(&got, "%s%s=", got.len ? " " : "", word);
+        base_str_addf(&got, "%s%s=", got.len ? " " : "", word);
         add_meta(m, word, &got);
     }
     assert_string_equal(got.data, expected);
-    ir_str_free(&got);
+    base_str_free(&got);
 }
 
 /* "function(input:1x2 input:3)" for every function, in order. */
 static void check_functions(const ir_module *m, const char *expected) {
-    ir_str got = {0};
+    base_str got = {0};
     for (size_t i = 0; i < m->funcs.count; i++) {
         const ir_func *f = m->funcs.items[i];
-        ir_str_addf(&got, "%s%s(", i ? " " : "", f->name);
+        base_str_addf(&got, "%s%s(", i ? " " : "", f->name);
         for (size_t k = 0; k < f->inputs.count; k++) {
             const ir_node *n = ir_get(f, f->inputs.items[k]);
-            ir_str_addf(&got, "%s%s:", k ? " " : "", IR_ATTRS(n, input)->name);
+            base_str_addf(&got, "%s%s:", k ? " " : "", IR_ATTRS(n, input)->name);
             for (uint32_t d = 0; d < n->type.rank; d++)
-                ir_str_addf(&got, "%s%lld", d ? "x" : "", (long long)n->type.dim[d]);
+                base_str_addf(&got, "%s%lld", d ? "x" : "", (long long)n->type.dim[d]);
         }
-        ir_str_addf(&got, ")");
+        base_str_addf(&got, ")");
     }
     assert_string_equal(got.data, expected);
-    ir_str_free(&got);
+    base_str_free(&got);
 }
 
 /* ---- the published models ---- */
@@ -309,7 +309,7 @@ static void clip_skip(void **state) {
 static void second_tokenizer(void **state) {
     (void)state;
     ir_module *m = accept(config("sdxl-base"), &program);
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     static const struct {
         const char *name;
         int32_t pad;
@@ -327,9 +327,9 @@ static void second_tokenizer(void **state) {
         assert_int_equal(ids[3], 49407);
         assert_int_equal(ids[4], cases[i].pad);
         assert_int_equal(ids[76], cases[i].pad);
-        ir_free(blob);
+        base_free(blob);
     }
-    ir_diag_free(d);
+    base_diag_free(d);
     ir_module_free(m);
 }
 

@@ -35,14 +35,14 @@ static image make(const char *header, size_t data_size) {
 /* The file must be refused with `errors` errors, the first one being `message`. */
 static void refuse_image(image f, unsigned errors, const char *message) {
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     fe_st *st = fe_st_open_memory(c.diag, "m.st", f.data, f.size);
-    if (st || ir_diag_errors(c.diag) != errors || strncmp(captured(&c), message, strlen(message)) != 0) {
+    if (st || base_diag_errors(c.diag) != errors || strncmp(captured(&c), message, strlen(message)) != 0) {
         fail_msg("<%.*s>: expected %u errors <%s>, got %u <%s>",
                  f.size < 8     ? 0
                  : f.size < 208 ? (int)f.size - 8
                                 : 200,
-                 (const char *)f.data + 8, errors, message, ir_diag_errors(c.diag), captured(&c));
+                 (const char *)f.data + 8, errors, message, base_diag_errors(c.diag), captured(&c));
     }
     capture_end(&c);
     free(f.data);
@@ -54,7 +54,7 @@ static void refuse(const char *header, size_t data_size, unsigned errors, const 
 
 static fe_st *accept(capture *c, image f) {
     fe_st *st = fe_st_open_memory(c->diag, "m.st", f.data, f.size);
-    if (!st || ir_diag_errors(c->diag)) fail_msg("refused: %s", captured(c));
+    if (!st || base_diag_errors(c->diag)) fail_msg("refused: %s", captured(c));
     return st;
 }
 
@@ -212,7 +212,7 @@ static void rank_is_at_most_eight(void **state) {
     (void)state;
     refuse(WITH_SHAPE("[1,1,1,1,1,1,1,1,2]"), 2, 1, "m.st: tensor 'a': error: shape has more than 8 numbers");
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     image f = make(WITH_SHAPE("[1,1,1,1,1,1,1,2]"), 2);
     fe_st *st = accept(&c, f);
     assert_int_equal(fe_st_at(st, 0)->rank, 8);
@@ -278,7 +278,7 @@ static void metadata_values_are_strings(void **state) {
 static void null_metadata_is_none(void **state) {
     (void)state;
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     image f = make("{\"__metadata__\":null}", 0);
     fe_st *st = accept(&c, f);
     assert_int_equal(fe_st_metadata_count(st), 0);
@@ -298,12 +298,12 @@ static void all_bad_tensors_are_reported(void **state) {
 
 static void a_million_faults_stay_bounded(void **state) {
     (void)state;
-    ir_str s = {0};
-    ir_str_add(&s, "{\"a\":1");
-    for (int i = 0; i < 100000; i++) ir_str_add(&s, ",\"a\":{}");
-    ir_str_add(&s, "}");
+    base_str s = {0};
+    base_str_add(&s, "{\"a\":1");
+    for (int i = 0; i < 100000; i++) base_str_add(&s, ",\"a\":{}");
+    base_str_add(&s, "}");
     refuse(s.data, 0, 100, "m.st: tensor 'a': error: expected an object");
-    ir_str_free(&s);
+    base_str_free(&s);
 }
 
 static void hostile_names_are_escaped(void **state) {
@@ -320,7 +320,7 @@ static void other_formats_get_a_hint(void **state) {
                                            {"<!DOCTYPE html>", "web page"}};
     for (size_t i = 0; i < 4; i++) {
         capture c;
-        capture_begin(&c, (ir_diag_options){0});
+        capture_begin(&c, (base_diag_options){0});
         assert_null(fe_st_open_memory(c.diag, "m.st", files[i][0], strlen(files[i][0])));
         assert_non_null(strstr(captured(&c), files[i][1]));
         capture_end(&c);
@@ -332,7 +332,7 @@ static void other_formats_get_a_hint(void **state) {
 static void empty_and_scalar_tensors(void **state) {
     (void)state;
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     image f = make("{" TENSOR("s", "F32", "[]", 0, 4) "," TENSOR("e", "F32", "[3,0]", 4,
                                                                  4) "," TENSOR("f", "U8", "[0]", 0, 0) "}",
                    4);
@@ -359,7 +359,7 @@ static void empty_and_scalar_tensors(void **state) {
 static void header_order_is_free(void **state) {
     (void)state;
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     image f = make("{" TENSOR("a", "U8", "[1]", 2, 3) "," TENSOR("z", "U8", "[1]", 0,
                                                                  1) "," TENSOR("m", "U8", "[1]", 1, 2) "}",
                    3);
@@ -376,7 +376,7 @@ static void header_order_is_free(void **state) {
 static void empty_tensors_share_an_offset(void **state) {
     (void)state;
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     image f = make("{" TENSOR("a", "U8", "[0]", 2, 2) "," TENSOR("b", "U8", "[2]", 0, 2) "}", 2);
     fe_st *st = accept(&c, f);
     assert_int_equal(fe_st_find(st, "a")->bytes, 0);
@@ -390,7 +390,7 @@ static void empty_tensors_share_an_offset(void **state) {
 static void white_space_around_the_header(void **state) {
     (void)state;
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     image f = make(" \n\t{" TENSOR("a", "U8", "[2]", 0, 2) "}   ", 2);
     fe_st *st = accept(&c, f);
     assert_memory_equal(fe_st_find(st, "a")->data, "\0\1", 2);
@@ -402,7 +402,7 @@ static void white_space_around_the_header(void **state) {
 static void table_and_metadata(void **state) {
     (void)state;
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     image f =
         make("{\"__metadata__\":{\"format\":\"pt\",\"a\\nb\":\"\\u00e9\"}," TENSOR(
                  "z", "U8", "[2]", 0, 2) "," TENSOR("b.w", "I16", "[1,3]", 2,
@@ -430,8 +430,8 @@ static void table_and_metadata(void **state) {
     assert_string_equal(fe_st_metadata_at(st, 1, &key), "pt");
     assert_string_equal(key, "format");
     assert_string_equal(fe_st_path(st), "m.st");
-    ir_loc loc = fe_st_loc(st, t);
-    ir_error(c.diag, &loc, "odd");
+    base_loc loc = fe_st_loc(st, t);
+    base_error(c.diag, &loc, "odd");
     assert_string_equal(captured(&c), "m.st: tensor 'b.w': error: odd\n");
     fe_st_close(st);
     fe_st_close(NULL);
@@ -449,13 +449,13 @@ static void every_prefix_and_bit_flip(void **state) {
         image cut = {malloc(n ? n : 1), n};
         memcpy(cut.data, f.data, n);
         capture c;
-        capture_begin(&c, (ir_diag_options){0});
+        capture_begin(&c, (base_diag_options){0});
         assert_null(fe_st_open_memory(c.diag, "m", cut.data, n));
-        assert_true(ir_diag_errors(c.diag) >= 1);
+        assert_true(base_diag_errors(c.diag) >= 1);
         capture_end(&c);
         free(cut.data);
     }
-    ir_diag *d = ir_diag_new(&(ir_diag_options){.out = fopen("/dev/null", "w")});
+    base_diag *d = base_diag_new(&(base_diag_options){.out = fopen("/dev/null", "w")});
     for (size_t bit = 0; bit < f.size * 8; bit++) {
         f.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
         fe_st *st = fe_st_open_memory(d, "m", f.data, f.size);
@@ -466,7 +466,7 @@ static void every_prefix_and_bit_flip(void **state) {
         fe_st_close(st);
         f.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
-    ir_diag_free(d);
+    base_diag_free(d);
     free(f.data);
 }
 
@@ -597,7 +597,7 @@ static void written_files_are_read_back(void **state) {
     assert_int_equal(fe_st_count(st), 0);
     fe_st_close(st);
     assert_int_equal(count_files(f.t.path), 1);
-    assert_int_equal(ir_diag_errors(f.c.diag), 0);
+    assert_int_equal(base_diag_errors(f.c.diag), 0);
     end(&f);
 }
 
@@ -618,7 +618,7 @@ static void the_writer_refuses_what_the_format_cannot_hold(void **state) {
     assert_false(fe_st_write(f.c.diag, path, &huge, 1, NULL, 0));
     assert_false(fe_st_write(f.c.diag, path, &rank, 1, NULL, 0));
     assert_false(fe_st_write(f.c.diag, temp_path(&f.t, "none/x"), NULL, 0, NULL, 0));
-    assert_int_equal(ir_diag_errors(f.c.diag), 6);
+    assert_int_equal(base_diag_errors(f.c.diag), 6);
     assert_int_equal(count_files(f.t.path), 0);
     end(&f);
 }
@@ -695,7 +695,7 @@ static void shards_become_one_table(void **state) {
     assert_non_null(strstr(fe_st_find(st, "b")->source->path, "model-00001-of-00002.safetensors"));
     assert_non_null(strstr(fe_st_path(st), INDEX));
     fe_st_close(st);
-    assert_int_equal(ir_diag_errors(f.c.diag) + ir_diag_warnings(f.c.diag), 0);
+    assert_int_equal(base_diag_errors(f.c.diag) + base_diag_warnings(f.c.diag), 0);
     write_index(&f, "\"a\":\"model-00002-of-00002.safetensors\"");
     st = open_dir(&f); /* a shard the index does not name stays unread */
     assert_int_equal(fe_st_count(st), 1);
@@ -727,7 +727,7 @@ static void shard_names_are_plain_basenames(void **state) {
         char map[200];
         snprintf(map, sizeof map, "\"a\":\"%s\"", tricks[i]);
         refuse_index(&f, map, INDEX ":2:19: error: shard name '");
-        assert_int_equal(ir_diag_errors(f.c.diag), i + 1);
+        assert_int_equal(base_diag_errors(f.c.diag), i + 1);
     }
     refuse_index(&f, "\"a\":\"x.bin\"", "shard 'x.bin' is not a .safetensors file");
     refuse_index(&f, "\"a\":\"x\\u0000.safetensors\"", "NUL character");
@@ -749,7 +749,7 @@ static void bad_indices_say_what_is_wrong(void **state) {
     refuse_index(&f, "\"a\":\"one.safetensors\",\"a\":\"two.safetensors\"", "duplicate key 'a'");
     refuse_index(&f, "\"a\":\"one.safetensors\",\"extra\":\"three.safetensors\",\"zz\":\"three.safetensors\"",
                  "tensor 'zz' is not in shard");
-    assert_int_equal(ir_diag_warnings(f.c.diag), 2); /* 'a' beside the missing 'b', twice */
+    assert_int_equal(base_diag_warnings(f.c.diag), 2); /* 'a' beside the missing 'b', twice */
     temp_write(&f.t, INDEX, "{}", 2);
     assert_null(open_dir(&f));
     assert_non_null(strstr(captured(&f.c), "missing key 'weight_map'"));
@@ -788,16 +788,16 @@ static double seconds(void) {
 static void large_headers_are_fast(void **state) {
     (void)state;
     enum { N = 200000 };
-    ir_str s = {0};
+    base_str s = {0};
     for (unsigned i = 0; i < N; i++) {
-        ir_str_addf(&s, "%c\"down_blocks.%u.w\":{\"dtype\":\"F16\",\"shape\":[0,4],\"data_offsets\":[0,0]}",
+        base_str_addf(&s, "%c\"down_blocks.%u.w\":{\"dtype\":\"F16\",\"shape\":[0,4],\"data_offsets\":[0,0]}",
                     i ? ',' : '{', (i * 7919u) % N);
     }
-    ir_str_add(&s, "}");
+    base_str_add(&s, "}");
     image f = make(s.data, 0);
-    ir_str_free(&s);
+    base_str_free(&s);
     capture c;
-    capture_begin(&c, (ir_diag_options){0});
+    capture_begin(&c, (base_diag_options){0});
     double start = seconds();
     fe_st *st = accept(&c, f);
     double taken = seconds() - start;

@@ -25,9 +25,9 @@ static fe_st_tensor tensor(const char *name, fe_st_dtype dtype, uint32_t rank, i
 }
 
 static void write_tensors(const temp_dir *t, const char *name, const fe_st_tensor *tensors, size_t n) {
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     assert_true(fe_st_write(d, temp_path(t, name), tensors, n, NULL, 0));
-    ir_diag_free(d);
+    base_diag_free(d);
 }
 
 static fe_tensor_spec spec(const char *name, uint32_t rank, int64_t a, int64_t b) {
@@ -49,7 +49,7 @@ typedef struct fixture {
 static void begin(fixture *x, const fe_st_tensor *tensors, size_t n) {
     temp_dir_begin(&x->dir);
     write_tensors(&x->dir, "w.safetensors", tensors, n);
-    capture_begin(&x->c, (ir_diag_options){0});
+    capture_begin(&x->c, (base_diag_options){0});
     x->m = ir_module_new();
     fe_st *table = fe_st_open(x->c.diag, temp_path(&x->dir, "w.safetensors"));
     if (!table) fail_msg("%s", captured(&x->c));
@@ -116,7 +116,7 @@ static void one_report(void **state) {
                               spec("aa", 2, 1, 2)};
     for (size_t i = 0; i < 4; i++) fe_weights_declare(x.w, &specs[i]);
     assert_false(fe_weights_check(x.w));
-    assert_int_equal(ir_diag_errors(x.c.diag), 1);
+    assert_int_equal(base_diag_errors(x.c.diag), 1);
     expect(&x, "w.safetensors: error: the weights do not fit the model: tensors 2 missing, 1 of the wrong "
                "shape, 1 of an "
                "unsupported element type, 1 unexpected");
@@ -175,7 +175,7 @@ static double spread(const ir_module *m, uint32_t index, double *mean) {
 
 static void random_weights(void **state) {
     (void)state;
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     ir_module *m = ir_module_new();
     fe_weights *w = fe_weights_random(d, m, 7);
     fe_tensor_spec a = spec("a", 2, 8, 16), b = spec("b", 2, 8, 16), s = spec("s", 1, 64, 0);
@@ -191,7 +191,7 @@ static void random_weights(void **state) {
     assert_memory_not_equal(va, vb, sizeof va); /* a tensor's values depend on its name */
     fe_weights_free(w);
     ir_module_free(m);
-    ir_diag_free(d);
+    base_diag_free(d);
 }
 
 /* The road through IR text: weights are found again, and what does not fit is said. */
@@ -218,7 +218,7 @@ static void modules_from_text(void **state) {
                  "  return y=%%0\n}\n",
                  cases[i].type, temp_path(&t, "w.safetensors"), cases[i].tensor);
         capture c;
-        capture_begin(&c, (ir_diag_options){0});
+        capture_begin(&c, (base_diag_options){0});
         ir_module *m = ir_parse(c.diag, "x.ir", text, strlen(text));
         if (!m) fail_msg("%s", captured(&c));
         assert_int_equal(fe_bind_ir_weights(c.diag, m), cases[i].message == NULL);
@@ -261,7 +261,7 @@ static void parts_of_tensors(void **state) {
         float values[2];
         memcpy(values, v.data, sizeof values);
         assert_true(values[0] == good[i].first && values[1] == good[i].second);
-        ir_free((void *)(uintptr_t)v.copy);
+        base_free((void *)(uintptr_t)v.copy);
     }
     static const char *const bad[] = {"qkv[4:7]",
                                       "qkv[2:2]",
@@ -285,12 +285,12 @@ static void parts_of_tensors(void **state) {
 }
 
 /* A file "f.X" for X, whose q and k are rows of one tensor and whose projection is transposed. */
-static const char *place(const void *ctx, ir_arena *a, const char *name) {
+static const char *place(const void *ctx, base_arena *a, const char *name) {
     (void)ctx;
     if (strcmp(name, "q") == 0) return "f.qkv[0:2]";
     if (strcmp(name, "k") == 0) return "f.qkv[2:4]";
     if (strcmp(name, "projection") == 0) return "f.projection.T";
-    return ir_arena_printf(a, "f.%s", name);
+    return base_arena_printf(a, "f.%s", name);
 }
 
 static bool owns(const void *ctx, const char *name) {

@@ -40,12 +40,12 @@ static void prints_identically(void **state) {
                                         "max(min(a,1.0),nan)"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         ir_expr_step s[IR_EXPR_MAX];
-        ir_str out = {0};
+        base_str out = {0};
         uint32_t n = ir_expr_parse(texts[i], s, NULL);
         assert_true(n > 0);
         ir_expr_print(s, n, &out);
         assert_string_equal(out.data, texts[i]);
-        ir_str_free(&out);
+        base_str_free(&out);
     }
 }
 
@@ -72,10 +72,10 @@ static void faults(void **state) {
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         ir_expr_step s[IR_EXPR_MAX];
-        ir_str fault = {0};
+        base_str fault = {0};
         assert_int_equal(ir_expr_parse(wrong[i].text, s, &fault), 0);
         if (!strstr(fault.data, wrong[i].fault)) fail_msg("'%s': %s", wrong[i].text, fault.data);
-        ir_str_free(&fault);
+        base_str_free(&fault);
     }
 }
 
@@ -83,23 +83,23 @@ static void faults(void **state) {
 static void limits(void **state) {
     (void)state;
     ir_expr_step s[IR_EXPR_MAX];
-    ir_str fault = {0}, deep = {0}, wide = {0};
-    for (int i = 0; i < 100000; i++) ir_str_add(&deep, "neg(");
+    base_str fault = {0}, deep = {0}, wide = {0};
+    for (int i = 0; i < 100000; i++) base_str_add(&deep, "neg(");
     assert_int_equal(ir_expr_parse(deep.data, s, &fault), 0);
     assert_non_null(strstr(fault.data, "nested too deeply"));
     fault.len = 0;
-    for (int i = 0; i < 50; i++) ir_str_add(&wide, "add(a,");
-    ir_str_add(&wide, "a");
-    for (int i = 0; i < 50; i++) ir_str_add(&wide, ")");
+    for (int i = 0; i < 50; i++) base_str_add(&wide, "add(a,");
+    base_str_add(&wide, "a");
+    for (int i = 0; i < 50; i++) base_str_add(&wide, ")");
     assert_int_equal(ir_expr_parse(wide.data, s, &fault), 101);
-    ir_str both = {0};
-    ir_str_addf(&both, "add(%s,%s)", wide.data, wide.data);
+    base_str both = {0};
+    base_str_addf(&both, "add(%s,%s)", wide.data, wide.data);
     assert_int_equal(ir_expr_parse(both.data, s, &fault), 0);
     assert_non_null(strstr(fault.data, "too many steps"));
-    ir_str_free(&fault);
-    ir_str_free(&deep);
-    ir_str_free(&wide);
-    ir_str_free(&both);
+    base_str_free(&fault);
+    base_str_free(&deep);
+    base_str_free(&wide);
+    base_str_free(&both);
 }
 
 int main(void) {

@@ -24,7 +24,7 @@ static ir_ref new_input(eval_case *c, ir_type type) {
     assert_true(n < CASE_MAX_INPUTS);
     snprintf(name, sizeof name, "x%zu", n);
     c->inputs[n].type = type;
-    c->inputs[n].data = ir_alloc((size_t)ir_type_elements(&type) * sizeof(float));
+    c->inputs[n].data = base_alloc((size_t)ir_type_elements(&type) * sizeof(float));
     return ir_input(c->f, name, &type, IR_STEP, 0);
 }
 
@@ -54,7 +54,7 @@ ir_ref case_weight(eval_case *c, const char *name, ir_type type, const float *va
     uint32_t index = ir_weight_add(c->m, name, &type);
     ir_weight *w = &c->m->weights.items[index];
     size_t bytes = (size_t)ir_type_elements(&type) * sizeof(float);
-    void *data = ir_arena_alloc(c->m->arena, bytes);
+    void *data = base_arena_alloc(c->m->arena, bytes);
     memcpy(data, values, bytes);
     w->kind = IR_WEIGHT_DATA;
     w->data = data;

@@ -1,6 +1,6 @@
 /* One evaluator test: a module with one function, operands with values, and a value to check. */
-#ifndef EBRU_TESTS_EVAL_CASE_H
-#define EBRU_TESTS_EVAL_CASE_H
+#ifndef EBRU_TESTS_UNIT_IR_EVAL_CASE_H
+#define EBRU_TESTS_UNIT_IR_EVAL_CASE_H
 
 #include "ir/ir.h"
 

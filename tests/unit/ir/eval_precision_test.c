@@ -46,10 +46,10 @@ static float noise(int seed, int64_t i) {
 
 static ir_ref noisy(eval_case *c, ir_type type, int seed) {
     int64_t n = ir_type_elements(&type);
-    float *x = ir_alloc((size_t)n * sizeof *x);
+    float *x = base_alloc((size_t)n * sizeof *x);
     for (int64_t i = 0; i < n; i++) x[i] = noise(seed, i);
     ir_ref r = case_values(c, type, x);
-    ir_free(x);
+    base_free(x);
     return r;
 }
 

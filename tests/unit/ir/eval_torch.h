@@ -1,6 +1,6 @@
 /* The cases of eval_torch.c. */
-#ifndef EBRU_TESTS_EVAL_TORCH_H
-#define EBRU_TESTS_EVAL_TORCH_H
+#ifndef EBRU_TESTS_UNIT_IR_EVAL_TORCH_H
+#define EBRU_TESTS_UNIT_IR_EVAL_TORCH_H
 
 void conv2d_stride_and_asymmetric_padding(void **state);
 void conv2d_with_all_operands(void **state);

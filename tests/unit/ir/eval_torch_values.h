@@ -5,8 +5,8 @@
  * range(prod(shape))]).reshape(shape)
  *
  * and the expression before each array made it. */
-#ifndef EBRU_TESTS_EVAL_TORCH_VALUES_H
-#define EBRU_TESTS_EVAL_TORCH_VALUES_H
+#ifndef EBRU_TESTS_UNIT_IR_EVAL_TORCH_VALUES_H
+#define EBRU_TESTS_UNIT_IR_EVAL_TORCH_VALUES_H
 
 /* F.conv2d(F.pad(P(1, 1,2,5,4), (1,2,0,1)), P(2, 3,2,3,3), P(3, 3), stride=(2,1)) */
 static const float conv_strided[] = {1.421875f, -1.6875f,   -3.328125f, -1.015625f, -2.625f,  -5.09375f,

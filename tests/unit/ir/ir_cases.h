@@ -1,7 +1,7 @@
 /* Nodes in the text form, for the tests of shapes, printing and parsing: parameters, a line, and what is
  * expected. */
-#ifndef EBRU_TESTS_IR_CASES_H
-#define EBRU_TESTS_IR_CASES_H
+#ifndef EBRU_TESTS_UNIT_IR_IR_CASES_H
+#define EBRU_TESTS_UNIT_IR_IR_CASES_H
 
 #include "ir/ir.h"
 
@@ -115,17 +115,17 @@ enum { GOOD_NODES = sizeof good_nodes / sizeof good_nodes[0] };
 
 /* Appends a function @NAME with the case's parameters that returns its node. The result's type is c->expect.
  */
-static inline void case_function(const ir_case *c, const char *name, const char *type, ir_str *out) {
-    ir_str_addf(out, "func @%s(", name);
+static inline void case_function(const ir_case *c, const char *name, const char *type, base_str *out) {
+    base_str_addf(out, "func @%s(", name);
     const char *p = c->params;
     for (char label = 'a'; *p; label++) {
         size_t n = 0;
         while (p[n] && p[n] != ' ') n++;
-        ir_str_addf(out, "%s%%%c %c : %.*s step", label == 'a' ? "" : ", ", label, label, (int)n, p);
+        base_str_addf(out, "%s%%%c %c : %.*s step", label == 'a' ? "" : ", ", label, label, (int)n, p);
         p += n;
         while (*p == ' ') p++;
     }
-    ir_str_addf(out, ") {\n  %%r = %s : %s\n  return r = %%r\n}\n", c->node, type);
+    base_str_addf(out, ") {\n  %%r = %s : %s\n  return r = %%r\n}\n", c->node, type);
 }
 
 #endif

@@ -22,7 +22,7 @@ static ir_weight random_factor(const char *name, uint64_t seed, uint32_t rank, i
 }
 
 static float *values(const ir_weight *w) {
-    float *v = ir_alloc((size_t)ir_type_elements(&w->type) * sizeof *v);
+    float *v = base_alloc((size_t)ir_type_elements(&w->type) * sizeof *v);
     ir_weight_read(w, v, 0, ir_type_elements(&w->type));
     return v;
 }
@@ -44,9 +44,9 @@ static void add_naive(double *w, const ir_lora *l, int64_t n_count, int64_t k_co
                 }
                 w[(n * k_count + k) * window + p] += l->scale * sum;
             }
-    ir_free(up);
-    ir_free(down);
-    ir_free(mid);
+    base_free(up);
+    base_free(down);
+    base_free(mid);
 }
 
 /* A weight [n,k] or [n,k,side,side] with these updates, read whole and in pieces. */
@@ -60,13 +60,13 @@ static void check_sum(int64_t n, int64_t k, int64_t side, const ir_lora *updates
     w->bound = 1.0;
     int64_t elements = ir_type_elements(&t), window = side ? side * side : 1;
     float *base = values(w);
-    double *want = ir_alloc((size_t)elements * sizeof *want);
+    double *want = base_alloc((size_t)elements * sizeof *want);
     for (int64_t i = 0; i < elements; i++) want[i] = (double)base[i];
     for (size_t i = 0; i < count; i++) ir_lora_add(m, index, &updates[i]);
     for (const ir_lora *l = w->loras; l; l = l->next) add_naive(want, l, n, k, window);
     assert_true(ir_verify(m, NULL));
 
-    float *whole = values(w), *part = ir_alloc((size_t)elements * sizeof *part);
+    float *whole = values(w), *part = base_alloc((size_t)elements * sizeof *part);
     for (int64_t i = 0; i < elements; i++)
         if (fabs((double)whole[i] - want[i]) > 1e-6 * (1.0 + fabs(want[i])))
             fail_msg("element %lld: %.9g, expected %.9g", (long long)i, (double)whole[i], want[i]);
@@ -76,10 +76,10 @@ static void check_sum(int64_t n, int64_t k, int64_t side, const ir_lora *updates
         assert_memory_equal(part, whole, (size_t)elements * sizeof *part);
     }
     assert_memory_not_equal(base, whole, (size_t)elements * sizeof *base);
-    ir_free(base);
-    ir_free(want);
-    ir_free(whole);
-    ir_free(part);
+    base_free(base);
+    base_free(want);
+    base_free(whole);
+    base_free(part);
     ir_module_free(m);
 }
 
@@ -132,8 +132,8 @@ static void rounded_once(void **state) {
     ir_lora_add(m, index, &l);
     float *after = values(w);
     for (int i = 0; i < 8 * 300; i++) assert_true(fabs((double)(before[i] - after[i])) < 1e-9);
-    ir_free(before);
-    ir_free(after);
+    base_free(before);
+    base_free(after);
     ir_module_free(m);
 }
 

@@ -115,7 +115,7 @@ static void tables(void **state) {
     assert_int_equal(ir_weight_add(m, "w123", &t), 123);
     assert_int_equal(ir_weight_find(m, "w499"), 499);
     assert_int_equal(ir_weight_find(m, "w500"), UINT32_MAX);
-    IR_PUSH(&m->weights,
+    BASE_PUSH(&m->weights,
             ((ir_weight){.name = "pushed", .type = t})); /* entries may be added past the function */
     assert_int_equal(ir_weight_find(m, "pushed"), 500);
 
@@ -153,7 +153,7 @@ static void owners_are_closed(void **state) {
     (void)state;
     ir_module *m = ir_module_new();
     int weight = 5;
-    IR_PUSH(&m->owners, ((struct ir_owner){&weight, close_owner}));
+    BASE_PUSH(&m->owners, ((struct ir_owner){&weight, close_owner}));
     ir_module_free(m);
     ir_module_free(NULL);
     assert_int_equal(closed, 5);
@@ -257,10 +257,10 @@ static void analyses(void **state) {
         assert_int_equal(uses[i], want_uses[number[i]]);
         assert_int_equal(constant[i], number[i] == 4);
     }
-    ir_free(number);
-    ir_free(uses);
-    ir_free(freq);
-    ir_free(constant);
+    base_free(number);
+    base_free(uses);
+    base_free(freq);
+    base_free(constant);
     ir_module_free(m);
 }
 

@@ -26,8 +26,8 @@ static int partner(const ir_pairing *p, uint32_t number) {
     int found = -2;
     for (uint32_t i = 0; i < p->a->nodes.count; i++)
         if (a[i] == number) found = ir_ref_ok(p->to_b[i]) ? (int)b[p->to_b[i].id] : -1;
-    ir_free(a);
-    ir_free(b);
+    base_free(a);
+    base_free(b);
     return found;
 }
 
@@ -36,7 +36,7 @@ static uint32_t differs(const ir_pairing *p, uint32_t number) {
     uint32_t *a = ir_numbering(p->a), bits = 0;
     for (uint32_t i = 0; i < p->a->nodes.count; i++)
         if (a[i] == number) bits = ir_pair_differs(p, (ir_ref){i}, p->to_b[i]);
-    ir_free(a);
+    base_free(a);
     return bits;
 }
 
@@ -154,16 +154,16 @@ enum { ROWS = 200 };
 
 /* relu of each of ROWS rows of x, forwards or backwards. */
 static char *many(bool backwards) {
-    ir_str s = {0};
-    ir_str_addf(&s, HEAD "func @f(%%0 x : f32[%d,8] step) {\n", ROWS);
+    base_str s = {0};
+    base_str_addf(&s, HEAD "func @f(%%0 x : f32[%d,8] step) {\n", ROWS);
     for (int i = 0; i < ROWS; i++) {
         int row = backwards ? ROWS - 1 - i : i;
-        ir_str_addf(&s, "  %%s%d = slice %%0 {axis=0, start=%d, count=1} : f32[1,8]\n", row, row);
-        ir_str_addf(&s, "  %%r%d = relu %%s%d : f32[1,8]\n", row, row);
+        base_str_addf(&s, "  %%s%d = slice %%0 {axis=0, start=%d, count=1} : f32[1,8]\n", row, row);
+        base_str_addf(&s, "  %%r%d = relu %%s%d : f32[1,8]\n", row, row);
     }
-    ir_str_add(&s, "  return ");
-    for (int i = 0; i < ROWS; i++) ir_str_addf(&s, "%sy%d = %%r%d", i ? ", " : "", i, i);
-    ir_str_add(&s, "\n}\n");
+    base_str_add(&s, "  return ");
+    for (int i = 0; i < ROWS; i++) base_str_addf(&s, "%sy%d = %%r%d", i ? ", " : "", i, i);
+    base_str_add(&s, "\n}\n");
     return s.data;
 }
 
@@ -177,8 +177,8 @@ static void test_many(void **state) {
         assert_int_equal(differs(&t.p, i), 0);
     }
     done(&t);
-    ir_free(a);
-    ir_free(b);
+    base_free(a);
+    base_free(b);
 }
 
 int main(void) {

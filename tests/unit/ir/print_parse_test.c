@@ -15,11 +15,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); /* tests/fuzz/fuzz_ir.c */
 
-static ir_module *parse(const char *text, size_t length, ir_str *messages) {
+static ir_module *parse(const char *text, size_t length, base_str *messages) {
     capture cap;
-    capture_begin(&cap, (ir_diag_options){.limit = 1000});
+    capture_begin(&cap, (base_diag_options){.limit = 1000});
     ir_module *m = ir_parse(cap.diag, "t.ir", text, length);
-    if (messages) ir_str_add(messages, captured(&cap));
+    if (messages) base_str_add(messages, captured(&cap));
     if (!m && !messages) fail_msg("%s", captured(&cap));
     capture_end(&cap);
     return m;
@@ -76,7 +76,7 @@ static void same_func(const ir_func *f, const ir_func *g) {
     assert_int_equal(f->scratch_bytes, g->scratch_bytes);
     assert_int_equal(f->nodes.count, g->nodes.count);
     assert_int_equal(f->inputs.count, g->inputs.count);
-    ir_ref *map = ir_alloc(f->nodes.count * sizeof *map), at = {0};
+    ir_ref *map = base_alloc(f->nodes.count * sizeof *map), at = {0};
     /* Weights are matched by their table entry, all other nodes by their number. */
     uint32_t *nf = ir_numbering(f), *ng = ir_numbering(g);
     for (uint32_t i = 0; i < f->nodes.count; i++)
@@ -95,9 +95,9 @@ static void same_func(const ir_func *f, const ir_func *g) {
         assert_string_equal(f->outputs.items[i].name, g->outputs.items[i].name);
         assert_int_equal(map[f->outputs.items[i].value.id].id, g->outputs.items[i].value.id);
     }
-    ir_free(nf);
-    ir_free(ng);
-    ir_free(map);
+    base_free(nf);
+    base_free(ng);
+    base_free(map);
 }
 
 static void same_source(const ir_weight *a, const ir_weight *b) {
@@ -140,14 +140,14 @@ static void same_module(const ir_module *a, const ir_module *b) {
 
 /* Prints m, reads it back, compares both as structures and as texts. Frees m. */
 static void round_trip(ir_module *m) {
-    ir_str first = {0}, second = {0};
+    base_str first = {0}, second = {0};
     ir_print(m, &first);
     ir_module *again = parse(first.data, first.len, NULL);
     same_module(m, again);
     ir_print(again, &second);
     assert_string_equal(first.data, second.data);
-    ir_str_free(&first);
-    ir_str_free(&second);
+    base_str_free(&first);
+    base_str_free(&second);
     ir_module_free(m);
     ir_module_free(again);
 }
@@ -156,15 +156,15 @@ static void round_trip(ir_module *m) {
 
 static void every_op(void **state) {
     (void)state;
-    ir_str text = {0};
-    ir_str_add(&text, "ebru ir 1 fused\n");
+    base_str text = {0};
+    base_str_add(&text, "ebru ir 1 fused\n");
     for (int i = 0; i < GOOD_NODES; i++) {
         char name[16];
         snprintf(name, sizeof name, "case%d", i);
         case_function(&good_nodes[i], name, good_nodes[i].expect, &text);
     }
     round_trip(parse(text.data, text.len, NULL));
-    ir_str_free(&text);
+    base_str_free(&text);
 }
 
 static const char placed_text[] =
@@ -226,13 +226,13 @@ static void numbering_is_stable(void **state) {
     ir_ref s = ir_op2(f, IR_OP_add, x, e, NULL, ir_origin_add(m, "f.json", 3, 4, NULL));
     ir_ref y = ir_input(f, "y", &t, IR_STEP, 0);
     ir_set_output(f, "out", ir_op2(f, IR_OP_mul, ir_op2(f, IR_OP_add, s, y, NULL, 0), w, NULL, 0));
-    ir_str line = {0};
+    base_str line = {0};
     ir_print_node(f, s, &line);
     assert_string_equal(line.data, "%3 = add %0, %2 : f32[4]");
     line.len = 0;
     ir_print_ref(f, v, &line);
     assert_string_equal(line.data, "@v");
-    ir_str_free(&line);
+    base_str_free(&line);
     round_trip(m);
 }
 
@@ -266,13 +266,13 @@ static void floats(void **state) {
                                        "2.2250738585072014e-308",
                                        "3e-05",
                                        "0.3333333333333333"};
-    ir_str s = {0};
+    base_str s = {0};
     for (size_t i = 0; i < sizeof exact / sizeof exact[0]; i++) {
         double back;
         s.len = 0;
-        ir_print_f64(exact[i], &s);
+        base_print_f64(exact[i], &s);
         assert_string_equal(s.data, text[i]);
-        assert_true(ir_parse_f64(s.data, s.len, &back));
+        assert_true(base_parse_f64(s.data, s.len, &back));
         assert_memory_equal(&back, &exact[i], sizeof back);
     }
     uint64_t bits = 1;
@@ -281,26 +281,26 @@ static void floats(void **state) {
         bits = bits * 6364136223846793005u + 1442695040888963407u;
         memcpy(&v, &bits, sizeof v);
         s.len = 0;
-        ir_print_f64(v, &s);
-        assert_true(ir_parse_f64(s.data, s.len, &back));
+        base_print_f64(v, &s);
+        assert_true(base_parse_f64(s.data, s.len, &back));
         if (!isnan(v)) assert_memory_equal(&back, &v, sizeof back);
         if (isnan(v)) assert_true(isnan(back));
     }
-    ir_str_free(&s);
+    base_str_free(&s);
     double v;
     static const char *const wrong[] = {"",      "-",        ".",    "1e",  "0x10", " 1", "1 ",
                                         "1.2.3", "infinity", "-nan", "1,5", "e5",   "--1"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
-        if (ir_parse_f64(wrong[i], strlen(wrong[i]), &v)) fail_msg("'%s' was read as a number", wrong[i]);
+        if (base_parse_f64(wrong[i], strlen(wrong[i]), &v)) fail_msg("'%s' was read as a number", wrong[i]);
 }
 
 /* ---- wrong text ---- */
 
 static void expect_error(const char *text, size_t length, const char *message) {
-    ir_str found = {0};
+    base_str found = {0};
     ir_module *m = parse(text, length, &found);
     if (m || !strstr(found.data, message)) fail_msg("%s\nexpected: %s\nfound: %s", text, message, found.data);
-    ir_str_free(&found);
+    base_str_free(&found);
 }
 
 #define ERROR_(text, message) expect_error(text, sizeof text - 1, message)
@@ -414,7 +414,7 @@ static void collects(void **state) {
                                     "  return y = %z\n"
                                     "}\n";
     capture cap;
-    capture_begin(&cap, (ir_diag_options){.limit = 1000});
+    capture_begin(&cap, (base_diag_options){.limit = 1000});
     assert_null(ir_parse(cap.diag, "t.ir", text, sizeof text - 1));
     const char *m = captured(&cap);
     static const char *const places[] = {
@@ -422,48 +422,48 @@ static void collects(void **state) {
         "t.ir:10:23:", "t.ir:14:13:", "t.ir:18:23:", "t.ir:19:14:"};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
         if (!strstr(m, places[i])) fail_msg("no error at %s in\n%s", places[i], m);
-    assert_int_equal(ir_diag_errors(cap.diag), sizeof places / sizeof places[0]);
+    assert_int_equal(base_diag_errors(cap.diag), sizeof places / sizeof places[0]);
     capture_end(&cap);
 }
 
 /* Very many problems end the reading. */
 static void gives_up(void **state) {
     (void)state;
-    ir_str text = {0};
-    ir_str_add(&text, HEAD);
-    for (int i = 0; i < 5000; i++) ir_str_add(&text, "nonsense\n");
+    base_str text = {0};
+    base_str_add(&text, HEAD);
+    for (int i = 0; i < 5000; i++) base_str_add(&text, "nonsense\n");
     capture cap;
-    capture_begin(&cap, (ir_diag_options){0});
+    capture_begin(&cap, (base_diag_options){0});
     assert_null(ir_parse(cap.diag, "t.ir", text.data, text.len));
-    assert_true(ir_diag_errors(cap.diag) < 200);
+    assert_true(base_diag_errors(cap.diag) < 200);
     capture_end(&cap);
-    ir_str_free(&text);
+    base_str_free(&text);
 }
 
 /* Deep views and many nodes cost no more than their number. */
 static void large(void **state) {
     (void)state;
-    ir_str text = {0};
-    ir_str_add(&text, "ebru ir 1 placed\nfunc @f(%0 x : f32[2,3] step at input+0) {\n");
+    base_str text = {0};
+    base_str_add(&text, "ebru ir 1 placed\nfunc @f(%0 x : f32[2,3] step at input+0) {\n");
     for (int i = 0; i < 40000; i++)
-        ir_str_addf(&text, "%%%d = view %%%d {shape=[%s]} : f32[%s] at input+0\n", i + 1, i,
+        base_str_addf(&text, "%%%d = view %%%d {shape=[%s]} : f32[%s] at input+0\n", i + 1, i,
                     i % 2 ? "2,3" : "3,2", i % 2 ? "2,3" : "3,2");
-    ir_str_add(&text, "return y = %40000\n}\n");
+    base_str_add(&text, "return y = %40000\n}\n");
     ir_module *m = parse(text.data, text.len, NULL);
     assert_int_equal(m->funcs.items[0]->nodes.count, 40001);
     ir_module_free(m);
-    ir_str_free(&text);
+    base_str_free(&text);
 }
 
 /* A short run of the fuzzer from a valid text: bytes changed, lines doubled, dropped and cut. */
 static void mutations(void **state) {
     (void)state;
-    ir_str text = {0};
-    ir_str_add(&text, placed_text); /* valid; what follows is only right in syntax */
-    ir_str_add(&text, "func @case(%a a : f32[2] step at input+0) {\n");
+    base_str text = {0};
+    base_str_add(&text, placed_text); /* valid; what follows is only right in syntax */
+    base_str_add(&text, "func @case(%a a : f32[2] step at input+0) {\n");
     for (int i = 0; i < GOOD_NODES; i++)
-        ir_str_addf(&text, "  %%r%d = %s : %s\n", i, good_nodes[i].node, good_nodes[i].expect);
-    ir_str_add(&text, "  return r = %r1\n}\n");
+        base_str_addf(&text, "  %%r%d = %s : %s\n", i, good_nodes[i].node, good_nodes[i].expect);
+    base_str_add(&text, "  return r = %r1\n}\n");
     uint32_t seed = 1;
 #define RANDOM(n) ((seed = seed * 1664525u + 1013904223u) >> 8) % (uint32_t)(n)
     static const char alphabet[] = "%@{}[]()=:,+-\"\\#/ \n0123456789abcdefgnopqrx.\x80\xff_";
@@ -490,7 +490,7 @@ static void mutations(void **state) {
         LLVMFuzzerTestOneInput((const uint8_t *)copy, n);
     }
     free(copy);
-    ir_str_free(&text);
+    base_str_free(&text);
 }
 
 /* Valid texts, one number or word changed: most of them stay syntactically right and reach the verifier. */
@@ -509,22 +509,22 @@ static void mutated_values(void **state) {
                                           "-9223372036854775808"};
     for (int round = 0; round < 4000; round++) {
         const ir_case *c = &good_nodes[RANDOM(GOOD_NODES)];
-        ir_str text = {0}, changed = {0};
-        ir_str_add(&text, "ebru ir 1 fused\n");
+        base_str text = {0}, changed = {0};
+        base_str_add(&text, "ebru ir 1 fused\n");
         case_function(c, "f", c->expect, &text);
         uint32_t which = RANDOM(12) + 1;
         for (const char *p = text.data; *p;) {
             size_t digits = strspn(p, "0123456789");
             if (digits && --which == 0) {
-                ir_str_add(&changed, numbers[RANDOM(sizeof numbers / sizeof numbers[0])]);
+                base_str_add(&changed, numbers[RANDOM(sizeof numbers / sizeof numbers[0])]);
             } else {
-                ir_str_addn(&changed, p, digits ? digits : 1);
+                base_str_addn(&changed, p, digits ? digits : 1);
             }
             p += digits ? digits : 1;
         }
         LLVMFuzzerTestOneInput((const uint8_t *)changed.data, changed.len);
-        ir_str_free(&text);
-        ir_str_free(&changed);
+        base_str_free(&text);
+        base_str_free(&changed);
     }
 }
 

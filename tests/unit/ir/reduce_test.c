@@ -30,20 +30,20 @@ static uint32_t find(const ir_func *f, ir_op op) {
 }
 
 static bool cut(ir_func *f, ir_op op, ir_cut one) {
-    ir_cut *cuts = ir_alloc(f->nodes.count * sizeof *cuts);
+    ir_cut *cuts = base_alloc(f->nodes.count * sizeof *cuts);
     cuts[find(f, op)] = one;
     bool fine = ir_reduce(f, cuts);
-    ir_free(cuts);
+    base_free(cuts);
     return fine;
 }
 
 static void expect(ir_module *m, const char *text) {
-    ir_str s = {0};
+    base_str s = {0};
     ir_drop_unused(m);
     assert_true(ir_verify(m, NULL));
     ir_print(m, &s);
     assert_string_equal(s.data, text);
-    ir_str_free(&s);
+    base_str_free(&s);
     ir_module_free(m);
 }
 
@@ -93,7 +93,7 @@ static void what_does_not_fit_changes_nothing(void **state) {
     (void)state;
     ir_module *m = parse(source);
     ir_func *f = m->funcs.items[0];
-    ir_str before = {0}, after = {0};
+    base_str before = {0}, after = {0};
     ir_print(m, &before);
     assert_false(cut(f, IR_OP_linear, (ir_cut){IR_CUT_DROP, 1}));   /* the weight is not optional */
     assert_false(cut(f, IR_OP_linear, (ir_cut){IR_CUT_DROP, 3}));   /* is absent already */
@@ -103,8 +103,8 @@ static void what_does_not_fit_changes_nothing(void **state) {
     assert_false(cut(f, IR_OP_add, (ir_cut){IR_CUT_KEEP, 0}));
     ir_print(m, &after);
     assert_string_equal(before.data, after.data);
-    ir_str_free(&before);
-    ir_str_free(&after);
+    base_str_free(&before);
+    base_str_free(&after);
     ir_module_free(m);
 }
 

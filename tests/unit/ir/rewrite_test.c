@@ -11,10 +11,10 @@
 #include "tests/unit/support/parsed.h"
 
 static void expect_text(ir_func *f, const char *text) {
-    ir_str s = {0};
+    base_str s = {0};
     ir_print_func(f, &s);
     assert_string_equal(s.data, text);
-    ir_str_free(&s);
+    base_str_free(&s);
     assert_true(ir_verify(f->module, NULL));
 }
 
@@ -32,12 +32,12 @@ static void identity_changes_nothing(void **state) {
     (void)state;
     ir_module *m = parse(source);
     ir_func *f = m->funcs.items[0];
-    ir_str before = {0};
+    base_str before = {0};
     ir_print_func(f, &before);
     assert_false(ir_rewrite_apply(f, NULL, NULL, false));
     assert_ptr_equal(m->funcs.items[0], f);
     expect_text(f, before.data);
-    ir_str_free(&before);
+    base_str_free(&before);
     ir_module_free(m);
 }
 

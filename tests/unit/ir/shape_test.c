@@ -11,15 +11,15 @@
 
 /* The module of one case, or NULL with its messages in `out`. */
 static ir_module *parse_case(const ir_case *c, const char *type, char *out, size_t size) {
-    ir_str text = {0};
-    ir_str_add(&text, "ebru ir 1 fused\n");
+    base_str text = {0};
+    base_str_add(&text, "ebru ir 1 fused\n");
     case_function(c, "f", type, &text);
     capture cap;
-    capture_begin(&cap, (ir_diag_options){0});
+    capture_begin(&cap, (base_diag_options){0});
     ir_module *m = ir_parse(cap.diag, "case.ir", text.data, text.len);
     snprintf(out, size, "%s", captured(&cap));
     capture_end(&cap);
-    ir_str_free(&text);
+    base_str_free(&text);
     return m;
 }
 

@@ -13,7 +13,7 @@
 
 static ir_module *parse(const char *text, char *messages, size_t size) {
     capture cap;
-    capture_begin(&cap, (ir_diag_options){.limit = 1000});
+    capture_begin(&cap, (base_diag_options){.limit = 1000});
     ir_module *m = ir_parse(cap.diag, "t.ir", text, strlen(text));
     snprintf(messages, size, "%s", captured(&cap));
     capture_end(&cap);
@@ -247,10 +247,10 @@ static ir_module *sound(ir_func **f) {
 }
 
 static void expect_verify(ir_module *m, const char *fault) {
-    ir_str faults = {0};
+    base_str faults = {0};
     assert_false(ir_verify(m, &faults));
     if (!strstr(faults.data, fault)) fail_msg("expected: %s\nfound: %s", fault, faults.data);
-    ir_str_free(&faults);
+    base_str_free(&faults);
     ir_module_free(m);
 }
 
@@ -359,11 +359,11 @@ static void damaged_tables(void **state) {
     expect_verify(m, "a meta entry has no key");
 
     m = sound(&f);
-    IR_PUSH(&m->meta, m->meta.items[0]);
+    BASE_PUSH(&m->meta, m->meta.items[0]);
     expect_verify(m, "meta \"k\" appears twice");
 
     m = sound(&f);
-    IR_PUSH(&m->weights, m->weights.items[0]);
+    BASE_PUSH(&m->weights, m->weights.items[0]);
     expect_verify(m, "weight @w: the name is not unique");
 
     m = sound(&f);
@@ -385,9 +385,9 @@ static ir_weight factor(uint32_t rank, int64_t a, int64_t b, int64_t c, int64_t 
 }
 
 static void expect_sound(ir_module *m) {
-    ir_str faults = {0};
+    base_str faults = {0};
     if (!ir_verify(m, &faults)) fail_msg("%s", faults.data);
-    ir_str_free(&faults);
+    base_str_free(&faults);
     ir_module_free(m);
 }
 
@@ -438,14 +438,14 @@ static void collects(void **state) {
     ir_module *m = sound(&f);
     f->nodes.items[2].type.dim[0] = 5;
     f->nodes.items[3].type.dim[0] = 6;
-    ir_str faults = {0};
+    base_str faults = {0};
     assert_false(ir_verify(m, &faults));
     assert_non_null(strstr(faults.data, "f: %2 add: expected type f32[4], found f32[5]\n"));
     assert_non_null(strstr(faults.data, "f: %3 affine: expected type f32[5], found f32[6]\n"));
     assert_non_null(
         strstr(faults.data,
                "f: %4 add: operand 'b': expected dimensions that broadcast with f32[6], found f32[4]\n"));
-    ir_str_free(&faults);
+    base_str_free(&faults);
     ir_module_free(m);
 }
 

@@ -1,6 +1,6 @@
 /* Convolutions in the kernel tests: random operands and what comes out, by naive loops in double. */
-#ifndef EBRU_TESTS_KERNEL_CONV_H
-#define EBRU_TESTS_KERNEL_CONV_H
+#ifndef EBRU_TESTS_UNIT_KERNELS_KERNEL_CONV_H
+#define EBRU_TESTS_UNIT_KERNELS_KERNEL_CONV_H
 
 #include "tests/unit/kernels/kernel_test.h"
 

@@ -1,7 +1,7 @@
 /* Shapes of the convolution tests: tails of channels, columns and pixels, strides, asymmetric padding,
  * concatenation across blocks, resizing, prologues, epilogues. */
-#ifndef EBRU_TESTS_KERNEL_CONV_SHAPES_H
-#define EBRU_TESTS_KERNEL_CONV_SHAPES_H
+#ifndef EBRU_TESTS_UNIT_KERNELS_KERNEL_CONV_SHAPES_H
+#define EBRU_TESTS_UNIT_KERNELS_KERNEL_CONV_SHAPES_H
 
 #include "runtime/abi/kernel_abi.h"
 

@@ -1,6 +1,6 @@
 /* The levels that the kernels' native builds of this architecture are for. */
-#ifndef EBRU_TESTS_KERNEL_LEVELS_H
-#define EBRU_TESTS_KERNEL_LEVELS_H
+#ifndef EBRU_TESTS_UNIT_KERNELS_KERNEL_LEVELS_H
+#define EBRU_TESTS_UNIT_KERNELS_KERNEL_LEVELS_H
 
 /* X(a, suffix of the names, EBRU_LEVEL_*, name): those f32 kernels are compiled for, then those of kernels
  * with bf16 arithmetic only. */

@@ -1,6 +1,6 @@
 /* Harness of the kernel tests: the native levels behind one name, guarded buffers, splits, comparison. */
-#ifndef EBRU_TESTS_KERNEL_TEST_H
-#define EBRU_TESTS_KERNEL_TEST_H
+#ifndef EBRU_TESTS_UNIT_KERNELS_KERNEL_TEST_H
+#define EBRU_TESTS_UNIT_KERNELS_KERNEL_TEST_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -50,15 +50,15 @@ static inline int32_t kt_only_parts(void) {
 /* Can this machine run the level's code, by itself or, given AVX-512, with the emulator's help? Asks the
  * system for what the level needs. */
 static inline bool kt_supported(int32_t level) {
-    rt_cpu cpu;
-    rt_cpu_detect(&cpu);
+    base_cpu cpu;
+    base_cpu_detect(&cpu);
 #if defined(__aarch64__)
 #ifdef EBRU_TESTS_EMULATED
     kt_emulated = true;
 #endif
     return level - EBRU_LEVEL_NEON < cpu.level; /* the runtime's count from 1 */
 #else
-    kt_emulated = level > cpu.level || !rt_cpu_permit(&cpu, level);
+    kt_emulated = level > cpu.level || !base_cpu_permit(&cpu, level);
     if (!kt_emulated) return true;
     if (level <= EBRU_LEVEL_V4 || cpu.level < EBRU_LEVEL_V4) return false;
     return level == EBRU_LEVEL_V4_AMX ? emulate_tiles() : emulate_install();

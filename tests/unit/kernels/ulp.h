@@ -1,8 +1,8 @@
 /* Errors of the elementwise functions in units of the last place of the true value (what libm computes in
  * double), over any part of the 2^32 floats. Shared by the test, which strides, and bench/kernel_ulp.c, which
  * does not. */
-#ifndef EBRU_TESTS_ULP_H
-#define EBRU_TESTS_ULP_H
+#ifndef EBRU_TESTS_UNIT_KERNELS_ULP_H
+#define EBRU_TESTS_UNIT_KERNELS_ULP_H
 
 #include "tests/unit/kernels/kernel_levels.h"
 

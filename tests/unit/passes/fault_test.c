@@ -11,7 +11,7 @@
 #include "tests/unit/passes/pass_case.h"
 
 static bool run(ir_module *m, const char *passes, const char *fault) {
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     pass_context *c = pass_context_new(m, case_target());
     pass_options o = PASS_OPTIONS_DEFAULT;
     o.passes = passes;
@@ -20,7 +20,7 @@ static bool run(ir_module *m, const char *passes, const char *fault) {
     o.quiet = true;
     bool fine = pass_run(c, &o, d);
     pass_context_free(c);
-    ir_diag_free(d);
+    base_diag_free(d);
     return fine;
 }
 

@@ -10,27 +10,27 @@
 #include "tests/unit/passes/pass_case.h"
 
 ir_module *case_parse(const char *text) {
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     ir_module *m = ir_parse(d, "case", text, strlen(text));
-    ir_diag_flush(d);
+    base_diag_flush(d);
     if (!m) fail_msg("the case does not parse:\n%s", text);
-    ir_str faults = {0};
+    base_str faults = {0};
     if (!ir_verify(m, &faults)) fail_msg("the case is not legal:\n%s", faults.data);
-    ir_str_free(&faults);
-    ir_diag_free(d);
+    base_str_free(&faults);
+    base_diag_free(d);
     return m;
 }
 
 /* ---- a target ---- */
 
-static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, ir_str *reason) {
+static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, base_str *reason) {
     (void)t;
     const ir_node *n = ir_get(f, node);
     if (n->op == IR_OP_matmul && n->type.rank == 2) { /* one thing it cannot do */
-        ir_str_add(reason, "the test target has no product of single matrices");
+        base_str_add(reason, "the test target has no product of single matrices");
         return false;
     }
-    ir_binding *b = ir_arena_alloc(f->module->arena, sizeof *b);
+    ir_binding *b = base_arena_alloc(f->module->arena, sizeof *b);
     *b = (ir_binding){.kernel = ir_op_get(n->op)->name, .tasks = 1, .scratch = 64};
     *out = b;
     return true;
@@ -83,7 +83,7 @@ static void make_input(case_values *v, const ir_node *n) {
     t->type = n->type;
     t->type.layout = IR_PLAIN;
     int64_t count = ir_type_elements(&n->type);
-    t->data = ir_alloc((size_t)count * sizeof(float));
+    t->data = base_alloc((size_t)count * sizeof(float));
     uint32_t seed = 1;
     for (const char *p = name; *p; p++) seed = seed * 31 + (uint32_t)*p;
     const bool paired = IR_ATTRS(n, input)->paired;
@@ -128,49 +128,49 @@ void case_compare(const ir_tensor *a, const ir_tensor *b, const char *what) {
 
 /* ---- running ---- */
 
-ir_str case_run(ir_module *m, const char *passes) {
-    ir_diag *d = ir_diag_new(NULL);
+base_str case_run(ir_module *m, const char *passes) {
+    base_diag *d = base_diag_new(NULL);
     pass_context *c = pass_context_new(m, case_target());
     pass_options o = PASS_OPTIONS_DEFAULT;
     o.passes = passes;
     o.verify_each = true;
     bool fine = pass_run(c, &o, d);
-    ir_diag_flush(d);
+    base_diag_flush(d);
     assert_true(fine);
-    ir_str report = {0};
+    base_str report = {0};
     pass_report(c, false, &report);
     pass_context_free(c);
-    ir_diag_free(d);
+    base_diag_free(d);
     return report;
 }
 
-static bool contains(const ir_module *m, const char *text, ir_str *out) {
+static bool contains(const ir_module *m, const char *text, base_str *out) {
     ir_print(m, out);
     const char *body = strstr(out->data, "func"); /* weights are not looked at */
     return strstr(body ? body : out->data, text) != NULL;
 }
 
 void case_has(const ir_module *m, const char *text) {
-    ir_str s = {0};
+    base_str s = {0};
     if (!contains(m, text, &s)) {
         const char *body = strstr(s.data, "func");
         fail_msg("not found: %s\nin\n%s", text, body ? body : s.data);
     }
-    ir_str_free(&s);
+    base_str_free(&s);
 }
 
 void case_has_not(const ir_module *m, const char *text) {
-    ir_str s = {0};
+    base_str s = {0};
     if (contains(m, text, &s)) fail_msg("found: %s\nin\n%s", text, strstr(s.data, "func"));
-    ir_str_free(&s);
+    base_str_free(&s);
 }
 
-ir_module *case_same(const char *text, const char *passes, ir_str *report) {
+ir_module *case_same(const char *text, const char *passes, base_str *report) {
     ir_module *m = case_parse(text);
     case_values before[4] = {0}, after[4] = {0};
     assert_true(m->funcs.count <= 4);
     for (size_t i = 0; i < m->funcs.count; i++) case_eval(m->funcs.items[i], &before[i], 0);
-    ir_str r = case_run(m, passes);
+    base_str r = case_run(m, passes);
     for (size_t i = 0; i < m->funcs.count; i++) {
         const ir_func *f = m->funcs.items[i];
         case_eval(f, &after[i], 0);
@@ -184,6 +184,6 @@ ir_module *case_same(const char *text, const char *passes, ir_str *report) {
     if (report)
         *report = r;
     else
-        ir_str_free(&r);
+        base_str_free(&r);
     return m;
 }

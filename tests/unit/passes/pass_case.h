@@ -1,7 +1,7 @@
 /* A pass test: a module from text, values of its inputs, passes run over it, and the evaluator's word that
  * nothing changed. */
-#ifndef EBRU_TESTS_PASS_CASE_H
-#define EBRU_TESTS_PASS_CASE_H
+#ifndef EBRU_TESTS_UNIT_PASSES_PASS_CASE_H
+#define EBRU_TESTS_UNIT_PASSES_PASS_CASE_H
 
 #include "passes/passes.h"
 
@@ -47,14 +47,14 @@ void case_free_values(case_values *v);
  * added. When an input's first axis is shorter than the value's, it gets row `row`. */
 void case_eval(const ir_func *f, case_values *v, uint32_t row);
 
-/* Runs passes (a list) with everything verified; the report is returned as text (ir_str_free). */
-ir_str case_run(ir_module *m, const char *passes);
+/* Runs passes (a list) with everything verified; the report is returned as text (base_str_free). */
+base_str case_run(ir_module *m, const char *passes);
 /* Text of the module contains / does not contain a string. */
 void case_has(const ir_module *m, const char *text);
 void case_has_not(const ir_module *m, const char *text);
 /* The whole case: parse, evaluate all functions, run, evaluate again, compare. Returns the module for a
  * closer look. */
-ir_module *case_same(const char *text, const char *passes, ir_str *report);
+ir_module *case_same(const char *text, const char *passes, base_str *report);
 void case_compare(const ir_tensor *a, const ir_tensor *b, const char *what);
 
 #endif

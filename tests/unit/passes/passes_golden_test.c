@@ -13,15 +13,15 @@
 #include "tests/unit/passes/pass_case.h"
 
 static ir_module *load(const char *golden, bool shared, int64_t batch) {
-    ir_str path = {0};
-    ir_str_addf(&path, "%s/goldens/%s", EBRU_TEST_DATA, golden);
-    ir_diag *d = ir_diag_new(NULL);
+    base_str path = {0};
+    base_str_addf(&path, "%s/goldens/%s", EBRU_TEST_DATA, golden);
+    base_diag *d = base_diag_new(NULL);
     fe_options o = {.batch = batch, .shared_timestep = shared};
     ir_module *m = fe_load(d, path.data, &o);
-    ir_diag_flush(d);
+    base_diag_flush(d);
     assert_non_null(m);
-    ir_diag_free(d);
-    ir_str_free(&path);
+    base_diag_free(d);
+    base_str_free(&path);
     return m;
 }
 
@@ -68,7 +68,7 @@ static void check(const char *golden, bool shared, int64_t batch, bool every) {
     ir_module *original = load(golden, shared, batch), *m = load(golden, shared, batch);
     run_all(original, &want);
     pass_context *c = pass_context_new(m, case_target());
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     for (uint32_t p = 0; p < pass_count(); p++) {
         pass_options o = PASS_OPTIONS_DEFAULT;
         o.verify_each = true;
@@ -83,7 +83,7 @@ static void check(const char *golden, bool shared, int64_t batch, bool every) {
     }
     assert_int_equal(m->level, IR_PLACED);
     case_free_values(&want);
-    ir_diag_free(d);
+    base_diag_free(d);
     pass_context_free(c);
     ir_module_free(m);
     ir_module_free(original);
@@ -109,7 +109,7 @@ static void check_class(const char *golden, ir_precision precision, double most)
     ir_module *original = load(golden, true, 1), *m = load(golden, true, 1);
     run_all(original, &want);
     pass_context *c = pass_context_new(m, case_target());
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     pass_options o = PASS_OPTIONS_DEFAULT;
     o.verify_each = true;
     o.precision = precision;
@@ -127,7 +127,7 @@ static void check_class(const char *golden, ir_precision precision, double most)
     }
     case_free_values(&want);
     case_free_values(&got);
-    ir_diag_free(d);
+    base_diag_free(d);
     pass_context_free(c);
     ir_module_free(m);
     ir_module_free(original);

@@ -51,10 +51,10 @@ static ir_ref any(gen *g, uint32_t rank) {
 
 static ir_ref try_build(gen *g, ir_op op, const ir_ref *x, uint32_t n, const void *attrs) {
     ir_type t;
-    ir_str faults = {0};
+    base_str faults = {0};
     bool fits = ir_infer(g->f, op, x, n, attrs ? attrs : ir_op_get(op)->attr_default, &t, &faults) &&
                 ir_type_elements(&t) <= MOST_ELEMENTS;
-    ir_str_free(&faults);
+    base_str_free(&faults);
     return fits ? ir_build(g->f, op, x, n, attrs, IR_PLAIN, 0) : IR_NONE;
 }
 
@@ -260,26 +260,26 @@ static void compare(case_values *want, case_values *got, uint32_t seed, const ch
         worst = fmax(worst, fabs((double)a->data[i] - (double)b->data[i]));
     }
     if (fine && !(worst > 1e-4 * most + 1e-5)) return;
-    ir_str text = {0};
+    base_str text = {0};
     ir_print(m, &text);
     fail_msg("seed %u, %s: %g of %g\n%s", seed, name, worst, most, strstr(text.data, "func"));
 }
 
 static void check(uint32_t seed, const pass_options *o) {
     ir_module *m = random_module(seed);
-    case_values *v = ir_alloc(2 * sizeof *v);
+    case_values *v = base_alloc(2 * sizeof *v);
     run_stages(m, &v[0]);
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     pass_context *c = pass_context_new(m, case_target());
     assert_true(pass_run(c, o, d));
     run_stages(m, &v[1]);
     compare(&v[0], &v[1], seed, "sample_out", m);
     compare(&v[0], &v[1], seed, "other_out", m);
     pass_context_free(c);
-    ir_diag_free(d);
+    base_diag_free(d);
     case_free_values(&v[0]);
     case_free_values(&v[1]);
-    ir_free(v);
+    base_free(v);
     ir_module_free(m);
 }
 

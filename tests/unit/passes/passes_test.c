@@ -16,13 +16,13 @@ typedef struct look {
 } look;
 
 static void check(const look *l) {
-    ir_str report = {0};
+    base_str report = {0};
     ir_module *m = case_same(l->text, l->passes, &report);
     if (l->has) case_has(m, l->has);
     if (l->has_not) case_has_not(m, l->has_not);
     if (l->report && !strstr(report.data ? report.data : "", l->report))
         fail_msg("not in the report: %s\n%s", l->report, report.data ? report.data : "(empty)");
-    ir_str_free(&report);
+    base_str_free(&report);
     ir_module_free(m);
 }
 #define CHECK(...) check(&(look){__VA_ARGS__})
@@ -175,9 +175,9 @@ static void test_fold_constants(void **state) {
     ir_module *m = case_parse(
         "ebru ir 1 graph\nweight @far : f32[3]\n"
         "func @f(%0 x: f32[3] step) {\n%1 = exp @far : f32[3]\n%2 = add %0, %1 : f32[3]\nreturn y=%2 }\n");
-    ir_str report = case_run(m, "fold_constants");
+    base_str report = case_run(m, "fold_constants");
     assert_non_null(strstr(report.data, "weight @far is not bound"));
-    ir_str_free(&report);
+    base_str_free(&report);
     ir_module_free(m);
 }
 

@@ -105,7 +105,7 @@ static void give_input(case_values *to, case_values *from, const char *name) {
     snprintf(v->name, sizeof v->name, "%s", name);
     v->tensor.type = t->type;
     size_t bytes = (size_t)ir_type_elements(&t->type) * sizeof(float);
-    v->tensor.data = ir_alloc(bytes);
+    v->tensor.data = base_alloc(bytes);
     memcpy(v->tensor.data, t->data, bytes);
 }
 
@@ -134,15 +134,15 @@ static void same_values(const char *text, const ir_module *after) {
     }
 }
 
-static bool run(ir_module *m, const pass_options *o, ir_str *report) {
-    ir_diag *d = ir_diag_new(&(ir_diag_options){.out = stderr});
+static bool run(ir_module *m, const pass_options *o, base_str *report) {
+    base_diag *d = base_diag_new(&(base_diag_options){.out = stderr});
     pass_context *c = pass_context_new(m, case_target());
     bool fine = pass_run(c, o, d);
-    ir_diag_flush(d);
-    assert_int_equal(fine, ir_diag_errors(d) == 0);
+    base_diag_flush(d);
+    assert_int_equal(fine, base_diag_errors(d) == 0);
     if (report) pass_report(c, false, report);
     pass_context_free(c);
-    ir_diag_free(d);
+    base_diag_free(d);
     return fine;
 }
 
@@ -180,12 +180,12 @@ static void test_every_pass_off(void **state) {
             assert_int_equal(m->level, IR_PLACED);
             same_values(class_net, m);
         } else { /* refused before anything runs */
-            ir_diag *d = ir_diag_new(&(ir_diag_options){.out = fopen("/dev/null", "w")});
+            base_diag *d = base_diag_new(&(base_diag_options){.out = fopen("/dev/null", "w")});
             pass_context *c = pass_context_new(m, case_target());
             assert_false(pass_run(c, &o, d));
             assert_int_equal(m->level, IR_GRAPH);
             pass_context_free(c);
-            ir_diag_free(d);
+            base_diag_free(d);
         }
         ir_module_free(m);
     }
@@ -228,14 +228,14 @@ static void test_stop_and_go(void **state) {
     ir_module *straight = case_parse(plain_net);
     pass_options o = checked();
     assert_true(run(straight, &o, NULL));
-    ir_str want = {0};
+    base_str want = {0};
     ir_print(straight, &want);
     for (uint32_t p = 0; p < pass_count(); p++) {
         ir_module *m = case_parse(plain_net);
         o = checked();
         o.stop_after = pass_get(p)->name;
         assert_true(run(m, &o, NULL));
-        ir_str dump = {0}, got = {0};
+        base_str dump = {0}, got = {0};
         ir_print(m, &dump);
         ir_module_free(m);
         m = case_parse(dump.data);
@@ -243,18 +243,18 @@ static void test_stop_and_go(void **state) {
         assert_true(run(m, &o, NULL));
         ir_print(m, &got);
         assert_string_equal(want.data, got.data);
-        ir_str_free(&dump);
-        ir_str_free(&got);
+        base_str_free(&dump);
+        base_str_free(&got);
         ir_module_free(m);
     }
-    ir_str_free(&want);
+    base_str_free(&want);
     ir_module_free(straight);
 }
 
 static void test_stages(void **state) {
     (void)state;
     ir_module *m = case_parse(plain_net);
-    ir_str report = case_run(m, "canonicalize,split_stages");
+    base_str report = case_run(m, "canonicalize,split_stages");
     assert_int_equal(m->funcs.count, 3);
     case_has(m, "func @n.prompt(%0 context : f32[1,7,12] prompt)");
     case_has(m, "func @n.schedule(%0 timestep : f32[8] schedule)");
@@ -262,7 +262,7 @@ static void test_stages(void **state) {
     assert_non_null(strstr(report.data, "moved: k: linear to n.prompt"));
     assert_non_null(strstr(report.data, "moved: temb: linear to n.schedule"));
     same_values(plain_net, m);
-    ir_str_free(&report);
+    base_str_free(&report);
     ir_module_free(m);
 
     /* with the class of one image rows broadcast; of two they do not, and the schedule stays at one row */
@@ -270,14 +270,14 @@ static void test_stages(void **state) {
     report = case_run(m, "split_stages");
     case_has(m, "timestep : f32[8] schedule");
     case_has(m, "classes");
-    ir_str_free(&report);
+    base_str_free(&report);
     ir_module_free(m);
     m = case_parse(class_batch_net);
     report = case_run(m, "split_stages");
     case_has(m, "timestep : f32[1] schedule");
     case_has(m, "\"%temb\" : f32[2,20] schedule");
     same_values(class_batch_net, m);
-    ir_str_free(&report);
+    base_str_free(&report);
     ir_module_free(m);
 }
 
@@ -294,13 +294,13 @@ static void test_rows(void **state) {
     static const char *const ops[] = {"exp %4 : f32[1,2,3]", "softmax %4 : f32[1,2,3]",
                                       "add %4, %1 : f32[1,2,3]"};
     for (int i = 0; i < 3; i++) {
-        ir_str full = {0};
+        base_str full = {0};
         const char *mark = strstr(text, "OP");
-        ir_str_addn(&full, text, (size_t)(mark - text));
-        ir_str_add(&full, ops[i]);
-        ir_str_add(&full, mark + 2);
+        base_str_addn(&full, text, (size_t)(mark - text));
+        base_str_add(&full, ops[i]);
+        base_str_add(&full, mark + 2);
         ir_module *m = case_parse(full.data);
-        ir_str report = case_run(m, "split_stages");
+        base_str report = case_run(m, "split_stages");
         case_has(m, i ? "timestep : f32[1] schedule" : "reshape %1 {shape=[8,2,3]}");
         case_values got = {0}, want = {0};
         run_stages(m, &got, 1);
@@ -309,8 +309,8 @@ static void test_rows(void **state) {
         if (i) case_compare(case_find_output(&want, "sample"), case_find_output(&got, "sample"), "sample");
         case_free_values(&got);
         case_free_values(&want);
-        ir_str_free(&report);
-        ir_str_free(&full);
+        base_str_free(&report);
+        base_str_free(&full);
         ir_module_free(whole);
         ir_module_free(m);
     }
@@ -344,18 +344,18 @@ static void test_cheap_frontier(void **state) {
         "ebru ir 1 graph\nfunc @n(%0 x: f32[1,6] step, %1 z: f32[2,3] prompt, %9 unread: f32[1] prompt) {\n"
         "%2 = exp %1 : f32[2,3]\n%3 = silu %2 : f32[2,3]\n%4 = reshape %3 {shape=[1,6]} : f32[1,6]\n"
         "%5 = add %0, %4 : f32[1,6]\nreturn y=%5, early=%3 }\n");
-    ir_str report = case_run(m, "split_stages");
+    base_str report = case_run(m, "split_stages");
     case_has(m, "return \"%silu\" = %2");
     case_has(m, "reshape %2 {shape=[1,6]}");
     case_has(m, "%1 unread : f32[1] prompt"); /* the signature stays */
-    ir_str_free(&report);
+    base_str_free(&report);
     ir_module_free(m);
 }
 
 static void test_packing_leaves(void **state) {
     (void)state;
     ir_module *m = case_parse(plain_net);
-    ir_str report = {0};
+    base_str report = {0};
     pass_options o = checked();
     o.stop_after = "dce_fused";
     assert_true(run(m, &o, &report));
@@ -368,14 +368,14 @@ static void test_packing_leaves(void **state) {
     assert_int_equal(packs, 2);
     assert_int_equal(prompt->outputs.count, 2); /* the keys and values themselves are shipped no more */
     assert_non_null(strstr(report.data, "pack_k to n.prompt"));
-    ir_str_free(&report);
+    base_str_free(&report);
     ir_module_free(m);
 }
 
 static void test_layout(void **state) {
     (void)state;
     ir_module *m = case_parse(plain_net);
-    ir_str report =
+    base_str report =
         case_run(m, "canonicalize,fuse_groupnorm_silu,fuse_attention,fuse_conv_epilogue,eliminate_concat,"
                     "fuse_norm_prologue,fuse_upsample,fuse_elementwise,layout,dce_fused");
     const ir_func *f = m->funcs.items[0];
@@ -386,9 +386,9 @@ static void test_layout(void **state) {
     }
     assert_int_equal(moves, 0); /* images become tokens, and back, for nothing */
     assert_int_equal(casts, 4); /* sample and context on the way in, sample and mid on the way out */
-    ir_str again = case_run(m, "layout");
-    ir_str_free(&again);
-    ir_str_free(&report);
+    base_str again = case_run(m, "layout");
+    base_str_free(&again);
+    base_str_free(&report);
     ir_module_free(m);
 }
 
@@ -477,7 +477,7 @@ static void test_plan(void **state) {
     ir_module *m = case_parse(plain_net);
     pass_options o = checked();
     pass_context *c = pass_context_new(m, case_target());
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     assert_true(pass_run(c, &o, d));
     for (size_t i = 0; i < c->plans.count; i++) {
         const pass_plan *p = &c->plans.items[i];
@@ -500,7 +500,7 @@ static void test_plan(void **state) {
     same_values(plain_net, m);
     pass_context_free(c);
     ir_module_free(m);
-    ir_diag_free(d);
+    base_diag_free(d);
 }
 
 /* Two functions over the same weights share their packed form; a chain of elementwise ops stays in one
@@ -511,9 +511,9 @@ static void test_plan_shares(void **state) {
         "fused") "func @f(%0 x: f32[1,4,8] step) {\n%1 = linear %0, @l8x8, @v8 : f32[1,4,8]\nreturn y=%1 }\n"
                  "func @g(%0 x: f32[2,4,8] step) {\n%1 = linear %0, @l8x8, @v8 : f32[2,4,8]\nreturn y=%1 "
                  "}\n");
-    ir_str report = case_run(m, "layout,tile_attention,select_kernels,plan_memory");
+    base_str report = case_run(m, "layout,tile_attention,select_kernels,plan_memory");
     assert_non_null(strstr(report.data, "packed weights 1088 bytes")); /* 16x16 and 16 floats */
-    ir_str_free(&report);
+    base_str_free(&report);
     ir_module_free(m);
     m = case_parse(
         HEAD("fused") "func @f(%0 x: f32[1,16,8,8] step) {\n%1 = max_pool2d %0 {kernel=[1,1], stride=[1,1]} "
@@ -522,7 +522,7 @@ static void test_plan_shares(void **state) {
                       "%4 = max_pool2d %3 {kernel=[1,1], stride=[1,1]} : f32[1,16,8,8]\nreturn y=%4 }\n");
     report = case_run(m, "layout,tile_attention,select_kernels,plan_memory");
     assert_non_null(strstr(report.data, "f: arena 8192 bytes, lower bound 8192"));
-    ir_str_free(&report);
+    base_str_free(&report);
     ir_module_free(m);
     /* two parts of one weight are two packed weights; one value at two outputs is copied */
     m = case_parse(
@@ -532,7 +532,7 @@ static void test_plan_shares(void **state) {
     report = case_run(m, "layout,tile_attention,select_kernels,plan_memory");
     assert_non_null(strstr(report.data, "packed weights 2048 bytes"));
     case_has(m, "= copy %");
-    ir_str_free(&report);
+    base_str_free(&report);
     ir_module_free(m);
 }
 
@@ -542,14 +542,14 @@ static char *errors_of(const char *text, const pass_options *o) {
     char *messages = NULL;
     size_t n = 0;
     FILE *out = open_memstream(&messages, &n);
-    ir_diag *d = ir_diag_new(&(ir_diag_options){.out = out});
+    base_diag *d = base_diag_new(&(base_diag_options){.out = out});
     ir_module *m = case_parse(text);
     pass_context *c = pass_context_new(m, case_target());
     assert_false(pass_run(c, o, d));
     pass_context_free(c);
     ir_module_free(m);
-    ir_diag_flush(d);
-    ir_diag_free(d);
+    base_diag_flush(d);
+    base_diag_free(d);
     fclose(out);
     return messages;
 }
@@ -613,7 +613,7 @@ static void test_advice(void **state) {
 static void test_laid_out_input(void **state) {
     (void)state;
     ir_module *m = case_parse(plain_net);
-    ir_str report = case_run(m, "canonicalize,layout"), text = {0};
+    base_str report = case_run(m, "canonicalize,layout"), text = {0};
     ir_print(m, &text);
     ir_module_free(m);
     m = case_parse(text.data);
@@ -622,12 +622,12 @@ static void test_laid_out_input(void **state) {
     assert_int_equal(m->level, IR_PLACED);
     same_values(plain_net, m);
     ir_module_free(m);
-    ir_str_free(&text);
-    ir_str_free(&report);
+    base_str_free(&text);
+    base_str_free(&report);
 }
 
 /* A target that binds nonsense stands for a broken pass: the IR is kept, the process ends with 70. */
-static bool bind_nonsense(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, ir_str *reason) {
+static bool bind_nonsense(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, base_str *reason) {
     bool fine = case_target()->bind(t, f, node, out, reason);
     if (fine) (*out)->tasks = 0;
     return fine;
@@ -646,16 +646,16 @@ static void test_broken_pass(void **state) {
         pass_context *c = pass_context_new(m, &target);
         pass_options o = checked();
         o.dump_dir = dir;
-        pass_run(c, &o, ir_diag_new(NULL));
+        pass_run(c, &o, base_diag_new(NULL));
         _exit(0);
     }
     int status = 0;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(WEXITSTATUS(status), 70);
-    ir_str command = {0};
-    ir_str_addf(&command, "grep -q 'tasks=0' %s/ebru-bad.ir && rm -r %s", dir, dir);
+    base_str command = {0};
+    base_str_addf(&command, "grep -q 'tasks=0' %s/ebru-bad.ir && rm -r %s", dir, dir);
     assert_int_equal(system(command.data), 0);
-    ir_str_free(&command);
+    base_str_free(&command);
 }
 
 static void test_dumps_and_times(void **state) {
@@ -677,14 +677,14 @@ static void test_dumps_and_times(void **state) {
     assert_non_null(strstr(text, "plan_memory"));
     free(text);
     ir_module_free(m);
-    ir_str path = {0};
+    base_str path = {0};
     for (uint32_t i = 0; i <= pass_count(); i++) {
         path.len = 0;
-        ir_str_addf(&path, "%s/%02u-%s.ir", dir, i, i ? pass_get(i - 1)->name : "input");
+        base_str_addf(&path, "%s/%02u-%s.ir", dir, i, i ? pass_get(i - 1)->name : "input");
         assert_int_equal(access(path.data, R_OK), 0);
         unlink(path.data);
     }
-    ir_str_free(&path);
+    base_str_free(&path);
     assert_int_equal(rmdir(dir), 0);
 }
 

@@ -16,7 +16,7 @@ static ir_tensor *next_input(published *p, uint32_t rank, const int64_t *dim) {
     assert_true(p->inputs < PUBLISHED_INPUTS);
     ir_tensor *t = &p->in[p->inputs++];
     t->type = ir_type_make(IR_f32, rank, dim);
-    t->data = ir_alloc((size_t)ir_type_elements(&t->type) * sizeof *t->data);
+    t->data = base_alloc((size_t)ir_type_elements(&t->type) * sizeof *t->data);
     return t;
 }
 
@@ -30,15 +30,15 @@ void published_randn(published *p, uint32_t rank, const int64_t *dim) {
     memcpy(first + 1, dim + 1, (rank - 1) * sizeof *dim);
     ir_tensor *t = next_input(p, rank, first);
     size_t one = (size_t)ir_type_elements(&t->type);
-    float *all = ir_alloc(one * (size_t)dim[0] * sizeof *all);
+    float *all = base_alloc(one * (size_t)dim[0] * sizeof *all);
     rt_rng_randn(&p->init.rng, all, one * (size_t)dim[0]);
     memcpy(t->data, all, one * sizeof *all);
-    ir_free(all);
+    base_free(all);
 }
 
 /* ---- one case ---- */
 
-static void build(ir_module *m, ir_diag *d, published *p, const published_case *c) {
+static void build(ir_module *m, base_diag *d, published *p, const published_case *c) {
     char name[32];
     fe_weights *weights;
     if (p->init.count) {
@@ -60,8 +60,8 @@ static void build(ir_module *m, ir_diag *d, published *p, const published_case *
     }
     fe_result(&b, "out", c->build(&b, in, c));
     bool fine = fe_end(&b) && fe_weights_check(weights); /* none missing, none left over */
-    ir_diag_flush(d);
-    if (!fine || ir_diag_errors(d)) fail_msg("%s was not built", c->name);
+    base_diag_flush(d);
+    if (!fine || base_diag_errors(d)) fail_msg("%s was not built", c->name);
     fe_builder_free(&b);
     fe_weights_free(weights);
 }
@@ -94,13 +94,13 @@ published_code published_compile(ir_module *m, const char *file) {
     cg_level level = {cg_target(NULL, "native"), m};
     cg_options o = {.kind = CG_LIB, .opt_level = 1};
     cg_result result;
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     snprintf(code.path, sizeof code.path, "%s", temp_path(temp_shared(), file));
     o.output = code.path;
     model_passes(m, level.target, IR_GRAPH);
     bool fine = cg_emit(d, &level, 1, &o, &result);
-    ir_diag_flush(d);
-    ir_diag_free(d);
+    base_diag_flush(d);
+    base_diag_free(d);
     assert_true(fine);
     code.loaded = model_load(code.path);
     return code;
@@ -121,7 +121,7 @@ static int function_named(const struct ebru_model *tables, const char *name) {
 void published_check(const published_case *cases, uint32_t count) {
     int wrong = 0;
     ir_module *m = ir_module_new();
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     published *drawn = calloc(count, sizeof *drawn);
     ir_type *types = calloc(count, sizeof *types);
     assert_true(drawn && types);
@@ -151,7 +151,7 @@ void published_check(const published_case *cases, uint32_t count) {
     published_unload(&code);
     free(drawn);
     free(types);
-    ir_diag_free(d);
+    base_diag_free(d);
     ir_module_free(m);
     assert_int_equal(wrong, 0);
 }

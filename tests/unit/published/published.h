@@ -1,8 +1,8 @@
 /* Outputs that diffusers' own tests print, reproduced without weights: inputs and initial weights are drawn
  * as torch draws them (torch_init.h), the network is built by the front end's block builder, and both the
  * reference evaluator and compiled code are held to the printed numbers. */
-#ifndef EBRU_TESTS_PUBLISHED_H
-#define EBRU_TESTS_PUBLISHED_H
+#ifndef EBRU_TESTS_UNIT_PUBLISHED_PUBLISHED_H
+#define EBRU_TESTS_UNIT_PUBLISHED_PUBLISHED_H
 
 #include "tests/unit/codegen/codegen_model.h"
 #include "tests/unit/published/torch_init.h"

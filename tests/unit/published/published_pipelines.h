@@ -1,7 +1,7 @@
 /* The tiny unconditional pipelines of diffusers' own tests (tests/pipelines/ddim, ddpm, pndm), whose pictures
  * the tests print: a folder of each can be written, with weights drawn as torch draws them. */
-#ifndef EBRU_TESTS_PUBLISHED_PIPELINES_H
-#define EBRU_TESTS_PUBLISHED_PIPELINES_H
+#ifndef EBRU_TESTS_UNIT_PUBLISHED_PUBLISHED_PIPELINES_H
+#define EBRU_TESTS_UNIT_PUBLISHED_PUBLISHED_PIPELINES_H
 
 #include "tests/unit/published/torch_init.h"
 

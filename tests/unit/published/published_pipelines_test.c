@@ -17,11 +17,11 @@ static ir_module *load(const published_pipeline *p) {
     const char *folder = temp_path(temp_shared(), p->name);
     assert_int_equal(mkdir(folder, 0777), 0);
     published_pipeline_write(p, folder);
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     fe_options o = {.component = "unet"};
     ir_module *m = fe_load(d, folder, &o);
-    ir_diag_flush(d);
-    ir_diag_free(d);
+    base_diag_flush(d);
+    base_diag_free(d);
     assert_non_null(m);
     return m;
 }

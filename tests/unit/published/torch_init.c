@@ -21,10 +21,10 @@ void torch_init_end(torch_init *t) {
 }
 
 void torch_init_write(const torch_init *t, const char *path) {
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     bool fine = fe_st_write(d, path, t->tensors, t->count, NULL, 0);
-    ir_diag_flush(d);
-    ir_diag_free(d);
+    base_diag_flush(d);
+    base_diag_free(d);
     if (!fine) abort();
 }
 

@@ -4,8 +4,8 @@
  *
  * Layers: Linear and Conv2d draw weight, then bias, both uniform in +-1/sqrt(fan_in); normalisations draw
  * nothing (1 and 0). Names are diffusers'. */
-#ifndef EBRU_TESTS_TORCH_INIT_H
-#define EBRU_TESTS_TORCH_INIT_H
+#ifndef EBRU_TESTS_UNIT_PUBLISHED_TORCH_INIT_H
+#define EBRU_TESTS_UNIT_PUBLISHED_TORCH_INIT_H
 
 #include "frontend/safetensors/safetensors.h"
 #include "runtime/pipeline/rng.h"

@@ -1,6 +1,6 @@
 /* Captured diagnostics and a temporary folder, for tests that read and write files. */
-#ifndef EBRU_TESTS_FIXTURE_H
-#define EBRU_TESTS_FIXTURE_H
+#ifndef EBRU_TESTS_UNIT_SUPPORT_FIXTURE_H
+#define EBRU_TESTS_UNIT_SUPPORT_FIXTURE_H
 
 #include "tests/unit/support/captured_diag.h"
 #include "tests/unit/support/temp_dir.h"
@@ -11,7 +11,7 @@ typedef struct fixture {
 } fixture;
 
 static inline void begin(fixture *f) {
-    capture_begin(&f->c, (ir_diag_options){.limit = 100});
+    capture_begin(&f->c, (base_diag_options){.limit = 100});
     temp_dir_begin(&f->t);
 }
 

@@ -1,7 +1,7 @@
 /* Reads the tensors of a golden .safetensors file. For tests only: the files are our own, malformed ones end
  * the test. */
-#ifndef EBRU_TESTS_GOLDEN_FILE_H
-#define EBRU_TESTS_GOLDEN_FILE_H
+#ifndef EBRU_TESTS_UNIT_SUPPORT_GOLDEN_FILE_H
+#define EBRU_TESTS_UNIT_SUPPORT_GOLDEN_FILE_H
 
 #include <stddef.h>
 

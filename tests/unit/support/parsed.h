@@ -1,15 +1,15 @@
 /* A module from text that must be right. Included after cmocka.h. */
-#ifndef EBRU_TESTS_PARSED_H
-#define EBRU_TESTS_PARSED_H
+#ifndef EBRU_TESTS_UNIT_SUPPORT_PARSED_H
+#define EBRU_TESTS_UNIT_SUPPORT_PARSED_H
 
 #include <string.h>
 
 #include "ir/ir.h"
 
 static inline ir_module *parse(const char *text) {
-    ir_diag *d = ir_diag_new(NULL);
+    base_diag *d = base_diag_new(NULL);
     ir_module *m = ir_parse(d, "t.ir", text, strlen(text));
-    ir_diag_free(d);
+    base_diag_free(d);
     assert_non_null(m);
     return m;
 }

@@ -1,6 +1,6 @@
 /* A temporary folder for a test, and small helpers to fill it. */
-#ifndef EBRU_TESTS_TEMP_DIR_H
-#define EBRU_TESTS_TEMP_DIR_H
+#ifndef EBRU_TESTS_UNIT_SUPPORT_TEMP_DIR_H
+#define EBRU_TESTS_UNIT_SUPPORT_TEMP_DIR_H
 
 #include <dirent.h>
 #include <ftw.h>
