@@ -1,9 +1,9 @@
 /* Memory of the compiler: arenas, growable vectors, checked size arithmetic.
  *
- * Everything the compiler allocates comes from base_alloc/base_realloc (one hook, so that tests can make the n-th
- * allocation fail) or from an arena built on it. Passes never free: nodes and attributes live in the module's
- * arena and are dropped whole. Out of memory ends in the handler set by base_set_oom_handler, by default a
- * message and exit code 3. */
+ * Everything the compiler allocates comes from base_alloc/base_realloc (one hook, so that tests can
+ * make the n-th allocation fail) or from an arena built on it. Passes never free: nodes and
+ * attributes live in the module's arena and are dropped whole. Out of memory ends in the handler
+ * set by base_set_oom_handler, by default a message and exit code 3. */
 #ifndef EBRU_BASE_ARENA_H
 #define EBRU_BASE_ARENA_H
 
@@ -26,20 +26,23 @@ char *base_arena_strdup(base_arena *a, const char *s);
 char *base_arena_strndup(base_arena *a, const char *s, size_t n);
 char *base_arena_printf(base_arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Growable array: `T *items; size_t count, cap;` fields grown with BASE_PUSH. Freed with base_free(items). */
-#define BASE_VEC(T)                                                                                            \
-    struct {                                                                                                 \
-        T *items;                                                                                            \
-        size_t count, cap;                                                                                   \
+/* Growable array: `T *items; size_t count, cap;` fields grown with BASE_PUSH. Freed with
+ * base_free(items). */
+#define BASE_VEC(T)                                                                                \
+    struct {                                                                                       \
+        T *items;                                                                                  \
+        size_t count, cap;                                                                         \
     }
-#define BASE_PUSH(v, x)                                                                                        \
-    do {                                                                                                     \
-        if ((v)->count == (v)->cap) (v)->items = base_grow((v)->items, &(v)->cap, sizeof *(v)->items);         \
-        (v)->items[(v)->count++] = (x);                                                                      \
+#define BASE_PUSH(v, x)                                                                            \
+    do {                                                                                           \
+        if ((v)->count == (v)->cap)                                                                \
+            (v)->items = base_grow((v)->items, &(v)->cap, sizeof *(v)->items);                     \
+        (v)->items[(v)->count++] = (x);                                                            \
     } while (0)
 void *base_grow(void *items, size_t *cap, size_t item_size);
 
-/* Growable string for printers and messages. `data` is always NUL-terminated once anything was appended. */
+/* Growable string for printers and messages. `data` is always NUL-terminated once anything was
+ * appended. */
 typedef struct base_str {
     char *data;
     size_t len, cap;

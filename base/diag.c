@@ -1,7 +1,7 @@
 /* Collects and prints diagnostics; see diag.h.
  *
- * An error or warning and the notes after it form a frame. A frame waits in memory until the next one begins
- * or the caller flushes, so that the JSON form can put the notes inside their object. */
+ * An error or warning and the notes after it form a frame. A frame waits in memory until the next
+ * one begins or the caller flushes, so that the JSON form can put the notes inside their object. */
 #include "base/diag.h"
 
 #include <stdlib.h>
@@ -56,7 +56,8 @@ void base_diag_free(base_diag *d) {
     base_free(d);
 }
 
-const base_source *base_diag_source(base_diag *d, const char *path, const char *text, size_t length) {
+const base_source *base_diag_source(base_diag *d, const char *path, const char *text,
+                                    size_t length) {
     base_source *s = base_alloc(sizeof *s);
     s->path = base_alloc(strlen(path) + 1);
     memcpy(s->path, path, strlen(path) + 1);
@@ -71,15 +72,18 @@ const base_source *base_diag_source(base_diag *d, const char *path, const char *
 
 /* ---- printable text ---- */
 
-/* Length of the UTF-8 sequence at s (n > 0 bytes left) and its code point, or 0 when it is not well-formed
- * (Unicode 15, table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF). */
+/* Length of the UTF-8 sequence at s (n > 0 bytes left) and its code point, or 0 when it is not
+ * well-formed (Unicode 15, table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF). */
 static size_t utf8_sequence(const unsigned char *s, size_t n, uint32_t *code) {
     unsigned char c = s[0];
     if (c < 0x80) {
         *code = c;
         return 1;
     }
-    size_t len = c >= 0xc2 && c <= 0xdf ? 2 : c >= 0xe0 && c <= 0xef ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
+    size_t len = c >= 0xc2 && c <= 0xdf   ? 2
+                 : c >= 0xe0 && c <= 0xef ? 3
+                 : c >= 0xf0 && c <= 0xf4 ? 4
+                                          : 0;
     if (!len || len > n) return 0;
     uint32_t v = c & (0xffu >> (len + 1));
     for (size_t i = 1; i < len; i++) {
@@ -94,13 +98,14 @@ static size_t utf8_sequence(const unsigned char *s, size_t n, uint32_t *code) {
 
 /* True for code points that would move the cursor, hide or reorder the text around them. */
 static bool unprintable(uint32_t c) {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
-           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
-           (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe007f);
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c ||
+           (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+           (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
+           (c >= 0xe0000 && c <= 0xe007f);
 }
 
-/* Appends the printable form of the character at s, returns the bytes consumed; *columns grows by the
- * characters written. Backslashes stay single, so that escaping twice changes nothing. */
+/* Appends the printable form of the character at s, returns the bytes consumed; *columns grows by
+ * the characters written. Backslashes stay single, so that escaping twice changes nothing. */
 static size_t add_printable(base_str *out, const unsigned char *s, size_t n, size_t *columns) {
     uint32_t code;
     size_t len = utf8_sequence(s, n, &code);
@@ -213,8 +218,8 @@ static bool find_line(const base_source *s, uint32_t line, const char **start, s
     return true;
 }
 
-/* Quotes the line with a caret under the marked range. Columns count bytes in the file but characters on the
- * screen; of a long line only the surroundings of the caret are shown. */
+/* Quotes the line with a caret under the marked range. Columns count bytes in the file but
+ * characters on the screen; of a long line only the surroundings of the caret are shown. */
 static void add_quote(const base_diag *d, base_str *out, const base_loc *loc) {
     const char *line;
     size_t length;
@@ -227,7 +232,9 @@ static void add_quote(const base_diag *d, base_str *out, const base_loc *loc) {
         from = at > QUOTE_COLUMNS / 2 ? at - QUOTE_COLUMNS / 2 : 0;
         while (from > 0 && from < at && ((unsigned char)line[from] & 0xc0) == 0x80) from++;
         to = length - from > QUOTE_COLUMNS ? from + QUOTE_COLUMNS : length;
-        while (to < length && ((unsigned char)line[to] & 0xc0) == 0x80 && to < from + QUOTE_COLUMNS + 3) to++;
+        while (to < length && ((unsigned char)line[to] & 0xc0) == 0x80 &&
+               to < from + QUOTE_COLUMNS + 3)
+            to++;
     }
 
     base_str text = {0};
@@ -268,8 +275,8 @@ static void add_text(const base_diag *d, base_str *out, const message *m) {
         base_str_add(out, ": ");
     }
     if (!loc->line && m->path.len) base_str_addf(out, "%s: ", m->path.data);
-    base_str_addf(out, "%s%s:%s ", d->opt.color ? severity_color[m->severity] : "", severity_name[m->severity],
-                reset);
+    base_str_addf(out, "%s%s:%s ", d->opt.color ? severity_color[m->severity] : "",
+                  severity_name[m->severity], reset);
     base_str_addf(out, "%s%s%s\n", bold, m->text.data, reset);
     add_quote(d, out, loc);
 }
@@ -289,7 +296,7 @@ static void add_json_fields(base_str *out, const message *m) {
         base_str_add(out, "null");
     }
     base_str_addf(out, ",\"line\":%u,\"col\":%u,\"length\":%u,\"path\":", m->loc.line, m->loc.col,
-                m->loc.length);
+                  m->loc.length);
     if (m->path.len)
         add_json_string(out, m->path.data);
     else
@@ -335,7 +342,8 @@ static bool count_and_suppress(base_diag *d, base_severity severity) {
     return true;
 }
 
-void base_vreport(base_diag *d, base_severity severity, const base_loc *loc, const char *fmt, va_list ap) {
+void base_vreport(base_diag *d, base_severity severity, const base_loc *loc, const char *fmt,
+                  va_list ap) {
     if (severity != BASE_NOTE || !d->frame.count) {
         print_frame(d);
         d->frame_suppressed = severity != BASE_NOTE && count_and_suppress(d, severity);
@@ -417,8 +425,8 @@ static unsigned lower(char c) {
     return u >= 'A' && u <= 'Z' ? u + 32 : u;
 }
 
-/* Damerau-Levenshtein distance (optimal string alignment: insert, delete, replace, swap neighbours), letters
- * compared without case. Wagner & Fischer's table, three rows of it. */
+/* Damerau-Levenshtein distance (optimal string alignment: insert, delete, replace, swap
+ * neighbours), letters compared without case. Wagner & Fischer's table, three rows of it. */
 static size_t edit_distance(const char *a, size_t n, const char *b, size_t m) {
     size_t rows[3][WORD_MAX + 1];
     for (size_t j = 0; j <= m; j++) rows[0][j] = j;
@@ -429,8 +437,8 @@ static size_t edit_distance(const char *a, size_t n, const char *b, size_t m) {
             size_t best = up[j - 1] + (lower(a[i - 1]) != lower(b[j - 1]));
             if (up[j] + 1 < best) best = up[j] + 1;
             if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]) &&
-                up2[j - 2] + 1 < best) {
+            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+                lower(a[i - 2]) == lower(b[j - 1]) && up2[j - 2] + 1 < best) {
                 best = up2[j - 2] + 1;
             }
             row[j] = best;
@@ -465,7 +473,9 @@ void base_ice(const char *file, int line, const char *fmt, ...) {
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     fflush(stdout);
-    fprintf(stderr, "ebru: internal error at %s:%d: %s\n", file, line, base_escape(text, strlen(text)));
-    fputs("This is a bug in ebru, not in your model; please report it with the command line.\n", stderr);
+    fprintf(stderr, "ebru: internal error at %s:%d: %s\n", file, line,
+            base_escape(text, strlen(text)));
+    fputs("This is a bug in ebru, not in your model; please report it with the command line.\n",
+          stderr);
     exit(EXIT_INTERNAL);
 }

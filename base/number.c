@@ -7,7 +7,9 @@
 
 #include "base/number.h"
 
-enum { NUMBER_TEXT = 128 }; /* longer literals are refused; the longest printed one has 24 characters */
+enum {
+    NUMBER_TEXT = 128
+}; /* longer literals are refused; the longest printed one has 24 characters */
 
 /* The C library reads and writes the locale's decimal point. */
 static const char *locale_point(void) {

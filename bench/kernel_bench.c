@@ -8,10 +8,10 @@
  *                 inputs were just written by the threads, as by the node before
  *   FIELD=VALUE   also every convolution with its tiles changed so, in turns with the default ones
  *
- * Rows in bf16 count a product once, also where bf16x3 makes three of it; the last two levels differ in them.
- * Peak and kernels run in turns. A run takes the time of its slowest thread, counted in time on the
- * processor, so that other processes of the machine disturb little. Kernels run unspecialised here (params
- * from memory); inside a compiled model shapes are constants. */
+ * Rows in bf16 count a product once, also where bf16x3 makes three of it; the last two levels
+ * differ in them. Peak and kernels run in turns. A run takes the time of its slowest thread,
+ * counted in time on the processor, so that other processes of the machine disturb little. Kernels
+ * run unspecialised here (params from memory); inside a compiled model shapes are constants. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -25,14 +25,14 @@
 #include <string.h>
 #include <time.h>
 
-#define DECLARE(name, level)                                                                                 \
-    void ebru_k_##name##_##level(const struct ebru_##name##_params *, void *const *, float *, int32_t,       \
-                                 int32_t);
-#define KERNEL(name, operands, summary)                                                                      \
-    DECLARE(name, v2)                                                                                        \
-    DECLARE(name, v3)                                                                                        \
-    DECLARE(name, v4)                                                                                        \
-    DECLARE(name, v4_bf16)                                                                                   \
+#define DECLARE(name, level)                                                                       \
+    void ebru_k_##name##_##level(const struct ebru_##name##_params *, void *const *, float *,      \
+                                 int32_t, int32_t);
+#define KERNEL(name, operands, summary)                                                            \
+    DECLARE(name, v2)                                                                              \
+    DECLARE(name, v3)                                                                              \
+    DECLARE(name, v4)                                                                              \
+    DECLARE(name, v4_bf16)                                                                         \
     DECLARE(name, v4_amx)
 #include "runtime/abi/kernels.def"
 void ebru_peak_v2(int32_t n);
@@ -109,43 +109,45 @@ static float *floats(int64_t n) {
 static float *bf16s(int64_t n) {
     float *p = floats(n / 2);
     uint16_t *half = (uint16_t *)p;
-    for (int64_t i = 0; i < n; i++) half[i] = ebru_bf16_of((float)((i * 7919) % 1000) * 1e-3f - 0.5f);
+    for (int64_t i = 0; i < n; i++)
+        half[i] = ebru_bf16_of((float)((i * 7919) % 1000) * 1e-3f - 0.5f);
     return p;
 }
 
 /* ---- what a thread runs ---- */
 
-#define RUN_AT(name, p, buf, level)                                                                          \
-    do {                                                                                                     \
-        const int64_t tasks_ = ebru_##name##_tasks(p);                                                       \
-        ebru_k_##name##_##level(p, buf, scratch[t], (int32_t)(tasks_ * t / opt.threads),                     \
-                                (int32_t)(tasks_ * (t + 1) / opt.threads));                                  \
+#define RUN_AT(name, p, buf, level)                                                                \
+    do {                                                                                           \
+        const int64_t tasks_ = ebru_##name##_tasks(p);                                             \
+        ebru_k_##name##_##level(p, buf, scratch[t], (int32_t)(tasks_ * t / opt.threads),           \
+                                (int32_t)(tasks_ * (t + 1) / opt.threads));                        \
     } while (0)
-#define RUN(name, p, buf)                                                                                    \
-    do {                                                                                                     \
-        if (opt.level == EBRU_LEVEL_V2)                                                                      \
-            RUN_AT(name, p, buf, v2);                                                                        \
-        else if (opt.level == EBRU_LEVEL_V3)                                                                 \
-            RUN_AT(name, p, buf, v3);                                                                        \
-        else                                                                                                 \
-            RUN_AT(name, p, buf, v4);                                                                        \
+#define RUN(name, p, buf)                                                                          \
+    do {                                                                                           \
+        if (opt.level == EBRU_LEVEL_V2)                                                            \
+            RUN_AT(name, p, buf, v2);                                                              \
+        else if (opt.level == EBRU_LEVEL_V3)                                                       \
+            RUN_AT(name, p, buf, v3);                                                              \
+        else                                                                                       \
+            RUN_AT(name, p, buf, v4);                                                              \
     } while (0)
-#define RUN_BF16(name, p, buf)                                                                               \
-    do {                                                                                                     \
-        if (opt.level == EBRU_LEVEL_V4_AMX)                                                                  \
-            RUN_AT(name, p, buf, v4_amx);                                                                    \
-        else if (opt.level == EBRU_LEVEL_V4_BF16)                                                            \
-            RUN_AT(name, p, buf, v4_bf16);                                                                   \
-        else                                                                                                 \
-            RUN(name, p, buf);                                                                               \
+#define RUN_BF16(name, p, buf)                                                                     \
+    do {                                                                                           \
+        if (opt.level == EBRU_LEVEL_V4_AMX)                                                        \
+            RUN_AT(name, p, buf, v4_amx);                                                          \
+        else if (opt.level == EBRU_LEVEL_V4_BF16)                                                  \
+            RUN_AT(name, p, buf, v4_bf16);                                                         \
+        else                                                                                       \
+            RUN(name, p, buf);                                                                     \
     } while (0)
 
 static pthread_barrier_t barrier;
 
 /* The hidden layer is shared: a barrier, as between two nodes. */
 static void linears(void *const *buf, int t) {
-    void *const first[EBRU_CONV2D_BUFS] = {buf[EBRU_FEED_FORWARD_X],  NULL, NULL, buf[EBRU_FEED_FORWARD_W1],
-                                           buf[EBRU_FEED_FORWARD_B1], NULL, NULL, buf[HIDDEN]};
+    void *const first[EBRU_CONV2D_BUFS] = {
+        buf[EBRU_FEED_FORWARD_X],  NULL, NULL, buf[EBRU_FEED_FORWARD_W1],
+        buf[EBRU_FEED_FORWARD_B1], NULL, NULL, buf[HIDDEN]};
     void *const second[EBRU_CONV2D_BUFS] = {buf[HIDDEN],
                                             NULL,
                                             NULL,
@@ -242,15 +244,15 @@ static int ascending(const void *a, const void *b) {
 static void tiles(int v) {
     if (job.kind == CONV) {
         const struct ebru_conv2d_params *p = &job.conv[v];
-        printf("  %dx%d, %dx%dx%d of KC %d, order %d%s, %d tasks", p->MR, p->NB, p->TB, p->TH, p->TW, p->KC,
-               p->order, p->pack ? ", packed" : "", ebru_conv2d_tasks(p));
+        printf("  %dx%d, %dx%dx%d of KC %d, order %d%s, %d tasks", p->MR, p->NB, p->TB, p->TH,
+               p->TW, p->KC, p->order, p->pack ? ", packed" : "", ebru_conv2d_tasks(p));
     } else if (job.kind == WINOGRAD) {
         const struct ebru_conv2d_winograd_params *p = &job.winograd[v];
         printf("  %dx%d, %d tasks of %d", p->MR, p->NB, ebru_conv2d_winograd_tasks(p), p->TT);
     } else if (job.kind == CONV_BF16) {
         const struct ebru_conv2d_bf16_params *p = &job.conv_bf16;
-        printf("  %dx%d, %dx%dx%d of KC %d, order %d, %d tasks", p->MR, p->NB, p->TB, p->TH, p->TW, p->KC,
-               p->order, ebru_conv2d_bf16_tasks(p));
+        printf("  %dx%d, %dx%dx%d of KC %d, order %d, %d tasks", p->MR, p->NB, p->TB, p->TH, p->TW,
+               p->KC, p->order, ebru_conv2d_bf16_tasks(p));
     } else if (job.kind == FEED_FORWARD_BF16) {
         const struct ebru_feed_forward_bf16_params *p = &job.ff_bf16;
         printf("  %d tokens a task, %d, %d blocks a pass", p->TW, p->KC1, p->KC2);
@@ -265,8 +267,8 @@ static void report(void) {
     for (int v = 0; v < variants; v++) {
         qsort(result.time[v], (size_t)opt.rounds, sizeof(double), ascending);
         const double median = result.time[v][half], rate = job.work / median * 1e-9;
-        printf("%-46s %9.4f ms, best %9.4f, %7.1f", v ? "  with the changed tiles" : job.name, median * 1e3,
-               result.time[v][0] * 1e3, rate);
+        printf("%-46s %9.4f ms, best %9.4f, %7.1f", v ? "  with the changed tiles" : job.name,
+               median * 1e3, result.time[v][0] * 1e3, rate);
         if (job.kind <= ATTENTION)
             printf(" GFLOP/s, %5.1f %% of %.0f, best %5.1f %%", 100 * rate / peak, peak,
                    100 * job.work / result.time[v][0] * 1e-9 / peak);
@@ -311,8 +313,8 @@ static void start(enum kind kind) {
 }
 
 /* The changes the command line asks for. */
-#define CHANGE(type, field)                                                                                  \
-    if (strncmp(opt.change[i], #field "=", sizeof #field) == 0)                                              \
+#define CHANGE(type, field)                                                                        \
+    if (strncmp(opt.change[i], #field "=", sizeof #field) == 0)                                    \
         p->field = (type)atoi(opt.change[i] + sizeof #field);
 #define EBRU_FIELD_CHANGE(type, field) CHANGE(EBRU_FIELD_TYPE_##type, field)
 static void change_conv(struct ebru_conv2d_params *p) {
@@ -333,19 +335,21 @@ static void finish_conv(int64_t in0, int64_t in1, int64_t out) {
     change_conv(&p[1]);
     job.size[EBRU_CONV2D_X0] = in0;
     job.size[EBRU_CONV2D_X1] = in1;
-    if (p->pro_scale) job.size[EBRU_CONV2D_SCALE_SHIFT] = p->B * 2 * ebru_blocks16(p->C0 + p->C1) * 16;
+    if (p->pro_scale)
+        job.size[EBRU_CONV2D_SCALE_SHIFT] = p->B * 2 * ebru_blocks16(p->C0 + p->C1) * 16;
     job.size[EBRU_CONV2D_WEIGHT] = ebru_conv2d_weight_floats(p);
     job.size[EBRU_CONV2D_BIAS] = ebru_blocks16(p->N) * 16;
     if (p->residual) job.size[EBRU_CONV2D_RESIDUAL] = out;
     job.size[EBRU_CONV2D_OUT] = out;
-    job.inputs =
-        1u << EBRU_CONV2D_X0 | 1u << EBRU_CONV2D_X1 | 1u << EBRU_CONV2D_RESIDUAL | 1u << EBRU_CONV2D_OUT;
+    job.inputs = 1u << EBRU_CONV2D_X0 | 1u << EBRU_CONV2D_X1 | 1u << EBRU_CONV2D_RESIDUAL |
+                 1u << EBRU_CONV2D_OUT;
     job.scratch = ebru_conv2d_scratch(&p[0]);
     if (job.scratch < ebru_conv2d_scratch(&p[1])) job.scratch = ebru_conv2d_scratch(&p[1]);
     job.work = 2.0 * p->B * (double)p->OH * p->OW * (p->C0 + p->C1) * p->N * p->KH * p->KW;
 }
 
-static void set_conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_t K, int32_t fused) {
+static void set_conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_t K,
+                     int32_t fused) {
     start(CONV);
     struct ebru_conv2d_params *p = job.conv;
     p->B = B;
@@ -369,13 +373,15 @@ static void set_conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, in
                 B * ebru_blocks16(N) * 16 * P);
 }
 
-static void conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_t K, int32_t fused) {
+static void conv(int32_t B, int32_t H, int32_t C0, int32_t C1, int32_t N, int32_t K,
+                 int32_t fused) {
     set_conv(B, H, C0, C1, N, K, fused);
     run();
 }
 
 /* The same in bf16 (parts 1) or bf16x3 (2). */
-static void conv_bf16(int32_t parts, int32_t B, int32_t H, int32_t C, int32_t N, int32_t K, int32_t fused) {
+static void conv_bf16(int32_t parts, int32_t B, int32_t H, int32_t C, int32_t N, int32_t K,
+                      int32_t fused) {
     set_conv(B, H, C, 0, N, K, fused);
     const struct ebru_conv2d_params shape = job.conv[0];
     struct ebru_conv2d_bf16_params *p = &job.conv_bf16;
@@ -400,7 +406,8 @@ static void linear(int32_t B, int32_t T, int32_t K, int32_t N, int32_t act) {
     p->has_bias = 1;
     p->act = act;
     p->residual = !geglu;
-    snprintf(job.name, sizeof job.name, "linear %d->%d%s, %d tokens b%d", K, N, geglu ? " geglu" : "", T, B);
+    snprintf(job.name, sizeof job.name, "linear %d->%d%s, %d tokens b%d", K, N,
+             geglu ? " geglu" : "", T, B);
     finish_conv((int64_t)B * T * K, 0, (int64_t)B * T * N);
     run();
 }
@@ -429,7 +436,8 @@ static void winograd(int32_t B, int32_t H, int32_t C0, int32_t N, int32_t M) {
     job.size[EBRU_CONV2D_RESIDUAL] = job.size[EBRU_CONV2D_OUT] = B * ebru_blocks16(N) * 16 * P;
     job.inputs = 1u << EBRU_CONV2D_X0 | 1u << EBRU_CONV2D_RESIDUAL | 1u << EBRU_CONV2D_OUT;
     job.scratch = ebru_conv2d_winograd_scratch(&p[0]);
-    if (job.scratch < ebru_conv2d_winograd_scratch(&p[1])) job.scratch = ebru_conv2d_winograd_scratch(&p[1]);
+    if (job.scratch < ebru_conv2d_winograd_scratch(&p[1]))
+        job.scratch = ebru_conv2d_winograd_scratch(&p[1]);
     job.work = 2.0 * B * (double)P * C0 * N * 9;
     run();
 }
@@ -456,8 +464,8 @@ static void feed_forward(int32_t T, int32_t C, int32_t H) {
         job.size[EBRU_FEED_FORWARD_W2] = ebru_conv2d_weight_floats(&job.second);
         job.size[EBRU_FEED_FORWARD_B2] = C;
         job.size[EBRU_FEED_FORWARD_RESIDUAL] = job.size[EBRU_FEED_FORWARD_OUT] = (int64_t)T * C;
-        job.inputs =
-            1u << EBRU_FEED_FORWARD_X | 1u << EBRU_FEED_FORWARD_RESIDUAL | 1u << EBRU_FEED_FORWARD_OUT;
+        job.inputs = 1u << EBRU_FEED_FORWARD_X | 1u << EBRU_FEED_FORWARD_RESIDUAL |
+                     1u << EBRU_FEED_FORWARD_OUT;
         job.scratch = ebru_feed_forward_scratch(p);
         if (kind == LINEARS) {
             job.size[HIDDEN] = (int64_t)T * H;
@@ -480,15 +488,16 @@ static void feed_forward_bf16(int32_t parts, int32_t T, int32_t C, int32_t H) {
     p->parts = parts;
     ebru_feed_forward_bf16_default_tiles(p, opt.level, 0, 0);
     ebru_feed_forward_bf16_layers(p, &first, &second);
-    snprintf(job.name, sizeof job.name, "bf16%s feed_forward %d tokens, %d->%d->%d", parts == 2 ? "x3" : "",
-             T, C, H, C);
+    snprintf(job.name, sizeof job.name, "bf16%s feed_forward %d tokens, %d->%d->%d",
+             parts == 2 ? "x3" : "", T, C, H, C);
     job.size[EBRU_FEED_FORWARD_X] = (int64_t)T * C;
     job.size[EBRU_FEED_FORWARD_W1] = ebru_conv2d_bf16_weight_elements(&first) / 2;
     job.size[EBRU_FEED_FORWARD_B1] = 2 * H;
     job.size[EBRU_FEED_FORWARD_W2] = ebru_conv2d_bf16_weight_elements(&second) / 2;
     job.size[EBRU_FEED_FORWARD_B2] = C;
     job.size[EBRU_FEED_FORWARD_RESIDUAL] = job.size[EBRU_FEED_FORWARD_OUT] = (int64_t)T * C;
-    job.inputs = 1u << EBRU_FEED_FORWARD_X | 1u << EBRU_FEED_FORWARD_RESIDUAL | 1u << EBRU_FEED_FORWARD_OUT;
+    job.inputs =
+        1u << EBRU_FEED_FORWARD_X | 1u << EBRU_FEED_FORWARD_RESIDUAL | 1u << EBRU_FEED_FORWARD_OUT;
     job.halves = 1u << EBRU_FEED_FORWARD_W1 | 1u << EBRU_FEED_FORWARD_W2;
     job.scratch = ebru_feed_forward_bf16_scratch(p);
     job.work = 6.0 * T * C * H;
@@ -546,9 +555,10 @@ static void layer_norm(int32_t T, int32_t C) {
 static void winograd_of_networks(void) {
     static const struct {
         int32_t B, H, C, N, M;
-    } row[] = {{1, 16, 2560, 1280, 2}, {1, 16, 1920, 1280, 2}, {1, 8, 1280, 1280, 2}, {2, 8, 1280, 1280, 2},
-               {1, 8, 2560, 1280, 2},  {1, 32, 1920, 640, 4},  {1, 32, 1280, 640, 4}, {1, 64, 960, 320, 4},
-               {2, 16, 2560, 1280, 2}, {2, 16, 1280, 1280, 2}};
+    } row[] = {{1, 16, 2560, 1280, 2}, {1, 16, 1920, 1280, 2}, {1, 8, 1280, 1280, 2},
+               {2, 8, 1280, 1280, 2},  {1, 8, 2560, 1280, 2},  {1, 32, 1920, 640, 4},
+               {1, 32, 1280, 640, 4},  {1, 64, 960, 320, 4},   {2, 16, 2560, 1280, 2},
+               {2, 16, 1280, 1280, 2}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         winograd(row[i].B, row[i].H, row[i].C, row[i].N, row[i].M);
 }
@@ -655,8 +665,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "kernel_bench: this machine is not of that level\n");
         return 1;
     }
-    printf("v%d, %d thread%s, %s, median of %d rounds\n", opt.level, opt.threads, opt.threads > 1 ? "s" : "",
-           opt.cold ? "operands cold" : "activations warm", opt.rounds);
+    printf("v%d, %d thread%s, %s, median of %d rounds\n", opt.level, opt.threads,
+           opt.threads > 1 ? "s" : "", opt.cold ? "operands cold" : "activations warm", opt.rounds);
     run_all();
     return 0;
 }

@@ -1,5 +1,5 @@
-/* The FMA peak: 24 independent chains of fused multiply-adds in registers (on v2 a multiply and an add each).
- */
+/* The FMA peak: 24 independent chains of fused multiply-adds in registers (on v2 a multiply and an
+ * add each). */
 #include "runtime/kernels/vector/vec.h"
 
 void EBRU_NAME(ebru_peak)(int32_t n);

@@ -1,4 +1,5 @@
-/* Errors of the elementwise functions over every float, at every level this CPU has, and what they cost.
+/* Errors of the elementwise functions over every float, at every level this CPU has, and what they
+ * cost.
  *
  *   kernel_ulp [--every=N] [--threads=N] [FUNCTION ...]     rows of a Markdown table; exit code 1 beyond a
  * stated bound kernel_ulp --speed [FUNCTION ...]                       nanoseconds for sixteen floats, one
@@ -54,14 +55,16 @@ static bool run(const ulp_function *f, uint64_t every, int threads) {
     for (int l = 0; l < ULP_LEVELS; l++) {
         const ulp_result *r = &workers[0].result[l];
         if (!ulp_level_runs(l)) continue;
-        printf("| %s | %s | %.3f | %.9g | %.3f | %.2f %% | ", f->name, ulp_level_name[l] + 7, r->worst,
-               (double)ulp_float(r->at), f->bound, 100 * (double)r->correct / (double)r->inputs);
+        printf("| %s | %s | %.3f | %.9g | %.3f | %.2f %% | ", f->name, ulp_level_name[l] + 7,
+               r->worst, (double)ulp_float(r->at), f->bound,
+               100 * (double)r->correct / (double)r->inputs);
         if (r->flushed)
             printf("%.2g |", r->largest_flushed);
         else
             printf("- |");
         if (r->wrong)
-            printf(" %llu wrong, at %a", (unsigned long long)r->wrong, (double)ulp_float(r->wrong_at));
+            printf(" %llu wrong, at %a", (unsigned long long)r->wrong,
+                   (double)ulp_float(r->wrong_at));
         if (r->wrong || r->worst > f->bound) fine = false, printf(" BEYOND THE BOUND");
         printf("\n");
     }
@@ -123,7 +126,8 @@ static void print_limits(const ulp_function *f) {
         }
         printf(" %s", text[last]);
         for (int l = 0; l < last; l++)
-            if (strcmp(text[l], text[last]) != 0) printf(" (%s: %s)", ulp_level_name[l] + 7, text[l]);
+            if (strcmp(text[l], text[last]) != 0)
+                printf(" (%s: %s)", ulp_level_name[l] + 7, text[l]);
         printf(" |");
     }
     printf("\n");
@@ -134,7 +138,8 @@ static const char *const heads[] = {
     "| function | level | max ulp | at | bound | correctly rounded | flushed to 0: below |\n"
     "| --- | --- | --- | --- | --- | --- | --- |\n",
     "| function | v2 | v3 | v4 |\n| --- | --- | --- | --- |\n",
-    "| function | -inf | largest negative | least denormal, negative | -0 | +0 | least denormal | largest | "
+    "| function | -inf | largest negative | least denormal, negative | -0 | +0 | least denormal | "
+    "largest | "
     "+inf | NaN "
     "|\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
 };
@@ -157,12 +162,15 @@ int main(int argc, char **argv) {
             argv[++named] = argv[i];
     }
     if (every < 1 || threads < 1 || threads > 64) {
-        fprintf(stderr, "usage: kernel_ulp [--every=N] [--threads=N] [--speed | --limits] [FUNCTION ...]\n");
+        fprintf(
+            stderr,
+            "usage: kernel_ulp [--every=N] [--threads=N] [--speed | --limits] [FUNCTION ...]\n");
         return 2;
     }
     for (int i = 1; i <= named; i++) {
         bool known = false;
-        for (int k = 0; k < ulp_function_count; k++) known |= strcmp(argv[i], ulp_functions[k].name) == 0;
+        for (int k = 0; k < ulp_function_count; k++)
+            known |= strcmp(argv[i], ulp_functions[k].name) == 0;
         if (!known) {
             fprintf(stderr, "kernel_ulp: no function '%s'\n", argv[i]);
             return 2;

@@ -1,6 +1,7 @@
-/* The machine's roofs on THREADS threads, measured: multiply-adds in registers for every width it has,
- * products of bf16 where it has them, and reading memory. One JSON object of GFLOP/s and GB/s on standard
- * output. peaks [THREADS] The best of several short runs: neighbours on the machine can only take away. */
+/* The machine's roofs on THREADS threads, measured: multiply-adds in registers for every width it
+ * has, products of bf16 where it has them, and reading memory. One JSON object of GFLOP/s and GB/s
+ * on standard output. peaks [THREADS] The best of several short runs: neighbours on the machine can
+ * only take away. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,14 +27,15 @@ static double now(void) {
 #define FMA256(r) "vfmadd231ps %%ymm0, %%ymm0, %%ymm" #r "\n\t"
 #define FMA512(r) "vfmadd231ps %%zmm0, %%zmm0, %%zmm" #r "\n\t"
 #define DPBF16(r) "vdpbf16ps %%zmm0, %%zmm0, %%zmm" #r "\n\t"
-#define CLOBBERS                                                                                             \
-    "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",  \
-        "xmm12"
-#define LOOP(name, op)                                                                                       \
-    static void name(long n, void *unused) {                                                                 \
-        (void)unused;                                                                                        \
-        __asm__ volatile(CLEAR(0) CHAINS(CLEAR) "1:\n\t" CHAINS(op) "dec %0\n\tjnz 1b\n\tvzeroupper"         \
-                         : "+r"(n)::CLOBBERS);                                                               \
+#define CLOBBERS                                                                                   \
+    "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
+        "xmm11", "xmm12"
+#define LOOP(name, op)                                                                             \
+    static void name(long n, void *unused) {                                                       \
+        (void)unused;                                                                              \
+        __asm__ volatile(CLEAR(0)                                                                  \
+                             CHAINS(CLEAR) "1:\n\t" CHAINS(op) "dec %0\n\tjnz 1b\n\tvzeroupper"    \
+                         : "+r"(n)::CLOBBERS);                                                     \
     }
 LOOP(fma128, FMA128)
 LOOP(fma256, FMA256)
@@ -92,7 +94,8 @@ static void *run_share(void *arg) {
 }
 
 /* Work of all threads a second, `work` being one thread's in a run. */
-static double best_rate(void (*loop)(long, void *), long n, double work, int threads, void **memory) {
+static double best_rate(void (*loop)(long, void *), long n, double work, int threads,
+                        void **memory) {
     pthread_barrier_t begin, end;
     pthread_barrier_init(&begin, NULL, (unsigned)threads + 1);
     pthread_barrier_init(&end, NULL, (unsigned)threads + 1);
@@ -108,7 +111,8 @@ static double best_rate(void (*loop)(long, void *), long n, double work, int thr
         pthread_barrier_wait(&begin);
         pthread_barrier_wait(&end);
         double rate = work * threads / (now() - from);
-        if (r > 0 && rate > best) best = rate; /* the first settles clocks and makes pages present */
+        if (r > 0 && rate > best)
+            best = rate; /* the first settles clocks and makes pages present */
     }
     for (int t = 0; t < threads; t++) pthread_join(id[t], NULL);
     return best;
@@ -162,7 +166,8 @@ int main(int argc, char **argv) {
         if (!memory[t]) return fputs("peaks: out of memory\n", stderr), 3;
         memset(memory[t], 1, READ_BYTES);
     }
-    printf(", \"read\": %.1f}\n", best_rate(read_memory, 1, (double)READ_BYTES, threads, memory) * 1e-9);
+    printf(", \"read\": %.1f}\n",
+           best_rate(read_memory, 1, (double)READ_BYTES, threads, memory) * 1e-9);
     for (int t = 0; t < threads; t++) free(memory[t]);
     return 0;
 }

@@ -1,20 +1,21 @@
-/* Code generation: a module at PLACED level becomes LLVM modules (one a CPU level), objects, and a linked
- * program. The only folder that sees LLVM. LLVM aborts and exits on its own errors, so everything here that
- * calls it runs in a forked child (cg_emit does that itself). */
+/* Code generation: a module at PLACED level becomes LLVM modules (one a CPU level), objects, and a
+ * linked program. The only folder that sees LLVM. LLVM aborts and exits on its own errors, so
+ * everything here that calls it runs in a forked child (cg_emit does that itself). */
 #ifndef EBRU_CODEGEN_CODEGEN_H
 #define EBRU_CODEGEN_CODEGEN_H
 
 #include "codegen/target/target.h"
 #include "ir/ir.h"
 
-/* EXE: a program, the runtime included. LIB: a shared object that exports `ebru_model` (runtime/abi/abi.h) and
- * calls its host's ebru_barrier and ebru_mark (and ebru_check_finite, with check_finite). OBJ: one
- * relocatable object of the same contents. ASM, LLVM_IR: one level as text, after optimisation. */
+/* EXE: a program, the runtime included. LIB: a shared object that exports `ebru_model`
+ * (runtime/abi/abi.h) and calls its host's ebru_barrier and ebru_mark (and ebru_check_finite, with
+ * check_finite). OBJ: one relocatable object of the same contents. ASM, LLVM_IR: one level as text,
+ * after optimisation. */
 typedef enum cg_emit_kind { CG_EXE, CG_OBJ, CG_LIB, CG_ASM, CG_LLVM_IR } cg_emit_kind;
 typedef enum cg_weights { CG_WEIGHTS_EMBED, CG_WEIGHTS_APPEND, CG_WEIGHTS_EXTERNAL } cg_weights;
 
-/* One CPU level of the program with the module planned for it (passes run once a level: tiles and scratch
- * differ; functions, inputs, outputs and packed weights are the same). */
+/* One CPU level of the program with the module planned for it (passes run once a level: tiles and
+ * scratch differ; functions, inputs, outputs and packed weights are the same). */
 typedef struct cg_level {
     const ir_target *target;
     ir_module *module;
@@ -24,15 +25,19 @@ typedef struct cg_options {
     cg_emit_kind kind;
     const char *output; /* path; "-" = stdout for asm and llvm-ir */
     cg_weights weights;
-    int opt_level; /* 1..3 of LLVM's pipeline for kernels specialised by shape; 0: kernels called as they are
-                    */
+    /* 1..3 of LLVM's pipeline for kernels specialised by shape; 0: kernels called as they are / */
+    int opt_level;
     const unsigned char *tokenizer, *tokenizer_2; /* NULL: none */
     size_t tokenizer_bytes, tokenizer_2_bytes;
     const char *build_info; /* lines of text; "build: ID", what program it is, becomes the third */
     const char *linker;     /* NULL = the architecture's */
     bool verbose;           /* prints the link command to stderr */
-    bool poison; /* fill every buffer with signalling NaN when it is allocated and released (plan oracle) */
-    bool check_finite; /* end with a message at the first op whose result holds a NaN or an infinity */
+    bool
+        /* fill every buffer with signalling NaN when it is allocated and released (plan oracle) */
+        poison;
+    bool
+        /* end with a message at the first op whose result holds a NaN or an infinity */
+        check_finite;
     void (*progress)(void *user, const char *phase, uint32_t done, uint32_t total);
     void *user;
 } cg_options;

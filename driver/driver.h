@@ -1,5 +1,5 @@
-/* The ebru command line. The only folder that sees all others. Exit codes: 0 ok, 1 unusable input or a failed
- * check, 2 usage, 3 I/O, 4 CPU or target not supported, 70 internal error. */
+/* The ebru command line. The only folder that sees all others. Exit codes: 0 ok, 1 unusable input
+ * or a failed check, 2 usage, 3 I/O, 4 CPU or target not supported, 70 internal error. */
 #ifndef EBRU_DRIVER_DRIVER_H
 #define EBRU_DRIVER_DRIVER_H
 
@@ -34,19 +34,20 @@ enum {
 typedef struct drv_options {
     unsigned command; /* DRV_* */
     const char *model;
-    const char *output, *emit, *target, *cpu, *precision, *size, *component, *function, *weights, *passes,
-        *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io, *write,
-        *tolerance, *error_format, *color, *prediction, *op, *tuning;
+    const char *output, *emit, *target, *cpu, *precision, *size, *component, *function, *weights,
+        *passes, *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io,
+        *write, *tolerance, *error_format, *color, *prediction, *op, *tuning;
     const char *second, *third; /* of commands with several operands */
     const char *print_before, *filter, *analyze_depth, *metafile, *fault, *test;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
     fe_lora loras[DRV_MAX_LORAS];
     uint32_t lora_count;
-    int64_t batch, threads, budget, runs, bisect_limit, error_limit, opt_level, clip_skip, prompt_chunks;
-    bool print_changed, verify_each, time_passes, list_passes, list_ops, fusion_report, fusion_json, analyze,
-        poison, check_finite, evaluator, layers, layers_passes, layers_kernels, all, json, verbose, quiet,
-        help, no_image_input, keep_bits, again, check, man, man_program;
+    int64_t batch, threads, budget, runs, bisect_limit, error_limit, opt_level, clip_skip,
+        prompt_chunks;
+    bool print_changed, verify_each, time_passes, list_passes, list_ops, fusion_report, fusion_json,
+        analyze, poison, check_finite, evaluator, layers, layers_passes, layers_kernels, all, json,
+        verbose, quiet, help, no_image_input, keep_bits, again, check, man, man_program;
     /* digested */
     ir_precision products; /* --precision= */
     int64_t width, height;
@@ -69,9 +70,10 @@ typedef struct drv_tuning {
 } drv_tuning;
 bool drv_tuning_open(base_diag *d, const drv_options *o, drv_tuning *t);
 void drv_tuning_close(drv_tuning *t);
-/* `target` consulting them; `only`: the program has no other level. *owned: to be freed with base_free, or
- * NULL. */
-const ir_target *drv_tuning_target(drv_tuning *t, const ir_target *target, bool only, ir_target **owned);
+/* `target` consulting them; `only`: the program has no other level. *owned: to be freed with
+ * base_free, or NULL. */
+const ir_target *drv_tuning_target(drv_tuning *t, const ir_target *target, bool only,
+                                   ir_target **owned);
 
 /* road.c: loading and lowering. */
 typedef struct drv_build {
@@ -94,36 +96,38 @@ bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe
                         void (*loaded)(void *user, const ir_module *m), void *user);
 void drv_build_free(drv_build *b);
 /* Emits a lowered model as a program (or what --emit says) to `output`. */
-bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *output, cg_emit_kind kind,
-              cg_result *result);
+bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *output,
+              cg_emit_kind kind, cg_result *result);
 pass_options drv_pass_options(const drv_options *o);
 /* Makes the folder of --dump-dir if it is not there. False with a diagnostic. */
 bool drv_make_dump_dir(base_diag *d, const drv_options *o);
 
-/* extract.c: node `op` ("%41", numbered as in the text form) of a module whose nodes are bound, as a module
- * of its own at KERNEL level, with one function @op; `function` names where it is, NULL: the only one with
- * such a node. *text receives its line. NULL with diagnostics. `m` must live longer than the result. */
-ir_module *drv_extract(base_diag *d, const ir_module *m, const char *function, const char *op, base_str *text);
+/* extract.c: node `op` ("%41", numbered as in the text form) of a module whose nodes are bound, as
+ * a module of its own at KERNEL level, with one function @op; `function` names where it is, NULL:
+ * the only one with such a node. *text receives its line. NULL with diagnostics. `m` must live
+ * longer than the result. */
+ir_module *drv_extract(base_diag *d, const ir_module *m, const char *function, const char *op,
+                       base_str *text);
 
 /* verify.c: the shapes of a file's in. tensors, for the front end; base_free. */
 struct fe_st;
 fe_shape *drv_io_shapes(const struct fe_st *st, uint32_t *count);
 
-/* process.c: a program for one use: compiled into a fresh directory, removed by drv_temp_free (also on
- * signals). */
+/* process.c: a program for one use: compiled into a fresh directory, removed by drv_temp_free (also
+ * on signals). */
 typedef struct drv_temp {
     char dir[200], program[220];
 } drv_temp;
 bool drv_temp_new(base_diag *d, drv_temp *t);
 void drv_temp_free(drv_temp *t);
 void drv_temp_remove(void); /* for handlers of signals: async-signal-safe */
-/* Runs argv[0] with `input` on its standard input; *out (base_alloc'd) receives its standard output, NULL
- * `out`: it goes to ours. The child's exit code, or -1 with a diagnostic. */
-int drv_run(base_diag *d, const char *const *argv, const void *input, size_t input_bytes, char **out,
-            size_t *out_bytes);
+/* Runs argv[0] with `input` on its standard input; *out (base_alloc'd) receives its standard
+ * output, NULL `out`: it goes to ours. The child's exit code, or -1 with a diagnostic. */
+int drv_run(base_diag *d, const char *const *argv, const void *input, size_t input_bytes,
+            char **out, size_t *out_bytes);
 
-/* places.c: gives the decisions in c->matches the JSON paths of their places, as far as the model's files are
- * still there. */
+/* places.c: gives the decisions in c->matches the JSON paths of their places, as far as the model's
+ * files are still there. */
 void drv_find_paths(pass_context *c);
 
 /* The subcommands: exit code. */
@@ -139,7 +143,8 @@ int drv_report_run(const drv_options *o);
 int drv_completion(const drv_options *o);
 int drv_help(const drv_options *o);
 
-/* inspect.c: the text of --build-info in a program's file, not terminated; NULL when there is none. */
+/* inspect.c: the text of --build-info in a program's file, not terminated; NULL when there is none.
+ */
 const char *drv_build_info(const fe_map *map, size_t *length);
 int drv_tune(const drv_options *o);
 

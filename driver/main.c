@@ -13,10 +13,12 @@ static void on_signal(int sig) {
     _exit(128 + sig);
 }
 
-/* A missing standard stream must not become the number of an output file, which messages would end up in. */
+/* A missing standard stream must not become the number of an output file, which messages would end
+ * up in. */
 static void keep_standard_streams(void) {
     for (int fd = 0; fd < 3; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0)
             return;
 }
 

@@ -1,9 +1,10 @@
 /* Front ends: from a model on disk to a module at GRAPH level.
  *
- * Four kinds of input, one result: a model description (JSON in ebru's language, docs/model-language.md), a
- * diffusers folder (model_index.json), one component folder (config.json + safetensors), or a single-file
- * checkpoint (safetensors in the layout of the latent diffusion code, docs/checkpoints.md). IR text comes
- * from ir_parse; only its weights are bound here. Everything in the folder is untrusted. */
+ * Four kinds of input, one result: a model description (JSON in ebru's language,
+ * docs/model-language.md), a diffusers folder (model_index.json), one component folder (config.json
+ * + safetensors), or a single-file checkpoint (safetensors in the layout of the latent diffusion
+ * code, docs/checkpoints.md). IR text comes from ir_parse; only its weights are bound here.
+ * Everything in the folder is untrusted. */
 #ifndef EBRU_FRONTEND_FRONTEND_H
 #define EBRU_FRONTEND_FRONTEND_H
 
@@ -23,45 +24,50 @@ typedef struct fe_lora {
 } fe_lora;
 
 typedef struct fe_options {
-    /* Shapes of inputs, for single components: they override batch (dim 0), width and height (the last two
-     * dims of sample, latent or image, in that tensor's own cells, not in pixels) and sequence (dim 1 of
-     * encoder_hidden_states or input_ids). */
+    /* Shapes of inputs, for single components: they override batch (dim 0), width and height (the
+     * last two dims of sample, latent or image, in that tensor's own cells, not in pixels) and
+     * sequence (dim 1 of encoder_hidden_states or input_ids). */
     const fe_shape *shapes;
     uint32_t shape_count;
     const char *component; /* NULL = all; "unet", "vae", "text_encoder" ... */
     const char *function;  /* NULL = all; e.g. "decode" of an autoencoder */
     int64_t batch;         /* images a call; 0 = 1 */
-    int64_t width, height; /* picture size in pixels (a U-Net's folder alone: cells of its sample); 0 = the
+    int64_t width,
+        height; /* picture size in pixels (a U-Net's folder alone: cells of its sample); 0 = the
                               model's own */
-    int64_t sequence;      /* tokens of a text model; 0 = max_position_embeddings */
-    bool random_weights;   /* --weights=random:SEED: no weight file is needed or read */
+    int64_t sequence;    /* tokens of a text model; 0 = max_position_embeddings */
+    bool random_weights; /* --weights=random:SEED: no weight file is needed or read */
     uint64_t random_seed;
     const fe_lora *loras; /* merged in this order; docs/lora.md */
     uint32_t lora_count;
-    /* Programs run the step function with and without guidance: two functions, batch and 2*batch ("unet" and
-     * "unet@2"). When false (verify, bench) a component has one function at `batch`. */
+    /* Programs run the step function with and without guidance: two functions, batch and 2*batch
+     * ("unet" and "unet@2"). When false (verify, bench) a component has one function at `batch`. */
     bool guidance_pair;
-    /* The timestep input is [1], shared by the batch (programs), instead of [B] (component calls). */
+    /* The timestep input is [1], shared by the batch (programs), instead of [B] (component calls).
+     */
     bool shared_timestep;
-    int64_t clip_skip;      /* last layers of the text encoders to leave out, as diffusers counts; 0: none */
-    int64_t prompt_chunks;  /* texts of the text encoder's length that make the context; 0 = 1 */
-    bool no_image_input;    /* the program reads no pictures */
-    const char *prediction; /* "epsilon", "v_prediction" or "sample": what the network predicts, whatever the
-                               model says; NULL: what the model says */
+    int64_t
+        clip_skip; /* last layers of the text encoders to leave out, as diffusers counts; 0: none */
+    int64_t prompt_chunks; /* texts of the text encoder's length that make the context; 0 = 1 */
+    bool no_image_input;   /* the program reads no pictures */
+    const char *
+        /* "epsilon", "v_prediction" or "sample": what the network predicts, whatever the */
+        prediction;
 } fe_options;
 
-/* Loads a model. NULL with diagnostics in `d` when anything is wrong (all problems that can be found at
- * once). The module is verified at GRAPH level and all its weights are bound. Also sets the pipeline meta
- * (keys in docs/program.md). */
+/* Loads a model. NULL with diagnostics in `d` when anything is wrong (all problems that can be
+ * found at once). The module is verified at GRAPH level and all its weights are bound. Also sets
+ * the pipeline meta (keys in docs/program.md). */
 ir_module *fe_load(base_diag *d, const char *path, const fe_options *options);
 
-/* Binds the FILE weights of a module that was parsed from text (opens the files it names). False with
- * diagnostics. */
+/* Binds the FILE weights of a module that was parsed from text (opens the files it names). False
+ * with diagnostics. */
 bool fe_bind_ir_weights(base_diag *d, ir_module *m);
 
-/* Reads the files that the meta NAME.vocab and NAME.merges name ("tokenizer", "tokenizer_2") and builds the
- * tokenizer blob for the program (format: runtime/text/tokenizer.h). Returned bytes are base_alloc'd; NULL with
- * diagnostics on failure; *bytes = 0 and NULL when the model has no such tokenizer. */
+/* Reads the files that the meta NAME.vocab and NAME.merges name ("tokenizer", "tokenizer_2") and
+ * builds the tokenizer blob for the program (format: runtime/text/tokenizer.h). Returned bytes are
+ * base_alloc'd; NULL with diagnostics on failure; *bytes = 0 and NULL when the model has no such
+ * tokenizer. */
 unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *name, size_t *bytes);
 
 #endif

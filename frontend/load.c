@@ -28,7 +28,8 @@ static bool load_folder(base_diag *d, ir_module *m, const char *path, const fe_o
     fe_dir *dir = fe_dir_open(d, path);
     if (!dir) return false;
     /* by name alone: a link to nowhere is told when it is read */
-    bool pipeline = fe_dir_has_name(dir, "model_index.json"), component = fe_dir_has_name(dir, "config.json");
+    bool pipeline = fe_dir_has_name(dir, "model_index.json"),
+         component = fe_dir_has_name(dir, "config.json");
     bool description = fe_dir_has_name(dir, "model.json");
     char *file = NULL;
     if (description) {
@@ -47,7 +48,9 @@ static bool load_folder(base_diag *d, ir_module *m, const char *path, const fe_o
         fine = doc && fe_load_description(d, m, file, doc, o);
         base_json_free(doc);
     } else {
-        base_error(d, NULL, "%s: a model folder has a model_index.json, a config.json or a model.json", path);
+        base_error(d, NULL,
+                   "%s: a model folder has a model_index.json, a config.json or a model.json",
+                   path);
     }
     base_free(file);
     return fine;
@@ -78,12 +81,14 @@ static bool is_pickle(const char *path) {
 
 static bool load_into(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     if (fe_path_is_dir(path)) return load_folder(d, m, path, o);
-    if (fe_path_exists(path) && ends_with(path, ".safetensors")) return fe_load_checkpoint(d, m, path, o);
+    if (fe_path_exists(path) && ends_with(path, ".safetensors"))
+        return fe_load_checkpoint(d, m, path, o);
     if (fe_path_exists(path) && is_pickle(path)) {
         base_error(d, NULL, "%s: this is a pickle, and reading a pickle runs code from it", path);
         base_note(d, NULL,
-                "in Python, safetensors.torch.save_file(torch.load(FILE)[\"state_dict\"], NEW) writes the "
-                "same tensors as safetensors");
+                  "in Python, safetensors.torch.save_file(torch.load(FILE)[\"state_dict\"], NEW) "
+                  "writes the "
+                  "same tensors as safetensors");
         return false;
     }
     return load_json(d, m, path, o);
@@ -118,7 +123,8 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     if (fine && options->prediction && ir_meta_get(m, "sampler.class"))
         ir_meta_set_string(m, "sampler.prediction_type", options->prediction);
     if (!fine) {
-        if (path && base_diag_errors(d) == before) base_error(d, NULL, "%s: the model cannot be loaded", path);
+        if (path && base_diag_errors(d) == before)
+            base_error(d, NULL, "%s: the model cannot be loaded", path);
         ir_module_free(m);
         return NULL;
     }

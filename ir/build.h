@@ -1,4 +1,5 @@
-/* What the files of ir/ share among themselves about nodes and attributes; not for other folders. */
+/* What the files of ir/ share among themselves about nodes and attributes; not for other folders.
+ */
 #ifndef EBRU_IR_BUILD_H
 #define EBRU_IR_BUILD_H
 
@@ -9,9 +10,9 @@ bool ir_attr_equal(const ir_attr_info *attr, const void *a, const void *b);
 uint32_t ir_attrs_hash(ir_op op, const void *attrs, uint32_t h);
 void *ir_attrs_copy(base_arena *arena, ir_op op, const void *attrs);
 
-/* node.c: adds a complete node as it is, without inference; the equal node where there is one (then `node` is
- * dropped). Attributes are copied, operands and binding are not looked at. An input is also appended to
- * f->inputs. */
+/* node.c: adds a complete node as it is, without inference; the equal node where there is one (then
+ * `node` is dropped). Attributes are copied, operands and binding are not looked at. An input is
+ * also appended to f->inputs. */
 ir_ref ir_node_add(ir_func *f, const ir_node *node);
 /* Frees what a function holds outside the arena and leaves it empty. */
 void ir_func_clear(ir_func *f);

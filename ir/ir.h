@@ -1,23 +1,25 @@
 /* The tensor IR of ebru.
  *
- * Semantics. Values are immutable tensors of rank 0..8; a node has one result. Arithmetic is IEEE binary32
- * unless a type says otherwise; the reference evaluator accumulates in binary64, kernels in binary32 in any
- * order. NaN and infinity propagate. All shapes are static. Shapes are logical and row-major: images
- * [B,C,H,W], tokens [B,T,C], vectors [B,C]. A layout (plain or c16) says how a value's bytes lie; it never
- * changes a value's meaning, so the evaluator ignores it.
+ * Semantics. Values are immutable tensors of rank 0..8; a node has one result. Arithmetic is IEEE
+ * binary32 unless a type says otherwise; the reference evaluator accumulates in binary64, kernels
+ * in binary32 in any order. NaN and infinity propagate. All shapes are static. Shapes are logical
+ * and row-major: images [B,C,H,W], tokens [B,T,C], vectors [B,C]. A layout (plain or c16) says how
+ * a value's bytes lie; it never changes a value's meaning, so the evaluator ignores it.
  *
- * Levels. GRAPH: what the network means. FUSED: composite ops, layouts chosen. KERNEL: every working node is
- * bound to a row of runtime/abi/kernels.def. PLACED: every value has a place. Each op row in ops.def lists the
- * levels where it is legal.
+ * Levels. GRAPH: what the network means. FUSED: composite ops, layouts chosen. KERNEL: every
+ * working node is bound to a row of runtime/abi/kernels.def. PLACED: every value has a place. Each
+ * op row in ops.def lists the levels where it is legal.
  *
- * Functions. A function's nodes stand in def-before-use order. Inputs are marked with how often they change
- * (ir_freq); pure nodes are interned (same op, operands, attributes, layout -> same node), so common
- * subexpressions do not arise. Passes never edit a function in place: they build a new one (ir_rewrite),
- * except for annotations (bindings, places).
+ * Functions. A function's nodes stand in def-before-use order. Inputs are marked with how often
+ * they change (ir_freq); pure nodes are interned (same op, operands, attributes, layout -> same
+ * node), so common subexpressions do not arise. Passes never edit a function in place: they build a
+ * new one (ir_rewrite), except for annotations (bindings, places).
  *
- * Text. Complete: ir_print writes a module, ir_parse reads it back identically (grammar in ir/text/print.c).
+ * Text. Complete: ir_print writes a module, ir_parse reads it back identically (grammar in
+ * ir/text/print.c).
  *
- * Ownership. A module owns everything reachable from it through its arena; ir_module_free drops it whole. */
+ * Ownership. A module owns everything reachable from it through its arena; ir_module_free drops it
+ * whole. */
 #ifndef EBRU_IR_IR_H
 #define EBRU_IR_IR_H
 
@@ -32,14 +34,14 @@
 #define IR_MAX_RANK     8
 #define IR_MAX_OPERANDS 8
 #define IR_BLOCK        16 /* channels of a c16 block */
-#define IR_BF16_BLOCK   32 /* the reduction index is packed in blocks of these where operands are bf16 */
-/* No tensor has more elements, so that sizes in bytes, padding included, and products of two extents never
- * overflow. */
+/* The reduction index is packed in blocks of these where operands are bf16. */
+#define IR_BF16_BLOCK 32
+/* No tensor has more elements, so that sizes in bytes, padding included, and products of two
+ * extents never overflow. */
 #define IR_MAX_ELEMENTS ((int64_t)1 << 40)
 #define IR_ARENA_ALIGN  64 /* places in the arena and in the packed weights are multiples of it */
 
-/* ---- types
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- types ---- */
 
 typedef enum ir_dtype {
 #define DTYPE(name, bytes, summary) IR_##name,
@@ -48,9 +50,9 @@ typedef enum ir_dtype {
     IR_DTYPE_COUNT
 } ir_dtype;
 
-/* plain: row-major. c16: channels in blocks of 16, innermost: [B,C,H,W] -> [B][C/16][H][W][16], [B,T,C] ->
- * [B][C/16][T][16], [B,C] -> [B][C/16][16]; C rounded up, pad lanes finite. So c16 [B,C,H,W] and c16
- * [B,H*W,C] are the same bytes. */
+/* plain: row-major. c16: channels in blocks of 16, innermost: [B,C,H,W] -> [B][C/16][H][W][16],
+ * [B,T,C] -> [B][C/16][T][16], [B,C] -> [B][C/16][16]; C rounded up, pad lanes finite. So c16
+ * [B,C,H,W] and c16 [B,H*W,C] are the same bytes. */
 typedef enum ir_layout { IR_PLAIN, IR_C16, IR_LAYOUT_COUNT } ir_layout;
 
 typedef struct ir_type {
@@ -62,8 +64,8 @@ typedef struct ir_type {
 
 typedef enum ir_level { IR_GRAPH, IR_FUSED, IR_KERNEL, IR_PLACED, IR_LEVEL_COUNT } ir_level;
 
-/* How often a value changes, in order: once per program, per prompt, per schedule (the list of timesteps),
- * per step. */
+/* How often a value changes, in order: once per program, per prompt, per schedule (the list of
+ * timesteps), per step. */
 typedef enum ir_freq { IR_PROGRAM, IR_PROMPT, IR_SCHEDULE, IR_STEP, IR_FREQ_COUNT } ir_freq;
 
 typedef enum ir_act {
@@ -97,10 +99,10 @@ static inline int64_t ir_parts(ir_precision p) {
 /* Names as they stand in the text form. */
 extern const char *const ir_dtype_name[IR_DTYPE_COUNT];
 extern const uint32_t ir_dtype_bytes[IR_DTYPE_COUNT];
-extern const char *const ir_layout_name[IR_LAYOUT_COUNT];       /* "plain", "c16" */
-extern const char *const ir_level_name[IR_LEVEL_COUNT];         /* "graph", ... */
-extern const char *const ir_freq_name[IR_FREQ_COUNT];           /* "program", "prompt", "schedule", "step" */
-extern const char *const ir_act_name[IR_ACT_COUNT];             /* "none", "silu", ... */
+extern const char *const ir_layout_name[IR_LAYOUT_COUNT]; /* "plain", "c16" */
+extern const char *const ir_level_name[IR_LEVEL_COUNT];   /* "graph", ... */
+extern const char *const ir_freq_name[IR_FREQ_COUNT]; /* "program", "prompt", "schedule", "step" */
+extern const char *const ir_act_name[IR_ACT_COUNT];   /* "none", "silu", ... */
 extern const char *const ir_precision_name[IR_PRECISION_COUNT]; /* "f32", "bf16", "bf16x3" */
 
 ir_type ir_type_make(ir_dtype dtype, uint32_t rank, const int64_t *dim); /* plain */
@@ -108,18 +110,18 @@ bool ir_type_equal(const ir_type *a, const ir_type *b);                  /* layo
 bool ir_shape_equal(const ir_type *a, const ir_type *b);                 /* dims only */
 int64_t ir_type_elements(const ir_type *t);                              /* logical elements */
 uint64_t ir_type_bytes(const ir_type *t); /* bytes in its layout, padding included */
-/* Rank, extents (1 or more), element count and layout are legal; the reason is appended to `why` when not
- * (may be NULL). */
+/* Rank, extents (1 or more), element count and layout are legal; the reason is appended to `why`
+ * when not (may be NULL). */
 bool ir_type_valid(const ir_type *t, base_str *why);
 /* Rounded up to whole blocks of channels: what c16 pads an extent to. */
 static inline int64_t ir_round_block(int64_t n) {
     return (n + IR_BLOCK - 1) / IR_BLOCK * IR_BLOCK;
 }
-/* The axis that c16 blocks: 1 of [B,C,H,W], the last of [B,T,C] and [B,C]; -1 where c16 is not defined. */
+/* The axis that c16 blocks: 1 of [B,C,H,W], the last of [B,T,C] and [B,C]; -1 where c16 is not
+ * defined. */
 int ir_channel_axis(const ir_type *t);
 
-/* ---- attributes
- * ------------------------------------------------------------------------------------------------ */
+/* ---- attributes ---- */
 
 typedef struct ir_i2 {
     int64_t v[2];
@@ -161,9 +163,9 @@ typedef enum ir_attr_kind {
 #include "ir/attrs.def"
 
 #define IR_ATTR_FIELD(type, name, def) IR_ATTR_C_##type name;
-#define IR_ATTR_STRUCT(set)                                                                                  \
-    struct ir_attrs_##set {                                                                                  \
-        ATTRS_##set(IR_ATTR_FIELD) uint8_t none_;                                                            \
+#define IR_ATTR_STRUCT(set)                                                                        \
+    struct ir_attrs_##set {                                                                        \
+        ATTRS_##set(IR_ATTR_FIELD) uint8_t none_;                                                  \
     };
 ATTR_SETS(IR_ATTR_STRUCT)
 
@@ -174,8 +176,7 @@ typedef struct ir_attr_info {
     size_t offset;
 } ir_attr_info;
 
-/* ---- ops
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- ops ---- */
 
 typedef enum ir_op {
 #define OP(name, operands, attrs, levels, flags, summary) IR_OP_##name,
@@ -213,8 +214,7 @@ bool ir_op_by_name(const char *name, ir_op *op);
 /* Attribute structs of an op: equality field by field (strings by content). */
 bool ir_attrs_equal(ir_op op, const void *a, const void *b);
 
-/* ---- module
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- module ---- */
 
 typedef struct ir_ref {
     uint32_t id;
@@ -227,8 +227,9 @@ static inline bool ir_ref_eq(ir_ref a, ir_ref b) {
     return a.id == b.id;
 }
 
-/* Where a node comes from: file and position in the model description, and the block it belongs to (its
- * tensor prefix, e.g. "down_blocks.0.resnets.1"). Interned in the module; index 0 = unknown. */
+/* Where a node comes from: file and position in the model description, and the block it belongs to
+ * (its tensor prefix, e.g. "down_blocks.0.resnets.1"). Interned in the module; index 0 = unknown.
+ */
 typedef struct ir_origin {
     const char *file;
     uint32_t line, col;
@@ -244,8 +245,8 @@ typedef struct ir_param {
     double f;
 } ir_param;
 
-/* KERNEL level: which kernel computes a node, every field of its params struct, how many tasks, scratch bytes
- * a thread. */
+/* KERNEL level: which kernel computes a node, every field of its params struct, how many tasks,
+ * scratch bytes a thread. */
 typedef struct ir_binding {
     const char *kernel; /* name of a kernels.def row, or "ew" for a loop generated from the node */
     uint32_t param_count;
@@ -264,7 +265,9 @@ typedef enum ir_place_kind {
 } ir_place_kind;
 typedef struct ir_place {
     ir_place_kind kind;
-    uint64_t offset; /* arena: byte offset; input, output: index; weight: byte offset in the packed weights */
+    uint64_t
+        /* arena: byte offset; input, output: index; weight: byte offset in the packed weights */
+        offset;
 } ir_place;
 
 typedef struct ir_node {
@@ -287,28 +290,31 @@ struct ir_weight {
     ir_type type;     /* dtype as stored; plain */
     /* Where it comes from, for the text form: exactly one of these kinds. */
     enum { IR_WEIGHT_UNBOUND, IR_WEIGHT_FILE, IR_WEIGHT_RANDOM, IR_WEIGHT_DATA } kind;
-    const char *file;   /* FILE: path as it can be opened */
-    const char *tensor; /* FILE: the tensor inside, or a part of it: NAME, NAME[a:b] (rows), NAME.T */
-    uint64_t seed;      /* RANDOM: see ir/weights.c for the distribution */
-    double bound;       /* RANDOM: values uniform in [center - bound, center + bound] */
+    const char *file; /* FILE: path as it can be opened */
+    const char
+        *tensor;   /* FILE: the tensor inside, or a part of it: NAME, NAME[a:b] (rows), NAME.T */
+    uint64_t seed; /* RANDOM: see ir/weights.c for the distribution */
+    double bound;  /* RANDOM: values uniform in [center - bound, center + bound] */
     double center;
-    const void
-        *data;      /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
+    const void *
+        /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
+        data;
     ir_lora *loras; /* added to the values wherever they are read, in this order; arena */
 };
 
-/* A low-rank update of a weight [N,K] or filter [N,K,kh,kw] (Hu et al., "LoRA: Low-Rank Adaptation of Large
- * Language Models", 2021): the weight gets scale * up * down, with the filter `mid` of rank to rank between
- * them when there is one. up [N,r] or [N,r,1,1]; down [r,K] or [r,K,kh,kw]; with mid [s,r,kh,kw]: up [N,s]
- * and down [r,K], each with or without 1x1. Factors have no name and no updates of their own. */
+/* A low-rank update of a weight [N,K] or filter [N,K,kh,kw] (Hu et al., "LoRA: Low-Rank Adaptation
+ * of Large Language Models", 2021): the weight gets scale * up * down, with the filter `mid` of
+ * rank to rank between them when there is one. up [N,r] or [N,r,1,1]; down [r,K] or [r,K,kh,kw];
+ * with mid [s,r,kh,kw]: up [N,s] and down [r,K], each with or without 1x1. Factors have no name and
+ * no updates of their own. */
 struct ir_lora {
     double scale;
     ir_weight up, down, mid; /* mid of rank 0: none */
     ir_lora *next;
 };
 
-/* A property of the model that is not dataflow: pipeline kind, sampler constants, tokenizer files... Keys are
- * dotted. */
+/* A property of the model that is not dataflow: pipeline kind, sampler constants, tokenizer
+ * files... Keys are dotted. */
 typedef struct ir_meta {
     const char *key;
     enum { IR_META_INT, IR_META_FLOAT, IR_META_STRING } kind;
@@ -364,23 +370,26 @@ static inline const ir_node *ir_get(const ir_func *f, ir_ref r) {
 static inline const ir_type *ir_typeof(const ir_func *f, ir_ref r) {
     return &f->nodes.items[r.id].type;
 }
-ir_origin_id ir_origin_add(ir_module *m, const char *file, uint32_t line, uint32_t col, const char *block);
+ir_origin_id ir_origin_add(ir_module *m, const char *file, uint32_t line, uint32_t col,
+                           const char *block);
 
-/* Weight and meta tables. ir_weight_add returns the index of the entry with that name, adding it if new. */
+/* Weight and meta tables. ir_weight_add returns the index of the entry with that name, adding it if
+ * new. */
 uint32_t ir_weight_add(ir_module *m, const char *name, const ir_type *type);
 uint32_t ir_weight_find(const ir_module *m, const char *name); /* UINT32_MAX when absent */
-/* Reads `count` elements from element `first` as f32, updates included. The weight must be bound. */
+/* Reads `count` elements from element `first` as f32, updates included. The weight must be bound.
+ */
 void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count);
 /* The elements of the weight and of all its updates are there to be read. */
 bool ir_weight_bound(const ir_weight *w);
 /* The bits of the bf16 number nearest to x, ties to even; a NaN stays one. */
 uint16_t ir_bf16_bits(float x);
 
-/* lora.c: an update is added to a weight's list (copied into the module's arena), after those it has. */
+/* lora.c: an update is added to a weight's list (copied into the module's arena), after those it
+ * has. */
 void ir_lora_add(ir_module *m, uint32_t weight, const ir_lora *update);
-/* The factors fit each other and a weight of type `w`; the reason is appended to `why` when not (may be
- * NULL).
- */
+/* The factors fit each other and a weight of type `w`; the reason is appended to `why` when not
+ * (may be NULL). */
 bool ir_lora_fits(const ir_type *w, const ir_lora *update, base_str *why);
 /* The rank: columns of `up`. */
 int64_t ir_lora_rank(const ir_lora *update);
@@ -389,16 +398,18 @@ void ir_meta_set_float(ir_module *m, const char *key, double value);
 void ir_meta_set_string(ir_module *m, const char *key, const char *value);
 const ir_meta *ir_meta_get(const ir_module *m, const char *key); /* NULL when absent */
 int64_t ir_meta_int(const ir_module *m, const char *key, int64_t otherwise);
-double ir_meta_float(const ir_module *m, const char *key, double otherwise); /* an int entry is converted */
+double ir_meta_float(const ir_module *m, const char *key,
+                     double otherwise); /* an int entry is converted */
 const char *ir_meta_string(const ir_module *m, const char *key, const char *otherwise);
 
-/* Building. `attrs` may be NULL (defaults); it is copied. The result type is inferred (ir_infer); a fault in
- * operands or attributes here is the caller's bug and ends in ICE: front ends check user input before they
- * build. Trailing absent operands are dropped. Returns an existing equal node where there is one. `layout` is
- * the result's layout. */
+/* Building. `attrs` may be NULL (defaults); it is copied. The result type is inferred (ir_infer); a
+ * fault in operands or attributes here is the caller's bug and ends in ICE: front ends check user
+ * input before they build. Trailing absent operands are dropped. Returns an existing equal node
+ * where there is one. `layout` is the result's layout. */
 ir_ref ir_build(ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, const void *attrs,
                 ir_layout layout, ir_origin_id origin);
-ir_ref ir_input(ir_func *f, const char *name, const ir_type *type, ir_freq freq, ir_origin_id origin);
+ir_ref ir_input(ir_func *f, const char *name, const ir_type *type, ir_freq freq,
+                ir_origin_id origin);
 /* An input with the name and attributes of one of another function, and a type of its own. */
 ir_ref ir_input_like(ir_func *f, const ir_node *input, const ir_type *type);
 /* Says of an input with an even first axis that its halves are always equal. */
@@ -411,7 +422,8 @@ void ir_func_sweep(ir_func *f);
 /* Shorthands for plain-layout nodes. */
 ir_ref ir_op1(ir_func *f, ir_op op, ir_ref a, const void *attrs, ir_origin_id origin);
 ir_ref ir_op2(ir_func *f, ir_op op, ir_ref a, ir_ref b, const void *attrs, ir_origin_id origin);
-ir_ref ir_op3(ir_func *f, ir_op op, ir_ref a, ir_ref b, ir_ref c, const void *attrs, ir_origin_id origin);
+ir_ref ir_op3(ir_func *f, ir_op op, ir_ref a, ir_ref b, ir_ref c, const void *attrs,
+              ir_origin_id origin);
 /* Default attributes of a set: struct ir_attrs_conv2d a = IR_DEFAULTS(conv2d); */
 #define IR_ATTR_INIT(type, name, def) .name = def,
 #define IR_DEFAULTS(set)              ((struct ir_attrs_##set){ATTRS_##set(IR_ATTR_INIT).none_ = 0})
@@ -419,50 +431,53 @@ ir_ref ir_op3(ir_func *f, ir_op op, ir_ref a, ir_ref b, ir_ref c, const void *at
 /* uses.c: analyses, recomputed when needed */
 /* Number of uses of each node (operands and outputs); base_free the result. */
 uint32_t *ir_use_counts(const ir_func *f);
-/* For each node how often its value changes: the highest frequency among the inputs it depends on; base_free.
- */
+/* For each node how often its value changes: the highest frequency among the inputs it depends on;
+ * base_free. */
 ir_freq *ir_frequencies(const ir_func *f);
 
-/* For each node whether it depends on weights only, so that it can be computed at compile time; base_free. */
+/* For each node whether it depends on weights only, so that it can be computed at compile time;
+ * base_free. */
 bool *ir_constants(const ir_func *f);
-/* True when the node's bytes are its operand's: a view, or a reshape, transpose or layout_cast that moves
- * nothing in these layouts. Such a node needs no kernel and has the place of its operand. */
+/* True when the node's bytes are its operand's: a view, or a reshape, transpose or layout_cast that
+ * moves nothing in these layouts. Such a node needs no kernel and has the place of its operand. */
 bool ir_is_view(const ir_func *f, ir_ref r);
 /* The node whose bytes r shows: r itself, or through views the node viewed. */
 ir_ref ir_view_root(const ir_func *f, ir_ref r);
-/* The operands, as bits, over which a kernel of this node may write its result when they die there: those it
- * reads element by element or row by row at the place it writes, of exactly the result's type; or what conv2d
- * {overwrite} reads, which may be larger than the result. */
+/* The operands, as bits, over which a kernel of this node may write its result when they die there:
+ * those it reads element by element or row by row at the place it writes, of exactly the result's
+ * type; or what conv2d {overwrite} reads, which may be larger than the result. */
 uint32_t ir_overwritable(const ir_func *f, ir_ref r);
 
-/* shape.c: result types. ir_infer computes the result type (layout plain) of an op; on faults appends
- * messages, one line each, to `faults` and returns false. */
+/* shape.c: result types. ir_infer computes the result type (layout plain) of an op; on faults
+ * appends messages, one line each, to `faults` and returns false. */
 bool ir_infer(const ir_func *f, ir_op op, const ir_ref *operands, uint32_t count, const void *attrs,
               ir_type *out, base_str *faults);
 
-/* verify.c: structure, levels, types, layouts, bindings, places. Collects all faults into `faults` (NULL: ICE
- * at the first), each line "FUNC: %41 attention: operand 'k': expected ..., found ...". True when there are
- * none. */
+/* verify.c: structure, levels, types, layouts, bindings, places. Collects all faults into `faults`
+ * (NULL: ICE at the first), each line "FUNC: %41 attention: operand 'k': expected ..., found ...".
+ * True when there are none. */
 bool ir_verify(const ir_module *m, base_str *faults);
 
-/* print.c, parse.c: the text form. ir_parse reports problems to `d` with line and column and returns NULL.
- * Weights of kind FILE come back unbound (data NULL) until the front end binds them (fe_bind_ir_weights). */
+/* print.c, parse.c: the text form. ir_parse reports problems to `d` with line and column and
+ * returns NULL. Weights of kind FILE come back unbound (data NULL) until the front end binds them
+ * (fe_bind_ir_weights). */
 void ir_print(const ir_module *m, base_str *out);
 void ir_print_func(const ir_func *f, base_str *out);
 void ir_print_type(const ir_type *t, base_str *out);
 /* One node as in the text form, without its origin: for reports and messages. */
 void ir_print_node(const ir_func *f, ir_ref r, base_str *out);
-/* The same with numbers from ir_numbering, for many nodes of a function; with its origin when `origin`. */
+/* The same with numbers from ir_numbering, for many nodes of a function; with its origin when
+ * `origin`. */
 void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, bool origin, base_str *out);
 /* A row of the weight table as in the text form. */
 void ir_print_weight(const ir_weight *w, base_str *out);
-/* Attribute `index` of the op's, as in the text form; all that differ from their defaults, as " {a=1, b=2}"
- * or nothing. */
+/* Attribute `index` of the op's, as in the text form; all that differ from their defaults, as "
+ * {a=1, b=2}" or nothing. */
 void ir_print_attr(const ir_node *n, uint32_t index, base_str *out);
 void ir_print_attrs(const ir_node *n, base_str *out);
 ir_module *ir_parse(base_diag *d, const char *name, const char *text, size_t length);
-/* The number of a node in the text form (%N): inputs first, then the others in order; weights have none
- * (UINT32_MAX). ir_numbering returns the numbers of all nodes, base_free it. */
+/* The number of a node in the text form (%N): inputs first, then the others in order; weights have
+ * none (UINT32_MAX). ir_numbering returns the numbers of all nodes, base_free it. */
 uint32_t *ir_numbering(const ir_func *f);
 /* "%12", or "@name" for a weight: for messages. Walks the function. */
 void ir_print_ref(const ir_func *f, ir_ref r, base_str *out);
@@ -475,18 +490,20 @@ typedef struct ir_expr_step {
     ir_op op;         /* OP: an elementwise op; takes its arity from the stack */
 } ir_expr_step;
 #define IR_EXPR_MAX 128
-/* Parses into postfix steps; returns their number, 0 when malformed (message in `fault` when not NULL).
- * Besides the binary and unary elementwise ops, affine and clamp are written add/mul and max/min:
- * "min(max(a,-1),1)" uses functions max and min. */
+/* Parses into postfix steps; returns their number, 0 when malformed (message in `fault` when not
+ * NULL). Besides the binary and unary elementwise ops, affine and clamp are written add/mul and
+ * max/min: "min(max(a,-1),1)" uses functions max and min. */
 uint32_t ir_expr_parse(const char *text, ir_expr_step steps[IR_EXPR_MAX], base_str *fault);
-/* Any elementwise node as steps over its own operands 0..n-1 (those of an ew node as they are). Returns their
- * number; 0 for an ew node whose text is malformed, with the fault as for ir_expr_parse. */
+/* Any elementwise node as steps over its own operands 0..n-1 (those of an ew node as they are).
+ * Returns their number; 0 for an ew node whose text is malformed, with the fault as for
+ * ir_expr_parse. */
 uint32_t ir_expr_of_node(const ir_node *n, ir_expr_step steps[IR_EXPR_MAX], base_str *fault);
 /* The text of well-formed steps: ir_expr_parse reads it back identically. */
 void ir_expr_print(const ir_expr_step *steps, uint32_t count, base_str *out);
 
-/* eval.c: the reference evaluator, the semantic specification: naive loops, binary64 accumulation, any level.
- * Tensors are logical row-major arrays; integer tensors are held as float too (exact below 2^24). */
+/* eval.c: the reference evaluator, the semantic specification: naive loops, binary64 accumulation,
+ * any level. Tensors are logical row-major arrays; integer tensors are held as float too (exact
+ * below 2^24). */
 typedef struct ir_tensor {
     ir_type type;
     float *data; /* base_alloc'd; owned by whoever holds the tensor */
@@ -497,10 +514,11 @@ typedef struct ir_eval_options {
     void (*observe)(void *user, ir_ref node, const ir_tensor *value);
     void *user;
 } ir_eval_options;
-/* Evaluates f on inputs (in parameter order; types must match) into outputs[f->outputs.count] (allocated
- * here, free with ir_tensor_free). Weights must be bound. Intermediate tensors are freed at their last use.
- */
-void ir_eval(const ir_func *f, const ir_tensor *inputs, ir_tensor *outputs, const ir_eval_options *options);
+/* Evaluates f on inputs (in parameter order; types must match) into outputs[f->outputs.count]
+ * (allocated here, free with ir_tensor_free). Weights must be bound. Intermediate tensors are freed
+ * at their last use. */
+void ir_eval(const ir_func *f, const ir_tensor *inputs, ir_tensor *outputs,
+             const ir_eval_options *options);
 /* Evaluates one value that depends on weights only (frequency program), e.g. a packed weight. */
 ir_tensor ir_eval_constant(const ir_func *f, ir_ref r);
 /* Evaluates one node that is no input on these operands (NULL where absent; shapes must match). */
@@ -509,18 +527,19 @@ void ir_tensor_free(ir_tensor *t);
 
 /* cost.c */
 typedef struct ir_cost {
-    double flops;          /* multiply-adds count twice; elementwise functions count one per element */
+    double flops; /* multiply-adds count twice; elementwise functions count one per element */
     uint64_t weight_bytes; /* weights read, as packed */
     uint64_t bytes;        /* activations read and written, in their layouts */
 } ir_cost;
 ir_cost ir_node_cost(const ir_func *f, ir_ref r);
 ir_cost ir_func_cost(const ir_func *f);
-int64_t ir_parameter_count(const ir_module *m); /* elements of all weights referenced by some function */
+int64_t
+ir_parameter_count(const ir_module *m); /* elements of all weights referenced by some function */
 
-/* rewrite.c: building a changed copy of a function. The driver walks the old nodes in order; `rule` may
- * return a value of the new function for an old node, or IR_NONE for a plain clone. Interning removes
- * duplicates; dead nodes stay until the dead-code pass (ir_rewrite_apply removes them when `drop_dead`).
- * Looks only at operands and use counts.
+/* rewrite.c: building a changed copy of a function. The driver walks the old nodes in order; `rule`
+ * may return a value of the new function for an old node, or IR_NONE for a plain clone. Interning
+ * removes duplicates; dead nodes stay until the dead-code pass (ir_rewrite_apply removes them when
+ * `drop_dead`). Looks only at operands and use counts.
  *   - rw_new(rw, old operand): the new value of an old node
  *   - match on new nodes (already rewritten), count uses on old ones. */
 typedef struct ir_rewrite {

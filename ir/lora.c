@@ -1,9 +1,10 @@
 /* Low-rank updates of weights: what fits, and the sum.
  *
- * An update is never multiplied out as a whole. Where elements of the weight are read, the rows they lie in
- * get their share: with the factors as matrices, up [N,r] and down [r,K*kh*kw] (mid already multiplied into
- * it), row n gets sum over r of scale * up[n,r] * down[r,:]. Sums are in binary64 in the order of the updates
- * and of r, rounded once at the end, so any range gives the same bits. */
+ * An update is never multiplied out as a whole. Where elements of the weight are read, the rows
+ * they lie in get their share: with the factors as matrices, up [N,r] and down [r,K*kh*kw] (mid
+ * already multiplied into it), row n gets sum over r of scale * up[n,r] * down[r,:]. Sums are in
+ * binary64 in the order of the updates and of r, rounded once at the end, so any range gives the
+ * same bits. */
 #include <string.h>
 
 #include "ir/build.h"
@@ -48,8 +49,8 @@ static bool shapes_fit(const ir_type *w, const ir_lora *l) {
         return false;
     if (!is_point(&up) || up.n != whole.n || down.k != whole.k) return false;
     if (!l->mid.type.rank) return up.k == down.n && same_window(&down, &whole);
-    return as_filter(&l->mid.type, &mid) && is_point(&down) && same_window(&mid, &whole) && up.k == mid.n &&
-           mid.k == down.n;
+    return as_filter(&l->mid.type, &mid) && is_point(&down) && same_window(&mid, &whole) &&
+           up.k == mid.n && mid.k == down.n;
 }
 
 bool ir_lora_fits(const ir_type *w, const ir_lora *l, base_str *why) {
@@ -63,7 +64,8 @@ int64_t ir_lora_rank(const ir_lora *l) {
 }
 
 void ir_lora_add(ir_module *m, uint32_t weight, const ir_lora *update) {
-    ir_lora *copy = base_arena_alloc(m->arena, sizeof *copy), **at = &m->weights.items[weight].loras;
+    ir_lora *copy = base_arena_alloc(m->arena, sizeof *copy),
+            **at = &m->weights.items[weight].loras;
     *copy = *update;
     copy->up.name = "up"; /* what the random numbers of a factor without a file depend on */
     copy->down.name = "down";
@@ -75,8 +77,8 @@ void ir_lora_add(ir_module *m, uint32_t weight, const ir_lora *update) {
 
 /* ---- sums ---- */
 
-/* The factors of one update, ready to be multiplied: up [rows][ranks] from the first row asked for, scaled;
- * down [ranks][columns]. Ranks and columns are rounded up with zeros. */
+/* The factors of one update, ready to be multiplied: up [rows][ranks] from the first row asked for,
+ * scaled; down [ranks][columns]. Ranks and columns are rounded up with zeros. */
 typedef struct factors {
     double *up;
     float *down;
@@ -95,8 +97,8 @@ static int64_t round_up(int64_t n, int64_t step) {
 }
 
 /* Row r of mid o down: [K][kh][kw] = sum over s of mid[r,s,kh,kw] * down[s,k]. */
-static void compose_row(const float *mid, const float *down, int64_t s_count, int64_t k_count, int64_t window,
-                        float *out) {
+static void compose_row(const float *mid, const float *down, int64_t s_count, int64_t k_count,
+                        int64_t window, float *out) {
     for (int64_t k = 0; k < k_count; k++)
         for (int64_t p = 0; p < window; p++) {
             double sum = 0.0;
@@ -110,13 +112,15 @@ static void read_down(const ir_lora *l, int64_t row, factors *f) {
     int64_t rank = ir_lora_rank(l);
     f->down = base_alloc((size_t)(f->ranks * f->columns) * sizeof *f->down);
     if (!l->mid.type.rank) {
-        for (int64_t r = 0; r < rank; r++) ir_weight_read(&l->down, f->down + r * f->columns, r * row, row);
+        for (int64_t r = 0; r < rank; r++)
+            ir_weight_read(&l->down, f->down + r * f->columns, r * row, row);
         return;
     }
     float *mid = read_all(&l->mid), *down = read_all(&l->down);
     int64_t s_count = l->down.type.dim[0], k_count = l->down.type.dim[1], window = row / k_count;
     for (int64_t r = 0; r < rank; r++)
-        compose_row(mid + r * s_count * window, down, s_count, k_count, window, f->down + r * f->columns);
+        compose_row(mid + r * s_count * window, down, s_count, k_count, window,
+                    f->down + r * f->columns);
     base_free(mid);
     base_free(down);
 }
@@ -128,7 +132,8 @@ static factors factors_new(const ir_lora *l, int64_t first_row, int64_t rows, in
     ir_weight_read(&l->up, up, first_row * rank, rows * rank);
     f.up = base_alloc((size_t)(rows * f.ranks) * sizeof *f.up);
     for (int64_t n = 0; n < rows; n++)
-        for (int64_t r = 0; r < rank; r++) f.up[n * f.ranks + r] = l->scale * (double)up[n * rank + r];
+        for (int64_t r = 0; r < rank; r++)
+            f.up[n * f.ranks + r] = l->scale * (double)up[n * rank + r];
     base_free(up);
     read_down(l, row, &f);
     return f;
@@ -139,7 +144,8 @@ static void add_block(double *restrict sum, const double *restrict u, const floa
                       int64_t stride) {
     const float *restrict d1 = d + stride, *restrict d2 = d1 + stride, *restrict d3 = d2 + stride;
     for (int i = 0; i < BLOCK; i++)
-        sum[i] += u[0] * (double)d[i] + u[1] * (double)d1[i] + u[2] * (double)d2[i] + u[3] * (double)d3[i];
+        sum[i] += u[0] * (double)d[i] + u[1] * (double)d1[i] + u[2] * (double)d2[i] +
+                  u[3] * (double)d3[i];
 }
 
 typedef struct range {
@@ -150,14 +156,16 @@ typedef struct range {
 static void add_to_row(const factors *f, size_t updates, int64_t first_row, int64_t n, int64_t k,
                        const range *want, float *out) {
     double sum[BLOCK] = {0};
-    int64_t start = n * want->row + k - want->first, width = want->row - k < BLOCK ? want->row - k : BLOCK;
-    int64_t lo = start < 0 ? -start : 0, hi = want->count - start < width ? want->count - start : width;
+    int64_t start = n * want->row + k - want->first,
+            width = want->row - k < BLOCK ? want->row - k : BLOCK;
+    int64_t lo = start < 0 ? -start : 0,
+            hi = want->count - start < width ? want->count - start : width;
     if (lo >= hi) return;
     for (int64_t i = lo; i < hi; i++) sum[i] = (double)out[start + i];
     for (size_t u = 0; u < updates; u++)
         for (int64_t r = 0; r < f[u].ranks; r += UNROLL)
-            add_block(sum, f[u].up + (n - first_row) * f[u].ranks + r, f[u].down + r * f[u].columns + k,
-                      f[u].columns);
+            add_block(sum, f[u].up + (n - first_row) * f[u].ranks + r,
+                      f[u].down + r * f[u].columns + k, f[u].columns);
     for (int64_t i = lo; i < hi; i++) out[start + i] = (float)sum[i];
 }
 
@@ -167,7 +175,8 @@ void ir_lora_apply(const ir_weight *w, float *out, int64_t first, int64_t count)
     BASE_VEC(factors) f = {0};
     for (const ir_lora *l = w->loras; l; l = l->next)
         BASE_PUSH(&f, factors_new(l, first_row, end_row - first_row, want.row));
-    for (int64_t k = 0; k < want.row; k += BLOCK) /* a block of `down` stays in the cache for all rows */
+    for (int64_t k = 0; k < want.row;
+         k += BLOCK) /* a block of `down` stays in the cache for all rows */
         for (int64_t n = first_row; n < end_row; n++)
             add_to_row(f.items, f.count, first_row, n, k, &want, out);
     for (size_t i = 0; i < f.count; i++) {

@@ -1,16 +1,16 @@
 /* Modules, functions, nodes: building and interning; see ir.h. */
 #include <string.h>
 
-#include "ir/build.h"
 #include "base/index.h"
+#include "ir/build.h"
 #include "ir/ir.h"
 
 struct ir_intern {
     base_index index;
 };
 
-/* Lookup of names: the first `count` entries of each vector are in its index; the rest is added when asked.
- */
+/* Lookup of names: the first `count` entries of each vector are in its index; the rest is added
+ * when asked. */
 struct ir_tables {
     base_index weights, origins;
 };
@@ -73,7 +73,8 @@ bool ir_type_valid(const ir_type *t, base_str *why) {
         if (__builtin_mul_overflow(n, t->dim[i], &n) || n > IR_MAX_ELEMENTS)
             return bad_type(why, "too many elements");
     }
-    if (t->layout == IR_C16 && t->dtype != IR_f32) return bad_type(why, "layout c16 is for f32 only");
+    if (t->layout == IR_C16 && t->dtype != IR_f32)
+        return bad_type(why, "layout c16 is for f32 only");
     if (t->layout == IR_C16 && ir_channel_axis(t) < 0)
         return bad_type(why, "layout c16 is for 2 to 4 dimensions only");
     return true;
@@ -137,7 +138,8 @@ void ir_func_remove(ir_module *m, ir_func *f) {
     for (size_t i = 0; i < m->funcs.count; i++) {
         if (m->funcs.items[i] != f) continue;
         ir_func_clear(f);
-        memmove(&m->funcs.items[i], &m->funcs.items[i + 1], (m->funcs.count - i - 1) * sizeof(ir_func *));
+        memmove(&m->funcs.items[i], &m->funcs.items[i + 1],
+                (m->funcs.count - i - 1) * sizeof(ir_func *));
         m->funcs.count--;
         return;
     }
@@ -154,7 +156,8 @@ static bool same_string(const char *a, const char *b) {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-ir_origin_id ir_origin_add(ir_module *m, const char *file, uint32_t line, uint32_t col, const char *block) {
+ir_origin_id ir_origin_add(ir_module *m, const char *file, uint32_t line, uint32_t col,
+                           const char *block) {
     if (file && !*file) file = NULL;
     if (block && !*block) block = NULL;
     if (!file && !block && !line && !col) return 0;
@@ -169,14 +172,18 @@ ir_origin_id ir_origin_add(ir_module *m, const char *file, uint32_t line, uint32
     at = base_index_start(x, h);
     while (base_index_next(x, h, &at, &id)) {
         const ir_origin *o = &m->origins.items[id];
-        if (o->line == line && o->col == col && same_string(o->file, file) && same_string(o->block, block))
+        if (o->line == line && o->col == col && same_string(o->file, file) &&
+            same_string(o->block, block))
             return id;
     }
     /* Most origins share the file and often the block of the one before: share its strings too. */
     const ir_origin *last = &m->origins.items[m->origins.count - 1];
     ir_origin o = {.line = line, .col = col};
-    if (file) o.file = same_string(file, last->file) ? last->file : base_arena_strdup(m->arena, file);
-    if (block) o.block = same_string(block, last->block) ? last->block : base_arena_strdup(m->arena, block);
+    if (file)
+        o.file = same_string(file, last->file) ? last->file : base_arena_strdup(m->arena, file);
+    if (block)
+        o.block =
+            same_string(block, last->block) ? last->block : base_arena_strdup(m->arena, block);
     BASE_PUSH(&m->origins, o);
     id = (uint32_t)(m->origins.count - 1);
     base_index_add(x, h, id);
@@ -197,7 +204,8 @@ uint32_t ir_weight_find(const ir_module *m, const char *name) {
 uint32_t ir_weight_add(ir_module *m, const char *name, const ir_type *type) {
     uint32_t found = ir_weight_find(m, name);
     if (found != UINT32_MAX) return found;
-    ir_weight w = {.name = base_arena_strdup(m->arena, name), .type = *type, .kind = IR_WEIGHT_UNBOUND};
+    ir_weight w = {
+        .name = base_arena_strdup(m->arena, name), .type = *type, .kind = IR_WEIGHT_UNBOUND};
     BASE_PUSH(&m->weights, w);
     return (uint32_t)(m->weights.count - 1);
 }
@@ -327,7 +335,8 @@ static ir_ref add_input(ir_func *f, const struct ir_attrs_input *a, const ir_typ
     return ir_node_add(f, &n);
 }
 
-ir_ref ir_input(ir_func *f, const char *name, const ir_type *type, ir_freq freq, ir_origin_id origin) {
+ir_ref ir_input(ir_func *f, const char *name, const ir_type *type, ir_freq freq,
+                ir_origin_id origin) {
     struct ir_attrs_input a = IR_DEFAULTS(input);
     a.name = name;
     a.freq = freq;
@@ -351,13 +360,15 @@ ir_ref ir_weight_ref(ir_func *f, uint32_t weight_index, ir_origin_id origin) {
     if (weight_index >= f->module->weights.count) ICE("no weight has the index %u", weight_index);
     struct ir_attrs_weight a = IR_DEFAULTS(weight);
     a.index = weight_index;
-    ir_node n = {.op = IR_OP_weight, .attrs = &a, .type = f->module->weights.items[weight_index].type};
+    ir_node n = {
+        .op = IR_OP_weight, .attrs = &a, .type = f->module->weights.items[weight_index].type};
     return ir_node_add(f, &n);
 }
 
 void ir_set_output(ir_func *f, const char *name, ir_ref value) {
     if (value.id >= f->nodes.count) ICE("output %s of function %s has no value", name, f->name);
-    BASE_PUSH(&f->outputs, ((ir_output){.name = base_arena_strdup(f->module->arena, name), .value = value}));
+    BASE_PUSH(&f->outputs,
+              ((ir_output){.name = base_arena_strdup(f->module->arena, name), .value = value}));
 }
 
 ir_ref ir_op1(ir_func *f, ir_op op, ir_ref a, const void *attrs, ir_origin_id origin) {
@@ -369,7 +380,8 @@ ir_ref ir_op2(ir_func *f, ir_op op, ir_ref a, ir_ref b, const void *attrs, ir_or
     return ir_build(f, op, operands, 2, attrs, IR_PLAIN, origin);
 }
 
-ir_ref ir_op3(ir_func *f, ir_op op, ir_ref a, ir_ref b, ir_ref c, const void *attrs, ir_origin_id origin) {
+ir_ref ir_op3(ir_func *f, ir_op op, ir_ref a, ir_ref b, ir_ref c, const void *attrs,
+              ir_origin_id origin) {
     ir_ref operands[] = {a, b, c};
     return ir_build(f, op, operands, 3, attrs, IR_PLAIN, origin);
 }

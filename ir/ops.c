@@ -1,9 +1,9 @@
-/* The op table and the attribute tables in digested form: everything here is expanded from ops.def and
- * attrs.def. */
+/* The op table and the attribute tables in digested form: everything here is expanded from ops.def
+ * and attrs.def. */
 #include <string.h>
 
-#include "ir/build.h"
 #include "base/index.h"
+#include "ir/build.h"
 #include "ir/ir.h"
 
 /* ---- names of enums ---- */
@@ -21,8 +21,10 @@ const uint32_t ir_dtype_bytes[IR_DTYPE_COUNT] = {
 const char *const ir_layout_name[IR_LAYOUT_COUNT] = {[IR_PLAIN] = "plain", [IR_C16] = "c16"};
 const char *const ir_level_name[IR_LEVEL_COUNT] = {
     [IR_GRAPH] = "graph", [IR_FUSED] = "fused", [IR_KERNEL] = "kernel", [IR_PLACED] = "placed"};
-const char *const ir_freq_name[IR_FREQ_COUNT] = {
-    [IR_PROGRAM] = "program", [IR_PROMPT] = "prompt", [IR_SCHEDULE] = "schedule", [IR_STEP] = "step"};
+const char *const ir_freq_name[IR_FREQ_COUNT] = {[IR_PROGRAM] = "program",
+                                                 [IR_PROMPT] = "prompt",
+                                                 [IR_SCHEDULE] = "schedule",
+                                                 [IR_STEP] = "step"};
 const char *const ir_act_name[IR_ACT_COUNT] = {[IR_ACT_NONE] = "none",
                                                [IR_ACT_SILU] = "silu",
                                                [IR_ACT_GELU] = "gelu",
@@ -38,19 +40,19 @@ const char *const ir_precision_name[IR_PRECISION_COUNT] = {
 
 /* ---- attribute sets ---- */
 
-/* One function a set, because the local name `here` gives INFO the struct of the set. Each table ends in an
- * empty entry, so that sets without attributes are legal arrays. */
+/* One function a set, because the local name `here` gives INFO the struct of the set. Each table
+ * ends in an empty entry, so that sets without attributes are legal arrays. */
 #define INFO(type, name, def) {#name, IR_ATTR_##type, offsetof(here, name)},
-#define DIGEST_SET(set)                                                                                      \
-    static void digest_##set(ir_op_info *info) {                                                             \
-        typedef struct ir_attrs_##set here;                                                                  \
-        static const ir_attr_info table[] = {ATTRS_##set(INFO){NULL, IR_ATTR_i64, 0}};                       \
-        static here defaults;                                                                                \
-        defaults = IR_DEFAULTS(set);                                                                         \
-        info->attrs = table;                                                                                 \
-        info->attr_count = sizeof table / sizeof table[0] - 1;                                               \
-        info->attr_size = sizeof(here);                                                                      \
-        info->attr_default = &defaults;                                                                      \
+#define DIGEST_SET(set)                                                                            \
+    static void digest_##set(ir_op_info *info) {                                                   \
+        typedef struct ir_attrs_##set here;                                                        \
+        static const ir_attr_info table[] = {ATTRS_##set(INFO){NULL, IR_ATTR_i64, 0}};             \
+        static here defaults;                                                                      \
+        defaults = IR_DEFAULTS(set);                                                               \
+        info->attrs = table;                                                                       \
+        info->attr_count = sizeof table / sizeof table[0] - 1;                                     \
+        info->attr_size = sizeof(here);                                                            \
+        info->attr_default = &defaults;                                                            \
     }
 ATTR_SETS(DIGEST_SET)
 
@@ -79,14 +81,14 @@ typedef struct row {
 } row;
 
 static const row rows[IR_OP_COUNT] = {
-#define OP(name, operands, attrs, levels, flags, summary)                                                    \
+#define OP(name, operands, attrs, levels, flags, summary)                                          \
     {#name, summary, operands, (levels), (flags), digest_##attrs},
 #include "ir/ops.def"
 #undef OP
 };
 
 enum { OPERANDS_TEXT = 64 }; /* the longest operand column, terminator included */
-#define OP(name, operands, attrs, levels, flags, summary)                                                    \
+#define OP(name, operands, attrs, levels, flags, summary)                                          \
     _Static_assert(sizeof operands <= OPERANDS_TEXT, "operand names of " #name " are too long");
 #include "ir/ops.def"
 #undef OP
@@ -115,7 +117,8 @@ static void digest(void) {
     for (size_t i = 0; i < IR_OP_COUNT; i++) {
         const row *r = &rows[i];
         ir_op_info *info = &infos[i];
-        *info = (ir_op_info){.name = r->name, .summary = r->summary, .levels = r->levels, .flags = r->flags};
+        *info = (ir_op_info){
+            .name = r->name, .summary = r->summary, .levels = r->levels, .flags = r->flags};
         memcpy(operand_text[i], r->operands, strlen(r->operands) + 1);
         digest_operands(info, operand_text[i]);
         r->digest_attrs(info);
@@ -143,7 +146,8 @@ bool ir_op_by_name(const char *name, ir_op *op) {
 static bool value_equal(ir_attr_kind kind, const void *a, const void *b) {
     switch (kind) {
     case IR_ATTR_i64: return memcmp(a, b, sizeof(int64_t)) == 0;
-    case IR_ATTR_f64: return memcmp(a, b, sizeof(double)) == 0; /* by bits: -0 is not 0, a NaN is itself */
+    case IR_ATTR_f64:
+        return memcmp(a, b, sizeof(double)) == 0; /* by bits: -0 is not 0, a NaN is itself */
     case IR_ATTR_flag: return *(const bool *)a == *(const bool *)b;
     case IR_ATTR_i2: return memcmp(a, b, sizeof(ir_i2)) == 0;
     case IR_ATTR_i4: return memcmp(a, b, sizeof(ir_i4)) == 0;

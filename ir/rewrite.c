@@ -1,7 +1,8 @@
 /* Building a changed copy of a function; see ir.h.
  *
- * Requirements on rules (the driver cannot check them): a rule keeps the value it replaces, looks at operands
- * and use counts only, and never makes the function cost more, so that applying it again ends. */
+ * Requirements on rules (the driver cannot check them): a rule keeps the value it replaces, looks
+ * at operands and use counts only, and never makes the function cost more, so that applying it
+ * again ends. */
 #include <string.h>
 
 #include "ir/build.h"
@@ -29,7 +30,8 @@ static void rewrite_node(ir_rewrite *rw, ir_rewrite_rule rule, ir_ref old) {
     ir_ref r = rule ? rule(rw, old) : IR_NONE;
     if (!ir_ref_ok(r)) r = rw_clone(rw, old);
     if (r.id >= rw->to->nodes.count)
-        ICE("a rule gave a value that does not exist for %s", ir_op_get(ir_get(rw->from, old)->op)->name);
+        ICE("a rule gave a value that does not exist for %s",
+            ir_op_get(ir_get(rw->from, old)->op)->name);
     rw->map[old.id] = r;
 }
 
@@ -53,7 +55,7 @@ bool ir_rewrite_apply(ir_func *f, ir_rewrite_rule rule, void *user, bool drop_de
         if (from.nodes.items[i].op != IR_OP_input) rewrite_node(&rw, rule, (ir_ref){i});
     for (size_t i = 0; i < from.outputs.count; i++)
         BASE_PUSH(&f->outputs, ((ir_output){.name = from.outputs.items[i].name,
-                                          .value = rw.map[from.outputs.items[i].value.id]}));
+                                            .value = rw.map[from.outputs.items[i].value.id]}));
     if (drop_dead) ir_func_sweep(f);
 
     base_free(rw.uses);

@@ -1,5 +1,5 @@
-/* What passes may know of the target: filled by codegen/target/target.c from runtime/abi/kernels.def, handed to the pass
- * manager. */
+/* What passes may know of the target: filled by codegen/target/target.c from
+ * runtime/abi/kernels.def, handed to the pass manager. */
 #ifndef EBRU_IR_TARGET_H
 #define EBRU_IR_TARGET_H
 
@@ -17,18 +17,20 @@ typedef enum ir_way {
 
 struct ir_target {
     const char *level; /* "x86-64-v2", "x86-64-v3", "x86-64-v4" */
-    uint32_t threads;  /* the thread count tiles are balanced for; results never depend on the run's count */
-    uint64_t l1d, l2;  /* bytes a core */
-    /* Binds a node to a kernel: allocates the binding in the module's arena with every field of the kernel's
-     * params struct, tasks and scratch. False when no kernel fits (reason appended). */
+    uint32_t
+        /* the thread count tiles are balanced for; results never depend on the run's count */
+        threads;
+    uint64_t l1d, l2; /* bytes a core */
+    /* Binds a node to a kernel: allocates the binding in the module's arena with every field of the
+     * kernel's params struct, tasks and scratch. False when no kernel fits (reason appended). */
     bool (*bind)(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, base_str *reason);
-    /* True when a kernel exists for the op with this result layout: the layout pass asks before it chooses.
-     */
+    /* True when a kernel exists for the op with this result layout: the layout pass asks before it
+     * chooses. */
     bool (*has_kernel)(const ir_target *t, ir_op op, ir_layout layout);
     uint64_t l3; /* bytes; 0: unknown */
-    /* Nanoseconds the node takes on this target, done this way, as a tuning record says. 0: nobody measured
-     * it, or the choice is not open (levels of one program share the form of their weights). NULL: always 0.
-     */
+    /* Nanoseconds the node takes on this target, done this way, as a tuning record says. 0: nobody
+     * measured it, or the choice is not open (levels of one program share the form of their
+     * weights). NULL: always 0. */
     double (*measured)(const ir_target *t, ir_func *f, ir_ref node, ir_way way);
     uint32_t lanes; /* floats of a vector register; 0: unknown */
 };

@@ -1,10 +1,10 @@
 /* Reading weights as f32, whatever they are stored as and wherever they come from.
  *
- * RANDOM weights are a function of (seed, name, element index), so that any range can be read in any order
- * and by any number of readers: with h = splitmix64(seed + splitmix64(FNV-1a-64(name))) and x = splitmix64(h
- * + index), the upper 24 bits of x are a number u in [0, 1) and the value is center + bound * (2u - 1),
- * computed in binary64 and rounded once. splitmix64 is the finalizer of Steele, Lea, Flood, "Fast splittable
- * pseudorandom number generators" (2014). */
+ * RANDOM weights are a function of (seed, name, element index), so that any range can be read in
+ * any order and by any number of readers: with h = splitmix64(seed + splitmix64(FNV-1a-64(name)))
+ * and x = splitmix64(h + index), the upper 24 bits of x are a number u in [0, 1) and the value is
+ * center + bound * (2u - 1), computed in binary64 and rounded once. splitmix64 is the finalizer of
+ * Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014). */
 #include <string.h>
 
 #include "ir/build.h"
@@ -40,7 +40,8 @@ static float from_bits(uint32_t bits) {
 
 /* IEEE binary16, denormals, infinities and NaNs included. */
 static float from_f16(uint16_t h) {
-    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = (h >> 10) & 31u, mantissa = h & 0x3ffu;
+    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = (h >> 10) & 31u,
+             mantissa = h & 0x3ffu;
     if (exponent == 31) return from_bits(sign | 0x7f800000u | mantissa << 13);
     if (exponent) return from_bits(sign | (exponent + 112u) << 23 | mantissa << 13);
     float v = (float)mantissa * 0x1p-24f; /* exact */
@@ -49,7 +50,8 @@ static float from_f16(uint16_t h) {
 
 /* Stored elements may lie at any address. */
 static void read_stored(const ir_weight *w, float *out, int64_t first, int64_t count) {
-    const unsigned char *p = (const unsigned char *)w->data + (size_t)first * ir_dtype_bytes[w->type.dtype];
+    const unsigned char *p =
+        (const unsigned char *)w->data + (size_t)first * ir_dtype_bytes[w->type.dtype];
     switch (w->type.dtype) {
     case IR_f32: memcpy(out, p, (size_t)count * sizeof *out); return;
     case IR_f16:
@@ -80,7 +82,8 @@ static void read_stored(const ir_weight *w, float *out, int64_t first, int64_t c
 
 void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count) {
     if (first < 0 || count < 0 || first > ir_type_elements(&w->type) - count)
-        ICE("weight %s: elements %lld + %lld are out of range", w->name, (long long)first, (long long)count);
+        ICE("weight %s: elements %lld + %lld are out of range", w->name, (long long)first,
+            (long long)count);
     if (count == 0) return;
     if (!ir_weight_bound(w)) ICE("weight %s is not bound", w->name);
     if (w->kind == IR_WEIGHT_RANDOM)

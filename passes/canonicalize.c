@@ -64,14 +64,16 @@ static ir_ref rule_sub(ir_rewrite *rw, const ir_node *n, const ir_ref *x) {
 
 /* The operand with more elements first; then the one that was computed first. */
 static ir_ref commute(ir_rewrite *rw, const ir_node *n, const ir_ref *x) {
-    int64_t a = ir_type_elements(ir_typeof(rw->to, x[0])), b = ir_type_elements(ir_typeof(rw->to, x[1]));
+    int64_t a = ir_type_elements(ir_typeof(rw->to, x[0])),
+            b = ir_type_elements(ir_typeof(rw->to, x[1]));
     if (a > b || (a == b && x[0].id <= x[1].id)) return IR_NONE;
     return ir_op2(rw->to, n->op, x[1], x[0], NULL, n->origin);
 }
 
 /* ---- scalings ---- */
 
-/* (x*m + a)*m' + a' = x*(m*m') + (a*m' + a');  x*1 + 0 = x;  (-x)*m + a = x*(-m) + a;  s*(a b) = (s*a b) */
+/* (x*m + a)*m' + a' = x*(m*m') + (a*m' + a');  x*1 + 0 = x;  (-x)*m + a = x*(-m) + a;  s*(a b) = (s*a b)
+ */
 static ir_ref rule_affine(ir_rewrite *rw, const ir_node *n, const ir_ref *x) {
     const struct ir_attrs_affine *o = IR_ATTRS(n, affine);
     const ir_node *in = def(rw, x[0]);
@@ -120,7 +122,8 @@ static ir_ref rule_reshape(ir_rewrite *rw, const ir_node *n, const ir_ref *x) {
     const ir_node *in = def(rw, x[0]);
     if (in->op != IR_OP_reshape) return IR_NONE;
     ir_ref source = in->operand[0];
-    return same_type(rw, source, n) ? source : ir_op1(rw->to, IR_OP_reshape, source, n->attrs, n->origin);
+    return same_type(rw, source, n) ? source
+                                    : ir_op1(rw->to, IR_OP_reshape, source, n->attrs, n->origin);
 }
 
 static bool is_identity(const ir_dims *perm) {
@@ -135,7 +138,8 @@ static ir_ref rule_transpose(ir_rewrite *rw, const ir_node *n, const ir_ref *x) 
     const ir_node *in = def(rw, x[0]);
     if (in->op != IR_OP_transpose) return IR_NONE;
     const ir_dims *first = &IR_ATTRS(in, transpose)->perm;
-    for (uint32_t i = 0; i < t.perm.n; i++) t.perm.v[i] = first->v[IR_ATTRS(n, transpose)->perm.v[i]];
+    for (uint32_t i = 0; i < t.perm.n; i++)
+        t.perm.v[i] = first->v[IR_ATTRS(n, transpose)->perm.v[i]];
     ir_ref source = in->operand[0];
     if (is_identity(&t.perm) && same_type(rw, source, n)) return source;
     return ir_op1(rw->to, IR_OP_transpose, source, &t, n->origin);

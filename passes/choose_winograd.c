@@ -1,16 +1,18 @@
-/* choose_winograd: 3x3 convolutions of stride 1 are computed by minimal filtering where that is faster.
+/* choose_winograd: 3x3 convolutions of stride 1 are computed by minimal filtering where that is
+ * faster.
  *
  *   before   %2 = pack_conv_weight @w : f32[20,20,3,3,16,16]
  *            %3 = conv2d %0, %2, %1 {pad=[1,1,1,1], n=320} : f32[1,320,64,64]:c16
  *   after    %2 = pack_winograd_weight @w : f32[36,20,20,16,16]
  *            %3 = conv2d_winograd %0, %2, %1 {n=320} : f32[1,320,64,64]:c16
  *
- * F(4x4,3x3) needs a quarter of the direct sum's products and four times its weights, F(2x2,3x3) 4/9 and
- * 16/9; both add transforms of inputs and outputs. So the choice is one of work against weights read from
- * memory, made for each filter once over all functions that use it: two versions of a filter would both be
- * stored. The estimate counts products, with memory and transforms in the same unit; it depends on nothing
- * but shapes and the vectors of the program's widest level, so that all levels share their weights. Where the
- * target knows from tuning records what all three ways take in all uses, these times decide.
+ * F(4x4,3x3) needs a quarter of the direct sum's products and four times its weights, F(2x2,3x3)
+ * 4/9 and 16/9; both add transforms of inputs and outputs. So the choice is one of work against
+ * weights read from memory, made for each filter once over all functions that use it: two versions
+ * of a filter would both be stored. The estimate counts products, with memory and transforms in the
+ * same unit; it depends on nothing but shapes and the vectors of the program's widest level, so
+ * that all levels share their weights. Where the target knows from tuning records what all three
+ * ways take in all uses, these times decide.
  *
  * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
  * here    after layout, which packs filters and says what is a filter; before kernels are selected
@@ -23,9 +25,9 @@ static const char PASS_NAME[] = "choose_winograd", WHAT[] = "conv2d by minimal f
 enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL, COUNT };
 enum { DIRECT, F2, F4, WAYS };
 
-/* In products: one byte of weights from memory, where a vector has 16 of them (with half as wide ones memory
- * is half as dear), and the transforms of one channel of a tile, coming and going. Measured on AVX-512, two
- * threads on one memory; runtime/kernels/winograd.c. */
+/* In products: one byte of weights from memory, where a vector has 16 of them (with half as wide
+ * ones memory is half as dear), and the transforms of one channel of a tile, coming and going.
+ * Measured on AVX-512, two threads on one memory; runtime/kernels/winograd.c. */
 static const double MEMORY = 12, TRANSFORM[WAYS] = {0, 700, 1200};
 /* What of its peak the multiply reaches. */
 static const double EFFICIENCY = 0.82;
@@ -50,17 +52,20 @@ static bool is_candidate(const ir_func *f, const ir_node *n) {
     return w->rank >= 6 && w->dim[2] == 3 && w->dim[3] == 3;
 }
 
-/* The weight that a candidate's filter is packed from; UINT32_MAX and a reason where it does not fit. */
+/* The weight that a candidate's filter is packed from; UINT32_MAX and a reason where it does not
+ * fit. */
 static uint32_t filter_of(const ir_func *f, const ir_node *n, base_str *why) {
     const ir_node *pack = ir_get(f, n->operand[W]);
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     if (a->precision != IR_PRECISION_F32) {
         base_str_addf(why, "its products are in %s, and the transforms need f32",
-                    ir_precision_name[a->precision]);
-    } else if (pack->op != IR_OP_pack_conv_weight || ir_get(f, pack->operand[0])->op != IR_OP_weight) {
+                      ir_precision_name[a->precision]);
+    } else if (pack->op != IR_OP_pack_conv_weight ||
+               ir_get(f, pack->operand[0])->op != IR_OP_weight) {
         base_str_add(why, "the filter is computed");
     } else if (a->stride.v[0] != 1 || a->stride.v[1] != 1) {
-        base_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0], (long long)a->stride.v[1]);
+        base_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0],
+                      (long long)a->stride.v[1]);
     } else {
         return (uint32_t)IR_ATTRS(ir_get(f, pack->operand[0]), weight)->index;
     }
@@ -72,7 +77,8 @@ static double blocks(int64_t n) {
 }
 
 /* Adds the three ways' costs of one use. */
-static void add_cost(const pass_context *context, const ir_func *f, const ir_node *n, double cost[WAYS]) {
+static void add_cost(const pass_context *context, const ir_func *f, const ir_node *n,
+                     double cost[WAYS]) {
     double memory = context->lanes ? MEMORY * context->lanes / 16 : MEMORY;
     ir_ref second = pass_operand(n, X1);
     double c = blocks(ir_typeof(f, n->operand[X])->dim[1]);
@@ -87,7 +93,8 @@ static void add_cost(const pass_context *context, const ir_func *f, const ir_nod
         double products = (double)((m + 2) * (m + 2)) * c * out;
         double tiles =
             batch * (double)((n->type.dim[2] + m - 1) / m) * (double)((n->type.dim[3] + m - 1) / m);
-        cost[way] += tiles * (products / EFFICIENCY + TRANSFORM[way] * (c + out)) + products * 4 * memory;
+        cost[way] +=
+            tiles * (products / EFFICIENCY + TRANSFORM[way] * (c + out)) + products * 4 * memory;
     }
 }
 
@@ -145,10 +152,12 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     if (of && way == DIRECT) {
         const double *cost = deciding(of), *least = LEAST_GAIN;
         int best = cost[F2] * least[F2] < cost[F4] * least[F4] ? F2 : F4;
-        base_str_addf(
-            &why, "F(%d,3) %s at %.2f of the direct sum's time; weights of %s the size pay from %.2f on down",
-            best == F2 ? 2 : 4, is_measured(of) ? "was measured" : "is estimated", cost[best] / cost[DIRECT],
-            best == F2 ? "16/9" : "four times", 1 / least[best]);
+        base_str_addf(&why,
+                      "F(%d,3) %s at %.2f of the direct sum's time; weights of %s the size pay "
+                      "from %.2f on down",
+                      best == F2 ? 2 : 4, is_measured(of) ? "was measured" : "is estimated",
+                      cost[best] / cost[DIRECT], best == F2 ? "16/9" : "four times",
+                      1 / least[best]);
     }
     if (!pass_decided(k->c, PASS_NAME, rw->from, old, WHAT, way != DIRECT, &why)) return IR_NONE;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
@@ -165,8 +174,8 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
         operand[i] = ir_ref_ok(r) ? rw_new(rw, r) : IR_NONE;
     }
     const ir_node *pack = ir_get(rw->from, n->operand[W]);
-    operand[W] =
-        ir_op1(rw->to, IR_OP_pack_winograd_weight, rw_new(rw, pack->operand[0]), &tile, pack->origin);
+    operand[W] = ir_op1(rw->to, IR_OP_pack_winograd_weight, rw_new(rw, pack->operand[0]), &tile,
+                        pack->origin);
     return ir_build(rw->to, IR_OP_conv2d_winograd, operand, COUNT, &at, n->type.layout, n->origin);
 }
 

@@ -44,8 +44,8 @@ static bool can_go(const ir_func *f, ir_ref r, base_str *why) {
     }
     int64_t first = ir_typeof(f, n->operand[0])->dim[1];
     if (first % IR_BLOCK != 0) {
-        base_str_addf(why, "the first part has %lld channels, not a multiple of %d", (long long)first,
-                    IR_BLOCK);
+        base_str_addf(why, "the first part has %lld channels, not a multiple of %d",
+                      (long long)first, IR_BLOCK);
         return false;
     }
     return pass_readers_take(f, r, can_take, why);

@@ -3,11 +3,11 @@
  *   before   %1 = exp @log_scale : f32[1]                after   weight @folded/0 : f32[1] = data "..."
  *            %2 = mul %0, %1 : f32[2,77,768]                     %1 = mul %0, @folded/0 : f32[2,77,768]
  *
- * Only where constants meet values that are computed at run time; inner nodes of a constant expression go
- * with it. Slices and reshapes of weights that feed weight operands (the thirds of a fused qkv) stay
- * symbolic: packing them reads the weight once anyway, and a copy of it would only make the module heavier.
- * Whatever is not folded is computed when weights are packed, so the budget bounds the size of the IR's text,
- * not what can be compiled.
+ * Only where constants meet values that are computed at run time; inner nodes of a constant
+ * expression go with it. Slices and reshapes of weights that feed weight operands (the thirds of a
+ * fused qkv) stay symbolic: packing them reads the weight once anyway, and a copy of it would only
+ * make the module heavier. Whatever is not folded is computed when weights are packed, so the
+ * budget bounds the size of the IR's text, not what can be compiled.
  *
  * needs   nothing       keeps   NO_DEAD, PLAIN       level  GRAPH -> GRAPH
  * here    after canonicalize, which may make constants

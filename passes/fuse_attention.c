@@ -9,11 +9,11 @@
  *            %13 = reshape %12 {shape=[2,64,320]} : f32[2,64,320]
  *   after    %3 = attention %0, %1, %2 {heads=8, scale=0.158} : f32[2,64,320]
  *
- * The match starts at the softmax and follows axes: every operand of the two products is a source [B,T,H*d]
- * (or channels first, [B,H*d,...]) whose axes B, T, H, d a reshape and transposes have put in some order; the
- * products tell which order is needed. So keys may come transposed, heads may be merged with the batch
- * ([B*H,T,d]), one head needs no splitting, and images whose channels stand first are turned into tokens (a
- * free view in c16).
+ * The match starts at the softmax and follows axes: every operand of the two products is a source
+ * [B,T,H*d] (or channels first, [B,H*d,...]) whose axes B, T, H, d a reshape and transposes have
+ * put in some order; the products tell which order is needed. So keys may come transposed, heads
+ * may be merged with the batch ([B*H,T,d]), one head needs no splitting, and images whose channels
+ * stand first are turned into tokens (a free view in c16).
  *
  * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
  * here    after canonicalize (the scale is the product's attribute), before the linears around it fuse with
@@ -53,7 +53,8 @@ static void permute(char order[5], const ir_dims *perm) {
 /* The reshape that splits channels into heads. */
 static bool split_of(const ir_func *f, const ir_node *n, heads *out) {
     const ir_type *s = ir_typeof(f, n->operand[0]), *y = &n->type;
-    if (n->op != IR_OP_reshape || y->rank != 4 || s->rank < 3 || s->dim[0] != y->dim[0]) return false;
+    if (n->op != IR_OP_reshape || y->rank != 4 || s->rank < 3 || s->dim[0] != y->dim[0])
+        return false;
     out->source = n->operand[0];
     out->b = y->dim[0];
     if (s->rank == 3 && s->dim[1] == y->dim[1]) { /* [B,T,C] -> [B,T,H,d] */
@@ -85,7 +86,8 @@ static bool find_heads4(const ir_func *f, ir_ref r, heads *out) {
     return split_of(f, n, out);
 }
 
-/* Heads as an operand of a product: rank 4; rank 3 with heads merged into the batch; rank 3 of one head. */
+/* Heads as an operand of a product: rank 4; rank 3 with heads merged into the batch; rank 3 of one
+ * head. */
 static bool find_heads(const ir_func *f, ir_ref r, heads *out) {
     const ir_node *n = ir_get(f, r);
     if (n->type.rank == 4) return find_heads4(f, r, out);
@@ -106,7 +108,8 @@ static bool find_heads(const ir_func *f, ir_ref r, heads *out) {
         }
         return true;
     }
-    *out = (heads){.source = r, .b = n->type.dim[0], .h = 1, .t = n->type.dim[1], .d = n->type.dim[2]};
+    *out =
+        (heads){.source = r, .b = n->type.dim[0], .h = 1, .t = n->type.dim[1], .d = n->type.dim[2]};
     memcpy(out->order, "BHTD", 5);
     return true;
 }
@@ -144,13 +147,15 @@ static bool match_scores(const matcher *m, ir_ref scores, match *out) {
     out->scale = a->scale;
     if (!find_heads(m->f, n->operand[0], &out->q) || !in_order(&out->q, "BHTD"))
         return no(m, "queries are not tokens with split heads");
-    if (!find_heads(m->f, n->operand[1], &out->k) || !in_order(&out->k, a->transpose_b ? "BHTD" : "BHDT"))
+    if (!find_heads(m->f, n->operand[1], &out->k) ||
+        !in_order(&out->k, a->transpose_b ? "BHTD" : "BHDT"))
         return no(m, "keys are not tokens with split heads");
     return true;
 }
 
 /* The product with v; `order` is that of its result. */
-static bool match_values(const matcher *m, ir_ref softmax, match *out, ir_ref *product, char order[5]) {
+static bool match_values(const matcher *m, ir_ref softmax, match *out, ir_ref *product,
+                         char order[5]) {
     ir_ref u = next(m, softmax, "the weights");
     if (!ir_ref_ok(u)) return false;
     const ir_node *n = ir_get(m->f, u);
@@ -158,7 +163,8 @@ static bool match_values(const matcher *m, ir_ref softmax, match *out, ir_ref *p
     const struct ir_attrs_matmul *a = IR_ATTRS(n, matmul);
     bool left = ir_ref_eq(n->operand[0], softmax); /* p v, else v p^T */
     if (a->scale != 1.0) return no(m, "the product with v is scaled");
-    if (!left && !a->transpose_b) return no(m, "v stands before the weights, which are not transposed");
+    if (!left && !a->transpose_b)
+        return no(m, "v stands before the weights, which are not transposed");
     const char *needed = left && !a->transpose_b ? "BHTD" : "BHDT";
     if (!find_heads(m->f, n->operand[left ? 1 : 0], &out->v) || !in_order(&out->v, needed))
         return no(m, "values are not tokens with split heads");
@@ -172,7 +178,8 @@ static bool match_join(const matcher *m, ir_ref product, char order[5], match *o
     const ir_func *f = m->f;
     ir_ref r = product;
     if (ir_typeof(f, r)->rank == 3 && out->q.h == 1 && in_order(&out->q, "BHTD") &&
-        !memcmp(order, "BHTD", 4) && ir_typeof(f, r)->dim[0] == out->q.b) { /* one head: joined as it is */
+        !memcmp(order, "BHTD", 4) &&
+        ir_typeof(f, r)->dim[0] == out->q.b) { /* one head: joined as it is */
         *root = r;
         return true;
     }
@@ -210,7 +217,8 @@ static bool match_attention(const matcher *m, ir_ref softmax, match *out, ir_ref
     out->softmax = softmax;
     out->causal = IR_ATTRS(ir_get(m->f, softmax), softmax)->causal;
     if (!match_scores(m, ir_get(m->f, softmax)->operand[0], out) ||
-        !match_values(m, softmax, out, &product, order) || !match_join(m, product, order, out, root))
+        !match_values(m, softmax, out, &product, order) ||
+        !match_join(m, product, order, out, root))
         return false;
     const heads *q = &out->q, *k = &out->k, *v = &out->v;
     if (k->h != q->h || v->h != q->h || k->d != q->d || v->d != q->d || v->t != k->t)

@@ -7,7 +7,8 @@
  *            %7 = relu %6 : f32[2,64,8,8]
  *   after    %3 = conv2d %0, @w, @b, _, _, %1, %2 {pad=[1,1,1,1], act=relu} : f32[2,64,8,8]
  *
- * A linear before geglu takes it in, once its columns are in the kernel's order: 16 values, their 16 gates.
+ * A linear before geglu takes it in, once its columns are in the kernel's order: 16 values, their
+ * 16 gates.
  *
  *   before   %3 = linear %0, @w, @b : f32[2,64,256]
  *            %4 = geglu %3 : f32[2,64,128]
@@ -16,8 +17,9 @@
  *            %6 = reshape %5 {shape=[256,64]} : f32[256,64], %7 the same of @b
  *            %8 = linear %0, %6, %7 {geglu=true} : f32[2,64,128]
  *
- * The kernel computes act(conv + bias + tbias + residual), so a slot is filled only while no activation
- * stands yet, and each slot once. Of two convs that are added the later one takes the other as its residual.
+ * The kernel computes act(conv + bias + tbias + residual), so a slot is filled only while no
+ * activation stands yet, and each slot once. Of two convs that are added the later one takes the
+ * other as its residual.
  *
  * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
  * here    after norm fusion, so that an activation behind a norm is not looked for here; before elementwise
@@ -54,7 +56,8 @@ static ir_ref with_operand(ir_rewrite *rw, const ir_node *host, uint32_t slot, i
 
 /* ---- what is added ---- */
 
-/* Where an addend of this shape may go: a slot of the host and the value to put there; false when nowhere. */
+/* Where an addend of this shape may go: a slot of the host and the value to put there; false when
+ * nowhere. */
 typedef struct slot {
     uint32_t index;
     ir_ref value;
@@ -94,11 +97,13 @@ static bool find_slot(ir_rewrite *rw, const ir_node *host, ir_ref addend, bool c
         }
         int64_t batch = t.rank == 4 ? t.dim[0] : 1;
         const ir_node *r = ir_get(rw->to, addend);
-        ir_ref flat =
-            r->op == IR_OP_reshape ? r->operand[0] : IR_NONE; /* linear's [B,N] before it became an image */
-        bool is_flat =
-            ir_ref_ok(flat) && ir_typeof(rw->to, flat)->rank == 2 && ir_typeof(rw->to, flat)->dim[0] == batch;
-        out->value = is_flat ? flat : pass_reshape(rw->to, addend, 2, (int64_t[]){batch, n}, host->origin);
+        ir_ref flat = r->op == IR_OP_reshape
+                          ? r->operand[0]
+                          : IR_NONE; /* linear's [B,N] before it became an image */
+        bool is_flat = ir_ref_ok(flat) && ir_typeof(rw->to, flat)->rank == 2 &&
+                       ir_typeof(rw->to, flat)->dim[0] == batch;
+        out->value =
+            is_flat ? flat : pass_reshape(rw->to, addend, 2, (int64_t[]){batch, n}, host->origin);
         return true;
     }
     base_str_add(why, "the other operand broadcasts: ");
@@ -126,11 +131,11 @@ static ir_ref join_add(ir_rewrite *rw, ir_ref old, const ir_node *n) {
         if (!pass_sole_use(rw, n->operand[k], &why)) continue;
         if (act_of(&host) != IR_ACT_NONE) {
             base_str_addf(&why, "%s has activation %s already", ir_op_get(host.op)->name,
-                        ir_act_name[act_of(&host)]);
+                          ir_act_name[act_of(&host)]);
             continue;
         }
-        if (!find_slot(rw, &host, rw_new(rw, n->operand[1 - k]), s->constant[n->operand[1 - k].id], &to,
-                       &why))
+        if (!find_slot(rw, &host, rw_new(rw, n->operand[1 - k]), s->constant[n->operand[1 - k].id],
+                       &to, &why))
             continue;
         char what[64];
         snprintf(what, sizeof what, "%s + %s", ir_op_get(host.op)->name, to.what);
@@ -155,7 +160,7 @@ static ir_ref join_act(ir_rewrite *rw, ir_ref old, const ir_node *n, ir_act act)
     bool fits = pass_sole_use(rw, n->operand[0], &why);
     if (fits && act_of(&host) != IR_ACT_NONE) {
         base_str_addf(&why, "%s has activation %s already", ir_op_get(host.op)->name,
-                    ir_act_name[act_of(&host)]);
+                      ir_act_name[act_of(&host)]);
         fits = false;
     }
     if (!fits) {
@@ -176,7 +181,8 @@ static ir_ref join_act(ir_rewrite *rw, ir_ref old, const ir_node *n, ir_act act)
         linear.act = act;
         attrs = &linear;
     }
-    return ir_build(rw->to, host.op, host.operand, host.operand_count, attrs, IR_PLAIN, host.origin);
+    return ir_build(rw->to, host.op, host.operand, host.operand_count, attrs, IR_PLAIN,
+                    host.origin);
 }
 
 /* ---- gates ---- */
@@ -206,11 +212,12 @@ static ir_ref join_geglu(ir_rewrite *rw, ir_ref old, const ir_node *n) {
         fits = false;
     }
     if (fits && n->type.dim[n->type.rank - 1] % IR_BLOCK != 0) {
-        base_str_addf(&why, "%lld channels are no blocks of %d", (long long)n->type.dim[n->type.rank - 1],
-                    IR_BLOCK);
+        base_str_addf(&why, "%lld channels are no blocks of %d",
+                      (long long)n->type.dim[n->type.rank - 1], IR_BLOCK);
         fits = false;
     }
-    if (fits && (!s->constant[from->operand[W].id] || (ir_ref_ok(old_bias) && !s->constant[old_bias.id]))) {
+    if (fits &&
+        (!s->constant[from->operand[W].id] || (ir_ref_ok(old_bias) && !s->constant[old_bias.id]))) {
         base_str_add(&why, "the columns are computed at run time");
         fits = false;
     }

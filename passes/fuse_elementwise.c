@@ -5,8 +5,8 @@
  *            %4 = affine %3 {mul=0.5} : f32[2,77,768]
  *   after    %2 = ew %0, %1 {expr="mul(mul(sigmoid(a),b),0.5)"} : f32[2,77,768]
  *
- * An operand joins when it is elementwise itself, nobody else reads it, and it has the result's shape (a
- * broadcast operand would be computed again for every element).
+ * An operand joins when it is elementwise itself, nobody else reads it, and it has the result's
+ * shape (a broadcast operand would be computed again for every element).
  *
  * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
  * here    last of the fusions: takes what no conv, linear or norm took
@@ -61,7 +61,8 @@ static bool push_node(group *g, const ir_node *n) {
 static uint32_t depth(const group *g) {
     uint32_t stack[IR_EXPR_MAX], top = 0, most = 0;
     for (uint32_t i = 0; i < g->count; i++) {
-        uint32_t arity = g->steps[i].kind == IR_EXPR_OP ? ir_op_get(g->steps[i].op)->min_operands : 0,
+        uint32_t arity =
+                     g->steps[i].kind == IR_EXPR_OP ? ir_op_get(g->steps[i].op)->min_operands : 0,
                  deepest = 0;
         for (uint32_t k = 0; k < arity; k++) {
             top--;
@@ -76,7 +77,8 @@ static uint32_t depth(const group *g) {
 static bool may_join(ir_rewrite *rw, ir_ref old, const ir_node *user, base_str *why) {
     const ir_node *n = ir_get(rw->from, old);
     const state *s = rw->user;
-    if (!(ir_op_get(n->op)->flags & IR_FLAG_EW) || s->constant[old.id]) return false; /* nothing to say */
+    if (!(ir_op_get(n->op)->flags & IR_FLAG_EW) || s->constant[old.id])
+        return false; /* nothing to say */
     if (!pass_sole_use(rw, old, why)) return false;
     if (ir_shape_equal(&n->type, &user->type)) return true;
     base_str_addf(why, "%s is broadcast", ir_op_get(n->op)->name);

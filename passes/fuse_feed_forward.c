@@ -1,23 +1,25 @@
-/* fuse_feed_forward: the two linears of a gated feed-forward become one op; the layer between them is not
- * stored.
+/* fuse_feed_forward: the two linears of a gated feed-forward become one op; the layer between them
+ * is not stored.
  *
  *   before   %3 = linear %0, %w1, %b1 {n=2560, geglu=true} : f32[2,4096,1280]:c16
  *            %4 = linear %3, %w2, %b2, %r {n=320} : f32[2,4096,320]:c16
  *   after    %3 = feed_forward %0, %w1, %w2, %b1, %b2, %r {hidden=1280, n=320} : f32[2,4096,320]:c16
  *
- * The hidden layer is the largest value of a transformer block, four times its input. The kernel keeps it in
- * scratch, a block of tokens a thread, and so reads both weights once a block: half of L2 holds about a
- * hundred tokens of 1280 hidden channels, where a linear's tasks have several hundred. So it is asked that
- * the hidden layer of one picture be at least twice the weights: then weights are small beside what is saved,
- * and tokens are at least six times the channels. Measured on AVX-512, one thread, 4096 tokens:
- * 320->1280->320 89.6 ms, apart 96.3; 640->2560->640 365 ms, apart 387 (kernel_bench v4 5 =feed_forward). The
- * batch does not count: functions of one network choose alike. Where the target knows from tuning records
- * what the two linears take and what the one op, these times decide.
+ * The hidden layer is the largest value of a transformer block, four times its input. The kernel
+ * keeps it in scratch, a block of tokens a thread, and so reads both weights once a block: half of
+ * L2 holds about a hundred tokens of 1280 hidden channels, where a linear's tasks have several
+ * hundred. So it is asked that the hidden layer of one picture be at least twice the weights: then
+ * weights are small beside what is saved, and tokens are at least six times the channels. Measured
+ * on AVX-512, one thread, 4096 tokens: 320->1280->320 89.6 ms, apart 96.3; 640->2560->640 365 ms,
+ * apart 387 (kernel_bench v4 5 =feed_forward). The batch does not count: functions of one network
+ * choose alike. Where the target knows from tuning records what the two linears take and what the
+ * one op, these times decide.
  *
  * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT, TILED       level  FUSED -> FUSED
  * here    after layout, which packs weights; before kernels are selected and memory is planned
  * not     other activations between the layers: those networks have few tokens
- * tests   tests/lit/passes/fuse_feed_forward/, tests/unit/kernels/kernel_feed_forward_test.c, eval_test.c */
+ * tests   tests/lit/passes/fuse_feed_forward/, tests/unit/kernels/kernel_feed_forward_test.c, eval_test.c
+ */
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "fuse_feed_forward", WHAT[] = "linear, geglu, linear";
@@ -60,8 +62,9 @@ static bool fits(const ir_rewrite *rw, ir_ref old, ir_ref from, base_str *why) {
     int64_t weights = (int64_t)(ir_type_bytes(ir_typeof(rw->from, first->operand[W])) +
                                 ir_type_bytes(ir_typeof(rw->from, second->operand[W])));
     if (hidden >= LEAST_RATIO * weights) return true;
-    base_str_addf(why, "a picture's hidden layer has %lld KiB, less than %d times the weights' %lld KiB",
-                (long long)hidden / 1024, LEAST_RATIO, (long long)weights / 1024);
+    base_str_addf(why,
+                  "a picture's hidden layer has %lld KiB, less than %d times the weights' %lld KiB",
+                  (long long)hidden / 1024, LEAST_RATIO, (long long)weights / 1024);
     return false;
 }
 
@@ -78,11 +81,13 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
                            pass_operand(second, BIAS), pass_operand(second, RESIDUAL)};
     enum { COUNT = sizeof from / sizeof *from };
     ir_ref operand[COUNT];
-    for (uint32_t i = 0; i < COUNT; i++) operand[i] = ir_ref_ok(from[i]) ? rw_new(rw, from[i]) : IR_NONE;
+    for (uint32_t i = 0; i < COUNT; i++)
+        operand[i] = ir_ref_ok(from[i]) ? rw_new(rw, from[i]) : IR_NONE;
     struct ir_attrs_feed_forward a = {.hidden = first->type.dim[2],
                                       .n = second->type.dim[2],
                                       .precision = IR_ATTRS(second, linear)->precision};
-    return ir_build(rw->to, IR_OP_feed_forward, operand, COUNT, &a, second->type.layout, second->origin);
+    return ir_build(rw->to, IR_OP_feed_forward, operand, COUNT, &a, second->type.layout,
+                    second->origin);
 }
 
 bool pass_fuse_feed_forward(pass_context *c, ir_func *f) {

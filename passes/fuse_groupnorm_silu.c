@@ -35,7 +35,8 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     }
     a.act = act;
     pass_matched(rw->user, PASS_NAME, rw->from, old, what);
-    return ir_build(rw->to, IR_OP_group_norm, norm.operand, norm.operand_count, &a, IR_PLAIN, norm.origin);
+    return ir_build(rw->to, IR_OP_group_norm, norm.operand, norm.operand_count, &a, IR_PLAIN,
+                    norm.origin);
 }
 
 /* Norms nothing was even tried on, so that the report accounts for every one. */
@@ -50,7 +51,8 @@ static void report_others(pass_context *c, const ir_func *f) {
     }
     for (uint32_t i = 0; i < f->nodes.count; i++)
         if (f->nodes.items[i].op == IR_OP_group_norm && !tried[i])
-            pass_refused(c, PASS_NAME, f, (ir_ref){i}, "group_norm", "no activation follows, but %s",
+            pass_refused(c, PASS_NAME, f, (ir_ref){i}, "group_norm",
+                         "no activation follows, but %s",
                          user[i] ? ir_op_get(user[i]->op)->name : "an output");
     base_free(user);
     base_free(tried);

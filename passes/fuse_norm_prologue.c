@@ -5,8 +5,9 @@
  *   after    %3 = group_stats %0, @gamma, @beta, %1 : f32[2,2,640]
  *            %4 = conv2d %0, @w, @b, %1, %3 {pad=[1,1,1,1], pre_act=silu} : f32[2,320,32,32]
  *
- * What remains of the norm is one pass over the image that reads it (the statistics); the normalised image
- * never exists. The conv pads with zeros after the prologue, as if it had been applied before.
+ * What remains of the norm is one pass over the image that reads it (the statistics); the
+ * normalised image never exists. The conv pads with zeros after the prologue, as if it had been
+ * applied before.
  *
  * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
  * here    after fuse_groupnorm_silu and eliminate_concat; before fuse_upsample (the norm comes before the
@@ -60,8 +61,8 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     struct ir_attrs_stats stats = {.groups = g->groups, .eps = g->eps};
     ir_ref operand[IR_MAX_OPERANDS];
     for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, pass_operand(norm, k));
-    ir_ref statistics =
-        ir_build(rw->to, IR_OP_group_stats, operand, norm->operand_count, &stats, IR_PLAIN, norm->origin);
+    ir_ref statistics = ir_build(rw->to, IR_OP_group_stats, operand, norm->operand_count, &stats,
+                                 IR_PLAIN, norm->origin);
 
     ir_ref x = operand[X], x1 = rw_new(rw, pass_operand(norm, NORM_X1));
     for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, pass_operand(n, k));

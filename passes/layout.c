@@ -9,11 +9,12 @@
  *            %4 = conv2d %1, %2, %3 {pad=[1,1,1,1], n=64} : f32[1,64,8,8]:c16
  *            %5 = view %4 {shape=[1,64,64]} : f32[1,64,64]:c16
  *
- * Every op with a c16 kernel computes in c16; what is left (matmul, softmax, transposes, reshapes that move
- * channels) in plain. A value is cast where its user wants the other layout, once (casts are interned).
- * Inputs and outputs are plain, as the outside sees them, except values that pass between the stages of a
- * network: their layout follows from the type alone, so that both sides agree. Elementwise ops become ew
- * nodes here if no fusion made them one; group_norm becomes group_stats and norm_apply.
+ * Every op with a c16 kernel computes in c16; what is left (matmul, softmax, transposes, reshapes
+ * that move channels) in plain. A value is cast where its user wants the other layout, once (casts
+ * are interned). Inputs and outputs are plain, as the outside sees them, except values that pass
+ * between the stages of a network: their layout follows from the type alone, so that both sides
+ * agree. Elementwise ops become ew nodes here if no fusion made them one; group_norm becomes
+ * group_stats and norm_apply.
  *
  * needs   nothing        keeps   NO_DEAD        gives   LAID_OUT        level  FUSED -> FUSED
  * here    after all fusions, which match on logical shapes; before attention is tiled (packed K and V are
@@ -47,7 +48,8 @@ static ir_ref packed(ir_rewrite *rw, ir_op pack, ir_ref old) {
     if (!ir_ref_ok(old)) return IR_NONE;
     ir_ref w = rw_new(rw, old);
     const ir_node *n = ir_get(rw->to, w);
-    if ((ir_op_get(n->op)->flags & IR_FLAG_PACK) || n->type.rank >= 6) return w; /* packed already */
+    if ((ir_op_get(n->op)->flags & IR_FLAG_PACK) || n->type.rank >= 6)
+        return w; /* packed already */
     return ir_op1(rw->to, pack, w, NULL, ir_get(rw->to, w)->origin);
 }
 
@@ -69,8 +71,8 @@ static ir_ref lay_conv2d(ir_rewrite *rw, const ir_node *n) {
     return ir_build(rw->to, IR_OP_conv2d, operand, COUNT, &a, IR_C16, n->origin);
 }
 
-/* Tokens or vectors; other ranks are seen as one row of tokens on the way. `last` is the extent of the last
- * axis. */
+/* Tokens or vectors; other ranks are seen as one row of tokens on the way. `last` is the extent of
+ * the last axis. */
 static ir_ref as_tokens(ir_rewrite *rw, ir_ref old, int64_t last, ir_origin_id origin) {
     if (!ir_ref_ok(old)) return IR_NONE;
     const ir_type *t = ir_typeof(rw->from, old);
@@ -100,14 +102,16 @@ static ir_ref lay_linear(ir_rewrite *rw, const ir_node *n) {
         [BIAS] = packed(rw, IR_OP_pack_vector, pass_operand(n, BIAS)),
         [RESIDUAL] = as_tokens(rw, pass_operand(n, RESIDUAL), a.n, n->origin),
     };
-    return from_tokens(rw, ir_build(rw->to, IR_OP_linear, operand, COUNT, &a, IR_C16, n->origin), n);
+    return from_tokens(rw, ir_build(rw->to, IR_OP_linear, operand, COUNT, &a, IR_C16, n->origin),
+                       n);
 }
 
 static ir_ref lay_layer_norm(ir_rewrite *rw, const ir_node *n) {
     ir_ref operand[] = {as_tokens(rw, n->operand[0], last_dim(&n->type), n->origin),
                         packed(rw, IR_OP_pack_vector, n->operand[1]),
                         packed(rw, IR_OP_pack_vector, n->operand[2])};
-    return from_tokens(rw, ir_build(rw->to, IR_OP_layer_norm, operand, 3, n->attrs, IR_C16, n->origin), n);
+    return from_tokens(
+        rw, ir_build(rw->to, IR_OP_layer_norm, operand, 3, n->attrs, IR_C16, n->origin), n);
 }
 
 static ir_ref lay_geglu(ir_rewrite *rw, const ir_node *n) {
@@ -121,7 +125,8 @@ static ir_ref as_image(ir_rewrite *rw, ir_ref old, ir_origin_id origin) {
     const ir_type *t = ir_typeof(rw->from, old);
     if (t->rank == 4) return c16(rw, old);
     int64_t rest = ir_type_elements(t) / (t->dim[0] * t->dim[1]);
-    ir_ref r = pass_reshape(rw->to, plain(rw, old), 4, (int64_t[]){t->dim[0], t->dim[1], rest, 1}, origin);
+    ir_ref r =
+        pass_reshape(rw->to, plain(rw, old), 4, (int64_t[]){t->dim[0], t->dim[1], rest, 1}, origin);
     return pass_in_layout(rw->to, r, IR_C16);
 }
 
@@ -131,9 +136,10 @@ static ir_ref lay_group_norm(ir_rewrite *rw, const ir_node *n) {
     struct ir_attrs_stats a = IR_DEFAULTS(stats);
     a.groups = g->groups;
     a.eps = g->eps;
-    ir_ref operand[COUNT] = {
-        as_image(rw, n->operand[X], n->origin), packed(rw, IR_OP_pack_vector, n->operand[GAMMA]),
-        packed(rw, IR_OP_pack_vector, n->operand[BETA]), as_image(rw, pass_operand(n, X1), n->origin)};
+    ir_ref operand[COUNT] = {as_image(rw, n->operand[X], n->origin),
+                             packed(rw, IR_OP_pack_vector, n->operand[GAMMA]),
+                             packed(rw, IR_OP_pack_vector, n->operand[BETA]),
+                             as_image(rw, pass_operand(n, X1), n->origin)};
     ir_ref stats = ir_build(rw->to, IR_OP_group_stats, operand, COUNT, &a, IR_PLAIN, n->origin);
     ir_ref x = operand[X];
     if (ir_ref_ok(operand[X1])) { /* the application needs one tensor */
@@ -150,9 +156,9 @@ static ir_ref lay_group_norm(ir_rewrite *rw, const ir_node *n) {
 }
 
 static ir_ref lay_group_stats(ir_rewrite *rw, const ir_node *n) {
-    ir_ref operand[] = {as_image(rw, n->operand[0], n->origin), packed(rw, IR_OP_pack_vector, n->operand[1]),
-                        packed(rw, IR_OP_pack_vector, n->operand[2]),
-                        as_image(rw, pass_operand(n, 3), n->origin)};
+    ir_ref operand[] = {
+        as_image(rw, n->operand[0], n->origin), packed(rw, IR_OP_pack_vector, n->operand[1]),
+        packed(rw, IR_OP_pack_vector, n->operand[2]), as_image(rw, pass_operand(n, 3), n->origin)};
     return ir_build(rw->to, IR_OP_group_stats, operand, 4, n->attrs, IR_PLAIN, n->origin);
 }
 
@@ -185,7 +191,8 @@ static ir_ref lay_as_it_was(ir_rewrite *rw, const ir_node *n) {
         bool computed =
             ir_ref_ok(operand[i]) && !((const layout_state *)rw->user)->constant[n->operand[i].id];
         if (computed && ir_typeof(rw->to, operand[i])->dtype != IR_bf16) /* which is packed */
-            operand[i] = pass_in_layout(rw->to, operand[i], ir_typeof(rw->from, n->operand[i])->layout);
+            operand[i] =
+                pass_in_layout(rw->to, operand[i], ir_typeof(rw->from, n->operand[i])->layout);
     }
     return ir_build(rw->to, n->op, operand, n->operand_count, n->attrs, n->type.layout, n->origin);
 }
@@ -204,7 +211,8 @@ static bool any_c16(const ir_rewrite *rw, const ir_node *n) {
 static ir_ref c16_operand(ir_rewrite *rw, ir_ref old, const ir_type *result, ir_origin_id origin) {
     ir_type t = *ir_typeof(rw->from, old);
     if (ir_shape_equal(&t, result)) return c16(rw, old);
-    if (ir_type_elements(&t) == 1) return pass_reshape(rw->to, plain(rw, old), 1, (int64_t[]){1}, origin);
+    if (ir_type_elements(&t) == 1)
+        return pass_reshape(rw->to, plain(rw, old), 1, (int64_t[]){1}, origin);
     if (t.rank == result->rank) return c16(rw, old);
     int64_t dim[IR_MAX_RANK];
     for (uint32_t i = 0; i < result->rank; i++)
@@ -222,9 +230,10 @@ static ir_ref lay_elementwise(ir_rewrite *rw, const ir_node *n) {
     bool blocked = any_c16(rw, n) && n->type.rank >= 2 && n->type.rank <= 4;
     ir_ref operand[IR_MAX_OPERANDS];
     for (uint32_t i = 0; i < n->operand_count; i++)
-        operand[i] = blocked ? c16_operand(rw, n->operand[i], &n->type, n->origin) : plain(rw, n->operand[i]);
-    ir_ref r =
-        ir_build(rw->to, IR_OP_ew, operand, n->operand_count, &a, blocked ? IR_C16 : IR_PLAIN, n->origin);
+        operand[i] = blocked ? c16_operand(rw, n->operand[i], &n->type, n->origin)
+                             : plain(rw, n->operand[i]);
+    ir_ref r = ir_build(rw->to, IR_OP_ew, operand, n->operand_count, &a,
+                        blocked ? IR_C16 : IR_PLAIN, n->origin);
     base_str_free(&expr);
     return r;
 }
@@ -251,8 +260,8 @@ static ir_ref view_as(ir_rewrite *rw, ir_ref x, const ir_node *n) {
     return ir_build(rw->to, IR_OP_view, &x, 1, &a, IR_C16, n->origin);
 }
 
-/* A reshape and a transpose that together turn an image into its tokens, or back: the source, else IR_NONE.
- */
+/* A reshape and a transpose that together turn an image into its tokens, or back: the source, else
+ * IR_NONE. */
 static ir_ref image_tokens(const ir_func *f, const ir_node *n) {
     static const int64_t swap[] = {0, 2, 1}, to_last[] = {0, 2, 3, 1}, from_last[] = {0, 3, 1, 2};
     const ir_node *in = ir_get(f, n->operand[0]);
@@ -263,12 +272,14 @@ static ir_ref image_tokens(const ir_func *f, const ir_node *n) {
     if (s->dtype != IR_f32 || !pass_bcp_of(s, &a) || !pass_bcp_of(y, &b)) return IR_NONE;
     if (a.b != b.b || a.c != b.c || a.p != b.p) return IR_NONE;
     if (s->rank == 4 && y->rank == 3) {
-        if (in->op == IR_OP_reshape && in->type.rank == 3 && pass_is_perm(n, 3, swap)) return source;
+        if (in->op == IR_OP_reshape && in->type.rank == 3 && pass_is_perm(n, 3, swap))
+            return source;
         if (pass_is_perm(in, 4, to_last) && n->op == IR_OP_reshape) return source;
     }
     if (s->rank == 3 && y->rank == 4) {
         if (pass_is_perm(in, 3, swap) && n->op == IR_OP_reshape) return source;
-        if (in->op == IR_OP_reshape && in->type.rank == 4 && pass_is_perm(n, 4, from_last)) return source;
+        if (in->op == IR_OP_reshape && in->type.rank == 4 && pass_is_perm(n, 4, from_last))
+            return source;
     }
     return IR_NONE;
 }

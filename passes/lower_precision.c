@@ -1,17 +1,19 @@
-/* lower_precision: convolutions, linears and attention multiply in bf16, or in three products of bf16.
+/* lower_precision: convolutions, linears and attention multiply in bf16, or in three products of
+ * bf16.
  *
  *   before   %2 = pack_conv_weight @w : f32[20,20,3,3,16,16]
  *            %3 = conv2d %0, %2, %1 {pad=[1,1,1,1], n=320} : f32[1,320,64,64]:c16
  *   after    %2 = pack_conv_weight @w {precision=bf16} : bf16[20,10,3,3,1,16,16,2]
  *            %3 = conv2d %0, %2, %1 {pad=[1,1,1,1], n=320, precision=bf16} : f32[1,320,64,64]:c16
  *
- * Only what the two operands of a product are rounded to changes: values between ops, sums, norms, softmax
- * and residuals stay f32. With --precision=bf16 a network's error is of the class 2e-2 (rms over rms), with
- * bf16x3 1e-4 as in f32. What stays in f32: convolutions to or from fewer than 16 channels (an image, its
- * noise), whose blocks would be mostly padding and whose error nothing averages; what runs once per schedule
- * (the time embedding), whose error every op of every step would feel, for next to no time; and ops that
- * share a weight with one of these, because two forms of it would both be stored. Nothing but shapes and
- * dependence decides, so that all levels of a program share their weights.
+ * Only what the two operands of a product are rounded to changes: values between ops, sums, norms,
+ * softmax and residuals stay f32. With --precision=bf16 a network's error is of the class 2e-2 (rms
+ * over rms), with bf16x3 1e-4 as in f32. What stays in f32: convolutions to or from fewer than 16
+ * channels (an image, its noise), whose blocks would be mostly padding and whose error nothing
+ * averages; what runs once per schedule (the time embedding), whose error every op of every step
+ * would feel, for next to no time; and ops that share a weight with one of these, because two forms
+ * of it would both be stored. Nothing but shapes and dependence decides, so that all levels of a
+ * program share their weights.
  *
  * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
  * here    after layout, which packs weights; before choose_winograd, whose transforms would lose bf16's
@@ -53,7 +55,8 @@ static bool no(base_str *why, const char *text) {
 }
 
 static bool enough(int64_t n, const char *what, base_str *why) {
-    if (n < IR_BLOCK) base_str_addf(why, "it %s %lld channels, fewer than %d", what, (long long)n, IR_BLOCK);
+    if (n < IR_BLOCK)
+        base_str_addf(why, "it %s %lld channels, fewer than %d", what, (long long)n, IR_BLOCK);
     return n >= IR_BLOCK;
 }
 
@@ -107,7 +110,8 @@ static bool keep_weights(lowering *l, const ir_func *f) {
     for (uint32_t i = (uint32_t)f->nodes.count; i-- > 0;) {
         const ir_node *n = &f->nodes.items[i];
         base_str why = {0};
-        if (is_candidate(n) && has_filter(n) && (l->is_kept[n->operand[W].id] || !fits(l, f, i, &why)))
+        if (is_candidate(n) && has_filter(n) &&
+            (l->is_kept[n->operand[W].id] || !fits(l, f, i, &why)))
             mark[n->operand[W].id] = true;
         base_str_free(&why);
         if (!mark[i] || !l->constant[i]) continue;
@@ -136,7 +140,8 @@ static ir_ref lowered(ir_rewrite *rw, const ir_node *n, ir_precision p) {
     if (has_filter(n)) {
         const ir_node *pack = ir_get(rw->from, n->operand[W]);
         struct ir_attrs_pack as = {.precision = p};
-        operand[W] = ir_op1(rw->to, IR_OP_pack_conv_weight, rw_new(rw, pack->operand[0]), &as, pack->origin);
+        operand[W] =
+            ir_op1(rw->to, IR_OP_pack_conv_weight, rw_new(rw, pack->operand[0]), &as, pack->origin);
     }
     switch (n->op) {
     case IR_OP_conv2d:

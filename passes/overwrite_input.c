@@ -1,18 +1,20 @@
-/* overwrite_input: a 1x1 convolution writes its result over its input where nobody reads that any more.
+/* overwrite_input: a 1x1 convolution writes its result over its input where nobody reads that any
+ * more.
  *
  *   before   %5 = conv2d %1, %4, @b {n=128} : f32[1,128,512,512]:c16             %1 : f32[1,256,512,512]:c16
  *   after    %5 = conv2d %1, %4, @b {n=128, overwrite=true} : f32[1,128,512,512]:c16
  *
- * The shortcut of a residual block is such a convolution, and in the decoder of an autoencoder it stands
- * where the most memory is needed: its input of 256 MiB, what the other way has made of it (128 MiB), and its
- * result. Each pixel of the result is made of the same pixel of the input alone, so a kernel that has read a
- * pixel before it writes it may write it there, and 128 MiB of 512 are saved. The price is a copy of a task's
- * input, which large inputs want anyway.
+ * The shortcut of a residual block is such a convolution, and in the decoder of an autoencoder it
+ * stands where the most memory is needed: its input of 256 MiB, what the other way has made of it
+ * (128 MiB), and its result. Each pixel of the result is made of the same pixel of the input alone,
+ * so a kernel that has read a pixel before it writes it may write it there, and 128 MiB of 512 are
+ * saved. The price is a copy of a task's input, which large inputs want anyway.
  *
  * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
  * here    after upsample_phases, the last that changes convolutions; before kernels are bound, which differ
  * not     batches (planes of images lie in between); inputs of less than a megabyte; reordering nodes so that
- * an input dies earlier tests   tests/lit/passes/overwrite_input/, tests/unit/passes/passes_test.c */
+ * an input dies earlier tests   tests/lit/passes/overwrite_input/, tests/unit/passes/passes_test.c
+ */
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "overwrite_input", WHAT[] = "1x1 conv2d in place";
@@ -34,7 +36,8 @@ static void find_last_uses(const ir_func *f, uint32_t *last) {
         last[ir_view_root(f, f->outputs.items[i].value).id] = UINT32_MAX;
 }
 
-/* A convolution of single pixels that makes an image of the same size with fewer channels, or as many. */
+/* A convolution of single pixels that makes an image of the same size with fewer channels, or as
+ * many. */
 static bool is_candidate(const ir_func *f, const ir_node *n) {
     if (n->op != IR_OP_conv2d) return false;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
@@ -42,8 +45,10 @@ static bool is_candidate(const ir_func *f, const ir_node *n) {
     bool pixels = w->rank >= 6 && w->dim[2] == 1 && w->dim[3] == 1 && a->stride.v[0] == 1 &&
                   a->stride.v[1] == 1 && a->upsample.v[0] == 0 && n->type.dim[2] == x->dim[2] &&
                   n->type.dim[3] == x->dim[3];
-    return pixels && x->layout == IR_C16 && n->type.layout == IR_C16 && !ir_ref_ok(pass_operand(n, X1)) &&
-           ir_round_block(n->type.dim[1]) <= ir_round_block(x->dim[1]) && ir_type_bytes(x) >= LEAST_BYTES;
+    return pixels && x->layout == IR_C16 && n->type.layout == IR_C16 &&
+           !ir_ref_ok(pass_operand(n, X1)) &&
+           ir_round_block(n->type.dim[1]) <= ir_round_block(x->dim[1]) &&
+           ir_type_bytes(x) >= LEAST_BYTES;
 }
 
 static bool fits(const lifetimes *l, const ir_func *f, ir_ref r, base_str *why) {

@@ -1,26 +1,28 @@
 /* Passes: their register, the manager, and the reports they leave.
  *
- * A pass is one file with one public function `bool pass_NAME(pass_context *, ir_func *)` or, for passes over
- * the whole module (stage splitting), `bool pass_NAME(pass_context *, ir_module *)`; it returns whether it
- * changed anything. The manager, not the pass, verifies, prints, dumps, times, stops and bisects. Order,
- * levels and contracts stand in passes.def. */
+ * A pass is one file with one public function `bool pass_NAME(pass_context *, ir_func *)` or, for
+ * passes over the whole module (stage splitting), `bool pass_NAME(pass_context *, ir_module *)`; it
+ * returns whether it changed anything. The manager, not the pass, verifies, prints, dumps, times,
+ * stops and bisects. Order, levels and contracts stand in passes.def. */
 #ifndef EBRU_PASSES_PASSES_H
 #define EBRU_PASSES_PASSES_H
 
 #include "ir/ir.h"
 #include "ir/target.h"
 
-/* One decision of a fusion pass, kept for the report: what was looked at, whether it matched, and if not, the
- * condition that failed. */
+/* One decision of a fusion pass, kept for the report: what was looked at, whether it matched, and
+ * if not, the condition that failed. */
 typedef struct pass_match {
     const char *pass;
     const char *func;
-    const char *what;   /* e.g. "group_norm + silu" */
-    const char *op;     /* of the node looked at */
-    const char *node;   /* text of the node looked at, e.g. "%41 silu : f32[2,320,64,64]" */
-    const char *reason; /* NULL when matched; else the failed condition, e.g. "group_norm %40 has 2 users" */
+    const char *what; /* e.g. "group_norm + silu" */
+    const char *op;   /* of the node looked at */
+    const char *node; /* text of the node looked at, e.g. "%41 silu : f32[2,320,64,64]" */
+    const char *
+        reason; /* NULL when matched; else the failed condition, e.g. "group_norm %40 has 2 users" */
     ir_origin origin;
-    const char *path; /* JSON path of the place in the model's file, once somebody has looked; or NULL */
+    const char
+        *path; /* JSON path of the place in the model's file, once somebody has looked; or NULL */
 } pass_match;
 
 typedef struct pass_timing {
@@ -38,8 +40,8 @@ typedef struct pass_plan {
     uint64_t total;       /* the sum of all buffers, as if each had its own */
 } pass_plan;
 
-/* A packed weight's place in the weights blob; equal expressions share one, over all functions of the module.
- */
+/* A packed weight's place in the weights blob; equal expressions share one, over all functions of
+ * the module. */
 typedef struct pass_weight_place {
     const char *key; /* the expression that computes it, e.g. "pack_vector(@unet/conv_in.bias)" */
     uint64_t offset, bytes;
@@ -57,7 +59,7 @@ typedef struct pass_context {
     bool separate_buffers;  /* from the options */
     ir_precision precision; /* from the options */
     uint32_t lanes;         /* floats a vector of the program's widest level; 0: unknown */
-    base_diag *diag;          /* where pass_error reports; set during pass_run */
+    base_diag *diag;        /* where pass_error reports; set during pass_run */
     bool failed;            /* a pass reported an error */
 } pass_context;
 
@@ -66,23 +68,34 @@ typedef struct pass_options {
     const char *const *disabled; /* -fno-PASS */
     uint32_t disabled_count;
     const char *stop_after; /* NULL = to the end */
-    const char
-        *start_after; /* skip passes up to and including this one; NULL: what the meta "passes.after" says */
+    const char *
+        /* skip passes up to and including this one; NULL: what the meta "passes.after" says */
+        start_after;
     const char *print_before, *print_after; /* pass name, "all", or NULL; to `print_to` */
     bool
-        print_changed; /* after passes only where something changed; after all unless print_after names one */
-    const char *filter; /* POSIX extended regular expression: what is printed of the IR (show.c), or NULL */
+        /* after passes only where something changed; after all unless print_after names one */
+        print_changed;
+    const char *
+        filter; /* POSIX extended regular expression: what is printed of the IR (show.c), or NULL */
     FILE *print_to;
-    const char *dump_dir;   /* numbered files NN-PASS.ir, 00-input.ir first; must exist */
-    bool verify_each;       /* verifier, print/parse round trip and given properties after every pass */
-    bool time_passes;       /* table to print_to at the end */
-    int64_t bisect_limit;   /* -1 = no limit; of the applications of optional passes, a pass on a function (on
-                             * the module) each, only the first so many run */
-    bool separate_buffers;  /* plan_memory: one buffer a tensor, nothing in place (the plan's oracle) */
+    const char *dump_dir; /* numbered files NN-PASS.ir, 00-input.ir first; must exist */
+    bool verify_each; /* verifier, print/parse round trip and given properties after every pass */
+    bool time_passes; /* table to print_to at the end */
+    int64_t
+        /* -1 = no limit; of the applications of optional passes, a pass on a function (on the module) each, only the first so many run
+         */
+        bisect_limit;
+    bool
+        /* plan_memory: one buffer a tensor, nothing in place (the plan's oracle) */
+        separate_buffers;
     ir_precision precision; /* lower_precision: of products; f32 leaves all as it is */
-    uint32_t lanes;    /* of the program's widest level, for what all levels share; 0: those of the target */
-    const char *fault; /* for tests: PASS[:N], make the N-th node this pass produced compute something else */
-    bool quiet;        /* no BISECT lines, no word of the fault */
+    uint32_t
+        /* of the program's widest level, for what all levels share; 0: those of the target */
+        lanes;
+    const char *
+        /* for tests: PASS[:N], make the N-th node this pass produced compute something else */
+        fault;
+    bool quiet; /* no BISECT lines, no word of the fault */
 } pass_options;
 /* All off, no limit, printing to stderr. */
 #define PASS_OPTIONS_DEFAULT ((pass_options){.print_to = stderr, .bisect_limit = -1})
@@ -111,40 +124,43 @@ uint32_t pass_count(void);
 const pass_info *pass_get(uint32_t index); /* in default order */
 const pass_info *pass_find(const char *name);
 
-/* The target may be NULL as long as neither select_kernels nor tile_attention runs. Reports live as long as
- * the context. */
+/* The target may be NULL as long as neither select_kernels nor tile_attention runs. Reports live as
+ * long as the context. */
 pass_context *pass_context_new(ir_module *m, const ir_target *target);
 void pass_context_free(pass_context *c);
-/* Runs the pipeline. False with diagnostics when an option names an unknown pass, a dump cannot be written,
- * no kernel fits a node (select_kernels) or a list is out of order for the module's level. The default
- * pipeline records the last pass in the module's meta "passes.after", so that a dump goes on where it
- * stopped; a list leaves the meta alone. A broken invariant after a pass is our bug: the IR is written to
- * <dump_dir or .>/ebru-bad.ir and the process ends with 70. */
+/* Runs the pipeline. False with diagnostics when an option names an unknown pass, a dump cannot be
+ * written, no kernel fits a node (select_kernels) or a list is out of order for the module's level.
+ * The default pipeline records the last pass in the module's meta "passes.after", so that a dump
+ * goes on where it stopped; a list leaves the meta alone. A broken invariant after a pass is our
+ * bug: the IR is written to <dump_dir or .>/ebru-bad.ir and the process ends with 70. */
 bool pass_run(pass_context *c, const pass_options *options, base_diag *d);
-/* Fusion report: per pass matched / refused with reason and place, what left the loop, the memory plan; text,
- * or JSON when `json`. */
+/* Fusion report: per pass matched / refused with reason and place, what left the loop, the memory
+ * plan; text, or JSON when `json`. */
 void pass_report(const pass_context *c, bool json, base_str *out);
 
-/* Texts about nodes, equal but for the numbers behind '%': a node that goes renumbers all that follow. */
+/* Texts about nodes, equal but for the numbers behind '%': a node that goes renumbers all that
+ * follow. */
 bool pass_same_text(const char *a, const char *b);
-/* advice.c: what would have to be otherwise for a pass to refuse less; NULL for passes that do not refuse. */
+/* advice.c: what would have to be otherwise for a pass to refuse less; NULL for passes that do not
+ * refuse. */
 const char *pass_advice(const char *pass);
 
 /* For passes: note a match or a refusal. The node is one of f as it is when the call is made. */
-void pass_matched(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what);
-void pass_refused(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what,
-                  const char *reason, ...) __attribute__((format(printf, 6, 7)));
+void pass_matched(pass_context *c, const char *pass, const ir_func *f, ir_ref node,
+                  const char *what);
+void pass_refused(pass_context *c, const char *pass, const ir_func *f, ir_ref node,
+                  const char *what, const char *reason, ...) __attribute__((format(printf, 6, 7)));
 /* For passes: the user's module cannot be compiled; the run ends after this pass. */
 void pass_error(pass_context *c, const ir_func *f, ir_ref node, const char *message, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* props.c: whether a property (one PASS_* bit) holds for a function; the reason is appended to `why` when not
- * (may be NULL). */
+/* props.c: whether a property (one PASS_* bit) holds for a function; the reason is appended to
+ * `why` when not (may be NULL). */
 bool pass_holds(const ir_func *f, uint32_t property, base_str *why);
 
-#define PASS(name, in, out, flags, needs, gives, keeps, summary)                                             \
+#define PASS(name, in, out, flags, needs, gives, keeps, summary)                                   \
     bool pass_##name(pass_context *c, ir_func *f);
-#define MODULE_PASS(name, in, out, flags, needs, gives, keeps, summary)                                      \
+#define MODULE_PASS(name, in, out, flags, needs, gives, keeps, summary)                            \
     bool pass_##name(pass_context *c, ir_module *m);
 #include "passes/passes.def"
 

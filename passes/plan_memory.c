@@ -3,17 +3,19 @@
  *   before   %1 = layout_cast %0 : f32[1,3,8,8]:c16 kernel pack {...}
  *   after    %1 = layout_cast %0 : f32[1,3,8,8]:c16 kernel pack {...} at arena+0
  *
- * A buffer lives from the node that writes it to the last node that reads it or a view of it. Buffers are
- * placed largest first at the lowest offset that is free all their life (the "greedy by size" of Pisarchyk
- * and Lee 2020); a second try in order of birth is kept when it is smaller. A node may overwrite an operand
- * that dies there where its kernel allows it: elementwise, the residual of conv2d, linear and
- * feed_forward, norm_apply, layer_norm, softmax, what conv2d {overwrite} reads. Whether a smaller result may
- * take a larger buffer is tried both ways. Outputs are computed in place: their node writes the caller's
- * buffer. Lifetimes are counted in nodes: emitted code must have finished all nodes before node i when it
- * starts i, or at least those whose buffers i overwrites.
+ * A buffer lives from the node that writes it to the last node that reads it or a view of it.
+ * Buffers are placed largest first at the lowest offset that is free all their life (the "greedy by
+ * size" of Pisarchyk and Lee 2020); a second try in order of birth is kept when it is smaller. A
+ * node may overwrite an operand that dies there where its kernel allows it: elementwise, the
+ * residual of conv2d, linear and feed_forward, norm_apply, layer_norm, softmax, what conv2d
+ * {overwrite} reads. Whether a smaller result may take a larger buffer is tried both ways. Outputs
+ * are computed in place: their node writes the caller's buffer. Lifetimes are counted in nodes:
+ * emitted code must have finished all nodes before node i when it starts i, or at least those whose
+ * buffers i overwrites.
  *
- * Packed weights lie one behind the other in order of first use, functions in module order, each expression
- * once: the offsets do not depend on the CPU level, and functions that use the same packed weight share it.
+ * Packed weights lie one behind the other in order of first use, functions in module order, each
+ * expression once: the offsets do not depend on the CPU level, and functions that use the same
+ * packed weight share it.
  *
  * needs   BOUND       keeps   all       gives   PLACED       level  KERNEL -> PLACED
  * here    last: everything that changes buffers has run
@@ -56,7 +58,8 @@ static void find_lifetimes(plan *p) {
     }
 }
 
-/* The buffer of an operand that dies at node i and that i may overwrite; UINT32_MAX when there is none. */
+/* The buffer of an operand that dies at node i and that i may overwrite; UINT32_MAX when there is
+ * none. */
 static uint32_t reusable(const plan *p, uint32_t i) {
     const ir_node *n = &p->f->nodes.items[i];
     uint32_t bits = p->c->separate_buffers ? 0 : ir_overwritable(p->f, (ir_ref){i});
@@ -82,11 +85,13 @@ static void make_buffers(plan *p) {
     for (uint32_t i = 0; i < p->f->nodes.count; i++) {
         const ir_node *n = &p->f->nodes.items[i];
         p->buffer_of[i] = UINT32_MAX;
-        if (p->constant[i] || n->place.kind != IR_UNPLACED || ir_is_view(p->f, (ir_ref){i})) continue;
+        if (p->constant[i] || n->place.kind != IR_UNPLACED || ir_is_view(p->f, (ir_ref){i}))
+            continue;
         uint32_t b = reusable(p, i);
         if (b == UINT32_MAX) {
             b = (uint32_t)p->buffers.count;
-            BASE_PUSH(&p->buffers, ((buffer){.first = i, .bytes = aligned(ir_type_bytes(&n->type))}));
+            BASE_PUSH(&p->buffers,
+                      ((buffer){.first = i, .bytes = aligned(ir_type_bytes(&n->type))}));
         }
         p->buffers.items[b].last = p->last[i];
         p->buffer_of[i] = b;
@@ -96,19 +101,21 @@ static void make_buffers(plan *p) {
 /* ---- offsets ---- */
 
 static int by_size(const void *x, const void *y, void *buffers) {
-    const buffer *a = (buffer *)buffers + *(const uint32_t *)x, *b = (buffer *)buffers + *(const uint32_t *)y;
+    const buffer *a = (buffer *)buffers + *(const uint32_t *)x,
+                 *b = (buffer *)buffers + *(const uint32_t *)y;
     if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
     return (a->first > b->first) - (a->first < b->first);
 }
 
 static int by_birth(const void *x, const void *y, void *buffers) {
-    const buffer *a = (buffer *)buffers + *(const uint32_t *)x, *b = (buffer *)buffers + *(const uint32_t *)y;
+    const buffer *a = (buffer *)buffers + *(const uint32_t *)x,
+                 *b = (buffer *)buffers + *(const uint32_t *)y;
     if (a->first != b->first) return a->first < b->first ? -1 : 1;
     return (a->bytes < b->bytes) - (a->bytes > b->bytes);
 }
 
-/* Places buffers in the order given, each at the lowest offset that is free all its life. Returns the bytes
- * needed. `placed` (count entries) is kept sorted by offset. */
+/* Places buffers in the order given, each at the lowest offset that is free all its life. Returns
+ * the bytes needed. `placed` (count entries) is kept sorted by offset. */
 static uint64_t place_in_order(buffer *b, const uint32_t *order, size_t count, uint32_t *placed) {
     uint64_t end = 0;
     for (size_t i = 0; i < count; i++) {
@@ -137,7 +144,8 @@ static uint64_t place_buffers(plan *p) {
         for (size_t i = 0; i < count; end += b[i++].bytes) b[i].offset = end;
         return end;
     }
-    uint32_t *order = base_alloc(count * sizeof *order + 1), *placed = base_alloc(count * sizeof *placed + 1);
+    uint32_t *order = base_alloc(count * sizeof *order + 1),
+             *placed = base_alloc(count * sizeof *placed + 1);
     for (uint32_t i = 0; i < count; i++) order[i] = i;
     if (count) qsort_r(order, count, sizeof *order, by_birth, b);
     uint64_t birth = place_in_order(b, order, count, placed);
@@ -162,7 +170,8 @@ static void measure(const plan *p, pass_plan *out) {
             live += p->buffers.items[k].bytes;
             ends[p->buffers.items[k].last + 1] += p->buffers.items[k].bytes;
         }
-        if (p->buffer_of[i] != UINT32_MAX) out->total += aligned(ir_type_bytes(&p->f->nodes.items[i].type));
+        if (p->buffer_of[i] != UINT32_MAX)
+            out->total += aligned(ir_type_bytes(&p->f->nodes.items[i].type));
         live -= ends[i];
         if (live > out->bound) out->bound = live;
     }
@@ -177,7 +186,8 @@ static void place_edges(plan *p) {
     for (size_t i = 0; i < f->inputs.count; i++)
         f->nodes.items[f->inputs.items[i].id].place = (ir_place){IR_AT_INPUT, i};
     for (size_t i = 0; i < f->outputs.count; i++)
-        f->nodes.items[ir_view_root(f, f->outputs.items[i].value).id].place = (ir_place){IR_AT_OUTPUT, i};
+        f->nodes.items[ir_view_root(f, f->outputs.items[i].value).id].place =
+            (ir_place){IR_AT_OUTPUT, i};
 }
 
 /* Constants that run-time nodes read lie in the packed weights. */
@@ -225,13 +235,15 @@ bool pass_plan_memory(pass_context *c, ir_func *f) {
     place_edges(&p);
     place_weights(&p);
     find_lifetimes(&p);
-    pass_plan figures = {.func = base_arena_strdup(c->arena, f->name), .arena_bytes = plan_buffers(&p)};
+    pass_plan figures = {.func = base_arena_strdup(c->arena, f->name),
+                         .arena_bytes = plan_buffers(&p)};
     measure(&p, &figures);
     BASE_PUSH(&c->plans, figures);
     f->arena_bytes = figures.arena_bytes;
     for (uint32_t i = 0; i < nodes; i++)
         if (p.buffer_of[i] != UINT32_MAX)
-            f->nodes.items[i].place = (ir_place){IR_AT_ARENA, p.buffers.items[p.buffer_of[i]].offset};
+            f->nodes.items[i].place =
+                (ir_place){IR_AT_ARENA, p.buffers.items[p.buffer_of[i]].offset};
     for (uint32_t i = 0; i < nodes; i++)
         if (!p.constant[i] && ir_is_view(f, (ir_ref){i}))
             f->nodes.items[i].place = f->nodes.items[ir_view_root(f, (ir_ref){i}).id].place;

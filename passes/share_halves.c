@@ -10,25 +10,28 @@
  *              %10 = linear %9, @to_q.weight : f32[1,4096,320]
  *              %11 = concat %10, %10 {axis=0} : f32[2,4096,320]
  *
- * Guidance evaluates a network on the same sample twice, with the prompt and without it. Up to the first op
- * that looks at the prompt both halves hold the same numbers: in Stable Diffusion 1.5 the first convolution,
- * the first residual block and the first self-attention, which is the largest of all. A value is equal in
- * both halves when it is made of such values, row by row of the first axis, and of values that all rows
- * share.
+ * Guidance evaluates a network on the same sample twice, with the prompt and without it. Up to the
+ * first op that looks at the prompt both halves hold the same numbers: in Stable Diffusion 1.5 the
+ * first convolution, the first residual block and the first self-attention, which is the largest of
+ * all. A value is equal in both halves when it is made of such values, row by row of the first
+ * axis, and of values that all rows share.
  *
  * needs   NO_DEAD       keeps   NO_DEAD, PLAIN       level  GRAPH -> GRAPH
  * here    first of all that looks at whole functions: the stages and fusions then see ordinary ops. Doubling
  * comes after changes of shape (heads of attention) only where fusion does not look for them: views are
  * repeated on the doubled value instead not     networks whose first op already differs (classes in the time
- * embedding): too little would be saved tests   tests/lit/passes/share_halves/, tests/unit/passes/passes_test.c */
+ * embedding): too little would be saved tests   tests/lit/passes/share_halves/, tests/unit/passes/passes_test.c
+ */
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "share_halves", WHAT[] = "ops on equal halves";
 
-/* Multiply-adds saved for each number that is copied, below which doubling is not worth its trouble. */
+/* Multiply-adds saved for each number that is copied, below which doubling is not worth its
+ * trouble. */
 static const double LEAST_SAVED = 64;
 
-/* Of a value: all rows see the same (and it has no rows of its own), halves are equal, halves may differ. */
+/* Of a value: all rows see the same (and it has no rows of its own), halves are equal, halves may
+ * differ. */
 typedef enum kind { SHARED, EQUAL, DIFFERENT } kind;
 
 typedef struct halves {
@@ -52,21 +55,27 @@ static const void *half_attrs(const ir_node *n, struct ir_attrs_shape *shape) {
     return shape;
 }
 
-/* True when the op works on the halves of its first axis apart. The types are checked by half_node. */
+/* True when the op works on the halves of its first axis apart. The types are checked by half_node.
+ */
 static bool by_rows(const halves *h, const ir_node *n) {
-    bool pure = (ir_op_get(n->op)->flags & IR_FLAG_ROWS) || n->op == IR_OP_conv2d || n->op == IR_OP_reshape ||
-                n->op == IR_OP_resize_nearest || n->op == IR_OP_max_pool2d || n->op == IR_OP_avg_pool2d;
+    bool pure = (ir_op_get(n->op)->flags & IR_FLAG_ROWS) || n->op == IR_OP_conv2d ||
+                n->op == IR_OP_reshape || n->op == IR_OP_resize_nearest ||
+                n->op == IR_OP_max_pool2d || n->op == IR_OP_avg_pool2d;
     if (n->type.rank < 2 || n->type.dim[0] % 2 != 0) return false;
     if (n->op == IR_OP_transpose) return IR_ATTRS(n, transpose)->perm.v[0] == 0;
     if (n->op == IR_OP_concat) return IR_ATTRS(n, axis)->axis != 0;
     if (n->op == IR_OP_slice) return IR_ATTRS(n, slice)->axis != 0;
     if (n->op == IR_OP_softmax) return true;
-    if (n->op == IR_OP_matmul) /* rows of the first axis are matrices of their own when both have it */
-        return n->type.rank > 2 && h->kind[n->operand[0].id] == EQUAL && h->kind[n->operand[1].id] == EQUAL;
+    if (n->op ==
+        IR_OP_matmul) /* rows of the first axis are matrices of their own when both have it */
+        return n->type.rank > 2 && h->kind[n->operand[0].id] == EQUAL &&
+               h->kind[n->operand[1].id] == EQUAL;
     if (!pure) return false;
-    for (uint32_t k = 0; k < n->operand_count; k++) { /* broadcasting must leave the first axis alone */
+    for (uint32_t k = 0; k < n->operand_count;
+         k++) { /* broadcasting must leave the first axis alone */
         if (!ir_ref_ok(n->operand[k]) || h->kind[n->operand[k].id] != EQUAL) continue;
-        if ((ir_op_get(n->op)->flags & IR_FLAG_EW) && ir_typeof(h->from, n->operand[k])->rank != n->type.rank)
+        if ((ir_op_get(n->op)->flags & IR_FLAG_EW) &&
+            ir_typeof(h->from, n->operand[k])->rank != n->type.rank)
             return false;
     }
     return true;
@@ -82,11 +91,12 @@ static ir_ref half_node(halves *h, const ir_node *n) {
     ir_type want = n->type, got;
     want.dim[0] /= 2;
     base_str faults = {0};
-    bool fits =
-        ir_infer(h->to, n->op, operand, n->operand_count, attrs, &got, &faults) && ir_type_equal(&got, &want);
+    bool fits = ir_infer(h->to, n->op, operand, n->operand_count, attrs, &got, &faults) &&
+                ir_type_equal(&got, &want);
     base_str_free(&faults);
-    return fits ? ir_build(h->to, n->op, operand, n->operand_count, attrs, n->type.layout, n->origin)
-                : IR_NONE;
+    return fits
+               ? ir_build(h->to, n->op, operand, n->operand_count, attrs, n->type.layout, n->origin)
+               : IR_NONE;
 }
 
 static ir_ref full_value(halves *h, uint32_t id);
@@ -115,7 +125,8 @@ static ir_ref full_value(halves *h, uint32_t id) {
 static kind operands_kind(const halves *h, const ir_node *n) {
     kind most = SHARED;
     for (uint32_t k = 0; k < n->operand_count; k++)
-        if (ir_ref_ok(n->operand[k]) && h->kind[n->operand[k].id] > most) most = h->kind[n->operand[k].id];
+        if (ir_ref_ok(n->operand[k]) && h->kind[n->operand[k].id] > most)
+            most = h->kind[n->operand[k].id];
     return most;
 }
 
@@ -135,7 +146,8 @@ static void input(halves *h, uint32_t id) {
 static void node(halves *h, uint32_t id) {
     const ir_node *n = &h->from->nodes.items[id];
     if (n->op == IR_OP_weight) {
-        h->half[id] = h->full[id] = ir_weight_ref(h->to, (uint32_t)IR_ATTRS(n, weight)->index, n->origin);
+        h->half[id] = h->full[id] =
+            ir_weight_ref(h->to, (uint32_t)IR_ATTRS(n, weight)->index, n->origin);
         return;
     }
     h->kind[id] = operands_kind(h, n);
@@ -174,7 +186,8 @@ static void rebuild(halves *h) {
     for (uint32_t i = 0; i < from->nodes.count; i++)
         if (from->nodes.items[i].op != IR_OP_input) node(h, i);
     for (size_t i = 0; i < from->outputs.count; i++)
-        ir_set_output(h->to, from->outputs.items[i].name, full_value(h, from->outputs.items[i].value.id));
+        ir_set_output(h->to, from->outputs.items[i].name,
+                      full_value(h, from->outputs.items[i].value.id));
 }
 
 static bool has_pair(const ir_func *f) {
@@ -198,7 +211,8 @@ bool pass_share_halves(pass_context *c, ir_func *f) {
     double copied, work = saved(&h, &copied);
     base_str why = {0};
     if (work < LEAST_SAVED * copied)
-        base_str_addf(&why, "%.3g multiply-adds are saved for %.3g numbers that are copied", work, copied);
+        base_str_addf(&why, "%.3g multiply-adds are saved for %.3g numbers that are copied", work,
+                      copied);
     bool fits = pass_decided(c, PASS_NAME, f, last_equal(&h), WHAT, why.len == 0, &why);
     if (fits) { /* f keeps its address and takes the contents */
         ir_func old = *f;

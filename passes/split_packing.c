@@ -1,5 +1,5 @@
-/* split_packing: packed keys and values of cross-attention, and casts, that depend on the prompt only leave
- * the step.
+/* split_packing: packed keys and values of cross-attention, and casts, that depend on the prompt
+ * only leave the step.
  *
  *   before   func @unet.prompt(...) { ... return "%to_k" = %1 }
  *            func @unet.step(..., %2 "%to_k" : f32[1,7,64]:c16 prompt) {
@@ -12,9 +12,9 @@
  *            }
  *            func @unet.step(..., %2 "%attn2.pack_k" : f32[1,2,7,32] prompt) { ... }
  *
- * The second half of split_stages, for ops that exist since layout and tile_attention; the same splitter,
- * which extends NAME.prompt. What depends on the schedule stays: its function may compute several steps a
- * call.
+ * The second half of split_stages, for ops that exist since layout and tile_attention; the same
+ * splitter, which extends NAME.prompt. What depends on the schedule stays: its function may compute
+ * several steps a call.
  *
  * needs   NO_DEAD, LAID_OUT, TILED       keeps   all       level  FUSED -> FUSED
  * here    after tile_attention

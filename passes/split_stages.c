@@ -21,17 +21,18 @@
  *              %2 "%to_k" : f32[1,7,64] prompt) {
  *              ...
  *
- * A function is split when it has an input that changes every step and some op that does not depend on it;
- * otherwise it stays as it is, name included. Only stages with work exist; the rest is always NAME.step. A
- * value passes from stage to stage as an output and an input of the same name, which begins with '%'. Where
- * all ops of the schedule work row by row its function computes eight steps a call; NAME.step takes one row.
- * A schedule value may depend on the prompt too (class embeddings), then rows stay one unless the shapes
- * broadcast.
+ * A function is split when it has an input that changes every step and some op that does not depend
+ * on it; otherwise it stays as it is, name included. Only stages with work exist; the rest is
+ * always NAME.step. A value passes from stage to stage as an output and an input of the same name,
+ * which begins with '%'. Where all ops of the schedule work row by row its function computes eight
+ * steps a call; NAME.step takes one row. A schedule value may depend on the prompt too (class
+ * embeddings), then rows stay one unless the shapes broadcast.
  *
  * needs   NO_DEAD       keeps   NO_DEAD, PLAIN       level  GRAPH -> GRAPH
  * here    before anything fuses across the boundary
  * not     functions without a per-step input; repeating work to pass less
- * tests   tests/lit/passes/split_stages/, tests/unit/passes/pipeline_variations_test.c, tests/unit/passes/passes_random_test.c */
+ * tests   tests/lit/passes/split_stages/, tests/unit/passes/pipeline_variations_test.c, tests/unit/passes/passes_random_test.c
+ */
 #include "passes/stages/stage_splitter.h"
 
 bool pass_split_stages(pass_context *c, ir_module *m) {

@@ -7,9 +7,9 @@
  *                   : f32[2,4096,320]:c16
  *
  * Tiles: a block of queries is scored against a block of keys, and the running softmax (Milakov and
- * Gimelshein 2018; FlashAttention's forward pass) keeps one maximum and one sum a query, so no T x S matrix
- * exists. 48 queries are a multiple of every level's register tile; the block of keys is as long as K, V and
- * the scores of a tile fit half of L2.
+ * Gimelshein 2018; FlashAttention's forward pass) keeps one maximum and one sum a query, so no T x
+ * S matrix exists. 48 queries are a multiple of every level's register tile; the block of keys is
+ * as long as K, V and the scores of a tile fit half of L2.
  *
  * needs   LAID_OUT       keeps   NO_DEAD, LAID_OUT       gives   TILED       level  FUSED -> FUSED
  * here    after layout (q, k, v are c16 tokens); before split_packing, which moves packs of unchanging keys
@@ -30,7 +30,8 @@ static int64_t tile_bytes(int64_t q, int64_t kv, int64_t width) {
     return kv * width * 2 * 4 + q * kv * 4;
 }
 
-static void set_tiles(struct ir_attrs_attention_tiled *t, int64_t queries, int64_t width, int64_t l2) {
+static void set_tiles(struct ir_attrs_attention_tiled *t, int64_t queries, int64_t width,
+                      int64_t l2) {
     t->q_block = smaller(queries, Q_BLOCK);
     t->kv_block = smaller(ir_round_block(t->kv_len), KV_BLOCK);
     while (t->kv_block > KV_LEAST && tile_bytes(t->q_block, t->kv_block, width) > l2 / 2)
@@ -48,7 +49,8 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     struct ir_attrs_heads heads = {.heads = a->heads, .precision = a->precision};
     ir_ref k = rw_new(rw, n->operand[1]), v = rw_new(rw, n->operand[2]);
     ir_ref operand[] = {rw_new(rw, n->operand[0]),
-                        ir_op1(rw->to, IR_OP_pack_k, k, &heads, ir_get(rw->to, k)->origin), IR_NONE};
+                        ir_op1(rw->to, IR_OP_pack_k, k, &heads, ir_get(rw->to, k)->origin),
+                        IR_NONE};
     operand[2] = ir_op1(rw->to, IR_OP_pack_v, v, &heads, ir_get(rw->to, v)->origin);
 
     struct ir_attrs_attention_tiled t = IR_DEFAULTS(attention_tiled);
@@ -60,8 +62,9 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     if (t.precision == IR_PRECISION_F32)
         set_tiles(&t, n->type.dim[1], width, l2); /* bf16: the kernel's own */
     pass_matched(c, PASS_NAME, rw->from, old,
-                 t.kv_block ? base_arena_printf(c->arena, "attention in tiles of %lld queries and %lld keys",
-                                              (long long)t.q_block, (long long)t.kv_block)
+                 t.kv_block ? base_arena_printf(c->arena,
+                                                "attention in tiles of %lld queries and %lld keys",
+                                                (long long)t.q_block, (long long)t.kv_block)
                             : "attention in the kernel's own tiles");
     return ir_build(rw->to, IR_OP_attention_tiled, operand, 3, &t, n->type.layout, n->origin);
 }

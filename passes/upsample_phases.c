@@ -1,5 +1,5 @@
-/* upsample_phases: a 3x3 convolution of an input read at twice its size becomes four 2x2 convolutions of the
- * input.
+/* upsample_phases: a 3x3 convolution of an input read at twice its size becomes four 2x2
+ * convolutions of the input.
  *
  *   before   %2 = pack_conv_weight @w : f32[20,20,3,3,16,16]
  *            %3 = conv2d %0, %2, %1 {pad=[1,1,1,1], upsample=[64,64], n=320} : f32[1,320,64,64]:c16
@@ -7,9 +7,10 @@
  *            %3 = pack_conv_weight %2 : f32[80,20,2,2,16,16]
  *            %4 = conv2d_phases %0, %3, %1 {n=320} : f32[1,320,64,64]:c16
  *
- * Nearest-neighbour doubling gives each value twice in a row, so that of three taps two always read the same
- * one: their sum is a tap of its own. Which two depends on whether the output's row and column are odd: four
- * filters of 2x2 for one of 3x3, that is 16 products where there were 36, and 16/9 of the weights.
+ * Nearest-neighbour doubling gives each value twice in a row, so that of three taps two always read
+ * the same one: their sum is a tap of its own. Which two depends on whether the output's row and
+ * column are odd: four filters of 2x2 for one of 3x3, that is 16 products where there were 36, and
+ * 16/9 of the weights.
  *
  * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
  * here    after choose_winograd, which takes the convolutions that are faster still by minimal filtering;
@@ -35,9 +36,10 @@ static bool fits(const ir_func *f, const ir_node *n, base_str *why) {
         base_str_addf(why, "there is no kernel for it in %s", ir_precision_name[a->precision]);
     else if (a->upsample.v[0] != 2 * x->dim[2] || a->upsample.v[1] != 2 * x->dim[3])
         base_str_addf(why, "the input is read at %lldx%lld, which is not twice its size",
-                    (long long)a->upsample.v[0], (long long)a->upsample.v[1]);
+                      (long long)a->upsample.v[0], (long long)a->upsample.v[1]);
     else if (a->stride.v[0] != 1 || a->stride.v[1] != 1)
-        base_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0], (long long)a->stride.v[1]);
+        base_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0],
+                      (long long)a->stride.v[1]);
     else if (a->pad.v[0] != 1 || a->pad.v[1] != 1 || a->pad.v[2] != 1 || a->pad.v[3] != 1)
         base_str_add(why, "the padding is not one on every side");
     else if (pack->op != IR_OP_pack_conv_weight || ir_get(f, pack->operand[0])->op != IR_OP_weight)
@@ -58,9 +60,11 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
         ir_ref r = pass_operand(n, i);
         operand[i] = ir_ref_ok(r) ? rw_new(rw, r) : IR_NONE;
     }
-    ir_ref phases = ir_op1(rw->to, IR_OP_phase_filter, rw_new(rw, pack->operand[0]), NULL, pack->origin);
+    ir_ref phases =
+        ir_op1(rw->to, IR_OP_phase_filter, rw_new(rw, pack->operand[0]), NULL, pack->origin);
     operand[W] = ir_op1(rw->to, IR_OP_pack_conv_weight, phases, pack->attrs, pack->origin);
-    struct ir_attrs_phases at = {.pre_act = a->pre_act, .act = a->act, .n = a->n, .precision = a->precision};
+    struct ir_attrs_phases at = {
+        .pre_act = a->pre_act, .act = a->act, .n = a->n, .precision = a->precision};
     return ir_build(rw->to, IR_OP_conv2d_phases, operand, COUNT, &at, n->type.layout, n->origin);
 }
 

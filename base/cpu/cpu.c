@@ -1,4 +1,5 @@
-/* Levels from the features that cpu_ARCHITECTURE.c finds, cores and caches from the operating system. */
+/* Levels from the features that cpu_ARCHITECTURE.c finds, cores and caches from the operating
+ * system. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -84,16 +85,19 @@ int base_cpu_missing(const base_cpu *cpu, int level, char *text, size_t size) {
 }
 
 void base_cpu_lower(base_cpu *cpu, int level) {
-    if (level < BASE_CPU_HIGHEST) cpu->features &= needed(level); /* no code asks for what no level names */
+    if (level < BASE_CPU_HIGHEST)
+        cpu->features &= needed(level); /* no code asks for what no level names */
     cpu->level = level;
 }
 
 /* ---- cores ---- */
 
-/* The lowest CPU of a sibling list such as "0,64" or "2-3": the name of a core. -1 if it cannot be read. */
+/* The lowest CPU of a sibling list such as "0,64" or "2-3": the name of a core. -1 if it cannot be
+ * read. */
 static int first_sibling(const char *root, int cpu) {
     char path[512], text[64];
-    if (snprintf(path, sizeof path, "%s/cpu%d/topology/thread_siblings_list", root, cpu) >= (int)sizeof path)
+    if (snprintf(path, sizeof path, "%s/cpu%d/topology/thread_siblings_list", root, cpu) >=
+        (int)sizeof path)
         return -1;
     FILE *f = fopen(path, "re");
     if (!f) return -1;
@@ -102,8 +106,8 @@ static int first_sibling(const char *root, int cpu) {
     int value = 0, digits = 0;
     for (; read && text[digits] >= '0' && text[digits] <= '9' && digits < 6; digits++)
         value = value * 10 + (text[digits] - '0');
-    bool good = digits > 0 &&
-                (text[digits] == ',' || text[digits] == '-' || text[digits] == '\n' || text[digits] == 0);
+    bool good = digits > 0 && (text[digits] == ',' || text[digits] == '-' || text[digits] == '\n' ||
+                               text[digits] == 0);
     return good && value <= cpu ? value : -1;
 }
 

@@ -15,8 +15,10 @@ uint64_t base_cpu_features(void) {
         int feature;
         unsigned long word, bit;
     } places[BASE_CPU_FEATURE_COUNT] = {
-        {BASE_CPU_BIT_ASIMD, AT_HWCAP, HWCAP_ASIMD}, {BASE_CPU_BIT_ASIMDDP, AT_HWCAP, HWCAP_ASIMDDP},
-        {BASE_CPU_BIT_SVE, AT_HWCAP, HWCAP_SVE},     {BASE_CPU_BIT_BF16, AT_HWCAP2, HWCAP2_BF16},
+        {BASE_CPU_BIT_ASIMD, AT_HWCAP, HWCAP_ASIMD},
+        {BASE_CPU_BIT_ASIMDDP, AT_HWCAP, HWCAP_ASIMDDP},
+        {BASE_CPU_BIT_SVE, AT_HWCAP, HWCAP_SVE},
+        {BASE_CPU_BIT_BF16, AT_HWCAP2, HWCAP2_BF16},
         {BASE_CPU_BIT_I8MM, AT_HWCAP2, HWCAP2_I8MM},
     };
     uint64_t found = 0;

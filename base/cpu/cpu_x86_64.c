@@ -14,8 +14,8 @@ const char *const base_cpu_level_names[BASE_CPU_HIGHEST + 1] = {
 
 enum { LEAF1_ECX, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX, LEAF7_1_EAX, EXT1_ECX, REGISTERS };
 
-/* Where CPUID reports a feature, and the XCR0 bits without which the operating system does not save its
- * registers. */
+/* Where CPUID reports a feature, and the XCR0 bits without which the operating system does not save
+ * its registers. */
 #define XCR0_AVX    0x6u
 #define XCR0_AVX512 0xe6u
 #define XCR0_AMX    0x60000u
@@ -66,7 +66,8 @@ uint64_t base_cpu_decode(const base_cpuid *raw) {
     bool xsave = registers[LEAF1_ECX] >> 27 & 1;
     uint64_t saved = xsave ? raw->xcr0 : 0, found = 0;
     for (int i = 0; i < BASE_CPU_FEATURE_COUNT; i++)
-        if ((registers[places[i].reg] >> places[i].bit & 1) && (saved & places[i].xcr0) == places[i].xcr0)
+        if ((registers[places[i].reg] >> places[i].bit & 1) &&
+            (saved & places[i].xcr0) == places[i].xcr0)
             found |= UINT64_C(1) << places[i].feature;
     return found;
 }

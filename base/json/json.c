@@ -1,4 +1,5 @@
-/* Builds documents: events of the scanner become nodes in document order; see json.h and json_doc.h. */
+/* Builds documents: events of the scanner become nodes in document order; see json.h and
+ * json_doc.h. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -43,9 +44,9 @@ base_loc base_json_place(base_json *doc, size_t begin, size_t end) {
             high = mid;
     }
     return (base_loc){.source = doc->source,
-                    .line = (uint32_t)low + 1,
-                    .col = (uint32_t)(begin - doc->lines.items[low]) + 1,
-                    .length = (uint32_t)(end - begin)};
+                      .line = (uint32_t)low + 1,
+                      .col = (uint32_t)(begin - doc->lines.items[low]) + 1,
+                      .length = (uint32_t)(end - begin)};
 }
 
 /* True while there is room for another report: a hostile file could hold a million problems. */
@@ -80,7 +81,8 @@ static json_node *add_node(builder *b, base_json_kind kind) {
     return &doc->nodes.items[id];
 }
 
-/* Numbers a double cannot hold are refused; only tokens that look long or have an exponent are converted. */
+/* Numbers a double cannot hold are refused; only tokens that look long or have an exponent are
+ * converted. */
 static void check_number(builder *b, bool real) {
     const base_jscan *s = &b->scan;
     size_t n = s->end - s->begin;
@@ -115,16 +117,18 @@ static void report_duplicates(builder *b, const uint32_t *sorted, size_t n) {
             continue;
         }
         if (!may_report(b)) return;
-        const json_node *one = &doc->nodes.items[sorted[first]], *two = &doc->nodes.items[sorted[i]];
+        const json_node *one = &doc->nodes.items[sorted[first]],
+                        *two = &doc->nodes.items[sorted[i]];
         base_loc loc = base_json_place(doc, two->key, two->key_end);
-        base_error(doc->diag, &loc, "duplicate key '%s'", base_escape(json_key(doc, two), two->key_length));
+        base_error(doc->diag, &loc, "duplicate key '%s'",
+                   base_escape(json_key(doc, two), two->key_length));
         loc = base_json_place(doc, one->key, one->key_end);
         base_note(doc->diag, &loc, "it was first given here");
     }
 }
 
-/* Closes the innermost container: lists its children, members sorted by key. Sorting (instead of hashing) has
- * no bad case that a hostile file could aim at. */
+/* Closes the innermost container: lists its children, members sorted by key. Sorting (instead of
+ * hashing) has no bad case that a hostile file could aim at. */
 static void close_container(builder *b) {
     base_json *doc = b->doc;
     uint32_t id = b->open;
@@ -132,7 +136,8 @@ static void close_container(builder *b) {
     c->end = (uint32_t)b->scan.end;
     c->after = (uint32_t)doc->nodes.count;
     c->order = (uint32_t)doc->order.count;
-    for (uint32_t i = id + 1; i < c->after; i = doc->nodes.items[i].after) BASE_PUSH(&doc->order, i);
+    for (uint32_t i = id + 1; i < c->after; i = doc->nodes.items[i].after)
+        BASE_PUSH(&doc->order, i);
     b->open = c->parent;
     if (c->kind == BASE_JSON_OBJECT && c->count > 1) {
         uint32_t *sorted = doc->order.items + c->order;
@@ -201,7 +206,7 @@ static size_t byte_limit(const base_json_limits *limits) {
 }
 
 base_json *base_json_parse(base_diag *d, const char *name, const char *text, size_t length,
-                       const base_json_limits *limits) {
+                           const base_json_limits *limits) {
     if (too_large(d, name, length, byte_limit(limits))) return NULL;
     base_json *doc = base_alloc(sizeof *doc);
     doc->diag = d;
@@ -211,7 +216,8 @@ base_json *base_json_parse(base_diag *d, const char *name, const char *text, siz
     doc->arena = base_arena_new();
 
     builder b = {.doc = doc,
-                 .max_values = limits && limits->max_values ? limits->max_values : DEFAULT_MAX_VALUES};
+                 .max_values =
+                     limits && limits->max_values ? limits->max_values : DEFAULT_MAX_VALUES};
     base_jscan_init(&b.scan, doc->source->text, length);
     while (take_event(&b, base_jscan_next(&b.scan))) {
     }

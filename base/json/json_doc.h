@@ -4,15 +4,15 @@
 
 #include "base/json/json.h"
 
-/* A value. Nodes stand in document order; a container is followed by its subtree. Byte ranges are those of
- * the file. Strings and keys are decoded in place in the document's own copy of the text, where a NUL ends
- * them (decoding never lengthens, and the closing quote makes room). */
+/* A value. Nodes stand in document order; a container is followed by its subtree. Byte ranges are
+ * those of the file. Strings and keys are decoded in place in the document's own copy of the text,
+ * where a NUL ends them (decoding never lengthens, and the closing quote makes room). */
 typedef struct json_node {
-    uint32_t begin, end;   /* the token, or the container from bracket to bracket */
-    uint32_t after;        /* first node behind the subtree */
-    uint32_t parent;       /* the root is its own parent */
-    uint32_t count;        /* children of a container; decoded length of a string */
-    uint32_t order;        /* container: its `count` children in doc->order, members sorted by key */
+    uint32_t begin, end; /* the token, or the container from bracket to bracket */
+    uint32_t after;      /* first node behind the subtree */
+    uint32_t parent;     /* the root is its own parent */
+    uint32_t count;      /* children of a container; decoded length of a string */
+    uint32_t order;      /* container: its `count` children in doc->order, members sorted by key */
     uint32_t key, key_end; /* the key's token in the file, 0,0 for none */
     uint32_t key_length;   /* decoded */
     uint8_t kind;          /* base_json_kind */
@@ -23,7 +23,7 @@ typedef struct json_node {
 struct base_json {
     base_diag *diag;
     const base_source *source; /* the unchanged text, for quoting and for numbers */
-    char *text;              /* the copy with decoded strings */
+    char *text;                /* the copy with decoded strings */
     base_arena *arena;         /* JSON paths */
     BASE_VEC(json_node) nodes;
     BASE_VEC(uint32_t) order;

@@ -1,4 +1,5 @@
-/* Accessors of JSON documents: structure, typed getters with located reports, places; see json.h. */
+/* Accessors of JSON documents: structure, typed getters with located reports, places; see json.h.
+ */
 #include <stdarg.h>
 #include <string.h>
 
@@ -33,8 +34,9 @@ bool base_json_is_null(base_jval v) {
 }
 
 const char *base_json_kind_name(base_json_kind kind) {
-    static const char *const names[] = {"null",     "true or false", "an integer", "a number with a fraction",
-                                        "a string", "an array",      "an object"};
+    static const char *const names[] = {
+        "null",     "true or false", "an integer", "a number with a fraction",
+        "a string", "an array",      "an object"};
     return names[kind];
 }
 
@@ -42,7 +44,8 @@ const char *base_json_kind_name(base_json_kind kind) {
 enum { MISSES = 512 };
 
 base_jval base_json_get(base_jval object, const char *key) {
-    if (!base_json_is(object, BASE_JSON_OBJECT) || node_of(object)->count == 0) return (base_jval){0};
+    if (!base_json_is(object, BASE_JSON_OBJECT) || node_of(object)->count == 0)
+        return (base_jval){0};
     base_json *doc = object.doc;
     const json_node *o = node_of(object);
     const uint32_t *sorted = doc->order.items + o->order;
@@ -63,7 +66,8 @@ base_jval base_json_get(base_jval object, const char *key) {
             high = mid;
     }
     if (doc->missed.count < MISSES)
-        BASE_PUSH(&doc->missed, ((struct json_miss){object.node, base_arena_strdup(doc->arena, key)}));
+        BASE_PUSH(&doc->missed,
+                  ((struct json_miss){object.node, base_arena_strdup(doc->arena, key)}));
     return (base_jval){0};
 }
 
@@ -84,13 +88,15 @@ base_jval base_json_item(base_jval array, size_t i) {
 }
 
 base_jval base_json_first(base_jval container) {
-    return base_json_length(container) ? (base_jval){container.doc, container.node + 1} : (base_jval){0};
+    return base_json_length(container) ? (base_jval){container.doc, container.node + 1}
+                                       : (base_jval){0};
 }
 
 base_jval base_json_next(base_jval child) {
     if (!child.doc || child.node == 0) return (base_jval){0};
     const json_node *n = node_of(child);
-    return n->after < child.doc->nodes.items[n->parent].after ? (base_jval){child.doc, n->after} : (base_jval){0};
+    return n->after < child.doc->nodes.items[n->parent].after ? (base_jval){child.doc, n->after}
+                                                              : (base_jval){0};
 }
 
 const char *base_json_key(base_jval member) {
@@ -103,7 +109,8 @@ static bool plain_key(const char *key) {
     if (!*key || (*key >= '0' && *key <= '9')) return false;
     for (; *key; key++) {
         char c = *key;
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'))
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '_'))
             return false;
     }
     return true;
@@ -194,7 +201,7 @@ static bool wrong_kind(base_jval v, const char *expected) {
     char buffer[256];
     if (v.doc) {
         base_json_error(v, "%sexpected %s, found %s", subject(v, buffer, sizeof buffer), expected,
-                      base_json_kind_name(base_json_kind_of(v)));
+                        base_json_kind_name(base_json_kind_of(v)));
     }
     return false;
 }
@@ -207,7 +214,8 @@ bool base_json_int(base_jval v, int64_t *out, int64_t min, int64_t max) {
     if (!base_json_is(v, BASE_JSON_INT)) return wrong_kind(v, "an integer");
     const json_node *n = node_of(v);
     int64_t value;
-    if (base_jscan_int(v.doc->source->text, n->begin, n->end, &value) && value >= min && value <= max) {
+    if (base_jscan_int(v.doc->source->text, n->begin, n->end, &value) && value >= min &&
+        value <= max) {
         *out = value;
         return true;
     }
@@ -217,13 +225,15 @@ bool base_json_int(base_jval v, int64_t *out, int64_t min, int64_t max) {
     if (max == INT64_MAX && min > INT64_MIN) {
         base_json_error(v, "%s%s is out of range (at least %lld)", who, token, (long long)min);
     } else {
-        base_json_error(v, "%s%s is out of range (%lld to %lld)", who, token, (long long)min, (long long)max);
+        base_json_error(v, "%s%s is out of range (%lld to %lld)", who, token, (long long)min,
+                        (long long)max);
     }
     return false;
 }
 
 bool base_json_double(base_jval v, double *out) {
-    if (!base_json_is(v, BASE_JSON_INT) && !base_json_is(v, BASE_JSON_REAL)) return wrong_kind(v, "a number");
+    if (!base_json_is(v, BASE_JSON_INT) && !base_json_is(v, BASE_JSON_REAL))
+        return wrong_kind(v, "a number");
     *out = base_jscan_double(v.doc->source->text, node_of(v)->begin, node_of(v)->end);
     return true;
 }
@@ -240,7 +250,8 @@ bool base_json_string(base_jval v, const char **out) {
     return true;
 }
 
-bool base_json_choice(base_jval v, const char *what, const char *const *names, size_t n, size_t *index) {
+bool base_json_choice(base_jval v, const char *what, const char *const *names, size_t n,
+                      size_t *index) {
     const char *word;
     if (!base_json_string(v, &word)) return false;
     for (size_t i = 0; i < n; i++) {
@@ -251,7 +262,7 @@ bool base_json_choice(base_jval v, const char *what, const char *const *names, s
     }
     const char *near = base_suggest(word, names, n);
     base_json_error(v, "unknown %s '%s'%s%s%s", what, base_escape(word, strlen(word)),
-                  near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     if (!near && n > 0 && n <= 16) {
         base_str list = {0};
         for (size_t i = 0; i < n; i++) base_str_addf(&list, "%s%s", i ? ", " : "", names[i]);
@@ -261,13 +272,14 @@ bool base_json_choice(base_jval v, const char *what, const char *const *names, s
     return false;
 }
 
-bool base_json_ints(base_jval v, int64_t *out, size_t max_count, size_t *count, int64_t min, int64_t max) {
+bool base_json_ints(base_jval v, int64_t *out, size_t max_count, size_t *count, int64_t min,
+                    int64_t max) {
     if (!base_json_is(v, BASE_JSON_ARRAY)) return wrong_kind(v, "an array of integers");
     size_t n = base_json_length(v);
     if (n > max_count) {
         char buffer[256];
-        base_json_error(v, "%sarray of %zu items, at most %zu are allowed", subject(v, buffer, sizeof buffer),
-                      n, max_count);
+        base_json_error(v, "%sarray of %zu items, at most %zu are allowed",
+                        subject(v, buffer, sizeof buffer), n, max_count);
         return false;
     }
     bool fine = true;
@@ -283,7 +295,8 @@ static base_jval optional(base_jval object, const char *key) {
     return base_json_is_null(v) ? (base_jval){0} : v;
 }
 
-int64_t base_json_opt_int(base_jval object, const char *key, int64_t fallback, int64_t min, int64_t max) {
+int64_t base_json_opt_int(base_jval object, const char *key, int64_t fallback, int64_t min,
+                          int64_t max) {
     int64_t value;
     return base_json_int(optional(object, key), &value, min, max) ? value : fallback;
 }
@@ -312,15 +325,16 @@ static bool is_one_of(const char *word, const char *const *names, size_t n) {
     return false;
 }
 
-__attribute__((format(printf, 4, 5))) static void report(base_diag *d, base_severity severity, const base_loc *loc,
-                                                         const char *fmt, ...) {
+__attribute__((format(printf, 4, 5))) static void
+report(base_diag *d, base_severity severity, const base_loc *loc, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     base_vreport(d, severity, loc, fmt, ap);
     va_end(ap);
 }
 
-size_t base_json_report_unknown_keys(base_jval object, const char *const *known, size_t n, base_severity severity) {
+size_t base_json_report_unknown_keys(base_jval object, const char *const *known, size_t n,
+                                     base_severity severity) {
     size_t found = 0, candidates = 0;
     if (!base_json_is(object, BASE_JSON_OBJECT)) return 0;
     const char **meant = base_alloc((n + MISSES) * sizeof *meant);

@@ -19,7 +19,8 @@ void base_jscan_init(base_jscan *s, const char *text, size_t length) {
     *s = (base_jscan){.text = text, .length = length, .expect = VALUE};
 }
 
-__attribute__((format(printf, 3, 4))) static base_jevent fail(base_jscan *s, size_t at, const char *fmt, ...) {
+__attribute__((format(printf, 3, 4))) static base_jevent fail(base_jscan *s, size_t at,
+                                                              const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(s->message, sizeof s->message, fmt, ap);
@@ -32,15 +33,18 @@ __attribute__((format(printf, 3, 4))) static base_jevent fail(base_jscan *s, siz
 
 /* ---- UTF-8 ---- */
 
-/* Bytes of the well-formed sequence at p (Unicode table 3-7), 0 if there is none in the n bytes left. */
+/* Bytes of the well-formed sequence at p (Unicode table 3-7), 0 if there is none in the n bytes
+ * left. */
 static size_t utf8_length(const unsigned char *p, size_t n) {
     unsigned c = p[0];
     if (c < 0x80) return 1;
     if (c < 0xc2 || c > 0xf4) return 0;
     size_t len = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
     if (n < len) return 0;
-    unsigned low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;  /* no overlong forms */
-    unsigned high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf; /* no surrogates, nothing over U+10FFFF */
+    unsigned low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80; /* no overlong forms */
+    unsigned high = c == 0xed   ? 0x9f
+                    : c == 0xf4 ? 0x8f
+                                : 0xbf; /* no surrogates, nothing over U+10FFFF */
     if (p[1] < low || p[1] > high) return 0;
     for (size_t i = 2; i < len; i++) {
         if ((p[i] & 0xc0) != 0x80) return 0;
@@ -108,7 +112,8 @@ static size_t check_escape(base_jscan *s, size_t at) {
     }
     if (memchr("\"\\/bfnrt", p[1], 8)) return 2;
     if (p[1] != 'u') {
-        fail(s, at, "unknown escape in a string (JSON has \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX)");
+        fail(s, at,
+             "unknown escape in a string (JSON has \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX)");
         return 0;
     }
     long unit = hex4(p + 2, left - 2);
@@ -213,8 +218,10 @@ static base_jevent scan_number(base_jscan *s) {
     size_t i = s->begin = s->at;
     bool real = false;
     if (s->text[i] == '-') i++;
-    if (!is_digit(s, i)) return fail(s, s->begin, "a digit must follow '-' (JSON has no infinities)");
-    if (s->text[i] == '0' && is_digit(s, i + 1)) return fail(s, s->begin, "number with a leading zero");
+    if (!is_digit(s, i))
+        return fail(s, s->begin, "a digit must follow '-' (JSON has no infinities)");
+    if (s->text[i] == '0' && is_digit(s, i + 1))
+        return fail(s, s->begin, "number with a leading zero");
     while (is_digit(s, i)) i++;
     if (i < s->length && s->text[i] == '.') {
         real = true;
@@ -360,7 +367,8 @@ static base_jevent scan_key(base_jscan *s) {
 base_jevent base_jscan_next(base_jscan *s) {
     if (s->at == 0 && s->depth == 0 && s->expect == VALUE) {
         if (starts_with(s, "\xef\xbb\xbf")) {
-            return fail(s, 0, "the file begins with a byte order mark; save it as UTF-8 without BOM");
+            return fail(s, 0,
+                        "the file begins with a byte order mark; save it as UTF-8 without BOM");
         }
         if (starts_with(s, "\xff\xfe") || starts_with(s, "\xfe\xff")) {
             return fail(s, 0, "the file is UTF-16; JSON must be UTF-8");
@@ -369,7 +377,8 @@ base_jevent base_jscan_next(base_jscan *s) {
     skip_space(s);
     char c = s->at < s->length ? s->text[s->at] : '\0';
     switch (s->expect) {
-    case VALUE: return s->at < s->length || s->depth ? scan_value(s) : fail(s, s->at, "the text is empty");
+    case VALUE:
+        return s->at < s->length || s->depth ? scan_value(s) : fail(s, s->at, "the text is empty");
     case FIRST_ITEM: return c == ']' ? close_container(s, false) : scan_value(s);
     case FIRST_KEY: return c == '}' ? close_container(s, true) : scan_key(s);
     case KEY: return c == '}' ? fail(s, s->at, "trailing comma before '}'") : scan_key(s);
@@ -384,7 +393,8 @@ base_jevent base_jscan_next(base_jscan *s) {
         if (c != ',') return unexpected(s, "',' or ']'");
         s->at++;
         skip_space(s);
-        if (s->at < s->length && s->text[s->at] == ']') return fail(s, s->at, "trailing comma before ']'");
+        if (s->at < s->length && s->text[s->at] == ']')
+            return fail(s, s->at, "trailing comma before ']'");
         return scan_value(s);
     case AFTER_MEMBER:
         if (c == '}') return close_container(s, true);
@@ -393,7 +403,8 @@ base_jevent base_jscan_next(base_jscan *s) {
         s->expect = KEY;
         return base_jscan_next(s);
     case AFTER_DOCUMENT:
-        if (s->at < s->length) return fail(s, s->at, "unexpected text after the end of the document");
+        if (s->at < s->length)
+            return fail(s, s->at, "unexpected text after the end of the document");
         s->begin = s->end = s->at;
         return BASE_JSCAN_END;
     default: return BASE_JSCAN_ERROR;

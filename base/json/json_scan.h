@@ -1,5 +1,6 @@
-/* Pull reader of strict JSON: checks the whole grammar of RFC 8259 and hands out one event after another, in
- * constant memory. Under the documents of json.h and the headers of safetensors files. */
+/* Pull reader of strict JSON: checks the whole grammar of RFC 8259 and hands out one event after
+ * another, in constant memory. Under the documents of json.h and the headers of safetensors files.
+ */
 #ifndef EBRU_BASE_JSON_JSON_SCAN_H
 #define EBRU_BASE_JSON_JSON_SCAN_H
 
@@ -40,14 +41,16 @@ typedef struct base_jscan {
 /* `text` need not end in NUL and must outlive the scan. */
 void base_jscan_init(base_jscan *s, const char *text, size_t length);
 base_jevent base_jscan_next(base_jscan *s);
-/* Decodes the string token text[begin, end) (with quotes, as accepted by the scanner) into `out`, which may
- * be the token itself and needs end-begin-2 bytes. Returns the decoded length; writes no NUL. */
+/* Decodes the string token text[begin, end) (with quotes, as accepted by the scanner) into `out`,
+ * which may be the token itself and needs end-begin-2 bytes. Returns the decoded length; writes no
+ * NUL. */
 size_t base_jscan_decode(const char *text, size_t begin, size_t end, char *out);
 /* Offset of the first byte that is not well-formed UTF-8, or `length`. */
 size_t base_utf8_check(const char *text, size_t length);
 /* Exact value of an integer token; false when it does not fit. */
 bool base_jscan_int(const char *text, size_t begin, size_t end, int64_t *out);
-/* Value of any number token, correctly rounded in every locale; infinite when it is beyond double. */
+/* Value of any number token, correctly rounded in every locale; infinite when it is beyond double.
+ */
 double base_jscan_double(const char *text, size_t begin, size_t end);
 
 #endif

@@ -25,8 +25,8 @@ static void absorb(uint64_t lane[4], const unsigned char *p) {
 }
 
 void cg_digest_begin(cg_digest *d) {
-    *d = (cg_digest){
-        .lane = {0x6562727577656967U, 0x2718281828459045U, 0x3141592653589793U, 0x1618033988749895U}};
+    *d = (cg_digest){.lane = {0x6562727577656967U, 0x2718281828459045U, 0x3141592653589793U,
+                              0x1618033988749895U}};
 }
 
 void cg_digest_add(cg_digest *d, const void *bytes, size_t count) {

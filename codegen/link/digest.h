@@ -1,4 +1,5 @@
-/* A 128-bit digest of byte streams, to tell one weights blob from another (not against an adversary).
+/* A 128-bit digest of byte streams, to tell one weights blob from another (not against an
+ * adversary).
  *
  * Four 64-bit lanes take 32 bytes a round, little endian, zero padded at the end: lane = rotl(lane ^ word,
  * 29) * K. The length and the lanes are then folded into two words by the 64-bit finaliser of MurmurHash3.

@@ -23,7 +23,8 @@ enum { NONE, DATA, SYMTAB, STRTAB, SHSTRTAB, STACK, SECTIONS };
 
 bool cg_elf_finish(int fd, const cg_arch *arch, const char *symbol, uint64_t offset, uint64_t bytes,
                    uint64_t align) {
-    char names[64] = "\0.symtab\0.strtab\0.shstrtab\0.note.GNU-stack"; /* then the section of data */
+    char names[64] =
+        "\0.symtab\0.strtab\0.shstrtab\0.note.GNU-stack"; /* then the section of data */
     static const Elf64_Word name_at[SECTIONS] = {
         [SYMTAB] = 1, [STRTAB] = 9, [SHSTRTAB] = 17, [STACK] = 27, [DATA] = 43};
     snprintf(names + name_at[DATA], sizeof names - name_at[DATA], "%s", arch->data_section);

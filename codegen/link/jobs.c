@@ -8,7 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Exit codes of a child: 0 done, CHILD_FAULT a message stands in the pipe, anything else is a crash. */
+/* Exit codes of a child: 0 done, CHILD_FAULT a message stands in the pipe, anything else is a
+ * crash. */
 enum { CHILD_FAULT = 1, CHILD_ABORT = 70 };
 
 static int report_to = 2; /* in a child: the pipe to the parent */
@@ -72,12 +73,14 @@ static void finish(cg_job *j) {
         j->state = CG_JOB_DONE;
         return;
     }
-    j->state = WIFEXITED(status) && WEXITSTATUS(status) == CHILD_FAULT ? CG_JOB_FAILED : CG_JOB_CRASHED;
+    j->state =
+        WIFEXITED(status) && WEXITSTATUS(status) == CHILD_FAULT ? CG_JOB_FAILED : CG_JOB_CRASHED;
     if (j->state == CG_JOB_CRASHED && WIFSIGNALED(status))
-        base_str_addf(&j->fault, "%sended by signal %d (%s)", j->fault.len ? "; " : "", WTERMSIG(status),
-                    strsignal(WTERMSIG(status)));
+        base_str_addf(&j->fault, "%sended by signal %d (%s)", j->fault.len ? "; " : "",
+                      WTERMSIG(status), strsignal(WTERMSIG(status)));
     if (!j->fault.len)
-        base_str_addf(&j->fault, "ended with code %d", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+        base_str_addf(&j->fault, "ended with code %d",
+                      WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
 /* Reads what is there; a closed pipe is the end of the child. */

@@ -1,5 +1,5 @@
-/* Work in forked children: LLVM may abort or exit on its own errors, and two cores compile faster than one.
- */
+/* Work in forked children: LLVM may abort or exit on its own errors, and two cores compile faster
+ * than one. */
 #ifndef EBRU_CODEGEN_LINK_JOBS_H
 #define EBRU_CODEGEN_LINK_JOBS_H
 
@@ -21,8 +21,8 @@ typedef struct cg_job {
     base_str fault; /* base_str_free'd by the owner */
 } cg_job;
 
-/* Starts waiting jobs while fewer than `parallel` run and takes up the results of finished ones; waits for
- * one to finish when `block`. True while jobs wait or run. */
+/* Starts waiting jobs while fewer than `parallel` run and takes up the results of finished ones;
+ * waits for one to finish when `block`. True while jobs wait or run. */
 bool cg_jobs_advance(cg_job *jobs, uint32_t count, uint32_t parallel, bool block);
 /* Ends running jobs. */
 void cg_jobs_kill(cg_job *jobs, uint32_t count);

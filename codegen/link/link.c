@@ -11,11 +11,11 @@
 
 extern char **environ;
 
-/* The runtime with libpng and zlib as one relocatable object, without and with the PNG decoder, put into the
- * compiler by codegen/CMakeLists.txt. Empty: without a cross compiler there is none, without the
- * architecture's libpng only the first, which then paints nothing. */
-#define RUNTIME(arch)                                                                                        \
-    extern const char ebru_runtime_##arch[], ebru_runtime_##arch##_end[];                                    \
+/* The runtime with libpng and zlib as one relocatable object, without and with the PNG decoder, put
+ * into the compiler by codegen/CMakeLists.txt. Empty: without a cross compiler there is none,
+ * without the architecture's libpng only the first, which then paints nothing. */
+#define RUNTIME(arch)                                                                              \
+    extern const char ebru_runtime_##arch[], ebru_runtime_##arch##_end[];                          \
     extern const char ebru_runtime_pictures_##arch[], ebru_runtime_pictures_##arch##_end[];
 RUNTIME(x86_64)
 RUNTIME(aarch64)
@@ -69,21 +69,23 @@ static bool run(base_diag *d, const cg_arch *arch, command *c, const char *log) 
     posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     posix_spawn_file_actions_adddup2(&actions, 1, 2);
     c->words[c->count] = NULL;
-    int error = posix_spawnp(&pid, c->words[0], &actions, NULL, (char *const *)(uintptr_t)c->words, environ);
+    int error = posix_spawnp(&pid, c->words[0], &actions, NULL, (char *const *)(uintptr_t)c->words,
+                             environ);
     posix_spawn_file_actions_destroy(&actions);
     if (error) {
-        base_error(d, NULL, "cannot run the linker '%s': %s", base_escape(c->words[0], strlen(c->words[0])),
-                 strerror(error));
+        base_error(d, NULL, "cannot run the linker '%s': %s",
+                   base_escape(c->words[0], strlen(c->words[0])), strerror(error));
         if (error == ENOENT)
-            base_note(d, NULL, "on Debian: apt install %s (or name another with --linker=)", arch->packages);
+            base_note(d, NULL, "on Debian: apt install %s (or name another with --linker=)",
+                      arch->packages);
         return false;
     }
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR) return false;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
     base_error(d, NULL, "linking failed: '%s' %s %d", c->words[0],
-             WIFSIGNALED(status) ? "was ended by signal" : "exited with code",
-             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+               WIFSIGNALED(status) ? "was ended by signal" : "exited with code",
+               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     show_file(d, log);
     return false;
 }
@@ -101,35 +103,38 @@ static const struct runtime *runtime_of(const cg_arch *arch) {
 bool cg_link_possible(base_diag *d, const cg_arch *arch, bool paints) {
     const struct runtime *r = runtime_of(arch);
     if (r->plain == r->plain_end) {
-        base_error(
-            d, NULL,
-            "this ebru has no runtime for programs of %s: there was no compiler for it when it was built",
-            arch->triple);
+        base_error(d, NULL,
+                   "this ebru has no runtime for programs of %s: there was no compiler for it when "
+                   "it was built",
+                   arch->triple);
         base_note(d, NULL,
-                "on Debian: apt install %s, and build again; --emit=obj, lib, asm and llvm-ir need none",
-                arch->packages);
+                  "on Debian: apt install %s, and build again; --emit=obj, lib, asm and llvm-ir "
+                  "need none",
+                  arch->packages);
         return false;
     }
     if (paints && r->pictures == r->pictures_end)
-        base_warning(
-            d, NULL,
-            "this ebru was built without libpng for %s: the program will run networks (--call, --bench) and "
-            "paint no pictures",
-            arch->triple);
+        base_warning(d, NULL,
+                     "this ebru was built without libpng for %s: the program will run networks "
+                     "(--call, --bench) and "
+                     "paint no pictures",
+                     arch->triple);
     return true;
 }
 
 /* NULL with a diagnostic. */
-static const char *write_runtime(base_diag *d, cg_files *files, const cg_arch *arch, bool pictures) {
+static const char *write_runtime(base_diag *d, cg_files *files, const cg_arch *arch,
+                                 bool pictures) {
     const char *path = cg_files_add(files, "runtime.o");
     const struct runtime *r = runtime_of(arch);
     bool reads = pictures && r->pictures != r->pictures_end;
-    const char *from = reads ? r->pictures : r->plain, *end = reads ? r->pictures_end : r->plain_end;
+    const char *from = reads ? r->pictures : r->plain,
+               *end = reads ? r->pictures_end : r->plain_end;
     return cg_files_write(d, path, from, (size_t)(end - from)) ? path : NULL;
 }
 
-bool cg_link(base_diag *d, cg_files *files, const cg_arch *arch, const char *const *objects, uint32_t count,
-             bool pictures, const cg_options *options, const char *to) {
+bool cg_link(base_diag *d, cg_files *files, const cg_arch *arch, const char *const *objects,
+             uint32_t count, bool pictures, const cg_options *options, const char *to) {
     command c = {.count = 0};
     bool here = arch == cg_arch_host();
     const char *own = here ? CG_LINKER : NULL;

@@ -1,6 +1,6 @@
 #include "codegen/link/pack_weights.h"
-#include "codegen/target/bind.h"
 #include "codegen/link/digest.h"
+#include "codegen/target/bind.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -132,12 +132,12 @@ static bool put_entry(base_diag *d, sink *s, const ir_module *m, const entry *e)
     bool packed = t->dtype == IR_bf16 && (ir_op_get(n->op)->flags & IR_FLAG_PACK);
     if (t->dtype != IR_f32 && t->dtype != IR_i32 && !packed) {
         base_error(d, NULL, "internal: a weight of %s is placed unpacked at %s in '%s'",
-                 ir_dtype_name[t->dtype], "run time", f->name);
+                   ir_dtype_name[t->dtype], "run time", f->name);
         return false;
     }
     if (e->offset < s->at) {
-        base_error(d, NULL, "internal: weights overlap at byte %llu of '%s'", (unsigned long long)e->offset,
-                 f->name);
+        base_error(d, NULL, "internal: weights overlap at byte %llu of '%s'",
+                   (unsigned long long)e->offset, f->name);
         return false;
     }
     ir_tensor v = ir_eval_constant(f, (ir_ref){e->node});
@@ -149,8 +149,8 @@ static bool put_entry(base_diag *d, sink *s, const ir_module *m, const entry *e)
     return fine;
 }
 
-bool cg_write_weights(base_diag *d, const ir_module *m, int fd, uint64_t base, const cg_options *options,
-                      uint64_t *bytes, unsigned char id[16]) {
+bool cg_write_weights(base_diag *d, const ir_module *m, int fd, uint64_t base,
+                      const cg_options *options, uint64_t *bytes, unsigned char id[16]) {
     entries e = collect(m);
     sink s = {.fd = fd, .base = base};
     bool fine = true;

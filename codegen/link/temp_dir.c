@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* For the signal handler: an interrupted compilation leaves nothing behind either. What the process had
- * arranged for the signal happens afterwards. */
+/* For the signal handler: an interrupted compilation leaves nothing behind either. What the process
+ * had arranged for the signal happens afterwards. */
 static cg_files *volatile live;
 static struct sigaction saved[3];
 static const int caught[3] = {SIGINT, SIGTERM, SIGHUP};
@@ -40,12 +40,12 @@ bool cg_files_open(base_diag *d, cg_files *f, const char *output) {
         const char *tmp = getenv("TMPDIR");
         dir = base_arena_printf(f->arena, "%s/ebru-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     } else {
-        dir = base_arena_printf(f->arena, "%.*s.%s.XXXXXX", slash ? (int)(slash + 1 - output) : 0, output,
-                              slash ? slash + 1 : output);
+        dir = base_arena_printf(f->arena, "%.*s.%s.XXXXXX", slash ? (int)(slash + 1 - output) : 0,
+                                output, slash ? slash + 1 : output);
     }
     if (!mkdtemp(dir)) {
-        base_error(d, NULL, "cannot write to the folder of '%s': %s", base_escape(output, strlen(output)),
-                 strerror(errno));
+        base_error(d, NULL, "cannot write to the folder of '%s': %s",
+                   base_escape(output, strlen(output)), strerror(errno));
         base_arena_free(f->arena);
         f->arena = NULL;
         return false;
@@ -90,7 +90,8 @@ static bool write_all(int fd, const char *p, size_t count) {
 }
 
 static bool cannot(base_diag *d, const char *what, const char *path) {
-    base_error(d, NULL, "cannot %s '%s': %s", what, base_escape(path, strlen(path)), strerror(errno));
+    base_error(d, NULL, "cannot %s '%s': %s", what, base_escape(path, strlen(path)),
+               strerror(errno));
     return false;
 }
 

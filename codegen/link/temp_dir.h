@@ -1,5 +1,5 @@
-/* Intermediate files of one compilation: a hidden directory beside the output, so that the finished file is
- * renamed into place and a failure leaves nothing. */
+/* Intermediate files of one compilation: a hidden directory beside the output, so that the finished
+ * file is renamed into place and a failure leaves nothing. */
 #ifndef EBRU_CODEGEN_LINK_TEMP_DIR_H
 #define EBRU_CODEGEN_LINK_TEMP_DIR_H
 
@@ -12,7 +12,8 @@ typedef struct cg_files {
     BASE_VEC(const char *) paths;
 } cg_files;
 
-/* `output`: the file it is all for; "-" uses the system's temporary directory. False with a diagnostic. */
+/* `output`: the file it is all for; "-" uses the system's temporary directory. False with a
+ * diagnostic. */
 bool cg_files_open(base_diag *d, cg_files *f, const char *output);
 /* Path of a file of that name in the directory; removed by cg_files_close. */
 const char *cg_files_add(cg_files *f, const char *name);

@@ -1,7 +1,7 @@
 #include "codegen/link/weights_file.h"
 #include "codegen/link/elf.h"
-#include "codegen/link/weights_segment.h"
 #include "codegen/link/pack_weights.h"
+#include "codegen/link/weights_segment.h"
 #include "runtime/abi/abi.h"
 
 #include <errno.h>
@@ -38,8 +38,8 @@ bool cg_blob_pack(base_diag *d, const ir_module *m, const cg_options *options, c
 bool cg_blob_wrap(base_diag *d, const cg_blob *b) {
     int fd = open(b->path, O_RDWR | O_CLOEXEC);
     if (fd < 0) return cannot(d, "open");
-    bool fine =
-        cg_elf_finish(fd, b->arch, "ebru_weights", b->head, cg_blob_size(b), b->align) || cannot(d, "write");
+    bool fine = cg_elf_finish(fd, b->arch, "ebru_weights", b->head, cg_blob_size(b), b->align) ||
+                cannot(d, "write");
     if (close(fd) != 0 && fine) fine = cannot(d, "write");
     return fine;
 }
@@ -48,9 +48,11 @@ bool cg_blob_wrap(base_diag *d, const cg_blob *b) {
 static bool copy(int from, uint64_t from_at, int to, uint64_t to_at, uint64_t bytes) {
     off_t in = (off_t)from_at, out = (off_t)to_at;
     while (bytes > 0) {
-        ssize_t n = copy_file_range(from, &in, to, &out, bytes < 1u << 30 ? (size_t)bytes : 1u << 30, 0);
+        ssize_t n =
+            copy_file_range(from, &in, to, &out, bytes < 1u << 30 ? (size_t)bytes : 1u << 30, 0);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) {
+        if (n < 0 &&
+            (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) {
             static char buffer[1 << 20]; /* a file system that cannot: by hand */
             n = pread(from, buffer, bytes < sizeof buffer ? (size_t)bytes : sizeof buffer, in);
             if (n > 0) n = pwrite(to, buffer, (size_t)n, out);

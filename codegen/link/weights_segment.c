@@ -30,12 +30,14 @@ static bool only_zeros(int fd, uint64_t at, uint64_t bytes) {
 }
 
 /* The section that ends with the stub. */
-static bool find_section(int fd, const Elf64_Ehdr *e, uint64_t align, cg_segment *s, Elf64_Shdr *found) {
+static bool find_section(int fd, const Elf64_Ehdr *e, uint64_t align, cg_segment *s,
+                         Elf64_Shdr *found) {
     for (uint32_t i = 0; i < e->e_shnum; i++) {
         char bytes[sizeof stub];
         s->section_header = e->e_shoff + i * sizeof *found;
         if (!get(fd, found, sizeof *found, s->section_header)) return false;
-        if (found->sh_type != SHT_PROGBITS || !(found->sh_flags & SHF_ALLOC) || found->sh_size < sizeof stub)
+        if (found->sh_type != SHT_PROGBITS || !(found->sh_flags & SHF_ALLOC) ||
+            found->sh_size < sizeof stub)
             continue;
         uint64_t at = found->sh_size - sizeof stub;
         if (!get(fd, bytes, sizeof bytes, found->sh_offset + at)) return false;
@@ -61,7 +63,8 @@ bool cg_segment_find(int fd, uint64_t align, cg_segment *s) {
         if (p.p_type != PT_LOAD) continue;
         if (p.p_vaddr > s->address) return false;
         if (p.p_vaddr + p.p_memsz <= s->address) continue;
-        if (p.p_flags != PF_R || p.p_vaddr != section.sh_addr || p.p_memsz != section.sh_size) return false;
+        if (p.p_flags != PF_R || p.p_vaddr != section.sh_addr || p.p_memsz != section.sh_size)
+            return false;
         s->program_header = at;
         found = true;
     }
@@ -71,7 +74,8 @@ bool cg_segment_find(int fd, uint64_t align, cg_segment *s) {
 bool cg_segment_set(int fd, const cg_segment *s, uint64_t offset, uint64_t bytes, uint64_t align) {
     Elf64_Phdr p;
     Elf64_Shdr h;
-    if (!get(fd, &p, sizeof p, s->program_header) || !get(fd, &h, sizeof h, s->section_header)) return false;
+    if (!get(fd, &p, sizeof p, s->program_header) || !get(fd, &h, sizeof h, s->section_header))
+        return false;
     p.p_offset = h.sh_offset = offset;
     p.p_vaddr = p.p_paddr = h.sh_addr = s->address;
     p.p_filesz = p.p_memsz = h.sh_size = bytes;

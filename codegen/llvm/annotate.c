@@ -1,15 +1,15 @@
-/* Comments in assembly and LLVM IR that name the ops of the model: over a wrapper all ops that call it, in
- * the model's functions each op over its call. Comments only, put into the finished text: the code is the
- * same with and without.
+/* Comments in assembly and LLVM IR that name the ops of the model: over a wrapper all ops that call
+ * it, in the model's functions each op over its call. Comments only, put into the finished text:
+ * the code is the same with and without.
  *
  *   # ebru.v4.conv2d.5 computes
  *   #   unet.step %21 conv2d down.0.res : f32[1,32,32,32]:c16
  *   #   unet.step %30 conv2d down.1.res : f32[1,32,32,32]:c16
  *   ebru.v4.conv2d.5:
  *
- * Calls of wrappers are neither inlined nor moved, so the n-th call in a function is its n-th op's. Where one
- * is another wrapper's (LLVM may copy code behind the branches of --poison) the rest of the function stays
- * without comments. */
+ * Calls of wrappers are neither inlined nor moved, so the n-th call in a function is its n-th op's.
+ * Where one is another wrapper's (LLVM may copy code behind the branches of --poison) the rest of
+ * the function stays without comments. */
 #include "codegen/llvm/emission_plan.h"
 
 #include <errno.h>
@@ -32,9 +32,9 @@ static void print_op(const annotation *a, uint32_t func, ir_ref r) {
     const char *block = f->module->origins.items[n->origin].block;
     base_str type = {0};
     ir_print_type(&n->type, &type);
-    fprintf(a->out, "%s %%%u %s%s%s : %s\n", base_escape(f->name, strlen(f->name)), a->number[func][r.id],
-            ir_op_get(n->op)->name, block ? " " : "", block ? base_escape(block, strlen(block)) : "",
-            type.data);
+    fprintf(a->out, "%s %%%u %s%s%s : %s\n", base_escape(f->name, strlen(f->name)),
+            a->number[func][r.id], ir_op_get(n->op)->name, block ? " " : "",
+            block ? base_escape(block, strlen(block)) : "", type.data);
     base_str_free(&type);
 }
 
@@ -62,7 +62,8 @@ static void definition(annotation *a, const char *name, size_t length) {
     for (uint32_t i = 0; i < p->funcs.count; i++) {
         const cg_func_plan *f = &p->funcs.items[i];
         if (!is_name(name, length, f->symbol)) continue;
-        fprintf(a->out, "%s %s: %zu ops\n", a->mark, base_escape(f->f->name, strlen(f->f->name)), f->ops.count);
+        fprintf(a->out, "%s %s: %zu ops\n", a->mark, base_escape(f->f->name, strlen(f->f->name)),
+                f->ops.count);
         a->in = f;
         a->func = i;
         a->next = 0;
@@ -137,7 +138,8 @@ bool cg_annotate(const cg_plan *plan, bool asm_text, bool x86, const char *path,
     FILE *in = fopen(path, "r");
     a.out = open_memstream(&text, &size);
     a.number = base_alloc((plan->funcs.count + 1) * sizeof *a.number);
-    for (uint32_t i = 0; i < plan->funcs.count; i++) a.number[i] = ir_numbering(plan->funcs.items[i].f);
+    for (uint32_t i = 0; i < plan->funcs.count; i++)
+        a.number[i] = ir_numbering(plan->funcs.items[i].f);
     bool fine = in && a.out && annotate(&a, in);
     if (in) fclose(in);
     if (a.out && fclose(a.out)) fine = false;

@@ -1,6 +1,6 @@
-/* Where barriers are needed. Tasks of one node write disjoint bytes and never read them, so only nodes can
- * conflict: a node waits when it reads what was written since the last barrier, or writes what was read or
- * written since. Weights are never written. */
+/* Where barriers are needed. Tasks of one node write disjoint bytes and never read them, so only
+ * nodes can conflict: a node waits when it reads what was written since the last barrier, or writes
+ * what was read or written since. Weights are never written. */
 #include "codegen/llvm/emission_plan.h"
 
 cg_range cg_range_of(const ir_func *f, ir_ref value) {
@@ -29,8 +29,10 @@ bool cg_hazard(cg_hazards *h, const ir_func *f, const ir_node *node, ir_ref ref)
         in[reads] = cg_range_of(f, node->operand[i]);
         if (in[reads].space != IR_AT_WEIGHT) reads++;
     }
-    bool wait = meets(&out, h->read.items, h->read.count) || meets(&out, h->written.items, h->written.count);
-    for (uint32_t i = 0; i < reads && !wait; i++) wait = meets(&in[i], h->written.items, h->written.count);
+    bool wait = meets(&out, h->read.items, h->read.count) ||
+                meets(&out, h->written.items, h->written.count);
+    for (uint32_t i = 0; i < reads && !wait; i++)
+        wait = meets(&in[i], h->written.items, h->written.count);
     if (wait) h->read.count = h->written.count = 0;
     for (uint32_t i = 0; i < reads; i++) BASE_PUSH(&h->read, in[i]);
     BASE_PUSH(&h->written, out);

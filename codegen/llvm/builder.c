@@ -11,7 +11,8 @@ LLVMValueRef cg_i64(const cg *c, int64_t v) {
 LLVMValueRef cg_bytes_at(const cg *c, LLVMValueRef base, uint64_t offset) {
     if (offset == 0) return base;
     LLVMValueRef index = cg_i64(c, (int64_t)offset);
-    return LLVMBuildInBoundsGEP2(c->builder, LLVMInt8TypeInContext(c->context), base, &index, 1, "");
+    return LLVMBuildInBoundsGEP2(c->builder, LLVMInt8TypeInContext(c->context), base, &index, 1,
+                                 "");
 }
 
 LLVMValueRef cg_float_at(const cg *c, LLVMValueRef base, LLVMValueRef index) {
@@ -41,7 +42,8 @@ cg_loop cg_loop_begin(const cg *c, LLVMValueRef first, LLVMValueRef last, const 
 
 void cg_loop_end(const cg *c, cg_loop *l) {
     LLVMBasicBlockRef latch = LLVMGetInsertBlock(c->builder);
-    LLVMValueRef next = LLVMBuildNSWAdd(c->builder, l->index, LLVMConstInt(LLVMTypeOf(l->index), 1, 0), "");
+    LLVMValueRef next =
+        LLVMBuildNSWAdd(c->builder, l->index, LLVMConstInt(LLVMTypeOf(l->index), 1, 0), "");
     LLVMAddIncoming(l->index, &next, &latch, 1);
     LLVMValueRef again = LLVMBuildICmp(c->builder, LLVMIntSLT, next, l->last, "");
     LLVMBuildCondBr(c->builder, again, l->head, l->exit);

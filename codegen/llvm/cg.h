@@ -1,17 +1,19 @@
-/* The code generation context. One cg is one LLVM module: the kernels of one CPU level, wrappers specialising
- * them, the model's functions. It lives in a forked child only; cg.h is the only header that sees LLVM. */
+/* The code generation context. One cg is one LLVM module: the kernels of one CPU level, wrappers
+ * specialising them, the model's functions. It lives in a forked child only; cg.h is the only
+ * header that sees LLVM. */
 #ifndef EBRU_CODEGEN_LLVM_CG_H
 #define EBRU_CODEGEN_LLVM_CG_H
 
 #include "codegen/codegen.h"
-#include "codegen/target/arch.h"
 #include "codegen/llvm/emission_plan.h"
+#include "codegen/target/arch.h"
 
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
-/* What of a level an object holds: everything a model needs; the functions that kernels call as they are
- * (register tiles); the kernels as they are; or a model's wrappers, which call those of other objects. */
+/* What of a level an object holds: everything a model needs; the functions that kernels call as
+ * they are (register tiles); the kernels as they are; or a model's wrappers, which call those of
+ * other objects. */
 typedef enum cg_role { CG_WHOLE, CG_TILES, CG_KERNELS, CG_WRAPPERS } cg_role;
 
 typedef struct cg {
@@ -30,13 +32,14 @@ typedef struct cg {
     bool failed;
 } cg;
 
-/* module.c: life of a module. cg_open makes an empty one, with the level's library at hand; those of roles
- * CG_TILES and CG_KERNELS begin with all of it that is the level's own. opt_level: 0..3. */
+/* module.c: life of a module. cg_open makes an empty one, with the level's library at hand; those
+ * of roles CG_TILES and CG_KERNELS begin with all of it that is the level's own. opt_level: 0..3.
+ */
 bool cg_open(cg *c, const cg_arch *arch, const cg_target_info *target, cg_role role, int opt_level,
              const char *name, base_str *fault);
 void cg_close(cg *c);
-/* Takes what is called from the library, verifies, makes all but the entry functions internal, runs LLVM's
- * pipeline. */
+/* Takes what is called from the library, verifies, makes all but the entry functions internal, runs
+ * LLVM's pipeline. */
 bool cg_optimize(cg *c);
 /* Writes object code, assembly or IR to a file. */
 bool cg_write(cg *c, cg_emit_kind kind, const char *path);
@@ -53,8 +56,8 @@ const char *cg_llvm_version(void);
  * cg_library_link puts what the module calls (all, in the roles that begin so) into it. */
 bool cg_library_open(cg *c);
 bool cg_library_link(cg *c);
-/* The function ebru_k_NAME or ebru_ew_NAME ("k_conv2d"), declared in the module; NULL when the level has
- * none. With opt_level 0 kernels are those of the level's CG_KERNELS object. */
+/* The function ebru_k_NAME or ebru_ew_NAME ("k_conv2d"), declared in the module; NULL when the
+ * level has none. With opt_level 0 kernels are those of the level's CG_KERNELS object. */
 LLVMValueRef cg_library_function(cg *c, const char *name);
 /* Any function of the library, for the attributes it was compiled with. */
 LLVMValueRef cg_library_any(const cg *c);
@@ -68,9 +71,11 @@ void cg_library_symbol(int32_t isa, const char *function, char *to, size_t size)
 /* Builder shorthands with explicit types. */
 LLVMValueRef cg_i32(const cg *c, int64_t v);
 LLVMValueRef cg_i64(const cg *c, int64_t v);
-LLVMValueRef cg_bytes_at(const cg *c, LLVMValueRef base, uint64_t offset);    /* base + offset bytes */
-LLVMValueRef cg_float_at(const cg *c, LLVMValueRef base, LLVMValueRef index); /* (float *)base + index */
-LLVMValueRef cg_load_ptr(const cg *c, LLVMValueRef base, uint64_t offset);    /* pointer at base + offset */
+LLVMValueRef cg_bytes_at(const cg *c, LLVMValueRef base, uint64_t offset); /* base + offset bytes */
+LLVMValueRef cg_float_at(const cg *c, LLVMValueRef base,
+                         LLVMValueRef index); /* (float *)base + index */
+LLVMValueRef cg_load_ptr(const cg *c, LLVMValueRef base,
+                         uint64_t offset);                 /* pointer at base + offset */
 LLVMBasicBlockRef cg_block(const cg *c, const char *name); /* appended to the current function */
 /* for (i = first; i < last; i++): cg_loop opens, body follows, cg_loop_end closes. */
 typedef struct cg_loop {
@@ -80,13 +85,15 @@ typedef struct cg_loop {
 cg_loop cg_loop_begin(const cg *c, LLVMValueRef first, LLVMValueRef last, const char *name);
 void cg_loop_end(const cg *c, cg_loop *loop);
 
-/* wrap.c: the wrapper of plan->wrappers[index]: a definition when this part owns it, else a declaration.
- * Arguments: present operands in buf order, scratch, first task, end task. */
+/* wrap.c: the wrapper of plan->wrappers[index]: a definition when this part owns it, else a
+ * declaration. Arguments: present operands in buf order, scratch, first task, end task. */
 bool cg_emit_wrappers(cg *c, const cg_plan *plan, uint32_t part, LLVMValueRef *wrappers);
-/* ew.c: body of an elementwise wrapper; arguments: operands, result, scratch, first task, end task. */
+/* ew.c: body of an elementwise wrapper; arguments: operands, result, scratch, first task, end task.
+ */
 bool cg_ew_body(cg *c, LLVMValueRef fn, const cg_ew_plan *plan);
 /* func.c: the model's functions. */
-bool cg_emit_functions(cg *c, const cg_plan *plan, const LLVMValueRef *wrappers, const cg_options *options);
+bool cg_emit_functions(cg *c, const cg_plan *plan, const LLVMValueRef *wrappers,
+                       const cg_options *options);
 
 /* tables.c: the constant tables of runtime/abi/abi.h in a module of their own. */
 typedef struct cg_table_input {

@@ -1,7 +1,7 @@
 /* Elementwise groups as loops over vectors of 16 lanes, straight from the expression. One loop nest
- * (ew_plan.h): tasks, outer indices, vectors; plain tensors end in a masked vector, c16 tensors keep the
- * lanes past the last channel at zero. Functions like silu are calls of ebru_ew_NAME of the kernels' bitcode,
- * inlined to registers. */
+ * (ew_plan.h): tasks, outer indices, vectors; plain tensors end in a masked vector, c16 tensors
+ * keep the lanes past the last channel at zero. Functions like silu are calls of ebru_ew_NAME of
+ * the kernels' bitcode, inlined to registers. */
 #include "codegen/llvm/cg.h"
 #include "codegen/target/elementwise_plan.h"
 
@@ -12,15 +12,17 @@ typedef struct emitter {
     const cg_ew_plan *p;
     LLVMValueRef fn;
     LLVMValueRef base[IR_MAX_OPERANDS], out; /* at the current outer index */
-    LLVMValueRef fixed[IR_MAX_OPERANDS]; /* operands that do not move in the inner loop, loaded before it */
-    LLVMValueRef buffer;                 /* 16 floats: argument and result of functions */
-    LLVMValueRef keep;                   /* c16 padding: lanes to keep, or NULL */
+    LLVMValueRef
+        fixed[IR_MAX_OPERANDS]; /* operands that do not move in the inner loop, loaded before it */
+    LLVMValueRef buffer;        /* 16 floats: argument and result of functions */
+    LLVMValueRef keep;          /* c16 padding: lanes to keep, or NULL */
 } emitter;
 
 static LLVMValueRef splat(const emitter *e, LLVMValueRef x) {
     cg *c = e->c;
     LLVMTypeRef mask = LLVMVectorType(c->i32, 16);
-    LLVMValueRef one = LLVMBuildInsertElement(c->builder, LLVMGetPoison(c->v16f), x, cg_i32(c, 0), "");
+    LLVMValueRef one =
+        LLVMBuildInsertElement(c->builder, LLVMGetPoison(c->v16f), x, cg_i32(c, 0), "");
     return LLVMBuildShuffleVector(c->builder, one, LLVMGetPoison(c->v16f), LLVMConstNull(mask), "");
 }
 
@@ -92,10 +94,12 @@ static LLVMValueRef call_function(const emitter *e, const char *op, LLVMValueRef
 }
 
 /* a where `better` holds or a is NaN, else b: NaN operands come through, as in the evaluator. */
-static LLVMValueRef pick(const emitter *e, LLVMRealPredicate better, LLVMValueRef a, LLVMValueRef b) {
+static LLVMValueRef pick(const emitter *e, LLVMRealPredicate better, LLVMValueRef a,
+                         LLVMValueRef b) {
     LLVMBuilderRef g = e->c->builder;
     LLVMValueRef take = LLVMBuildFCmp(g, better, a, b, "");
-    if (!LLVMIsConstant(a)) take = LLVMBuildOr(g, take, LLVMBuildFCmp(g, LLVMRealUNO, a, a, ""), "");
+    if (!LLVMIsConstant(a))
+        take = LLVMBuildOr(g, take, LLVMBuildFCmp(g, LLVMRealUNO, a, a, ""), "");
     return LLVMBuildSelect(g, take, a, b, "");
 }
 
@@ -153,7 +157,8 @@ static void vector(const emitter *e, LLVMValueRef v, uint32_t lanes) {
     }
     LLVMValueRef y = evaluate(e, operand);
     if (e->keep) y = LLVMBuildSelect(c->builder, e->keep, y, LLVMConstNull(c->v16f), "");
-    store(e, y, cg_float_at(c, e->out, LLVMBuildNSWMul(c->builder, v, cg_i64(c, e->p->out.vector), "")),
+    store(e, y,
+          cg_float_at(c, e->out, LLVMBuildNSWMul(c->builder, v, cg_i64(c, e->p->out.vector), "")),
           lanes);
 }
 
@@ -194,8 +199,9 @@ static void enter(emitter *e, LLVMValueRef o) {
         LLVMValueRef offset = cg_i64(c, 0);
         for (uint32_t i = 0; i < p->axes; i++)
             if (st->outer[i])
-                offset = LLVMBuildAdd(c->builder, offset,
-                                      LLVMBuildMul(c->builder, index[i], cg_i64(c, st->outer[i]), ""), "");
+                offset = LLVMBuildAdd(
+                    c->builder, offset,
+                    LLVMBuildMul(c->builder, index[i], cg_i64(c, st->outer[i]), ""), "");
         LLVMValueRef base = cg_float_at(c, LLVMGetParam(e->fn, s), offset);
         if (s == p->operands)
             e->out = base;
@@ -227,7 +233,8 @@ bool cg_ew_body(cg *c, LLVMValueRef fn, const cg_ew_plan *p) {
     LLVMValueRef first = LLVMBuildMul(g, group, cg_i64(c, p->group), "");
     LLVMValueRef last = at_most(c, LLVMBuildAdd(g, first, cg_i64(c, p->group), ""), p->outer);
     LLVMValueRef v0 = LLVMBuildMul(g, chunk, cg_i64(c, p->chunk), "");
-    LLVMValueRef v1 = at_most(c, LLVMBuildAdd(g, v0, cg_i64(c, p->chunk), ""), p->vectors + (p->tail > 0));
+    LLVMValueRef v1 =
+        at_most(c, LLVMBuildAdd(g, v0, cg_i64(c, p->chunk), ""), p->vectors + (p->tail > 0));
     cg_loop outer = cg_loop_begin(c, first, last, "outer");
     enter(&e, outer.index);
     inner(&e, v0, v1);

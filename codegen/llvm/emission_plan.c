@@ -18,10 +18,12 @@ static bool bad_node(base_diag *d, const ir_func *f, ir_ref r, const char *why) 
     return false;
 }
 
-/* Bindings may come from a text file: names, order and kinds of the parameters must be the kernel's. */
+/* Bindings may come from a text file: names, order and kinds of the parameters must be the
+ * kernel's. */
 static bool check_binding(base_diag *d, const ir_func *f, ir_ref r, const cg_kernel *k) {
     const ir_binding *b = ir_get(f, r)->binding;
-    if (b->tasks < 1 || b->tasks > INT32_MAX) return bad_node(d, f, r, "the number of tasks is out of range");
+    if (b->tasks < 1 || b->tasks > INT32_MAX)
+        return bad_node(d, f, r, "the number of tasks is out of range");
     if (!k) return true;
     if (b->param_count != k->field_count)
         return bad_node(d, f, r, "the binding has another number of parameters");
@@ -45,10 +47,12 @@ static void param_text(const ir_param *p, char type, base_str *out) {
 /* The loop nest without its counters of tasks says everything about an elementwise loop. */
 static void ew_key(const cg_ew_plan *p, base_str *out) {
     for (uint32_t i = 0; i < p->axes; i++) base_str_addf(out, ",%lld", (long long)p->extent[i]);
-    base_str_addf(out, ";%lld+%u lanes %u axis %d", (long long)p->vectors, p->tail, p->lanes, p->block_axis);
+    base_str_addf(out, ";%lld+%u lanes %u axis %d", (long long)p->vectors, p->tail, p->lanes,
+                  p->block_axis);
     for (uint32_t s = 0; s <= p->operands; s++) {
         const cg_ew_stream *e = s < p->operands ? &p->in[s] : &p->out;
-        base_str_addf(out, ";%lld%s%s", (long long)e->vector, e->splat ? "s" : "", e->aligned ? "a" : "");
+        base_str_addf(out, ";%lld%s%s", (long long)e->vector, e->splat ? "s" : "",
+                      e->aligned ? "a" : "");
         for (uint32_t i = 0; i < p->axes; i++) base_str_addf(out, ",%lld", (long long)e->outer[i]);
     }
     for (uint32_t i = 0; i < p->step_count; i++) {
@@ -79,7 +83,8 @@ static bool key_of(base_diag *d, const ir_func *f, ir_ref r, cg_wrapper *w, base
         if (fine) ew_key(&plan, out);
         return fine;
     }
-    for (uint32_t i = 0; i < b->param_count; i++) param_text(&b->params[i], w->kernel->types[i], out);
+    for (uint32_t i = 0; i < b->param_count; i++)
+        param_text(&b->params[i], w->kernel->types[i], out);
     return true;
 }
 
@@ -98,7 +103,7 @@ static uint32_t wrapper_of(base_diag *d, cg_plan *p, const ir_func *f, ir_ref r)
             found = (uint32_t)p->wrappers.count;
             w.key = base_arena_strdup(p->arena, key.data);
             w.name = base_arena_printf(p->arena, "ebru.v%d.%s.%u", p->target->isa,
-                                     w.kernel ? w.kernel->name : "ew", same);
+                                       w.kernel ? w.kernel->name : "ew", same);
             BASE_PUSH(&p->wrappers, w);
         }
     }
@@ -106,11 +111,13 @@ static uint32_t wrapper_of(base_diag *d, cg_plan *p, const ir_func *f, ir_ref r)
     return found;
 }
 
-/* A name as a symbol: letters, digits, '_' and '.' stay. The index keeps different names different. */
+/* A name as a symbol: letters, digits, '_' and '.' stay. The index keeps different names different.
+ */
 static const char *symbol_of(const cg_plan *p, const char *name, size_t index) {
     char *s = base_arena_printf(p->arena, "ebru.v%d.f%zu.%.80s", p->target->isa, index, name);
     for (char *c = s; *c; c++)
-        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '.'))
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+              *c == '.'))
             *c = '_';
     return s;
 }
@@ -134,7 +141,8 @@ static bool plan_func(base_diag *d, cg_plan *p, const ir_func *f) {
     for (size_t i = 0; i < f->outputs.count; i++)
         if (ir_get(f, f->outputs.items[i].value)->place.kind != IR_AT_OUTPUT ||
             ir_get(f, f->outputs.items[i].value)->place.offset != i)
-            fine = bad_node(d, f, f->outputs.items[i].value, "an output is not placed in its buffer");
+            fine =
+                bad_node(d, f, f->outputs.items[i].value, "an output is not placed in its buffer");
     cg_hazards_free(&h);
     BASE_PUSH(&p->funcs, fp);
     return fine;
@@ -144,7 +152,7 @@ bool cg_make_plan(base_diag *d, const cg_target_info *target, const ir_module *m
     *p = (cg_plan){.arena = base_arena_new(), .target = target, .module = m};
     if (m->level != IR_PLACED) {
         base_error(d, NULL, "code is generated from the placed level; this module is at level %s",
-                 ir_level_name[m->level]);
+                   ir_level_name[m->level]);
         return false;
     }
     bool fine = true;

@@ -1,5 +1,5 @@
-/* What is to be emitted for one level, found out before LLVM is asked: the distinct kernels, the working
- * nodes of each function in order, and where barriers stand. Needs no LLVM. */
+/* What is to be emitted for one level, found out before LLVM is asked: the distinct kernels, the
+ * working nodes of each function in order, and where barriers stand. Needs no LLVM. */
 #ifndef EBRU_CODEGEN_LLVM_EMISSION_PLAN_H
 #define EBRU_CODEGEN_LLVM_EMISSION_PLAN_H
 
@@ -39,16 +39,17 @@ typedef struct cg_plan {
     BASE_VEC(cg_func_plan) funcs;
 } cg_plan;
 
-/* False with diagnostics when the module is not at PLACED level or a binding does not fit its kernel. */
+/* False with diagnostics when the module is not at PLACED level or a binding does not fit its
+ * kernel. */
 bool cg_make_plan(base_diag *d, const cg_target_info *target, const ir_module *m, cg_plan *plan);
 void cg_free_plan(cg_plan *plan);
 
 /* True for nodes that run: bound, and placed in the arena or an output. */
 bool cg_node_runs(const ir_node *n);
 
-/* annotate.c: puts comments that name the model's ops into the text of a module with the plan's wrappers and
- * functions: assembly (of x86, or of AArch64) or LLVM IR. False with the fault when the file cannot be
- * rewritten. */
+/* annotate.c: puts comments that name the model's ops into the text of a module with the plan's
+ * wrappers and functions: assembly (of x86, or of AArch64) or LLVM IR. False with the fault when
+ * the file cannot be rewritten. */
 bool cg_annotate(const cg_plan *plan, bool asm_text, bool x86, const char *path, base_str *fault);
 
 /* barrier.c: a set of byte ranges that were read or written since the last barrier. */
@@ -61,8 +62,8 @@ typedef struct cg_hazards {
     BASE_VEC(cg_range) read, written;
 } cg_hazards;
 cg_range cg_range_of(const ir_func *f, ir_ref value);
-/* True when the node must wait for what runs since the last barrier; then the sets start anew. The node's own
- * ranges are added. */
+/* True when the node must wait for what runs since the last barrier; then the sets start anew. The
+ * node's own ranges are added. */
 bool cg_hazard(cg_hazards *h, const ir_func *f, const ir_node *node, ir_ref ref);
 void cg_hazards_free(cg_hazards *h);
 bool cg_ranges_overlap(const cg_range *a, const cg_range *b);

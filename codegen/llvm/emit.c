@@ -1,13 +1,14 @@
-/* cg_emit: plans every level, compiles the parts in forked children while the weights are packed here, then
- * makes the tables and links. All files are made in a hidden directory and renamed into place at the end. */
-#include "codegen/link/weights_file.h"
-#include "codegen/llvm/cg.h"
+/* cg_emit: plans every level, compiles the parts in forked children while the weights are packed
+ * here, then makes the tables and links. All files are made in a hidden directory and renamed into
+ * place at the end. */
 #include "codegen/link/elf.h"
-#include "codegen/link/temp_dir.h"
 #include "codegen/link/jobs.h"
 #include "codegen/link/link.h"
-#include "codegen/link/weights_segment.h"
 #include "codegen/link/pack_weights.h"
+#include "codegen/link/temp_dir.h"
+#include "codegen/link/weights_file.h"
+#include "codegen/link/weights_segment.h"
+#include "codegen/llvm/cg.h"
 #include "runtime/abi/abi.h"
 
 #include <elf.h>
@@ -20,8 +21,8 @@
 enum { MAX_LEVELS = 8 };
 
 /* Objects that codegen/CMakeLists.txt puts into the compiler (make_shared.c). */
-#define SHARED(name)                                                                                         \
-    extern const char ebru_tiles_##name[], ebru_tiles_##name##_end[];                                        \
+#define SHARED(name)                                                                               \
+    extern const char ebru_tiles_##name[], ebru_tiles_##name##_end[];                              \
     extern const char ebru_kernels_##name[], ebru_kernels_##name##_end[];
 SHARED(x86_64_v2)
 SHARED(x86_64_v3)
@@ -31,9 +32,9 @@ SHARED(x86_64_v4_amx)
 SHARED(aarch64_neon)
 SHARED(aarch64_neon_bf16)
 #undef SHARED
-#define SHARED(name)                                                                                         \
-    {ebru_tiles_##name, ebru_tiles_##name##_end}, {                                                          \
-        ebru_kernels_##name, ebru_kernels_##name##_end                                                       \
+#define SHARED(name)                                                                               \
+    {ebru_tiles_##name, ebru_tiles_##name##_end}, {                                                \
+        ebru_kernels_##name, ebru_kernels_##name##_end                                             \
     }
 static const struct shared {
     int32_t isa;
@@ -134,14 +135,15 @@ static bool levels_agree(const emission *e) {
                    f->outputs.count == g->outputs.count &&
                    a->funcs.items[i].ops.count == b->funcs.items[i].ops.count;
             for (size_t k = 0; same && k < f->inputs.count; k++)
-                same = ir_type_equal(ir_typeof(f, f->inputs.items[k]), ir_typeof(g, g->inputs.items[k]));
+                same = ir_type_equal(ir_typeof(f, f->inputs.items[k]),
+                                     ir_typeof(g, g->inputs.items[k]));
             for (size_t k = 0; same && k < f->outputs.count; k++)
                 same = ir_type_equal(ir_typeof(f, f->outputs.items[k].value),
                                      ir_typeof(g, g->outputs.items[k].value));
         }
         if (!same) {
-            base_error(e->d, NULL, "internal: the modules of %s and %s differ", a->target->base.level,
-                     b->target->base.level);
+            base_error(e->d, NULL, "internal: the modules of %s and %s differ",
+                       a->target->base.level, b->target->base.level);
             return false;
         }
     }
@@ -154,16 +156,19 @@ static bool plan_levels(emission *e) {
         return false;
     }
     if (is_text(e->options) && e->level_count > 1) {
-        base_error(e->d, NULL, "--emit=asm and --emit=llvm-ir show one CPU level; name one with -mcpu=");
+        base_error(e->d, NULL,
+                   "--emit=asm and --emit=llvm-ir show one CPU level; name one with -mcpu=");
         return false;
     }
     if (!is_text(e->options) && strcmp(e->options->output, "-") == 0) {
-        base_error(e->d, NULL,
-                 "only text (--emit=asm, --emit=llvm-ir) goes to standard output; name a file with -o");
+        base_error(
+            e->d, NULL,
+            "only text (--emit=asm, --emit=llvm-ir) goes to standard output; name a file with -o");
         return false;
     }
     if (e->options->kind == CG_OBJ && e->options->weights == CG_WEIGHTS_APPEND) {
-        base_error(e->d, NULL, "an object has no end to put weights behind; --weights=embed or external");
+        base_error(e->d, NULL,
+                   "an object has no end to put weights behind; --weights=embed or external");
         return false;
     }
     bool paints = strcmp(ir_meta_string(e->levels[0].module, "pipeline.kind", "none"), "none") != 0;
@@ -197,8 +202,8 @@ static uint32_t cpus(void) {
     return n < 1 ? 1 : n > 16 ? 16 : (uint32_t)n;
 }
 
-/* Runs what has not run yet to the end; a crash in a child ends the compiler with 70 once the files are gone.
- */
+/* Runs what has not run yet to the end; a crash in a child ends the compiler with 70 once the files
+ * are gone. */
 static bool finish_jobs(emission *e, cg_job *jobs, uint32_t count, const char *phase) {
     uint32_t reported = UINT32_MAX;
     bool more = true, fine = true;
@@ -219,11 +224,11 @@ static bool finish_jobs(emission *e, cg_job *jobs, uint32_t count, const char *p
     return fine;
 }
 
-/* Where the weights stand. Two things that are not worth it for small ones: an address and a place in the
- * file that are the same modulo a huge page, without which the kernel maps what it has in huge pages by small
- * ones (docs/benchmarks.md, "Threads"); and room in front of them, so that the program can be put there
- * without copying them: more than a linked program ever took (2 MiB and 9 KiB a kernel), as a hole in the
- * file. */
+/* Where the weights stand. Two things that are not worth it for small ones: an address and a place
+ * in the file that are the same modulo a huge page, without which the kernel maps what it has in
+ * huge pages by small ones (docs/benchmarks.md, "Threads"); and room in front of them, so that the
+ * program can be put there without copying them: more than a linked program ever took (2 MiB and 9
+ * KiB a kernel), as a hole in the file. */
 static void place_weights(const emission *e, cg_blob *b) {
     uint64_t kernels = 0, bytes = 0;
     const ir_module *m = e->plans[0].module;
@@ -276,10 +281,11 @@ static bool add_shared(emission *e, int32_t isa, const char **objects, uint32_t 
     const struct shared *s = shared;
     while (s->isa != isa) s++;
     base_arena *a = e->files.arena;
-    return add_object(e, base_arena_printf(a, "tiles%d.o", isa), s->tiles.begin, s->tiles.end, objects,
-                      count) &&
-           (e->options->opt_level > 0 || add_object(e, base_arena_printf(a, "kernels%d.o", isa),
-                                                    s->kernels.begin, s->kernels.end, objects, count));
+    return add_object(e, base_arena_printf(a, "tiles%d.o", isa), s->tiles.begin, s->tiles.end,
+                      objects, count) &&
+           (e->options->opt_level > 0 ||
+            add_object(e, base_arena_printf(a, "kernels%d.o", isa), s->kernels.begin,
+                       s->kernels.end, objects, count));
 }
 
 /* The shared objects of all levels; some have their f32 kernels from another. */

@@ -1,5 +1,6 @@
-/* The model's functions: NAME(const struct ebru_call *, i32 thread, i32 threads), run by every thread. A
- * node's tasks [0, n) are shared out by position: thread t of T runs [n*t/T, n*(t+1)/T). */
+/* The model's functions: NAME(const struct ebru_call *, i32 thread, i32 threads), run by every
+ * thread. A node's tasks [0, n) are shared out by position: thread t of T runs [n*t/T, n*(t+1)/T).
+ */
 #include "codegen/llvm/cg.h"
 #include "runtime/abi/abi.h"
 
@@ -11,7 +12,7 @@ typedef struct emitter {
     LLVMValueRef thread64, next64, threads64; /* thread, thread + 1, threads as i64 */
     LLVMTypeRef barrier_type, mark_type, check_type;
     LLVMValueRef barrier, mark, poison, check; /* functions; poison and check NULL when off */
-    int32_t done;                              /* index of the last node before this point, -1 at first */
+    int32_t done; /* index of the last node before this point, -1 at first */
 } emitter;
 
 static LLVMValueRef address(const emitter *e, ir_ref value) {
@@ -58,7 +59,8 @@ static void run_node(const emitter *e, const cg_op *op, const cg_wrapper *w, LLV
     args[count++] = e->scratch;
     args[count++] = first;
     args[count++] = last;
-    /* An empty share is the wrapper's business: a branch here makes LLVM copy the rest of the function. */
+    /* An empty share is the wrapper's business: a branch here makes LLVM copy the rest of the
+     * function. */
     LLVMBuildCall2(c->builder, LLVMGlobalGetValueType(fn), fn, args, count, "");
 }
 
@@ -88,8 +90,8 @@ static LLVMBasicBlockRef thread_0_begin(const emitter *e) {
     cg *c = e->c;
     barrier(e);
     LLVMBasicBlockRef work = cg_block(c, ""), after = cg_block(c, "");
-    LLVMBuildCondBr(c->builder, LLVMBuildICmp(c->builder, LLVMIntEQ, e->thread, cg_i32(c, 0), ""), work,
-                    after);
+    LLVMBuildCondBr(c->builder, LLVMBuildICmp(c->builder, LLVMIntEQ, e->thread, cg_i32(c, 0), ""),
+                    work, after);
     LLVMPositionBuilderAtEnd(c->builder, work);
     return after;
 }
@@ -110,8 +112,8 @@ static void fill(const emitter *e, ir_ref value) {
     thread_0_end(e, after);
 }
 
-/* last[i]: index of the last op that reads the bytes of node i, views included; outputs are read at the end.
- */
+/* last[i]: index of the last op that reads the bytes of node i, views included; outputs are read at
+ * the end. */
 static uint32_t *last_reads(const cg_func_plan *p) {
     const ir_func *f = p->f;
     uint32_t *last = base_alloc(f->nodes.count * sizeof *last);
@@ -195,9 +197,10 @@ static LLVMValueRef service(cg *c, const char *name, LLVMTypeRef type) {
     return fn ? fn : LLVMAddFunction(c->module, name, type);
 }
 
-static void function(cg *c, const cg_plan *plan, const cg_func_plan *fp, const LLVMValueRef *wrappers,
-                     const cg_options *options) {
-    LLVMTypeRef types[] = {c->ptr, c->i32, c->i32}, barrier_types[] = {c->ptr, c->i32, c->i32, c->i32};
+static void function(cg *c, const cg_plan *plan, const cg_func_plan *fp,
+                     const LLVMValueRef *wrappers, const cg_options *options) {
+    LLVMTypeRef types[] = {c->ptr, c->i32, c->i32},
+                barrier_types[] = {c->ptr, c->i32, c->i32, c->i32};
     LLVMValueRef fn = cg_function(c, fp->symbol, LLVMFunctionType(c->void_, types, 3, 0), false);
     LLVMPositionBuilderAtEnd(c->builder, LLVMAppendBasicBlockInContext(c->context, fn, ""));
     emitter e = {.c = c, .plan = fp, .done = -1};
@@ -223,15 +226,16 @@ static void function(cg *c, const cg_plan *plan, const cg_func_plan *fp, const L
     LLVMValueRef stride = LLVMBuildLoad2(
         c->builder, c->i64, cg_bytes_at(c, e.call, offsetof(struct ebru_call, scratch_stride)), "");
     LLVMValueRef offset = LLVMBuildMul(c->builder, stride, e.thread64, "");
-    e.scratch =
-        LLVMBuildInBoundsGEP2(c->builder, LLVMInt8TypeInContext(c->context),
-                              cg_load_ptr(c, e.call, offsetof(struct ebru_call, scratch)), &offset, 1, "");
+    e.scratch = LLVMBuildInBoundsGEP2(c->builder, LLVMInt8TypeInContext(c->context),
+                                      cg_load_ptr(c, e.call, offsetof(struct ebru_call, scratch)),
+                                      &offset, 1, "");
     if (options->poison) e.poison = poison_function(c);
     body(&e, plan, wrappers);
     LLVMBuildRetVoid(c->builder);
 }
 
-bool cg_emit_functions(cg *c, const cg_plan *plan, const LLVMValueRef *wrappers, const cg_options *options) {
+bool cg_emit_functions(cg *c, const cg_plan *plan, const LLVMValueRef *wrappers,
+                       const cg_options *options) {
     for (size_t i = 0; i < plan->funcs.count && !c->failed; i++)
         function(c, plan, &plan->funcs.items[i], wrappers, options);
     return !c->failed;

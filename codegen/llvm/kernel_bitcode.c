@@ -1,6 +1,6 @@
-/* The library of a level: bitcode of its kernels and of the register tiles they call, in pieces with and
- * without bf16 arithmetic. Pieces are opened lazily: a job reads the bodies of the functions it calls, which
- * are a few of many. */
+/* The library of a level: bitcode of its kernels and of the register tiles they call, in pieces
+ * with and without bf16 arithmetic. Pieces are opened lazily: a job reads the bodies of the
+ * functions it calls, which are a few of many. */
 #include "codegen/llvm/cg.h"
 
 #include <llvm-c/BitReader.h>
@@ -8,12 +8,13 @@
 
 #include <string.h>
 
-#define FUNCTION  ((LLVMAttributeIndex)LLVMAttributeFunctionIndex) /* attributes of the function itself */
+#define FUNCTION                                                                                   \
+    ((LLVMAttributeIndex)LLVMAttributeFunctionIndex) /* attributes of the function itself */
 #define LEVEL_KEY "ebru-level" /* attribute of functions: the level they were compiled for */
 
 /* Put into the compiler by runtime/kernels/CMakeLists.txt. */
-#define BITCODE(name)                                                                                        \
-    extern const char ebru_bc_##name[], ebru_bc_##name##_end[];                                              \
+#define BITCODE(name)                                                                              \
+    extern const char ebru_bc_##name[], ebru_bc_##name##_end[];                                    \
     extern const char ebru_bc_tiles_##name[], ebru_bc_tiles_##name##_end[];
 BITCODE(x86_64_v2)
 BITCODE(x86_64_v3)
@@ -28,13 +29,13 @@ BITCODE(bf16_aarch64_neon)
 BITCODE(bf16_aarch64_neon_bf16)
 #undef BITCODE
 
-/* A level's pieces: those without bf16 arithmetic, whose code levels may share (cg_plain_level), and those
- * with. */
+/* A level's pieces: those without bf16 arithmetic, whose code levels may share (cg_plain_level),
+ * and those with. */
 typedef struct piece {
     const char *kernels, *kernels_end, *tiles, *tiles_end;
 } piece;
-#define PIECE(name)                                                                                          \
-    { ebru_bc_##name, ebru_bc_##name##_end, ebru_bc_tiles_##name, ebru_bc_tiles_##name##_end }
+#define PIECE(name)                                                                                \
+    {ebru_bc_##name, ebru_bc_##name##_end, ebru_bc_tiles_##name, ebru_bc_tiles_##name##_end}
 static const struct bitcode {
     int32_t isa;
     piece plain, bf16;
@@ -56,13 +57,14 @@ static bool starts(LLVMValueRef v, const char *prefix) {
 
 int32_t cg_library_level(LLVMValueRef fn) {
     unsigned length;
-    LLVMAttributeRef key = LLVMGetStringAttributeAtIndex(fn, FUNCTION, LEVEL_KEY, sizeof LEVEL_KEY - 1);
+    LLVMAttributeRef key =
+        LLVMGetStringAttributeAtIndex(fn, FUNCTION, LEVEL_KEY, sizeof LEVEL_KEY - 1);
     return key ? *LLVMGetStringAttributeValue(key, &length) - '0' : -1;
 }
 
 bool cg_library_is_tile(LLVMValueRef fn) {
-    return LLVMGetLinkage(fn) != LLVMInternalLinkage && cg_library_level(fn) >= 0 && !starts(fn, "ebru_k_") &&
-           !starts(fn, "ebru_ew_");
+    return LLVMGetLinkage(fn) != LLVMInternalLinkage && cg_library_level(fn) >= 0 &&
+           !starts(fn, "ebru_k_") && !starts(fn, "ebru_ew_");
 }
 
 void cg_library_symbol(int32_t isa, const char *function, char *to, size_t size) {
@@ -73,8 +75,8 @@ static bool cannot_read(cg *c) {
     return cg_fail(c, "the kernels of %s cannot be read", c->target->base.level);
 }
 
-/* Opens a module, writes into its functions which level's they are, and lets the linker of modules take them
- * when they are called only. */
+/* Opens a module, writes into its functions which level's they are, and lets the linker of modules
+ * take them when they are called only. */
 static bool open_piece(cg *c, const char *begin, const char *end, int32_t isa) {
     LLVMModuleRef m;
     if (begin == end) return true;
@@ -84,7 +86,8 @@ static bool open_piece(cg *c, const char *begin, const char *end, int32_t isa) {
     c->library[c->library_count++] = m;
     bool all = c->role == CG_TILES || c->role == CG_KERNELS;
     char level = (char)('0' + isa);
-    LLVMAttributeRef key = LLVMCreateStringAttribute(c->context, LEVEL_KEY, sizeof LEVEL_KEY - 1, &level, 1);
+    LLVMAttributeRef key =
+        LLVMCreateStringAttribute(c->context, LEVEL_KEY, sizeof LEVEL_KEY - 1, &level, 1);
     for (LLVMValueRef f = LLVMGetFirstFunction(m); f; f = LLVMGetNextFunction(f)) {
         if (LLVMGetIntrinsicID(f)) continue;
         LLVMAddAttributeAtIndex(f, FUNCTION, key);
@@ -102,7 +105,8 @@ bool cg_library_open(cg *c) {
     bool fine = true;
     for (int i = 0; i < 2 && fine; i++) {
         const piece *p = pieces[i];
-        if (c->role == CG_TILES || c->role == CG_KERNELS) { /* the other level's are in its own object */
+        if (c->role == CG_TILES ||
+            c->role == CG_KERNELS) { /* the other level's are in its own object */
             if (level[i] != b->isa) continue;
         }
         if (c->role != CG_TILES) fine = open_piece(c, p->kernels, p->kernels_end, level[i]);

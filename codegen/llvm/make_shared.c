@@ -1,9 +1,11 @@
 /* Runs while the compiler is built: compiles the functions that a level's kernels call and no model
- * specialises (the register tiles) into the object that every program of the level links, and the kernels as
- * they are into that of programs compiled with -O0. Usage: make_shared TRIPLE LEVEL TILES.o KERNELS.o */
+ * specialises (the register tiles) into the object that every program of the level links, and the
+ * kernels as they are into that of programs compiled with -O0. Usage: make_shared TRIPLE LEVEL
+ * TILES.o KERNELS.o */
 #include "codegen/llvm/cg.h"
 
-static bool make(const cg_arch *arch, const ir_target *target, cg_role role, const char *to, base_str *fault) {
+static bool make(const cg_arch *arch, const ir_target *target, cg_role role, const char *to,
+                 base_str *fault) {
     cg c;
     bool fine = cg_open(&c, arch, (const cg_target_info *)target, role, 2, "kernels", fault) &&
                 cg_optimize(&c) && cg_write(&c, CG_OBJ, to);

@@ -1,7 +1,7 @@
-/* The constant tables of runtime/abi/abi.h as LLVM constants. Field by field in the order of the C structs; LLVM
- * lays a non-packed struct out as C does. */
-#include "codegen/llvm/cg.h"
+/* The constant tables of runtime/abi/abi.h as LLVM constants. Field by field in the order of the C
+ * structs; LLVM lays a non-packed struct out as C does. */
 #include "codegen/link/digest.h"
+#include "codegen/llvm/cg.h"
 #include "runtime/abi/abi.h"
 
 #include <string.h>
@@ -45,7 +45,8 @@ static LLVMValueRef string(tables *t, const char *s) {
 
 /* A string that will not outlive the call. */
 static LLVMValueRef text(tables *t, const base_str *s) {
-    LLVMValueRef value = LLVMConstStringInContext2(t->c->context, s->data ? s->data : "", s->len, 0);
+    LLVMValueRef value =
+        LLVMConstStringInContext2(t->c->context, s->data ? s->data : "", s->len, 0);
     return constant(t->c, value, "", 1);
 }
 
@@ -64,7 +65,8 @@ static LLVMValueRef array(tables *t, LLVMValueRef *items, size_t count, const ch
 
 static LLVMValueRef bytes(tables *t, const unsigned char *data, size_t count, const char *name) {
     if (!data) return null(t);
-    return constant(t->c, LLVMConstStringInContext2(t->c->context, (const char *)data, count, 1), name, 16);
+    return constant(t->c, LLVMConstStringInContext2(t->c->context, (const char *)data, count, 1),
+                    name, 16);
 }
 
 static LLVMValueRef i32(const tables *t, int64_t v) {
@@ -193,7 +195,8 @@ static LLVMValueRef levels(tables *t) {
             run[i] = LLVMAddFunction(c->module, p->funcs.items[i].symbol, type);
             LLVMSetVisibility(run[i], LLVMHiddenVisibility);
         }
-        LLVMValueRef fields[] = {string(t, p->target->base.level), array(t, run, p->funcs.count, "run")};
+        LLVMValueRef fields[] = {string(t, p->target->base.level),
+                                 array(t, run, p->funcs.count, "run")};
         items[l] = STRUCT(t, fields);
     }
     return array(t, items, t->in->level_count, "levels");
@@ -201,8 +204,8 @@ static LLVMValueRef levels(tables *t) {
 
 /* ---- properties ---- */
 
-/* What concerns the compilation only, above all files of this machine, says nothing to whoever runs the
- * program. */
+/* What concerns the compilation only, above all files of this machine, says nothing to whoever runs
+ * the program. */
 static bool in_program(const ir_meta *m) {
     static const char *const files[] = {"tokenizer.vocab", "tokenizer.merges", "tokenizer_2.vocab",
                                         "tokenizer_2.merges"};
@@ -248,8 +251,8 @@ static void digest_text(cg_digest *d, const char *s) {
     cg_digest_add(d, s ? s : "", s ? strlen(s) + 1 : 1);
 }
 
-/* Everything that runs: the kernels with their parameters, the order of the ops, the weights; and what the
- * compiler says about itself. Nothing of the place it was compiled at. */
+/* Everything that runs: the kernels with their parameters, the order of the ops, the weights; and
+ * what the compiler says about itself. Nothing of the place it was compiled at. */
 static void build_id(const cg_table_input *in, const char *info, char out[33]) {
     cg_digest d;
     unsigned char id[16];
@@ -275,7 +278,8 @@ static void build_id(const cg_table_input *in, const char *info, char out[33]) {
     for (int i = 0; i < 16; i++) snprintf(out + 2 * i, 3, "%02x", id[i]);
 }
 
-/* The build information with the id as its third line: near the mark that others find the text by. */
+/* The build information with the id as its third line: near the mark that others find the text by.
+ */
 static LLVMValueRef build_info(tables *t) {
     const char *info = t->in->options->build_info ? t->in->options->build_info : "", *at = info;
     char id[33];
@@ -293,8 +297,8 @@ static LLVMValueRef build_info(tables *t) {
 
 static LLVMValueRef embedded_weights(tables *t) {
     if (t->in->options->weights == CG_WEIGHTS_EXTERNAL || !t->in->weights_bytes) return null(t);
-    LLVMValueRef g =
-        LLVMAddGlobal(t->c->module, LLVMArrayType2(LLVMInt8TypeInContext(t->c->context), 0), "ebru_weights");
+    LLVMValueRef g = LLVMAddGlobal(
+        t->c->module, LLVMArrayType2(LLVMInt8TypeInContext(t->c->context), 0), "ebru_weights");
     LLVMSetGlobalConstant(g, 1);
     LLVMSetVisibility(g, LLVMHiddenVisibility);
     return g;
@@ -303,7 +307,8 @@ static LLVMValueRef embedded_weights(tables *t) {
 bool cg_emit_tables(cg *c, const cg_table_input *in) {
     tables t = {.c = c, .in = in};
     size_t function_count, meta_count;
-    LLVMValueRef function_table = functions(&t, &function_count), meta_table = meta(&t, &meta_count);
+    LLVMValueRef function_table = functions(&t, &function_count),
+                 meta_table = meta(&t, &meta_count);
     LLVMValueRef id[16];
     for (int i = 0; i < 16; i++)
         id[i] = LLVMConstInt(LLVMInt8TypeInContext(c->context), in->weights_id[i], 0);
@@ -334,5 +339,6 @@ bool cg_emit_tables(cg *c, const cg_table_input *in) {
     LLVMSetAlignment(global, 16);
     uint64_t size = LLVMABISizeOfType(LLVMGetModuleDataLayout(c->module), LLVMTypeOf(model));
     base_free(t.strings.items);
-    return size == sizeof(struct ebru_model) || cg_fail(c, "the tables do not match runtime/abi/abi.h");
+    return size == sizeof(struct ebru_model) ||
+           cg_fail(c, "the tables do not match runtime/abi/abi.h");
 }

@@ -1,5 +1,5 @@
-/* Life of an LLVM module: created, optimised, written. All that depends on LLVM's version is here and in
- * library.c. */
+/* Life of an LLVM module: created, optimised, written. All that depends on LLVM's version is here
+ * and in library.c. */
 #include "codegen/llvm/cg.h"
 
 #include <llvm-c/Analysis.h>
@@ -15,7 +15,8 @@
 #error "the kernels' bitcode and this file are for LLVM 19"
 #endif
 
-#define FUNCTION ((LLVMAttributeIndex)LLVMAttributeFunctionIndex) /* attributes of the function itself */
+#define FUNCTION                                                                                   \
+    ((LLVMAttributeIndex)LLVMAttributeFunctionIndex) /* attributes of the function itself */
 
 const char *cg_llvm_version(void) {
     return LLVM_VERSION_STRING;
@@ -53,8 +54,8 @@ void cg_on_fatal_error(void (*report)(const char *reason)) {
 }
 
 static void set_text(cg *c, LLVMValueRef fn, const char *key, const char *value) {
-    LLVMAttributeRef a =
-        LLVMCreateStringAttribute(c->context, key, (unsigned)strlen(key), value, (unsigned)strlen(value));
+    LLVMAttributeRef a = LLVMCreateStringAttribute(c->context, key, (unsigned)strlen(key), value,
+                                                   (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(fn, FUNCTION, a);
 }
 
@@ -82,9 +83,10 @@ static bool open_machine(cg *c) {
         LLVMDisposeMessage(message);
         return false;
     }
-    c->machine = LLVMCreateTargetMachine(target, triple, c->target ? c->target->cpu : c->arch->cpu,
-                                         c->target ? c->target->features : "", LLVMCodeGenLevelAggressive,
-                                         LLVMRelocPIC, LLVMCodeModelSmall);
+    c->machine =
+        LLVMCreateTargetMachine(target, triple, c->target ? c->target->cpu : c->arch->cpu,
+                                c->target ? c->target->features : "", LLVMCodeGenLevelAggressive,
+                                LLVMRelocPIC, LLVMCodeModelSmall);
     return c->machine || cg_fail(c, "LLVM has no machine for %s", triple);
 }
 
@@ -142,8 +144,8 @@ static void drop_flag(LLVMValueRef fn, const char *attribute) {
                                    LLVMGetEnumAttributeKindForName(attribute, strlen(attribute)));
 }
 
-/* The kernels carry their level's features as attributes; ours must carry at least the same, or nothing can
- * be inlined. */
+/* The kernels carry their level's features as attributes; ours must carry at least the same, or
+ * nothing can be inlined. */
 static void copy_target_attributes(cg *c, LLVMValueRef to) {
     static const char *const keys[] = {"target-cpu", "tune-cpu", "target-features"};
     LLVMValueRef from = cg_library_any(c);
@@ -176,8 +178,8 @@ LLVMValueRef cg_function(cg *c, const char *name, LLVMTypeRef type, bool interna
 
 /* ---- optimising ---- */
 
-/* Shared functions get the level into their name, so that levels can live in one program, and a section each,
- * so that the linker can drop those nobody calls. */
+/* Shared functions get the level into their name, so that levels can live in one program, and a
+ * section each, so that the linker can drop those nobody calls. */
 static void share(LLVMValueRef f) {
     char name[128], section[144];
     size_t length;
@@ -199,7 +201,8 @@ static void prepare(cg *c) {
         } else if (defined && !starts(f, "ebru.")) {
             bool called = kernel && c->opt_level == 0;
             drop_flag(f, called ? "alwaysinline" : "noinline");
-            if (kernel || starts(f, "ebru_ew_")) cg_set_flag(c, f, called ? "noinline" : "alwaysinline");
+            if (kernel || starts(f, "ebru_ew_"))
+                cg_set_flag(c, f, called ? "noinline" : "alwaysinline");
             LLVMSetLinkage(f, LLVMInternalLinkage);
         }
     }
@@ -263,7 +266,8 @@ bool cg_write(cg *c, cg_emit_kind kind, const char *path) {
         LLVMDisposeMessage(message);
         return false;
     }
-    bool fine = !c->failed && write_bytes(c, path, LLVMGetBufferStart(bytes), LLVMGetBufferSize(bytes));
+    bool fine =
+        !c->failed && write_bytes(c, path, LLVMGetBufferStart(bytes), LLVMGetBufferSize(bytes));
     LLVMDisposeMemoryBuffer(bytes);
     return fine;
 }

@@ -1,6 +1,7 @@
-/* Wrappers: one function a distinct kernel and parameters. The parameters are a constant, the kernel is
- * inlined into it, so LLVM folds what the graph knows; every layer of the same shape class calls the same
- * wrapper. At -O0 it is called instead: the same bits, later, but compiled in no time. */
+/* Wrappers: one function a distinct kernel and parameters. The parameters are a constant, the
+ * kernel is inlined into it, so LLVM folds what the graph knows; every layer of the same shape
+ * class calls the same wrapper. At -O0 it is called instead: the same bits, later, but compiled in
+ * no time. */
 #include "codegen/llvm/cg.h"
 
 static LLVMValueRef params_constant(cg *c, const cg_wrapper *w) {
@@ -8,8 +9,9 @@ static LLVMValueRef params_constant(cg *c, const cg_wrapper *w) {
     LLVMValueRef *fields = base_alloc((b->param_count + 1) * sizeof *fields);
     for (uint32_t i = 0; i < b->param_count; i++) {
         const ir_param *p = &b->params[i];
-        fields[i] = w->kernel->types[i] == 'f' ? LLVMConstReal(c->f32, p->is_float ? p->f : (double)p->i)
-                                               : cg_i32(c, p->i);
+        fields[i] = w->kernel->types[i] == 'f'
+                        ? LLVMConstReal(c->f32, p->is_float ? p->f : (double)p->i)
+                        : cg_i32(c, p->i);
     }
     LLVMValueRef value = LLVMConstStructInContext(c->context, fields, b->param_count, 0);
     base_free(fields);
@@ -22,17 +24,20 @@ static LLVMValueRef params_constant(cg *c, const cg_wrapper *w) {
     return global;
 }
 
-/* Operands become the array the kernel takes; absent ones are NULL. After inlining the array is gone. */
+/* Operands become the array the kernel takes; absent ones are NULL. After inlining the array is
+ * gone. */
 static bool kernel_body(cg *c, LLVMValueRef fn, const cg_wrapper *w) {
     char name[64];
     snprintf(name, sizeof name, "k_%s", w->kernel->name);
     LLVMValueRef kernel = cg_library_function(c, name);
-    if (!kernel) return cg_fail(c, "level %s has no kernel %s", c->target->base.level, w->kernel->name);
+    if (!kernel)
+        return cg_fail(c, "level %s has no kernel %s", c->target->base.level, w->kernel->name);
     LLVMPositionBuilderAtEnd(c->builder, LLVMAppendBasicBlockInContext(c->context, fn, ""));
     LLVMValueRef array = LLVMBuildAlloca(c->builder, LLVMArrayType2(c->ptr, w->operands.count), "");
     uint32_t argument = 0;
     for (uint32_t i = 0; i < w->operands.count; i++) {
-        LLVMValueRef value = w->present >> i & 1 ? LLVMGetParam(fn, argument++) : LLVMConstNull(c->ptr);
+        LLVMValueRef value =
+            w->present >> i & 1 ? LLVMGetParam(fn, argument++) : LLVMConstNull(c->ptr);
         LLVMBuildStore(c->builder, value, cg_bytes_at(c, array, 8 * i));
     }
     LLVMValueRef args[] = {params_constant(c, w), array, LLVMGetParam(fn, argument),

@@ -60,7 +60,8 @@ const cg_arch *cg_arch_find(base_diag *d, const char *triple) {
     if (near) base_note(d, NULL, "did you mean '%s'?", near);
     base_str known = {0};
     for (uint32_t i = 0; i < ARCHITECTURES; i++)
-        base_str_addf(&known, "%s%s%s", i ? ", " : "", names[i], i == HOST ? " (this machine)" : "");
+        base_str_addf(&known, "%s%s%s", i ? ", " : "", names[i],
+                      i == HOST ? " (this machine)" : "");
     base_note(d, NULL, "known: %s", known.data);
     base_str_free(&known);
     return NULL;
@@ -135,5 +136,7 @@ const cg_arch *cg_arch_of(const ir_target *t) {
 }
 
 int32_t cg_plain_level(int32_t isa) {
-    return isa > EBRU_LEVEL_V4 ? EBRU_LEVEL_V4 : isa == EBRU_LEVEL_NEON_BF16 ? EBRU_LEVEL_NEON : isa;
+    return isa > EBRU_LEVEL_V4           ? EBRU_LEVEL_V4
+           : isa == EBRU_LEVEL_NEON_BF16 ? EBRU_LEVEL_NEON
+                                         : isa;
 }

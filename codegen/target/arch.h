@@ -1,5 +1,5 @@
-/* The architectures that programs are compiled for, and what of an architecture stands in object files and on
- * linkers' command lines. Needs no LLVM. */
+/* The architectures that programs are compiled for, and what of an architecture stands in object
+ * files and on linkers' command lines. Needs no LLVM. */
 #ifndef EBRU_CODEGEN_TARGET_ARCH_H
 #define EBRU_CODEGEN_TARGET_ARCH_H
 
@@ -11,8 +11,8 @@ struct cg_arch {
     const char *llvm_triple; /* the same for LLVM */
     const char *cpu;         /* LLVM's name of the architecture's baseline */
     uint16_t elf_machine;
-    /* Where packed weights go: a section that GNU ld keeps out of reach of near addresses, where there is
-     * one. */
+    /* Where packed weights go: a section that GNU ld keeps out of reach of near addresses, where
+     * there is one. */
     const char *data_section;
     uint64_t data_flags; /* of it, beside SHF_ALLOC */
     const char *linker,

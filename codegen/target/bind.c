@@ -1,5 +1,5 @@
-/* What the binders share: the kernel table, params structs as named parameters, layouts as kernels see them.
- */
+/* What the binders share: the kernel table, params structs as named parameters, layouts as kernels
+ * see them. */
 #include "codegen/target/bind.h"
 
 #include <limits.h>
@@ -13,23 +13,23 @@
 #define FIELD_TYPE_u32         "i"
 #define FIELD_TYPE_f32         "f"
 #define FIELD_TYPE(type, name) FIELD_TYPE_##type
-#define KERNEL(name, operands, summary)                                                                      \
-    static const char *const fields_##name[] = {EBRU_FIELDS_##name(FIELD_NAME) NULL};                        \
-    static int32_t tasks_##name(const void *p) {                                                             \
-        return ebru_##name##_tasks(p);                                                                       \
-    }                                                                                                        \
-    static int64_t scratch_##name(const void *p) {                                                           \
-        return ebru_##name##_scratch(p);                                                                     \
+#define KERNEL(name, operands, summary)                                                            \
+    static const char *const fields_##name[] = {EBRU_FIELDS_##name(FIELD_NAME) NULL};              \
+    static int32_t tasks_##name(const void *p) {                                                   \
+        return ebru_##name##_tasks(p);                                                             \
+    }                                                                                              \
+    static int64_t scratch_##name(const void *p) {                                                 \
+        return ebru_##name##_scratch(p);                                                           \
     }
 #include "runtime/abi/kernels.def"
 
 static const cg_kernel kernels[] = {
-#define KERNEL(name, operands, summary)                                                                      \
-    {#name,                                                                                                  \
-     fields_##name,                                                                                          \
-     EBRU_FIELDS_##name(FIELD_TYPE),                                                                         \
-     sizeof fields_##name / sizeof *fields_##name - 1,                                                       \
-     tasks_##name,                                                                                           \
+#define KERNEL(name, operands, summary)                                                            \
+    {#name,                                                                                        \
+     fields_##name,                                                                                \
+     EBRU_FIELDS_##name(FIELD_TYPE),                                                               \
+     sizeof fields_##name / sizeof *fields_##name - 1,                                             \
+     tasks_##name,                                                                                 \
      scratch_##name},
 #include "runtime/abi/kernels.def"
 };
@@ -53,18 +53,18 @@ static void set_f(ir_param *p, const char *name, double v) {
 #define PUT_f32(p, name, v)   set_f(p, name, (double)(v))
 #define PUT_FIELD(type, name) PUT_##type(at++, #name, p->name);
 
-#define KERNEL(row, operands, summary)                                                                       \
-    bool cg_done_##row(cg_bind *b, const struct ebru_##row##_params *p) {                                    \
-        ir_binding *o = b->out;                                                                              \
-        o->kernel = #row;                                                                                    \
-        o->param_count = sizeof fields_##row / sizeof *fields_##row - 1;                                     \
-        o->params = base_arena_alloc(b->f->module->arena, o->param_count * sizeof *o->params);                 \
-        ir_param *at = o->params;                                                                            \
-        EBRU_FIELDS_##row(PUT_FIELD);                                                                        \
-        o->tasks = ebru_##row##_tasks(p);                                                                    \
-        o->scratch = (uint64_t)ebru_##row##_scratch(p);                                                      \
-        if (o->tasks < 1) return cg_refuse(b, "its work does not fit 32-bit task numbers");                  \
-        return true;                                                                                         \
+#define KERNEL(row, operands, summary)                                                             \
+    bool cg_done_##row(cg_bind *b, const struct ebru_##row##_params *p) {                          \
+        ir_binding *o = b->out;                                                                    \
+        o->kernel = #row;                                                                          \
+        o->param_count = sizeof fields_##row / sizeof *fields_##row - 1;                           \
+        o->params = base_arena_alloc(b->f->module->arena, o->param_count * sizeof *o->params);     \
+        ir_param *at = o->params;                                                                  \
+        EBRU_FIELDS_##row(PUT_FIELD);                                                              \
+        o->tasks = ebru_##row##_tasks(p);                                                          \
+        o->scratch = (uint64_t)ebru_##row##_scratch(p);                                            \
+        if (o->tasks < 1) return cg_refuse(b, "its work does not fit 32-bit task numbers");        \
+        return true;                                                                               \
     }
 #include "runtime/abi/kernels.def"
 
@@ -82,8 +82,8 @@ bool cg_refuse(cg_bind *b, const char *fmt, ...) {
 
 #define R CG_SLOT_RESULT
 #define N CG_SLOT_NONE
-/* Rows for ops whose kernel takes operands in another order than the op; all others: operands in order,
- * result last. */
+/* Rows for ops whose kernel takes operands in another order than the op; all others: operands in
+ * order, result last. */
 static const struct {
     ir_op op;
     cg_operands map;

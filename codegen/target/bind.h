@@ -37,8 +37,8 @@ typedef struct cg_bind {
 } cg_bind;
 typedef bool cg_binder(cg_bind *b);
 
-/* Which kernel operand takes which operand of the node: buf[i] is operand slot[i]; CG_SLOT_RESULT the node
- * itself, CG_SLOT_NONE absent. */
+/* Which kernel operand takes which operand of the node: buf[i] is operand slot[i]; CG_SLOT_RESULT
+ * the node itself, CG_SLOT_NONE absent. */
 enum { CG_SLOT_RESULT = -1, CG_SLOT_NONE = -2 };
 typedef struct cg_operands {
     uint32_t count;
@@ -63,28 +63,30 @@ typedef struct cg_bcp {
     int32_t b, c, p;
 } cg_bcp;
 cg_bcp cg_bcp_of(const ir_type *t);
-/* Extents of the elements as they lie in memory, outermost first; returns their number (<= IR_MAX_RANK + 1).
- */
+/* Extents of the elements as they lie in memory, outermost first; returns their number (<=
+ * IR_MAX_RANK + 1). */
 uint32_t cg_physical(const ir_type *t, int64_t dim[IR_MAX_RANK + 1]);
-/* Axis of cg_physical that holds logical axis `axis`; for the channel axis of c16 the axis of blocks. */
+/* Axis of cg_physical that holds logical axis `axis`; for the channel axis of c16 the axis of
+ * blocks. */
 uint32_t cg_physical_axis(const ir_type *t, int64_t axis);
 /* EBRU_ACT_* of an activation. */
 int32_t cg_act(ir_act act);
-/* Sets the strided copy out = x for `rank` axes: sizes n, x strides s, out strides t, in elements. Refuses
- * what does not fit the kernel. */
+/* Sets the strided copy out = x for `rank` axes: sizes n, x strides s, out strides t, in elements.
+ * Refuses what does not fit the kernel. */
 bool cg_bind_copy(cg_bind *b, uint32_t rank, const int64_t *n, const int64_t *s, const int64_t *t,
                   int64_t xo);
 
 /* Finishing: cg_done_NAME fills the binding from the params struct. */
-#define KERNEL(name, operands, summary) bool cg_done_##name(cg_bind *b, const struct ebru_##name##_params *p);
+#define KERNEL(name, operands, summary)                                                            \
+    bool cg_done_##name(cg_bind *b, const struct ebru_##name##_params *p);
 #include "runtime/abi/kernels.def"
 
 /* bind_conv.c */
 cg_binder cg_bind_conv2d, cg_bind_conv2d_winograd, cg_bind_conv2d_phases, cg_bind_linear,
     cg_bind_feed_forward;
-/* Binds the node as the one that passes would make of it: a conv2d to conv2d_winograd with tiles of M = 2 or
- * 4 outputs, a conv2d of a doubled input to conv2d_phases, a linear that reads a geglu linear to
- * feed_forward. False where they would not. */
+/* Binds the node as the one that passes would make of it: a conv2d to conv2d_winograd with tiles of
+ * M = 2 or 4 outputs, a conv2d of a doubled input to conv2d_phases, a linear that reads a geglu
+ * linear to feed_forward. False where they would not. */
 bool cg_bind_as_winograd(cg_bind *b, int32_t M);
 bool cg_bind_as_phases(cg_bind *b);
 bool cg_bind_as_feed_forward(cg_bind *b);

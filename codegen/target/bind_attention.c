@@ -1,4 +1,5 @@
-/* Attention over packed keys and values, and the plain matmul and softmax for what no pass has claimed. */
+/* Attention over packed keys and values, and the plain matmul and softmax for what no pass has
+ * claimed. */
 #include "codegen/target/bind.h"
 
 static bool pack(cg_bind *b, struct ebru_attn_pack_k_params *p) {
@@ -39,11 +40,14 @@ static bool check_packed(cg_bind *b, const struct ebru_attention_params *p, int3
     ir_type keys, values;
     if (parts) {
         int64_t s16 = ir_round_block(p->S), d16 = ir_round_block(p->d);
-        keys = ir_type_make(IR_bf16, 6, (int64_t[]){p->Bk, p->heads, parts, ebru_blocks32(p->d), s16, 32});
-        values = ir_type_make(IR_bf16, 6, (int64_t[]){p->Bk, p->heads, parts, ebru_blocks32(p->S), d16, 32});
+        keys = ir_type_make(IR_bf16, 6,
+                            (int64_t[]){p->Bk, p->heads, parts, ebru_blocks32(p->d), s16, 32});
+        values = ir_type_make(IR_bf16, 6,
+                              (int64_t[]){p->Bk, p->heads, parts, ebru_blocks32(p->S), d16, 32});
     } else {
         keys = ir_type_make(IR_f32, 4, (int64_t[]){p->Bk, p->heads, p->S, p->d});
-        values = ir_type_make(IR_f32, 5, (int64_t[]){p->Bk, p->heads, ebru_blocks16(p->S), p->d, 16});
+        values =
+            ir_type_make(IR_f32, 5, (int64_t[]){p->Bk, p->heads, ebru_blocks16(p->S), p->d, 16});
     }
     return (ir_type_equal(k, &keys) && ir_type_equal(v, &values)) ||
            cg_refuse(b, "keys and values are packed for another shape");
@@ -57,8 +61,10 @@ static bool done_bf16(cg_bind *b, const struct ebru_attention_params *p, int32_t
 #undef COPY_FIELD
     ebru_attention_bf16_default_tiles(&q, b->target->isa, (int64_t)b->target->base.l1d,
                                       (int64_t)b->target->base.l2);
-    if (a->q_block > 0) q.QB = ebru_min_i32((int32_t)ir_round_block(a->q_block), ebru_blocks16(p->T) * 16);
-    if (a->kv_block > 0) q.KB = ebru_min_i32(ebru_blocks32((int32_t)a->kv_block), ebru_blocks32(p->S)) * 32;
+    if (a->q_block > 0)
+        q.QB = ebru_min_i32((int32_t)ir_round_block(a->q_block), ebru_blocks16(p->T) * 16);
+    if (a->kv_block > 0)
+        q.KB = ebru_min_i32(ebru_blocks32((int32_t)a->kv_block), ebru_blocks32(p->S)) * 32;
     return cg_done_attention_bf16(b, &q);
 }
 
@@ -82,8 +88,10 @@ bool cg_bind_attention_tiled(cg_bind *b) {
     if (parts) return done_bf16(b, &p, parts);
     ebru_attention_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d,
                                  (int64_t)b->target->base.l2);
-    if (a->q_block > 0) p.QB = ebru_min_i32((int32_t)ir_round_block(a->q_block), ebru_blocks16(p.T) * 16);
-    if (a->kv_block > 0) p.KB = ebru_min_i32((int32_t)ir_round_block(a->kv_block), ebru_blocks16(p.S) * 16);
+    if (a->q_block > 0)
+        p.QB = ebru_min_i32((int32_t)ir_round_block(a->q_block), ebru_blocks16(p.T) * 16);
+    if (a->kv_block > 0)
+        p.KB = ebru_min_i32((int32_t)ir_round_block(a->kv_block), ebru_blocks16(p.S) * 16);
     return cg_done_attention(b, &p);
 }
 

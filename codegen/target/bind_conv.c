@@ -1,5 +1,5 @@
-/* conv2d, by either kernel; linear, which is a 1x1 convolution; feed_forward, which is two. Operands in c16,
- * weights packed, vectors padded. */
+/* conv2d, by either kernel; linear, which is a 1x1 convolution; feed_forward, which is two.
+ * Operands in c16, weights packed, vectors padded. */
 #include "codegen/target/bind.h"
 
 enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
@@ -14,21 +14,23 @@ static int32_t parts_of(ir_precision p) {
 static bool check_weight(cg_bind *b, uint32_t operand, int32_t n, int32_t c, int32_t kh, int32_t kw,
                          int32_t parts) {
     const ir_type *w = cg_in(b, operand);
-    ir_type wide = ir_type_make(IR_f32, 6, (int64_t[]){ebru_blocks16(n), ebru_blocks16(c), kh, kw, 16, 16});
-    ir_type narrow =
-        ir_type_make(IR_bf16, 8, (int64_t[]){ebru_blocks16(n), ebru_blocks32(c), kh, kw, parts, 16, 16, 2});
+    ir_type wide =
+        ir_type_make(IR_f32, 6, (int64_t[]){ebru_blocks16(n), ebru_blocks16(c), kh, kw, 16, 16});
+    ir_type narrow = ir_type_make(
+        IR_bf16, 8, (int64_t[]){ebru_blocks16(n), ebru_blocks32(c), kh, kw, parts, 16, 16, 2});
     if (!ir_type_equal(w, parts ? &narrow : &wide))
         return cg_refuse(b, "%s is not packed for %d output and %d input channels",
                          ir_op_get(b->node->op)->operand_name[operand], n, c);
     return true;
 }
 
-/* A result over its input: a task has all panels of its pixels, and packs them before it writes one. */
-#define TAKE_WHOLE_PIXELS(p)                                                                                 \
-    do {                                                                                                     \
-        (p)->pack = (p)->TB = 1;                                                                             \
-        (p)->order = 0;                                                                                      \
-        (p)->PG = ebru_ceil_div(ebru_blocks16((p)->N), (p)->NB);                                             \
+/* A result over its input: a task has all panels of its pixels, and packs them before it writes
+ * one. */
+#define TAKE_WHOLE_PIXELS(p)                                                                       \
+    do {                                                                                           \
+        (p)->pack = (p)->TB = 1;                                                                   \
+        (p)->order = 0;                                                                            \
+        (p)->PG = ebru_ceil_div(ebru_blocks16((p)->N), (p)->NB);                                   \
     } while (0)
 
 /* Tiles for the target, and the kernel that multiplies in this precision. */
@@ -39,7 +41,8 @@ static bool done_conv2d(cg_bind *b, struct ebru_conv2d_params *p, int32_t parts,
         if (overwrite) TAKE_WHOLE_PIXELS(p);
         return cg_done_conv2d(b, p);
     }
-    struct ebru_conv2d_bf16_params q = ebru_conv2d_bf16_of(p, parts, ebru_bf16_form(b->target->isa));
+    struct ebru_conv2d_bf16_params q =
+        ebru_conv2d_bf16_of(p, parts, ebru_bf16_form(b->target->isa));
     ebru_conv2d_bf16_default_tiles(&q, b->target->isa, l1, l2);
     if (overwrite) TAKE_WHOLE_PIXELS(&q);
     return cg_done_conv2d_bf16(b, &q);
@@ -66,31 +69,33 @@ static bool check_operands(cg_bind *b) {
 }
 
 static bool check_pre_act(cg_bind *b, ir_act act) {
-    return act == IR_ACT_NONE || act == IR_ACT_SILU || cg_refuse(b, "%s on the way in", ir_act_name[act]);
+    return act == IR_ACT_NONE || act == IR_ACT_SILU ||
+           cg_refuse(b, "%s on the way in", ir_act_name[act]);
 }
 
 /* The fields that conv2d and conv2d_winograd share: shapes, and which operands there are. */
-#define FILL_CONVOLUTION(p, b, a)                                                                            \
-    do {                                                                                                     \
-        const ir_type *x_ = cg_in(b, X), *x1_ = cg_in(b, X1), *t_ = cg_in(b, TBIAS), *y_ = &(b)->node->type; \
-        (p)->B = (int32_t)x_->dim[0];                                                                        \
-        (p)->C0 = (int32_t)x_->dim[1];                                                                       \
-        (p)->C1 = x1_ ? (int32_t)x1_->dim[1] : 0;                                                            \
-        (p)->H = (int32_t)x_->dim[2];                                                                        \
-        (p)->W = (int32_t)x_->dim[3];                                                                        \
-        (p)->UH = (a)->upsample.v[0] ? (int32_t)(a)->upsample.v[0] : (p)->H;                                 \
-        (p)->UW = (a)->upsample.v[1] ? (int32_t)(a)->upsample.v[1] : (p)->W;                                 \
-        (p)->N = (int32_t)y_->dim[1];                                                                        \
-        (p)->PT = (int32_t)(a)->pad.v[0];                                                                    \
-        (p)->PL = (int32_t)(a)->pad.v[1];                                                                    \
-        (p)->OH = (int32_t)y_->dim[2];                                                                       \
-        (p)->OW = (int32_t)y_->dim[3];                                                                       \
-        (p)->pro_scale = cg_in(b, NORM) != NULL;                                                             \
-        (p)->pre_act = cg_act((a)->pre_act);                                                                 \
-        (p)->has_bias = cg_in(b, BIAS) != NULL;                                                              \
-        (p)->tbias = !t_ ? 0 : t_->dim[0] == x_->dim[0] ? 1 : 2;                                             \
-        (p)->residual = cg_in(b, RESIDUAL) != NULL;                                                          \
-        (p)->act = cg_act((a)->act);                                                                         \
+#define FILL_CONVOLUTION(p, b, a)                                                                  \
+    do {                                                                                           \
+        const ir_type *x_ = cg_in(b, X), *x1_ = cg_in(b, X1), *t_ = cg_in(b, TBIAS),               \
+                      *y_ = &(b)->node->type;                                                      \
+        (p)->B = (int32_t)x_->dim[0];                                                              \
+        (p)->C0 = (int32_t)x_->dim[1];                                                             \
+        (p)->C1 = x1_ ? (int32_t)x1_->dim[1] : 0;                                                  \
+        (p)->H = (int32_t)x_->dim[2];                                                              \
+        (p)->W = (int32_t)x_->dim[3];                                                              \
+        (p)->UH = (a)->upsample.v[0] ? (int32_t)(a)->upsample.v[0] : (p)->H;                       \
+        (p)->UW = (a)->upsample.v[1] ? (int32_t)(a)->upsample.v[1] : (p)->W;                       \
+        (p)->N = (int32_t)y_->dim[1];                                                              \
+        (p)->PT = (int32_t)(a)->pad.v[0];                                                          \
+        (p)->PL = (int32_t)(a)->pad.v[1];                                                          \
+        (p)->OH = (int32_t)y_->dim[2];                                                             \
+        (p)->OW = (int32_t)y_->dim[3];                                                             \
+        (p)->pro_scale = cg_in(b, NORM) != NULL;                                                   \
+        (p)->pre_act = cg_act((a)->pre_act);                                                       \
+        (p)->has_bias = cg_in(b, BIAS) != NULL;                                                    \
+        (p)->tbias = !t_ ? 0 : t_->dim[0] == x_->dim[0] ? 1 : 2;                                   \
+        (p)->residual = cg_in(b, RESIDUAL) != NULL;                                                \
+        (p)->act = cg_act((a)->act);                                                               \
     } while (0)
 
 bool cg_bind_conv2d_winograd(cg_bind *b) {
@@ -99,7 +104,8 @@ bool cg_bind_conv2d_winograd(cg_bind *b) {
     struct ebru_conv2d_winograd_params p = {.M = (int32_t)a->tile};
     FILL_CONVOLUTION(&p, b, a);
     const ir_type *w = cg_in(b, W);
-    if (w->layout != IR_PLAIN || w->dtype != IR_f32) return cg_refuse(b, "the weight is not packed");
+    if (w->layout != IR_PLAIN || w->dtype != IR_f32)
+        return cg_refuse(b, "the weight is not packed");
     if (!check_vector(b, BIAS, p.N) || !check_vector(b, TBIAS, p.N)) return false;
     ebru_conv2d_winograd_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l2);
     return cg_done_conv2d_winograd(b, &p);
@@ -136,7 +142,8 @@ bool cg_bind_conv2d(cg_bind *b) {
 
 bool cg_bind_conv2d_phases(cg_bind *b) {
     const struct ir_attrs_phases *at = IR_ATTRS(b->node, phases);
-    const struct ir_attrs_conv2d a = {.pad = IR_I4(1, 1, 1, 1), .pre_act = at->pre_act, .act = at->act};
+    const struct ir_attrs_conv2d a = {
+        .pad = IR_I4(1, 1, 1, 1), .pre_act = at->pre_act, .act = at->act};
     if (!check_operands(b) || !check_pre_act(b, a.pre_act)) return false;
     struct ebru_conv2d_params p = {.KH = 2, .KW = 2, .SH = 1, .SW = 1, .phases = 1};
     FILL_CONVOLUTION(&p, b, &a);
@@ -151,10 +158,11 @@ bool cg_bind_as_phases(cg_bind *b) {
     const struct ir_attrs_conv2d *of = IR_ATTRS(b->node, conv2d);
     const ir_type *x = cg_in(b, X), *w = cg_in(b, W);
     bool doubled = of->upsample.v[0] == 2 * x->dim[2] && of->upsample.v[1] == 2 * x->dim[3];
-    if (!doubled || of->precision != IR_PRECISION_F32 || w->rank < 6 || w->dim[2] != 3 || w->dim[3] != 3 ||
-        of->stride.v[0] != 1 || of->stride.v[1] != 1)
+    if (!doubled || of->precision != IR_PRECISION_F32 || w->rank < 6 || w->dim[2] != 3 ||
+        w->dim[3] != 3 || of->stride.v[0] != 1 || of->stride.v[1] != 1)
         return false;
-    const struct ir_attrs_conv2d a = {.pad = IR_I4(1, 1, 1, 1), .pre_act = of->pre_act, .act = of->act};
+    const struct ir_attrs_conv2d a = {
+        .pad = IR_I4(1, 1, 1, 1), .pre_act = of->pre_act, .act = of->act};
     struct ebru_conv2d_params p = {.KH = 2, .KW = 2, .SH = 1, .SW = 1, .phases = 1};
     FILL_CONVOLUTION(&p, b, &a);
     return done_conv2d(b, &p, 0, false);
@@ -209,16 +217,17 @@ bool cg_bind_feed_forward(cg_bind *b) {
                                          .has_b2 = cg_in(b, B2) != NULL,
                                          .residual = cg_in(b, FF_RESIDUAL) != NULL};
     int32_t parts = parts_of(a->precision);
-    if (!check_weight(b, W1, 2 * p.H, p.C, 1, 1, parts) || !check_weight(b, W2, p.N, p.H, 1, 1, parts) ||
-        !check_vector(b, B1, 2 * p.H) || !check_vector(b, B2, p.N))
+    if (!check_weight(b, W1, 2 * p.H, p.C, 1, 1, parts) ||
+        !check_weight(b, W2, p.N, p.H, 1, 1, parts) || !check_vector(b, B1, 2 * p.H) ||
+        !check_vector(b, B2, p.N))
         return false;
     return done_feed_forward(b, &p, parts);
 }
 
 bool cg_bind_as_feed_forward(cg_bind *b) {
     const ir_node *first = ir_get(b->f, b->node->operand[X]);
-    if (b->node->op != IR_OP_linear || first->op != IR_OP_linear || !IR_ATTRS(first, linear)->geglu ||
-        first->type.rank != 3)
+    if (b->node->op != IR_OP_linear || first->op != IR_OP_linear ||
+        !IR_ATTRS(first, linear)->geglu || first->type.rank != 3)
         return false;
     enum { LINEAR_RESIDUAL = 3 };
     const cg_bcp in = cg_bcp_of(ir_typeof(b->f, first->operand[X]));
@@ -227,8 +236,8 @@ bool cg_bind_as_feed_forward(cg_bind *b) {
                                          .C = in.c,
                                          .H = (int32_t)first->type.dim[2],
                                          .N = (int32_t)b->node->type.dim[2],
-                                         .has_b1 =
-                                             first->operand_count > BIAS && ir_ref_ok(first->operand[BIAS]),
+                                         .has_b1 = first->operand_count > BIAS &&
+                                                   ir_ref_ok(first->operand[BIAS]),
                                          .has_b2 = cg_in(b, BIAS) != NULL,
                                          .residual = cg_in(b, LINEAR_RESIDUAL) != NULL};
     return done_feed_forward(b, &p, parts_of(IR_ATTRS(b->node, linear)->precision));

@@ -4,8 +4,9 @@
 bool cg_bind_resize_nearest(cg_bind *b) {
     const ir_type *x = cg_in(b, 0), *y = &b->node->type;
     if (!cg_want_c16(b, 0) || !cg_want_c16(b, UINT32_MAX)) return false;
-    struct ebru_resize_nearest_params p = {(int32_t)x->dim[0], (int32_t)x->dim[1], (int32_t)x->dim[2],
-                                           (int32_t)x->dim[3], (int32_t)y->dim[2], (int32_t)y->dim[3]};
+    struct ebru_resize_nearest_params p = {(int32_t)x->dim[0], (int32_t)x->dim[1],
+                                           (int32_t)x->dim[2], (int32_t)x->dim[3],
+                                           (int32_t)y->dim[2], (int32_t)y->dim[3]};
     return cg_done_resize_nearest(b, &p);
 }
 
@@ -14,9 +15,10 @@ static bool pool(cg_bind *b, struct ebru_max_pool2d_params *p) {
     const ir_type *x = cg_in(b, 0), *y = &b->node->type;
     if (!cg_want_c16(b, 0) || !cg_want_c16(b, UINT32_MAX)) return false;
     *p = (struct ebru_max_pool2d_params){
-        (int32_t)x->dim[0],      (int32_t)x->dim[1],      (int32_t)x->dim[2],      (int32_t)x->dim[3],
-        (int32_t)a->kernel.v[0], (int32_t)a->kernel.v[1], (int32_t)a->stride.v[0], (int32_t)a->stride.v[1],
-        (int32_t)a->pad.v[0],    (int32_t)a->pad.v[1],    (int32_t)y->dim[2],      (int32_t)y->dim[3]};
+        (int32_t)x->dim[0],      (int32_t)x->dim[1],      (int32_t)x->dim[2],
+        (int32_t)x->dim[3],      (int32_t)a->kernel.v[0], (int32_t)a->kernel.v[1],
+        (int32_t)a->stride.v[0], (int32_t)a->stride.v[1], (int32_t)a->pad.v[0],
+        (int32_t)a->pad.v[1],    (int32_t)y->dim[2],      (int32_t)y->dim[3]};
     return true;
 }
 
@@ -29,7 +31,8 @@ bool cg_bind_max_pool2d(cg_bind *b) {
 bool cg_bind_avg_pool2d(cg_bind *b) {
     struct ebru_max_pool2d_params m = {0};
     if (!pool(b, &m)) return false;
-    struct ebru_avg_pool2d_params p = {m.B, m.C, m.H, m.W, m.KH, m.KW, m.SH, m.SW, m.PT, m.PL, m.OH, m.OW};
+    struct ebru_avg_pool2d_params p = {m.B,  m.C,  m.H,  m.W,  m.KH, m.KW,
+                                       m.SH, m.SW, m.PT, m.PL, m.OH, m.OW};
     return cg_done_avg_pool2d(b, &p);
 }
 
@@ -44,7 +47,8 @@ bool cg_bind_embedding(cg_bind *b) {
     int64_t row = ebru_blocks16(p.C) * 16;
     if (table->dtype != IR_f32 || table->layout != IR_PLAIN || table->dim[1] != row)
         return cg_refuse(b, "the table is not packed");
-    if (position && (position->dtype != IR_f32 || position->dim[1] != row || position->dim[0] < p.T))
+    if (position &&
+        (position->dtype != IR_f32 || position->dim[1] != row || position->dim[0] < p.T))
         return cg_refuse(b, "the position table is not packed");
     return cg_done_embedding(b, &p);
 }

@@ -27,8 +27,8 @@ static uint32_t merge_axes(uint32_t rank, int64_t *n, int64_t *s, int64_t *t) {
     return m;
 }
 
-/* One long axis is cut in two, so that there are several tasks: the outer gets the largest divisor that
- * leaves runs of at least 1024. */
+/* One long axis is cut in two, so that there are several tasks: the outer gets the largest divisor
+ * that leaves runs of at least 1024. */
 static uint32_t split_run(int64_t *n, int64_t *s, int64_t *t) {
     int64_t runs = 1;
     for (int64_t d = 2; d <= 256 && n[0] / d >= 1024; d++)
@@ -52,7 +52,8 @@ bool cg_bind_copy(cg_bind *b, uint32_t rank, const int64_t *n, const int64_t *s,
     uint32_t m = merge_axes(rank, nn, ss, tt);
     if (m == 1) m = split_run(nn, ss, tt);
     if (m > 8) return cg_refuse(b, "more than eight axes to copy");
-    /* The two outermost axes are the tasks (i0, i1); the others stand at the end, the innermost last. */
+    /* The two outermost axes are the tasks (i0, i1); the others stand at the end, the innermost
+     * last. */
     int32_t f[3][8];
     for (uint32_t k = 0; k < 8; k++) {
         f[0][k] = 1;
@@ -73,7 +74,8 @@ bool cg_bind_copy(cg_bind *b, uint32_t rank, const int64_t *n, const int64_t *s,
 }
 
 static bool want_words(cg_bind *b, const ir_type *t) {
-    if (ir_dtype_bytes[t->dtype] != 4) return cg_refuse(b, "elements of %s", ir_dtype_name[t->dtype]);
+    if (ir_dtype_bytes[t->dtype] != 4)
+        return cg_refuse(b, "elements of %s", ir_dtype_name[t->dtype]);
     if (ir_type_bytes(t) / 4 > INT32_MAX) return cg_refuse(b, "2^31 elements or more");
     return true;
 }
@@ -98,7 +100,8 @@ bool cg_bind_slice(cg_bind *b) {
     row_major(rank, yd, ys);
     int64_t start = a->start;
     if (x->layout == IR_C16 && a->axis == ir_channel_axis(x)) {
-        if (start % IR_BLOCK != 0) return cg_refuse(b, "the slice starts inside a block of channels");
+        if (start % IR_BLOCK != 0)
+            return cg_refuse(b, "the slice starts inside a block of channels");
         start /= IR_BLOCK;
     }
     return cg_bind_copy(b, rank, yd, xs, ys, start * xs[axis]);
@@ -149,7 +152,8 @@ static bool concat_runs(cg_bind *b) {
         cg_physical(cg_in(b, i), xd);
         n[i] = (int32_t)(xd[axis] * inner);
     }
-    struct ebru_concat_plain_params p = {(int32_t)outer, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]};
+    struct ebru_concat_plain_params p = {(int32_t)outer, n[0], n[1], n[2], n[3],
+                                         n[4],           n[5], n[6], n[7]};
     return cg_done_concat_plain(b, &p);
 }
 
@@ -163,7 +167,8 @@ bool cg_bind_concat(cg_bind *b) {
         if (x->layout != y->layout) return cg_refuse(b, "operands in different layouts");
         c[i] = cg_bcp_of(x).c;
     }
-    if (y->layout == IR_PLAIN || IR_ATTRS(b->node, axis)->axis != ir_channel_axis(y)) return concat_runs(b);
+    if (y->layout == IR_PLAIN || IR_ATTRS(b->node, axis)->axis != ir_channel_axis(y))
+        return concat_runs(b);
     cg_bcp s = cg_bcp_of(y);
     struct ebru_concat_params p = {s.b, s.p, c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]};
     return cg_done_concat(b, &p);

@@ -3,7 +3,8 @@
 
 static bool padded(cg_bind *b, uint32_t operand, int32_t c) {
     const ir_type *t = cg_in(b, operand);
-    if (!t || (t->dtype == IR_f32 && ir_type_bytes(t) == (uint64_t)ebru_blocks16(c) * 64)) return true;
+    if (!t || (t->dtype == IR_f32 && ir_type_bytes(t) == (uint64_t)ebru_blocks16(c) * 64))
+        return true;
     return cg_refuse(b, "%s is not padded to whole blocks of channels",
                      ir_op_get(b->node->op)->operand_name[operand]);
 }
@@ -15,8 +16,8 @@ bool cg_bind_group_stats(cg_bind *b) {
     if (!cg_want_c16(b, X) || (x1 && !cg_want_c16(b, X1))) return false;
     if (cg_in(b, X)->rank != 4 && cg_in(b, X)->rank != 2) return cg_refuse(b, "x is not an image");
     cg_bcp x = cg_bcp_of(cg_in(b, X));
-    struct ebru_group_stats_params p = {x.b,          x.p, x.c, x1 ? cg_bcp_of(x1).c : 0, (int32_t)a->groups,
-                                        (float)a->eps};
+    struct ebru_group_stats_params p = {
+        x.b, x.p, x.c, x1 ? cg_bcp_of(x1).c : 0, (int32_t)a->groups, (float)a->eps};
     if (!padded(b, GAMMA, p.C0 + p.C1) || !padded(b, BETA, p.C0 + p.C1)) return false;
     return cg_done_group_stats(b, &p);
 }

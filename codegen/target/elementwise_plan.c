@@ -1,5 +1,5 @@
-/* Loop nests of elementwise nodes; see ew_plan.h. Axes along which all operands move evenly become one, so
- * that the usual case (same shapes) is a single loop over vectors. */
+/* Loop nests of elementwise nodes; see ew_plan.h. Axes along which all operands move evenly become
+ * one, so that the usual case (same shapes) is a single loop over vectors. */
 #include "codegen/target/elementwise_plan.h"
 #include "codegen/target/bind.h"
 
@@ -17,7 +17,8 @@ static bool refuse(base_str *reason, uint32_t operand, const char *why) {
 
 /* Extents of t right-aligned to `rank` axes. */
 static void align_right(const ir_type *t, uint32_t rank, int64_t *dim) {
-    for (uint32_t i = 0; i < rank; i++) dim[i] = i + t->rank < rank ? 1 : t->dim[i + t->rank - rank];
+    for (uint32_t i = 0; i < rank; i++)
+        dim[i] = i + t->rank < rank ? 1 : t->dim[i + t->rank - rank];
 }
 
 static void steps_over(uint32_t n, const int64_t *dim, int64_t *stride) {
@@ -26,7 +27,8 @@ static void steps_over(uint32_t n, const int64_t *dim, int64_t *stride) {
 }
 
 /* Result and operand plain: strides of the result's axes in elements. */
-static bool plain_strides(const ir_type *t, const ir_type *y, uint32_t k, int64_t *stride, base_str *reason) {
+static bool plain_strides(const ir_type *t, const ir_type *y, uint32_t k, int64_t *stride,
+                          base_str *reason) {
     int64_t dim[IR_MAX_RANK] = {0};
     if (t->layout != IR_PLAIN && ir_type_elements(t) != 1 &&
         !(t->rank == 2 && cg_is_c16(t) && t->dim[1] % IR_BLOCK == 0))
@@ -36,10 +38,10 @@ static bool plain_strides(const ir_type *t, const ir_type *y, uint32_t k, int64_
     return true;
 }
 
-/* Result c16: strides of [B][blocks][spatial...] in elements; the operand is c16 too, or has one channel, or
- * is a plain vector whose bytes are c16. */
-static bool c16_strides(const ir_type *t, const ir_type *y, uint32_t k, int64_t *stride, bool *splat,
-                        base_str *reason) {
+/* Result c16: strides of [B][blocks][spatial...] in elements; the operand is c16 too, or has one
+ * channel, or is a plain vector whose bytes are c16. */
+static bool c16_strides(const ir_type *t, const ir_type *y, uint32_t k, int64_t *stride,
+                        bool *splat, base_str *reason) {
     uint32_t axis = (uint32_t)ir_channel_axis(y), n = 0;
     int64_t dim[IR_MAX_RANK] = {0}, physical[IR_MAX_RANK + 1], s = 1;
     align_right(t, y->rank, dim);
@@ -71,8 +73,8 @@ typedef struct nest {
     int64_t stride[IR_MAX_OPERANDS + 1][CG_EW_AXES];
 } nest;
 
-/* Neighbouring axes become one where every stream runs on; the axis `keep` stays by itself. Axes of extent 1
- * go. Returns the new number of `keep` (-1 when gone or none). */
+/* Neighbouring axes become one where every stream runs on; the axis `keep` stays by itself. Axes of
+ * extent 1 go. Returns the new number of `keep` (-1 when gone or none). */
 static int merge(nest *t, int keep) {
     uint32_t m = 0;
     int kept = -1;

@@ -1,5 +1,6 @@
-/* The loop nest of an elementwise node: how its elements are visited in vectors of 16 lanes, and how the work
- * is cut into tasks. Computed by the binder (tasks) and again by the emitter (loops), from the node alone. */
+/* The loop nest of an elementwise node: how its elements are visited in vectors of 16 lanes, and
+ * how the work is cut into tasks. Computed by the binder (tasks) and again by the emitter (loops),
+ * from the node alone. */
 #ifndef EBRU_CODEGEN_TARGET_ELEMENTWISE_PLAN_H
 #define EBRU_CODEGEN_TARGET_ELEMENTWISE_PLAN_H
 
@@ -22,11 +23,12 @@ typedef struct cg_ew_plan {
     int64_t outer;              /* their product */
     int64_t vectors;            /* full vectors of the inner loop */
     uint32_t tail;              /* plain: elements after the last full vector */
-    uint32_t lanes;             /* c16: real lanes of the last block of channels; 16 = all of every block */
-    int32_t block_axis;         /* lanes < 16: outer axis that counts blocks; -1 = there is only one block */
-    int64_t chunk;              /* vectors a task, of one outer index */
-    int64_t chunks;             /* tasks an outer index */
-    int64_t group;              /* outer indices a task (1 when chunks > 1) */
+    uint32_t lanes; /* c16: real lanes of the last block of channels; 16 = all of every block */
+    int32_t
+        block_axis; /* lanes < 16: outer axis that counts blocks; -1 = there is only one block */
+    int64_t chunk;  /* vectors a task, of one outer index */
+    int64_t chunks; /* tasks an outer index */
+    int64_t group;  /* outer indices a task (1 when chunks > 1) */
     int64_t tasks;
     uint32_t operands;
     cg_ew_stream in[IR_MAX_OPERANDS], out;

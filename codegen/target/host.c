@@ -1,5 +1,5 @@
-/* Features, not names: each level's own bits. The compiler's run-time check reads CPUID and XGETBV for those
- * it knows; the tile registers are younger than the compilers that build us. */
+/* Features, not names: each level's own bits. The compiler's run-time check reads CPUID and XGETBV
+ * for those it knows; the tile registers are younger than the compilers that build us. */
 #include "codegen/target/host.h"
 
 #include "runtime/abi/kernel_abi.h"
@@ -28,8 +28,8 @@ static bool has_amx(void) {
 
 static bool has_avx512_bf16(void) {
     uint32_t a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
-           (a >> 5 & 1);
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 &&
+           __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
 }
 
 int32_t cg_host_level(void) {

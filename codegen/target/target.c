@@ -6,8 +6,8 @@
 
 enum { PLAIN = 1, C16 = 2 };
 
-/* One row an op that does work: result layouts there are kernels for, and the binder. Elementwise ops are
- * generated. */
+/* One row an op that does work: result layouts there are kernels for, and the binder. Elementwise
+ * ops are generated. */
 static const struct {
     ir_op op;
     uint32_t layouts;
@@ -56,7 +56,8 @@ static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, 
     cg_binder *binder = find(n->op, &layouts);
     cg_bind b = {(const cg_target_info *)t, f, n, NULL, reason};
     if (!binder) return cg_refuse(&b, "there is no kernel for %s", ir_op_get(n->op)->name);
-    if (!(layouts & (n->type.layout == IR_C16 ? C16 : PLAIN)) && !(layouts == C16 && cg_is_c16(&n->type)))
+    if (!(layouts & (n->type.layout == IR_C16 ? C16 : PLAIN)) &&
+        !(layouts == C16 && cg_is_c16(&n->type)))
         return cg_refuse(&b, "there is no kernel for %s with a %s result", ir_op_get(n->op)->name,
                          ir_layout_name[n->type.layout]);
     b.out = base_arena_alloc(f->module->arena, sizeof *b.out);
@@ -72,20 +73,22 @@ static bool has_kernel(const ir_target *t, ir_op op, ir_layout layout) {
     return find(op, &layouts) && (layouts & (layout == IR_C16 ? C16 : PLAIN));
 }
 
-/* Common cache sizes of the level's CPUs: a named level gives the same program wherever it is compiled. */
-#define TARGET(name, isa, lanes, l1, l2, cpu, features)                                                      \
-    {                                                                                                        \
-        {name, 2, (uint64_t)(l1) << 10, (uint64_t)(l2) << 10, bind, has_kernel, 0, cg_measured, lanes}, isa, \
-            cpu, features, {                                                                                 \
-            .prefer = -1                                                                                     \
-        }                                                                                                    \
-    }
+/* Common cache sizes of the level's CPUs: a named level gives the same program wherever it is
+ * compiled. */
+#define TARGET(name, isa, lanes, l1, l2, cpu, features)                                            \
+    {{name, 2, (uint64_t)(l1) << 10, (uint64_t)(l2) << 10, bind, has_kernel, 0, cg_measured,       \
+      lanes},                                                                                      \
+     isa,                                                                                          \
+     cpu,                                                                                          \
+     features,                                                                                     \
+     {.prefer = -1}}
 const cg_target_info cg_targets_x86_64[5] = {
     TARGET("x86-64-v2", EBRU_LEVEL_V2, 4, 32, 256, "x86-64-v2", ""),
     TARGET("x86-64-v3", EBRU_LEVEL_V3, 8, 32, 512, "x86-64-v3", ""),
     TARGET("x86-64-v4", EBRU_LEVEL_V4, 16, 32, 1024, "x86-64-v4", ""),
     TARGET("x86-64-v4-bf16", EBRU_LEVEL_V4_BF16, 16, 32, 1024, "x86-64-v4", "+avx512bf16"),
-    TARGET("x86-64-v4-amx", EBRU_LEVEL_V4_AMX, 16, 32, 1024, "x86-64-v4", "+avx512bf16,+amx-tile,+amx-bf16"),
+    TARGET("x86-64-v4-amx", EBRU_LEVEL_V4_AMX, 16, 32, 1024, "x86-64-v4",
+           "+avx512bf16,+amx-tile,+amx-bf16"),
 };
 const cg_target_info cg_targets_aarch64[2] = {
     TARGET("armv8-a", EBRU_LEVEL_NEON, 4, 32, 512, "generic", "+neon"),
@@ -108,6 +111,7 @@ const ir_target *cg_target_native(base_diag *d, const cg_arch *a) {
         here.base.l3 = cache_bytes(_SC_LEVEL3_CACHE_SIZE, 0);
         return &here.base;
     }
-    base_error(d, NULL, "this machine's CPU has none of the supported levels; name one with -mcpu=");
+    base_error(d, NULL,
+               "this machine's CPU has none of the supported levels; name one with -mcpu=");
     return NULL;
 }

@@ -5,18 +5,19 @@
 #include "base/diag.h"
 #include "ir/target.h"
 
-/* Architectures, by the triple that --target= takes, NULL the machine's own: all are compiled for everywhere.
- * NULL with a diagnostic when unknown. */
+/* Architectures, by the triple that --target= takes, NULL the machine's own: all are compiled for
+ * everywhere. NULL with a diagnostic when unknown. */
 typedef struct cg_arch cg_arch;
 const cg_arch *cg_arch_find(base_diag *d, const char *triple);
 const char *cg_arch_triple(const cg_arch *a);
-/* Targets of an architecture: x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx; armv8-a,
- * armv8-a+bf16; of the machine's own also "native", the best of them this CPU runs. NULL with a diagnostic
- * when unknown. The target is static or lives as long as the process. */
+/* Targets of an architecture: x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx;
+ * armv8-a, armv8-a+bf16; of the machine's own also "native", the best of them this CPU runs. NULL
+ * with a diagnostic when unknown. The target is static or lives as long as the process. */
 const ir_target *cg_arch_target(base_diag *d, const cg_arch *a, const char *name);
 uint32_t cg_arch_target_count(const cg_arch *a);
 const char *cg_arch_target_name(const cg_arch *a, uint32_t index); /* lowest first */
-const char *cg_arch_default(const cg_arch *a); /* "native", or another architecture's lowest level */
+const char *
+cg_arch_default(const cg_arch *a); /* "native", or another architecture's lowest level */
 /* The same of the machine's own. */
 const ir_target *cg_target(base_diag *d, const char *name);
 uint32_t cg_target_count(void);

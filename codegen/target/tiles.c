@@ -1,4 +1,5 @@
-/* Kernels' tile fields: which they are, which values are legal, keys of what is computed without them. */
+/* Kernels' tile fields: which they are, which values are legal, keys of what is computed without
+ * them. */
 #include "codegen/target/bind.h"
 
 #include <string.h>
@@ -65,8 +66,8 @@ int32_t cg_words_tasks(const char *kernel, const int32_t *words) {
     return cg_kernel_find(kernel)->tasks(words);
 }
 
-/* Fields of binary32 (a scale, an epsilon) change no time and are no part of the key; neither are fields that
- * are zero, so that a field a later version appends changes no key. */
+/* Fields of binary32 (a scale, an epsilon) change no time and are no part of the key; neither are
+ * fields that are zero, so that a field a later version appends changes no key. */
 void cg_kernel_key(const char *kernel, const int32_t *words, bool overwrite, base_str *out) {
     const cg_kernel *k = cg_kernel_find(kernel);
     base_str_add(out, "");
@@ -81,7 +82,8 @@ void cg_kernel_key(const char *kernel, const int32_t *words, bool overwrite, bas
 
 static bool within(base_str *why, const char *field, int32_t value, int32_t least, int64_t most) {
     if (value >= least && value <= most) return true;
-    if (why) base_str_addf(why, "%s=%d is not from %d to %lld", field, value, least, (long long)most);
+    if (why)
+        base_str_addf(why, "%s=%d is not from %d to %lld", field, value, least, (long long)most);
     return false;
 }
 static bool need(base_str *why, bool condition, const char *fault) {
@@ -97,19 +99,22 @@ static bool conv2d_legal(const struct ebru_conv2d_params *p, int32_t run, bool e
     in_place.pack = 0;
     bool fine = WITHIN(MR, run, 64) && WITHIN(NB, 1, (nb + 1) / 2 * 2) && WITHIN(TB, 1, p->B) &&
                 WITHIN(TH, 1, ebru_conv2d_rows(p)) && WITHIN(TW, 1, ebru_conv2d_cols(p)) &&
-                WITHIN(PG, 1, ebru_ceil_div(nb, p->NB)) && WITHIN(KC, 1, cb) && WITHIN(order, 0, 1) &&
-                WITHIN(pack, 0, 1) && need(why, p->MR % run == 0, "MR is not whole runs of the matrix unit");
+                WITHIN(PG, 1, ebru_ceil_div(nb, p->NB)) && WITHIN(KC, 1, cb) &&
+                WITHIN(order, 0, 1) && WITHIN(pack, 0, 1) &&
+                need(why, p->MR % run == 0, "MR is not whole runs of the matrix unit");
     if (!fine) return false;
     if (even || p->act == EBRU_ACT_GEGLU) fine = need(why, p->NB % 2 == 0, "NB is odd");
     if (p->pack && !overwrite)
-        fine = fine && need(why, ebru_conv2d_direct(&in_place), "pack=1, but nothing is read in place");
+        fine = fine &&
+               need(why, ebru_conv2d_direct(&in_place), "pack=1, but nothing is read in place");
     if (overwrite)
         fine = fine && need(why, p->pack && p->TB == 1 && p->order == 0 && p->PG * p->NB >= nb,
                             "a task does not have all panels of the pixels it overwrites");
     return fine;
 }
 
-static bool conv2d_bf16_legal(const struct ebru_conv2d_bf16_params *p, bool overwrite, base_str *why) {
+static bool conv2d_bf16_legal(const struct ebru_conv2d_bf16_params *p, bool overwrite,
+                              base_str *why) {
     const struct ebru_conv2d_params q = ebru_conv2d_bf16_shape(p);
     return conv2d_legal(&q, ebru_bf16_run_length(p->form), true, overwrite, why);
 }
@@ -120,13 +125,15 @@ static bool winograd_legal(const struct ebru_conv2d_winograd_params *p, base_str
            WITHIN(TT, 1, ebru_conv2d_winograd_tiles(p)) && WITHIN(PG, 1, ebru_ceil_div(nb, p->NB));
 }
 
-static bool feed_forward_legal(const struct ebru_feed_forward_params *p, int32_t run, base_str *why) {
+static bool feed_forward_legal(const struct ebru_feed_forward_params *p, int32_t run,
+                               base_str *why) {
     const int32_t nb2 = ebru_blocks16(p->N);
-    return WITHIN(MR1, run, 64) && WITHIN(MR2, run, 64) && WITHIN(NB1, 2, 2 * ebru_blocks16(p->H)) &&
-           WITHIN(NB2, 1, (nb2 + 1) / 2 * 2) && WITHIN(KC1, 1, ebru_blocks16(p->C)) &&
-           WITHIN(KC2, 1, ebru_blocks16(p->H)) && WITHIN(TW, 1, p->T) &&
-           need(why, p->NB1 % 2 == 0, "NB1 is odd") &&
-           need(why, p->MR1 % run == 0 && p->MR2 % run == 0, "MR1, MR2: not whole runs of the matrix unit");
+    return WITHIN(MR1, run, 64) && WITHIN(MR2, run, 64) &&
+           WITHIN(NB1, 2, 2 * ebru_blocks16(p->H)) && WITHIN(NB2, 1, (nb2 + 1) / 2 * 2) &&
+           WITHIN(KC1, 1, ebru_blocks16(p->C)) && WITHIN(KC2, 1, ebru_blocks16(p->H)) &&
+           WITHIN(TW, 1, p->T) && need(why, p->NB1 % 2 == 0, "NB1 is odd") &&
+           need(why, p->MR1 % run == 0 && p->MR2 % run == 0,
+                "MR1, MR2: not whole runs of the matrix unit");
 }
 
 static bool feed_forward_bf16_legal(const struct ebru_feed_forward_bf16_params *p, base_str *why) {
@@ -138,12 +145,14 @@ static bool feed_forward_bf16_legal(const struct ebru_feed_forward_bf16_params *
            need(why, p->NB2 % 2 == 0, "NB2 is odd");
 }
 
-static bool attention_legal(int32_t T, int32_t S, int32_t QB, int32_t KB, int32_t keys, base_str *why) {
+static bool attention_legal(int32_t T, int32_t S, int32_t QB, int32_t KB, int32_t keys,
+                            base_str *why) {
     const int64_t t16 = ir_round_block(T), s = ((int64_t)S + keys - 1) / keys * keys;
     return within(why, "QB", QB, 16, t16 < 512 ? t16 : 512) &&
            within(why, "KB", KB, keys, s < 4096 ? s : 4096) &&
            need(why, QB % 16 == 0, "QB is no multiple of 16") &&
-           need(why, KB % keys == 0, keys == 16 ? "KB is no multiple of 16" : "KB is no multiple of 32");
+           need(why, KB % keys == 0,
+                keys == 16 ? "KB is no multiple of 16" : "KB is no multiple of 32");
 }
 
 static bool values_legal(const char *kernel, const void *words, bool overwrite, base_str *why) {
@@ -155,7 +164,8 @@ static bool values_legal(const char *kernel, const void *words, bool overwrite, 
     const struct ebru_attention_params *f = words;
     const struct ebru_attention_bf16_params *h = words;
     if (strcmp(kernel, "attention") == 0) return attention_legal(f->T, f->S, f->QB, f->KB, 16, why);
-    if (strcmp(kernel, "attention_bf16") == 0) return attention_legal(h->T, h->S, h->QB, h->KB, 32, why);
+    if (strcmp(kernel, "attention_bf16") == 0)
+        return attention_legal(h->T, h->S, h->QB, h->KB, 32, why);
     return need(why, false, "the kernel has no tiles to choose");
 }
 
@@ -224,7 +234,8 @@ static bool bind_way(cg_bind *b, ir_way way) {
 
 double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_way way) {
     const cg_target_info *info = (const cg_target_info *)t;
-    if (info->tuning.table && info->tuning.prefer >= 0) return (int)way == info->tuning.prefer ? 1 : 1000;
+    if (info->tuning.table && info->tuning.prefer >= 0)
+        return (int)way == info->tuning.prefer ? 1 : 1000;
     if (!info->tuning.table || !info->tuning.ways) return 0;
     ir_binding out = {0};
     cg_bind b = {info, f, ir_get(f, node), &out, NULL};

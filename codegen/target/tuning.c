@@ -1,4 +1,5 @@
-/* The table of tuning records: a hash by kernel key, of each key the records in the order they came. */
+/* The table of tuning records: a hash by kernel key, of each key the records in the order they
+ * came. */
 #include "codegen/target/bind.h"
 
 #include <string.h>
@@ -61,7 +62,8 @@ size_t cg_tuning_count(const cg_tuning *t) {
 static int fit(const cg_record *r, const cg_machine *m) {
     if (strcmp(r->machine.level, m->level) != 0) return 0;
     if (r->shipped) return 1;
-    const bool caches = r->machine.l1d == m->l1d && r->machine.l2 == m->l2 && r->machine.l3 == m->l3;
+    const bool caches =
+        r->machine.l1d == m->l1d && r->machine.l2 == m->l2 && r->machine.l3 == m->l3;
     return 2 + (r->machine.threads == m->threads) + 2 * caches;
 }
 
@@ -93,7 +95,8 @@ void cg_tuning_refuse(cg_tuning *t, const cg_record *r, const char *why) {
         e->warned = true;
         if (t->diag)
             base_warning(t->diag, r->loc.source ? &r->loc : NULL,
-                       "this tuning record of %s is ignored, its choice is not legal: %s", r->kernel, why);
+                         "this tuning record of %s is ignored, its choice is not legal: %s",
+                         r->kernel, why);
     }
 }
 

@@ -2,10 +2,11 @@
  * model nests them, ops.
  *
  * Blocks are named by tensor prefixes: "down_blocks.0.resnets.1.conv1" is conv1 in resnets.1 in
- * down_blocks.0; a number belongs to the name before it. "at peak" are the bytes that a block's values hold
- * in the arena at the moment when it is fullest: what would have to become smaller for the arena to do so. */
-#include "driver/driver.h"
+ * down_blocks.0; a number belongs to the name before it. "at peak" are the bytes that a block's
+ * values hold in the arena at the moment when it is fullest: what would have to become smaller for
+ * the arena to do so. */
 #include "driver/analyze/arena_lifetimes.h"
+#include "driver/driver.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -27,7 +28,8 @@ struct tree {
     BASE_VEC(struct row) rows; /* [0] is the function */
 };
 
-/* The end of the next name of a prefix, with the numbers behind it: "resnets.1" of "resnets.1.conv1". */
+/* The end of the next name of a prefix, with the numbers behind it: "resnets.1" of
+ * "resnets.1.conv1". */
 static const char *part_end(const char *s) {
     const char *end = s + strcspn(s, ".");
     while (*end == '.' && isdigit((unsigned char)end[1])) {
@@ -56,7 +58,8 @@ static int add_row(struct tree *t, int parent, const char *name, uint32_t node) 
 static int child(struct tree *t, int parent, const char *name, size_t length) {
     for (int i = t->rows.items[parent].first; i != NONE; i = t->rows.items[i].next) {
         const struct row *r = &t->rows.items[i];
-        if (r->node == UINT32_MAX && strlen(r->name) == length && !memcmp(r->name, name, length)) return i;
+        if (r->node == UINT32_MAX && strlen(r->name) == length && !memcmp(r->name, name, length))
+            return i;
     }
     return add_row(t, parent, base_arena_strndup(t->arena, name, length), UINT32_MAX);
 }
@@ -97,7 +100,8 @@ static void build(struct tree *t, const ir_func *f) {
             count(&t->rows.items[at], &c, held);
             s = *end ? end + 1 : end;
         }
-        at = add_row(t, at, base_arena_printf(t->arena, "%%%u %s", number[i], ir_op_get(n->op)->name), i);
+        at = add_row(t, at,
+                     base_arena_printf(t->arena, "%%%u %s", number[i], ir_op_get(n->op)->name), i);
         count(&t->rows.items[at], &c, held);
     }
     base_free(skip);
@@ -119,8 +123,9 @@ static int name_width(const struct tree *t, uint32_t depth) {
 static void add_columns(const ir_func *f, const struct row *r, double all, base_str *out) {
     const ir_cost *c = &r->cost;
     double moved = (double)(c->weight_bytes + c->bytes);
-    base_str_addf(out, " %10.4f %6.1f %11.3f %10.3f %8.1f", c->flops * 1e-9, all > 0 ? 100 * c->flops / all : 0,
-                (double)c->weight_bytes / MIB, (double)c->bytes / MIB, moved > 0 ? c->flops / moved : 0);
+    base_str_addf(out, " %10.4f %6.1f %11.3f %10.3f %8.1f", c->flops * 1e-9,
+                  all > 0 ? 100 * c->flops / all : 0, (double)c->weight_bytes / MIB,
+                  (double)c->bytes / MIB, moved > 0 ? c->flops / moved : 0);
     if (f->arena_bytes)
         base_str_addf(out, " %11.3f", (double)r->peak / MIB);
     else
@@ -140,11 +145,13 @@ static void print_rows(const struct tree *t, const ir_func *f, int at, uint32_t 
                        base_str *out) {
     const struct row *r = &t->rows.items[at];
     char name[2 * NAME_WIDTH];
-    snprintf(name, sizeof name, "%*s%s", 2 * (int)r->depth, "", base_escape(r->name, strlen(r->name)));
+    snprintf(name, sizeof name, "%*s%s", 2 * (int)r->depth, "",
+             base_escape(r->name, strlen(r->name)));
     base_str_addf(out, "%-*s", width, name);
     add_columns(f, r, t->rows.items[0].cost.flops, out);
     if (r->depth < depth)
-        for (int i = r->first; i != NONE; i = t->rows.items[i].next) print_rows(t, f, i, depth, width, out);
+        for (int i = r->first; i != NONE; i = t->rows.items[i].next)
+            print_rows(t, f, i, depth, width, out);
 }
 
 static void analyze_func(const ir_func *f, uint32_t depth, base_str *out) {
@@ -153,10 +160,11 @@ static void analyze_func(const ir_func *f, uint32_t depth, base_str *out) {
     int width = name_width(&t, depth);
     const ir_cost *c = &t.rows.items[0].cost;
     base_str_addf(out, "%s: %.3f GFLOP, weights %.1f MiB, moved %.1f MiB, arena %.1f MiB\n",
-                base_escape(f->name, strlen(f->name)), c->flops * 1e-9, (double)c->weight_bytes / MIB,
-                (double)c->bytes / MIB, (double)f->arena_bytes / MIB);
+                  base_escape(f->name, strlen(f->name)), c->flops * 1e-9,
+                  (double)c->weight_bytes / MIB, (double)c->bytes / MIB,
+                  (double)f->arena_bytes / MIB);
     base_str_addf(out, "%-*s %10s %6s %11s %10s %8s %11s\n", width, "", "GFLOP", "%", "weights MiB",
-                "moved MiB", "FLOP/B", "at peak MiB");
+                  "moved MiB", "FLOP/B", "at peak MiB");
     print_rows(&t, f, 0, depth, width, out);
     base_arena_free(t.arena);
     base_free(t.rows.items);

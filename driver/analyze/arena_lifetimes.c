@@ -1,5 +1,5 @@
-/* Lifetimes of values in the arena; see memory.h. The planner's own view of them ends with its pass; this one
- * is read off the placed IR, so that it holds for IR text, too. */
+/* Lifetimes of values in the arena; see memory.h. The planner's own view of them ends with its
+ * pass; this one is read off the placed IR, so that it holds for IR text, too. */
 #include "driver/analyze/arena_lifetimes.h"
 
 static bool in_arena(const ir_node *n) {

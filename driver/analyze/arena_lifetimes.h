@@ -4,9 +4,10 @@
 
 #include "ir/ir.h"
 
-/* Of a node that has bytes of its own in the arena: from the node that writes them to the last that reads
- * them, both included, as indices of f->nodes; one less where that node writes over them. bytes 0: a view, a
- * constant, an input or an output of the function, or a module that is not placed. */
+/* Of a node that has bytes of its own in the arena: from the node that writes them to the last that
+ * reads them, both included, as indices of f->nodes; one less where that node writes over them.
+ * bytes 0: a view, a constant, an input or an output of the function, or a module that is not
+ * placed. */
 typedef struct drv_life {
     uint32_t first, last;
     uint64_t bytes;

@@ -1,4 +1,5 @@
-/* --emit=dot: the functions as Graphviz clusters. Everything that comes from the model is escaped. */
+/* --emit=dot: the functions as Graphviz clusters. Everything that comes from the model is escaped.
+ */
 #include "driver/driver.h"
 
 #include <string.h>
@@ -41,7 +42,8 @@ static void add_node(const ir_func *f, size_t fi, uint32_t id, base_str *out) {
 }
 
 void drv_dot(const ir_module *m, base_str *out) {
-    base_str_add(out, "digraph ebru {\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n");
+    base_str_add(out,
+                 "digraph ebru {\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n");
     for (size_t i = 0; i < m->funcs.count; i++) {
         const ir_func *f = m->funcs.items[i];
         base_str_addf(out, "  subgraph cluster_%zu {\n    label=\"", i);
@@ -54,7 +56,8 @@ void drv_dot(const ir_module *m, base_str *out) {
         for (size_t k = 0; k < f->outputs.count; k++) {
             base_str_addf(out, "    o%zu_%zu [shape=ellipse, label=\"", i, k);
             add_escaped(out, f->outputs.items[k].name);
-            base_str_addf(out, "\"];\n    n%zu_%u -> o%zu_%zu;\n", i, f->outputs.items[k].value.id, i, k);
+            base_str_addf(out, "\"];\n    n%zu_%u -> o%zu_%zu;\n", i, f->outputs.items[k].value.id,
+                          i, k);
         }
         base_str_add(out, "  }\n");
     }

@@ -2,8 +2,8 @@
  * costs, kernels, places and lifetimes, the passes, the memory plan, the weights. Schema in
  * docs/inspecting.md. */
 #include "base/number.h"
-#include "driver/driver.h"
 #include "driver/analyze/arena_lifetimes.h"
+#include "driver/driver.h"
 
 #include <string.h>
 
@@ -27,7 +27,8 @@ static void add_number(base_str *out, double x) {
 
 /* ---- nodes ---- */
 
-static void add_operands(base_str *out, const ir_func *f, const uint32_t *number, const ir_node *n) {
+static void add_operands(base_str *out, const ir_func *f, const uint32_t *number,
+                         const ir_node *n) {
     base_str_add(out, ", \"operands\": [");
     for (uint32_t k = 0; k < n->operand_count; k++) {
         ir_ref r = n->operand[k];
@@ -35,7 +36,8 @@ static void add_operands(base_str *out, const ir_func *f, const uint32_t *number
         if (!ir_ref_ok(r))
             base_str_add(out, "null");
         else if (ir_get(f, r)->op == IR_OP_weight)
-            base_json_quote(out, f->module->weights.items[IR_ATTRS(ir_get(f, r), weight)->index].name);
+            base_json_quote(out,
+                            f->module->weights.items[IR_ATTRS(ir_get(f, r), weight)->index].name);
         else
             base_str_addf(out, "%u", number[r.id]);
     }
@@ -69,8 +71,8 @@ static void add_kernel(base_str *out, const ir_binding *b) {
     if (!b) return;
     base_str_add(out, ", \"kernel\": {\"name\": ");
     base_json_quote(out, b->kernel);
-    base_str_addf(out, ", \"tasks\": %lld, \"scratch_bytes\": %llu, \"params\": {", (long long)b->tasks,
-                (unsigned long long)b->scratch);
+    base_str_addf(out, ", \"tasks\": %lld, \"scratch_bytes\": %llu, \"params\": {",
+                  (long long)b->tasks, (unsigned long long)b->scratch);
     for (uint32_t i = 0; i < b->param_count; i++) {
         const ir_param *p = &b->params[i];
         if (i) base_str_add(out, ", ");
@@ -92,7 +94,7 @@ static void add_place(base_str *out, const ir_place *p) {
                                        [IR_AT_WEIGHT] = "weights"};
     if (!kind[p->kind]) return;
     base_str_addf(out, ", \"place\": {\"in\": \"%s\", \"at\": %llu}", kind[p->kind],
-                (unsigned long long)p->offset);
+                  (unsigned long long)p->offset);
 }
 
 static void add_origin(base_str *out, const ir_origin *o) {
@@ -129,7 +131,7 @@ static void add_node(base_str *out, const struct writing *w, uint32_t i) {
         base_str_add(out, ", \"flops\": ");
         add_number(out, c.flops);
         base_str_addf(out, ", \"weight_bytes\": %llu, \"moved_bytes\": %llu",
-                    (unsigned long long)c.weight_bytes, (unsigned long long)c.bytes);
+                      (unsigned long long)c.weight_bytes, (unsigned long long)c.bytes);
     }
     add_kernel(out, n->binding);
     add_place(out, &n->place);
@@ -162,13 +164,13 @@ static void add_func(base_str *out, const ir_func *f) {
     base_str_add(out, ", \"flops\": ");
     add_number(out, c.flops);
     base_str_addf(out,
-                ", \"weight_bytes\": %llu, \"moved_bytes\": %llu, \"arena_bytes\": %llu, "
-                "\"scratch_bytes\": %llu",
-                (unsigned long long)c.weight_bytes, (unsigned long long)c.bytes,
-                (unsigned long long)f->arena_bytes, (unsigned long long)f->scratch_bytes);
+                  ", \"weight_bytes\": %llu, \"moved_bytes\": %llu, \"arena_bytes\": %llu, "
+                  "\"scratch_bytes\": %llu",
+                  (unsigned long long)c.weight_bytes, (unsigned long long)c.bytes,
+                  (unsigned long long)f->arena_bytes, (unsigned long long)f->scratch_bytes);
     if (f->arena_bytes)
         base_str_addf(out, ", \"peak\": {\"node\": %u, \"bytes\": %llu}", numbered(&w, peak),
-                    (unsigned long long)most);
+                      (unsigned long long)most);
     add_outputs(out, &w);
     base_str_add(out, ", \"nodes\": [");
     bool first = true;
@@ -204,13 +206,13 @@ static void add_weights(base_str *out, const ir_module *m) {
 
 static void add_packed(base_str *out, const pass_context *c) {
     base_str_addf(out, "],\n \"packed_weights_bytes\": %llu,\n \"packed_weights\": [",
-                (unsigned long long)c->weights_bytes);
+                  (unsigned long long)c->weights_bytes);
     for (size_t i = 0; i < c->weights.count; i++) {
         const pass_weight_place *p = &c->weights.items[i];
         base_str_add(out, i ? ",\n  {\"of\": " : "\n  {\"of\": ");
         base_json_quote(out, p->key);
         base_str_addf(out, ", \"at\": %llu, \"bytes\": %llu}", (unsigned long long)p->offset,
-                    (unsigned long long)p->bytes);
+                      (unsigned long long)p->bytes);
     }
 }
 
@@ -218,11 +220,12 @@ static void add_passes(base_str *out, const pass_context *c) {
     base_str_add(out, "],\n \"passes\": [");
     for (size_t i = 0; i < c->timings.count; i++) {
         const pass_timing *t = &c->timings.items[i];
-        base_str_addf(out,
-                    "%s\n  {\"pass\": \"%s\", \"ms\": %.3f, \"nodes_before\": %u, \"nodes_after\": %u, "
-                    "\"changed\": %s}",
-                    i ? "," : "", t->pass, t->ms, t->nodes_before, t->nodes_after,
-                    t->changed ? "true" : "false");
+        base_str_addf(
+            out,
+            "%s\n  {\"pass\": \"%s\", \"ms\": %.3f, \"nodes_before\": %u, \"nodes_after\": %u, "
+            "\"changed\": %s}",
+            i ? "," : "", t->pass, t->ms, t->nodes_before, t->nodes_after,
+            t->changed ? "true" : "false");
     }
     base_str_add(out, "],\n \"plans\": [");
     for (size_t i = 0; i < c->plans.count; i++) {
@@ -230,8 +233,8 @@ static void add_passes(base_str *out, const pass_context *c) {
         base_str_add(out, i ? ",\n  {\"function\": " : "\n  {\"function\": ");
         base_json_quote(out, p->func);
         base_str_addf(out, ", \"arena_bytes\": %llu, \"bound\": %llu, \"total\": %llu}",
-                    (unsigned long long)p->arena_bytes, (unsigned long long)p->bound,
-                    (unsigned long long)p->total);
+                      (unsigned long long)p->arena_bytes, (unsigned long long)p->bound,
+                      (unsigned long long)p->total);
     }
 }
 

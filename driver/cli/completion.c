@@ -1,4 +1,5 @@
-/* ebru completion SHELL: what bash, zsh and fish complete the command line by, from the option tables. */
+/* ebru completion SHELL: what bash, zsh and fish complete the command line by, from the option
+ * tables. */
 #include "driver/cli/option_table.h"
 
 #include "runtime/cli/options.h"
@@ -10,7 +11,8 @@ static bool ends_with(const char *s, char c) {
     return n && s[n - 1] == c;
 }
 
-/* Text inside single quotes of a shell; `also` are further characters that need a backslash there. */
+/* Text inside single quotes of a shell; `also` are further characters that need a backslash there.
+ */
 static void quoted(const char *s, const char *also, base_str *out) {
     for (; *s; s++) {
         if (*s == '\'')
@@ -28,8 +30,8 @@ static void bash_words(unsigned command, base_str *out) {
             base_str_addf(out, " %s", drv_option_table[i].name);
 }
 
-/* The word under the cursor is taken from the line: bash cuts it at '=' and ':', and wants only the part
- * behind the last cut back. */
+/* The word under the cursor is taken from the line: bash cuts it at '=' and ':', and wants only the
+ * part behind the last cut back. */
 static const char bash_frame[] =
     "_ebru_reply() { # WORD, the candidates\n"
     "    local cut=${1%\"${1##*[=:]}\"}\n"
@@ -42,10 +44,10 @@ static const char bash_frame[] =
     "_ebru_files() { COMPREPLY=($(compgen -f -- \"${1##*=}\")); }\n";
 
 static void bash(base_str *out) {
-    base_str_addf(out, "# bash completion of ebru %s: made by `ebru completion bash`\n%s", DRV_VERSION,
-                bash_frame);
+    base_str_addf(out, "# bash completion of ebru %s: made by `ebru completion bash`\n%s",
+                  DRV_VERSION, bash_frame);
     base_str_add(out, "_ebru() {\n    local line=${COMP_LINE:0:COMP_POINT} word options=\n"
-                    "    word=${line##*[[:space:]]}\n    case ${COMP_WORDS[1]} in\n");
+                      "    word=${line##*[[:space:]]}\n    case ${COMP_WORDS[1]} in\n");
     for (uint32_t i = 0; i < drv_command_count; i++) {
         base_str_addf(out, "    %s) options='", drv_commands[i].name);
         bash_words(drv_commands[i].bit, out);
@@ -66,23 +68,27 @@ static void bash(base_str *out) {
         }
         base_str_add(out, "' ;;\n");
     }
+    base_str_add(out, "    -fno-*) _ebru_reply \"$word\" \"$(\"${COMP_WORDS[0]}\" compile "
+                      "--list-passes 2>/dev/null |"
+                      " sed 's/ .*//; s/^/-fno-/')\" ;;\n"
+                      "    --*=*) _ebru_files \"$word\" ;;\n    -*) _ebru_reply \"$word\" "
+                      "\"$options\" ;;\n    *)\n"
+                      "        _ebru_files \"$word\"\n        if [[ $COMP_CWORD = 1 ]]; then\n"
+                      "            COMPREPLY+=($(compgen -W '");
+    for (uint32_t i = 0; i < drv_command_count; i++)
+        base_str_addf(out, " %s", drv_commands[i].name);
     base_str_add(
-        out, "    -fno-*) _ebru_reply \"$word\" \"$(\"${COMP_WORDS[0]}\" compile --list-passes 2>/dev/null |"
-             " sed 's/ .*//; s/^/-fno-/')\" ;;\n"
-             "    --*=*) _ebru_files \"$word\" ;;\n    -*) _ebru_reply \"$word\" \"$options\" ;;\n    *)\n"
-             "        _ebru_files \"$word\"\n        if [[ $COMP_CWORD = 1 ]]; then\n"
-             "            COMPREPLY+=($(compgen -W '");
-    for (uint32_t i = 0; i < drv_command_count; i++) base_str_addf(out, " %s", drv_commands[i].name);
-    base_str_add(out, "' -- \"$word\"))\n        elif [[ ${COMP_WORDS[1]} = completion ]]; then\n"
-                    "            COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$word\"))\n        fi\n"
-                    "        ;;\n    esac\n}\n"
-                    "complete -o filenames -o bashdefault -F _ebru ebru\n\n"
-                    "# For programs that ebru made: complete -o filenames -F _ebru_program NAME\n"
-                    "_ebru_program() {\n    local line=${COMP_LINE:0:COMP_POINT} word\n"
-                    "    word=${line##*[[:space:]]}\n    case $word in\n    -*) _ebru_reply \"$word\" '");
+        out, "' -- \"$word\"))\n        elif [[ ${COMP_WORDS[1]} = completion ]]; then\n"
+             "            COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$word\"))\n        fi\n"
+             "        ;;\n    esac\n}\n"
+             "complete -o filenames -o bashdefault -F _ebru ebru\n\n"
+             "# For programs that ebru made: complete -o filenames -F _ebru_program NAME\n"
+             "_ebru_program() {\n    local line=${COMP_LINE:0:COMP_POINT} word\n"
+             "    word=${line##*[[:space:]]}\n    case $word in\n    -*) _ebru_reply \"$word\" '");
     for (int i = 0; i < rt_option_count(); i++) {
         const rt_option r = rt_option_at(i), *o = &r;
-        base_str_addf(out, " %s%s%s", o->shorthand ? o->shorthand : "", o->shorthand ? " " : "", o->name);
+        base_str_addf(out, " %s%s%s", o->shorthand ? o->shorthand : "", o->shorthand ? " " : "",
+                      o->name);
     }
     base_str_add(out, "' ;;\n    *) _ebru_files \"$word\" ;;\n    esac\n}\n");
 }
@@ -107,7 +113,8 @@ static void zsh_option(const drv_option *o, base_str *out) {
             quoted(values, ":\\", out);
             base_str_add(out, ")");
         } else if (o->kind == DRV_LIST) {
-            base_str_add(out, "($(${words[1]} compile --list-passes 2>/dev/null | sed \"s/ .*//\"))");
+            base_str_add(out,
+                         "($(${words[1]} compile --list-passes 2>/dev/null | sed \"s/ .*//\"))");
         } else {
             base_str_add(out, "_files");
         }
@@ -121,12 +128,13 @@ static void zsh_command(const drv_command *c, base_str *out) {
         if (drv_option_table[k].help && (drv_option_table[k].commands & c->bit))
             zsh_option(&drv_option_table[k], out);
     base_str_add(out, c->bit == DRV_COMPLETION ? " \\\n            '2:shell:(bash zsh fish)' ;;\n"
-                                             : " \\\n            '*:file:_files' ;;\n");
+                                               : " \\\n            '*:file:_files' ;;\n");
 }
 
 static void zsh(base_str *out) {
-    base_str_addf(out, "#compdef ebru\n# zsh completion of ebru %s: made by `ebru completion zsh`\n",
-                DRV_VERSION);
+    base_str_addf(out,
+                  "#compdef ebru\n# zsh completion of ebru %s: made by `ebru completion zsh`\n",
+                  DRV_VERSION);
     base_str_add(out, "_ebru() {\n    local -a commands=(");
     for (uint32_t i = 0; i < drv_command_count; i++) {
         base_str_addf(out, "\n        '%s:", drv_commands[i].name);
@@ -134,8 +142,8 @@ static void zsh(base_str *out) {
         base_str_add(out, "'");
     }
     base_str_add(out, ")\n    if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then\n"
-                    "        _describe command commands\n        _files\n        return\n    fi\n"
-                    "    case $words[2] in\n");
+                      "        _describe command commands\n        _files\n        return\n    fi\n"
+                      "    case $words[2] in\n");
     for (uint32_t i = 1; i < drv_command_count; i++) zsh_command(&drv_commands[i], out);
     zsh_command(&drv_commands[0], out); /* compile: it takes what is no command, too */
     base_str_add(out, "    esac\n}\n_ebru \"$@\"\n");
@@ -152,28 +160,34 @@ static void fish_option(const drv_option *o, base_str *out) {
     for (uint32_t i = 0; i < drv_command_count; i++)
         if (o->commands & drv_commands[i].bit) base_str_addf(out, " %s", drv_commands[i].name);
     if (o->kind == DRV_LIST) {
-        base_str_add(out,
-                   "' -f -a '(ebru compile --list-passes 2>/dev/null | string replace -r -- \"^(\\S+).*\" "
-                   "\"-fno-\\$1\")' -d '");
+        base_str_add(
+            out,
+            "' -f -a '(ebru compile --list-passes 2>/dev/null | string replace -r -- \"^(\\S+).*\" "
+            "\"-fno-\\$1\")' -d '");
     } else {
         base_str_addf(out, "' %s %s", shorthand ? "-s" : two ? "-l" : "-o", bare);
         if (o->argument) base_str_add(out, values ? " -x" : " -r");
         if (values) base_str_addf(out, " -a '%s'", values);
         base_str_add(out, " -d '");
     }
-    for (const char *p = o->help; *p; p++) base_str_addf(out, *p == '\'' || *p == '\\' ? "\\%c" : "%c", *p);
+    for (const char *p = o->help; *p; p++)
+        base_str_addf(out, *p == '\'' || *p == '\\' ? "\\%c" : "%c", *p);
     base_str_add(out, "'\n");
 }
 
 static void fish(base_str *out) {
-    base_str_addf(out, "# fish completion of ebru %s: made by `ebru completion fish`\n", DRV_VERSION);
+    base_str_addf(out, "# fish completion of ebru %s: made by `ebru completion fish`\n",
+                  DRV_VERSION);
     for (uint32_t i = 0; i < drv_command_count; i++) {
-        base_str_addf(out, "complete -c ebru -n __fish_use_subcommand -a %s -d '", drv_commands[i].name);
+        base_str_addf(out, "complete -c ebru -n __fish_use_subcommand -a %s -d '",
+                      drv_commands[i].name);
         for (const char *p = drv_commands[i].help; *p; p++)
             base_str_addf(out, *p == '\'' || *p == '\\' ? "\\%c" : "%c", *p);
         base_str_add(out, "'\n");
     }
-    base_str_add(out, "complete -c ebru -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n");
+    base_str_add(
+        out,
+        "complete -c ebru -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n");
     for (uint32_t i = 0; i < drv_option_count; i++)
         if (drv_option_table[i].help) fish_option(&drv_option_table[i], out);
 }
@@ -193,7 +207,7 @@ int drv_completion(const drv_options *o) {
     }
     const char *near = base_suggest(o->model, shells, 3);
     fprintf(stderr, "ebru: error: completion expects bash, zsh or fish, not '%s'%s%s%s\n",
-            base_escape(o->model, strlen(o->model)), near ? "; did you mean '" : "", near ? near : "",
-            near ? "'?" : "");
+            base_escape(o->model, strlen(o->model)), near ? "; did you mean '" : "",
+            near ? near : "", near ? "'?" : "");
     return DRV_USAGE;
 }

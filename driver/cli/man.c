@@ -47,8 +47,10 @@ static void line(const char *s, base_str *out) {
 
 static void header(const char *name, const char *about, base_str *out) {
     base_str_add(out, ".TH ");
-    for (const char *p = name; *p; p++) base_str_addf(out, "%c", *p >= 'a' && *p <= 'z' ? *p - 32 : *p);
-    base_str_addf(out, " 1 %s \"ebru %s\" \"User Commands\"\n.SH NAME\n%s \\- ", DATE, DRV_VERSION, name);
+    for (const char *p = name; *p; p++)
+        base_str_addf(out, "%c", *p >= 'a' && *p <= 'z' ? *p - 32 : *p);
+    base_str_addf(out, " 1 %s \"ebru %s\" \"User Commands\"\n.SH NAME\n%s \\- ", DATE, DRV_VERSION,
+                  name);
     line(about, out);
 }
 
@@ -73,8 +75,11 @@ void drv_man(base_str *out) {
         line(drv_commands[i].operands, out);
     }
     base_str_add(out, ".SH DESCRIPTION\n");
-    line("Compiles a diffusion model to one executable that paints pictures and needs nothing else.", out);
-    line("MODEL is a model description (JSON), a diffusers folder, one component folder, a single-file "
+    line(
+        "Compiles a diffusion model to one executable that paints pictures and needs nothing else.",
+        out);
+    line("MODEL is a model description (JSON), a diffusers folder, one component folder, a "
+         "single-file "
          "checkpoint (safetensors), or an .ir file.",
          out);
     line("Without a command, ebru MODEL -o FILE compiles.", out);
@@ -100,7 +105,8 @@ void drv_man(base_str *out) {
         line(drv_examples[i].help, out);
     }
     base_str_add(out, ".SH EXIT STATUS\n");
-    line("0: done. 1: unusable input or a failed check. 2: usage. 3: input or output. 4: CPU or target not "
+    line("0: done. 1: unusable input or a failed check. 2: usage. 3: input or output. 4: CPU or "
+         "target not "
          "supported. 70: an error of ebru itself.",
          out);
     base_str_add(out, ".SH SEE ALSO\n.BR ebru\\-program (1)\n");
@@ -109,16 +115,17 @@ void drv_man(base_str *out) {
 void drv_man_program(base_str *out) {
     header("ebru-program", "a program that ebru made of a diffusion model", out);
     base_str_add(out, ".SH SYNOPSIS\n.B ./PROGRAM\n[OPTION]...\n.SH DESCRIPTION\n");
-    line(
-        "Paints pictures. The options are those of every such program; which of them a program takes depends "
-        "on its model, and its --help begins with what it paints and an example.",
-        out);
+    line("Paints pictures. The options are those of every such program; which of them a program "
+         "takes depends "
+         "on its model, and its --help begins with what it paints and an example.",
+         out);
     base_str_add(out, ".SH OPTIONS\n");
     for (int i = 0; i < rt_option_count(); i++) {
         const rt_option r = rt_option_at(i), *o = &r;
         base_str head = {0};
-        base_str_addf(&head, "%s%s%s%s%s", o->shorthand ? o->shorthand : "", o->shorthand ? ", " : "", o->name,
-                    o->argument ? " " : "", o->argument ? o->argument : "");
+        base_str_addf(&head, "%s%s%s%s%s", o->shorthand ? o->shorthand : "",
+                      o->shorthand ? ", " : "", o->name, o->argument ? " " : "",
+                      o->argument ? o->argument : "");
         base_str_add(out, ".TP\n");
         macro("B", head.data, out);
         line(o->help, out);
@@ -127,9 +134,9 @@ void drv_man_program(base_str *out) {
     base_str_add(out, ".SH SAMPLERS\n");
     for (int i = 0; i < RT_SAMPLER_COUNT; i++) line(rt_sampler_name((rt_sampler_id)i), out);
     base_str_add(out, ".SH EXIT STATUS\n");
-    line(
-        "0: done. 1: unusable input. 2: usage. 3: input or output. 4: the CPU lacks what the code needs. 70: "
-        "an error of the program itself.",
-        out);
+    line("0: done. 1: unusable input. 2: usage. 3: input or output. 4: the CPU lacks what the code "
+         "needs. 70: "
+         "an error of the program itself.",
+         out);
     base_str_add(out, ".SH SEE ALSO\n.BR ebru (1)\n");
 }

@@ -19,13 +19,14 @@ enum {
 };
 
 const drv_option drv_option_table[] = {
-#define OPT(name, argument, kind, field, commands, help)                                                     \
+#define OPT(name, argument, kind, field, commands, help)                                           \
     {name, argument, DRV_##kind, offsetof(drv_options, field), commands, help},
 #include "driver/cli/options.def"
 #undef OPT
 };
 const uint32_t drv_option_count = sizeof drv_option_table / sizeof *drv_option_table;
-_Static_assert(sizeof drv_option_table / sizeof *drv_option_table <= DRV_MAX_OPTIONS, "raise the limit");
+_Static_assert(sizeof drv_option_table / sizeof *drv_option_table <= DRV_MAX_OPTIONS,
+               "raise the limit");
 
 const drv_command drv_commands[] = {
 #define CMD(name, bit, operands, least, most, help) {name, bit, operands, least, most, help},
@@ -61,7 +62,8 @@ const char *drv_option_values(const drv_option *o) {
     } known[] = {
         {"--emit=", "exe lib obj asm llvm-ir ir ir:graph ir:fused ir:kernel ir:placed dot html"},
         {"--target=", "x86_64-linux-gnu aarch64-linux-gnu"},
-        {"-mcpu=", "native x86-64-v2 x86-64-v3 x86-64-v4 x86-64-v4-bf16 x86-64-v4-amx armv8-a armv8-a+bf16"},
+        {"-mcpu=",
+         "native x86-64-v2 x86-64-v3 x86-64-v4 x86-64-v4-bf16 x86-64-v4-amx armv8-a armv8-a+bf16"},
         {"-O", "0 1 2 3"},
         {"--precision=", "f32 bf16x3 bf16"},
         {"--weights=", "embed append external random:1"},
@@ -84,13 +86,16 @@ static void print_examples(FILE *out, unsigned command) {
 
 void drv_print_help(FILE *out, unsigned command) {
     if (!command) {
-        fprintf(out, "ebru %s: an ahead-of-time compiler for diffusion models on CPUs\n\n", DRV_VERSION);
+        fprintf(out, "ebru %s: an ahead-of-time compiler for diffusion models on CPUs\n\n",
+                DRV_VERSION);
         for (uint32_t i = 0; i < drv_command_count; i++)
             fprintf(out, "  ebru %-10s %-32s %s\n", drv_commands[i].name, drv_commands[i].operands,
                     drv_commands[i].help);
-        fprintf(out, "\nMODEL is a model description (JSON), a diffusers folder, one component folder, a "
-                     "single-file\ncheckpoint (safetensors), or an .ir file.\n"
-                     "ebru COMMAND --help lists a command's options.\n");
+        fprintf(
+            out,
+            "\nMODEL is a model description (JSON), a diffusers folder, one component folder, a "
+            "single-file\ncheckpoint (safetensors), or an .ir file.\n"
+            "ebru COMMAND --help lists a command's options.\n");
         print_examples(out, 0);
         return;
     }

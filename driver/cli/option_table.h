@@ -1,5 +1,5 @@
-/* The command line as tables: options.def and commands.def. Parsing, help, man page and completions walk
- * them. */
+/* The command line as tables: options.def and commands.def. Parsing, help, man page and completions
+ * walk them. */
 #ifndef EBRU_DRIVER_CLI_OPTION_TABLE_H
 #define EBRU_DRIVER_CLI_OPTION_TABLE_H
 
@@ -20,7 +20,7 @@ typedef struct drv_option {
     drv_option_kind kind;
     size_t offset;     /* of its field in drv_options */
     unsigned commands; /* bits */
-    const char *help; /* NULL: for tests, shown nowhere */
+    const char *help;  /* NULL: for tests, shown nowhere */
 } drv_option;
 
 typedef struct drv_command {

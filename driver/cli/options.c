@@ -1,6 +1,6 @@
 #include "base/number.h"
-#include "driver/driver.h"
 #include "driver/cli/option_table.h"
+#include "driver/driver.h"
 
 #include <errno.h>
 #include <math.h>
@@ -32,8 +32,8 @@ static const drv_option *match(const char *word, unsigned command, const char **
         const drv_option *o = &drv_option_table[i];
         if (!(o->commands & command)) continue;
         size_t n = strlen(o->name);
-        bool prefix = o->argument && (o->name[n - 1] == '=' || o->kind == DRV_LIST || o->kind == DRV_OLEVEL ||
-                                      (n == 2 && o->argument));
+        bool prefix = o->argument && (o->name[n - 1] == '=' || o->kind == DRV_LIST ||
+                                      o->kind == DRV_OLEVEL || (n == 2 && o->argument));
         if (!strcmp(word, o->name)) {
             *value = NULL;
             if (o->name[n - 1] == '=') *value = "";
@@ -50,7 +50,8 @@ static const drv_option *match(const char *word, unsigned command, const char **
     return best;
 }
 
-/* What is near the word in front of its '='; options of other commands only say where they belong. */
+/* What is near the word in front of its '='; options of other commands only say where they belong.
+ */
 static int unknown_option(const char *word, unsigned command) {
     char name[64];
     const char *own[DRV_MAX_OPTIONS];
@@ -67,15 +68,18 @@ static int unknown_option(const char *word, unsigned command) {
     return usage_error("unknown option '%s'", word, base_suggest(name, own, count));
 }
 
-/* FILE[:SCALE]: the scale is what follows the last colon, when that is a number; a path may have colons. */
+/* FILE[:SCALE]: the scale is what follows the last colon, when that is a number; a path may have
+ * colons. */
 static int add_lora(drv_options *o, const char *value) {
-    if (o->lora_count == DRV_MAX_LORAS) return usage_error("too many --lora= options: '%s'", value, NULL);
+    if (o->lora_count == DRV_MAX_LORAS)
+        return usage_error("too many --lora= options: '%s'", value, NULL);
     fe_lora *l = &o->loras[o->lora_count++];
     *l = (fe_lora){value, 1.0};
     const char *colon = strrchr(value, ':');
     double scale;
     if (colon && base_parse_f64(colon + 1, strlen(colon + 1), &scale)) {
-        if (!isfinite(scale)) return usage_error("--lora=: the scale '%s' is not finite", colon + 1, NULL);
+        if (!isfinite(scale))
+            return usage_error("--lora=: the scale '%s' is not finite", colon + 1, NULL);
         *(char *)(uintptr_t)colon = '\0'; /* the strings of argv may be changed */
         l->scale = scale;
     }
@@ -86,7 +90,8 @@ static int add_lora(drv_options *o, const char *value) {
 static int set_value(drv_options *o, const drv_option *opt, const char *value) {
     char *field = (char *)o + opt->offset, *end;
     if (opt->kind == DRV_LIST) {
-        if (o->disabled_count == DRV_MAX_DISABLED) return usage_error("too many %s options", opt->name, NULL);
+        if (o->disabled_count == DRV_MAX_DISABLED)
+            return usage_error("too many %s options", opt->name, NULL);
         o->disabled[o->disabled_count++] = value;
         return 0;
     }
@@ -131,7 +136,8 @@ static int check_filter(const char *filter) {
     return DRV_USAGE;
 }
 
-/* --analyze shows two levels of blocks, --analyze=N another number, --analyze=all down to the ops. */
+/* --analyze shows two levels of blocks, --analyze=N another number, --analyze=all down to the ops.
+ */
 static int read_depth(drv_options *o) {
     const char *text = o->analyze_depth;
     o->depth = 2;
@@ -152,8 +158,8 @@ static int digest(drv_options *o) {
         char x;
         int used = 0;
         long long w = 0, h = 0;
-        if (sscanf(o->size, "%lld%c%lld%n", &w, &x, &h, &used) != 3 || x != 'x' || o->size[used] || w < 1 ||
-            h < 1 || w > 16384 || h > 16384)
+        if (sscanf(o->size, "%lld%c%lld%n", &w, &x, &h, &used) != 3 || x != 'x' || o->size[used] ||
+            w < 1 || h < 1 || w > 16384 || h > 16384)
             return usage_error("--size expects WIDTHxHEIGHT, not '%s'", o->size, NULL);
         o->width = w, o->height = h;
     }
@@ -170,13 +176,16 @@ static int digest(drv_options *o) {
     bool known = !o->prediction;
     for (int i = 0; i < 3 && !known; i++) known = !strcmp(o->prediction, predictions[i]);
     if (!known)
-        return usage_error("--prediction expects epsilon, v_prediction or sample, not '%s'", o->prediction,
-                           base_suggest(o->prediction, predictions, 3));
+        return usage_error("--prediction expects epsilon, v_prediction or sample, not '%s'",
+                           o->prediction, base_suggest(o->prediction, predictions, 3));
     if (o->lora_count && o->model && drv_is_ir(o->model))
-        return usage_error("--lora= goes with a model; '%s' is IR, whose weights may be folded already",
-                           o->model, NULL);
+        return usage_error(
+            "--lora= goes with a model; '%s' is IR, whose weights may be folded already", o->model,
+            NULL);
     int p = 0;
-    while (o->precision && p < IR_PRECISION_COUNT && strcmp(o->precision, ir_precision_name[p]) != 0) p++;
+    while (o->precision && p < IR_PRECISION_COUNT &&
+           strcmp(o->precision, ir_precision_name[p]) != 0)
+        p++;
     if (p == IR_PRECISION_COUNT)
         return usage_error("--precision expects f32, bf16x3 or bf16, not '%s'", o->precision,
                            base_suggest(o->precision, ir_precision_name, IR_PRECISION_COUNT));
@@ -189,7 +198,8 @@ static int digest(drv_options *o) {
     if (o->color && strcmp(o->color, "auto") != 0 && strcmp(o->color, "always") != 0 &&
         strcmp(o->color, "never") != 0)
         return usage_error("--color expects auto, always or never, not '%s'", o->color, NULL);
-    if (o->error_format && strcmp(o->error_format, "text") != 0 && strcmp(o->error_format, "json") != 0)
+    if (o->error_format && strcmp(o->error_format, "text") != 0 &&
+        strcmp(o->error_format, "json") != 0)
         return usage_error("--error-format expects text or json, not '%s'", o->error_format, NULL);
     return 0;
 }
@@ -209,7 +219,8 @@ static int unknown_command(const char *word) {
 
 static int add_operand(drv_options *o, const char *word, uint32_t *count) {
     const char **const places[] = {&o->model, &o->second, &o->third};
-    if (*count == command_of(o->command)->most) return usage_error("unexpected argument '%s'", word, NULL);
+    if (*count == command_of(o->command)->most)
+        return usage_error("unexpected argument '%s'", word, NULL);
     *places[(*count)++] = word;
     return 0;
 }
@@ -217,7 +228,8 @@ static int add_operand(drv_options *o, const char *word, uint32_t *count) {
 static int check_operands(const drv_options *o, uint32_t count) {
     const drv_command *c = command_of(o->command);
     if (count >= c->least || o->list_passes || o->list_ops) return 0;
-    if (c->least == 1 && c->bit != DRV_COMPLETION) return usage_error("%s: which model?", c->name, NULL);
+    if (c->least == 1 && c->bit != DRV_COMPLETION)
+        return usage_error("%s: which model?", c->name, NULL);
     fprintf(stderr, "ebru: error: %s expects %s\n", c->name, c->operands);
     return DRV_USAGE;
 }
@@ -273,7 +285,8 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
 
 base_diag *drv_diag(const drv_options *o) {
     const char *no_color = getenv("NO_COLOR");
-    bool always = o->color && !strcmp(o->color, "always"), never = o->color && !strcmp(o->color, "never");
+    bool always = o->color && !strcmp(o->color, "always"),
+         never = o->color && !strcmp(o->color, "never");
     base_diag_options d = {
         .out = stderr,
         .json = o->error_format && !strcmp(o->error_format, "json"),

@@ -16,7 +16,8 @@ static int run(base_diag *d, const drv_options *o, const char *program) {
         argv[n++] = threads;
     }
     if (o->op) argv[n++] = "--cold";
-    /* a function is named as it is inside its component ("decode") or in full ("vae.decode", "unet.step") */
+    /* a function is named as it is inside its component ("decode") or in full ("vae.decode",
+     * "unet.step") */
     if (o->function && !o->op && (strchr(o->function, '.') || !o->component)) {
         snprintf(function, sizeof function, "--function=%s", o->function);
         argv[n++] = function;
@@ -62,7 +63,8 @@ int drv_bench(const drv_options *given) {
     if (drv_temp_new(d, &temp)) {
         if (drv_lower(d, &o, &fe, &b) && (!o.op || take_op(d, &o, &b, &whole))) {
             int status = DRV_IO;
-            if (drv_emit(d, &o, &b, temp.program, CG_EXE, &result)) status = run(d, &o, temp.program);
+            if (drv_emit(d, &o, &b, temp.program, CG_EXE, &result))
+                status = run(d, &o, temp.program);
             code = status < 0 ? DRV_INTERNAL : status;
         }
         drv_build_free(&b);

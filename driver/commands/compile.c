@@ -27,8 +27,8 @@ static bool write_module(base_diag *d, const ir_module *m, const char *output, b
     return ok;
 }
 
-/* The pass after which the module stands at the level that --emit=ir:LEVEL asks for; NULL for the last one.
- */
+/* The pass after which the module stands at the level that --emit=ir:LEVEL asks for; NULL for the
+ * last one. */
 static const char *pass_of_level(ir_level level) {
     const char *last = NULL;
     if (level == IR_PLACED) return NULL;
@@ -45,15 +45,17 @@ struct what {
 
 static int what_to_emit(const drv_options *o, struct what *w) {
     static const char *const kinds[] = {"exe", "obj", "lib", "asm", "llvm-ir"};
-    static const char *const all[] = {"exe",      "obj",      "lib",       "asm",       "llvm-ir", "ir",
-                                      "ir:graph", "ir:fused", "ir:kernel", "ir:placed", "dot",     "html"};
+    static const char *const all[] = {"exe",       "obj",       "lib",      "asm",
+                                      "llvm-ir",   "ir",        "ir:graph", "ir:fused",
+                                      "ir:kernel", "ir:placed", "dot",      "html"};
     *w = (struct what){.kind = CG_EXE, .stop_after = o->stop_after, .ir = o->stop_after != NULL};
     const char *e = o->emit;
     if (!e) return 0;
     for (int i = 0; i < 5; i++)
         if (!strcmp(e, kinds[i])) {
             if (w->ir) {
-                fprintf(stderr, "ebru: error: --stop-after= ends with IR; it does not go with --emit=%s\n",
+                fprintf(stderr,
+                        "ebru: error: --stop-after= ends with IR; it does not go with --emit=%s\n",
                         e);
                 return DRV_USAGE;
             }
@@ -94,18 +96,19 @@ static void summary(const drv_options *o, const drv_build *b, const cg_result *r
             if (b->levels[l].module->funcs.items[i]->arena_bytes > arena)
                 arena = b->levels[l].module->funcs.items[i]->arena_bytes;
     fprintf(stderr, "%s: %zu functions, %zu nodes, %llu kernels, %.2f GFLOP, levels",
-            ir_meta_string(m, "model.name", o->model), m->funcs.count, nodes, (unsigned long long)r->kernels,
-            flops * 1e-9);
+            ir_meta_string(m, "model.name", o->model), m->funcs.count, nodes,
+            (unsigned long long)r->kernels, flops * 1e-9);
     for (uint32_t i = 0; i < b->count; i++) fprintf(stderr, " %s", b->levels[i].target->level);
     fprintf(stderr, "\nweights %.1f MiB (%lld parameters), arena %llu bytes\n",
             (double)r->weights_bytes / 1048576.0, (long long)ir_parameter_count(m),
             (unsigned long long)arena);
     if (b->tuning.table && cg_tuning_used(b->tuning.table))
-        fprintf(stderr, "tiles of %u kernels from tuning records\n", cg_tuning_used(b->tuning.table));
+        fprintf(stderr, "tiles of %u kernels from tuning records\n",
+                cg_tuning_used(b->tuning.table));
     const char *left_out = ir_meta_string(m, "pipeline.ignored", NULL);
     if (left_out) fprintf(stderr, "without %s\n", left_out);
-    fprintf(stderr, "%s: %.1f MiB, compiled in %.1f s\n", o->output, (double)r->output_bytes / 1048576.0,
-            seconds);
+    fprintf(stderr, "%s: %.1f MiB, compiled in %.1f s\n", o->output,
+            (double)r->output_bytes / 1048576.0, seconds);
 }
 
 static void list_passes(void) {
@@ -168,10 +171,11 @@ int drv_compile(const drv_options *given) {
             if (!drv_html_write(d, page, &o, &b, NULL, now() - start, o.output)) code = DRV_IO;
         } else if (w.ir) {
             if (o.output || !reporting)
-                code = write_module(d, b.levels[b.count - 1].module, o.output, w.dot) ? DRV_OK : DRV_IO;
+                code = write_module(d, b.levels[b.count - 1].module, o.output, w.dot) ? DRV_OK
+                                                                                      : DRV_IO;
         } else if (o.output && b.levels[0].module->level != IR_PLACED) {
             base_error(d, NULL, "the passes end at level %s, and code is generated from placed",
-                     ir_level_name[b.levels[0].module->level]);
+                       ir_level_name[b.levels[0].module->level]);
             base_note(d, NULL, "--emit=ir writes what there is; without --passes= all run");
             code = DRV_USAGE;
         } else if (o.output) {
@@ -201,13 +205,17 @@ int drv_opt(const drv_options *o) {
     int code = dumps ? DRV_INPUT : DRV_IO;
     ir_module *m = dumps ? drv_load(d, o, &fe) : NULL;
     const cg_arch *arch = cg_arch_find(d, o->target);
-    const ir_target *target = arch ? cg_arch_target(d, arch, o->cpu ? o->cpu : cg_arch_default(arch)) : NULL;
+    const ir_target *target =
+        arch ? cg_arch_target(d, arch, o->cpu ? o->cpu : cg_arch_default(arch)) : NULL;
     drv_tuning tuning = {0};
     ir_target *tuned = NULL;
     if (target)
-        target = drv_tuning_open(d, o, &tuning) ? drv_tuning_target(&tuning, target, true, &tuned) : NULL;
-    /* folding reads weights; IR whose files are not there can still be printed and rewritten otherwise */
-    if (m && target && (!o->passes || !*o->passes || !drv_is_ir(o->model) || fe_bind_ir_weights(d, m))) {
+        target = drv_tuning_open(d, o, &tuning) ? drv_tuning_target(&tuning, target, true, &tuned)
+                                                : NULL;
+    /* folding reads weights; IR whose files are not there can still be printed and rewritten
+     * otherwise */
+    if (m && target &&
+        (!o->passes || !*o->passes || !drv_is_ir(o->model) || fe_bind_ir_weights(d, m))) {
         pass_context *c = pass_context_new(m, target);
         pass_options p = drv_pass_options(o);
         if (!p.passes && !p.stop_after && !p.start_after) p.passes = "";

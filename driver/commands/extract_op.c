@@ -4,9 +4,9 @@
  *   to       func @op(%0 x: f32[1,320,64,64]:c16 step) { %1 = conv2d %0, @w... kernel conv2d {...} return y =
  * %1 }
  *
- * Operands that depend on inputs become inputs of the same types and layouts; what depends on weights only is
- * copied down to the weights. The binding stays as it is, so that tiles changed by hand in a dump are timed.
- */
+ * Operands that depend on inputs become inputs of the same types and layouts; what depends on
+ * weights only is copied down to the weights. The binding stays as it is, so that tiles changed by
+ * hand in a dump are timed. */
 #include "driver/driver.h"
 
 #include <stdlib.h>
@@ -66,7 +66,8 @@ static bool is_named(const ir_func *f, const char *name) {
 }
 
 /* The function the number is one of: `name`, or the only one that has it. */
-static const ir_func *function_of(base_diag *d, const ir_module *m, const char *name, uint32_t number) {
+static const ir_func *function_of(base_diag *d, const ir_module *m, const char *name,
+                                  uint32_t number) {
     const ir_func *found = NULL;
     base_str others = {0};
     uint32_t count = 0;
@@ -77,8 +78,10 @@ static const ir_func *function_of(base_diag *d, const ir_module *m, const char *
         found = f;
     }
     if (!count && name) {
-        base_error(d, NULL, "the lowered model has no function '%s'", base_escape(name, strlen(name)));
-        for (size_t i = 0; i < m->funcs.count; i++) base_note(d, NULL, "it has %s", m->funcs.items[i]->name);
+        base_error(d, NULL, "the lowered model has no function '%s'",
+                   base_escape(name, strlen(name)));
+        for (size_t i = 0; i < m->funcs.count; i++)
+            base_note(d, NULL, "it has %s", m->funcs.items[i]->name);
     } else if (!count) {
         base_error(d, NULL, "no function of the lowered model has a node %%%u", number);
     } else if (count > 1) {
@@ -96,7 +99,7 @@ static bool read_number(base_diag *d, const char *op, uint32_t *number) {
     *number = (uint32_t)n;
     if (*digits >= '0' && *digits <= '9' && !*end && n < UINT32_MAX) return true;
     base_error(d, NULL, "--op expects a node of the lowered model, as %%41, not '%s'",
-             base_escape(op, strlen(op)));
+               base_escape(op, strlen(op)));
     base_note(d, NULL, "ebru compile MODEL --emit=ir -o - prints them");
     return false;
 }
@@ -109,7 +112,8 @@ static ir_module *around(const ir_func *from, ir_ref r) {
     ir_meta_set_string(m, "precision", ir_meta_string(from->module, "precision", "f32"));
     const ir_node *n = ir_get(from, r);
     bool *constant = ir_constants(from);
-    struct extract x = {from, ir_func_new(m, "op"), constant, base_alloc(from->nodes.count * sizeof(ir_ref))};
+    struct extract x = {from, ir_func_new(m, "op"), constant,
+                        base_alloc(from->nodes.count * sizeof(ir_ref))};
     for (uint32_t i = 0; i < from->nodes.count; i++) x.map[i] = IR_NONE;
     ir_ref y = copy(&x, r, NULL);
     x.to->nodes.items[y.id].binding = n->binding;
@@ -120,7 +124,8 @@ static ir_module *around(const ir_func *from, ir_ref r) {
     return m;
 }
 
-ir_module *drv_extract(base_diag *d, const ir_module *m, const char *function, const char *op, base_str *text) {
+ir_module *drv_extract(base_diag *d, const ir_module *m, const char *function, const char *op,
+                       base_str *text) {
     uint32_t number;
     const ir_func *f = read_number(d, op, &number) ? function_of(d, m, function, number) : NULL;
     if (!f) return NULL;
@@ -131,9 +136,11 @@ ir_module *drv_extract(base_diag *d, const ir_module *m, const char *function, c
     }
     const ir_node *n = ir_get(f, r);
     if (!n->binding) {
-        base_error(d, NULL, "%s: %%%u %s has no kernel to time: %s", f->name, number, ir_op_get(n->op)->name,
-                 n->op == IR_OP_input ? "it is an input"
-                                      : "it is a view, or computed from weights when they are packed");
+        base_error(d, NULL, "%s: %%%u %s has no kernel to time: %s", f->name, number,
+                   ir_op_get(n->op)->name,
+                   n->op == IR_OP_input
+                       ? "it is an input"
+                       : "it is a view, or computed from weights when they are packed");
         return NULL;
     }
     base_str_addf(text, "%s: ", f->name);

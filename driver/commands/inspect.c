@@ -1,4 +1,5 @@
-/* ebru inspect: what is in a model, a safetensors file, or a program that ebru made. Nothing is executed. */
+/* ebru inspect: what is in a model, a safetensors file, or a program that ebru made. Nothing is
+ * executed. */
 #include "driver/driver.h"
 
 #include "frontend/files/files.h"
@@ -7,7 +8,8 @@
 #include <string.h>
 
 static void print_shape(base_str *s, const fe_st_tensor *t) {
-    for (uint32_t i = 0; i < t->rank; i++) base_str_addf(s, "%s%lld", i ? "," : "", (long long)t->dims[i]);
+    for (uint32_t i = 0; i < t->rank; i++)
+        base_str_addf(s, "%s%lld", i ? "," : "", (long long)t->dims[i]);
 }
 
 static int inspect_safetensors(base_diag *d, const drv_options *o) {
@@ -29,7 +31,8 @@ static int inspect_safetensors(base_diag *d, const drv_options *o) {
         const char *name = base_escape(t->name, strlen(t->name));
         if (o->json) {
             base_str_addf(&s, "{\"name\":\"");
-            for (const char *p = name; *p; p++) base_str_addf(&s, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+            for (const char *p = name; *p; p++)
+                base_str_addf(&s, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
             base_str_addf(&s, "\",\"dtype\":\"%s\",\"shape\":[", fe_st_dtype_name(t->dtype));
             print_shape(&s, t);
             base_str_add(&s, "]}\n");
@@ -41,15 +44,15 @@ static int inspect_safetensors(base_diag *d, const drv_options *o) {
     }
     if (!o->json)
         base_str_addf(&s, "%zu tensors, %llu elements, %llu bytes\n", fe_st_count(st),
-                    (unsigned long long)elements, (unsigned long long)bytes);
+                      (unsigned long long)elements, (unsigned long long)bytes);
     bool ok = drv_write_text(d, "-", s.data ? s.data : "", s.len);
     base_str_free(&s);
     fe_st_close(st);
     return ok ? DRV_OK : DRV_IO;
 }
 
-/* The build information of a program stands in it as text after this mark (split here, so that ebru itself
- * does not hold it). */
+/* The build information of a program stands in it as text after this mark (split here, so that ebru
+ * itself does not hold it). */
 const char *drv_build_info(const fe_map *map, size_t *length) {
     char mark[64];
     snprintf(mark, sizeof mark, "%s%s", "ebru build", " info\nversion: ");
@@ -67,7 +70,8 @@ static int inspect_program(base_diag *d, const fe_map *map, const drv_options *o
         base_error(d, NULL, "%s: not a program made by ebru", o->model);
         return DRV_INPUT;
     }
-    for (size_t i = 0; i < n; i++) putchar((unsigned char)at[i] < 32 && at[i] != '\n' ? '?' : at[i]);
+    for (size_t i = 0; i < n; i++)
+        putchar((unsigned char)at[i] < 32 && at[i] != '\n' ? '?' : at[i]);
     return DRV_OK;
 }
 
@@ -98,7 +102,8 @@ static int inspect_model(base_diag *d, const drv_options *o) {
         printf("function %s: %zu nodes, %.3f GFLOP, %.1f MiB of weights\n", f->name, f->nodes.count,
                c.flops * 1e-9, (double)c.weight_bytes / 1048576.0);
         for (size_t k = 0; k < f->inputs.count; k++)
-            print_value(f, "input", IR_ATTRS(ir_get(f, f->inputs.items[k]), input)->name, f->inputs.items[k]);
+            print_value(f, "input", IR_ATTRS(ir_get(f, f->inputs.items[k]), input)->name,
+                        f->inputs.items[k]);
         for (size_t k = 0; k < f->outputs.count; k++)
             print_value(f, "output", f->outputs.items[k].name, f->outputs.items[k].value);
     }
@@ -111,7 +116,8 @@ int drv_inspect(const drv_options *o) {
     size_t n = strlen(o->model);
     bool safetensors = n > 12 && !strcmp(o->model + n - 12, ".safetensors");
     if (o->json && !safetensors) {
-        fprintf(stderr, "ebru: error: inspect --json lists the tensors of a safetensors file only\n");
+        fprintf(stderr,
+                "ebru: error: inspect --json lists the tensors of a safetensors file only\n");
         return DRV_USAGE;
     }
     base_diag *d = drv_diag(o);

@@ -15,8 +15,8 @@ static void print_default(const ir_op_info *op, const ir_attr_info *a, base_str 
     }
     case IR_ATTR_i4: {
         const int64_t *v = ((const ir_i4 *)p)->v;
-        base_str_addf(out, "[%lld,%lld,%lld,%lld]", (long long)v[0], (long long)v[1], (long long)v[2],
-                    (long long)v[3]);
+        base_str_addf(out, "[%lld,%lld,%lld,%lld]", (long long)v[0], (long long)v[1],
+                      (long long)v[2], (long long)v[3]);
         break;
     }
     case IR_ATTR_dims: base_str_add(out, "[]"); break;
@@ -31,9 +31,9 @@ static void print_op(const ir_op_info *op, base_str *out) {
     base_str_addf(out, "| `%s` |", op->name);
     for (uint32_t k = 0; k < op->max_operands; k++)
         base_str_addf(out, " %s%s", op->operand_name[k],
-                    k >= op->graph_operands ? "+"
-                    : k >= op->min_operands ? "?"
-                                            : "");
+                      k >= op->graph_operands ? "+"
+                      : k >= op->min_operands ? "?"
+                                              : "");
     base_str_add(out, " |");
     for (uint32_t i = 0; i < op->attr_count; i++) {
         base_str_addf(out, "%s %s=", i ? "," : "", op->attrs[i].name);
@@ -48,10 +48,12 @@ static void print_op(const ir_op_info *op, base_str *out) {
 }
 
 void drv_list_ops(base_str *out) {
-    base_str_add(out, "# Ops\n\n"
-                    "Printed by `ebru opt --list-ops` from the rows of `ir/ops.def` and `ir/attrs.def`. "
-                    "Operands: `?` may be absent, `+` may\nbe there from the FUSED level on. Attributes with "
-                    "their defaults. Levels: GRAPH, FUSED, KERNEL, PLACED.\n\n"
-                    "| op | operands | attributes | levels | |\n| --- | --- | --- | --- | --- |\n");
+    base_str_add(
+        out,
+        "# Ops\n\n"
+        "Printed by `ebru opt --list-ops` from the rows of `ir/ops.def` and `ir/attrs.def`. "
+        "Operands: `?` may be absent, `+` may\nbe there from the FUSED level on. Attributes with "
+        "their defaults. Levels: GRAPH, FUSED, KERNEL, PLACED.\n\n"
+        "| op | operands | attributes | levels | |\n| --- | --- | --- | --- | --- |\n");
     for (int op = 0; op < IR_OP_COUNT; op++) print_op(ir_op_get((ir_op)op), out);
 }

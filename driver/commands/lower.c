@@ -68,8 +68,8 @@ ir_module *drv_load(base_diag *d, const drv_options *o, const fe_options *fe) {
 
 bool drv_make_dump_dir(base_diag *d, const drv_options *o) {
     if (!o->dump_dir || !mkdir(o->dump_dir, 0777) || errno == EEXIST) return true;
-    base_error(d, NULL, "cannot make the folder '%s': %s", base_escape(o->dump_dir, strlen(o->dump_dir)),
-             strerror(errno));
+    base_error(d, NULL, "cannot make the folder '%s': %s",
+               base_escape(o->dump_dir, strlen(o->dump_dir)), strerror(errno));
     return false;
 }
 
@@ -98,8 +98,8 @@ pass_options drv_pass_options(const drv_options *o) {
     return p;
 }
 
-/* The targets of --target= and -mcpu=, lowest level first, each once. That of `native` has this machine's
- * cache sizes, a named one its level's. */
+/* The targets of --target= and -mcpu=, lowest level first, each once. That of `native` has this
+ * machine's cache sizes, a named one its level's. */
 static uint32_t targets(base_diag *d, const drv_options *o, const ir_target *out[DRV_MAX_LEVELS]) {
     const cg_arch *arch = cg_arch_find(d, o->target);
     if (!arch) return 0;
@@ -122,7 +122,8 @@ static uint32_t targets(base_diag *d, const drv_options *o, const ir_target *out
     return count;
 }
 
-/* Weight data are needed by constant folding and by code generation; text that names files is bound here. */
+/* Weight data are needed by constant folding and by code generation; text that names files is bound
+ * here. */
 static bool bind(base_diag *d, const drv_options *o, ir_module *m) {
     return !drv_is_ir(o->model) || fe_bind_ir_weights(d, m);
 }
@@ -177,8 +178,8 @@ static char *build_info(const drv_options *o, const drv_build *b) {
     base_str_addf(&s, "ebru build info\nversion: %s\n", DRV_VERSION);
     base_str_addf(&s, "model: %s\n", ir_meta_string(b->levels[0].module, "model.name", "unnamed"));
     base_str_addf(&s, "precision: %s\noptimisation: -O%d\nparameters: %lld\n",
-                ir_meta_string(b->levels[0].module, "precision", "f32"), (int)o->opt_level,
-                (long long)ir_parameter_count(b->levels[0].module));
+                  ir_meta_string(b->levels[0].module, "precision", "f32"), (int)o->opt_level,
+                  (long long)ir_parameter_count(b->levels[0].module));
     for (uint32_t i = 0; i < o->lora_count; i++) {
         const char *slash = strrchr(o->loras[i].path, '/');
         const char *name = slash ? slash + 1 : o->loras[i].path;
@@ -205,8 +206,8 @@ static void show_progress(void *user, const char *phase, uint32_t done, uint32_t
         fprintf(stderr, "%s\n", phase);
 }
 
-bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *output, cg_emit_kind kind,
-              cg_result *result) {
+bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *output,
+              cg_emit_kind kind, cg_result *result) {
     ir_module *m = b->levels[0].module;
     size_t tokenizer_bytes = 0, tokenizer_2_bytes = 0;
     unsigned char *tokenizer = fe_tokenizer_blob(d, m, "tokenizer", &tokenizer_bytes);

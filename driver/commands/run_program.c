@@ -96,8 +96,8 @@ static void pump(int in, const char *input, size_t input_bytes, int out, base_st
     }
 }
 
-int drv_run(base_diag *d, const char *const *argv, const void *input, size_t input_bytes, char **out,
-            size_t *out_bytes) {
+int drv_run(base_diag *d, const char *const *argv, const void *input, size_t input_bytes,
+            char **out, size_t *out_bytes) {
     int in_pipe[2], out_pipe[2];
     bool piped = !pipe2(in_pipe, O_CLOEXEC);
     if (piped && pipe2(out_pipe, O_CLOEXEC)) {

@@ -1,7 +1,7 @@
-/* ebru verify: a component against the inputs and outputs that a file holds. Every function whose in. and
- * out. tensors are there is run, compiled or in the reference evaluator, at the file's shapes. With --write
- * the inputs suffice, and what was computed becomes such a file. The tolerance is that of the precision's
- * class. */
+/* ebru verify: a component against the inputs and outputs that a file holds. Every function whose
+ * in. and out. tensors are there is run, compiled or in the reference evaluator, at the file's
+ * shapes. With --write the inputs suffice, and what was computed becomes such a file. The tolerance
+ * is that of the precision's class. */
 #include "driver/driver.h"
 
 #include "frontend/safetensors/safetensors.h"
@@ -37,8 +37,8 @@ static void compare(struct verify *v, const char *func, const char *name, const 
     double relative = ref_rms > 0 ? rms / ref_rms : rms;
     double psnr = rms > 0 ? 20 * log10(2 * peak / rms) : INFINITY;
     bool pass = finite && relative <= v->tolerance;
-    printf("%s %s: max abs %.3e, rms/ref %.3e, PSNR %.1f dB, %s%s\n", func, name, max, relative, psnr,
-           pass ? "PASS" : "FAIL", finite ? "" : " (not finite)");
+    printf("%s %s: max abs %.3e, rms/ref %.3e, PSNR %.1f dB, %s%s\n", func, name, max, relative,
+           psnr, pass ? "PASS" : "FAIL", finite ? "" : " (not finite)");
     v->checked++;
     v->failed += !pass;
 }
@@ -60,20 +60,21 @@ static bool covered(const struct verify *v, const ir_func *f) {
     bool any = false;
     for (size_t i = 0; i < f->inputs.count; i++)
         if (!find(v, "in", IR_ATTRS(ir_get(f, f->inputs.items[i]), input)->name)) return false;
-    for (size_t i = 0; i < f->outputs.count; i++) any |= find(v, "out", f->outputs.items[i].name) != NULL;
+    for (size_t i = 0; i < f->outputs.count; i++)
+        any |= find(v, "out", f->outputs.items[i].name) != NULL;
     return any || v->o->write;
 }
 
-/* The file's tensor as f32 [elements of type]; a single value is repeated (a scalar timestep for a batch).
- * NULL with a diagnostic. */
+/* The file's tensor as f32 [elements of type]; a single value is repeated (a scalar timestep for a
+ * batch). NULL with a diagnostic. */
 static float *input_values(struct verify *v, const char *name, const ir_type *type) {
     const fe_st_tensor *t = find(v, "in", name);
     size_t n = (size_t)ir_type_elements(type), have = count_of(t);
     if (have != n && have != 1) {
         base_str s = {0};
         ir_print_type(type, &s);
-        base_error(v->d, NULL, "%s: tensor 'in.%s' has %zu elements, the model expects %s", v->o->io, name,
-                 have, s.data);
+        base_error(v->d, NULL, "%s: tensor 'in.%s' has %zu elements, the model expects %s",
+                   v->o->io, name, have, s.data);
         base_str_free(&s);
         return NULL;
     }
@@ -96,7 +97,8 @@ static void keep_inputs(struct verify *v) {
 
 /* A computed output; of two functions with an output of one name the first one's is kept. */
 static void keep_output(struct verify *v, const char *name, const ir_type *type, const float *x) {
-    size_t length = strlen(name) + sizeof "out.", bytes = (size_t)ir_type_elements(type) * sizeof *x;
+    size_t length = strlen(name) + sizeof "out.",
+           bytes = (size_t)ir_type_elements(type) * sizeof *x;
     char *key = base_alloc(length);
     snprintf(key, length, "out.%s", name);
     for (size_t i = v->written_inputs; i < v->written_count; i++)
@@ -124,8 +126,10 @@ static void write_kept(struct verify *v) {
 
 /* ---- running ---- */
 
-static void report(struct verify *v, const ir_func *f, const char *name, const float *ours, size_t n) {
-    if (name[0] == '%') return; /* between the stages of a split network, in a layout of the compiler's */
+static void report(struct verify *v, const ir_func *f, const char *name, const float *ours,
+                   size_t n) {
+    if (name[0] == '%')
+        return; /* between the stages of a split network, in a layout of the compiler's */
     for (size_t i = 0; v->o->write && i < f->outputs.count; i++) {
         const ir_type *type = ir_typeof(f, f->outputs.items[i].value);
         if (!strcmp(f->outputs.items[i].name, name) && (size_t)ir_type_elements(type) == n)
@@ -134,8 +138,8 @@ static void report(struct verify *v, const ir_func *f, const char *name, const f
     const fe_st_tensor *t = find(v, "out", name);
     if (!t) return;
     if (count_of(t) != n) {
-        base_error(v->d, NULL, "%s: tensor 'out.%s' has %zu elements, the model gives %zu", v->o->io, name,
-                 count_of(t), n);
+        base_error(v->d, NULL, "%s: tensor 'out.%s' has %zu elements, the model gives %zu",
+                   v->o->io, name, count_of(t), n);
         return;
     }
     float *theirs = base_alloc(n * sizeof *theirs);
@@ -207,7 +211,8 @@ static void run_compiled(struct verify *v, const ir_func *f, const char *program
     char threads[24], call[300];
     snprintf(threads, sizeof threads, "%lld", (long long)v->o->threads);
     snprintf(call, sizeof call, "--call=%s", f->name);
-    const char *emulated[] = {v->o->emulator, program, call, v->o->threads ? "-t" : NULL, threads, NULL};
+    const char *emulated[] = {v->o->emulator, program, call, v->o->threads ? "-t" : NULL,
+                              threads,        NULL};
     const char *const *argv = emulated + (v->o->emulator == NULL);
     char *out = NULL;
     size_t out_bytes = 0;
@@ -272,7 +277,8 @@ static void verify_model(struct verify *v, const fe_options *fe) {
     } else if (v->o->evaluator) {
         run_all(v, m, NULL);
     } else if (drv_temp_new(v->d, &temp)) {
-        if (drv_lower(v->d, v->o, fe, &b) && drv_emit(v->d, v->o, &b, temp.program, CG_EXE, &result))
+        if (drv_lower(v->d, v->o, fe, &b) &&
+            drv_emit(v->d, v->o, &b, temp.program, CG_EXE, &result))
             run_all(v, m, temp.program);
         drv_build_free(&b);
         drv_temp_free(&temp);
@@ -312,7 +318,7 @@ int drv_verify(const drv_options *given) {
         base_free(s);
         if (!base_diag_errors(v.d) && !v.checked && v.written_count == v.written_inputs)
             base_error(v.d, NULL, "%s holds %s of none of the model's functions", o.io,
-                     o.write ? "the inputs" : "inputs and outputs");
+                       o.write ? "the inputs" : "inputs and outputs");
         write_kept(&v);
     }
     fe_st_close(v.st);

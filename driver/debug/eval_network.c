@@ -24,15 +24,16 @@ uint32_t net_names(ir_module *m, const char **names, uint32_t room) {
         const char *name = m->funcs.items[i]->name;
         size_t n = base_length(name);
         bool known = false;
-        for (uint32_t k = 0; k < count; k++) known |= strlen(names[k]) == n && !memcmp(names[k], name, n);
+        for (uint32_t k = 0; k < count; k++)
+            known |= strlen(names[k]) == n && !memcmp(names[k], name, n);
         if (!known) names[count++] = base_arena_printf(m->arena, "%.*s", (int)n, name);
     }
     return count;
 }
 
 /* The entry of the latest earlier stage's output of that name. */
-static uint32_t produced(const net *n, const uint32_t *const *entry_of, const ir_func *const *stages,
-                         int stage, const char *name) {
+static uint32_t produced(const net *n, const uint32_t *const *entry_of,
+                         const ir_func *const *stages, int stage, const char *name) {
     (void)n;
     for (int s = stage; s-- > 0;)
         for (size_t i = 0; stages[s] && i < stages[s]->outputs.count; i++)
@@ -54,8 +55,8 @@ static void add_stage(net *n, uint32_t **entry_of, const ir_func *const *stages,
         net_entry e = {.f = f, .node = {i}};
         for (int k = 0; k < IR_MAX_OPERANDS; k++) e.operand[k] = NET_NONE;
         if (node->op == IR_OP_input)
-            e.operand[0] =
-                produced(n, (const uint32_t *const *)entry_of, stages, s, IR_ATTRS(node, input)->name);
+            e.operand[0] = produced(n, (const uint32_t *const *)entry_of, stages, s,
+                                    IR_ATTRS(node, input)->name);
         else
             for (uint32_t k = 0; k < node->operand_count; k++)
                 if (ir_ref_ok(node->operand[k])) e.operand[k] = entry_of[s][node->operand[k].id];
@@ -140,7 +141,8 @@ static void make_up(const net_entry *e, uint64_t seed, float *x, int64_t count) 
     for (int64_t i = own; i < count; i++) x[i] = x[i - own];
 }
 
-bool net_input_value(base_diag *d, const net *n, const net_entry *e, const net_inputs *in, ir_tensor *out) {
+bool net_input_value(base_diag *d, const net *n, const net_entry *e, const net_inputs *in,
+                     ir_tensor *out) {
     const ir_node *node = ir_get(e->f, e->node);
     const struct ir_attrs_input *a = IR_ATTRS(node, input);
     int64_t count = ir_type_elements(&node->type);
@@ -156,8 +158,8 @@ bool net_input_value(base_diag *d, const net *n, const net_entry *e, const net_i
     int64_t have = (int64_t)t->count;
     bool repeats = have == 1 || (a->freq == IR_SCHEDULE && have > 0 && count % have == 0);
     if (have != count && !repeats) {
-        base_error(d, NULL, "%s: tensor '%s' has %lld elements, network %s expects %lld", in->why, key,
-                 (long long)have, n->name, (long long)count);
+        base_error(d, NULL, "%s: tensor '%s' has %lld elements, network %s expects %lld", in->why,
+                   key, (long long)have, n->name, (long long)count);
         ir_tensor_free(out);
         return false;
     }
@@ -173,7 +175,8 @@ static const ir_tensor *value_of(const net *n, uint32_t entry, const ir_tensor *
     return &n->entries.items[entry].value;
 }
 
-/* What an earlier stage computed, as this stage sees it: a step gets the first row of a schedule's values. */
+/* What an earlier stage computed, as this stage sees it: a step gets the first row of a schedule's
+ * values. */
 static ir_tensor handed_on(const ir_tensor *from, const ir_type *type) {
     ir_tensor t = {*type, NULL};
     t.type.layout = IR_PLAIN;
@@ -186,7 +189,8 @@ static ir_tensor handed_on(const ir_tensor *from, const ir_type *type) {
 ir_tensor net_eval_entry(const net *n, uint32_t entry, const ir_tensor *override) {
     const net_entry *e = &n->entries.items[entry];
     const ir_node *node = ir_get(e->f, e->node);
-    if (node->op == IR_OP_input) return handed_on(value_of(n, e->operand[0], override), &node->type);
+    if (node->op == IR_OP_input)
+        return handed_on(value_of(n, e->operand[0], override), &node->type);
     const ir_tensor *in[IR_MAX_OPERANDS] = {NULL};
     ir_tensor constant[IR_MAX_OPERANDS] = {0};
     for (uint32_t k = 0; k < node->operand_count; k++) {
@@ -224,7 +228,8 @@ bool net_eval(base_diag *d, net *n, const net_inputs *in, bool keep, const char 
             if (e->operand[k] != NET_NONE && --uses[e->operand[k]] == 0)
                 ir_tensor_free(&n->entries.items[e->operand[k]].value);
         if (what && time(NULL) >= shown + 5) {
-            if (shown) fprintf(stderr, "%s, %s: %u of %zu ops\n", what, n->name, i, n->entries.count);
+            if (shown)
+                fprintf(stderr, "%s, %s: %u of %zu ops\n", what, n->name, i, n->entries.count);
             shown = time(NULL);
         }
     }
@@ -276,6 +281,6 @@ void net_entry_place(const net_entry *e, base_str *out) {
     const ir_origin *o = &e->f->module->origins.items[ir_get(e->f, e->node)->origin];
     if (o->block && *o->block) base_str_addf(out, "block %s", o->block);
     if (!o->file || !*o->file) return;
-    base_str_addf(out, "%s%s:%u:%u", out->len ? ", " : "", base_escape(o->file, strlen(o->file)), o->line,
-                o->col);
+    base_str_addf(out, "%s%s:%u:%u", out->len ? ", " : "", base_escape(o->file, strlen(o->file)),
+                  o->line, o->col);
 }

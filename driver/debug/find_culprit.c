@@ -1,9 +1,10 @@
-/* Passes give nodes new numbers, other ops and other shapes; what they may not change are values. So nodes
- * are told apart by values: a node behind the pass has a counterpart when some node before it has the same
- * value. What a pass makes from scratch (statistics, packed keys) has none and is right all the same, so a
- * node is a suspect only if neither it nor anything computed from it has a counterpart. Of the suspects, the
- * first is named that can be repaired, or that something it is computed from can repair: with a value of the
- * IR before in its place, what follows finds counterparts again. */
+/* Passes give nodes new numbers, other ops and other shapes; what they may not change are values.
+ * So nodes are told apart by values: a node behind the pass has a counterpart when some node before
+ * it has the same value. What a pass makes from scratch (statistics, packed keys) has none and is
+ * right all the same, so a node is a suspect only if neither it nor anything computed from it has a
+ * counterpart. Of the suspects, the first is named that can be repaired, or that something it is
+ * computed from can repair: with a value of the IR before in its place, what follows finds
+ * counterparts again. */
 #include "driver/debug/find_culprit.h"
 
 #include <math.h>
@@ -30,7 +31,8 @@ static double norm_of(const ir_tensor *t) {
     return sqrt(sum);
 }
 
-/* The entry before with this value; NET_NONE. A schedule's function may compute several equal rows. */
+/* The entry before with this value; NET_NONE. A schedule's function may compute several equal rows.
+ */
 static uint32_t counterpart(const search *s, const ir_tensor *t, bool rows) {
     int64_t count = ir_type_elements(&t->type);
     double norm = norm_of(t);
@@ -74,20 +76,22 @@ static bool repairs_output(const search *s, uint32_t i, uint32_t j) {
             const ir_tensor *x = &s->before->entries.items[j].value;
             int64_t n = ir_type_elements(&b->type);
             if (!strcmp(s->after->output_names.items[o], s->before->output_names.items[p]) &&
-                ir_type_elements(&x->type) == n && net_distance(x->data, b->data, n, NULL) <= s->tolerance)
+                ir_type_elements(&x->type) == n &&
+                net_distance(x->data, b->data, n, NULL) <= s->tolerance)
                 return true;
         }
     return false;
 }
 
-/* With the value of before's entry j in place of after's entry i, something computed from it is right: entry
- * `goal`, or any when that is NET_NONE. */
+/* With the value of before's entry j in place of after's entry i, something computed from it is
+ * right: entry `goal`, or any when that is NET_NONE. */
 static bool repairs(const search *s, uint32_t i, uint32_t j, uint32_t goal) {
     const net *a = s->after;
     if (goal == NET_NONE && repairs_output(s, i, j)) return true;
     ir_tensor *override = base_alloc(a->entries.count * sizeof *override);
     bool repaired = false;
-    override[i] = (ir_tensor){a->entries.items[i].value.type, s->before->entries.items[j].value.data};
+    override[i] =
+        (ir_tensor){a->entries.items[i].value.type, s->before->entries.items[j].value.data};
     uint32_t left = MOST_REPAIRS, last = goal == NET_NONE ? (uint32_t)a->entries.count - 1 : goal;
     for (uint32_t k = i + 1; k <= last && left && !repaired; k++) {
         bool depends = false;
@@ -113,8 +117,8 @@ static const char *block_of(const net_entry *e) {
     return block ? block : "";
 }
 
-/* The lost value of before that, in place of entry i, repairs `goal` (see repairs): of its own block first.
- */
+/* The lost value of before that, in place of entry i, repairs `goal` (see repairs): of its own
+ * block first. */
 static uint32_t repair_of(const search *s, uint32_t i, uint32_t goal) {
     const net_entry *e = &s->after->entries.items[i];
     int64_t count = ir_type_elements(&e->value.type);
@@ -144,9 +148,9 @@ static void mark_leads(const search *s, uint32_t i, int depth) {
         if (e->operand[k] != NET_NONE) mark_leads(s, e->operand[k], depth - 1);
 }
 
-/* Entry i has no counterpart. A node that it is computed from may be at fault and have one by accident: an op
- * that lost its residual has the value of the op that once stood before the addition. Such a one is named
- * first. */
+/* Entry i has no counterpart. A node that it is computed from may be at fault and have one by
+ * accident: an op that lost its residual has the value of the op that once stood before the
+ * addition. Such a one is named first. */
 static bool try_entry(const search *s, uint32_t i, net_culprit *out) {
     memset(s->leads, 0, s->after->entries.count);
     mark_leads(s, i, MOST_LEADS);

@@ -5,14 +5,18 @@
 #include "driver/debug/eval_network.h"
 
 typedef struct net_culprit {
-    uint32_t entry;    /* of `after`: the node that computes something else */
-    uint32_t expected; /* entry of `before` whose value puts everything right in its place; NET_NONE: none */
-    uint32_t suspect;  /* operand of `entry` without a counterpart before the pass, which may be the one;
+    uint32_t entry; /* of `after`: the node that computes something else */
+    uint32_t
+        /* entry of `before` whose value puts everything right in its place; NET_NONE: none */
+        expected;
+    uint32_t
+        suspect; /* operand of `entry` without a counterpart before the pass, which may be the one;
                           NET_NONE: none */
 } net_culprit;
 
-/* Both networks are evaluated on the same inputs with all values kept, and their outputs differ by more than
- * the tolerance. False when every node has a counterpart (the outputs themselves were exchanged). */
+/* Both networks are evaluated on the same inputs with all values kept, and their outputs differ by
+ * more than the tolerance. False when every node has a counterpart (the outputs themselves were
+ * exchanged). */
 bool net_locate(const net *before, const net *after, double tolerance, net_culprit *out);
 
 #endif

@@ -1,10 +1,10 @@
 /* ebru reduce: a small IR that still shows what a large one showed.
  *
- * A candidate is tested by a command (--test=, exit code 0: still interesting), or by what `verify --layers`
- * found in the original: one pass changes what the evaluator computes, or a compiled op is out of tolerance.
- * Coarse steps first: single functions; by bisection the earliest node that may be the only output, then the
- * latest front of inputs; then node by node from the end, until nothing more goes. Every candidate is
- * verified before it is tested. */
+ * A candidate is tested by a command (--test=, exit code 0: still interesting), or by what `verify
+ * --layers` found in the original: one pass changes what the evaluator computes, or a compiled op
+ * is out of tolerance. Coarse steps first: single functions; by bisection the earliest node that
+ * may be the only output, then the latest front of inputs; then node by node from the end, until
+ * nothing more goes. Every candidate is verified before it is tested. */
 #include "ir/analysis/reduce.h"
 #include "driver/debug/verify_layers.h"
 
@@ -21,7 +21,7 @@ typedef struct reducer {
     drv_temp temp;
     char path[240];   /* of the candidate */
     const char *pass; /* the pass that changes results; NULL: compiled ops are out of tolerance */
-    base_str best;      /* text of the smallest interesting module */
+    base_str best;    /* text of the smallest interesting module */
     uint32_t tests;
     time_t shown;
 } reducer;
@@ -57,8 +57,8 @@ static bool command_says_yes(reducer *r) {
     return code == 0;
 }
 
-/* The fault is still there: results of some network change in the pass, or a compiled op is out of tolerance.
- */
+/* The fault is still there: results of some network change in the pass, or a compiled op is out of
+ * tolerance. */
 static bool layers_say_yes(reducer *r) {
     drv_options o = r->o;
     layers l;
@@ -72,7 +72,8 @@ static bool layers_say_yes(reducer *r) {
         uint32_t count = m ? layers_networks(&l, m, names) : 0;
         l.changed[0] = r->pass;
         l.changed_count = 1;
-        for (uint32_t i = 0; i < count && !yes; i++) yes = layers_distance(&l, names[i], 1) > l.tolerance;
+        for (uint32_t i = 0; i < count && !yes; i++)
+            yes = layers_distance(&l, names[i], 1) > l.tolerance;
         if (!r->pass) yes = layers_kernels_fail(&l);
     }
     layers_close(&l);
@@ -107,8 +108,8 @@ static bool interesting(reducer *r, const base_str *text) {
     return r->o.test ? command_says_yes(r) : child_says_yes(r);
 }
 
-/* Takes the module (freed here) as the best one when it is legal, other than the best and still interesting.
- */
+/* Takes the module (freed here) as the best one when it is legal, other than the best and still
+ * interesting. */
 static bool try_module(reducer *r, ir_module *m) {
     base_str text = {0}, faults = {0};
     ir_drop_unused(m);
@@ -196,8 +197,8 @@ static uint32_t *cuttable(const ir_func *f, uint32_t *count) {
     return list;
 }
 
-/* A candidate in which only the first `keep` of the function's nodes are left, the last of them its output.
- */
+/* A candidate in which only the first `keep` of the function's nodes are left, the last of them its
+ * output. */
 static bool try_tail(reducer *r, uint32_t func, uint32_t keep) {
     ir_module *m = parse(&r->best);
     uint32_t count, *list = cuttable(m->funcs.items[func], &count);
@@ -231,7 +232,8 @@ static uint32_t cuttable_count(const reducer *r, uint32_t func) {
 
 /* Bisection over the only output: the function's end goes as far as it will. */
 static bool cut_tail(reducer *r, uint32_t func) {
-    uint32_t low = 0, high = cuttable_count(r, func); /* interesting with `high` nodes, not with `low` */
+    uint32_t low = 0,
+             high = cuttable_count(r, func); /* interesting with `high` nodes, not with `low` */
     bool any = false;
     while (high - low > 1 && high > 1) {
         uint32_t mid = (low + high) / 2;
@@ -275,7 +277,8 @@ static bool try_cut(reducer *r, uint32_t func, uint32_t node, ir_cut cut) {
     return false;
 }
 
-/* Node by node from the end: an operand stands for it, an input stands for it, an optional operand goes. */
+/* Node by node from the end: an operand stands for it, an input stands for it, an optional operand
+ * goes. */
 static bool cut_nodes(reducer *r, uint32_t func) {
     ir_module *m = parse(&r->best);
     uint32_t i = (uint32_t)m->funcs.items[func]->nodes.count;
@@ -351,7 +354,8 @@ static void reduce(reducer *r) {
 
 /* ---- the command ---- */
 
-/* What is wrong with the original: a pass, or compiled ops. False with a diagnostic when nothing is. */
+/* What is wrong with the original: a pass, or compiled ops. False with a diagnostic when nothing
+ * is. */
 static bool find_fault(reducer *r) {
     layers l;
     drv_options o = r->o;
@@ -369,8 +373,9 @@ static bool find_fault(reducer *r) {
         if (fine && !found && (both || o.layers_kernels)) found = layers_kernels_fail(&l);
         fine = fine && !base_diag_errors(l.d);
         if (fine && !found)
-            base_error(l.d, NULL, "%s shows no fault: passes and compiled ops compute what the evaluator does",
-                     r->o.model);
+            base_error(l.d, NULL,
+                       "%s shows no fault: passes and compiled ops compute what the evaluator does",
+                       r->o.model);
     }
     layers_close(&l);
     if (found && !r->o.quiet)
@@ -387,7 +392,7 @@ static bool load(reducer *r, const fe_options *fe) {
     if (!m) return false;
     if (m->level >= IR_KERNEL) {
         base_error(r->d, NULL, "reduce works on IR at level graph or fused; this is at level %s",
-                 ir_level_name[m->level]);
+                   ir_level_name[m->level]);
         ir_module_free(m);
         return false;
     }
@@ -403,8 +408,8 @@ static int run(reducer *r, const fe_options *fe) {
     time_t start = time(NULL);
     if (r->o.test ? !interesting(r, &r->best) : !find_fault(r)) {
         if (r->o.test && !base_diag_errors(r->d))
-            base_error(r->d, NULL, "the test does not find %s interesting: '%s' did not end with 0", r->o.model,
-                     r->o.test);
+            base_error(r->d, NULL, "the test does not find %s interesting: '%s' did not end with 0",
+                       r->o.model, r->o.test);
         return DRV_INPUT;
     }
     reduce(r);
@@ -420,8 +425,8 @@ int drv_reduce(const drv_options *o) {
     reducer r = {.o = *o};
     fe_options fe = drv_fe_options(o);
     if (!o->output || (o->test != NULL) == layers_test) {
-        fprintf(stderr,
-                "ebru: error: reduce: name the output with -o and one test, --test=COMMAND or --layers\n");
+        fprintf(stderr, "ebru: error: reduce: name the output with -o and one test, --test=COMMAND "
+                        "or --layers\n");
         return DRV_USAGE;
     }
     r.d = drv_diag(o);

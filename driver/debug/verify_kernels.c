@@ -1,6 +1,6 @@
-/* Every compiled op beside the evaluator. The program is compiled with one buffer a tensor and hands out its
- * arena (--dump-values); then each op is evaluated on the operands that the compiled op really had, so errors
- * do not add up: what is out of tolerance here is wrong by itself. */
+/* Every compiled op beside the evaluator. The program is compiled with one buffer a tensor and
+ * hands out its arena (--dump-values); then each op is evaluated on the operands that the compiled
+ * op really had, so errors do not add up: what is out of tolerance here is wrong by itself. */
 #include "driver/debug/verify_layers.h"
 
 #include "frontend/files/files.h"
@@ -27,13 +27,15 @@ typedef struct dump {
 } dump;
 
 static bool read_frame(dump *p, const char **at) {
-    const char *end = p->text.data + p->text.size, *newline = memchr(*at, '\n', (size_t)(end - *at));
+    const char *end = p->text.data + p->text.size,
+               *newline = memchr(*at, '\n', (size_t)(end - *at));
     char kind[16];
     int index;
     unsigned long long bytes;
     if (!newline) return false;
     if (!strncmp(*at, "function ", 9)) {
-        BASE_PUSH(&p->functions, ((frames){.name = *at + 9, .name_length = (size_t)(newline - *at) - 9}));
+        BASE_PUSH(&p->functions,
+                  ((frames){.name = *at + 9, .name_length = (size_t)(newline - *at) - 9}));
         *at = newline + 1;
         return true;
     }
@@ -76,13 +78,16 @@ static const char *bytes_of(const dump *p, const net_entry *e) {
     const ir_place *place = &ir_get(e->f, e->node)->place;
     for (size_t i = 0; i < p->functions.count; i++) {
         const frames *f = &p->functions.items[i];
-        if (strlen(e->f->name) != f->name_length || memcmp(e->f->name, f->name, f->name_length) != 0)
+        if (strlen(e->f->name) != f->name_length ||
+            memcmp(e->f->name, f->name, f->name_length) != 0)
             continue;
         uint64_t bytes = ir_type_bytes(ir_typeof(e->f, e->node));
         if (place->kind == IR_AT_ARENA && place->offset + bytes <= f->arena_bytes)
             return f->arena + place->offset;
-        if (place->kind == IR_AT_INPUT && place->offset < f->in.count) return f->in.items[place->offset];
-        if (place->kind == IR_AT_OUTPUT && place->offset < f->out.count) return f->out.items[place->offset];
+        if (place->kind == IR_AT_INPUT && place->offset < f->in.count)
+            return f->in.items[place->offset];
+        if (place->kind == IR_AT_OUTPUT && place->offset < f->out.count)
+            return f->out.items[place->offset];
     }
     return NULL;
 }
@@ -118,7 +123,8 @@ static ir_tensor unpack(const ir_type *t, const char *bytes) {
     for (uint32_t k = 1; k < t->rank; k++)
         if ((int)k != axis) after *= t->dim[k];
     before = t->dim[0];
-    int64_t blocks = ir_round_block(channels) / IR_BLOCK, step = axis == 1 && t->rank > 2 ? after : 1;
+    int64_t blocks = ir_round_block(channels) / IR_BLOCK,
+            step = axis == 1 && t->rank > 2 ? after : 1;
     for (int64_t b = 0; b < before; b++)
         for (int64_t p = 0; p < after; p++)
             for (int64_t c = 0; c < channels; c++) {
@@ -142,7 +148,8 @@ static bool input_frames(layers *l, const net *n, base_str *out) {
         bool sent = false;
         for (size_t k = 0; k < i; k++) {
             const net_entry *x = &n->entries.items[k];
-            sent |= net_is_external(x) && !strcmp(IR_ATTRS(ir_get(x->f, x->node), input)->name, name);
+            sent |=
+                net_is_external(x) && !strcmp(IR_ATTRS(ir_get(x->f, x->node), input)->name, name);
         }
         ir_tensor t;
         if (sent) continue;
@@ -165,12 +172,14 @@ static bool run_program(layers *l, const net *n, const char *program, const char
     snprintf(threads, sizeof threads, "%lld", (long long)l->o->threads);
     snprintf(call, sizeof call, "--call=%s", n->name);
     snprintf(to, sizeof to, "--dump-values=%s", values);
-    const char *emulated[] = {l->o->emulator, program, call, to, l->o->threads ? "-t" : NULL, threads, NULL};
+    const char *emulated[] = {l->o->emulator, program, call, to, l->o->threads ? "-t" : NULL,
+                              threads,        NULL};
     char *out = NULL;
     size_t out_bytes = 0;
     bool fine = input_frames(l, n, &in);
     if (fine) {
-        int code = drv_run(l->d, emulated + (l->o->emulator == NULL), in.data, in.len, &out, &out_bytes);
+        int code =
+            drv_run(l->d, emulated + (l->o->emulator == NULL), in.data, in.len, &out, &out_bytes);
         if (code > 0) base_error(l->d, NULL, "the compiled program ended with %d", code);
         fine = code == 0;
     }
@@ -200,14 +209,16 @@ static bool compare(layers *l, net *n, const dump *p, rows *out) {
         }
         const char *bytes = bytes_of(p, e);
         if (!bytes) {
-            base_error(l->d, NULL, "the program did not hand out a value of function '%s'", e->f->name);
+            base_error(l->d, NULL, "the program did not hand out a value of function '%s'",
+                       e->f->name);
             return false;
         }
         e->value = unpack(&node->type, bytes);
         if (node->op == IR_OP_input) continue;
         ir_tensor expected = net_eval_entry(n, i, NULL);
         row r = {.e = e};
-        r.distance = net_distance(e->value.data, expected.data, ir_type_elements(&expected.type), &r.max);
+        r.distance =
+            net_distance(e->value.data, expected.data, ir_type_elements(&expected.type), &r.max);
         BASE_PUSH(&out->items, r);
         ir_tensor_free(&expected);
     }
@@ -235,7 +246,8 @@ static void print_table(const layers *l, const char *network, rows *t, const row
     size_t count = t->items.count, shown = count;
     for (size_t i = 0; i < count; i++)
         if (t->items.items[i].distance > worst) worst = t->items.items[i].distance;
-    printf("kernels, %s: %zu ops, worst rms/ref %.3e, %s\n", network, count, worst, first ? "FAIL" : "PASS");
+    printf("kernels, %s: %zu ops, worst rms/ref %.3e, %s\n", network, count, worst,
+           first ? "FAIL" : "PASS");
     if (first) {
         base_str text = {0};
         net_entry_text(first->e, &text);
@@ -256,14 +268,15 @@ static void print_table(const layers *l, const char *network, rows *t, const row
 }
 
 /* Runs one network; *bad: an op is out of tolerance. */
-static bool look_at(layers *l, ir_module *m, const char *name, const drv_temp *temp, bool print, bool *bad) {
+static bool look_at(layers *l, ir_module *m, const char *name, const drv_temp *temp, bool print,
+                    bool *bad) {
     net *n = net_new(m, name);
     dump p = {0};
     rows t = {0};
     char values[240];
     snprintf(values, sizeof values, "%s/values", temp->dir);
-    bool fine =
-        n && run_program(l, n, temp->program, values) && dump_read(l->d, values, &p) && compare(l, n, &p, &t);
+    bool fine = n && run_program(l, n, temp->program, values) && dump_read(l->d, values, &p) &&
+                compare(l, n, &p, &t);
     const row *first = NULL;
     for (size_t i = 0; i < t.items.count && !first; i++)
         if (!(t.items.items[i].distance <= l->tolerance)) first = &t.items.items[i];

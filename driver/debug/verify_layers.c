@@ -1,6 +1,6 @@
-/* ebru verify --layers: where results go wrong. Two questions: do the passes change what the reference
- * evaluator computes (layers_passes.c), and does every compiled op compute what the evaluator computes from
- * the same operands (layers_kernels.c)? */
+/* ebru verify --layers: where results go wrong. Two questions: do the passes change what the
+ * reference evaluator computes (layers_passes.c), and does every compiled op compute what the
+ * evaluator computes from the same operands (layers_kernels.c)? */
 #include "driver/debug/verify_layers.h"
 
 #include <stdlib.h>

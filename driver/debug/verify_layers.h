@@ -15,7 +15,7 @@ typedef struct layers {
     bool progress;                           /* on stderr */
     const char *changed[LAYERS_MOST_PASSES]; /* passes that change the module, in order */
     uint32_t changed_count;
-    drv_build base;     /* the module without any pass */
+    drv_build base;       /* the module without any pass */
     BASE_VEC(net *) nets; /* its networks, as far as they were evaluated */
 } layers;
 
@@ -28,17 +28,19 @@ bool layers_find_passes(layers *l);
 /* The module after the first `count` passes that change it, of the highest CPU level; release with
  * drv_build_free. NULL with diagnostics. */
 ir_module *layers_lower(layers *l, uint32_t count, drv_build *b);
-/* How far the network's outputs are from what they are without any pass, after the first `count` passes that
- * change the module; negative with diagnostics. */
+/* How far the network's outputs are from what they are without any pass, after the first `count`
+ * passes that change the module; negative with diagnostics. */
 double layers_distance(layers *l, const char *network, uint32_t count);
 /* The module without any pass, loaded once; NULL with diagnostics. */
 ir_module *layers_base(layers *l);
 /* Names of the networks to look at (in `m`'s arena). */
 uint32_t layers_networks(const layers *l, ir_module *m, const char *names[LAYERS_MOST_NETWORKS]);
 
-/* layers_passes.c: the evaluator before and after the passes. Adds to *failed; false with diagnostics. */
+/* layers_passes.c: the evaluator before and after the passes. Adds to *failed; false with
+ * diagnostics. */
 bool layers_passes(layers *l, uint32_t *failed);
-/* The first pass, of the first network that has one, that changes results; NULL: none (or diagnostics). */
+/* The first pass, of the first network that has one, that changes results; NULL: none (or
+ * diagnostics). */
 const char *layers_first_pass(layers *l);
 /* layers_kernels.c: the compiled program against the evaluator, op by op. */
 bool layers_kernels(layers *l, uint32_t *failed);

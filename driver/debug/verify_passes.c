@@ -1,7 +1,7 @@
 /* The first pass that changes results, by bisection over the passes that change the module (or pass by pass,
  * --all), and with it the node. */
-#include "driver/debug/verify_layers.h"
 #include "driver/debug/find_culprit.h"
+#include "driver/debug/verify_layers.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,7 +11,8 @@ static void print_node(const char *label, const net_entry *e) {
     ir_print_node(e->f, e->node, &text);
     net_entry_place(e, &place);
     printf("    %s %s\n", label, text.data);
-    printf("           function %s%s%s\n", e->f->name, place.len ? ", " : "", place.len ? place.data : "");
+    printf("           function %s%s%s\n", e->f->name, place.len ? ", " : "",
+           place.len ? place.data : "");
     base_str_free(&text);
     base_str_free(&place);
 }
@@ -19,7 +20,8 @@ static void print_node(const char *label, const net_entry *e) {
 static void print_culprit(const layers *l, const net *before, const net *after, uint32_t at) {
     net_culprit c;
     if (!net_locate(before, after, l->tolerance, &c)) {
-        printf("    every value of the IR after it is one of the IR before: outputs were exchanged\n");
+        printf(
+            "    every value of the IR after it is one of the IR before: outputs were exchanged\n");
         return;
     }
     const net_entry *e = &after->entries.items[c.entry];
@@ -45,7 +47,8 @@ static bool locate(layers *l, const char *network, uint32_t at) {
     if (k) {
         before = net_new(m, network);
         after = net_new(k, network);
-        fine = net_eval(l->d, before, &l->in, true, NULL) && net_eval(l->d, after, &l->in, true, NULL);
+        fine =
+            net_eval(l->d, before, &l->in, true, NULL) && net_eval(l->d, after, &l->in, true, NULL);
         if (fine) print_culprit(l, before, after, at);
     }
     net_free(before);
@@ -122,7 +125,8 @@ const char *layers_first_pass(layers *l) {
     for (uint32_t i = 0; i < count; i++) {
         double distance = layers_distance(l, names[i], l->changed_count);
         if (distance < 0) return NULL;
-        if (!(distance <= l->tolerance)) return bisect(l, names[i], &first) ? l->changed[first - 1] : NULL;
+        if (!(distance <= l->tolerance))
+            return bisect(l, names[i], &first) ? l->changed[first - 1] : NULL;
     }
     return NULL;
 }

@@ -1,7 +1,7 @@
-/* ebru diff: two modules by structure, or two fusion reports. Exit code 0: the same, 1: different, 2: usage
- * or a file that cannot be read, as of diff. */
-#include "base/number.h"
+/* ebru diff: two modules by structure, or two fusion reports. Exit code 0: the same, 1: different,
+ * 2: usage or a file that cannot be read, as of diff. */
 #include "driver/diff/diff.h"
+#include "base/number.h"
 
 #include "frontend/files/files.h"
 
@@ -22,7 +22,8 @@ static const char *operand_text(diff *d, const ir_func *f, const uint32_t *numbe
     if (!ir_ref_ok(r)) return "_";
     const ir_node *x = ir_get(f, r);
     if (x->op == IR_OP_weight)
-        return base_arena_printf(d->arena, "@%s", f->module->weights.items[IR_ATTRS(x, weight)->index].name);
+        return base_arena_printf(d->arena, "@%s",
+                                 f->module->weights.items[IR_ATTRS(x, weight)->index].name);
     const char *what = x->op == IR_OP_input ? IR_ATTRS(x, input)->name : ir_op_get(x->op)->name;
     return base_arena_printf(d->arena, "%%%u %s", number[r.id], what);
 }
@@ -59,46 +60,55 @@ static void binding_details(diff *d, const ir_binding *a, const ir_binding *b, d
         const ir_param *x = i < a->param_count ? &a->params[i] : NULL;
         const ir_param *y = i < b->param_count ? &b->params[i] : NULL;
         const char *from = x ? param_text(d, x) : "_", *to = y ? param_text(d, y) : "_";
-        if (strcmp(from, to)) BASE_PUSH(out, ((diff_detail){(x ? x : y)->name, from, to, .brief = true}));
+        if (strcmp(from, to))
+            BASE_PUSH(out, ((diff_detail){(x ? x : y)->name, from, to, .brief = true}));
     }
     if (a->tasks != b->tasks)
-        BASE_PUSH(out, ((diff_detail){"tasks", base_arena_printf(d->arena, "%lld", (long long)a->tasks),
-                                    base_arena_printf(d->arena, "%lld", (long long)b->tasks), .brief = true}));
+        BASE_PUSH(out,
+                  ((diff_detail){"tasks", base_arena_printf(d->arena, "%lld", (long long)a->tasks),
+                                 base_arena_printf(d->arena, "%lld", (long long)b->tasks),
+                                 .brief = true}));
     if (a->scratch != b->scratch)
-        BASE_PUSH(out, ((diff_detail){
-                         "scratch", base_arena_printf(d->arena, "%llu", (unsigned long long)a->scratch),
-                         base_arena_printf(d->arena, "%llu", (unsigned long long)b->scratch), .brief = true}));
+        BASE_PUSH(
+            out, ((diff_detail){"scratch",
+                                base_arena_printf(d->arena, "%llu", (unsigned long long)a->scratch),
+                                base_arena_printf(d->arena, "%llu", (unsigned long long)b->scratch),
+                                .brief = true}));
 }
 
 /* Everything but places. */
-static void find_details(diff *d, const diff_func *df, const ir_pairing *p, diff_entry *e, uint32_t bits) {
+static void find_details(diff *d, const diff_func *df, const ir_pairing *p, diff_entry *e,
+                         uint32_t bits) {
     const ir_node *a = ir_get(p->a, e->a), *b = ir_get(p->b, e->b);
     const ir_op_info *op = ir_op_get(a->op);
     details found = {0};
     for (uint32_t i = 0; (bits & IR_DIFFERS_ATTRS) && i < op->attr_count; i++) {
         const char *from = attr_text(d, a, i), *to = attr_text(d, b, i);
-        if (strcmp(from, to)) BASE_PUSH(&found, ((diff_detail){.what = op->attrs[i].name, from, to}));
+        if (strcmp(from, to))
+            BASE_PUSH(&found, ((diff_detail){.what = op->attrs[i].name, from, to}));
     }
     for (uint32_t k = 0; (bits & IR_DIFFERS_OPERANDS) && k < op->max_operands; k++) {
         if (ir_pair_operand_same(p, e->a, e->b, k)) continue;
-        BASE_PUSH(&found, ((diff_detail){op->operand_name[k] ? op->operand_name[k] : "operand",
-                                       operand_text(d, p->a, df->number_a, a, k),
-                                       operand_text(d, p->b, df->number_b, b, k), .operand = true}));
+        BASE_PUSH(&found,
+                  ((diff_detail){op->operand_name[k] ? op->operand_name[k] : "operand",
+                                 operand_text(d, p->a, df->number_a, a, k),
+                                 operand_text(d, p->b, df->number_b, b, k), .operand = true}));
     }
     if (bits & IR_DIFFERS_TYPE) {
         if (ir_shape_equal(&a->type, &b->type) && a->type.dtype == b->type.dtype)
-            BASE_PUSH(&found,
-                    ((diff_detail){
-                        .what = "layout", ir_layout_name[a->type.layout], ir_layout_name[b->type.layout]}));
+            BASE_PUSH(&found, ((diff_detail){.what = "layout",
+                                             ir_layout_name[a->type.layout],
+                                             ir_layout_name[b->type.layout]}));
         else
-            BASE_PUSH(&found,
-                    ((diff_detail){"type", type_text(d, &a->type), type_text(d, &b->type), .brief = true}));
+            BASE_PUSH(&found, ((diff_detail){"type", type_text(d, &a->type), type_text(d, &b->type),
+                                             .brief = true}));
     }
     if (bits & IR_DIFFERS_KERNEL) binding_details(d, a->binding, b->binding, &found);
     if (bits & IR_DIFFERS_BLOCK) {
         const char *from = p->a->module->origins.items[a->origin].block,
                    *to = p->b->module->origins.items[b->origin].block;
-        BASE_PUSH(&found, ((diff_detail){"block", from ? from : "_", to ? to : "_", .brief = true}));
+        BASE_PUSH(&found,
+                  ((diff_detail){"block", from ? from : "_", to ? to : "_", .brief = true}));
     }
     e->detail_count = (uint32_t)found.count;
     e->details = base_arena_alloc(d->arena, found.count * sizeof *found.items + 1);
@@ -111,11 +121,13 @@ static void find_details(diff *d, const diff_func *df, const ir_pairing *p, diff
 static diff_entry entry_of(const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     const char *block = f->module->origins.items[n->origin].block;
-    return (diff_entry){IR_NONE, IR_NONE, .op = ir_op_get(n->op)->name, .block = block ? block : ""};
+    return (diff_entry){IR_NONE, IR_NONE, .op = ir_op_get(n->op)->name,
+                        .block = block ? block : ""};
 }
 
 /* Notes nodes of a that are gone, from *at to `end` or, when `run`, to the next one that is not. */
-static void removed_until(diff_func *df, const ir_pairing *p, uint32_t *at, uint32_t end, bool run) {
+static void removed_until(diff_func *df, const ir_pairing *p, uint32_t *at, uint32_t end,
+                          bool run) {
     for (; *at < end; (*at)++) {
         if (p->a->nodes.items[*at].op == IR_OP_weight) continue;
         if (ir_ref_ok(p->to_b[*at]) && run) return;
@@ -130,7 +142,8 @@ static void removed_until(diff_func *df, const ir_pairing *p, uint32_t *at, uint
 /* Nothing but other operands: the same op reads what took the place of something. */
 static bool is_rewired(const diff_entry *e) {
     for (uint32_t i = 0; i < e->detail_count; i++)
-        if (!e->details[i].operand || !strcmp(e->details[i].from, "_") || !strcmp(e->details[i].to, "_"))
+        if (!e->details[i].operand || !strcmp(e->details[i].from, "_") ||
+            !strcmp(e->details[i].to, "_"))
             return false;
     return true;
 }
@@ -179,8 +192,9 @@ static void compare_outputs(diff *d, diff_func *df, const ir_pairing *p) {
     for (size_t i = 0; i < p->a->outputs.count; i++) {
         const ir_output *a = &p->a->outputs.items[i], *b = find_output(p->b, a->name);
         if (b && ir_ref_eq(p->to_b[a->value.id], b->value)) continue;
-        BASE_PUSH(&df->outputs,
-                ((diff_detail){.what = a->name, output_text(d, p->a, a), output_text(d, p->b, b)}));
+        BASE_PUSH(
+            &df->outputs,
+            ((diff_detail){.what = a->name, output_text(d, p->a, a), output_text(d, p->b, b)}));
     }
     for (size_t i = 0; i < p->b->outputs.count; i++) {
         const ir_output *b = &p->b->outputs.items[i];
@@ -233,7 +247,8 @@ static const char *weight_text(diff *d, const ir_module *m, uint32_t index) {
 static void compare_weights(diff *d) {
     for (uint32_t i = 0; i < d->a->weights.count; i++) {
         const char *name = d->a->weights.items[i].name;
-        compare_row(d, true, name, weight_text(d, d->a, i), weight_text(d, d->b, ir_weight_find(d->b, name)));
+        compare_row(d, true, name, weight_text(d, d->a, i),
+                    weight_text(d, d->b, ir_weight_find(d->b, name)));
     }
     for (uint32_t i = 0; i < d->b->weights.count; i++)
         if (ir_weight_find(d->a, d->b->weights.items[i].name) == UINT32_MAX)
@@ -274,7 +289,8 @@ static void compare(diff *d) {
         compare_funcs(d, f, ir_func_find(d->b, f->name));
     }
     for (size_t i = 0; i < d->b->funcs.count; i++)
-        if (!ir_func_find(d->a, d->b->funcs.items[i]->name)) compare_funcs(d, NULL, d->b->funcs.items[i]);
+        if (!ir_func_find(d->a, d->b->funcs.items[i]->name))
+            compare_funcs(d, NULL, d->b->funcs.items[i]);
     compare_weights(d);
     compare_meta(d);
 }
@@ -289,7 +305,8 @@ static void filter(diff *d, const char *pattern) {
         bool whole = !regexec(&regex, f->name, 0, NULL, 0);
         for (size_t k = 0; k < f->entries.count; k++) {
             const diff_entry *e = &f->entries.items[k];
-            if (whole || !regexec(&regex, e->block, 0, NULL, 0) || !regexec(&regex, e->op, 0, NULL, 0))
+            if (whole || !regexec(&regex, e->block, 0, NULL, 0) ||
+                !regexec(&regex, e->op, 0, NULL, 0))
                 f->entries.items[left++] = *e;
         }
         f->entries.count = left;
@@ -315,7 +332,8 @@ static int diff_modules(base_diag *diag, const drv_options *o) {
     ir_module *a = drv_load_ir(diag, o->model), *b = drv_load_ir(diag, o->second);
     int code = DRV_USAGE;
     if (a && b) {
-        diff d = {.arena = base_arena_new(), .a = a, .b = b, .path_a = o->model, .path_b = o->second};
+        diff d = {
+            .arena = base_arena_new(), .a = a, .b = b, .path_a = o->model, .path_b = o->second};
         compare(&d);
         filter(&d, o->filter);
         base_str text = {0};

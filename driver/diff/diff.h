@@ -5,8 +5,9 @@
 #include "driver/driver.h"
 #include "ir/analysis/pairing.h"
 
-/* One thing that is different about a pair of nodes: an attribute, "type", "layout", "block", an operand's
- * name, "kernel", a parameter of it, "tasks" or "scratch", with its two values as text. */
+/* One thing that is different about a pair of nodes: an attribute, "type", "layout", "block", an
+ * operand's name, "kernel", a parameter of it, "tasks" or "scratch", with its two values as text.
+ */
 typedef struct diff_detail {
     const char *what, *from, *to;
     bool operand, brief; /* brief: values say little in a summary over many nodes */

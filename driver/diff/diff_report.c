@@ -1,8 +1,8 @@
-/* ebru diff of two fusion reports (--fusion-report=json): which decisions appeared, vanished or came out
- * otherwise, and the counts pass by pass.
+/* ebru diff of two fusion reports (--fusion-report=json): which decisions appeared, vanished or
+ * came out otherwise, and the counts pass by pass.
  *
- * Decisions are matched by pass, function, block, op and what was looked at, and in order among equals; the
- * numbers of nodes in texts do not count. */
+ * Decisions are matched by pass, function, block, op and what was looked at, and in order among
+ * equals; the numbers of nodes in texts do not count. */
 #include "driver/diff/diff.h"
 
 #include "frontend/files/json_file.h"
@@ -39,7 +39,8 @@ typedef struct diff_reports {
 static bool read_decision(base_jval v, report *r) {
     decision d = {0};
     bool matched = false;
-    if (!base_json_expect(v, BASE_JSON_OBJECT) || !base_json_bool(base_json_require(v, "matched"), &matched) ||
+    if (!base_json_expect(v, BASE_JSON_OBJECT) ||
+        !base_json_bool(base_json_require(v, "matched"), &matched) ||
         !base_json_string(base_json_require(v, "pass"), &d.pass))
         return false;
     d.func = base_json_opt_string(v, "function", "");
@@ -133,7 +134,8 @@ static void compare_reports(diff_reports *d) {
     }
     base_free(a);
     base_free(b);
-    if (d->changes.count) qsort(d->changes.items, d->changes.count, sizeof *d->changes.items, by_place);
+    if (d->changes.count)
+        qsort(d->changes.items, d->changes.count, sizeof *d->changes.items, by_place);
 }
 
 /* The passes of the default order, then others that a report names. */
@@ -187,8 +189,8 @@ static void write_text(const diff_reports *d, const drv_options *o, base_str *ou
             if (strcmp(pass_of(c), pass)) continue;
             if (!head)
                 base_str_addf(out, "%s: matched %zu -> %zu, refused %zu -> %zu\n", shown(pass),
-                            count(&d->a, pass, true), count(&d->b, pass, true), count(&d->a, pass, false),
-                            count(&d->b, pass, false));
+                              count(&d->a, pass, true), count(&d->b, pass, true),
+                              count(&d->a, pass, false), count(&d->b, pass, false));
             head = true;
             *(!c->b ? &vanished : !c->a ? &appeared : &changed) += 1;
             if (o->quiet) continue;
@@ -203,8 +205,8 @@ static void write_text(const diff_reports *d, const drv_options *o, base_str *ou
             base_str_add(out, "\n");
         }
     }
-    base_str_addf(out, "%zu decisions vanished, %zu appeared, %zu came out otherwise\n", vanished, appeared,
-                changed);
+    base_str_addf(out, "%zu decisions vanished, %zu appeared, %zu came out otherwise\n", vanished,
+                  appeared, changed);
 }
 
 static const char *or_null(const char *s) {
@@ -233,16 +235,17 @@ static void write_json(const diff_reports *d, base_str *out) {
         base_str_add(out, first ? "\n  {\"pass\": " : ",\n  {\"pass\": ");
         first = false;
         base_json_quote(out, p);
-        base_str_addf(out, ", \"matched\": [%zu, %zu], \"refused\": [%zu, %zu]}", n[0], n[1], n[2], n[3]);
+        base_str_addf(out, ", \"matched\": [%zu, %zu], \"refused\": [%zu, %zu]}", n[0], n[1], n[2],
+                      n[3]);
     }
     base_str_add(out, "],\n \"changes\": [");
     for (size_t i = 0; i < d->changes.count; i++) {
         const change *c = &d->changes.items[i];
         const decision *x = c->a ? c->a : c->b;
         base_str_addf(out, "%s\n  {\"kind\": \"%s\"", i ? "," : "",
-                    !c->b   ? "vanished"
-                    : !c->a ? "appeared"
-                            : "changed");
+                      !c->b   ? "vanished"
+                      : !c->a ? "appeared"
+                              : "changed");
         base_json_member(out, "pass", or_null(x->pass));
         base_json_member(out, "function", or_null(x->func));
         base_json_member(out, "block", or_null(x->block));
@@ -267,7 +270,9 @@ int drv_diff_reports(base_diag *diag, const drv_options *o) {
             write_json(&d, &text);
         else
             write_text(&d, o, &text);
-        code = !drv_write_text(diag, "-", text.data, text.len) ? DRV_USAGE : d.changes.count ? 1 : 0;
+        code = !drv_write_text(diag, "-", text.data, text.len) ? DRV_USAGE
+               : d.changes.count                               ? 1
+                                                               : 0;
         base_str_free(&text);
     }
     base_free(d.a.items.items);

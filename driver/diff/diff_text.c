@@ -1,5 +1,5 @@
-/* ebru diff for reading: a summary a function, what happened to which kinds of nodes, then the nodes block by
- * block.
+/* ebru diff for reading: a summary a function, what happened to which kinds of nodes, then the
+ * nodes block by block.
  *
  *   unet.step: 340 -> 280 nodes: 66 removed, 6 added, 6 rewired
  *     removed   24 reshape, 24 transpose, 12 matmul, 6 softmax
@@ -10,9 +10,8 @@
  *     + %70 = attention %64, %66, %68 {heads=4} : f32[1,64,128]
  *     ~ %82 -> %71 linear {x=%81 reshape -> %70 attention}
  *
- * A node is rewired when nothing but the nodes it reads differs: mostly it reads what took the place of
- * something.
- */
+ * A node is rewired when nothing but the nodes it reads differs: mostly it reads what took the
+ * place of something. */
 #include "driver/diff/diff.h"
 
 #include <stdlib.h>
@@ -42,7 +41,11 @@ static void kind_of(const diff_entry *e, base_str *out) {
         const diff_detail *c = &e->details[i];
         base_str_add(out, i ? ", " : " {");
         if (c->operand)
-            base_str_addf(out, "%s%s", !strcmp(c->from, "_") ? "+" : !strcmp(c->to, "_") ? "-" : "", c->what);
+            base_str_addf(out, "%s%s",
+                          !strcmp(c->from, "_") ? "+"
+                          : !strcmp(c->to, "_") ? "-"
+                                                : "",
+                          c->what);
         else if (c->brief)
             base_str_add(out, c->what);
         else
@@ -64,7 +67,8 @@ static void add_kinds(const diff_func *f, const char *title, bool has_a, bool ha
         kind_of(e, &text);
         size_t k = 0;
         while (k < kinds.count && strcmp(kinds.items[k].text, text.data)) k++;
-        if (k == kinds.count) BASE_PUSH(&kinds, ((struct kind){base_arena_strdup(arena, text.data), .first = i}));
+        if (k == kinds.count)
+            BASE_PUSH(&kinds, ((struct kind){base_arena_strdup(arena, text.data), .first = i}));
         kinds.items[k].count++;
         base_str_free(&text);
     }
@@ -72,8 +76,10 @@ static void add_kinds(const diff_func *f, const char *title, bool has_a, bool ha
         qsort(kinds.items, kinds.count, sizeof *kinds.items, by_count);
         base_str_addf(out, "  %-9s", title);
         for (size_t k = 0; k < kinds.count && k < MOST_KINDS; k++)
-            base_str_addf(out, "%s%u %s", k ? ", " : " ", kinds.items[k].count, shown(kinds.items[k].text));
-        if (kinds.count > MOST_KINDS) base_str_addf(out, ", %zu more kinds", kinds.count - MOST_KINDS);
+            base_str_addf(out, "%s%u %s", k ? ", " : " ", kinds.items[k].count,
+                          shown(kinds.items[k].text));
+        if (kinds.count > MOST_KINDS)
+            base_str_addf(out, ", %zu more kinds", kinds.count - MOST_KINDS);
         base_str_add(out, "\n");
     }
     base_free(kinds.items);
@@ -86,14 +92,14 @@ static void add_entry(const diff_func *f, const diff_entry *e, base_str *out) {
     if (!ir_ref_ok(e->b) || !ir_ref_ok(e->a)) {
         bool removed = ir_ref_ok(e->a);
         base_str_add(out, removed ? "    - " : "    + ");
-        ir_print_line(removed ? f->a : f->b, removed ? f->number_a : f->number_b, removed ? e->a : e->b,
-                      false, out);
+        ir_print_line(removed ? f->a : f->b, removed ? f->number_a : f->number_b,
+                      removed ? e->a : e->b, false, out);
         base_str_add(out, "\n");
         return;
     }
     const ir_node *n = ir_get(f->b, e->b);
     base_str_addf(out, "    ~ %%%u -> %%%u %s", f->number_a[e->a.id], f->number_b[e->b.id],
-                n->op == IR_OP_input ? shown(IR_ATTRS(n, input)->name) : e->op);
+                  n->op == IR_OP_input ? shown(IR_ATTRS(n, input)->name) : e->op);
     for (uint32_t i = 0; i < e->detail_count; i++) {
         base_str_addf(out, "%s%s=", i ? ", " : " {", shown(e->details[i].what));
         base_str_addf(out, "%s -> %s", shown(e->details[i].from), shown(e->details[i].to));
@@ -138,7 +144,8 @@ static void add_counts(const diff_counts *c, const char *removed, base_str *out)
 
 static void add_size(const char *what, uint64_t a, uint64_t b, base_str *out) {
     if (a != b)
-        base_str_addf(out, "  %-9s %llu -> %llu bytes\n", what, (unsigned long long)a, (unsigned long long)b);
+        base_str_addf(out, "  %-9s %llu -> %llu bytes\n", what, (unsigned long long)a,
+                      (unsigned long long)b);
 }
 
 static uint32_t nodes_of(const ir_func *f) {
@@ -150,7 +157,7 @@ static uint32_t nodes_of(const ir_func *f) {
 static void add_func(const diff_func *f, bool brief, base_str *out) {
     if (!f->a || !f->b) {
         base_str_addf(out, "%s: %s, %u nodes\n", shown(f->name), f->a ? "removed" : "added",
-                    nodes_of(f->a ? f->a : f->b));
+                      nodes_of(f->a ? f->a : f->b));
         return;
     }
     if (f->same) return;
@@ -165,7 +172,8 @@ static void add_func(const diff_func *f, bool brief, base_str *out) {
     add_size("scratch", f->a->scratch_bytes, f->b->scratch_bytes, out);
     for (size_t i = 0; i < f->outputs.count; i++) {
         base_str_addf(out, "  output    %s: ", shown(f->outputs.items[i].what));
-        base_str_addf(out, "%s -> %s\n", shown(f->outputs.items[i].from), shown(f->outputs.items[i].to));
+        base_str_addf(out, "%s -> %s\n", shown(f->outputs.items[i].from),
+                      shown(f->outputs.items[i].to));
     }
     if (!brief) add_blocks(f, out);
 }
@@ -179,7 +187,8 @@ static const char *cut(const char *s) {
     return t;
 }
 
-static void add_rows(const char *what, const diff_row *rows, size_t count, bool brief, base_str *out) {
+static void add_rows(const char *what, const diff_row *rows, size_t count, bool brief,
+                     base_str *out) {
     if (brief && count > 4) {
         base_str_addf(out, "%zu of %s differ\n", count, what);
         return;
@@ -187,17 +196,17 @@ static void add_rows(const char *what, const diff_row *rows, size_t count, bool 
     for (size_t i = 0; i < count; i++) {
         if (rows[i].from && rows[i].to)
             base_str_addf(out, "~ %s %s: %s -> %s\n", what, shown(rows[i].name), cut(rows[i].from),
-                        cut(rows[i].to));
+                          cut(rows[i].to));
         else
-            base_str_addf(out, "%c %s %s: %s\n", rows[i].from ? '-' : '+', what, shown(rows[i].name),
-                        cut(rows[i].from ? rows[i].from : rows[i].to));
+            base_str_addf(out, "%c %s %s: %s\n", rows[i].from ? '-' : '+', what,
+                          shown(rows[i].name), cut(rows[i].from ? rows[i].from : rows[i].to));
     }
 }
 
 static void add_head(const char *sign, const char *path, const ir_module *m, base_str *out) {
     const char *after = ir_meta_string(m, "passes.after", NULL);
     base_str_addf(out, "%s %s: level %s%s%s\n", sign, shown(path), ir_level_name[m->level],
-                after ? ", after " : "", after ? shown(after) : "");
+                  after ? ", after " : "", after ? shown(after) : "");
 }
 
 void drv_diff_text(const diff *d, bool brief, base_str *out) {

@@ -1,7 +1,7 @@
 /* The HTML page about a compilation: its document, and how it is put together; see html.h. */
 #include "driver/html/html.h"
-#include "driver/html/json_paths.h"
 #include "base/sha256.h"
+#include "driver/html/json_paths.h"
 #include "driver/report/trace.h"
 
 #include <string.h>
@@ -57,20 +57,22 @@ static void add_summary(drv_html *h, const drv_options *o, const drv_build *b, d
     add_member(j, "precision", ir_meta_string(l->module, "precision", "f32"));
     add_member(j, "ignored", ir_meta_string(l->module, "pipeline.ignored", NULL));
     base_str_addf(&j->text, ",\"parameters\":%lld,\"packedWeights\":%llu,\"seconds\":",
-                (long long)ir_parameter_count(l->module), (unsigned long long)c->weights_bytes);
+                  (long long)ir_parameter_count(l->module), (unsigned long long)c->weights_bytes);
     html_add_number(&j->text, seconds);
     add_member(j, "randomWeights", o->random_weights ? "random" : NULL);
 }
 
-/* [name, summary, ms, nodes before, nodes after, changed, flags] of every pass that ran, in order. */
+/* [name, summary, ms, nodes before, nodes after, changed, flags] of every pass that ran, in order.
+ */
 static void add_passes(html_json *j, const pass_context *c) {
     base_str_add(&j->text, ",\n\"passes\":[");
     for (size_t i = 0; i < c->timings.count; i++) {
         const pass_timing *t = &c->timings.items[i];
         const pass_info *p = pass_find(t->pass);
         base_str_addf(&j->text, "%s[%lld,%lld,%.3f,%u,%u,%d,%u]", i ? "," : "",
-                    (long long)html_string(j, t->pass), (long long)html_string(j, p ? p->summary : NULL),
-                    t->ms, t->nodes_before, t->nodes_after, t->changed, p ? p->flags : 0);
+                      (long long)html_string(j, t->pass),
+                      (long long)html_string(j, p ? p->summary : NULL), t->ms, t->nodes_before,
+                      t->nodes_after, t->changed, p ? p->flags : 0);
     }
     base_str_add(&j->text, "]");
 }
@@ -86,8 +88,10 @@ static void add_decisions(drv_html *h, const pass_context *c) {
         base_str_add(&j->text, i ? ",[" : "[");
         for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
             base_str_addf(&j->text, "%lld,", (long long)html_string(j, texts[k]));
-        const char *path = drv_places_path(h->places, m->origin.file, m->origin.line, m->origin.col);
-        base_str_addf(&j->text, "%u,%u,%lld]", m->origin.line, m->origin.col, (long long)html_string(j, path));
+        const char *path =
+            drv_places_path(h->places, m->origin.file, m->origin.line, m->origin.col);
+        base_str_addf(&j->text, "%u,%u,%lld]", m->origin.line, m->origin.col,
+                      (long long)html_string(j, path));
     }
     base_str_add(&j->text, "]");
 }
@@ -97,9 +101,9 @@ static void add_plans(html_json *j, const pass_context *c) {
     base_str_add(&j->text, ",\n\"plans\":[");
     for (size_t i = 0; i < c->plans.count; i++) {
         const pass_plan *p = &c->plans.items[i];
-        base_str_addf(&j->text, "%s[%lld,%llu,%llu,%llu]", i ? "," : "", (long long)html_string(j, p->func),
-                    (unsigned long long)p->arena_bytes, (unsigned long long)p->bound,
-                    (unsigned long long)p->total);
+        base_str_addf(&j->text, "%s[%lld,%llu,%llu,%llu]", i ? "," : "",
+                      (long long)html_string(j, p->func), (unsigned long long)p->arena_bytes,
+                      (unsigned long long)p->bound, (unsigned long long)p->total);
     }
     base_str_add(&j->text, "]");
 }
@@ -140,9 +144,13 @@ static void add_part(base_str *out, const char *name, size_t n, const drv_html *
     while (i < 4 && (strlen(parts[i]) != n || strncmp(name, parts[i], n) != 0)) i++;
     switch (i) {
     case 0: add_policy(out); break;
-    case 1: base_str_addn(out, ebru_html_style, (size_t)(ebru_html_style_end - ebru_html_style)); break;
+    case 1:
+        base_str_addn(out, ebru_html_style, (size_t)(ebru_html_style_end - ebru_html_style));
+        break;
     case 2: base_str_addn(out, h->json->text.data, h->json->text.len); break;
-    case 3: base_str_addn(out, ebru_html_script, (size_t)(ebru_html_script_end - ebru_html_script)); break;
+    case 3:
+        base_str_addn(out, ebru_html_script, (size_t)(ebru_html_script_end - ebru_html_script));
+        break;
     default: ICE("report.html has no part '%.*s'", (int)n, name);
     }
 }
@@ -160,8 +168,8 @@ static void add_page(base_str *out, const drv_html *h) {
     base_str_addn(out, p, (size_t)(end - p));
 }
 
-bool drv_html_write(base_diag *d, drv_html *h, const drv_options *o, const drv_build *b, const drv_trace *t,
-                    double seconds, const char *output) {
+bool drv_html_write(base_diag *d, drv_html *h, const drv_options *o, const drv_build *b,
+                    const drv_trace *t, double seconds, const char *output) {
     if (b) add_build(h, o, b, seconds);
     if (t) drv_html_trace(h->json, t);
     add_strings(h->json);

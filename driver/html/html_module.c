@@ -1,4 +1,5 @@
-/* A module as JSON for the page. Nodes are columns, one array a property: short to write, quick to read.
+/* A module as JSON for the page. Nodes are columns, one array a property: short to write, quick to
+ * read.
  *
  *   {level, origins: [[file, line, col, block, path]...], weights: [[name, type, source]...],
  *    types: [[text, bytes]...], ops: [[name, summary, operand names]...],
@@ -149,7 +150,7 @@ static void add_operands(const ir_func *f, base_str *out) {
         base_str_add(out, i ? ",[" : "[");
         for (uint32_t k = 0; k < n->operand_count; k++)
             base_str_addf(out, k ? ",%lld" : "%lld",
-                        ir_ref_ok(n->operand[k]) ? (long long)n->operand[k].id : -1LL);
+                          ir_ref_ok(n->operand[k]) ? (long long)n->operand[k].id : -1LL);
         base_str_add(out, "]");
     }
     base_str_add(out, "]");
@@ -158,13 +159,15 @@ static void add_operands(const ir_func *f, base_str *out) {
 static void add_func(struct writer *w, const ir_func *f) {
     base_str *out = &w->j->text;
     base_str_addf(out, "{\"name\":%lld,\"arena\":%llu,\"scratch\":%llu,\"inputs\":[",
-                (long long)html_string(w->j, f->name), (unsigned long long)f->arena_bytes,
-                (unsigned long long)f->scratch_bytes);
-    for (size_t i = 0; i < f->inputs.count; i++) base_str_addf(out, i ? ",%u" : "%u", f->inputs.items[i].id);
+                  (long long)html_string(w->j, f->name), (unsigned long long)f->arena_bytes,
+                  (unsigned long long)f->scratch_bytes);
+    for (size_t i = 0; i < f->inputs.count; i++)
+        base_str_addf(out, i ? ",%u" : "%u", f->inputs.items[i].id);
     base_str_add(out, "],\"outputs\":[");
     for (size_t i = 0; i < f->outputs.count; i++)
-        base_str_addf(out, "%s[%lld,%u]", i ? "," : "", (long long)html_string(w->j, f->outputs.items[i].name),
-                    f->outputs.items[i].value.id);
+        base_str_addf(out, "%s[%lld,%u]", i ? "," : "",
+                      (long long)html_string(w->j, f->outputs.items[i].name),
+                      f->outputs.items[i].value.id);
     base_str_add(out, "],\"nodes\":{");
     add_operands(f, out);
     for (size_t c = 0; c < sizeof columns / sizeof *columns; c++) {
@@ -184,9 +187,10 @@ static void add_origins(struct writer *w, drv_places *places) {
     base_str_add(out, ",\"origins\":[");
     for (size_t i = 0; i < w->m->origins.count; i++) {
         const ir_origin *o = &w->m->origins.items[i];
-        base_str_addf(out, "%s[%lld,%u,%u,%lld,%lld]", i ? "," : "", (long long)html_string(w->j, o->file),
-                    o->line, o->col, (long long)html_string(w->j, o->block),
-                    (long long)html_string(w->j, drv_places_path(places, o->file, o->line, o->col)));
+        base_str_addf(
+            out, "%s[%lld,%u,%u,%lld,%lld]", i ? "," : "", (long long)html_string(w->j, o->file),
+            o->line, o->col, (long long)html_string(w->j, o->block),
+            (long long)html_string(w->j, drv_places_path(places, o->file, o->line, o->col)));
     }
     base_str_add(out, "]");
 }
@@ -208,8 +212,9 @@ static void add_weights(struct writer *w) {
     for (size_t i = 0; i < w->m->weights.count; i++) {
         const ir_weight *t = &w->m->weights.items[i];
         base_str source = {0};
-        base_str_addf(out, "%s[%lld,%lld,%lld]", i ? "," : "", (long long)html_string(w->j, t->name),
-                    (long long)type_index(w, &t->type), (long long)html_string(w->j, source_of(t, &source)));
+        base_str_addf(out, "%s[%lld,%lld,%lld]", i ? "," : "",
+                      (long long)html_string(w->j, t->name), (long long)type_index(w, &t->type),
+                      (long long)html_string(w->j, source_of(t, &source)));
         base_str_free(&source);
     }
     base_str_add(out, "]");
@@ -222,7 +227,7 @@ static void add_types(struct writer *w) {
         base_str text = {0};
         ir_print_type(&w->types.items[i], &text);
         base_str_addf(out, "%s[%lld,%llu]", i ? "," : "", (long long)html_string(w->j, text.data),
-                    (unsigned long long)ir_type_bytes(&w->types.items[i]));
+                      (unsigned long long)ir_type_bytes(&w->types.items[i]));
         base_str_free(&text);
     }
     base_str_add(out, "]");
@@ -234,9 +239,10 @@ static void add_ops(struct writer *w) {
     for (size_t i = 0; i < w->ops.count; i++) {
         const ir_op_info *op = ir_op_get(w->ops.items[i]);
         base_str_addf(out, "%s[%lld,%lld,[", i ? "," : "", (long long)html_string(w->j, op->name),
-                    (long long)html_string(w->j, op->summary));
+                      (long long)html_string(w->j, op->summary));
         for (uint32_t k = 0; k < op->max_operands; k++)
-            base_str_addf(out, "%s%lld", k ? "," : "", (long long)html_string(w->j, op->operand_name[k]));
+            base_str_addf(out, "%s%lld", k ? "," : "",
+                          (long long)html_string(w->j, op->operand_name[k]));
         base_str_add(out, "]]");
     }
     base_str_add(out, "]");

@@ -1,9 +1,9 @@
 /* JSON paths of places; see places.h. */
 #include "driver/html/json_paths.h"
 
+#include "base/arena.h"
 #include "driver/driver.h"
 #include "frontend/files/json_file.h"
-#include "base/arena.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +88,8 @@ const char *drv_places_path(drv_places *p, const char *file, uint32_t line, uint
     struct file *f = file_of(p, file);
     struct place key = {line, col, NULL};
     const struct place *at =
-        f->places.count ? bsearch(&key, f->places.items, f->places.count, sizeof key, by_place) : NULL;
+        f->places.count ? bsearch(&key, f->places.items, f->places.count, sizeof key, by_place)
+                        : NULL;
     return at ? at->path : NULL;
 }
 

@@ -1,5 +1,6 @@
-/* ebru report PROGRAM TRACE [TRACE]: where a run's time went. PROGRAM says what the traces are of: a program
- * (its file is read, not run), IR text, or a model, which is lowered as `ebru compile` would. */
+/* ebru report PROGRAM TRACE [TRACE]: where a run's time went. PROGRAM says what the traces are of:
+ * a program (its file is read, not run), IR text, or a model, which is lowered as `ebru compile`
+ * would. */
 #include "driver/report/report.h"
 #include "driver/driver.h"
 #include "driver/html/html.h"
@@ -8,10 +9,11 @@
 
 /* ---- what was run ---- */
 
-/* The module that the program was made of, at PLACED level: IR text as it is, or lowered for the level and
- * the precision that the trace names. A page (or NULL) sees it before the passes. False with diagnostics. */
-static bool lower(base_diag *d, const drv_options *given, const drv_trace *t, drv_html *page, drv_build *b,
-                  ir_module **m) {
+/* The module that the program was made of, at PLACED level: IR text as it is, or lowered for the
+ * level and the precision that the trace names. A page (or NULL) sees it before the passes. False
+ * with diagnostics. */
+static bool lower(base_diag *d, const drv_options *given, const drv_trace *t, drv_html *page,
+                  drv_build *b, ir_module **m) {
     drv_options o = *given;
     fe_options fe = drv_fe_options(&o);
     if (drv_is_ir(o.model)) {
@@ -37,8 +39,8 @@ static bool is_program(const char *path) {
 }
 
 /* Whether all traces are of what the command line names. *m: the module, when that is known. */
-static bool match(base_diag *d, const drv_options *o, drv_trace *const *traces, int count, drv_html *page,
-                  drv_build *b, ir_module **m) {
+static bool match(base_diag *d, const drv_options *o, drv_trace *const *traces, int count,
+                  drv_html *page, drv_build *b, ir_module **m) {
     const char *const paths[] = {o->second, o->third};
     bool program = is_program(o->model), fine = program || lower(d, o, traces[0], page, b, m);
     for (int i = 0; fine && i < count; i++)
@@ -49,7 +51,8 @@ static bool match(base_diag *d, const drv_options *o, drv_trace *const *traces, 
 
 /* ---- the report ---- */
 
-static bool print(base_diag *d, const drv_options *o, drv_trace *const *traces, int count, const ir_module *m) {
+static bool print(base_diag *d, const drv_options *o, drv_trace *const *traces, int count,
+                  const ir_module *m) {
     drv_report reports[2];
     base_str text = {0};
     for (int i = 0; i < count; i++) drv_report_make(&reports[i], traces[i], m);
@@ -90,7 +93,8 @@ int drv_report_run(const drv_options *o) {
     drv_html *page = is_page(o->output) ? drv_html_new() : NULL;
     drv_build b = {0};
     ir_module *m = NULL;
-    drv_trace *traces[2] = {drv_trace_read(d, o->second), o->third ? drv_trace_read(d, o->third) : NULL};
+    drv_trace *traces[2] = {drv_trace_read(d, o->second),
+                            o->third ? drv_trace_read(d, o->third) : NULL};
     int count = o->third ? 2 : 1, code = DRV_INPUT;
     if (traces[0] && traces[count - 1] && match(d, o, traces, count, page, &b, &m)) {
         bool ok = page ? write_page(d, o, page, traces[0], &b, m) : print(d, o, traces, count, m);

@@ -11,10 +11,11 @@ typedef struct drv_report_row {
     const char *place; /* ops, when a module is known: "unet/config.json:17:3" */
     uint32_t depth;    /* steps below their phase; blocks below theirs */
     uint64_t calls;
-    double work, wait;               /* phases and functions: work is their whole time */
-    double outside;                  /* threads: not in functions */
-    double flops, bytes;             /* of all calls; bytes with weights */
-    double least, median, p99, most; /* ops: one thread's part of a call; functions, steps: a call */
+    double work, wait;   /* phases and functions: work is their whole time */
+    double outside;      /* threads: not in functions */
+    double flops, bytes; /* of all calls; bytes with weights */
+    double least, median, p99,
+        most; /* ops: one thread's part of a call; functions, steps: a call */
 } drv_report_row;
 
 typedef enum drv_report_section {
@@ -39,8 +40,8 @@ typedef struct drv_report {
     double in_functions; /* calls that count: what shares of ops are of */
 } drv_report;
 
-/* report_sum.c. `m`: the placed module that the trace is of, or NULL. Freed with drv_report_free; names live
- * with the trace. */
+/* report_sum.c. `m`: the placed module that the trace is of, or NULL. Freed with drv_report_free;
+ * names live with the trace. */
 void drv_report_make(drv_report *r, drv_trace *t, const ir_module *m);
 void drv_report_free(drv_report *r);
 

@@ -7,7 +7,8 @@ static void number(const char *key, double value, base_str *out) {
     base_str_addf(out, ",\"%s\":%.9g", key, value);
 }
 
-static void row(const drv_report *r, drv_report_section section, const drv_report_row *w, base_str *out) {
+static void row(const drv_report *r, drv_report_section section, const drv_report_row *w,
+                base_str *out) {
     bool memory, thread = section == DRV_REPORT_THREADS;
     double roof = drv_report_share(r, w, &memory);
     base_str_add(out, "{\"name\":");

@@ -150,8 +150,8 @@ static void ops(drv_report *r, base_arena *a, const ir_module *m) {
             const drv_trace_op *op = &t->functions[f].ops[k];
             if (!op->calls) continue;
             drv_report_row row = {.block = op->block};
-            row.name =
-                base_arena_printf(a, "%s %%%u %s %s", t->functions[f].name, op->node, op->kernel, op->result);
+            row.name = base_arena_printf(a, "%s %%%u %s %s", t->functions[f].name, op->node,
+                                         op->kernel, op->result);
             add(&row, t, op);
             row.median = op->median_us * 1e-6;
             row.p99 = op->p99_us * 1e-6;
@@ -168,7 +168,8 @@ static void ops(drv_report *r, base_arena *a, const ir_module *m) {
 
 enum { BLOCK_LEVELS = 2 };
 
-/* Length of the first `levels` parts of a block's path; a number belongs to the name in front of it. */
+/* Length of the first `levels` parts of a block's path; a number belongs to the name in front of
+ * it. */
 static size_t part(const char *block, uint32_t levels) {
     size_t at = 0;
     while (levels--) {
@@ -180,8 +181,8 @@ static size_t part(const char *block, uint32_t levels) {
     return at;
 }
 
-/* Function, block, block inside it: names are full paths while they are summed, so that sorting them by time
- * within their parent needs nothing else. */
+/* Function, block, block inside it: names are full paths while they are summed, so that sorting
+ * them by time within their parent needs nothing else. */
 static void blocks_of(drv_report *r, base_arena *a, const drv_trace_function *fn) {
     const drv_trace *t = r->trace;
     drv_report_rows all[BLOCK_LEVELS] = {{0}};
@@ -257,7 +258,8 @@ void drv_report_free(drv_report *r) {
 
 double drv_report_share(const drv_report *r, const drv_report_row *row, bool *memory) {
     double compute = 0, bytes = 0;
-    if (row->work > 0 && r->trace->gflops > 0) compute = row->flops / row->work * 1e-9 / r->trace->gflops;
+    if (row->work > 0 && r->trace->gflops > 0)
+        compute = row->flops / row->work * 1e-9 / r->trace->gflops;
     if (row->work > 0 && r->trace->memory_gbs > 0)
         bytes = row->bytes / row->work * 1e-9 / r->trace->memory_gbs;
     *memory = bytes > compute;

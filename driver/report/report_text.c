@@ -16,37 +16,43 @@ static double share(double part, double whole) {
 static void head(const drv_trace *t, base_str *out) {
     base_str_addf(out, "%s: model %s, ", shown(t->program), shown(t->model));
     base_str_addf(out, "precision %s, level %s, ", shown(t->precision), shown(t->level));
-    base_str_addf(out, "%u threads, ebru %s, build %s\n", t->threads, shown(t->ebru), shown(t->build));
+    base_str_addf(out, "%u threads, ebru %s, build %s\n", t->threads, shown(t->ebru),
+                  shown(t->build));
     base_str_add(out, "options:");
     for (uint32_t i = 0; i < t->option_count; i++) base_str_addf(out, " %s", shown(t->options[i]));
-    base_str_addf(out, "\nwall %.2f ms; roofs %.1f GFLOP/s (%s), %.1f GB/s", (double)t->wall * 1e-6, t->gflops,
-                shown(t->unit), t->memory_gbs);
-    if (t->memory_gbs > 0) base_str_addf(out, ", equal at %.1f FLOP a byte", t->gflops / t->memory_gbs);
+    base_str_addf(out, "\nwall %.2f ms; roofs %.1f GFLOP/s (%s), %.1f GB/s", (double)t->wall * 1e-6,
+                  t->gflops, shown(t->unit), t->memory_gbs);
+    if (t->memory_gbs > 0)
+        base_str_addf(out, ", equal at %.1f FLOP a byte", t->gflops / t->memory_gbs);
     base_str_add(out, "\n");
     if (t->dropped_events)
         base_str_addf(out, "%llu events are in the sums only: the trace is not complete\n",
-                    (unsigned long long)t->dropped_events);
+                      (unsigned long long)t->dropped_events);
 }
 
 /* Phases and functions: calls and how long they took. */
-static void calls(const drv_report *r, drv_report_section section, const char *title, base_str *out) {
+static void calls(const drv_report *r, drv_report_section section, const char *title,
+                  base_str *out) {
     const drv_report_rows *rows = &r->rows[section];
     bool functions = section == DRV_REPORT_FUNCTIONS;
-    base_str_addf(out, "\n%-44s %7s %10s %6s %10s %10s %10s %10s", title, "calls", "ms", "%", "ms a call",
-                "min", "median", "p99");
+    base_str_addf(out, "\n%-44s %7s %10s %6s %10s %10s %10s %10s", title, "calls", "ms", "%",
+                  "ms a call", "min", "median", "p99");
     base_str_addf(out, functions ? " %9s %7s %9s\n" : "\n", "GFLOP/s", "% roof", "% waiting");
     for (size_t i = 0; i < rows->count; i++) {
         const drv_report_row *w = &rows->items[i];
         bool memory;
         double n = w->calls ? (double)w->calls : 1;
-        base_str_addf(out, "%*s%-*.*s %7llu %10.2f %6.1f %10.3f", (int)w->depth * 2, "", 44 - (int)w->depth * 2,
-                    44 - (int)w->depth * 2, shown(w->name), (unsigned long long)w->calls, w->work * 1e3,
-                    share(w->work, (double)r->trace->wall * 1e-9), w->work * 1e3 / n);
+        base_str_addf(out, "%*s%-*.*s %7llu %10.2f %6.1f %10.3f", (int)w->depth * 2, "",
+                      44 - (int)w->depth * 2, 44 - (int)w->depth * 2, shown(w->name),
+                      (unsigned long long)w->calls, w->work * 1e3,
+                      share(w->work, (double)r->trace->wall * 1e-9), w->work * 1e3 / n);
         if (w->most > 0)
-            base_str_addf(out, " %10.3f %10.3f %10.3f", w->least * 1e3, w->median * 1e3, w->p99 * 1e3);
+            base_str_addf(out, " %10.3f %10.3f %10.3f", w->least * 1e3, w->median * 1e3,
+                          w->p99 * 1e3);
         if (functions) {
             base_str_addf(out, " %9.1f", w->work > 0 ? w->flops / w->work * 1e-9 : 0);
-            base_str_addf(out, " %7.1f %9.1f", 100 * drv_report_share(r, w, &memory), share(w->wait, w->work));
+            base_str_addf(out, " %7.1f %9.1f", 100 * drv_report_share(r, w, &memory),
+                          share(w->wait, w->work));
         }
         base_str_add(out, "\n");
     }
@@ -56,20 +62,22 @@ static void calls(const drv_report *r, drv_report_section section, const char *t
 static void work(const drv_report *r, drv_report_section section, const char *title, size_t most,
                  base_str *out) {
     const drv_report_rows *rows = &r->rows[section];
-    base_str_addf(out, "\n%-58s %7s %10s %6s %9s %7s %8s %6s %-7s %9s %9s", title, "calls", "ms", "%",
-                "GFLOP/s", "GB/s", "FLOP/B", "% roof", "bound", "us avg", "min");
+    base_str_addf(out, "\n%-58s %7s %10s %6s %9s %7s %8s %6s %-7s %9s %9s", title, "calls", "ms",
+                  "%", "GFLOP/s", "GB/s", "FLOP/B", "% roof", "bound", "us avg", "min");
     base_str_add(out, section == DRV_REPORT_OPS ? "    median       p99  block\n" : "\n");
     for (size_t i = 0; i < rows->count && i < most; i++) {
         const drv_report_row *w = &rows->items[i];
         bool memory;
         double roof = drv_report_share(r, w, &memory);
-        base_str_addf(out, "%*s%-*.*s %7llu %10.2f %6.1f", (int)w->depth * 2, "", 58 - (int)w->depth * 2,
-                    58 - (int)w->depth * 2, shown(w->name), (unsigned long long)w->calls, w->work * 1e3,
-                    share(w->work, r->in_functions));
-        base_str_addf(out, " %9.1f %7.1f %8.1f %6.1f %-7s", w->work > 0 ? w->flops / w->work * 1e-9 : 0,
-                    w->work > 0 ? w->bytes / w->work * 1e-9 : 0, w->bytes > 0 ? w->flops / w->bytes : 0,
-                    100 * roof, memory ? "memory" : "compute");
-        base_str_addf(out, " %9.1f %9.1f", w->calls ? w->work * 1e6 / (double)w->calls : 0, w->least * 1e6);
+        base_str_addf(out, "%*s%-*.*s %7llu %10.2f %6.1f", (int)w->depth * 2, "",
+                      58 - (int)w->depth * 2, 58 - (int)w->depth * 2, shown(w->name),
+                      (unsigned long long)w->calls, w->work * 1e3, share(w->work, r->in_functions));
+        base_str_addf(
+            out, " %9.1f %7.1f %8.1f %6.1f %-7s", w->work > 0 ? w->flops / w->work * 1e-9 : 0,
+            w->work > 0 ? w->bytes / w->work * 1e-9 : 0, w->bytes > 0 ? w->flops / w->bytes : 0,
+            100 * roof, memory ? "memory" : "compute");
+        base_str_addf(out, " %9.1f %9.1f", w->calls ? w->work * 1e6 / (double)w->calls : 0,
+                      w->least * 1e6);
         if (section == DRV_REPORT_OPS)
             base_str_addf(out, " %9.1f %9.1f  %s", w->median * 1e6, w->p99 * 1e6, shown(w->block));
         if (w->place) base_str_addf(out, "  %s", shown(w->place));
@@ -81,20 +89,20 @@ static void work(const drv_report *r, drv_report_section section, const char *ti
 static void threads(const drv_report *r, base_str *out) {
     const drv_report_rows *rows = &r->rows[DRV_REPORT_THREADS];
     double sum = 0, longest = 0;
-    base_str_addf(out, "\n%-20s %10s %6s %12s %6s %18s %6s\n", "thread", "working ms", "%", "waiting ms", "%",
-                "outside functions", "%");
+    base_str_addf(out, "\n%-20s %10s %6s %12s %6s %18s %6s\n", "thread", "working ms", "%",
+                  "waiting ms", "%", "outside functions", "%");
     for (size_t i = 0; i < rows->count; i++) {
         const drv_report_row *w = &rows->items[i];
         double wall = (double)r->trace->wall * 1e-9;
-        base_str_addf(out, "%-20.20s %10.2f %6.1f %12.2f %6.1f %18.2f %6.1f\n", shown(w->name), w->work * 1e3,
-                    share(w->work, wall), w->wait * 1e3, share(w->wait, wall), w->outside * 1e3,
-                    share(w->outside, wall));
+        base_str_addf(out, "%-20.20s %10.2f %6.1f %12.2f %6.1f %18.2f %6.1f\n", shown(w->name),
+                      w->work * 1e3, share(w->work, wall), w->wait * 1e3, share(w->wait, wall),
+                      w->outside * 1e3, share(w->outside, wall));
         sum += w->work;
         if (w->work > longest) longest = w->work;
     }
     if (rows->count && longest > 0)
         base_str_addf(out, "balance %.3f (mean of the threads' work by the longest)\n",
-                    sum / (double)rows->count / longest);
+                      sum / (double)rows->count / longest);
 }
 
 void drv_report_text(const drv_report *r, base_str *out) {
@@ -121,22 +129,23 @@ static double value(const drv_report_row *row, bool per_call) {
     return row->work * 1e3 / (per_call && row->calls ? (double)row->calls : 1);
 }
 
-static void compare_row(const char *name, const drv_report_row *a, const drv_report_row *b, bool per_call,
-                        base_str *out) {
+static void compare_row(const char *name, const drv_report_row *a, const drv_report_row *b,
+                        bool per_call, base_str *out) {
     double x = value(a, per_call), y = value(b, per_call);
     base_str_addf(out, "%-58.58s %7llu %7llu %10.3f %10.3f %10.3f", shown(name),
-                a ? (unsigned long long)a->calls : 0, b ? (unsigned long long)b->calls : 0, x, y, x - y);
+                  a ? (unsigned long long)a->calls : 0, b ? (unsigned long long)b->calls : 0, x, y,
+                  x - y);
     base_str_addf(out, x > 0 && y > 0 ? " %7.3f\n" : "\n", x > 0 ? y / x : 0);
 }
 
-static void compare(const drv_report *a, const drv_report *b, drv_report_section section, const char *title,
-                    bool per_call, base_str *out) {
+static void compare(const drv_report *a, const drv_report *b, drv_report_section section,
+                    const char *title, bool per_call, base_str *out) {
     const drv_report_rows *first = &a->rows[section], *second = &b->rows[section];
     base_str_addf(out, "\n%-58s %7s %7s %10s %10s %10s %7s\n", title, "calls", "now",
-                per_call ? "ms a call" : "ms", "now", "saved", "ratio");
+                  per_call ? "ms a call" : "ms", "now", "saved", "ratio");
     for (size_t i = 0; i < first->count; i++)
-        compare_row(first->items[i].name, &first->items[i], find(second, first->items[i].name), per_call,
-                    out);
+        compare_row(first->items[i].name, &first->items[i], find(second, first->items[i].name),
+                    per_call, out);
     for (size_t i = 0; i < second->count; i++)
         if (!find(first, second->items[i].name))
             compare_row(second->items[i].name, NULL, &second->items[i], per_call, out);

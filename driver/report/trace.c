@@ -1,5 +1,5 @@
-/* Reads a trace. Everything is checked before it is used: who walks a drv_trace meets only indexes in range,
- * finite numbers, and events that nest. */
+/* Reads a trace. Everything is checked before it is used: who walks a drv_trace meets only indexes
+ * in range, finite numbers, and events that nest. */
 #include "driver/report/trace.h"
 
 #include "frontend/files/json_file.h"
@@ -20,7 +20,7 @@ typedef struct reader {
     unsigned before; /* errors when it began */
     drv_trace *t;
     BASE_VEC(drv_trace_event) * events; /* of every thread */
-    uint32_t (*open)[MAX_DEPTH];      /* of every thread: the events that the next may be inside of */
+    uint32_t (*open)[MAX_DEPTH]; /* of every thread: the events that the next may be inside of */
     uint32_t *depth;
     bool *broken; /* of every thread: the rest of its track makes no sense */
 } reader;
@@ -83,7 +83,8 @@ static double *per_thread(const reader *r, base_jval object, const char *key) {
     if (base_json_length(array) != r->t->threads)
         base_json_error(array, "expected %u numbers, one a thread", r->t->threads);
     else
-        for (uint32_t i = 0; i < r->t->threads; i++) out[i] = amount(base_json_item(array, i), MAX_US);
+        for (uint32_t i = 0; i < r->t->threads; i++)
+            out[i] = amount(base_json_item(array, i), MAX_US);
     return out;
 }
 
@@ -138,12 +139,14 @@ static bool read_about(const reader *r, base_jval root) {
     int64_t format;
     base_jval other = base_json_get(root, "otherData"), v = base_json_get(other, "format");
     if (!base_json_present(v)) {
-        base_json_error(root, "not a trace that a program of ebru wrote: it has no otherData.format");
+        base_json_error(root,
+                        "not a trace that a program of ebru wrote: it has no otherData.format");
         return false;
     }
     if (!base_json_int(v, &format, 0, INT64_MAX)) return false;
     if (format != FORMAT) {
-        base_json_error(v, "trace format %lld; this ebru reads format %d", (long long)format, FORMAT);
+        base_json_error(v, "trace format %lld; this ebru reads format %d", (long long)format,
+                        FORMAT);
         return false;
     }
     t->program = text(r, other, "program");
@@ -196,7 +199,8 @@ static bool place(reader *r, base_jval v, uint32_t tid, drv_trace_event *e) {
         base_json_error(v, "begins before the event in front of it on its track");
         return false;
     }
-    while (depth && e->begin >= all[r->open[tid][depth - 1]].begin + all[r->open[tid][depth - 1]].duration)
+    while (depth &&
+           e->begin >= all[r->open[tid][depth - 1]].begin + all[r->open[tid][depth - 1]].duration)
         depth--;
     e->parent = depth ? r->open[tid][depth - 1] : DRV_TRACE_NONE;
     e->depth = depth;
@@ -212,7 +216,7 @@ static bool place(reader *r, base_jval v, uint32_t tid, drv_trace_event *e) {
         }
         if (!may_stand_in(e->kind, outer->kind)) {
             base_json_error(v, "'%s' within '%s'", drv_trace_kind_name[e->kind],
-                          drv_trace_kind_name[outer->kind]);
+                            drv_trace_kind_name[outer->kind]);
             return false;
         }
         e->function = outer->function;
@@ -258,8 +262,8 @@ static void read_event(reader *r, base_jval v, uint32_t tid) {
     size_t kind;
     const char *name;
     drv_trace_event e = {.function = DRV_TRACE_NONE, .op = DRV_TRACE_NONE};
-    if (!base_json_choice(base_json_require(v, "cat"), "kind of event", drv_trace_kind_name, DRV_TRACE_KINDS,
-                        &kind) ||
+    if (!base_json_choice(base_json_require(v, "cat"), "kind of event", drv_trace_kind_name,
+                          DRV_TRACE_KINDS, &kind) ||
         !base_json_string(base_json_require(v, "name"), &name))
         return;
     e.kind = (drv_trace_kind)kind;
@@ -271,7 +275,8 @@ static void read_event(reader *r, base_jval v, uint32_t tid) {
     uint32_t function = e.function;
     if (r->broken[tid] || (r->broken[tid] = !place(r, v, tid, &e))) return;
     if (e.kind == DRV_TRACE_FUNCTION) e.function = function;
-    bool in_function = e.kind == DRV_TRACE_OP || (e.kind == DRV_TRACE_WAIT && e.function != DRV_TRACE_NONE);
+    bool in_function =
+        e.kind == DRV_TRACE_OP || (e.kind == DRV_TRACE_WAIT && e.function != DRV_TRACE_NONE);
     if (in_function && (r->broken[tid] = !read_index(r, args, &e))) return;
     e.name = keep_name(r, name);
     if (e.kind == DRV_TRACE_OP) {
@@ -290,9 +295,12 @@ static void read_events(reader *r, base_jval root) {
     for (base_jval v = base_json_first(events); base_json_present(v); v = base_json_next(v)) {
         const char *phase;
         int64_t tid;
-        if (!base_json_expect(v, BASE_JSON_OBJECT) || !base_json_string(base_json_require(v, "ph"), &phase)) continue;
+        if (!base_json_expect(v, BASE_JSON_OBJECT) ||
+            !base_json_string(base_json_require(v, "ph"), &phase))
+            continue;
         if (strcmp(phase, "X") != 0 && strcmp(phase, "M") != 0) {
-            base_json_error(base_json_get(v, "ph"), "expected complete events (X) and metadata (M)");
+            base_json_error(base_json_get(v, "ph"),
+                            "expected complete events (X) and metadata (M)");
             continue;
         }
         if (!base_json_int(base_json_require(v, "tid"), &tid, 0, t->threads - 1)) continue;
@@ -306,7 +314,8 @@ static void read_events(reader *r, base_jval root) {
         t->tracks[i].events =
             base_arena_alloc(t->arena, (r->events[i].count + 1) * sizeof *t->tracks[i].events);
         if (r->events[i].count)
-            memcpy(t->tracks[i].events, r->events[i].items, r->events[i].count * sizeof *t->tracks[i].events);
+            memcpy(t->tracks[i].events, r->events[i].items,
+                   r->events[i].count * sizeof *t->tracks[i].events);
         if (!t->tracks[i].name) t->tracks[i].name = base_arena_printf(t->arena, "thread %u", i);
         if (!r->events[i].count)
             base_json_error(events, "thread %u has no events", i);

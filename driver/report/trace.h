@@ -1,5 +1,6 @@
-/* A trace that an emitted program wrote with --profile (docs/inspecting.md, "Profiles"). It is input from
- * outside: whatever the file holds, it is read as described here or refused with located diagnostics. */
+/* A trace that an emitted program wrote with --profile (docs/inspecting.md, "Profiles"). It is
+ * input from outside: whatever the file holds, it is read as described here or refused with located
+ * diagnostics. */
 #ifndef EBRU_DRIVER_REPORT_TRACE_H
 #define EBRU_DRIVER_REPORT_TRACE_H
 
@@ -63,7 +64,7 @@ typedef struct drv_trace {
     uint32_t threads, function_count;
     drv_trace_function *functions;
     drv_trace_track *tracks; /* [threads]; 0 is the main thread */
-    base_arena *arena;         /* holds all of it */
+    base_arena *arena;       /* holds all of it */
 } drv_trace;
 
 /* NULL after reporting. */
@@ -72,14 +73,17 @@ drv_trace *drv_trace_read(base_diag *d, const char *path);
 drv_trace *drv_trace_parse(base_diag *d, const char *name, const char *text, size_t length);
 void drv_trace_free(drv_trace *t); /* NULL is allowed */
 
-/* Whether the trace is of that program: the id in the program's file (which is read, not run). Reports. */
-bool drv_trace_of_program(base_diag *d, const drv_trace *t, const char *trace_path, const char *program_path);
-/* Whether the ops of the trace are the nodes of that module at PLACED level (of the first CPU level of the
- * program). Reports the first that is not. */
-bool drv_trace_of_module(base_diag *d, const drv_trace *t, const char *trace_path, const ir_module *m);
+/* Whether the trace is of that program: the id in the program's file (which is read, not run).
+ * Reports. */
+bool drv_trace_of_program(base_diag *d, const drv_trace *t, const char *trace_path,
+                          const char *program_path);
+/* Whether the ops of the trace are the nodes of that module at PLACED level (of the first CPU level
+ * of the program). Reports the first that is not. */
+bool drv_trace_of_module(base_diag *d, const drv_trace *t, const char *trace_path,
+                         const ir_module *m);
 
-/* What the threads did for all calls of an op that count, their mean: working, and waiting behind it, in
- * seconds. */
+/* What the threads did for all calls of an op that count, their mean: working, and waiting behind
+ * it, in seconds. */
 double drv_trace_work(const drv_trace *t, const drv_trace_op *op);
 double drv_trace_wait(const drv_trace *t, const drv_trace_op *op);
 

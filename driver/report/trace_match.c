@@ -9,11 +9,13 @@
 
 /* ---- a program: the id in its build information ---- */
 
-bool drv_trace_of_program(base_diag *d, const drv_trace *t, const char *trace_path, const char *program_path) {
+bool drv_trace_of_program(base_diag *d, const drv_trace *t, const char *trace_path,
+                          const char *program_path) {
     fe_map map = {0};
     size_t size;
     if (!fe_file_map(d, program_path, &map)) return false;
-    const char *info = drv_build_info(&map, &size), *name = base_escape(program_path, strlen(program_path));
+    const char *info = drv_build_info(&map, &size),
+               *name = base_escape(program_path, strlen(program_path));
     const char *build = info ? memmem(info, size, "\nbuild: ", 8) : NULL;
     bool same = false;
     if (!info)
@@ -27,10 +29,10 @@ bool drv_trace_of_program(base_diag *d, const drv_trace *t, const char *trace_pa
         same = n && n == length && !memcmp(build, t->build, n);
         if (!same) {
             base_error(d, NULL, "%s: a trace of another program than %s",
-                     base_escape(trace_path, strlen(trace_path)), name);
+                       base_escape(trace_path, strlen(trace_path)), name);
             base_note(d, NULL, "the trace is of '%s', build %s; the program is build %.*s",
-                    base_escape(t->program, strlen(t->program)), base_escape(t->build, n),
-                    length < 64 ? (int)length : 64, build);
+                      base_escape(t->program, strlen(t->program)), base_escape(t->build, n),
+                      length < 64 ? (int)length : 64, build);
         }
     }
     fe_unmap(&map);
@@ -39,13 +41,16 @@ bool drv_trace_of_program(base_diag *d, const drv_trace *t, const char *trace_pa
 
 /* ---- a module: op for op ---- */
 
-static bool another(base_diag *d, const drv_trace *t, const char *path, const char *fmt, const char *name) {
+static bool another(base_diag *d, const drv_trace *t, const char *path, const char *fmt,
+                    const char *name) {
     base_str what = {0};
     base_str_addf(&what, fmt, base_escape(name, strlen(name)));
-    base_error(d, NULL, "%s: a trace of another program: %s", base_escape(path, strlen(path)), what.data);
+    base_error(d, NULL, "%s: a trace of another program: %s", base_escape(path, strlen(path)),
+               what.data);
     base_note(d, NULL, "the trace is of model '%s', precision %s, level %s",
-            base_escape(t->model, strlen(t->model)), base_escape(t->precision, strlen(t->precision)),
-            base_escape(t->level, strlen(t->level)));
+              base_escape(t->model, strlen(t->model)),
+              base_escape(t->precision, strlen(t->precision)),
+              base_escape(t->level, strlen(t->level)));
     base_str_free(&what);
     return false;
 }
@@ -55,7 +60,8 @@ static bool same_op(const ir_func *f, const ir_node *n, uint32_t number, const d
     const char *block = f->module->origins.items[n->origin].block;
     ir_print_type(&n->type, &type);
     bool same = number == op->node && !strcmp(ir_op_get(n->op)->name, op->op) &&
-                !strcmp(n->binding->kernel, op->kernel) && !strcmp(type.data ? type.data : "", op->result) &&
+                !strcmp(n->binding->kernel, op->kernel) &&
+                !strcmp(type.data ? type.data : "", op->result) &&
                 !strcmp(block ? block : "", op->block);
     base_str_free(&type);
     return same;
@@ -82,10 +88,11 @@ static bool same_function(base_diag *d, const drv_trace *t, const char *path, co
     return same && (at == g->op_count || another(d, t, path, "%s has fewer ops", f->name));
 }
 
-bool drv_trace_of_module(base_diag *d, const drv_trace *t, const char *trace_path, const ir_module *m) {
+bool drv_trace_of_module(base_diag *d, const drv_trace *t, const char *trace_path,
+                         const ir_module *m) {
     if (m->level != IR_PLACED) {
         base_error(d, NULL, "a trace is compared with a module at level placed, not %s",
-                 ir_level_name[m->level]);
+                   ir_level_name[m->level]);
         return false;
     }
     for (uint32_t i = 0; i < t->function_count; i++) {

@@ -1,9 +1,10 @@
-/* ebru tune: measures the kernels of a model on this machine and writes what was best as tuning records.
+/* ebru tune: measures the kernels of a model on this machine and writes what was best as tuning
+ * records.
  *
  * The model is lowered several times: as the rules say, and once for each way there is to compute a
- * convolution or a feed-forward, so that every kernel it might be made of is seen. All are timed with the
- * rules' tiles; then, those with the largest share first, other tiles are tried. The model is lowered once
- * more by the records. */
+ * convolution or a feed-forward, so that every kernel it might be made of is seen. All are timed
+ * with the rules' tiles; then, those with the largest share first, other tiles are tried. The model
+ * is lowered once more by the records. */
 #include "driver/tune/tune.h"
 #include "driver/tune/tuning_file.h"
 
@@ -16,8 +17,8 @@
 #include <unistd.h>
 
 enum { DEFAULT_BUDGET = 300 };
-/* Another way than the rules' is searched for tiles when it is at most this much slower with the rules'
- * tiles. */
+/* Another way than the rules' is searched for tiles when it is at most this much slower with the
+ * rules' tiles. */
 static const double OTHER_WAY = 1.25;
 
 struct tuner {
@@ -54,7 +55,8 @@ static ir_module *lower(struct tuner *u, const ir_target *target) {
 
 /* Collects what a lowering with these records has; prefer: as cg_tuning_use's. */
 static bool collect(struct tuner *u, cg_tuning *table, int prefer, bool counted, bool tuned) {
-    const cg_tuning_use use = {.table = table, .ways = true, .machine = u->machine, .prefer = prefer};
+    const cg_tuning_use use = {
+        .table = table, .ways = true, .machine = u->machine, .prefer = prefer};
     ir_target *t = cg_target_tuned(u->target, &use);
     ir_module *m = lower(u, t);
     if (m) tune_collect(&u->kernels, m, counted, tuned);
@@ -106,10 +108,11 @@ static bool recall_all(struct tuner *u) {
 
 /* ---- measuring ---- */
 
-static void show(const struct tuner *u, size_t done, size_t all, const tune_kernel *k, const char *result) {
+static void show(const struct tuner *u, size_t done, size_t all, const tune_kernel *k,
+                 const char *result) {
     if (u->o->quiet) return;
-    fprintf(stderr, "%s%zu/%zu %s%s%s%s", u->bar ? "\r\033[K" : "", done, all, k->shape, *result ? ": " : "",
-            result, u->bar ? "" : "\n");
+    fprintf(stderr, "%s%zu/%zu %s%s%s%s", u->bar ? "\r\033[K" : "", done, all, k->shape,
+            *result ? ": " : "", result, u->bar ? "" : "\n");
 }
 
 static uint64_t largest_weights(const tune_kernels *all) {
@@ -132,8 +135,8 @@ static int by_share(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-/* A kernel that the rules do not choose stands for the one whose place it would take: of the same work, that
- * is nodes with the same result and operands. Its time counts as often. */
+/* A kernel that the rules do not choose stands for the one whose place it would take: of the same
+ * work, that is nodes with the same result and operands. Its time counts as often. */
 static void share_calls(tune_kernels *all, double *calls) {
     for (size_t i = 0; i < all->count; i++) {
         const tune_kernel *k = &all->items[i];
@@ -149,7 +152,8 @@ static void share_calls(tune_kernels *all, double *calls) {
     }
 }
 
-/* Looks for better tiles, the largest share of time first; each kernel may take its share of what is left. */
+/* Looks for better tiles, the largest share of time first; each kernel may take its share of what
+ * is left. */
 static void search(struct tuner *u) {
     const size_t n = u->kernels.count;
     tune_kernel **order = base_alloc((n + 1) * sizeof *order);
@@ -187,8 +191,8 @@ static void search(struct tuner *u) {
 
 static bool measure(struct tuner *u) {
     const int threads = (int)u->machine.threads;
-    u->timer =
-        tune_timer_new(u->d, cg_target_isa(u->target), threads, u->machine.l3, largest_weights(&u->kernels));
+    u->timer = tune_timer_new(u->d, cg_target_isa(u->target), threads, u->machine.l3,
+                              largest_weights(&u->kernels));
     if (!u->timer) return false;
     for (size_t i = 0; i < u->kernels.count; i++) {
         tune_kernel *k = &u->kernels.items[i];
@@ -210,15 +214,16 @@ static cg_record record_of(const struct tuner *u, const tune_kernel *k) {
     cg_record r = {.machine = u->machine, .kernel = k->kernel, .key = k->key};
     const cg_kernel *info = cg_kernel_find(k->kernel);
     for (uint32_t i = 0; i < info->field_count; i++)
-        if (k->best[i] != k->rules[i]) r.choice[r.choice_count++] = (cg_tile){info->field[i], k->best[i]};
+        if (k->best[i] != k->rules[i])
+            r.choice[r.choice_count++] = (cg_tile){info->field[i], k->best[i]};
     memcpy(r.ns, k->best_ns, sizeof r.ns);
     memcpy(r.default_ns, k->rules_ns, sizeof r.default_ns);
     r.tried = k->candidates;
     return r;
 }
 
-/* The records as a table, and as lines. With bits to keep no times are recorded of kernels that were not
- * changed: they would choose between ways. */
+/* The records as a table, and as lines. With bits to keep no times are recorded of kernels that
+ * were not changed: they would choose between ways. */
 static cg_tuning *records(const struct tuner *u, base_str *lines) {
     cg_tuning *t = cg_tuning_new(u->d);
     for (size_t i = 0; i < u->kernels.count; i++) {
@@ -269,15 +274,15 @@ static void print_table(const struct tuner *u, double seconds) {
         candidates += k->candidates;
     }
     qsort(order, n, sizeof *order, by_gain);
-    printf("%s, %u threads: %zu kernels, %u candidates, %.0f s\n", u->machine.level, u->machine.threads, n,
-           candidates, seconds);
+    printf("%s, %u threads: %zu kernels, %u candidates, %.0f s\n", u->machine.level,
+           u->machine.threads, n, candidates, seconds);
     printf("%-64s %5s %5s %9s %9s %6s  %s\n", "what changed, largest gain first", "calls", "tuned",
            "rules ms", "tuned ms", "%", "choice");
     for (size_t i = 0; i < n; i++)
         if (record_of(u, order[i]).choice_count || order[i]->calls != order[i]->tuned_calls)
             print_kernel(u, order[i]);
-    printf("%-64s %5s %5s %9.1f %9.1f %6.1f\n", "all kernels with tiles, a picture of 20 steps", "", "",
-           before * 1e-6, after * 1e-6, before > 0 ? 100 * (after / before - 1) : 0);
+    printf("%-64s %5s %5s %9.1f %9.1f %6.1f\n", "all kernels with tiles, a picture of 20 steps", "",
+           "", before * 1e-6, after * 1e-6, before > 0 ? 100 * (after / before - 1) : 0);
     base_free(order);
 }
 
@@ -288,17 +293,20 @@ static bool find_machine(struct tuner *u) {
     const cg_arch *arch = cg_arch_find(u->d, NULL);
     const char *cpu = o->cpu ? o->cpu : "native";
     if (strchr(cpu, ',')) {
-        base_error(u->d, NULL, "tiles are tuned for one CPU level, not for '%s'", base_escape(cpu, strlen(cpu)));
+        base_error(u->d, NULL, "tiles are tuned for one CPU level, not for '%s'",
+                   base_escape(cpu, strlen(cpu)));
         return false;
     }
     const ir_target *here = cg_arch_target(u->d, arch, "native");
     u->target = here ? cg_arch_target(u->d, arch, cpu) : NULL;
     if (!u->target) return false;
     if (cg_target_isa(u->target) > cg_target_isa(here)) {
-        base_error(u->d, NULL, "this machine cannot run code for %s, so it cannot time it", u->target->level);
+        base_error(u->d, NULL, "this machine cannot run code for %s, so it cannot time it",
+                   u->target->level);
         return false;
     }
-    u->machine = cg_machine_of(here, (uint32_t)(o->threads ? o->threads : rt_threads_default(NULL, 0)));
+    u->machine =
+        cg_machine_of(here, (uint32_t)(o->threads ? o->threads : rt_threads_default(NULL, 0)));
     u->machine.level = u->target->level;
     return true;
 }

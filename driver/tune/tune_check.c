@@ -28,7 +28,8 @@ static bool compile(struct check *c, const char *tuning, const char *program) {
     fe_options fe = drv_fe_options(&o);
     o.tuning = tuning;
     o.quiet = true;
-    const bool fine = drv_lower(c->d, &o, &fe, &b) && drv_emit(c->d, &o, &b, program, CG_EXE, &result);
+    const bool fine =
+        drv_lower(c->d, &o, &fe, &b) && drv_emit(c->d, &o, &b, program, CG_EXE, &result);
     drv_build_free(&b);
     return fine;
 }
@@ -36,7 +37,7 @@ static bool compile(struct check *c, const char *tuning, const char *program) {
 static struct times *times_of(struct check *c, const char *component, const char *function) {
     base_str name = {0};
     base_str_addf(&name, "%s%s%s", component, strcmp(component, function) ? "." : "",
-                strcmp(component, function) ? function : "");
+                  strcmp(component, function) ? function : "");
     for (uint32_t i = 0; i < c->count; i++)
         if (!strcmp(c->of[i].function, name.data)) {
             base_str_free(&name);
@@ -54,12 +55,12 @@ static struct times *times_of(struct check *c, const char *component, const char
 static void take_times(struct check *c, char *text, int which, int round) {
     for (char *line = text, *end; line && *line; line = end ? end + 1 : NULL) {
         end = strchr(line, '\n');
-        base_json *doc =
-            base_json_parse(c->d, "--bench=json", line, end ? (size_t)(end - line) : strlen(line), NULL);
+        base_json *doc = base_json_parse(c->d, "--bench=json", line,
+                                         end ? (size_t)(end - line) : strlen(line), NULL);
         if (!doc) return;
         base_jval root = base_json_root(doc);
-        struct times *t =
-            times_of(c, base_json_opt_string(root, "component", ""), base_json_opt_string(root, "function", ""));
+        struct times *t = times_of(c, base_json_opt_string(root, "component", ""),
+                                   base_json_opt_string(root, "function", ""));
         if (t) t->ms[which][round] = base_json_opt_double(root, "median_ms", 0);
         base_json_free(doc);
     }
@@ -78,7 +79,7 @@ static bool run(struct check *c, const char *program, int which, int round) {
     if (fine) take_times(c, text, which, round);
     if (!fine)
         base_error(c->d, NULL, "the program that was compiled %s did not run",
-                 which ? "by the records" : "by the rules");
+                   which ? "by the records" : "by the rules");
     base_free(text);
     return fine;
 }
@@ -89,13 +90,14 @@ static int ascending(const void *a, const void *b) {
 }
 
 static void print(struct check *c) {
-    printf("%-36s %10s %10s %10s %10s %7s\n", "whole functions, ms in turns", "rules", "least", "records",
-           "least", "least %");
+    printf("%-36s %10s %10s %10s %10s %7s\n", "whole functions, ms in turns", "rules", "least",
+           "records", "least", "least %");
     for (uint32_t i = 0; i < c->count; i++) {
         struct times *t = &c->of[i];
-        for (int which = 0; which < 2; which++) qsort(t->ms[which], ROUNDS, sizeof(double), ascending);
-        printf("%-36s %10.2f %10.2f %10.2f %10.2f %7.1f\n", t->function, t->ms[0][ROUNDS / 2], t->ms[0][0],
-               t->ms[1][ROUNDS / 2], t->ms[1][0],
+        for (int which = 0; which < 2; which++)
+            qsort(t->ms[which], ROUNDS, sizeof(double), ascending);
+        printf("%-36s %10.2f %10.2f %10.2f %10.2f %7.1f\n", t->function, t->ms[0][ROUNDS / 2],
+               t->ms[0][0], t->ms[1][ROUNDS / 2], t->ms[1][0],
                t->ms[0][0] > 0 ? 100 * (t->ms[1][0] / t->ms[0][0] - 1) : 0);
     }
 }

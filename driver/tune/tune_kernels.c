@@ -33,7 +33,8 @@ static char *shape_of(const ir_func *f, ir_ref r) {
     t.layout = IR_PLAIN;
     base_str s = {0};
     base_str_addf(&s, "%s ", ir_op_get(n->op)->name);
-    if (n->op == IR_OP_conv2d_winograd) base_str_addf(&s, "F(%d) ", (int)IR_ATTRS(n, winograd)->tile);
+    if (n->op == IR_OP_conv2d_winograd)
+        base_str_addf(&s, "F(%d) ", (int)IR_ATTRS(n, winograd)->tile);
     ir_print_type(ir_typeof(f, n->operand[0]), &s);
     s.len = strcspn(s.data, ":") < s.len ? strcspn(s.data, ":") : s.len; /* without the layout */
     base_str_addn(&s, " -> ", 4);

@@ -1,6 +1,6 @@
-/* The search for better tiles of one kernel: field after field, each with its neighbours, from the rules'
- * tiles on; what is better stays. At the end the best is timed against the rules' once more, and has to win
- * by more than the noise. */
+/* The search for better tiles of one kernel: field after field, each with its neighbours, from the
+ * rules' tiles on; what is better stays. At the end the best is timed against the rules' once more,
+ * and has to win by more than the noise. */
 #include "driver/tune/tune.h"
 
 #include <stdlib.h>
@@ -25,7 +25,8 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void time_two(struct search *s, const int32_t *a, const int32_t *b, int runs, double out[2][2]) {
+static void time_two(struct search *s, const int32_t *a, const int32_t *b, int runs,
+                     double out[2][2]) {
     double ns[2][TUNE_MOST_RUNS];
     const int32_t *const words[2] = {a, b};
     tune_time(s->t, words, runs, ns);
@@ -74,7 +75,8 @@ static bool is_bf16(const struct search *s) {
     return strstr(s->k->kernel, "_bf16") != NULL;
 }
 
-/* Pixels of a register tile of `blocks` columns (runtime/kernels/tile/tile.h): what the level's registers hold. */
+/* Pixels of a register tile of `blocks` columns (runtime/kernels/tile/tile.h): what the level's
+ * registers hold. */
 static int32_t rows_for(int32_t isa, int32_t blocks) {
     static const int32_t v4[] = {12, 10, 8, 6};
     if (isa >= EBRU_LEVEL_V4) return v4[ebru_min_i32(blocks, 4) - 1];
@@ -99,7 +101,8 @@ static int32_t extent(const struct search *s, const int32_t *words, const char *
     if (!strncmp(field, "NB", 2))
         return !strcmp(field, "NB1") ? 2 * ebru_blocks16(get(s, words, "H"))
                                      : ebru_blocks16(get(s, words, "N"));
-    if (!strcmp(field, "PG")) return ebru_ceil_div(ebru_blocks16(get(s, words, "N")), get(s, words, "NB"));
+    if (!strcmp(field, "PG"))
+        return ebru_ceil_div(ebru_blocks16(get(s, words, "N")), get(s, words, "NB"));
     if (!strcmp(field, "TB")) return get(s, words, "B");
     if (!strcmp(field, "TT")) return ebru_conv2d_winograd_tiles(p);
     if (is_conv(s)) { /* the bf16 struct begins with the same fields */
@@ -118,12 +121,14 @@ static int add_value(int32_t *values, int count, int32_t v) {
 }
 
 /* Values of a field worth a try; the legal ones among them are tried. */
-static int values_of(const struct search *s, const int32_t *words, const char *field, int32_t *values) {
+static int values_of(const struct search *s, const int32_t *words, const char *field,
+                     int32_t *values) {
     static const int32_t parts[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64};
-    static const int32_t few[] = {1, 2, 3, 4, 6, 8, 10, 12, 16}, rows[] = {3, 4, 5, 6, 8, 10, 12, 16, 32};
+    static const int32_t few[] = {1, 2, 3, 4, 6, 8, 10, 12, 16},
+                         rows[] = {3, 4, 5, 6, 8, 10, 12, 16, 32};
     static const int32_t queries[] = {16, 32, 48, 64, 80, 96, 128, 192};
     static const int32_t keys[] = {64, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1024};
-#define EACH(list, expression)                                                                               \
+#define EACH(list, expression)                                                                     \
     for (size_t i = 0; i < sizeof(list) / sizeof *(list); i++) n = add_value(values, n, expression)
     int n = 0;
     const int32_t most = extent(s, words, field);
@@ -154,7 +159,8 @@ static void change(const struct search *s, int32_t *words, const char *field, in
         char rows[4] = {'M', 'R', field[2], '\0'};
         set(s, words, rows, rows_for(s->isa, value));
     }
-    if (!strcmp(field, "NB")) set(s, words, "PG", ebru_min_i32(get(s, words, "PG"), extent(s, words, "PG")));
+    if (!strcmp(field, "NB"))
+        set(s, words, "PG", ebru_min_i32(get(s, words, "PG"), extent(s, words, "PG")));
     const void *p = words;
     if (is_conv(s) && ebru_conv2d_pointwise(p) && !strcmp(field, "TW") &&
         value > 1) { /* whole register tiles */
@@ -172,8 +178,9 @@ static void change(const struct search *s, int32_t *words, const char *field, in
 /* ---- descent ---- */
 
 /* The kernel's tile fields, those first that matter most. */
-static const char *const ORDER[] = {"NB",  "NB1", "NB2", "TT", "QB",  "KB",  "TH",    "TW",   "TB", "KC",
-                                    "KC1", "KC2", "PG",  "MR", "MR1", "MR2", "order", "pack", NULL};
+static const char *const ORDER[] = {"NB",  "NB1", "NB2",   "TT",   "QB",  "KB", "TH",
+                                    "TW",  "TB",  "KC",    "KC1",  "KC2", "PG", "MR",
+                                    "MR1", "MR2", "order", "pack", NULL};
 
 /* True when the candidate is better than the best and has taken its place. */
 static bool try_words(struct search *s, const int32_t *words) {
@@ -198,7 +205,8 @@ static bool descend(struct search *s) {
             memcpy(words, s->k->best, sizeof words);
             change(s, words, *field, values[i]);
             if (!memcmp(words, s->k->best, sizeof words)) continue;
-            if (cg_tiles_legal(s->k->kernel, words, s->k->overwrite, NULL)) better |= try_words(s, words);
+            if (cg_tiles_legal(s->k->kernel, words, s->k->overwrite, NULL))
+                better |= try_words(s, words);
         }
     }
     return better;
@@ -215,7 +223,8 @@ void tune_search(tune_timer *t, tune_kernel *k, int32_t isa, double seconds, boo
     const int runs = s.runs > LAST_RUNS ? s.runs : LAST_RUNS;
     time_two(&s, k->rules, other ? k->best : k->rules, runs, out);
     memcpy(k->rules_ns, out[0], sizeof k->rules_ns);
-    const bool taken = other && out[1][0] < out[0][0] * LAST_GAIN && out[1][1] < out[0][1] * LAST_GAIN;
+    const bool taken =
+        other && out[1][0] < out[0][0] * LAST_GAIN && out[1][1] < out[0][1] * LAST_GAIN;
     memcpy(k->best_ns, out[taken], sizeof k->best_ns);
     if (!taken) memcpy(k->best, k->rules, sizeof k->best);
 }

@@ -1,7 +1,7 @@
-/* Kernels timed as they stand in the compiler, as native code of each level: not specialised for a shape, as
- * emitted code is, but with the same inner loops, threads and shares of work. */
-#include "driver/tune/tune.h"
+/* Kernels timed as they stand in the compiler, as native code of each level: not specialised for a
+ * shape, as emitted code is, but with the same inner loops, threads and shares of work. */
 #include "base/cpu/cpu.h"
+#include "driver/tune/tune.h"
 #include "runtime/engine/threads.h"
 
 #include <stdlib.h>
@@ -13,19 +13,19 @@
 
 typedef void kernel_fn(const void *p, void *const *buf, float *scratch, int32_t begin, int32_t end);
 
-#define WRAP(name, level)                                                                                    \
-    void ebru_k_##name##_##level(const struct ebru_##name##_params *, void *const *, float *, int32_t,       \
-                                 int32_t);                                                                   \
-    static void run_##name##_##level(const void *p, void *const *buf, float *scratch, int32_t begin,         \
-                                     int32_t end) {                                                          \
-        ebru_k_##name##_##level(p, buf, scratch, begin, end);                                                \
+#define WRAP(name, level)                                                                          \
+    void ebru_k_##name##_##level(const struct ebru_##name##_params *, void *const *, float *,      \
+                                 int32_t, int32_t);                                                \
+    static void run_##name##_##level(const void *p, void *const *buf, float *scratch,              \
+                                     int32_t begin, int32_t end) {                                 \
+        ebru_k_##name##_##level(p, buf, scratch, begin, end);                                      \
     }
 #define ROW(name, level, isa) {#name, isa, run_##name##_##level},
 /* every kernel that has tiles */
-#define PLAIN(X, ...)                                                                                        \
-    X(conv2d, __VA_ARGS__)                                                                                   \
+#define PLAIN(X, ...)                                                                              \
+    X(conv2d, __VA_ARGS__)                                                                         \
     X(conv2d_winograd, __VA_ARGS__) X(feed_forward, __VA_ARGS__) X(attention, __VA_ARGS__)
-#define BF16(X, ...)                                                                                         \
+#define BF16(X, ...)                                                                               \
     X(conv2d_bf16, __VA_ARGS__) X(feed_forward_bf16, __VA_ARGS__) X(attention_bf16, __VA_ARGS__)
 #define BOTH(X, ...) PLAIN(X, __VA_ARGS__) BF16(X, __VA_ARGS__)
 
@@ -115,7 +115,8 @@ static size_t aligned(uint64_t bytes) {
     return (size_t)((bytes + 63) / 64 * 64);
 }
 
-tune_timer *tune_timer_new(base_diag *d, int32_t isa, int threads, uint64_t cache, uint64_t largest) {
+tune_timer *tune_timer_new(base_diag *d, int32_t isa, int threads, uint64_t cache,
+                           uint64_t largest) {
     tune_timer *t = base_alloc(sizeof *t);
     rt_error err;
     base_cpu cpu;
@@ -203,8 +204,8 @@ static double thread_time(void) {
 static void time_thread(void *arg, int thread, int threads) {
     struct timing *m = arg;
     tune_timer *t = m->t;
-    float *scratch = (float *)(void *)(t->scratch.data +
-                                       t->scratch.bytes / (size_t)threads / 4096 * 4096 * (size_t)thread);
+    float *scratch = (float *)(void *)(t->scratch.data + t->scratch.bytes / (size_t)threads / 4096 *
+                                                             4096 * (size_t)thread);
     for (int r = -1; r < m->runs; r++) /* the first for pages, caches, clocks */
         for (int s = 0; s < m->sets; s++) {
             if (thread == 0) place(t);
@@ -224,9 +225,10 @@ static void time_thread(void *arg, int thread, int threads) {
         }
 }
 
-void tune_time(tune_timer *t, const int32_t *const words[2], int runs, double ns[2][TUNE_MOST_RUNS]) {
-    struct timing m = {t, words, runs < TUNE_MOST_RUNS ? runs : TUNE_MOST_RUNS, words[0] == words[1] ? 1 : 2,
-                       ns};
+void tune_time(tune_timer *t, const int32_t *const words[2], int runs,
+               double ns[2][TUNE_MOST_RUNS]) {
+    struct timing m = {t, words, runs < TUNE_MOST_RUNS ? runs : TUNE_MOST_RUNS,
+                       words[0] == words[1] ? 1 : 2, ns};
     int64_t scratch = 0;
     for (int s = 0; s < m.sets; s++) {
         const int64_t bytes = cg_words_scratch(t->k->kernel, words[s]);

@@ -1,5 +1,6 @@
-/* Tuning records as text: JSON Lines, one record a line, appended to and never rewritten (docs/tuning.md).
- * Files are merged by concatenation. Reading goes through the front end's JSON reader, line by line. */
+/* Tuning records as text: JSON Lines, one record a line, appended to and never rewritten
+ * (docs/tuning.md). Files are merged by concatenation. Reading goes through the front end's JSON
+ * reader, line by line. */
 #include "driver/tune/tuning_file.h"
 #include "driver/driver.h"
 
@@ -52,8 +53,8 @@ static bool read_choice(base_jval v, cg_record *r) {
         int64_t value;
         if (!cg_is_tile(r->kernel, field)) {
             base_loc at = base_json_key_loc(m);
-            base_error(base_json_diag(v.doc), &at, "'%s' is no tile of %s", base_escape(field, strlen(field)),
-                     r->kernel);
+            base_error(base_json_diag(v.doc), &at, "'%s' is no tile of %s",
+                       base_escape(field, strlen(field)), r->kernel);
             return false;
         }
         if (!base_json_int(m, &value, 0, INT32_MAX)) return false;
@@ -73,15 +74,15 @@ static bool read_machine(base_jval cpu, base_jval threads, cg_machine *m) {
     return fine;
 }
 
-/* False after reporting what is wrong; *skip: a record of another version, or of a kernel there is none of.
- */
+/* False after reporting what is wrong; *skip: a record of another version, or of a kernel there is
+ * none of. */
 static bool read_record(base_jval v, cg_record *r, bool *skip) {
     int64_t version = 0;
     *skip = false;
     if (!base_json_int(base_json_require(v, "v"), &version, 0, INT64_MAX)) return false;
     if (version != RECORD_VERSION) {
         base_json_warning(base_json_get(v, "v"), "this record is of version %lld; it is not used",
-                        (long long)version);
+                          (long long)version);
         *skip = true;
         return true;
     }
@@ -89,11 +90,12 @@ static bool read_record(base_jval v, cg_record *r, bool *skip) {
     if (!base_json_string(op, &r->kernel)) return false;
     if (!cg_has_tiles(r->kernel)) {
         base_json_warning(op, "no kernel '%s' has tiles; the record is not used",
-                        base_escape(r->kernel, strlen(r->kernel)));
+                          base_escape(r->kernel, strlen(r->kernel)));
         *skip = true;
         return true;
     }
-    bool fine = read_machine(base_json_require(v, "cpu"), base_json_require(v, "threads"), &r->machine);
+    bool fine =
+        read_machine(base_json_require(v, "cpu"), base_json_require(v, "threads"), &r->machine);
     fine = base_json_string(base_json_require(v, "key"), &r->key) && fine;
     fine = read_choice(base_json_require(v, "choice"), r) && fine;
     r->tried = (uint32_t)base_json_opt_int(v, "tried", 0, 0, INT32_MAX);
@@ -107,16 +109,18 @@ void drv_record_print(const cg_record *r, base_str *out) {
     struct tm utc;
     gmtime_r(&now, &utc);
     strftime(day, sizeof day, "%Y-%m-%d", &utc);
-    base_str_addf(out,
-                "{\"v\":%d,\"ebru\":\"%s\",\"cpu\":{\"level\":\"%s\",\"l1d\":%llu,\"l2\":%llu,\"l3\":%llu",
-                RECORD_VERSION, DRV_VERSION, r->machine.level, (unsigned long long)r->machine.l1d,
-                (unsigned long long)r->machine.l2, (unsigned long long)r->machine.l3);
-    base_str_addf(out, "},\"threads\":%u,\"op\":\"%s\",\"key\":\"%s\",\"choice\":{", r->machine.threads,
-                r->kernel, r->key);
+    base_str_addf(
+        out,
+        "{\"v\":%d,\"ebru\":\"%s\",\"cpu\":{\"level\":\"%s\",\"l1d\":%llu,\"l2\":%llu,\"l3\":%llu",
+        RECORD_VERSION, DRV_VERSION, r->machine.level, (unsigned long long)r->machine.l1d,
+        (unsigned long long)r->machine.l2, (unsigned long long)r->machine.l3);
+    base_str_addf(out, "},\"threads\":%u,\"op\":\"%s\",\"key\":\"%s\",\"choice\":{",
+                  r->machine.threads, r->kernel, r->key);
     for (uint32_t i = 0; i < r->choice_count; i++)
         base_str_addf(out, "%s\"%s\":%d", i ? "," : "", r->choice[i].field, r->choice[i].value);
-    base_str_addf(out, "},\"ns\":[%.0f,%.0f],\"default_ns\":[%.0f,%.0f],\"tried\":%u,\"date\":\"%s\"}\n", r->ns[0], r->ns[1],
-                r->default_ns[0], r->default_ns[1], r->tried, day);
+    base_str_addf(out,
+                  "},\"ns\":[%.0f,%.0f],\"default_ns\":[%.0f,%.0f],\"tried\":%u,\"date\":\"%s\"}\n",
+                  r->ns[0], r->ns[1], r->default_ns[0], r->default_ns[1], r->tried, day);
 }
 
 /* ---- files ---- */
@@ -131,8 +135,8 @@ struct reader {
     bool failed;
 };
 
-/* The line once more, behind as many line ends as stand before it, so that its faults are reported where they
- * are. */
+/* The line once more, behind as many line ends as stand before it, so that its faults are reported
+ * where they are. */
 static void report_line(struct reader *r, const char *line, size_t length, uint32_t number) {
     base_str text = {0};
     base_str_add(&text, "");
@@ -150,7 +154,8 @@ static void read_line(struct reader *r, const char *line, size_t length, uint32_
     const base_diag_options silent = {.out = r->nowhere};
     base_diag *d = base_diag_new(&silent);
     base_json *doc = base_json_parse(d, r->name, line, length, NULL);
-    cg_record record = {.shipped = r->shipped, .loc = {.source = r->source, .line = number, .col = 1}};
+    cg_record record = {.shipped = r->shipped,
+                        .loc = {.source = r->source, .line = number, .col = 1}};
     bool skip = false, fine = doc && read_record(base_json_root(doc), &record, &skip);
     if (fine && !skip) cg_tuning_add(r->table, &record);
     base_json_free(doc);
@@ -165,7 +170,8 @@ static void read_line(struct reader *r, const char *line, size_t length, uint32_
 
 bool drv_tuning_read(base_diag *d, const char *name, const char *text, size_t length, bool shipped,
                      bool lenient, cg_tuning *table) {
-    struct reader r = {.diag = d, .name = name, .table = table, .shipped = shipped, .lenient = lenient};
+    struct reader r = {
+        .diag = d, .name = name, .table = table, .shipped = shipped, .lenient = lenient};
     r.source = base_diag_source(d, name, text, length);
     r.nowhere = fopen("/dev/null", "w");
     if (!r.nowhere) {
@@ -183,10 +189,11 @@ bool drv_tuning_read(base_diag *d, const char *name, const char *text, size_t le
     return !r.failed;
 }
 
-/* "DIR/tuning.jsonl", DIR = $EBRU_CACHE_DIR, $XDG_CACHE_HOME/ebru or ~/.cache/ebru; false where none is set.
- */
+/* "DIR/tuning.jsonl", DIR = $EBRU_CACHE_DIR, $XDG_CACHE_HOME/ebru or ~/.cache/ebru; false where
+ * none is set. */
 bool drv_tuning_place(base_str *path) {
-    const char *own = getenv("EBRU_CACHE_DIR"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *own = getenv("EBRU_CACHE_DIR"), *cache = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
     if (own && *own)
         base_str_add(path, own);
     else if (cache && *cache)
@@ -216,7 +223,9 @@ bool drv_tuning_append(base_diag *d, const char *path, const base_str *records) 
     /* one write, so that records of two tuners do not mix */
     bool fine = fd >= 0 && write(fd, records->data, records->len) == (ssize_t)records->len;
     if (fd >= 0 && close(fd)) fine = false;
-    if (!fine) base_error(d, NULL, "cannot append to '%s': %s", base_escape(path, strlen(path)), strerror(errno));
+    if (!fine)
+        base_error(d, NULL, "cannot append to '%s': %s", base_escape(path, strlen(path)),
+                   strerror(errno));
     return fine;
 }
 
@@ -238,9 +247,9 @@ bool drv_tuning_open(base_diag *d, const drv_options *o, drv_tuning *t) {
     if (o->tuning && !strcmp(o->tuning, "none")) return true;
     t->table = cg_tuning_new(d);
     t->threads = (uint32_t)(o->threads ? o->threads : rt_threads_default(NULL, 0));
-    bool fine =
-        drv_tuning_read(d, "shipped tuning records", ebru_shipped_tuning,
-                        (size_t)(ebru_shipped_tuning_end - ebru_shipped_tuning), true, false, t->table);
+    bool fine = drv_tuning_read(d, "shipped tuning records", ebru_shipped_tuning,
+                                (size_t)(ebru_shipped_tuning_end - ebru_shipped_tuning), true,
+                                false, t->table);
     if (o->tuning) return drv_tuning_read_file(d, o->tuning, false, t->table) && fine;
     base_str path = {0};
     if (t->native && drv_tuning_place(&path) && fe_path_is_file(path.data))
@@ -249,7 +258,8 @@ bool drv_tuning_open(base_diag *d, const drv_options *o, drv_tuning *t) {
     return fine;
 }
 
-const ir_target *drv_tuning_target(drv_tuning *t, const ir_target *target, bool only, ir_target **owned) {
+const ir_target *drv_tuning_target(drv_tuning *t, const ir_target *target, bool only,
+                                   ir_target **owned) {
     *owned = NULL;
     if (!t->table) return target;
     cg_tuning_use use = {.table = t->table, .ways = only, .prefer = -1};

@@ -4,9 +4,9 @@
 
 #include "codegen/target/tuning.h"
 
-/* Reads JSON Lines into a table; empty lines are allowed. False when a line is malformed, after reporting all
- * that are, at line and column; `lenient`: such lines are passed over with a warning. Records of another
- * version or of unknown kernels are passed over with a warning. */
+/* Reads JSON Lines into a table; empty lines are allowed. False when a line is malformed, after
+ * reporting all that are, at line and column; `lenient`: such lines are passed over with a warning.
+ * Records of another version or of unknown kernels are passed over with a warning. */
 bool drv_tuning_read(base_diag *d, const char *name, const char *text, size_t length, bool shipped,
                      bool lenient, cg_tuning *table);
 /* The same of a file. */

@@ -1,9 +1,9 @@
-/* The block builder's blocks: residual block, attention, transformers, time embedding, down- and upsampling;
- * see blocks.h.
+/* The block builder's blocks: residual block, attention, transformers, time embedding, down- and
+ * upsampling; see blocks.h.
  *
- * Sources: what the networks compute is defined by the papers (Ho et al. 2020, Rombach et al. 2022, Radford
- * et al. 2021); the names of tensors and the order of operations are those of diffusers and transformers,
- * which the goldens pin down. */
+ * Sources: what the networks compute is defined by the papers (Ho et al. 2020, Rombach et al. 2022,
+ * Radford et al. 2021); the names of tensors and the order of operations are those of diffusers and
+ * transformers, which the goldens pin down. */
 #include "frontend/build/blocks.h"
 
 #include <math.h>
@@ -60,7 +60,8 @@ static ir_ref resample(fe_builder *b, ir_ref x, fe_resample how) {
     return fe_pool(b, x, IR_OP_avg_pool2d, &a);
 }
 
-ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix, const fe_res_options *o) {
+ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix,
+                    const fe_res_options *o) {
     const char *outer = fe_open(b, prefix);
     ir_type t;
     if (!fe_of_rank(b, x, 4, "a residual block", &t)) return fe_close(b, outer, IR_NONE);
@@ -104,8 +105,8 @@ typedef struct qkv {
     ir_ref q, k, v;
 } qkv;
 
-static qkv separate_projections(fe_builder *b, ir_ref x, ir_ref context, int64_t width, const char *prefix,
-                                const fe_attention_options *o) {
+static qkv separate_projections(fe_builder *b, ir_ref x, ir_ref context, int64_t width,
+                                const char *prefix, const fe_attention_options *o) {
     static const char *const old[] = {"query", "key", "value"};
     const char *names[] = {o->q, o->k, o->v};
     fe_linear_options l = {.out = width, .bias = o->qkv_bias, .conv_weight = o->conv_weight};
@@ -126,7 +127,8 @@ static qkv fused_projections(fe_builder *b, ir_ref x, int64_t width, const char 
                         .either_rank = true,
                         .init = FE_INIT_FILTER,
                         .fan_in = width};
-    ir_ref w = fe_weight(b, &s), bias = o->qkv_bias ? fe_bias(b, name, 3 * width, width) : IR_NONE, r[3];
+    ir_ref w = fe_weight(b, &s), bias = o->qkv_bias ? fe_bias(b, name, 3 * width, width) : IR_NONE,
+           r[3];
     for (int i = 0; i < 3; i++) {
         struct ir_attrs_slice part = {.axis = 0, .start = i * width, .count = width};
         ir_ref wi = fe_emit1(b, IR_OP_slice, w, &part);
@@ -136,7 +138,8 @@ static qkv fused_projections(fe_builder *b, ir_ref x, int64_t width, const char 
     return (qkv){r[0], r[1], r[2]};
 }
 
-static ir_ref scaled_dot_product(fe_builder *b, qkv p, const ir_type *t, const fe_attention_options *o) {
+static ir_ref scaled_dot_product(fe_builder *b, qkv p, const ir_type *t,
+                                 const fe_attention_options *o) {
     ir_ref q = split_heads(b, p.q, o->heads), k = split_heads(b, p.k, o->heads),
            v = split_heads(b, p.v, o->heads);
     struct ir_attrs_matmul qk = IR_DEFAULTS(matmul), pv = IR_DEFAULTS(matmul);
@@ -157,15 +160,16 @@ ir_ref fe_attention(fe_builder *b, ir_ref tokens, ir_ref context, const char *pr
     ir_type t;
     if (!fe_of_rank(b, tokens, 3, "attention", &t)) return fe_close(b, outer, IR_NONE);
     if (o->heads < 1 || t.dim[2] % o->heads)
-        return fe_close(
-            b, outer,
-            fe_fail(b, "%lld heads do not divide %lld channels", (long long)o->heads, (long long)t.dim[2]));
+        return fe_close(b, outer,
+                        fe_fail(b, "%lld heads do not divide %lld channels", (long long)o->heads,
+                                (long long)t.dim[2]));
     if (o->qkv && ir_ref_ok(context))
-        return fe_close(b, outer, fe_fail(b, "a fused '%s' cannot attend to another sequence", o->qkv));
+        return fe_close(b, outer,
+                        fe_fail(b, "a fused '%s' cannot attend to another sequence", o->qkv));
 
-    qkv p = o->qkv
-                ? fused_projections(b, tokens, t.dim[2], prefix, o)
-                : separate_projections(b, tokens, ir_ref_ok(context) ? context : tokens, t.dim[2], prefix, o);
+    qkv p = o->qkv ? fused_projections(b, tokens, t.dim[2], prefix, o)
+                   : separate_projections(b, tokens, ir_ref_ok(context) ? context : tokens,
+                                          t.dim[2], prefix, o);
     ir_ref h = scaled_dot_product(b, p, &t, o);
     h = fe_linear_named(
         b, h, fe_sub(b, prefix, o->out), o->old_names ? fe_sub(b, prefix, "proj_attn") : NULL,
@@ -184,7 +188,8 @@ fe_image_attention_options fe_image_attention_defaults(int64_t heads, int64_t gr
     return o;
 }
 
-ir_ref fe_image_attention(fe_builder *b, ir_ref x, const char *prefix, const fe_image_attention_options *o) {
+ir_ref fe_image_attention(fe_builder *b, ir_ref x, const char *prefix,
+                          const fe_image_attention_options *o) {
     const char *outer = fe_open(b, prefix);
     ir_type t;
     if (!fe_of_rank(b, x, 4, "attention over an image", &t)) return fe_close(b, outer, IR_NONE);
@@ -196,30 +201,36 @@ ir_ref fe_image_attention(fe_builder *b, ir_ref x, const char *prefix, const fe_
 
 /* ---- transformers ---- */
 
-ir_ref fe_feed_forward(fe_builder *b, ir_ref x, const char *prefix, const fe_feed_forward_options *o) {
+ir_ref fe_feed_forward(fe_builder *b, ir_ref x, const char *prefix,
+                       const fe_feed_forward_options *o) {
     const char *outer = fe_open(b, prefix);
     if (!ir_ref_ok(x)) return fe_close(b, outer, IR_NONE);
     const ir_type t = *ir_typeof(b->f, x);
     if (!t.rank)
-        return fe_close(b, outer, fe_fail(b, "a feed-forward block cannot take %s", fe_type_text(b, x)));
-    ir_ref h = fe_linear(b, x, fe_sub(b, prefix, o->in),
-                         &(fe_linear_options){.out = o->geglu ? 2 * o->inner : o->inner, .bias = true});
+        return fe_close(b, outer,
+                        fe_fail(b, "a feed-forward block cannot take %s", fe_type_text(b, x)));
+    ir_ref h =
+        fe_linear(b, x, fe_sub(b, prefix, o->in),
+                  &(fe_linear_options){.out = o->geglu ? 2 * o->inner : o->inner, .bias = true});
     h = o->geglu ? fe_emit1(b, IR_OP_geglu, h, NULL) : fe_activation(b, h, o->act);
     h = fe_linear(b, h, fe_sub(b, prefix, o->out),
                   &(fe_linear_options){.out = t.dim[t.rank - 1], .bias = true});
     return fe_close(b, outer, h);
 }
 
-static ir_ref transformer_block(fe_builder *b, ir_ref x, ir_ref context, const char *prefix, int64_t width,
-                                const fe_transformer_options *o) {
+static ir_ref transformer_block(fe_builder *b, ir_ref x, ir_ref context, const char *prefix,
+                                int64_t width, const fe_transformer_options *o) {
     const double eps = 1e-5;
     const char *outer = fe_open(b, prefix);
     fe_attention_options attention = fe_attention_defaults(o->heads);
-    fe_feed_forward_options ff = {.inner = 4 * width, .geglu = true, .in = "net.0.proj", .out = "net.2"};
+    fe_feed_forward_options ff = {
+        .inner = 4 * width, .geglu = true, .in = "net.0.proj", .out = "net.2"};
 
     ir_ref h = fe_layer_norm(b, x, fe_sub(b, prefix, "norm1"), eps);
-    x = fe_add(
-        b, fe_attention(b, h, o->only_cross ? context : IR_NONE, fe_sub(b, prefix, "attn1"), &attention), x);
+    x = fe_add(b,
+               fe_attention(b, h, o->only_cross ? context : IR_NONE, fe_sub(b, prefix, "attn1"),
+                            &attention),
+               x);
     if (o->second != FE_SECOND_NONE) {
         h = fe_layer_norm(b, x, fe_sub(b, prefix, "norm2"), eps);
         x = fe_add(b, fe_attention(b, h, context, fe_sub(b, prefix, "attn2"), &attention), x);
@@ -242,14 +253,15 @@ ir_ref fe_spatial_transformer(fe_builder *b, ir_ref x, ir_ref context, const cha
                 (long long)t.dim[0]);
         return fe_close(b, outer, IR_NONE);
     }
-    /* Heads of equal width, rounded down: where they do not fill the channels, the tokens are narrower than
-     * the image. */
+    /* Heads of equal width, rounded down: where they do not fill the channels, the tokens are
+     * narrower than the image. */
     int64_t width = o->heads >= 1 ? t.dim[1] / o->heads * o->heads : 0;
     if (width < 1) {
         fe_fail(b, "%lld heads for %lld channels", (long long)o->heads, (long long)t.dim[1]);
         return fe_close(b, outer, IR_NONE);
     }
-    fe_linear_options in = {.out = width, .bias = true, .conv_weight = !o->linear_projection}, out = in;
+    fe_linear_options in = {.out = width, .bias = true, .conv_weight = !o->linear_projection},
+                      out = in;
     out.out = t.dim[1];
 
     ir_ref h = fe_to_tokens(b, fe_group_norm(b, x, fe_sub(b, prefix, "norm"), o->groups, o->eps));
@@ -286,10 +298,11 @@ ir_ref fe_text_layer(fe_builder *b, ir_ref x, const char *prefix, const fe_text_
 
 ir_ref fe_mlp(fe_builder *b, ir_ref x, const char *prefix, const fe_mlp_options *o) {
     const char *outer = fe_open(b, prefix);
-    ir_ref h =
-        fe_linear(b, x, fe_sub(b, prefix, o->first), &(fe_linear_options){.out = o->inner, .bias = true});
+    ir_ref h = fe_linear(b, x, fe_sub(b, prefix, o->first),
+                         &(fe_linear_options){.out = o->inner, .bias = true});
     h = fe_activation(b, h, o->act);
-    h = fe_linear(b, h, fe_sub(b, prefix, o->second), &(fe_linear_options){.out = o->out, .bias = true});
+    h = fe_linear(b, h, fe_sub(b, prefix, o->second),
+                  &(fe_linear_options){.out = o->out, .bias = true});
     return fe_close(b, outer, h);
 }
 
@@ -299,7 +312,8 @@ ir_ref fe_downsample(fe_builder *b, ir_ref x, const char *prefix, int64_t out, b
     return fe_conv(b, x, prefix, &conv);
 }
 
-ir_ref fe_upsample(fe_builder *b, ir_ref x, const char *prefix, int64_t out, int64_t height, int64_t width) {
+ir_ref fe_upsample(fe_builder *b, ir_ref x, const char *prefix, int64_t out, int64_t height,
+                   int64_t width) {
     const char *outer = fe_open(b, prefix);
     fe_conv_options conv = fe_conv_same(out, 3, 1);
     return fe_close(b, outer, fe_conv(b, fe_resize(b, x, height, width), prefix, &conv));

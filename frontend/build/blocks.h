@@ -1,17 +1,18 @@
-/* The block builder: the one place where blocks of networks become GRAPH nodes. The model description
- * language and the diffusers configs both end in calls of these functions.
+/* The block builder: the one place where blocks of networks become GRAPH nodes. The model
+ * description language and the diffusers configs both end in calls of these functions.
  *
- * Values are image tensors [B,C,H,W], token tensors [B,T,C] or vectors [B,C]. A block's tensors are named
- * PREFIX.SUBNAME in the weight file; the prefix is also the `block` of the origin of its nodes. Input is
- * checked here, not in ir_build: what does not fit is reported at the builder's place (fe_at), naming block
- * and shapes, and the result is IR_NONE. A block that is given IR_NONE returns IR_NONE without a word, so
- * that one mistake is reported once.
+ * Values are image tensors [B,C,H,W], token tensors [B,T,C] or vectors [B,C]. A block's tensors are
+ * named PREFIX.SUBNAME in the weight file; the prefix is also the `block` of the origin of its
+ * nodes. Input is checked here, not in ir_build: what does not fit is reported at the builder's
+ * place (fe_at), naming block and shapes, and the result is IR_NONE. A block that is given IR_NONE
+ * returns IR_NONE without a word, so that one mistake is reported once.
  *
- * Form of the result (passes count on it): conv2d and linear carry their bias; group_norm and silu are
- * separate nodes; the time bias is add(conv2d, reshape(linear(silu(emb)), [B,C,1,1])); a residual is add(new,
- * old), for attention blocks on tokens; attention is matmul(q, k^T, scale), softmax, matmul over heads split
- * by reshape [B,T,H,d] and transpose [0,2,1,3]; images become tokens by reshape [B,C,HW] and transpose
- * [0,2,1]; projections of attention are linear whatever rank their weight has. */
+ * Form of the result (passes count on it): conv2d and linear carry their bias; group_norm and silu
+ * are separate nodes; the time bias is add(conv2d, reshape(linear(silu(emb)), [B,C,1,1])); a
+ * residual is add(new, old), for attention blocks on tokens; attention is matmul(q, k^T, scale),
+ * softmax, matmul over heads split by reshape [B,T,H,d] and transpose [0,2,1,3]; images become
+ * tokens by reshape [B,C,HW] and transpose [0,2,1]; projections of attention are linear whatever
+ * rank their weight has. */
 #ifndef EBRU_FRONTEND_BUILD_BLOCKS_H
 #define EBRU_FRONTEND_BUILD_BLOCKS_H
 
@@ -42,8 +43,8 @@ typedef struct fe_builder {
     ir_func *f; /* under construction */
     fe_weights *weights;
     const char *scope;   /* component, the first part of weight names */
-    base_arena *arena;     /* names and places; lives as long as the builder */
-    base_loc loc;          /* place in the description of what is being built */
+    base_arena *arena;   /* names and places; lives as long as the builder */
+    base_loc loc;        /* place in the description of what is being built */
     const char *block;   /* prefix of the block being built, for messages */
     unsigned nested;     /* blocks open */
     ir_origin_id origin; /* of new nodes: loc and block */
@@ -51,7 +52,8 @@ typedef struct fe_builder {
     bool full; /* the node limit was reported */
 } fe_builder;
 
-void fe_builder_init(fe_builder *b, base_diag *d, ir_module *m, fe_weights *weights, const char *scope);
+void fe_builder_init(fe_builder *b, base_diag *d, ir_module *m, fe_weights *weights,
+                     const char *scope);
 void fe_builder_free(fe_builder *b);
 /* Begins a function; the skip stack is emptied. */
 void fe_begin(fe_builder *b, const char *function);
@@ -80,8 +82,8 @@ typedef struct fe_conv_options {
 fe_conv_options fe_conv_same(int64_t out, int64_t kernel, int64_t stride);
 
 ir_ref fe_conv(fe_builder *b, ir_ref x, const char *prefix, const fe_conv_options *o);
-/* Over the last axis. `conv_weight`: the weight is that of a 1x1 convolution, [N,K,1,1] (both ranks are
- * accepted in files). */
+/* Over the last axis. `conv_weight`: the weight is that of a 1x1 convolution, [N,K,1,1] (both ranks
+ * are accepted in files). */
 typedef struct fe_linear_options {
     int64_t out;
     bool bias, conv_weight;
@@ -96,8 +98,8 @@ ir_ref fe_add(fe_builder *b, ir_ref x, ir_ref y);
 ir_ref fe_mul(fe_builder *b, ir_ref x, ir_ref y);
 /* Joined along the channels (images), the last axis (tokens, vectors). */
 ir_ref fe_concat(fe_builder *b, ir_ref x, ir_ref y);
-/* ids [B] or [B,T] -> rows of the table PREFIX.weight [count, width]; `position` (NULL: none) names a table
- * [positions, width] whose rows are added in order. */
+/* ids [B] or [B,T] -> rows of the table PREFIX.weight [count, width]; `position` (NULL: none) names
+ * a table [positions, width] whose rows are added in order. */
 typedef struct fe_embedding_options {
     int64_t count, width;
     const char *position;
@@ -122,11 +124,11 @@ ir_ref fe_concat_pop(fe_builder *b, ir_ref x);
 
 /* ---- blocks ---- */
 
-/* h = conv1(act(norm1(x))) [+ linear(act(emb))]; h = conv2(act(norm2(h))); (h + shortcut(x)) / output_scale,
- * where shortcut is a 1x1 convolution when the channels differ. `emb` IR_NONE: no embedding. With
- * `scale_shift` the embedding is not added: it is projected to 2 out, and h = norm2(h) (1 + first half) +
- * second half. With a `resample`, act(norm1(x)) and x are halved (means of 2x2) or doubled (nearest
- * neighbour) before conv1 and shortcut. diffusers' ResnetBlock2D. */
+/* h = conv1(act(norm1(x))) [+ linear(act(emb))]; h = conv2(act(norm2(h))); (h + shortcut(x)) /
+ * output_scale, where shortcut is a 1x1 convolution when the channels differ. `emb` IR_NONE: no
+ * embedding. With `scale_shift` the embedding is not added: it is projected to 2 out, and h =
+ * norm2(h) (1 + first half) + second half. With a `resample`, act(norm1(x)) and x are halved (means
+ * of 2x2) or doubled (nearest neighbour) before conv1 and shortcut. diffusers' ResnetBlock2D. */
 typedef enum fe_resample { FE_RESAMPLE_NONE, FE_RESAMPLE_HALF, FE_RESAMPLE_DOUBLE } fe_resample;
 typedef struct fe_res_options {
     int64_t out, groups;
@@ -136,48 +138,58 @@ typedef struct fe_res_options {
     fe_resample resample;
     const char *norm1, *conv1, *emb, *norm2, *conv2, *shortcut; /* names of the parts */
 } fe_res_options;
-fe_res_options fe_res_defaults(int64_t out, int64_t groups, double eps); /* diffusers' names, silu, scale 1 */
-ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix, const fe_res_options *o);
+fe_res_options fe_res_defaults(int64_t out, int64_t groups,
+                               double eps); /* diffusers' names, silu, scale 1 */
+ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix,
+                    const fe_res_options *o);
 
-/* Multi-head attention of tokens [B,T,C] on context [B,S,K] (IR_NONE: on themselves): projections, softmax(q
- * k^T / sqrt(d)) v, output projection; no norm, no residual. `qkv` (not NULL): one fused tensor [3C, C(,1,1)]
- * instead of three. The old names query, key, value, proj_attn are accepted where `old_names` says so. */
+/* Multi-head attention of tokens [B,T,C] on context [B,S,K] (IR_NONE: on themselves): projections,
+ * softmax(q k^T / sqrt(d)) v, output projection; no norm, no residual. `qkv` (not NULL): one fused
+ * tensor [3C, C(,1,1)] instead of three. The old names query, key, value, proj_attn are accepted
+ * where `old_names` says so. */
 typedef struct fe_attention_options {
     int64_t heads;
     bool qkv_bias, out_bias, causal, conv_weight, old_names;
     const char *q, *k, *v, *out, *qkv;
 } fe_attention_options;
-fe_attention_options fe_attention_defaults(int64_t heads); /* to_q, to_k, to_v without bias, to_out.0 */
+fe_attention_options
+fe_attention_defaults(int64_t heads); /* to_q, to_k, to_v without bias, to_out.0 */
 ir_ref fe_attention(fe_builder *b, ir_ref tokens, ir_ref context, const char *prefix,
                     const fe_attention_options *o);
 
-/* Group norm (none where `norm` is NULL), attention over the pixels, residual; (x + h) / output_scale.
- * diffusers' Attention in AttnDownBlock2D and the VAE. */
+/* Group norm (none where `norm` is NULL), attention over the pixels, residual; (x + h) /
+ * output_scale. diffusers' Attention in AttnDownBlock2D and the VAE. */
 typedef struct fe_image_attention_options {
     int64_t groups;
     double eps, output_scale;
     const char *norm;
     fe_attention_options attention;
 } fe_image_attention_options;
-fe_image_attention_options fe_image_attention_defaults(int64_t heads, int64_t groups,
-                                                       double eps); /* group_norm, biases, old names */
-ir_ref fe_image_attention(fe_builder *b, ir_ref x, const char *prefix, const fe_image_attention_options *o);
+fe_image_attention_options
+fe_image_attention_defaults(int64_t heads, int64_t groups,
+                            double eps); /* group_norm, biases, old names */
+ir_ref fe_image_attention(fe_builder *b, ir_ref x, const char *prefix,
+                          const fe_image_attention_options *o);
 
-/* linear to `inner` (geglu: to 2 inner), activation, linear back. Names as diffusers: net.0.proj, net.2. */
+/* linear to `inner` (geglu: to 2 inner), activation, linear back. Names as diffusers: net.0.proj,
+ * net.2. */
 typedef struct fe_feed_forward_options {
     int64_t inner;
     bool geglu;
     ir_act act; /* when not geglu */
     const char *in, *out;
 } fe_feed_forward_options;
-ir_ref fe_feed_forward(fe_builder *b, ir_ref x, const char *prefix, const fe_feed_forward_options *o);
+ir_ref fe_feed_forward(fe_builder *b, ir_ref x, const char *prefix,
+                       const fe_feed_forward_options *o);
 
-/* Group norm, projection, `depth` transformer blocks (self-attention, attention to the context, GEGLU
- * feed-forward, each behind a layer norm and added), projection, residual. diffusers' Transformer2DModel. */
+/* Group norm, projection, `depth` transformer blocks (self-attention, attention to the context,
+ * GEGLU feed-forward, each behind a layer norm and added), projection, residual. diffusers'
+ * Transformer2DModel. */
 typedef enum fe_second_attention {
     FE_SECOND_CONTEXT, /* attn2 attends to the context */
-    FE_SECOND_TOKENS,  /* there is no context (IR_NONE): attn2 attends to the tokens themselves, too */
-    FE_SECOND_NONE     /* neither context nor attn2: cross_attention_dim null */
+    /* there is no context (IR_NONE): attn2 attends to the tokens themselves, too */
+    FE_SECOND_TOKENS,
+    FE_SECOND_NONE /* neither context nor attn2: cross_attention_dim null */
 } fe_second_attention;
 typedef struct fe_transformer_options {
     int64_t heads, depth, groups;
@@ -206,12 +218,14 @@ typedef struct fe_mlp_options {
 } fe_mlp_options;
 ir_ref fe_mlp(fe_builder *b, ir_ref x, const char *prefix, const fe_mlp_options *o);
 
-/* 3x3 convolution of stride 2; padding 1 all around, or, asymmetric, one row below and one column to the
- * right. The tensors are PREFIX.weight and PREFIX.bias. */
+/* 3x3 convolution of stride 2; padding 1 all around, or, asymmetric, one row below and one column
+ * to the right. The tensors are PREFIX.weight and PREFIX.bias. */
 ir_ref fe_downsample(fe_builder *b, ir_ref x, const char *prefix, int64_t out, bool asymmetric);
 /* Nearest-neighbour enlargement to height x width, then a 3x3 convolution. */
-ir_ref fe_upsample(fe_builder *b, ir_ref x, const char *prefix, int64_t out, int64_t height, int64_t width);
-/* Size the next upsampling goes to: twice x, or that of the top of the skip stack if there is one. */
+ir_ref fe_upsample(fe_builder *b, ir_ref x, const char *prefix, int64_t out, int64_t height,
+                   int64_t width);
+/* Size the next upsampling goes to: twice x, or that of the top of the skip stack if there is one.
+ */
 void fe_upsample_size(const fe_builder *b, ir_ref x, int64_t *height, int64_t *width);
 
 #endif

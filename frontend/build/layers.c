@@ -1,5 +1,5 @@
-/* The block builder's ground floor: places, inputs, weights, single layers and the skip stack; see blocks.h.
- */
+/* The block builder's ground floor: places, inputs, weights, single layers and the skip stack; see
+ * blocks.h. */
 #include <stdarg.h>
 #include <string.h>
 
@@ -8,7 +8,8 @@
 
 /* ---- the builder ---- */
 
-void fe_builder_init(fe_builder *b, base_diag *d, ir_module *m, fe_weights *weights, const char *scope) {
+void fe_builder_init(fe_builder *b, base_diag *d, ir_module *m, fe_weights *weights,
+                     const char *scope) {
     *b = (fe_builder){
         .d = d, .m = m, .weights = weights, .scope = scope, .arena = base_arena_new(), .block = ""};
 }
@@ -31,8 +32,8 @@ bool fe_end(fe_builder *b) {
     b->skips.count = 0;
     if (!left) return true;
     const fe_skip *top = &b->skips.items[left - 1];
-    base_error(b->d, &b->loc, "function '%s' ends with %zu value%s left on the skip stack", b->f->name, left,
-             left == 1 ? "" : "s");
+    base_error(b->d, &b->loc, "function '%s' ends with %zu value%s left on the skip stack",
+               b->f->name, left, left == 1 ? "" : "s");
     base_note(b->d, &top->loc, "the last one was pushed here");
     return false;
 }
@@ -113,7 +114,8 @@ ir_ref fe_emit(fe_builder *b, ir_op op, const ir_ref *operands, uint32_t count, 
     for (uint32_t i = 0; i < count && i < info->min_operands; i++)
         if (!ir_ref_ok(operands[i])) return IR_NONE;
     if (b->f->nodes.count >= FE_MAX_NODES) {
-        if (!b->full) fe_fail(b, "function '%s' has more than %d operations", b->f->name, FE_MAX_NODES);
+        if (!b->full)
+            fe_fail(b, "function '%s' has more than %d operations", b->f->name, FE_MAX_NODES);
         b->full = true;
         return IR_NONE;
     }
@@ -178,8 +180,10 @@ ir_ref fe_bias(fe_builder *b, const char *prefix, int64_t n, int64_t fan_in) {
 }
 
 ir_ref fe_table(fe_builder *b, const char *prefix, int64_t count, int64_t width) {
-    fe_tensor_spec s = {
-        .names = {fe_sub(b, prefix, "weight")}, .rank = 2, .dim = {count, width}, .init = FE_INIT_TABLE};
+    fe_tensor_spec s = {.names = {fe_sub(b, prefix, "weight")},
+                        .rank = 2,
+                        .dim = {count, width},
+                        .init = FE_INIT_TABLE};
     return fe_weight(b, &s);
 }
 
@@ -225,7 +229,8 @@ ir_ref fe_linear_named(fe_builder *b, ir_ref x, const char *prefix, const char *
                        const fe_linear_options *o) {
     if (!ir_ref_ok(x)) return IR_NONE;
     const ir_type t = *ir_typeof(b->f, x);
-    if (!t.rank || t.dtype == IR_i32) return fe_fail(b, "a linear layer cannot take %s", fe_type_text(b, x));
+    if (!t.rank || t.dtype == IR_i32)
+        return fe_fail(b, "a linear layer cannot take %s", fe_type_text(b, x));
     int64_t in = t.dim[t.rank - 1];
     fe_tensor_spec s = {
         .names = {fe_sub(b, prefix, "weight"), old_prefix ? fe_sub(b, old_prefix, "weight") : NULL},
@@ -386,13 +391,15 @@ void fe_push(fe_builder *b, ir_ref x) {
 }
 
 ir_ref fe_concat_pop(fe_builder *b, ir_ref x) {
-    if (!b->skips.count) return fe_fail(b, "the skip stack is empty: there are more pops than pushes");
+    if (!b->skips.count)
+        return fe_fail(b, "the skip stack is empty: there are more pops than pushes");
     fe_skip skip = b->skips.items[--b->skips.count];
     ir_type t;
     if (!fe_of_rank(b, x, 4, "joining with a skip", &t) || !ir_ref_ok(skip.value)) return IR_NONE;
     const ir_type *s = ir_typeof(b->f, skip.value);
     if (s->rank != 4 || s->dim[0] != t.dim[0] || s->dim[2] != t.dim[2] || s->dim[3] != t.dim[3]) {
-        fe_fail(b, "%s cannot be joined with the skip %s", fe_type_text(b, x), fe_type_text(b, skip.value));
+        fe_fail(b, "%s cannot be joined with the skip %s", fe_type_text(b, x),
+                fe_type_text(b, skip.value));
         base_note(b->d, &skip.loc, "it was pushed here");
         return IR_NONE;
     }

@@ -1,16 +1,16 @@
 /* The model description language: the document, its functions, repeats and values; see
- * docs/model-language.md. The blocks themselves are in description_blocks.c, the pipeline section in
- * description_pipeline.c.
+ * docs/model-language.md. The blocks themselves are in description_blocks.c, the pipeline section
+ * in description_pipeline.c.
  *
- * A description is read in two walks. The first looks at every block once, whatever repeats and conditions
- * say, and reports unknown blocks and keys; the second builds. */
+ * A description is read in two walks. The first looks at every block once, whatever repeats and
+ * conditions say, and reports unknown blocks and keys; the second builds. */
 #include "frontend/description/description.h"
 
 #include <string.h>
 
+#include "frontend/build/layers.h"
 #include "frontend/description/description_check.h"
 #include "frontend/diffusers/diffusers.h"
-#include "frontend/build/layers.h"
 
 enum { MAX_BLOCKS = 100000, MAX_REPEAT = 4096, MAX_LIST = 256 };
 
@@ -34,7 +34,7 @@ ir_ref desc_lookup(desc *c, base_jval v, const char *name) {
     for (size_t i = 0; i < c->values.count; i++) names[i] = c->values.items[i].name;
     const char *near = base_suggest(name, names, c->values.count);
     base_json_error(v, "there is no value '%s'%s%s%s", base_escape(name, strlen(name)),
-                  near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     base_free(names);
     return IR_NONE;
 }
@@ -106,27 +106,31 @@ static bool build_block(desc *c, base_jval v) {
     if (!row || !is_wanted(c, v)) return base_diag_errors(c->b->d) == before;
     if (!row->build) return build_repeat(c, &k);
     if (++c->blocks > MAX_BLOCKS) {
-        if (c->blocks == MAX_BLOCKS + 1) base_json_error(v, "the function has more than %d blocks", MAX_BLOCKS);
+        if (c->blocks == MAX_BLOCKS + 1)
+            base_json_error(v, "the function has more than %d blocks", MAX_BLOCKS);
         return false;
     }
-    base_jval prefix = base_json_get(v, "prefix"), from = base_json_get(v, "from"), to = base_json_get(v, "save");
+    base_jval prefix = base_json_get(v, "prefix"), from = base_json_get(v, "from"),
+              to = base_json_get(v, "save");
     const char *name;
     if (base_json_present(prefix)) k.prefix = desc_text(c, prefix);
     if (!k.prefix) return false;
     fe_at(c->b, v);
     fe_enter(c->b, k.prefix);
     ir_ref x = c->x;
-    if (base_json_present(from)) x = base_json_string(from, &name) ? desc_lookup(c, from, name) : IR_NONE;
+    if (base_json_present(from))
+        x = base_json_string(from, &name) ? desc_lookup(c, from, name) : IR_NONE;
     c->x = row->build(c, &k, x);
     if (base_json_present(to) && base_json_string(to, &name)) save(c, name, c->x);
     return base_diag_errors(c->b->d) == before;
 }
 
-/* Goes on after a faulty block, so that all faults of a list are reported; values that depend on it are
- * IR_NONE and silent. */
+/* Goes on after a faulty block, so that all faults of a list are reported; values that depend on it
+ * are IR_NONE and silent. */
 static bool build_list(desc *c, base_jval list) {
     bool fine = true;
-    for (base_jval v = base_json_first(list); base_json_present(v) && c->blocks <= MAX_BLOCKS; v = base_json_next(v))
+    for (base_jval v = base_json_first(list); base_json_present(v) && c->blocks <= MAX_BLOCKS;
+         v = base_json_next(v))
         fine &= build_block(c, v);
     return fine;
 }
@@ -154,8 +158,8 @@ static void set_variable(fe_variables *v, const char *name, int64_t value) {
     BASE_PUSH(&v->list, ((fe_variable){.name = name, .value = value}));
 }
 
-/* The symbols B, H, W, T take their values from the shapes of the caller's tensors, where an input's shape
- * names them bare. */
+/* The symbols B, H, W, T take their values from the shapes of the caller's tensors, where an
+ * input's shape names them bare. */
 static void bind_symbols(const document *t, base_jval inputs, fe_variables *vars) {
     static const char *const symbols[] = {"B", "H", "W", "T"};
     for (base_jval in = base_json_first(inputs); base_json_present(in); in = base_json_next(in)) {
@@ -173,8 +177,8 @@ static void bind_symbols(const document *t, base_jval inputs, fe_variables *vars
 }
 
 static ir_freq default_frequency(const char *name) {
-    static const char *const prompt[] = {"encoder_hidden_states", "class_labels", "input_ids", "text_embeds",
-                                         "time_ids"};
+    static const char *const prompt[] = {"encoder_hidden_states", "class_labels", "input_ids",
+                                         "text_embeds", "time_ids"};
     if (strcmp(name, "timestep") == 0) return IR_SCHEDULE;
     for (size_t i = 0; i < sizeof prompt / sizeof *prompt; i++)
         if (strcmp(name, prompt[i]) == 0) return IR_PROMPT;
@@ -185,7 +189,7 @@ static bool build_input(desc *c, const document *t, base_jval in) {
     static const char *const dtypes[] = {"f32", "i32"};
     const char *name = base_json_key(in);
     base_jval shape = base_json_require(in, "shape"), dtype = base_json_get(in, "dtype"),
-            frequency = base_json_get(in, "frequency");
+              frequency = base_json_get(in, "frequency");
     size_t type = 0, often = default_frequency(name), rank = base_json_length(shape);
     int64_t dim[IR_MAX_RANK];
     bool fine = base_json_present(shape) && base_json_expect(shape, BASE_JSON_ARRAY);
@@ -200,11 +204,13 @@ static bool build_input(desc *c, const document *t, base_jval in) {
         fine = desc_number(c, base_json_item(shape, i), &dim[i], 1, FE_MAX_CHANNELS);
     if (!fine) return false;
     const char *first;
-    if (often == IR_SCHEDULE && t->o->shared_timestep && base_json_is(base_json_item(shape, 0), BASE_JSON_STRING) &&
+    if (often == IR_SCHEDULE && t->o->shared_timestep &&
+        base_json_is(base_json_item(shape, 0), BASE_JSON_STRING) &&
         base_json_string(base_json_item(shape, 0), &first) && strcmp(first, "B") == 0)
         dim[0] = 1; /* one for all pictures of the batch */
     fe_at(c->b, in);
-    ir_ref value = fe_input(c->b, name, type ? IR_i32 : IR_f32, (uint32_t)rank, dim, (ir_freq)often);
+    ir_ref value =
+        fe_input(c->b, name, type ? IR_i32 : IR_f32, (uint32_t)rank, dim, (ir_freq)often);
     save(c, name, value);
     if (c->values.count == 1) c->x = value;
     return ir_ref_ok(value);
@@ -235,7 +241,8 @@ static bool build_function(document *t, const function *f, const char *as, int64
     unsigned before = base_diag_errors(t->d);
     fe_builder_init(&b, t->d, t->m, t->weights, f->component);
     desc c = {.b = &b, .defaults = base_json_get(t->root, "defaults"), .x = IR_NONE};
-    for (size_t i = 0; i < t->params.list.count; i++) BASE_PUSH(&c.vars.list, t->params.list.items[i]);
+    for (size_t i = 0; i < t->params.list.count; i++)
+        BASE_PUSH(&c.vars.list, t->params.list.items[i]);
     base_jval inputs = base_json_get(f->v, "inputs");
     set_variable(&c.vars, "B", batch);
     bind_symbols(t, inputs, &c.vars);
@@ -256,19 +263,21 @@ static bool build_function(document *t, const function *f, const char *as, int64
 
 /* ---- the document ---- */
 
-/* "params": integers, lists of integers, expressions of earlier ones. The command line's size takes the place
- * of H and W. */
+/* "params": integers, lists of integers, expressions of earlier ones. The command line's size takes
+ * the place of H and W. */
 static bool read_params(document *t) {
     base_jval params = base_json_get(t->root, "params");
     bool fine = true;
     for (base_jval p = base_json_first(params); base_json_present(p); p = base_json_next(p)) {
         fe_variable v = {.name = base_json_key(p)};
         if (base_json_is(p, BASE_JSON_ARRAY)) {
-            int64_t *values = base_arena_alloc(t->m->arena, (base_json_length(p) + 1) * sizeof *values);
+            int64_t *values =
+                base_arena_alloc(t->m->arena, (base_json_length(p) + 1) * sizeof *values);
             bool list = base_json_length(p) <= MAX_LIST;
             if (!list) base_json_error(p, "a list of more than %d numbers", MAX_LIST);
             for (size_t i = 0; list && i < base_json_length(p); i++)
-                list = fe_desc_expression(&t->params, base_json_item(p, i), &values[i], INT32_MIN, INT32_MAX);
+                list = fe_desc_expression(&t->params, base_json_item(p, i), &values[i], INT32_MIN,
+                                          INT32_MAX);
             v.values = values;
             v.count = base_json_length(p);
             fine &= list;
@@ -289,10 +298,11 @@ static bool has_param(const document *t, const char *name) {
 static bool size_option(document *t, const char *name, int64_t pixels, int64_t scale) {
     if (!pixels) return true;
     if (pixels < 1 || pixels > FE_MAX_SIDE || pixels % scale)
-        base_error(t->d, NULL, "a side of %lld pixels: this model needs multiples of %lld", (long long)pixels,
-                 (long long)scale);
+        base_error(t->d, NULL, "a side of %lld pixels: this model needs multiples of %lld",
+                   (long long)pixels, (long long)scale);
     else if (!has_param(t, name))
-        base_error(t->d, NULL, "the size of this model is fixed: its description has no parameter '%s'", name);
+        base_error(t->d, NULL,
+                   "the size of this model is fixed: its description has no parameter '%s'", name);
     else {
         set_variable(&t->params, name, pixels / scale);
         return true;
@@ -314,15 +324,18 @@ static fe_weights *open_weights(document *t) {
     const char *name;
     if (t->o->random_weights) return fe_weights_random(t->d, t->m, t->o->random_seed);
     if (!base_json_present(v)) {
-        base_json_error(t->root,
-                      "the description names no weights; they can be drawn at random: --weights=random:SEED");
+        base_json_error(
+            t->root,
+            "the description names no weights; they can be drawn at random: --weights=random:SEED");
         return NULL;
     }
     base_loc loc = base_json_loc(v);
-    if (!base_json_string(v, &name) || !fe_check_name(t->d, &loc, "weight file", name, strlen(name)))
+    if (!base_json_string(v, &name) ||
+        !fe_check_name(t->d, &loc, "weight file", name, strlen(name)))
         return NULL;
     const char *slash = strrchr(t->path, '/');
-    char *folder = slash ? base_arena_strndup(t->m->arena, t->path, (size_t)(slash - t->path)) : ".";
+    char *folder =
+        slash ? base_arena_strndup(t->m->arena, t->path, (size_t)(slash - t->path)) : ".";
     if (slash == t->path) folder = "/";
     const char *file = fe_path_join(t->m->arena, folder, name);
     if (!fe_path_exists(file)) {
@@ -335,12 +348,14 @@ static fe_weights *open_weights(document *t) {
 }
 
 static bool build_all(document *t) {
-    base_jval functions = base_json_get(t->root, "functions"), pipeline = base_json_get(t->root, "pipeline");
+    base_jval functions = base_json_get(t->root, "functions"),
+              pipeline = base_json_get(t->root, "pipeline");
     const char *denoiser = fe_desc_denoiser(pipeline);
     bool fine = true, pair = t->o->guidance_pair && !t->o->component && fe_desc_guidance(pipeline);
     int64_t batch = t->o->batch ? t->o->batch : 1;
     if (batch < 1 || batch > FE_MAX_BATCH) {
-        base_error(t->d, NULL, "a batch of %lld: 1 to %d is possible", (long long)batch, FE_MAX_BATCH);
+        base_error(t->d, NULL, "a batch of %lld: 1 to %d is possible", (long long)batch,
+                   FE_MAX_BATCH);
         return false;
     }
     for (base_jval v = base_json_first(functions); base_json_present(v); v = base_json_next(v)) {
@@ -348,7 +363,8 @@ static bool build_all(document *t) {
         f.component = base_arena_strndup(t->m->arena, f.name, strcspn(f.name, "."));
         bool built = build_function(t, &f, f.name, batch);
         if (built && pair && denoiser && strcmp(denoiser, f.name) == 0)
-            built = build_function(t, &f, base_arena_printf(t->m->arena, "%s@2", f.name), 2 * batch);
+            built =
+                build_function(t, &f, base_arena_printf(t->m->arena, "%s@2", f.name), 2 * batch);
         fine &= built;
     }
     return fine && fe_weights_check(t->weights);
@@ -357,9 +373,11 @@ static bool build_all(document *t) {
 static bool keeps(const fe_options *o, const char *name) {
     size_t component = strcspn(name, ".@");
     const char *dot = strchr(name, '.');
-    if (o->component && (strlen(o->component) != component || memcmp(o->component, name, component) != 0))
+    if (o->component &&
+        (strlen(o->component) != component || memcmp(o->component, name, component) != 0))
         return false;
-    return !o->function || strcmp(o->function, name) == 0 || (dot && strcmp(dot + 1, o->function) == 0);
+    return !o->function || strcmp(o->function, name) == 0 ||
+           (dot && strcmp(dot + 1, o->function) == 0);
 }
 
 static bool keep_functions(document *t) {
@@ -387,13 +405,15 @@ static void general_meta(document *t) {
     if (about) ir_meta_set_string(t->m, "model.about", about);
 }
 
-bool fe_load_description(base_diag *d, ir_module *m, const char *path, base_json *doc, const fe_options *o) {
+bool fe_load_description(base_diag *d, ir_module *m, const char *path, base_json *doc,
+                         const fe_options *o) {
     document t = {.d = d, .m = m, .o = o, .root = base_json_root(doc), .path = path};
     unsigned before = base_diag_errors(d);
     bool fine = fe_desc_check(t.root);
     if (o->clip_skip || o->prompt_chunks) {
-        base_error(d, NULL, "--%s: a description writes its text encoder out, and the length of its context",
-                 o->clip_skip ? "clip-skip" : "prompt-chunks");
+        base_error(d, NULL,
+                   "--%s: a description writes its text encoder out, and the length of its context",
+                   o->clip_skip ? "clip-skip" : "prompt-chunks");
         fine = false;
     }
     fine = fine && read_params(&t) && read_size(&t);

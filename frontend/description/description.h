@@ -1,10 +1,10 @@
-/* What the two halves of the model description language share: description.c (documents, functions, repeats)
- * and description_blocks.c (the table of blocks and how each reads its keys). */
+/* What the two halves of the model description language share: description.c (documents, functions,
+ * repeats) and description_blocks.c (the table of blocks and how each reads its keys). */
 #ifndef EBRU_FRONTEND_DESCRIPTION_DESCRIPTION_H
 #define EBRU_FRONTEND_DESCRIPTION_DESCRIPTION_H
 
-#include "frontend/description/expression.h"
 #include "frontend/build/blocks.h"
+#include "frontend/description/expression.h"
 #include "frontend/files/json_file.h"
 
 typedef struct desc_value {
@@ -18,8 +18,8 @@ typedef struct desc {
     base_jval defaults; /* section "defaults": keys of blocks by block name */
     fe_variables vars;
     BASE_VEC(desc_value) values; /* inputs and what was saved; later ones hide earlier ones */
-    ir_ref x;                  /* the current value */
-    uint32_t blocks;           /* built so far */
+    ir_ref x;                    /* the current value */
+    uint32_t blocks;             /* built so far */
 } desc;
 
 /* One block of a list, with the section of the defaults that belongs to it. */
@@ -29,16 +29,16 @@ typedef struct desc_block {
     base_jval defaults;
 } desc_block;
 
-/* A row of the table of blocks. `keys` and `names` are space-separated: what may stand in the block beside
- * the keys every block has, and in its object "names". */
+/* A row of the table of blocks. `keys` and `names` are space-separated: what may stand in the block
+ * beside the keys every block has, and in its object "names". */
 typedef struct desc_row {
     const char *name, *keys, *names;
     bool prefix; /* reads tensors: must have a prefix */
     ir_ref (*build)(desc *c, const desc_block *k, ir_ref x);
 } desc_row;
 
-/* The row of a block; NULL when there is none. "repeat" has a row without function: description.c builds it.
- */
+/* The row of a block; NULL when there is none. "repeat" has a row without function: description.c
+ * builds it. */
 const desc_row *desc_find(const char *name);
 /* Names of all blocks, for suggestions. Returns their number; `out` may be NULL. */
 size_t desc_names(const char **out);

@@ -1,5 +1,5 @@
-/* The blocks of the model description language: one row and one function each, reading the block's keys and
- * calling the block builder. docs/model-language.md describes them.
+/* The blocks of the model description language: one row and one function each, reading the block's
+ * keys and calling the block builder. docs/model-language.md describes them.
  *
  * Adding a block: a function, a row in `rows`, a line in docs/model-language.md, a case in
  * tests/unit/frontend/description_test.c. */
@@ -53,8 +53,9 @@ static bool second_word(const desc_block *k, const char *key, const char *first,
 static ir_act activation(const desc_block *k, const char *key, ir_act fallback) {
     base_jval v = find(k, key);
     size_t i;
-    return base_json_present(v) && base_json_choice(v, "activation", ir_act_name, IR_ACT_COUNT, &i) ? (ir_act)i
-                                                                                                : fallback;
+    return base_json_present(v) && base_json_choice(v, "activation", ir_act_name, IR_ACT_COUNT, &i)
+               ? (ir_act)i
+               : fallback;
 }
 
 /* The tensor name of a part: from "names" of the block, of the defaults, or the fallback. */
@@ -76,8 +77,8 @@ static ir_ref other(desc *c, const desc_block *k, const char *key, const char *f
 }
 
 /* One number for both directions, or [y, x]. */
-static void pair(desc *c, const desc_block *k, const char *key, int64_t fallback, int64_t min, int64_t max,
-                 int64_t out[2]) {
+static void pair(desc *c, const desc_block *k, const char *key, int64_t fallback, int64_t min,
+                 int64_t max, int64_t out[2]) {
     base_jval v = find(k, key);
     out[0] = out[1] = fallback;
     if (!base_json_present(v)) return;
@@ -106,8 +107,8 @@ static int64_t heads(desc *c, const desc_block *k, ir_ref x) {
     if (!desc_number(c, v, &width, 1, FE_MAX_CHANNELS)) return 1;
     int64_t n = number(c, k, "heads", channels / width, 1, FE_MAX_CHANNELS);
     if (n * width == channels || !ir_ref_ok(x)) return n ? n : 1;
-    base_json_error(v, "%lld heads of width %lld do not make the %lld channels of the value", (long long)n,
-                  (long long)width, (long long)channels);
+    base_json_error(v, "%lld heads of width %lld do not make the %lld channels of the value",
+                    (long long)n, (long long)width, (long long)channels);
     return 1;
 }
 
@@ -126,9 +127,11 @@ static void padding(desc *c, const desc_block *k, fe_conv_options *o) {
     for (size_t p = 0; p < 4; p++) o->pad[p] = o->kernel[p % 2] / 2;
     if (!base_json_present(v)) return;
     if (base_json_is(v, BASE_JSON_ARRAY) && base_json_length(v) == 4) {
-        for (size_t p = 0; p < 4; p++) desc_number(c, base_json_item(v, p), &o->pad[p], 0, FE_MAX_KERNEL);
+        for (size_t p = 0; p < 4; p++)
+            desc_number(c, base_json_item(v, p), &o->pad[p], 0, FE_MAX_KERNEL);
     } else if (base_json_is(v, BASE_JSON_INT)) {
-        if (desc_number(c, v, &n, 0, FE_MAX_KERNEL)) o->pad[0] = o->pad[1] = o->pad[2] = o->pad[3] = n;
+        if (desc_number(c, v, &n, 0, FE_MAX_KERNEL))
+            o->pad[0] = o->pad[1] = o->pad[2] = o->pad[3] = n;
     } else if (base_json_is(v, BASE_JSON_ARRAY)) {
         base_json_error(v, "'padding': expected four numbers (top, left, bottom, right)");
     } else if (base_json_choice(v, "padding", words, 2, &i) && i == 1) {
@@ -238,14 +241,16 @@ static ir_ref build_resize(desc *c, const desc_block *k, ir_ref x) {
     pair(c, k, "scale", 2, 1, FE_MAX_KERNEL, scale);
     if (!ir_ref_ok(x)) return IR_NONE;
     const ir_type *t = ir_typeof(c->b->f, x);
-    int64_t h = t->rank == 4 ? t->dim[2] * scale[0] : 1, w = t->rank == 4 ? t->dim[3] * scale[1] : 1;
+    int64_t h = t->rank == 4 ? t->dim[2] * scale[0] : 1,
+            w = t->rank == 4 ? t->dim[3] * scale[1] : 1;
     return fe_resize(c->b, x, number(c, k, "height", h, 1, FE_MAX_SIDE),
                      number(c, k, "width", w, 1, FE_MAX_SIDE));
 }
 
 static ir_ref build_downsample(desc *c, const desc_block *k, ir_ref x) {
     int64_t out = number(c, k, "out", channels_of(c, x), 1, FE_MAX_CHANNELS);
-    return fe_downsample(c->b, x, k->prefix, out, second_word(k, "padding", "same", "after", false));
+    return fe_downsample(c->b, x, k->prefix, out,
+                         second_word(k, "padding", "same", "after", false));
 }
 
 static ir_ref build_upsample(desc *c, const desc_block *k, ir_ref x) {
@@ -262,8 +267,9 @@ static ir_ref build_upsample(desc *c, const desc_block *k, ir_ref x) {
 /* ---- blocks ---- */
 
 static ir_ref build_res_block(desc *c, const desc_block *k, ir_ref x) {
-    fe_res_options o = fe_res_defaults(number(c, k, "out", REQUIRED, 1, FE_MAX_CHANNELS),
-                                       number(c, k, "groups", 32, 1, FE_MAX_CHANNELS), real(k, "eps", 1e-5));
+    fe_res_options o =
+        fe_res_defaults(number(c, k, "out", REQUIRED, 1, FE_MAX_CHANNELS),
+                        number(c, k, "groups", 32, 1, FE_MAX_CHANNELS), real(k, "eps", 1e-5));
     unsigned before = base_diag_errors(c->b->d);
     ir_ref emb = other(c, k, "emb", "emb");
     if (base_diag_errors(c->b->d) != before) return IR_NONE;
@@ -291,8 +297,8 @@ static void read_attention(desc *c, const desc_block *k, ir_ref x, fe_attention_
 }
 
 static ir_ref build_attention(desc *c, const desc_block *k, ir_ref x) {
-    fe_image_attention_options o =
-        fe_image_attention_defaults(1, number(c, k, "groups", 32, 1, FE_MAX_CHANNELS), real(k, "eps", 1e-5));
+    fe_image_attention_options o = fe_image_attention_defaults(
+        1, number(c, k, "groups", 32, 1, FE_MAX_CHANNELS), real(k, "eps", 1e-5));
     read_attention(c, k, x, &o.attention);
     o.output_scale = real(k, "output_scale", 1.0);
     o.norm = part(k, "norm", o.norm);
@@ -319,25 +325,28 @@ static ir_ref build_spatial_transformer(desc *c, const desc_block *k, ir_ref x) 
                                 .depth = number(c, k, "depth", 1, 1, FE_MAX_DEPTH),
                                 .groups = number(c, k, "groups", 32, 1, FE_MAX_CHANNELS),
                                 .eps = real(k, "eps", 1e-6),
-                                .linear_projection = !second_word(k, "projection", "linear", "conv", true),
+                                .linear_projection =
+                                    !second_word(k, "projection", "linear", "conv", true),
                                 .only_cross = flag(k, "only_cross_attention", false)};
     ir_ref context = other(c, k, "context", "encoder_hidden_states");
     return fe_spatial_transformer(c->b, x, context, k->prefix, &o);
 }
 
 static ir_ref build_feed_forward(desc *c, const desc_block *k, ir_ref x) {
-    fe_feed_forward_options o = {.inner = number(c, k, "inner", 4 * channels_of(c, x), 1, FE_MAX_CHANNELS),
-                                 .act = activation(k, "activation", IR_ACT_NONE),
-                                 .in = part(k, "in", "net.0.proj"),
-                                 .out = part(k, "out", "net.2")};
-    o.geglu =
-        !base_json_present(find(k, "activation")); /* as in Stable Diffusion, unless an activation is named */
+    fe_feed_forward_options o = {
+        .inner = number(c, k, "inner", 4 * channels_of(c, x), 1, FE_MAX_CHANNELS),
+        .act = activation(k, "activation", IR_ACT_NONE),
+        .in = part(k, "in", "net.0.proj"),
+        .out = part(k, "out", "net.2")};
+    o.geglu = !base_json_present(
+        find(k, "activation")); /* as in Stable Diffusion, unless an activation is named */
     return fe_feed_forward(c->b, x, k->prefix, &o);
 }
 
 static ir_ref build_text_layer(desc *c, const desc_block *k, ir_ref x) {
     fe_text_layer_options o = {.heads = heads(c, k, x),
-                               .inner = number(c, k, "inner", 4 * channels_of(c, x), 1, FE_MAX_CHANNELS),
+                               .inner =
+                                   number(c, k, "inner", 4 * channels_of(c, x), 1, FE_MAX_CHANNELS),
                                .eps = real(k, "eps", 1e-5),
                                .act = activation(k, "activation", IR_ACT_QUICK_GELU),
                                .causal = flag(k, "causal", true)};
@@ -373,7 +382,8 @@ static ir_ref build_scale(desc *c, const desc_block *k, ir_ref x) {
 }
 
 static ir_ref build_use(desc *c, const desc_block *k, ir_ref x) {
-    if (!base_json_present(base_json_get(k->v, "from"))) return fe_fail(c->b, "block 'use' needs a key 'from'");
+    if (!base_json_present(base_json_get(k->v, "from")))
+        return fe_fail(c->b, "block 'use' needs a key 'from'");
     return x;
 }
 
@@ -423,13 +433,15 @@ static const desc_row rows[] = {
     {"time_embedding", SINUSOID_KEYS " inner out activation names", "linear_1 linear_2", true,
      build_time_embedding},
     {"mlp", "inner out activation names", "linear_1 linear_2", true, build_mlp},
-    {"res_block", "out groups eps emb activation output_scale names", "norm1 conv1 emb norm2 conv2 shortcut",
-     true, build_res_block},
-    {"attention", "groups eps output_scale " ATTENTION_KEYS, "norm " ATTENTION_NAMES, true, build_attention},
+    {"res_block", "out groups eps emb activation output_scale names",
+     "norm1 conv1 emb norm2 conv2 shortcut", true, build_res_block},
+    {"attention", "groups eps output_scale " ATTENTION_KEYS, "norm " ATTENTION_NAMES, true,
+     build_attention},
     {"self_attention", ATTENTION_KEYS, ATTENTION_NAMES, true, build_self_attention},
     {"cross_attention", "context " ATTENTION_KEYS, "q k v out", true, build_cross_attention},
-    {"spatial_transformer", "heads head_dim depth groups eps context projection only_cross_attention", "",
-     true, build_spatial_transformer},
+    {"spatial_transformer",
+     "heads head_dim depth groups eps context projection only_cross_attention", "", true,
+     build_spatial_transformer},
     {"feed_forward", "inner activation names", "in out", true, build_feed_forward},
     {"text_layer", "heads head_dim inner eps activation causal", "", true, build_text_layer},
     {"downsample", "out padding", "", true, build_downsample},

@@ -1,5 +1,5 @@
-/* The first walk over a model description: form, known keys, known blocks; see description_check.h. Every
- * block is seen once, whatever repeats and conditions say. */
+/* The first walk over a model description: form, known keys, known blocks; see description_check.h.
+ * Every block is seen once, whatever repeats and conditions say. */
 #include "frontend/description/description_check.h"
 
 #include <string.h>
@@ -8,7 +8,8 @@
 
 enum { MAX_NESTING = 16, MAX_FUNCTIONS = 64, MAX_WORDS = 48, MAX_BLOCK_NAMES = 128 };
 
-bool fe_desc_expression(const fe_variables *vars, base_jval v, int64_t *out, int64_t min, int64_t max) {
+bool fe_desc_expression(const fe_variables *vars, base_jval v, int64_t *out, int64_t min,
+                        int64_t max) {
     const char *text;
     int64_t n;
     if (!base_json_is(v, BASE_JSON_STRING)) return base_json_int(v, out, min, max);
@@ -18,8 +19,9 @@ bool fe_desc_expression(const fe_variables *vars, base_jval v, int64_t *out, int
     if (!fine)
         base_json_error(v, "'%s': %s", base_escape(text, strlen(text)), why.data);
     else if (n < min || n > max)
-        base_json_error(v, "'%s' is %lld, which is out of range (%lld to %lld)", base_escape(text, strlen(text)),
-                      (long long)n, (long long)min, (long long)max);
+        base_json_error(v, "'%s' is %lld, which is out of range (%lld to %lld)",
+                        base_escape(text, strlen(text)), (long long)n, (long long)min,
+                        (long long)max);
     base_str_free(&why);
     if (!fine || n < min || n > max) return false;
     *out = n;
@@ -37,7 +39,8 @@ typedef struct words {
 
 static void add_words(words *w, const char *text) {
     char *p = w->text;
-    if (w->count) p = w->text + (w->list[w->count - 1] - w->text) + strlen(w->list[w->count - 1]) + 1;
+    if (w->count)
+        p = w->text + (w->list[w->count - 1] - w->text) + strlen(w->list[w->count - 1]) + 1;
     size_t n = strlen(text);
     if (p + n + 1 > w->text + sizeof w->text) ICE("too many words in '%s'", text);
     memcpy(p, text, n + 1);
@@ -62,15 +65,17 @@ static bool member(base_jval object, const char *key, base_json_kind kind) {
 /* Names of values, functions and parameters: letters, digits, '_', and for functions one '.'. */
 static bool plain_name(base_jval v, const char *name, bool dot) {
     size_t dots = 0, n = strlen(name);
-    bool fine =
-        n > 0 && n <= 64 && !(name[0] >= '0' && name[0] <= '9') && name[0] != '.' && name[n - (n > 0)] != '.';
+    bool fine = n > 0 && n <= 64 && !(name[0] >= '0' && name[0] <= '9') && name[0] != '.' &&
+                name[n - (n > 0)] != '.';
     for (const char *s = name; *s && fine; s++) {
-        bool letter =
-            (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || *s == '_';
+        bool letter = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') ||
+                      (*s >= '0' && *s <= '9') || *s == '_';
         if (*s == '.') dots++;
         fine = letter || (*s == '.' && dot && dots == 1);
     }
-    if (!fine) base_json_error(v, "'%s' is no name: letters, digits and '_' are possible", base_escape(name, n));
+    if (!fine)
+        base_json_error(v, "'%s' is no name: letters, digits and '_' are possible",
+                        base_escape(name, n));
     return fine;
 }
 
@@ -101,7 +106,8 @@ static bool check_keys(base_jval v, const desc_row *row, const char *common) {
     if (!base_json_expect(names, BASE_JSON_OBJECT)) return false;
     fine &= only_keys(names, row->names);
     const char *word;
-    for (base_jval part = base_json_first(names); base_json_present(part); part = base_json_next(part))
+    for (base_jval part = base_json_first(names); base_json_present(part);
+         part = base_json_next(part))
         fine &= base_json_string(part, &word);
     return fine;
 }
@@ -133,10 +139,12 @@ static bool check_block(base_jval v, unsigned depth) {
     const desc_row *row = base_json_present(name) ? known_block(name) : NULL;
     if (!row) return false;
     bool fine = check_keys(v, row, desc_common_keys);
-    fine &= member(v, "prefix", BASE_JSON_STRING) && name_member(v, "from") && name_member(v, "save");
+    fine &=
+        member(v, "prefix", BASE_JSON_STRING) && name_member(v, "from") && name_member(v, "save");
     if (row->prefix && !base_json_present(base_json_get(v, "prefix"))) {
-        base_json_error(v, "block '%s' needs a 'prefix', under which its tensors stand in the weight file",
-                      row->name);
+        base_json_error(
+            v, "block '%s' needs a 'prefix', under which its tensors stand in the weight file",
+            row->name);
         fine = false;
     }
     return (row->build || check_repeat(v, depth)) && fine;
@@ -170,7 +178,8 @@ static bool check_inputs(base_jval inputs) {
     bool fine = true;
     for (base_jval in = base_json_first(inputs); base_json_present(in); in = base_json_next(in)) {
         fine &= plain_name(in, base_json_key(in), false);
-        fine &= base_json_expect(in, BASE_JSON_OBJECT) && only_keys(in, "shape dtype frequency about");
+        fine &=
+            base_json_expect(in, BASE_JSON_OBJECT) && only_keys(in, "shape dtype frequency about");
     }
     if (!base_json_length(inputs)) base_json_error(inputs, "a function needs an input");
     return fine && base_json_length(inputs) > 0;
@@ -187,7 +196,8 @@ static bool check_function(base_jval f) {
 }
 
 static bool check_functions(base_jval functions) {
-    if (!base_json_present(functions) || !base_json_expect(functions, BASE_JSON_OBJECT)) return false;
+    if (!base_json_present(functions) || !base_json_expect(functions, BASE_JSON_OBJECT))
+        return false;
     size_t n = base_json_length(functions);
     bool fine = n >= 1 && n <= MAX_FUNCTIONS;
     if (!fine) base_json_error(functions, "a description has 1 to %d functions", MAX_FUNCTIONS);
@@ -212,14 +222,15 @@ static bool check_params(base_jval params) {
 bool fe_desc_check(base_jval root) {
     int64_t version;
     if (!base_json_expect(root, BASE_JSON_OBJECT)) return false;
-    if (!base_json_int(base_json_get(root, "ebru"), &version, 1, 1)) return false; /* another language */
+    if (!base_json_int(base_json_get(root, "ebru"), &version, 1, 1))
+        return false; /* another language */
     bool fine = only_keys(root, "ebru name about params defaults weights functions pipeline");
     fine &= member(root, "name", BASE_JSON_STRING) && member(root, "about", BASE_JSON_STRING);
     fine &= member(root, "weights", BASE_JSON_STRING) && member(root, "pipeline", BASE_JSON_OBJECT);
-    fine &= only_keys(
-        base_json_get(root, "pipeline"),
-        "about kind denoiser decoder encoder condition low_res text_encoder text_output tokenizer guidance "
-        "classes sampler scale scaling_factor shift_factor");
+    fine &= only_keys(base_json_get(root, "pipeline"),
+                      "about kind denoiser decoder encoder condition low_res text_encoder "
+                      "text_output tokenizer guidance "
+                      "classes sampler scale scaling_factor shift_factor");
     fine &= check_params(base_json_get(root, "params"));
     fine &= check_defaults(base_json_get(root, "defaults"));
     return check_functions(base_json_require(root, "functions")) && fine;

@@ -27,16 +27,18 @@ bool fe_desc_guidance(base_jval pipeline) {
     return base_json_opt_bool(pipeline, "guidance", kind_of(pipeline) == TEXT);
 }
 
-/* The function a key names; NULL after reporting (or silently, when it is not `needed` and absent). */
-static const ir_func *function(const ir_module *m, base_jval pipeline, const char *key, const char *fallback,
-                               bool needed) {
+/* The function a key names; NULL after reporting (or silently, when it is not `needed` and absent).
+ */
+static const ir_func *function(const ir_module *m, base_jval pipeline, const char *key,
+                               const char *fallback, bool needed) {
     base_jval v = base_json_get(pipeline, key);
     const char *name = fallback;
     if (base_json_present(v) && !base_json_string(v, &name)) return NULL;
     const ir_func *f = ir_func_find(m, name);
     if (!f && (needed || base_json_present(v)))
-        base_json_error(base_json_present(v) ? v : pipeline, "the %s '%s' is not among the functions", key,
-                      base_escape(name, strlen(name)));
+        base_json_error(base_json_present(v) ? v : pipeline,
+                        "the %s '%s' is not among the functions", key,
+                        base_escape(name, strlen(name)));
     return f;
 }
 
@@ -49,13 +51,16 @@ static const ir_type *input(const ir_func *f, const char *name) {
 
 static const ir_type *output(const ir_func *f, const char *name) {
     for (size_t i = 0; i < f->outputs.count; i++)
-        if (strcmp(f->outputs.items[i].name, name) == 0) return ir_typeof(f, f->outputs.items[i].value);
+        if (strcmp(f->outputs.items[i].name, name) == 0)
+            return ir_typeof(f, f->outputs.items[i].value);
     return NULL;
 }
 
-static bool needs(base_jval pipeline, const ir_func *f, const ir_type *t, const char *what, const char *name) {
+static bool needs(base_jval pipeline, const ir_func *f, const ir_type *t, const char *what,
+                  const char *name) {
     if (t) return true;
-    base_json_error(pipeline, "function '%s' needs an %s '%s' for this kind of pipeline", f->name, what, name);
+    base_json_error(pipeline, "function '%s' needs an %s '%s' for this kind of pipeline", f->name,
+                    what, name);
     return false;
 }
 
@@ -99,23 +104,28 @@ static bool read_classes(ir_module *m, base_jval pipeline) {
 }
 
 /* *picture: the type of the loop's pictures. `latent`: of what the loop denoises. */
-static bool read_decoder(ir_module *m, base_jval pipeline, const ir_type *sample, const ir_type **picture) {
+static bool read_decoder(ir_module *m, base_jval pipeline, const ir_type *sample,
+                         const ir_type **picture) {
     const ir_func *f = function(m, pipeline, "decoder", "vae.decode", false);
     int64_t scale = base_json_opt_int(pipeline, "scale", 1, 1, 64);
     ir_meta_set_int(m, "vae.scale", scale);
     *picture = sample;
     if (!f)
-        return !base_json_present(base_json_get(pipeline, "decoder")) && image_meta(m, pipeline, "image", sample);
+        return !base_json_present(base_json_get(pipeline, "decoder")) &&
+               image_meta(m, pipeline, "image", sample);
     const ir_type *latent = input(f, "latent"), *image = output(f, "image");
-    if (!needs(pipeline, f, latent, "input", "latent") || !needs(pipeline, f, image, "output", "image"))
+    if (!needs(pipeline, f, latent, "input", "latent") ||
+        !needs(pipeline, f, image, "output", "image"))
         return false;
     if (!ir_shape_equal(latent, sample)) {
-        base_json_error(pipeline, "the decoder's latent has another shape than the denoiser's sample");
+        base_json_error(pipeline,
+                        "the decoder's latent has another shape than the denoiser's sample");
         return false;
     }
     *picture = image;
     ir_meta_set_string(m, "pipeline.decoder", f->name);
-    ir_meta_set_float(m, "vae.scaling_factor", base_json_opt_double(pipeline, "scaling_factor", 1.0));
+    ir_meta_set_float(m, "vae.scaling_factor",
+                      base_json_opt_double(pipeline, "scaling_factor", 1.0));
     ir_meta_set_float(m, "vae.shift_factor", base_json_opt_double(pipeline, "shift_factor", 0.0));
     return image_meta(m, pipeline, "image", image);
 }
@@ -126,11 +136,12 @@ static const char *const conditions[] = {"inpaint", "depth", "low_resolution"};
 enum { INPAINT, DEPTH, LOW_RESOLUTION, CONDITIONS };
 
 /* "condition": what the denoiser's channels behind the latent's are. CONDITIONS: there are none. */
-static bool read_condition(base_jval pipeline, const ir_func *f, const ir_type *sample, const ir_type *latent,
-                           const ir_type *picture, size_t *condition) {
+static bool read_condition(base_jval pipeline, const ir_func *f, const ir_type *sample,
+                           const ir_type *latent, const ir_type *picture, size_t *condition) {
     base_jval v = base_json_get(pipeline, "condition");
     *condition = CONDITIONS;
-    if (base_json_present(v) && !base_json_choice(v, "condition", conditions, CONDITIONS, condition))
+    if (base_json_present(v) &&
+        !base_json_choice(v, "condition", conditions, CONDITIONS, condition))
         return false;
     const int64_t extra[] = {latent->dim[1] + 1, 1, picture->dim[1], 0};
     ir_type expected = *latent;
@@ -139,9 +150,10 @@ static bool read_condition(base_jval pipeline, const ir_func *f, const ir_type *
         if (*condition == CONDITIONS)
             base_json_error(pipeline, "the denoiser's result has another shape than its sample");
         else
-            base_json_error(v,
-                          "with this condition the denoiser's sample has %lld channels more than its result",
-                          (long long)extra[*condition]);
+            base_json_error(
+                v,
+                "with this condition the denoiser's sample has %lld channels more than its result",
+                (long long)extra[*condition]);
         return false;
     }
     return *condition != LOW_RESOLUTION ||
@@ -152,19 +164,23 @@ static bool is_image(const ir_type *t, int64_t channels, int64_t height, int64_t
     return t && t->rank == 4 && t->dim[1] == channels && t->dim[2] == height && t->dim[3] == width;
 }
 
-/* "encoder": a picture to the moments of a latent, or to the latent. *f stays NULL when there is none. */
-static bool read_encoder(ir_module *m, base_jval pipeline, const ir_type *latent, const ir_type *picture,
-                         ir_func **f) {
+/* "encoder": a picture to the moments of a latent, or to the latent. *f stays NULL when there is
+ * none. */
+static bool read_encoder(ir_module *m, base_jval pipeline, const ir_type *latent,
+                         const ir_type *picture, ir_func **f) {
     base_jval v = base_json_get(pipeline, "encoder");
     const ir_func *e = function(m, pipeline, "encoder", "vae.encode", false);
     if (!e) return !base_json_present(v);
-    const ir_type *image = input(e, "image"), *moments = output(e, "moments"), *plain = output(e, "latent");
+    const ir_type *image = input(e, "image"), *moments = output(e, "moments"),
+                  *plain = output(e, "latent");
     bool fits = is_image(image, picture->dim[1], picture->dim[2], picture->dim[3]) &&
                 (is_image(moments, 2 * latent->dim[1], latent->dim[2], latent->dim[3]) ||
                  is_image(plain, latent->dim[1], latent->dim[2], latent->dim[3]));
     if (fits) *f = ir_func_find(m, e->name);
-    if (fits || !base_json_present(v)) return true; /* nobody said that a vae.encode is for this loop */
-    base_json_error(v, "the encoder must make 'moments' or 'latent' of this loop's latents from an 'image'");
+    if (fits || !base_json_present(v))
+        return true; /* nobody said that a vae.encode is for this loop */
+    base_json_error(
+        v, "the encoder must make 'moments' or 'latent' of this loop's latents from an 'image'");
     return false;
 }
 
@@ -180,9 +196,11 @@ static bool read_low_res(ir_module *m, base_jval pipeline) {
     return fe_scheduler_section_meta(m, "low_res", s, more, 2);
 }
 
-/* Whether and how the loop begins with a picture, and what the denoiser is shown beside the latent. */
-static bool read_pictures(ir_module *m, base_jval pipeline, const ir_func *denoiser, const ir_type *sample,
-                          const ir_type *latent, const ir_type *picture, const fe_options *o) {
+/* Whether and how the loop begins with a picture, and what the denoiser is shown beside the latent.
+ */
+static bool read_pictures(ir_module *m, base_jval pipeline, const ir_func *denoiser,
+                          const ir_type *sample, const ir_type *latent, const ir_type *picture,
+                          const fe_options *o) {
     size_t condition;
     ir_func *encoder = NULL;
     if (!read_condition(pipeline, denoiser, sample, latent, picture, &condition) ||
@@ -190,19 +208,22 @@ static bool read_pictures(ir_module *m, base_jval pipeline, const ir_func *denoi
         return false;
     bool pixels = !ir_meta_string(m, "pipeline.decoder", NULL), low = condition == LOW_RESOLUTION;
     if (!low && base_json_present(base_json_get(pipeline, "low_res"))) {
-        base_json_error(base_json_get(pipeline, "low_res"), "'low_res' is for the condition 'low_resolution'");
+        base_json_error(base_json_get(pipeline, "low_res"),
+                        "'low_res' is for the condition 'low_resolution'");
         return false;
     }
     if (condition != CONDITIONS) {
         ir_meta_set_string(m, "pipeline.condition", conditions[condition]);
         if (o->no_image_input) {
-            base_error(base_json_diag(pipeline.doc), NULL,
-                     "--no-image-input: this model cannot do without a picture (its condition is '%s')",
-                     conditions[condition]);
+            base_error(
+                base_json_diag(pipeline.doc), NULL,
+                "--no-image-input: this model cannot do without a picture (its condition is '%s')",
+                conditions[condition]);
             return false;
         }
         if (!low && !encoder) {
-            base_json_error(pipeline, "the condition '%s' needs an 'encoder'", conditions[condition]);
+            base_json_error(pipeline, "the condition '%s' needs an 'encoder'",
+                            conditions[condition]);
             return false;
         }
     }
@@ -214,22 +235,24 @@ static bool read_pictures(ir_module *m, base_jval pipeline, const ir_func *denoi
     ir_meta_set_int(m, "pipeline.image_input", 1);
     if (low) return read_low_res(m, pipeline);
     if (encoder) ir_meta_set_string(m, "pipeline.encoder", encoder->name);
-    double strength =
-        base_json_opt_double(base_json_get(pipeline, "sampler"), "strength", condition == INPAINT ? 1.0 : 0.8);
+    double strength = base_json_opt_double(base_json_get(pipeline, "sampler"), "strength",
+                                           condition == INPAINT ? 1.0 : 0.8);
     ir_meta_set_float(m, "sampler.strength", strength);
     if (strength > 0 && strength <= 1) return true;
     base_json_error(base_json_get(base_json_get(pipeline, "sampler"), "strength"),
-                  "'strength' is above 0 and at most 1");
+                    "'strength' is above 0 and at most 1");
     return false;
 }
 
 /* "tokenizer": a folder beside the description. */
-static bool read_tokenizer(base_diag *d, ir_module *m, base_jval pipeline, const char *path, int64_t tokens) {
+static bool read_tokenizer(base_diag *d, ir_module *m, base_jval pipeline, const char *path,
+                           int64_t tokens) {
     base_jval v = base_json_require(pipeline, "tokenizer");
     const char *name;
     if (!base_json_present(v)) return false;
     base_loc loc = base_json_loc(v);
-    if (!base_json_string(v, &name) || !fe_check_name(d, &loc, "folder", name, strlen(name))) return false;
+    if (!base_json_string(v, &name) || !fe_check_name(d, &loc, "folder", name, strlen(name)))
+        return false;
     const char *slash = strrchr(path, '/');
     const char *folder = slash ? base_arena_strndup(m->arena, path, (size_t)(slash - path)) : ".";
     fe_dir *dir = fe_dir_open(d, fe_path_join(m->arena, slash == path ? "/" : folder, name));
@@ -238,17 +261,20 @@ static bool read_tokenizer(base_diag *d, ir_module *m, base_jval pipeline, const
     return fine;
 }
 
-static bool read_text(base_diag *d, ir_module *m, base_jval pipeline, const ir_func *denoiser, const char *path) {
+static bool read_text(base_diag *d, ir_module *m, base_jval pipeline, const ir_func *denoiser,
+                      const char *path) {
     const ir_func *f = function(m, pipeline, "text_encoder", "text_encoder", true);
     const char *name = base_json_opt_string(pipeline, "text_output", "last_hidden_state");
     const ir_type *context = input(denoiser, "encoder_hidden_states");
     if (!f || !needs(pipeline, denoiser, context, "input", "encoder_hidden_states")) return false;
     const ir_type *ids = input(f, "input_ids"), *state = output(f, name);
-    if (!needs(pipeline, f, ids, "input", "input_ids") || !needs(pipeline, f, state, "output", name))
+    if (!needs(pipeline, f, ids, "input", "input_ids") ||
+        !needs(pipeline, f, state, "output", name))
         return false;
     if (!ir_shape_equal(context, state) || ids->rank != 2) {
-        base_json_error(pipeline, "the text encoder's '%s' has another shape than the denoiser's context",
-                      name);
+        base_json_error(pipeline,
+                        "the text encoder's '%s' has another shape than the denoiser's context",
+                        name);
         return false;
     }
     ir_meta_set_string(m, "pipeline.text_encoder", f->name);
@@ -271,10 +297,10 @@ static bool read_loop(base_diag *d, ir_module *m, base_jval pipeline, size_t kin
                       const fe_options *o) {
     const ir_func *f = function(m, pipeline, "denoiser", "unet", true);
     if (!f) return false;
-    const ir_type *sample = input(f, "sample"), *t = input(f, "timestep"), *out = output(f, "sample"),
-                  *picture = NULL;
-    if (!needs(pipeline, f, sample, "input", "sample") || !needs(pipeline, f, t, "input", "timestep") ||
-        !needs(pipeline, f, out, "output", "sample"))
+    const ir_type *sample = input(f, "sample"), *t = input(f, "timestep"),
+                  *out = output(f, "sample"), *picture = NULL;
+    if (!needs(pipeline, f, sample, "input", "sample") ||
+        !needs(pipeline, f, t, "input", "timestep") || !needs(pipeline, f, out, "output", "sample"))
         return false;
     bool fine = true;
     ir_meta_set_string(m, "pipeline.denoiser", f->name);
@@ -292,8 +318,10 @@ static bool read_loop(base_diag *d, ir_module *m, base_jval pipeline, size_t kin
     return fine;
 }
 
-bool fe_desc_pipeline(base_diag *d, ir_module *m, base_jval root, const char *path, const fe_options *o) {
-    base_jval pipeline = base_json_get(root, "pipeline"), kind_value = base_json_get(pipeline, "kind");
+bool fe_desc_pipeline(base_diag *d, ir_module *m, base_jval root, const char *path,
+                      const fe_options *o) {
+    base_jval pipeline = base_json_get(root, "pipeline"),
+              kind_value = base_json_get(pipeline, "kind");
     size_t kind = NONE;
     bool fine = true;
     if (base_json_present(pipeline)) {

@@ -30,8 +30,8 @@ typedef struct fe_variables {
 
 /* False with the reason appended to `why`. */
 bool fe_arith(const fe_variables *v, const char *text, size_t length, int64_t *out, base_str *why);
-/* `text` with every "{expr}" replaced by its value, appended to `out`; "{{" is a brace. False with the reason
- * in `why`. */
+/* `text` with every "{expr}" replaced by its value, appended to `out`; "{{" is a brace. False with
+ * the reason in `why`. */
 bool fe_arith_substitute(const fe_variables *v, const char *text, base_str *out, base_str *why);
 
 #endif

@@ -1,5 +1,6 @@
-/* CLIPTextModel and CLIPTextModelWithProjection: config and the function input_ids -> last_hidden_state,
- * penultimate_hidden_state, and text_embeds with a projection; see diffusers.h. */
+/* CLIPTextModel and CLIPTextModelWithProjection: config and the function input_ids ->
+ * last_hidden_state, penultimate_hidden_state, and text_embeds with a projection; see diffusers.h.
+ */
 #include <string.h>
 
 #include "frontend/diffusers/diffusers.h"
@@ -17,9 +18,9 @@ static bool read_class(base_jval root, bool *projected) {
         *projected = strcmp(word, "CLIPTextModelWithProjection") == 0;
         if (*projected || strcmp(word, "CLIPTextModel") == 0) continue;
         base_json_error(v,
-                      "unsupported: text model '%s' (supported are CLIPTextModel and "
-                      "CLIPTextModelWithProjection)",
-                      base_escape(word, strlen(word)));
+                        "unsupported: text model '%s' (supported are CLIPTextModel and "
+                        "CLIPTextModelWithProjection)",
+                        base_escape(word, strlen(word)));
         return false;
     }
     return true;
@@ -54,8 +55,8 @@ bool fe_clip_read(base_jval root, fe_clip_config *c) {
     fine &= fe_config_activation(root, "hidden_act", IR_ACT_QUICK_GELU, &c->act);
     if (c->width % c->heads) {
         base_json_error(fe_config_at(root, "num_attention_heads"),
-                      "%lld heads do not divide a hidden size of %lld", (long long)c->heads,
-                      (long long)c->width);
+                        "%lld heads do not divide a hidden size of %lld", (long long)c->heads,
+                        (long long)c->width);
         fine = false;
     }
     fe_config_unknown(root, ignored, COUNT(ignored));
@@ -77,12 +78,12 @@ bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, con
     unsigned before = base_diag_errors(b->d);
     if (s->tokens > c->positions) {
         base_error(b->d, NULL, "%lld tokens are more than the text model's %lld positions",
-                 (long long)s->tokens, (long long)c->positions);
+                   (long long)s->tokens, (long long)c->positions);
         return false;
     }
     if (c->skip >= c->layers) {
-        base_error(b->d, NULL, "--clip-skip: %lld layers cannot be left out of %lld", (long long)c->skip,
-                 (long long)c->layers);
+        base_error(b->d, NULL, "--clip-skip: %lld layers cannot be left out of %lld",
+                   (long long)c->skip, (long long)c->layers);
         return false;
     }
     fe_at(b, c->root);
@@ -99,7 +100,8 @@ bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, con
     fe_text_layer_options layer = {
         .heads = c->heads, .inner = c->inner, .eps = c->eps, .act = c->act, .causal = true};
     ir_ref last = x, penultimate = x;
-    for (int64_t i = 0; i < c->layers; i++) { /* x is hidden_states[i], hidden_states[layers] the last */
+    for (int64_t i = 0; i < c->layers;
+         i++) { /* x is hidden_states[i], hidden_states[layers] the last */
         if (i == c->layers - c->skip) last = x;
         if (i == c->layers - c->skip - 1) penultimate = x;
         x = fe_text_layer(b, x, fe_name(b, "text_model.encoder.layers.%lld", (long long)i), &layer);

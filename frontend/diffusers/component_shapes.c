@@ -12,7 +12,8 @@ static const fe_shape *given_shape(const fe_options *o, const char *name, uint32
 
 static bool in_range(base_diag *d, const char *what, int64_t value, int64_t max) {
     if (value >= 1 && value <= max) return true;
-    base_error(d, NULL, "%s of %lld: 1 to %lld is possible", what, (long long)value, (long long)max);
+    base_error(d, NULL, "%s of %lld: 1 to %lld is possible", what, (long long)value,
+               (long long)max);
     return false;
 }
 
@@ -67,7 +68,7 @@ bool fe_unet_sizes(const fe_pipeline *p, fe_sizes *s) {
     s->time_ids = fe_pipeline_time_ids(p);
     if (p->o->width % scale || p->o->height % scale) {
         base_error(p->d, NULL, "a picture of %lld x %lld: both sides must be multiples of %lld",
-                 (long long)p->o->width, (long long)p->o->height, (long long)scale);
+                   (long long)p->o->width, (long long)p->o->height, (long long)scale);
         return false;
     }
     s->height = or_else(p->o->height / scale, c->sample_height);
@@ -78,7 +79,8 @@ bool fe_unet_sizes(const fe_pipeline *p, fe_sizes *s) {
     if (context) s->tokens = context->dim[1];
     if (ids) s->time_ids = ids->dim[1];
     if (!s->height || !s->width) {
-        base_json_error(c->root, "the config has no 'sample_size', so the picture size must be given (--size)");
+        base_json_error(
+            c->root, "the config has no 'sample_size', so the picture size must be given (--size)");
         return false;
     }
     return check_sizes(p->d, s);
@@ -90,8 +92,10 @@ bool fe_vae_sizes(const fe_pipeline *p, fe_sizes *s) {
     int64_t scale = fe_vae_scale(c);
     *s = base_sizes(p);
     s->batch = side_batch(p, s);
-    s->height = or_else(p->o->height, unet->doc ? unet->config.unet.sample_height * scale : c->sample_height);
-    s->width = or_else(p->o->width, unet->doc ? unet->config.unet.sample_width * scale : c->sample_width);
+    s->height = or_else(p->o->height,
+                        unet->doc ? unet->config.unet.sample_height * scale : c->sample_height);
+    s->width =
+        or_else(p->o->width, unet->doc ? unet->config.unet.sample_width * scale : c->sample_width);
     if (!s->height || !s->width) s->height = s->width = 32 * scale;
     take_image_shape(p->o, "latent", scale, s);
     const fe_sizes decoded = *s;
@@ -102,10 +106,10 @@ bool fe_vae_sizes(const fe_pipeline *p, fe_sizes *s) {
         s->latent_width = decoded.width / scale;
     }
     if (!given_shape(p->o, "image", 4) && (s->height % scale || s->width % scale)) {
-        base_error(
-            p->d, NULL,
-            "a picture of %lld x %lld does not fit the autoencoder: both sides must be multiples of %lld",
-            (long long)s->width, (long long)s->height, (long long)scale);
+        base_error(p->d, NULL,
+                   "a picture of %lld x %lld does not fit the autoencoder: both sides must be "
+                   "multiples of %lld",
+                   (long long)s->width, (long long)s->height, (long long)scale);
         return false;
     }
     return check_sizes(p->d, s) && check_sizes(p->d, &decoded);
@@ -115,7 +119,8 @@ bool fe_text_sizes(const fe_pipeline *p, const fe_part *part, fe_sizes *s) {
     *s = base_sizes(p);
     s->batch = side_batch(p, s);
     s->tokens = or_else(p->o->sequence, part->config.text.positions);
-    const fe_shape *ids = given_shape(p->o, "input_ids", 2), *one = given_shape(p->o, "input_ids", 1);
+    const fe_shape *ids = given_shape(p->o, "input_ids", 2),
+                   *one = given_shape(p->o, "input_ids", 1);
     if (ids) {
         s->batch = ids->dim[0];
         s->tokens = ids->dim[1];

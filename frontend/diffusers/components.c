@@ -1,4 +1,5 @@
-/* Components of a diffusers folder: which there are, their configs, their functions; see pipeline.h. */
+/* Components of a diffusers folder: which there are, their configs, their functions; see
+ * pipeline.h. */
 #include <string.h>
 
 #include "frontend/diffusers/pipeline.h"
@@ -12,10 +13,12 @@ static const struct {
     const char *name;
     fe_part_kind kind;
     bool has_class_name; /* its config says so under _class_name */
-} classes[] = {
-    {"UNet2DConditionModel", FE_PART_UNET, true}, {"UNet2DModel", FE_PART_UNET, true},
-    {"AutoencoderKL", FE_PART_VAE, true},         {"AutoencoderTiny", FE_PART_VAE, true},
-    {"CLIPTextModel", FE_PART_TEXT, false},       {"CLIPTextModelWithProjection", FE_PART_TEXT, false}};
+} classes[] = {{"UNet2DConditionModel", FE_PART_UNET, true},
+               {"UNet2DModel", FE_PART_UNET, true},
+               {"AutoencoderKL", FE_PART_VAE, true},
+               {"AutoencoderTiny", FE_PART_VAE, true},
+               {"CLIPTextModel", FE_PART_TEXT, false},
+               {"CLIPTextModelWithProjection", FE_PART_TEXT, false}};
 
 /* Both text encoders are of the same classes. */
 static fe_part_kind class_kind(fe_part_kind kind) {
@@ -42,14 +45,16 @@ bool fe_part_of_config(base_jval root, fe_part_kind *kind) {
     if (base_json_present(base_json_get(root, "architectures")) ||
         base_json_present(base_json_get(root, "model_type")))
         return true;
-    base_json_error(root, "this is no config of a model: it has neither '_class_name' nor 'architectures'");
+    base_json_error(
+        root, "this is no config of a model: it has neither '_class_name' nor 'architectures'");
     return false;
 }
 
 const char *fe_indexed_class(base_jval index, const char *name, base_jval *at) {
     base_jval v = base_json_get(index, name), item = base_json_item(v, 1);
     const char *word = NULL;
-    if (base_json_length(v) == 2 && base_json_is(item, BASE_JSON_STRING)) base_json_string(item, &word);
+    if (base_json_length(v) == 2 && base_json_is(item, BASE_JSON_STRING))
+        base_json_string(item, &word);
     if (at) *at = item;
     return word;
 }
@@ -91,7 +96,7 @@ static bool check_class(fe_pipeline *p, fe_part_kind kind) {
     }
     if (!known) {
         base_json_error(at, "unsupported: a '%s' of class '%s'", fe_part_names[kind],
-                      base_escape(word, strlen(word)));
+                        base_escape(word, strlen(word)));
         base_note(p->d, NULL, "supported are %s", list.data);
     }
     base_str_free(&list);
@@ -108,7 +113,7 @@ bool fe_part_open(fe_pipeline *p, fe_part_kind kind) {
     if (!part->doc || !fe_part_of_config(base_json_root(part->doc), &found)) return false;
     if (found != class_kind(kind)) {
         base_json_error(base_json_root(part->doc), "this is not the config of a component '%s'",
-                      fe_part_names[kind]);
+                        fe_part_names[kind]);
         return false;
     }
     return fe_part_read(part);

@@ -1,5 +1,5 @@
-/* Keys of diffusers and transformers configs; see diffusers.h. A missing key has the constructor's default,
- * as old configs rely on. */
+/* Keys of diffusers and transformers configs; see diffusers.h. A missing key has the constructor's
+ * default, as old configs rely on. */
 #include <string.h>
 
 #include "frontend/diffusers/diffusers.h"
@@ -20,7 +20,8 @@ static bool one_a_level(base_jval v, size_t n) {
     return false;
 }
 
-bool fe_config_levels(base_jval root, const char *key, size_t n, int64_t fallback, int64_t max, int64_t *out) {
+bool fe_config_levels(base_jval root, const char *key, size_t n, int64_t fallback, int64_t max,
+                      int64_t *out) {
     base_jval v = given(root, key);
     for (size_t i = 0; i < n; i++) out[i] = fallback;
     if (!base_json_present(v)) return true;
@@ -57,7 +58,8 @@ bool fe_config_level_flags(base_jval root, const char *key, size_t n, bool fallb
 }
 
 bool fe_config_activation(base_jval root, const char *key, ir_act fallback, ir_act *out) {
-    static const char *const names[] = {"silu", "swish", "mish", "gelu", "relu", "quick_gelu", "gelu_new"};
+    static const char *const names[] = {"silu", "swish",      "mish",    "gelu",
+                                        "relu", "quick_gelu", "gelu_new"};
     static const ir_act acts[] = {IR_ACT_SILU, IR_ACT_SILU,       IR_ACT_MISH,     IR_ACT_GELU,
                                   IR_ACT_RELU, IR_ACT_QUICK_GELU, IR_ACT_GELU_TANH};
     base_jval v = given(root, key);
@@ -97,8 +99,10 @@ static bool is_off(base_jval v, const char *allowed) {
     bool flag;
     switch (base_json_kind_of(v)) {
     case BASE_JSON_NULL: return true;
-    case BASE_JSON_BOOL: return base_json_bool(v, &flag) && (!flag || (allowed && strcmp(allowed, "true") == 0));
-    case BASE_JSON_STRING: return base_json_string(v, &word) && strcmp(word, allowed ? allowed : "default") == 0;
+    case BASE_JSON_BOOL:
+        return base_json_bool(v, &flag) && (!flag || (allowed && strcmp(allowed, "true") == 0));
+    case BASE_JSON_STRING:
+        return base_json_string(v, &word) && strcmp(word, allowed ? allowed : "default") == 0;
     case BASE_JSON_INT:
     case BASE_JSON_REAL: {
         char text[32];

@@ -1,5 +1,5 @@
-/* diffusers folders: a whole pipeline behind its model_index.json, one component of it, or the folder of one
- * component; and single files, which are read as such folders; see pipeline.h. */
+/* diffusers folders: a whole pipeline behind its model_index.json, one component of it, or the
+ * folder of one component; and single files, which are read as such folders; see pipeline.h. */
 #include "frontend/diffusers/diffusers.h"
 
 #include <string.h>
@@ -39,16 +39,18 @@ static bool options_fit(const fe_pipeline *p, fe_part_kind kind) {
     const fe_options *o = p->o;
     bool text = kind == FE_PART_TEXT || kind == FE_PART_TEXT_2, fine = true;
     if (o->clip_skip && !text) {
-        base_error(p->d, NULL, "--clip-skip: the component '%s' is no text encoder", fe_part_names[kind]);
+        base_error(p->d, NULL, "--clip-skip: the component '%s' is no text encoder",
+                   fe_part_names[kind]);
         fine = false;
     }
     if (o->prompt_chunks && kind != FE_PART_UNET) {
-        base_error(p->d, NULL, "--prompt-chunks: the component '%s' has no context", fe_part_names[kind]);
+        base_error(p->d, NULL, "--prompt-chunks: the component '%s' has no context",
+                   fe_part_names[kind]);
         fine = false;
     }
     if (o->no_image_input) {
         base_error(p->d, NULL, "--no-image-input: the component '%s' alone paints no pictures",
-                 fe_part_names[kind]);
+                   fe_part_names[kind]);
         fine = false;
     }
     return fine;
@@ -60,7 +62,8 @@ static bool selected(const fe_pipeline *p, fe_part_kind *kind) {
     if (wanted && *kind == FE_PART_TEXT && strcmp(wanted, fe_part_names[FE_PART_TEXT_2]) == 0)
         *kind = FE_PART_TEXT_2;
     if (!wanted || strcmp(wanted, fe_part_names[*kind]) == 0) return true;
-    base_error(p->d, NULL, "the folder holds the component '%s', not '%s'", fe_part_names[*kind], wanted);
+    base_error(p->d, NULL, "the folder holds the component '%s', not '%s'", fe_part_names[*kind],
+               wanted);
     return false;
 }
 
@@ -75,7 +78,8 @@ bool fe_load_component(base_diag *d, ir_module *m, const char *path, const fe_op
         *part = (fe_part){.kind = kind, .wanted = true, .dir = p.root, .doc = doc};
         doc = NULL;
         ir_meta_set_string(m, "pipeline.kind", "none");
-        fine = options_fit(&p, kind) && fe_part_read(part) && fe_part_build(&p, part) && keep_functions(&p);
+        fine = options_fit(&p, kind) && fe_part_read(part) && fe_part_build(&p, part) &&
+               keep_functions(&p);
     }
     base_json_free(doc);
     pipeline_free(&p);
@@ -101,8 +105,8 @@ static bool load_whole(fe_pipeline *p) {
     return fine && keep_functions(p);
 }
 
-/* A U-Net taken out of a latent pipeline still has its size in pixels: the autoencoder's config says how many
- * a cell has. */
+/* A U-Net taken out of a latent pipeline still has its size in pixels: the autoencoder's config
+ * says how many a cell has. */
 static bool open_scale(fe_pipeline *p, fe_part_kind kind) {
     const char *vae = fe_indexed_class(base_json_root(p->index), fe_part_names[FE_PART_VAE], NULL);
     bool known = vae && (strcmp(vae, "AutoencoderKL") == 0 || strcmp(vae, "AutoencoderTiny") == 0);
@@ -115,10 +119,12 @@ static bool load_one(fe_pipeline *p, const char *name) {
     for (size_t i = 0; i < FE_PART_COUNT; i++)
         if (strcmp(name, fe_part_names[i]) == 0)
             return options_fit(p, (fe_part_kind)i) && open_scale(p, (fe_part_kind)i) &&
-                   fe_part_open(p, (fe_part_kind)i) && fe_part_build(p, &p->parts[i]) && keep_functions(p);
+                   fe_part_open(p, (fe_part_kind)i) && fe_part_build(p, &p->parts[i]) &&
+                   keep_functions(p);
     const char *near = base_suggest(name, fe_part_names, FE_PART_COUNT);
-    base_error(p->d, NULL, "unknown component '%s': unet, vae, text_encoder and text_encoder_2 are known",
-             base_escape(name, strlen(name)));
+    base_error(p->d, NULL,
+               "unknown component '%s': unet, vae, text_encoder and text_encoder_2 are known",
+               base_escape(name, strlen(name)));
     if (near) base_note(p->d, NULL, "did you mean '%s'?", near);
     return false;
 }

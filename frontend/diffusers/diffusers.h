@@ -1,20 +1,20 @@
 /* What the readers of diffusers' component configs share: config getters, and one read/build pair a
- * component. For the files behind frontend/diffusers/pipeline.h, which know about folders and pipelines, and for
- * tests. */
+ * component. For the files behind frontend/diffusers/pipeline.h, which know about folders and
+ * pipelines, and for tests. */
 #ifndef EBRU_FRONTEND_DIFFUSERS_DIFFUSERS_H
 #define EBRU_FRONTEND_DIFFUSERS_DIFFUSERS_H
 
 #include "frontend/build/blocks.h"
-#include "frontend/frontend.h"
 #include "frontend/files/json_file.h"
+#include "frontend/frontend.h"
 
 enum { FE_MAX_LEVELS = 16, FE_MAX_LATENT = 64 };
 
 /* Shapes of one call of a component. */
 typedef struct fe_sizes {
     int64_t batch;
-    int64_t height, width;                             /* of the U-Net's sample; of the autoencoder's image */
-    int64_t tokens;                                    /* of the context or the text */
+    int64_t height, width; /* of the U-Net's sample; of the autoencoder's image */
+    int64_t tokens;        /* of the context or the text */
     int64_t latent_batch, latent_height, latent_width; /* 0: of the latent that the image becomes */
     int64_t time_ids;                                  /* of text_time: how many numbers; 0: 6 */
     bool shared_timestep;
@@ -22,21 +22,25 @@ typedef struct fe_sizes {
 
 /* ---- config.c: keys of a config ---- */
 
-/* The place to speak of a key: its value, or the whole config when the key is missing (its default is meant).
- */
+/* The place to speak of a key: its value, or the whole config when the key is missing (its default
+ * is meant). */
 base_jval fe_config_at(base_jval root, const char *key);
 
-/* "one value, or one a level": an integer or an array of n of them; null and missing give `fallback`. */
-bool fe_config_levels(base_jval root, const char *key, size_t n, int64_t fallback, int64_t max, int64_t *out);
+/* "one value, or one a level": an integer or an array of n of them; null and missing give
+ * `fallback`. */
+bool fe_config_levels(base_jval root, const char *key, size_t n, int64_t fallback, int64_t max,
+                      int64_t *out);
 bool fe_config_level_flags(base_jval root, const char *key, size_t n, bool fallback, bool *out);
 /* An activation's name as diffusers and transformers write it. */
 bool fe_config_activation(base_jval root, const char *key, ir_act fallback, ir_act *out);
 /* sample_size: an integer or [height, width]; 0, 0 when it is not given. */
 bool fe_config_size(base_jval root, const char *key, int64_t *height, int64_t *width);
-/* Refuses by name every key of `keys` whose value is neither missing, null, false, "default" nor, where one
- * is given after a '=', that word or number: {"attention_type=default", "dual_cross_attention"}. */
+/* Refuses by name every key of `keys` whose value is neither missing, null, false, "default" nor,
+ * where one is given after a '=', that word or number: {"attention_type=default",
+ * "dual_cross_attention"}. */
 bool fe_config_unsupported(base_jval root, const char *const *keys, size_t n);
-/* Warns of keys that were not asked for and are not in `ignored`; keys beginning with '_' are silent. */
+/* Warns of keys that were not asked for and are not in `ignored`; keys beginning with '_' are
+ * silent. */
 void fe_config_unknown(base_jval root, const char *const *ignored, size_t n);
 
 /* ---- unet_config.c, unet.c: UNet2DConditionModel and UNet2DModel ---- */
@@ -49,8 +53,8 @@ typedef enum fe_level_kind {
     FE_LEVEL_RESNET
 } fe_level_kind;
 typedef enum fe_mid_kind { FE_MID_NONE, FE_MID_PLAIN, FE_MID_ATTENTION, FE_MID_CROSS } fe_mid_kind;
-/* What class_labels are: indices into a table, or numbers that become sinusoids and go through an MLP; or
- * vectors that are added as they are, after an MLP, after one linear layer. */
+/* What class_labels are: indices into a table, or numbers that become sinusoids and go through an
+ * MLP; or vectors that are added as they are, after an MLP, after one linear layer. */
 typedef enum fe_class_kind {
     FE_CLASS_NONE,
     FE_CLASS_TABLE,
@@ -60,8 +64,8 @@ typedef enum fe_class_kind {
     FE_CLASS_LINEAR
 } fe_class_kind;
 
-/* Arrays are indexed by the level of resolution, finest first, for the way down and, where two are given, the
- * way up in its own order. */
+/* Arrays are indexed by the level of resolution, finest first, for the way down and, where two are
+ * given, the way up in its own order. */
 typedef struct fe_unet_config {
     base_jval root;
     bool conditional;
@@ -77,7 +81,8 @@ typedef struct fe_unet_config {
     int64_t context[FE_MAX_LEVELS], depth[FE_MAX_LEVELS], up_depth[FE_MAX_LEVELS];
     bool only_cross[FE_MAX_LEVELS];
     bool center_input, asymmetric, linear_projection, mid_attention, scale_shift;
-    bool resnet_down, resnet_up; /* levels with group-norm attention change the size by residual blocks */
+    bool resnet_down,
+        resnet_up; /* levels with group-norm attention change the size by residual blocks */
     int64_t groups, mid_attention_groups; /* the latter 0: the mid block's attention has no norm */
     double eps, mid_scale;
     double resnet_scale;          /* output scale of FE_LEVEL_RESNET */
@@ -92,8 +97,8 @@ typedef struct fe_unet_config {
     int64_t encoder_hid_dim;             /* 0: none */
 } fe_unet_config;
 
-/* Reads and checks a config; false after reporting everything that is wrong or not supported. `root` must
- * outlive *c. */
+/* Reads and checks a config; false after reporting everything that is wrong or not supported.
+ * `root` must outlive *c. */
 bool fe_unet_read(base_jval root, fe_unet_config *c);
 /* Adds the function `name`: sample, timestep ... -> sample. */
 bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, const fe_sizes *s);
@@ -112,24 +117,26 @@ typedef struct fe_vae_config {
     double scaling_factor, shift_factor;
     bool normalised; /* latents have these means and deviations a channel */
     double latents_mean[FE_MAX_LATENT], latents_std[FE_MAX_LATENT];
-    bool fold_statistics; /* the functions take and give normalised latents, as pipelines keep them; not from
-                             the config */
+    bool
+        /* the functions take and give normalised latents, as pipelines keep them; not from */
+        fold_statistics;
     base_jval down_at[FE_MAX_LEVELS], up_at[FE_MAX_LEVELS];
     bool tiny; /* AutoencoderTiny: of the above it has no layers, groups and mid block, and */
-    int64_t encoder_channels, decoder_channels, encoder_blocks[FE_MAX_LEVELS], decoder_blocks[FE_MAX_LEVELS];
+    int64_t encoder_channels, decoder_channels, encoder_blocks[FE_MAX_LEVELS],
+        decoder_blocks[FE_MAX_LEVELS];
 } fe_vae_config;
 
 /* Either class, by `_class_name`. */
 bool fe_vae_read(base_jval root, fe_vae_config *c);
 /* Pixels a latent cell: 2^(levels - 1). */
 int64_t fe_vae_scale(const fe_vae_config *c);
-/* Adds NAME.encode (image -> moments; latent from AutoencoderTiny) and NAME.decode (latent -> image). The
- * sizes are the image's. */
+/* Adds NAME.encode (image -> moments; latent from AutoencoderTiny) and NAME.decode (latent ->
+ * image). The sizes are the image's. */
 bool fe_vae_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
 /* Shape of the latent that the decoder takes: the given one, else that of the image. */
 void fe_vae_latent(const fe_vae_config *c, const fe_sizes *s, int64_t dim[4]);
-/* vae_latents.c: reads latents_mean and latents_std; and with `fold_statistics`, moments as of normalised
- * latents, and latents from normalised ones. */
+/* vae_latents.c: reads latents_mean and latents_std; and with `fold_statistics`, moments as of
+ * normalised latents, and latents from normalised ones. */
 bool fe_vae_read_statistics(fe_vae_config *c);
 ir_ref fe_vae_normalise(fe_builder *b, const fe_vae_config *c, ir_ref moments);
 ir_ref fe_vae_denormalise(fe_builder *b, const fe_vae_config *c, ir_ref latent);
@@ -144,31 +151,35 @@ typedef struct fe_clip_config {
     int64_t vocabulary, width, inner, layers, heads, positions;
     int64_t projection; /* width of text_embeds; 0: none */
     int64_t eos;        /* id of the end of the text; 2: the largest id */
-    int64_t skip;       /* last layers whose states are not looked at (clip_skip); not from the config */
+    int64_t skip; /* last layers whose states are not looked at (clip_skip); not from the config */
     double eps;
     ir_act act;
 } fe_clip_config;
 
 bool fe_clip_read(base_jval root, fe_clip_config *c);
-/* Adds NAME: input_ids -> last_hidden_state, penultimate_hidden_state, and text_embeds with a projection.
- * The first two are states of `skip` layers earlier: the final norm of hidden_states[-(skip + 1)], and
- * hidden_states[-(skip + 2)] as it is; text_embeds always come from the last layer. */
+/* Adds NAME: input_ids -> last_hidden_state, penultimate_hidden_state, and text_embeds with a
+ * projection. The first two are states of `skip` layers earlier: the final norm of
+ * hidden_states[-(skip + 1)], and hidden_states[-(skip + 2)] as it is; text_embeds always come from
+ * the last layer. */
 bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, const fe_sizes *s);
 
 /* ---- scheduler.c ---- */
 
-/* Sets the meta PREFIX.* ("sampler") from a scheduler_config.json, whose keys of other classes are ignored.
- * `indexed`: the class that model_index.json gives the scheduler, which wins; may be absent. */
+/* Sets the meta PREFIX.* ("sampler") from a scheduler_config.json, whose keys of other classes are
+ * ignored. `indexed`: the class that model_index.json gives the scheduler, which wins; may be
+ * absent. */
 bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, base_jval root, base_jval indexed);
-/* Sets the meta PREFIX.* from a section of a description, in which every key must be known: the scheduler's
- * or one of the n (at most 8) in `more`. */
-bool fe_scheduler_section_meta(ir_module *m, const char *prefix, base_jval root, const char *const *more,
-                               size_t n);
+/* Sets the meta PREFIX.* from a section of a description, in which every key must be known: the
+ * scheduler's or one of the n (at most 8) in `more`. */
+bool fe_scheduler_section_meta(ir_module *m, const char *prefix, base_jval root,
+                               const char *const *more, size_t n);
 
 /* ---- tokenizer_files.c ---- */
 
-/* Sets the meta NAME.* ("tokenizer") for the files in `dir`, whose text encoder takes `max_length` tokens. */
-bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, int64_t max_length);
+/* Sets the meta NAME.* ("tokenizer") for the files in `dir`, whose text encoder takes `max_length`
+ * tokens. */
+bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir,
+                       int64_t max_length);
 
 /* ---- ldm.c: single-file checkpoints (ldm.h) ---- */
 
@@ -177,18 +188,20 @@ typedef struct fe_ldm fe_ldm;
 /* Opens a checkpoint and says what it is; the module owns the mapping. NULL after reporting. */
 fe_ldm *fe_ldm_open(base_diag *d, ir_module *m, const char *path, const fe_options *o);
 void fe_ldm_free(fe_ldm *ldm); /* NULL is allowed */
-/* The diffusers folder that would hold the same model, in memory and without weights; fe_dir_close. */
+/* The diffusers folder that would hold the same model, in memory and without weights; fe_dir_close.
+ */
 fe_dir *fe_ldm_folder(const fe_ldm *ldm);
 /* The weights of a component of it. */
 fe_weights *fe_ldm_weights(const fe_ldm *ldm, ir_module *m, const char *component);
 
 /* ---- diffusers.c: folders (pipeline.h); description.c: the language ---- */
 
-/* Fill an empty module; false after reporting. `path` is a folder with model_index.json, a single-file
- * checkpoint, a folder with config.json, a description file. */
+/* Fill an empty module; false after reporting. `path` is a folder with model_index.json, a
+ * single-file checkpoint, a folder with config.json, a description file. */
 bool fe_load_pipeline(base_diag *d, ir_module *m, const char *path, const fe_options *o);
 bool fe_load_checkpoint(base_diag *d, ir_module *m, const char *path, const fe_options *o);
 bool fe_load_component(base_diag *d, ir_module *m, const char *path, const fe_options *o);
-bool fe_load_description(base_diag *d, ir_module *m, const char *path, base_json *doc, const fe_options *o);
+bool fe_load_description(base_diag *d, ir_module *m, const char *path, base_json *doc,
+                         const fe_options *o);
 
 #endif

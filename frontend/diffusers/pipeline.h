@@ -1,5 +1,5 @@
-/* A diffusers folder while it is read: its components, what its pipeline class asks of them, and what they
- * mean together. Shared by the files that read whole folders:
+/* A diffusers folder while it is read: its components, what its pipeline class asks of them, and
+ * what they mean together. Shared by the files that read whole folders:
  *
  *   diffusers.c         the doors: a pipeline's folder, one component of it, one component's folder
  *   parts.c             components: folder, config, functions
@@ -20,7 +20,8 @@ typedef enum fe_part_kind {
     FE_PART_COUNT
 } fe_part_kind;
 
-/* Names of the components' folders, of their entries in model_index.json, and of their functions. */
+/* Names of the components' folders, of their entries in model_index.json, and of their functions.
+ */
 extern const char *const fe_part_names[FE_PART_COUNT];
 
 /* One component: its folder, its config, and what the config says. */
@@ -55,11 +56,11 @@ enum {
 
 typedef struct fe_pipeline_class {
     const char *name, *kind; /* kind: "text_to_image" or "unconditional" */
-    unsigned parts;          /* bits 1 << fe_part_kind; FE_PART_TEXT may be absent beside FE_PART_TEXT_2 */
-    unsigned conditions;     /* which fe_condition its U-Net may have */
-    unsigned fixes;          /* FE_FIX_ bits */
-    bool unguided;           /* never runs an unconditional half */
-    int64_t steps;           /* defaults of diffusers' __call__ */
+    unsigned parts; /* bits 1 << fe_part_kind; FE_PART_TEXT may be absent beside FE_PART_TEXT_2 */
+    unsigned conditions; /* which fe_condition its U-Net may have */
+    unsigned fixes;      /* FE_FIX_ bits */
+    bool unguided;       /* never runs an unconditional half */
+    int64_t steps;       /* defaults of diffusers' __call__ */
     double guidance, strength;
 } fe_pipeline_class;
 
@@ -69,8 +70,9 @@ typedef struct fe_pipeline {
     ir_module *m;
     const fe_options *o;
     fe_dir *root;
-    const fe_ldm *ldm; /* the single file that holds the weights; NULL: they are in the components' folders */
-    base_json *index;    /* model_index.json; NULL for a single component */
+    const fe_ldm *
+        ldm; /* the single file that holds the weights; NULL: they are in the components' folders */
+    base_json *index; /* model_index.json; NULL for a single component */
     fe_part parts[FE_PART_COUNT];
     const fe_pipeline_class *c; /* NULL when one component is built */
     fe_condition condition;
@@ -86,14 +88,15 @@ const fe_pipeline_class *fe_pipeline_find(base_jval index);
 
 /* Which component a config.json describes (a text model is FE_PART_TEXT). False after reporting. */
 bool fe_part_of_config(base_jval root, fe_part_kind *kind);
-/* The class of an entry of model_index.json ("name": ["library", "Class"]) with its place in *at (may be
- * NULL); NULL when the entry is absent or [null, null]. */
+/* The class of an entry of model_index.json ("name": ["library", "Class"]) with its place in *at
+ * (may be NULL); NULL when the entry is absent or [null, null]. */
 const char *fe_indexed_class(base_jval index, const char *name, base_jval *at);
-/* NAME/ inside the folder if there is one, else the folder itself, as in older repositories. Close with
- * fe_part_dir_close. */
+/* NAME/ inside the folder if there is one, else the folder itself, as in older repositories. Close
+ * with fe_part_dir_close. */
 fe_dir *fe_part_dir(fe_pipeline *p, const char *name);
 void fe_part_dir_close(fe_pipeline *p, fe_dir *dir);
-/* Opens a component that model_index.json names and reads its config; its class must be one that is built. */
+/* Opens a component that model_index.json names and reads its config; its class must be one that is
+ * built. */
 bool fe_part_open(fe_pipeline *p, fe_part_kind kind);
 /* Reads the config in part->doc. */
 bool fe_part_read(fe_part *part);
@@ -110,14 +113,16 @@ int64_t fe_pixel_scale(const fe_pipeline *p);
 
 /* ---- pipeline_check.c ---- */
 
-/* Sets p->condition from the U-Net's channels. False after reporting everything that does not fit: between
- * the components, with the class, or with the options. */
+/* Sets p->condition from the U-Net's channels. False after reporting everything that does not fit:
+ * between the components, with the class, or with the options. */
 bool fe_pipeline_check(fe_pipeline *p);
-/* Text embeddings a prompt: the width of the text encoders' states together; 0 without a text encoder. */
+/* Text embeddings a prompt: the width of the text encoders' states together; 0 without a text
+ * encoder. */
 int64_t fe_pipeline_context(const fe_pipeline *p);
 /* The text encoder whose projection the denoiser takes: the last; NULL without a text encoder. */
 const fe_clip_config *fe_pipeline_last_text(const fe_pipeline *p);
-/* Numbers of time_ids: 6, or 5 for a refiner (requires_aesthetics_score); 0 when the U-Net takes none. */
+/* Numbers of time_ids: 6, or 5 for a refiner (requires_aesthetics_score); 0 when the U-Net takes
+ * none. */
 int64_t fe_pipeline_time_ids(const fe_pipeline *p);
 /* Whether the program reads pictures, and whether it needs the encoder for that. */
 bool fe_pipeline_image_input(const fe_pipeline *p);

@@ -1,4 +1,5 @@
-/* Whether the components of a pipeline fit together, and what follows from them together; see pipeline.h. */
+/* Whether the components of a pipeline fit together, and what follows from them together; see
+ * pipeline.h. */
 #include <string.h>
 
 #include "frontend/diffusers/pipeline.h"
@@ -17,15 +18,19 @@ const fe_clip_config *fe_pipeline_last_text(const fe_pipeline *p) {
 }
 
 int64_t fe_pipeline_context(const fe_pipeline *p) {
-    const fe_clip_config *first = text_config(p, FE_PART_TEXT), *second = text_config(p, FE_PART_TEXT_2);
+    const fe_clip_config *first = text_config(p, FE_PART_TEXT),
+                         *second = text_config(p, FE_PART_TEXT_2);
     return (first ? first->width : 0) + (second ? second->width : 0);
 }
 
 int64_t fe_pipeline_time_ids(const fe_pipeline *p) {
     const fe_unet_config *c = &p->parts[FE_PART_UNET].config.unet;
     if (!c->added_input) return 0;
-    if (p->index) return base_json_opt_bool(base_json_root(p->index), "requires_aesthetics_score", false) ? 5 : 6;
-    /* A U-Net alone: the refiner's text_embeds are as wide as its context, which comes from one encoder. */
+    if (p->index)
+        return base_json_opt_bool(base_json_root(p->index), "requires_aesthetics_score", false) ? 5
+                                                                                                : 6;
+    /* A U-Net alone: the refiner's text_embeds are as wide as its context, which comes from one
+     * encoder. */
     return c->added_input - 5 * c->added_time_dim == fe_unet_context(c) ? 5 : 6;
 }
 
@@ -73,9 +78,9 @@ static bool find_condition(fe_pipeline *p) {
         if (matches && p->parts[FE_PART_VAE].wanted) instead = conditions[i].name;
     }
     base_json_error(fe_config_at(unet->root, "in_channels"),
-                  "unsupported in a %s: a U-Net that takes %lld channels and gives %lld%s%s", p->c->name,
-                  (long long)unet->in_channels, (long long)unet->out_channels, instead ? ", that is " : "",
-                  instead ? instead : "");
+                    "unsupported in a %s: a U-Net that takes %lld channels and gives %lld%s%s",
+                    p->c->name, (long long)unet->in_channels, (long long)unet->out_channels,
+                    instead ? ", that is " : "", instead ? instead : "");
     return false;
 }
 
@@ -91,16 +96,18 @@ static bool only_known_inputs(const fe_pipeline *p) {
         fine = false;
     }
     if (p->condition == FE_COND_LOW_RESOLUTION && c->class_kind == FE_CLASS_NONE) {
-        base_json_error(c->root, "a %s needs a U-Net with 'num_class_embeds', for the noise level", p->c->name);
+        base_json_error(c->root, "a %s needs a U-Net with 'num_class_embeds', for the noise level",
+                        p->c->name);
         fine = false;
     }
     if (c->time_cond && !text) {
-        base_json_error(fe_config_at(c->root, "time_cond_proj_dim"), message, p->c->name, "time_cond_proj_dim");
+        base_json_error(fe_config_at(c->root, "time_cond_proj_dim"), message, p->c->name,
+                        "time_cond_proj_dim");
         fine = false;
     }
     if (c->added_input && !xl) {
         base_json_error(fe_config_at(c->root, "addition_embed_type"), message, p->c->name,
-                      "addition_embed_type");
+                        "addition_embed_type");
         fine = false;
     }
     return fine;
@@ -115,14 +122,15 @@ static bool latent_fits(const fe_pipeline *p) {
     if (!p->parts[FE_PART_VAE].wanted) return true;
     if (vae->latent_channels != unet->out_channels) {
         base_json_error(fe_config_at(unet->root, "out_channels"),
-                      "the U-Net makes %lld channels, the autoencoder's latent has %lld",
-                      (long long)unet->out_channels, (long long)vae->latent_channels);
+                        "the U-Net makes %lld channels, the autoencoder's latent has %lld",
+                        (long long)unet->out_channels, (long long)vae->latent_channels);
         fine = false;
     }
     if (vae->in_channels != vae->out_channels) {
-        base_json_error(fe_config_at(vae->root, "in_channels"),
-                      "the autoencoder reads pictures of %lld channels and makes pictures of %lld",
-                      (long long)vae->in_channels, (long long)vae->out_channels);
+        base_json_error(
+            fe_config_at(vae->root, "in_channels"),
+            "the autoencoder reads pictures of %lld channels and makes pictures of %lld",
+            (long long)vae->in_channels, (long long)vae->out_channels);
         fine = false;
     }
     return fine;
@@ -130,19 +138,20 @@ static bool latent_fits(const fe_pipeline *p) {
 
 static bool context_fits(const fe_pipeline *p) {
     const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
-    const fe_clip_config *first = text_config(p, FE_PART_TEXT), *second = text_config(p, FE_PART_TEXT_2);
+    const fe_clip_config *first = text_config(p, FE_PART_TEXT),
+                         *second = text_config(p, FE_PART_TEXT_2);
     int64_t wanted = fe_unet_context(unet), made = fe_pipeline_context(p);
     bool fine = true;
     if (wanted != made) {
         base_json_error(fe_config_at(unet->root, "cross_attention_dim"),
-                      "the U-Net attends to a context of width %lld, the text encoder%s %lld",
-                      (long long)wanted, first && second ? "s make" : " makes", (long long)made);
+                        "the U-Net attends to a context of width %lld, the text encoder%s %lld",
+                        (long long)wanted, first && second ? "s make" : " makes", (long long)made);
         fine = false;
     }
     if (first && second && first->positions != second->positions) {
         base_json_error(fe_config_at(second->root, "max_position_embeddings"),
-                      "the text encoders take different numbers of tokens: %lld and %lld",
-                      (long long)first->positions, (long long)second->positions);
+                        "the text encoders take different numbers of tokens: %lld and %lld",
+                        (long long)first->positions, (long long)second->positions);
         fine = false;
     }
     return fine;
@@ -156,15 +165,16 @@ static bool addition_fits(const fe_pipeline *p) {
     if (!unet->added_input || !text) return true;
     if (!text->projection) {
         base_json_error(text->root, "the U-Net needs this text encoder's 'text_embeds': a "
-                                  "CLIPTextModelWithProjection");
+                                    "CLIPTextModelWithProjection");
         return false;
     }
     if (text->projection + ids * dim == unet->added_input) return true;
-    base_json_error(fe_config_at(unet->root, "projection_class_embeddings_input_dim"),
-                  "the U-Net projects %lld numbers, but text_embeds of %lld and %lld time_ids of %lld are "
-                  "%lld ('requires_aesthetics_score' in model_index.json makes the time_ids 5 or 6)",
-                  (long long)unet->added_input, (long long)text->projection, (long long)ids, (long long)dim,
-                  (long long)(text->projection + ids * dim));
+    base_json_error(
+        fe_config_at(unet->root, "projection_class_embeddings_input_dim"),
+        "the U-Net projects %lld numbers, but text_embeds of %lld and %lld time_ids of %lld are "
+        "%lld ('requires_aesthetics_score' in model_index.json makes the time_ids 5 or 6)",
+        (long long)unet->added_input, (long long)text->projection, (long long)ids, (long long)dim,
+        (long long)(text->projection + ids * dim));
     return false;
 }
 
@@ -174,15 +184,16 @@ static bool options_fit(const fe_pipeline *p) {
     bool text = p->c->parts & 1u << FE_PART_TEXT, fine = true;
     bool needs = p->condition & (FE_COND_INPAINT | FE_COND_DEPTH | FE_COND_LOW_RESOLUTION);
     if (p->o->no_image_input && needs) {
-        base_error(p->d, NULL, "--no-image-input: this model cannot do without a picture: its U-Net takes %s",
-                 p->condition == FE_COND_INPAINT ? "a masked picture"
-                 : p->condition == FE_COND_DEPTH ? "a depth map"
-                                                 : "a small picture");
+        base_error(p->d, NULL,
+                   "--no-image-input: this model cannot do without a picture: its U-Net takes %s",
+                   p->condition == FE_COND_INPAINT ? "a masked picture"
+                   : p->condition == FE_COND_DEPTH ? "a depth map"
+                                                   : "a small picture");
         fine = false;
     }
     if (!text && (p->o->clip_skip || p->o->prompt_chunks)) {
-        base_error(p->d, NULL, "--%s: a %s reads no text", p->o->clip_skip ? "clip-skip" : "prompt-chunks",
-                 p->c->name);
+        base_error(p->d, NULL, "--%s: a %s reads no text",
+                   p->o->clip_skip ? "clip-skip" : "prompt-chunks", p->c->name);
         fine = false;
     }
     return fine;

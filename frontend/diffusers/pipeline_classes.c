@@ -1,5 +1,5 @@
-/* The pipeline classes of diffusers that become programs: one row each; see pipeline.h. Defaults are those of
- * the classes' __call__, fixes those of their constructors. */
+/* The pipeline classes of diffusers that become programs: one row each; see pipeline.h. Defaults
+ * are those of the classes' __call__, fixes those of their constructors. */
 #include <string.h>
 
 #include "frontend/diffusers/pipeline.h"
@@ -23,11 +23,13 @@ enum {
 static const fe_pipeline_class classes[] = {
     {"StableDiffusionPipeline", TEXT, SD, ANY, FIX_SD, false, 50, 7.5, 0.8},
     {"StableDiffusionImg2ImgPipeline", TEXT, SD, ANY, FIX_SD, false, 50, 7.5, 0.8},
-    {"StableDiffusionInpaintPipeline", TEXT, SD, MASK, FE_FIX_OFFSET | FE_FIX_PRK | FE_FIX_SAMPLE_SIZE, false,
-     50, 7.5, 1.0},
+    {"StableDiffusionInpaintPipeline", TEXT, SD, MASK,
+     FE_FIX_OFFSET | FE_FIX_PRK | FE_FIX_SAMPLE_SIZE, false, 50, 7.5, 1.0},
     {"StableDiffusionInpaintPipelineLegacy", TEXT, SD, FE_COND_NONE, FIX_SD, false, 50, 7.5, 0.8},
-    {"StableDiffusionDepth2ImgPipeline", TEXT, SD, FE_COND_DEPTH, FE_FIX_SAMPLE_SIZE, false, 50, 7.5, 0.8},
-    {"StableDiffusionUpscalePipeline", TEXT, SD, FE_COND_LOW_RESOLUTION, FE_FIX_SCALING, false, 75, 9.0, 1.0},
+    {"StableDiffusionDepth2ImgPipeline", TEXT, SD, FE_COND_DEPTH, FE_FIX_SAMPLE_SIZE, false, 50,
+     7.5, 0.8},
+    {"StableDiffusionUpscalePipeline", TEXT, SD, FE_COND_LOW_RESOLUTION, FE_FIX_SCALING, false, 75,
+     9.0, 1.0},
     {"StableDiffusionXLPipeline", TEXT, XL, MASK, 0, false, 50, 5.0, 0.3},
     {"StableDiffusionXLImg2ImgPipeline", TEXT, XL, MASK, 0, false, 50, 5.0, 0.3},
     {"StableDiffusionXLInpaintPipeline", TEXT, XL, MASK, 0, false, 50, 7.5, 0.9999},
@@ -47,13 +49,15 @@ const fe_pipeline_class *fe_pipeline_find(base_jval index) {
         names[i] = classes[i].name;
     }
     const char *near = base_suggest(word, names, COUNT(names));
-    if (near && strncmp(near, word, 4) != 0) near = NULL; /* FluxPipeline is no misspelling of DDPMPipeline */
+    if (near && strncmp(near, word, 4) != 0)
+        near = NULL; /* FluxPipeline is no misspelling of DDPMPipeline */
     base_json_error(v, "unsupported: pipeline '%s'%s%s%s", base_escape(word, strlen(word)),
-                  near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     base_str list = {0};
     for (size_t i = 0; i < COUNT(names); i++) base_str_addf(&list, "%s%s", i ? ", " : "", names[i]);
     base_note(base_json_diag(v.doc), NULL, "supported are %s", list.data);
-    base_note(base_json_diag(v.doc), NULL, "its components can be loaded one by one (--component=unet)");
+    base_note(base_json_diag(v.doc), NULL,
+              "its components can be loaded one by one (--component=unet)");
     base_str_free(&list);
     return NULL;
 }

@@ -9,8 +9,8 @@
 
 /* ---- constructors ---- */
 
-/* Pipelines of diffusers before 0.9 said 32 and meant 64. The depth model's file says 32, too, which its
- * class never reads: the picture brings its size. */
+/* Pipelines of diffusers before 0.9 said 32 and meant 64. The depth model's file says 32, too,
+ * which its class never reads: the picture brings its size. */
 static void correct_sample_size(fe_pipeline *p) {
     fe_unet_config *c = &p->parts[FE_PART_UNET].config.unet;
     const char *version = base_json_opt_string(c->root, "_diffusers_version", "99");
@@ -27,8 +27,8 @@ static void correct_scaling(fe_pipeline *p) {
     base_jval given = base_json_get(c->root, "scaling_factor");
     if (!(p->c->fixes & FE_FIX_SCALING)) return;
     if (base_json_present(given) && c->scaling_factor != scaling)
-        base_json_warning(given, "a %s takes %g for 'scaling_factor', whatever is written here", p->c->name,
-                        scaling);
+        base_json_warning(given, "a %s takes %g for 'scaling_factor', whatever is written here",
+                          p->c->name, scaling);
     c->scaling_factor = scaling;
 }
 
@@ -74,11 +74,11 @@ static bool load_tokenizer(fe_pipeline *p, fe_part_kind kind, const char *name) 
 
 /* ---- the rest ---- */
 
-/* Components that a program has no use for: what they check or make comes from elsewhere (a depth model's
- * map is a picture that the user gives). */
+/* Components that a program has no use for: what they check or make comes from elsewhere (a depth
+ * model's map is a picture that the user gives). */
 static void note_ignored(fe_pipeline *p) {
-    static const char *const names[] = {"safety_checker", "feature_extractor", "image_encoder", "watermarker",
-                                        "depth_estimator"};
+    static const char *const names[] = {"safety_checker", "feature_extractor", "image_encoder",
+                                        "watermarker", "depth_estimator"};
     base_str s = {0};
     for (size_t i = 0; i < COUNT(names); i++)
         if (fe_indexed_class(base_json_root(p->index), names[i], NULL))
@@ -130,7 +130,8 @@ static bool text_meta(fe_pipeline *p) {
     if (two) {
         ir_meta_set_string(m, "pipeline.text_encoder_2", fe_part_names[FE_PART_TEXT_2]);
         ir_meta_set_string(m, "pipeline.text_output_2", output);
-        ir_meta_set_int(m, "text.force_zeros", base_json_opt_bool(index, "force_zeros_for_empty_prompt", true));
+        ir_meta_set_int(m, "text.force_zeros",
+                        base_json_opt_bool(index, "force_zeros_for_empty_prompt", true));
     }
     if (unet->added_input) {
         ir_meta_set_string(m, "pipeline.pooled_output", "text_embeds");
@@ -149,7 +150,8 @@ static bool condition_meta(fe_pipeline *p) {
     ir_module *m = p->m;
     if (fe_pipeline_image_input(p)) ir_meta_set_int(m, "pipeline.image_input", 1);
     if (p->condition == FE_COND_LOW_RESOLUTION) {
-        int64_t most = base_json_opt_int(base_json_root(p->index), "max_noise_level", 350, 0, FE_MAX_CHANNELS);
+        int64_t most =
+            base_json_opt_int(base_json_root(p->index), "max_noise_level", 350, 0, FE_MAX_CHANNELS);
         if (most >= unet->classes) most = unet->classes - 1;
         ir_meta_set_string(m, "pipeline.condition", "low_resolution");
         ir_meta_set_int(m, "low_res.noise_level", most < 20 ? most : 20);

@@ -1,6 +1,6 @@
-/* scheduler_config.json, or the sampler section of a description, as meta sampler.*; see diffusers.h. Only
- * keys that the file names are passed on: the rest are the class's defaults, which the runtime knows
- * (runtime/samplers/sampler_config.c). */
+/* scheduler_config.json, or the sampler section of a description, as meta sampler.*; see
+ * diffusers.h. Only keys that the file names are passed on: the rest are the class's defaults,
+ * which the runtime knows (runtime/samplers/sampler_config.c). */
 #include <string.h>
 
 #include "frontend/diffusers/diffusers.h"
@@ -46,7 +46,11 @@ static const sampler_key keys[] = {
     {"timestep_spacing", WORD, 0, 0, {"linspace", "leading", "trailing"}},
     {"variance_type", WORD, 0, 0, {"fixed_small", "fixed_large", "fixed_small_log"}},
     {"final_sigmas_type", WORD, 0, 0, {"zero", "sigma_min"}},
-    {"algorithm_type", WORD, 0, 0, {"dpmsolver++", "dpmsolver", "sde-dpmsolver++", "sde-dpmsolver", "deis"}},
+    {"algorithm_type",
+     WORD,
+     0,
+     0,
+     {"dpmsolver++", "dpmsolver", "sde-dpmsolver++", "sde-dpmsolver", "deis"}},
     {"solver_type", WORD, 0, 0, {"midpoint", "heun", "bh2", "bh1", "logrho"}},
     {"interpolation_type", WORD, 0, 0, {"linear", "log_linear"}},
     {"trained_betas", NUMBERS, 0, 0, {0}},
@@ -98,7 +102,7 @@ static bool read_numbers(ir_module *m, base_jval v, const char *key) {
     size_t n = base_json_length(v);
     if (n != (size_t)trained) {
         base_json_error(v, "'trained_betas' has %zu entries, 'num_train_timesteps' is %lld", n,
-                      (long long)trained);
+                        (long long)trained);
         return false;
     }
     base_str text = {0};
@@ -155,7 +159,8 @@ static bool read_keys(ir_module *m, const char *prefix, base_jval root) {
 bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, base_jval root, base_jval indexed) {
     const char *name = NULL;
     char key[64];
-    base_jval v = base_json_require(root, "_class_name"), timesteps = base_json_get(root, "timesteps");
+    base_jval v = base_json_require(root, "_class_name"),
+              timesteps = base_json_get(root, "timesteps");
     if (!base_json_present(v)) return false;
     bool fine = sampler_class(v, &name);
     if (base_json_present(indexed)) fine = sampler_class(indexed, &name) && fine;
@@ -167,8 +172,8 @@ bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, base_jval root, 
     return fine;
 }
 
-bool fe_scheduler_section_meta(ir_module *m, const char *prefix, base_jval root, const char *const *more,
-                               size_t n) {
+bool fe_scheduler_section_meta(ir_module *m, const char *prefix, base_jval root,
+                               const char *const *more, size_t n) {
     const char *known[COUNT(keys) + 9] = {"class"}, *name = NULL;
     char key[64];
     size_t count = 1;

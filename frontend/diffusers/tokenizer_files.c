@@ -1,11 +1,11 @@
-/* The tokenizer of a folder: vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json. Loading
- * a model notes the files and the special tokens in the meta; the blob for the program is built from them
- * when it is needed, also for modules read from text. */
+/* The tokenizer of a folder: vocab.json, merges.txt, tokenizer_config.json,
+ * special_tokens_map.json. Loading a model notes the files and the special tokens in the meta; the
+ * blob for the program is built from them when it is needed, also for modules read from text. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/ldm/clip_vocabulary.h"
 #include "frontend/diffusers/diffusers.h"
+#include "frontend/ldm/clip_vocabulary.h"
 #include "runtime/text/tokenizer_build.h"
 
 /* CLIP's tokenizer reads that many lines of merges.txt: 49152 - 256 - 2. */
@@ -57,7 +57,8 @@ static bool read_file(base_diag *d, fe_dir *dir, const char *name, special *spec
 static bool token_id(base_jval vocab, const char *token, int64_t *id) {
     base_jval v = base_json_get(vocab, token);
     if (base_json_present(v)) return base_json_int(v, id, 0, INT32_MAX);
-    base_json_error(vocab, "the special token '%s' is not in the vocabulary", base_escape(token, strlen(token)));
+    base_json_error(vocab, "the special token '%s' is not in the vocabulary",
+                    base_escape(token, strlen(token)));
     return false;
 }
 
@@ -66,7 +67,8 @@ static const char *meta_key(const ir_module *m, const char *name, const char *ke
     return base_arena_printf(m->arena, "%s.%s", name, key);
 }
 
-static bool set_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, special *specials, size_t n) {
+static bool set_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, special *specials,
+                     size_t n) {
     base_json *doc = fe_json_load_in(d, dir, "vocab.json", NULL);
     if (!doc) return false;
     bool fine = base_json_expect(base_json_root(doc), BASE_JSON_OBJECT);
@@ -84,7 +86,8 @@ static bool set_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, 
     return fine;
 }
 
-bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, int64_t max_length) {
+bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir,
+                       int64_t max_length) {
     special specials[] = {{"bos_token", "<|startoftext|>", NULL},
                           {"eos_token", "<|endoftext|>", NULL},
                           {"pad_token", "<|endoftext|>", NULL},
@@ -97,8 +100,8 @@ bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir
         base_error(d, NULL, "%s: there is no '%s'", fe_dir_path(dir), needed[i]);
         fine = false;
     }
-    /* special_tokens_map.json wins: it is what transformers reads last (Stable Diffusion 2's two files
-     * differ). */
+    /* special_tokens_map.json wins: it is what transformers reads last (Stable Diffusion 2's two
+     * files differ). */
     fine &= read_file(d, dir, "tokenizer_config.json", specials, COUNT, &max_length);
     fine &= read_file(d, dir, "special_tokens_map.json", specials, COUNT, &max_length);
     if (fine) fine = set_meta(d, m, name, dir, specials, COUNT);
@@ -161,8 +164,8 @@ static unsigned char *build(base_diag *d, const ir_module *m, const char *name, 
     rt_error why = {{0}};
     void *blob = NULL;
     size_t size = 0;
-    rt_status status = rt_tokenizer_build_blob(v->items, v->count, merges->data, merges->size, MERGES_USED,
-                                               &o, &blob, &size, &why);
+    rt_status status = rt_tokenizer_build_blob(v->items, v->count, merges->data, merges->size,
+                                               MERGES_USED, &o, &blob, &size, &why);
     if (status != RT_OK) {
         const char *path = ir_meta_string(m, meta_key(m, name, "merges"), "");
         base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
@@ -193,7 +196,8 @@ static base_json *load_vocabulary(base_diag *d, const char *path) {
     return base_json_parse(d, path, (const char *)built_in->data, size, NULL);
 }
 
-unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *name, size_t *bytes) {
+unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *name,
+                                 size_t *bytes) {
     const char *vocab_path = ir_meta_string(m, meta_key(m, name, "vocab"), NULL);
     const char *merges_path = ir_meta_string(m, meta_key(m, name, "merges"), NULL);
     *bytes = 0;
@@ -203,7 +207,8 @@ unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *n
     bool fine = read_text(d, merges_path, &merges) && doc;
     vocabulary v = {0};
     unsigned char *blob = NULL;
-    if (fine && read_vocabulary(base_json_root(doc), &v)) blob = build(d, m, name, &v, &merges, bytes);
+    if (fine && read_vocabulary(base_json_root(doc), &v))
+        blob = build(d, m, name, &v, &merges, bytes);
     base_free(v.items);
     fe_bytes_free(&merges);
     base_json_free(doc);

@@ -1,7 +1,7 @@
-/* UNet2DConditionModel and UNet2DModel: from a config to calls of the block builder, in the order of
- * diffusers' forward; see diffusers.h. */
-#include "frontend/diffusers/diffusers.h"
+/* UNet2DConditionModel and UNet2DModel: from a config to calls of the block builder, in the order
+ * of diffusers' forward; see diffusers.h. */
 #include "frontend/build/layers.h"
+#include "frontend/diffusers/diffusers.h"
 
 /* One build: the builder, the config, and the values every block needs. */
 typedef struct unet {
@@ -34,10 +34,13 @@ static ir_ref embedding_mlp(unet *u, ir_ref x, const char *prefix, ir_act act) {
 /* class_labels that are vectors [B, width]. */
 static ir_ref class_vectors(unet *u) {
     const fe_unet_config *c = u->c;
-    ir_ref x = fe_input(u->b, "class_labels", IR_f32, 2, (int64_t[]){u->s->batch, c->class_input}, IR_PROMPT);
-    if (c->class_kind == FE_CLASS_PROJECTION) return embedding_mlp(u, x, "class_embedding", IR_ACT_SILU);
+    ir_ref x = fe_input(u->b, "class_labels", IR_f32, 2, (int64_t[]){u->s->batch, c->class_input},
+                        IR_PROMPT);
+    if (c->class_kind == FE_CLASS_PROJECTION)
+        return embedding_mlp(u, x, "class_embedding", IR_ACT_SILU);
     if (c->class_kind == FE_CLASS_LINEAR)
-        return fe_linear(u->b, x, "class_embedding", &(fe_linear_options){.out = c->time_dim, .bias = true});
+        return fe_linear(u->b, x, "class_embedding",
+                         &(fe_linear_options){.out = c->time_dim, .bias = true});
     return x;
 }
 
@@ -54,12 +57,14 @@ static ir_ref class_embedding(unet *u) {
                          c->conditional ? c->act : IR_ACT_SILU);
 }
 
-/* SDXL: [text_embeds, sinusoids of the time_ids] through an MLP. There are six numbers; five in refiners. */
+/* SDXL: [text_embeds, sinusoids of the time_ids] through an MLP. There are six numbers; five in
+ * refiners. */
 static ir_ref text_time_embedding(unet *u) {
     const fe_unet_config *c = u->c;
-    int64_t batch = u->s->batch, dim = c->added_time_dim, count = u->s->time_ids ? u->s->time_ids : 6;
-    ir_ref text =
-        fe_input(u->b, "text_embeds", IR_f32, 2, (int64_t[]){batch, c->added_input - count * dim}, IR_PROMPT);
+    int64_t batch = u->s->batch, dim = c->added_time_dim,
+            count = u->s->time_ids ? u->s->time_ids : 6;
+    ir_ref text = fe_input(u->b, "text_embeds", IR_f32, 2,
+                           (int64_t[]){batch, c->added_input - count * dim}, IR_PROMPT);
     ir_ref ids = fe_input(u->b, "time_ids", IR_f32, 2, (int64_t[]){batch, count}, IR_PROMPT);
     ir_ref e = sinusoid(u, fe_reshape(u->b, ids, 1, (int64_t[]){count * batch}), dim);
     e = fe_reshape(u->b, e, 2, (int64_t[]){batch, count * dim});
@@ -72,9 +77,10 @@ static void build_embedding(unet *u, ir_ref timestep) {
     ir_ref t = sinusoid(u, timestep, c->channels[0]);
     if (c->time_cond) { /* distilled models: the guidance, embedded by the pipeline */
         at_key(u, "time_cond_proj_dim");
-        ir_ref cond =
-            fe_input(u->b, "timestep_cond", IR_f32, 2, (int64_t[]){u->s->batch, c->time_cond}, IR_PROMPT);
-        cond = fe_linear(u->b, cond, "time_embedding.cond_proj", &(fe_linear_options){.out = c->channels[0]});
+        ir_ref cond = fe_input(u->b, "timestep_cond", IR_f32, 2,
+                               (int64_t[]){u->s->batch, c->time_cond}, IR_PROMPT);
+        cond = fe_linear(u->b, cond, "time_embedding.cond_proj",
+                         &(fe_linear_options){.out = c->channels[0]});
         t = fe_add(u->b, t, cond);
     }
     u->emb = embedding_mlp(u, t, "time_embedding", c->conditional ? c->act : IR_ACT_SILU);
@@ -123,11 +129,11 @@ static double level_scale(const unet *u, fe_level_kind kind) {
     return kind == FE_LEVEL_RESNET ? u->c->resnet_scale : 1.0;
 }
 
-static ir_ref image_attention(unet *u, ir_ref x, const char *prefix, int64_t channels, int64_t head_dim,
-                              int64_t groups, double scale) {
+static ir_ref image_attention(unet *u, ir_ref x, const char *prefix, int64_t channels,
+                              int64_t head_dim, int64_t groups, double scale) {
     if (head_dim && channels % head_dim)
-        return fe_fail(u->b, "%s: heads of %lld do not divide %lld channels", prefix, (long long)head_dim,
-                       (long long)channels);
+        return fe_fail(u->b, "%s: heads of %lld do not divide %lld channels", prefix,
+                       (long long)head_dim, (long long)channels);
     fe_image_attention_options o =
         fe_image_attention_defaults(head_dim ? channels / head_dim : 1, groups, u->c->eps);
     o.output_scale = scale;
@@ -136,8 +142,8 @@ static ir_ref image_attention(unet *u, ir_ref x, const char *prefix, int64_t cha
 }
 
 /* The attention of one layer of a level; `at` is the level counted from the finest. */
-static ir_ref attention(unet *u, ir_ref x, const char *prefix, fe_level_kind kind, size_t at, int64_t depth,
-                        bool only_cross) {
+static ir_ref attention(unet *u, ir_ref x, const char *prefix, fe_level_kind kind, size_t at,
+                        int64_t depth, bool only_cross) {
     const fe_unet_config *c = u->c;
     if (kind == FE_LEVEL_PLAIN || kind == FE_LEVEL_RESNET) return x;
     if (kind == FE_LEVEL_ATTENTION)
@@ -155,10 +161,10 @@ static ir_ref halve(unet *u, ir_ref x, size_t i) {
     const fe_unet_config *c = u->c;
     fe_level_kind kind = c->down[i];
     if (kind == FE_LEVEL_RESNET || (kind == FE_LEVEL_ATTENTION && c->resnet_down))
-        return resampling_block(u, x, fe_name(u->b, "down_blocks.%zu.downsamplers.0", i), c->channels[i],
-                                level_scale(u, kind), FE_RESAMPLE_HALF);
-    return fe_downsample(u->b, x, fe_name(u->b, "down_blocks.%zu.downsamplers.0.conv", i), c->channels[i],
-                         c->asymmetric);
+        return resampling_block(u, x, fe_name(u->b, "down_blocks.%zu.downsamplers.0", i),
+                                c->channels[i], level_scale(u, kind), FE_RESAMPLE_HALF);
+    return fe_downsample(u->b, x, fe_name(u->b, "down_blocks.%zu.downsamplers.0.conv", i),
+                         c->channels[i], c->asymmetric);
 }
 
 static ir_ref enlarge(unet *u, ir_ref x, size_t i, int64_t channels) {
@@ -169,7 +175,8 @@ static ir_ref enlarge(unet *u, ir_ref x, size_t i, int64_t channels) {
                                 level_scale(u, kind), FE_RESAMPLE_DOUBLE);
     int64_t height, width;
     fe_upsample_size(u->b, x, &height, &width);
-    return fe_upsample(u->b, x, fe_name(u->b, "up_blocks.%zu.upsamplers.0.conv", i), channels, height, width);
+    return fe_upsample(u->b, x, fe_name(u->b, "up_blocks.%zu.upsamplers.0.conv", i), channels,
+                       height, width);
 }
 
 static ir_ref build_down(unet *u, ir_ref x) {
@@ -178,10 +185,10 @@ static ir_ref build_down(unet *u, ir_ref x) {
     for (size_t i = 0; i < c->levels; i++) {
         fe_at(b, c->down_at[i]);
         for (int64_t j = 0; j < c->layers[i]; j++) {
-            x = res_block(u, x, fe_name(b, "down_blocks.%zu.resnets.%lld", i, (long long)j), c->channels[i],
-                          level_scale(u, c->down[i]));
-            x = attention(u, x, fe_name(b, "down_blocks.%zu.attentions.%lld", i, (long long)j), c->down[i], i,
-                          c->depth[i], c->only_cross[i]);
+            x = res_block(u, x, fe_name(b, "down_blocks.%zu.resnets.%lld", i, (long long)j),
+                          c->channels[i], level_scale(u, c->down[i]));
+            x = attention(u, x, fe_name(b, "down_blocks.%zu.attentions.%lld", i, (long long)j),
+                          c->down[i], i, c->depth[i], c->only_cross[i]);
             fe_push(b, x);
         }
         if (i + 1 == c->levels) break;
@@ -218,8 +225,8 @@ static ir_ref build_up(unet *u, ir_ref x) {
             fe_enter(b, resnet); /* the skip is taken in by the block that reads it */
             x = fe_concat_pop(b, x);
             x = res_block(u, x, resnet, c->channels[at], level_scale(u, c->up[i]));
-            x = attention(u, x, fe_name(b, "up_blocks.%zu.attentions.%lld", i, (long long)j), c->up[i], at,
-                          c->up_depth[i], c->only_cross[at]);
+            x = attention(u, x, fe_name(b, "up_blocks.%zu.attentions.%lld", i, (long long)j),
+                          c->up[i], at, c->up_depth[i], c->only_cross[at]);
         }
         if (i + 1 == c->levels) break;
         x = enlarge(u, x, i, c->channels[at]);
@@ -234,10 +241,10 @@ bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, con
     fe_begin(b, name);
 
     at_key(&u, "in_channels");
-    ir_ref x =
-        fe_input(b, "sample", IR_f32, 4, (int64_t[]){s->batch, c->in_channels, s->height, s->width}, IR_STEP);
-    ir_ref t =
-        fe_input(b, "timestep", IR_f32, 1, (int64_t[]){s->shared_timestep ? 1 : s->batch}, IR_SCHEDULE);
+    ir_ref x = fe_input(b, "sample", IR_f32, 4,
+                        (int64_t[]){s->batch, c->in_channels, s->height, s->width}, IR_STEP);
+    ir_ref t = fe_input(b, "timestep", IR_f32, 1, (int64_t[]){s->shared_timestep ? 1 : s->batch},
+                        IR_SCHEDULE);
     if (c->center_input) x = fe_affine(b, x, 2.0, -1.0);
     build_context(&u);
     build_embedding(&u, t);

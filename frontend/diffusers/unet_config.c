@@ -1,6 +1,6 @@
-/* Reading the configs of UNet2DConditionModel and UNet2DModel; see diffusers.h. Every key of the constructors
- * is either used, or known to make no difference, or refused by name when it asks for something that is not
- * built. */
+/* Reading the configs of UNet2DConditionModel and UNet2DModel; see diffusers.h. Every key of the
+ * constructors is either used, or known to make no difference, or refused by name when it asks for
+ * something that is not built. */
 #include <string.h>
 
 #include "frontend/diffusers/diffusers.h"
@@ -69,8 +69,8 @@ static bool read_types(fe_unet_config *c, const char *key, const block_type *typ
     for (size_t i = 0; i < FE_MAX_LEVELS; i++) at[i] = c->root;
     if (!base_json_present(v)) {
         if (c->levels != fallback_count) {
-            base_json_error(c->root, "'%s' is missing and its default has %zu entries, not %zu", key,
-                          fallback_count, c->levels);
+            base_json_error(c->root, "'%s' is missing and its default has %zu entries, not %zu",
+                            key, fallback_count, c->levels);
             return false;
         }
         memcpy(out, fallback, fallback_count * sizeof *out);
@@ -79,8 +79,8 @@ static bool read_types(fe_unet_config *c, const char *key, const block_type *typ
     if (!base_json_expect(v, BASE_JSON_ARRAY)) return false;
     bool fine = true;
     if (base_json_length(v) != c->levels) {
-        base_json_error(v, "'%s' has %zu entries, 'block_out_channels' has %zu", key, base_json_length(v),
-                      c->levels);
+        base_json_error(v, "'%s' has %zu entries, 'block_out_channels' has %zu", key,
+                        base_json_length(v), c->levels);
         fine = false;
     }
     for (size_t i = 0; i < base_json_length(v) && i < FE_MAX_LEVELS; i++) {
@@ -98,7 +98,8 @@ static bool read_levels(fe_unet_config *c) {
         memcpy(c->channels, c->conditional ? conditional : plain, sizeof plain);
         return true;
     }
-    if (!base_json_ints(v, c->channels, FE_MAX_LEVELS, &c->levels, 1, FE_MAX_CHANNELS)) return false;
+    if (!base_json_ints(v, c->channels, FE_MAX_LEVELS, &c->levels, 1, FE_MAX_CHANNELS))
+        return false;
     if (c->levels) return true;
     base_json_error(v, "'block_out_channels' is empty");
     return false;
@@ -110,13 +111,14 @@ static bool read_mid_type(fe_unet_config *c) {
     size_t i = c->conditional ? 0 : 1;
     c->mid = FE_MID_NONE;
     if (base_json_is_null(v)) return true;
-    if (base_json_present(v) && !base_json_choice(v, "mid block type", names, COUNT(names), &i)) return false;
+    if (base_json_present(v) && !base_json_choice(v, "mid block type", names, COUNT(names), &i))
+        return false;
     if (i == 0 && !c->conditional) {
         base_json_error(v, "a UNet2DModel has no cross-attention");
         return false;
     }
-    /* In the conditional U-Net the plain mid block is one residual block; in the other it is two with
-     * attention between. */
+    /* In the conditional U-Net the plain mid block is one residual block; in the other it is two
+     * with attention between. */
     c->mid = i == 0 ? FE_MID_CROSS : c->conditional ? FE_MID_PLAIN : FE_MID_ATTENTION;
     return true;
 }
@@ -124,7 +126,8 @@ static bool read_mid_type(fe_unet_config *c) {
 /* ---- the rest ---- */
 
 /* A key with two possible words; missing and null are the first. */
-static bool read_word(base_jval root, const char *key, const char *first, const char *second, bool *is_second) {
+static bool read_word(base_jval root, const char *key, const char *first, const char *second,
+                      bool *is_second) {
     base_jval v = base_json_get(root, key);
     size_t i = 0;
     *is_second = false;
@@ -146,18 +149,21 @@ static bool read_common(fe_unet_config *c) {
     c->asymmetric = base_json_opt_int(r, "downsample_padding", 1, 0, 1) == 0;
     c->groups = base_json_opt_int(r, "norm_num_groups", 32, 1, FE_MAX_CHANNELS);
     if (base_json_is_null(base_json_get(r, "norm_num_groups"))) {
-        base_json_error(fe_config_at(r, "norm_num_groups"), "unsupported: 'norm_num_groups' is null");
+        base_json_error(fe_config_at(r, "norm_num_groups"),
+                        "unsupported: 'norm_num_groups' is null");
         fine = false;
     }
     c->eps = base_json_opt_double(r, "norm_eps", 1e-5);
     c->mid_scale = base_json_opt_double(r, "mid_block_scale_factor", 1);
-    c->time_dim = base_json_opt_int(r, "time_embedding_dim", 4 * c->channels[0], 1, FE_MAX_CHANNELS);
+    c->time_dim =
+        base_json_opt_int(r, "time_embedding_dim", 4 * c->channels[0], 1, FE_MAX_CHANNELS);
     fine &= read_word(r, "resnet_time_scale_shift", "default", "scale_shift", &c->scale_shift);
     fine &= fe_config_activation(r, "act_fn", IR_ACT_SILU, &c->act);
     fine &= fe_config_levels(r, "layers_per_block", c->levels, 2, FE_MAX_DEPTH, c->layers);
     for (size_t i = 0; i < c->levels; i++) c->up_layers[i] = c->layers[c->levels - 1 - i] + 1;
     if (!(c->mid_scale > 0)) {
-        base_json_error(fe_config_at(r, "mid_block_scale_factor"), "'mid_block_scale_factor' must be positive");
+        base_json_error(fe_config_at(r, "mid_block_scale_factor"),
+                        "'mid_block_scale_factor' must be positive");
         fine = false;
     }
     return fine;
@@ -173,14 +179,16 @@ static bool read_class(fe_unet_config *c) {
     c->class_kind = c->classes ? FE_CLASS_TABLE : FE_CLASS_NONE;
     if (!base_json_present(v) || base_json_is_null(v)) return true;
     /* Projections are the conditional U-Net's alone. */
-    if (!base_json_choice(v, "class embedding", words, c->conditional ? COUNT(words) : 2, &i)) return false;
+    if (!base_json_choice(v, "class embedding", words, c->conditional ? COUNT(words) : 2, &i))
+        return false;
     c->class_kind = kinds[i];
     if (c->class_kind == FE_CLASS_TIMESTEP) return true;
     c->class_input = c->time_dim;
     if (c->class_kind == FE_CLASS_IDENTITY) return true;
     const char *width = "projection_class_embeddings_input_dim";
     c->class_input = base_json_opt_int(c->root, width, 0, 1, FE_MAX_CHANNELS);
-    if (!c->class_input) base_json_error(v, "'class_embed_type' is '%s', which needs '%s'", words[i], width);
+    if (!c->class_input)
+        base_json_error(v, "'class_embed_type' is '%s', which needs '%s'", words[i], width);
     return c->class_input != 0;
 }
 
@@ -188,14 +196,15 @@ static bool read_class(fe_unet_config *c) {
 static bool read_addition(fe_unet_config *c) {
     static const char *const unsupported[] = {"addition_embed_type=text_time"};
     base_jval v = base_json_get(c->root, "addition_embed_type"), root = c->root;
-    int64_t width = base_json_opt_int(root, "projection_class_embeddings_input_dim", 0, 1, FE_MAX_CHANNELS);
+    int64_t width =
+        base_json_opt_int(root, "projection_class_embeddings_input_dim", 0, 1, FE_MAX_CHANNELS);
     int64_t dim = base_json_opt_int(root, "addition_time_embed_dim", 0, 1, FE_MAX_CHANNELS);
     if (!base_json_present(v) || base_json_is_null(v)) return true;
     if (!fe_config_unsupported(root, unsupported, 1)) return false;
     if (!width || !dim || width <= 6 * dim) {
         base_json_error(v, "'text_time' needs 'addition_time_embed_dim' and a "
-                         "'projection_class_embeddings_input_dim' of more than "
-                         "six times that");
+                           "'projection_class_embeddings_input_dim' of more than "
+                           "six times that");
         return false;
     }
     c->added_time_dim = dim;
@@ -210,8 +219,9 @@ static bool read_encoder_projection(fe_unet_config *c) {
     if (!base_json_present(type) || base_json_is_null(type)) return true;
     if (!base_json_string(type, &word)) return false;
     if (strcmp(word, "text_proj") == 0 && c->encoder_hid_dim) return true;
-    base_json_error(type, "unsupported: 'encoder_hid_dim_type' is '%s'%s", base_escape(word, strlen(word)),
-                  c->encoder_hid_dim ? "" : " without 'encoder_hid_dim'");
+    base_json_error(type, "unsupported: 'encoder_hid_dim_type' is '%s'%s",
+                    base_escape(word, strlen(word)),
+                    c->encoder_hid_dim ? "" : " without 'encoder_hid_dim'");
     return false;
 }
 
@@ -226,25 +236,28 @@ static bool read_attention(fe_unet_config *c) {
     int64_t up[FE_MAX_LEVELS];
     base_jval reverse = base_json_get(r, "reverse_transformer_layers_per_block");
     bool own = base_json_present(reverse) && !base_json_is_null(reverse);
-    if (own) fine &= fe_config_levels(r, "reverse_transformer_layers_per_block", n, 1, FE_MAX_DEPTH, up);
+    if (own)
+        fine &= fe_config_levels(r, "reverse_transformer_layers_per_block", n, 1, FE_MAX_DEPTH, up);
     for (size_t i = 0; i < n; i++) c->up_depth[i] = own ? up[i] : c->depth[n - 1 - i];
     fine &= fe_config_level_flags(r, "only_cross_attention", n, false, c->only_cross);
     c->linear_projection = base_json_opt_bool(r, "use_linear_projection", false);
     for (size_t i = 1; fine && i < n; i++) {
         if (c->context[i] == c->context[0]) continue;
         base_json_error(fe_config_at(r, "cross_attention_dim"),
-                      "unsupported: levels with contexts of different width");
+                        "unsupported: levels with contexts of different width");
         fine = false;
     }
     return fine;
 }
 
 static bool read_conditional(fe_unet_config *c) {
-    static const char *const unsupported[] = {"dual_cross_attention",           "num_attention_heads",
-                                              "resnet_skip_time_act",           "timestep_post_act",
-                                              "time_embedding_type=positional", "attention_type=default",
-                                              "class_embeddings_concat",        "cross_attention_norm"};
-    static const char *const ignored[] = {"dropout", "upcast_attention", "mid_block_only_cross_attention",
+    static const char *const unsupported[] = {
+        "dual_cross_attention",           "num_attention_heads",
+        "resnet_skip_time_act",           "timestep_post_act",
+        "time_embedding_type=positional", "attention_type=default",
+        "class_embeddings_concat",        "cross_attention_norm"};
+    static const char *const ignored[] = {"dropout", "upcast_attention",
+                                          "mid_block_only_cross_attention",
                                           "addition_embed_type_num_heads"};
     base_jval r = c->root;
     bool fine = fe_config_unsupported(r, unsupported, COUNT(unsupported));
@@ -257,7 +270,7 @@ static bool read_conditional(fe_unet_config *c) {
     c->resnet_scale = base_json_opt_double(r, "resnet_out_scale_factor", 1);
     if (!(c->resnet_scale > 0)) {
         base_json_error(fe_config_at(r, "resnet_out_scale_factor"),
-                      "'resnet_out_scale_factor' must be positive");
+                        "'resnet_out_scale_factor' must be positive");
         fine = false;
     }
     c->conv_in_kernel = base_json_opt_int(r, "conv_in_kernel", 3, 1, FE_MAX_KERNEL);
@@ -280,14 +293,15 @@ static bool read_plain(fe_unet_config *c) {
     if (base_json_is_null(head_dim))
         memset(c->head_dim, 0, sizeof c->head_dim);
     else
-        fine &= fe_config_levels(r, "attention_head_dim", c->levels, 8, FE_MAX_CHANNELS, c->head_dim);
+        fine &=
+            fe_config_levels(r, "attention_head_dim", c->levels, 8, FE_MAX_CHANNELS, c->head_dim);
     fine &= read_word(r, "downsample_type", "conv", "resnet", &c->resnet_down);
     fine &= read_word(r, "upsample_type", "conv", "resnet", &c->resnet_up);
     c->mid_attention = base_json_opt_bool(r, "add_attention", true);
-    /* Where the embedding scales and shifts, the mid block's attention has a norm only if its groups are
-     * given. */
-    c->mid_attention_groups =
-        base_json_opt_int(r, "attn_norm_num_groups", c->scale_shift ? 0 : c->groups, 1, FE_MAX_CHANNELS);
+    /* Where the embedding scales and shifts, the mid block's attention has a norm only if its
+     * groups are given. */
+    c->mid_attention_groups = base_json_opt_int(r, "attn_norm_num_groups",
+                                                c->scale_shift ? 0 : c->groups, 1, FE_MAX_CHANNELS);
     c->out_act = IR_ACT_SILU;
     c->emb_act = IR_ACT_NONE;
     c->resnet_scale = 1;
@@ -299,15 +313,16 @@ static bool read_plain(fe_unet_config *c) {
 static bool read_block_types(fe_unet_config *c) {
     static const fe_level_kind down_cross[] = {FE_LEVEL_CROSS, FE_LEVEL_CROSS, FE_LEVEL_CROSS,
                                                FE_LEVEL_PLAIN};
-    static const fe_level_kind up_cross[] = {FE_LEVEL_PLAIN, FE_LEVEL_CROSS, FE_LEVEL_CROSS, FE_LEVEL_CROSS};
-    static const fe_level_kind down_plain[] = {FE_LEVEL_PLAIN, FE_LEVEL_ATTENTION, FE_LEVEL_ATTENTION,
-                                               FE_LEVEL_ATTENTION};
-    static const fe_level_kind up_plain[] = {FE_LEVEL_ATTENTION, FE_LEVEL_ATTENTION, FE_LEVEL_ATTENTION,
-                                             FE_LEVEL_PLAIN};
-    bool fine = read_types(c, "down_block_types", down_types, c->conditional ? down_cross : down_plain, 4,
-                           c->down, c->down_at);
-    fine &=
-        read_types(c, "up_block_types", up_types, c->conditional ? up_cross : up_plain, 4, c->up, c->up_at);
+    static const fe_level_kind up_cross[] = {FE_LEVEL_PLAIN, FE_LEVEL_CROSS, FE_LEVEL_CROSS,
+                                             FE_LEVEL_CROSS};
+    static const fe_level_kind down_plain[] = {FE_LEVEL_PLAIN, FE_LEVEL_ATTENTION,
+                                               FE_LEVEL_ATTENTION, FE_LEVEL_ATTENTION};
+    static const fe_level_kind up_plain[] = {FE_LEVEL_ATTENTION, FE_LEVEL_ATTENTION,
+                                             FE_LEVEL_ATTENTION, FE_LEVEL_PLAIN};
+    bool fine = read_types(c, "down_block_types", down_types,
+                           c->conditional ? down_cross : down_plain, 4, c->down, c->down_at);
+    fine &= read_types(c, "up_block_types", up_types, c->conditional ? up_cross : up_plain, 4,
+                       c->up, c->up_at);
     return fine;
 }
 

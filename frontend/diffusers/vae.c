@@ -17,8 +17,8 @@ static bool read_types(const fe_vae_config *c, const char *key, const char *only
     if (base_json_present(v) && !base_json_expect(v, BASE_JSON_ARRAY)) return false;
     bool fine = true;
     if (n != c->levels) {
-        base_json_error(base_json_present(v) ? v : c->root, "'%s' has %zu entries, 'block_out_channels' has %zu",
-                      key, n, c->levels);
+        base_json_error(base_json_present(v) ? v : c->root,
+                        "'%s' has %zu entries, 'block_out_channels' has %zu", key, n, c->levels);
         fine = false;
     }
     for (size_t i = 0; i < n && i < FE_MAX_LEVELS && base_json_present(v); i++) {
@@ -123,8 +123,8 @@ static bool build_encoder(const vae *v, const char *name, const fe_sizes *s) {
     fe_builder *b = v->b;
     fe_begin(b, name);
     at_key(v, "in_channels");
-    ir_ref x =
-        fe_input(b, "image", IR_f32, 4, (int64_t[]){s->batch, c->in_channels, s->height, s->width}, IR_STEP);
+    ir_ref x = fe_input(b, "image", IR_f32, 4,
+                        (int64_t[]){s->batch, c->in_channels, s->height, s->width}, IR_STEP);
     x = conv(v, x, "encoder.conv_in", c->channels[0], 3);
     for (size_t i = 0; i < c->levels; i++) {
         fe_at(b, c->down_at[i]);
@@ -159,10 +159,12 @@ static bool build_decoder(const vae *v, const char *name, const fe_sizes *s) {
         int64_t out = c->channels[c->levels - 1 - i];
         fe_at(b, c->up_at[i]);
         for (int64_t j = 0; j < c->layers + 1; j++)
-            x = res_block(v, x, fe_name(b, "decoder.up_blocks.%zu.resnets.%lld", i, (long long)j), out);
+            x = res_block(v, x, fe_name(b, "decoder.up_blocks.%zu.resnets.%lld", i, (long long)j),
+                          out);
         if (i + 1 == c->levels) break;
         fe_upsample_size(b, x, &height, &width);
-        x = fe_upsample(b, x, fe_name(b, "decoder.up_blocks.%zu.upsamplers.0.conv", i), out, height, width);
+        x = fe_upsample(b, x, fe_name(b, "decoder.up_blocks.%zu.upsamplers.0.conv", i), out, height,
+                        width);
     }
     at_key(v, "out_channels");
     x = last_layers(v, x, c->out_channels);
@@ -175,10 +177,10 @@ bool fe_vae_build(fe_builder *b, const fe_vae_config *c, const char *name, const
     int64_t scale = fe_vae_scale(c);
     fe_at(b, c->root);
     if (s->height < scale || s->width < scale) {
-        base_error(
-            b->d, NULL,
-            "a picture of %lld x %lld is too small for the autoencoder: both sides must be at least %lld",
-            (long long)s->width, (long long)s->height, (long long)scale);
+        base_error(b->d, NULL,
+                   "a picture of %lld x %lld is too small for the autoencoder: both sides must be "
+                   "at least %lld",
+                   (long long)s->width, (long long)s->height, (long long)scale);
         return false;
     }
     if (c->tiny) {

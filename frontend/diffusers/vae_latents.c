@@ -1,18 +1,18 @@
-/* latents_mean and latents_std of an AutoencoderKL: pipelines keep normalised latents, so in a program the
- * encoder's mean and deviation are normalised and the decoder's input is brought back, a channel at a time,
- * by 1x1 convolutions with constant weights; see diffusers.h. */
+/* latents_mean and latents_std of an AutoencoderKL: pipelines keep normalised latents, so in a
+ * program the encoder's mean and deviation are normalised and the decoder's input is brought back,
+ * a channel at a time, by 1x1 convolutions with constant weights; see diffusers.h. */
 #include <math.h>
 #include <string.h>
 
-#include "frontend/diffusers/diffusers.h"
 #include "frontend/build/layers.h"
+#include "frontend/diffusers/diffusers.h"
 
 /* One number a channel of the latent. */
 static bool read_numbers(base_jval v, int64_t n, double *out) {
     if (!base_json_expect(v, BASE_JSON_ARRAY)) return false;
     if ((int64_t)base_json_length(v) != n || n > FE_MAX_LATENT) {
-        base_json_error(v, "%zu numbers for %lld channels of the latent (at most %d)", base_json_length(v),
-                      (long long)n, FE_MAX_LATENT);
+        base_json_error(v, "%zu numbers for %lld channels of the latent (at most %d)",
+                        base_json_length(v), (long long)n, FE_MAX_LATENT);
         return false;
     }
     bool fine = true;
@@ -21,7 +21,8 @@ static bool read_numbers(base_jval v, int64_t n, double *out) {
 }
 
 bool fe_vae_read_statistics(fe_vae_config *c) {
-    base_jval mean = base_json_get(c->root, "latents_mean"), std = base_json_get(c->root, "latents_std");
+    base_jval mean = base_json_get(c->root, "latents_mean"),
+              std = base_json_get(c->root, "latents_std");
     bool given = base_json_present(mean) && !base_json_is_null(mean);
     if (given != (base_json_present(std) && !base_json_is_null(std))) {
         base_json_error(given ? mean : std, "'latents_mean' and 'latents_std' go together");
@@ -52,8 +53,8 @@ static ir_ref constant(fe_builder *b, const char *name, const ir_type *type, con
 }
 
 /* x * mul + add, for n channels. */
-static ir_ref scale_channels(fe_builder *b, ir_ref x, const char *name, int64_t n, const double *mul,
-                             const double *add) {
+static ir_ref scale_channels(fe_builder *b, ir_ref x, const char *name, int64_t n,
+                             const double *mul, const double *add) {
     float diagonal[4 * FE_MAX_LATENT * FE_MAX_LATENT] = {0}, shift[2 * FE_MAX_LATENT];
     for (int64_t i = 0; i < n; i++) {
         diagonal[i * n + i] = (float)mul[i];
@@ -71,7 +72,8 @@ static ir_ref scale_channels(fe_builder *b, ir_ref x, const char *name, int64_t 
 
 ir_ref fe_vae_denormalise(fe_builder *b, const fe_vae_config *c, ir_ref latent) {
     if (!c->fold_statistics || !c->normalised || !ir_ref_ok(latent)) return latent;
-    return scale_channels(b, latent, "latents_to_data", c->latent_channels, c->latents_std, c->latents_mean);
+    return scale_channels(b, latent, "latents_to_data", c->latent_channels, c->latents_std,
+                          c->latents_mean);
 }
 
 /* The logarithm of the variance loses 2 log(std). */

@@ -1,21 +1,22 @@
 /* AutoencoderTiny: config and the functions NAME.encode and NAME.decode; see diffusers.h.
  *
- * Both halves are one list of layers, `encoder.layers.N` and `decoder.layers.N`, where activations and
- * enlargements take a number, too. No norms, no attention; the encoder makes the latent itself, not moments.
- */
+ * Both halves are one list of layers, `encoder.layers.N` and `decoder.layers.N`, where activations
+ * and enlargements take a number, too. No norms, no attention; the encoder makes the latent itself,
+ * not moments. */
 #include "frontend/diffusers/diffusers.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 /* ---- config ---- */
 
-/* The channels of one half: any number a config gives, but the same at every level, since the layers that
- * change the size have as many outputs as inputs. */
+/* The channels of one half: any number a config gives, but the same at every level, since the
+ * layers that change the size have as many outputs as inputs. */
 static bool read_channels(fe_vae_config *c, const char *key, size_t *levels, int64_t *out) {
     base_jval v = base_json_get(c->root, key);
     int64_t list[FE_MAX_LEVELS] = {64, 64, 64, 64};
     *levels = 4;
-    if (base_json_present(v) && !base_json_ints(v, list, FE_MAX_LEVELS, levels, 1, FE_MAX_CHANNELS)) return false;
+    if (base_json_present(v) && !base_json_ints(v, list, FE_MAX_LEVELS, levels, 1, FE_MAX_CHANNELS))
+        return false;
     if (!*levels) {
         base_json_error(v, "'%s' is empty", key);
         return false;
@@ -33,10 +34,11 @@ static bool read_counts(fe_vae_config *c, const char *key, const int64_t *fallba
     base_jval v = base_json_get(c->root, key);
     size_t n = 4;
     for (size_t i = 0; i < n; i++) out[i] = fallback[i];
-    if (base_json_present(v) && !base_json_ints(v, out, FE_MAX_LEVELS, &n, 0, FE_MAX_DEPTH)) return false;
+    if (base_json_present(v) && !base_json_ints(v, out, FE_MAX_LEVELS, &n, 0, FE_MAX_DEPTH))
+        return false;
     if (n == c->levels) return true;
-    base_json_error(fe_config_at(c->root, key), "'%s' has %zu entries for %zu levels of resolution", key, n,
-                  c->levels);
+    base_json_error(fe_config_at(c->root, key), "'%s' has %zu entries for %zu levels of resolution",
+                    key, n, c->levels);
     return false;
 }
 
@@ -55,7 +57,8 @@ bool fe_vae_tiny_read(base_jval root, fe_vae_config *c) {
     if (!fine) return false;
     if (c->levels != decoder_levels) {
         base_json_error(fe_config_at(root, "decoder_block_out_channels"),
-                      "the decoder has %zu levels of resolution, the encoder %zu", decoder_levels, c->levels);
+                        "the decoder has %zu levels of resolution, the encoder %zu", decoder_levels,
+                        c->levels);
         return false;
     }
     fine &= read_counts(c, "num_encoder_blocks", encoder_blocks, c->encoder_blocks);
@@ -104,12 +107,13 @@ static ir_ref block(half *h, ir_ref x, int64_t channels) {
     return fe_activation(b, fe_add(b, y, x), IR_ACT_RELU);
 }
 
-static void build_encoder(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s) {
+static void build_encoder(fe_builder *b, const fe_vae_config *c, const char *name,
+                          const fe_sizes *s) {
     half h = {b, c, "encoder", 0};
     fe_begin(b, name);
     fe_at(b, fe_config_at(c->root, "in_channels"));
-    ir_ref x =
-        fe_input(b, "image", IR_f32, 4, (int64_t[]){s->batch, c->in_channels, s->height, s->width}, IR_STEP);
+    ir_ref x = fe_input(b, "image", IR_f32, 4,
+                        (int64_t[]){s->batch, c->in_channels, s->height, s->width}, IR_STEP);
     x = fe_affine(b, x, 0.5, 0.5); /* the layers were trained on pictures from 0 to 1 */
     fe_at(b, fe_config_at(c->root, "encoder_block_out_channels"));
     for (size_t i = 0; i < c->levels; i++) {
@@ -121,7 +125,8 @@ static void build_encoder(fe_builder *b, const fe_vae_config *c, const char *nam
     fe_end(b);
 }
 
-static void build_decoder(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s) {
+static void build_decoder(fe_builder *b, const fe_vae_config *c, const char *name,
+                          const fe_sizes *s) {
     half h = {b, c, "decoder", 0};
     int64_t dim[4];
     fe_vae_latent(c, s, dim);
@@ -140,7 +145,8 @@ static void build_decoder(fe_builder *b, const fe_vae_config *c, const char *nam
         h.next++;
         x = conv(&h, x, c->decoder_channels, 1, false);
     }
-    for (int64_t j = 0; j < c->decoder_blocks[c->levels - 1]; j++) x = block(&h, x, c->decoder_channels);
+    for (int64_t j = 0; j < c->decoder_blocks[c->levels - 1]; j++)
+        x = block(&h, x, c->decoder_channels);
     fe_at(b, fe_config_at(c->root, "out_channels"));
     x = conv(&h, x, c->out_channels, 1, true);
     fe_result(b, "image", fe_affine(b, x, 2, -1));

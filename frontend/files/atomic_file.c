@@ -1,5 +1,5 @@
-/* Output files that are complete or absent: a locked temporary beside the target, then rename; see files.h.
- */
+/* Output files that are complete or absent: a locked temporary beside the target, then rename; see
+ * files.h. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -18,8 +18,8 @@
 
 enum { LIVE_MAX = 32, TEMP_TRIES = 100 };
 
-/* Unfinished temporaries, for the signal handler and for exit(): a path is set only after its string is
- * complete. A forked child inherits the table but must not remove its parent's files. */
+/* Unfinished temporaries, for the signal handler and for exit(): a path is set only after its
+ * string is complete. A forked child inherits the table but must not remove its parent's files. */
 static struct {
     const char *volatile path;
     pid_t owner;
@@ -43,7 +43,8 @@ static void report(const fe_output *o, const char *action, int error) {
 
 static void live_add(const char *path) {
     static bool registered;
-    if (!registered) registered = atexit(fe_output_remove_all) == 0; /* out of memory, internal error */
+    if (!registered)
+        registered = atexit(fe_output_remove_all) == 0; /* out of memory, internal error */
     for (size_t i = 0; i < LIVE_MAX; i++) {
         if (!live[i].path) {
             live[i].owner = getpid();
@@ -73,8 +74,8 @@ static void split_path(base_arena *a, const char *path, const char **dir, const 
     *dir = !slash ? "." : slash == path ? "/" : base_arena_strndup(a, path, (size_t)(slash - path));
 }
 
-/* Removes temporaries of this target whose writer is gone. A live writer holds a lock on its temporary, which
- * the kernel drops however the process ends. */
+/* Removes temporaries of this target whose writer is gone. A live writer holds a lock on its
+ * temporary, which the kernel drops however the process ends. */
 static void remove_stale(base_arena *a, const char *dir, const char *name) {
     DIR *handle = opendir(dir);
     if (!handle) return;
@@ -102,7 +103,8 @@ static bool create_temp(fe_output *o, const char *dir, const char *name, unsigne
         if (fd < 0 && errno != EEXIST) return false;
     }
     if (fd < 0) return false;
-    flock(fd, LOCK_EX | LOCK_NB); /* a file system without locks costs only the removal of stale files */
+    flock(fd, LOCK_EX |
+                  LOCK_NB); /* a file system without locks costs only the removal of stale files */
     live_add(o->temp);
     o->file = fdopen(fd, "w+b");
     if (o->file) return true;
@@ -173,7 +175,8 @@ void fe_output_write(fe_output *o, const void *data, size_t size) {
 }
 
 bool fe_output_commit(fe_output *o) {
-    if (!o->error && ferror(o->file)) o->error = EIO; /* the caller's own stdio call failed, reason unknown */
+    if (!o->error && ferror(o->file))
+        o->error = EIO; /* the caller's own stdio call failed, reason unknown */
     if (fflush(o->file) != 0 && (!o->error || o->error == EIO)) o->error = errno;
     if (fclose(o->file) != 0 && !o->error) o->error = errno;
     if (o->error) {

@@ -32,10 +32,12 @@ bool fe_name_is_plain(const char *name, size_t length) {
     return name_fault(name, length) == NULL;
 }
 
-bool fe_check_name(base_diag *d, const base_loc *loc, const char *what, const char *name, size_t length) {
+bool fe_check_name(base_diag *d, const base_loc *loc, const char *what, const char *name,
+                   size_t length) {
     const char *fault = name_fault(name, length);
     if (!fault) return true;
-    base_error(d, loc, "%s '%s' must be a plain file name: %s", what, base_escape(name, length), fault);
+    base_error(d, loc, "%s '%s' must be a plain file name: %s", what, base_escape(name, length),
+               fault);
     return false;
 }
 
@@ -86,9 +88,10 @@ static void report_kind(base_diag *d, const char *path, mode_t mode) {
     base_error(d, &loc, "is %s, not a regular file", kind);
 }
 
-/* Opens a regular file for reading; `shown` is its path in messages. Returns the descriptor or -1 after
- * reporting. O_NONBLOCK keeps open() from waiting for the writer of a FIFO. */
-static int open_regular(base_diag *d, int dirfd, const char *name, const char *shown, size_t *size) {
+/* Opens a regular file for reading; `shown` is its path in messages. Returns the descriptor or -1
+ * after reporting. O_NONBLOCK keeps open() from waiting for the writer of a FIFO. */
+static int open_regular(base_diag *d, int dirfd, const char *name, const char *shown,
+                        size_t *size) {
     int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         report_errno(d, shown, "open");
@@ -169,10 +172,12 @@ fe_dir *fe_dir_new_memory(const char *path) {
 }
 
 void fe_dir_add_text(fe_dir *dir, const char *name, const char *text) {
-    memory_folder_add(dir->memory, &(memory_file){.name = name, .data = text, .size = strlen(text)});
+    memory_folder_add(dir->memory,
+                      &(memory_file){.name = name, .data = text, .size = strlen(text)});
 }
 
-void fe_dir_add_data(fe_dir *dir, const char *name, const char *path, const void *data, size_t size) {
+void fe_dir_add_data(fe_dir *dir, const char *name, const char *path, const void *data,
+                     size_t size) {
     memory_folder_add(dir->memory, &(memory_file){name, path, data, size, true});
 }
 
@@ -201,11 +206,13 @@ bool fe_dir_has_dir(const fe_dir *dir, const char *name) {
 bool fe_dir_has_name(const fe_dir *dir, const char *name) {
     struct stat st;
     if (dir->memory) return memory_folder_find(dir->memory, name) != NULL;
-    return fe_name_is_plain(name, strlen(name)) && fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    return fe_name_is_plain(name, strlen(name)) &&
+           fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* Opens a member whose name may come from a model file. */
-static int open_member(base_diag *d, fe_dir *dir, const char *name, const char **shown, size_t *size) {
+static int open_member(base_diag *d, fe_dir *dir, const char *name, const char **shown,
+                       size_t *size) {
     base_loc loc = {.source = base_diag_source(d, dir->path, NULL, 0)};
     if (!fe_check_name(d, &loc, "file name", name, strlen(name))) return -1;
     *shown = fe_dir_join(dir, name);
@@ -219,9 +226,10 @@ static int open_member(base_diag *d, fe_dir *dir, const char *name, const char *
 
 /* ---- reading ---- */
 
-/* Reads and closes fd. The size is checked before anything is allocated, and the file may not change its size
- * while it is read. */
-static bool read_all(base_diag *d, int fd, const char *shown, size_t size, size_t limit, fe_bytes *out) {
+/* Reads and closes fd. The size is checked before anything is allocated, and the file may not
+ * change its size while it is read. */
+static bool read_all(base_diag *d, int fd, const char *shown, size_t size, size_t limit,
+                     fe_bytes *out) {
     if (!limit) limit = FE_TEXT_LIMIT;
     if (size > limit) {
         base_loc loc = {.source = base_diag_source(d, shown, NULL, 0)};

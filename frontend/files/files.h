@@ -1,9 +1,10 @@
 /* Files of a model folder, read and mapped safely, and output files that are complete or absent.
  *
- * Whatever the user names on the command line is trusted and may be a symbolic link (the Hugging Face cache
- * is made of links to ../../blobs/HASH). A name that stands inside a model file is not: it must be a plain
- * basename and is opened relative to the folder's descriptor. Only regular files are read, and they are
- * opened without blocking, so that a FIFO or a device cannot hang or feed the compiler. */
+ * Whatever the user names on the command line is trusted and may be a symbolic link (the Hugging
+ * Face cache is made of links to ../../blobs/HASH). A name that stands inside a model file is not:
+ * it must be a plain basename and is opened relative to the folder's descriptor. Only regular files
+ * are read, and they are opened without blocking, so that a FIFO or a device cannot hang or feed
+ * the compiler. */
 #ifndef EBRU_FRONTEND_FILES_FILES_H
 #define EBRU_FRONTEND_FILES_FILES_H
 
@@ -19,8 +20,10 @@
 
 /* True for a plain basename: 1 to 255 bytes, no '/', '\\' or NUL, no leading '.'. */
 bool fe_name_is_plain(const char *name, size_t length);
-/* The same, reporting at `loc` (may be NULL) what is wrong with `name`; `what` is "shard name" or similar. */
-bool fe_check_name(base_diag *d, const base_loc *loc, const char *what, const char *name, size_t length);
+/* The same, reporting at `loc` (may be NULL) what is wrong with `name`; `what` is "shard name" or
+ * similar. */
+bool fe_check_name(base_diag *d, const base_loc *loc, const char *what, const char *name,
+                   size_t length);
 
 bool fe_path_exists(const char *path);
 bool fe_path_is_dir(const char *path);
@@ -48,14 +51,15 @@ bool fe_dir_has_dir(const fe_dir *dir, const char *name);
 /* True when something has that name, be it a link to nowhere. */
 bool fe_dir_has_name(const fe_dir *dir, const char *name);
 
-/* A folder that exists only in memory, called `path` in messages; read like the others. fe_dir_map finds
- * nothing in it. */
+/* A folder that exists only in memory, called `path` in messages; read like the others. fe_dir_map
+ * finds nothing in it. */
 fe_dir *fe_dir_new_memory(const char *path);
 /* Adds a file to it, or a folder with a file ("unet/config.json"); the text is copied. */
 void fe_dir_add_text(fe_dir *dir, const char *name, const char *text);
-/* The same for data that outlives all folders and is called `path` instead of the folder's and its own name.
- */
-void fe_dir_add_data(fe_dir *dir, const char *name, const char *path, const void *data, size_t size);
+/* The same for data that outlives all folders and is called `path` instead of the folder's and its
+ * own name. */
+void fe_dir_add_data(fe_dir *dir, const char *name, const char *path, const void *data,
+                     size_t size);
 
 /* ---- reading ---- */
 
@@ -72,8 +76,8 @@ bool fe_file_read(base_diag *d, const char *path, size_t limit, fe_bytes *out);
 bool fe_dir_read(base_diag *d, fe_dir *dir, const char *name, size_t limit, fe_bytes *out);
 void fe_bytes_free(fe_bytes *bytes);
 
-/* Read-only private mapping of a whole file; an empty file has data == NULL. The file must not shrink while
- * it is mapped. */
+/* Read-only private mapping of a whole file; an empty file has data == NULL. The file must not
+ * shrink while it is mapped. */
 typedef struct fe_map {
     const uint8_t *data;
     size_t size;
@@ -85,10 +89,10 @@ void fe_unmap(fe_map *map);
 
 /* ---- writing ---- */
 
-/* An output file under construction: `.NAME.ebru-tmp.PID-N` beside the target, renamed onto it by commit, so
- * that the target is the complete old file or the complete new one whatever happens. Temporaries left by
- * killed runs are removed by the next run. A target that exists and is not a regular file (/dev/null, a pipe)
- * is written directly. */
+/* An output file under construction: `.NAME.ebru-tmp.PID-N` beside the target, renamed onto it by
+ * commit, so that the target is the complete old file or the complete new one whatever happens.
+ * Temporaries left by killed runs are removed by the next run. A target that exists and is not a
+ * regular file (/dev/null, a pipe) is written directly. */
 typedef struct fe_output fe_output;
 
 /* `mode`: permissions before umask, 0666 or 0777. NULL after reporting. */
@@ -98,13 +102,13 @@ FILE *fe_output_file(fe_output *o); /* buffered stream on the temporary */
 const char *fe_output_temp(const fe_output *o);
 /* Writes bytes; a failure is remembered and reported once by commit. */
 void fe_output_write(fe_output *o, const void *data, size_t size);
-/* Closes and renames; false after reporting (with the system's reason) and removing the temporary. Frees o.
- */
+/* Closes and renames; false after reporting (with the system's reason) and removing the temporary.
+ * Frees o. */
 bool fe_output_commit(fe_output *o);
 /* Removes the temporary. Frees o; NULL is allowed. */
 void fe_output_abort(fe_output *o);
-/* Removes all temporaries of this process; exit() does so by itself. Async-signal-safe: for handlers of
- * SIGINT and SIGTERM. */
+/* Removes all temporaries of this process; exit() does so by itself. Async-signal-safe: for
+ * handlers of SIGINT and SIGTERM. */
 void fe_output_remove_all(void);
 
 #endif

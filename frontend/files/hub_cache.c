@@ -35,7 +35,8 @@ static char *main_snapshot(base_diag *d, base_arena *a, const char *path, const 
 
 char *fe_hub_snapshot(base_diag *d, base_arena *a, const char *path) {
     unsigned before = base_diag_errors(d);
-    char *snapshots = fe_path_join(a, path, "snapshots"), *found = main_snapshot(d, a, path, snapshots);
+    char *snapshots = fe_path_join(a, path, "snapshots"),
+         *found = main_snapshot(d, a, path, snapshots);
     if (found || base_diag_errors(d) != before) return found;
     size_t count = 0;
     DIR *dir = opendir(snapshots);
@@ -50,7 +51,9 @@ char *fe_hub_snapshot(base_diag *d, base_arena *a, const char *path) {
     if (count == 1) return found;
     base_loc loc = {.source = base_diag_source(d, snapshots, NULL, 0)};
     if (count)
-        base_error(d, &loc, "%zu snapshots, and refs/main names none of them: name the folder of one", count);
+        base_error(d, &loc,
+                   "%zu snapshots, and refs/main names none of them: name the folder of one",
+                   count);
     else
         base_error(d, &loc, "there is no snapshot: the download is not complete");
     return NULL;

@@ -1,5 +1,5 @@
-/* The folder a repository has in the Hugging Face cache: models--ORG--NAME with refs/main (a revision),
- * snapshots/REVISION (links to ../../blobs/HASH) and blobs. */
+/* The folder a repository has in the Hugging Face cache: models--ORG--NAME with refs/main (a
+ * revision), snapshots/REVISION (links to ../../blobs/HASH) and blobs. */
 #ifndef EBRU_FRONTEND_FILES_HUB_CACHE_H
 #define EBRU_FRONTEND_FILES_HUB_CACHE_H
 
@@ -13,8 +13,8 @@ bool fe_is_hub_cache(const char *path);
 /* The snapshot to read, a path in the arena: the one refs/main names, else the only one. NULL after
  * reporting. */
 char *fe_hub_snapshot(base_diag *d, base_arena *a, const char *path);
-/* "NAME" of a path .../models--ORG--NAME or .../models--ORG--NAME/snapshots/REVISION, in the arena; NULL for
- * other paths. */
+/* "NAME" of a path .../models--ORG--NAME or .../models--ORG--NAME/snapshots/REVISION, in the arena;
+ * NULL for other paths. */
 char *fe_hub_name(base_arena *a, const char *path);
 
 #endif

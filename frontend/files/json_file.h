@@ -5,9 +5,11 @@
 #include "base/json/json.h"
 #include "frontend/files/files.h"
 
-/* Load a document from a path, or from a file of a model folder; `limits` may be NULL. NULL after reporting.
- * The document uses `d` (for reports and for the registered text) and must be freed before it. */
+/* Load a document from a path, or from a file of a model folder; `limits` may be NULL. NULL after
+ * reporting. The document uses `d` (for reports and for the registered text) and must be freed
+ * before it. */
 base_json *fe_json_load(base_diag *d, const char *path, const base_json_limits *limits);
-base_json *fe_json_load_in(base_diag *d, fe_dir *dir, const char *name, const base_json_limits *limits);
+base_json *fe_json_load_in(base_diag *d, fe_dir *dir, const char *name,
+                           const base_json_limits *limits);
 
 #endif

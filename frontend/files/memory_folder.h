@@ -1,5 +1,5 @@
-/* Folders that exist only in memory, for models whose configs are known or derived instead of read. Used
- * through fe_dir (files.h): fe_dir_new_memory and its fe_dir_add_... */
+/* Folders that exist only in memory, for models whose configs are known or derived instead of read.
+ * Used through fe_dir (files.h): fe_dir_new_memory and its fe_dir_add_... */
 #ifndef EBRU_FRONTEND_FILES_MEMORY_FOLDER_H
 #define EBRU_FRONTEND_FILES_MEMORY_FOLDER_H
 

@@ -1,4 +1,5 @@
-/* CLIP's vocabulary; see clip_vocabulary.h. The files are put between these symbols when ebru is built. */
+/* CLIP's vocabulary; see clip_vocabulary.h. The files are put between these symbols when ebru is
+ * built. */
 #include "frontend/ldm/clip_vocabulary.h"
 
 #include <string.h>

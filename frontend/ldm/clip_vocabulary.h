@@ -1,6 +1,6 @@
-/* The vocabulary of CLIP's tokenizer (openai/clip-vit-large-patch14: vocab.json and merges.txt), built into
- * the compiler: single-file checkpoints come without it. All published text encoders of Stable Diffusion use
- * it. */
+/* The vocabulary of CLIP's tokenizer (openai/clip-vit-large-patch14: vocab.json and merges.txt),
+ * built into the compiler: single-file checkpoints come without it. All published text encoders of
+ * Stable Diffusion use it. */
 #ifndef EBRU_FRONTEND_LDM_CLIP_VOCABULARY_H
 #define EBRU_FRONTEND_LDM_CLIP_VOCABULARY_H
 

@@ -1,5 +1,5 @@
-/* Opening a single-file checkpoint; see ldm.h. The file stays mapped and is owned by the module: components
- * bind their weights in it. */
+/* Opening a single-file checkpoint; see ldm.h. The file stays mapped and is owned by the module:
+ * components bind their weights in it. */
 #include <string.h>
 
 #include "frontend/ldm/clip_vocabulary.h"
@@ -55,20 +55,25 @@ static void report_other(const ldm_file *f) {
         {"double_stream_blocks.", "HiDream is not supported"},
         {"control_model.", "a ControlNet is not supported"},
         {"lora_", "a LoRA goes beside a model, with --lora="},
-        {"down_blocks.", "this is one component of a diffusers folder: name the folder with its config.json"},
-        {"text_model.", "this is one component of a diffusers folder: name the folder with its config.json"},
+        {"down_blocks.",
+         "this is one component of a diffusers folder: name the folder with its config.json"},
+        {"text_model.",
+         "this is one component of a diffusers folder: name the folder with its config.json"},
     };
     base_loc loc = whole_file(f);
-    base_error(f->d, &loc,
-             "weights alone are no model; name the folder or the description that goes with them");
+    base_error(
+        f->d, &loc,
+        "weights alone are no model; name the folder or the description that goes with them");
     for (size_t i = 0; i < COUNT(others); i++) {
         if (!contains(f->table, others[i].part)) continue;
         base_note(f->d, NULL, "%s", others[i].what);
         break;
     }
     base_note(f->d, NULL,
-            "a single file can be a checkpoint of Stable Diffusion 1, 2 or XL in its original layout, with "
-            "tensors named model.diffusion_model.* first_stage_model.* cond_stage_model.* conditioner.*");
+              "a single file can be a checkpoint of Stable Diffusion 1, 2 or XL in its original "
+              "layout, with "
+              "tensors named model.diffusion_model.* first_stage_model.* cond_stage_model.* "
+              "conditioner.*");
 }
 
 /* ---- what a whole model needs ---- */
@@ -81,23 +86,24 @@ static bool complete(const ldm_file *f) {
         fine = false;
     }
     if (!f->text[0].prefix && !f->text[1].prefix) {
-        base_error(f->d, &loc,
-                 "the checkpoint has no text encoder (cond_stage_model.*, conditioner.embedders.*)");
+        base_error(
+            f->d, &loc,
+            "the checkpoint has no text encoder (cond_stage_model.*, conditioner.embedders.*)");
         fine = false;
     }
     for (size_t i = 0; i < LDM_TEXTS; i++) {
         const ldm_text *t = &f->text[i];
         if (!t->prefix || t->vocabulary >= FE_CLIP_WORDS) continue;
-        base_error(f->d, &loc, "'%s*' knows %lld tokens, and the tokenizer of CLIP has %d", t->prefix,
-                 (long long)t->vocabulary, FE_CLIP_WORDS);
+        base_error(f->d, &loc, "'%s*' knows %lld tokens, and the tokenizer of CLIP has %d",
+                   t->prefix, (long long)t->vocabulary, FE_CLIP_WORDS);
         fine = false;
     }
     if (!fine) base_note(f->d, NULL, "what is there can be compiled by itself, with --component=");
     return fine;
 }
 
-/* Tensors that belong to no component and are not known to be of no use: diffusers does not read them either,
- * but somebody put them there. */
+/* Tensors that belong to no component and are not known to be of no use: diffusers does not read
+ * them either, but somebody put them there. */
 static void note_strangers(const ldm_file *f) {
     size_t n = 0;
     base_str s = {0};
@@ -111,8 +117,8 @@ static void note_strangers(const ldm_file *f) {
     }
     base_loc loc = whole_file(f);
     if (n)
-        base_warning(f->d, &loc, "%zu tensors are no part of the model and are not read: %s%s", n, s.data,
-                   n > STRANGERS_SHOWN ? " ..." : "");
+        base_warning(f->d, &loc, "%zu tensors are no part of the model and are not read: %s%s", n,
+                     s.data, n > STRANGERS_SHOWN ? " ..." : "");
     base_str_free(&s);
 }
 

@@ -1,7 +1,7 @@
-/* Single-file checkpoints in the layout of the latent diffusion code base (CompVis/latent-diffusion and its
- * descendants generative-models and OpenCLIP), as Stable Diffusion 1.x, 2.x and XL were published: one
- * safetensors file with a U-Net (`model.diffusion_model.`), an autoencoder (`first_stage_model.`) and text
- * encoders (`cond_stage_model.`, `conditioner.embedders.N.`).
+/* Single-file checkpoints in the layout of the latent diffusion code base (CompVis/latent-diffusion
+ * and its descendants generative-models and OpenCLIP), as Stable Diffusion 1.x, 2.x and XL were
+ * published: one safetensors file with a U-Net (`model.diffusion_model.`), an autoencoder
+ * (`first_stage_model.`) and text encoders (`cond_stage_model.`, `conditioner.embedders.N.`).
  *
  *   ldm.c          the door (diffusers.h): opens a file, says what it is, hands out weights
  *   ldm_shape.c    sizes of the networks, from the names and shapes of their tensors
@@ -17,8 +17,8 @@
 #include "frontend/diffusers/diffusers.h"
 #include "frontend/safetensors/weights.h"
 
-/* Arrays are indexed by the level of resolution, finest first. Nothing is checked against anything else:
- * tensors that contradict what was derived are reported when they are bound. */
+/* Arrays are indexed by the level of resolution, finest first. Nothing is checked against anything
+ * else: tensors that contradict what was derived are reported when they are bound. */
 typedef struct ldm_unet {
     bool present;
     size_t levels;
@@ -27,10 +27,10 @@ typedef struct ldm_unet {
     int64_t depth[FE_MAX_LEVELS], up_depth[FE_MAX_LEVELS]; /* transformer layers; 0: no attention */
     int64_t mid_depth;
     bool only_cross[FE_MAX_LEVELS]; /* no self-attention */
-    bool linear;                    /* projections around transformers are matrices, not 1x1 filters */
-    int64_t context;                /* 0: no attention anywhere */
-    int64_t classes;                /* rows of the class table; 0: none */
-    int64_t label_width;            /* width of vectors that go through the label MLP; 0: none */
+    bool linear;         /* projections around transformers are matrices, not 1x1 filters */
+    int64_t context;     /* 0: no attention anywhere */
+    int64_t classes;     /* rows of the class table; 0: none */
+    int64_t label_width; /* width of vectors that go through the label MLP; 0: none */
 } ldm_unet;
 
 typedef struct ldm_vae {
@@ -80,16 +80,17 @@ typedef struct ldm_file {
 
 /* ---- ldm_shape.c ---- */
 
-/* Reads what the tensors say about the networks. False after reporting a U-Net, autoencoder or text encoder
- * whose parts do not hang together. */
+/* Reads what the tensors say about the networks. False after reporting a U-Net, autoencoder or text
+ * encoder whose parts do not hang together. */
 bool ldm_read_shapes(ldm_file *f);
 /* Tensors by name, printf-like. */
-const fe_st_tensor *ldm_tensor(const ldm_file *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+const fe_st_tensor *ldm_tensor(const ldm_file *f, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* ---- ldm_system.c ---- */
 
-/* Sets system, prediction (unless the options say it) and zero_snr. False after reporting what is recognised.
- */
+/* Sets system, prediction (unless the options say it) and zero_snr. False after reporting what is
+ * recognised. */
 bool ldm_find_system(ldm_file *f, const fe_options *o);
 /* Members of the scheduler's JSON object, without what depends on the checkpoint. */
 const char *ldm_scheduler(const ldm_file *f);
@@ -98,7 +99,8 @@ int64_t ldm_heads(const ldm_file *f, int64_t channels);
 
 /* ---- ldm_config.c ---- */
 
-/* The folder: model_index.json and configs of the components that are there. Close with fe_dir_close. */
+/* The folder: model_index.json and configs of the components that are there. Close with
+ * fe_dir_close. */
 fe_dir *ldm_folder(const ldm_file *f);
 
 /* ---- ldm_names.c ---- */
@@ -107,7 +109,8 @@ fe_dir *ldm_folder(const ldm_file *f);
 const char *ldm_place(const ldm_file *f, const char *component, base_arena *a, const char *name);
 /* Whether a tensor is one of the component's. */
 bool ldm_owns(const ldm_file *f, const char *component, const char *tensor);
-/* Whether a tensor is known to be of no use for making pictures: buffers of training, averages, losses. */
+/* Whether a tensor is known to be of no use for making pictures: buffers of training, averages,
+ * losses. */
 bool ldm_is_surplus(const ldm_file *f, const char *tensor);
 
 #endif

@@ -1,5 +1,6 @@
-/* The diffusers folder that would hold the model of a single-file checkpoint: its JSON files, in memory; see
- * ldm.h. Only keys whose value is not the constructor's default or that a reader looks for. */
+/* The diffusers folder that would hold the model of a single-file checkpoint: its JSON files, in
+ * memory; see ldm.h. Only keys whose value is not the constructor's default or that a reader looks
+ * for. */
 #include <string.h>
 
 #include "frontend/ldm/clip_vocabulary.h"
@@ -39,7 +40,8 @@ static void add_file(fe_dir *dir, const char *name, base_str *s) {
 
 /* ---- components ---- */
 
-/* Layers of the transformers, a level. One that has none has any number; the middle has the last level's. */
+/* Layers of the transformers, a level. One that has none has any number; the middle has the last
+ * level's. */
 static void add_depths(base_str *s, const ldm_unet *u) {
     int64_t depth[FE_MAX_LEVELS] = {0}, up[FE_MAX_LEVELS] = {0};
     bool mirrored = true;
@@ -61,7 +63,8 @@ static void add_labels(base_str *s, const ldm_file *f) {
     if (!u->label_width) return;
     int64_t text = f->text[1].projection ? f->text[1].projection : 1280, ids = refiner ? 5 : 6;
     base_str_add(s, "  \"addition_embed_type\": \"text_time\",\n");
-    add_int(s, "addition_time_embed_dim", u->label_width > text + ids ? (u->label_width - text) / ids : 1);
+    add_int(s, "addition_time_embed_dim",
+            u->label_width > text + ids ? (u->label_width - text) / ids : 1);
     add_int(s, "projection_class_embeddings_input_dim", u->label_width);
 }
 
@@ -82,11 +85,12 @@ static void unet_config(const ldm_file *f, fe_dir *dir) {
     add_ints(&s, "block_out_channels", u->channels, u->levels);
     add_words(&s, "down_block_types", down, u->levels);
     base_str_addf(&s, "  \"mid_block_type\": \"%s\",\n",
-                u->mid_depth ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D");
+                  u->mid_depth ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D");
     add_words(&s, "up_block_types", up, u->levels);
     add_int(&s, "layers_per_block", u->blocks);
     if (u->time_dim != 4 * u->channels[0]) add_int(&s, "time_embedding_dim", u->time_dim);
-    add_ints(&s, "attention_head_dim", heads, u->levels); /* diffusers' name for the number of heads */
+    add_ints(&s, "attention_head_dim", heads,
+             u->levels); /* diffusers' name for the number of heads */
     if (u->context) add_int(&s, "cross_attention_dim", u->context);
     add_depths(&s, u);
     add_flag(&s, "use_linear_projection", u->linear);
@@ -103,7 +107,8 @@ static void vae_config(const ldm_file *f, fe_dir *dir) {
     const ldm_vae *v = &f->vae;
     const char *down[FE_MAX_LEVELS], *up[FE_MAX_LEVELS];
     base_str s = {0};
-    for (size_t i = 0; i < v->levels; i++) down[i] = "DownEncoderBlock2D", up[i] = "UpDecoderBlock2D";
+    for (size_t i = 0; i < v->levels; i++)
+        down[i] = "DownEncoderBlock2D", up[i] = "UpDecoderBlock2D";
     base_str_add(&s, "{\n");
     add_int(&s, "sample_size", f->system->sample << (v->levels - 1));
     add_int(&s, "in_channels", v->in_channels);
@@ -125,7 +130,7 @@ static void vae_config(const ldm_file *f, fe_dir *dir) {
 static void text_config(const ldm_text *t, fe_dir *dir) {
     base_str s = {0};
     base_str_addf(&s, "{\n  \"architectures\": [\"%s\"],\n",
-                t->projection ? "CLIPTextModelWithProjection" : "CLIPTextModel");
+                  t->projection ? "CLIPTextModelWithProjection" : "CLIPTextModel");
     add_int(&s, "vocab_size", t->vocabulary);
     add_int(&s, "hidden_size", t->width);
     add_int(&s, "intermediate_size", t->inner);
@@ -144,10 +149,11 @@ static void text_config(const ldm_text *t, fe_dir *dir) {
 static void tokenizer_files(const ldm_text *t, const char *folder, fe_dir *dir) {
     char name[64], text[256];
     snprintf(name, sizeof name, "%s/special_tokens_map.json", folder);
-    snprintf(text, sizeof text,
-             "{\"bos_token\": \"<|startoftext|>\", \"eos_token\": \"<|endoftext|>\", \"unk_token\": "
-             "\"<|endoftext|>\", \"pad_token\": \"%s\"}\n",
-             t->open ? "!" : "<|endoftext|>");
+    snprintf(
+        text, sizeof text,
+        "{\"bos_token\": \"<|startoftext|>\", \"eos_token\": \"<|endoftext|>\", \"unk_token\": "
+        "\"<|endoftext|>\", \"pad_token\": \"%s\"}\n",
+        t->open ? "!" : "<|endoftext|>");
     fe_dir_add_text(dir, name, text);
     for (size_t i = 0; i < FE_CLIP_FILES; i++) {
         const fe_clip_file *file = &fe_clip_files[i];
@@ -162,14 +168,17 @@ static void scheduler_config(const ldm_file *f, fe_dir *dir) {
     base_str s = {0};
     base_str_addf(&s, "{%s, \"prediction_type\": \"%s\"", ldm_scheduler(f), f->prediction);
     /* a network trained down to no signal at all is sampled from there */
-    base_str_add(&s, f->zero_snr ? ", \"timestep_spacing\": \"trailing\", \"rescale_betas_zero_snr\": true}\n"
-                               : ", \"timestep_spacing\": \"leading\"}\n");
+    base_str_add(&s,
+                 f->zero_snr
+                     ? ", \"timestep_spacing\": \"trailing\", \"rescale_betas_zero_snr\": true}\n"
+                     : ", \"timestep_spacing\": \"leading\"}\n");
     add_file(dir, "scheduler/scheduler_config.json", &s);
     if (f->system->extra == 3)
-        fe_dir_add_text(dir, "low_res_scheduler/scheduler_config.json",
-                        "{\"_class_name\": \"DDPMScheduler\", \"beta_schedule\": \"scaled_linear\", "
-                        "\"beta_start\": 0.0001, \"beta_end\": 0.02, \"num_train_timesteps\": 1000, "
-                        "\"variance_type\": \"fixed_small\", \"clip_sample\": true}\n");
+        fe_dir_add_text(
+            dir, "low_res_scheduler/scheduler_config.json",
+            "{\"_class_name\": \"DDPMScheduler\", \"beta_schedule\": \"scaled_linear\", "
+            "\"beta_start\": 0.0001, \"beta_end\": 0.02, \"num_train_timesteps\": 1000, "
+            "\"variance_type\": \"fixed_small\", \"clip_sample\": true}\n");
 }
 
 static void index_file(const ldm_file *f, fe_dir *dir) {
@@ -182,7 +191,7 @@ static void index_file(const ldm_file *f, fe_dir *dir) {
         const ldm_text *t = &f->text[i];
         if (t->prefix)
             base_str_addf(&s, ", \"%s\": [\"transformers\", \"%s\"]", t->folder,
-                        t->projection ? "CLIPTextModelWithProjection" : "CLIPTextModel");
+                          t->projection ? "CLIPTextModelWithProjection" : "CLIPTextModel");
     }
     base_str_addf(&s, "%s}\n", f->system->index);
     add_file(dir, "model_index.json", &s);

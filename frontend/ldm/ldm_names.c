@@ -1,7 +1,8 @@
-/* From diffusers' names of tensors to those of single-file checkpoints; see ldm.h. diffusers numbers levels
- * and the blocks in them, the U-Net of the latent diffusion code one list of blocks down and one up; its
- * decoder numbers levels from the finest, OpenCLIP keeps query, key and value in one tensor and its
- * projection as [width, projection]. A name that has no other form is taken over as it is. */
+/* From diffusers' names of tensors to those of single-file checkpoints; see ldm.h. diffusers
+ * numbers levels and the blocks in them, the U-Net of the latent diffusion code one list of blocks
+ * down and one up; its decoder numbers levels from the finest, OpenCLIP keeps query, key and value
+ * in one tensor and its projection as [width, projection]. A name that has no other form is taken
+ * over as it is. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,10 +55,12 @@ static const char *res_name(base_arena *a, const char *name) {
 }
 
 static const char *down_name(const ldm_unet *u, base_arena *a, const char *s) {
-    long level, block, stride = (long)u->blocks + 1; /* the last block of a level halves the picture */
+    long level, block,
+        stride = (long)u->blocks + 1; /* the last block of a level halves the picture */
     if (!take_number(&s, &level)) return NULL;
     if (take(&s, "resnets.") && take_number(&s, &block))
-        return base_arena_printf(a, "input_blocks.%ld.0.%s", 1 + level * stride + block, res_name(a, s));
+        return base_arena_printf(a, "input_blocks.%ld.0.%s", 1 + level * stride + block,
+                                 res_name(a, s));
     if (take(&s, "attentions.") && take_number(&s, &block))
         return base_arena_printf(a, "input_blocks.%ld.1.%s", 1 + level * stride + block, s);
     if (take(&s, "downsamplers.0.conv."))
@@ -69,13 +72,14 @@ static const char *up_name(const ldm_unet *u, base_arena *a, const char *s) {
     long level, block, stride = (long)u->blocks + 1;
     if (!take_number(&s, &level)) return NULL;
     if (take(&s, "resnets.") && take_number(&s, &block))
-        return base_arena_printf(a, "output_blocks.%ld.0.%s", level * stride + block, res_name(a, s));
+        return base_arena_printf(a, "output_blocks.%ld.0.%s", level * stride + block,
+                                 res_name(a, s));
     if (take(&s, "attentions.") && take_number(&s, &block))
         return base_arena_printf(a, "output_blocks.%ld.1.%s", level * stride + block, s);
     /* the upsampler stands in the level's last block, behind its attention if there is one */
     if (take(&s, "upsamplers.0.conv.") && level < (long)u->levels)
         return base_arena_printf(a, "output_blocks.%ld.%d.conv.%s", level * stride + stride - 1,
-                               u->up_depth[u->levels - 1 - (size_t)level] ? 2 : 1, s);
+                                 u->up_depth[u->levels - 1 - (size_t)level] ? 2 : 1, s);
     return NULL;
 }
 
@@ -134,7 +138,8 @@ static const char *vae_side_name(const ldm_vae *v, base_arena *a, const char *na
     if (down || up) {
         const char *way = down ? "down" : "up";
         if (take(&s, "resnets.") && take_number(&s, &block))
-            return base_arena_printf(a, "%s.%ld.block.%ld.%s", way, level, block, vae_res_name(a, s));
+            return base_arena_printf(a, "%s.%ld.block.%ld.%s", way, level, block,
+                                     vae_res_name(a, s));
         if (take(&s, "downsamplers.0.") || take(&s, "upsamplers.0."))
             return base_arena_printf(a, "%s.%ld.%ssample.%s", way, level, way, s);
         return NULL;
@@ -165,8 +170,8 @@ static const char *third(const ldm_text *t, base_arena *a, const char *layer, co
     for (long long i = 0; i < 3; i++) {
         const char *rest = s;
         if (take(&rest, letters[i]))
-            return base_arena_printf(a, "%sattn.in_proj_%s[%lld:%lld]", layer, rest, i * (long long)t->width,
-                                   (i + 1) * (long long)t->width);
+            return base_arena_printf(a, "%sattn.in_proj_%s[%lld:%lld]", layer, rest,
+                                     i * (long long)t->width, (i + 1) * (long long)t->width);
     }
     return NULL;
 }
@@ -232,8 +237,8 @@ bool ldm_owns(const ldm_file *f, const char *component, const char *tensor) {
 
 /* ---- tensors of no use ---- */
 
-/* The last layer of Stable Diffusion 2's text encoder is in the file, but the state before it is what is
- * used. */
+/* The last layer of Stable Diffusion 2's text encoder is in the file, but the state before it is
+ * what is used. */
 static bool behind_last_layer(const ldm_text *t, const char *s) {
     long i;
     return t->prefix && t->open && take(&s, t->prefix) && take(&s, "transformer.resblocks.") &&

@@ -22,7 +22,8 @@ const fe_st_tensor *ldm_tensor(const ldm_file *f, const char *fmt, ...) {
     return t;
 }
 
-/* Whether there is a tensor whose name begins like this: one that is missing does not hide its block. */
+/* Whether there is a tensor whose name begins like this: one that is missing does not hide its
+ * block. */
 __attribute__((format(printf, 2, 3))) static bool any(const ldm_file *f, const char *fmt, ...) {
     char beginning[256];
     va_list ap;
@@ -38,7 +39,8 @@ __attribute__((format(printf, 2, 3))) static bool any(const ldm_file *f, const c
         else
             hi = mid;
     }
-    return lo < fe_st_count(f->table) && strncmp(fe_st_at(f->table, lo)->name, beginning, (size_t)n) == 0;
+    return lo < fe_st_count(f->table) &&
+           strncmp(fe_st_at(f->table, lo)->name, beginning, (size_t)n) == 0;
 }
 
 /* Size of a dimension of a tensor that may not be there: 0 then. */
@@ -54,11 +56,12 @@ static bool channels(const ldm_file *f, const char *name, uint32_t dim, int64_t 
     *out = size_of(t, dim);
     if (*out >= 1 && *out <= FE_MAX_CHANNELS) return true;
     if (!t) {
-        base_error(f->d, &loc, "the checkpoint has no tensor '%s', which tells the size of the network", name);
+        base_error(f->d, &loc,
+                   "the checkpoint has no tensor '%s', which tells the size of the network", name);
     } else {
         loc = fe_st_loc(f->table, t);
         base_error(f->d, &loc, "dimension %u tells the size of the network and cannot be %lld", dim,
-                 (long long)*out);
+                   (long long)*out);
     }
     return false;
 }
@@ -121,10 +124,11 @@ static bool read_unet(ldm_file *f) {
     if (!fine) return false;
     if (u->blocks < 1 || blocks % stride || u->levels > FE_MAX_LEVELS) {
         base_loc loc = {.source = base_diag_source(f->d, f->path, NULL, 0)};
-        base_error(f->d, &loc,
-                 "the U-Net has %lld input blocks, and the first level ends with the %lldth: levels of "
-                 "different length are not supported",
-                 (long long)blocks, (long long)stride);
+        base_error(
+            f->d, &loc,
+            "the U-Net has %lld input blocks, and the first level ends with the %lldth: levels of "
+            "different length are not supported",
+            (long long)blocks, (long long)stride);
         return false;
     }
     for (size_t i = 0; i < u->levels; i++) fine &= read_level(f, u, i);
@@ -145,7 +149,8 @@ static bool read_vae(ldm_file *f) {
     const char *p = v->prefix;
     char name[128];
     while (v->levels < FE_MAX_LEVELS && any(f, "%sencoder.down.%zu.", p, v->levels)) v->levels++;
-    while (v->blocks < FE_MAX_DEPTH && any(f, "%sencoder.down.0.block.%lld.", p, (long long)v->blocks))
+    while (v->blocks < FE_MAX_DEPTH &&
+           any(f, "%sencoder.down.0.block.%lld.", p, (long long)v->blocks))
         v->blocks++;
     bool fine = true;
     for (size_t i = 0; i < v->levels || i == 0; i++) {
@@ -170,7 +175,8 @@ static bool read_text(ldm_file *f, ldm_text *t) {
     const char *p = t->prefix, *model = t->open || t->bare ? "" : "text_model.";
     const char *layers = t->open ? "transformer.resblocks." : "encoder.layers.";
     const char *tokens = t->open ? "token_embedding.weight" : "embeddings.token_embedding.weight";
-    const char *positions = t->open ? "positional_embedding" : "embeddings.position_embedding.weight";
+    const char *positions =
+        t->open ? "positional_embedding" : "embeddings.position_embedding.weight";
     char name[160], prefix[96];
     snprintf(prefix, sizeof prefix, "%s%s", p, model);
     snprintf(name, sizeof name, "%s%s", prefix, tokens);
@@ -180,7 +186,8 @@ static bool read_text(ldm_file *f, ldm_text *t) {
     fine &= channels(f, name, 0, &t->positions);
     snprintf(name, sizeof name, "%s%s0.mlp.%s.weight", prefix, layers, t->open ? "c_fc" : "fc1");
     fine &= channels(f, name, 0, &t->inner);
-    while (t->layers < FE_MAX_DEPTH && any(f, "%s%s%lld.", prefix, layers, (long long)t->layers)) t->layers++;
+    while (t->layers < FE_MAX_DEPTH && any(f, "%s%s%lld.", prefix, layers, (long long)t->layers))
+        t->layers++;
     /* Stable Diffusion 2 looks at the state before the last layer; XL asks for states by itself */
     bool second = strncmp(p, "conditioner.", 12) == 0;
     if (t->open && !second && t->layers > 1) t->layers--;

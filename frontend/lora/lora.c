@@ -1,5 +1,6 @@
-/* Merging LoRA files; see lora.h. The tensors of a file are gathered by the weight they update; each complete
- * group becomes an update of that weight (ir_lora), and everything else is collected and reported at once. */
+/* Merging LoRA files; see lora.h. The tensors of a file are gathered by the weight they update;
+ * each complete group becomes an update of that weight (ir_lora), and everything else is collected
+ * and reported at once. */
 #include "frontend/lora/lora.h"
 
 #include <math.h>
@@ -34,7 +35,8 @@ typedef struct group {
     const fe_st_tensor *part[FE_LORA_ROLES];
 } group;
 
-/* Tensors of one kind that are spoken of together: of a method, or of a component that is not there. */
+/* Tensors of one kind that are spoken of together: of a method, or of a component that is not
+ * there. */
 typedef struct tally {
     const char *what, *first;
     size_t count;
@@ -65,12 +67,13 @@ static void add_fault(merge *x, fault_kind kind, const char *name, const char *t
     BASE_PUSH(&x->faults, ((fault){kind, base_arena_strdup(x->arena, name), text}));
 }
 
-#define COUNT_IN(x, list, text, tensor)                                                                      \
-    do {                                                                                                     \
-        size_t i_ = 0;                                                                                       \
-        while (i_ < (list)->count && strcmp((list)->items[i_].what, text) != 0) i_++;                        \
-        if (i_ == (list)->count) BASE_PUSH(list, ((tally){base_arena_strdup((x)->arena, text), tensor, 0}));     \
-        (list)->items[i_].count++;                                                                           \
+#define COUNT_IN(x, list, text, tensor)                                                            \
+    do {                                                                                           \
+        size_t i_ = 0;                                                                             \
+        while (i_ < (list)->count && strcmp((list)->items[i_].what, text) != 0) i_++;              \
+        if (i_ == (list)->count)                                                                   \
+            BASE_PUSH(list, ((tally){base_arena_strdup((x)->arena, text), tensor, 0}));            \
+        (list)->items[i_].count++;                                                                 \
     } while (0)
 
 /* ---- gathering ---- */
@@ -92,7 +95,7 @@ static void add_part(merge *x, const fe_lora_name *name, uint32_t weight, const 
     if (*part)
         add_fault(x, REPEATED, t->name,
                   base_arena_printf(x->arena, "said twice: '%s' and '%s'", quoted(x, (*part)->name),
-                                  quoted(x, t->name)));
+                                    quoted(x, t->name)));
     *part = t;
 }
 
@@ -121,7 +124,8 @@ static void gather(merge *x, const fe_st_tensor *t) {
 static const char *shape_text(merge *x, const fe_st_tensor *t) {
     base_str s = {0};
     base_str_add(&s, "[");
-    for (uint32_t i = 0; i < t->rank; i++) base_str_addf(&s, "%s%lld", i ? ", " : "", (long long)t->dims[i]);
+    for (uint32_t i = 0; i < t->rank; i++)
+        base_str_addf(&s, "%s%lld", i ? ", " : "", (long long)t->dims[i]);
     base_str_add(&s, "]");
     const char *text = base_arena_strdup(x->arena, s.data);
     base_str_free(&s);
@@ -133,15 +137,16 @@ static bool read_factor(merge *x, const fe_st_tensor *t, ir_weight *out) {
     ir_dtype dtype;
     if (!fe_element_type(t->dtype, &dtype)) {
         add_fault(x, BAD_TYPE, t->name,
-                  base_arena_printf(x->arena, "element type: '%s' is %s; it may be F32, F16 or BF16",
-                                  quoted(x, t->name), fe_st_dtype_name(t->dtype)));
+                  base_arena_printf(x->arena,
+                                    "element type: '%s' is %s; it may be F32, F16 or BF16",
+                                    quoted(x, t->name), fe_st_dtype_name(t->dtype)));
         return false;
     }
     ir_type type = ir_type_make(dtype, t->rank, t->dims);
     if (!t->rank || !ir_type_valid(&type, NULL)) {
         add_fault(x, MISSHAPED, t->name,
-                  base_arena_printf(x->arena, "shape: '%s' is %s: no matrix and no filter", quoted(x, t->name),
-                                  shape_text(x, t)));
+                  base_arena_printf(x->arena, "shape: '%s' is %s: no matrix and no filter",
+                                    quoted(x, t->name), shape_text(x, t)));
         return false;
     }
     *out = (ir_weight){.type = type,
@@ -165,9 +170,9 @@ static bool read_alpha(merge *x, const group *g, int64_t rank, double *alpha) {
     if (isfinite(value)) return true;
     add_fault(x, BAD_ALPHA, t->name,
               base_arena_printf(x->arena,
-                              t->count == 1 ? "alpha: '%s' is not a finite number"
-                                            : "alpha: '%s' is not one number",
-                              quoted(x, t->name)));
+                                t->count == 1 ? "alpha: '%s' is not a finite number"
+                                              : "alpha: '%s' is not one number",
+                                quoted(x, t->name)));
     return false;
 }
 
@@ -176,10 +181,11 @@ static void misfit(merge *x, const group *g, const ir_lora *l) {
     const ir_weight *w = &x->m->weights.items[g->weight];
     base_str s = {0};
     base_str_addf(&s, "shape: '%s' is %s, '%s' %s", quoted(x, p[FE_LORA_UP]->name),
-                shape_text(x, p[FE_LORA_UP]), quoted(x, p[FE_LORA_DOWN]->name),
-                shape_text(x, p[FE_LORA_DOWN]));
+                  shape_text(x, p[FE_LORA_UP]), quoted(x, p[FE_LORA_DOWN]->name),
+                  shape_text(x, p[FE_LORA_DOWN]));
     if (l->mid.type.rank)
-        base_str_addf(&s, ", '%s' %s", quoted(x, p[FE_LORA_MID]->name), shape_text(x, p[FE_LORA_MID]));
+        base_str_addf(&s, ", '%s' %s", quoted(x, p[FE_LORA_MID]->name),
+                      shape_text(x, p[FE_LORA_MID]));
     base_str_addf(&s, "; the weight '%s' is ", quoted(x, w->name));
     ir_print_type(&w->type, &s);
     add_fault(x, MISSHAPED, p[FE_LORA_UP]->name, base_arena_strdup(x->arena, s.data));
@@ -187,13 +193,14 @@ static void misfit(merge *x, const group *g, const ir_lora *l) {
 }
 
 static void apply_group(merge *x, const group *g) {
-    const fe_st_tensor *up = g->part[FE_LORA_UP], *down = g->part[FE_LORA_DOWN], *mid = g->part[FE_LORA_MID];
+    const fe_st_tensor *up = g->part[FE_LORA_UP], *down = g->part[FE_LORA_DOWN],
+                       *mid = g->part[FE_LORA_MID];
     if (!up || !down) {
         add_fault(x, INCOMPLETE, g->module,
                   base_arena_printf(x->arena, "incomplete: '%s' has no %s", quoted(x, g->module),
-                                  up     ? "lora_down (lora_A)"
-                                  : down ? "lora_up (lora_B)"
-                                         : "lora_up and lora_down"));
+                                    up     ? "lora_down (lora_A)"
+                                    : down ? "lora_up (lora_B)"
+                                           : "lora_up and lora_down"));
         return;
     }
     ir_lora l = {0};
@@ -213,7 +220,8 @@ static void apply_group(merge *x, const group *g) {
         ir_lora_add(x->m, g->weight, &l);
     else
         add_fault(x, BAD_ALPHA, g->module,
-                  base_arena_printf(x->arena, "alpha: the scale of '%s' is not finite", quoted(x, g->module)));
+                  base_arena_printf(x->arena, "alpha: the scale of '%s' is not finite",
+                                    quoted(x, g->module)));
 }
 
 /* ---- the report ---- */
@@ -240,8 +248,8 @@ static void report_faults(merge *x) {
     for (size_t i = 0; i < x->methods.count; i++) {
         const tally *t = &x->methods.items[i];
         add_fault(x, OTHER_METHOD, t->what,
-                  base_arena_printf(x->arena, "unsupported: %s (%zu tensors, such as '%s')", t->what, t->count,
-                                  quoted(x, t->first)));
+                  base_arena_printf(x->arena, "unsupported: %s (%zu tensors, such as '%s')",
+                                    t->what, t->count, quoted(x, t->first)));
     }
     if (!x->faults.count) return;
     qsort(x->faults.items, x->faults.count, sizeof *x->faults.items, by_kind_and_name);
@@ -252,7 +260,8 @@ static void report_faults(merge *x) {
     base_str_free(&s);
     for (size_t i = 0; i < x->faults.count && i < NOTES_SHOWN; i++)
         base_note(x->d, NULL, "%s", x->faults.items[i].text);
-    if (x->faults.count > NOTES_SHOWN) base_note(x->d, NULL, "and %zu more", x->faults.count - NOTES_SHOWN);
+    if (x->faults.count > NOTES_SHOWN)
+        base_note(x->d, NULL, "and %zu more", x->faults.count - NOTES_SHOWN);
 }
 
 static void report(merge *x) {
@@ -262,8 +271,8 @@ static void report(merge *x) {
         base_error(x->d, &loc, "nothing in this LoRA belongs to what is compiled");
     }
     for (size_t i = 0; i < x->skipped.count; i++)
-        base_note(x->d, NULL, "%s: %zu tensors are for the component '%s', which is not compiled", x->path,
-                x->skipped.items[i].count, quoted(x, x->skipped.items[i].what));
+        base_note(x->d, NULL, "%s: %zu tensors are for the component '%s', which is not compiled",
+                  x->path, x->skipped.items[i].count, quoted(x, x->skipped.items[i].what));
 }
 
 /* ---- the merge ---- */
@@ -288,7 +297,12 @@ bool fe_lora_apply(base_diag *d, ir_module *m, const fe_lora *o) {
     fe_st *table = fe_st_open(d, o->path);
     if (!table) return false;
     BASE_PUSH(&m->owners, ((struct ir_owner){table, close_table}));
-    merge x = {.d = d, .m = m, .table = table, .path = o->path, .scale = o->scale, .arena = base_arena_new()};
+    merge x = {.d = d,
+               .m = m,
+               .table = table,
+               .path = o->path,
+               .scale = o->scale,
+               .arena = base_arena_new()};
     if (fe_lora_config_read(d, table, o->path, &x.config)) {
         x.index = fe_lora_index_new(m);
         x.group_of = base_alloc((m->weights.count + 1) * sizeof *x.group_of);

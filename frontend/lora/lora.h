@@ -3,18 +3,19 @@
 #ifndef EBRU_FRONTEND_LORA_LORA_H
 #define EBRU_FRONTEND_LORA_LORA_H
 
-#include "frontend/frontend.h"
 #include "frontend/files/json_file.h"
+#include "frontend/frontend.h"
 #include "frontend/ldm/ldm.h"
 #include "frontend/safetensors/safetensors.h"
 
 /* ---- lora.c ---- */
 
-/* Adds the updates of a LoRA file, times o->scale, to the weights of a module that was built from a model
- * (weights named "component/path.weight" after diffusers). Nothing is computed: ir_weight_read adds them.
- * False after one report that lists everything that cannot be used: unknown modules, missing halves, shapes
- * of another model, alphas that are no numbers, methods other than LoRA. Parts for components that are not
- * compiled because one was chosen are only remarked on. */
+/* Adds the updates of a LoRA file, times o->scale, to the weights of a module that was built from a
+ * model (weights named "component/path.weight" after diffusers). Nothing is computed:
+ * ir_weight_read adds them. False after one report that lists everything that cannot be used:
+ * unknown modules, missing halves, shapes of another model, alphas that are no numbers, methods
+ * other than LoRA. Parts for components that are not compiled because one was chosen are only
+ * remarked on. */
 bool fe_lora_apply(base_diag *d, ir_module *m, const fe_lora *o);
 
 /* ---- lora_names.c ---- */
@@ -35,16 +36,17 @@ typedef struct fe_lora_name {
     fe_lora_role role;
 } fe_lora_name;
 
-/* What else than LoRA a tensor belongs to ("DoRA", "LoHa" ...); NULL when it looks like none of them. */
+/* What else than LoRA a tensor belongs to ("DoRA", "LoHa" ...); NULL when it looks like none of
+ * them. */
 const char *fe_lora_other_method(const char *tensor);
 /* Takes a name apart; false when it is no part of a LoRA. `m` tells which components there are. */
 bool fe_lora_split(base_arena *a, const ir_module *m, const char *tensor, fe_lora_name *out);
 /* A component of which the module has weights. */
 bool fe_lora_has_component(const ir_module *m, const char *component);
 
-/* The module's matrices and filters by the names LoRA files give them: paths with '_' for '.', and for the
- * U-Net also the names of the original implementation (input_blocks_4_1_...), as SDXL's trainers write them.
- */
+/* The module's matrices and filters by the names LoRA files give them: paths with '_' for '.', and
+ * for the U-Net also the names of the original implementation (input_blocks_4_1_...), as SDXL's
+ * trainers write them. */
 typedef struct fe_lora_index fe_lora_index;
 fe_lora_index *fe_lora_index_new(const ir_module *m);
 void fe_lora_index_free(fe_lora_index *x);
@@ -53,13 +55,14 @@ uint32_t fe_lora_find(const fe_lora_index *x, const fe_lora_name *name);
 
 /* ---- lora_ldm.c ---- */
 
-/* As much of a U-Net's shape as ldm_place needs to name its modules, from the names of the weights. */
+/* As much of a U-Net's shape as ldm_place needs to name its modules, from the names of the weights.
+ */
 void fe_lora_ldm_read(const ir_module *m, ldm_unet *u);
 
 /* ---- lora_config.c ---- */
 
-/* alpha where the file has no tensor for it: PEFT's and diffusers' settings, in the metadata or in an
- * adapter_config.json beside an adapter_model.safetensors. */
+/* alpha where the file has no tensor for it: PEFT's and diffusers' settings, in the metadata or in
+ * an adapter_config.json beside an adapter_model.safetensors. */
 typedef struct fe_lora_config {
     base_json *doc;
     bool prefixed; /* keys are "component.key" */
@@ -68,7 +71,8 @@ typedef struct fe_lora_config {
 /* False after reporting settings that are not supported. */
 bool fe_lora_config_read(base_diag *d, const fe_st *table, const char *path, fe_lora_config *c);
 void fe_lora_config_free(fe_lora_config *c);
-/* The default alpha of a component's modules; false when nothing is said, so that it is the rank. */
+/* The default alpha of a component's modules; false when nothing is said, so that it is the rank.
+ */
 bool fe_lora_config_alpha(const fe_lora_config *c, const char *component, double *alpha);
 
 #endif

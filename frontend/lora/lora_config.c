@@ -1,5 +1,6 @@
-/* Settings of an adapter outside its tensors; see lora.h. diffusers writes them into the file's metadata
- * ("lora_adapter_metadata": JSON with "unet.lora_alpha" ...), PEFT into adapter_config.json. */
+/* Settings of an adapter outside its tensors; see lora.h. diffusers writes them into the file's
+ * metadata ("lora_adapter_metadata": JSON with "unet.lora_alpha" ...), PEFT into
+ * adapter_config.json. */
 #include <math.h>
 #include <string.h>
 
@@ -37,7 +38,8 @@ static bool check_settings(const fe_lora_config *c) {
 static bool load_neighbour(base_diag *d, const char *path, fe_lora_config *c) {
     static const char weights[] = "adapter_model.safetensors";
     size_t n = strlen(path), k = strlen(weights);
-    if (n < k || strcmp(path + n - k, weights) != 0 || (n > k && path[n - k - 1] != '/')) return true;
+    if (n < k || strcmp(path + n - k, weights) != 0 || (n > k && path[n - k - 1] != '/'))
+        return true;
     base_str name = {0};
     base_str_addn(&name, path, n - k);
     base_str_add(&name, "adapter_config.json");
@@ -79,5 +81,6 @@ bool fe_lora_config_alpha(const fe_lora_config *c, const char *component, double
     base_str_addf(&key, "%s%slora_alpha", c->prefixed ? component : "", c->prefixed ? "." : "");
     base_jval v = base_json_get(c->root, key.data);
     base_str_free(&key);
-    return base_json_present(v) && !base_json_is_null(v) && base_json_double(v, alpha) && isfinite(*alpha);
+    return base_json_present(v) && !base_json_is_null(v) && base_json_double(v, alpha) &&
+           isfinite(*alpha);
 }

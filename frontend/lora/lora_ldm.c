@@ -4,13 +4,15 @@
 
 #include "frontend/lora/lora.h"
 
-/* Notes what "KIND.I.PART.J..." says about level I: how many blocks there are, whether attention. */
+/* Notes what "KIND.I.PART.J..." says about level I: how many blocks there are, whether attention.
+ */
 static void note_level(const char *path, const char *kind, int64_t blocks[FE_MAX_LEVELS],
                        bool attention[FE_MAX_LEVELS]) {
     char part[32];
     int i, j;
     size_t n = strlen(kind);
-    if (strncmp(path, kind, n) != 0 || sscanf(path + n, ".%d.%31[a-z].%d", &i, part, &j) != 3) return;
+    if (strncmp(path, kind, n) != 0 || sscanf(path + n, ".%d.%31[a-z].%d", &i, part, &j) != 3)
+        return;
     if (i < 0 || i >= FE_MAX_LEVELS || j < 0) return;
     if (!strcmp(part, "resnets") && j >= blocks[i]) blocks[i] = (int64_t)j + 1;
     attention[i] |= !strcmp(part, "attentions");

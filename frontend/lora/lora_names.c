@@ -1,10 +1,10 @@
 /* Names in LoRA files; see lora.h.
  *
  * Three families write them. kohya's: "lora_unet_" and the module's path with '_' for '.', then
- * .lora_down.weight, .lora_up.weight, .alpha. PEFT's: the path as it is, then .lora_A.weight, .lora_B.weight
- * (the adapter's name may stand between). Old diffusers: "...attn1.processor.to_q_lora.down.weight". A path
- * whose dots became underscores cannot be split again, so no name is: the paths of all weights get the same
- * form and are looked up. */
+ * .lora_down.weight, .lora_up.weight, .alpha. PEFT's: the path as it is, then .lora_A.weight,
+ * .lora_B.weight (the adapter's name may stand between). Old diffusers:
+ * "...attn1.processor.to_q_lora.down.weight". A path whose dots became underscores cannot be split
+ * again, so no name is: the paths of all weights get the same form and are looked up. */
 #include "frontend/lora/lora.h"
 
 #include <stdlib.h>
@@ -39,12 +39,13 @@ const char *fe_lora_other_method(const char *tensor) {
     for (size_t i = 0; i < COUNT(marks); i++)
         if (strstr(tensor, marks[i][0])) return marks[i][1];
     size_t n = strlen(tensor);
-    return ends_with(tensor, n, ".diff") || ends_with(tensor, n, ".diff_b") ? "whole differences of weights"
-                                                                            : NULL;
+    return ends_with(tensor, n, ".diff") || ends_with(tensor, n, ".diff_b")
+               ? "whole differences of weights"
+               : NULL;
 }
 
-/* "X.lora_A.NAME.weight" of an adapter with a name: the length of X.lora_A.weight's X; 0 when it is not so.
- */
+/* "X.lora_A.NAME.weight" of an adapter with a name: the length of X.lora_A.weight's X; 0 when it is
+ * not so. */
 static size_t named_adapter(const char *s, size_t n, fe_lora_role *role) {
     if (!ends_with(s, n, WEIGHT)) return 0;
     size_t end = n - strlen(WEIGHT), dot = end;
@@ -98,7 +99,8 @@ bool fe_lora_has_component(const ir_module *m, const char *component) {
 }
 
 /* The component a module's name begins with, and what follows. */
-static const char *component_of(base_arena *a, const ir_module *m, const char *module, const char **path) {
+static const char *component_of(base_arena *a, const ir_module *m, const char *module,
+                                const char **path) {
     static const char *const kohya[][2] = {{"lora_unet_", "unet"},
                                            {"lora_te_", "text_encoder"},
                                            {"lora_te1_", "text_encoder"},
@@ -131,8 +133,10 @@ bool fe_lora_split(base_arena *a, const ir_module *m, const char *tensor, fe_lor
     out->module = base_arena_strndup(a, tensor, n);
     const char *path, *processor;
     out->component = component_of(a, m, out->module, &path);
-    if ((processor = strstr(path, ".processor."))) /* weights of an attention that stood in its processor */
-        path = base_arena_printf(a, "%.*s%s", (int)(processor - path), path, processor + strlen(".processor"));
+    if ((processor =
+             strstr(path, ".processor."))) /* weights of an attention that stood in its processor */
+        path = base_arena_printf(a, "%.*s%s", (int)(processor - path), path,
+                                 processor + strlen(".processor"));
     out->path = underscored(a, path);
     return true;
 }
@@ -211,8 +215,8 @@ uint32_t fe_lora_find(const fe_lora_index *x, const fe_lora_name *name) {
     size_t n = strlen(name->path);
     for (size_t i = 0; i < COUNT(old) && w == UINT32_MAX; i++) {
         if (!ends_with(name->path, n, old[i][0])) continue;
-        const char *other =
-            base_arena_printf(x->arena, "%.*s%s", (int)(n - strlen(old[i][0])), name->path, old[i][1]);
+        const char *other = base_arena_printf(x->arena, "%.*s%s", (int)(n - strlen(old[i][0])),
+                                              name->path, old[i][1]);
         w = lookup(x, name->component, other);
     }
     return w;

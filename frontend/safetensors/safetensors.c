@@ -1,11 +1,11 @@
 /* Reads and checks one safetensors file; see safetensors.h.
  *
  * The checks and their order follow the format's reference implementation (huggingface/safetensors,
- * tensor.rs): at least 8 bytes; header length n <= 100,000,000; n <= rest of the file; UTF-8; JSON; then, by
- * offset, each tensor begins where the one before ended, shape times dtype bits overflows nowhere, is whole
- * bytes and equals the span; and the last tensor ends with the file. Where the reference stops at the first
- * fault, all tensors' faults are reported; and a name given twice, which the reference meets as a wrong
- * offset, is called that. */
+ * tensor.rs): at least 8 bytes; header length n <= 100,000,000; n <= rest of the file; UTF-8; JSON;
+ * then, by offset, each tensor begins where the one before ended, shape times dtype bits overflows
+ * nowhere, is whole bytes and equals the span; and the last tensor ends with the file. Where the
+ * reference stops at the first fault, all tensors' faults are reported; and a name given twice,
+ * which the reference meets as a wrong offset, is called that. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -28,19 +28,20 @@ typedef struct header {
     const char *name; /* tensor being read or checked, NULL between tensors */
     bool in_header;
     base_str token; /* decoded text of the last key or string */
-    size_t first; /* first entry of this file */
+    size_t first;   /* first entry of this file */
     unsigned problems;
 } header;
 
 /* ---- reports ---- */
 
-/* Reports at the tensor being looked at, else at the header byte being read, else at the file; quiet after
- * MAX_PROBLEMS, since a hostile header can hold a million faults. Always false. */
+/* Reports at the tensor being looked at, else at the header byte being read, else at the file;
+ * quiet after MAX_PROBLEMS, since a hostile header can hold a million faults. Always false. */
 __attribute__((format(printf, 2, 3))) static bool fault(header *h, const char *fmt, ...) {
     if (h->problems++ >= MAX_PROBLEMS) return false;
     base_loc loc = {.source = h->source};
     if (h->name) {
-        loc.path = base_arena_printf(h->st->arena, "tensor '%s'", base_escape(h->name, strlen(h->name)));
+        loc.path =
+            base_arena_printf(h->st->arena, "tensor '%s'", base_escape(h->name, strlen(h->name)));
     } else if (h->in_header) {
         loc.path = base_arena_printf(h->st->arena, "header byte %zu", h->scan.begin);
     }
@@ -70,7 +71,8 @@ static const char *token_text(header *h) {
     size_t n = s->end - s->begin - 2;
     h->token.len = 0;
     base_str_addn(&h->token, s->text + s->begin + 1, n);
-    if (s->escaped) h->token.data[base_jscan_decode(s->text, s->begin, s->end, h->token.data)] = '\0';
+    if (s->escaped)
+        h->token.data[base_jscan_decode(s->text, s->begin, s->end, h->token.data)] = '\0';
     return h->token.data;
 }
 
@@ -88,8 +90,10 @@ static bool skip_value(header *h, base_jevent e) {
     }
 }
 
-/* Reads [i, j, ...] into out. False at a syntax error only; *fine tells whether the value is good. */
-static bool read_sizes(header *h, const char *what, int64_t *out, size_t max, size_t *count, bool *fine) {
+/* Reads [i, j, ...] into out. False at a syntax error only; *fine tells whether the value is good.
+ */
+static bool read_sizes(header *h, const char *what, int64_t *out, size_t max, size_t *count,
+                       bool *fine) {
     base_jevent e = next(h);
     *fine = false;
     *count = 0;
@@ -191,7 +195,8 @@ static bool read_tensor(header *h, const char *name, size_t at) {
     t.t.source = h->source;
     base_jevent e = next(h);
     if (e != BASE_JSCAN_OBJECT) {
-        if (e != BASE_JSCAN_ERROR) fault(h, "expected an object with dtype, shape and data_offsets");
+        if (e != BASE_JSCAN_ERROR)
+            fault(h, "expected an object with dtype, shape and data_offsets");
         h->name = NULL;
         return skip_value(h, e);
     }
@@ -217,7 +222,8 @@ static void check_metadata_keys(header *h, size_t first) {
     qsort(pairs, n, sizeof *pairs, by_key);
     for (size_t i = 1; i < n; i++) {
         if (strcmp(pairs[i - 1].key, pairs[i].key) != 0) continue;
-        fault(h, "duplicate key '%s' in __metadata__", base_escape(pairs[i].key, strlen(pairs[i].key)));
+        fault(h, "duplicate key '%s' in __metadata__",
+              base_escape(pairs[i].key, strlen(pairs[i].key)));
     }
 }
 
@@ -298,7 +304,8 @@ static bool check_duplicates(header *h) {
     for (size_t i = h->first + 1; i < h->st->entries.count; i++) {
         if (strcmp(e[i - 1].t.name, e[i].t.name) != 0) continue;
         h->name = e[i].t.name;
-        fault(h, "the name is given twice, at header bytes %" PRIu32 " and %" PRIu32, e[i - 1].at, e[i].at);
+        fault(h, "the name is given twice, at header bytes %" PRIu32 " and %" PRIu32, e[i - 1].at,
+              e[i].at);
     }
     h->name = NULL;
     return h->problems == 0;
@@ -307,7 +314,8 @@ static bool check_duplicates(header *h) {
 static const char *shape_text(header *h, const fe_st_tensor *t) {
     base_str s = {0};
     base_str_add(&s, "[");
-    for (uint32_t i = 0; i < t->rank; i++) base_str_addf(&s, "%s%" PRId64, i ? ", " : "", t->dims[i]);
+    for (uint32_t i = 0; i < t->rank; i++)
+        base_str_addf(&s, "%s%" PRId64, i ? ", " : "", t->dims[i]);
     base_str_add(&s, "]");
     const char *kept = base_arena_strndup(h->st->arena, s.data, s.len);
     base_str_free(&s);
@@ -327,16 +335,19 @@ static bool check_size(header *h, st_entry *e) {
         return fault(h, "the size of shape %s in %s overflows", shape_text(h, &e->t), dtype->name);
     }
     if (bits % 8 != 0) {
-        return fault(h, "shape %s in %s is not a whole number of bytes", shape_text(h, &e->t), dtype->name);
+        return fault(h, "shape %s in %s is not a whole number of bytes", shape_text(h, &e->t),
+                     dtype->name);
     }
     if (bits / 8 != e->end - e->begin) {
-        return fault(h,
-                     "shape %s in %s needs %zu bytes, data_offsets [%" PRIu64 ", %" PRIu64 "] hold %" PRIu64,
-                     shape_text(h, &e->t), dtype->name, bits / 8, e->begin, e->end, e->end - e->begin);
+        return fault(
+            h,
+            "shape %s in %s needs %zu bytes, data_offsets [%" PRIu64 ", %" PRIu64 "] hold %" PRIu64,
+            shape_text(h, &e->t), dtype->name, bits / 8, e->begin, e->end, e->end - e->begin);
     }
     if (e->dtype > FE_ST_BOOL) {
-        return fault(h, "unsupported: dtype %s (supported are F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL)",
-                     dtype->name);
+        return fault(
+            h, "unsupported: dtype %s (supported are F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL)",
+            dtype->name);
     }
     e->t.dtype = (fe_st_dtype)e->dtype;
     e->t.count = count;
@@ -348,14 +359,16 @@ static bool check_size(header *h, st_entry *e) {
 static bool check_begin(header *h, const st_entry *e, const st_entry *before) {
     uint64_t end = before ? before->end : 0;
     if (e->end < e->begin) {
-        return fault(h, "data_offsets [%" PRIu64 ", %" PRIu64 "] end before they begin", e->begin, e->end);
+        return fault(h, "data_offsets [%" PRIu64 ", %" PRIu64 "] end before they begin", e->begin,
+                     e->end);
     }
     if (e->begin == end) return true;
     const char *other = before ? base_escape(before->t.name, strlen(before->t.name)) : "";
     if (!before) return fault(h, "the first tensor begins at byte %" PRIu64 ", not at 0", e->begin);
     if (e->begin > end) {
-        return fault(h, "%" PRIu64 " unused bytes between the end of tensor '%s' (%" PRIu64 ") and this one",
-                     e->begin - end, other, end);
+        return fault(
+            h, "%" PRIu64 " unused bytes between the end of tensor '%s' (%" PRIu64 ") and this one",
+            e->begin - end, other, end);
     }
     return fault(h, "overlaps tensor '%s' by %" PRIu64 " bytes", other, end - e->begin);
 }
@@ -393,8 +406,10 @@ static void note_other_format(header *h, const uint8_t *data, size_t size) {
     static const struct {
         const char *magic, *note;
     } known[] = {
-        {"version https://git-lfs", "this is a git-lfs pointer; run `git lfs pull` to get the weights"},
-        {"PK\x03\x04", "this is a zip file, probably a PyTorch pickle; save the model as safetensors"},
+        {"version https://git-lfs",
+         "this is a git-lfs pointer; run `git lfs pull` to get the weights"},
+        {"PK\x03\x04",
+         "this is a zip file, probably a PyTorch pickle; save the model as safetensors"},
         {"GGUF", "this is a GGUF file; ebru reads safetensors"},
         {"<!DOCTYPE", "this is a web page, not the file it was meant to download"},
         {"<html", "this is a web page, not the file it was meant to download"},
@@ -407,21 +422,22 @@ static void note_other_format(header *h, const uint8_t *data, size_t size) {
 }
 
 bool st_add_file(fe_st *st, const char *shown, const uint8_t *data, size_t size) {
-    header h = {.st = st, .source = base_diag_source(st->diag, shown, NULL, 0), .first = st->entries.count};
+    header h = {
+        .st = st, .source = base_diag_source(st->diag, shown, NULL, 0), .first = st->entries.count};
     if (size < LENGTH_BYTES) {
         return fault(&h, "too short for a safetensors file: %zu bytes", size);
     }
     uint64_t length = 0;
     for (unsigned i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)data[i] << (8 * i);
     if (length > FE_ST_MAX_HEADER) {
-        fault(&h, "not a safetensors file: header length %" PRIu64 ", at most %d are allowed", length,
-              FE_ST_MAX_HEADER);
+        fault(&h, "not a safetensors file: header length %" PRIu64 ", at most %d are allowed",
+              length, FE_ST_MAX_HEADER);
         note_other_format(&h, data, size);
         return false;
     }
     if (length > size - LENGTH_BYTES) {
-        return fault(&h, "the file is truncated: a header of %" PRIu64 " bytes, %zu bytes left", length,
-                     size - LENGTH_BYTES);
+        return fault(&h, "the file is truncated: a header of %" PRIu64 " bytes, %zu bytes left",
+                     length, size - LENGTH_BYTES);
     }
     h.in_header = true;
     base_jscan_init(&h.scan, (const char *)data + LENGTH_BYTES, (size_t)length);
@@ -519,6 +535,7 @@ const char *fe_st_path(const fe_st *st) {
 }
 
 base_loc fe_st_loc(fe_st *st, const fe_st_tensor *t) {
-    const char *place = base_arena_printf(st->arena, "tensor '%s'", base_escape(t->name, strlen(t->name)));
+    const char *place =
+        base_arena_printf(st->arena, "tensor '%s'", base_escape(t->name, strlen(t->name)));
     return (base_loc){.source = t->source, .path = place};
 }

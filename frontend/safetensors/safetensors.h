@@ -1,8 +1,8 @@
 /* safetensors files: checked tables of named tensors in read-only mappings, and a writer.
  *
- * Format: 8 bytes little-endian header length n, n bytes of JSON, then the tensors' bytes without gaps. Every
- * check of the reference implementation is made, in its order, before a table exists; all bad tensors of a
- * file are reported, each by name. Tensor data has no particular alignment. */
+ * Format: 8 bytes little-endian header length n, n bytes of JSON, then the tensors' bytes without
+ * gaps. Every check of the reference implementation is made, in its order, before a table exists;
+ * all bad tensors of a file are reported, each by name. Tensor data has no particular alignment. */
 #ifndef EBRU_FRONTEND_SAFETENSORS_SAFETENSORS_H
 #define EBRU_FRONTEND_SAFETENSORS_SAFETENSORS_H
 
@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "frontend/files/files.h"
 #include "base/diag.h"
+#include "frontend/files/files.h"
 
 enum { FE_ST_MAX_RANK = 8, FE_ST_MAX_HEADER = 100000000 };
 
@@ -36,7 +36,7 @@ typedef struct fe_st_tensor {
     size_t count;                 /* elements */
     size_t bytes;                 /* count * size of the dtype */
     const uint8_t *data;          /* unaligned, little-endian; valid until fe_st_close */
-    const base_source *source;      /* the file, for messages (valid as long as the base_diag) */
+    const base_source *source;    /* the file, for messages (valid as long as the base_diag) */
 } fe_st_tensor;
 
 typedef struct fe_st fe_st;
@@ -45,15 +45,16 @@ typedef struct fe_st fe_st;
 fe_st *fe_st_open(base_diag *d, const char *path);
 /* The same for bytes in memory, which must outlive the result. */
 fe_st *fe_st_open_memory(base_diag *d, const char *name, const void *data, size_t size);
-/* Opens the weights of a component folder: for each base name in turn ("diffusion_pytorch_model", "model"),
- * BASE.safetensors, BASE.fp16.safetensors or a sharded BASE.safetensors.index.json whose shards become one
- * table. Pickled weights (.bin, .ckpt, .pt) are refused with advice. NULL after reporting. */
+/* Opens the weights of a component folder: for each base name in turn ("diffusion_pytorch_model",
+ * "model"), BASE.safetensors, BASE.fp16.safetensors or a sharded BASE.safetensors.index.json whose
+ * shards become one table. Pickled weights (.bin, .ckpt, .pt) are refused with advice. NULL after
+ * reporting. */
 fe_st *fe_st_open_dir(base_diag *d, const char *path, const char *const *bases, size_t n);
 fe_st *fe_st_open_in(base_diag *d, fe_dir *dir, const char *const *bases, size_t n);
 void fe_st_close(fe_st *st); /* NULL is allowed */
 
 size_t fe_st_count(const fe_st *st);
-const fe_st_tensor *fe_st_at(const fe_st *st, size_t i);           /* in order of names (bytewise) */
+const fe_st_tensor *fe_st_at(const fe_st *st, size_t i); /* in order of names (bytewise) */
 const fe_st_tensor *fe_st_find(const fe_st *st, const char *name); /* NULL when absent */
 /* Value of `key` in __metadata__ (of the first shard that has it), NULL when absent. */
 const char *fe_st_metadata(const fe_st *st, const char *key);
@@ -67,16 +68,16 @@ base_loc fe_st_loc(fe_st *st, const fe_st_tensor *t);
 const char *fe_st_dtype_name(fe_st_dtype dtype); /* "F16" */
 size_t fe_st_dtype_size(fe_st_dtype dtype);      /* bytes of an element */
 
-/* Converts elements [first, first+count) to float. f16 and bf16 are exact (denormals, infinities and NaN
- * payloads included); f64 and 32/64-bit integers round to nearest; BOOL gives 0 or 1. The range must lie
- * inside the tensor. */
+/* Converts elements [first, first+count) to float. f16 and bf16 are exact (denormals, infinities
+ * and NaN payloads included); f64 and 32/64-bit integers round to nearest; BOOL gives 0 or 1. The
+ * range must lie inside the tensor. */
 void fe_st_to_f32(const fe_st_tensor *t, float *out, size_t first, size_t count);
 /* Converts integer (or BOOL) elements to int64; false when the tensor is not of an integer type. */
 bool fe_st_to_i64(const fe_st_tensor *t, int64_t *out, size_t first, size_t count);
 
-/* Writes a file (complete or not at all): the tensors in the given order, `name`, `dtype`, `rank`, `dims` and
- * `data` set, the rest ignored. `metadata` are n_metadata pairs {key, value}, may be NULL. False after
- * reporting. */
+/* Writes a file (complete or not at all): the tensors in the given order, `name`, `dtype`, `rank`,
+ * `dims` and `data` set, the rest ignored. `metadata` are n_metadata pairs {key, value}, may be
+ * NULL. False after reporting. */
 bool fe_st_write(base_diag *d, const char *path, const fe_st_tensor *tensors, size_t n,
                  const char *const (*metadata)[2], size_t n_metadata);
 

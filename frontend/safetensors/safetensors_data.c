@@ -1,5 +1,5 @@
-/* Element types of safetensors and their conversion; see safetensors.h. The loops are free of branches, so
- * that the compiler turns them into vector code. */
+/* Element types of safetensors and their conversion; see safetensors.h. The loops are free of
+ * branches, so that the compiler turns them into vector code. */
 #include <math.h>
 #include <string.h>
 
@@ -56,9 +56,10 @@ static uint32_t bits_of_float(float f) {
     return bits;
 }
 
-/* IEEE binary16 to binary32, exact. The 15 bits below the sign move to binary32's place; the exponent bias
- * differs by 112. Exponent 31 (infinity, NaN) needs 112 more to reach 255. Exponent 0 (zero, denormal) is
- * read as 1.f * 2^-14 by one more exponent step, and the 1 subtracted again in floating point, exactly. */
+/* IEEE binary16 to binary32, exact. The 15 bits below the sign move to binary32's place; the
+ * exponent bias differs by 112. Exponent 31 (infinity, NaN) needs 112 more to reach 255. Exponent 0
+ * (zero, denormal) is read as 1.f * 2^-14 by one more exponent step, and the 1 subtracted again in
+ * floating point, exactly. */
 static float float_of_half(uint16_t h) {
     const uint32_t bias = 112u << 23, one = 113u << 23;
     uint32_t magnitude = (h & 0x7fffu) << 13;
@@ -69,16 +70,16 @@ static float float_of_half(uint16_t h) {
 }
 
 /* Elements may lie at any address, hence memcpy. */
-#define CONVERT(T, EXPRESSION)                                                                               \
-    for (size_t i = 0; i < count; i++) {                                                                     \
-        T x;                                                                                                 \
-        memcpy(&x, in + i * sizeof x, sizeof x);                                                             \
-        out[i] = EXPRESSION;                                                                                 \
-    }                                                                                                        \
+#define CONVERT(T, EXPRESSION)                                                                     \
+    for (size_t i = 0; i < count; i++) {                                                           \
+        T x;                                                                                       \
+        memcpy(&x, in + i * sizeof x, sizeof x);                                                   \
+        out[i] = EXPRESSION;                                                                       \
+    }                                                                                              \
     break
 
-/* Beyond float the result is the infinity IEEE 754 rounds to, said explicitly because C leaves it undefined.
- */
+/* Beyond float the result is the infinity IEEE 754 rounds to, said explicitly because C leaves it
+ * undefined. */
 static float float_of_double(double x) {
     const double limit = 0x1.ffffffp127; /* FLT_MAX and half a unit */
     return x >= limit ? INFINITY : x <= -limit ? -INFINITY : (float)x;

@@ -1,5 +1,5 @@
-/* Finds the weights of a component folder: one file, a variant, or shards behind an index; see safetensors.h.
- */
+/* Finds the weights of a component folder: one file, a variant, or shards behind an index; see
+ * safetensors.h. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,8 +27,8 @@ static bool has_suffix(const char *name, const char *suffix) {
     return n > m && strcmp(name + n - m, suffix) == 0;
 }
 
-/* Reads weight_map; a shard's name comes from the file and must be a plain basename (path traversal through
- * shard names is a known hole of other loaders). */
+/* Reads weight_map; a shard's name comes from the file and must be a plain basename (path traversal
+ * through shard names is a known hole of other loaders). */
 static bool read_weight_map(base_jval root, mapping_vec *out) {
     base_jval map = base_json_require(root, "weight_map");
     if (!base_json_present(map) || !base_json_expect(map, BASE_JSON_OBJECT)) return false;
@@ -37,11 +37,12 @@ static bool read_weight_map(base_jval root, mapping_vec *out) {
         st_mapping row = {.tensor = base_json_key(m), .value = m};
         base_loc loc = base_json_loc(m);
         if (!base_json_string(m, &row.shard) ||
-            !fe_check_name(base_json_diag(m.doc), &loc, "shard name", row.shard, strlen(row.shard))) {
+            !fe_check_name(base_json_diag(m.doc), &loc, "shard name", row.shard,
+                           strlen(row.shard))) {
             fine = false;
         } else if (!has_suffix(row.shard, ".safetensors")) {
             base_json_error(m, "shard '%s' is not a .safetensors file",
-                          base_escape(row.shard, strlen(row.shard)));
+                            base_escape(row.shard, strlen(row.shard)));
             fine = false;
         } else {
             BASE_PUSH(out, row);
@@ -69,8 +70,8 @@ static bool add_shard(fe_st *st, fe_dir *dir, const st_mapping *rows, size_t n) 
             at++;
         } else {
             base_json_error(rows[i].value, "tensor '%s' is not in shard '%s'",
-                          base_escape(rows[i].tensor, strlen(rows[i].tensor)),
-                          base_escape(rows[i].shard, strlen(rows[i].shard)));
+                            base_escape(rows[i].tensor, strlen(rows[i].tensor)),
+                            base_escape(rows[i].shard, strlen(rows[i].shard)));
             fine = false;
         }
     }
@@ -105,7 +106,9 @@ static fe_st *open_shards(base_diag *d, fe_dir *dir, const char *index) {
     if (fine && rows.count > 0) {
         qsort(rows.items, rows.count, sizeof *rows.items, by_shard_then_tensor);
         for (size_t i = 0, end; i < rows.count; i = end) {
-            for (end = i + 1; end < rows.count && !strcmp(rows.items[end].shard, rows.items[i].shard);) end++;
+            for (end = i + 1;
+                 end < rows.count && !strcmp(rows.items[end].shard, rows.items[i].shard);)
+                end++;
             fine &= add_shard(st, dir, rows.items + i, end - i);
         }
     }
@@ -130,7 +133,8 @@ static fe_st *open_single(base_diag *d, fe_dir *dir, const char *name) {
     return NULL;
 }
 
-static void report_none(base_diag *d, fe_dir *dir, base_arena *a, const char *const *bases, size_t n) {
+static void report_none(base_diag *d, fe_dir *dir, base_arena *a, const char *const *bases,
+                        size_t n) {
     static const char *const pickles[] = {"%s.bin",  "%s.fp16.bin", "pytorch_model.bin",
                                           "%s.ckpt", "%s.pt",       "%s.pth"};
     base_loc loc = {.source = base_diag_source(d, fe_dir_path(dir), NULL, 0)};
@@ -139,10 +143,13 @@ static void report_none(base_diag *d, fe_dir *dir, base_arena *a, const char *co
             const char *stem = strncmp(pickles[k], "%s", 2) == 0 ? bases[i] : "";
             const char *name = base_arena_printf(a, "%s%s", stem, pickles[k] + (*stem ? 2 : 0));
             if (!fe_dir_has_file(dir, name)) continue;
-            base_error(d, &loc, "only pickled weights ('%s') are here, and reading a pickle runs code from it",
-                     name);
-            base_note(d, NULL,
-                    "in Python, save_pretrained(FOLDER, safe_serialization=True) writes safetensors");
+            base_error(
+                d, &loc,
+                "only pickled weights ('%s') are here, and reading a pickle runs code from it",
+                name);
+            base_note(
+                d, NULL,
+                "in Python, save_pretrained(FOLDER, safe_serialization=True) writes safetensors");
             return;
         }
     }
@@ -150,14 +157,15 @@ static void report_none(base_diag *d, fe_dir *dir, base_arena *a, const char *co
     for (size_t i = 0; i < n; i++) {
         base_str_addf(&names, "%s%s.safetensors[.index.json]", i ? ", " : "", bases[i]);
     }
-    base_error(d, &loc, "no weights in this folder; looked for %s", names.data ? names.data : "nothing");
+    base_error(d, &loc, "no weights in this folder; looked for %s",
+               names.data ? names.data : "nothing");
     base_str_free(&names);
 }
 
-/* The first of the names under which weights are stored that is in the folder, as a regular file or at all.
- */
-static const char *find_weights(fe_dir *dir, base_arena *a, const char *const *bases, size_t n, bool any,
-                                bool *index) {
+/* The first of the names under which weights are stored that is in the folder, as a regular file or
+ * at all. */
+static const char *find_weights(fe_dir *dir, base_arena *a, const char *const *bases, size_t n,
+                                bool any, bool *index) {
     /* Variants' indices have been written in three spellings over time. */
     static const struct {
         const char *suffix;

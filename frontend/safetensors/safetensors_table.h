@@ -24,7 +24,8 @@ struct fe_st {
     BASE_VEC(fe_map) maps;
 };
 
-/* All dtype names of the format; those up to FE_ST_BOOL are in the order of fe_st_dtype and supported. */
+/* All dtype names of the format; those up to FE_ST_BOOL are in the order of fe_st_dtype and
+ * supported. */
 typedef struct st_dtype_info {
     const char *name;
     unsigned bits;
@@ -33,8 +34,8 @@ extern const st_dtype_info st_dtypes[];
 extern const size_t st_dtype_count;
 
 fe_st *st_new(base_diag *d, const char *path);
-/* Checks a whole file in memory and appends its tensors to the table, sorted by name among themselves. False
- * after reporting; the table is then good for fe_st_close only. */
+/* Checks a whole file in memory and appends its tensors to the table, sorted by name among
+ * themselves. False after reporting; the table is then good for fe_st_close only. */
 bool st_add_file(fe_st *st, const char *shown, const uint8_t *data, size_t size);
 /* Orders entries [first, count) by name. */
 void st_sort_names(fe_st *st, size_t first);

@@ -34,7 +34,8 @@ static bool check_names(base_diag *d, const base_loc *loc, const fe_st_tensor *t
         names[i] = tensors[i].name;
         size_t length = strlen(names[i]);
         if (base_utf8_check(names[i], length) < length || strcmp(names[i], "__metadata__") == 0) {
-            base_error(d, loc, "'%s' cannot be the name of a tensor", base_escape(names[i], length));
+            base_error(d, loc, "'%s' cannot be the name of a tensor",
+                       base_escape(names[i], length));
             fine = false;
         }
     }
@@ -58,19 +59,22 @@ static bool tensor_bytes(const fe_st_tensor *t, size_t *bytes) {
 
 static bool add_tensor(base_str *out, const fe_st_tensor *t, size_t *offset) {
     size_t bytes, end;
-    if (t->rank > FE_ST_MAX_RANK || !tensor_bytes(t, &bytes) || !base_add_size(*offset, bytes, &end))
+    if (t->rank > FE_ST_MAX_RANK || !tensor_bytes(t, &bytes) ||
+        !base_add_size(*offset, bytes, &end))
         return false;
     add_string(out, t->name);
     base_str_addf(out, ":{\"dtype\":\"%s\",\"shape\":[", fe_st_dtype_name(t->dtype));
-    for (uint32_t i = 0; i < t->rank; i++) base_str_addf(out, "%s%" PRId64, i ? "," : "", t->dims[i]);
+    for (uint32_t i = 0; i < t->rank; i++)
+        base_str_addf(out, "%s%" PRId64, i ? "," : "", t->dims[i]);
     base_str_addf(out, "],\"data_offsets\":[%zu,%zu]}", *offset, end);
     *offset = end;
     return true;
 }
 
 /* The JSON header, padded with spaces so that the data begins at a multiple of 8. */
-static bool build_header(base_diag *d, const base_loc *loc, base_str *out, const fe_st_tensor *tensors, size_t n,
-                         const char *const (*metadata)[2], size_t n_metadata) {
+static bool build_header(base_diag *d, const base_loc *loc, base_str *out,
+                         const fe_st_tensor *tensors, size_t n, const char *const (*metadata)[2],
+                         size_t n_metadata) {
     size_t offset = 0;
     base_str_add(out, "{");
     for (size_t i = 0; i < n_metadata; i++) {
@@ -84,7 +88,7 @@ static bool build_header(base_diag *d, const base_loc *loc, base_str *out, const
         if (i) base_str_add(out, ",");
         if (!add_tensor(out, &tensors[i], &offset)) {
             base_error(d, loc, "tensor '%s' has a size that cannot be written",
-                     base_escape(tensors[i].name, strlen(tensors[i].name)));
+                       base_escape(tensors[i].name, strlen(tensors[i].name)));
             return false;
         }
     }
@@ -107,7 +111,8 @@ bool fe_st_write(base_diag *d, const char *path, const fe_st_tensor *tensors, si
     fe_output *o = fe_output_begin(d, path, 0666);
     if (o) {
         uint8_t length[LENGTH_BYTES];
-        for (unsigned i = 0; i < LENGTH_BYTES; i++) length[i] = (uint8_t)((uint64_t)header.len >> (8 * i));
+        for (unsigned i = 0; i < LENGTH_BYTES; i++)
+            length[i] = (uint8_t)((uint64_t)header.len >> (8 * i));
         fe_output_write(o, length, sizeof length);
         fe_output_write(o, header.data, header.len);
         for (size_t i = 0; i < n; i++) {

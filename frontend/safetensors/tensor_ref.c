@@ -25,7 +25,8 @@ static bool read_number(const char **s, int64_t *out) {
     int64_t n = 0;
     const char *p = *s;
     for (; *p >= '0' && *p <= '9'; p++)
-        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, *p - '0', &n)) return false;
+        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, *p - '0', &n))
+            return false;
     if (p == *s) return false;
     *s = p;
     *out = n;
@@ -52,7 +53,8 @@ static bool find_transpose(const fe_st *table, const char *reference, fe_tensor_
     if (n < 2 || strcmp(reference + n - 2, ".T") != 0) return false;
     const fe_st_tensor *t = find_prefix(table, reference, n - 2);
     if (!t || t->rank != 2) return false;
-    size_t rows = (size_t)t->dims[0], columns = (size_t)t->dims[1], size = fe_st_dtype_size(t->dtype);
+    size_t rows = (size_t)t->dims[0], columns = (size_t)t->dims[1],
+           size = fe_st_dtype_size(t->dtype);
     uint8_t *copy = base_alloc(t->bytes ? t->bytes : 1);
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < columns; j++)

@@ -1,5 +1,5 @@
-/* References to tensors in files, and to parts of them, as text: what a weight of the module says about where
- * its elements are (ir_weight.tensor).
+/* References to tensors in files, and to parts of them, as text: what a weight of the module says
+ * about where its elements are (ir_weight.tensor).
  *
  *   NAME            the tensor
  *   NAME[a:b]       its rows a to b - 1, as in Python
@@ -16,8 +16,9 @@ typedef struct fe_tensor_view {
     uint32_t rank;
     int64_t dims[FE_ST_MAX_RANK];
     const uint8_t *data; /* of the first element */
-    const uint8_t
-        *copy; /* NULL, or a copy the elements were put in order in: data, to be freed with base_free */
+    const uint8_t *
+        /* NULL, or a copy the elements were put in order in: data, to be freed with base_free */
+        copy;
 } fe_tensor_view;
 
 /* Finds what `reference` says. False when there is no such tensor or no such part of it. */

@@ -90,7 +90,8 @@ bool fe_element_type(fe_st_dtype from, ir_dtype *to) {
 static const char *shape_text(fe_weights *w, uint32_t rank, const int64_t *dim) {
     base_str s = {0};
     base_str_add(&s, "[");
-    for (uint32_t i = 0; i < rank; i++) base_str_addf(&s, "%s%lld", i ? ", " : "", (long long)dim[i]);
+    for (uint32_t i = 0; i < rank; i++)
+        base_str_addf(&s, "%s%lld", i ? ", " : "", (long long)dim[i]);
     base_str_add(&s, "]");
     const char *text = base_arena_strdup(w->arena, s.data);
     base_str_free(&s);
@@ -121,7 +122,8 @@ static bool same_shape(const fe_tensor_spec *s, uint32_t rank, const int64_t *di
 }
 
 /* Looks a declaration up under all its names; the reference that was found, or NULL. */
-static const char *find_tensor(const fe_weights *w, const fe_tensor_spec *spec, fe_tensor_view *view) {
+static const char *find_tensor(const fe_weights *w, const fe_tensor_spec *spec,
+                               fe_tensor_view *view) {
     if (w->naming) {
         const char *place = w->naming->place(w->naming->ctx, w->arena, spec->names[0]);
         return fe_tensor_find(w->table, place, view) ? place : NULL;
@@ -181,13 +183,14 @@ static const char *fitting_tensor(fe_weights *w, const fe_tensor_spec *spec, fe_
     w->used[table_index(w, view->tensor)] = true;
     if (!same_shape(spec, view->rank, view->dims)) {
         add_fault(w, MISSHAPED, name,
-                  base_arena_printf(w->arena, "wrong shape: '%s' is %s, the model needs %s", quoted(w, name),
-                                  shape_text(w, view->rank, view->dims),
-                                  shape_text(w, spec->rank, spec->dim)));
+                  base_arena_printf(w->arena, "wrong shape: '%s' is %s, the model needs %s",
+                                    quoted(w, name), shape_text(w, view->rank, view->dims),
+                                    shape_text(w, spec->rank, spec->dim)));
     } else if (!fe_element_type(view->tensor->dtype, dtype)) {
         add_fault(w, BAD_TYPE, name,
-                  base_arena_printf(w->arena, "element type: '%s' is %s; weights may be F32, F16 or BF16",
-                                  quoted(w, name), fe_st_dtype_name(view->tensor->dtype)));
+                  base_arena_printf(w->arena,
+                                    "element type: '%s' is %s; weights may be F32, F16 or BF16",
+                                    quoted(w, name), fe_st_dtype_name(view->tensor->dtype)));
     } else {
         return name;
     }
@@ -202,10 +205,12 @@ static void free_copy(void *copy) {
 /* A copy of the elements becomes the module's. */
 static void give_data(ir_module *m, ir_weight *weight, const fe_tensor_view *view) {
     weight->data = view->data;
-    if (view->copy) BASE_PUSH(&m->owners, ((struct ir_owner){(void *)(uintptr_t)view->copy, free_copy}));
+    if (view->copy)
+        BASE_PUSH(&m->owners, ((struct ir_owner){(void *)(uintptr_t)view->copy, free_copy}));
 }
 
-static void bind_file(ir_module *m, ir_weight *weight, const char *reference, const fe_tensor_view *view) {
+static void bind_file(ir_module *m, ir_weight *weight, const char *reference,
+                      const fe_tensor_view *view) {
     weight->kind = IR_WEIGHT_FILE;
     weight->file = base_arena_strdup(m->arena, view->tensor->source->path);
     weight->tensor = base_arena_strdup(m->arena, reference);
@@ -217,8 +222,8 @@ static uint32_t declare_again(fe_weights *w, const fe_tensor_spec *spec, uint32_
     if (!same_shape(spec, have->rank, have->dim))
         add_fault(w, MISSHAPED, spec->names[0],
                   base_arena_printf(w->arena, "two shapes: '%s' is used as %s and as %s",
-                                  quoted(w, spec->names[0]), shape_text(w, have->rank, have->dim),
-                                  shape_text(w, spec->rank, spec->dim)));
+                                    quoted(w, spec->names[0]), shape_text(w, have->rank, have->dim),
+                                    shape_text(w, spec->rank, spec->dim)));
     return index;
 }
 
@@ -261,7 +266,7 @@ static void find_left_over(fe_weights *w) {
         if (w->naming && !w->naming->owns(w->naming->ctx, t->name)) continue;
         add_fault(w, LEFT_OVER, t->name,
                   base_arena_printf(w->arena, "unexpected: '%s' %s is not part of the model",
-                                  quoted(w, t->name), shape_text(w, t->rank, t->dims)));
+                                    quoted(w, t->name), shape_text(w, t->rank, t->dims)));
     }
 }
 
@@ -272,8 +277,8 @@ static int by_kind_and_name(const void *a, const void *b) {
 }
 
 static void summary(const fe_weights *w, base_str *out) {
-    static const char *const what[] = {"missing", "of the wrong shape", "of an unsupported element type",
-                                       "unexpected"};
+    static const char *const what[] = {"missing", "of the wrong shape",
+                                       "of an unsupported element type", "unexpected"};
     size_t counts[4] = {0};
     for (size_t i = 0; i < w->faults.count; i++) counts[w->faults.items[i].kind]++;
     for (size_t k = 0; k < 4; k++)
@@ -292,7 +297,8 @@ bool fe_weights_check(fe_weights *w) {
     base_str_free(&s);
     for (size_t i = 0; i < w->faults.count && i < NOTES_SHOWN; i++)
         base_note(w->d, NULL, "%s", w->faults.items[i].text);
-    if (w->faults.count > NOTES_SHOWN) base_note(w->d, NULL, "and %zu more", w->faults.count - NOTES_SHOWN);
+    if (w->faults.count > NOTES_SHOWN)
+        base_note(w->d, NULL, "and %zu more", w->faults.count - NOTES_SHOWN);
     w->faults.count = 0;
     return false;
 }
@@ -320,7 +326,8 @@ static void bind_from(base_diag *d, ir_module *m, fe_st *table, ir_weight *weigh
     base_loc loc = {.source = base_diag_source(d, fe_st_path(table), NULL, 0)};
     ir_dtype dtype;
     if (!fe_tensor_find(table, weight->tensor, &view)) {
-        base_error(d, &loc, "there is no tensor '%s'", base_escape(weight->tensor, strlen(weight->tensor)));
+        base_error(d, &loc, "there is no tensor '%s'",
+                   base_escape(weight->tensor, strlen(weight->tensor)));
         return;
     }
     ir_type type = {0};
@@ -330,7 +337,7 @@ static void bind_from(base_diag *d, ir_module *m, fe_st *table, ir_weight *weigh
         base_str want = {0};
         ir_print_type(&weight->type, &want);
         base_error(d, &loc, "tensor '%s' does not have the type %s that the IR says",
-                 base_escape(weight->tensor, strlen(weight->tensor)), want.data);
+                   base_escape(weight->tensor, strlen(weight->tensor)), want.data);
         base_str_free(&want);
         base_free((void *)(uintptr_t)view.copy);
         return;
@@ -350,7 +357,8 @@ bool fe_bind_ir_weights(base_diag *d, ir_module *m) {
     for (size_t i = 0; i < m->weights.count; i++) {
         ir_weight *weight = &m->weights.items[i];
         if (weight->kind == IR_WEIGHT_UNBOUND)
-            base_error(d, NULL, "weight '%s' has no source", base_escape(weight->name, strlen(weight->name)));
+            base_error(d, NULL, "weight '%s' has no source",
+                       base_escape(weight->name, strlen(weight->name)));
         bind_source(d, m, &open, weight);
         for (ir_lora *l = weight->loras; l; l = l->next) {
             bind_source(d, m, &open, &l->up);

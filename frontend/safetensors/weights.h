@@ -1,9 +1,9 @@
-/* Binding of weights: every tensor a network reads is declared with the shape the network needs, and found in
- * the weight files (or drawn at random) in the same moment. What does not fit is collected, and
- * fe_weights_check reports all of it at once: missing, mis-shaped, and left over.
+/* Binding of weights: every tensor a network reads is declared with the shape the network needs,
+ * and found in the weight files (or drawn at random) in the same moment. What does not fit is
+ * collected, and fe_weights_check reports all of it at once: missing, mis-shaped, and left over.
  *
- * One fe_weights is one table of tensors (a file, or the shards of one component) or one random source.
- * Several components may read the same table. */
+ * One fe_weights is one table of tensors (a file, or the shards of one component) or one random
+ * source. Several components may read the same table. */
 #ifndef EBRU_FRONTEND_SAFETENSORS_WEIGHTS_H
 #define EBRU_FRONTEND_SAFETENSORS_WEIGHTS_H
 
@@ -19,13 +19,20 @@
  *   FE_INIT_SCALE   weight of a normalisation, 1 +- 0.1
  *   FE_INIT_SHIFT   its bias, +-0.1
  *   FE_INIT_TABLE   embedding, +-1 */
-typedef enum fe_init { FE_INIT_FILTER, FE_INIT_BIAS, FE_INIT_SCALE, FE_INIT_SHIFT, FE_INIT_TABLE } fe_init;
+typedef enum fe_init {
+    FE_INIT_FILTER,
+    FE_INIT_BIAS,
+    FE_INIT_SCALE,
+    FE_INIT_SHIFT,
+    FE_INIT_TABLE
+} fe_init;
 
-/* A declaration. `names` are tried in order (old names after the current one); the first is the name in
- * messages. `either_rank`: [N,K] and [N,K,1,1] are both accepted, whichever `type` says. */
+/* A declaration. `names` are tried in order (old names after the current one); the first is the
+ * name in messages. `either_rank`: [N,K] and [N,K,1,1] are both accepted, whichever `type` says. */
 typedef struct fe_tensor_spec {
-    const char
-        *scope; /* component: the module's name of the weight is "scope/name" ("unet/conv_in.weight") */
+    const char *
+        /* component: the module's name of the weight is "scope/name" ("unet/conv_in.weight") */
+        scope;
     const char *names[3];
     uint32_t rank;
     int64_t dim[IR_MAX_RANK];
@@ -49,8 +56,8 @@ typedef struct fe_naming {
     const void *ctx;
     /* Where the tensor that is declared as `name` is: a reference (tensor_ref.h) in `a`. */
     const char *(*place)(const void *ctx, base_arena *a, const char *name);
-    /* Whether a tensor of the file is one of the component's, and of use: left over when nobody declares it.
-     */
+    /* Whether a tensor of the file is one of the component's, and of use: left over when nobody
+     * declares it. */
     bool (*owns)(const void *ctx, const char *tensor);
 } fe_naming;
 /* The same with such names. The table stays the caller's and must live as long as the module; so must
@@ -58,14 +65,14 @@ typedef struct fe_naming {
 fe_weights *fe_weights_named(base_diag *d, ir_module *m, fe_st *table, const fe_naming *naming);
 void fe_weights_free(fe_weights *w); /* NULL is allowed; bound data stays alive with the module */
 
-/* Index in the module's weight table; always valid: a tensor that is missing or mis-shaped is entered unbound
- * with the declared shape. Declaring the same name again gives the same index (and is a fault when the shapes
- * differ). */
+/* Index in the module's weight table; always valid: a tensor that is missing or mis-shaped is
+ * entered unbound with the declared shape. Declaring the same name again gives the same index (and
+ * is a fault when the shapes differ). */
 uint32_t fe_weights_declare(fe_weights *w, const fe_tensor_spec *spec);
 
-/* Reports everything that was missing, mis-shaped, of an element type that cannot be a weight, or never
- * declared (tensors known to be of no use, such as CLIP's position_ids, excepted) as one error with a note a
- * tensor, sorted, 20 at most. True when there was nothing to report. */
+/* Reports everything that was missing, mis-shaped, of an element type that cannot be a weight, or
+ * never declared (tensors known to be of no use, such as CLIP's position_ids, excepted) as one
+ * error with a note a tensor, sorted, 20 at most. True when there was nothing to report. */
 bool fe_weights_check(fe_weights *w);
 
 #endif

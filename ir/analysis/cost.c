@@ -1,5 +1,5 @@
-/* Cost model: arithmetic, weights read, activations moved. Fusion keeps the arithmetic of a function: what
- * becomes a prologue or an epilogue counts as much as it did alone.
+/* Cost model: arithmetic, weights read, activations moved. Fusion keeps the arithmetic of a
+ * function: what becomes a prologue or an epilogue counts as much as it did alone.
  *
  *   contractions      2 M N K, padding counted as if it were read; attention 4 B heads T S d, its softmax is
  * not counted group, layer norm 5 an element: 1 for the mean, 2 for the variance (together: group_stats), 2
@@ -8,8 +8,8 @@
  *   elementwise ops   1 an element and function; ew: its number of functions; act and pre_act, tbias,
  * residual: 1 everything else   0
  *
- * What depends on weights only (leaves, packing, views and slices of weights) is done by the compiler and
- * costs nothing here. */
+ * What depends on weights only (leaves, packing, views and slices of weights) is done by the
+ * compiler and costs nothing here. */
 #include "ir/ir.h"
 
 #include <string.h>
@@ -28,34 +28,37 @@ static double elements(const ir_type *t) {
 static ir_ref constant_source(const ir_func *f, ir_ref r) {
     for (;;) {
         const ir_node *n = ir_get(f, r);
-        bool through = (ir_op_get(n->op)->flags & (IR_FLAG_PACK | IR_FLAG_VIEW)) || n->op == IR_OP_slice ||
-                       n->op == IR_OP_layout_cast || n->op == IR_OP_copy;
+        bool through = (ir_op_get(n->op)->flags & (IR_FLAG_PACK | IR_FLAG_VIEW)) ||
+                       n->op == IR_OP_slice || n->op == IR_OP_layout_cast || n->op == IR_OP_copy;
         if (!through) return r;
         r = n->operand[0];
     }
 }
 
-/* A weight or something made of weights without arithmetic; a concatenation of such things is looked into
- * once. */
+/* A weight or something made of weights without arithmetic; a concatenation of such things is
+ * looked into once. */
 static bool is_weight(const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, constant_source(f, r));
     if (n->op == IR_OP_weight) return true;
     if (n->op != IR_OP_concat) return false;
     for (uint32_t k = 0; k < n->operand_count; k++)
-        if (ir_ref_ok(n->operand[k]) && ir_get(f, constant_source(f, n->operand[k]))->op != IR_OP_weight)
+        if (ir_ref_ok(n->operand[k]) &&
+            ir_get(f, constant_source(f, n->operand[k]))->op != IR_OP_weight)
             return false;
     return true;
 }
 
-/* Bytes of a weight operand as packed f32 (or bf16): filters in blocks of 16 by 16 channels, vectors in
- * blocks of 16. */
+/* Bytes of a weight operand as packed f32 (or bf16): filters in blocks of 16 by 16 channels,
+ * vectors in blocks of 16. */
 static uint64_t weight_operand_bytes(const ir_node *n, uint32_t i, const ir_type *t) {
     bool filter = (n->op == IR_OP_conv2d || n->op == IR_OP_linear) && i == 1;
     int64_t count = ir_type_elements(t);
     if (filter && (t->rank == 2 || t->rank == 4))
-        count = count / (t->dim[0] * t->dim[1]) * ir_round_block(t->dim[0]) * ir_round_block(t->dim[1]);
+        count =
+            count / (t->dim[0] * t->dim[1]) * ir_round_block(t->dim[0]) * ir_round_block(t->dim[1]);
     if (t->rank == 1) count = ir_round_block(count);
-    return (uint64_t)count * (t->dtype == IR_bf16 && t->rank == 8 ? sizeof(uint16_t) : sizeof(float));
+    return (uint64_t)count *
+           (t->dtype == IR_bf16 && t->rank == 8 ? sizeof(uint16_t) : sizeof(float));
 }
 
 /* ---- arithmetic ---- */
@@ -63,7 +66,8 @@ static uint64_t weight_operand_bytes(const ir_node *n, uint32_t i, const ir_type
 /* conv2d, conv2d_winograd, conv2d_phases: all count as the direct sum, so that rates compare. */
 static double conv2d_flops(const ir_func *f, const ir_node *n, ir_act pre_act, ir_act act) {
     bool direct = n->op == IR_OP_conv2d;
-    const ir_type *x = operand_type(f, n, 0), *w = operand_type(f, n, 1), *x1 = operand_type(f, n, 3);
+    const ir_type *x = operand_type(f, n, 0), *w = operand_type(f, n, 1),
+                  *x1 = operand_type(f, n, 3);
     double y = elements(&n->type), inputs = elements(x) + elements(x1);
     double channels = (double)(x->dim[1] + (x1 ? x1->dim[1] : 0));
     double flops = 2 * y * channels * (direct ? (double)(w->dim[2] * w->dim[3]) : 9.0);
@@ -92,7 +96,8 @@ static double feed_forward_flops(const ir_func *f, const ir_node *n) {
     return operand_type(f, n, 5) ? flops + elements(&n->type) : flops;
 }
 
-/* 2 T S d for the scores and as much for the sums, per batch and head: heads * d is the width of q. */
+/* 2 T S d for the scores and as much for the sums, per batch and head: heads * d is the width of q.
+ */
 static double attention_flops(const ir_type *q, int64_t keys) {
     return 4 * elements(q) * (double)keys;
 }
@@ -108,7 +113,8 @@ static double node_flops(const ir_func *f, const ir_node *n) {
     const ir_type *x = operand_type(f, n, 0);
     double y = elements(&n->type);
     switch (n->op) {
-    case IR_OP_conv2d: return conv2d_flops(f, n, IR_ATTRS(n, conv2d)->pre_act, IR_ATTRS(n, conv2d)->act);
+    case IR_OP_conv2d:
+        return conv2d_flops(f, n, IR_ATTRS(n, conv2d)->pre_act, IR_ATTRS(n, conv2d)->act);
     case IR_OP_conv2d_winograd:
         return conv2d_flops(f, n, IR_ATTRS(n, winograd)->pre_act, IR_ATTRS(n, winograd)->act);
     case IR_OP_conv2d_phases:

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ir/build.h"
 #include "base/index.h"
+#include "ir/build.h"
 
-enum { MOST_CANDIDATES = 64 }; /* looked at for one node: bounds the work where hundreds of nodes are alike */
+enum {
+    MOST_CANDIDATES = 64
+}; /* looked at for one node: bounds the work where hundreds of nodes are alike */
 
 /* ---- hashes ---- */
 
@@ -73,13 +75,15 @@ static uint64_t *block_hashes(const ir_func *f) {
 /* Op and the first weight behind its operands; 0 where there is none. */
 static uint64_t *weight_hashes(const ir_func *f) {
     uint64_t *hash = base_alloc(f->nodes.count * sizeof *hash + 1);
-    uint64_t *behind = base_alloc(f->nodes.count * sizeof *behind + 1); /* of constants: the name's hash */
+    uint64_t *behind =
+        base_alloc(f->nodes.count * sizeof *behind + 1); /* of constants: the name's hash */
     bool *constant = ir_constants(f);
     for (size_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         uint64_t found = n->op == IR_OP_weight ? hash_text(weight_name(f, n)) : 0;
         for (uint32_t k = 0; !found && k < n->operand_count; k++)
-            if (ir_ref_ok(n->operand[k]) && constant[n->operand[k].id]) found = behind[n->operand[k].id];
+            if (ir_ref_ok(n->operand[k]) && constant[n->operand[k].id])
+                found = behind[n->operand[k].id];
         behind[i] = found;
         hash[i] = found ? mix(found, (uint64_t)n->op) : 0;
     }
@@ -215,12 +219,14 @@ bool ir_pair_operand_same(const ir_pairing *p, ir_ref in_a, ir_ref in_b, uint32_
 uint32_t ir_pair_differs(const ir_pairing *p, ir_ref in_a, ir_ref in_b) {
     const ir_node *a = ir_get(p->a, in_a), *b = ir_get(p->b, in_b);
     uint32_t bits = 0;
-    if (a->op != IR_OP_weight && !ir_attrs_equal(a->op, a->attrs, b->attrs)) bits |= IR_DIFFERS_ATTRS;
+    if (a->op != IR_OP_weight && !ir_attrs_equal(a->op, a->attrs, b->attrs))
+        bits |= IR_DIFFERS_ATTRS;
     if (!ir_type_equal(&a->type, &b->type)) bits |= IR_DIFFERS_TYPE;
     for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++)
         if (!same_operand(p, a, b, k)) bits |= IR_DIFFERS_OPERANDS;
     if (!same_binding(a->binding, b->binding)) bits |= IR_DIFFERS_KERNEL;
     if (strcmp(block_of(p->a, a), block_of(p->b, b))) bits |= IR_DIFFERS_BLOCK;
-    if (a->place.kind != b->place.kind || a->place.offset != b->place.offset) bits |= IR_DIFFERS_PLACE;
+    if (a->place.kind != b->place.kind || a->place.offset != b->place.offset)
+        bits |= IR_DIFFERS_PLACE;
     return bits;
 }

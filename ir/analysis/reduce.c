@@ -13,13 +13,14 @@ static bool drop_fits(const ir_func *f, const ir_node *n, uint32_t operand) {
     uint32_t count = n->operand_count;
     ir_type t;
     base_str faults = {0};
-    if (operand < ir_op_get(n->op)->min_operands || operand >= count || !ir_ref_ok(n->operand[operand]))
+    if (operand < ir_op_get(n->op)->min_operands || operand >= count ||
+        !ir_ref_ok(n->operand[operand]))
         return false;
     memcpy(operands, n->operand, sizeof operands);
     operands[operand] = IR_NONE;
     while (count && !ir_ref_ok(operands[count - 1])) count--;
-    bool fine = ir_infer(f, n->op, operands, count, n->attrs, &t, &faults) && ir_shape_equal(&t, &n->type) &&
-                t.dtype == n->type.dtype;
+    bool fine = ir_infer(f, n->op, operands, count, n->attrs, &t, &faults) &&
+                ir_shape_equal(&t, &n->type) && t.dtype == n->type.dtype;
     base_str_free(&faults);
     return fine;
 }
@@ -28,7 +29,8 @@ static bool fits(const ir_func *f, uint32_t i, const ir_cut *cut) {
     const ir_node *n = &f->nodes.items[i];
     switch (cut->fate) {
     case IR_CUT_KEEP: return true;
-    case IR_CUT_INPUT: return !is_leaf(n->op) && (n->type.dtype == IR_f32 || n->type.dtype == IR_i32);
+    case IR_CUT_INPUT:
+        return !is_leaf(n->op) && (n->type.dtype == IR_f32 || n->type.dtype == IR_i32);
     case IR_CUT_BYPASS:
         return cut->operand < n->operand_count && ir_ref_ok(n->operand[cut->operand]) &&
                ir_type_equal(ir_typeof(f, n->operand[cut->operand]), &n->type);
@@ -123,13 +125,14 @@ static void *resized_attrs(ir_func *f, const ir_node *n, int64_t from, int64_t t
 }
 
 /* Node i of f in `out`; IR_NONE when it does not fit. */
-static ir_ref resized_node(const ir_func *f, uint32_t i, ir_func *out, const ir_ref *map, int64_t from,
-                           int64_t to) {
+static ir_ref resized_node(const ir_func *f, uint32_t i, ir_func *out, const ir_ref *map,
+                           int64_t from, int64_t to) {
     const ir_node *n = &f->nodes.items[i];
     ir_ref operand[IR_MAX_OPERANDS], r = IR_NONE;
     base_str faults = {0};
     ir_type t;
-    if (n->op == IR_OP_weight) return ir_weight_ref(out, (uint32_t)IR_ATTRS(n, weight)->index, n->origin);
+    if (n->op == IR_OP_weight)
+        return ir_weight_ref(out, (uint32_t)IR_ATTRS(n, weight)->index, n->origin);
     for (uint32_t k = 0; k < n->operand_count; k++)
         operand[k] = ir_ref_ok(n->operand[k]) ? map[n->operand[k].id] : IR_NONE;
     void *attrs = resized_attrs(out, n, from, to);
@@ -204,7 +207,8 @@ void ir_drop_unused(ir_module *m) {
         ir_func_sweep(f);
         drop_inputs(f);
         for (size_t k = 0; k < f->nodes.count; k++)
-            if (f->nodes.items[k].op == IR_OP_weight) to[IR_ATTRS(&f->nodes.items[k], weight)->index] = 1;
+            if (f->nodes.items[k].op == IR_OP_weight)
+                to[IR_ATTRS(&f->nodes.items[k], weight)->index] = 1;
     }
     for (size_t i = 0; i < m->weights.count; i++) {
         if (!to[i]) continue;

@@ -35,8 +35,8 @@ bool *ir_constants(const ir_func *f) {
     return constant;
 }
 
-/* True when a value's bytes are in row-major order: plain, or c16 without padding and with nothing inside a
- * channel. */
+/* True when a value's bytes are in row-major order: plain, or c16 without padding and with nothing
+ * inside a channel. */
 static bool is_row_major(const ir_type *t) {
     if (t->layout == IR_PLAIN) return true;
     int axis = ir_channel_axis(t);
@@ -60,7 +60,8 @@ static bool keeps_order(const ir_node *n, const ir_type *from) {
 bool ir_is_view(const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     if (n->op == IR_OP_view) return true;
-    if (n->op != IR_OP_reshape && n->op != IR_OP_transpose && n->op != IR_OP_layout_cast) return false;
+    if (n->op != IR_OP_reshape && n->op != IR_OP_transpose && n->op != IR_OP_layout_cast)
+        return false;
     const ir_type *from = ir_typeof(f, n->operand[0]);
     if (!is_row_major(from) || !is_row_major(&n->type)) return false;
     return n->op != IR_OP_transpose || keeps_order(n, from);

@@ -1,4 +1,5 @@
-/* Result types: the driver, the checks rules share, and the rules of elementwise and data-moving ops. */
+/* Result types: the driver, the checks rules share, and the rules of elementwise and data-moving
+ * ops. */
 #include "ir/check/shape.h"
 
 #include <stdarg.h>
@@ -17,7 +18,8 @@ static shape_rule *const rules[IR_OP_COUNT] = {
 
 static bool operands_present(const ir_shape *s) {
     if (s->count > s->info->max_operands)
-        return shape_fault(s, "expected at most %u operands, found %u", s->info->max_operands, s->count);
+        return shape_fault(s, "expected at most %u operands, found %u", s->info->max_operands,
+                           s->count);
     bool fine = true;
     for (uint32_t i = 0; i < s->info->max_operands; i++) {
         bool present = i < s->count && ir_ref_ok(s->operand[i]);
@@ -85,7 +87,8 @@ bool shape_is_float(const ir_shape *s, uint32_t i) {
 
 bool shape_is_rank(const ir_shape *s, uint32_t i, uint32_t rank) {
     const ir_type *t = shape_operand(s, i);
-    return (t->dtype != IR_i32 && t->rank == rank) || shape_expected(s, i, "%u float dimensions", rank);
+    return (t->dtype != IR_i32 && t->rank == rank) ||
+           shape_expected(s, i, "%u float dimensions", rank);
 }
 
 bool shape_is_vector(const ir_shape *s, uint32_t i, int64_t n, bool padded) {
@@ -111,8 +114,9 @@ void shape_set(ir_type *out, uint32_t rank, const int64_t *dim) {
 }
 
 bool shape_in(const ir_shape *s, const char *attr, int64_t value, int64_t lo, int64_t hi) {
-    return (value >= lo && value <= hi) || shape_fault(s, "attribute '%s' is %lld, expected %lld to %lld",
-                                                       attr, (long long)value, (long long)lo, (long long)hi);
+    return (value >= lo && value <= hi) ||
+           shape_fault(s, "attribute '%s' is %lld, expected %lld to %lld", attr, (long long)value,
+                       (long long)lo, (long long)hi);
 }
 
 bool shape_broadcast(const ir_shape *s, uint32_t first, ir_type *out) {
@@ -146,8 +150,8 @@ bool shape_window(const ir_shape *s, const char *axis, int64_t in, int64_t befor
                   int64_t size, int64_t stride, int64_t *out) {
     int64_t padded = in + before + after;
     if (padded < size)
-        return shape_fault(s, "the window of %lld does not fit the padded %s of %lld", (long long)size, axis,
-                           (long long)padded);
+        return shape_fault(s, "the window of %lld does not fit the padded %s of %lld",
+                           (long long)size, axis, (long long)padded);
     *out = (padded - size) / stride + 1;
     return true;
 }
@@ -170,9 +174,9 @@ SHAPE_RULE(weight) {
 
 /* ---- elementwise ---- */
 
-#define ELEMENTWISE(name)                                                                                    \
-    SHAPE_RULE(name) {                                                                                       \
-        return shape_broadcast(s, 0, out);                                                                   \
+#define ELEMENTWISE(name)                                                                          \
+    SHAPE_RULE(name) {                                                                             \
+        return shape_broadcast(s, 0, out);                                                         \
     }
 ELEMENTWISE(silu)
 ELEMENTWISE(gelu)
@@ -216,7 +220,8 @@ SHAPE_RULE(ew) {
 SHAPE_RULE(geglu) {
     const ir_type *x = shape_operand(s, 0);
     if (!shape_is_float(s, 0)) return false;
-    if (x->rank < 1 || x->dim[x->rank - 1] % 2 != 0) return shape_expected(s, 0, "an even last dimension");
+    if (x->rank < 1 || x->dim[x->rank - 1] % 2 != 0)
+        return shape_expected(s, 0, "an even last dimension");
     shape_set(out, x->rank, x->dim);
     out->dim[x->rank - 1] /= 2;
     return true;
@@ -232,7 +237,8 @@ static void set_moved(const ir_shape *s, ir_type *out, uint32_t rank, const int6
 static bool same_elements(const ir_shape *s, ir_type *out) {
     const ir_dims *shape = &SHAPE_ATTRS(s, shape)->shape;
     const ir_type *x = shape_operand(s, 0);
-    if (shape->n > IR_MAX_RANK) return shape_fault(s, "attribute 'shape' has more than 8 dimensions");
+    if (shape->n > IR_MAX_RANK)
+        return shape_fault(s, "attribute 'shape' has more than 8 dimensions");
     set_moved(s, out, shape->n, shape->v);
     base_str why = {0};
     bool fine = ir_type_valid(out, &why) || shape_fault(s, "attribute 'shape': %s", why.data);
@@ -261,7 +267,8 @@ SHAPE_RULE(transpose) {
         if (fine) seen |= 1u << perm->v[i];
     }
     if (!fine)
-        return shape_fault(s, "attribute 'perm' is not a permutation of the %u axes of operand 'x'", x->rank);
+        return shape_fault(s, "attribute 'perm' is not a permutation of the %u axes of operand 'x'",
+                           x->rank);
     set_moved(s, out, x->rank, x->dim);
     for (uint32_t i = 0; i < perm->n; i++) out->dim[i] = x->dim[perm->v[i]];
     return true;

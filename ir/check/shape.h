@@ -1,6 +1,7 @@
-/* What the shape rules share; not for other folders. A rule ir_shape_NAME fills `out` (a plain type) from
- * checked operands, or reports faults through shape_fault and returns false. The driver (shape.c) has already
- * checked operand counts and that required operands are there, and checks the result's extents afterwards. */
+/* What the shape rules share; not for other folders. A rule ir_shape_NAME fills `out` (a plain
+ * type) from checked operands, or reports faults through shape_fault and returns false. The driver
+ * (shape.c) has already checked operand counts and that required operands are there, and checks the
+ * result's extents afterwards. */
 #ifndef EBRU_IR_CHECK_SHAPE_H
 #define EBRU_IR_CHECK_SHAPE_H
 
@@ -44,8 +45,8 @@ bool shape_in(const ir_shape *s, const char *attr, int64_t value, int64_t lo, in
 /* numpy broadcasting of operands first..count-1 into out. */
 bool shape_broadcast(const ir_shape *s, uint32_t first, ir_type *out);
 
-/* Window attributes (strides, paddings, sizes) stay below this, so that sums and products with extents never
- * overflow. */
+/* Window attributes (strides, paddings, sizes) stay below this, so that sums and products with
+ * extents never overflow. */
 #define SHAPE_WINDOW_MAX ((int64_t)1 << 20)
 /* Extent of a sliding window's output; reports when the window does not fit. */
 bool shape_window(const ir_shape *s, const char *axis, int64_t in, int64_t before, int64_t after,

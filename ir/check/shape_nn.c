@@ -1,5 +1,5 @@
-/* Result types of the network ops: convolutions, contractions, normalisations, embeddings, attention,
- * packing. */
+/* Result types of the network ops: convolutions, contractions, normalisations, embeddings,
+ * attention, packing. */
 #include <math.h>
 
 #include "ir/check/shape.h"
@@ -14,7 +14,8 @@ static int64_t bf16_blocks(int64_t n) {
 
 /* ---- convolution and linear ---- */
 
-/* The filter of a conv or linear op, unpacked view: plain [n,k,kh,kw] or packed: as pack_conv_weight does. */
+/* The filter of a conv or linear op, unpacked view: plain [n,k,kh,kw] or packed: as
+ * pack_conv_weight does. */
 typedef struct filter {
     int64_t n, kh, kw;
     bool packed;
@@ -23,9 +24,11 @@ typedef struct filter {
 /* A weight [n,k,kh,kw] packed for products of a precision. */
 static ir_type packed_filter(ir_precision p, int64_t n, int64_t k, int64_t kh, int64_t kw) {
     if (p == IR_PRECISION_F32)
-        return ir_type_make(IR_f32, 6, (int64_t[]){blocks(n), blocks(k), kh, kw, IR_BLOCK, IR_BLOCK});
-    return ir_type_make(IR_bf16, 8,
-                        (int64_t[]){blocks(n), bf16_blocks(k), kh, kw, ir_parts(p), IR_BLOCK, IR_BLOCK, 2});
+        return ir_type_make(IR_f32, 6,
+                            (int64_t[]){blocks(n), blocks(k), kh, kw, IR_BLOCK, IR_BLOCK});
+    return ir_type_make(
+        IR_bf16, 8,
+        (int64_t[]){blocks(n), bf16_blocks(k), kh, kw, ir_parts(p), IR_BLOCK, IR_BLOCK, 2});
 }
 
 /* A filter for products in bf16 is packed; `n` is the attribute of that name. */
@@ -74,8 +77,8 @@ static bool check_stats(const ir_shape *s, uint32_t i, int64_t batch, int64_t ch
     const ir_type *t = shape_operand(s, i);
     bool fits = t->dtype == IR_f32 && t->rank == 3 && (t->dim[0] == batch || t->dim[0] == 1) &&
                 t->dim[1] == 2 && t->dim[2] == ir_round_block(channels);
-    return fits ||
-           shape_expected(s, i, "f32[%lld,2,%lld]", (long long)batch, (long long)ir_round_block(channels));
+    return fits || shape_expected(s, i, "f32[%lld,2,%lld]", (long long)batch,
+                                  (long long)ir_round_block(channels));
 }
 
 /* x1 continues x's channels: same type but for axis 1. Adds its channels. */
@@ -114,9 +117,9 @@ static bool conv_result(const ir_shape *s, const int64_t pad[4], const int64_t u
     bool fine = true;
     if (shape_operand(s, BIAS)) fine &= shape_is_vector(s, BIAS, w->n, w->packed);
     if (shape_operand(s, NORM)) fine &= check_stats(s, NORM, x->dim[0], channels);
-    if (tbias &&
-        (tbias->dtype == IR_i32 || tbias->rank != 2 || (tbias->dim[0] != x->dim[0] && tbias->dim[0] != 1) ||
-         (tbias->dim[1] != w->n && !(w->packed && tbias->dim[1] == ir_round_block(w->n)))))
+    if (tbias && (tbias->dtype == IR_i32 || tbias->rank != 2 ||
+                  (tbias->dim[0] != x->dim[0] && tbias->dim[0] != 1) ||
+                  (tbias->dim[1] != w->n && !(w->packed && tbias->dim[1] == ir_round_block(w->n)))))
         fine = shape_expected(s, TBIAS, "f32[%lld,%lld]", (long long)x->dim[0], (long long)w->n);
     if (shape_operand(s, RESIDUAL)) fine &= shape_is(s, RESIDUAL, out);
     return fine;
@@ -133,16 +136,19 @@ SHAPE_RULE(conv2d) {
 
     int64_t channels = x->dim[1];
     filter w = {0};
-    if (!add_second_input(s, X1, &channels) || !read_filter(s, W, channels, a->n, a->precision, &w) || !fine)
+    if (!add_second_input(s, X1, &channels) ||
+        !read_filter(s, W, channels, a->n, a->precision, &w) || !fine)
         return false;
     if (x1 && w.packed && x->dim[1] % IR_BLOCK != 0)
-        fine = shape_expected(s, X, "a multiple of 16 channels, as operand 'x1' follows and 'w' is packed");
+        fine = shape_expected(
+            s, X, "a multiple of 16 channels, as operand 'x1' follows and 'w' is packed");
     if (shape_operand(s, W)->rank == 2) fine = shape_expected(s, W, "4 dimensions");
     return conv_result(s, a->pad.v, a->upsample.v, a->stride.v, &w, channels, out) && fine;
 }
 
 /* A filter transformed for tiles of `m` outputs: [(m+2)^2,blocks(n),blocks(channels),16,16]. */
-static bool check_transformed(const ir_shape *s, uint32_t i, int64_t m, int64_t n, int64_t channels) {
+static bool check_transformed(const ir_shape *s, uint32_t i, int64_t m, int64_t n,
+                              int64_t channels) {
     const ir_type *w = shape_operand(s, i);
     bool fits = w->dtype == IR_f32 && w->rank == 5 && w->dim[0] == (m + 2) * (m + 2) &&
                 w->dim[1] == blocks(n) && w->dim[2] == blocks(channels) && w->dim[3] == IR_BLOCK &&
@@ -152,18 +158,21 @@ static bool check_transformed(const ir_shape *s, uint32_t i, int64_t m, int64_t 
 }
 
 static bool check_tile(const ir_shape *s, int64_t tile) {
-    return tile == 2 || tile == 4 || shape_fault(s, "attribute 'tile' is %lld: 2 or 4", (long long)tile);
+    return tile == 2 || tile == 4 ||
+           shape_fault(s, "attribute 'tile' is %lld: 2 or 4", (long long)tile);
 }
 
 SHAPE_RULE(conv2d_winograd) {
     enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
     const struct ir_attrs_winograd *a = SHAPE_ATTRS(s, winograd);
     const ir_type *x = shape_operand(s, X), *x1 = shape_operand(s, X1);
-    if (!shape_is_rank(s, X, 4) || !check_tile(s, a->tile) || !shape_in(s, "n", a->n, 1, IR_MAX_ELEMENTS))
+    if (!shape_is_rank(s, X, 4) || !check_tile(s, a->tile) ||
+        !shape_in(s, "n", a->n, 1, IR_MAX_ELEMENTS))
         return false;
     int64_t channels = x->dim[1];
     bool fine = check_input_window(s, a->pad.v, a->upsample.v);
-    if (!add_second_input(s, X1, &channels) || !check_transformed(s, W, a->tile, a->n, channels) || !fine)
+    if (!add_second_input(s, X1, &channels) || !check_transformed(s, W, a->tile, a->n, channels) ||
+        !fine)
         return false;
     if (x1 && x->dim[1] % IR_BLOCK != 0)
         fine = shape_expected(s, X, "a multiple of 16 channels, as operand 'x1' follows");
@@ -181,15 +190,16 @@ SHAPE_RULE(conv2d_phases) {
     filter w = {0};
     if (!add_second_input(s, X1, &channels) || !read_filter(s, W, channels, n, a->precision, &w))
         return false;
-    if (!w.packed || w.kh != 2 || w.kw != 2) return shape_expected(s, W, "packed filters of 2 by 2");
+    if (!w.packed || w.kh != 2 || w.kw != 2)
+        return shape_expected(s, W, "packed filters of 2 by 2");
     bool fine = true;
     if (x1 && x->dim[1] % IR_BLOCK != 0)
         fine = shape_expected(s, X, "a multiple of 16 channels, as operand 'x1' follows");
     if (x->dim[2] > SHAPE_WINDOW_MAX / 2 || x->dim[3] > SHAPE_WINDOW_MAX / 2)
         return shape_fault(s, "twice the height or width is too large");
     return conv_result(s, (int64_t[]){1, 1, 1, 1}, (int64_t[]){2 * x->dim[2], 2 * x->dim[3]},
-                       (int64_t[]){1, 1}, &(filter){.n = a->n, .kh = 3, .kw = 3, .packed = true}, channels,
-                       out) &&
+                       (int64_t[]){1, 1}, &(filter){.n = a->n, .kh = 3, .kw = 3, .packed = true},
+                       channels, out) &&
            fine;
 }
 
@@ -225,14 +235,17 @@ SHAPE_RULE(feed_forward) {
         !shape_in(s, "n", a->n, 1, IR_MAX_ELEMENTS))
         return false;
     if (a->hidden % IR_BLOCK != 0)
-        return shape_fault(s, "attribute 'hidden' is %lld: a multiple of %d", (long long)a->hidden, IR_BLOCK);
+        return shape_fault(s, "attribute 'hidden' is %lld: a multiple of %d", (long long)a->hidden,
+                           IR_BLOCK);
     filter w1 = {0}, w2 = {0};
     if (!read_filter(s, W1, x->dim[x->rank - 1], 2 * a->hidden, a->precision, &w1) ||
         !read_filter(s, W2, a->hidden, a->n, a->precision, &w2))
         return false;
     bool fine = true;
-    if (!w1.packed || w1.kh != 1 || w1.kw != 1) fine = shape_expected(s, W1, "a packed filter of 1 by 1");
-    if (!w2.packed || w2.kh != 1 || w2.kw != 1) fine = shape_expected(s, W2, "a packed filter of 1 by 1");
+    if (!w1.packed || w1.kh != 1 || w1.kw != 1)
+        fine = shape_expected(s, W1, "a packed filter of 1 by 1");
+    if (!w2.packed || w2.kh != 1 || w2.kw != 1)
+        fine = shape_expected(s, W2, "a packed filter of 1 by 1");
     shape_set(out, x->rank, x->dim);
     out->dim[x->rank - 1] = a->n;
     if (shape_operand(s, B1)) fine &= shape_is_vector(s, B1, 2 * a->hidden, true);
@@ -252,7 +265,8 @@ SHAPE_RULE(matmul) {
     bool transposed = SHAPE_ATTRS(s, matmul)->transpose_b;
     int64_t m = a->dim[a->rank - 2], k = a->dim[a->rank - 1];
     int64_t bk = b->dim[b->rank - (transposed ? 1 : 2)], n = b->dim[b->rank - (transposed ? 2 : 1)];
-    if (bk != k) return shape_expected(s, 1, transposed ? "[...,n,%lld]" : "[...,%lld,n]", (long long)k);
+    if (bk != k)
+        return shape_expected(s, 1, transposed ? "[...,n,%lld]" : "[...,%lld,n]", (long long)k);
     uint32_t rank = a->rank > b->rank ? a->rank : b->rank;
     *out = (ir_type){.dtype = IR_f32, .rank = rank};
     for (uint32_t i = 0; i + 2 < rank; i++) {
@@ -280,11 +294,13 @@ SHAPE_RULE(softmax) {
 /* ---- normalisation ---- */
 
 static bool check_eps(const ir_shape *s, double eps) {
-    return (eps >= 0.0 && isfinite(eps)) || shape_fault(s, "attribute 'eps' is negative or not finite");
+    return (eps >= 0.0 && isfinite(eps)) ||
+           shape_fault(s, "attribute 'eps' is negative or not finite");
 }
 
 /* Operands x gamma beta x1? of group_norm and group_stats; the number of channels. */
-static bool check_groups(const ir_shape *s, int64_t groups, double eps, bool padded, int64_t *channels) {
+static bool check_groups(const ir_shape *s, int64_t groups, double eps, bool padded,
+                         int64_t *channels) {
     const ir_type *x = shape_operand(s, 0);
     if (!shape_is_float(s, 0)) return false;
     if (x->rank < 2) return shape_expected(s, 0, "[B,C,...]");
@@ -344,8 +360,8 @@ static bool check_table(const ir_shape *s, uint32_t i, int64_t least_rows, int64
     const ir_type *t = shape_operand(s, i);
     bool fits = t->dtype != IR_i32 && t->rank == 2 && t->dim[0] >= least_rows &&
                 (t->dim[1] == n || (padded && t->dim[1] == ir_round_block(n)));
-    return fits ||
-           shape_expected(s, i, "a table of %lld or more rows of %lld", (long long)least_rows, (long long)n);
+    return fits || shape_expected(s, i, "a table of %lld or more rows of %lld",
+                                  (long long)least_rows, (long long)n);
 }
 
 SHAPE_RULE(embedding) {
@@ -370,9 +386,11 @@ SHAPE_RULE(embedding) {
 
 SHAPE_RULE(select_row) {
     const ir_type *x = shape_operand(s, 0), *ids = shape_operand(s, 1);
-    if (!shape_is_rank(s, 0, 3) || !shape_in(s, "id", SHAPE_ATTRS(s, select_row)->id, -1, INT32_MAX))
+    if (!shape_is_rank(s, 0, 3) ||
+        !shape_in(s, "id", SHAPE_ATTRS(s, select_row)->id, -1, INT32_MAX))
         return false;
-    if (ids->dtype != IR_i32 || ids->rank != 2 || ids->dim[0] != x->dim[0] || ids->dim[1] != x->dim[1])
+    if (ids->dtype != IR_i32 || ids->rank != 2 || ids->dim[0] != x->dim[0] ||
+        ids->dim[1] != x->dim[1])
         return shape_expected(s, 1, "i32[%lld,%lld]", (long long)x->dim[0], (long long)x->dim[1]);
     shape_set(out, 2, (int64_t[]){x->dim[0], x->dim[2]});
     return true;
@@ -409,12 +427,14 @@ static bool pool(const ir_shape *s, ir_type *out) {
         fine &= shape_in(s, "kernel", a->kernel.v[i], 1, SHAPE_WINDOW_MAX);
         fine &= shape_in(s, "stride", a->stride.v[i], 1, SHAPE_WINDOW_MAX);
     }
-    for (int i = 0; fine && i < 4; i++) fine &= shape_in(s, "pad", a->pad.v[i], 0, a->kernel.v[i % 2] - 1);
+    for (int i = 0; fine && i < 4; i++)
+        fine &= shape_in(s, "pad", a->pad.v[i], 0, a->kernel.v[i % 2] - 1);
     int64_t oh, ow;
     if (!fine ||
-        !shape_window(s, "height", x->dim[2], a->pad.v[0], a->pad.v[2], a->kernel.v[0], a->stride.v[0],
-                      &oh) ||
-        !shape_window(s, "width", x->dim[3], a->pad.v[1], a->pad.v[3], a->kernel.v[1], a->stride.v[1], &ow))
+        !shape_window(s, "height", x->dim[2], a->pad.v[0], a->pad.v[2], a->kernel.v[0],
+                      a->stride.v[0], &oh) ||
+        !shape_window(s, "width", x->dim[3], a->pad.v[1], a->pad.v[3], a->kernel.v[1],
+                      a->stride.v[1], &ow))
         return false;
     shape_set(out, 4, (int64_t[]){x->dim[0], x->dim[1], oh, ow});
     return true;
@@ -435,9 +455,10 @@ static bool check_tokens(const ir_shape *s, uint32_t i, int64_t heads) {
     const ir_type *t = shape_operand(s, i);
     if (!shape_is_rank(s, i, 3)) return false;
     return (heads >= 1 && t->dim[2] % heads == 0) ||
-           shape_fault(s,
-                       "attribute 'heads' is %lld, which does not divide the %lld channels of operand '%s'",
-                       (long long)heads, (long long)t->dim[2], s->info->operand_name[i]);
+           shape_fault(
+               s,
+               "attribute 'heads' is %lld, which does not divide the %lld channels of operand '%s'",
+               (long long)heads, (long long)t->dim[2], s->info->operand_name[i]);
 }
 
 SHAPE_RULE(attention) {
@@ -449,26 +470,29 @@ SHAPE_RULE(attention) {
         const ir_type *t = i == 1 ? k : v;
         if (t->dtype == IR_i32 || t->rank != 3 || (t->dim[0] != q->dim[0] && t->dim[0] != 1) ||
             t->dim[1] != length || t->dim[2] != q->dim[2])
-            fine = shape_expected(s, i, "f32[%lld,%lld,%lld]", (long long)q->dim[0], (long long)length,
-                                  (long long)q->dim[2]);
+            fine = shape_expected(s, i, "f32[%lld,%lld,%lld]", (long long)q->dim[0],
+                                  (long long)length, (long long)q->dim[2]);
     }
     shape_set(out, 3, q->dim);
     return fine;
 }
 
-/* Keys [b,s,heads*d] packed for a precision: rows of d channels a key; in bf16 blocks of 32 channels, the
- * keys filled up to whole tiles of 16. */
+/* Keys [b,s,heads*d] packed for a precision: rows of d channels a key; in bf16 blocks of 32
+ * channels, the keys filled up to whole tiles of 16. */
 static ir_type packed_keys(ir_precision p, int64_t b, int64_t heads, int64_t s, int64_t d) {
     if (p == IR_PRECISION_F32) return ir_type_make(IR_f32, 4, (int64_t[]){b, heads, s, d});
-    return ir_type_make(IR_bf16, 6,
-                        (int64_t[]){b, heads, ir_parts(p), bf16_blocks(d), ir_round_block(s), IR_BF16_BLOCK});
+    return ir_type_make(
+        IR_bf16, 6,
+        (int64_t[]){b, heads, ir_parts(p), bf16_blocks(d), ir_round_block(s), IR_BF16_BLOCK});
 }
 
 /* Values: channels of 16 keys; in bf16 of 32, the channels filled up to whole tiles of 16. */
 static ir_type packed_values(ir_precision p, int64_t b, int64_t heads, int64_t s, int64_t d) {
-    if (p == IR_PRECISION_F32) return ir_type_make(IR_f32, 5, (int64_t[]){b, heads, blocks(s), d, IR_BLOCK});
-    return ir_type_make(IR_bf16, 6,
-                        (int64_t[]){b, heads, ir_parts(p), bf16_blocks(s), ir_round_block(d), IR_BF16_BLOCK});
+    if (p == IR_PRECISION_F32)
+        return ir_type_make(IR_f32, 5, (int64_t[]){b, heads, blocks(s), d, IR_BLOCK});
+    return ir_type_make(
+        IR_bf16, 6,
+        (int64_t[]){b, heads, ir_parts(p), bf16_blocks(s), ir_round_block(d), IR_BF16_BLOCK});
 }
 
 SHAPE_RULE(pack_k) {
@@ -505,7 +529,8 @@ static bool check_packed(const ir_shape *s, uint32_t i, ir_type want) {
 SHAPE_RULE(attention_tiled) {
     const struct ir_attrs_attention_tiled *a = SHAPE_ATTRS(s, attention_tiled);
     const ir_type *q = shape_operand(s, 0);
-    if (!check_tokens(s, 0, a->heads) || !shape_in(s, "kv_len", a->kv_len, 1, IR_MAX_ELEMENTS)) return false;
+    if (!check_tokens(s, 0, a->heads) || !shape_in(s, "kv_len", a->kv_len, 1, IR_MAX_ELEMENTS))
+        return false;
     bool fine = shape_in(s, "q_block", a->q_block, 0, SHAPE_WINDOW_MAX);
     fine &= shape_in(s, "kv_block", a->kv_block, 0, SHAPE_WINDOW_MAX);
     int64_t width = q->dim[2] / a->heads;
@@ -531,8 +556,9 @@ SHAPE_RULE(pack_winograd_weight) {
     int64_t m = SHAPE_ATTRS(s, tile)->tile;
     if (!shape_is_float(s, 0) || !check_tile(s, m)) return false;
     if (w->rank != 4 || w->dim[2] != 3 || w->dim[3] != 3) return shape_expected(s, 0, "[N,C,3,3]");
-    shape_set(out, 5,
-              (int64_t[]){(m + 2) * (m + 2), blocks(w->dim[0]), blocks(w->dim[1]), IR_BLOCK, IR_BLOCK});
+    shape_set(
+        out, 5,
+        (int64_t[]){(m + 2) * (m + 2), blocks(w->dim[0]), blocks(w->dim[1]), IR_BLOCK, IR_BLOCK});
     return true;
 }
 

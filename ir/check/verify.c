@@ -1,7 +1,7 @@
 /* The verifier: tables, structure, levels, types and layouts. Bindings and places: verify_place.c.
  *
- * A function whose structure is broken (operands that do not exist, unknown enumerators, ...) is checked no
- * further, because everything else relies on it; all other faults are collected. */
+ * A function whose structure is broken (operands that do not exist, unknown enumerators, ...) is
+ * checked no further, because everything else relies on it; all other faults are collected. */
 #include "ir/check/verify.h"
 #include "ir/build.h"
 
@@ -9,8 +9,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* More faults than this are counted but not reported: nobody reads them, and hostile text could make
- * millions. */
+/* More faults than this are counted but not reported: nobody reads them, and hostile text could
+ * make millions. */
 enum { MAX_REPORTED = 500, MESSAGE = 1024 };
 
 static bool report(ir_fault_sink *sink, const ir_func *f, ir_ref r, const char *fmt, va_list ap) {
@@ -35,19 +35,23 @@ bool verify_fault(ir_fault_sink *sink, const ir_func *f, ir_ref r, const char *f
 /* ---- the module's tables ---- */
 
 static void check_factor(ir_fault_sink *sink, const ir_weight *factor, const char *name) {
-    bool sourced = factor->kind == IR_WEIGHT_FILE     ? factor->file && factor->tensor
-                   : factor->kind == IR_WEIGHT_RANDOM ? isfinite(factor->bound) && isfinite(factor->center)
-                                                      : factor->kind == IR_WEIGHT_DATA && factor->data;
+    bool sourced = factor->kind == IR_WEIGHT_FILE ? factor->file && factor->tensor
+                   : factor->kind == IR_WEIGHT_RANDOM
+                       ? isfinite(factor->bound) && isfinite(factor->center)
+                       : factor->kind == IR_WEIGHT_DATA && factor->data;
     base_str why = {0};
     if (!ir_type_valid(&factor->type, &why))
         verify_fault(sink, NULL, IR_NONE, "weight @%s: factor of an update: %s", name, why.data);
     base_str_free(&why);
-    if (!sourced) verify_fault(sink, NULL, IR_NONE, "weight @%s: a factor of an update has no source", name);
+    if (!sourced)
+        verify_fault(sink, NULL, IR_NONE, "weight @%s: a factor of an update has no source", name);
     if (factor->loras)
-        verify_fault(sink, NULL, IR_NONE, "weight @%s: a factor of an update has updates itself", name);
+        verify_fault(sink, NULL, IR_NONE, "weight @%s: a factor of an update has updates itself",
+                     name);
 }
 
-static void check_lora(ir_fault_sink *sink, const ir_weight *w, const ir_lora *l, const char *name) {
+static void check_lora(ir_fault_sink *sink, const ir_weight *w, const ir_lora *l,
+                       const char *name) {
     base_str why = {0};
     check_factor(sink, &l->up, name);
     check_factor(sink, &l->down, name);
@@ -63,7 +67,8 @@ static void check_weight(ir_fault_sink *sink, const ir_module *m, uint32_t i) {
     const ir_weight *w = &m->weights.items[i];
     const char *name = base_escape(w->name, strlen(w->name));
     base_str why = {0};
-    if (!ir_type_valid(&w->type, &why)) verify_fault(sink, NULL, IR_NONE, "weight @%s: %s", name, why.data);
+    if (!ir_type_valid(&w->type, &why))
+        verify_fault(sink, NULL, IR_NONE, "weight @%s: %s", name, why.data);
     base_str_free(&why);
     if (w->type.layout != IR_PLAIN)
         verify_fault(sink, NULL, IR_NONE, "weight @%s: its layout is not plain", name);
@@ -85,7 +90,8 @@ static void check_tables(ir_fault_sink *sink, const ir_module *m) {
         const ir_meta *e = &m->meta.items[i];
         if (!*e->key) verify_fault(sink, NULL, IR_NONE, "a meta entry has no key");
         if (ir_meta_get(m, e->key) != e)
-            verify_fault(sink, NULL, IR_NONE, "meta \"%s\" appears twice", base_escape(e->key, strlen(e->key)));
+            verify_fault(sink, NULL, IR_NONE, "meta \"%s\" appears twice",
+                         base_escape(e->key, strlen(e->key)));
     }
     for (size_t i = 0; i < m->funcs.count; i++) {
         const ir_func *f = m->funcs.items[i];
@@ -109,7 +115,8 @@ static bool check_attr_values(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
         if (a->kind == IR_ATTR_str) ok = *(const char *const *)p != NULL;
         if (a->kind == IR_ATTR_act) ok = (unsigned)*(const ir_act *)p < IR_ACT_COUNT;
         if (a->kind == IR_ATTR_freq) ok = (unsigned)*(const ir_freq *)p < IR_FREQ_COUNT;
-        if (a->kind == IR_ATTR_precision) ok = (unsigned)*(const ir_precision *)p < IR_PRECISION_COUNT;
+        if (a->kind == IR_ATTR_precision)
+            ok = (unsigned)*(const ir_precision *)p < IR_PRECISION_COUNT;
         if (a->kind == IR_ATTR_dims) ok = ((const ir_dims *)p)->n <= IR_MAX_RANK;
         if (!ok) fine = verify_fault(sink, f, r, "attribute '%s' has no legal value", a->name);
     }
@@ -118,19 +125,22 @@ static bool check_attr_values(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
 
 static bool check_node_structure(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
-    if ((unsigned)n->op >= IR_OP_COUNT) return verify_fault(sink, f, r, "unknown op %d", (int)n->op);
+    if ((unsigned)n->op >= IR_OP_COUNT)
+        return verify_fault(sink, f, r, "unknown op %d", (int)n->op);
     const ir_op_info *info = ir_op_get(n->op);
     bool fine = check_attr_values(sink, f, r);
     base_str why = {0};
     if (!ir_type_valid(&n->type, &why)) fine = verify_fault(sink, f, r, "its type: %s", why.data);
     base_str_free(&why);
-    if (n->origin >= f->module->origins.count) fine = verify_fault(sink, f, r, "its origin does not exist");
+    if (n->origin >= f->module->origins.count)
+        fine = verify_fault(sink, f, r, "its origin does not exist");
     if (n->operand_count > info->max_operands)
-        return verify_fault(sink, f, r, "expected at most %u operands, found %u", info->max_operands,
-                            n->operand_count);
+        return verify_fault(sink, f, r, "expected at most %u operands, found %u",
+                            info->max_operands, n->operand_count);
     for (uint32_t k = 0; k < n->operand_count; k++)
         if (ir_ref_ok(n->operand[k]) && n->operand[k].id >= r.id)
-            fine = verify_fault(sink, f, r, "operand '%s' is not defined before", info->operand_name[k]);
+            fine = verify_fault(sink, f, r, "operand '%s' is not defined before",
+                                info->operand_name[k]);
     return fine;
 }
 
@@ -148,7 +158,8 @@ static bool check_inputs(ir_fault_sink *sink, const ir_func *f) {
         if (!*name) fine = verify_fault(sink, f, r, "the input has no name");
         for (size_t k = 0; k < i && fine; k++)
             if (strcmp(IR_ATTRS(ir_get(f, f->inputs.items[k]), input)->name, name) == 0)
-                verify_fault(sink, f, r, "the name '%s' is not unique", base_escape(name, strlen(name)));
+                verify_fault(sink, f, r, "the name '%s' is not unique",
+                             base_escape(name, strlen(name)));
     }
     for (uint32_t i = 0; i < f->nodes.count; i++)
         if (f->nodes.items[i].op == IR_OP_input && !listed[i])
@@ -176,7 +187,8 @@ static bool check_outputs(ir_fault_sink *sink, const ir_func *f) {
 /* True when everything else may be looked at without care. */
 static bool check_structure(ir_fault_sink *sink, const ir_func *f) {
     bool fine = true;
-    for (uint32_t i = 0; i < f->nodes.count; i++) fine &= check_node_structure(sink, f, (ir_ref){i});
+    for (uint32_t i = 0; i < f->nodes.count; i++)
+        fine &= check_node_structure(sink, f, (ir_ref){i});
     if (!fine) return false;
     fine &= check_inputs(sink, f);
     fine &= check_outputs(sink, f);
@@ -204,17 +216,21 @@ static void check_level(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
     if (level != IR_GRAPH) return;
     for (uint32_t k = info->graph_operands; k < n->operand_count; k++)
         if (ir_ref_ok(n->operand[k]))
-            verify_fault(sink, f, r, "operand '%s' is legal from level fused on", info->operand_name[k]);
+            verify_fault(sink, f, r, "operand '%s' is legal from level fused on",
+                         info->operand_name[k]);
     for (uint32_t i = 0; i < info->attr_count; i++)
         if (is_fused_attr(info->attrs[i].name) &&
             !ir_attr_equal(&info->attrs[i], n->attrs, info->attr_default))
-            verify_fault(sink, f, r, "attribute '%s' is legal from level fused on", info->attrs[i].name);
-    if (n->type.layout != IR_PLAIN) verify_fault(sink, f, r, "layout c16 is legal from level fused on");
+            verify_fault(sink, f, r, "attribute '%s' is legal from level fused on",
+                         info->attrs[i].name);
+    if (n->type.layout != IR_PLAIN)
+        verify_fault(sink, f, r, "layout c16 is legal from level fused on");
 }
 
 /* ---- types ---- */
 
-static void expected_type(ir_fault_sink *sink, const ir_func *f, ir_ref r, const ir_type *expected) {
+static void expected_type(ir_fault_sink *sink, const ir_func *f, ir_ref r,
+                          const ir_type *expected) {
     base_str text = {0};
     base_str_add(&text, "expected type ");
     ir_print_type(expected, &text);
@@ -285,7 +301,8 @@ static void check_view(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
 static void check_channel_axis(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     const ir_op_info *info = ir_op_get(n->op);
-    if (n->op != IR_OP_group_norm && n->op != IR_OP_group_stats && n->op != IR_OP_norm_apply) return;
+    if (n->op != IR_OP_group_norm && n->op != IR_OP_group_stats && n->op != IR_OP_norm_apply)
+        return;
     for (uint32_t k = 0; k < n->operand_count; k++)
         if (ir_ref_ok(n->operand[k]) && ir_typeof(f, n->operand[k])->layout == IR_C16 &&
             ir_typeof(f, n->operand[k])->rank == 3)

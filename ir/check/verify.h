@@ -4,7 +4,8 @@
 
 #include "ir/ir.h"
 
-/* Where faults go. `f` is NULL for faults of the module, `node` IR_NONE for faults of a function. */
+/* Where faults go. `f` is NULL for faults of the module, `node` IR_NONE for faults of a function.
+ */
 typedef struct ir_fault_sink {
     void (*report)(void *user, const ir_func *f, ir_ref node, const char *message);
     void *user;

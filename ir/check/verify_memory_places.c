@@ -1,9 +1,10 @@
 /* The verifier's checks of bindings and places.
  *
- * The strong one: no two values that are alive at the same time share bytes of the arena. A value is alive
- * from the node that computes it to the last node that reads it, both included; a view keeps alive what it
- * views; outputs stay alive to the end. The one exception is a node that overwrites, byte for byte, an
- * operand that dies there and that its kernel reads where it writes (ir_overwritable). */
+ * The strong one: no two values that are alive at the same time share bytes of the arena. A value
+ * is alive from the node that computes it to the last node that reads it, both included; a view
+ * keeps alive what it views; outputs stay alive to the end. The one exception is a node that
+ * overwrites, byte for byte, an operand that dies there and that its kernel reads where it writes
+ * (ir_overwritable). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,8 @@
 static void check_binding(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
     const ir_binding *b = ir_get(f, r)->binding;
     if (!b->kernel || !*b->kernel) verify_fault(sink, f, r, "its kernel has no name");
-    if (b->tasks < 1) verify_fault(sink, f, r, "it has %lld tasks, expected 1 or more", (long long)b->tasks);
+    if (b->tasks < 1)
+        verify_fault(sink, f, r, "it has %lld tasks, expected 1 or more", (long long)b->tasks);
     if (b->scratch > f->scratch_bytes)
         verify_fault(sink, f, r, "it needs %llu bytes of scratch, the function has %llu",
                      (unsigned long long)b->scratch, (unsigned long long)f->scratch_bytes);
@@ -33,7 +35,8 @@ static void check_binding(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
 
 void verify_bindings(ir_fault_sink *sink, const ir_func *f) {
     bool bound = f->module->level >= IR_KERNEL;
-    if (!bound && f->scratch_bytes) verify_fault(sink, f, IR_NONE, "scratch is legal from level kernel on");
+    if (!bound && f->scratch_bytes)
+        verify_fault(sink, f, IR_NONE, "scratch is legal from level kernel on");
     bool *constant = ir_constants(f);
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         ir_ref r = {i};
@@ -59,7 +62,8 @@ static void check_constant_place(ir_fault_sink *sink, const ir_func *f, ir_ref r
     const ir_place *p = &ir_get(f, r)->place;
     if (p->kind == IR_UNPLACED) {
         if (needed)
-            verify_fault(sink, f, r, "its value is used at run time, but it has no place in the weights");
+            verify_fault(sink, f, r,
+                         "its value is used at run time, but it has no place in the weights");
     } else if (p->kind != IR_AT_WEIGHT) {
         verify_fault(sink, f, r, "a constant's place is in the weights");
     } else if (p->offset % IR_ARENA_ALIGN != 0) {
@@ -91,7 +95,8 @@ static void check_place(ir_fault_sink *sink, const ir_func *f, ir_ref r, const u
     const ir_node *n = ir_get(f, r);
     const ir_place *p = &n->place;
     if (n->op == IR_OP_input) {
-        if (p->kind != IR_AT_INPUT || p->offset >= f->inputs.count || f->inputs.items[p->offset].id != r.id)
+        if (p->kind != IR_AT_INPUT || p->offset >= f->inputs.count ||
+            f->inputs.items[p->offset].id != r.id)
             verify_fault(sink, f, r, "an input's place is its own index among the inputs");
     } else if (root[r.id] != r.id) {
         const ir_place *viewed = &f->nodes.items[root[r.id]].place;
@@ -128,13 +133,15 @@ static bool share_bytes(const ir_func *f, ir_ref a, ir_ref b) {
     return pa < pb + ir_type_bytes(ir_typeof(f, b)) && pb < pa + ir_type_bytes(ir_typeof(f, a));
 }
 
-/* Node r may replace the dying value `other`: every operand that shows it may be overwritten in place. */
+/* Node r may replace the dying value `other`: every operand that shows it may be overwritten in
+ * place. */
 static bool may_replace(const ir_func *f, ir_ref r, ir_ref other, const uint32_t *root) {
     const ir_node *n = ir_get(f, r);
     uint32_t bits = ir_overwritable(f, r);
     if (n->place.offset != ir_get(f, other)->place.offset) return false;
     for (uint32_t k = 0; k < n->operand_count; k++)
-        if (ir_ref_ok(n->operand[k]) && root[n->operand[k].id] == other.id && !(bits >> k & 1)) return false;
+        if (ir_ref_ok(n->operand[k]) && root[n->operand[k].id] == other.id && !(bits >> k & 1))
+            return false;
     return true;
 }
 
@@ -148,7 +155,8 @@ static void check_overlaps(ir_fault_sink *sink, const ir_func *f, const bool *co
         size_t kept = 0;
         for (size_t k = 0; k < alive.count; k++) {
             ir_ref other = alive.items[k];
-            if (last[other.id] < i || (last[other.id] == i && may_replace(f, r, other, root))) continue;
+            if (last[other.id] < i || (last[other.id] == i && may_replace(f, r, other, root)))
+                continue;
             alive.items[kept++] = other;
             if (!share_bytes(f, r, other)) continue;
             base_str name = {0};
@@ -228,11 +236,12 @@ void verify_weight_places(ir_fault_sink *sink, const ir_module *m) {
     if (all.count) qsort(all.items, all.count, sizeof all.items[0], by_offset);
     for (size_t i = 1; i < all.count; i++) {
         const extent *a = &all.items[i - 1], *b = &all.items[i];
-        if (a->offset == b->offset ? a->bytes == b->bytes : a->bytes <= b->offset - a->offset) continue;
+        if (a->offset == b->offset ? a->bytes == b->bytes : a->bytes <= b->offset - a->offset)
+            continue;
         base_str name = {0};
         ir_print_ref(a->f, a->r, &name);
-        verify_fault(sink, b->f, b->r, "its place in the weights reaches into that of %s in %s", name.data,
-                     base_escape(a->f->name, strlen(a->f->name)));
+        verify_fault(sink, b->f, b->r, "its place in the weights reaches into that of %s in %s",
+                     name.data, base_escape(a->f->name, strlen(a->f->name)));
         base_str_free(&name);
     }
     base_free(all.items);

@@ -2,10 +2,10 @@
  *
  *   expr = OPERAND | NUMBER | OP "(" expr { "," expr } ")"
  *
- * OPERAND is a letter a..h, NUMBER a decimal literal, OP the name of an elementwise op that has no attributes
- * (unary: silu, exp, ...; binary: add, mul, max, ...). Blanks may stand between tokens. The parsed form is
- * postfix: every step pushes an operand or a number, or takes as many values as its op has operands and
- * pushes the result. */
+ * OPERAND is a letter a..h, NUMBER a decimal literal, OP the name of an elementwise op that has no
+ * attributes (unary: silu, exp, ...; binary: add, mul, max, ...). Blanks may stand between tokens.
+ * The parsed form is postfix: every step pushes an operand or a number, or takes as many values as
+ * its op has operands and pushes the result. */
 #include <string.h>
 
 #include "base/number.h"
@@ -21,7 +21,8 @@ typedef struct reader {
 } reader;
 
 static bool bad(reader *r, const char *what) {
-    if (r->fault) base_str_addf(r->fault, "%s at character %zu", what, (size_t)(r->p - r->start) + 1);
+    if (r->fault)
+        base_str_addf(r->fault, "%s at character %zu", what, (size_t)(r->p - r->start) + 1);
     return false;
 }
 

@@ -1,9 +1,10 @@
-/* The reference evaluator: order of evaluation and lifetime of values. What the ops mean is in eval_*.c, one
- * function ir_eval_NAME for each row of ops.def, pasted together here: a missing one is a link error.
+/* The reference evaluator: order of evaluation and lifetime of values. What the ops mean is in
+ * eval_*.c, one function ir_eval_NAME for each row of ops.def, pasted together here: a missing one
+ * is a link error.
  *
- * Only nodes that the outputs need are computed. What depends on weights alone is computed just before its
- * first use, not where it stands in the function, so that no more weights are held in memory than the node at
- * hand needs; every value is freed at its last use. */
+ * Only nodes that the outputs need are computed. What depends on weights alone is computed just
+ * before its first use, not where it stands in the function, so that no more weights are held in
+ * memory than the node at hand needs; every value is freed at its last use. */
 #include "ir/eval/eval.h"
 
 #include <stdlib.h>
@@ -26,7 +27,7 @@ void ir_tensor_free(ir_tensor *t) {
 typedef struct plan {
     const ir_func *f;
     BASE_VEC(uint32_t) order; /* nodes in the order of evaluation */
-    uint32_t *uses;         /* uses by nodes of `order` and by outputs that are still to come */
+    uint32_t *uses;           /* uses by nodes of `order` and by outputs that are still to come */
     bool *planned;
 } plan;
 
@@ -35,8 +36,9 @@ static int by_id(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Appends `root` and everything it needs that is not planned yet. Operands come before their users in a
- * function, so ascending order is an order of evaluation. A worklist, not recursion: chains may be long. */
+/* Appends `root` and everything it needs that is not planned yet. Operands come before their users
+ * in a function, so ascending order is an order of evaluation. A worklist, not recursion: chains
+ * may be long. */
 static void plan_add(plan *p, ir_ref root) {
     size_t first = p->order.count;
     if (p->planned[root.id]) return;
@@ -69,8 +71,8 @@ static void plan_free(plan *p) {
     base_free(p->planned);
 }
 
-/* Everything the outputs need: the nodes that depend on inputs in their order, each preceded by the constants
- * it needs. */
+/* Everything the outputs need: the nodes that depend on inputs in their order, each preceded by the
+ * constants it needs. */
 static plan plan_function(const ir_func *f) {
     plan p = plan_new(f);
     bool *live = base_alloc(f->nodes.count * sizeof *live);
@@ -148,7 +150,8 @@ static void run(plan *p, ir_tensor *values, const ir_eval_options *o) {
     }
 }
 
-void ir_eval(const ir_func *f, const ir_tensor *inputs, ir_tensor *outputs, const ir_eval_options *options) {
+void ir_eval(const ir_func *f, const ir_tensor *inputs, ir_tensor *outputs,
+             const ir_eval_options *options) {
     plan p = plan_function(f);
     ir_tensor *values = base_alloc(f->nodes.count * sizeof *values);
     for (size_t i = 0; i < f->inputs.count; i++) {

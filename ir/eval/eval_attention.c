@@ -1,11 +1,11 @@
-/* Evaluator: softmax and attention. One query at a time against all keys; the tiles of attention_tiled change
- * nothing. */
+/* Evaluator: softmax and attention. One query at a time against all keys; the tiles of
+ * attention_tiled change nothing. */
 #include "ir/eval/eval.h"
 
 #include <math.h>
 
-/* In place: x[0..n) becomes its exponentials relative to the largest, x[n..all) zero; their sum is returned.
- * A NaN makes all NaN. */
+/* In place: x[0..n) becomes its exponentials relative to the largest, x[n..all) zero; their sum is
+ * returned. A NaN makes all NaN. */
 static double exponentials(double *x, int64_t n, int64_t all) {
     double max = -INFINITY, sum = 0;
     for (int64_t i = 0; i < n; i++) max = x[i] > max || isnan(x[i]) ? x[i] : max;
@@ -32,8 +32,8 @@ void ir_eval_softmax(const ir_eval_args *a, ir_tensor *out) {
     base_free(x);
 }
 
-/* One head: queries and results are `t_count` rows of d numbers, `stride` apart; kt is K^T, [d][S], and v
- * [S][d]. */
+/* One head: queries and results are `t_count` rows of d numbers, `stride` apart; kt is K^T, [d][S],
+ * and v [S][d]. */
 typedef struct head {
     int64_t t_count, s_count, d, stride;
     ir_columns kt, v;
@@ -44,9 +44,14 @@ typedef struct head {
 static head head_new(ir_precision p, const ir_type *q, int64_t heads, int64_t s_count, double scale,
                      bool causal) {
     int64_t d = q->dim[2] / heads;
-    return (head){
-        q->dim[1], s_count, d, q->dim[2], ir_columns_new(p, d, s_count), ir_columns_new(p, s_count, d),
-        scale,     causal};
+    return (head){q->dim[1],
+                  s_count,
+                  d,
+                  q->dim[2],
+                  ir_columns_new(p, d, s_count),
+                  ir_columns_new(p, s_count, d),
+                  scale,
+                  causal};
 }
 
 static void head_free(head *h) {
@@ -59,8 +64,8 @@ static void split_row(ir_precision p, double *x, double *lo, int64_t n) {
     for (int64_t i = 0; i < n; i++) x[i] = ir_eval_split(p, x[i], &lo[i]);
 }
 
-/* The weights enter their products relative to the row's largest, in 0..1, and are divided by their sum,
- * which nothing has rounded, after them. */
+/* The weights enter their products relative to the row's largest, in 0..1, and are divided by their
+ * sum, which nothing has rounded, after them. */
 static void attend(const head *h, const float *q, float *y) {
     ir_precision p = h->kt.precision;
     double *query = base_alloc((size_t)h->d * 3 * sizeof *query), *sum = query + 2 * h->d;
@@ -79,8 +84,8 @@ static void attend(const head *h, const float *q, float *y) {
     base_free(query);
 }
 
-/* y = softmax(scale q k^T) v per head; tokens [B,T,heads*d]. Batch b reads keys and values of batch b mod
- * theirs. */
+/* y = softmax(scale q k^T) v per head; tokens [B,T,heads*d]. Batch b reads keys and values of batch
+ * b mod theirs. */
 void ir_eval_attention(const ir_eval_args *a, ir_tensor *out) {
     const struct ir_attrs_attention *at = IR_ATTRS(a->node, attention);
     const ir_type *tq = &a->in[0]->type, *tk = &a->in[1]->type;
@@ -94,7 +99,8 @@ void ir_eval_attention(const ir_eval_args *a, ir_tensor *out) {
                 for (int64_t i = 0; i < one.d; i++) {
                     int64_t x = from + s * width + i;
                     ir_columns_set(&one.kt, ir_panel_index(one.d, i, s), (double)a->in[1]->data[x]);
-                    ir_columns_set(&one.v, ir_panel_index(s_count, s, i), (double)a->in[2]->data[x]);
+                    ir_columns_set(&one.v, ir_panel_index(s_count, s, i),
+                                   (double)a->in[2]->data[x]);
                 }
             attend(&one, a->in[0]->data + to, out->data + to);
         }
@@ -111,15 +117,18 @@ static void read_head(const head *h, const float *k, const float *v) {
         }
 }
 
-/* One head packed for bf16, [parts] times what ir_bf16_index says; tk and tv are the whole types. */
+/* One head packed for bf16, [parts] times what ir_bf16_index says; tk and tv are the whole types.
+ */
 static void read_bf16_head(const head *h, const float *k, const ir_type *tk, const float *v,
                            const ir_type *tv) {
     int64_t keys = tk->dim[4], channels = tv->dim[4];
-    int64_t k_part = tk->dim[3] * keys * IR_BF16_BLOCK, v_part = tv->dim[3] * channels * IR_BF16_BLOCK;
+    int64_t k_part = tk->dim[3] * keys * IR_BF16_BLOCK,
+            v_part = tv->dim[3] * channels * IR_BF16_BLOCK;
     bool split = tk->dim[2] == 2;
     for (int64_t s = 0; s < h->s_count; s++)
         for (int64_t i = 0; i < h->d; i++) {
-            const float *key = k + ir_bf16_index(keys, s, i), *value = v + ir_bf16_index(channels, i, s);
+            const float *key = k + ir_bf16_index(keys, s, i),
+                        *value = v + ir_bf16_index(channels, i, s);
             ir_columns_set_parts(&h->kt, ir_panel_index(h->d, i, s), (double)*key,
                                  split ? (double)key[k_part] : 0);
             ir_columns_set_parts(&h->v, ir_panel_index(h->s_count, s, i), (double)*value,

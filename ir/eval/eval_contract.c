@@ -1,12 +1,13 @@
-/* Evaluator: conv2d, linear and matmul. All three are products of rows with a matrix of columns in binary64;
- * what differs is how the matrix is filled. */
+/* Evaluator: conv2d, linear and matmul. All three are products of rows with a matrix of columns in
+ * binary64; what differs is how the matrix is filled. */
 #include "ir/eval/eval.h"
 
 /* Columns are taken in runs whose matrix stays in the cache. */
 enum { PANEL_ELEMENTS = 1 << 17 };
 
 double *ir_panels_new(int64_t k_count, int64_t cols) {
-    return base_alloc((size_t)((cols + IR_PANEL - 1) / IR_PANEL * IR_PANEL * k_count) * sizeof(double));
+    return base_alloc((size_t)((cols + IR_PANEL - 1) / IR_PANEL * IR_PANEL * k_count) *
+                      sizeof(double));
 }
 
 void ir_panels_row(double *y, const double *w, const double *x, int64_t k_count, int64_t cols) {
@@ -54,9 +55,10 @@ typedef struct conv {
     int64_t *row, *col;
 } conv;
 
-/* The input positions along one axis, [taps][out]: output o, tap t reads o*stride + t - pad of the axis
- * resized to `size` (nearest: source = floor(i * in / size)). */
-static int64_t *axis_map(int64_t taps, int64_t out, int64_t stride, int64_t pad, int64_t in, int64_t size) {
+/* The input positions along one axis, [taps][out]: output o, tap t reads o*stride + t - pad of the
+ * axis resized to `size` (nearest: source = floor(i * in / size)). */
+static int64_t *axis_map(int64_t taps, int64_t out, int64_t stride, int64_t pad, int64_t in,
+                         int64_t size) {
     int64_t *map = base_alloc((size_t)(taps * out) * sizeof *map);
     for (int64_t t = 0; t < taps; t++)
         for (int64_t o = 0; o < out; o++) {
@@ -81,9 +83,10 @@ void ir_eval_conv_image(const ir_eval_args *a, ir_act pre_act, int64_t b, double
     }
 }
 
-/* The columns of output pixels [first, first + count): row (c, y, x) of the matrix holds what tap (y, x) of
- * channel c reads. */
-static void conv_columns(const conv *v, const double *image, double *cols, int64_t first, int64_t count) {
+/* The columns of output pixels [first, first + count): row (c, y, x) of the matrix holds what tap
+ * (y, x) of channel c reads. */
+static void conv_columns(const conv *v, const double *image, double *cols, int64_t first,
+                         int64_t count) {
     int64_t k_count = v->c * v->kh * v->kw;
     for (int64_t j = 0; j < count; j++) {
         int64_t oy = (first + j) / v->ow, ox = (first + j) % v->ow;
@@ -130,8 +133,10 @@ void ir_eval_conv2d(const ir_eval_args *a, ir_tensor *out) {
               .ow = y->dim[3]};
     if (a->in[3]) v.c += a->in[3]->type.dim[1];
     bool resized = v.at->upsample.v[0] > 0;
-    v.row = axis_map(v.kh, v.oh, v.at->stride.v[0], v.at->pad.v[0], v.h, resized ? v.at->upsample.v[0] : v.h);
-    v.col = axis_map(v.kw, v.ow, v.at->stride.v[1], v.at->pad.v[1], v.w, resized ? v.at->upsample.v[1] : v.w);
+    v.row = axis_map(v.kh, v.oh, v.at->stride.v[0], v.at->pad.v[0], v.h,
+                     resized ? v.at->upsample.v[0] : v.h);
+    v.col = axis_map(v.kw, v.ow, v.at->stride.v[1], v.at->pad.v[1], v.w,
+                     resized ? v.at->upsample.v[1] : v.w);
 
     ir_precision precision = v.at->precision;
     int64_t k_count = v.c * v.kh * v.kw, pixels = v.oh * v.ow, run = run_length(k_count, pixels);
@@ -174,8 +179,8 @@ static void join_gates(const float *row, float *out, int64_t count) {
     }
 }
 
-/* y[m, n] = act(sum over k of x[m, k] w[n, k] + bias[n] + residual[m, n]), n < n_count; the columns of the
- * product are rows of x. */
+/* y[m, n] = act(sum over k of x[m, k] w[n, k] + bias[n] + residual[m, n]), n < n_count; the columns
+ * of the product are rows of x. */
 static void linear_rows(const float *x, int64_t rows, int64_t k_count, ir_precision precision,
                         const ir_tensor *weight, int64_t n_count, const ir_tensor *bias,
                         const ir_tensor *residual, ir_act act, float *result) {
@@ -225,8 +230,8 @@ void ir_eval_linear(const ir_eval_args *a, ir_tensor *out) {
     if (at->geglu)
         geglu_rows(x->data, rows, k_count, at->precision, a->in[1], a->in[2], width, out->data);
     else
-        linear_rows(x->data, rows, k_count, at->precision, a->in[1], width, a->in[2], a->in[3], at->act,
-                    out->data);
+        linear_rows(x->data, rows, k_count, at->precision, a->in[1], width, a->in[2], a->in[3],
+                    at->act, out->data);
 }
 
 void ir_eval_feed_forward(const ir_eval_args *a, ir_tensor *out) {
@@ -236,15 +241,15 @@ void ir_eval_feed_forward(const ir_eval_args *a, ir_tensor *out) {
     int64_t k_count = x->type.dim[x->type.rank - 1], rows = ir_type_elements(&x->type) / k_count;
     float *hidden = base_alloc((size_t)(rows * at->hidden) * sizeof *hidden);
     geglu_rows(x->data, rows, k_count, at->precision, a->in[W1], a->in[B1], at->hidden, hidden);
-    linear_rows(hidden, rows, at->hidden, at->precision, a->in[W2], at->n, a->in[B2], a->in[RESIDUAL],
-                IR_ACT_NONE, out->data);
+    linear_rows(hidden, rows, at->hidden, at->precision, a->in[W2], at->n, a->in[B2],
+                a->in[RESIDUAL], IR_ACT_NONE, out->data);
     base_free(hidden);
 }
 
 /* ---- matmul ---- */
 
-/* Which matrix of t belongs to batch `index` of the result: the axes before the last two broadcast as in
- * numpy. */
+/* Which matrix of t belongs to batch `index` of the result: the axes before the last two broadcast
+ * as in numpy. */
 static int64_t batch_of(const ir_type *t, const ir_type *out, int64_t index) {
     int64_t result = 0, step = 1;
     for (uint32_t i = 3; i <= out->rank; i++) {
@@ -262,11 +267,13 @@ static int64_t batch_of(const ir_type *t, const ir_type *out, int64_t index) {
 void ir_eval_matmul(const ir_eval_args *a, ir_tensor *out) {
     const ir_type *ta = &a->in[0]->type, *tb = &a->in[1]->type, *ty = &out->type;
     const struct ir_attrs_matmul *at = IR_ATTRS(a->node, matmul);
-    int64_t m_count = ty->dim[ty->rank - 2], n_count = ty->dim[ty->rank - 1], k_count = ta->dim[ta->rank - 1];
+    int64_t m_count = ty->dim[ty->rank - 2], n_count = ty->dim[ty->rank - 1],
+            k_count = ta->dim[ta->rank - 1];
     int64_t batches = ir_type_elements(ty) / (m_count * n_count);
     int64_t step_k = at->transpose_b ? 1 : n_count, step_n = at->transpose_b ? k_count : 1;
     double *cols = ir_panels_new(k_count, n_count);
-    double *row = base_alloc((size_t)k_count * sizeof *row), *sum = base_alloc((size_t)n_count * sizeof *sum);
+    double *row = base_alloc((size_t)k_count * sizeof *row),
+           *sum = base_alloc((size_t)n_count * sizeof *sum);
     for (int64_t i = 0; i < batches; i++) {
         const float *ma = a->in[0]->data + batch_of(ta, ty, i) * m_count * k_count;
         const float *mb = a->in[1]->data + batch_of(tb, ty, i) * k_count * n_count;

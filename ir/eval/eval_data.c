@@ -27,8 +27,8 @@ static void swap_axes(const float *x, float *y, int64_t outer, int64_t m, int64_
             for (int64_t j = 0; j < n; j++) y[j * m + i] = x[i * n + j];
 }
 
-/* Between c16 image and c16 tokens the channel axis moves, [B,C,H,W] <-> [B,H*W,C]; everything else is a
- * reshape. */
+/* Between c16 image and c16 tokens the channel axis moves, [B,C,H,W] <-> [B,H*W,C]; everything else
+ * is a reshape. */
 void ir_eval_view(const ir_eval_args *a, ir_tensor *out) {
     const ir_type *x = ir_typeof(a->f, a->node->operand[0]), *y = &a->node->type;
     bool blocked = x->layout == IR_C16 && y->layout == IR_C16;
@@ -89,8 +89,8 @@ void ir_eval_slice(const ir_eval_args *a, ir_tensor *out) {
     }
 }
 
-/* Rows of the table by id, ids outside it read the nearest row; + row t of position. Tables may be padded on
- * the right. */
+/* Rows of the table by id, ids outside it read the nearest row; + row t of position. Tables may be
+ * padded on the right. */
 void ir_eval_embedding(const ir_eval_args *a, ir_tensor *out) {
     const ir_tensor *ids = a->in[0], *table = a->in[1], *position = a->in[2];
     int64_t n = out->type.dim[out->type.rank - 1], rows = ir_type_elements(&ids->type);
@@ -121,9 +121,9 @@ void ir_eval_select_row(const ir_eval_args *a, ir_tensor *out) {
     }
 }
 
-/* Sinusoids of t (see attrs.def). Here the steps are rounded to binary32 one by one, in the order in which
- * networks are trained with them: t reaches 1000, so that the rounding of an angle, not of its sine, is what
- * shows in the result. */
+/* Sinusoids of t (see attrs.def). Here the steps are rounded to binary32 one by one, in the order
+ * in which networks are trained with them: t reaches 1000, so that the rounding of an angle, not of
+ * its sine, is what shows in the result. */
 void ir_eval_timestep_embedding(const ir_eval_args *a, ir_tensor *out) {
     const struct ir_attrs_timestep *at = IR_ATTRS(a->node, timestep);
     int64_t half = at->dim / 2, count = ir_type_elements(&a->in[0]->type);

@@ -1,6 +1,6 @@
-/* Evaluator: activations, elementwise ops and their expressions, with numpy's broadcasting. Every elementwise
- * op is an expression of one step; groups (`ew`) have more. Between the steps of one expression values stay
- * in binary64. */
+/* Evaluator: activations, elementwise ops and their expressions, with numpy's broadcasting. Every
+ * elementwise op is an expression of one step; groups (`ew`) have more. Between the steps of one
+ * expression values stay in binary64. */
 #include "ir/eval/eval.h"
 
 #include <math.h>
@@ -16,7 +16,8 @@ double ir_eval_scalar(ir_op op, double x, double y) {
     switch (op) {
     case IR_OP_silu: return x * sigmoid(x);
     case IR_OP_gelu: return 0.5 * x * (1 + erf(x * 0.70710678118654752440));
-    case IR_OP_gelu_tanh: return 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    case IR_OP_gelu_tanh:
+        return 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
     case IR_OP_quick_gelu: return x * sigmoid(1.702 * x);
     case IR_OP_relu: return x < 0 ? 0 : x; /* NaN stays NaN */
     case IR_OP_sigmoid: return sigmoid(x);
@@ -86,7 +87,8 @@ static walk walk_new(const ir_eval_args *a, const ir_type *out) {
         for (uint32_t k = 0; k < a->node->operand_count; k++) w.stride[k][i - 1] = w.stride[k][i];
         for (uint32_t j = i; j + 1 < w.rank; j++) {
             w.dim[j] = w.dim[j + 1];
-            for (uint32_t k = 0; k < a->node->operand_count; k++) w.stride[k][j] = w.stride[k][j + 1];
+            for (uint32_t k = 0; k < a->node->operand_count; k++)
+                w.stride[k][j] = w.stride[k][j + 1];
         }
         w.rank--;
     }
@@ -94,8 +96,8 @@ static walk walk_new(const ir_eval_args *a, const ir_type *out) {
     return w;
 }
 
-/* One run: `count` elements of the last axis, operand k from from[k] in steps of step[k]. The values of the
- * steps are a stack of rows of RUN numbers; the result is left in the first. */
+/* One run: `count` elements of the last axis, operand k from from[k] in steps of step[k]. The
+ * values of the steps are a stack of rows of RUN numbers; the result is left in the first. */
 static void eval_run(const ir_expr_step *steps, uint32_t step_count, const float *const *from,
                      const int64_t *step, int64_t count, double *stack) {
     double *top = stack; /* one past the topmost row */
@@ -166,9 +168,9 @@ static void eval_one(const ir_eval_args *a, ir_tensor *out) {
     eval_steps(a, out, steps, count);
 }
 
-#define ONE(name)                                                                                            \
-    void ir_eval_##name(const ir_eval_args *a, ir_tensor *out) {                                             \
-        eval_one(a, out);                                                                                    \
+#define ONE(name)                                                                                  \
+    void ir_eval_##name(const ir_eval_args *a, ir_tensor *out) {                                   \
+        eval_one(a, out);                                                                          \
     }
 ONE(silu)
 ONE(gelu)
@@ -191,7 +193,8 @@ ONE(min)
 void ir_eval_affine(const ir_eval_args *a, ir_tensor *out) {
     const struct ir_attrs_affine *at = IR_ATTRS(a->node, affine);
     int64_t n = ir_type_elements(&out->type);
-    for (int64_t i = 0; i < n; i++) out->data[i] = (float)((double)a->in[0]->data[i] * at->mul + at->add);
+    for (int64_t i = 0; i < n; i++)
+        out->data[i] = (float)((double)a->in[0]->data[i] * at->mul + at->add);
 }
 
 void ir_eval_clamp(const ir_eval_args *a, ir_tensor *out) {
@@ -209,6 +212,7 @@ void ir_eval_geglu(const ir_eval_args *a, ir_tensor *out) {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < n; i++) {
             const float *x = a->in[0]->data + 2 * r * n + i;
-            out->data[r * n + i] = (float)((double)x[0] * ir_eval_scalar(IR_OP_gelu, (double)x[n], 0));
+            out->data[r * n + i] =
+                (float)((double)x[0] * ir_eval_scalar(IR_OP_gelu, (double)x[n], 0));
         }
 }

@@ -57,8 +57,8 @@ void ir_eval_group_norm(const ir_eval_args *a, ir_tensor *out) {
         }
 }
 
-/* The same as a scale and a shift per channel, [B,2,C rounded up to 16]: scale = gamma / sqrt(var + eps),
- * shift = beta - mean * scale; zero past C. */
+/* The same as a scale and a shift per channel, [B,2,C rounded up to 16]: scale = gamma / sqrt(var +
+ * eps), shift = beta - mean * scale; zero past C. */
 void ir_eval_group_stats(const ir_eval_args *a, ir_tensor *out) {
     const struct ir_attrs_stats *at = IR_ATTRS(a->node, stats);
     groups g = groups_of(a, at->groups, at->eps);
@@ -109,7 +109,8 @@ void ir_eval_layer_norm(const ir_eval_args *a, ir_tensor *out) {
         double rstd = 1 / sqrt(var / (double)n + eps);
         for (int64_t i = 0; i < n; i++) {
             double y = ((double)x[i] - mean) * rstd;
-            out->data[r * n + i] = (float)(y * (double)a->in[1]->data[i] + (double)a->in[2]->data[i]);
+            out->data[r * n + i] =
+                (float)(y * (double)a->in[1]->data[i] + (double)a->in[2]->data[i]);
         }
     }
 }

@@ -1,5 +1,5 @@
-/* Evaluator: packing of weights, keys and values, and the way back. Weights may have 1e9 elements: whole runs
- * of elements are moved, with no division in the inner loops. */
+/* Evaluator: packing of weights, keys and values, and the way back. Weights may have 1e9 elements:
+ * whole runs of elements are moved, with no division in the inner loops. */
 #include "ir/eval/eval.h"
 
 #include <string.h>
@@ -17,8 +17,8 @@ static int64_t in_block(int64_t n, int64_t i) {
     return at_most(n - i * IR_BLOCK, IR_BLOCK);
 }
 
-/* [N][C][taps] -> [nb][cb][taps][16 c][16 n]. One block of 16 output channels at a time: its 16 source rows
- * are read side by side, its destination from beginning to end. */
+/* [N][C][taps] -> [nb][cb][taps][16 c][16 n]. One block of 16 output channels at a time: its 16
+ * source rows are read side by side, its destination from beginning to end. */
 static void pack_filter(const float *w, float *packed, int64_t n, int64_t c, int64_t taps) {
     for (int64_t nb = 0; nb < blocks(n); nb++) {
         int64_t lanes = in_block(n, nb);
@@ -50,7 +50,8 @@ static void unpack_filter(const float *packed, float *w, int64_t n, int64_t c, i
 /* Where (n, c) of tap t lies in a weight packed for bf16, [nb][cb][taps][parts][16][16 n][2]. */
 static int64_t bf16_filter_index(const ir_type *packed, int64_t n, int64_t c, int64_t t) {
     int64_t taps = packed->dim[2] * packed->dim[3], pair = c % IR_BF16_BLOCK / 2;
-    int64_t tile = ((n / IR_BLOCK * packed->dim[1] + c / IR_BF16_BLOCK) * taps + t) * packed->dim[4];
+    int64_t tile =
+        ((n / IR_BLOCK * packed->dim[1] + c / IR_BF16_BLOCK) * taps + t) * packed->dim[4];
     return ((tile * IR_BLOCK + pair) * IR_BLOCK + n % IR_BLOCK) * 2 + c % 2;
 }
 enum { BF16_TILE = IR_BLOCK * IR_BF16_BLOCK }; /* from hi to lo */
@@ -92,7 +93,8 @@ ir_filter ir_eval_filter(const ir_tensor *w, int64_t n, int64_t c) {
     if (w->type.rank != 6 && w->type.rank != 8) return (ir_filter){.hi = w->data};
     int64_t taps = w->type.dim[2] * w->type.dim[3], count = n * c * taps;
     int64_t parts = w->type.rank == 8 ? w->type.dim[4] : 1;
-    float *owned = base_alloc((size_t)(parts * count) * sizeof *owned), *lo = parts == 2 ? owned + count : NULL;
+    float *owned = base_alloc((size_t)(parts * count) * sizeof *owned),
+          *lo = parts == 2 ? owned + count : NULL;
     if (w->type.rank == 8)
         unpack_bf16_filter(w, owned, lo, n, c);
     else
@@ -122,7 +124,8 @@ static void pack_tokens_bf16(const ir_eval_args *a, ir_tensor *out, bool keys) {
         for (int64_t h = 0; h < at->heads; h++, dst += y->dim[2] * part)
             for (int64_t s = 0; s < s_count; s++)
                 for (int64_t i = 0; i < d; i++) {
-                    double lo, x = (double)a->in[0]->data[((b * s_count + s) * at->heads + h) * d + i];
+                    double lo,
+                        x = (double)a->in[0]->data[((b * s_count + s) * at->heads + h) * d + i];
                     int64_t to = keys ? ir_bf16_index(rows, s, i) : ir_bf16_index(rows, i, s);
                     dst[to] = (float)ir_eval_split(at->precision, x, &lo);
                     if (y->dim[2] == 2) dst[part + to] = (float)lo;
@@ -141,7 +144,8 @@ void ir_eval_pack_k(const ir_eval_args *a, ir_tensor *out) {
     for (int64_t b = 0; b < t->dim[0]; b++)
         for (int64_t h = 0; h < heads; h++)
             for (int64_t s = 0; s < s_count; s++, dst += d)
-                memcpy(dst, a->in[0]->data + ((b * s_count + s) * heads + h) * d, (size_t)d * sizeof *dst);
+                memcpy(dst, a->in[0]->data + ((b * s_count + s) * heads + h) * d,
+                       (size_t)d * sizeof *dst);
 }
 
 /* values [B,S,heads*d] -> [B,heads,ceil(S/16),d,16] */
@@ -157,7 +161,8 @@ void ir_eval_pack_v(const ir_eval_args *a, ir_tensor *out) {
         for (int64_t h = 0; h < heads; h++)
             for (int64_t sb = 0; sb < blocks(s_count); sb++)
                 for (int64_t i = 0; i < d; i++, dst += IR_BLOCK) {
-                    const float *src = a->in[0]->data + ((b * s_count + sb * IR_BLOCK) * heads + h) * d + i;
+                    const float *src =
+                        a->in[0]->data + ((b * s_count + sb * IR_BLOCK) * heads + h) * d + i;
                     for (int64_t k = 0; k < in_block(s_count, sb); k++) dst[k] = src[k * heads * d];
                 }
 }

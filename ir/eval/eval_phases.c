@@ -1,8 +1,10 @@
-/* Evaluator: a 3x3 convolution of an input at twice its size, by four 2x2 filters on the input as it is.
+/* Evaluator: a 3x3 convolution of an input at twice its size, by four 2x2 filters on the input as
+ * it is.
  *
- * Along an axis the doubled input has each value twice. Output 2i reads values 2i-1, 2i, 2i+1 of it, which
- * are i-1, i, i: taps w0 and w1+w2. Output 2i+1 reads i, i, i+1: taps w0+w1 and w2. So phase r begins at
- * input i-1+r, and zero padding of the doubled input by one is zero padding of the input by one. */
+ * Along an axis the doubled input has each value twice. Output 2i reads values 2i-1, 2i, 2i+1 of
+ * it, which are i-1, i, i: taps w0 and w1+w2. Output 2i+1 reads i, i, i+1: taps w0+w1 and w2. So
+ * phase r begins at input i-1+r, and zero padding of the doubled input by one is zero padding of
+ * the input by one. */
 #include "ir/eval/eval.h"
 
 #include <string.h>
@@ -22,15 +24,16 @@ void ir_eval_phase_filter(const ir_eval_args *a, ir_tensor *out) {
                     for (int kx = 0; kx < 2; kx++) {
                         double sum = 0;
                         for (int y = FIRST[r][ky]; y <= LAST[r][ky]; y++)
-                            for (int x = FIRST[s][kx]; x <= LAST[s][kx]; x++) sum += (double)w[y * 3 + x];
+                            for (int x = FIRST[s][kx]; x <= LAST[s][kx]; x++)
+                                sum += (double)w[y * 3 + x];
                         to[ky * 2 + kx] = (float)sum;
                     }
             }
 }
 
 /* Adds to one output row of a phase: row 2y+r, columns s, s+2, ..; w is the filter [C][2][2]. */
-static void phase_row(const double *image, const float *w, int64_t c, int64_t h, int64_t width, int64_t y,
-                      int r, int s, double *sum) {
+static void phase_row(const double *image, const float *w, int64_t c, int64_t h, int64_t width,
+                      int64_t y, int r, int s, double *sum) {
     for (int64_t i = 0; i < c; i++)
         for (int ky = 0; ky < 2; ky++) {
             int64_t row = y - 1 + r + ky;
@@ -38,7 +41,8 @@ static void phase_row(const double *image, const float *w, int64_t c, int64_t h,
             const double *from = image + (i * h + row) * width;
             for (int kx = 0; kx < 2; kx++) {
                 double tap = (double)w[i * 4 + ky * 2 + kx];
-                int64_t shift = s - 1 + kx, first = shift < 0 ? 1 : 0, last = shift > 0 ? width - 1 : width;
+                int64_t shift = s - 1 + kx, first = shift < 0 ? 1 : 0,
+                        last = shift > 0 ? width - 1 : width;
                 for (int64_t x = first; x < last; x++) sum[2 * x + s] += tap * from[x + shift];
             }
         }
@@ -62,7 +66,8 @@ void ir_eval_conv2d_phases(const ir_eval_args *a, ir_tensor *out) {
                 for (int s = 0; s < 2; s++) { /* hi (x.hi + x.lo) + lo x.hi */
                     int64_t at_row = ((2 * r + s) * rows + o) * c * 4;
                     phase_row(image, filter.hi + at_row, c, h, width, y / 2, r, s, sum);
-                    if (filter.lo) phase_row(upper, filter.lo + at_row, c, h, width, y / 2, r, s, sum);
+                    if (filter.lo)
+                        phase_row(upper, filter.lo + at_row, c, h, width, y / 2, r, s, sum);
                 }
                 ir_eval_conv_finish(a, at->act, b, o, sum, y * 2 * width, 2 * width, out);
             }

@@ -1,5 +1,6 @@
-/* Evaluator: products whose operands are rounded to bf16 or split into two of them. A rounded number is a
- * double like any other, so that the same sums serve all precisions; their rounding is all there is here. */
+/* Evaluator: products whose operands are rounded to bf16 or split into two of them. A rounded
+ * number is a double like any other, so that the same sums serve all precisions; their rounding is
+ * all there is here. */
 #include "ir/eval/eval.h"
 
 #include <string.h>
@@ -7,7 +8,8 @@
 uint16_t ir_bf16_bits(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40u); /* a NaN stays one */
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)(bits >> 16 | 0x40u); /* a NaN stays one */
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
@@ -58,7 +60,8 @@ void ir_columns_set(const ir_columns *c, int64_t at, double x) {
 }
 
 /* hi (x.hi + x.lo) + lo x.hi is hi hi + hi lo + lo hi. */
-void ir_columns_row(double *y, const double *hi, const double *lo, const ir_columns *x, int64_t cols) {
+void ir_columns_row(double *y, const double *hi, const double *lo, const ir_columns *x,
+                    int64_t cols) {
     ir_panels_row(y, hi, x->all, x->k_count, cols);
     for (int64_t j = 0; x->hi && j < cols; j += IR_PANEL) {
         int64_t count = cols - j < IR_PANEL ? cols - j : IR_PANEL;

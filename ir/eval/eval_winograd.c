@@ -1,10 +1,11 @@
-/* Evaluator: 3x3 convolution by minimal filtering F(MxM, 3x3) as it is defined, Y = A^T [(G g G^T) . (B^T d
- * B)] A (Winograd 1980; Lavin and Gray, arXiv:1509.09308), and the transformation of its filters.
+/* Evaluator: 3x3 convolution by minimal filtering F(MxM, 3x3) as it is defined, Y = A^T [(G g G^T)
+ * . (B^T d B)] A (Winograd 1980; Lavin and Gray, arXiv:1509.09308), and the transformation of its
+ * filters.
  *
- * The matrices are those of Cook and Toom's construction: with points a_j and M(x) = prod (x - a_j), row j of
- * B^T holds the coefficients of M(x) / (x - a_j), row j of G is [1, a_j, a_j^2] over the value of that
- * polynomial at a_j, column j of A^T is [1, a_j, ...]; the last row or column is that of the point at
- * infinity. */
+ * The matrices are those of Cook and Toom's construction: with points a_j and M(x) = prod (x -
+ * a_j), row j of B^T holds the coefficients of M(x) / (x - a_j), row j of G is [1, a_j, a_j^2] over
+ * the value of that polynomial at a_j, column j of A^T is [1, a_j, ...]; the last row or column is
+ * that of the point at infinity. */
 #include "ir/eval/eval.h"
 
 enum { MAX_M = 4, MAX_P = MAX_M + 2 };
@@ -20,7 +21,8 @@ static transform transform_of(int64_t m) {
     transform t = {.m = m, .p = m + 2};
     int64_t finite = m + 1;
     for (int64_t j = 0; j <= finite; j++) {
-        /* coefficients of the product of (x - a_k) over k != j; over all k for the point at infinity */
+        /* coefficients of the product of (x - a_k) over k != j; over all k for the point at
+         * infinity */
         double c[MAX_P] = {1}, value = 1;
         int64_t degree = 0;
         for (int64_t k = 0; k < finite; k++) {
@@ -41,20 +43,20 @@ static transform transform_of(int64_t m) {
     return t;
 }
 
-/* G g G^T of a block of filters: taps[9][lanes] -> u[points][lanes], a point `step` floats after the other.
- */
+/* G g G^T of a block of filters: taps[9][lanes] -> u[points][lanes], a point `step` floats after
+ * the other. */
 static void transform_block(const transform *t, double taps[9][IR_BLOCK], float *u, int64_t step) {
     double gg[MAX_P][3][IR_BLOCK]; /* G g */
     for (int64_t i = 0; i < t->p; i++)
         for (int64_t x = 0; x < 3; x++)
             for (int64_t k = 0; k < IR_BLOCK; k++)
-                gg[i][x][k] =
-                    t->g[i][0] * taps[x][k] + t->g[i][1] * taps[3 + x][k] + t->g[i][2] * taps[6 + x][k];
+                gg[i][x][k] = t->g[i][0] * taps[x][k] + t->g[i][1] * taps[3 + x][k] +
+                              t->g[i][2] * taps[6 + x][k];
     for (int64_t i = 0; i < t->p; i++)
         for (int64_t j = 0; j < t->p; j++, u += step)
             for (int64_t k = 0; k < IR_BLOCK; k++)
-                u[k] =
-                    (float)(gg[i][0][k] * t->g[j][0] + gg[i][1][k] * t->g[j][1] + gg[i][2][k] * t->g[j][2]);
+                u[k] = (float)(gg[i][0][k] * t->g[j][0] + gg[i][1][k] * t->g[j][1] +
+                               gg[i][2][k] * t->g[j][2]);
 }
 
 /* w [N,C,3,3] -> [points][ceil(N/16)][ceil(C/16)][16 c][16 n] */
@@ -90,7 +92,8 @@ static void tile_input(const wino *k, const double *image, int64_t oy, int64_t o
             for (int64_t x = 0; x < t->p; x++) {
                 int64_t iy = oy + y - k->at->pad.v[0], ix = ox + x - k->at->pad.v[1];
                 bool inside = iy >= 0 && iy < k->uh && ix >= 0 && ix < k->uw;
-                d[y][x] = inside ? image[(c * k->h + iy * k->h / k->uh) * k->w + ix * k->w / k->uw] : 0;
+                d[y][x] =
+                    inside ? image[(c * k->h + iy * k->h / k->uh) * k->w + ix * k->w / k->uw] : 0;
             }
         for (int64_t i = 0; i < t->p; i++)
             for (int64_t x = 0; x < t->p; x++)

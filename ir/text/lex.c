@@ -12,8 +12,8 @@ static bool is_digit(char c) {
 }
 
 static bool is_word_char(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_' || c == '.' ||
-           c == '/' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_' ||
+           c == '.' || c == '/' || c == '-';
 }
 
 static bool at_comment(const ir_lexer *lx) {
@@ -43,8 +43,10 @@ static void set_text(ir_lexer *lx, ir_token *t, const char *from, const char *to
 }
 
 static void lexical_error(ir_lexer *lx, ir_token *t, const char *at, const char *message) {
-    base_loc loc = {
-        .source = lx->source, .line = lx->line, .col = (uint32_t)(at - lx->line_start) + 1, .length = 1};
+    base_loc loc = {.source = lx->source,
+                    .line = lx->line,
+                    .col = (uint32_t)(at - lx->line_start) + 1,
+                    .length = 1};
     base_error(lx->d, &loc, "%s", message);
     t->kind = TOK_BAD;
     t->text = "";
@@ -85,7 +87,8 @@ static void read_string(ir_lexer *lx, ir_token *t) {
     if (close >= lx->end || *close != '"') {
         const char *at = lx->p;
         while (lx->p < lx->end && *lx->p != '\n') lx->p++;
-        lexical_error(lx, t, at, "the string does not end on its line, or holds a control character");
+        lexical_error(lx, t, at,
+                      "the string does not end on its line, or holds a control character");
         return;
     }
     char *text = base_arena_alloc(lx->arena, (size_t)(close - start) + 1);
@@ -134,8 +137,10 @@ static void read_name(ir_lexer *lx, ir_token *t) {
 
 ir_token ir_lex(ir_lexer *lx) {
     skip_blanks(lx);
-    ir_token t = {
-        .text = "", .line = lx->line, .col = (uint32_t)(lx->p - lx->line_start) + 1, .first = lx->first};
+    ir_token t = {.text = "",
+                  .line = lx->line,
+                  .col = (uint32_t)(lx->p - lx->line_start) + 1,
+                  .first = lx->first};
     const char *start = lx->p;
     lx->first = false;
     if (lx->p >= lx->end) {

@@ -1,17 +1,17 @@
 /* Reads the text form; grammar in ir/text/print.c.
  *
- * The text is not trusted. Problems are reported with their place and reading goes on at the next line; a
- * value whose line could not be read is marked, so that its uses cause no further messages. A module without
- * syntax errors is verified, so whatever ir_parse returns is valid IR. Limits keep hostile text from costing
- * more than its size suggests. */
+ * The text is not trusted. Problems are reported with their place and reading goes on at the next
+ * line; a value whose line could not be read is marked, so that its uses cause no further messages.
+ * A module without syntax errors is verified, so whatever ir_parse returns is valid IR. Limits keep
+ * hostile text from costing more than its size suggests. */
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/index.h"
 #include "base/number.h"
 #include "ir/build.h"
-#include "base/index.h"
-#include "ir/text/lex.h"
 #include "ir/check/verify.h"
+#include "ir/text/lex.h"
 
 enum {
     MAX_META = 4096,
@@ -55,7 +55,8 @@ static unsigned error_count(const parser *p) {
     return base_diag_errors(p->d) - p->errors_before;
 }
 
-static bool fail_at(parser *p, const ir_token *t, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static bool fail_at(parser *p, const ir_token *t, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 static bool fail_at(parser *p, const ir_token *t, const char *fmt, ...) {
     if (t->kind == TOK_BAD) return false; /* the lexer has reported */
     base_loc loc = ir_token_loc(p->source, t);
@@ -67,7 +68,8 @@ static bool fail_at(parser *p, const ir_token *t, const char *fmt, ...) {
 }
 
 static bool expected(parser *p, const char *what) {
-    if (p->tok.kind == TOK_END) return fail_at(p, &p->tok, "expected %s, found the end of the text", what);
+    if (p->tok.kind == TOK_END)
+        return fail_at(p, &p->tok, "expected %s, found the end of the text", what);
     const char *mark = p->tok.kind == TOK_LABEL ? "%" : p->tok.kind == TOK_REF ? "@" : "";
     return fail_at(p, &p->tok, "expected %s, found '%s%s'", what, mark,
                    base_escape(p->tok.text, p->tok.text_length));
@@ -109,8 +111,8 @@ static bool expect_word(parser *p, const char *word) {
     return expected(p, what);
 }
 
-/* Goes to the first token of a line, at least one token further than `start`, where the faulty statement
- * began. */
+/* Goes to the first token of a line, at least one token further than `start`, where the faulty
+ * statement began. */
 static void recover(parser *p, const ir_token *start) {
     while (p->tok.kind != TOK_END &&
            (!p->tok.first || (p->tok.line == start->line && p->tok.col == start->col)))
@@ -143,7 +145,8 @@ static bool is_integer(const ir_token *t) {
 }
 
 static bool read_u64(parser *p, uint64_t *out) {
-    if (!is_integer(&p->tok) || p->tok.text[0] == '-') return expected(p, "a whole number of 0 or more");
+    if (!is_integer(&p->tok) || p->tok.text[0] == '-')
+        return expected(p, "a whole number of 0 or more");
     uint64_t v = 0;
     for (const char *s = p->tok.text; *s; s++)
         if (__builtin_mul_overflow(v, (uint64_t)10, &v) ||
@@ -159,7 +162,8 @@ static bool read_i64(parser *p, int64_t *out) {
     bool negative = p->tok.text[0] == '-';
     int64_t v = 0; /* built downwards, where the range is larger */
     for (const char *s = p->tok.text + negative; *s; s++)
-        if (__builtin_mul_overflow(v, (int64_t)10, &v) || __builtin_sub_overflow(v, (int64_t)(*s - '0'), &v))
+        if (__builtin_mul_overflow(v, (int64_t)10, &v) ||
+            __builtin_sub_overflow(v, (int64_t)(*s - '0'), &v))
             return fail_at(p, &p->tok, "the number is too large");
     if (!negative && v == INT64_MIN) return fail_at(p, &p->tok, "the number is too large");
     *out = negative ? v : -v;
@@ -184,7 +188,8 @@ static bool read_f64(parser *p, double *out) {
 }
 
 /* An index into a table of names. */
-static bool read_enum(parser *p, const char *what, const char *const *names, uint32_t count, uint32_t *out) {
+static bool read_enum(parser *p, const char *what, const char *const *names, uint32_t count,
+                      uint32_t *out) {
     if (p->tok.kind != TOK_WORD) return expected(p, what);
     for (uint32_t i = 0; i < count; i++) {
         if (strcmp(names[i], p->tok.text) != 0) continue;
@@ -280,7 +285,8 @@ static bool parse_data(parser *p, ir_weight *w) {
 static bool parse_weight_source(parser *p, ir_weight *w) {
     const char *file, *tensor;
     if (accept_word(p, "file")) {
-        if (!read_string(p, "a path in quotes", &file) || !read_string(p, "a tensor name in quotes", &tensor))
+        if (!read_string(p, "a path in quotes", &file) ||
+            !read_string(p, "a tensor name in quotes", &tensor))
             return false;
         w->kind = IR_WEIGHT_FILE;
         w->file = base_arena_strdup(p->m->arena, file);
@@ -303,7 +309,8 @@ static bool parse_factor(parser *p, ir_weight *factor) {
 static bool parse_lora(parser *p, ir_lora *l) {
     *l = (ir_lora){0};
     if (!expect_word(p, "lora") || !read_f64(p, &l->scale)) return false;
-    if (!parse_factor(p, &l->up) || !expect_punct(p, ',') || !parse_factor(p, &l->down)) return false;
+    if (!parse_factor(p, &l->up) || !expect_punct(p, ',') || !parse_factor(p, &l->down))
+        return false;
     return !accept_punct(p, ',') || parse_factor(p, &l->mid);
 }
 
@@ -313,8 +320,10 @@ static bool parse_weight(parser *p) {
     if (at.kind != TOK_REF) return expected(p, "the weight's name, @...");
     next(p);
     if (!expect_punct(p, ':') || !read_type(p, &type)) return false;
-    if (ir_weight_find(p->m, at.text) != UINT32_MAX) return fail_at(p, &at, "the weight is already defined");
-    if (p->m->weights.count == MAX_WEIGHTS) return fail_at(p, &at, "more than %d weights", MAX_WEIGHTS);
+    if (ir_weight_find(p->m, at.text) != UINT32_MAX)
+        return fail_at(p, &at, "the weight is already defined");
+    if (p->m->weights.count == MAX_WEIGHTS)
+        return fail_at(p, &at, "more than %d weights", MAX_WEIGHTS);
     ir_weight w = {.kind = IR_WEIGHT_UNBOUND};
     w.type = type;
     bool fine = !accept_punct(p, '=') || parse_weight_source(p, &w);
@@ -364,8 +373,8 @@ static ir_ref weight_node(parser *p, uint32_t index, const ir_token *at) {
     return add_node(p, &n, at);
 }
 
-/* A label or weight; *out is IR_NONE and *poisoned set when it stands for a line that was reported already.
- */
+/* A label or weight; *out is IR_NONE and *poisoned set when it stands for a line that was reported
+ * already. */
 static bool read_value(parser *p, ir_ref *out, bool *poisoned) {
     ir_token at = p->tok;
     *out = IR_NONE;
@@ -404,7 +413,8 @@ static bool read_attr_value(parser *p, const ir_attr_info *a, void *attrs) {
     case IR_ATTR_f64: return read_f64(p, field);
     case IR_ATTR_flag:
         *(bool *)field = is_word(p, "true");
-        return accept_word(p, "true") || accept_word(p, "false") || expected(p, "'true' or 'false'");
+        return accept_word(p, "true") || accept_word(p, "false") ||
+               expected(p, "'true' or 'false'");
     case IR_ATTR_i2:
         if (!read_ints(p, list.v, &list.n)) return false;
         if (list.n != 2) return fail_at(p, &at, "expected 2 numbers, found %u", list.n);
@@ -426,7 +436,8 @@ static bool read_attr_value(parser *p, const ir_attr_info *a, void *attrs) {
         *(ir_freq *)field = (ir_freq)value;
         return true;
     case IR_ATTR_precision:
-        if (!read_enum(p, "a precision", ir_precision_name, IR_PRECISION_COUNT, &value)) return false;
+        if (!read_enum(p, "a precision", ir_precision_name, IR_PRECISION_COUNT, &value))
+            return false;
         *(ir_precision *)field = (ir_precision)value;
         return true;
     }
@@ -447,7 +458,8 @@ static const ir_attr_info *find_attr(parser *p, const ir_op_info *info) {
     const char *meant = base_suggest(p->tok.text, names, count),
                *name = base_escape(p->tok.text, p->tok.text_length);
     if (meant)
-        fail_at(p, &p->tok, "%s has no attribute '%s'; did you mean '%s'?", info->name, name, meant);
+        fail_at(p, &p->tok, "%s has no attribute '%s'; did you mean '%s'?", info->name, name,
+                meant);
     else
         fail_at(p, &p->tok, "%s has no attribute '%s'", info->name, name);
     return NULL;
@@ -476,7 +488,8 @@ static bool read_attrs(parser *p, const ir_op_info *info, const void **out) {
 static bool read_binding_param(parser *p, ir_param *out) {
     const char *name;
     *out = (ir_param){0};
-    if (!read_name(p, "the name of a kernel parameter", &name) || !expect_punct(p, '=')) return false;
+    if (!read_name(p, "the name of a kernel parameter", &name) || !expect_punct(p, '='))
+        return false;
     out->name = base_arena_strdup(p->m->arena, name);
     if (is_integer(&p->tok)) return read_i64(p, &out->i);
     out->is_float = true;
@@ -512,7 +525,8 @@ static bool read_place(parser *p, ir_place *out) {
     static const ir_place_kind kinds[] = {IR_AT_ARENA, IR_AT_INPUT, IR_AT_OUTPUT, IR_AT_WEIGHT};
     uint32_t kind = 0;
     if (!accept_word(p, "at")) return true;
-    if (!read_enum(p, "'arena', 'input', 'output' or 'weights'", names, 4, &kind) || !expect_punct(p, '+'))
+    if (!read_enum(p, "'arena', 'input', 'output' or 'weights'", names, 4, &kind) ||
+        !expect_punct(p, '+'))
         return false;
     out->kind = kinds[kind];
     return read_u64(p, &out->offset);
@@ -523,7 +537,8 @@ static bool read_origin(parser *p, ir_origin_id *out) {
     uint32_t line = 0, col = 0;
     if (!accept_word(p, "loc")) return true;
     if (!expect_punct(p, '(') || !read_string(p, "a file name in quotes", &file)) return false;
-    if (accept_punct(p, ':') && (!read_u32(p, &line) || !expect_punct(p, ':') || !read_u32(p, &col)))
+    if (accept_punct(p, ':') &&
+        (!read_u32(p, &line) || !expect_punct(p, ':') || !read_u32(p, &col)))
         return false;
     if (p->tok.kind == TOK_STRING && !read_string(p, "a block", &block)) return false;
     *out = ir_origin_add(p->m, file, line, col, block);
@@ -539,7 +554,8 @@ static bool read_op(parser *p, ir_op *out) {
     ir_token at = p->tok;
     next(p);
     if (ir_op_by_name(at.text, out) && !(ir_op_get(*out)->flags & IR_FLAG_LEAF)) return true;
-    const char *name = base_escape(at.text, at.text_length), *meant = base_suggest(at.text, names, IR_OP_COUNT);
+    const char *name = base_escape(at.text, at.text_length),
+               *meant = base_suggest(at.text, names, IR_OP_COUNT);
     if (meant && strcmp(meant, at.text) != 0)
         return fail_at(p, &at, "unknown op '%s'; did you mean '%s'?", name, meant);
     return fail_at(p, &at, "unknown op '%s'", name);
@@ -550,7 +566,8 @@ static bool read_operands(parser *p, const ir_op_info *info, ir_node *n, bool *p
     uint32_t used = 0;
     do {
         if (n->operand_count == info->max_operands)
-            return fail_at(p, &p->tok, "%s has at most %u operands", info->name, info->max_operands);
+            return fail_at(p, &p->tok, "%s has at most %u operands", info->name,
+                           info->max_operands);
         ir_ref *slot = &n->operand[n->operand_count++];
         *slot = IR_NONE;
         if (accept_word(p, "_")) continue;
@@ -567,8 +584,8 @@ static bool parse_node(parser *p, const ir_token *at, ir_ref *out) {
     bool poisoned = false;
     if (!read_op(p, &n.op)) return false;
     const ir_op_info *info = ir_op_get(n.op);
-    if (!read_operands(p, info, &n, &poisoned) || !read_attrs(p, info, &n.attrs) || !expect_punct(p, ':') ||
-        !read_type(p, &n.type))
+    if (!read_operands(p, info, &n, &poisoned) || !read_attrs(p, info, &n.attrs) ||
+        !expect_punct(p, ':') || !read_type(p, &n.type))
         return false;
     if (accept_word(p, "kernel") && !read_binding(p, &n.binding)) return false;
     if (!read_place(p, &n.place) || !read_origin(p, &n.origin)) return false;
@@ -599,7 +616,8 @@ static bool parse_used_weight(parser *p) {
     if (at.kind != TOK_REF) return expected(p, "the weight's name, @...");
     next(p);
     uint32_t index = ir_weight_find(p->m, at.text);
-    if (index == UINT32_MAX) return fail_at(p, &at, "unknown weight @%s", base_escape(at.text, at.text_length));
+    if (index == UINT32_MAX)
+        return fail_at(p, &at, "unknown weight @%s", base_escape(at.text, at.text_length));
     if (!is_word(p, "at")) return expected(p, "'at'");
     if (!read_place(p, &place)) return false;
     ir_ref r = weight_node(p, index, &at);
@@ -613,7 +631,8 @@ static bool parse_return(parser *p) {
         const char *name;
         ir_ref value;
         bool poisoned = false;
-        if (p->f->outputs.count == MAX_PARAMS) return fail_at(p, &p->tok, "more than %d outputs", MAX_PARAMS);
+        if (p->f->outputs.count == MAX_PARAMS)
+            return fail_at(p, &p->tok, "more than %d outputs", MAX_PARAMS);
         if (!read_name(p, "the name of an output", &name) || !expect_punct(p, '=') ||
             !read_value(p, &value, &poisoned))
             return false;
@@ -628,7 +647,8 @@ static bool parse_param(parser *p) {
     ir_token at = p->tok;
     uint32_t freq;
     if (at.kind != TOK_LABEL) return expected(p, "a parameter, %...");
-    if (p->f->inputs.count == MAX_PARAMS) return fail_at(p, &at, "more than %d parameters", MAX_PARAMS);
+    if (p->f->inputs.count == MAX_PARAMS)
+        return fail_at(p, &at, "more than %d parameters", MAX_PARAMS);
     next(p);
     if (!read_name(p, "the name of the parameter", &a.name) || !expect_punct(p, ':') ||
         !read_type(p, &n.type) || !read_enum(p, "a frequency", ir_freq_name, IR_FREQ_COUNT, &freq))
@@ -653,7 +673,8 @@ static bool parse_func_head(parser *p) {
         } while (accept_punct(p, ','));
         if (!expect_punct(p, ')')) return false;
     }
-    if (accept_word(p, "arena") && (!expect_punct(p, '=') || !read_u64(p, &p->f->arena_bytes))) return false;
+    if (accept_word(p, "arena") && (!expect_punct(p, '=') || !read_u64(p, &p->f->arena_bytes)))
+        return false;
     if (accept_word(p, "scratch") && (!expect_punct(p, '=') || !read_u64(p, &p->f->scratch_bytes)))
         return false;
     return expect_punct(p, '{');
@@ -746,8 +767,9 @@ static void report_fault(void *user, const ir_func *f, ir_ref r, const char *mes
     for (size_t i = 0; f && i < p->locs.count; i++) {
         const func_locs *locs = &p->locs.items[i];
         if (locs->f != f) continue;
-        loc = ir_token_loc(p->source,
-                           ir_ref_ok(r) && r.id < locs->node.count ? &locs->node.items[r.id] : &locs->name);
+        loc = ir_token_loc(p->source, ir_ref_ok(r) && r.id < locs->node.count
+                                          ? &locs->node.items[r.id]
+                                          : &locs->name);
     }
     base_error(p->d, &loc, "%s", message);
 }
@@ -755,7 +777,8 @@ static void report_fault(void *user, const ir_func *f, ir_ref r, const char *mes
 ir_module *ir_parse(base_diag *d, const char *name, const char *text, size_t length) {
     parser p = {.d = d, .errors_before = base_diag_errors(d)};
     if (length >= UINT32_MAX) {
-        base_error(d, &(base_loc){.source = base_diag_source(d, name, NULL, 0)}, "the text is larger than 4 GiB");
+        base_error(d, &(base_loc){.source = base_diag_source(d, name, NULL, 0)},
+                   "the text is larger than 4 GiB");
         return NULL;
     }
     p.source = base_diag_source(d, name, text, length);
@@ -771,7 +794,8 @@ ir_module *ir_parse(base_diag *d, const char *name, const char *text, size_t len
                       .first = true};
     parse_module(&p);
     if (error_count(&p) >= MAX_ERRORS)
-        base_error(d, NULL, "%s: too many errors, reading stopped", base_escape(name, strlen(name)));
+        base_error(d, NULL, "%s: too many errors, reading stopped",
+                   base_escape(name, strlen(name)));
     if (error_count(&p) == 0) {
         ir_fault_sink sink = {.report = report_fault, .user = &p};
         ir_verify_into(p.m, &sink);

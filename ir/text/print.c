@@ -1,5 +1,6 @@
-/* The text form of a module. Grammar (ir/text/parse.c reads exactly this; blanks and line ends only separate,
- * except that after an error reading goes on at the next line; '#' and '//' start comments):
+/* The text form of a module. Grammar (ir/text/parse.c reads exactly this; blanks and line ends only
+ * separate, except that after an error reading goes on at the next line; '#' and '//' start
+ * comments):
  *
  *   module  = "ebru" "ir" "1" LEVEL { meta | weight | func }
  *   meta    = "meta" STRING "=" ( INT | FLOAT | STRING )
@@ -26,9 +27,10 @@
  *   STRING  = '"' { any character but '"', '\' and control characters | '\"' | '\\' | '\n' | '\t' | '\xHH' }
  * '"' INT     = [-] digits       FLOAT = INT with '.' or exponent, or inf, -inf, nan
  *
- * Canonical form: what ir_print writes. Labels are numbers, inputs first, then the nodes in order; weights of
- * the table are nodes without a line of their own, so they have no label. An attribute equal to its default
- * is left out. Every value reads back identically, so print(parse(print(m))) == print(m). */
+ * Canonical form: what ir_print writes. Labels are numbers, inputs first, then the nodes in order;
+ * weights of the table are nodes without a line of their own, so they have no label. An attribute
+ * equal to its default is left out. Every value reads back identically, so print(parse(print(m)))
+ * == print(m). */
 #include <string.h>
 
 #include "base/number.h"
@@ -63,7 +65,8 @@ static void print_string(const char *s, base_str *out) {
 
 /* Words as they are, anything else as a string. */
 static void print_word(const char *s, bool digits_first, base_str *out) {
-    bool word = *s && (digits_first || !((*s >= '0' && *s <= '9') || *s == '-')) && !strstr(s, "//");
+    bool word =
+        *s && (digits_first || !((*s >= '0' && *s <= '9') || *s == '-')) && !strstr(s, "//");
     for (const char *p = s; word && *p; p++) word = is_word_char(*p);
     if (word)
         base_str_add(out, s);
@@ -80,7 +83,8 @@ static void print_ref_name(const char *s, base_str *out) {
 
 void ir_print_type(const ir_type *t, base_str *out) {
     base_str_addf(out, "%s[", ir_dtype_name[t->dtype]);
-    for (uint32_t i = 0; i < t->rank; i++) base_str_addf(out, i ? ",%lld" : "%lld", (long long)t->dim[i]);
+    for (uint32_t i = 0; i < t->rank; i++)
+        base_str_addf(out, i ? ",%lld" : "%lld", (long long)t->dim[i]);
     base_str_add(out, "]");
     if (t->layout != IR_PLAIN) base_str_addf(out, ":%s", ir_layout_name[t->layout]);
 }
@@ -150,7 +154,8 @@ static void print_place(const ir_place *p, base_str *out) {
                                        [IR_AT_INPUT] = "input",
                                        [IR_AT_OUTPUT] = "output",
                                        [IR_AT_WEIGHT] = "weights"};
-    if (p->kind != IR_UNPLACED) base_str_addf(out, " at %s+%llu", kind[p->kind], (unsigned long long)p->offset);
+    if (p->kind != IR_UNPLACED)
+        base_str_addf(out, " at %s+%llu", kind[p->kind], (unsigned long long)p->offset);
 }
 
 static void print_origin(const ir_func *f, ir_origin_id id, base_str *out) {
@@ -180,7 +185,8 @@ static void print_binding(const ir_binding *b, base_str *out) {
         else
             base_str_addf(out, "%lld", (long long)p->i);
     }
-    base_str_addf(out, "} tasks=%lld scratch=%llu", (long long)b->tasks, (unsigned long long)b->scratch);
+    base_str_addf(out, "} tasks=%lld scratch=%llu", (long long)b->tasks,
+                  (unsigned long long)b->scratch);
 }
 
 /* Everything of a node's line but its origin. */
@@ -263,7 +269,8 @@ void ir_print_func(const ir_func *f, base_str *out) {
     base_str_add(out, " {\n");
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
-        if (n->op == IR_OP_input || (n->op == IR_OP_weight && n->place.kind == IR_UNPLACED)) continue;
+        if (n->op == IR_OP_input || (n->op == IR_OP_weight && n->place.kind == IR_UNPLACED))
+            continue;
         base_str_add(out, "  ");
         ir_print_line(f, number, (ir_ref){i}, true, out);
         base_str_add(out, "\n");

@@ -1,5 +1,5 @@
-/* What a refusal asks for: for each pass that reports refusals, what the network or the options would have to
- * be for more to match. The fusion report says it once behind a pass's refusals. */
+/* What a refusal asks for: for each pass that reports refusals, what the network or the options
+ * would have to be for more to match. The fusion report says it once behind a pass's refusals. */
 #include "passes/passes.h"
 
 #include <string.h>
@@ -30,22 +30,25 @@ static const struct {
     {"fuse_norm_prologue",
      "the norm is applied on the way into convolutions; where something else reads it too it is "
      "computed and stored. Before attention, whose projections are linears, that is meant"},
-    {"fuse_upsample", "resize by nearest neighbour directly before a conv2d that is its only reader"},
+    {"fuse_upsample",
+     "resize by nearest neighbour directly before a conv2d that is its only reader"},
     {"fuse_elementwise",
      "chains of one shape become one loop; keep what broadcasts, or has other readers, at "
      "the chain's end"},
-    {"lower_precision", "16 channels or more on both sides and a weight of its own; what must stay in f32 "
-                        "is listed to be known, not to be changed"},
-    {"choose_winograd",
-     "stride 1, products in f32 and a picture large enough that fewer products pay for larger weights: "
-     "a larger --size= or --batch= makes more match"},
-    {"upsample_phases",
-     "the input is read at exactly twice its size by a 3x3 filter of stride 1 and padding 1, in f32"},
+    {"lower_precision",
+     "16 channels or more on both sides and a weight of its own; what must stay in f32 "
+     "is listed to be known, not to be changed"},
+    {"choose_winograd", "stride 1, products in f32 and a picture large enough that fewer products "
+                        "pay for larger weights: "
+                        "a larger --size= or --batch= makes more match"},
+    {"upsample_phases", "the input is read at exactly twice its size by a 3x3 filter of stride 1 "
+                        "and padding 1, in f32"},
     {"overwrite_input",
      "one image, no residual, and no reader of the input behind the convolution: only memory is "
      "at stake"},
-    {"fuse_feed_forward", "many tokens beside few channels: a larger --size= makes more match; where weights "
-                          "outweigh the hidden layer two linears are faster"},
+    {"fuse_feed_forward",
+     "many tokens beside few channels: a larger --size= makes more match; where weights "
+     "outweigh the hidden layer two linears are faster"},
 };
 
 const char *pass_advice(const char *pass) {

@@ -1,9 +1,9 @@
 /* The pass manager: the register in digested form, and the loop that runs a pipeline.
  *
- * Around every pass it checks levels and contracts (passes.def), counts for bisection, measures, verifies,
- * prints and dumps. A pass that is switched off leaves its level change to the manager: GRAPH IR is legal at
- * FUSED as it stands, so the module is raised when the next pass wants it; the higher levels are reached by
- * required passes only. */
+ * Around every pass it checks levels and contracts (passes.def), counts for bisection, measures,
+ * verifies, prints and dumps. A pass that is switched off leaves its level change to the manager:
+ * GRAPH IR is legal at FUSED as it stands, so the module is raised when the next pass wants it; the
+ * higher levels are reached by required passes only. */
 #include "passes/manager/manager.h"
 
 #include <stdlib.h>
@@ -19,9 +19,9 @@ typedef struct entry {
 } entry;
 
 static const entry entries[] = {
-#define PASS(name, in, out, flags, needs, gives, keeps, summary)                                             \
+#define PASS(name, in, out, flags, needs, gives, keeps, summary)                                   \
     {{#name, summary, in, out, flags, needs, gives, keeps}, pass_##name, NULL},
-#define MODULE_PASS(name, in, out, flags, needs, gives, keeps, summary)                                      \
+#define MODULE_PASS(name, in, out, flags, needs, gives, keeps, summary)                            \
     {{#name, summary, in, out, (flags) | PASS_MODULE, needs, gives, keeps}, NULL, pass_##name},
 #include "passes/passes.def"
 };
@@ -44,7 +44,8 @@ const pass_info *pass_get(uint32_t index) {
 
 static int find_entry(const char *name, size_t length) {
     for (int i = 0; i < (int)ENTRIES; i++)
-        if (strlen(entries[i].info.name) == length && !memcmp(entries[i].info.name, name, length)) return i;
+        if (strlen(entries[i].info.name) == length && !memcmp(entries[i].info.name, name, length))
+            return i;
     return -1;
 }
 
@@ -101,8 +102,8 @@ static bool holds(const ir_module *m, uint32_t property, base_str *why) {
     return true;
 }
 
-/* Makes every property that the pass needs hold, or reports which pass is missing. *late: the pass comes too
- * late for a property that no pass gives; an error in a list only. */
+/* Makes every property that the pass needs hold, or reports which pass is missing. *late: the pass
+ * comes too late for a property that no pass gives; an error in a list only. */
 static bool assure(run *r, const pass_info *p, bool *late) {
     ir_module *m = r->c->module;
     bool fine = true;
@@ -119,8 +120,9 @@ static bool assure(run *r, const pass_info *p, bool *late) {
             fine = false;
             *late = !props[i].giver;
             if (props[i].giver)
-                base_error(r->d, NULL, "pass '%s' needs IR with property %s: run pass '%s' before it", p->name,
-                         props[i].name, props[i].giver);
+                base_error(r->d, NULL,
+                           "pass '%s' needs IR with property %s: run pass '%s' before it", p->name,
+                           props[i].name, props[i].giver);
             else if (r->list)
                 base_error(r->d, NULL, "pass '%s' comes too late: %s", p->name, props[i].summary);
             if (props[i].giver || r->list) base_note(r->d, NULL, "%s", why.data ? why.data : "");
@@ -130,7 +132,8 @@ static bool assure(run *r, const pass_info *p, bool *late) {
     return fine;
 }
 
-/* Whether the next application of a pass, on one function or (NULL) on the module, is within the limit. */
+/* Whether the next application of a pass, on one function or (NULL) on the module, is within the
+ * limit. */
 static bool allowed_by_bisect(run *r, const pass_info *p, const ir_func *f) {
     if (p->flags & PASS_REQUIRED) return true;
     r->optional++;
@@ -138,7 +141,8 @@ static bool allowed_by_bisect(run *r, const pass_info *p, const ir_func *f) {
     bool go = r->optional <= r->o->bisect_limit;
     if (!r->o->quiet)
         fprintf(r->o->print_to, "BISECT: %s pass (%lld) %s on %s\n", go ? "running" : "NOT running",
-                (long long)r->optional, p->name, f ? base_escape(f->name, strlen(f->name)) : "the module");
+                (long long)r->optional, p->name,
+                f ? base_escape(f->name, strlen(f->name)) : "the module");
     return go;
 }
 
@@ -153,21 +157,21 @@ static bool beyond_bisect(run *r, const pass_info *p) {
     return true;
 }
 
-/* False when the level forbids the pass; that is an error in a list, and means "already done" in the default
- * pipeline. */
+/* False when the level forbids the pass; that is an error in a list, and means "already done" in
+ * the default pipeline. */
 static bool level_fits(run *r, const pass_info *p, bool *error) {
     ir_module *m = r->c->module;
     if (m->level > p->level_out) {
         if (!r->list) return false;
-        base_error(r->d, NULL, "pass '%s' works at level %s, but the module is at level %s already", p->name,
-                 ir_level_name[p->level_in], ir_level_name[m->level]);
+        base_error(r->d, NULL, "pass '%s' works at level %s, but the module is at level %s already",
+                   p->name, ir_level_name[p->level_in], ir_level_name[m->level]);
         *error = true;
         return false;
     }
     if (m->level < p->level_in && p->level_in <= IR_FUSED) m->level = IR_FUSED;
     if (m->level < p->level_in) {
-        base_error(r->d, NULL, "pass '%s' needs the module at level %s, but it is at level %s", p->name,
-                 ir_level_name[p->level_in], ir_level_name[m->level]);
+        base_error(r->d, NULL, "pass '%s' needs the module at level %s, but it is at level %s",
+                   p->name, ir_level_name[p->level_in], ir_level_name[m->level]);
         *error = true;
         return false;
     }
@@ -278,7 +282,7 @@ static bool read_fault(run *r) {
     if (!r->o->fault) return true;
     if (!pass_fault_read(&r->fault, r->o->fault, name, sizeof name)) {
         base_error(r->d, NULL, "--plant-fault: expected PASS or PASS:NUMBER, not '%s'",
-                 base_escape(r->o->fault, strlen(r->o->fault)));
+                   base_escape(r->o->fault, strlen(r->o->fault)));
         return false;
     }
     int at = known_pass(r->d, "--plant-fault", name, strlen(name));
@@ -286,7 +290,8 @@ static bool read_fault(run *r) {
     return at >= 0;
 }
 
-/* Where the default pipeline begins: behind start_after, or behind the pass a dump was written after. */
+/* Where the default pipeline begins: behind start_after, or behind the pass a dump was written
+ * after. */
 static bool first_pass(run *r, uint32_t *first) {
     const char *name = r->o->start_after;
     *first = 0;
@@ -344,8 +349,9 @@ static void print_times(const pass_context *c, FILE *out) {
     fprintf(out, "%-22s %10s %6s %14s\n", "pass", "ms", "%", "nodes");
     for (size_t i = 0; i < c->timings.count; i++) {
         const pass_timing *t = &c->timings.items[i];
-        fprintf(out, "%-22s %10.2f %6.1f %6u ->%6u%s\n", t->pass, t->ms, total > 0 ? 100 * t->ms / total : 0,
-                t->nodes_before, t->nodes_after, t->changed ? "" : "  unchanged");
+        fprintf(out, "%-22s %10.2f %6.1f %6u ->%6u%s\n", t->pass, t->ms,
+                total > 0 ? 100 * t->ms / total : 0, t->nodes_before, t->nodes_after,
+                t->changed ? "" : "  unchanged");
     }
     fprintf(out, "%-22s %10.2f\n", "total", total);
 }

@@ -9,7 +9,8 @@
 /* Verifier and print/parse round trip; faults are appended. */
 void pass_check(const ir_module *m, base_str *faults);
 /* Our bug: writes <dir or .>/ebru-bad.ir and ends the process with 70. */
-_Noreturn void pass_broken(const ir_module *m, const char *pass, const char *faults, const char *dir);
+_Noreturn void pass_broken(const ir_module *m, const char *pass, const char *faults,
+                           const char *dir);
 /* What is printed around passes. */
 typedef struct pass_show {
     FILE *out;
@@ -20,12 +21,16 @@ typedef struct pass_show {
 /* False with a diagnostic when the filter is no regular expression; end it all the same. */
 bool pass_show_begin(pass_show *s, base_diag *d, const pass_options *o);
 void pass_show_end(pass_show *s);
-/* Before a pass runs: prints what the filter shows and, for pass_show_after's `only_changed`, keeps it. */
-void pass_show_before(pass_show *s, const ir_module *m, const char *pass, bool print, bool remember);
+/* Before a pass runs: prints what the filter shows and, for pass_show_after's `only_changed`, keeps
+ * it. */
+void pass_show_before(pass_show *s, const ir_module *m, const char *pass, bool print,
+                      bool remember);
 /* After it. With `only_changed` nothing where what the filter shows is the same but for numbers. */
-void pass_show_after(pass_show *s, const ir_module *m, const char *pass, bool changed, bool only_changed);
+void pass_show_after(pass_show *s, const ir_module *m, const char *pass, bool changed,
+                     bool only_changed);
 /* <dir>/NN-PASS.ir; false with a diagnostic when it cannot be written. */
-bool pass_dump(base_diag *d, const ir_module *m, const char *dir, uint32_t number, const char *pass);
+bool pass_dump(base_diag *d, const ir_module *m, const char *dir, uint32_t number,
+               const char *pass);
 
 /* fault.c: planted faults. */
 typedef struct pass_fault {
@@ -37,8 +42,8 @@ typedef struct pass_fault {
 bool pass_fault_read(pass_fault *fault, const char *text, char *name, size_t room);
 /* Looks at the module before the pass. */
 void pass_fault_look(pass_fault *fault, const ir_module *m);
-/* After the pass changed the module: alters a node and says so on `log` (may be NULL). No node fits: nothing
- * happens. */
+/* After the pass changed the module: alters a node and says so on `log` (may be NULL). No node
+ * fits: nothing happens. */
 void pass_fault_plant(pass_fault *fault, ir_module *m, FILE *log);
 void pass_fault_free(pass_fault *fault);
 

@@ -22,7 +22,8 @@ ir_ref pass_in_layout(ir_func *f, ir_ref r, ir_layout layout) {
     ir_origin_id origin = n->origin;
     if (n->op == IR_OP_layout_cast || n->op == IR_OP_view) { /* there and back again */
         const ir_type *from = ir_typeof(f, n->operand[0]);
-        if (from->layout == layout && from->dtype == IR_f32 && ir_shape_equal(from, &t)) return n->operand[0];
+        if (from->layout == layout && from->dtype == IR_f32 && ir_shape_equal(from, &t))
+            return n->operand[0];
     }
     if (t.dtype == IR_f32 && pass_flat(&t)) {
         struct ir_attrs_shape a = IR_DEFAULTS(shape);
@@ -92,8 +93,8 @@ bool pass_readers_take(const ir_func *f, ir_ref r, pass_can_take *can_take, base
     return true;
 }
 
-bool pass_decided(pass_context *c, const char *pass, const ir_func *f, ir_ref r, const char *what, bool match,
-                  base_str *why) {
+bool pass_decided(pass_context *c, const char *pass, const ir_func *f, ir_ref r, const char *what,
+                  bool match, base_str *why) {
     if (match)
         pass_matched(c, pass, f, r, what);
     else
@@ -109,7 +110,8 @@ ir_ref *pass_only_users(const ir_func *f) {
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         for (uint32_t k = 0; k < n->operand_count; k++)
-            if (ir_ref_ok(n->operand[k]) && uses[n->operand[k].id] == 1) user[n->operand[k].id] = (ir_ref){i};
+            if (ir_ref_ok(n->operand[k]) && uses[n->operand[k].id] == 1)
+                user[n->operand[k].id] = (ir_ref){i};
     }
     base_free(uses);
     return user;

@@ -4,26 +4,26 @@
 
 #include "passes/passes.h"
 
-/* A value seen as batches, channels and pixels or tokens: [B,C,H,W], [B,T,C], [B,C]. False for other ranks.
- */
+/* A value seen as batches, channels and pixels or tokens: [B,C,H,W], [B,T,C], [B,C]. False for
+ * other ranks. */
 typedef struct pass_bcp {
     int64_t b, c, p;
 } pass_bcp;
 bool pass_bcp_of(const ir_type *t, pass_bcp *out);
 
-/* True when a c16 value of this shape has the bytes of the plain one: whole blocks and nothing inside a
- * channel. */
+/* True when a c16 value of this shape has the bytes of the plain one: whole blocks and nothing
+ * inside a channel. */
 bool pass_flat(const ir_type *t);
 
-/* r in another layout: r itself, a view where the bytes are the same, else a layout_cast. Narrow floats
- * become f32; integers stay as they are. */
+/* r in another layout: r itself, a view where the bytes are the same, else a layout_cast. Narrow
+ * floats become f32; integers stay as they are. */
 ir_ref pass_in_layout(ir_func *f, ir_ref r, ir_layout layout);
 
 /* x with another shape, plain, or x itself when it has that shape. */
 ir_ref pass_reshape(ir_func *f, ir_ref x, uint32_t rank, const int64_t *dim, ir_origin_id origin);
 
-/* True when the name is one the stage splitter gave ("%block.op"): a value that passes between the stages of
- * one network. */
+/* True when the name is one the stage splitter gave ("%block.op"): a value that passes between the
+ * stages of one network. */
 static inline bool pass_is_internal(const char *name) {
     return name[0] == '%';
 }
@@ -31,20 +31,22 @@ static inline bool pass_is_internal(const char *name) {
 /* The activation an elementwise op is, IR_ACT_NONE when it is none. */
 ir_act pass_act_of(ir_op op);
 
-/* In a rewrite: the value of an old node has no other user and is no output. The reason is appended to `why`
- * when not: "conv2d %40 has 2 users". */
+/* In a rewrite: the value of an old node has no other user and is no output. The reason is appended
+ * to `why` when not: "conv2d %40 has 2 users". */
 bool pass_sole_use(const ir_rewrite *rw, ir_ref old, base_str *why);
 /* The same on a function and its use counts. */
 bool pass_used_once(const ir_func *f, const uint32_t *uses, ir_ref r, base_str *why);
-/* Whether a node that reads an image as its first operand can take over what makes the image; else why not.
- */
+/* Whether a node that reads an image as its first operand can take over what makes the image; else
+ * why not. */
 typedef bool pass_can_take(const ir_node *user, base_str *why);
-/* True when r is no output, stands nowhere but in first operands, and all who read it can take it over. */
+/* True when r is no output, stands nowhere but in first operands, and all who read it can take it
+ * over. */
 bool pass_readers_take(const ir_func *f, ir_ref r, pass_can_take *can_take, base_str *why);
 /* A match or a refusal for the report. */
-bool pass_decided(pass_context *c, const char *pass, const ir_func *f, ir_ref r, const char *what, bool match,
-                  base_str *why);
-/* For each node its only user; IR_NONE for outputs and for nodes with no or several uses. base_free. */
+bool pass_decided(pass_context *c, const char *pass, const ir_func *f, ir_ref r, const char *what,
+                  bool match, base_str *why);
+/* For each node its only user; IR_NONE for outputs and for nodes with no or several uses.
+ * base_free. */
 ir_ref *pass_only_users(const ir_func *f);
 
 /* The node is a transpose with this permutation. */

@@ -1,8 +1,8 @@
-/* Printing the IR around passes: --print-before, --print-after, --print-changed, and what --filter leaves of
- * it.
+/* Printing the IR around passes: --print-before, --print-after, --print-changed, and what --filter
+ * leaves of it.
  *
- * A filter shows a function whole when its name matches; of every other function the nodes whose block, op,
- * attributes, type or kernel match, under a comment line that says how many they are. */
+ * A filter shows a function whole when its name matches; of every other function the nodes whose
+ * block, op, attributes, type or kernel match, under a comment line that says how many they are. */
 #include "passes/manager/manager.h"
 
 #include <string.h>
@@ -59,7 +59,8 @@ static void filter_func(const pass_show *s, const ir_func *f, base_str *out) {
         base_str_add(&lines, "\n");
     }
     if (shown)
-        base_str_addf(out, "// %u nodes of %s\n%s", shown, base_escape(f->name, strlen(f->name)), lines.data);
+        base_str_addf(out, "// %u nodes of %s\n%s", shown, base_escape(f->name, strlen(f->name)),
+                      lines.data);
     base_str_free(&lines);
     base_free(number);
 }
@@ -75,7 +76,8 @@ static base_str render(const pass_show *s, const ir_module *m) {
     return text;
 }
 
-void pass_show_before(pass_show *s, const ir_module *m, const char *pass, bool print, bool remember) {
+void pass_show_before(pass_show *s, const ir_module *m, const char *pass, bool print,
+                      bool remember) {
     remember &= s->filtered; /* without a filter the pass itself says whether it changed anything */
     if (!print && !remember) return;
     base_str text = render(s, m);
@@ -87,7 +89,8 @@ void pass_show_before(pass_show *s, const ir_module *m, const char *pass, bool p
         base_str_free(&text);
 }
 
-void pass_show_after(pass_show *s, const ir_module *m, const char *pass, bool changed, bool only_changed) {
+void pass_show_after(pass_show *s, const ir_module *m, const char *pass, bool changed,
+                     bool only_changed) {
     if (only_changed && !changed) return;
     base_str text = render(s, m);
     bool same = only_changed && s->before.data && pass_same_text(s->before.data, text.data);

@@ -53,12 +53,14 @@ static bool holds_LAID_OUT(const ir_func *f, base_str *why) {
         uint32_t flags = ir_op_get(n->op)->flags;
         if (constant[i] || (flags & IR_FLAG_LEAF)) continue;
         if (n->op == IR_OP_group_norm)
-            fine = no(why, f, i, "group_norm stands for itself; kernels have group_stats and norm_apply");
+            fine = no(why, f, i,
+                      "group_norm stands for itself; kernels have group_stats and norm_apply");
         else if ((flags & IR_FLAG_EW) && n->op != IR_OP_ew)
             fine = no(why, f, i, "an elementwise op that is not an ew node");
         else if (wants_c16(n->op) && n->type.layout != IR_C16)
             fine = no(why, f, i, "stands in plain layout");
-        else if ((n->op == IR_OP_conv2d || n->op == IR_OP_linear) && ir_typeof(f, n->operand[1])->rank < 6)
+        else if ((n->op == IR_OP_conv2d || n->op == IR_OP_linear) &&
+                 ir_typeof(f, n->operand[1])->rank < 6)
             fine = no(why, f, i, "its weight is not packed");
     }
     base_free(constant);
@@ -85,7 +87,8 @@ static bool holds_BOUND(const ir_func *f, base_str *why) {
 static bool holds_PLACED(const ir_func *f, base_str *why) {
     bool *constant = ir_constants(f), fine = true;
     for (uint32_t i = 0; i < f->nodes.count && fine; i++)
-        if (!constant[i] && f->nodes.items[i].place.kind == IR_UNPLACED) fine = no(why, f, i, "has no place");
+        if (!constant[i] && f->nodes.items[i].place.kind == IR_UNPLACED)
+            fine = no(why, f, i, "has no place");
     base_free(constant);
     return fine;
 }

@@ -1,9 +1,10 @@
-/* What passes decided, and how it is told: matches and refusals of the fusion passes, what left the loop, the
- * memory plan.
+/* What passes decided, and how it is told: matches and refusals of the fusion passes, what left the
+ * loop, the memory plan.
  *
- * Text: a line a pass ("fuse_groupnorm_silu: 61 matched, 0 refused"), below it every refusal with the failed
- * condition and the place in the model description (many for one reason together), and what would have to be
- * otherwise; passes over the whole module list their matches too (what left the loop). */
+ * Text: a line a pass ("fuse_groupnorm_silu: 61 matched, 0 refused"), below it every refusal with
+ * the failed condition and the place in the model description (many for one reason together), and
+ * what would have to be otherwise; passes over the whole module list their matches too (what left
+ * the loop). */
 #include "passes/passes.h"
 
 #include <stdarg.h>
@@ -21,7 +22,8 @@ static char *format(base_arena *a, const char *fmt, va_list ap) {
     return text;
 }
 
-static pass_match *note(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what) {
+static pass_match *note(pass_context *c, const char *pass, const ir_func *f, ir_ref node,
+                        const char *what) {
     base_str text = {0};
     ir_print_node(f, node, &text);
     while (text.len && text.data[text.len - 1] == '\n') text.len--;
@@ -40,12 +42,13 @@ static pass_match *note(pass_context *c, const char *pass, const ir_func *f, ir_
     return &c->matches.items[c->matches.count - 1];
 }
 
-void pass_matched(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what) {
+void pass_matched(pass_context *c, const char *pass, const ir_func *f, ir_ref node,
+                  const char *what) {
     note(c, pass, f, node, what);
 }
 
-void pass_refused(pass_context *c, const char *pass, const ir_func *f, ir_ref node, const char *what,
-                  const char *reason, ...) {
+void pass_refused(pass_context *c, const char *pass, const ir_func *f, ir_ref node,
+                  const char *what, const char *reason, ...) {
     va_list ap;
     va_start(ap, reason);
     note(c, pass, f, node, what)->reason = format(c->arena, reason, ap);
@@ -67,8 +70,8 @@ void pass_error(pass_context *c, const ir_func *f, ir_ref node, const char *mess
     base_str line = {0};
     ir_print_node(f, node, &line);
     while (line.len && line.data[line.len - 1] == '\n') line.data[--line.len] = 0;
-    base_note(c->diag, NULL, "in %s%s%s", line.data + strspn(line.data, " "), o->block ? ", block " : "",
-            o->block ? o->block : "");
+    base_note(c->diag, NULL, "in %s%s%s", line.data + strspn(line.data, " "),
+              o->block ? ", block " : "", o->block ? o->block : "");
     base_str_free(&line);
 }
 
@@ -92,7 +95,9 @@ static void add_place(base_str *out, const pass_match *m) {
     if (!o->block && !o->file) base_str_add(out, m->func);
 }
 
-enum { MANY = 4 }; /* from so many on, refusals for one reason are told once, with all their places */
+enum {
+    MANY = 4
+}; /* from so many on, refusals for one reason are told once, with all their places */
 
 static bool same_refusal(const pass_match *a, const pass_match *b) {
     return a->reason && b->reason && !strcmp(a->pass, b->pass) && !strcmp(a->func, b->func) &&
@@ -101,7 +106,7 @@ static bool same_refusal(const pass_match *a, const pass_match *b) {
 
 static void add_decision(base_str *out, const pass_match *m) {
     base_str_addf(out, "  %s: %s: %s%s%s (", m->func, m->reason ? "refused" : "moved", m->what,
-                m->reason ? ": " : "", m->reason ? m->reason : "");
+                  m->reason ? ": " : "", m->reason ? m->reason : "");
     add_place(out, m);
     base_str_addf(out, ")\n      %s\n", m->node);
 }
@@ -133,7 +138,8 @@ static void add_decisions(const pass_context *c, const pass_info *p, bool moves,
 static void count(const pass_context *c, const char *pass, size_t *matched, size_t *refused) {
     *matched = *refused = 0;
     for (size_t k = 0; k < c->matches.count; k++)
-        if (!strcmp(c->matches.items[k].pass, pass)) *(c->matches.items[k].reason ? refused : matched) += 1;
+        if (!strcmp(c->matches.items[k].pass, pass))
+            *(c->matches.items[k].reason ? refused : matched) += 1;
 }
 
 static void report_text(const pass_context *c, base_str *out) {
@@ -143,20 +149,25 @@ static void report_text(const pass_context *c, base_str *out) {
         size_t matched, refused;
         count(c, p->name, &matched, &refused);
         bool ran = false;
-        for (size_t k = 0; k < c->timings.count; k++) ran |= !strcmp(c->timings.items[k].pass, p->name);
+        for (size_t k = 0; k < c->timings.count; k++)
+            ran |= !strcmp(c->timings.items[k].pass, p->name);
         if (!ran || !(moves || (p->flags & PASS_FUSION) || matched || refused)) continue;
-        base_str_addf(out, "%s: %zu %s, %zu refused\n", p->name, matched, moves ? "moved" : "matched", refused);
+        base_str_addf(out, "%s: %zu %s, %zu refused\n", p->name, matched,
+                      moves ? "moved" : "matched", refused);
         add_decisions(c, p, moves, out);
-        if (refused && pass_advice(p->name)) base_str_addf(out, "  to match: %s\n", pass_advice(p->name));
+        if (refused && pass_advice(p->name))
+            base_str_addf(out, "  to match: %s\n", pass_advice(p->name));
     }
     for (size_t i = 0; i < c->plans.count; i++) {
         const pass_plan *p = &c->plans.items[i];
-        base_str_addf(out, "plan_memory: %s: arena %llu bytes, lower bound %llu, one buffer a tensor %llu\n",
-                    p->func, (unsigned long long)p->arena_bytes, (unsigned long long)p->bound,
-                    (unsigned long long)p->total);
+        base_str_addf(
+            out, "plan_memory: %s: arena %llu bytes, lower bound %llu, one buffer a tensor %llu\n",
+            p->func, (unsigned long long)p->arena_bytes, (unsigned long long)p->bound,
+            (unsigned long long)p->total);
     }
     if (c->weights_bytes)
-        base_str_addf(out, "plan_memory: packed weights %llu bytes\n", (unsigned long long)c->weights_bytes);
+        base_str_addf(out, "plan_memory: packed weights %llu bytes\n",
+                      (unsigned long long)c->weights_bytes);
 }
 
 /* ---- JSON ---- */
@@ -180,7 +191,8 @@ static void report_json(const pass_context *c, base_str *out) {
         add_member(out, "reason", m->reason);
         add_member(out, "block", m->origin.block);
         add_member(out, "file", m->origin.file);
-        if (m->origin.file) base_str_addf(out, ", \"line\": %u, \"col\": %u", m->origin.line, m->origin.col);
+        if (m->origin.file)
+            base_str_addf(out, ", \"line\": %u, \"col\": %u", m->origin.line, m->origin.col);
         add_member(out, "path", m->path);
         base_str_add(out, "}");
     }
@@ -189,20 +201,21 @@ static void report_json(const pass_context *c, base_str *out) {
         const pass_timing *t = &c->timings.items[i];
         size_t matched, refused;
         count(c, t->pass, &matched, &refused);
-        base_str_addf(out,
-                    "%s\n  {\"pass\": \"%s\", \"ms\": %.3f, \"nodes_before\": %u, \"nodes_after\": %u, "
-                    "\"changed\": %s, \"matched\": %zu, \"refused\": %zu",
-                    i ? "," : "", t->pass, t->ms, t->nodes_before, t->nodes_after,
-                    t->changed ? "true" : "false", matched, refused);
+        base_str_addf(
+            out,
+            "%s\n  {\"pass\": \"%s\", \"ms\": %.3f, \"nodes_before\": %u, \"nodes_after\": %u, "
+            "\"changed\": %s, \"matched\": %zu, \"refused\": %zu",
+            i ? "," : "", t->pass, t->ms, t->nodes_before, t->nodes_after,
+            t->changed ? "true" : "false", matched, refused);
         if (refused) add_member(out, "advice", pass_advice(t->pass));
         base_str_add(out, "}");
     }
     base_str_add(out, "],\n \"plans\": [");
     for (size_t i = 0; i < c->plans.count; i++) {
         const pass_plan *p = &c->plans.items[i];
-        base_str_addf(out, "%s\n  {\"arena_bytes\": %llu, \"bound\": %llu, \"total\": %llu", i ? "," : "",
-                    (unsigned long long)p->arena_bytes, (unsigned long long)p->bound,
-                    (unsigned long long)p->total);
+        base_str_addf(out, "%s\n  {\"arena_bytes\": %llu, \"bound\": %llu, \"total\": %llu",
+                      i ? "," : "", (unsigned long long)p->arena_bytes,
+                      (unsigned long long)p->bound, (unsigned long long)p->total);
         add_member(out, "function", p->func);
         base_str_add(out, "}");
     }

@@ -1,12 +1,13 @@
-/* What the manager does with the IR between passes: verify, round trip, dump, and the end of a broken
- * one. */
+/* What the manager does with the IR between passes: verify, round trip, dump, and the end of a
+ * broken one. */
 #include "passes/manager/manager.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* print -> parse -> print must be the identity: a dump that cannot be read back is worth nothing. */
+/* print -> parse -> print must be the identity: a dump that cannot be read back is worth nothing.
+ */
 static void check_round_trip(const ir_module *m, base_str *faults) {
     base_str text = {0}, again = {0};
     ir_print(m, &text);
@@ -49,7 +50,8 @@ static bool write_text(const char *path, const ir_module *m) {
     return fine;
 }
 
-_Noreturn void pass_broken(const ir_module *m, const char *pass, const char *faults, const char *dir) {
+_Noreturn void pass_broken(const ir_module *m, const char *pass, const char *faults,
+                           const char *dir) {
     base_str path = {0};
     base_str_addf(&path, "%s/ebru-bad.ir", dir ? dir : ".");
     bool written = write_text(path.data, m);
@@ -57,11 +59,14 @@ _Noreturn void pass_broken(const ir_module *m, const char *pass, const char *fau
         written ? path.data : "", faults);
 }
 
-bool pass_dump(base_diag *d, const ir_module *m, const char *dir, uint32_t number, const char *pass) {
+bool pass_dump(base_diag *d, const ir_module *m, const char *dir, uint32_t number,
+               const char *pass) {
     base_str path = {0};
     base_str_addf(&path, "%s/%02u-%s.ir", dir, number, pass);
     bool fine = write_text(path.data, m);
-    if (!fine) base_error(d, NULL, "cannot write '%s': %s", base_escape(path.data, path.len), strerror(errno));
+    if (!fine)
+        base_error(d, NULL, "cannot write '%s': %s", base_escape(path.data, path.len),
+                   strerror(errno));
     base_str_free(&path);
     return fine;
 }

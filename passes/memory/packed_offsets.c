@@ -1,5 +1,6 @@
 /* Offsets in the packed weights, found by the text of the expression that computes a value:
- * "pack_conv_weight(@3):f32[20,20,3,3,16,16]". Weights stand there by their index in the module's table. */
+ * "pack_conv_weight(@3):f32[20,20,3,3,16,16]". Weights stand there by their index in the module's
+ * table. */
 #include "base/number.h"
 #include "passes/memory/plan.h"
 

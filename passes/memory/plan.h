@@ -4,8 +4,8 @@
 
 #include "passes/passes.h"
 
-/* The offset in the packed weights of a value that depends on weights only; the same expression has one
- * offset in all functions. New ones are appended. */
+/* The offset in the packed weights of a value that depends on weights only; the same expression has
+ * one offset in all functions. New ones are appended. */
 uint64_t pass_weight_offset(pass_context *c, const ir_func *f, ir_ref r);
 
 #endif

@@ -1,10 +1,10 @@
 /* The stage splitter: a function becomes up to three by how often its inputs change.
  *
- * Every node has a home: the stage in which all it depends on is known. From the outputs back, a stage
- * computes the nodes whose home it is. A node of an earlier home becomes an input, and an output of the
- * earlier stage, unless it is a mere change of shape: that is repeated where it is needed, so that the value
- * behind it crosses. Values that only depend on weights are repeated too. So the cheapest frontier crosses:
- * of x and silu(x) only what a later stage reads. */
+ * Every node has a home: the stage in which all it depends on is known. From the outputs back, a
+ * stage computes the nodes whose home it is. A node of an earlier home becomes an input, and an
+ * output of the earlier stage, unless it is a mere change of shape: that is repeated where it is
+ * needed, so that the value behind it crosses. Values that only depend on weights are repeated too.
+ * So the cheapest frontier crosses: of x and silu(x) only what a later stage reads. */
 #include "passes/stages/stage_splitter.h"
 #include "passes/manager/match.h"
 
@@ -39,8 +39,8 @@ typedef struct split {
 
 /* ---- homes ---- */
 
-/* What is repeated rather than passed on. Transposes belong to patterns (heads of attention) that later
- * passes look for on one side. */
+/* What is repeated rather than passed on. Transposes belong to patterns (heads of attention) that
+ * later passes look for on one side. */
 static bool is_trivial(const split *s, uint32_t i) {
     ir_op op = s->from->nodes.items[i].op;
     if (op == IR_OP_transpose) return !s->o->again;
@@ -56,7 +56,8 @@ static void find_homes(split *s) {
     base_free(freq);
 }
 
-/* From the needed nodes of a stage back to its inputs; what comes from earlier stages is needed there. */
+/* From the needed nodes of a stage back to its inputs; what comes from earlier stages is needed
+ * there. */
 static void find_needs(split *s, int stage) {
     bool *need = s->need[stage];
     for (uint32_t i = (uint32_t)s->from->nodes.count; i-- > 0;) {
@@ -78,14 +79,16 @@ static bool name_taken(const split *s, const char *name, uint32_t before) {
     for (uint32_t i = 0; i < before; i++)
         if (s->name[i] && !strcmp(s->name[i], name)) return true;
     for (size_t i = 0; i < s->from->inputs.count; i++)
-        if (!strcmp(IR_ATTRS(ir_get(s->from, s->from->inputs.items[i]), input)->name, name)) return true;
+        if (!strcmp(IR_ATTRS(ir_get(s->from, s->from->inputs.items[i]), input)->name, name))
+            return true;
     for (int stage = 0; stage < STAGES; stage++)
         for (size_t i = 0; s->old[stage] && i < s->old[stage]->outputs.count; i++)
             if (!strcmp(s->old[stage]->outputs.items[i].name, name)) return true;
     return false;
 }
 
-/* What a node computes, by the name of its weight or block: "down_blocks.0.resnets.1.time_emb_proj". */
+/* What a node computes, by the name of its weight or block:
+ * "down_blocks.0.resnets.1.time_emb_proj". */
 static void describe(const split *s, uint32_t i, base_str *out) {
     const ir_node *n = &s->from->nodes.items[i];
     const char *block = s->m->origins.items[n->origin].block;
@@ -93,7 +96,8 @@ static void describe(const split *s, uint32_t i, base_str *out) {
         ir_ref w = n->operand[1];
         while (ir_get(s->from, w)->operand_count) w = ir_get(s->from, w)->operand[0];
         if (ir_get(s->from, w)->op == IR_OP_weight) {
-            const char *name = s->m->weights.items[IR_ATTRS(ir_get(s->from, w), weight)->index].name;
+            const char *name =
+                s->m->weights.items[IR_ATTRS(ir_get(s->from, w), weight)->index].name;
             const char *slash = strrchr(name, '/');
             if (slash) name = slash + 1;
             size_t length = strlen(name);
@@ -132,20 +136,22 @@ static ir_ref find_output(const ir_func *f, const char *name) {
 
 static ir_ref find_input(const ir_func *f, const char *name) {
     for (size_t i = 0; i < f->inputs.count; i++)
-        if (!strcmp(IR_ATTRS(ir_get(f, f->inputs.items[i]), input)->name, name)) return f->inputs.items[i];
+        if (!strcmp(IR_ATTRS(ir_get(f, f->inputs.items[i]), input)->name, name))
+            return f->inputs.items[i];
     return IR_NONE;
 }
 
 static ir_ref clone(ir_func *to, const ir_node *n, const ir_ref *map) {
-    if (n->op == IR_OP_weight) return ir_weight_ref(to, (uint32_t)IR_ATTRS(n, weight)->index, n->origin);
+    if (n->op == IR_OP_weight)
+        return ir_weight_ref(to, (uint32_t)IR_ATTRS(n, weight)->index, n->origin);
     ir_ref operand[IR_MAX_OPERANDS];
     for (uint32_t k = 0; k < n->operand_count; k++)
         operand[k] = ir_ref_ok(n->operand[k]) ? map[n->operand[k].id] : IR_NONE;
     return ir_build(to, n->op, operand, n->operand_count, n->attrs, n->type.layout, n->origin);
 }
 
-/* An input of `from` in a stage: the value an existing function of this stage gives under that name, or the
- * function's own input. */
+/* An input of `from` in a stage: the value an existing function of this stage gives under that
+ * name, or the function's own input. */
 static ir_ref take_input(ir_func *to, const ir_node *n) {
     const struct ir_attrs_input *a = IR_ATTRS(n, input);
     ir_ref r = find_output(to, a->name);
@@ -167,8 +173,8 @@ static void copy_into(ir_func *to, const ir_func *old) {
     base_free(map);
 }
 
-/* The step keeps what it reads, what changes every step, and what nobody reads: the network's signature
- * stays. */
+/* The step keeps what it reads, what changes every step, and what nobody reads: the network's
+ * signature stays. */
 static bool stands_in_step(const split *s, uint32_t id) {
     const struct ir_attrs_input *a = IR_ATTRS(&s->from->nodes.items[id], input);
     if (a->freq == IR_STEP) return true;
@@ -226,7 +232,8 @@ static void report(const split *s) {
         const ir_op_info *info = ir_op_get(n->op);
         bool work = (info->flags & IR_FLAG_CONTRACT) || n->op == IR_OP_timestep_embedding ||
                     n->op == IR_OP_embedding || n->op == IR_OP_pack_k || n->op == IR_OP_pack_v;
-        if (s->constant[i] || s->home[i] == STEP || !s->need[s->home[i]][i] || !(work || s->crosses[i]))
+        if (s->constant[i] || s->home[i] == STEP || !s->need[s->home[i]][i] ||
+            !(work || s->crosses[i]))
             continue;
         base_str what = {0};
         describe(s, i, &what);
@@ -291,7 +298,8 @@ static bool split_function(const pass_split *o) {
         s.old[stage] = existing(&s, stage);
     }
     find_homes(&s);
-    for (size_t i = 0; i < o->f->outputs.count; i++) s.need[STEP][o->f->outputs.items[i].value.id] = true;
+    for (size_t i = 0; i < o->f->outputs.count; i++)
+        s.need[STEP][o->f->outputs.items[i].value.id] = true;
     for (int stage = STEP; stage >= PROMPT; stage--) find_needs(&s, stage);
     for (size_t i = 0; i < nodes; i++)
         if (s.crosses[i]) leaves[s.home[i]] = leaves[STEP] = true;

@@ -1,7 +1,8 @@
-/* A .schedule function for several steps at once: the timestep input gets rows, and so does everything that
- * depends on it. One GEMM over all steps reads the weights of the time MLP and the time projections once. */
-#include "passes/stages/stage_splitter.h"
+/* A .schedule function for several steps at once: the timestep input gets rows, and so does
+ * everything that depends on it. One GEMM over all steps reads the weights of the time MLP and the
+ * time projections once. */
 #include "passes/manager/match.h"
+#include "passes/stages/stage_splitter.h"
 
 static bool depends(const ir_node *n, const bool *rows) {
     for (uint32_t k = 0; k < n->operand_count; k++)
@@ -9,8 +10,9 @@ static bool depends(const ir_node *n, const bool *rows) {
     return false;
 }
 
-/* Builds node n with its new operands if its result only gets more rows; IR_NONE when not. An operand with
- * rows must have the result's rank: broadcasting would take its rows for another axis. */
+/* Builds node n with its new operands if its result only gets more rows; IR_NONE when not. An
+ * operand with rows must have the result's rank: broadcasting would take its rows for another axis.
+ */
 static ir_ref widen_node(ir_func *to, const ir_node *n, const ir_ref *map, const bool *rows) {
     ir_ref operand[IR_MAX_OPERANDS];
     bool broadcasts = ir_op_get(n->op)->flags & IR_FLAG_EW;
@@ -34,10 +36,11 @@ static ir_ref widen_node(ir_func *to, const ir_node *n, const ir_ref *map, const
         attrs = &shape;
     }
     base_str faults = {0};
-    bool fits =
-        ir_infer(to, n->op, operand, n->operand_count, attrs, &got, &faults) && ir_type_equal(&got, &want);
+    bool fits = ir_infer(to, n->op, operand, n->operand_count, attrs, &got, &faults) &&
+                ir_type_equal(&got, &want);
     base_str_free(&faults);
-    return fits ? ir_build(to, n->op, operand, n->operand_count, attrs, n->type.layout, n->origin) : IR_NONE;
+    return fits ? ir_build(to, n->op, operand, n->operand_count, attrs, n->type.layout, n->origin)
+                : IR_NONE;
 }
 
 static bool widen(ir_func *to, const ir_func *f, ir_ref *map, bool *rows) {
@@ -66,7 +69,8 @@ static bool widen(ir_func *to, const ir_func *f, ir_ref *map, bool *rows) {
             ir_ref operand[IR_MAX_OPERANDS];
             for (uint32_t k = 0; k < n->operand_count; k++)
                 operand[k] = ir_ref_ok(n->operand[k]) ? map[n->operand[k].id] : IR_NONE;
-            map[i] = ir_build(to, n->op, operand, n->operand_count, n->attrs, n->type.layout, n->origin);
+            map[i] =
+                ir_build(to, n->op, operand, n->operand_count, n->attrs, n->type.layout, n->origin);
         }
     }
     for (size_t i = 0; i < f->outputs.count; i++) {

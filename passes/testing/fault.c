@@ -1,9 +1,10 @@
-/* Planted faults, for tests of the tools that find faults (pass_options.fault; docs/extending.md): after the
- * named pass has run, one node that it produced is made to compute something else in a way that still
- * verifies.
+/* Planted faults, for tests of the tools that find faults (pass_options.fault; docs/extending.md):
+ * after the named pass has run, one node that it produced is made to compute something else in a
+ * way that still verifies.
  *
- * What a pass produced: the nodes whose op, attributes, weights, type and layout (and kernel and place)
- * occur more often behind it than before. What is changed, the first of these that the node has:
+ * What a pass produced: the nodes whose op, attributes, weights, type and layout (and kernel and
+ * place) occur more often behind it than before. What is changed, the first of these that the node
+ * has:
  *   - at KERNEL level and beyond: a number of its kernel's parameters, so that the IR is right and the
  *     program is not
  *   - an optional operand is dropped: residual, bias, norm ...
@@ -41,7 +42,8 @@ void pass_fault_look(pass_fault *fault, const ir_module *m) {
     for (size_t i = 0; i < m->funcs.count; i++)
         for (uint32_t k = 0; k < m->funcs.items[i]->nodes.count; k++)
             BASE_PUSH(&fault->seen, signature(m->funcs.items[i], k));
-    if (fault->seen.count) qsort(fault->seen.items, fault->seen.count, sizeof *fault->seen.items, by_value);
+    if (fault->seen.count)
+        qsort(fault->seen.items, fault->seen.count, sizeof *fault->seen.items, by_value);
 }
 
 /* Takes one occurrence of h out of what was seen; false when there is none left. */
@@ -73,7 +75,8 @@ static bool fits(const ir_func *f, const ir_node *n, const altered *a) {
     base_str faults = {0};
     uint32_t count = a->count;
     while (count && !ir_ref_ok(a->operand[count - 1])) count--;
-    bool fine = ir_infer(f, n->op, a->operand, count, a->attrs, &t, &faults) && ir_shape_equal(&t, &n->type);
+    bool fine = ir_infer(f, n->op, a->operand, count, a->attrs, &t, &faults) &&
+                ir_shape_equal(&t, &n->type);
     base_str_free(&faults);
     return fine;
 }
@@ -123,7 +126,8 @@ static bool change_attribute(const ir_func *f, const ir_node *n, ir_attr_kind ki
 }
 
 static bool swap_operands(const ir_func *f, const ir_node *n, altered *a) {
-    if (n->op == IR_OP_add || n->op == IR_OP_mul || n->op == IR_OP_max || n->op == IR_OP_min) return false;
+    if (n->op == IR_OP_add || n->op == IR_OP_mul || n->op == IR_OP_max || n->op == IR_OP_min)
+        return false;
     for (uint32_t k = 0; k + 1 < n->operand_count; k++) {
         ir_ref x = n->operand[k], y = n->operand[k + 1];
         if (!ir_ref_ok(x) || !ir_ref_ok(y) || ir_ref_eq(x, y) ||
@@ -146,7 +150,8 @@ static bool change_expression(const ir_func *f, const ir_node *n, altered *a) {
 
 static bool alter(const ir_func *f, const ir_node *n, altered *a) {
     return drop_operand(f, n, a) || change_attribute(f, n, IR_ATTR_act, a) ||
-           change_attribute(f, n, IR_ATTR_f64, a) || swap_operands(f, n, a) || change_expression(f, n, a);
+           change_attribute(f, n, IR_ATTR_f64, a) || swap_operands(f, n, a) ||
+           change_expression(f, n, a);
 }
 
 /* The kernel's first fraction that is not 0, or its activation; -1 when it has neither. */
@@ -186,7 +191,8 @@ static ir_ref plant_rule(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old);
     ir_ref operand[IR_MAX_OPERANDS];
     for (uint32_t k = 0; k < p->node->count; k++) operand[k] = rw_new(rw, p->node->operand[k]);
-    return ir_build(rw->to, n->op, operand, p->node->count, p->node->attrs, n->type.layout, n->origin);
+    return ir_build(rw->to, n->op, operand, p->node->count, p->node->attrs, n->type.layout,
+                    n->origin);
 }
 
 static void tell(const pass_fault *fault, const ir_func *f, uint32_t i, FILE *log) {
@@ -218,7 +224,8 @@ static bool plant_at(pass_fault *fault, ir_func *f, uint32_t i, FILE *log) {
 static bool plant_in(pass_fault *fault, bool *taken, ir_func *f, FILE *log) {
     bool *constant = ir_constants(f), planted = false;
     for (uint32_t i = 0; i < f->nodes.count && !planted; i++)
-        if (!seen_before(fault, taken, signature(f, i)) && !constant[i]) planted = plant_at(fault, f, i, log);
+        if (!seen_before(fault, taken, signature(f, i)) && !constant[i])
+            planted = plant_at(fault, f, i, log);
     base_free(constant);
     return planted;
 }

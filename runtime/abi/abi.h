@@ -1,7 +1,7 @@
-/* The treaty between the compiler and an emitted program: constant tables that codegen emits and the runtime
- * reads, and the services emitted code calls. Plain C structs, fixed-width fields, natural alignment; append
- * only, and raise EBRU_ABI_VERSION when a meaning changes. Kernels have a treaty of their own: kernel_abi.h
- * and kernels.def. */
+/* The treaty between the compiler and an emitted program: constant tables that codegen emits and
+ * the runtime reads, and the services emitted code calls. Plain C structs, fixed-width fields,
+ * natural alignment; append only, and raise EBRU_ABI_VERSION when a meaning changes. Kernels have a
+ * treaty of their own: kernel_abi.h and kernels.def. */
 #ifndef EBRU_RUNTIME_ABI_ABI_H
 #define EBRU_RUNTIME_ABI_ABI_H
 
@@ -11,12 +11,17 @@
 
 /* Element types at run time; bf16: what is packed, between stages. */
 enum { EBRU_F32 = 0, EBRU_I32 = 1, EBRU_BF16 = 2 };
-enum { EBRU_PLAIN = 0, EBRU_C16 = 1 };                                        /* layouts, as in the IR */
-enum { EBRU_EMBED = 0, EBRU_APPEND = 1, EBRU_EXTERNAL = 2 };                  /* --weights= */
-enum { EBRU_PROGRAM = 0, EBRU_PROMPT = 1, EBRU_SCHEDULE = 2, EBRU_STEP = 3 }; /* how often an input changes */
+enum { EBRU_PLAIN = 0, EBRU_C16 = 1 };                       /* layouts, as in the IR */
+enum { EBRU_EMBED = 0, EBRU_APPEND = 1, EBRU_EXTERNAL = 2 }; /* --weights= */
+enum {
+    EBRU_PROGRAM = 0,
+    EBRU_PROMPT = 1,
+    EBRU_SCHEDULE = 2,
+    EBRU_STEP = 3
+}; /* how often an input changes */
 
-/* An input or output of a function. Names as in the IR; values between stages have names like "%attn2.to_k".
- */
+/* An input or output of a function. Names as in the IR; values between stages have names like
+ * "%attn2.to_k". */
 struct ebru_tensor_desc {
     const char *name;
     int32_t dtype, layout, rank, freq;
@@ -36,8 +41,8 @@ struct ebru_op_desc {
     int32_t reserved;
 };
 
-/* What a thread gets when it runs an emitted function. All threads of the pool call `run` with the same
- * struct. */
+/* What a thread gets when it runs an emitted function. All threads of the pool call `run` with the
+ * same struct. */
 struct ebru_call {
     const void *const *inputs; /* in table order; 64-byte aligned buffers in the described layout */
     void *const *outputs;
@@ -65,8 +70,8 @@ struct ebru_level_desc {
     const ebru_run_fn *run;
 };
 
-/* A property of the model (pipeline, sampler constants ...): kind 0 integer, 1 float, 2 string. Sorted by
- * key. Keys are listed in docs/program.md. */
+/* A property of the model (pipeline, sampler constants ...): kind 0 integer, 1 float, 2 string.
+ * Sorted by key. Keys are listed in docs/program.md. */
 struct ebru_meta_desc {
     const char *key;
     int32_t kind, reserved;
@@ -85,35 +90,39 @@ struct ebru_model {
     const struct ebru_meta_desc *meta;
     uint64_t weights_bytes;
     uint8_t weights_id[16]; /* digest of the packed weights; also in their trailer */
-    const char
-        *weights_embedded; /* where the program's segment of weights begins; NULL when they are external */
+    const char *
+        /* where the program's segment of weights begins; NULL when they are external */
+        weights_embedded;
     const char *weights_external; /* file name beside the program, NULL unless --weights=external */
     const uint8_t *tokenizer;     /* rt_tokenizer blob or NULL */
     uint64_t tokenizer_bytes;
     const uint8_t *tokenizer_2; /* second text encoder's, or NULL */
     uint64_t tokenizer_2_bytes;
-    const char *build_info; /* text for --build-info: lines "KEY: VALUE", "build: " with the program's id
+    const char
+        *build_info; /* text for --build-info: lines "KEY: VALUE", "build: " with the program's id
                              * among them */
 };
 extern const struct ebru_model ebru_model;
 
 /* Services for emitted code. */
 
-/* All threads have finished op `op` (index into the function's ops) and see each other's writes afterwards.
- */
+/* All threads have finished op `op` (index into the function's ops) and see each other's writes
+ * afterwards. */
 void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads, int32_t op);
 
-/* This thread has finished its part of op `op` and goes on with the next op at once: between ops that need no
- * barrier, so that a profile tells them apart. */
+/* This thread has finished its part of op `op` and goes on with the next op at once: between ops
+ * that need no barrier, so that a profile tells them apart. */
 void ebru_mark(const struct ebru_call *call, int32_t thread, int32_t op);
 
-/* In programs compiled with --check-finite: op `op` has left `bytes` bytes at `data`; called on thread 0
- * while all others wait. Returns when all numbers are finite, otherwise ends the program. */
+/* In programs compiled with --check-finite: op `op` has left `bytes` bytes at `data`; called on
+ * thread 0 while all others wait. Returns when all numbers are finite, otherwise ends the program.
+ */
 void ebru_check_finite(const struct ebru_call *call, int32_t op, const void *data, uint64_t bytes);
 
-/* Directly behind the packed weights, wherever they are: inside the program's segment, and (when nothing
- * rewrote the file since) at the end of the program or of the external weights' file. The weights begin on a
- * page boundary, large ones on one of EBRU_HUGE_PAGE, in memory and in the file. */
+/* Directly behind the packed weights, wherever they are: inside the program's segment, and (when
+ * nothing rewrote the file since) at the end of the program or of the external weights' file. The
+ * weights begin on a page boundary, large ones on one of EBRU_HUGE_PAGE, in memory and in the file.
+ */
 #define EBRU_HUGE_PAGE (2u << 20) /* bytes */
 struct ebru_trailer {
     uint64_t bytes, reserved; /* of the weights in front */

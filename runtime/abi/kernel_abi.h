@@ -1,6 +1,6 @@
-/* The treaty between compiler and kernels, data half: one POD params struct a kernel, and the host-side
- * arithmetic that belongs to it (number of tasks, bytes of scratch, tile defaults). kernels.def is the other
- * half: names and operands.
+/* The treaty between compiler and kernels, data half: one POD params struct a kernel, and the
+ * host-side arithmetic that belongs to it (number of tasks, bytes of scratch, tile defaults).
+ * kernels.def is the other half: names and operands.
  *
  * Rules
  *  - A params struct is declared from a field list EBRU_FIELDS_NAME(F) with rows F(type, field), type one of
@@ -32,8 +32,9 @@
 #define EBRU_FIELD_TYPE_f32   float
 #define EBRU_FIELD_DECL(t, n) EBRU_FIELD_TYPE_##t n;
 
-/* ISA levels, each with all below: x86-64-v2, -v3, -v4; v4 + AVX512-BF16; that + AMX-TILE + AMX-BF16. Kernels
- * without bf16 arithmetic are compiled for the first three, their code of v4 serves the levels above. */
+/* ISA levels, each with all below: x86-64-v2, -v3, -v4; v4 + AVX512-BF16; that + AMX-TILE +
+ * AMX-BF16. Kernels without bf16 arithmetic are compiled for the first three, their code of v4
+ * serves the levels above. */
 enum {
     EBRU_LEVEL_V2 = 2,
     EBRU_LEVEL_V3 = 3,
@@ -41,8 +42,8 @@ enum {
     EBRU_LEVEL_V4_BF16 = 5,
     EBRU_LEVEL_V4_AMX = 6
 };
-/* AArch64's levels: armv8-a; with the instructions that multiply bf16. They are numbered below x86-64's, so
- * that asking whether a level is at least one of x86-64 says no to them. */
+/* AArch64's levels: armv8-a; with the instructions that multiply bf16. They are numbered below
+ * x86-64's, so that asking whether a level is at least one of x86-64 says no to them. */
 enum { EBRU_LEVEL_NEON = 0, EBRU_LEVEL_NEON_BF16 = 1 };
 /* Registers for a tile of six pixels. */
 static inline int32_t ebru_level_six_rows(int32_t level) {
@@ -61,7 +62,8 @@ enum {
     EBRU_ACT_TANH = 7,
     EBRU_ACT_MISH = 8, /* x * tanh(ln(1 + exp x)) */
     EBRU_ACT_EXP = 9,
-    EBRU_ACT_GEGLU = 10 /* value * gelu(gate): neighbouring 16-column blocks (value, gate) become one */
+    EBRU_ACT_GEGLU =
+        10 /* value * gelu(gate): neighbouring 16-column blocks (value, gate) become one */
 };
 
 static inline int32_t ebru_ceil_div(int32_t a, int32_t b) {
@@ -158,7 +160,8 @@ static inline int64_t ebru_layer_norm_scratch(const struct ebru_layer_norm_param
 
 /* ---- geglu: y = value * gelu(gate), unfused
  *   B, P            images or batches, pixels or tokens
- *   C               channels of the result; x has 2C: value = channels [0,C), gate = channels [C,2C) */
+ *   C               channels of the result; x has 2C: value = channels [0,C), gate = channels [C,2C)
+ */
 #define EBRU_FIELDS_geglu(F) F(i32, B) F(i32, P) F(i32, C)
 struct ebru_geglu_params {
     EBRU_FIELDS_geglu(EBRU_FIELD_DECL)
@@ -185,8 +188,9 @@ struct ebru_attn_pack_v_params {
     EBRU_FIELDS_attn_pack_v(EBRU_FIELD_DECL)
 };
 enum {
-    EBRU_ATTN_PACK_X,   /* c16 [B,S,C] */
-    EBRU_ATTN_PACK_OUT, /* k: [B][heads][S][d]; v: [B][heads][ceil(S/16)][d][16], lanes past S zero */
+    EBRU_ATTN_PACK_X, /* c16 [B,S,C] */
+    /* k: [B][heads][S][d]; v: [B][heads][ceil(S/16)][d][16], lanes past S zero */
+    EBRU_ATTN_PACK_OUT,
     EBRU_ATTN_PACK_BUFS
 };
 static inline int32_t ebru_attn_pack_k_tasks(const struct ebru_attn_pack_k_params *p) {
@@ -233,8 +237,8 @@ enum {
     EBRU_ATTENTION_OUT, /* c16 [B,T,heads*d] */
     EBRU_ATTENTION_BUFS
 };
-static inline void ebru_attention_default_tiles(struct ebru_attention_params *p, int32_t level, int64_t l1,
-                                                int64_t l2) {
+static inline void ebru_attention_default_tiles(struct ebru_attention_params *p, int32_t level,
+                                                int64_t l1, int64_t l2) {
     (void)level;
     if (l1 <= 0) l1 = 32 * 1024;
     if (l2 <= 0) l2 = 1024 * 1024;
@@ -248,7 +252,8 @@ static inline void ebru_attention_default_tiles(struct ebru_attention_params *p,
 static inline int32_t ebru_attention_tasks(const struct ebru_attention_params *p) {
     return p->B * p->heads * ebru_ceil_div(p->T, p->QB);
 }
-/* Scratch: queries [QB/16][d][16], scores [QB/16][KB][16], sums [QB/16][d][16], three numbers a query. */
+/* Scratch: queries [QB/16][d][16], scores [QB/16][KB][16], sums [QB/16][d][16], three numbers a
+ * query. */
 static inline int64_t ebru_attention_scratch(const struct ebru_attention_params *p) {
     int64_t qb = p->QB;
     return 4 * (2 * qb * p->d + qb * p->KB + 3 * qb);
@@ -363,10 +368,12 @@ enum {
     EBRU_TIMESTEP_EMBEDDING_OUT, /* c16 [B,dim] */
     EBRU_TIMESTEP_EMBEDDING_BUFS
 };
-static inline int32_t ebru_timestep_embedding_tasks(const struct ebru_timestep_embedding_params *p) {
+static inline int32_t
+ebru_timestep_embedding_tasks(const struct ebru_timestep_embedding_params *p) {
     return p->B;
 }
-static inline int64_t ebru_timestep_embedding_scratch(const struct ebru_timestep_embedding_params *p) {
+static inline int64_t
+ebru_timestep_embedding_scratch(const struct ebru_timestep_embedding_params *p) {
     (void)p;
     return 0;
 }
@@ -400,7 +407,8 @@ static inline int64_t ebru_concat_scratch(const struct ebru_concat_params *p) {
 
 /* ---- pack, unpack: plain <-> c16
  *   B, C, P         batches, channels, pixels (or tokens; 1 for vectors)
- *   sb, sc, sp      strides of the plain side in elements: NCHW (C*P, P, 1); tokens [B,T,C] (P*C, 1, C) */
+ *   sb, sc, sp      strides of the plain side in elements: NCHW (C*P, P, 1); tokens [B,T,C] (P*C, 1, C)
+ */
 #define EBRU_FIELDS_pack(F)   F(i32, B) F(i32, C) F(i32, P) F(i32, sb) F(i32, sc) F(i32, sp)
 #define EBRU_FIELDS_unpack(F) EBRU_FIELDS_pack(F)
 struct ebru_pack_params {
@@ -452,9 +460,9 @@ static inline int64_t ebru_copy_scratch(const struct ebru_copy_params *p) {
     (void)p;
     return 0;
 }
-/* Fills p for out = x with sizes n[rank] (1 <= rank <= 8), x strides s[rank], out dense row-major; offsets
- * zero. Slice: x's row-major strides and xo = start * stride; transpose: sizes and strides permuted. The
- * first two of three and more axes become the tasks. */
+/* Fills p for out = x with sizes n[rank] (1 <= rank <= 8), x strides s[rank], out dense row-major;
+ * offsets zero. Slice: x's row-major strides and xo = start * stride; transpose: sizes and strides
+ * permuted. The first two of three and more axes become the tasks. */
 static inline void ebru_copy_set(struct ebru_copy_params *p, int32_t rank, const int32_t *n,
                                  const int32_t *s) {
     int32_t nn[8] = {1, 1, 1, 1, 1, 1, 1, 1}, ss[8] = {0}, tt[8] = {0}, dense = 1;
@@ -473,7 +481,8 @@ static inline void ebru_copy_set(struct ebru_copy_params *p, int32_t rank, const
 
 /* ---- concat_plain: up to eight plain tensors along one axis (4-byte elements)
  *   outer           product of the axes before it
- *   n0 .. n7        elements of each operand after `outer`: its size on the axis times the axes behind */
+ *   n0 .. n7        elements of each operand after `outer`: its size on the axis times the axes behind
+ */
 /* clang-format off */
 #define EBRU_FIELDS_concat_plain(F) \
     F(i32, outer) F(i32, n0) F(i32, n1) F(i32, n2) F(i32, n3) F(i32, n4) F(i32, n5) F(i32, n6) F(i32, n7)
@@ -481,9 +490,13 @@ static inline void ebru_copy_set(struct ebru_copy_params *p, int32_t rank, const
 struct ebru_concat_plain_params {
     EBRU_FIELDS_concat_plain(EBRU_FIELD_DECL)
 };
-enum { EBRU_CONCAT_PLAIN_X0 = 0 /* .. X7 = 7 */, EBRU_CONCAT_PLAIN_OUT = 8, EBRU_CONCAT_PLAIN_BUFS };
-/* A task is so many elements of one outer index's: there may be one index and much behind it (a batch put
- * together). */
+enum {
+    EBRU_CONCAT_PLAIN_X0 = 0 /* .. X7 = 7 */,
+    EBRU_CONCAT_PLAIN_OUT = 8,
+    EBRU_CONCAT_PLAIN_BUFS
+};
+/* A task is so many elements of one outer index's: there may be one index and much behind it (a
+ * batch put together). */
 enum { EBRU_CONCAT_PLAIN_CHUNK = 16384 };
 static inline int64_t ebru_concat_plain_row(const struct ebru_concat_plain_params *p) {
     return (int64_t)p->n0 + p->n1 + p->n2 + p->n3 + p->n4 + p->n5 + p->n6 + p->n7;

@@ -1,22 +1,24 @@
-/* The treaty's rows of reduced precision: params structs and host arithmetic of the kernels that multiply in
- * bf16. Part of kernel_abi.h, which includes it; rules and layouts stand there.
+/* The treaty's rows of reduced precision: params structs and host arithmetic of the kernels that
+ * multiply in bf16. Part of kernel_abi.h, which includes it; rules and layouts stand there.
  *
- * Values are f32 as everywhere; the two operands of a contraction are rounded to bf16 (nearest, ties to even)
- * where they are multiplied, sums are f32.
+ * Values are f32 as everywhere; the two operands of a contraction are rounded to bf16 (nearest,
+ * ties to even) where they are multiplied, sums are f32.
  *   parts 1   x ~ hi, hi = bf16(x)
  *   parts 2   x ~ hi + lo, lo = bf16(x - hi); product = hi*hi + hi*lo + lo*hi ("bf16x3"); a level that
  *             computes in f32 anyway adds lo*lo
  *
- * Packed bf16 weights [Nb][ceil(C/32)][KH][KW][parts][16 c2][16 n][2]: n = block n/16, column n%16; c = block
- * c/32, pair c2 = c%32/2, half c%2; zero where n >= N or c >= C; 64-byte aligned. */
+ * Packed bf16 weights [Nb][ceil(C/32)][KH][KW][parts][16 c2][16 n][2]: n = block n/16, column n%16;
+ * c = block c/32, pair c2 = c%32/2, half c%2; zero where n >= N or c >= C; 64-byte aligned. */
 #ifndef EBRU_RUNTIME_ABI_KERNEL_ABI_BF16_H
 #define EBRU_RUNTIME_ABI_KERNEL_ABI_BF16_H
 
-/* How a level multiplies: what a gathered element is, and how many neighbouring pixels are taken at once. */
+/* How a level multiplies: what a gathered element is, and how many neighbouring pixels are taken at
+ * once. */
 enum {
-    EBRU_BF16_WIDE = 0,  /* f32 arithmetic: elements are f32 that hold rounded values, single pixels */
+    EBRU_BF16_WIDE =
+        0, /* f32 arithmetic: elements are f32 that hold rounded values, single pixels */
     EBRU_BF16_PAIRS = 1, /* dot products of bf16 pairs: elements are bf16, single pixels */
-    EBRU_BF16_TILES = 2  /* matrix registers: elements are bf16, runs of 16 neighbouring positions */
+    EBRU_BF16_TILES = 2 /* matrix registers: elements are bf16, runs of 16 neighbouring positions */
 };
 static inline int32_t ebru_bf16_form(int32_t level) {
     return level >= EBRU_LEVEL_V4_AMX                                     ? EBRU_BF16_TILES
@@ -44,12 +46,13 @@ static inline int32_t ebru_blocks32(int32_t c) {
 /* ---- conv2d_bf16: conv2d with both operands rounded; conv2d's fields and operands, and
  *   parts           1 or 2
  *   form            EBRU_BF16_* of the level
- * Tiles as conv2d's, but MR counts positions of the gathered input (form TILES: a multiple of 16) and KC
- * blocks of 32 channels. Sums run over (32-channel block, kh, kw, c); tiles never change the values.
+ * Tiles as conv2d's, but MR counts positions of the gathered input (form TILES: a multiple of 16)
+ * and KC blocks of 32 channels. Sums run over (32-channel block, kh, kw, c); tiles never change the
+ * values.
  *
- * A task's input is gathered always, as [parts][ceil(C/32)][plane][32], plane = [image][rows + halo]
- * [cols + halo] and some; in form WIDE parts are added up. With form TILES the multiply takes runs of 16
- * positions, SW apart, which may pass over the halo between rows and images. */
+ * A task's input is gathered always, as [parts][ceil(C/32)][plane][32], plane = [image][rows +
+ * halo] [cols + halo] and some; in form WIDE parts are added up. With form TILES the multiply takes
+ * runs of 16 positions, SW apart, which may pass over the halo between rows and images. */
 #define EBRU_FIELDS_conv2d_bf16(F) EBRU_FIELDS_conv2d(F) F(i32, parts) F(i32, form)
 struct ebru_conv2d_bf16_params {
     EBRU_FIELDS_conv2d_bf16(EBRU_FIELD_DECL)
@@ -57,7 +60,8 @@ struct ebru_conv2d_bf16_params {
 
 /* The f32 convolution of the same shape and tiles. */
 #define EBRU_BF16_COPY(t, n) q.n = p->n;
-static inline struct ebru_conv2d_params ebru_conv2d_bf16_shape(const struct ebru_conv2d_bf16_params *p) {
+static inline struct ebru_conv2d_params
+ebru_conv2d_bf16_shape(const struct ebru_conv2d_bf16_params *p) {
     struct ebru_conv2d_params q;
     EBRU_FIELDS_conv2d(EBRU_BF16_COPY);
     return q;
@@ -73,16 +77,18 @@ static inline struct ebru_conv2d_bf16_params ebru_conv2d_bf16_of(const struct eb
 }
 #undef EBRU_BF16_COPY
 
-/* Index (in bf16) of weight element (n, c, y, x) of a part in the packed weight, and its number of bf16. */
-static inline int64_t ebru_conv2d_bf16_weight_index(const struct ebru_conv2d_bf16_params *p, int32_t part,
-                                                    int32_t n, int32_t c, int32_t y, int32_t x) {
+/* Index (in bf16) of weight element (n, c, y, x) of a part in the packed weight, and its number of
+ * bf16. */
+static inline int64_t ebru_conv2d_bf16_weight_index(const struct ebru_conv2d_bf16_params *p,
+                                                    int32_t part, int32_t n, int32_t c, int32_t y,
+                                                    int32_t x) {
     int64_t block = (int64_t)(n / 16) * ebru_blocks32(p->C0 + p->C1) + c / 32;
     int64_t tile = ((block * p->KH + y) * p->KW + x) * p->parts + part;
     return (tile * 16 + c % 32 / 2) * 32 + n % 16 * 2 + c % 2;
 }
 static inline int64_t ebru_conv2d_bf16_weight_elements(const struct ebru_conv2d_bf16_params *p) {
-    return (int64_t)(p->phases ? 4 : 1) * ebru_blocks16(p->N) * ebru_blocks32(p->C0 + p->C1) * p->KH * p->KW *
-           p->parts * 512;
+    return (int64_t)(p->phases ? 4 : 1) * ebru_blocks16(p->N) * ebru_blocks32(p->C0 + p->C1) *
+           p->KH * p->KW * p->parts * 512;
 }
 static inline int32_t ebru_conv2d_bf16_groups(const struct ebru_conv2d_bf16_params *p) {
     const struct ebru_conv2d_params q = ebru_conv2d_bf16_shape(p);
@@ -101,8 +107,8 @@ static inline int32_t ebru_conv2d_bf16_height(const struct ebru_conv2d_bf16_para
     const struct ebru_conv2d_params q = ebru_conv2d_bf16_shape(p);
     return ebru_conv2d_in_rows(&q);
 }
-/* Positions of a plane: what a run may read past the last pixel included; an odd multiple of 16, so that
- * neighbouring blocks of channels do not share their sets of the caches. */
+/* Positions of a plane: what a run may read past the last pixel included; an odd multiple of 16, so
+ * that neighbouring blocks of channels do not share their sets of the caches. */
 static inline int64_t ebru_conv2d_bf16_plane(const struct ebru_conv2d_bf16_params *p) {
     int64_t n = (int64_t)p->TB * ebru_conv2d_bf16_height(p) * ebru_conv2d_bf16_pitch(p);
     if (p->form == EBRU_BF16_TILES) n += 15 * p->SW;
@@ -113,8 +119,8 @@ static inline int64_t ebru_conv2d_bf16_gather_bytes(const struct ebru_conv2d_bf1
            (p->form == EBRU_BF16_WIDE ? 128 : 64 * p->parts);
 }
 
-/* Output pixels are covered by runs of `run` positions, `step` apart, in the order of the pixels: a run
- * begins at the first pixel that none before it covers. */
+/* Output pixels are covered by runs of `run` positions, `step` apart, in the order of the pixels: a
+ * run begins at the first pixel that none before it covers. */
 struct ebru_bf16_runs {
     int64_t start, end; /* of the last run; its end is that of its last position and one step */
     int32_t count;
@@ -123,7 +129,8 @@ static inline int32_t ebru_bf16_run_length(int32_t form) {
     return form == EBRU_BF16_TILES ? 16 : 1;
 }
 /* Adds the pixel at position `at`; returns its number in the last run. */
-static inline int32_t ebru_bf16_cover(struct ebru_bf16_runs *r, int64_t at, int32_t run, int32_t step) {
+static inline int32_t ebru_bf16_cover(struct ebru_bf16_runs *r, int64_t at, int32_t run,
+                                      int32_t step) {
     if (r->count == 0 || at >= r->end || (at - r->start) % step != 0) {
         r->start = at;
         r->end = at + (int64_t)run * step;
@@ -140,16 +147,20 @@ static inline int32_t ebru_conv2d_bf16_runs(const struct ebru_conv2d_bf16_params
         if (p->tbias == 1) r.end = 0;
         for (int32_t y = 0; y < p->TH; y++) {
             const int64_t row = ((int64_t)i * ebru_conv2d_bf16_height(p) + y * p->SH) * pitch;
-            for (int32_t x = 0; x < p->TW;) x += run - ebru_bf16_cover(&r, row + x * p->SW, run, p->SW);
+            for (int32_t x = 0; x < p->TW;)
+                x += run - ebru_bf16_cover(&r, row + x * p->SW, run, p->SW);
         }
     }
     return r.count;
 }
 /* Columns of tiles that are finished together: a tile's, at least a pair with GEGLU. */
 enum { EBRU_BF16_BLOCKS = 2 };
-/* Floats of the sums: of one tile, or with several passes of all positions and blocks of a panel. */
-static inline int64_t ebru_conv2d_bf16_sum_floats(const struct ebru_conv2d_bf16_params *p, int32_t runs) {
-    const int32_t run = ebru_bf16_run_length(p->form), single = p->KC >= ebru_blocks32(p->C0 + p->C1);
+/* Floats of the sums: of one tile, or with several passes of all positions and blocks of a panel.
+ */
+static inline int64_t ebru_conv2d_bf16_sum_floats(const struct ebru_conv2d_bf16_params *p,
+                                                  int32_t runs) {
+    const int32_t run = ebru_bf16_run_length(p->form),
+                  single = p->KC >= ebru_blocks32(p->C0 + p->C1);
     const int32_t rows = ebru_min_i32(ebru_max_i32(p->MR / run, 1), runs); /* of a tile */
     return 16 * run * (single ? (int64_t)rows * EBRU_BF16_BLOCKS : (int64_t)runs * p->NB);
 }
@@ -159,19 +170,21 @@ static inline int64_t ebru_conv2d_bf16_scratch(const struct ebru_conv2d_bf16_par
     return ebru_conv2d_bf16_gather_bytes(p) + 4 * ebru_conv2d_bf16_sum_floats(p, runs) +
            ((int64_t)runs * (run + 1) * 4 + 63) / 64 * 64;
 }
-/* bf16 units multiply by a weight more than 128 times while one comes from memory: where weights come from
- * afar, a task has at least 256 pixels, though its input may be in L3 then. Most reads of it are from L1. */
+/* bf16 units multiply by a weight more than 128 times while one comes from memory: where weights
+ * come from afar, a task has at least 256 pixels, though its input may be in L3 then. Most reads of
+ * it are from L1. */
 static inline int64_t ebru_bf16_budget(int32_t form, int32_t streamed, int32_t pixels, int64_t l2) {
     if (form == EBRU_BF16_WIDE) return l2 * 5 / 8;
     return streamed && pixels <= 512 ? 2 * l2 : l2 / 2;
 }
-/* Blocks of columns of a panel, and of 32 channels of a pass. Panels are narrow where taps read their pixels
- * again and again from L1; where each is read once a tile, wide, and the pixels of a tile stay in L1 for a
- * pass. The weights of a pass take a quarter of L2. */
+/* Blocks of columns of a panel, and of 32 channels of a pass. Panels are narrow where taps read
+ * their pixels again and again from L1; where each is read once a tile, wide, and the pixels of a
+ * tile stay in L1 for a pass. The weights of a pass take a quarter of L2. */
 static inline void ebru_conv2d_bf16_default_panels(struct ebru_conv2d_bf16_params *p, int64_t l1,
                                                    int64_t l2) {
     const int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks32(p->C0 + p->C1), taps = p->KH * p->KW;
-    const int64_t pixel = p->form == EBRU_BF16_WIDE ? 128 : 64 * p->parts; /* bytes of 32 channels */
+    const int64_t pixel =
+        p->form == EBRU_BF16_WIDE ? 128 : 64 * p->parts; /* bytes of 32 channels */
     p->NB = ebru_min_i32((nb + 1) / 2 * 2, 4);
     if (p->form == EBRU_BF16_TILES && taps == 1) { /* panels of one width, an even number of them */
         const int32_t panels = ebru_ceil_div(nb, 16);
@@ -185,8 +198,8 @@ static inline void ebru_conv2d_bf16_default_panels(struct ebru_conv2d_bf16_param
     if (most < 1) most = 1;
     p->KC = most >= cb ? cb : ebru_ceil_div(cb, ebru_ceil_div(cb, (int32_t)most));
 }
-/* Fills the tile fields and `form` for a level and the data cache sizes a core in bytes (0: common values);
- * every other field must be set. */
+/* Fills the tile fields and `form` for a level and the data cache sizes a core in bytes (0: common
+ * values); every other field must be set. */
 static inline void ebru_conv2d_bf16_default_tiles(struct ebru_conv2d_bf16_params *p, int32_t level,
                                                   int64_t l1, int64_t l2) {
     const struct ebru_conv2d_params shape = ebru_conv2d_bf16_shape(p);
@@ -206,7 +219,8 @@ static inline void ebru_conv2d_bf16_default_tiles(struct ebru_conv2d_bf16_params
     p->TB = p->B;
     p->TH = rows;
     p->TW = cols;
-    while (ebru_conv2d_bf16_scratch(p) > ebru_bf16_budget(p->form, streamed, p->TB * p->TH * p->TW, l2)) {
+    while (ebru_conv2d_bf16_scratch(p) >
+           ebru_bf16_budget(p->form, streamed, p->TB * p->TH * p->TW, l2)) {
         if (p->TB > 1)
             p->TB = ebru_ceil_div(p->TB, 2);
         else if (p->TH > 1 && (p->TH > 4 || p->TW <= 64))
@@ -229,14 +243,16 @@ static inline void ebru_conv2d_bf16_default_tiles(struct ebru_conv2d_bf16_params
         else
             break;
     }
-    /* In f32, bands of one image share a panel of weights that is larger than L2 can keep for all. bf16 units
-     * are too fast for that: the input would have to be gathered for every panel. */
-    if (p->form == EBRU_BF16_WIDE && streamed && ebru_conv2d_bf16_tasks(p) <= 4 * ebru_conv2d_bf16_groups(p))
+    /* In f32, bands of one image share a panel of weights that is larger than L2 can keep for all.
+     * bf16 units are too fast for that: the input would have to be gathered for every panel. */
+    if (p->form == EBRU_BF16_WIDE && streamed &&
+        ebru_conv2d_bf16_tasks(p) <= 4 * ebru_conv2d_bf16_groups(p))
         p->order = 1;
 }
 
 /* ---- feed_forward_bf16: feed_forward with the operands of both linears rounded; feed_forward's fields and
- * operands, parts and form as conv2d_bf16. The hidden layer is in scratch as the second multiply reads it. */
+ * operands, parts and form as conv2d_bf16. The hidden layer is in scratch as the second multiply reads it.
+ */
 #define EBRU_FIELDS_feed_forward_bf16(F) EBRU_FIELDS_feed_forward(F) F(i32, parts) F(i32, form)
 struct ebru_feed_forward_bf16_params {
     EBRU_FIELDS_feed_forward_bf16(EBRU_FIELD_DECL)
@@ -259,16 +275,19 @@ static inline void ebru_feed_forward_bf16_layers(const struct ebru_feed_forward_
 static inline int32_t ebru_feed_forward_bf16_tasks(const struct ebru_feed_forward_bf16_params *p) {
     return p->B * ebru_ceil_div(p->T, p->TW);
 }
-/* Scratch: the gathered tokens, the hidden layer of them, the sums, offsets of runs and positions. */
-static inline int64_t ebru_feed_forward_bf16_scratch(const struct ebru_feed_forward_bf16_params *p) {
+/* Scratch: the gathered tokens, the hidden layer of them, the sums, offsets of runs and positions.
+ */
+static inline int64_t
+ebru_feed_forward_bf16_scratch(const struct ebru_feed_forward_bf16_params *p) {
     struct ebru_conv2d_bf16_params first, second;
     ebru_feed_forward_bf16_layers(p, &first, &second);
     const int64_t a = ebru_conv2d_bf16_scratch(&first) - ebru_conv2d_bf16_gather_bytes(&first),
                   b = ebru_conv2d_bf16_scratch(&second) - ebru_conv2d_bf16_gather_bytes(&second);
-    return ebru_conv2d_bf16_gather_bytes(&first) + ebru_conv2d_bf16_gather_bytes(&second) + (a > b ? a : b);
+    return ebru_conv2d_bf16_gather_bytes(&first) + ebru_conv2d_bf16_gather_bytes(&second) +
+           (a > b ? a : b);
 }
-/* Fills the tile fields and `form`, as ebru_conv2d_bf16_default_tiles. Weights are read once a task, so a
- * task has as many tokens as its scratch may hold, but four tasks there should be. */
+/* Fills the tile fields and `form`, as ebru_conv2d_bf16_default_tiles. Weights are read once a
+ * task, so a task has as many tokens as its scratch may hold, but four tasks there should be. */
 static inline void ebru_feed_forward_bf16_default_tiles(struct ebru_feed_forward_bf16_params *p,
                                                         int32_t level, int64_t l1, int64_t l2) {
     struct ebru_conv2d_bf16_params first, second;
@@ -283,9 +302,9 @@ static inline void ebru_feed_forward_bf16_default_tiles(struct ebru_feed_forward
         ebru_conv2d_bf16_weight_elements(&first) + ebru_conv2d_bf16_weight_elements(&second);
     const int32_t step = p->MR1; /* whole register tiles */
     p->TW = ebru_ceil_div(p->T, step) * step;
-    while (p->TW > step &&
-           (ebru_feed_forward_bf16_tasks(p) < 4 ||
-            ebru_feed_forward_bf16_scratch(p) > ebru_bf16_budget(p->form, weights * 2 > l2, p->TW, l2)))
+    while (p->TW > step && (ebru_feed_forward_bf16_tasks(p) < 4 ||
+                            ebru_feed_forward_bf16_scratch(p) >
+                                ebru_bf16_budget(p->form, weights * 2 > l2, p->TW, l2)))
         p->TW = ebru_ceil_div(ebru_ceil_div(p->TW, 2), step) * step;
     if (p->TW > p->T) p->TW = p->T;
 }
@@ -335,15 +354,16 @@ static inline int64_t ebru_attn_pack_v_bf16_elements(const struct ebru_attn_pack
  * and keys, weights and values. attention's fields and operands, keys and values packed as above, and
  *   parts           1 or 2
  *   form            EBRU_BF16_* of the level
- * QB is a multiple of 16, KB of 32. Weights are relative to a base a query that follows from the keys seen so
- * far, and rounded relative to it, so KB is part of what the values depend on; nothing else is. */
+ * QB is a multiple of 16, KB of 32. Weights are relative to a base a query that follows from the
+ * keys seen so far, and rounded relative to it, so KB is part of what the values depend on; nothing
+ * else is. */
 #define EBRU_FIELDS_attention_bf16(F) EBRU_FIELDS_attention(F) F(i32, parts) F(i32, form)
 struct ebru_attention_bf16_params {
     EBRU_FIELDS_attention_bf16(EBRU_FIELD_DECL)
 };
 /* Fills QB, KB and form for a level and the data cache sizes a core in bytes (0: common values). */
-static inline void ebru_attention_bf16_default_tiles(struct ebru_attention_bf16_params *p, int32_t level,
-                                                     int64_t l1, int64_t l2) {
+static inline void ebru_attention_bf16_default_tiles(struct ebru_attention_bf16_params *p,
+                                                     int32_t level, int64_t l1, int64_t l2) {
     (void)l1;
     if (l2 <= 0) l2 = 1024 * 1024;
     p->form = ebru_bf16_form(level);
@@ -351,16 +371,18 @@ static inline void ebru_attention_bf16_default_tiles(struct ebru_attention_bf16_
             : p->T <= 128 ? ebru_blocks16(ebru_ceil_div(p->T, 2)) * 16
                           : 64;
     p->KB = ebru_min_i32(ebru_blocks32(p->S) * 32, 128);
-    while (p->KB > 32 && (int64_t)p->KB * p->d * 4 * p->parts > l2 / 2) p->KB = ebru_blocks32(p->KB / 2) * 32;
+    while (p->KB > 32 && (int64_t)p->KB * p->d * 4 * p->parts > l2 / 2)
+        p->KB = ebru_blocks32(p->KB / 2) * 32;
 }
 static inline int32_t ebru_attention_bf16_tasks(const struct ebru_attention_bf16_params *p) {
     return p->B * p->heads * ebru_ceil_div(p->T, p->QB);
 }
 /* Scratch: sums f32 [QB/16][d][16] (d up to a multiple of 16), two numbers a query, scores f32
- * [QB/16][KB][16]; queries [QB/16][ceil(d/32)] and weights [QB/16][KB/32] as pairs [parts][16][16][2]; with
- * form WIDE a block of keys and one of values as f32. */
+ * [QB/16][KB][16]; queries [QB/16][ceil(d/32)] and weights [QB/16][KB/32] as pairs
+ * [parts][16][16][2]; with form WIDE a block of keys and one of values as f32. */
 static inline int64_t ebru_attention_bf16_scratch(const struct ebru_attention_bf16_params *p) {
-    const int64_t qb = p->QB, kb = p->KB, d16 = ebru_blocks16(p->d) * 16, d32 = ebru_blocks32(p->d) * 32;
+    const int64_t qb = p->QB, kb = p->KB, d16 = ebru_blocks16(p->d) * 16,
+                  d32 = ebru_blocks32(p->d) * 32;
     return 4 * (qb * d16 + 2 * qb + qb * kb) + 2 * p->parts * qb * (d32 + kb) +
            (p->form == EBRU_BF16_WIDE ? 4 * kb * (d32 + d16) : 0);
 }

@@ -34,7 +34,8 @@
  *   KC              c-blocks a pass: for each KC c-blocks of weights all pixels of the task are visited
  *   order           0: panels vary fastest from task to task (the input is gathered once), 1: slowest
  *   pack            1: gathered although the tensor could be read in place
- * A pointwise convolution (1x1, stride 1, no padding, not resized) is tiled as one row of OH*OW pixels. */
+ * A pointwise convolution (1x1, stride 1, no padding, not resized) is tiled as one row of OH*OW
+ * pixels. */
 /* clang-format off */
 #define EBRU_FIELDS_conv2d(F) \
     F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) F(i32, KH) \
@@ -46,21 +47,21 @@ struct ebru_conv2d_params {
     EBRU_FIELDS_conv2d(EBRU_FIELD_DECL)
 };
 enum {
-    EBRU_CONV2D_X0,          /* c16 [B,C0,H,W] */
-    EBRU_CONV2D_X1,          /* c16 [B,C1,H,W], or NULL */
-    EBRU_CONV2D_SCALE_SHIFT, /* [B][2][Cpad], Cpad = C0+C1 up to a 16; row 0 scale, row 1 shift; or NULL
-                              */
-    EBRU_CONV2D_WEIGHT,      /* packed weights of C = C0+C1 */
-    EBRU_CONV2D_BIAS,        /* padded [N], or NULL */
-    EBRU_CONV2D_TBIAS,       /* [B][Npad] or [1][Npad], or NULL */
-    EBRU_CONV2D_RESIDUAL,    /* c16 [B,N,OH,OW], or NULL */
-    EBRU_CONV2D_OUT,         /* c16 [B,N,OH,OW] (GEGLU: N/2); may be the residual's buffer */
+    EBRU_CONV2D_X0, /* c16 [B,C0,H,W] */
+    EBRU_CONV2D_X1, /* c16 [B,C1,H,W], or NULL */
+    /* [B][2][Cpad], Cpad = C0+C1 up to a 16; row 0 scale, row 1 shift; or NULL / */
+    EBRU_CONV2D_SCALE_SHIFT,
+    EBRU_CONV2D_WEIGHT,   /* packed weights of C = C0+C1 */
+    EBRU_CONV2D_BIAS,     /* padded [N], or NULL */
+    EBRU_CONV2D_TBIAS,    /* [B][Npad] or [1][Npad], or NULL */
+    EBRU_CONV2D_RESIDUAL, /* c16 [B,N,OH,OW], or NULL */
+    EBRU_CONV2D_OUT,      /* c16 [B,N,OH,OW] (GEGLU: N/2); may be the residual's buffer */
     EBRU_CONV2D_BUFS
 };
 
 /* Index of weight element (n, c, y, x) in the packed weight. */
-static inline int64_t ebru_conv2d_weight_index(const struct ebru_conv2d_params *p, int32_t n, int32_t c,
-                                               int32_t y, int32_t x) {
+static inline int64_t ebru_conv2d_weight_index(const struct ebru_conv2d_params *p, int32_t n,
+                                               int32_t c, int32_t y, int32_t x) {
     int64_t block = (int64_t)(n / 16) * ebru_blocks16(p->C0 + p->C1) + c / 16;
     return (((block * p->KH + y) * p->KW + x) * 16 + c % 16) * 16 + n % 16;
 }
@@ -69,12 +70,12 @@ static inline int32_t ebru_conv2d_phases(const struct ebru_conv2d_params *p) {
 }
 /* Number of floats of the packed weight. */
 static inline int64_t ebru_conv2d_weight_floats(const struct ebru_conv2d_params *p) {
-    return (int64_t)ebru_conv2d_phases(p) * ebru_blocks16(p->N) * ebru_blocks16(p->C0 + p->C1) * p->KH *
-           p->KW * 256;
+    return (int64_t)ebru_conv2d_phases(p) * ebru_blocks16(p->N) * ebru_blocks16(p->C0 + p->C1) *
+           p->KH * p->KW * 256;
 }
-/* Column of the packed weight (and bias) of a GEGLU linear with `hidden` result channels: gate = 0 is the
- * first half of diffusers' proj (the value), gate = 1 the second (the argument of gelu). N is 2 * (hidden
- * rounded up to 16). */
+/* Column of the packed weight (and bias) of a GEGLU linear with `hidden` result channels: gate = 0
+ * is the first half of diffusers' proj (the value), gate = 1 the second (the argument of gelu). N
+ * is 2 * (hidden rounded up to 16). */
 static inline int32_t ebru_geglu_column(int32_t channel, int32_t gate) {
     return (channel / 16 * 2 + gate) * 16 + channel % 16;
 }
@@ -83,7 +84,8 @@ static inline int32_t ebru_conv2d_pointwise(const struct ebru_conv2d_params *p) 
     return p->KH == 1 && p->KW == 1 && p->SH == 1 && p->SW == 1 && p->PT == 0 && p->PL == 0 &&
            p->UH == p->H && p->UW == p->W && p->OH == p->H && p->OW == p->W;
 }
-/* Pointwise without prologue over whole c-blocks: tensors are read in place, nothing is gathered. */
+/* Pointwise without prologue over whole c-blocks: tensors are read in place, nothing is gathered.
+ */
 static inline int32_t ebru_conv2d_direct(const struct ebru_conv2d_params *p) {
     return ebru_conv2d_pointwise(p) && !p->pro_scale && p->pre_act == EBRU_ACT_NONE &&
            (p->C1 == 0 || (p->C0 % 16 == 0 && p->TB == 1)) && !p->pack;
@@ -112,7 +114,8 @@ static inline int32_t ebru_conv2d_tasks(const struct ebru_conv2d_params *p) {
 static inline int64_t ebru_conv2d_gather_floats(const struct ebru_conv2d_params *p) {
     if (ebru_conv2d_direct(p)) return 0;
     if (ebru_conv2d_pointwise(p)) /* whole runs of MR pixels */
-        return (int64_t)ebru_ceil_div(p->TB * p->TW, p->MR) * p->MR * 16 * ebru_blocks16(p->C0 + p->C1);
+        return (int64_t)ebru_ceil_div(p->TB * p->TW, p->MR) * p->MR * 16 *
+               ebru_blocks16(p->C0 + p->C1);
     return (int64_t)p->TB * ebru_conv2d_in_rows(p) * ebru_conv2d_in_cols(p) * 16 *
            ebru_blocks16(p->C0 + p->C1);
 }
@@ -121,12 +124,13 @@ static inline int64_t ebru_conv2d_scratch(const struct ebru_conv2d_params *p) {
     int64_t pixels = (int64_t)p->TB * p->TH * p->TW;
     return 4 * (ebru_conv2d_gather_floats(p) + pixels * p->NB * 16 + (2 * pixels + 15) / 16 * 16);
 }
-/* Tiles of a pointwise convolution whose input is packed, a band of TW pixels a task: the bands whose bytes a
- * thread, of two, are fewest. All weights go by for each band; a band that L2 cannot keep beside a panel of
- * weights is read again for each panel. */
+/* Tiles of a pointwise convolution whose input is packed, a band of TW pixels a task: the bands
+ * whose bytes a thread, of two, are fewest. All weights go by for each band; a band that L2 cannot
+ * keep beside a panel of weights is read again for each panel. */
 static inline void ebru_conv2d_packed_tiles(struct ebru_conv2d_params *p, int64_t l1, int64_t l2) {
     const int32_t cols = ebru_conv2d_cols(p), groups = ebru_conv2d_groups(p);
-    const int64_t weights = ebru_conv2d_weight_floats(p), pixel = 16 * (int64_t)ebru_blocks16(p->C0 + p->C1);
+    const int64_t weights = ebru_conv2d_weight_floats(p),
+                  pixel = 16 * (int64_t)ebru_blocks16(p->C0 + p->C1);
     int64_t least = INT64_MAX;
     int32_t best = p->TW;
     for (int32_t n = 1; n == 1 || cols / n >= 4 * p->MR; n++) {
@@ -144,10 +148,11 @@ static inline void ebru_conv2d_packed_tiles(struct ebru_conv2d_params *p, int64_
     p->TH = p->TB = 1;
     p->order = 0;
 }
-/* Fills the tile fields (MR .. order) for a level and the data cache sizes a core in bytes (0: common
- * values); every other field must be set. The result is good, not optimal; any positive tile is legal. */
-static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32_t level, int64_t l1,
-                                             int64_t l2) {
+/* Fills the tile fields (MR .. order) for a level and the data cache sizes a core in bytes (0:
+ * common values); every other field must be set. The result is good, not optimal; any positive tile
+ * is legal. */
+static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32_t level,
+                                             int64_t l1, int64_t l2) {
     int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
     int32_t rows = ebru_conv2d_rows(p), cols = ebru_conv2d_cols(p);
     if (l1 <= 0) l1 = 32 * 1024;
@@ -169,9 +174,9 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
         p->NB = 2;
         if (level >= EBRU_LEVEL_V4) p->MR = 12;
     }
-    /* The gathered input of a task fits half of L2, or is small beside the weights: once more all weights for
-     * a smaller one would be more to read than it again for every panel. The sums of a panel: L1's size times
-     * four. */
+    /* The gathered input of a task fits half of L2, or is small beside the weights: once more all
+     * weights for a smaller one would be more to read than it again for every panel. The sums of a
+     * panel: L1's size times four. */
     int64_t budget = l2 / 2 / 4, sums = l1;
     if (!ebru_conv2d_pointwise(p)) {
         int64_t small = ebru_conv2d_weight_floats(p) / ebru_ceil_div(nb, p->NB) / 2;
@@ -202,7 +207,8 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
         }
     }
     p->PG = 1;
-    /* The weights of a pass over one panel stay in L2 while the pixels go by; passes of one length. */
+    /* The weights of a pass over one panel stay in L2 while the pixels go by; passes of one length.
+     */
     int64_t slice = (int64_t)p->KH * p->KW * 256 * 4 * p->NB;
     int32_t most = (int32_t)(l2 / 5 / slice);
     p->KC = ebru_ceil_div(cb, ebru_ceil_div(cb, ebru_max_i32(most, 1)));
@@ -219,9 +225,9 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
     /* Bands of one image share a panel of weights that is larger than L2 can keep for all. */
     if (ebru_conv2d_weight_floats(p) * 4 > l2 && ebru_conv2d_tasks(p) <= 4 * ebru_conv2d_groups(p))
         p->order = 1;
-    /* The c-blocks of a pixel lie far apart, often a multiple of 64 KiB, and push each other out of L2: read
-     * in place they come from afar again for every panel. Packing pays from about eight panels on; narrow
-     * panels gain by it sooner. */
+    /* The c-blocks of a pixel lie far apart, often a multiple of 64 KiB, and push each other out of
+     * L2: read in place they come from afar again for every panel. Packing pays from about eight
+     * panels on; narrow panels gain by it sooner. */
     const int32_t aliased = p->NB < 4 && (int64_t)p->H * p->W % 1024 == 0 && cb > 16;
     const int32_t again = cb > 32 && ebru_conv2d_groups(p) >= 8 && (int64_t)cols * cb * 64 > l2 / 2;
     if (ebru_conv2d_direct(p) && (aliased || again)) {
@@ -230,8 +236,8 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
     }
 }
 /* Shapes of a linear y[B,T,N] = x[B,T,K] W^T: fills B .. OW and clears the rest. */
-static inline void ebru_conv2d_set_linear(struct ebru_conv2d_params *p, int32_t B, int32_t T, int32_t K,
-                                          int32_t N) {
+static inline void ebru_conv2d_set_linear(struct ebru_conv2d_params *p, int32_t B, int32_t T,
+                                          int32_t K, int32_t N) {
     struct ebru_conv2d_params q = {0};
     q.B = B;
     q.H = q.UH = q.OH = 1;
@@ -296,13 +302,13 @@ static inline int64_t ebru_feed_forward_scratch(const struct ebru_feed_forward_p
     return 4 * (tokens * blocks * 16 + (2 * tokens + 15) / 16 * 16);
 }
 /* The register tiles and passes of the two layers; for feed_forward_bf16, too. */
-#define EBRU_FEED_FORWARD_TAKE_TILES(p, first, second)                                                       \
-    ((p)->MR1 = (first).MR, (p)->NB1 = (first).NB, (p)->KC1 = (first).KC, (p)->MR2 = (second).MR,            \
+#define EBRU_FEED_FORWARD_TAKE_TILES(p, first, second)                                             \
+    ((p)->MR1 = (first).MR, (p)->NB1 = (first).NB, (p)->KC1 = (first).KC, (p)->MR2 = (second).MR,  \
      (p)->NB2 = (second).NB, (p)->KC2 = (second).KC)
-/* Fills the tile fields for a level and cache sizes, as ebru_conv2d_default_tiles. Weights are read once a
- * task, so a task has as many tokens as keep its hidden layer in half of L2. */
-static inline void ebru_feed_forward_default_tiles(struct ebru_feed_forward_params *p, int32_t level,
-                                                   int64_t l1, int64_t l2) {
+/* Fills the tile fields for a level and cache sizes, as ebru_conv2d_default_tiles. Weights are read
+ * once a task, so a task has as many tokens as keep its hidden layer in half of L2. */
+static inline void ebru_feed_forward_default_tiles(struct ebru_feed_forward_params *p,
+                                                   int32_t level, int64_t l1, int64_t l2) {
     struct ebru_conv2d_params first, second;
     p->MR1 = p->NB1 = p->KC1 = p->MR2 = p->NB2 = p->KC2 = p->TW = 1;
     ebru_feed_forward_layers(p, &first, &second);
@@ -311,19 +317,20 @@ static inline void ebru_feed_forward_default_tiles(struct ebru_feed_forward_para
     EBRU_FEED_FORWARD_TAKE_TILES(p, first, second);
     if (l2 <= 0) l2 = 1024 * 1024;
     int64_t most = l2 / 2 / 4 / (16 * (int64_t)ebru_blocks16(p->H));
-    p->TW = (int32_t)(most < p->T ? most : p->T) / 12 * 12; /* whole register tiles, whatever their rows */
+    p->TW = (int32_t)(most < p->T ? most : p->T) / 12 *
+            12; /* whole register tiles, whatever their rows */
     if (p->TW < 12) p->TW = ebru_min_i32(p->T, 12);
 }
 
 /* ---- conv2d_winograd: the 3x3 convolutions of stride 1 of conv2d by minimal filtering; fields as there, and
  *   M               outputs a tile and axis, 2 or 4: F(MxM, 3x3)
- * Tiles of a call: those of all images, row by row, in one list. Sums run over c for each point, so the
- * values depend on M and not on
+ * Tiles of a call: those of all images, row by row, in one list. Sums run over c for each point, so
+ * the values depend on M and not on
  *   MR, NB          register tile: MR tiles by NB blocks of 16 columns
  *   TT              tiles a task
  *   PG              panels of NB blocks in a task
- * Operands are conv2d's (EBRU_CONV2D_*); the weight is [(M+2)^2][Nb][Cb][16 c][16 n], G g G^T at each
- * point. */
+ * Operands are conv2d's (EBRU_CONV2D_*); the weight is [(M+2)^2][Nb][Cb][16 c][16 n], G g G^T at
+ * each point. */
 /* clang-format off */
 #define EBRU_FIELDS_conv2d_winograd(F) \
     F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) F(i32, PT) F(i32, PL) \
@@ -336,7 +343,8 @@ struct ebru_conv2d_winograd_params {
 enum { EBRU_WINOGRAD_RUN = 16 }; /* neighbouring tiles whose input rows are read at once */
 
 /* Index of weight element (n, c) of a point in the transformed weight. */
-static inline int64_t ebru_winograd_weight_index(int32_t N, int32_t C, int32_t point, int32_t n, int32_t c) {
+static inline int64_t ebru_winograd_weight_index(int32_t N, int32_t C, int32_t point, int32_t n,
+                                                 int32_t c) {
     int64_t block = ((int64_t)point * ebru_blocks16(N) + n / 16) * ebru_blocks16(C) + c / 16;
     return (block * 16 + c % 16) * 16 + n % 16;
 }
@@ -356,17 +364,19 @@ static inline int32_t ebru_conv2d_winograd_tasks(const struct ebru_conv2d_winogr
 static inline int64_t ebru_conv2d_winograd_band(const struct ebru_conv2d_winograd_params *p) {
     return (int64_t)(p->M + 2) * (EBRU_WINOGRAD_RUN * p->M + 2) * 16;
 }
-/* Scratch: that band, the transformed input [points][Cb][TT][16], the sums of a panel [points][NB][TT][16].
- */
+/* Scratch: that band, the transformed input [points][Cb][TT][16], the sums of a panel
+ * [points][NB][TT][16]. */
 static inline int64_t ebru_conv2d_winograd_scratch(const struct ebru_conv2d_winograd_params *p) {
     int64_t points = (int64_t)(p->M + 2) * (p->M + 2);
-    return 4 * (ebru_conv2d_winograd_band(p) + points * (ebru_blocks16(p->C0 + p->C1) + p->NB) * p->TT * 16);
+    return 4 * (ebru_conv2d_winograd_band(p) +
+                points * (ebru_blocks16(p->C0 + p->C1) + p->NB) * p->TT * 16);
 }
-/* Fills MR .. PG for a level; every other field must be set. A task's tiles are as many as use each weight
- * often enough (48), fewer where the transformed input would grow beyond a few L2 caches; but not below 32:
- * that input is a stream and may come from L3, where all weights once more would come from memory. */
-static inline void ebru_conv2d_winograd_default_tiles(struct ebru_conv2d_winograd_params *p, int32_t level,
-                                                      int64_t l2) {
+/* Fills MR .. PG for a level; every other field must be set. A task's tiles are as many as use each
+ * weight often enough (48), fewer where the transformed input would grow beyond a few L2 caches;
+ * but not below 32: that input is a stream and may come from L3, where all weights once more would
+ * come from memory. */
+static inline void ebru_conv2d_winograd_default_tiles(struct ebru_conv2d_winograd_params *p,
+                                                      int32_t level, int64_t l2) {
     int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
     int32_t tiles = ebru_conv2d_winograd_tiles(p), points = (p->M + 2) * (p->M + 2);
     if (l2 <= 0) l2 = 1024 * 1024;

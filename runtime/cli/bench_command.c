@@ -41,7 +41,8 @@ static void free_buffers(struct buffers *b) {
     free(b->out);
 }
 
-static rt_status make_buffers(struct buffers *b, const struct ebru_function_desc *f, rt_error *err) {
+static rt_status make_buffers(struct buffers *b, const struct ebru_function_desc *f,
+                              rt_error *err) {
     *b = (struct buffers){calloc((size_t)f->input_count + 1, sizeof(void *)),
                           calloc((size_t)f->output_count + 1, sizeof(void *)), f->input_count,
                           f->output_count};
@@ -56,9 +57,9 @@ static rt_status make_buffers(struct buffers *b, const struct ebru_function_desc
     return ok ? RT_OK : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
 }
 
-/* Copies of the packed weights, one behind the other, together four times the last cache (96 MiB to 1 GiB): a
- * run that takes the next one each time reads weights from memory, as a network does whose other ops have
- * used the caches since. Weights that are larger than that are cold anyway. */
+/* Copies of the packed weights, one behind the other, together four times the last cache (96 MiB to
+ * 1 GiB): a run that takes the next one each time reads weights from memory, as a network does
+ * whose other ops have used the caches since. Weights that are larger than that are cold anyway. */
 struct copies {
     char *base;
     size_t stride, bytes;
@@ -89,31 +90,36 @@ static long peak_rss(void) {
     return u.ru_maxrss * 1024;
 }
 
-static void print_row(const rt_engine *e, const struct ebru_function_desc *f, const double *ms, int runs,
-                      double peak, bool json, const char *where) {
+static void print_row(const rt_engine *e, const struct ebru_function_desc *f, const double *ms,
+                      int runs, double peak, bool json, const char *where) {
     double flops = 0;
     uint64_t weights = 0;
-    for (int32_t i = 0; i < f->op_count; i++) flops += f->ops[i].flops, weights += f->ops[i].weight_bytes;
-    double median = ms[runs / 2], gflop = flops * 1e-9, rate = median > 0 ? gflop / median * 1e3 : 0;
+    for (int32_t i = 0; i < f->op_count; i++)
+        flops += f->ops[i].flops, weights += f->ops[i].weight_bytes;
+    double median = ms[runs / 2], gflop = flops * 1e-9,
+           rate = median > 0 ? gflop / median * 1e3 : 0;
     const char *dot = strchr(f->name, '.');
     int component = dot ? (int)(dot - f->name) : (int)strlen(f->name);
     if (!json) {
         char name[29];
         snprintf(name, sizeof name, "%s%s%s", f->name, *where ? ", weights " : "", where);
-        printf("%-28s %9.3f %9.3f %9.2f %9.1f %6.1f %10.1f %10.1f\n", *where ? name : f->name, median, ms[0],
-               gflop, rate, peak > 0 ? 100 * rate / peak : 0, (double)f->arena_bytes / 1048576.0,
-               (double)weights / 1048576.0);
+        printf("%-28s %9.3f %9.3f %9.2f %9.1f %6.1f %10.1f %10.1f\n", *where ? name : f->name,
+               median, ms[0], gflop, rate, peak > 0 ? 100 * rate / peak : 0,
+               (double)f->arena_bytes / 1048576.0, (double)weights / 1048576.0);
         return;
     }
-    printf("{\"component\":\"%.*s\",\"function\":\"%s\",%s%s%s\"precision\":\"%s\",\"level\":\"%s\","
-           "\"threads\":%d,"
-           "\"batch\":%d,\"median_ms\":%.4f,\"min_ms\":%.4f,\"gflop\":%.4f,\"peak_gflops\":%.1f,\"share_of_"
-           "peak\":%.4f,"
-           "\"arena_bytes\":%llu,\"weight_bytes\":%llu,\"peak_rss_bytes\":%ld}\n",
-           component, f->name, dot ? dot + 1 : f->name, *where ? "\"weights\":\"" : "", where,
-           *where ? "\"," : "", rt_meta_string(e->model->tables, "precision", "f32"), e->model->level->name,
-           rt_pool_size(e->pool), f->batch, median, ms[0], gflop, peak, peak > 0 ? rate / peak : 0,
-           (unsigned long long)f->arena_bytes, (unsigned long long)weights, peak_rss());
+    printf(
+        "{\"component\":\"%.*s\",\"function\":\"%s\",%s%s%s\"precision\":\"%s\",\"level\":\"%s\","
+        "\"threads\":%d,"
+        "\"batch\":%d,\"median_ms\":%.4f,\"min_ms\":%.4f,\"gflop\":%.4f,\"peak_gflops\":%.1f,"
+        "\"share_of_"
+        "peak\":%.4f,"
+        "\"arena_bytes\":%llu,\"weight_bytes\":%llu,\"peak_rss_bytes\":%ld}\n",
+        component, f->name, dot ? dot + 1 : f->name, *where ? "\"weights\":\"" : "", where,
+        *where ? "\"," : "", rt_meta_string(e->model->tables, "precision", "f32"),
+        e->model->level->name, rt_pool_size(e->pool), f->batch, median, ms[0], gflop, peak,
+        peak > 0 ? rate / peak : 0, (unsigned long long)f->arena_bytes, (unsigned long long)weights,
+        peak_rss());
 }
 
 /* Times `runs` runs into ms, ascending; with copies each takes the next one's weights. */
@@ -156,7 +162,8 @@ static rt_status bench_function(rt_engine *e, int index, const rt_options *o, do
     return s;
 }
 
-/* NAME stands for itself and, when it is split into stages, for NAME.prompt, NAME.schedule and NAME.step. */
+/* NAME stands for itself and, when it is split into stages, for NAME.prompt, NAME.schedule and
+ * NAME.step. */
 static bool is_wanted(const char *function, const char *wanted) {
     size_t n = wanted ? strlen(wanted) : 0;
     return n == 0 || (!strncmp(function, wanted, n) && (!function[n] || function[n] == '.'));
@@ -182,8 +189,8 @@ rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err) {
     if (!o->bench_json) {
         printf("%s, %d threads, %s peak %.1f GFLOP/s, %d runs\n", e->model->level->name,
                rt_pool_size(e->pool), peak.unit, peak.gflops, o->bench_runs);
-        printf("%-28s %9s %9s %9s %9s %6s %10s %10s\n", "function", "median ms", "min ms", "GFLOP", "GFLOP/s",
-               "% peak", "arena MiB", "weight MiB");
+        printf("%-28s %9s %9s %9s %9s %6s %10s %10s\n", "function", "median ms", "min ms", "GFLOP",
+               "GFLOP/s", "% peak", "arena MiB", "weight MiB");
     }
     struct copies c = {0};
     rt_status s = o->bench_cold ? copy_weights(&c, e->model, err) : RT_OK;

@@ -23,11 +23,12 @@ static rt_status read_frame(rt_net *n, bool *seen, bool *end, rt_error *err) {
     for (int i = 0; i < rt_net_input_count(n); i++) {
         const struct ebru_tensor_desc *d = rt_net_input_at(n, i);
         if (strcmp(d->name, name) != 0) continue;
-        /* A schedule function may compute several timesteps a call; one is enough, and fills all rows. */
+        /* A schedule function may compute several timesteps a call; one is enough, and fills all
+         * rows. */
         unsigned long long rows = d->freq == EBRU_SCHEDULE && bytes ? d->bytes / bytes : 1;
         if (bytes * rows != d->bytes)
-            return rt_fail(err, RT_ERR_INPUT, "input '%s' has %llu bytes, expected %llu", name, bytes,
-                           (unsigned long long)d->bytes);
+            return rt_fail(err, RT_ERR_INPUT, "input '%s' has %llu bytes, expected %llu", name,
+                           bytes, (unsigned long long)d->bytes);
         char *to = rt_net_input_buffer(n, name);
         if (fread(to, 1, (size_t)bytes, stdin) != bytes)
             return rt_fail(err, RT_ERR_INPUT, "standard input ends within '%s'", name);
@@ -59,8 +60,9 @@ static rt_status run(rt_net *n, rt_profile *profile, rt_error *err) {
         printf("%s %llu\n", d->name, (unsigned long long)d->bytes);
         fwrite(rt_net_output_buffer(n, d->name), 1, (size_t)d->bytes, stdout);
     }
-    return fflush(stdout) || ferror(stdout) ? rt_fail(err, RT_ERR_SYSTEM, "cannot write to standard output")
-                                            : RT_OK;
+    return fflush(stdout) || ferror(stdout)
+               ? rt_fail(err, RT_ERR_SYSTEM, "cannot write to standard output")
+               : RT_OK;
 }
 
 rt_status rt_program_call(rt_engine *e, const char *name, const char *dump, rt_error *err) {

@@ -32,38 +32,45 @@ static const struct option table[] = {
     {"-i", "--init-img", "FILE", TEXT, AT(init_image), "PNG to begin from, instead of noise alone"},
     {NULL, "--strength", "X", PART, AT(strength),
      "with -i: how much is painted anew, above 0 to 1; that part of the steps is run"},
-    {NULL, "--mask", "FILE", TEXT, AT(mask), "with -i: PNG that is white where the picture is repainted"},
+    {NULL, "--mask", "FILE", TEXT, AT(mask),
+     "with -i: PNG that is white where the picture is repainted"},
     {NULL, "--depth", "FILE", TEXT, AT(depth), "with -i: depth map, bright is near (depth models)"},
     {NULL, "--noise-level", "N", INT, AT(noise_level),
      "with -i: noise put on the picture that is painted larger (upscalers)"},
     {"-s", "--seed", "N", SEED, AT(seed),
      "seed of the noise, the same picture as torch's CPU generator; -1 = random (default 42)"},
-    {"-b", "--batch-count", "COUNT", COUNT, AT(count), "pictures for each prompt; picture i takes seed + i"},
+    {"-b", "--batch-count", "COUNT", COUNT, AT(count),
+     "pictures for each prompt; picture i takes seed + i"},
     {NULL, "--grid", "COLUMNS", COUNT, AT(grid), "all pictures in one file, side by side"},
-    {"-W", "--width", "N", COUNT, AT(width), "width in pixels (sizes are fixed when the model is compiled)"},
+    {"-W", "--width", "N", COUNT, AT(width),
+     "width in pixels (sizes are fixed when the model is compiled)"},
     {"-H", "--height", "N", COUNT, AT(height), "height in pixels"},
     {NULL, "--sampling-method", "NAME", TEXT, AT(sampler), "another sampler than the model's"},
     {NULL, "--eta", "X", REAL, AT(eta), "noise of the DDIM sampler, 0 to 1"},
     {"-t", "--threads", "N", COUNT, AT(threads),
      "threads (default: what affinity, cgroup and cores allow); never changes the picture"},
-    {NULL, "--cpu-level", "NAME", TEXT, AT(cpu_level), "run the code of a lower CPU level of this program"},
+    {NULL, "--cpu-level", "NAME", TEXT, AT(cpu_level),
+     "run the code of a lower CPU level of this program"},
     {NULL, "--no-cpu-check", NULL, FLAG, AT(no_cpu_check),
      "with --cpu-level: even if the CPU lacks what the level needs (for emulators)"},
     {NULL, "--profile", "FILE", TEXT, AT(profile),
      "write a Chrome trace of the run, and a table of the ops to standard error"},
     {NULL, "--profile-steps", "N", COUNT, AT(profile_steps),
-     "calls of a function that the trace holds op by op (default 2; with --bench all); sums are of all"},
+     "calls of a function that the trace holds op by op (default 2; with --bench all); sums are of "
+     "all"},
     {NULL, "--bench", NULL, BENCH, AT(bench),
      "time every function on made-up inputs; --bench=json prints one object a function"},
     {NULL, "--function", "NAME", TEXT, AT(bench_function), "with --bench: this function only"},
     {NULL, "--cold", NULL, FLAG, AT(bench_cold),
      "with --bench: also with weights in turn from copies that no cache holds together"},
-    {NULL, "--runs", "N", COUNT, AT(bench_runs), "with --bench: runs of each function (default 20)"},
+    {NULL, "--runs", "N", COUNT, AT(bench_runs),
+     "with --bench: runs of each function (default 20)"},
     {NULL, "--call", "NAME", TEXT, AT(call),
      "run one network on tensors from standard input (docs/program.md)"},
     {NULL, "--dump-values", "FILE", TEXT, AT(dump_values),
      "with --call: write every function's inputs, arena and outputs"},
-    {NULL, "--build-info", NULL, FLAG, AT(build_info), "what this program was compiled from and for"},
+    {NULL, "--build-info", NULL, FLAG, AT(build_info),
+     "what this program was compiled from and for"},
     {NULL, "--no-metadata", NULL, FLAG, AT(no_metadata), "no text in the PNG"},
     {NULL, "--progress", "auto|bar|plain|none", PROGRESS, AT(progress),
      "how progress is shown on standard error"},
@@ -86,7 +93,8 @@ static size_t distance(const char *a, const char *b) {
             size_t best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
             if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
             if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                d[i - 2][j - 2] + 1 < best)
                 best = d[i - 2][j - 2] + 1;
             d[i][j] = best;
         }
@@ -112,7 +120,8 @@ static rt_status unknown(const char *word, rt_error *err) {
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
     for (int i = 0; i < TABLE; i++) names[i] = table[i].name;
     rt_hint(name, names, TABLE, hint);
-    return rt_fail(err, RT_ERR_USAGE, "unknown option '%.80s'%s", word, *hint ? hint : "; see --help");
+    return rt_fail(err, RT_ERR_USAGE, "unknown option '%.80s'%s", word,
+                   *hint ? hint : "; see --help");
 }
 
 int rt_option_count(void) {
@@ -124,11 +133,13 @@ rt_option rt_option_at(int index) {
     return (rt_option){o->shorthand, o->name, o->argument, o->help};
 }
 
-static rt_status bad_value(const struct option *o, const char *value, const char *expected, rt_error *err) {
+static rt_status bad_value(const struct option *o, const char *value, const char *expected,
+                           rt_error *err) {
     return rt_fail(err, RT_ERR_USAGE, "%s expects %s, not '%.80s'", o->name, expected, value);
 }
 
-static rt_status set_value(rt_options *o, const struct option *opt, const char *value, rt_error *err) {
+static rt_status set_value(rt_options *o, const struct option *opt, const char *value,
+                           rt_error *err) {
     char *field = (char *)o + opt->offset, *end = NULL;
     errno = 0;
     switch (opt->kind) {
@@ -149,7 +160,8 @@ static rt_status set_value(rt_options *o, const struct option *opt, const char *
     case REAL: {
         double x = strtod(value, &end), most = opt->kind == PART ? 1 : 1000;
         if (errno || *end || end == value || !(x >= 0 && x <= most))
-            return bad_value(opt, value, most > 1 ? "a number from 0 to 1000" : "a number from 0 to 1", err);
+            return bad_value(opt, value,
+                             most > 1 ? "a number from 0 to 1000" : "a number from 0 to 1", err);
         memcpy(field, &x, sizeof x);
         return RT_OK;
     }
@@ -188,8 +200,8 @@ static rt_status set_value(rt_options *o, const struct option *opt, const char *
     return rt_fail(err, RT_ERR_USAGE, "%s takes no value", opt->name);
 }
 
-/* The option that `word` names; *value receives what follows '=' (or, for short options, what is glued on).
- */
+/* The option that `word` names; *value receives what follows '=' (or, for short options, what is
+ * glued on). */
 static const struct option *match(const char *word, const char **value) {
     *value = NULL;
     const char *equals = word[1] == '-' ? strchr(word, '=') : NULL;
@@ -220,7 +232,8 @@ rt_status rt_options_parse(rt_options *o, int argc, char **argv, rt_error *err) 
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *value = NULL;
         if (word[0] != '-' || !word[1])
-            return rt_fail(err, RT_ERR_USAGE, "unexpected argument '%.80s'; a prompt is given with -p", word);
+            return rt_fail(err, RT_ERR_USAGE,
+                           "unexpected argument '%.80s'; a prompt is given with -p", word);
         const struct option *opt = match(word, &value);
         if (!opt) return unknown(word, err);
         if (!opt->argument && !value) {

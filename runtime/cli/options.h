@@ -1,4 +1,5 @@
-/* The command line of an emitted program: one table gives parsing, --help and the near-miss suggestion. */
+/* The command line of an emitted program: one table gives parsing, --help and the near-miss
+ * suggestion. */
 #ifndef EBRU_RUNTIME_CLI_OPTIONS_H
 #define EBRU_RUNTIME_CLI_OPTIONS_H
 
@@ -30,14 +31,15 @@ typedef struct rt_options {
     double guidance_rescale;               /* 0..1 */
     int noise_level;                       /* negative: the model's */
     const char *profile;
-    int profile_steps;     /* calls of a function that the trace holds op by op; 0: 2, or all of --bench */
+    /* calls of a function that the trace holds op by op; 0: 2, or all of --bench */
+    int profile_steps;
     const char *cpu_level; /* NULL, or a level not above the CPU's unless no_cpu_check */
     const char *call;      /* NULL, or a function to run on tensors from stdin */
     const char *dump_values;
     const char *bench_function;
     int bench_runs;
-    bool no_cpu_check, bench, bench_json, bench_cold, build_info, help, version, quiet, verbose, no_metadata,
-        weights;
+    bool no_cpu_check, bench, bench_json, bench_cold, build_info, help, version, quiet, verbose,
+        no_metadata, weights;
     rt_progress_mode progress;
 } rt_options;
 
@@ -51,8 +53,8 @@ typedef struct rt_option {
 int rt_option_count(void);
 rt_option rt_option_at(int index);
 enum { RT_HINT_MAX = 120 };
-/* For the end of a message: "; did you mean 'NAME'?" with the one of `words` that `word` may be a misspelling
- * of, or "" when none is near. Returns `out`. */
+/* For the end of a message: "; did you mean 'NAME'?" with the one of `words` that `word` may be a
+ * misspelling of, or "" when none is near. Returns `out`. */
 const char *rt_hint(const char *word, const char *const *words, int count, char out[RT_HINT_MAX]);
 /* The option list of --help. */
 void rt_options_print(FILE *out);

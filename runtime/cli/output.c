@@ -34,8 +34,8 @@ static rt_status take(rt_output *o, int fd, rt_error *err) {
     return s;
 }
 
-/* Creates ".NAME.ebru-tmp.PID-N" beside `path`; -1 with errno set. O_CREAT applies the umask, as for any new
- * file. */
+/* Creates ".NAME.ebru-tmp.PID-N" beside `path`; -1 with errno set. O_CREAT applies the umask, as
+ * for any new file. */
 static int create_temp(const char *path) {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     int folder = slash ? (int)(slash - path) + 1 : 0;
@@ -92,7 +92,8 @@ rt_status rt_output_begin(rt_output *o, const char *path, rt_error *err) {
         return cannot(o, err);
     }
     /* renaming over devices and pipes would replace them */
-    if (exists && !S_ISREG(st.st_mode)) return take(o, open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY), err);
+    if (exists && !S_ISREG(st.st_mode))
+        return take(o, open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY), err);
     if (!lstat(path, &st) && S_ISLNK(st.st_mode)) { /* a link's target is replaced, not the link */
         char *target = realpath(path, NULL);
         if (target) snprintf(o->path, sizeof o->path, "%s", target);
@@ -110,8 +111,8 @@ rt_status rt_output_abandon(rt_output *o, int code, const char *why, rt_error *e
 }
 
 rt_status rt_output_commit(rt_output *o, rt_error *err) {
-    int code =
-        ferror(o->file) ? (errno ? errno : EIO) : 0; /* whoever wrote in vain has just left its errno */
+    int code = ferror(o->file) ? (errno ? errno : EIO)
+                               : 0; /* whoever wrote in vain has just left its errno */
     errno = 0;
     if (fclose(o->file) && !code) code = errno ? errno : EIO;
     o->file = NULL;

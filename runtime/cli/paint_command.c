@@ -1,5 +1,5 @@
-/* The program's main work: requests from the command line, pictures to PNG files with the text others read
- * back. */
+/* The program's main work: requests from the command line, pictures to PNG files with the text
+ * others read back. */
 #include "runtime/cli/program.h"
 
 #include "runtime/cli/paint_pictures.h"
@@ -35,9 +35,10 @@ static rt_status read_stream(FILE *f, const char *name, char **out, size_t *leng
     size_t n = fread(text, 1, PROMPT_LIMIT + 1, f);
     if (ferror(f) || n > PROMPT_LIMIT) {
         free(text);
-        return n > PROMPT_LIMIT ? rt_fail(err, RT_ERR_INPUT, "the prompt in %s is longer than %u bytes", name,
-                                          PROMPT_LIMIT)
-                                : rt_fail(err, RT_ERR_SYSTEM, "cannot read %s: %s", name, strerror(errno));
+        return n > PROMPT_LIMIT
+                   ? rt_fail(err, RT_ERR_INPUT, "the prompt in %s is longer than %u bytes", name,
+                             PROMPT_LIMIT)
+                   : rt_fail(err, RT_ERR_SYSTEM, "cannot read %s: %s", name, strerror(errno));
     }
     while (n && (text[n - 1] == '\n' || text[n - 1] == '\r')) n--;
     text[n] = '\0';
@@ -52,8 +53,8 @@ static rt_status prompt_text(const char *given, char **out, size_t *length, rt_e
     if (given[0] == '@') {
         FILE *f = fopen(given + 1, "r");
         if (!f)
-            return rt_fail(err, RT_ERR_SYSTEM, "cannot open the prompt file '%.200s': %s", given + 1,
-                           strerror(errno));
+            return rt_fail(err, RT_ERR_SYSTEM, "cannot open the prompt file '%.200s': %s",
+                           given + 1, strerror(errno));
         rt_status s = read_stream(f, given + 1, out, length, err);
         fclose(f);
         return s;
@@ -77,7 +78,8 @@ static rt_status add_request(struct job *j, rt_request r, rt_error *err) {
 }
 
 /* Told for all prompts before the first picture is painted. */
-static rt_status check_weights(const struct job *j, const char *text, size_t length, rt_error *err) {
+static rt_status check_weights(const struct job *j, const char *text, size_t length,
+                               rt_error *err) {
     rt_prompt prompt;
     if (!j->o->weights || !text) return RT_OK;
     rt_status s = rt_prompt_parse(text, length, &prompt, err);
@@ -86,7 +88,8 @@ static rt_status check_weights(const struct job *j, const char *text, size_t len
 }
 
 static rt_status text_requests(struct job *j, rt_error *err) {
-    if (!j->o->prompt_count) return rt_fail(err, RT_ERR_USAGE, "nothing to paint: give a prompt with -p");
+    if (!j->o->prompt_count)
+        return rt_fail(err, RT_ERR_USAGE, "nothing to paint: give a prompt with -p");
     j->texts = calloc((size_t)j->o->prompt_count, sizeof *j->texts);
     if (!j->texts) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     for (int i = 0; i < j->o->prompt_count; i++) {
@@ -130,7 +133,8 @@ static rt_status add_classes(struct job *j, const char *word, size_t n, rt_error
     if (first < 0) {
         char copy[64], *end;
         if (!n || n >= sizeof copy)
-            return rt_fail(err, RT_ERR_USAGE, "--class: '%.*s' is no class", (int)(n < 60 ? n : 60), word);
+            return rt_fail(err, RT_ERR_USAGE, "--class: '%.*s' is no class", (int)(n < 60 ? n : 60),
+                           word);
         memcpy(copy, word, n);
         copy[n] = '\0';
         long a = class_number(copy, &end), b = a;
@@ -161,10 +165,11 @@ static rt_status class_requests(struct job *j, rt_error *err) {
 static rt_status check_size(const struct job *j, rt_error *err) {
     const rt_options *o = j->o;
     if ((o->width && o->width != j->info.width) || (o->height && o->height != j->info.height))
-        return rt_fail(err, RT_ERR_USAGE,
-                       "this program paints %dx%d pixels; compile with --size=%dx%d for another size",
-                       j->info.width, j->info.height, o->width ? o->width : j->info.width,
-                       o->height ? o->height : j->info.height);
+        return rt_fail(
+            err, RT_ERR_USAGE,
+            "this program paints %dx%d pixels; compile with --size=%dx%d for another size",
+            j->info.width, j->info.height, o->width ? o->width : j->info.width,
+            o->height ? o->height : j->info.height);
     if (o->prompt_count && j->info.kind != RT_PIPELINE_TEXT)
         return rt_fail(err, RT_ERR_USAGE, "this model takes no prompt");
     if (o->classes && j->info.kind != RT_PIPELINE_CLASS)
@@ -190,7 +195,8 @@ static rt_status unknown_sampler(const char *name, rt_error *err) {
     char hint[RT_HINT_MAX];
     for (int i = 0; i < RT_SAMPLER_COUNT; i++) names[i] = rt_sampler_name((rt_sampler_id)i);
     rt_hint(name, names, RT_SAMPLER_COUNT, hint);
-    return rt_fail(err, RT_ERR_USAGE, "unknown sampler '%.60s'%s", name, *hint ? hint : "; see --help");
+    return rt_fail(err, RT_ERR_USAGE, "unknown sampler '%.60s'%s", name,
+                   *hint ? hint : "; see --help");
 }
 
 static rt_status prepare(struct job *j, rt_error *err) {
@@ -234,8 +240,8 @@ static void picture_parameters(const struct job *j, FILE *f) {
     if (j->o->depth) fprintf(f, "Depth map: on, ");
 }
 
-/* The text that other tools read back from a picture: prompt, negative prompt, settings. Owned by the caller.
- */
+/* The text that other tools read back from a picture: prompt, negative prompt, settings. Owned by
+ * the caller. */
 static char *parameters(const struct job *j, const rt_request *r) {
     const struct ebru_model *t = j->engine->model->tables;
     char *out = NULL;
@@ -249,7 +255,8 @@ static char *parameters(const struct job *j, const rt_request *r) {
     if (r->prompt) fprintf(f, "CFG scale: %g, ", j->settings.guidance);
     picture_parameters(j, f);
     if (!r->prompt && j->info.classes) fprintf(f, "Class: %d, ", r->class_label);
-    if (rt_meta_has(t, "precision")) fprintf(f, "Precision: %s, ", rt_meta_string(t, "precision", "f32"));
+    if (rt_meta_has(t, "precision"))
+        fprintf(f, "Precision: %s, ", rt_meta_string(t, "precision", "f32"));
     fprintf(f, "Seed: %llu, Size: %dx%d, Model: %s, RNG: torch-cpu, Version: ebru %s",
             (unsigned long long)r->seed, j->info.width, j->info.height,
             rt_meta_string(t, "model.name", "unnamed"), rt_meta_string(t, "ebru.version", "0"));
@@ -263,8 +270,8 @@ static bool is_number_pattern(const char *s) {
     return p[1 + n] == 'd' && n <= 2 && !strchr(p + 1, '%');
 }
 
-/* Name of picture i: the -o name, numbered before its ending when there are several; a pattern with %04d is
- * kept. */
+/* Name of picture i: the -o name, numbered before its ending when there are several; a pattern with
+ * %04d is kept. */
 static void file_name(const struct job *j, int i, char *out, size_t size) {
     const char *o = j->o->output;
     bool several = j->count > 1 && !j->o->grid;
@@ -299,15 +306,17 @@ static rt_status write_file(const struct job *j, int index, const uint8_t *pixel
     rt_png_text chunk = {"parameters", text};
     rt_progress_phase(j->settings.progress, "write", 0);
     rt_profile_phase(j->engine->profile, "write");
-    rt_status s = rt_png_write(name, pixels, (uint32_t)j->info.width * columns,
-                               (uint32_t)j->info.height * rows, j->info.channels, &chunk, text ? 1 : 0, err);
+    rt_status s =
+        rt_png_write(name, pixels, (uint32_t)j->info.width * columns,
+                     (uint32_t)j->info.height * rows, j->info.channels, &chunk, text ? 1 : 0, err);
     free(text);
     rt_progress_close(j->settings.progress);
     if (!s && !j->o->quiet) fprintf(stderr, "wrote %s\n", name);
     return s;
 }
 
-/* A picture is written when it is finished: what a long run has painted is there when it is interrupted. */
+/* A picture is written when it is finished: what a long run has painted is there when it is
+ * interrupted. */
 static rt_status picture_finished(void *user, int index, const uint8_t *pixels, rt_error *err) {
     const struct job *j = user;
     size_t plane = (size_t)j->info.width * (size_t)j->info.height * (size_t)j->info.channels;
@@ -331,7 +340,8 @@ static rt_status write_grid(const struct job *j, rt_error *err) {
 rt_status rt_output_check(const char *path, rt_error *err) {
     char dir[4200];
     if (!*path || strlen(path) >= sizeof dir)
-        return rt_fail(err, RT_ERR_USAGE, "the name of the output is %s", *path ? "too long" : "empty");
+        return rt_fail(err, RT_ERR_USAGE, "the name of the output is %s",
+                       *path ? "too long" : "empty");
     strcpy(dir, path);
     char *slash = strrchr(dir, '/');
     if (slash) slash[slash == dir] = '\0';

@@ -1,8 +1,8 @@
 #include "runtime/cli/paint_pictures.h"
 
-#include "runtime/pipeline/condition.h"
 #include "runtime/image/png_reader.h"
 #include "runtime/image/resize.h"
+#include "runtime/pipeline/condition.h"
 #include "runtime/text/unicode.h"
 
 #include <stdlib.h>
@@ -11,39 +11,50 @@
 /* Options that need a picture, or a model of some kind. */
 static rt_status check_suits(const rt_options *o, const rt_pipeline_info *info, rt_error *err) {
     bool larger = info->condition == RT_CONDITION_LOW_RESOLUTION;
-    const char *first = o->init_image ? "--init-img" : o->mask ? "--mask" : o->depth ? "--depth" : NULL;
+    const char *first = o->init_image ? "--init-img"
+                        : o->mask     ? "--mask"
+                        : o->depth    ? "--depth"
+                                      : NULL;
     if (first && !info->image_input)
-        return rt_fail(err, RT_ERR_USAGE, "%s: this program was compiled without picture input", first);
+        return rt_fail(err, RT_ERR_USAGE, "%s: this program was compiled without picture input",
+                       first);
     if (o->mask && (larger || info->condition == RT_CONDITION_DEPTH))
         return rt_fail(err, RT_ERR_USAGE, "--mask: this model takes no mask");
     if (o->depth && info->condition != RT_CONDITION_DEPTH)
         return rt_fail(err, RT_ERR_USAGE, "--depth: this model takes no depth map");
     if (o->noise_level >= 0 && !larger)
-        return rt_fail(err, RT_ERR_USAGE, "--noise-level is for models that paint a picture larger");
+        return rt_fail(err, RT_ERR_USAGE,
+                       "--noise-level is for models that paint a picture larger");
     if (o->strength >= 0 && larger)
         return rt_fail(err, RT_ERR_USAGE,
                        "--strength: this model paints its picture larger; see --noise-level");
     if (o->weights && info->kind != RT_PIPELINE_TEXT)
         return rt_fail(err, RT_ERR_USAGE, "--prompt-weights: this model takes no prompt");
     if (o->guidance_rescale > 0 && !info->guidance_pair)
-        return rt_fail(err, RT_ERR_USAGE, "--guidance-rescale: this model has no guidance to rescale");
+        return rt_fail(err, RT_ERR_USAGE,
+                       "--guidance-rescale: this model has no guidance to rescale");
     return RT_OK;
 }
 
 static rt_status check_complete(const rt_options *o, const rt_pipeline_info *info, rt_error *err) {
     static const char *const what[] = {"", "repaints a part of a picture",
-                                       "paints after a picture and its depth map", "paints a picture larger"};
+                                       "paints after a picture and its depth map",
+                                       "paints a picture larger"};
     if (info->condition && !o->init_image)
-        return rt_fail(err, RT_ERR_USAGE, "this model %s: give the picture with -i", what[info->condition]);
+        return rt_fail(err, RT_ERR_USAGE, "this model %s: give the picture with -i",
+                       what[info->condition]);
     if (info->condition == RT_CONDITION_INPAINT && !o->mask)
         return rt_fail(err, RT_ERR_USAGE,
                        "this model repaints a part of a picture: give the part with --mask");
     if (info->condition == RT_CONDITION_DEPTH && !o->depth)
-        return rt_fail(err, RT_ERR_USAGE, "this model paints after a depth map: give it with --depth");
+        return rt_fail(err, RT_ERR_USAGE,
+                       "this model paints after a depth map: give it with --depth");
     if (o->mask && !o->init_image)
-        return rt_fail(err, RT_ERR_USAGE, "--mask needs the picture that it masks: give it with -i");
+        return rt_fail(err, RT_ERR_USAGE,
+                       "--mask needs the picture that it masks: give it with -i");
     if (o->strength >= 0 && !o->init_image)
-        return rt_fail(err, RT_ERR_USAGE, "--strength needs a picture to begin from: give it with -i");
+        return rt_fail(err, RT_ERR_USAGE,
+                       "--strength needs a picture to begin from: give it with -i");
     return RT_OK;
 }
 
@@ -52,15 +63,18 @@ rt_status rt_pictures_check(const rt_options *o, const rt_pipeline_info *info, r
     if (!s) s = check_complete(o, info, err);
     if (s) return s;
     if (o->strength == 0)
-        return rt_fail(err, RT_ERR_USAGE, "--strength 0 would leave the picture as it is; above 0 to 1");
+        return rt_fail(err, RT_ERR_USAGE,
+                       "--strength 0 would leave the picture as it is; above 0 to 1");
     if (o->noise_level > info->max_noise_level)
-        return rt_fail(err, RT_ERR_USAGE, "--noise-level: this model knows 0 to %d", info->max_noise_level);
+        return rt_fail(err, RT_ERR_USAGE, "--noise-level: this model knows 0 to %d",
+                       info->max_noise_level);
     return RT_OK;
 }
 
 /* One picture of width x height, read and resized. */
-static rt_status read_picture(uint8_t **out, const char *path, int channels, rt_resize_filter filter,
-                              int width, int height, bool quiet, rt_error *err) {
+static rt_status read_picture(uint8_t **out, const char *path, int channels,
+                              rt_resize_filter filter, int width, int height, bool quiet,
+                              rt_error *err) {
     char shown[RT_PRINTABLE_MAX];
     uint32_t w, h, to_w = (uint32_t)width, to_h = (uint32_t)height;
     uint8_t *pixels;
@@ -75,8 +89,8 @@ static rt_status read_picture(uint8_t **out, const char *path, int channels, rt_
              : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     free(pixels);
     if (!s && !quiet)
-        fprintf(stderr, "note: '%s' is %ux%u pixels, resized to %dx%d\n", rt_printable(path, shown), w, h,
-                width, height);
+        fprintf(stderr, "note: '%s' is %ux%u pixels, resized to %dx%d\n", rt_printable(path, shown),
+                w, h, width, height);
     return s;
 }
 
@@ -110,8 +124,8 @@ rt_status rt_pictures_read(rt_pictures *pictures, const rt_options *o, const rt_
                          larger ? info->latent_width : info->width,
                          larger ? info->latent_height : info->height, o->quiet, err);
     if (!s && o->mask)
-        s = read_picture(&pictures->mask, o->mask, 1, RT_RESIZE_LANCZOS, info->width, info->height, o->quiet,
-                         err);
+        s = read_picture(&pictures->mask, o->mask, 1, RT_RESIZE_LANCZOS, info->width, info->height,
+                         o->quiet, err);
     if (!s && o->depth)
         s = read_depth(&pictures->depth, o->depth, info->latent_width, info->latent_height, err);
     return s;

@@ -1,5 +1,5 @@
-/* main() of every emitted program. The exit code is the status: 0 ok, 1 input, 2 usage, 3 I/O, 4 CPU, 70
- * internal error. */
+/* main() of every emitted program. The exit code is the status: 0 ok, 1 input, 2 usage, 3 I/O, 4
+ * CPU, 70 internal error. */
 #include "runtime/cli/program.h"
 
 #include "runtime/cli/output.h"
@@ -29,11 +29,12 @@ static void on_bus_error(int sig) {
     _exit(RT_ERR_SYSTEM);
 }
 
-/* A program started without standard streams must not get them as its own files' numbers: messages would end
- * up in a picture. */
+/* A program started without standard streams must not get them as its own files' numbers: messages
+ * would end up in a picture. */
 static void keep_standard_streams(void) {
     for (int fd = 0; fd < 3; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0)
             return;
 }
 
@@ -53,8 +54,8 @@ static void print_help(const char *program, const struct ebru_model *t) {
     printf("\n");
     if (about) printf("%s\n", about);
     if (paints) {
-        printf("Paints %dx%d pictures; %d steps, sampler %s", info.width, info.height, info.default_steps,
-               rt_sampler_name((rt_sampler_id)info.sampler.sampler));
+        printf("Paints %dx%d pictures; %d steps, sampler %s", info.width, info.height,
+               info.default_steps, rt_sampler_name((rt_sampler_id)info.sampler.sampler));
         if (info.kind == RT_PIPELINE_TEXT) printf(", guidance %g", info.default_guidance);
         if (info.image_input && info.condition == RT_CONDITION_LOW_RESOLUTION)
             printf(", noise level %d", info.noise_level);
@@ -72,7 +73,8 @@ static void print_help(const char *program, const struct ebru_model *t) {
     rt_options_print(stdout);
     printf("\nSamplers:");
     for (int i = 0; i < RT_SAMPLER_COUNT; i++) printf(" %s", rt_sampler_name((rt_sampler_id)i));
-    printf("\nExit codes: 0 ok, 1 unusable input, 2 usage, 3 I/O, 4 CPU not supported, 70 internal error\n");
+    printf("\nExit codes: 0 ok, 1 unusable input, 2 usage, 3 I/O, 4 CPU not supported, 70 internal "
+           "error\n");
 }
 
 static void print_build_info(const struct ebru_model *t) {
@@ -86,8 +88,8 @@ static void print_build_info(const struct ebru_model *t) {
     printf("\n");
     for (int32_t i = 0; i < t->function_count; i++) {
         const struct ebru_function_desc *f = &t->functions[i];
-        printf("function: %s, batch %d, %d ops, arena %llu bytes, scratch %llu bytes a thread\n", f->name,
-               f->batch, f->op_count, (unsigned long long)f->arena_bytes,
+        printf("function: %s, batch %d, %d ops, arena %llu bytes, scratch %llu bytes a thread\n",
+               f->name, f->batch, f->op_count, (unsigned long long)f->arena_bytes,
                (unsigned long long)f->scratch_bytes);
     }
     for (int32_t i = 0; i < t->meta_count; i++) {
@@ -119,7 +121,8 @@ static rt_status finish_profile(rt_engine *e, const rt_options *o, const struct 
         .calls = o->profile_steps ? o->profile_steps
                  : o->bench       ? INT_MAX
                                   : 2,
-        .roofs = {rt_peak_measure(e->pool, e->model->tables, e->model->level->name), rt_peak_memory(e->pool)},
+        .roofs = {rt_peak_measure(e->pool, e->model->tables, e->model->level->name),
+                  rt_peak_memory(e->pool)},
     };
     rt_status s = rt_profile_write(p, &about, o->profile, err);
     if (!s) s = rt_profile_table(p, &about.roofs, stderr, err);
@@ -142,8 +145,8 @@ static rt_status run(const rt_options *o, const struct invocation *v, rt_error *
         return s;
     }
     if (o->verbose) {
-        fprintf(stderr, "level %s, %d threads%s%s\n", model.level->name, threads, *reason ? ": " : "",
-                reason);
+        fprintf(stderr, "level %s, %d threads%s%s\n", model.level->name, threads,
+                *reason ? ": " : "", reason);
         fprintf(stderr, "arena %zu bytes, scratch %zu bytes a thread\n", engine.arena_bytes,
                 engine.scratch_bytes);
         engine.timed = true;

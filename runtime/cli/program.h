@@ -2,8 +2,8 @@
 #ifndef EBRU_RUNTIME_CLI_PROGRAM_H
 #define EBRU_RUNTIME_CLI_PROGRAM_H
 
-#include "runtime/engine/engine.h"
 #include "runtime/cli/options.h"
+#include "runtime/engine/engine.h"
 #include "runtime/pipeline/pipeline.h"
 
 /* call.c: --call, and --dump-values (NULL: no dump). The exit code; the message in err. */

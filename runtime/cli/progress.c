@@ -39,7 +39,8 @@ void rt_progress_open(rt_progress *p, int fd, rt_progress_mode mode) {
     p->clock = monotonic;
     p->mode = mode;
     if (mode == RT_PROGRESS_AUTO)
-        p->mode = isatty(fd) && term && strcmp(term, "dumb") != 0 ? RT_PROGRESS_BAR : RT_PROGRESS_PLAIN;
+        p->mode =
+            isatty(fd) && term && strcmp(term, "dumb") != 0 ? RT_PROGRESS_BAR : RT_PROGRESS_PLAIN;
     p->color = p->mode == RT_PROGRESS_BAR && !(no_color && *no_color);
 }
 
@@ -77,7 +78,8 @@ static void draw(rt_progress *p, double now, bool end) {
     size_t n = 0;
     int width = 0;
     line[n++] = '\r';
-    n += (size_t)snprintf(line + n, sizeof line - n, p->color ? "\x1b[36m%.24s\x1b[0m" : "%.24s", p->phase);
+    n += (size_t)snprintf(line + n, sizeof line - n, p->color ? "\x1b[36m%.24s\x1b[0m" : "%.24s",
+                          p->phase);
     width += (int)strnlen(p->phase, 24);
     size_t begin = n;
     if (p->total > 1) {
@@ -90,7 +92,8 @@ static void draw(rt_progress *p, double now, bool end) {
     }
     if (end) {
         format_time(now - p->phase_start, seconds, sizeof seconds);
-        if (now - p->phase_start < 60) snprintf(seconds, sizeof seconds, "%.2f s", now - p->phase_start);
+        if (now - p->phase_start < 60)
+            snprintf(seconds, sizeof seconds, "%.2f s", now - p->phase_start);
         n += (size_t)snprintf(line + n, sizeof line - n, "  %s", seconds);
     }
     width += (int)(n - begin);

@@ -16,8 +16,8 @@ void rt_buffer_free(void *p) {
     free(p);
 }
 
-/* Untouched pages, so that an arena larger than what a run needs costs nothing; huge pages where there are
- * any. */
+/* Untouched pages, so that an arena larger than what a run needs costs nothing; huge pages where
+ * there are any. */
 static char *map_pages(size_t bytes) {
     if (!bytes) bytes = 64;
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -36,13 +36,15 @@ rt_status rt_engine_open(rt_engine *e, rt_model *m, int threads, rt_error *err) 
         if (f->arena_bytes > e->arena_bytes) e->arena_bytes = (size_t)f->arena_bytes;
         if (f->scratch_bytes > e->scratch_bytes) e->scratch_bytes = (size_t)f->scratch_bytes;
     }
-    /* a page between the threads' scratch keeps them off each other's cache lines and prefetchers */
+    /* a page between the threads' scratch keeps them off each other's cache lines and prefetchers
+     */
     e->scratch_bytes = (e->scratch_bytes + 4095) / 4096 * 4096 + 4096;
     e->arena = map_pages(e->arena_bytes);
     e->scratch = map_pages(e->scratch_bytes * (size_t)rt_pool_size(e->pool));
     if (!e->arena || !e->scratch) {
         rt_engine_close(e);
-        return rt_fail(err, RT_ERR_SYSTEM, "out of memory: the arena needs %zu bytes", e->arena_bytes);
+        return rt_fail(err, RT_ERR_SYSTEM, "out of memory: the arena needs %zu bytes",
+                       e->arena_bytes);
     }
     return RT_OK;
 }
@@ -72,7 +74,8 @@ static void tell_first(rt_engine *e) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     fprintf(stderr, "first op %.1f ms after the start of main\n",
-            (double)(now.tv_sec - e->start.tv_sec) * 1e3 + (double)(now.tv_nsec - e->start.tv_nsec) * 1e-6);
+            (double)(now.tv_sec - e->start.tv_sec) * 1e3 +
+                (double)(now.tv_nsec - e->start.tv_nsec) * 1e-6);
     e->timed = false;
 }
 

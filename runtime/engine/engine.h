@@ -3,8 +3,8 @@
 #define EBRU_RUNTIME_ENGINE_ENGINE_H
 
 #include "runtime/engine/model.h"
-#include "runtime/profile/profile.h"
 #include "runtime/engine/threads.h"
+#include "runtime/profile/profile.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -18,11 +18,14 @@ typedef struct rt_engine {
     int step;                          /* of the step function that runs (--check-finite), from 0 */
     FILE *values;                      /* NULL: not dumping values */
     int function;                      /* the function that runs (for the profile) */
-    bool timed; /* the first function that runs says how long after `start` it does (standard error) */
+    bool
+        /* the first function that runs says how long after `start` it does (standard error) */
+        timed;
     struct timespec start; /* CLOCK_MONOTONIC */
 } rt_engine;
 
-/* Threads and memory for every function of the model. The arena is exactly as large as the tables say. */
+/* Threads and memory for every function of the model. The arena is exactly as large as the tables
+ * say. */
 rt_status rt_engine_open(rt_engine *e, rt_model *m, int threads, rt_error *err);
 void rt_engine_close(rt_engine *e);
 

@@ -23,10 +23,11 @@ static rt_status choose_level(rt_model *m, rt_error *err) {
     }
     char missing[200];
     base_cpu_missing(&m->cpu, level_number(&t->levels[0]), missing, sizeof missing);
-    return rt_fail(err, RT_ERR_CPU,
-                   "this program needs %s (%s); this %s offers %s. Rebuild with -mcpu=%s or a list of levels",
-                   t->levels[0].name, missing, permitted ? "CPU" : "system", base_cpu_level_name(m->cpu.level),
-                   base_cpu_level_name(m->cpu.level));
+    return rt_fail(
+        err, RT_ERR_CPU,
+        "this program needs %s (%s); this %s offers %s. Rebuild with -mcpu=%s or a list of levels",
+        t->levels[0].name, missing, permitted ? "CPU" : "system", base_cpu_level_name(m->cpu.level),
+        base_cpu_level_name(m->cpu.level));
 }
 
 static rt_status unknown_level(const struct ebru_model *t, const char *name, rt_error *err) {
@@ -50,8 +51,8 @@ static rt_status take_level(rt_model *m, const char *name, bool unchecked, rt_er
     return s;
 }
 
-rt_status rt_model_open(rt_model *m, const struct ebru_model *tables, const char *forced, bool unchecked,
-                        rt_error *err) {
+rt_status rt_model_open(rt_model *m, const struct ebru_model *tables, const char *forced,
+                        bool unchecked, rt_error *err) {
     memset(m, 0, sizeof *m);
     m->tables = tables;
     if (tables->abi_version != EBRU_ABI_VERSION)
@@ -59,7 +60,8 @@ rt_status rt_model_open(rt_model *m, const struct ebru_model *tables, const char
                        tables->abi_version, EBRU_ABI_VERSION);
     base_cpu_detect(&m->cpu);
     if (unchecked && !forced)
-        return rt_fail(err, RT_ERR_USAGE, "--no-cpu-check needs --cpu-level: which code is to run?");
+        return rt_fail(err, RT_ERR_USAGE,
+                       "--no-cpu-check needs --cpu-level: which code is to run?");
     rt_status s = forced ? take_level(m, forced, unchecked, err) : choose_level(m, err);
     return s ? s : rt_weights_map(m, err);
 }

@@ -1,5 +1,5 @@
-/* The compiled model as the program sees it: tables of runtime/abi/abi.h, the CPU level that runs, the mapped
- * weights. */
+/* The compiled model as the program sees it: tables of runtime/abi/abi.h, the CPU level that runs,
+ * the mapped weights. */
 #ifndef EBRU_RUNTIME_ENGINE_MODEL_H
 #define EBRU_RUNTIME_ENGINE_MODEL_H
 
@@ -14,17 +14,19 @@ typedef struct rt_model {
     const struct ebru_model *tables;
     const struct ebru_level_desc *level; /* the code that runs */
     base_cpu cpu;
-    const char *weights; /* base of the packed weights, 64-byte aligned; NULL when the model has none */
-    void *mapping;       /* what rt_model_close unmaps; NULL for embedded weights */
+    const char
+        *weights;  /* base of the packed weights, 64-byte aligned; NULL when the model has none */
+    void *mapping; /* what rt_model_close unmaps; NULL for embedded weights */
     size_t mapping_bytes;
 } rt_model;
 
-/* Chooses the highest level of the program that this CPU runs and the system permits (`forced`, a level name,
- * when that is not NULL; `unchecked`: that one whatever the CPU says) and maps the weights. RT_ERR_CPU names
- * the features that are missing; RT_ERR_SYSTEM / RT_ERR_INPUT tell what is wrong with the weights (absent,
- * truncated, of another program). To be called before threads are started. */
-rt_status rt_model_open(rt_model *m, const struct ebru_model *tables, const char *forced, bool unchecked,
-                        rt_error *err);
+/* Chooses the highest level of the program that this CPU runs and the system permits (`forced`, a
+ * level name, when that is not NULL; `unchecked`: that one whatever the CPU says) and maps the
+ * weights. RT_ERR_CPU names the features that are missing; RT_ERR_SYSTEM / RT_ERR_INPUT tell what
+ * is wrong with the weights (absent, truncated, of another program). To be called before threads
+ * are started. */
+rt_status rt_model_open(rt_model *m, const struct ebru_model *tables, const char *forced,
+                        bool unchecked, rt_error *err);
 void rt_model_close(rt_model *m);
 
 /* weights_map.c: maps the weights into m->weights (part of rt_model_open). */
@@ -33,8 +35,8 @@ rt_status rt_weights_map(rt_model *m, rt_error *err);
 /* Index of the function with that name, -1 if there is none. */
 int rt_model_function(const rt_model *m, const char *name);
 
-/* Properties; `otherwise` when absent or of another kind (an integer is accepted where a float is asked for).
- */
+/* Properties; `otherwise` when absent or of another kind (an integer is accepted where a float is
+ * asked for). */
 int64_t rt_meta_int(const struct ebru_model *t, const char *key, int64_t otherwise);
 double rt_meta_float(const struct ebru_model *t, const char *key, double otherwise);
 const char *rt_meta_string(const struct ebru_model *t, const char *key, const char *otherwise);

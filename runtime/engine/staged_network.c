@@ -31,9 +31,11 @@ struct rt_net {
     struct stage stages[STAGES];
     struct value *values;
     int value_count;
-    int timestep;           /* value "timestep", -1 when there is none */
-    int rows;               /* timesteps a call of the schedule stage computes */
-    const float *timesteps; /* of the loop, the caller's; NULL: the timestep input was filled by the caller */
+    int timestep; /* value "timestep", -1 when there is none */
+    int rows;     /* timesteps a call of the schedule stage computes */
+    const float *
+        /* of the loop, the caller's; NULL: the timestep input was filled by the caller */
+        timesteps;
 };
 
 static bool same(const char *a, const char *b) {
@@ -124,7 +126,8 @@ rt_status rt_net_open(rt_net **out, rt_engine *e, const char *name, rt_error *er
     }
     n->timestep = find_value(n, "timestep");
     for (int v = 0; v < n->value_count; v++)
-        if (n->values[v].producer && n->values[v].stage == STAGE_SCHEDULE) n->rows = n->values[v].rows;
+        if (n->values[v].producer && n->values[v].stage == STAGE_SCHEDULE)
+            n->rows = n->values[v].rows;
     *out = n;
     return RT_OK;
 }
@@ -136,7 +139,8 @@ void rt_net_free(rt_net *n) {
         rt_buffer_free(n->values[v].table);
     }
     struct stage *step = &n->stages[STAGE_STEP];
-    for (int32_t i = 0; step->out && i < step->desc->output_count; i++) rt_buffer_free(step->out[i]);
+    for (int32_t i = 0; step->out && i < step->desc->output_count; i++)
+        rt_buffer_free(step->out[i]);
     for (int s = 0; s < STAGES; s++) {
         free(n->stages[s].input);
         free(n->stages[s].in);
@@ -228,8 +232,8 @@ static void run_prompt(rt_net *n) {
     rt_engine_run(n->engine, st->function, st->in, st->out);
 }
 
-/* Tables for all timesteps, rounded up to whole calls so that the last call may write past the schedule's
- * end. */
+/* Tables for all timesteps, rounded up to whole calls so that the last call may write past the
+ * schedule's end. */
 static rt_status size_tables(rt_net *n, int count, rt_error *err) {
     int calls = (count + n->rows - 1) / n->rows;
     for (int i = 0; i < n->value_count; i++) {
@@ -238,7 +242,8 @@ static rt_status size_tables(rt_net *n, int count, rt_error *err) {
         rt_buffer_free(v->table);
         v->stride = (size_t)v->desc->bytes;
         v->table = rt_buffer((size_t)v->producer->bytes * (size_t)calls);
-        if (!v->table) return rt_fail(err, RT_ERR_SYSTEM, "out of memory for the schedule's tables");
+        if (!v->table)
+            return rt_fail(err, RT_ERR_SYSTEM, "out of memory for the schedule's tables");
     }
     return RT_OK;
 }
@@ -282,8 +287,8 @@ void rt_net_step(rt_net *n, int k) {
     if (n->timesteps && n->timestep >= 0)
         for (int32_t i = 0; i < st->desc->input_count; i++)
             if (st->input[i] == n->timestep)
-                fill_timesteps(n->values[n->timestep].buffer, st->desc->inputs[i].dim[0], n->timesteps + k, 1,
-                               0);
+                fill_timesteps(n->values[n->timestep].buffer, st->desc->inputs[i].dim[0],
+                               n->timesteps + k, 1, 0);
     gather_inputs(n, STAGE_STEP, k);
     n->engine->step = k;
     rt_engine_run(n->engine, st->function, st->in, st->out);

@@ -1,8 +1,8 @@
 /* Status codes and error text shared by the host parts of the runtime.
  *
- * A function that can fail returns rt_status and writes one sentence (no newline, no "error:") into an
- * rt_error that the caller owns. The numbers are the exit codes of the emitted program, so main can return
- * them as is. */
+ * A function that can fail returns rt_status and writes one sentence (no newline, no "error:") into
+ * an rt_error that the caller owns. The numbers are the exit codes of the emitted program, so main
+ * can return them as is. */
 #ifndef EBRU_RUNTIME_ENGINE_STATUS_H
 #define EBRU_RUNTIME_ENGINE_STATUS_H
 
@@ -24,8 +24,8 @@ typedef struct rt_error {
 
 /* Writes the message (cut if too long; err may be NULL) and returns `status`: `return rt_fail(err,
  * RT_ERR_..., ...)`. */
-__attribute__((format(printf, 3, 4))) static inline rt_status rt_fail(rt_error *err, rt_status status,
-                                                                      const char *fmt, ...) {
+__attribute__((format(printf, 3, 4))) static inline rt_status
+rt_fail(rt_error *err, rt_status status, const char *fmt, ...) {
     if (err) {
         va_list ap;
         va_start(ap, fmt);

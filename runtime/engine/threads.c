@@ -1,5 +1,5 @@
-/* Fixed pool and barrier. Workers sleep in the barrier between runs: a run is the barrier that hands out the
- * task, the task, and the barrier that ends it. */
+/* Fixed pool and barrier. Workers sleep in the barrier between runs: a run is the barrier that
+ * hands out the task, the task, and the barrier that ends it. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -64,8 +64,8 @@ void rt_barrier_wait(rt_barrier *b) {
         if (atomic_load_explicit(&b->epoch, memory_order_acquire) != epoch) return;
         pause_cpu();
     }
-    /* Sequentially consistent on both sides: either the last one sees the sleeper or the sleeper sees the new
-     * epoch. */
+    /* Sequentially consistent on both sides: either the last one sees the sleeper or the sleeper
+     * sees the new epoch. */
     atomic_fetch_add(&b->sleepers, 1);
     while (atomic_load(&b->epoch) == epoch) futex_wait(&b->epoch, epoch);
     atomic_fetch_sub(&b->sleepers, 1);
@@ -152,8 +152,8 @@ static int start_workers(rt_pool *pool) {
     if (failed) return failed;
     pthread_attr_setstacksize(&attr, STACK_BYTES);
     sigfillset(&all);
-    sigdelset(&all, SIGBUS);                  /* a thread's own faults: weights that cannot be read, */
-    sigdelset(&all, SIGILL);                  /* instructions that an emulator performs */
+    sigdelset(&all, SIGBUS); /* a thread's own faults: weights that cannot be read, */
+    sigdelset(&all, SIGILL); /* instructions that an emulator performs */
     pthread_sigmask(SIG_SETMASK, &all, &old); /* the rest is the main thread's */
     for (int i = 0; i < pool->size - 1 && !failed; i++) {
         pool->workers[i].pool = pool;
@@ -175,7 +175,8 @@ static void free_pool(rt_pool *pool) {
 rt_status rt_pool_new(rt_pool **out, int nthreads, rt_error *err) {
     *out = NULL;
     if (nthreads < 1 || nthreads > RT_MAX_THREADS)
-        return rt_fail(err, RT_ERR_USAGE, "%d threads: 1 to %d are possible", nthreads, RT_MAX_THREADS);
+        return rt_fail(err, RT_ERR_USAGE, "%d threads: 1 to %d are possible", nthreads,
+                       RT_MAX_THREADS);
     void *place = NULL;
     if (posix_memalign(&place, _Alignof(rt_pool), sizeof(rt_pool)) != 0)
         return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
@@ -194,8 +195,8 @@ rt_status rt_pool_new(rt_pool **out, int nthreads, rt_error *err) {
     if (failed) {
         int started = pool->created;
         free_pool(pool);
-        return rt_fail(err, RT_ERR_SYSTEM, "cannot start thread %d of %d: %s", started + 2, nthreads,
-                       strerror(failed));
+        return rt_fail(err, RT_ERR_SYSTEM, "cannot start thread %d of %d: %s", started + 2,
+                       nthreads, strerror(failed));
     }
     *out = pool;
     return RT_OK;

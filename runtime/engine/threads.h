@@ -10,8 +10,8 @@
 
 #define RT_MAX_THREADS 1024
 
-/* Barrier for `count` threads. Cheap when the others are about to arrive (spins), sleeps in the kernel
- * otherwise. */
+/* Barrier for `count` threads. Cheap when the others are about to arrive (spins), sleeps in the
+ * kernel otherwise. */
 typedef struct rt_barrier {
     _Alignas(64) _Atomic uint32_t arrived;
     _Alignas(64) _Atomic uint32_t epoch; /* futex word */
@@ -27,15 +27,15 @@ void rt_barrier_wait(rt_barrier *b);
 typedef struct rt_pool rt_pool;
 typedef void rt_task(void *arg, int tid, int nthreads);
 
-/* 1..RT_MAX_THREADS threads including the caller. Workers run with the default floating-point environment
- * (round to nearest, no flush to zero), so results do not depend on the thread. RT_ERR_SYSTEM if threads
- * cannot start. */
+/* 1..RT_MAX_THREADS threads including the caller. Workers run with the default floating-point
+ * environment (round to nearest, no flush to zero), so results do not depend on the thread.
+ * RT_ERR_SYSTEM if threads cannot start. */
 rt_status rt_pool_new(rt_pool **out, int nthreads, rt_error *err);
 void rt_pool_free(rt_pool *pool); /* NULL is allowed */
 int rt_pool_size(const rt_pool *pool);
 
-/* Runs fn(arg, tid, nthreads) once on every thread, the caller being tid 0; returns when all have returned.
- * Not reentrant. */
+/* Runs fn(arg, tid, nthreads) once on every thread, the caller being tid 0; returns when all have
+ * returned. Not reentrant. */
 void rt_pool_run(rt_pool *pool, rt_task *fn, void *arg);
 /* To be called by every thread inside rt_pool_run. */
 void rt_pool_barrier(rt_pool *pool);
@@ -47,8 +47,8 @@ typedef struct rt_thread_limits {
     int physical_cores; /* among those it may run on, as far as known */
 } rt_thread_limits;
 
-/* min(affinity, floor(cgroup) but at least 1, physical cores), at least 1. `reason` (may be NULL) receives a
- * sentence: "2 threads: 4 CPUs allowed, cgroup limit 2.50, 8 physical cores". */
+/* min(affinity, floor(cgroup) but at least 1, physical cores), at least 1. `reason` (may be NULL)
+ * receives a sentence: "2 threads: 4 CPUs allowed, cgroup limit 2.50, 8 physical cores". */
 int rt_threads_default(char *reason, size_t size);
 rt_thread_limits rt_thread_limits_now(void);
 int rt_threads_choose(const rt_thread_limits *limits, char *reason, size_t size);

@@ -29,7 +29,8 @@ static bool read_file(const char *path, char *text, size_t size) {
     return good && strlen(text) == n;
 }
 
-/* A positive decimal number at *at, which moves behind it; 0 if there is none or it exceeds 10^15. */
+/* A positive decimal number at *at, which moves behind it; 0 if there is none or it exceeds 10^15.
+ */
 static double positive(const char **at) {
     const char *p = *at;
     double value = 0;
@@ -77,8 +78,8 @@ static double smaller(double a, double b) {
     return a < 0 ? b : b < 0 || a < b ? a : b;
 }
 
-/* The smallest limit from root/group up to root itself. A group outside the mounted tree ("/../..") counts as
- * the root. */
+/* The smallest limit from root/group up to root itself. A group outside the mounted tree ("/../..")
+ * counts as the root. */
 static double climb(const char *root, const char *group, double (*limit)(const char *)) {
     char path[PATH_LENGTH];
     size_t base = strlen(root);
@@ -108,7 +109,8 @@ static bool has_cpu(const char *list) {
 /* One line "ID:CONTROLLERS:GROUP" of /proc/PID/cgroup. */
 static double line_limit(char *line, const char *mount) {
     char root[PATH_LENGTH];
-    char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
+    char *controllers = strchr(line, ':'),
+         *group = controllers ? strchr(controllers + 1, ':') : NULL;
     if (!group || group[1] != '/') return -1;
     *group++ = 0;
     controllers++;
@@ -153,8 +155,9 @@ rt_thread_limits rt_thread_limits_now(void) {
     bool allowed[MOST_CPUS] = {false};
     rt_thread_limits limits = {.affinity = affinity(allowed)};
     limits.cgroup = rt_cgroup_cpu_limit("/proc/self/cgroup", "/sys/fs/cgroup");
-    int cores =
-        limits.affinity > 0 ? base_cpu_physical_cores("/sys/devices/system/cpu", MOST_CPUS, allowed) : 0;
+    int cores = limits.affinity > 0
+                    ? base_cpu_physical_cores("/sys/devices/system/cpu", MOST_CPUS, allowed)
+                    : 0;
     limits.physical_cores = cores > 0 ? cores : -1;
     return limits;
 }
@@ -178,8 +181,10 @@ int rt_threads_choose(const rt_thread_limits *limits, char *reason, size_t size)
     if (!known) best = 1;
     if (reason && size > 0) {
         char parts[3][48] = {"", "", ""};
-        if (limits->affinity > 0) snprintf(parts[0], sizeof parts[0], ", %d CPUs allowed", limits->affinity);
-        if (limits->cgroup > 0) snprintf(parts[1], sizeof parts[1], ", cgroup limit %.2f", limits->cgroup);
+        if (limits->affinity > 0)
+            snprintf(parts[0], sizeof parts[0], ", %d CPUs allowed", limits->affinity);
+        if (limits->cgroup > 0)
+            snprintf(parts[1], sizeof parts[1], ", cgroup limit %.2f", limits->cgroup);
         if (limits->physical_cores > 0)
             snprintf(parts[2], sizeof parts[2], ", %d physical cores", limits->physical_cores);
         char all[160];

@@ -1,6 +1,6 @@
-/* Packed weights: in a segment of the program that the kernel has mapped, at the end of its file, or in a
- * file beside it. Mapped, never copied, and not touched before it is known that the file has them all: a page
- * beyond the end of a file is a bus error. */
+/* Packed weights: in a segment of the program that the kernel has mapped, at the end of its file,
+ * or in a file beside it. Mapped, never copied, and not touched before it is known that the file
+ * has them all: a page beyond the end of a file is a bus error. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -46,7 +46,8 @@ static rt_status belongs_elsewhere(const char *path, rt_error *err) {
 }
 
 static rt_status is_truncated(const char *path, uint64_t size, uint64_t needed, rt_error *err) {
-    return rt_fail(err, RT_ERR_INPUT, "'%.300s' is truncated: it has %llu bytes, with its weights %llu", path,
+    return rt_fail(err, RT_ERR_INPUT,
+                   "'%.300s' is truncated: it has %llu bytes, with its weights %llu", path,
                    (unsigned long long)size, (unsigned long long)needed);
 }
 
@@ -55,9 +56,11 @@ static rt_status is_truncated(const char *path, uint64_t size, uint64_t needed, 
 static rt_status open_weights(const char *path, int *fd, uint64_t *size, rt_error *err) {
     struct stat st;
     *size = 0;
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO in its place would wait for a writer */
+    *fd = open(path,
+               O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO in its place would wait for a writer */
     if (*fd < 0)
-        return rt_fail(err, RT_ERR_SYSTEM, "cannot open the weights '%.300s': %s", path, strerror(errno));
+        return rt_fail(err, RT_ERR_SYSTEM, "cannot open the weights '%.300s': %s", path,
+                       strerror(errno));
     if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         close(*fd);
         return rt_fail(err, RT_ERR_SYSTEM, "'%.300s' is not a regular file", path);
@@ -66,11 +69,11 @@ static rt_status open_weights(const char *path, int *fd, uint64_t *size, rt_erro
     return RT_OK;
 }
 
-/* Maps the file from `begin`, a multiple of a huge page, at an address that is one, too: only so can the
- * kernel map what it holds in huge pages as such. NULL with errno set. */
+/* Maps the file from `begin`, a multiple of a huge page, at an address that is one, too: only so
+ * can the kernel map what it holds in huge pages as such. NULL with errno set. */
 static void *map_aligned(size_t bytes, int fd, uint64_t begin) {
-    char *room =
-        mmap(NULL, bytes + EBRU_HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *room = mmap(NULL, bytes + EBRU_HUGE_PAGE, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (room == MAP_FAILED) return NULL;
     size_t before = (EBRU_HUGE_PAGE - (uintptr_t)room % EBRU_HUGE_PAGE) % EBRU_HUGE_PAGE;
     char *at = room + before;
@@ -81,28 +84,33 @@ static void *map_aligned(size_t bytes, int fd, uint64_t begin) {
         errno = saved;
         return NULL;
     }
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), end = ((uintptr_t)at + bytes + page - 1) / page * page;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE),
+              end = ((uintptr_t)at + bytes + page - 1) / page * page;
     if (before) munmap(room, before);
     munmap((void *)end, (uintptr_t)room + bytes + EBRU_HUGE_PAGE - end);
     return map;
 }
 
-static rt_status map_open_file(rt_model *m, int fd, uint64_t size, const char *path, rt_error *err) {
+static rt_status map_open_file(rt_model *m, int fd, uint64_t size, const char *path,
+                               rt_error *err) {
     struct ebru_trailer trailer;
     uint64_t needed = m->tables->weights_bytes + sizeof trailer;
     if (size < needed) return is_truncated(path, size, needed, err);
-    if (pread(fd, &trailer, sizeof trailer, (off_t)(size - sizeof trailer)) != (ssize_t)sizeof trailer ||
+    if (pread(fd, &trailer, sizeof trailer, (off_t)(size - sizeof trailer)) !=
+            (ssize_t)sizeof trailer ||
         memcmp(trailer.magic, EBRU_TRAILER_MAGIC, sizeof trailer.magic) != 0)
-        return rt_fail(err, RT_ERR_INPUT,
-                       "'%.300s' does not end with the weights: it is truncated, or was changed after it was "
-                       "compiled",
-                       path);
+        return rt_fail(
+            err, RT_ERR_INPUT,
+            "'%.300s' does not end with the weights: it is truncated, or was changed after it was "
+            "compiled",
+            path);
     if (!is_ours(m->tables, &trailer)) return belongs_elsewhere(path, err);
     uint64_t offset = size - needed, begin = offset / EBRU_HUGE_PAGE * EBRU_HUGE_PAGE;
     m->mapping_bytes = (size_t)(size - begin);
     m->mapping = map_aligned(m->mapping_bytes, fd, begin);
     if (!m->mapping)
-        return rt_fail(err, RT_ERR_SYSTEM, "cannot map the weights of '%.300s': %s", path, strerror(errno));
+        return rt_fail(err, RT_ERR_SYSTEM, "cannot map the weights of '%.300s': %s", path,
+                       strerror(errno));
     m->weights = (const char *)m->mapping + (offset - begin);
     return RT_OK;
 }
@@ -153,8 +161,8 @@ static uint64_t needed_bytes(int fd, const struct segment *s) {
     return needed;
 }
 
-/* Holds the file's size to its own headers. What cannot be asked (a program without /proc, or one that may be
- * run but not read) is taken as it is. */
+/* Holds the file's size to its own headers. What cannot be asked (a program without /proc, or one
+ * that may be run but not read) is taken as it is. */
 static rt_status check_size(const struct segment *s, const char *path, rt_error *err) {
     struct stat st;
     rt_status status = RT_OK;
@@ -162,18 +170,21 @@ static rt_status check_size(const struct segment *s, const char *path, rt_error 
     if (fd < 0) return RT_OK;
     if (fstat(fd, &st) == 0) {
         uint64_t needed = needed_bytes(fd, s);
-        if ((uint64_t)st.st_size < needed) status = is_truncated(path, (uint64_t)st.st_size, needed, err);
+        if ((uint64_t)st.st_size < needed)
+            status = is_truncated(path, (uint64_t)st.st_size, needed, err);
     }
     close(fd);
     return status;
 }
 
-static rt_status use_segment(rt_model *m, const struct segment *s, const char *path, rt_error *err) {
+static rt_status use_segment(rt_model *m, const struct segment *s, const char *path,
+                             rt_error *err) {
     const struct ebru_model *t = m->tables;
     const struct ebru_trailer *trailer = (const void *)(t->weights_embedded + t->weights_bytes);
     rt_status status = check_size(s, path, err);
     if (status) return status;
-    if (memcmp(trailer->magic, EBRU_TRAILER_MAGIC, sizeof trailer->magic) != 0 || !is_ours(t, trailer))
+    if (memcmp(trailer->magic, EBRU_TRAILER_MAGIC, sizeof trailer->magic) != 0 ||
+        !is_ours(t, trailer))
         return rt_fail(err, RT_ERR_INPUT,
                        "'%.300s' is damaged: what stands behind its weights is not their "
                        "trailer",
@@ -193,7 +204,8 @@ static rt_status map_weights(rt_model *m, rt_error *err) {
         if (s) strcpy(path, "the program");
         if (segment.found && segment.behind >= t->weights_bytes + sizeof(struct ebru_trailer))
             return use_segment(m, &segment, segment.file ? segment.file : path, err);
-        return map_file(m, s ? "/proc/self/exe" : path, err); /* the linker left no segment for them */
+        return map_file(m, s ? "/proc/self/exe" : path,
+                        err); /* the linker left no segment for them */
     }
     if (s) return s;
     char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;

@@ -17,17 +17,19 @@ rt_status rt_image_from_float(const float *planes, int channels, uint32_t height
             }
             v = v / 2.0f + 0.5f;
             v = v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v;
-            out[i * depth + c] = (uint8_t)rintf(v * 255.0f); /* the default rounding mode: half to even */
+            out[i * depth + c] =
+                (uint8_t)rintf(v * 255.0f); /* the default rounding mode: half to even */
         }
     if (bad == 0) return RT_OK;
-    return rt_fail(
-        err, RT_ERR_INPUT,
-        "the picture has %zu values that are not numbers, the first (%s) at channel %zu, row %zu, column %zu",
-        bad, isnan(planes[first]) ? "NaN" : "infinity", first / area, first % area / width, first % width);
+    return rt_fail(err, RT_ERR_INPUT,
+                   "the picture has %zu values that are not numbers, the first (%s) at channel "
+                   "%zu, row %zu, column %zu",
+                   bad, isnan(planes[first]) ? "NaN" : "infinity", first / area,
+                   first % area / width, first % width);
 }
 
-void rt_image_grid(const uint8_t *pictures, size_t count, uint32_t height, uint32_t width, int channels,
-                   size_t columns, uint8_t *out) {
+void rt_image_grid(const uint8_t *pictures, size_t count, uint32_t height, uint32_t width,
+                   int channels, size_t columns, uint8_t *out) {
     size_t row = (size_t)width * (size_t)channels, rows = (count + columns - 1) / columns;
     size_t out_row = row * columns;
     memset(out, 0, out_row * height * rows);

@@ -1,5 +1,5 @@
-/* How the reader and the writer of PNG files take libpng's complaints: errors come back to a setjmp with
- * their message, warnings are not passed on. */
+/* How the reader and the writer of PNG files take libpng's complaints: errors come back to a setjmp
+ * with their message, warnings are not passed on. */
 #ifndef EBRU_RUNTIME_IMAGE_PNG_FAULT_H
 #define EBRU_RUNTIME_IMAGE_PNG_FAULT_H
 

@@ -1,5 +1,5 @@
-/* PNG by libpng's row interface. The file may be anything: its type and its size are looked at before libpng
- * sees a byte, chunks that are not needed are skipped unread. */
+/* PNG by libpng's row interface. The file may be anything: its type and its size are looked at
+ * before libpng sees a byte, chunks that are not needed are skipped unread. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 enum {
-    HEADER_BYTES = 26, /* signature, length and name of the first chunk, its width, height, depth and type */
+    HEADER_BYTES =
+        26, /* signature, length and name of the first chunk, its width, height, depth and type */
     MAX_CHUNKS = 64,
     MAX_CHUNK_BYTES = 16 << 20, /* bounds what is skipped, too */
     MAX_DEFLATE_RATIO = 1032    /* the most that a byte of deflate can stand for */
@@ -76,8 +77,10 @@ static rt_status too_short(const char *name, rt_error *err) {
     return rt_fail(err, RT_ERR_INPUT, "the PNG file '%s' is truncated", name);
 }
 
-/* Looks at the first bytes: a PNG whose size can be accepted and can be in a file of `size` bytes. */
-static rt_status check_header(const uint8_t *head, size_t n, size_t size, const char *name, rt_error *err) {
+/* Looks at the first bytes: a PNG whose size can be accepted and can be in a file of `size` bytes.
+ */
+static rt_status check_header(const uint8_t *head, size_t n, size_t size, const char *name,
+                              rt_error *err) {
     static const uint8_t signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     if (n == 0) return rt_fail(err, RT_ERR_INPUT, "'%s' is empty", name);
     if (n < 8 && memcmp(head, signature, n) == 0) return too_short(name, err);
@@ -88,14 +91,17 @@ static rt_status check_header(const uint8_t *head, size_t n, size_t size, const 
     }
     if (n < HEADER_BYTES) return too_short(name, err);
     if (memcmp(head + 12, "IHDR", 4) != 0)
-        return rt_fail(err, RT_ERR_INPUT, "the PNG file '%s' is damaged: it does not begin with IHDR", name);
+        return rt_fail(err, RT_ERR_INPUT,
+                       "the PNG file '%s' is damaged: it does not begin with IHDR", name);
     uint32_t width = big_endian(head + 16), height = big_endian(head + 20);
     if (width == 0 || height == 0 || width > INT32_MAX || height > INT32_MAX)
         return rt_fail(err, RT_ERR_INPUT, "the PNG file '%s' is damaged: it has %ux%u pixels", name,
                        (unsigned)width, (unsigned)height);
-    if (width > RT_PNG_MAX_SIDE || height > RT_PNG_MAX_SIDE || (uint64_t)width * height > RT_PNG_MAX_PIXELS)
-        return rt_fail(err, RT_ERR_INPUT, "'%s' has %ux%u pixels; at most %d a side and %d in all are read",
-                       name, (unsigned)width, (unsigned)height, RT_PNG_MAX_SIDE, RT_PNG_MAX_PIXELS);
+    if (width > RT_PNG_MAX_SIDE || height > RT_PNG_MAX_SIDE ||
+        (uint64_t)width * height > RT_PNG_MAX_PIXELS)
+        return rt_fail(err, RT_ERR_INPUT,
+                       "'%s' has %ux%u pixels; at most %d a side and %d in all are read", name,
+                       (unsigned)width, (unsigned)height, RT_PNG_MAX_SIDE, RT_PNG_MAX_PIXELS);
     uint64_t channels = head[25] == 2 ? 3 : head[25] == 6 ? 4 : head[25] == 4 ? 2 : 1;
     uint64_t bits = head[24] <= 16 ? head[24] : 0; /* libpng refuses what is not allowed */
     uint64_t bytes = (uint64_t)width * height * channels * bits / 8;
@@ -126,8 +132,8 @@ static void on_read(png_structp png, png_bytep data, png_size_t length) {
     png_error(png, "read failed");
 }
 
-/* Asks libpng for gray or RGB of the wanted depth, without alpha; gray only stays gray where that is wanted.
- * Returns the number of interlace passes. */
+/* Asks libpng for gray or RGB of the wanted depth, without alpha; gray only stays gray where that
+ * is wanted. Returns the number of interlace passes. */
 static int set_transforms(struct decoder *d, png_structp png, png_infop info) {
     int type = png_get_color_type(png, info);
     if (type == PNG_COLOR_TYPE_PALETTE)
@@ -147,7 +153,8 @@ static int set_transforms(struct decoder *d, png_structp png, png_infop info) {
 
 static void read_rows(struct decoder *d, png_structp png, png_infop info, int passes) {
     size_t row = png_get_rowbytes(png, info), depth = png_get_channels(png, info);
-    if (png_get_bit_depth(png, info) != d->bits || (depth != 3 && (depth != 1 || d->channels != 1)) ||
+    if (png_get_bit_depth(png, info) != d->bits ||
+        (depth != 3 && (depth != 1 || d->channels != 1)) ||
         row != d->width * depth * (size_t)d->bits / 8)
         png_error(png, "unknown layout of its pixels");
     d->pixels = calloc(d->height, row);
@@ -165,19 +172,21 @@ static void make_gray(struct decoder *d) {
     uint16_t *wide = (uint16_t *)(void *)d->pixels;
     uint8_t *p = d->pixels;
     for (size_t i = 0; i < count && d->bits == 8; i++)
-        p[i] = (uint8_t)((19595u * p[3 * i] + 38470u * p[3 * i + 1] + 7471u * p[3 * i + 2] + 32768u) >> 16);
+        p[i] =
+            (uint8_t)((19595u * p[3 * i] + 38470u * p[3 * i + 1] + 7471u * p[3 * i + 2] + 32768u) >>
+                      16);
     for (size_t i = 0; i < count && d->bits == 16; i++)
-        wide[i] =
-            (uint16_t)((19595u * wide[3 * i] + 38470u * wide[3 * i + 1] + 7471u * wide[3 * i + 2] + 32768u) >>
-                       16);
+        wide[i] = (uint16_t)((19595u * wide[3 * i] + 38470u * wide[3 * i + 1] +
+                              7471u * wide[3 * i + 2] + 32768u) >>
+                             16);
     uint8_t *smaller = realloc(d->pixels, count * (size_t)d->bits / 8);
     if (smaller) d->pixels = smaller;
 }
 
 /* False with why in d. */
 static bool decode(struct decoder *d) {
-    png_structp png =
-        png_create_read_struct(PNG_LIBPNG_VER_STRING, &d->fault, png_fault_error, png_fault_warning);
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d->fault, png_fault_error,
+                                             png_fault_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     if (!info) {
         png_destroy_read_struct(&png, NULL, NULL);
@@ -192,7 +201,8 @@ static bool decode(struct decoder *d) {
     png_set_user_limits(png, RT_PNG_MAX_SIDE, RT_PNG_MAX_SIDE);
     png_set_chunk_cache_max(png, MAX_CHUNKS);
     png_set_chunk_malloc_max(png, MAX_CHUNK_BYTES);
-    /* -1: all that are unknown and all known ones that do not change the pixels (text, profiles, times) */
+    /* -1: all that are unknown and all known ones that do not change the pixels (text, profiles, times)
+     */
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_read_info(png, info);
     d->width = png_get_image_width(png, info);
@@ -206,8 +216,8 @@ static bool decode(struct decoder *d) {
     return true;
 }
 
-rt_status rt_png_decode(FILE *file, size_t size, const char *name, int channels, int bits, void **pixels,
-                        uint32_t *width, uint32_t *height, rt_error *err) {
+rt_status rt_png_decode(FILE *file, size_t size, const char *name, int channels, int bits,
+                        void **pixels, uint32_t *width, uint32_t *height, rt_error *err) {
     char shown[RT_PRINTABLE_MAX];
     uint8_t head[HEADER_BYTES] = {0};
     struct decoder d = {.file = file, .channels = channels, .bits = bits};
@@ -217,7 +227,8 @@ rt_status rt_png_decode(FILE *file, size_t size, const char *name, int channels,
     errno = 0;
     size_t n = fread(head, 1, sizeof head, file);
     if (ferror(file) || fseek(file, 0, SEEK_SET) != 0)
-        return rt_fail(err, RT_ERR_SYSTEM, "cannot read '%s': %s", shown, strerror(errno ? errno : EIO));
+        return rt_fail(err, RT_ERR_SYSTEM, "cannot read '%s': %s", shown,
+                       strerror(errno ? errno : EIO));
     rt_status status = check_header(head, n, size, shown, err);
     if (status != RT_OK) return status;
     if (decode(&d)) {
@@ -229,7 +240,8 @@ rt_status rt_png_decode(FILE *file, size_t size, const char *name, int channels,
     free(d.pixels);
     if (d.saved_errno)
         return rt_fail(err, RT_ERR_SYSTEM, "cannot read '%s': %s", shown, strerror(d.saved_errno));
-    if (d.no_memory) return rt_fail(err, RT_ERR_SYSTEM, "out of memory for the picture '%s'", shown);
+    if (d.no_memory)
+        return rt_fail(err, RT_ERR_SYSTEM, "out of memory for the picture '%s'", shown);
     if (d.truncated) return too_short(shown, err);
     return rt_fail(err, RT_ERR_INPUT, "the PNG file '%s' is damaged: %s", shown, d.fault.message);
 }
@@ -250,8 +262,9 @@ static FILE *open_regular(const char *path, size_t *size, rt_status *status, rt_
     } else if (!S_ISREG(st.st_mode)) {
         *status = rt_fail(err, RT_ERR_SYSTEM, "cannot read '%s': not a regular file", shown);
     } else if (st.st_size > RT_PNG_MAX_FILE) {
-        *status = rt_fail(err, RT_ERR_INPUT, "'%s' has %lld bytes; pictures of at most %d MiB are read",
-                          shown, (long long)st.st_size, RT_PNG_MAX_FILE >> 20);
+        *status =
+            rt_fail(err, RT_ERR_INPUT, "'%s' has %lld bytes; pictures of at most %d MiB are read",
+                    shown, (long long)st.st_size, RT_PNG_MAX_FILE >> 20);
     } else if (!(file = fdopen(fd, "rb"))) {
         *status = rt_fail(err, RT_ERR_SYSTEM, "cannot read '%s': %s", shown, strerror(errno));
     } else {
@@ -269,7 +282,8 @@ static rt_status read_file(const char *path, int channels, int bits, void **pixe
     *pixels = NULL;
     *width = *height = 0;
     if (strcmp(path, "-") == 0)
-        return rt_fail(err, RT_ERR_USAGE, "pictures are not read from standard input; name a PNG file");
+        return rt_fail(err, RT_ERR_USAGE,
+                       "pictures are not read from standard input; name a PNG file");
     FILE *file = open_regular(path, &size, &status, err);
     if (!file) return status;
     status = rt_png_decode(file, size, path, channels, bits, pixels, width, height, err);
@@ -277,16 +291,16 @@ static rt_status read_file(const char *path, int channels, int bits, void **pixe
     return status;
 }
 
-rt_status rt_png_read(const char *path, int channels, uint8_t **pixels, uint32_t *width, uint32_t *height,
-                      rt_error *err) {
+rt_status rt_png_read(const char *path, int channels, uint8_t **pixels, uint32_t *width,
+                      uint32_t *height, rt_error *err) {
     void *p;
     rt_status status = read_file(path, channels, 8, &p, width, height, err);
     *pixels = p;
     return status;
 }
 
-rt_status rt_png_read_gray16(const char *path, uint16_t **samples, uint32_t *width, uint32_t *height,
-                             rt_error *err) {
+rt_status rt_png_read_gray16(const char *path, uint16_t **samples, uint32_t *width,
+                             uint32_t *height, rt_error *err) {
     void *p;
     rt_status status = read_file(path, 1, 16, &p, width, height, err);
     *samples = p;

@@ -13,32 +13,36 @@ enum {
     RT_PNG_MAX_FILE = 512 << 20   /* bytes */
 };
 
-/* Reads the PNG file `path`: every bit depth and colour type of the format, interlaced ones too. The result
- * is [height][width][channels] bytes, malloc'ed (the caller frees *pixels), as Pillow gives it:
+/* Reads the PNG file `path`: every bit depth and colour type of the format, interlaced ones too.
+ * The result is [height][width][channels] bytes, malloc'ed (the caller frees *pixels), as Pillow
+ * gives it:
  *   channels 3: convert("RGB"): gray is repeated, palettes are looked up, transparency is dropped (not
  *               composited);
  *   channels 1: convert("L"): gray stays, colours become (19595 R + 38470 G + 7471 B + 32768) >> 16 (ITU-R
  *               BT.601).
- * Of 16-bit samples the high byte counts. Gamma and colour profiles are not applied, text is not read.
+ * Of 16-bit samples the high byte counts. Gamma and colour profiles are not applied, text is not
+ * read.
  *
  * Only regular files are read, never standard input ("-" is RT_ERR_USAGE; "./-" is a file).
- * RT_ERR_SYSTEM: cannot be opened or read, no memory. RT_ERR_INPUT: not a PNG (the message says what it is
- * instead, if that is known), truncated, corrupt, larger than the limits above. The message names the file,
- * printable whatever the name holds. On failure *pixels is NULL and the sizes are 0. Nothing is printed.
+ * RT_ERR_SYSTEM: cannot be opened or read, no memory. RT_ERR_INPUT: not a PNG (the message says
+ * what it is instead, if that is known), truncated, corrupt, larger than the limits above. The
+ * message names the file, printable whatever the name holds. On failure *pixels is NULL and the
+ * sizes are 0. Nothing is printed.
  *
- * In a program compiled without picture input this function only refuses (RT_ERR_USAGE): the decoder is not
- * in it. */
-rt_status rt_png_read(const char *path, int channels, uint8_t **pixels, uint32_t *width, uint32_t *height,
-                      rt_error *err);
+ * In a program compiled without picture input this function only refuses (RT_ERR_USAGE): the
+ * decoder is not in it. */
+rt_status rt_png_read(const char *path, int channels, uint8_t **pixels, uint32_t *width,
+                      uint32_t *height, rt_error *err);
 
-/* The same for a depth map: one channel at its full 16 bits, [height][width]. Samples of fewer bits are
- * spread over the range (8 bits: v * 257); colours become gray by the formula above, on 16 bits. */
-rt_status rt_png_read_gray16(const char *path, uint16_t **samples, uint32_t *width, uint32_t *height,
-                             rt_error *err);
+/* The same for a depth map: one channel at its full 16 bits, [height][width]. Samples of fewer bits
+ * are spread over the range (8 bits: v * 257); colours become gray by the formula above, on 16
+ * bits. */
+rt_status rt_png_read_gray16(const char *path, uint16_t **samples, uint32_t *width,
+                             uint32_t *height, rt_error *err);
 
-/* What both are made of, for tests: reads from an open stream of `size` bytes that messages call `name`.
- * bits 8 or 16 (16 with one channel only: uint16_t samples). The stream stays open. */
-rt_status rt_png_decode(FILE *file, size_t size, const char *name, int channels, int bits, void **pixels,
-                        uint32_t *width, uint32_t *height, rt_error *err);
+/* What both are made of, for tests: reads from an open stream of `size` bytes that messages call
+ * `name`. bits 8 or 16 (16 with one channel only: uint16_t samples). The stream stays open. */
+rt_status rt_png_decode(FILE *file, size_t size, const char *name, int channels, int bits,
+                        void **pixels, uint32_t *width, uint32_t *height, rt_error *err);
 
 #endif

@@ -22,7 +22,8 @@ static bool keyword_allowed(const char *k) {
     return true;
 }
 
-/* Text without control characters, as Latin-1 if that can hold it (*latin1), else as UTF-8; malloc'ed. */
+/* Text without control characters, as Latin-1 if that can hold it (*latin1), else as UTF-8;
+ * malloc'ed. */
 static rt_status convert_text(const rt_png_text *text, char **out, bool *latin1, rt_error *err) {
     size_t length = strlen(text->text), n = 0;
     char *buffer = malloc(length + 4);
@@ -33,8 +34,8 @@ static rt_status convert_text(const rt_png_text *text, char **out, bool *latin1,
             uint32_t code;
             if (!rt_utf8_next(text->text, length, &at, &code)) {
                 free(buffer);
-                return rt_fail(err, RT_ERR_INPUT, "PNG text '%s' is not UTF-8 at byte %zu", text->keyword,
-                               at);
+                return rt_fail(err, RT_ERR_INPUT, "PNG text '%s' is not UTF-8 at byte %zu",
+                               text->keyword, at);
             }
             if ((code < 0x20 && code != '\n') || (code >= 0x7f && code < 0xa0)) continue;
             if (pass == 0) {
@@ -109,8 +110,8 @@ struct picture {
 
 /* False with e->fault.message or e->saved_errno set. */
 static bool encode(struct encoder *e, const struct picture *p) {
-    png_structp png =
-        png_create_write_struct(PNG_LIBPNG_VER_STRING, &e->fault, png_fault_error, png_fault_warning);
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &e->fault, png_fault_error,
+                                              png_fault_warning);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     if (!info) {
         png_destroy_write_struct(&png, NULL);
@@ -140,14 +141,16 @@ rt_status rt_png_available(rt_error *err) {
     return RT_OK;
 }
 
-rt_status rt_png_write(const char *path, const uint8_t *pixels, uint32_t width, uint32_t height, int channels,
-                       const rt_png_text *texts, size_t text_count, rt_error *err) {
+rt_status rt_png_write(const char *path, const uint8_t *pixels, uint32_t width, uint32_t height,
+                       int channels, const rt_png_text *texts, size_t text_count, rt_error *err) {
     if (width == 0 || height == 0 || width > 1000000 || height > 1000000)
         return rt_fail(err, RT_ERR_INPUT, "a PNG of %ux%u pixels is not possible", (unsigned)width,
                        (unsigned)height);
     if (channels != 1 && channels != 3)
-        return rt_fail(err, RT_ERR_INPUT, "a PNG of %d channels is not possible (1 or 3)", channels);
-    if (text_count > 1000) return rt_fail(err, RT_ERR_INPUT, "%zu PNG texts are too many", text_count);
+        return rt_fail(err, RT_ERR_INPUT, "a PNG of %d channels is not possible (1 or 3)",
+                       channels);
+    if (text_count > 1000)
+        return rt_fail(err, RT_ERR_INPUT, "%zu PNG texts are too many", text_count);
     struct picture p = {pixels, width, height, channels, NULL, text_count};
     png_text *converted = NULL;
     rt_status status = make_texts(texts, text_count, &converted, err);

@@ -1,5 +1,5 @@
-/* Resampling: the algorithms of Pillow's Resample.c and of torch's upsample kernels, written from their
- * descriptions and held to their results by tests/unit/runtime/resize_test.c. */
+/* Resampling: the algorithms of Pillow's Resample.c and of torch's upsample kernels, written from
+ * their descriptions and held to their results by tests/unit/runtime/resize_test.c. */
 #include "runtime/image/resize.h"
 
 #include <math.h>
@@ -15,7 +15,8 @@ static rt_status no_memory(rt_error *err) {
 
 enum { FRACTION_BITS = 32 - 8 - 2 };
 
-/* The weights of one direction: output i is the sum of weights[i * stride + k] * input[first[i] + k]. */
+/* The weights of one direction: output i is the sum of weights[i * stride + k] * input[first[i] +
+ * k]. */
 struct taps {
     uint32_t *first, *count;
     int32_t *weights;
@@ -45,11 +46,12 @@ static void free_taps(struct taps *t) {
 }
 
 /* Output i of `outputs`: its weights in double, normalised, then rounded half away from zero. */
-static void make_tap(struct taps *t, rt_resize_filter filter, uint32_t inputs, uint32_t outputs, uint32_t i,
-                     double *weights) {
+static void make_tap(struct taps *t, rt_resize_filter filter, uint32_t inputs, uint32_t outputs,
+                     uint32_t i, double *weights) {
     double scale = (double)inputs / outputs, stretch = scale < 1.0 ? 1.0 : scale;
     double reach = (filter == RT_RESIZE_LANCZOS ? 3.0 : 2.0) * stretch;
-    double centre = (i + 0.5) * scale, begin = centre - reach + 0.5, end = centre + reach + 0.5, sum = 0;
+    double centre = (i + 0.5) * scale, begin = centre - reach + 0.5, end = centre + reach + 0.5,
+           sum = 0;
     uint32_t first = begin > 0 ? (uint32_t)begin : 0, last = end < inputs ? (uint32_t)end : inputs;
     for (uint32_t k = 0; k < last - first; k++) {
         double x = (k + first - centre + 0.5) * (1.0 / stretch);
@@ -64,8 +66,8 @@ static void make_tap(struct taps *t, rt_resize_filter filter, uint32_t inputs, u
     t->count[i] = last - first;
 }
 
-static rt_status make_taps(struct taps *t, rt_resize_filter filter, uint32_t inputs, uint32_t outputs,
-                           rt_error *err) {
+static rt_status make_taps(struct taps *t, rt_resize_filter filter, uint32_t inputs,
+                           uint32_t outputs, rt_error *err) {
     double scale = (double)inputs / outputs;
     double reach = (filter == RT_RESIZE_LANCZOS ? 3.0 : 2.0) * (scale < 1.0 ? 1.0 : scale);
     t->stride = (size_t)ceil(reach) * 2 + 1;
@@ -82,13 +84,14 @@ static rt_status make_taps(struct taps *t, rt_resize_filter filter, uint32_t inp
 }
 
 static uint8_t to_byte(int64_t sum) {
-    sum = (sum + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS; /* rounds towards minus infinity, as Pillow */
+    sum = (sum + (1 << (FRACTION_BITS - 1))) >>
+          FRACTION_BITS; /* rounds towards minus infinity, as Pillow */
     return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
 }
 
 /* in[lines][.][channels] -> out[lines][outputs][channels] */
-static void along_rows(const struct taps *t, const uint8_t *in, size_t lines, size_t inputs, size_t outputs,
-                       size_t channels, uint8_t *out) {
+static void along_rows(const struct taps *t, const uint8_t *in, size_t lines, size_t inputs,
+                       size_t outputs, size_t channels, uint8_t *out) {
     for (size_t y = 0; y < lines; y++, in += inputs * channels)
         for (size_t x = 0; x < outputs; x++)
             for (size_t c = 0; c < channels; c++) {
@@ -101,7 +104,8 @@ static void along_rows(const struct taps *t, const uint8_t *in, size_t lines, si
 }
 
 /* in[.][row] -> out[outputs][row] */
-static void along_columns(const struct taps *t, const uint8_t *in, size_t row, size_t outputs, uint8_t *out) {
+static void along_columns(const struct taps *t, const uint8_t *in, size_t row, size_t outputs,
+                          uint8_t *out) {
     for (size_t y = 0; y < outputs; y++)
         for (size_t x = 0; x < row; x++) {
             const uint8_t *from = in + t->first[y] * row + x;
@@ -113,7 +117,8 @@ static void along_columns(const struct taps *t, const uint8_t *in, size_t row, s
 }
 
 rt_status rt_resize_u8(rt_resize_filter filter, const uint8_t *in, uint32_t width, uint32_t height,
-                       int channels, uint8_t *out, uint32_t out_width, uint32_t out_height, rt_error *err) {
+                       int channels, uint8_t *out, uint32_t out_width, uint32_t out_height,
+                       rt_error *err) {
     size_t depth = (size_t)channels, row = out_width * depth;
     struct taps t;
     uint8_t *between = NULL;
@@ -184,7 +189,8 @@ rt_status rt_resize_bicubic_f32(const float *in, uint32_t width, uint32_t height
         struct cubic_tap tap = cubic_tap_at(y, height, out_height);
         for (uint32_t x = 0; x < out_width; x++) {
             float sum = 0;
-            for (int k = 0; k < 4; k++) sum += between[(size_t)tap.index[k] * out_width + x] * tap.weight[k];
+            for (int k = 0; k < 4; k++)
+                sum += between[(size_t)tap.index[k] * out_width + x] * tap.weight[k];
             *out++ = sum;
         }
     }
@@ -197,8 +203,8 @@ static uint32_t nearest(uint32_t i, uint32_t inputs, uint32_t outputs) {
     return from < inputs ? from : inputs - 1;
 }
 
-void rt_resize_nearest_f32(const float *in, uint32_t width, uint32_t height, float *out, uint32_t out_width,
-                           uint32_t out_height) {
+void rt_resize_nearest_f32(const float *in, uint32_t width, uint32_t height, float *out,
+                           uint32_t out_width, uint32_t out_height) {
     for (uint32_t y = 0; y < out_height; y++) {
         const float *row = in + (size_t)nearest(y, height, out_height) * width;
         for (uint32_t x = 0; x < out_width; x++) *out++ = row[nearest(x, width, out_width)];

@@ -1,4 +1,5 @@
-/* What attention.c and attention_bf16.c share: channels of tokens to lanes and back, causal masks. */
+/* What attention.c and attention_bf16.c share: channels of tokens to lanes and back, causal masks.
+ */
 #ifndef EBRU_RUNTIME_KERNELS_ATTENTION_H
 #define EBRU_RUNTIME_KERNELS_ATTENTION_H
 
@@ -6,8 +7,8 @@
 
 typedef float v8 __attribute__((ext_vector_type(8)));
 
-/* n channels from channel c of a token of c16 data (x at the token), the other lanes zero. Heads usually
- * begin at a multiple of eight, so that halves of blocks move at once. */
+/* n channels from channel c of a token of c16 data (x at the token), the other lanes zero. Heads
+ * usually begin at a multiple of eight, so that halves of blocks move at once. */
 INLINE v16 channels(const float *x, int64_t plane, int32_t c, int32_t n) {
     if (c % 16 == 0 && n == 16) return load16(x + c / 16 * plane);
     v16 v = splat16(0.0f);
@@ -32,10 +33,10 @@ INLINE void put_channels(float *x, int64_t plane, int32_t c, int32_t n, v16 v) {
     }
 }
 
-/* Up to sixteen queries to lanes: t[i] is channel c + i (zero from `count` on) times scale and log2 e. Lanes
- * past the last of `rows` queries repeat it. */
-INLINE void take_queries(v16 t[16], const float *q, int64_t plane, int32_t c, int32_t count, int32_t rows,
-                         float scale) {
+/* Up to sixteen queries to lanes: t[i] is channel c + i (zero from `count` on) times scale and log2
+ * e. Lanes past the last of `rows` queries repeat it. */
+INLINE void take_queries(v16 t[16], const float *q, int64_t plane, int32_t c, int32_t count,
+                         int32_t rows, float scale) {
     UNROLL for (int32_t i = 0; i < 16; i++) t[i] =
         channels(q + ebru_min_i32(i, rows - 1) * 16, plane, c, count);
     transpose16(t);

@@ -1,9 +1,9 @@
 /* attn_pack_k_bf16, attn_pack_v_bf16, attention_bf16.
  *
  * As attention.c, queries in the lanes: scores S^T = K Q^T, sums O^T = V^T P^T, by the multiply of
- * tile_bf16.h with keys, respectively channels, as its rows (cells of 32 channels, respectively 32 keys) and
- * queries as its columns, in pairs. Softmax is f32: the scores of a block of keys become weights relative to
- * the base of their query and, rounded, the pairs of the second multiply. */
+ * tile_bf16.h with keys, respectively channels, as its rows (cells of 32 channels, respectively 32
+ * keys) and queries as its columns, in pairs. Softmax is f32: the scores of a block of keys become
+ * weights relative to the base of their query and, rounded, the pairs of the second multiply. */
 #include "runtime/kernels/attention.h"
 #include "runtime/kernels/tile/tile_bf16.h"
 #include "runtime/kernels/vector/vmath.h"
@@ -30,7 +30,8 @@ INLINE v16u rounded(v16 x) {
 INLINE void put_parts(uint16_t *to, v16 x, int32_t parts, int64_t part) {
     const v16u hi = rounded(x);
     *(v16s *)to = __builtin_convertvector(hi >> 16, v16s);
-    if (parts == 2) *(v16s *)(to + part) = __builtin_convertvector(rounded(x - (v16)hi) >> 16, v16s);
+    if (parts == 2)
+        *(v16s *)(to + part) = __builtin_convertvector(rounded(x - (v16)hi) >> 16, v16s);
 }
 
 /* Two rows as pairs: hi at `to`, lo a block further on. */
@@ -38,8 +39,9 @@ INLINE v16u pairs(v16 even, v16 odd) {
 #if defined(__AVX512BF16__)
     typedef __bf16 v32bf __attribute__((ext_vector_type(32)));
     const v32bf x = __builtin_ia32_cvtne2ps2bf16_512(odd, even);
-    return (v16u)__builtin_shufflevector(x, x, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24,
-                                         9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    return (v16u)__builtin_shufflevector(x, x, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7,
+                                         23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30,
+                                         15, 31);
 #else
     return rounded(even) >> 16 | rounded(odd);
 #endif
@@ -48,7 +50,8 @@ INLINE void put_pairs(uint16_t *to, v16 even, v16 odd, int32_t parts) {
     const v16u hi = pairs(even, odd);
     *(v16u *)(void *)to = hi;
     if (parts == 2)
-        *(v16u *)(void *)(to + BLOCK) = pairs(even - (v16)(hi << 16), odd - (v16)(hi & splatu(0xffff0000)));
+        *(v16u *)(void *)(to + BLOCK) =
+            pairs(even - (v16)(hi << 16), odd - (v16)(hi & splatu(0xffff0000)));
 }
 
 /* 2^x for a weight: with one part of bf16, 2^-9 good, an error of 7.5e-5 does not show. */
@@ -72,7 +75,8 @@ EBRU_KERNEL(attn_pack_k_bf16) {
             uint16_t *to = out + (int64_t)(c / 32) * rows * 32 + c % 32;
             const int32_t n = ebru_min_i32(16, p->d - c);
             for (int32_t s = 0; s < rows; s++) {
-                const v16 v = s < p->S && n > 0 ? channels(x + s * 16, plane, c0 + c, n) : splat16(0.0f);
+                const v16 v =
+                    s < p->S && n > 0 ? channels(x + s * 16, plane, c0 + c, n) : splat16(0.0f);
                 put_parts(to + (int64_t)s * 32, v, p->parts, part);
             }
         }
@@ -95,7 +99,8 @@ EBRU_KERNEL(attn_pack_v_bf16) {
                 UNROLL for (int32_t i = 0; i < 16; i++) t[i] =
                     s + i < p->S ? channels(x + (s + i) * 16, plane, c0 + c, n) : splat16(0.0f);
                 transpose16(t);
-                UNROLL for (int32_t i = 0; i < 16; i++) put_parts(to + i * 32, t[i], p->parts, part);
+                UNROLL for (int32_t i = 0; i < 16; i++)
+                    put_parts(to + i * 32, t[i], p->parts, part);
             }
     }
 }
@@ -107,8 +112,8 @@ struct attend {
     int32_t rows, blocks;      /* queries of the task, and in blocks of 16 */
 };
 
-/* Rows of cells by blocks of 16 columns. The rows, a multiple of 16, lie side by side, cells of the next 32
- * of the reduction a plane further on; c[blocks][rows][16], c_block. */
+/* Rows of cells by blocks of 16 columns. The rows, a multiple of 16, lie side by side, cells of the
+ * next 32 of the reduction a plane further on; c[blocks][rows][16], c_block. */
 INLINE void product(float *c, int64_t c_block, const cell_t *a, int64_t a_plane, int64_t a_part,
                     const uint16_t *b, int64_t b_block, int32_t rows, int32_t blocks, int32_t cbs,
                     int32_t parts, int32_t add) {
@@ -130,35 +135,38 @@ INLINE void product(float *c, int64_t c_block, const cell_t *a, int64_t a_plane,
         t.b = t.next = b + n * b_block;
         for (int32_t m = 0, mr; m < rows; m += mr * TILE_BF16_RUN) {
             mr = ebru_min_i32((rows - m) / TILE_BF16_RUN, TILE_BF16_ROWS);
-            for (int32_t i = 0; i < mr; i++) pointers[i] = a + (int64_t)(m + i * TILE_BF16_RUN) * CELL;
+            for (int32_t i = 0; i < mr; i++)
+                pointers[i] = a + (int64_t)(m + i * TILE_BF16_RUN) * CELL;
             t.sum = c + n * c_block + m * 16;
             tile_bf16_run(&t, mr, nb, parts);
         }
     }
 }
 
-/* Packed cells to f32 ones, their parts added up: planes of `rows`, from_plane and to_plane apart. */
-INLINE void widen(float *to, int64_t to_plane, const uint16_t *from, int64_t from_plane, int64_t part,
-                  int32_t rows, int32_t planes, int32_t parts) {
+/* Packed cells to f32 ones, their parts added up: planes of `rows`, from_plane and to_plane apart.
+ */
+INLINE void widen(float *to, int64_t to_plane, const uint16_t *from, int64_t from_plane,
+                  int64_t part, int32_t rows, int32_t planes, int32_t parts) {
     for (int32_t k = 0; k < planes; k++)
         for (int64_t i = 0; i < (int64_t)rows * CELL; i += 16) {
             const uint16_t *x = from + k * from_plane + i;
             v16 v = (v16)(__builtin_convertvector(*(const v16s *)x, v16u) << 16);
-            if (parts == 2) v += (v16)(__builtin_convertvector(*(const v16s *)(x + part), v16u) << 16);
+            if (parts == 2)
+                v += (v16)(__builtin_convertvector(*(const v16s *)(x + part), v16u) << 16);
             store16(to + k * to_plane + i, v);
         }
 }
 
 /* Queries of a task to pairs of channels. */
-INLINE void load_queries(const struct ebru_attention_bf16_params *p, const struct attend *a, const float *q,
-                         int64_t plane, int32_t c0) {
+INLINE void load_queries(const struct ebru_attention_bf16_params *p, const struct attend *a,
+                         const float *q, int64_t plane, int32_t c0) {
     for (int32_t n = 0; n < a->blocks; n++)
         for (int32_t c = 0; c < ebru_blocks32(p->d) * 32; c += 16) {
             uint16_t *to = a->q + ((int64_t)n * ebru_blocks32(p->d) + c / 32) * BLOCK * p->parts;
             v16 t[16];
             if (c < p->d)
-                take_queries(t, q + n * 256, plane, c0 + c, ebru_min_i32(16, p->d - c), a->rows - n * 16,
-                             p->scale);
+                take_queries(t, q + n * 256, plane, c0 + c, ebru_min_i32(16, p->d - c),
+                             a->rows - n * 16, p->scale);
             else
                 for (int32_t i = 0; i < 16; i++) t[i] = splat16(0.0f);
             UNROLL for (int32_t i = 0; i < 16; i += 2)
@@ -175,23 +183,28 @@ struct keys {
 
 INLINE struct keys keys_at(const struct ebru_attention_bf16_params *p, const struct attend *a,
                            const uint16_t *k, int32_t q0, int32_t j0, int32_t n) {
-    const int64_t plane = (int64_t)ebru_blocks16(p->S) * 16 * CELL, part = ebru_attn_k_part(p->S, p->d);
+    const int64_t plane = (int64_t)ebru_blocks16(p->S) * 16 * CELL,
+                  part = ebru_attn_k_part(p->S, p->d);
     const void *packed = k + (int64_t)j0 * CELL, *wide = a->k;
     if (WIDE)
-        widen(a->k, (int64_t)p->KB * CELL, k + (int64_t)j0 * CELL, plane, part, ebru_blocks16(n) * 16,
-              ebru_blocks32(p->d), p->parts);
-    return (struct keys){
-        (const cell_t *)(WIDE ? wide : packed), WIDE ? (int64_t)p->KB * CELL : plane, part, j0, n, q0};
+        widen(a->k, (int64_t)p->KB * CELL, k + (int64_t)j0 * CELL, plane, part,
+              ebru_blocks16(n) * 16, ebru_blocks32(p->d), p->parts);
+    return (struct keys){(const cell_t *)(WIDE ? wide : packed),
+                         WIDE ? (int64_t)p->KB * CELL : plane,
+                         part,
+                         j0,
+                         n,
+                         q0};
 }
 
 /* Scores of nb blocks of queries and the 32 keys from the block's j-th on. */
-INLINE void scores(const struct ebru_attention_bf16_params *p, const struct attend *a, const struct keys *k,
-                   int32_t block, int32_t nb, int32_t j) {
+INLINE void scores(const struct ebru_attention_bf16_params *p, const struct attend *a,
+                   const struct keys *k, int32_t block, int32_t nb, int32_t j) {
     const int32_t cbs = ebru_blocks32(p->d), n = ebru_min_i32(k->n - j, STEP);
     const int64_t s_block = (int64_t)p->KB * 16, q_block = (int64_t)cbs * BLOCK * p->parts;
     float *s = a->s + block * s_block + j * 16;
-    product(s, s_block, k->cells + (int64_t)j * CELL, k->plane, k->part, a->q + block * q_block, q_block,
-            ebru_blocks16(n) * 16, nb, cbs, p->parts, 0);
+    product(s, s_block, k->cells + (int64_t)j * CELL, k->plane, k->part, a->q + block * q_block,
+            q_block, ebru_blocks16(n) * 16, nb, cbs, p->parts, 0);
     for (int32_t i = 0; i < nb && p->causal; i++) {
         const int32_t query = k->q0 + (block + i) * 16;
         if (k->j0 + j + n - 1 > query) mask(s + i * s_block, query, k->j0 + j, n);
@@ -199,8 +212,8 @@ INLINE void scores(const struct ebru_attention_bf16_params *p, const struct atte
 }
 
 /* Adds the values of n keys from key j0, by their weights, to the sums. */
-INLINE void sums(const struct ebru_attention_bf16_params *p, const struct attend *a, const uint16_t *v,
-                 int32_t j0, int32_t n) {
+INLINE void sums(const struct ebru_attention_bf16_params *p, const struct attend *a,
+                 const uint16_t *v, int32_t j0, int32_t n) {
     const int32_t rows = ebru_blocks16(p->d) * 16, cbs = ebru_blocks32(n);
     const int64_t plane = (int64_t)rows * CELL, part = ebru_attn_v_part(p->S, p->d);
     const void *cells = v + j0 / 32 * plane;
@@ -209,8 +222,8 @@ INLINE void sums(const struct ebru_attention_bf16_params *p, const struct attend
             (int64_t)p->KB / 32 * BLOCK * p->parts, rows, a->blocks, cbs, p->parts, j0 > 0);
 }
 
-/* Scores of up to 32 keys to weights relative to `base`, as pairs of keys; returns their sums. What is
- * missing to 32 becomes zero. */
+/* Scores of up to 32 keys to weights relative to `base`, as pairs of keys; returns their sums. What
+ * is missing to 32 becomes zero. */
 INLINE v16 weigh(uint16_t *w, const float *s, v16 base, int32_t n, int32_t parts) {
     v16 even = splat16(0.0f), odd = splat16(0.0f);
     int32_t j = 0;
@@ -229,8 +242,9 @@ INLINE v16 weigh(uint16_t *w, const float *s, v16 base, int32_t n, int32_t parts
     return even + odd;
 }
 
-/* A block of queries whose weights, of sum `sum`, may be too large: the base rises to the greatest score, and
- * what has been summed before this block of keys is rescaled. Returns the sum of the new weights. */
+/* A block of queries whose weights, of sum `sum`, may be too large: the base rises to the greatest
+ * score, and what has been summed before this block of keys is rescaled. Returns the sum of the new
+ * weights. */
 INLINE v16 raise_base(const struct ebru_attention_bf16_params *p, const struct attend *a,
                       const struct keys *k, int32_t block, const float *s, uint16_t *w) {
     const int32_t d16 = ebru_blocks16(p->d) * 16;
@@ -244,14 +258,15 @@ INLINE v16 raise_base(const struct ebru_attention_bf16_params *p, const struct a
     store16(a->base + block * 16, top);
     v16 sum = splat16(0.0f);
     for (int32_t j = 0; j < k->n; j += STEP)
-        sum += weigh(w + (int64_t)j * 16 * p->parts, s + j * 16, top, ebru_min_i32(k->n - j, STEP), p->parts);
+        sum += weigh(w + (int64_t)j * 16 * p->parts, s + j * 16, top, ebru_min_i32(k->n - j, STEP),
+                     p->parts);
     return sum;
 }
 
-/* Weights of a block of keys, and their sums. They are relative to a base of their query, which the first
- * keys set; later ones raise it only when weights become so large that sums might overflow, which shows in
- * their own sum. The scores of the next 32 keys are begun before the weights of these, so that matrix
- * registers work beside vectors. */
+/* Weights of a block of keys, and their sums. They are relative to a base of their query, which the
+ * first keys set; later ones raise it only when weights become so large that sums might overflow,
+ * which shows in their own sum. The scores of the next 32 keys are begun before the weights of
+ * these, so that matrix registers work beside vectors. */
 INLINE void weights(const struct ebru_attention_bf16_params *p, const struct attend *a,
                     const struct keys *k) {
     const int64_t s_block = (int64_t)p->KB * 16, w_block = (int64_t)p->KB * 16 * p->parts;
@@ -263,16 +278,17 @@ INLINE void weights(const struct ebru_attention_bf16_params *p, const struct att
             sum[i] = splat16(0.0f);
             if (k->j0 > 0) continue;
             store16(a->sum + (block + i) * 16, splat16(0.0f));
-            store16(
-                a->base + (block + i) * 16,
-                highest(a->s + (block + i) * s_block, ebru_min_i32(k->n, STEP), splat16(-__builtin_inff())));
+            store16(a->base + (block + i) * 16,
+                    highest(a->s + (block + i) * s_block, ebru_min_i32(k->n, STEP),
+                            splat16(-__builtin_inff())));
         }
         for (int32_t j = 0; j < k->n; j += STEP) {
             if (j + STEP < k->n) scores(p, a, k, block, nb, j + STEP);
             for (int32_t i = 0; i < nb; i++)
-                sum[i] += weigh(a->w + (block + i) * w_block + (int64_t)j * 16 * p->parts,
-                                a->s + (block + i) * s_block + j * 16, load16(a->base + (block + i) * 16),
-                                ebru_min_i32(k->n - j, STEP), p->parts);
+                sum[i] +=
+                    weigh(a->w + (block + i) * w_block + (int64_t)j * 16 * p->parts,
+                          a->s + (block + i) * s_block + j * 16, load16(a->base + (block + i) * 16),
+                          ebru_min_i32(k->n - j, STEP), p->parts);
         }
         for (int32_t i = block; i < block + nb; i++) {
             v16 all = sum[i - block];
@@ -284,7 +300,8 @@ INLINE void weights(const struct ebru_attention_bf16_params *p, const struct att
 }
 
 EBRU_KERNEL(attention_bf16) {
-    const int32_t tiles = ebru_ceil_div(p->T, p->QB), C = p->heads * p->d, d16 = ebru_blocks16(p->d) * 16;
+    const int32_t tiles = ebru_ceil_div(p->T, p->QB), C = p->heads * p->d,
+                  d16 = ebru_blocks16(p->d) * 16;
     const int32_t d32 = ebru_blocks32(p->d) * 32;
     const int64_t plane = (int64_t)p->T * 16;
     struct attend a;
@@ -298,13 +315,17 @@ EBRU_KERNEL(attention_bf16) {
     a.v = a.k + (int64_t)p->KB * d32;
     tile_bf16_begin();
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t b = task / (tiles * p->heads), h = task / tiles % p->heads, q0 = task % tiles * p->QB;
+        const int32_t b = task / (tiles * p->heads), h = task / tiles % p->heads,
+                      q0 = task % tiles * p->QB;
         const int64_t head = ((int64_t)(b % p->Bk) * p->heads + h) * p->parts;
-        const float *q =
-            (const float *)buf[EBRU_ATTENTION_Q] + b * ebru_blocks16(p->C) * plane + (int64_t)q0 * 16;
-        const uint16_t *k = (const uint16_t *)buf[EBRU_ATTENTION_K] + head * ebru_attn_k_part(p->S, p->d);
-        const uint16_t *v = (const uint16_t *)buf[EBRU_ATTENTION_V] + head * ebru_attn_v_part(p->S, p->d);
-        float *out = (float *)buf[EBRU_ATTENTION_OUT] + b * ebru_blocks16(C) * plane + (int64_t)q0 * 16;
+        const float *q = (const float *)buf[EBRU_ATTENTION_Q] + b * ebru_blocks16(p->C) * plane +
+                         (int64_t)q0 * 16;
+        const uint16_t *k =
+            (const uint16_t *)buf[EBRU_ATTENTION_K] + head * ebru_attn_k_part(p->S, p->d);
+        const uint16_t *v =
+            (const uint16_t *)buf[EBRU_ATTENTION_V] + head * ebru_attn_v_part(p->S, p->d);
+        float *out =
+            (float *)buf[EBRU_ATTENTION_OUT] + b * ebru_blocks16(C) * plane + (int64_t)q0 * 16;
         a.rows = ebru_min_i32(p->QB, p->T - q0);
         a.blocks = ebru_blocks16(a.rows);
         load_queries(p, &a, q, plane, p->off + h * p->d);

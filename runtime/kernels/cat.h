@@ -10,7 +10,8 @@ struct cat {
     int32_t C0, C1;
 };
 
-/* The tensor and offset of block cb when the block lies in one tensor, lane for lane; NULL otherwise. */
+/* The tensor and offset of block cb when the block lies in one tensor, lane for lane; NULL
+ * otherwise. */
 INLINE const float *cat_block(const struct cat *c, int32_t cb) {
     if (c->C1 == 0 || cb * 16 + 16 <= c->C0) return c->x0 + cb * c->plane;
     if (c->C0 % 16 == 0) return c->x1 + (cb - c->C0 / 16) * c->plane;

@@ -1,15 +1,16 @@
-/* The three parts of a convolution on a task's pixels: gather, multiply, finish. conv2d is one of them,
- * feed_forward two in a row; conv_bf16.h has the first two for operands in bf16.
+/* The three parts of a convolution on a task's pixels: gather, multiply, finish. conv2d is one of
+ * them, feed_forward two in a row; conv_bf16.h has the first two for operands in bf16.
  *
  *   gather    the task's input goes to scratch as [C/16][image][rows + halo][cols + halo][16] with a zero
- * halo, the prologue applied on the way; a pointwise convolution's pixels go there as runs of MR, each run
- * [C/16][MR][16], so that a tile reads one stream; or, without prologue, it reads the tensor in place
+ * halo, the prologue applied on the way; a pointwise convolution's pixels go there as runs of MR,
+ * each run [C/16][MR][16], so that a tile reads one stream; or, without prologue, it reads the
+ * tensor in place
  *   multiply  for each panel of NB column blocks, for each pass of KC input blocks, for each MR pixels: one
- * tile (tile.h); sums rest in scratch between passes, so a pass's weights are read from memory once finish
- * after the last pass: bias, per-image bias, residual, activation, store
+ * tile (tile.h); sums rest in scratch between passes, so a pass's weights are read from memory once
+ * finish after the last pass: bias, per-image bias, residual, activation, store
  *
- * Pixels of a task are one list (image, row, column); two tables give each one's offset in the gathered input
- * and in the output, so a tile may run across rows and images. */
+ * Pixels of a task are one list (image, row, column); two tables give each one's offset in the
+ * gathered input and in the output, so a tile may run across rows and images. */
 #ifndef EBRU_RUNTIME_KERNELS_CONV_H
 #define EBRU_RUNTIME_KERNELS_CONV_H
 
@@ -59,15 +60,15 @@ INLINE int32_t in_cols(const struct conv *c) {
     return (c->ncol - 1) * c->p->SW + c->p->KW + c->p->phases;
 }
 
-/* The task's group of panels; groups of a phase follow each other. Returns the group's number in its phase.
- */
+/* The task's group of panels; groups of a phase follow each other. Returns the group's number in
+ * its phase. */
 INLINE int32_t take_group(struct conv *c, int32_t group) {
     const int32_t each = ebru_conv2d_groups(c->p) / ebru_conv2d_phases(c->p);
     c->phase = c->p->phases ? group / each : 0;
     return c->p->phases ? group % each : group;
 }
-/* Where a phase begins in the gathered input, whose pixels are `pixel` elements, in a block of the result,
- * and among blocks of columns of the weight. */
+/* Where a phase begins in the gathered input, whose pixels are `pixel` elements, in a block of the
+ * result, and among blocks of columns of the weight. */
 INLINE int64_t phase_in(const struct conv *c, int32_t pixel) {
     return c->phase / 2 * c->g_row + c->phase % 2 * pixel;
 }
@@ -77,7 +78,8 @@ INLINE int64_t phase_out(const struct conv *c) {
 INLINE int32_t phase_block(const struct conv *c) {
     return c->phase * c->nbs;
 }
-/* Offset in a block of the result of row y and the task's first column; pixels of a row lie pixel_step on. */
+/* Offset in a block of the result of row y and the task's first column; pixels of a row lie
+ * pixel_step on. */
 INLINE int64_t pixel_row(const struct conv *c, int32_t y) {
     const int32_t each = 1 + c->p->phases;
     return ((int64_t)y * c->OW * each + c->x0) * each * 16;
@@ -92,7 +94,8 @@ INLINE struct gather gather_image(const struct conv *c, void *const *buf, int32_
     const int32_t pointwise = ebru_conv2d_pointwise(p); /* then an image is one row */
     const struct gather g = {
         .cat = {(const float *)buf[EBRU_CONV2D_X0] + b * ebru_blocks16(p->C0) * c->in_plane,
-                p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + b * ebru_blocks16(p->C1) * c->in_plane : NULL,
+                p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + b * ebru_blocks16(p->C1) * c->in_plane
+                      : NULL,
                 c->in_plane, p->C0, p->C1},
         .H = pointwise ? 1 : p->H,
         .W = pointwise ? p->H * p->W : p->W,
@@ -121,8 +124,8 @@ INLINE int32_t spots_of(const struct conv *c) {
 }
 
 /* Block cb of image i of a pointwise convolution's input to the runs of its pixels. */
-INLINE void gather_packed(const struct conv *c, const struct gather *g, const float *block, int32_t cb,
-                          int32_t i, const float *scale, const float *shift) {
+INLINE void gather_packed(const struct conv *c, const struct gather *g, const float *block,
+                          int32_t cb, int32_t i, const float *scale, const float *shift) {
     const int64_t run_floats = (int64_t)c->run * c->cbs * 16;
     int32_t q = i * c->ncol, run = q / c->run, in_run = q % c->run;
     for (int32_t x = 0, width; x < c->ncol; x += width, run++, in_run = 0) {
@@ -172,31 +175,35 @@ INLINE void pixel_tables(const struct conv *c) {
 
 /* Block n of the result at offset `at` of a c16 plane, to its half of a cell. */
 INLINE void finish_cell(const struct conv *c, int32_t n, int32_t at, v16 v) {
-    cell_store(c->cells + n / 2 * c->cell_plane + at * (CELL / 16) + n % 2 * 16, v, c->cell_part ? 2 : 1,
-               c->cell_part);
+    cell_store(c->cells + n / 2 * c->cell_plane + at * (CELL / 16) + n % 2 * 16, v,
+               c->cell_part ? 2 : 1, c->cell_part);
 }
 
 /* Epilogue of pixels [q0, q1) of the panel's blocks [n0, n0 + nb); sums: block n0, pixel q0. */
-INLINE void finish(const struct conv *c, void *const *buf, const float *sums, int32_t n0, int32_t nb,
-                   int32_t q0, int32_t q1, int32_t sum_step) {
+INLINE void finish(const struct conv *c, void *const *buf, const float *sums, int32_t n0,
+                   int32_t nb, int32_t q0, int32_t q1, int32_t sum_step) {
     const struct ebru_conv2d_params *p = c->p;
     const int32_t geglu = p->act == EBRU_ACT_GEGLU, out_blocks = geglu ? c->nbs / 2 : c->nbs;
     const int32_t stepn = geglu ? 2 : 1;
-    const float *bias = (const float *)buf[EBRU_CONV2D_BIAS], *tbias = (const float *)buf[EBRU_CONV2D_TBIAS];
+    const float *bias = (const float *)buf[EBRU_CONV2D_BIAS],
+                *tbias = (const float *)buf[EBRU_CONV2D_TBIAS];
     for (int32_t n = 0; n < nb; n += stepn) {
-        const int64_t at = c->b0 * out_blocks * c->out_plane + (n0 + n) / stepn * c->out_plane + phase_out(c);
+        const int64_t at =
+            c->b0 * out_blocks * c->out_plane + (n0 + n) / stepn * c->out_plane + phase_out(c);
         float *out = (float *)buf[EBRU_CONV2D_OUT] + at;
         const float *res = p->residual ? (const float *)buf[EBRU_CONV2D_RESIDUAL] + at : NULL;
         const float *sum = sums + n * sum_step, *gate = sum + sum_step;
         const v16 base = p->has_bias ? load16(bias + (n0 + n) * 16) : splat16(0.0f);
-        const v16 gate_base = geglu && p->has_bias ? load16(bias + (n0 + n + 1) * 16) : splat16(0.0f);
+        const v16 gate_base =
+            geglu && p->has_bias ? load16(bias + (n0 + n + 1) * 16) : splat16(0.0f);
         int32_t q = q0;
         while (q < q1) {
             v16 add = base, gate_add = gate_base;
             int32_t end = q1;
             if (p->tbias) {
                 const int32_t i = q / c->per_image;
-                const float *t = tbias + ((p->tbias == 1 ? (int64_t)(c->b0 + i) * c->nbs : 0) + n0 + n) * 16;
+                const float *t =
+                    tbias + ((p->tbias == 1 ? (int64_t)(c->b0 + i) * c->nbs : 0) + n0 + n) * 16;
                 end = ebru_min_i32(q1, (i + 1) * c->per_image);
                 add += load16(t);
                 if (geglu) gate_add += load16(t + 16);
@@ -226,7 +233,8 @@ INLINE void fetch_result(const struct conv *c, void *const *buf, int32_t n0, int
     const int32_t stepn = c->p->act == EBRU_ACT_GEGLU ? 2 : 1;
     if (c->cells || c->holes) return;
     for (int32_t n = 0; n < nb; n += stepn) {
-        const int64_t at = (c->b0 * (c->nbs / stepn) + (n0 + n) / stepn) * c->out_plane + phase_out(c);
+        const int64_t at =
+            (c->b0 * (c->nbs / stepn) + (n0 + n) / stepn) * c->out_plane + phase_out(c);
         for (int32_t q = q0; q < q1; q++) {
             __builtin_prefetch((const float *)buf[EBRU_CONV2D_OUT] + at + c->o_off[q], 1);
             if (c->p->residual)
@@ -235,8 +243,8 @@ INLINE void fetch_result(const struct conv *c, void *const *buf, int32_t n0, int
     }
 }
 
-/* One pass over the pixels: input blocks [k0, k1) of one tensor. `in` is block k0's first pixel; `next` the
- * weights the pass after this one begins with, fetched into L2 a share a tile. */
+/* One pass over the pixels: input blocks [k0, k1) of one tensor. `in` is block k0's first pixel;
+ * `next` the weights the pass after this one begins with, fetched into L2 a share a tile. */
 INLINE void multiply(const struct conv *c, void *const *buf, const float *in, const float *w,
                      const float *next, int32_t n0, int32_t nb, int32_t k0, int32_t k1) {
     const struct ebru_conv2d_params *p = c->p;
@@ -281,7 +289,8 @@ INLINE void multiply(const struct conv *c, void *const *buf, const float *in, co
 /* All passes of the panel of blocks [n0, n0 + nb). */
 INLINE void panel(const struct conv *c, void *const *buf, int32_t n0, int32_t nb) {
     const struct ebru_conv2d_params *p = c->p;
-    const float *w = (const float *)buf[EBRU_CONV2D_WEIGHT] + (int64_t)phase_block(c) * c->cbs * c->KHW * 256;
+    const float *w =
+        (const float *)buf[EBRU_CONV2D_WEIGHT] + (int64_t)phase_block(c) * c->cbs * c->KHW * 256;
     const int32_t seam = c->direct && p->C1 ? p->C0 / 16 : c->cbs;
     for (int32_t k0 = 0, k1; k0 < c->cbs; k0 = k1) {
         k1 = ebru_min_i32(k0 + p->KC, k0 < seam ? seam : c->cbs);
@@ -292,8 +301,8 @@ INLINE void panel(const struct conv *c, void *const *buf, int32_t n0, int32_t nb
                  ((int64_t)c->b0 * blocks + k0 - (second ? seam : 0)) * c->g_cb + c->x0 * 16;
         }
         /* the next pass of this panel, or the first of the next panel */
-        const int64_t follow =
-            k1 < c->cbs ? (int64_t)n0 * c->cbs + k1 : (n0 + nb < c->nbs ? (int64_t)(n0 + nb) * c->cbs : 0);
+        const int64_t follow = k1 < c->cbs ? (int64_t)n0 * c->cbs + k1
+                                           : (n0 + nb < c->nbs ? (int64_t)(n0 + nb) * c->cbs : 0);
         multiply(c, buf, in, w, w + follow * c->KHW * 256, n0, nb, k0, k1);
     }
 }

@@ -1,5 +1,5 @@
-/* conv2d: gather, multiply, finish (conv.h) of one convolution; a task is a rectangle of output pixels of one
- * or several images, and PG panels of its columns. */
+/* conv2d: gather, multiply, finish (conv.h) of one convolution; a task is a rectangle of output
+ * pixels of one or several images, and PG panels of its columns. */
 #include "runtime/kernels/conv.h"
 
 EBRU_KERNEL(conv2d) {

@@ -5,7 +5,8 @@ EBRU_KERNEL(conv2d_bf16) {
     if (task_begin >= task_end) return;
     const struct ebru_conv2d_params shape = ebru_conv2d_bf16_shape(p);
     const int32_t runs = ebru_conv2d_bf16_runs(p);
-    struct conv_bf16 k = {.c = conv_of(&shape), .parts = p->parts, .cbs = ebru_blocks32(p->C0 + p->C1)};
+    struct conv_bf16 k = {
+        .c = conv_of(&shape), .parts = p->parts, .cbs = ebru_blocks32(p->C0 + p->C1)};
     struct conv *c = &k.c;
     c->g_row = (int64_t)ebru_conv2d_bf16_pitch(p) * CELL;
     c->g_img = ebru_conv2d_bf16_height(p) * c->g_row;

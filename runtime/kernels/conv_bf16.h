@@ -3,8 +3,8 @@
  *   gather    the task's input goes to scratch as cells, [parts][C/32][image][rows + halo][cols + halo][32],
  * rounded on the way
  *   multiply  as in f32, but a row of the multiply is a run of the gathered input (ebru_bf16_runs): the
- * tables have an entry a run, and one a position of it, which is -1 where the run passes over the halo. A
- * tile is finished when its last pass is multiplied, while its sums are in L1 */
+ * tables have an entry a run, and one a position of it, which is -1 where the run passes over the
+ * halo. A tile is finished when its last pass is multiplied, while its sums are in L1 */
 #ifndef EBRU_RUNTIME_KERNELS_CONV_BF16_H
 #define EBRU_RUNTIME_KERNELS_CONV_BF16_H
 
@@ -36,8 +36,8 @@ INLINE void gather_bf16(const struct conv_bf16 *k, void *const *buf) {
             const float *shift = p->pro_scale ? scale + c->cbs * 16 : NULL;
             cell_t *to = k->gather + cb / 2 * c->g_cb + i * c->g_img + cb % 2 * 16;
             for (int32_t y = 0; y < rows; y++)
-                gather_row(&g, block, cb, empty ? -1 : c->y0 * p->SH - p->PT + y, c->x0 * p->SW - p->PL,
-                           width, to + y * c->g_row, scale, shift);
+                gather_row(&g, block, cb, empty ? -1 : c->y0 * p->SH - p->PT + y,
+                           c->x0 * p->SW - p->PL, width, to + y * c->g_row, scale, shift);
         }
     }
 }
@@ -71,14 +71,15 @@ INLINE void run_tables(struct conv_bf16 *k) {
 
 /* Tile calls that it takes to fetch a pass's weights once. */
 INLINE int32_t next_fetches(int32_t nb, int32_t parts) {
-    const int32_t lines = TILE_BF16_BLOCKS * TILE_BF16_NEXT(parts); /* a tap, of 16 * parts a block */
+    const int32_t lines =
+        TILE_BF16_BLOCKS * TILE_BF16_NEXT(parts); /* a tap, of 16 * parts a block */
     return (nb * 16 * parts + lines - 1) / lines;
 }
-/* What call number `call` of a pass fetches of the next one's weights: `fetches` of the calls, evenly spread,
- * fetch a share each, `lines` a tap and block, so that every line is asked for once and at the rate it is
- * needed. */
-INLINE void next_weights(struct tile_bf16 *t, const uint16_t *next, int32_t nb, int64_t pass, int32_t call,
-                         int32_t calls, int32_t fetches, int32_t lines) {
+/* What call number `call` of a pass fetches of the next one's weights: `fetches` of the calls,
+ * evenly spread, fetch a share each, `lines` a tap and block, so that every line is asked for once
+ * and at the rate it is needed. */
+INLINE void next_weights(struct tile_bf16 *t, const uint16_t *next, int32_t nb, int64_t pass,
+                         int32_t call, int32_t calls, int32_t fetches, int32_t lines) {
     const int64_t share = (int64_t)call * fetches / calls;
     if ((int64_t)(call + 1) * fetches / calls == share) {
         t->next = t->b; /* loaded in a moment anyway */
@@ -90,20 +91,22 @@ INLINE void next_weights(struct tile_bf16 *t, const uint16_t *next, int32_t nb, 
     t->next_step = lines * 32;
 }
 
-/* One pass over the runs: input blocks [k0, k1) of the panel [n0, n0 + nb). `next`: the weights of the pass
- * after this one, at its first block. */
+/* One pass over the runs: input blocks [k0, k1) of the panel [n0, n0 + nb). `next`: the weights of
+ * the pass after this one, at its first block. */
 INLINE void multiply_bf16(const struct conv_bf16 *k, void *const *buf, const uint16_t *w,
                           const uint16_t *next, int32_t n0, int32_t nb, int32_t k0, int32_t k1) {
     const struct conv *c = &k->c;
     const struct ebru_conv2d_params *p = c->p;
-    const int32_t last = k1 == k->cbs, single = k0 == 0 && last; /* then only one tile's sums are kept */
+    const int32_t last = k1 == k->cbs,
+                  single = k0 == 0 && last; /* then only one tile's sums are kept */
     const int32_t mr = ebru_max_i32(ebru_min_i32(p->MR / TILE_BF16_RUN, TILE_BF16_ROWS), 1);
     /* blocks finished together: value and gate are neighbours */
     const int32_t group = p->act == EBRU_ACT_GEGLU ? 2 : TILE_BF16_BLOCKS;
     const int32_t sum_step = (single ? ebru_min_i32(mr, k->runs) : k->runs) * TILE_BF16_RUN * 16;
     const int64_t block = (int64_t)c->KHW * k->parts * 512; /* weights of 32 channels, 16 columns */
     const int64_t pass = (k1 - k0) * block;
-    const int32_t calls = (k->runs + mr - 1) / mr * ((nb + TILE_BF16_BLOCKS - 1) / TILE_BF16_BLOCKS);
+    const int32_t calls =
+        (k->runs + mr - 1) / mr * ((nb + TILE_BF16_BLOCKS - 1) / TILE_BF16_BLOCKS);
     const int32_t fetches = next_fetches(nb, k->parts);
     int32_t call = 0;
     struct tile_bf16 t;
@@ -145,8 +148,8 @@ INLINE void panel_bf16(const struct conv_bf16 *k, void *const *buf, int32_t n0, 
     for (int32_t k0 = 0, k1; k0 < k->cbs; k0 = k1) {
         k1 = ebru_min_i32(k0 + c->p->KC, k->cbs);
         /* the next pass of this panel, or the first of the next panel */
-        const int64_t follow =
-            k1 < k->cbs ? (int64_t)n0 * k->cbs + k1 : (n0 + nb < c->nbs ? (int64_t)(n0 + nb) * k->cbs : 0);
+        const int64_t follow = k1 < k->cbs ? (int64_t)n0 * k->cbs + k1
+                                           : (n0 + nb < c->nbs ? (int64_t)(n0 + nb) * k->cbs : 0);
         multiply_bf16(k, buf, w, w + follow * c->KHW * k->parts * 512, n0, nb, k0, k1);
     }
 }

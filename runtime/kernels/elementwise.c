@@ -8,9 +8,9 @@ INLINE v16 exp_neg16(v16 x) {
     return exp16_neg(x);
 }
 
-#define EW(name, summary)                                                                                    \
-    void EBRU_NAME(ebru_ew_##name)(float *, const float *);                                                  \
-    void EBRU_NAME(ebru_ew_##name)(float *y, const float *x) {                                               \
-        store16(y, name##16(load16(x)));                                                                     \
+#define EW(name, summary)                                                                          \
+    void EBRU_NAME(ebru_ew_##name)(float *, const float *);                                        \
+    void EBRU_NAME(ebru_ew_##name)(float *y, const float *x) {                                     \
+        store16(y, name##16(load16(x)));                                                           \
     }
 #include "runtime/abi/kernels.def"

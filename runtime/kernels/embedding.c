@@ -94,8 +94,8 @@ static double sin_double(double x, int64_t quarter) {
     }
 }
 
-/* Frequencies and arguments are rounded to float where PyTorch rounds them: at t = 1000 one ulp of the
- * argument is 6e-5 in the sine, so the exact argument would be further from the trained one. */
+/* Frequencies and arguments are rounded to float where PyTorch rounds them: at t = 1000 one ulp of
+ * the argument is 6e-5 in the sine, so the exact argument would be further from the trained one. */
 EBRU_KERNEL(timestep_embedding) {
     (void)scratch;
     const int32_t half = p->dim / 2, pad = ebru_blocks16(p->dim) * 16;

@@ -3,8 +3,9 @@
  *   first     reads the input in place; its panels write value * gelu(gate) to scratch, [H/16][tokens][16]
  *   second    its panels read that and finish into the result, with bias and residual
  *
- * The hidden layer exists for one block of tokens a thread; the price is that each block reads the weights of
- * both layers. Sums run in conv2d's order, so the values are those of the two linears. */
+ * The hidden layer exists for one block of tokens a thread; the price is that each block reads the
+ * weights of both layers. Sums run in conv2d's order, so the values are those of the two linears.
+ */
 #include "runtime/kernels/conv.h"
 
 /* All panels of one layer over the block's tokens. */
@@ -13,9 +14,10 @@ INLINE void layer(const struct conv *c, void *const *buf) {
     for (int32_t n0 = 0; n0 < c->nbs; n0 += c->p->NB) panel(c, buf, n0, part(c->nbs, c->p->NB, n0));
 }
 
-/* One layer of one batch; blocks of input channels lie `in_plane`, of output channels `out_plane` floats
- * apart. */
-INLINE struct conv layer_of(const struct ebru_conv2d_params *p, int64_t in_plane, int64_t out_plane) {
+/* One layer of one batch; blocks of input channels lie `in_plane`, of output channels `out_plane`
+ * floats apart. */
+INLINE struct conv layer_of(const struct ebru_conv2d_params *p, int64_t in_plane,
+                            int64_t out_plane) {
     struct conv c = conv_of(p);
     c.in_plane = in_plane;
     c.out_plane = out_plane;
@@ -45,7 +47,8 @@ EBRU_KERNEL(feed_forward) {
         float *res = p->residual ? (float *)buf[EBRU_FEED_FORWARD_RESIDUAL] + at : NULL;
         float *out = (float *)buf[EBRU_FEED_FORWARD_OUT] + at;
         void *const buf1[EBRU_CONV2D_BUFS] = {
-            x, NULL, NULL, buf[EBRU_FEED_FORWARD_W1], buf[EBRU_FEED_FORWARD_B1], NULL, NULL, scratch};
+            x,    NULL, NULL,   buf[EBRU_FEED_FORWARD_W1], buf[EBRU_FEED_FORWARD_B1],
+            NULL, NULL, scratch};
         void *const buf2[EBRU_CONV2D_BUFS] = {
             NULL, NULL, NULL, buf[EBRU_FEED_FORWARD_W2], buf[EBRU_FEED_FORWARD_B2], NULL, res, out};
         first.ncol = second.ncol = first.per_image = second.per_image = part(p->T, p->TW, t0);

@@ -7,7 +7,8 @@
 
 /* One layer on the block's tokens; `gather` is where its input lies or goes. */
 INLINE struct conv_bf16 layer_of(const struct ebru_conv2d_bf16_params *p,
-                                 const struct ebru_conv2d_params *shape, int64_t plane, cell_t *gather) {
+                                 const struct ebru_conv2d_params *shape, int64_t plane,
+                                 cell_t *gather) {
     struct conv_bf16 k = {.c = conv_of(shape), .parts = p->parts, .cbs = ebru_blocks32(p->C0)};
     k.c.in_plane = k.c.out_plane = plane;
     k.c.g_row = k.c.g_img = (int64_t)p->TW * CELL;
@@ -37,7 +38,8 @@ EBRU_KERNEL(feed_forward_bf16) {
     if (task_begin >= task_end) return;
     struct ebru_conv2d_bf16_params p1, p2;
     ebru_feed_forward_bf16_layers(p, &p1, &p2);
-    const struct ebru_conv2d_params s1 = ebru_conv2d_bf16_shape(&p1), s2 = ebru_conv2d_bf16_shape(&p2);
+    const struct ebru_conv2d_params s1 = ebru_conv2d_bf16_shape(&p1),
+                                    s2 = ebru_conv2d_bf16_shape(&p2);
     const int64_t plane = (int64_t)p->T * 16;
     char *at = (char *)scratch;
     struct conv_bf16 first = layer_of(&p1, &s1, plane, (cell_t *)at);

@@ -1,5 +1,5 @@
-/* Reading an image of c16 blocks row by row the way convolutions do: two tensors as one, resized, scaled and
- * activated on the way, zeros outside. */
+/* Reading an image of c16 blocks row by row the way convolutions do: two tensors as one, resized,
+ * scaled and activated on the way, zeros outside. */
 #ifndef EBRU_RUNTIME_KERNELS_GATHER_H
 #define EBRU_RUNTIME_KERNELS_GATHER_H
 
@@ -25,10 +25,11 @@ INLINE void gather_store(const struct gather *g, void *dst, int32_t x, v16 v) {
         store16((float *)dst + x * 16, v);
 }
 
-/* Row iy of block cb (at `block`, see cat_block), columns [left, left + width), to dst. Zeros outside the
- * image, inserted after scaling and activation. */
-INLINE void gather_row(const struct gather *g, const float *block, int32_t cb, int32_t iy, int32_t left,
-                       int32_t width, void *dst, const float *scale, const float *shift) {
+/* Row iy of block cb (at `block`, see cat_block), columns [left, left + width), to dst. Zeros
+ * outside the image, inserted after scaling and activation. */
+INLINE void gather_row(const struct gather *g, const float *block, int32_t cb, int32_t iy,
+                       int32_t left, int32_t width, void *dst, const float *scale,
+                       const float *shift) {
     int32_t lo = ebru_min_i32(ebru_max_i32(-left, 0), width);
     int32_t hi = ebru_max_i32(ebru_min_i32(g->UW - left, width), lo);
     if (iy < 0 || iy >= g->UH) lo = hi = width;
@@ -36,7 +37,8 @@ INLINE void gather_row(const struct gather *g, const float *block, int32_t cb, i
     for (int32_t x = hi; x < width; x++) gather_store(g, dst, x, splat16(0.0f));
     if (lo == hi) return;
     const int32_t whole = g->cat.C1 == 0 || g->cat.C0 % 16 == 0;
-    const v16 a = g->scaled ? load16(scale) : splat16(1.0f), s = g->scaled ? load16(shift) : splat16(0.0f);
+    const v16 a = g->scaled ? load16(scale) : splat16(1.0f),
+              s = g->scaled ? load16(shift) : splat16(0.0f);
     const int64_t row = (int64_t)(g->UH == g->H ? iy : iy * g->H / g->UH) * g->W;
     for (int32_t x = lo; x < hi; x++) {
         const int32_t ix = left + x;

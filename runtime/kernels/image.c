@@ -4,11 +4,13 @@
 EBRU_KERNEL(resize_nearest) {
     (void)scratch;
     for (int32_t task = task_begin; task < task_end; task++) {
-        const float *x = (const float *)buf[EBRU_RESIZE_NEAREST_X] + (int64_t)task * p->H * p->W * 16;
+        const float *x =
+            (const float *)buf[EBRU_RESIZE_NEAREST_X] + (int64_t)task * p->H * p->W * 16;
         float *out = (float *)buf[EBRU_RESIZE_NEAREST_OUT] + (int64_t)task * p->OH * p->OW * 16;
         for (int32_t i = 0; i < p->OH; i++) {
             const float *row = x + (int64_t)(i * p->H / p->OH) * p->W * 16;
-            for (int32_t j = 0; j < p->OW; j++, out += 16) store16(out, load16(row + j * p->W / p->OW * 16));
+            for (int32_t j = 0; j < p->OW; j++, out += 16)
+                store16(out, load16(row + j * p->W / p->OW * 16));
         }
     }
 }
@@ -34,7 +36,8 @@ INLINE void pool(const struct ebru_max_pool2d_params *p, void *const *buf, int32
         const float *x = (const float *)buf[EBRU_POOL2D_X] + (int64_t)task * p->H * p->W * 16;
         float *out = (float *)buf[EBRU_POOL2D_OUT] + (int64_t)task * p->OH * p->OW * 16;
         for (int32_t i = 0; i < p->OH; i++)
-            for (int32_t j = 0; j < p->OW; j++, out += 16) store16(out, window(p, x, i, j, average));
+            for (int32_t j = 0; j < p->OW; j++, out += 16)
+                store16(out, window(p, x, i, j, average));
     }
 }
 
@@ -62,27 +65,31 @@ EBRU_KERNEL(concat) {
         for (int32_t k = 0; k < 8 && lane < 16; first += channels[k], k++) {
             int32_t c = cb * 16 + lane - first; /* the source's channel that goes to `lane` */
             if (c < 0 || c >= channels[k]) continue;
-            const float *x = (const float *)buf[EBRU_CONCAT_X0 + k] + b * ebru_blocks16(channels[k]) * plane;
+            const float *x =
+                (const float *)buf[EBRU_CONCAT_X0 + k] + b * ebru_blocks16(channels[k]) * plane;
             if (lane == 0 && c % 16 == 0 && c + 16 <= channels[k]) {
-                for (int64_t q = 0; q < plane; q += 16) store16(out + q, load16(x + c / 16 * plane + q));
+                for (int64_t q = 0; q < plane; q += 16)
+                    store16(out + q, load16(x + c / 16 * plane + q));
                 lane = 16;
             }
             for (; lane < 16 && c < channels[k]; lane++, c++)
-                for (int64_t q = 0; q < plane; q += 16) out[q + lane] = x[c / 16 * plane + q + c % 16];
+                for (int64_t q = 0; q < plane; q += 16)
+                    out[q + lane] = x[c / 16 * plane + q + c % 16];
         }
         for (; lane < 16; lane++)
             for (int64_t q = 0; q < plane; q += 16) out[q + lane] = 0.0f;
     }
 }
 
-/* The pixels of a pack's or unpack's task, and its plane: batch entry times channel blocks plus the block. */
+/* The pixels of a pack's or unpack's task, and its plane: batch entry times channel blocks plus the
+ * block. */
 struct part {
     int32_t b, cb, n; /* n: channels of the block */
     int64_t plane, begin, end;
 };
 INLINE struct part part_of(int32_t C, int32_t P, int32_t task) {
-    const int32_t cbs = ebru_blocks16(C), parts = ebru_ceil_div(P, EBRU_PACK_PIXELS), plane = task / parts,
-                  begin = task % parts * EBRU_PACK_PIXELS;
+    const int32_t cbs = ebru_blocks16(C), parts = ebru_ceil_div(P, EBRU_PACK_PIXELS),
+                  plane = task / parts, begin = task % parts * EBRU_PACK_PIXELS;
     return (struct part){plane / cbs, plane % cbs, ebru_min_i32(16, C - plane % cbs * 16),
                          plane,       begin,       ebru_min_i32(P, begin + EBRU_PACK_PIXELS)};
 }
@@ -91,7 +98,8 @@ EBRU_KERNEL(pack) {
     (void)scratch;
     for (int32_t task = task_begin; task < task_end; task++) {
         const struct part t = part_of(p->C, p->P, task);
-        const float *x = (const float *)buf[EBRU_PACK_X] + (int64_t)t.b * p->sb + (int64_t)t.cb * 16 * p->sc;
+        const float *x =
+            (const float *)buf[EBRU_PACK_X] + (int64_t)t.b * p->sb + (int64_t)t.cb * 16 * p->sc;
         float *out = (float *)buf[EBRU_PACK_OUT] + t.plane * p->P * 16;
         for (int64_t q = t.begin; q < t.end; q++) {
             v16 v = splat16(0.0f);
@@ -109,12 +117,14 @@ EBRU_KERNEL(unpack) {
     for (int32_t task = task_begin; task < task_end; task++) {
         const struct part t = part_of(p->C, p->P, task);
         const float *x = (const float *)buf[EBRU_UNPACK_X] + t.plane * p->P * 16;
-        float *out = (float *)buf[EBRU_UNPACK_OUT] + (int64_t)t.b * p->sb + (int64_t)t.cb * 16 * p->sc;
+        float *out =
+            (float *)buf[EBRU_UNPACK_OUT] + (int64_t)t.b * p->sb + (int64_t)t.cb * 16 * p->sc;
         if (p->sc == 1 && t.n == 16) {
             for (int64_t q = t.begin; q < t.end; q++) storeu16(out + q * p->sp, load16(x + q * 16));
         } else {
             for (int32_t l = 0; l < t.n; l++)
-                for (int64_t q = t.begin; q < t.end; q++) out[l * (int64_t)p->sc + q * p->sp] = x[q * 16 + l];
+                for (int64_t q = t.begin; q < t.end; q++)
+                    out[l * (int64_t)p->sc + q * p->sp] = x[q * 16 + l];
         }
     }
 }

@@ -2,15 +2,16 @@
 #include "runtime/kernels/cat.h"
 #include "runtime/kernels/vector/vmath.h"
 
-/* Mean and sum of squared deviations of each lane of one channel block. Runs of RUN pixels are summed in
- * float around their own mean and joined in double (Chan, Golub, LeVeque 1979), so a large common offset
- * costs no digits. */
+/* Mean and sum of squared deviations of each lane of one channel block. Runs of RUN pixels are
+ * summed in float around their own mean and joined in double (Chan, Golub, LeVeque 1979), so a
+ * large common offset costs no digits. */
 #define RUN 64
 struct moments {
     v16d mean, m2;
 };
 
-INLINE v16 pixel_of(const struct cat *cat, const float *block, int32_t whole, int32_t cb, int32_t pixel) {
+INLINE v16 pixel_of(const struct cat *cat, const float *block, int32_t whole, int32_t cb,
+                    int32_t pixel) {
     return whole ? load16(block + (int64_t)pixel * 16) : cat_lanes(cat, cb, pixel);
 }
 
@@ -22,7 +23,8 @@ INLINE struct moments block_moments(const struct cat *cat, int32_t whole, int32_
         v16 s[4] = {splat16(0.0f), splat16(0.0f), splat16(0.0f), splat16(0.0f)};
         int32_t p = 0;
         for (; p + 4 <= n; p += 4) {
-            UNROLL for (int32_t i = 0; i < 4; i++) s[i] += pixel_of(cat, block, whole, cb, p0 + p + i);
+            UNROLL for (int32_t i = 0; i < 4; i++) s[i] +=
+                pixel_of(cat, block, whole, cb, p0 + p + i);
         }
         for (; p < n; p++) s[0] += pixel_of(cat, block, whole, cb, p0 + p);
         const v16 mean = ((s[0] + s[1]) + (s[2] + s[3])) * splat16(1.0f / (float)n);
@@ -42,8 +44,8 @@ INLINE struct moments block_moments(const struct cat *cat, int32_t whole, int32_
         /* what the rounded mean left over */
         const v16d rest = __builtin_convertvector(e, v16d) / (v16d)((double)n);
         const v16d run_mean = __builtin_convertvector(mean, v16d) + rest;
-        const v16d run_m2 =
-            __builtin_convertvector((d[0] + d[1]) + (d[2] + d[3]), v16d) - rest * rest * (v16d)((double)n);
+        const v16d run_m2 = __builtin_convertvector((d[0] + d[1]) + (d[2] + d[3]), v16d) -
+                            rest * rest * (v16d)((double)n);
         const v16d delta = run_mean - r.mean;
         const double seen = (double)p0, total = (double)(p0 + n);
         r.mean += delta * (v16d)((double)n / total);
@@ -60,14 +62,17 @@ EBRU_KERNEL(group_stats) {
     const float *gamma = (const float *)buf[EBRU_GROUP_STATS_GAMMA],
                 *beta = (const float *)buf[EBRU_GROUP_STATS_BETA];
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t b = task / units, g0 = task % units * unit, g1 = ebru_min_i32(g0 + unit, p->G);
+        const int32_t b = task / units, g0 = task % units * unit,
+                      g1 = ebru_min_i32(g0 + unit, p->G);
         const int32_t c0 = g0 * size, c1 = g1 * size;
         const int64_t plane = (int64_t)p->P * 16;
         const struct cat cat = {
             (const float *)buf[EBRU_GROUP_STATS_X0] + b * ebru_blocks16(p->C0) * plane,
-            p->C1 ? (const float *)buf[EBRU_GROUP_STATS_X1] + b * ebru_blocks16(p->C1) * plane : NULL, plane,
-            p->C0, p->C1};
-        double sum[16], squares[16], m2[16]; /* a group: of channel means, of their squares, of channel m2 */
+            p->C1 ? (const float *)buf[EBRU_GROUP_STATS_X1] + b * ebru_blocks16(p->C1) * plane
+                  : NULL,
+            plane, p->C0, p->C1};
+        double sum[16], squares[16],
+            m2[16]; /* a group: of channel means, of their squares, of channel m2 */
         for (int32_t g = 0; g < 16; g++) sum[g] = squares[g] = m2[g] = 0;
         for (int32_t cb = c0 / 16; cb * 16 < c1; cb++) {
             const struct moments m = block_moments(&cat, whole, cb, p->P);
@@ -102,10 +107,12 @@ EBRU_KERNEL(norm_apply) {
         const int32_t b = task / cbs, cb = task % cbs;
         const struct cat cat = {
             (const float *)buf[EBRU_NORM_APPLY_X0] + b * ebru_blocks16(p->C0) * plane,
-            p->C1 ? (const float *)buf[EBRU_NORM_APPLY_X1] + b * ebru_blocks16(p->C1) * plane : NULL, plane,
-            p->C0, p->C1};
+            p->C1 ? (const float *)buf[EBRU_NORM_APPLY_X1] + b * ebru_blocks16(p->C1) * plane
+                  : NULL,
+            plane, p->C0, p->C1};
         const float *block = whole ? cat_block(&cat, cb) : NULL;
-        const float *ss = (const float *)buf[EBRU_NORM_APPLY_SCALE_SHIFT] + ((int64_t)b * 2 * cbs + cb) * 16;
+        const float *ss =
+            (const float *)buf[EBRU_NORM_APPLY_SCALE_SHIFT] + ((int64_t)b * 2 * cbs + cb) * 16;
         const v16 scale = load16(ss), shift = load16(ss + cbs * 16);
         float *out = (float *)buf[EBRU_NORM_APPLY_OUT] + task * plane;
         for (int32_t q = 0; q < p->P; q++)
@@ -129,12 +136,14 @@ EBRU_KERNEL(layer_norm) {
         float *y = (float *)buf[EBRU_LAYER_NORM_OUT] + at;
         v16 acc[EBRU_LAYER_NORM_TOKENS];
         float mean[EBRU_LAYER_NORM_TOKENS], rstd[EBRU_LAYER_NORM_TOKENS];
-        for (int32_t t = 0; t < n; t++) acc[t] = keep_first(load16(x + (cbs - 1) * plane + t * 16), rest);
+        for (int32_t t = 0; t < n; t++)
+            acc[t] = keep_first(load16(x + (cbs - 1) * plane + t * 16), rest);
         for (int32_t cb = 0; cb < cbs - 1; cb++)
             for (int32_t t = 0; t < n; t++) acc[t] += load16(x + cb * plane + t * 16);
         for (int32_t t = 0; t < n; t++) mean[t] = sum16(acc[t]) / (float)p->C;
         for (int32_t t = 0; t < n; t++) {
-            const v16 d = keep_first(load16(x + (cbs - 1) * plane + t * 16) - splat16(mean[t]), rest);
+            const v16 d =
+                keep_first(load16(x + (cbs - 1) * plane + t * 16) - splat16(mean[t]), rest);
             acc[t] = d * d;
         }
         for (int32_t cb = 0; cb < cbs - 1; cb++)
@@ -148,7 +157,8 @@ EBRU_KERNEL(layer_norm) {
             const v16 g = gamma ? load16(gamma + cb * 16) : splat16(1.0f);
             const v16 h = beta ? load16(beta + cb * 16) : splat16(0.0f);
             for (int32_t t = 0; t < n; t++) {
-                const v16 d = (load16(x + cb * plane + t * 16) - splat16(mean[t])) * splat16(rstd[t]);
+                const v16 d =
+                    (load16(x + cb * plane + t * 16) - splat16(mean[t])) * splat16(rstd[t]);
                 store16(y + cb * plane + t * 16, d * g + h);
             }
         }

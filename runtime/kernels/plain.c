@@ -1,5 +1,5 @@
-/* copy, concat_plain, matmul, softmax: row-major tensors, for graphs whose layout or fusion passes are off.
- */
+/* copy, concat_plain, matmul, softmax: row-major tensors, for graphs whose layout or fusion passes
+ * are off. */
 #include "runtime/kernels/vector/vmath.h"
 
 EBRU_KERNEL(copy) {
@@ -34,12 +34,15 @@ EBRU_KERNEL(concat_plain) {
     for (int32_t task = task_begin; task < task_end; task++) {
         const int32_t index = task / chunks;
         const int64_t begin = (int64_t)(task % chunks) * EBRU_CONCAT_PLAIN_CHUNK;
-        const int64_t end = row - begin < EBRU_CONCAT_PLAIN_CHUNK ? row : begin + EBRU_CONCAT_PLAIN_CHUNK;
+        const int64_t end =
+            row - begin < EBRU_CONCAT_PLAIN_CHUNK ? row : begin + EBRU_CONCAT_PLAIN_CHUNK;
         uint32_t *out = (uint32_t *)buf[EBRU_CONCAT_PLAIN_OUT] + index * row;
         int64_t base = 0; /* where operand k begins in the row */
         for (int32_t k = 0; k < 8; base += n[k], k++) {
-            const uint32_t *x = (const uint32_t *)buf[EBRU_CONCAT_PLAIN_X0 + k] + (int64_t)index * n[k];
-            const int64_t from = begin > base ? begin : base, to = end < base + n[k] ? end : base + n[k];
+            const uint32_t *x =
+                (const uint32_t *)buf[EBRU_CONCAT_PLAIN_X0 + k] + (int64_t)index * n[k];
+            const int64_t from = begin > base ? begin : base,
+                          to = end < base + n[k] ? end : base + n[k];
             for (int64_t i = from; i < to; i++) out[i] = x[i - base];
         }
     }
@@ -85,7 +88,8 @@ EBRU_KERNEL(matmul) {
                 for (int64_t n = 0; n < p->N; n++)
                     out[m * p->N + n] = p->scale * dot(a + m * p->K, b + n * p->K, p->K);
         } else {
-            for (int32_t n = 0; n < p->N; n += 16) columns(p, a, b, out, rows, n, ebru_min_i32(16, p->N - n));
+            for (int32_t n = 0; n < p->N; n += 16)
+                columns(p, a, b, out, rows, n, ebru_min_i32(16, p->N - n));
         }
     }
 }
@@ -95,7 +99,8 @@ EBRU_KERNEL(softmax) {
     for (int32_t task = task_begin; task < task_end; task++) {
         const float *x = (const float *)buf[EBRU_SOFTMAX_X] + (int64_t)task * p->n;
         float *out = (float *)buf[EBRU_SOFTMAX_OUT] + (int64_t)task * p->n;
-        const int32_t n = p->causal ? ebru_min_i32(p->n, task % p->M + 1) : p->n, whole = n / 16 * 16;
+        const int32_t n = p->causal ? ebru_min_i32(p->n, task % p->M + 1) : p->n,
+                      whole = n / 16 * 16;
         float top = -__builtin_inff();
         for (int32_t j = 0; j < n; j++) top = x[j] > top ? x[j] : top;
         v16 total = splat16(0.0f);
@@ -105,7 +110,8 @@ EBRU_KERNEL(softmax) {
             total += w;
         }
         if (whole < n) {
-            const v16 w = keep_first(exp16_neg(load_first(x + whole, n - whole) - splat16(top)), n - whole);
+            const v16 w =
+                keep_first(exp16_neg(load_first(x + whole, n - whole) - splat16(top)), n - whole);
             store_first(out + whole, w, n - whole);
             total += w;
         }

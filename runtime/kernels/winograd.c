@@ -2,8 +2,8 @@
  *
  *   Y = A^T [ sum over c of (G g G^T) . (B^T d B) ] A
  *
- * for each tile of M x M outputs, d its (M+2)^2 inputs (Winograd 1980; Lavin and Gray, arXiv:1509.09308). The
- * filters arrive transformed, G g G^T, one matrix of [C][N] a point; here
+ * for each tile of M x M outputs, d its (M+2)^2 inputs (Winograd 1980; Lavin and Gray,
+ * arXiv:1509.09308). The filters arrive transformed, G g G^T, one matrix of [C][N] a point; here
  *
  *  - band: the rows of inputs a run of tiles reads, prologue applied once, zeros outside
  *  - input: B^T d B of every tile of the task to scratch, V[point][c-block][tile][16]
@@ -11,12 +11,13 @@
  *    of the task as its rows, S[point][n-block][tile][16]
  *  - output: A^T s A, then bias, per-image bias, residual, activation, store
  *
- * Points 0, 1, -1, infinity for M = 2; 0, +-1/2, +-3/2, infinity for M = 4, whose rounding error is the least
- * of the common sets (rms 1.6 times that of the direct sum, where 0, +-1, +-2 has 4 times). */
+ * Points 0, 1, -1, infinity for M = 2; 0, +-1/2, +-3/2, infinity for M = 4, whose rounding error is
+ * the least of the common sets (rms 1.6 times that of the direct sum, where 0, +-1, +-2 has 4
+ * times). */
 #include "runtime/kernels/gather.h"
 #include "runtime/kernels/tile/tile.h"
-#include "runtime/kernels/vector/vmath.h"
 #include "runtime/kernels/tile/winograd_tile.h"
+#include "runtime/kernels/vector/vmath.h"
 
 enum { RUN = EBRU_WINOGRAD_RUN }; /* tiles of one band */
 
@@ -28,7 +29,8 @@ struct wino {
     int32_t q0, tiles;        /* the task's tiles */
 };
 
-/* All c-blocks of `count` tiles of one image from row ty, column tx on; they are tiles t0 .. of the task. */
+/* All c-blocks of `count` tiles of one image from row ty, column tx on; they are tiles t0 .. of the
+ * task. */
 INLINE void input_run(const struct wino *w, void *const *buf, int32_t b, int32_t ty, int32_t tx,
                       int32_t count, int32_t t0) {
     const struct ebru_conv2d_winograd_params *p = w->p;
@@ -37,8 +39,9 @@ INLINE void input_run(const struct wino *w, void *const *buf, int32_t b, int32_t
     const float *ss = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT];
     const struct gather g = {
         .cat = {(const float *)buf[EBRU_CONV2D_X0] + b * ebru_blocks16(p->C0) * plane,
-                p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + b * ebru_blocks16(p->C1) * plane : NULL, plane,
-                p->C0, p->C1},
+                p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + b * ebru_blocks16(p->C1) * plane
+                      : NULL,
+                plane, p->C0, p->C1},
         .H = p->H,
         .W = p->W,
         .UH = p->UH,
@@ -51,8 +54,8 @@ INLINE void input_run(const struct wino *w, void *const *buf, int32_t b, int32_t
         const float *scale = p->pro_scale ? ss + ((int64_t)b * 2 * w->cbs + cb) * 16 : NULL;
         const float *shift = p->pro_scale ? scale + w->cbs * 16 : NULL;
         for (int32_t y = 0; y < m + 2; y++)
-            gather_row(&g, block, cb, ty * m - p->PT + y, tx * m - p->PL, width, w->band + y * width * 16,
-                       scale, shift);
+            gather_row(&g, block, cb, ty * m - p->PT + y, tx * m - p->PL, width,
+                       w->band + y * width * 16, scale, shift);
         for (int32_t t = 0; t < count; t++) {
             const float *d = w->band + t * m * 16;
             float *v = w->v + ((int64_t)cb * w->tiles + t0 + t) * 16;
@@ -67,7 +70,8 @@ INLINE void input_run(const struct wino *w, void *const *buf, int32_t b, int32_t
 INLINE void input(const struct wino *w, void *const *buf) {
     int32_t t = 0;
     while (t < w->tiles) {
-        const int32_t q = w->q0 + t, b = q / (w->TY * w->TX), ty = q / w->TX % w->TY, tx = q % w->TX;
+        const int32_t q = w->q0 + t, b = q / (w->TY * w->TX), ty = q / w->TX % w->TY,
+                      tx = q % w->TX;
         const int32_t count = ebru_min_i32(ebru_min_i32(w->TX - tx, w->tiles - t), RUN);
         input_run(w, buf, b, ty, tx, count, t);
         t += count;
@@ -95,7 +99,8 @@ INLINE void multiply(const struct wino *w, const float *u, int32_t n0, int32_t n
     t.add = 0;
     for (int32_t k = 0; k < w->points; k++) {
         const float *b = u + k * u_point + n0 * t.b_step;
-        const float *next = k + 1 < w->points ? b + u_point : u + (n0 + nb < w->nbs ? n0 + nb : 0) * t.b_step;
+        const float *next =
+            k + 1 < w->points ? b + u_point : u + (n0 + nb < w->nbs ? n0 + nb : 0) * t.b_step;
         int32_t call = 0;
         for (int32_t q = 0; q < w->tiles; q += mr) {
             const int32_t rows = ebru_min_i32(mr, w->tiles - q);
@@ -118,18 +123,23 @@ INLINE void output(const struct wino *w, void *const *buf, int32_t n0, int32_t n
     const int32_t m = p->M;
     _Alignas(64) float y[16 * 16];
     const int64_t plane = (int64_t)p->OH * p->OW * 16;
-    const float *bias = (const float *)buf[EBRU_CONV2D_BIAS], *tbias = (const float *)buf[EBRU_CONV2D_TBIAS];
+    const float *bias = (const float *)buf[EBRU_CONV2D_BIAS],
+                *tbias = (const float *)buf[EBRU_CONV2D_TBIAS];
     for (int32_t n = 0; n < nb; n++) {
         const v16 base = p->has_bias ? load16(bias + (n0 + n) * 16) : splat16(0.0f);
         for (int32_t t = 0; t < w->tiles; t++) {
-            const int32_t q = w->q0 + t, b = q / (w->TY * w->TX), ty = q / w->TX % w->TY, tx = q % w->TX;
-            const int32_t rows = ebru_min_i32(m, p->OH - ty * m), cols = ebru_min_i32(m, p->OW - tx * m);
-            const int64_t at = (b * w->nbs + n0 + n) * plane + ((int64_t)ty * m * p->OW + tx * m) * 16;
+            const int32_t q = w->q0 + t, b = q / (w->TY * w->TX), ty = q / w->TX % w->TY,
+                          tx = q % w->TX;
+            const int32_t rows = ebru_min_i32(m, p->OH - ty * m),
+                          cols = ebru_min_i32(m, p->OW - tx * m);
+            const int64_t at =
+                (b * w->nbs + n0 + n) * plane + ((int64_t)ty * m * p->OW + tx * m) * 16;
             float *out = (float *)buf[EBRU_CONV2D_OUT] + at;
             const float *res = p->residual ? (const float *)buf[EBRU_CONV2D_RESIDUAL] + at : NULL;
             const float *points = w->s + ((int64_t)n * w->tiles + t) * 16;
             v16 add = base;
-            if (p->tbias) add += load16(tbias + ((p->tbias == 1 ? (int64_t)b * w->nbs : 0) + n0 + n) * 16);
+            if (p->tbias)
+                add += load16(tbias + ((p->tbias == 1 ? (int64_t)b * w->nbs : 0) + n0 + n) * 16);
             if (m == 2)
                 EBRU_NAME(ebru_winograd_output_2)(points, w->s_point, y);
             else

@@ -44,8 +44,8 @@ void rt_guidance_embedding(double guidance, size_t width, float *out) {
     size_t half = width / 2;
     float step = half > 1 ? logf(10000.0f) / (float)(half - 1) : 0.0f;
     for (size_t i = 0; i < half; i++) {
-        /* The angle is rounded to float32 as in torch; its sine is exact enough only in double, w is large.
-         */
+        /* The angle is rounded to float32 as in torch; its sine is exact enough only in double, w
+         * is large. */
         float angle = w * expf((float)i * -step);
         out[i] = (float)sin((double)angle);
         out[half + i] = (float)cos((double)angle);

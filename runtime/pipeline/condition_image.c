@@ -1,9 +1,10 @@
-/* Where the denoising loop begins, and what the denoiser is shown at each evaluation. The draws of a picture
- * are made in the order of diffusers' pipelines: for a given picture first its latent, then the noise, then
- * the latent of its unmasked part; for one to be painted larger first its own noise. */
+/* Where the denoising loop begins, and what the denoiser is shown at each evaluation. The draws of
+ * a picture are made in the order of diffusers' pipelines: for a given picture first its latent,
+ * then the noise, then the latent of its unmasked part; for one to be painted larger first its own
+ * noise. */
+#include "runtime/image/resize.h"
 #include "runtime/pipeline/condition.h"
 #include "runtime/pipeline/denoise.h"
-#include "runtime/image/resize.h"
 
 #include <string.h>
 
@@ -11,10 +12,13 @@ static float *floats(size_t n) {
     return rt_buffer(n * sizeof(float));
 }
 
-/* Moments (or the latent) of one picture, image[channels][height][width] in -1..1, into a new buffer. */
-static rt_status encode(struct rt_painter *p, rt_net *net, const float *image, float **out, rt_error *err) {
+/* Moments (or the latent) of one picture, image[channels][height][width] in -1..1, into a new
+ * buffer. */
+static rt_status encode(struct rt_painter *p, rt_net *net, const float *image, float **out,
+                        rt_error *err) {
     const char *name = p->image.exact ? "latent" : "moments";
-    const struct ebru_tensor_desc *in = rt_net_input(net, "image"), *from = rt_net_output(net, name);
+    const struct ebru_tensor_desc *in = rt_net_input(net, "image"),
+                                  *from = rt_net_output(net, name);
     size_t plane = (size_t)p->info->width * (size_t)p->info->height * (size_t)p->info->channels;
     size_t n = (p->image.exact ? 1 : 2) * p->latent;
     if (!in || !from || rt_painter_elements(in) != plane || rt_painter_elements(from) != n)
@@ -22,7 +26,8 @@ static rt_status encode(struct rt_painter *p, rt_net *net, const float *image, f
     *out = floats(n);
     if (!*out) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     float *to = rt_net_input_buffer(net, "image");
-    for (int64_t i = 0; i < in->dim[0]; i++) memcpy(to + (size_t)i * plane, image, plane * sizeof *to);
+    for (int64_t i = 0; i < in->dim[0]; i++)
+        memcpy(to + (size_t)i * plane, image, plane * sizeof *to);
     rt_status s = rt_net_begin(net, NULL, 1, err);
     if (s) return s;
     rt_net_step(net, 0);
@@ -30,8 +35,10 @@ static rt_status encode(struct rt_painter *p, rt_net *net, const float *image, f
     return RT_OK;
 }
 
-/* The given picture, and for inpainting its part to be kept, through the encoder. `image` is changed. */
-static rt_status encode_given(struct rt_painter *p, float *image, const float *mask, rt_error *err) {
+/* The given picture, and for inpainting its part to be kept, through the encoder. `image` is
+ * changed. */
+static rt_status encode_given(struct rt_painter *p, float *image, const float *mask,
+                              rt_error *err) {
     struct rt_image_state *im = &p->image;
     size_t area = (size_t)p->info->width * (size_t)p->info->height;
     rt_net *net;
@@ -85,8 +92,8 @@ static rt_status open_small(struct rt_painter *p, rt_error *err) {
     im->small = floats(3 * p->area);
     if (!im->small) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     rt_picture_to_float(p->settings->pictures.init, p->area, 3, im->small);
-    return rt_sampler_new(&im->small_sampler, &p->info->low_res, p->info->low_res.num_train_timesteps,
-                          3 * p->area, err);
+    return rt_sampler_new(&im->small_sampler, &p->info->low_res,
+                          p->info->low_res.num_train_timesteps, 3 * p->area, err);
 }
 
 rt_status rt_condition_image_open(struct rt_painter *p, rt_error *err) {
@@ -98,11 +105,13 @@ rt_status rt_condition_image_open(struct rt_painter *p, rt_error *err) {
     im->channels = extra[condition] + (condition == RT_CONDITION_INPAINT ? p->latent / p->area : 0);
     if (p->area != (size_t)p->info->latent_width * (size_t)p->info->latent_height ||
         input != p->latent + im->channels * p->area)
-        return rt_fail(err, RT_ERR_INTERNAL, "the denoiser's sample is not what the model's properties say");
+        return rt_fail(err, RT_ERR_INTERNAL,
+                       "the denoiser's sample is not what the model's properties say");
     size_t draw = condition == RT_CONDITION_LOW_RESOLUTION ? 3 * p->area : p->latent;
     im->condition = im->channels ? floats(n * im->channels * p->area) : NULL;
     im->draw = floats(draw > p->latent ? draw : p->latent);
-    if (!im->draw || (im->channels && !im->condition)) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+    if (!im->draw || (im->channels && !im->condition))
+        return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     if (condition == RT_CONDITION_INPAINT && !p->info->encoder)
         return rt_fail(err, RT_ERR_INTERNAL, "no encoder for the part of the picture that is kept");
     if ((condition && !given->init) || (condition == RT_CONDITION_INPAINT && !given->mask) ||
@@ -163,9 +172,9 @@ void rt_condition_image_begin(struct rt_painter *p) {
     struct rt_image_state *im = &p->image;
     const rt_settings *settings = p->settings;
     bool given = im->known != NULL;
-    /* Inpainting at full strength begins from noise alone, and a model with channels for what is kept then
-     * needs no latent of the whole picture. Image to image never does: its first timestep is not quite noise.
-     */
+    /* Inpainting at full strength begins from noise alone, and a model with channels for what is
+     * kept then needs no latent of the whole picture. Image to image never does: its first timestep
+     * is not quite noise. */
     bool pure = !given || (settings->pictures.mask && settings->strength >= 1);
     bool latent = given && (!pure || im->blend);
     float sigma = rt_sampler_init_noise_sigma(p->sampler);
@@ -174,8 +183,10 @@ void rt_condition_image_begin(struct rt_painter *p) {
         if (p->info->condition == RT_CONDITION_LOW_RESOLUTION) begin_condition(p, i);
         if (latent) draw_latent(p, i, im->moments, im->known + (size_t)i * p->latent);
         rt_rng_randn(&p->rng[i], x, p->latent);
-        if (p->info->condition != RT_CONDITION_LOW_RESOLUTION && im->condition) begin_condition(p, i);
-        /* diffusers draws the latent of the unmasked part here, whether the model takes it or not */
+        if (p->info->condition != RT_CONDITION_LOW_RESOLUTION && im->condition)
+            begin_condition(p, i);
+        /* diffusers draws the latent of the unmasked part here, whether the model takes it or not
+         */
         if (im->blend && im->moments && !im->exact) rt_rng_randn(&p->rng[i], im->draw, p->latent);
     }
     size_t n = p->latent * (size_t)p->batch;
@@ -191,7 +202,8 @@ void rt_condition_image_input(struct rt_painter *p, int k) {
     for (size_t row = 0; row < (p->guided ? 2 * n : n); row++) {
         float *to = input + row * (p->latent + further);
         memcpy(to, p->scaled + row % n * p->latent, p->latent * sizeof *to);
-        if (further) memcpy(to + p->latent, p->image.condition + row % n * further, further * sizeof *to);
+        if (further)
+            memcpy(to + p->latent, p->image.condition + row % n * further, further * sizeof *to);
     }
 }
 

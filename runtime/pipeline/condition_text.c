@@ -18,8 +18,8 @@ static size_t row_of(const struct rt_painter *p, int half, size_t i) {
     return half == HALF_PROMPT && p->guided ? (size_t)p->batch + i : i;
 }
 
-static rt_status open_encoder(struct rt_painter *p, const char *name, const char *output, const uint8_t *blob,
-                              size_t bytes, rt_error *err) {
+static rt_status open_encoder(struct rt_painter *p, const char *name, const char *output,
+                              const uint8_t *blob, size_t bytes, rt_error *err) {
     struct rt_text_state *text = &p->text;
     struct rt_text_encoder *e = &text->encoders[text->encoder_count++];
     rt_status s = rt_net_open(&e->net, p->engine, name, err);
@@ -30,7 +30,8 @@ static rt_status open_encoder(struct rt_painter *p, const char *name, const char
     if (!ids || !hidden || ids->rank != 2 || hidden->rank != 3 || hidden->dim[1] != ids->dim[1] ||
         (uint64_t)ids->dim[1] != e->tokenizer.max_length ||
         (text->tokens && text->tokens != e->tokenizer.max_length))
-        return rt_fail(err, RT_ERR_INTERNAL, "text encoder '%s' and its tokenizer do not fit together", name);
+        return rt_fail(err, RT_ERR_INTERNAL,
+                       "text encoder '%s' and its tokenizer do not fit together", name);
     e->output = output;
     e->offset = text->width;
     e->width = (size_t)hidden->dim[2];
@@ -44,7 +45,8 @@ static rt_status open_pooled(struct rt_painter *p, rt_error *err) {
     const struct ebru_tensor_desc *to = rt_net_input(p->denoiser, "text_embeds");
     if (!to) return RT_OK;
     const char *name = p->info->pooled_output ? p->info->pooled_output : "text_embeds";
-    const struct ebru_tensor_desc *from = rt_net_output(text->encoders[text->encoder_count - 1].net, name);
+    const struct ebru_tensor_desc *from =
+        rt_net_output(text->encoders[text->encoder_count - 1].net, name);
     if (!from || rt_painter_elements(from) != rt_painter_elements(to))
         return rt_fail(err, RT_ERR_INTERNAL, "no text encoder gives the denoiser's 'text_embeds'");
     text->pooled_width = rt_painter_elements(to);
@@ -59,8 +61,8 @@ rt_status rt_condition_text_open(struct rt_painter *p, rt_error *err) {
     if (info->kind != RT_PIPELINE_TEXT) return RT_OK;
     rt_status s = RT_OK;
     if (info->text_encoder)
-        s = open_encoder(p, info->text_encoder, info->text_output, t->tokenizer, (size_t)t->tokenizer_bytes,
-                         err);
+        s = open_encoder(p, info->text_encoder, info->text_output, t->tokenizer,
+                         (size_t)t->tokenizer_bytes, err);
     if (!s && info->text_encoder_2)
         s = open_encoder(p, info->text_encoder_2, info->text_output_2, t->tokenizer_2,
                          (size_t)t->tokenizer_2_bytes, err);
@@ -74,7 +76,8 @@ rt_status rt_condition_text_open(struct rt_painter *p, rt_error *err) {
     text->rows = calloc(halves(p) * (size_t)p->batch, sizeof *text->rows);
     text->ids = calloc((size_t)p->batch * chunks * text->tokens, sizeof *text->ids);
     text->weights = calloc((size_t)p->batch * chunks * text->tokens, sizeof *text->weights);
-    if (!text->rows || !text->ids || !text->weights) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+    if (!text->rows || !text->ids || !text->weights)
+        return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     return open_pooled(p, err);
 }
 
@@ -88,8 +91,9 @@ void rt_condition_text_close(struct rt_painter *p) {
 static void tell_cut(const struct rt_painter *p, size_t cut) {
     if (!cut || p->settings->quiet) return;
     rt_progress_close(p->settings->progress);
-    fprintf(stderr, "note: the prompt has %zu tokens more than the %zu the model reads; they are cut\n", cut,
-            (size_t)p->info->chunks * (p->text.tokens - 2));
+    fprintf(stderr,
+            "note: the prompt has %zu tokens more than the %zu the model reads; they are cut\n",
+            cut, (size_t)p->info->chunks * (p->text.tokens - 2));
 }
 
 /* Token ids, and weights, of the texts of rows[count] for one encoder. */
@@ -101,7 +105,8 @@ static rt_status tokenize(struct rt_painter *p, int encoder, const struct rt_tex
         const struct rt_text_row *row = &rows[todo[i]];
         const rt_tokenizer *t = &text->encoders[encoder].tokenizer;
         rt_token_list list = {0};
-        rt_status s = rt_prompt_tokens(t, row->text, row->length, p->settings->weighted, &list, err);
+        rt_status s =
+            rt_prompt_tokens(t, row->text, row->length, p->settings->weighted, &list, err);
         if (!s) {
             size_t cut = rt_prompt_frame(t, &list, (size_t)p->info->chunks, text->ids + i * stride,
                                          text->weights + i * stride);
@@ -113,10 +118,10 @@ static rt_status tokenize(struct rt_painter *p, int encoder, const struct rt_tex
     return RT_OK;
 }
 
-/* Runs one encoder on the chunks of `count` tokenized texts, its own batch a time, and puts what comes out in
- * its columns of the context. */
-static rt_status run_encoder(struct rt_painter *p, int encoder, int half, const size_t *todo, size_t count,
-                             rt_error *err) {
+/* Runs one encoder on the chunks of `count` tokenized texts, its own batch a time, and puts what
+ * comes out in its columns of the context. */
+static rt_status run_encoder(struct rt_painter *p, int encoder, int half, const size_t *todo,
+                             size_t count, rt_error *err) {
     struct rt_text_state *text = &p->text;
     struct rt_text_encoder *e = &text->encoders[encoder];
     size_t chunks = (size_t)p->info->chunks, length = text->tokens, all = count * chunks;
@@ -134,14 +139,16 @@ static rt_status run_encoder(struct rt_painter *p, int encoder, int half, const 
         const float *hidden = rt_net_output_buffer(e->net, e->output);
         for (size_t k = first; k < all && k < first + batch; k++) {
             size_t row = row_of(p, half, todo[k / chunks]);
-            float *to = text->context + (row * chunks + k % chunks) * length * text->width + e->offset;
+            float *to =
+                text->context + (row * chunks + k % chunks) * length * text->width + e->offset;
             const float *from = hidden + (k - first) * length * e->width;
             for (size_t t = 0; t < length; t++)
                 memcpy(to + t * text->width, from + t * e->width, e->width * sizeof *to);
             if (pooled && k % chunks == 0) { /* of the first chunk, as sd-cli has it */
                 const char *name = p->info->pooled_output ? p->info->pooled_output : "text_embeds";
                 memcpy(text->pooled + row * text->pooled_width,
-                       (const float *)rt_net_output_buffer(e->net, name) + (k - first) * text->pooled_width,
+                       (const float *)rt_net_output_buffer(e->net, name) +
+                           (k - first) * text->pooled_width,
                        text->pooled_width * sizeof(float));
             }
         }
@@ -149,8 +156,8 @@ static rt_status run_encoder(struct rt_painter *p, int encoder, int half, const 
     return RT_OK;
 }
 
-static rt_status encode(struct rt_painter *p, int half, const struct rt_text_row *rows, const size_t *todo,
-                        size_t count, rt_error *err) {
+static rt_status encode(struct rt_painter *p, int half, const struct rt_text_row *rows,
+                        const size_t *todo, size_t count, rt_error *err) {
     struct rt_text_state *text = &p->text;
     size_t chunks = (size_t)p->info->chunks, chunk = text->tokens * text->width;
     /* from the last to the first, which counts its tokens and whose weights stay */
@@ -161,8 +168,8 @@ static rt_status encode(struct rt_painter *p, int half, const struct rt_text_row
     }
     for (size_t i = 0; i < count * chunks && p->settings->weighted; i++) {
         size_t row = row_of(p, half, todo[i / chunks]);
-        rt_weigh_tokens(text->context + (row * chunks + i % chunks) * chunk, text->weights + i * text->tokens,
-                        text->tokens, text->width);
+        rt_weigh_tokens(text->context + (row * chunks + i % chunks) * chunk,
+                        text->weights + i * text->tokens, text->tokens, text->width);
     }
     return RT_OK;
 }
@@ -186,9 +193,10 @@ static bool same_text(const struct rt_text_row *a, const struct rt_text_row *b) 
     return a->filled && a->text == b->text && a->length == b->length;
 }
 
-/* Brings one half of the context up to date: rows that hold their text already are left, texts that occur
- * several times are encoded once. *told: the progress says that texts are encoded. */
-static rt_status fill_half(struct rt_painter *p, int half, const rt_request *r, bool *told, rt_error *err) {
+/* Brings one half of the context up to date: rows that hold their text already are left, texts that
+ * occur several times are encoded once. *told: the progress says that texts are encoded. */
+static rt_status fill_half(struct rt_painter *p, int half, const rt_request *r, bool *told,
+                           rt_error *err) {
     size_t n = (size_t)p->batch, count = 0;
     struct rt_text_row *held = p->text.rows + row_of(p, half, 0);
     struct rt_text_row *wanted = calloc(n, sizeof *wanted);
@@ -197,8 +205,13 @@ static rt_status fill_half(struct rt_painter *p, int half, const rt_request *r, 
     for (size_t i = 0; !s && i < n; i++) {
         bool negative = half == HALF_NEGATIVE;
         bool zeros = negative && !r[i].negative && p->info->force_zeros;
-        wanted[i].text = !negative ? r[i].prompt : r[i].negative ? r[i].negative : zeros ? NULL : "";
-        wanted[i].length = !negative ? r[i].prompt_length : r[i].negative ? r[i].negative_length : 0;
+        wanted[i].text = !negative       ? r[i].prompt
+                         : r[i].negative ? r[i].negative
+                         : zeros         ? NULL
+                                         : "";
+        wanted[i].length = !negative       ? r[i].prompt_length
+                           : r[i].negative ? r[i].negative_length
+                                           : 0;
         wanted[i].filled = true;
         source[i] = i;
         while (source[i] > 0 && same_text(&wanted[i], &wanted[source[i] - 1])) source[i]--;

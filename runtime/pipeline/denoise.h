@@ -1,6 +1,6 @@
-/* What the parts of painting share: pipeline.c runs the loop, condition_text.c makes what the denoiser is
- * told in words and numbers, condition_image.c where the loop begins and the channels it is shown. Nobody
- * else includes it. */
+/* What the parts of painting share: pipeline.c runs the loop, condition_text.c makes what the
+ * denoiser is told in words and numbers, condition_image.c where the loop begins and the channels
+ * it is shown. Nobody else includes it. */
 #ifndef EBRU_RUNTIME_PIPELINE_DENOISE_H
 #define EBRU_RUNTIME_PIPELINE_DENOISE_H
 
@@ -38,16 +38,18 @@ struct rt_text_state {
     float *weights;           /* the same shape */
 };
 
-/* Where pictures begin that are not painted from noise alone, and what else the denoiser is shown. */
+/* Where pictures begin that are not painted from noise alone, and what else the denoiser is shown.
+ */
 struct rt_image_state {
-    float *clean;          /* pixel models: the given picture [latent]; NULL: none, or there is an encoder */
+    float *clean; /* pixel models: the given picture [latent]; NULL: none, or there is an encoder */
     float *moments;        /* of the given picture, or with `exact` its latent; NULL: none */
     float *masked_moments; /* the same of the part to be kept */
     bool exact;            /* the encoder gives a latent, not a distribution: nothing is drawn */
     float *mask;           /* [latent area], 1 is repainted; NULL: none */
     bool blend;            /* the rest of the picture is put back after each evaluation */
-    float *known, *noise;  /* [batch][latent], of the picture's clean latents and their noise, for blending */
-    float *small;          /* low_resolution: the given picture [3][latent area] */
+    float *known,
+        *noise; /* [batch][latent], of the picture's clean latents and their noise, for blending */
+    float *small;              /* low_resolution: the given picture [3][latent area] */
     rt_sampler *small_sampler; /* that noises it */
     size_t channels;           /* further channels of the denoiser's sample */
     float *condition;          /* [batch][channels][latent area] */
@@ -78,15 +80,16 @@ size_t rt_painter_elements(const struct ebru_tensor_desc *d);
 /* out[batch][latent] standard normal, each picture's from its own generator. */
 void rt_painter_draw(struct rt_painter *p, float *out);
 
-/* condition_text.c. Open: networks, tokenizers, buffers; RT_ERR_INTERNAL when the tables do not fit together.
- * Then, for every batch, the denoiser's conditioning inputs for its pictures r[batch]. */
+/* condition_text.c. Open: networks, tokenizers, buffers; RT_ERR_INTERNAL when the tables do not fit
+ * together. Then, for every batch, the denoiser's conditioning inputs for its pictures r[batch]. */
 rt_status rt_condition_text_open(struct rt_painter *p, rt_error *err);
 rt_status rt_condition_text(struct rt_painter *p, const rt_request *r, rt_error *err);
 void rt_condition_text_close(struct rt_painter *p);
 
-/* condition_image.c. Open: encodes the given pictures, checks the shapes; the sampler exists by then, and
- * p->first is set. For every batch, begin: p->x as evaluation p->first takes it, with all that is drawn for
- * it, in diffusers' order; input: the denoiser's `sample` for evaluation k; after: what follows it. */
+/* condition_image.c. Open: encodes the given pictures, checks the shapes; the sampler exists by
+ * then, and p->first is set. For every batch, begin: p->x as evaluation p->first takes it, with all
+ * that is drawn for it, in diffusers' order; input: the denoiser's `sample` for evaluation k;
+ * after: what follows it. */
 rt_status rt_condition_image_open(struct rt_painter *p, rt_error *err);
 void rt_condition_image_begin(struct rt_painter *p);
 void rt_condition_image_input(struct rt_painter *p, int k);

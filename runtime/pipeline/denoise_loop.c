@@ -1,7 +1,7 @@
 /* The painting loop: conditioning, denoising, decoding. */
+#include "runtime/image/png_writer.h"
 #include "runtime/pipeline/condition.h"
 #include "runtime/pipeline/denoise.h"
-#include "runtime/image/png_writer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,11 +26,12 @@ size_t rt_painter_elements(const struct ebru_tensor_desc *d) {
 }
 
 void rt_painter_draw(struct rt_painter *p, float *out) {
-    for (int i = 0; i < p->batch; i++) rt_rng_randn(&p->rng[i], out + (size_t)i * p->latent, p->latent);
+    for (int i = 0; i < p->batch; i++)
+        rt_rng_randn(&p->rng[i], out + (size_t)i * p->latent, p->latent);
 }
 
-/* Guidance runs both halves in one batch: "NAME@2" is the network for twice the pictures. At 1 and below
- * there is none, as in diffusers. */
+/* Guidance runs both halves in one batch: "NAME@2" is the network for twice the pictures. At 1 and
+ * below there is none, as in diffusers. */
 static rt_status open_networks(struct rt_painter *p, rt_error *err) {
     const rt_pipeline_info *info = p->info;
     p->guided = info->guidance_pair && p->settings->guidance > 1;
@@ -81,13 +82,14 @@ static rt_status open_sampler(struct rt_painter *p, rt_error *err) {
     /* Latent consistency models shorten their own schedule and run all steps. */
     bool shorten = given && p->info->guidance_embedding && config.sampler == RT_SAMPLER_LCM;
     if (shorten) config.strength = settings->strength;
-    rt_status s = rt_sampler_new(&p->sampler, &config, settings->steps, p->latent * (size_t)p->batch, err);
+    rt_status s =
+        rt_sampler_new(&p->sampler, &config, settings->steps, p->latent * (size_t)p->batch, err);
     if (!s) rt_sampler_set_images(p->sampler, (size_t)p->batch);
     if (s || !given || shorten) return s;
     p->first = rt_sampler_first_evaluation(p->sampler, settings->strength);
     if (p->first >= rt_sampler_evaluations(p->sampler))
-        return rt_fail(err, RT_ERR_USAGE, "strength %g of %d steps is less than one step", settings->strength,
-                       settings->steps);
+        return rt_fail(err, RT_ERR_USAGE, "strength %g of %d steps is less than one step",
+                       settings->strength, settings->steps);
     return RT_OK;
 }
 
@@ -97,7 +99,8 @@ static rt_status denoise(struct rt_painter *p, rt_error *err) {
     rt_profile_step(p->engine->profile, "prepare");
     rt_sampler_reset(p->sampler);
     rt_condition_image_begin(p);
-    rt_status s = rt_net_begin(p->denoiser, rt_sampler_timesteps(p->sampler) + p->first, count, err);
+    rt_status s =
+        rt_net_begin(p->denoiser, rt_sampler_timesteps(p->sampler) + p->first, count, err);
     if (s) return s;
     rt_progress_phase(p->settings->progress, p->phase, count);
     for (int k = p->first; k < evaluations; k++) {
@@ -106,7 +109,8 @@ static rt_status denoise(struct rt_painter *p, rt_error *err) {
         rt_net_step(p->denoiser, k - p->first);
         bool noisy = rt_sampler_needs_noise(p->sampler, k);
         if (noisy) rt_painter_draw(p, p->noise);
-        s = rt_sampler_step(p->sampler, k, p->x, guide(p, rt_net_output_buffer(p->denoiser, "sample")),
+        s = rt_sampler_step(p->sampler, k, p->x,
+                            guide(p, rt_net_output_buffer(p->denoiser, "sample")),
                             noisy ? p->noise : NULL, err);
         if (s) return s;
         rt_condition_image_after(p, k);
@@ -132,13 +136,14 @@ static rt_status decode(struct rt_painter *p, int i, uint8_t *out, rt_error *err
         rt_net_step(p->decoder, 0);
         d = rt_net_output(p->decoder, "image");
         if (!d || rt_painter_elements(d) != plane)
-            return rt_fail(err, RT_ERR_INTERNAL, "the decoder gives no picture of the program's size");
+            return rt_fail(err, RT_ERR_INTERNAL,
+                           "the decoder gives no picture of the program's size");
         picture = rt_net_output_buffer(p->decoder, "image");
     } else if (p->latent != plane) {
         return rt_fail(err, RT_ERR_INTERNAL, "the sample is not a picture and there is no decoder");
     }
-    return rt_image_from_float(picture, info->channels, (uint32_t)info->height, (uint32_t)info->width, out,
-                               err);
+    return rt_image_from_float(picture, info->channels, (uint32_t)info->height,
+                               (uint32_t)info->width, out, err);
 }
 
 /* Pictures `first` to `first + count`; the rows of the batch behind them repeat the last. */
@@ -162,8 +167,8 @@ static rt_status paint_batch(struct rt_painter *p, const rt_request *requests, i
     return s;
 }
 
-rt_status rt_paint(rt_engine *e, const rt_pipeline_info *info, const rt_request *requests, int count,
-                   const rt_settings *settings, rt_error *err) {
+rt_status rt_paint(rt_engine *e, const rt_pipeline_info *info, const rt_request *requests,
+                   int count, const rt_settings *settings, rt_error *err) {
     struct rt_painter p = {.engine = e, .info = info, .settings = settings, .phase = "denoise"};
     uint8_t *pixels = malloc((size_t)info->width * (size_t)info->height * (size_t)info->channels);
     rt_status s = pixels ? open_networks(&p, err) : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
@@ -173,7 +178,8 @@ rt_status rt_paint(rt_engine *e, const rt_pipeline_info *info, const rt_request 
     if (!s) s = rt_condition_image_open(&p, err);
     for (int first = 0; !s && first < count; first += p.batch) {
         int n = count - first < p.batch ? count - first : p.batch;
-        if (count > p.batch) snprintf(p.phase, sizeof p.phase, "denoise picture %d of %d", first + n, count);
+        if (count > p.batch)
+            snprintf(p.phase, sizeof p.phase, "denoise picture %d of %d", first + n, count);
         s = paint_batch(&p, requests, first, n, pixels, err);
     }
     painter_free(&p);

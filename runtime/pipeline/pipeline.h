@@ -1,11 +1,11 @@
-/* From a request to pictures: what the model's properties say to do. Text, class or nothing to image, from
- * noise or from a picture, with or without an autoencoder, with further channels for the denoiser or without.
- */
+/* From a request to pictures: what the model's properties say to do. Text, class or nothing to
+ * image, from noise or from a picture, with or without an autoencoder, with further channels for
+ * the denoiser or without. */
 #ifndef EBRU_RUNTIME_PIPELINE_PIPELINE_H
 #define EBRU_RUNTIME_PIPELINE_PIPELINE_H
 
-#include "runtime/engine/engine.h"
 #include "runtime/cli/progress.h"
+#include "runtime/engine/engine.h"
 #include "runtime/samplers/sampler_config.h"
 
 typedef enum rt_pipeline_kind {
@@ -15,8 +15,8 @@ typedef enum rt_pipeline_kind {
     RT_PIPELINE_UNCONDITIONAL
 } rt_pipeline_kind;
 
-/* What the denoiser is shown beside its sample: the part to repaint (mask, and the latent of the rest), a
- * depth map, a small picture. */
+/* What the denoiser is shown beside its sample: the part to repaint (mask, and the latent of the
+ * rest), a depth map, a small picture. */
 typedef enum rt_condition_kind {
     RT_CONDITION_NONE,
     RT_CONDITION_INPAINT,
@@ -28,18 +28,21 @@ typedef enum rt_condition_kind {
 typedef struct rt_pipeline_info {
     rt_pipeline_kind kind;
     rt_condition_kind condition;
-    /* Function names; NULL when there is none. A model with two text encoders reads the widths of both. */
+    /* Function names; NULL when there is none. A model with two text encoders reads the widths of
+     * both. */
     const char *denoiser, *decoder, *encoder, *text_encoder, *text_encoder_2;
     int width, height, channels;     /* of the picture */
     int latent_width, latent_height; /* of the denoiser's sample */
     int default_steps;
     double default_guidance;
-    bool guidance_pair;                      /* the denoiser exists at twice the batch too, as NAME@2 */
-    const char *text_output, *text_output_2; /* the text encoders' outputs that the denoiser reads */
-    const char *pooled_output;           /* of the last text encoder: the denoiser's text_embeds; or NULL */
-    int chunks;                          /* of the text encoder's length that a prompt may fill */
-    bool force_zeros;                    /* without a negative prompt its half is zeros */
-    double scaling_factor, shift_factor; /* the decoder's input is latent / scaling_factor + shift_factor */
+    bool guidance_pair; /* the denoiser exists at twice the batch too, as NAME@2 */
+    const char *text_output,
+        *text_output_2;        /* the text encoders' outputs that the denoiser reads */
+    const char *pooled_output; /* of the last text encoder: the denoiser's text_embeds; or NULL */
+    int chunks;                /* of the text encoder's length that a prompt may fill */
+    bool force_zeros;          /* without a negative prompt its half is zeros */
+    double scaling_factor,
+        shift_factor; /* the decoder's input is latent / scaling_factor + shift_factor */
     int classes;
     bool image_input; /* the program reads pictures */
     double default_strength;
@@ -77,16 +80,17 @@ typedef struct rt_settings {
     rt_pictures pictures;
     rt_progress *progress;
     bool quiet;
-    /* Called for every picture [height][width][channels] of 8 bits, in order, as soon as it is finished; a
-     * failure ends the run. */
+    /* Called for every picture [height][width][channels] of 8 bits, in order, as soon as it is
+     * finished; a failure ends the run. */
     rt_status (*finished)(void *user, int index, const uint8_t *pixels, rt_error *err);
     void *user;
 } rt_settings;
 
-/* Paints `count` pictures. RT_ERR_INPUT for a prompt that is not UTF-8 or when a NaN or infinity comes out
- * (the message says where first); RT_ERR_USAGE when the strength leaves no step of the sampler. */
-rt_status rt_paint(rt_engine *e, const rt_pipeline_info *info, const rt_request *requests, int count,
-                   const rt_settings *settings, rt_error *err);
+/* Paints `count` pictures. RT_ERR_INPUT for a prompt that is not UTF-8 or when a NaN or infinity
+ * comes out (the message says where first); RT_ERR_USAGE when the strength leaves no step of the
+ * sampler. */
+rt_status rt_paint(rt_engine *e, const rt_pipeline_info *info, const rt_request *requests,
+                   int count, const rt_settings *settings, rt_error *err);
 
 /* Number of the class with this name ("class.N" properties), or -1. */
 int rt_class_by_name(const struct ebru_model *t, const char *name, size_t length);

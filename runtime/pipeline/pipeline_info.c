@@ -1,4 +1,5 @@
-/* The model's properties (docs/program.md) as a pipeline description and a sampler configuration. */
+/* The model's properties (docs/program.md) as a pipeline description and a sampler configuration.
+ */
 #include "runtime/pipeline/pipeline.h"
 
 #include <stdio.h>
@@ -73,7 +74,8 @@ rt_status rt_pipeline_read(rt_pipeline_info *info, const struct ebru_model *t, r
     info->height = (int)rt_meta_int(t, "image.height", 0);
     info->channels = (int)rt_meta_int(t, "image.channels", 3);
     info->default_steps = (int)rt_meta_int(t, "sampler.steps", 20);
-    info->default_guidance = rt_meta_float(t, "sampler.guidance", info->kind == RT_PIPELINE_TEXT ? 7.5 : 1.0);
+    info->default_guidance =
+        rt_meta_float(t, "sampler.guidance", info->kind == RT_PIPELINE_TEXT ? 7.5 : 1.0);
     info->guidance_pair = rt_meta_int(t, "pipeline.guidance", 0) != 0;
     info->guidance_embedding = rt_meta_int(t, "pipeline.guidance_embedding", 0) != 0;
     info->scaling_factor = rt_meta_float(t, "vae.scaling_factor", 1.0);
@@ -88,7 +90,8 @@ rt_status rt_pipeline_read(rt_pipeline_info *info, const struct ebru_model *t, r
     read_picture_input(info, t);
     if (!info->denoiser || info->width < 1 || info->height < 1 || info->latent_width < 1 ||
         info->latent_height < 1 || (info->channels != 1 && info->channels != 3) || info->chunks < 1)
-        return rt_fail(err, RT_ERR_INTERNAL, "the model's properties name no denoiser or no picture size");
+        return rt_fail(err, RT_ERR_INTERNAL,
+                       "the model's properties name no denoiser or no picture size");
     rt_status s = read_sampler(&info->sampler, t, "sampler.", "ddim", err);
     if (!s && info->condition == RT_CONDITION_LOW_RESOLUTION)
         s = read_sampler(&info->low_res, t, "low_res.", "ddpm", err);

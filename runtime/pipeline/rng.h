@@ -1,5 +1,5 @@
-/* The noise of torch's CPU generator: mt19937 and torch.randn's normal transform, for the same picture from a
- * seed.
+/* The noise of torch's CPU generator: mt19937 and torch.randn's normal transform, for the same
+ * picture from a seed.
  *
  * All arithmetic is our own (no libm log/sin/cos), so the bits are the same on every machine. */
 #ifndef EBRU_RUNTIME_PIPELINE_RNG_H
@@ -16,12 +16,13 @@ typedef struct rt_rng {
     double cached; /* the second normal of a pair, when n < 16 */
 } rt_rng;
 
-/* As torch.Generator().manual_seed(seed): only the low 32 bits of the seed count (mt19937's own rule). */
+/* As torch.Generator().manual_seed(seed): only the low 32 bits of the seed count (mt19937's own
+ * rule). */
 void rt_rng_seed(rt_rng *rng, uint64_t seed);
 uint32_t rt_rng_u32(rt_rng *rng);
 
-/* As torch.randn(n, generator=g) in float32. n >= 16 and n < 16 take different roads in torch, and so here:
- * draw a tensor with one call, as torch does. */
+/* As torch.randn(n, generator=g) in float32. n >= 16 and n < 16 take different roads in torch, and
+ * so here: draw a tensor with one call, as torch does. */
 void rt_rng_randn(rt_rng *rng, float *out, size_t n);
 
 /* As torch.empty(n).uniform_(lo, hi, generator=g) in float32. */

@@ -1,7 +1,7 @@
 /* --check-finite: the first number of an op's result that is a NaN or an infinity ends the program, named by
  * function, op, block, step and its place in the tensor. */
-#include "runtime/engine/engine.h"
 #include "runtime/cli/output.h"
+#include "runtime/engine/engine.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +20,13 @@ static uint64_t first_bad(const void *data, bool half, uint64_t count) {
 }
 
 static const char *kind_of(const void *data, bool half, uint64_t i) {
-    uint32_t bits = half ? (uint32_t)((const uint16_t *)data)[i] << 16 : ((const uint32_t *)data)[i];
+    uint32_t bits =
+        half ? (uint32_t)((const uint16_t *)data)[i] << 16 : ((const uint32_t *)data)[i];
     return bits & 0x7fffffu ? "NaN" : bits >> 31 ? "-infinity" : "infinity";
 }
 
-/* The place of element `at` of a tensor of this type (as ir_print_type writes it: "f32[2,320,64,64]:c16"), as
- * "[1,17,3,5]". Channels of c16 lie in blocks of 16. */
+/* The place of element `at` of a tensor of this type (as ir_print_type writes it:
+ * "f32[2,320,64,64]:c16"), as "[1,17,3,5]". Channels of c16 lie in blocks of 16. */
 static void place_text(const char *type, uint64_t at, char *text, size_t room) {
     uint64_t dim[8], index[8] = {0};
     int rank = 0;
@@ -54,7 +55,8 @@ static void place_text(const char *type, uint64_t at, char *text, size_t room) {
     if (rank) index[0] = at;
     size_t n = 0;
     for (int k = 0; k < rank && n < room; k++)
-        n += (size_t)snprintf(text + n, room - n, "%s%llu", k ? "," : "[", (unsigned long long)index[k]);
+        n += (size_t)snprintf(text + n, room - n, "%s%llu", k ? "," : "[",
+                              (unsigned long long)index[k]);
     if (n < room) snprintf(text + n, room - n, "%s", rank ? "]" : "[]");
 }
 
@@ -68,10 +70,11 @@ void ebru_check_finite(const struct ebru_call *call, int32_t op, const void *dat
     char place[200], step[40] = "";
     place_text(o->detail, i, place, sizeof place);
     size_t n = strlen(f->name);
-    if (n > 5 && !strcmp(f->name + n - 5, ".step")) snprintf(step, sizeof step, ", step %d", e->step + 1);
-    fprintf(stderr, "error: function %s%s: op %d of %d, %s (kernel %s)%s%s: %s at %s of %s\n", f->name, step,
-            op + 1, f->op_count, o->name, o->kernel, *o->block ? ", block " : "", o->block,
-            kind_of(data, half, i), place, o->detail);
+    if (n > 5 && !strcmp(f->name + n - 5, ".step"))
+        snprintf(step, sizeof step, ", step %d", e->step + 1);
+    fprintf(stderr, "error: function %s%s: op %d of %d, %s (kernel %s)%s%s: %s at %s of %s\n",
+            f->name, step, op + 1, f->op_count, o->name, o->kernel, *o->block ? ", block " : "",
+            o->block, kind_of(data, half, i), place, o->detail);
     rt_output_remove_temp();
     _exit(RT_ERR_INPUT);
 }

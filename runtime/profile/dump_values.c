@@ -10,7 +10,9 @@ static void frame(FILE *f, const char *kind, int index, const void *data, uint64
 
 void rt_values_write(FILE *f, const struct ebru_function_desc *fn, const struct ebru_call *call) {
     fprintf(f, "function %s\n", fn->name);
-    for (int32_t i = 0; i < fn->input_count; i++) frame(f, "in", i, call->inputs[i], fn->inputs[i].bytes);
+    for (int32_t i = 0; i < fn->input_count; i++)
+        frame(f, "in", i, call->inputs[i], fn->inputs[i].bytes);
     frame(f, "arena", 0, call->arena, fn->arena_bytes);
-    for (int32_t i = 0; i < fn->output_count; i++) frame(f, "out", i, call->outputs[i], fn->outputs[i].bytes);
+    for (int32_t i = 0; i < fn->output_count; i++)
+        frame(f, "out", i, call->outputs[i], fn->outputs[i].bytes);
 }

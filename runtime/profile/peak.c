@@ -1,4 +1,5 @@
-/* The machine's own floating-point roof, measured: independent multiply-adds in registers, nothing else. */
+/* The machine's own floating-point roof, measured: independent multiply-adds in registers, nothing
+ * else. */
 #include "runtime/engine/engine.h"
 
 #include <stdatomic.h>
@@ -18,23 +19,26 @@ struct peak_loop {
 };
 
 #if defined(__x86_64__)
-/* Twelve chains cover the latency of two FMA ports (4 cycles x 2 = 8). All registers start at zero: no traps,
- * no denormals. */
+/* Twelve chains cover the latency of two FMA ports (4 cycles x 2 = 8). All registers start at zero:
+ * no traps, no denormals. */
 #define CHAINS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 #define FMA512(r) "vfmadd231ps %%zmm0, %%zmm0, %%zmm" #r "\n\t"
 #define FMA256(r) "vfmadd231ps %%ymm0, %%ymm0, %%ymm" #r "\n\t"
 #define MULADD(r) "mulps %%xmm0, %%xmm" #r "\n\taddps %%xmm0, %%xmm" #r "\n\t"
 #define CLEAR(r)  "pxor %%xmm" #r ", %%xmm" #r "\n\t"
 #define VCLEAR(r) "vpxor %%xmm" #r ", %%xmm" #r ", %%xmm" #r "\n\t"
-#define CLOBBERS                                                                                             \
-    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12"
+#define CLOBBERS                                                                                   \
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",       \
+        "xmm11", "xmm12"
 
 static void loop512(long n) {
-    __asm__ volatile(VCLEAR(0) CHAINS(VCLEAR) "1:\n\t" CHAINS(FMA512) "dec %0\n\tjnz 1b\n\tvzeroupper"
+    __asm__ volatile(VCLEAR(0)
+                         CHAINS(VCLEAR) "1:\n\t" CHAINS(FMA512) "dec %0\n\tjnz 1b\n\tvzeroupper"
                      : "+r"(n)::CLOBBERS, "cc");
 }
 static void loop256(long n) {
-    __asm__ volatile(VCLEAR(0) CHAINS(VCLEAR) "1:\n\t" CHAINS(FMA256) "dec %0\n\tjnz 1b\n\tvzeroupper"
+    __asm__ volatile(VCLEAR(0)
+                         CHAINS(VCLEAR) "1:\n\t" CHAINS(FMA256) "dec %0\n\tjnz 1b\n\tvzeroupper"
                      : "+r"(n)::CLOBBERS, "cc");
 }
 static void loop128(long n) {
@@ -44,17 +48,19 @@ static void loop128(long n) {
 
 #define DOT512(r) "vdpbf16ps %%zmm0, %%zmm0, %%zmm" #r "\n\t"
 static void loop_bf16(long n) {
-    __asm__ volatile(VCLEAR(0) CHAINS(VCLEAR) "1:\n\t" CHAINS(DOT512) "dec %0\n\tjnz 1b\n\tvzeroupper"
+    __asm__ volatile(VCLEAR(0)
+                         CHAINS(VCLEAR) "1:\n\t" CHAINS(DOT512) "dec %0\n\tjnz 1b\n\tvzeroupper"
                      : "+r"(n)::CLOBBERS, "cc");
 }
 
-/* Six sums of 16x16 cover the latency of a product (52 cycles, one begins every 16); tiles 6 and 7 are its
- * operands. */
+/* Six sums of 16x16 cover the latency of a product (52 cycles, one begins every 16); tiles 6 and 7
+ * are its operands. */
 #define TILES(X) X(0) X(1) X(2) X(3) X(4) X(5)
 #define TZERO(r) "tilezero %%tmm" #r "\n\t"
 #define TDOT(r)  "tdpbf16ps %%tmm7, %%tmm6, %%tmm" #r "\n\t"
-#define EIGHT(...)                                                                                           \
-    { __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__ }
+#define EIGHT(...)                                                                                 \
+    {__VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__,                                           \
+     __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__}
 static void loop_amx(long n) {
     static const struct {
         uint8_t palette, start_row, reserved[14];
@@ -70,11 +76,13 @@ static void loop_amx(long n) {
 
 /* bf16: of the program's products; levels below have no unit of their own for them. */
 static struct peak_loop loop_of(int level, bool bf16) {
-    if (bf16 && level >= BASE_CPU_V4_AMX) return (struct peak_loop){loop_amx, 6 * 16 * 16 * 32, "AMX bf16"};
-    if (bf16 && level >= BASE_CPU_V4_BF16) return (struct peak_loop){loop_bf16, 12 * 32, "AVX-512 bf16"};
+    if (bf16 && level >= BASE_CPU_V4_AMX)
+        return (struct peak_loop){loop_amx, 6 * 16 * 16 * 32, "AMX bf16"};
+    if (bf16 && level >= BASE_CPU_V4_BF16)
+        return (struct peak_loop){loop_bf16, 12 * 32, "AVX-512 bf16"};
     return level >= BASE_CPU_V4 ? (struct peak_loop){loop512, 12 * 16, "FMA"}
-           : level >= 3       ? (struct peak_loop){loop256, 12 * 8, "FMA"}
-                              : (struct peak_loop){loop128, 12 * 4, "multiply and add"};
+           : level >= 3         ? (struct peak_loop){loop256, 12 * 8, "FMA"}
+                                : (struct peak_loop){loop128, 12 * 4, "multiply and add"};
 }
 #else
 /* Twenty chains: four units of four cycles have sixteen under way. */
@@ -127,8 +135,8 @@ rt_peak rt_peak_measure(rt_pool *pool, const struct ebru_model *t, const char *l
     /* long enough for the clock; meanwhile clocks settle at the level's frequency */
     while (run_once(pool, &r) < 4e-3 && r.iterations < 2000000000) r.iterations *= 2;
     for (int i = 0; i < 7; i++) {
-        double g =
-            2.0 * r.loop.multiplies * (double)r.iterations * rt_pool_size(pool) / run_once(pool, &r) * 1e-9;
+        double g = 2.0 * r.loop.multiplies * (double)r.iterations * rt_pool_size(pool) /
+                   run_once(pool, &r) * 1e-9;
         if (g > peak.gflops) peak.gflops = g;
     }
     return peak;

@@ -1,5 +1,5 @@
-/* Recording. Nothing here is shared between threads while a function runs; what a thread's budget of events
- * cannot hold is counted, and still summed up. */
+/* Recording. Nothing here is shared between threads while a function runs; what a thread's budget
+ * of events cannot hold is counted, and still summed up. */
 #include "runtime/profile/profile.h"
 
 #include <stdarg.h>
@@ -131,8 +131,8 @@ void rt_profile_begin(rt_profile *p, int thread, int function) {
     t->call = t->count;
     t->open = now(p);
     t->lost = false;
-    t->lost =
-        !push(t, (rt_profile_event){t->open, t->open, function, p->warm ? RT_PROFILE_WARM : RT_PROFILE_CALL});
+    t->lost = !push(t, (rt_profile_event){t->open, t->open, function,
+                                          p->warm ? RT_PROFILE_WARM : RT_PROFILE_CALL});
 }
 
 static void note(rt_profile *p, int thread, int32_t event, int64_t *sum) {
@@ -178,14 +178,15 @@ uint64_t rt_profile_dropped(const rt_profile *p) {
 }
 
 /* Calls visit(user, group, nanoseconds) for every part of an op that counts. */
-static void each_part(const rt_profile *p, const uint32_t *group, void (*visit)(void *, uint32_t, int64_t),
-                      void *user) {
+static void each_part(const rt_profile *p, const uint32_t *group,
+                      void (*visit)(void *, uint32_t, int64_t), void *user) {
     for (int i = 0; i < p->threads; i++) {
         const rt_profile_track *t = &p->tracks[i];
         bool counts = true;
         for (uint32_t k = 0; k < t->count; k++) {
             const rt_profile_event *e = &t->events[k];
-            if (e->op == RT_PROFILE_CALL || e->op == RT_PROFILE_WARM) counts = e->op == RT_PROFILE_CALL;
+            if (e->op == RT_PROFILE_CALL || e->op == RT_PROFILE_WARM)
+                counts = e->op == RT_PROFILE_CALL;
             if (e->op < 0 || !counts) continue;
             visit(user, group[p->first[e->function] + (uint32_t)e->op], e->end - e->begin);
         }

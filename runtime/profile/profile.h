@@ -1,6 +1,6 @@
-/* Who did what when: every thread notes its part of each op and its waiting at each barrier, the main thread
- * the phases of the run. Times are nanoseconds since the start of main(). Written as a Chrome trace
- * (profile_trace.c) and summed up as a table (profile_table.c). */
+/* Who did what when: every thread notes its part of each op and its waiting at each barrier, the
+ * main thread the phases of the run. Times are nanoseconds since the start of main(). Written as a
+ * Chrome trace (profile_trace.c) and summed up as a table (profile_table.c). */
 #ifndef EBRU_RUNTIME_PROFILE_PROFILE_H
 #define EBRU_RUNTIME_PROFILE_PROFILE_H
 
@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <time.h>
 
-/* What an event is: the work of an op (its index), the wait at the barrier behind it (~index), or a call of a
- * function, whose events follow it; warm: one that does not count. */
+/* What an event is: the work of an op (its index), the wait at the barrier behind it (~index), or a
+ * call of a function, whose events follow it; warm: one that does not count. */
 enum { RT_PROFILE_CALL = INT32_MIN, RT_PROFILE_WARM };
 
 typedef struct rt_profile_event {
@@ -59,32 +59,33 @@ rt_status rt_profile_new(rt_profile **out, const struct ebru_model *model, int t
                          const struct timespec *zero, rt_error *err);
 void rt_profile_free(rt_profile *p);
 
-/* On the main thread, between calls of functions; p NULL: nothing happens. A phase ends the one before, a
- * step the one before it in the phase. */
+/* On the main thread, between calls of functions; p NULL: nothing happens. A phase ends the one
+ * before, a step the one before it in the phase. */
 void rt_profile_phase(rt_profile *p, const char *name);
 void rt_profile_step(rt_profile *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void rt_profile_warm(rt_profile *p, bool on);
 /* The end of the run. */
 void rt_profile_stop(rt_profile *p);
 
-/* On every thread: a function begins; its part of `op` is done; the barrier behind it was passed; the
- * function has ended. */
+/* On every thread: a function begins; its part of `op` is done; the barrier behind it was passed;
+ * the function has ended. */
 void rt_profile_begin(rt_profile *p, int thread, int function);
 void rt_profile_op(rt_profile *p, int thread, int32_t op);
 void rt_profile_wait(rt_profile *p, int thread, int32_t op);
 void rt_profile_end(rt_profile *p, int thread);
 
-/* peak.c: GFLOP/s of an in-register loop on all threads of the pool, of what the program multiplies with at
- * this level: the unit for bf16 when the program has such kernels and the level such a unit, else FMA
- * (multiply and add where the level has no FMA). bf16x3 takes three of the products a multiply-add is counted
- * as. */
+/* peak.c: GFLOP/s of an in-register loop on all threads of the pool, of what the program multiplies
+ * with at this level: the unit for bf16 when the program has such kernels and the level such a
+ * unit, else FMA (multiply and add where the level has no FMA). bf16x3 takes three of the products
+ * a multiply-add is counted as. */
 typedef struct rt_peak {
     const char *unit; /* "FMA", "AMX bf16" .. */
     double gflops;
 } rt_peak;
 rt_peak rt_peak_measure(rt_pool *pool, const struct ebru_model *t, const char *level);
-/* peak_memory.c: GB/s of a[i] = b[i] + s * c[i] on all threads over arrays beyond the caches: 12 bytes an
- * element, the line that a store fetches first not counted. 0 when there is no memory for them. */
+/* peak_memory.c: GB/s of a[i] = b[i] + s * c[i] on all threads over arrays beyond the caches: 12
+ * bytes an element, the line that a store fetches first not counted. 0 when there is no memory for
+ * them. */
 double rt_peak_memory(rt_pool *pool);
 
 typedef struct rt_roofs {
@@ -92,8 +93,8 @@ typedef struct rt_roofs {
     double memory_gbs;
 } rt_roofs;
 
-/* Least, median, 99th percentile and largest of what a group of ops took: parts of single threads in
- * nanoseconds, of the calls whose events were kept. */
+/* Least, median, 99th percentile and largest of what a group of ops took: parts of single threads
+ * in nanoseconds, of the calls whose events were kept. */
 typedef struct rt_profile_spread {
     int64_t least, median, p99, most;
 } rt_profile_spread;

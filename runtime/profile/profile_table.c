@@ -1,5 +1,5 @@
-/* The table at exit: kinds of ops, and the ops that take longest. Times are of all threads: their mean, so
- * that the rows and the waiting add up to the time in functions. */
+/* The table at exit: kinds of ops, and the ops that take longest. Times are of all threads: their
+ * mean, so that the rows and the waiting add up to the time in functions. */
 #include "runtime/profile/profile.h"
 #include "runtime/text/unicode.h"
 
@@ -33,16 +33,17 @@ static void print_row(const struct row *r, const char *name, const char *block, 
     double compute = roofs->peak.gflops > 0 ? gflops / roofs->peak.gflops : 0,
            memory = roofs->memory_gbs > 0 ? gbs / roofs->memory_gbs : 0;
     double calls = r->calls ? (double)r->calls : 1;
-    fprintf(out, "%-32.32s %8llu %10.2f %6.1f %9.1f %7.1f %6.1f %-7s %9.1f %9.1f %9.1f %9.1f%s%s\n", name,
-            (unsigned long long)r->calls, r->work * 1e3, total > 0 ? 100 * r->work / total : 0, gflops, gbs,
-            100 * (compute > memory ? compute : memory), letters(compute, memory), r->work * 1e6 / calls,
-            (double)r->spread.least * 1e-3, (double)r->spread.median * 1e-3, (double)r->spread.p99 * 1e-3,
-            *block ? "  " : "", block);
+    fprintf(out, "%-32.32s %8llu %10.2f %6.1f %9.1f %7.1f %6.1f %-7s %9.1f %9.1f %9.1f %9.1f%s%s\n",
+            name, (unsigned long long)r->calls, r->work * 1e3,
+            total > 0 ? 100 * r->work / total : 0, gflops, gbs,
+            100 * (compute > memory ? compute : memory), letters(compute, memory),
+            r->work * 1e6 / calls, (double)r->spread.least * 1e-3, (double)r->spread.median * 1e-3,
+            (double)r->spread.p99 * 1e-3, *block ? "  " : "", block);
 }
 
 static void print_head(const char *name, const char *last, FILE *out) {
-    fprintf(out, "%-32s %8s %10s %6s %9s %7s %6s %-7s %9s %9s %9s %9s%s\n", name, "calls", "ms", "%",
-            "GFLOP/s", "GB/s", "% roof", "bound", "us avg", "min", "median", "p99", last);
+    fprintf(out, "%-32s %8s %10s %6s %9s %7s %6s %-7s %9s %9s %9s %9s%s\n", name, "calls", "ms",
+            "%", "GFLOP/s", "GB/s", "% roof", "bound", "us avg", "min", "median", "p99", last);
 }
 
 static void add(struct row *r, const rt_profile *p, const struct ebru_op_desc *op, uint32_t index) {
@@ -84,8 +85,8 @@ static uint32_t single_ops(const rt_profile *p, struct row *rows, uint32_t *grou
     return p->op_count;
 }
 
-static void print_rows(struct row *rows, uint32_t count, uint32_t most, double total, const rt_roofs *roofs,
-                       FILE *out) {
+static void print_rows(struct row *rows, uint32_t count, uint32_t most, double total,
+                       const rt_roofs *roofs, FILE *out) {
     qsort(rows, count, sizeof *rows, by_time);
     for (uint32_t r = 0; r < count && r < most && rows[r].calls; r++) {
         char name[200], block[RT_PRINTABLE_MAX];
@@ -94,12 +95,14 @@ static void print_rows(struct row *rows, uint32_t count, uint32_t most, double t
             snprintf(name, sizeof name, "%s %%%d %s", rows[r].function, op->node, op->kernel);
         else
             snprintf(name, sizeof name, "%s (%s)", op->name, op->kernel);
-        print_row(&rows[r], name, rows[r].function ? rt_printable(op->block, block) : "", total, roofs, out);
+        print_row(&rows[r], name, rows[r].function ? rt_printable(op->block, block) : "", total,
+                  roofs, out);
     }
 }
 
 static void print_sum(const char *name, double seconds, double total, FILE *out) {
-    fprintf(out, "%-32s %8s %10.2f %6.1f\n", name, "", seconds * 1e3, total > 0 ? 100 * seconds / total : 0);
+    fprintf(out, "%-32s %8s %10.2f %6.1f\n", name, "", seconds * 1e3,
+            total > 0 ? 100 * seconds / total : 0);
 }
 
 rt_status rt_profile_table(const rt_profile *p, const rt_roofs *roofs, FILE *out, rt_error *err) {
@@ -107,8 +110,9 @@ rt_status rt_profile_table(const rt_profile *p, const rt_roofs *roofs, FILE *out
     struct row *rows = calloc(room, sizeof *rows);
     rt_profile_spread *spreads = calloc(room, sizeof *spreads);
     uint32_t *group = calloc(room, sizeof *group);
-    rt_status s =
-        rows && spreads && group ? RT_OK : rt_fail(err, RT_ERR_SYSTEM, "out of memory for the profile");
+    rt_status s = rows && spreads && group
+                      ? RT_OK
+                      : rt_fail(err, RT_ERR_SYSTEM, "out of memory for the profile");
     double work = 0, wait = 0;
     for (uint32_t i = 0; !s && i < p->op_count; i++) {
         rt_profile_total t = rt_profile_sum(p, i);
@@ -123,7 +127,8 @@ rt_status rt_profile_table(const rt_profile *p, const rt_roofs *roofs, FILE *out
         if (s) break;
         if (!ops)
             fprintf(out, "%d threads, %.1f ms; roofs %.1f GFLOP/s (%s), %.1f GB/s\n", p->threads,
-                    (double)p->wall * 1e-6, roofs->peak.gflops, roofs->peak.unit, roofs->memory_gbs);
+                    (double)p->wall * 1e-6, roofs->peak.gflops, roofs->peak.unit,
+                    roofs->memory_gbs);
         print_head(ops ? "op" : "kind of op", ops ? "  block" : "", out);
         print_rows(rows, count, ops ? MOST_ROWS : count, work + wait, roofs, out);
         if (ops) continue;

@@ -1,6 +1,7 @@
-/* The trace file: Chrome's trace event format, complete events that nest, one track a thread, sorted by when
- * they begin (docs/inspecting.md, "Profiles"). What no event covers becomes one: `host`, the main thread's
- * own work between functions; `wait`, another thread's idleness meanwhile. */
+/* The trace file: Chrome's trace event format, complete events that nest, one track a thread,
+ * sorted by when they begin (docs/inspecting.md, "Profiles"). What no event covers becomes one:
+ * `host`, the main thread's own work between functions; `wait`, another thread's idleness
+ * meanwhile. */
 #include "runtime/cli/output.h"
 #include "runtime/profile/profile.h"
 #include "runtime/text/unicode.h"
@@ -8,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Shorter gaps and waits are left out, in nanoseconds: they would be most of the file and none of the time.
- */
+/* Shorter gaps and waits are left out, in nanoseconds: they would be most of the file and none of
+ * the time. */
 enum { SHORT_GAP = 1000, SHORT_WAIT = 100 };
 
 typedef struct writer {
@@ -62,7 +63,8 @@ static void next_line(writer *w) {
 }
 
 /* An event up to its arguments; the caller closes it. */
-static void begin_event(writer *w, const char *category, const char *name, int64_t begin, int64_t end) {
+static void begin_event(writer *w, const char *category, const char *name, int64_t begin,
+                        int64_t end) {
     next_line(w);
     fprintf(w->f, "{\"ph\":\"X\",\"pid\":1,\"tid\":%d,\"ts\":", w->thread);
     microseconds(w->f, begin);
@@ -72,7 +74,8 @@ static void begin_event(writer *w, const char *category, const char *name, int64
     string(w->f, name);
 }
 
-static void plain_event(writer *w, const char *category, const char *name, int64_t begin, int64_t end) {
+static void plain_event(writer *w, const char *category, const char *name, int64_t begin,
+                        int64_t end) {
     begin_event(w, category, name, begin, end);
     fputs("}", w->f);
 }
@@ -99,7 +102,8 @@ static void op_event(writer *w, const rt_profile_event *e) {
     const struct ebru_function_desc *fn = &w->p->model->functions[e->function];
     int32_t op = e->op < 0 ? ~e->op : e->op;
     if (e->op < 0 && e->end - e->begin < SHORT_WAIT) return;
-    begin_event(w, e->op < 0 ? "wait" : "op", e->op < 0 ? "barrier" : fn->ops[op].name, e->begin, e->end);
+    begin_event(w, e->op < 0 ? "wait" : "op", e->op < 0 ? "barrier" : fn->ops[op].name, e->begin,
+                e->end);
     fprintf(w->f, ",\"args\":{\"index\":%d,", op);
     if (e->op < 0)
         fprintf(w->f, "\"node\":\"%%%d\"", fn->ops[op].node);
@@ -155,7 +159,9 @@ static void names(writer *w) {
     fputs("}}", w->f);
     for (int i = 0; i < w->p->threads; i++) {
         next_line(w);
-        fprintf(w->f, "{\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"", i);
+        fprintf(w->f,
+                "{\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"",
+                i);
         fprintf(w->f, i ? "worker %d\"}}" : "main\"}}", i);
         next_line(w);
         fprintf(w->f, "{\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"name\":\"thread_sort_index\",", i);
@@ -172,7 +178,8 @@ static void about_run(const writer *w) {
     fprintf(w->f, "\"format\":1,\"program\":");
     string(w->f, a->program);
     member(w->f, "model", rt_meta_string(m, "model.name", "unnamed"));
-    fprintf(w->f, ",\"build\":\"%.*s\"", build ? (int)strcspn(build + 8, "\n") : 0, build ? build + 8 : "");
+    fprintf(w->f, ",\"build\":\"%.*s\"", build ? (int)strcspn(build + 8, "\n") : 0,
+            build ? build + 8 : "");
     member(w->f, "ebru", rt_meta_string(m, "ebru.version", "0"));
     member(w->f, "precision", rt_meta_string(m, "precision", "f32"));
     member(w->f, "level", a->level);
@@ -185,7 +192,8 @@ static void about_run(const writer *w) {
     }
     fputs("],\"roofs\":{\"unit\":", w->f);
     string(w->f, a->roofs.peak.unit);
-    fprintf(w->f, ",\"gflops\":%.3f,\"memory_gbs\":%.3f},\"dropped_events\":%llu,\"detailed_calls\":%d",
+    fprintf(w->f,
+            ",\"gflops\":%.3f,\"memory_gbs\":%.3f},\"dropped_events\":%llu,\"detailed_calls\":%d",
             a->roofs.peak.gflops, a->roofs.memory_gbs, (unsigned long long)rt_profile_dropped(w->p),
             a->calls);
 }
@@ -219,7 +227,8 @@ static void functions(const writer *w, const rt_profile_spread *spreads) {
             uint32_t op = p->first[i] + (uint32_t)k;
             fputs(k ? ",\n{" : "\n{", w->f);
             op_members(w->f, &fn->ops[k]);
-            fprintf(w->f, ",\"calls\":%llu,\"work_us\":[", (unsigned long long)p->tracks[0].totals[op].calls);
+            fprintf(w->f, ",\"calls\":%llu,\"work_us\":[",
+                    (unsigned long long)p->tracks[0].totals[op].calls);
             sums(w, op, &spreads[op], false);
             sums(w, op, &spreads[op], true);
             fputs("]}", w->f);

@@ -82,7 +82,8 @@ rt_sampler_config rt_sampler_defaults(rt_sampler_id id) {
     return c;
 }
 
-static void copy_flag(rt_sampler_config *to, const rt_sampler_config *from, uint32_t given, uint32_t flag) {
+static void copy_flag(rt_sampler_config *to, const rt_sampler_config *from, uint32_t given,
+                      uint32_t flag) {
     if (from->given & given) to->flags = (to->flags & ~flag) | (from->flags & flag);
 }
 
@@ -136,8 +137,8 @@ rt_sampler_config rt_sampler_switch(const rt_sampler_config *from, rt_sampler_id
 
 enum value_kind { WHOLE, REAL, FLAG, CHOICE, TEXT, MUST };
 
-/* One key: where its value goes. MUST: the feature is not implemented; `choices` lists the string values
- * (number 0 and false are always allowed) with which it changes nothing. */
+/* One key: where its value goes. MUST: the feature is not implemented; `choices` lists the string
+ * values (number 0 and false are always allowed) with which it changes nothing. */
 static const struct key_row {
     const char *key;
     enum value_kind kind;
@@ -146,10 +147,12 @@ static const struct key_row {
     const char *choices; /* separated by '|', in the order of the enum */
 } keys[] = {
 #define FIELD(name) offsetof(rt_sampler_config, name)
-    {"num_train_timesteps", WHOLE, RT_GIVEN_NUM_TRAIN_TIMESTEPS, 0, FIELD(num_train_timesteps), NULL},
+    {"num_train_timesteps", WHOLE, RT_GIVEN_NUM_TRAIN_TIMESTEPS, 0, FIELD(num_train_timesteps),
+     NULL},
     {"steps_offset", WHOLE, RT_GIVEN_STEPS_OFFSET, 0, FIELD(steps_offset), NULL},
     {"solver_order", WHOLE, RT_GIVEN_SOLVER_ORDER, 0, FIELD(solver_order), NULL},
-    {"original_inference_steps", WHOLE, RT_GIVEN_ORIGINAL_STEPS, 0, FIELD(original_inference_steps), NULL},
+    {"original_inference_steps", WHOLE, RT_GIVEN_ORIGINAL_STEPS, 0, FIELD(original_inference_steps),
+     NULL},
     {"beta_start", REAL, RT_GIVEN_BETA_START, 0, FIELD(beta_start), NULL},
     {"beta_end", REAL, RT_GIVEN_BETA_END, 0, FIELD(beta_end), NULL},
     {"clip_sample_range", REAL, RT_GIVEN_CLIP_SAMPLE_RANGE, 0, FIELD(clip_sample_range), NULL},
@@ -161,7 +164,8 @@ static const struct key_row {
     {"use_karras_sigmas", FLAG, RT_GIVEN_USE_KARRAS_SIGMAS, RT_SAMPLER_USE_KARRAS_SIGMAS, 0, NULL},
     {"lower_order_final", FLAG, RT_GIVEN_LOWER_ORDER_FINAL, RT_SAMPLER_LOWER_ORDER_FINAL, 0, NULL},
     {"euler_at_final", FLAG, RT_GIVEN_EULER_AT_FINAL, RT_SAMPLER_EULER_AT_FINAL, 0, NULL},
-    {"rescale_betas_zero_snr", FLAG, RT_GIVEN_RESCALE_ZERO_SNR, RT_SAMPLER_RESCALE_ZERO_SNR, 0, NULL},
+    {"rescale_betas_zero_snr", FLAG, RT_GIVEN_RESCALE_ZERO_SNR, RT_SAMPLER_RESCALE_ZERO_SNR, 0,
+     NULL},
     {"beta_schedule", CHOICE, RT_GIVEN_BETA_SCHEDULE, 0, FIELD(beta_schedule),
      "linear|scaled_linear|squaredcos_cap_v2"},
     {"prediction_type", CHOICE, RT_GIVEN_PREDICTION_TYPE, 0, FIELD(prediction_type),
@@ -170,18 +174,23 @@ static const struct key_row {
      "linspace|leading|trailing"},
     {"variance_type", CHOICE, RT_GIVEN_VARIANCE_TYPE, 0, FIELD(variance_type),
      "fixed_small|fixed_large|fixed_small_log"},
-    {"final_sigmas_type", CHOICE, RT_GIVEN_FINAL_SIGMAS, RT_SAMPLER_FINAL_SIGMA_MIN, 0, "zero|sigma_min"},
+    {"final_sigmas_type", CHOICE, RT_GIVEN_FINAL_SIGMAS, RT_SAMPLER_FINAL_SIGMA_MIN, 0,
+     "zero|sigma_min"},
     {"algorithm_type", CHOICE, RT_GIVEN_ALGORITHM, 0, FIELD(algorithm_type),
      "dpmsolver++|dpmsolver|sde-dpmsolver++|sde-dpmsolver|deis"},
-    {"solver_type", CHOICE, RT_GIVEN_SOLVER_TYPE, 0, FIELD(solver_type), "midpoint|heun|bh2|bh1|logrho"},
-    {"interpolation_type", CHOICE, RT_GIVEN_INTERPOLATION, RT_SAMPLER_LOG_LINEAR, 0, "linear|log_linear"},
-    {"use_exponential_sigmas", FLAG, RT_GIVEN_EXPONENTIAL_SIGMAS, RT_SAMPLER_USE_EXPONENTIAL_SIGMAS, 0, NULL},
+    {"solver_type", CHOICE, RT_GIVEN_SOLVER_TYPE, 0, FIELD(solver_type),
+     "midpoint|heun|bh2|bh1|logrho"},
+    {"interpolation_type", CHOICE, RT_GIVEN_INTERPOLATION, RT_SAMPLER_LOG_LINEAR, 0,
+     "linear|log_linear"},
+    {"use_exponential_sigmas", FLAG, RT_GIVEN_EXPONENTIAL_SIGMAS, RT_SAMPLER_USE_EXPONENTIAL_SIGMAS,
+     0, NULL},
     {"use_beta_sigmas", FLAG, RT_GIVEN_BETA_SIGMAS, RT_SAMPLER_USE_BETA_SIGMAS, 0, NULL},
     {"use_lu_lambdas", FLAG, RT_GIVEN_LU_LAMBDAS, RT_SAMPLER_USE_LU_LAMBDAS, 0, NULL},
     {"sigma_min", REAL, RT_GIVEN_SIGMA_RANGE, 0, FIELD(sigma_min), NULL},
     {"sigma_max", REAL, RT_GIVEN_SIGMA_RANGE, 0, FIELD(sigma_max), NULL},
     {"thresholding", FLAG, RT_GIVEN_THRESHOLDING, RT_SAMPLER_THRESHOLDING, 0, NULL},
-    {"dynamic_thresholding_ratio", REAL, RT_GIVEN_THRESHOLDING, 0, FIELD(dynamic_thresholding_ratio), NULL},
+    {"dynamic_thresholding_ratio", REAL, RT_GIVEN_THRESHOLDING, 0,
+     FIELD(dynamic_thresholding_ratio), NULL},
     {"sample_max_value", REAL, RT_GIVEN_THRESHOLDING, 0, FIELD(sample_max_value), NULL},
     {"trained_betas", TEXT, RT_GIVEN_TRAINED_BETAS, 0, FIELD(trained_betas), NULL},
     {"predict_x0", MUST, 0, 1, 0, NULL},
@@ -206,11 +215,12 @@ static int choice(const char *list, const char *text) {
     return -1;
 }
 
-static rt_status set_key(rt_sampler_config *c, const struct key_row *row, const char *text, double number,
-                         rt_error *err) {
+static rt_status set_key(rt_sampler_config *c, const struct key_row *row, const char *text,
+                         double number, rt_error *err) {
     char *field = (char *)c + row->offset;
     if (row->kind == MUST) {
-        if (text ? row->choices && choice(row->choices, text) >= 0 : (number != 0) == (row->flag != 0))
+        if (text ? row->choices && choice(row->choices, text) >= 0
+                 : (number != 0) == (row->flag != 0))
             return RT_OK;
         return rt_fail(err, RT_ERR_INPUT, "unsupported scheduler setting %s%s%.40s", row->key,
                        text ? " = " : "", text ? text : "");
@@ -236,7 +246,8 @@ static rt_status set_key(rt_sampler_config *c, const struct key_row *row, const 
         memcpy(field, &number, sizeof number);
     } else {
         if (number != floor(number) || fabs(number) > 1e6)
-            return rt_fail(err, RT_ERR_INPUT, "%s must be a whole number of at most 1000000", row->key);
+            return rt_fail(err, RT_ERR_INPUT, "%s must be a whole number of at most 1000000",
+                           row->key);
         int32_t value = (int32_t)number;
         memcpy(field, &value, sizeof value);
     }
@@ -244,8 +255,8 @@ static rt_status set_key(rt_sampler_config *c, const struct key_row *row, const 
     return RT_OK;
 }
 
-rt_status rt_sampler_config_set(rt_sampler_config *config, const char *key, const char *text, double number,
-                                rt_error *err) {
+rt_status rt_sampler_config_set(rt_sampler_config *config, const char *key, const char *text,
+                                double number, rt_error *err) {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (strcmp(keys[i].key, key) == 0) return set_key(config, &keys[i], text, number, err);
     return RT_OK;

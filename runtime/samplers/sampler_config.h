@@ -1,6 +1,6 @@
-/* What a compiled model says about its sampler: plain constant data that the compiler emits and the program
- * reads. Field names are those of diffusers' scheduler_config.json. Fixed-width fields, doubles first, no
- * pointers but one. */
+/* What a compiled model says about its sampler: plain constant data that the compiler emits and the
+ * program reads. Field names are those of diffusers' scheduler_config.json. Fixed-width fields,
+ * doubles first, no pointers but one. */
 #ifndef EBRU_RUNTIME_SAMPLERS_SAMPLER_CONFIG_H
 #define EBRU_RUNTIME_SAMPLERS_SAMPLER_CONFIG_H
 
@@ -63,12 +63,13 @@ enum {
     RT_SAMPLER_USE_BETA_SIGMAS = 1u << 10,
     RT_SAMPLER_USE_LU_LAMBDAS = 1u << 11,
     RT_SAMPLER_THRESHOLDING = 1u << 12,
-    RT_SAMPLER_LOG_LINEAR = 1u << 13 /* Euler: interpolation_type "log_linear" instead of "linear" */
+    RT_SAMPLER_LOG_LINEAR =
+        1u << 13 /* Euler: interpolation_type "log_linear" instead of "linear" */
 };
 
-/* Bits of rt_sampler_config.given: keys the model's file names. A key that is not given takes the default of
- * whatever class runs, as diffusers' from_config does when a sampler is changed. One bit per field or flag
- * below. */
+/* Bits of rt_sampler_config.given: keys the model's file names. A key that is not given takes the
+ * default of whatever class runs, as diffusers' from_config does when a sampler is changed. One bit
+ * per field or flag below. */
 enum {
     RT_GIVEN_NUM_TRAIN_TIMESTEPS = 1u << 0,
     RT_GIVEN_BETA_SCHEDULE = 1u << 1,
@@ -105,23 +106,25 @@ enum {
 typedef struct rt_sampler_config {
     double beta_start, beta_end;
     double clip_sample_range;
-    double eta;                  /* DDIM: 0 = deterministic, 1 = as much noise as DDPM */
-    double shift;                /* flow matching */
-    double timestep_scaling;     /* LCM */
-    double strength;             /* LCM: the part of its original schedule that is used, 1 = all. Its image to
+    double eta;              /* DDIM: 0 = deterministic, 1 = as much noise as DDPM */
+    double shift;            /* flow matching */
+    double timestep_scaling; /* LCM */
+    double strength; /* LCM: the part of its original schedule that is used, 1 = all. Its image to
                                     image begins so, with all steps, where other samplers leave out steps */
-    double sigma_min, sigma_max; /* ends of Karras', exponential and beta sigmas; 0: the schedule's own */
+    double sigma_min,
+        sigma_max; /* ends of Karras', exponential and beta sigmas; 0: the schedule's own */
     double dynamic_thresholding_ratio, sample_max_value;
-    const char *trained_betas; /* numbers separated by spaces, as many as num_train_timesteps; NULL: by
+    const char
+        *trained_betas; /* numbers separated by spaces, as many as num_train_timesteps; NULL: by
                                   beta_schedule. Owned by whoever set it */
-    uint32_t version;          /* RT_SAMPLER_CONFIG_VERSION */
-    int32_t sampler;           /* rt_sampler_id */
-    int32_t prediction_type;   /* rt_prediction */
-    int32_t beta_schedule;     /* rt_beta_schedule */
-    int32_t timestep_spacing;  /* rt_spacing */
-    int32_t variance_type;     /* rt_variance */
-    int32_t algorithm_type;    /* rt_algorithm */
-    int32_t solver_type;       /* rt_solver */
+    uint32_t version;   /* RT_SAMPLER_CONFIG_VERSION */
+    int32_t sampler;    /* rt_sampler_id */
+    int32_t prediction_type;  /* rt_prediction */
+    int32_t beta_schedule;    /* rt_beta_schedule */
+    int32_t timestep_spacing; /* rt_spacing */
+    int32_t variance_type;    /* rt_variance */
+    int32_t algorithm_type;   /* rt_algorithm */
+    int32_t solver_type;      /* rt_solver */
     int32_t num_train_timesteps;
     int32_t steps_offset;
     int32_t solver_order;             /* DPM-Solver, UniPC: 1 to 3 */
@@ -133,18 +136,20 @@ typedef struct rt_sampler_config {
 /* Defaults of the diffusers class of this sampler; `given` is 0. */
 rt_sampler_config rt_sampler_defaults(rt_sampler_id id);
 
-/* The same model with another sampler: defaults of `id`, overwritten by the keys that `from` was given. */
+/* The same model with another sampler: defaults of `id`, overwritten by the keys that `from` was
+ * given. */
 rt_sampler_config rt_sampler_switch(const rt_sampler_config *from, rt_sampler_id id);
 
-/* Sets the field of a scheduler_config.json key and its `given` bit: `text` for a string value, else NULL and
- * `number` (true = 1). The text of trained_betas is kept, not copied. Keys that no sampler here has are
- * ignored, as diffusers ignores them. RT_ERR_INPUT: a value outside what is implemented, or a feature that
- * would change the numbers if it were ignored (use_flow_sigmas, invert_sigmas ...). */
-rt_status rt_sampler_config_set(rt_sampler_config *config, const char *key, const char *text, double number,
-                                rt_error *err);
+/* Sets the field of a scheduler_config.json key and its `given` bit: `text` for a string value,
+ * else NULL and `number` (true = 1). The text of trained_betas is kept, not copied. Keys that no
+ * sampler here has are ignored, as diffusers ignores them. RT_ERR_INPUT: a value outside what is
+ * implemented, or a feature that would change the numbers if it were ignored (use_flow_sigmas,
+ * invert_sigmas ...). */
+rt_status rt_sampler_config_set(rt_sampler_config *config, const char *key, const char *text,
+                                double number, rt_error *err);
 
-/* By command-line name ("euler_a") or by diffusers class ("EulerAncestralDiscreteScheduler"); -1 if there is
- * none. */
+/* By command-line name ("euler_a") or by diffusers class ("EulerAncestralDiscreteScheduler"); -1 if
+ * there is none. */
 int rt_sampler_by_name(const char *name);
 int rt_sampler_by_class(const char *cls);
 const char *rt_sampler_name(rt_sampler_id id);

@@ -1,4 +1,5 @@
-/* Samplers: the common part. What differs is in samplers_*.c, one sampler_ops a row of samplers.def. */
+/* Samplers: the common part. What differs is in samplers_*.c, one sampler_ops a row of
+ * samplers.def. */
 #include "runtime/samplers/samplers.h"
 #include "runtime/samplers/samplers_internal.h"
 
@@ -17,15 +18,16 @@ static const struct {
 
 static rt_status check_config(const rt_sampler_config *c, int steps, rt_error *err) {
     if (c->version != RT_SAMPLER_CONFIG_VERSION)
-        return rt_fail(err, RT_ERR_INPUT, "sampler settings of version %u, expected %u", (unsigned)c->version,
-                       RT_SAMPLER_CONFIG_VERSION);
+        return rt_fail(err, RT_ERR_INPUT, "sampler settings of version %u, expected %u",
+                       (unsigned)c->version, RT_SAMPLER_CONFIG_VERSION);
     if (c->sampler < 0 || c->sampler >= RT_SAMPLER_COUNT)
         return rt_fail(err, RT_ERR_INPUT, "unknown sampler number %d", (int)c->sampler);
     if (c->prediction_type < 0 || c->prediction_type > RT_PREDICT_SAMPLE || c->beta_schedule < 0 ||
         c->beta_schedule > RT_BETA_SQUAREDCOS_CAP_V2 || c->timestep_spacing < 0 ||
         c->timestep_spacing > RT_SPACING_TRAILING || c->variance_type < 0 ||
         c->variance_type > RT_VARIANCE_FIXED_SMALL_LOG || c->algorithm_type < 0 ||
-        c->algorithm_type > RT_ALGORITHM_DEIS || c->solver_type < 0 || c->solver_type > RT_SOLVER_LOGRHO)
+        c->algorithm_type > RT_ALGORITHM_DEIS || c->solver_type < 0 ||
+        c->solver_type > RT_SOLVER_LOGRHO)
         return rt_fail(err, RT_ERR_INPUT, "sampler settings are damaged: a choice is out of range");
     if (c->num_train_timesteps < 1 || c->num_train_timesteps > 1000000)
         return rt_fail(err, RT_ERR_INPUT, "num_train_timesteps %d is not within 1..1000000",
@@ -33,28 +35,32 @@ static rt_status check_config(const rt_sampler_config *c, int steps, rt_error *e
     if (steps < 1 || steps > c->num_train_timesteps)
         return rt_fail(err, RT_ERR_INPUT, "%d steps: the sampler allows 1 to %d", steps,
                        (int)c->num_train_timesteps);
-    if (!(c->eta >= 0 && c->eta <= 1)) return rt_fail(err, RT_ERR_INPUT, "eta %g is not within 0..1", c->eta);
-    if (!(c->clip_sample_range > 0)) return rt_fail(err, RT_ERR_INPUT, "clip_sample_range must be positive");
+    if (!(c->eta >= 0 && c->eta <= 1))
+        return rt_fail(err, RT_ERR_INPUT, "eta %g is not within 0..1", c->eta);
+    if (!(c->clip_sample_range > 0))
+        return rt_fail(err, RT_ERR_INPUT, "clip_sample_range must be positive");
     if (!(c->beta_start >= 0 && c->beta_start < 1 && c->beta_end >= 0 && c->beta_end < 1))
         return rt_fail(err, RT_ERR_INPUT, "beta_start %g and beta_end %g must be within [0, 1)",
                        c->beta_start, c->beta_end);
     if (!(c->dynamic_thresholding_ratio >= 0 && c->dynamic_thresholding_ratio <= 1 &&
           c->sample_max_value > 0))
-        return rt_fail(err, RT_ERR_INPUT,
-                       "dynamic_thresholding_ratio %g must be within 0..1, sample_max_value %g positive",
-                       c->dynamic_thresholding_ratio, c->sample_max_value);
-    if (!(c->sigma_min >= 0 && c->sigma_max >= 0 && (c->sigma_max == 0 || c->sigma_min <= c->sigma_max)))
-        return rt_fail(err, RT_ERR_INPUT, "sigma_min %g and sigma_max %g are no range", c->sigma_min,
-                       c->sigma_max);
-    int spacings = 0;
-    for (int i = 0; i < 3; i++)
-        spacings +=
-            (c->flags & (const uint32_t[]){RT_SAMPLER_USE_KARRAS_SIGMAS, RT_SAMPLER_USE_EXPONENTIAL_SIGMAS,
-                                           RT_SAMPLER_USE_BETA_SIGMAS}[i]) != 0;
-    if (spacings > 1)
         return rt_fail(
             err, RT_ERR_INPUT,
-            "only one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas is possible");
+            "dynamic_thresholding_ratio %g must be within 0..1, sample_max_value %g positive",
+            c->dynamic_thresholding_ratio, c->sample_max_value);
+    if (!(c->sigma_min >= 0 && c->sigma_max >= 0 &&
+          (c->sigma_max == 0 || c->sigma_min <= c->sigma_max)))
+        return rt_fail(err, RT_ERR_INPUT, "sigma_min %g and sigma_max %g are no range",
+                       c->sigma_min, c->sigma_max);
+    int spacings = 0;
+    for (int i = 0; i < 3; i++)
+        spacings += (c->flags & (const uint32_t[]){RT_SAMPLER_USE_KARRAS_SIGMAS,
+                                                   RT_SAMPLER_USE_EXPONENTIAL_SIGMAS,
+                                                   RT_SAMPLER_USE_BETA_SIGMAS}[i]) != 0;
+    if (spacings > 1)
+        return rt_fail(err, RT_ERR_INPUT,
+                       "only one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas "
+                       "is possible");
     return RT_OK;
 }
 
@@ -148,7 +154,8 @@ void rt_sampler_threshold(rt_sampler *s, float *x0) {
     }
 }
 
-void rt_sampler_clean(rt_sampler *s, float a, float b, const float *x, const float *out, float *x0) {
+void rt_sampler_clean(rt_sampler *s, float a, float b, const float *x, const float *out,
+                      float *x0) {
     for (size_t i = 0; i < s->n; i++) x0[i] = sampler_x0(s, a, b, x[i], out[i]);
     if (s->sorted)
         rt_sampler_threshold(s, x0);
@@ -184,8 +191,8 @@ bool rt_sampler_needs_noise(const rt_sampler *s, int k) {
     return s->ops->needs_noise && s->ops->needs_noise(s, k);
 }
 
-rt_status rt_sampler_step(rt_sampler *s, int k, float *x, const float *model_output, const float *noise,
-                          rt_error *err) {
+rt_status rt_sampler_step(rt_sampler *s, int k, float *x, const float *model_output,
+                          const float *noise, rt_error *err) {
     if (k < 0 || k >= s->evals || (s->next >= 0 && k != s->next))
         return rt_fail(err, RT_ERR_USAGE, "sampler step %d is out of order (expected %d of %d)", k,
                        s->next < 0 ? 0 : s->next, s->evals);
@@ -205,7 +212,8 @@ int rt_sampler_first_evaluation(const rt_sampler *s, double strength) {
     return wanted == 0 || first > s->evals ? s->evals : first;
 }
 
-void rt_sampler_add_noise(const rt_sampler *s, int k, const float *clean, const float *noise, float *out) {
+void rt_sampler_add_noise(const rt_sampler *s, int k, const float *clean, const float *noise,
+                          float *out) {
     float a, b;
     if (s->space == SPACE_ALPHA && s->has_sigmas) { /* sigmas that may lie between the timesteps */
         struct half_log level = sampler_half_log(s->sigmas[k]);

@@ -1,5 +1,5 @@
-/* Samplers on sqrt(abar) x0 + sqrt(1 - abar) e: DDIM (Song et al. 2020), DDPM (Ho et al. 2020), LCM (Luo et
- * al. 2023). */
+/* Samplers on sqrt(abar) x0 + sqrt(1 - abar) e: DDIM (Song et al. 2020), DDPM (Ho et al. 2020), LCM
+ * (Luo et al. 2023). */
 #include "runtime/samplers/samplers_internal.h"
 
 #include <math.h>
@@ -64,7 +64,8 @@ static void step_ddpm(rt_sampler *s, int k, float *x, const float *out, const fl
     if (s->c.variance_type != RT_VARIANCE_FIXED_LARGE)
         variance = fmaxf((1.0f - previous) / (1.0f - abar) * beta, 1e-20f);
     float sigma = t > 0 ? sqrtf(variance) : 0;
-    if (s->c.variance_type == RT_VARIANCE_FIXED_SMALL_LOG && t > 0) sigma = expf(0.5f * logf(variance));
+    if (s->c.variance_type == RT_VARIANCE_FIXED_SMALL_LOG && t > 0)
+        sigma = expf(0.5f * logf(variance));
     float *clean = s->history[0];
     rt_sampler_clean(s, a, b, x, out, clean);
     for (size_t i = 0; i < s->n; i++) {
@@ -84,7 +85,8 @@ const struct sampler_ops rt_sampler_ops_DDPM = {init_spaced, step_ddpm, noise_dd
 static rt_status init_lcm(rt_sampler *s, rt_error *err) {
     int original = s->c.original_inference_steps, train = s->c.num_train_timesteps;
     if (original < 1 || original > train)
-        return rt_fail(err, RT_ERR_INPUT, "original_inference_steps %d is not within 1..%d", original, train);
+        return rt_fail(err, RT_ERR_INPUT, "original_inference_steps %d is not within 1..%d",
+                       original, train);
     int used = s->c.strength < 1 ? (int)(original * s->c.strength) : original;
     if (s->steps > used)
         return rt_fail(err, RT_ERR_INPUT, "%d steps: LCM allows at most %d%s", s->steps, used,

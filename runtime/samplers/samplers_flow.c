@@ -28,7 +28,8 @@ static void step_flow(rt_sampler *s, int k, float *x, const float *out, const fl
 
 const struct sampler_ops rt_sampler_ops_FLOW = {init_flow, step_flow, NULL};
 
-/* ---- FLOW_EULER: diffusers' FlowMatchEulerDiscreteScheduler; the network gives noise - data ---- */
+/* ---- FLOW_EULER: diffusers' FlowMatchEulerDiscreteScheduler; the network gives noise - data ----
+ */
 
 static double shifted(double shift, double sigma) {
     return shift * sigma / (1 + (shift - 1) * sigma);
@@ -37,8 +38,8 @@ static double shifted(double shift, double sigma) {
 static rt_status init_flow_euler(rt_sampler *s, rt_error *err) {
     double shift = s->c.shift, train = s->c.num_train_timesteps;
     if (!(shift > 0)) return rt_fail(err, RT_ERR_INPUT, "shift %g must be positive", shift);
-    /* The ends are those of the trained table, which is shifted already; the spaced values are shifted again.
-     */
+    /* The ends are those of the trained table, which is shifted already; the spaced values are
+     * shifted again. */
     double high = (float)shifted(shift, 1), low = (float)shifted(shift, 1 / train);
     for (int k = 0; k < s->steps; k++) {
         double step = s->steps > 1 ? (low - high) / (s->steps - 1) : 0;

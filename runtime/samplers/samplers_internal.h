@@ -15,8 +15,8 @@
 #define SAMPLER_MAX_HISTORY      6
 #define SAMPLER_MAX_EVALS(steps) (2 * (steps) + 16)
 
-/* What a sample at noise level sigma is: sqrt(abar) x0 + sqrt(1 - abar) e; x0 + sigma e; (1 - sigma) x0 +
- * sigma e. */
+/* What a sample at noise level sigma is: sqrt(abar) x0 + sqrt(1 - abar) e; x0 + sigma e; (1 -
+ * sigma) x0 + sigma e. */
 enum sampler_space { SPACE_ALPHA, SPACE_SIGMA, SPACE_FLOW };
 
 struct sampler_ops {
@@ -48,8 +48,8 @@ struct rt_sampler {
 /* ---- samplers_schedule.c ---- */
 
 rt_status rt_sampler_noise_schedule(rt_sampler *s, rt_error *err);
-/* `count` timesteps, descending, as whole numbers, by timestep_spacing. RT_ERR_INPUT if one is not a trained
- * timestep. */
+/* `count` timesteps, descending, as whole numbers, by timestep_spacing. RT_ERR_INPUT if one is not
+ * a trained timestep. */
 rt_status rt_sampler_whole_timesteps(const rt_sampler *s, int count, double *t, rt_error *err);
 /* As the Euler family wants them: linspace is not rounded. */
 rt_status rt_sampler_real_timesteps(const rt_sampler *s, int count, double *t, rt_error *err);
@@ -59,17 +59,20 @@ rt_status rt_sampler_solver_timesteps(const rt_sampler *s, int count, double *t,
 double rt_sampler_sigma_at(const rt_sampler *s, double t);
 /* The timestep whose sigma it is, by linear interpolation of log sigma. */
 double rt_sampler_timestep_of(const rt_sampler *s, double sigma);
-/* Replaces sigma[count], from high to low, by Karras' (2022, rho = 7), exponential, beta (Lee et al. 2024)
- * sigmas or even lambdas (Lu et al. 2022) between `high` and `low` or the config's own ends, and gives each
- * its timestep in t[count] (not rounded). False, without a change, when the config wants none of them. */
-bool rt_sampler_respace(const rt_sampler *s, double high, double low, int count, double *sigma, double *t);
+/* Replaces sigma[count], from high to low, by Karras' (2022, rho = 7), exponential, beta (Lee et
+ * al. 2024) sigmas or even lambdas (Lu et al. 2022) between `high` and `low` or the config's own
+ * ends, and gives each its timestep in t[count] (not rounded). False, without a change, when the
+ * config wants none of them. */
+bool rt_sampler_respace(const rt_sampler *s, double high, double low, int count, double *sigma,
+                        double *t);
 
 /* abar at a trained timestep; before the first it is final_alpha. */
 static inline float sampler_alpha(const rt_sampler *s, int t) {
     return t >= 0 ? s->alphas_cumprod[t] : s->final_alpha;
 }
 
-/* The clean sample that the model's output stands for; a = sqrt(abar), b = sqrt(1 - abar), x = a x0 + b e. */
+/* The clean sample that the model's output stands for; a = sqrt(abar), b = sqrt(1 - abar), x = a x0
+ * + b e. */
 static inline float sampler_x0(const rt_sampler *s, float a, float b, float x, float out) {
     switch (s->c.prediction_type) {
     case RT_PREDICT_EPSILON: return (x - b * out) / a;
@@ -78,7 +81,8 @@ static inline float sampler_x0(const rt_sampler *s, float a, float b, float x, f
     }
 }
 
-/* A noise level sigma / alpha in the terms of DPM-Solver: alpha x0 + sigma e, lambda = log(alpha / sigma). */
+/* A noise level sigma / alpha in the terms of DPM-Solver: alpha x0 + sigma e, lambda = log(alpha /
+ * sigma). */
 struct half_log {
     float alpha, sigma, lambda;
 };
@@ -87,7 +91,8 @@ static inline struct half_log sampler_half_log(float ratio) {
     return (struct half_log){alpha, sigma, logf(alpha) - logf(sigma)};
 }
 
-/* Clean samples x0[n]: dynamic thresholding (Saharia et al. 2022) of each picture when the config says so. */
+/* Clean samples x0[n]: dynamic thresholding (Saharia et al. 2022) of each picture when the config
+ * says so. */
 void rt_sampler_threshold(rt_sampler *s, float *x0);
 /* x0[n] = sampler_x0 of every element, then thresholded or clipped, as DDIM, DDPM and LCM do. */
 void rt_sampler_clean(rt_sampler *s, float a, float b, const float *x, const float *out, float *x0);

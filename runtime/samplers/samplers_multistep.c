@@ -15,12 +15,13 @@ static bool runge_kutta(const rt_sampler *s) {
     return !(s->c.flags & RT_SAMPLER_SKIP_PRK_STEPS);
 }
 
-/* Without Runge-Kutta: the second timestep is evaluated twice. With: four evaluations for each of the first
- * three steps. */
+/* Without Runge-Kutta: the second timestep is evaluated twice. With: four evaluations for each of
+ * the first three steps. */
 static rt_status init_pndm(rt_sampler *s, rt_error *err) {
     int n = s->steps, count = 0;
     if (runge_kutta(s) && n < 4)
-        return rt_fail(err, RT_ERR_INPUT, "%d steps: PNDM with Runge-Kutta steps needs at least 4", n);
+        return rt_fail(err, RT_ERR_INPUT, "%d steps: PNDM with Runge-Kutta steps needs at least 4",
+                       n);
     double *t = malloc((size_t)n * sizeof *t);
     if (!t) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     rt_status status = rt_sampler_whole_timesteps(s, n, t, err);
@@ -43,8 +44,10 @@ static rt_status init_pndm(rt_sampler *s, rt_error *err) {
     return status;
 }
 
-/* The transfer from timestep t to `previous` with the combined output e (formula 9 of the paper). */
-static void transfer(const rt_sampler *s, int t, int previous, const float *from, const float *e, float *x) {
+/* The transfer from timestep t to `previous` with the combined output e (formula 9 of the paper).
+ */
+static void transfer(const rt_sampler *s, int t, int previous, const float *from, const float *e,
+                     float *x) {
     float abar = s->alphas_cumprod[t], before = sampler_alpha(s, previous);
     float beta = 1.0f - abar;
     float keep = sqrtf(before / abar);
@@ -108,7 +111,8 @@ static void step_pndm(rt_sampler *s, int k, float *x, const float *out, const fl
         else if (s->entries == 3)
             e[i] = (23.0f * h[0][i] - 16.0f * h[1][i] + 5.0f * h[2][i]) / 12.0f;
         else
-            e[i] = (1 / 24.0f) * (55.0f * h[0][i] - 59.0f * h[1][i] + 37.0f * h[2][i] - 9.0f * h[3][i]);
+            e[i] = (1 / 24.0f) *
+                   (55.0f * h[0][i] - 59.0f * h[1][i] + 37.0f * h[2][i] - 9.0f * h[3][i]);
     }
     transfer(s, t, previous, from, e, x);
 }
@@ -119,7 +123,8 @@ const struct sampler_ops rt_sampler_ops_PNDM = {init_pndm, step_pndm, NULL};
  * the solver integrates, newest first: predicted clean samples (++) or predicted noise */
 
 static bool integrates_noise(const rt_sampler *s) {
-    return s->c.algorithm_type == RT_ALGORITHM_DPMSOLVER || s->c.algorithm_type == RT_ALGORITHM_SDE_DPMSOLVER;
+    return s->c.algorithm_type == RT_ALGORITHM_DPMSOLVER ||
+           s->c.algorithm_type == RT_ALGORITHM_SDE_DPMSOLVER;
 }
 
 static bool adds_noise(const rt_sampler *s) {
@@ -135,13 +140,15 @@ static rt_status solver_schedule(rt_sampler *s, rt_error *err) {
     double *sigma = t + count;
     rt_status status = rt_sampler_solver_timesteps(s, count, t, err);
     for (int i = 0; status == RT_OK && i < count; i++) sigma[i] = rt_sampler_sigma_at(s, t[i]);
-    /* DPM-Solver does not round the timesteps of the cosine schedule; what is not rounded, is cut to an
-     * integer. */
-    bool round = (s->c.flags & (RT_SAMPLER_USE_KARRAS_SIGMAS | RT_SAMPLER_USE_LU_LAMBDAS)) &&
-                 (s->c.sampler == RT_SAMPLER_UNIPC || s->c.beta_schedule != RT_BETA_SQUAREDCOS_CAP_V2);
+    /* DPM-Solver does not round the timesteps of the cosine schedule; what is not rounded, is cut
+     * to an integer. */
+    bool round =
+        (s->c.flags & (RT_SAMPLER_USE_KARRAS_SIGMAS | RT_SAMPLER_USE_LU_LAMBDAS)) &&
+        (s->c.sampler == RT_SAMPLER_UNIPC || s->c.beta_schedule != RT_BETA_SQUAREDCOS_CAP_V2);
     double high = rt_sampler_sigma_at(s, last), low = rt_sampler_sigma_at(s, 0);
     if (status == RT_OK && rt_sampler_respace(s, high, low, count, sigma, t)) {
-        /* The last timestep's own sigma is the last timestep, however its logarithms were rounded. */
+        /* The last timestep's own sigma is the last timestep, however its logarithms were rounded.
+         */
         for (int i = 0; i < count; i++) t[i] = round ? rint(t[i]) : floor(t[i] + 1e-4);
         if (s->c.sampler == RT_SAMPLER_UNIPC) low = sigma[count - 1];
     }
@@ -160,11 +167,13 @@ static rt_status solver_schedule(rt_sampler *s, rt_error *err) {
 static rt_status init_dpmpp(rt_sampler *s, rt_error *err) {
     int order = s->c.solver_order, most = s->c.algorithm_type == RT_ALGORITHM_SDE_DPMSOLVER ? 2 : 3;
     if (order < 1 || order > most)
-        return rt_fail(err, RT_ERR_INPUT, "solver_order %d is not supported (1 to %d)", order, most);
+        return rt_fail(err, RT_ERR_INPUT, "solver_order %d is not supported (1 to %d)", order,
+                       most);
     if (s->c.sampler == RT_SAMPLER_DPMPP_2M && integrates_noise(s) &&
         !(s->c.flags & RT_SAMPLER_FINAL_SIGMA_MIN))
-        return rt_fail(err, RT_ERR_INPUT,
-                       "algorithm_type dpmsolver and sde-dpmsolver need final_sigmas_type sigma_min");
+        return rt_fail(
+            err, RT_ERR_INPUT,
+            "algorithm_type dpmsolver and sde-dpmsolver need final_sigmas_type sigma_min");
     return solver_schedule(s, err);
 }
 
@@ -173,7 +182,8 @@ struct solver_step {
     float of_x, of_newest, of_slope, of_noise;
 };
 
-static struct solver_step solver_step(const rt_sampler *s, struct half_log now, struct half_log to) {
+static struct solver_step solver_step(const rt_sampler *s, struct half_log now,
+                                      struct half_log to) {
     float h = to.lambda - now.lambda;
     bool heun = s->c.solver_type == RT_SOLVER_HEUN;
     float change, up;
@@ -204,7 +214,8 @@ static struct solver_step solver_step(const rt_sampler *s, struct half_log now, 
 }
 
 /* What the solver integrates: the clean sample or the noise that the model's output stands for. */
-static void convert(rt_sampler *s, struct half_log now, const float *x, const float *out, float *m) {
+static void convert(rt_sampler *s, struct half_log now, const float *x, const float *out,
+                    float *m) {
     for (size_t i = 0; i < s->n; i++) m[i] = sampler_x0(s, now.alpha, now.sigma, x[i], out[i]);
     rt_sampler_threshold(s, m);
     if (!integrates_noise(s)) return;
@@ -212,13 +223,15 @@ static void convert(rt_sampler *s, struct half_log now, const float *x, const fl
         if (s->sorted || s->c.prediction_type == RT_PREDICT_SAMPLE)
             m[i] = (x[i] - now.alpha * m[i]) / now.sigma;
         else
-            m[i] =
-                s->c.prediction_type == RT_PREDICT_EPSILON ? out[i] : now.alpha * out[i] + now.sigma * x[i];
+            m[i] = s->c.prediction_type == RT_PREDICT_EPSILON
+                       ? out[i]
+                       : now.alpha * out[i] + now.sigma * x[i];
     }
 }
 
 /* Coefficients of the third order in terms of its two differences D1 and D2. */
-static void third_order(const rt_sampler *s, struct half_log to, float h, float *of_first, float *of_second) {
+static void third_order(const rt_sampler *s, struct half_log to, float h, float *of_first,
+                        float *of_second) {
     float e;
     switch (s->c.algorithm_type) {
     case RT_ALGORITHM_DPMSOLVER:
@@ -240,9 +253,11 @@ static void third_order(const rt_sampler *s, struct half_log to, float h, float 
 
 /* The order that history and settings allow at evaluation k. */
 static int order_at(const rt_sampler *s, int k) {
-    int left = s->evals - 1 - k, order = s->c.solver_order < s->entries ? s->c.solver_order : s->entries;
+    int left = s->evals - 1 - k,
+        order = s->c.solver_order < s->entries ? s->c.solver_order : s->entries;
     bool few = (s->c.flags & RT_SAMPLER_LOWER_ORDER_FINAL) && s->evals < 15;
-    if (left == 0 && (few || (s->c.flags & RT_SAMPLER_EULER_AT_FINAL) || s->sigmas[k + 1] == 0)) return 1;
+    if (left == 0 && (few || (s->c.flags & RT_SAMPLER_EULER_AT_FINAL) || s->sigmas[k + 1] == 0))
+        return 1;
     return left == 1 && few && order > 2 ? 2 : order;
 }
 
@@ -260,11 +275,14 @@ static void step_dpmpp(rt_sampler *s, int k, float *x, const float *out, const f
     float h = to.lambda - now.lambda, r0 = 1, r1 = 1, of_first = 0, of_second = 0;
     if (order > 1) r0 = (now.lambda - sampler_half_log(s->sigmas[k - 1]).lambda) / h;
     if (order > 2) {
-        r1 = (sampler_half_log(s->sigmas[k - 1]).lambda - sampler_half_log(s->sigmas[k - 2]).lambda) / h;
+        r1 = (sampler_half_log(s->sigmas[k - 1]).lambda -
+              sampler_half_log(s->sigmas[k - 2]).lambda) /
+             h;
         third_order(s, to, h, &of_first, &of_second);
     }
     if (!adds_noise(s)) noise = NULL;
-    float inverse = 1.0f / r0, inverse_1 = 1.0f / r1, share = r0 / (r0 + r1), both = 1.0f / (r0 + r1);
+    float inverse = 1.0f / r0, inverse_1 = 1.0f / r1, share = r0 / (r0 + r1),
+          both = 1.0f / (r0 + r1);
     for (size_t i = 0; i < s->n; i++) {
         float next = c.of_x * x[i] + c.of_newest * m[i];
         if (order > 1) {

@@ -1,6 +1,6 @@
-/* Noise schedules and timestep spacings, shared by the samplers. diffusers computes betas and their products
- * as float32 tensors (torch's cumprod accumulates in double), timesteps and interpolated sigmas as float64
- * arrays. */
+/* Noise schedules and timestep spacings, shared by the samplers. diffusers computes betas and their
+ * products as float32 tensors (torch's cumprod accumulates in double), timesteps and interpolated
+ * sigmas as float64 arrays. */
 #include "runtime/samplers/samplers_internal.h"
 
 #include <math.h>
@@ -30,8 +30,8 @@ static float beta_at(const rt_sampler_config *c, int i) {
     return (float)fmin(1 - alpha_bar(t2) / alpha_bar(t1), 0.999);
 }
 
-/* sqrt(abar) shifted and scaled so that it ends at zero (Lin et al. 2023), then back through betas, as
- * diffusers does. */
+/* sqrt(abar) shifted and scaled so that it ends at zero (Lin et al. 2023), then back through betas,
+ * as diffusers does. */
 static void rescale_zero_snr(float *abar, int n) {
     float first = sqrtf(abar[0]), last = sqrtf(abar[n - 1]);
     double product = 1;
@@ -54,17 +54,20 @@ rt_status rt_sampler_noise_schedule(rt_sampler *s, rt_error *err) {
         char *end = NULL;
         float beta = trained ? strtof(trained, &end) : beta_at(c, i);
         if (trained && end == trained)
-            return rt_fail(err, RT_ERR_INPUT, "trained_betas has %d numbers, num_train_timesteps is %d", i,
+            return rt_fail(err, RT_ERR_INPUT,
+                           "trained_betas has %d numbers, num_train_timesteps is %d", i,
                            (int)c->num_train_timesteps);
         trained = end;
         if (!(beta >= 0 && beta < 1))
-            return rt_fail(err, RT_ERR_INPUT, "beta %g at timestep %d is not within [0, 1)", (double)beta, i);
+            return rt_fail(err, RT_ERR_INPUT, "beta %g at timestep %d is not within [0, 1)",
+                           (double)beta, i);
         product *= 1.0f - beta;
         s->alphas_cumprod[i] = (float)product;
     }
     while (trained && *trained == ' ') trained++;
     if (trained && *trained)
-        return rt_fail(err, RT_ERR_INPUT, "trained_betas has more numbers than num_train_timesteps, %d",
+        return rt_fail(err, RT_ERR_INPUT,
+                       "trained_betas has more numbers than num_train_timesteps, %d",
                        (int)c->num_train_timesteps);
     int last = c->num_train_timesteps - 1;
     if (c->flags & RT_SAMPLER_RESCALE_ZERO_SNR) {
@@ -89,13 +92,14 @@ static rt_status check(const rt_sampler *s, const double *t, int count, rt_error
     for (int i = 0; i < count; i++)
         if (!(t[i] >= 0 && t[i] <= last))
             return rt_fail(err, RT_ERR_INPUT,
-                           "%d steps with steps_offset %d reach timestep %g; the last one is %d", s->steps,
-                           s->c.steps_offset, t[i], last);
+                           "%d steps with steps_offset %d reach timestep %g; the last one is %d",
+                           s->steps, s->c.steps_offset, t[i], last);
     return RT_OK;
 }
 
 /* `spaced` timesteps are laid out, the first `count` of the descending list are taken. */
-static rt_status space(const rt_sampler *s, int spaced, int count, bool whole, double *t, rt_error *err) {
+static rt_status space(const rt_sampler *s, int spaced, int count, bool whole, double *t,
+                       rt_error *err) {
     int train = s->c.num_train_timesteps;
     for (int i = 0; i < count; i++) {
         int up = spaced - 1 - i; /* index in the ascending list */
@@ -159,8 +163,8 @@ double rt_sampler_timestep_of(const rt_sampler *s, double sigma) {
 
 /* ---- other sigmas ---- */
 
-/* Regularised incomplete beta function I_x(a, a) for x <= 1/2, by its continued fraction (Press et al.,
- * Numerical Recipes, 6.4). */
+/* Regularised incomplete beta function I_x(a, a) for x <= 1/2, by its continued fraction (Press et
+ * al., Numerical Recipes, 6.4). */
 static double incomplete_beta(double x, double a) {
     if (x <= 0) return 0;
     double front = exp(lgamma(2 * a) - 2 * lgamma(a) + a * log(x) + a * log1p(-x)) / a;
@@ -193,13 +197,14 @@ static double beta_quantile(double p, double a) {
     return p > 0 ? (low + high) / 2 : 0;
 }
 
-bool rt_sampler_respace(const rt_sampler *s, double high, double low, int count, double *sigma, double *t) {
+bool rt_sampler_respace(const rt_sampler *s, double high, double low, int count, double *sigma,
+                        double *t) {
     uint32_t f = s->c.flags;
     bool karras = f & RT_SAMPLER_USE_KARRAS_SIGMAS, lu = f & RT_SAMPLER_USE_LU_LAMBDAS;
     bool exponential = f & RT_SAMPLER_USE_EXPONENTIAL_SIGMAS;
     if (!karras && !lu && !exponential && !(f & RT_SAMPLER_USE_BETA_SIGMAS)) return false;
-    bool own =
-        (lu && !karras) || (karras && s->c.sampler == RT_SAMPLER_LMS); /* there diffusers has no other ends */
+    bool own = (lu && !karras) ||
+               (karras && s->c.sampler == RT_SAMPLER_LMS); /* there diffusers has no other ends */
     if (!own && s->c.sigma_max > 0) high = s->c.sigma_max;
     if (!own && s->c.sigma_min > 0) low = s->c.sigma_min;
     for (int i = 0; i < count; i++) {

@@ -1,19 +1,21 @@
-/* Samplers on x0 + sigma e (Karras et al. 2022 as in k-diffusion and diffusers): Euler, Euler ancestral,
- * Heun, LMS. */
+/* Samplers on x0 + sigma e (Karras et al. 2022 as in k-diffusion and diffusers): Euler, Euler
+ * ancestral, Heun, LMS. */
 #include "runtime/samplers/samplers_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Euler's interpolation_type "log_linear": torch.linspace of float32 logarithms over one point more, the end
- * being the least sigma. */
+/* Euler's interpolation_type "log_linear": torch.linspace of float32 logarithms over one point
+ * more, the end being the least sigma. */
 static void log_linear(const rt_sampler *s, int count, double *sigma) {
     int last = s->c.num_train_timesteps - 1;
-    float from = logf((float)rt_sampler_sigma_at(s, last)), to = logf((float)rt_sampler_sigma_at(s, 0));
+    float from = logf((float)rt_sampler_sigma_at(s, last)),
+          to = logf((float)rt_sampler_sigma_at(s, 0));
     float step = (to - from) / (float)count;
     for (int i = 0; i <= count; i++)
-        sigma[i] = expf(i < (count + 1) / 2 ? from + step * (float)i : to - step * (float)(count - i));
+        sigma[i] =
+            expf(i < (count + 1) / 2 ? from + step * (float)i : to - step * (float)(count - i));
 }
 
 /* `steps` timesteps and sigmas, and the sigma at which the last step ends. */
@@ -27,11 +29,12 @@ static rt_status init_sigmas(rt_sampler *s, bool respaced, rt_error *err) {
     rt_status status = rt_sampler_real_timesteps(s, count, t, err);
     if (status == RT_OK) {
         for (int i = 0; i < count; i++) sigma[i] = rt_sampler_sigma_at(s, t[i]);
-        sigma[count] = euler && (s->c.flags & RT_SAMPLER_FINAL_SIGMA_MIN) ? rt_sampler_sigma_at(s, 0) : 0;
+        sigma[count] =
+            euler && (s->c.flags & RT_SAMPLER_FINAL_SIGMA_MIN) ? rt_sampler_sigma_at(s, 0) : 0;
         double end = sigma[count];
         if (logarithmic) log_linear(s, count, sigma);
-        if (respaced &&
-            rt_sampler_respace(s, sigma[0], sigma[logarithmic ? count : count - 1], count, sigma, t))
+        if (respaced && rt_sampler_respace(s, sigma[0], sigma[logarithmic ? count : count - 1],
+                                           count, sigma, t))
             sigma[count] = end;
         for (int i = 0; i < count; i++) s->timesteps[i] = (float)t[i];
         for (int i = 0; i <= count; i++) s->sigmas[i] = (float)sigma[i];
@@ -168,10 +171,12 @@ static void step_lms(rt_sampler *s, int k, float *x, const float *out, const flo
     if (s->entries < 4) s->entries++;
     float sigma = s->sigmas[k];
     struct sigma_predict p = predict(s, sigma);
-    for (size_t i = 0; i < s->n; i++) newest[i] = (x[i] - (p.from_x * x[i] + p.from_out * out[i])) / sigma;
+    for (size_t i = 0; i < s->n; i++)
+        newest[i] = (x[i] - (p.from_x * x[i] + p.from_out * out[i])) / sigma;
     float c[4] = {0};
     int order =
-        k < 3 ? k + 1 : 4; /* begun in the middle, diffusers leaves out the terms it has no history for */
+        k < 3 ? k + 1
+              : 4; /* begun in the middle, diffusers leaves out the terms it has no history for */
     for (int j = 0; j < s->entries; j++) c[j] = (float)lms_coefficient(s, k, order, j);
     for (size_t i = 0; i < s->n; i++) {
         float sum = 0;

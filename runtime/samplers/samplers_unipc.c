@@ -1,6 +1,8 @@
-/* UniPC (Zhao et al. 2023), B2(h) = e^h - 1, data prediction, as diffusers' UniPCMultistepScheduler ("bh2").
+/* UniPC (Zhao et al. 2023), B2(h) = e^h - 1, data prediction, as diffusers' UniPCMultistepScheduler
+ * ("bh2").
  *
- * history[0..2]: predicted clean samples, newest first; [3]: the sample before the last step; [4]: spare. */
+ * history[0..2]: predicted clean samples, newest first; [3]: the sample before the last step; [4]:
+ * spare. */
 #include "runtime/samplers/samplers_internal.h"
 
 #include <math.h>
@@ -11,7 +13,8 @@ static rt_status init_unipc(rt_sampler *s, rt_error *err) {
     int order = s->c.solver_order;
     if (order < 1 || order > 3)
         return rt_fail(err, RT_ERR_INPUT, "solver_order %d is not supported (1 to 3)", order);
-    s->c.solver_order = order < 2 ? order : 2; /* the schedule is that of DPM-Solver++ without its lambdas */
+    s->c.solver_order =
+        order < 2 ? order : 2; /* the schedule is that of DPM-Solver++ without its lambdas */
     s->c.flags &= ~(uint32_t)RT_SAMPLER_USE_LU_LAMBDAS;
     rt_status status = rt_sampler_ops_DPMPP_2M.init(s, err);
     s->c.solver_order = order;
@@ -65,15 +68,17 @@ static void solve(const struct system *sys, int n, double *rho) {
     for (int i = 0; i < n; i++) rho[i] = m[i][n] / m[i][i];
 }
 
-/* A step from sigmas[base] to sigmas[base + 1], starting at `from`. `m` = clean samples at base, base - 1,
- * ... With `corrected`, the clean sample at the end of the step is known too. */
+/* A step from sigmas[base] to sigmas[base + 1], starting at `from`. `m` = clean samples at base,
+ * base - 1, ... With `corrected`, the clean sample at the end of the step is known too. */
 static void update(const rt_sampler *s, int order, int base, const float *from, float *const *m,
                    const float *corrected, float *x) {
-    struct half_log start = sampler_half_log(s->sigmas[base]), end = sampler_half_log(s->sigmas[base + 1]);
+    struct half_log start = sampler_half_log(s->sigmas[base]),
+                    end = sampler_half_log(s->sigmas[base + 1]);
     float h = end.lambda - start.lambda;
     struct system sys = build_system(s, order, base, start.lambda, h);
-    double rho[3] = {0.5, 0,
-                     0}; /* order 1 of the corrector, order 2 of the predictor: as the authors simplify */
+    double rho[3] = {
+        0.5, 0,
+        0}; /* order 1 of the corrector, order 2 of the predictor: as the authors simplify */
     int known = order - 1;
     if (corrected && order > 1) solve(&sys, order, rho);
     if (!corrected && order > 2) solve(&sys, known, rho);

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static rt_status append(rt_token_list *list, const uint32_t *ids, size_t count, float weight, rt_error *err) {
+static rt_status append(rt_token_list *list, const uint32_t *ids, size_t count, float weight,
+                        rt_error *err) {
     size_t need = list->count + count;
     if (need > list->room) {
         size_t room = need > 2 * list->room ? need : 2 * list->room;
@@ -56,8 +57,8 @@ void rt_token_list_free(rt_token_list *list) {
     memset(list, 0, sizeof *list);
 }
 
-size_t rt_prompt_frame(const rt_tokenizer *t, const rt_token_list *list, size_t chunks, int32_t *ids,
-                       float *weights) {
+size_t rt_prompt_frame(const rt_tokenizer *t, const rt_token_list *list, size_t chunks,
+                       int32_t *ids, float *weights) {
     size_t length = t->max_length, next = 0;
     for (size_t c = 0; c < chunks; c++, ids += length) {
         size_t n = list->count - next < length - 2 ? list->count - next : length - 2;

@@ -1,5 +1,5 @@
-/* One pass over the text makes pieces of one weight, a closing bracket multiplies the pieces since its
- * opening one. How many brackets may be open is bounded, so the work is linear in the text. */
+/* One pass over the text makes pieces of one weight, a closing bracket multiplies the pieces since
+ * its opening one. How many brackets may be open is bounded, so the work is linear in the text. */
 #include "runtime/text/prompt_weights.h"
 #include "runtime/text/tokenizer.h"
 
@@ -71,9 +71,10 @@ static bool is_word(char c) {
 
 static rt_status open_bracket(struct reader *r, struct open *o) {
     if (o->count == RT_PROMPT_MAX_OPEN)
-        return rt_fail(r->err, RT_ERR_INPUT,
-                       "prompt weights: more than %d '%c' brackets are open at byte %zu of the prompt",
-                       RT_PROMPT_MAX_OPEN, r->text[r->at], r->at);
+        return rt_fail(
+            r->err, RT_ERR_INPUT,
+            "prompt weights: more than %d '%c' brackets are open at byte %zu of the prompt",
+            RT_PROMPT_MAX_OPEN, r->text[r->at], r->at);
     o->first[o->count++] = r->count;
     r->fresh = true;
     return RT_OK;
@@ -84,22 +85,23 @@ static rt_status scale(struct reader *r, size_t first, double factor) {
         r->pieces[i].weight *= factor;
         if (!(fabs(r->pieces[i].weight) <= (double)RT_PROMPT_MAX_WEIGHT))
             return rt_fail(r->err, RT_ERR_INPUT,
-                           "prompt weights: the weight at byte %zu of the prompt is above %d", r->at,
-                           RT_PROMPT_MAX_WEIGHT);
+                           "prompt weights: the weight at byte %zu of the prompt is above %d",
+                           r->at, RT_PROMPT_MAX_WEIGHT);
     }
     r->fresh = true;
     return RT_OK;
 }
 
-/* The end of ":NUMBER)" that begins at r->at, 0 if it is none; [*begin, *end) is the number, which may hold
- * several points. */
+/* The end of ":NUMBER)" that begins at r->at, 0 if it is none; [*begin, *end) is the number, which
+ * may hold several points. */
 static size_t match_weight(const struct reader *r, size_t *begin, size_t *end) {
     size_t at = r->at + 1;
     while (at < r->length && is_space(r->text[at])) at++;
     *begin = at;
     if (at < r->length && (r->text[at] == '+' || r->text[at] == '-')) at++;
     size_t digits = at;
-    while (at < r->length && ((r->text[at] >= '0' && r->text[at] <= '9') || r->text[at] == '.')) at++;
+    while (at < r->length && ((r->text[at] >= '0' && r->text[at] <= '9') || r->text[at] == '.'))
+        at++;
     *end = at;
     if (at == digits) return 0;
     while (at < r->length && is_space(r->text[at])) at++;
@@ -161,7 +163,8 @@ static rt_status read_next(struct reader *r) {
     rt_status status = RT_OK;
     switch (c) {
     case '\\':
-        if (r->at + 1 < r->length && r->text[r->at + 1] && strchr("()[]\\", r->text[r->at + 1])) r->at++;
+        if (r->at + 1 < r->length && r->text[r->at + 1] && strchr("()[]\\", r->text[r->at + 1]))
+            r->at++;
         return put(r, r->text[r->at++]);
     case '(':
     case '[':
@@ -180,7 +183,8 @@ static rt_status read_next(struct reader *r) {
 static rt_status read_all(struct reader *r) {
     rt_status status = RT_OK;
     while (status == RT_OK && r->at < r->length) status = read_next(r);
-    for (size_t i = 0; i < r->round.count && status == RT_OK; i++) status = scale(r, r->round.first[i], 1.1);
+    for (size_t i = 0; i < r->round.count && status == RT_OK; i++)
+        status = scale(r, r->round.first[i], 1.1);
     for (size_t i = 0; i < r->square.count && status == RT_OK; i++)
         status = scale(r, r->square.first[i], 1 / 1.1);
     return status;

@@ -4,16 +4,18 @@
  *   (text:1.5)   weight x 1.5             BREAK    the tokens behind it start a new chunk
  *   \( \) \[ \] \\                        the character itself
  *
- * Brackets nest and their weights multiply; round and square ones are independent, so "(a[b)c]" is allowed.
- * Unbalanced brackets: one that is never closed reaches to the end of the prompt ("(a" is "(a)"); a closing
- * one that closes nothing is text, as ":1.5)" is. A weight is a decimal number with an optional sign, spaces
- * around it are allowed; ":1.5" without the closing bracket right behind it is text.
+ * Brackets nest and their weights multiply; round and square ones are independent, so "(a[b)c]" is
+ * allowed. Unbalanced brackets: one that is never closed reaches to the end of the prompt ("(a" is
+ * "(a)"); a closing one that closes nothing is text, as ":1.5)" is. A weight is a decimal number
+ * with an optional sign, spaces around it are allowed; ":1.5" without the closing bracket right
+ * behind it is text.
  *
- * Where the two programs differ from each other, this is the reading: all five escapes (the web UI; sd-cli
- * documents them but unescapes only "\("), a backslash before anything else is text (sd-cli; the web UI drops
- * it), spaces around a weight and ":1.5)" that closes nothing as above (the web UI). Where both go wrong:
- * BREAK inside of brackets is a break like any other (there: the word "break" at a negative weight), and a
- * "weight" that is no number, (a:1.2.3), is an error (there: an exception). */
+ * Where the two programs differ from each other, this is the reading: all five escapes (the web UI;
+ * sd-cli documents them but unescapes only "\("), a backslash before anything else is text (sd-cli;
+ * the web UI drops it), spaces around a weight and ":1.5)" that closes nothing as above (the web
+ * UI). Where both go wrong: BREAK inside of brackets is a break like any other (there: the word
+ * "break" at a negative weight), and a "weight" that is no number, (a:1.2.3), is an error (there:
+ * an exception). */
 #ifndef EBRU_RUNTIME_TEXT_PROMPT_WEIGHTS_H
 #define EBRU_RUNTIME_TEXT_PROMPT_WEIGHTS_H
 
@@ -41,14 +43,15 @@ typedef struct rt_prompt {
     char *storage;
 } rt_prompt;
 
-/* Reads text[length] into *p; the caller frees it with rt_prompt_free. Time and memory are proportional to
- * the length. RT_ERR_INPUT with a byte offset: a weight that is no number or too large, too many open
- * brackets; RT_ERR_SYSTEM: out of memory. On failure *p is empty and needs no freeing.
+/* Reads text[length] into *p; the caller frees it with rt_prompt_free. Time and memory are
+ * proportional to the length. RT_ERR_INPUT with a byte offset: a weight that is no number or too
+ * large, too many open brackets; RT_ERR_SYSTEM: out of memory. On failure *p is empty and needs no
+ * freeing.
  *
- * What sd-cli does with the result: every segment is tokenised on its own, its ids have the segment's weight
- * (start, end and padding have 1), a break fills up to a multiple of 75 ids with the end token; the text
- * encoder's hidden state of a chunk is multiplied by its ids' weights, then by the mean of all its values
- * before / after. */
+ * What sd-cli does with the result: every segment is tokenised on its own, its ids have the
+ * segment's weight (start, end and padding have 1), a break fills up to a multiple of 75 ids with
+ * the end token; the text encoder's hidden state of a chunk is multiplied by its ids' weights, then
+ * by the mean of all its values before / after. */
 rt_status rt_prompt_parse(const char *text, size_t length, rt_prompt *p, rt_error *err);
 void rt_prompt_free(rt_prompt *p);
 

@@ -39,7 +39,8 @@ static rt_status check_contents(const rt_tokenizer *t, rt_error *err) {
     }
     for (uint32_t i = 0; i < t->special_count; i++) {
         const uint32_t *s = t->specials + 3 * (size_t)i;
-        if (s[1] == 0 || s[0] > t->special_bytes || s[1] > t->special_bytes - s[0] || !id_fits(t, s[2]))
+        if (s[1] == 0 || s[0] > t->special_bytes || s[1] > t->special_bytes - s[0] ||
+            !id_fits(t, s[2]))
             return damaged(err, "special token out of range");
     }
     return RT_OK;
@@ -49,12 +50,13 @@ rt_status rt_tokenizer_open(rt_tokenizer *t, const void *blob, size_t size, rt_e
     memset(t, 0, sizeof *t);
     const uint32_t *w = blob;
     if (((uintptr_t)blob & 3) != 0) return damaged(err, "not aligned");
-    if (size < RT_TOKENIZER_HEADER * 4 || memcmp(blob, "EBRUTOK", 8) != 0) return damaged(err, "no header");
+    if (size < RT_TOKENIZER_HEADER * 4 || memcmp(blob, "EBRUTOK", 8) != 0)
+        return damaged(err, "no header");
     if (w[2] != RT_TOKENIZER_VERSION)
         return rt_fail(err, RT_ERR_INPUT, "embedded tokenizer has format version %u, expected %u",
                        (unsigned)w[2], RT_TOKENIZER_VERSION);
-    uint64_t words =
-        RT_TOKENIZER_HEADER + 512 + (uint64_t)w[13] * 4 + (uint64_t)w[14] * 3 + ((uint64_t)w[15] + 3) / 4;
+    uint64_t words = RT_TOKENIZER_HEADER + 512 + (uint64_t)w[13] * 4 + (uint64_t)w[14] * 3 +
+                     ((uint64_t)w[15] + 3) / 4;
     if (w[3] != size || words * 4 != size) return damaged(err, "wrong size");
     if (rt_tokenizer_hash(w + 6, size - 24) != ((uint64_t)w[5] << 32 | w[4]))
         return damaged(err, "wrong hash");
@@ -73,7 +75,8 @@ rt_status rt_tokenizer_open(rt_tokenizer *t, const void *blob, size_t size, rt_e
     t->merges = t->byte_final + 256;
     t->specials = t->merges + 4 * (size_t)t->merge_count;
     t->special_text = (const char *)(t->specials + 3 * (size_t)t->special_count);
-    if (t->max_length < 3 || t->max_length > RT_TOKENIZER_MAX_LENGTH) return damaged(err, "prompt length");
+    if (t->max_length < 3 || t->max_length > RT_TOKENIZER_MAX_LENGTH)
+        return damaged(err, "prompt length");
     return check_contents(t, err);
 }
 
@@ -101,8 +104,8 @@ struct symbol {
     bool gone;
 };
 
-/* A possible merge of the symbol at `at` with its neighbour on the right. Stale when either has changed: then
- * the pair no longer gives `merged`. */
+/* A possible merge of the symbol at `at` with its neighbour on the right. Stale when either has
+ * changed: then the pair no longer gives `merged`. */
 struct candidate {
     uint32_t rank, merged;
     int32_t at;
@@ -150,8 +153,8 @@ static struct candidate pop(struct work *w) {
     return top;
 }
 
-/* Lowest rank first, leftmost among equals; n log n in the length of the word. Each merge adds at most two
- * candidates to the n - 1 there are at first, so the heap never holds more than 3 n. */
+/* Lowest rank first, leftmost among equals; n log n in the length of the word. Each merge adds at
+ * most two candidates to the n - 1 there are at first, so the heap never holds more than 3 n. */
 static void merge_word(struct work *w, int32_t count) {
     w->heap_count = 0;
     for (int32_t i = 0; i + 1 < count; i++) push(w, i);
@@ -200,8 +203,8 @@ static bool encode_word(struct work *w, const char *word, size_t length) {
     for (int32_t i = 0; i < count; i++) {
         const uint32_t *table = i + 1 < count ? t->byte_inside : t->byte_final;
         uint32_t id = table[(unsigned char)word[i]];
-        w->symbols[i] =
-            (struct symbol){id == RT_TOKEN_NONE ? t->unk : id, i - 1, i + 1 < count ? i + 1 : -1, false};
+        w->symbols[i] = (struct symbol){id == RT_TOKEN_NONE ? t->unk : id, i - 1,
+                                        i + 1 < count ? i + 1 : -1, false};
     }
     merge_word(w, count);
     for (int32_t i = 0; i >= 0; i = w->symbols[i].next) w->ids[w->count++] = w->symbols[i].id;
@@ -213,7 +216,8 @@ static bool encode_word(struct work *w, const char *word, size_t length) {
 static unsigned kind_at(const char *text, size_t length, size_t at, size_t *after) {
     uint32_t code = 0;
     *after = at;
-    if (!rt_utf8_next(text, length, after, &code)) *after = at + 1; /* cannot be: the text was normalised */
+    if (!rt_utf8_next(text, length, after, &code))
+        *after = at + 1; /* cannot be: the text was normalised */
     return rt_unicode_kind_of(code);
 }
 
@@ -252,7 +256,8 @@ static bool encode_plain(struct work *w, const char *text, size_t length) {
 }
 
 /* The longest special token at text[at], NULL if there is none. */
-static const uint32_t *special_at(const rt_tokenizer *t, const char *text, size_t length, size_t at) {
+static const uint32_t *special_at(const rt_tokenizer *t, const char *text, size_t length,
+                                  size_t at) {
     const uint32_t *best = NULL;
     for (uint32_t i = 0; i < t->special_count; i++) {
         const uint32_t *s = t->specials + 3 * (size_t)i;
@@ -280,8 +285,8 @@ static bool encode_normal(struct work *w, const char *text, size_t length) {
     return encode_plain(w, text + plain, length - plain);
 }
 
-rt_status rt_tokenizer_encode(const rt_tokenizer *t, const char *text, size_t length, uint32_t **ids,
-                              size_t *count, rt_error *err) {
+rt_status rt_tokenizer_encode(const rt_tokenizer *t, const char *text, size_t length,
+                              uint32_t **ids, size_t *count, rt_error *err) {
     *ids = NULL;
     *count = 0;
     if (length > RT_TOKENIZER_TEXT_LIMIT)
@@ -289,7 +294,8 @@ rt_status rt_tokenizer_encode(const rt_tokenizer *t, const char *text, size_t le
                        RT_TOKENIZER_TEXT_LIMIT);
     char *normal;
     size_t normal_length;
-    rt_status status = rt_unicode_normalize(text, length, (t->flags & 1) != 0, &normal, &normal_length, err);
+    rt_status status =
+        rt_unicode_normalize(text, length, (t->flags & 1) != 0, &normal, &normal_length, err);
     if (status != RT_OK) return status;
     struct work w = {.t = t};
     if (!encode_normal(&w, normal, normal_length)) {
@@ -307,8 +313,8 @@ rt_status rt_tokenizer_encode(const rt_tokenizer *t, const char *text, size_t le
     return status;
 }
 
-rt_status rt_tokenizer_encode_prompt(const rt_tokenizer *t, const char *text, size_t length, int32_t *ids,
-                                     size_t *used, size_t *cut, rt_error *err) {
+rt_status rt_tokenizer_encode_prompt(const rt_tokenizer *t, const char *text, size_t length,
+                                     int32_t *ids, size_t *used, size_t *cut, rt_error *err) {
     uint32_t *all;
     size_t count;
     rt_status status = rt_tokenizer_encode(t, text, length, &all, &count, err);

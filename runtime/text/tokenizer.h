@@ -1,8 +1,9 @@
-/* CLIP's byte-level BPE tokenizer, as the `tokenizers` backend of transformers' CLIPTokenizer does it:
- * NFC, lower-casing of single code points, the word pattern of CLIP, bytes -> symbols, merges by lowest rank.
+/* CLIP's byte-level BPE tokenizer, as the `tokenizers` backend of transformers' CLIPTokenizer does
+ * it: NFC, lower-casing of single code points, the word pattern of CLIP, bytes -> symbols, merges
+ * by lowest rank.
  *
- * The vocabulary arrives as a blob made by rt_tokenizer_build_blob (tokenizer_build.h) and embedded in the
- * program.
+ * The vocabulary arrives as a blob made by rt_tokenizer_build_blob (tokenizer_build.h) and embedded
+ * in the program.
  *
  * Blob, version 1. Little-endian u32 words; the blob must be 4-byte aligned:
  *   word  0..1   magic "EBRUTOK\0"
@@ -45,20 +46,21 @@ typedef struct rt_tokenizer {
     const char *special_text;
 } rt_tokenizer;
 
-/* Checks `blob` completely (sizes, hash, every id and offset) and fills *t. RT_ERR_INPUT with the reason if
- * bad. */
+/* Checks `blob` completely (sizes, hash, every id and offset) and fills *t. RT_ERR_INPUT with the
+ * reason if bad. */
 rt_status rt_tokenizer_open(rt_tokenizer *t, const void *blob, size_t size, rt_error *err);
 
-/* Ids of `text` (UTF-8, `length` bytes, may hold NUL) without bos and eos and not truncated. *ids is
- * malloc'ed (the caller frees it; NULL when there are none). Invalid UTF-8: RT_ERR_INPUT, the message names
- * the byte offset. */
-rt_status rt_tokenizer_encode(const rt_tokenizer *t, const char *text, size_t length, uint32_t **ids,
-                              size_t *count, rt_error *err);
+/* Ids of `text` (UTF-8, `length` bytes, may hold NUL) without bos and eos and not truncated. *ids
+ * is malloc'ed (the caller frees it; NULL when there are none). Invalid UTF-8: RT_ERR_INPUT, the
+ * message names the byte offset. */
+rt_status rt_tokenizer_encode(const rt_tokenizer *t, const char *text, size_t length,
+                              uint32_t **ids, size_t *count, rt_error *err);
 
-/* bos, ids cut to max_length - 2, eos, pad ... into ids[max_length]. *cut receives the number of tokens that
- * did not fit, *used the number of ids before padding (with bos and eos); both may be NULL. */
-rt_status rt_tokenizer_encode_prompt(const rt_tokenizer *t, const char *text, size_t length, int32_t *ids,
-                                     size_t *used, size_t *cut, rt_error *err);
+/* bos, ids cut to max_length - 2, eos, pad ... into ids[max_length]. *cut receives the number of
+ * tokens that did not fit, *used the number of ids before padding (with bos and eos); both may be
+ * NULL. */
+rt_status rt_tokenizer_encode_prompt(const rt_tokenizer *t, const char *text, size_t length,
+                                     int32_t *ids, size_t *used, size_t *cut, rt_error *err);
 
 /* The hash of word 4..5. */
 uint64_t rt_tokenizer_hash(const void *bytes, size_t size);

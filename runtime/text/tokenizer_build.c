@@ -42,8 +42,8 @@ static rt_status index_vocabulary(struct index *x, const rt_vocab_entry *entries
                                   uint32_t *id_count, rt_error *err) {
     char name[48];
     if (count == 0 || count > MAX_ID)
-        return rt_fail(err, RT_ERR_INPUT, "a vocabulary of %zu entries (1 to %u are possible)", count,
-                       MAX_ID);
+        return rt_fail(err, RT_ERR_INPUT, "a vocabulary of %zu entries (1 to %u are possible)",
+                       count, MAX_ID);
     size_t size = 16;
     while (size < count * 2) size *= 2;
     x->entries = entries;
@@ -59,12 +59,15 @@ static rt_status index_vocabulary(struct index *x, const rt_vocab_entry *entries
         const rt_vocab_entry *e = entries + i;
         shown(e->text, e->length, name);
         if (e->length == 0 || e->length > MAX_SYMBOL)
-            status = rt_fail(err, RT_ERR_INPUT, "vocabulary text '%s' has %zu bytes (1 to %d are possible)",
-                             name, e->length, MAX_SYMBOL);
+            status = rt_fail(err, RT_ERR_INPUT,
+                             "vocabulary text '%s' has %zu bytes (1 to %d are possible)", name,
+                             e->length, MAX_SYMBOL);
         else if (e->id >= MAX_ID)
-            status = rt_fail(err, RT_ERR_INPUT, "id %u of '%s' is out of range", (unsigned)e->id, name);
+            status =
+                rt_fail(err, RT_ERR_INPUT, "id %u of '%s' is out of range", (unsigned)e->id, name);
         else if (seen[e->id / 8] >> (e->id % 8) & 1)
-            status = rt_fail(err, RT_ERR_INPUT, "id %u of '%s' is given twice", (unsigned)e->id, name);
+            status =
+                rt_fail(err, RT_ERR_INPUT, "id %u of '%s' is given twice", (unsigned)e->id, name);
         else if (find(x, e->text, e->length))
             status = rt_fail(err, RT_ERR_INPUT, "vocabulary text '%s' is given twice", name);
         if (status != RT_OK) break;
@@ -78,8 +81,8 @@ static rt_status index_vocabulary(struct index *x, const rt_vocab_entry *entries
     return status;
 }
 
-/* The symbol of a byte in CLIP's (GPT-2's) alphabet: printable bytes are themselves, the others 256, 257 ...
- * in order. */
+/* The symbol of a byte in CLIP's (GPT-2's) alphabet: printable bytes are themselves, the others
+ * 256, 257 ... in order. */
 static uint32_t byte_symbol(unsigned byte) {
     uint32_t extra = 256;
     for (unsigned b = 0; b < 256; b++) {
@@ -112,7 +115,8 @@ static rt_status parse_merge(const struct index *x, const char *line, size_t len
         return rt_fail(err, RT_ERR_INPUT, "merges.txt:%zu: '%s' is not a pair", number,
                        shown(line, length, name));
     if (left > MAX_SYMBOL || right > MAX_SYMBOL)
-        return rt_fail(err, RT_ERR_INPUT, "merges.txt:%zu: symbol of more than %d bytes", number, MAX_SYMBOL);
+        return rt_fail(err, RT_ERR_INPUT, "merges.txt:%zu: symbol of more than %d bytes", number,
+                       MAX_SYMBOL);
     memcpy(joined, line, left);
     memcpy(joined + left, space + 1, right);
     const rt_vocab_entry *a = find(x, line, left), *b = find(x, space + 1, right),
@@ -137,9 +141,10 @@ static int compare_merges(const void *a, const void *b) {
     return 0;
 }
 
-/* *out: malloc'ed [count][4], sorted; of a pair given twice the later line counts, as in transformers. */
-static rt_status parse_merges(const struct index *x, const char *text, size_t length, size_t max_merges,
-                              uint32_t **out, size_t *out_count, rt_error *err) {
+/* *out: malloc'ed [count][4], sorted; of a pair given twice the later line counts, as in transformers.
+ */
+static rt_status parse_merges(const struct index *x, const char *text, size_t length,
+                              size_t max_merges, uint32_t **out, size_t *out_count, rt_error *err) {
     size_t lines = 1, count = 0, number = 0, kept = 0;
     for (size_t i = 0; i < length; i++) lines += text[i] == '\n';
     uint32_t *m = malloc(lines * 4 * sizeof *m);
@@ -162,7 +167,8 @@ static rt_status parse_merges(const struct index *x, const char *text, size_t le
     }
     qsort(m, count, 4 * sizeof *m, compare_merges);
     for (size_t i = 0; i < count; i++) {
-        bool again = kept > 0 && m[4 * (kept - 1)] == m[4 * i] && m[4 * (kept - 1) + 1] == m[4 * i + 1];
+        bool again =
+            kept > 0 && m[4 * (kept - 1)] == m[4 * i] && m[4 * (kept - 1) + 1] == m[4 * i + 1];
         if (again) kept--;
         memmove(m + 4 * kept++, m + 4 * i, 4 * sizeof *m);
     }
@@ -184,12 +190,13 @@ struct specials {
     char *text;
 };
 
-static rt_status add_special(struct specials *s, const rt_vocab_entry *e, bool lower, rt_error *err) {
+static rt_status add_special(struct specials *s, const rt_vocab_entry *e, bool lower,
+                             rt_error *err) {
     char name[48], *normal;
     size_t length;
     if (e->length == 0 || e->length > MAX_SYMBOL)
-        return rt_fail(err, RT_ERR_INPUT, "special token '%s' has %zu bytes", shown(e->text, e->length, name),
-                       e->length);
+        return rt_fail(err, RT_ERR_INPUT, "special token '%s' has %zu bytes",
+                       shown(e->text, e->length, name), e->length);
     rt_status status = rt_unicode_normalize(e->text, e->length, lower, &normal, &length, err);
     if (status != RT_OK) return status;
     char *text = realloc(s->text, s->bytes + length);
@@ -206,14 +213,16 @@ static rt_status add_special(struct specials *s, const rt_vocab_entry *e, bool l
     return text ? RT_OK : no_memory(err);
 }
 
-static rt_status collect_specials(struct specials *s, const rt_vocab_entry *vocab, size_t vocab_count,
-                                  uint32_t id_count, const rt_tokenizer_options *o, rt_error *err) {
-    const rt_vocab_entry *own[2] = {by_id(vocab, vocab_count, o->bos), by_id(vocab, vocab_count, o->eos)};
+static rt_status collect_specials(struct specials *s, const rt_vocab_entry *vocab,
+                                  size_t vocab_count, uint32_t id_count,
+                                  const rt_tokenizer_options *o, rt_error *err) {
+    const rt_vocab_entry *own[2] = {by_id(vocab, vocab_count, o->bos),
+                                    by_id(vocab, vocab_count, o->eos)};
     size_t count = o->specials ? o->special_count : 2;
     if (count > 4096) return rt_fail(err, RT_ERR_INPUT, "%zu special tokens are too many", count);
     if (!own[0] || !own[1])
-        return rt_fail(err, RT_ERR_INPUT, "the vocabulary has no %s token (id %u)", own[0] ? "end" : "start",
-                       (unsigned)(own[0] ? o->eos : o->bos));
+        return rt_fail(err, RT_ERR_INPUT, "the vocabulary has no %s token (id %u)",
+                       own[0] ? "end" : "start", (unsigned)(own[0] ? o->eos : o->bos));
     s->rows = calloc(count + 1, 3 * sizeof *s->rows);
     if (!s->rows) return no_memory(err);
     rt_status status = RT_OK;
@@ -228,8 +237,8 @@ static rt_status collect_specials(struct specials *s, const rt_vocab_entry *voca
 }
 
 static rt_status assemble(const struct index *x, const uint32_t *merges, size_t merge_count,
-                          const struct specials *s, uint32_t id_count, const rt_tokenizer_options *o,
-                          void **blob, size_t *size, rt_error *err) {
+                          const struct specials *s, uint32_t id_count,
+                          const rt_tokenizer_options *o, void **blob, size_t *size, rt_error *err) {
     size_t text_words = (s->bytes + 3) / 4;
     size_t words = RT_TOKENIZER_HEADER + 512 + 4 * merge_count + 3 * s->count + text_words;
     uint32_t *w = calloc(words, sizeof *w);
@@ -262,8 +271,8 @@ static rt_status assemble(const struct index *x, const uint32_t *merges, size_t 
     return RT_OK;
 }
 
-rt_status rt_tokenizer_build_blob(const rt_vocab_entry *vocab, size_t vocab_count, const char *merges,
-                                  size_t merges_length, size_t max_merges,
+rt_status rt_tokenizer_build_blob(const rt_vocab_entry *vocab, size_t vocab_count,
+                                  const char *merges, size_t merges_length, size_t max_merges,
                                   const rt_tokenizer_options *options, void **blob, size_t *size,
                                   rt_error *err) {
     struct index x = {0};
@@ -284,7 +293,8 @@ rt_status rt_tokenizer_build_blob(const rt_vocab_entry *vocab, size_t vocab_coun
     if (status == RT_OK) status = collect_specials(&s, vocab, vocab_count, id_count, options, err);
     if (status == RT_OK)
         status = parse_merges(&x, merges, merges_length, max_merges, &pairs, &pair_count, err);
-    if (status == RT_OK) status = assemble(&x, pairs, pair_count, &s, id_count, options, blob, size, err);
+    if (status == RT_OK)
+        status = assemble(&x, pairs, pair_count, &s, id_count, options, blob, size, err);
     free(pairs);
     free(s.rows);
     free(s.text);

@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One vocabulary entry; the text is UTF-8 in CLIP's byte alphabet ("the</w>", "Ġ" ...), not NUL-terminated.
- */
+/* One vocabulary entry; the text is UTF-8 in CLIP's byte alphabet ("the</w>", "Ġ" ...), not
+ * NUL-terminated. */
 typedef struct rt_vocab_entry {
     const char *text;
     size_t length;
@@ -19,21 +19,23 @@ typedef struct rt_vocab_entry {
 
 typedef struct rt_tokenizer_options {
     uint32_t bos, eos, pad, unk; /* ids */
-    uint32_t max_length;         /* model_max_length, with bos and eos; 3 .. RT_TOKENIZER_MAX_LENGTH */
-    bool lower_case;             /* CLIP: true */
-    /* Tokens that are taken whole where their text occurs. NULL: the texts of bos and eos. (A tokenizer whose
-     * pad token is "!", as Stable Diffusion 2's, lists it here too, as transformers does.) */
+    uint32_t max_length; /* model_max_length, with bos and eos; 3 .. RT_TOKENIZER_MAX_LENGTH */
+    bool lower_case;     /* CLIP: true */
+    /* Tokens that are taken whole where their text occurs. NULL: the texts of bos and eos. (A
+     * tokenizer whose pad token is "!", as Stable Diffusion 2's, lists it here too, as transformers
+     * does.) */
     const rt_vocab_entry *specials;
     size_t special_count;
 } rt_tokenizer_options;
 
-/* `merges`: the text of merges.txt, one "left right" a line; a first line beginning with "#version" is
- * skipped, and so are blank lines. `max_merges`: use only that many lines (0 = all; CLIP's own file has
- * unused ones only in its old form). On success *blob is malloc'ed (the caller frees it) and *size its bytes.
- * RT_ERR_INPUT: what is wrong, with the line of merges.txt or the vocabulary text: malformed line, a merge
- * part or result missing in the vocabulary, an id out of range or given twice, a special token missing. */
-rt_status rt_tokenizer_build_blob(const rt_vocab_entry *vocab, size_t vocab_count, const char *merges,
-                                  size_t merges_length, size_t max_merges,
+/* `merges`: the text of merges.txt, one "left right" a line; a first line beginning with "#version"
+ * is skipped, and so are blank lines. `max_merges`: use only that many lines (0 = all; CLIP's own
+ * file has unused ones only in its old form). On success *blob is malloc'ed (the caller frees it)
+ * and *size its bytes. RT_ERR_INPUT: what is wrong, with the line of merges.txt or the vocabulary
+ * text: malformed line, a merge part or result missing in the vocabulary, an id out of range or
+ * given twice, a special token missing. */
+rt_status rt_tokenizer_build_blob(const rt_vocab_entry *vocab, size_t vocab_count,
+                                  const char *merges, size_t merges_length, size_t max_merges,
                                   const rt_tokenizer_options *options, void **blob, size_t *size,
                                   rt_error *err);
 

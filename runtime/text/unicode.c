@@ -46,7 +46,8 @@ int rt_unicode_lower_of(uint32_t code, uint32_t out[2]) {
         } else if (code > r->last) {
             low = middle + 1;
         } else {
-            if ((code - r->first) % (uint32_t)r->stride == 0) out[0] = (uint32_t)((int32_t)code + r->delta);
+            if ((code - r->first) % (uint32_t)r->stride == 0)
+                out[0] = (uint32_t)((int32_t)code + r->delta);
             break;
         }
     }
@@ -99,9 +100,10 @@ size_t rt_utf8_put(uint32_t code, char out[4]) {
 }
 
 static bool unprintable(uint32_t c) {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
-           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
-           (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe007f);
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c ||
+           (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+           (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
+           (c >= 0xe0000 && c <= 0xe007f);
 }
 
 const char *rt_printable(const char *text, char out[RT_PRINTABLE_MAX]) {
@@ -129,7 +131,15 @@ const char *rt_printable(const char *text, char out[RT_PRINTABLE_MAX]) {
 
 /* ---- normalization form C ---- */
 
-enum { S_BASE = 0xac00, L_BASE = 0x1100, V_BASE = 0x1161, T_BASE = 0x11a7, L_N = 19, V_N = 21, T_N = 28 };
+enum {
+    S_BASE = 0xac00,
+    L_BASE = 0x1100,
+    V_BASE = 0x1161,
+    T_BASE = 0x11a7,
+    L_N = 19,
+    V_N = 21,
+    T_N = 28
+};
 #define S_N ((uint32_t)L_N * V_N * T_N)
 
 #define MAX_DECOMPOSED 4 /* longest full canonical decomposition of a code point */
@@ -148,7 +158,8 @@ static const uint32_t *decomposition(uint32_t code) {
     return NULL;
 }
 
-/* Writes the full decomposition, returns its length. The second part of a pair never decomposes further. */
+/* Writes the full decomposition, returns its length. The second part of a pair never decomposes
+ * further. */
 static size_t decompose(uint32_t code, uint32_t *out) {
     if (code < 0xc0) {
         out[0] = code;
@@ -194,8 +205,8 @@ static uint32_t compose(uint32_t first, uint32_t second) {
     return 0;
 }
 
-/* Sorts each run of marks by combining class, keeping the order of equals; a counting sort, so that a long
- * run of marks costs no more than its length. `spare` has room for all. */
+/* Sorts each run of marks by combining class, keeping the order of equals; a counting sort, so that
+ * a long run of marks costs no more than its length. `spare` has room for all. */
 static void order_marks(uint32_t *codes, size_t count, uint32_t *spare) {
     for (size_t begin = 0; begin < count;) {
         if (combining_class(codes[begin]) == 0) {
@@ -207,7 +218,8 @@ static void order_marks(uint32_t *codes, size_t count, uint32_t *spare) {
         if (end - begin > 1) {
             for (size_t i = begin; i < end; i++) start[combining_class(codes[i]) + 1]++;
             for (int c = 0; c < 256; c++) start[c + 1] += start[c];
-            for (size_t i = begin; i < end; i++) spare[start[combining_class(codes[i])]++] = codes[i];
+            for (size_t i = begin; i < end; i++)
+                spare[start[combining_class(codes[i])]++] = codes[i];
             memcpy(codes + begin, spare, (end - begin) * sizeof *codes);
         }
         begin = end;
@@ -263,7 +275,8 @@ rt_status rt_unicode_nfc(const uint32_t *codes, size_t count, uint32_t **out, si
 
 /* ---- text to text ---- */
 
-static rt_status decode(const char *text, size_t length, uint32_t *codes, size_t *count, rt_error *err) {
+static rt_status decode(const char *text, size_t length, uint32_t *codes, size_t *count,
+                        rt_error *err) {
     size_t n = 0;
     for (size_t at = 0; at < length; n++)
         if (!rt_utf8_next(text, length, &at, codes + n))
@@ -273,8 +286,8 @@ static rt_status decode(const char *text, size_t length, uint32_t *codes, size_t
     return RT_OK;
 }
 
-rt_status rt_unicode_normalize(const char *text, size_t length, bool lower, char **out, size_t *out_length,
-                               rt_error *err) {
+rt_status rt_unicode_normalize(const char *text, size_t length, bool lower, char **out,
+                               size_t *out_length, rt_error *err) {
     size_t count = 0, n = 0;
     uint32_t *codes = malloc((length + 1) * sizeof *codes), *normal = NULL;
     if (!codes) return rt_fail(err, RT_ERR_SYSTEM, "out of memory for a text of %zu bytes", length);

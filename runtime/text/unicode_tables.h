@@ -6,8 +6,8 @@
 
 extern const char rt_unicode_version[];
 
-/* code << 8 | value wherever the value differs from that of the code before; ascending. Value of `kind`:
- * RT_LETTER, RT_NUMBER, RT_SPACE; of `ccc`: canonical combining class. */
+/* code << 8 | value wherever the value differs from that of the code before; ascending. Value of
+ * `kind`: RT_LETTER, RT_NUMBER, RT_SPACE; of `ccc`: canonical combining class. */
 extern const uint32_t rt_unicode_kind[];
 extern const uint32_t rt_unicode_kind_count;
 extern const uint32_t rt_unicode_ccc[];

@@ -1,5 +1,5 @@
-/* What the kernels' unit tests use of cmocka, for cross-built programs: there need not be a cmocka of the
- * target. One file a program; the lines it prints are cmocka's. */
+/* What the kernels' unit tests use of cmocka, for cross-built programs: there need not be a cmocka
+ * of the target. One file a program; the lines it prints are cmocka's. */
 #ifndef EBRU_TESTS_CROSS_CMOCKA_H
 #define EBRU_TESTS_CROSS_CMOCKA_H
 
@@ -17,8 +17,7 @@ struct CMUnitTest {
     const char *name;
     void (*run)(void **state);
 };
-#define cmocka_unit_test(f)                                                                                  \
-    { #f, f }
+#define cmocka_unit_test(f) {#f, f}
 
 static struct {
     jmp_buf back;
@@ -37,9 +36,10 @@ _Noreturn static inline void cross_fail(const char *file, int line) {
 
 #define assert_true(x)  ((x) ? (void)0 : fail_msg("%s is false", #x))
 #define assert_false(x) ((x) ? fail_msg("%s is true", #x) : (void)0)
-#define assert_int_equal(a, b)                                                                               \
+#define assert_int_equal(a, b)                                                                     \
     ((a) == (b) ? (void)0 : fail_msg("%s is %lld, not %lld", #a, (long long)(a), (long long)(b)))
-#define assert_memory_equal(a, b, n) (memcmp(a, b, n) == 0 ? (void)0 : fail_msg("%s and %s differ", #a, #b))
+#define assert_memory_equal(a, b, n)                                                               \
+    (memcmp(a, b, n) == 0 ? (void)0 : fail_msg("%s and %s differ", #a, #b))
 
 static inline bool cross_passes(const struct CMUnitTest *test) {
     void *state = NULL;
@@ -64,6 +64,7 @@ static inline int cross_run(const struct CMUnitTest *tests, size_t count) {
     }
     return failed;
 }
-#define cmocka_run_group_tests(tests, setup, teardown) cross_run(tests, sizeof(tests) / sizeof *(tests))
+#define cmocka_run_group_tests(tests, setup, teardown)                                             \
+    cross_run(tests, sizeof(tests) / sizeof *(tests))
 
 #endif

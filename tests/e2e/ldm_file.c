@@ -1,5 +1,5 @@
-/* ldm_file FOLDER MAP OUT: the single-file checkpoint with the weights that --weights=random:1 gives the
- * folder. */
+/* ldm_file FOLDER MAP OUT: the single-file checkpoint with the weights that --weights=random:1
+ * gives the folder. */
 #include <stdio.h>
 
 #include "frontend/frontend.h"
@@ -11,7 +11,8 @@ int main(int argc, char **argv) {
         return 2;
     }
     base_diag *d = base_diag_new(NULL);
-    fe_options o = {.random_weights = true, .random_seed = 1, .guidance_pair = true, .shared_timestep = true};
+    fe_options o = {
+        .random_weights = true, .random_seed = 1, .guidance_pair = true, .shared_timestep = true};
     ir_module *m = fe_load(d, argv[1], &o);
     if (m) {
         ldm_fixture f;

@@ -1,6 +1,6 @@
-/* pngdiff A.png B.png [MIN_DB [MASK.png]]: prints the PSNR of two pictures (inf when equal) and the largest
- * difference; exit 1 when the sizes differ or the PSNR is below MIN_DB. With a mask only pixels count that
- * are black in it. */
+/* pngdiff A.png B.png [MIN_DB [MASK.png]]: prints the PSNR of two pictures (inf when equal) and the
+ * largest difference; exit 1 when the sizes differ or the PSNR is below MIN_DB. With a mask only
+ * pixels count that are black in it. */
 #include <math.h>
 #include <png.h>
 #include <stdbool.h>
@@ -25,7 +25,8 @@ static png_bytep load(const char *path, png_image *im) {
 int main(int argc, char **argv) {
     png_image a, b, m;
     if (argc < 3) return 2;
-    png_bytep x = load(argv[1], &a), y = load(argv[2], &b), mask = argc > 4 ? load(argv[4], &m) : NULL;
+    png_bytep x = load(argv[1], &a), y = load(argv[2], &b),
+              mask = argc > 4 ? load(argv[4], &m) : NULL;
     bool masked = argc <= 4 || (mask && m.width == a.width && m.height == a.height);
     int code = 1;
     if (x && y && masked && a.width == b.width && a.height == b.height) {

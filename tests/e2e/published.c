@@ -1,7 +1,7 @@
 /* published write NAME FOLDER: the folder of a pipeline of diffusers' own tests
- * (tests/unit/published/published_pipelines.h). published check NAME A.png: whether its last 3 x 3 pixels of the last
- * channel are what the test prints; exit 1 when they differ by more than the test's tolerance and the
- * rounding to 8 bits. */
+ * (tests/unit/published/published_pipelines.h). published check NAME A.png: whether its last 3 x 3
+ * pixels of the last channel are what the test prints; exit 1 when they differ by more than the
+ * test's tolerance and the rounding to 8 bits. */
 #include "tests/unit/published/published_pipelines.h"
 
 #include <math.h>

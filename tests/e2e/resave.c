@@ -1,6 +1,7 @@
-/* The tensors of a safetensors file, stored another way: resave IN OUT [--dtype F64|F32|F16|BF16] [--legacy]
- * [--shards N]. --legacy: attention of autoencoders under the names of before 2023, its matrices as
- * filters of one pixel. --shards: OUT.safetensors becomes OUT-00001-of-0000N.safetensors ... and an index. */
+/* The tensors of a safetensors file, stored another way: resave IN OUT [--dtype F64|F32|F16|BF16]
+ * [--legacy] [--shards N]. --legacy: attention of autoencoders under the names of before 2023, its
+ * matrices as filters of one pixel. --shards: OUT.safetensors becomes
+ * OUT-00001-of-0000N.safetensors ... and an index. */
 #include "frontend/safetensors/safetensors.h"
 
 #include <inttypes.h>
@@ -39,21 +40,25 @@ static void *convert(const fe_st_tensor *t, fe_st_dtype to) {
 }
 
 static void legacy(fe_st_tensor *t) {
-    static const char *const names[][2] = {
-        {".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."}, {".to_out.0.", ".proj_attn."}};
+    static const char *const names[][2] = {{".to_q.", ".query."},
+                                           {".to_k.", ".key."},
+                                           {".to_v.", ".value."},
+                                           {".to_out.0.", ".proj_attn."}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *at = strstr(t->name, names[i][0]);
         if (!at) continue;
         size_t room = strlen(t->name) + 16;
         char *name = malloc(room);
-        snprintf(name, room, "%.*s%s%s", (int)(at - t->name), t->name, names[i][1], at + strlen(names[i][0]));
+        snprintf(name, room, "%.*s%s%s", (int)(at - t->name), t->name, names[i][1],
+                 at + strlen(names[i][0]));
         t->name = name;
         if (t->rank == 2) t->dims[2] = t->dims[3] = 1, t->rank = 4;
         return;
     }
 }
 
-static bool write_shards(base_diag *d, const char *out, const fe_st_tensor *t, size_t n, size_t shards) {
+static bool write_shards(base_diag *d, const char *out, const fe_st_tensor *t, size_t n,
+                         size_t shards) {
     char path[4096], index[4096];
     const char *slash = strrchr(out, '/');
     const char *base = slash ? slash + 1 : out;
@@ -71,8 +76,8 @@ static bool write_shards(base_diag *d, const char *out, const fe_st_tensor *t, s
             return false;
         }
         for (; first < end; first++)
-            fprintf(f, "%s\n\"%s\": \"%.*s-%05zu-of-%05zu.safetensors\"", first ? "," : "", t[first].name,
-                    base_stem, base, s + 1, shards);
+            fprintf(f, "%s\n\"%s\": \"%.*s-%05zu-of-%05zu.safetensors\"", first ? "," : "",
+                    t[first].name, base_stem, base, s + 1, shards);
     }
     fprintf(f, "}}\n");
     return fclose(f) == 0;
@@ -105,7 +110,8 @@ int main(int argc, char **argv) {
                 }
             if (old) legacy(&t[i]);
         }
-        fine = shards ? write_shards(d, argv[2], t, n, shards) : fe_st_write(d, argv[2], t, n, NULL, 0);
+        fine = shards ? write_shards(d, argv[2], t, n, shards)
+                      : fe_st_write(d, argv[2], t, n, NULL, 0);
         for (size_t i = 0; i < n; i++) {
             const fe_st_tensor *from = fe_st_at(st, i);
             if (t[i].data != from->data) free((void *)(uintptr_t)t[i].data);

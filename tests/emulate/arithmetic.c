@@ -1,5 +1,5 @@
-/* Sums of products after the operation sections of TDPBF16PS, VDPBF16PS and VCVTNEPS2BF16 in Intel's manual.
- */
+/* Sums of products after the operation sections of TDPBF16PS, VDPBF16PS and VCVTNEPS2BF16 in
+ * Intel's manual. */
 #include "tests/emulate/perform.h"
 
 #include <immintrin.h>
@@ -33,8 +33,9 @@ void em_dot_tile(const struct em_dot *d) {
 AVX512 static void dot_vector(float *c, const uint32_t *a, const uint32_t *b) {
     const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
     const __m512i va = _mm512_loadu_si512(a), vb = _mm512_loadu_si512(b);
-    __m512 sum = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(va, high)),
-                                 _mm512_castsi512_ps(_mm512_and_si512(vb, high)), _mm512_loadu_ps(c));
+    __m512 sum =
+        _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(va, high)),
+                        _mm512_castsi512_ps(_mm512_and_si512(vb, high)), _mm512_loadu_ps(c));
     sum = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(va, 16)),
                           _mm512_castsi512_ps(_mm512_slli_epi32(vb, 16)), sum);
     _mm512_storeu_ps(c, sum);
@@ -49,7 +50,7 @@ void em_dot_vector(float *c, const uint32_t *a, const uint32_t *b) {
 
 uint16_t em_to_bf16(uint32_t x) {
     uint32_t exponent = x >> 23 & 0xff;
-    if (exponent == 0) return (uint16_t)(x >> 16 & 0x8000);                    /* zero or denormal */
+    if (exponent == 0) return (uint16_t)(x >> 16 & 0x8000); /* zero or denormal */
     if (exponent == 0xff && (x & 0x7fffff)) return (uint16_t)(x >> 16 | 0x40); /* a quiet NaN */
     return (uint16_t)((x + 0x7fff + (x >> 16 & 1)) >> 16);                     /* nearest even */
 }

@@ -1,5 +1,5 @@
-/* Encodings from the Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2: VEX and EVEX
- * prefixes, ModRM and SIB, and the opcodes of chapters 3 to 5. */
+/* Encodings from the Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2: VEX
+ * and EVEX prefixes, ModRM and SIB, and the opcodes of chapters 3 to 5. */
 #include "tests/emulate/decode.h"
 
 #include <string.h>
@@ -88,7 +88,8 @@ static const uint8_t *address(const uint8_t *p, const struct prefix *x, em_inst 
         i->base = EM_RIP;
         mod = 2;
     }
-    if (mod == 1) i->disp = (int8_t)*p++ * (int64_t)(x->encoding == VEX ? 1 : i->broadcast ? 4 : i->bytes);
+    if (mod == 1)
+        i->disp = (int8_t)*p++ * (int64_t)(x->encoding == VEX ? 1 : i->broadcast ? 4 : i->bytes);
     if (mod == 2) {
         i->disp = read_disp32(p);
         p += 4;
@@ -100,7 +101,9 @@ bool em_decode(const uint8_t *code, em_inst *out) {
     struct prefix x = {0};
     em_inst i = {0};
     bool sib = false;
-    const uint8_t *p = code[0] == 0xc4 ? vex(code, &x, &i) : code[0] == 0x62 ? evex(code, &x, &i) : NULL;
+    const uint8_t *p = code[0] == 0xc4   ? vex(code, &x, &i)
+                       : code[0] == 0x62 ? evex(code, &x, &i)
+                                         : NULL;
     if (!p) return false;
     uint8_t opcode = *p++, modrm = *p;
     i.memory = modrm < 0xc0;
@@ -110,7 +113,8 @@ bool em_decode(const uint8_t *code, em_inst *out) {
     if (!i.memory && i.broadcast) return false; /* static rounding */
     i.length = (unsigned)(p - code);
     for (unsigned k = 0; k < sizeof table / sizeof *table; k++) {
-        if (table[k].encoding != x.encoding || table[k].prefix != x.pp || table[k].opcode != opcode) continue;
+        if (table[k].encoding != x.encoding || table[k].prefix != x.pp || table[k].opcode != opcode)
+            continue;
         unsigned want = table[k].operands;
         if (!(want & (i.memory ? MEMORY : REGISTER)) || (want & SIB && !sib)) continue;
         if (want & NO_VVVV && i.vvvv != 0) continue;

@@ -8,14 +8,15 @@ enum { EM_NO_REGISTER = -1, EM_RIP = 16 };
 
 typedef struct em_inst {
     em_op op;
-    unsigned length;        /* bytes */
-    unsigned reg, rm, vvvv; /* registers of the ModRM and prefix fields; rm only when not `memory` */
-    bool memory;            /* the operand is memory at base + index * scale + disp */
-    int base, index;        /* 0 to 15, EM_RIP or EM_NO_REGISTER */
-    unsigned scale;         /* of the index: 1, 2, 4, 8 */
-    int64_t disp;           /* bytes */
-    unsigned bytes;         /* vector length of EVEX: 16, 32, 64 */
-    unsigned mask;          /* k1 to k7, 0: none */
+    unsigned length; /* bytes */
+    unsigned reg, rm,
+        vvvv;        /* registers of the ModRM and prefix fields; rm only when not `memory` */
+    bool memory;     /* the operand is memory at base + index * scale + disp */
+    int base, index; /* 0 to 15, EM_RIP or EM_NO_REGISTER */
+    unsigned scale;  /* of the index: 1, 2, 4, 8 */
+    int64_t disp;    /* bytes */
+    unsigned bytes;  /* vector length of EVEX: 16, 32, 64 */
+    unsigned mask;   /* k1 to k7, 0: none */
     bool zeroing, broadcast;
 } em_inst;
 

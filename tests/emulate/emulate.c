@@ -35,7 +35,8 @@ static void on_illegal(int sig, siginfo_t *info, void *context) {
     if (!em_decode(code, &i)) give_up(code, "unknown", "illegal instruction");
     if (!em_frame_of(&f, u)) give_up(code, names[i.op], "the kernel saved no extended state");
     do { /* the signal costs most: what follows directly is performed along with it */
-        const char *fault = i.op >= EM_VDPBF16PS ? em_perform_vector(&f, &i) : em_perform_tile(&f, &i);
+        const char *fault =
+            i.op >= EM_VDPBF16PS ? em_perform_vector(&f, &i) : em_perform_tile(&f, &i);
         if (fault) give_up(code, names[i.op], fault);
         atomic_fetch_add_explicit(&counts[i.op], 1, memory_order_relaxed);
         code += i.length;

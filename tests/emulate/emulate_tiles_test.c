@@ -1,4 +1,5 @@
-/* AMX-BF16 by the emulator against naive arithmetic: shapes, addresses, configuration, threads, faults. */
+/* AMX-BF16 by the emulator against naive arithmetic: shapes, addresses, configuration, threads,
+ * faults. */
 #include "emulate_test.h"
 
 #include <pthread.h>
@@ -20,10 +21,12 @@ static void configure(const struct config *c) {
 static void release(void) {
     __asm__ volatile("tilerelease" ::: "memory");
 }
-#define LOAD(t, p, stride)                                                                                   \
+#define LOAD(t, p, stride)                                                                         \
     __asm__ volatile("tileloadd (%0,%1), %%tmm" #t ::"r"(p), "r"((int64_t)(stride)) : "memory")
-#define STORE(t, p, stride)                                                                                  \
-    __asm__ volatile("tilestored %%tmm" #t ", (%0,%1)" ::"r"(p), "r"((int64_t)(stride)) : "memory")
+#define STORE(t, p, stride)                                                                        \
+    __asm__ volatile("tilestored %%tmm" #t ", (%0,%1)" ::"r"(p), "r"((int64_t)(stride))            \
+                     : "memor"                                                                     \
+                       "y")
 #define ZERO(t)      __asm__ volatile("tilezero %%tmm" #t::: "memory")
 #define DOT(c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c::: "memory")
 
@@ -80,19 +83,20 @@ void tiles_multiply(void **state) {
                 uint32_t want = 0xabababab; /* outside the tile nothing is written */
                 if (m < M && n < N) want = bits_of(product(a[m], &b[0][n], K, float_of(c[m][n])));
                 if (!same(float_of(out[m][n]), float_of(want)))
-                    fail_msg("%dx%dx%d: row %d column %d is %08x, not %08x", M, N, K, m, n, out[m][n], want);
+                    fail_msg("%dx%dx%d: row %d column %d is %08x, not %08x", M, N, K, m, n,
+                             out[m][n], want);
             }
     }
 }
 
-/* One tile of 4 rows of 8 bytes, loaded or stored by the instruction; p in rax, r12 and r13, stride in rcx
- * and r9. */
-#define FORM(code)                                                                                           \
-    do {                                                                                                     \
-        register const char *p12 __asm__("r12") = p;                                                         \
-        register const char *p13 __asm__("r13") = p;                                                         \
-        register int64_t stride9 __asm__("r9") = stride;                                                     \
-        __asm__ volatile(code ::"a"(p), "c"(stride), "r"(p12), "r"(p13), "r"(stride9) : "memory");           \
+/* One tile of 4 rows of 8 bytes, loaded or stored by the instruction; p in rax, r12 and r13, stride
+ * in rcx and r9. */
+#define FORM(code)                                                                                 \
+    do {                                                                                           \
+        register const char *p12 __asm__("r12") = p;                                               \
+        register const char *p13 __asm__("r13") = p;                                               \
+        register int64_t stride9 __asm__("r9") = stride;                                           \
+        __asm__ volatile(code ::"a"(p), "c"(stride), "r"(p12), "r"(p13), "r"(stride9) : "memory"); \
     } while (0)
 
 static char bytes[4096];
@@ -224,7 +228,8 @@ void tiles_belong_to_threads(void **state) {
 static void twice(void) {
     struct config c = shapes(16, 16, 16, 0);
     configure(&c);
-    __asm__ volatile(".byte 0xc4, 0xe2, 0x72, 0x5c, 0xc1"); /* tmm0 += tmm1 * tmm1, which assemblers refuse */
+    __asm__ volatile(
+        ".byte 0xc4, 0xe2, 0x72, 0x5c, 0xc1"); /* tmm0 += tmm1 * tmm1, which assemblers refuse */
 }
 static void misfit(void) {
     struct config c = shapes(16, 16, 16, 0);
@@ -271,7 +276,8 @@ static void ends(void (*what)(void), const char *says) {
     close(out[0]);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status));
-    if (WTERMSIG(status) == SIGABRT && !strstr(text, says)) fail_msg("'%s' does not say '%s'", text, says);
+    if (WTERMSIG(status) == SIGABRT && !strstr(text, says))
+        fail_msg("'%s' does not say '%s'", text, says);
 }
 
 void what_the_cpu_refuses_ends_the_process(void **state) {

@@ -1,6 +1,6 @@
 /* The layout is the XSAVE area's in its standard form (Intel SDM volume 1, chapter 13; Linux's
- * uapi/asm/sigcontext.h): 512 bytes of legacy state, a header of 64 whose first word says which components
- * hold something else than zeros, the components at the offsets CPUID leaf 0DH tells. */
+ * uapi/asm/sigcontext.h): 512 bytes of legacy state, a header of 64 whose first word says which
+ * components hold something else than zeros, the components at the offsets CPUID leaf 0DH tells. */
 #include "tests/emulate/frame.h"
 
 #include <cpuid.h>
@@ -9,7 +9,9 @@
 enum { SSE = 1, YMM_HIGH = 2, MASKS = 5, ZMM_HIGH = 6, ZMM_16_31 = 7, COMPONENTS = 8 };
 enum { LEGACY_XMM = 160, SOFTWARE = 464, HEADER = 512 };
 
-static struct { uint32_t offset, bytes; } layout[COMPONENTS];
+static struct {
+    uint32_t offset, bytes;
+} layout[COMPONENTS];
 
 /* What the kernel writes into bytes of the legacy area that the CPU leaves alone. */
 struct software {
@@ -20,7 +22,8 @@ struct software {
 
 bool em_frame_layout(void) {
     uint32_t a, b, c, d;
-    const uint32_t needed = 1u << SSE | 1u << YMM_HIGH | 1u << MASKS | 1u << ZMM_HIGH | 1u << ZMM_16_31;
+    const uint32_t needed =
+        1u << SSE | 1u << YMM_HIGH | 1u << MASKS | 1u << ZMM_HIGH | 1u << ZMM_16_31;
     if (!__get_cpuid_count(0xd, 0, &a, &b, &c, &d) || (a & needed) != needed) return false;
     layout[SSE].offset = LEGACY_XMM;
     layout[SSE].bytes = 256;
@@ -57,7 +60,8 @@ static void read_part(const em_frame *f, int component, unsigned at, void *to, u
         memset(to, 0, bytes);
 }
 
-static void write_part(const em_frame *f, int component, unsigned at, const void *from, unsigned bytes) {
+static void write_part(const em_frame *f, int component, unsigned at, const void *from,
+                       unsigned bytes) {
     uint64_t bits = in_use(f);
     uint8_t *p = f->area + layout[component].offset;
     if (!(bits >> component & 1)) {
@@ -97,8 +101,9 @@ uint64_t em_read_mask(const em_frame *f, unsigned n) {
 }
 
 static int64_t general(const em_frame *f, int n) {
-    static const int place[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-                                  REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+    static const int place[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+                                  REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                  REG_R12, REG_R13, REG_R14, REG_R15};
     return f->general[place[n]];
 }
 

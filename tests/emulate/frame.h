@@ -1,5 +1,5 @@
-/* Registers as the kernel saved them on the stack when the signal came: what is written here is in the CPU's
- * registers when the handler returns. */
+/* Registers as the kernel saved them on the stack when the signal came: what is written here is in
+ * the CPU's registers when the handler returns. */
 #ifndef EBRU_TESTS_EMULATE_FRAME_H
 #define EBRU_TESTS_EMULATE_FRAME_H
 
@@ -22,7 +22,8 @@ void em_read_vector(const em_frame *f, unsigned n, void *to);
 void em_write_vector(const em_frame *f, unsigned n, const void *from);
 /* k0 to k7. */
 uint64_t em_read_mask(const em_frame *f, unsigned n);
-/* Of the instruction's memory operand without its index; the index register's value times its scale. */
+/* Of the instruction's memory operand without its index; the index register's value times its
+ * scale. */
 char *em_base_address(const em_frame *f, const em_inst *i);
 int64_t em_index(const em_frame *f, const em_inst *i);
 

@@ -1,5 +1,5 @@
-/* The measured roof is of the unit that multiplies: FMA for f32 at every level, the units for bf16 where a
- * program has bf16 kernels. Their loops run here by the emulator where the CPU cannot. */
+/* The measured roof is of the unit that multiplies: FMA for f32 at every level, the units for bf16
+ * where a program has bf16 kernels. Their loops run here by the emulator where the CPU cannot. */
 #include "runtime/engine/engine.h"
 #include "tests/emulate/emulate.h"
 

@@ -4,13 +4,14 @@
 
 #include "tests/emulate/frame.h"
 
-/* Each performs one decoded instruction on the saved registers; NULL, or what the CPU would raise a fault
- * for. */
+/* Each performs one decoded instruction on the saved registers; NULL, or what the CPU would raise a
+ * fault for. */
 const char *em_perform_tile(const em_frame *f, const em_inst *i);
 const char *em_perform_vector(const em_frame *f, const em_inst *i);
 
-/* arithmetic.c: fp32 with denormals taken and given as zeros, rounded to nearest even, whatever MXCSR says.
- * Rows of 16 elements or pairs; pairs (2k, 2k + 1) are the low and high half of a word. */
+/* arithmetic.c: fp32 with denormals taken and given as zeros, rounded to nearest even, whatever
+ * MXCSR says. Rows of 16 elements or pairs; pairs (2k, 2k + 1) are the low and high half of a word.
+ */
 struct em_dot {
     float *c;              /* [rows][16] */
     const uint32_t *a, *b; /* pairs: [rows][16], [depth][16] */

@@ -1,5 +1,6 @@
-/* For whole programs: LD_PRELOAD=libebru_emulate.so PROGRAM --cpu-level=x86-64-v4-amx --no-cpu-check. With
- * EBRU_EMULATE_REPORT=FILE the process leaves there how often it performed what. */
+/* For whole programs: LD_PRELOAD=libebru_emulate.so PROGRAM --cpu-level=x86-64-v4-amx
+ * --no-cpu-check. With EBRU_EMULATE_REPORT=FILE the process leaves there how often it performed
+ * what. */
 #include "tests/emulate/emulate.h"
 
 #include <stdio.h>

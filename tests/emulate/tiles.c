@@ -1,5 +1,5 @@
-/* AMX: tile configuration and tiles of a thread, and the instructions on them (Intel SDM volume 1, chapter
- * 18). */
+/* AMX: tile configuration and tiles of a thread, and the instructions on them (Intel SDM volume 1,
+ * chapter 18). */
 #include "tests/emulate/perform.h"
 
 #include <string.h>
@@ -12,7 +12,8 @@ struct config {
     uint8_t rows[16];
 };
 
-/* Space of the program itself, also when this is loaded as a library: nothing is allocated in the handler. */
+/* Space of the program itself, also when this is loaded as a library: nothing is allocated in the
+ * handler. */
 static _Thread_local __attribute__((tls_model("initial-exec"))) struct {
     struct config config;
     uint8_t tile[TILES][ROWS][ROW_BYTES];
@@ -38,7 +39,8 @@ static const char *load_config(const void *from) {
         !zeros(c.rows + TILES, TILES))
         return "configuration with reserved bytes that are not zero";
     for (int t = 0; t < TILES; t++) {
-        if (c.rows[t] > ROWS || c.colsb[t] > ROW_BYTES) return "configuration with a tile that is too large";
+        if (c.rows[t] > ROWS || c.colsb[t] > ROW_BYTES)
+            return "configuration with a tile that is too large";
         if (!c.rows[t] != !c.colsb[t]) return "configuration with a tile of rows or columns only";
     }
     state.config = c;
@@ -79,7 +81,8 @@ static const char *dot(unsigned tc, unsigned ta, unsigned tb) {
     if (tc == ta || tc == tb || ta == tb) return "one tile twice in a product";
     if (g->start_row) return "product after a load that was interrupted";
     if (g->colsb[tc] % 4 || g->colsb[ta] % 4 || g->colsb[tb] % 4) return "rows of no whole pairs";
-    if (g->rows[tc] != g->rows[ta] || g->colsb[tc] != g->colsb[tb] || g->colsb[ta] / 4 != g->rows[tb])
+    if (g->rows[tc] != g->rows[ta] || g->colsb[tc] != g->colsb[tb] ||
+        g->colsb[ta] / 4 != g->rows[tb])
         return "shapes that do not fit in a product";
     float c[ROWS][16];
     uint32_t a[ROWS][16], b[ROWS][16];

@@ -1,10 +1,11 @@
-/* AVX512-BF16 on saved vector registers. Elements that the mask leaves out keep the destination's value, or
- * become zero; bytes of the destination above the vector length become zero. */
+/* AVX512-BF16 on saved vector registers. Elements that the mask leaves out keep the destination's
+ * value, or become zero; bytes of the destination above the vector length become zero. */
 #include "tests/emulate/perform.h"
 
 #include <string.h>
 
-/* The last operand: a register, memory, or one word of memory for all. Only elements of `mask` are read. */
+/* The last operand: a register, memory, or one word of memory for all. Only elements of `mask` are
+ * read. */
 static void read_source(const em_frame *f, const em_inst *i, uint64_t mask, uint32_t source[16]) {
     memset(source, 0, 64);
     if (!i->memory) {
@@ -40,8 +41,8 @@ static void dot(const em_frame *f, const em_inst *i) {
     em_write_vector(f, i->reg, out);
 }
 
-/* `pair`: the first operand's elements behind the last one's; else the last one's alone, into half a
- * register. */
+/* `pair`: the first operand's elements behind the last one's; else the last one's alone, into half
+ * a register. */
 static void convert(const em_frame *f, const em_inst *i, bool pair) {
     uint32_t first[16], last[16];
     uint16_t old[32], out[32] = {0};

@@ -1,5 +1,5 @@
-/* Fuzz entry for the text form: whatever the bytes are, reading ends in a valid module or in diagnostics;
- * what was read prints, reads back and prints identically. Build by hand with
+/* Fuzz entry for the text form: whatever the bytes are, reading ends in a valid module or in
+ * diagnostics; what was read prints, reads back and prints identically. Build by hand with
  *
  *   clang-19 -g -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. tests/fuzz/fuzz_ir.c ir/(all).c -lm -o
  * fuzz_ir

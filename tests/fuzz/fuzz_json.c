@@ -1,5 +1,6 @@
-/* Fuzz entry: any bytes as a JSON document. Whatever is accepted must read the same in cJSON, and every
- * accessor must survive every value. Linked into a libFuzzer target and into the replay of the corpus. */
+/* Fuzz entry: any bytes as a JSON document. Whatever is accepted must read the same in cJSON, and
+ * every accessor must survive every value. Linked into a libFuzzer target and into the replay of
+ * the corpus. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -12,9 +13,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Broken promises end the run whatever the build type: assert() may be compiled out. */
-#define PROMISE(x)                                                                                           \
-    do {                                                                                                     \
-        if (!(x)) abort();                                                                                   \
+#define PROMISE(x)                                                                                 \
+    do {                                                                                           \
+        if (!(x)) abort();                                                                         \
     } while (0)
 
 static void compare(base_jval v, const cJSON *theirs) {
@@ -37,7 +38,8 @@ static void compare(base_jval v, const cJSON *theirs) {
         PROMISE(cJSON_IsNumber(theirs) && x == theirs->valuedouble);
         break;
     case BASE_JSON_STRING:
-        PROMISE(base_json_string(v, &s) && cJSON_IsString(theirs) && strcmp(s, theirs->valuestring) == 0);
+        PROMISE(base_json_string(v, &s) && cJSON_IsString(theirs) &&
+                strcmp(s, theirs->valuestring) == 0);
         base_json_choice(v, "thing", names, 2, &index);
         break;
     case BASE_JSON_ARRAY:

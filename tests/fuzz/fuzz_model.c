@@ -1,5 +1,6 @@
-/* Fuzz entry: any bytes as a model description or as the config of a component. Whatever is accepted must
- * verify; whatever is refused must have said why. Weights are random, so no file is read. */
+/* Fuzz entry: any bytes as a model description or as the config of a component. Whatever is
+ * accepted must verify; whatever is refused must have said why. Weights are random, so no file is
+ * read. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +10,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define PROMISE(x)                                                                                           \
-    do {                                                                                                     \
-        if (!(x)) abort();                                                                                   \
+#define PROMISE(x)                                                                                 \
+    do {                                                                                           \
+        if (!(x)) abort();                                                                         \
     } while (0)
 
 static const fe_options options = {.random_weights = true, .random_seed = 1, .guidance_pair = true};
@@ -53,8 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         ir_module *m = ir_module_new();
         base_jval root = base_json_root(doc);
         bool described = base_json_present(base_json_get(root, "ebru"));
-        bool fine =
-            described ? fe_load_description(d, m, "m.json", doc, &options) : load_component(d, m, root);
+        bool fine = described ? fe_load_description(d, m, "m.json", doc, &options)
+                              : load_component(d, m, root);
         PROMISE(fine == (base_diag_errors(d) == 0));
         if (fine) ir_verify(m, NULL);
         base_json_free(doc);

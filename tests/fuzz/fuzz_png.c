@@ -1,5 +1,5 @@
-/* Fuzz entry: any bytes as a PNG file. Whatever is accepted has the promised size, and the roads to RGB, gray
- * and 16-bit gray agree on whether it is; whatever is refused has a printable reason. */
+/* Fuzz entry: any bytes as a PNG file. Whatever is accepted has the promised size, and the roads to
+ * RGB, gray and 16-bit gray agree on whether it is; whatever is refused has a printable reason. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +8,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define PROMISE(x)                                                                                           \
-    do {                                                                                                     \
-        if (!(x)) abort();                                                                                   \
+#define PROMISE(x)                                                                                 \
+    do {                                                                                           \
+        if (!(x)) abort();                                                                         \
     } while (0)
 
 typedef struct size2 {
@@ -27,7 +27,8 @@ static rt_status read_as(const uint8_t *data, size_t size, int channels, int bit
     fclose(f);
     PROMISE((status == RT_OK) == (pixels != NULL));
     if (status == RT_OK) {
-        PROMISE(s->width > 0 && s->width <= RT_PNG_MAX_SIDE && s->height > 0 && s->height <= RT_PNG_MAX_SIDE);
+        PROMISE(s->width > 0 && s->width <= RT_PNG_MAX_SIDE && s->height > 0 &&
+                s->height <= RT_PNG_MAX_SIDE);
         size_t bytes = (size_t)s->width * s->height * (size_t)(channels * bits / 8);
         unsigned sum = 0; /* a sanitizer sees every byte that is not there */
         for (size_t i = 0; i < bytes; i++) sum += ((const uint8_t *)pixels)[i];
@@ -44,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size2 rgb, gray, wide;
     if (size == 0) return 0;
     rt_status status = read_as(data, size, 3, 8, &rgb);
-    PROMISE(read_as(data, size, 1, 8, &gray) == status && read_as(data, size, 1, 16, &wide) == status);
+    PROMISE(read_as(data, size, 1, 8, &gray) == status &&
+            read_as(data, size, 1, 16, &wide) == status);
     PROMISE(memcmp(&rgb, &gray, sizeof rgb) == 0 && memcmp(&rgb, &wide, sizeof rgb) == 0);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* Fuzz entry: any bytes as a safetensors file. Of what is accepted, every tensor must lie inside the file,
- * without overlap, sorted and found by its name, and convert. */
+/* Fuzz entry: any bytes as a safetensors file. Of what is accepted, every tensor must lie inside
+ * the file, without overlap, sorted and found by its name, and convert. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +8,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define PROMISE(x)                                                                                           \
-    do {                                                                                                     \
-        if (!(x)) abort();                                                                                   \
+#define PROMISE(x)                                                                                 \
+    do {                                                                                           \
+        if (!(x)) abort();                                                                         \
     } while (0)
 
 static void check_tensor(fe_st *st, size_t i, const uint8_t *data, size_t size) {

@@ -1,5 +1,5 @@
-/* Runs a fuzz entry point over committed inputs, and over every prefix of the small ones, so that what
- * fuzzing found once is tested in every build without libFuzzer: replay FOLDER-OR-FILE... */
+/* Runs a fuzz entry point over committed inputs, and over every prefix of the small ones, so that
+ * what fuzzing found once is tested in every build without libFuzzer: replay FOLDER-OR-FILE... */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -9,18 +9,19 @@ INLINE void weights_body(const struct attn_weights *t, const int32_t nb) {
     const float *k[ATTN_ROWS], *q = t->q;
     float *w = t->w;
     v16 acc[ATTN_ROWS * ATTN_MAX_BLOCKS];
-    UNROLL for (int32_t m = 0; m < ATTN_ROWS; m++) k[m] = t->k + (int64_t)ebru_min_i32(m, rows - 1) * d;
+    UNROLL for (int32_t m = 0; m < ATTN_ROWS; m++) k[m] =
+        t->k + (int64_t)ebru_min_i32(m, rows - 1) * d;
     UNROLL for (int32_t m = 0; m < ATTN_ROWS; m++) {
         UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] = -load16(t->base + n * 16);
     }
-#define EBRU_STEP(c)                                                                                         \
-    {                                                                                                        \
-        v16 x[ATTN_MAX_BLOCKS];                                                                              \
-        UNROLL for (int32_t n = 0; n < nb; n++) x[n] = load16(q + n * q_block + (c)*16);                     \
-        UNROLL for (int32_t m = 0; m < ATTN_ROWS; m++) {                                                     \
-            const v16 v = splat16(k[m][at + (c)]);                                                           \
-            UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] += v * x[n];                             \
-        }                                                                                                    \
+#define EBRU_STEP(c)                                                                               \
+    {                                                                                              \
+        v16 x[ATTN_MAX_BLOCKS];                                                                    \
+        UNROLL for (int32_t n = 0; n < nb; n++) x[n] = load16(q + n * q_block + (c) * 16);         \
+        UNROLL for (int32_t m = 0; m < ATTN_ROWS; m++) {                                           \
+            const v16 v = splat16(k[m][at + (c)]);                                                 \
+            UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] += v * x[n];                   \
+        }                                                                                          \
     }
     int64_t at = 0;
     for (; at + 8 <= d; at += 8, q += 8 * 16) {
@@ -51,7 +52,8 @@ INLINE void sums_body(const struct attn_sums *t, const int32_t nb) {
     UNROLL for (int32_t i = 0; i < ATTN_ROWS * nb; i++) acc[i] = splat16(0.0f);
     if (t->add) {
         UNROLL for (int32_t m = 0; m < ATTN_ROWS; m++) {
-            UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] = load16(o + n * o_block + m * 16);
+            UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] =
+                load16(o + n * o_block + m * 16);
         }
     }
     for (int32_t group = t->groups; group > 0; group--) {
@@ -75,11 +77,12 @@ INLINE void sums_body(const struct attn_sums *t, const int32_t nb) {
     }
 }
 
-#define ATTN_DEFINE(n)                                                                                       \
-    __attribute__((noinline)) void EBRU_NAME(ebru_attn_weights_##n)(const struct attn_weights *t) {          \
-        weights_body(t, n);                                                                                  \
-    }                                                                                                        \
-    __attribute__((noinline)) void EBRU_NAME(ebru_attn_sums_##n)(const struct attn_sums *t) {                \
-        sums_body(t, n);                                                                                     \
+#define ATTN_DEFINE(n)                                                                             \
+    __attribute__((noinline)) void EBRU_NAME(ebru_attn_weights_##n)(                               \
+        const struct attn_weights *t) {                                                            \
+        weights_body(t, n);                                                                        \
+    }                                                                                              \
+    __attribute__((noinline)) void EBRU_NAME(ebru_attn_sums_##n)(const struct attn_sums *t) {      \
+        sums_body(t, n);                                                                           \
     }
 ATTN_TILES(ATTN_DEFINE)

@@ -1,17 +1,17 @@
-/* The register tiles of attention.c: ATTN_ROWS keys, respectively channels, by up to ATTN_MAX_BLOCKS blocks
- * of 16 queries. Functions, one a block count, shared like tile.h's.
+/* The register tiles of attention.c: ATTN_ROWS keys, respectively channels, by up to
+ * ATTN_MAX_BLOCKS blocks of 16 queries. Functions, one a block count, shared like tile.h's.
  *
  * attn_weights: scores that become softmax weights before they leave the registers.
  *
  *   w[n][m][:] = 2^(sum over c of k[m][c] * q[n][c][:] - base[n][:]),   sum[n] += w[n][0] + w[n][1] + ...
  *
- * A reduction over a head's channels is short (40 of them in the largest attention of Stable Diffusion), so
- * storing scores only to read them again for a maximum and for the exponential would cost as much as half the
- * multiply. The base need not be the maximum: any number that keeps 2^(s - base) in range gives the same
- * quotients; see attention.c.
+ * A reduction over a head's channels is short (40 of them in the largest attention of Stable
+ * Diffusion), so storing scores only to read them again for a maximum and for the exponential would
+ * cost as much as half the multiply. The base need not be the maximum: any number that keeps 2^(s -
+ * base) in range gives the same quotients; see attention.c.
  *
- * attn_sums: o[n][m][:] (+)= sum over keys j of v[j/16][m][j%16] * w[n][j][:]. The rows of v lie side by
- * side, so that one pointer serves them all, which tile.h's multiply cannot assume. */
+ * attn_sums: o[n][m][:] (+)= sum over keys j of v[j/16][m][j%16] * w[n][j][:]. The rows of v lie
+ * side by side, so that one pointer serves them all, which tile.h's multiply cannot assume. */
 #ifndef EBRU_RUNTIME_KERNELS_TILE_ATTENTION_TILE_H
 #define EBRU_RUNTIME_KERNELS_TILE_ATTENTION_TILE_H
 
@@ -50,16 +50,14 @@ struct attn_sums {
 #define ATTN_MAX_BLOCKS 1
 #endif
 
-#define ATTN_DECLARE(n)                                                                                      \
-    void EBRU_NAME(ebru_attn_weights_##n)(const struct attn_weights *t);                                     \
+#define ATTN_DECLARE(n)                                                                            \
+    void EBRU_NAME(ebru_attn_weights_##n)(const struct attn_weights *t);                           \
     void EBRU_NAME(ebru_attn_sums_##n)(const struct attn_sums *t);
 ATTN_TILES(ATTN_DECLARE)
 
-#define ATTN_WEIGHTS_CASE(n)                                                                                 \
-    case n:                                                                                                  \
-        EBRU_NAME(ebru_attn_weights_##n)(t);                                                                 \
-        return;
-#define ATTN_SUMS_CASE(n)                                                                                    \
+#define ATTN_WEIGHTS_CASE(n)                                                                       \
+    case n: EBRU_NAME(ebru_attn_weights_##n)(t); return;
+#define ATTN_SUMS_CASE(n)                                                                          \
     case n: EBRU_NAME(ebru_attn_sums_##n)(t); return;
 INLINE void attn_weights_run(const struct attn_weights *t, int32_t blocks) {
     switch (blocks) {

@@ -1,13 +1,13 @@
-/* The multiply's inner loops, one function a register tile (tile.h). They stay functions: a call costs
- * nothing beside a reduction, and every convolution and attention of a module shares them. */
+/* The multiply's inner loops, one function a register tile (tile.h). They stay functions: a call
+ * costs nothing beside a reduction, and every convolution and attention of a module shares them. */
 #include "runtime/kernels/tile/tile.h"
 
 #if defined(__aarch64__)
 #include "runtime/kernels/tile/tile_neon.h"
 #else
-/* Steps of the innermost loop. Half a tap: sixteen steps of twenty-four multiplies are 4 KiB of code, and
- * from there on it depends on how the function happens to be aligned whether the loop runs at 95 % of peak
- * or, decoded anew each time round, at 70. */
+/* Steps of the innermost loop. Half a tap: sixteen steps of twenty-four multiplies are 4 KiB of
+ * code, and from there on it depends on how the function happens to be aligned whether the loop
+ * runs at 95 % of peak or, decoded anew each time round, at 70. */
 enum { STEPS = 8 };
 
 /* Before step c: half a tap's share of `next` to L2, the weights one tap on to L1. */
@@ -15,7 +15,8 @@ INLINE void fetch_weights(const float *b, int64_t b_step, const float *next, con
                           const int32_t nb) {
     if (c % (16 / TILE_NEXT) == 0) __builtin_prefetch(next + c / (16 / TILE_NEXT) * 16, 0, 2);
     if (TILE_AHEAD == 0) return;
-    UNROLL for (int32_t n = 0; n < nb; n++) __builtin_prefetch(b + n * b_step + c * 16 + TILE_AHEAD);
+    UNROLL for (int32_t n = 0; n < nb; n++)
+        __builtin_prefetch(b + n * b_step + c * 16 + TILE_AHEAD);
 }
 
 /* Step c: a row of weights times every pixel's channel. */
@@ -45,10 +46,11 @@ INLINE void store_sums(const struct tile *t, const v16 *acc, const int32_t mr, c
     }
 }
 
-/* line: pixels side by side. One pointer serves them all: six in registers leave none for anything else, and
- * loading them again and again were 8 of 100 instructions where the front end is what a thread has least of.
- */
-INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb, const int32_t line) {
+/* line: pixels side by side. One pointer serves them all: six in registers leave none for anything
+ * else, and loading them again and again were 8 of 100 instructions where the front end is what a
+ * thread has least of. */
+INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb,
+                      const int32_t line) {
     v16 acc[32];
     const float *a[TILE_ROWS];
     const float *b = t->b, *next = t->next;

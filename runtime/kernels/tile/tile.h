@@ -1,11 +1,12 @@
-/* The multiply: MR pixels by NB blocks of 16 columns in registers, over a reduction of taps x 16 channels.
+/* The multiply: MR pixels by NB blocks of 16 columns in registers, over a reduction of taps x 16
+ * channels.
  *
  *   sum[n][m][:] (+)= sum over (c-block, kh, kw, c) of a[m][..] * b[n][..][c][:]
  *
- * One function a (MR, NB) pair, shared by everything that multiplies in a module: shapes arrive in the
- * argument struct, only the unrolled inner step is code. Order "load B row, then for each m broadcast and
- * multiply over n" keeps the register allocator within MR*NB + NB + 1 registers at the pairs the level lists;
- * see tile_max_rows. */
+ * One function a (MR, NB) pair, shared by everything that multiplies in a module: shapes arrive in
+ * the argument struct, only the unrolled inner step is code. Order "load B row, then for each m
+ * broadcast and multiply over n" keeps the register allocator within MR*NB + NB + 1 registers at
+ * the pairs the level lists; see tile_max_rows. */
 #ifndef EBRU_RUNTIME_KERNELS_TILE_TILE_H
 #define EBRU_RUNTIME_KERNELS_TILE_TILE_H
 
@@ -13,22 +14,26 @@
 
 struct tile {
     const float *const *a; /* MR pixel pointers at the first c-block, top left tap; */
-    const float *line;     /* or the first of them, and the others follow 16 floats on each; else NULL */
-    const float *b;        /* packed weights of the first block at the first c-block */
-    const float *next;     /* weights to fetch into L2 on the way, TILE_NEXT lines a tap */
-    float *sum;            /* block n of pixel m at n * sum_step + m * sum_row */
-    int64_t b_step;        /* floats from a block of 16 columns to the next */
+    const float
+        *line;      /* or the first of them, and the others follow 16 floats on each; else NULL */
+    const float *b; /* packed weights of the first block at the first c-block */
+    const float *next; /* weights to fetch into L2 on the way, TILE_NEXT lines a tap */
+    float *sum;        /* block n of pixel m at n * sum_step + m * sum_row */
+    int64_t b_step;    /* floats from a block of 16 columns to the next */
     int64_t sum_step, sum_row;
     int64_t a_row, a_cb; /* floats added after a row of taps, and after all rows of a c-block */
     int64_t
-        a_next; /* floats from a pixel to itself a c-block on, fetched ahead: too far apart to be foreseen */
+        /* floats from a pixel to itself a c-block on, fetched ahead: too far apart to be foreseen
+         */
+        a_next;
     int32_t cbs, kh, kw;
     int32_t rest; /* reduction steps after the last whole tap */
     int32_t add;  /* 0: start from zero, 1: from sum */
 };
 
-/* Floats ahead of the multiply that weights are fetched at: one tap, 16 rows. 0 where a tile reads a single
- * stream, which the hardware follows by itself and the load ports have no room to spare. */
+/* Floats ahead of the multiply that weights are fetched at: one tap, 16 rows. 0 where a tile reads
+ * a single stream, which the hardware follows by itself and the load ports have no room to spare.
+ */
 #if defined(__AVX512F__)
 #define TILE_AHEAD 256
 #else
@@ -72,8 +77,8 @@ INLINE int32_t tile_max_rows(int32_t nb) {
 #endif
 }
 
-/* Two switches, blocks outside: the block count is a constant after specialisation, the row count need not
- * be. */
+/* Two switches, blocks outside: the block count is a constant after specialisation, the row count
+ * need not be. */
 #define TILE_CASE(m, n)                                                                                      \
     case m:                                                                                                  \
         if (t->line) TILE_LINE(m, n)(t); else TILE_POINTERS(m, n)(t);                                        \

@@ -1,45 +1,47 @@
-/* The inner loops of the multiply in bf16 (tile_bf16.h), three ways: matrix registers, dot products of pairs,
- * f32. In the first two a product of two bf16 is exact and their sums are f32; the third has exact products,
- * too, and one rounding a channel. */
+/* The inner loops of the multiply in bf16 (tile_bf16.h), three ways: matrix registers, dot products
+ * of pairs, f32. In the first two a product of two bf16 is exact and their sums are f32; the third
+ * has exact products, too, and one rounding a channel. */
 #include "runtime/kernels/tile/tile_bf16.h"
 
 #if defined(__AMX_BF16__)
 
-/* Registers: sums of row r, block n in 0..3 = 2r + n; rows in 4, 5; weights in 6, 7. The numbers are
- * immediates. */
-#define LOAD_SUM(i, r, n)                                                                                    \
+/* Registers: sums of row r, block n in 0..3 = 2r + n; rows in 4, 5; weights in 6, 7. The numbers
+ * are immediates. */
+#define LOAD_SUM(i, r, n)                                                                          \
     if (mr > r && nb > n) __builtin_ia32_tileloadd64(i, t->sum + n * t->sum_step + r * 256, 64)
-#define STORE_SUM(i, r, n)                                                                                   \
+#define STORE_SUM(i, r, n)                                                                         \
     if (mr > r && nb > n) __builtin_ia32_tilestored64(i, t->sum + n * t->sum_step + r * 256, 64)
-#define MULTIPLY(i, r, n)                                                                                    \
+#define MULTIPLY(i, r, n)                                                                          \
     if (mr > r && nb > n) __builtin_ia32_tdpbf16ps(i, 4 + r, 6 + n)
-#define LOAD_ROWS(from)                                                                                      \
-    __builtin_ia32_tileloadd64(4, a + (from), step);                                                         \
+#define LOAD_ROWS(from)                                                                            \
+    __builtin_ia32_tileloadd64(4, a + (from), step);                                               \
     if (mr > 1) __builtin_ia32_tileloadd64(5, a + a1 + (from), step)
-#define LOAD_WEIGHTS(from)                                                                                   \
-    __builtin_ia32_tileloadd64(6, b + (from), 64);                                                           \
+#define LOAD_WEIGHTS(from)                                                                         \
+    __builtin_ia32_tileloadd64(6, b + (from), 64);                                                 \
     if (nb > 1) __builtin_ia32_tileloadd64(7, b + b1 + (from), 64)
 #define KEEP_LOOP   _Pragma("clang loop unroll(disable)")
-#define FETCH(line) __builtin_prefetch(next + (line)*32, 0, 2)
-#define MULTIPLY_ALL                                                                                         \
-    MULTIPLY(0, 0, 0);                                                                                       \
-    FETCH(0);                                                                                                \
-    FETCH(1);                                                                                                \
-    MULTIPLY(1, 0, 1);                                                                                       \
-    FETCH(2);                                                                                                \
-    FETCH(3);                                                                                                \
-    MULTIPLY(2, 1, 0);                                                                                       \
-    if (nb > 1) FETCH(4);                                                                                    \
-    if (nb > 1) FETCH(5);                                                                                    \
-    MULTIPLY(3, 1, 1);                                                                                       \
-    if (nb > 1) FETCH(6);                                                                                    \
-    if (nb > 1) FETCH(7);                                                                                    \
+#define FETCH(line) __builtin_prefetch(next + (line) * 32, 0, 2)
+#define MULTIPLY_ALL                                                                               \
+    MULTIPLY(0, 0, 0);                                                                             \
+    FETCH(0);                                                                                      \
+    FETCH(1);                                                                                      \
+    MULTIPLY(1, 0, 1);                                                                             \
+    FETCH(2);                                                                                      \
+    FETCH(3);                                                                                      \
+    MULTIPLY(2, 1, 0);                                                                             \
+    if (nb > 1) FETCH(4);                                                                          \
+    if (nb > 1) FETCH(5);                                                                          \
+    MULTIPLY(3, 1, 1);                                                                             \
+    if (nb > 1) FETCH(6);                                                                          \
+    if (nb > 1) FETCH(7);                                                                          \
     next += next_step
 
-INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t nb, const int32_t parts) {
+INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t nb,
+                      const int32_t parts) {
     const cell_t *a = t->a[0];
     const uint16_t *b = t->b, *next = t->next;
-    const int64_t a1 = mr > 1 ? t->a[1] - a : 0, b1 = t->b_step; /* to the second run, the second block */
+    const int64_t a1 = mr > 1 ? t->a[1] - a : 0,
+                  b1 = t->b_step; /* to the second run, the second block */
     const uint64_t step = (uint64_t)t->a_step * 2;
     const int64_t next_step = t->next_step * nb / (parts == 2 ? 3 : 1);
     const int64_t a_row = t->a_row, a_cb = t->a_cb, a_part = t->a_part;
@@ -75,16 +77,13 @@ INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t
                 a += CELL;
                 b += parts * 512;
             }
-            while (--x > 0)
-                ;
+            while (--x > 0);
             a += a_row;
         }
-        while (--y > 0)
-            ;
+        while (--y > 0);
         a += a_cb;
     }
-    while (--cb > 0)
-        ;
+    while (--cb > 0);
     STORE_SUM(0, 0, 0);
     STORE_SUM(1, 0, 1);
     STORE_SUM(2, 1, 0);
@@ -157,7 +156,8 @@ INLINE void pair(v16 *acc, const cell_t *const *a, int64_t at, int64_t a_part, c
 
 #endif
 
-INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t nb, const int32_t parts) {
+INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t nb,
+                      const int32_t parts) {
     v16 acc[24];
     const cell_t *a[TILE_BF16_ROWS];
     const uint16_t *b = t->b, *next = t->next;
@@ -170,7 +170,8 @@ INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t
     UNROLL for (int32_t i = 0; i < mr * nb; i++) acc[i] = splat16(0.0f);
     if (t->add) {
         UNROLL for (int32_t m = 0; m < mr; m++) {
-            UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] = load16(sum + n * sum_step + m * 16);
+            UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] =
+                load16(sum + n * sum_step + m * 16);
         }
     }
     for (int32_t cb = t->cbs; cb > 0; cb--) {
@@ -191,18 +192,21 @@ INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t
         at += a_cb;
     }
     UNROLL for (int32_t m = 0; m < mr; m++) {
-        UNROLL for (int32_t n = 0; n < nb; n++) store16(sum + n * sum_step + m * 16, acc[m * nb + n]);
+        UNROLL for (int32_t n = 0; n < nb; n++)
+            store16(sum + n * sum_step + m * 16, acc[m * nb + n]);
     }
 }
 
 #endif
 
-#define TILE_DEFINE(m, n)                                                                                    \
-    __attribute__((noinline)) void EBRU_NAME(ebru_tile_bf16_##m##x##n)(const struct tile_bf16 *t) {          \
-        tile_body(t, m, n, 1);                                                                               \
-    }                                                                                                        \
-    __attribute__((noinline)) void EBRU_NAME(ebru_tile_bf16x3_##m##x##n)(const struct tile_bf16 *t) {        \
-        tile_body(t, m, n, 2);                                                                               \
+#define TILE_DEFINE(m, n)                                                                          \
+    __attribute__((noinline)) void EBRU_NAME(ebru_tile_bf16_##m##x##n)(                            \
+        const struct tile_bf16 *t) {                                                               \
+        tile_body(t, m, n, 1);                                                                     \
+    }                                                                                              \
+    __attribute__((noinline)) void EBRU_NAME(ebru_tile_bf16x3_##m##x##n)(                          \
+        const struct tile_bf16 *t) {                                                               \
+        tile_body(t, m, n, 2);                                                                     \
     }
 #define TILE_DEFINE_ALL(n, rows) rows(TILE_DEFINE, n)
 TILE_BF16_PANELS(TILE_DEFINE_ALL)

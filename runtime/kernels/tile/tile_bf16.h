@@ -1,11 +1,12 @@
-/* The multiply in bf16: rows of cells by blocks of 16 columns, over a reduction of taps x 32 channels.
+/* The multiply in bf16: rows of cells by blocks of 16 columns, over a reduction of taps x 32
+ * channels.
  *
  *   sum[n][m][:] (+)= sum over (c-block, kh, kw, c) of a[m][..] * b[n][..][c][:]
  *
- * b is in pairs, [c-block][kh][kw][parts][16 c2][16 n][2] a block of columns. One function a (rows, blocks,
- * parts) triple, shared by everything that multiplies in a module. A row is a pixel, or with matrix registers
- * a run of TILE_BF16_RUN of them, `a_step` apart; then the caller frames its calls in tile_bf16_begin and
- * tile_bf16_end. */
+ * b is in pairs, [c-block][kh][kw][parts][16 c2][16 n][2] a block of columns. One function a (rows,
+ * blocks, parts) triple, shared by everything that multiplies in a module. A row is a pixel, or
+ * with matrix registers a run of TILE_BF16_RUN of them, `a_step` apart; then the caller frames its
+ * calls in tile_bf16_begin and tile_bf16_end. */
 #ifndef EBRU_RUNTIME_KERNELS_TILE_TILE_BF16_H
 #define EBRU_RUNTIME_KERNELS_TILE_TILE_BF16_H
 
@@ -14,10 +15,12 @@
 struct tile_bf16 {
     const cell_t *const *a; /* a pointer a row, at the first c-block, top left tap */
     const uint16_t *b;      /* packed weights of the first block at the first c-block */
-    const uint16_t *next;   /* weights to fetch into L2 on the way, TILE_BF16_NEXT lines a tap and block */
-    float *sum;             /* block n of pixel m at n * sum_step + m * 16 */
-    int64_t next_step;      /* bf16s that `next` goes on a block and tap; 0 when there is nothing to fetch */
-    int64_t b_step;         /* bf16s from a block of 16 columns to the next */
+    const uint16_t
+        *next;  /* weights to fetch into L2 on the way, TILE_BF16_NEXT lines a tap and block */
+    float *sum; /* block n of pixel m at n * sum_step + m * 16 */
+    int64_t
+        next_step; /* bf16s that `next` goes on a block and tap; 0 when there is nothing to fetch */
+    int64_t b_step; /* bf16s from a block of 16 columns to the next */
     int64_t sum_step;
     int64_t a_row, a_cb; /* elements added after a row of taps, and after all rows of a c-block */
     int64_t a_step;      /* elements from a pixel of a run to the next */
@@ -36,8 +39,8 @@ struct tile_bf16 {
 #define TILE_BF16_ROWS_2(T, n) T(1, n) T(2, n)
 #define TILE_BF16_ROWS_5(T, n) TILE_BF16_ROWS_2(T, n) T(3, n) T(4, n) T(5, n)
 #define TILE_BF16_ROWS_6(T, n) TILE_BF16_ROWS_5(T, n) T(6, n)
-#define TILE_BF16_ROWS_12(T, n)                                                                              \
-    TILE_BF16_ROWS_5(T, n)                                                                                   \
+#define TILE_BF16_ROWS_12(T, n)                                                                    \
+    TILE_BF16_ROWS_5(T, n)                                                                         \
     T(6, n) T(7, n) T(8, n) T(9, n) T(10, n) T(11, n) T(12, n)
 #if defined(__AMX_BF16__)
 #define TILE_BF16_RUN       16
@@ -66,21 +69,21 @@ struct tile_bf16 {
 #define TILE_BF16_PANELS(P) P(1, TILE_BF16_ROWS_2)
 #endif
 
-#define TILE_BF16_DECLARE(m, n)                                                                              \
-    void EBRU_NAME(ebru_tile_bf16_##m##x##n)(const struct tile_bf16 *t);                                     \
+#define TILE_BF16_DECLARE(m, n)                                                                    \
+    void EBRU_NAME(ebru_tile_bf16_##m##x##n)(const struct tile_bf16 *t);                           \
     void EBRU_NAME(ebru_tile_bf16x3_##m##x##n)(const struct tile_bf16 *t);
 #define TILE_BF16_DECLARE_ALL(n, rows) rows(TILE_BF16_DECLARE, n)
 TILE_BF16_PANELS(TILE_BF16_DECLARE_ALL)
 
-#define TILE_BF16_CASE(m, n)                                                                                 \
-    case m:                                                                                                  \
-        if (parts == 2)                                                                                      \
-            EBRU_NAME(ebru_tile_bf16x3_##m##x##n)(t);                                                        \
-        else                                                                                                 \
-            EBRU_NAME(ebru_tile_bf16_##m##x##n)(t);                                                          \
+#define TILE_BF16_CASE(m, n)                                                                       \
+    case m:                                                                                        \
+        if (parts == 2)                                                                            \
+            EBRU_NAME(ebru_tile_bf16x3_##m##x##n)(t);                                              \
+        else                                                                                       \
+            EBRU_NAME(ebru_tile_bf16_##m##x##n)(t);                                                \
         return;
-#define TILE_BF16_SWITCH(n, rows)                                                                            \
-    case n:                                                                                                  \
+#define TILE_BF16_SWITCH(n, rows)                                                                  \
+    case n:                                                                                        \
         switch (mr) { rows(TILE_BF16_CASE, n) default : __builtin_unreachable(); }
 /* mr <= TILE_BF16_ROWS, nb <= TILE_BF16_BLOCKS. */
 INLINE void tile_bf16_run(const struct tile_bf16 *t, int32_t mr, int32_t nb, int32_t parts) {

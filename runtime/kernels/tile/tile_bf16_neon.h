@@ -1,14 +1,14 @@
 /* The multiply of tile_bf16.h for AArch64, included by tile_bf16.c: MR pixels by 16 columns as in
- * tile_neon.h, four registers of sums a pixel, the weights' quarters outside. With the instructions for bf16,
- * dot products of pairs by lane (bfdot), whose products are exact and whose sums are rounded to odd, then to
- * f32; without, f32. */
+ * tile_neon.h, four registers of sums a pixel, the weights' quarters outside. With the instructions
+ * for bf16, dot products of pairs by lane (bfdot), whose products are exact and whose sums are
+ * rounded to odd, then to f32; without, f32. */
 #ifndef EBRU_RUNTIME_KERNELS_TILE_TILE_BF16_NEON_H
 #define EBRU_RUNTIME_KERNELS_TILE_TILE_BF16_NEON_H
 
 #include "runtime/kernels/tile/tile_bf16.h"
 
-/* Loads stay on their side: weights needed twice are read twice, and none early; the compiler would run out
- * of registers. */
+/* Loads stay on their side: weights needed twice are read twice, and none early; the compiler would
+ * run out of registers. */
 #define FORGET __asm__ volatile("" ::: "memory")
 
 #if defined(CELL_OF_BF16)
@@ -16,15 +16,16 @@
 
 typedef float32x4_t v4;
 
-/* Eight channels of every row, four pairs of them in a register: sums += a * b. Lanes are splat as f32, which
- * is how LLVM knows bfdot's form by element. */
+/* Eight channels of every row, four pairs of them in a register: sums += a * b. Lanes are splat as
+ * f32, which is how LLVM knows bfdot's form by element. */
 INLINE void four_pairs(v4 *acc, const v4 *x, const uint16_t *b, const int32_t mr) {
     UNROLL for (int32_t c = 0; c < 4; c++) {
         UNROLL for (int32_t j = 0; j < 4; j++) {
             const bfloat16x8_t w = *(const bfloat16x8_t *)(const void *)(b + c * 32 + j * 8);
             UNROLL for (int32_t m = 0; m < mr; m++) {
                 const float lane = x[m][c];
-                acc[m * 4 + j] = vbfdotq_f32(acc[m * 4 + j], w, (bfloat16x8_t)(v4){lane, lane, lane, lane});
+                acc[m * 4 + j] =
+                    vbfdotq_f32(acc[m * 4 + j], w, (bfloat16x8_t)(v4){lane, lane, lane, lane});
             }
         }
     }
@@ -33,8 +34,8 @@ INLINE void four_pairs(v4 *acc, const v4 *x, const uint16_t *b, const int32_t mr
 enum { CHANNELS = 8 }; /* a step of the innermost loop: one load a pixel */
 
 /* Eight channels of every row, the small products first. */
-INLINE void step(v4 *acc, const cell_t *const *a, int64_t a_part, const uint16_t *b, const int32_t mr,
-                 const int32_t parts) {
+INLINE void step(v4 *acc, const cell_t *const *a, int64_t a_part, const uint16_t *b,
+                 const int32_t mr, const int32_t parts) {
     v4 x[TILE_BF16_ROWS];
     if (parts == 2) {
         UNROLL for (int32_t m = 0; m < mr; m++) x[m] = *(const v4 *)(const void *)(a[m] + a_part);
@@ -62,8 +63,8 @@ INLINE v4 widen(v4u pairs, int32_t half) {
 }
 
 /* Four channels of every row. */
-INLINE void step(v4 *acc, const cell_t *const *a, int64_t a_part, const uint16_t *b, const int32_t mr,
-                 const int32_t parts) {
+INLINE void step(v4 *acc, const cell_t *const *a, int64_t a_part, const uint16_t *b,
+                 const int32_t mr, const int32_t parts) {
     v4 x[TILE_BF16_ROWS];
     (void)a_part;
     UNROLL for (int32_t m = 0; m < mr; m++) x[m] = *(const v4 *)a[m];
@@ -74,7 +75,8 @@ INLINE void step(v4 *acc, const cell_t *const *a, int64_t a_part, const uint16_t
         UNROLL for (int32_t half = 0; half < 2; half++) {
             v4 w = widen(hi, half);
             if (parts == 2) w += widen(lo, half);
-            UNROLL for (int32_t m = 0; m < mr; m++) acc[m * 4 + i % 4] += w * (v4)(x[m][i / 4 * 2 + half]);
+            UNROLL for (int32_t m = 0; m < mr; m++) acc[m * 4 + i % 4] +=
+                w * (v4)(x[m][i / 4 * 2 + half]);
         }
         if (parts == 2) FORGET;
     }
@@ -82,7 +84,8 @@ INLINE void step(v4 *acc, const cell_t *const *a, int64_t a_part, const uint16_t
 
 #endif
 
-INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t nb, const int32_t parts) {
+INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t nb,
+                      const int32_t parts) {
     v4 acc[TILE_BF16_ROWS * 4];
     const cell_t *a[TILE_BF16_ROWS];
     const uint16_t *b = t->b, *next = t->next;

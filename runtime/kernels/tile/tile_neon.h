@@ -1,9 +1,9 @@
 /* The multiply of tile.h for AArch64, included by tile.c: MR pixels by 16 columns, MR up to 6.
  *
- * 24 of the 32 registers hold sums, 6 the pixels and 2 the weights. A pixel's channels are loaded four at a
- * time and multiplied by lane (fmla by element), so that 96 multiplies need 6 + 16 loads; the weights'
- * quarters are the outer loop, so that only the one in use and the next are held. With four channels a round
- * LLVM 19 keeps all of it in registers; with eight it spills. */
+ * 24 of the 32 registers hold sums, 6 the pixels and 2 the weights. A pixel's channels are loaded
+ * four at a time and multiplied by lane (fmla by element), so that 96 multiplies need 6 + 16 loads;
+ * the weights' quarters are the outer loop, so that only the one in use and the next are held. With
+ * four channels a round LLVM 19 keeps all of it in registers; with eight it spills. */
 #ifndef EBRU_RUNTIME_KERNELS_TILE_TILE_NEON_H
 #define EBRU_RUNTIME_KERNELS_TILE_TILE_NEON_H
 
@@ -28,7 +28,8 @@ INLINE void tile_advance(const float **a, const int32_t mr, int64_t floats) {
     UNROLL for (int32_t m = 0; m < mr; m++) a[m] += floats;
 }
 
-INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb, const int32_t line) {
+INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb,
+                      const int32_t line) {
     v4 acc[TILE_ROWS * 4];
     const float *a[TILE_ROWS];
     const float *b = t->b, *next = t->next;
@@ -39,13 +40,15 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb, 
     UNROLL for (int32_t m = 0; m < mr; m++) a[m] = line ? t->line + m * 16 : t->a[m];
     UNROLL for (int32_t i = 0; i < mr * 4; i++) acc[i] = (v4)(0.0f);
     if (t->add) {
-        UNROLL for (int32_t i = 0; i < mr * 4; i++) acc[i] = *(const v4 *)(sum + i / 4 * sum_row + i % 4 * 4);
+        UNROLL for (int32_t i = 0; i < mr * 4; i++) acc[i] =
+            *(const v4 *)(sum + i / 4 * sum_row + i % 4 * 4);
     }
     for (int32_t cb = t->cbs; cb > 0; cb--) {
         for (int32_t y = kh; y > 0; y--) {
             for (int32_t x = kw * 4; x > 0; x--) {
                 UNROLL for (int32_t m = 0; m < mr; m++) __builtin_prefetch(a[m] + a_next);
-                UNROLL for (int32_t i = 0; i < TILE_NEXT / 4; i++) __builtin_prefetch(next + i * 16, 0, 2);
+                UNROLL for (int32_t i = 0; i < TILE_NEXT / 4; i++)
+                    __builtin_prefetch(next + i * 16, 0, 2);
                 tile_four(acc, a, b, mr);
                 tile_advance(a, mr, 4);
                 b += 64;
@@ -64,7 +67,8 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb, 
         UNROLL for (int32_t i = 0; i < mr * 4; i++) acc[i] +=
             *(const v4 *)(b + i % 4 * 4) * (v4)(a[i / 4][c]);
     }
-    UNROLL for (int32_t i = 0; i < mr * 4; i++) * (v4 *)(sum + i / 4 * sum_row + i % 4 * 4) = acc[i];
+    UNROLL for (int32_t i = 0; i < mr * 4; i++) * (v4 *)(sum + i / 4 * sum_row + i % 4 * 4) =
+        acc[i];
 }
 
 #endif

@@ -1,4 +1,5 @@
-/* The transforms of a tile of minimal filtering; the formulas' source and their points: winograd.c. */
+/* The transforms of a tile of minimal filtering; the formulas' source and their points: winograd.c.
+ */
 #include "runtime/kernels/tile/winograd_tile.h"
 
 /* ---- one dimension ---- */
@@ -15,8 +16,8 @@ INLINE void output2(const v16 s[4], v16 y[2]) {
     y[1] = s[1] - s[2] + s[3];
 }
 
-/* Rows of B^T: the polynomials prod (x - a) over all points but one; the pairs +-a share even and odd parts.
- */
+/* Rows of B^T: the polynomials prod (x - a) over all points but one; the pairs +-a share even and
+ * odd parts. */
 INLINE void input4(const v16 d[6], v16 t[6]) {
     const v16 near = d[4] - 2.25f * d[2], near_odd = 0.5f * d[3] - 1.125f * d[1];
     const v16 far = d[4] - 0.25f * d[2], far_odd = 1.5f * d[3] - 0.375f * d[1];
@@ -38,36 +39,38 @@ INLINE void output4(const v16 s[6], v16 y[4]) {
 
 /* ---- a tile ---- */
 
-#define WINOGRAD_DEFINE(M)                                                                                   \
-    __attribute__((noinline)) void EBRU_NAME(ebru_winograd_input_##M)(const float *d, int64_t row, float *v, \
-                                                                      int64_t point) {                       \
-        v16 t[M + 2][M + 2];                                                                                 \
-        UNROLL for (int32_t x = 0; x < M + 2; x++) {                                                         \
-            v16 in[M + 2], out[M + 2];                                                                       \
-            UNROLL for (int32_t y = 0; y < M + 2; y++) in[y] = load16(d + y * row + x * 16);                 \
-            input##M(in, out);                                                                               \
-            UNROLL for (int32_t y = 0; y < M + 2; y++) t[y][x] = out[y];                                     \
-        }                                                                                                    \
-        UNROLL for (int32_t y = 0; y < M + 2; y++) {                                                         \
-            v16 out[M + 2];                                                                                  \
-            input##M(t[y], out);                                                                             \
-            UNROLL for (int32_t x = 0; x < M + 2; x++) store16(v + (y * (M + 2) + x) * point, out[x]);       \
-        }                                                                                                    \
-    }                                                                                                        \
-    __attribute__((noinline)) void EBRU_NAME(ebru_winograd_output_##M)(const float *s, int64_t point,        \
-                                                                       float *y) {                           \
-        v16 t[M][M + 2];                                                                                     \
-        UNROLL for (int32_t x = 0; x < M + 2; x++) {                                                         \
-            v16 in[M + 2], out[M];                                                                           \
-            UNROLL for (int32_t i = 0; i < M + 2; i++) in[i] = load16(s + (i * (M + 2) + x) * point);        \
-            output##M(in, out);                                                                              \
-            UNROLL for (int32_t i = 0; i < M; i++) t[i][x] = out[i];                                         \
-        }                                                                                                    \
-        UNROLL for (int32_t i = 0; i < M; i++) {                                                             \
-            v16 out[M];                                                                                      \
-            output##M(t[i], out);                                                                            \
-            UNROLL for (int32_t x = 0; x < M; x++) store16(y + (i * M + x) * 16, out[x]);                    \
-        }                                                                                                    \
+#define WINOGRAD_DEFINE(M)                                                                         \
+    __attribute__((noinline)) void EBRU_NAME(ebru_winograd_input_##M)(const float *d, int64_t row, \
+                                                                      float *v, int64_t point) {   \
+        v16 t[M + 2][M + 2];                                                                       \
+        UNROLL for (int32_t x = 0; x < M + 2; x++) {                                               \
+            v16 in[M + 2], out[M + 2];                                                             \
+            UNROLL for (int32_t y = 0; y < M + 2; y++) in[y] = load16(d + y * row + x * 16);       \
+            input##M(in, out);                                                                     \
+            UNROLL for (int32_t y = 0; y < M + 2; y++) t[y][x] = out[y];                           \
+        }                                                                                          \
+        UNROLL for (int32_t y = 0; y < M + 2; y++) {                                               \
+            v16 out[M + 2];                                                                        \
+            input##M(t[y], out);                                                                   \
+            UNROLL for (int32_t x = 0; x < M + 2; x++)                                             \
+                store16(v + (y * (M + 2) + x) * point, out[x]);                                    \
+        }                                                                                          \
+    }                                                                                              \
+    __attribute__((noinline)) void EBRU_NAME(ebru_winograd_output_##M)(const float *s,             \
+                                                                       int64_t point, float *y) {  \
+        v16 t[M][M + 2];                                                                           \
+        UNROLL for (int32_t x = 0; x < M + 2; x++) {                                               \
+            v16 in[M + 2], out[M];                                                                 \
+            UNROLL for (int32_t i = 0; i < M + 2; i++) in[i] =                                     \
+                load16(s + (i * (M + 2) + x) * point);                                             \
+            output##M(in, out);                                                                    \
+            UNROLL for (int32_t i = 0; i < M; i++) t[i][x] = out[i];                               \
+        }                                                                                          \
+        UNROLL for (int32_t i = 0; i < M; i++) {                                                   \
+            v16 out[M];                                                                            \
+            output##M(t[i], out);                                                                  \
+            UNROLL for (int32_t x = 0; x < M; x++) store16(y + (i * M + x) * 16, out[x]);          \
+        }                                                                                          \
     }
 WINOGRAD_DEFINE(2)
 WINOGRAD_DEFINE(4)

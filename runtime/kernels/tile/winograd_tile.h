@@ -1,12 +1,13 @@
-/* The transforms of one tile of minimal filtering F(MxM, 3x3), one function an M: no model specialises them,
- * so they are compiled once a level, like the register tiles. All data 64-byte aligned, sixteen channels a
- * pixel. */
+/* The transforms of one tile of minimal filtering F(MxM, 3x3), one function an M: no model
+ * specialises them, so they are compiled once a level, like the register tiles. All data 64-byte
+ * aligned, sixteen channels a pixel. */
 #ifndef EBRU_RUNTIME_KERNELS_TILE_WINOGRAD_TILE_H
 #define EBRU_RUNTIME_KERNELS_TILE_WINOGRAD_TILE_H
 
 #include "runtime/kernels/vector/vec.h"
 
-/* B^T d B: the (M+2)^2 pixels at d, rows `row` floats apart, to (M+2)^2 points `point` floats apart. */
+/* B^T d B: the (M+2)^2 pixels at d, rows `row` floats apart, to (M+2)^2 points `point` floats
+ * apart. */
 void EBRU_NAME(ebru_winograd_input_2)(const float *d, int64_t row, float *v, int64_t point);
 void EBRU_NAME(ebru_winograd_input_4)(const float *d, int64_t row, float *v, int64_t point);
 /* A^T s A: the points at s to M rows of M pixels, y[M][M][16]. */

@@ -1,16 +1,16 @@
-/* Elementary functions on sixteen floats. Polynomials are minimax fits made for this file; each bound in ulp
- * holds for every float at every level (bench/kernel_ulp.c; docs/accuracy.md has the table, and
- * tests/unit/kernels/kernel_math_test.c a sample of it). "Flushed" are results that come out as 0 though they are not
- * below every float. NaN goes through; infinities give the limits, but x times something that is 0 at -inf
- * (silu, gelu_tanh, quick_gelu, mish) is NaN there, as it is in PyTorch. Rounding mode is nearest, nothing is
- * reassociated. */
+/* Elementary functions on sixteen floats. Polynomials are minimax fits made for this file; each
+ * bound in ulp holds for every float at every level (bench/kernel_ulp.c; docs/accuracy.md has the
+ * table, and tests/unit/kernels/kernel_math_test.c a sample of it). "Flushed" are results that come
+ * out as 0 though they are not below every float. NaN goes through; infinities give the limits, but
+ * x times something that is 0 at -inf (silu, gelu_tanh, quick_gelu, mish) is NaN there, as it is in
+ * PyTorch. Rounding mode is nearest, nothing is reassociated. */
 #ifndef EBRU_RUNTIME_KERNELS_VECTOR_VMATH_H
 #define EBRU_RUNTIME_KERNELS_VECTOR_VMATH_H
 
 #include "runtime/kernels/vector/vec.h"
 
-/* p * 2^n for whole n (AVX-512: n rounded down). Without AVX-512: n from -127, which gives 0, to 127; 128
- * makes the factor infinite. */
+/* p * 2^n for whole n (AVX-512: n rounded down). Without AVX-512: n from -127, which gives 0, to
+ * 127; 128 makes the factor infinite. */
 INLINE v16 times_pow2(v16 p, v16 n) {
 #if defined(__AVX512F__)
     typedef float zmm __attribute__((vector_size(64)));
@@ -19,8 +19,8 @@ INLINE v16 times_pow2(v16 p, v16 n) {
     return p * (v16)(((v16u) __builtin_convertvector(n, v16i) + splatu(127u)) << splatu(23u));
 #endif
 }
-/* The two parts of e^(x + low) = p * 2^n: returns p in [0.7, 1.42]. `low` is what x lacks, of the size of its
- * rounding errors. */
+/* The two parts of e^(x + low) = p * 2^n: returns p in [0.7, 1.42]. `low` is what x lacks, of the
+ * size of its rounding errors. */
 INLINE v16 exp_parts2(v16 x, v16 low, v16 *n) {
     const v16 r = __builtin_elementwise_roundeven(x * splat16(1.44269504f));
     *n = r;
@@ -39,14 +39,16 @@ INLINE v16 exp_parts(v16 x, v16 *n) {
 }
 /* e^x, 1.25 ulp over the whole range, denormal results included. */
 INLINE v16 exp16(v16 x) {
-    x = select16(x < splat16(-104.0f), splat16(-104.0f), x); /* comparisons written so that NaN stays */
+    x = select16(x < splat16(-104.0f), splat16(-104.0f),
+                 x); /* comparisons written so that NaN stays */
     x = select16(x > splat16(89.0f), splat16(89.0f), x);
     v16 n;
     const v16 p = exp_parts(x, &n);
 #if defined(__AVX512F__)
     return times_pow2(p, n);
 #else
-    const v16 half = __builtin_elementwise_trunc(n * splat16(0.5f)); /* 2^n alone may be out of range */
+    const v16 half =
+        __builtin_elementwise_trunc(n * splat16(0.5f)); /* 2^n alone may be out of range */
     return times_pow2(times_pow2(p, half), n - half);
 #endif
 }
@@ -61,12 +63,13 @@ INLINE v16 exp16_neg(v16 x) {
 INLINE v16 rest16(v16 x) {
     typedef float zmm __attribute__((vector_size(64)));
     enum { FLOOR = 1, NO_INEXACT = 8, CURRENT_DIRECTION = 4 };
-    return (v16)__builtin_ia32_reduceps512_mask((zmm)x, FLOOR | NO_INEXACT, (zmm)x, (unsigned short)0xffff,
-                                                CURRENT_DIRECTION);
+    return (v16)__builtin_ia32_reduceps512_mask((zmm)x, FLOOR | NO_INEXACT, (zmm)x,
+                                                (unsigned short)0xffff, CURRENT_DIRECTION);
 }
 #endif
-/* 2^x for x <= 0, 1.25 ulp (AVX-512: 1.6); exactly 1 for 0. Without AVX-512 flushed below 2^-126, with it
- * denormal results are as good as others. The softmax's exponential: the change of base is in its scale. */
+/* 2^x for x <= 0, 1.25 ulp (AVX-512: 1.6); exactly 1 for 0. Without AVX-512 flushed below 2^-126,
+ * with it denormal results are as good as others. The softmax's exponential: the change of base is
+ * in its scale. */
 INLINE v16 exp2_neg16(v16 x) {
 #if defined(__AVX512DQ__)
     /* The scaling takes floor(x) of x itself; of -inf it and the rest make 0 and 0. */
@@ -90,8 +93,8 @@ INLINE v16 exp2_neg16(v16 x) {
     return times_pow2(q * f + splat16(1.0f), n);
 #endif
 }
-/* 2^x within 3.5 ulp, for the weights of a softmax, which are many and soon added up: seven instructions with
- * AVX-512. Without, flushed below 2^-126, and what is above 2^127 stays there. */
+/* 2^x within 3.5 ulp, for the weights of a softmax, which are many and soon added up: seven
+ * instructions with AVX-512. Without, flushed below 2^-126, and what is above 2^127 stays there. */
 INLINE v16 exp2_weight16(v16 x) {
 #if defined(__AVX512DQ__)
     const v16 f = rest16(x);
@@ -103,7 +106,8 @@ INLINE v16 exp2_weight16(v16 x) {
     q = q * f + splat16(9.999999251e-01f);
     return times_pow2(q, x); /* by floor(x), which f is the rest of */
 #else
-    /* Adding 1.5 * 2^23 rounds to a whole number in the last bits, from where it moves to the exponent. */
+    /* Adding 1.5 * 2^23 rounds to a whole number in the last bits, from where it moves to the
+     * exponent. */
     const v16 shift = splat16(12582912.0f);
     x = select16(x < splat16(-127.0f), splat16(-127.0f), x);
     x = select16(x > splat16(127.0f), splat16(127.0f), x);
@@ -118,7 +122,8 @@ INLINE v16 exp2_weight16(v16 x) {
 #endif
 }
 #if defined(__AVX512DQ__)
-/* The same with a relative error of 8e-5, for weights that are rounded to bf16: five instructions. */
+/* The same with a relative error of 8e-5, for weights that are rounded to bf16: five instructions.
+ */
 INLINE v16 exp2_coarse16(v16 x) {
     const v16 f = rest16(x);
     v16 q = splat16(7.802452269e-02f);
@@ -131,8 +136,8 @@ INLINE v16 clamp16(v16 x, float low, float high) {
     x = select16(x < splat16(low), splat16(low), x);
     return select16(x > splat16(high), splat16(high), x);
 }
-/* e^(x + low) where it is added to 1, for x from -87 to 89: above 88 (AVX-512: 88.7) infinity, one scaling
- * step. */
+/* e^(x + low) where it is added to 1, for x from -87 to 89: above 88 (AVX-512: 88.7) infinity, one
+ * scaling step. */
 INLINE v16 exp16_plus2(v16 x, v16 low) {
     v16 n;
     const v16 p = exp_parts2(x, low, &n);
@@ -211,9 +216,10 @@ INLINE v16 tanh16(v16 x) {
     v16 l = splat16(1.0f) - splat16(2.0f) / (exp16_plus(a + a) + splat16(1.0f));
     return select16(a < splat16(0.625f), s, copysign16(l, x));
 }
-/* x Phi(x) = max(x, 0) - a Phi(-a), a = |x|: so nothing cancels on the left. Phi(-a) = e^(-a^2 / 2) P(a) /
- * Q(a) with positive coefficients (1e-8 relative); a^2 from its upper half, whose square is exact, and the
- * rest. 6.6 ulp (8.1 without fused multiply-add), flushed below 1.2e-38 (without AVX-512). */
+/* x Phi(x) = max(x, 0) - a Phi(-a), a = |x|: so nothing cancels on the left. Phi(-a) = e^(-a^2 / 2)
+ * P(a) / Q(a) with positive coefficients (1e-8 relative); a^2 from its upper half, whose square is
+ * exact, and the rest. 6.6 ulp (8.1 without fused multiply-add), flushed below 1.2e-38 (without
+ * AVX-512). */
 INLINE v16 gelu16(v16 x) {
 #if defined(__AVX512F__)
     const v16 most = splat16(14.5f);
@@ -239,8 +245,8 @@ INLINE v16 gelu16(v16 x) {
     e = times_pow2(a * (e * p) / q, n);
     return select16(x < splat16(0.0f), splat16(0.0f), x) - e;
 }
-/* x/2 (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3); 3 ulp, so 2u is a sum of two floats:
- * its rounding alone would be worth 2u of them. */
+/* x/2 (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3); 3 ulp, so 2u is a sum of two
+ * floats: its rounding alone would be worth 2u of them. */
 INLINE v16 gelu_tanh16(v16 x) {
     const v16 c = clamp16(x, -10.065f, 10.0f);
     v16 square_low, cube_low, sum_low, low;
@@ -259,8 +265,8 @@ INLINE v16 quick_gelu16(v16 x) {
     const v16 u = product16(c, splat16(1.702f), &low);
     return x / (splat16(1.0f) + exp16_plus2(-u, c * splat16(2.19345093e-08f) - low));
 }
-/* x tanh(ln(1 + e^x)) = x n / (n + 2), n = e (e + 2); 5 ulp; above 20 it is x, and flushed below -87
- * (1.5e-36). */
+/* x tanh(ln(1 + e^x)) = x n / (n + 2), n = e (e + 2); 5 ulp; above 20 it is x, and flushed below
+ * -87 (1.5e-36). */
 INLINE v16 mish16(v16 x) {
     v16 e = exp16_plus(select16(x > splat16(20.0f), splat16(20.0f), x));
     e = select16(x < splat16(-87.0f), splat16(0.0f), e);

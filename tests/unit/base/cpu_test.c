@@ -18,15 +18,15 @@
 /* A CPU that reports everything, under a system that saves everything. */
 static base_cpuid everything(void) {
     return (base_cpuid){.max_leaf = 0x20,
-                      .max_ext = 0x80000008u,
-                      .leaf1_ecx = ~0u,
-                      .leaf1_edx = ~0u,
-                      .leaf7_ebx = ~0u,
-                      .leaf7_ecx = ~0u,
-                      .leaf7_edx = ~0u,
-                      .leaf7_1_eax = ~0u,
-                      .ext1_ecx = ~0u,
-                      .xcr0 = ~UINT64_C(0)};
+                        .max_ext = 0x80000008u,
+                        .leaf1_ecx = ~0u,
+                        .leaf1_edx = ~0u,
+                        .leaf7_ebx = ~0u,
+                        .leaf7_ecx = ~0u,
+                        .leaf7_edx = ~0u,
+                        .leaf7_1_eax = ~0u,
+                        .ext1_ecx = ~0u,
+                        .xcr0 = ~UINT64_C(0)};
 }
 
 static int level(const base_cpuid *raw) {
@@ -120,7 +120,8 @@ static void forcing_a_level(void **state) {
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-bf16", &err), RT_OK);
     assert_int_equal(base_cpu_level_of(cpu.features), 5);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-amx", &err), RT_ERR_CPU);
-    assert_non_null(strstr(err.message, "up to x86-64-v4-bf16, not x86-64-v4-amx (amx-tile, amx-bf16)"));
+    assert_non_null(
+        strstr(err.message, "up to x86-64-v4-bf16, not x86-64-v4-amx (amx-tile, amx-bf16)"));
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4", &err), RT_OK);
     assert_int_equal(base_cpu_level_of(cpu.features), 4);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v3", &err), RT_OK);
@@ -134,7 +135,8 @@ static void forcing_a_level(void **state) {
     assert_int_equal(cpu.features, 0);
 }
 
-/* The tile registers are there only with the system's permission: granted exactly where the CPU has them. */
+/* The tile registers are there only with the system's permission: granted exactly where the CPU has
+ * them. */
 static void tiles_need_permission(void **state) {
     (void)state;
     base_cpu here, cpu;
@@ -155,7 +157,8 @@ static void tiles_need_permission(void **state) {
 
 static void names(void **state) {
     (void)state;
-    for (int i = 1; i <= BASE_CPU_HIGHEST; i++) assert_int_equal(base_cpu_level_by_name(base_cpu_level_name(i)), i);
+    for (int i = 1; i <= BASE_CPU_HIGHEST; i++)
+        assert_int_equal(base_cpu_level_by_name(base_cpu_level_name(i)), i);
     assert_int_equal(base_cpu_level_by_name("none"), 0);
     assert_string_equal(base_cpu_level_name(0), "none");
     assert_string_equal(base_cpu_level_name(99), "none");
@@ -185,7 +188,8 @@ static void cores(void **state) {
     put_siblings(5, "1,5\n");
     put_siblings(6, "6-7\n");
     put_siblings(7, "6-7\n");
-    assert_int_equal(base_cpu_physical_cores(temp_shared()->path, 8, NULL), 3); /* 2 and 3 are offline */
+    assert_int_equal(base_cpu_physical_cores(temp_shared()->path, 8, NULL),
+                     3); /* 2 and 3 are offline */
     bool allowed[8] = {true, false, false, false, true, true};
     assert_int_equal(base_cpu_physical_cores(temp_shared()->path, 8, allowed), 2);
     allowed[2] = true; /* allowed but unknown: no answer is better than a wrong one */

@@ -21,7 +21,8 @@ static void error_with_caret(void **state) {
     (void)state;
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    base_loc loc = {.source = config_source(&c), .line = 2, .col = 11, .length = 9, .path = "$.type"};
+    base_loc loc = {
+        .source = config_source(&c), .line = 2, .col = 11, .length = 9, .path = "$.type"};
     base_error(c.diag, &loc, "unknown block type '%s'", "ResBlok");
     base_note(c.diag, NULL, "did you mean 'ResBlock'?");
     assert_string_equal(captured(&c), "unet/config.json:2:11: error: unknown block type 'ResBlok'\n"
@@ -51,8 +52,10 @@ static void caret_counts_characters_not_bytes(void **state) {
     static const char text[] = "\"\xc3\xa9\xc3\xa8\x1b[31m\": x";
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    base_loc loc = {
-        .source = base_diag_source(c.diag, "a", text, strlen(text)), .line = 1, .col = 14, .length = 1};
+    base_loc loc = {.source = base_diag_source(c.diag, "a", text, strlen(text)),
+                    .line = 1,
+                    .col = 14,
+                    .length = 1};
     base_error(c.diag, &loc, "bad");
     assert_string_equal(captured(&c), "a:1:14: error: bad\n"
                                       "    1 | \"\xc3\xa9\xc3\xa8\\x1b[31m\": x\n"
@@ -64,7 +67,8 @@ static void places_without_a_line(void **state) {
     (void)state;
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    base_loc loc = {.source = base_diag_source(c.diag, "m.safetensors", NULL, 0), .path = "tensor 'x'"};
+    base_loc loc = {.source = base_diag_source(c.diag, "m.safetensors", NULL, 0),
+                    .path = "tensor 'x'"};
     base_error(c.diag, &loc, "lies");
     base_error(c.diag, NULL, "no place");
     loc.path = NULL;
@@ -77,7 +81,8 @@ static void places_without_a_line(void **state) {
 
 static void places_outside_the_text_are_harmless(void **state) {
     (void)state;
-    static const uint32_t lines[][2] = {{2, 19}, {2, 4000000000u}, {5, 1}, {6, 1}, {4000, 7}, {1, 0}};
+    static const uint32_t lines[][2] = {{2, 19}, {2, 4000000000u}, {5, 1},
+                                        {6, 1},  {4000, 7},        {1, 0}};
     capture c;
     capture_begin(&c, (base_diag_options){0});
     const base_source *s = config_source(&c);
@@ -97,7 +102,8 @@ static void long_lines_are_cut_around_the_caret(void **state) {
     text[60000] = 'X';
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    base_loc loc = {.source = base_diag_source(c.diag, "a", text, N), .line = 1, .col = 60001, .length = 1};
+    base_loc loc = {
+        .source = base_diag_source(c.diag, "a", text, N), .line = 1, .col = 60001, .length = 1};
     base_error(c.diag, &loc, "here");
     const char *out = captured(&c);
     assert_true(strlen(out) < 400);
@@ -111,8 +117,18 @@ static void long_lines_are_cut_around_the_caret(void **state) {
 static void hostile_bytes_never_reach_the_terminal(void **state) {
     (void)state;
     static const char *const hostile[] = {
-        "\x1b[2J",  "\r\n",     "\x7f",         "\xc2\x9b",         "\xe2\x80\xaexyz", "\xe2\x81\xa6",
-        "\xff\xfe", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x80\xa8",    "\xf3\xa0\x81\x81",
+        "\x1b[2J",
+        "\r\n",
+        "\x7f",
+        "\xc2\x9b",
+        "\xe2\x80\xaexyz",
+        "\xe2\x81\xa6",
+        "\xff\xfe",
+        "\xc0\x80",
+        "\xed\xa0\x80",
+        "\xf4\x90\x80\x80",
+        "\xe2\x80\xa8",
+        "\xf3\xa0\x81\x81",
         "\xe2\x82",
     };
     for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
@@ -122,19 +138,21 @@ static void hostile_bytes_never_reach_the_terminal(void **state) {
             char text[64];
             snprintf(text, sizeof text, "ab%scd", hostile[i]);
             base_loc loc = {.source = base_diag_source(c.diag, text, text, strlen(text)),
-                          .line = 1,
-                          .col = 1,
-                          .length = 3,
-                          .path = text};
+                            .line = 1,
+                            .col = 1,
+                            .length = 3,
+                            .path = text};
             base_error(c.diag, &loc, "name '%s'", text);
             base_note(c.diag, &loc, "%s", text);
             const char *out = captured(&c);
             assert_null(strstr(out, hostile[i]));
-            for (; *out; out++) assert_true(*out == '\n' || ((unsigned char)*out >= 0x20 && *out != 0x7f));
+            for (; *out; out++)
+                assert_true(*out == '\n' || ((unsigned char)*out >= 0x20 && *out != 0x7f));
             capture_end(&c);
         }
     }
-    assert_string_equal(base_escape("a\x1b\xe2\x80\xae\xff\xc3\xa9", 8), "a\\x1b\\xe2\\x80\\xae\\xff\xc3\xa9");
+    assert_string_equal(base_escape("a\x1b\xe2\x80\xae\xff\xc3\xa9", 8),
+                        "a\\x1b\\xe2\\x80\\xae\\xff\xc3\xa9");
 }
 
 static void escape_is_cut_and_kept_for_eight_calls(void **state) {
@@ -163,21 +181,25 @@ static void json_form(void **state) {
     (void)state;
     capture c;
     capture_begin(&c, (base_diag_options){.json = true});
-    base_loc loc = {.source = config_source(&c), .line = 2, .col = 11, .length = 9, .path = "$.type"};
+    base_loc loc = {
+        .source = config_source(&c), .line = 2, .col = 11, .length = 9, .path = "$.type"};
     base_error(c.diag, &loc, "a \"quoted\" \\ thing");
     base_note(c.diag, NULL, "one");
     base_note(c.diag, &loc, "two");
     base_warning(c.diag, NULL, "plain");
-    assert_string_equal(
-        captured(&c),
-        "{\"severity\":\"error\",\"message\":\"a \\\"quoted\\\" \\\\ thing\",\"file\":\"unet/config.json\","
-        "\"line\":2,\"col\":11,\"length\":9,\"path\":\"$.type\",\"notes\":["
-        "{\"severity\":\"note\",\"message\":\"one\",\"file\":null,\"line\":0,\"col\":0,\"length\":0,\"path\":"
-        "null},"
-        "{\"severity\":\"note\",\"message\":\"two\",\"file\":\"unet/config.json\",\"line\":2,\"col\":11,"
-        "\"length\":9,\"path\":\"$.type\"}]}\n"
-        "{\"severity\":\"warning\",\"message\":\"plain\",\"file\":null,\"line\":0,\"col\":0,\"length\":0,"
-        "\"path\":null,\"notes\":[]}\n");
+    assert_string_equal(captured(&c),
+                        "{\"severity\":\"error\",\"message\":\"a \\\"quoted\\\" \\\\ "
+                        "thing\",\"file\":\"unet/config.json\","
+                        "\"line\":2,\"col\":11,\"length\":9,\"path\":\"$.type\",\"notes\":["
+                        "{\"severity\":\"note\",\"message\":\"one\",\"file\":null,\"line\":0,"
+                        "\"col\":0,\"length\":0,\"path\":"
+                        "null},"
+                        "{\"severity\":\"note\",\"message\":\"two\",\"file\":\"unet/"
+                        "config.json\",\"line\":2,\"col\":11,"
+                        "\"length\":9,\"path\":\"$.type\"}]}\n"
+                        "{\"severity\":\"warning\",\"message\":\"plain\",\"file\":null,\"line\":0,"
+                        "\"col\":0,\"length\":0,"
+                        "\"path\":null,\"notes\":[]}\n");
     capture_end(&c);
 }
 
@@ -190,9 +212,10 @@ static void limit_and_summary(void **state) {
         base_note(c.diag, NULL, "n%d", i);
     }
     for (int i = 0; i < 3; i++) base_warning(c.diag, NULL, "w%d", i);
-    assert_string_equal(captured(&c), "error: e0\nnote: n0\nerror: e1\nnote: n1\nwarning: w0\nwarning: w1\n"
-                                      "note: too many errors: 3 more not shown\n"
-                                      "note: too many warnings: 1 more not shown\n");
+    assert_string_equal(captured(&c),
+                        "error: e0\nnote: n0\nerror: e1\nnote: n1\nwarning: w0\nwarning: w1\n"
+                        "note: too many errors: 3 more not shown\n"
+                        "note: too many warnings: 1 more not shown\n");
     assert_int_equal(base_diag_errors(c.diag), 5);
     assert_int_equal(base_diag_warnings(c.diag), 3);
     capture_end(&c);
@@ -216,7 +239,8 @@ static void the_json_summary_is_json(void **state) {
     base_error(c.diag, NULL, "a");
     base_error(c.diag, NULL, "b");
     assert_non_null(
-        strstr(captured(&c), "\n{\"severity\":\"note\",\"message\":\"too many errors: 1 more not shown\""));
+        strstr(captured(&c),
+               "\n{\"severity\":\"note\",\"message\":\"too many errors: 1 more not shown\""));
     capture_end(&c);
 }
 
@@ -224,8 +248,10 @@ static void windows_line_ends_are_not_quoted(void **state) {
     (void)state;
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    base_loc loc = {
-        .source = base_diag_source(c.diag, "a", "one\r\ntwo\r\n", 10), .line = 2, .col = 9, .length = 1};
+    base_loc loc = {.source = base_diag_source(c.diag, "a", "one\r\ntwo\r\n", 10),
+                    .line = 2,
+                    .col = 9,
+                    .length = 1};
     base_error(c.diag, &loc, "x");
     assert_string_equal(captured(&c), "a:2:9: error: x\n    2 | two\n      |    ^\n");
     base_diag_free(NULL);
@@ -294,7 +320,8 @@ static void our_own_bugs_exit_with_70(void **state) {
     close(pipes[1]);
     char text[2000] = {0};
     size_t used = 0;
-    for (ssize_t n; (n = read(pipes[0], text + used, sizeof text - 1 - used)) > 0;) used += (size_t)n;
+    for (ssize_t n; (n = read(pipes[0], text + used, sizeof text - 1 - used)) > 0;)
+        used += (size_t)n;
     close(pipes[0]);
     int status;
     waitpid(child, &status, 0);

@@ -1,4 +1,5 @@
-/* The strict JSON reader: what it refuses and where, what it accepts, accessors, agreement with cJSON. */
+/* The strict JSON reader: what it refuses and where, what it accepts, accessors, agreement with
+ * cJSON. */
 #include <locale.h>
 #include <math.h>
 #include <setjmp.h>
@@ -13,8 +14,8 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
-#include "tests/unit/support/captured_diag.h"
 #include "frontend/files/json_file.h"
+#include "tests/unit/support/captured_diag.h"
 
 static base_json *parse(capture *c, const char *text) {
     return base_json_parse(c->diag, "a.json", text, strlen(text), NULL);
@@ -29,7 +30,8 @@ typedef struct bad_case {
 } bad_case;
 
 /* The text must be refused with exactly one error at the place, saying `message`. */
-static void refuse(const char *text, size_t length, unsigned line, unsigned col, const char *message) {
+static void refuse(const char *text, size_t length, unsigned line, unsigned col,
+                   const char *message) {
     capture c;
     char place[64];
     capture_begin(&c, (base_diag_options){0});
@@ -40,7 +42,8 @@ static void refuse(const char *text, size_t length, unsigned line, unsigned col,
     snprintf(place, sizeof place, "a.json:%u:%u: error: ", line, col);
     if (doc || base_diag_errors(c.diag) != 1 || strncmp(captured(&c), place, strlen(place)) != 0 ||
         !strstr(captured(&c), message)) {
-        fail_msg("text <%.*s>: expected %s...%s, got <%s>", (int)length, text, place, message, captured(&c));
+        fail_msg("text <%.*s>: expected %s...%s, got <%s>", (int)length, text, place, message,
+                 captured(&c));
     }
     capture_end(&c);
 }
@@ -233,9 +236,10 @@ static void duplicate_keys_name_both_places(void **state) {
     (void)state;
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    /* The second pair is equal only after decoding; the same key in another object is no duplicate. */
-    assert_null(
-        parse(&c, "{\"a\": 1,\n \"bc\": {\"a\": 2},\n \"a\": 3,\n \"\\u0062c\": 4, \"\": 1, \"\": 2}"));
+    /* The second pair is equal only after decoding; the same key in another object is no duplicate.
+     */
+    assert_null(parse(
+        &c, "{\"a\": 1,\n \"bc\": {\"a\": 2},\n \"a\": 3,\n \"\\u0062c\": 4, \"\": 1, \"\": 2}"));
     const char *out = captured(&c);
     assert_int_equal(base_diag_errors(c.diag), 3);
     assert_non_null(strstr(out, "a.json:3:2: error: duplicate key 'a'"));
@@ -260,7 +264,8 @@ static void many_problems_stay_bounded(void **state) {
     base_str_free(&s);
 }
 
-/* Every prefix of a document is refused (none of them is a document itself) without reading behind it. */
+/* Every prefix of a document is refused (none of them is a document itself) without reading behind
+ * it. */
 static void every_prefix_is_refused(void **state) {
     (void)state;
     static const char text[] =
@@ -283,11 +288,12 @@ static void strings_are_decoded(void **state) {
     (void)state;
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    base_json *doc = parse(&c, "[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\", \"\\u0041\\u00e9\\u20AC\\ud83d\\uDE00\", "
-                             "\"\", \"plain \xc3\xa9\"]");
+    base_json *doc =
+        parse(&c, "[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\", \"\\u0041\\u00e9\\u20AC\\ud83d\\uDE00\", "
+                  "\"\", \"plain \xc3\xa9\"]");
     assert_non_null(doc);
-    static const char *const expected[] = {"\"\\/\b\f\n\r\t", "A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", "",
-                                           "plain \xc3\xa9"};
+    static const char *const expected[] = {
+        "\"\\/\b\f\n\r\t", "A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", "", "plain \xc3\xa9"};
     for (size_t i = 0; i < 4; i++) {
         const char *s;
         assert_true(base_json_string(base_json_item(base_json_root(doc), i), &s));
@@ -302,9 +308,10 @@ static void integers_are_exact(void **state) {
     (void)state;
     capture c;
     capture_begin(&c, (base_diag_options){.limit = 100});
-    base_json *doc =
-        parse(&c, "[9223372036854775807, -9223372036854775808, 9007199254740993, -0, 0,"
-                  " 9223372036854775808, -9223372036854775809, 2.0, 1e3, \"3\", null, 18446744073709551616]");
+    base_json *doc = parse(
+        &c,
+        "[9223372036854775807, -9223372036854775808, 9007199254740993, -0, 0,"
+        " 9223372036854775808, -9223372036854775809, 2.0, 1e3, \"3\", null, 18446744073709551616]");
     base_jval root = base_json_root(doc);
     static const int64_t good[] = {INT64_MAX, INT64_MIN, 9007199254740993, 0, 0};
     int64_t v = 77;
@@ -337,8 +344,9 @@ static void doubles_are_read_alike_in_every_locale(void **state) {
         setlocale(LC_ALL, locales[l]); /* where it is not installed the round repeats C */
         capture c;
         capture_begin(&c, (base_diag_options){0});
-        base_json *doc = parse(&c, "[0.18215, 1e-5, -2.5E+3, 7, 1e-999, 1.7976931348623157e308, "
-                                 "0.1000000000000000055511151231257827021181583404541015625000001]");
+        base_json *doc =
+            parse(&c, "[0.18215, 1e-5, -2.5E+3, 7, 1e-999, 1.7976931348623157e308, "
+                      "0.1000000000000000055511151231257827021181583404541015625000001]");
         static const double expected[] = {0.18215, 1e-5, -2500, 7, 0, 1.7976931348623157e308, 0.1};
         for (size_t i = 0; i < 7; i++) {
             double v;
@@ -372,7 +380,8 @@ static void members_and_order(void **state) {
     assert_false(base_json_present(base_json_get(root, "dow")));
     assert_false(base_json_present(base_json_get(root, "downs")));
     assert_false(base_json_present(base_json_get(down, "type")));
-    static const char *const keys[] = {"act", "sample_size", "down", "eps", "flag", "nothing", "channels"};
+    static const char *const keys[] = {"act",  "sample_size", "down",    "eps",
+                                       "flag", "nothing",     "channels"};
     size_t n = 0;
     for (base_jval m = base_json_first(root); base_json_present(m); m = base_json_next(m)) {
         assert_string_equal(base_json_key(m), keys[n++]);
@@ -437,8 +446,9 @@ static void getters_report_places_and_paths(void **state) {
     bool b;
     assert_false(base_json_int(base_json_get(root, "sample_size"), &i, 1, 4096));
     assert_non_null(strstr(
-        captured(&c), "\"message\":\"'sample_size': expected an integer, found a string\","
-                      "\"file\":\"a.json\",\"line\":3,\"col\":18,\"length\":4,\"path\":\"$.sample_size\""));
+        captured(&c),
+        "\"message\":\"'sample_size': expected an integer, found a string\","
+        "\"file\":\"a.json\",\"line\":3,\"col\":18,\"length\":4,\"path\":\"$.sample_size\""));
     assert_false(base_json_choice(base_json_get(root, "act"), "activation", acts, 2, &index));
     assert_non_null(strstr(captured(&c), "unknown activation 'sliu'; did you mean 'silu'?"));
     base_jval second = base_json_item(base_json_get(root, "down"), 1);
@@ -486,13 +496,15 @@ static void unknown_keys(void **state) {
     static const char *const known[] = {"in_channels", "out_channels", "_class_name"};
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    base_json *doc = parse(&c, "{\"in_chanels\": 4, \"out_channels\": 4, \"asked\": 1, \"zzz\": 2}");
+    base_json *doc =
+        parse(&c, "{\"in_chanels\": 4, \"out_channels\": 4, \"asked\": 1, \"zzz\": 2}");
     base_jval root = base_json_root(doc);
     base_json_get(root, "asked");
     assert_int_equal(base_json_report_unknown_keys(root, known, 3, BASE_WARNING), 2);
     assert_int_equal(base_diag_warnings(c.diag), 2);
     assert_non_null(
-        strstr(captured(&c), "a.json:1:2: warning: unknown key 'in_chanels'; did you mean 'in_channels'?"));
+        strstr(captured(&c),
+               "a.json:1:2: warning: unknown key 'in_chanels'; did you mean 'in_channels'?"));
     assert_non_null(strstr(captured(&c), "warning: unknown key 'zzz'\n"));
     assert_int_equal(base_json_report_unknown_keys(root, NULL, 0, BASE_ERROR), 3);
     assert_int_equal(base_diag_errors(c.diag), 3);
@@ -526,12 +538,15 @@ static void choices(void **state) {
     capture_begin(&c, (base_diag_options){0});
     base_json *doc = parse(&c, "[\"v_prediction\", \"flow\", 1]");
     size_t index = 9;
-    assert_true(base_json_choice(base_json_item(base_json_root(doc), 0), "prediction", names, 3, &index));
+    assert_true(
+        base_json_choice(base_json_item(base_json_root(doc), 0), "prediction", names, 3, &index));
     assert_int_equal(index, 1);
-    assert_false(base_json_choice(base_json_item(base_json_root(doc), 1), "prediction", names, 3, &index));
+    assert_false(
+        base_json_choice(base_json_item(base_json_root(doc), 1), "prediction", names, 3, &index));
     assert_non_null(strstr(captured(&c), "unknown prediction 'flow'\n"));
     assert_non_null(strstr(captured(&c), "note: known: epsilon, v_prediction, sample\n"));
-    assert_false(base_json_choice(base_json_item(base_json_root(doc), 2), "prediction", names, 3, &index));
+    assert_false(
+        base_json_choice(base_json_item(base_json_root(doc), 2), "prediction", names, 3, &index));
     int64_t v[1];
     size_t count;
     assert_false(base_json_ints(base_json_item(base_json_root(doc), 2), v, 1, &count, 0, 1));
@@ -570,10 +585,14 @@ static void absent_values_are_accepted_everywhere(void **state) {
     assert_false(base_json_present(none) || base_json_is(none, BASE_JSON_NULL) ||
                  base_json_expect(none, BASE_JSON_NULL));
     assert_int_equal(base_json_kind_of(none), BASE_JSON_NULL);
-    assert_false(base_json_present(base_json_get(none, "a")) || base_json_present(base_json_require(none, "a")));
-    assert_false(base_json_present(base_json_first(none)) || base_json_present(base_json_next(none)));
-    assert_false(base_json_present(base_json_item(none, 0)) || base_json_length(none) || base_json_key(none));
-    assert_false(base_json_int(none, &i, 0, 1) || base_json_double(none, &x) || base_json_bool(none, &b));
+    assert_false(base_json_present(base_json_get(none, "a")) ||
+                 base_json_present(base_json_require(none, "a")));
+    assert_false(base_json_present(base_json_first(none)) ||
+                 base_json_present(base_json_next(none)));
+    assert_false(base_json_present(base_json_item(none, 0)) || base_json_length(none) ||
+                 base_json_key(none));
+    assert_false(base_json_int(none, &i, 0, 1) || base_json_double(none, &x) ||
+                 base_json_bool(none, &b));
     assert_false(base_json_string(none, &s) || base_json_choice(none, "x", names, 1, &n) ||
                  base_json_ints(none, &i, 1, &n, 0, 1));
     assert_int_equal(base_json_opt_int(none, "a", 4, 0, 9), 4);
@@ -616,7 +635,8 @@ static void same_value(base_jval ours, const cJSON *theirs) {
     case BASE_JSON_INT:
     case BASE_JSON_REAL: {
         double x = 0;
-        assert_true(base_json_double(ours, &x) && cJSON_IsNumber(theirs) && x == theirs->valuedouble);
+        assert_true(base_json_double(ours, &x) && cJSON_IsNumber(theirs) &&
+                    x == theirs->valuedouble);
         break;
     }
     case BASE_JSON_STRING: {
@@ -626,7 +646,8 @@ static void same_value(base_jval ours, const cJSON *theirs) {
         break;
     }
     default: {
-        assert_true(base_json_is(ours, BASE_JSON_OBJECT) ? cJSON_IsObject(theirs) : cJSON_IsArray(theirs));
+        assert_true(base_json_is(ours, BASE_JSON_OBJECT) ? cJSON_IsObject(theirs)
+                                                         : cJSON_IsArray(theirs));
         base_jval v = base_json_first(ours);
         for (const cJSON *t = theirs->child; t; t = t->next, v = base_json_next(v)) {
             assert_true(base_json_present(v));
@@ -640,9 +661,10 @@ static void same_value(base_jval ours, const cJSON *theirs) {
 
 static void agrees_with_cjson(void **state) {
     (void)state;
-    static const char *const files[] = {"goldens/unet-sd1/config.json",     "goldens/unet-sd2/config.json",
-                                        "goldens/unet2d-cifar/config.json", "goldens/vae-kl/config.json",
-                                        "goldens/text-gelu/config.json",    "goldens/tokenizer/vocab.json"};
+    static const char *const files[] = {
+        "goldens/unet-sd1/config.json",     "goldens/unet-sd2/config.json",
+        "goldens/unet2d-cifar/config.json", "goldens/vae-kl/config.json",
+        "goldens/text-gelu/config.json",    "goldens/tokenizer/vocab.json"};
     unsigned compared = 0;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char path[4096];

@@ -1,7 +1,7 @@
-/* What cg_emit makes: levels in one file, the same bytes twice, the three places for weights, text, and clean
- * refusals. */
-#include "tests/unit/support/captured_diag.h"
+/* What cg_emit makes: levels in one file, the same bytes twice, the three places for weights, text,
+ * and clean refusals. */
 #include "tests/unit/codegen/codegen_model.h"
+#include "tests/unit/support/captured_diag.h"
 #include "tests/unit/support/temp_dir.h"
 
 #include "codegen/link/digest.h"
@@ -25,9 +25,11 @@ static void network(ir_func *f) {
     struct ir_attrs_conv2d a = IR_DEFAULTS(conv2d);
     a.pad = IR_I4(1, 1, 1, 1);
     ir_ref x = model_input(f, "x", DIMS(1, 3, 8, 8));
-    ir_ref y = model_op(f, IR_OP_conv2d, &a, OPERANDS(x, model_weight(f, "w", 0, 0.1, DIMS(20, 3, 3, 3))));
+    ir_ref y =
+        model_op(f, IR_OP_conv2d, &a, OPERANDS(x, model_weight(f, "w", 0, 0.1, DIMS(20, 3, 3, 3))));
     y = model_op(f, IR_OP_silu, NULL, OPERANDS(y));
-    y = model_op(f, IR_OP_conv2d, &a, OPERANDS(y, model_weight(f, "w2", 0, 0.1, DIMS(5, 20, 3, 3))));
+    y = model_op(f, IR_OP_conv2d, &a,
+                 OPERANDS(y, model_weight(f, "w2", 0, 0.1, DIMS(5, 20, 3, 3))));
     ir_set_output(f, "y", y);
 }
 static const model_case model[] = {{"net.step", network, IR_GRAPH, 0}};
@@ -72,7 +74,8 @@ static void check_runs(const char *path, int level, const model_data *data) {
     model_loaded l = model_load(path);
     void *out[8];
     model_run(&l, level, 0, 2, &data->values[0], out);
-    assert_true(model_error(&l.tables->functions[0].outputs[0], out[0], &data->values[0].out[0]) < 3e-6);
+    assert_true(model_error(&l.tables->functions[0].outputs[0], out[0], &data->values[0].out[0]) <
+                3e-6);
     free(out[0]);
     model_unload(&l);
 }
@@ -89,7 +92,8 @@ static void all_levels_in_one(void **state) {
         levels[i].target = cg_target(NULL, cg_target_name(i));
         levels[i].module = placed(levels[i].target);
     }
-    cg_options o = {.kind = CG_LIB, .opt_level = 1, .output = temp_path(temp_shared(), "levels.so")};
+    cg_options o = {
+        .kind = CG_LIB, .opt_level = 1, .output = temp_path(temp_shared(), "levels.so")};
     cg_result result;
     base_diag *d = base_diag_new(NULL);
     assert_true(cg_emit(d, levels, count, &o, &result));
@@ -99,7 +103,8 @@ static void all_levels_in_one(void **state) {
     assert_int_equal(l.tables->weights_bytes, result.weights_bytes);
     model_unload(&l);
     for (uint32_t i = 0; i < count; i++) {
-        if (model_runs(cg_target_name(i))) check_runs(temp_path(temp_shared(), "levels.so"), (int)i, &data);
+        if (model_runs(cg_target_name(i)))
+            check_runs(temp_path(temp_shared(), "levels.so"), (int)i, &data);
         ir_module_free(levels[i].module);
     }
     model_data_free(&data);
@@ -110,8 +115,10 @@ static void tables(void **state) {
     (void)state;
     ir_module *m = placed(best);
     const unsigned char tokenizer[] = {1, 2, 3, 0, 5};
-    cg_options o = {
-        .kind = CG_LIB, .tokenizer = tokenizer, .tokenizer_bytes = 5, .build_info = "ebru\nversion\nhere"};
+    cg_options o = {.kind = CG_LIB,
+                    .tokenizer = tokenizer,
+                    .tokenizer_bytes = 5,
+                    .build_info = "ebru\nversion\nhere"};
     assert_null(emit(m, o, "tables.so"));
     model_loaded l = model_load(temp_path(temp_shared(), "tables.so"));
     const struct ebru_model *t = l.tables;
@@ -163,7 +170,8 @@ static void same_bytes_twice(void **state) {
 }
 
 /* The blob at a file's end as its trailer describes it. */
-static const unsigned char *blob_of(const unsigned char *file, size_t size, const struct ebru_model *t) {
+static const unsigned char *blob_of(const unsigned char *file, size_t size,
+                                    const struct ebru_model *t) {
     struct ebru_trailer trailer;
     memcpy(&trailer, file + size - sizeof trailer, sizeof trailer);
     assert_memory_equal(trailer.magic, EBRU_TRAILER_MAGIC, 16);
@@ -173,7 +181,8 @@ static const unsigned char *blob_of(const unsigned char *file, size_t size, cons
     return file + size - sizeof trailer - trailer.bytes;
 }
 
-/* Embedded and appended weights are a segment that the loader maps; all three are the same bytes. */
+/* Embedded and appended weights are a segment that the loader maps; all three are the same bytes.
+ */
 static void places_for_weights(void **state) {
     (void)state;
     static const char *const names[] = {"embed.so", "append.so", "external.so"};
@@ -198,7 +207,8 @@ static void places_for_weights(void **state) {
             assert_ptr_equal(blob, files[i]);
         } else {
             assert_true((uintptr_t)t->weights_embedded % 4096 == 0);
-            assert_memory_equal(t->weights_embedded, blob, t->weights_bytes + sizeof(struct ebru_trailer));
+            assert_memory_equal(t->weights_embedded, blob,
+                                t->weights_bytes + sizeof(struct ebru_trailer));
         }
     }
     for (int i = 0; i < 3; i++) {
@@ -241,8 +251,8 @@ static void text_and_objects(void **state) {
     assert_null(emit(m, (cg_options){.kind = CG_LLVM_IR, .poison = true}, "out.ll"));
     text = (char *)read_file(temp_path(temp_shared(), "out.ll"), &size);
     assert_non_null(strstr(text, "define hidden void @ebru.v"));
-    assert_non_null(
-        strstr(text, ".poison(")); /* every buffer is filled before it is written and after its last use */
+    assert_non_null(strstr(
+        text, ".poison(")); /* every buffer is filled before it is written and after its last use */
     assert_null(strstr(text, "ebru_check_finite"));
     free(text);
     assert_null(emit(m, (cg_options){.kind = CG_LLVM_IR, .check_finite = true}, "out.ll"));
@@ -293,7 +303,8 @@ static void refusals_leave_nothing(void **state) {
     capture_end(&c);
     ir_func *f = m->funcs.items[0];
     for (size_t i = 0; i < f->nodes.count; i++)
-        if (f->nodes.items[i].op == IR_OP_conv2d) f->nodes.items[i].binding->params[0].name = "wrong";
+        if (f->nodes.items[i].op == IR_OP_conv2d)
+            f->nodes.items[i].binding->params[0].name = "wrong";
     text = emit(m, (cg_options){.kind = CG_LIB}, "no.so");
     assert_non_null(strstr(text, "other parameters than the kernel"));
     free(text);
@@ -379,17 +390,22 @@ static void barriers(void **state) {
     ir_module *m = ir_module_new();
     ir_func *f = ir_func_new(m, "f");
     ir_ref x = model_input(f, "x", DIMS(16, 16));
-    ir_ref a = model_op(f, IR_OP_neg, NULL, OPERANDS(x)), b = model_op(f, IR_OP_silu, NULL, OPERANDS(a));
-    ir_ref c = model_op(f, IR_OP_relu, NULL, OPERANDS(a)), d = model_op(f, IR_OP_add, NULL, OPERANDS(b, c));
+    ir_ref a = model_op(f, IR_OP_neg, NULL, OPERANDS(x)),
+           b = model_op(f, IR_OP_silu, NULL, OPERANDS(a));
+    ir_ref c = model_op(f, IR_OP_relu, NULL, OPERANDS(a)),
+           d = model_op(f, IR_OP_add, NULL, OPERANDS(b, c));
     ir_ref e = model_op(f, IR_OP_exp, NULL, OPERANDS(x));
     const ir_ref order[] = {a, b, c, d, e};
-    static const uint64_t disjoint[] = {0, 1024, 2048, 3072, 4096}, reused[] = {0, 1024, 2048, 3072, 1024};
-    static const bool want[][5] = {{false, true, false, true, false}, {false, true, false, true, true}};
+    static const uint64_t disjoint[] = {0, 1024, 2048, 3072, 4096},
+                          reused[] = {0, 1024, 2048, 3072, 1024};
+    static const bool want[][5] = {{false, true, false, true, false},
+                                   {false, true, false, true, true}};
     f->nodes.items[x.id].place = (ir_place){IR_AT_INPUT, 0};
     for (int reuse = 0; reuse < 2; reuse++) {
         cg_hazards h = {{0}, {0}};
         for (int i = 0; i < 5; i++)
-            f->nodes.items[order[i].id].place = (ir_place){IR_AT_ARENA, (reuse ? reused : disjoint)[i]};
+            f->nodes.items[order[i].id].place =
+                (ir_place){IR_AT_ARENA, (reuse ? reused : disjoint)[i]};
         for (int i = 0; i < 5; i++)
             assert_int_equal(cg_hazard(&h, f, ir_get(f, order[i]), order[i]), want[reuse][i]);
         cg_hazards_free(&h);

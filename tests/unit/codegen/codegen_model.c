@@ -67,7 +67,8 @@ static ir_tensor make_input(const ir_node *n, uint64_t salt) {
     for (int64_t i = 0; i < ir_type_elements(&n->type); i++) {
         float x = pseudo_random((uint64_t)i + salt * 1000003);
         t.data[i] = n->type.dtype == IR_i32 ? floorf(fabsf(x) * 9.99f) : x;
-        if (strcmp(IR_ATTRS(n, input)->name, "timestep") == 0) t.data[i] = floorf(fabsf(x) * 1000.0f);
+        if (strcmp(IR_ATTRS(n, input)->name, "timestep") == 0)
+            t.data[i] = floorf(fabsf(x) * 1000.0f);
     }
     return t;
 }
@@ -79,7 +80,8 @@ model_data model_reference(const ir_module *m) {
         struct model_values *v = &d.values[i];
         v->inputs = (uint32_t)f->inputs.count;
         v->outputs = (uint32_t)f->outputs.count;
-        for (uint32_t k = 0; k < v->inputs; k++) v->in[k] = make_input(ir_get(f, f->inputs.items[k]), k + 1);
+        for (uint32_t k = 0; k < v->inputs; k++)
+            v->in[k] = make_input(ir_get(f, f->inputs.items[k]), k + 1);
         ir_eval(f, v->in, v->out, NULL);
     }
     return d;
@@ -100,7 +102,8 @@ void model_passes(ir_module *m, const ir_target *target, ir_level from) {
 void model_lower(ir_module *m, const ir_target *target, ir_level from, ir_precision precision) {
     base_diag *d = base_diag_new(NULL);
     pass_context *c = pass_context_new(m, target);
-    pass_options o = {.bisect_limit = -1, .verify_each = true, .print_to = stderr, .precision = precision};
+    pass_options o = {
+        .bisect_limit = -1, .verify_each = true, .print_to = stderr, .precision = precision};
     if (from == IR_FUSED)
         o.passes = "layout,lower_precision,tile_attention,dce_fused,select_kernels,plan_memory";
     bool fine = pass_run(c, &o, d);
@@ -114,7 +117,8 @@ void model_lower(ir_module *m, const ir_target *target, ir_level from, ir_precis
 static bool tiles_permitted(void) {
 #if defined(__x86_64__)
     enum { REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
-    return cg_host_level() >= EBRU_LEVEL_V4_AMX && syscall(SYS_arch_prctl, REQ_XCOMP_PERM, TILE_DATA) == 0;
+    return cg_host_level() >= EBRU_LEVEL_V4_AMX &&
+           syscall(SYS_arch_prctl, REQ_XCOMP_PERM, TILE_DATA) == 0;
 #else
     return false;
 #endif
@@ -188,8 +192,8 @@ static void *buffer(uint64_t bytes) {
     return p;
 }
 
-void model_run(const model_loaded *l, int level, int function, int threads, const struct model_values *v,
-               void *out[8]) {
+void model_run(const model_loaded *l, int level, int function, int threads,
+               const struct model_values *v, void *out[8]) {
     const struct ebru_function_desc *f = &l->tables->functions[function];
     const void *in[8];
     void *owned[8];
@@ -208,7 +212,8 @@ void model_run(const model_loaded *l, int level, int function, int threads, cons
     pthread_t thread[16];
     struct share share[16];
     for (int t = 0; t < threads; t++) {
-        share[t] = (struct share){l->tables->levels[level].run[function], &call, t, threads, f->op_count};
+        share[t] =
+            (struct share){l->tables->levels[level].run[function], &call, t, threads, f->op_count};
         if (t > 0) pthread_create(&thread[t], NULL, run_share, &share[t]);
     }
     run_share(&share[0]);
@@ -222,7 +227,8 @@ void model_run(const model_loaded *l, int level, int function, int threads, cons
 double model_error(const struct ebru_tensor_desc *d, const void *got, const ir_tensor *want) {
     const float *g = got;
     double sum = 0, reference = 0;
-    if (d->layout != EBRU_PLAIN || d->dtype != EBRU_F32) FAIL("output '%s' is not plain f32", d->name);
+    if (d->layout != EBRU_PLAIN || d->dtype != EBRU_F32)
+        FAIL("output '%s' is not plain f32", d->name);
     for (int64_t i = 0; i < ir_type_elements(&want->type); i++) {
         double e = (double)g[i] - (double)want->data[i];
         if (!isfinite(g[i]) && isfinite(want->data[i])) return 1e30;

@@ -1,5 +1,5 @@
-/* Small models for code generation tests: build functions, run the passes, emit a shared object, call it,
- * compare with the evaluator. */
+/* Small models for code generation tests: build functions, run the passes, emit a shared object,
+ * call it, compare with the evaluator. */
 #ifndef EBRU_TESTS_UNIT_CODEGEN_CODEGEN_MODEL_H
 #define EBRU_TESTS_UNIT_CODEGEN_CODEGEN_MODEL_H
 
@@ -13,15 +13,16 @@ typedef void model_builder(ir_func *f);
 typedef struct model_case {
     const char *name;
     model_builder *build;
-    ir_level level;   /* GRAPH or FUSED: where its ops are legal; all cases of a model have the same */
+    ir_level
+        level; /* GRAPH or FUSED: where its ops are legal; all cases of a model have the same */
     double tolerance; /* of rms(difference) / rms(reference); 0 = 3e-6 */
 } model_case;
 
 /* ---- building ---- */
 
-#define DIMS(...)                                                                                            \
-    (uint32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) {                      \
-        __VA_ARGS__                                                                                          \
+#define DIMS(...)                                                                                  \
+    (uint32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) {            \
+        __VA_ARGS__                                                                                \
     }
 ir_ref model_input(ir_func *f, const char *name, uint32_t rank, const int64_t *dim);
 ir_ref model_ids(ir_func *f, const char *name, uint32_t rank, const int64_t *dim); /* i32 */
@@ -29,9 +30,9 @@ ir_ref model_ids(ir_func *f, const char *name, uint32_t rank, const int64_t *dim
 ir_ref model_weight(ir_func *f, const char *name, double center, double bound, uint32_t rank,
                     const int64_t *dim);
 ir_ref model_op(ir_func *f, ir_op op, const void *attrs, uint32_t count, const ir_ref *operands);
-#define OPERANDS(...)                                                                                        \
-    (uint32_t)(sizeof((ir_ref[]){__VA_ARGS__}) / sizeof(ir_ref)), (const ir_ref[]) {                         \
-        __VA_ARGS__                                                                                          \
+#define OPERANDS(...)                                                                              \
+    (uint32_t)(sizeof((ir_ref[]){__VA_ARGS__}) / sizeof(ir_ref)), (const ir_ref[]) {               \
+        __VA_ARGS__                                                                                \
     }
 
 /* ---- running ---- */
@@ -42,7 +43,7 @@ typedef struct model_data {
     struct model_values {
         uint32_t inputs, outputs;
         ir_tensor in[8], out[8];
-    } * values;
+    } *values;
 } model_data;
 
 ir_module *model_build(const model_case *cases, uint32_t count);
@@ -63,10 +64,12 @@ typedef struct model_loaded {
 } model_loaded;
 model_loaded model_load(const char *path);
 void model_unload(model_loaded *l);
-/* Runs function i of a level on `threads` threads; out[k] are buffers of the tables' sizes, calloc'd here. */
-void model_run(const model_loaded *l, int level, int function, int threads, const struct model_values *v,
-               void *out[8]);
-/* rms(difference) / rms(reference) of one output as the program left it (plain layout); 1e30 for NaN. */
+/* Runs function i of a level on `threads` threads; out[k] are buffers of the tables' sizes,
+ * calloc'd here. */
+void model_run(const model_loaded *l, int level, int function, int threads,
+               const struct model_values *v, void *out[8]);
+/* rms(difference) / rms(reference) of one output as the program left it (plain layout); 1e30 for
+ * NaN. */
 double model_error(const struct ebru_tensor_desc *d, const void *got, const ir_tensor *want);
 
 #endif

@@ -1,5 +1,5 @@
-/* Every kernel binding and the elementwise loops, compiled for each level this CPU runs, on odd shapes,
- * against the evaluator. */
+/* Every kernel binding and the elementwise loops, compiled for each level this CPU runs, on odd
+ * shapes, against the evaluator. */
 #include "tests/unit/codegen/codegen_model.h"
 #include "tests/unit/support/temp_dir.h"
 
@@ -15,7 +15,8 @@
 static void conv3x3(ir_func *f) {
     struct ir_attrs_conv2d a = IR_DEFAULTS(conv2d);
     a.pad = IR_I4(1, 1, 1, 1);
-    ir_ref x = model_input(f, "x", DIMS(2, 19, 9, 7)), w = model_weight(f, "w", 0, 0.1, DIMS(37, 19, 3, 3));
+    ir_ref x = model_input(f, "x", DIMS(2, 19, 9, 7)),
+           w = model_weight(f, "w", 0, 0.1, DIMS(37, 19, 3, 3));
     ir_ref b = model_weight(f, "b", 0, 1, DIMS(37));
     ir_set_output(f, "y", model_op(f, IR_OP_conv2d, &a, OPERANDS(x, w, b)));
 }
@@ -23,18 +24,21 @@ static void conv_stride(ir_func *f) {
     struct ir_attrs_conv2d a = IR_DEFAULTS(conv2d);
     a.stride = IR_I2(2, 2);
     a.pad = IR_I4(0, 0, 1, 1);
-    ir_ref x = model_input(f, "x", DIMS(1, 16, 8, 10)), w = model_weight(f, "w", 0, 0.1, DIMS(64, 16, 3, 3));
+    ir_ref x = model_input(f, "x", DIMS(1, 16, 8, 10)),
+           w = model_weight(f, "w", 0, 0.1, DIMS(64, 16, 3, 3));
     ir_set_output(f, "y", model_op(f, IR_OP_conv2d, &a, OPERANDS(x, w)));
 }
 static void conv1x1(ir_func *f) {
-    ir_ref x = model_input(f, "x", DIMS(3, 48, 5, 5)), w = model_weight(f, "w", 0, 0.1, DIMS(80, 48, 1, 1));
+    ir_ref x = model_input(f, "x", DIMS(3, 48, 5, 5)),
+           w = model_weight(f, "w", 0, 0.1, DIMS(80, 48, 1, 1));
     ir_ref b = model_weight(f, "b", 0, 1, DIMS(80));
     ir_set_output(f, "y", model_op(f, IR_OP_conv2d, NULL, OPERANDS(x, w, b)));
 }
 static void linear_tokens(ir_func *f) {
     ir_ref x = model_input(f, "x", DIMS(2, 13, 40)), w = model_weight(f, "w", 0, 0.1, DIMS(70, 40));
-    ir_set_output(f, "y",
-                  model_op(f, IR_OP_linear, NULL, OPERANDS(x, w, model_weight(f, "b", 0, 1, DIMS(70)))));
+    ir_set_output(
+        f, "y",
+        model_op(f, IR_OP_linear, NULL, OPERANDS(x, w, model_weight(f, "b", 0, 1, DIMS(70)))));
 }
 static void linear_vector(ir_func *f) {
     ir_ref x = model_input(f, "x", DIMS(5, 32)), w = model_weight(f, "w", 0, 0.1, DIMS(9, 32));
@@ -44,28 +48,36 @@ static void group_norm(ir_func *f) {
     struct ir_attrs_group_norm a = IR_DEFAULTS(group_norm);
     a.groups = 3;
     ir_ref x = model_input(f, "x", DIMS(2, 21, 5, 6));
-    ir_ref g = model_weight(f, "gamma", 1, 0.5, DIMS(21)), b = model_weight(f, "beta", 0, 0.5, DIMS(21));
+    ir_ref g = model_weight(f, "gamma", 1, 0.5, DIMS(21)),
+           b = model_weight(f, "beta", 0, 0.5, DIMS(21));
     ir_ref y = model_op(f, IR_OP_group_norm, &a, OPERANDS(x, g, b));
     ir_set_output(f, "y", model_op(f, IR_OP_silu, NULL, OPERANDS(y)));
 }
 static void layer_norm(ir_func *f) {
     ir_ref x = model_input(f, "x", DIMS(2, 19, 40));
-    ir_ref g = model_weight(f, "gamma", 1, 0.5, DIMS(40)), b = model_weight(f, "beta", 0, 0.5, DIMS(40));
+    ir_ref g = model_weight(f, "gamma", 1, 0.5, DIMS(40)),
+           b = model_weight(f, "beta", 0, 0.5, DIMS(40));
     ir_set_output(f, "y", model_op(f, IR_OP_layer_norm, NULL, OPERANDS(x, g, b)));
 }
 static void geglu(ir_func *f) {
-    ir_set_output(f, "y", model_op(f, IR_OP_geglu, NULL, OPERANDS(model_input(f, "x", DIMS(2, 7, 48)))));
+    ir_set_output(f, "y",
+                  model_op(f, IR_OP_geglu, NULL, OPERANDS(model_input(f, "x", DIMS(2, 7, 48)))));
 }
 /* Tokens enough for one kernel, its residual dying there. */
 static void feed_forward(ir_func *f) {
-    ir_ref x = model_input(f, "x", DIMS(2, 250, 20)), w = model_weight(f, "w", 0, 0.2, DIMS(20, 20));
+    ir_ref x = model_input(f, "x", DIMS(2, 250, 20)),
+           w = model_weight(f, "w", 0, 0.2, DIMS(20, 20));
     ir_ref y = model_op(f, IR_OP_linear, NULL, OPERANDS(x, w));
-    ir_ref w1 = model_weight(f, "w1", 0, 0.2, DIMS(64, 20)), b1 = model_weight(f, "b1", 0, 1, DIMS(64));
-    ir_ref w2 = model_weight(f, "w2", 0, 0.2, DIMS(20, 32)), b2 = model_weight(f, "b2", 0, 1, DIMS(20));
-    ir_ref h = model_op(f, IR_OP_geglu, NULL, OPERANDS(model_op(f, IR_OP_linear, NULL, OPERANDS(x, w1, b1))));
+    ir_ref w1 = model_weight(f, "w1", 0, 0.2, DIMS(64, 20)),
+           b1 = model_weight(f, "b1", 0, 1, DIMS(64));
+    ir_ref w2 = model_weight(f, "w2", 0, 0.2, DIMS(20, 32)),
+           b2 = model_weight(f, "b2", 0, 1, DIMS(20));
+    ir_ref h = model_op(f, IR_OP_geglu, NULL,
+                        OPERANDS(model_op(f, IR_OP_linear, NULL, OPERANDS(x, w1, b1))));
     ir_ref z = model_op(f, IR_OP_linear, NULL, OPERANDS(h, w2, b2));
-    ir_set_output(f, "y",
-                  model_op(f, IR_OP_linear, NULL, OPERANDS(model_op(f, IR_OP_add, NULL, OPERANDS(z, y)), w)));
+    ir_set_output(
+        f, "y",
+        model_op(f, IR_OP_linear, NULL, OPERANDS(model_op(f, IR_OP_add, NULL, OPERANDS(z, y)), w)));
 }
 static void matmul(ir_func *f) {
     struct ir_attrs_matmul a = IR_DEFAULTS(matmul);
@@ -85,8 +97,10 @@ static void softmax(ir_func *f) {
 }
 static void transpose(ir_func *f) {
     struct ir_attrs_transpose a = {.perm = {4, {2, 0, 3, 1}}}, b = {.perm = {2, {1, 0}}};
-    ir_set_output(f, "y", model_op(f, IR_OP_transpose, &a, OPERANDS(model_input(f, "x", DIMS(3, 4, 5, 6)))));
-    ir_set_output(f, "t", model_op(f, IR_OP_transpose, &b, OPERANDS(model_input(f, "m", DIMS(17, 33)))));
+    ir_set_output(
+        f, "y", model_op(f, IR_OP_transpose, &a, OPERANDS(model_input(f, "x", DIMS(3, 4, 5, 6)))));
+    ir_set_output(f, "t",
+                  model_op(f, IR_OP_transpose, &b, OPERANDS(model_input(f, "m", DIMS(17, 33)))));
 }
 static void concat(ir_func *f) {
     struct ir_attrs_axis channels = {.axis = 1}, rows = {.axis = 2}, batch = {.axis = 0};
@@ -109,19 +123,23 @@ static void concat_blocked(ir_func *f) {
     ir_set_output(f, "y", model_op(f, IR_OP_concat, &channels, OPERANDS(a, b, c)));
 }
 static void slice(ir_func *f) {
-    struct ir_attrs_slice a = {.axis = 1, .start = 2, .count = 3}, b = {.axis = 1, .start = 16, .count = 9};
+    struct ir_attrs_slice a = {.axis = 1, .start = 2, .count = 3},
+                          b = {.axis = 1, .start = 16, .count = 9};
     ir_ref x = model_input(f, "x", DIMS(2, 6, 4, 3));
     ir_set_output(f, "plain", model_op(f, IR_OP_slice, &a, OPERANDS(x)));
-    ir_set_output(f, "blocked", model_op(f, IR_OP_slice, &b, OPERANDS(through_conv(f, "w", x, 40))));
+    ir_set_output(f, "blocked",
+                  model_op(f, IR_OP_slice, &b, OPERANDS(through_conv(f, "w", x, 40))));
     a.axis = 3;
     a.start = 1;
     a.count = 2;
-    ir_set_output(f, "columns", model_op(f, IR_OP_slice, &a, OPERANDS(through_conv(f, "w", x, 40))));
+    ir_set_output(f, "columns",
+                  model_op(f, IR_OP_slice, &a, OPERANDS(through_conv(f, "w", x, 40))));
 }
 static void resize(ir_func *f) {
     struct ir_attrs_size a = {.size = IR_I2(7, 10)};
-    ir_set_output(f, "y",
-                  model_op(f, IR_OP_resize_nearest, &a, OPERANDS(model_input(f, "x", DIMS(2, 18, 4, 5)))));
+    ir_set_output(
+        f, "y",
+        model_op(f, IR_OP_resize_nearest, &a, OPERANDS(model_input(f, "x", DIMS(2, 18, 4, 5)))));
 }
 static void pools(ir_func *f) {
     struct ir_attrs_pool a = IR_DEFAULTS(pool);
@@ -132,7 +150,8 @@ static void pools(ir_func *f) {
     ir_set_output(f, "avg", model_op(f, IR_OP_avg_pool2d, &a, OPERANDS(x)));
 }
 static void embedding(ir_func *f) {
-    ir_ref ids = model_ids(f, "ids", DIMS(2, 7)), table = model_weight(f, "table", 0, 1, DIMS(10, 20));
+    ir_ref ids = model_ids(f, "ids", DIMS(2, 7)),
+           table = model_weight(f, "table", 0, 1, DIMS(10, 20));
     ir_ref position = model_weight(f, "position", 0, 1, DIMS(9, 20));
     ir_set_output(f, "y", model_op(f, IR_OP_embedding, NULL, OPERANDS(ids, table, position)));
     ir_ref label = model_ids(f, "label", DIMS(3));
@@ -196,8 +215,9 @@ static void ew_arithmetic(ir_func *f) {
 static void ew_roots(ir_func *f) {
     ir_ref x = model_op(f, IR_OP_exp, NULL, OPERANDS(model_input(f, "x", DIMS(50, 41))));
     ir_set_output(f, "sqrt", model_op(f, IR_OP_sqrt, NULL, OPERANDS(x)));
-    ir_set_output(f, "div",
-                  model_op(f, IR_OP_div, NULL, OPERANDS(x, model_op(f, IR_OP_sqrt, NULL, OPERANDS(x)))));
+    ir_set_output(
+        f, "div",
+        model_op(f, IR_OP_div, NULL, OPERANDS(x, model_op(f, IR_OP_sqrt, NULL, OPERANDS(x)))));
 }
 static void ew_broadcast_plain(ir_func *f) {
     ir_ref x = model_input(f, "x", DIMS(3, 5, 4, 6));
@@ -207,17 +227,20 @@ static void ew_broadcast_plain(ir_func *f) {
     y = model_op(f, IR_OP_mul, NULL, OPERANDS(y, s));
     y = model_op(f, IR_OP_sub, NULL, OPERANDS(r, y));
     ir_set_output(f, "y", model_op(f, IR_OP_add, NULL, OPERANDS(y, v)));
-    ir_set_output(f, "outer", model_op(f, IR_OP_mul, NULL, OPERANDS(model_input(f, "a", DIMS(70, 1)), v)));
+    ir_set_output(f, "outer",
+                  model_op(f, IR_OP_mul, NULL, OPERANDS(model_input(f, "a", DIMS(70, 1)), v)));
 }
 static void ew_broadcast_blocked(ir_func *f) {
     ir_ref x = through_conv(f, "w", model_input(f, "x", DIMS(2, 3, 5, 4)), 40);
-    ir_ref c = model_input(f, "c", DIMS(2, 40, 1, 1)), w = model_weight(f, "vector", 0, 1, DIMS(1, 40, 1, 1));
+    ir_ref c = model_input(f, "c", DIMS(2, 40, 1, 1)),
+           w = model_weight(f, "vector", 0, 1, DIMS(1, 40, 1, 1));
     ir_ref s = model_input(f, "s", DIMS(2, 1, 1, 1)), p = model_input(f, "p", DIMS(1, 1, 5, 4));
     ir_ref y = model_op(f, IR_OP_add, NULL, OPERANDS(x, c));
     y = model_op(f, IR_OP_mul, NULL, OPERANDS(y, w));
     y = model_op(f, IR_OP_mul, NULL, OPERANDS(y, s));
     y = model_op(f, IR_OP_add, NULL, OPERANDS(y, p));
-    /* Division makes NaN of padding that is not kept at zero; the next convolution would show it. */
+    /* Division makes NaN of padding that is not kept at zero; the next convolution would show it.
+     */
     y = model_op(f, IR_OP_div, NULL, OPERANDS(y, model_op(f, IR_OP_exp, NULL, OPERANDS(x))));
     ir_set_output(f, "y", y);
     ir_set_output(f, "z", through_conv(f, "w2", model_op(f, IR_OP_div, NULL, OPERANDS(x, c)), 8));
@@ -225,8 +248,9 @@ static void ew_broadcast_blocked(ir_func *f) {
 static void ew_tokens(ir_func *f) {
     ir_ref w = model_weight(f, "w", 0, 0.2, DIMS(24, 12)), t = model_weight(f, "t", 0, 1, DIMS(24));
     ir_ref x = model_op(f, IR_OP_linear, NULL, OPERANDS(model_input(f, "x", DIMS(2, 9, 12)), w));
-    ir_set_output(f, "y",
-                  model_op(f, IR_OP_mul, NULL, OPERANDS(model_op(f, IR_OP_gelu, NULL, OPERANDS(x)), t)));
+    ir_set_output(
+        f, "y",
+        model_op(f, IR_OP_mul, NULL, OPERANDS(model_op(f, IR_OP_gelu, NULL, OPERANDS(x)), t)));
 }
 
 static const model_case graph_cases[] = {
@@ -273,23 +297,29 @@ static void conv_everything(ir_func *f) {
     ir_ref gamma = model_weight(f, "gamma", 1, 0.5, DIMS(42)),
            beta = model_weight(f, "beta", 0, 0.5, DIMS(42));
     ir_ref norm = model_op(f, IR_OP_group_stats, &s, OPERANDS(x, gamma, beta, x1));
-    ir_ref w = model_weight(f, "w", 0, 0.1, DIMS(24, 42, 3, 3)), bias = model_weight(f, "b", 0, 1, DIMS(24));
-    ir_ref tbias = model_input(f, "t", DIMS(2, 24)), residual = model_input(f, "r", DIMS(2, 24, 12, 10));
-    ir_set_output(f, "y", model_op(f, IR_OP_conv2d, &a, OPERANDS(x, w, bias, x1, norm, tbias, residual)));
+    ir_ref w = model_weight(f, "w", 0, 0.1, DIMS(24, 42, 3, 3)),
+           bias = model_weight(f, "b", 0, 1, DIMS(24));
+    ir_ref tbias = model_input(f, "t", DIMS(2, 24)),
+           residual = model_input(f, "r", DIMS(2, 24, 12, 10));
+    ir_set_output(f, "y",
+                  model_op(f, IR_OP_conv2d, &a, OPERANDS(x, w, bias, x1, norm, tbias, residual)));
 }
 static void conv_shared_tbias(ir_func *f) {
     struct ir_attrs_conv2d a = IR_DEFAULTS(conv2d);
     a.act = IR_ACT_QUICK_GELU;
-    ir_ref x = model_input(f, "x", DIMS(2, 16, 6, 5)), w = model_weight(f, "w", 0, 0.1, DIMS(33, 16, 1, 1));
+    ir_ref x = model_input(f, "x", DIMS(2, 16, 6, 5)),
+           w = model_weight(f, "w", 0, 0.1, DIMS(33, 16, 1, 1));
     ir_ref tbias = model_input(f, "t", DIMS(1, 33));
-    ir_set_output(f, "y", model_op(f, IR_OP_conv2d, &a, OPERANDS(x, w, IR_NONE, IR_NONE, IR_NONE, tbias)));
+    ir_set_output(f, "y",
+                  model_op(f, IR_OP_conv2d, &a, OPERANDS(x, w, IR_NONE, IR_NONE, IR_NONE, tbias)));
 }
 static void linear_residual(ir_func *f) {
     struct ir_attrs_linear a = IR_DEFAULTS(linear);
     a.act = IR_ACT_SILU;
     ir_ref x = model_input(f, "x", DIMS(1, 21, 64)), w = model_weight(f, "w", 0, 0.1, DIMS(64, 64));
     ir_ref h = model_op(f, IR_OP_linear, &a, OPERANDS(x, w));
-    ir_ref w2 = model_weight(f, "w2", 0, 0.1, DIMS(64, 64)), b = model_weight(f, "b", 0, 1, DIMS(64));
+    ir_ref w2 = model_weight(f, "w2", 0, 0.1, DIMS(64, 64)),
+           b = model_weight(f, "b", 0, 1, DIMS(64));
     ir_set_output(f, "y", model_op(f, IR_OP_linear, NULL, OPERANDS(h, w2, b, x)));
 }
 static void stats_apply(ir_func *f) {
@@ -345,8 +375,8 @@ static uint32_t next_random(uint32_t *state, uint32_t below) {
     return (*state >> 8) % below;
 }
 
-/* A sum of products of operands that repeat along random axes; the number in the function's name is the seed.
- * Of every two functions one computes in blocks of channels. */
+/* A sum of products of operands that repeat along random axes; the number in the function's name is
+ * the seed. Of every two functions one computes in blocks of channels. */
 static void random_broadcast(ir_func *f) {
     static const int64_t sizes[] = {1, 2, 3, 5, 16, 17, 33, 48};
     uint32_t seed = (uint32_t)atoi(f->name + strlen("random")), state = seed * 7919u + 1;
@@ -389,7 +419,8 @@ static void emit(const cg_level *levels, uint32_t count, cg_options options, con
 }
 
 /* Runs every function on one, two and five threads: near the evaluator, and the same bits. */
-static void compare(const model_loaded *l, int level, const model_data *data, const model_case *cases) {
+static void compare(const model_loaded *l, int level, const model_data *data,
+                    const model_case *cases) {
     int wrong = 0;
     for (uint32_t i = 0; i < data->count; i++) {
         const struct ebru_function_desc *f = &l->tables->functions[i];
@@ -401,8 +432,9 @@ static void compare(const model_loaded *l, int level, const model_data *data, co
             for (int k = 0; k < f->output_count; k++) {
                 double e = t ? 0 : model_error(&f->outputs[k], first[k], &data->values[i].out[k]);
                 double limit = cases[i].tolerance > 0 ? cases[i].tolerance : 3e-6;
-                bool same = !t || memcmp(first[k], out[k],
-                                         (size_t)ir_type_elements(&data->values[i].out[k].type) * 4) == 0;
+                bool same =
+                    !t || memcmp(first[k], out[k],
+                                 (size_t)ir_type_elements(&data->values[i].out[k].type) * 4) == 0;
                 if (e > limit || !same) {
                     print_error("%s %s.%s: error %g%s\n", l->tables->levels[level].name, f->name,
                                 f->outputs[k].name, e, same ? "" : ", depends on threads");
@@ -416,8 +448,8 @@ static void compare(const model_loaded *l, int level, const model_data *data, co
     assert_int_equal(wrong, 0);
 }
 
-static void check_lowered(const model_case *cases, uint32_t count, cg_options options, uint32_t first_level,
-                          ir_precision precision) {
+static void check_lowered(const model_case *cases, uint32_t count, cg_options options,
+                          uint32_t first_level, ir_precision precision) {
     for (uint32_t t = first_level; t < cg_target_count(); t++) {
         if (!model_runs(cg_target_name(t))) continue;
         ir_module *m = model_build(cases, count);
@@ -433,7 +465,8 @@ static void check_lowered(const model_case *cases, uint32_t count, cg_options op
     }
 }
 
-static void check_cases(const model_case *cases, uint32_t count, cg_options options, uint32_t first_level) {
+static void check_cases(const model_case *cases, uint32_t count, cg_options options,
+                        uint32_t first_level) {
     check_lowered(cases, count, options, first_level, IR_PRECISION_F32);
 }
 
@@ -454,8 +487,8 @@ static void fused_ops(void **state) {
     (void)state;
     check_cases(fused_cases, COUNT(fused_cases), special, 0);
 }
-/* Everything that has kernels in bf16, in both precisions. The error is that of rounded operands; that of the
- * kernels is measured in their own tests. */
+/* Everything that has kernels in bf16, in both precisions. The error is that of rounded operands;
+ * that of the kernels is measured in their own tests. */
 static void lowered_ops(void **state) {
     (void)state;
     static const struct {
@@ -468,10 +501,11 @@ static void lowered_ops(void **state) {
                                                {"conv1x1", conv1x1, IR_GRAPH, 0},
                                                {"linear_tokens", linear_tokens, IR_GRAPH, 0},
                                                {"feed_forward", feed_forward, IR_GRAPH, 0}};
-            static const model_case fused[] = {{"conv_everything", conv_everything, IR_FUSED, 0},
-                                               {"conv_shared_tbias", conv_shared_tbias, IR_FUSED, 0},
-                                               {"linear_residual", linear_residual, IR_FUSED, 0},
-                                               {"attention", attention, IR_FUSED, 0}};
+            static const model_case fused[] = {
+                {"conv_everything", conv_everything, IR_FUSED, 0},
+                {"conv_shared_tbias", conv_shared_tbias, IR_FUSED, 0},
+                {"linear_residual", linear_residual, IR_FUSED, 0},
+                {"attention", attention, IR_FUSED, 0}};
             model_case cases[COUNT(graph)];
             memcpy(cases, level == IR_GRAPH ? graph : fused, sizeof cases);
             for (size_t i = 0; i < COUNT(graph); i++) cases[i].tolerance = classes[k].tolerance;
@@ -506,8 +540,9 @@ static void poisoned(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(graph_ops),         cmocka_unit_test(fused_ops),      cmocka_unit_test(lowered_ops),
-        cmocka_unit_test(random_broadcasts), cmocka_unit_test(called_kernels), cmocka_unit_test(poisoned),
+        cmocka_unit_test(graph_ops),      cmocka_unit_test(fused_ops),
+        cmocka_unit_test(lowered_ops),    cmocka_unit_test(random_broadcasts),
+        cmocka_unit_test(called_kernels), cmocka_unit_test(poisoned),
     };
     return cmocka_run_group_tests(tests, temp_shared_begin, temp_shared_end);
 }

@@ -1,5 +1,6 @@
-/* Which choices keep bits: kernels with the rules' tiles and with any legal ones give the same result to the
- * last bit, at every level this machine runs; and legal tiles stay inside the scratch that they are given. */
+/* Which choices keep bits: kernels with the rules' tiles and with any legal ones give the same
+ * result to the last bit, at every level this machine runs; and legal tiles stay inside the scratch
+ * that they are given. */
 #include "tests/unit/kernels/kernel_test.h"
 
 #include "codegen/target/bind.h"
@@ -7,15 +8,15 @@
 enum { FLOATS = 1 << 18, TRIES = 24 };
 
 typedef void run_fn(const void *p, void *const *buf, float *scratch, int32_t begin, int32_t end);
-#define WRAP(kernel, suffix, id, title)                                                                      \
-    static void run_##kernel##_##suffix(const void *p, void *const *buf, float *scratch, int32_t b,          \
-                                        int32_t e) {                                                         \
-        ebru_k_##kernel##_##suffix(p, buf, scratch, b, e);                                                   \
+#define WRAP(kernel, suffix, id, title)                                                            \
+    static void run_##kernel##_##suffix(const void *p, void *const *buf, float *scratch,           \
+                                        int32_t b, int32_t e) {                                    \
+        ebru_k_##kernel##_##suffix(p, buf, scratch, b, e);                                         \
     }
 #define ROW(kernel, suffix, id, title) {#kernel, id, run_##kernel##_##suffix},
-#define EACH_KERNEL(F32, BF16, X)                                                                            \
-    F32(X, conv2d)                                                                                           \
-    F32(X, conv2d_winograd)                                                                                  \
+#define EACH_KERNEL(F32, BF16, X)                                                                  \
+    F32(X, conv2d)                                                                                 \
+    F32(X, conv2d_winograd)                                                                        \
     F32(X, feed_forward) F32(X, attention) BF16(X, conv2d_bf16) BF16(X, feed_forward_bf16)
 EACH_KERNEL(KT_F32_SUFFIXES, KT_SUFFIXES, WRAP)
 static const struct {
@@ -51,8 +52,9 @@ static bool random_tiles(const char *kernel, const int32_t *rules, int32_t *word
             if (!cg_is_tile(kernel, field) || !strcmp(field, "KB") || below(2)) continue;
             const int32_t step = !strcmp(field, "QB") ? 16 : 1;
             words[i] = !strcmp(field, "order") || !strcmp(field, "pack") ? below(2)
-                       : !strncmp(field, "MR", 2) && below(2)            ? 16 * (1 + below(3))
-                                                              : step * (1 + below(rules[i] * 3 / step + 2));
+                       : !strncmp(field, "MR", 2) && below(2)
+                           ? 16 * (1 + below(3))
+                           : step * (1 + below(rules[i] * 3 / step + 2));
         }
         if (cg_tiles_legal(kernel, words, false, NULL)) return true;
     }
@@ -64,7 +66,8 @@ struct out {
     void *buf[CG_MAX_BUFS];
 };
 
-static void run_words(run_fn *run, const char *kernel, const int32_t *words, struct out *o, int result) {
+static void run_words(run_fn *run, const char *kernel, const int32_t *words, struct out *o,
+                      int result) {
     for (int64_t i = 0; i < FLOATS; i++) o->data[i] = -7;
     o->buf[result] = o->data;
     float *scratch = kt_floats(cg_words_scratch(kernel, words) / 4);
@@ -74,15 +77,18 @@ static void run_words(run_fn *run, const char *kernel, const int32_t *words, str
 }
 
 /* `rules`: params with the rules' tiles; bits of `absent`: operands that are not there. */
-static void same_bits(const char *kernel, int32_t level, const int32_t *rules, int bufs, unsigned absent) {
+static void same_bits(const char *kernel, int32_t level, const int32_t *rules, int bufs,
+                      unsigned absent) {
     run_fn *run = NULL;
     for (size_t i = 0; i < sizeof natives / sizeof *natives; i++)
         if (natives[i].level == level && !strcmp(natives[i].kernel, kernel)) run = natives[i].run;
     assert_non_null(run);
     base_str why = {0};
-    if (!cg_tiles_legal(kernel, rules, false, &why)) fail_msg("%s: the rules' tiles: %s", kernel, why.data);
+    if (!cg_tiles_legal(kernel, rules, false, &why))
+        fail_msg("%s: the rules' tiles: %s", kernel, why.data);
     struct out a = {.data = kt_floats(FLOATS)}, b = {.data = kt_floats(FLOATS)};
-    for (int i = 0; i < bufs - 1; i++) a.buf[i] = b.buf[i] = absent >> i & 1 ? NULL : numbers(FLOATS);
+    for (int i = 0; i < bufs - 1; i++)
+        a.buf[i] = b.buf[i] = absent >> i & 1 ? NULL : numbers(FLOATS);
     run_words(run, kernel, rules, &a, bufs - 1);
     for (int t = 0; t < TRIES; t++) {
         int32_t words[CG_MOST_FIELDS];
@@ -98,15 +104,16 @@ static void same_bits(const char *kernel, int32_t level, const int32_t *rules, i
     kt_release();
 }
 
-#define WORDS(words, p)                                                                                      \
-    int32_t words[CG_MOST_FIELDS] = {0};                                                                     \
+#define WORDS(words, p)                                                                            \
+    int32_t words[CG_MOST_FIELDS] = {0};                                                           \
     memcpy(words, p, sizeof *(p))
 
 /* ---- convolutions ---- */
 
-static struct ebru_conv2d_params shape(int32_t B, int32_t H, int32_t W, int32_t C0, int32_t C1, int32_t N,
-                                       int32_t K, int32_t S) {
-    struct ebru_conv2d_params p = {.B = B, .H = H, .W = W, .UH = H, .UW = W, .C0 = C0, .C1 = C1, .N = N};
+static struct ebru_conv2d_params shape(int32_t B, int32_t H, int32_t W, int32_t C0, int32_t C1,
+                                       int32_t N, int32_t K, int32_t S) {
+    struct ebru_conv2d_params p = {
+        .B = B, .H = H, .W = W, .UH = H, .UW = W, .C0 = C0, .C1 = C1, .N = N};
     p.KH = p.KW = K;
     p.SH = p.SW = S;
     p.PT = p.PL = K / 2;
@@ -138,8 +145,10 @@ static struct ebru_conv2d_params conv_case(int i) {
     return p;
 }
 static unsigned conv_absent(const struct ebru_conv2d_params *p) {
-    return (p->C1 ? 0u : 1u << EBRU_CONV2D_X1) | (p->pro_scale ? 0u : 1u << EBRU_CONV2D_SCALE_SHIFT) |
-           (p->tbias ? 0u : 1u << EBRU_CONV2D_TBIAS) | (p->residual ? 0u : 1u << EBRU_CONV2D_RESIDUAL);
+    return (p->C1 ? 0u : 1u << EBRU_CONV2D_X1) |
+           (p->pro_scale ? 0u : 1u << EBRU_CONV2D_SCALE_SHIFT) |
+           (p->tbias ? 0u : 1u << EBRU_CONV2D_TBIAS) |
+           (p->residual ? 0u : 1u << EBRU_CONV2D_RESIDUAL);
 }
 
 static void conv2d(void **state) {
@@ -196,7 +205,8 @@ static void feed_forward(void **state) {
 static void feed_forward_bf16(void **state) {
     (void)state;
     KT_EACH_OF(level, KT_BF16_LEVELS) for (int32_t parts = 1; parts <= 2 && !kt_emulated; parts++) {
-        struct ebru_feed_forward_bf16_params p = {.B = 2, .T = 37, .C = 48, .H = 80, .N = 33, .residual = 1};
+        struct ebru_feed_forward_bf16_params p = {
+            .B = 2, .T = 37, .C = 48, .H = 80, .N = 33, .residual = 1};
         p.parts = parts;
         ebru_feed_forward_bf16_default_tiles(&p, level, 0, 0);
         WORDS(words, &p);
@@ -205,12 +215,13 @@ static void feed_forward_bf16(void **state) {
     }
 }
 
-/* Blocks of keys are where sums begin anew: they stay. Blocks of queries keep bits, unless queries see keys
- * up to their own place only: what a block sees is then told from its first. */
+/* Blocks of keys are where sums begin anew: they stay. Blocks of queries keep bits, unless queries
+ * see keys up to their own place only: what a block sees is then told from its first. */
 static void attention(void **state) {
     (void)state;
     KT_EACH_OF(level, KT_F32_LEVELS) {
-        struct ebru_attention_params p = {.B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
+        struct ebru_attention_params p = {
+            .B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
         p.scale = 0.2f;
         ebru_attention_default_tiles(&p, level, 0, 0);
         p.KB = 32;

@@ -1,6 +1,5 @@
-/* The table of tuning records: which record a lookup finds, keys, legal tiles, what binders and passes make
- * of it.
- */
+/* The table of tuning records: which record a lookup finds, keys, legal tiles, what binders and
+ * passes make of it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,14 +9,16 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/support/captured_diag.h"
 #include "codegen/target/arch.h"
 #include "passes/passes.h"
+#include "tests/unit/support/captured_diag.h"
 
 static const cg_machine HERE = {"x86-64-v3", 32768, 524288, 1 << 25, 2};
 
-static cg_record record(const char *level, uint64_t l2, uint32_t threads, bool shipped, int32_t value) {
-    cg_record r = {.kernel = "conv2d", .key = "B=1", .shipped = shipped, .choice_count = 1, .ns = {9, 10}};
+static cg_record record(const char *level, uint64_t l2, uint32_t threads, bool shipped,
+                        int32_t value) {
+    cg_record r = {
+        .kernel = "conv2d", .key = "B=1", .shipped = shipped, .choice_count = 1, .ns = {9, 10}};
     r.machine = HERE;
     r.machine.level = level;
     r.machine.l2 = l2;
@@ -82,7 +83,8 @@ static void last_counts(void **state) {
 
 static void keys(void **state) {
     (void)state;
-    struct ebru_attention_params a = {.B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
+    struct ebru_attention_params a = {
+        .B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
     a.scale = 0.2f;
     a.QB = 48;
     a.KB = 80;
@@ -98,19 +100,19 @@ static void keys(void **state) {
     memcpy(words, &p, sizeof p);
     key = (base_str){0};
     cg_kernel_key("conv2d", words, true, &key);
-    assert_string_equal(key.data,
-                        "B=1 H=1 W=8 UH=1 UW=8 C0=32 N=64 KH=1 KW=1 SH=1 SW=1 OH=1 OW=8 overwrite=1");
+    assert_string_equal(
+        key.data, "B=1 H=1 W=8 UH=1 UW=8 C0=32 N=64 KH=1 KW=1 SH=1 SW=1 OH=1 OW=8 overwrite=1");
     base_str_free(&key);
-#define KERNEL(name, operands, summary)                                                                      \
+#define KERNEL(name, operands, summary)                                                            \
     assert_true(sizeof(struct ebru_##name##_params) <= CG_MOST_FIELDS * sizeof(int32_t));
 #include "runtime/abi/kernels.def"
 }
 
 /* ---- through a target ---- */
 
-#define NET                                                                                                  \
-    "ebru ir 1 graph\nweight @w : f32[64,64,3,3] = random 1 0.1 0.0\n"                                       \
-    "func @n(%x x: f32[1,64,16,16] step) {\n"                                                                \
+#define NET                                                                                        \
+    "ebru ir 1 graph\nweight @w : f32[64,64,3,3] = random 1 0.1 0.0\n"                             \
+    "func @n(%x x: f32[1,64,16,16] step) {\n"                                                      \
     "%0 = conv2d %x, @w {pad=[1,1,1,1]} : f32[1,64,16,16]\nreturn y = %0\n}\n"
 #define KEY          "B=1 H=16 W=16 UH=16 UW=16 C0=64 N=64"
 #define DIRECT_KEY   KEY " KH=3 KW=3 SH=1 SW=1 PT=1 PL=1 OH=16 OW=16"
@@ -118,7 +120,8 @@ static void keys(void **state) {
 
 static void add(cg_tuning *t, const char *kernel, const char *key, double ns, const char *field,
                 int32_t value) {
-    cg_record r = {.kernel = kernel, .key = key, .machine = HERE, .ns = {ns, ns}, .default_ns = {ns, ns}};
+    cg_record r = {
+        .kernel = kernel, .key = key, .machine = HERE, .ns = {ns, ns}, .default_ns = {ns, ns}};
     if (field) r.choice[r.choice_count++] = (cg_tile){field, value};
     cg_tuning_add(t, &r);
 }
@@ -169,10 +172,12 @@ static void illegal_is_ignored(void **state) {
         const char *field;
         int32_t value;
         const char *why;
-    } rows[] = {
-        {"TH", 17, "TH=17 is not from 1 to 16"},    {"MR", 0, "MR=0 is not from 1 to 64"},
-        {"KC", 5, "KC=5 is not from 1 to 4"},       {"pack", 1, "pack=1, but nothing is read in place"},
-        {"order", 2, "order=2 is not from 0 to 1"}, {"PG", 9, "PG=9 is not from 1 to 4"}};
+    } rows[] = {{"TH", 17, "TH=17 is not from 1 to 16"},
+                {"MR", 0, "MR=0 is not from 1 to 64"},
+                {"KC", 5, "KC=5 is not from 1 to 4"},
+                {"pack", 1, "pack=1, but nothing is read in place"},
+                {"order", 2, "order=2 is not from 0 to 1"},
+                {"PG", 9, "PG=9 is not from 1 to 4"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         capture c;
         capture_begin(&c, (base_diag_options){0});
@@ -183,15 +188,16 @@ static void illegal_is_ignored(void **state) {
         assert_non_null(strstr(text, "TB=1, TH=16, TW=16, PG=1, KC=4"));
         assert_int_equal(cg_tuning_used(t), 0);
         assert_int_equal(base_diag_warnings(c.diag), 1);
-        if (!strstr(captured(&c), rows[i].why)) fail_msg("expected '%s' in: %s", rows[i].why, captured(&c));
+        if (!strstr(captured(&c), rows[i].why))
+            fail_msg("expected '%s' in: %s", rows[i].why, captured(&c));
         base_free(text);
         cg_tuning_free(t);
         capture_end(&c);
     }
 }
 
-/* Ways are chosen by time when all three were measured and the program has one level; else by the estimate.
- */
+/* Ways are chosen by time when all three were measured and the program has one level; else by the
+ * estimate. */
 static void ways_by_time(void **state) {
     (void)state;
     cg_tuning *t = cg_tuning_new(NULL);
@@ -203,7 +209,8 @@ static void ways_by_time(void **state) {
     expect(t, false, "= conv2d %");
     add(t, "conv2d_winograd", WINOGRAD_KEY "4", 500, "TT", 5);
     expect(t, true, "TT=5");
-    add(t, "conv2d", DIRECT_KEY, 690, NULL, 0); /* less than two fifths slower: weights stay small */
+    add(t, "conv2d", DIRECT_KEY, 690, NULL,
+        0); /* less than two fifths slower: weights stay small */
     expect(t, true, "= conv2d %");
     cg_tuning_free(t);
 }

@@ -1,7 +1,8 @@
-/* The page's C side: hashes for its policy, escapes that keep hostile text harmless, JSON paths of places. */
+/* The page's C side: hashes for its policy, escapes that keep hostile text harmless, JSON paths of
+ * places. */
+#include "base/sha256.h"
 #include "driver/html/html.h"
 #include "driver/html/json_paths.h"
-#include "base/sha256.h"
 #include "tests/unit/support/temp_dir.h"
 
 #include <math.h>
@@ -44,14 +45,16 @@ static void text_cannot_leave_its_string(void **state) {
         {"a\"b\\c", "\"a\\\"b\\\\c\""},
         {"</script><!--", "\"\\u003c/script\\u003e\\u003c!--\""},
         {"&amp;", "\"\\u0026amp;\""},
-        {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x8e\xa8", "\"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x8e\xa8\""},
+        {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x8e\xa8",
+         "\"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x8e\xa8\""},
         {"\x1b[2J\n\t", "\"\\\\u{001b}[2J\\\\u{000a}\\\\u{0009}\""},
         {"\xe2\x80\xae"
          "abc",
          "\"\\\\u{202e}abc\""}, /* right to left */
         {"\xe2\x80\xa8\xe2\x80\xa9", "\"\\\\u{2028}\\\\u{2029}\""},
         {"\xef\xbb\xbf", "\"\\\\u{feff}\""},
-        {"\xff\xc0\xaf\xed\xa0\x80", "\"\\\\xff\\\\xc0\\\\xaf\\\\xed\\\\xa0\\\\x80\""}, /* no UTF-8 */
+        {"\xff\xc0\xaf\xed\xa0\x80",
+         "\"\\\\xff\\\\xc0\\\\xaf\\\\xed\\\\xa0\\\\x80\""}, /* no UTF-8 */
         {"\xe2\x82", "\"\\\\xe2\\\\x82\""},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

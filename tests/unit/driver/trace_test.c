@@ -13,36 +13,50 @@
 /* Two threads, one function of two ops, of which the worker waits for the first. */
 static const char good[] =
     "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"format\":1,\"program\":\"p\",\"model\":\"m\",\n"
-    "\"build\":\"00ff\",\"ebru\":\"0.1.0\",\"precision\":\"f32\",\"level\":\"x86-64-v3\",\"threads\":2,\n"
-    "\"wall_us\":100.250,\"options\":[\"-p\",\"a cat\"],\"roofs\":{\"unit\":\"FMA\",\"gflops\":2.5,\n"
+    "\"build\":\"00ff\",\"ebru\":\"0.1.0\",\"precision\":\"f32\",\"level\":\"x86-64-v3\","
+    "\"threads\":2,\n"
+    "\"wall_us\":100.250,\"options\":[\"-p\",\"a "
+    "cat\"],\"roofs\":{\"unit\":\"FMA\",\"gflops\":2.5,\n"
     "\"memory_gbs\":10},\"dropped_events\":0,\"detailed_calls\":2,\"functions\":[\n"
     "{\"name\":\"net.step\",\"batch\":1,\"ops\":[\n"
-    "{\"node\":\"%4\",\"op\":\"linear\",\"kernel\":\"conv2d\",\"block\":\"mid.a\",\"result\":\"f32[1,8]\",\n"
-    "\"flops\":128,\"bytes\":64,\"weight_bytes\":32,\"calls\":1,\"work_us\":[20,10],\"min_us\":10,\n"
+    "{\"node\":\"%4\",\"op\":\"linear\",\"kernel\":\"conv2d\",\"block\":\"mid.a\",\"result\":\"f32["
+    "1,8]\",\n"
+    "\"flops\":128,\"bytes\":64,\"weight_bytes\":32,\"calls\":1,\"work_us\":[20,10],\"min_us\":10,"
+    "\n"
     "\"median_us\":20,\"p99_us\":20,\"max_us\":20,\"wait_us\":[0,10]},\n"
-    "{\"node\":\"%5\",\"op\":\"softmax\",\"kernel\":\"softmax\",\"block\":\"mid\",\"result\":\"f32[1,8]\",\n"
+    "{\"node\":\"%5\",\"op\":\"softmax\",\"kernel\":\"softmax\",\"block\":\"mid\",\"result\":\"f32["
+    "1,8]\",\n"
     "\"flops\":8,\"bytes\":64,\"weight_bytes\":0,\"calls\":1,\"work_us\":[5,5],\"min_us\":5,\n"
     "\"median_us\":5,\"p99_us\":5,\"max_us\":5,\"wait_us\":[0,0]}]}]},\n"
     "\"traceEvents\":[\n"
-    "{\"ph\":\"M\",\"pid\":1,\"tid\":1,\"name\":\"thread_name\",\"args\":{\"name\":\"worker 1\"}},\n"
+    "{\"ph\":\"M\",\"pid\":1,\"tid\":1,\"name\":\"thread_name\",\"args\":{\"name\":\"worker "
+    "1\"}},\n"
     "{\"ph\":\"X\",\"pid\":1,\"tid\":0,\"ts\":0,\"dur\":100.25,\"cat\":\"run\",\"name\":\"p\"},\n"
-    "{\"ph\":\"X\",\"pid\":1,\"tid\":0,\"ts\":0,\"dur\":100.25,\"cat\":\"phase\",\"name\":\"denoise\"},\n"
+    "{\"ph\":\"X\",\"pid\":1,\"tid\":0,\"ts\":0,\"dur\":100.25,\"cat\":\"phase\",\"name\":"
+    "\"denoise\"},\n"
     "{\"ph\":\"X\",\"pid\":1,\"tid\":0,\"ts\":0,\"dur\":10,\"cat\":\"host\",\"name\":\"host\"},\n"
-    "{\"ph\":\"X\",\"pid\":1,\"tid\":0,\"ts\":10,\"dur\":25,\"cat\":\"function\",\"name\":\"net.step\",\n"
+    "{\"ph\":\"X\",\"pid\":1,\"tid\":0,\"ts\":10,\"dur\":25,\"cat\":\"function\",\"name\":\"net."
+    "step\",\n"
     "\"args\":{\"call\":1,\"counts\":true}},\n"
     "{\"ph\":\"X\",\"pid\":1,\"tid\":0,\"ts\":10,\"dur\":20,\"cat\":\"op\",\"name\":\"linear\",\n"
     "\"args\":{\"index\":0,\"node\":\"%4\"}},\n"
-    "{\"ph\":\"X\",\"pid\":1,\"tid\":0,\"ts\":30,\"dur\":5,\"cat\":\"op\",\"name\":\"softmax\",\"args\":{"
+    "{\"ph\":\"X\",\"pid\":1,\"tid\":0,\"ts\":30,\"dur\":5,\"cat\":\"op\",\"name\":\"softmax\","
+    "\"args\":{"
     "\"index\":1}},\n"
     "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":0,\"dur\":100.25,\"cat\":\"run\",\"name\":\"p\"},\n"
-    "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":0,\"dur\":100.25,\"cat\":\"phase\",\"name\":\"denoise\"},\n"
-    "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":0,\"dur\":100.25,\"cat\":\"step\",\"name\":\"step 1/1\"},\n"
+    "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":0,\"dur\":100.25,\"cat\":\"phase\",\"name\":"
+    "\"denoise\"},\n"
+    "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":0,\"dur\":100.25,\"cat\":\"step\",\"name\":\"step "
+    "1/1\"},\n"
     "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":0,\"dur\":10,\"cat\":\"wait\",\"name\":\"idle\"},\n"
-    "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":10,\"dur\":25,\"cat\":\"function\",\"name\":\"net.step\",\n"
+    "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":10,\"dur\":25,\"cat\":\"function\",\"name\":\"net."
+    "step\",\n"
     "\"args\":{\"call\":1,\"counts\":false}},\n"
-    "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":10,\"dur\":10,\"cat\":\"op\",\"name\":\"linear\",\"args\":{"
+    "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":10,\"dur\":10,\"cat\":\"op\",\"name\":\"linear\","
+    "\"args\":{"
     "\"index\":0}},\n"
-    "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":20,\"dur\":10,\"cat\":\"wait\",\"name\":\"barrier\",\"args\":{"
+    "{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":20,\"dur\":10,\"cat\":\"wait\",\"name\":\"barrier\","
+    "\"args\":{"
     "\"index\":0}}\n"
     "]}\n";
 
@@ -157,7 +171,8 @@ static void survives(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(understands), cmocka_unit_test(refuses_the_rest),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(understands),
+                                       cmocka_unit_test(refuses_the_rest),
                                        cmocka_unit_test(survives)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* The form of what the block builder emits, which fusion passes count on. That the values are right is
- * components_test's business. */
+/* The form of what the block builder emits, which fusion passes count on. That the values are right
+ * is components_test's business. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/support/captured_diag.h"
 #include "frontend/build/blocks.h"
+#include "tests/unit/support/captured_diag.h"
 
 typedef struct fixture {
     capture c;
@@ -69,18 +69,19 @@ static void res_block(void **state) {
 
     ir_ref conv2 = operand(x, y, IR_OP_add, 0), shortcut = operand(x, y, IR_OP_add, 1);
     assert_string_equal(weight_name(x, operand(x, conv2, IR_OP_conv2d, 2)), "net/r.conv2.bias");
-    assert_string_equal(weight_name(x, operand(x, shortcut, IR_OP_conv2d, 1)), "net/r.conv_shortcut.weight");
+    assert_string_equal(weight_name(x, operand(x, shortcut, IR_OP_conv2d, 1)),
+                        "net/r.conv_shortcut.weight");
     ir_ref norm2 = operand(x, operand(x, conv2, IR_OP_conv2d, 0), IR_OP_silu, 0);
     assert_int_equal(IR_ATTRS(node(x, norm2), group_norm)->act, IR_ACT_NONE);
     ir_ref sum = operand(x, norm2, IR_OP_group_norm, 0);
     ir_ref bias = operand(x, operand(x, sum, IR_OP_add, 1), IR_OP_reshape, 0);
-    assert_memory_equal(ir_typeof(x->b.f, operand(x, sum, IR_OP_add, 1))->dim, ((int64_t[]){1, 48, 1, 1}),
-                        32);
+    assert_memory_equal(ir_typeof(x->b.f, operand(x, sum, IR_OP_add, 1))->dim,
+                        ((int64_t[]){1, 48, 1, 1}), 32);
     assert_true(ir_ref_eq(operand(x, operand(x, bias, IR_OP_linear, 0), IR_OP_silu, 0), x->emb));
     ir_ref conv1 = operand(x, sum, IR_OP_add, 0);
-    assert_true(ir_ref_eq(
-        operand(x, operand(x, operand(x, conv1, IR_OP_conv2d, 0), IR_OP_silu, 0), IR_OP_group_norm, 0),
-        x->image));
+    assert_true(ir_ref_eq(operand(x, operand(x, operand(x, conv1, IR_OP_conv2d, 0), IR_OP_silu, 0),
+                                  IR_OP_group_norm, 0),
+                          x->image));
     const ir_origin *origin = &x->m->origins.items[node(x, conv1)->origin];
     assert_string_equal(origin->block, "r");
 }
@@ -116,7 +117,8 @@ static void attention(void **state) {
     assert_true(IR_ATTRS(node(x, qk), matmul)->transpose_b);
     assert_true(IR_ATTRS(node(x, qk), matmul)->scale > 0.3535 &&
                 IR_ATTRS(node(x, qk), matmul)->scale < 0.3536);
-    ir_ref q = split(x, operand(x, qk, IR_OP_matmul, 0)), k = split(x, operand(x, qk, IR_OP_matmul, 1));
+    ir_ref q = split(x, operand(x, qk, IR_OP_matmul, 0)),
+           k = split(x, operand(x, qk, IR_OP_matmul, 1));
     ir_ref v = split(x, operand(x, pv, IR_OP_matmul, 1));
     assert_true(ir_ref_eq(operand(x, q, IR_OP_linear, 0), x->tokens));
     assert_int_equal(node(x, q)->operand_count, 2); /* no bias */
@@ -133,13 +135,14 @@ static void fused_projections(void **state) {
     o.attention.out = "proj";
     o.norm = "norm";
     ir_ref y = fe_image_attention(&x->b, x->image, "a", &o);
-    ir_ref sum =
-        operand(x, operand(x, y, IR_OP_reshape, 0), IR_OP_transpose, 0); /* the residual is added on tokens */
+    ir_ref sum = operand(x, operand(x, y, IR_OP_reshape, 0), IR_OP_transpose,
+                         0); /* the residual is added on tokens */
     ir_ref out = operand(x, sum, IR_OP_add, 0), old = operand(x, sum, IR_OP_add, 1);
-    assert_true(ir_ref_eq(operand(x, operand(x, old, IR_OP_transpose, 0), IR_OP_reshape, 0), x->image));
+    assert_true(
+        ir_ref_eq(operand(x, operand(x, old, IR_OP_transpose, 0), IR_OP_reshape, 0), x->image));
     assert_int_equal(ir_typeof(x->b.f, operand(x, out, IR_OP_linear, 1))->rank, 4);
-    ir_ref pv =
-        operand(x, operand(x, operand(x, out, IR_OP_linear, 0), IR_OP_reshape, 0), IR_OP_transpose, 0);
+    ir_ref pv = operand(x, operand(x, operand(x, out, IR_OP_linear, 0), IR_OP_reshape, 0),
+                        IR_OP_transpose, 0);
     ir_ref v = split(x, operand(x, pv, IR_OP_matmul, 1));
     ir_ref w = operand(x, v, IR_OP_linear, 1), bias = operand(x, v, IR_OP_linear, 2);
     assert_string_equal(weight_name(x, operand(x, w, IR_OP_slice, 0)), "net/a.qkv.weight");
@@ -150,14 +153,17 @@ static void fused_projections(void **state) {
 
 static void spatial_transformer(void **state) {
     fixture *x = *state;
-    fe_transformer_options o = {.heads = 3, .depth = 2, .groups = 8, .eps = 1e-6, .linear_projection = true};
+    fe_transformer_options o = {
+        .heads = 3, .depth = 2, .groups = 8, .eps = 1e-6, .linear_projection = true};
     ir_ref y = fe_spatial_transformer(&x->b, x->image, x->context, "t", &o);
-    ir_ref out = operand(x, operand(x, operand(x, y, IR_OP_reshape, 0), IR_OP_transpose, 0), IR_OP_add, 0);
+    ir_ref out =
+        operand(x, operand(x, operand(x, y, IR_OP_reshape, 0), IR_OP_transpose, 0), IR_OP_add, 0);
     ir_ref last = operand(x, out, IR_OP_linear, 0);
     assert_int_equal(ir_typeof(x->b.f, last)->dim[2], 30); /* three heads of ten */
     ir_ref ff = operand(x, last, IR_OP_add, 0);
     operand(x, operand(x, ff, IR_OP_linear, 0), IR_OP_geglu, 0);
-    assert_int_not_equal(ir_weight_find(x->m, "net/t.transformer_blocks.1.attn2.to_k.weight"), UINT32_MAX);
+    assert_int_not_equal(ir_weight_find(x->m, "net/t.transformer_blocks.1.attn2.to_k.weight"),
+                         UINT32_MAX);
 }
 
 static void sampling(void **state) {
@@ -168,7 +174,8 @@ static void sampling(void **state) {
     operand(x, operand(x, up, IR_OP_conv2d, 0), IR_OP_resize_nearest, 0);
     fe_push(&x->b, x->image);
     ir_ref joined = fe_concat_pop(&x->b, up);
-    assert_true(ir_ref_eq(operand(x, joined, IR_OP_concat, 0), up)); /* the value first, then the skip */
+    assert_true(
+        ir_ref_eq(operand(x, joined, IR_OP_concat, 0), up)); /* the value first, then the skip */
     assert_true(fe_end(&x->b));
 }
 

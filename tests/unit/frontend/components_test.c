@@ -1,6 +1,6 @@
-/* The front ends held to independent implementations: each component golden (diffusers, OpenAI's CLIP;
- * tests/goldens/README.md) loaded as a folder and evaluated by the reference evaluator. This is the proof
- * that the block builder builds the right networks. */
+/* The front ends held to independent implementations: each component golden (diffusers, OpenAI's
+ * CLIP; tests/goldens/README.md) loaded as a folder and evaluated by the reference evaluator. This
+ * is the proof that the block builder builds the right networks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

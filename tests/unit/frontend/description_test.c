@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/support/captured_diag.h"
 #include "frontend/description/expression.h"
 #include "frontend/diffusers/diffusers.h"
+#include "tests/unit/support/captured_diag.h"
 #include "tests/unit/support/temp_dir.h"
 
 /* ---- helpers ---- */
@@ -19,13 +19,14 @@ static const fe_options at_random = {.random_weights = true, .random_seed = 1};
 /* A description around the blocks of one function x: f32[B,4,8,8] -> y. */
 static const char *with_blocks(const char *blocks) {
     static char text[16384];
-    snprintf(text, sizeof text,
-             "{\"ebru\": 1, \"params\": {\"H\": 8, \"W\": 8, \"c\": [4, 8, 16]}, \"functions\": {\"f\": "
-             "{\"inputs\": {\n"
-             "\"x\": {\"shape\": [\"B\", 4, \"H\", \"W\"]}, \"t\": {\"shape\": [\"B\"], \"frequency\": "
-             "\"schedule\"}},\n"
-             "\"blocks\": [\n%s\n], \"outputs\": \"y\"}}}",
-             blocks);
+    snprintf(
+        text, sizeof text,
+        "{\"ebru\": 1, \"params\": {\"H\": 8, \"W\": 8, \"c\": [4, 8, 16]}, \"functions\": {\"f\": "
+        "{\"inputs\": {\n"
+        "\"x\": {\"shape\": [\"B\", 4, \"H\", \"W\"]}, \"t\": {\"shape\": [\"B\"], \"frequency\": "
+        "\"schedule\"}},\n"
+        "\"blocks\": [\n%s\n], \"outputs\": \"y\"}}}",
+        blocks);
     return text;
 }
 
@@ -58,7 +59,8 @@ static void refuse(const char *text, unsigned errors, const char *const *message
     ir_module *m = load(&c, text, &at_random);
     if (m) fail_msg("accepted: %s", text);
     for (size_t i = 0; i < n; i++)
-        if (!strstr(captured(&c), messages[i])) fail_msg("expected <%s> in <%s>", messages[i], captured(&c));
+        if (!strstr(captured(&c), messages[i]))
+            fail_msg("expected <%s> in <%s>", messages[i], captured(&c));
     if (base_diag_errors(c.diag) != errors)
         fail_msg("expected %u errors, got %u: %s", errors, base_diag_errors(c.diag), captured(&c));
     capture_end(&c);
@@ -85,9 +87,9 @@ static void check_result(const char *blocks, uint32_t rank, const int64_t *dim) 
     ir_module_free(m);
 }
 
-#define DIMS(...)                                                                                            \
-    (const int64_t[]) {                                                                                      \
-        __VA_ARGS__                                                                                          \
+#define DIMS(...)                                                                                  \
+    (const int64_t[]) {                                                                            \
+        __VA_ARGS__                                                                                \
     }
 
 /* ---- expressions ---- */
@@ -146,45 +148,51 @@ static void shapes_of_blocks(void **state) {
     check_result("{\"block\": \"conv\", \"prefix\": \"a\", \"out\": 6}", 4, DIMS(1, 6, 8, 8));
     check_result("{\"block\": \"conv\", \"prefix\": \"a\", \"out\": 6, \"padding\": \"valid\"}", 4,
                  DIMS(1, 6, 6, 6));
-    check_result(
-        "{\"block\": \"conv\", \"prefix\": \"a\", \"out\": 6, \"kernel\": [1, 3], \"stride\": [1, 2]}", 4,
-        DIMS(1, 6, 8, 4));
-    check_result("{\"block\": \"conv\", \"prefix\": \"a\", \"out\": 6, \"padding\": [0, 1, 2, 3]}", 4,
-                 DIMS(1, 6, 8, 10));
+    check_result("{\"block\": \"conv\", \"prefix\": \"a\", \"out\": 6, \"kernel\": [1, 3], "
+                 "\"stride\": [1, 2]}",
+                 4, DIMS(1, 6, 8, 4));
+    check_result("{\"block\": \"conv\", \"prefix\": \"a\", \"out\": 6, \"padding\": [0, 1, 2, 3]}",
+                 4, DIMS(1, 6, 8, 10));
     check_result("{\"block\": \"downsample\", \"prefix\": \"a\"}", 4, DIMS(1, 4, 4, 4));
-    check_result("{\"block\": \"downsample\", \"prefix\": \"a\", \"padding\": \"after\", \"out\": 7}", 4,
-                 DIMS(1, 7, 4, 4));
+    check_result(
+        "{\"block\": \"downsample\", \"prefix\": \"a\", \"padding\": \"after\", \"out\": 7}", 4,
+        DIMS(1, 7, 4, 4));
     check_result("{\"block\": \"upsample\", \"prefix\": \"a\"}", 4, DIMS(1, 4, 16, 16));
     check_result("{\"block\": \"resize\", \"scale\": 3}", 4, DIMS(1, 4, 24, 24));
-    check_result("{\"block\": \"resize\", \"height\": 5, \"width\": \"W + 1\"}", 4, DIMS(1, 4, 5, 9));
+    check_result("{\"block\": \"resize\", \"height\": 5, \"width\": \"W + 1\"}", 4,
+                 DIMS(1, 4, 5, 9));
     check_result("{\"block\": \"max_pool\"}", 4, DIMS(1, 4, 4, 4));
     check_result("{\"block\": \"avg_pool\", \"size\": 3, \"stride\": 1, \"padding\": 1}", 4,
                  DIMS(1, 4, 8, 8));
+    check_result("\"to_tokens\", {\"block\": \"linear\", \"prefix\": \"a\", \"out\": 10, "
+                 "\"activation\": \"gelu\"}",
+                 3, DIMS(1, 64, 10));
     check_result(
-        "\"to_tokens\", {\"block\": \"linear\", \"prefix\": \"a\", \"out\": 10, \"activation\": \"gelu\"}", 3,
-        DIMS(1, 64, 10));
-    check_result("\"to_tokens\", {\"block\": \"layer_norm\", \"prefix\": \"a\"}, "
-                 "{\"block\": \"self_attention\", \"prefix\": \"b\", \"head_dim\": 2}, "
-                 "{\"block\": \"feed_forward\", \"prefix\": \"c\"}, {\"block\": \"to_image\", \"height\": "
-                 "\"H\", \"width\": \"W\"}",
-                 4, DIMS(1, 4, 8, 8));
-    check_result("{\"block\": \"time_embedding\", \"prefix\": \"a\", \"from\": \"t\", \"dim\": 8}", 2,
-                 DIMS(1, 32));
+        "\"to_tokens\", {\"block\": \"layer_norm\", \"prefix\": \"a\"}, "
+        "{\"block\": \"self_attention\", \"prefix\": \"b\", \"head_dim\": 2}, "
+        "{\"block\": \"feed_forward\", \"prefix\": \"c\"}, {\"block\": \"to_image\", \"height\": "
+        "\"H\", \"width\": \"W\"}",
+        4, DIMS(1, 4, 8, 8));
+    check_result("{\"block\": \"time_embedding\", \"prefix\": \"a\", \"from\": \"t\", \"dim\": 8}",
+                 2, DIMS(1, 32));
     check_result(
         "{\"block\": \"timestep_embedding\", \"from\": \"t\", \"dim\": 8, \"save\": \"s\"}, "
-        "{\"block\": \"mlp\", \"prefix\": \"m\", \"out\": 8}, {\"block\": \"add\", \"with\": \"s\"}, "
+        "{\"block\": \"mlp\", \"prefix\": \"m\", \"out\": 8}, {\"block\": \"add\", \"with\": "
+        "\"s\"}, "
         "{\"block\": \"concat\", \"with\": \"s\"}",
         2, DIMS(1, 16));
 }
 
 static void skips_and_repeats(void **state) {
     (void)state;
-    check_result("\"push\", {\"block\": \"repeat\", \"count\": 2, \"blocks\": ["
-                 "{\"block\": \"downsample\", \"prefix\": \"d.{i}\", \"out\": \"c[i + 1]\"}, \"push\"]},"
-                 "\"concat_pop\", {\"block\": \"upsample\", \"prefix\": \"u\"}, \"concat_pop\","
-                 "{\"block\": \"upsample\", \"prefix\": \"v\"}, \"concat_pop\"",
-                 4, DIMS(1, 44, 8, 8));
-    check_result("{\"block\": \"repeat\", \"count\": 3, \"index\": \"k\", \"blocks\": [{\"block\": \"conv\", "
+    check_result(
+        "\"push\", {\"block\": \"repeat\", \"count\": 2, \"blocks\": ["
+        "{\"block\": \"downsample\", \"prefix\": \"d.{i}\", \"out\": \"c[i + 1]\"}, \"push\"]},"
+        "\"concat_pop\", {\"block\": \"upsample\", \"prefix\": \"u\"}, \"concat_pop\","
+        "{\"block\": \"upsample\", \"prefix\": \"v\"}, \"concat_pop\"",
+        4, DIMS(1, 44, 8, 8));
+    check_result("{\"block\": \"repeat\", \"count\": 3, \"index\": \"k\", \"blocks\": [{\"block\": "
+                 "\"conv\", "
                  "\"prefix\": \"a{k}\", "
                  "\"out\": 5, \"when\": \"k == 1\"}]}",
                  4, DIMS(1, 5, 8, 8));
@@ -197,8 +205,8 @@ static void skips_and_repeats(void **state) {
 
 static void origins_lead_back(void **state) {
     (void)state;
-    ir_module *m = accept(
-        with_blocks("{\"block\": \"relu\"},\n  {\"block\": \"conv\", \"prefix\": \"a.b\", \"out\": 6}"));
+    ir_module *m = accept(with_blocks(
+        "{\"block\": \"relu\"},\n  {\"block\": \"conv\", \"prefix\": \"a.b\", \"out\": 6}"));
     const ir_func *f = m->funcs.items[0];
     const ir_origin *o = &m->origins.items[ir_get(f, f->outputs.items[0].value)->origin];
     assert_string_equal(o->file, "m.json");
@@ -244,10 +252,12 @@ static void unknown_words(void **state) {
                   "m.json:4:44: error: unknown key 'kernal'; did you mean 'kernel'?");
     refuse_blocks("{\"block\": \"conv\", \"prefix\": \"a\", \"out\": 4, \"activation\": \"sliu\"}",
                   "unknown activation 'sliu'; did you mean 'silu'?");
-    refuse_blocks("{\"block\": \"res_block\", \"prefix\": \"a\", \"out\": 4, \"emb\": null, \"names\": "
-                  "{\"norm3\": \"x\"}}",
-                  "unknown key 'norm3'; did you mean 'norm1'?");
-    refuse_blocks("{\"block\": \"add\", \"with\": \"tt\"}", "there is no value 'tt'; did you mean 't'?");
+    refuse_blocks(
+        "{\"block\": \"res_block\", \"prefix\": \"a\", \"out\": 4, \"emb\": null, \"names\": "
+        "{\"norm3\": \"x\"}}",
+        "unknown key 'norm3'; did you mean 'norm1'?");
+    refuse_blocks("{\"block\": \"add\", \"with\": \"tt\"}",
+                  "there is no value 'tt'; did you mean 't'?");
     refuse_blocks("{\"block\": \"conv\", \"prefix\": \"a\", \"out\": \"cc[0]\"}",
                   "'cc[0]': there is no parameter 'cc'; did you mean 'c'?");
     refuse_one("{\"ebru\": 2, \"functions\": {}}", "'ebru': 2 is out of range");
@@ -263,19 +273,22 @@ static void all_faults_at_once(void **state) {
                                            "needs keys"};
     refuse(
         with_blocks("{\"block\": \"convv\"}, {\"block\": \"conv\", \"prefix\": \"a\", \"otu\": 4}, "
-                    "{\"block\": \"repeat\", \"blocks\": []}, {\"block\": \"linear\", \"out\": 3}, \"conv\""),
+                    "{\"block\": \"repeat\", \"blocks\": []}, {\"block\": \"linear\", \"out\": 3}, "
+                    "\"conv\""),
         5, messages, 5);
     static const char *const later[] = {"block 'conv' needs a key 'out'",
                                         "3 groups do not divide 4 channels"};
-    refuse(with_blocks("{\"block\": \"conv\", \"prefix\": \"a\"}, {\"block\": \"group_norm\", \"prefix\": "
-                       "\"n\", \"from\": \"x\", "
-                       "\"groups\": 3}"),
+    refuse(with_blocks(
+               "{\"block\": \"conv\", \"prefix\": \"a\"}, {\"block\": \"group_norm\", \"prefix\": "
+               "\"n\", \"from\": \"x\", "
+               "\"groups\": 3}"),
            2, later, 2);
 }
 
 static void stack_faults(void **state) {
     (void)state;
-    refuse_blocks("\"push\", \"concat_pop\", \"concat_pop\"", "m.json:4:23: error: the skip stack is empty");
+    refuse_blocks("\"push\", \"concat_pop\", \"concat_pop\"",
+                  "m.json:4:23: error: the skip stack is empty");
     static const char *const left[] = {"function 'f' ends with 2 values left on the skip stack",
                                        "m.json:4:9: note: the last one was pushed here"};
     refuse(with_blocks("\"push\", \"push\""), 1, left, 2);
@@ -292,19 +305,20 @@ static void shape_faults(void **state) {
                   "a: a convolution needs an image [B,C,H,W], its input is f32[1]");
     refuse_blocks("{\"block\": \"attention\", \"prefix\": \"a\", \"heads\": 3, \"groups\": 2}",
                   "3 heads do not divide 4 channels");
-    refuse_blocks(
-        "{\"block\": \"attention\", \"prefix\": \"a\", \"heads\": 3, \"head_dim\": 2, \"groups\": 2}",
-        "3 heads of width 2 do not make the 4 channels");
-    refuse_blocks(
-        "{\"block\": \"conv\", \"prefix\": \"a\", \"out\": 4, \"kernel\": 9, \"padding\": \"valid\"}",
-        "the window of 9 does not fit");
-    refuse_blocks(
-        "{\"block\": \"add\", \"with\": \"t\"}, \"to_tokens\", {\"block\": \"mul\", \"with\": \"x\"}",
-        "mul: operand 'b'");
+    refuse_blocks("{\"block\": \"attention\", \"prefix\": \"a\", \"heads\": 3, \"head_dim\": 2, "
+                  "\"groups\": 2}",
+                  "3 heads of width 2 do not make the 4 channels");
+    refuse_blocks("{\"block\": \"conv\", \"prefix\": \"a\", \"out\": 4, \"kernel\": 9, "
+                  "\"padding\": \"valid\"}",
+                  "the window of 9 does not fit");
+    refuse_blocks("{\"block\": \"add\", \"with\": \"t\"}, \"to_tokens\", {\"block\": \"mul\", "
+                  "\"with\": \"x\"}",
+                  "mul: operand 'b'");
     refuse_blocks("{\"block\": \"to_image\", \"height\": 2, \"width\": 2}", "needs tokens");
-    refuse_blocks("{\"block\": \"conv\", \"prefix\": \"a\", \"out\": 4}, {\"block\": \"conv\", \"prefix\": "
-                  "\"a\", \"out\": 5}",
-                  "two shapes: 'a.bias' is used as [4] and as [5]");
+    refuse_blocks(
+        "{\"block\": \"conv\", \"prefix\": \"a\", \"out\": 4}, {\"block\": \"conv\", \"prefix\": "
+        "\"a\", \"out\": 5}",
+        "two shapes: 'a.bias' is used as [4] and as [5]");
     refuse_blocks("{\"block\": \"res_block\", \"prefix\": \"r\", \"out\": 4, \"groups\": 2}",
                   "there is no value 'emb'");
 }
@@ -316,14 +330,16 @@ static void limits(void **state) {
     refuse_blocks("{\"block\": \"conv\", \"prefix\": \"a\", \"out\": 1000000, \"kernel\": 64}",
                   "too many elements");
     refuse_blocks("{\"block\": \"repeat\", \"count\": 100000, \"blocks\": []}", "is out of range");
-    refuse_blocks("{\"block\": \"repeat\", \"count\": 4000, \"blocks\": [{\"block\": \"repeat\", \"count\": "
-                  "4000, \"blocks\": [\"push\"]}]}",
-                  "more than 100000 blocks");
     refuse_blocks(
-        "{\"block\": \"repeat\", \"count\": 100, \"blocks\": [{\"block\": \"resize\", \"scale\": 2}]}",
-        "is larger than");
+        "{\"block\": \"repeat\", \"count\": 4000, \"blocks\": [{\"block\": \"repeat\", \"count\": "
+        "4000, \"blocks\": [\"push\"]}]}",
+        "more than 100000 blocks");
+    refuse_blocks("{\"block\": \"repeat\", \"count\": 100, \"blocks\": [{\"block\": \"resize\", "
+                  "\"scale\": 2}]}",
+                  "is larger than");
     char deep[4096] = "";
-    for (int i = 0; i < 20; i++) strcat(deep, "{\"block\": \"repeat\", \"count\": 2, \"blocks\": [");
+    for (int i = 0; i < 20; i++)
+        strcat(deep, "{\"block\": \"repeat\", \"count\": 2, \"blocks\": [");
     for (int i = 0; i < 20; i++) strcat(deep, "]}");
     refuse_blocks(deep, "nested more than");
 }
@@ -331,18 +347,21 @@ static void limits(void **state) {
 /* A denoiser of 4 channels with `extra` more to look at, and an autoencoder. */
 static const char *conditioned(int extra, const char *more_inputs, const char *pipeline) {
     static char text[4096];
-    snprintf(
-        text, sizeof text,
-        "{\"ebru\": 1, \"functions\": {"
-        "\"unet\": {\"inputs\": {\"sample\": {\"shape\": [\"B\", %d, 8, 8]}, \"timestep\": {\"shape\": "
-        "[\"B\"]}%s}, \"blocks\": [{\"block\": \"conv\", \"prefix\": \"c\", \"out\": 4}], \"outputs\": "
-        "\"sample\"}, "
-        "\"vae.decode\": {\"inputs\": {\"latent\": {\"shape\": [\"B\", 4, 8, 8]}}, \"blocks\": [{\"block\": "
-        "\"conv\", \"prefix\": \"d\", \"out\": 3}], \"outputs\": \"image\"}, "
-        "\"vae.encode\": {\"inputs\": {\"image\": {\"shape\": [\"B\", 3, 8, 8]}}, \"blocks\": [{\"block\": "
-        "\"conv\", \"prefix\": \"e\", \"out\": 8}], \"outputs\": \"moments\"}}, "
-        "\"pipeline\": {\"kind\": \"unconditional\", \"sampler\": {\"class\": \"ddpm\"%s}}",
-        4 + extra, more_inputs, pipeline);
+    snprintf(text, sizeof text,
+             "{\"ebru\": 1, \"functions\": {"
+             "\"unet\": {\"inputs\": {\"sample\": {\"shape\": [\"B\", %d, 8, 8]}, \"timestep\": "
+             "{\"shape\": "
+             "[\"B\"]}%s}, \"blocks\": [{\"block\": \"conv\", \"prefix\": \"c\", \"out\": 4}], "
+             "\"outputs\": "
+             "\"sample\"}, "
+             "\"vae.decode\": {\"inputs\": {\"latent\": {\"shape\": [\"B\", 4, 8, 8]}}, "
+             "\"blocks\": [{\"block\": "
+             "\"conv\", \"prefix\": \"d\", \"out\": 3}], \"outputs\": \"image\"}, "
+             "\"vae.encode\": {\"inputs\": {\"image\": {\"shape\": [\"B\", 3, 8, 8]}}, \"blocks\": "
+             "[{\"block\": "
+             "\"conv\", \"prefix\": \"e\", \"out\": 8}], \"outputs\": \"moments\"}}, "
+             "\"pipeline\": {\"kind\": \"unconditional\", \"sampler\": {\"class\": \"ddpm\"%s}}",
+             4 + extra, more_inputs, pipeline);
     return text;
 }
 
@@ -365,9 +384,10 @@ static void pictures(void **state) {
     m = accept(conditioned(1, "", "}, \"condition\": \"depth\""));
     assert_string_equal(ir_meta_string(m, "pipeline.condition", ""), "depth");
     ir_module_free(m);
-    static const char labels[] = ", \"class_labels\": {\"shape\": [\"B\"], \"dtype\": \"i32\"}",
-                      noise[] = "}, \"condition\": \"low_resolution\", \"low_res\": {\"class\": \"ddpm\", "
-                                "\"beta_end\": 0.5, \"max_noise_level\": 10}";
+    static const char
+        labels[] = ", \"class_labels\": {\"shape\": [\"B\"], \"dtype\": \"i32\"}",
+        noise[] = "}, \"condition\": \"low_resolution\", \"low_res\": {\"class\": \"ddpm\", "
+                  "\"beta_end\": 0.5, \"max_noise_level\": 10}";
     m = accept(conditioned(3, labels, noise));
     assert_string_equal(ir_meta_string(m, "low_res.class", ""), "ddpm");
     assert_int_equal(ir_meta_int(m, "low_res.noise_level", 0), 10);
@@ -377,7 +397,8 @@ static void pictures(void **state) {
 
     refuse_one(conditioned(3, "", noise), "function 'unet' needs an input 'class_labels'");
     refuse_one(conditioned(5, "", "}"), "the denoiser's result has another shape than its sample");
-    refuse_one(conditioned(4, "", "}, \"condition\": \"inpaint\""), "has 5 channels more than its result");
+    refuse_one(conditioned(4, "", "}, \"condition\": \"inpaint\""),
+               "has 5 channels more than its result");
     refuse_one(conditioned(5, "", "}, \"condition\": \"inpain\""), "did you mean 'inpaint'?");
     refuse_one(conditioned(0, "", ", \"strength\": 2}"), "'strength' is above 0 and at most 1");
     refuse_one(conditioned(0, "", "}, \"encoder\": \"vae.decode\""),
@@ -400,21 +421,24 @@ static void pictures(void **state) {
     capture_end(&c);
     o = (fe_options){.random_weights = true, .no_image_input = true};
     assert_null(load(&c, conditioned(1, "", "}, \"condition\": \"depth\""), &o));
-    assert_non_null(strstr(captured(&c), "--no-image-input: this model cannot do without a picture"));
+    assert_non_null(
+        strstr(captured(&c), "--no-image-input: this model cannot do without a picture"));
     capture_end(&c);
 }
 
 static void pipelines(void **state) {
     (void)state;
     static const char head[] =
-        "{\"ebru\": 1, \"functions\": {\"unet\": {\"inputs\": {\"sample\": {\"shape\": [\"B\", 4, 8, 8]}, "
+        "{\"ebru\": 1, \"functions\": {\"unet\": {\"inputs\": {\"sample\": {\"shape\": [\"B\", 4, "
+        "8, 8]}, "
         "\"timestep\": {\"shape\": [\"B\"]}}, \"blocks\": [\"silu\"], \"outputs\": \"sample\"}}, "
         "\"pipeline\": ";
     char text[2048];
-    snprintf(text, sizeof text,
-             "%s{\"kind\": \"unconditional\", \"sampler\": {\"class\": \"ddpm\", \"beta_start\": 0.5, "
-             "\"steps\": 7}}}",
-             head);
+    snprintf(
+        text, sizeof text,
+        "%s{\"kind\": \"unconditional\", \"sampler\": {\"class\": \"ddpm\", \"beta_start\": 0.5, "
+        "\"steps\": 7}}}",
+        head);
     ir_module *m = accept(text);
     assert_string_equal(ir_meta_string(m, "pipeline.kind", ""), "unconditional");
     assert_string_equal(ir_meta_string(m, "sampler.class", ""), "ddpm");
@@ -424,16 +448,21 @@ static void pipelines(void **state) {
     assert_true(ir_meta_float(m, "sampler.beta_start", 0) == 0.5);
     ir_module_free(m);
 
-    snprintf(text, sizeof text,
-             "%s{\"kind\": \"unconditional\", \"sampler\": {\"class\": \"ddpm\", \"beta_stat\": 0.5}}}",
-             head);
+    snprintf(
+        text, sizeof text,
+        "%s{\"kind\": \"unconditional\", \"sampler\": {\"class\": \"ddpm\", \"beta_stat\": 0.5}}}",
+        head);
     refuse_one(text, "unknown key 'beta_stat'; did you mean 'beta_start'?");
-    snprintf(text, sizeof text, "%s{\"kind\": \"unconditional\", \"sampler\": {\"class\": \"ddpq\"}}}", head);
-    refuse_one(text, "unknown sampler 'ddpq'; did you mean 'ddpm'?");
     snprintf(text, sizeof text,
-             "%s{\"kind\": \"class_to_image\", \"classes\": 10, \"sampler\": {\"class\": \"ddpm\"}}}", head);
+             "%s{\"kind\": \"unconditional\", \"sampler\": {\"class\": \"ddpq\"}}}", head);
+    refuse_one(text, "unknown sampler 'ddpq'; did you mean 'ddpm'?");
+    snprintf(
+        text, sizeof text,
+        "%s{\"kind\": \"class_to_image\", \"classes\": 10, \"sampler\": {\"class\": \"ddpm\"}}}",
+        head);
     refuse_one(text, "function 'unet' needs an input 'class_labels'");
-    snprintf(text, sizeof text, "%s{\"kind\": \"text_to_image\", \"sampler\": {\"class\": \"ddpm\"}}}", head);
+    snprintf(text, sizeof text,
+             "%s{\"kind\": \"text_to_image\", \"sampler\": {\"class\": \"ddpm\"}}}", head);
     refuse_one(text, "the text_encoder 'text_encoder' is not among the functions");
     snprintf(text, sizeof text, "%s{\"kind\": \"none\", \"sampler\": {}, \"speed\": 1}}", head);
     refuse_one(text, "unknown key 'speed'");
@@ -446,13 +475,15 @@ static void weights_beside(void **state) {
     assert_null(load(&c, with_blocks("\"silu\""), &o));
     assert_non_null(strstr(captured(&c), "the description names no weights"));
     capture_end(&c);
-    static const char *const names[] = {"../x.safetensors", "/etc/passwd", "absent.safetensors", ".hidden"};
+    static const char *const names[] = {"../x.safetensors", "/etc/passwd", "absent.safetensors",
+                                        ".hidden"};
     static const char *const expected[] = {"weight file", "weight file", "there is no weight file",
                                            "weight file"};
     for (size_t i = 0; i < 4; i++) {
         char text[512];
         snprintf(text, sizeof text,
-                 "{\"ebru\": 1, \"weights\": \"%s\", \"functions\": {\"f\": {\"inputs\": {\"x\": {\"shape\": "
+                 "{\"ebru\": 1, \"weights\": \"%s\", \"functions\": {\"f\": {\"inputs\": {\"x\": "
+                 "{\"shape\": "
                  "[1]}}, \"blocks\": [], "
                  "\"outputs\": \"y\"}}}",
                  names[i]);
@@ -491,8 +522,8 @@ static void parameter_counts(void **state) {
     }
 }
 
-/* A description written block by block and the config of the same network give the same function, node by
- * node. */
+/* A description written block by block and the config of the same network give the same function,
+ * node by node. */
 static void same_as_config(const char *model, const char *config) {
     temp_dir t;
     temp_dir_begin(&t);
@@ -520,13 +551,12 @@ static void same_as_config(const char *model, const char *config) {
 
 static void described_and_configured(void **state) {
     (void)state;
-    same_as_config(
-        "sd-v1-unet.json",
-        "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": 64, \"cross_attention_dim\": 768}");
-    same_as_config(
-        "sd-v2-unet.json",
-        "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": 64, \"cross_attention_dim\": 1024, "
-        "\"attention_head_dim\": [5, 10, 20, 20], \"use_linear_projection\": true}");
+    same_as_config("sd-v1-unet.json", "{\"_class_name\": \"UNet2DConditionModel\", "
+                                      "\"sample_size\": 64, \"cross_attention_dim\": 768}");
+    same_as_config("sd-v2-unet.json",
+                   "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": 64, "
+                   "\"cross_attention_dim\": 1024, "
+                   "\"attention_head_dim\": [5, 10, 20, 20], \"use_linear_projection\": true}");
 }
 
 int main(void) {

@@ -1,5 +1,5 @@
-/* diffusers folders: pipelines, components, what is refused by name, schedulers, tokenizers. That the
- * networks are right is components_test's business. */
+/* diffusers folders: pipelines, components, what is refused by name, schedulers, tokenizers. That
+ * the networks are right is components_test's business. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "frontend/diffusers/diffusers.h"
-#include "tests/unit/frontend/loading.h"
 #include "runtime/text/tokenizer.h"
+#include "tests/unit/frontend/loading.h"
 #include "tests/unit/support/temp_dir.h"
 
 #define SHAPES_128 EBRU_TEST_DATA "/../models/shapes-128"
@@ -36,9 +36,9 @@ static void check_dims(const ir_type *t, uint32_t rank, const int64_t *dim) {
     assert_memory_equal(t->dim, dim, rank * sizeof *dim);
 }
 
-#define DIMS(...)                                                                                            \
-    (const int64_t[]) {                                                                                      \
-        __VA_ARGS__                                                                                          \
+#define DIMS(...)                                                                                  \
+    (const int64_t[]) {                                                                            \
+        __VA_ARGS__                                                                                \
     }
 
 /* ---- the trained pipeline ---- */
@@ -74,7 +74,8 @@ static void program(void **state) {
     assert_int_equal(ir_meta_int(m, "pipeline.guidance", -1), 1);
     assert_int_equal(ir_meta_int(m, "tokenizer.eos", -1), 633);
     assert_true(ir_meta_float(m, "vae.scaling_factor", 0) > 0.347);
-    assert_null(ir_meta_get(m, "sampler.timestep_spacing")); /* not in the file: the class's default */
+    assert_null(
+        ir_meta_get(m, "sampler.timestep_spacing")); /* not in the file: the class's default */
     ir_module_free(m);
 }
 
@@ -128,7 +129,8 @@ static void selections(void **state) {
     ir_module_free(m);
 }
 
-/* Shapes of reference tensors: those of an encoder's and a decoder's run need not fit each other. */
+/* Shapes of reference tensors: those of an encoder's and a decoder's run need not fit each other.
+ */
 static void given_shapes(void **state) {
     (void)state;
     fe_shape image[] = {{"image", 4, {1, 3, 17, 9}}},
@@ -137,7 +139,8 @@ static void given_shapes(void **state) {
     ir_module *m = accept(SHAPES_128 "/vae", &o);
     check_dims(input_type(m, "vae.encode", "image"), 4, DIMS(1, 3, 17, 9));
     const ir_func *f = ir_func_find(m, "vae.encode");
-    check_dims(ir_typeof(f, f->outputs.items[0].value), 4, DIMS(1, 8, 2, 1)); /* each halving rounds down */
+    check_dims(ir_typeof(f, f->outputs.items[0].value), 4,
+               DIMS(1, 8, 2, 1)); /* each halving rounds down */
     ir_module_free(m);
     o = (fe_options){.shapes = both, .shape_count = 2};
     m = accept(SHAPES_128 "/vae", &o);
@@ -178,7 +181,8 @@ static void origins(void **state) {
 /* ---- pipelines in temporary folders ---- */
 
 static const char ddpm_scheduler[] =
-    "{\"_class_name\": \"DDPMScheduler\", \"beta_start\": 0.0001, \"variance_type\": \"fixed_large\", "
+    "{\"_class_name\": \"DDPMScheduler\", \"beta_start\": 0.0001, \"variance_type\": "
+    "\"fixed_large\", "
     "\"trained_betas\": null, \"clip_sample\": true, \"some_other_key\": 1}";
 static const char small_unet[] =
     "{\"_class_name\": \"UNet2DModel\", \"sample_size\": 8, \"block_out_channels\": [8, 16], "
@@ -194,9 +198,10 @@ static void inputs_no_pipeline_makes(void **state) {
     snprintf(unet, sizeof unet, "{\"class_embed_type\": \"identity\", %s", small_unet + 1);
     write_text(&t, "config.json", unet);
     ir_module_free(accept(t.path, &at_random));
-    write_text(&t, "model_index.json",
-               "{\"_class_name\": \"DDPMPipeline\", \"scheduler\": [\"diffusers\", \"DDPMScheduler\"], "
-               "\"unet\": [\"diffusers\", \"UNet2DModel\"]}");
+    write_text(
+        &t, "model_index.json",
+        "{\"_class_name\": \"DDPMPipeline\", \"scheduler\": [\"diffusers\", \"DDPMScheduler\"], "
+        "\"unet\": [\"diffusers\", \"UNet2DModel\"]}");
     write_text(&t, "scheduler_config.json", ddpm_scheduler);
     refuse(t.path, &at_random, "unsupported in a DDPMPipeline: 'class_embed_type'");
     temp_dir_end(&t);
@@ -207,9 +212,10 @@ static void unconditional_in_root(void **state) {
     (void)state;
     temp_dir t;
     temp_dir_begin(&t);
-    write_text(&t, "model_index.json",
-               "{\"_class_name\": \"DDPMPipeline\", \"scheduler\": [\"diffusers\", \"DDPMScheduler\"], "
-               "\"unet\": [\"diffusers\", \"UNet2DModel\"]}");
+    write_text(
+        &t, "model_index.json",
+        "{\"_class_name\": \"DDPMPipeline\", \"scheduler\": [\"diffusers\", \"DDPMScheduler\"], "
+        "\"unet\": [\"diffusers\", \"UNet2DModel\"]}");
     write_text(&t, "config.json", small_unet);
     write_text(&t, "scheduler_config.json", ddpm_scheduler);
     fe_options o = at_random;
@@ -235,13 +241,15 @@ static void unconditional_in_root(void **state) {
     write_text(&t, "scheduler_config.json",
                "{\"_class_name\": \"DDPMScheduler\", \"use_flow_sigmas\": true}");
     refuse(t.path, &o, "unsupported: this value of 'use_flow_sigmas'");
-    write_text(
-        &t, "scheduler_config.json",
-        "{\"_class_name\": \"DPMSolverMultistepScheduler\", \"num_train_timesteps\": 3, \"thresholding\": "
-        "true, "
-        "\"trained_betas\": [0.1, 2e-1, 0], \"algorithm_type\": \"sde-dpmsolver++\", \"sigma_max\": 12.5}");
+    write_text(&t, "scheduler_config.json",
+               "{\"_class_name\": \"DPMSolverMultistepScheduler\", \"num_train_timesteps\": 3, "
+               "\"thresholding\": "
+               "true, "
+               "\"trained_betas\": [0.1, 2e-1, 0], \"algorithm_type\": \"sde-dpmsolver++\", "
+               "\"sigma_max\": 12.5}");
     m = accept(t.path, &o);
-    assert_string_equal(ir_meta_string(m, "sampler.trained_betas", ""), "0.100000001 0.200000003 0");
+    assert_string_equal(ir_meta_string(m, "sampler.trained_betas", ""),
+                        "0.100000001 0.200000003 0");
     assert_string_equal(ir_meta_string(m, "sampler.algorithm_type", ""), "sde-dpmsolver++");
     assert_int_equal(ir_meta_int(m, "sampler.thresholding", 0), 1);
     assert_true(ir_meta_float(m, "sampler.sigma_max", 0) == 12.5);
@@ -259,7 +267,8 @@ static void bad_folders(void **state) {
     (void)state;
     temp_dir t;
     temp_dir_begin(&t);
-    refuse(t.path, &at_random, "a model folder has a model_index.json, a config.json or a model.json");
+    refuse(t.path, &at_random,
+           "a model folder has a model_index.json, a config.json or a model.json");
     refuse(temp_path(&t, "absent"), &at_random, "absent");
     static const struct {
         const char *text, *message;
@@ -273,7 +282,8 @@ static void bad_folders(void **state) {
          "unsupported: pipeline 'StableDiffusionControlNetPipeline'"},
         {"{\"_class_name\": \"StableDiffusionXLPipeline\"}",
          "the pipeline needs a component 'text_encoder_2'"},
-        {"{\"_class_name\": \"StableDifusionPipeline\"}", "did you mean 'StableDiffusionPipeline'?"},
+        {"{\"_class_name\": \"StableDifusionPipeline\"}",
+         "did you mean 'StableDiffusionPipeline'?"},
         {"{\"_class_name\": \"StableDiffusionPipeline\", \"unet\": [null, null]}",
          "the pipeline needs a component 'unet'"},
         {"{\"_class_name\": 3}", "expected a string"},
@@ -317,37 +327,44 @@ static void config_case(const char *text, const char *message) {
 /* A small UNet2DConditionModel with one more key. */
 static void unet_case(const char *key, const char *message) {
     char text[2048];
-    snprintf(
-        text, sizeof text,
-        "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": 8, \"block_out_channels\": [32, 64], "
-        "\"cross_attention_dim\": 16, \"layers_per_block\": 1, \"down_block_types\": "
-        "[\"CrossAttnDownBlock2D\", \"DownBlock2D\"], "
-        "\"up_block_types\": [\"UpBlock2D\", \"CrossAttnUpBlock2D\"]%s%s}",
-        *key ? ", " : "", key);
+    snprintf(text, sizeof text,
+             "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": 8, "
+             "\"block_out_channels\": [32, 64], "
+             "\"cross_attention_dim\": 16, \"layers_per_block\": 1, \"down_block_types\": "
+             "[\"CrossAttnDownBlock2D\", \"DownBlock2D\"], "
+             "\"up_block_types\": [\"UpBlock2D\", \"CrossAttnUpBlock2D\"]%s%s}",
+             *key ? ", " : "", key);
     config_case(text, message);
 }
 
-/* Every key that asks for something that is not built is refused by its name; nothing is silently ignored. */
+/* Every key that asks for something that is not built is refused by its name; nothing is silently
+ * ignored. */
 static void refused_by_name(void **state) {
     (void)state;
     unet_case("", NULL);
-    unet_case(
-        "\"dual_cross_attention\": false, \"attention_type\": \"default\", \"time_cond_proj_dim\": null",
-        NULL);
-    unet_case("\"dual_cross_attention\": true", "unsupported: this value of 'dual_cross_attention'");
+    unet_case("\"dual_cross_attention\": false, \"attention_type\": \"default\", "
+              "\"time_cond_proj_dim\": null",
+              NULL);
+    unet_case("\"dual_cross_attention\": true",
+              "unsupported: this value of 'dual_cross_attention'");
     unet_case("\"num_attention_heads\": 8", "'num_attention_heads'");
     unet_case("\"resnet_time_scale_shift\": \"scale_shift\"", NULL);
-    unet_case("\"resnet_time_scale_shift\": \"spatial\"", "unknown resnet_time_scale_shift 'spatial'");
-    unet_case("\"resnet_skip_time_act\": true", "unsupported: this value of 'resnet_skip_time_act'");
+    unet_case("\"resnet_time_scale_shift\": \"spatial\"",
+              "unknown resnet_time_scale_shift 'spatial'");
+    unet_case("\"resnet_skip_time_act\": true",
+              "unsupported: this value of 'resnet_skip_time_act'");
     unet_case("\"timestep_post_act\": \"silu\"", "unsupported: 'timestep_post_act' is 'silu'");
     unet_case("\"attention_type\": \"gated\"", "unsupported: 'attention_type' is 'gated'");
-    unet_case("\"time_embedding_type\": \"fourier\"", "unsupported: 'time_embedding_type' is 'fourier'");
+    unet_case("\"time_embedding_type\": \"fourier\"",
+              "unsupported: 'time_embedding_type' is 'fourier'");
     unet_case("\"time_cond_proj_dim\": 256", NULL);
     unet_case("\"time_cond_proj_dim\": \"wide\"", "expected an integer, found a string");
-    unet_case("\"class_embed_type\": \"projection\"", "which needs 'projection_class_embeddings_input_dim'");
+    unet_case("\"class_embed_type\": \"projection\"",
+              "which needs 'projection_class_embeddings_input_dim'");
     unet_case("\"class_embed_type\": \"onehot\"", "unknown class embedding 'onehot'");
     unet_case("\"resnet_out_scale_factor\": 0", "'resnet_out_scale_factor' must be positive");
-    unet_case("\"addition_embed_type\": \"image\"", "unsupported: 'addition_embed_type' is 'image'");
+    unet_case("\"addition_embed_type\": \"image\"",
+              "unsupported: 'addition_embed_type' is 'image'");
     unet_case("\"encoder_hid_dim_type\": \"ip_image_proj\"",
               "unsupported: 'encoder_hid_dim_type' is 'ip_image_proj'");
     unet_case("\"cross_attention_norm\": \"group_norm\"",
@@ -356,7 +373,8 @@ static void refused_by_name(void **state) {
     unet_case("\"norm_num_groups\": null", "'norm_num_groups' is null");
     unet_case("\"act_fn\": \"sillu\"", "unknown activation 'sillu'; did you mean 'silu'?");
     unet_case("\"attention_head_dim\": [1, 2, 3]", "3 values for 2 levels");
-    unet_case("\"transformer_layers_per_block\": [1, [2]]", "a list within 'transformer_layers_per_block'");
+    unet_case("\"transformer_layers_per_block\": [1, [2]]",
+              "a list within 'transformer_layers_per_block'");
     unet_case("\"norm_num_groups\": 7", "7 groups do not divide 32 channels");
     unet_case("\"in_channels\": -1", "is out of range");
     unet_case("\"in_channels\": \"four\"", "expected an integer, found a string");
@@ -370,16 +388,19 @@ static void refused_by_name(void **state) {
                 "\"down_block_types\": [\"DownBlok2D\"], "
                 "\"up_block_types\": [\"UpBlock2D\", \"UpBlock2D\"]}",
                 "unknown block type 'DownBlok2D'; did you mean 'DownBlock2D'?");
-    config_case("{\"_class_name\": \"UNet2DModel\", \"block_out_channels\": [32], \"down_block_types\": "
-                "[\"CrossAttnDownBlock2D\"], "
-                "\"up_block_types\": [\"UpBlock2D\"]}",
-                "unknown block type 'CrossAttnDownBlock2D'");
+    config_case(
+        "{\"_class_name\": \"UNet2DModel\", \"block_out_channels\": [32], \"down_block_types\": "
+        "[\"CrossAttnDownBlock2D\"], "
+        "\"up_block_types\": [\"UpBlock2D\"]}",
+        "unknown block type 'CrossAttnDownBlock2D'");
     config_case("{\"_class_name\": \"UNet2DModel\"}", "no 'sample_size'");
-    config_case("{\"_class_name\": \"AutoencoderKL\", \"down_block_types\": [\"AttnDownEncoderBlock2D\"]}",
-                "unknown block type");
+    config_case(
+        "{\"_class_name\": \"AutoencoderKL\", \"down_block_types\": [\"AttnDownEncoderBlock2D\"]}",
+        "unknown block type");
     config_case("{\"_class_name\": \"AutoencoderTiny\"}", NULL);
-    config_case("{\"_class_name\": \"AutoencoderTiny\", \"encoder_block_out_channels\": [64, 32, 64, 64]}",
-                "unsupported: levels of 'encoder_block_out_channels' with different channels");
+    config_case(
+        "{\"_class_name\": \"AutoencoderTiny\", \"encoder_block_out_channels\": [64, 32, 64, 64]}",
+        "unsupported: levels of 'encoder_block_out_channels' with different channels");
     config_case("{\"_class_name\": \"AutoencoderTiny\", \"upsample_fn\": \"bilinear\"}",
                 "unsupported: 'upsample_fn' is 'bilinear'");
     config_case("{\"_class_name\": \"AutoencoderTiny\", \"upsampling_scaling_factor\": 4}",
@@ -388,8 +409,9 @@ static void refused_by_name(void **state) {
                 "'num_decoder_blocks' has 2 entries for 4 levels of resolution");
     config_case("{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, 2]}",
                 "'latents_mean' and 'latents_std' go together");
-    config_case("{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, 2], \"latents_std\": [1, 2]}",
-                "2 numbers for 4 channels of the latent");
+    config_case(
+        "{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, 2], \"latents_std\": [1, 2]}",
+        "2 numbers for 4 channels of the latent");
     config_case("{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, 2, 3, 4], "
                 "\"latents_std\": [1, 2, 0, 1]}",
                 "'latents_std' must be positive");
@@ -436,7 +458,8 @@ static void blob_of_the_trained_model(void **state) {
     int32_t ids[77];
     static const char prompt[] = "a red circle on a white background";
     size_t used;
-    assert_int_equal(rt_tokenizer_encode_prompt(&t, prompt, strlen(prompt), ids, &used, NULL, &why), RT_OK);
+    assert_int_equal(rt_tokenizer_encode_prompt(&t, prompt, strlen(prompt), ids, &used, NULL, &why),
+                     RT_OK);
     assert_int_equal(used, 9); /* seven words, one token each, between start and end */
     assert_int_equal(ids[76], 633);
     base_free(blob);
@@ -459,10 +482,11 @@ static void special_tokens(void **state) {
                "{\"!\": 0, \"a\": 1, \"a</w>\": 2, \"<|startoftext|>\": 3, \"<|endoftext|>\": 4}");
     write_text(&t, "merges.txt", "#version: 0.2\n");
     write_text(&t, "tokenizer_config.json",
-               "{\"pad_token\": \"<|endoftext|>\", \"model_max_length\": 1000000000000000019884624838656}");
-    write_text(
-        &t, "special_tokens_map.json",
-        "{\"pad_token\": \"!\", \"bos_token\": {\"content\": \"<|startoftext|>\", \"lstrip\": false}}");
+               "{\"pad_token\": \"<|endoftext|>\", \"model_max_length\": "
+               "1000000000000000019884624838656}");
+    write_text(&t, "special_tokens_map.json",
+               "{\"pad_token\": \"!\", \"bos_token\": {\"content\": \"<|startoftext|>\", "
+               "\"lstrip\": false}}");
     base_diag *d = base_diag_new(NULL);
     ir_module *m = ir_module_new();
     fe_dir *dir = fe_dir_open(d, t.path);
@@ -480,7 +504,8 @@ static void special_tokens(void **state) {
     m = ir_module_new();
     dir = fe_dir_open(c.diag, t.path);
     assert_false(fe_tokenizer_meta(c.diag, m, "tokenizer", dir, 77));
-    assert_non_null(strstr(captured(&c), "the special token '<|startoftext|>' is not in the vocabulary"));
+    assert_non_null(
+        strstr(captured(&c), "the special token '<|startoftext|>' is not in the vocabulary"));
     fe_dir_close(dir);
     ir_module_free(m);
     capture_end(&c);

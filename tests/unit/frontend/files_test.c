@@ -1,4 +1,5 @@
-/* Files of a model folder: which names and kinds are refused, and outputs that are complete or absent. */
+/* Files of a model folder: which names and kinds are refused, and outputs that are complete or
+ * absent. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -14,17 +15,17 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/support/fixture.h"
 #include "frontend/files/files.h"
+#include "tests/unit/support/fixture.h"
 
 /* ---- names and paths ---- */
 
 static void plain_names(void **state) {
     (void)state;
-    static const char *const good[] = {"a",    "model.safetensors", "model-00001-of-00002.safetensors", "a b",
-                                       "x..y", "\xc3\xa9"};
-    static const char *const bad[] = {"",     ".",           "..",   ".hidden", "a/b", "/etc/passwd",
-                                      "../x", "sub/../../x", "a\\b", "..\\x"};
+    static const char *const good[] = {
+        "a", "model.safetensors", "model-00001-of-00002.safetensors", "a b", "x..y", "\xc3\xa9"};
+    static const char *const bad[] = {
+        "", ".", "..", ".hidden", "a/b", "/etc/passwd", "../x", "sub/../../x", "a\\b", "..\\x"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_true(fe_name_is_plain(good[i], strlen(good[i])));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -41,8 +42,9 @@ static void bad_names_are_reported_with_the_reason(void **state) {
     capture c;
     capture_begin(&c, (base_diag_options){0});
     assert_false(fe_check_name(c.diag, NULL, "shard name", "../x\x1b", 5));
-    assert_string_equal(captured(&c),
-                        "error: shard name '../x\\x1b' must be a plain file name: it begins with '.'\n");
+    assert_string_equal(
+        captured(&c),
+        "error: shard name '../x\\x1b' must be a plain file name: it begins with '.'\n");
     assert_true(fe_check_name(c.diag, NULL, "shard name", "x", 1));
     capture_end(&c);
 }
@@ -281,7 +283,8 @@ static void impossible_outputs_say_why(void **state) {
     assert_null(fe_output_begin(f.c.diag, temp_path(&f.t, "folder"), 0666));
     assert_non_null(strstr(captured(&f.c), "folder: error: cannot create: Is a directory"));
     assert_null(fe_output_begin(f.c.diag, temp_path(&f.t, "none/out"), 0666));
-    assert_non_null(strstr(captured(&f.c), "none/out: error: cannot create: No such file or directory"));
+    assert_non_null(
+        strstr(captured(&f.c), "none/out: error: cannot create: No such file or directory"));
     assert_null(fe_output_begin(f.c.diag, temp_path(&f.t, "new/"), 0666));
     assert_null(fe_output_begin(f.c.diag, "", 0666));
     if (geteuid() != 0) {
@@ -292,8 +295,8 @@ static void impossible_outputs_say_why(void **state) {
     end(&f);
 }
 
-/* With a FIFO and a device of the test's own: a fault in the code under test, run as root, would replace the
- * machine's /dev/null by a file. */
+/* With a FIFO and a device of the test's own: a fault in the code under test, run as root, would
+ * replace the machine's /dev/null by a file. */
 static void what_is_no_regular_file_is_written_directly(void **state) {
     (void)state;
     fixture f;
@@ -313,13 +316,15 @@ static void what_is_no_regular_file_is_written_directly(void **state) {
     assert_true(S_ISFIFO(st.st_mode));
     assert_int_equal(count_files(f.t.path), 1);
 
-    const char *full = temp_path(&f.t, "full"); /* needs root and a file system that allows devices */
+    const char *full =
+        temp_path(&f.t, "full"); /* needs root and a file system that allows devices */
     if (mknod(full, S_IFCHR | 0666, makedev(1, 7)) == 0 && access(full, W_OK) == 0) {
         o = fe_output_begin(f.c.diag, full, 0666);
         assert_non_null(o);
         fe_output_write(o, "x", 1);
         assert_false(fe_output_commit(o));
-        assert_non_null(strstr(captured(&f.c), "full: error: cannot write: No space left on device"));
+        assert_non_null(
+            strstr(captured(&f.c), "full: error: cannot write: No space left on device"));
         assert_int_equal(stat(full, &st), 0);
         assert_true(S_ISCHR(st.st_mode));
     }
@@ -368,8 +373,8 @@ static void late_and_foreign_failures_count(void **state) {
     }
 }
 
-/* A limit on the file size plays the full disk: the old file stays, no temporary is left, the reason is told.
- */
+/* A limit on the file size plays the full disk: the old file stays, no temporary is left, the
+ * reason is told. */
 static void a_failed_write_leaves_the_old_file(void **state) {
     (void)state;
     fixture f;
@@ -446,8 +451,8 @@ static void the_signal_handler_removes_temporaries(void **state) {
     end(&f);
 }
 
-/* Out of memory and internal errors leave by exit(); a forked helper's exit() is none of the parent's
- * business. */
+/* Out of memory and internal errors leave by exit(); a forked helper's exit() is none of the
+ * parent's business. */
 static void exit_removes_temporaries_of_its_own_process_only(void **state) {
     (void)state;
     fixture f;

@@ -45,7 +45,8 @@ static ir_tensor read_input(const ir_func *f, ir_ref r, const fe_st *io) {
     return x;
 }
 
-static void compare(const char *name, const ir_tensor *ours, const fe_st_tensor *t, golden_result *r) {
+static void compare(const char *name, const ir_tensor *ours, const fe_st_tensor *t,
+                    golden_result *r) {
     float *theirs = base_alloc(t->count * sizeof *theirs);
     double error = 0, power = 0, largest = 0;
     fe_st_to_f32(t, theirs, 0, t->count);
@@ -60,7 +61,8 @@ static void compare(const char *name, const ir_tensor *ours, const fe_st_tensor 
         if (!(fabs(e) <= largest)) largest = fabs(e); /* NaN counts as worst */
     }
     double relative = sqrt(error / power);
-    printf("  %s: rms error / rms of the reference %.2e, largest error %.2e\n", name, relative, largest);
+    printf("  %s: rms error / rms of the reference %.2e, largest error %.2e\n", name, relative,
+           largest);
     r->outputs++;
     if (!(relative <= r->worst)) r->worst = relative;
     if (!(largest <= r->worst_max)) r->worst_max = largest;

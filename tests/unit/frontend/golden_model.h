@@ -1,5 +1,5 @@
-/* A model under tests/goldens or models/, evaluated by the reference evaluator on the tensors `in.NAME` of
- * its io.safetensors and compared with `out.NAME`. */
+/* A model under tests/goldens or models/, evaluated by the reference evaluator on the tensors
+ * `in.NAME` of its io.safetensors and compared with `out.NAME`. */
 #ifndef EBRU_TESTS_UNIT_FRONTEND_GOLDEN_MODEL_H
 #define EBRU_TESTS_UNIT_FRONTEND_GOLDEN_MODEL_H
 
@@ -13,8 +13,8 @@ typedef struct golden_result {
     double worst_max; /* largest absolute error */
 } golden_result;
 
-/* Loads `model` (a path) for the shapes in `io`, evaluates the functions whose inputs and outputs the file
- * holds. Exits with a message when something cannot be loaded. */
+/* Loads `model` (a path) for the shapes in `io`, evaluates the functions whose inputs and outputs
+ * the file holds. Exits with a message when something cannot be loaded. */
 golden_result golden_model_check(const char *model, const char *io);
 
 #endif

@@ -98,7 +98,8 @@ fe_st_tensor *ldm_fixture_tensor(ldm_fixture *f, const char *name) {
 
 void ldm_fixture_add(ldm_fixture *f, const char *name, fe_st_dtype dtype, uint32_t rank,
                      const int64_t *dims) {
-    fe_st_tensor t = {.name = name, .dtype = dtype, .rank = rank, .data = base_arena_alloc(f->arena, 4096)};
+    fe_st_tensor t = {
+        .name = name, .dtype = dtype, .rank = rank, .data = base_arena_alloc(f->arena, 4096)};
     for (uint32_t i = 0; i < rank; i++) t.dims[i] = dims[i];
     BASE_PUSH(&f->tensors, t);
 }
@@ -108,8 +109,10 @@ void ldm_fixture_remove(ldm_fixture *f, const char *name) {
     f->tensors.count--;
 }
 
-void ldm_fixture_write(const ldm_fixture *f, const char *path, const char *const (*metadata)[2], size_t n) {
+void ldm_fixture_write(const ldm_fixture *f, const char *path, const char *const (*metadata)[2],
+                       size_t n) {
     base_diag *d = base_diag_new(NULL);
-    if (!fe_st_write(d, path, f->tensors.items, f->tensors.count, metadata, n)) stop("cannot write", path);
+    if (!fe_st_write(d, path, f->tensors.items, f->tensors.count, metadata, n))
+        stop("cannot write", path);
     base_diag_free(d);
 }

@@ -1,5 +1,5 @@
-/* Single-file checkpoints: the same model as the diffusers folder, what a file says about itself, and what is
- * wrong with it. */
+/* Single-file checkpoints: the same model as the diffusers folder, what a file says about itself,
+ * and what is wrong with it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/support/captured_diag.h"
 #include "frontend/frontend.h"
 #include "tests/unit/frontend/ldm_fixture.h"
+#include "tests/unit/support/captured_diag.h"
 #include "tests/unit/support/temp_dir.h"
 
 #define GOLDENS EBRU_TEST_DATA "/goldens/ldm/"
@@ -23,7 +23,8 @@ typedef struct fixture {
 } fixture;
 
 static void begin(fixture *x, const char *system, const char *map) {
-    fe_options o = {.random_weights = true, .random_seed = 1, .guidance_pair = true, .shared_timestep = true};
+    fe_options o = {
+        .random_weights = true, .random_seed = 1, .guidance_pair = true, .shared_timestep = true};
     char path[512];
     capture c;
     temp_dir_begin(&x->dir);
@@ -49,9 +50,12 @@ static const char *write_file(const fixture *x) {
 }
 
 /* Loads a program; *said receives the diagnostics, to be freed. */
-static ir_module *load(const char *path, const char *component, const char *prediction, char **said) {
-    fe_options o = {
-        .guidance_pair = true, .shared_timestep = true, .component = component, .prediction = prediction};
+static ir_module *load(const char *path, const char *component, const char *prediction,
+                       char **said) {
+    fe_options o = {.guidance_pair = true,
+                    .shared_timestep = true,
+                    .component = component,
+                    .prediction = prediction};
     capture c;
     capture_begin(&c, (base_diag_options){0});
     ir_module *m = fe_load(c.diag, path, &o);
@@ -75,8 +79,8 @@ static void refuse(const char *path, const char *component, const char *const *m
         if (!strstr(said, messages[i])) fail_msg("expected <%s> in <%s>", messages[i], said);
     free(said);
 }
-#define REFUSE(path, component, ...)                                                                         \
-    refuse(path, component, (const char *const[]){__VA_ARGS__},                                              \
+#define REFUSE(path, component, ...)                                                               \
+    refuse(path, component, (const char *const[]){__VA_ARGS__},                                    \
            sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
 /* ---- the same model ---- */
@@ -131,14 +135,16 @@ static void same_meta(const ir_module *a, const ir_module *b) {
 
 static void same_model(void **state) {
     (void)state;
-    static const char *const systems[][2] = {{"sd1", "sd1"},        {"sd1-inpainting", "sd1"}, {"sd2", "sd2"},
-                                             {"sd2-depth", "sd2"},  {"upscaler", "upscaler"},  {"xl", "xl"},
+    static const char *const systems[][2] = {{"sd1", "sd1"},           {"sd1-inpainting", "sd1"},
+                                             {"sd2", "sd2"},           {"sd2-depth", "sd2"},
+                                             {"upscaler", "upscaler"}, {"xl", "xl"},
                                              {"refiner", "refiner"}};
     for (size_t i = 0; i < sizeof systems / sizeof *systems; i++) {
         fixture x;
         begin(&x, systems[i][0], systems[i][1]);
         /* nothing else tells a base checkpoint of Stable Diffusion 2 from others */
-        ir_module *m = accept(write_file(&x), NULL, strcmp(systems[i][0], "sd2") ? NULL : "v_prediction");
+        ir_module *m =
+            accept(write_file(&x), NULL, strcmp(systems[i][0], "sd2") ? NULL : "v_prediction");
         char *a = functions(x.folder), *b = functions(m);
         assert_string_equal(a, b);
         base_free(a);
@@ -191,11 +197,12 @@ static void other_spellings(void **state) {
     fixture x;
     begin(&x, "sd1", "sd1");
     for (size_t i = 0; i < x.file.tensors.count; i++) {
-        static const char text[] = "cond_stage_model.transformer.text_model.", vae[] = "first_stage_model.";
+        static const char text[] = "cond_stage_model.transformer.text_model.",
+                          vae[] = "first_stage_model.";
         fe_st_tensor *t = &x.file.tensors.items[i];
         if (!strncmp(t->name, text, sizeof text - 1))
-            t->name =
-                base_arena_printf(x.file.arena, "cond_stage_model.transformer.%s", t->name + sizeof text - 1);
+            t->name = base_arena_printf(x.file.arena, "cond_stage_model.transformer.%s",
+                                        t->name + sizeof text - 1);
         else if (!strncmp(t->name, vae, sizeof vae - 1) && !strstr(t->name, "loss"))
             t->name = base_arena_printf(x.file.arena, "vae.%s", t->name + sizeof vae - 1);
     }
@@ -288,7 +295,8 @@ static void faults(void **state) {
     begin(&x, "sd2", "sd2");
     ldm_fixture_remove(&x.file, "model.diffusion_model.input_blocks.1.0.in_layers.2.weight");
     ldm_fixture_remove(&x.file, "model.diffusion_model.output_blocks.3.1.norm.bias");
-    fe_st_tensor *t = ldm_fixture_tensor(&x.file, "model.diffusion_model.middle_block.2.emb_layers.1.bias");
+    fe_st_tensor *t =
+        ldm_fixture_tensor(&x.file, "model.diffusion_model.middle_block.2.emb_layers.1.bias");
     t->dims[0]--;
     ldm_fixture_add(&x.file, "model.diffusion_model.extra", FE_ST_F32, 1, (int64_t[]){3});
     REFUSE(write_file(&x), "unet", "tensors 2 missing, 1 of the wrong shape, 1 unexpected",
@@ -299,13 +307,15 @@ static void faults(void **state) {
            "unexpected: 'model.diffusion_model.extra' [3]");
     ir_module_free(accept(temp_path(&x.dir, "x.safetensors"), "vae", NULL));
 
-    t = ldm_fixture_tensor(&x.file, "cond_stage_model.model.transformer.resblocks.1.attn.in_proj_weight");
+    t = ldm_fixture_tensor(&x.file,
+                           "cond_stage_model.model.transformer.resblocks.1.attn.in_proj_weight");
     t->dims[0] -= 2;
     ldm_fixture_remove(&x.file, "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_bias");
     REFUSE(
         write_file(&x), "text_encoder",
         "missing: 'cond_stage_model.model.transformer.resblocks.0.attn.in_proj_bias[0:128]' [128]",
-        "missing: 'cond_stage_model.model.transformer.resblocks.1.attn.in_proj_weight[256:384]' [128, 128]");
+        "missing: 'cond_stage_model.model.transformer.resblocks.1.attn.in_proj_weight[256:384]' "
+        "[128, 128]");
     ldm_fixture_remove(&x.file, "cond_stage_model.model.token_embedding.weight");
     REFUSE(temp_path(&x.dir, "none"), NULL, "none");
     REFUSE(write_file(&x), "text_encoder",
@@ -327,8 +337,8 @@ static void incomplete(void **state) {
     char *said;
     ir_module *m = load(write_file(&x), NULL, NULL, &said);
     assert_non_null(m);
-    assert_non_null(
-        strstr(said, "warning: 1 tensors are no part of the model and are not read: 'somebody.else'"));
+    assert_non_null(strstr(
+        said, "warning: 1 tensors are no part of the model and are not read: 'somebody.else'"));
     free(said);
     ir_module_free(m);
     ldm_fixture_remove(&x.file, "somebody.else");
@@ -337,7 +347,8 @@ static void incomplete(void **state) {
     ir_module_free(accept(temp_path(&x.dir, "x.safetensors"), "unet", NULL));
     REFUSE(temp_path(&x.dir, "x.safetensors"), "vae", "needs a component 'vae'");
     drop(&x.file, "cond_stage_model.");
-    REFUSE(write_file(&x), "unet", "no text encoder in this checkpoint, and no known one has a width of 32",
+    REFUSE(write_file(&x), "unet",
+           "no text encoder in this checkpoint, and no known one has a width of 32",
            "recognised are checkpoints of Stable Diffusion 1, ");
     end(&x);
 }
@@ -347,7 +358,8 @@ static void short_vocabulary(void **state) {
     (void)state;
     fixture x;
     begin(&x, "sd1", "sd1");
-    ldm_fixture_tensor(&x.file, "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight")
+    ldm_fixture_tensor(&x.file,
+                       "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight")
         ->dims[0] = 1000;
     REFUSE(write_file(&x), NULL, "knows 1000 tokens, and the tokenizer of CLIP has 49408");
     end(&x);
@@ -357,10 +369,10 @@ static void strangers(void **state) {
     (void)state;
     static const struct {
         const char *name, *message;
-    } others[] = {
-        {"edm_mean", "this is Playground 2.5"},
-        {"model.diffusion_model.label_emb.0.0.weight", "this is Stable unCLIP"},
-        {"model.diffusion_model.time_embed.cond_proj.weight", "only its diffusers folder is supported"}};
+    } others[] = {{"edm_mean", "this is Playground 2.5"},
+                  {"model.diffusion_model.label_emb.0.0.weight", "this is Stable unCLIP"},
+                  {"model.diffusion_model.time_embed.cond_proj.weight",
+                   "only its diffusers folder is supported"}};
     fixture x;
     begin(&x, "sd1", "sd1");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {

@@ -2,8 +2,8 @@
 #ifndef EBRU_TESTS_UNIT_FRONTEND_LOADING_H
 #define EBRU_TESTS_UNIT_FRONTEND_LOADING_H
 
-#include "tests/unit/support/captured_diag.h"
 #include "frontend/frontend.h"
+#include "tests/unit/support/captured_diag.h"
 
 static inline ir_module *accept(const char *path, const fe_options *o) {
     capture c;

@@ -1,5 +1,5 @@
-/* LoRA files in every style of naming against what PyTorch merged (tests/reference/make_lora.py), and files
- * that cannot be merged. */
+/* LoRA files in every style of naming against what PyTorch merged (tests/reference/make_lora.py),
+ * and files that cannot be merged. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/support/captured_diag.h"
 #include "frontend/lora/lora.h"
+#include "tests/unit/support/captured_diag.h"
 #include "tests/unit/support/temp_dir.h"
 
 #define GOLDENS EBRU_TEST_DATA "/goldens/"
@@ -57,8 +57,8 @@ static double difference(const ir_weight *w, const fe_st_tensor *t) {
 }
 
 /* The folder's weights with these LoRAs are the expected ones, and no others are changed. */
-static void check_merge(const char *folder, const char *component, const fe_lora *loras, uint32_t count,
-                        const char *expected) {
+static void check_merge(const char *folder, const char *component, const fe_lora *loras,
+                        uint32_t count, const char *expected) {
     base_diag *d = base_diag_new(NULL);
     ir_module *m = load(d, folder, loras, count);
     assert_non_null(m);
@@ -85,7 +85,8 @@ static void unet_styles(void **state) {
     static const char *const attention[] = {FILE_OF("unet-peft"), FILE_OF("unet-peft-named"),
                                             FILE_OF("unet-old"), FILE_OF("unet-oldest")};
     for (size_t i = 0; i < 2; i++)
-        check_merge("unet-sd1", "unet", &(fe_lora){full[i], 0.75}, 1, "unet-full-expected.safetensors");
+        check_merge("unet-sd1", "unet", &(fe_lora){full[i], 0.75}, 1,
+                    "unet-full-expected.safetensors");
     for (size_t i = 0; i < 4; i++)
         check_merge("unet-sd1", "unet", &(fe_lora){attention[i], 1.0}, 1,
                     "unet-attention-expected.safetensors");
@@ -97,8 +98,9 @@ static void unet_styles(void **state) {
 
 static void text_styles(void **state) {
     (void)state;
-    static const char *const styles[] = {FILE_OF("text-kohya"), FILE_OF("text-kohya-1"), FILE_OF("text-peft"),
-                                         FILE_OF("text-diffusers"), FILE_OF("text-old")};
+    static const char *const styles[] = {FILE_OF("text-kohya"), FILE_OF("text-kohya-1"),
+                                         FILE_OF("text-peft"), FILE_OF("text-diffusers"),
+                                         FILE_OF("text-old")};
     for (size_t i = 0; i < 5; i++)
         check_merge("text-quickgelu", "text_encoder", &(fe_lora){styles[i], -1.5}, 1,
                     "text-expected.safetensors");
@@ -179,7 +181,8 @@ static void sdxl_names(void **state) {
         for (int j = 0; j < 3; j++) {
             if (j < 2) add_weight(m, "unet/down_blocks.%d.resnets.%d.%s", i, j, "conv1.weight");
             add_weight(m, "unet/up_blocks.%d.resnets.%d.%s", i, j, "conv1.weight");
-            if (i > 0 && j < 2) add_weight(m, "unet/down_blocks.%d.attentions.%d.%s", i, j, "proj_in.weight");
+            if (i > 0 && j < 2)
+                add_weight(m, "unet/down_blocks.%d.attentions.%d.%s", i, j, "proj_in.weight");
             if (i < 2)
                 add_weight(m, "unet/up_blocks.%d.attentions.%d.%s", i, j,
                            "transformer_blocks.9.attn2.to_out.0.weight");
@@ -189,7 +192,8 @@ static void sdxl_names(void **state) {
     }
     add_weight(m, "unet/add_embedding.linear_%d%.0d%s", 1, 0, ".weight");
     add_weight(m, "unet/mid_block.resnets.%d.conv%d%s", 1, 2, ".weight");
-    add_weight(m, "text_encoder_2/text_model.encoder.layers.%d%.0d.self_attn.q_proj%s", 31, 0, ".weight");
+    add_weight(m, "text_encoder_2/text_model.encoder.layers.%d%.0d.self_attn.q_proj%s", 31, 0,
+               ".weight");
     static const char *const cases[][2] = {
         {"input_blocks_1_0_in_layers_2", "down_blocks.0.resnets.0.conv1"},
         {"input_blocks_3_0_op", "down_blocks.0.downsamplers.0.conv"},
@@ -246,8 +250,11 @@ static void sdxl_names(void **state) {
 static float zeros[8192];
 
 static fe_st_tensor tensor(const char *name, uint32_t rank, int64_t a, int64_t b) {
-    return (fe_st_tensor){
-        .name = name, .dtype = FE_ST_F32, .rank = rank, .dims = {a, b, 3, 3}, .data = (const uint8_t *)zeros};
+    return (fe_st_tensor){.name = name,
+                          .dtype = FE_ST_F32,
+                          .rank = rank,
+                          .dims = {a, b, 3, 3},
+                          .data = (const uint8_t *)zeros};
 }
 
 /* Loading unet-sd1 with a LoRA of these tensors fails with this message, once. */
@@ -271,17 +278,19 @@ static void expect_fault(const fe_st_tensor *tensors, size_t n, const char *mess
 
 static void faults(void **state) {
     (void)state;
-    fe_st_tensor up = tensor(Q ".lora_up.weight", 2, 16, 2), down = tensor(Q ".lora_down.weight", 2, 2, 16),
-                 bad;
+    fe_st_tensor up = tensor(Q ".lora_up.weight", 2, 16, 2),
+                 down = tensor(Q ".lora_down.weight", 2, 2, 16), bad;
     expect_fault(&up, 1, "incomplete: '" Q "' has no lora_down");
     expect_fault(&down, 1, "incomplete: '" Q "' has no lora_up");
     bad = tensor(Q ".lora_up.weight", 2, 16, 3);
-    expect_fault((fe_st_tensor[]){bad, down}, 2,
-                 "shape: '" Q ".lora_up.weight' is [16, 3], '" Q ".lora_down.weight' [2, 16]; the weight "
-                 "'unet/down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight' is f32[16,16]");
+    expect_fault(
+        (fe_st_tensor[]){bad, down}, 2,
+        "shape: '" Q ".lora_up.weight' is [16, 3], '" Q ".lora_down.weight' [2, 16]; the weight "
+        "'unet/down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight' is f32[16,16]");
     bad = tensor(Q ".lora_down.weight", 2, 2, 320); /* of a larger model */
     expect_fault((fe_st_tensor[]){up, bad}, 2, "wrong shapes 1");
-    fe_st_tensor empty[] = {tensor(Q ".lora_up.weight", 2, 16, 0), tensor(Q ".lora_down.weight", 2, 0, 16)};
+    fe_st_tensor empty[] = {tensor(Q ".lora_up.weight", 2, 16, 0),
+                            tensor(Q ".lora_down.weight", 2, 0, 16)};
     expect_fault(empty, 2, "is [16, 0]: no matrix and no filter");
     bad = down;
     bad.dtype = FE_ST_I32;
@@ -289,19 +298,22 @@ static void faults(void **state) {
 
     float value = NAN;
     fe_st_tensor alpha = {.name = Q ".alpha", .dtype = FE_ST_F32, .data = (const uint8_t *)&value};
-    expect_fault((fe_st_tensor[]){up, down, alpha}, 3, "alpha: '" Q ".alpha' is not a finite number");
+    expect_fault((fe_st_tensor[]){up, down, alpha}, 3,
+                 "alpha: '" Q ".alpha' is not a finite number");
     value = INFINITY;
     expect_fault((fe_st_tensor[]){up, down, alpha}, 3, "is not a finite number");
     alpha = tensor(Q ".alpha", 1, 2, 0);
     expect_fault((fe_st_tensor[]){up, down, alpha}, 3, "alpha: '" Q ".alpha' is not one number");
     expect_fault(&alpha, 1, "has no lora_up and lora_down");
 
-    fe_st_tensor twice =
-        tensor("unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight", 2, 2, 16);
+    fe_st_tensor twice = tensor(
+        "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight", 2, 2, 16);
     expect_fault((fe_st_tensor[]){up, down, twice}, 3, "said twice: ");
     /* a filter needs its window, a module its name */
-    fe_st_tensor conv[] = {tensor(CONV ".lora_B.weight", 2, 16, 2), tensor(CONV ".lora_A.weight", 2, 2, 16)};
-    expect_fault(conv, 2, "the weight 'unet/down_blocks.0.resnets.0.conv1.weight' is f32[16,16,3,3]");
+    fe_st_tensor conv[] = {tensor(CONV ".lora_B.weight", 2, 16, 2),
+                           tensor(CONV ".lora_A.weight", 2, 2, 16)};
+    expect_fault(conv, 2,
+                 "the weight 'unet/down_blocks.0.resnets.0.conv1.weight' is f32[16,16,3,3]");
     bad = tensor("lora_unet_down_blocks_7_resnets_0_conv1.lora_up.weight", 2, 16, 2);
     expect_fault((fe_st_tensor[]){up, down, bad}, 3,
                  "not in the model: 'lora_unet_down_blocks_7_resnets_0_conv1'");
@@ -324,7 +336,8 @@ static void other_methods(void **state) {
                                            {Q ".diff", "unsupported: whole differences"},
                                            {CONV ".lora_magnitude_vector", "unsupported: DoRA"},
                                            {CONV ".lora_B.bias", "unsupported: LoRA with a bias"}};
-    fe_st_tensor up = tensor(Q ".lora_up.weight", 2, 16, 2), down = tensor(Q ".lora_down.weight", 2, 2, 16);
+    fe_st_tensor up = tensor(Q ".lora_up.weight", 2, 16, 2),
+                 down = tensor(Q ".lora_down.weight", 2, 2, 16);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect_fault((fe_st_tensor[]){up, down, tensor(cases[i][0], 1, 16, 0)}, 3, cases[i][1]);
 }
@@ -367,9 +380,11 @@ static void broken_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(unet_styles),   cmocka_unit_test(text_styles), cmocka_unit_test(adapter_config),
-        cmocka_unit_test(through_text),  cmocka_unit_test(sdxl_names),  cmocka_unit_test(faults),
-        cmocka_unit_test(other_methods), cmocka_unit_test(one_report),  cmocka_unit_test(broken_files),
+        cmocka_unit_test(unet_styles),    cmocka_unit_test(text_styles),
+        cmocka_unit_test(adapter_config), cmocka_unit_test(through_text),
+        cmocka_unit_test(sdxl_names),     cmocka_unit_test(faults),
+        cmocka_unit_test(other_methods),  cmocka_unit_test(one_report),
+        cmocka_unit_test(broken_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Small pipelines of diffusers in temporary folders: what a class makes of a U-Net, what constructors change,
- * what is refused and by which name. */
+/* Small pipelines of diffusers in temporary folders: what a class makes of a U-Net, what
+ * constructors change, what is refused and by which name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,15 +9,15 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/support/captured_diag.h"
 #include "frontend/diffusers/diffusers.h"
+#include "tests/unit/support/captured_diag.h"
 #include "tests/unit/support/temp_dir.h"
 
 static const fe_options program = {
     .random_weights = true, .random_seed = 1, .guidance_pair = true, .shared_timestep = true};
 
-/* A small pipeline; each text is put into its file. Strings of keys begin with a comma where they are not
- * empty. */
+/* A small pipeline; each text is put into its file. Strings of keys begin with a comma where they
+ * are not empty. */
 typedef struct folder {
     const char *class_name, *index; /* index: more keys of model_index.json */
     int in_channels;
@@ -71,7 +71,8 @@ static void folder_begin(temp_dir *t, const folder *f) {
                "\"low_res_scheduler\": [\"diffusers\", \"DDPMScheduler\"], "
                "\"text_encoder\": [\"transformers\", \"CLIPTextModel\"], "
                "\"tokenizer\": [\"transformers\", \"CLIPTokenizer\"], "
-               "\"unet\": [\"diffusers\", \"UNet2DConditionModel\"], \"vae\": [\"diffusers\", \"%s\"]%s%s}",
+               "\"unet\": [\"diffusers\", \"UNet2DConditionModel\"], \"vae\": [\"diffusers\", "
+               "\"%s\"]%s%s}",
                f->class_name, f->indexed_scheduler ? f->indexed_scheduler : "PNDMScheduler",
                f->vae && strstr(f->vae, "AutoencoderTiny") ? "AutoencoderTiny" : "AutoencoderKL",
                f->second_encoder
@@ -79,12 +80,13 @@ static void folder_begin(temp_dir *t, const folder *f) {
                      "\"tokenizer_2\": [\"transformers\", \"CLIPTokenizer\"]"
                    : "",
                f->index ? f->index : "");
-    write_text(t, "unet/config.json",
-               "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": 8, \"in_channels\": %d, "
-               "\"block_out_channels\": [32, 32], \"cross_attention_dim\": %d, \"layers_per_block\": 1, "
-               "\"down_block_types\": [\"CrossAttnDownBlock2D\", \"DownBlock2D\"], "
-               "\"up_block_types\": [\"UpBlock2D\", \"CrossAttnUpBlock2D\"]%s}",
-               f->in_channels ? f->in_channels : 4, f->second_encoder ? 32 : 16, f->unet ? f->unet : "");
+    write_text(
+        t, "unet/config.json",
+        "{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": 8, \"in_channels\": %d, "
+        "\"block_out_channels\": [32, 32], \"cross_attention_dim\": %d, \"layers_per_block\": 1, "
+        "\"down_block_types\": [\"CrossAttnDownBlock2D\", \"DownBlock2D\"], "
+        "\"up_block_types\": [\"UpBlock2D\", \"CrossAttnUpBlock2D\"]%s}",
+        f->in_channels ? f->in_channels : 4, f->second_encoder ? 32 : 16, f->unet ? f->unet : "");
     write_text(t, "vae/config.json", "%s",
                f->vae ? f->vae
                       : "{\"_class_name\": \"AutoencoderKL\", \"block_out_channels\": [32, 32], "
@@ -92,7 +94,8 @@ static void folder_begin(temp_dir *t, const folder *f) {
                         "\"up_block_types\": [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\"]}");
     write_text(t, "scheduler/scheduler_config.json", "{\"_class_name\": \"PNDMScheduler\"%s}",
                f->scheduler ? f->scheduler : "");
-    write_text(t, "low_res_scheduler/scheduler_config.json", "{\"_class_name\": \"DDPMScheduler\"}");
+    write_text(t, "low_res_scheduler/scheduler_config.json",
+               "{\"_class_name\": \"DDPMScheduler\"}");
     write_texts(t, f);
 }
 
@@ -102,8 +105,10 @@ static ir_module *accept_with(const folder *f, const fe_options *o, const char *
     capture c;
     capture_begin(&c, (base_diag_options){0});
     ir_module *m = fe_load(c.diag, t.path, o);
-    if (!m || base_diag_errors(c.diag) || (!warning && base_diag_warnings(c.diag))) fail_msg("%s", captured(&c));
-    if (warning && !strstr(captured(&c), warning)) fail_msg("expected <%s> in <%s>", warning, captured(&c));
+    if (!m || base_diag_errors(c.diag) || (!warning && base_diag_warnings(c.diag)))
+        fail_msg("%s", captured(&c));
+    if (warning && !strstr(captured(&c), warning))
+        fail_msg("expected <%s> in <%s>", warning, captured(&c));
     capture_end(&c);
     temp_dir_end(&t);
     return m;
@@ -133,11 +138,12 @@ static void expect_int(const ir_module *m, const char *key, int64_t value) {
 }
 static void expect_real(const ir_module *m, const char *key, double value) {
     double got = ir_meta_float(m, key, -1);
-    if (!(got > value - 1e-9 && got < value + 1e-9)) fail_msg("%s: %g, expected %g", key, got, value);
+    if (!(got > value - 1e-9 && got < value + 1e-9))
+        fail_msg("%s: %g, expected %g", key, got, value);
 }
 
-#define XL_UNET                                                                                              \
-    ", \"addition_embed_type\": \"text_time\", \"addition_time_embed_dim\": 8, "                             \
+#define XL_UNET                                                                                    \
+    ", \"addition_embed_type\": \"text_time\", \"addition_time_embed_dim\": 8, "                   \
     "\"projection_class_embeddings_input_dim\": 64"
 #define XL_TEXT ", \"projection_dim\": 16"
 
@@ -161,7 +167,8 @@ static void condition_by_channels(void **state) {
                  {"StableDiffusionDepth2ImgPipeline", 5, "depth", 0.8},
                  {"LatentConsistencyModelImg2ImgPipeline", 4, "absent", 0.8}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        ir_module *m = accept(&(folder){.class_name = cases[i].class_name, .in_channels = cases[i].channels});
+        ir_module *m =
+            accept(&(folder){.class_name = cases[i].class_name, .in_channels = cases[i].channels});
         expect_word(m, "pipeline.condition", cases[i].condition);
         expect_real(m, "sampler.strength", cases[i].strength);
         expect_int(m, "latent.channels", 4);
@@ -169,7 +176,8 @@ static void condition_by_channels(void **state) {
         ir_module_free(m);
     }
     refuse(&(folder){.class_name = "StableDiffusionPipeline", .in_channels = 7},
-           "unsupported in a StableDiffusionPipeline: a U-Net that takes 7 channels and gives 4, that is a "
+           "unsupported in a StableDiffusionPipeline: a U-Net that takes 7 channels and gives 4, "
+           "that is a "
            "latent and a small picture");
     refuse(&(folder){.class_name = "StableDiffusionPipeline", .in_channels = 8},
            "a U-Net that takes 8 channels and gives 4\n");
@@ -204,21 +212,23 @@ static void upscaler(void **state) {
     f.vae = NULL;
     f.unet = NULL;
     refuse(&f, "needs a U-Net with 'num_class_embeds', for the noise level");
-    f.class_name = "StableDiffusionPipeline", f.in_channels = 4, f.unet = ", \"num_class_embeds\": 100";
+    f.class_name = "StableDiffusionPipeline", f.in_channels = 4,
+    f.unet = ", \"num_class_embeds\": 100";
     refuse(&f, "unsupported in a StableDiffusionPipeline: 'num_class_embeds'");
 }
 
 static void guidance_embedding(void **state) {
     (void)state;
-    ir_module *m = accept(
-        &(folder){.class_name = "LatentConsistencyModelPipeline", .unet = ", \"time_cond_proj_dim\": 32"});
+    ir_module *m = accept(&(folder){.class_name = "LatentConsistencyModelPipeline",
+                                    .unet = ", \"time_cond_proj_dim\": 32"});
     expect_int(m, "pipeline.guidance_embedding", 32);
     expect_int(m, "pipeline.guidance", 0);
     expect_int(m, "sampler.steps", 4);
     assert_null(ir_func_find(m, "unet@2"));
     ir_module_free(m);
     /* a distilled U-Net in a plain pipeline, and a plain one in a pipeline that never guides */
-    m = accept(&(folder){.class_name = "StableDiffusionPipeline", .unet = ", \"time_cond_proj_dim\": 32"});
+    m = accept(
+        &(folder){.class_name = "StableDiffusionPipeline", .unet = ", \"time_cond_proj_dim\": 32"});
     expect_int(m, "pipeline.guidance_embedding", 32);
     assert_null(ir_func_find(m, "unet@2"));
     ir_module_free(m);
@@ -232,7 +242,8 @@ static void guidance_embedding(void **state) {
 
 static void two_encoders(void **state) {
     (void)state;
-    folder f = {.class_name = "StableDiffusionXLPipeline", .unet = XL_UNET, .second_encoder = XL_TEXT};
+    folder f = {
+        .class_name = "StableDiffusionXLPipeline", .unet = XL_UNET, .second_encoder = XL_TEXT};
     ir_module *m = accept(&f);
     expect_int(m, "text.width", 32);
     expect_int(m, "text.force_zeros", 1);
@@ -274,7 +285,8 @@ static void old_versions(void **state) {
     (void)state;
     folder f = {.class_name = "StableDiffusionPipeline",
                 .unet = ", \"_diffusers_version\": \"0.8.1\"",
-                .scheduler = ", \"steps_offset\": 0, \"clip_sample\": true, \"skip_prk_steps\": false"};
+                .scheduler =
+                    ", \"steps_offset\": 0, \"clip_sample\": true, \"skip_prk_steps\": false"};
     ir_module *m = accept(&f);
     expect_int(m, "latent.width", 64); /* said 8, meant 64 */
     expect_int(m, "sampler.steps_offset", 1);
@@ -313,11 +325,12 @@ static void old_versions(void **state) {
 /* model_index.json says which class of scheduler reads the file. */
 static void scheduler_of_the_index(void **state) {
     (void)state;
-    ir_module *m = accept(
-        &(folder){.class_name = "StableDiffusionPipeline", .indexed_scheduler = "EulerDiscreteScheduler"});
+    ir_module *m = accept(&(folder){.class_name = "StableDiffusionPipeline",
+                                    .indexed_scheduler = "EulerDiscreteScheduler"});
     expect_word(m, "sampler.class", "euler");
     ir_module_free(m);
-    refuse(&(folder){.class_name = "StableDiffusionPipeline", .indexed_scheduler = "EulerDiscreetScheduler"},
+    refuse(&(folder){.class_name = "StableDiffusionPipeline",
+                     .indexed_scheduler = "EulerDiscreetScheduler"},
            "unknown sampler 'EulerDiscreetScheduler'; did you mean 'EulerDiscreteScheduler'?");
 }
 
@@ -325,10 +338,11 @@ static void scheduler_of_the_index(void **state) {
 
 static void tiny_autoencoder(void **state) {
     (void)state;
-    folder f = {.class_name = "StableDiffusionPipeline",
-                .vae = "{\"_class_name\": \"AutoencoderTiny\", \"encoder_block_out_channels\": [16, 16], "
-                       "\"decoder_block_out_channels\": [16, 16], \"num_encoder_blocks\": [1, 1], "
-                       "\"num_decoder_blocks\": [1, 1]}"};
+    folder f = {
+        .class_name = "StableDiffusionPipeline",
+        .vae = "{\"_class_name\": \"AutoencoderTiny\", \"encoder_block_out_channels\": [16, 16], "
+               "\"decoder_block_out_channels\": [16, 16], \"num_encoder_blocks\": [1, 1], "
+               "\"num_decoder_blocks\": [1, 1]}"};
     ir_module *m = accept(&f);
     expect_word(m, "pipeline.decoder", "vae.decode");
     expect_word(m, "pipeline.encoder", "vae.encode");
@@ -341,7 +355,8 @@ static void tiny_autoencoder(void **state) {
 }
 
 /* A 1x1 convolution that scales and shifts every channel for itself. */
-static void check_channels(const ir_module *m, const char *name, int n, const float *mul, const float *add) {
+static void check_channels(const ir_module *m, const char *name, int n, const float *mul,
+                           const float *add) {
     char text[64];
     snprintf(text, sizeof text, "%s.weight", name);
     uint32_t w = ir_weight_find(m, text);
@@ -423,15 +438,17 @@ static void class_labels(void **state) {
     (void)state;
     temp_dir t;
     temp_dir_begin(&t);
-    write_text(&t, "model_index.json",
-               "{\"_class_name\": \"DDIMPipeline\", \"scheduler\": [\"diffusers\", \"DDIMScheduler\"], "
-               "\"unet\": [\"diffusers\", \"UNet2DModel\"]}");
+    write_text(
+        &t, "model_index.json",
+        "{\"_class_name\": \"DDIMPipeline\", \"scheduler\": [\"diffusers\", \"DDIMScheduler\"], "
+        "\"unet\": [\"diffusers\", \"UNet2DModel\"]}");
     write_text(&t, "scheduler_config.json", "{\"_class_name\": \"DDIMScheduler\"}");
-    write_text(&t, "config.json",
-               "{\"_class_name\": \"UNet2DModel\", \"sample_size\": 8, \"block_out_channels\": [8, 16], "
-               "\"norm_num_groups\": 4, \"layers_per_block\": 1, \"num_class_embeds\": 10, "
-               "\"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\"], "
-               "\"up_block_types\": [\"AttnUpBlock2D\", \"UpBlock2D\"]}");
+    write_text(
+        &t, "config.json",
+        "{\"_class_name\": \"UNet2DModel\", \"sample_size\": 8, \"block_out_channels\": [8, 16], "
+        "\"norm_num_groups\": 4, \"layers_per_block\": 1, \"num_class_embeds\": 10, "
+        "\"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\"], "
+        "\"up_block_types\": [\"AttnUpBlock2D\", \"UpBlock2D\"]}");
     capture c;
     capture_begin(&c, (base_diag_options){0});
     ir_module *m = fe_load(c.diag, t.path, &program);

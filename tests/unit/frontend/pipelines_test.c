@@ -1,5 +1,6 @@
-/* Whole pipelines of diffusers: the published models of models/configs at full size (what their programs get
- * to know, their functions, how many parameters), and small ones that do not fit together. */
+/* Whole pipelines of diffusers: the published models of models/configs at full size (what their
+ * programs get to know, their functions, how many parameters), and small ones that do not fit
+ * together. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,8 +11,8 @@
 #include <cmocka.h>
 
 #include "frontend/diffusers/diffusers.h"
-#include "tests/unit/frontend/loading.h"
 #include "runtime/text/tokenizer.h"
+#include "tests/unit/frontend/loading.h"
 #include "tests/unit/support/temp_dir.h"
 
 #define CONFIGS  EBRU_TEST_DATA "/../models/configs/"
@@ -85,77 +86,99 @@ typedef struct expectation {
 static const expectation expectations[] = {
     {"sd-v1-5",
      "pipeline.kind=text_to_image pipeline.class=StableDiffusionPipeline pipeline.denoiser=unet "
-     "pipeline.guidance=1 pipeline.guidance_embedding=- pipeline.condition=- pipeline.image_input=1 "
-     "pipeline.text_encoder=text_encoder pipeline.text_output=last_hidden_state pipeline.text_encoder_2=- "
+     "pipeline.guidance=1 pipeline.guidance_embedding=- pipeline.condition=- "
+     "pipeline.image_input=1 "
+     "pipeline.text_encoder=text_encoder pipeline.text_output=last_hidden_state "
+     "pipeline.text_encoder_2=- "
      "pipeline.pooled_output=- pipeline.decoder=vae.decode pipeline.encoder=vae.encode "
      "sampler.class=pndm sampler.beta_schedule=scaled_linear sampler.beta_start=0.00085 "
-     "sampler.beta_end=0.012 sampler.skip_prk_steps=1 sampler.steps_offset=1 sampler.set_alpha_to_one=0 "
+     "sampler.beta_end=0.012 sampler.skip_prk_steps=1 sampler.steps_offset=1 "
+     "sampler.set_alpha_to_one=0 "
      "sampler.clip_sample=0 sampler.prediction_type=- sampler.steps=50 sampler.guidance=7.5 "
-     "sampler.strength=0.8 latent.channels=4 latent.height=64 latent.width=64 vae.scaling_factor=0.18215 "
-     "vae.scale=8 image.channels=3 image.height=512 image.width=512 text.max_length=77 text.width=768 "
+     "sampler.strength=0.8 latent.channels=4 latent.height=64 latent.width=64 "
+     "vae.scaling_factor=0.18215 "
+     "vae.scale=8 image.channels=3 image.height=512 image.width=512 text.max_length=77 "
+     "text.width=768 "
      "text.chunks=- text.force_zeros=- time_ids.count=- tokenizer.pad=49407 tokenizer.bos=49406 "
      "tokenizer.eos=49407 tokenizer_2.pad=- classes.count=-",
-     TEXT_L ENCODE("512") DECODE("64") "unet(sample:1x4x64x64 timestep:1 encoder_hidden_states:1x77x768) "
-                                       "unet@2(sample:2x4x64x64 timestep:1 encoder_hidden_states:2x77x768)"},
+     TEXT_L ENCODE("512")
+         DECODE("64") "unet(sample:1x4x64x64 timestep:1 encoder_hidden_states:1x77x768) "
+                      "unet@2(sample:2x4x64x64 timestep:1 encoder_hidden_states:2x77x768)"},
     {"sd-v1-5-inpainting",
      "pipeline.kind=text_to_image pipeline.condition=inpaint pipeline.image_input=1 "
      "pipeline.encoder=vae.encode sampler.strength=1 sampler.steps=50 sampler.guidance=7.5 "
      "sampler.skip_prk_steps=1 latent.channels=4 image.width=512",
-     TEXT_L ENCODE("512") DECODE("64") "unet(sample:1x9x64x64 timestep:1 encoder_hidden_states:1x77x768) "
-                                       "unet@2(sample:2x9x64x64 timestep:1 encoder_hidden_states:2x77x768)"},
+     TEXT_L ENCODE("512")
+         DECODE("64") "unet(sample:1x9x64x64 timestep:1 encoder_hidden_states:1x77x768) "
+                      "unet@2(sample:2x9x64x64 timestep:1 encoder_hidden_states:2x77x768)"},
     {"sd-v2-1",
-     "pipeline.condition=- sampler.class=ddim sampler.prediction_type=v_prediction sampler.steps_offset=1 "
+     "pipeline.condition=- sampler.class=ddim sampler.prediction_type=v_prediction "
+     "sampler.steps_offset=1 "
      "sampler.set_alpha_to_one=0 latent.height=96 image.height=768 text.width=1024 tokenizer.pad=0",
-     TEXT_L ENCODE("768") DECODE("96") "unet(sample:1x4x96x96 timestep:1 encoder_hidden_states:1x77x1024) "
-                                       "unet@2(sample:2x4x96x96 timestep:1 encoder_hidden_states:2x77x1024)"},
+     TEXT_L ENCODE("768")
+         DECODE("96") "unet(sample:1x4x96x96 timestep:1 encoder_hidden_states:1x77x1024) "
+                      "unet@2(sample:2x4x96x96 timestep:1 encoder_hidden_states:2x77x1024)"},
     {"sd-v2-depth",
      "pipeline.condition=depth pipeline.encoder=vae.encode "
      "sampler.strength=0.8 sampler.class=pndm latent.channels=4 latent.height=64 image.height=512",
-     TEXT_L ENCODE("512") DECODE("64") "unet(sample:1x5x64x64 timestep:1 encoder_hidden_states:1x77x1024) "
-                                       "unet@2(sample:2x5x64x64 timestep:1 encoder_hidden_states:2x77x1024)"},
+     TEXT_L ENCODE("512")
+         DECODE("64") "unet(sample:1x5x64x64 timestep:1 encoder_hidden_states:1x77x1024) "
+                      "unet@2(sample:2x5x64x64 timestep:1 encoder_hidden_states:2x77x1024)"},
     {"sd-x4-upscaler",
      "pipeline.kind=text_to_image pipeline.condition=low_resolution pipeline.image_input=1 "
      "pipeline.encoder=- sampler.class=ddim sampler.beta_start=0.0001 sampler.beta_end=0.02 "
-     "sampler.beta_schedule=scaled_linear sampler.prediction_type=v_prediction sampler.clip_sample=0 "
-     "sampler.steps=75 sampler.guidance=9 sampler.strength=- low_res.class=ddpm low_res.noise_level=20 "
+     "sampler.beta_schedule=scaled_linear sampler.prediction_type=v_prediction "
+     "sampler.clip_sample=0 "
+     "sampler.steps=75 sampler.guidance=9 sampler.strength=- low_res.class=ddpm "
+     "low_res.noise_level=20 "
      "low_res.max_noise_level=350 low_res.beta_schedule=scaled_linear low_res.beta_start=0.0001 "
-     "low_res.beta_end=0.02 low_res.num_train_timesteps=1000 vae.scaling_factor=0.08333 vae.scale=4 "
+     "low_res.beta_end=0.02 low_res.num_train_timesteps=1000 vae.scaling_factor=0.08333 "
+     "vae.scale=4 "
      "latent.channels=4 latent.height=128 image.height=512 classes.count=-",
-     TEXT_L DECODE(
-         "128") "unet(sample:1x7x128x128 timestep:1 encoder_hidden_states:1x77x1024 class_labels:1) "
-                "unet@2(sample:2x7x128x128 timestep:1 encoder_hidden_states:2x77x1024 class_labels:2)"},
+     TEXT_L DECODE("128") "unet(sample:1x7x128x128 timestep:1 encoder_hidden_states:1x77x1024 "
+                          "class_labels:1) "
+                          "unet@2(sample:2x7x128x128 timestep:1 encoder_hidden_states:2x77x1024 "
+                          "class_labels:2)"},
     {"sdxl-base",
      "pipeline.kind=text_to_image pipeline.text_encoder=text_encoder "
      "pipeline.text_output=penultimate_hidden_state pipeline.text_encoder_2=text_encoder_2 "
-     "pipeline.text_output_2=penultimate_hidden_state pipeline.pooled_output=text_embeds time_ids.count=6 "
+     "pipeline.text_output_2=penultimate_hidden_state pipeline.pooled_output=text_embeds "
+     "time_ids.count=6 "
      "text.force_zeros=1 text.width=2048 text.max_length=77 tokenizer.pad=49407 tokenizer_2.pad=0 "
      "tokenizer_2.max_length=77 vae.scaling_factor=0.13025 sampler.class=euler "
      "sampler.timestep_spacing=leading sampler.steps_offset=1 sampler.steps=50 sampler.guidance=5 "
      "latent.height=128 image.height=1024 pipeline.image_input=1",
-     TEXT_G TEXT_L ENCODE("1024") DECODE(
-         "128") "unet(sample:1x4x128x128 timestep:1 encoder_hidden_states:1x77x2048 text_embeds:1x1280 "
-                "time_ids:1x6) "
-                "unet@2(sample:2x4x128x128 timestep:1 encoder_hidden_states:2x77x2048 text_embeds:2x1280 "
-                "time_ids:2x6)"},
+     TEXT_G TEXT_L ENCODE("1024")
+         DECODE("128") "unet(sample:1x4x128x128 timestep:1 encoder_hidden_states:1x77x2048 "
+                       "text_embeds:1x1280 "
+                       "time_ids:1x6) "
+                       "unet@2(sample:2x4x128x128 timestep:1 encoder_hidden_states:2x77x2048 "
+                       "text_embeds:2x1280 "
+                       "time_ids:2x6)"},
     {"sdxl-refiner",
      "pipeline.text_encoder=- pipeline.text_output=- pipeline.text_encoder_2=text_encoder_2 "
-     "pipeline.text_output_2=penultimate_hidden_state pipeline.pooled_output=text_embeds time_ids.count=5 "
+     "pipeline.text_output_2=penultimate_hidden_state pipeline.pooled_output=text_embeds "
+     "time_ids.count=5 "
      "text.force_zeros=0 text.width=1280 tokenizer.pad=- tokenizer_2.pad=0 sampler.strength=0.3 "
      "image.height=1024",
-     TEXT_G ENCODE("1024") DECODE(
-         "128") "unet(sample:1x4x128x128 timestep:1 encoder_hidden_states:1x77x1280 text_embeds:1x1280 "
-                "time_ids:1x5) "
-                "unet@2(sample:2x4x128x128 timestep:1 encoder_hidden_states:2x77x1280 text_embeds:2x1280 "
-                "time_ids:2x5)"},
+     TEXT_G ENCODE("1024") DECODE("128") "unet(sample:1x4x128x128 timestep:1 "
+                                         "encoder_hidden_states:1x77x1280 text_embeds:1x1280 "
+                                         "time_ids:1x5) "
+                                         "unet@2(sample:2x4x128x128 timestep:1 "
+                                         "encoder_hidden_states:2x77x1280 text_embeds:2x1280 "
+                                         "time_ids:2x5)"},
     {"lcm-sd-v1-5",
-     "pipeline.kind=text_to_image pipeline.guidance=0 pipeline.guidance_embedding=256 sampler.class=lcm "
-     "sampler.original_inference_steps=50 sampler.steps=4 sampler.guidance=8.5 sampler.strength=0.8 "
+     "pipeline.kind=text_to_image pipeline.guidance=0 pipeline.guidance_embedding=256 "
+     "sampler.class=lcm "
+     "sampler.original_inference_steps=50 sampler.steps=4 sampler.guidance=8.5 "
+     "sampler.strength=0.8 "
      "sampler.steps_offset=0 sampler.set_alpha_to_one=1 pipeline.image_input=1",
-     TEXT_L ENCODE("512")
-         DECODE("64") "unet(sample:1x4x64x64 timestep:1 encoder_hidden_states:1x77x768 timestep_cond:1x256)"},
+     TEXT_L ENCODE("512") DECODE("64") "unet(sample:1x4x64x64 timestep:1 "
+                                       "encoder_hidden_states:1x77x768 timestep_cond:1x256)"},
     {"ddpm-cifar10-32",
      "pipeline.kind=unconditional pipeline.guidance=0 pipeline.decoder=- pipeline.encoder=- "
-     "pipeline.image_input=1 sampler.class=ddpm sampler.steps=1000 sampler.variance_type=fixed_large "
+     "pipeline.image_input=1 sampler.class=ddpm sampler.steps=1000 "
+     "sampler.variance_type=fixed_large "
      "sampler.clip_sample=1 sampler.strength=0.8 latent.channels=3 image.height=32 vae.scale=1",
      "unet(sample:1x3x32x32 timestep:1)"},
     {"ddpm-cat-256", "pipeline.kind=unconditional image.height=256 latent.height=256",
@@ -178,10 +201,12 @@ static void published_models(void **state) {
 static void ignored_parts(void **state) {
     (void)state;
     ir_module *m = accept(config("sd-v2-depth"), &program);
-    assert_string_equal(ir_meta_string(m, "pipeline.ignored", ""), "feature_extractor, depth_estimator");
+    assert_string_equal(ir_meta_string(m, "pipeline.ignored", ""),
+                        "feature_extractor, depth_estimator");
     ir_module_free(m);
     m = accept(config("sd-v1-5"), &program);
-    assert_string_equal(ir_meta_string(m, "pipeline.ignored", ""), "safety_checker, feature_extractor");
+    assert_string_equal(ir_meta_string(m, "pipeline.ignored", ""),
+                        "safety_checker, feature_extractor");
     ir_module_free(m);
 }
 
@@ -235,12 +260,15 @@ static void without_pictures(void **state) {
     o.no_image_input = true;
     ir_module *m = accept(config("sd-v1-5"), &o);
     assert_null(ir_func_find(m, "vae.encode"));
-    check_meta(m, "pipeline.image_input=- pipeline.encoder=- sampler.strength=- pipeline.decoder=vae.decode");
+    check_meta(
+        m,
+        "pipeline.image_input=- pipeline.encoder=- sampler.strength=- pipeline.decoder=vae.decode");
     ir_module_free(m);
     m = accept(config("ddpm-cifar10-32"), &o);
     check_meta(m, "pipeline.image_input=-");
     ir_module_free(m);
-    refuse(config("sd-v1-5-inpainting"), &o, "--no-image-input: this model cannot do without a picture");
+    refuse(config("sd-v1-5-inpainting"), &o,
+           "--no-image-input: this model cannot do without a picture");
     refuse(config("sd-v2-depth"), &o, "its U-Net takes a depth map");
     refuse(config("sd-x4-upscaler"), &o, "its U-Net takes a small picture");
 }
@@ -251,10 +279,10 @@ static void prompt_chunks(void **state) {
     o.prompt_chunks = 3;
     ir_module *m = accept(config("sd-v1-5"), &o);
     check_meta(m, "text.chunks=3 text.max_length=77");
-    check_functions(m,
-                    TEXT_L ENCODE("512")
-                        DECODE("64") "unet(sample:1x4x64x64 timestep:1 encoder_hidden_states:1x231x768) "
-                                     "unet@2(sample:2x4x64x64 timestep:1 encoder_hidden_states:2x231x768)");
+    check_functions(
+        m, TEXT_L ENCODE("512")
+               DECODE("64") "unet(sample:1x4x64x64 timestep:1 encoder_hidden_states:1x231x768) "
+                            "unet@2(sample:2x4x64x64 timestep:1 encoder_hidden_states:2x231x768)");
     ir_module_free(m);
     refuse(config("ddpm-cifar10-32"), &o, "--prompt-chunks: a DDPMPipeline reads no text");
     o.component = "unet";
@@ -269,7 +297,8 @@ static int layer_of(const ir_module *m, const ir_func *f, ir_ref r) {
         const ir_node *n = ir_get(f, r);
         const char *block = m->origins.items[n->origin].block, *dot;
         int layer;
-        if (block && (dot = strstr(block, "layers.")) && sscanf(dot, "layers.%d", &layer) == 1) return layer;
+        if (block && (dot = strstr(block, "layers.")) && sscanf(dot, "layers.%d", &layer) == 1)
+            return layer;
         if (n->op == IR_OP_input || !n->operand_count) return -1;
         r = n->operand[0];
     }
@@ -294,9 +323,11 @@ static void clip_skip(void **state) {
         assert_int_equal(layer_of(m, f, output_of(f, "text_embeds")), 31);
         ir_module_free(m);
     }
-    fe_options o = {.random_weights = true, .component = "unet", .clip_skip = 1, .no_image_input = true};
+    fe_options o = {
+        .random_weights = true, .component = "unet", .clip_skip = 1, .no_image_input = true};
     refuse(config("sdxl-base"), &o, "--clip-skip: the component 'unet' is no text encoder");
-    refuse(config("ddpm-cifar10-32"), &o, "--no-image-input: the component 'unet' alone paints no pictures");
+    refuse(config("ddpm-cifar10-32"), &o,
+           "--no-image-input: the component 'unet' alone paints no pictures");
     o = (fe_options){.random_weights = true, .prompt_chunks = 2};
     refuse(config("sd-v1-5/vae"), &o, "--prompt-chunks: the component 'vae' has no context");
     o = program;

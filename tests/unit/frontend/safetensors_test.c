@@ -1,4 +1,5 @@
-/* safetensors: one test per error of the reference implementation, shards, conversions, the writer. */
+/* safetensors: one test per error of the reference implementation, shards, conversions, the writer.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/support/fixture.h"
-#include "frontend/safetensors/safetensors.h"
 #include "base/arena.h"
+#include "frontend/safetensors/safetensors.h"
+#include "tests/unit/support/fixture.h"
 
 /* ---- building files ---- */
 
@@ -37,7 +38,8 @@ static void refuse_image(image f, unsigned errors, const char *message) {
     capture c;
     capture_begin(&c, (base_diag_options){0});
     fe_st *st = fe_st_open_memory(c.diag, "m.st", f.data, f.size);
-    if (st || base_diag_errors(c.diag) != errors || strncmp(captured(&c), message, strlen(message)) != 0) {
+    if (st || base_diag_errors(c.diag) != errors ||
+        strncmp(captured(&c), message, strlen(message)) != 0) {
         fail_msg("<%.*s>: expected %u errors <%s>, got %u <%s>",
                  f.size < 8     ? 0
                  : f.size < 208 ? (int)f.size - 8
@@ -58,8 +60,9 @@ static fe_st *accept(capture *c, image f) {
     return st;
 }
 
-#define TENSOR(name, dtype, shape, begin, end)                                                               \
-    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]}"
+#define TENSOR(name, dtype, shape, begin, end)                                                     \
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end \
+    "]}"
 
 /* ---- the reference's errors, by their names there ---- */
 
@@ -75,7 +78,8 @@ static void header_too_large(void **state) {
     (void)state;
     static const uint64_t lengths[] = {100000001, UINT64_MAX, UINT64_MAX - 7, (uint64_t)1 << 63};
     for (size_t i = 0; i < 4; i++) {
-        refuse_image(make_n(lengths[i], "{}", 2, 0), 1, "m.st: error: not a safetensors file: header length");
+        refuse_image(make_n(lengths[i], "{}", 2, 0), 1,
+                     "m.st: error: not a safetensors file: header length");
     }
 }
 
@@ -102,12 +106,15 @@ static void invalid_header_not_json(void **state) {
     refuse("", 0, 1, "m.st: header byte 0: error: the header is not valid JSON: the text is empty");
     refuse("{", 0, 1, "m.st: header byte 1: error: the header is not valid JSON");
     refuse("{\"a\":{}", 0, 4, "m.st: tensor 'a': error: missing key 'dtype'");
-    refuse("{\"\\u12", 0, 1, "m.st: header byte 2: error: the header is not valid JSON: \\u needs four");
-    refuse("{\"\\", 0, 1, "m.st: header byte 2: error: the header is not valid JSON: the text ends");
+    refuse("{\"\\u12", 0, 1,
+           "m.st: header byte 2: error: the header is not valid JSON: \\u needs four");
+    refuse("{\"\\", 0, 1,
+           "m.st: header byte 2: error: the header is not valid JSON: the text ends");
     refuse("{\"", 0, 1, "m.st: header byte 1: error: the header is not valid JSON: string without");
     refuse("[1]", 0, 1, "m.st: header byte 0: error: the header must be a JSON object");
     refuse("7", 0, 1, "m.st: header byte 0: error: the header must be a JSON object");
-    refuse("{} x", 0, 1, "m.st: header byte 3: error: the header is not valid JSON: unexpected text");
+    refuse("{} x", 0, 1,
+           "m.st: header byte 3: error: the header is not valid JSON: unexpected text");
     refuse("{\"a\":1,}", 0, 2, "m.st: tensor 'a': error: expected an object");
     refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[01],\"data_offsets\":[0,4]}}", 4, 1,
            "m.st: header byte 29: error: the header is not valid JSON: number with a leading zero");
@@ -116,15 +123,17 @@ static void invalid_header_not_json(void **state) {
     char deep[300];
     memset(deep, '[', sizeof deep);
     memcpy(deep, "{\"a\":", 5);
-    refuse_image(make_n(sizeof deep, deep, sizeof deep, 0), 2, "m.st: tensor 'a': error: expected an object");
+    refuse_image(make_n(sizeof deep, deep, sizeof deep, 0), 2,
+                 "m.st: tensor 'a': error: expected an object");
 }
 
 static void invalid_offset(void **state) {
     (void)state;
     refuse("{" TENSOR("a", "U8", "[2]", 1, 3) "}", 3, 1,
            "m.st: tensor 'a': error: the first tensor begins at byte 1");
-    refuse("{" TENSOR("a", "U8", "[2]", 0, 2) "," TENSOR("b", "U8", "[2]", 3, 5) "}", 5, 1,
-           "m.st: tensor 'b': error: 1 unused bytes between the end of tensor 'a' (2) and this one");
+    refuse(
+        "{" TENSOR("a", "U8", "[2]", 0, 2) "," TENSOR("b", "U8", "[2]", 3, 5) "}", 5, 1,
+        "m.st: tensor 'b': error: 1 unused bytes between the end of tensor 'a' (2) and this one");
     refuse("{" TENSOR("a", "U8", "[2]", 0, 2) "," TENSOR("b", "U8", "[2]", 1, 3) "}", 3, 1,
            "m.st: tensor 'b': error: overlaps tensor 'a' by 1 bytes");
     refuse("{" TENSOR("a", "U8", "[2]", 2, 0) "}", 2, 1,
@@ -161,7 +170,8 @@ static void metadata_incomplete_buffer_extra(void **state) {
 static void validation_overflow_of_shape(void **state) {
     (void)state;
     refuse("{" TENSOR("a", "U8", "[4294967296,4294967296]", 0, 0) "}", 0, 1,
-           "m.st: tensor 'a': error: shape [4294967296, 4294967296] has more elements than can be counted");
+           "m.st: tensor 'a': error: shape [4294967296, 4294967296] has more elements than can be "
+           "counted");
     /* also when a later dimension is 0 */
     refuse("{" TENSOR("a", "U8", "[4294967296,4294967296,0]", 0, 0) "}", 0, 1,
            "m.st: tensor 'a': error: shape");
@@ -195,14 +205,16 @@ static void numbers_must_be_plain_integers(void **state) {
     refuse(WITH_SHAPE("[null,{\"x\":[1]},true]"), 2, 1,
            "m.st: tensor 'a': error: shape must hold integers only");
     refuse(WITH_SHAPE("2"), 2, 1, "m.st: tensor 'a': error: shape must be an array of integers");
-    refuse(WITH_SHAPE("{\"n\":2}"), 2, 1, "m.st: tensor 'a': error: shape must be an array of integers");
+    refuse(WITH_SHAPE("{\"n\":2}"), 2, 1,
+           "m.st: tensor 'a': error: shape must be an array of integers");
     refuse(WITH_SHAPE("[18446744073709551615]"), 2, 1,
            "m.st: tensor 'a': error: shape: 18446744073709551615 is too large");
     refuse(WITH_SHAPE("[9007199254740993]"), 2, 1,
            "m.st: tensor 'a': error: shape [9007199254740993] in U8 needs 9007199254740993 bytes");
 #define WITH_OFFSETS(o) "{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":" o "}}"
     refuse(WITH_OFFSETS("[0]"), 2, 1, "m.st: tensor 'a': error: data_offsets must be two integers");
-    refuse(WITH_OFFSETS("[0,2,2]"), 2, 1, "m.st: tensor 'a': error: data_offsets has more than 2 numbers");
+    refuse(WITH_OFFSETS("[0,2,2]"), 2, 1,
+           "m.st: tensor 'a': error: data_offsets has more than 2 numbers");
     refuse(WITH_OFFSETS("[]"), 2, 1, "m.st: tensor 'a': error: data_offsets must be two integers");
     refuse(WITH_OFFSETS("[0,-2]"), 2, 1, "m.st: tensor 'a': error: data_offsets: -2 is negative");
     refuse(WITH_OFFSETS("\"0,2\""), 2, 1, "m.st: tensor 'a': error: data_offsets must be an array");
@@ -210,7 +222,8 @@ static void numbers_must_be_plain_integers(void **state) {
 
 static void rank_is_at_most_eight(void **state) {
     (void)state;
-    refuse(WITH_SHAPE("[1,1,1,1,1,1,1,1,2]"), 2, 1, "m.st: tensor 'a': error: shape has more than 8 numbers");
+    refuse(WITH_SHAPE("[1,1,1,1,1,1,1,1,2]"), 2, 1,
+           "m.st: tensor 'a': error: shape has more than 8 numbers");
     capture c;
     capture_begin(&c, (base_diag_options){0});
     image f = make(WITH_SHAPE("[1,1,1,1,1,1,1,2]"), 2);
@@ -224,12 +237,16 @@ static void rank_is_at_most_eight(void **state) {
 
 static void dtypes_must_be_known_and_supported(void **state) {
     (void)state;
-    refuse("{" TENSOR("a", "F33", "[2]", 0, 2) "}", 2, 1, "m.st: tensor 'a': error: unknown dtype 'F33'");
-    refuse("{" TENSOR("a", "f32", "[2]", 0, 8) "}", 8, 1, "m.st: tensor 'a': error: unknown dtype 'f32'");
+    refuse("{" TENSOR("a", "F33", "[2]", 0, 2) "}", 2, 1,
+           "m.st: tensor 'a': error: unknown dtype 'F33'");
+    refuse("{" TENSOR("a", "f32", "[2]", 0, 8) "}", 8, 1,
+           "m.st: tensor 'a': error: unknown dtype 'f32'");
     refuse("{" TENSOR("a", "F8_E4M3", "[2]", 0, 2) "}", 2, 1,
            "m.st: tensor 'a': error: unsupported: dtype F8_E4M3");
-    refuse("{" TENSOR("a", "F4", "[4]", 0, 2) "}", 2, 1, "m.st: tensor 'a': error: unsupported: dtype F4");
-    refuse("{" TENSOR("a", "U64", "[1]", 0, 8) "}", 8, 1, "m.st: tensor 'a': error: unsupported: dtype U64");
+    refuse("{" TENSOR("a", "F4", "[4]", 0, 2) "}", 2, 1,
+           "m.st: tensor 'a': error: unsupported: dtype F4");
+    refuse("{" TENSOR("a", "U64", "[1]", 0, 8) "}", 8, 1,
+           "m.st: tensor 'a': error: unsupported: dtype U64");
     refuse("{\"a\":{\"dtype\":4,\"shape\":[2],\"data_offsets\":[0,2]}}", 2, 1,
            "m.st: tensor 'a': error: dtype must be a string");
 }
@@ -239,12 +256,12 @@ static void keys_of_a_tensor(void **state) {
     refuse("{\"a\":{\"dtype\":\"U8\",\"shape\":[2]}}", 2, 1,
            "m.st: tensor 'a': error: missing key 'data_offsets'");
     refuse("{\"a\":{}}", 0, 3, "m.st: tensor 'a': error: missing key 'dtype'");
-    refuse("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2],\"scale\":{\"x\":[1]}}}", 2, 1,
-           "m.st: tensor 'a': error: unknown key 'scale'");
+    refuse("{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2],\"scale\":{\"x\":[1]}}}",
+           2, 1, "m.st: tensor 'a': error: unknown key 'scale'");
     refuse("{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}", 2, 1,
            "m.st: tensor 'a': error: duplicate key 'dtype'");
-    refuse("{\"a\":{\"dtype\":\"U8\",\"d\\u0074ype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}", 2, 1,
-           "m.st: tensor 'a': error: duplicate key 'dtype'");
+    refuse("{\"a\":{\"dtype\":\"U8\",\"d\\u0074ype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}",
+           2, 1, "m.st: tensor 'a': error: duplicate key 'dtype'");
 }
 
 static void duplicate_names_are_named(void **state) {
@@ -266,7 +283,8 @@ static void metadata_values_are_strings(void **state) {
     (void)state;
     refuse("{\"__metadata__\":{\"k\":1}}", 0, 1,
            "m.st: header byte 21: error: __metadata__ value of 'k' must be a string");
-    refuse("{\"__metadata__\":{\"k\":[1,}}", 0, 2, "m.st: header byte 21: error: __metadata__ value");
+    refuse("{\"__metadata__\":{\"k\":[1,}}", 0, 2,
+           "m.st: header byte 21: error: __metadata__ value");
     refuse("{\"__metadata__\":{\"k\":\"1\",", 0, 1,
            "m.st: header byte 25: error: the header is not valid JSON");
     refuse("{\"__metadata__\":[]}", 0, 1,
@@ -314,10 +332,11 @@ static void hostile_names_are_escaped(void **state) {
 
 static void other_formats_get_a_hint(void **state) {
     (void)state;
-    static const char *const files[][2] = {{"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"},
-                                           {"PK\x03\x04 and more bytes", "PyTorch pickle"},
-                                           {"GGUF and more bytes", "GGUF"},
-                                           {"<!DOCTYPE html>", "web page"}};
+    static const char *const files[][2] = {
+        {"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"},
+        {"PK\x03\x04 and more bytes", "PyTorch pickle"},
+        {"GGUF and more bytes", "GGUF"},
+        {"<!DOCTYPE html>", "web page"}};
     for (size_t i = 0; i < 4; i++) {
         capture c;
         capture_begin(&c, (base_diag_options){0});
@@ -333,8 +352,8 @@ static void empty_and_scalar_tensors(void **state) {
     (void)state;
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    image f = make("{" TENSOR("s", "F32", "[]", 0, 4) "," TENSOR("e", "F32", "[3,0]", 4,
-                                                                 4) "," TENSOR("f", "U8", "[0]", 0, 0) "}",
+    image f = make("{" TENSOR("s", "F32", "[]", 0, 4) "," TENSOR(
+                       "e", "F32", "[3,0]", 4, 4) "," TENSOR("f", "U8", "[0]", 0, 0) "}",
                    4);
     fe_st *st = accept(&c, f);
     assert_int_equal(fe_st_count(st), 3);
@@ -360,8 +379,8 @@ static void header_order_is_free(void **state) {
     (void)state;
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    image f = make("{" TENSOR("a", "U8", "[1]", 2, 3) "," TENSOR("z", "U8", "[1]", 0,
-                                                                 1) "," TENSOR("m", "U8", "[1]", 1, 2) "}",
+    image f = make("{" TENSOR("a", "U8", "[1]", 2, 3) "," TENSOR("z", "U8", "[1]", 0, 1) "," TENSOR(
+                       "m", "U8", "[1]", 1, 2) "}",
                    3);
     fe_st *st = accept(&c, f);
     assert_int_equal(fe_st_find(st, "a")->data[0], 2);
@@ -403,11 +422,11 @@ static void table_and_metadata(void **state) {
     (void)state;
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    image f =
-        make("{\"__metadata__\":{\"format\":\"pt\",\"a\\nb\":\"\\u00e9\"}," TENSOR(
-                 "z", "U8", "[2]", 0, 2) "," TENSOR("b.w", "I16", "[1,3]", 2,
-                                                    8) "," TENSOR("a\\\"\xc3\xa9", "BF16", "[1]", 8, 10) "}",
-             10);
+    image f = make("{\"__metadata__\":{\"format\":\"pt\",\"a\\nb\":\"\\u00e9\"}," TENSOR(
+                       "z", "U8", "[2]", 0, 2) "," TENSOR("b.w", "I16", "[1,3]", 2,
+                                                          8) "," TENSOR("a\\\"\xc3\xa9", "BF16",
+                                                                        "[1]", 8, 10) "}",
+                   10);
     fe_st *st = accept(&c, f);
     assert_int_equal(fe_st_count(st), 3);
     assert_string_equal(fe_st_at(st, 0)->name, "a\"\xc3\xa9");
@@ -439,11 +458,12 @@ static void table_and_metadata(void **state) {
     capture_end(&c);
 }
 
-/* Every prefix is refused with a message and nothing is read behind it; every single bit flip is survived. */
+/* Every prefix is refused with a message and nothing is read behind it; every single bit flip is
+ * survived. */
 static void every_prefix_and_bit_flip(void **state) {
     (void)state;
-    image f = make("{\"__metadata__\":{\"k\":\"\\u00e9\"}," TENSOR("a", "F16", "[2,1]", 0,
-                                                                   4) "," TENSOR("b", "U8", "[3]", 4, 7) "}",
+    image f = make("{\"__metadata__\":{\"k\":\"\\u00e9\"}," TENSOR(
+                       "a", "F16", "[2,1]", 0, 4) "," TENSOR("b", "U8", "[3]", 4, 7) "}",
                    7);
     for (size_t n = 0; n < f.size; n++) {
         image cut = {malloc(n ? n : 1), n};
@@ -610,7 +630,8 @@ static void the_writer_refuses_what_the_format_cannot_hold(void **state) {
                             {.name = "a", .dtype = FE_ST_U8, .rank = 1}};
     fe_st_tensor invalid = {.name = "\xff", .dtype = FE_ST_U8, .rank = 1};
     fe_st_tensor reserved = {.name = "__metadata__", .dtype = FE_ST_U8, .rank = 1};
-    fe_st_tensor huge = {.name = "h", .dtype = FE_ST_F64, .rank = 2, .dims = {INT64_MAX, INT64_MAX}};
+    fe_st_tensor huge = {
+        .name = "h", .dtype = FE_ST_F64, .rank = 2, .dims = {INT64_MAX, INT64_MAX}};
     fe_st_tensor rank = {.name = "r", .dtype = FE_ST_F64, .rank = 9};
     assert_false(fe_st_write(f.c.diag, path, twice, 2, NULL, 0));
     assert_false(fe_st_write(f.c.diag, path, &invalid, 1, NULL, 0));
@@ -661,8 +682,9 @@ static void pickles_are_refused_with_advice(void **state) {
     fixture f;
     begin(&f);
     assert_null(open_dir(&f));
-    assert_non_null(strstr(
-        captured(&f.c), "error: no weights in this folder; looked for diffusion_pytorch_model.safetensors"));
+    assert_non_null(
+        strstr(captured(&f.c),
+               "error: no weights in this folder; looked for diffusion_pytorch_model.safetensors"));
     temp_write(&f.t, "diffusion_pytorch_model.bin", "x", 1);
     assert_null(open_dir(&f));
     assert_non_null(strstr(captured(&f.c), "only pickled weights ('diffusion_pytorch_model.bin')"));
@@ -685,7 +707,9 @@ static void shards_become_one_table(void **state) {
     begin(&f);
     write_one(&f, "model-00001-of-00002.safetensors", "b", 7);
     write_one(&f, "model-00002-of-00002.safetensors", "a", 8);
-    write_index(&f, "\"a\":\"model-00002-of-00002.safetensors\",\"b\":\"model-00001-of-00002.safetensors\"");
+    write_index(
+        &f,
+        "\"a\":\"model-00002-of-00002.safetensors\",\"b\":\"model-00001-of-00002.safetensors\"");
     fe_st *st = open_dir(&f);
     assert_non_null(st);
     assert_int_equal(fe_st_count(st), 2);
@@ -742,20 +766,25 @@ static void bad_indices_say_what_is_wrong(void **state) {
     write_one(&f, "one.safetensors", "a", 1);
     write_one(&f, "two.safetensors", "a", 2);
     write_one(&f, "three.safetensors", "extra", 2);
-    refuse_index(&f, "\"a\":\"none.safetensors\"", "none.safetensors: error: cannot open: No such file");
+    refuse_index(&f, "\"a\":\"none.safetensors\"",
+                 "none.safetensors: error: cannot open: No such file");
     refuse_index(&f, "\"b\":\"one.safetensors\"",
                  INDEX ":2:19: error: tensor 'b' is not in shard 'one.safetensors'");
-    refuse_index(&f, "\"b\":\"one.safetensors\",\"a\":\"two.safetensors\"", "tensor 'b' is not in shard");
+    refuse_index(&f, "\"b\":\"one.safetensors\",\"a\":\"two.safetensors\"",
+                 "tensor 'b' is not in shard");
     refuse_index(&f, "\"a\":\"one.safetensors\",\"a\":\"two.safetensors\"", "duplicate key 'a'");
-    refuse_index(&f, "\"a\":\"one.safetensors\",\"extra\":\"three.safetensors\",\"zz\":\"three.safetensors\"",
-                 "tensor 'zz' is not in shard");
+    refuse_index(
+        &f,
+        "\"a\":\"one.safetensors\",\"extra\":\"three.safetensors\",\"zz\":\"three.safetensors\"",
+        "tensor 'zz' is not in shard");
     assert_int_equal(base_diag_warnings(f.c.diag), 2); /* 'a' beside the missing 'b', twice */
     temp_write(&f.t, INDEX, "{}", 2);
     assert_null(open_dir(&f));
     assert_non_null(strstr(captured(&f.c), "missing key 'weight_map'"));
     temp_write(&f.t, INDEX, "{\"weight_map\":", 14);
     assert_null(open_dir(&f));
-    assert_non_null(strstr(captured(&f.c), INDEX ":1:15: error: the text ends where a value should stand"));
+    assert_non_null(
+        strstr(captured(&f.c), INDEX ":1:15: error: the text ends where a value should stand"));
     temp_write(&f.t, INDEX, "{\"weight_map\":[]}", 17);
     assert_null(open_dir(&f));
     assert_non_null(strstr(captured(&f.c), "'weight_map': expected an object, found an array"));
@@ -790,8 +819,9 @@ static void large_headers_are_fast(void **state) {
     enum { N = 200000 };
     base_str s = {0};
     for (unsigned i = 0; i < N; i++) {
-        base_str_addf(&s, "%c\"down_blocks.%u.w\":{\"dtype\":\"F16\",\"shape\":[0,4],\"data_offsets\":[0,0]}",
-                    i ? ',' : '{', (i * 7919u) % N);
+        base_str_addf(
+            &s, "%c\"down_blocks.%u.w\":{\"dtype\":\"F16\",\"shape\":[0,4],\"data_offsets\":[0,0]}",
+            i ? ',' : '{', (i * 7919u) % N);
     }
     base_str_add(&s, "}");
     image f = make(s.data, 0);

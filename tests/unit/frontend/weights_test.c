@@ -1,5 +1,5 @@
-/* Binding of weights: everything that is missing, mis-shaped, of a wrong type or left over, in one report;
- * random weights; modules from text. */
+/* Binding of weights: everything that is missing, mis-shaped, of a wrong type or left over, in one
+ * report; random weights; modules from text. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,22 +9,24 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/support/captured_diag.h"
 #include "frontend/frontend.h"
 #include "frontend/safetensors/tensor_ref.h"
 #include "frontend/safetensors/weights.h"
+#include "tests/unit/support/captured_diag.h"
 #include "tests/unit/support/temp_dir.h"
 
 static float zeros[4096];
 
-static fe_st_tensor tensor(const char *name, fe_st_dtype dtype, uint32_t rank, int64_t a, int64_t b) {
+static fe_st_tensor tensor(const char *name, fe_st_dtype dtype, uint32_t rank, int64_t a,
+                           int64_t b) {
     fe_st_tensor t = {
         .name = name, .dtype = dtype, .rank = rank, .dims = {a, b}, .data = (const uint8_t *)zeros};
     if (rank == 4) t.dims[2] = t.dims[3] = 1;
     return t;
 }
 
-static void write_tensors(const temp_dir *t, const char *name, const fe_st_tensor *tensors, size_t n) {
+static void write_tensors(const temp_dir *t, const char *name, const fe_st_tensor *tensors,
+                          size_t n) {
     base_diag *d = base_diag_new(NULL);
     assert_true(fe_st_write(d, temp_path(t, name), tensors, n, NULL, 0));
     base_diag_free(d);
@@ -64,14 +66,16 @@ static void end(fixture *x) {
 }
 
 static void expect(fixture *x, const char *message) {
-    if (!strstr(captured(&x->c), message)) fail_msg("expected <%s> in <%s>", message, captured(&x->c));
+    if (!strstr(captured(&x->c), message))
+        fail_msg("expected <%s> in <%s>", message, captured(&x->c));
 }
 
 static void binds(void **state) {
     (void)state;
-    const fe_st_tensor tensors[] = {tensor("a", FE_ST_F16, 2, 3, 5), tensor("b", FE_ST_BF16, 1, 7, 0),
-                                    tensor("c", FE_ST_F32, 4, 3, 5),
-                                    tensor("text_model.embeddings.position_ids", FE_ST_I64, 2, 1, 7)};
+    const fe_st_tensor tensors[] = {
+        tensor("a", FE_ST_F16, 2, 3, 5), tensor("b", FE_ST_BF16, 1, 7, 0),
+        tensor("c", FE_ST_F32, 4, 3, 5),
+        tensor("text_model.embeddings.position_ids", FE_ST_I64, 2, 1, 7)};
     fixture x;
     begin(&x, tensors, 4);
     fe_tensor_spec a = spec("a", 2, 3, 5), b = spec("b", 1, 7, 0), c = spec("c", 2, 3, 5);
@@ -108,7 +112,8 @@ static void old_names(void **state) {
 
 static void one_report(void **state) {
     (void)state;
-    const fe_st_tensor tensors[] = {tensor("extra", FE_ST_F32, 1, 3, 0), tensor("ids", FE_ST_I64, 1, 3, 0),
+    const fe_st_tensor tensors[] = {tensor("extra", FE_ST_F32, 1, 3, 0),
+                                    tensor("ids", FE_ST_I64, 1, 3, 0),
                                     tensor("shape", FE_ST_F32, 2, 3, 4)};
     fixture x;
     begin(&x, tensors, 3);
@@ -117,9 +122,11 @@ static void one_report(void **state) {
     for (size_t i = 0; i < 4; i++) fe_weights_declare(x.w, &specs[i]);
     assert_false(fe_weights_check(x.w));
     assert_int_equal(base_diag_errors(x.c.diag), 1);
-    expect(&x, "w.safetensors: error: the weights do not fit the model: tensors 2 missing, 1 of the wrong "
-               "shape, 1 of an "
-               "unsupported element type, 1 unexpected");
+    expect(
+        &x,
+        "w.safetensors: error: the weights do not fit the model: tensors 2 missing, 1 of the wrong "
+        "shape, 1 of an "
+        "unsupported element type, 1 unexpected");
     const char *aa = strstr(captured(&x.c), "missing: 'aa' [1, 2]"),
                *zz = strstr(captured(&x.c), "missing: 'zz' [3]");
     assert_non_null(aa);
@@ -169,7 +176,8 @@ static double spread(const ir_module *m, uint32_t index, double *mean) {
     ir_weight_read(&m->weights.items[index], v, 0, 64);
     *mean = 0;
     for (int i = 0; i < 64; i++) *mean += (double)v[i] / 64;
-    for (int i = 0; i < 64; i++) most = fmax(most, fabs((double)v[i] - m->weights.items[index].center));
+    for (int i = 0; i < 64; i++)
+        most = fmax(most, fabs((double)v[i] - m->weights.items[index].center));
     return most;
 }
 
@@ -180,7 +188,8 @@ static void random_weights(void **state) {
     fe_weights *w = fe_weights_random(d, m, 7);
     fe_tensor_spec a = spec("a", 2, 8, 16), b = spec("b", 2, 8, 16), s = spec("s", 1, 64, 0);
     s.init = FE_INIT_SCALE;
-    uint32_t ia = fe_weights_declare(w, &a), ib = fe_weights_declare(w, &b), is = fe_weights_declare(w, &s);
+    uint32_t ia = fe_weights_declare(w, &a), ib = fe_weights_declare(w, &b),
+             is = fe_weights_declare(w, &s);
     assert_true(fe_weights_check(w));
     double mean;
     assert_true(spread(m, ia, &mean) <= 0.25 && spread(m, ia, &mean) > 0.2); /* 1 / sqrt(16) */
@@ -214,7 +223,8 @@ static void modules_from_text(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[2048];
         snprintf(text, sizeof text,
-                 "ebru ir 1 graph\nweight @a : %s = file \"%s\" \"%s\"\nfunc @f(%%0 x: f32[1,5] step) {\n"
+                 "ebru ir 1 graph\nweight @a : %s = file \"%s\" \"%s\"\nfunc @f(%%0 x: f32[1,5] "
+                 "step) {\n"
                  "  return y=%%0\n}\n",
                  cases[i].type, temp_path(&t, "w.safetensors"), cases[i].tensor);
         capture c;
@@ -238,7 +248,8 @@ static const float counted[12] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
 
 static void parts_of_tensors(void **state) {
     (void)state;
-    fe_st_tensor tensors[] = {tensor("qkv", FE_ST_F32, 2, 6, 2), tensor("odd[0:1]", FE_ST_F32, 2, 1, 12),
+    fe_st_tensor tensors[] = {tensor("qkv", FE_ST_F32, 2, 6, 2),
+                              tensor("odd[0:1]", FE_ST_F32, 2, 1, 12),
                               tensor("row.T", FE_ST_F32, 1, 12, 0)};
     for (size_t i = 0; i < 3; i++) tensors[i].data = (const uint8_t *)counted;
     fixture x;
@@ -249,8 +260,9 @@ static void parts_of_tensors(void **state) {
         uint32_t rank;
         int64_t rows, columns;
         float first, second;
-    } good[] = {{"qkv", 2, 6, 2, 0, 1},       {"qkv[0:6]", 2, 6, 2, 0, 1},  {"qkv[2:4]", 2, 2, 2, 4, 5},
-                {"qkv.T", 2, 2, 6, 0, 2},     {"odd[0:1]", 2, 1, 12, 0, 1}, {"row.T", 1, 12, 0, 0, 1},
+    } good[] = {{"qkv", 2, 6, 2, 0, 1},       {"qkv[0:6]", 2, 6, 2, 0, 1},
+                {"qkv[2:4]", 2, 2, 2, 4, 5},  {"qkv.T", 2, 2, 6, 0, 2},
+                {"odd[0:1]", 2, 1, 12, 0, 1}, {"row.T", 1, 12, 0, 0, 1},
                 {"row.T[3:5]", 1, 2, 0, 3, 4}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         fe_tensor_view v;
@@ -301,8 +313,9 @@ static bool owns(const void *ctx, const char *name) {
 static void other_names(void **state) {
     (void)state;
     static const fe_naming naming = {NULL, place, owns};
-    fe_st_tensor tensors[] = {tensor("f.qkv", FE_ST_F32, 2, 4, 2), tensor("f.projection", FE_ST_F32, 2, 2, 6),
-                              tensor("g.other", FE_ST_F32, 2, 1, 12), tensor("f.left", FE_ST_F32, 2, 1, 12)};
+    fe_st_tensor tensors[] = {
+        tensor("f.qkv", FE_ST_F32, 2, 4, 2), tensor("f.projection", FE_ST_F32, 2, 2, 6),
+        tensor("g.other", FE_ST_F32, 2, 1, 12), tensor("f.left", FE_ST_F32, 2, 1, 12)};
     for (size_t i = 0; i < 4; i++) tensors[i].data = (const uint8_t *)counted;
     fixture x;
     begin(&x, tensors, 4);
@@ -325,9 +338,9 @@ static void other_names(void **state) {
     fe_weights_declare(x.w, &lost);
     assert_false(fe_weights_check(x.w));
     const char *text = captured(&x.c);
-    static const char *const said[] = {"missing: 'f.lost' [3, 4] ('lost')",
-                                       "wrong shape: 'f.projection.T' is [6, 2], the model needs [2, 6]",
-                                       "unexpected: 'f.left'"};
+    static const char *const said[] = {
+        "missing: 'f.lost' [3, 4] ('lost')",
+        "wrong shape: 'f.projection.T' is [6, 2], the model needs [2, 6]", "unexpected: 'f.left'"};
     for (size_t i = 0; i < 3; i++)
         if (!strstr(text, said[i])) fail_msg("no <%s> in <%s>", said[i], text);
     assert_null(strstr(text, "g.other"));

@@ -9,7 +9,8 @@
 
 static const float zeros[4096];
 
-static void expect_cost(const eval_case *c, ir_ref r, double flops, uint64_t weight_bytes, uint64_t bytes) {
+static void expect_cost(const eval_case *c, ir_ref r, double flops, uint64_t weight_bytes,
+                        uint64_t bytes) {
     ir_cost got = ir_node_cost(c->f, r);
     assert_true(got.flops == flops);
     assert_int_equal(got.weight_bytes, weight_bytes);
@@ -25,7 +26,8 @@ static void conv2d_cost(void **state) {
                                                                 : IR_PRECISION_F32};
         int filter = packed < 2 ? 4 * 16 * 32 * 9 : 2 * (packed - 1) * 16 * 32 * 9;
         ir_ref x = case_pattern(&c, T(2, 16, 6, 5), 1), x1 = case_pattern(&c, T(2, 3, 6, 5), 1);
-        ir_ref w = case_weight(&c, "w", T(7, 19, 3, 3), zeros), b = case_weight(&c, "b", T(7), zeros);
+        ir_ref w = case_weight(&c, "w", T(7, 19, 3, 3), zeros),
+               b = case_weight(&c, "b", T(7), zeros);
         struct ir_attrs_conv2d at = IR_DEFAULTS(conv2d);
         at.pad = IR_I4(1, 1, 1, 1);
         at.stride = IR_I2(2, 1);
@@ -49,7 +51,8 @@ static void fusion_keeps_arithmetic(void **state) {
     double flops[2];
     for (int fused = 0; fused < 2; fused++) {
         eval_case c = case_new();
-        ir_ref x = case_pattern(&c, T(1, 32, 4, 4), 1), w = case_weight(&c, "w", T(32, 32, 1, 1), zeros);
+        ir_ref x = case_pattern(&c, T(1, 32, 4, 4), 1),
+               w = case_weight(&c, "w", T(32, 32, 1, 1), zeros);
         ir_ref v = case_weight(&c, "v", T(32), zeros), y;
         if (fused) {
             ir_ref s = ir_op3(c.f, IR_OP_group_stats, x, v, v, NULL, 0);
@@ -78,7 +81,8 @@ static void linear_and_matmul_cost(void **state) {
     ir_ref y = ir_op2(c.f, IR_OP_linear, x, ir_op1(c.f, IR_OP_slice, w, &half, 0), NULL, 0);
     expect_cost(&c, y, 2.0 * 6 * 25 * 20, 4 * 32 * 32, 4 * (120 + 150));
     struct ir_attrs_matmul at = {.transpose_b = true, .scale = 1};
-    expect_cost(&c, ir_op2(c.f, IR_OP_matmul, x, x, &at, 0), 2.0 * 2 * 3 * 3 * 20, 0, 4 * (120 + 120 + 18));
+    expect_cost(&c, ir_op2(c.f, IR_OP_matmul, x, x, &at, 0), 2.0 * 2 * 3 * 3 * 20, 0,
+                4 * (120 + 120 + 18));
     case_free(&c);
 }
 
@@ -91,7 +95,8 @@ static void attention_cost(void **state) {
                 4 * 2 * 32 * (10 + 7 + 7 + 10));
     struct ir_attrs_heads heads = {.heads = 4};
     struct ir_attrs_attention_tiled tiled = {.heads = 4, .scale = 1, .kv_len = 7};
-    ir_ref kp = ir_op1(c.f, IR_OP_pack_k, k, &heads, 0), vp = ir_op1(c.f, IR_OP_pack_v, k, &heads, 0);
+    ir_ref kp = ir_op1(c.f, IR_OP_pack_k, k, &heads, 0),
+           vp = ir_op1(c.f, IR_OP_pack_v, k, &heads, 0);
     assert_true(ir_node_cost(c.f, ir_op3(c.f, IR_OP_attention_tiled, q, kp, vp, &tiled, 0)).flops ==
                 4.0 * 2 * 4 * 10 * 7 * 8);
     case_free(&c);

@@ -30,7 +30,8 @@ static ir_ref new_input(eval_case *c, ir_type type) {
 
 ir_ref case_values(eval_case *c, ir_type type, const float *values) {
     ir_ref r = new_input(c, type);
-    memcpy(c->inputs[c->f->inputs.count - 1].data, values, (size_t)ir_type_elements(&type) * sizeof(float));
+    memcpy(c->inputs[c->f->inputs.count - 1].data, values,
+           (size_t)ir_type_elements(&type) * sizeof(float));
     return r;
 }
 

@@ -1,5 +1,5 @@
-/* The evaluator's products in bf16 and bf16x3: rounding, packed forms, and every op that has a precision
- * against sums of products of numbers rounded here. */
+/* The evaluator's products in bf16 and bf16x3: rounding, packed forms, and every op that has a
+ * precision against sums of products of numbers rounded here. */
 #include "tests/unit/ir/eval_case.h"
 
 #include <math.h>
@@ -107,7 +107,8 @@ static void packed_weights(void **state) {
         ir_type want = T(2, 2, 2, 3, parts, 16, 16, 2);
         assert_true(ir_shape_equal(&y.type, &want));
         for (int64_t i = 0; i < ir_type_elements(&want); i++) { /* nb cb tap part c/2 n c%2 */
-            int64_t ch = i / 32 % 16 * 2 + i % 2, part = i / 512 % parts, tap = i / 512 / parts % TAPS;
+            int64_t ch = i / 32 % 16 * 2 + i % 2, part = i / 512 % parts,
+                    tap = i / 512 / parts % TAPS;
             int64_t block = i / 512 / parts / TAPS;
             int64_t n = block / 2 * 16 + i / 2 % 16;
             ch += block % 2 * 32;
@@ -138,7 +139,8 @@ static void packed_keys_and_values(void **state) {
             int64_t part = i / (64 * rows) % parts, head = i / (64 * rows * parts);
             int64_t s = values ? across : row, d = values ? row : across;
             split v = {0, 0};
-            if (s < S && d < D) v = split_of(p, noise(1, (head / H * S + s) * H * D + head % H * D + d));
+            if (s < S && d < D)
+                v = split_of(p, noise(1, (head / H * S + s) * H * D + head % H * D + d));
             assert_true((double)y.data[i] == (part ? v.lo : v.hi));
         }
         ir_tensor_free(&y);
@@ -154,7 +156,8 @@ static void linear_of_rounded(void **state) {
     for (int k = 0; k < 2; k++) {
         eval_case c = case_new();
         struct ir_attrs_linear at = {.n = N, .precision = lowered[k]};
-        ir_ref x = noisy(&c, T(M, K), 1), w = packed(&c, T(N, K), 2, lowered[k]), bias = noisy(&c, T(N), 3);
+        ir_ref x = noisy(&c, T(M, K), 1), w = packed(&c, T(N, K), 2, lowered[k]),
+               bias = noisy(&c, T(N), 3);
         ir_tensor y = case_eval(&c, ir_op3(c.f, IR_OP_linear, x, w, bias, &at, 0));
         for (int64_t m = 0; m < M; m++)
             for (int64_t n = 0; n < N; n++) {
@@ -203,7 +206,8 @@ static void conv2d_of_rounded(void **state) {
         at.n = 18;
         at.precision = p;
         ir_ref w = packed(&c, T(18, 21, 3, 3), 3, p);
-        ir_tensor y = case_eval(&c, ir_build(c.f, IR_OP_conv2d, REFS(x, w, IR_NONE, x1, norm), &at, 0, 0));
+        ir_tensor y =
+            case_eval(&c, ir_build(c.f, IR_OP_conv2d, REFS(x, w, IR_NONE, x1, norm), &at, 0, 0));
         assert_int_equal(ir_type_elements(&y.type), Y);
         static float xs[2][X], ws[2][W];
         static double sum[Y];
@@ -239,11 +243,12 @@ static void feed_forward_is_two_linears(void **state) {
             struct ir_attrs_feed_forward at = {.hidden = 32, .n = 18, .precision = p};
             struct ir_attrs_linear first = {.n = 64, .geglu = true, .precision = p};
             struct ir_attrs_linear second = {.n = 18, .precision = p};
-            ir_ref out =
-                fused ? ir_build(c.f, IR_OP_feed_forward, REFS(x, w1, w2, b1, b2, residual), &at, IR_PLAIN, 0)
-                      : ir_build(c.f, IR_OP_linear,
-                                 REFS(ir_op3(c.f, IR_OP_linear, x, w1, b1, &first, 0), w2, b2, residual),
-                                 &second, IR_PLAIN, 0);
+            ir_ref out = fused ? ir_build(c.f, IR_OP_feed_forward,
+                                          REFS(x, w1, w2, b1, b2, residual), &at, IR_PLAIN, 0)
+                               : ir_build(c.f, IR_OP_linear,
+                                          REFS(ir_op3(c.f, IR_OP_linear, x, w1, b1, &first, 0), w2,
+                                               b2, residual),
+                                          &second, IR_PLAIN, 0);
             y[fused] = case_eval(&c, out);
             case_free(&c);
         }
@@ -256,7 +261,8 @@ static void feed_forward_is_two_linears(void **state) {
 enum { B = 2, TOKENS = 5, S = 35, H = 2, D = 24, WIDTH = H * D };
 
 /* One row of attention: query t of head h, batch b, over keys and values of one batch. */
-static void naive_attention(ir_precision p, int64_t b, int64_t t, int64_t h, bool causal, double *y) {
+static void naive_attention(ir_precision p, int64_t b, int64_t t, int64_t h, bool causal,
+                            double *y) {
     double weight[S], max = -INFINITY, all = 0;
     int64_t count = causal ? t + 1 : S;
     for (int64_t s = 0; s < count; s++) {
@@ -285,9 +291,10 @@ static ir_tensor attention(ir_precision p, bool tiled, bool causal) {
     struct ir_attrs_heads heads = {.heads = H, .precision = p};
     struct ir_attrs_attention_tiled tiles = {
         .heads = H, .scale = 0.3, .causal = causal, .kv_len = S, .precision = p};
-    ir_ref y = tiled ? ir_op3(c.f, IR_OP_attention_tiled, q, ir_op1(c.f, IR_OP_pack_k, k, &heads, 0),
-                              ir_op1(c.f, IR_OP_pack_v, v, &heads, 0), &tiles, 0)
-                     : ir_op3(c.f, IR_OP_attention, q, k, v, &at, 0);
+    ir_ref y = tiled
+                   ? ir_op3(c.f, IR_OP_attention_tiled, q, ir_op1(c.f, IR_OP_pack_k, k, &heads, 0),
+                            ir_op1(c.f, IR_OP_pack_v, v, &heads, 0), &tiles, 0)
+                   : ir_op3(c.f, IR_OP_attention, q, k, v, &at, 0);
     ir_tensor result = case_eval(&c, y);
     case_free(&c);
     return result;

@@ -69,7 +69,8 @@ static void broadcasting(void **state) {
     c = case_new(); /* per channel of an image */
     a = case_values(&c, T(1, 2, 1, 3), VALUES(1, 2, 3, 4, 5, 6));
     b = case_values(&c, T(1, 2, 1, 1), VALUES(1, -1));
-    case_expect(&c, ir_op2(c.f, IR_OP_mul, a, b, NULL, 0), T(1, 2, 1, 3), VALUES(1, 2, 3, -4, -5, -6));
+    case_expect(&c, ir_op2(c.f, IR_OP_mul, a, b, NULL, 0), T(1, 2, 1, 3),
+                VALUES(1, 2, 3, -4, -5, -6));
     c = case_new(); /* rows longer than a run */
     a = case_pattern(&c, T(2, 1000), 1);
     b = case_pattern(&c, T(1000), 2);
@@ -95,7 +96,8 @@ static void affine_and_clamp(void **state) {
 static void expressions(void **state) {
     (void)state;
     eval_case c = case_new();
-    ir_ref a = case_values(&c, T(2, 2), VALUES(1, -2, 3, 4)), b = case_values(&c, T(2), VALUES(1, 2));
+    ir_ref a = case_values(&c, T(2, 2), VALUES(1, -2, 3, 4)),
+           b = case_values(&c, T(2), VALUES(1, 2));
     ir_ref d = case_values(&c, T(2, 1), VALUES(0, -1));
     struct ir_attrs_ew at = {.expr = "max(add(mul(a,b),relu(d)),sub(0.5,neg(c)))"};
     ir_ref y = ir_build(c.f, IR_OP_ew, REFS(a, b, b, d), &at, IR_PLAIN, 0);
@@ -113,7 +115,8 @@ static void conv2d_by_hand(void **state) {
                 VALUES(21, 32, 54, 65, 1, 1, 1, 1));
 }
 
-/* Packed weights, padded bias and one row of time bias for all images mean what the plain ones mean. */
+/* Packed weights, padded bias and one row of time bias for all images mean what the plain ones
+ * mean. */
 static void conv2d_packed(void **state) {
     (void)state;
     ir_tensor y[2];
@@ -129,8 +132,8 @@ static void conv2d_packed(void **state) {
             bias = ir_op1(c.f, IR_OP_pack_vector, bias, NULL, 0);
             at.n = 18;
         }
-        y[packed] =
-            case_eval(&c, ir_build(c.f, IR_OP_conv2d, REFS(x, w, bias, x1, norm, tbias), &at, IR_C16, 0));
+        y[packed] = case_eval(
+            &c, ir_build(c.f, IR_OP_conv2d, REFS(x, w, bias, x1, norm, tbias), &at, IR_C16, 0));
         case_free(&c);
     }
     assert_true(ir_type_equal(&y[0].type, &y[1].type));
@@ -139,7 +142,8 @@ static void conv2d_packed(void **state) {
     ir_tensor_free(&y[1]);
 }
 
-/* Minimal filtering computes the same convolution, with tails of tiles and channels and every operand. */
+/* Minimal filtering computes the same convolution, with tails of tiles and channels and every
+ * operand. */
 static void conv2d_winograd_is_conv2d(void **state) {
     (void)state;
     for (int way = 0; way < 4; way++) { /* 0, 1: all operands; 2, 3: resized, no padding */
@@ -165,21 +169,23 @@ static void conv2d_winograd_is_conv2d(void **state) {
             struct ir_attrs_tile tile = {.tile = at.tile};
             ir_ref residual = case_pattern(&c, way < 2 ? T(2, 18, 3, 5) : T(2, 18, 5, 7), 7);
             if (winograd) w = ir_op1(c.f, IR_OP_pack_winograd_weight, w, &tile, 0);
-            y[winograd] = case_eval(&c, ir_build(c.f, winograd ? IR_OP_conv2d_winograd : IR_OP_conv2d,
-                                                 REFS(x, w, bias, x1, norm, tbias, residual),
-                                                 winograd ? (void *)&at : (void *)&direct, IR_PLAIN, 0));
+            y[winograd] =
+                case_eval(&c, ir_build(c.f, winograd ? IR_OP_conv2d_winograd : IR_OP_conv2d,
+                                       REFS(x, w, bias, x1, norm, tbias, residual),
+                                       winograd ? (void *)&at : (void *)&direct, IR_PLAIN, 0));
             case_free(&c);
         }
         assert_true(ir_type_equal(&y[0].type, &y[1].type));
-        for (int64_t i = 0; i < ir_type_elements(&y[0].type); i++) /* filters are rounded once more */
+        for (int64_t i = 0; i < ir_type_elements(&y[0].type);
+             i++) /* filters are rounded once more */
             assert_true(fabsf(y[0].data[i] - y[1].data[i]) < 1e-5f);
         ir_tensor_free(&y[0]);
         ir_tensor_free(&y[1]);
     }
 }
 
-/* Four 2x2 filters compute what the 3x3 filter does on the doubled input, with tails of channels and every
- * operand. */
+/* Four 2x2 filters compute what the 3x3 filter does on the doubled input, with tails of channels
+ * and every operand. */
 static void conv2d_phases_is_conv2d(void **state) {
     (void)state;
     ir_tensor y[2];
@@ -224,10 +230,12 @@ static void feed_forward_is_two_linears(void **state) {
         struct ir_attrs_feed_forward at = {.hidden = 32, .n = 18};
         struct ir_attrs_linear first = {.n = 64, .geglu = true}, second = {.n = 18};
         ir_ref out =
-            fused ? ir_build(c.f, IR_OP_feed_forward, REFS(x, w1, w2, b1, b2, residual), &at, IR_PLAIN, 0)
-                  : ir_build(c.f, IR_OP_linear,
-                             REFS(ir_op3(c.f, IR_OP_linear, x, w1, b1, &first, 0), w2, b2, residual), &second,
-                             IR_PLAIN, 0);
+            fused
+                ? ir_build(c.f, IR_OP_feed_forward, REFS(x, w1, w2, b1, b2, residual), &at,
+                           IR_PLAIN, 0)
+                : ir_build(c.f, IR_OP_linear,
+                           REFS(ir_op3(c.f, IR_OP_linear, x, w1, b1, &first, 0), w2, b2, residual),
+                           &second, IR_PLAIN, 0);
         y[fused] = case_eval(&c, out);
         case_free(&c);
     }
@@ -250,7 +258,8 @@ static void linear_plain_and_packed(void **state) {
             b = ir_op1(c.f, IR_OP_pack_vector, b, NULL, 0);
             at.n = 2;
         }
-        case_expect(&c, ir_op3(c.f, IR_OP_linear, x, w, b, &at, 0), T(2, 2), VALUES(-1.5f, 104, -1.5f, 113));
+        case_expect(&c, ir_op3(c.f, IR_OP_linear, x, w, b, &at, 0), T(2, 2),
+                    VALUES(-1.5f, 104, -1.5f, 113));
     }
 }
 
@@ -265,8 +274,10 @@ static void linear_large(void **state) {
         for (int64_t n = 0; n < N; n++) {
             double sum = 0;
             for (int64_t k = 0; k < K; k++)
-                sum += (double)case_pattern_at(1, m * K + k) * (double)case_pattern_at(2, n * K + k);
-            assert_true((double)y.data[m * N + n] == (double)(float)sum); /* multiples of 1/64: exact */
+                sum +=
+                    (double)case_pattern_at(1, m * K + k) * (double)case_pattern_at(2, n * K + k);
+            assert_true((double)y.data[m * N + n] ==
+                        (double)(float)sum); /* multiples of 1/64: exact */
         }
     ir_tensor_free(&y);
     case_free(&c);
@@ -283,7 +294,8 @@ static void reshapes_and_transposes(void **state) {
     c = case_new();
     x = case_values(&c, T(2, 1, 3), VALUES(1, 2, 3, 4, 5, 6));
     struct ir_attrs_transpose perm = {.perm = {3, {2, 0, 1}}};
-    case_expect(&c, ir_op1(c.f, IR_OP_transpose, x, &perm, 0), T(3, 2, 1), VALUES(1, 4, 2, 5, 3, 6));
+    case_expect(&c, ir_op1(c.f, IR_OP_transpose, x, &perm, 0), T(3, 2, 1),
+                VALUES(1, 4, 2, 5, 3, 6));
 }
 
 static void joins_and_cuts(void **state) {
@@ -297,14 +309,16 @@ static void joins_and_cuts(void **state) {
     c = case_new();
     b = case_values(&c, T(2, 3, 2), VALUES(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12));
     struct ir_attrs_slice slice = {.axis = 1, .start = 1, .count = 2};
-    case_expect(&c, ir_op1(c.f, IR_OP_slice, b, &slice, 0), T(2, 2, 2), VALUES(3, 4, 5, 6, 9, 10, 11, 12));
+    case_expect(&c, ir_op1(c.f, IR_OP_slice, b, &slice, 0), T(2, 2, 2),
+                VALUES(3, 4, 5, 6, 9, 10, 11, 12));
 }
 
 static void views(void **state) {
     (void)state;
     static const float image[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};  /* [1,3,2,2] */
     static const float tokens[] = {1, 5, 9, 2, 6, 10, 3, 7, 11, 4, 8, 12}; /* [1,4,3] */
-    struct ir_attrs_shape to_tokens = {.shape = {3, {1, 4, 3}}}, to_image = {.shape = {4, {1, 3, 2, 2}}};
+    struct ir_attrs_shape to_tokens = {.shape = {3, {1, 4, 3}}},
+                          to_image = {.shape = {4, {1, 3, 2, 2}}};
     ir_type blocked_image = T(1, 3, 2, 2), blocked_tokens = T(1, 4, 3);
     blocked_image.layout = blocked_tokens.layout = IR_C16;
 
@@ -326,7 +340,8 @@ static void copies(void **state) {
     for (size_t i = 0; i < 2; i++) {
         eval_case c = case_new();
         ir_ref x = case_values(&c, T(1, 2, 1, 2), VALUES(1, 2, 3, 4));
-        case_expect(&c, ir_build(c.f, ops[i], &x, 1, NULL, IR_C16, 0), T(1, 2, 1, 2), VALUES(1, 2, 3, 4));
+        case_expect(&c, ir_build(c.f, ops[i], &x, 1, NULL, IR_C16, 0), T(1, 2, 1, 2),
+                    VALUES(1, 2, 3, 4));
     }
 }
 
@@ -336,7 +351,8 @@ static void embeddings(void **state) {
     for (int packed = 0; packed < 2; packed++) {
         eval_case c = case_new();
         ir_ref ids = case_ids(&c, T(2, 2), VALUES(2, 0, 1, 1)), t = case_values(&c, T(3, 3), table);
-        ir_ref position = case_values(&c, T(3, 3), VALUES(100, 100, 100, 200, 200, 200, 300, 300, 300));
+        ir_ref position =
+            case_values(&c, T(3, 3), VALUES(100, 100, 100, 200, 200, 200, 300, 300, 300));
         struct ir_attrs_embedding at = IR_DEFAULTS(embedding);
         if (packed) {
             t = ir_op1(c.f, IR_OP_pack_table, t, NULL, 0);
@@ -356,7 +372,8 @@ static void rows_by_id(void **state) {
     (void)state;
     static const float x[] = {1, 2, 3, 4, 5, 6, 10, 20, 30, 40, 50, 60};
     eval_case c = case_new(); /* the first of the largest; the first of an id, row 0 without one */
-    ir_ref ids = case_ids(&c, T(2, 3), VALUES(4, 9, 9, 9, 2, 4)), t = case_values(&c, T(2, 3, 2), x);
+    ir_ref ids = case_ids(&c, T(2, 3), VALUES(4, 9, 9, 9, 2, 4)),
+           t = case_values(&c, T(2, 3, 2), x);
     struct ir_attrs_select_row at = IR_DEFAULTS(select_row);
     case_expect(&c, ir_op2(c.f, IR_OP_select_row, t, ids, &at, 0), T(2, 2), VALUES(3, 4, 10, 20));
     c = case_new();
@@ -386,8 +403,8 @@ static void packed_weights(void **state) {
     case_free(&c);
 }
 
-/* F(2,3)'s filter by hand: G = [-1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1], G g G^T of a g with two entries.
- */
+/* F(2,3)'s filter by hand: G = [-1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1], G g G^T of a g with two
+ * entries. */
 static void transformed_filter(void **state) {
     (void)state;
     eval_case c = case_new();
@@ -438,7 +455,8 @@ static void packed_keys_and_values(void **state) {
         assert_true(ir_shape_equal(&y.type, &want));
         for (int64_t i = 0; i < ir_type_elements(&want); i++) {
             int64_t head = values ? i / (2 * D * 16) : i / (S * D);
-            int64_t s = values ? i / (D * 16) % 2 * 16 + i % 16 : i / D % S, d = values ? i / 16 % D : i % D;
+            int64_t s = values ? i / (D * 16) % 2 * 16 + i % 16 : i / D % S,
+                    d = values ? i / 16 % D : i % D;
             int64_t at_x = ((head / H) * S + s) * H * D + head % H * D + d;
             assert_true(y.data[i] == (s < S ? case_pattern_at(1, at_x) : 0));
         }
@@ -477,15 +495,17 @@ static void progress(void *user, uint32_t done, uint32_t total) {
     s->total = total;
 }
 
-/* Weights at the top of a function are read at their first use; dead nodes are not computed; two outputs may
- * be one value. */
+/* Weights at the top of a function are read at their first use; dead nodes are not computed; two
+ * outputs may be one value. */
 static void order_and_outputs(void **state) {
     (void)state;
     eval_case c = case_new();
     ir_ref x = case_values(&c, T(2), VALUES(1, 2));
-    ir_ref w1 = case_weight(&c, "w1", T(2), VALUES(10, 20)), w2 = case_weight(&c, "w2", T(2), VALUES(5, 5));
+    ir_ref w1 = case_weight(&c, "w1", T(2), VALUES(10, 20)),
+           w2 = case_weight(&c, "w2", T(2), VALUES(5, 5));
     ir_ref folded = ir_op1(c.f, IR_OP_neg, w2, NULL, 0);
-    ir_ref a = ir_op2(c.f, IR_OP_add, x, w1, NULL, 0), b = ir_op2(c.f, IR_OP_mul, a, folded, NULL, 0);
+    ir_ref a = ir_op2(c.f, IR_OP_add, x, w1, NULL, 0),
+           b = ir_op2(c.f, IR_OP_mul, a, folded, NULL, 0);
     ir_ref dead = ir_op1(c.f, IR_OP_exp, b, NULL, 0);
     ir_set_output(c.f, "b", b);
     ir_set_output(c.f, "again", b);

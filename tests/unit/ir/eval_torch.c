@@ -35,7 +35,8 @@ void conv2d_with_all_operands(void **state) {
     at.upsample = IR_I2(5, 7);
     at.pre_act = IR_ACT_SILU;
     at.act = IR_ACT_GELU;
-    ir_ref y = ir_build(c.f, IR_OP_conv2d, REFS(x, w, bias, x1, norm, tbias, residual), &at, IR_PLAIN, 0);
+    ir_ref y =
+        ir_build(c.f, IR_OP_conv2d, REFS(x, w, bias, x1, norm, tbias, residual), &at, IR_PLAIN, 0);
     case_expect(&c, y, T(2, 3, 5, 4), conv_extended);
 }
 
@@ -150,20 +151,25 @@ void softmax_of_rows(void **state) {
         eval_case c = case_new();
         ir_ref x = case_pattern(&c, T(2, 3, 4), 1);
         struct ir_attrs_softmax at = {.causal = causal};
-        case_expect(&c, ir_op1(c.f, IR_OP_softmax, x, &at, 0), T(2, 3, 4), causal ? softmax_causal : softmax);
+        case_expect(&c, ir_op1(c.f, IR_OP_softmax, x, &at, 0), T(2, 3, 4),
+                    causal ? softmax_causal : softmax);
     }
 }
 
-static void attention_of(bool tiled, bool causal, int64_t queries, int64_t keys, int64_t key_batches,
-                         double scale, const float *want) {
+static void attention_of(bool tiled, bool causal, int64_t queries, int64_t keys,
+                         int64_t key_batches, double scale, const float *want) {
     eval_case c = case_new();
     ir_ref q = case_pattern(&c, T(2, queries, 6), 1);
-    ir_ref k = case_pattern(&c, T(key_batches, keys, 6), 2), v = case_pattern(&c, T(key_batches, keys, 6), 3),
-           y;
+    ir_ref k = case_pattern(&c, T(key_batches, keys, 6), 2),
+           v = case_pattern(&c, T(key_batches, keys, 6), 3), y;
     if (tiled) {
         struct ir_attrs_heads heads = {.heads = 2};
-        struct ir_attrs_attention_tiled at = {
-            .heads = 2, .scale = scale, .causal = causal, .kv_len = keys, .q_block = 2, .kv_block = 16};
+        struct ir_attrs_attention_tiled at = {.heads = 2,
+                                              .scale = scale,
+                                              .causal = causal,
+                                              .kv_len = keys,
+                                              .q_block = 2,
+                                              .kv_block = 16};
         k = ir_op1(c.f, IR_OP_pack_k, k, &heads, 0);
         v = ir_op1(c.f, IR_OP_pack_v, v, &heads, 0);
         y = ir_op3(c.f, IR_OP_attention_tiled, q, k, v, &at, 0);
@@ -213,7 +219,8 @@ void resize_to_odd_sizes(void **state) {
 
 void pools(void **state) {
     (void)state;
-    struct ir_attrs_pool at = {.kernel = IR_I2(3, 3), .stride = IR_I2(2, 2), .pad = IR_I4(1, 1, 1, 1)};
+    struct ir_attrs_pool at = {
+        .kernel = IR_I2(3, 3), .stride = IR_I2(2, 2), .pad = IR_I4(1, 1, 1, 1)};
     eval_case c = case_new();
     struct ir_attrs_affine lower = {.mul = 1, .add = -3}; /* all negative: padding must not win */
     ir_ref x = ir_op1(c.f, IR_OP_affine, case_pattern(&c, T(1, 2, 5, 4), 1), &lower, 0);

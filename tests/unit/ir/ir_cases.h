@@ -1,5 +1,5 @@
-/* Nodes in the text form, for the tests of shapes, printing and parsing: parameters, a line, and what is
- * expected. */
+/* Nodes in the text form, for the tests of shapes, printing and parsing: parameters, a line, and
+ * what is expected. */
 #ifndef EBRU_TESTS_UNIT_IR_IR_CASES_H
 #define EBRU_TESTS_UNIT_IR_IR_CASES_H
 
@@ -20,7 +20,8 @@ static const ir_case good_nodes[] = {
      "conv2d %a, %b, %c, %d, %e, %f, %g {pad=[1,1,1,1], pre_act=silu}", "f32[2,8,4,4]"},
     {"f32[2,20,4,4]:c16 f32[2,2,3,3,16,16] f32[32] f32[1,18]", "conv2d %a, %b, %c, _, _, %d {n=18}",
      "f32[2,18,2,2]:c16"},
-    {"f32[2,7,20] f32[30,20] f32[30] f32[2,7,30]", "linear %a, %b, %c, %d {act=gelu}", "f32[2,7,30]"},
+    {"f32[2,7,20] f32[30,20] f32[30] f32[2,7,30]", "linear %a, %b, %c, %d {act=gelu}",
+     "f32[2,7,30]"},
     {"f32[2,7,20] f32[2,2,1,1,16,16] f32[32]", "linear %a, %b, %c {n=30}", "f32[2,7,30]"},
     {"f32[20] f32[30,20,1,1]", "linear %a, %b", "f32[30]"},
     {"f32[2,32,4,4] f32[64] f32[64] f32[2,32,4,4]",
@@ -63,7 +64,8 @@ static const ir_case good_nodes[] = {
     {"f32[2,3,4,4]", "avg_pool2d %a {kernel=[3,3], stride=[1,1]}", "f32[2,3,2,2]"},
     {"f32[2,9,8] f32[1,5,8] f32[2,5,8]", "attention %a, %b, %c {heads=2, scale=0.5}", "f32[2,9,8]"},
     {"f32[2,24,4,4]:c16 f32[24] f32[32]", "group_stats %a, %b, %c {groups=8}", "f32[2,2,32]"},
-    {"f32[2,24,4,4] f32[40] f32[40] f32[2,16,4,4]", "group_stats %a, %b, %c, %d {groups=8}", "f32[2,2,48]"},
+    {"f32[2,24,4,4] f32[40] f32[40] f32[2,16,4,4]", "group_stats %a, %b, %c, %d {groups=8}",
+     "f32[2,2,48]"},
     {"f32[2,24,4,4] f32[1,2,32]", "norm_apply %a, %b {act=silu}", "f32[2,24,4,4]"},
     {"f32[2,3] f32[3]", "ew %a, %b {expr=\"add(mul(a,0.5),silu(b))\"}", "f32[2,3]"},
     {"f32[2,20,4,5]:c16", "view %a {shape=[2,20,20]}", "f32[2,20,20]:c16"},
@@ -83,12 +85,14 @@ static const ir_case good_nodes[] = {
     {"f32[2,33,40]", "pack_v %a {heads=2, precision=bf16x3}", "bf16[2,2,2,2,32,32]"},
     {"f32[2,9,24] bf16[1,2,2,1,32,32] bf16[2,2,2,1,16,32]",
      "attention_tiled %a, %b, %c {heads=2, kv_len=18, precision=bf16x3}", "f32[2,9,24]"},
-    {"f32[2,9,8] f32[1,5,8] f32[2,5,8]", "attention %a, %b, %c {heads=2, precision=bf16}", "f32[2,9,8]"},
+    {"f32[2,9,8] f32[1,5,8] f32[2,5,8]", "attention %a, %b, %c {heads=2, precision=bf16}",
+     "f32[2,9,8]"},
     {"f32[18,33,3,1]", "pack_conv_weight %a {precision=bf16}", "bf16[2,2,3,1,1,16,16,2]"},
     {"f32[18,32]", "pack_conv_weight %a {precision=bf16x3}", "bf16[2,1,1,1,2,16,16,2]"},
-    {"f32[2,20,4,4]:c16 bf16[2,1,3,3,1,16,16,2] f32[32]", "conv2d %a, %b, %c {n=18, precision=bf16}",
-     "f32[2,18,2,2]:c16"},
-    {"f32[2,7,20] bf16[2,1,1,1,2,16,16,2]", "linear %a, %b {n=30, precision=bf16x3}", "f32[2,7,30]"},
+    {"f32[2,20,4,4]:c16 bf16[2,1,3,3,1,16,16,2] f32[32]",
+     "conv2d %a, %b, %c {n=18, precision=bf16}", "f32[2,18,2,2]:c16"},
+    {"f32[2,7,20] bf16[2,1,1,1,2,16,16,2]", "linear %a, %b {n=30, precision=bf16x3}",
+     "f32[2,7,30]"},
     {"f32[2,7,40] bf16[4,2,1,1,1,16,16,2] bf16[2,1,1,1,1,16,16,2]",
      "feed_forward %a, %b, %c {hidden=32, n=18, precision=bf16}", "f32[2,7,18]"},
     {"f32[18,33,3,3]", "pack_winograd_weight %a", "f32[36,2,3,16,16]"},
@@ -96,7 +100,8 @@ static const ir_case good_nodes[] = {
     {"f32[2,20,4,4]:c16 f32[16,2,2,16,16] f32[32] f32[1,18]",
      "conv2d_winograd %a, %b, %c, _, _, %d {tile=2, n=18}", "f32[2,18,4,4]:c16"},
     {"f32[2,16,5,4] f32[36,1,2,16,16] f32[8] f32[2,5,5,4] f32[1,2,32] f32[2,8] f32[2,8,8,8]",
-     "conv2d_winograd %a, %b, %c, %d, %e, %f, %g {pad=[0,0,0,0], upsample=[10,10], pre_act=silu, n=8}",
+     "conv2d_winograd %a, %b, %c, %d, %e, %f, %g {pad=[0,0,0,0], upsample=[10,10], pre_act=silu, "
+     "n=8}",
      "f32[2,8,8,8]"},
     {"f32[18,33,3,3]", "phase_filter %a", "f32[128,33,2,2]"},
     {"f32[2,20,4,5]:c16 f32[8,2,2,2,16,16] f32[32] f32[1,18]",
@@ -105,23 +110,25 @@ static const ir_case good_nodes[] = {
      "conv2d_phases %a, %b, %c, %d, %e, %f, %g {n=8}", "f32[2,8,10,8]"},
     {"f32[2,7,20]:c16 f32[4,2,1,1,16,16] f32[2,2,1,1,16,16] f32[64] f32[32] f32[2,7,18]:c16",
      "feed_forward %a, %b, %c, %d, %e, %f {hidden=32, n=18}", "f32[2,7,18]:c16"},
-    {"f32[2,7,20] f32[4,2,1,1,16,16] f32[2,2,1,1,16,16]", "feed_forward %a, %b, %c {hidden=32, n=18}",
-     "f32[2,7,18]"},
+    {"f32[2,7,20] f32[4,2,1,1,16,16] f32[2,2,1,1,16,16]",
+     "feed_forward %a, %b, %c {hidden=32, n=18}", "f32[2,7,18]"},
     {"f32[17]", "pack_vector %a", "f32[32]"},
     {"f32[3,17]", "pack_table %a", "f32[3,32]"},
 };
 
 enum { GOOD_NODES = sizeof good_nodes / sizeof good_nodes[0] };
 
-/* Appends a function @NAME with the case's parameters that returns its node. The result's type is c->expect.
- */
-static inline void case_function(const ir_case *c, const char *name, const char *type, base_str *out) {
+/* Appends a function @NAME with the case's parameters that returns its node. The result's type is
+ * c->expect. */
+static inline void case_function(const ir_case *c, const char *name, const char *type,
+                                 base_str *out) {
     base_str_addf(out, "func @%s(", name);
     const char *p = c->params;
     for (char label = 'a'; *p; label++) {
         size_t n = 0;
         while (p[n] && p[n] != ' ') n++;
-        base_str_addf(out, "%s%%%c %c : %.*s step", label == 'a' ? "" : ", ", label, label, (int)n, p);
+        base_str_addf(out, "%s%%%c %c : %.*s step", label == 'a' ? "" : ", ", label, label, (int)n,
+                      p);
         p += n;
         while (*p == ' ') p++;
     }

@@ -28,8 +28,10 @@ static float *values(const ir_weight *w) {
 }
 
 /* w += scale * up * mid * down, element by element in binary64. */
-static void add_naive(double *w, const ir_lora *l, int64_t n_count, int64_t k_count, int64_t window) {
-    float *up = values(&l->up), *down = values(&l->down), *mid = l->mid.type.rank ? values(&l->mid) : NULL;
+static void add_naive(double *w, const ir_lora *l, int64_t n_count, int64_t k_count,
+                      int64_t window) {
+    float *up = values(&l->up), *down = values(&l->down),
+          *mid = l->mid.type.rank ? values(&l->mid) : NULL;
     int64_t ranks = l->up.type.dim[1], inner = l->down.type.dim[0];
     for (int64_t n = 0; n < n_count; n++)
         for (int64_t k = 0; k < k_count; k++)
@@ -38,7 +40,8 @@ static void add_naive(double *w, const ir_lora *l, int64_t n_count, int64_t k_co
                 for (int64_t r = 0; r < ranks; r++) {
                     double filter = 0.0;
                     for (int64_t s = 0; mid && s < inner; s++)
-                        filter += (double)mid[(r * inner + s) * window + p] * (double)down[s * k_count + k];
+                        filter += (double)mid[(r * inner + s) * window + p] *
+                                  (double)down[s * k_count + k];
                     if (!mid) filter = (double)down[(r * k_count + k) * window + p];
                     sum += (double)up[n * ranks + r] * filter;
                 }
@@ -70,7 +73,8 @@ static void check_sum(int64_t n, int64_t k, int64_t side, const ir_lora *updates
     for (int64_t i = 0; i < elements; i++)
         if (fabs((double)whole[i] - want[i]) > 1e-6 * (1.0 + fabs(want[i])))
             fail_msg("element %lld: %.9g, expected %.9g", (long long)i, (double)whole[i], want[i]);
-    for (int64_t step = 1; step < elements; step = step * 7 + 3) { /* any range gives the same bits */
+    for (int64_t step = 1; step < elements;
+         step = step * 7 + 3) { /* any range gives the same bits */
         for (int64_t i = 0; i < elements; i += step)
             ir_weight_read(w, part + i, i, elements - i < step ? elements - i : step);
         assert_memory_equal(part, whole, (size_t)elements * sizeof *part);
@@ -137,7 +141,8 @@ static void rounded_once(void **state) {
     ir_module_free(m);
 }
 
-/* Whoever evaluates sees the sum; f16 and bf16 factors; factors without elements make a weight unbound. */
+/* Whoever evaluates sees the sum; f16 and bf16 factors; factors without elements make a weight
+ * unbound. */
 static void from_text(void **state) {
     (void)state;
     static const char text[] =

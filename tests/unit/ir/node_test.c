@@ -29,7 +29,9 @@ static void op_table(void **state) {
     assert_int_equal(ir_op_get(IR_OP_silu)->attr_count, 0);
     assert_int_equal(ir_op_get(IR_OP_group_norm)->attr_count, 3);
     assert_string_equal(ir_op_get(IR_OP_group_norm)->attrs[1].name, "eps");
-    assert_true(((const struct ir_attrs_group_norm *)ir_op_get(IR_OP_group_norm)->attr_default)->eps == 1e-5);
+    assert_true(
+        ((const struct ir_attrs_group_norm *)ir_op_get(IR_OP_group_norm)->attr_default)->eps ==
+        1e-5);
     for (int i = 0; i < IR_OP_COUNT; i++) {
         ir_op op;
         assert_true(ir_op_by_name(ir_op_get((ir_op)i)->name, &op));
@@ -115,11 +117,12 @@ static void tables(void **state) {
     assert_int_equal(ir_weight_add(m, "w123", &t), 123);
     assert_int_equal(ir_weight_find(m, "w499"), 499);
     assert_int_equal(ir_weight_find(m, "w500"), UINT32_MAX);
-    BASE_PUSH(&m->weights,
-            ((ir_weight){.name = "pushed", .type = t})); /* entries may be added past the function */
+    BASE_PUSH(&m->weights, ((ir_weight){.name = "pushed",
+                                        .type = t})); /* entries may be added past the function */
     assert_int_equal(ir_weight_find(m, "pushed"), 500);
 
-    ir_origin_id a = ir_origin_add(m, "f.json", 1, 2, "b"), b = ir_origin_add(m, "f.json", 1, 3, "b");
+    ir_origin_id a = ir_origin_add(m, "f.json", 1, 2, "b"),
+                 b = ir_origin_add(m, "f.json", 1, 3, "b");
     assert_int_equal(ir_origin_add(m, "f.json", 1, 2, "b"), a);
     assert_int_not_equal(a, b);
     assert_int_equal(ir_origin_add(m, NULL, 0, 0, ""), 0);
@@ -165,8 +168,9 @@ static void stored_weights(void **state) {
     unsigned char bytes[64];
     static const uint16_t half[] = {0x0000, 0x8000, 0x3c00, 0xc000, 0x0001, 0x83ff,
                                     0x0400, 0x7bff, 0x7c00, 0xfc00, 0x7e01, 0x3555};
-    static const float want[] = {0.0f,     -0.0f,    1.0f,     -2.0f,     0x1p-24f, -0x3ffp-24f,
-                                 0x1p-14f, 65504.0f, INFINITY, -INFINITY, NAN,      0.333251953125f};
+    static const float want[] = {0.0f,     -0.0f,       1.0f,     -2.0f,
+                                 0x1p-24f, -0x3ffp-24f, 0x1p-14f, 65504.0f,
+                                 INFINITY, -INFINITY,   NAN,      0.333251953125f};
     float got[12];
     memcpy(bytes + 1, half, sizeof half);
     ir_weight w = {.name = "w",
@@ -236,11 +240,12 @@ static void random_weights(void **state) {
 
 static void analyses(void **state) {
     (void)state;
-    ir_module *m = parse(
-        "ebru ir 1 graph\nweight @w : f32[4]\n"
-        "func @f(%0 s : f32[4] step, %1 p : f32[4] prompt, %2 c : f32[4] program) {\n"
-        "%3 = add %1, @w : f32[4]\n%4 = exp @w : f32[4]\n%5 = add %3, %3 : f32[4]\n%6 = add %5, %0 : f32[4]\n"
-        "%7 = neg %2 : f32[4]\nreturn a = %6, b = %3, c = %4, d = %7\n}\n");
+    ir_module *m =
+        parse("ebru ir 1 graph\nweight @w : f32[4]\n"
+              "func @f(%0 s : f32[4] step, %1 p : f32[4] prompt, %2 c : f32[4] program) {\n"
+              "%3 = add %1, @w : f32[4]\n%4 = exp @w : f32[4]\n%5 = add %3, %3 : f32[4]\n%6 = add "
+              "%5, %0 : f32[4]\n"
+              "%7 = neg %2 : f32[4]\nreturn a = %6, b = %3, c = %4, d = %7\n}\n");
     ir_func *f = m->funcs.items[0];
     uint32_t *number = ir_numbering(f), *uses = ir_use_counts(f);
     ir_freq *freq = ir_frequencies(f);
@@ -267,19 +272,23 @@ static void analyses(void **state) {
 static void views(void **state) {
     (void)state;
     ir_module *m = parse(
-        "ebru ir 1 fused\nfunc @f(%0 a : f32[2,20,3,4]:c16 step, %1 b : f32[1,4] step, %2 c : f32[2,32]:c16 "
+        "ebru ir 1 fused\nfunc @f(%0 a : f32[2,20,3,4]:c16 step, %1 b : f32[1,4] step, %2 c : "
+        "f32[2,32]:c16 "
         "step) {\n"
         "%3 = view %0 {shape=[2,12,20]} : f32[2,12,20]:c16\n"
         "%4 = view %3 {shape=[2,20,12,1]} : f32[2,20,12,1]:c16\n"
-        "%5 = reshape %0 {shape=[2,20,12,1]} : f32[2,20,12,1]:c16\n" /* could be one, is not taken as one */
+        /* could be one, is not taken as one */
+        "%5 = reshape %0 {shape=[2,20,12,1]} : f32[2,20,12,1]:c16\n"
         "%6 = transpose %1 {perm=[1,0]} : f32[4,1]\n"
         "%7 = transpose %0 {perm=[0,2,3,1]} : f32[2,3,4,20]\n"
         "%8 = layout_cast %2 : f32[2,32]\n%9 = layout_cast %0 : f32[2,20,3,4]\n"
         "%10 = reshape %2 {shape=[64]} : f32[64]\n"
         "return d = %4, e = %5, f = %6, g = %7, h = %8, i = %9, j = %10\n}\n");
     ir_func *f = m->funcs.items[0];
-    static const bool want[] = {false, false, false, true, true, false, true, false, true, false, true};
-    for (uint32_t i = 0; i < f->nodes.count; i++) assert_int_equal(ir_is_view(f, (ir_ref){i}), want[i]);
+    static const bool want[] = {false, false, false, true,  true, false,
+                                true,  false, true,  false, true};
+    for (uint32_t i = 0; i < f->nodes.count; i++)
+        assert_int_equal(ir_is_view(f, (ir_ref){i}), want[i]);
     assert_int_equal(ir_view_root(f, (ir_ref){4}).id, 0);
     assert_int_equal(ir_view_root(f, (ir_ref){7}).id, 7);
     ir_module_free(m);

@@ -9,8 +9,8 @@
 
 #include "tests/unit/support/parsed.h"
 
-#define HEAD                                                                                                 \
-    "ebru ir 1 graph\n"                                                                                      \
+#define HEAD                                                                                       \
+    "ebru ir 1 graph\n"                                                                            \
     "weight @w : f32[8,8] = random 1 0.2 0.0\nweight @v : f32[8,8] = random 2 0.2 0.0\n"
 
 static const char plain[] = HEAD "func @f(%0 x : f32[4,8] step) {\n"
@@ -99,12 +99,13 @@ static void test_inserted(void **state) {
 /* As a fusion does it: silu and add go, the linears stay with what they took over. */
 static void test_fused(void **state) {
     (void)state;
-    struct two t = compare(plain, "ebru ir 1 fused\nweight @w : f32[8,8] = random 1 0.2 0.0\n"
-                                  "weight @v : f32[8,8] = random 2 0.2 0.0\n"
-                                  "func @f(%0 x : f32[4,8] step) {\n"
-                                  "  %1 = linear %0, @w {act=silu} : f32[4,8] loc(\"m\" \"one\")\n"
-                                  "  %2 = linear %1, @v, _, %1 : f32[4,8] loc(\"m\" \"elsewhere\")\n"
-                                  "  return y = %2\n}\n");
+    struct two t =
+        compare(plain, "ebru ir 1 fused\nweight @w : f32[8,8] = random 1 0.2 0.0\n"
+                       "weight @v : f32[8,8] = random 2 0.2 0.0\n"
+                       "func @f(%0 x : f32[4,8] step) {\n"
+                       "  %1 = linear %0, @w {act=silu} : f32[4,8] loc(\"m\" \"one\")\n"
+                       "  %2 = linear %1, @v, _, %1 : f32[4,8] loc(\"m\" \"elsewhere\")\n"
+                       "  return y = %2\n}\n");
     assert_int_equal(partner(&t.p, 1), 1);
     assert_int_equal(differs(&t.p, 1), IR_DIFFERS_ATTRS);
     assert_int_equal(partner(&t.p, 2), -1);
@@ -182,8 +183,8 @@ static void test_many(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same),     cmocka_unit_test(test_inserted),
-                                       cmocka_unit_test(test_fused),    cmocka_unit_test(test_alike),
-                                       cmocka_unit_test(test_in_order), cmocka_unit_test(test_many)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same),  cmocka_unit_test(test_inserted), cmocka_unit_test(test_fused),
+        cmocka_unit_test(test_alike), cmocka_unit_test(test_in_order), cmocka_unit_test(test_many)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

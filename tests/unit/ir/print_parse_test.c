@@ -1,8 +1,8 @@
-/* The text form: every op and every kind of entry prints, reads back identically, and wrong text is reported,
- * never followed. */
+/* The text form: every op and every kind of entry prints, reads back identically, and wrong text is
+ * reported, never followed. */
 #include "base/number.h"
-#include "tests/unit/support/captured_diag.h"
 #include "tests/unit/ir/ir_cases.h"
+#include "tests/unit/support/captured_diag.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -62,7 +62,8 @@ static void same_node(const ir_func *f, ir_ref i, const ir_func *g, ir_ref k, co
     assert_true(ir_type_equal(&a->type, &b->type));
     assert_int_equal(a->operand_count, b->operand_count);
     for (uint32_t o = 0; o < a->operand_count; o++)
-        assert_int_equal(ir_ref_ok(a->operand[o]) ? map[a->operand[o].id].id : UINT32_MAX, b->operand[o].id);
+        assert_int_equal(ir_ref_ok(a->operand[o]) ? map[a->operand[o].id].id : UINT32_MAX,
+                         b->operand[o].id);
     assert_true(ir_attrs_equal(a->op, a->attrs, b->attrs));
     assert_int_equal(a->place.kind, b->place.kind);
     assert_int_equal(a->place.offset, b->place.offset);
@@ -81,9 +82,11 @@ static void same_func(const ir_func *f, const ir_func *g) {
     uint32_t *nf = ir_numbering(f), *ng = ir_numbering(g);
     for (uint32_t i = 0; i < f->nodes.count; i++)
         for (at.id = 0; at.id < g->nodes.count; at.id++) {
-            bool w = f->nodes.items[i].op == IR_OP_weight, v = g->nodes.items[at.id].op == IR_OP_weight;
+            bool w = f->nodes.items[i].op == IR_OP_weight,
+                 v = g->nodes.items[at.id].op == IR_OP_weight;
             if (w != v) continue;
-            if (w ? ir_attrs_equal(IR_OP_weight, f->nodes.items[i].attrs, g->nodes.items[at.id].attrs)
+            if (w ? ir_attrs_equal(IR_OP_weight, f->nodes.items[i].attrs,
+                                   g->nodes.items[at.id].attrs)
                   : nf[i] == ng[at.id])
                 map[i] = at;
         }
@@ -133,7 +136,8 @@ static void same_module(const ir_module *a, const ir_module *b) {
         same_text(a->meta.items[i].s, b->meta.items[i].s);
     }
     assert_int_equal(a->weights.count, b->weights.count);
-    for (size_t i = 0; i < a->weights.count; i++) same_weight(&a->weights.items[i], &b->weights.items[i]);
+    for (size_t i = 0; i < a->weights.count; i++)
+        same_weight(&a->weights.items[i], &b->weights.items[i]);
     assert_int_equal(a->funcs.count, b->funcs.count);
     for (size_t i = 0; i < a->funcs.count; i++) same_func(a->funcs.items[i], b->funcs.items[i]);
 }
@@ -174,23 +178,27 @@ static const char placed_text[] =
     "meta \"scale\" = 0.18215\n"
     "meta \"n\" = -9223372036854775808\n"
     "meta \"odd \\\"key\\\\\" = \"a\\tb\\n\\x1b[31m\\xff\"\n"
-    "weight @unet/conv_in.weight : f16[20,4,3,3] = file \"models/x y.safetensors\" \"conv_in.weight\"\n"
+    "weight @unet/conv_in.weight : f16[20,4,3,3] = file \"models/x y.safetensors\" "
+    "\"conv_in.weight\"\n"
     "weight @\"odd name\" : f32[20] = random 18446744073709551615 0.05 -1\n"
     "weight @updated : f32[2,3,3,3] = random 1 0.05 0.0 + lora -0.25 f16[2,4] file \"l "
     "\\\"a\\\".safetensors\" "
     "\"x.lora_up.weight\", bf16[4,3,3,3] file \"l\" \"x.lora_down.weight\"\n"
-    "    + lora 1e-3 f32[2,1,1,1] data \"0000803f000080bf\", f32[1,3] random 2 0.5 0, f32[1,1,3,3] random 3 "
+    "    + lora 1e-3 f32[2,1,1,1] data \"0000803f000080bf\", f32[1,3] random 2 0.5 0, f32[1,1,3,3] "
+    "random 3 "
     "1 0\n"
     "weight @c : f32[2] = data \"0000803f000080bf\"\n"
     "weight @\"//\" : bf16[]\n"
-    "func @unet.step(%in sample : f32[2,4,6,6] step at input+0 loc(\"a.json\":1:2), %t \"time step\" : "
+    "func @unet.step(%in sample : f32[2,4,6,6] step at input+0 loc(\"a.json\":1:2), %t \"time "
+    "step\" : "
     "f32[1] schedule\n"
     "    at input+1 loc(\"\" \"block\")) arena=1024000 scratch=8192 {\n"
     "  weight @\"odd name\" at weights+36864\n"
     "  %p = pack_conv_weight @unet/conv_in.weight : f32[2,1,3,3,16,16] at weights+0\n"
     "  %lc = layout_cast %in : f32[2,4,6,6]:c16 kernel cast {} tasks=1 scratch=0 at arena+10240\n"
     "  %3 = conv2d %lc, %p, @\"odd name\" {pad=[1,1,1,1], n=20} : f32[2,20,6,6]:c16\n"
-    "    kernel conv2d {B=2, eps=1e-5, x=1e300, big=9223372036854775807, inf=-inf} tasks=12 scratch=8192\n"
+    "    kernel conv2d {B=2, eps=1e-5, x=1e300, big=9223372036854775807, inf=-inf} tasks=12 "
+    "scratch=8192\n"
     "    at arena+20480 loc(\"unet/config.json\":12:3 \"conv_in\")\n"
     "  %4 = view %3 {shape=[2,36,20]} : f32[2,36,20]:c16 at arena+20480\n"
     "  %5 = layout_cast %4 : f32[2,36,20] kernel \"odd kernel\" {} tasks=1 scratch=0 at output+1\n"
@@ -205,8 +213,9 @@ static const char placed_text[] =
 static void every_entry(void **state) {
     (void)state;
     ir_module *m = parse(placed_text, sizeof placed_text - 1, NULL);
-    assert_true(
-        signbit(IR_ATTRS(&m->funcs.items[0]->nodes.items[m->funcs.items[0]->nodes.count - 1], affine)->mul));
+    assert_true(signbit(
+        IR_ATTRS(&m->funcs.items[0]->nodes.items[m->funcs.items[0]->nodes.count - 1], affine)
+            ->mul));
     assert_string_equal(ir_meta_string(m, "odd \"key\\", ""), "a\tb\n\x1b[31m\xff");
     assert_true(ir_meta_int(m, "n", 0) == INT64_MIN);
     assert_null(m->weights.items[0].data);
@@ -291,7 +300,8 @@ static void floats(void **state) {
     static const char *const wrong[] = {"",      "-",        ".",    "1e",  "0x10", " 1", "1 ",
                                         "1.2.3", "infinity", "-nan", "1,5", "e5",   "--1"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
-        if (base_parse_f64(wrong[i], strlen(wrong[i]), &v)) fail_msg("'%s' was read as a number", wrong[i]);
+        if (base_parse_f64(wrong[i], strlen(wrong[i]), &v))
+            fail_msg("'%s' was read as a number", wrong[i]);
 }
 
 /* ---- wrong text ---- */
@@ -299,7 +309,8 @@ static void floats(void **state) {
 static void expect_error(const char *text, size_t length, const char *message) {
     base_str found = {0};
     ir_module *m = parse(text, length, &found);
-    if (m || !strstr(found.data, message)) fail_msg("%s\nexpected: %s\nfound: %s", text, message, found.data);
+    if (m || !strstr(found.data, message))
+        fail_msg("%s\nexpected: %s\nfound: %s", text, message, found.data);
     base_str_free(&found);
 }
 
@@ -339,15 +350,19 @@ static void wrong_weights(void **state) {
     ERROR_(HEAD "weight @w : f32[99999999999999999999]\n", "2:17: error: the number is too large");
     ERROR_(HEAD "weight @w : f32[4] = fiel \"a\" \"b\"\n",
            "2:22: error: expected 'file', 'random' or 'data'");
-    ERROR_(HEAD "weight @w : f32[4] = file \"a\"\n", "3:1: error: expected a tensor name in quotes");
-    ERROR_(HEAD "weight @w : f32[4] = random -1 1 1\n", "2:29: error: expected a whole number of 0 or more");
+    ERROR_(HEAD "weight @w : f32[4] = file \"a\"\n",
+           "3:1: error: expected a tensor name in quotes");
+    ERROR_(HEAD "weight @w : f32[4] = random -1 1 1\n",
+           "2:29: error: expected a whole number of 0 or more");
     ERROR_(HEAD "weight @w : f32[4] = random 18446744073709551616 1 1\n",
            "2:29: error: the number is too large");
     ERROR_(HEAD "weight @w : f32[4] = random 1 inf 1\n", "bound or center is not finite");
     ERROR_(HEAD "weight @w : f32[1] = data \"0011\"\n",
            "2:27: error: the data has 4 digits, the type needs 8");
-    ERROR_(HEAD "weight @w : f32[1] = data \"0011223g\"\n", "2:27: error: byte 3 is not two digits");
-    ERROR_(HEAD "weight @w : f32[1]\nweight @w : f32[1]\n", "3:8: error: the weight is already defined");
+    ERROR_(HEAD "weight @w : f32[1] = data \"0011223g\"\n",
+           "2:27: error: byte 3 is not two digits");
+    ERROR_(HEAD "weight @w : f32[1]\nweight @w : f32[1]\n",
+           "3:8: error: the weight is already defined");
 }
 
 static void wrong_nodes(void **state) {
@@ -363,20 +378,25 @@ static void wrong_nodes(void **state) {
     ERROR_(BODY("%1 silu %x : f32[4]"), "3:4: error: expected '=', found 'silu'");
     ERROR_(BODY("%1 = affine %x {mull=1} : f32[4]"),
            "3:17: error: affine has no attribute 'mull'; did you mean 'mul'?");
-    ERROR_(BODY("%1 = affine %x {mul=1, mul=1} : f32[4]"), "3:24: error: attribute 'mul' appears twice");
+    ERROR_(BODY("%1 = affine %x {mul=1, mul=1} : f32[4]"),
+           "3:24: error: attribute 'mul' appears twice");
     ERROR_(BODY("%1 = affine %x {mul=y} : f32[4]"), "3:21: error: expected a number, found 'y'");
     ERROR_(BODY("%1 = affine %x {mul=1 : f32[4]"), "3:23: error: expected '}', found ':'");
     ERROR_(BODY("%1 = softmax %x {causal=1} : f32[4]"), "3:25: error: expected 'true' or 'false'");
-    ERROR_(BODY("%1 = resize_nearest %x {size=[1]} : f32[4]"), "3:30: error: expected 2 numbers, found 1");
-    ERROR_(BODY("%1 = max_pool2d %x {pad=[1]} : f32[4]"), "3:25: error: expected 4 numbers, found 1");
+    ERROR_(BODY("%1 = resize_nearest %x {size=[1]} : f32[4]"),
+           "3:30: error: expected 2 numbers, found 1");
+    ERROR_(BODY("%1 = max_pool2d %x {pad=[1]} : f32[4]"),
+           "3:25: error: expected 4 numbers, found 1");
     ERROR_(BODY("%1 = linear %x, %x {act=sillu} : f32[4]"),
            "3:25: error: expected an activation, found 'sillu'; did you mean 'silu'?");
     ERROR_(BODY("%1 = reshape %x {shape=[1,2,3,4,5,6,7,8,9]} : f32[4]"), "more than 8 numbers");
-    ERROR_(BODY("%1 = silu %x : f32[4] kernel k {a=} tasks=1 scratch=0"), "3:35: error: expected a number");
+    ERROR_(BODY("%1 = silu %x : f32[4] kernel k {a=} tasks=1 scratch=0"),
+           "3:35: error: expected a number");
     ERROR_(BODY("%1 = silu %x : f32[4] at nowhere+1"),
            "3:26: error: expected 'arena', 'input', 'output' or 'weights'");
     ERROR_(BODY("%1 = silu %x : f32[4] loc(\"a\":1)"), "3:32: error: expected ':'");
-    ERROR_(BODY("%1 = silu %x : f32[4] loc(\"a\":4294967296:1)"), "3:31: error: the number is too large");
+    ERROR_(BODY("%1 = silu %x : f32[4] loc(\"a\":4294967296:1)"),
+           "3:31: error: the number is too large");
     ERROR_(BODY("weight @w at weights+0"), "3:8: error: unknown weight @w");
     ERROR_(BODY("$"), "3:1: error: unexpected character");
     ERROR_(HEAD "func f() {}\n", "2:6: error: expected the function's name, @..., found 'f'");
@@ -386,8 +406,8 @@ static void wrong_nodes(void **state) {
            "2:23: error: expected a frequency, found 'stp'; did you mean 'step'?");
     ERROR_(HEAD "func @f(%x x : f32[1] step, %x y : f32[1] step) { return y = %x }\n",
            "2:29: error: %x is already defined");
-    ERROR_(HEAD
-           "func @f(%x x : f32[1] step) { return y = %x }\nfunc @f(%x x : f32[1] step) { return y = %x }\n",
+    ERROR_(HEAD "func @f(%x x : f32[1] step) { return y = %x }\nfunc @f(%x x : f32[1] step) { "
+                "return y = %x }\n",
            "3:6: error: the function is already defined");
 }
 
@@ -447,7 +467,7 @@ static void large(void **state) {
     base_str_add(&text, "ebru ir 1 placed\nfunc @f(%0 x : f32[2,3] step at input+0) {\n");
     for (int i = 0; i < 40000; i++)
         base_str_addf(&text, "%%%d = view %%%d {shape=[%s]} : f32[%s] at input+0\n", i + 1, i,
-                    i % 2 ? "2,3" : "3,2", i % 2 ? "2,3" : "3,2");
+                      i % 2 ? "2,3" : "3,2", i % 2 ? "2,3" : "3,2");
     base_str_add(&text, "return y = %40000\n}\n");
     ir_module *m = parse(text.data, text.len, NULL);
     assert_int_equal(m->funcs.items[0]->nodes.count, 40001);
@@ -493,7 +513,8 @@ static void mutations(void **state) {
     base_str_free(&text);
 }
 
-/* Valid texts, one number or word changed: most of them stay syntactically right and reach the verifier. */
+/* Valid texts, one number or word changed: most of them stay syntactically right and reach the
+ * verifier. */
 static void mutated_values(void **state) {
     (void)state;
     uint32_t seed = 7;
@@ -530,10 +551,18 @@ static void mutated_values(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_op),    cmocka_unit_test(every_entry),   cmocka_unit_test(numbering_is_stable),
-        cmocka_unit_test(floats),      cmocka_unit_test(wrong_headers), cmocka_unit_test(wrong_weights),
-        cmocka_unit_test(wrong_nodes), cmocka_unit_test(collects),      cmocka_unit_test(gives_up),
-        cmocka_unit_test(large),       cmocka_unit_test(mutations),     cmocka_unit_test(mutated_values),
+        cmocka_unit_test(every_op),
+        cmocka_unit_test(every_entry),
+        cmocka_unit_test(numbering_is_stable),
+        cmocka_unit_test(floats),
+        cmocka_unit_test(wrong_headers),
+        cmocka_unit_test(wrong_weights),
+        cmocka_unit_test(wrong_nodes),
+        cmocka_unit_test(collects),
+        cmocka_unit_test(gives_up),
+        cmocka_unit_test(large),
+        cmocka_unit_test(mutations),
+        cmocka_unit_test(mutated_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,23 +110,27 @@ static void what_does_not_fit_changes_nothing(void **state) {
 
 static void new_inputs_have_names_of_their_own(void **state) {
     (void)state;
-    ir_module *m = parse("ebru ir 1 graph\nfunc @f(%0 cut0 : f32[4] step) {\n%1 = exp %0 : f32[4]\n"
-                         "%2 = neg %0 : f32[4]\n%3 = add %1, %2 : f32[4]\n%4 = mul %3, %0 : f32[4]\n"
-                         "return y = %4\n}\n");
+    ir_module *m =
+        parse("ebru ir 1 graph\nfunc @f(%0 cut0 : f32[4] step) {\n%1 = exp %0 : f32[4]\n"
+              "%2 = neg %0 : f32[4]\n%3 = add %1, %2 : f32[4]\n%4 = mul %3, %0 : f32[4]\n"
+              "return y = %4\n}\n");
     ir_func *f = m->funcs.items[0];
     ir_cut cuts[5] = {[1] = {IR_CUT_INPUT, 0}, [2] = {IR_CUT_INPUT, 0}};
     assert_true(ir_reduce(f, cuts));
-    expect(m, "ebru ir 1 graph\n\n"
-              "func @f(%0 cut0 : f32[4] step,\n    %1 cut1 : f32[4] step,\n    %2 cut2 : f32[4] step) {\n"
-              "  %3 = add %1, %2 : f32[4]\n  %4 = mul %3, %0 : f32[4]\n  return y = %4\n}\n");
+    expect(
+        m,
+        "ebru ir 1 graph\n\n"
+        "func @f(%0 cut0 : f32[4] step,\n    %1 cut1 : f32[4] step,\n    %2 cut2 : f32[4] step) {\n"
+        "  %3 = add %1, %2 : f32[4]\n  %4 = mul %3, %0 : f32[4]\n  return y = %4\n}\n");
 }
 
 static void extents_shrink(void **state) {
     (void)state;
-    ir_module *m = parse("ebru ir 1 graph\nweight @w : f32[4,4,1,1]\n"
-                         "func @f(%0 x : f32[2,4,6,6] step) {\n%1 = conv2d %0, @w : f32[2,4,6,6]\n"
-                         "%2 = resize_nearest %1 {size=[12,12]} : f32[2,4,12,12]\n"
-                         "%3 = reshape %1 {shape=[2,24,6]} : f32[2,24,6]\nreturn y = %2, z = %3\n}\n");
+    ir_module *m =
+        parse("ebru ir 1 graph\nweight @w : f32[4,4,1,1]\n"
+              "func @f(%0 x : f32[2,4,6,6] step) {\n%1 = conv2d %0, @w : f32[2,4,6,6]\n"
+              "%2 = resize_nearest %1 {size=[12,12]} : f32[2,4,12,12]\n"
+              "%3 = reshape %1 {shape=[2,24,6]} : f32[2,24,6]\nreturn y = %2, z = %3\n}\n");
     ir_func *f = m->funcs.items[0];
     assert_false(ir_reduce_extent(f, 5, 1)); /* there is none */
     assert_false(ir_reduce_extent(f, 4, 2)); /* the weight has 4 channels */

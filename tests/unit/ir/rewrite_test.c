@@ -18,15 +18,16 @@ static void expect_text(ir_func *f, const char *text) {
     assert_true(ir_verify(f->module, NULL));
 }
 
-static const char source[] = "ebru ir 1 graph\n"
-                             "weight @w : f32[4]\n"
-                             "func @f(%0 x : f32[4] step, %1 unused : f32[4] prompt, %2 z : f32[4] step) {\n"
-                             "  %3 = neg %0 : f32[4] loc(\"m.json\":1:2 \"b\")\n"
-                             "  %4 = neg %3 : f32[4]\n"
-                             "  %5 = add %4, @w : f32[4]\n"
-                             "  %6 = exp %2 : f32[4]\n"
-                             "  return out = %5, twice = %4\n"
-                             "}\n";
+static const char source[] =
+    "ebru ir 1 graph\n"
+    "weight @w : f32[4]\n"
+    "func @f(%0 x : f32[4] step, %1 unused : f32[4] prompt, %2 z : f32[4] step) {\n"
+    "  %3 = neg %0 : f32[4] loc(\"m.json\":1:2 \"b\")\n"
+    "  %4 = neg %3 : f32[4]\n"
+    "  %5 = add %4, @w : f32[4]\n"
+    "  %6 = exp %2 : f32[4]\n"
+    "  return out = %5, twice = %4\n"
+    "}\n";
 
 static void identity_changes_nothing(void **state) {
     (void)state;
@@ -46,17 +47,20 @@ static void dead_nodes_go_inputs_stay(void **state) {
     ir_module *m = parse(source);
     ir_func *f = m->funcs.items[0];
     assert_true(ir_rewrite_apply(f, NULL, NULL, true));
-    expect_text(f, "func @f(%0 x : f32[4] step,\n    %1 unused : f32[4] prompt,\n    %2 z : f32[4] step) {\n"
-                   "  %3 = neg %0 : f32[4] loc(\"m.json\":1:2 \"b\")\n"
-                   "  %4 = neg %3 : f32[4]\n"
-                   "  %5 = add %4, @w : f32[4]\n"
-                   "  return out = %5, twice = %4\n"
-                   "}\n");
+    expect_text(
+        f,
+        "func @f(%0 x : f32[4] step,\n    %1 unused : f32[4] prompt,\n    %2 z : f32[4] step) {\n"
+        "  %3 = neg %0 : f32[4] loc(\"m.json\":1:2 \"b\")\n"
+        "  %4 = neg %3 : f32[4]\n"
+        "  %5 = add %4, @w : f32[4]\n"
+        "  return out = %5, twice = %4\n"
+        "}\n");
     assert_false(ir_rewrite_apply(f, NULL, NULL, true));
     ir_module_free(m);
 
     /* Equal nodes are found where they are now. */
-    m = parse("ebru ir 1 graph\nfunc @f(%0 x : f32[4] step) {\n%1 = exp %0 : f32[4]\n%2 = neg %0 : f32[4]\n"
+    m = parse("ebru ir 1 graph\nfunc @f(%0 x : f32[4] step) {\n%1 = exp %0 : f32[4]\n%2 = neg %0 : "
+              "f32[4]\n"
               "return y = %2\n}\n");
     f = m->funcs.items[0];
     assert_true(ir_rewrite_apply(f, NULL, NULL, true));
@@ -82,10 +86,12 @@ static void rule_replaces(void **state) {
     int hits = 0;
     assert_true(ir_rewrite_apply(f, double_neg, &hits, true));
     assert_int_equal(hits, 1);
-    expect_text(f, "func @f(%0 x : f32[4] step,\n    %1 unused : f32[4] prompt,\n    %2 z : f32[4] step) {\n"
-                   "  %3 = add %0, @w : f32[4]\n"
-                   "  return out = %3, twice = %0\n"
-                   "}\n");
+    expect_text(
+        f,
+        "func @f(%0 x : f32[4] step,\n    %1 unused : f32[4] prompt,\n    %2 z : f32[4] step) {\n"
+        "  %3 = add %0, @w : f32[4]\n"
+        "  return out = %3, twice = %0\n"
+        "}\n");
     assert_false(ir_rewrite_apply(f, double_neg, &hits, true));
     ir_module_free(m);
 }
@@ -99,13 +105,14 @@ static ir_ref unify(ir_rewrite *rw, ir_ref old) {
 
 static void equal_nodes_are_one(void **state) {
     (void)state;
-    ir_module *m =
-        parse("ebru ir 1 graph\nfunc @f(%0 x : f32[4] step) {\n%1 = silu %0 : f32[4]\n%2 = exp %0 : f32[4]\n"
-              "%3 = add %1, %2 : f32[4]\nreturn y = %3\n}\n");
+    ir_module *m = parse("ebru ir 1 graph\nfunc @f(%0 x : f32[4] step) {\n%1 = silu %0 : "
+                         "f32[4]\n%2 = exp %0 : f32[4]\n"
+                         "%3 = add %1, %2 : f32[4]\nreturn y = %3\n}\n");
     assert_true(ir_rewrite_apply(m->funcs.items[0], unify, NULL, false));
-    expect_text(m->funcs.items[0],
-                "func @f(%0 x : f32[4] step) {\n  %1 = silu %0 : f32[4]\n  %2 = add %1, %1 : f32[4]\n"
-                "  return y = %2\n}\n");
+    expect_text(
+        m->funcs.items[0],
+        "func @f(%0 x : f32[4] step) {\n  %1 = silu %0 : f32[4]\n  %2 = add %1, %1 : f32[4]\n"
+        "  return y = %2\n}\n");
     ir_module_free(m);
 }
 
@@ -120,12 +127,13 @@ static ir_ref double_batch(ir_rewrite *rw, ir_ref old) {
 
 static void types_follow(void **state) {
     (void)state;
-    ir_module *m =
-        parse("ebru ir 1 fused\nfunc @f(%0 x : f32[1,20] step) {\n"
-              "%1 = layout_cast %0 : f32[1,20]:c16\n%2 = silu %1 : f32[1,20]:c16\nreturn y = %2\n}\n");
+    ir_module *m = parse(
+        "ebru ir 1 fused\nfunc @f(%0 x : f32[1,20] step) {\n"
+        "%1 = layout_cast %0 : f32[1,20]:c16\n%2 = silu %1 : f32[1,20]:c16\nreturn y = %2\n}\n");
     assert_true(ir_rewrite_apply(m->funcs.items[0], double_batch, NULL, false));
-    expect_text(m->funcs.items[0], "func @f(%0 x : f32[2,20] step) {\n  %1 = layout_cast %0 : f32[2,20]:c16\n"
-                                   "  %2 = silu %1 : f32[2,20]:c16\n  return y = %2\n}\n");
+    expect_text(m->funcs.items[0],
+                "func @f(%0 x : f32[2,20] step) {\n  %1 = layout_cast %0 : f32[2,20]:c16\n"
+                "  %2 = silu %1 : f32[2,20]:c16\n  return y = %2\n}\n");
     ir_module_free(m);
 }
 

@@ -1,7 +1,7 @@
-/* The verifier: at least one module that breaks each rule. Rules that text can break are checked through the
- * parser, which verifies; the others by damaging a module. */
-#include "tests/unit/support/captured_diag.h"
+/* The verifier: at least one module that breaks each rule. Rules that text can break are checked
+ * through the parser, which verifies; the others by damaging a module. */
 #include "ir/ir.h"
+#include "tests/unit/support/captured_diag.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -23,7 +23,8 @@ static ir_module *parse(const char *text, char *messages, size_t size) {
 static void expect_fault(const char *text, const char *fault) {
     char messages[8192];
     ir_module *m = parse(text, messages, sizeof messages);
-    if (m || !strstr(messages, fault)) fail_msg("%s\nexpected: %s\nfound: %s", text, fault, messages);
+    if (m || !strstr(messages, fault))
+        fail_msg("%s\nexpected: %s\nfound: %s", text, fault, messages);
 }
 
 static void expect_fine(const char *text) {
@@ -65,7 +66,8 @@ static void types(void **state) {
     expect_fault(F("graph", "%x x : f16[4] step", "return y = %x"), "an input is f32 or i32");
     expect_fault(F("fused", "%x x : f32[1,1,4,4,4]:c16 step", "return y = %x"),
                  "layout c16 is for 2 to 4 dimensions");
-    expect_fault(F("fused", "%x x : i32[1,16]:c16 step", "return y = %x"), "layout c16 is for f32 only");
+    expect_fault(F("fused", "%x x : i32[1,16]:c16 step", "return y = %x"),
+                 "layout c16 is for f32 only");
     expect_fault("ebru ir 1 fused\nweight @w : f32[2,16]:c16\n", "its layout is not plain");
 }
 
@@ -81,8 +83,9 @@ static void layouts(void **state) {
     expect_fine(VIEW("f32[2,20,20]:c16", "[2,20,2,10]") ":c16 return y = %1"));
     expect_fine(VIEW("f32[2,32,1,1]:c16", "[2,32]") " return y = %1"));
     expect_fault(VIEW("f32[2,20,1,1]:c16", "[2,20]") " return y = %1"), "these are not the bytes");
-    expect_fault(F("fused", "%x x : f32[2,32,4,4]:c16 step", "%1 = copy %x : f32[2,32,4,4] return y = %1"),
-                 "a copy has the layout of its operand");
+    expect_fault(
+        F("fused", "%x x : f32[2,32,4,4]:c16 step", "%1 = copy %x : f32[2,32,4,4] return y = %1"),
+        "a copy has the layout of its operand");
     expect_fault(F("fused", "%x x : f32[2,32,48]:c16 step, %g g : f32[32] step",
                    "%1 = group_stats %x, %g, %g : f32[2,2,32] return y = %1"),
                  "operand 'x' is c16 tokens");
@@ -95,8 +98,8 @@ static void layouts(void **state) {
 
 static void bindings(void **state) {
     (void)state;
-#define K(binding)                                                                                           \
-    "ebru ir 1 kernel\nfunc @f(%x x : f32[4] step) scratch=64 {\n%1 = silu %x : f32[4] " binding             \
+#define K(binding)                                                                                 \
+    "ebru ir 1 kernel\nfunc @f(%x x : f32[4] step) scratch=64 {\n%1 = silu %x : f32[4] " binding   \
     " return y = %1\n}\n"
     expect_fine(K("kernel silu {n=4} tasks=1 scratch=64"));
     expect_fault(K(""), "silu: it has no kernel");
@@ -104,42 +107,50 @@ static void bindings(void **state) {
     expect_fault(K("kernel silu {n=4} tasks=1 scratch=65"),
                  "it needs 65 bytes of scratch, the function has 64");
     expect_fault(K("kernel \"\" {n=4} tasks=1 scratch=0"), "its kernel has no name");
-    expect_fault(K("kernel silu {n=4, n=5} tasks=1 scratch=0"), "parameter 'n' of its kernel appears twice");
-    expect_fault(K("kernel silu {\"\"=5} tasks=1 scratch=0"), "parameter 0 of its kernel has no name");
+    expect_fault(K("kernel silu {n=4, n=5} tasks=1 scratch=0"),
+                 "parameter 'n' of its kernel appears twice");
+    expect_fault(K("kernel silu {\"\"=5} tasks=1 scratch=0"),
+                 "parameter 0 of its kernel has no name");
+    expect_fault(F("fused", "%x x : f32[4] step",
+                   "%1 = silu %x : f32[4] kernel k {} tasks=1 scratch=0 return y = %1"),
+                 "a kernel is legal from level kernel on");
     expect_fault(
-        F("fused", "%x x : f32[4] step", "%1 = silu %x : f32[4] kernel k {} tasks=1 scratch=0 return y = %1"),
-        "a kernel is legal from level kernel on");
-    expect_fault(F("kernel", "%x x : f32[4] step",
-                   "%1 = view %x {shape=[2,2]} : f32[2,2] kernel k {} tasks=1 scratch=0 return y = %1"),
-                 "it does no work, but has a kernel");
-    expect_fine(F("kernel", "%x x : f32[4] step", "%1 = reshape %x {shape=[2,2]} : f32[2,2] return y = %1"));
-    expect_fine(
-        F("kernel", "%x x : f32[1,4] step", "%1 = transpose %x {perm=[1,0]} : f32[4,1] return y = %1"));
-    expect_fault(
-        F("kernel", "%x x : f32[2,4] step", "%1 = transpose %x {perm=[1,0]} : f32[4,2] return y = %1"),
-        "transpose: it has no kernel");
+        F("kernel", "%x x : f32[4] step",
+          "%1 = view %x {shape=[2,2]} : f32[2,2] kernel k {} tasks=1 scratch=0 return y = %1"),
+        "it does no work, but has a kernel");
+    expect_fine(F("kernel", "%x x : f32[4] step",
+                  "%1 = reshape %x {shape=[2,2]} : f32[2,2] return y = %1"));
+    expect_fine(F("kernel", "%x x : f32[1,4] step",
+                  "%1 = transpose %x {perm=[1,0]} : f32[4,1] return y = %1"));
+    expect_fault(F("kernel", "%x x : f32[2,4] step",
+                   "%1 = transpose %x {perm=[1,0]} : f32[4,2] return y = %1"),
+                 "transpose: it has no kernel");
     expect_fault("ebru ir 1 fused\nfunc @f(%x x : f32[4] step) scratch=1 { return y = %x }\n",
                  "scratch is legal from level kernel on");
     /* What depends on weights only is computed at compile time. */
-    expect_fine("ebru ir 1 kernel\nweight @w : f16[4]\nfunc @f() {\n%1 = pack_vector @w : f32[16] return y = "
+    expect_fine("ebru ir 1 kernel\nweight @w : f16[4]\nfunc @f() {\n%1 = pack_vector @w : f32[16] "
+                "return y = "
                 "%1\n}\n");
 }
 
 /* ---- places ---- */
 
-#define P(head, body)                                                                                        \
-    "ebru ir 1 placed\nweight @w : f16[4]\nfunc @f(%x x : f32[16] step at input+0) " head " {\n" body "\n}"  \
+#define P(head, body)                                                                              \
+    "ebru ir 1 placed\nweight @w : f16[4]\nfunc @f(%x x : f32[16] step at input+0) " head          \
+    " {\n" body "\n}"                                                                              \
     "\n"
 #define BY " kernel k {} tasks=1 scratch=0 "
 
 static void places(void **state) {
     (void)state;
-    expect_fine(P("arena=128", "%1 = tanh %x : f32[16]" BY "at arena+64 %2 = mul %1, %x : f32[16]" BY
-                               "at output+0 return y = %2"));
+    expect_fine(P("arena=128",
+                  "%1 = tanh %x : f32[16]" BY "at arena+64 %2 = mul %1, %x : f32[16]" BY
+                  "at output+0 return y = %2"));
     expect_fault(P("arena=128", "%1 = tanh %x : f32[16]" BY "at arena+128 return y = %1"),
                  "its 64 bytes at 128 leave the arena of 128");
-    expect_fault(P("arena=128", "%1 = tanh %x : f32[16]" BY "at arena+18446744073709551552 return y = %1"),
-                 "leave the arena of 128");
+    expect_fault(
+        P("arena=128", "%1 = tanh %x : f32[16]" BY "at arena+18446744073709551552 return y = %1"),
+        "leave the arena of 128");
     expect_fault(P("arena=128", "%1 = tanh %x : f32[16]" BY "at arena+4 return y = %1"),
                  "not aligned to 64 bytes");
     expect_fault(P("", "%1 = tanh %x : f32[16]" BY "return y = %1"),
@@ -166,63 +177,75 @@ static void places(void **state) {
 
 static void weight_places(void **state) {
     (void)state;
-    expect_fault(
-        P("", "%1 = pack_vector @w : f32[16] %2 = add %x, %1 : f32[16]" BY "at output+0 return y = %2"),
-        "pack_vector: its value is used at run time, but it has no place");
-    expect_fault(P("arena=64", "%1 = pack_vector @w : f32[16] at arena+0 %2 = add %x, %1 : f32[16]" BY
-                               "at output+0 return y = %2"),
+    expect_fault(P("", "%1 = pack_vector @w : f32[16] %2 = add %x, %1 : f32[16]" BY
+                       "at output+0 return y = %2"),
+                 "pack_vector: its value is used at run time, but it has no place");
+    expect_fault(P("arena=64",
+                   "%1 = pack_vector @w : f32[16] at arena+0 %2 = add %x, %1 : f32[16]" BY
+                   "at output+0 return y = %2"),
                  "a constant's place is in the weights");
     expect_fault(P("", "%1 = pack_vector @w : f32[16] at weights+8 %2 = add %x, %1 : f32[16]" BY
                        "at output+0 return y = %2"),
                  "pack_vector: its place is not aligned");
-#define TWO(a, b)                                                                                            \
-    P("", "%1 = pack_vector @w : f32[16] at weights+" a " %2 = exp %1 : f32[16] at weights+" b               \
-          " %3 = ew %x, %1, %2 {expr=\"add(a,add(b,c))\"} : f32[16]" BY "at output+0 return y = %3")
+#define TWO(a, b)                                                                                  \
+    P("",                                                                                          \
+      "%1 = pack_vector @w : f32[16] at weights+" a " %2 = exp %1 : f32[16] at weights+" b         \
+      " %3 = ew %x, %1, %2 {expr=\"add(a,add(b,c))\"} : f32[16]" BY "at output+0 return y = %3")
     expect_fine(TWO("0", "64"));
     expect_fine(TWO("64", "0"));
     expect_fine(TWO("64", "64"));
-    expect_fault("ebru ir 1 placed\nweight @a : f16[32]\nfunc @f(%x x : f32[32] step at input+0) {\n"
-                 "weight @a at weights+0 %1 = exp @a : f32[32] at weights+64\n"
-                 "%3 = ew %x, @a, %1 {expr=\"add(a,add(b,c))\"} : f32[32]" BY "at output+0 return y = %3 }\n",
-                 "its place in the weights reaches into that of @a");
+    expect_fault(
+        "ebru ir 1 placed\nweight @a : f16[32]\nfunc @f(%x x : f32[32] step at input+0) {\n"
+        "weight @a at weights+0 %1 = exp @a : f32[32] at weights+64\n"
+        "%3 = ew %x, @a, %1 {expr=\"add(a,add(b,c))\"} : f32[32]" BY
+        "at output+0 return y = %3 }\n",
+        "its place in the weights reaches into that of @a");
 }
 
 /* The planner is held to this. Ops that cannot work in place (geglu, concat) stand for all. */
 static void overlaps(void **state) {
     (void)state;
-#define A(at1, at2, at3)                                                                                     \
-    P("arena=256", "%1 = concat %x, %x : f32[32]" BY "at arena+" at1 " %2 = concat %1 : f32[32]" BY          \
-                   "at arena+" at2 " %3 = concat %1, %2 : f32[64]" BY "at output+0 return y = %3" at3)
+#define A(at1, at2, at3)                                                                           \
+    P("arena=256",                                                                                 \
+      "%1 = concat %x, %x : f32[32]" BY "at arena+" at1 " %2 = concat %1 : f32[32]" BY             \
+      "at arena+" at2 " %3 = concat %1, %2 : f32[64]" BY "at output+0 return y = %3" at3)
     expect_fine(A("0", "128", ""));
     expect_fault(A("0", "0", ""), "concat: it is placed over %1, which is still alive");
     expect_fault(A("0", "64", ""), "concat: it is placed over %1, which is still alive");
     expect_fault(A("64", "0", ""), "concat: it is placed over %1, which is still alive");
     /* A kernel may not write over what it reads, even when that dies there. */
-    expect_fault(P("arena=128", "%1 = concat %x, %x : f32[32]" BY "at arena+0 %2 = concat %1 : f32[32]" BY
-                                "at arena+0 %3 = exp %2 : f32[32]" BY "at output+0 return y = %3"),
+    expect_fault(P("arena=128",
+                   "%1 = concat %x, %x : f32[32]" BY "at arena+0 %2 = concat %1 : f32[32]" BY
+                   "at arena+0 %3 = exp %2 : f32[32]" BY "at output+0 return y = %3"),
                  "concat: it is placed over %1");
     /* Elementwise nodes may, byte for byte, when it dies there. */
-    expect_fine(P("arena=128", "%1 = concat %x, %x : f32[32]" BY "at arena+0 %2 = exp %1 : f32[32]" BY
-                               "at arena+0 %3 = exp %2 : f32[32]" BY "at output+0 return y = %3"));
-    expect_fault(P("arena=192", "%1 = concat %x, %x : f32[32]" BY "at arena+0 %2 = exp %1 : f32[32]" BY
-                                "at arena+64 %3 = exp %2 : f32[32]" BY "at output+0 return y = %3"),
+    expect_fine(P("arena=128",
+                  "%1 = concat %x, %x : f32[32]" BY "at arena+0 %2 = exp %1 : f32[32]" BY
+                  "at arena+0 %3 = exp %2 : f32[32]" BY "at output+0 return y = %3"));
+    expect_fault(P("arena=192",
+                   "%1 = concat %x, %x : f32[32]" BY "at arena+0 %2 = exp %1 : f32[32]" BY
+                   "at arena+64 %3 = exp %2 : f32[32]" BY "at output+0 return y = %3"),
                  "exp: it is placed over %1");
-    expect_fault(P("arena=128", "%1 = concat %x, %x : f32[32]" BY "at arena+0 %2 = exp %1 : f32[32]" BY
-                                "at arena+0 %3 = add %1, %2 : f32[32]" BY "at output+0 return y = %3"),
+    expect_fault(P("arena=128",
+                   "%1 = concat %x, %x : f32[32]" BY "at arena+0 %2 = exp %1 : f32[32]" BY
+                   "at arena+0 %3 = add %1, %2 : f32[32]" BY "at output+0 return y = %3"),
                  "exp: it is placed over %1");
     expect_fault(P("arena=64",
-                   "%1 = exp %x : f32[16]" BY "at arena+0 %2 = view %1 {shape=[4,4]} : f32[4,4] at arena+0 "
+                   "%1 = exp %x : f32[16]" BY
+                   "at arena+0 %2 = view %1 {shape=[4,4]} : f32[4,4] at arena+0 "
                    "%3 = transpose %2 {perm=[1,0]} : f32[4,4]" BY "at arena+0 return y = %3"),
                  "transpose: it is placed over %1");
     /* Broadcasting reads elsewhere. */
-    expect_fault("ebru ir 1 placed\nfunc @f(%x x : f32[1,4] step at input+0, %y y : f32[4,1] step at "
-                 "input+1) arena=64 {\n"
-                 "%1 = exp %x : f32[1,4]" BY "at arena+0 %2 = add %1, %y : f32[4,4]" BY
-                 "at arena+0 return y = %2\n}\n",
-                 "add: it is placed over %2");
+    expect_fault(
+        "ebru ir 1 placed\nfunc @f(%x x : f32[1,4] step at input+0, %y y : f32[4,1] step at "
+        "input+1) arena=64 {\n"
+        "%1 = exp %x : f32[1,4]" BY "at arena+0 %2 = add %1, %y : f32[4,4]" BY
+        "at arena+0 return y = %2\n}\n",
+        "add: it is placed over %2");
     /* A view keeps alive what it views; an output lives to the end. */
     expect_fault(P("arena=128",
-                   "%1 = exp %x : f32[16]" BY "at arena+0 %2 = view %1 {shape=[4,4]} : f32[4,4] at arena+0 "
+                   "%1 = exp %x : f32[16]" BY
+                   "at arena+0 %2 = view %1 {shape=[4,4]} : f32[4,4] at arena+0 "
                    "%3 = concat %x : f32[16]" BY "at arena+0 %4 = concat %2 : f32[4,4]" BY
                    "at arena+64 return y = %3, z = %4"),
                  "concat: it is placed over %1");
@@ -380,8 +403,9 @@ static void damaged_tables(void **state) {
 }
 
 static ir_weight factor(uint32_t rank, int64_t a, int64_t b, int64_t c, int64_t d) {
-    return (ir_weight){
-        .kind = IR_WEIGHT_RANDOM, .type = ir_type_make(IR_f32, rank, (int64_t[]){a, b, c, d}), .bound = 1.0};
+    return (ir_weight){.kind = IR_WEIGHT_RANDOM,
+                       .type = ir_type_make(IR_f32, rank, (int64_t[]){a, b, c, d}),
+                       .bound = 1.0};
 }
 
 static void expect_sound(ir_module *m) {
@@ -410,7 +434,8 @@ static void updates(void **state) {
     expect_sound(updated(matrix, 1, factor(2, 5, 2, 0, 0), factor(2, 2, 7, 0, 0), none));
     expect_sound(updated(matrix, 1, factor(4, 5, 2, 1, 1), factor(4, 2, 7, 1, 1), none));
     expect_sound(updated(filter, 1, factor(4, 5, 2, 1, 1), factor(4, 2, 7, 3, 3), none));
-    expect_sound(updated(filter, 1, factor(2, 5, 2, 0, 0), factor(2, 3, 7, 0, 0), factor(4, 2, 3, 3, 3)));
+    expect_sound(
+        updated(filter, 1, factor(2, 5, 2, 0, 0), factor(2, 3, 7, 0, 0), factor(4, 2, 3, 3, 3)));
 
     expect_verify(updated(matrix, INFINITY, factor(2, 5, 2, 0, 0), factor(2, 2, 7, 0, 0), none),
                   "weight @w: the scale of an update is not finite");
@@ -423,12 +448,15 @@ static void updates(void **state) {
     expect_verify(updated(vector, 1, factor(2, 5, 2, 0, 0), factor(2, 2, 1, 0, 0), none), unfit);
     expect_verify(updated(filter, 1, factor(2, 5, 2, 0, 0), factor(2, 2, 7, 0, 0), none), unfit);
     expect_verify(updated(filter, 1, factor(4, 5, 2, 3, 3), factor(4, 2, 7, 3, 3), none), unfit);
-    expect_verify(updated(filter, 1, factor(2, 5, 2, 0, 0), factor(2, 3, 7, 0, 0), factor(4, 3, 2, 3, 3)),
-                  unfit);
-    expect_verify(updated(filter, 1, factor(2, 5, 2, 0, 0), factor(4, 3, 7, 3, 3), factor(4, 2, 3, 3, 3)),
-                  unfit);
-    expect_verify(updated(filter, 1, factor(2, 5, 2, 0, 0), factor(2, 3, 7, 0, 0), factor(4, 2, 3, 1, 3)),
-                  unfit);
+    expect_verify(
+        updated(filter, 1, factor(2, 5, 2, 0, 0), factor(2, 3, 7, 0, 0), factor(4, 3, 2, 3, 3)),
+        unfit);
+    expect_verify(
+        updated(filter, 1, factor(2, 5, 2, 0, 0), factor(4, 3, 7, 3, 3), factor(4, 2, 3, 3, 3)),
+        unfit);
+    expect_verify(
+        updated(filter, 1, factor(2, 5, 2, 0, 0), factor(2, 3, 7, 0, 0), factor(4, 2, 3, 1, 3)),
+        unfit);
 }
 
 /* All faults are collected, each on its line. */
@@ -442,9 +470,9 @@ static void collects(void **state) {
     assert_false(ir_verify(m, &faults));
     assert_non_null(strstr(faults.data, "f: %2 add: expected type f32[4], found f32[5]\n"));
     assert_non_null(strstr(faults.data, "f: %3 affine: expected type f32[5], found f32[6]\n"));
-    assert_non_null(
-        strstr(faults.data,
-               "f: %4 add: operand 'b': expected dimensions that broadcast with f32[6], found f32[4]\n"));
+    assert_non_null(strstr(
+        faults.data,
+        "f: %4 add: operand 'b': expected dimensions that broadcast with f32[6], found f32[4]\n"));
     base_str_free(&faults);
     ir_module_free(m);
 }

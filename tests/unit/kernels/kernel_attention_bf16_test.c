@@ -1,9 +1,10 @@
-/* attn_pack_k_bf16, attn_pack_v_bf16 and attention_bf16 against naive loops in double over operands rounded
- * the same way. */
+/* attn_pack_k_bf16, attn_pack_v_bf16 and attention_bf16 against naive loops in double over operands
+ * rounded the same way. */
 #include "tests/unit/kernels/kernel_test.h"
 
 struct shape {
-    int32_t B, T, Bk, S, heads, d, C, off, causal, QB, KB; /* C = 0: heads * d; QB = 0: default tiles */
+    int32_t B, T, Bk, S, heads, d, C, off, causal, QB,
+        KB; /* C = 0: heads * d; QB = 0: default tiles */
 };
 
 static double part_of(float x, int32_t part) {
@@ -14,8 +15,8 @@ static double value_of(float x, int32_t parts) {
     return part_of(x, 0) + (parts == 2 ? part_of(x, 1) : 0);
 }
 
-static void check_packed(const struct shape *s, int32_t C, int32_t parts, const float *k, const float *v,
-                         const uint16_t *kp, const uint16_t *vp) {
+static void check_packed(const struct shape *s, int32_t C, int32_t parts, const float *k,
+                         const float *v, const uint16_t *kp, const uint16_t *vp) {
     const int32_t s16 = ebru_blocks16(s->S) * 16, d16 = ebru_blocks16(s->d) * 16;
     for (int32_t bh = 0; bh < s->Bk * s->heads; bh++)
         for (int32_t part = 0; part < parts; part++) {
@@ -87,8 +88,8 @@ static void check(const struct shape *s, int32_t level, int32_t parts, float gro
                     w[j] = 0;
                     for (int32_t c = 0; c < s->d; c++) {
                         const float x = q[kt_c16(C, s->T, b, c0 + c, i)] * (p.scale * 1.44269504f);
-                        w[j] +=
-                            value_of(x, parts) * value_of(k[kt_c16(C, s->S, b % s->Bk, c0 + c, j)], parts);
+                        w[j] += value_of(x, parts) *
+                                value_of(k[kt_c16(C, s->S, b % s->Bk, c0 + c, j)], parts);
                     }
                     if (w[j] > top) top = w[j];
                 }
@@ -96,12 +97,15 @@ static void check(const struct shape *s, int32_t level, int32_t parts, float gro
                 for (int32_t c = 0; c < s->d; c++) {
                     double want = 0;
                     for (int32_t j = 0; j < n; j++)
-                        want += w[j] / sum * value_of(v[kt_c16(C, s->S, b % s->Bk, c0 + c, j)], parts);
-                    /* weights carry half a unit of bf16; in two parts products of two rests are left out */
+                        want +=
+                            w[j] / sum * value_of(v[kt_c16(C, s->S, b % s->Bk, c0 + c, j)], parts);
+                    /* weights carry half a unit of bf16; in two parts products of two rests are
+                     * left out */
                     const double tolerance = parts == 1 ? 0x1p-8 : rise != 0 ? 2e-3 : 1e-4;
-                    kt_assert_close(out[kt_c16(CO, s->T, b, h * s->d + c, i)], want, tolerance,
-                                    "level %d parts %d T %d S %d heads %d d %d QB %d KB %d [%d,%d,%d,%d]",
-                                    level, parts, s->T, s->S, s->heads, s->d, p.QB, p.KB, b, h, i, c);
+                    kt_assert_close(
+                        out[kt_c16(CO, s->T, b, h * s->d + c, i)], want, tolerance,
+                        "level %d parts %d T %d S %d heads %d d %d QB %d KB %d [%d,%d,%d,%d]",
+                        level, parts, s->T, s->S, s->heads, s->d, p.QB, p.KB, b, h, i, c);
                 }
             }
     for (int64_t i = 0; i < floats; i++) assert_true(isfinite(out[i]));
@@ -125,7 +129,8 @@ static void shapes(void **state) {
     }
 }
 
-/* Scores that grow, or fall, from key to key by far more than weights relative to one base can hold. */
+/* Scores that grow, or fall, from key to key by far more than weights relative to one base can
+ * hold. */
 static void rising_scores(void **state) {
     (void)state;
     const struct shape s[] = {

@@ -2,7 +2,8 @@
 #include "tests/unit/kernels/kernel_test.h"
 
 struct shape {
-    int32_t B, T, Bk, S, heads, d, C, off, causal, QB, KB; /* C = 0: heads * d; QB = 0: default tiles */
+    int32_t B, T, Bk, S, heads, d, C, off, causal, QB,
+        KB; /* C = 0: heads * d; QB = 0: default tiles */
 };
 
 /* rise: added to the keys' channels, times the token. */
@@ -10,7 +11,8 @@ static void check(const struct shape *s, int32_t level, float rise) {
     const int32_t C = s->C ? s->C : s->heads * s->d, CO = s->heads * s->d;
     const struct ebru_attn_pack_k_params pk = {s->Bk, s->S, s->heads, s->d, C, s->off};
     const struct ebru_attn_pack_v_params pv = {s->Bk, s->S, s->heads, s->d, C, s->off};
-    struct ebru_attention_params p = {s->B, s->T, s->Bk, s->S, s->heads, s->d, C, s->off, s->causal, 0, 0, 0};
+    struct ebru_attention_params p = {s->B, s->T,   s->Bk,     s->S, s->heads, s->d,
+                                      C,    s->off, s->causal, 0,    0,        0};
     p.scale = (float)(1 / sqrt((double)s->d));
     ebru_attention_default_tiles(&p, level, 0, 0);
     if (s->QB) p.QB = s->QB, p.KB = s->KB;
@@ -19,18 +21,21 @@ static void check(const struct shape *s, int32_t level, float rise) {
     float *q = kt_random_c16(s->B, C, s->T), *k = kt_random_c16(s->Bk, C, s->S),
           *v = kt_random_c16(s->Bk, C, s->S);
     for (int64_t i = 0; i < kt_c16_floats(s->Bk, C, s->S); i++) k[i] *= 8; /* peaks */
-    for (int32_t b = 0; b < s->Bk; b++) /* scores that grow beyond what weights can hold without rescaling */
+    for (int32_t b = 0; b < s->Bk;
+         b++) /* scores that grow beyond what weights can hold without rescaling */
         for (int32_t j = 0; j < s->S; j++)
             for (int32_t c = s->off; c < s->off + s->heads * s->d; c++)
                 k[kt_c16(C, s->S, b, c, j)] += rise * (float)j;
-    float *kp = kt_floats(ebru_attn_pack_k_floats(&pk)), *vp = kt_floats(ebru_attn_pack_v_floats(&pv));
+    float *kp = kt_floats(ebru_attn_pack_k_floats(&pk)),
+          *vp = kt_floats(ebru_attn_pack_v_floats(&pv));
     void *kb[] = {k, kp}, *vb[] = {v, vp};
     KT_RUN(attn_pack_k, level, &pk, kb, EBRU_ATTN_PACK_OUT, ebru_attn_pack_k_floats(&pk));
     KT_RUN(attn_pack_v, level, &pv, vb, EBRU_ATTN_PACK_OUT, ebru_attn_pack_v_floats(&pv));
     for (int64_t i = 0; i < ebru_attn_pack_k_floats(&pk); i++) {
         const int32_t c = (int32_t)(i % s->d), j = (int32_t)(i / s->d % s->S),
                       bh = (int32_t)(i / s->d / s->S);
-        assert_true(kp[i] == k[kt_c16(C, s->S, bh / s->heads, s->off + bh % s->heads * s->d + c, j)]);
+        assert_true(kp[i] ==
+                    k[kt_c16(C, s->S, bh / s->heads, s->off + bh % s->heads * s->d + c, j)]);
     }
     for (int64_t i = 0; i < ebru_attn_pack_v_floats(&pv); i++) {
         const int32_t lane = (int32_t)(i % 16), c = (int32_t)(i / 16 % s->d);
@@ -64,8 +69,8 @@ static void check(const struct shape *s, int32_t level, float rise) {
                     for (int32_t j = 0; j < n; j++)
                         want += w[j] / sum * (double)v[kt_c16(C, s->S, b % s->Bk, c0 + c, j)];
                     kt_assert_close(out[kt_c16(CO, s->T, b, h * s->d + c, i)], want, tolerance,
-                                    "v%d T %d S %d heads %d d %d QB %d KB %d [%d,%d,%d,%d]", level, s->T,
-                                    s->S, s->heads, s->d, p.QB, p.KB, b, h, i, c);
+                                    "v%d T %d S %d heads %d d %d QB %d KB %d [%d,%d,%d,%d]", level,
+                                    s->T, s->S, s->heads, s->d, p.QB, p.KB, b, h, i, c);
                 }
             }
     for (int64_t i = 0; i < floats; i++) assert_true(isfinite(out[i]));
@@ -87,7 +92,8 @@ static void shapes(void **state) {
     }
 }
 
-/* Scores that grow, or fall, from key to key by far more than weights relative to one base can hold. */
+/* Scores that grow, or fall, from key to key by far more than weights relative to one base can
+ * hold. */
 static void rising_scores(void **state) {
     (void)state;
     const struct shape s[] = {

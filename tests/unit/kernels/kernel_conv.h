@@ -1,4 +1,5 @@
-/* Convolutions in the kernel tests: random operands and what comes out, by naive loops in double. */
+/* Convolutions in the kernel tests: random operands and what comes out, by naive loops in double.
+ */
 #ifndef EBRU_TESTS_UNIT_KERNELS_KERNEL_CONV_H
 #define EBRU_TESTS_UNIT_KERNELS_KERNEL_CONV_H
 
@@ -27,10 +28,11 @@ static inline double conv_product_slack(int32_t parts, double x, double w) {
     return parts ? fabs(conv_product(parts, x + off, w) - conv_product(parts, x - off, w)) : 0;
 }
 
-static inline double conv_input_at(const struct ebru_conv2d_params *p, const struct conv_data *d, int32_t b,
-                                   int32_t c, int32_t y, int32_t x) {
+static inline double conv_input_at(const struct ebru_conv2d_params *p, const struct conv_data *d,
+                                   int32_t b, int32_t c, int32_t y, int32_t x) {
     if (y < 0 || y >= p->UH || x < 0 || x >= p->UW) return 0;
-    const int64_t P = (int64_t)p->H * p->W, pixel = (int64_t)(y * p->H / p->UH) * p->W + x * p->W / p->UW;
+    const int64_t P = (int64_t)p->H * p->W,
+                  pixel = (int64_t)(y * p->H / p->UH) * p->W + x * p->W / p->UW;
     double v = c < p->C0 ? (double)d->x0[kt_c16(p->C0, P, b, c, pixel)]
                          : (double)d->x1[kt_c16(p->C1, P, b, c - p->C0, pixel)];
     const int32_t pad = ebru_blocks16(p->C0 + p->C1) * 16;
@@ -66,7 +68,8 @@ static inline int32_t conv_out_channels(const struct ebru_conv2d_params *p) {
     return p->act == EBRU_ACT_GEGLU ? p->N / 2 : p->N;
 }
 
-static inline struct conv_data conv_make_rounded(const struct ebru_conv2d_params *p, int32_t parts) {
+static inline struct conv_data conv_make_rounded(const struct ebru_conv2d_params *p,
+                                                 int32_t parts) {
     struct conv_data d = {.parts = parts};
     const int64_t P = (int64_t)p->H * p->W, OP = (int64_t)p->OH * p->OW;
     const int32_t C = p->C0 + p->C1, pad = ebru_blocks16(C) * 16, npad = ebru_blocks16(p->N) * 16,
@@ -108,8 +111,8 @@ static inline struct conv_data conv_make(const struct ebru_conv2d_params *p) {
 }
 
 /* The operands as the kernels take them (EBRU_CONV2D_*), with `w` for the weight. */
-static inline void conv_operands(const struct ebru_conv2d_params *p, const struct conv_data *d, float *w,
-                                 float *out, void *buf[EBRU_CONV2D_BUFS]) {
+static inline void conv_operands(const struct ebru_conv2d_params *p, const struct conv_data *d,
+                                 float *w, float *out, void *buf[EBRU_CONV2D_BUFS]) {
     buf[EBRU_CONV2D_X0] = d->x0;
     buf[EBRU_CONV2D_X1] = p->C1 ? d->x1 : NULL;
     buf[EBRU_CONV2D_SCALE_SHIFT] = p->pro_scale ? d->ss : NULL;

@@ -1,9 +1,10 @@
-/* conv2d_bf16 against naive loops in double that round the same way: the shapes of conv2d's test and some
- * with runs of sixteen positions and more, both numbers of parts, tile sizes, every level, every split.
+/* conv2d_bf16 against naive loops in double that round the same way: the shapes of conv2d's test
+ * and some with runs of sixteen positions and more, both numbers of parts, tile sizes, every level,
+ * every split.
  *
- * Where instructions are emulated a test's time is their number: a wholly emulated test runs a shape with one
- * number of parts, and levels other than that of matrix registers, which has a thirtieth of them, run each
- * shape with two tilings in one call instead of four in all splits. */
+ * Where instructions are emulated a test's time is their number: a wholly emulated test runs a
+ * shape with one number of parts, and levels other than that of matrix registers, which has a
+ * thirtieth of them, run each shape with two tilings in one call instead of four in all splits. */
 #include "tests/unit/kernels/kernel_conv.h"
 #include "tests/unit/kernels/kernel_conv_shapes.h"
 
@@ -35,13 +36,15 @@ static float *check(const params *p, const struct ebru_conv2d_params *q, const s
         KT_RUN_BF16(conv2d_bf16, level, p, buf, EBRU_CONV2D_OUT, floats);
     else
         KT_CALL_BF16(conv2d_bf16, level, p, buf, 1);
-    /* sums in f32, as in conv2d's test; and lo * lo, 2^-18 of a product at most, where a level adds it */
+    /* sums in f32, as in conv2d's test; and lo * lo, 2^-18 of a product at most, where a level adds
+     * it */
     const double n = (double)(p->C0 + p->C1) * p->KH * p->KW;
     double tolerance = 2e-7 * (4 + sqrt(n)) * 4 + d->slack * 2;
     if (p->parts == 2) tolerance += sqrt(n) * 8e-6;
-    snprintf(title, sizeof title, "%s, level %d, parts %d, MR %d NB %d TB %d TH %d TW %d KC %d", what, level,
-             p->parts, p->MR, p->NB, p->TB, p->TH, p->TW, p->KC);
-    conv_expect(q, d, out, tolerance * (p->act == EBRU_ACT_EXP || p->act == EBRU_ACT_GEGLU ? 5 : 1), title);
+    snprintf(title, sizeof title, "%s, level %d, parts %d, MR %d NB %d TB %d TH %d TW %d KC %d",
+             what, level, p->parts, p->MR, p->NB, p->TB, p->TH, p->TW, p->KC);
+    conv_expect(q, d, out, tolerance * (p->act == EBRU_ACT_EXP || p->act == EBRU_ACT_GEGLU ? 5 : 1),
+                title);
     return out;
 }
 
@@ -138,7 +141,8 @@ static void runs(void **state) {
 /* Every pixel is covered once, in order, and none by more runs than the task's estimate. */
 static void covering(void **state) {
     (void)state;
-    struct ebru_conv2d_params shape = {.B = 2, .KH = 3, .KW = 3, .SH = 1, .SW = 1, .C0 = 32, .N = 16};
+    struct ebru_conv2d_params shape = {
+        .B = 2, .KH = 3, .KW = 3, .SH = 1, .SW = 1, .C0 = 32, .N = 16};
     shape.TB = 2;
     shape.TH = 8;
     shape.TW = 8;

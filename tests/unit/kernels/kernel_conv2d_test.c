@@ -1,5 +1,5 @@
-/* conv2d against naive loops in double: shapes with tails, concatenation across blocks, prologues, epilogues,
- * strides, asymmetric padding, resizing, tile sizes, every level, every split. */
+/* conv2d against naive loops in double: shapes with tails, concatenation across blocks, prologues,
+ * epilogues, strides, asymmetric padding, resizing, tile sizes, every level, every split. */
 #include "tests/unit/kernels/kernel_conv.h"
 #include "tests/unit/kernels/kernel_conv_shapes.h"
 
@@ -11,12 +11,12 @@ static float *check(const struct ebru_conv2d_params *p, const struct conv_data *
     char title[160];
     conv_operands(p, d, d->w, out, buf);
     KT_RUN(conv2d, level, p, buf, EBRU_CONV2D_OUT, floats);
-    /* inputs in [-1,1): sums of n products are off by about eps * sqrt(n); the bound leaves room for the
-     * outliers */
-    const double tolerance =
-        2e-7 * (4 + sqrt((double)(p->C0 + p->C1) * p->KH * p->KW)) * (p->act == EBRU_ACT_EXP ? 20 : 4);
-    snprintf(title, sizeof title, "%s, v%d, MR %d NB %d TB %d TH %d TW %d KC %d", what, level, p->MR, p->NB,
-             p->TB, p->TH, p->TW, p->KC);
+    /* inputs in [-1,1): sums of n products are off by about eps * sqrt(n); the bound leaves room
+     * for the outliers */
+    const double tolerance = 2e-7 * (4 + sqrt((double)(p->C0 + p->C1) * p->KH * p->KW)) *
+                             (p->act == EBRU_ACT_EXP ? 20 : 4);
+    snprintf(title, sizeof title, "%s, v%d, MR %d NB %d TB %d TH %d TW %d KC %d", what, level,
+             p->MR, p->NB, p->TB, p->TH, p->TW, p->KC);
     conv_expect(p, d, out, tolerance, title);
     return out;
 }
@@ -27,7 +27,8 @@ static void run(const struct conv_shape *s, const char *what) {
         ebru_conv2d_default_tiles(&p, level, 0, 0);
         struct conv_data d = conv_make(&p);
         float *first = check(&p, &d, level, what);
-        const size_t bytes = (size_t)kt_c16_floats(p.B, conv_out_channels(&p), p.OH * p.OW) * sizeof(float);
+        const size_t bytes =
+            (size_t)kt_c16_floats(p.B, conv_out_channels(&p), p.OH * p.OW) * sizeof(float);
         ebru_conv2d_default_tiles(&p, level, 2048, 16384); /* tiny caches: many tasks */
         assert_memory_equal(first, check(&p, &d, level, what), bytes);
         struct ebru_conv2d_params q = p; /* odd tiles */
@@ -39,7 +40,8 @@ static void run(const struct conv_shape *s, const char *what) {
         q.PG = 2;
         q.KC = 1;
         q.order = 1;
-        assert_memory_equal(first, check(&q, &d, level, what), bytes); /* tiles never change the values */
+        assert_memory_equal(first, check(&q, &d, level, what),
+                            bytes); /* tiles never change the values */
         q.pack = 1;
         assert_memory_equal(first, check(&q, &d, level, what), bytes);
         q.TB = p.B;

@@ -1,12 +1,13 @@
-/* Shapes of the convolution tests: tails of channels, columns and pixels, strides, asymmetric padding,
- * concatenation across blocks, resizing, prologues, epilogues. */
+/* Shapes of the convolution tests: tails of channels, columns and pixels, strides, asymmetric
+ * padding, concatenation across blocks, resizing, prologues, epilogues. */
 #ifndef EBRU_TESTS_UNIT_KERNELS_KERNEL_CONV_SHAPES_H
 #define EBRU_TESTS_UNIT_KERNELS_KERNEL_CONV_SHAPES_H
 
 #include "runtime/abi/kernel_abi.h"
 
 struct conv_shape {
-    int32_t B, H, W, C0, C1, N, K, S, PT, PL, PB, PR, UH, UW; /* K, S: both axes; PB, PR: below, right */
+    int32_t B, H, W, C0, C1, N, K, S, PT, PL, PB, PR, UH,
+        UW; /* K, S: both axes; PB, PR: below, right */
     int32_t pro, pre, bias, tbias, residual, act;
     int32_t phases; /* 1: four filters of 2x2 on an input that is read at twice its size */
 };
@@ -99,12 +100,14 @@ static const struct conv_shape conv_linear[] = {
 
 /* Every activation, with the ways of a per-image bias and a residual in turns. */
 static inline struct conv_shape conv_epilogue(int32_t act) {
-    struct conv_shape s = {.B = 2, .H = 3, .W = 5, .C0 = 16, .N = 20, .K = 1, .S = 1, .bias = 1, .act = act};
+    struct conv_shape s = {
+        .B = 2, .H = 3, .W = 5, .C0 = 16, .N = 20, .K = 1, .S = 1, .bias = 1, .act = act};
     s.tbias = act % 3;
     s.residual = (act + 1) % 3;
     return s;
 }
 
-#define CONV_EACH(s, list) for (const struct conv_shape *s = list; s < list + sizeof list / sizeof *list; s++)
+#define CONV_EACH(s, list)                                                                         \
+    for (const struct conv_shape *s = list; s < list + sizeof list / sizeof *list; s++)
 
 #endif

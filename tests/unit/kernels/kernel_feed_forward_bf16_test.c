@@ -1,6 +1,6 @@
-/* feed_forward_bf16 against naive loops in double that round the same way, and bit by bit against the two
- * linears it replaces: tails, optional operands, both numbers of parts, tile sizes, in place over the
- * residual, every level, every split. */
+/* feed_forward_bf16 against naive loops in double that round the same way, and bit by bit against
+ * the two linears it replaces: tails, optional operands, both numbers of parts, tile sizes, in
+ * place over the residual, every level, every split. */
 #include "tests/unit/kernels/kernel_conv.h"
 
 typedef struct ebru_feed_forward_bf16_params params;
@@ -60,7 +60,8 @@ static struct data make(const params *p) {
                 double v[2];
                 for (int32_t gate = 0; gate < 2; gate++) {
                     const int32_t n = ebru_geglu_column(h, gate);
-                    v[gate] = dot(d.w1 + n * p->C, x, p->C, p->parts) + (p->has_b1 ? (double)d.b1[n] : 0);
+                    v[gate] =
+                        dot(d.w1 + n * p->C, x, p->C, p->parts) + (p->has_b1 ? (double)d.b1[n] : 0);
                 }
                 hidden[h] = v[0] * kt_act(v[1], EBRU_ACT_GELU);
             }
@@ -73,7 +74,8 @@ static struct data make(const params *p) {
                 }
                 if (slack > d.slack) d.slack = slack;
                 d.want[(b * p->T + t) * p->N + n] =
-                    dot(d.w2 + n * p->H, hidden, p->H, p->parts) + (p->has_b2 ? (double)d.b2[n] : 0) +
+                    dot(d.w2 + n * p->H, hidden, p->H, p->parts) +
+                    (p->has_b2 ? (double)d.b2[n] : 0) +
                     (p->residual ? (double)d.res[kt_c16(p->N, p->T, b, n, t)] : 0);
             }
         }
@@ -97,14 +99,16 @@ static float *check(const params *p, const struct data *d, int32_t level) {
     void *buf[EBRU_FEED_FORWARD_BUFS];
     operands_of(p, d, out, buf);
     KT_RUN_BF16(feed_forward_bf16, level, p, buf, EBRU_FEED_FORWARD_OUT, floats);
-    const double tolerance = (p->parts == 2 ? 8e-6 : 2e-6) * (4 + sqrt((double)(p->C + p->H))) + d->slack;
+    const double tolerance =
+        (p->parts == 2 ? 8e-6 : 2e-6) * (4 + sqrt((double)(p->C + p->H))) + d->slack;
     for (int32_t b = 0; b < p->B; b++)
         for (int32_t t = 0; t < p->T; t++)
             for (int32_t n = 0; n < p->N; n++) {
                 const double want = d->want[(b * p->T + t) * p->N + n];
-                kt_assert_close(out[kt_c16(p->N, p->T, b, n, t)], want, tolerance * (1 + fabs(want)),
-                                "level %d, parts %d, NB %d %d TW %d: [%d,%d,%d]", level, p->parts, p->NB1,
-                                p->NB2, p->TW, b, t, n);
+                kt_assert_close(out[kt_c16(p->N, p->T, b, n, t)], want,
+                                tolerance * (1 + fabs(want)),
+                                "level %d, parts %d, NB %d %d TW %d: [%d,%d,%d]", level, p->parts,
+                                p->NB1, p->NB2, p->TW, b, t, n);
             }
     for (int64_t i = 0; i < floats; i++) assert_true(isfinite(out[i])); /* pad lanes too */
     return out;
@@ -122,7 +126,8 @@ static float *by_linears(const params *p, const struct data *d, int32_t level) {
     void *buf1[EBRU_CONV2D_BUFS] = {d->x, NULL, NULL,  d->packed1, p->has_b1 ? d->b1 : NULL,
                                     NULL, NULL, hidden};
     void *buf2[EBRU_CONV2D_BUFS] = {
-        hidden, NULL, NULL, d->packed2, p->has_b2 ? d->b2 : NULL, NULL, p->residual ? d->res : NULL, out};
+        hidden, NULL, NULL, d->packed2, p->has_b2 ? d->b2 : NULL, NULL, p->residual ? d->res : NULL,
+        out};
     KT_CALL_BF16(conv2d_bf16, level, &first, buf1, 1);
     KT_CALL_BF16(conv2d_bf16, level, &second, buf2, 1);
     return out;
@@ -174,11 +179,13 @@ static void run_parts(params p) {
 
 static void shapes(void **state) {
     (void)state;
-    run_parts((params){.B = 1, .T = 64, .C = 32, .H = 128, .N = 32, .has_b1 = 1, .has_b2 = 1, .residual = 1});
-    run_parts((params){.B = 2, .T = 13, .C = 20, .H = 48, .N = 33, .has_b1 = 1, .has_b2 = 1, .residual = 1});
+    run_parts((params){
+        .B = 1, .T = 64, .C = 32, .H = 128, .N = 32, .has_b1 = 1, .has_b2 = 1, .residual = 1});
+    run_parts((params){
+        .B = 2, .T = 13, .C = 20, .H = 48, .N = 33, .has_b1 = 1, .has_b2 = 1, .residual = 1});
     run_parts((params){.B = 3, .T = 1, .C = 5, .H = 16, .N = 3, .has_b1 = 1});
-    run_parts(
-        (params){.B = 1, .T = 150, .C = 48, .H = 512, .N = 16, .has_b2 = 1}); /* several tasks, passes */
+    run_parts((params){
+        .B = 1, .T = 150, .C = 48, .H = 512, .N = 16, .has_b2 = 1}); /* several tasks, passes */
 }
 
 static void operands(void **state) {

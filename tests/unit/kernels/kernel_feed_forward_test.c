@@ -1,6 +1,6 @@
-/* feed_forward against naive loops in double, and bit by bit against the two linears it replaces: tails of
- * tokens and channels, optional operands, tile sizes, in place over the residual, every level, every split.
- */
+/* feed_forward against naive loops in double, and bit by bit against the two linears it replaces:
+ * tails of tokens and channels, optional operands, tile sizes, in place over the residual, every
+ * level, every split. */
 #include "tests/unit/kernels/kernel_test.h"
 
 typedef struct ebru_feed_forward_params params;
@@ -17,7 +17,8 @@ static float *weight(int32_t N, int32_t K) {
     float *w = kt_floats(ebru_conv2d_weight_floats(&q));
     memset(w, 0, (size_t)ebru_conv2d_weight_floats(&q) * sizeof(float));
     for (int32_t n = 0; n < N; n++)
-        for (int32_t k = 0; k < K; k++) w[ebru_conv2d_weight_index(&q, n, k, 0, 0)] = kt_random() * 0.5f;
+        for (int32_t k = 0; k < K; k++)
+            w[ebru_conv2d_weight_index(&q, n, k, 0, 0)] = kt_random() * 0.5f;
     return w;
 }
 
@@ -25,7 +26,8 @@ static double dot(const float *w, const double *x, int32_t N, int32_t K, int32_t
     struct ebru_conv2d_params q;
     ebru_conv2d_set_linear(&q, 1, 1, K, N);
     double sum = 0;
-    for (int32_t k = 0; k < K; k++) sum += (double)w[ebru_conv2d_weight_index(&q, n, k, 0, 0)] * x[k];
+    for (int32_t k = 0; k < K; k++)
+        sum += (double)w[ebru_conv2d_weight_index(&q, n, k, 0, 0)] * x[k];
     return sum;
 }
 
@@ -62,9 +64,13 @@ static struct data make(const params *p) {
 static float *check(const params *p, const struct data *d, int32_t level) {
     const int64_t floats = kt_c16_floats(p->B, p->N, p->T);
     float *out = kt_floats(floats);
-    void *buf[EBRU_FEED_FORWARD_BUFS] = {
-        d->x, d->w1, p->has_b1 ? d->b1 : NULL, d->w2, p->has_b2 ? d->b2 : NULL, p->residual ? d->res : NULL,
-        out};
+    void *buf[EBRU_FEED_FORWARD_BUFS] = {d->x,
+                                         d->w1,
+                                         p->has_b1 ? d->b1 : NULL,
+                                         d->w2,
+                                         p->has_b2 ? d->b2 : NULL,
+                                         p->residual ? d->res : NULL,
+                                         out};
     KT_RUN(feed_forward, level, p, buf, EBRU_FEED_FORWARD_OUT, floats);
     for (int32_t b = 0; b < p->B; b++)
         for (int32_t t = 0; t < p->T; t++)
@@ -72,7 +78,8 @@ static float *check(const params *p, const struct data *d, int32_t level) {
                 const double want = d->want[(b * p->T + t) * p->N + n];
                 kt_assert_close(out[kt_c16(p->N, p->T, b, n, t)], want,
                                 2e-6 * (4 + sqrt((double)(p->C + p->H))) * (1 + fabs(want)),
-                                "v%d, NB %d %d TW %d: [%d,%d,%d]", level, p->NB1, p->NB2, p->TW, b, t, n);
+                                "v%d, NB %d %d TW %d: [%d,%d,%d]", level, p->NB1, p->NB2, p->TW, b,
+                                t, n);
             }
     for (int64_t i = 0; i < floats; i++) assert_true(isfinite(out[i])); /* pad lanes too */
     return out;
@@ -86,9 +93,11 @@ static float *by_linears(const params *p, const struct data *d, int32_t level) {
     ebru_conv2d_default_tiles(&second, level, 0, 0);
     float *hidden = kt_floats(kt_c16_floats(p->B, p->H, p->T));
     float *out = kt_floats(kt_c16_floats(p->B, p->N, p->T));
-    void *buf1[EBRU_CONV2D_BUFS] = {d->x, NULL, NULL, d->w1, p->has_b1 ? d->b1 : NULL, NULL, NULL, hidden};
+    void *buf1[EBRU_CONV2D_BUFS] = {d->x, NULL, NULL,  d->w1, p->has_b1 ? d->b1 : NULL,
+                                    NULL, NULL, hidden};
     void *buf2[EBRU_CONV2D_BUFS] = {
-        hidden, NULL, NULL, d->w2, p->has_b2 ? d->b2 : NULL, NULL, p->residual ? d->res : NULL, out};
+        hidden, NULL, NULL, d->w2, p->has_b2 ? d->b2 : NULL, NULL, p->residual ? d->res : NULL,
+        out};
     KT_CALL(conv2d, level, &first, buf1, 1);
     KT_CALL(conv2d, level, &second, buf2, 1);
     return out;
@@ -129,10 +138,13 @@ static void run(params p) {
 
 static void shapes(void **state) {
     (void)state;
-    run((params){.B = 1, .T = 64, .C = 32, .H = 128, .N = 32, .has_b1 = 1, .has_b2 = 1, .residual = 1});
-    run((params){.B = 2, .T = 13, .C = 20, .H = 48, .N = 33, .has_b1 = 1, .has_b2 = 1, .residual = 1});
+    run((params){
+        .B = 1, .T = 64, .C = 32, .H = 128, .N = 32, .has_b1 = 1, .has_b2 = 1, .residual = 1});
+    run((params){
+        .B = 2, .T = 13, .C = 20, .H = 48, .N = 33, .has_b1 = 1, .has_b2 = 1, .residual = 1});
     run((params){.B = 3, .T = 1, .C = 5, .H = 16, .N = 3, .has_b1 = 1});
-    run((params){.B = 1, .T = 300, .C = 48, .H = 1024, .N = 16, .has_b2 = 1}); /* several tasks and passes */
+    run((params){
+        .B = 1, .T = 300, .C = 48, .H = 1024, .N = 16, .has_b2 = 1}); /* several tasks and passes */
 }
 
 static void operands(void **state) {

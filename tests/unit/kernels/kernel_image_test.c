@@ -54,8 +54,8 @@ static void pools(void **state) {
                             sum += v;
                         }
                         assert_true((double)max[kt_c16(p.C, OP, b, c, q)] == top);
-                        kt_assert_close(avg[kt_c16(p.C, OP, b, c, q)], sum / (p.KH * p.KW), 3e-7, "v%d",
-                                        level);
+                        kt_assert_close(avg[kt_c16(p.C, OP, b, c, q)], sum / (p.KH * p.KW), 3e-7,
+                                        "v%d", level);
                     }
             kt_release();
         }
@@ -98,7 +98,8 @@ static void packing(void **state) {
     const int32_t shapes[][3] = {{2, 20, 15}, {1, 32, 7}, {3, 3, 16}, {2, 17, 1}, {2, 18, 2500}};
     KT_EACH_LEVEL(level) {
         for (size_t i = 0; i < 2 * sizeof shapes / sizeof *shapes; i++) {
-            const int32_t B = shapes[i / 2][0], C = shapes[i / 2][1], P = shapes[i / 2][2], tokens = i % 2;
+            const int32_t B = shapes[i / 2][0], C = shapes[i / 2][1], P = shapes[i / 2][2],
+                          tokens = i % 2;
             const struct ebru_pack_params p = {B, C, P, C * P, tokens ? 1 : P, tokens ? C : 1};
             const struct ebru_unpack_params u = {p.B, p.C, p.P, p.sb, p.sc, p.sp};
             float *x = kt_random_floats(B * C * P), *back = kt_floats(B * C * P);
@@ -107,7 +108,8 @@ static void packing(void **state) {
             void *buf[] = {x, out}, *ub[] = {out, back};
             KT_RUN(pack, level, &p, buf, 1, floats);
             for (int64_t k = 0; k < floats; k++) {
-                const int32_t b = (int32_t)(k / 16 / P / ebru_blocks16(C)), q = (int32_t)(k / 16 % P);
+                const int32_t b = (int32_t)(k / 16 / P / ebru_blocks16(C)),
+                              q = (int32_t)(k / 16 % P);
                 const int32_t c = (int32_t)(k / 16 / P % ebru_blocks16(C) * 16 + k % 16);
                 assert_true(out[k] == (c < C ? x[b * p.sb + c * p.sc + q * p.sp] : 0.0f));
             }

@@ -1,5 +1,6 @@
-/* The elementwise functions against libm in double, in units of the last place of the true value: a sample of
- * what bench/kernel_ulp.c does with every float, the neighbourhoods of special values whole. */
+/* The elementwise functions against libm in double, in units of the last place of the true value: a
+ * sample of what bench/kernel_ulp.c does with every float, the neighbourhoods of special values
+ * whole. */
 #include "tests/unit/kernels/kernel_test.h"
 #include "tests/unit/kernels/ulp.h"
 
@@ -31,8 +32,8 @@ static void all_over_the_range(void **state) {
     }
 }
 
-/* Around every power of two, zero, the largest floats and the first NaNs among them, and around where the
- * functions change their ways. */
+/* Around every power of two, zero, the largest floats and the first NaNs among them, and around
+ * where the functions change their ways. */
 static void special_neighbourhoods(void **state) {
     (void)state;
     static const float where[] = {0.625f, 1,      4,      10,     10.065f, 13.27f, 14.5f,   20,
@@ -48,7 +49,8 @@ static void special_neighbourhoods(void **state) {
             uint32_t bits;
             memcpy(&bits, &where[k], sizeof bits);
             ulp_scan(&ulp_functions[i], bits - 2000, bits + 2000, 1, r);
-            ulp_scan(&ulp_functions[i], (bits | 0x80000000u) - 2000, (bits | 0x80000000u) + 2000, 1, r);
+            ulp_scan(&ulp_functions[i], (bits | 0x80000000u) - 2000, (bits | 0x80000000u) + 2000, 1,
+                     r);
         }
         held(&ulp_functions[i], r);
     }
@@ -63,7 +65,10 @@ static void limits(void **state) {
         float in, out;
     } cases[] = {
 #define CODE(n, suffix, level, title) ebru_ew_##n##_##suffix,
-#define L(n)                          #n, {KT_F32_SUFFIXES(CODE, n) }
+#define L(n)                                                                                       \
+    #n, {                                                                                          \
+        KT_F32_SUFFIXES(CODE, n)                                                                   \
+    }
         {L(exp), inf, inf},
         {L(exp), -inf, 0},
         {L(exp), 200, inf},
@@ -114,14 +119,16 @@ static void limits(void **state) {
             cases[i].f[kt_i](y, x);
             for (int32_t l = 0; l < 16; l++)
                 if (!(y[l] == cases[i].out))
-                    fail_msg("%s %s(%g) = %g", KT_LEVEL_NAME, cases[i].name, (double)x[l], (double)y[l]);
+                    fail_msg("%s %s(%g) = %g", KT_LEVEL_NAME, cases[i].name, (double)x[l],
+                             (double)y[l]);
         }
         for (int r = 0; r < ulp_function_count; r++) {
             const ulp_function *f = &ulp_functions[r];
             for (int32_t l = 0; l < 16; l++) x[l] = l == 5 ? NAN : f->not_above_zero ? -0.5f : 0.5f;
             f->f[kt_i](y, x);
             for (int32_t l = 0; l < 16; l++)
-                if (isnan(y[l]) != (l == 5)) fail_msg("%s %s: NaN in lane %d", KT_LEVEL_NAME, f->name, l);
+                if (isnan(y[l]) != (l == 5))
+                    fail_msg("%s %s: NaN in lane %d", KT_LEVEL_NAME, f->name, l);
             f->f[kt_i](x, x); /* in place */
             assert_memory_equal(x, y, 5 * sizeof(float));
         }
@@ -131,6 +138,7 @@ static void limits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(all_over_the_range),
-                                       cmocka_unit_test(special_neighbourhoods), cmocka_unit_test(limits)};
+                                       cmocka_unit_test(special_neighbourhoods),
+                                       cmocka_unit_test(limits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

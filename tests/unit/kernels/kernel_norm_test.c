@@ -17,11 +17,13 @@ static void groups(void **state) {
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
             struct ebru_group_stats_params p = cases[i];
             const int32_t C = p.C0 + p.C1, pad = ebru_blocks16(C) * 16, size = C / p.G;
-            float *x0 = kt_random_c16(p.B, p.C0, p.P), *x1 = p.C1 ? kt_random_c16(p.B, p.C1, p.P) : NULL;
+            float *x0 = kt_random_c16(p.B, p.C0, p.P),
+                  *x1 = p.C1 ? kt_random_c16(p.B, p.C1, p.P) : NULL;
             if (i == 1) /* a large common offset, and a first pixel far away from it */
                 for (int64_t k = 0; k < kt_c16_floats(p.B, p.C0, p.P); k++)
                     x0[k] = k % (p.P * 16) < 16 ? -50.0f : x0[k] + 300.0f;
-            float *gamma = i % 3 == 2 ? NULL : kt_padded(C), *beta = i % 3 == 2 ? NULL : kt_padded(C);
+            float *gamma = i % 3 == 2 ? NULL : kt_padded(C),
+                  *beta = i % 3 == 2 ? NULL : kt_padded(C);
             float *out = kt_floats(p.B * 2 * pad);
             void *buf[] = {x0, x1, gamma, beta, out};
             KT_RUN(group_stats, level, &p, buf, EBRU_GROUP_STATS_OUT, p.B * 2 * pad);
@@ -32,7 +34,8 @@ static void groups(void **state) {
                         double sum = 0, sq = 0;
                         const int32_t c0 = c / size * size;
                         for (int32_t k = c0; k < c0 + size; k++)
-                            for (int64_t q = 0; q < p.P; q++) sum += cat_at(x0, x1, p.C0, p.C1, p.P, b, k, q);
+                            for (int64_t q = 0; q < p.P; q++)
+                                sum += cat_at(x0, x1, p.C0, p.C1, p.P, b, k, q);
                         const double mean = sum / size / p.P;
                         for (int32_t k = c0; k < c0 + size; k++)
                             for (int64_t q = 0; q < p.P; q++) {
@@ -42,8 +45,8 @@ static void groups(void **state) {
                         a = (gamma ? (double)gamma[c] : 1) / sqrt(sq / size / p.P + (double)p.eps);
                         s = (beta ? (double)beta[c] : 0) - mean * a;
                     }
-                    kt_assert_close(out[b * 2 * pad + c], a, 1e-6 * fabs(a), "v%d case %d scale %d", level,
-                                    (int)i, c);
+                    kt_assert_close(out[b * 2 * pad + c], a, 1e-6 * fabs(a), "v%d case %d scale %d",
+                                    level, (int)i, c);
                     kt_assert_close(out[(b * 2 + 1) * pad + c], s, 1e-6 * (1 + fabs(s)),
                                     "v%d case %d shift %d", level, (int)i, c);
                 }
@@ -62,7 +65,8 @@ static void apply(void **state) {
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
             struct ebru_norm_apply_params p = cases[i];
             const int32_t C = p.C0 + p.C1, pad = ebru_blocks16(C) * 16;
-            float *x0 = kt_random_c16(p.B, p.C0, p.P), *x1 = p.C1 ? kt_random_c16(p.B, p.C1, p.P) : NULL;
+            float *x0 = kt_random_c16(p.B, p.C0, p.P),
+                  *x1 = p.C1 ? kt_random_c16(p.B, p.C1, p.P) : NULL;
             float *ss = kt_random_floats(p.B * 2 * pad);
             const int64_t floats = kt_c16_floats(p.B, C, p.P);
             float *out = kt_floats(floats);
@@ -72,10 +76,11 @@ static void apply(void **state) {
                 for (int32_t c = 0; c < C; c++)
                     for (int64_t q = 0; q < p.P; q++) {
                         const double v = cat_at(x0, x1, p.C0, p.C1, p.P, b, c, q);
-                        const double want = kt_act(
-                            v * (double)ss[b * 2 * pad + c] + (double)ss[(b * 2 + 1) * pad + c], p.act);
-                        kt_assert_close(out[kt_c16(C, p.P, b, c, q)], want, 1e-6, "v%d case %d", level,
-                                        (int)i);
+                        const double want = kt_act(v * (double)ss[b * 2 * pad + c] +
+                                                       (double)ss[(b * 2 + 1) * pad + c],
+                                                   p.act);
+                        kt_assert_close(out[kt_c16(C, p.P, b, c, q)], want, 1e-6, "v%d case %d",
+                                        level, (int)i);
                     }
             for (int64_t k = 0; k < floats; k++) assert_true(isfinite(out[k]));
             kt_release();
@@ -99,15 +104,17 @@ static void layers(void **state) {
             for (int32_t b = 0; b < p.B; b++)
                 for (int32_t t = 0; t < p.T; t++) {
                     double mean = 0, var = 0;
-                    for (int32_t c = 0; c < p.C; c++) mean += (double)x[kt_c16(p.C, p.T, b, c, t)] / p.C;
+                    for (int32_t c = 0; c < p.C; c++)
+                        mean += (double)x[kt_c16(p.C, p.T, b, c, t)] / p.C;
                     for (int32_t c = 0; c < p.C; c++)
                         var += pow((double)x[kt_c16(p.C, p.T, b, c, t)] - mean, 2) / p.C;
                     for (int32_t c = 0; c < p.C; c++) {
-                        const double n =
-                            ((double)x[kt_c16(p.C, p.T, b, c, t)] - mean) / sqrt(var + (double)p.eps);
-                        const double want = n * (gamma ? (double)gamma[c] : 1) + (beta ? (double)beta[c] : 0);
-                        kt_assert_close(out[kt_c16(p.C, p.T, b, c, t)], want, 5e-6, "v%d case %d [%d,%d,%d]",
-                                        level, (int)i, b, t, c);
+                        const double n = ((double)x[kt_c16(p.C, p.T, b, c, t)] - mean) /
+                                         sqrt(var + (double)p.eps);
+                        const double want =
+                            n * (gamma ? (double)gamma[c] : 1) + (beta ? (double)beta[c] : 0);
+                        kt_assert_close(out[kt_c16(p.C, p.T, b, c, t)], want, 5e-6,
+                                        "v%d case %d [%d,%d,%d]", level, (int)i, b, t, c);
                     }
                 }
             for (int64_t k = 0; k < floats; k++) assert_true(isfinite(out[k]));
@@ -135,8 +142,8 @@ static void gated(void **state) {
                         const double want =
                             (double)x[kt_c16(2 * p.C, p.P, b, c, q)] *
                             kt_act((double)x[kt_c16(2 * p.C, p.P, b, p.C + c, q)], EBRU_ACT_GELU);
-                        kt_assert_close(out[kt_c16(p.C, p.P, b, c, q)], want, 5e-7, "v%d case %d", level,
-                                        (int)i);
+                        kt_assert_close(out[kt_c16(p.C, p.P, b, c, q)], want, 5e-7, "v%d case %d",
+                                        level, (int)i);
                     }
             for (int64_t k = 0; k < floats; k++) assert_true(isfinite(out[k]));
             kt_release();

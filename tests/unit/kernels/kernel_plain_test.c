@@ -29,9 +29,8 @@ static void copies(void **state) {
         ebru_copy_set(&p, 8, n8, s8);
         KT_RUN(copy, level, &p, buf, 1, 144);
         for (int32_t i = 0; i < 144; i++)
-            assert_true(
-                out[i] ==
-                x[i / 72 + i / 24 % 3 * 2 + i / 12 % 2 * 6 + i / 6 % 2 * 12 + i / 3 % 2 * 24 + i % 3 * 48]);
+            assert_true(out[i] == x[i / 72 + i / 24 % 3 * 2 + i / 12 % 2 * 6 + i / 6 % 2 * 12 +
+                                    i / 3 % 2 * 24 + i % 3 * 48]);
         const int32_t n1[] = {9}, s1[] = {2};
         ebru_copy_set(&p, 1, n1, s1);
         KT_RUN(copy, level, &p, buf, 1, 9);
@@ -52,11 +51,13 @@ static void joined(void **state) {
         KT_RUN(concat_plain, level, &p, buf, EBRU_CONCAT_PLAIN_OUT, 65);
         for (int32_t o = 0, i = 0; o < 5; o++)
             for (int32_t k = 0; k < 8; k++)
-                for (int32_t j = 0; j < n[k]; j++) assert_true(out[i++] == ((float *)buf[k])[o * n[k] + j]);
+                for (int32_t j = 0; j < n[k]; j++)
+                    assert_true(out[i++] == ((float *)buf[k])[o * n[k] + j]);
         /* rows of several tasks, whose ends lie within operands */
         struct ebru_concat_plain_params large = {.outer = 2, .n0 = 20000, .n1 = 30001};
         const int32_t row = 50001;
-        float *a = kt_random_floats(2 * 20000), *b = kt_random_floats(2 * 30001), *both = kt_floats(2 * row);
+        float *a = kt_random_floats(2 * 20000), *b = kt_random_floats(2 * 30001),
+              *both = kt_floats(2 * row);
         void *two[EBRU_CONCAT_PLAIN_BUFS] = {a, b};
         two[EBRU_CONCAT_PLAIN_OUT] = both;
         assert_int_equal(ebru_concat_plain_tasks(&large), 8);
@@ -114,8 +115,9 @@ static void softmaxes(void **state) {
                 for (int32_t j = 0; j < n; j++) top = fmax(top, (double)x[r * p.n + j]);
                 for (int32_t j = 0; j < n; j++) sum += exp((double)x[r * p.n + j] - top);
                 for (int32_t j = 0; j < p.n; j++)
-                    kt_assert_close(out[r * p.n + j], j < n ? exp((double)x[r * p.n + j] - top) / sum : 0,
-                                    5e-7, "v%d", level);
+                    kt_assert_close(out[r * p.n + j],
+                                    j < n ? exp((double)x[r * p.n + j] - top) / sum : 0, 5e-7,
+                                    "v%d", level);
             }
             buf[1] = x; /* in place */
             KT_CALL(softmax, level, &p, buf, 2);
@@ -128,7 +130,8 @@ static void softmaxes(void **state) {
 static void rows_by_id(void **state) {
     (void)state;
     static const int32_t ids[15] = {1, 9, 9, 2, 0, 7, 3, 3, 1, 9, 2, 2, 2, 2, 2};
-    static const int32_t want[2][3] = {{1, 4, 0}, {0, 1, 0}}; /* the largest; 3, row 0 without one */
+    static const int32_t want[2][3] = {{1, 4, 0},
+                                       {0, 1, 0}}; /* the largest; 3, row 0 without one */
     KT_EACH_LEVEL(level) {
         for (int32_t with = 0; with < 2; with++) {
             struct ebru_select_row_params p = {3, 5, 20, with ? 3 : -1};
@@ -141,7 +144,8 @@ static void rows_by_id(void **state) {
             KT_RUN(select_row, level, &p, buf, EBRU_SELECT_ROW_OUT, floats);
             for (int32_t b = 0; b < 3; b++)
                 for (int32_t c = 0; c < 20; c++)
-                    assert_true(out[kt_c16(20, 1, b, c, 0)] == x[kt_c16(20, 5, b, c, want[with][b])]);
+                    assert_true(out[kt_c16(20, 1, b, c, 0)] ==
+                                x[kt_c16(20, 5, b, c, want[with][b])]);
             kt_release();
         }
     }
@@ -183,7 +187,8 @@ static void timesteps(void **state) {
             struct ebru_timestep_embedding_params p = cases[i];
             const int32_t half = p.dim / 2, pad = ebru_blocks16(p.dim) * 16;
             float *t = kt_floats(p.TN), *out = kt_floats(p.B * pad);
-            for (int32_t k = 0; k < p.TN; k++) t[k] = i == 2 ? 0.37f * (float)k : (float)(999 - 333 * k);
+            for (int32_t k = 0; k < p.TN; k++)
+                t[k] = i == 2 ? 0.37f * (float)k : (float)(999 - 333 * k);
             void *buf[] = {t, out};
             KT_RUN(timestep_embedding, level, &p, buf, EBRU_TIMESTEP_EMBEDDING_OUT, p.B * pad);
             for (int32_t b = 0; b < p.B; b++)
@@ -191,13 +196,14 @@ static void timesteps(void **state) {
                     double want = 0, slack = 1e-7;
                     if (c < 2 * half) {
                         const int32_t k = c % half, cosine = (c >= half) != (p.flip != 0);
-                        const double a = (double)p.scale * (double)t[b % p.TN] *
-                                         exp(-log((double)p.max_period) * k / (half - (double)p.shift));
+                        const double a =
+                            (double)p.scale * (double)t[b % p.TN] *
+                            exp(-log((double)p.max_period) * k / (half - (double)p.shift));
                         want = cosine ? cos(a) : sin(a);
                         slack += a * 1e-6; /* frequencies and arguments are floats, as in PyTorch */
                     }
-                    kt_assert_close(out[b * pad + c], want, slack, "v%d case %d [%d,%d]", level, (int)i, b,
-                                    c);
+                    kt_assert_close(out[b * pad + c], want, slack, "v%d case %d [%d,%d]", level,
+                                    (int)i, b, c);
                 }
             kt_release();
         }

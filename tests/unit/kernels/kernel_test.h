@@ -1,4 +1,5 @@
-/* Harness of the kernel tests: the native levels behind one name, guarded buffers, splits, comparison. */
+/* Harness of the kernel tests: the native levels behind one name, guarded buffers, splits,
+ * comparison. */
 #ifndef EBRU_TESTS_UNIT_KERNELS_KERNEL_TEST_H
 #define EBRU_TESTS_UNIT_KERNELS_KERNEL_TEST_H
 
@@ -20,9 +21,9 @@
 #include "tests/emulate/emulate.h"
 #include "tests/unit/kernels/kernel_levels.h"
 
-#define KT_DECLARE_KERNEL(kernel, suffix, id, title)                                                         \
-    void ebru_k_##kernel##_##suffix(const struct ebru_##kernel##_params *, void *const *, float *, int32_t,  \
-                                    int32_t);
+#define KT_DECLARE_KERNEL(kernel, suffix, id, title)                                               \
+    void ebru_k_##kernel##_##suffix(const struct ebru_##kernel##_params *, void *const *, float *, \
+                                    int32_t, int32_t);
 #define KT_DECLARE_EW(ew, suffix, id, title) void ebru_ew_##ew##_##suffix(float *, const float *);
 #define KERNEL(name, operands, summary)      KT_SUFFIXES(KT_DECLARE_KERNEL, name)
 #define EW(name, summary)                    KT_F32_SUFFIXES(KT_DECLARE_EW, name)
@@ -37,7 +38,8 @@ static const struct {
 
 static bool kt_emulated; /* what runs now runs slowly */
 
-/* One of the two numbers of parts of operands in bf16, by turns, where the whole test is emulated; 0: both. */
+/* One of the two numbers of parts of operands in bf16, by turns, where the whole test is emulated;
+ * 0: both. */
 static inline int32_t kt_only_parts(void) {
 #ifdef EBRU_TESTS_EMULATED
     static int32_t turn;
@@ -47,8 +49,8 @@ static inline int32_t kt_only_parts(void) {
 #endif
 }
 
-/* Can this machine run the level's code, by itself or, given AVX-512, with the emulator's help? Asks the
- * system for what the level needs. */
+/* Can this machine run the level's code, by itself or, given AVX-512, with the emulator's help?
+ * Asks the system for what the level needs. */
 static inline bool kt_supported(int32_t level) {
     base_cpu cpu;
     base_cpu_detect(&cpu);
@@ -66,13 +68,14 @@ static inline bool kt_supported(int32_t level) {
 }
 
 /* Loops over the levels that can be run here; says which it skips. */
-#define KT_EACH_OF(level, count)                                                                             \
-    for (int32_t kt_i = 0, level; kt_i < (count) && (level = kt_levels[kt_i].level, true); kt_i++)           \
-        if (!kt_supported(level))                                                                            \
-            print_message("skipped: %s is not supported here\n", kt_levels[kt_i].name);                      \
+#define KT_EACH_OF(level, count)                                                                   \
+    for (int32_t kt_i = 0, level; kt_i < (count) && (level = kt_levels[kt_i].level, true); kt_i++) \
+        if (!kt_supported(level))                                                                  \
+            print_message("skipped: %s is not supported here\n", kt_levels[kt_i].name);            \
         else
-#define KT_EACH_LEVEL(level)      KT_EACH_OF(level, KT_F32_LEVELS)
-#define KT_EACH_BF16_LEVEL(level) KT_EACH_OF(level, KT_BF16_LEVELS) /* for kernels with bf16 arithmetic */
+#define KT_EACH_LEVEL(level) KT_EACH_OF(level, KT_F32_LEVELS)
+#define KT_EACH_BF16_LEVEL(level)                                                                  \
+    KT_EACH_OF(level, KT_BF16_LEVELS) /* for kernels with bf16 arithmetic */
 
 /* Buffers: 64-byte aligned, the end (rounded up to 64 bytes) against an unreadable page. */
 struct kt_block {
@@ -84,8 +87,8 @@ static size_t kt_block_count;
 
 static inline void *kt_alloc(size_t bytes) {
     const size_t page = 4096, used = (bytes + 63) / 64 * 64, body = (used + page - 1) / page * page;
-    char *base =
-        (char *)mmap(NULL, body + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *base = (char *)mmap(NULL, body + 2 * page, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED || kt_block_count == 256) abort();
     mprotect(base, page, PROT_NONE);
     mprotect(base + page + body, page, PROT_NONE);
@@ -142,49 +145,51 @@ static inline float *kt_random_c16(int32_t B, int32_t C, int64_t P) {
 
 #if defined(__aarch64__)
 #define KT_F32_CODE(name, level) ((void)(level), ebru_k_##name##_neon)
-#define KT_BF16_CODE(name, level)                                                                            \
+#define KT_BF16_CODE(name, level)                                                                  \
     ((level) == EBRU_LEVEL_NEON_BF16 ? ebru_k_##name##_neon_bf16 : ebru_k_##name##_neon)
 #else
-#define KT_F32_CODE(name, level)                                                                             \
-    ((level) == EBRU_LEVEL_V2   ? ebru_k_##name##_v2                                                         \
-     : (level) == EBRU_LEVEL_V3 ? ebru_k_##name##_v3                                                         \
+#define KT_F32_CODE(name, level)                                                                   \
+    ((level) == EBRU_LEVEL_V2   ? ebru_k_##name##_v2                                               \
+     : (level) == EBRU_LEVEL_V3 ? ebru_k_##name##_v3                                               \
                                 : ebru_k_##name##_v4)
-#define KT_BF16_CODE(name, level)                                                                            \
-    ((level) == EBRU_LEVEL_V4_AMX    ? ebru_k_##name##_v4_amx                                                \
-     : (level) == EBRU_LEVEL_V4_BF16 ? ebru_k_##name##_v4_bf16                                               \
+#define KT_BF16_CODE(name, level)                                                                  \
+    ((level) == EBRU_LEVEL_V4_AMX    ? ebru_k_##name##_v4_amx                                      \
+     : (level) == EBRU_LEVEL_V4_BF16 ? ebru_k_##name##_v4_bf16                                     \
                                      : KT_F32_CODE(name, level))
 #endif
 
 /* Runs a kernel over all tasks in `parts` calls of the code. */
-#define KT_CALL_CODE(name, code, p, buf, parts)                                                              \
-    do {                                                                                                     \
-        const int32_t kt_n = ebru_##name##_tasks(p);                                                         \
-        float *kt_scratch = kt_floats(ebru_##name##_scratch(p) / 4);                                         \
-        for (int32_t kt_t = 0; kt_t < (parts); kt_t++) {                                                     \
-            const int32_t kt_a = kt_n * kt_t / (parts), kt_b = kt_n * (kt_t + 1) / (parts);                  \
-            (code)(p, buf, kt_scratch, kt_a, kt_b);                                                          \
-        }                                                                                                    \
+#define KT_CALL_CODE(name, code, p, buf, parts)                                                    \
+    do {                                                                                           \
+        const int32_t kt_n = ebru_##name##_tasks(p);                                               \
+        float *kt_scratch = kt_floats(ebru_##name##_scratch(p) / 4);                               \
+        for (int32_t kt_t = 0; kt_t < (parts); kt_t++) {                                           \
+            const int32_t kt_a = kt_n * kt_t / (parts), kt_b = kt_n * (kt_t + 1) / (parts);        \
+            (code)(p, buf, kt_scratch, kt_a, kt_b);                                                \
+        }                                                                                          \
     } while (0)
 
 /* Runs it into buf[out] with 1, 2, 3 and 7 parts (emulated: 1 and 2); the bits must agree. */
-#define KT_RUN_CODE(name, code, p, buf, out, floats)                                                         \
-    do {                                                                                                     \
-        float *kt_first = (float *)(buf)[out];                                                               \
-        KT_CALL_CODE(name, code, p, buf, 1);                                                                 \
-        const int32_t kt_parts[] = {2, 3, 7};                                                                \
-        for (int32_t kt_k = 0; kt_k < (kt_emulated ? 1 : 3); kt_k++) {                                       \
-            (buf)[out] = kt_floats(floats);                                                                  \
-            KT_CALL_CODE(name, code, p, buf, kt_parts[kt_k]);                                                \
-            assert_memory_equal(kt_first, (buf)[out], (size_t)(floats) * sizeof(float));                     \
-        }                                                                                                    \
-        (buf)[out] = kt_first;                                                                               \
+#define KT_RUN_CODE(name, code, p, buf, out, floats)                                               \
+    do {                                                                                           \
+        float *kt_first = (float *)(buf)[out];                                                     \
+        KT_CALL_CODE(name, code, p, buf, 1);                                                       \
+        const int32_t kt_parts[] = {2, 3, 7};                                                      \
+        for (int32_t kt_k = 0; kt_k < (kt_emulated ? 1 : 3); kt_k++) {                             \
+            (buf)[out] = kt_floats(floats);                                                        \
+            KT_CALL_CODE(name, code, p, buf, kt_parts[kt_k]);                                      \
+            assert_memory_equal(kt_first, (buf)[out], (size_t)(floats) * sizeof(float));           \
+        }                                                                                          \
+        (buf)[out] = kt_first;                                                                     \
     } while (0)
 
-#define KT_CALL(name, level, p, buf, parts) KT_CALL_CODE(name, KT_F32_CODE(name, level), p, buf, parts)
-#define KT_RUN(name, level, p, buf, out, floats)                                                             \
+#define KT_CALL(name, level, p, buf, parts)                                                        \
+    KT_CALL_CODE(name, KT_F32_CODE(name, level), p, buf, parts)
+#define KT_RUN(name, level, p, buf, out, floats)                                                   \
     KT_RUN_CODE(name, KT_F32_CODE(name, level), p, buf, out, floats)
-#define KT_CALL_BF16(name, level, p, buf, parts) KT_CALL_CODE(name, KT_BF16_CODE(name, level), p, buf, parts)
-#define KT_RUN_BF16(name, level, p, buf, out, floats)                                                        \
+#define KT_CALL_BF16(name, level, p, buf, parts)                                                   \
+    KT_CALL_CODE(name, KT_BF16_CODE(name, level), p, buf, parts)
+#define KT_RUN_BF16(name, level, p, buf, out, floats)                                              \
     KT_RUN_CODE(name, KT_BF16_CODE(name, level), p, buf, out, floats)
 
 static inline double kt_act(double x, int32_t act) {
@@ -192,7 +197,8 @@ static inline double kt_act(double x, int32_t act) {
     case EBRU_ACT_SILU: return x / (1.0 + exp(-x));
     case EBRU_ACT_GELU: return 0.5 * x * (1.0 + erf(x / sqrt(2.0)));
     case EBRU_ACT_GELU_TANH:
-        return 0.5 * x * (1.0 + tanh(sqrt(2.0 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+        return 0.5 * x *
+               (1.0 + tanh(sqrt(2.0 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
     case EBRU_ACT_QUICK_GELU: return x / (1.0 + exp(-1.702 * x));
     case EBRU_ACT_RELU: return x > 0 ? x : 0;
     case EBRU_ACT_SIGMOID: return 1.0 / (1.0 + exp(-x));
@@ -204,13 +210,13 @@ static inline double kt_act(double x, int32_t act) {
 }
 
 /* Fails when the value is not within tolerance * scale of the reference, NaN included. */
-#define kt_assert_close(got, want, tolerance, ...)                                                           \
-    do {                                                                                                     \
-        const double kt_g = (double)(got), kt_w = (double)(want);                                            \
-        if (!(fabs(kt_g - kt_w) <= (tolerance))) {                                                           \
-            print_error(__VA_ARGS__);                                                                        \
-            fail_msg(": got %.9g, want %.9g", kt_g, kt_w);                                                   \
-        }                                                                                                    \
+#define kt_assert_close(got, want, tolerance, ...)                                                 \
+    do {                                                                                           \
+        const double kt_g = (double)(got), kt_w = (double)(want);                                  \
+        if (!(fabs(kt_g - kt_w) <= (tolerance))) {                                                 \
+            print_error(__VA_ARGS__);                                                              \
+            fail_msg(": got %.9g, want %.9g", kt_g, kt_w);                                         \
+        }                                                                                          \
     } while (0)
 
 #endif

@@ -1,13 +1,14 @@
-/* conv2d_winograd against direct convolution in double: tails of tiles and channels, concatenation, prologue,
- * epilogue, resizing, padding, both tile sizes, every level, every split. */
+/* conv2d_winograd against direct convolution in double: tails of tiles and channels, concatenation,
+ * prologue, epilogue, resizing, padding, both tile sizes, every level, every split. */
 #include "tests/unit/kernels/kernel_conv.h"
 
 typedef struct ebru_conv2d_winograd_params params;
 
 /* The rows of G for the points 0, 1, -1, infinity and 0, +-1/2, +-3/2, infinity. */
 static const double g2[4][3] = {{-1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
-static const double g4[6][3] = {{16.0 / 9, 0, 0},         {-1, -0.5, -0.25},         {-1, 0.5, -0.25},
-                                {1.0 / 9, 1.5 / 9, 0.25}, {1.0 / 9, -1.5 / 9, 0.25}, {0, 0, 1}};
+static const double g4[6][3] = {{16.0 / 9, 0, 0},          {-1, -0.5, -0.25},
+                                {-1, 0.5, -0.25},          {1.0 / 9, 1.5 / 9, 0.25},
+                                {1.0 / 9, -1.5 / 9, 0.25}, {0, 0, 1}};
 
 /* The same convolution as conv2d knows it. */
 static struct ebru_conv2d_params direct(const params *p) {
@@ -49,7 +50,8 @@ static float *transform(const params *p, const float *w) {
                 double sum = 0;
                 for (int32_t y = 0; y < 3; y++)
                     for (int32_t x = 0; x < 3; x++)
-                        sum += row[y] * col[x] * (double)w[ebru_conv2d_weight_index(&c, n, k, y, x)];
+                        sum +=
+                            row[y] * col[x] * (double)w[ebru_conv2d_weight_index(&c, n, k, y, x)];
                 u[ebru_winograd_weight_index(p->N, C, at, n, k)] = (float)sum;
             }
     return u;
@@ -63,8 +65,8 @@ static float *check(const params *p, const struct conv_data *d, float *u, int32_
     char title[160];
     conv_operands(&c, d, u, out, buf);
     KT_RUN(conv2d_winograd, level, p, buf, EBRU_CONV2D_OUT, floats);
-    snprintf(title, sizeof title, "v%d, M %d MR %d NB %d TT %d PG %d", level, p->M, p->MR, p->NB, p->TT,
-             p->PG);
+    snprintf(title, sizeof title, "v%d, M %d MR %d NB %d TT %d PG %d", level, p->M, p->MR, p->NB,
+             p->TT, p->PG);
     /* inputs in [-1,1): a direct sum is off by eps * sqrt(9 C) or so, F(4,3) by a few times that */
     conv_expect(&c, d, out, 3e-6 * (4 + sqrt(9.0 * (p->C0 + p->C1))), title);
     return out;
@@ -79,7 +81,8 @@ static void run(params p) {
             const struct ebru_conv2d_params c = direct(&p);
             struct conv_data d = conv_make(&c);
             float *u = transform(&p, d.w), *first = check(&p, &d, u, level);
-            const size_t bytes = (size_t)kt_c16_floats(p.B, p.N, (int64_t)p.OH * p.OW) * sizeof(float);
+            const size_t bytes =
+                (size_t)kt_c16_floats(p.B, p.N, (int64_t)p.OH * p.OW) * sizeof(float);
             params q = p; /* odd tiles: they never change the values */
             q.MR = 5;
             q.NB = 3;
@@ -117,7 +120,8 @@ static void shapes(void **state) {
 static void padding(void **state) {
     (void)state;
     run((params){.B = 1, .H = 8, .W = 9, .UH = 8, .UW = 9, .C0 = 16, .N = 16, .OH = 6, .OW = 7});
-    run((params){.B = 1, .H = 6, .W = 6, .UH = 6, .UW = 6, .C0 = 16, .N = 16, .OH = 6, .OW = 5, .PT = 2});
+    run((params){
+        .B = 1, .H = 6, .W = 6, .UH = 6, .UW = 6, .C0 = 16, .N = 16, .OH = 6, .OW = 5, .PT = 2});
 }
 
 static void concat_and_prologue(void **state) {
@@ -131,8 +135,14 @@ static void concat_and_prologue(void **state) {
                  .pro_scale = 1,
                  .pre_act = EBRU_ACT_SILU,
                  .has_bias = 1});
-    run((params){
-        .B = 2, .H = 5, .W = 4, .C0 = 20, .C1 = 10, .N = 24, .pro_scale = 1, .pre_act = EBRU_ACT_SILU});
+    run((params){.B = 2,
+                 .H = 5,
+                 .W = 4,
+                 .C0 = 20,
+                 .C1 = 10,
+                 .N = 24,
+                 .pro_scale = 1,
+                 .pre_act = EBRU_ACT_SILU});
     run((params){.B = 1, .H = 5, .W = 4, .C0 = 24, .N = 16, .pre_act = EBRU_ACT_SILU});
 }
 
@@ -158,8 +168,11 @@ static void epilogues(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shapes),  cmocka_unit_test(padding),   cmocka_unit_test(concat_and_prologue),
-        cmocka_unit_test(resized), cmocka_unit_test(epilogues),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(padding),
+        cmocka_unit_test(concat_and_prologue),
+        cmocka_unit_test(resized),
+        cmocka_unit_test(epilogues),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

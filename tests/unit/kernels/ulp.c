@@ -57,7 +57,7 @@ static double ref_rsqrt(double x) {
 }
 
 #define CODE(n, suffix, level, title) ebru_ew_##n##_##suffix,
-#define F(n)                          #n, {KT_F32_SUFFIXES(CODE, n) }, ref_##n
+#define F(n)                          #n, {KT_F32_SUFFIXES(CODE, n)}, ref_##n
 const ulp_function ulp_functions[] = {
     {F(exp), 1.5, 0, false},
     {F(exp_neg), 1.5, 1.7e-38, true},
@@ -149,8 +149,8 @@ static void look(const ulp_function *f, float x, double want, float got, ulp_res
     if (error > r->worst) r->worst = error, r->at = bits;
 }
 
-static void compare(const ulp_function *f, const float *x, const double *want, const float *got, int n,
-                    ulp_result *r) {
+static void compare(const ulp_function *f, const float *x, const double *want, const float *got,
+                    int n, ulp_result *r) {
     int correct = 0;
     for (int i = 0; i < n; i++) correct += got[i] == (float)want[i];
     r->inputs += (uint64_t)correct;
@@ -185,7 +185,8 @@ void ulp_scan(const ulp_function *f, uint64_t first, uint64_t end, uint64_t stri
 }
 
 void ulp_join(ulp_result *a, const ulp_result *b) {
-    if (b->worst > a->worst || (b->worst == a->worst && b->at < a->at)) a->worst = b->worst, a->at = b->at;
+    if (b->worst > a->worst || (b->worst == a->worst && b->at < a->at))
+        a->worst = b->worst, a->at = b->at;
     a->inputs += b->inputs;
     a->correct += b->correct;
     a->flushed += b->flushed;

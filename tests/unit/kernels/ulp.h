@@ -1,6 +1,6 @@
-/* Errors of the elementwise functions in units of the last place of the true value (what libm computes in
- * double), over any part of the 2^32 floats. Shared by the test, which strides, and bench/kernel_ulp.c, which
- * does not. */
+/* Errors of the elementwise functions in units of the last place of the true value (what libm
+ * computes in double), over any part of the 2^32 floats. Shared by the test, which strides, and
+ * bench/kernel_ulp.c, which does not. */
 #ifndef EBRU_TESTS_UNIT_KERNELS_ULP_H
 #define EBRU_TESTS_UNIT_KERNELS_ULP_H
 
@@ -29,8 +29,10 @@ bool ulp_level_runs(int level); /* on this CPU */
 
 /* What one level's function did over the inputs of ulp_scan. */
 typedef struct ulp_result {
-    double worst; /* ulp, of results that are neither correctly rounded (half a unit at most) nor flushed */
-    uint32_t at;  /* bits of the input where */
+    double
+        /* ulp, of results that are neither correctly rounded (half a unit at most) nor flushed */
+        worst;
+    uint32_t at;              /* bits of the input where */
     uint64_t inputs, correct; /* numbers looked at; correctly rounded ones */
     uint64_t flushed;
     double largest_flushed; /* magnitude of the true value */
@@ -39,8 +41,8 @@ typedef struct ulp_result {
 } ulp_result;
 
 /* Adds to out[ULP_LEVELS] the inputs with bits first, first + stride, ... below end (at most 2^32).
- * Infinities are left out (ulp_function's limits are the test's business); NaN must give NaN. Levels this CPU
- * has not stay as they are. */
+ * Infinities are left out (ulp_function's limits are the test's business); NaN must give NaN.
+ * Levels this CPU has not stay as they are. */
 void ulp_scan(const ulp_function *f, uint64_t first, uint64_t end, uint64_t stride,
               ulp_result out[ULP_LEVELS]);
 /* Adds b to a. */

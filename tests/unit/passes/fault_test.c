@@ -1,4 +1,5 @@
-/* Planted faults: the module verifies and computes something else; without a place for it nothing happens. */
+/* Planted faults: the module verifies and computes something else; without a place for it nothing
+ * happens. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,22 +44,25 @@ static bool differs(const char *text, const char *passes, const char *fault) {
     return worst > 1e-3;
 }
 
-static const char residual[] = HEAD("graph") "func @f(%0 x : f32[1,8,5,5] step, %1 r : f32[1,8,5,5] step) {\n"
-                                             "%2 = conv2d %0, @w8x8, @v8 {pad=[1,1,1,1]} : f32[1,8,5,5]\n"
-                                             "%3 = add %2, %1 : f32[1,8,5,5]\n"
-                                             "%4 = conv2d %3, @w8x8b, @v8 {pad=[1,1,1,1]} : f32[1,8,5,5]\n"
-                                             "%5 = add %4, %3 : f32[1,8,5,5]\n"
-                                             "%6 = relu %5 : f32[1,8,5,5]\n"
-                                             "return y = %6\n}\n";
+static const char residual[] =
+    HEAD("graph") "func @f(%0 x : f32[1,8,5,5] step, %1 r : f32[1,8,5,5] step) {\n"
+                  "%2 = conv2d %0, @w8x8, @v8 {pad=[1,1,1,1]} : f32[1,8,5,5]\n"
+                  "%3 = add %2, %1 : f32[1,8,5,5]\n"
+                  "%4 = conv2d %3, @w8x8b, @v8 {pad=[1,1,1,1]} : f32[1,8,5,5]\n"
+                  "%5 = add %4, %3 : f32[1,8,5,5]\n"
+                  "%6 = relu %5 : f32[1,8,5,5]\n"
+                  "return y = %6\n}\n";
 
 static void each_pass_can_be_made_wrong(void **state) {
     (void)state;
-    static const char norm[] = HEAD("graph") "func @f(%0 x : f32[1,8,5,5] step) {\n"
-                                             "%1 = group_norm %0, @v8, @u8 {groups=2} : f32[1,8,5,5]\n"
-                                             "%2 = silu %1 : f32[1,8,5,5]\nreturn y = %2\n}\n";
-    static const char chain[] = HEAD("graph") "func @f(%0 x : f32[4,8] step, %1 z : f32[4,8] step) {\n"
-                                              "%2 = exp %0 : f32[4,8]\n%3 = mul %2, %1 : f32[4,8]\n"
-                                              "%4 = tanh %3 : f32[4,8]\nreturn y = %4\n}\n";
+    static const char norm[] =
+        HEAD("graph") "func @f(%0 x : f32[1,8,5,5] step) {\n"
+                      "%1 = group_norm %0, @v8, @u8 {groups=2} : f32[1,8,5,5]\n"
+                      "%2 = silu %1 : f32[1,8,5,5]\nreturn y = %2\n}\n";
+    static const char chain[] =
+        HEAD("graph") "func @f(%0 x : f32[4,8] step, %1 z : f32[4,8] step) {\n"
+                      "%2 = exp %0 : f32[4,8]\n%3 = mul %2, %1 : f32[4,8]\n"
+                      "%4 = tanh %3 : f32[4,8]\nreturn y = %4\n}\n";
     assert_true(differs(residual, "fuse_conv_epilogue", "fuse_conv_epilogue"));
     assert_true(differs(norm, "fuse_groupnorm_silu", "fuse_groupnorm_silu"));
     assert_true(differs(chain, "fuse_elementwise", "fuse_elementwise"));
@@ -86,8 +90,8 @@ static void no_place_no_fault(void **state) {
 /* Behind kernel selection the IR stays right and a kernel's parameter is not. */
 static void kernels_parameters(void **state) {
     (void)state;
-    assert_false(
-        differs(residual, "fuse_conv_epilogue,layout,tile_attention,select_kernels", "select_kernels"));
+    assert_false(differs(residual, "fuse_conv_epilogue,layout,tile_attention,select_kernels",
+                         "select_kernels"));
 }
 
 static void malformed(void **state) {

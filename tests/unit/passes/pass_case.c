@@ -93,8 +93,8 @@ static void make_input(case_values *v, const ir_node *n) {
             continue;
         }
         seed = seed * 1664525u + 1013904223u;
-        t->data[i] =
-            n->type.dtype == IR_i32 ? (float)(seed >> 16 & 3) : (float)(seed >> 8) / 8388608.0f - 1.0f;
+        t->data[i] = n->type.dtype == IR_i32 ? (float)(seed >> 16 & 3)
+                                             : (float)(seed >> 8) / 8388608.0f - 1.0f;
     }
 }
 
@@ -111,7 +111,8 @@ void case_eval(const ir_func *f, case_values *v, uint32_t row) {
         inputs[i].type = n->type;
     }
     ir_eval(f, inputs, outputs, NULL);
-    for (size_t i = 0; i < f->outputs.count; i++) *add_value(v, f->outputs.items[i].name) = outputs[i];
+    for (size_t i = 0; i < f->outputs.count; i++)
+        *add_value(v, f->outputs.items[i].name) = outputs[i];
 }
 
 void case_compare(const ir_tensor *a, const ir_tensor *b, const char *what) {

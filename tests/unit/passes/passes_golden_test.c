@@ -25,12 +25,13 @@ static ir_module *load(const char *golden, bool shared, int64_t batch) {
     return m;
 }
 
-/* All functions in order: stages stand before those that take their values. Values of different networks do
- * not mix. */
+/* All functions in order: stages stand before those that take their values. Values of different
+ * networks do not mix. */
 static void run_all(const ir_module *m, case_values *v) {
     for (size_t i = 0; i < m->funcs.count; i++) {
         const ir_func *f = m->funcs.items[i];
-        bool part = strstr(f->name, ".prompt") || strstr(f->name, ".schedule") || strstr(f->name, ".step");
+        bool part =
+            strstr(f->name, ".prompt") || strstr(f->name, ".schedule") || strstr(f->name, ".step");
         if (part || m->funcs.count == 1) {
             case_eval(f, v, 0);
             continue;
@@ -49,7 +50,8 @@ static void run_all(const ir_module *m, case_values *v) {
 }
 
 /* `want` may have been made with more or fewer rows of the schedule: the first one counts. */
-static void compare(case_values *want, case_values *got, const ir_module *original, const char *when) {
+static void compare(case_values *want, case_values *got, const ir_module *original,
+                    const char *when) {
     for (size_t i = 0; i < original->funcs.count; i++) {
         const ir_func *f = original->funcs.items[i];
         for (size_t k = 0; k < f->outputs.count; k++) {
@@ -89,9 +91,11 @@ static void check(const char *golden, bool shared, int64_t batch, bool every) {
     ir_module_free(original);
 }
 
-/* ---- lower precision: the values of the lowered module are those of the model within the class ---- */
+/* ---- lower precision: the values of the lowered module are those of the model within the class ----
+ */
 
-static void compare_class(const ir_tensor *want, const ir_tensor *got, double most, const char *name) {
+static void compare_class(const ir_tensor *want, const ir_tensor *got, double most,
+                          const char *name) {
     double error = 0, all = 0;
     assert_true(ir_shape_equal(&want->type, &got->type));
     for (int64_t i = 0; i < ir_type_elements(&want->type); i++) {

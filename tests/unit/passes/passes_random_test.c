@@ -1,5 +1,5 @@
-/* Random graphs: every pass alone and the whole road, with passes left out at random, keep the values. A
- * failing seed is printed with the graph. */
+/* Random graphs: every pass alone and the whole road, with passes left out at random, keep the
+ * values. A failing seed is printed with the graph. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,8 +52,9 @@ static ir_ref any(gen *g, uint32_t rank) {
 static ir_ref try_build(gen *g, ir_op op, const ir_ref *x, uint32_t n, const void *attrs) {
     ir_type t;
     base_str faults = {0};
-    bool fits = ir_infer(g->f, op, x, n, attrs ? attrs : ir_op_get(op)->attr_default, &t, &faults) &&
-                ir_type_elements(&t) <= MOST_ELEMENTS;
+    bool fits =
+        ir_infer(g->f, op, x, n, attrs ? attrs : ir_op_get(op)->attr_default, &t, &faults) &&
+        ir_type_elements(&t) <= MOST_ELEMENTS;
     base_str_free(&faults);
     return fits ? ir_build(g->f, op, x, n, attrs, IR_PLAIN, 0) : IR_NONE;
 }
@@ -73,7 +74,8 @@ static ir_ref transpose(gen *g, ir_ref x, uint32_t rank, const int64_t *perm) {
 static ir_ref conv(gen *g, ir_ref x) {
     static const int64_t widths[] = {4, 8, 16, 20, 32};
     int64_t n = widths[pick(g, 5)], c = ir_typeof(g->f, x)->dim[1], k = pick(g, 2) ? 3 : 1;
-    ir_ref o[] = {x, weight(g, 4, (int64_t[]){n, c, k, k}, 1.0 / sqrt((double)(c * k * k)), 0), IR_NONE};
+    ir_ref o[] = {x, weight(g, 4, (int64_t[]){n, c, k, k}, 1.0 / sqrt((double)(c * k * k)), 0),
+                  IR_NONE};
     if (pick(g, 2)) o[2] = weight(g, 1, &n, 0.3, 0);
     struct ir_attrs_conv2d a = IR_DEFAULTS(conv2d);
     if (k == 3) a.pad = IR_I4(1, 1, 1, 1);
@@ -121,7 +123,8 @@ static ir_ref attention(gen *g, ir_ref x, ir_ref c) {
 }
 
 static ir_ref binary(gen *g) {
-    static const ir_op ops[] = {IR_OP_add, IR_OP_add, IR_OP_add, IR_OP_mul, IR_OP_sub, IR_OP_max, IR_OP_min};
+    static const ir_op ops[] = {IR_OP_add, IR_OP_add, IR_OP_add, IR_OP_mul,
+                                IR_OP_sub, IR_OP_max, IR_OP_min};
     ir_ref x[] = {any(g, 0), any(g, 0)};
     if (!ir_ref_ok(x[0]) || !ir_ref_ok(x[1])) return IR_NONE;
     if (!pick(g, 5)) { /* a constant vector */
@@ -176,7 +179,9 @@ static ir_ref image_op(gen *g, ir_ref x) {
     part.start = t.dim[part.axis] - part.count;
     ir_ref y = any(g, 4);
     switch (pick(g, 6)) {
-    case 0: y = try_build(g, IR_OP_resize_nearest, &x, 1, &up); return ir_ref_ok(y) ? conv(g, y) : y;
+    case 0:
+        y = try_build(g, IR_OP_resize_nearest, &x, 1, &up);
+        return ir_ref_ok(y) ? conv(g, y) : y;
     case 1: return try_build(g, IR_OP_resize_nearest, &x, 1, &up);
     case 2: return try_build(g, pick(g, 2) ? IR_OP_max_pool2d : IR_OP_avg_pool2d, &x, 1, &pool);
     case 3: return try_build(g, IR_OP_slice, &x, 1, &part);
@@ -206,8 +211,8 @@ static void step(gen *g) {
             attention(g, x, pick(g, 2) && ir_ref_ok(context) ? context : x);
         } else if (rank == 3) {
             int64_t c = ir_typeof(g->f, x)->dim[2];
-            try_build(g, IR_OP_layer_norm, (ir_ref[]){x, weight(g, 1, &c, 0.3, 1), weight(g, 1, &c, 0.3, 0)},
-                      3, &norm);
+            try_build(g, IR_OP_layer_norm,
+                      (ir_ref[]){x, weight(g, 1, &c, 0.3, 1), weight(g, 1, &c, 0.3, 0)}, 3, &norm);
         }
         break;
     default:

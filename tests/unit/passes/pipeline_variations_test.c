@@ -1,5 +1,5 @@
-/* The whole road on a small network: stages, layouts, kernels, places; every optional pass off in turn; the
- * manager itself. */
+/* The whole road on a small network: stages, layouts, kernels, places; every optional pass off in
+ * turn; the manager itself. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,72 +13,89 @@
 
 #include "tests/unit/passes/pass_case.h"
 
-/* A network with one of everything: time MLP, class embedding, res block with time bias, cross-attention over
- * a context, skip concat, upsampling. B: batch; C: class labels are added when it is not empty. */
-#define NET(B, CLASS, EMB)                                                                                   \
-    "ebru ir 1 graph\n"                                                                                      \
-    "weight @n/t1.weight : f32[32,16] = random 1 0.3 0.0\nweight @n/t1.bias : f32[32] = random 2 0.3 0.0\n"  \
-    "weight @n/classes.weight : f32[5,32] = random 3 0.3 0.0\n"                                              \
-    "weight @n/in.weight : f32[16,3,3,3] = random 4 0.3 0.0\nweight @n/in.bias : f32[16] = random 5 0.3 "    \
-    "0.0\n"                                                                                                  \
-    "weight @n/g : f32[16] = random 6 0.3 1.0\nweight @n/b : f32[16] = random 7 0.3 0.0\n"                   \
-    "weight @n/c1.weight : f32[20,16,3,3] = random 8 0.1 0.0\nweight @n/c1.bias : f32[20] = random 9 0.3 "   \
-    "0.0\n"                                                                                                  \
-    "weight @n/temb.weight : f32[20,32] = random 10 0.3 0.0\nweight @n/temb.bias : f32[20] = random 11 0.3 " \
-    "0.0\n"                                                                                                  \
-    "weight @n/g2 : f32[20] = random 12 0.3 1.0\nweight @n/b2 : f32[20] = random 13 0.3 0.0\n"               \
-    "weight @n/c2.weight : f32[16,20,3,3] = random 14 0.1 0.0\n"                                             \
-    "weight @n/q.weight : f16[16,16] = random 15 0.3 0.0\nweight @n/k.weight : f32[16,12] = random 16 0.3 "  \
-    "0.0\n"                                                                                                  \
-    "weight @n/v.weight : f32[16,12] = random 17 0.3 0.0\nweight @n/o.weight : f32[16,16,1,1] = random 18 "  \
-    "0.3 0.0\n"                                                                                              \
-    "weight @n/o.bias : f32[16] = random 19 0.3 0.0\n"                                                       \
-    "weight @n/down.weight : f32[16,16,3,3] = random 20 0.1 0.0\nweight @n/up.weight : f32[16,16,3,3] = "    \
-    "random 21 0.1 0.0\n"                                                                                    \
-    "weight @n/g3 : f32[32] = random 22 0.3 1.0\nweight @n/b3 : f32[32] = random 23 0.3 0.0\n"               \
-    "weight @n/c3.weight : f32[16,32,3,3] = random 24 0.1 0.0\nweight @n/short.weight : f32[16,32,1,1] = "   \
-    "random 25 0.3 0.0\n"                                                                                    \
-    "weight @n/out.weight : f32[3,16,3,3] = random 26 0.1 0.0\n"                                             \
-    "func @n(%x sample: f32[" B ",3,6,4] step, %t timestep: f32[1] schedule, %c context: f32[" B             \
-    ",7,12] prompt" CLASS ") {\n"                                                                            \
-    "%t0 = timestep_embedding %t {dim=16} : f32[1,16]\n%t1 = linear %t0, @n/t1.weight, @n/t1.bias : "        \
-    "f32[1,32]\n" EMB "%t4 = linear %t3, @n/temb.weight, @n/temb.bias : f32[" EB                             \
-    ",20]\n%t5 = reshape %t4 {shape=[" EB ",20,1,1]} : f32[" EB ",20,1,1]\n"                                 \
-    "%0 = conv2d %x, @n/in.weight, @n/in.bias {pad=[1,1,1,1]} : f32[" B ",16,6,4]\n"                         \
-    "%1 = group_norm %0, @n/g, @n/b {groups=4} : f32[" B ",16,6,4]\n%2 = silu %1 : f32[" B ",16,6,4]\n"      \
-    "%3 = conv2d %2, @n/c1.weight, @n/c1.bias {pad=[1,1,1,1]} : f32[" B                                      \
-    ",20,6,4]\n%4 = add %3, %t5 : f32[" B ",20,6,4]\n"                                                       \
-    "%5 = group_norm %4, @n/g2, @n/b2 {groups=5} : f32[" B ",20,6,4]\n%6 = sigmoid %5 : f32[" B ",20,6,4]\n" \
-    "%7 = mul %5, %6 : f32[" B ",20,6,4]\n%8 = conv2d %7, @n/c2.weight {pad=[1,1,1,1]} : f32[" B             \
-    ",16,6,4]\n"                                                                                             \
-    "%9 = add %8, %0 : f32[" B ",16,6,4]\n"                                                                  \
-    "%10 = conv2d %9, @n/down.weight {stride=[2,2], pad=[1,1,1,1]} : f32[" B ",16,3,2]\n"                    \
-    "%11 = reshape %10 {shape=[" B ",16,6]} : f32[" B ",16,6]\n%12 = transpose %11 {perm=[0,2,1]} : f32[" B  \
-    ",6,16]\n"                                                                                               \
-    "%13 = layer_norm %12, @n/g, @n/b : f32[" B ",6,16]\n%14 = linear %13, @n/q.weight : f32[" B ",6,16]\n"  \
-    "%15 = linear %c, @n/k.weight : f32[" B ",7,16]\n%16 = linear %c, @n/v.weight : f32[" B ",7,16]\n"       \
-    "%17 = reshape %14 {shape=[" B ",6,2,8]} : f32[" B                                                       \
-    ",6,2,8]\n%18 = transpose %17 {perm=[0,2,1,3]} : f32[" B ",2,6,8]\n"                                     \
-    "%19 = reshape %15 {shape=[" B ",7,2,8]} : f32[" B                                                       \
-    ",7,2,8]\n%20 = transpose %19 {perm=[0,2,1,3]} : f32[" B ",2,7,8]\n"                                     \
-    "%21 = reshape %16 {shape=[" B ",7,2,8]} : f32[" B                                                       \
-    ",7,2,8]\n%22 = transpose %21 {perm=[0,2,1,3]} : f32[" B ",2,7,8]\n"                                     \
-    "%23 = matmul %18, %20 {transpose_b=true, scale=0.35} : f32[" B ",2,6,7]\n%24 = softmax %23 : f32[" B    \
-    ",2,6,7]\n"                                                                                              \
-    "%25 = matmul %24, %22 : f32[" B ",2,6,8]\n%26 = transpose %25 {perm=[0,2,1,3]} : f32[" B ",6,2,8]\n"    \
-    "%27 = reshape %26 {shape=[" B ",6,16]} : f32[" B                                                        \
-    ",6,16]\n%28 = linear %27, @n/o.weight, @n/o.bias : f32[" B ",6,16]\n"                                   \
-    "%29 = add %28, %12 : f32[" B ",6,16]\n%30 = transpose %29 {perm=[0,2,1]} : f32[" B ",16,6]\n"           \
-    "%31 = reshape %30 {shape=[" B ",16,3,2]} : f32[" B ",16,3,2]\n"                                         \
-    "%32 = resize_nearest %31 {size=[6,4]} : f32[" B                                                         \
-    ",16,6,4]\n%33 = conv2d %32, @n/up.weight {pad=[1,1,1,1]} : f32[" B ",16,6,4]\n"                         \
-    "%34 = concat %33, %9 {axis=1} : f32[" B                                                                 \
-    ",32,6,4]\n%35 = group_norm %34, @n/g3, @n/b3 {groups=8} : f32[" B ",32,6,4]\n"                          \
-    "%36 = silu %35 : f32[" B ",32,6,4]\n%37 = conv2d %36, @n/c3.weight {pad=[1,1,1,1]} : f32[" B            \
-    ",16,6,4]\n"                                                                                             \
-    "%38 = conv2d %34, @n/short.weight : f32[" B ",16,6,4]\n%39 = add %37, %38 : f32[" B ",16,6,4]\n"        \
-    "%40 = affine %39 {mul=0.5, add=0.125} : f32[" B ",16,6,4]\n%41 = tanh %40 : f32[" B ",16,6,4]\n"        \
-    "%42 = conv2d %41, @n/out.weight {pad=[1,1,1,1]} : f32[" B ",3,6,4]\n"                                   \
+/* A network with one of everything: time MLP, class embedding, res block with time bias,
+ * cross-attention over a context, skip concat, upsampling. B: batch; C: class labels are added when
+ * it is not empty. */
+#define NET(B, CLASS, EMB)                                                                         \
+    "ebru ir 1 graph\n"                                                                            \
+    "weight @n/t1.weight : f32[32,16] = random 1 0.3 0.0\nweight @n/t1.bias : f32[32] = random 2 " \
+    "0.3 0.0\n"                                                                                    \
+    "weight @n/classes.weight : f32[5,32] = random 3 0.3 0.0\n"                                    \
+    "weight @n/in.weight : f32[16,3,3,3] = random 4 0.3 0.0\nweight @n/in.bias : f32[16] = "       \
+    "random 5 0.3 "                                                                                \
+    "0.0\n"                                                                                        \
+    "weight @n/g : f32[16] = random 6 0.3 1.0\nweight @n/b : f32[16] = random 7 0.3 0.0\n"         \
+    "weight @n/c1.weight : f32[20,16,3,3] = random 8 0.1 0.0\nweight @n/c1.bias : f32[20] = "      \
+    "random 9 0.3 "                                                                                \
+    "0.0\n"                                                                                        \
+    "weight @n/temb.weight : f32[20,32] = random 10 0.3 0.0\nweight @n/temb.bias : f32[20] = "     \
+    "random 11 0.3 "                                                                               \
+    "0.0\n"                                                                                        \
+    "weight @n/g2 : f32[20] = random 12 0.3 1.0\nweight @n/b2 : f32[20] = random 13 0.3 0.0\n"     \
+    "weight @n/c2.weight : f32[16,20,3,3] = random 14 0.1 0.0\n"                                   \
+    "weight @n/q.weight : f16[16,16] = random 15 0.3 0.0\nweight @n/k.weight : f32[16,12] = "      \
+    "random 16 0.3 "                                                                               \
+    "0.0\n"                                                                                        \
+    "weight @n/v.weight : f32[16,12] = random 17 0.3 0.0\nweight @n/o.weight : f32[16,16,1,1] = "  \
+    "random 18 "                                                                                   \
+    "0.3 0.0\n"                                                                                    \
+    "weight @n/o.bias : f32[16] = random 19 0.3 0.0\n"                                             \
+    "weight @n/down.weight : f32[16,16,3,3] = random 20 0.1 0.0\nweight @n/up.weight : "           \
+    "f32[16,16,3,3] = "                                                                            \
+    "random 21 0.1 0.0\n"                                                                          \
+    "weight @n/g3 : f32[32] = random 22 0.3 1.0\nweight @n/b3 : f32[32] = random 23 0.3 0.0\n"     \
+    "weight @n/c3.weight : f32[16,32,3,3] = random 24 0.1 0.0\nweight @n/short.weight : "          \
+    "f32[16,32,1,1] = "                                                                            \
+    "random 25 0.3 0.0\n"                                                                          \
+    "weight @n/out.weight : f32[3,16,3,3] = random 26 0.1 0.0\n"                                   \
+    "func @n(%x sample: f32[" B ",3,6,4] step, %t timestep: f32[1] schedule, %c context: f32[" B   \
+    ",7,12] prompt" CLASS ") {\n"                                                                  \
+    "%t0 = timestep_embedding %t {dim=16} : f32[1,16]\n%t1 = linear %t0, @n/t1.weight, "           \
+    "@n/t1.bias : "                                                                                \
+    "f32[1,32]\n" EMB "%t4 = linear %t3, @n/temb.weight, @n/temb.bias : f32[" EB                   \
+    ",20]\n%t5 = reshape %t4 {shape=[" EB ",20,1,1]} : f32[" EB ",20,1,1]\n"                       \
+    "%0 = conv2d %x, @n/in.weight, @n/in.bias {pad=[1,1,1,1]} : f32[" B ",16,6,4]\n"               \
+    "%1 = group_norm %0, @n/g, @n/b {groups=4} : f32[" B ",16,6,4]\n%2 = silu %1 : f32[" B         \
+    ",16,6,4]\n"                                                                                   \
+    "%3 = conv2d %2, @n/c1.weight, @n/c1.bias {pad=[1,1,1,1]} : f32[" B                            \
+    ",20,6,4]\n%4 = add %3, %t5 : f32[" B ",20,6,4]\n"                                             \
+    "%5 = group_norm %4, @n/g2, @n/b2 {groups=5} : f32[" B ",20,6,4]\n%6 = sigmoid %5 : f32[" B    \
+    ",20,6,4]\n"                                                                                   \
+    "%7 = mul %5, %6 : f32[" B ",20,6,4]\n%8 = conv2d %7, @n/c2.weight {pad=[1,1,1,1]} : f32[" B   \
+    ",16,6,4]\n"                                                                                   \
+    "%9 = add %8, %0 : f32[" B ",16,6,4]\n"                                                        \
+    "%10 = conv2d %9, @n/down.weight {stride=[2,2], pad=[1,1,1,1]} : f32[" B ",16,3,2]\n"          \
+    "%11 = reshape %10 {shape=[" B ",16,6]} : f32[" B                                              \
+    ",16,6]\n%12 = transpose %11 {perm=[0,2,1]} : f32[" B ",6,16]\n"                               \
+    "%13 = layer_norm %12, @n/g, @n/b : f32[" B ",6,16]\n%14 = linear %13, @n/q.weight : f32[" B   \
+    ",6,16]\n"                                                                                     \
+    "%15 = linear %c, @n/k.weight : f32[" B ",7,16]\n%16 = linear %c, @n/v.weight : f32[" B        \
+    ",7,16]\n"                                                                                     \
+    "%17 = reshape %14 {shape=[" B ",6,2,8]} : f32[" B                                             \
+    ",6,2,8]\n%18 = transpose %17 {perm=[0,2,1,3]} : f32[" B ",2,6,8]\n"                           \
+    "%19 = reshape %15 {shape=[" B ",7,2,8]} : f32[" B                                             \
+    ",7,2,8]\n%20 = transpose %19 {perm=[0,2,1,3]} : f32[" B ",2,7,8]\n"                           \
+    "%21 = reshape %16 {shape=[" B ",7,2,8]} : f32[" B                                             \
+    ",7,2,8]\n%22 = transpose %21 {perm=[0,2,1,3]} : f32[" B ",2,7,8]\n"                           \
+    "%23 = matmul %18, %20 {transpose_b=true, scale=0.35} : f32[" B                                \
+    ",2,6,7]\n%24 = softmax %23 : f32[" B ",2,6,7]\n"                                              \
+    "%25 = matmul %24, %22 : f32[" B ",2,6,8]\n%26 = transpose %25 {perm=[0,2,1,3]} : f32[" B      \
+    ",6,2,8]\n"                                                                                    \
+    "%27 = reshape %26 {shape=[" B ",6,16]} : f32[" B                                              \
+    ",6,16]\n%28 = linear %27, @n/o.weight, @n/o.bias : f32[" B ",6,16]\n"                         \
+    "%29 = add %28, %12 : f32[" B ",6,16]\n%30 = transpose %29 {perm=[0,2,1]} : f32[" B ",16,6]\n" \
+    "%31 = reshape %30 {shape=[" B ",16,3,2]} : f32[" B ",16,3,2]\n"                               \
+    "%32 = resize_nearest %31 {size=[6,4]} : f32[" B                                               \
+    ",16,6,4]\n%33 = conv2d %32, @n/up.weight {pad=[1,1,1,1]} : f32[" B ",16,6,4]\n"               \
+    "%34 = concat %33, %9 {axis=1} : f32[" B                                                       \
+    ",32,6,4]\n%35 = group_norm %34, @n/g3, @n/b3 {groups=8} : f32[" B ",32,6,4]\n"                \
+    "%36 = silu %35 : f32[" B ",32,6,4]\n%37 = conv2d %36, @n/c3.weight {pad=[1,1,1,1]} : f32[" B  \
+    ",16,6,4]\n"                                                                                   \
+    "%38 = conv2d %34, @n/short.weight : f32[" B ",16,6,4]\n%39 = add %37, %38 : f32[" B           \
+    ",16,6,4]\n"                                                                                   \
+    "%40 = affine %39 {mul=0.5, add=0.125} : f32[" B ",16,6,4]\n%41 = tanh %40 : f32[" B           \
+    ",16,6,4]\n"                                                                                   \
+    "%42 = conv2d %41, @n/out.weight {pad=[1,1,1,1]} : f32[" B ",3,6,4]\n"                         \
     "return sample=%42, mid=%31 }\n"
 #define EB "1"
 static const char plain_net[] = NET("1", "", "%t3 = silu %t1 : f32[1,32]\n");
@@ -222,7 +239,8 @@ static void test_bisect(void **state) {
     }
 }
 
-/* Stopping after any pass, printing, reading back and going on ends where the straight road ends. */
+/* Stopping after any pass, printing, reading back and going on ends where the straight road ends.
+ */
 static void test_stop_and_go(void **state) {
     (void)state;
     ir_module *straight = case_parse(plain_net);
@@ -265,7 +283,8 @@ static void test_stages(void **state) {
     base_str_free(&report);
     ir_module_free(m);
 
-    /* with the class of one image rows broadcast; of two they do not, and the schedule stays at one row */
+    /* with the class of one image rows broadcast; of two they do not, and the schedule stays at one
+     * row */
     m = case_parse(class_net);
     report = case_run(m, "split_stages");
     case_has(m, "timestep : f32[8] schedule");
@@ -281,13 +300,16 @@ static void test_stages(void **state) {
     ir_module_free(m);
 }
 
-/* A change of shape inside the schedule keeps its rows; an op that mixes rows keeps the schedule at one. */
+/* A change of shape inside the schedule keeps its rows; an op that mixes rows keeps the schedule at
+ * one. */
 static void test_rows(void **state) {
     (void)state;
     static const char text[] =
-        "ebru ir 1 graph\nfunc @n(%0 sample: f32[1,6] step, %1 timestep: f32[1] schedule, %2 mid: f32[1,6] "
+        "ebru ir 1 graph\nfunc @n(%0 sample: f32[1,6] step, %1 timestep: f32[1] schedule, %2 mid: "
+        "f32[1,6] "
         "step) {\n"
-        "%3 = timestep_embedding %1 {dim=6} : f32[1,6]\n%4 = reshape %3 {shape=[1,2,3]} : f32[1,2,3]\n"
+        "%3 = timestep_embedding %1 {dim=6} : f32[1,6]\n%4 = reshape %3 {shape=[1,2,3]} : "
+        "f32[1,2,3]\n"
         "%5 = OP\n%6 = reshape %5 {shape=[1,6]} : f32[1,6]\n%7 = add %0, %6 : f32[1,6]\n"
         "%8 = add %2, %0 : f32[1,6]\nreturn sample=%7, mid=%8 }\n";
     /* the third: rows of a value of lower rank would be taken for columns */
@@ -306,7 +328,9 @@ static void test_rows(void **state) {
         run_stages(m, &got, 1);
         ir_module *whole = case_parse(full.data);
         run_stages(whole, &want, 0);
-        if (i) case_compare(case_find_output(&want, "sample"), case_find_output(&got, "sample"), "sample");
+        if (i)
+            case_compare(case_find_output(&want, "sample"), case_find_output(&got, "sample"),
+                         "sample");
         case_free_values(&got);
         case_free_values(&want);
         base_str_free(&report);
@@ -321,14 +345,17 @@ static void test_stages_of_one_stage(void **state) {
     (void)state;
     static const char *const whole[] = {
         "ebru ir 1 graph\nfunc @n(%0 x: f32[2,3] step) { %1 = relu %0 : f32[2,3] return y=%1 }\n",
-        "ebru ir 1 graph\nfunc @n(%0 x: f32[2,3] prompt, %1 z: f32[2,3] schedule) { %2 = relu %0 : f32[2,3] "
+        "ebru ir 1 graph\nfunc @n(%0 x: f32[2,3] prompt, %1 z: f32[2,3] schedule) { %2 = relu %0 : "
+        "f32[2,3] "
         "return y=%2 }\n",
         /* a change of shape is no work */
-        "ebru ir 1 graph\nfunc @n(%0 x: f32[2,3] step, %1 z: f32[6] prompt) { %2 = reshape %1 {shape=[2,3]} "
+        "ebru ir 1 graph\nfunc @n(%0 x: f32[2,3] step, %1 z: f32[6] prompt) { %2 = reshape %1 "
+        "{shape=[2,3]} "
         ": f32[2,3]\n"
         "%3 = add %0, %2 : f32[2,3] return y=%3 }\n",
         "ebru ir 1 graph\nweight @w : f32[3] = random 1 1.0 0.0\n"
-        "func @n(%0 x: f32[2,3] step) { %1 = relu @w : f32[3] %2 = add %0, %1 : f32[2,3] return y=%2 }\n"};
+        "func @n(%0 x: f32[2,3] step) { %1 = relu @w : f32[3] %2 = add %0, %1 : f32[2,3] return "
+        "y=%2 }\n"};
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         ir_module *m = case_same(whole[i], "split_stages", NULL);
         assert_int_equal(m->funcs.count, 1);
@@ -340,10 +367,11 @@ static void test_stages_of_one_stage(void **state) {
 /* Only silu(x) is shipped when only that is read, and a reshape stays with its reader. */
 static void test_cheap_frontier(void **state) {
     (void)state;
-    ir_module *m = case_parse(
-        "ebru ir 1 graph\nfunc @n(%0 x: f32[1,6] step, %1 z: f32[2,3] prompt, %9 unread: f32[1] prompt) {\n"
-        "%2 = exp %1 : f32[2,3]\n%3 = silu %2 : f32[2,3]\n%4 = reshape %3 {shape=[1,6]} : f32[1,6]\n"
-        "%5 = add %0, %4 : f32[1,6]\nreturn y=%5, early=%3 }\n");
+    ir_module *m = case_parse("ebru ir 1 graph\nfunc @n(%0 x: f32[1,6] step, %1 z: f32[2,3] "
+                              "prompt, %9 unread: f32[1] prompt) {\n"
+                              "%2 = exp %1 : f32[2,3]\n%3 = silu %2 : f32[2,3]\n%4 = reshape %3 "
+                              "{shape=[1,6]} : f32[1,6]\n"
+                              "%5 = add %0, %4 : f32[1,6]\nreturn y=%5, early=%3 }\n");
     base_str report = case_run(m, "split_stages");
     case_has(m, "return \"%silu\" = %2");
     case_has(m, "reshape %2 {shape=[1,6]}");
@@ -362,11 +390,14 @@ static void test_packing_leaves(void **state) {
     const ir_func *step = ir_func_find(m, "n.step"), *prompt = ir_func_find(m, "n.prompt");
     uint32_t packs = 0;
     for (size_t i = 0; i < step->nodes.count; i++)
-        if (step->nodes.items[i].op == IR_OP_pack_k || step->nodes.items[i].op == IR_OP_pack_v) fail();
+        if (step->nodes.items[i].op == IR_OP_pack_k || step->nodes.items[i].op == IR_OP_pack_v)
+            fail();
     for (size_t i = 0; i < prompt->nodes.count; i++)
-        packs += prompt->nodes.items[i].op == IR_OP_pack_k || prompt->nodes.items[i].op == IR_OP_pack_v;
+        packs +=
+            prompt->nodes.items[i].op == IR_OP_pack_k || prompt->nodes.items[i].op == IR_OP_pack_v;
     assert_int_equal(packs, 2);
-    assert_int_equal(prompt->outputs.count, 2); /* the keys and values themselves are shipped no more */
+    assert_int_equal(prompt->outputs.count,
+                     2); /* the keys and values themselves are shipped no more */
     assert_non_null(strstr(report.data, "pack_k to n.prompt"));
     base_str_free(&report);
     ir_module_free(m);
@@ -375,9 +406,9 @@ static void test_packing_leaves(void **state) {
 static void test_layout(void **state) {
     (void)state;
     ir_module *m = case_parse(plain_net);
-    base_str report =
-        case_run(m, "canonicalize,fuse_groupnorm_silu,fuse_attention,fuse_conv_epilogue,eliminate_concat,"
-                    "fuse_norm_prologue,fuse_upsample,fuse_elementwise,layout,dce_fused");
+    base_str report = case_run(
+        m, "canonicalize,fuse_groupnorm_silu,fuse_attention,fuse_conv_epilogue,eliminate_concat,"
+           "fuse_norm_prologue,fuse_upsample,fuse_elementwise,layout,dce_fused");
     const ir_func *f = m->funcs.items[0];
     uint32_t casts = 0, moves = 0;
     for (size_t i = 0; i < f->nodes.count; i++) {
@@ -385,7 +416,8 @@ static void test_layout(void **state) {
         moves += f->nodes.items[i].op == IR_OP_transpose || f->nodes.items[i].op == IR_OP_reshape;
     }
     assert_int_equal(moves, 0); /* images become tokens, and back, for nothing */
-    assert_int_equal(casts, 4); /* sample and context on the way in, sample and mid on the way out */
+    assert_int_equal(casts,
+                     4); /* sample and context on the way in, sample and mid on the way out */
     base_str again = case_run(m, "layout");
     base_str_free(&again);
     base_str_free(&report);
@@ -397,54 +429,71 @@ static void test_layout_corners(void **state) {
     (void)state;
     static const char rest[] = "layout,tile_attention,dce_fused,select_kernels,plan_memory";
     static const char *const cases[] = {
-        HEAD("fused") "func @f(%0 x: f32[8] step, %1 z: f32[2,3,2,8] step) {\n%2 = linear %0, @l20x8, @v20 : "
+        HEAD("fused") "func @f(%0 x: f32[8] step, %1 z: f32[2,3,2,8] step) {\n%2 = linear %0, "
+                      "@l20x8, @v20 : "
                       "f32[20]\n"
-                      "%3 = linear %1, @h8x8 : f32[2,3,2,8]\n%4 = layer_norm %3, @v8, @u8 : f32[2,3,2,8]\n"
+                      "%3 = linear %1, @h8x8 : f32[2,3,2,8]\n%4 = layer_norm %3, @v8, @u8 : "
+                      "f32[2,3,2,8]\n"
                       "%5 = geglu %4 : f32[2,3,2,4]\nreturn a=%2, b=%5 }\n",
         HEAD("fused") "func @f(%0 x: f32[2,8,5] step, %1 z: f32[2,8] step) {\n"
                       "%2 = group_norm %0, @v8, @u8 {groups=2, act=silu} : f32[2,8,5]\n"
                       "%3 = group_norm %1, @v8, @u8 {groups=2} : f32[2,8]\nreturn a=%2, b=%3 }\n",
         HEAD("fused") "func @f(%0 x: f32[2,16,5,3] step, %1 s: f32[2,8,5,3] step) {\n"
-                      "%2 = group_norm %0, @v24, @u24, %1 {groups=6} : f32[2,24,5,3]\nreturn a=%2 }\n",
-        HEAD("fused") "func @f(%0 i: i32[2,6] prompt, %1 j: i32[3] prompt) {\n%2 = embedding %0, @table, "
+                      "%2 = group_norm %0, @v24, @u24, %1 {groups=6} : f32[2,24,5,3]\nreturn a=%2 "
+                      "}\n",
+        HEAD("fused") "func @f(%0 i: i32[2,6] prompt, %1 j: i32[3] prompt) {\n%2 = embedding %0, "
+                      "@table, "
                       "@places : f32[2,6,20]\n"
-                      "%3 = embedding %1, @table : f32[3,20]\n%4 = add %2, %2 : f32[2,6,20]\nreturn a=%4, "
+                      "%3 = embedding %1, @table : f32[3,20]\n%4 = add %2, %2 : "
+                      "f32[2,6,20]\nreturn a=%4, "
                       "b=%3 }\n",
         /* outputs: an input, one value twice, a view of an input */
         HEAD("fused") "func @f(%0 x: f32[2,16] step) {\n%1 = relu %0 : f32[2,16]\n%2 = reshape %0 "
                       "{shape=[32]} : f32[32]\n"
                       "return a=%0, d=%1, e=%1, g=%2 }\n",
         /* broadcasts of every kind beside a c16 value, and constants that are computed */
-        HEAD("fused") "func @f(%0 x: f32[2,8,5,3] step, %1 c: f32[8,1,1] step, %2 r: f32[2,1,5,3] step, %3 "
+        HEAD("fused") "func @f(%0 x: f32[2,8,5,3] step, %1 c: f32[8,1,1] step, %2 r: f32[2,1,5,3] "
+                      "step, %3 "
                       "w: f32[3] step) {\n"
-                      "%4 = conv2d %0, @w8x8 {pad=[1,1,1,1]} : f32[2,8,5,3]\n%5 = mul %4, %1 : f32[2,8,5,3]\n"
-                      "%6 = add %5, %2 : f32[2,8,5,3]\n%7 = sub %3, %6 : f32[2,8,5,3]\n%8 = mul @one, %7 : "
+                      "%4 = conv2d %0, @w8x8 {pad=[1,1,1,1]} : f32[2,8,5,3]\n%5 = mul %4, %1 : "
+                      "f32[2,8,5,3]\n"
+                      "%6 = add %5, %2 : f32[2,8,5,3]\n%7 = sub %3, %6 : f32[2,8,5,3]\n%8 = mul "
+                      "@one, %7 : "
                       "f32[2,8,5,3]\n"
                       "%9 = reshape @v8 {shape=[8,1,1]} : f32[8,1,1]\n%10 = exp %9 : f32[8,1,1]\n"
                       "%11 = div %8, %10 : f32[2,8,5,3]\nreturn a=%11 }\n",
         /* channels cut and joined; a batch axis joined */
         HEAD("fused") "func @f(%0 x: f32[2,8,5,3] step) {\n%1 = conv2d %0, @w8x8 {pad=[1,1,1,1]} : "
                       "f32[2,8,5,3]\n"
-                      "%2 = slice %1 {axis=1, start=3, count=5} : f32[2,5,5,3]\n%3 = slice %1 {axis=2, "
+                      "%2 = slice %1 {axis=1, start=3, count=5} : f32[2,5,5,3]\n%3 = slice %1 "
+                      "{axis=2, "
                       "start=1, count=2} : f32[2,8,2,3]\n"
-                      "%4 = concat %1, %2, %1 {axis=1} : f32[2,21,5,3]\n%5 = concat %3, %3 {axis=0} : "
+                      "%4 = concat %1, %2, %1 {axis=1} : f32[2,21,5,3]\n%5 = concat %3, %3 "
+                      "{axis=0} : "
                       "f32[4,8,2,3]\n"
                       "return a=%4, b=%5 }\n",
         /* pools, and reshapes between vectors, tokens and images of one pixel */
         HEAD("fused") "func @f(%0 x: f32[2,8,4,4] step) {\n%1 = max_pool2d %0 : f32[2,8,2,2]\n%2 = "
                       "avg_pool2d %1 : f32[2,8,1,1]\n"
                       "%3 = reshape %2 {shape=[2,8]} : f32[2,8]\n%4 = linear %3, @l8x8 : f32[2,8]\n"
-                      "%5 = reshape %4 {shape=[2,1,8]} : f32[2,1,8]\n%6 = linear %5, @l20x8 : f32[2,1,20]\n"
-                      "%7 = reshape %6 {shape=[2,20,1,1]} : f32[2,20,1,1]\n%8 = relu %7 : f32[2,20,1,1]\n"
+                      "%5 = reshape %4 {shape=[2,1,8]} : f32[2,1,8]\n%6 = linear %5, @l20x8 : "
+                      "f32[2,1,20]\n"
+                      "%7 = reshape %6 {shape=[2,20,1,1]} : f32[2,20,1,1]\n%8 = relu %7 : "
+                      "f32[2,20,1,1]\n"
                       "%9 = reshape %6 {shape=[40]} : f32[40]\nreturn a=%8, b=%9 }\n",
         /* images of one element */
-        HEAD("fused") "func @f(%0 x: f32[1,8,4,4] step) {\n%1 = avg_pool2d %0 {kernel=[4,4]} : f32[1,8,1,1]\n"
-                      "%2 = slice %1 {axis=1, start=0, count=1} : f32[1,1,1,1]\n%3 = tanh %2 : f32[1,1,1,1]\n"
-                      "%4 = add %3, %2 : f32[1,1,1,1]\n%5 = mul %0, %4 : f32[1,8,4,4]\nreturn a=%5, b=%3 }\n",
+        HEAD("fused") "func @f(%0 x: f32[1,8,4,4] step) {\n%1 = avg_pool2d %0 {kernel=[4,4]} : "
+                      "f32[1,8,1,1]\n"
+                      "%2 = slice %1 {axis=1, start=0, count=1} : f32[1,1,1,1]\n%3 = tanh %2 : "
+                      "f32[1,1,1,1]\n"
+                      "%4 = add %3, %2 : f32[1,1,1,1]\n%5 = mul %0, %4 : f32[1,8,4,4]\nreturn "
+                      "a=%5, b=%3 }\n",
         /* attention over one query, and keys for the whole batch */
         HEAD("fused") "func @f(%0 q: f32[2,1,8] step, %1 k: f32[1,3,8] prompt) {\n"
-                      "%2 = attention %0, %1, %1 {heads=2, scale=0.5} : f32[2,1,8]\nreturn a=%2 }\n"};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) ir_module_free(case_same(cases[i], rest, NULL));
+                      "%2 = attention %0, %1, %1 {heads=2, scale=0.5} : f32[2,1,8]\nreturn a=%2 "
+                      "}\n"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ir_module_free(case_same(cases[i], rest, NULL));
 }
 
 static void test_image_to_tokens_both_ways(void **state) {
@@ -452,9 +501,11 @@ static void test_image_to_tokens_both_ways(void **state) {
     ir_module *m = case_same(
         HEAD("fused") "func @f(%0 x: f32[2,8,2,3] step) {\n%1 = conv2d %0, @w8x8 {pad=[1,1,1,1]} : "
                       "f32[2,8,2,3]\n"
-                      "%2 = transpose %1 {perm=[0,2,3,1]} : f32[2,2,3,8]\n%3 = reshape %2 {shape=[2,6,8]} : "
+                      "%2 = transpose %1 {perm=[0,2,3,1]} : f32[2,2,3,8]\n%3 = reshape %2 "
+                      "{shape=[2,6,8]} : "
                       "f32[2,6,8]\n"
-                      "%4 = linear %3, @l8x8 : f32[2,6,8]\n%5 = reshape %4 {shape=[2,2,3,8]} : f32[2,2,3,8]\n"
+                      "%4 = linear %3, @l8x8 : f32[2,6,8]\n%5 = reshape %4 {shape=[2,2,3,8]} : "
+                      "f32[2,2,3,8]\n"
                       "%6 = transpose %5 {perm=[0,3,1,2]} : f32[2,8,2,3]\n%7 = conv2d %6, @w8x8b "
                       "{pad=[1,1,1,1]} : f32[2,8,2,3]\n"
                       "return a=%7 }\n",
@@ -462,12 +513,13 @@ static void test_image_to_tokens_both_ways(void **state) {
     case_has_not(m, "transpose");
     ir_module_free(m);
     /* the look-alike that splits channels instead of pixels must move data */
-    m = case_same(HEAD("fused") "func @f(%0 x: f32[2,8,2,2] step) {\n%1 = conv2d %0, @w8x8 {pad=[1,1,1,1]} : "
-                                "f32[2,8,2,2]\n"
-                                "%2 = reshape %1 {shape=[2,4,8]} : f32[2,4,8]\n%3 = transpose %2 "
-                                "{perm=[0,2,1]} : f32[2,8,4]\n"
-                                "return a=%3 }\n",
-                  "layout", NULL);
+    m = case_same(
+        HEAD("fused") "func @f(%0 x: f32[2,8,2,2] step) {\n%1 = conv2d %0, @w8x8 {pad=[1,1,1,1]} : "
+                      "f32[2,8,2,2]\n"
+                      "%2 = reshape %1 {shape=[2,4,8]} : f32[2,4,8]\n%3 = transpose %2 "
+                      "{perm=[0,2,1]} : f32[2,8,4]\n"
+                      "return a=%3 }\n",
+        "layout", NULL);
     case_has(m, "transpose");
     ir_module_free(m);
 }
@@ -503,31 +555,35 @@ static void test_plan(void **state) {
     base_diag_free(d);
 }
 
-/* Two functions over the same weights share their packed form; a chain of elementwise ops stays in one
- * buffer. */
+/* Two functions over the same weights share their packed form; a chain of elementwise ops stays in
+ * one buffer. */
 static void test_plan_shares(void **state) {
     (void)state;
-    ir_module *m = case_parse(HEAD(
-        "fused") "func @f(%0 x: f32[1,4,8] step) {\n%1 = linear %0, @l8x8, @v8 : f32[1,4,8]\nreturn y=%1 }\n"
-                 "func @g(%0 x: f32[2,4,8] step) {\n%1 = linear %0, @l8x8, @v8 : f32[2,4,8]\nreturn y=%1 "
-                 "}\n");
+    ir_module *m = case_parse(HEAD("fused") "func @f(%0 x: f32[1,4,8] step) {\n%1 = linear %0, "
+                                            "@l8x8, @v8 : f32[1,4,8]\nreturn y=%1 }\n"
+                                            "func @g(%0 x: f32[2,4,8] step) {\n%1 = linear %0, "
+                                            "@l8x8, @v8 : f32[2,4,8]\nreturn y=%1 "
+                                            "}\n");
     base_str report = case_run(m, "layout,tile_attention,select_kernels,plan_memory");
     assert_non_null(strstr(report.data, "packed weights 1088 bytes")); /* 16x16 and 16 floats */
     base_str_free(&report);
     ir_module_free(m);
-    m = case_parse(
-        HEAD("fused") "func @f(%0 x: f32[1,16,8,8] step) {\n%1 = max_pool2d %0 {kernel=[1,1], stride=[1,1]} "
-                      ": f32[1,16,8,8]\n"
-                      "%2 = relu %1 : f32[1,16,8,8]\n%3 = silu %2 : f32[1,16,8,8]\n"
-                      "%4 = max_pool2d %3 {kernel=[1,1], stride=[1,1]} : f32[1,16,8,8]\nreturn y=%4 }\n");
+    m = case_parse(HEAD("fused") "func @f(%0 x: f32[1,16,8,8] step) {\n%1 = max_pool2d %0 "
+                                 "{kernel=[1,1], stride=[1,1]} "
+                                 ": f32[1,16,8,8]\n"
+                                 "%2 = relu %1 : f32[1,16,8,8]\n%3 = silu %2 : f32[1,16,8,8]\n"
+                                 "%4 = max_pool2d %3 {kernel=[1,1], stride=[1,1]} : "
+                                 "f32[1,16,8,8]\nreturn y=%4 }\n");
     report = case_run(m, "layout,tile_attention,select_kernels,plan_memory");
     assert_non_null(strstr(report.data, "f: arena 8192 bytes, lower bound 8192"));
     base_str_free(&report);
     ir_module_free(m);
     /* two parts of one weight are two packed weights; one value at two outputs is copied */
     m = case_parse(
-        HEAD("fused") "func @f(%0 x: f32[1,4,8] step) {\n%1 = slice @l20x8 {start=0, count=8} : f32[8,8]\n"
-                      "%2 = slice @l20x8 {start=8, count=8} : f32[8,8]\n%3 = linear %0, %1 : f32[1,4,8]\n"
+        HEAD("fused") "func @f(%0 x: f32[1,4,8] step) {\n%1 = slice @l20x8 {start=0, count=8} : "
+                      "f32[8,8]\n"
+                      "%2 = slice @l20x8 {start=8, count=8} : f32[8,8]\n%3 = linear %0, %1 : "
+                      "f32[1,4,8]\n"
                       "%4 = linear %0, %2 : f32[1,4,8]\nreturn y=%3, z=%4, again=%4 }\n");
     report = case_run(m, "layout,tile_attention,select_kernels,plan_memory");
     assert_non_null(strstr(report.data, "packed weights 2048 bytes"));
@@ -570,8 +626,9 @@ static void test_errors(void **state) {
     expect_error(plain_net, &o,
                  "'tile_attention' needs IR with property LAID_OUT: run pass 'layout' before it");
     o.passes = "layout,canonicalize";
-    expect_error(plain_net, &o,
-                 "pass 'canonicalize' works at level graph, but the module is at level fused already");
+    expect_error(
+        plain_net, &o,
+        "pass 'canonicalize' works at level graph, but the module is at level fused already");
     o.passes = "layout,fuse_elementwise";
     expect_error(plain_net, &o,
                  "pass 'fuse_elementwise' comes too late: needed is IR where every value is plain");
@@ -589,13 +646,15 @@ static void test_errors(void **state) {
     o.dump_dir = "/nonexistent/dir";
     expect_error(plain_net, &o, "cannot write '/nonexistent/dir/00-input.ir'");
     o = PASS_OPTIONS_DEFAULT;
-    expect_error(HEAD("graph") "func @f(%0 a: f32[2,3] step, %1 b: f32[3,4] step) {\n%2 = matmul %0, %1 : "
-                               "f32[2,4]\nreturn y=%2 }\n",
-                 &(pass_options){.passes = "layout,tile_attention,select_kernels", .bisect_limit = -1},
-                 "test has no kernel for this node: the test target has no product");
-    expect_error(HEAD("fused") "func @f(%0 x: f32[2] step) {\n%1 = relu %0 : f32[2]\nreturn y=%1, b=@v8 }\n",
-                 &(pass_options){.passes = "layout,tile_attention,select_kernels", .bisect_limit = -1},
-                 "output 'b' does not depend on any input");
+    expect_error(
+        HEAD("graph") "func @f(%0 a: f32[2,3] step, %1 b: f32[3,4] step) {\n%2 = matmul %0, %1 : "
+                      "f32[2,4]\nreturn y=%2 }\n",
+        &(pass_options){.passes = "layout,tile_attention,select_kernels", .bisect_limit = -1},
+        "test has no kernel for this node: the test target has no product");
+    expect_error(
+        HEAD("fused") "func @f(%0 x: f32[2] step) {\n%1 = relu %0 : f32[2]\nreturn y=%1, b=@v8 }\n",
+        &(pass_options){.passes = "layout,tile_attention,select_kernels", .bisect_limit = -1},
+        "output 'b' does not depend on any input");
 }
 
 /* A reader of the report is told what to change: of every pass that may refuse something. */
@@ -609,7 +668,8 @@ static void test_advice(void **state) {
     assert_null(pass_advice("dce"));
 }
 
-/* IR that is laid out already and does not say which passes it has seen: what comes too late is left out. */
+/* IR that is laid out already and does not say which passes it has seen: what comes too late is
+ * left out. */
 static void test_laid_out_input(void **state) {
     (void)state;
     ir_module *m = case_parse(plain_net);
@@ -626,8 +686,10 @@ static void test_laid_out_input(void **state) {
     base_str_free(&report);
 }
 
-/* A target that binds nonsense stands for a broken pass: the IR is kept, the process ends with 70. */
-static bool bind_nonsense(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, base_str *reason) {
+/* A target that binds nonsense stands for a broken pass: the IR is kept, the process ends with 70.
+ */
+static bool bind_nonsense(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out,
+                          base_str *reason) {
     bool fine = case_target()->bind(t, f, node, out, reason);
     if (fine) (*out)->tasks = 0;
     return fine;

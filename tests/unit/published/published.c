@@ -77,8 +77,8 @@ double published_difference(const float *image, int64_t channels, int64_t height
     return worst;
 }
 
-/* Half a unit of the last of the four printed digits, and a little for float32. diffusers itself is content
- * with 1e-3 (layers) and 5e-3 (blocks). */
+/* Half a unit of the last of the four printed digits, and a little for float32. diffusers itself is
+ * content with 1e-3 (layers) and 5e-3 (blocks). */
 static const double tolerance = 6e-5;
 
 static bool within(const published_case *c, const char *how, const ir_type *t, const float *image) {

@@ -1,6 +1,6 @@
-/* Outputs that diffusers' own tests print, reproduced without weights: inputs and initial weights are drawn
- * as torch draws them (torch_init.h), the network is built by the front end's block builder, and both the
- * reference evaluator and compiled code are held to the printed numbers. */
+/* Outputs that diffusers' own tests print, reproduced without weights: inputs and initial weights
+ * are drawn as torch draws them (torch_init.h), the network is built by the front end's block
+ * builder, and both the reference evaluator and compiled code are held to the printed numbers. */
 #ifndef EBRU_TESTS_UNIT_PUBLISHED_PUBLISHED_H
 #define EBRU_TESTS_UNIT_PUBLISHED_PUBLISHED_H
 
@@ -18,8 +18,8 @@ typedef struct published {
     ir_tensor in[PUBLISHED_INPUTS];
 } published;
 
-/* Draws torch.randn(dim); the network gets element 0 of axis 0 as its next input, since pictures of a batch
- * do not depend on each other. */
+/* Draws torch.randn(dim); the network gets element 0 of axis 0 as its next input, since pictures of
+ * a batch do not depend on each other. */
 void published_randn(published *p, uint32_t rank, const int64_t *dim);
 /* An input with given values. */
 void published_input(published *p, uint32_t rank, const int64_t *dim, const float *values);
@@ -34,8 +34,8 @@ typedef struct published_case {
     int option; /* of draw and build */
 } published_case;
 
-/* Runs all cases: in the reference evaluator, and compiled for the best level of this CPU. Prints the largest
- * difference of each; fails the test when one differs in a printed digit. */
+/* Runs all cases: in the reference evaluator, and compiled for the best level of this CPU. Prints
+ * the largest difference of each; fails the test when one differs in a printed digit. */
 void published_check(const published_case *cases, uint32_t count);
 
 /* The largest |ours - expected| of the last 3 x 3 values of an image [.., H, W]. */

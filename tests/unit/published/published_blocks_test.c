@@ -1,5 +1,5 @@
-/* The layers and blocks of diffusers' U-Nets and autoencoders against the numbers its own tests print:
- * tests/models/test_layers_utils.py and tests/models/unets/test_unet_2d_blocks.py. */
+/* The layers and blocks of diffusers' U-Nets and autoencoders against the numbers its own tests
+ * print: tests/models/test_layers_utils.py and tests/models/unets/test_unet_2d_blocks.py. */
 #include "tests/unit/published/published.h"
 #include "tests/unit/support/temp_dir.h"
 
@@ -11,9 +11,9 @@
 #include <cmocka.h>
 
 #define COUNT(a) ((uint32_t)(sizeof(a) / sizeof *(a)))
-#define DIM(...)                                                                                             \
-    (int64_t[]) {                                                                                            \
-        __VA_ARGS__                                                                                          \
+#define DIM(...)                                                                                   \
+    (int64_t[]) {                                                                                  \
+        __VA_ARGS__                                                                                \
     }
 
 /* ---- layers ---- */
@@ -24,7 +24,8 @@ static void draw_upsample(published *p, const published_case *c) {
     if (c->option) torch_conv(&p->init, "conv", 32, c->option, 3);
 }
 static ir_ref build_upsample(fe_builder *b, const ir_ref *in, const published_case *c) {
-    return c->option ? fe_upsample(b, in[0], "conv", c->option, 64, 64) : fe_resize(b, in[0], 64, 64);
+    return c->option ? fe_upsample(b, in[0], "conv", c->option, 64, 64)
+                     : fe_resize(b, in[0], 64, 64);
 }
 
 static void draw_downsample(published *p, const published_case *c) {
@@ -50,7 +51,8 @@ static ir_ref build_resnet(fe_builder *b, const ir_ref *in, const published_case
     return fe_res_block(b, in[0], in[1], "resnet", &o);
 }
 
-/* option: heads; two heads of 32 attend to a context of 4 tokens, which is drawn after the module */
+/* option: heads; two heads of 32 attend to a context of 4 tokens, which is drawn after the module
+ */
 static void draw_transformer(published *p, const published_case *c) {
     (void)c;
     published_randn(p, 4, DIM(1, 64, 64, 64));
@@ -149,7 +151,10 @@ static const struct sinusoid_case {
 } sinusoids[] = {
     {1, 1, {0.9646, 0.9804, 0.9892, 0.9615, 0.9787, 0.9882, 0.9582, 0.9769, 0.9872}, false},
     {0, 1, {0.3019, 0.2280, 0.1716, 0.3146, 0.2377, 0.1790, 0.3272, 0.2474, 0.1864}, true},
-    {1, 1000, {-0.9801, -0.9464, -0.9349, -0.3952, 0.8887, -0.9709, 0.5299, -0.2853, -0.9927}, false},
+    {1,
+     1000,
+     {-0.9801, -0.9464, -0.9349, -0.3952, 0.8887, -0.9709, 0.5299, -0.2853, -0.9927},
+     false},
 };
 
 static void draw_timesteps(published *p, const published_case *c) {
@@ -183,8 +188,8 @@ static void published_sinusoids(void **state) {
 
 /* ---- blocks ---- */
 
-/* A block: one layer (the middle: two) of 32 channels, each a residual block and what follows it, then what
- * changes the size. */
+/* A block: one layer (the middle: two) of 32 channels, each a residual block and what follows it,
+ * then what changes the size. */
 typedef enum way { DOWN, MIDDLE, UP } way;
 typedef enum follows { NOTHING, ATTENTION, TRANSFORMER } follows;
 enum { WAY = 3, FOLLOWS = 3 << 2, RESNET = 1 << 4, NO_EMB = 1 << 5, NO_SKIP = 1 << 6 };
@@ -226,7 +231,8 @@ static ir_ref change_size(fe_builder *b, ir_ref x, ir_ref emb, const published_c
     if (way_of(c->option) == MIDDLE) return fe_res_block(b, x, emb, "resnets.1", &o);
     o.resample = up ? FE_RESAMPLE_DOUBLE : FE_RESAMPLE_HALF;
     if (c->option & RESNET) return fe_res_block(b, x, emb, "sampler", &o);
-    return up ? fe_upsample(b, x, "sampler", 32, 64, 64) : fe_downsample(b, x, "sampler", 32, false);
+    return up ? fe_upsample(b, x, "sampler", 32, 64, 64)
+              : fe_downsample(b, x, "sampler", 32, false);
 }
 
 static ir_ref build_block(fe_builder *b, const ir_ref *in, const published_case *c) {
@@ -249,37 +255,37 @@ static ir_ref build_block(fe_builder *b, const ir_ref *in, const published_case 
     return change_size(b, x, emb, c);
 }
 
-#define CASE(name, way, follows, flags, ...)                                                                 \
-    { name, draw_block, build_block, {__VA_ARGS__}, BLOCK(way, follows, flags) }
+#define CASE(name, way, follows, flags, ...)                                                       \
+    {name, draw_block, build_block, {__VA_ARGS__}, BLOCK(way, follows, flags)}
 static const published_case blocks[] = {
-    CASE("DownBlock2D", DOWN, NOTHING, 0, -0.0232, -0.9869, 0.8054, -0.0637, -0.1688, -1.4264, 0.4470,
-         -1.3394, 0.0904),
-    CASE("ResnetDownsampleBlock2D", DOWN, NOTHING, RESNET, 0.0710, 0.2410, -0.7320, -1.0757, -1.1343, 0.3540,
-         -0.0133, -0.2576, 0.0948),
-    CASE("AttnDownBlock2D", DOWN, ATTENTION, 0, 0.0636, 0.8964, -0.6234, -1.0131, 0.0844, 0.4935, 0.3437,
-         0.0911, -0.2957),
-    CASE("CrossAttnDownBlock2D", DOWN, TRANSFORMER, 0, 0.2238, -0.7396, -0.2255, -0.3829, 0.1925, 1.1665,
-         0.0603, -0.7295, 0.1983),
-    CASE("DownEncoderBlock2D", DOWN, NOTHING, NO_EMB, 1.1102, 0.5302, 0.4872, -0.0023, -0.8042, 0.0483,
-         -0.3489, -0.5632, 0.7626),
-    CASE("AttnDownEncoderBlock2D", DOWN, ATTENTION, NO_EMB, 0.8966, -0.1486, 0.8568, 0.8141, -0.9046, -0.1342,
-         -0.0972, -0.7417, 0.1538),
-    CASE("UNetMidBlock2D", MIDDLE, ATTENTION, 0, -0.1062, 1.7248, 0.3494, 1.4569, -0.0910, -1.2421, -0.9984,
-         0.6736, 1.0028),
-    CASE("UNetMidBlock2DCrossAttn", MIDDLE, TRANSFORMER, 0, 0.0187, 2.4220, 0.4484, 1.1203, -0.6121, -1.5122,
-         -0.8270, 0.7851, 1.8335),
-    CASE("UpBlock2D", UP, NOTHING, 0, -0.2041, -0.4165, -0.3022, 0.0041, -0.6628, -0.7053, 0.1928, -0.0325,
-         0.0523),
-    CASE("ResnetUpsampleBlock2D", UP, NOTHING, RESNET, 0.2287, 0.3549, -0.1346, 0.4797, -0.1715, -0.9649,
-         0.7305, -0.5864, -0.6244),
-    CASE("CrossAttnUpBlock2D", UP, TRANSFORMER, 0, -0.1403, -0.3515, -0.0420, -0.1425, 0.3167, 0.5094,
-         -0.2181, 0.5931, 0.5582),
-    CASE("AttnUpBlock2D", UP, ATTENTION, 0, 0.0979, 0.1326, 0.0021, 0.0659, 0.2249, 0.0059, 0.1132, 0.5952,
-         0.1033),
-    CASE("UpDecoderBlock2D", UP, NOTHING, NO_EMB | NO_SKIP, 0.4404, 0.1998, -0.9886, -0.3320, -0.3128,
-         -0.7034, -0.6955, -0.2338, -0.3137),
-    CASE("AttnUpDecoderBlock2D", UP, ATTENTION, NO_EMB | NO_SKIP, 0.6738, 0.4491, 0.1055, 1.0710, 0.7316,
-         0.3339, 0.3352, 0.1023, 0.3568),
+    CASE("DownBlock2D", DOWN, NOTHING, 0, -0.0232, -0.9869, 0.8054, -0.0637, -0.1688, -1.4264,
+         0.4470, -1.3394, 0.0904),
+    CASE("ResnetDownsampleBlock2D", DOWN, NOTHING, RESNET, 0.0710, 0.2410, -0.7320, -1.0757,
+         -1.1343, 0.3540, -0.0133, -0.2576, 0.0948),
+    CASE("AttnDownBlock2D", DOWN, ATTENTION, 0, 0.0636, 0.8964, -0.6234, -1.0131, 0.0844, 0.4935,
+         0.3437, 0.0911, -0.2957),
+    CASE("CrossAttnDownBlock2D", DOWN, TRANSFORMER, 0, 0.2238, -0.7396, -0.2255, -0.3829, 0.1925,
+         1.1665, 0.0603, -0.7295, 0.1983),
+    CASE("DownEncoderBlock2D", DOWN, NOTHING, NO_EMB, 1.1102, 0.5302, 0.4872, -0.0023, -0.8042,
+         0.0483, -0.3489, -0.5632, 0.7626),
+    CASE("AttnDownEncoderBlock2D", DOWN, ATTENTION, NO_EMB, 0.8966, -0.1486, 0.8568, 0.8141,
+         -0.9046, -0.1342, -0.0972, -0.7417, 0.1538),
+    CASE("UNetMidBlock2D", MIDDLE, ATTENTION, 0, -0.1062, 1.7248, 0.3494, 1.4569, -0.0910, -1.2421,
+         -0.9984, 0.6736, 1.0028),
+    CASE("UNetMidBlock2DCrossAttn", MIDDLE, TRANSFORMER, 0, 0.0187, 2.4220, 0.4484, 1.1203, -0.6121,
+         -1.5122, -0.8270, 0.7851, 1.8335),
+    CASE("UpBlock2D", UP, NOTHING, 0, -0.2041, -0.4165, -0.3022, 0.0041, -0.6628, -0.7053, 0.1928,
+         -0.0325, 0.0523),
+    CASE("ResnetUpsampleBlock2D", UP, NOTHING, RESNET, 0.2287, 0.3549, -0.1346, 0.4797, -0.1715,
+         -0.9649, 0.7305, -0.5864, -0.6244),
+    CASE("CrossAttnUpBlock2D", UP, TRANSFORMER, 0, -0.1403, -0.3515, -0.0420, -0.1425, 0.3167,
+         0.5094, -0.2181, 0.5931, 0.5582),
+    CASE("AttnUpBlock2D", UP, ATTENTION, 0, 0.0979, 0.1326, 0.0021, 0.0659, 0.2249, 0.0059, 0.1132,
+         0.5952, 0.1033),
+    CASE("UpDecoderBlock2D", UP, NOTHING, NO_EMB | NO_SKIP, 0.4404, 0.1998, -0.9886, -0.3320,
+         -0.3128, -0.7034, -0.6955, -0.2338, -0.3137),
+    CASE("AttnUpDecoderBlock2D", UP, ATTENTION, NO_EMB | NO_SKIP, 0.6738, 0.4491, 0.1055, 1.0710,
+         0.7316, 0.3339, 0.3352, 0.1023, 0.3568),
 };
 
 static void published_blocks(void **state) {

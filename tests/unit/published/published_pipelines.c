@@ -5,9 +5,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define TINY                                                                                                 \
-    {                                                                                                        \
-        .in = 3, .out = 3, .channels = {4, 8}, .layers = 1, .levels = 2, .attention = { false, true }        \
+#define TINY                                                                                       \
+    {                                                                                              \
+        .in = 3, .out = 3, .channels = {4, 8}, .layers = 1, .levels = 2, .attention = {            \
+            false,                                                                                 \
+            true                                                                                   \
+        }                                                                                          \
     }
 
 const published_pipeline published_pipelines[] = {
@@ -38,7 +41,12 @@ const published_pipeline published_pipelines[] = {
      32,
      32,
      20,
-     {.in = 3, .out = 3, .channels = {32, 64}, .layers = 2, .levels = 2, .attention = {false, true}},
+     {.in = 3,
+      .out = 3,
+      .channels = {32, 64},
+      .layers = 2,
+      .levels = 2,
+      .attention = {false, true}},
      1e-2,
      {1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0}},
 };
@@ -64,17 +72,18 @@ void published_pipeline_write(const published_pipeline *p, const char *folder) {
             p->pipeline, p->scheduler);
     fclose(f);
     f = create(folder, "scheduler", "scheduler_config.json");
-    fprintf(f, "{\"_class_name\": \"%s\"}\n", p->scheduler); /* everything else is the class's default */
+    fprintf(f, "{\"_class_name\": \"%s\"}\n",
+            p->scheduler); /* everything else is the class's default */
     fclose(f);
     f = create(folder, "unet", "config.json");
-    fprintf(
-        f,
-        "{\"_class_name\": \"UNet2DModel\", \"sample_size\": %d, \"in_channels\": %d, \"out_channels\": %d, "
-        "\"block_out_channels\": [%d, %d], \"layers_per_block\": %d, \"norm_num_groups\": %d, "
-        "\"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\"], "
-        "\"up_block_types\": [\"AttnUpBlock2D\", \"UpBlock2D\"]}\n",
-        p->side, (int)n->in, (int)n->out, (int)n->channels[0], (int)n->channels[1], (int)n->layers,
-        p->groups);
+    fprintf(f,
+            "{\"_class_name\": \"UNet2DModel\", \"sample_size\": %d, \"in_channels\": %d, "
+            "\"out_channels\": %d, "
+            "\"block_out_channels\": [%d, %d], \"layers_per_block\": %d, \"norm_num_groups\": %d, "
+            "\"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\"], "
+            "\"up_block_types\": [\"AttnUpBlock2D\", \"UpBlock2D\"]}\n",
+            p->side, (int)n->in, (int)n->out, (int)n->channels[0], (int)n->channels[1],
+            (int)n->layers, p->groups);
     fclose(f);
     char path[1024];
     torch_init weights;

@@ -1,5 +1,6 @@
-/* The tiny unconditional pipelines of diffusers' own tests (tests/pipelines/ddim, ddpm, pndm), whose pictures
- * the tests print: a folder of each can be written, with weights drawn as torch draws them. */
+/* The tiny unconditional pipelines of diffusers' own tests (tests/pipelines/ddim, ddpm, pndm),
+ * whose pictures the tests print: a folder of each can be written, with weights drawn as torch
+ * draws them. */
 #ifndef EBRU_TESTS_UNIT_PUBLISHED_PUBLISHED_PIPELINES_H
 #define EBRU_TESTS_UNIT_PUBLISHED_PUBLISHED_PIPELINES_H
 

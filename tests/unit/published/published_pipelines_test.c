@@ -1,5 +1,5 @@
-/* The pictures that diffusers' tests of its unconditional pipelines print, from the reference evaluator and
- * the runtime's samplers. tests/e2e/published.sh has them from compiled programs. */
+/* The pictures that diffusers' tests of its unconditional pipelines print, from the reference
+ * evaluator and the runtime's samplers. tests/e2e/published.sh has them from compiled programs. */
 #include "tests/unit/published/published_pipelines.h"
 #include "tests/unit/support/temp_dir.h"
 

@@ -67,11 +67,13 @@ static const char *sub(char (*buffer)[128], const char *prefix, const char *form
 
 /* ---- layers ---- */
 
-static void filter(torch_init *t, const char *prefix, int64_t out, int64_t fan_in, bool bias, uint32_t rank,
-                   const int64_t *dim) {
+static void filter(torch_init *t, const char *prefix, int64_t out, int64_t fan_in, bool bias,
+                   uint32_t rank, const int64_t *dim) {
     float bound = (float)(1 / sqrt((double)fan_in));
-    rt_rng_uniform(&t->rng, -bound, bound, tensor(t, prefix, "weight", rank, dim), (size_t)(out * fan_in));
-    if (bias) rt_rng_uniform(&t->rng, -bound, bound, tensor(t, prefix, "bias", 1, &out), (size_t)out);
+    rt_rng_uniform(&t->rng, -bound, bound, tensor(t, prefix, "weight", rank, dim),
+                   (size_t)(out * fan_in));
+    if (bias)
+        rt_rng_uniform(&t->rng, -bound, bound, tensor(t, prefix, "bias", 1, &out), (size_t)out);
 }
 
 void torch_conv(torch_init *t, const char *prefix, int64_t in, int64_t out, int64_t kernel) {
@@ -83,7 +85,8 @@ void torch_linear(torch_init *t, const char *prefix, int64_t in, int64_t out, bo
 }
 
 void torch_norm(torch_init *t, const char *prefix, int64_t width) {
-    float *weight = tensor(t, prefix, "weight", 1, &width), *bias = tensor(t, prefix, "bias", 1, &width);
+    float *weight = tensor(t, prefix, "weight", 1, &width),
+          *bias = tensor(t, prefix, "bias", 1, &width);
     for (int64_t i = 0; i < width; i++) {
         weight[i] = 1;
         bias[i] = 0;
@@ -106,7 +109,8 @@ void torch_image_attention(torch_init *t, const char *prefix, int64_t width) {
     static const char *const parts[] = {"to_q", "to_k", "to_v", "to_out.0"};
     char s[128];
     torch_norm(t, sub(&s, prefix, "group_norm"), width);
-    for (int i = 0; i < 4; i++) torch_linear(t, sub(&s, prefix, "%s", parts[i]), width, width, true);
+    for (int i = 0; i < 4; i++)
+        torch_linear(t, sub(&s, prefix, "%s", parts[i]), width, width, true);
 }
 
 static void cross_attention(torch_init *t, const char *prefix, int64_t width, int64_t context) {
@@ -126,7 +130,8 @@ void torch_transformer(torch_init *t, const char *prefix, int64_t width, int64_t
     torch_linear(t, sub(&s, prefix, "transformer_blocks.0.ff.net.0.proj"), width, 8 * width, true);
     torch_linear(t, sub(&s, prefix, "transformer_blocks.0.ff.net.2"), 4 * width, width, true);
     for (int i = 1; i <= 3; i++)
-        if (i != 2 || context) torch_norm(t, sub(&s, prefix, "transformer_blocks.0.norm%d", i), width);
+        if (i != 2 || context)
+            torch_norm(t, sub(&s, prefix, "transformer_blocks.0.norm%d", i), width);
     torch_conv(t, sub(&s, prefix, "proj_out"), width, width, 1);
 }
 
@@ -144,10 +149,12 @@ static void down(torch_init *t, const torch_network *n, int64_t emb) {
     int64_t in = n->channels[0];
     for (size_t i = 0; i < n->levels; i++) {
         for (int64_t j = 0; j < n->layers; j++) {
-            torch_resnet(t, sub(&s, "", "down_blocks.%zu.resnets.%d", i, (int)j), in, n->channels[i], emb);
+            torch_resnet(t, sub(&s, "", "down_blocks.%zu.resnets.%d", i, (int)j), in,
+                         n->channels[i], emb);
             in = n->channels[i];
             if (n->attention[i])
-                torch_image_attention(t, sub(&s, "", "down_blocks.%zu.attentions.%d", i, (int)j), in);
+                torch_image_attention(t, sub(&s, "", "down_blocks.%zu.attentions.%d", i, (int)j),
+                                      in);
         }
         if (i + 1 < n->levels)
             torch_conv(t, sub(&s, "", "down_blocks.%zu.downsamplers.0.conv", i), in, in, 3);
@@ -162,12 +169,15 @@ static void up(torch_init *t, const torch_network *n, int64_t emb) {
         int64_t out = n->channels[at], input = n->channels[at > 0 ? at - 1 : 0];
         for (int64_t j = 0; j <= n->layers; j++) {
             int64_t skip = j == n->layers ? input : out;
-            torch_resnet(t, sub(&s, "", "up_blocks.%zu.resnets.%d", i, (int)j), previous + skip, out, emb);
+            torch_resnet(t, sub(&s, "", "up_blocks.%zu.resnets.%d", i, (int)j), previous + skip,
+                         out, emb);
             previous = out;
             if (n->attention[at])
-                torch_image_attention(t, sub(&s, "", "up_blocks.%zu.attentions.%d", i, (int)j), out);
+                torch_image_attention(t, sub(&s, "", "up_blocks.%zu.attentions.%d", i, (int)j),
+                                      out);
         }
-        if (i + 1 < n->levels) torch_conv(t, sub(&s, "", "up_blocks.%zu.upsamplers.0.conv", i), out, out, 3);
+        if (i + 1 < n->levels)
+            torch_conv(t, sub(&s, "", "up_blocks.%zu.upsamplers.0.conv", i), out, out, 3);
     }
 }
 

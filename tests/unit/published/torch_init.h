@@ -1,9 +1,10 @@
-/* Networks as torch constructs them: every layer's default initial values, drawn from torch's CPU generator
- * in the order in which diffusers' constructors make the layers (which is not the order of names in a file).
- * With the inputs drawn from the same generator, tests of diffusers that print numbers need no weights.
+/* Networks as torch constructs them: every layer's default initial values, drawn from torch's CPU
+ * generator in the order in which diffusers' constructors make the layers (which is not the order
+ * of names in a file). With the inputs drawn from the same generator, tests of diffusers that print
+ * numbers need no weights.
  *
- * Layers: Linear and Conv2d draw weight, then bias, both uniform in +-1/sqrt(fan_in); normalisations draw
- * nothing (1 and 0). Names are diffusers'. */
+ * Layers: Linear and Conv2d draw weight, then bias, both uniform in +-1/sqrt(fan_in);
+ * normalisations draw nothing (1 and 0). Names are diffusers'. */
 #ifndef EBRU_TESTS_UNIT_PUBLISHED_TORCH_INIT_H
 #define EBRU_TESTS_UNIT_PUBLISHED_TORCH_INIT_H
 
@@ -34,8 +35,8 @@ void torch_norm(torch_init *t, const char *prefix, int64_t width);
 void torch_resnet(torch_init *t, const char *prefix, int64_t in, int64_t out, int64_t emb);
 /* Attention behind a group norm, with biases. */
 void torch_image_attention(torch_init *t, const char *prefix, int64_t width);
-/* Transformer2DModel of one layer with convolutions for projections; context: width of what attn2 attends to,
- * 0: without attn2. */
+/* Transformer2DModel of one layer with convolutions for projections; context: width of what attn2
+ * attends to, 0: without attn2. */
 void torch_transformer(torch_init *t, const char *prefix, int64_t width, int64_t context);
 
 /* What a UNet2DModel of the tests is made of. */

@@ -1,8 +1,8 @@
-/* The arithmetic of conditioning against torch 1.13 and numpy. The tables come from a few lines each, beside
- * them. */
+/* The arithmetic of conditioning against torch 1.13 and numpy. The tables come from a few lines
+ * each, beside them. */
 #include "runtime/pipeline/condition.h"
-#include "runtime/text/prompt_tokens.h"
 #include "runtime/samplers/samplers.h"
+#include "runtime/text/prompt_tokens.h"
 #include "runtime/text/tokenizer_build.h"
 
 #include <math.h>
@@ -53,7 +53,8 @@ static void depth(void **state) {
     assert_true(flat[0] == 3 && flat[1] == 3);
 }
 
-/* diffusers' LatentConsistencyModelPipeline.get_guidance_scale_embedding(g - 1, width) for g 8.5 and 1.3 */
+/* diffusers' LatentConsistencyModelPipeline.get_guidance_scale_embedding(g - 1, width) for g 8.5
+ * and 1.3 */
 static void guidance_embedding(void **state) {
     (void)state;
     static const float eight[] = {-0.851235926f, 0.562671125f,  -0.435233027f, 0.681638718f,
@@ -102,7 +103,8 @@ static void guidance(void **state) {
 /* z = rows * w[:, None]; z * (rows.mean() / z.mean()) */
 static void token_weights(void **state) {
     (void)state;
-    float rows[] = {-0.856674612f, 1.10060418f, -1.07118738f, 0.122701243f, -0.566317499f, 0.373114645f},
+    float rows[] = {-0.856674612f, 1.10060418f,   -1.07118738f,
+                    0.122701243f,  -0.566317499f, 0.373114645f},
           same[6];
     static const float w[] = {1, 1.5f, 0.5f}, ones[] = {1, 1, 1}, none[] = {0, 0, 0};
     static const float want[] = {-0.603016376f, 0.774719238f,  -1.131019f,
@@ -154,27 +156,33 @@ enum { BOS = 3, EOS = 4, PAD = 5 };
 static rt_tokenizer tokenizer(void **blob, uint32_t max_length) {
     static const rt_vocab_entry vocab[] = {{"a</w>", 5, 0}, {"b</w>", 5, 1},  {"c</w>", 5, 2},
                                            {"<s>", 3, BOS}, {"</s>", 4, EOS}, {"!", 1, PAD}};
-    rt_tokenizer_options o = {
-        .bos = BOS, .eos = EOS, .pad = PAD, .unk = EOS, .max_length = max_length, .lower_case = true};
+    rt_tokenizer_options o = {.bos = BOS,
+                              .eos = EOS,
+                              .pad = PAD,
+                              .unk = EOS,
+                              .max_length = max_length,
+                              .lower_case = true};
     rt_tokenizer t = {0};
     size_t size;
     rt_error err;
-    if (rt_tokenizer_build_blob(vocab, COUNT(vocab), "#version\n", 9, 0, &o, blob, &size, &err) != RT_OK ||
+    if (rt_tokenizer_build_blob(vocab, COUNT(vocab), "#version\n", 9, 0, &o, blob, &size, &err) !=
+            RT_OK ||
         rt_tokenizer_open(&t, *blob, size, &err) != RT_OK)
         fail_msg("%s", err.message);
     return t;
 }
 
 /* Ids (and weights) of a prompt in `chunks` chunks; the tokens that did not fit. */
-static void framed(const char *text, bool weighted, size_t chunks, const int32_t *ids, const float *weights,
-                   size_t cut) {
+static void framed(const char *text, bool weighted, size_t chunks, const int32_t *ids,
+                   const float *weights, size_t cut) {
     void *blob;
     rt_tokenizer t = tokenizer(&blob, 5);
     rt_token_list list = {0};
     rt_error err;
     int32_t got[20];
     float got_weights[20];
-    if (rt_prompt_tokens(&t, text, strlen(text), weighted, &list, &err)) fail_msg("%s", err.message);
+    if (rt_prompt_tokens(&t, text, strlen(text), weighted, &list, &err))
+        fail_msg("%s", err.message);
     assert_int_equal(rt_prompt_frame(&t, &list, chunks, got, got_weights), cut);
     assert_memory_equal(got, ids, chunks * 5 * sizeof *ids);
     close_to(got_weights, weights, chunks * 5, 1e-7);

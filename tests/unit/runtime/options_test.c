@@ -11,16 +11,17 @@
 static rt_status parse(rt_options *o, rt_error *err, int argc, const char **argv) {
     return rt_options_parse(o, argc, (char **)argv, err);
 }
-#define PARSE(o, err, ...)                                                                                   \
-    parse((o), (err), (int)(sizeof((const char *[]){"prog", __VA_ARGS__}) / sizeof(char *)),                 \
+#define PARSE(o, err, ...)                                                                         \
+    parse((o), (err), (int)(sizeof((const char *[]){"prog", __VA_ARGS__}) / sizeof(char *)),       \
           (const char *[]){"prog", __VA_ARGS__})
 
 static void test_values(void **state) {
     (void)state;
     rt_options o;
     rt_error err;
-    assert_int_equal(PARSE(&o, &err, "-p", "a cat", "-p@file", "-n", "dog", "--steps=7", "--cfg-scale", "2.5",
-                           "-s", "12345678901234", "-t2", "-b", "3", "--grid=2", "-W", "128", "--bench=json"),
+    assert_int_equal(PARSE(&o, &err, "-p", "a cat", "-p@file", "-n", "dog", "--steps=7",
+                           "--cfg-scale", "2.5", "-s", "12345678901234", "-t2", "-b", "3",
+                           "--grid=2", "-W", "128", "--bench=json"),
                      RT_OK);
     assert_int_equal(o.prompt_count, 2);
     assert_string_equal(o.prompts[0], "a cat");
@@ -41,8 +42,9 @@ static void test_pictures(void **state) {
     (void)state;
     rt_options o;
     rt_error err;
-    assert_int_equal(PARSE(&o, &err, "-i", "a.png", "--mask=m.png", "--depth", "d.png", "--strength", "0.25",
-                           "--noise-level=0", "--guidance-rescale", "1", "--prompt-weights"),
+    assert_int_equal(PARSE(&o, &err, "-i", "a.png", "--mask=m.png", "--depth", "d.png",
+                           "--strength", "0.25", "--noise-level=0", "--guidance-rescale", "1",
+                           "--prompt-weights"),
                      RT_OK);
     assert_string_equal(o.init_image, "a.png");
     assert_string_equal(o.mask, "m.png");
@@ -50,7 +52,8 @@ static void test_pictures(void **state) {
     assert_true(o.strength == 0.25 && o.guidance_rescale == 1 && o.noise_level == 0 && o.weights);
     assert_int_equal(PARSE(&o, &err, "--init-img=b.png", "--strength=0"), RT_OK);
     assert_string_equal(o.init_image, "b.png");
-    assert_true(o.strength == 0 && o.guidance_rescale == 0 && o.noise_level < 0 && !o.weights && !o.mask);
+    assert_true(o.strength == 0 && o.guidance_rescale == 0 && o.noise_level < 0 && !o.weights &&
+                !o.mask);
 }
 
 static void test_defaults(void **state) {
@@ -93,13 +96,15 @@ static void test_errors(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *argv[] = {"prog", cases[i].a, cases[i].b};
         assert_int_equal(parse(&o, &err, cases[i].b ? 3 : 2, argv), RT_ERR_USAGE);
-        if (!strstr(err.message, cases[i].says)) fail_msg("'%s' lacks '%s'", err.message, cases[i].says);
+        if (!strstr(err.message, cases[i].says))
+            fail_msg("'%s' lacks '%s'", err.message, cases[i].says);
         rt_options_free(&o);
     }
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_pictures),
-                                       cmocka_unit_test(test_defaults), cmocka_unit_test(test_errors)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values), cmocka_unit_test(test_pictures),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* The PNG reader: every kind of PNG against samples that are known, files that are no PNG, are cut, damaged
- * or too large, names that must not reach a terminal as they are. */
+/* The PNG reader: every kind of PNG against samples that are known, files that are no PNG, are cut,
+ * damaged or too large, names that must not reach a terminal as they are. */
 #include "runtime/image/png_reader.h"
 #include "runtime/text/unicode.h"
 
@@ -56,7 +56,8 @@ static struct picture make_picture(int type, int depth, uint32_t w, uint32_t h) 
                                                      : 1;
     p.colours = type == PNG_COLOR_TYPE_PALETTE ? 1 << depth : 0;
     for (int i = 0; i < p.colours; i++)
-        p.palette[i] = (png_color){(png_byte)random_bits(), (png_byte)random_bits(), (png_byte)random_bits()};
+        p.palette[i] =
+            (png_color){(png_byte)random_bits(), (png_byte)random_bits(), (png_byte)random_bits()};
     size_t n = (size_t)w * h * (size_t)p.channels;
     p.samples = malloc(n * sizeof *p.samples);
     assert_non_null(p.samples);
@@ -79,8 +80,8 @@ static void write_png(const struct picture *p) {
     png_infop info = png_create_info_struct(png);
     png_init_io(png, f);
     png_set_IHDR(png, info, p->w, p->h, p->depth, p->type,
-                 p->interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-                 PNG_FILTER_TYPE_DEFAULT);
+                 p->interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     if (p->colours) png_set_PLTE(png, info, p->palette, p->colours);
     png_byte alpha[2] = {7, 200};
     png_color_16 clear = {0, p->samples[0], p->samples[0], p->samples[0], p->samples[0]};
@@ -145,8 +146,8 @@ static void expect_picture(const struct picture *p) {
         colour(p, i, 16, high);
         if (rgb[3 * i] != low[0] || rgb[3 * i + 1] != low[1] || rgb[3 * i + 2] != low[2] ||
             gray[i] != gray_of(p, low) || wide[i] != gray_of(p, high))
-            fail_msg("type %d, %d bits, interlaced %d, transparent %d, pixel %zu", p->type, p->depth,
-                     p->interlaced, p->transparent, i);
+            fail_msg("type %d, %d bits, interlaced %d, transparent %d, pixel %zu", p->type,
+                     p->depth, p->interlaced, p->transparent, i);
     }
     free(rgb);
     free(gray);
@@ -164,7 +165,8 @@ static void every_kind(void **state) {
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         for (size_t s = 0; s < 4; s++)
             for (int how = 0; how < 4; how++) {
-                struct picture p = make_picture(kinds[k].type, kinds[k].depth, sizes[s][0], sizes[s][1]);
+                struct picture p =
+                    make_picture(kinds[k].type, kinds[k].depth, sizes[s][0], sizes[s][1]);
                 p.interlaced = how & 1;
                 p.transparent = (how & 2) && p.type < 4;
                 write_png(&p);
@@ -209,8 +211,7 @@ static void refuse(const char *name, rt_status status, const char *want) {
 
 static void other_formats(void **state) {
     (void)state;
-#define KIND(bytes, what)                                                                                    \
-    { bytes, sizeof(bytes) - 1, what }
+#define KIND(bytes, what) {bytes, sizeof(bytes) - 1, what}
     static const struct {
         const char *bytes;
         size_t n;
@@ -239,7 +240,8 @@ static void other_formats(void **state) {
         KIND("\0", "is not a PNG picture"),
         KIND("\x89PN", "is truncated"),
         KIND("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0", "is truncated"),
-        KIND("\x89PNG\r\n\x1a\n\0\0\0\rIDAT\0\0\0\1\0\0\0\1\x08\0\0\0\0", "does not begin with IHDR"),
+        KIND("\x89PNG\r\n\x1a\n\0\0\0\rIDAT\0\0\0\1\0\0\0\1\x08\0\0\0\0",
+             "does not begin with IHDR"),
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         write_bytes(kinds[i].bytes, kinds[i].n);
@@ -282,11 +284,13 @@ static void sizes(void **state) {
     }
 }
 
-/* Every prefix is refused, and every bit flipped in what holds the pixels; what came before the fault is not
- * delivered. Damage in a chunk that is skipped harms nobody. */
+/* Every prefix is refused, and every bit flipped in what holds the pixels; what came before the
+ * fault is not delivered. Damage in a chunk that is skipped harms nobody. */
 static void cut_and_damaged(void **state) {
     (void)state;
-    static const struct { int type, depth; } kinds[] = {{2, 8}, {3, 2}};
+    static const struct {
+        int type, depth;
+    } kinds[] = {{2, 8}, {3, 2}};
     static uint8_t bytes[4096];
     for (size_t k = 0; k < 2; k++) {
         seed = 5;

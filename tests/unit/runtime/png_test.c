@@ -1,4 +1,5 @@
-/* Pictures: bytes from floats, grids, PNG files read back, failures that must leave nothing behind. */
+/* Pictures: bytes from floats, grids, PNG files read back, failures that must leave nothing behind.
+ */
 #include "runtime/cli/output.h"
 #include "runtime/image/png_writer.h"
 
@@ -65,7 +66,8 @@ static size_t read_all(const char *name, uint8_t *out, size_t room) {
     return n;
 }
 
-static void expect_pixels(const char *name, const uint8_t *pixels, uint32_t w, uint32_t h, int channels) {
+static void expect_pixels(const char *name, const uint8_t *pixels, uint32_t w, uint32_t h,
+                          int channels) {
     png_image image = {.version = PNG_IMAGE_VERSION};
     assert_true(png_image_begin_read_from_file(&image, name));
     assert_int_equal(image.width, w);
@@ -84,8 +86,8 @@ static size_t chunk(const char *name, const char *type, int k, uint8_t *data, si
     static uint8_t bytes[1 << 20];
     size_t n = read_all(name, bytes, sizeof bytes);
     for (size_t at = 8; at + 12 <= n;) {
-        size_t length = (size_t)bytes[at] << 24 | (size_t)bytes[at + 1] << 16 | (size_t)bytes[at + 2] << 8 |
-                        bytes[at + 3];
+        size_t length = (size_t)bytes[at] << 24 | (size_t)bytes[at + 1] << 16 |
+                        (size_t)bytes[at + 2] << 8 | bytes[at + 3];
         if (memcmp(bytes + at + 4, type, 4) == 0 && k-- == 0) {
             assert_true(length <= room);
             memcpy(data, bytes + at + 8, length);
@@ -105,7 +107,8 @@ static void reads_back(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint8_t *pixels = noise((size_t)cases[i].w * cases[i].h * (size_t)cases[i].channels);
         rt_error err = {"?"};
-        if (rt_png_write(path, pixels, cases[i].w, cases[i].h, cases[i].channels, NULL, 0, &err) != RT_OK)
+        if (rt_png_write(path, pixels, cases[i].w, cases[i].h, cases[i].channels, NULL, 0, &err) !=
+            RT_OK)
             fail_msg("%s", err.message);
         expect_pixels(path, pixels, cases[i].w, cases[i].h, cases[i].channels);
         assert_int_equal(files(), 1);
@@ -143,7 +146,8 @@ static void texts(void **state) {
         {"ok", "caf\xe9"}, {"", "x"}, {" lead", "x"}, {"caf\xc3\xa9", "x"}, {"two  spaces", "x"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(rt_png_write(path, pixel, 1, 1, 3, bad + i, 1, &err), RT_ERR_INPUT);
-    assert_int_equal(chunk(path, "tEXt", 1, data, sizeof data), 7); /* the file before is untouched */
+    assert_int_equal(chunk(path, "tEXt", 1, data, sizeof data),
+                     7); /* the file before is untouched */
 }
 
 static void same_bytes_every_time(void **state) {
@@ -243,8 +247,8 @@ static void standard_output(void **state) {
 
 static void bytes_from_floats(void **state) {
     (void)state;
-    /* 2 channels, 2 rows, 3 columns; -1 and 1 are the ends, what lies beyond is clamped. 1/255 * 2 - 1 + half
-     * steps: rounding half to even. */
+    /* 2 channels, 2 rows, 3 columns; -1 and 1 are the ends, what lies beyond is clamped. 1/255 * 2
+     * - 1 + half steps: rounding half to even. */
     const float planes[2][6] = {{-1, 1, 0, -5, 5, -0.0f},
                                 {0.5f, -0.5f, 1e30f, -1e30f, 0.25f, 2.0f / 255 - 1}};
     uint8_t out[12];
@@ -280,7 +284,8 @@ static void grid(void **state) {
     rt_image_grid(pictures, 3, 1, 2, 1, 2, out);
     const uint8_t want[8] = {1, 2, 3, 4, 5, 6, 0, 0};
     assert_memory_equal(out, want, sizeof want);
-    const uint8_t tall[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}; /* two of 2 rows, 1 column, RGB */
+    const uint8_t tall[] = {1, 2, 3, 4,  5,  6,
+                            7, 8, 9, 10, 11, 12}; /* two of 2 rows, 1 column, RGB */
     uint8_t side[12];
     rt_image_grid(tall, 2, 2, 1, 3, 2, side);
     const uint8_t beside[12] = {1, 2, 3, 7, 8, 9, 4, 5, 6, 10, 11, 12};

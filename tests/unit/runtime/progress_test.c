@@ -119,7 +119,8 @@ static void odd_calls(void **state) {
     rt_progress p = begin(RT_PROGRESS_BAR);
     rt_progress_step(&p, 3);
     rt_progress_close(&p);
-    rt_progress_phase(&p, "a phase with a name that is much longer than a line should be, really", 3);
+    rt_progress_phase(&p, "a phase with a name that is much longer than a line should be, really",
+                      3);
     rt_progress_step(&p, 99);
     now += 1e9;
     rt_progress_step(&p, -5);

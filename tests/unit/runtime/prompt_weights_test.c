@@ -37,7 +37,8 @@ static rt_status parse(const char *text, size_t length, rt_prompt *p, rt_error *
 static void check(const struct example *e) {
     rt_prompt p;
     rt_error err = {""};
-    if (parse(e->prompt, strlen(e->prompt), &p, &err) != RT_OK) fail_msg("'%s': %s", e->prompt, err.message);
+    if (parse(e->prompt, strlen(e->prompt), &p, &err) != RT_OK)
+        fail_msg("'%s': %s", e->prompt, err.message);
     size_t count = 0;
     while (count < 12 && e->segments[count].text) count++;
     for (size_t i = 0; i < count && i < p.count; i++) {
@@ -46,15 +47,16 @@ static void check(const struct example *e) {
         bool is_break = strcmp(w->text, BREAK) == 0;
         const char *text = is_break ? "" : w->text;
         if (s->is_break != is_break || strcmp(s->text, text) != 0 || s->length != strlen(text) ||
-            !(fabs((double)s->weight - (is_break ? 1 : w->weight)) <= 1e-6 * fmax(1, fabs(w->weight))))
-            fail_msg("'%s', segment %zu: '%s' %g, expected '%s' %g", e->prompt, i, s->text, (double)s->weight,
-                     w->text, w->weight);
+            !(fabs((double)s->weight - (is_break ? 1 : w->weight)) <=
+              1e-6 * fmax(1, fabs(w->weight))))
+            fail_msg("'%s', segment %zu: '%s' %g, expected '%s' %g", e->prompt, i, s->text,
+                     (double)s->weight, w->text, w->weight);
     }
     if (p.count != count) fail_msg("'%s': %zu segments, expected %zu", e->prompt, p.count, count);
     rt_prompt_free(&p);
     assert_null(p.segments);
 }
-#define CHECK_ALL(examples)                                                                                  \
+#define CHECK_ALL(examples)                                                                        \
     for (size_t e_ = 0; e_ < sizeof(examples) / sizeof *(examples); e_++) check(&(examples)[e_])
 
 static void published_examples(void **state) {
@@ -170,7 +172,8 @@ static void refusals(void **state) {
 
 static void signs_alone_are_text(void **state) {
     (void)state;
-    static const struct example examples[] = {{"(a:-)", {{"a:-", 1.1}}}, {"(a:+-1)", {{"a:+-1", 1.1}}}};
+    static const struct example examples[] = {{"(a:-)", {{"a:-", 1.1}}},
+                                              {"(a:+-1)", {{"a:+-1", 1.1}}}};
     CHECK_ALL(examples);
 }
 
@@ -217,7 +220,8 @@ static void bombs(void **state) {
     free(text);
 }
 
-/* No text makes it crash, run over its buffers or lose bytes that are neither brackets nor escapes. */
+/* No text makes it crash, run over its buffers or lose bytes that are neither brackets nor escapes.
+ */
 static void any_text(void **state) {
     (void)state;
     static const char *const parts[] = {"(",     ")", "[", "]", ":",  "\\", "1.1",
@@ -227,7 +231,8 @@ static void any_text(void **state) {
         char text[128];
         size_t n = 0;
         for (int i = 0; i < 12; i++) {
-            const char *part = parts[(x = x * 1664525u + 1013904223u) >> 24 & 15 ? (x >> 20) % 14 : 0];
+            const char *part =
+                parts[(x = x * 1664525u + 1013904223u) >> 24 & 15 ? (x >> 20) % 14 : 0];
             memcpy(text + n, part, strlen(part));
             n += strlen(part);
         }

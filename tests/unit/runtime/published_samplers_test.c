@@ -1,5 +1,6 @@
-/* The samplers against the sums that diffusers' own tests print (tests/schedulers/test_scheduler_*.py): a
- * stand-in model s t / (t + 1) on a sample of counted values, sum or mean of |x| after the loop. */
+/* The samplers against the sums that diffusers' own tests print
+ * (tests/schedulers/test_scheduler_*.py): a stand-in model s t / (t + 1) on a sample of counted
+ * values, sum or mean of |x| after the loop. */
 #include "runtime/pipeline/rng.h"
 #include "runtime/samplers/samplers.h"
 
@@ -15,9 +16,9 @@
 
 enum { PICTURES = 4, PICTURE = 3 * 8 * 8, ELEMENTS = PICTURES * PICTURE };
 
-/* One loop. `keys`: settings as in scheduler_config.json, "key=value", words and numbers. `start` > 0: the
- * loop begins at that evaluation with noise added to the sample, as image to image does. `mean`: the test
- * prints the mean. */
+/* One loop. `keys`: settings as in scheduler_config.json, "key=value", words and numbers. `start` >
+ * 0: the loop begins at that evaluation with noise added to the sample, as image to image does.
+ * `mean`: the test prints the mean. */
 typedef struct loop {
     rt_sampler_id id;
     int steps, start;
@@ -25,7 +26,9 @@ typedef struct loop {
     double want;
     bool mean;
     double
-        loose; /* not 0: the printed digits are not diffusers' own any more, or lie within float32's error */
+        /* not 0: the printed digits are not diffusers' own any more, or lie within float32's error
+         */
+        loose;
 } loop;
 
 static void set(rt_sampler_config *c, const char *setting) {
@@ -39,8 +42,8 @@ static void set(rt_sampler_config *c, const char *setting) {
         fail_msg("%s: %s", setting, err.message);
 }
 
-/* The tests of the Euler family multiply the sample with init_noise_sigma before noise is added, and give
- * step() the scaled sample. */
+/* The tests of the Euler family multiply the sample with init_noise_sigma before noise is added,
+ * and give step() the scaled sample. */
 static bool euler_family(rt_sampler_id id) {
     return id == RT_SAMPLER_EULER || id == RT_SAMPLER_EULER_A || id == RT_SAMPLER_HEUN ||
            id == RT_SAMPLER_LMS;
@@ -56,7 +59,8 @@ static rt_sampler *make(const loop *l) {
         set(&c, "beta_end=0.02");
     }
     if (l->id == RT_SAMPLER_DPMPP_2M) set(&c, "lower_order_final=0");
-    if (l->id == RT_SAMPLER_DPMPP_2M || l->id == RT_SAMPLER_UNIPC) set(&c, "final_sigmas_type=sigma_min");
+    if (l->id == RT_SAMPLER_DPMPP_2M || l->id == RT_SAMPLER_UNIPC)
+        set(&c, "final_sigmas_type=sigma_min");
     for (int i = 0; i < 7 && l->keys[i]; i++) set(&c, l->keys[i]);
     if (rt_sampler_new(&s, &c, l->steps, ELEMENTS, &err) != RT_OK) fail_msg("%s", err.message);
     rt_sampler_set_images(s, PICTURES);
@@ -89,8 +93,8 @@ static double run(const loop *l) {
     return l->mean ? sum / ELEMENTS : sum;
 }
 
-/* Half a unit of the last printed digit and float32's own error in sums of 768 values. diffusers allows 1e-2
- * in a sum, 1e-3 in a mean. */
+/* Half a unit of the last printed digit and float32's own error in sums of 768 values. diffusers
+ * allows 1e-2 in a sum, 1e-3 in a mean. */
 static int differs(const loop *l) {
     double got = run(l), limit = l->mean ? 1e-4 : fmax(2e-4, 2e-6 * l->want);
     if (l->loose > 0) limit = l->loose;

@@ -11,7 +11,8 @@
 
 #include <cmocka.h>
 
-/* mt19937 itself: the reference implementation's first word for seed 5489, and its ten-thousandth. */
+/* mt19937 itself: the reference implementation's first word for seed 5489, and its ten-thousandth.
+ */
 static void generator(void **state) {
     (void)state;
     rt_rng rng;
@@ -50,7 +51,8 @@ static void randn_has_torchs_bits(void **state) {
             rt_rng_randn(&rng, got, n);
             for (size_t i = 0; i < n; i++)
                 if (memcmp(got + i, want + i, sizeof(float)) != 0)
-                    fail_msg("%s[%zu]: %.9g, torch has %.9g", name, i, (double)got[i], (double)want[i]);
+                    fail_msg("%s[%zu]: %.9g, torch has %.9g", name, i, (double)got[i],
+                             (double)want[i]);
             free(got);
         }
     }

@@ -1,5 +1,5 @@
-/* Every sampler against diffusers' own steps with the same stand-in model. What diffusers' own tests print is
- * in published_samplers_test.c. */
+/* Every sampler against diffusers' own steps with the same stand-in model. What diffusers' own
+ * tests print is in published_samplers_test.c. */
 #include "runtime/pipeline/rng.h"
 #include "runtime/samplers/samplers.h"
 
@@ -22,14 +22,26 @@ static const struct golden_case {
     const char *prediction;
     const char *keys[4]; /* numeric settings "key=value" */
 } cases[] = {
-    {"ddim", RT_SAMPLER_DDIM, 10, "epsilon", {"set_alpha_to_one=0", "steps_offset=1", "clip_sample=0"}},
-    {"ddim-v", RT_SAMPLER_DDIM, 7, "v_prediction", {"set_alpha_to_one=0", "steps_offset=1", "clip_sample=0"}},
+    {"ddim",
+     RT_SAMPLER_DDIM,
+     10,
+     "epsilon",
+     {"set_alpha_to_one=0", "steps_offset=1", "clip_sample=0"}},
+    {"ddim-v",
+     RT_SAMPLER_DDIM,
+     7,
+     "v_prediction",
+     {"set_alpha_to_one=0", "steps_offset=1", "clip_sample=0"}},
     {"ddpm", RT_SAMPLER_DDPM, 10, "epsilon", {"clip_sample=0"}},
     {"ddpm-v", RT_SAMPLER_DDPM, 7, "v_prediction", {"clip_sample=1"}},
     {"euler", RT_SAMPLER_EULER, 10, "epsilon", {"steps_offset=1"}},
     {"euler-karras", RT_SAMPLER_EULER, 7, "v_prediction", {"use_karras_sigmas=1"}},
     {"euler-a", RT_SAMPLER_EULER_A, 10, "epsilon", {"steps_offset=1"}},
-    {"pndm", RT_SAMPLER_PNDM, 10, "epsilon", {"skip_prk_steps=1", "set_alpha_to_one=0", "steps_offset=1"}},
+    {"pndm",
+     RT_SAMPLER_PNDM,
+     10,
+     "epsilon",
+     {"skip_prk_steps=1", "set_alpha_to_one=0", "steps_offset=1"}},
     {"heun", RT_SAMPLER_HEUN, 7, "epsilon", {NULL}},
     {"lms", RT_SAMPLER_LMS, 10, "epsilon", {NULL}},
     {"dpmpp-2m", RT_SAMPLER_DPMPP_2M, 10, "epsilon", {"steps_offset=1"}},
@@ -40,7 +52,8 @@ static const struct golden_case {
 
 static void set(rt_sampler_config *c, const char *key, const char *text, double number) {
     rt_error err;
-    if (rt_sampler_config_set(c, key, text, number, &err) != RT_OK) fail_msg("%s: %s", key, err.message);
+    if (rt_sampler_config_set(c, key, text, number, &err) != RT_OK)
+        fail_msg("%s: %s", key, err.message);
 }
 
 static rt_sampler_config config_of(const struct golden_case *g) {
@@ -49,8 +62,8 @@ static rt_sampler_config config_of(const struct golden_case *g) {
     set(&c, "beta_start", NULL, 0.00085);
     set(&c, "beta_end", NULL, 0.012);
     set(&c, "prediction_type", g->prediction, 0);
-    /* The diffusers of the goldens (0.24) had no final_sigmas_type: these two ended at the least trained
-     * sigma. */
+    /* The diffusers of the goldens (0.24) had no final_sigmas_type: these two ended at the least
+     * trained sigma. */
     if (g->id == RT_SAMPLER_DPMPP_2M || g->id == RT_SAMPLER_UNIPC)
         set(&c, "final_sigmas_type", "sigma_min", 0);
     for (int i = 0; i < 4 && g->keys[i]; i++) {
@@ -82,7 +95,8 @@ static void close_to(const char *file, int k, const float *got, const float *wan
         if (isnan(got[i])) worst = INFINITY;
     }
     double scale = fmax(1, sqrt(square / (double)n));
-    if (!(worst <= 1e-5 * scale)) fail_msg("%s: step %d is off by %g (rms %g)", file, k, worst, scale);
+    if (!(worst <= 1e-5 * scale))
+        fail_msg("%s: step %d is off by %g (rms %g)", file, k, worst, scale);
 }
 
 static void check_case(const struct golden_case *g) {
@@ -104,15 +118,15 @@ static void check_case(const struct golden_case *g) {
         fail_msg("%s: %d evaluations", g->file, rt_sampler_evaluations(s));
     for (size_t k = 0; k < count; k++)
         if (fabsf(rt_sampler_timesteps(s)[k] - timesteps[k]) > 1e-6f * timesteps[k])
-            fail_msg("%s: timestep %zu is %.9g, want %.9g", g->file, k, (double)rt_sampler_timesteps(s)[k],
-                     (double)timesteps[k]);
+            fail_msg("%s: timestep %zu is %.9g, want %.9g", g->file, k,
+                     (double)rt_sampler_timesteps(s)[k], (double)timesteps[k]);
     if (sigmas) {
         assert_non_null(rt_sampler_sigmas(s));
         assert_int_equal(sigma_count, count + 1);
         for (size_t k = 0; k <= count; k++)
             if (fabsf(rt_sampler_sigmas(s)[k] - sigmas[k]) > 1e-6f * sigmas[k])
-                fail_msg("%s: sigma %zu is %.9g, want %.9g", g->file, k, (double)rt_sampler_sigmas(s)[k],
-                         (double)sigmas[k]);
+                fail_msg("%s: sigma %zu is %.9g, want %.9g", g->file, k,
+                         (double)rt_sampler_sigmas(s)[k], (double)sigmas[k]);
     }
 
     float *x = malloc(n * sizeof *x), *scaled = malloc(n * sizeof *x), *out = malloc(n * sizeof *x);
@@ -162,14 +176,15 @@ static void flow_arrives(void **state) {
         if (which == 0) {
             assert_true(rt_sampler_timesteps(s)[0] == 1000 && rt_sampler_timesteps(s)[7] == 125);
         }
-        for (int k = 0; k < 8; k++) assert_int_equal(rt_sampler_step(s, k, x, v, NULL, NULL), RT_OK);
+        for (int k = 0; k < 8; k++)
+            assert_int_equal(rt_sampler_step(s, k, x, v, NULL, NULL), RT_OK);
         for (int i = 0; i < 3; i++) assert_float_equal(x[i], data[i], 1e-6);
         rt_sampler_free(s);
     }
 }
 
-/* A model that knows the clean sample: every sampler ends close to it, whatever it predicts, however it is
- * spaced. */
+/* A model that knows the clean sample: every sampler ends close to it, whatever it predicts,
+ * however it is spaced. */
 static void all_combinations_arrive(void **state) {
     (void)state;
     enum { N = 16 };
@@ -220,9 +235,10 @@ static void all_combinations_arrive(void **state) {
             }
             for (int i = 0; i < N; i++)
                 if (!(fabsf(x[i] - clean[i]) < 0.2f))
-                    fail_msg("%s, %s, %s, %d: arrived at %g, not %g", rt_sampler_name((rt_sampler_id)id),
-                             predictions[combination % 3], spacings[combination / 3 % 3], combination / 9,
-                             (double)x[i], (double)clean[i]);
+                    fail_msg("%s, %s, %s, %d: arrived at %g, not %g",
+                             rt_sampler_name((rt_sampler_id)id), predictions[combination % 3],
+                             spacings[combination / 3 % 3], combination / 9, (double)x[i],
+                             (double)clean[i]);
             rt_sampler_free(s);
         }
     }
@@ -279,8 +295,10 @@ static void bad_settings_are_errors(void **state) {
     assert_int_equal(rt_sampler_config_set(&c, "use_flow_sigmas", NULL, 1, &err), RT_ERR_INPUT);
     assert_int_equal(rt_sampler_config_set(&c, "use_flow_sigmas", NULL, 0, &err), RT_OK);
     assert_int_equal(rt_sampler_config_set(&c, "predict_x0", NULL, 0, &err), RT_ERR_INPUT);
-    assert_int_equal(rt_sampler_config_set(&c, "algorithm_type", "dpmsolver+++", 0, &err), RT_ERR_INPUT);
-    assert_int_equal(rt_sampler_config_set(&c, "variance_type", "fixed_large_log", 0, &err), RT_ERR_INPUT);
+    assert_int_equal(rt_sampler_config_set(&c, "algorithm_type", "dpmsolver+++", 0, &err),
+                     RT_ERR_INPUT);
+    assert_int_equal(rt_sampler_config_set(&c, "variance_type", "fixed_large_log", 0, &err),
+                     RT_ERR_INPUT);
     assert_int_equal(rt_sampler_config_set(&c, "steps_offset", NULL, 0.5, &err), RT_ERR_INPUT);
     assert_int_equal(rt_sampler_config_set(&c, "steps_offset", "1", 0, &err), RT_ERR_INPUT);
     assert_int_equal(rt_sampler_config_set(&c, "_diffusers_version", "0.24.0", 0, &err), RT_OK);
@@ -293,12 +311,14 @@ static void steps_come_in_order(void **state) {
     float x[2] = {1, 2}, out[2] = {0, 0}, noise[2] = {0, 0};
     assert_int_equal(rt_sampler_step(s, 4, x, out, noise, NULL), RT_ERR_USAGE);
     assert_int_equal(rt_sampler_step(s, -1, x, out, noise, NULL), RT_ERR_USAGE);
-    assert_int_equal(rt_sampler_step(s, 0, x, out, NULL, NULL), RT_ERR_USAGE); /* noise is missing */
+    assert_int_equal(rt_sampler_step(s, 0, x, out, NULL, NULL),
+                     RT_ERR_USAGE); /* noise is missing */
     assert_int_equal(rt_sampler_step(s, 0, x, out, noise, NULL), RT_OK);
     assert_int_equal(rt_sampler_step(s, 2, x, out, noise, NULL), RT_ERR_USAGE);
     assert_int_equal(rt_sampler_step(s, 1, x, out, noise, NULL), RT_OK);
     rt_sampler_reset(s);
-    assert_int_equal(rt_sampler_step(s, 2, x, out, noise, NULL), RT_OK); /* image to image begins anywhere */
+    assert_int_equal(rt_sampler_step(s, 2, x, out, noise, NULL),
+                     RT_OK); /* image to image begins anywhere */
     rt_sampler_free(s);
 }
 
@@ -341,7 +361,8 @@ static void switching_keeps_what_was_given(void **state) {
     assert_int_equal(e.steps_offset, 1);
     assert_int_equal(e.timestep_spacing, RT_SPACING_LINSPACE); /* not given: Euler's own */
     rt_sampler_config d = rt_sampler_switch(&e, RT_SAMPLER_DDIM);
-    assert_int_equal(d.flags, RT_SAMPLER_SET_ALPHA_TO_ONE); /* not given: DDIM's own; clip_sample was */
+    assert_int_equal(d.flags,
+                     RT_SAMPLER_SET_ALPHA_TO_ONE); /* not given: DDIM's own; clip_sample was */
     assert_int_equal(d.timestep_spacing, RT_SPACING_LEADING);
 }
 

@@ -1,5 +1,5 @@
-/* The samplers against diffusers' schedulers on a stand-in model, for every spacing, prediction, solver and
- * setting: timesteps to 1e-6, the sample at the end to 1e-5. */
+/* The samplers against diffusers' schedulers on a stand-in model, for every spacing, prediction,
+ * solver and setting: timesteps to 1e-6, the sample at the end to 1e-5. */
 #include "runtime/samplers/samplers.h"
 
 #include <math.h>
@@ -57,7 +57,8 @@ static double run(const value_row *r) {
     for (int i = 0; i < ELEMENTS; i++) x[i] = first[i] * rt_sampler_init_noise_sigma(s);
     for (int k = 0; k < r->evaluations && isfinite(worst); k++) {
         float t = rt_sampler_timesteps(s)[k];
-        if (!(fabs((double)t - r->timesteps[k]) <= 1e-6 * fmax(1, r->timesteps[k]))) worst = INFINITY;
+        if (!(fabs((double)t - r->timesteps[k]) <= 1e-6 * fmax(1, r->timesteps[k])))
+            worst = INFINITY;
         rt_sampler_scale_input(s, k, x, in);
         for (int i = 0; i < ELEMENTS; i++) {
             out[i] = 0.6f * in[i] + 0.3f * sinf(2.0f * in[i] + t / 300.0f);
@@ -82,7 +83,8 @@ static void as_diffusers(void **state) {
         if (isfinite(e)) largest = fmax(largest, e);
         if (e <= 1e-5) continue;
         wrong++;
-        print_error("%s, %d steps, eta %g", rt_sampler_name(rows[i].id), rows[i].steps, rows[i].eta);
+        print_error("%s, %d steps, eta %g", rt_sampler_name(rows[i].id), rows[i].steps,
+                    rows[i].eta);
         for (int k = 0; k < KEYS && rows[i].keys[k]; k++) print_error(", %s", rows[i].keys[k]);
         print_error(": error %g\n", e);
     }

@@ -1,4 +1,5 @@
-/* The pool, its barrier also when there are more threads than CPUs, and where the thread count comes from. */
+/* The pool, its barrier also when there are more threads than CPUs, and where the thread count
+ * comes from. */
 #include "runtime/engine/threads.h"
 
 #include <errno.h>
@@ -49,8 +50,8 @@ static void every_thread_runs_once(void **state) {
     rt_pool_free(make(4)); /* never used */
 }
 
-/* Each phase every thread adds its neighbour's value of the phase before; plain memory, so only the barrier
- * orders it. */
+/* Each phase every thread adds its neighbour's value of the phase before; plain memory, so only the
+ * barrier orders it. */
 enum { PHASES = 300 };
 struct ring {
     rt_pool *pool;
@@ -128,7 +129,8 @@ static void read_mxcsr(void *arg, int tid, int nthreads) {
 static void floating_point_state_is_the_default(void **state) {
     (void)state;
     unsigned saved = _mm_getcsr(), seen[4];
-    _mm_setcsr(saved | 0x8040); /* the caller flushes to zero; threads inherit that when they are created */
+    _mm_setcsr(saved |
+               0x8040); /* the caller flushes to zero; threads inherit that when they are created */
     rt_pool *pool = make(4);
     rt_pool_run(pool, read_mxcsr, seen);
     assert_int_equal(_mm_getcsr() & 0x8040, 0x8040); /* given back */
@@ -287,9 +289,10 @@ static void choosing(void **state) {
     const struct {
         rt_thread_limits limits;
         int want;
-    } cases[] = {{{4, -1, -1}, 4}, {{8, 7.65, 16}, 7}, {{8, 0.3, 4}, 1}, {{8, -1, 4}, 4},
-                 {{2, 2.5, 1}, 1}, {{-1, -1, -1}, 1},  {{-1, 3, -1}, 3}, {{5000, 1e12, -1}, RT_MAX_THREADS},
-                 {{16, 1, 8}, 1},  {{0, 0, 0}, 1}};
+    } cases[] = {
+        {{4, -1, -1}, 4}, {{8, 7.65, 16}, 7}, {{8, 0.3, 4}, 1}, {{8, -1, 4}, 4},
+        {{2, 2.5, 1}, 1}, {{-1, -1, -1}, 1},  {{-1, 3, -1}, 3}, {{5000, 1e12, -1}, RT_MAX_THREADS},
+        {{16, 1, 8}, 1},  {{0, 0, 0}, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(rt_threads_choose(&cases[i].limits, why, sizeof why), cases[i].want);
     rt_thread_limits l = {4, 2.5, 8};

@@ -23,7 +23,8 @@ static unsigned hex4(const char *p) {
     return (unsigned)strtoul(digits, NULL, 16);
 }
 
-/* The string that begins at *at (a quote), unescaped into out; *at moves behind it. Returns its length. */
+/* The string that begins at *at (a quote), unescaped into out; *at moves behind it. Returns its
+ * length. */
 static size_t json_string(const char **at, char *out) {
     const char *p = *at + 1;
     size_t n = 0;
@@ -87,7 +88,8 @@ static void free_vocabulary(struct vocabulary *v) {
 
 static uint32_t id_of(const struct vocabulary *v, const char *text) {
     for (size_t i = 0; i < v->count; i++)
-        if (v->entries[i].length == strlen(text) && memcmp(v->entries[i].text, text, strlen(text)) == 0)
+        if (v->entries[i].length == strlen(text) &&
+            memcmp(v->entries[i].text, text, strlen(text)) == 0)
             return v->entries[i].id;
     fail_msg("no '%s' in the vocabulary", text);
     return 0;
@@ -111,8 +113,8 @@ static void open_blob(const char *folder, void **blob, size_t *size, rt_tokenize
     struct vocabulary v = load_vocabulary(folder);
     rt_tokenizer_options o = clip_options(&v);
     rt_error err = {"?"};
-    if (rt_tokenizer_build_blob(v.entries, v.count, v.merges, v.merges_length, 0, &o, blob, size, &err) !=
-            RT_OK ||
+    if (rt_tokenizer_build_blob(v.entries, v.count, v.merges, v.merges_length, 0, &o, blob, size,
+                                &err) != RT_OK ||
         rt_tokenizer_open(t, *blob, *size, &err) != RT_OK)
         fail_msg("%s: %s", folder, err.message);
     free_vocabulary(&v);
@@ -173,16 +175,18 @@ static void clip_goldens(void **state) {
     free(ids);
 }
 
-/* The demonstration model's own vocabulary: words that were merged, words that fall back to letters. */
+/* The demonstration model's own vocabulary: words that were merged, words that fall back to
+ * letters. */
 static void shapes_vocabulary(void **state) {
     (void)state;
     struct vocabulary v = load_vocabulary("tokenizer/shapes");
-    const uint32_t want[] = {id_of(&v, "a</w>"),         id_of(&v, "red</w>"), id_of(&v, "circle</w>"),
-                             id_of(&v, "on</w>"),        id_of(&v, "a</w>"),   id_of(&v, "white</w>"),
-                             id_of(&v, "background</w>")};
+    const uint32_t want[] = {
+        id_of(&v, "a</w>"), id_of(&v, "red</w>"),   id_of(&v, "circle</w>"),    id_of(&v, "on</w>"),
+        id_of(&v, "a</w>"), id_of(&v, "white</w>"), id_of(&v, "background</w>")};
     const char *text = "A red  Circle on a\nwhite background";
     expect(&shapes, text, strlen(text), want, 7);
-    const uint32_t letters[] = {id_of(&v, "z"), id_of(&v, "q</w>"), id_of(&v, "7</w>"), id_of(&v, "7</w>")};
+    const uint32_t letters[] = {id_of(&v, "z"), id_of(&v, "q</w>"), id_of(&v, "7</w>"),
+                                id_of(&v, "7</w>")};
     expect(&shapes, "zq77", 4, letters, 4);
     free_vocabulary(&v);
 }
@@ -191,7 +195,8 @@ static void prompt_is_framed_and_cut(void **state) {
     (void)state;
     int32_t ids[77];
     size_t used, cut;
-    assert_int_equal(rt_tokenizer_encode_prompt(&clip, "a lovely cat", 12, ids, &used, &cut, NULL), RT_OK);
+    assert_int_equal(rt_tokenizer_encode_prompt(&clip, "a lovely cat", 12, ids, &used, &cut, NULL),
+                     RT_OK);
     const int32_t want[] = {49406, 320, 2165, 2368, 49407, 49407};
     assert_memory_equal(ids, want, sizeof want);
     assert_int_equal(ids[76], 49407);
@@ -199,7 +204,8 @@ static void prompt_is_framed_and_cut(void **state) {
     assert_int_equal(cut, 0);
     char text[5 * 80 + 1] = "";
     for (int i = 0; i < 80; i++) strcat(text, "word ");
-    assert_int_equal(rt_tokenizer_encode_prompt(&clip, text, strlen(text), ids, &used, &cut, NULL), RT_OK);
+    assert_int_equal(rt_tokenizer_encode_prompt(&clip, text, strlen(text), ids, &used, &cut, NULL),
+                     RT_OK);
     assert_int_equal(used, 77);
     assert_int_equal(cut, 5);
     assert_int_equal(ids[75], 2653);
@@ -214,19 +220,21 @@ static void pad_and_special_tokens_are_options(void **state) {
     (void)state;
     struct vocabulary v = load_vocabulary("tokenizer");
     rt_tokenizer_options o = clip_options(&v);
-    rt_vocab_entry specials[] = {{"<|startoftext|>", 15, o.bos}, {"<|endoftext|>", 13, o.eos}, {"!", 1, 0}};
+    rt_vocab_entry specials[] = {
+        {"<|startoftext|>", 15, o.bos}, {"<|endoftext|>", 13, o.eos}, {"!", 1, 0}};
     o.pad = 0;
     o.specials = specials;
     o.special_count = 3;
     void *blob;
     size_t size;
     rt_tokenizer t;
-    assert_int_equal(
-        rt_tokenizer_build_blob(v.entries, v.count, v.merges, v.merges_length, 0, &o, &blob, &size, NULL),
-        RT_OK);
+    assert_int_equal(rt_tokenizer_build_blob(v.entries, v.count, v.merges, v.merges_length, 0, &o,
+                                             &blob, &size, NULL),
+                     RT_OK);
     assert_int_equal(rt_tokenizer_open(&t, blob, size, NULL), RT_OK);
     int32_t ids[77];
-    assert_int_equal(rt_tokenizer_encode_prompt(&t, "Cat!!<|ENDOFTEXT|>", 18, ids, NULL, NULL, NULL), RT_OK);
+    assert_int_equal(
+        rt_tokenizer_encode_prompt(&t, "Cat!!<|ENDOFTEXT|>", 18, ids, NULL, NULL, NULL), RT_OK);
     const int32_t framed[] = {49406, 2368, 0, 0, 49407, 49407, 0, 0};
     assert_memory_equal(ids, framed, sizeof framed);
     free(blob);
@@ -265,7 +273,8 @@ static void invalid_utf8_is_located(void **state) {
     expect(&clip, "a\0a", 3, nul, 3);
 }
 
-/* Hostile shapes must cost no more than their length: one endless word, endless marks, thousands of words. */
+/* Hostile shapes must cost no more than their length: one endless word, endless marks, thousands of
+ * words. */
 static void long_texts_are_fast(void **state) {
     (void)state;
     size_t n = 200000;
@@ -282,7 +291,8 @@ static void long_texts_are_fast(void **state) {
     assert_int_equal(rt_tokenizer_encode(&clip, text, 2 * n, &ids, &count, NULL), RT_OK);
     free(ids);
     size_t length = 0;
-    for (int i = 0; i < 10000; i++) length += (size_t)sprintf(text + length, "word%c, ", 'a' + i % 26);
+    for (int i = 0; i < 10000; i++)
+        length += (size_t)sprintf(text + length, "word%c, ", 'a' + i % 26);
     assert_int_equal(rt_tokenizer_encode(&clip, text, length, &ids, &count, NULL), RT_OK);
     assert_true(count >= 20000);
     free(ids);
@@ -342,8 +352,8 @@ static void random_bytes(void **state) {
     }
 }
 
-/* Kind, and lower case of NFC, of every code point of the basic plane; the hash was made with Python's
- * unicodedata. */
+/* Kind, and lower case of NFC, of every code point of the basic plane; the hash was made with
+ * Python's unicodedata. */
 static void basic_plane(void **state) {
     (void)state;
     size_t room = 0x10000 * 8, n = 0;
@@ -353,8 +363,9 @@ static void basic_plane(void **state) {
         if (code >= 0xd800 && code < 0xe000) continue;
         char utf8[4], *normal;
         size_t length;
-        assert_int_equal(rt_unicode_normalize(utf8, rt_utf8_put(code, utf8), true, &normal, &length, NULL),
-                         RT_OK);
+        assert_int_equal(
+            rt_unicode_normalize(utf8, rt_utf8_put(code, utf8), true, &normal, &length, NULL),
+            RT_OK);
         data[n++] = (char)rt_unicode_kind_of(code);
         memcpy(data + n, normal, length);
         n += length;
@@ -377,16 +388,18 @@ static void normalization(void **state) {
         {"\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab", "\xed\x95\x9c"}, /* Hangul jamo */
         {"\xe0\xa4\x95\xe0\xa4\xbc", "\xe0\xa4\x95\xe0\xa4\xbc"}, /* excluded from composition */
         {"\xf0\x9d\x85\x9e", "\xf0\x9d\x85\x97\xf0\x9d\x85\xa5"}, /* decomposes for good */
-        {"\xf0\x91\x82\x99\xf0\x91\x82\xba", "\xf0\x91\x82\x9a"}, /* composes outside the basic plane */
-        {"\xc4\xb0", "i\xcc\x87"},                                /* capital I with dot */
-        {"\xe1\xba\x9e\xce\xa3", "\xc3\x9f\xcf\x83"},             /* capital sharp s; sigma without context */
-        {"\xf0\x90\x90\x80", "\xf0\x90\x90\xa8"},                 /* Deseret */
+        {"\xf0\x91\x82\x99\xf0\x91\x82\xba",
+         "\xf0\x91\x82\x9a"},                         /* composes outside the basic plane */
+        {"\xc4\xb0", "i\xcc\x87"},                    /* capital I with dot */
+        {"\xe1\xba\x9e\xce\xa3", "\xc3\x9f\xcf\x83"}, /* capital sharp s; sigma without context */
+        {"\xf0\x90\x90\x80", "\xf0\x90\x90\xa8"},     /* Deseret */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *out;
         size_t length;
-        assert_int_equal(rt_unicode_normalize(cases[i].in, strlen(cases[i].in), true, &out, &length, NULL),
-                         RT_OK);
+        assert_int_equal(
+            rt_unicode_normalize(cases[i].in, strlen(cases[i].in), true, &out, &length, NULL),
+            RT_OK);
         if (strcmp(out, cases[i].out) != 0) fail_msg("case %zu", i);
         free(out);
     }
@@ -402,7 +415,8 @@ static void damaged_blobs_are_errors(void **state) {
     assert_int_equal(rt_tokenizer_open(&t, copy, shapes_size, &err), RT_OK);
     for (size_t size = 0; size < shapes_size; size += size < 100 ? 1 : 97)
         assert_int_equal(rt_tokenizer_open(&t, copy, size, &err), RT_ERR_INPUT);
-    for (size_t byte = 0; byte < shapes_size; byte++) { /* any flipped bit is seen by the hash or before it */
+    for (size_t byte = 0; byte < shapes_size;
+         byte++) { /* any flipped bit is seen by the hash or before it */
         ((unsigned char *)copy)[byte] ^= (unsigned char)(1u << byte % 8);
         assert_int_equal(rt_tokenizer_open(&t, copy, shapes_size, &err), RT_ERR_INPUT);
         ((unsigned char *)copy)[byte] ^= (unsigned char)(1u << byte % 8);
@@ -417,8 +431,8 @@ static void damaged_blobs_are_errors(void **state) {
         if (rt_tokenizer_open(&t, copy, shapes_size, &err) == RT_OK) {
             uint32_t *ids;
             size_t count;
-            assert_int_equal(rt_tokenizer_encode(&t, "a red star<|endoftext|>", 23, &ids, &count, &err),
-                             RT_OK);
+            assert_int_equal(
+                rt_tokenizer_encode(&t, "a red star<|endoftext|>", 23, &ids, &count, &err), RT_OK);
             free(ids);
         }
         copy[word] = saved;
@@ -429,12 +443,14 @@ static void damaged_blobs_are_errors(void **state) {
 
 static void build(const char *merges, uint32_t bos, uint32_t second_id, uint32_t max_length,
                   const char *want) {
-    const rt_vocab_entry vocab[] = {{"a", 1, 0}, {"b</w>", 5, second_id}, {"ab</w>", 6, 2}, {"<e>", 3, 3}};
+    const rt_vocab_entry vocab[] = {
+        {"a", 1, 0}, {"b</w>", 5, second_id}, {"ab</w>", 6, 2}, {"<e>", 3, 3}};
     rt_tokenizer_options o = {.bos = bos, .eos = 3, .pad = 3, .unk = 3, .max_length = max_length};
     void *blob;
     size_t size;
     rt_error err = {""};
-    rt_status status = rt_tokenizer_build_blob(vocab, 4, merges, strlen(merges), 0, &o, &blob, &size, &err);
+    rt_status status =
+        rt_tokenizer_build_blob(vocab, 4, merges, strlen(merges), 0, &o, &blob, &size, &err);
     if (!want) {
         assert_int_equal(status, RT_OK);
         free(blob);

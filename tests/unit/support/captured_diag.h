@@ -1,4 +1,5 @@
-/* Diagnostics captured as a string, for tests: CAPTURE(c) ... assert on captured(&c) ... capture_end(&c). */
+/* Diagnostics captured as a string, for tests: CAPTURE(c) ... assert on captured(&c) ...
+ * capture_end(&c). */
 #ifndef EBRU_TESTS_UNIT_SUPPORT_CAPTURED_DIAG_H
 #define EBRU_TESTS_UNIT_SUPPORT_CAPTURED_DIAG_H
 

@@ -66,7 +66,8 @@ const float *golden_f32(const golden_file *g, const char *name, size_t *count) {
     if (!at) return NULL;
     const char *offsets = strstr(at, "\"data_offsets\": [");
     unsigned long long begin = 0, end = 0;
-    if (!offsets || sscanf(offsets, "\"data_offsets\": [%llu, %llu]", &begin, &end) != 2) return NULL;
+    if (!offsets || sscanf(offsets, "\"data_offsets\": [%llu, %llu]", &begin, &end) != 2)
+        return NULL;
     *count = (size_t)(end - begin) / sizeof(float);
     return (const float *)(const void *)(g->data + begin);
 }

@@ -1,5 +1,5 @@
-/* Reads the tensors of a golden .safetensors file. For tests only: the files are our own, malformed ones end
- * the test. */
+/* Reads the tensors of a golden .safetensors file. For tests only: the files are our own, malformed
+ * ones end the test. */
 #ifndef EBRU_TESTS_UNIT_SUPPORT_GOLDEN_FILE_H
 #define EBRU_TESTS_UNIT_SUPPORT_GOLDEN_FILE_H
 

@@ -43,7 +43,8 @@ static inline size_t count_files(const char *path) {
     return n;
 }
 
-static inline int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *where) {
+static inline int remove_entry(const char *path, const struct stat *st, int kind,
+                               struct FTW *where) {
     (void)st, (void)kind, (void)where;
     return remove(path);
 }
@@ -52,8 +53,8 @@ static inline void temp_dir_end(temp_dir *t) {
     nftw(t->path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* One folder for all tests of a program: cmocka_run_group_tests(tests, temp_shared_begin, temp_shared_end).
- */
+/* One folder for all tests of a program: cmocka_run_group_tests(tests, temp_shared_begin,
+ * temp_shared_end). */
 static inline temp_dir *temp_shared(void) {
     static temp_dir t;
     return &t;
