@@ -89,7 +89,7 @@ static struct {
     int rounds, threads, changes;
     bool cold;
     const char *only, *change[32];
-} opt = {.level = EBRU_LEVEL_V4, .rounds = 20, .threads = 1, .only = ""};
+} opt = {.level = EBRU_ISA_V4, .rounds = 20, .threads = 1, .only = ""};
 
 static struct job job;
 static float *scratch[MOST_THREADS];
@@ -124,18 +124,18 @@ static float *bf16s(int64_t n) {
     } while (0)
 #define RUN(name, p, buf)                                                                          \
     do {                                                                                           \
-        if (opt.level == EBRU_LEVEL_V2)                                                            \
+        if (opt.level == EBRU_ISA_V2)                                                              \
             RUN_AT(name, p, buf, v2);                                                              \
-        else if (opt.level == EBRU_LEVEL_V3)                                                       \
+        else if (opt.level == EBRU_ISA_V3)                                                         \
             RUN_AT(name, p, buf, v3);                                                              \
         else                                                                                       \
             RUN_AT(name, p, buf, v4);                                                              \
     } while (0)
 #define RUN_BF16(name, p, buf)                                                                     \
     do {                                                                                           \
-        if (opt.level == EBRU_LEVEL_V4_AMX)                                                        \
+        if (opt.level == EBRU_ISA_V4_AMX)                                                          \
             RUN_AT(name, p, buf, v4_amx);                                                          \
-        else if (opt.level == EBRU_LEVEL_V4_BF16)                                                  \
+        else if (opt.level == EBRU_ISA_V4_BF16)                                                    \
             RUN_AT(name, p, buf, v4_bf16);                                                         \
         else                                                                                       \
             RUN(name, p, buf);                                                                     \
@@ -261,7 +261,7 @@ static void tiles(int v) {
 
 static void report(void) {
     const int variants = opt.changes && job.kind <= WINOGRAD ? 2 : 1, half = opt.rounds / 2;
-    const int lanes = opt.level >= EBRU_LEVEL_V4 ? 16 : opt.level == 3 ? 8 : 4;
+    const int lanes = opt.level >= EBRU_ISA_V4 ? 16 : opt.level == 3 ? 8 : 4;
     qsort(result.peak, (size_t)opt.rounds, sizeof(double), ascending);
     const double peak = 2.0 * PEAK_STEPS * 24 * lanes * opt.threads / result.peak[0] * 1e-9;
     for (int v = 0; v < variants; v++) {
@@ -645,8 +645,8 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i];
         if (a[0] == 'v')
-            opt.level = strstr(a, "amx")    ? EBRU_LEVEL_V4_AMX
-                        : strstr(a, "bf16") ? EBRU_LEVEL_V4_BF16
+            opt.level = strstr(a, "amx")    ? EBRU_ISA_V4_AMX
+                        : strstr(a, "bf16") ? EBRU_ISA_V4_BF16
                                             : atoi(a + 1);
         else if (a[0] == '=')
             opt.only = a + 1;

@@ -8,12 +8,12 @@
 typedef struct ir_target ir_target;
 
 /* Ways to compute what a laid-out node says, between which passes choose. */
-typedef enum ir_way {
-    IR_WAY_AS_IS, /* conv2d: the direct sum (of a doubled input four of 2x2); linear: by itself */
-    IR_WAY_F2,    /* conv2d by minimal filtering F(2x2,3x3) */
-    IR_WAY_F4,    /* .. F(4x4,3x3) */
-    IR_WAY_FUSED  /* a linear together with the geglu linear it reads: feed_forward */
-} ir_way;
+typedef enum ir_form {
+    IR_FORM_DIRECT, /* conv2d: the direct sum (of a doubled input four of 2x2); linear: by itself */
+    IR_FORM_WINOGRAD_2, /* conv2d by Winograd F(2x2,3x3) */
+    IR_FORM_WINOGRAD_4, /* .. F(4x4,3x3) */
+    IR_FORM_FUSED       /* a linear together with the geglu linear it reads: feed_forward */
+} ir_form;
 
 struct ir_target {
     const char *level; /* "x86-64-v2", "x86-64-v3", "x86-64-v4" */
@@ -28,10 +28,10 @@ struct ir_target {
      * chooses. */
     bool (*has_kernel)(const ir_target *t, ir_op op, ir_layout layout);
     uint64_t l3; /* bytes; 0: unknown */
-    /* Nanoseconds the node takes on this target, done this way, as a tuning record says. 0: nobody
+    /* Nanoseconds the node takes on this target, done this form, as a tuning record says. 0: nobody
      * measured it, or the choice is not open (levels of one program share the form of their
      * weights). NULL: always 0. */
-    double (*measured)(const ir_target *t, ir_func *f, ir_ref node, ir_way way);
+    double (*measured)(const ir_target *t, ir_func *f, ir_ref node, ir_form form);
     uint32_t lanes; /* floats of a vector register; 0: unknown */
 };
 

@@ -1,4 +1,4 @@
-/* choose_winograd: 3x3 convolutions of stride 1 are computed by minimal filtering where that is
+/* choose_winograd: 3x3 convolutions of stride 1 are computed by Winograd where that is
  * faster.
  *
  *   before   %2 = pack_conv_weight @w : f32[20,20,3,3,16,16]
@@ -12,7 +12,7 @@
  * of a filter would both be stored. The estimate counts products, with memory and transforms in the
  * same unit; it depends on nothing but shapes and the vectors of the program's widest level, so
  * that all levels share their weights. Where the target knows from tuning records what all three
- * ways take in all uses, these times decide.
+ * forms take in all uses, these times decide.
  *
  * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
  * here    after layout, which packs filters and says what is a filter; before kernels are selected
@@ -21,23 +21,23 @@
  * tests   tests/lit/passes/choose_winograd/, tests/unit/passes/passes_golden_test.c */
 #include "passes/manager/match.h"
 
-static const char PASS_NAME[] = "choose_winograd", WHAT[] = "conv2d by minimal filtering";
+static const char PASS_NAME[] = "choose_winograd", WHAT[] = "conv2d by Winograd";
 enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL, COUNT };
-enum { DIRECT, F2, F4, WAYS };
+enum { DIRECT, F2, F4, FORMS };
 
 /* In products: one byte of weights from memory, where a vector has 16 of them (with half as wide
  * ones memory is half as dear), and the transforms of one channel of a tile, coming and going.
  * Measured on AVX-512, two threads on one memory; runtime/kernels/winograd.c. */
-static const double MEMORY = 12, TRANSFORM[WAYS] = {0, 700, 1200};
+static const double MEMORY = 12, TRANSFORM[FORMS] = {0, 700, 1200};
 /* What of its peak the multiply reaches. */
 static const double EFFICIENCY = 0.82;
-/* A faster way must be this much faster to be worth its larger weights, on disk and in memory. */
-static const double LEAST_GAIN[WAYS] = {1, 1.25, 1.4};
+/* A faster form must be this much faster to be worth its larger weights, on disk and in memory. */
+static const double LEAST_GAIN[FORMS] = {1, 1.25, 1.4};
 
 /* Of one filter, over all uses. */
 typedef struct costs {
-    double estimate[WAYS], ns[WAYS];
-    uint32_t uses, measured; /* uses that all ways were measured for */
+    double estimate[FORMS], ns[FORMS];
+    uint32_t uses, measured; /* uses that all forms were measured for */
 } costs;
 
 typedef struct choices {
@@ -76,9 +76,9 @@ static double blocks(int64_t n) {
     return (double)(ir_round_block(n));
 }
 
-/* Adds the three ways' costs of one use. */
+/* Adds the three forms' costs of one use. */
 static void add_cost(const pass_context *context, const ir_func *f, const ir_node *n,
-                     double cost[WAYS]) {
+                     double cost[FORMS]) {
     double memory = context->lanes ? MEMORY * context->lanes / 16 : MEMORY;
     ir_ref second = pass_operand(n, X1);
     double c = blocks(ir_typeof(f, n->operand[X])->dim[1]);
@@ -88,28 +88,28 @@ static void add_cost(const pass_context *context, const ir_func *f, const ir_nod
     const ir_type *x = ir_typeof(f, n->operand[X]);
     /* a doubled input is four filters of 2x2 for 2x2 outputs (upsample_phases) */
     bool doubled = a->upsample.v[0] == 2 * x->dim[2] && a->upsample.v[1] == 2 * x->dim[3];
-    for (int way = DIRECT; way < WAYS; way++) {
-        int64_t m = way == F4 ? 4 : way == F2 || doubled ? 2 : 1;
+    for (int form = DIRECT; form < FORMS; form++) {
+        int64_t m = form == F4 ? 4 : form == F2 || doubled ? 2 : 1;
         double products = (double)((m + 2) * (m + 2)) * c * out;
         double tiles =
             batch * (double)((n->type.dim[2] + m - 1) / m) * (double)((n->type.dim[3] + m - 1) / m);
-        cost[way] +=
-            tiles * (products / EFFICIENCY + TRANSFORM[way] * (c + out)) + products * 4 * memory;
+        cost[form] +=
+            tiles * (products / EFFICIENCY + TRANSFORM[form] * (c + out)) + products * 4 * memory;
     }
 }
 
-/* Adds what the three ways were measured to take. */
+/* Adds what the three forms were measured to take. */
 static void add_measured(const pass_context *c, ir_func *f, uint32_t node, costs *k) {
-    static const ir_way ways[WAYS] = {IR_WAY_AS_IS, IR_WAY_F2, IR_WAY_F4};
-    double ns[WAYS] = {0};
+    static const ir_form forms[FORMS] = {IR_FORM_DIRECT, IR_FORM_WINOGRAD_2, IR_FORM_WINOGRAD_4};
+    double ns[FORMS] = {0};
     bool all = c->target && c->target->measured;
-    for (int way = DIRECT; way < WAYS && all; way++) {
-        ns[way] = c->target->measured(c->target, f, (ir_ref){node}, ways[way]);
-        all = ns[way] > 0;
+    for (int form = DIRECT; form < FORMS && all; form++) {
+        ns[form] = c->target->measured(c->target, f, (ir_ref){node}, forms[form]);
+        all = ns[form] > 0;
     }
     k->uses++;
     k->measured += all;
-    for (int way = DIRECT; way < WAYS && all; way++) k->ns[way] += ns[way];
+    for (int form = DIRECT; form < FORMS && all; form++) k->ns[form] += ns[form];
 }
 
 static bool is_measured(const costs *k) {
@@ -120,11 +120,11 @@ static const double *deciding(const costs *k) {
     return is_measured(k) ? k->ns : k->estimate;
 }
 
-static int best_way(const costs *k) {
+static int best_form(const costs *k) {
     const double *cost = deciding(k);
     int best = DIRECT;
-    for (int way = F2; way < WAYS; way++)
-        if (cost[way] * LEAST_GAIN[way] < cost[best] * LEAST_GAIN[best]) best = way;
+    for (int form = F2; form < FORMS; form++)
+        if (cost[form] * LEAST_GAIN[form] < cost[best] * LEAST_GAIN[best]) best = form;
     return best;
 }
 
@@ -148,8 +148,8 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     base_str why = {0};
     uint32_t w = filter_of(rw->from, n, &why);
     const costs *of = w == UINT32_MAX ? NULL : &k->of[w];
-    int way = of ? best_way(of) : DIRECT;
-    if (of && way == DIRECT) {
+    int form = of ? best_form(of) : DIRECT;
+    if (of && form == DIRECT) {
         const double *cost = deciding(of), *least = LEAST_GAIN;
         int best = cost[F2] * least[F2] < cost[F4] * least[F4] ? F2 : F4;
         base_str_addf(&why,
@@ -159,9 +159,9 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
                       cost[best] / cost[DIRECT], best == F2 ? "16/9" : "four times",
                       1 / least[best]);
     }
-    if (!pass_decided(k->c, PASS_NAME, rw->from, old, WHAT, way != DIRECT, &why)) return IR_NONE;
+    if (!pass_decided(k->c, PASS_NAME, rw->from, old, WHAT, form != DIRECT, &why)) return IR_NONE;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
-    struct ir_attrs_tile tile = {.tile = way == F2 ? 2 : 4};
+    struct ir_attrs_tile tile = {.tile = form == F2 ? 2 : 4};
     struct ir_attrs_winograd at = {.tile = tile.tile,
                                    .pad = a->pad,
                                    .upsample = a->upsample,

@@ -42,10 +42,10 @@ typedef struct pass_plan {
 
 /* A packed weight's place in the weights blob; equal expressions share one, over all functions of
  * the module. */
-typedef struct pass_weight_place {
+typedef struct pass_packed_offset {
     const char *key; /* the expression that computes it, e.g. "pack_vector(@unet/conv_in.bias)" */
     uint64_t offset, bytes;
-} pass_weight_place;
+} pass_packed_offset;
 
 typedef struct pass_context {
     ir_module *module;
@@ -54,7 +54,7 @@ typedef struct pass_context {
     BASE_VEC(pass_match) matches;
     BASE_VEC(pass_timing) timings;
     BASE_VEC(pass_plan) plans;
-    BASE_VEC(pass_weight_place) weights;
+    BASE_VEC(pass_packed_offset) weights;
     uint64_t weights_bytes; /* of the packed weights, all functions */
     bool separate_buffers;  /* from the options */
     ir_precision precision; /* from the options */

@@ -13,7 +13,7 @@
  * 16/9 of the weights.
  *
  * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
- * here    after choose_winograd, which takes the convolutions that are faster still by minimal filtering;
+ * here    after choose_winograd, which takes the convolutions that are faster still by Winograd;
  * before kernels are selected not     other factors than two; filters that are themselves computed tests
  * tests/lit/passes/upsample_phases/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"

@@ -15,18 +15,19 @@ static bool cannot(base_diag *d, const char *what) {
     return false;
 }
 
-uint64_t cg_blob_size(const cg_blob *b) {
+uint64_t cg_weights_file_size(const cg_weights_file *b) {
     return b->bytes + sizeof(struct ebru_trailer);
 }
 
-static bool put_trailer(const cg_blob *b, int fd) {
+static bool put_trailer(const cg_weights_file *b, int fd) {
     struct ebru_trailer t = {.bytes = b->bytes};
     memcpy(t.weights_id, b->id, sizeof t.weights_id);
     memcpy(t.magic, EBRU_TRAILER_MAGIC, sizeof t.magic);
     return pwrite(fd, &t, sizeof t, (off_t)(b->head + b->bytes)) == (ssize_t)sizeof t;
 }
 
-bool cg_blob_pack(base_diag *d, const ir_module *m, const cg_options *options, cg_blob *b) {
+bool cg_weights_file_pack(base_diag *d, const ir_module *m, const cg_options *options,
+                          cg_weights_file *b) {
     int fd = open(b->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) return cannot(d, "create a file for");
     bool fine = cg_write_weights(d, m, fd, b->head, options, &b->bytes, b->id);
@@ -35,11 +36,12 @@ bool cg_blob_pack(base_diag *d, const ir_module *m, const cg_options *options, c
     return fine;
 }
 
-bool cg_blob_wrap(base_diag *d, const cg_blob *b) {
+bool cg_weights_file_wrap(base_diag *d, const cg_weights_file *b) {
     int fd = open(b->path, O_RDWR | O_CLOEXEC);
     if (fd < 0) return cannot(d, "open");
-    bool fine = cg_elf_finish(fd, b->arch, "ebru_weights", b->head, cg_blob_size(b), b->align) ||
-                cannot(d, "write");
+    bool fine =
+        cg_elf_finish(fd, b->arch, "ebru_weights", b->head, cg_weights_file_size(b), b->align) ||
+        cannot(d, "write");
     if (close(fd) != 0 && fine) fine = cannot(d, "write");
     return fine;
 }
@@ -65,15 +67,16 @@ static bool copy(int from, uint64_t from_at, int to, uint64_t to_at, uint64_t by
     return true;
 }
 
-bool cg_blob_join(base_diag *d, const cg_blob *b, const char *program, const char **product) {
+bool cg_weights_file_join(base_diag *d, const cg_weights_file *b, const char *program,
+                          const char **product) {
     struct stat st;
-    cg_segment segment;
+    cg_weights_segment segment;
     int linked = open(program, O_RDWR | O_CLOEXEC), blob = open(b->path, O_RDWR | O_CLOEXEC);
     bool fine = linked >= 0 && blob >= 0 && fstat(linked, &st) == 0;
     if (fine) {
         uint64_t size = (uint64_t)st.st_size, offset = b->head;
         int to = blob;
-        bool grows = cg_segment_find(linked, b->align, &segment);
+        bool grows = cg_weights_segment_find(linked, b->align, &segment);
         if (size <= b->head) {
             *product = b->path;
             fine = copy(linked, 0, blob, 0, size) && fchmod(blob, st.st_mode & 07777) == 0;
@@ -81,9 +84,10 @@ bool cg_blob_join(base_diag *d, const cg_blob *b, const char *program, const cha
             *product = program;
             to = linked;
             offset = (size + b->align - 1) / b->align * b->align;
-            fine = copy(blob, b->head, linked, offset, cg_blob_size(b));
+            fine = copy(blob, b->head, linked, offset, cg_weights_file_size(b));
         }
-        fine = fine && (!grows || cg_segment_set(to, &segment, offset, cg_blob_size(b), b->align));
+        fine = fine && (!grows || cg_weights_segment_set(to, &segment, offset,
+                                                         cg_weights_file_size(b), b->align));
     }
     if (!fine) cannot(d, "write");
     if (linked >= 0 && close(linked) != 0 && fine) fine = cannot(d, "write");

@@ -8,7 +8,7 @@
 
 static const char stub[64] = "ebru: here the packed weights of the model begin";
 
-bool cg_segment_stub(int fd, const cg_arch *arch, const char *symbol, uint64_t align) {
+bool cg_weights_segment_stub(int fd, const cg_arch *arch, const char *symbol, uint64_t align) {
     return pwrite(fd, stub, sizeof stub, CG_ELF_DATA_OFFSET) == (ssize_t)sizeof stub &&
            cg_elf_finish(fd, arch, symbol, CG_ELF_DATA_OFFSET, sizeof stub, align);
 }
@@ -30,7 +30,7 @@ static bool only_zeros(int fd, uint64_t at, uint64_t bytes) {
 }
 
 /* The section that ends with the stub. */
-static bool find_section(int fd, const Elf64_Ehdr *e, uint64_t align, cg_segment *s,
+static bool find_section(int fd, const Elf64_Ehdr *e, uint64_t align, cg_weights_segment *s,
                          Elf64_Shdr *found) {
     for (uint32_t i = 0; i < e->e_shnum; i++) {
         char bytes[sizeof stub];
@@ -48,7 +48,7 @@ static bool find_section(int fd, const Elf64_Ehdr *e, uint64_t align, cg_segment
     return false;
 }
 
-bool cg_segment_find(int fd, uint64_t align, cg_segment *s) {
+bool cg_weights_segment_find(int fd, uint64_t align, cg_weights_segment *s) {
     Elf64_Ehdr e;
     Elf64_Shdr section;
     if (!get(fd, &e, sizeof e, 0) || memcmp(e.e_ident, ELFMAG, SELFMAG) != 0 ||
@@ -71,7 +71,8 @@ bool cg_segment_find(int fd, uint64_t align, cg_segment *s) {
     return found;
 }
 
-bool cg_segment_set(int fd, const cg_segment *s, uint64_t offset, uint64_t bytes, uint64_t align) {
+bool cg_weights_segment_set(int fd, const cg_weights_segment *s, uint64_t offset, uint64_t bytes,
+                            uint64_t align) {
     Elf64_Phdr p;
     Elf64_Shdr h;
     if (!get(fd, &p, sizeof p, s->program_header) || !get(fd, &h, sizeof h, s->section_header))

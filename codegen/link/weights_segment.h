@@ -13,18 +13,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef struct cg_segment {
+typedef struct cg_weights_segment {
     uint64_t program_header, section_header; /* where in the file the two stand */
     uint64_t address;
-} cg_segment;
+} cg_weights_segment;
 
 /* Writes the object with the stub, whose symbol is `symbol` and stands at a multiple of `align`.
  * False with errno set. */
-bool cg_segment_stub(int fd, const cg_arch *arch, const char *symbol, uint64_t align);
+bool cg_weights_segment_stub(int fd, const cg_arch *arch, const char *symbol, uint64_t align);
 /* Finds the stub, made with `align`, in a linked file. False when this linker put it where it
  * cannot grow: beside something else, or in front of another segment. */
-bool cg_segment_find(int fd, uint64_t align, cg_segment *s);
+bool cg_weights_segment_find(int fd, uint64_t align, cg_weights_segment *s);
 /* Makes the segment `bytes` bytes from `offset` on, a multiple of `align`. False with errno set. */
-bool cg_segment_set(int fd, const cg_segment *s, uint64_t offset, uint64_t bytes, uint64_t align);
+bool cg_weights_segment_set(int fd, const cg_weights_segment *s, uint64_t offset, uint64_t bytes,
+                            uint64_t align);
 
 #endif

@@ -52,21 +52,21 @@ void cg_set_align(cg *c, LLVMValueRef fn, uint32_t argument, uint64_t bytes);
 void cg_on_fatal_error(void (*report)(const char *reason));
 const char *cg_llvm_version(void);
 
-/* library.c: bitcode of the kernels. cg_library_open looks into the level's without reading bodies;
- * cg_library_link puts what the module calls (all, in the roles that begin so) into it. */
-bool cg_library_open(cg *c);
-bool cg_library_link(cg *c);
+/* library.c: bitcode of the kernels. cg_bitcode_open looks into the level's without reading bodies;
+ * cg_bitcode_link puts what the module calls (all, in the roles that begin so) into it. */
+bool cg_bitcode_open(cg *c);
+bool cg_bitcode_link(cg *c);
 /* The function ebru_k_NAME or ebru_ew_NAME ("k_conv2d"), declared in the module; NULL when the
  * level has none. With opt_level 0 kernels are those of the level's CG_KERNELS object. */
-LLVMValueRef cg_library_function(cg *c, const char *name);
+LLVMValueRef cg_bitcode_function(cg *c, const char *name);
 /* Any function of the library, for the attributes it was compiled with. */
-LLVMValueRef cg_library_any(const cg *c);
+LLVMValueRef cg_bitcode_any(const cg *c);
 /* Isa of the level whose library has the function; -1 for functions of other origin. */
-int32_t cg_library_level(LLVMValueRef fn);
+int32_t cg_bitcode_level(LLVMValueRef fn);
 /* What kernels call but is never specialised (the register tiles). */
-bool cg_library_is_tile(LLVMValueRef fn);
+bool cg_bitcode_is_tile(LLVMValueRef fn);
 /* Name of a function that is shared between objects: levels can live in one program. */
-void cg_library_symbol(int32_t isa, const char *function, char *to, size_t size);
+void cg_bitcode_symbol(int32_t isa, const char *function, char *to, size_t size);
 
 /* Builder shorthands with explicit types. */
 LLVMValueRef cg_i32(const cg *c, int64_t v);

@@ -80,7 +80,7 @@ static LLVMValueRef call_function(const emitter *e, const char *op, LLVMValueRef
     cg *c = e->c;
     char name[64];
     snprintf(name, sizeof name, "ew_%s", op);
-    LLVMValueRef fn = cg_library_function(c, name);
+    LLVMValueRef fn = cg_bitcode_function(c, name);
     if (!fn) {
         cg_fail(c, "level %s has no elementwise function %s", c->target->base.level, op);
         return x;

@@ -42,13 +42,13 @@ static const struct shared {
         const char *begin, *end;
     } tiles, kernels;
 } shared[] = {
-    {EBRU_LEVEL_V2, SHARED(x86_64_v2)},
-    {EBRU_LEVEL_V3, SHARED(x86_64_v3)},
-    {EBRU_LEVEL_V4, SHARED(x86_64_v4)},
-    {EBRU_LEVEL_V4_BF16, SHARED(x86_64_v4_bf16)},
-    {EBRU_LEVEL_V4_AMX, SHARED(x86_64_v4_amx)},
-    {EBRU_LEVEL_NEON, SHARED(aarch64_neon)},
-    {EBRU_LEVEL_NEON_BF16, SHARED(aarch64_neon_bf16)},
+    {EBRU_ISA_V2, SHARED(x86_64_v2)},
+    {EBRU_ISA_V3, SHARED(x86_64_v3)},
+    {EBRU_ISA_V4, SHARED(x86_64_v4)},
+    {EBRU_ISA_V4_BF16, SHARED(x86_64_v4_bf16)},
+    {EBRU_ISA_V4_AMX, SHARED(x86_64_v4_amx)},
+    {EBRU_ISA_NEON, SHARED(aarch64_neon)},
+    {EBRU_ISA_NEON_BF16, SHARED(aarch64_neon_bf16)},
 };
 #undef SHARED
 
@@ -73,7 +73,7 @@ typedef struct emission {
     uint32_t job_count;
     cg_table_input tables;
     const char *tables_object; /* file */
-    cg_blob blob;
+    cg_weights_file blob;
 } emission;
 
 static bool is_text(const cg_options *o) {
@@ -229,7 +229,7 @@ static bool finish_jobs(emission *e, cg_job *jobs, uint32_t count, const char *p
  * huge pages by small ones (docs/benchmarks.md, "Threads"); and room in front of them, so that the
  * program can be put there without copying them: more than a linked program ever took (2 MiB and 9
  * KiB a kernel), as a hole in the file. */
-static void place_weights(const emission *e, cg_blob *b) {
+static void place_weights(const emission *e, cg_weights_file *b) {
     uint64_t kernels = 0, bytes = 0;
     const ir_module *m = e->plans[0].module;
     for (size_t i = 0; i < m->weights.count; i++) bytes += ir_type_bytes(&m->weights.items[i].type);
@@ -243,9 +243,9 @@ static void place_weights(const emission *e, cg_blob *b) {
 }
 
 static bool pack_weights(emission *e) {
-    e->blob = (cg_blob){.arch = e->arch, .path = cg_files_add(&e->files, "weights")};
+    e->blob = (cg_weights_file){.arch = e->arch, .path = cg_files_add(&e->files, "weights")};
     place_weights(e, &e->blob);
-    bool fine = cg_blob_pack(e->d, e->plans[0].module, e->options, &e->blob);
+    bool fine = cg_weights_file_pack(e->d, e->plans[0].module, e->options, &e->blob);
     e->tables.weights_bytes = e->blob.bytes;
     memcpy(e->tables.weights_id, e->blob.id, sizeof e->blob.id);
     return fine;
@@ -330,9 +330,9 @@ static bool publish_text(const emission *e) {
 }
 
 static bool has_segment(const char *program, uint64_t align) {
-    cg_segment s;
+    cg_weights_segment s;
     int fd = open(program, O_RDONLY | O_CLOEXEC);
-    bool found = fd >= 0 && cg_segment_find(fd, align, &s);
+    bool found = fd >= 0 && cg_weights_segment_find(fd, align, &s);
     if (fd >= 0) close(fd);
     return found;
 }
@@ -341,7 +341,7 @@ static bool has_segment(const char *program, uint64_t align) {
 static const char *stub_object(emission *e) {
     const char *path = cg_files_add(&e->files, "stub.o");
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool fine = fd >= 0 && cg_segment_stub(fd, e->arch, "ebru_weights", e->blob.align);
+    bool fine = fd >= 0 && cg_weights_segment_stub(fd, e->arch, "ebru_weights", e->blob.align);
     if (fd >= 0 && close(fd) != 0) fine = false;
     if (!fine) base_error(e->d, NULL, "cannot write '%s': %s", path, strerror(errno));
     return fine ? path : NULL;
@@ -352,9 +352,9 @@ static bool link_with_weights(emission *e, const char **product) {
     const char *stub = stub_object(e);
     if (!stub || !link_objects(e, stub, *product)) return false;
     if (e->options->weights == CG_WEIGHTS_APPEND || has_segment(*product, e->blob.align))
-        return cg_blob_join(e->d, &e->blob, *product, product);
+        return cg_weights_file_join(e->d, &e->blob, *product, product);
     /* another linker than GNU ld: what it can place, it may place */
-    return cg_blob_wrap(e->d, &e->blob) && link_objects(e, e->blob.path, *product);
+    return cg_weights_file_wrap(e->d, &e->blob) && link_objects(e, e->blob.path, *product);
 }
 
 static bool emit_binary(emission *e) {
@@ -364,7 +364,8 @@ static bool emit_binary(emission *e) {
     if (external || !e->blob.bytes) {
         if (!link_objects(e, NULL, product)) return false;
     } else if (object) {
-        if (!cg_blob_wrap(e->d, &e->blob) || !link_objects(e, e->blob.path, product)) return false;
+        if (!cg_weights_file_wrap(e->d, &e->blob) || !link_objects(e, e->blob.path, product))
+            return false;
     } else if (!link_with_weights(e, &product)) {
         return false;
     }

@@ -40,13 +40,13 @@ static const struct bitcode {
     int32_t isa;
     piece plain, bf16;
 } bitcode[] = {
-    {EBRU_LEVEL_V2, PIECE(x86_64_v2), PIECE(bf16_x86_64_v2)},
-    {EBRU_LEVEL_V3, PIECE(x86_64_v3), PIECE(bf16_x86_64_v3)},
-    {EBRU_LEVEL_V4, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4)},
-    {EBRU_LEVEL_V4_BF16, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_bf16)},
-    {EBRU_LEVEL_V4_AMX, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_amx)},
-    {EBRU_LEVEL_NEON, PIECE(aarch64_neon), PIECE(bf16_aarch64_neon)},
-    {EBRU_LEVEL_NEON_BF16, PIECE(aarch64_neon), PIECE(bf16_aarch64_neon_bf16)},
+    {EBRU_ISA_V2, PIECE(x86_64_v2), PIECE(bf16_x86_64_v2)},
+    {EBRU_ISA_V3, PIECE(x86_64_v3), PIECE(bf16_x86_64_v3)},
+    {EBRU_ISA_V4, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4)},
+    {EBRU_ISA_V4_BF16, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_bf16)},
+    {EBRU_ISA_V4_AMX, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_amx)},
+    {EBRU_ISA_NEON, PIECE(aarch64_neon), PIECE(bf16_aarch64_neon)},
+    {EBRU_ISA_NEON_BF16, PIECE(aarch64_neon), PIECE(bf16_aarch64_neon_bf16)},
 };
 #undef PIECE
 
@@ -55,19 +55,19 @@ static bool starts(LLVMValueRef v, const char *prefix) {
     return strncmp(LLVMGetValueName2(v, &length), prefix, strlen(prefix)) == 0;
 }
 
-int32_t cg_library_level(LLVMValueRef fn) {
+int32_t cg_bitcode_level(LLVMValueRef fn) {
     unsigned length;
     LLVMAttributeRef key =
         LLVMGetStringAttributeAtIndex(fn, FUNCTION, LEVEL_KEY, sizeof LEVEL_KEY - 1);
     return key ? *LLVMGetStringAttributeValue(key, &length) - '0' : -1;
 }
 
-bool cg_library_is_tile(LLVMValueRef fn) {
-    return LLVMGetLinkage(fn) != LLVMInternalLinkage && cg_library_level(fn) >= 0 &&
+bool cg_bitcode_is_tile(LLVMValueRef fn) {
+    return LLVMGetLinkage(fn) != LLVMInternalLinkage && cg_bitcode_level(fn) >= 0 &&
            !starts(fn, "ebru_k_") && !starts(fn, "ebru_ew_");
 }
 
-void cg_library_symbol(int32_t isa, const char *function, char *to, size_t size) {
+void cg_bitcode_symbol(int32_t isa, const char *function, char *to, size_t size) {
     snprintf(to, size, "ebru.v%d.%s", isa, function);
 }
 
@@ -97,7 +97,7 @@ static bool open_piece(cg *c, const char *begin, const char *end, int32_t isa) {
     return true;
 }
 
-bool cg_library_open(cg *c) {
+bool cg_bitcode_open(cg *c) {
     const struct bitcode *b = bitcode;
     while (b->isa != c->target->isa) b++;
     const piece *pieces[] = {&b->plain, &b->bf16};
@@ -116,7 +116,7 @@ bool cg_library_open(cg *c) {
     return fine;
 }
 
-bool cg_library_link(cg *c) {
+bool cg_bitcode_link(cg *c) {
     bool fine = true;
     /* kernels stand in front of the tiles they call */
     for (uint32_t i = 0; i < c->library_count && fine; i++) {
@@ -127,14 +127,14 @@ bool cg_library_link(cg *c) {
     return (fine && !c->failed) || cannot_read(c);
 }
 
-LLVMValueRef cg_library_any(const cg *c) {
+LLVMValueRef cg_bitcode_any(const cg *c) {
     LLVMValueRef found = NULL;
     for (uint32_t i = 0; i < c->library_count && !found; i++)
         found = LLVMGetNamedFunction(c->library[i], "ebru_k_conv2d");
     return found;
 }
 
-LLVMValueRef cg_library_function(cg *c, const char *name) {
+LLVMValueRef cg_bitcode_function(cg *c, const char *name) {
     char bare[80], symbol[128];
     LLVMValueRef found = NULL;
     snprintf(bare, sizeof bare, "ebru_%s", name);
@@ -143,7 +143,7 @@ LLVMValueRef cg_library_function(cg *c, const char *name) {
     if (!found) return NULL;
     bool apart = c->role == CG_WRAPPERS && c->opt_level == 0 && starts(found, "ebru_k_");
     if (apart)
-        cg_library_symbol(cg_library_level(found), bare, symbol, sizeof symbol);
+        cg_bitcode_symbol(cg_bitcode_level(found), bare, symbol, sizeof symbol);
     else
         snprintf(symbol, sizeof symbol, "%s", bare);
     LLVMValueRef fn = LLVMGetNamedFunction(c->module, symbol);

@@ -108,7 +108,7 @@ bool cg_open(cg *c, const cg_arch *arch, const cg_target_info *target, cg_role r
     if (!open_machine(c)) return false;
     /* A name that ends up in the object: never a path. */
     c->module = LLVMModuleCreateWithNameInContext(name, c->context);
-    if (target && !cg_library_open(c)) return false;
+    if (target && !cg_bitcode_open(c)) return false;
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(c->machine);
     LLVMSetModuleDataLayout(c->module, layout);
     LLVMDisposeTargetData(layout);
@@ -148,7 +148,7 @@ static void drop_flag(LLVMValueRef fn, const char *attribute) {
  * nothing can be inlined. */
 static void copy_target_attributes(cg *c, LLVMValueRef to) {
     static const char *const keys[] = {"target-cpu", "tune-cpu", "target-features"};
-    LLVMValueRef from = cg_library_any(c);
+    LLVMValueRef from = cg_bitcode_any(c);
     LLVMAttributeRef a = NULL;
     for (size_t i = 0; from && i < sizeof keys / sizeof *keys; i++) {
         a = LLVMGetStringAttributeAtIndex(from, FUNCTION, keys[i], (unsigned)strlen(keys[i]));
@@ -162,7 +162,7 @@ static void copy_target_attributes(cg *c, LLVMValueRef to) {
         set_text(c, to, "target-features", all.data);
         base_str_free(&all);
     }
-    if (c->target->isa >= EBRU_LEVEL_V4) set_text(c, to, "prefer-vector-width", "512");
+    if (c->target->isa >= EBRU_ISA_V4) set_text(c, to, "prefer-vector-width", "512");
 }
 
 LLVMValueRef cg_function(cg *c, const char *name, LLVMTypeRef type, bool internal) {
@@ -183,7 +183,7 @@ LLVMValueRef cg_function(cg *c, const char *name, LLVMTypeRef type, bool interna
 static void share(LLVMValueRef f) {
     char name[128], section[144];
     size_t length;
-    cg_library_symbol(cg_library_level(f), LLVMGetValueName2(f, &length), name, sizeof name);
+    cg_bitcode_symbol(cg_bitcode_level(f), LLVMGetValueName2(f, &length), name, sizeof name);
     LLVMSetValueName2(f, name, strlen(name));
     LLVMSetVisibility(f, LLVMHiddenVisibility);
     if (LLVMIsDeclaration(f)) return;
@@ -196,7 +196,7 @@ static void prepare(cg *c) {
     for (LLVMValueRef f = LLVMGetFirstFunction(c->module); f; f = LLVMGetNextFunction(f)) {
         bool kernel = starts(f, "ebru_k_"), defined = !LLVMIsDeclaration(f);
         drop_flag(f, "optnone");
-        if (c->role != CG_WHOLE && (cg_library_is_tile(f) || (c->role == CG_KERNELS && kernel))) {
+        if (c->role != CG_WHOLE && (cg_bitcode_is_tile(f) || (c->role == CG_KERNELS && kernel))) {
             share(f);
         } else if (defined && !starts(f, "ebru.")) {
             bool called = kernel && c->opt_level == 0;
@@ -222,7 +222,7 @@ static const char *pipeline(const cg *c) {
 }
 
 bool cg_optimize(cg *c) {
-    if (c->failed || !cg_library_link(c)) return false;
+    if (c->failed || !cg_bitcode_link(c)) return false;
     char *message = NULL;
     prepare(c);
     if (LLVMVerifyModule(c->module, LLVMReturnStatusAction, &message))

@@ -29,7 +29,7 @@ static LLVMValueRef params_constant(cg *c, const cg_wrapper *w) {
 static bool kernel_body(cg *c, LLVMValueRef fn, const cg_wrapper *w) {
     char name[64];
     snprintf(name, sizeof name, "k_%s", w->kernel->name);
-    LLVMValueRef kernel = cg_library_function(c, name);
+    LLVMValueRef kernel = cg_bitcode_function(c, name);
     if (!kernel)
         return cg_fail(c, "level %s has no kernel %s", c->target->base.level, w->kernel->name);
     LLVMPositionBuilderAtEnd(c->builder, LLVMAppendBasicBlockInContext(c->context, fn, ""));

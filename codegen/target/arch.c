@@ -136,7 +136,5 @@ const cg_arch *cg_arch_of(const ir_target *t) {
 }
 
 int32_t cg_plain_level(int32_t isa) {
-    return isa > EBRU_LEVEL_V4           ? EBRU_LEVEL_V4
-           : isa == EBRU_LEVEL_NEON_BF16 ? EBRU_LEVEL_NEON
-                                         : isa;
+    return isa > EBRU_ISA_V4 ? EBRU_ISA_V4 : isa == EBRU_ISA_NEON_BF16 ? EBRU_ISA_NEON : isa;
 }

@@ -10,7 +10,7 @@
 /* A target with what ir_target does not show. */
 typedef struct cg_target_info {
     ir_target base;       /* first: an ir_target * of ours is one of these */
-    int32_t isa;          /* EBRU_LEVEL_* */
+    int32_t isa;          /* EBRU_ISA_* */
     const char *cpu;      /* LLVM's name of the level */
     const char *features; /* what it has beyond `cpu`, as LLVM's feature string */
     cg_tuning_use tuning; /* whose records it consults */

@@ -42,11 +42,11 @@ int32_t cg_host_level(void) {
               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
               __builtin_cpu_supports("avx512vl");
     bool bf16 = v4 && has_avx512_bf16(); /* the registers are AVX-512's: the system saves them */
-    return bf16 && has_amx() ? EBRU_LEVEL_V4_AMX
-           : bf16            ? EBRU_LEVEL_V4_BF16
-           : v4              ? EBRU_LEVEL_V4
-           : v3              ? EBRU_LEVEL_V3
-           : v2              ? EBRU_LEVEL_V2
+    return bf16 && has_amx() ? EBRU_ISA_V4_AMX
+           : bf16            ? EBRU_ISA_V4_BF16
+           : v4              ? EBRU_ISA_V4
+           : v3              ? EBRU_ISA_V3
+           : v2              ? EBRU_ISA_V2
                              : 0;
 }
 #elif defined(__aarch64__)
@@ -54,6 +54,6 @@ int32_t cg_host_level(void) {
 #include <sys/auxv.h>
 
 int32_t cg_host_level(void) {
-    return getauxval(AT_HWCAP2) & HWCAP2_BF16 ? EBRU_LEVEL_NEON_BF16 : EBRU_LEVEL_NEON;
+    return getauxval(AT_HWCAP2) & HWCAP2_BF16 ? EBRU_ISA_NEON_BF16 : EBRU_ISA_NEON;
 }
 #endif

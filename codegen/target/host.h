@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* The highest EBRU_LEVEL_* whose features this CPU has and this system lets programs use; 0 when it
+/* The highest EBRU_ISA_* whose features this CPU has and this system lets programs use; 0 when it
  * is none of them. */
 int32_t cg_host_level(void);
 

@@ -83,16 +83,16 @@ static bool has_kernel(const ir_target *t, ir_op op, ir_layout layout) {
      features,                                                                                     \
      {.prefer = -1}}
 const cg_target_info cg_targets_x86_64[5] = {
-    TARGET("x86-64-v2", EBRU_LEVEL_V2, 4, 32, 256, "x86-64-v2", ""),
-    TARGET("x86-64-v3", EBRU_LEVEL_V3, 8, 32, 512, "x86-64-v3", ""),
-    TARGET("x86-64-v4", EBRU_LEVEL_V4, 16, 32, 1024, "x86-64-v4", ""),
-    TARGET("x86-64-v4-bf16", EBRU_LEVEL_V4_BF16, 16, 32, 1024, "x86-64-v4", "+avx512bf16"),
-    TARGET("x86-64-v4-amx", EBRU_LEVEL_V4_AMX, 16, 32, 1024, "x86-64-v4",
+    TARGET("x86-64-v2", EBRU_ISA_V2, 4, 32, 256, "x86-64-v2", ""),
+    TARGET("x86-64-v3", EBRU_ISA_V3, 8, 32, 512, "x86-64-v3", ""),
+    TARGET("x86-64-v4", EBRU_ISA_V4, 16, 32, 1024, "x86-64-v4", ""),
+    TARGET("x86-64-v4-bf16", EBRU_ISA_V4_BF16, 16, 32, 1024, "x86-64-v4", "+avx512bf16"),
+    TARGET("x86-64-v4-amx", EBRU_ISA_V4_AMX, 16, 32, 1024, "x86-64-v4",
            "+avx512bf16,+amx-tile,+amx-bf16"),
 };
 const cg_target_info cg_targets_aarch64[2] = {
-    TARGET("armv8-a", EBRU_LEVEL_NEON, 4, 32, 512, "generic", "+neon"),
-    TARGET("armv8-a+bf16", EBRU_LEVEL_NEON_BF16, 4, 64, 1024, "generic", "+neon,+bf16"),
+    TARGET("armv8-a", EBRU_ISA_NEON, 4, 32, 512, "generic", "+neon"),
+    TARGET("armv8-a+bf16", EBRU_ISA_NEON_BF16, 4, 64, 1024, "generic", "+neon,+bf16"),
 };
 
 static uint64_t cache_bytes(int name, uint64_t otherwise) {

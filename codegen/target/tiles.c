@@ -219,27 +219,27 @@ void cg_tuned_tiles(cg_bind *b) {
     base_str_free(&why);
 }
 
-/* ---- what a node takes, done one way or another ---- */
+/* ---- what a node takes, done one form or another ---- */
 
-static bool bind_way(cg_bind *b, ir_way way) {
-    switch (way) {
-    case IR_WAY_F2: return cg_bind_as_winograd(b, 2);
-    case IR_WAY_F4: return cg_bind_as_winograd(b, 4);
-    case IR_WAY_FUSED: return cg_bind_as_feed_forward(b);
-    case IR_WAY_AS_IS: break;
+static bool bind_form(cg_bind *b, ir_form form) {
+    switch (form) {
+    case IR_FORM_WINOGRAD_2: return cg_bind_as_winograd(b, 2);
+    case IR_FORM_WINOGRAD_4: return cg_bind_as_winograd(b, 4);
+    case IR_FORM_FUSED: return cg_bind_as_feed_forward(b);
+    case IR_FORM_DIRECT: break;
     }
     if (b->node->op == IR_OP_linear) return cg_bind_linear(b);
     return b->node->op == IR_OP_conv2d && (cg_bind_as_phases(b) || cg_bind_conv2d(b));
 }
 
-double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_way way) {
+double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_form form) {
     const cg_target_info *info = (const cg_target_info *)t;
     if (info->tuning.table && info->tuning.prefer >= 0)
-        return (int)way == info->tuning.prefer ? 1 : 1000;
-    if (!info->tuning.table || !info->tuning.ways) return 0;
+        return (int)form == info->tuning.prefer ? 1 : 1000;
+    if (!info->tuning.table || !info->tuning.forms) return 0;
     ir_binding out = {0};
     cg_bind b = {info, f, ir_get(f, node), &out, NULL};
-    if (!bind_way(&b, way)) return 0;
+    if (!bind_form(&b, form)) return 0;
     int32_t words[CG_MOST_FIELDS];
     cg_params_words(&out, words);
     const cg_record *r = record_of(info, b.node, &out, words);

@@ -53,13 +53,13 @@ const cg_record *cg_tuning_find(const cg_tuning *t, const cg_machine *m, const c
 /* Kernels that were given tiles of a record since the table was made. */
 uint32_t cg_tuning_used(const cg_tuning *t);
 
-/* What a target consults: a table, or NULL. `ways`: choices that change the form of weights are
+/* What a target consults: a table, or NULL. `forms`: choices that change the form of weights are
  * open, too. */
 typedef struct cg_tuning_use {
     cg_tuning *table;
-    bool ways;
+    bool forms;
     cg_machine machine;
-    /* For the tuner, which has to see all forms of a model: answers as if this way were the
+    /* For the tuner, which has to see all forms of a model: answers as if this form were the
      * fastest. -1: not. */
     int prefer;
 } cg_tuning_use;
@@ -67,7 +67,7 @@ typedef struct cg_tuning_use {
 ir_target *cg_target_tuned(const ir_target *t, const cg_tuning_use *use);
 /* The machine that code for `t` is chosen for: its level and caches. */
 cg_machine cg_machine_of(const ir_target *t, uint32_t threads);
-int32_t cg_target_isa(const ir_target *t); /* EBRU_LEVEL_* */
+int32_t cg_target_isa(const ir_target *t); /* EBRU_ISA_* */
 
 /* tiles.c: params structs as words, keys, tiles. `words` is a params struct: all its fields have 4
  * bytes. */
@@ -91,6 +91,6 @@ void cg_tuning_count_use(cg_tuning *t);
 /* Warns, once a record. */
 void cg_tuning_refuse(cg_tuning *t, const cg_record *r, const char *why);
 void cg_tuned_tiles(struct cg_bind *b); /* replaces the binding's tiles by a record's */
-double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_way way);
+double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_form form);
 
 #endif

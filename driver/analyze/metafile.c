@@ -208,7 +208,7 @@ static void add_packed(base_str *out, const pass_context *c) {
     base_str_addf(out, "],\n \"packed_weights_bytes\": %llu,\n \"packed_weights\": [",
                   (unsigned long long)c->weights_bytes);
     for (size_t i = 0; i < c->weights.count; i++) {
-        const pass_weight_place *p = &c->weights.items[i];
+        const pass_packed_offset *p = &c->weights.items[i];
         base_str_add(out, i ? ",\n  {\"of\": " : "\n  {\"of\": ");
         base_json_quote(out, p->key);
         base_str_addf(out, ", \"at\": %llu, \"bytes\": %llu}", (unsigned long long)p->offset,

@@ -12,14 +12,14 @@ extern const char ebru_html_page[], ebru_html_page_end[], ebru_html_style[], ebr
 
 struct drv_html {
     html_json *json;
-    drv_places *places;
+    drv_json_paths *places;
     bool before;
 };
 
 drv_html *drv_html_new(void) {
     drv_html *h = base_alloc(sizeof *h);
     h->json = html_json_new();
-    h->places = drv_places_new();
+    h->places = drv_json_paths_new();
     base_str_add(&h->json->text, "{\"version\":1");
     return h;
 }
@@ -27,7 +27,7 @@ drv_html *drv_html_new(void) {
 void drv_html_free(drv_html *h) {
     if (!h) return;
     html_json_free(h->json);
-    drv_places_free(h->places);
+    drv_json_paths_free(h->places);
     base_free(h);
 }
 
@@ -89,7 +89,7 @@ static void add_decisions(drv_html *h, const pass_context *c) {
         for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
             base_str_addf(&j->text, "%lld,", (long long)html_string(j, texts[k]));
         const char *path =
-            drv_places_path(h->places, m->origin.file, m->origin.line, m->origin.col);
+            drv_json_paths_path(h->places, m->origin.file, m->origin.line, m->origin.col);
         base_str_addf(&j->text, "%u,%u,%lld]", m->origin.line, m->origin.col,
                       (long long)html_string(j, path));
     }

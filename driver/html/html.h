@@ -33,8 +33,8 @@ void html_add_number(base_str *out, double v);
 /* html_module.c: a module as an object: levels, origins with JSON paths, weights, functions with
  * their nodes as columns (what the columns hold is said where they are written, and in html/data.js
  * where they are read). */
-struct drv_places;
-void html_add_module(html_json *j, const ir_module *m, struct drv_places *places);
+struct drv_json_paths;
+void html_add_module(html_json *j, const ir_module *m, struct drv_json_paths *places);
 
 /* html_trace.c: member "trace". */
 struct drv_trace;

@@ -182,7 +182,7 @@ static void add_func(struct writer *w, const ir_func *f) {
 
 /* ---- tables ---- */
 
-static void add_origins(struct writer *w, drv_places *places) {
+static void add_origins(struct writer *w, drv_json_paths *places) {
     base_str *out = &w->j->text;
     base_str_add(out, ",\"origins\":[");
     for (size_t i = 0; i < w->m->origins.count; i++) {
@@ -190,7 +190,7 @@ static void add_origins(struct writer *w, drv_places *places) {
         base_str_addf(
             out, "%s[%lld,%u,%u,%lld,%lld]", i ? "," : "", (long long)html_string(w->j, o->file),
             o->line, o->col, (long long)html_string(w->j, o->block),
-            (long long)html_string(w->j, drv_places_path(places, o->file, o->line, o->col)));
+            (long long)html_string(w->j, drv_json_paths_path(places, o->file, o->line, o->col)));
     }
     base_str_add(out, "]");
 }
@@ -248,7 +248,7 @@ static void add_ops(struct writer *w) {
     base_str_add(out, "]");
 }
 
-void html_add_module(html_json *j, const ir_module *m, drv_places *places) {
+void html_add_module(html_json *j, const ir_module *m, drv_json_paths *places) {
     struct writer w = {.j = j, .m = m};
     memset(w.op_of, -1, sizeof w.op_of);
     base_str_addf(&j->text, "{\"level\":\"%s\",\"funcs\":[", ir_level_name[m->level]);

@@ -18,18 +18,18 @@ struct file {
     BASE_VEC(struct place) places; /* sorted */
 };
 
-struct drv_places {
+struct drv_json_paths {
     base_arena *arena;
     BASE_VEC(struct file) files;
 };
 
-drv_places *drv_places_new(void) {
-    drv_places *p = base_alloc(sizeof *p);
+drv_json_paths *drv_json_paths_new(void) {
+    drv_json_paths *p = base_alloc(sizeof *p);
     p->arena = base_arena_new();
     return p;
 }
 
-void drv_places_free(drv_places *p) {
+void drv_json_paths_free(drv_json_paths *p) {
     if (!p) return;
     for (size_t i = 0; i < p->files.count; i++) base_free(p->files.items[i].places.items);
     base_free(p->files.items);
@@ -43,13 +43,13 @@ static int by_place(const void *x, const void *y) {
     return (a->col > b->col) - (a->col < b->col);
 }
 
-static void add_place(drv_places *p, struct file *f, base_loc at) {
+static void add_place(drv_json_paths *p, struct file *f, base_loc at) {
     const char *path = base_arena_strdup(p->arena, at.path ? at.path : "$");
     BASE_PUSH(&f->places, ((struct place){at.line, at.col, path}));
 }
 
 /* Values and keys. Nesting is bounded by the reader. */
-static void collect(drv_places *p, struct file *f, base_jval v) {
+static void collect(drv_json_paths *p, struct file *f, base_jval v) {
     add_place(p, f, base_json_loc(v));
     for (base_jval c = base_json_first(v); base_json_present(c); c = base_json_next(c)) {
         if (base_json_is(v, BASE_JSON_OBJECT)) add_place(p, f, base_json_key_loc(c));
@@ -57,7 +57,7 @@ static void collect(drv_places *p, struct file *f, base_jval v) {
     }
 }
 
-static void read_file(drv_places *p, struct file *f) {
+static void read_file(drv_json_paths *p, struct file *f) {
     size_t n = strlen(f->name);
     if (n < 5 || strcmp(f->name + n - 5, ".json") != 0) return;
     char *said = NULL;
@@ -74,7 +74,7 @@ static void read_file(drv_places *p, struct file *f) {
     if (f->places.count) qsort(f->places.items, f->places.count, sizeof *f->places.items, by_place);
 }
 
-static struct file *file_of(drv_places *p, const char *name) {
+static struct file *file_of(drv_json_paths *p, const char *name) {
     for (size_t i = 0; i < p->files.count; i++)
         if (!strcmp(p->files.items[i].name, name)) return &p->files.items[i];
     BASE_PUSH(&p->files, ((struct file){.name = base_arena_strdup(p->arena, name)}));
@@ -83,7 +83,7 @@ static struct file *file_of(drv_places *p, const char *name) {
     return f;
 }
 
-const char *drv_places_path(drv_places *p, const char *file, uint32_t line, uint32_t col) {
+const char *drv_json_paths_path(drv_json_paths *p, const char *file, uint32_t line, uint32_t col) {
     if (!file || !*file || !line) return NULL;
     struct file *f = file_of(p, file);
     struct place key = {line, col, NULL};
@@ -94,11 +94,11 @@ const char *drv_places_path(drv_places *p, const char *file, uint32_t line, uint
 }
 
 void drv_find_paths(pass_context *c) {
-    drv_places *p = drv_places_new();
+    drv_json_paths *p = drv_json_paths_new();
     for (size_t i = 0; i < c->matches.count; i++) {
         pass_match *m = &c->matches.items[i];
-        const char *path = drv_places_path(p, m->origin.file, m->origin.line, m->origin.col);
+        const char *path = drv_json_paths_path(p, m->origin.file, m->origin.line, m->origin.col);
         if (path && !m->path) m->path = base_arena_strdup(c->arena, path);
     }
-    drv_places_free(p);
+    drv_json_paths_free(p);
 }

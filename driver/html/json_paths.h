@@ -7,10 +7,10 @@
 
 #include <stdint.h>
 
-typedef struct drv_places drv_places;
-drv_places *drv_places_new(void);
-void drv_places_free(drv_places *p);
+typedef struct drv_json_paths drv_json_paths;
+drv_json_paths *drv_json_paths_new(void);
+void drv_json_paths_free(drv_json_paths *p);
 /* NULL when nothing stands there; lives with `p`. */
-const char *drv_places_path(drv_places *p, const char *file, uint32_t line, uint32_t col);
+const char *drv_json_paths_path(drv_json_paths *p, const char *file, uint32_t line, uint32_t col);
 
 #endif

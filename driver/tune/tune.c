@@ -1,8 +1,8 @@
 /* ebru tune: measures the kernels of a model on this machine and writes what was best as tuning
  * records.
  *
- * The model is lowered several times: as the rules say, and once for each way there is to compute a
- * convolution or a feed-forward, so that every kernel it might be made of is seen. All are timed
+ * The model is lowered several times: as the rules say, and once for each form there is to compute
+ * a convolution or a feed-forward, so that every kernel it might be made of is seen. All are timed
  * with the rules' tiles; then, those with the largest share first, other tiles are tried. The model
  * is lowered once more by the records. */
 #include "driver/tune/tune.h"
@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 enum { DEFAULT_BUDGET = 300 };
-/* Another way than the rules' is searched for tiles when it is at most this much slower with the
+/* Another form than the rules' is searched for tiles when it is at most this much slower with the
  * rules' tiles. */
 static const double OTHER_WAY = 1.25;
 
@@ -56,7 +56,7 @@ static ir_module *lower(struct tuner *u, const ir_target *target) {
 /* Collects what a lowering with these records has; prefer: as cg_tuning_use's. */
 static bool collect(struct tuner *u, cg_tuning *table, int prefer, bool counted, bool tuned) {
     const cg_tuning_use use = {
-        .table = table, .ways = true, .machine = u->machine, .prefer = prefer};
+        .table = table, .forms = true, .machine = u->machine, .prefer = prefer};
     ir_target *t = cg_target_tuned(u->target, &use);
     ir_module *m = lower(u, t);
     if (m) tune_collect(&u->kernels, m, counted, tuned);
@@ -69,8 +69,8 @@ static bool collect_all(struct tuner *u) {
     cg_tuning *none = cg_tuning_new(u->d);
     bool fine = collect(u, none, -1, true, false);
     if (!u->o->keep_bits)
-        for (int way = IR_WAY_AS_IS; way <= IR_WAY_FUSED && fine; way++)
-            fine = collect(u, none, way, false, false);
+        for (int form = IR_FORM_DIRECT; form <= IR_FORM_FUSED && fine; form++)
+            fine = collect(u, none, form, false, false);
     cg_tuning_free(none);
     return fine;
 }
@@ -223,7 +223,7 @@ static cg_record record_of(const struct tuner *u, const tune_kernel *k) {
 }
 
 /* The records as a table, and as lines. With bits to keep no times are recorded of kernels that
- * were not changed: they would choose between ways. */
+ * were not changed: they would choose between forms. */
 static cg_tuning *records(const struct tuner *u, base_str *lines) {
     cg_tuning *t = cg_tuning_new(u->d);
     for (size_t i = 0; i < u->kernels.count; i++) {
@@ -253,7 +253,7 @@ static void print_kernel(const struct tuner *u, const tune_kernel *k) {
     for (uint32_t i = 0; i < r.choice_count; i++)
         base_str_addf(&choice, "%s%s=%d", i ? " " : "", r.choice[i].field, r.choice[i].value);
     if (k->calls > 0 && k->tuned_calls == 0)
-        base_str_addf(&choice, "%sdone another way", choice.len ? ", " : "");
+        base_str_addf(&choice, "%sin another form", choice.len ? ", " : "");
     if (k->calls == 0 && k->tuned_calls > 0)
         base_str_addf(&choice, "%sinstead of another", choice.len ? ", " : "");
     printf("%-64.64s %5.0f %5.0f %9.3f %9.3f %6.1f  %s\n", k->shape, k->calls, k->tuned_calls,

@@ -35,7 +35,7 @@ tune_kernel *tune_find(const tune_kernels *all, const char *kernel, const char *
 
 /* tune_timer.c: runs kernels on this machine's threads. */
 typedef struct tune_timer tune_timer;
-/* For code of `isa` (EBRU_LEVEL_*); `cache`: bytes of the last cache; `largest`: the most bytes of
+/* For code of `isa` (EBRU_ISA_*); `cache`: bytes of the last cache; `largest`: the most bytes of
  * weights of any kernel. NULL with diagnostics. */
 tune_timer *tune_timer_new(base_diag *d, int32_t isa, int threads, uint64_t cache,
                            uint64_t largest);

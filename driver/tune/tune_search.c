@@ -79,7 +79,7 @@ static bool is_bf16(const struct search *s) {
  * registers hold. */
 static int32_t rows_for(int32_t isa, int32_t blocks) {
     static const int32_t v4[] = {12, 10, 8, 6};
-    if (isa >= EBRU_LEVEL_V4) return v4[ebru_min_i32(blocks, 4) - 1];
+    if (isa >= EBRU_ISA_V4) return v4[ebru_min_i32(blocks, 4) - 1];
     return ebru_level_six_rows(isa) ? 6 : 2;
 }
 

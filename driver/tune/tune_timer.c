@@ -46,10 +46,10 @@ static const struct {
     kernel_fn *run;
 } natives[] = {
 #if defined(__aarch64__)
-    BOTH(ROW, neon, EBRU_LEVEL_NEON) BF16(ROW, neon_bf16, EBRU_LEVEL_NEON_BF16)
+    BOTH(ROW, neon, EBRU_ISA_NEON) BF16(ROW, neon_bf16, EBRU_ISA_NEON_BF16)
 #else
-    BOTH(ROW, v2, EBRU_LEVEL_V2) BOTH(ROW, v3, EBRU_LEVEL_V3) BOTH(ROW, v4, EBRU_LEVEL_V4)
-        BF16(ROW, v4_bf16, EBRU_LEVEL_V4_BF16) BF16(ROW, v4_amx, EBRU_LEVEL_V4_AMX)
+    BOTH(ROW, v2, EBRU_ISA_V2) BOTH(ROW, v3, EBRU_ISA_V3) BOTH(ROW, v4, EBRU_ISA_V4)
+        BF16(ROW, v4_bf16, EBRU_ISA_V4_BF16) BF16(ROW, v4_amx, EBRU_ISA_V4_AMX)
 #endif
 };
 

@@ -262,7 +262,7 @@ const ir_target *drv_tuning_target(drv_tuning *t, const ir_target *target, bool 
                                    ir_target **owned) {
     *owned = NULL;
     if (!t->table) return target;
-    cg_tuning_use use = {.table = t->table, .ways = only, .prefer = -1};
+    cg_tuning_use use = {.table = t->table, .forms = only, .prefer = -1};
     use.machine = cg_machine_of(target, t->threads);
     const ir_target *here = t->native ? cg_target(NULL, "native") : NULL;
     if (here && !strcmp(here->level, target->level)) use.machine = cg_machine_of(here, t->threads);

@@ -50,7 +50,8 @@ static int64_t side_batch(const fe_pipeline *p, const fe_sizes *s) {
 }
 
 int64_t fe_pixel_scale(const fe_pipeline *p) {
-    return p->parts[FE_PART_VAE].doc ? fe_vae_scale(&p->parts[FE_PART_VAE].config.vae) : 1;
+    return p->parts[FE_COMPONENT_VAE].doc ? fe_vae_scale(&p->parts[FE_COMPONENT_VAE].config.vae)
+                                          : 1;
 }
 
 /* Tokens of the context: one text after the other where a prompt may take several. */
@@ -61,7 +62,7 @@ static int64_t context_tokens(const fe_pipeline *p) {
 }
 
 bool fe_unet_sizes(const fe_pipeline *p, fe_sizes *s) {
-    const fe_unet_config *c = &p->parts[FE_PART_UNET].config.unet;
+    const fe_unet_config *c = &p->parts[FE_COMPONENT_UNET].config.unet;
     int64_t scale = fe_pixel_scale(p);
     *s = base_sizes(p);
     s->tokens = context_tokens(p);
@@ -87,8 +88,8 @@ bool fe_unet_sizes(const fe_pipeline *p, fe_sizes *s) {
 }
 
 bool fe_vae_sizes(const fe_pipeline *p, fe_sizes *s) {
-    const fe_vae_config *c = &p->parts[FE_PART_VAE].config.vae;
-    const fe_part *unet = &p->parts[FE_PART_UNET];
+    const fe_vae_config *c = &p->parts[FE_COMPONENT_VAE].config.vae;
+    const fe_component *unet = &p->parts[FE_COMPONENT_UNET];
     int64_t scale = fe_vae_scale(c);
     *s = base_sizes(p);
     s->batch = side_batch(p, s);
@@ -115,7 +116,7 @@ bool fe_vae_sizes(const fe_pipeline *p, fe_sizes *s) {
     return check_sizes(p->d, s) && check_sizes(p->d, &decoded);
 }
 
-bool fe_text_sizes(const fe_pipeline *p, const fe_part *part, fe_sizes *s) {
+bool fe_text_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s) {
     *s = base_sizes(p);
     s->batch = side_batch(p, s);
     s->tokens = or_else(p->o->sequence, part->config.text.positions);

@@ -6,28 +6,29 @@
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-const char *const fe_part_names[FE_PART_COUNT] = {"unet", "vae", "text_encoder", "text_encoder_2"};
+const char *const fe_component_names[FE_COMPONENT_COUNT] = {"unet", "vae", "text_encoder",
+                                                            "text_encoder_2"};
 
 /* Classes of diffusers' and of transformers' that are built. */
 static const struct {
     const char *name;
-    fe_part_kind kind;
+    fe_component_kind kind;
     bool has_class_name; /* its config says so under _class_name */
-} classes[] = {{"UNet2DConditionModel", FE_PART_UNET, true},
-               {"UNet2DModel", FE_PART_UNET, true},
-               {"AutoencoderKL", FE_PART_VAE, true},
-               {"AutoencoderTiny", FE_PART_VAE, true},
-               {"CLIPTextModel", FE_PART_TEXT, false},
-               {"CLIPTextModelWithProjection", FE_PART_TEXT, false}};
+} classes[] = {{"UNet2DConditionModel", FE_COMPONENT_UNET, true},
+               {"UNet2DModel", FE_COMPONENT_UNET, true},
+               {"AutoencoderKL", FE_COMPONENT_VAE, true},
+               {"AutoencoderTiny", FE_COMPONENT_VAE, true},
+               {"CLIPTextModel", FE_COMPONENT_TEXT, false},
+               {"CLIPTextModelWithProjection", FE_COMPONENT_TEXT, false}};
 
 /* Both text encoders are of the same classes. */
-static fe_part_kind class_kind(fe_part_kind kind) {
-    return kind == FE_PART_TEXT_2 ? FE_PART_TEXT : kind;
+static fe_component_kind class_kind(fe_component_kind kind) {
+    return kind == FE_COMPONENT_TEXT_2 ? FE_COMPONENT_TEXT : kind;
 }
 
-bool fe_part_of_config(base_jval root, fe_part_kind *kind) {
+bool fe_component_of_config(base_jval root, fe_component_kind *kind) {
     const char *names[COUNT(classes)];
-    fe_part_kind kinds[COUNT(classes)];
+    fe_component_kind kinds[COUNT(classes)];
     size_t n = 0, i;
     if (!base_json_expect(root, BASE_JSON_OBJECT)) return false;
     base_jval v = base_json_get(root, "_class_name");
@@ -41,7 +42,7 @@ bool fe_part_of_config(base_jval root, fe_part_kind *kind) {
         *kind = kinds[i];
         return true;
     }
-    *kind = FE_PART_TEXT;
+    *kind = FE_COMPONENT_TEXT;
     if (base_json_present(base_json_get(root, "architectures")) ||
         base_json_present(base_json_get(root, "model_type")))
         return true;
@@ -59,32 +60,32 @@ const char *fe_indexed_class(base_jval index, const char *name, base_jval *at) {
     return word;
 }
 
-fe_dir *fe_part_dir(fe_pipeline *p, const char *name) {
+fe_dir *fe_component_dir(fe_pipeline *p, const char *name) {
     return fe_dir_has_dir(p->root, name) ? fe_dir_open_in(p->d, p->root, name) : p->root;
 }
 
-void fe_part_dir_close(fe_pipeline *p, fe_dir *dir) {
+void fe_component_dir_close(fe_pipeline *p, fe_dir *dir) {
     if (dir != p->root) fe_dir_close(dir);
 }
 
-bool fe_part_read(fe_part *part) {
+bool fe_component_read(fe_component *part) {
     base_jval root = base_json_root(part->doc);
     switch (part->kind) {
-    case FE_PART_UNET: return fe_unet_read(root, &part->config.unet);
-    case FE_PART_VAE: return fe_vae_read(root, &part->config.vae);
-    case FE_PART_TEXT:
-    case FE_PART_TEXT_2: return fe_clip_read(root, &part->config.text);
-    case FE_PART_COUNT: break;
+    case FE_COMPONENT_UNET: return fe_unet_read(root, &part->config.unet);
+    case FE_COMPONENT_VAE: return fe_vae_read(root, &part->config.vae);
+    case FE_COMPONENT_TEXT:
+    case FE_COMPONENT_TEXT_2: return fe_clip_read(root, &part->config.text);
+    case FE_COMPONENT_COUNT: break;
     }
     return false;
 }
 
 /* The class that model_index.json gives a component must be one that can stand there. */
-static bool check_class(fe_pipeline *p, fe_part_kind kind) {
+static bool check_class(fe_pipeline *p, fe_component_kind kind) {
     base_jval index = base_json_root(p->index), at;
-    const char *word = fe_indexed_class(index, fe_part_names[kind], &at);
+    const char *word = fe_indexed_class(index, fe_component_names[kind], &at);
     if (!word) {
-        base_json_error(index, "the pipeline needs a component '%s'", fe_part_names[kind]);
+        base_json_error(index, "the pipeline needs a component '%s'", fe_component_names[kind]);
         return false;
     }
     base_str list = {0};
@@ -95,7 +96,7 @@ static bool check_class(fe_pipeline *p, fe_part_kind kind) {
         base_str_addf(&list, "%s%s", list.len ? ", " : "", classes[i].name);
     }
     if (!known) {
-        base_json_error(at, "unsupported: a '%s' of class '%s'", fe_part_names[kind],
+        base_json_error(at, "unsupported: a '%s' of class '%s'", fe_component_names[kind],
                         base_escape(word, strlen(word)));
         base_note(p->d, NULL, "supported are %s", list.data);
     }
@@ -103,28 +104,29 @@ static bool check_class(fe_pipeline *p, fe_part_kind kind) {
     return known;
 }
 
-bool fe_part_open(fe_pipeline *p, fe_part_kind kind) {
-    fe_part *part = &p->parts[kind];
-    fe_part_kind found;
+bool fe_component_open(fe_pipeline *p, fe_component_kind kind) {
+    fe_component *part = &p->parts[kind];
+    fe_component_kind found;
     if (!check_class(p, kind)) return false;
-    *part = (fe_part){.kind = kind, .wanted = true, .dir = fe_part_dir(p, fe_part_names[kind])};
+    *part = (fe_component){
+        .kind = kind, .wanted = true, .dir = fe_component_dir(p, fe_component_names[kind])};
     if (!part->dir) return false;
     part->doc = fe_json_load_in(p->d, part->dir, "config.json", NULL);
-    if (!part->doc || !fe_part_of_config(base_json_root(part->doc), &found)) return false;
+    if (!part->doc || !fe_component_of_config(base_json_root(part->doc), &found)) return false;
     if (found != class_kind(kind)) {
         base_json_error(base_json_root(part->doc), "this is not the config of a component '%s'",
-                        fe_part_names[kind]);
+                        fe_component_names[kind]);
         return false;
     }
-    return fe_part_read(part);
+    return fe_component_read(part);
 }
 
 /* ---- functions ---- */
 
-static fe_weights *open_weights(fe_pipeline *p, fe_part *part) {
+static fe_weights *open_weights(fe_pipeline *p, fe_component *part) {
     static const char *const bases[] = {"diffusion_pytorch_model", "model"};
     if (p->o->random_weights) return fe_weights_random(p->d, p->m, p->o->random_seed);
-    if (p->ldm) return fe_ldm_weights(p->ldm, p->m, fe_part_names[part->kind]);
+    if (p->ldm) return fe_ldm_weights(p->ldm, p->m, fe_component_names[part->kind]);
     fe_st *table = fe_st_open_in(p->d, part->dir, bases, COUNT(bases));
     return table ? fe_weights_table(p->d, p->m, table) : NULL;
 }
@@ -137,26 +139,27 @@ static bool build_unet(fe_pipeline *p, fe_builder *b, const fe_unet_config *c) {
     return fe_unet_build(b, c, "unet@2", &s);
 }
 
-static bool build_functions(fe_pipeline *p, fe_builder *b, fe_part *part) {
+static bool build_functions(fe_pipeline *p, fe_builder *b, fe_component *part) {
     fe_sizes s;
     switch (part->kind) {
-    case FE_PART_UNET: return build_unet(p, b, &part->config.unet);
-    case FE_PART_VAE: return fe_vae_sizes(p, &s) && fe_vae_build(b, &part->config.vae, "vae", &s);
-    case FE_PART_TEXT:
-    case FE_PART_TEXT_2:
+    case FE_COMPONENT_UNET: return build_unet(p, b, &part->config.unet);
+    case FE_COMPONENT_VAE:
+        return fe_vae_sizes(p, &s) && fe_vae_build(b, &part->config.vae, "vae", &s);
+    case FE_COMPONENT_TEXT:
+    case FE_COMPONENT_TEXT_2:
         part->config.text.skip = p->o->clip_skip;
         return fe_text_sizes(p, part, &s) &&
-               fe_clip_build(b, &part->config.text, fe_part_names[part->kind], &s);
-    case FE_PART_COUNT: break;
+               fe_clip_build(b, &part->config.text, fe_component_names[part->kind], &s);
+    case FE_COMPONENT_COUNT: break;
     }
     return false;
 }
 
-bool fe_part_build(fe_pipeline *p, fe_part *part) {
+bool fe_component_build(fe_pipeline *p, fe_component *part) {
     fe_weights *w = open_weights(p, part);
     if (!w) return false;
     fe_builder b;
-    fe_builder_init(&b, p->d, p->m, w, fe_part_names[part->kind]);
+    fe_builder_init(&b, p->d, p->m, w, fe_component_names[part->kind]);
     bool fine = build_functions(p, &b, part) && fe_weights_check(w);
     fe_builder_free(&b);
     fe_weights_free(w);

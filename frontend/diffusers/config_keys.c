@@ -16,12 +16,12 @@ base_jval fe_config_at(base_jval root, const char *key) {
 
 static bool one_a_level(base_jval v, size_t n) {
     if (base_json_length(v) == n) return true;
-    base_json_error(v, "%zu values for %zu levels of resolution", base_json_length(v), n);
+    base_json_error(v, "%zu values for %zu resolutions", base_json_length(v), n);
     return false;
 }
 
-bool fe_config_levels(base_jval root, const char *key, size_t n, int64_t fallback, int64_t max,
-                      int64_t *out) {
+bool fe_config_resolutions(base_jval root, const char *key, size_t n, int64_t fallback, int64_t max,
+                           int64_t *out) {
     base_jval v = given(root, key);
     for (size_t i = 0; i < n; i++) out[i] = fallback;
     if (!base_json_present(v)) return true;
@@ -42,7 +42,8 @@ bool fe_config_levels(base_jval root, const char *key, size_t n, int64_t fallbac
     return true;
 }
 
-bool fe_config_level_flags(base_jval root, const char *key, size_t n, bool fallback, bool *out) {
+bool fe_config_resolution_flags(base_jval root, const char *key, size_t n, bool fallback,
+                                bool *out) {
     base_jval v = given(root, key);
     for (size_t i = 0; i < n; i++) out[i] = fallback;
     if (!base_json_present(v)) return true;

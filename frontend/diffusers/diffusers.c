@@ -24,9 +24,9 @@ static bool keep_functions(fe_pipeline *p) {
 }
 
 static void pipeline_free(fe_pipeline *p) {
-    for (size_t i = 0; i < FE_PART_COUNT; i++) {
+    for (size_t i = 0; i < FE_COMPONENT_COUNT; i++) {
         base_json_free(p->parts[i].doc);
-        fe_part_dir_close(p, p->parts[i].dir);
+        fe_component_dir_close(p, p->parts[i].dir);
     }
     base_json_free(p->index);
     fe_dir_close(p->root);
@@ -35,50 +35,51 @@ static void pipeline_free(fe_pipeline *p) {
 /* ---- one component ---- */
 
 /* Options that mean nothing to this component alone. */
-static bool options_fit(const fe_pipeline *p, fe_part_kind kind) {
+static bool options_fit(const fe_pipeline *p, fe_component_kind kind) {
     const fe_options *o = p->o;
-    bool text = kind == FE_PART_TEXT || kind == FE_PART_TEXT_2, fine = true;
+    bool text = kind == FE_COMPONENT_TEXT || kind == FE_COMPONENT_TEXT_2, fine = true;
     if (o->clip_skip && !text) {
         base_error(p->d, NULL, "--clip-skip: the component '%s' is no text encoder",
-                   fe_part_names[kind]);
+                   fe_component_names[kind]);
         fine = false;
     }
-    if (o->prompt_chunks && kind != FE_PART_UNET) {
+    if (o->prompt_chunks && kind != FE_COMPONENT_UNET) {
         base_error(p->d, NULL, "--prompt-chunks: the component '%s' has no context",
-                   fe_part_names[kind]);
+                   fe_component_names[kind]);
         fine = false;
     }
     if (o->no_image_input) {
         base_error(p->d, NULL, "--no-image-input: the component '%s' alone paints no pictures",
-                   fe_part_names[kind]);
+                   fe_component_names[kind]);
         fine = false;
     }
     return fine;
 }
 
 /* A folder with a text model does not say which of a pipeline's text encoders it is. */
-static bool selected(const fe_pipeline *p, fe_part_kind *kind) {
+static bool selected(const fe_pipeline *p, fe_component_kind *kind) {
     const char *wanted = p->o->component;
-    if (wanted && *kind == FE_PART_TEXT && strcmp(wanted, fe_part_names[FE_PART_TEXT_2]) == 0)
-        *kind = FE_PART_TEXT_2;
-    if (!wanted || strcmp(wanted, fe_part_names[*kind]) == 0) return true;
-    base_error(p->d, NULL, "the folder holds the component '%s', not '%s'", fe_part_names[*kind],
-               wanted);
+    if (wanted && *kind == FE_COMPONENT_TEXT &&
+        strcmp(wanted, fe_component_names[FE_COMPONENT_TEXT_2]) == 0)
+        *kind = FE_COMPONENT_TEXT_2;
+    if (!wanted || strcmp(wanted, fe_component_names[*kind]) == 0) return true;
+    base_error(p->d, NULL, "the folder holds the component '%s', not '%s'",
+               fe_component_names[*kind], wanted);
     return false;
 }
 
 bool fe_load_component(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     fe_pipeline p = {.d = d, .m = m, .o = o, .root = fe_dir_open(d, path)};
     if (!p.root) return false;
-    fe_part_kind kind;
+    fe_component_kind kind;
     base_json *doc = fe_json_load_in(d, p.root, "config.json", NULL);
-    bool fine = doc && fe_part_of_config(base_json_root(doc), &kind) && selected(&p, &kind);
+    bool fine = doc && fe_component_of_config(base_json_root(doc), &kind) && selected(&p, &kind);
     if (fine) {
-        fe_part *part = &p.parts[kind];
-        *part = (fe_part){.kind = kind, .wanted = true, .dir = p.root, .doc = doc};
+        fe_component *part = &p.parts[kind];
+        *part = (fe_component){.kind = kind, .wanted = true, .dir = p.root, .doc = doc};
         doc = NULL;
         ir_meta_set_string(m, "pipeline.kind", "none");
-        fine = options_fit(&p, kind) && fe_part_read(part) && fe_part_build(&p, part) &&
+        fine = options_fit(&p, kind) && fe_component_read(part) && fe_component_build(&p, part) &&
                keep_functions(&p);
     }
     base_json_free(doc);
@@ -89,39 +90,41 @@ bool fe_load_component(base_diag *d, ir_module *m, const char *path, const fe_op
 /* ---- pipelines ---- */
 
 /* The refiner of XL has the second text encoder alone. */
-static bool has_part(const fe_pipeline *p, fe_part_kind kind) {
+static bool has_part(const fe_pipeline *p, fe_component_kind kind) {
     if (!(p->c->parts & 1u << kind)) return false;
-    bool other = kind == FE_PART_TEXT && p->c->parts & 1u << FE_PART_TEXT_2;
-    return !other || fe_indexed_class(base_json_root(p->index), fe_part_names[kind], NULL);
+    bool other = kind == FE_COMPONENT_TEXT && p->c->parts & 1u << FE_COMPONENT_TEXT_2;
+    return !other || fe_indexed_class(base_json_root(p->index), fe_component_names[kind], NULL);
 }
 
 static bool load_whole(fe_pipeline *p) {
     bool fine = true;
-    for (size_t i = 0; i < FE_PART_COUNT; i++)
-        if (has_part(p, (fe_part_kind)i)) fine &= fe_part_open(p, (fe_part_kind)i);
+    for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
+        if (has_part(p, (fe_component_kind)i)) fine &= fe_component_open(p, (fe_component_kind)i);
     if (!fine || !fe_pipeline_check(p) || !fe_pipeline_meta(p)) return false;
-    for (size_t i = FE_PART_COUNT; i-- > 0;) /* in the order of use: text, autoencoder, U-Net */
-        if (p->parts[i].wanted) fine &= fe_part_build(p, &p->parts[i]);
+    /* in the order of use: text, autoencoder, U-Net */
+    for (size_t i = FE_COMPONENT_COUNT; i-- > 0;)
+        if (p->parts[i].wanted) fine &= fe_component_build(p, &p->parts[i]);
     return fine && keep_functions(p);
 }
 
 /* A U-Net taken out of a latent pipeline still has its size in pixels: the autoencoder's config
  * says how many a cell has. */
-static bool open_scale(fe_pipeline *p, fe_part_kind kind) {
-    const char *vae = fe_indexed_class(base_json_root(p->index), fe_part_names[FE_PART_VAE], NULL);
+static bool open_scale(fe_pipeline *p, fe_component_kind kind) {
+    const char *vae =
+        fe_indexed_class(base_json_root(p->index), fe_component_names[FE_COMPONENT_VAE], NULL);
     bool known = vae && (strcmp(vae, "AutoencoderKL") == 0 || strcmp(vae, "AutoencoderTiny") == 0);
-    if (kind != FE_PART_UNET || !known) return true;
-    return fe_part_open(p, FE_PART_VAE);
+    if (kind != FE_COMPONENT_UNET || !known) return true;
+    return fe_component_open(p, FE_COMPONENT_VAE);
 }
 
 static bool load_one(fe_pipeline *p, const char *name) {
     ir_meta_set_string(p->m, "pipeline.kind", "none");
-    for (size_t i = 0; i < FE_PART_COUNT; i++)
-        if (strcmp(name, fe_part_names[i]) == 0)
-            return options_fit(p, (fe_part_kind)i) && open_scale(p, (fe_part_kind)i) &&
-                   fe_part_open(p, (fe_part_kind)i) && fe_part_build(p, &p->parts[i]) &&
-                   keep_functions(p);
-    const char *near = base_suggest(name, fe_part_names, FE_PART_COUNT);
+    for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
+        if (strcmp(name, fe_component_names[i]) == 0)
+            return options_fit(p, (fe_component_kind)i) && open_scale(p, (fe_component_kind)i) &&
+                   fe_component_open(p, (fe_component_kind)i) &&
+                   fe_component_build(p, &p->parts[i]) && keep_functions(p);
+    const char *near = base_suggest(name, fe_component_names, FE_COMPONENT_COUNT);
     base_error(p->d, NULL,
                "unknown component '%s': unet, vae, text_encoder and text_encoder_2 are known",
                base_escape(name, strlen(name)));

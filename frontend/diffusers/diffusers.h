@@ -8,7 +8,7 @@
 #include "frontend/files/json_file.h"
 #include "frontend/frontend.h"
 
-enum { FE_MAX_LEVELS = 16, FE_MAX_LATENT = 64 };
+enum { FE_MAX_RESOLUTIONS = 16, FE_MAX_LATENT = 64 };
 
 /* Shapes of one call of a component. */
 typedef struct fe_sizes {
@@ -26,11 +26,12 @@ typedef struct fe_sizes {
  * is meant). */
 base_jval fe_config_at(base_jval root, const char *key);
 
-/* "one value, or one a level": an integer or an array of n of them; null and missing give
+/* "one value, or one a resolution": an integer or an array of n of them; null and missing give
  * `fallback`. */
-bool fe_config_levels(base_jval root, const char *key, size_t n, int64_t fallback, int64_t max,
-                      int64_t *out);
-bool fe_config_level_flags(base_jval root, const char *key, size_t n, bool fallback, bool *out);
+bool fe_config_resolutions(base_jval root, const char *key, size_t n, int64_t fallback, int64_t max,
+                           int64_t *out);
+bool fe_config_resolution_flags(base_jval root, const char *key, size_t n, bool fallback,
+                                bool *out);
 /* An activation's name as diffusers and transformers write it. */
 bool fe_config_activation(base_jval root, const char *key, ir_act fallback, ir_act *out);
 /* sample_size: an integer or [height, width]; 0, 0 when it is not given. */
@@ -45,13 +46,13 @@ void fe_config_unknown(base_jval root, const char *const *ignored, size_t n);
 
 /* ---- unet_config.c, unet.c: UNet2DConditionModel and UNet2DModel ---- */
 
-/* FE_LEVEL_RESNET: plain, with residual blocks that halve or double the picture. */
-typedef enum fe_level_kind {
-    FE_LEVEL_PLAIN,
-    FE_LEVEL_ATTENTION,
-    FE_LEVEL_CROSS,
-    FE_LEVEL_RESNET
-} fe_level_kind;
+/* FE_RESOLUTION_RESNET: plain, with residual blocks that halve or double the picture. */
+typedef enum fe_resolution_kind {
+    FE_RESOLUTION_PLAIN,
+    FE_RESOLUTION_ATTENTION,
+    FE_RESOLUTION_CROSS,
+    FE_RESOLUTION_RESNET
+} fe_resolution_kind;
 typedef enum fe_mid_kind { FE_MID_NONE, FE_MID_PLAIN, FE_MID_ATTENTION, FE_MID_CROSS } fe_mid_kind;
 /* What class_labels are: indices into a table, or numbers that become sinusoids and go through an
  * MLP; or vectors that are added as they are, after an MLP, after one linear layer. */
@@ -64,28 +65,29 @@ typedef enum fe_class_kind {
     FE_CLASS_LINEAR
 } fe_class_kind;
 
-/* Arrays are indexed by the level of resolution, finest first, for the way down and, where two are
+/* Arrays are indexed by the resolution, finest first, for the way down and, where two are
  * given, the way up in its own order. */
 typedef struct fe_unet_config {
     base_jval root;
     bool conditional;
-    size_t levels;
+    size_t resolutions;
     int64_t sample_height, sample_width; /* 0: not given */
-    int64_t in_channels, out_channels, channels[FE_MAX_LEVELS], layers[FE_MAX_LEVELS],
-        up_layers[FE_MAX_LEVELS];
-    fe_level_kind down[FE_MAX_LEVELS], up[FE_MAX_LEVELS];
-    base_jval down_at[FE_MAX_LEVELS], up_at[FE_MAX_LEVELS]; /* places of the block types */
+    int64_t in_channels, out_channels, channels[FE_MAX_RESOLUTIONS], layers[FE_MAX_RESOLUTIONS],
+        up_layers[FE_MAX_RESOLUTIONS];
+    fe_resolution_kind down[FE_MAX_RESOLUTIONS], up[FE_MAX_RESOLUTIONS];
+    /* places of the block types */
+    base_jval down_at[FE_MAX_RESOLUTIONS], up_at[FE_MAX_RESOLUTIONS];
     fe_mid_kind mid;
-    int64_t heads[FE_MAX_LEVELS];    /* of the cross-attention blocks */
-    int64_t head_dim[FE_MAX_LEVELS]; /* of the group-norm attention; 0: one head */
-    int64_t context[FE_MAX_LEVELS], depth[FE_MAX_LEVELS], up_depth[FE_MAX_LEVELS];
-    bool only_cross[FE_MAX_LEVELS];
+    int64_t heads[FE_MAX_RESOLUTIONS];    /* of the cross-attention blocks */
+    int64_t head_dim[FE_MAX_RESOLUTIONS]; /* of the group-norm attention; 0: one head */
+    int64_t context[FE_MAX_RESOLUTIONS], depth[FE_MAX_RESOLUTIONS], up_depth[FE_MAX_RESOLUTIONS];
+    bool only_cross[FE_MAX_RESOLUTIONS];
     bool center_input, asymmetric, linear_projection, mid_attention, scale_shift;
     bool resnet_down,
-        resnet_up; /* levels with group-norm attention change the size by residual blocks */
+        resnet_up; /* resolutions with group-norm attention change the size by residual blocks */
     int64_t groups, mid_attention_groups; /* the latter 0: the mid block's attention has no norm */
     double eps, mid_scale;
-    double resnet_scale;          /* output scale of FE_LEVEL_RESNET */
+    double resnet_scale;          /* output scale of FE_RESOLUTION_RESNET */
     ir_act act, out_act, emb_act; /* emb_act: of the finished embedding */
     int64_t conv_in_kernel, conv_out_kernel;
     bool flip;
@@ -109,8 +111,9 @@ int64_t fe_unet_context(const fe_unet_config *c);
 
 typedef struct fe_vae_config {
     base_jval root;
-    size_t levels;
-    int64_t in_channels, out_channels, latent_channels, channels[FE_MAX_LEVELS], layers, groups;
+    size_t resolutions;
+    int64_t in_channels, out_channels, latent_channels, channels[FE_MAX_RESOLUTIONS], layers,
+        groups;
     int64_t sample_height, sample_width; /* 0: not given */
     ir_act act;
     bool quant_conv, post_quant_conv, mid_attention;
@@ -120,15 +123,15 @@ typedef struct fe_vae_config {
     bool
         /* the functions take and give normalised latents, as pipelines keep them; not from */
         fold_statistics;
-    base_jval down_at[FE_MAX_LEVELS], up_at[FE_MAX_LEVELS];
+    base_jval down_at[FE_MAX_RESOLUTIONS], up_at[FE_MAX_RESOLUTIONS];
     bool tiny; /* AutoencoderTiny: of the above it has no layers, groups and mid block, and */
-    int64_t encoder_channels, decoder_channels, encoder_blocks[FE_MAX_LEVELS],
-        decoder_blocks[FE_MAX_LEVELS];
+    int64_t encoder_channels, decoder_channels, encoder_blocks[FE_MAX_RESOLUTIONS],
+        decoder_blocks[FE_MAX_RESOLUTIONS];
 } fe_vae_config;
 
 /* Either class, by `_class_name`. */
 bool fe_vae_read(base_jval root, fe_vae_config *c);
-/* Pixels a latent cell: 2^(levels - 1). */
+/* Pixels a latent cell: 2^(resolutions - 1). */
 int64_t fe_vae_scale(const fe_vae_config *c);
 /* Adds NAME.encode (image -> moments; latent from AutoencoderTiny) and NAME.decode (latent ->
  * image). The sizes are the image's. */

@@ -12,21 +12,21 @@
 
 #include "frontend/diffusers/diffusers.h"
 
-typedef enum fe_part_kind {
-    FE_PART_UNET,
-    FE_PART_VAE,
-    FE_PART_TEXT,
-    FE_PART_TEXT_2,
-    FE_PART_COUNT
-} fe_part_kind;
+typedef enum fe_component_kind {
+    FE_COMPONENT_UNET,
+    FE_COMPONENT_VAE,
+    FE_COMPONENT_TEXT,
+    FE_COMPONENT_TEXT_2,
+    FE_COMPONENT_COUNT
+} fe_component_kind;
 
 /* Names of the components' folders, of their entries in model_index.json, and of their functions.
  */
-extern const char *const fe_part_names[FE_PART_COUNT];
+extern const char *const fe_component_names[FE_COMPONENT_COUNT];
 
 /* One component: its folder, its config, and what the config says. */
-typedef struct fe_part {
-    fe_part_kind kind;
+typedef struct fe_component {
+    fe_component_kind kind;
     bool wanted; /* part of what is built */
     fe_dir *dir; /* may be the pipeline's root */
     base_json *doc;
@@ -35,7 +35,7 @@ typedef struct fe_part {
         fe_vae_config vae;
         fe_clip_config text;
     } config;
-} fe_part;
+} fe_component;
 
 /* What the denoiser's input channels beyond the latent are, as bits. */
 typedef enum fe_condition {
@@ -56,7 +56,8 @@ enum {
 
 typedef struct fe_pipeline_class {
     const char *name, *kind; /* kind: "text_to_image" or "unconditional" */
-    unsigned parts; /* bits 1 << fe_part_kind; FE_PART_TEXT may be absent beside FE_PART_TEXT_2 */
+    /* bits 1 << fe_component_kind; FE_COMPONENT_TEXT may be absent beside FE_COMPONENT_TEXT_2 */
+    unsigned parts;
     unsigned conditions; /* which fe_condition its U-Net may have */
     unsigned fixes;      /* FE_FIX_ bits */
     bool unguided;       /* never runs an unconditional half */
@@ -73,7 +74,7 @@ typedef struct fe_pipeline {
     const fe_ldm *
         ldm; /* the single file that holds the weights; NULL: they are in the components' folders */
     base_json *index; /* model_index.json; NULL for a single component */
-    fe_part parts[FE_PART_COUNT];
+    fe_component parts[FE_COMPONENT_COUNT];
     const fe_pipeline_class *c; /* NULL when one component is built */
     fe_condition condition;
     bool guided; /* the denoiser is built for both halves of the batch, too */
@@ -86,28 +87,29 @@ const fe_pipeline_class *fe_pipeline_find(base_jval index);
 
 /* ---- parts.c ---- */
 
-/* Which component a config.json describes (a text model is FE_PART_TEXT). False after reporting. */
-bool fe_part_of_config(base_jval root, fe_part_kind *kind);
+/* Which component a config.json describes (a text model is FE_COMPONENT_TEXT). False after
+ * reporting. */
+bool fe_component_of_config(base_jval root, fe_component_kind *kind);
 /* The class of an entry of model_index.json ("name": ["library", "Class"]) with its place in *at
  * (may be NULL); NULL when the entry is absent or [null, null]. */
 const char *fe_indexed_class(base_jval index, const char *name, base_jval *at);
 /* NAME/ inside the folder if there is one, else the folder itself, as in older repositories. Close
- * with fe_part_dir_close. */
-fe_dir *fe_part_dir(fe_pipeline *p, const char *name);
-void fe_part_dir_close(fe_pipeline *p, fe_dir *dir);
+ * with fe_component_dir_close. */
+fe_dir *fe_component_dir(fe_pipeline *p, const char *name);
+void fe_component_dir_close(fe_pipeline *p, fe_dir *dir);
 /* Opens a component that model_index.json names and reads its config; its class must be one that is
  * built. */
-bool fe_part_open(fe_pipeline *p, fe_part_kind kind);
+bool fe_component_open(fe_pipeline *p, fe_component_kind kind);
 /* Reads the config in part->doc. */
-bool fe_part_read(fe_part *part);
+bool fe_component_read(fe_component *part);
 /* All functions of a component, so that its weights are bound in full whatever is kept of it. */
-bool fe_part_build(fe_pipeline *p, fe_part *part);
+bool fe_component_build(fe_pipeline *p, fe_component *part);
 
 /* ---- part_sizes.c: false after reporting a size that is not possible ---- */
 
 bool fe_unet_sizes(const fe_pipeline *p, fe_sizes *s);
 bool fe_vae_sizes(const fe_pipeline *p, fe_sizes *s);
-bool fe_text_sizes(const fe_pipeline *p, const fe_part *part, fe_sizes *s);
+bool fe_text_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s);
 /* Pixels a cell of the U-Net's sample: the autoencoder's, when it stands beside; else 1. */
 int64_t fe_pixel_scale(const fe_pipeline *p);
 

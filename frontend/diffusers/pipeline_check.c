@@ -8,23 +8,23 @@
 
 /* ---- what follows ---- */
 
-static const fe_clip_config *text_config(const fe_pipeline *p, fe_part_kind kind) {
+static const fe_clip_config *text_config(const fe_pipeline *p, fe_component_kind kind) {
     return p->parts[kind].wanted ? &p->parts[kind].config.text : NULL;
 }
 
 const fe_clip_config *fe_pipeline_last_text(const fe_pipeline *p) {
-    const fe_clip_config *second = text_config(p, FE_PART_TEXT_2);
-    return second ? second : text_config(p, FE_PART_TEXT);
+    const fe_clip_config *second = text_config(p, FE_COMPONENT_TEXT_2);
+    return second ? second : text_config(p, FE_COMPONENT_TEXT);
 }
 
 int64_t fe_pipeline_context(const fe_pipeline *p) {
-    const fe_clip_config *first = text_config(p, FE_PART_TEXT),
-                         *second = text_config(p, FE_PART_TEXT_2);
+    const fe_clip_config *first = text_config(p, FE_COMPONENT_TEXT),
+                         *second = text_config(p, FE_COMPONENT_TEXT_2);
     return (first ? first->width : 0) + (second ? second->width : 0);
 }
 
 int64_t fe_pipeline_time_ids(const fe_pipeline *p) {
-    const fe_unet_config *c = &p->parts[FE_PART_UNET].config.unet;
+    const fe_unet_config *c = &p->parts[FE_COMPONENT_UNET].config.unet;
     if (!c->added_input) return 0;
     if (p->index)
         return base_json_opt_bool(base_json_root(p->index), "requires_aesthetics_score", false) ? 5
@@ -40,7 +40,7 @@ bool fe_pipeline_image_input(const fe_pipeline *p) {
 
 /* The small picture of an upscaler goes to the denoiser as it is. */
 bool fe_pipeline_encodes(const fe_pipeline *p) {
-    return fe_pipeline_image_input(p) && p->parts[FE_PART_VAE].wanted &&
+    return fe_pipeline_image_input(p) && p->parts[FE_COMPONENT_VAE].wanted &&
            p->condition != FE_COND_LOW_RESOLUTION;
 }
 
@@ -55,7 +55,7 @@ static const struct {
                   {FE_COND_LOW_RESOLUTION, "a latent and a small picture"}};
 
 static int64_t extra_channels(const fe_pipeline *p, fe_condition condition) {
-    const fe_vae_config *vae = &p->parts[FE_PART_VAE].config.vae;
+    const fe_vae_config *vae = &p->parts[FE_COMPONENT_VAE].config.vae;
     switch (condition) {
     case FE_COND_NONE: return 0;
     case FE_COND_INPAINT: return vae->latent_channels + 1;
@@ -66,7 +66,7 @@ static int64_t extra_channels(const fe_pipeline *p, fe_condition condition) {
 }
 
 static bool find_condition(fe_pipeline *p) {
-    const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
+    const fe_unet_config *unet = &p->parts[FE_COMPONENT_UNET].config.unet;
     int64_t extra = unet->in_channels - unet->out_channels;
     const char *instead = NULL;
     for (size_t i = 0; i < COUNT(conditions); i++) {
@@ -75,7 +75,7 @@ static bool find_condition(fe_pipeline *p) {
             p->condition = conditions[i].condition;
             return true;
         }
-        if (matches && p->parts[FE_PART_VAE].wanted) instead = conditions[i].name;
+        if (matches && p->parts[FE_COMPONENT_VAE].wanted) instead = conditions[i].name;
     }
     base_json_error(fe_config_at(unet->root, "in_channels"),
                     "unsupported in a %s: a U-Net that takes %lld channels and gives %lld%s%s",
@@ -87,8 +87,8 @@ static bool find_condition(fe_pipeline *p) {
 /* What a U-Net may ask for beyond sample, timestep and context: only what its pipeline makes. */
 static bool only_known_inputs(const fe_pipeline *p) {
     static const char message[] = "unsupported in a %s: '%s' (the component alone can be loaded)";
-    const fe_unet_config *c = &p->parts[FE_PART_UNET].config.unet;
-    bool text = p->c->parts & 1u << FE_PART_TEXT, xl = p->c->parts & 1u << FE_PART_TEXT_2;
+    const fe_unet_config *c = &p->parts[FE_COMPONENT_UNET].config.unet;
+    bool text = p->c->parts & 1u << FE_COMPONENT_TEXT, xl = p->c->parts & 1u << FE_COMPONENT_TEXT_2;
     bool labels = !text || p->condition == FE_COND_LOW_RESOLUTION, fine = true;
     if (c->class_kind != FE_CLASS_NONE && !(labels && c->class_kind == FE_CLASS_TABLE)) {
         const char *key = c->class_kind == FE_CLASS_TABLE ? "num_class_embeds" : "class_embed_type";
@@ -116,10 +116,10 @@ static bool only_known_inputs(const fe_pipeline *p) {
 /* ---- what one component hands to another ---- */
 
 static bool latent_fits(const fe_pipeline *p) {
-    const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
-    const fe_vae_config *vae = &p->parts[FE_PART_VAE].config.vae;
+    const fe_unet_config *unet = &p->parts[FE_COMPONENT_UNET].config.unet;
+    const fe_vae_config *vae = &p->parts[FE_COMPONENT_VAE].config.vae;
     bool fine = true;
-    if (!p->parts[FE_PART_VAE].wanted) return true;
+    if (!p->parts[FE_COMPONENT_VAE].wanted) return true;
     if (vae->latent_channels != unet->out_channels) {
         base_json_error(fe_config_at(unet->root, "out_channels"),
                         "the U-Net makes %lld channels, the autoencoder's latent has %lld",
@@ -137,9 +137,9 @@ static bool latent_fits(const fe_pipeline *p) {
 }
 
 static bool context_fits(const fe_pipeline *p) {
-    const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
-    const fe_clip_config *first = text_config(p, FE_PART_TEXT),
-                         *second = text_config(p, FE_PART_TEXT_2);
+    const fe_unet_config *unet = &p->parts[FE_COMPONENT_UNET].config.unet;
+    const fe_clip_config *first = text_config(p, FE_COMPONENT_TEXT),
+                         *second = text_config(p, FE_COMPONENT_TEXT_2);
     int64_t wanted = fe_unet_context(unet), made = fe_pipeline_context(p);
     bool fine = true;
     if (wanted != made) {
@@ -159,7 +159,7 @@ static bool context_fits(const fe_pipeline *p) {
 
 /* XL: [text_embeds, sinusoids of time_ids] must be as wide as what is projected. */
 static bool addition_fits(const fe_pipeline *p) {
-    const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
+    const fe_unet_config *unet = &p->parts[FE_COMPONENT_UNET].config.unet;
     const fe_clip_config *text = fe_pipeline_last_text(p);
     int64_t ids = fe_pipeline_time_ids(p), dim = unet->added_time_dim;
     if (!unet->added_input || !text) return true;
@@ -181,7 +181,7 @@ static bool addition_fits(const fe_pipeline *p) {
 /* ---- options ---- */
 
 static bool options_fit(const fe_pipeline *p) {
-    bool text = p->c->parts & 1u << FE_PART_TEXT, fine = true;
+    bool text = p->c->parts & 1u << FE_COMPONENT_TEXT, fine = true;
     bool needs = p->condition & (FE_COND_INPAINT | FE_COND_DEPTH | FE_COND_LOW_RESOLUTION);
     if (p->o->no_image_input && needs) {
         base_error(p->d, NULL,

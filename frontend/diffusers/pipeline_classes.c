@@ -7,10 +7,10 @@
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 enum {
-    UNET = 1 << FE_PART_UNET,
-    LATENT = UNET | 1 << FE_PART_VAE,
-    SD = LATENT | 1 << FE_PART_TEXT,
-    XL = SD | 1 << FE_PART_TEXT_2,
+    UNET = 1 << FE_COMPONENT_UNET,
+    LATENT = UNET | 1 << FE_COMPONENT_VAE,
+    SD = LATENT | 1 << FE_COMPONENT_TEXT,
+    XL = SD | 1 << FE_COMPONENT_TEXT_2,
     FIX_SD = FE_FIX_OFFSET | FE_FIX_CLIP | FE_FIX_SAMPLE_SIZE,
     /* Checkpoints were published under the plain class whatever their U-Net was trained for. */
     ANY = FE_COND_NONE | FE_COND_INPAINT | FE_COND_DEPTH,

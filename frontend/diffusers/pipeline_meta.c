@@ -12,7 +12,7 @@
 /* Pipelines of diffusers before 0.9 said 32 and meant 64. The depth model's file says 32, too,
  * which its class never reads: the picture brings its size. */
 static void correct_sample_size(fe_pipeline *p) {
-    fe_unet_config *c = &p->parts[FE_PART_UNET].config.unet;
+    fe_unet_config *c = &p->parts[FE_COMPONENT_UNET].config.unet;
     const char *version = base_json_opt_string(c->root, "_diffusers_version", "99");
     char *end;
     long major = strtol(version, &end, 10), minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
@@ -23,7 +23,7 @@ static void correct_sample_size(fe_pipeline *p) {
 
 static void correct_scaling(fe_pipeline *p) {
     static const double scaling = 0.08333;
-    fe_vae_config *c = &p->parts[FE_PART_VAE].config.vae;
+    fe_vae_config *c = &p->parts[FE_COMPONENT_VAE].config.vae;
     base_jval given = base_json_get(c->root, "scaling_factor");
     if (!(p->c->fixes & FE_FIX_SCALING)) return;
     if (base_json_present(given) && c->scaling_factor != scaling)
@@ -38,12 +38,12 @@ static void correct_scaling(fe_pipeline *p) {
 static bool load_scheduler(fe_pipeline *p, const char *name, const char *prefix) {
     base_jval at;
     if (!fe_indexed_class(base_json_root(p->index), name, &at)) at = (base_jval){0};
-    fe_dir *dir = fe_part_dir(p, name);
+    fe_dir *dir = fe_component_dir(p, name);
     if (!dir) return false;
     base_json *doc = fe_json_load_in(p->d, dir, "scheduler_config.json", NULL);
     bool fine = doc && fe_scheduler_folder_meta(p->m, prefix, base_json_root(doc), at);
     base_json_free(doc);
-    fe_part_dir_close(p, dir);
+    fe_component_dir_close(p, dir);
     return fine;
 }
 
@@ -57,7 +57,7 @@ static bool sampler_meta(fe_pipeline *p) {
     return fine;
 }
 
-static bool load_tokenizer(fe_pipeline *p, fe_part_kind kind, const char *name) {
+static bool load_tokenizer(fe_pipeline *p, fe_component_kind kind, const char *name) {
     static const char *const known[] = {"CLIPTokenizer", "CLIPTokenizerFast"};
     base_jval at;
     size_t i;
@@ -65,10 +65,10 @@ static bool load_tokenizer(fe_pipeline *p, fe_part_kind kind, const char *name) 
     if (fe_indexed_class(base_json_root(p->index), name, &at) &&
         !base_json_choice(at, "tokenizer", known, COUNT(known), &i))
         return false;
-    fe_dir *dir = fe_part_dir(p, name);
+    fe_dir *dir = fe_component_dir(p, name);
     if (!dir) return false;
     bool fine = fe_tokenizer_meta(p->d, p->m, name, dir, p->parts[kind].config.text.positions);
-    fe_part_dir_close(p, dir);
+    fe_component_dir_close(p, dir);
     return fine;
 }
 
@@ -89,8 +89,8 @@ static void note_ignored(fe_pipeline *p) {
 
 static bool size_meta(fe_pipeline *p) {
     ir_module *m = p->m;
-    const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
-    bool latent = p->parts[FE_PART_VAE].wanted;
+    const fe_unet_config *unet = &p->parts[FE_COMPONENT_UNET].config.unet;
+    bool latent = p->parts[FE_COMPONENT_VAE].wanted;
     int64_t scale = fe_pixel_scale(p);
     fe_sizes s;
     if (!fe_unet_sizes(p, &s)) return false;
@@ -99,15 +99,16 @@ static bool size_meta(fe_pipeline *p) {
     ir_meta_set_int(m, "latent.width", s.width);
     ir_meta_set_int(m, "vae.scale", scale);
     ir_meta_set_int(m, "image.channels",
-                    latent ? p->parts[FE_PART_VAE].config.vae.out_channels : unet->in_channels);
+                    latent ? p->parts[FE_COMPONENT_VAE].config.vae.out_channels
+                           : unet->in_channels);
     ir_meta_set_int(m, "image.height", s.height * scale);
     ir_meta_set_int(m, "image.width", s.width * scale);
     return true;
 }
 
 static void vae_meta(fe_pipeline *p) {
-    fe_vae_config *c = &p->parts[FE_PART_VAE].config.vae;
-    if (!p->parts[FE_PART_VAE].wanted) return;
+    fe_vae_config *c = &p->parts[FE_COMPONENT_VAE].config.vae;
+    if (!p->parts[FE_COMPONENT_VAE].wanted) return;
     ir_meta_set_string(p->m, "pipeline.decoder", "vae.decode");
     if (fe_pipeline_encodes(p)) ir_meta_set_string(p->m, "pipeline.encoder", "vae.encode");
     ir_meta_set_float(p->m, "vae.scaling_factor", c->scaling_factor);
@@ -117,18 +118,18 @@ static void vae_meta(fe_pipeline *p) {
 
 static bool text_meta(fe_pipeline *p) {
     const fe_clip_config *text = fe_pipeline_last_text(p);
-    const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
+    const fe_unet_config *unet = &p->parts[FE_COMPONENT_UNET].config.unet;
     base_jval index = base_json_root(p->index);
     ir_module *m = p->m;
     if (!text) return true;
-    bool two = p->parts[FE_PART_TEXT_2].wanted;
+    bool two = p->parts[FE_COMPONENT_TEXT_2].wanted;
     const char *output = two ? "penultimate_hidden_state" : "last_hidden_state";
-    if (p->parts[FE_PART_TEXT].wanted) {
-        ir_meta_set_string(m, "pipeline.text_encoder", fe_part_names[FE_PART_TEXT]);
+    if (p->parts[FE_COMPONENT_TEXT].wanted) {
+        ir_meta_set_string(m, "pipeline.text_encoder", fe_component_names[FE_COMPONENT_TEXT]);
         ir_meta_set_string(m, "pipeline.text_output", output);
     }
     if (two) {
-        ir_meta_set_string(m, "pipeline.text_encoder_2", fe_part_names[FE_PART_TEXT_2]);
+        ir_meta_set_string(m, "pipeline.text_encoder_2", fe_component_names[FE_COMPONENT_TEXT_2]);
         ir_meta_set_string(m, "pipeline.text_output_2", output);
         ir_meta_set_int(m, "text.force_zeros",
                         base_json_opt_bool(index, "force_zeros_for_empty_prompt", true));
@@ -141,12 +142,12 @@ static bool text_meta(fe_pipeline *p) {
     ir_meta_set_int(m, "text.max_length", text->positions);
     ir_meta_set_int(m, "text.width", fe_pipeline_context(p));
     if (p->o->prompt_chunks > 1) ir_meta_set_int(m, "text.chunks", p->o->prompt_chunks);
-    bool fine = load_tokenizer(p, FE_PART_TEXT, "tokenizer");
-    return load_tokenizer(p, FE_PART_TEXT_2, "tokenizer_2") && fine;
+    bool fine = load_tokenizer(p, FE_COMPONENT_TEXT, "tokenizer");
+    return load_tokenizer(p, FE_COMPONENT_TEXT_2, "tokenizer_2") && fine;
 }
 
 static bool condition_meta(fe_pipeline *p) {
-    const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
+    const fe_unet_config *unet = &p->parts[FE_COMPONENT_UNET].config.unet;
     ir_module *m = p->m;
     if (fe_pipeline_image_input(p)) ir_meta_set_int(m, "pipeline.image_input", 1);
     if (p->condition == FE_COND_LOW_RESOLUTION) {
@@ -169,7 +170,7 @@ static bool condition_meta(fe_pipeline *p) {
 }
 
 bool fe_pipeline_meta(fe_pipeline *p) {
-    const fe_unet_config *unet = &p->parts[FE_PART_UNET].config.unet;
+    const fe_unet_config *unet = &p->parts[FE_COMPONENT_UNET].config.unet;
     bool labels = !fe_pipeline_last_text(p) && unet->class_kind == FE_CLASS_TABLE;
     p->guided = p->o->guidance_pair && !p->c->unguided && !unet->time_cond;
     correct_sample_size(p);

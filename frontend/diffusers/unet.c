@@ -124,9 +124,9 @@ static ir_ref res_block(unet *u, ir_ref x, const char *prefix, int64_t out, doub
     return resampling_block(u, x, prefix, out, scale, FE_RESAMPLE_NONE);
 }
 
-/* resnet_out_scale_factor is for the levels of residual blocks alone. */
-static double level_scale(const unet *u, fe_level_kind kind) {
-    return kind == FE_LEVEL_RESNET ? u->c->resnet_scale : 1.0;
+/* resnet_out_scale_factor is for the resolutions of residual blocks alone. */
+static double resolution_scale(const unet *u, fe_resolution_kind kind) {
+    return kind == FE_RESOLUTION_RESNET ? u->c->resnet_scale : 1.0;
 }
 
 static ir_ref image_attention(unet *u, ir_ref x, const char *prefix, int64_t channels,
@@ -141,12 +141,12 @@ static ir_ref image_attention(unet *u, ir_ref x, const char *prefix, int64_t cha
     return fe_image_attention(u->b, x, prefix, &o);
 }
 
-/* The attention of one layer of a level; `at` is the level counted from the finest. */
-static ir_ref attention(unet *u, ir_ref x, const char *prefix, fe_level_kind kind, size_t at,
+/* The attention of one layer of a resolution; `at` is the resolution counted from the finest. */
+static ir_ref attention(unet *u, ir_ref x, const char *prefix, fe_resolution_kind kind, size_t at,
                         int64_t depth, bool only_cross) {
     const fe_unet_config *c = u->c;
-    if (kind == FE_LEVEL_PLAIN || kind == FE_LEVEL_RESNET) return x;
-    if (kind == FE_LEVEL_ATTENTION)
+    if (kind == FE_RESOLUTION_PLAIN || kind == FE_RESOLUTION_RESNET) return x;
+    if (kind == FE_RESOLUTION_ATTENTION)
         return image_attention(u, x, prefix, c->channels[at], c->head_dim[at], c->groups, 1.0);
     fe_transformer_options o = {.heads = c->heads[at],
                                 .depth = depth,
@@ -159,20 +159,20 @@ static ir_ref attention(unet *u, ir_ref x, const char *prefix, fe_level_kind kin
 
 static ir_ref halve(unet *u, ir_ref x, size_t i) {
     const fe_unet_config *c = u->c;
-    fe_level_kind kind = c->down[i];
-    if (kind == FE_LEVEL_RESNET || (kind == FE_LEVEL_ATTENTION && c->resnet_down))
+    fe_resolution_kind kind = c->down[i];
+    if (kind == FE_RESOLUTION_RESNET || (kind == FE_RESOLUTION_ATTENTION && c->resnet_down))
         return resampling_block(u, x, fe_name(u->b, "down_blocks.%zu.downsamplers.0", i),
-                                c->channels[i], level_scale(u, kind), FE_RESAMPLE_HALF);
+                                c->channels[i], resolution_scale(u, kind), FE_RESAMPLE_HALF);
     return fe_downsample(u->b, x, fe_name(u->b, "down_blocks.%zu.downsamplers.0.conv", i),
                          c->channels[i], c->asymmetric);
 }
 
 static ir_ref enlarge(unet *u, ir_ref x, size_t i, int64_t channels) {
     const fe_unet_config *c = u->c;
-    fe_level_kind kind = c->up[i];
-    if (kind == FE_LEVEL_RESNET || (kind == FE_LEVEL_ATTENTION && c->resnet_up))
+    fe_resolution_kind kind = c->up[i];
+    if (kind == FE_RESOLUTION_RESNET || (kind == FE_RESOLUTION_ATTENTION && c->resnet_up))
         return resampling_block(u, x, fe_name(u->b, "up_blocks.%zu.upsamplers.0", i), channels,
-                                level_scale(u, kind), FE_RESAMPLE_DOUBLE);
+                                resolution_scale(u, kind), FE_RESAMPLE_DOUBLE);
     int64_t height, width;
     fe_upsample_size(u->b, x, &height, &width);
     return fe_upsample(u->b, x, fe_name(u->b, "up_blocks.%zu.upsamplers.0.conv", i), channels,
@@ -182,16 +182,16 @@ static ir_ref enlarge(unet *u, ir_ref x, size_t i, int64_t channels) {
 static ir_ref build_down(unet *u, ir_ref x) {
     const fe_unet_config *c = u->c;
     fe_builder *b = u->b;
-    for (size_t i = 0; i < c->levels; i++) {
+    for (size_t i = 0; i < c->resolutions; i++) {
         fe_at(b, c->down_at[i]);
         for (int64_t j = 0; j < c->layers[i]; j++) {
             x = res_block(u, x, fe_name(b, "down_blocks.%zu.resnets.%lld", i, (long long)j),
-                          c->channels[i], level_scale(u, c->down[i]));
+                          c->channels[i], resolution_scale(u, c->down[i]));
             x = attention(u, x, fe_name(b, "down_blocks.%zu.attentions.%lld", i, (long long)j),
                           c->down[i], i, c->depth[i], c->only_cross[i]);
             fe_push(b, x);
         }
-        if (i + 1 == c->levels) break;
+        if (i + 1 == c->resolutions) break;
         x = halve(u, x, i);
         fe_push(b, x);
     }
@@ -200,14 +200,15 @@ static ir_ref build_down(unet *u, ir_ref x) {
 
 static ir_ref build_mid(unet *u, ir_ref x) {
     const fe_unet_config *c = u->c;
-    size_t last = c->levels - 1;
+    size_t last = c->resolutions - 1;
     int64_t channels = c->channels[last];
     if (c->mid == FE_MID_NONE) return x;
     at_key(u, "mid_block_type");
     x = res_block(u, x, "mid_block.resnets.0", channels, c->mid_scale);
     if (c->mid == FE_MID_PLAIN) return x;
     if (c->mid == FE_MID_CROSS)
-        x = attention(u, x, "mid_block.attentions.0", FE_LEVEL_CROSS, last, c->depth[last], false);
+        x = attention(u, x, "mid_block.attentions.0", FE_RESOLUTION_CROSS, last, c->depth[last],
+                      false);
     else if (c->mid_attention)
         x = image_attention(u, x, "mid_block.attentions.0", channels, c->head_dim[last],
                             c->mid_attention_groups, c->mid_scale);
@@ -217,18 +218,18 @@ static ir_ref build_mid(unet *u, ir_ref x) {
 static ir_ref build_up(unet *u, ir_ref x) {
     const fe_unet_config *c = u->c;
     fe_builder *b = u->b;
-    for (size_t i = 0; i < c->levels; i++) {
-        size_t at = c->levels - 1 - i;
+    for (size_t i = 0; i < c->resolutions; i++) {
+        size_t at = c->resolutions - 1 - i;
         fe_at(b, c->up_at[i]);
         for (int64_t j = 0; j < c->up_layers[i]; j++) {
             const char *resnet = fe_name(b, "up_blocks.%zu.resnets.%lld", i, (long long)j);
             fe_enter(b, resnet); /* the skip is taken in by the block that reads it */
             x = fe_concat_pop(b, x);
-            x = res_block(u, x, resnet, c->channels[at], level_scale(u, c->up[i]));
+            x = res_block(u, x, resnet, c->channels[at], resolution_scale(u, c->up[i]));
             x = attention(u, x, fe_name(b, "up_blocks.%zu.attentions.%lld", i, (long long)j),
                           c->up[i], at, c->up_depth[i], c->only_cross[at]);
         }
-        if (i + 1 == c->levels) break;
+        if (i + 1 == c->resolutions) break;
         x = enlarge(u, x, i, c->channels[at]);
     }
     return x;

@@ -11,18 +11,18 @@
 
 typedef struct block_type {
     const char *name;
-    fe_level_kind kind;
+    fe_resolution_kind kind;
     bool conditional; /* only in UNet2DConditionModel */
 } block_type;
 
-static const block_type down_types[] = {{"DownBlock2D", FE_LEVEL_PLAIN, false},
-                                        {"AttnDownBlock2D", FE_LEVEL_ATTENTION, false},
-                                        {"ResnetDownsampleBlock2D", FE_LEVEL_RESNET, false},
-                                        {"CrossAttnDownBlock2D", FE_LEVEL_CROSS, true}};
-static const block_type up_types[] = {{"UpBlock2D", FE_LEVEL_PLAIN, false},
-                                      {"AttnUpBlock2D", FE_LEVEL_ATTENTION, false},
-                                      {"ResnetUpsampleBlock2D", FE_LEVEL_RESNET, false},
-                                      {"CrossAttnUpBlock2D", FE_LEVEL_CROSS, true}};
+static const block_type down_types[] = {{"DownBlock2D", FE_RESOLUTION_PLAIN, false},
+                                        {"AttnDownBlock2D", FE_RESOLUTION_ATTENTION, false},
+                                        {"ResnetDownsampleBlock2D", FE_RESOLUTION_RESNET, false},
+                                        {"CrossAttnDownBlock2D", FE_RESOLUTION_CROSS, true}};
+static const block_type up_types[] = {{"UpBlock2D", FE_RESOLUTION_PLAIN, false},
+                                      {"AttnUpBlock2D", FE_RESOLUTION_ATTENTION, false},
+                                      {"ResnetUpsampleBlock2D", FE_RESOLUTION_RESNET, false},
+                                      {"CrossAttnUpBlock2D", FE_RESOLUTION_CROSS, true}};
 
 /* Types of diffusers that exist and are not built here. */
 static const char *const foreign_types[] = {"SimpleCrossAttnDownBlock2D",
@@ -51,7 +51,8 @@ static bool is_foreign(base_jval v) {
     return false;
 }
 
-static bool read_type(base_jval v, const block_type *types, bool conditional, fe_level_kind *kind) {
+static bool read_type(base_jval v, const block_type *types, bool conditional,
+                      fe_resolution_kind *kind) {
     const char *names[COUNT(down_types)];
     size_t n = 0, i;
     for (size_t k = 0; k < COUNT(down_types); k++)
@@ -63,14 +64,14 @@ static bool read_type(base_jval v, const block_type *types, bool conditional, fe
 
 /* An array of block types; defaults when the key is missing. */
 static bool read_types(fe_unet_config *c, const char *key, const block_type *types,
-                       const fe_level_kind *fallback, size_t fallback_count, fe_level_kind *out,
-                       base_jval *at) {
+                       const fe_resolution_kind *fallback, size_t fallback_count,
+                       fe_resolution_kind *out, base_jval *at) {
     base_jval v = base_json_get(c->root, key);
-    for (size_t i = 0; i < FE_MAX_LEVELS; i++) at[i] = c->root;
+    for (size_t i = 0; i < FE_MAX_RESOLUTIONS; i++) at[i] = c->root;
     if (!base_json_present(v)) {
-        if (c->levels != fallback_count) {
+        if (c->resolutions != fallback_count) {
             base_json_error(c->root, "'%s' is missing and its default has %zu entries, not %zu",
-                            key, fallback_count, c->levels);
+                            key, fallback_count, c->resolutions);
             return false;
         }
         memcpy(out, fallback, fallback_count * sizeof *out);
@@ -78,29 +79,29 @@ static bool read_types(fe_unet_config *c, const char *key, const block_type *typ
     }
     if (!base_json_expect(v, BASE_JSON_ARRAY)) return false;
     bool fine = true;
-    if (base_json_length(v) != c->levels) {
+    if (base_json_length(v) != c->resolutions) {
         base_json_error(v, "'%s' has %zu entries, 'block_out_channels' has %zu", key,
-                        base_json_length(v), c->levels);
+                        base_json_length(v), c->resolutions);
         fine = false;
     }
-    for (size_t i = 0; i < base_json_length(v) && i < FE_MAX_LEVELS; i++) {
+    for (size_t i = 0; i < base_json_length(v) && i < FE_MAX_RESOLUTIONS; i++) {
         at[i] = base_json_item(v, i);
         fine &= read_type(at[i], types, c->conditional, &out[i]);
     }
     return fine;
 }
 
-static bool read_levels(fe_unet_config *c) {
+static bool read_resolutions(fe_unet_config *c) {
     static const int64_t conditional[] = {320, 640, 1280, 1280}, plain[] = {224, 448, 672, 896};
     base_jval v = base_json_get(c->root, "block_out_channels");
-    c->levels = 4;
+    c->resolutions = 4;
     if (!base_json_present(v)) {
         memcpy(c->channels, c->conditional ? conditional : plain, sizeof plain);
         return true;
     }
-    if (!base_json_ints(v, c->channels, FE_MAX_LEVELS, &c->levels, 1, FE_MAX_CHANNELS))
+    if (!base_json_ints(v, c->channels, FE_MAX_RESOLUTIONS, &c->resolutions, 1, FE_MAX_CHANNELS))
         return false;
-    if (c->levels) return true;
+    if (c->resolutions) return true;
     base_json_error(v, "'block_out_channels' is empty");
     return false;
 }
@@ -159,8 +160,10 @@ static bool read_common(fe_unet_config *c) {
         base_json_opt_int(r, "time_embedding_dim", 4 * c->channels[0], 1, FE_MAX_CHANNELS);
     fine &= read_word(r, "resnet_time_scale_shift", "default", "scale_shift", &c->scale_shift);
     fine &= fe_config_activation(r, "act_fn", IR_ACT_SILU, &c->act);
-    fine &= fe_config_levels(r, "layers_per_block", c->levels, 2, FE_MAX_DEPTH, c->layers);
-    for (size_t i = 0; i < c->levels; i++) c->up_layers[i] = c->layers[c->levels - 1 - i] + 1;
+    fine &=
+        fe_config_resolutions(r, "layers_per_block", c->resolutions, 2, FE_MAX_DEPTH, c->layers);
+    for (size_t i = 0; i < c->resolutions; i++)
+        c->up_layers[i] = c->layers[c->resolutions - 1 - i] + 1;
     if (!(c->mid_scale > 0)) {
         base_json_error(fe_config_at(r, "mid_block_scale_factor"),
                         "'mid_block_scale_factor' must be positive");
@@ -228,23 +231,24 @@ static bool read_encoder_projection(fe_unet_config *c) {
 /* Heads: attention_head_dim is the number of heads (an old misnomer that the format keeps). */
 static bool read_attention(fe_unet_config *c) {
     base_jval r = c->root;
-    size_t n = c->levels;
-    bool fine = fe_config_levels(r, "attention_head_dim", n, 8, FE_MAX_CHANNELS, c->heads);
+    size_t n = c->resolutions;
+    bool fine = fe_config_resolutions(r, "attention_head_dim", n, 8, FE_MAX_CHANNELS, c->heads);
     memcpy(c->head_dim, c->heads, sizeof c->heads);
-    fine &= fe_config_levels(r, "cross_attention_dim", n, 1280, FE_MAX_CHANNELS, c->context);
-    fine &= fe_config_levels(r, "transformer_layers_per_block", n, 1, FE_MAX_DEPTH, c->depth);
-    int64_t up[FE_MAX_LEVELS];
+    fine &= fe_config_resolutions(r, "cross_attention_dim", n, 1280, FE_MAX_CHANNELS, c->context);
+    fine &= fe_config_resolutions(r, "transformer_layers_per_block", n, 1, FE_MAX_DEPTH, c->depth);
+    int64_t up[FE_MAX_RESOLUTIONS];
     base_jval reverse = base_json_get(r, "reverse_transformer_layers_per_block");
     bool own = base_json_present(reverse) && !base_json_is_null(reverse);
     if (own)
-        fine &= fe_config_levels(r, "reverse_transformer_layers_per_block", n, 1, FE_MAX_DEPTH, up);
+        fine &= fe_config_resolutions(r, "reverse_transformer_layers_per_block", n, 1, FE_MAX_DEPTH,
+                                      up);
     for (size_t i = 0; i < n; i++) c->up_depth[i] = own ? up[i] : c->depth[n - 1 - i];
-    fine &= fe_config_level_flags(r, "only_cross_attention", n, false, c->only_cross);
+    fine &= fe_config_resolution_flags(r, "only_cross_attention", n, false, c->only_cross);
     c->linear_projection = base_json_opt_bool(r, "use_linear_projection", false);
     for (size_t i = 1; fine && i < n; i++) {
         if (c->context[i] == c->context[0]) continue;
         base_json_error(fe_config_at(r, "cross_attention_dim"),
-                        "unsupported: levels with contexts of different width");
+                        "unsupported: resolutions with contexts of different width");
         fine = false;
     }
     return fine;
@@ -293,8 +297,8 @@ static bool read_plain(fe_unet_config *c) {
     if (base_json_is_null(head_dim))
         memset(c->head_dim, 0, sizeof c->head_dim);
     else
-        fine &=
-            fe_config_levels(r, "attention_head_dim", c->levels, 8, FE_MAX_CHANNELS, c->head_dim);
+        fine &= fe_config_resolutions(r, "attention_head_dim", c->resolutions, 8, FE_MAX_CHANNELS,
+                                      c->head_dim);
     fine &= read_word(r, "downsample_type", "conv", "resnet", &c->resnet_down);
     fine &= read_word(r, "upsample_type", "conv", "resnet", &c->resnet_up);
     c->mid_attention = base_json_opt_bool(r, "add_attention", true);
@@ -311,14 +315,15 @@ static bool read_plain(fe_unet_config *c) {
 }
 
 static bool read_block_types(fe_unet_config *c) {
-    static const fe_level_kind down_cross[] = {FE_LEVEL_CROSS, FE_LEVEL_CROSS, FE_LEVEL_CROSS,
-                                               FE_LEVEL_PLAIN};
-    static const fe_level_kind up_cross[] = {FE_LEVEL_PLAIN, FE_LEVEL_CROSS, FE_LEVEL_CROSS,
-                                             FE_LEVEL_CROSS};
-    static const fe_level_kind down_plain[] = {FE_LEVEL_PLAIN, FE_LEVEL_ATTENTION,
-                                               FE_LEVEL_ATTENTION, FE_LEVEL_ATTENTION};
-    static const fe_level_kind up_plain[] = {FE_LEVEL_ATTENTION, FE_LEVEL_ATTENTION,
-                                             FE_LEVEL_ATTENTION, FE_LEVEL_PLAIN};
+    static const fe_resolution_kind down_cross[] = {FE_RESOLUTION_CROSS, FE_RESOLUTION_CROSS,
+                                                    FE_RESOLUTION_CROSS, FE_RESOLUTION_PLAIN};
+    static const fe_resolution_kind up_cross[] = {FE_RESOLUTION_PLAIN, FE_RESOLUTION_CROSS,
+                                                  FE_RESOLUTION_CROSS, FE_RESOLUTION_CROSS};
+    static const fe_resolution_kind down_plain[] = {FE_RESOLUTION_PLAIN, FE_RESOLUTION_ATTENTION,
+                                                    FE_RESOLUTION_ATTENTION,
+                                                    FE_RESOLUTION_ATTENTION};
+    static const fe_resolution_kind up_plain[] = {FE_RESOLUTION_ATTENTION, FE_RESOLUTION_ATTENTION,
+                                                  FE_RESOLUTION_ATTENTION, FE_RESOLUTION_PLAIN};
     bool fine = read_types(c, "down_block_types", down_types,
                            c->conditional ? down_cross : down_plain, 4, c->down, c->down_at);
     fine &= read_types(c, "up_block_types", up_types, c->conditional ? up_cross : up_plain, 4,
@@ -330,7 +335,7 @@ bool fe_unet_read(base_jval root, fe_unet_config *c) {
     const char *class_name = base_json_opt_string(root, "_class_name", "UNet2DConditionModel");
     *c = (fe_unet_config){.root = root, .conditional = strcmp(class_name, "UNet2DModel") != 0};
     unsigned before = base_diag_errors(base_json_diag(root.doc));
-    if (!base_json_expect(root, BASE_JSON_OBJECT) || !read_levels(c)) return false;
+    if (!base_json_expect(root, BASE_JSON_OBJECT) || !read_resolutions(c)) return false;
     bool fine = read_block_types(c);
     fine &= read_mid_type(c);
     fine &= read_common(c);
@@ -341,8 +346,8 @@ bool fe_unet_read(base_jval root, fe_unet_config *c) {
 
 int64_t fe_unet_context(const fe_unet_config *c) {
     bool cross = c->mid == FE_MID_CROSS;
-    for (size_t i = 0; i < c->levels; i++)
-        cross |= c->down[i] == FE_LEVEL_CROSS || c->up[i] == FE_LEVEL_CROSS;
+    for (size_t i = 0; i < c->resolutions; i++)
+        cross |= c->down[i] == FE_RESOLUTION_CROSS || c->up[i] == FE_RESOLUTION_CROSS;
     if (!c->conditional || !cross) return 0;
     return c->encoder_hid_dim ? c->encoder_hid_dim : c->context[0];
 }

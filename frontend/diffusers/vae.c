@@ -12,16 +12,17 @@ static const double vae_eps = 1e-6;
 
 static bool read_types(const fe_vae_config *c, const char *key, const char *only, base_jval *at) {
     base_jval v = base_json_get(c->root, key);
-    for (size_t i = 0; i < FE_MAX_LEVELS; i++) at[i] = c->root;
+    for (size_t i = 0; i < FE_MAX_RESOLUTIONS; i++) at[i] = c->root;
     size_t n = base_json_present(v) ? base_json_length(v) : 1, ignored;
     if (base_json_present(v) && !base_json_expect(v, BASE_JSON_ARRAY)) return false;
     bool fine = true;
-    if (n != c->levels) {
+    if (n != c->resolutions) {
         base_json_error(base_json_present(v) ? v : c->root,
-                        "'%s' has %zu entries, 'block_out_channels' has %zu", key, n, c->levels);
+                        "'%s' has %zu entries, 'block_out_channels' has %zu", key, n,
+                        c->resolutions);
         fine = false;
     }
-    for (size_t i = 0; i < n && i < FE_MAX_LEVELS && base_json_present(v); i++) {
+    for (size_t i = 0; i < n && i < FE_MAX_RESOLUTIONS && base_json_present(v); i++) {
         at[i] = base_json_item(v, i);
         fine &= base_json_choice(at[i], "block type", &only, 1, &ignored);
     }
@@ -32,14 +33,14 @@ bool fe_vae_read(base_jval root, fe_vae_config *c) {
     static const char *const ignored[] = {"force_upcast", "dropout"};
     if (!strcmp(base_json_opt_string(root, "_class_name", ""), "AutoencoderTiny"))
         return fe_vae_tiny_read(root, c);
-    *c = (fe_vae_config){.root = root, .levels = 1, .channels = {64}};
+    *c = (fe_vae_config){.root = root, .resolutions = 1, .channels = {64}};
     unsigned before = base_diag_errors(base_json_diag(root.doc));
     if (!base_json_expect(root, BASE_JSON_OBJECT)) return false;
     base_jval channels = base_json_get(root, "block_out_channels");
-    if (base_json_present(channels) &&
-        !base_json_ints(channels, c->channels, FE_MAX_LEVELS, &c->levels, 1, FE_MAX_CHANNELS))
+    if (base_json_present(channels) && !base_json_ints(channels, c->channels, FE_MAX_RESOLUTIONS,
+                                                       &c->resolutions, 1, FE_MAX_CHANNELS))
         return false;
-    if (!c->levels) {
+    if (!c->resolutions) {
         base_json_error(channels, "'block_out_channels' is empty");
         return false;
     }
@@ -67,7 +68,7 @@ bool fe_vae_read(base_jval root, fe_vae_config *c) {
 }
 
 int64_t fe_vae_scale(const fe_vae_config *c) {
-    return (int64_t)1 << (c->levels - 1);
+    return (int64_t)1 << (c->resolutions - 1);
 }
 
 void fe_vae_latent(const fe_vae_config *c, const fe_sizes *s, int64_t dim[4]) {
@@ -97,7 +98,7 @@ static ir_ref res_block(const vae *v, ir_ref x, const char *prefix, int64_t out)
 }
 
 static ir_ref mid_block(const vae *v, ir_ref x) {
-    int64_t channels = v->c->channels[v->c->levels - 1];
+    int64_t channels = v->c->channels[v->c->resolutions - 1];
     at_key(v, "block_out_channels");
     x = res_block(v, x, fe_name(v->b, "%s.mid_block.resnets.0", v->side), channels);
     if (v->c->mid_attention) {
@@ -126,12 +127,12 @@ static bool build_encoder(const vae *v, const char *name, const fe_sizes *s) {
     ir_ref x = fe_input(b, "image", IR_f32, 4,
                         (int64_t[]){s->batch, c->in_channels, s->height, s->width}, IR_STEP);
     x = conv(v, x, "encoder.conv_in", c->channels[0], 3);
-    for (size_t i = 0; i < c->levels; i++) {
+    for (size_t i = 0; i < c->resolutions; i++) {
         fe_at(b, c->down_at[i]);
         for (int64_t j = 0; j < c->layers; j++)
             x = res_block(v, x, fe_name(b, "encoder.down_blocks.%zu.resnets.%lld", i, (long long)j),
                           c->channels[i]);
-        if (i + 1 < c->levels)
+        if (i + 1 < c->resolutions)
             x = fe_downsample(b, x, fe_name(b, "encoder.down_blocks.%zu.downsamplers.0.conv", i),
                               c->channels[i], true);
     }
@@ -153,15 +154,15 @@ static bool build_decoder(const vae *v, const char *name, const fe_sizes *s) {
     ir_ref x = fe_input(b, "latent", IR_f32, 4, dim, IR_STEP);
     x = fe_vae_denormalise(b, c, x);
     if (c->post_quant_conv) x = conv(v, x, "post_quant_conv", c->latent_channels, 1);
-    x = conv(v, x, "decoder.conv_in", c->channels[c->levels - 1], 3);
+    x = conv(v, x, "decoder.conv_in", c->channels[c->resolutions - 1], 3);
     x = mid_block(v, x);
-    for (size_t i = 0; i < c->levels; i++) {
-        int64_t out = c->channels[c->levels - 1 - i];
+    for (size_t i = 0; i < c->resolutions; i++) {
+        int64_t out = c->channels[c->resolutions - 1 - i];
         fe_at(b, c->up_at[i]);
         for (int64_t j = 0; j < c->layers + 1; j++)
             x = res_block(v, x, fe_name(b, "decoder.up_blocks.%zu.resnets.%lld", i, (long long)j),
                           out);
-        if (i + 1 == c->levels) break;
+        if (i + 1 == c->resolutions) break;
         fe_upsample_size(b, x, &height, &width);
         x = fe_upsample(b, x, fe_name(b, "decoder.up_blocks.%zu.upsamplers.0.conv", i), out, height,
                         width);

@@ -9,21 +9,22 @@
 
 /* ---- config ---- */
 
-/* The channels of one half: any number a config gives, but the same at every level, since the
+/* The channels of one half: any number a config gives, but the same at every resolution, since the
  * layers that change the size have as many outputs as inputs. */
-static bool read_channels(fe_vae_config *c, const char *key, size_t *levels, int64_t *out) {
+static bool read_channels(fe_vae_config *c, const char *key, size_t *resolutions, int64_t *out) {
     base_jval v = base_json_get(c->root, key);
-    int64_t list[FE_MAX_LEVELS] = {64, 64, 64, 64};
-    *levels = 4;
-    if (base_json_present(v) && !base_json_ints(v, list, FE_MAX_LEVELS, levels, 1, FE_MAX_CHANNELS))
+    int64_t list[FE_MAX_RESOLUTIONS] = {64, 64, 64, 64};
+    *resolutions = 4;
+    if (base_json_present(v) &&
+        !base_json_ints(v, list, FE_MAX_RESOLUTIONS, resolutions, 1, FE_MAX_CHANNELS))
         return false;
-    if (!*levels) {
+    if (!*resolutions) {
         base_json_error(v, "'%s' is empty", key);
         return false;
     }
-    for (size_t i = 1; i < *levels; i++) {
+    for (size_t i = 1; i < *resolutions; i++) {
         if (list[i] == list[0]) continue;
-        base_json_error(v, "unsupported: levels of '%s' with different channels", key);
+        base_json_error(v, "unsupported: resolutions of '%s' with different channels", key);
         return false;
     }
     *out = list[0];
@@ -34,11 +35,12 @@ static bool read_counts(fe_vae_config *c, const char *key, const int64_t *fallba
     base_jval v = base_json_get(c->root, key);
     size_t n = 4;
     for (size_t i = 0; i < n; i++) out[i] = fallback[i];
-    if (base_json_present(v) && !base_json_ints(v, out, FE_MAX_LEVELS, &n, 0, FE_MAX_DEPTH))
+    if (base_json_present(v) && !base_json_ints(v, out, FE_MAX_RESOLUTIONS, &n, 0, FE_MAX_DEPTH))
         return false;
-    if (n == c->levels) return true;
-    base_json_error(fe_config_at(c->root, key), "'%s' has %zu entries for %zu levels of resolution",
-                    key, n, c->levels);
+    if (n == c->resolutions) return true;
+    base_json_error(fe_config_at(c->root, key),
+                    "'%s' has %zu entries for %zu resolutions", key, n,
+                    c->resolutions);
     return false;
 }
 
@@ -52,13 +54,14 @@ bool fe_vae_tiny_read(base_jval root, fe_vae_config *c) {
     unsigned before = base_diag_errors(base_json_diag(root.doc));
     if (!base_json_expect(root, BASE_JSON_OBJECT)) return false;
     size_t decoder_levels;
-    bool fine = read_channels(c, "encoder_block_out_channels", &c->levels, &c->encoder_channels);
+    bool fine =
+        read_channels(c, "encoder_block_out_channels", &c->resolutions, &c->encoder_channels);
     fine &= read_channels(c, "decoder_block_out_channels", &decoder_levels, &c->decoder_channels);
     if (!fine) return false;
-    if (c->levels != decoder_levels) {
+    if (c->resolutions != decoder_levels) {
         base_json_error(fe_config_at(root, "decoder_block_out_channels"),
-                        "the decoder has %zu levels of resolution, the encoder %zu", decoder_levels,
-                        c->levels);
+                        "the decoder has %zu resolutions, the encoder %zu",
+                        decoder_levels, c->resolutions);
         return false;
     }
     fine &= read_counts(c, "num_encoder_blocks", encoder_blocks, c->encoder_blocks);
@@ -116,7 +119,7 @@ static void build_encoder(fe_builder *b, const fe_vae_config *c, const char *nam
                         (int64_t[]){s->batch, c->in_channels, s->height, s->width}, IR_STEP);
     x = fe_affine(b, x, 0.5, 0.5); /* the layers were trained on pictures from 0 to 1 */
     fe_at(b, fe_config_at(c->root, "encoder_block_out_channels"));
-    for (size_t i = 0; i < c->levels; i++) {
+    for (size_t i = 0; i < c->resolutions; i++) {
         x = conv(&h, x, c->encoder_channels, i ? 2 : 1, i == 0);
         for (int64_t j = 0; j < c->encoder_blocks[i]; j++) x = block(&h, x, c->encoder_channels);
     }
@@ -137,7 +140,7 @@ static void build_decoder(fe_builder *b, const fe_vae_config *c, const char *nam
     fe_at(b, fe_config_at(c->root, "decoder_block_out_channels"));
     x = fe_activation(b, conv(&h, x, c->decoder_channels, 1, true), c->act);
     h.next++;
-    for (size_t i = 0; i + 1 < c->levels; i++) {
+    for (size_t i = 0; i + 1 < c->resolutions; i++) {
         int64_t height, width;
         for (int64_t j = 0; j < c->decoder_blocks[i]; j++) x = block(&h, x, c->decoder_channels);
         fe_upsample_size(b, x, &height, &width);
@@ -145,7 +148,7 @@ static void build_decoder(fe_builder *b, const fe_vae_config *c, const char *nam
         h.next++;
         x = conv(&h, x, c->decoder_channels, 1, false);
     }
-    for (int64_t j = 0; j < c->decoder_blocks[c->levels - 1]; j++)
+    for (int64_t j = 0; j < c->decoder_blocks[c->resolutions - 1]; j++)
         x = block(&h, x, c->decoder_channels);
     fe_at(b, fe_config_at(c->root, "out_channels"));
     x = conv(&h, x, c->out_channels, 1, true);

@@ -17,16 +17,17 @@
 #include "frontend/diffusers/diffusers.h"
 #include "frontend/safetensors/weights.h"
 
-/* Arrays are indexed by the level of resolution, finest first. Nothing is checked against anything
+/* Arrays are indexed by the resolution, finest first. Nothing is checked against anything
  * else: tensors that contradict what was derived are reported when they are bound. */
 typedef struct ldm_unet {
     bool present;
-    size_t levels;
-    int64_t blocks; /* residual blocks a level on the way down; one more on the way up */
-    int64_t in_channels, out_channels, time_dim, channels[FE_MAX_LEVELS];
-    int64_t depth[FE_MAX_LEVELS], up_depth[FE_MAX_LEVELS]; /* transformer layers; 0: no attention */
+    size_t resolutions;
+    int64_t blocks; /* residual blocks a resolution on the way down; one more on the way up */
+    int64_t in_channels, out_channels, time_dim, channels[FE_MAX_RESOLUTIONS];
+    /* transformer layers; 0: no attention */
+    int64_t depth[FE_MAX_RESOLUTIONS], up_depth[FE_MAX_RESOLUTIONS];
     int64_t mid_depth;
-    bool only_cross[FE_MAX_LEVELS]; /* no self-attention */
+    bool only_cross[FE_MAX_RESOLUTIONS]; /* no self-attention */
     bool linear;         /* projections around transformers are matrices, not 1x1 filters */
     int64_t context;     /* 0: no attention anywhere */
     int64_t classes;     /* rows of the class table; 0: none */
@@ -35,8 +36,8 @@ typedef struct ldm_unet {
 
 typedef struct ldm_vae {
     const char *prefix; /* NULL: none */
-    size_t levels;
-    int64_t blocks, in_channels, out_channels, latent_channels, channels[FE_MAX_LEVELS];
+    size_t resolutions;
+    int64_t blocks, in_channels, out_channels, latent_channels, channels[FE_MAX_RESOLUTIONS];
     bool mid_attention, quant, post_quant;
 } ldm_vae;
 
@@ -94,7 +95,7 @@ const fe_st_tensor *ldm_tensor(const ldm_file *f, const char *fmt, ...)
 bool ldm_find_system(ldm_file *f, const fe_options *o);
 /* Members of the scheduler's JSON object, without what depends on the checkpoint. */
 const char *ldm_scheduler(const ldm_file *f);
-/* Heads of attention in a level of `channels`. */
+/* Heads of attention in a resolution of `channels`. */
 int64_t ldm_heads(const ldm_file *f, int64_t channels);
 
 /* ---- ldm_config.c ---- */

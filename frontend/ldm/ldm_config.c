@@ -40,19 +40,19 @@ static void add_file(fe_dir *dir, const char *name, base_str *s) {
 
 /* ---- components ---- */
 
-/* Layers of the transformers, a level. One that has none has any number; the middle has the last
- * level's. */
+/* Layers of the transformers, a resolution. One that has none has any number; the middle has the
+ * last resolution's. */
 static void add_depths(base_str *s, const ldm_unet *u) {
-    int64_t depth[FE_MAX_LEVELS] = {0}, up[FE_MAX_LEVELS] = {0};
+    int64_t depth[FE_MAX_RESOLUTIONS] = {0}, up[FE_MAX_RESOLUTIONS] = {0};
     bool mirrored = true;
-    for (size_t i = 0; i < u->levels; i++) {
-        bool last = i + 1 == u->levels;
+    for (size_t i = 0; i < u->resolutions; i++) {
+        bool last = i + 1 == u->resolutions;
         depth[i] = u->depth[i] ? u->depth[i] : last && u->mid_depth ? u->mid_depth : 1;
-        up[u->levels - 1 - i] = u->up_depth[i] ? u->up_depth[i] : 1;
+        up[u->resolutions - 1 - i] = u->up_depth[i] ? u->up_depth[i] : 1;
         mirrored &= !u->up_depth[i] || u->up_depth[i] == depth[i];
     }
-    add_ints(s, "transformer_layers_per_block", depth, u->levels);
-    if (!mirrored) add_ints(s, "reverse_transformer_layers_per_block", up, u->levels);
+    add_ints(s, "transformer_layers_per_block", depth, u->resolutions);
+    if (!mirrored) add_ints(s, "reverse_transformer_layers_per_block", up, u->resolutions);
 }
 
 /* XL's label is made of text_embeds and of time_ids, 6 or for the refiner 5, as sinusoids. */
@@ -70,32 +70,32 @@ static void add_labels(base_str *s, const ldm_file *f) {
 
 static void unet_config(const ldm_file *f, fe_dir *dir) {
     const ldm_unet *u = &f->unet;
-    const char *down[FE_MAX_LEVELS], *up[FE_MAX_LEVELS];
-    int64_t heads[FE_MAX_LEVELS] = {0};
+    const char *down[FE_MAX_RESOLUTIONS], *up[FE_MAX_RESOLUTIONS];
+    int64_t heads[FE_MAX_RESOLUTIONS] = {0};
     base_str s = {0};
-    for (size_t i = 0; i < u->levels; i++) {
+    for (size_t i = 0; i < u->resolutions; i++) {
         down[i] = u->depth[i] ? "CrossAttnDownBlock2D" : "DownBlock2D";
-        up[u->levels - 1 - i] = u->up_depth[i] ? "CrossAttnUpBlock2D" : "UpBlock2D";
+        up[u->resolutions - 1 - i] = u->up_depth[i] ? "CrossAttnUpBlock2D" : "UpBlock2D";
         heads[i] = ldm_heads(f, u->channels[i]);
     }
     base_str_add(&s, "{\n");
     add_int(&s, "sample_size", f->system->sample);
     add_int(&s, "in_channels", u->in_channels);
     add_int(&s, "out_channels", u->out_channels);
-    add_ints(&s, "block_out_channels", u->channels, u->levels);
-    add_words(&s, "down_block_types", down, u->levels);
+    add_ints(&s, "block_out_channels", u->channels, u->resolutions);
+    add_words(&s, "down_block_types", down, u->resolutions);
     base_str_addf(&s, "  \"mid_block_type\": \"%s\",\n",
                   u->mid_depth ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D");
-    add_words(&s, "up_block_types", up, u->levels);
+    add_words(&s, "up_block_types", up, u->resolutions);
     add_int(&s, "layers_per_block", u->blocks);
     if (u->time_dim != 4 * u->channels[0]) add_int(&s, "time_embedding_dim", u->time_dim);
     add_ints(&s, "attention_head_dim", heads,
-             u->levels); /* diffusers' name for the number of heads */
+             u->resolutions); /* diffusers' name for the number of heads */
     if (u->context) add_int(&s, "cross_attention_dim", u->context);
     add_depths(&s, u);
     add_flag(&s, "use_linear_projection", u->linear);
     base_str_add(&s, "  \"only_cross_attention\": [");
-    for (size_t i = 0; i < u->levels; i++)
+    for (size_t i = 0; i < u->resolutions; i++)
         base_str_addf(&s, "%s%s", i ? ", " : "", u->only_cross[i] ? "true" : "false");
     base_str_add(&s, "],\n");
     add_labels(&s, f);
@@ -105,18 +105,18 @@ static void unet_config(const ldm_file *f, fe_dir *dir) {
 
 static void vae_config(const ldm_file *f, fe_dir *dir) {
     const ldm_vae *v = &f->vae;
-    const char *down[FE_MAX_LEVELS], *up[FE_MAX_LEVELS];
+    const char *down[FE_MAX_RESOLUTIONS], *up[FE_MAX_RESOLUTIONS];
     base_str s = {0};
-    for (size_t i = 0; i < v->levels; i++)
+    for (size_t i = 0; i < v->resolutions; i++)
         down[i] = "DownEncoderBlock2D", up[i] = "UpDecoderBlock2D";
     base_str_add(&s, "{\n");
-    add_int(&s, "sample_size", f->system->sample << (v->levels - 1));
+    add_int(&s, "sample_size", f->system->sample << (v->resolutions - 1));
     add_int(&s, "in_channels", v->in_channels);
     add_int(&s, "out_channels", v->out_channels);
     add_int(&s, "latent_channels", v->latent_channels);
-    add_ints(&s, "block_out_channels", v->channels, v->levels);
-    add_words(&s, "down_block_types", down, v->levels);
-    add_words(&s, "up_block_types", up, v->levels);
+    add_ints(&s, "block_out_channels", v->channels, v->resolutions);
+    add_words(&s, "down_block_types", down, v->resolutions);
+    add_words(&s, "up_block_types", up, v->resolutions);
     add_int(&s, "layers_per_block", v->blocks);
     add_flag(&s, "use_quant_conv", v->quant);
     add_flag(&s, "use_post_quant_conv", v->post_quant);

@@ -1,8 +1,8 @@
 /* From diffusers' names of tensors to those of single-file checkpoints; see ldm.h. diffusers
- * numbers levels and the blocks in them, the U-Net of the latent diffusion code one list of blocks
- * down and one up; its decoder numbers levels from the finest, OpenCLIP keeps query, key and value
- * in one tensor and its projection as [width, projection]. A name that has no other form is taken
- * over as it is. */
+ * numbers resolutions and the blocks in them, the U-Net of the latent diffusion code one list of
+ * blocks down and one up; its decoder numbers resolutions from the finest, OpenCLIP keeps query,
+ * key and value in one tensor and its projection as [width, projection]. A name that has no other
+ * form is taken over as it is. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,31 +55,32 @@ static const char *res_name(base_arena *a, const char *name) {
 }
 
 static const char *down_name(const ldm_unet *u, base_arena *a, const char *s) {
-    long level, block,
-        stride = (long)u->blocks + 1; /* the last block of a level halves the picture */
-    if (!take_number(&s, &level)) return NULL;
+    long resolution, block,
+        stride = (long)u->blocks + 1; /* the last block of a resolution halves the picture */
+    if (!take_number(&s, &resolution)) return NULL;
     if (take(&s, "resnets.") && take_number(&s, &block))
-        return base_arena_printf(a, "input_blocks.%ld.0.%s", 1 + level * stride + block,
+        return base_arena_printf(a, "input_blocks.%ld.0.%s", 1 + resolution * stride + block,
                                  res_name(a, s));
     if (take(&s, "attentions.") && take_number(&s, &block))
-        return base_arena_printf(a, "input_blocks.%ld.1.%s", 1 + level * stride + block, s);
+        return base_arena_printf(a, "input_blocks.%ld.1.%s", 1 + resolution * stride + block, s);
     if (take(&s, "downsamplers.0.conv."))
-        return base_arena_printf(a, "input_blocks.%ld.0.op.%s", (level + 1) * stride, s);
+        return base_arena_printf(a, "input_blocks.%ld.0.op.%s", (resolution + 1) * stride, s);
     return NULL;
 }
 
 static const char *up_name(const ldm_unet *u, base_arena *a, const char *s) {
-    long level, block, stride = (long)u->blocks + 1;
-    if (!take_number(&s, &level)) return NULL;
+    long resolution, block, stride = (long)u->blocks + 1;
+    if (!take_number(&s, &resolution)) return NULL;
     if (take(&s, "resnets.") && take_number(&s, &block))
-        return base_arena_printf(a, "output_blocks.%ld.0.%s", level * stride + block,
+        return base_arena_printf(a, "output_blocks.%ld.0.%s", resolution * stride + block,
                                  res_name(a, s));
     if (take(&s, "attentions.") && take_number(&s, &block))
-        return base_arena_printf(a, "output_blocks.%ld.1.%s", level * stride + block, s);
-    /* the upsampler stands in the level's last block, behind its attention if there is one */
-    if (take(&s, "upsamplers.0.conv.") && level < (long)u->levels)
-        return base_arena_printf(a, "output_blocks.%ld.%d.conv.%s", level * stride + stride - 1,
-                                 u->up_depth[u->levels - 1 - (size_t)level] ? 2 : 1, s);
+        return base_arena_printf(a, "output_blocks.%ld.1.%s", resolution * stride + block, s);
+    /* the upsampler stands in the resolution's last block, behind its attention if there is one */
+    if (take(&s, "upsamplers.0.conv.") && resolution < (long)u->resolutions)
+        return base_arena_printf(a, "output_blocks.%ld.%d.conv.%s",
+                                 resolution * stride + stride - 1,
+                                 u->up_depth[u->resolutions - 1 - (size_t)resolution] ? 2 : 1, s);
     return NULL;
 }
 
@@ -131,17 +132,17 @@ static const char *vae_attention_name(base_arena *a, const char *name) {
 static const char *vae_side_name(const ldm_vae *v, base_arena *a, const char *name) {
     static const new_name rows[] = {{"conv_norm_out.", "norm_out."}};
     const char *s = name;
-    long level = 0, block;
+    long resolution = 0, block;
     bool down = take(&s, "down_blocks."), up = !down && take(&s, "up_blocks.");
-    if ((down || up) && !take_number(&s, &level)) return NULL;
-    if (up) level = (long)v->levels - 1 - level;
+    if ((down || up) && !take_number(&s, &resolution)) return NULL;
+    if (up) resolution = (long)v->resolutions - 1 - resolution;
     if (down || up) {
         const char *way = down ? "down" : "up";
         if (take(&s, "resnets.") && take_number(&s, &block))
-            return base_arena_printf(a, "%s.%ld.block.%ld.%s", way, level, block,
+            return base_arena_printf(a, "%s.%ld.block.%ld.%s", way, resolution, block,
                                      vae_res_name(a, s));
         if (take(&s, "downsamplers.0.") || take(&s, "upsamplers.0."))
-            return base_arena_printf(a, "%s.%ld.%ssample.%s", way, level, way, s);
+            return base_arena_printf(a, "%s.%ld.%ssample.%s", way, resolution, way, s);
         return NULL;
     }
     if (take(&s, "mid_block.resnets.") && take_number(&s, &block))

@@ -75,38 +75,38 @@ static int64_t depth_of(const ldm_file *f, const char *block) {
     return n;
 }
 
-/* How many blocks there are, and after how many the first level ends. */
+/* How many blocks there are, and after how many the first resolution ends. */
 static int64_t count_blocks(const ldm_file *f, int64_t *stride) {
     int64_t n = 1;
     *stride = 0;
-    for (; n < FE_MAX_LEVELS * (FE_MAX_DEPTH + 1); n++) {
+    for (; n < FE_MAX_RESOLUTIONS * (FE_MAX_DEPTH + 1); n++) {
         if (!*stride && any(f, UNET "input_blocks.%lld.0.op.", (long long)n)) *stride = n;
         if (!any(f, UNET "input_blocks.%lld.", (long long)n)) break;
     }
-    if (!*stride) *stride = n; /* one level */
+    if (!*stride) *stride = n; /* one resolution */
     return n;
 }
 
-/* Reads a level's width, transformers and kind of attention from its first block. */
-static bool read_level(ldm_file *f, ldm_unet *u, size_t level) {
-    long long down = 1 + (long long)level * (u->blocks + 1);
-    long long up = (long long)(u->levels - 1 - level) * (u->blocks + 1);
+/* Reads a resolution's width, transformers and kind of attention from its first block. */
+static bool read_level(ldm_file *f, ldm_unet *u, size_t resolution) {
+    long long down = 1 + (long long)resolution * (u->blocks + 1);
+    long long up = (long long)(u->resolutions - 1 - resolution) * (u->blocks + 1);
     char name[128];
     snprintf(name, sizeof name, UNET "input_blocks.%lld.0.out_layers.3.weight", down);
-    if (!channels(f, name, 0, &u->channels[level])) return false;
+    if (!channels(f, name, 0, &u->channels[resolution])) return false;
     snprintf(name, sizeof name, UNET "input_blocks.%lld.1", down);
-    u->depth[level] = depth_of(f, name);
+    u->depth[resolution] = depth_of(f, name);
     const fe_st_tensor *self = ldm_tensor(f, "%s.transformer_blocks.0.attn1.to_k.weight", name);
     const fe_st_tensor *cross = ldm_tensor(f, "%s.transformer_blocks.0.attn2.to_k.weight", name);
     const fe_st_tensor *in = ldm_tensor(f, "%s.proj_in.weight", name);
-    if (u->depth[level] && !u->context) {
+    if (u->depth[resolution] && !u->context) {
         u->context = size_of(cross, 1);
         u->linear = in && in->rank == 2;
     }
     /* an attention that only looks at the context has keys of its width */
-    u->only_cross[level] = u->depth[level] && size_of(self, 1) != u->channels[level];
+    u->only_cross[resolution] = u->depth[resolution] && size_of(self, 1) != u->channels[resolution];
     snprintf(name, sizeof name, UNET "output_blocks.%lld.1", up);
-    u->up_depth[level] = depth_of(f, name);
+    u->up_depth[resolution] = depth_of(f, name);
     return true;
 }
 
@@ -120,18 +120,18 @@ static bool read_unet(ldm_file *f) {
     fine &= channels(f, UNET "time_embed.0.weight", 0, &u->time_dim);
     u->present = true;
     u->blocks = stride - 1;
-    u->levels = (size_t)(blocks / stride);
+    u->resolutions = (size_t)(blocks / stride);
     if (!fine) return false;
-    if (u->blocks < 1 || blocks % stride || u->levels > FE_MAX_LEVELS) {
+    if (u->blocks < 1 || blocks % stride || u->resolutions > FE_MAX_RESOLUTIONS) {
         base_loc loc = {.source = base_diag_source(f->d, f->path, NULL, 0)};
-        base_error(
-            f->d, &loc,
-            "the U-Net has %lld input blocks, and the first level ends with the %lldth: levels of "
-            "different length are not supported",
-            (long long)blocks, (long long)stride);
+        base_error(f->d, &loc,
+                   "the U-Net has %lld input blocks, and the first resolution ends with the "
+                   "%lldth: resolutions of "
+                   "different length are not supported",
+                   (long long)blocks, (long long)stride);
         return false;
     }
-    for (size_t i = 0; i < u->levels; i++) fine &= read_level(f, u, i);
+    for (size_t i = 0; i < u->resolutions; i++) fine &= read_level(f, u, i);
     u->mid_depth = depth_of(f, UNET "middle_block.1");
     if (!u->context && u->mid_depth) {
         const char *name = UNET "middle_block.1.transformer_blocks.0.attn2.to_k.weight";
@@ -148,12 +148,13 @@ static bool read_vae(ldm_file *f) {
     ldm_vae *v = &f->vae;
     const char *p = v->prefix;
     char name[128];
-    while (v->levels < FE_MAX_LEVELS && any(f, "%sencoder.down.%zu.", p, v->levels)) v->levels++;
+    while (v->resolutions < FE_MAX_RESOLUTIONS && any(f, "%sencoder.down.%zu.", p, v->resolutions))
+        v->resolutions++;
     while (v->blocks < FE_MAX_DEPTH &&
            any(f, "%sencoder.down.0.block.%lld.", p, (long long)v->blocks))
         v->blocks++;
     bool fine = true;
-    for (size_t i = 0; i < v->levels || i == 0; i++) {
+    for (size_t i = 0; i < v->resolutions || i == 0; i++) {
         snprintf(name, sizeof name, "%sencoder.down.%zu.block.0.conv1.weight", p, i);
         fine &= channels(f, name, 0, &v->channels[i]);
     }

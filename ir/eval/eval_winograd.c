@@ -1,4 +1,4 @@
-/* Evaluator: 3x3 convolution by minimal filtering F(MxM, 3x3) as it is defined, Y = A^T [(G g G^T)
+/* Evaluator: 3x3 convolution by Winograd F(MxM, 3x3) as it is defined, Y = A^T [(G g G^T)
  * . (B^T d B)] A (Winograd 1980; Lavin and Gray, arXiv:1509.09308), and the transformation of its
  * filters.
  *

@@ -52,9 +52,9 @@ uint64_t pass_weight_offset(pass_context *c, const ir_func *f, ir_ref r) {
             base_str_free(&key);
             return c->weights.items[i].offset;
         }
-    pass_weight_place w = {.key = base_arena_strdup(c->arena, key.data),
-                           .offset = c->weights_bytes,
-                           .bytes = ir_type_bytes(ir_typeof(f, r))};
+    pass_packed_offset w = {.key = base_arena_strdup(c->arena, key.data),
+                            .offset = c->weights_bytes,
+                            .bytes = ir_type_bytes(ir_typeof(f, r))};
     base_str_free(&key);
     BASE_PUSH(&c->weights, w);
     c->weights_bytes += (w.bytes + IR_ARENA_ALIGN - 1) / IR_ARENA_ALIGN * IR_ARENA_ALIGN;

@@ -28,7 +28,7 @@ typedef struct split {
     ir_module *m;
     const ir_func *from;
     bool *constant;
-    uint8_t *home;        /* stage of each node of `from` */
+    uint8_t *stage_of;    /* stage of each node of `from` */
     bool *crosses;        /* the node is passed from its home to a later stage */
     bool *need[STAGES];   /* the node stands in this stage, as a computation or as an input */
     const char **name;    /* of nodes that cross */
@@ -37,7 +37,7 @@ typedef struct split {
     ir_ref *map[STAGES]; /* node of `from` -> node of to[stage] */
 } split;
 
-/* ---- homes ---- */
+/* ---- stages ---- */
 
 /* What is repeated rather than passed on. Transposes belong to patterns (heads of attention) that
  * later passes look for on one side. */
@@ -50,8 +50,8 @@ static bool is_trivial(const split *s, uint32_t i) {
 static void find_homes(split *s) {
     ir_freq *freq = ir_frequencies(s->from);
     for (uint32_t i = 0; i < s->from->nodes.count; i++) {
-        s->home[i] = freq[i] == IR_STEP ? STEP : freq[i] == IR_SCHEDULE ? SCHEDULE : PROMPT;
-        if (s->home[i] == SCHEDULE && s->o->again) s->home[i] = STEP;
+        s->stage_of[i] = freq[i] == IR_STEP ? STEP : freq[i] == IR_SCHEDULE ? SCHEDULE : PROMPT;
+        if (s->stage_of[i] == SCHEDULE && s->o->again) s->stage_of[i] = STEP;
     }
     base_free(freq);
 }
@@ -62,9 +62,9 @@ static void find_needs(split *s, int stage) {
     bool *need = s->need[stage];
     for (uint32_t i = (uint32_t)s->from->nodes.count; i-- > 0;) {
         const ir_node *n = &s->from->nodes.items[i];
-        if (stage < STEP && s->crosses[i] && s->home[i] == stage) need[i] = true;
+        if (stage < STEP && s->crosses[i] && s->stage_of[i] == stage) need[i] = true;
         if (!need[i]) continue;
-        if (!s->constant[i] && s->home[i] < stage && !is_trivial(s, i)) {
+        if (!s->constant[i] && s->stage_of[i] < stage && !is_trivial(s, i)) {
             s->crosses[i] = true;
             continue;
         }
@@ -196,15 +196,15 @@ static void build_stage(split *s, int stage) {
     }
     for (uint32_t i = 0; i < from->nodes.count; i++) {
         const ir_node *n = &from->nodes.items[i];
-        if (need[i] && s->crosses[i] && s->home[i] < stage)
-            map[i] = ir_input(to, s->name[i], &n->type, stage_freq[s->home[i]], n->origin);
+        if (need[i] && s->crosses[i] && s->stage_of[i] < stage)
+            map[i] = ir_input(to, s->name[i], &n->type, stage_freq[s->stage_of[i]], n->origin);
     }
     for (uint32_t i = 0; i < from->nodes.count; i++) {
         const ir_node *n = &from->nodes.items[i];
         if (need[i] && n->op != IR_OP_input && !ir_ref_ok(map[i])) map[i] = clone(to, n, map);
     }
     for (uint32_t i = 0; stage != STEP && i < from->nodes.count; i++)
-        if (s->crosses[i] && s->home[i] == stage) ir_set_output(to, s->name[i], map[i]);
+        if (s->crosses[i] && s->stage_of[i] == stage) ir_set_output(to, s->name[i], map[i]);
     for (size_t i = 0; stage == STEP && i < from->outputs.count; i++)
         ir_set_output(to, from->outputs.items[i].name, map[from->outputs.items[i].value.id]);
 }
@@ -232,12 +232,12 @@ static void report(const split *s) {
         const ir_op_info *info = ir_op_get(n->op);
         bool work = (info->flags & IR_FLAG_CONTRACT) || n->op == IR_OP_timestep_embedding ||
                     n->op == IR_OP_embedding || n->op == IR_OP_pack_k || n->op == IR_OP_pack_v;
-        if (s->constant[i] || s->home[i] == STEP || !s->need[s->home[i]][i] ||
+        if (s->constant[i] || s->stage_of[i] == STEP || !s->need[s->stage_of[i]][i] ||
             !(work || s->crosses[i]))
             continue;
         base_str what = {0};
         describe(s, i, &what);
-        base_str_addf(&what, ": %s to %s", info->name, s->to[s->home[i]]->name);
+        base_str_addf(&what, ": %s to %s", info->name, s->to[s->stage_of[i]]->name);
         pass_matched(s->o->c, s->o->pass, s->from, (ir_ref){i}, what.data);
         base_str_free(&what);
     }
@@ -287,7 +287,7 @@ static void list_stages(split *s) {
 static bool split_function(const pass_split *o) {
     split s = {.o = o, .m = o->c->module, .from = o->f, .constant = ir_constants(o->f)};
     size_t nodes = o->f->nodes.count;
-    s.home = base_alloc(nodes + 1);
+    s.stage_of = base_alloc(nodes + 1);
     s.crosses = base_alloc(nodes + 1);
     s.name = base_alloc(nodes * sizeof *s.name + 1);
     bool leaves[STAGES] = {false};
@@ -302,7 +302,7 @@ static bool split_function(const pass_split *o) {
         s.need[STEP][o->f->outputs.items[i].value.id] = true;
     for (int stage = STEP; stage >= PROMPT; stage--) find_needs(&s, stage);
     for (size_t i = 0; i < nodes; i++)
-        if (s.crosses[i]) leaves[s.home[i]] = leaves[STEP] = true;
+        if (s.crosses[i]) leaves[s.stage_of[i]] = leaves[STEP] = true;
 
     if (leaves[STEP]) {
         name_crossings(&s);
@@ -323,7 +323,7 @@ static bool split_function(const pass_split *o) {
     }
     base_free(s.name);
     base_free(s.crosses);
-    base_free(s.home);
+    base_free(s.stage_of);
     base_free(s.constant);
     return leaves[STEP];
 }

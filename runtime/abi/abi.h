@@ -1,7 +1,7 @@
-/* The treaty between the compiler and an emitted program: constant tables that codegen emits and
+/* The ABI between the compiler and an emitted program: constant tables that codegen emits and
  * the runtime reads, and the services emitted code calls. Plain C structs, fixed-width fields,
  * natural alignment; append only, and raise EBRU_ABI_VERSION when a meaning changes. Kernels have a
- * treaty of their own: kernel_abi.h and kernels.def. */
+ * ABI of their own: kernel_abi.h and kernels.def. */
 #ifndef EBRU_RUNTIME_ABI_ABI_H
 #define EBRU_RUNTIME_ABI_ABI_H
 

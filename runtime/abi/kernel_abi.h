@@ -1,4 +1,4 @@
-/* The treaty between compiler and kernels, data half: one POD params struct a kernel, and the
+/* The kernel ABI, data half: one POD params struct a kernel, and the
  * host-side arithmetic that belongs to it (number of tasks, bytes of scratch, tile defaults).
  * kernels.def is the other half: names and operands.
  *
@@ -36,18 +36,18 @@
  * AMX-BF16. Kernels without bf16 arithmetic are compiled for the first three, their code of v4
  * serves the levels above. */
 enum {
-    EBRU_LEVEL_V2 = 2,
-    EBRU_LEVEL_V3 = 3,
-    EBRU_LEVEL_V4 = 4,
-    EBRU_LEVEL_V4_BF16 = 5,
-    EBRU_LEVEL_V4_AMX = 6
+    EBRU_ISA_V2 = 2,
+    EBRU_ISA_V3 = 3,
+    EBRU_ISA_V4 = 4,
+    EBRU_ISA_V4_BF16 = 5,
+    EBRU_ISA_V4_AMX = 6
 };
 /* AArch64's levels: armv8-a; with the instructions that multiply bf16. They are numbered below
  * x86-64's, so that asking whether a level is at least one of x86-64 says no to them. */
-enum { EBRU_LEVEL_NEON = 0, EBRU_LEVEL_NEON_BF16 = 1 };
+enum { EBRU_ISA_NEON = 0, EBRU_ISA_NEON_BF16 = 1 };
 /* Registers for a tile of six pixels. */
 static inline int32_t ebru_level_six_rows(int32_t level) {
-    return level >= EBRU_LEVEL_V3 || level <= EBRU_LEVEL_NEON_BF16;
+    return level >= EBRU_ISA_V3 || level <= EBRU_ISA_NEON_BF16;
 }
 
 /* Activations of prologues and epilogues. GEGLU only as the epilogue of conv2d. */

@@ -1,5 +1,5 @@
-/* The treaty's rows of reduced precision: params structs and host arithmetic of the kernels that
- * multiply in bf16. Part of kernel_abi.h, which includes it; rules and layouts stand there.
+/* The kernel ABI's rows of reduced precision: params structs and host arithmetic of the kernels
+ * that multiply in bf16. Part of kernel_abi.h, which includes it; rules and layouts stand there.
  *
  * Values are f32 as everywhere; the two operands of a contraction are rounded to bf16 (nearest,
  * ties to even) where they are multiplied, sums are f32.
@@ -21,9 +21,9 @@ enum {
     EBRU_BF16_TILES = 2 /* matrix registers: elements are bf16, runs of 16 neighbouring positions */
 };
 static inline int32_t ebru_bf16_form(int32_t level) {
-    return level >= EBRU_LEVEL_V4_AMX                                     ? EBRU_BF16_TILES
-           : level >= EBRU_LEVEL_V4_BF16 || level == EBRU_LEVEL_NEON_BF16 ? EBRU_BF16_PAIRS
-                                                                          : EBRU_BF16_WIDE;
+    return level >= EBRU_ISA_V4_AMX                                   ? EBRU_BF16_TILES
+           : level >= EBRU_ISA_V4_BF16 || level == EBRU_ISA_NEON_BF16 ? EBRU_BF16_PAIRS
+                                                                      : EBRU_BF16_WIDE;
 }
 /* bf16 nearest to x, ties to even; NaN stays NaN. And back. */
 union ebru_f32_bits {
@@ -207,11 +207,11 @@ static inline void ebru_conv2d_bf16_default_tiles(struct ebru_conv2d_bf16_params
     if (l1 <= 0) l1 = 32 * 1024;
     if (l2 <= 0) l2 = 1024 * 1024;
     p->form = ebru_bf16_form(level);
-    p->MR = p->form == EBRU_BF16_TILES      ? 32
-            : level >= EBRU_LEVEL_V4        ? 12
-            : level == EBRU_LEVEL_NEON_BF16 ? 6
-            : ebru_level_six_rows(level)    ? 5
-                                            : 2;
+    p->MR = p->form == EBRU_BF16_TILES    ? 32
+            : level >= EBRU_ISA_V4        ? 12
+            : level == EBRU_ISA_NEON_BF16 ? 6
+            : ebru_level_six_rows(level)  ? 5
+                                          : 2;
     ebru_conv2d_bf16_default_panels(p, l1, l2);
     const int32_t streamed = ebru_conv2d_bf16_weight_elements(p) * 2 > l2;
     p->PG = 1;

@@ -1,5 +1,5 @@
-/* The treaty's rows of convolutions: params structs and host arithmetic of conv2d, feed_forward and
- * conv2d_winograd. Part of kernel_abi.h, which includes it; rules and layouts stand there. */
+/* The kernel ABI's rows of convolutions: params structs and host arithmetic of conv2d, feed_forward
+ * and conv2d_winograd. Part of kernel_abi.h, which includes it; rules and layouts stand there. */
 #ifndef EBRU_RUNTIME_ABI_KERNEL_ABI_CONV_H
 #define EBRU_RUNTIME_ABI_KERNEL_ABI_CONV_H
 
@@ -135,10 +135,10 @@ static inline void ebru_conv2d_packed_tiles(struct ebru_conv2d_params *p, int64_
     int32_t best = p->TW;
     for (int32_t n = 1; n == 1 || cols / n >= 4 * p->MR; n++) {
         const int32_t tw = ebru_ceil_div(ebru_ceil_div(cols, n), p->MR) * p->MR;
-        const int32_t spots = p->B * ebru_ceil_div(cols, tw);
-        if ((int64_t)tw * p->NB * 16 > l1 || (spots < 8 && spots % 2 != 0)) continue;
+        const int32_t regions = p->B * ebru_ceil_div(cols, tw);
+        if ((int64_t)tw * p->NB * 16 > l1 || (regions < 8 && regions % 2 != 0)) continue;
         const int64_t reads = tw * pixel * 4 <= l2 / 4 * 3 ? 1 : groups;
-        const int64_t cost = spots * weights + p->B * cols * pixel * reads;
+        const int64_t cost = regions * weights + p->B * cols * pixel * reads;
         if (cost < least) {
             least = cost;
             best = tw;
@@ -159,8 +159,8 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
     if (l2 <= 0) l2 = 1024 * 1024;
     p->pack = 0;
     p->MR = ebru_level_six_rows(level) ? 6 : 3;
-    p->NB = level >= EBRU_LEVEL_V4 ? 4 : 1;
-    if (level >= EBRU_LEVEL_V4 && nb % 4 != 0) {
+    p->NB = level >= EBRU_ISA_V4 ? 4 : 1;
+    if (level >= EBRU_ISA_V4 && nb % 4 != 0) {
         if (nb <= 3)
             p->NB = nb;
         else if (nb % 3 == 0 || nb % 4 == 1)
@@ -172,7 +172,7 @@ static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32
     if (p->act == EBRU_ACT_GEGLU &&
         p->NB % 2) { /* a value and its gate; tiles of one block where NB was one */
         p->NB = 2;
-        if (level >= EBRU_LEVEL_V4) p->MR = 12;
+        if (level >= EBRU_ISA_V4) p->MR = 12;
     }
     /* The gathered input of a task fits half of L2, or is small beside the weights: once more all
      * weights for a smaller one would be more to read than it again for every panel. The sums of a
@@ -322,7 +322,7 @@ static inline void ebru_feed_forward_default_tiles(struct ebru_feed_forward_para
     if (p->TW < 12) p->TW = ebru_min_i32(p->T, 12);
 }
 
-/* ---- conv2d_winograd: the 3x3 convolutions of stride 1 of conv2d by minimal filtering; fields as there, and
+/* ---- conv2d_winograd: the 3x3 convolutions of stride 1 of conv2d by Winograd; fields as there, and
  *   M               outputs a tile and axis, 2 or 4: F(MxM, 3x3)
  * Tiles of a call: those of all images, row by row, in one list. Sums run over c for each point, so
  * the values depend on M and not on
@@ -382,17 +382,17 @@ static inline void ebru_conv2d_winograd_default_tiles(struct ebru_conv2d_winogra
     if (l2 <= 0) l2 = 1024 * 1024;
     p->MR = ebru_level_six_rows(level) ? 6 : 2;
     p->NB = 4;
-    if (level >= EBRU_LEVEL_V4 && nb % 4 != 0) {
+    if (level >= EBRU_ISA_V4 && nb % 4 != 0) {
         p->NB = nb % 3 == 0 || nb % 4 == 1 ? 3 : nb < 4 ? nb : 4;
         p->MR = p->NB == 4 ? 6 : p->NB == 3 ? 8 : p->NB == 2 ? 10 : 12;
     }
     int32_t most = (int32_t)(4 * l2 / ((int64_t)points * cb * 64));
     most = ebru_max_i32(ebru_min_i32(most, 48), 32);
-    int32_t spots = ebru_ceil_div(tiles, most);
-    if (spots > 1 && spots < 16) spots = ebru_min_i32((spots + 1) / 2 * 2, tiles);
-    p->TT = ebru_ceil_div(tiles, spots);
+    int32_t regions = ebru_ceil_div(tiles, most);
+    if (regions > 1 && regions < 16) regions = ebru_min_i32((regions + 1) / 2 * 2, tiles);
+    p->TT = ebru_ceil_div(tiles, regions);
     /* Few tasks: the panels are shared out, too, so that two or four threads get equal shares. */
-    int32_t panels = ebru_ceil_div(nb, p->NB), groups = spots >= 4 ? 1 : spots == 2 ? 2 : 4;
+    int32_t panels = ebru_ceil_div(nb, p->NB), groups = regions >= 4 ? 1 : regions == 2 ? 2 : 4;
     p->PG = ebru_ceil_div(panels, ebru_min_i32(groups, panels));
 }
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static rt_status read_frame(rt_net *n, bool *seen, bool *end, rt_error *err) {
+static rt_status read_frame(rt_network *n, bool *seen, bool *end, rt_error *err) {
     char line[400], name[300];
     unsigned long long bytes;
     *end = false;
@@ -20,8 +20,8 @@ static rt_status read_frame(rt_net *n, bool *seen, bool *end, rt_error *err) {
     }
     if (sscanf(line, "%299s %llu", name, &bytes) != 2)
         return rt_fail(err, RT_ERR_INPUT, "expected a line 'NAME BYTES' on standard input");
-    for (int i = 0; i < rt_net_input_count(n); i++) {
-        const struct ebru_tensor_desc *d = rt_net_input_at(n, i);
+    for (int i = 0; i < rt_network_input_count(n); i++) {
+        const struct ebru_tensor_desc *d = rt_network_input_at(n, i);
         if (strcmp(d->name, name) != 0) continue;
         /* A schedule function may compute several timesteps a call; one is enough, and fills all
          * rows. */
@@ -29,7 +29,7 @@ static rt_status read_frame(rt_net *n, bool *seen, bool *end, rt_error *err) {
         if (bytes * rows != d->bytes)
             return rt_fail(err, RT_ERR_INPUT, "input '%s' has %llu bytes, expected %llu", name,
                            bytes, (unsigned long long)d->bytes);
-        char *to = rt_net_input_buffer(n, name);
+        char *to = rt_network_input_buffer(n, name);
         if (fread(to, 1, (size_t)bytes, stdin) != bytes)
             return rt_fail(err, RT_ERR_INPUT, "standard input ends within '%s'", name);
         for (unsigned long long r = 1; r < rows; r++) memcpy(to + r * bytes, to, (size_t)bytes);
@@ -39,26 +39,26 @@ static rt_status read_frame(rt_net *n, bool *seen, bool *end, rt_error *err) {
     return rt_fail(err, RT_ERR_INPUT, "this network has no input '%s'", name);
 }
 
-static rt_status run(rt_net *n, rt_profile *profile, rt_error *err) {
-    bool end = false, *seen = calloc((size_t)rt_net_input_count(n) + 1, sizeof *seen);
+static rt_status run(rt_network *n, rt_profile *profile, rt_error *err) {
+    bool end = false, *seen = calloc((size_t)rt_network_input_count(n) + 1, sizeof *seen);
     if (!seen) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     rt_status s = RT_OK;
     rt_profile_phase(profile, "read");
     while (!s && !end) s = read_frame(n, seen, &end, err);
-    for (int i = 0; !s && i < rt_net_input_count(n); i++)
+    for (int i = 0; !s && i < rt_network_input_count(n); i++)
         if (!seen[i])
             s = rt_fail(err, RT_ERR_INPUT, "input '%s' is missing on standard input",
-                        rt_net_input_at(n, i)->name);
+                        rt_network_input_at(n, i)->name);
     free(seen);
     rt_profile_phase(profile, "call");
-    if (!s) s = rt_net_begin(n, NULL, 1, err);
+    if (!s) s = rt_network_begin(n, NULL, 1, err);
     if (s) return s;
-    rt_net_step(n, 0);
+    rt_network_step(n, 0);
     rt_profile_phase(profile, "write");
-    for (int i = 0; i < rt_net_output_count(n); i++) {
-        const struct ebru_tensor_desc *d = rt_net_output_at(n, i);
+    for (int i = 0; i < rt_network_output_count(n); i++) {
+        const struct ebru_tensor_desc *d = rt_network_output_at(n, i);
         printf("%s %llu\n", d->name, (unsigned long long)d->bytes);
-        fwrite(rt_net_output_buffer(n, d->name), 1, (size_t)d->bytes, stdout);
+        fwrite(rt_network_output_buffer(n, d->name), 1, (size_t)d->bytes, stdout);
     }
     return fflush(stdout) || ferror(stdout)
                ? rt_fail(err, RT_ERR_SYSTEM, "cannot write to standard output")
@@ -66,8 +66,8 @@ static rt_status run(rt_net *n, rt_profile *profile, rt_error *err) {
 }
 
 rt_status rt_program_call(rt_engine *e, const char *name, const char *dump, rt_error *err) {
-    rt_net *n;
-    rt_status s = rt_net_open(&n, e, name, err);
+    rt_network *n;
+    rt_status s = rt_network_open(&n, e, name, err);
     if (s) return s == RT_ERR_INTERNAL ? RT_ERR_USAGE : s;
     e->values = dump ? fopen(dump, "wb") : NULL;
     bool bad = dump && !e->values;
@@ -77,7 +77,7 @@ rt_status rt_program_call(rt_engine *e, const char *name, const char *dump, rt_e
         bad |= fclose(e->values) != 0;
         e->values = NULL;
     }
-    rt_net_free(n);
+    rt_network_free(n);
     if (bad && !s) s = rt_fail(err, RT_ERR_SYSTEM, "cannot write '%s': %s", dump, strerror(errno));
     return s;
 }

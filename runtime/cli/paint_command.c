@@ -383,7 +383,7 @@ rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err) {
         j.grid = malloc(plane * (size_t)j.count);
         if (!j.grid) s = rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     }
-    if (!s) s = rt_paint(e, &j.info, j.requests, j.count, &j.settings, err);
+    if (!s) s = rt_denoise(e, &j.info, j.requests, j.count, &j.settings, err);
     if (!s && j.grid) s = write_grid(&j, err);
     rt_progress_close(&progress);
     rt_pictures_free(&j.settings.pictures);

@@ -26,7 +26,7 @@ struct stage {
     void **out;
 };
 
-struct rt_net {
+struct rt_network {
     rt_engine *engine;
     struct stage stages[STAGES];
     struct value *values;
@@ -42,15 +42,15 @@ static bool same(const char *a, const char *b) {
     return strcmp(a, b) == 0;
 }
 
-static int find_value(const rt_net *n, const char *name) {
+static int find_value(const rt_network *n, const char *name) {
     for (int i = 0; i < n->value_count; i++)
         if (same(n->values[i].desc->name, name)) return i;
     return -1;
 }
 
 /* The output of an earlier stage with that name. */
-static const struct ebru_tensor_desc *find_producer(const rt_net *n, int before, const char *name,
-                                                    int *stage) {
+static const struct ebru_tensor_desc *find_producer(const rt_network *n, int before,
+                                                    const char *name, int *stage) {
     for (int s = 0; s < before; s++) {
         const struct ebru_function_desc *f = n->stages[s].desc;
         for (int32_t i = 0; f && i < f->output_count; i++) {
@@ -62,7 +62,7 @@ static const struct ebru_tensor_desc *find_producer(const rt_net *n, int before,
     return NULL;
 }
 
-static rt_status bind_inputs(rt_net *n, int s, rt_error *err) {
+static rt_status bind_inputs(rt_network *n, int s, rt_error *err) {
     struct stage *st = &n->stages[s];
     size_t inputs = (size_t)st->desc->input_count, outputs = (size_t)st->desc->output_count;
     st->input = calloc(inputs + 1, sizeof *st->input);
@@ -90,8 +90,8 @@ static rt_status bind_inputs(rt_net *n, int s, rt_error *err) {
     return RT_OK;
 }
 
-rt_status rt_net_open(rt_net **out, rt_engine *e, const char *name, rt_error *err) {
-    rt_net *n = calloc(1, sizeof *n);
+rt_status rt_network_open(rt_network **out, rt_engine *e, const char *name, rt_error *err) {
+    rt_network *n = calloc(1, sizeof *n);
     if (!n) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     n->engine = e;
     n->rows = 1;
@@ -121,7 +121,7 @@ rt_status rt_net_open(rt_net **out, rt_engine *e, const char *name, rt_error *er
         if (!step->out[i]) status = rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     }
     if (status) {
-        rt_net_free(n);
+        rt_network_free(n);
         return status;
     }
     n->timestep = find_value(n, "timestep");
@@ -132,7 +132,7 @@ rt_status rt_net_open(rt_net **out, rt_engine *e, const char *name, rt_error *er
     return RT_OK;
 }
 
-void rt_net_free(rt_net *n) {
+void rt_network_free(rt_network *n) {
     if (!n) return;
     for (int v = 0; v < n->value_count; v++) {
         rt_buffer_free(n->values[v].buffer);
@@ -150,57 +150,57 @@ void rt_net_free(rt_net *n) {
     free(n);
 }
 
-int rt_net_batch(const rt_net *n) {
+int rt_network_batch(const rt_network *n) {
     return n->stages[STAGE_STEP].desc->batch;
 }
 
-static const struct value *external_at(const rt_net *n, int index) {
+static const struct value *external_at(const rt_network *n, int index) {
     for (int v = 0; v < n->value_count; v++)
         if (!n->values[v].producer && index-- == 0) return &n->values[v];
     return NULL;
 }
 
-int rt_net_input_count(const rt_net *n) {
+int rt_network_input_count(const rt_network *n) {
     int count = 0;
     for (int v = 0; v < n->value_count; v++) count += !n->values[v].producer;
     return count;
 }
 
-const struct ebru_tensor_desc *rt_net_input_at(const rt_net *n, int index) {
+const struct ebru_tensor_desc *rt_network_input_at(const rt_network *n, int index) {
     const struct value *v = external_at(n, index);
     return v ? v->desc : NULL;
 }
 
-int rt_net_output_count(const rt_net *n) {
+int rt_network_output_count(const rt_network *n) {
     return n->stages[STAGE_STEP].desc->output_count;
 }
 
-const struct ebru_tensor_desc *rt_net_output_at(const rt_net *n, int index) {
+const struct ebru_tensor_desc *rt_network_output_at(const rt_network *n, int index) {
     return &n->stages[STAGE_STEP].desc->outputs[index];
 }
 
-const struct ebru_tensor_desc *rt_net_input(const rt_net *n, const char *name) {
+const struct ebru_tensor_desc *rt_network_input(const rt_network *n, const char *name) {
     int v = find_value(n, name);
     return v >= 0 && !n->values[v].producer ? n->values[v].desc : NULL;
 }
 
-static int output_index(const rt_net *n, const char *name) {
-    for (int i = 0; i < rt_net_output_count(n); i++)
-        if (same(rt_net_output_at(n, i)->name, name)) return i;
+static int output_index(const rt_network *n, const char *name) {
+    for (int i = 0; i < rt_network_output_count(n); i++)
+        if (same(rt_network_output_at(n, i)->name, name)) return i;
     return -1;
 }
 
-const struct ebru_tensor_desc *rt_net_output(const rt_net *n, const char *name) {
+const struct ebru_tensor_desc *rt_network_output(const rt_network *n, const char *name) {
     int i = output_index(n, name);
-    return i < 0 ? NULL : rt_net_output_at(n, i);
+    return i < 0 ? NULL : rt_network_output_at(n, i);
 }
 
-void *rt_net_input_buffer(rt_net *n, const char *name) {
+void *rt_network_input_buffer(rt_network *n, const char *name) {
     int v = find_value(n, name);
     return v >= 0 && !n->values[v].producer ? n->values[v].buffer : NULL;
 }
 
-const void *rt_net_output_buffer(const rt_net *n, const char *name) {
+const void *rt_network_output_buffer(const rt_network *n, const char *name) {
     int i = output_index(n, name);
     return i < 0 ? NULL : n->stages[STAGE_STEP].out[i];
 }
@@ -213,7 +213,7 @@ static void fill_timesteps(float *dst, int64_t dim0, const float *timesteps, int
     }
 }
 
-static void gather_inputs(rt_net *n, int s, int k) {
+static void gather_inputs(rt_network *n, int s, int k) {
     struct stage *st = &n->stages[s];
     for (int32_t i = 0; i < st->desc->input_count; i++) {
         struct value *v = &n->values[st->input[i]];
@@ -221,7 +221,7 @@ static void gather_inputs(rt_net *n, int s, int k) {
     }
 }
 
-static void run_prompt(rt_net *n) {
+static void run_prompt(rt_network *n) {
     struct stage *st = &n->stages[STAGE_PROMPT];
     if (!st->desc) return;
     gather_inputs(n, STAGE_PROMPT, 0);
@@ -234,7 +234,7 @@ static void run_prompt(rt_net *n) {
 
 /* Tables for all timesteps, rounded up to whole calls so that the last call may write past the
  * schedule's end. */
-static rt_status size_tables(rt_net *n, int count, rt_error *err) {
+static rt_status size_tables(rt_network *n, int count, rt_error *err) {
     int calls = (count + n->rows - 1) / n->rows;
     for (int i = 0; i < n->value_count; i++) {
         struct value *v = &n->values[i];
@@ -248,7 +248,7 @@ static rt_status size_tables(rt_net *n, int count, rt_error *err) {
     return RT_OK;
 }
 
-static void run_schedule(rt_net *n, const float *timesteps, int count) {
+static void run_schedule(rt_network *n, const float *timesteps, int count) {
     struct stage *st = &n->stages[STAGE_SCHEDULE];
     int64_t entries = 1;
     void *timestep_buffer = n->timestep >= 0 ? n->values[n->timestep].buffer : NULL;
@@ -270,7 +270,7 @@ static void run_schedule(rt_net *n, const float *timesteps, int count) {
     }
 }
 
-rt_status rt_net_begin(rt_net *n, const float *timesteps, int count, rt_error *err) {
+rt_status rt_network_begin(rt_network *n, const float *timesteps, int count, rt_error *err) {
     run_prompt(n);
     if (n->stages[STAGE_SCHEDULE].desc) {
         rt_status s = size_tables(n, count, err);
@@ -282,7 +282,7 @@ rt_status rt_net_begin(rt_net *n, const float *timesteps, int count, rt_error *e
     return RT_OK;
 }
 
-void rt_net_step(rt_net *n, int k) {
+void rt_network_step(rt_network *n, int k) {
     struct stage *st = &n->stages[STAGE_STEP];
     if (n->timesteps && n->timestep >= 0)
         for (int32_t i = 0; i < st->desc->input_count; i++)

@@ -106,19 +106,19 @@ INLINE struct gather gather_image(const struct conv *c, void *const *buf, int32_
     return g;
 }
 
-/* The output pixels of a task's spot: images, rows and columns. */
-INLINE void take_spot(struct conv *c, int32_t spot) {
+/* The output pixels of a task's region: images, rows and columns. */
+INLINE void take_region(struct conv *c, int32_t region) {
     const struct ebru_conv2d_params *p = c->p;
     const int32_t tr = ebru_ceil_div(c->OH, p->TH), tc = ebru_ceil_div(c->OW, p->TW);
-    c->b0 = spot / (tr * tc) * p->TB;
-    c->y0 = spot / tc % tr * p->TH;
-    c->x0 = spot % tc * p->TW;
+    c->b0 = region / (tr * tc) * p->TB;
+    c->y0 = region / tc % tr * p->TH;
+    c->x0 = region % tc * p->TW;
     c->nimg = part(p->B, p->TB, c->b0);
     c->nrow = part(c->OH, p->TH, c->y0);
     c->ncol = part(c->OW, p->TW, c->x0);
     c->per_image = c->nrow * c->ncol;
 }
-INLINE int32_t spots_of(const struct conv *c) {
+INLINE int32_t regions_of(const struct conv *c) {
     const struct ebru_conv2d_params *p = c->p;
     return ebru_ceil_div(p->B, p->TB) * ebru_ceil_div(c->OH, p->TH) * ebru_ceil_div(c->OW, p->TW);
 }

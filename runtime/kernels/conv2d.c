@@ -10,14 +10,14 @@ EBRU_KERNEL(conv2d) {
     c.sums = scratch + ebru_conv2d_gather_floats(p);
     c.a_off = (int32_t *)(c.sums + (int64_t)p->TB * p->TH * p->TW * p->NB * 16);
     c.o_off = c.a_off + p->TB * p->TH * p->TW;
-    const int32_t spots = spots_of(&c), groups = ebru_conv2d_groups(p);
+    const int32_t regions = regions_of(&c), groups = ebru_conv2d_groups(p);
     int32_t gathered = -1;
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t spot = p->order ? task % spots : task / groups;
-        const int32_t group = take_group(&c, p->order ? task / spots : task % groups);
-        if (spot != gathered) {
-            gathered = spot;
-            take_spot(&c, spot);
+        const int32_t region = p->order ? task % regions : task / groups;
+        const int32_t group = take_group(&c, p->order ? task / regions : task % groups);
+        if (region != gathered) {
+            gathered = region;
+            take_region(&c, region);
             if (c.direct) {
                 c.g_row = 0;
                 c.g_cb = c.in_plane;

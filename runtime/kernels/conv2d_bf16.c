@@ -17,15 +17,15 @@ EBRU_KERNEL(conv2d_bf16) {
     c->a_off = (int32_t *)(c->sums + ebru_conv2d_bf16_sum_floats(p, runs));
     c->o_off = c->a_off + runs;
     c->holes = TILE_BF16_RUN > 1;
-    const int32_t spots = spots_of(c), groups = ebru_conv2d_bf16_groups(p);
+    const int32_t regions = regions_of(c), groups = ebru_conv2d_bf16_groups(p);
     int32_t gathered = -1;
     tile_bf16_begin();
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t spot = p->order ? task % spots : task / groups;
-        const int32_t group = take_group(c, p->order ? task / spots : task % groups);
-        if (spot != gathered) {
-            gathered = spot;
-            take_spot(c, spot);
+        const int32_t region = p->order ? task % regions : task / groups;
+        const int32_t group = take_group(c, p->order ? task / regions : task % groups);
+        if (region != gathered) {
+            gathered = region;
+            take_region(c, region);
             gather_bf16(&k, buf);
             run_tables(&k);
         }

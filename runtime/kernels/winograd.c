@@ -1,4 +1,4 @@
-/* conv2d_winograd: 3x3 convolution of stride 1 by minimal filtering, F(2x2,3x3) or F(4x4,3x3).
+/* conv2d_winograd: 3x3 convolution of stride 1 by Winograd, F(2x2,3x3) or F(4x4,3x3).
  *
  *   Y = A^T [ sum over c of (G g G^T) . (B^T d B) ] A
  *
@@ -172,10 +172,10 @@ EBRU_KERNEL(conv2d_winograd) {
     const int32_t total = p->B * w.TY * w.TX, groups = ebru_conv2d_winograd_groups(p);
     int32_t transformed = -1;
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t spot = task / groups, group = task % groups;
-        if (spot != transformed) {
-            transformed = spot;
-            w.q0 = spot * p->TT;
+        const int32_t region = task / groups, group = task % groups;
+        if (region != transformed) {
+            transformed = region;
+            w.q0 = region * p->TT;
             w.tiles = ebru_min_i32(p->TT, total - w.q0);
             w.v_point = (int64_t)w.cbs * w.tiles * 16;
             w.s_point = (int64_t)p->NB * w.tiles * 16;

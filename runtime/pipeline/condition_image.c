@@ -14,37 +14,37 @@ static float *floats(size_t n) {
 
 /* Moments (or the latent) of one picture, image[channels][height][width] in -1..1, into a new
  * buffer. */
-static rt_status encode(struct rt_painter *p, rt_net *net, const float *image, float **out,
+static rt_status encode(struct rt_denoiser *p, rt_network *net, const float *image, float **out,
                         rt_error *err) {
     const char *name = p->image.exact ? "latent" : "moments";
-    const struct ebru_tensor_desc *in = rt_net_input(net, "image"),
-                                  *from = rt_net_output(net, name);
+    const struct ebru_tensor_desc *in = rt_network_input(net, "image"),
+                                  *from = rt_network_output(net, name);
     size_t plane = (size_t)p->info->width * (size_t)p->info->height * (size_t)p->info->channels;
     size_t n = (p->image.exact ? 1 : 2) * p->latent;
-    if (!in || !from || rt_painter_elements(in) != plane || rt_painter_elements(from) != n)
+    if (!in || !from || rt_denoiser_elements(in) != plane || rt_denoiser_elements(from) != n)
         return rt_fail(err, RT_ERR_INTERNAL, "encoder and denoiser do not fit together");
     *out = floats(n);
     if (!*out) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-    float *to = rt_net_input_buffer(net, "image");
+    float *to = rt_network_input_buffer(net, "image");
     for (int64_t i = 0; i < in->dim[0]; i++)
         memcpy(to + (size_t)i * plane, image, plane * sizeof *to);
-    rt_status s = rt_net_begin(net, NULL, 1, err);
+    rt_status s = rt_network_begin(net, NULL, 1, err);
     if (s) return s;
-    rt_net_step(net, 0);
-    memcpy(*out, rt_net_output_buffer(net, name), n * sizeof **out);
+    rt_network_step(net, 0);
+    memcpy(*out, rt_network_output_buffer(net, name), n * sizeof **out);
     return RT_OK;
 }
 
 /* The given picture, and for inpainting its part to be kept, through the encoder. `image` is
  * changed. */
-static rt_status encode_given(struct rt_painter *p, float *image, const float *mask,
+static rt_status encode_given(struct rt_denoiser *p, float *image, const float *mask,
                               rt_error *err) {
     struct rt_image_state *im = &p->image;
     size_t area = (size_t)p->info->width * (size_t)p->info->height;
-    rt_net *net;
-    rt_status s = rt_net_open(&net, p->engine, p->info->encoder, err);
+    rt_network *net;
+    rt_status s = rt_network_open(&net, p->engine, p->info->encoder, err);
     if (s) return s;
-    im->exact = !rt_net_output(net, "moments");
+    im->exact = !rt_network_output(net, "moments");
     rt_progress_phase(p->settings->progress, "vae-encode", 0);
     s = encode(p, net, image, &im->moments, err);
     if (!s && p->info->condition == RT_CONDITION_INPAINT) {
@@ -52,11 +52,11 @@ static rt_status encode_given(struct rt_painter *p, float *image, const float *m
             image[i] *= (float)(mask[i % area] < 0.5f);
         s = encode(p, net, image, &im->masked_moments, err);
     }
-    rt_net_free(net);
+    rt_network_free(net);
     return s;
 }
 
-static rt_status open_given(struct rt_painter *p, rt_error *err) {
+static rt_status open_given(struct rt_denoiser *p, rt_error *err) {
     const rt_pipeline_info *info = p->info;
     const rt_pictures *given = &p->settings->pictures;
     struct rt_image_state *im = &p->image;
@@ -87,7 +87,7 @@ static rt_status open_given(struct rt_painter *p, rt_error *err) {
 }
 
 /* The picture that is painted larger, and the noise schedule it is dimmed with. */
-static rt_status open_small(struct rt_painter *p, rt_error *err) {
+static rt_status open_small(struct rt_denoiser *p, rt_error *err) {
     struct rt_image_state *im = &p->image;
     im->small = floats(3 * p->area);
     if (!im->small) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
@@ -96,12 +96,13 @@ static rt_status open_small(struct rt_painter *p, rt_error *err) {
                           p->info->low_res.num_train_timesteps, 3 * p->area, err);
 }
 
-rt_status rt_condition_image_open(struct rt_painter *p, rt_error *err) {
+rt_status rt_condition_image_open(struct rt_denoiser *p, rt_error *err) {
     static const size_t extra[] = {0, 1, 1, 3}; /* an inpainting model sees a latent too */
     const rt_pictures *given = &p->settings->pictures;
     struct rt_image_state *im = &p->image;
     rt_condition_kind condition = p->info->condition;
-    size_t input = rt_painter_elements(rt_net_input(p->denoiser, "sample")), n = (size_t)p->batch;
+    size_t input = rt_denoiser_elements(rt_network_input(p->denoiser, "sample")),
+           n = (size_t)p->batch;
     im->channels = extra[condition] + (condition == RT_CONDITION_INPAINT ? p->latent / p->area : 0);
     if (p->area != (size_t)p->info->latent_width * (size_t)p->info->latent_height ||
         input != p->latent + im->channels * p->area)
@@ -126,7 +127,7 @@ rt_status rt_condition_image_open(struct rt_painter *p, rt_error *err) {
     return open_given(p, err);
 }
 
-void rt_condition_image_close(struct rt_painter *p) {
+void rt_condition_image_close(struct rt_denoiser *p) {
     struct rt_image_state *im = &p->image;
     float *buffers[] = {im->clean, im->moments, im->masked_moments, im->mask, im->known,
                         im->noise, im->small,   im->condition,      im->draw};
@@ -135,7 +136,7 @@ void rt_condition_image_close(struct rt_painter *p) {
 }
 
 /* One picture's latent, in the denoiser's scale: drawn from the moments, or as it is. */
-static void draw_latent(struct rt_painter *p, int i, const float *moments, float *out) {
+static void draw_latent(struct rt_denoiser *p, int i, const float *moments, float *out) {
     struct rt_image_state *im = &p->image;
     const rt_pipeline_info *info = p->info;
     if (im->clean) {
@@ -152,7 +153,7 @@ static void draw_latent(struct rt_painter *p, int i, const float *moments, float
 }
 
 /* What picture i is shown beside its sample. */
-static void begin_condition(struct rt_painter *p, int i) {
+static void begin_condition(struct rt_denoiser *p, int i) {
     struct rt_image_state *im = &p->image;
     float *to = im->condition + (size_t)i * im->channels * p->area;
     if (p->info->condition == RT_CONDITION_INPAINT) {
@@ -168,7 +169,7 @@ static void begin_condition(struct rt_painter *p, int i) {
     }
 }
 
-void rt_condition_image_begin(struct rt_painter *p) {
+void rt_condition_image_begin(struct rt_denoiser *p) {
     struct rt_image_state *im = &p->image;
     const rt_settings *settings = p->settings;
     bool given = im->known != NULL;
@@ -195,9 +196,9 @@ void rt_condition_image_begin(struct rt_painter *p) {
     for (size_t k = 0; pure && k < n; k++) p->x[k] *= sigma;
 }
 
-void rt_condition_image_input(struct rt_painter *p, int k) {
+void rt_condition_image_input(struct rt_denoiser *p, int k) {
     size_t n = (size_t)p->batch, further = p->image.channels * p->area;
-    float *input = rt_net_input_buffer(p->denoiser, "sample");
+    float *input = rt_network_input_buffer(p->denoiser, "sample");
     rt_sampler_scale_input(p->sampler, k, p->x, p->scaled);
     for (size_t row = 0; row < (p->guided ? 2 * n : n); row++) {
         float *to = input + row * (p->latent + further);
@@ -207,7 +208,7 @@ void rt_condition_image_input(struct rt_painter *p, int k) {
     }
 }
 
-void rt_condition_image_after(struct rt_painter *p, int k) {
+void rt_condition_image_after(struct rt_denoiser *p, int k) {
     struct rt_image_state *im = &p->image;
     if (!im->blend) return;
     const float *known = im->known;

@@ -9,24 +9,24 @@
 /* The halves of a guided batch: the unconditional one first. */
 enum { HALF_NEGATIVE, HALF_PROMPT };
 
-static size_t halves(const struct rt_painter *p) {
+static size_t halves(const struct rt_denoiser *p) {
     return p->guided ? 2 : 1;
 }
 
 /* Row of picture i in the denoiser's inputs. */
-static size_t row_of(const struct rt_painter *p, int half, size_t i) {
+static size_t row_of(const struct rt_denoiser *p, int half, size_t i) {
     return half == HALF_PROMPT && p->guided ? (size_t)p->batch + i : i;
 }
 
-static rt_status open_encoder(struct rt_painter *p, const char *name, const char *output,
+static rt_status open_encoder(struct rt_denoiser *p, const char *name, const char *output,
                               const uint8_t *blob, size_t bytes, rt_error *err) {
     struct rt_text_state *text = &p->text;
     struct rt_text_encoder *e = &text->encoders[text->encoder_count++];
-    rt_status s = rt_net_open(&e->net, p->engine, name, err);
+    rt_status s = rt_network_open(&e->net, p->engine, name, err);
     if (!s) s = rt_tokenizer_open(&e->tokenizer, blob, bytes, err);
     if (s) return s;
-    const struct ebru_tensor_desc *ids = rt_net_input(e->net, "input_ids");
-    const struct ebru_tensor_desc *hidden = rt_net_output(e->net, output);
+    const struct ebru_tensor_desc *ids = rt_network_input(e->net, "input_ids");
+    const struct ebru_tensor_desc *hidden = rt_network_output(e->net, output);
     if (!ids || !hidden || ids->rank != 2 || hidden->rank != 3 || hidden->dim[1] != ids->dim[1] ||
         (uint64_t)ids->dim[1] != e->tokenizer.max_length ||
         (text->tokens && text->tokens != e->tokenizer.max_length))
@@ -40,21 +40,21 @@ static rt_status open_encoder(struct rt_painter *p, const char *name, const char
     return RT_OK;
 }
 
-static rt_status open_pooled(struct rt_painter *p, rt_error *err) {
+static rt_status open_pooled(struct rt_denoiser *p, rt_error *err) {
     struct rt_text_state *text = &p->text;
-    const struct ebru_tensor_desc *to = rt_net_input(p->denoiser, "text_embeds");
+    const struct ebru_tensor_desc *to = rt_network_input(p->denoiser, "text_embeds");
     if (!to) return RT_OK;
     const char *name = p->info->pooled_output ? p->info->pooled_output : "text_embeds";
     const struct ebru_tensor_desc *from =
-        rt_net_output(text->encoders[text->encoder_count - 1].net, name);
-    if (!from || rt_painter_elements(from) != rt_painter_elements(to))
+        rt_network_output(text->encoders[text->encoder_count - 1].net, name);
+    if (!from || rt_denoiser_elements(from) != rt_denoiser_elements(to))
         return rt_fail(err, RT_ERR_INTERNAL, "no text encoder gives the denoiser's 'text_embeds'");
-    text->pooled_width = rt_painter_elements(to);
-    text->pooled = rt_net_input_buffer(p->denoiser, "text_embeds");
+    text->pooled_width = rt_denoiser_elements(to);
+    text->pooled = rt_network_input_buffer(p->denoiser, "text_embeds");
     return RT_OK;
 }
 
-rt_status rt_condition_text_open(struct rt_painter *p, rt_error *err) {
+rt_status rt_condition_text_open(struct rt_denoiser *p, rt_error *err) {
     const rt_pipeline_info *info = p->info;
     const struct ebru_model *t = p->engine->model->tables;
     struct rt_text_state *text = &p->text;
@@ -67,12 +67,12 @@ rt_status rt_condition_text_open(struct rt_painter *p, rt_error *err) {
         s = open_encoder(p, info->text_encoder_2, info->text_output_2, t->tokenizer_2,
                          (size_t)t->tokenizer_2_bytes, err);
     if (s) return s;
-    const struct ebru_tensor_desc *context = rt_net_input(p->denoiser, "encoder_hidden_states");
+    const struct ebru_tensor_desc *context = rt_network_input(p->denoiser, "encoder_hidden_states");
     size_t chunks = (size_t)info->chunks;
     if (!context || context->rank != 3 || (size_t)context->dim[1] != chunks * text->tokens ||
         (size_t)context->dim[2] != text->width)
         return rt_fail(err, RT_ERR_INTERNAL, "text encoder and denoiser do not fit together");
-    text->context = rt_net_input_buffer(p->denoiser, "encoder_hidden_states");
+    text->context = rt_network_input_buffer(p->denoiser, "encoder_hidden_states");
     text->rows = calloc(halves(p) * (size_t)p->batch, sizeof *text->rows);
     text->ids = calloc((size_t)p->batch * chunks * text->tokens, sizeof *text->ids);
     text->weights = calloc((size_t)p->batch * chunks * text->tokens, sizeof *text->weights);
@@ -81,14 +81,14 @@ rt_status rt_condition_text_open(struct rt_painter *p, rt_error *err) {
     return open_pooled(p, err);
 }
 
-void rt_condition_text_close(struct rt_painter *p) {
-    for (int i = 0; i < p->text.encoder_count; i++) rt_net_free(p->text.encoders[i].net);
+void rt_condition_text_close(struct rt_denoiser *p) {
+    for (int i = 0; i < p->text.encoder_count; i++) rt_network_free(p->text.encoders[i].net);
     free(p->text.rows);
     free(p->text.ids);
     free(p->text.weights);
 }
 
-static void tell_cut(const struct rt_painter *p, size_t cut) {
+static void tell_cut(const struct rt_denoiser *p, size_t cut) {
     if (!cut || p->settings->quiet) return;
     rt_progress_close(p->settings->progress);
     fprintf(stderr,
@@ -97,7 +97,7 @@ static void tell_cut(const struct rt_painter *p, size_t cut) {
 }
 
 /* Token ids, and weights, of the texts of rows[count] for one encoder. */
-static rt_status tokenize(struct rt_painter *p, int encoder, const struct rt_text_row *rows,
+static rt_status tokenize(struct rt_denoiser *p, int encoder, const struct rt_text_row *rows,
                           const size_t *todo, size_t count, rt_error *err) {
     struct rt_text_state *text = &p->text;
     size_t stride = (size_t)p->info->chunks * text->tokens;
@@ -120,23 +120,23 @@ static rt_status tokenize(struct rt_painter *p, int encoder, const struct rt_tex
 
 /* Runs one encoder on the chunks of `count` tokenized texts, its own batch a time, and puts what
  * comes out in its columns of the context. */
-static rt_status run_encoder(struct rt_painter *p, int encoder, int half, const size_t *todo,
+static rt_status run_encoder(struct rt_denoiser *p, int encoder, int half, const size_t *todo,
                              size_t count, rt_error *err) {
     struct rt_text_state *text = &p->text;
     struct rt_text_encoder *e = &text->encoders[encoder];
     size_t chunks = (size_t)p->info->chunks, length = text->tokens, all = count * chunks;
-    size_t batch = (size_t)rt_net_input(e->net, "input_ids")->dim[0];
-    int32_t *ids = rt_net_input_buffer(e->net, "input_ids");
+    size_t batch = (size_t)rt_network_input(e->net, "input_ids")->dim[0];
+    int32_t *ids = rt_network_input_buffer(e->net, "input_ids");
     bool pooled = text->pooled && encoder == text->encoder_count - 1;
     for (size_t first = 0; first < all; first += batch) {
         for (size_t i = 0; i < batch; i++) {
             size_t k = first + i < all ? first + i : all - 1;
             memcpy(ids + i * length, text->ids + k * length, length * sizeof *ids);
         }
-        rt_status s = rt_net_begin(e->net, NULL, 1, err);
+        rt_status s = rt_network_begin(e->net, NULL, 1, err);
         if (s) return s;
-        rt_net_step(e->net, 0);
-        const float *hidden = rt_net_output_buffer(e->net, e->output);
+        rt_network_step(e->net, 0);
+        const float *hidden = rt_network_output_buffer(e->net, e->output);
         for (size_t k = first; k < all && k < first + batch; k++) {
             size_t row = row_of(p, half, todo[k / chunks]);
             float *to =
@@ -147,7 +147,7 @@ static rt_status run_encoder(struct rt_painter *p, int encoder, int half, const 
             if (pooled && k % chunks == 0) { /* of the first chunk, as sd-cli has it */
                 const char *name = p->info->pooled_output ? p->info->pooled_output : "text_embeds";
                 memcpy(text->pooled + row * text->pooled_width,
-                       (const float *)rt_net_output_buffer(e->net, name) +
+                       (const float *)rt_network_output_buffer(e->net, name) +
                            (k - first) * text->pooled_width,
                        text->pooled_width * sizeof(float));
             }
@@ -156,7 +156,7 @@ static rt_status run_encoder(struct rt_painter *p, int encoder, int half, const 
     return RT_OK;
 }
 
-static rt_status encode(struct rt_painter *p, int half, const struct rt_text_row *rows,
+static rt_status encode(struct rt_denoiser *p, int half, const struct rt_text_row *rows,
                         const size_t *todo, size_t count, rt_error *err) {
     struct rt_text_state *text = &p->text;
     size_t chunks = (size_t)p->info->chunks, chunk = text->tokens * text->width;
@@ -175,7 +175,7 @@ static rt_status encode(struct rt_painter *p, int half, const struct rt_text_row
 }
 
 /* Row `to` of context and pooled output becomes row `from`, or zeros. */
-static void copy_row(struct rt_painter *p, int half, size_t to, size_t from, bool zeros) {
+static void copy_row(struct rt_denoiser *p, int half, size_t to, size_t from, bool zeros) {
     struct rt_text_state *text = &p->text;
     float *tables[2] = {text->context, text->pooled};
     size_t widths[2] = {(size_t)p->info->chunks * text->tokens * text->width, text->pooled_width};
@@ -195,7 +195,7 @@ static bool same_text(const struct rt_text_row *a, const struct rt_text_row *b) 
 
 /* Brings one half of the context up to date: rows that hold their text already are left, texts that
  * occur several times are encoded once. *told: the progress says that texts are encoded. */
-static rt_status fill_half(struct rt_painter *p, int half, const rt_request *r, bool *told,
+static rt_status fill_half(struct rt_denoiser *p, int half, const rt_request *r, bool *told,
                            rt_error *err) {
     size_t n = (size_t)p->batch, count = 0;
     struct rt_text_row *held = p->text.rows + row_of(p, half, 0);
@@ -229,9 +229,9 @@ static rt_status fill_half(struct rt_painter *p, int half, const rt_request *r, 
 }
 
 /* class_labels: the class, or the noise level of a picture that is painted larger. */
-static void fill_labels(struct rt_painter *p, const rt_request *r) {
-    const struct ebru_tensor_desc *d = rt_net_input(p->denoiser, "class_labels");
-    void *labels = rt_net_input_buffer(p->denoiser, "class_labels");
+static void fill_labels(struct rt_denoiser *p, const rt_request *r) {
+    const struct ebru_tensor_desc *d = rt_network_input(p->denoiser, "class_labels");
+    void *labels = rt_network_input_buffer(p->denoiser, "class_labels");
     for (size_t i = 0; labels && i < (size_t)d->dim[0]; i++) {
         int32_t label = p->info->condition == RT_CONDITION_LOW_RESOLUTION
                             ? p->settings->noise_level
@@ -243,23 +243,23 @@ static void fill_labels(struct rt_painter *p, const rt_request *r) {
     }
 }
 
-static void fill_numbers(struct rt_painter *p) {
-    const struct ebru_tensor_desc *d = rt_net_input(p->denoiser, "time_ids");
-    float *ids = rt_net_input_buffer(p->denoiser, "time_ids");
+static void fill_numbers(struct rt_denoiser *p) {
+    const struct ebru_tensor_desc *d = rt_network_input(p->denoiser, "time_ids");
+    float *ids = rt_network_input_buffer(p->denoiser, "time_ids");
     for (size_t i = 0; ids && i < (size_t)d->dim[0]; i++) {
-        size_t count = rt_painter_elements(d);
+        size_t count = rt_denoiser_elements(d);
         rt_time_ids(count, p->info->height, p->info->width, p->guided && i < (size_t)p->batch,
                     ids + i * count);
     }
-    d = rt_net_input(p->denoiser, "timestep_cond");
-    float *guidance = rt_net_input_buffer(p->denoiser, "timestep_cond");
+    d = rt_network_input(p->denoiser, "timestep_cond");
+    float *guidance = rt_network_input_buffer(p->denoiser, "timestep_cond");
     for (size_t i = 0; guidance && i < (size_t)d->dim[0]; i++) {
-        size_t width = rt_painter_elements(d);
+        size_t width = rt_denoiser_elements(d);
         rt_guidance_embedding(p->settings->guidance, width, guidance + i * width);
     }
 }
 
-rt_status rt_condition_text(struct rt_painter *p, const rt_request *r, rt_error *err) {
+rt_status rt_condition_text(struct rt_denoiser *p, const rt_request *r, rt_error *err) {
     rt_status s = RT_OK;
     bool told = false;
     if (p->text.encoder_count) {

@@ -12,7 +12,7 @@
 
 /* One text encoder, with the columns of the context that are its own. */
 struct rt_text_encoder {
-    rt_net *net;
+    rt_network *net;
     rt_tokenizer tokenizer;
     const char *output;
     size_t width, offset;
@@ -56,12 +56,12 @@ struct rt_image_state {
     float *draw;               /* room for one picture's draw */
 };
 
-/* Everything one call of rt_paint holds; freed in one place. */
-struct rt_painter {
+/* Everything one call of rt_denoise holds; freed in one place. */
+struct rt_denoiser {
     rt_engine *engine;
     const rt_pipeline_info *info;
     const rt_settings *settings;
-    rt_net *denoiser, *decoder;
+    rt_network *denoiser, *decoder;
     rt_sampler *sampler;
     int first;     /* evaluation the loop begins with */
     bool guided;   /* a call of the denoiser computes the unconditional half too, first */
@@ -76,24 +76,24 @@ struct rt_painter {
 };
 
 /* Elements of one picture's part of a tensor whose first dimension is the batch. */
-size_t rt_painter_elements(const struct ebru_tensor_desc *d);
+size_t rt_denoiser_elements(const struct ebru_tensor_desc *d);
 /* out[batch][latent] standard normal, each picture's from its own generator. */
-void rt_painter_draw(struct rt_painter *p, float *out);
+void rt_denoiser_draw(struct rt_denoiser *p, float *out);
 
 /* condition_text.c. Open: networks, tokenizers, buffers; RT_ERR_INTERNAL when the tables do not fit
  * together. Then, for every batch, the denoiser's conditioning inputs for its pictures r[batch]. */
-rt_status rt_condition_text_open(struct rt_painter *p, rt_error *err);
-rt_status rt_condition_text(struct rt_painter *p, const rt_request *r, rt_error *err);
-void rt_condition_text_close(struct rt_painter *p);
+rt_status rt_condition_text_open(struct rt_denoiser *p, rt_error *err);
+rt_status rt_condition_text(struct rt_denoiser *p, const rt_request *r, rt_error *err);
+void rt_condition_text_close(struct rt_denoiser *p);
 
 /* condition_image.c. Open: encodes the given pictures, checks the shapes; the sampler exists by
  * then, and p->first is set. For every batch, begin: p->x as evaluation p->first takes it, with all
  * that is drawn for it, in diffusers' order; input: the denoiser's `sample` for evaluation k;
  * after: what follows it. */
-rt_status rt_condition_image_open(struct rt_painter *p, rt_error *err);
-void rt_condition_image_begin(struct rt_painter *p);
-void rt_condition_image_input(struct rt_painter *p, int k);
-void rt_condition_image_after(struct rt_painter *p, int k);
-void rt_condition_image_close(struct rt_painter *p);
+rt_status rt_condition_image_open(struct rt_denoiser *p, rt_error *err);
+void rt_condition_image_begin(struct rt_denoiser *p);
+void rt_condition_image_input(struct rt_denoiser *p, int k);
+void rt_condition_image_after(struct rt_denoiser *p, int k);
+void rt_condition_image_close(struct rt_denoiser *p);
 
 #endif

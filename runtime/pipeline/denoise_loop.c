@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void painter_free(struct rt_painter *p) {
-    rt_net_free(p->denoiser);
-    rt_net_free(p->decoder);
+static void denoiser_free(struct rt_denoiser *p) {
+    rt_network_free(p->denoiser);
+    rt_network_free(p->decoder);
     rt_condition_text_close(p);
     rt_condition_image_close(p);
     rt_sampler_free(p->sampler);
@@ -19,38 +19,38 @@ static void painter_free(struct rt_painter *p) {
     free(p->rng);
 }
 
-size_t rt_painter_elements(const struct ebru_tensor_desc *d) {
+size_t rt_denoiser_elements(const struct ebru_tensor_desc *d) {
     size_t n = 1;
     for (int32_t i = 1; i < d->rank; i++) n *= (size_t)d->dim[i];
     return n;
 }
 
-void rt_painter_draw(struct rt_painter *p, float *out) {
+void rt_denoiser_draw(struct rt_denoiser *p, float *out) {
     for (int i = 0; i < p->batch; i++)
         rt_rng_randn(&p->rng[i], out + (size_t)i * p->latent, p->latent);
 }
 
 /* Guidance runs both halves in one batch: "NAME@2" is the network for twice the pictures. At 1 and
  * below there is none, as in diffusers. */
-static rt_status open_networks(struct rt_painter *p, rt_error *err) {
+static rt_status open_networks(struct rt_denoiser *p, rt_error *err) {
     const rt_pipeline_info *info = p->info;
     p->guided = info->guidance_pair && p->settings->guidance > 1;
     char name[300];
     snprintf(name, sizeof name, "%s%s", info->denoiser, p->guided ? "@2" : "");
-    rt_status s = rt_net_open(&p->denoiser, p->engine, name, err);
-    if (!s && info->decoder) s = rt_net_open(&p->decoder, p->engine, info->decoder, err);
+    rt_status s = rt_network_open(&p->denoiser, p->engine, name, err);
+    if (!s && info->decoder) s = rt_network_open(&p->decoder, p->engine, info->decoder, err);
     return s;
 }
 
-static rt_status allocate(struct rt_painter *p, rt_error *err) {
-    const struct ebru_tensor_desc *sample = rt_net_input(p->denoiser, "sample");
-    const struct ebru_tensor_desc *result = rt_net_output(p->denoiser, "sample");
+static rt_status allocate(struct rt_denoiser *p, rt_error *err) {
+    const struct ebru_tensor_desc *sample = rt_network_input(p->denoiser, "sample");
+    const struct ebru_tensor_desc *result = rt_network_output(p->denoiser, "sample");
     if (!sample || !result || sample->rank != 4 || result->rank != 4)
         return rt_fail(err, RT_ERR_INTERNAL, "the denoiser has no 'sample'");
     int halves = p->guided ? 2 : 1;
     p->batch = (int)sample->dim[0] / halves;
     if (p->batch < 1) return rt_fail(err, RT_ERR_INTERNAL, "the denoiser takes no picture");
-    p->latent = rt_painter_elements(result);
+    p->latent = rt_denoiser_elements(result);
     p->area = (size_t)(result->dim[2] * result->dim[3]);
     size_t bytes = p->latent * (size_t)p->batch * sizeof(float);
     p->x = rt_buffer(bytes);
@@ -63,7 +63,7 @@ static rt_status allocate(struct rt_painter *p, rt_error *err) {
 }
 
 /* What the sampler gets: the first half of the batch is the unconditional one. */
-static const float *guide(struct rt_painter *p, const float *e) {
+static const float *guide(struct rt_denoiser *p, const float *e) {
     if (!p->guided) return e;
     const float *conditional = e + p->latent * (size_t)p->batch;
     for (int i = 0; i < p->batch; i++) {
@@ -75,7 +75,7 @@ static const float *guide(struct rt_painter *p, const float *e) {
 }
 
 /* The sampler, and where it begins: with a given picture not at its first evaluation. */
-static rt_status open_sampler(struct rt_painter *p, rt_error *err) {
+static rt_status open_sampler(struct rt_denoiser *p, rt_error *err) {
     const rt_settings *settings = p->settings;
     rt_sampler_config config = settings->sampler;
     bool given = settings->pictures.init && p->info->condition != RT_CONDITION_LOW_RESOLUTION;
@@ -93,24 +93,24 @@ static rt_status open_sampler(struct rt_painter *p, rt_error *err) {
     return RT_OK;
 }
 
-static rt_status denoise(struct rt_painter *p, rt_error *err) {
+static rt_status denoise(struct rt_denoiser *p, rt_error *err) {
     int evaluations = rt_sampler_evaluations(p->sampler), count = evaluations - p->first;
     rt_profile_phase(p->engine->profile, p->phase);
     rt_profile_step(p->engine->profile, "prepare");
     rt_sampler_reset(p->sampler);
     rt_condition_image_begin(p);
     rt_status s =
-        rt_net_begin(p->denoiser, rt_sampler_timesteps(p->sampler) + p->first, count, err);
+        rt_network_begin(p->denoiser, rt_sampler_timesteps(p->sampler) + p->first, count, err);
     if (s) return s;
     rt_progress_phase(p->settings->progress, p->phase, count);
     for (int k = p->first; k < evaluations; k++) {
         rt_profile_step(p->engine->profile, "step %d/%d", k + 1 - p->first, count);
         rt_condition_image_input(p, k);
-        rt_net_step(p->denoiser, k - p->first);
+        rt_network_step(p->denoiser, k - p->first);
         bool noisy = rt_sampler_needs_noise(p->sampler, k);
-        if (noisy) rt_painter_draw(p, p->noise);
+        if (noisy) rt_denoiser_draw(p, p->noise);
         s = rt_sampler_step(p->sampler, k, p->x,
-                            guide(p, rt_net_output_buffer(p->denoiser, "sample")),
+                            guide(p, rt_network_output_buffer(p->denoiser, "sample")),
                             noisy ? p->noise : NULL, err);
         if (s) return s;
         rt_condition_image_after(p, k);
@@ -120,25 +120,25 @@ static rt_status denoise(struct rt_painter *p, rt_error *err) {
 }
 
 /* Latent i of p->x to a picture of 8 bits. */
-static rt_status decode(struct rt_painter *p, int i, uint8_t *out, rt_error *err) {
+static rt_status decode(struct rt_denoiser *p, int i, uint8_t *out, rt_error *err) {
     const rt_pipeline_info *info = p->info;
     size_t plane = (size_t)info->width * (size_t)info->height * (size_t)info->channels;
     const float *picture = p->x + (size_t)i * p->latent;
     if (p->decoder) {
-        float *latent = rt_net_input_buffer(p->decoder, "latent");
-        const struct ebru_tensor_desc *d = rt_net_input(p->decoder, "latent");
-        if (!latent || rt_painter_elements(d) != p->latent)
+        float *latent = rt_network_input_buffer(p->decoder, "latent");
+        const struct ebru_tensor_desc *d = rt_network_input(p->decoder, "latent");
+        if (!latent || rt_denoiser_elements(d) != p->latent)
             return rt_fail(err, RT_ERR_INTERNAL, "denoiser and decoder do not fit together");
         float factor = (float)info->scaling_factor, shift = (float)info->shift_factor;
         for (size_t k = 0; k < p->latent; k++) latent[k] = picture[k] / factor + shift;
-        rt_status s = rt_net_begin(p->decoder, NULL, 1, err);
+        rt_status s = rt_network_begin(p->decoder, NULL, 1, err);
         if (s) return s;
-        rt_net_step(p->decoder, 0);
-        d = rt_net_output(p->decoder, "image");
-        if (!d || rt_painter_elements(d) != plane)
+        rt_network_step(p->decoder, 0);
+        d = rt_network_output(p->decoder, "image");
+        if (!d || rt_denoiser_elements(d) != plane)
             return rt_fail(err, RT_ERR_INTERNAL,
                            "the decoder gives no picture of the program's size");
-        picture = rt_net_output_buffer(p->decoder, "image");
+        picture = rt_network_output_buffer(p->decoder, "image");
     } else if (p->latent != plane) {
         return rt_fail(err, RT_ERR_INTERNAL, "the sample is not a picture and there is no decoder");
     }
@@ -147,8 +147,8 @@ static rt_status decode(struct rt_painter *p, int i, uint8_t *out, rt_error *err
 }
 
 /* Pictures `first` to `first + count`; the rows of the batch behind them repeat the last. */
-static rt_status paint_batch(struct rt_painter *p, const rt_request *requests, int first, int count,
-                             uint8_t *pixels, rt_error *err) {
+static rt_status paint_batch(struct rt_denoiser *p, const rt_request *requests, int first,
+                             int count, uint8_t *pixels, rt_error *err) {
     rt_request *batch = calloc((size_t)p->batch, sizeof *batch);
     if (!batch) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     for (int i = 0; i < p->batch; i++) {
@@ -167,9 +167,9 @@ static rt_status paint_batch(struct rt_painter *p, const rt_request *requests, i
     return s;
 }
 
-rt_status rt_paint(rt_engine *e, const rt_pipeline_info *info, const rt_request *requests,
-                   int count, const rt_settings *settings, rt_error *err) {
-    struct rt_painter p = {.engine = e, .info = info, .settings = settings, .phase = "denoise"};
+rt_status rt_denoise(rt_engine *e, const rt_pipeline_info *info, const rt_request *requests,
+                     int count, const rt_settings *settings, rt_error *err) {
+    struct rt_denoiser p = {.engine = e, .info = info, .settings = settings, .phase = "denoise"};
     uint8_t *pixels = malloc((size_t)info->width * (size_t)info->height * (size_t)info->channels);
     rt_status s = pixels ? open_networks(&p, err) : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     if (!s) s = allocate(&p, err);
@@ -182,7 +182,7 @@ rt_status rt_paint(rt_engine *e, const rt_pipeline_info *info, const rt_request 
             snprintf(p.phase, sizeof p.phase, "denoise picture %d of %d", first + n, count);
         s = paint_batch(&p, requests, first, n, pixels, err);
     }
-    painter_free(&p);
+    denoiser_free(&p);
     free(pixels);
     return s;
 }

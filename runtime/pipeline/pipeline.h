@@ -89,8 +89,8 @@ typedef struct rt_settings {
 /* Paints `count` pictures. RT_ERR_INPUT for a prompt that is not UTF-8 or when a NaN or infinity
  * comes out (the message says where first); RT_ERR_USAGE when the strength leaves no step of the
  * sampler. */
-rt_status rt_paint(rt_engine *e, const rt_pipeline_info *info, const rt_request *requests,
-                   int count, const rt_settings *settings, rt_error *err);
+rt_status rt_denoise(rt_engine *e, const rt_pipeline_info *info, const rt_request *requests,
+                     int count, const rt_settings *settings, rt_error *err);
 
 /* Number of the class with this name ("class.N" properties), or -1. */
 int rt_class_by_name(const struct ebru_model *t, const char *name, size_t length);

@@ -1,4 +1,4 @@
-/* The transforms of a tile of minimal filtering; the formulas' source and their points: winograd.c.
+/* The transforms of a Winograd tile; the formulas' source and their points: winograd.c.
  */
 #include "runtime/kernels/tile/winograd_tile.h"
 

@@ -1,4 +1,4 @@
-/* The transforms of one tile of minimal filtering F(MxM, 3x3), one function an M: no model
+/* The transforms of one Winograd tile F(MxM, 3x3), one function an M: no model
  * specialises them, so they are compiled once a level, like the register tiles. All data 64-byte
  * aligned, sixteen channels a pixel. */
 #ifndef EBRU_RUNTIME_KERNELS_TILE_WINOGRAD_TILE_H

@@ -117,7 +117,7 @@ void model_lower(ir_module *m, const ir_target *target, ir_level from, ir_precis
 static bool tiles_permitted(void) {
 #if defined(__x86_64__)
     enum { REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
-    return cg_host_level() >= EBRU_LEVEL_V4_AMX &&
+    return cg_host_level() >= EBRU_ISA_V4_AMX &&
            syscall(SYS_arch_prctl, REQ_XCOMP_PERM, TILE_DATA) == 0;
 #else
     return false;
@@ -126,7 +126,7 @@ static bool tiles_permitted(void) {
 
 bool model_runs(const char *level) {
     __builtin_cpu_init();
-    if (strcmp(level, "x86-64-v4-bf16") == 0) return cg_host_level() >= EBRU_LEVEL_V4_BF16;
+    if (strcmp(level, "x86-64-v4-bf16") == 0) return cg_host_level() >= EBRU_ISA_V4_BF16;
     if (strcmp(level, "x86-64-v4-amx") == 0) return tiles_permitted();
     if (strcmp(level, "x86-64-v4") == 0)
         return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");

@@ -96,7 +96,7 @@ static void keys(void **state) {
     base_str_free(&key);
     struct ebru_conv2d_params p;
     ebru_conv2d_set_linear(&p, 1, 8, 32, 64);
-    ebru_conv2d_default_tiles(&p, EBRU_LEVEL_V3, 0, 0);
+    ebru_conv2d_default_tiles(&p, EBRU_ISA_V3, 0, 0);
     memcpy(words, &p, sizeof p);
     key = (base_str){0};
     cg_kernel_key("conv2d", words, true, &key);
@@ -127,8 +127,8 @@ static void add(cg_tuning *t, const char *kernel, const char *key, double ns, co
 }
 
 /* The net lowered for x86-64-v3 with the table, as text. */
-static char *lowered(cg_tuning *t, bool ways, capture *c) {
-    const cg_tuning_use use = {.table = t, .ways = ways, .machine = HERE, .prefer = -1};
+static char *lowered(cg_tuning *t, bool forms, capture *c) {
+    const cg_tuning_use use = {.table = t, .forms = forms, .machine = HERE, .prefer = -1};
     ir_target *target = cg_target_tuned(&cg_targets_x86_64[1].base, &use);
     ir_module *m = ir_parse(c->diag, "net", NET, strlen(NET));
     assert_non_null(m);
@@ -143,10 +143,10 @@ static char *lowered(cg_tuning *t, bool ways, capture *c) {
     return text.data;
 }
 
-static void expect(cg_tuning *t, bool ways, const char *there) {
+static void expect(cg_tuning *t, bool forms, const char *there) {
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    char *text = lowered(t, ways, &c);
+    char *text = lowered(t, forms, &c);
     if (!strstr(text, there)) fail_msg("no '%s' in\n%s", there, text);
     base_free(text);
     capture_end(&c);

@@ -372,7 +372,7 @@ static void refused_by_name(void **state) {
     unet_case("\"mid_block_type\": \"UNetMidBlock2DSimpleCrossAttn\"", "unknown mid block type");
     unet_case("\"norm_num_groups\": null", "'norm_num_groups' is null");
     unet_case("\"act_fn\": \"sillu\"", "unknown activation 'sillu'; did you mean 'silu'?");
-    unet_case("\"attention_head_dim\": [1, 2, 3]", "3 values for 2 levels");
+    unet_case("\"attention_head_dim\": [1, 2, 3]", "3 values for 2 resolutions");
     unet_case("\"transformer_layers_per_block\": [1, [2]]",
               "a list within 'transformer_layers_per_block'");
     unet_case("\"norm_num_groups\": 7", "7 groups do not divide 32 channels");
@@ -400,13 +400,13 @@ static void refused_by_name(void **state) {
     config_case("{\"_class_name\": \"AutoencoderTiny\"}", NULL);
     config_case(
         "{\"_class_name\": \"AutoencoderTiny\", \"encoder_block_out_channels\": [64, 32, 64, 64]}",
-        "unsupported: levels of 'encoder_block_out_channels' with different channels");
+        "unsupported: resolutions of 'encoder_block_out_channels' with different channels");
     config_case("{\"_class_name\": \"AutoencoderTiny\", \"upsample_fn\": \"bilinear\"}",
                 "unsupported: 'upsample_fn' is 'bilinear'");
     config_case("{\"_class_name\": \"AutoencoderTiny\", \"upsampling_scaling_factor\": 4}",
                 "unsupported: this value of 'upsampling_scaling_factor'");
     config_case("{\"_class_name\": \"AutoencoderTiny\", \"num_decoder_blocks\": [1, 2]}",
-                "'num_decoder_blocks' has 2 entries for 4 levels of resolution");
+                "'num_decoder_blocks' has 2 entries for 4 resolutions");
     config_case("{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, 2]}",
                 "'latents_mean' and 'latents_std' go together");
     config_case(

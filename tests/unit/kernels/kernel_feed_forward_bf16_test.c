@@ -160,7 +160,7 @@ static void run(params p) {
         q.KC2 = 2;
         q.TW = 7;
         assert_memory_equal(first, check(&q, &d, level), bytes);
-        if (kt_emulated && level != EBRU_LEVEL_V4_AMX) { /* emulated, it would take too long */
+        if (kt_emulated && level != EBRU_ISA_V4_AMX) { /* emulated, it would take too long */
             kt_release();
             continue;
         }

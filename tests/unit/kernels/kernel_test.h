@@ -58,12 +58,12 @@ static inline bool kt_supported(int32_t level) {
 #ifdef EBRU_TESTS_EMULATED
     kt_emulated = true;
 #endif
-    return level - EBRU_LEVEL_NEON < cpu.level; /* the runtime's count from 1 */
+    return level - EBRU_ISA_NEON < cpu.level; /* the runtime's count from 1 */
 #else
     kt_emulated = level > cpu.level || !base_cpu_permit(&cpu, level);
     if (!kt_emulated) return true;
-    if (level <= EBRU_LEVEL_V4 || cpu.level < EBRU_LEVEL_V4) return false;
-    return level == EBRU_LEVEL_V4_AMX ? emulate_tiles() : emulate_install();
+    if (level <= EBRU_ISA_V4 || cpu.level < EBRU_ISA_V4) return false;
+    return level == EBRU_ISA_V4_AMX ? emulate_tiles() : emulate_install();
 #endif
 }
 
@@ -146,16 +146,16 @@ static inline float *kt_random_c16(int32_t B, int32_t C, int64_t P) {
 #if defined(__aarch64__)
 #define KT_F32_CODE(name, level) ((void)(level), ebru_k_##name##_neon)
 #define KT_BF16_CODE(name, level)                                                                  \
-    ((level) == EBRU_LEVEL_NEON_BF16 ? ebru_k_##name##_neon_bf16 : ebru_k_##name##_neon)
+    ((level) == EBRU_ISA_NEON_BF16 ? ebru_k_##name##_neon_bf16 : ebru_k_##name##_neon)
 #else
 #define KT_F32_CODE(name, level)                                                                   \
-    ((level) == EBRU_LEVEL_V2   ? ebru_k_##name##_v2                                               \
-     : (level) == EBRU_LEVEL_V3 ? ebru_k_##name##_v3                                               \
-                                : ebru_k_##name##_v4)
+    ((level) == EBRU_ISA_V2   ? ebru_k_##name##_v2                                                 \
+     : (level) == EBRU_ISA_V3 ? ebru_k_##name##_v3                                                 \
+                              : ebru_k_##name##_v4)
 #define KT_BF16_CODE(name, level)                                                                  \
-    ((level) == EBRU_LEVEL_V4_AMX    ? ebru_k_##name##_v4_amx                                      \
-     : (level) == EBRU_LEVEL_V4_BF16 ? ebru_k_##name##_v4_bf16                                     \
-                                     : KT_F32_CODE(name, level))
+    ((level) == EBRU_ISA_V4_AMX    ? ebru_k_##name##_v4_amx                                        \
+     : (level) == EBRU_ISA_V4_BF16 ? ebru_k_##name##_v4_bf16                                       \
+                                   : KT_F32_CODE(name, level))
 #endif
 
 /* Runs a kernel over all tasks in `parts` calls of the code. */

@@ -218,7 +218,7 @@ static void prompt_is_framed_and_cut(void **state) {
 /* Stable Diffusion 2 pads with "!", which as a special token is also taken whole inside a text. */
 static void pad_and_special_tokens_are_options(void **state) {
     (void)state;
-    struct vocabulary v = load_vocabulary("tokenizer");
+    struct vocabulary v = load_vocabulary("../../models/clip");
     rt_tokenizer_options o = clip_options(&v);
     rt_vocab_entry specials[] = {
         {"<|startoftext|>", 15, o.bos}, {"<|endoftext|>", 13, o.eos}, {"!", 1, 0}};
