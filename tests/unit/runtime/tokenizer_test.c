@@ -122,7 +122,7 @@ static void open_blob(const char *folder, void **blob, size_t *size, rt_tokenize
 
 static int setup(void **state) {
     (void)state;
-    open_blob("tokenizer", &clip_blob, &clip_size, &clip);
+    open_blob("../../models/clip", &clip_blob, &clip_size, &clip);
     open_blob("tokenizer/shapes", &shapes_blob, &shapes_size, &shapes);
     return 0;
 }
