@@ -475,6 +475,9 @@ void ir_print_weight(const ir_weight *w, base_str *out);
  * {a=1, b=2}" or nothing. */
 void ir_print_attr(const ir_node *n, uint32_t index, base_str *out);
 void ir_print_attrs(const ir_node *n, base_str *out);
+/* For a debugger: a function, or one node of it, to standard error. scripts/gdb/ebru.py calls them. */
+void ir_dump_func(const ir_func *f);
+void ir_dump_node(const ir_func *f, ir_ref r);
 ir_module *ir_parse(base_diag *d, const char *name, const char *text, size_t length);
 /* The number of a node in the text form (%N): inputs first, then the others in order; weights have
  * none (UINT32_MAX). ir_numbering returns the numbers of all nodes, base_free it. */

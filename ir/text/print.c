@@ -370,3 +370,23 @@ void ir_print(const ir_module *m, base_str *out) {
         ir_print_func(m->funcs.items[i], out);
     }
 }
+
+/* ---- for a debugger ---- */
+
+static void dump(base_str *text) {
+    fputs(text->data ? text->data : "", stderr);
+    fputc('\n', stderr);
+    base_str_free(text);
+}
+
+void ir_dump_func(const ir_func *f) {
+    base_str text = {0};
+    ir_print_func(f, &text);
+    dump(&text);
+}
+
+void ir_dump_node(const ir_func *f, ir_ref r) {
+    base_str text = {0};
+    ir_print_node(f, r, &text);
+    dump(&text);
+}

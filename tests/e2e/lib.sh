@@ -19,7 +19,7 @@ rm -rf "$EBRU_WORK"
 mkdir -p "$EBRU_WORK"
 cd "$EBRU_WORK" || exit 1
 long() { [ -n "${EBRU_LONG:-}" ]; }
-# effort for programs whose code is not what a script is about: roads.sh shows that it changes no bit
+# effort for programs whose code is not what a script is about: efforts.sh shows that it changes no bit
 QUICK=-O0
 long && QUICK=-O3
 EBRU_CACHE_DIR=$EBRU_WORK/cache # not the user's tuning records

@@ -10,7 +10,7 @@ is() { if [ "$2" = "$3" ]; then pass "$1"; else fail "$1: '$3', expected '$2'"; 
 grep -v '^#' "$TINY/pipelines.tsv" >rows.txt
 while IFS="$tab" read -r name system compile psnr options; do
     program=$system$compile
-    [ "$compile" = - ] && compile= program=$system
+    [ "$compile" = - ] && compile="" program=$system
     effort=$QUICK
     [ "$program" = xl ] && effort=-O1 # one of them with specialised kernels
     [ -x "$program" ] || check "compile $program" "$EBRU" compile -q $effort "$TINY/$system" $compile -o "$program"

@@ -126,6 +126,7 @@ congruent() { # congruent WHAT PROGRAM: so the kernel maps them once the program
     while kill -0 $pid 2>/dev/null && ! large_mapping; do sleep 0.1; done
     kill $pid 2>/dev/null
     wait $pid
+    # shellcheck disable=SC2046 # two words
     if python3 -c 'import sys; a, o = (int(x, 16) for x in sys.argv[1:]); sys.exit((a - o) % (2 << 20))' $(cat at); then
         pass "$1"
     else
