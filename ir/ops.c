@@ -2,7 +2,7 @@
  * and attrs.def. */
 #include <string.h>
 
-#include "base/index.h"
+#include "base/hash.h"
 #include "ir/build.h"
 #include "ir/ir.h"
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/index.h"
+#include "base/hash.h"
 #include "ir/build.h"
 
 enum {
@@ -18,12 +18,6 @@ static uint64_t mix(uint64_t h, uint64_t x) {
     return h ^ h >> 29;
 }
 
-static uint64_t hash_text(const char *s) {
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a, 64 bits */
-    for (; s && *s; s++) h = (h ^ (unsigned char)*s) * 0x100000001b3u;
-    return h;
-}
-
 static const char *block_of(const ir_func *f, const ir_node *n) {
     const char *block = f->module->origins.items[n->origin].block;
     return block ? block : "";
@@ -35,8 +29,8 @@ static const char *weight_name(const ir_func *f, const ir_node *n) {
 
 /* Op, attributes, type and block. */
 static uint64_t local_hash(const ir_func *f, const ir_node *n) {
-    uint64_t h = mix(hash_text(block_of(f, n)), (uint64_t)n->op);
-    if (n->op == IR_OP_weight) return mix(h, hash_text(weight_name(f, n)));
+    uint64_t h = mix(base_hash64_text(block_of(f, n)), (uint64_t)n->op);
+    if (n->op == IR_OP_weight) return mix(h, base_hash64_text(weight_name(f, n)));
     h = mix(h, ir_attrs_hash(n->op, n->attrs, BASE_HASH_START));
     h = mix(h, (uint64_t)n->type.dtype << 8 | (uint64_t)n->type.layout);
     for (uint32_t i = 0; i < n->type.rank; i++) h = mix(h, (uint64_t)n->type.dim[i]);
@@ -67,7 +61,7 @@ static uint64_t *block_hashes(const ir_func *f) {
     for (size_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         if (!(ir_op_get(n->op)->flags & IR_FLAG_LEAF))
-            hash[i] = mix(hash_text(block_of(f, n)), (uint64_t)n->op);
+            hash[i] = mix(base_hash64_text(block_of(f, n)), (uint64_t)n->op);
     }
     return hash;
 }
@@ -80,7 +74,7 @@ static uint64_t *weight_hashes(const ir_func *f) {
     bool *constant = ir_constants(f);
     for (size_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
-        uint64_t found = n->op == IR_OP_weight ? hash_text(weight_name(f, n)) : 0;
+        uint64_t found = n->op == IR_OP_weight ? base_hash64_text(weight_name(f, n)) : 0;
         for (uint32_t k = 0; !found && k < n->operand_count; k++)
             if (ir_ref_ok(n->operand[k]) && constant[n->operand[k].id])
                 found = behind[n->operand[k].id];
