@@ -386,6 +386,11 @@ void base_note(base_diag *d, const base_loc *loc, const char *fmt, ...) {
     va_end(ap);
 }
 
+void base_error_file(base_diag *d, const char *path, const char *action, int code) {
+    base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
+    base_error(d, &loc, "cannot %s: %s", action, strerror(code));
+}
+
 static void print_hidden(base_diag *d, unsigned hidden, const char *what) {
     if (!hidden) return;
     message m = {.severity = BASE_NOTE};

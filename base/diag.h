@@ -61,6 +61,8 @@ void base_note(base_diag *d, const base_loc *loc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void base_vreport(base_diag *d, base_severity severity, const base_loc *loc, const char *fmt,
                   va_list ap);
+/* "PATH: error: cannot ACTION: reason of the errno `code`". */
+void base_error_file(base_diag *d, const char *path, const char *action, int code);
 /* Prints what is pending (the last frame waits for its notes) and a summary line when errors were
  * suppressed. */
 void base_diag_flush(base_diag *d);

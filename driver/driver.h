@@ -3,6 +3,7 @@
 #ifndef EBRU_DRIVER_DRIVER_H
 #define EBRU_DRIVER_DRIVER_H
 
+#include "base/output.h"
 #include "codegen/codegen.h"
 #include "codegen/target/tuning.h"
 #include "frontend/files/files.h"
@@ -116,11 +117,11 @@ fe_shape *drv_io_shapes(const struct fe_st *st, uint32_t *count);
 /* process.c: a program for one use: compiled into a fresh directory, removed by drv_temp_free (also
  * on signals). */
 typedef struct drv_temp {
-    char dir[200], program[220];
+    base_temp_dir *dir;
+    base_str program; /* its path */
 } drv_temp;
 bool drv_temp_new(base_diag *d, drv_temp *t);
 void drv_temp_free(drv_temp *t);
-void drv_temp_remove(void); /* for handlers of signals: async-signal-safe */
 /* Runs argv[0] with `input` on its standard input; *out (base_alloc'd) receives its standard
  * output, NULL `out`: it goes to ours. The child's exit code, or -1 with a diagnostic. */
 int drv_run(base_diag *d, const char *const *argv, const void *input, size_t input_bytes,

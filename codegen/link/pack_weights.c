@@ -1,11 +1,11 @@
 #include "codegen/link/pack_weights.h"
+#include "base/io.h"
 #include "codegen/link/digest.h"
 #include "codegen/target/bind.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* A value in the blob. Functions may share it: the first in function order stands for all. */
 typedef struct entry {
@@ -103,17 +103,9 @@ typedef struct sink {
 } sink;
 
 static bool put(sink *s, const void *bytes, uint64_t count) {
-    const char *p = bytes;
     cg_digest_add(&s->digest, bytes, count);
-    while (count > 0) {
-        size_t chunk = count < (1u << 30) ? (size_t)count : 1u << 30;
-        ssize_t n = pwrite(s->fd, p, chunk, (off_t)(s->base + s->at));
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return false;
-        p += n;
-        s->at += (uint64_t)n;
-        count -= (uint64_t)n;
-    }
+    if (!base_pwrite_all(s->fd, bytes, count, s->base + s->at)) return false;
+    s->at += count;
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* The road a model takes: front end or IR text, passes once a CPU level, code generation. */
 #include "base/number.h"
+#include "base/output.h"
 #include "driver/driver.h"
 
 #include "frontend/files/files.h"
@@ -257,8 +258,12 @@ bool drv_write_text(base_diag *d, const char *path, const char *text, size_t len
         base_error(d, NULL, "cannot write to standard output");
         return false;
     }
-    fe_output *out = fe_output_begin(d, path, 0666);
-    if (!out) return false;
-    fe_output_write(out, text, length);
-    return fe_output_commit(out);
+    base_output *out = base_output_begin(path, 0666);
+    int error = errno;
+    if (out) {
+        base_output_write(out, text, length);
+        error = base_output_commit(out);
+    }
+    if (!out || error) base_error_file(d, path, out ? "write" : "create", error);
+    return out && !error;
 }
