@@ -69,9 +69,6 @@ void base_diag_flush(base_diag *d);
 unsigned base_diag_errors(const base_diag *d);
 unsigned base_diag_warnings(const base_diag *d);
 
-/* The candidate nearest to `word` (Damerau-Levenshtein distance <= max(1, len/3)), or NULL. */
-const char *base_suggest(const char *word, const char *const *candidates, size_t count);
-
 /* Printable form of untrusted bytes, in a ring of static buffers (valid until eight more calls). At
  * most 200 bytes, then "...". */
 const char *base_escape(const char *bytes, size_t length);

@@ -1,5 +1,6 @@
 /* ebru completion SHELL: what bash, zsh and fish complete the command line by, from the option
  * tables. */
+#include "base/suggest.h"
 #include "driver/cli/option_table.h"
 
 #include "runtime/cli/options.h"
@@ -205,9 +206,9 @@ int drv_completion(const drv_options *o) {
         base_diag_free(d);
         return code;
     }
+    char hint[BASE_HINT_MAX];
     const char *near = base_suggest(o->model, shells, 3);
-    fprintf(stderr, "ebru: error: completion expects bash, zsh or fish, not '%s'%s%s%s\n",
-            base_escape(o->model, strlen(o->model)), near ? "; did you mean '" : "",
-            near ? near : "", near ? "'?" : "");
+    fprintf(stderr, "ebru: error: completion expects bash, zsh or fish, not '%s'%s\n",
+            base_escape(o->model, strlen(o->model)), base_hint(near, hint));
     return DRV_USAGE;
 }

@@ -1,4 +1,5 @@
 #include "base/number.h"
+#include "base/suggest.h"
 #include "driver/cli/option_table.h"
 #include "driver/driver.h"
 
@@ -11,10 +12,10 @@
 #include <unistd.h>
 
 static int usage_error(const char *fmt, const char *word, const char *near) {
+    char hint[BASE_HINT_MAX];
     fprintf(stderr, "ebru: error: ");
     fprintf(stderr, fmt, base_escape(word, strlen(word)));
-    if (near) fprintf(stderr, "; did you mean '%s'?", near);
-    fprintf(stderr, "\n");
+    fprintf(stderr, "%s\n", base_hint(near, hint));
     return DRV_USAGE;
 }
 

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/index.h"
 #include "base/number.h"
+#include "base/suggest.h"
 #include "ir/build.h"
 #include "ir/check/verify.h"
 #include "ir/text/lex.h"

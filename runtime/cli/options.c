@@ -1,4 +1,5 @@
 #include "runtime/cli/options.h"
+#include "base/suggest.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -81,45 +82,13 @@ static const struct option table[] = {
 };
 enum { TABLE = sizeof table / sizeof *table };
 
-/* Edits between two words: insert, delete, change, swap neighbours (optimal string alignment). */
-static size_t distance(const char *a, const char *b) {
-    size_t n = strlen(a), m = strlen(b);
-    if (n > 40 || m > 40) return 99;
-    size_t d[42][42];
-    for (size_t i = 0; i <= n; i++) d[i][0] = i;
-    for (size_t j = 0; j <= m; j++) d[0][j] = j;
-    for (size_t i = 1; i <= n; i++)
-        for (size_t j = 1; j <= m; j++) {
-            size_t best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
-            if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                d[i - 2][j - 2] + 1 < best)
-                best = d[i - 2][j - 2] + 1;
-            d[i][j] = best;
-        }
-    return d[n][m];
-}
-
-const char *rt_hint(const char *word, const char *const *words, int count, char out[RT_HINT_MAX]) {
-    const char *near = NULL;
-    size_t best = strlen(word) / 3 + 1;
-    for (int i = 0; i < count; i++) {
-        size_t k = distance(word, words[i]);
-        if (k < best || (k == best && !near)) best = k, near = words[i];
-    }
-    out[0] = '\0';
-    if (near) snprintf(out, RT_HINT_MAX, "; did you mean '%.80s'?", near);
-    return out;
-}
-
 /* What is near the word in front of its '='. */
 static rt_status unknown(const char *word, rt_error *err) {
     const char *names[TABLE];
-    char name[80], hint[RT_HINT_MAX];
+    char name[80], hint[BASE_HINT_MAX];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
     for (int i = 0; i < TABLE; i++) names[i] = table[i].name;
-    rt_hint(name, names, TABLE, hint);
+    base_hint(base_suggest(name, names, TABLE), hint);
     return rt_fail(err, RT_ERR_USAGE, "unknown option '%.80s'%s", word,
                    *hint ? hint : "; see --help");
 }

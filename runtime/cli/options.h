@@ -52,10 +52,6 @@ typedef struct rt_option {
 } rt_option;
 int rt_option_count(void);
 rt_option rt_option_at(int index);
-enum { RT_HINT_MAX = 120 };
-/* For the end of a message: "; did you mean 'NAME'?" with the one of `words` that `word` may be a
- * misspelling of, or "" when none is near. Returns `out`. */
-const char *rt_hint(const char *word, const char *const *words, int count, char out[RT_HINT_MAX]);
 /* The option list of --help. */
 void rt_options_print(FILE *out);
 
