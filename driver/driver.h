@@ -24,6 +24,7 @@ enum {
     DRV_REPORT = 64,
     DRV_REDUCE = 128,
     DRV_TUNE = 256,
+    DRV_NO_COMMAND = 1 << 13, /* ebru MODEL -o X: compile, and --version */
     DRV_COMPLETION = 1 << 14,
     DRV_HELP = 1 << 15
 };
@@ -33,11 +34,12 @@ enum {
 #define DRV_MAX_LORAS    64
 
 typedef struct drv_options {
-    unsigned command; /* DRV_* */
+    unsigned command;  /* DRV_* */
+    uint32_t operands; /* model, second and third: how many there are */
     const char *model;
-    const char *output, *emit, *target, *cpu, *precision, *size, *component, *function, *weights,
-        *passes, *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io,
-        *write, *tolerance, *error_format, *color, *prediction, *op, *tuning;
+    const char *output, *emit, *target, *cpu, *precision, *size, *component, *function, *passes,
+        *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io, *write,
+        *tolerance, *error_format, *color, *prediction, *op, *tuning;
     const char *second, *third; /* of commands with several operands */
     const char *print_before, *filter, *analyze_depth, *metafile, *fault, *test;
     const char *disabled[DRV_MAX_DISABLED];
@@ -48,7 +50,7 @@ typedef struct drv_options {
         prompt_chunks;
     bool print_changed, verify_each, time_passes, list_passes, list_ops, fusion_report, fusion_json,
         analyze, poison, check_finite, evaluator, layers, layers_passes, layers_kernels, all, json,
-        verbose, quiet, help, no_image_input, keep_bits, again, check, man, man_program;
+        verbose, quiet, help, no_image_input, keep_bits, again, check, man, man_program, version;
     /* digested */
     ir_precision products; /* --precision= */
     int64_t width, height;
