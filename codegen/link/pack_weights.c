@@ -1,6 +1,6 @@
 #include "codegen/link/pack_weights.h"
+#include "base/digest.h"
 #include "base/io.h"
-#include "codegen/link/digest.h"
 #include "codegen/target/bind.h"
 
 #include <errno.h>
@@ -99,11 +99,11 @@ static void *lay_out(ir_tensor *v, uint64_t bytes) {
 typedef struct sink {
     int fd;
     uint64_t base, at; /* at: bytes written so far */
-    cg_digest digest;
+    base_digest digest;
 } sink;
 
 static bool put(sink *s, const void *bytes, uint64_t count) {
-    cg_digest_add(&s->digest, bytes, count);
+    base_digest_add(&s->digest, bytes, count);
     if (!base_pwrite_all(s->fd, bytes, count, s->base + s->at)) return false;
     s->at += count;
     return true;
@@ -146,7 +146,7 @@ bool cg_write_weights(base_diag *d, const ir_module *m, int fd, uint64_t base,
     entries e = collect(m);
     sink s = {.fd = fd, .base = base};
     bool fine = true;
-    cg_digest_begin(&s.digest);
+    base_digest_begin(&s.digest);
     for (size_t i = 0; i < e.list.count && fine; i++) {
         fine = put_entry(d, &s, m, &e.list.items[i]);
         if (options->progress)
@@ -157,7 +157,7 @@ bool cg_write_weights(base_diag *d, const ir_module *m, int fd, uint64_t base,
         fine = false;
     }
     *bytes = s.at;
-    cg_digest_end(&s.digest, id);
+    base_digest_end(&s.digest, id);
     base_free(e.list.items);
     return fine;
 }
