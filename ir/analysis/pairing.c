@@ -191,21 +191,6 @@ void ir_pairing_free(ir_pairing *p) {
 
 /* ---- what differs ---- */
 
-static bool same_param(const ir_param *a, const ir_param *b) {
-    if (strcmp(a->name, b->name) || a->is_float != b->is_float) return false;
-    return a->is_float ? !memcmp(&a->f, &b->f, sizeof a->f) : a->i == b->i;
-}
-
-static bool same_binding(const ir_binding *a, const ir_binding *b) {
-    if (!a || !b) return a == b;
-    if (strcmp(a->kernel, b->kernel) || a->param_count != b->param_count || a->tasks != b->tasks ||
-        a->scratch != b->scratch)
-        return false;
-    for (uint32_t i = 0; i < a->param_count; i++)
-        if (!same_param(&a->params[i], &b->params[i])) return false;
-    return true;
-}
-
 bool ir_pair_operand_same(const ir_pairing *p, ir_ref in_a, ir_ref in_b, uint32_t k) {
     return same_operand(p, ir_get(p->a, in_a), ir_get(p->b, in_b), k);
 }
@@ -218,7 +203,7 @@ uint32_t ir_pair_differs(const ir_pairing *p, ir_ref in_a, ir_ref in_b) {
     if (!ir_type_equal(&a->type, &b->type)) bits |= IR_DIFFERS_TYPE;
     for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++)
         if (!same_operand(p, a, b, k)) bits |= IR_DIFFERS_OPERANDS;
-    if (!same_binding(a->binding, b->binding)) bits |= IR_DIFFERS_KERNEL;
+    if (!ir_binding_equal(a->binding, b->binding)) bits |= IR_DIFFERS_KERNEL;
     if (strcmp(block_of(p->a, a), block_of(p->b, b))) bits |= IR_DIFFERS_BLOCK;
     if (a->place.kind != b->place.kind || a->place.offset != b->place.offset)
         bits |= IR_DIFFERS_PLACE;
