@@ -11,8 +11,6 @@
 #include "ir/ir.h"
 #include "passes/passes.h"
 
-#define DRV_VERSION "0.1.0"
-
 enum { DRV_OK = 0, DRV_INPUT = 1, DRV_USAGE = 2, DRV_IO = 3, DRV_CPU = 4, DRV_INTERNAL = 70 };
 enum {
     DRV_COMPILE = 1,

@@ -2,6 +2,7 @@
  * tables. */
 #include "base/suggest.h"
 #include "driver/cli/option_table.h"
+#include "driver/version.h"
 
 #include "runtime/cli/options.h"
 
@@ -41,7 +42,7 @@ static const char bash_frame[] =
 
 static void bash(base_str *out) {
     base_str_addf(out, "# bash completion of ebru %s: made by `ebru completion bash`\n%s",
-                  DRV_VERSION, bash_frame);
+                  drv_version, bash_frame);
     base_str_add(out, "_ebru() {\n    local line=${COMP_LINE:0:COMP_POINT} word options=\n"
                       "    word=${line##*[[:space:]]}\n    case ${COMP_WORDS[1]} in\n");
     for (uint32_t i = 0; i < drv_command_count; i++) {
@@ -129,7 +130,7 @@ static void zsh_command(const drv_command *c, base_str *out) {
 static void zsh(base_str *out) {
     base_str_addf(out,
                   "#compdef ebru\n# zsh completion of ebru %s: made by `ebru completion zsh`\n",
-                  DRV_VERSION);
+                  drv_version);
     base_str_add(out, "_ebru() {\n    local -a commands=(");
     for (uint32_t i = 0; i < drv_command_count; i++) {
         base_str_addf(out, "\n        '%s:", drv_commands[i].name);
@@ -174,7 +175,7 @@ static void fish_option(const base_option *o, base_str *out) {
 
 static void fish(base_str *out) {
     base_str_addf(out, "# fish completion of ebru %s: made by `ebru completion fish`\n",
-                  DRV_VERSION);
+                  drv_version);
     for (uint32_t i = 0; i < drv_command_count; i++) {
         base_str_addf(out, "complete -c ebru -n __fish_use_subcommand -a %s -d '",
                       drv_commands[i].name);

@@ -1,12 +1,11 @@
 /* Manual pages from the option tables, in roff's man macros. */
 #include "driver/cli/option_table.h"
+#include "driver/version.h"
 
 #include "runtime/cli/options.h"
 #include "runtime/samplers/samplers.h"
 
 #include <string.h>
-
-#define DATE "2026-11-21" /* of the version: pages are the same whenever they are made */
 
 /* Text as roff reads it: hyphens of options stay what they are. */
 static void text(const char *s, base_str *out) {
@@ -49,8 +48,8 @@ static void header(const char *name, const char *about, base_str *out) {
     base_str_add(out, ".TH ");
     for (const char *p = name; *p; p++)
         base_str_addf(out, "%c", *p >= 'a' && *p <= 'z' ? *p - 32 : *p);
-    base_str_addf(out, " 1 %s \"ebru %s\" \"User Commands\"\n.SH NAME\n%s \\- ", DATE, DRV_VERSION,
-                  name);
+    base_str_addf(out, " 1 %s \"ebru %s\" \"User Commands\"\n.SH NAME\n%s \\- ", drv_version_date,
+                  drv_version, name);
     line(about, out);
 }
 

@@ -1,4 +1,5 @@
 #include "driver/cli/option_table.h"
+#include "driver/version.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -88,7 +89,7 @@ static void print_examples(FILE *out, unsigned command) {
 void drv_print_help(FILE *out, unsigned command) {
     if (!command) {
         fprintf(out, "ebru %s: an ahead-of-time compiler for diffusion models on CPUs\n\n",
-                DRV_VERSION);
+                drv_version);
         for (uint32_t i = 0; i < drv_command_count; i++)
             fprintf(out, "  ebru %-10s %-32s %s\n", drv_commands[i].name, drv_commands[i].operands,
                     drv_commands[i].help);

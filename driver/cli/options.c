@@ -2,6 +2,7 @@
 #include "base/suggest.h"
 #include "driver/cli/option_table.h"
 #include "driver/driver.h"
+#include "driver/version.h"
 
 #include <errno.h>
 #include <math.h>
@@ -198,7 +199,7 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
         !base_options_parse(&drv_option_table, o->command | (bare ? DRV_NO_COMMAND : 0), o,
                             argc - first, argv + first, error))
         return usage_error("%s", error, NULL);
-    if (o->version) printf("ebru %s\n", DRV_VERSION);
+    if (o->version) printf("ebru %s\n", drv_version);
     if (o->help || argc == 1) drv_print_help(argc == 1 ? stderr : stdout, bare ? 0 : o->command);
     *done = o->version || o->help || argc == 1;
     if (*done) return argc == 1 ? DRV_USAGE : 0;

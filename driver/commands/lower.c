@@ -2,6 +2,7 @@
 #include "base/number.h"
 #include "base/output.h"
 #include "driver/driver.h"
+#include "driver/version.h"
 
 #include "frontend/files/files.h"
 
@@ -176,7 +177,7 @@ void drv_build_free(drv_build *b) {
 
 static char *build_info(const drv_options *o, const drv_build *b) {
     base_str s = {0};
-    base_str_addf(&s, "ebru build info\nversion: %s\n", DRV_VERSION);
+    base_str_addf(&s, "ebru build info\nversion: %s\n", drv_version);
     base_str_addf(&s, "model: %s\n", ir_meta_string(b->levels[0].module, "model.name", "unnamed"));
     base_str_addf(&s, "precision: %s\noptimisation: -O%d\nparameters: %lld\n",
                   ir_meta_string(b->levels[0].module, "precision", "f32"), (int)o->opt_level,
@@ -222,7 +223,7 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
     const char *term = getenv("TERM");
     struct progress p = {!o->quiet, isatty(2) && term && strcmp(term, "dumb") != 0, ""};
     for (uint32_t i = 0; i < b->count; i++)
-        ir_meta_set_string(b->levels[i].module, "ebru.version", DRV_VERSION);
+        ir_meta_set_string(b->levels[i].module, "ebru.version", drv_version);
     cg_options c = {
         .kind = kind,
         .output = output,
