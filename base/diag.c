@@ -386,6 +386,11 @@ void base_note(base_diag *d, const base_loc *loc, const char *fmt, ...) {
     va_end(ap);
 }
 
+void base_error_file(base_diag *d, const char *path, const char *action, int code) {
+    base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
+    base_error(d, &loc, "cannot %s: %s", action, strerror(code));
+}
+
 static void print_hidden(base_diag *d, unsigned hidden, const char *what) {
     if (!hidden) return;
     message m = {.severity = BASE_NOTE};
@@ -414,54 +419,6 @@ unsigned base_diag_errors(const base_diag *d) {
 
 unsigned base_diag_warnings(const base_diag *d) {
     return d->warnings;
-}
-
-/* ---- suggestions ---- */
-
-enum { WORD_MAX = 128 };
-
-static unsigned lower(char c) {
-    unsigned u = (unsigned char)c;
-    return u >= 'A' && u <= 'Z' ? u + 32 : u;
-}
-
-/* Damerau-Levenshtein distance (optimal string alignment: insert, delete, replace, swap
- * neighbours), letters compared without case. Wagner & Fischer's table, three rows of it. */
-static size_t edit_distance(const char *a, size_t n, const char *b, size_t m) {
-    size_t rows[3][WORD_MAX + 1];
-    for (size_t j = 0; j <= m; j++) rows[0][j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t *row = rows[i % 3], *up = rows[(i + 2) % 3], *up2 = rows[(i + 1) % 3];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t best = up[j - 1] + (lower(a[i - 1]) != lower(b[j - 1]));
-            if (up[j] + 1 < best) best = up[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
-                lower(a[i - 2]) == lower(b[j - 1]) && up2[j - 2] + 1 < best) {
-                best = up2[j - 2] + 1;
-            }
-            row[j] = best;
-        }
-    }
-    return rows[n % 3][m];
-}
-
-const char *base_suggest(const char *word, const char *const *candidates, size_t count) {
-    size_t n = strlen(word);
-    if (n == 0 || n > WORD_MAX) return NULL;
-    size_t best = (n / 3 > 1 ? n / 3 : 1) + 1;
-    const char *found = NULL;
-    for (size_t i = 0; i < count; i++) {
-        size_t m = candidates[i] ? strlen(candidates[i]) : 0;
-        if (m == 0 || m > WORD_MAX || (m > n ? m - n : n - m) >= best) continue;
-        size_t distance = edit_distance(word, n, candidates[i], m);
-        if (distance < best) {
-            best = distance;
-            found = candidates[i];
-        }
-    }
-    return found;
 }
 
 /* ---- our own bugs ---- */

@@ -61,14 +61,13 @@ void base_note(base_diag *d, const base_loc *loc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void base_vreport(base_diag *d, base_severity severity, const base_loc *loc, const char *fmt,
                   va_list ap);
+/* "PATH: error: cannot ACTION: reason of the errno `code`". */
+void base_error_file(base_diag *d, const char *path, const char *action, int code);
 /* Prints what is pending (the last frame waits for its notes) and a summary line when errors were
  * suppressed. */
 void base_diag_flush(base_diag *d);
 unsigned base_diag_errors(const base_diag *d);
 unsigned base_diag_warnings(const base_diag *d);
-
-/* The candidate nearest to `word` (Damerau-Levenshtein distance <= max(1, len/3)), or NULL. */
-const char *base_suggest(const char *word, const char *const *candidates, size_t count);
 
 /* Printable form of untrusted bytes, in a ring of static buffers (valid until eight more calls). At
  * most 200 bytes, then "...". */

@@ -1,4 +1,4 @@
-/* A small hash index from 32-bit hashes to ids, shared by the node interner, the weight and origin
+/* A small index from 32-bit hashes (base/hash.h) to ids, shared by the node interner, the weight and origin
  * tables and the parser's labels. It stores no keys: the caller compares candidates itself.
  *
  *   uint32_t at = base_index_start(x, hash), id;
@@ -65,20 +65,6 @@ static inline void base_index_add(base_index *x, uint32_t hash, uint32_t id) {
     }
     base_index_put(x, (base_index_slot){hash, id + 1});
     x->count++;
-}
-
-/* FNV-1a, with a final mix because the index uses the low bits. */
-#define BASE_HASH_START 0x811c9dc5u
-static inline uint32_t base_hash_bytes(uint32_t h, const void *bytes, size_t n) {
-    const unsigned char *p = bytes;
-    for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 0x01000193u;
-    return h;
-}
-static inline uint32_t base_hash_finish(uint32_t h) {
-    h ^= h >> 16;
-    h *= 0x7feb352du;
-    h ^= h >> 15;
-    return h;
 }
 
 #endif

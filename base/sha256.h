@@ -1,5 +1,5 @@
 /* SHA-256 (FIPS 180-4), for the hashes by which a page's Content-Security-Policy names its script
- * and style. */
+ * and style. Weights and programs are told apart by base/digest.h, which is many times faster. */
 #ifndef EBRU_BASE_SHA256_H
 #define EBRU_BASE_SHA256_H
 

@@ -3,14 +3,13 @@
 #ifndef EBRU_DRIVER_DRIVER_H
 #define EBRU_DRIVER_DRIVER_H
 
+#include "base/output.h"
 #include "codegen/codegen.h"
 #include "codegen/target/tuning.h"
 #include "frontend/files/files.h"
 #include "frontend/frontend.h"
 #include "ir/ir.h"
 #include "passes/passes.h"
-
-#define DRV_VERSION "0.1.0"
 
 enum { DRV_OK = 0, DRV_INPUT = 1, DRV_USAGE = 2, DRV_IO = 3, DRV_CPU = 4, DRV_INTERNAL = 70 };
 enum {
@@ -23,6 +22,7 @@ enum {
     DRV_REPORT = 64,
     DRV_REDUCE = 128,
     DRV_TUNE = 256,
+    DRV_NO_COMMAND = 1 << 13, /* ebru MODEL -o X: compile, and --version */
     DRV_COMPLETION = 1 << 14,
     DRV_HELP = 1 << 15
 };
@@ -32,11 +32,12 @@ enum {
 #define DRV_MAX_LORAS    64
 
 typedef struct drv_options {
-    unsigned command; /* DRV_* */
+    unsigned command;  /* DRV_* */
+    uint32_t operands; /* model, second and third: how many there are */
     const char *model;
-    const char *output, *emit, *target, *cpu, *precision, *size, *component, *function, *weights,
-        *passes, *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io,
-        *write, *tolerance, *error_format, *color, *prediction, *op, *tuning;
+    const char *output, *emit, *target, *cpu, *precision, *size, *component, *function, *passes,
+        *stop_after, *start_after, *print_after, *dump_dir, *plan, *linker, *emulator, *io, *write,
+        *tolerance, *error_format, *color, *prediction, *op, *tuning;
     const char *second, *third; /* of commands with several operands */
     const char *print_before, *filter, *analyze_depth, *metafile, *fault, *test;
     const char *disabled[DRV_MAX_DISABLED];
@@ -47,7 +48,7 @@ typedef struct drv_options {
         prompt_chunks;
     bool print_changed, verify_each, time_passes, list_passes, list_ops, fusion_report, fusion_json,
         analyze, poison, check_finite, evaluator, layers, layers_passes, layers_kernels, all, json,
-        verbose, quiet, help, no_image_input, keep_bits, again, check, man, man_program;
+        verbose, quiet, help, no_image_input, keep_bits, again, check, man, man_program, version;
     /* digested */
     ir_precision products; /* --precision= */
     int64_t width, height;
@@ -116,11 +117,11 @@ fe_shape *drv_io_shapes(const struct fe_st *st, uint32_t *count);
 /* process.c: a program for one use: compiled into a fresh directory, removed by drv_temp_free (also
  * on signals). */
 typedef struct drv_temp {
-    char dir[200], program[220];
+    base_temp_dir *dir;
+    base_str program; /* its path */
 } drv_temp;
 bool drv_temp_new(base_diag *d, drv_temp *t);
 void drv_temp_free(drv_temp *t);
-void drv_temp_remove(void); /* for handlers of signals: async-signal-safe */
 /* Runs argv[0] with `input` on its standard input; *out (base_alloc'd) receives its standard
  * output, NULL `out`: it goes to ours. The child's exit code, or -1 with a diagnostic. */
 int drv_run(base_diag *d, const char *const *argv, const void *input, size_t input_bytes,

@@ -1,26 +1,8 @@
+#include "base/io.h"
+#include "base/output.h"
 #include "driver/driver.h"
 
-#include "frontend/files/files.h"
-
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <unistd.h>
-
-static void on_signal(int sig) {
-    fe_output_remove_all();
-    drv_temp_remove();
-    _exit(128 + sig);
-}
-
-/* A missing standard stream must not become the number of an output file, which messages would end
- * up in. */
-static void keep_standard_streams(void) {
-    for (int fd = 0; fd < 3; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
-            open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0)
-            return;
-}
 
 static int run(const drv_options *o) {
     switch (o->command) {
@@ -40,10 +22,8 @@ static int run(const drv_options *o) {
 }
 
 int main(int argc, char **argv) {
-    keep_standard_streams();
-    struct sigaction act = {.sa_handler = on_signal};
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
+    base_keep_standard_streams();
+    base_output_catch_signals();
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is a write error, told as one */
     signal(SIGPIPE, SIG_IGN);
     drv_options o;

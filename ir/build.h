@@ -8,6 +8,8 @@
 /* ops.c: attribute structs through their tables. Strings must not be NULL. */
 bool ir_attr_equal(const ir_attr_info *attr, const void *a, const void *b);
 uint32_t ir_attrs_hash(ir_op op, const void *attrs, uint32_t h);
+/* Kernel, parameters, tasks and scratch; NULL equals NULL. */
+bool ir_binding_equal(const ir_binding *a, const ir_binding *b);
 void *ir_attrs_copy(base_arena *arena, ir_op op, const void *attrs);
 
 /* node.c: adds a complete node as it is, without inference; the equal node where there is one (then

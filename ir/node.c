@@ -1,6 +1,7 @@
 /* Modules, functions, nodes: building and interning; see ir.h. */
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/index.h"
 #include "ir/build.h"
 #include "ir/ir.h"
@@ -148,10 +149,6 @@ void ir_func_remove(ir_module *m, ir_func *f) {
 
 /* ---- origins, weights, meta ---- */
 
-static uint32_t hash_string(const char *s) {
-    return base_hash_finish(base_hash_bytes(BASE_HASH_START, s, strlen(s)));
-}
-
 static bool same_string(const char *a, const char *b) {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
@@ -194,8 +191,8 @@ uint32_t ir_weight_find(const ir_module *m, const char *name) {
     base_index *x = &m->tables->weights;
     if (x->count > m->weights.count) base_index_free(x); /* entries were removed */
     for (size_t i = x->count; i < m->weights.count; i++)
-        base_index_add(x, hash_string(m->weights.items[i].name), (uint32_t)i);
-    uint32_t h = hash_string(name), at = base_index_start(x, h), id;
+        base_index_add(x, base_hash_text(m->weights.items[i].name), (uint32_t)i);
+    uint32_t h = base_hash_text(name), at = base_index_start(x, h), id;
     while (base_index_next(x, h, &at, &id))
         if (strcmp(m->weights.items[id].name, name) == 0) return id;
     return UINT32_MAX;

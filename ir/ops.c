@@ -2,7 +2,7 @@
  * and attrs.def. */
 #include <string.h>
 
-#include "base/index.h"
+#include "base/hash.h"
 #include "ir/build.h"
 #include "ir/ir.h"
 
@@ -165,6 +165,21 @@ static bool value_equal(ir_attr_kind kind, const void *a, const void *b) {
 
 bool ir_attr_equal(const ir_attr_info *attr, const void *a, const void *b) {
     return value_equal(attr->kind, (const char *)a + attr->offset, (const char *)b + attr->offset);
+}
+
+static bool same_param(const ir_param *a, const ir_param *b) {
+    if (strcmp(a->name, b->name) || a->is_float != b->is_float) return false;
+    return a->is_float ? !memcmp(&a->f, &b->f, sizeof a->f) : a->i == b->i;
+}
+
+bool ir_binding_equal(const ir_binding *a, const ir_binding *b) {
+    if (!a || !b) return a == b;
+    if (strcmp(a->kernel, b->kernel) || a->param_count != b->param_count || a->tasks != b->tasks ||
+        a->scratch != b->scratch)
+        return false;
+    for (uint32_t i = 0; i < a->param_count; i++)
+        if (!same_param(&a->params[i], &b->params[i])) return false;
+    return true;
 }
 
 bool ir_attrs_equal(ir_op op, const void *a, const void *b) {

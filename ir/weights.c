@@ -7,6 +7,7 @@
  * Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014). */
 #include <string.h>
 
+#include "base/hash.h"
 #include "ir/build.h"
 #include "ir/ir.h"
 
@@ -17,14 +18,8 @@ static uint64_t splitmix64(uint64_t x) {
     return x ^ (x >> 31);
 }
 
-static uint64_t hash_name(const char *s) {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (; *s; s++) h = (h ^ (unsigned char)*s) * 0x100000001b3u;
-    return h;
-}
-
 static void read_random(const ir_weight *w, float *out, int64_t first, int64_t count) {
-    uint64_t h = splitmix64(w->seed + splitmix64(hash_name(w->name)));
+    uint64_t h = splitmix64(w->seed + splitmix64(base_hash64_text(w->name)));
     for (int64_t i = 0; i < count; i++) {
         uint64_t x = splitmix64(h + (uint64_t)(first + i));
         double u = (double)(x >> 40) * 0x1p-24;

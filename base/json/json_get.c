@@ -6,6 +6,7 @@
 #include "base/json/json.h"
 #include "base/json/json_doc.h"
 #include "base/json/json_scan.h"
+#include "base/suggest.h"
 
 static const json_node *node_of(base_jval v) {
     return &v.doc->nodes.items[v.node];
@@ -260,9 +261,10 @@ bool base_json_choice(base_jval v, const char *what, const char *const *names, s
             return true;
         }
     }
+    char hint[BASE_HINT_MAX];
     const char *near = base_suggest(word, names, n);
-    base_json_error(v, "unknown %s '%s'%s%s%s", what, base_escape(word, strlen(word)),
-                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    base_json_error(v, "unknown %s '%s'%s", what, base_escape(word, strlen(word)),
+                    base_hint(near, hint));
     if (!near && n > 0 && n <= 16) {
         base_str list = {0};
         for (size_t i = 0; i < n; i++) base_str_addf(&list, "%s%s", i ? ", " : "", names[i]);
@@ -347,9 +349,10 @@ size_t base_json_report_unknown_keys(base_jval object, const char *const *known,
         if (node_of(m)->known || is_one_of(key, known, n)) continue;
         found++;
         base_loc loc = base_json_key_loc(m);
+        char hint[BASE_HINT_MAX];
         const char *near = base_suggest(key, meant, candidates);
-        report(m.doc->diag, severity, &loc, "unknown key '%s'%s%s%s", base_escape(key, strlen(key)),
-               near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        report(m.doc->diag, severity, &loc, "unknown key '%s'%s", base_escape(key, strlen(key)),
+               base_hint(near, hint));
     }
     base_free(meant);
     return found;

@@ -1,23 +1,10 @@
 #include "codegen/link/elf.h"
+#include "base/io.h"
 
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-static bool put(int fd, const void *data, size_t size, uint64_t at) {
-    const char *p = data;
-    while (size > 0) {
-        ssize_t n = pwrite(fd, p, size, (off_t)at);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return false;
-        p += n;
-        at += (uint64_t)n;
-        size -= (size_t)n;
-    }
-    return true;
-}
 
 enum { NONE, DATA, SYMTAB, STRTAB, SHSTRTAB, STACK, SECTIONS };
 
@@ -86,7 +73,9 @@ bool cg_elf_finish(int fd, const cg_arch *arch, const char *symbol, uint64_t off
     e.e_ident[EI_CLASS] = ELFCLASS64;
     e.e_ident[EI_DATA] = ELFDATA2LSB;
     e.e_ident[EI_VERSION] = EV_CURRENT;
-    return put(fd, &e, sizeof e, 0) && put(fd, symbols, sizeof symbols, symbols_at) &&
-           put(fd, strings, strings_size, strings_at) && put(fd, names, sizeof names, names_at) &&
-           put(fd, s, sizeof s, headers_at);
+    return base_pwrite_all(fd, &e, sizeof e, 0) &&
+           base_pwrite_all(fd, symbols, sizeof symbols, symbols_at) &&
+           base_pwrite_all(fd, strings, strings_size, strings_at) &&
+           base_pwrite_all(fd, names, sizeof names, names_at) &&
+           base_pwrite_all(fd, s, sizeof s, headers_at);
 }

@@ -1,4 +1,5 @@
 #include "codegen/link/jobs.h"
+#include "base/io.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -15,14 +16,7 @@ enum { CHILD_FAULT = 1, CHILD_ABORT = 70 };
 static int report_to = 2; /* in a child: the pipe to the parent */
 
 static void report(const char *text) {
-    size_t left = strlen(text);
-    while (left > 0) {
-        ssize_t n = write(report_to, text, left);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return;
-        text += n;
-        left -= (size_t)n;
-    }
+    (void)base_write_all(report_to, text, strlen(text));
 }
 
 _Noreturn void cg_job_abort(const char *reason) {

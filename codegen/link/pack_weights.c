@@ -1,11 +1,11 @@
 #include "codegen/link/pack_weights.h"
-#include "codegen/link/digest.h"
+#include "base/digest.h"
+#include "base/io.h"
 #include "codegen/target/bind.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* A value in the blob. Functions may share it: the first in function order stands for all. */
 typedef struct entry {
@@ -99,21 +99,13 @@ static void *lay_out(ir_tensor *v, uint64_t bytes) {
 typedef struct sink {
     int fd;
     uint64_t base, at; /* at: bytes written so far */
-    cg_digest digest;
+    base_digest digest;
 } sink;
 
 static bool put(sink *s, const void *bytes, uint64_t count) {
-    const char *p = bytes;
-    cg_digest_add(&s->digest, bytes, count);
-    while (count > 0) {
-        size_t chunk = count < (1u << 30) ? (size_t)count : 1u << 30;
-        ssize_t n = pwrite(s->fd, p, chunk, (off_t)(s->base + s->at));
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return false;
-        p += n;
-        s->at += (uint64_t)n;
-        count -= (uint64_t)n;
-    }
+    base_digest_add(&s->digest, bytes, count);
+    if (!base_pwrite_all(s->fd, bytes, count, s->base + s->at)) return false;
+    s->at += count;
     return true;
 }
 
@@ -154,7 +146,7 @@ bool cg_write_weights(base_diag *d, const ir_module *m, int fd, uint64_t base,
     entries e = collect(m);
     sink s = {.fd = fd, .base = base};
     bool fine = true;
-    cg_digest_begin(&s.digest);
+    base_digest_begin(&s.digest);
     for (size_t i = 0; i < e.list.count && fine; i++) {
         fine = put_entry(d, &s, m, &e.list.items[i]);
         if (options->progress)
@@ -165,7 +157,7 @@ bool cg_write_weights(base_diag *d, const ir_module *m, int fd, uint64_t base,
         fine = false;
     }
     *bytes = s.at;
-    cg_digest_end(&s.digest, id);
+    base_digest_end(&s.digest, id);
     base_free(e.list.items);
     return fine;
 }

@@ -1,15 +1,16 @@
 /* Intermediate files of one compilation: a hidden directory beside the output, so that the finished
- * file is renamed into place and a failure leaves nothing. */
+ * file is renamed into place and a failure leaves nothing (base/output.h). */
 #ifndef EBRU_CODEGEN_LINK_TEMP_DIR_H
 #define EBRU_CODEGEN_LINK_TEMP_DIR_H
 
 #include "base/arena.h"
 #include "base/diag.h"
+#include "base/output.h"
 
 typedef struct cg_files {
-    base_arena *arena;
-    const char *dir;
-    BASE_VEC(const char *) paths;
+    base_arena *arena; /* NULL: not open */
+    base_temp_dir *dir;
+    const char *target; /* the file itself where `output` was a link */
 } cg_files;
 
 /* `output`: the file it is all for; "-" uses the system's temporary directory. False with a

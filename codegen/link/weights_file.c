@@ -1,4 +1,5 @@
 #include "codegen/link/weights_file.h"
+#include "base/io.h"
 #include "codegen/link/elf.h"
 #include "codegen/link/pack_weights.h"
 #include "codegen/link/weights_segment.h"
@@ -23,7 +24,7 @@ static bool put_trailer(const cg_weights_file *b, int fd) {
     struct ebru_trailer t = {.bytes = b->bytes};
     memcpy(t.weights_id, b->id, sizeof t.weights_id);
     memcpy(t.magic, EBRU_TRAILER_MAGIC, sizeof t.magic);
-    return pwrite(fd, &t, sizeof t, (off_t)(b->head + b->bytes)) == (ssize_t)sizeof t;
+    return base_pwrite_all(fd, &t, sizeof t, b->head + b->bytes);
 }
 
 bool cg_weights_file_pack(base_diag *d, const ir_module *m, const cg_options *options,
@@ -57,7 +58,7 @@ static bool copy(int from, uint64_t from_at, int to, uint64_t to_at, uint64_t by
             (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) {
             static char buffer[1 << 20]; /* a file system that cannot: by hand */
             n = pread(from, buffer, bytes < sizeof buffer ? (size_t)bytes : sizeof buffer, in);
-            if (n > 0) n = pwrite(to, buffer, (size_t)n, out);
+            if (n > 0 && !base_pwrite_all(to, buffer, (size_t)n, (uint64_t)out)) return false;
             in += n > 0 ? n : 0;
             out += n > 0 ? n : 0;
         }

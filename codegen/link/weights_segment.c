@@ -1,4 +1,5 @@
 #include "codegen/link/weights_segment.h"
+#include "base/io.h"
 #include "codegen/link/elf.h"
 
 #include <elf.h>
@@ -9,7 +10,7 @@
 static const char stub[64] = "ebru: here the packed weights of the model begin";
 
 bool cg_weights_segment_stub(int fd, const cg_arch *arch, const char *symbol, uint64_t align) {
-    return pwrite(fd, stub, sizeof stub, CG_ELF_DATA_OFFSET) == (ssize_t)sizeof stub &&
+    return base_pwrite_all(fd, stub, sizeof stub, CG_ELF_DATA_OFFSET) &&
            cg_elf_finish(fd, arch, symbol, CG_ELF_DATA_OFFSET, sizeof stub, align);
 }
 
@@ -81,6 +82,6 @@ bool cg_weights_segment_set(int fd, const cg_weights_segment *s, uint64_t offset
     p.p_vaddr = p.p_paddr = h.sh_addr = s->address;
     p.p_filesz = p.p_memsz = h.sh_size = bytes;
     p.p_align = h.sh_addralign = align;
-    return pwrite(fd, &p, sizeof p, (off_t)s->program_header) == (ssize_t)sizeof p &&
-           pwrite(fd, &h, sizeof h, (off_t)s->section_header) == (ssize_t)sizeof h;
+    return base_pwrite_all(fd, &p, sizeof p, s->program_header) &&
+           base_pwrite_all(fd, &h, sizeof h, s->section_header);
 }

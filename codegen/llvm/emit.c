@@ -258,9 +258,9 @@ static bool make_tables(emission *e) {
     e->tables.plans = e->plans;
     e->tables.options = e->options;
     if (e->options->weights == CG_WEIGHTS_EXTERNAL) {
-        const char *slash = strrchr(e->options->output, '/');
+        const char *slash = strrchr(e->files.target, '/');
         e->tables.external =
-            base_arena_printf(e->files.arena, "%s.weights", slash ? slash + 1 : e->options->output);
+            base_arena_printf(e->files.arena, "%s.weights", slash ? slash + 1 : e->files.target);
     }
     cg_job job = {.what = "the tables", .run = compile_tables, .arg = e};
     bool fine = finish_jobs(e, &job, 1, "tables");
@@ -318,13 +318,13 @@ static bool link_objects(emission *e, const char *weights, const char *to) {
 }
 
 static const char *external_path(emission *e) {
-    return base_arena_printf(e->files.arena, "%s.weights", e->options->output);
+    return base_arena_printf(e->files.arena, "%s.weights", e->files.target);
 }
 
 /* Text goes to standard output or to its place; there is one part. */
 static bool publish_text(const emission *e) {
     if (strcmp(e->options->output, "-") != 0)
-        return cg_files_publish(e->d, e->parts[0].path, e->options->output);
+        return cg_files_publish(e->d, e->parts[0].path, e->files.target);
     fflush(stdout);
     return cg_files_append(e->d, STDOUT_FILENO, e->parts[0].path);
 }
@@ -370,7 +370,7 @@ static bool emit_binary(emission *e) {
         return false;
     }
     if (external && !cg_files_publish(e->d, e->blob.path, external_path(e))) return false;
-    if (cg_files_publish(e->d, product, e->options->output)) return true;
+    if (cg_files_publish(e->d, product, e->files.target)) return true;
     if (external) unlink(external_path(e));
     return false;
 }

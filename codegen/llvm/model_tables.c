@@ -1,6 +1,6 @@
 /* The constant tables of runtime/abi/abi.h as LLVM constants. Field by field in the order of the C
  * structs; LLVM lays a non-packed struct out as C does. */
-#include "codegen/link/digest.h"
+#include "base/digest.h"
 #include "codegen/llvm/cg.h"
 #include "runtime/abi/abi.h"
 
@@ -247,18 +247,18 @@ static LLVMValueRef meta(tables *t, size_t *count) {
 
 /* ---- what program this is ---- */
 
-static void digest_text(cg_digest *d, const char *s) {
-    cg_digest_add(d, s ? s : "", s ? strlen(s) + 1 : 1);
+static void digest_text(base_digest *d, const char *s) {
+    base_digest_add(d, s ? s : "", s ? strlen(s) + 1 : 1);
 }
 
 /* Everything that runs: the kernels with their parameters, the order of the ops, the weights; and
  * what the compiler says about itself. Nothing of the place it was compiled at. */
 static void build_id(const cg_table_input *in, const char *info, char out[33]) {
-    cg_digest d;
+    base_digest d;
     unsigned char id[16];
-    cg_digest_begin(&d);
+    base_digest_begin(&d);
     digest_text(&d, info);
-    cg_digest_add(&d, in->weights_id, sizeof in->weights_id);
+    base_digest_add(&d, in->weights_id, sizeof in->weights_id);
     for (uint32_t l = 0; l < in->level_count; l++) {
         const cg_plan *p = &in->plans[l];
         digest_text(&d, p->target->base.level);
@@ -270,11 +270,11 @@ static void build_id(const cg_table_input *in, const char *info, char out[33]) {
                 const ir_node *n = ir_get(f->f, f->ops.items[k].node);
                 const uint32_t what[] = {f->ops.items[k].wrapper, f->ops.items[k].barrier};
                 digest_text(&d, ir_op_get(n->op)->name);
-                cg_digest_add(&d, what, sizeof what);
+                base_digest_add(&d, what, sizeof what);
             }
         }
     }
-    cg_digest_end(&d, id);
+    base_digest_end(&d, id);
     for (int i = 0; i < 16; i++) snprintf(out + 2 * i, 3, "%02x", id[i]);
 }
 

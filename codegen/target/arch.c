@@ -1,4 +1,5 @@
 #include "codegen/target/arch.h"
+#include "base/suggest.h"
 
 #include <elf.h>
 #include <string.h>

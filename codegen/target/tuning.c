@@ -1,5 +1,6 @@
 /* The table of tuning records: a hash by kernel key, of each key the records in the order they
  * came. */
+#include "base/hash.h"
 #include "codegen/target/bind.h"
 
 #include <string.h>
@@ -34,12 +35,9 @@ void cg_tuning_free(cg_tuning *t) {
     base_free(t);
 }
 
-/* FNV-1a. */
 static uint32_t bucket_of(const char *kernel, const char *key) {
-    uint32_t h = 2166136261u;
-    for (const char *p = kernel; *p; p++) h = (h ^ (unsigned char)*p) * 16777619u;
-    for (const char *p = key; *p; p++) h = (h ^ (unsigned char)*p) * 16777619u;
-    return h % BUCKETS;
+    uint32_t h = base_hash_bytes(BASE_HASH_START, kernel, strlen(kernel));
+    return base_hash_bytes(h, key, strlen(key)) % BUCKETS;
 }
 
 void cg_tuning_add(cg_tuning *t, const cg_record *r) {

@@ -4,6 +4,7 @@
 #include "base/number.h"
 #include "driver/analyze/arena_lifetimes.h"
 #include "driver/driver.h"
+#include "driver/version.h"
 
 #include <string.h>
 
@@ -240,7 +241,7 @@ static void add_passes(base_str *out, const pass_context *c) {
 
 void drv_metafile(const ir_module *m, const pass_context *c, base_str *out) {
     base_str_add(out, "{\"version\": 1");
-    base_json_member(out, "ebru", DRV_VERSION);
+    base_json_member(out, "ebru", drv_version);
     base_json_member(out, "model", ir_meta_string(m, "model.name", NULL));
     base_json_member(out, "level", ir_level_name[m->level]);
     base_json_member(out, "target", c->target ? c->target->level : NULL);

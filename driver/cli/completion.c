@@ -1,15 +1,12 @@
 /* ebru completion SHELL: what bash, zsh and fish complete the command line by, from the option
  * tables. */
+#include "base/suggest.h"
 #include "driver/cli/option_table.h"
+#include "driver/version.h"
 
 #include "runtime/cli/options.h"
 
 #include <string.h>
-
-static bool ends_with(const char *s, char c) {
-    size_t n = strlen(s);
-    return n && s[n - 1] == c;
-}
 
 /* Text inside single quotes of a shell; `also` are further characters that need a backslash there.
  */
@@ -25,9 +22,9 @@ static void quoted(const char *s, const char *also, base_str *out) {
 /* ---- bash ---- */
 
 static void bash_words(unsigned command, base_str *out) {
-    for (uint32_t i = 0; i < drv_option_count; i++)
-        if (drv_option_table[i].help && (drv_option_table[i].commands & command))
-            base_str_addf(out, " %s", drv_option_table[i].name);
+    for (size_t i = 0; i < drv_option_table.count; i++)
+        if (drv_option_table.rows[i].help && (drv_option_table.rows[i].commands & command))
+            base_str_addf(out, " %s", drv_option_table.rows[i].name);
 }
 
 /* The word under the cursor is taken from the line: bash cuts it at '=' and ':', and wants only the
@@ -45,7 +42,7 @@ static const char bash_frame[] =
 
 static void bash(base_str *out) {
     base_str_addf(out, "# bash completion of ebru %s: made by `ebru completion bash`\n%s",
-                  DRV_VERSION, bash_frame);
+                  drv_version, bash_frame);
     base_str_add(out, "_ebru() {\n    local line=${COMP_LINE:0:COMP_POINT} word options=\n"
                       "    word=${line##*[[:space:]]}\n    case ${COMP_WORDS[1]} in\n");
     for (uint32_t i = 0; i < drv_command_count; i++) {
@@ -54,10 +51,10 @@ static void bash(base_str *out) {
         base_str_add(out, "' ;;\n");
     }
     base_str_add(out, "    *) options='");
-    bash_words(DRV_COMPILE, out);
-    base_str_add(out, " --version' ;;\n    esac\n    case $word in\n");
-    for (uint32_t i = 0; i < drv_option_count; i++) {
-        const drv_option *o = &drv_option_table[i];
+    bash_words(DRV_COMPILE | DRV_NO_COMMAND, out);
+    base_str_add(out, "' ;;\n    esac\n    case $word in\n");
+    for (size_t i = 0; i < drv_option_table.count; i++) {
+        const base_option *o = &drv_option_table.rows[i];
         const char *values = drv_option_values(o);
         if (!values) continue;
         base_str_addf(out, "    %s*) _ebru_reply \"$word\" '", o->name);
@@ -85,8 +82,8 @@ static void bash(base_str *out) {
              "# For programs that ebru made: complete -o filenames -F _ebru_program NAME\n"
              "_ebru_program() {\n    local line=${COMP_LINE:0:COMP_POINT} word\n"
              "    word=${line##*[[:space:]]}\n    case $word in\n    -*) _ebru_reply \"$word\" '");
-    for (int i = 0; i < rt_option_count(); i++) {
-        const rt_option r = rt_option_at(i), *o = &r;
+    for (size_t i = 0; i < rt_option_table.count; i++) {
+        const base_option *o = &rt_option_table.rows[i];
         base_str_addf(out, " %s%s%s", o->shorthand ? o->shorthand : "", o->shorthand ? " " : "",
                       o->name);
     }
@@ -95,12 +92,11 @@ static void bash(base_str *out) {
 
 /* ---- zsh ---- */
 
-static void zsh_option(const drv_option *o, base_str *out) {
+static void zsh_option(const base_option *o, base_str *out) {
     const char *values = drv_option_values(o);
-    bool glued = ends_with(o->name, '=') || ends_with(o->name, '-') || o->kind == DRV_OLEVEL;
     base_str_add(out, " \\\n            '*");
     quoted(o->name, "", out);
-    if (glued) base_str_add(out, "-"); /* the argument follows in the same word */
+    if (base_option_is_glued(o)) base_str_add(out, "-"); /* the argument follows in the same word */
     base_str_add(out, "[");
     quoted(o->help, "[]:\\", out);
     base_str_add(out, "]");
@@ -112,7 +108,7 @@ static void zsh_option(const drv_option *o, base_str *out) {
             base_str_add(out, "(");
             quoted(values, ":\\", out);
             base_str_add(out, ")");
-        } else if (o->kind == DRV_LIST) {
+        } else if (o->set == drv_add_disabled) {
             base_str_add(out,
                          "($(${words[1]} compile --list-passes 2>/dev/null | sed \"s/ .*//\"))");
         } else {
@@ -124,9 +120,9 @@ static void zsh_option(const drv_option *o, base_str *out) {
 
 static void zsh_command(const drv_command *c, base_str *out) {
     base_str_addf(out, "    %s)\n        _arguments", c->bit == DRV_COMPILE ? "*" : c->name);
-    for (uint32_t k = 0; k < drv_option_count; k++)
-        if (drv_option_table[k].help && (drv_option_table[k].commands & c->bit))
-            zsh_option(&drv_option_table[k], out);
+    for (size_t k = 0; k < drv_option_table.count; k++)
+        if (drv_option_table.rows[k].help && (drv_option_table.rows[k].commands & c->bit))
+            zsh_option(&drv_option_table.rows[k], out);
     base_str_add(out, c->bit == DRV_COMPLETION ? " \\\n            '2:shell:(bash zsh fish)' ;;\n"
                                                : " \\\n            '*:file:_files' ;;\n");
 }
@@ -134,7 +130,7 @@ static void zsh_command(const drv_command *c, base_str *out) {
 static void zsh(base_str *out) {
     base_str_addf(out,
                   "#compdef ebru\n# zsh completion of ebru %s: made by `ebru completion zsh`\n",
-                  DRV_VERSION);
+                  drv_version);
     base_str_add(out, "_ebru() {\n    local -a commands=(");
     for (uint32_t i = 0; i < drv_command_count; i++) {
         base_str_addf(out, "\n        '%s:", drv_commands[i].name);
@@ -151,15 +147,17 @@ static void zsh(base_str *out) {
 
 /* ---- fish ---- */
 
-static void fish_option(const drv_option *o, base_str *out) {
+static void fish_option(const base_option *o, base_str *out) {
     const char *values = drv_option_values(o), *name = o->name;
     char bare[64];
     bool two = name[1] == '-', shorthand = !two && strlen(name) == 2;
     snprintf(bare, sizeof bare, "%.*s", (int)strcspn(name + 1 + two, "="), name + 1 + two);
-    base_str_add(out, "complete -c ebru -n '__fish_seen_subcommand_from");
+    base_str_add(out, o->commands == DRV_NO_COMMAND
+                          ? "complete -c ebru -n '__fish_use_subcommand"
+                          : "complete -c ebru -n '__fish_seen_subcommand_from");
     for (uint32_t i = 0; i < drv_command_count; i++)
         if (o->commands & drv_commands[i].bit) base_str_addf(out, " %s", drv_commands[i].name);
-    if (o->kind == DRV_LIST) {
+    if (o->set == drv_add_disabled) {
         base_str_add(
             out,
             "' -f -a '(ebru compile --list-passes 2>/dev/null | string replace -r -- \"^(\\S+).*\" "
@@ -177,7 +175,7 @@ static void fish_option(const drv_option *o, base_str *out) {
 
 static void fish(base_str *out) {
     base_str_addf(out, "# fish completion of ebru %s: made by `ebru completion fish`\n",
-                  DRV_VERSION);
+                  drv_version);
     for (uint32_t i = 0; i < drv_command_count; i++) {
         base_str_addf(out, "complete -c ebru -n __fish_use_subcommand -a %s -d '",
                       drv_commands[i].name);
@@ -188,8 +186,8 @@ static void fish(base_str *out) {
     base_str_add(
         out,
         "complete -c ebru -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'\n");
-    for (uint32_t i = 0; i < drv_option_count; i++)
-        if (drv_option_table[i].help) fish_option(&drv_option_table[i], out);
+    for (size_t i = 0; i < drv_option_table.count; i++)
+        if (drv_option_table.rows[i].help) fish_option(&drv_option_table.rows[i], out);
 }
 
 int drv_completion(const drv_options *o) {
@@ -205,9 +203,9 @@ int drv_completion(const drv_options *o) {
         base_diag_free(d);
         return code;
     }
+    char hint[BASE_HINT_MAX];
     const char *near = base_suggest(o->model, shells, 3);
-    fprintf(stderr, "ebru: error: completion expects bash, zsh or fish, not '%s'%s%s%s\n",
-            base_escape(o->model, strlen(o->model)), near ? "; did you mean '" : "",
-            near ? near : "", near ? "'?" : "");
+    fprintf(stderr, "ebru: error: completion expects bash, zsh or fish, not '%s'%s\n",
+            base_escape(o->model, strlen(o->model)), base_hint(near, hint));
     return DRV_USAGE;
 }

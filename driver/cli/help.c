@@ -1,4 +1,5 @@
 /* ebru help [COMMAND]: help texts and manual pages. */
+#include "base/suggest.h"
 #include "driver/cli/option_table.h"
 
 #include <string.h>
@@ -27,8 +28,9 @@ int drv_help(const drv_options *o) {
         drv_print_help(stdout, drv_commands[i].bit);
         return DRV_OK;
     }
+    char hint[BASE_HINT_MAX];
     const char *near = base_suggest(o->model, names, drv_command_count);
-    fprintf(stderr, "ebru: error: no command '%s'%s%s%s\n", base_escape(o->model, strlen(o->model)),
-            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    fprintf(stderr, "ebru: error: no command '%s'%s\n", base_escape(o->model, strlen(o->model)),
+            base_hint(near, hint));
     return DRV_USAGE;
 }

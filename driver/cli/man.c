@@ -1,12 +1,11 @@
 /* Manual pages from the option tables, in roff's man macros. */
 #include "driver/cli/option_table.h"
+#include "driver/version.h"
 
 #include "runtime/cli/options.h"
 #include "runtime/samplers/samplers.h"
 
 #include <string.h>
-
-#define DATE "2026-11-21" /* of the version: pages are the same whenever they are made */
 
 /* Text as roff reads it: hyphens of options stay what they are. */
 static void text(const char *s, base_str *out) {
@@ -49,20 +48,23 @@ static void header(const char *name, const char *about, base_str *out) {
     base_str_add(out, ".TH ");
     for (const char *p = name; *p; p++)
         base_str_addf(out, "%c", *p >= 'a' && *p <= 'z' ? *p - 32 : *p);
-    base_str_addf(out, " 1 %s \"ebru %s\" \"User Commands\"\n.SH NAME\n%s \\- ", DATE, DRV_VERSION,
-                  name);
+    base_str_addf(out, " 1 %s \"ebru %s\" \"User Commands\"\n.SH NAME\n%s \\- ", drv_version_date,
+                  drv_version, name);
     line(about, out);
 }
 
 /* Commands that take the option, in words; nothing when all do. */
-static void commands_of(const drv_option *o, base_str *out) {
+static void commands_of(const base_option *o, base_str *out) {
     uint32_t some = 0;
     base_str list = {0};
     for (uint32_t i = 0; i < drv_command_count; i++) {
         if (!(o->commands & drv_commands[i].bit)) continue;
         base_str_addf(&list, "%s%s", some++ ? ", " : "", drv_commands[i].name);
     }
-    if (some < drv_command_count) base_str_addf(out, "(%s)\n", list.data ? list.data : "");
+    if (o->commands == DRV_NO_COMMAND)
+        base_str_add(out, "(without a command)\n");
+    else if (some < drv_command_count)
+        base_str_addf(out, "(%s)\n", list.data ? list.data : "");
     base_str_free(&list);
 }
 
@@ -90,11 +92,12 @@ void drv_man(base_str *out) {
         line(drv_commands[i].help, out);
     }
     base_str_add(out, ".SH OPTIONS\n");
-    for (uint32_t i = 0; i < drv_option_count; i++) {
-        const drv_option *o = &drv_option_table[i];
+    for (size_t i = 0; i < drv_option_table.count; i++) {
+        const base_option *o = &drv_option_table.rows[i];
+        char head[BASE_OPTION_HEAD_MAX];
         if (!o->help) continue;
         base_str_add(out, ".TP\n");
-        macro("B", drv_option_head(o), out);
+        macro("B", base_option_head(o, head), out);
         line(o->help, out);
         commands_of(o, out);
     }
@@ -120,16 +123,12 @@ void drv_man_program(base_str *out) {
          "on its model, and its --help begins with what it paints and an example.",
          out);
     base_str_add(out, ".SH OPTIONS\n");
-    for (int i = 0; i < rt_option_count(); i++) {
-        const rt_option r = rt_option_at(i), *o = &r;
-        base_str head = {0};
-        base_str_addf(&head, "%s%s%s%s%s", o->shorthand ? o->shorthand : "",
-                      o->shorthand ? ", " : "", o->name, o->argument ? " " : "",
-                      o->argument ? o->argument : "");
+    for (size_t i = 0; i < rt_option_table.count; i++) {
+        const base_option *o = &rt_option_table.rows[i];
+        char head[BASE_OPTION_HEAD_MAX];
         base_str_add(out, ".TP\n");
-        macro("B", head.data, out);
+        macro("B", base_option_head(o, head), out);
         line(o->help, out);
-        base_str_free(&head);
     }
     base_str_add(out, ".SH SAMPLERS\n");
     for (int i = 0; i < RT_SAMPLER_COUNT; i++) line(rt_sampler_name((rt_sampler_id)i), out);

@@ -1,4 +1,5 @@
 #include "driver/cli/option_table.h"
+#include "driver/version.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -15,18 +16,28 @@ enum {
     T = DRV_TUNE,
     K = DRV_COMPLETION,
     H = DRV_HELP,
+    N = DRV_NO_COMMAND,
     ALL = (1 << 16) - 1
 };
 
-const drv_option drv_option_table[] = {
-#define OPT(name, argument, kind, field, commands, help)                                           \
-    {name, argument, DRV_##kind, offsetof(drv_options, field), commands, help},
+#define FLAG     .kind = BASE_OPTION_FLAG
+#define TEXT     .kind = BASE_OPTION_TEXT
+#define INT      .kind = BASE_OPTION_INT64, .least = 1, .most = 1000000000
+#define NUM      .kind = BASE_OPTION_INT64, .most = 1000000000
+#define OLEVEL   .kind = BASE_OPTION_INT64, .most = 3, .glued = true
+#define OWN(how) .kind = BASE_OPTION_OWN, .set = how
+static const base_option rows[] = {
+#define OPT(name_, argument_, kind_, field, commands_, help_)                                      \
+    {.name = name_,                                                                                \
+     .argument = argument_,                                                                        \
+     .help = help_,                                                                                \
+     .commands = commands_,                                                                        \
+     .offset = offsetof(drv_options, field),                                                       \
+     kind_},
 #include "driver/cli/options.def"
 #undef OPT
 };
-const uint32_t drv_option_count = sizeof drv_option_table / sizeof *drv_option_table;
-_Static_assert(sizeof drv_option_table / sizeof *drv_option_table <= DRV_MAX_OPTIONS,
-               "raise the limit");
+const base_option_table drv_option_table = {rows, sizeof rows / sizeof *rows, drv_add_operand};
 
 const drv_command drv_commands[] = {
 #define CMD(name, bit, operands, least, most, help) {name, bit, operands, least, most, help},
@@ -47,16 +58,7 @@ const drv_example drv_examples[] = {
 };
 const uint32_t drv_example_count = sizeof drv_examples / sizeof *drv_examples;
 
-const char *drv_option_head(const drv_option *o) {
-    static char head[64];
-    size_t n = strlen(o->name);
-    bool glued = o->name[n - 1] == '=' || o->name[n - 1] == '-' || o->kind == DRV_OLEVEL;
-    snprintf(head, sizeof head, "%s%s%s", o->name, o->argument && !glued ? " " : "",
-             o->argument ? o->argument : "");
-    return head;
-}
-
-const char *drv_option_values(const drv_option *o) {
+const char *drv_option_values(const base_option *o) {
     static const struct {
         const char *name, *values;
     } known[] = {
@@ -87,7 +89,7 @@ static void print_examples(FILE *out, unsigned command) {
 void drv_print_help(FILE *out, unsigned command) {
     if (!command) {
         fprintf(out, "ebru %s: an ahead-of-time compiler for diffusion models on CPUs\n\n",
-                DRV_VERSION);
+                drv_version);
         for (uint32_t i = 0; i < drv_command_count; i++)
             fprintf(out, "  ebru %-10s %-32s %s\n", drv_commands[i].name, drv_commands[i].operands,
                     drv_commands[i].help);
@@ -103,10 +105,6 @@ void drv_print_help(FILE *out, unsigned command) {
         if (drv_commands[i].bit == command)
             fprintf(out, "ebru %s %s: %s\n\n", drv_commands[i].name, drv_commands[i].operands,
                     drv_commands[i].help);
-    for (uint32_t i = 0; i < drv_option_count; i++) {
-        const drv_option *o = &drv_option_table[i];
-        if (o->help && (o->commands & command) && strcmp(o->name, "--help") != 0)
-            fprintf(out, "  %-26s %s\n", drv_option_head(o), o->help);
-    }
+    base_options_print(out, &drv_option_table, command, 26);
     print_examples(out, command);
 }

@@ -3,25 +3,8 @@
 #ifndef EBRU_DRIVER_CLI_OPTION_TABLE_H
 #define EBRU_DRIVER_CLI_OPTION_TABLE_H
 
+#include "base/options.h"
 #include "driver/driver.h"
-
-typedef enum drv_option_kind {
-    DRV_FLAG,
-    DRV_TEXT,
-    DRV_INT,
-    DRV_NUM,
-    DRV_LIST,
-    DRV_LORA,
-    DRV_OLEVEL
-} drv_option_kind;
-
-typedef struct drv_option {
-    const char *name, *argument; /* "--emit=", "KIND"; argument NULL: none */
-    drv_option_kind kind;
-    size_t offset;     /* of its field in drv_options */
-    unsigned commands; /* bits */
-    const char *help;  /* NULL: for tests, shown nowhere */
-} drv_option;
 
 typedef struct drv_command {
     const char *name;
@@ -36,19 +19,21 @@ typedef struct drv_example {
     const char *line, *help;
 } drv_example;
 
-#define DRV_MAX_OPTIONS  200
 #define DRV_MAX_COMMANDS 32
-extern const drv_option drv_option_table[];
-extern const uint32_t drv_option_count;
+extern const base_option_table drv_option_table;
 extern const drv_command drv_commands[];
 extern const uint32_t drv_command_count;
 extern const drv_example drv_examples[];
 extern const uint32_t drv_example_count;
 
-/* "--emit=KIND", "-o FILE", "-fno-PASS": as it is typed. Valid until the next call. */
-const char *drv_option_head(const drv_option *o);
 /* Words that may stand for its argument, separated by blanks; NULL: they are no few. */
-const char *drv_option_values(const drv_option *o);
+const char *drv_option_values(const base_option *o);
+
+/* options.c: how the table's own kinds of values are taken, and words that are no options. */
+bool drv_add_disabled(void *options, const base_option *row, const char *value, char *error);
+bool drv_add_lora(void *options, const base_option *row, const char *value, char *error);
+bool drv_set_weights(void *options, const base_option *row, const char *value, char *error);
+bool drv_add_operand(void *options, const char *word, char *error);
 
 /* command 0: the overview. */
 void drv_print_help(FILE *out, unsigned command);

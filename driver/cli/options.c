@@ -1,6 +1,8 @@
 #include "base/number.h"
+#include "base/suggest.h"
 #include "driver/cli/option_table.h"
 #include "driver/driver.h"
+#include "driver/version.h"
 
 #include <errno.h>
 #include <math.h>
@@ -11,10 +13,10 @@
 #include <unistd.h>
 
 static int usage_error(const char *fmt, const char *word, const char *near) {
+    char hint[BASE_HINT_MAX];
     fprintf(stderr, "ebru: error: ");
     fprintf(stderr, fmt, base_escape(word, strlen(word)));
-    if (near) fprintf(stderr, "; did you mean '%s'?", near);
-    fprintf(stderr, "\n");
+    fprintf(stderr, "%s\n", base_hint(near, hint));
     return DRV_USAGE;
 }
 
@@ -24,102 +26,68 @@ static const drv_command *command_of(unsigned bit) {
     ICE("command %u", bit);
 }
 
-/* The row that `word` spells for this command; *value receives what is glued to it. */
-static const drv_option *match(const char *word, unsigned command, const char **value) {
-    const drv_option *best = NULL;
-    *value = NULL;
-    for (uint32_t i = 0; i < drv_option_count; i++) {
-        const drv_option *o = &drv_option_table[i];
-        if (!(o->commands & command)) continue;
-        size_t n = strlen(o->name);
-        bool prefix = o->argument && (o->name[n - 1] == '=' || o->kind == DRV_LIST ||
-                                      o->kind == DRV_OLEVEL || (n == 2 && o->argument));
-        if (!strcmp(word, o->name)) {
-            *value = NULL;
-            if (o->name[n - 1] == '=') *value = "";
-            return o;
-        }
-        if (prefix && !strncmp(word, o->name, n)) {
-            best = o;
-            *value = word + n;
-        } else if (o->name[n - 1] == '=' && !best && strlen(word) == n - 1 &&
-                   !strncmp(word, o->name, n - 1)) {
-            best = o; /* --size 64x64: the value follows as its own word */
-        }
-    }
-    return best;
-}
-
-/* What is near the word in front of its '='; options of other commands only say where they belong.
- */
-static int unknown_option(const char *word, unsigned command) {
-    char name[64];
-    const char *own[DRV_MAX_OPTIONS];
-    size_t count = 0, n = strcspn(word, "=");
-    snprintf(name, sizeof name, "%.*s", n < sizeof name - 1 ? (int)n + (word[n] == '=') : 62, word);
-    for (uint32_t i = 0; i < drv_option_count; i++) {
-        const drv_option *o = &drv_option_table[i];
-        if (!o->help) continue; /* for tests */
-        if (o->commands & command)
-            own[count++] = o->name;
-        else if (!strcmp(name, o->name))
-            return usage_error("unknown option '%s'; other commands have it", word, NULL);
-    }
-    return usage_error("unknown option '%s'", word, base_suggest(name, own, count));
-}
-
 /* FILE[:SCALE]: the scale is what follows the last colon, when that is a number; a path may have
  * colons. */
-static int add_lora(drv_options *o, const char *value) {
+bool drv_add_lora(void *options, const base_option *row, const char *value, char *error) {
+    drv_options *o = options;
     if (o->lora_count == DRV_MAX_LORAS)
-        return usage_error("too many --lora= options: '%s'", value, NULL);
+        return base_option_expects(row, "no more than 64 files", value, error);
     fe_lora *l = &o->loras[o->lora_count++];
     *l = (fe_lora){value, 1.0};
     const char *colon = strrchr(value, ':');
     double scale;
     if (colon && base_parse_f64(colon + 1, strlen(colon + 1), &scale)) {
-        if (!isfinite(scale))
-            return usage_error("--lora=: the scale '%s' is not finite", colon + 1, NULL);
+        if (!isfinite(scale)) {
+            snprintf(error, BASE_OPTION_ERROR_MAX, "%s: the scale '%.80s' is not finite", row->name,
+                     colon + 1);
+            return false;
+        }
         *(char *)(uintptr_t)colon = '\0'; /* the strings of argv may be changed */
         l->scale = scale;
     }
-    if (!*l->path) return usage_error("--lora= expects FILE[:SCALE], not '%s'", value, NULL);
-    return 0;
+    return *l->path || base_option_expects(row, "FILE[:SCALE]", value, error);
 }
 
-static int set_value(drv_options *o, const drv_option *opt, const char *value) {
-    char *field = (char *)o + opt->offset, *end;
-    if (opt->kind == DRV_LIST) {
-        if (o->disabled_count == DRV_MAX_DISABLED)
-            return usage_error("too many %s options", opt->name, NULL);
-        o->disabled[o->disabled_count++] = value;
-        return 0;
+bool drv_add_disabled(void *options, const base_option *row, const char *value, char *error) {
+    drv_options *o = options;
+    if (o->disabled_count == DRV_MAX_DISABLED)
+        return base_option_expects(row, "no more than 64 passes", value, error);
+    o->disabled[o->disabled_count++] = value;
+    return true;
+}
+
+/* --weights=random:1 and --weights=external say different things and may stand together. */
+bool drv_set_weights(void *options, const base_option *row, const char *value, char *error) {
+    static const char *const places[] = {"embed", "append", "external"};
+    drv_options *o = options;
+    char *end, hint[BASE_HINT_MAX];
+    if (!strncmp(value, "random:", 7)) {
+        errno = 0;
+        o->random_seed = strtoull(value + 7, &end, 10);
+        if (errno || end == value + 7 || *end || value[7] == '-')
+            return base_option_expects(row, "a seed behind random:", value + 7, error);
+        return o->random_weights = true;
     }
-    if (opt->kind == DRV_LORA) return add_lora(o, value);
-    if (opt->kind == DRV_TEXT) {
-        /* --weights=random:1 and --weights=external say different things and may stand together */
-        if (opt->offset == offsetof(drv_options, weights) && !strncmp(value, "random:", 7)) {
-            errno = 0;
-            o->random_seed = strtoull(value + 7, &end, 10);
-            if (errno || end == value + 7 || *end || value[7] == '-')
-                return usage_error("--weights=random: expects a seed, not '%s'", value + 7, NULL);
-            o->random_weights = true;
-            return 0;
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(value, places[i])) {
+            o->placement = i;
+            return true;
         }
-        memcpy(field, &value, sizeof value);
-        return 0;
+    snprintf(error, BASE_OPTION_ERROR_MAX,
+             "%s expects embed, append, external or random:SEED, not '%.80s'%s", row->name, value,
+             base_hint(base_suggest(value, places, 3), hint));
+    return false;
+}
+
+bool drv_add_operand(void *options, const char *word, char *error) {
+    drv_options *o = options;
+    const char **const places[] = {&o->model, &o->second, &o->third};
+    if (o->operands == command_of(o->command)->most) {
+        snprintf(error, BASE_OPTION_ERROR_MAX, "unexpected argument '%.80s'", word);
+        return false;
     }
-    errno = 0;
-    long long n = strtoll(value, &end, 10);
-    bool low = opt->kind == DRV_INT ? n < 1 : n < 0 || (opt->kind == DRV_OLEVEL && n > 3);
-    if (errno || end == value || *end || low || n > 1000000000) {
-        fprintf(stderr, "ebru: error: %s expects a whole number, not '%s'\n", opt->name,
-                base_escape(value, strlen(value)));
-        return DRV_USAGE;
-    }
-    int64_t i = n;
-    memcpy(field, &i, sizeof i);
-    return 0;
+    *places[o->operands++] = word;
+    return true;
 }
 
 static int check_filter(const char *filter) {
@@ -162,15 +130,6 @@ static int digest(drv_options *o) {
             w < 1 || h < 1 || w > 16384 || h > 16384)
             return usage_error("--size expects WIDTHxHEIGHT, not '%s'", o->size, NULL);
         o->width = w, o->height = h;
-    }
-    static const char *const places[] = {"embed", "append", "external"};
-    o->placement = -1;
-    if (o->weights) {
-        for (int i = 0; i < 3; i++)
-            if (!strcmp(o->weights, places[i])) o->placement = i;
-        if (o->placement < 0)
-            return usage_error("--weights expects embed, append, external or random:SEED, not '%s'",
-                               o->weights, base_suggest(o->weights, places, 3));
     }
     static const char *const predictions[] = {"epsilon", "v_prediction", "sample"};
     bool known = !o->prediction;
@@ -217,17 +176,9 @@ static int unknown_command(const char *word) {
                        base_suggest(word, names, drv_command_count));
 }
 
-static int add_operand(drv_options *o, const char *word, uint32_t *count) {
-    const char **const places[] = {&o->model, &o->second, &o->third};
-    if (*count == command_of(o->command)->most)
-        return usage_error("unexpected argument '%s'", word, NULL);
-    *places[(*count)++] = word;
-    return 0;
-}
-
-static int check_operands(const drv_options *o, uint32_t count) {
+static int check_operands(const drv_options *o) {
     const drv_command *c = command_of(o->command);
-    if (count >= c->least || o->list_passes || o->list_ops) return 0;
+    if (o->operands >= c->least || o->list_passes || o->list_ops) return 0;
     if (c->least == 1 && c->bit != DRV_COMPLETION)
         return usage_error("%s: which model?", c->name, NULL);
     fprintf(stderr, "ebru: error: %s expects %s\n", c->name, c->operands);
@@ -235,51 +186,24 @@ static int check_operands(const drv_options *o, uint32_t count) {
 }
 
 int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
-    memset(o, 0, sizeof *o);
-    o->opt_level = 3;
-    o->bisect_limit = -1;
-    int i = 1;
+    char error[BASE_OPTION_ERROR_MAX];
+    *o = (drv_options){.opt_level = 3, .bisect_limit = -1, .placement = -1};
+    int first = 1;
     if (argc > 1 && (o->command = find_command(argv[1])))
-        i = 2;
+        first = 2;
     else if (argc > 1 && argv[1][0] != '-' && access(argv[1], F_OK))
         return unknown_command(argv[1]);
     bool bare = !o->command;
     if (bare) o->command = DRV_COMPILE; /* ebru MODEL -o X */
-    bool only_operands = false;
-    uint32_t operands = 0;
-    for (; i < argc; i++) {
-        const char *word = argv[i], *value;
-        if (!only_operands && !strcmp(word, "--")) {
-            only_operands = true;
-            continue;
-        }
-        if (only_operands || word[0] != '-' || !word[1]) {
-            int bad = add_operand(o, word, &operands);
-            if (bad) return bad;
-            continue;
-        }
-        if (bare && !strcmp(word, "--version")) {
-            printf("ebru %s\n", DRV_VERSION);
-            *done = true;
-            return 0;
-        }
-        const drv_option *opt = match(word, o->command, &value);
-        if (!opt) return unknown_option(word, o->command);
-        if (!opt->argument) {
-            bool on = true;
-            memcpy((char *)o + opt->offset, &on, sizeof on);
-            continue;
-        }
-        if (!value && ++i == argc) return usage_error("%s expects a value", opt->name, NULL);
-        int bad = set_value(o, opt, value ? value : argv[i]);
-        if (bad) return bad;
-    }
-    if (o->help || argc == 1) {
-        drv_print_help(argc == 1 ? stderr : stdout, bare ? 0 : o->command);
-        *done = true;
-        return argc == 1 ? DRV_USAGE : 0;
-    }
-    int bad = check_operands(o, operands);
+    if (argc > first &&
+        !base_options_parse(&drv_option_table, o->command | (bare ? DRV_NO_COMMAND : 0), o,
+                            argc - first, argv + first, error))
+        return usage_error("%s", error, NULL);
+    if (o->version) printf("ebru %s\n", drv_version);
+    if (o->help || argc == 1) drv_print_help(argc == 1 ? stderr : stdout, bare ? 0 : o->command);
+    *done = o->version || o->help || argc == 1;
+    if (*done) return argc == 1 ? DRV_USAGE : 0;
+    int bad = check_operands(o);
     return bad ? bad : digest(o);
 }
 

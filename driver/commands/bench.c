@@ -63,8 +63,8 @@ int drv_bench(const drv_options *given) {
     if (drv_temp_new(d, &temp)) {
         if (drv_lower(d, &o, &fe, &b) && (!o.op || take_op(d, &o, &b, &whole))) {
             int status = DRV_IO;
-            if (drv_emit(d, &o, &b, temp.program, CG_EXE, &result))
-                status = run(d, &o, temp.program);
+            if (drv_emit(d, &o, &b, temp.program.data, CG_EXE, &result))
+                status = run(d, &o, temp.program.data);
             code = status < 0 ? DRV_INTERNAL : status;
         }
         drv_build_free(&b);

@@ -1,4 +1,5 @@
 /* ebru compile: a model to a program, or to any stage on the way. */
+#include "base/suggest.h"
 #include "driver/driver.h"
 #include "driver/html/html.h"
 
@@ -75,9 +76,10 @@ static int what_to_emit(const drv_options *o, struct what *w) {
             if (!w->stop_after) w->stop_after = pass_of_level((ir_level)l);
             return 0;
         }
+    char hint[BASE_HINT_MAX];
     const char *near = base_suggest(e, all, sizeof all / sizeof *all);
-    fprintf(stderr, "ebru: error: --emit: unknown kind '%s'%s%s%s\n", base_escape(e, strlen(e)),
-            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    fprintf(stderr, "ebru: error: --emit: unknown kind '%s'%s\n", base_escape(e, strlen(e)),
+            base_hint(near, hint));
     return DRV_USAGE;
 }
 

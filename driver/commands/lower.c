@@ -1,6 +1,8 @@
 /* The road a model takes: front end or IR text, passes once a CPU level, code generation. */
 #include "base/number.h"
+#include "base/output.h"
 #include "driver/driver.h"
+#include "driver/version.h"
 
 #include "frontend/files/files.h"
 
@@ -175,7 +177,7 @@ void drv_build_free(drv_build *b) {
 
 static char *build_info(const drv_options *o, const drv_build *b) {
     base_str s = {0};
-    base_str_addf(&s, "ebru build info\nversion: %s\n", DRV_VERSION);
+    base_str_addf(&s, "ebru build info\nversion: %s\n", drv_version);
     base_str_addf(&s, "model: %s\n", ir_meta_string(b->levels[0].module, "model.name", "unnamed"));
     base_str_addf(&s, "precision: %s\noptimisation: -O%d\nparameters: %lld\n",
                   ir_meta_string(b->levels[0].module, "precision", "f32"), (int)o->opt_level,
@@ -221,7 +223,7 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
     const char *term = getenv("TERM");
     struct progress p = {!o->quiet, isatty(2) && term && strcmp(term, "dumb") != 0, ""};
     for (uint32_t i = 0; i < b->count; i++)
-        ir_meta_set_string(b->levels[i].module, "ebru.version", DRV_VERSION);
+        ir_meta_set_string(b->levels[i].module, "ebru.version", drv_version);
     cg_options c = {
         .kind = kind,
         .output = output,
@@ -257,8 +259,12 @@ bool drv_write_text(base_diag *d, const char *path, const char *text, size_t len
         base_error(d, NULL, "cannot write to standard output");
         return false;
     }
-    fe_output *out = fe_output_begin(d, path, 0666);
-    if (!out) return false;
-    fe_output_write(out, text, length);
-    return fe_output_commit(out);
+    base_output *out = base_output_begin(path, 0666);
+    int error = errno;
+    if (out) {
+        base_output_write(out, text, length);
+        error = base_output_commit(out);
+    }
+    if (!out || error) base_error_file(d, path, out ? "write" : "create", error);
+    return out && !error;
 }

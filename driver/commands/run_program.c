@@ -1,7 +1,6 @@
 /* Programs for one use: compiled into a fresh directory, run over pipes, removed. */
 #include "driver/driver.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -12,44 +11,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* For the handler of signals: the names of the temporary folder and of what stands in it. */
-static char live_dir[200], live_program[220], live_weights[240];
-static volatile sig_atomic_t live;
-
-void drv_temp_remove(void) {
-    if (!live) return;
-    unlink(live_program);
-    unlink(live_weights);
-    rmdir(live_dir);
-}
-
 bool drv_temp_new(base_diag *d, drv_temp *t) {
-    const char *base = getenv("TMPDIR");
-    if (!base || !*base || strlen(base) > 100) base = "/tmp";
-    snprintf(t->dir, sizeof t->dir, "%s/ebru-XXXXXX", base);
-    if (!mkdtemp(t->dir)) {
-        base_error(d, NULL, "cannot make a directory in '%s': %s", base, strerror(errno));
-        t->dir[0] = '\0';
+    *t = (drv_temp){.dir = base_temp_dir_new(NULL)};
+    if (!t->dir) {
+        base_error(d, NULL, "cannot make a temporary directory: %s", strerror(errno));
         return false;
     }
-    snprintf(t->program, sizeof t->program, "%s/program", t->dir);
-    memcpy(live_dir, t->dir, sizeof live_dir);
-    memcpy(live_program, t->program, sizeof live_program);
-    snprintf(live_weights, sizeof live_weights, "%s.weights", t->program);
-    live = 1;
+    base_str_addf(&t->program, "%s/program", base_temp_dir_path(t->dir));
     return true;
 }
 
 void drv_temp_free(drv_temp *t) {
-    if (!t->dir[0]) return;
-    live = 0;
-    DIR *dir = opendir(t->dir);
-    struct dirent *e;
-    while (dir && (e = readdir(dir)))
-        if (e->d_name[0] != '.' || strlen(e->d_name) > 2) unlinkat(dirfd(dir), e->d_name, 0);
-    if (dir) closedir(dir);
-    rmdir(t->dir);
-    t->dir[0] = '\0';
+    base_temp_dir_free(t->dir);
+    base_str_free(&t->program);
+    *t = (drv_temp){0};
 }
 
 static int reap(base_diag *d, pid_t pid, const char *program) {

@@ -278,8 +278,8 @@ static void verify_model(struct verify *v, const fe_options *fe) {
         run_all(v, m, NULL);
     } else if (drv_temp_new(v->d, &temp)) {
         if (drv_lower(v->d, v->o, fe, &b) &&
-            drv_emit(v->d, v->o, &b, temp.program, CG_EXE, &result))
-            run_all(v, m, temp.program);
+            drv_emit(v->d, v->o, &b, temp.program.data, CG_EXE, &result))
+            run_all(v, m, temp.program.data);
         drv_build_free(&b);
         drv_temp_free(&temp);
     }

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,7 +20,7 @@ typedef struct reducer {
     drv_options o;
     base_diag *d;
     drv_temp temp;
-    char path[240];   /* of the candidate */
+    char path[PATH_MAX]; /* of the candidate */
     const char *pass; /* the pass that changes results; NULL: compiled ops are out of tolerance */
     base_str best;    /* text of the smallest interesting module */
     uint32_t tests;
@@ -432,7 +433,7 @@ int drv_reduce(const drv_options *o) {
     r.d = drv_diag(o);
     int code = DRV_IO;
     if (drv_temp_new(r.d, &r.temp)) {
-        snprintf(r.path, sizeof r.path, "%s/candidate.ir", r.temp.dir);
+        snprintf(r.path, sizeof r.path, "%s/candidate.ir", base_temp_dir_path(r.temp.dir));
         code = run(&r, &fe);
         drv_temp_free(&r.temp);
     }

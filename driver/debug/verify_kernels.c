@@ -5,6 +5,7 @@
 
 #include "frontend/files/files.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,7 +169,7 @@ static bool input_frames(layers *l, const net *n, base_str *out) {
 
 static bool run_program(layers *l, const net *n, const char *program, const char *values) {
     base_str in = {0};
-    char threads[24], call[320], to[320];
+    char threads[24], call[320], to[PATH_MAX + 16];
     snprintf(threads, sizeof threads, "%lld", (long long)l->o->threads);
     snprintf(call, sizeof call, "--call=%s", n->name);
     snprintf(to, sizeof to, "--dump-values=%s", values);
@@ -273,9 +274,9 @@ static bool look_at(layers *l, ir_module *m, const char *name, const drv_temp *t
     net *n = net_new(m, name);
     dump p = {0};
     rows t = {0};
-    char values[240];
-    snprintf(values, sizeof values, "%s/values", temp->dir);
-    bool fine = n && run_program(l, n, temp->program, values) && dump_read(l->d, values, &p) &&
+    char values[PATH_MAX];
+    snprintf(values, sizeof values, "%s/values", base_temp_dir_path(temp->dir));
+    bool fine = n && run_program(l, n, temp->program.data, values) && dump_read(l->d, values, &p) &&
                 compare(l, n, &p, &t);
     const row *first = NULL;
     for (size_t i = 0; i < t.items.count && !first; i++)
@@ -301,7 +302,7 @@ static bool run(layers *l, bool print, uint32_t *failed) {
         fine = false;
     }
     if (fine && l->progress) fprintf(stderr, "compiling\n");
-    fine = fine && drv_emit(l->d, &o, &b, temp.program, CG_EXE, &result);
+    fine = fine && drv_emit(l->d, &o, &b, temp.program.data, CG_EXE, &result);
     ir_module *m = fine ? b.levels[b.count - 1].module : NULL;
     uint32_t count = fine ? layers_networks(l, m, names) : 0;
     for (uint32_t i = 0; i < count && fine && (print || !*failed); i++) {

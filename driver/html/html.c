@@ -3,6 +3,7 @@
 #include "base/sha256.h"
 #include "driver/html/json_paths.h"
 #include "driver/report/trace.h"
+#include "driver/version.h"
 
 #include <string.h>
 
@@ -49,7 +50,10 @@ static void add_summary(drv_html *h, const drv_options *o, const drv_build *b, d
     html_json *j = h->json;
     const cg_level *l = &b->levels[b->count - 1];
     const pass_context *c = b->contexts[b->count - 1];
-    add_member(j, "tool", "ebru " DRV_VERSION);
+    base_str tool = {0};
+    base_str_addf(&tool, "ebru %s", drv_version);
+    add_member(j, "tool", tool.data);
+    base_str_free(&tool);
     add_member(j, "model", ir_meta_string(l->module, "model.name", NULL));
     add_member(j, "input", o->model);
     add_member(j, "pipeline", ir_meta_string(l->module, "pipeline.kind", NULL));

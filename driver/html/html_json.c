@@ -2,6 +2,7 @@
 #include "base/number.h"
 #include "driver/html/html.h"
 
+#include "base/hash.h"
 #include "base/index.h"
 
 #include <math.h>
@@ -31,7 +32,7 @@ void html_json_free(html_json *j) {
 int64_t html_string(html_json *j, const char *s) {
     if (!s) return -1;
     base_index *x = &j->index->names;
-    uint32_t hash = base_hash_finish(base_hash_bytes(BASE_HASH_START, s, strlen(s)));
+    uint32_t hash = base_hash_text(s);
     uint32_t at = base_index_start(x, hash), id;
     while (base_index_next(x, hash, &at, &id))
         if (!strcmp(j->strings.items[id], s)) return id;

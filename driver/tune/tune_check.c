@@ -3,6 +3,7 @@
 
 #include "frontend/files/json_file.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -105,12 +106,12 @@ static void print(struct check *c) {
 bool tune_check(base_diag *d, const drv_options *o, const char *records) {
     struct check c = {.o = o, .d = d};
     drv_temp temp = {0};
-    char tuned[260];
+    char tuned[PATH_MAX];
     if (!drv_temp_new(d, &temp)) return false;
-    snprintf(tuned, sizeof tuned, "%s/tuned", temp.dir);
-    bool fine = compile(&c, "none", temp.program) && compile(&c, records, tuned);
+    snprintf(tuned, sizeof tuned, "%s/tuned", base_temp_dir_path(temp.dir));
+    bool fine = compile(&c, "none", temp.program.data) && compile(&c, records, tuned);
     for (int round = 0; round < ROUNDS && fine; round++)
-        fine = run(&c, temp.program, 0, round) && run(&c, tuned, 1, round);
+        fine = run(&c, temp.program.data, 0, round) && run(&c, tuned, 1, round);
     if (fine) print(&c);
     for (uint32_t i = 0; i < c.count; i++) base_free(c.of[i].function);
     unlink(tuned);

@@ -3,6 +3,7 @@
  * reader, line by line. */
 #include "driver/tune/tuning_file.h"
 #include "driver/driver.h"
+#include "driver/version.h"
 
 #include "frontend/files/json_file.h"
 #include "runtime/engine/threads.h"
@@ -112,7 +113,7 @@ void drv_record_print(const cg_record *r, base_str *out) {
     base_str_addf(
         out,
         "{\"v\":%d,\"ebru\":\"%s\",\"cpu\":{\"level\":\"%s\",\"l1d\":%llu,\"l2\":%llu,\"l3\":%llu",
-        RECORD_VERSION, DRV_VERSION, r->machine.level, (unsigned long long)r->machine.l1d,
+        RECORD_VERSION, drv_version, r->machine.level, (unsigned long long)r->machine.l1d,
         (unsigned long long)r->machine.l2, (unsigned long long)r->machine.l3);
     base_str_addf(out, "},\"threads\":%u,\"op\":\"%s\",\"key\":\"%s\",\"choice\":{",
                   r->machine.threads, r->kernel, r->key);

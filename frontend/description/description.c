@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/suggest.h"
 #include "frontend/build/layers.h"
 #include "frontend/description/description_check.h"
 #include "frontend/diffusers/diffusers.h"
@@ -32,9 +33,10 @@ ir_ref desc_lookup(desc *c, base_jval v, const char *name) {
         if (strcmp(c->values.items[i].name, name) == 0) return c->values.items[i].value;
     const char **names = base_alloc((c->values.count + 1) * sizeof *names);
     for (size_t i = 0; i < c->values.count; i++) names[i] = c->values.items[i].name;
+    char hint[BASE_HINT_MAX];
     const char *near = base_suggest(name, names, c->values.count);
-    base_json_error(v, "there is no value '%s'%s%s%s", base_escape(name, strlen(name)),
-                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    base_json_error(v, "there is no value '%s'%s", base_escape(name, strlen(name)),
+                    base_hint(near, hint));
     base_free(names);
     return IR_NONE;
 }

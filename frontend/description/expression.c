@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "base/suggest.h"
 
 enum { MAX_NESTING = 64 };
 
@@ -67,9 +68,9 @@ static int64_t unknown_name(parser *p, const char *name, size_t length) {
     char word[64] = {0};
     memcpy(word, name, length < sizeof word - 1 ? length : sizeof word - 1);
     for (size_t i = 0; i < p->v->list.count; i++) names[i] = p->v->list.items[i].name;
-    const char *near = base_suggest(word, names, p->v->list.count);
-    base_str_addf(p->why, "there is no parameter '%s'", word);
-    if (near) base_str_addf(p->why, "; did you mean '%s'?", near);
+    char hint[BASE_HINT_MAX];
+    base_str_addf(p->why, "there is no parameter '%s'%s", word,
+                  base_hint(base_suggest(word, names, p->v->list.count), hint));
     base_free(names);
     return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/suggest.h"
 #include "frontend/diffusers/pipeline.h"
 
 static bool keeps(const fe_pipeline *p, const char *name) {

@@ -2,6 +2,7 @@
  * are those of the classes' __call__, fixes those of their constructors. */
 #include <string.h>
 
+#include "base/suggest.h"
 #include "frontend/diffusers/pipeline.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -48,11 +49,12 @@ const fe_pipeline_class *fe_pipeline_find(base_jval index) {
         if (strcmp(word, classes[i].name) == 0) return &classes[i];
         names[i] = classes[i].name;
     }
+    char hint[BASE_HINT_MAX];
     const char *near = base_suggest(word, names, COUNT(names));
     if (near && strncmp(near, word, 4) != 0)
         near = NULL; /* FluxPipeline is no misspelling of DDPMPipeline */
-    base_json_error(v, "unsupported: pipeline '%s'%s%s%s", base_escape(word, strlen(word)),
-                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    base_json_error(v, "unsupported: pipeline '%s'%s", base_escape(word, strlen(word)),
+                    base_hint(near, hint));
     base_str list = {0};
     for (size_t i = 0; i < COUNT(names); i++) base_str_addf(&list, "%s%s", i ? ", " : "", names[i]);
     base_note(base_json_diag(v.doc), NULL, "supported are %s", list.data);

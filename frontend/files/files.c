@@ -1,4 +1,4 @@
-/* Safe opening, reading and mapping; see files.h. Output files are in output.c. */
+/* Safe opening, reading and mapping; see files.h. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -73,12 +73,6 @@ char *fe_path_base(base_arena *a, const char *path) {
 
 /* ---- opening ---- */
 
-/* Reports a failed system call on `path` with the system's reason. */
-static void report_errno(base_diag *d, const char *path, const char *action) {
-    base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
-    base_error(d, &loc, "cannot %s: %s", action, strerror(errno));
-}
-
 static void report_kind(base_diag *d, const char *path, mode_t mode) {
     base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
     const char *kind = S_ISDIR(mode)    ? "a folder"
@@ -94,17 +88,17 @@ static int open_regular(base_diag *d, int dirfd, const char *name, const char *s
                         size_t *size) {
     int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        report_errno(d, shown, "open");
+        base_error_file(d, shown, "open", errno);
         return -1;
     }
     struct stat st;
     if (fstat(fd, &st) != 0) {
-        report_errno(d, shown, "examine");
+        base_error_file(d, shown, "examine", errno);
     } else if (!S_ISREG(st.st_mode)) {
         report_kind(d, shown, st.st_mode);
     } else if ((uintmax_t)st.st_size > SIZE_MAX) {
         errno = EFBIG;
-        report_errno(d, shown, "read");
+        base_error_file(d, shown, "read", errno);
     } else {
         *size = (size_t)st.st_size;
         return fd;
@@ -134,7 +128,7 @@ static fe_dir *new_dir(int fd, memory_folder *memory, const char *shown) {
 static fe_dir *open_dir(base_diag *d, int dirfd, const char *name, const char *shown) {
     int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
     if (fd < 0) {
-        report_errno(d, shown, "open folder");
+        base_error_file(d, shown, "open folder", errno);
         return NULL;
     }
     return new_dir(fd, NULL, shown);
@@ -218,7 +212,7 @@ static int open_member(base_diag *d, fe_dir *dir, const char *name, const char *
     *shown = fe_dir_join(dir, name);
     if (dir->memory) {
         errno = ENOENT;
-        report_errno(d, *shown, "open");
+        base_error_file(d, *shown, "open", errno);
         return -1;
     }
     return open_regular(d, dir->fd, name, *shown, size);
@@ -247,7 +241,7 @@ static bool read_all(base_diag *d, int fd, const char *shown, size_t size, size_
     }
     if (done < size) {
         if (n == 0) errno = ESTALE; /* it became shorter under our hands */
-        report_errno(d, shown, "read");
+        base_error_file(d, shown, "read", errno);
         base_free(data);
         close(fd);
         return false;
@@ -288,7 +282,7 @@ static bool map_all(base_diag *d, int fd, const char *shown, size_t size, fe_map
     if (size > 0) {
         void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED) {
-            report_errno(d, shown, "map");
+            base_error_file(d, shown, "map", errno);
             close(fd);
             return false;
         }

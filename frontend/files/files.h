@@ -1,4 +1,4 @@
-/* Files of a model folder, read and mapped safely, and output files that are complete or absent.
+/* Files of a model folder, read and mapped safely.
  *
  * Whatever the user names on the command line is trusted and may be a symbolic link (the Hugging
  * Face cache is made of links to ../../blobs/HASH). A name that stands inside a model file is not:
@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "base/arena.h"
 #include "base/diag.h"
@@ -86,29 +85,5 @@ typedef struct fe_map {
 bool fe_file_map(base_diag *d, const char *path, fe_map *out);
 bool fe_dir_map(base_diag *d, fe_dir *dir, const char *name, fe_map *out);
 void fe_unmap(fe_map *map);
-
-/* ---- writing ---- */
-
-/* An output file under construction: `.NAME.ebru-tmp.PID-N` beside the target, renamed onto it by
- * commit, so that the target is the complete old file or the complete new one whatever happens.
- * Temporaries left by killed runs are removed by the next run. A target that exists and is not a
- * regular file (/dev/null, a pipe) is written directly. */
-typedef struct fe_output fe_output;
-
-/* `mode`: permissions before umask, 0666 or 0777. NULL after reporting. */
-fe_output *fe_output_begin(base_diag *d, const char *path, unsigned mode);
-FILE *fe_output_file(fe_output *o); /* buffered stream on the temporary */
-/* Path of the temporary, for a linker that wants to write the file itself. */
-const char *fe_output_temp(const fe_output *o);
-/* Writes bytes; a failure is remembered and reported once by commit. */
-void fe_output_write(fe_output *o, const void *data, size_t size);
-/* Closes and renames; false after reporting (with the system's reason) and removing the temporary.
- * Frees o. */
-bool fe_output_commit(fe_output *o);
-/* Removes the temporary. Frees o; NULL is allowed. */
-void fe_output_abort(fe_output *o);
-/* Removes all temporaries of this process; exit() does so by itself. Async-signal-safe: for
- * handlers of SIGINT and SIGTERM. */
-void fe_output_remove_all(void);
 
 #endif

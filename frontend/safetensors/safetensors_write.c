@@ -1,9 +1,11 @@
 /* Writes safetensors files; see safetensors.h. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json/json_scan.h"
+#include "base/output.h"
 #include "frontend/safetensors/safetensors_table.h"
 
 enum { ALIGNMENT = 8, LENGTH_BYTES = 8 };
@@ -108,19 +110,22 @@ bool fe_st_write(base_diag *d, const char *path, const fe_st_tensor *tensors, si
         base_str_free(&header);
         return false;
     }
-    fe_output *o = fe_output_begin(d, path, 0666);
+    base_output *o = base_output_begin(path, 0666);
+    int error = o ? 0 : errno;
     if (o) {
         uint8_t length[LENGTH_BYTES];
         for (unsigned i = 0; i < LENGTH_BYTES; i++)
             length[i] = (uint8_t)((uint64_t)header.len >> (8 * i));
-        fe_output_write(o, length, sizeof length);
-        fe_output_write(o, header.data, header.len);
+        base_output_write(o, length, sizeof length);
+        base_output_write(o, header.data, header.len);
         for (size_t i = 0; i < n; i++) {
             size_t bytes = 0;
             tensor_bytes(&tensors[i], &bytes);
-            fe_output_write(o, tensors[i].data, bytes);
+            base_output_write(o, tensors[i].data, bytes);
         }
+        error = base_output_commit(o);
     }
     base_str_free(&header);
-    return o && fe_output_commit(o);
+    if (error) base_error_file(d, path, o ? "write" : "create", error);
+    return !error;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/index.h"
+#include "base/hash.h"
 #include "ir/build.h"
 
 enum {
@@ -18,12 +18,6 @@ static uint64_t mix(uint64_t h, uint64_t x) {
     return h ^ h >> 29;
 }
 
-static uint64_t hash_text(const char *s) {
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a, 64 bits */
-    for (; s && *s; s++) h = (h ^ (unsigned char)*s) * 0x100000001b3u;
-    return h;
-}
-
 static const char *block_of(const ir_func *f, const ir_node *n) {
     const char *block = f->module->origins.items[n->origin].block;
     return block ? block : "";
@@ -35,8 +29,8 @@ static const char *weight_name(const ir_func *f, const ir_node *n) {
 
 /* Op, attributes, type and block. */
 static uint64_t local_hash(const ir_func *f, const ir_node *n) {
-    uint64_t h = mix(hash_text(block_of(f, n)), (uint64_t)n->op);
-    if (n->op == IR_OP_weight) return mix(h, hash_text(weight_name(f, n)));
+    uint64_t h = mix(base_hash64_text(block_of(f, n)), (uint64_t)n->op);
+    if (n->op == IR_OP_weight) return mix(h, base_hash64_text(weight_name(f, n)));
     h = mix(h, ir_attrs_hash(n->op, n->attrs, BASE_HASH_START));
     h = mix(h, (uint64_t)n->type.dtype << 8 | (uint64_t)n->type.layout);
     for (uint32_t i = 0; i < n->type.rank; i++) h = mix(h, (uint64_t)n->type.dim[i]);
@@ -67,7 +61,7 @@ static uint64_t *block_hashes(const ir_func *f) {
     for (size_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         if (!(ir_op_get(n->op)->flags & IR_FLAG_LEAF))
-            hash[i] = mix(hash_text(block_of(f, n)), (uint64_t)n->op);
+            hash[i] = mix(base_hash64_text(block_of(f, n)), (uint64_t)n->op);
     }
     return hash;
 }
@@ -80,7 +74,7 @@ static uint64_t *weight_hashes(const ir_func *f) {
     bool *constant = ir_constants(f);
     for (size_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
-        uint64_t found = n->op == IR_OP_weight ? hash_text(weight_name(f, n)) : 0;
+        uint64_t found = n->op == IR_OP_weight ? base_hash64_text(weight_name(f, n)) : 0;
         for (uint32_t k = 0; !found && k < n->operand_count; k++)
             if (ir_ref_ok(n->operand[k]) && constant[n->operand[k].id])
                 found = behind[n->operand[k].id];
@@ -197,21 +191,6 @@ void ir_pairing_free(ir_pairing *p) {
 
 /* ---- what differs ---- */
 
-static bool same_param(const ir_param *a, const ir_param *b) {
-    if (strcmp(a->name, b->name) || a->is_float != b->is_float) return false;
-    return a->is_float ? !memcmp(&a->f, &b->f, sizeof a->f) : a->i == b->i;
-}
-
-static bool same_binding(const ir_binding *a, const ir_binding *b) {
-    if (!a || !b) return a == b;
-    if (strcmp(a->kernel, b->kernel) || a->param_count != b->param_count || a->tasks != b->tasks ||
-        a->scratch != b->scratch)
-        return false;
-    for (uint32_t i = 0; i < a->param_count; i++)
-        if (!same_param(&a->params[i], &b->params[i])) return false;
-    return true;
-}
-
 bool ir_pair_operand_same(const ir_pairing *p, ir_ref in_a, ir_ref in_b, uint32_t k) {
     return same_operand(p, ir_get(p->a, in_a), ir_get(p->b, in_b), k);
 }
@@ -224,7 +203,7 @@ uint32_t ir_pair_differs(const ir_pairing *p, ir_ref in_a, ir_ref in_b) {
     if (!ir_type_equal(&a->type, &b->type)) bits |= IR_DIFFERS_TYPE;
     for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++)
         if (!same_operand(p, a, b, k)) bits |= IR_DIFFERS_OPERANDS;
-    if (!same_binding(a->binding, b->binding)) bits |= IR_DIFFERS_KERNEL;
+    if (!ir_binding_equal(a->binding, b->binding)) bits |= IR_DIFFERS_KERNEL;
     if (strcmp(block_of(p->a, a), block_of(p->b, b))) bits |= IR_DIFFERS_BLOCK;
     if (a->place.kind != b->place.kind || a->place.offset != b->place.offset)
         bits |= IR_DIFFERS_PLACE;

@@ -7,8 +7,10 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/index.h"
 #include "base/number.h"
+#include "base/suggest.h"
 #include "ir/build.h"
 #include "ir/check/verify.h"
 #include "ir/text/lex.h"
@@ -342,19 +344,15 @@ static bool parse_weight(parser *p) {
 
 /* ---- values ---- */
 
-static uint32_t hash_text(const char *s) {
-    return base_hash_finish(base_hash_bytes(BASE_HASH_START, s, strlen(s)));
-}
-
 static label *find_label(parser *p, const char *name) {
-    uint32_t h = hash_text(name), at = base_index_start(&p->label_index, h), id;
+    uint32_t h = base_hash_text(name), at = base_index_start(&p->label_index, h), id;
     while (base_index_next(&p->label_index, h, &at, &id))
         if (strcmp(p->labels.items[id].name, name) == 0) return &p->labels.items[id];
     return NULL;
 }
 
 static void add_label(parser *p, const char *name, ir_ref ref) {
-    base_index_add(&p->label_index, hash_text(name), (uint32_t)p->labels.count);
+    base_index_add(&p->label_index, base_hash_text(name), (uint32_t)p->labels.count);
     BASE_PUSH(&p->labels, ((label){.name = name, .ref = ref}));
 }
 

@@ -5,6 +5,7 @@
  * GRAPH IR is legal at FUSED as it stands, so the module is raised when the next pass wants it; the
  * higher levels are reached by required passes only. */
 #include "passes/manager/manager.h"
+#include "base/suggest.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -12,6 +12,7 @@
  *   - another scale, eps or limit
  *   - two operands of one type change places
  *   - 0.5 is added to an elementwise expression */
+#include "base/hash.h"
 #include "passes/manager/manager.h"
 
 #include <stdlib.h>
@@ -19,13 +20,13 @@
 
 /* ---- what a pass produced ---- */
 
-/* FNV-1a of the node's text without the numbers of nodes. */
+/* Hash of the node's text without the numbers of nodes. */
 static uint64_t signature(const ir_func *f, uint32_t i) {
     base_str s = {0};
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = BASE_HASH64_START;
     ir_print_node(f, (ir_ref){i}, &s);
     for (const char *p = s.data; *p; p++) {
-        h = (h ^ (unsigned char)*p) * 0x100000001b3u;
+        h = base_hash64_bytes(h, p, 1);
         if (*p == '%') p += strspn(p + 1, "0123456789");
     }
     base_str_free(&s);

@@ -1,5 +1,6 @@
 /* --bench: every function on made-up inputs, timed; medians, and the share of the machine's own measured
  * peak. */
+#include "base/suggest.h"
 #include "runtime/cli/program.h"
 
 #include <stdlib.h>
@@ -171,9 +172,9 @@ static bool is_wanted(const char *function, const char *wanted) {
 
 static rt_status unknown_function(const struct ebru_model *t, const char *name, rt_error *err) {
     const char **names = calloc((size_t)t->function_count + 1, sizeof *names);
-    char hint[RT_HINT_MAX] = "";
+    char hint[BASE_HINT_MAX] = "";
     for (int32_t i = 0; names && i < t->function_count; i++) names[i] = t->functions[i].name;
-    if (names && name) rt_hint(name, names, t->function_count, hint);
+    if (names && name) base_hint(base_suggest(name, names, (size_t)t->function_count), hint);
     free(names);
     return rt_fail(err, RT_ERR_USAGE, "this program has no function '%.100s'%s", name ? name : "",
                    *hint ? hint : "; see --build-info");

@@ -1,251 +1,152 @@
 #include "runtime/cli/options.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { FLAG, INT, COUNT, REAL, PART, TEXT, SEED, PROMPT, BENCH, PROGRESS };
+enum { EVERY = 1 }; /* a program has no commands */
 
-struct option {
-    const char *shorthand, *name, *argument;
-    enum kind kind;
-    size_t offset;
-    const char *help;
-};
-
-#define AT(field) offsetof(rt_options, field)
-static const struct option table[] = {
-    {"-p", "--prompt", "TEXT", PROMPT, AT(prompts),
-     "what to paint; @FILE reads a file, - standard input; may be repeated"},
-    {"-n", "--negative-prompt", "TEXT", TEXT, AT(negative), "what to keep away from"},
-    {NULL, "--prompt-weights", NULL, FLAG, AT(weights),
-     "prompts are weighted: (word:1.2), ((word)), [word]; \\( is a bracket"},
-    {NULL, "--class", "LIST", TEXT, AT(classes),
-     "classes of a class-conditional model: numbers, ranges or names, e.g. 0,3,5-9"},
-    {"-o", "--output", "FILE", TEXT, AT(output),
-     "PNG to write (default output.png, which never overwrites); - is standard output"},
-    {NULL, "--steps", "N", COUNT, AT(steps), "denoising steps"},
-    {NULL, "--cfg-scale", "X", REAL, AT(cfg_scale), "guidance; 1 and below switches it off"},
-    {NULL, "--guidance-rescale", "X", PART, AT(guidance_rescale),
-     "0 to 1: against overexposed pictures of a high guidance (default 0)"},
-    {"-i", "--init-img", "FILE", TEXT, AT(init_image), "PNG to begin from, instead of noise alone"},
-    {NULL, "--strength", "X", PART, AT(strength),
-     "with -i: how much is painted anew, above 0 to 1; that part of the steps is run"},
-    {NULL, "--mask", "FILE", TEXT, AT(mask),
-     "with -i: PNG that is white where the picture is repainted"},
-    {NULL, "--depth", "FILE", TEXT, AT(depth), "with -i: depth map, bright is near (depth models)"},
-    {NULL, "--noise-level", "N", INT, AT(noise_level),
-     "with -i: noise put on the picture that is painted larger (upscalers)"},
-    {"-s", "--seed", "N", SEED, AT(seed),
-     "seed of the noise, the same picture as torch's CPU generator; -1 = random (default 42)"},
-    {"-b", "--batch-count", "COUNT", COUNT, AT(count),
-     "pictures for each prompt; picture i takes seed + i"},
-    {NULL, "--grid", "COLUMNS", COUNT, AT(grid), "all pictures in one file, side by side"},
-    {"-W", "--width", "N", COUNT, AT(width),
-     "width in pixels (sizes are fixed when the model is compiled)"},
-    {"-H", "--height", "N", COUNT, AT(height), "height in pixels"},
-    {NULL, "--sampling-method", "NAME", TEXT, AT(sampler), "another sampler than the model's"},
-    {NULL, "--eta", "X", REAL, AT(eta), "noise of the DDIM sampler, 0 to 1"},
-    {"-t", "--threads", "N", COUNT, AT(threads),
-     "threads (default: what affinity, cgroup and cores allow); never changes the picture"},
-    {NULL, "--cpu-level", "NAME", TEXT, AT(cpu_level),
-     "run the code of a lower CPU level of this program"},
-    {NULL, "--no-cpu-check", NULL, FLAG, AT(no_cpu_check),
-     "with --cpu-level: even if the CPU lacks what the level needs (for emulators)"},
-    {NULL, "--profile", "FILE", TEXT, AT(profile),
-     "write a Chrome trace of the run, and a table of the ops to standard error"},
-    {NULL, "--profile-steps", "N", COUNT, AT(profile_steps),
-     "calls of a function that the trace holds op by op (default 2; with --bench all); sums are of "
-     "all"},
-    {NULL, "--bench", NULL, BENCH, AT(bench),
-     "time every function on made-up inputs; --bench=json prints one object a function"},
-    {NULL, "--function", "NAME", TEXT, AT(bench_function), "with --bench: this function only"},
-    {NULL, "--cold", NULL, FLAG, AT(bench_cold),
-     "with --bench: also with weights in turn from copies that no cache holds together"},
-    {NULL, "--runs", "N", COUNT, AT(bench_runs),
-     "with --bench: runs of each function (default 20)"},
-    {NULL, "--call", "NAME", TEXT, AT(call),
-     "run one network on tensors from standard input (docs/program.md)"},
-    {NULL, "--dump-values", "FILE", TEXT, AT(dump_values),
-     "with --call: write every function's inputs, arena and outputs"},
-    {NULL, "--build-info", NULL, FLAG, AT(build_info),
-     "what this program was compiled from and for"},
-    {NULL, "--no-metadata", NULL, FLAG, AT(no_metadata), "no text in the PNG"},
-    {NULL, "--progress", "auto|bar|plain|none", PROGRESS, AT(progress),
-     "how progress is shown on standard error"},
-    {"-q", "--quiet", NULL, FLAG, AT(quiet), "no progress, no notes"},
-    {"-v", "--verbose", NULL, FLAG, AT(verbose), "say what was chosen and why"},
-    {"-h", "--help", NULL, FLAG, AT(help), "this text"},
-    {NULL, "--version", NULL, FLAG, AT(version), "version of the compiler that made this program"},
-};
-enum { TABLE = sizeof table / sizeof *table };
-
-/* Edits between two words: insert, delete, change, swap neighbours (optimal string alignment). */
-static size_t distance(const char *a, const char *b) {
-    size_t n = strlen(a), m = strlen(b);
-    if (n > 40 || m > 40) return 99;
-    size_t d[42][42];
-    for (size_t i = 0; i <= n; i++) d[i][0] = i;
-    for (size_t j = 0; j <= m; j++) d[0][j] = j;
-    for (size_t i = 1; i <= n; i++)
-        for (size_t j = 1; j <= m; j++) {
-            size_t best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            if (d[i - 1][j] + 1 < best) best = d[i - 1][j] + 1;
-            if (d[i][j - 1] + 1 < best) best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                d[i - 2][j - 2] + 1 < best)
-                best = d[i - 2][j - 2] + 1;
-            d[i][j] = best;
-        }
-    return d[n][m];
-}
-
-const char *rt_hint(const char *word, const char *const *words, int count, char out[RT_HINT_MAX]) {
-    const char *near = NULL;
-    size_t best = strlen(word) / 3 + 1;
-    for (int i = 0; i < count; i++) {
-        size_t k = distance(word, words[i]);
-        if (k < best || (k == best && !near)) best = k, near = words[i];
-    }
-    out[0] = '\0';
-    if (near) snprintf(out, RT_HINT_MAX, "; did you mean '%.80s'?", near);
-    return out;
-}
-
-/* What is near the word in front of its '='. */
-static rt_status unknown(const char *word, rt_error *err) {
-    const char *names[TABLE];
-    char name[80], hint[RT_HINT_MAX];
-    snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
-    for (int i = 0; i < TABLE; i++) names[i] = table[i].name;
-    rt_hint(name, names, TABLE, hint);
-    return rt_fail(err, RT_ERR_USAGE, "unknown option '%.80s'%s", word,
-                   *hint ? hint : "; see --help");
-}
-
-int rt_option_count(void) {
-    return TABLE;
-}
-
-rt_option rt_option_at(int index) {
-    const struct option *o = &table[index];
-    return (rt_option){o->shorthand, o->name, o->argument, o->help};
-}
-
-static rt_status bad_value(const struct option *o, const char *value, const char *expected,
-                           rt_error *err) {
-    return rt_fail(err, RT_ERR_USAGE, "%s expects %s, not '%.80s'", o->name, expected, value);
-}
-
-static rt_status set_value(rt_options *o, const struct option *opt, const char *value,
-                           rt_error *err) {
-    char *field = (char *)o + opt->offset, *end = NULL;
+static bool set_seed(void *options, const base_option *row, const char *value, char *error) {
+    rt_options *o = options;
+    char *end;
+    o->seed_random = strcmp(value, "-1") == 0;
+    if (o->seed_random) return true;
     errno = 0;
-    switch (opt->kind) {
-    case TEXT: memcpy(field, &value, sizeof value); return RT_OK;
-    case INT:
-    case COUNT: {
-        long n = strtol(value, &end, 10);
-        if (errno || *end || end == value || n < (opt->kind == COUNT) || n > 1000000)
-            return bad_value(opt, value,
-                             opt->kind == COUNT ? "a whole number from 1 to 1000000"
-                                                : "a whole number from 0 to 1000000",
-                             err);
-        int i = (int)n;
-        memcpy(field, &i, sizeof i);
-        return RT_OK;
-    }
-    case PART:
-    case REAL: {
-        double x = strtod(value, &end), most = opt->kind == PART ? 1 : 1000;
-        if (errno || *end || end == value || !(x >= 0 && x <= most))
-            return bad_value(opt, value,
-                             most > 1 ? "a number from 0 to 1000" : "a number from 0 to 1", err);
-        memcpy(field, &x, sizeof x);
-        return RT_OK;
-    }
-    case SEED:
-        if (!strcmp(value, "-1")) {
-            o->seed_random = true;
-            return RT_OK;
-        }
-        o->seed = strtoull(value, &end, 10);
-        if (errno || *end || end == value || *value == '-')
-            return bad_value(opt, value, "a whole number from 0 to 2^64 - 1, or -1", err);
-        o->seed_random = false;
-        return RT_OK;
-    case PROMPT: {
-        const char **grown = realloc(o->prompts, sizeof *grown * (size_t)(o->prompt_count + 1));
-        if (!grown) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-        o->prompts = grown;
-        grown[o->prompt_count++] = value;
-        return RT_OK;
-    }
-    case PROGRESS: {
-        static const char *const modes[] = {"auto", "bar", "plain", "none"};
-        for (int i = 0; i < 4; i++)
-            if (!strcmp(value, modes[i])) {
-                o->progress = (rt_progress_mode)i;
-                return RT_OK;
-            }
-        return bad_value(opt, value, "auto, bar, plain or none", err);
-    }
-    case BENCH:
-        o->bench = true;
-        o->bench_json = !strcmp(value, "json");
-        return o->bench_json ? RT_OK : bad_value(opt, value, "nothing or =json", err);
-    case FLAG: break;
-    }
-    return rt_fail(err, RT_ERR_USAGE, "%s takes no value", opt->name);
+    o->seed = strtoull(value, &end, 10);
+    if (!errno && !*end && end != value && *value != '-') return true;
+    return base_option_expects(row, "a whole number from 0 to 2^64 - 1, or -1", value, error);
 }
 
-/* The option that `word` names; *value receives what follows '=' (or, for short options, what is
- * glued on). */
-static const struct option *match(const char *word, const char **value) {
-    *value = NULL;
-    const char *equals = word[1] == '-' ? strchr(word, '=') : NULL;
-    size_t n = equals ? (size_t)(equals - word) : strlen(word);
-    for (int i = 0; i < TABLE; i++) {
-        if (strlen(table[i].name) == n && !strncmp(word, table[i].name, n)) {
-            if (equals) *value = equals + 1;
-            return &table[i];
-        }
-        if (table[i].shorthand && word[1] != '-' && !strncmp(word, table[i].shorthand, 2)) {
-            if (word[2] && !table[i].argument) continue;
-            if (word[2]) *value = word + 2;
-            return &table[i];
-        }
+static bool add_prompt(void *options, const base_option *row, const char *value, char *error) {
+    rt_options *o = options;
+    const char **grown = realloc(o->prompts, sizeof *grown * (size_t)(o->prompt_count + 1));
+    if (!grown) {
+        snprintf(error, BASE_OPTION_ERROR_MAX, "out of memory for %s", row->name);
+        return false;
     }
-    return NULL;
+    o->prompts = grown;
+    grown[o->prompt_count++] = value;
+    return true;
 }
+
+static bool set_progress(void *options, const base_option *row, const char *value, char *error) {
+    static const char *const modes[] = {"auto", "bar", "plain", "none"};
+    rt_options *o = options;
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(value, modes[i])) {
+            o->progress = (rt_progress_mode)i;
+            return true;
+        }
+    return base_option_expects(row, "auto, bar, plain or none", value, error);
+}
+
+static bool set_bench(void *options, const base_option *row, const char *value, char *error) {
+    rt_options *o = options;
+    o->bench = true;
+    o->bench_json = value && !strcmp(value, "json");
+    if (!value || o->bench_json) return true;
+    return base_option_expects(row, "nothing or =json", value, error);
+}
+
+static bool refuse_operand(void *options, const char *word, char *error) {
+    (void)options;
+    snprintf(error, BASE_OPTION_ERROR_MAX, "unexpected argument '%.80s'; a prompt is given with -p",
+             word);
+    return false;
+}
+
+#define FLAG        .kind = BASE_OPTION_FLAG
+#define TEXT        .kind = BASE_OPTION_TEXT
+#define WHOLE(from) .kind = BASE_OPTION_INT, .least = from, .most = 1000000
+#define REAL(to)    .kind = BASE_OPTION_REAL, .most = to
+#define OWN(how)    .kind = BASE_OPTION_OWN, .set = how
+#define ROW(shorthand_, name_, argument_, kind_, field, help_)                                     \
+    {.shorthand = shorthand_,                                                                      \
+     .name = name_,                                                                                \
+     .argument = argument_,                                                                        \
+     .help = help_,                                                                                \
+     .commands = EVERY,                                                                            \
+     .offset = offsetof(rt_options, field),                                                        \
+     kind_}
+static const base_option rows[] = {
+    ROW("-p", "--prompt", "TEXT", OWN(add_prompt), prompts,
+        "what to paint; @FILE reads a file, - standard input; may be repeated"),
+    ROW("-n", "--negative-prompt", "TEXT", TEXT, negative, "what to keep away from"),
+    ROW(NULL, "--prompt-weights", NULL, FLAG, weights,
+        "prompts are weighted: (word:1.2), ((word)), [word]; \\( is a bracket"),
+    ROW(NULL, "--class", "LIST", TEXT, classes,
+        "classes of a class-conditional model: numbers, ranges or names, e.g. 0,3,5-9"),
+    ROW("-o", "--output", "FILE", TEXT, output,
+        "PNG to write (default output.png, which never overwrites); - is standard output"),
+    ROW(NULL, "--steps", "N", WHOLE(1), steps, "denoising steps"),
+    ROW(NULL, "--cfg-scale", "X", REAL(1000), cfg_scale, "guidance; 1 and below switches it off"),
+    ROW(NULL, "--guidance-rescale", "X", REAL(1), guidance_rescale,
+        "0 to 1: against overexposed pictures of a high guidance (default 0)"),
+    ROW("-i", "--init-img", "FILE", TEXT, init_image, "PNG to begin from, instead of noise alone"),
+    ROW(NULL, "--strength", "X", REAL(1), strength,
+        "with -i: how much is painted anew, above 0 to 1; that part of the steps is run"),
+    ROW(NULL, "--mask", "FILE", TEXT, mask,
+        "with -i: PNG that is white where the picture is repainted"),
+    ROW(NULL, "--depth", "FILE", TEXT, depth, "with -i: depth map, bright is near (depth models)"),
+    ROW(NULL, "--noise-level", "N", WHOLE(0), noise_level,
+        "with -i: noise put on the picture that is painted larger (upscalers)"),
+    ROW("-s", "--seed", "N", OWN(set_seed), seed,
+        "seed of the noise, the same picture as torch's CPU generator; -1 = random (default 42)"),
+    ROW("-b", "--batch-count", "COUNT", WHOLE(1), count,
+        "pictures for each prompt; picture i takes seed + i"),
+    ROW(NULL, "--grid", "COLUMNS", WHOLE(1), grid, "all pictures in one file, side by side"),
+    ROW("-W", "--width", "N", WHOLE(1), width,
+        "width in pixels (sizes are fixed when the model is compiled)"),
+    ROW("-H", "--height", "N", WHOLE(1), height, "height in pixels"),
+    ROW(NULL, "--sampling-method", "NAME", TEXT, sampler, "another sampler than the model's"),
+    ROW(NULL, "--eta", "X", REAL(1000), eta, "noise of the DDIM sampler, 0 to 1"),
+    ROW("-t", "--threads", "N", WHOLE(1), threads,
+        "threads (default: what affinity, cgroup and cores allow); never changes the picture"),
+    ROW(NULL, "--cpu-level", "NAME", TEXT, cpu_level,
+        "run the code of a lower CPU level of this program"),
+    ROW(NULL, "--no-cpu-check", NULL, FLAG, no_cpu_check,
+        "with --cpu-level: even if the CPU lacks what the level needs (for emulators)"),
+    ROW(NULL, "--profile", "FILE", TEXT, profile,
+        "write a Chrome trace of the run, and a table of the ops to standard error"),
+    ROW(NULL, "--profile-steps", "N", WHOLE(1), profile_steps,
+        "calls of a function that the trace holds op by op (default 2; with --bench all); sums are "
+        "of "
+        "all"),
+    ROW(NULL, "--bench", NULL, OWN(set_bench), bench,
+        "time every function on made-up inputs; --bench=json prints one object a function"),
+    ROW(NULL, "--function", "NAME", TEXT, bench_function, "with --bench: this function only"),
+    ROW(NULL, "--cold", NULL, FLAG, bench_cold,
+        "with --bench: also with weights in turn from copies that no cache holds together"),
+    ROW(NULL, "--runs", "N", WHOLE(1), bench_runs,
+        "with --bench: runs of each function (default 20)"),
+    ROW(NULL, "--call", "NAME", TEXT, call,
+        "run one network on tensors from standard input (docs/program.md)"),
+    ROW(NULL, "--dump-values", "FILE", TEXT, dump_values,
+        "with --call: write every function's inputs, arena and outputs"),
+    ROW(NULL, "--build-info", NULL, FLAG, build_info,
+        "what this program was compiled from and for"),
+    ROW(NULL, "--no-metadata", NULL, FLAG, no_metadata, "no text in the PNG"),
+    ROW(NULL, "--progress", "auto|bar|plain|none", OWN(set_progress), progress,
+        "how progress is shown on standard error"),
+    ROW("-q", "--quiet", NULL, FLAG, quiet, "no progress, no notes"),
+    ROW("-v", "--verbose", NULL, FLAG, verbose, "say what was chosen and why"),
+    ROW("-h", "--help", NULL, FLAG, help, "this text"),
+    ROW(NULL, "--version", NULL, FLAG, version, "version of the compiler that made this program"),
+};
+
+const base_option_table rt_option_table = {rows, sizeof rows / sizeof *rows, refuse_operand};
 
 rt_status rt_options_parse(rt_options *o, int argc, char **argv, rt_error *err) {
-    memset(o, 0, sizeof *o);
-    o->seed = 42;
-    o->cfg_scale = -1;
-    o->eta = -1;
-    o->strength = -1;
-    o->noise_level = -1;
-    o->count = 1;
-    o->bench_runs = 20;
-    for (int i = 1; i < argc; i++) {
-        const char *word = argv[i], *value = NULL;
-        if (word[0] != '-' || !word[1])
-            return rt_fail(err, RT_ERR_USAGE,
-                           "unexpected argument '%.80s'; a prompt is given with -p", word);
-        const struct option *opt = match(word, &value);
-        if (!opt) return unknown(word, err);
-        if (!opt->argument && !value) {
-            bool on = true;
-            memcpy((char *)o + opt->offset, &on, sizeof on);
-            continue;
-        }
-        if (!value && ++i == argc)
-            return rt_fail(err, RT_ERR_USAGE, "%s expects a value: %s", opt->name, opt->argument);
-        rt_status s = set_value(o, opt, value ? value : argv[i], err);
-        if (s) return s;
-    }
+    char error[BASE_OPTION_ERROR_MAX];
+    *o = (rt_options){.seed = 42,
+                      .cfg_scale = -1,
+                      .eta = -1,
+                      .strength = -1,
+                      .noise_level = -1,
+                      .count = 1,
+                      .bench_runs = 20};
+    if (argc > 1 && !base_options_parse(&rt_option_table, EVERY, o, argc - 1, argv + 1, error))
+        return rt_fail(err, RT_ERR_USAGE, "%s", error);
     if (o->quiet) o->progress = RT_PROGRESS_NONE;
     return RT_OK;
 }
@@ -257,11 +158,5 @@ void rt_options_free(rt_options *o) {
 
 void rt_options_print(FILE *out) {
     fputs("Options:\n", out);
-    for (int i = 0; i < TABLE; i++) {
-        char head[80];
-        snprintf(head, sizeof head, "%s%s%s%s%s", table[i].shorthand ? table[i].shorthand : "  ",
-                 table[i].shorthand ? ", " : "  ", table[i].name, table[i].argument ? " " : "",
-                 table[i].argument ? table[i].argument : "");
-        fprintf(out, "  %-32s %s\n", head, table[i].help);
-    }
+    base_options_print(out, &rt_option_table, EVERY, 32);
 }

@@ -1,8 +1,9 @@
-/* The command line of an emitted program: one table gives parsing, --help and the near-miss
- * suggestion. */
+/* The command line of an emitted program: one table for base/options.h gives parsing, --help and
+ * suggestions. */
 #ifndef EBRU_RUNTIME_CLI_OPTIONS_H
 #define EBRU_RUNTIME_CLI_OPTIONS_H
 
+#include "base/options.h"
 #include "runtime/cli/progress.h"
 #include "runtime/engine/status.h"
 
@@ -47,15 +48,7 @@ typedef struct rt_options {
 rt_status rt_options_parse(rt_options *o, int argc, char **argv, rt_error *err);
 void rt_options_free(rt_options *o);
 /* The table, for the manual page and shells' completions. */
-typedef struct rt_option {
-    const char *shorthand, *name, *argument, *help; /* shorthand and argument may be NULL */
-} rt_option;
-int rt_option_count(void);
-rt_option rt_option_at(int index);
-enum { RT_HINT_MAX = 120 };
-/* For the end of a message: "; did you mean 'NAME'?" with the one of `words` that `word` may be a
- * misspelling of, or "" when none is near. Returns `out`. */
-const char *rt_hint(const char *word, const char *const *words, int count, char out[RT_HINT_MAX]);
+extern const base_option_table rt_option_table;
 /* The option list of --help. */
 void rt_options_print(FILE *out);
 

@@ -1,5 +1,6 @@
 /* The program's main work: requests from the command line, pictures to PNG files with the text
  * others read back. */
+#include "base/suggest.h"
 #include "runtime/cli/program.h"
 
 #include "runtime/cli/paint_pictures.h"
@@ -116,7 +117,7 @@ static long class_number(const char *p, char **end) {
 static rt_status unknown_class(const struct job *j, const char *name, rt_error *err) {
     enum { MOST = 1000 };
     const char *names[MOST];
-    char key[32], hint[RT_HINT_MAX];
+    char key[32], hint[BASE_HINT_MAX];
     int count = 0;
     for (int i = 0; i < j->info.classes && i < MOST; i++) {
         snprintf(key, sizeof key, "class.%d", i);
@@ -124,7 +125,7 @@ static rt_status unknown_class(const struct job *j, const char *name, rt_error *
         if (known) names[count++] = known;
     }
     return rt_fail(err, RT_ERR_USAGE, "--class: '%s' is no class; this model has 0 to %d%s", name,
-                   j->info.classes - 1, rt_hint(name, names, count, hint));
+                   j->info.classes - 1, base_hint(base_suggest(name, names, (size_t)count), hint));
 }
 
 /* One class of a list: a number, a range or a name. */
@@ -192,9 +193,9 @@ static void choose_settings(struct job *j) {
 
 static rt_status unknown_sampler(const char *name, rt_error *err) {
     const char *names[RT_SAMPLER_COUNT];
-    char hint[RT_HINT_MAX];
+    char hint[BASE_HINT_MAX];
     for (int i = 0; i < RT_SAMPLER_COUNT; i++) names[i] = rt_sampler_name((rt_sampler_id)i);
-    rt_hint(name, names, RT_SAMPLER_COUNT, hint);
+    base_hint(base_suggest(name, names, RT_SAMPLER_COUNT), hint);
     return rt_fail(err, RT_ERR_USAGE, "unknown sampler '%.60s'%s", name,
                    *hint ? hint : "; see --help");
 }

@@ -2,11 +2,10 @@
  * CPU, 70 internal error. */
 #include "runtime/cli/program.h"
 
-#include "runtime/cli/output.h"
+#include "base/io.h"
+#include "base/output.h"
 #include "runtime/samplers/samplers.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,28 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
-static void on_signal(int sig) {
-    rt_output_remove_temp();
-    _exit(128 + sig);
-}
-
 /* Mapped weights that cannot be read: somebody cut the file while we ran, or its disk fails. */
 static void on_bus_error(int sig) {
     static const char text[] =
         "error: cannot read the weights: their file became shorter, or its disk fails\n";
     (void)sig;
-    rt_output_remove_temp();
+    base_output_remove_all();
     if (write(2, text, sizeof text - 1) < 0) _exit(RT_ERR_SYSTEM);
     _exit(RT_ERR_SYSTEM);
-}
-
-/* A program started without standard streams must not get them as its own files' numbers: messages
- * would end up in a picture. */
-static void keep_standard_streams(void) {
-    for (int fd = 0; fd < 3; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
-            open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0)
-            return;
 }
 
 static const char *base_name(const char *path) {
@@ -169,11 +154,9 @@ static rt_status run(const rt_options *o, const struct invocation *v, rt_error *
 int main(int argc, char **argv) {
     struct invocation v = {argc > 0 ? base_name(argv[0]) : "program", argc, argv, {0}};
     clock_gettime(CLOCK_MONOTONIC, &v.start);
-    keep_standard_streams();
-    struct sigaction act = {.sa_handler = on_signal};
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
-    act.sa_handler = on_bus_error;
+    base_keep_standard_streams();
+    base_output_catch_signals();
+    struct sigaction act = {.sa_handler = on_bus_error};
     sigaction(SIGBUS, &act, NULL);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is a write error, told as one */
     rt_options o;

@@ -3,8 +3,8 @@
 #define _GNU_SOURCE
 #endif
 #include "runtime/cli/progress.h"
+#include "base/io.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,13 +23,7 @@ static double monotonic(void) {
 
 /* Progress is a courtesy: what cannot be written is dropped. */
 static void put(const rt_progress *p, const char *text, size_t length) {
-    while (length > 0) {
-        ssize_t n = write(p->fd, text, length);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return;
-        text += n;
-        length -= (size_t)n;
-    }
+    (void)base_write_all(p->fd, text, length);
 }
 
 void rt_progress_open(rt_progress *p, int fd, rt_progress_mode mode) {

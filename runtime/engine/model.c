@@ -1,4 +1,5 @@
 #include "runtime/engine/model.h"
+#include "base/suggest.h"
 #include "runtime/cli/options.h"
 
 #include <stdio.h>
@@ -32,10 +33,10 @@ static rt_status choose_level(rt_model *m, rt_error *err) {
 
 static rt_status unknown_level(const struct ebru_model *t, const char *name, rt_error *err) {
     const char *names[8];
-    char hint[RT_HINT_MAX];
+    char hint[BASE_HINT_MAX];
     int count = 0;
     for (; count < t->level_count && count < 8; count++) names[count] = t->levels[count].name;
-    rt_hint(name, names, count, hint);
+    base_hint(base_suggest(name, names, (size_t)count), hint);
     return rt_fail(err, RT_ERR_USAGE, "this program has no code for '%.60s'%s", name,
                    *hint ? hint : "; see --build-info");
 }

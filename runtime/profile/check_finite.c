@@ -75,6 +75,6 @@ void ebru_check_finite(const struct ebru_call *call, int32_t op, const void *dat
     fprintf(stderr, "error: function %s%s: op %d of %d, %s (kernel %s)%s%s: %s at %s of %s\n",
             f->name, step, op + 1, f->op_count, o->name, o->kernel, *o->block ? ", block " : "",
             o->block, kind_of(data, half, i), place, o->detail);
-    rt_output_remove_temp();
+    base_output_remove_all();
     _exit(RT_ERR_INPUT);
 }

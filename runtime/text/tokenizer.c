@@ -1,17 +1,11 @@
 /* The tokenizer: blob checking, splitting into words, byte-pair merging. */
 #include "runtime/text/tokenizer.h"
+#include "base/hash.h"
 #include "runtime/text/unicode.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-uint64_t rt_tokenizer_hash(const void *bytes, size_t size) {
-    const unsigned char *p = bytes;
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < size; i++) h = (h ^ p[i]) * UINT64_C(0x100000001b3);
-    return h;
-}
 
 /* ---- the blob ---- */
 
@@ -58,7 +52,7 @@ rt_status rt_tokenizer_open(rt_tokenizer *t, const void *blob, size_t size, rt_e
     uint64_t words = RT_TOKENIZER_HEADER + 512 + (uint64_t)w[13] * 4 + (uint64_t)w[14] * 3 +
                      ((uint64_t)w[15] + 3) / 4;
     if (w[3] != size || words * 4 != size) return damaged(err, "wrong size");
-    if (rt_tokenizer_hash(w + 6, size - 24) != ((uint64_t)w[5] << 32 | w[4]))
+    if (base_hash64_bytes(BASE_HASH64_START, w + 6, size - 24) != ((uint64_t)w[5] << 32 | w[4]))
         return damaged(err, "wrong hash");
     t->flags = w[6];
     t->id_count = w[7];

@@ -62,7 +62,4 @@ rt_status rt_tokenizer_encode(const rt_tokenizer *t, const char *text, size_t le
 rt_status rt_tokenizer_encode_prompt(const rt_tokenizer *t, const char *text, size_t length,
                                      int32_t *ids, size_t *used, size_t *cut, rt_error *err);
 
-/* The hash of word 4..5. */
-uint64_t rt_tokenizer_hash(const void *bytes, size_t size);
-
 #endif

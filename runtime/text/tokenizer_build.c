@@ -1,5 +1,6 @@
 /* Building the tokenizer blob from vocabulary entries and merges text. */
 #include "runtime/text/tokenizer_build.h"
+#include "base/hash.h"
 #include "runtime/text/tokenizer.h"
 #include "runtime/text/unicode.h"
 
@@ -30,7 +31,7 @@ static const char *shown(const char *text, size_t length, char out[48]) {
 }
 
 static const rt_vocab_entry *find(const struct index *x, const char *text, size_t length) {
-    size_t slot = (size_t)rt_tokenizer_hash(text, length) & x->mask;
+    size_t slot = (size_t)base_hash64_bytes(BASE_HASH64_START, text, length) & x->mask;
     for (; x->slots[slot]; slot = (slot + 1) & x->mask) {
         const rt_vocab_entry *e = x->entries + (x->slots[slot] - 1);
         if (e->length == length && memcmp(e->text, text, length) == 0) return e;
@@ -72,7 +73,7 @@ static rt_status index_vocabulary(struct index *x, const rt_vocab_entry *entries
             status = rt_fail(err, RT_ERR_INPUT, "vocabulary text '%s' is given twice", name);
         if (status != RT_OK) break;
         seen[e->id / 8] = (unsigned char)(seen[e->id / 8] | 1u << (e->id % 8));
-        size_t slot = (size_t)rt_tokenizer_hash(e->text, e->length) & x->mask;
+        size_t slot = (size_t)base_hash64_bytes(BASE_HASH64_START, e->text, e->length) & x->mask;
         while (x->slots[slot]) slot = (slot + 1) & x->mask;
         x->slots[slot] = (uint32_t)i + 1;
         if (e->id >= *id_count) *id_count = e->id + 1;
@@ -263,7 +264,7 @@ static rt_status assemble(const struct index *x, const uint32_t *merges, size_t 
     at += 4 * merge_count;
     if (s->count) memcpy(at, s->rows, 3 * s->count * sizeof *at);
     if (s->bytes) memcpy(at + 3 * s->count, s->text, s->bytes);
-    uint64_t hash = rt_tokenizer_hash(w + 6, words * 4 - 24);
+    uint64_t hash = base_hash64_bytes(BASE_HASH64_START, w + 6, words * 4 - 24);
     w[4] = (uint32_t)hash;
     w[5] = (uint32_t)(hash >> 32);
     *blob = w;

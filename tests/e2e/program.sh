@@ -82,6 +82,7 @@ assert inside == [len(step["ops"]), 0, 0, 0, 0], inside
 assert all(op["calls"] == 5 for op in step["ops"])'
 check "to a full disk" sh -c '! ./classes -q --steps 1 --class 0 -o p.png --profile /dev/full 2>err.txt && grep -q "No space" err.txt'
 check "names that are no UTF-8 stay JSON" sh -c './classes -q --steps 1 --class 0 -o "$(printf "\\377.png")" --profile odd.json 2>/dev/null && python3 "$0" odd.json' "$EBRU_SOURCE/tests/e2e/trace_check.py"
+is "a program has the version of its compiler" "$("$EBRU" --version)" "ebru $(./classes --version)"
 for what in --help --build-info --version; do
     ./classes $what >/dev/full 2>stderr.txt
     is "$what to a full disk" 3 $?

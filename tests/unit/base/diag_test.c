@@ -282,32 +282,6 @@ static void a_path_need_not_outlive_the_call(void **state) {
     capture_end(&c);
 }
 
-static void suggestions(void **state) {
-    (void)state;
-    static const char *const names[] = {
-        "CrossAttnDownBlock2D", "DownBlock2D", "silu", "gelu", "relu", "DDIM"};
-    enum { N = sizeof names / sizeof *names };
-    assert_string_equal(base_suggest("CrossAttnDownBlok2D", names, N), "CrossAttnDownBlock2D");
-    assert_string_equal(base_suggest("DownBlock2d", names, N), "DownBlock2D");
-    assert_string_equal(base_suggest("slu", names, N), "silu");
-    assert_string_equal(base_suggest("silux", names, N), "silu");
-    assert_string_equal(base_suggest("sliu", names, N), "silu"); /* a swap is one step */
-    assert_string_equal(base_suggest("ddim", names, N), "DDIM");
-    assert_null(base_suggest("tanh", names, N));
-    assert_null(base_suggest("", names, N));
-    assert_null(base_suggest("silu", names, 0));
-    assert_null(base_suggest("sxlx", names, N)); /* two steps in four letters */
-    char word[5000];
-    memset(word, 'w', sizeof word - 1);
-    word[sizeof word - 1] = '\0';
-    assert_null(base_suggest(word, names, N));
-    const char *longer = word;
-    word[129] = '\0';
-    assert_null(base_suggest(word + 1, &longer, 1)); /* 128 letters, a candidate of 129 */
-    assert_null(base_suggest(longer, (const char *const[]){word + 1}, 1));
-    assert_ptr_equal(base_suggest(word + 2, (const char *const[]){word + 1}, 1), word + 1);
-}
-
 static void our_own_bugs_exit_with_70(void **state) {
     (void)state;
     int pipes[2];
@@ -348,7 +322,6 @@ int main(void) {
         cmocka_unit_test(windows_line_ends_are_not_quoted),
         cmocka_unit_test(colours_only_when_asked),
         cmocka_unit_test(a_path_need_not_outlive_the_call),
-        cmocka_unit_test(suggestions),
         cmocka_unit_test(our_own_bugs_exit_with_70),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,6 @@
 #include "tests/unit/support/captured_diag.h"
 #include "tests/unit/support/temp_dir.h"
 
-#include "codegen/link/digest.h"
 #include "codegen/link/jobs.h"
 #include "codegen/llvm/emission_plan.h"
 
@@ -357,33 +356,6 @@ static void jobs(void **state) {
     for (int i = 0; i < 5; i++) base_str_free(&j[i].fault);
 }
 
-static void digest(void **state) {
-    (void)state;
-    unsigned char bytes[100], one[16], two[16];
-    for (int i = 0; i < 100; i++) bytes[i] = (unsigned char)(i * 7);
-    cg_digest d;
-    cg_digest_begin(&d);
-    cg_digest_add(&d, bytes, 100);
-    cg_digest_end(&d, one);
-    cg_digest_begin(&d);
-    for (int i = 0; i < 100; i += 3)
-        cg_digest_add(&d, bytes + i, i + 3 <= 100 ? 3 : 1); /* in pieces: the same */
-    cg_digest_end(&d, two);
-    assert_memory_equal(one, two, 16);
-    for (size_t n = 0; n < 100; n++) { /* a prefix, or one bit: another */
-        cg_digest_begin(&d);
-        cg_digest_add(&d, bytes, n);
-        cg_digest_end(&d, two);
-        assert_memory_not_equal(one, two, 16);
-        bytes[n] ^= 1;
-        cg_digest_begin(&d);
-        cg_digest_add(&d, bytes, 100);
-        cg_digest_end(&d, two);
-        assert_memory_not_equal(one, two, 16);
-        bytes[n] ^= 1;
-    }
-}
-
 /* a -> b, c (independent) -> d: b and c need a, d needs both, nothing else waits. */
 static void barriers(void **state) {
     (void)state;
@@ -429,7 +401,6 @@ int main(void) {
         cmocka_unit_test(text_and_objects),
         cmocka_unit_test(refusals_leave_nothing),
         cmocka_unit_test(jobs),
-        cmocka_unit_test(digest),
         cmocka_unit_test(barriers),
     };
     return cmocka_run_group_tests(tests, set_up, temp_shared_end);

@@ -1,6 +1,4 @@
-/* The page's C side: hashes for its policy, escapes that keep hostile text harmless, JSON paths of
- * places. */
-#include "base/sha256.h"
+/* The page's C side: escapes that keep hostile text harmless, JSON paths of places. */
 #include "driver/html/html.h"
 #include "driver/html/json_paths.h"
 #include "tests/unit/support/temp_dir.h"
@@ -12,29 +10,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-
-static void hashes_are_those_of_fips_180(void **state) {
-    (void)state;
-    static const struct {
-        const char *text, *hash;
-    } rows[] = {
-        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
-        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
-        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
-         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        unsigned char out[32];
-        char text[65];
-        base_sha256(rows[i].text, strlen(rows[i].text), out);
-        for (int k = 0; k < 32; k++) snprintf(text + 2 * k, 3, "%02x", out[k]);
-        assert_string_equal(text, rows[i].hash);
-    }
-    base_str csp = {0};
-    base_csp_hash("abc", 3, &csp);
-    assert_string_equal(csp.data, "sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
-    base_str_free(&csp);
-}
 
 static void text_cannot_leave_its_string(void **state) {
     (void)state;
@@ -118,7 +93,6 @@ static void places_have_json_paths(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hashes_are_those_of_fips_180),
         cmocka_unit_test(text_cannot_leave_its_string),
         cmocka_unit_test(numbers_are_json),
         cmocka_unit_test(strings_stand_once),

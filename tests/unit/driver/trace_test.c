@@ -13,7 +13,7 @@
 /* Two threads, one function of two ops, of which the worker waits for the first. */
 static const char good[] =
     "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"format\":1,\"program\":\"p\",\"model\":\"m\",\n"
-    "\"build\":\"00ff\",\"ebru\":\"0.1.0\",\"precision\":\"f32\",\"level\":\"x86-64-v3\","
+    "\"build\":\"00ff\",\"ebru\":\"0.0.0\",\"precision\":\"f32\",\"level\":\"x86-64-v3\","
     "\"threads\":2,\n"
     "\"wall_us\":100.250,\"options\":[\"-p\",\"a "
     "cat\"],\"roofs\":{\"unit\":\"FMA\",\"gflops\":2.5,\n"

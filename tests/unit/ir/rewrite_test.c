@@ -172,6 +172,82 @@ static void uses_are_counted(void **state) {
     ir_module_free(m);
 }
 
+/* ---- what counts as changed: another text ---- */
+
+/* Every op as it is, but built anew. */
+static ir_ref rebuild(ir_rewrite *rw, ir_ref old) {
+    const ir_node *n = ir_get(rw->from, old);
+    if (n->op != IR_OP_affine) return IR_NONE;
+    struct ir_attrs_affine a = *IR_ATTRS(n, affine);
+    return ir_op1(rw->to, IR_OP_affine, rw_new(rw, n->operand[0]), &a, n->origin);
+}
+
+static ir_ref another_attribute(ir_rewrite *rw, ir_ref old) {
+    const ir_node *n = ir_get(rw->from, old);
+    if (n->op != IR_OP_affine) return IR_NONE;
+    struct ir_attrs_affine a = *IR_ATTRS(n, affine);
+    a.mul = -a.mul; /* 0 becomes -0 */
+    return ir_op1(rw->to, IR_OP_affine, rw_new(rw, n->operand[0]), &a, n->origin);
+}
+
+static ir_ref another_origin(ir_rewrite *rw, ir_ref old) {
+    const ir_node *n = ir_get(rw->from, old);
+    if (n->op != IR_OP_neg) return IR_NONE;
+    return ir_op1(rw->to, IR_OP_neg, rw_new(rw, n->operand[0]), NULL, 0);
+}
+
+static ir_ref swapped(ir_rewrite *rw, ir_ref old) {
+    const ir_node *n = ir_get(rw->from, old);
+    if (n->op != IR_OP_add) return IR_NONE;
+    return ir_op2(rw->to, IR_OP_add, rw_new(rw, n->operand[1]), rw_new(rw, n->operand[0]), NULL,
+                  n->origin);
+}
+
+static ir_ref other_weight(ir_rewrite *rw, ir_ref old) {
+    const ir_node *n = ir_get(rw->from, old);
+    if (n->op != IR_OP_weight) return IR_NONE;
+    return ir_weight_ref(rw->to, 1 - (uint32_t)IR_ATTRS(n, weight)->index, n->origin);
+}
+
+/* A node that nobody uses, which sweeping removes again. */
+static ir_ref dead_end(ir_rewrite *rw, ir_ref old) {
+    const ir_node *n = ir_get(rw->from, old);
+    if (n->op == IR_OP_add) {
+        ir_weight_ref(rw->to, 1, 0);
+        ir_op1(rw->to, IR_OP_exp, rw_new(rw, n->operand[0]), NULL, n->origin);
+    }
+    return IR_NONE;
+}
+
+static void changed_is_another_text(void **state) {
+    (void)state;
+    static const struct {
+        ir_rewrite_rule rule;
+        bool drop_dead, changed;
+    } cases[] = {
+        {rebuild, false, false}, {another_attribute, false, true}, {another_origin, false, true},
+        {swapped, false, true},  {other_weight, false, true},      {dead_end, true, false},
+        {dead_end, false, true}, {double_batch, false, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ir_module *m = parse("ebru ir 1 graph\nweight @w : f32[4]\nweight @v : f32[4]\n"
+                             "func @f(%0 x : f32[2,4] step) {\n"
+                             "  %1 = neg %0 : f32[2,4] loc(\"m.json\":1:2 \"b\")\n"
+                             "  %2 = affine %1 {mul=0} : f32[2,4]\n"
+                             "  %3 = add %2, @w : f32[2,4]\n"
+                             "  return y = %3\n}\n");
+        base_str before = {0}, after = {0};
+        ir_print_func(m->funcs.items[0], &before);
+        bool changed = ir_rewrite_apply(m->funcs.items[0], cases[i].rule, NULL, cases[i].drop_dead);
+        ir_print_func(m->funcs.items[0], &after);
+        if (changed != cases[i].changed) fail_msg("case %zu", i);
+        assert_int_equal(strcmp(before.data, after.data) != 0, changed);
+        base_str_free(&before);
+        base_str_free(&after);
+        ir_module_free(m);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(identity_changes_nothing),
@@ -181,6 +257,7 @@ int main(void) {
         cmocka_unit_test(types_follow),
         cmocka_unit_test(annotations_stay),
         cmocka_unit_test(uses_are_counted),
+        cmocka_unit_test(changed_is_another_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

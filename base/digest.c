@@ -1,4 +1,4 @@
-#include "codegen/link/digest.h"
+#include "base/digest.h"
 
 #include <string.h>
 
@@ -24,12 +24,12 @@ static void absorb(uint64_t lane[4], const unsigned char *p) {
     for (int i = 0; i < 4; i++) lane[i] = rotl(lane[i] ^ word(p + 8 * i), 29) * k[i];
 }
 
-void cg_digest_begin(cg_digest *d) {
-    *d = (cg_digest){.lane = {0x6562727577656967U, 0x2718281828459045U, 0x3141592653589793U,
-                              0x1618033988749895U}};
+void base_digest_begin(base_digest *d) {
+    *d = (base_digest){.lane = {0x6562727577656967U, 0x2718281828459045U, 0x3141592653589793U,
+                                0x1618033988749895U}};
 }
 
-void cg_digest_add(cg_digest *d, const void *bytes, size_t count) {
+void base_digest_add(base_digest *d, const void *bytes, size_t count) {
     const unsigned char *p = bytes;
     size_t filled = d->length % 32;
     d->length += count;
@@ -45,7 +45,7 @@ void cg_digest_add(cg_digest *d, const void *bytes, size_t count) {
     memcpy(d->part, p, count);
 }
 
-void cg_digest_end(const cg_digest *d, unsigned char out[16]) {
+void base_digest_end(const base_digest *d, unsigned char out[16]) {
     uint64_t lane[4], h[2];
     memcpy(lane, d->lane, sizeof lane);
     unsigned char rest[32] = {0};

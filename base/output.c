@@ -1,0 +1,374 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "base/output.h"
+#include "base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { LIVE_MAX = 32, TEMP_TRIES = 1000 };
+
+/* Unfinished temporaries, for the signal handler and for exit(). A forked child inherits the table
+ * but must not remove its parent's files. */
+static struct {
+    char *volatile path;
+    pid_t owner;
+} live[LIVE_MAX];
+
+struct base_output {
+    char *target; /* links resolved */
+    char *temp;   /* the target itself when it is written directly */
+    FILE *file;
+    int lock;  /* holds the lock on the temporary until it has its name; -1: direct */
+    int error; /* errno of the first failed write */
+    bool direct;
+};
+
+struct base_temp_dir {
+    char *path;
+    int lock; /* a descriptor that holds the lock on the folder */
+};
+
+/* ---- removing ---- */
+
+/* Removes the files in an open folder. Where readdir() would do, a signal handler may not call it:
+ * it allocates. */
+static void empty_folder(int fd) {
+    struct {
+        unsigned long ino, off;
+        unsigned short length;
+        unsigned char type;
+        char name[];
+    } *e;
+    _Alignas(8) char buffer[2048];
+    for (bool more = true; more;) { /* names may be skipped where others are removed */
+        long n;
+        more = false;
+        lseek(fd, 0, SEEK_SET);
+        while ((n = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0)
+            for (long at = 0; at < n; at += e->length) {
+                e = (void *)(buffer + at);
+                more |= unlinkat(fd, e->name, 0) == 0; /* "." and ".." refuse */
+            }
+    }
+}
+
+/* Removes a file, or a folder of files. */
+static void remove_temp(const char *path) {
+    if (unlink(path) == 0 || (errno != EISDIR && errno != EPERM)) return;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return;
+    empty_folder(fd);
+    close(fd);
+    rmdir(path);
+}
+
+void base_output_remove_all(void) {
+    int saved = errno;
+    for (size_t i = 0; i < 2 * LIVE_MAX; i++) { /* twice: a folder may stand in another */
+        const char *path = live[i % LIVE_MAX].path;
+        if (path && live[i % LIVE_MAX].owner == getpid()) remove_temp(path);
+    }
+    errno = saved;
+}
+
+/* Takes a path out of the table and frees it. */
+static void forget(char *path) {
+    for (size_t i = 0; i < LIVE_MAX; i++)
+        if (live[i].path == path) live[i].path = NULL;
+    free(path);
+}
+
+/* Puts a path into the table. A full table costs only the removal by signals and exit(). */
+static void remember(char *path) {
+    static bool registered;
+    if (!registered) registered = atexit(base_output_remove_all) == 0;
+    for (size_t i = 0; i < LIVE_MAX; i++) {
+        if (live[i].path) continue;
+        live[i].owner = getpid();
+        live[i].path = path; /* last: a handler that finds it finds all of it */
+        return;
+    }
+}
+
+static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+enum { ENDING = sizeof ending / sizeof *ending };
+
+static void on_signal(int number) {
+    base_output_remove_all();
+    _exit(128 + number);
+}
+
+void base_output_catch_signals(void) {
+    struct sigaction act = {.sa_handler = on_signal}, old;
+    for (int i = 0; i < ENDING; i++)
+        if (sigaction(ending[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(ending[i], &act, NULL);
+}
+
+/* No handler may run between the creation of a temporary and its entry in the table. */
+static void hold_signals(sigset_t *old) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < ENDING; i++) sigaddset(&set, ending[i]);
+    pthread_sigmask(SIG_BLOCK, &set, old);
+}
+
+static void release_signals(const sigset_t *old) {
+    int saved = errno;
+    pthread_sigmask(SIG_SETMASK, old, NULL);
+    errno = saved;
+}
+
+/* ---- names of temporaries ---- */
+
+static int make_file(const char *path, unsigned mode) {
+    return open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
+}
+
+static int make_folder(const char *path, unsigned mode) {
+    if (mkdir(path, (mode_t)mode) != 0) return -1;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) rmdir(path);
+    return fd;
+}
+
+/* Removes a temporary whose writer is gone; false when there is none or its writer lives. */
+static bool remove_stale(const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    if (fd < 0) return false;
+    bool stale = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if (stale) remove_temp(path);
+    close(fd);
+    return stale;
+}
+
+/* Locks a temporary that was just made. False when remove_stale() of another process came between:
+ * the name is lost. On a file system without locks nothing is ever found stale. */
+static bool hold(int fd) {
+    struct stat st;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) return errno != EWOULDBLOCK;
+    return fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+/* NULL when memory is out. A name of 255 bytes has no room for more. */
+static char *temp_name(const char *target, int folder, const char *name, int number) {
+    char *path;
+    int n = asprintf(&path, "%.*s.%.200s.ebru-tmp.%d", folder, target, name, number);
+    return n < 0 ? NULL : path;
+}
+
+/* Makes `.NAME.ebru-tmp.N` beside the target, with the least N that no living writer has, and
+ * remembers its path. A locked descriptor; -1 with errno set, and *path as it was. */
+static int find_name(const char *target, unsigned mode, int (*make)(const char *, unsigned),
+                     char **path) {
+    const char *slash = strrchr(target, '/'), *name = slash ? slash + 1 : target;
+    int folder = (int)(name - target), number = 0, error = EEXIST;
+    for (int tries = 0; tries < TEMP_TRIES && error == EEXIST; tries++) {
+        char *temp = temp_name(target, folder, name, number), *next = NULL;
+        int fd = temp ? make(temp, mode) : -1;
+        error = temp ? errno : ENOMEM;
+        if (fd >= 0 && hold(fd)) {
+            /* of runs that were killed while another held the number before */
+            while ((next = temp_name(target, folder, name, ++number)) && remove_stale(next))
+                free(next);
+            free(next);
+            remember(*path = temp);
+            return fd;
+        }
+        if (fd >= 0) {
+            close(fd);
+            error = EEXIST; /* again */
+        } else if (error == EEXIST && !remove_stale(temp)) {
+            number++;
+        }
+        free(temp);
+    }
+    errno = error;
+    return -1;
+}
+
+static int make_temp(const char *target, unsigned mode, int (*make)(const char *, unsigned),
+                     char **path) {
+    sigset_t old;
+    hold_signals(&old);
+    int fd = find_name(target, mode, make, path);
+    release_signals(&old);
+    return fd;
+}
+
+/* ---- targets ---- */
+
+/* The file that `path` names, through links; *direct: it is there and no regular file. NULL with
+ * errno set. */
+static char *resolve(const char *path, bool *direct) {
+    struct stat st;
+    const char *slash = strrchr(path, '/');
+    *direct = false;
+    if (stat(path, &st) != 0) {
+        if (*path && (!slash || slash[1])) return strdup(path);
+        errno = *path ? EISDIR : ENOENT;
+        return NULL;
+    }
+    if (S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
+        return NULL;
+    }
+    *direct = !S_ISREG(st.st_mode);
+    char *real = *direct ? NULL : realpath(path, NULL);
+    return real ? real : strdup(path);
+}
+
+/* ---- a file ---- */
+
+static void release(base_output *o) {
+    if (o->temp != o->target) forget(o->temp);
+    if (o->lock >= 0) close(o->lock);
+    free(o->target);
+    free(o);
+}
+
+/* Opens the target or a temporary; false with errno set. */
+static bool start(base_output *o, unsigned mode) {
+    int fd;
+    o->temp = o->target;
+    if (o->direct) {
+        fd = open(o->target, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    } else {
+        o->lock = make_temp(o->target, mode, make_file, &o->temp);
+        fd = o->lock >= 0 ? fcntl(o->lock, F_DUPFD_CLOEXEC, 0) : -1;
+    }
+    o->file = fd >= 0 ? fdopen(fd, "wb") : NULL;
+    if (!o->file && fd >= 0) close(fd);
+    return o->file != NULL;
+}
+
+base_output *base_output_begin(const char *path, unsigned mode) {
+    base_output *o = calloc(1, sizeof *o);
+    if (!o || !(o->target = resolve(path, &o->direct))) {
+        free(o);
+        return NULL;
+    }
+    o->lock = -1;
+    if (start(o, mode)) return o;
+    int error = errno;
+    if (o->temp != o->target) unlink(o->temp);
+    release(o);
+    errno = error;
+    return NULL;
+}
+
+FILE *base_output_file(base_output *o) {
+    return o->file;
+}
+
+const char *base_output_temp(const base_output *o) {
+    return o->temp;
+}
+
+void base_output_write(base_output *o, const void *data, size_t size) {
+    if (o->error || !size) return;
+    errno = 0;
+    if (fwrite(data, 1, size, o->file) != size) o->error = errno ? errno : EIO;
+}
+
+int base_output_commit(base_output *o) {
+    int error = o->error, seen = errno;
+    if (fflush(o->file) != 0 && !error) error = errno;
+    /* the caller's own call has failed, and its reason is what errno still has, if anything */
+    if (!error && ferror(o->file)) error = seen ? seen : EIO;
+    if (fclose(o->file) != 0 && !error) error = errno;
+    if (!o->direct && !error && rename(o->temp, o->target) != 0) error = errno;
+    if (!o->direct && error) unlink(o->temp);
+    release(o);
+    return error;
+}
+
+void base_output_abort(base_output *o) {
+    if (!o) return;
+    fclose(o->file);
+    if (!o->direct) unlink(o->temp);
+    release(o);
+}
+
+/* ---- a folder ---- */
+
+/* In the folder of temporary files, under a name nobody can know before. */
+static int make_private(char **path) {
+    const char *dir = getenv("TMPDIR");
+    char *name;
+    if (asprintf(&name, "%s/ebru-XXXXXX", dir && *dir ? dir : "/tmp") < 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    sigset_t old;
+    hold_signals(&old);
+    int fd = mkdtemp(name) ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) remember(*path = name);
+    release_signals(&old);
+    if (fd < 0) {
+        int error = errno;
+        free(name);
+        errno = error;
+    }
+    return fd;
+}
+
+base_temp_dir *base_temp_dir_new(const char *target) {
+    bool private = !target || strcmp(target, "-") == 0;
+    char *file = private ? NULL : resolve(target, &private);
+    if (!file && !private) return NULL;
+    base_temp_dir *t = calloc(1, sizeof *t);
+    if (t)
+        t->lock = private ? make_private(&t->path) : make_temp(file, 0700, make_folder, &t->path);
+    int error = errno;
+    bool fine = t && t->lock >= 0;
+    free(file);
+    if (!fine) free(t);
+    errno = error;
+    return fine ? t : NULL;
+}
+
+const char *base_temp_dir_path(const base_temp_dir *t) {
+    return t->path;
+}
+
+void base_temp_dir_free(base_temp_dir *t) {
+    if (!t) return;
+    remove_temp(t->path);
+    close(t->lock);
+    forget(t->path);
+    free(t);
+}
+
+char *base_output_target(const char *path) {
+    bool direct;
+    return resolve(path, &direct);
+}
+
+/* Writes a file's bytes into a device or FIFO. 0 or the reason. */
+static int copy_file(const char *from, const char *to) {
+    int in = open(from, O_RDONLY | O_CLOEXEC),
+        out = in < 0 ? -1 : open(to, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    int error = out < 0 || !base_copy_all(in, out) ? errno : 0;
+    if (in >= 0) close(in);
+    if (out >= 0 && close(out) != 0 && !error) error = errno;
+    return error;
+}
+
+int base_output_publish(const char *from, const char *to) {
+    bool direct;
+    char *target = resolve(to, &direct);
+    if (!target) return errno;
+    int error = direct ? copy_file(from, target) : rename(from, target) != 0 ? errno : 0;
+    free(target);
+    return error;
+}

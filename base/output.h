@@ -1,0 +1,66 @@
+/* Output files that are complete or absent, and folders for the files that lead to them.
+ *
+ * A file is written as `.NAME.ebru-tmp.N` beside its target and renamed onto it when it is complete:
+ * whatever happens, the target is the complete old file or the complete new one. Through a link the
+ * file it names is replaced, not the link. A target that exists and is no regular file (a device, a
+ * FIFO) is written directly, because a rename would replace it.
+ *
+ * Temporaries do not stay behind: exit() removes them, a signal handler does by
+ * base_output_remove_all(), and what a killed process has left is removed by the next one that writes
+ * the same target (a living writer holds a lock on its temporary, which the kernel drops however the
+ * process ends).
+ *
+ * Errors are numbers of errno.h. Nothing here prints. One thread of a process uses it. */
+#ifndef EBRU_BASE_OUTPUT_H
+#define EBRU_BASE_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* ---- a file ---- */
+
+typedef struct base_output base_output;
+
+/* `mode`: permissions before umask, 0666 or 0777. NULL with errno set. */
+base_output *base_output_begin(const char *path, unsigned mode);
+/* The buffered stream to write to; commit and abort close it. */
+FILE *base_output_file(base_output *o);
+/* Path of the temporary (of the target where it is written directly), for who writes it without the
+ * stream. Lives as long as o. */
+const char *base_output_temp(const base_output *o);
+/* Writes bytes to the stream; a failure is remembered for commit. */
+void base_output_write(base_output *o, const void *data, size_t size);
+/* Closes and renames. 0, or the reason of the first failure, a failed write on the stream included:
+ * then the temporary is gone and the target as it was. Frees o. */
+int base_output_commit(base_output *o);
+/* Closes and removes the temporary. Frees o; NULL is allowed. */
+void base_output_abort(base_output *o);
+
+/* ---- a folder of intermediate files ---- */
+
+typedef struct base_temp_dir base_temp_dir;
+
+/* A new folder beside `target`, so that a file in it can be renamed onto the target; where that is
+ * NULL, "-" or no regular file, the folder is made in $TMPDIR or /tmp. NULL with errno set. */
+base_temp_dir *base_temp_dir_new(const char *target);
+const char *base_temp_dir_path(const base_temp_dir *t);
+/* Removes the folder and the files in it (it has no folders). Frees t; NULL is allowed. */
+void base_temp_dir_free(base_temp_dir *t);
+
+/* The file that writing `path` writes: another where that is a link. free() it; NULL with errno set
+ * where there can be no such file. */
+char *base_output_target(const char *path);
+/* Moves the finished file `from` to `to` by the rules above: renamed onto a file or a new name,
+ * copied into a device or FIFO. 0 or the reason. */
+int base_output_publish(const char *from, const char *to);
+
+/* ---- the end of the process ---- */
+
+/* Removes all temporaries of this process. Async-signal-safe. */
+void base_output_remove_all(void);
+/* From now on SIGINT, SIGTERM and SIGHUP remove all temporaries and end the process with 128 + their
+ * number; those that are ignored (nohup) stay ignored. */
+void base_output_catch_signals(void);
+
+#endif
