@@ -531,12 +531,12 @@ static void test_plan(void **state) {
     pass_context *c = pass_context_new(m, case_target());
     base_diag *d = base_diag_new(NULL);
     assert_true(pass_run(c, &o, d));
-    for (size_t i = 0; i < c->plans.count; i++) {
-        const pass_plan *p = &c->plans.items[i];
+    for (size_t i = 0; i < c->memory.funcs.count; i++) {
+        const pass_plan *p = &c->memory.funcs.items[i];
         assert_true(p->bound <= p->arena_bytes && p->arena_bytes <= p->total);
         assert_int_equal(p->arena_bytes, ir_func_find(m, p->func)->arena_bytes);
     }
-    uint64_t weights = c->weights_bytes;
+    uint64_t weights = c->memory.weights_bytes;
     pass_context_free(c);
     ir_module_free(m);
 
@@ -545,10 +545,10 @@ static void test_plan(void **state) {
     c = pass_context_new(m, case_target());
     o.separate_buffers = true;
     assert_true(pass_run(c, &o, d));
-    const pass_plan *step = &c->plans.items[c->plans.count - 1];
+    const pass_plan *step = &c->memory.funcs.items[c->memory.funcs.count - 1];
     assert_int_equal(step->arena_bytes, step->total);
     assert_true(step->bound < step->total);
-    assert_int_equal(c->weights_bytes, weights);
+    assert_int_equal(c->memory.weights_bytes, weights);
     same_values(plain_net, m);
     pass_context_free(c);
     ir_module_free(m);
@@ -662,10 +662,10 @@ static void test_advice(void **state) {
     (void)state;
     for (uint32_t i = 0; i < pass_count(); i++)
         if (pass_get(i)->flags & PASS_FUSION) {
-            const char *advice = pass_advice(pass_get(i)->name);
+            const char *advice = pass_get(i)->advice;
             if (!advice || strlen(advice) < 30) fail_msg("%s has no advice", pass_get(i)->name);
         }
-    assert_null(pass_advice("dce"));
+    assert_null(pass_find("dce")->advice);
 }
 
 /* IR that is laid out already and does not say which passes it has seen: what comes too late is
