@@ -668,6 +668,52 @@ static void test_advice(void **state) {
     assert_null(pass_find("dce")->advice);
 }
 
+static uint32_t times_asked;
+static double asked(const ir_target *t, ir_func *f, ir_ref node, ir_form form) {
+    (void)t, (void)f, (void)node, (void)form;
+    times_asked++;
+    return 0;
+}
+
+/* The IR behind the last pass that decides for all CPU levels alike. */
+static base_str decided_alike(const ir_target *target, const ir_target *widest) {
+    base_diag *d = base_diag_new(&(base_diag_options){.out = stderr});
+    ir_module *m = case_parse(plain_net);
+    pass_context *c = pass_context_new(m, target);
+    pass_options o = checked();
+    o.stop_after = "fuse_feed_forward";
+    o.widest = widest;
+    assert_true(pass_run(c, &o, d));
+    assert_ptr_equal(c->target, target);
+    base_str text = {0};
+    ir_print(m, &text);
+    pass_context_free(c);
+    ir_module_free(m);
+    base_diag_free(d);
+    return text;
+}
+
+/* Levels of one program share weights and functions: only what they have in common decides. */
+static void test_levels_decide_alike(void **state) {
+    (void)state;
+    ir_target low = *case_target(), wide = low;
+    low.level = "low";
+    low.threads = 99;
+    low.l1d = low.l2 = low.l3 = 1;
+    low.lanes = 4;
+    wide.lanes = 16;
+    low.measured = wide.measured = asked;
+    times_asked = 0;
+    base_str a = decided_alike(&low, &wide), b = decided_alike(&wide, &wide);
+    assert_string_equal(a.data, b.data);
+    assert_int_equal(times_asked, 0);
+    base_str_free(&a);
+    base_str_free(&b);
+    a = decided_alike(&low, NULL); /* a program of one level knows its times */
+    assert_true(times_asked > 0);
+    base_str_free(&a);
+}
+
 /* IR that is laid out already and does not say which passes it has seen: what comes too late is
  * left out. */
 static void test_laid_out_input(void **state) {
@@ -769,6 +815,7 @@ int main(void) {
         cmocka_unit_test(test_plan_shares),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_advice),
+        cmocka_unit_test(test_levels_decide_alike),
         cmocka_unit_test(test_laid_out_input),
         cmocka_unit_test(test_broken_pass),
         cmocka_unit_test(test_dumps_and_times),
