@@ -162,18 +162,20 @@ typedef enum ir_attr_kind {
 
 #include "ir/attrs.def"
 
-#define IR_ATTR_FIELD(type, name, def) IR_ATTR_C_##type name;
+#define IR_ATTR_FIELD(type, name, def, level) IR_ATTR_C_##type name;
 #define IR_ATTR_STRUCT(set)                                                                        \
     struct ir_attrs_##set {                                                                        \
         ATTRS_##set(IR_ATTR_FIELD) uint8_t none_;                                                  \
     };
 ATTR_SETS(IR_ATTR_STRUCT)
 
-/* One attribute of an op: name, kind, where it lies in the attribute struct. */
+/* One attribute of an op: name, kind, where it lies in the attribute struct, and the level from
+ * which it may differ from its default. */
 typedef struct ir_attr_info {
     const char *name;
     ir_attr_kind kind;
     size_t offset;
+    ir_level level;
 } ir_attr_info;
 
 /* ---- ops ---- */
@@ -425,8 +427,8 @@ ir_ref ir_op2(ir_func *f, ir_op op, ir_ref a, ir_ref b, const void *attrs, ir_or
 ir_ref ir_op3(ir_func *f, ir_op op, ir_ref a, ir_ref b, ir_ref c, const void *attrs,
               ir_origin_id origin);
 /* Default attributes of a set: struct ir_attrs_conv2d a = IR_DEFAULTS(conv2d); */
-#define IR_ATTR_INIT(type, name, def) .name = def,
-#define IR_DEFAULTS(set)              ((struct ir_attrs_##set){ATTRS_##set(IR_ATTR_INIT).none_ = 0})
+#define IR_ATTR_INIT(type, name, def, level) .name = def,
+#define IR_DEFAULTS(set)                     ((struct ir_attrs_##set){ATTRS_##set(IR_ATTR_INIT).none_ = 0})
 
 /* uses.c: analyses, recomputed when needed */
 /* Number of uses of each node (operands and outputs); base_free the result. */

@@ -42,11 +42,11 @@ const char *const ir_precision_name[IR_PRECISION_COUNT] = {
 
 /* One function a set, because the local name `here` gives INFO the struct of the set. Each table
  * ends in an empty entry, so that sets without attributes are legal arrays. */
-#define INFO(type, name, def) {#name, IR_ATTR_##type, offsetof(here, name)},
+#define INFO(type, name, def, level) {#name, IR_ATTR_##type, offsetof(here, name), IR_##level},
 #define DIGEST_SET(set)                                                                            \
     static void digest_##set(ir_op_info *info) {                                                   \
         typedef struct ir_attrs_##set here;                                                        \
-        static const ir_attr_info table[] = {ATTRS_##set(INFO){NULL, IR_ATTR_i64, 0}};             \
+        static const ir_attr_info table[] = {ATTRS_##set(INFO){NULL, IR_ATTR_i64, 0, IR_GRAPH}};   \
         static here defaults;                                                                      \
         defaults = IR_DEFAULTS(set);                                                               \
         info->attrs = table;                                                                       \

@@ -79,7 +79,8 @@ static double blocks(int64_t n) {
 /* Adds the three forms' costs of one use. */
 static void add_cost(const pass_context *context, const ir_func *f, const ir_node *n,
                      double cost[FORMS]) {
-    double memory = context->lanes ? MEMORY * context->lanes / 16 : MEMORY;
+    uint32_t lanes = context->target ? context->target->lanes : 0;
+    double memory = lanes ? MEMORY * lanes / 16 : MEMORY;
     ir_ref second = pass_operand(n, X1);
     double c = blocks(ir_typeof(f, n->operand[X])->dim[1]);
     if (ir_ref_ok(second)) c += blocks(ir_typeof(f, second)->dim[1]);
@@ -102,9 +103,9 @@ static void add_cost(const pass_context *context, const ir_func *f, const ir_nod
 static void add_measured(const pass_context *c, ir_func *f, uint32_t node, costs *k) {
     static const ir_form forms[FORMS] = {IR_FORM_DIRECT, IR_FORM_WINOGRAD_2, IR_FORM_WINOGRAD_4};
     double ns[FORMS] = {0};
-    bool all = c->target && c->target->measured;
+    bool all = true;
     for (int form = DIRECT; form < FORMS && all; form++) {
-        ns[form] = c->target->measured(c->target, f, (ir_ref){node}, forms[form]);
+        ns[form] = pass_measured(c, f, (ir_ref){node}, forms[form]);
         all = ns[form] > 0;
     }
     k->uses++;

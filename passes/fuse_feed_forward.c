@@ -28,10 +28,9 @@ enum { LEAST_RATIO = 2 }; /* bytes of a picture's hidden layer to bytes of weigh
 
 /* Whether it was measured to be faster: 1 yes, 0 no, and why not, -1 nobody measured. */
 static int measured(const pass_context *c, ir_func *f, ir_ref first, ir_ref second, base_str *why) {
-    if (!c->target || !c->target->measured) return -1;
-    double fused = c->target->measured(c->target, f, second, IR_FORM_FUSED),
-           a = c->target->measured(c->target, f, first, IR_FORM_DIRECT),
-           b = c->target->measured(c->target, f, second, IR_FORM_DIRECT);
+    double fused = pass_measured(c, f, second, IR_FORM_FUSED),
+           a = pass_measured(c, f, first, IR_FORM_DIRECT),
+           b = pass_measured(c, f, second, IR_FORM_DIRECT);
     if (!(fused > 0 && a > 0 && b > 0)) return -1;
     if (fused < a + b) return 1;
     base_str_addf(why, "it was measured at %.2f of the two linears' time", fused / (a + b));

@@ -31,7 +31,7 @@ typedef struct layout_state {
 
 static bool has_kernel(const ir_rewrite *rw, ir_op op, ir_layout layout) {
     const ir_target *t = ((const layout_state *)rw->user)->c->target;
-    return !t || t->has_kernel(t, op, layout);
+    return !t || t->has_kernel(op, layout);
 }
 
 /* ---- operands in the layout an op wants ---- */

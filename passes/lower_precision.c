@@ -169,13 +169,14 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     if (match && has_filter(n) && l->is_kept[n->operand[W].id])
         match = no(&why, "its weight serves an op in f32, too");
     if (!pass_decided(l->c, PASS_NAME, rw->from, old, l->what, match, &why)) return IR_NONE;
-    return lowered(rw, n, l->c->precision);
+    return lowered(rw, n, l->c->options->precision);
 }
 
 bool pass_lower_precision(pass_context *c, ir_module *m) {
-    if (c->precision == IR_PRECISION_F32) return false;
+    if (c->options->precision == IR_PRECISION_F32) return false;
     lowering l = {.c = c, .kept = base_alloc((m->weights.count + 1) * sizeof(bool))};
-    l.what = base_arena_printf(c->arena, "products in %s", ir_precision_name[c->precision]);
+    l.what =
+        base_arena_printf(c->arena, "products in %s", ir_precision_name[c->options->precision]);
     bool changed = true;
     while (changed) {
         changed = false;
@@ -188,6 +189,6 @@ bool pass_lower_precision(pass_context *c, ir_module *m) {
     }
     base_free(l.kept);
     if (changed || !ir_meta_get(m, "precision"))
-        ir_meta_set_string(m, "precision", ir_precision_name[c->precision]);
+        ir_meta_set_string(m, "precision", ir_precision_name[c->options->precision]);
     return changed;
 }

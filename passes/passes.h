@@ -18,11 +18,11 @@ typedef struct pass_match {
     const char *what; /* e.g. "group_norm + silu" */
     const char *op;   /* of the node looked at */
     const char *node; /* text of the node looked at, e.g. "%41 silu : f32[2,320,64,64]" */
-    const char *
-        reason; /* NULL when matched; else the failed condition, e.g. "group_norm %40 has 2 users" */
+    /* NULL when matched; else the failed condition, e.g. "group_norm %40 has 2 users" */
+    const char *reason;
     ir_origin origin;
-    const char
-        *path; /* JSON path of the place in the model's file, once somebody has looked; or NULL */
+    /* JSON path of the place in the model's file, once somebody has looked; or NULL */
+    const char *path;
 } pass_match;
 
 typedef struct pass_timing {
@@ -47,75 +47,89 @@ typedef struct pass_packed_offset {
     uint64_t offset, bytes;
 } pass_packed_offset;
 
-typedef struct pass_context {
-    ir_module *module;
-    const ir_target *target;
-    base_arena *arena; /* of the reports */
-    BASE_VEC(pass_match) matches;
-    BASE_VEC(pass_timing) timings;
-    BASE_VEC(pass_plan) plans;
+/* What plan_memory found out, besides the places it wrote into the IR. */
+typedef struct pass_memory_plan {
+    BASE_VEC(pass_plan) funcs; /* in module order */
     BASE_VEC(pass_packed_offset) weights;
     uint64_t weights_bytes; /* of the packed weights, all functions */
-    bool separate_buffers;  /* from the options */
-    ir_precision precision; /* from the options */
-    uint32_t lanes;         /* floats a vector of the program's widest level; 0: unknown */
-    base_diag *diag;        /* where pass_error reports; set during pass_run */
-    bool failed;            /* a pass reported an error */
-} pass_context;
+} pass_memory_plan;
+
+typedef struct pass_contracts pass_contracts;
 
 typedef struct pass_options {
     const char *passes;          /* comma-separated list, NULL = the default pipeline */
     const char *const *disabled; /* -fno-PASS */
     uint32_t disabled_count;
     const char *stop_after; /* NULL = to the end */
-    const char *
-        /* skip passes up to and including this one; NULL: what the meta "passes.after" says */
-        start_after;
+    /* skip passes up to and including this one; NULL: what the meta "passes.after" says */
+    const char *start_after;
     const char *print_before, *print_after; /* pass name, "all", or NULL; to `print_to` */
-    bool
-        /* after passes only where something changed; after all unless print_after names one */
-        print_changed;
-    const char *
-        filter; /* POSIX extended regular expression: what is printed of the IR (show.c), or NULL */
+    /* after passes only where something changed; after all unless print_after names one */
+    bool print_changed;
+    /* POSIX extended regular expression: what is printed of the IR (print_filter.c), or NULL */
+    const char *filter;
     FILE *print_to;
     const char *dump_dir; /* numbered files NN-PASS.ir, 00-input.ir first; must exist */
     bool verify_each; /* verifier, print/parse round trip and given properties after every pass */
     bool time_passes; /* table to print_to at the end */
-    int64_t
-        /* -1 = no limit; of the applications of optional passes, a pass on a function (on the module) each, only the first so many run
-         */
-        bisect_limit;
-    bool
-        /* plan_memory: one buffer a tensor, nothing in place (the plan's oracle) */
-        separate_buffers;
+    /* -1 = no limit; of the applications of optional passes, a pass on a function (on the module)
+     * each, only the first so many run */
+    int64_t bisect_limit;
+    /* plan_memory: one buffer a tensor, nothing in place (the plan's oracle) */
+    bool separate_buffers;
     ir_precision precision; /* lower_precision: of products; f32 leaves all as it is */
-    uint32_t
-        /* of the program's widest level, for what all levels share; 0: those of the target */
-        lanes;
-    const char *
-        /* for tests: PASS[:N], make the N-th node this pass produced compute something else */
-        fault;
-    bool quiet; /* no BISECT lines, no word of the fault */
+    /* the widest of the program's CPU levels, where it has several; NULL: the context's target is
+     * its only one. See PASS_PER_LEVEL. */
+    const ir_target *widest;
+    /* for tests: PASS[:N], make the N-th node this pass produced compute something else */
+    const char *fault;
+    const pass_contracts *contracts; /* for tests: in place of those of passes.def; or NULL */
+    bool quiet;                      /* no BISECT lines, no word of the fault */
 } pass_options;
 /* All off, no limit, printing to stderr. */
 #define PASS_OPTIONS_DEFAULT ((pass_options){.print_to = stderr, .bisect_limit = -1})
 
-enum { PASS_REQUIRED = 1, PASS_FUSION = 2, PASS_MODULE = 4 };
+typedef struct pass_context {
+    ir_module *module;
+    /* What the pass that runs may know of the target. A PASS_PER_LEVEL pass sees all of it; the
+     * others see what all CPU levels of a program have in common: `lanes`, those of the widest, and
+     * `has_kernel`; everything else is zero. Between runs, pass_context_new's; NULL if that is. */
+    const ir_target *target;
+    const pass_options *options; /* of the run; set during pass_run */
+    base_arena *arena;           /* of the reports */
+    BASE_VEC(pass_match) matches;
+    BASE_VEC(pass_timing) timings;
+    pass_memory_plan memory;
+    base_diag *diag; /* where pass_error reports; set during pass_run */
+    bool failed;     /* a pass reported an error */
+} pass_context;
+
+/* Flags of a pass; passes.def says what they mean. */
+enum { PASS_REQUIRED = 1, PASS_FUSION = 2, PASS_MODULE = 4, PASS_MOVES = 8, PASS_PER_LEVEL = 16 };
+
+/* The index of each pass in default order. */
+enum {
+#define PASS(name, in, out, flags, needs, gives, keeps, summary, advice)        PASS_INDEX_##name,
+#define MODULE_PASS(name, in, out, flags, needs, gives, keeps, summary, advice) PASS_INDEX_##name,
+#include "passes/passes.def"
+    PASS_COUNT
+};
 
 /* Properties, one bit each. */
 enum {
-#define PROP(name, giver, summary) PASS_PROP_INDEX_##name,
+#define PROP(name, giver, ender, establish, summary) PASS_PROP_INDEX_##name,
 #include "passes/passes.def"
     PASS_PROP_COUNT
 };
 enum {
-#define PROP(name, giver, summary) PASS_##name = 1 << PASS_PROP_INDEX_##name,
+#define PROP(name, giver, ender, establish, summary) PASS_##name = 1 << PASS_PROP_INDEX_##name,
 #include "passes/passes.def"
 };
 
 typedef struct pass_info {
     const char *name;
     const char *summary;
+    const char *advice; /* what would have to be otherwise for it to refuse less; or NULL */
     ir_level level_in, level_out; /* levels of the module before and after */
     uint32_t flags;
     uint32_t needs, gives, keeps; /* properties */
@@ -124,8 +138,29 @@ uint32_t pass_count(void);
 const pass_info *pass_get(uint32_t index); /* in default order */
 const pass_info *pass_find(const char *name);
 
-/* The target may be NULL as long as neither select_kernels nor tile_attention runs. Reports live as
- * long as the context. */
+/* Where both run, pass `earlier` runs before pass `later`; indices in default order. */
+typedef struct pass_order {
+    uint32_t later, earlier;
+    const char *reason;
+} pass_order;
+uint32_t pass_order_count(void);
+const pass_order *pass_order_get(uint32_t index); /* as the rows of passes.def */
+
+/* The whole register of contracts: pass_count() passes and the orders. */
+struct pass_contracts {
+    const pass_info *passes;
+    const pass_order *orders;
+    uint32_t order_count;
+};
+/* True when a list of passes (indices) holds all orders: where both passes of one stand in it, an
+ * `earlier` stands before the first `later`. Otherwise the first that is broken. */
+bool pass_list_in_order(const pass_contracts *k, const uint32_t *list, uint32_t count,
+                        const pass_order **broken);
+/* The rows of passes.def as `ebru opt --list-passes` prints them. */
+void pass_list(base_str *out);
+
+/* The target may be NULL as long as select_kernels does not run. Reports live as long as the
+ * context. */
 pass_context *pass_context_new(ir_module *m, const ir_target *target);
 void pass_context_free(pass_context *c);
 /* Runs the pipeline. False with diagnostics when an option names an unknown pass, a dump cannot be
@@ -141,9 +176,6 @@ void pass_report(const pass_context *c, bool json, base_str *out);
 /* Texts about nodes, equal but for the numbers behind '%': a node that goes renumbers all that
  * follow. */
 bool pass_same_text(const char *a, const char *b);
-/* advice.c: what would have to be otherwise for a pass to refuse less; NULL for passes that do not
- * refuse. */
-const char *pass_advice(const char *pass);
 
 /* For passes: note a match or a refusal. The node is one of f as it is when the call is made. */
 void pass_matched(pass_context *c, const char *pass, const ir_func *f, ir_ref node,
@@ -154,13 +186,18 @@ void pass_refused(pass_context *c, const char *pass, const ir_func *f, ir_ref no
 void pass_error(pass_context *c, const ir_func *f, ir_ref node, const char *message, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* props.c: whether a property (one PASS_* bit) holds for a function; the reason is appended to
+/* For passes: nanoseconds a node takes, done this form, where the target knows it and the choice is
+ * open. 0: nobody measured it, or the program has several CPU levels, which share the form of their
+ * weights. */
+double pass_measured(const pass_context *c, ir_func *f, ir_ref node, ir_form form);
+
+/* properties.c: whether a property (one PASS_* bit) holds for a function; the reason is appended to
  * `why` when not (may be NULL). */
 bool pass_holds(const ir_func *f, uint32_t property, base_str *why);
 
-#define PASS(name, in, out, flags, needs, gives, keeps, summary)                                   \
+#define PASS(name, in, out, flags, needs, gives, keeps, summary, advice)                           \
     bool pass_##name(pass_context *c, ir_func *f);
-#define MODULE_PASS(name, in, out, flags, needs, gives, keeps, summary)                            \
+#define MODULE_PASS(name, in, out, flags, needs, gives, keeps, summary, advice)                    \
     bool pass_##name(pass_context *c, ir_module *m);
 #include "passes/passes.def"
 

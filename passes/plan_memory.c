@@ -62,7 +62,7 @@ static void find_lifetimes(plan *p) {
  * none. */
 static uint32_t reusable(const plan *p, uint32_t i) {
     const ir_node *n = &p->f->nodes.items[i];
-    uint32_t bits = p->c->separate_buffers ? 0 : ir_overwritable(p->f, (ir_ref){i});
+    uint32_t bits = p->c->options->separate_buffers ? 0 : ir_overwritable(p->f, (ir_ref){i});
     for (uint32_t k = 0; k < n->operand_count; k++) {
         if (!(bits >> k & 1) || !ir_ref_ok(n->operand[k])) continue;
         ir_ref root = ir_view_root(p->f, n->operand[k]);
@@ -140,7 +140,7 @@ static uint64_t place_buffers(plan *p) {
     size_t count = p->buffers.count;
     buffer *b = p->buffers.items;
     uint64_t end = 0;
-    if (p->c->separate_buffers) {
+    if (p->c->options->separate_buffers) {
         for (size_t i = 0; i < count; end += b[i++].bytes) b[i].offset = end;
         return end;
     }
@@ -221,11 +221,7 @@ static uint64_t plan_buffers(plan *p) {
     return place_buffers(p);
 }
 
-bool pass_plan_memory(pass_context *c, ir_func *f) {
-    if (f == c->module->funcs.items[0]) {
-        c->weights.count = c->plans.count = 0;
-        c->weights_bytes = 0;
-    }
+static void plan_function(pass_context *c, ir_func *f) {
     size_t nodes = f->nodes.count;
     plan p = {.c = c,
               .f = f,
@@ -238,7 +234,7 @@ bool pass_plan_memory(pass_context *c, ir_func *f) {
     pass_plan figures = {.func = base_arena_strdup(c->arena, f->name),
                          .arena_bytes = plan_buffers(&p)};
     measure(&p, &figures);
-    BASE_PUSH(&c->plans, figures);
+    BASE_PUSH(&c->memory.funcs, figures);
     f->arena_bytes = figures.arena_bytes;
     for (uint32_t i = 0; i < nodes; i++)
         if (p.buffer_of[i] != UINT32_MAX)
@@ -251,5 +247,11 @@ bool pass_plan_memory(pass_context *c, ir_func *f) {
     base_free(p.buffer_of);
     base_free(p.last);
     base_free(p.constant);
-    return true;
+}
+
+bool pass_plan_memory(pass_context *c, ir_module *m) {
+    c->memory.funcs.count = c->memory.weights.count = 0;
+    c->memory.weights_bytes = 0;
+    for (size_t i = 0; i < m->funcs.count; i++) plan_function(c, m->funcs.items[i]);
+    return m->funcs.count > 0;
 }

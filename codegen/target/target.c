@@ -67,8 +67,7 @@ static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, 
     return true;
 }
 
-static bool has_kernel(const ir_target *t, ir_op op, ir_layout layout) {
-    (void)t;
+static bool has_kernel(ir_op op, ir_layout layout) {
     uint32_t layouts;
     return find(op, &layouts) && (layouts & (layout == IR_C16 ? C16 : PLAIN));
 }

@@ -207,9 +207,9 @@ static void add_weights(base_str *out, const ir_module *m) {
 
 static void add_packed(base_str *out, const pass_context *c) {
     base_str_addf(out, "],\n \"packed_weights_bytes\": %llu,\n \"packed_weights\": [",
-                  (unsigned long long)c->weights_bytes);
-    for (size_t i = 0; i < c->weights.count; i++) {
-        const pass_packed_offset *p = &c->weights.items[i];
+                  (unsigned long long)c->memory.weights_bytes);
+    for (size_t i = 0; i < c->memory.weights.count; i++) {
+        const pass_packed_offset *p = &c->memory.weights.items[i];
         base_str_add(out, i ? ",\n  {\"of\": " : "\n  {\"of\": ");
         base_json_quote(out, p->key);
         base_str_addf(out, ", \"at\": %llu, \"bytes\": %llu}", (unsigned long long)p->offset,
@@ -229,8 +229,8 @@ static void add_passes(base_str *out, const pass_context *c) {
             t->changed ? "true" : "false");
     }
     base_str_add(out, "],\n \"plans\": [");
-    for (size_t i = 0; i < c->plans.count; i++) {
-        const pass_plan *p = &c->plans.items[i];
+    for (size_t i = 0; i < c->memory.funcs.count; i++) {
+        const pass_plan *p = &c->memory.funcs.items[i];
         base_str_add(out, i ? ",\n  {\"function\": " : "\n  {\"function\": ");
         base_json_quote(out, p->func);
         base_str_addf(out, ", \"arena_bytes\": %llu, \"bound\": %llu, \"total\": %llu}",

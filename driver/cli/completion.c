@@ -67,7 +67,7 @@ static void bash(base_str *out) {
     }
     base_str_add(out, "    -fno-*) _ebru_reply \"$word\" \"$(\"${COMP_WORDS[0]}\" compile "
                       "--list-passes 2>/dev/null |"
-                      " sed 's/ .*//; s/^/-fno-/')\" ;;\n"
+                      " grep -o '^[a-z_0-9]*' | sed 's/^/-fno-/')\" ;;\n"
                       "    --*=*) _ebru_files \"$word\" ;;\n    -*) _ebru_reply \"$word\" "
                       "\"$options\" ;;\n    *)\n"
                       "        _ebru_files \"$word\"\n        if [[ $COMP_CWORD = 1 ]]; then\n"
@@ -109,8 +109,8 @@ static void zsh_option(const base_option *o, base_str *out) {
             quoted(values, ":\\", out);
             base_str_add(out, ")");
         } else if (o->set == drv_add_disabled) {
-            base_str_add(out,
-                         "($(${words[1]} compile --list-passes 2>/dev/null | sed \"s/ .*//\"))");
+            base_str_add(out, "($(${words[1]} compile --list-passes 2>/dev/null | "
+                              "grep -o \"^[a-z_0-9]*\"))");
         } else {
             base_str_add(out, "_files");
         }
@@ -158,10 +158,8 @@ static void fish_option(const base_option *o, base_str *out) {
     for (uint32_t i = 0; i < drv_command_count; i++)
         if (o->commands & drv_commands[i].bit) base_str_addf(out, " %s", drv_commands[i].name);
     if (o->set == drv_add_disabled) {
-        base_str_add(
-            out,
-            "' -f -a '(ebru compile --list-passes 2>/dev/null | string replace -r -- \"^(\\S+).*\" "
-            "\"-fno-\\$1\")' -d '");
+        base_str_add(out, "' -f -a '(ebru compile --list-passes 2>/dev/null | "
+                          "string replace -rf -- \"^(\\S+).*\" \"-fno-\\$1\")' -d '");
     } else {
         base_str_addf(out, "' %s %s", shorthand ? "-s" : two ? "-l" : "-o", bare);
         if (o->argument) base_str_add(out, values ? " -x" : " -r");

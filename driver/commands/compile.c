@@ -114,11 +114,10 @@ static void summary(const drv_options *o, const drv_build *b, const cg_result *r
 }
 
 static void list_passes(void) {
-    for (uint32_t i = 0; i < pass_count(); i++) {
-        const pass_info *p = pass_get(i);
-        printf("%-22s %-6s -> %-6s %-9s %s\n", p->name, ir_level_name[p->level_in],
-               ir_level_name[p->level_out], p->flags & PASS_REQUIRED ? "required" : "", p->summary);
-    }
+    base_str text = {0};
+    pass_list(&text);
+    fwrite(text.data, 1, text.len, stdout);
+    base_str_free(&text);
 }
 
 /* Reports to standard output, the metafile to its file; false with a diagnostic. */

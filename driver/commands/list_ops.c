@@ -38,6 +38,8 @@ static void print_op(const ir_op_info *op, base_str *out) {
     for (uint32_t i = 0; i < op->attr_count; i++) {
         base_str_addf(out, "%s %s=", i ? "," : "", op->attrs[i].name);
         print_default(op, &op->attrs[i], out);
+        bool earlier = op->levels & ((1u << op->attrs[i].level) - 1); /* the op itself is */
+        if (earlier) base_str_add(out, "+");
     }
     base_str_add(out, " | ");
     for (int l = 0; l < IR_LEVEL_COUNT; l++)
@@ -53,7 +55,8 @@ void drv_list_ops(base_str *out) {
         "# Ops\n\n"
         "Printed by `ebru opt --list-ops` from the rows of `ir/ops.def` and `ir/attrs.def`. "
         "Operands: `?` may be absent, `+` may\nbe there from the FUSED level on. Attributes with "
-        "their defaults. Levels: GRAPH, FUSED, KERNEL, PLACED.\n\n"
+        "their defaults; those with `+` may differ from them from the\nFUSED level on. Levels: "
+        "GRAPH, FUSED, KERNEL, PLACED.\n\n"
         "| op | operands | attributes | levels | |\n| --- | --- | --- | --- | --- |\n");
     for (int op = 0; op < IR_OP_COUNT; op++) print_op(ir_op_get((ir_op)op), out);
 }

@@ -152,7 +152,7 @@ bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe
         b->contexts[i] = pass_context_new(m, t[i]);
         b->count = i + 1;
         pass_options p = drv_pass_options(o);
-        p.lanes = t[n - 1]->lanes;
+        p.widest = n > 1 ? t[n - 1] : NULL;
         if (i + 1 < n) { /* one level's IR is enough to read */
             p.dump_dir = p.print_before = p.print_after = NULL;
             p.print_changed = p.time_passes = false;
@@ -242,7 +242,8 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
         .user = &p,
     };
     /* programs beyond a gigabyte keep their weights behind the code, out of the linker's reach */
-    if (o->placement < 0 && kind != CG_OBJ && b->contexts[0]->weights_bytes > (uint64_t)1 << 30)
+    if (o->placement < 0 && kind != CG_OBJ &&
+        b->contexts[0]->memory.weights_bytes > (uint64_t)1 << 30)
         c.weights = CG_WEIGHTS_APPEND;
     bool ok = cg_emit(d, b->levels, b->count, &c, result);
     if (p.on && p.bar && p.last[0]) fprintf(stderr, "\r\033[K");

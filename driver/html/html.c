@@ -61,7 +61,8 @@ static void add_summary(drv_html *h, const drv_options *o, const drv_build *b, d
     add_member(j, "precision", ir_meta_string(l->module, "precision", "f32"));
     add_member(j, "ignored", ir_meta_string(l->module, "pipeline.ignored", NULL));
     base_str_addf(&j->text, ",\"parameters\":%lld,\"packedWeights\":%llu,\"seconds\":",
-                  (long long)ir_parameter_count(l->module), (unsigned long long)c->weights_bytes);
+                  (long long)ir_parameter_count(l->module),
+                  (unsigned long long)c->memory.weights_bytes);
     html_add_number(&j->text, seconds);
     add_member(j, "randomWeights", o->random_weights ? "random" : NULL);
 }
@@ -103,8 +104,8 @@ static void add_decisions(drv_html *h, const pass_context *c) {
 /* [function, arena bytes, lower bound, one buffer a value] */
 static void add_plans(html_json *j, const pass_context *c) {
     base_str_add(&j->text, ",\n\"plans\":[");
-    for (size_t i = 0; i < c->plans.count; i++) {
-        const pass_plan *p = &c->plans.items[i];
+    for (size_t i = 0; i < c->memory.funcs.count; i++) {
+        const pass_plan *p = &c->memory.funcs.items[i];
         base_str_addf(&j->text, "%s[%lld,%llu,%llu,%llu]", i ? "," : "",
                       (long long)html_string(j, p->func), (unsigned long long)p->arena_bytes,
                       (unsigned long long)p->bound, (unsigned long long)p->total);

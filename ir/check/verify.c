@@ -197,14 +197,6 @@ static bool check_structure(ir_fault_sink *sink, const ir_func *f) {
 
 /* ---- levels ---- */
 
-/* Attributes of ops legal at GRAPH that mean something from FUSED on only. */
-static bool is_fused_attr(const char *name) {
-    static const char *const names[] = {"act", "pre_act", "upsample", "n", "precision"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(name, names[i]) == 0) return true;
-    return false;
-}
-
 static void check_level(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     const ir_op_info *info = ir_op_get(n->op);
@@ -213,16 +205,16 @@ static void check_level(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
         verify_fault(sink, f, r, "the op is not legal at level %s", ir_level_name[level]);
         return;
     }
+    for (uint32_t i = 0; i < info->attr_count; i++)
+        if (level < info->attrs[i].level &&
+            !ir_attr_equal(&info->attrs[i], n->attrs, info->attr_default))
+            verify_fault(sink, f, r, "attribute '%s' is legal from level %s on",
+                         info->attrs[i].name, ir_level_name[info->attrs[i].level]);
     if (level != IR_GRAPH) return;
     for (uint32_t k = info->graph_operands; k < n->operand_count; k++)
         if (ir_ref_ok(n->operand[k]))
             verify_fault(sink, f, r, "operand '%s' is legal from level fused on",
                          info->operand_name[k]);
-    for (uint32_t i = 0; i < info->attr_count; i++)
-        if (is_fused_attr(info->attrs[i].name) &&
-            !ir_attr_equal(&info->attrs[i], n->attrs, info->attr_default))
-            verify_fault(sink, f, r, "attribute '%s' is legal from level fused on",
-                         info->attrs[i].name);
     if (n->type.layout != IR_PLAIN)
         verify_fault(sink, f, r, "layout c16 is legal from level fused on");
 }

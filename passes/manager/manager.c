@@ -1,9 +1,9 @@
-/* The pass manager: the register in digested form, and the loop that runs a pipeline.
+/* The pass manager: the loop that runs a pipeline.
  *
- * Around every pass it checks levels and contracts (passes.def), counts for bisection, measures,
- * verifies, prints and dumps. A pass that is switched off leaves its level change to the manager:
- * GRAPH IR is legal at FUSED as it stands, so the module is raised when the next pass wants it; the
- * higher levels are reached by required passes only. */
+ * Around every pass it checks levels and contracts (passes.def), shows it of the target what it may
+ * know, counts for bisection, measures, verifies, prints and dumps. A pass that is switched off
+ * leaves its level change to the manager: GRAPH IR is legal at FUSED as it stands, so the module is
+ * raised when the next pass wants it; the higher levels are reached by required passes only. */
 #include "passes/manager/manager.h"
 #include "base/suggest.h"
 
@@ -11,60 +11,16 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- register ---- */
-
-typedef struct entry {
-    pass_info info;
-    bool (*run)(pass_context *c, ir_func *f);
-    bool (*run_module)(pass_context *c, ir_module *m);
-} entry;
-
-static const entry entries[] = {
-#define PASS(name, in, out, flags, needs, gives, keeps, summary)                                   \
-    {{#name, summary, in, out, flags, needs, gives, keeps}, pass_##name, NULL},
-#define MODULE_PASS(name, in, out, flags, needs, gives, keeps, summary)                            \
-    {{#name, summary, in, out, (flags) | PASS_MODULE, needs, gives, keeps}, NULL, pass_##name},
-#include "passes/passes.def"
-};
-enum { ENTRIES = sizeof entries / sizeof *entries };
-
-static const struct {
-    const char *name, *giver, *summary;
-} props[] = {
-#define PROP(name, giver, summary) {#name, giver, "needed is IR where " summary},
-#include "passes/passes.def"
-};
-
-uint32_t pass_count(void) {
-    return ENTRIES;
-}
-
-const pass_info *pass_get(uint32_t index) {
-    return &entries[index].info;
-}
-
-static int find_entry(const char *name, size_t length) {
-    for (int i = 0; i < (int)ENTRIES; i++)
-        if (strlen(entries[i].info.name) == length && !memcmp(entries[i].info.name, name, length))
-            return i;
-    return -1;
-}
-
-const pass_info *pass_find(const char *name) {
-    int i = find_entry(name, strlen(name));
-    return i < 0 ? NULL : &entries[i].info;
-}
-
 /* The index of the named pass; -1 with a diagnostic that suggests the nearest name. */
 static int known_pass(base_diag *d, const char *option, const char *name, size_t length) {
-    int i = find_entry(name, length);
+    int i = pass_index(name, length);
     if (i >= 0) return i;
-    const char *names[ENTRIES];
-    for (size_t k = 0; k < ENTRIES; k++) names[k] = entries[k].info.name;
+    const char *names[PASS_COUNT];
+    for (uint32_t k = 0; k < PASS_COUNT; k++) names[k] = pass_get(k)->name;
     char *text = base_alloc(length + 1);
     memcpy(text, name, length);
     base_error(d, NULL, "%s: unknown pass '%s'", option, base_escape(name, length));
-    const char *near = base_suggest(text, names, ENTRIES);
+    const char *near = base_suggest(text, names, PASS_COUNT);
     if (near) base_note(d, NULL, "did you mean '%s'?", near);
     base_free(text);
     return -1;
@@ -80,10 +36,25 @@ typedef struct run {
     int64_t optional; /* running number of applications of optional passes, for bisection */
     bool everywhere;  /* the pass that ran last was applied to all functions */
     pass_show show;
-    bool off[ENTRIES]; /* -fno-PASS */
-    bool list;         /* an explicit list of passes */
-    pass_fault fault;  /* to be planted; .pass NULL: none */
+    const pass_contracts *contracts;
+    bool off[PASS_COUNT]; /* -fno-PASS */
+    bool list;            /* an explicit list of passes */
+    pass_fault fault;     /* to be planted; .pass NULL: none */
 } run;
+
+/* A context with what no pass sees. */
+typedef struct context {
+    pass_context base;       /* first */
+    const ir_target *target; /* of the CPU level */
+} context;
+
+static const ir_target *level_target(const pass_context *c) {
+    return ((const context *)c)->target;
+}
+
+static const pass_info *info_of(const run *r, uint32_t index) {
+    return &r->contracts->passes[index];
+}
 
 static double now_ms(void) {
     struct timespec t;
@@ -103,6 +74,20 @@ static bool holds(const ir_module *m, uint32_t property, base_str *why) {
     return true;
 }
 
+/* Why the pass cannot run: a property it needs does not hold, and nothing establishes it. */
+static void report_missing(run *r, const pass_info *p, const pass_property *q, base_str *why) {
+    while (why->len && why->data[why->len - 1] == '\n') why->data[--why->len] = 0;
+    if (q->giver) {
+        base_error(r->d, NULL, "pass '%s' needs IR with property %s: run pass '%s' before it",
+                   p->name, q->name, q->giver);
+    } else {
+        base_error(r->d, NULL, "pass '%s' comes too late: needed is IR where %s%s%s%s", p->name,
+                   q->summary, q->ender ? ", and pass '" : "", q->ender ? q->ender : "",
+                   q->ender ? "' ends that" : "");
+    }
+    base_note(r->d, NULL, "%s", why->data ? why->data : "");
+}
+
 /* Makes every property that the pass needs hold, or reports which pass is missing. *late: the pass
  * comes too late for a property that no pass gives; an error in a list only. */
 static bool assure(run *r, const pass_info *p, bool *late) {
@@ -110,23 +95,18 @@ static bool assure(run *r, const pass_info *p, bool *late) {
     bool fine = true;
     for (uint32_t i = 0; i < PASS_PROP_COUNT; i++) {
         uint32_t bit = 1u << i;
+        const pass_property *q = pass_property_get(i);
         if (!(p->needs & bit) || (r->known & bit)) continue;
         base_str why = {0};
         if (holds(m, bit, &why)) {
             r->known |= bit;
-        } else if (bit == PASS_NO_DEAD) {
-            for (size_t k = 0; k < m->funcs.count; k++) pass_dce(r->c, m->funcs.items[k]);
+        } else if (q->establish) {
+            for (size_t k = 0; k < m->funcs.count; k++) q->establish(m->funcs.items[k]);
             r->known |= bit;
         } else {
             fine = false;
-            *late = !props[i].giver;
-            if (props[i].giver)
-                base_error(r->d, NULL,
-                           "pass '%s' needs IR with property %s: run pass '%s' before it", p->name,
-                           props[i].name, props[i].giver);
-            else if (r->list)
-                base_error(r->d, NULL, "pass '%s' comes too late: %s", p->name, props[i].summary);
-            if (props[i].giver || r->list) base_note(r->d, NULL, "%s", why.data ? why.data : "");
+            *late = !q->giver;
+            if (q->giver || r->list) report_missing(r, p, q, &why);
         }
         base_str_free(&why);
     }
@@ -187,43 +167,66 @@ static bool shown_after(const run *r, const char *pass) {
     return names(r->o->print_after ? r->o->print_after : r->o->print_changed ? "all" : NULL, pass);
 }
 
-static void run_entry(run *r, const entry *e) {
+/* ---- one pass ---- */
+
+/* What the pass may know of the target: see pass_context. `common` is room for it. */
+static const ir_target *visible_target(const run *r, const pass_info *p, ir_target *common) {
+    const ir_target *all = level_target(r->c), *widest = r->o->widest ? r->o->widest : all;
+    if (!all || (p->flags & PASS_PER_LEVEL)) return all;
+    *common = (ir_target){.lanes = widest->lanes, .has_kernel = all->has_kernel};
+    return common;
+}
+
+/* Applies the pass; false when the bisect limit kept it from some function. */
+static bool apply(run *r, uint32_t index, bool *changed) {
     pass_context *c = r->c;
     ir_module *m = c->module;
-    pass_timing t = {.pass = e->info.name, .nodes_before = node_count(m)};
-    pass_show_before(&r->show, m, t.pass, names(r->o->print_before, t.pass),
-                     r->o->print_changed && shown_after(r, t.pass));
+    const pass_info *p = info_of(r, index);
+    const pass_runner *runner = pass_get_runner(index);
+    ir_target common;
     bool everywhere = true;
-    bool plant = r->fault.pass == e->info.name;
-    if (plant) pass_fault_look(&r->fault, m);
-    double start = now_ms();
-    if (m->level < e->info.level_out && e->info.level_out == IR_FUSED) m->level = IR_FUSED;
-    if (e->run_module) {
-        allowed_by_bisect(r, &e->info, NULL);
-        t.changed = e->run_module(c, m);
+    c->target = visible_target(r, p, &common);
+    if (runner->on_module) {
+        allowed_by_bisect(r, p, NULL);
+        *changed = runner->on_module(c, m);
     } else {
         for (size_t i = 0; i < m->funcs.count; i++) {
-            bool go = allowed_by_bisect(r, &e->info, m->funcs.items[i]);
+            bool go = allowed_by_bisect(r, p, m->funcs.items[i]);
             everywhere &= go;
-            if (go && e->run(c, m->funcs.items[i])) t.changed = true;
+            if (go && runner->on_function(c, m->funcs.items[i])) *changed = true;
         }
     }
+    c->target = level_target(c);
+    return everywhere;
+}
+
+static void run_pass(run *r, uint32_t index) {
+    pass_context *c = r->c;
+    ir_module *m = c->module;
+    const pass_info *p = info_of(r, index);
+    pass_timing t = {.pass = p->name, .nodes_before = node_count(m)};
+    pass_show_before(&r->show, m, t.pass, names(r->o->print_before, t.pass),
+                     r->o->print_changed && shown_after(r, t.pass));
+    bool plant = r->fault.pass == p->name;
+    if (plant) pass_fault_look(&r->fault, m);
+    double start = now_ms();
+    if (m->level < p->level_out && p->level_out == IR_FUSED) m->level = IR_FUSED;
+    r->everywhere = apply(r, index, &t.changed);
     t.ms = now_ms() - start;
     t.nodes_after = node_count(m);
     BASE_PUSH(&c->timings, t);
     if (c->failed) return;
-    if (m->level < e->info.level_out) m->level = e->info.level_out;
+    if (m->level < p->level_out) m->level = p->level_out;
     if (plant && t.changed) pass_fault_plant(&r->fault, m, r->o->quiet ? NULL : r->o->print_to);
-    if (t.changed) r->known &= e->info.keeps;
-    r->everywhere = everywhere;
-    if (everywhere && !r->o->verify_each) r->known |= e->info.gives;
-    if (!r->list) ir_meta_set_string(m, "passes.after", e->info.name);
+    if (t.changed) r->known &= p->keeps;
+    if (r->everywhere && !r->o->verify_each) r->known |= p->gives;
+    if (!r->list) ir_meta_set_string(m, "passes.after", p->name);
 }
 
 /* After a pass: verifier, round trip, given properties; then what the options want to see. */
 static bool after(run *r, uint32_t index) {
     pass_context *c = r->c;
-    const pass_info *p = &entries[index].info;
+    const pass_info *p = info_of(r, index);
     const pass_timing *t = &c->timings.items[c->timings.count - 1];
     if (r->o->verify_each) {
         base_str faults = {0};
@@ -232,7 +235,7 @@ static bool after(run *r, uint32_t index) {
         for (uint32_t i = 0; i < PASS_PROP_COUNT; i++)
             if ((gives | (r->known & p->keeps)) >> i & 1) {
                 if (!holds(c->module, 1u << i, &faults))
-                    base_str_addf(&faults, "property %s lost\n", props[i].name);
+                    base_str_addf(&faults, "property %s lost\n", pass_property_get(i)->name);
             }
         if (faults.len) pass_broken(c->module, p->name, faults.data, r->o->dump_dir);
         base_str_free(&faults);
@@ -245,13 +248,13 @@ static bool after(run *r, uint32_t index) {
 
 /* Runs one pass with everything around it; false ends the run. */
 static bool step(run *r, uint32_t index) {
-    const pass_info *p = &entries[index].info;
+    const pass_info *p = info_of(r, index);
     bool error = false, late = false;
     if (r->off[index] && !r->list) return true;
     if (!level_fits(r, p, &error)) return !error;
     if (beyond_bisect(r, p)) return true;
     if (!assure(r, p, &late)) return late && !r->list;
-    run_entry(r, &entries[index]);
+    run_pass(r, index);
     return !r->c->failed && after(r, index);
 }
 
@@ -262,7 +265,7 @@ static bool read_disabled(run *r) {
     for (uint32_t i = 0; i < r->o->disabled_count; i++) {
         const char *name = r->o->disabled[i];
         int at = known_pass(r->d, "-fno-PASS", name, strlen(name));
-        if (at >= 0 && (entries[at].info.flags & PASS_REQUIRED)) {
+        if (at >= 0 && (pass_get((uint32_t)at)->flags & PASS_REQUIRED)) {
             base_error(r->d, NULL, "-fno-%s: pass '%s' is required", name, name);
             at = -1;
         }
@@ -287,7 +290,7 @@ static bool read_fault(run *r) {
         return false;
     }
     int at = known_pass(r->d, "--plant-fault", name, strlen(name));
-    if (at >= 0) r->fault.pass = entries[at].info.name;
+    if (at >= 0) r->fault.pass = pass_get((uint32_t)at)->name;
     return at >= 0;
 }
 
@@ -298,7 +301,7 @@ static bool first_pass(run *r, uint32_t *first) {
     *first = 0;
     if (!name) {
         name = ir_meta_string(r->c->module, "passes.after", NULL);
-        int at = name ? find_entry(name, strlen(name)) : -1;
+        int at = name ? pass_index(name, strlen(name)) : -1;
         *first = (uint32_t)(at + 1);
         return true;
     }
@@ -308,7 +311,7 @@ static bool first_pass(run *r, uint32_t *first) {
 }
 
 static bool run_default(run *r) {
-    uint32_t first, last = ENTRIES - 1;
+    uint32_t first, last = PASS_COUNT - 1;
     bool fine = first_pass(r, &first);
     if (r->o->stop_after) {
         int at = known_pass(r->d, "--stop-after", r->o->stop_after, strlen(r->o->stop_after));
@@ -320,6 +323,14 @@ static bool run_default(run *r) {
         if (!step(r, i)) return false;
     if (r->o->stop_after) ir_meta_set_string(r->c->module, "passes.after", r->o->stop_after);
     return true;
+}
+
+static bool list_in_order(run *r, const uint32_t *list, uint32_t count) {
+    const pass_order *broken;
+    if (pass_list_in_order(r->contracts, list, count, &broken)) return true;
+    base_error(r->d, NULL, "--passes: pass '%s' has to run before '%s': %s",
+               pass_get(broken->earlier)->name, pass_get(broken->later)->name, broken->reason);
+    return false;
 }
 
 static bool run_list(run *r) {
@@ -337,9 +348,10 @@ static bool run_list(run *r) {
         p += n;
         if (*p == ',') p++;
     }
+    fine = fine && list_in_order(r, order, count);
     for (uint32_t i = 0; fine && i < count; i++) {
         if (!step(r, order[i])) return false;
-        if (r->o->stop_after && !strcmp(r->o->stop_after, entries[order[i]].info.name)) break;
+        if (r->o->stop_after && !strcmp(r->o->stop_after, pass_get(order[i])->name)) break;
     }
     return fine;
 }
@@ -358,12 +370,14 @@ static void print_times(const pass_context *c, FILE *out) {
 }
 
 bool pass_run(pass_context *c, const pass_options *options, base_diag *d) {
-    run r = {.c = c, .o = options, .d = d, .list = options->passes != NULL};
+    run r = {.c = c,
+             .o = options,
+             .d = d,
+             .list = options->passes != NULL,
+             .contracts = options->contracts ? options->contracts : pass_own_contracts()};
     c->diag = d;
+    c->options = options;
     c->failed = false;
-    c->separate_buffers = options->separate_buffers;
-    c->precision = options->precision;
-    c->lanes = options->lanes ? options->lanes : c->target ? c->target->lanes : 0;
     bool fine = read_disabled(&r);
     fine = read_fault(&r) && fine;
     fine = pass_or_all(d, "--print-after", options->print_after) && fine;
@@ -375,15 +389,17 @@ bool pass_run(pass_context *c, const pass_options *options, base_diag *d) {
     pass_show_end(&r.show);
     pass_fault_free(&r.fault);
     c->diag = NULL;
+    c->options = NULL;
     return fine;
 }
 
 pass_context *pass_context_new(ir_module *m, const ir_target *target) {
-    pass_context *c = base_alloc(sizeof *c);
-    c->module = m;
+    context *c = base_alloc(sizeof *c);
     c->target = target;
-    c->arena = base_arena_new();
-    return c;
+    c->base.module = m;
+    c->base.target = target;
+    c->base.arena = base_arena_new();
+    return &c->base;
 }
 
 void pass_context_free(pass_context *c) {
@@ -391,7 +407,13 @@ void pass_context_free(pass_context *c) {
     base_arena_free(c->arena);
     base_free(c->matches.items);
     base_free(c->timings.items);
-    base_free(c->plans.items);
-    base_free(c->weights.items);
+    base_free(c->memory.funcs.items);
+    base_free(c->memory.weights.items);
     base_free(c);
+}
+
+double pass_measured(const pass_context *c, ir_func *f, ir_ref node, ir_form form) {
+    const ir_target *t = level_target(c);
+    bool open = !c->options->widest; /* else the levels would have to agree */
+    return open && t && t->measured ? t->measured(t, f, node, form) : 0;
 }

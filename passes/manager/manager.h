@@ -1,10 +1,31 @@
-/* Inside of the pass manager: what manager.c, check.c and show.c share. */
+/* Inside of the pass manager: what its files share. */
 #ifndef EBRU_PASSES_MANAGER_MANAGER_H
 #define EBRU_PASSES_MANAGER_MANAGER_H
 
 #include "passes/passes.h"
 
 #include <regex.h>
+
+/* registry.c: the functions of a pass, of which one is there. */
+typedef struct pass_runner {
+    bool (*on_function)(pass_context *c, ir_func *f);
+    bool (*on_module)(pass_context *c, ir_module *m);
+} pass_runner;
+const pass_runner *pass_get_runner(uint32_t index);
+/* The index of the pass of this name; -1 when there is none. */
+int pass_index(const char *name, size_t length);
+const pass_contracts *pass_own_contracts(void); /* those of passes.def */
+
+/* properties.c: a row PROP of passes.def. */
+typedef struct pass_property {
+    const char *name;
+    const char *giver, *ender; /* passes; or NULL */
+    const char *summary;
+    /* Whether it holds, checked from scratch; the reason is appended to `why` when not. */
+    bool (*holds)(const ir_func *f, base_str *why);
+    void (*establish)(ir_func *f); /* makes it hold; NULL: only a pass does, or nothing */
+} pass_property;
+const pass_property *pass_property_get(uint32_t index);
 
 /* Verifier and print/parse round trip; faults are appended. */
 void pass_check(const ir_module *m, base_str *faults);

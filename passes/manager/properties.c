@@ -1,5 +1,6 @@
-/* The properties of passes.def: what each means, checked from scratch on any function. */
-#include "passes/passes.h"
+/* The properties of passes.def: what each means, checked from scratch on any function, and how it
+ * is made to hold, where that is possible at any time. */
+#include "passes/manager/manager.h"
 
 static bool no(base_str *why, const ir_func *f, uint32_t id, const char *text) {
     if (!why) return false;
@@ -17,6 +18,10 @@ static bool holds_NO_DEAD(const ir_func *f, base_str *why) {
         if (!uses[i] && f->nodes.items[i].op != IR_OP_input) dead = i;
     base_free(uses);
     return dead == UINT32_MAX || no(why, f, dead, "has no users");
+}
+
+static void drop_dead(ir_func *f) {
+    ir_rewrite_apply(f, NULL, NULL, true);
 }
 
 static bool holds_PLAIN(const ir_func *f, base_str *why) {
@@ -67,6 +72,13 @@ static bool holds_LAID_OUT(const ir_func *f, base_str *why) {
     return fine;
 }
 
+static bool holds_UNTILED(const ir_func *f, base_str *why) {
+    for (uint32_t i = 0; i < f->nodes.count; i++)
+        if (f->nodes.items[i].op == IR_OP_attention_tiled)
+            return no(why, f, i, "attention is tiled already");
+    return true;
+}
+
 static bool holds_TILED(const ir_func *f, base_str *why) {
     for (uint32_t i = 0; i < f->nodes.count; i++)
         if (f->nodes.items[i].op == IR_OP_attention) return no(why, f, i, "attention is not tiled");
@@ -93,12 +105,18 @@ static bool holds_PLACED(const ir_func *f, base_str *why) {
     return fine;
 }
 
-bool pass_holds(const ir_func *f, uint32_t property, base_str *why) {
-    static bool (*const checks[PASS_PROP_COUNT])(const ir_func *, base_str *) = {
-#define PROP(name, giver, summary) holds_##name,
+static const pass_property properties[PASS_PROP_COUNT] = {
+#define PROP(name, giver, ender, establish, summary)                                               \
+    {#name, giver, ender, summary, holds_##name, establish},
 #include "passes/passes.def"
-    };
+};
+
+const pass_property *pass_property_get(uint32_t index) {
+    return &properties[index];
+}
+
+bool pass_holds(const ir_func *f, uint32_t property, base_str *why) {
     for (uint32_t i = 0; i < PASS_PROP_COUNT; i++)
-        if (property == 1u << i) return checks[i](f, why);
+        if (property == 1u << i) return properties[i].holds(f, why);
     ICE("%u is not one property", property);
 }

@@ -145,7 +145,7 @@ static void count(const pass_context *c, const char *pass, size_t *matched, size
 static void report_text(const pass_context *c, base_str *out) {
     for (uint32_t i = 0; i < pass_count(); i++) {
         const pass_info *p = pass_get(i);
-        bool moves = (p->flags & PASS_MODULE) && !(p->flags & PASS_FUSION);
+        bool moves = p->flags & PASS_MOVES;
         size_t matched, refused;
         count(c, p->name, &matched, &refused);
         bool ran = false;
@@ -155,19 +155,18 @@ static void report_text(const pass_context *c, base_str *out) {
         base_str_addf(out, "%s: %zu %s, %zu refused\n", p->name, matched,
                       moves ? "moved" : "matched", refused);
         add_decisions(c, p, moves, out);
-        if (refused && pass_advice(p->name))
-            base_str_addf(out, "  to match: %s\n", pass_advice(p->name));
+        if (refused && p->advice) base_str_addf(out, "  to match: %s\n", p->advice);
     }
-    for (size_t i = 0; i < c->plans.count; i++) {
-        const pass_plan *p = &c->plans.items[i];
+    for (size_t i = 0; i < c->memory.funcs.count; i++) {
+        const pass_plan *p = &c->memory.funcs.items[i];
         base_str_addf(
             out, "plan_memory: %s: arena %llu bytes, lower bound %llu, one buffer a tensor %llu\n",
             p->func, (unsigned long long)p->arena_bytes, (unsigned long long)p->bound,
             (unsigned long long)p->total);
     }
-    if (c->weights_bytes)
+    if (c->memory.weights_bytes)
         base_str_addf(out, "plan_memory: packed weights %llu bytes\n",
-                      (unsigned long long)c->weights_bytes);
+                      (unsigned long long)c->memory.weights_bytes);
 }
 
 /* ---- JSON ---- */
@@ -207,19 +206,20 @@ static void report_json(const pass_context *c, base_str *out) {
             "\"changed\": %s, \"matched\": %zu, \"refused\": %zu",
             i ? "," : "", t->pass, t->ms, t->nodes_before, t->nodes_after,
             t->changed ? "true" : "false", matched, refused);
-        if (refused) add_member(out, "advice", pass_advice(t->pass));
+        if (refused) add_member(out, "advice", pass_find(t->pass)->advice);
         base_str_add(out, "}");
     }
     base_str_add(out, "],\n \"plans\": [");
-    for (size_t i = 0; i < c->plans.count; i++) {
-        const pass_plan *p = &c->plans.items[i];
+    for (size_t i = 0; i < c->memory.funcs.count; i++) {
+        const pass_plan *p = &c->memory.funcs.items[i];
         base_str_addf(out, "%s\n  {\"arena_bytes\": %llu, \"bound\": %llu, \"total\": %llu",
                       i ? "," : "", (unsigned long long)p->arena_bytes,
                       (unsigned long long)p->bound, (unsigned long long)p->total);
         add_member(out, "function", p->func);
         base_str_add(out, "}");
     }
-    base_str_addf(out, "],\n \"weights_bytes\": %llu}\n", (unsigned long long)c->weights_bytes);
+    base_str_addf(out, "],\n \"weights_bytes\": %llu}\n",
+                  (unsigned long long)c->memory.weights_bytes);
 }
 
 void pass_report(const pass_context *c, bool json, base_str *out) {

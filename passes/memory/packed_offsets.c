@@ -45,18 +45,19 @@ static void add_key(base_str *out, const ir_func *f, ir_ref r) {
 }
 
 uint64_t pass_weight_offset(pass_context *c, const ir_func *f, ir_ref r) {
+    pass_memory_plan *plan = &c->memory;
     base_str key = {0};
     add_key(&key, f, r);
-    for (size_t i = 0; i < c->weights.count; i++)
-        if (!strcmp(c->weights.items[i].key, key.data)) {
+    for (size_t i = 0; i < plan->weights.count; i++)
+        if (!strcmp(plan->weights.items[i].key, key.data)) {
             base_str_free(&key);
-            return c->weights.items[i].offset;
+            return plan->weights.items[i].offset;
         }
     pass_packed_offset w = {.key = base_arena_strdup(c->arena, key.data),
-                            .offset = c->weights_bytes,
+                            .offset = plan->weights_bytes,
                             .bytes = ir_type_bytes(ir_typeof(f, r))};
     base_str_free(&key);
-    BASE_PUSH(&c->weights, w);
-    c->weights_bytes += (w.bytes + IR_ARENA_ALIGN - 1) / IR_ARENA_ALIGN * IR_ARENA_ALIGN;
+    BASE_PUSH(&plan->weights, w);
+    plan->weights_bytes += (w.bytes + IR_ARENA_ALIGN - 1) / IR_ARENA_ALIGN * IR_ARENA_ALIGN;
     return w.offset;
 }

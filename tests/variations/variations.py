@@ -225,7 +225,7 @@ def levels_here():
 
 def optional_passes(ebru):
     out = subprocess.run([ebru, "compile", "--list-passes"], capture_output=True, text=True, check=True).stdout
-    return [line.split()[0] for line in out.splitlines() if line.strip() and "required" not in line]
+    return [line.split()[0] for line in out.splitlines() if line[:1].isalpha() and "required" not in line]
 
 
 class Run:

@@ -1,5 +1,6 @@
 /* The verifier: at least one module that breaks each rule. Rules that text can break are checked
  * through the parser, which verifies; the others by damaging a module. */
+#include "ir/build.h"
 #include "ir/ir.h"
 #include "tests/unit/support/captured_diag.h"
 
@@ -54,6 +55,12 @@ static void levels(void **state) {
     expect_fault(F("graph", X4 ", %w w : f32[8,32,1,1] step",
                    "%1 = conv2d %x, %w {upsample=[4,4]} : f32[1,8,4,4] return y = %1"),
                  "conv2d: attribute 'upsample' is legal from level fused on");
+    expect_fault(F("graph", X4 ", %w w : f32[8,32,1,1] step",
+                   "%1 = conv2d %x, %w {overwrite=true} : f32[1,8,4,4] return y = %1"),
+                 "conv2d: attribute 'overwrite' is legal from level fused on");
+    expect_fault(F("graph", "%x x : f32[2,32] step, %w w : f32[32,32] step",
+                   "%1 = linear %x, %w {geglu=true} : f32[2,16] return y = %1"),
+                 "linear: attribute 'geglu' is legal from level fused on");
     expect_fault(F("graph", X4, "%1 = silu %x : f32[1,32,4,4]:c16 return y = %1"),
                  "layout c16 is legal from level fused on");
     expect_fine(F("fused", X4, "%1 = silu %x : f32[1,32,4,4]:c16 return y = %1"));
@@ -277,6 +284,68 @@ static void expect_verify(ir_module *m, const char *fault) {
     ir_module_free(m);
 }
 
+/* Gives an attribute a legal value that is not its default. */
+static void change(const ir_attr_info *a, void *attrs) {
+    void *p = (char *)attrs + a->offset;
+    switch (a->kind) {
+    case IR_ATTR_i64: *(int64_t *)p += 1; break;
+    case IR_ATTR_f64: *(double *)p += 1; break;
+    case IR_ATTR_flag: *(bool *)p = !*(bool *)p; break;
+    case IR_ATTR_i2: ((ir_i2 *)p)->v[0]++; break;
+    case IR_ATTR_i4: ((ir_i4 *)p)->v[0]++; break;
+    case IR_ATTR_dims: *(ir_dims *)p = (ir_dims){1, {1}}; break;
+    case IR_ATTR_str: *(const char **)p = "a"; break;
+    case IR_ATTR_act: *(ir_act *)p = IR_ACT_SILU; break;
+    case IR_ATTR_freq: *(ir_freq *)p = IR_PROGRAM; break;
+    case IR_ATTR_precision: *(ir_precision *)p = IR_PRECISION_BF16; break;
+    }
+}
+
+/* Whether the verifier has something against the level of this attribute of this op, as the one
+ * attribute that is not at its default, in a module of this level. What else it finds wrong with
+ * the node, which has no operands, does not count here. */
+static bool level_refused(ir_op op, const ir_attr_info *a, ir_level level) {
+    const ir_op_info *info = ir_op_get(op);
+    ir_func *f;
+    ir_module *m = sound(&f);
+    ir_node *n = &f->nodes.items[3];
+    n->op = op;
+    n->operand_count = 0;
+    n->attrs = ir_attrs_copy(m->arena, op, info->attr_default);
+    change(a, (void *)n->attrs);
+    m->level = level;
+    char message[128];
+    snprintf(message, sizeof message, "%s: attribute '%s' is legal from level %s on", info->name,
+             a->name, ir_level_name[a->level]);
+    base_str faults = {0};
+    ir_verify(m, &faults);
+    bool refused = faults.data && strstr(faults.data, message);
+    base_str_free(&faults);
+    ir_module_free(m);
+    return refused;
+}
+
+/* Every attribute of every op is refused below the level that attrs.def gives it, and at that level
+ * and above it is not. */
+static void attribute_levels(void **state) {
+    (void)state;
+    uint32_t refused = 0;
+    for (int op = 0; op < IR_OP_COUNT; op++) {
+        const ir_op_info *info = ir_op_get((ir_op)op);
+        for (uint32_t i = 0; i < info->attr_count; i++)
+            for (int level = 0; level < IR_LEVEL_COUNT; level++) {
+                const ir_attr_info *a = &info->attrs[i];
+                bool early = (ir_level)level < a->level;
+                if (!(info->levels >> level & 1)) continue; /* the op itself is refused */
+                if (level_refused((ir_op)op, a, (ir_level)level) != early)
+                    fail_msg("%s {%s} at level %s: %s", info->name, a->name, ir_level_name[level],
+                             early ? "accepted" : "refused");
+                refused += early;
+            }
+    }
+    assert_true(refused >= 12); /* conv2d 6, linear 4, group_norm 1, embedding 1 */
+}
+
 static void damage(void **state) {
     (void)state;
     ir_func *f;
@@ -482,7 +551,7 @@ int main(void) {
         cmocka_unit_test(levels),   cmocka_unit_test(types),   cmocka_unit_test(layouts),
         cmocka_unit_test(bindings), cmocka_unit_test(places),  cmocka_unit_test(weight_places),
         cmocka_unit_test(overlaps), cmocka_unit_test(damage),  cmocka_unit_test(damaged_tables),
-        cmocka_unit_test(collects), cmocka_unit_test(updates),
+        cmocka_unit_test(collects), cmocka_unit_test(updates), cmocka_unit_test(attribute_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

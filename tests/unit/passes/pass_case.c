@@ -36,8 +36,8 @@ static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, 
     return true;
 }
 
-static bool has_kernel(const ir_target *t, ir_op op, ir_layout layout) {
-    (void)t, (void)op, (void)layout;
+static bool has_kernel(ir_op op, ir_layout layout) {
+    (void)op, (void)layout;
     return true;
 }
 

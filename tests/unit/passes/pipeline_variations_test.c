@@ -531,12 +531,12 @@ static void test_plan(void **state) {
     pass_context *c = pass_context_new(m, case_target());
     base_diag *d = base_diag_new(NULL);
     assert_true(pass_run(c, &o, d));
-    for (size_t i = 0; i < c->plans.count; i++) {
-        const pass_plan *p = &c->plans.items[i];
+    for (size_t i = 0; i < c->memory.funcs.count; i++) {
+        const pass_plan *p = &c->memory.funcs.items[i];
         assert_true(p->bound <= p->arena_bytes && p->arena_bytes <= p->total);
         assert_int_equal(p->arena_bytes, ir_func_find(m, p->func)->arena_bytes);
     }
-    uint64_t weights = c->weights_bytes;
+    uint64_t weights = c->memory.weights_bytes;
     pass_context_free(c);
     ir_module_free(m);
 
@@ -545,10 +545,10 @@ static void test_plan(void **state) {
     c = pass_context_new(m, case_target());
     o.separate_buffers = true;
     assert_true(pass_run(c, &o, d));
-    const pass_plan *step = &c->plans.items[c->plans.count - 1];
+    const pass_plan *step = &c->memory.funcs.items[c->memory.funcs.count - 1];
     assert_int_equal(step->arena_bytes, step->total);
     assert_true(step->bound < step->total);
-    assert_int_equal(c->weights_bytes, weights);
+    assert_int_equal(c->memory.weights_bytes, weights);
     same_values(plain_net, m);
     pass_context_free(c);
     ir_module_free(m);
@@ -662,10 +662,56 @@ static void test_advice(void **state) {
     (void)state;
     for (uint32_t i = 0; i < pass_count(); i++)
         if (pass_get(i)->flags & PASS_FUSION) {
-            const char *advice = pass_advice(pass_get(i)->name);
+            const char *advice = pass_get(i)->advice;
             if (!advice || strlen(advice) < 30) fail_msg("%s has no advice", pass_get(i)->name);
         }
-    assert_null(pass_advice("dce"));
+    assert_null(pass_find("dce")->advice);
+}
+
+static uint32_t times_asked;
+static double asked(const ir_target *t, ir_func *f, ir_ref node, ir_form form) {
+    (void)t, (void)f, (void)node, (void)form;
+    times_asked++;
+    return 0;
+}
+
+/* The IR behind the last pass that decides for all CPU levels alike. */
+static base_str decided_alike(const ir_target *target, const ir_target *widest) {
+    base_diag *d = base_diag_new(&(base_diag_options){.out = stderr});
+    ir_module *m = case_parse(plain_net);
+    pass_context *c = pass_context_new(m, target);
+    pass_options o = checked();
+    o.stop_after = "fuse_feed_forward";
+    o.widest = widest;
+    assert_true(pass_run(c, &o, d));
+    assert_ptr_equal(c->target, target);
+    base_str text = {0};
+    ir_print(m, &text);
+    pass_context_free(c);
+    ir_module_free(m);
+    base_diag_free(d);
+    return text;
+}
+
+/* Levels of one program share weights and functions: only what they have in common decides. */
+static void test_levels_decide_alike(void **state) {
+    (void)state;
+    ir_target low = *case_target(), wide = low;
+    low.level = "low";
+    low.threads = 99;
+    low.l1d = low.l2 = low.l3 = 1;
+    low.lanes = 4;
+    wide.lanes = 16;
+    low.measured = wide.measured = asked;
+    times_asked = 0;
+    base_str a = decided_alike(&low, &wide), b = decided_alike(&wide, &wide);
+    assert_string_equal(a.data, b.data);
+    assert_int_equal(times_asked, 0);
+    base_str_free(&a);
+    base_str_free(&b);
+    a = decided_alike(&low, NULL); /* a program of one level knows its times */
+    assert_true(times_asked > 0);
+    base_str_free(&a);
 }
 
 /* IR that is laid out already and does not say which passes it has seen: what comes too late is
@@ -769,6 +815,7 @@ int main(void) {
         cmocka_unit_test(test_plan_shares),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_advice),
+        cmocka_unit_test(test_levels_decide_alike),
         cmocka_unit_test(test_laid_out_input),
         cmocka_unit_test(test_broken_pass),
         cmocka_unit_test(test_dumps_and_times),
