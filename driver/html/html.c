@@ -1,7 +1,7 @@
 /* The HTML page about a compilation: its document, and how it is put together; see html.h. */
 #include "driver/html/html.h"
 #include "base/sha256.h"
-#include "driver/html/json_paths.h"
+#include "driver/analyze/json_paths.h"
 #include "driver/report/trace.h"
 
 #include <string.h>

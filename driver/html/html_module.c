@@ -9,7 +9,7 @@
  * Names, types and other texts are indices into the document's table, -1 for none. Of nodes: */
 #include "base/number.h"
 #include "driver/html/html.h"
-#include "driver/html/json_paths.h"
+#include "driver/analyze/json_paths.h"
 
 #include <string.h>
 

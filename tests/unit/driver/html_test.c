@@ -2,7 +2,7 @@
  * places. */
 #include "base/sha256.h"
 #include "driver/html/html.h"
-#include "driver/html/json_paths.h"
+#include "driver/analyze/json_paths.h"
 #include "tests/unit/support/temp_dir.h"
 
 #include <math.h>
