@@ -19,7 +19,8 @@ static void use_own_memory(void) {
     done = true;
 }
 
-/* The text with U+FFFD for each byte that is no UTF-8; base_free. NULL when it is valid as it is. */
+/* The text with U+FFFD for each byte that is no UTF-8, to be freed with base_free; NULL when it is
+ * valid as it is. */
 static char *repaired(const char *text) {
     size_t n = strlen(text), good = base_utf8_check(text, n);
     if (good == n) return NULL;
