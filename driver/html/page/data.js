@@ -14,7 +14,14 @@ function spelledOut(text) {
   return text.replace(HIDDEN, (c) => '\\u{' + c.codePointAt(0).toString(16).padStart(4, '0') + '}');
 }
 
-const raw = JSON.parse(document.getElementById('data').textContent, (key, value) => typeof value === 'string' ? spelledOut(value) : value);
+/* All of them are escapes in the data, and other escapes than those of markup are rare: only where there is one, each
+ * string is looked at. */
+function readData(text) {
+  const rare = /\\(?!["\\]|u003c|u003e|u0026)/.test(text);
+  return rare ? JSON.parse(text, (key, value) => typeof value === 'string' ? spelledOut(value) : value) : JSON.parse(text);
+}
+
+const raw = readData(document.getElementById('data').textContent);
 
 function fixed(value) {
   const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
