@@ -156,39 +156,6 @@ const char *base_escape(const char *bytes, size_t length) {
     return slot;
 }
 
-void base_json_quote(base_str *out, const char *text) {
-    const unsigned char *s = (const unsigned char *)text;
-    size_t n = strlen(text);
-    base_str_add(out, "\"");
-    while (n) {
-        uint32_t code;
-        size_t len = utf8_sequence(s, n, &code);
-        if (!len) {
-            len = 1;
-            code = 0xfffd;
-        }
-        if (code == '"' || code == '\\')
-            base_str_addf(out, "\\%c", (int)code);
-        else if (code >= 0x20 && code < 0x7f && code != '<')
-            base_str_addn(out, (const char *)s, 1);
-        else if (code < 0x10000)
-            base_str_addf(out, "\\u%04x", code);
-        else
-            base_str_addf(out, "\\u%04x\\u%04x", 0xd7c0 + (code >> 10), 0xdc00 + (code & 0x3ff));
-        s += len;
-        n -= len;
-    }
-    base_str_add(out, "\"");
-}
-
-void base_json_member(base_str *out, const char *name, const char *value) {
-    base_str_addf(out, ", \"%s\": ", name);
-    if (value)
-        base_json_quote(out, value);
-    else
-        base_str_add(out, "null");
-}
-
 static void add_json_string(base_str *out, const char *s) {
     base_str_add(out, "\"");
     for (; *s; s++) {

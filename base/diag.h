@@ -72,11 +72,6 @@ unsigned base_diag_warnings(const base_diag *d);
 /* Printable form of untrusted bytes, in a ring of static buffers (valid until eight more calls). At
  * most 200 bytes, then "...". */
 const char *base_escape(const char *bytes, size_t length);
-/* Appends untrusted text as a JSON string with its quotes: ASCII, "<" escaped too, so that it may
- * stand in HTML; malformed UTF-8 becomes U+FFFD. */
-void base_json_quote(base_str *out, const char *text);
-/* Appends `, "name": "value"` of an object's members but the first; NULL is null. */
-void base_json_member(base_str *out, const char *name, const char *value);
 
 /* Our own bug: prints "internal error" with place and message, asks for a report, exits with 70. */
 _Noreturn void base_ice(const char *file, int line, const char *fmt, ...)

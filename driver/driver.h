@@ -127,10 +127,6 @@ void drv_temp_free(drv_temp *t);
 int drv_run(base_diag *d, const char *const *argv, const void *input, size_t input_bytes,
             char **out, size_t *out_bytes);
 
-/* places.c: gives the decisions in c->matches the JSON paths of their places, as far as the model's
- * files are still there. */
-void drv_find_paths(pass_context *c);
-
 /* The subcommands: exit code. */
 int drv_compile(const drv_options *o);
 int drv_opt(const drv_options *o);
@@ -152,6 +148,8 @@ int drv_tune(const drv_options *o);
 /* analyze.c, metafile.c, dot.c, ops.c. `depth`: levels shown below the function. */
 void drv_analyze(const ir_module *m, uint32_t depth, base_str *out);
 void drv_metafile(const ir_module *m, const pass_context *c, base_str *out);
+/* fusion_report.c: what the passes decided, as text or as JSON. */
+void drv_fusion_report(pass_context *c, bool json, base_str *out);
 void drv_dot(const ir_module *m, base_str *out);
 void drv_list_ops(base_str *out);
 /* Writes text to a path or "-" through a temporary file and rename. */

@@ -169,9 +169,9 @@ void pass_context_free(pass_context *c);
  * goes on where it stopped; a list leaves the meta alone. A broken invariant after a pass is our
  * bug: the IR is written to <dump_dir or .>/ebru-bad.ir and the process ends with 70. */
 bool pass_run(pass_context *c, const pass_options *options, base_diag *d);
-/* Fusion report: per pass matched / refused with reason and place, what left the loop, the memory
- * plan; text, or JSON when `json`. */
-void pass_report(const pass_context *c, bool json, base_str *out);
+/* Fusion report as text: per pass matched / refused with reason and place, what left the loop, the
+ * memory plan. */
+void pass_report(const pass_context *c, base_str *out);
 
 /* Texts about nodes, equal but for the numbers behind '%': a node that goes renumbers all that
  * follow. */

@@ -125,10 +125,7 @@ static bool reports(base_diag *d, const drv_options *o, const drv_build *b) {
     const ir_module *m = b->levels[b->count - 1].module;
     pass_context *c = b->contexts[b->count - 1];
     base_str text = {0};
-    if (o->fusion_report || o->fusion_json) {
-        drv_find_paths(c);
-        pass_report(c, o->fusion_json, &text);
-    }
+    if (o->fusion_report || o->fusion_json) drv_fusion_report(c, o->fusion_json, &text);
     if (o->analyze) drv_analyze(m, (uint32_t)o->depth, &text);
     if (text.len) fwrite(text.data, 1, text.len, stdout);
     base_str_free(&text);
@@ -223,8 +220,7 @@ int drv_opt(const drv_options *o) {
         if (pass_run(c, &p, d)) code = write_module(d, m, o->output, false) ? DRV_OK : DRV_IO;
         base_str text = {0};
         if (!code && (o->fusion_report || o->fusion_json)) {
-            drv_find_paths(c);
-            pass_report(c, o->fusion_json, &text);
+            drv_fusion_report(c, o->fusion_json, &text);
             fwrite(text.data, 1, text.len, stderr);
         }
         base_str_free(&text);

@@ -2,50 +2,59 @@
  * executed. */
 #include "driver/driver.h"
 
+#include "driver/json_writer.h"
 #include "frontend/files/files.h"
 #include "frontend/safetensors/safetensors.h"
 
 #include <string.h>
 
-static void print_shape(base_str *s, const fe_st_tensor *t) {
-    for (uint32_t i = 0; i < t->rank; i++)
-        base_str_addf(s, "%s%lld", i ? "," : "", (long long)t->dims[i]);
+/* An object a line. */
+static void tensors_json(const fe_st *st, base_str *out) {
+    for (size_t i = 0; i < fe_st_count(st); i++) {
+        const fe_st_tensor *t = fe_st_at(st, i);
+        cJSON *o = drv_json_object(NULL, NULL);
+        drv_json_text(o, "name", t->name);
+        drv_json_text(o, "dtype", fe_st_dtype_name(t->dtype));
+        cJSON *shape = drv_json_array(o, "shape");
+        for (uint32_t k = 0; k < t->rank; k++) drv_json_int(shape, NULL, t->dims[k]);
+        drv_json_write(o, DRV_JSON_LINE, out);
+    }
+}
+
+static void tensors_text(const fe_st *st, base_str *out) {
+    uint64_t bytes = 0, elements = 0;
+    for (size_t i = 0; i < fe_st_metadata_count(st); i++) {
+        const char *key, *value = fe_st_metadata_at(st, i, &key);
+        base_str_addf(out, "metadata %s: ", base_escape(key, strlen(key)));
+        base_str_addf(out, "%s\n", base_escape(value, strlen(value)));
+    }
+    for (size_t i = 0; i < fe_st_count(st); i++) {
+        const fe_st_tensor *t = fe_st_at(st, i);
+        uint64_t n = 1;
+        base_str_addf(out, "%-60s %s[", base_escape(t->name, strlen(t->name)),
+                      fe_st_dtype_name(t->dtype));
+        for (uint32_t k = 0; k < t->rank; k++) {
+            base_str_addf(out, "%s%lld", k ? "," : "", (long long)t->dims[k]);
+            n *= (uint64_t)t->dims[k];
+        }
+        base_str_add(out, "]\n");
+        elements += n;
+        bytes += t->bytes;
+    }
+    base_str_addf(out, "%zu tensors, %llu elements, %llu bytes\n", fe_st_count(st),
+                  (unsigned long long)elements, (unsigned long long)bytes);
 }
 
 static int inspect_safetensors(base_diag *d, const drv_options *o) {
     fe_st *st = fe_st_open(d, o->model);
     if (!st) return DRV_INPUT;
-    uint64_t bytes = 0, elements = 0;
     base_str s = {0};
-    for (size_t i = 0; i < fe_st_metadata_count(st) && !o->json; i++) {
-        const char *key, *value = fe_st_metadata_at(st, i, &key);
-        base_str_addf(&s, "metadata %s: ", base_escape(key, strlen(key)));
-        base_str_addf(&s, "%s\n", base_escape(value, strlen(value)));
-    }
-    for (size_t i = 0; i < fe_st_count(st); i++) {
-        const fe_st_tensor *t = fe_st_at(st, i);
-        uint64_t n = 1;
-        for (uint32_t k = 0; k < t->rank; k++) n *= (uint64_t)t->dims[k];
-        elements += n;
-        bytes += t->bytes;
-        const char *name = base_escape(t->name, strlen(t->name));
-        if (o->json) {
-            base_str_addf(&s, "{\"name\":\"");
-            for (const char *p = name; *p; p++)
-                base_str_addf(&s, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
-            base_str_addf(&s, "\",\"dtype\":\"%s\",\"shape\":[", fe_st_dtype_name(t->dtype));
-            print_shape(&s, t);
-            base_str_add(&s, "]}\n");
-        } else {
-            base_str_addf(&s, "%-60s %s[", name, fe_st_dtype_name(t->dtype));
-            print_shape(&s, t);
-            base_str_add(&s, "]\n");
-        }
-    }
-    if (!o->json)
-        base_str_addf(&s, "%zu tensors, %llu elements, %llu bytes\n", fe_st_count(st),
-                      (unsigned long long)elements, (unsigned long long)bytes);
-    bool ok = drv_write_text(d, "-", s.data ? s.data : "", s.len);
+    base_str_add(&s, "");
+    if (o->json)
+        tensors_json(st, &s);
+    else
+        tensors_text(st, &s);
+    bool ok = drv_write_text(d, "-", s.data, s.len);
     base_str_free(&s);
     fe_st_close(st);
     return ok ? DRV_OK : DRV_IO;

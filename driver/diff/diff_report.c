@@ -2,9 +2,13 @@
  * came out otherwise, and the counts pass by pass.
  *
  * Decisions are matched by pass, function, block, op and what was looked at, and in order among
- * equals; the numbers of nodes in texts do not count. */
+ * equals; the numbers of nodes in texts do not count.
+ *
+ * Reports are read by the strict reader although ebru writes them: they are files that a user
+ * names, may have edited or cut, and every fault is told with its line and column. */
 #include "driver/diff/diff.h"
 
+#include "driver/json_writer.h"
 #include "frontend/files/json_file.h"
 
 #include <stdlib.h>
@@ -213,49 +217,48 @@ static const char *or_null(const char *s) {
     return s && *s ? s : NULL;
 }
 
-static void add_json_outcome(const char *name, const decision *d, base_str *out) {
-    base_str_addf(out, ", \"%s\": ", name);
+static void add_json_outcome(cJSON *to, const char *key, const decision *d) {
     if (!d) {
-        base_str_add(out, "null");
+        drv_json_text(to, key, NULL);
         return;
     }
-    base_str_addf(out, "{\"matched\": %s", d->reason ? "false" : "true");
-    if (d->reason) base_json_member(out, "reason", or_null(d->reason));
-    base_str_add(out, "}");
+    cJSON *o = drv_json_object(to, key);
+    drv_json_bool(o, "matched", !d->reason);
+    if (d->reason) drv_json_text(o, "reason", or_null(d->reason));
+}
+
+static void add_pass_counts(cJSON *list, const diff_reports *d, const char *pass) {
+    size_t matched[] = {count(&d->a, pass, true), count(&d->b, pass, true)};
+    size_t refused[] = {count(&d->a, pass, false), count(&d->b, pass, false)};
+    if (!matched[0] && !matched[1] && !refused[0] && !refused[1]) return;
+    cJSON *o = drv_json_object(list, NULL), *pair;
+    drv_json_text(o, "pass", pass);
+    pair = drv_json_array(o, "matched");
+    for (int i = 0; i < 2; i++) drv_json_uint(pair, NULL, matched[i]);
+    pair = drv_json_array(o, "refused");
+    for (int i = 0; i < 2; i++) drv_json_uint(pair, NULL, refused[i]);
 }
 
 static void write_json(const diff_reports *d, base_str *out) {
-    base_str_addf(out, "{\"same\": %s,\n \"passes\": [", d->changes.count ? "false" : "true");
-    bool first = true;
-    for (size_t i = 0; i < d->passes.count; i++) {
-        const char *p = d->passes.items[i];
-        size_t n[] = {count(&d->a, p, true), count(&d->b, p, true), count(&d->a, p, false),
-                      count(&d->b, p, false)};
-        if (!n[0] && !n[1] && !n[2] && !n[3]) continue;
-        base_str_add(out, first ? "\n  {\"pass\": " : ",\n  {\"pass\": ");
-        first = false;
-        base_json_quote(out, p);
-        base_str_addf(out, ", \"matched\": [%zu, %zu], \"refused\": [%zu, %zu]}", n[0], n[1], n[2],
-                      n[3]);
-    }
-    base_str_add(out, "],\n \"changes\": [");
+    cJSON *doc = drv_json_object(NULL, NULL), *list;
+    drv_json_bool(doc, "same", !d->changes.count);
+    list = drv_json_array(doc, "passes");
+    for (size_t i = 0; i < d->passes.count; i++) add_pass_counts(list, d, d->passes.items[i]);
+    list = drv_json_array(doc, "changes");
     for (size_t i = 0; i < d->changes.count; i++) {
         const change *c = &d->changes.items[i];
         const decision *x = c->a ? c->a : c->b;
-        base_str_addf(out, "%s\n  {\"kind\": \"%s\"", i ? "," : "",
-                      !c->b   ? "vanished"
-                      : !c->a ? "appeared"
-                              : "changed");
-        base_json_member(out, "pass", or_null(x->pass));
-        base_json_member(out, "function", or_null(x->func));
-        base_json_member(out, "block", or_null(x->block));
-        base_json_member(out, "op", or_null(x->op));
-        base_json_member(out, "what", or_null(x->what));
-        add_json_outcome("from", c->a, out);
-        add_json_outcome("to", c->b, out);
-        base_str_add(out, "}");
+        cJSON *o = drv_json_object(list, NULL);
+        drv_json_text(o, "kind", !c->b ? "vanished" : !c->a ? "appeared" : "changed");
+        drv_json_text(o, "pass", or_null(x->pass));
+        drv_json_text(o, "function", or_null(x->func));
+        drv_json_text(o, "block", or_null(x->block));
+        drv_json_text(o, "op", or_null(x->op));
+        drv_json_text(o, "what", or_null(x->what));
+        add_json_outcome(o, "from", c->a);
+        add_json_outcome(o, "to", c->b);
     }
-    base_str_add(out, "]}\n");
+    drv_json_write(doc, DRV_JSON_LINES, out);
 }
 
 int drv_diff_reports(base_diag *diag, const drv_options *o) {

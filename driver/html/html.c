@@ -1,7 +1,7 @@
 /* The HTML page about a compilation: its document, and how it is put together; see html.h. */
 #include "driver/html/html.h"
 #include "base/sha256.h"
-#include "driver/html/json_paths.h"
+#include "driver/analyze/documents.h"
 #include "driver/report/trace.h"
 #include "driver/version.h"
 
@@ -12,23 +12,23 @@ extern const char ebru_html_page[], ebru_html_page_end[], ebru_html_style[], ebr
     ebru_html_script[], ebru_html_script_end[];
 
 struct drv_html {
-    html_json *json;
-    drv_json_paths *places;
+    cJSON *data; /* NULL once it is written */
+    drv_json_paths *paths;
     bool before;
 };
 
 drv_html *drv_html_new(void) {
     drv_html *h = base_alloc(sizeof *h);
-    h->json = html_json_new();
-    h->places = drv_json_paths_new();
-    base_str_add(&h->json->text, "{\"version\":1");
+    h->data = drv_json_object(NULL, NULL);
+    h->paths = drv_json_paths_new();
+    drv_json_int(h->data, "version", 2);
     return h;
 }
 
 void drv_html_free(drv_html *h) {
     if (!h) return;
-    html_json_free(h->json);
-    drv_json_paths_free(h->places);
+    cJSON_Delete(h->data);
+    drv_json_paths_free(h->paths);
     base_free(h);
 }
 
@@ -36,101 +36,36 @@ void drv_html_before(void *html, const ir_module *m) {
     drv_html *h = html;
     if (h->before) return;
     h->before = true;
-    base_str_add(&h->json->text, ",\n\"before\":");
-    html_add_module(h->json, m, h->places);
+    drv_json_put(h->data, "before", drv_metafile_document(m, NULL, h->paths));
 }
 
 /* ---- the document ---- */
 
-static void add_member(html_json *j, const char *name, const char *value) {
-    if (value) base_str_addf(&j->text, ",\"%s\":%lld", name, (long long)html_string(j, value));
-}
-
-static void add_summary(drv_html *h, const drv_options *o, const drv_build *b, double seconds) {
-    html_json *j = h->json;
-    const cg_level *l = &b->levels[b->count - 1];
-    const pass_context *c = b->contexts[b->count - 1];
-    base_str tool = {0};
-    base_str_addf(&tool, "ebru %s", drv_version);
-    add_member(j, "tool", tool.data);
-    base_str_free(&tool);
-    add_member(j, "model", ir_meta_string(l->module, "model.name", NULL));
-    add_member(j, "input", o->model);
-    add_member(j, "pipeline", ir_meta_string(l->module, "pipeline.kind", NULL));
-    add_member(j, "cpu", l->target ? l->target->level : NULL);
-    add_member(j, "precision", ir_meta_string(l->module, "precision", "f32"));
-    add_member(j, "ignored", ir_meta_string(l->module, "pipeline.ignored", NULL));
-    base_str_addf(&j->text, ",\"parameters\":%lld,\"packedWeights\":%llu,\"seconds\":",
-                  (long long)ir_parameter_count(l->module),
-                  (unsigned long long)c->memory.weights_bytes);
-    html_add_number(&j->text, seconds);
-    add_member(j, "randomWeights", o->random_weights ? "random" : NULL);
-}
-
-/* [name, summary, ms, nodes before, nodes after, changed, flags] of every pass that ran, in order.
- */
-static void add_passes(html_json *j, const pass_context *c) {
-    base_str_add(&j->text, ",\n\"passes\":[");
-    for (size_t i = 0; i < c->timings.count; i++) {
-        const pass_timing *t = &c->timings.items[i];
-        const pass_info *p = pass_find(t->pass);
-        base_str_addf(&j->text, "%s[%lld,%lld,%.3f,%u,%u,%d,%u]", i ? "," : "",
-                      (long long)html_string(j, t->pass),
-                      (long long)html_string(j, p ? p->summary : NULL), t->ms, t->nodes_before,
-                      t->nodes_after, t->changed, p ? p->flags : 0);
+/* What ops mean, and what their attributes are where the metafile's say nothing else. */
+static void add_ops(cJSON *to) {
+    cJSON *ops = drv_json_object(to, "ops");
+    for (int i = 0; i < IR_OP_COUNT; i++) {
+        const ir_op_info *info = ir_op_get((ir_op)i);
+        cJSON *o = drv_json_object(ops, info->name);
+        drv_json_text(o, "summary", info->summary);
+        cJSON *operands = drv_json_array(o, "operands");
+        for (uint32_t k = 0; k < info->max_operands; k++)
+            drv_json_text(operands, NULL, info->operand_name[k]);
+        drv_add_attrs(o, "attrs", (ir_op)i, NULL);
     }
-    base_str_add(&j->text, "]");
-}
-
-/* [pass, function, what, node, reason, block, file, line, col, path] of every decision. */
-static void add_decisions(drv_html *h, const pass_context *c) {
-    html_json *j = h->json;
-    base_str_add(&j->text, ",\n\"decisions\":[");
-    for (size_t i = 0; i < c->matches.count; i++) {
-        const pass_match *m = &c->matches.items[i];
-        const char *texts[] = {m->pass,   m->func,         m->what,       m->node,
-                               m->reason, m->origin.block, m->origin.file};
-        base_str_add(&j->text, i ? ",[" : "[");
-        for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
-            base_str_addf(&j->text, "%lld,", (long long)html_string(j, texts[k]));
-        const char *path =
-            drv_json_paths_path(h->places, m->origin.file, m->origin.line, m->origin.col);
-        base_str_addf(&j->text, "%u,%u,%lld]", m->origin.line, m->origin.col,
-                      (long long)html_string(j, path));
-    }
-    base_str_add(&j->text, "]");
-}
-
-/* [function, arena bytes, lower bound, one buffer a value] */
-static void add_plans(html_json *j, const pass_context *c) {
-    base_str_add(&j->text, ",\n\"plans\":[");
-    for (size_t i = 0; i < c->memory.funcs.count; i++) {
-        const pass_plan *p = &c->memory.funcs.items[i];
-        base_str_addf(&j->text, "%s[%lld,%llu,%llu,%llu]", i ? "," : "",
-                      (long long)html_string(j, p->func), (unsigned long long)p->arena_bytes,
-                      (unsigned long long)p->bound, (unsigned long long)p->total);
-    }
-    base_str_add(&j->text, "]");
 }
 
 static void add_build(drv_html *h, const drv_options *o, const drv_build *b, double seconds) {
-    html_json *j = h->json;
+    const ir_module *m = b->levels[b->count - 1].module;
     const pass_context *c = b->contexts[b->count - 1];
-    base_str_add(&j->text, ",\n\"after\":");
-    html_add_module(j, b->levels[b->count - 1].module, h->places);
-    add_summary(h, o, b, seconds);
-    add_passes(j, c);
-    add_decisions(h, c);
-    add_plans(j, c);
-}
-
-static void add_strings(html_json *j) {
-    base_str_add(&j->text, ",\n\"strings\":[");
-    for (size_t i = 0; i < j->strings.count; i++) {
-        base_str_add(&j->text, i ? ",\n" : "");
-        html_add_text(&j->text, j->strings.items[i]);
-    }
-    base_str_add(&j->text, "]}");
+    drv_json_put(h->data, "after", drv_metafile_document(m, c, h->paths));
+    drv_add_decisions(h->data, c, h->paths);
+    add_ops(h->data);
+    drv_json_text(h->data, "input", o->model);
+    drv_json_text(h->data, "ignored", ir_meta_string(m, "pipeline.ignored", NULL));
+    drv_json_int(h->data, "parameters", ir_parameter_count(m));
+    drv_json_bool(h->data, "random_weights", o->random_weights);
+    drv_json_real(h->data, "seconds", seconds);
 }
 
 /* ---- the page ---- */
@@ -143,7 +78,7 @@ static void add_policy(base_str *out) {
     base_str_add(out, "'; base-uri 'none'; form-action 'none'");
 }
 
-static void add_part(base_str *out, const char *name, size_t n, const drv_html *h) {
+static void add_part(base_str *out, const char *name, size_t n, const base_str *data) {
     static const char *const parts[] = {"policy", "style", "data", "script"};
     size_t i = 0;
     while (i < 4 && (strlen(parts[i]) != n || strncmp(name, parts[i], n) != 0)) i++;
@@ -152,7 +87,7 @@ static void add_part(base_str *out, const char *name, size_t n, const drv_html *
     case 1:
         base_str_addn(out, ebru_html_style, (size_t)(ebru_html_style_end - ebru_html_style));
         break;
-    case 2: base_str_addn(out, h->json->text.data, h->json->text.len); break;
+    case 2: base_str_addn(out, data->data, data->len); break;
     case 3:
         base_str_addn(out, ebru_html_script, (size_t)(ebru_html_script_end - ebru_html_script));
         break;
@@ -161,13 +96,13 @@ static void add_part(base_str *out, const char *name, size_t n, const drv_html *
 }
 
 /* The template with its {{parts}} filled in. */
-static void add_page(base_str *out, const drv_html *h) {
+static void add_page(base_str *out, const base_str *data) {
     const char *p = ebru_html_page, *end = ebru_html_page_end;
     for (const char *open; (open = memmem(p, (size_t)(end - p), "{{", 2)) != NULL;) {
         const char *close = memmem(open, (size_t)(end - open), "}}", 2);
         if (!close) ICE("report.html: '{{' without '}}'");
         base_str_addn(out, p, (size_t)(open - p));
-        add_part(out, open + 2, (size_t)(close - open - 2), h);
+        add_part(out, open + 2, (size_t)(close - open - 2), data);
         p = close + 2;
     }
     base_str_addn(out, p, (size_t)(end - p));
@@ -175,12 +110,14 @@ static void add_page(base_str *out, const drv_html *h) {
 
 bool drv_html_write(base_diag *d, drv_html *h, const drv_options *o, const drv_build *b,
                     const drv_trace *t, double seconds, const char *output) {
+    base_str data = {0}, page = {0};
     if (b) add_build(h, o, b, seconds);
-    if (t) drv_html_trace(h->json, t);
-    add_strings(h->json);
-    base_str page = {0};
-    add_page(&page, h);
+    if (t) drv_html_trace(h->data, t);
+    drv_json_write(h->data, DRV_JSON_LINE, &data);
+    h->data = NULL;
+    add_page(&page, &data);
     bool ok = drv_write_text(d, output, page.data, page.len);
+    base_str_free(&data);
     base_str_free(&page);
     return ok;
 }

@@ -1,54 +1,48 @@
-/* A trace as JSON for the page:
+/* A trace as data of the page:
  *
- *   {program, model, level, precision, unit, threads, wall, gflops, gbs, dropped, detailed, leftOut,
- *    functions: [[name, batch, [[op, kernel, block, result, node, flops, bytes, weight bytes, calls,
- *                                work seconds, wait seconds, min, median, p99, max (microseconds)]...]]...],
- *    tracks: [{name, kind: [...], text: [...], begin: [...], duration: [...], depth: [...], func: [...], op:
- * [...]}...]}
+ *   {program, unit, threads, wall, gflops, gbs, dropped, leftOut,
+ *    functions: [[name, batch, [op...]]...],
+ *    tracks: [{name, kind: [...], text: [...], begin: [...], duration: [...], depth: [...],
+ *              func: [...], op: [...]}...]}
  *
- * Texts are indices into the document's table. Events are columns; `begin` is what has passed since
- * the event before it, in nanoseconds; `text` is -1 where function and op tell the name. */
+ * An op is [op, kernel, block, result, node, flops, bytes, weight bytes, calls, work seconds, wait
+ * seconds, min, median, p99, max (microseconds)]. Events are columns, for there are many; `begin`
+ * is what has passed since the event before it, in nanoseconds; `text` is 0 where function and op
+ * tell the name. */
 #include "driver/html/html.h"
 #include "driver/report/trace.h"
 
 /* A page of at most some megabytes: ops beyond are left out, longer events stay. */
 enum { MAX_EVENTS = 60000 };
 
-static void add_op(html_json *j, const drv_trace *t, const drv_trace_op *op) {
+static void add_op(cJSON *list, const drv_trace *t, const drv_trace_op *op) {
     const char *texts[] = {op->op, op->kernel, op->block, op->result};
-    base_str_add(&j->text, "[");
-    for (size_t i = 0; i < 4; i++)
-        base_str_addf(&j->text, "%lld,", (long long)html_string(j, texts[i]));
-    base_str_addf(&j->text, "%u,", op->node);
-    html_add_number(&j->text, op->flops);
-    base_str_addf(&j->text, ",%llu,%llu,%llu", (unsigned long long)op->bytes,
-                  (unsigned long long)op->weight_bytes, (unsigned long long)op->calls);
-    double times[] = {drv_trace_work(t, op),
-                      drv_trace_wait(t, op),
-                      op->min_us,
-                      op->median_us,
-                      op->p99_us,
-                      op->max_us};
-    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
-        base_str_add(&j->text, ",");
-        html_add_number(&j->text, times[i]);
-    }
-    base_str_add(&j->text, "]");
+    const double times[] = {drv_trace_work(t, op),
+                            drv_trace_wait(t, op),
+                            op->min_us,
+                            op->median_us,
+                            op->p99_us,
+                            op->max_us};
+    cJSON *row = drv_json_array(list, NULL);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) drv_json_text(row, NULL, texts[i]);
+    drv_json_uint(row, NULL, op->node);
+    drv_json_real(row, NULL, op->flops);
+    drv_json_uint(row, NULL, op->bytes);
+    drv_json_uint(row, NULL, op->weight_bytes);
+    drv_json_uint(row, NULL, op->calls);
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) drv_json_real(row, NULL, times[i]);
 }
 
-static void add_functions(html_json *j, const drv_trace *t) {
-    base_str_add(&j->text, ",\"functions\":[");
+static void add_functions(cJSON *to, const drv_trace *t) {
+    cJSON *list = drv_json_array(to, "functions");
     for (uint32_t f = 0; f < t->function_count; f++) {
         const drv_trace_function *g = &t->functions[f];
-        base_str_addf(&j->text, "%s[%lld,%lld,[", f ? "," : "", (long long)html_string(j, g->name),
-                      (long long)g->batch);
-        for (uint32_t k = 0; k < g->op_count; k++) {
-            if (k) base_str_add(&j->text, ",");
-            add_op(j, t, &g->ops[k]);
-        }
-        base_str_add(&j->text, "]]");
+        cJSON *row = drv_json_array(list, NULL);
+        drv_json_text(row, NULL, g->name);
+        drv_json_int(row, NULL, g->batch);
+        cJSON *ops = drv_json_array(row, NULL);
+        for (uint32_t k = 0; k < g->op_count; k++) add_op(ops, t, &g->ops[k]);
     }
-    base_str_add(&j->text, "]");
 }
 
 /* ---- tracks ---- */
@@ -74,36 +68,36 @@ static int64_t op_of(const drv_trace_event *e) {
     return e->op == DRV_TRACE_NONE ? -1 : (int64_t)e->op;
 }
 
-static void add_column(html_json *j, const drv_trace_track *k, const struct kept *kept,
-                       const char *name, int64_t (*value)(const drv_trace_event *e)) {
-    base_str_addf(&j->text, ",\"%s\":[", name);
+static void add_column(cJSON *to, const char *key, const drv_trace_track *k,
+                       const struct kept *kept, int64_t (*value)(const drv_trace_event *e)) {
+    cJSON *column = drv_json_array(to, key);
     for (uint32_t i = 0; i < kept->count; i++)
-        base_str_addf(&j->text, i ? ",%lld" : "%lld", (long long)value(&k->events[kept->index[i]]));
-    base_str_add(&j->text, "]");
+        drv_json_int(column, NULL, value(&k->events[kept->index[i]]));
 }
 
-static void add_track(html_json *j, const drv_trace_track *k, const struct kept *kept) {
-    base_str_addf(&j->text, "{\"name\":%lld,\"text\":[", (long long)html_string(j, k->name));
+static void add_track(cJSON *list, const drv_trace_track *k, const struct kept *kept) {
+    cJSON *o = drv_json_object(list, NULL), *column;
+    drv_json_text(o, "name", k->name);
+    column = drv_json_array(o, "text");
     for (uint32_t i = 0; i < kept->count; i++) {
         const drv_trace_event *e = &k->events[kept->index[i]];
-        bool told = e->kind == DRV_TRACE_OP || e->kind == DRV_TRACE_FUNCTION;
-        base_str_addf(&j->text, i ? ",%lld" : "%lld",
-                      (long long)(told ? -1 : html_string(j, e->name)));
+        if (e->kind == DRV_TRACE_OP || e->kind == DRV_TRACE_FUNCTION)
+            drv_json_int(column, NULL, 0);
+        else
+            drv_json_text(column, NULL, e->name);
     }
-    base_str_add(&j->text, "],\"begin\":[");
+    column = drv_json_array(o, "begin");
     int64_t last = 0;
     for (uint32_t i = 0; i < kept->count; i++) {
         int64_t begin = k->events[kept->index[i]].begin;
-        base_str_addf(&j->text, i ? ",%lld" : "%lld", (long long)(begin - last));
+        drv_json_int(column, NULL, begin - last);
         last = begin;
     }
-    base_str_add(&j->text, "]");
-    add_column(j, k, kept, "kind", kind_of);
-    add_column(j, k, kept, "duration", duration_of);
-    add_column(j, k, kept, "depth", depth_of);
-    add_column(j, k, kept, "func", function_of);
-    add_column(j, k, kept, "op", op_of);
-    base_str_add(&j->text, "}");
+    add_column(o, "kind", k, kept, kind_of);
+    add_column(o, "duration", k, kept, duration_of);
+    add_column(o, "depth", k, kept, depth_of);
+    add_column(o, "func", k, kept, function_of);
+    add_column(o, "op", k, kept, op_of);
 }
 
 /* Events with a name stay; of ops and waits each track has its share of what a page holds, first
@@ -124,28 +118,23 @@ static struct kept keep(const drv_trace_track *k, uint32_t most, uint32_t *index
     return kept;
 }
 
-void drv_html_trace(html_json *j, const drv_trace *t) {
-    const char *names[] = {"program", "model", "level", "precision", "unit"};
-    const char *values[] = {t->program, t->model, t->level, t->precision, t->unit};
-    base_str_add(&j->text, ",\n\"trace\":{\"version\":1");
-    for (size_t i = 0; i < 5; i++)
-        base_str_addf(&j->text, ",\"%s\":%lld", names[i], (long long)html_string(j, values[i]));
-    base_str_addf(&j->text,
-                  ",\"threads\":%u,\"wall\":%lld,\"dropped\":%llu,\"detailed\":%llu,\"gflops\":",
-                  t->threads, (long long)t->wall, (unsigned long long)t->dropped_events,
-                  (unsigned long long)t->detailed_calls);
-    html_add_number(&j->text, t->gflops);
-    base_str_add(&j->text, ",\"gbs\":");
-    html_add_number(&j->text, t->memory_gbs);
-    add_functions(j, t);
-    base_str_add(&j->text, ",\"tracks\":[");
+void drv_html_trace(cJSON *page, const drv_trace *t) {
+    cJSON *o = drv_json_object(page, "trace");
+    drv_json_text(o, "program", t->program);
+    drv_json_text(o, "unit", t->unit);
+    drv_json_uint(o, "threads", t->threads);
+    drv_json_int(o, "wall", t->wall);
+    drv_json_uint(o, "dropped", t->dropped_events);
+    drv_json_real(o, "gflops", t->gflops);
+    drv_json_real(o, "gbs", t->memory_gbs);
+    add_functions(o, t);
+    cJSON *tracks = drv_json_array(o, "tracks");
     uint64_t left_out = 0;
     for (uint32_t i = 0; i < t->threads; i++) {
         uint32_t *index = base_alloc(t->tracks[i].count * sizeof *index + 1);
         struct kept kept = keep(&t->tracks[i], MAX_EVENTS / t->threads, index, &left_out);
-        if (i) base_str_add(&j->text, ",");
-        add_track(j, &t->tracks[i], &kept);
+        add_track(tracks, &t->tracks[i], &kept);
         base_free(index);
     }
-    base_str_addf(&j->text, "],\"leftOut\":%llu}", (unsigned long long)left_out);
+    drv_json_uint(o, "leftOut", left_out);
 }

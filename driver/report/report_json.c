@@ -1,67 +1,60 @@
 /* The report for programs: one object with a list a section. */
+#include "driver/json_writer.h"
 #include "driver/report/report.h"
 
-#include <string.h>
+#include <math.h>
 
-static void number(const char *key, double value, base_str *out) {
-    base_str_addf(out, ",\"%s\":%.9g", key, value);
+/* Milliseconds of seconds, without the noise behind the trace's nanoseconds. */
+static void add_ms(cJSON *to, const char *key, double seconds) {
+    drv_json_real(to, key, round(seconds * 1e12) / 1e9);
 }
 
-static void row(const drv_report *r, drv_report_section section, const drv_report_row *w,
-                base_str *out) {
+static void add_row(cJSON *list, const drv_report *r, drv_report_section section,
+                    const drv_report_row *w) {
     bool memory, thread = section == DRV_REPORT_THREADS;
     double roof = drv_report_share(r, w, &memory);
-    base_str_add(out, "{\"name\":");
-    base_json_quote(out, w->name);
-    if (w->block) {
-        base_str_add(out, ",\"block\":");
-        base_json_quote(out, w->block);
-    }
-    if (w->place) {
-        base_str_add(out, ",\"place\":");
-        base_json_quote(out, w->place);
-    }
-    base_str_addf(out, ",\"depth\":%u,\"calls\":%llu", w->depth, (unsigned long long)w->calls);
-    number("ms", w->work * 1e3, out);
-    if (section != DRV_REPORT_PHASES) number("wait_ms", w->wait * 1e3, out);
-    if (thread) number("outside_ms", w->outside * 1e3, out);
+    cJSON *o = drv_json_object(list, NULL);
+    drv_json_text(o, "name", w->name);
+    if (w->block) drv_json_text(o, "block", w->block);
+    if (w->place) drv_json_text(o, "place", w->place);
+    drv_json_uint(o, "depth", w->depth);
+    drv_json_uint(o, "calls", w->calls);
+    add_ms(o, "ms", w->work);
+    if (section != DRV_REPORT_PHASES) add_ms(o, "wait_ms", w->wait);
+    if (thread) add_ms(o, "outside_ms", w->outside);
     if (!thread && section != DRV_REPORT_PHASES) {
-        number("flops", w->flops, out);
-        number("bytes", w->bytes, out);
-        number("roof_share", roof, out);
-        base_str_addf(out, ",\"bound\":\"%s\"", memory ? "memory" : "compute");
+        drv_json_real(o, "flops", w->flops);
+        drv_json_real(o, "bytes", w->bytes);
+        drv_json_real(o, "roof_share", roof);
+        drv_json_text(o, "bound", memory ? "memory" : "compute");
     }
     if (w->median > 0) {
-        number("min_ms", w->least * 1e3, out);
-        number("median_ms", w->median * 1e3, out);
-        number("p99_ms", w->p99 * 1e3, out);
-        number("max_ms", w->most * 1e3, out);
+        add_ms(o, "min_ms", w->least);
+        add_ms(o, "median_ms", w->median);
+        add_ms(o, "p99_ms", w->p99);
+        add_ms(o, "max_ms", w->most);
     }
-    base_str_add(out, "}");
 }
 
 void drv_report_json(const drv_report *r, base_str *out) {
     const drv_trace *t = r->trace;
-    const char *const texts[][2] = {{"program", t->program},     {"model", t->model},
-                                    {"build", t->build},         {"ebru", t->ebru},
-                                    {"precision", t->precision}, {"level", t->level}};
-    base_str_addf(out, "{\"thread_count\":%u", t->threads);
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        base_str_addf(out, ",\"%s\":", texts[i][0]);
-        base_json_quote(out, texts[i][1]);
-    }
-    number("wall_ms", (double)t->wall * 1e-6, out);
-    number("roof_gflops", t->gflops, out);
-    number("roof_memory_gbs", t->memory_gbs, out);
-    number("in_functions_ms", r->in_functions * 1e3, out);
-    base_str_addf(out, ",\"dropped_events\":%llu", (unsigned long long)t->dropped_events);
+    cJSON *doc = drv_json_object(NULL, NULL);
+    drv_json_uint(doc, "thread_count", t->threads);
+    drv_json_text(doc, "program", t->program);
+    drv_json_text(doc, "model", t->model);
+    drv_json_text(doc, "build", t->build);
+    drv_json_text(doc, "ebru", t->ebru);
+    drv_json_text(doc, "precision", t->precision);
+    drv_json_text(doc, "level", t->level);
+    add_ms(doc, "wall_ms", (double)t->wall * 1e-9);
+    drv_json_real(doc, "roof_gflops", t->gflops);
+    drv_json_real(doc, "roof_memory_gbs", t->memory_gbs);
+    add_ms(doc, "in_functions_ms", r->in_functions);
+    drv_json_uint(doc, "dropped_events", t->dropped_events);
     for (int s = 0; s < DRV_REPORT_SECTIONS; s++) {
-        base_str_addf(out, ",\n\"%s\":[", drv_report_name[s]);
-        for (size_t i = 0; i < r->rows[s].count; i++) {
-            base_str_add(out, i ? ",\n" : "\n");
-            row(r, (drv_report_section)s, &r->rows[s].items[i], out);
-        }
-        base_str_add(out, "]");
+        cJSON *list = drv_json_array(doc, drv_report_name[s]);
+        for (size_t i = 0; i < r->rows[s].count; i++)
+            add_row(list, r, (drv_report_section)s, &r->rows[s].items[i]);
     }
-    base_str_add(out, "}\n");
+    drv_json_write(doc, DRV_JSON_LINES, out);
 }

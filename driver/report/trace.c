@@ -1,5 +1,7 @@
 /* Reads a trace. Everything is checked before it is used: who walks a drv_trace meets only indexes
- * in range, finite numbers, and events that nest. */
+ * in range, finite numbers, and events that nest. The strict reader tells each fault with its line
+ * and column and bounds what a hostile file costs; a trace comes from another program, perhaps from
+ * another machine. */
 #include "driver/report/trace.h"
 
 #include "frontend/files/json_file.h"

@@ -1,16 +1,18 @@
 /* Tuning records as text: JSON Lines, one record a line, appended to and never rewritten
- * (docs/tuning.md). Files are merged by concatenation. Reading goes through the front end's JSON
- * reader, line by line. */
+ * (docs/tuning.md). Files are merged by concatenation. They are read by the strict reader, line by
+ * line: people edit and merge records, and a fault is told with its line and column. */
 #include "driver/tune/tuning_file.h"
 #include "driver/driver.h"
 #include "driver/version.h"
 
+#include "driver/json_writer.h"
 #include "frontend/files/json_file.h"
 #include "runtime/engine/threads.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -104,24 +106,36 @@ static bool read_record(base_jval v, cg_record *r, bool *skip) {
     return read_times(base_json_require(v, "default_ns"), r->default_ns) && fine;
 }
 
+static void add_times(cJSON *to, const char *key, const double ns[2]) {
+    cJSON *list = drv_json_array(to, key);
+    for (int i = 0; i < 2; i++) drv_json_int(list, NULL, llround(ns[i]));
+}
+
 void drv_record_print(const cg_record *r, base_str *out) {
     char day[32];
     const time_t now = time(NULL);
     struct tm utc;
     gmtime_r(&now, &utc);
     strftime(day, sizeof day, "%Y-%m-%d", &utc);
-    base_str_addf(
-        out,
-        "{\"v\":%d,\"ebru\":\"%s\",\"cpu\":{\"level\":\"%s\",\"l1d\":%llu,\"l2\":%llu,\"l3\":%llu",
-        RECORD_VERSION, drv_version, r->machine.level, (unsigned long long)r->machine.l1d,
-        (unsigned long long)r->machine.l2, (unsigned long long)r->machine.l3);
-    base_str_addf(out, "},\"threads\":%u,\"op\":\"%s\",\"key\":\"%s\",\"choice\":{",
-                  r->machine.threads, r->kernel, r->key);
+    cJSON *o = drv_json_object(NULL, NULL);
+    drv_json_int(o, "v", RECORD_VERSION);
+    drv_json_text(o, "ebru", drv_version);
+    cJSON *cpu = drv_json_object(o, "cpu");
+    drv_json_text(cpu, "level", r->machine.level);
+    drv_json_uint(cpu, "l1d", r->machine.l1d);
+    drv_json_uint(cpu, "l2", r->machine.l2);
+    drv_json_uint(cpu, "l3", r->machine.l3);
+    drv_json_uint(o, "threads", r->machine.threads);
+    drv_json_text(o, "op", r->kernel);
+    drv_json_text(o, "key", r->key);
+    cJSON *choice = drv_json_object(o, "choice");
     for (uint32_t i = 0; i < r->choice_count; i++)
-        base_str_addf(out, "%s\"%s\":%d", i ? "," : "", r->choice[i].field, r->choice[i].value);
-    base_str_addf(out,
-                  "},\"ns\":[%.0f,%.0f],\"default_ns\":[%.0f,%.0f],\"tried\":%u,\"date\":\"%s\"}\n",
-                  r->ns[0], r->ns[1], r->default_ns[0], r->default_ns[1], r->tried, day);
+        drv_json_int(choice, r->choice[i].field, r->choice[i].value);
+    add_times(o, "ns", r->ns);
+    add_times(o, "default_ns", r->default_ns);
+    drv_json_uint(o, "tried", r->tried);
+    drv_json_text(o, "date", day);
+    drv_json_write(o, DRV_JSON_LINE, out);
 }
 
 /* ---- files ---- */

@@ -142,7 +142,7 @@ static void count(const pass_context *c, const char *pass, size_t *matched, size
             *(c->matches.items[k].reason ? refused : matched) += 1;
 }
 
-static void report_text(const pass_context *c, base_str *out) {
+void pass_report(const pass_context *c, base_str *out) {
     for (uint32_t i = 0; i < pass_count(); i++) {
         const pass_info *p = pass_get(i);
         bool moves = p->flags & PASS_MOVES;
@@ -167,64 +167,4 @@ static void report_text(const pass_context *c, base_str *out) {
     if (c->memory.weights_bytes)
         base_str_addf(out, "plan_memory: packed weights %llu bytes\n",
                       (unsigned long long)c->memory.weights_bytes);
-}
-
-/* ---- JSON ---- */
-
-static void add_member(base_str *out, const char *name, const char *value) {
-    if (!value) return;
-    base_str_addf(out, ", \"%s\": ", name);
-    base_json_quote(out, value);
-}
-
-static void report_json(const pass_context *c, base_str *out) {
-    base_str_add(out, "{\"decisions\": [");
-    for (size_t i = 0; i < c->matches.count; i++) {
-        const pass_match *m = &c->matches.items[i];
-        base_str_addf(out, "%s\n  {\"matched\": %s", i ? "," : "", m->reason ? "false" : "true");
-        add_member(out, "pass", m->pass);
-        add_member(out, "function", m->func);
-        add_member(out, "what", m->what);
-        add_member(out, "op", m->op);
-        add_member(out, "node", m->node);
-        add_member(out, "reason", m->reason);
-        add_member(out, "block", m->origin.block);
-        add_member(out, "file", m->origin.file);
-        if (m->origin.file)
-            base_str_addf(out, ", \"line\": %u, \"col\": %u", m->origin.line, m->origin.col);
-        add_member(out, "path", m->path);
-        base_str_add(out, "}");
-    }
-    base_str_add(out, "],\n \"passes\": [");
-    for (size_t i = 0; i < c->timings.count; i++) {
-        const pass_timing *t = &c->timings.items[i];
-        size_t matched, refused;
-        count(c, t->pass, &matched, &refused);
-        base_str_addf(
-            out,
-            "%s\n  {\"pass\": \"%s\", \"ms\": %.3f, \"nodes_before\": %u, \"nodes_after\": %u, "
-            "\"changed\": %s, \"matched\": %zu, \"refused\": %zu",
-            i ? "," : "", t->pass, t->ms, t->nodes_before, t->nodes_after,
-            t->changed ? "true" : "false", matched, refused);
-        if (refused) add_member(out, "advice", pass_find(t->pass)->advice);
-        base_str_add(out, "}");
-    }
-    base_str_add(out, "],\n \"plans\": [");
-    for (size_t i = 0; i < c->memory.funcs.count; i++) {
-        const pass_plan *p = &c->memory.funcs.items[i];
-        base_str_addf(out, "%s\n  {\"arena_bytes\": %llu, \"bound\": %llu, \"total\": %llu",
-                      i ? "," : "", (unsigned long long)p->arena_bytes,
-                      (unsigned long long)p->bound, (unsigned long long)p->total);
-        add_member(out, "function", p->func);
-        base_str_add(out, "}");
-    }
-    base_str_addf(out, "],\n \"weights_bytes\": %llu}\n",
-                  (unsigned long long)c->memory.weights_bytes);
-}
-
-void pass_report(const pass_context *c, bool json, base_str *out) {
-    if (json)
-        report_json(c, out);
-    else
-        report_text(c, out);
 }

@@ -57,11 +57,23 @@ check "its page:" python3 "$E2E/html_check.py" bad.html
 "$EBRU" report ./net run.json run.json -o two.html 2>err.txt
 if [ $? = 2 ] && grep -q 'a page shows one trace' err.txt && [ ! -e two.html ]; then pass "two traces are no page"; else fail "two traces: $(cat err.txt)"; fi
 
+# What is hidden or turns a text is spelled out by the script that reads the data, in every string.
+cat >hidden.js <<'JS'
+const fs = require('fs'), vm = require('vm'), [script, page] = process.argv.slice(2).map((f) => fs.readFileSync(f, 'utf8'));
+const text = /<script id="data" type="application\/json">([^]*?)<\/script>/.exec(page)[1];
+const raw = vm.runInNewContext(script + '; raw', {document: {getElementById: () => ({textContent: text})}});
+const all = JSON.stringify(raw), spelled = (c) => all.includes('\\\\u{' + c + '}');
+if (!/[\u202e\u2028]/.test(JSON.stringify(JSON.parse(text)))) throw new Error('nothing is hidden in the data');
+if (/[\u202e\u2028]|\\u001b/.test(all) || !['202e', '2028', '001b'].every(spelled)) throw new Error('hidden characters reach the page');
+JS
 if command -v node >/dev/null; then
-    cat "$EBRU_SOURCE"/driver/html/*.js >all.js
+    cat "$EBRU_SOURCE"/driver/html/page/*.js >all.js
     check "the scripts are well-formed" node --check all.js
+    for page in hostile bad; do
+        check "hidden characters of $page.html are spelled out" node hidden.js "$EBRU_SOURCE/driver/html/page/data.js" $page.html
+    done
 else
-    echo "skip: the scripts are well-formed (no node)"
+    echo "skip: the scripts are well-formed, hidden characters are spelled out (no node)"
 fi
 
 # selftest PAGE: what the page found out about itself (driver/html/page/selftest.js), as JSON in result.json

@@ -1,5 +1,5 @@
 """Checks a page of --emit=html without a browser: it is whole, loads nothing, its policy names its script and style, its data are
-JSON whose columns and indices fit.
+JSON whose references fit.
 
 html_check.py PAGE [MODULE.ir]    with the text of the same module: the page has all of its nodes"""
 import base64, hashlib, json, re, sys
@@ -39,23 +39,23 @@ check("no src and no href but one to the page itself", set(re.findall(r"""\b(?:s
 check("no markup and no hidden character in the data", not re.search("[<>&\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]", data))
 
 d = json.loads(data)
-strings = d["strings"]
-check("version", d["version"] == 1)
-check("strings stand once", len(strings) == len(set(strings)))
+check("ASCII", data.isascii())
+check("version", d["version"] == 2)
 check("a compilation, or a run", "after" in d or "trace" in d)
+nodes = [n for side in ("before", "after") if side in d for f in d[side]["functions"] for n in f["nodes"]]
 for side in ("before", "after"):
     if "after" not in d:
         break
-    m = d[side]
-    for f in m["funcs"]:
-        n = f["nodes"]
-        count = len(n["op"])
-        check("columns are equally long", all(len(c) == count for c in n.values()))
-        check("operands come before", all(-1 <= o < i for i, ops in enumerate(n["operands"]) for o in ops))
-        check("ops, types and origins exist", all(0 <= x < len(m["ops"]) for x in n["op"]) and all(0 <= x < len(m["types"]) for x in n["type"])
-              and all(0 <= x < len(m["origins"]) for x in n["origin"]))
-        check("outputs exist", f["outputs"] and all(0 <= i < count for _, i in f["outputs"]))
-    check("texts exist", all(-1 <= o[k] < len(strings) for o in m["origins"] for k in (0, 3, 4)))
+    weights = {w["name"] for w in d[side]["weights"]}
+    for f in d[side]["functions"]:
+        seen = set()
+        for n in f["nodes"]:
+            check("operands come before", all(o is None or o in (weights if isinstance(o, str) else seen) for o in n["operands"]))
+            seen.add(n["id"])
+        check("outputs exist", f["outputs"] and all(o["value"] in (weights if isinstance(o["value"], str) else seen) for o in f["outputs"]))
+for n in nodes:
+    check("ops are explained", d["ops"][n["op"]]["summary"] and len(d["ops"][n["op"]]["operands"]) >= len(n["operands"]))
+    check("attributes have defaults", d["ops"][n["op"]]["attrs"].keys() == n["attrs"].keys())
 for k in d.get("trace", {}).get("tracks", []):
     columns = {name: c for name, c in k.items() if name != "name"}
     check("columns of a track are equally long", len({len(c) for c in columns.values()}) == 1)
@@ -64,12 +64,11 @@ for k in d.get("trace", {}).get("tracks", []):
 if "after" not in d:
     print("%d checks, %d bytes, %d events" % (checks, len(page.encode()), sum(len(k["op"]) for k in d["trace"]["tracks"])))
     sys.exit()
-check("passes have names and times", d["passes"] and all(strings[p[0]] and p[2] >= 0 for p in d["passes"]))
-check("decisions are of passes", all(0 <= x[0] < len(strings) for x in d["decisions"]))
+check("passes have names and times", d["after"]["passes"] and all(p["pass"] and p["summary"] and p["ms"] >= 0 for p in d["after"]["passes"]))
+check("decisions are of passes", {x["pass"] for x in d["decisions"]} <= {p["pass"] for p in d["after"]["passes"]})
 
 if len(sys.argv) > 2:
     lines = re.findall(r"^  (%\d+) = (\w+) ?(.*)$", open(sys.argv[2]).read(), re.M)
-    ops = [strings[o[0]] for o in d["after"]["ops"]]
-    mine = [ops[o] for f in d["after"]["funcs"] for o in f["nodes"]["op"] if ops[o] not in ("input", "weight")]
+    mine = [n["op"] for f in d["after"]["functions"] for n in f["nodes"] if n["op"] != "input"]
     check("the nodes are those of the text form", mine == [op for _, op, _ in lines])
-print("%d checks, %d bytes, %d nodes" % (checks, len(page.encode()), sum(len(f["nodes"]["op"]) for f in d["after"]["funcs"])))
+print("%d checks, %d bytes, %d nodes" % (checks, len(page.encode()), sum(len(f["nodes"]) for f in d["after"]["functions"])))

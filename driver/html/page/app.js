@@ -131,9 +131,9 @@ function makeTabs() {
 }
 
 function makeTitle() {
-  const name = str(raw.model) || baseName(str(raw.input)) || (trace ? str(trace.program) : '');
+  const about = after ? after.data : {}, name = about.model || baseName(raw.input || '') || (trace ? trace.program : '');
   byId('model-name').textContent = name;
-  byId('model-about').textContent = [str(raw.cpu), str(raw.precision), str(raw.tool), trace ? 'run of ' + timeText(trace.wall) + ' on ' + plural(trace.threads, 'thread') : ''].filter(Boolean).join(' · ');
+  byId('model-about').textContent = [about.target, about.precision, about.ebru ? 'ebru ' + about.ebru : '', trace ? 'run of ' + timeText(trace.wall) + ' on ' + plural(trace.threads, 'thread') : ''].filter(Boolean).join(' · ');
   document.title = name + ' – ebru report';
 }
 
@@ -187,11 +187,7 @@ function followLink() {
 
 /* The function that opens first: the denoiser's step, or the one with most work. */
 function firstFunc() {
-  return after.func('unet.step') || after.funcs.reduce((best, f) => (funcFlops(f) > funcFlops(best) && !/@2/.test(f.name)) ? f : best, after.funcs[0]);
-}
-
-function funcFlops(f) {
-  return f.data.nodes.flops.reduce((a, b) => a + b, 0);
+  return after.func('unet.step') || after.funcs.reduce((best, f) => (f.data.flops > best.data.flops && !/@2/.test(f.name)) ? f : best, after.funcs[0]);
 }
 
 function start() {

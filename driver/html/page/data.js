@@ -1,13 +1,27 @@
 'use strict';
 /* The report's document, and how its figures are written. Everything that comes from the model reaches the page
- * as text of elements (textContent) only. */
+ * as text of elements (textContent) only.
+ *
+ * {before, after: metafiles (docs/inspecting.md) of the module as the front end built it and as the passes left it,
+ *  decisions: of the fusion report, ops: {NAME: {summary, operands, attrs: their defaults}}, input, ignored, parameters,
+ *  random_weights, seconds, trace: a run (html_trace.c)}; a page about a trace alone has only that. */
 
-const raw = JSON.parse(document.getElementById('data').textContent);
+/* What one does not see, and what turns or breaks a text: names come from files that others wrote. */
+const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb\u{e0000}-\u{e0fff}]/gu;
 
-/* A string of the document's table; '' for none. */
-function str(index) {
-  return index >= 0 ? raw.strings[index] : '';
+/* Spells them out: \u{202e}. */
+function spelledOut(text) {
+  return text.replace(HIDDEN, (c) => '\\u{' + c.codePointAt(0).toString(16).padStart(4, '0') + '}');
 }
+
+/* All of them are escapes in the data, and other escapes than those of markup are rare: only where there is one, each
+ * string is looked at. */
+function readData(text) {
+  const rare = /\\(?!["\\]|u003c|u003e|u0026)/.test(text);
+  return rare ? JSON.parse(text, (key, value) => typeof value === 'string' ? spelledOut(value) : value) : JSON.parse(text);
+}
+
+const raw = readData(document.getElementById('data').textContent);
 
 function fixed(value) {
   const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;

@@ -37,8 +37,8 @@ function goButtons(what) {
 }
 
 function nodeDetails(n) {
-  const o = n.func.module.origin(n.origin);
-  const place = n.place ? PLACE_NAME[n.place] + ' + ' + (n.place === AT_ARENA || n.place === AT_WEIGHT ? bytesText(n.offset) : n.offset) : '';
+  const o = n.origin;
+  const place = n.place ? n.place + ' + ' + (n.place === 'arena' || n.place === 'weights' ? bytesText(n.offset) : n.offset) : '';
   return [
     el('p.where', null, n.func.name, ' · ', n.func.module.level, ' IR'),
     el('h2', null, el('i.dot.k-' + n.kind), n.name),
@@ -50,11 +50,11 @@ function nodeDetails(n) {
       ['place', place], ['block', n.block ? el('button.node-link', {type: 'button', onclick: () => select(findBlock(n.func.tree, n.block), {follow: true})}, n.block) : '']]),
     profileDetails(n),
     kernelDetails(n),
-    n.op !== 'input' && n.attrs >= 0 && n.op !== 'weight' ? chapter('Attributes', pairs(str(n.attrs))) : '',
+    n.attrs ? chapter('Attributes', pairs(n.attrs)) : '',
     operandDetails(n),
     n.users.length ? chapter('Used by', el('ul.plain', null, n.users.map((u) => el('li', null, nodeLink(u))))) : '',
     linkDetails(n),
-    o.file || o.block ? chapter('Origin', facts([['file', o.file ? o.file + ':' + o.line + ':' + o.col : ''], ['JSON path', o.path], ['block', o.block]])) : '',
+    o.file || n.block ? chapter('Origin', facts([['file', o.file ? o.file + ':' + o.line + ':' + o.col : ''], ['JSON path', o.path], ['block', n.block]])) : '',
   ];
 }
 
@@ -69,7 +69,7 @@ function pairs(text) {
 
 function kernelDetails(n) {
   if (!n.kernel) return '';
-  return chapter('Kernel', facts([['kernel', n.kernel], ['tasks', countText(n.tasks)], ['scratch', n.scratch ? bytesText(n.scratch) + ' a thread' : '']]), pairs(str(n.params)));
+  return chapter('Kernel', facts([['kernel', n.kernel], ['tasks', countText(n.tasks)], ['scratch', n.scratch ? bytesText(n.scratch) + ' a thread' : '']]), pairs(n.params));
 }
 
 function operandDetails(n) {
@@ -78,9 +78,9 @@ function operandDetails(n) {
     const o = n.func.nodes[id];
     return el('li', null, el('small', null, (n.info.operands[k] || String(k)) + ' '), nodeLink(o), el('small', null, ' ' + o.type));
   }).filter(Boolean);
-  const weights = weightsOf(n).map((w) => n.func.module.weight(w));
+  const weights = weightsOf(n).map((w) => n.func.module.weights.get(w));
   return list.length ? chapter('Operands', el('ul.plain', null, list),
-    weights.length ? el('ul.plain.weights', null, weights.map((w) => el('li', null, el('b', null, w.name), el('small', null, ' ' + w.type + (w.source ? ' · ' + w.source : ''))))) : '') : '';
+    weights.length ? el('ul.plain.weights', null, weights.map((w) => el('li', null, el('b', null, w.name), el('small', null, ' ' + w.type + (sourceOfWeight(w) ? ' · ' + sourceOfWeight(w) : ''))))) : '') : '';
 }
 
 function linkDetails(n) {

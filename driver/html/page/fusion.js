@@ -4,10 +4,7 @@
 const fusion = {pass: '', matched: true, refused: true, text: ''};
 
 function makeDecisions() {
-  return raw.decisions.map(([pass, func, what, node, reason, block, file, line, col, path], index) => ({
-    index, pass: str(pass), func: str(func), what: str(what), node: str(node), reason: str(reason), refused: reason >= 0,
-    block: str(block), file: str(file), line, col, path: str(path),
-  }));
+  return raw.decisions.map((d) => ({block: '', file: '', path: '', reason: '', ...d, func: d.function, refused: !d.matched}));
 }
 
 /* The node of today's IR that a decision was about: by what stands in its text, among the ops of its block. */
@@ -83,7 +80,7 @@ function passButtons() {
     return b;
   };
   const all = [...counts.values()].reduce((s, c) => [s[0] + c[0], s[1] + c[1]], [0, 0]);
-  const order = raw.passes.map((p) => str(p[0])).filter((p) => counts.has(p));
+  const order = after.data.passes.map((p) => p.pass).filter((p) => counts.has(p));
   return [of('', all), ...[...new Set([...order, ...counts.keys()])].map((p) => of(p, counts.get(p)))];
 }
 

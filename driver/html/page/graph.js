@@ -102,7 +102,7 @@ function drawClosed(item, g) {
 
 function nodeTip(n) {
   return [n.label + ' ' + n.name, n.op + (n.kernel ? ' · kernel ' + n.kernel : ''), n.type, n.flops ? flopsText(n.flops) : '', n.weights ? bytesText(n.weights) + ' weights' : '',
-    n.place ? 'at ' + PLACE_NAME[n.place] + '+' + n.offset : '', n.time ? timeText(n.time) + ' a call' : ''];
+    n.place ? 'at ' + n.place + '+' + n.offset : '', n.time ? timeText(n.time) + ' a call' : ''];
 }
 
 /* ---- opening and closing ---- */

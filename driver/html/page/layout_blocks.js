@@ -32,7 +32,7 @@ function clip(text, font, width) {
 
 /* Lines of a box: [font, text]. */
 function nodeLines(n) {
-  if (n.op === 'input') return [['name', n.name], ['mono', n.type], ['small', 'input · every ' + str(n.params)]];
+  if (n.op === 'input') return [['name', n.name], ['mono', n.type], ['small', 'input · every ' + n.freq]];
   const work = [n.kernel || (n.name === n.op ? '' : n.op), n.flops ? flopsText(n.flops) : '', n.weights ? bytesText(n.weights) : ''];
   return [['name', n.name === n.op || n.kernel ? n.name : n.name], ['mono', n.type], ['small', work.filter(Boolean).join(' · ')]].filter(([, t]) => t);
 }

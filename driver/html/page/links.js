@@ -47,16 +47,16 @@ function makeLinks(graph, lowered) {
 
 function joinInputs(graph, lows, join) {
   const named = new Map();
-  for (const g of graph.working) if (g.op === 'input') named.set(g.attrs, g);
-  for (const l of lows) if (l.op === 'input' && named.has(l.attrs)) join(named.get(l.attrs), l);
+  for (const g of graph.working) if (g.op === 'input') named.set(g.input, g);
+  for (const l of lows) if (l.op === 'input' && named.has(l.input)) join(named.get(l.input), l);
 }
 
 function joinByWeight(graph, lows, join) {
-  const readers = new Map(), key = (n, w) => n.func.module.weight(w).name;
-  for (const g of graph.working) for (const w of weightsOf(g)) addTo(readers, key(g, w), g);
+  const readers = new Map();
+  for (const g of graph.working) for (const w of weightsOf(g)) addTo(readers, w, g);
   for (const l of lows) {
     for (const w of weightsOf(l)) {
-      for (const g of readers.get(key(l, w)) || []) {
+      for (const g of readers.get(w) || []) {
         join(g, l);
         /* statistics of a norm are applied by who reads them */
         if (l.op === 'group_stats') l.users.forEach((u) => join(g, u));

@@ -6,13 +6,13 @@ const listing = {synced: true, hideWeights: true};
 
 /* Rows of a function: [{text pieces, node}]. */
 function irRows(func) {
-  const rows = [], inputs = new Set(func.data.inputs);
+  const rows = [];
   const add = (pieces, node) => rows.push({pieces, node});
   add([['op', 'func '], ['ref', '@' + func.name]]);
-  for (const id of func.data.inputs) add([['', '    '], ...irPieces(func.nodes[id])], func.nodes[id]);
+  for (const n of func.inputs) add([['', '    '], ...irPieces(n)], n);
   add([['', func.arena ? '  arena=' + func.arena + ' scratch=' + func.scratch + ' {' : '{']]);
   for (const n of func.nodes) {
-    if (inputs.has(n.id) || (n.op === 'weight' && !n.place) || (n.constant && listing.hideWeights)) continue;
+    if (n.op === 'input' || n.op === 'weight' || (n.constant && listing.hideWeights)) continue;
     add([['', '  '], ...irPieces(n)], n);
   }
   add([['op', '  return '], ['', func.outputs.map((o) => o.name + ' = ' + func.nodes[o.id].label).join(', ')]]);

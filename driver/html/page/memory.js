@@ -13,7 +13,7 @@ function planOf(func) {
     while (id >= 0 && !when.has(id)) id--;
     return id >= 0 ? when.get(id) : 0;
   };
-  const values = steps.filter((n) => n.place === AT_ARENA && !n.view).map((n) => ({
+  const values = steps.filter((n) => n.place === 'arena' && !n.view).map((n) => ({
     n, from: when.get(n.id), to: stepAt(lastReader(n)), offset: n.offset, bytes: Math.ceil(n.bytes / 64) * 64,
   }));
   const delta = new Array(steps.length + 2).fill(0);
@@ -29,8 +29,8 @@ function planOf(func) {
 }
 
 function planFigures(func) {
-  const p = raw.plans.find((x) => str(x[0]) === func.name);
-  return {arena: func.arena, bound: p ? p[2] : 0, total: p ? p[3] : 0};
+  const p = after.data.plans.find((x) => x.function === func.name);
+  return {arena: func.arena, bound: p ? p.bound : 0, total: p ? p.total : 0};
 }
 
 /* Round steps for an axis of bytes. */

@@ -2,9 +2,6 @@
 /* The modules before and after the passes, their functions with nodes as objects (made when first asked for), and
  * the hierarchy of blocks that the nodes' tensor prefixes spell. */
 
-const NO_PLACE = 0, AT_ARENA = 1, AT_INPUT = 2, AT_OUTPUT = 3, AT_WEIGHT = 4;
-const PLACE_NAME = ['', 'arena', 'input', 'output', 'weights'];
-
 /* What colours tell: the kind of work of an op. */
 const KINDS = {
   conv: ['convolution', /^conv2d/],
@@ -26,39 +23,37 @@ class Module {
     this.side = side;
     this.data = data;
     this.level = data.level;
-    this.ops = data.ops.map(([name, summary, operands]) =>
-      ({name: str(name), summary: str(summary), operands: operands.map(str), kind: kindOf(str(name))}));
-    this.types = data.types.map(([text, bytes]) => ({text: str(text), bytes}));
-    this.funcs = data.funcs.map((f, index) => new Func(this, f, index));
+    this.weights = new Map(data.weights.map((w) => [w.name, w]));
+    this.funcs = data.functions.map((f) => new Func(this, f));
   }
   func(name) {
     return this.funcs.find((f) => f.name === name);
   }
-  weight(index) {
-    const [name, type, source] = this.data.weights[index];
-    return {name: str(name), type: this.types[type].text, source: str(source)};
-  }
-  origin(index) {
-    const [file, line, col, block, path] = this.data.origins[index];
-    return {file: str(file), line, col, block: str(block), path: str(path)};
-  }
+}
+
+/* Where a weight's numbers come from. */
+function sourceOfWeight(w) {
+  return {file: w.file + ': ' + w.tensor, random: 'random', compiler: 'computed by the compiler'}[w.source] || '';
 }
 
 class Func {
-  constructor(module, data, index) {
+  constructor(module, data) {
     this.module = module;
     this.data = data;
-    this.index = index;
-    this.name = str(data.name);
-    this.arena = data.arena;
-    this.scratch = data.scratch;
+    this.name = data.name;
+    this.arena = data.arena_bytes;
+    this.scratch = data.scratch_bytes;
   }
   /* "unet@2.step" is a stage of the network "unet@2". */
   get network() {
     return this.name.replace(/\.(step|prompt|schedule)$/, '');
   }
   get outputs() {
-    return this.data.outputs.map(([name, id]) => ({name: str(name), id}));
+    return this.data.outputs.map(({name, value}) => ({name, id: this.byLabel(labelOf(value)).id}));
+  }
+  /* In the order of the text form, which numbers them first. */
+  get inputs() {
+    return this.nodes.filter((n) => n.op === 'input').sort((a, b) => Number(a.label.slice(1)) - Number(b.label.slice(1)));
   }
   get nodes() {
     if (!this.made) this.made = makeNodes(this);
@@ -94,36 +89,75 @@ function sumOf(nodes) {
   return sum;
 }
 
-function makeNodes(func) {
-  const c = func.data.nodes, m = func.module;
-  const nodes = c.op.map((op, id) => ({
-    id, func, op: m.ops[op].name, kind: m.ops[op].kind, info: m.ops[op],
-    type: m.types[c.type[id]].text, bytes: m.types[c.type[id]].bytes,
-    origin: c.origin[id], operands: c.operands[id], users: [],
-    attrs: c.attrs[id], params: c.params[id], view: c.view[id] === 1,
-    flops: c.flops[id], weights: c.weights[id], moved: c.moved[id],
-    kernel: c.kernel ? str(c.kernel[id]) : '', tasks: c.tasks ? c.tasks[id] : 0,
-    scratch: c.scratch ? c.scratch[id] : 0, place: c.place ? c.place[id] : NO_PLACE,
-    offset: c.offset ? c.offset[id] : 0,
-  }));
-  for (const n of nodes) {
-    n.constant = n.op !== 'input' && n.operands.every((id) => id < 0 || nodes[id].constant);
-    n.block = str(m.data.origins[n.origin][3]);
-    for (const id of n.operands) if (id >= 0 && !nodes[id].users.includes(n)) nodes[id].users.push(n);
+/* A reference of the metafile as the text form has it: nodes have numbers, weights names. */
+function labelOf(ref) {
+  return typeof ref === 'number' ? '%' + ref : '@' + ref;
+}
+
+/* A node, from the metafile's object of it or, for a weight, of the weight. */
+class Node {
+  constructor(func, id, op, label, data, operands) {
+    Object.assign(this, {func, id, op, label, data, operands, users: [], kind: kindOf(op), info: raw.ops[op], type: data.type, bytes: data.bytes});
+    this.constant = op === 'weight' || data.constant === true;
+    this.view = data.view === true;
+    this.block = data.block || '';
+    this.flops = data.flops || 0;
+    this.weights = data.weight_bytes || 0;
+    this.moved = data.moved_bytes || 0;
+    this.kernel = data.kernel ? data.kernel.name : '';
+    this.tasks = data.kernel ? data.kernel.tasks : 0;
+    this.scratch = data.kernel ? data.kernel.scratch_bytes : 0;
+    this.place = data.place ? data.place.in : '';
+    this.offset = data.place ? data.place.at : 0;
   }
-  numberNodes(func, nodes);
+  /* Where the model says so; weights have none. */
+  get origin() {
+    const {file = '', line = 0, col = 0, path = ''} = this.op === 'weight' ? {} : this.data;
+    return {file, line, col, path};
+  }
+  get attrs() {
+    return this.op === 'weight' || this.op === 'input' ? '' : pairsText(this.data.attrs, this.info.attrs);
+  }
+  get params() {
+    return this.kernel ? pairsText(this.data.kernel.params, {}) : '';
+  }
+  /* Of inputs: name in full, and how often it changes. */
+  get input() {
+    return this.data.attrs.name;
+  }
+  get freq() {
+    return this.data.attrs.freq;
+  }
+}
+
+/* Nodes in the order they run; weights, which the metafile lists by themselves, before what first reads them. `id` is
+ * the place in this list. */
+function makeNodes(func) {
+  const nodes = [], at = new Map();
+  const add = (op, label, data, operands) => {
+    at.set(label, nodes.length);
+    nodes.push(new Node(func, nodes.length, op, label, data, operands));
+  };
+  const index = (ref) => {
+    if (ref === null) return -1;
+    const label = labelOf(ref);
+    if (!at.has(label)) add('weight', label, func.module.weights.get(ref), []);
+    return at.get(label);
+  };
+  for (const d of func.data.nodes) {
+    const operands = d.operands.map(index);
+    add(d.op, labelOf(d.id), d, operands);
+  }
+  func.data.outputs.forEach((o) => index(o.value));
+  for (const n of nodes) for (const id of n.operands) if (id >= 0 && !nodes[id].users.includes(n)) nodes[id].users.push(n);
   for (const n of nodes) n.name = nameOf(n, nodes);
   return nodes;
 }
 
-/* Labels as the text form has them: inputs first, then the nodes in order; weights have their name. */
-function numberNodes(func, nodes) {
-  let next = 0;
-  for (const id of func.data.inputs) nodes[id].label = '%' + next++;
-  for (const n of nodes) {
-    if (n.op === 'weight') n.label = '@' + func.module.weight(n.attrs).name;
-    else if (!n.label) n.label = '%' + next++;
-  }
+/* "a=1, b=[2,3]" of what is not at its default. */
+function pairsText(pairs, defaults) {
+  const text = (v) => Array.isArray(v) ? '[' + v.join(',') + ']' : typeof v === 'string' && !/^\w+$/.test(v) ? JSON.stringify(v) : String(v);
+  return Object.entries(pairs).map(([k, v]) => [k, text(v)]).filter(([k, t]) => !(k in defaults) || t !== text(defaults[k])).map((p) => p.join('=')).join(', ');
 }
 
 /* Names of the weights a node reads, through packing. */
@@ -131,7 +165,7 @@ function weightsOf(n) {
   const found = [], nodes = n.func.nodes;
   const walk = (id) => {
     const w = nodes[id];
-    if (w.op === 'weight') found.push(w.attrs);
+    if (w.op === 'weight') found.push(w.data.name);
     else if (w.constant) w.operands.forEach((o) => o >= 0 && walk(o));
   };
   n.operands.forEach((id) => id >= 0 && nodes[id].constant && walk(id));
@@ -142,14 +176,14 @@ function firstWeight(n, nodes) {
   for (const id of n.operands) {
     let at = id;
     while (at >= 0 && nodes[at].constant && nodes[at].op !== 'weight') at = nodes[at].operands[0] ?? -1;
-    if (at >= 0 && nodes[at].op === 'weight') return n.func.module.weight(nodes[at].attrs).name;
+    if (at >= 0 && nodes[at].op === 'weight') return nodes[at].data.name;
   }
   return '';
 }
 
 /* What a reader calls a node: the module its weights belong to ("conv1"), an input's name, or the op. */
 function nameOf(n, nodes) {
-  if (n.op === 'input') return str(n.attrs).replace(/^%/, '').split('.').pop();
+  if (n.op === 'input') return n.input.replace(/^%/, '').split('.').pop();
   if (n.op === 'weight' || n.constant) return n.op;
   const weight = firstWeight(n, nodes).replace(/^[^/]*\//, '').replace(/\.[^.]*$/, '');
   if (!weight) return n.op;
@@ -225,32 +259,26 @@ function findBlock(tree, path) {
 
 /* ---- text ---- */
 
-/* A node's line of IR in pieces [class, text], as ir_print writes it. */
+/* A node's line of IR in pieces [class, text], as ir_print writes it but for whole numbers that are floats. */
 function irPieces(n) {
-  const m = n.func.module, ref = (id) => id < 0 ? '_' : n.func.nodes[id].label;
-  const out = [];
-  if (n.op === 'weight') return [['op', 'weight '], ['ref', n.label], ...placePieces(n)];
-  out.push(['label', n.label]);
+  const ref = (id) => id < 0 ? '_' : n.func.nodes[id].label;
+  const out = [['label', n.label]];
   if (n.op === 'input') {
-    out.push(['name', ' ' + str(n.attrs)], ['', ' : '], ['type', n.type], ['', ' ' + str(n.params)]);
+    out.push(['name', ' ' + n.input], ['', ' : '], ['type', n.type], ['', ' ' + n.freq]);
   } else {
     out.push(['', ' = '], ['op', n.op]);
     n.operands.forEach((id, k) => out.push(['', k ? ', ' : ' '], ['ref', ref(id)]));
-    if (n.attrs >= 0) out.push(['attrs', ' {' + str(n.attrs) + '}']);
+    if (n.attrs) out.push(['attrs', ' {' + n.attrs + '}']);
     out.push(['', ' : '], ['type', n.type]);
   }
   if (n.kernel) {
-    out.push(['', ' kernel '], ['kernel', n.kernel], ['attrs', ' {' + str(n.params) + '}'],
+    out.push(['', ' kernel '], ['kernel', n.kernel], ['attrs', ' {' + n.params + '}'],
       ['', ' tasks=' + n.tasks + ' scratch=' + n.scratch]);
   }
-  out.push(...placePieces(n));
-  const o = m.origin(n.origin);
-  if (o.file || o.block) out.push(['loc', '  ' + (o.block || '') + (o.file ? ' ' + baseName(o.file) + ':' + o.line + ':' + o.col : '')]);
+  if (n.place) out.push(['place', ' at ' + n.place + '+' + n.offset]);
+  const o = n.origin;
+  if (o.file || n.block) out.push(['loc', '  ' + n.block + (o.file ? ' ' + baseName(o.file) + ':' + o.line + ':' + o.col : '')]);
   return out;
-}
-
-function placePieces(n) {
-  return n.place ? [['place', ' at ' + PLACE_NAME[n.place] + '+' + n.offset]] : [];
 }
 
 function baseName(path) {

@@ -5,7 +5,7 @@ const EVENT_KINDS = ['run', 'phase', 'step', 'function', 'op', 'wait', 'host'];
 const trace = raw.trace ? readTrace(raw.trace) : null;
 
 function readTrace(t) {
-  const functions = t.functions.map(([name, batch, ops]) => ({name: str(name), batch, ops: ops.map((o) => readOp(o, str(name)))}));
+  const functions = t.functions.map(([name, batch, ops]) => ({name, batch, ops: ops.map((o) => readOp(o, name))}));
   const ops = functions.flatMap((f) => f.ops);
   const total = ops.reduce((s, o) => s + o.work + o.wait, 0);
   const result = {...t, functions, ops, total, tracks: t.tracks.map((k) => readTrack(k, functions))};
@@ -14,8 +14,8 @@ function readTrace(t) {
 }
 
 function readOp([op, kernel, block, result, node, flops, bytes, weights, calls, work, wait, min, median, p99, max], func) {
-  return {func, op: str(op), kernel: str(kernel), block: str(block), result: str(result), label: '%' + node, flops, bytes, weights, calls,
-    work, wait, min, median, p99, max, kind: kindOf(str(op)), node: after ? findNode(func, '%' + node) : null};
+  return {func, op, kernel, block, result, label: '%' + node, flops, bytes, weights, calls,
+    work, wait, min, median, p99, max, kind: kindOf(op), node: after ? findNode(func, '%' + node) : null};
 }
 
 function findNode(func, label) {
@@ -46,9 +46,9 @@ function readTrack(k, functions) {
     at += delta;
     const f = k.func[i] >= 0 ? functions[k.func[i]] : null, op = f && k.op[i] >= 0 ? f.ops[k.op[i]] : null;
     return {begin: at, duration: k.duration[i], depth: k.depth[i], kind: EVENT_KINDS[k.kind[i]], op,
-      text: k.text[i] >= 0 ? str(k.text[i]) : op ? op.op : f ? f.name : ''};
+      text: k.text[i] || (op ? op.op : f ? f.name : '')};
   });
-  return {name: str(k.name), events, depth: events.reduce((m, e) => Math.max(m, e.depth), 0) + 1};
+  return {name: k.name, events, depth: events.reduce((m, e) => Math.max(m, e.depth), 0) + 1};
 }
 
 if (trace) {

@@ -46,7 +46,7 @@ function roofPath(X, Y, x0, x1, ridge) {
 
 function roofLabels(X, Y, x1, ridge) {
   const left = ridge / 6, angle = Math.atan2(Y(trace.gbs * ridge) - Y(trace.gbs * left), X(ridge) - X(left)) * 180 / Math.PI;
-  return [svg('text.level', {x: X(10 ** x1) - 8, y: Y(trace.gflops) - 8, 'text-anchor': 'end'}, 'arithmetic ' + fixed(trace.gflops) + ' GFLOP/s (' + (str(trace.unit) || 'measured') + ')'),
+  return [svg('text.level', {x: X(10 ** x1) - 8, y: Y(trace.gflops) - 8, 'text-anchor': 'end'}, 'arithmetic ' + fixed(trace.gflops) + ' GFLOP/s (' + (trace.unit || 'measured') + ')'),
     svg('text.level', {transform: 'translate(' + X(left) + ' ' + (Y(trace.gbs * left) - 9) + ') rotate(' + angle + ')'}, 'memory ' + fixed(trace.gbs) + ' GB/s (triad)')];
 }
 

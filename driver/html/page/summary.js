@@ -14,14 +14,14 @@ function summaryCards() {
   const big = after.funcs.find((f) => f.arena === arena);
   const kernels = new Set(after.funcs.flatMap((f) => f.working.map((n) => n.kernel).filter(Boolean)));
   const calls = after.funcs.reduce((s, f) => s + f.working.filter((n) => n.kernel).length, 0);
-  const time = raw.passes.reduce((s, p) => s + p[2], 0);
+  const passes = after.data.passes, time = passes.reduce((s, p) => s + p.ms, 0);
   return el('div.cards', null,
     main && card('Work', flopsText(main.totals.flops), 'a call of ' + main.name),
-    card('Weights', bytesText(raw.packedWeights || 0), countText(raw.parameters) + ' parameters, packed' + (raw.randomWeights >= 0 ? ', random' : '')),
+    card('Weights', bytesText(after.data.packed_weights_bytes), countText(raw.parameters) + ' parameters, packed' + (raw.random_weights ? ', random' : '')),
     card('Arena', bytesText(arena), big ? 'the largest, of ' + big.name : ''),
     card('Ops', countText(countNodes(after)), before ? 'of ' + countText(countNodes(before)) + ' described' : ''),
-    card('Kernels', String(kernels.size), countText(calls) + ' bound nodes, ' + str(raw.cpu)),
-    card('Passes', (time / 1000).toFixed(2) + ' s', raw.passes.length + ' ran, ' + countText(raw.decisions.length) + ' decisions'));
+    card('Kernels', String(kernels.size), countText(calls) + ' bound nodes, ' + (after.data.target || '')),
+    card('Passes', (time / 1000).toFixed(2) + ' s', passes.length + ' ran, ' + countText(raw.decisions.length) + ' decisions'));
 }
 
 /* A table; columns are [title, class]; rows are arrays of texts or elements. */
@@ -32,7 +32,7 @@ function table(caption, columns, rows) {
 }
 
 function functionTable() {
-  const plans = new Map(raw.plans.map((p) => [str(p[0]), p]));
+  const plans = new Map(after.data.plans.map((p) => [p.function, p]));
   const most = Math.max(1, ...after.funcs.map((f) => f.totals.flops));
   return table('Functions of the program', [['function'], ['stage'], ['ops', 'num'], ['FLOPs', 'num'], ['', 'bar'], ['weights read', 'num'], ['arena', 'num'], ['lower bound', 'num'], ['scratch a thread', 'num']],
     after.funcs.map((f) => {
@@ -41,12 +41,12 @@ function functionTable() {
         setFunc(f);
         showView('graph');
       }}, f.name), stageOf(f), countText(f.totals.ops), flopsText(f.totals.flops), meter(f.totals.flops / most), bytesText(f.totals.weights),
-      bytesText(f.arena), p ? bytesText(p[2]) + (p[2] ? ' (+' + (100 * (p[1] / p[2] - 1)).toFixed(1) + ' %)' : '') : '–', bytesText(f.scratch)];
+      bytesText(f.arena), p ? bytesText(p.bound) + (p.bound ? ' (+' + (100 * (p.arena_bytes / p.bound - 1)).toFixed(1) + ' %)' : '') : '–', bytesText(f.scratch)];
     }));
 }
 
 function stageOf(f) {
-  const freqs = f.working.filter((n) => n.op === 'input').map((n) => str(n.params));
+  const freqs = f.working.filter((n) => n.op === 'input').map((n) => n.freq);
   return ['step', 'schedule', 'prompt', 'program'].find((s) => freqs.includes(s)) || '';
 }
 
@@ -122,18 +122,12 @@ function treeKey(e, body, flip) {
 /* ---- passes ---- */
 
 function passTable() {
-  const most = Math.max(0.001, ...raw.passes.map((p) => p[2]));
-  const counts = new Map();
-  for (const d of raw.decisions) {
-    const c = counts.get(d[0]) || [0, 0];
-    c[d[4] >= 0 ? 1 : 0]++;
-    counts.set(d[0], c);
-  }
+  const passes = after.data.passes, most = Math.max(0.001, ...passes.map((p) => p.ms));
   return table('Passes', [['pass'], ['what it does', 'wide'], ['ms', 'num'], ['', 'bar'], ['nodes', 'num'], ['matched', 'num'], ['refused', 'num']],
-    raw.passes.map(([name, about, ms, from, to, changed]) => {
-      const [hit, miss] = counts.get(name) || [0, 0];
-      return [hit + miss && viewOf('fusion') ? el('button.node-link', {type: 'button', onclick: () => showDecisions(str(name))}, str(name)) : str(name),
-        el('span.muted', null, str(about)), ms.toFixed(1), meter(ms / most), from === to ? (changed ? countText(to) : '–') : countText(from) + ' → ' + countText(to), hit || '', miss || ''];
+    passes.map((p) => {
+      const from = p.nodes_before, to = p.nodes_after;
+      return [p.matched + p.refused && viewOf('fusion') ? el('button.node-link', {type: 'button', onclick: () => showDecisions(p.pass)}, p.pass) : p.pass,
+        el('span.muted', null, p.summary || ''), p.ms.toFixed(1), meter(p.ms / most), from === to ? (p.changed ? countText(to) : '–') : countText(from) + ' → ' + countText(to), p.matched || '', p.refused || ''];
     }));
 }
 
@@ -146,7 +140,7 @@ if (after) addView({
       el('h2', null, 'Functions'), el('div.scroll', null, functionTable()),
       el('h2', null, 'Where the work is'), pick, this.trees,
       el('h2', null, 'Passes'), el('div.scroll', null, passTable()),
-      str(raw.ignored) ? el('p.muted', null, 'Left out of the program: ' + str(raw.ignored)) : '')];
+      raw.ignored ? el('p.muted', null, 'Left out of the program: ' + raw.ignored) : '')];
     this.pick = pick;
     this.func();
     return parts;

@@ -1,72 +1,13 @@
-/* The page's C side: escapes that keep hostile text harmless, JSON paths of places. */
-#include "driver/html/html.h"
-#include "driver/html/json_paths.h"
+/* JSON paths of source locations, which the page shows. */
+#include "driver/analyze/json_paths.h"
 #include "tests/unit/support/temp_dir.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
-
-static void text_cannot_leave_its_string(void **state) {
-    (void)state;
-    static const struct {
-        const char *text, *json;
-    } rows[] = {
-        {"conv1", "\"conv1\""},
-        {"a\"b\\c", "\"a\\\"b\\\\c\""},
-        {"</script><!--", "\"\\u003c/script\\u003e\\u003c!--\""},
-        {"&amp;", "\"\\u0026amp;\""},
-        {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x8e\xa8",
-         "\"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x8e\xa8\""},
-        {"\x1b[2J\n\t", "\"\\\\u{001b}[2J\\\\u{000a}\\\\u{0009}\""},
-        {"\xe2\x80\xae"
-         "abc",
-         "\"\\\\u{202e}abc\""}, /* right to left */
-        {"\xe2\x80\xa8\xe2\x80\xa9", "\"\\\\u{2028}\\\\u{2029}\""},
-        {"\xef\xbb\xbf", "\"\\\\u{feff}\""},
-        {"\xff\xc0\xaf\xed\xa0\x80",
-         "\"\\\\xff\\\\xc0\\\\xaf\\\\xed\\\\xa0\\\\x80\""}, /* no UTF-8 */
-        {"\xe2\x82", "\"\\\\xe2\\\\x82\""},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        base_str out = {0};
-        html_add_text(&out, rows[i].text);
-        assert_string_equal(out.data, rows[i].json);
-        base_str_free(&out);
-    }
-}
-
-static void numbers_are_json(void **state) {
-    (void)state;
-    static const struct {
-        double value;
-        const char *json;
-    } rows[] = {{0, "0"},     {-3, "-3"},         {1e12, "1000000000000"},
-                {0.5, "0.5"}, {INFINITY, "null"}, {NAN, "null"}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        base_str out = {0};
-        html_add_number(&out, rows[i].value);
-        assert_string_equal(out.data, rows[i].json);
-        base_str_free(&out);
-    }
-}
-
-static void strings_stand_once(void **state) {
-    (void)state;
-    html_json *j = html_json_new();
-    assert_int_equal(html_string(j, NULL), -1);
-    char name[16];
-    for (int round = 0; round < 2; round++)
-        for (int i = 0; i < 300; i++) {
-            snprintf(name, sizeof name, "s%d", i);
-            assert_int_equal(html_string(j, name), i);
-        }
-    html_json_free(j);
-}
 
 static void places_have_json_paths(void **state) {
     (void)state;
@@ -93,9 +34,6 @@ static void places_have_json_paths(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_cannot_leave_its_string),
-        cmocka_unit_test(numbers_are_json),
-        cmocka_unit_test(strings_stand_once),
         cmocka_unit_test(places_have_json_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,7 +139,7 @@ base_str case_run(ir_module *m, const char *passes) {
     base_diag_flush(d);
     assert_true(fine);
     base_str report = {0};
-    pass_report(c, false, &report);
+    pass_report(c, &report);
     pass_context_free(c);
     base_diag_free(d);
     return report;

@@ -157,7 +157,7 @@ static bool run(ir_module *m, const pass_options *o, base_str *report) {
     bool fine = pass_run(c, o, d);
     base_diag_flush(d);
     assert_int_equal(fine, base_diag_errors(d) == 0);
-    if (report) pass_report(c, false, report);
+    if (report) pass_report(c, report);
     pass_context_free(c);
     base_diag_free(d);
     return fine;

@@ -5,6 +5,8 @@ import sys
 d = json.load(open(sys.argv[1]))
 assert d["version"] == 1 and d["level"] == "placed" and d["precision"] == "f32", d["level"]
 names = {w["name"] for w in d["weights"]}
+assert all(w["source"] == "file" and w["file"] and w["tensor"] for w in d["weights"] if w["source"] != "compiler")
+assert all(p["summary"] and p["ms"] >= 0 and p["matched"] + p["refused"] >= 0 for p in d["passes"])
 plans = {p["function"]: p for p in d["plans"]}
 for f in d["functions"]:
     nodes = {n["id"]: n for n in f["nodes"]}
@@ -16,6 +18,8 @@ for f in d["functions"]:
         for o in n["operands"]:
             assert o is None or o in names if not isinstance(o, int) else order[o] < order[n["id"]], n
         assert n.get("constant") or n["op"] in ("input", "view") or "kernel" in n, n
+        assert "file" not in n or n["path"].startswith("$.functions."), n
+        assert not n.get("view") or "alive" not in n and "flops" not in n, n
     assert f["scratch_bytes"] == max([n["kernel"]["scratch_bytes"] for n in f["nodes"] if "kernel" in n] + [0])
     assert plans[f["name"]]["arena_bytes"] == f["arena_bytes"]
     if not f["arena_bytes"]:

@@ -2,8 +2,8 @@
  * that stands there, e.g. "$.down_block_types[1]". Files are read when the first place in them is
  * asked for; what cannot be read (or is no JSON any more) has no paths, silently: the place alone
  * still tells where to look. */
-#ifndef EBRU_DRIVER_HTML_JSON_PATHS_H
-#define EBRU_DRIVER_HTML_JSON_PATHS_H
+#ifndef EBRU_DRIVER_ANALYZE_JSON_PATHS_H
+#define EBRU_DRIVER_ANALYZE_JSON_PATHS_H
 
 #include <stdint.h>
 

@@ -1,8 +1,7 @@
-/* JSON paths of places; see places.h. */
-#include "driver/html/json_paths.h"
+/* JSON paths of places; see json_paths.h. */
+#include "driver/analyze/json_paths.h"
 
 #include "base/arena.h"
-#include "driver/driver.h"
 #include "frontend/files/json_file.h"
 
 #include <stdlib.h>
@@ -91,14 +90,4 @@ const char *drv_json_paths_path(drv_json_paths *p, const char *file, uint32_t li
         f->places.count ? bsearch(&key, f->places.items, f->places.count, sizeof key, by_place)
                         : NULL;
     return at ? at->path : NULL;
-}
-
-void drv_find_paths(pass_context *c) {
-    drv_json_paths *p = drv_json_paths_new();
-    for (size_t i = 0; i < c->matches.count; i++) {
-        pass_match *m = &c->matches.items[i];
-        const char *path = drv_json_paths_path(p, m->origin.file, m->origin.line, m->origin.col);
-        if (path && !m->path) m->path = base_arena_strdup(c->arena, path);
-    }
-    drv_json_paths_free(p);
 }
