@@ -1,17 +1,18 @@
 /* Kernel speed as a share of the FMA peak measured in the same process.
  *
- *   kernel_bench [v2|v3|v4|v4_bf16|v4_amx] [ROUNDS] [=NAME] [-tN] [-c] [FIELD=VALUE ...]
+ *   kernel_bench [LEVEL] [ROUNDS] [=NAME] [-tN] [-c] [FIELD=VALUE ...]
  *
+ *   LEVEL         suffix of a row of base/cpu/levels.def: v3 (default: this machine's best)
  *   =NAME         only names that contain NAME
  *   -tN           N threads, tasks shared out as a program does
  *   -c            cold: operands in turn from as many copies as hold 96 MB, so that weights come from memory;
  *                 inputs were just written by the threads, as by the node before
  *   FIELD=VALUE   also every convolution with its tiles changed so, in turns with the default ones
  *
- * Rows in bf16 count a product once, also where bf16x3 makes three of it; the last two levels
- * differ in them. Peak and kernels run in turns. A run takes the time of its slowest thread,
- * counted in time on the processor, so that other processes of the machine disturb little. Kernels
- * run unspecialised here (params from memory); inside a compiled model shapes are constants. */
+ * Rows in bf16 count a product once, also where bf16x3 makes three of it. Peak and kernels run in
+ * turns. A run takes the time of its slowest thread, counted in time on the processor, so that
+ * other processes of the machine disturb little. Kernels run unspecialised here (params from
+ * memory); inside a compiled model shapes are constants. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -25,19 +26,13 @@
 #include <string.h>
 #include <time.h>
 
-#define DECLARE(name, level)                                                                       \
-    void ebru_k_##name##_##level(const struct ebru_##name##_params *, void *const *, float *,      \
-                                 int32_t, int32_t);
-#define KERNEL(name, operands, summary)                                                            \
-    DECLARE(name, v2)                                                                              \
-    DECLARE(name, v3)                                                                              \
-    DECLARE(name, v4)                                                                              \
-    DECLARE(name, v4_bf16)                                                                         \
-    DECLARE(name, v4_amx)
+#define DECLARE(name, ID, suffix, ...)                                                             \
+    void ebru_k_##name##_##suffix(const struct ebru_##name##_params *, void *const *, float *,     \
+                                  int32_t, int32_t);
+#define KERNEL(name, operands, summary) EBRU_LEVELS_HERE(DECLARE, DECLARE, name)
 #include "runtime/abi/kernels.def"
-void ebru_peak_v2(int32_t n);
-void ebru_peak_v3(int32_t n);
-void ebru_peak_v4(int32_t n);
+#define DECLARE_PEAK(a, ID, suffix, ...) void ebru_peak_##suffix(int32_t n);
+EBRU_LEVELS_HERE(DECLARE_PEAK, EBRU_NO_LEVEL, 0)
 
 enum {
     MOST_THREADS = 16,
@@ -89,7 +84,7 @@ static struct {
     int rounds, threads, changes;
     bool cold;
     const char *only, *change[32];
-} opt = {.level = EBRU_ISA_V4, .rounds = 20, .threads = 1, .only = ""};
+} opt = {.level = EBRU_ISA_NONE, .rounds = 20, .threads = 1, .only = ""};
 
 static struct job job;
 static float *scratch[MOST_THREADS];
@@ -116,30 +111,21 @@ static float *bf16s(int64_t n) {
 
 /* ---- what a thread runs ---- */
 
-#define RUN_AT(name, p, buf, level)                                                                \
+#define CODE(name, ID, suffix, ...)                                                                \
+    case EBRU_ISA_##ID: code_ = ebru_k_##name##_##suffix; break;
+#define RUN_CODE(name, p, buf, isa, cases)                                                         \
     do {                                                                                           \
+        void (*code_)(const struct ebru_##name##_params *, void *const *, float *, int32_t,        \
+                      int32_t) = NULL;                                                             \
+        switch (isa) { cases }                                                                     \
         const int64_t tasks_ = ebru_##name##_tasks(p);                                             \
-        ebru_k_##name##_##level(p, buf, scratch[t], (int32_t)(tasks_ * t / opt.threads),           \
-                                (int32_t)(tasks_ * (t + 1) / opt.threads));                        \
+        if (code_)                                                                                 \
+            code_(p, buf, scratch[t], (int32_t)(tasks_ * t / opt.threads),                         \
+                  (int32_t)(tasks_ * (t + 1) / opt.threads));                                      \
     } while (0)
 #define RUN(name, p, buf)                                                                          \
-    do {                                                                                           \
-        if (opt.level == EBRU_ISA_V2)                                                              \
-            RUN_AT(name, p, buf, v2);                                                              \
-        else if (opt.level == EBRU_ISA_V3)                                                         \
-            RUN_AT(name, p, buf, v3);                                                              \
-        else                                                                                       \
-            RUN_AT(name, p, buf, v4);                                                              \
-    } while (0)
-#define RUN_BF16(name, p, buf)                                                                     \
-    do {                                                                                           \
-        if (opt.level == EBRU_ISA_V4_AMX)                                                          \
-            RUN_AT(name, p, buf, v4_amx);                                                          \
-        else if (opt.level == EBRU_ISA_V4_BF16)                                                    \
-            RUN_AT(name, p, buf, v4_bf16);                                                         \
-        else                                                                                       \
-            RUN(name, p, buf);                                                                     \
-    } while (0)
+    RUN_CODE(name, p, buf, base_isa_plain(opt.level), EBRU_LEVELS_HERE(CODE, EBRU_NO_LEVEL, name))
+#define RUN_BF16(name, p, buf) RUN_CODE(name, p, buf, opt.level, EBRU_LEVELS_HERE(CODE, CODE, name))
 
 static pthread_barrier_t barrier;
 
@@ -175,13 +161,10 @@ static void run_kernel(void *const *buf, int variant, int t) {
     }
 }
 
+#define PEAK(a, ID, suffix, ...)                                                                   \
+    case EBRU_ISA_##ID: ebru_peak_##suffix(PEAK_STEPS); break;
 static void run_peak(void) {
-    if (opt.level == 2)
-        ebru_peak_v2(PEAK_STEPS);
-    else if (opt.level == 3)
-        ebru_peak_v3(PEAK_STEPS);
-    else
-        ebru_peak_v4(PEAK_STEPS);
+    switch (base_isa_plain(opt.level)) { EBRU_LEVELS_HERE(PEAK, EBRU_NO_LEVEL, 0) }
 }
 
 /* Writes thread t's share of the inputs. */
@@ -261,7 +244,7 @@ static void tiles(int v) {
 
 static void report(void) {
     const int variants = opt.changes && job.kind <= WINOGRAD ? 2 : 1, half = opt.rounds / 2;
-    const int lanes = opt.level >= EBRU_ISA_V4 ? 16 : opt.level == 3 ? 8 : 4;
+    const int lanes = base_isa_lanes(opt.level);
     qsort(result.peak, (size_t)opt.rounds, sizeof(double), ascending);
     const double peak = 2.0 * PEAK_STEPS * 24 * lanes * opt.threads / result.peak[0] * 1e-9;
     for (int v = 0; v < variants; v++) {
@@ -641,13 +624,19 @@ static void run_all(void) {
     layer_norm(1024, 320);
 }
 
+/* EBRU_ISA_* of a level's suffix. */
+static int32_t level_of(const char *text) {
+#define SUFFIX(given, ID, suffix, ...)                                                             \
+    if (strcmp(given, #suffix) == 0) return EBRU_ISA_##ID;
+    EBRU_LEVELS_HERE(SUFFIX, SUFFIX, text)
+    return EBRU_ISA_NONE;
+}
+
 int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i];
-        if (a[0] == 'v')
-            opt.level = strstr(a, "amx")    ? EBRU_ISA_V4_AMX
-                        : strstr(a, "bf16") ? EBRU_ISA_V4_BF16
-                                            : atoi(a + 1);
+        if (level_of(a) != EBRU_ISA_NONE)
+            opt.level = level_of(a);
         else if (a[0] == '=')
             opt.only = a + 1;
         else if (strncmp(a, "-t", 2) == 0)
@@ -661,11 +650,12 @@ int main(int argc, char **argv) {
     }
     base_cpu cpu;
     base_cpu_detect(&cpu);
-    if (opt.level > cpu.level || !base_cpu_permit(&cpu, opt.level)) {
+    if (opt.level == EBRU_ISA_NONE) opt.level = cpu.isa;
+    if (!base_cpu_runs(&cpu, opt.level) || !base_cpu_permit(&cpu, opt.level)) {
         fprintf(stderr, "kernel_bench: this machine is not of that level\n");
         return 1;
     }
-    printf("v%d, %d thread%s, %s, median of %d rounds\n", opt.level, opt.threads,
+    printf("%s, %d thread%s, %s, median of %d rounds\n", base_isa_name(opt.level), opt.threads,
            opt.threads > 1 ? "s" : "", opt.cold ? "operands cold" : "activations warm", opt.rounds);
     run_all();
     return 0;

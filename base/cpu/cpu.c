@@ -12,30 +12,57 @@
 
 #define MOST_CPUS 8192
 
-static const struct {
-    const char *name;
-    int level;
-} features[BASE_CPU_FEATURE_COUNT] = {
-#define X(ID, name, level) {name, level},
+static const char *const feature_names[BASE_CPU_FEATURE_COUNT] = {
+#define X(ID, name, ...) name,
     BASE_CPU_FEATURES(X)
 #undef X
 };
 
-/* ---- features ---- */
+/* ---- levels ---- */
 
-/* What `level` needs, with all below. */
-static uint64_t needed(int level) {
-    uint64_t bits = 0;
-    for (int i = 0; i < BASE_CPU_FEATURE_COUNT; i++)
-        if (features[i].level != 0 && features[i].level <= level) bits |= UINT64_C(1) << i;
-    return bits;
+/* This architecture's, lowest first. */
+static const struct {
+    int32_t isa, below;
+    uint64_t features; /* its own */
+} levels[] = {
+#define NEED(ID) | BASE_CPU_FEATURE(ID)
+#define ROW(a, ID, suffix, name, PLAIN, plain, FORM, lanes, l1, l2, cpu, beyond, flags, BELOW,     \
+            features)                                                                              \
+    {EBRU_ISA_##ID, EBRU_ISA_##BELOW, 0 features},
+    EBRU_LEVELS_HERE(ROW, ROW, 0)
+#undef ROW
+#undef NEED
+};
+enum { LEVELS = sizeof levels / sizeof *levels };
+
+uint64_t base_isa_needs(int32_t isa) {
+    for (int i = 0; i < LEVELS; i++)
+        if (levels[i].isa == isa) return levels[i].features | base_isa_needs(levels[i].below);
+    return 0;
 }
 
-int base_cpu_level_of(uint64_t found) {
-    int level = 1;
-    while (level < BASE_CPU_HIGHEST && (needed(level + 1) & ~found) == 0) level++;
-    return level;
+int32_t base_cpu_best(uint64_t features) {
+    for (int i = LEVELS; i-- > 0;)
+        if ((base_isa_needs(levels[i].isa) & ~features) == 0) return levels[i].isa;
+    return EBRU_ISA_NONE;
 }
+
+int32_t base_isa_by_name(const char *name) {
+    for (int i = 0; i < LEVELS; i++)
+        if (strcmp(base_isa_name(levels[i].isa), name) == 0) return levels[i].isa;
+    return EBRU_ISA_NONE;
+}
+
+const char *base_isa_name(int32_t isa) {
+    static const char *const names[EBRU_ISA_COUNT] = {
+#define ROW(a, ID, suffix, name, ...) name,
+        EBRU_LEVELS(ROW, ROW, 0)
+#undef ROW
+    };
+    return isa >= 0 && isa < EBRU_ISA_COUNT ? names[isa] : "none";
+}
+
+/* ---- this CPU ---- */
 
 static size_t cache_size(int name) {
     long bytes = sysconf(name);
@@ -45,7 +72,7 @@ static size_t cache_size(int name) {
 void base_cpu_detect(base_cpu *cpu) {
     memset(cpu, 0, sizeof *cpu);
     cpu->features = base_cpu_features();
-    cpu->level = base_cpu_level_of(cpu->features);
+    cpu->isa = base_cpu_best(cpu->features);
 #if defined(_SC_LEVEL1_DCACHE_SIZE)
     cpu->l1d = cache_size(_SC_LEVEL1_DCACHE_SIZE);
     cpu->l2 = cache_size(_SC_LEVEL2_CACHE_SIZE);
@@ -56,27 +83,20 @@ void base_cpu_detect(base_cpu *cpu) {
     cpu->physical_cores = base_cpu_physical_cores("/sys/devices/system/cpu", MOST_CPUS, NULL);
 }
 
-/* ---- levels ---- */
-
-int base_cpu_level_by_name(const char *name) {
-    for (int i = 1; i <= BASE_CPU_HIGHEST; i++)
-        if (strcmp(base_cpu_level_names[i], name) == 0) return i;
-    return 0;
+bool base_cpu_runs(const base_cpu *cpu, int32_t isa) {
+    const uint64_t needed = base_isa_needs(isa);
+    return needed != 0 && (needed & ~cpu->features) == 0;
 }
 
-const char *base_cpu_level_name(int level) {
-    return base_cpu_level_names[level >= 0 && level <= BASE_CPU_HIGHEST ? level : 0];
-}
-
-int base_cpu_missing(const base_cpu *cpu, int level, char *text, size_t size) {
-    uint64_t missing = needed(level) & ~cpu->features;
+int base_cpu_missing(const base_cpu *cpu, int32_t isa, char *text, size_t size) {
+    uint64_t missing = base_isa_needs(isa) & ~cpu->features;
     int count = 0;
     size_t used = 0;
     if (size > 0) text[0] = 0;
     for (int i = 0; i < BASE_CPU_FEATURE_COUNT; i++) {
         if (!(missing >> i & 1)) continue;
         if (used < size) {
-            int n = snprintf(text + used, size - used, "%s%s", count ? ", " : "", features[i].name);
+            int n = snprintf(text + used, size - used, "%s%s", count ? ", " : "", feature_names[i]);
             used += n > 0 ? (size_t)n : 0;
         }
         count++;
@@ -84,10 +104,9 @@ int base_cpu_missing(const base_cpu *cpu, int level, char *text, size_t size) {
     return count;
 }
 
-void base_cpu_lower(base_cpu *cpu, int level) {
-    if (level < BASE_CPU_HIGHEST)
-        cpu->features &= needed(level); /* no code asks for what no level names */
-    cpu->level = level;
+void base_cpu_lower(base_cpu *cpu, int32_t isa) {
+    cpu->features &= base_isa_needs(isa); /* no code asks for what no level names */
+    cpu->isa = isa;
 }
 
 /* ---- cores ---- */

@@ -9,48 +9,22 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-const char *const base_cpu_level_names[BASE_CPU_HIGHEST + 1] = {
-    "none", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16", "x86-64-v4-amx"};
-
 enum { LEAF1_ECX, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX, LEAF7_1_EAX, EXT1_ECX, REGISTERS };
 
-/* Where CPUID reports a feature, and the XCR0 bits without which the operating system does not save
- * its registers. */
+/* Bits of XCR0: the registers that the operating system saves. */
+#define XCR0_NONE   0x0u
 #define XCR0_AVX    0x6u
 #define XCR0_AVX512 0xe6u
 #define XCR0_AMX    0x60000u
+
+/* Where CPUID reports a feature, and the XCR0 bits that must be there. */
 static const struct {
-    int feature, reg, bit;
+    int reg, bit;
     uint64_t xcr0;
 } places[BASE_CPU_FEATURE_COUNT] = {
-    {BASE_CPU_BIT_SSE3, LEAF1_ECX, 0, 0},
-    {BASE_CPU_BIT_SSSE3, LEAF1_ECX, 9, 0},
-    {BASE_CPU_BIT_FMA, LEAF1_ECX, 12, XCR0_AVX},
-    {BASE_CPU_BIT_CX16, LEAF1_ECX, 13, 0},
-    {BASE_CPU_BIT_SSE4_1, LEAF1_ECX, 19, 0},
-    {BASE_CPU_BIT_SSE4_2, LEAF1_ECX, 20, 0},
-    {BASE_CPU_BIT_MOVBE, LEAF1_ECX, 22, 0},
-    {BASE_CPU_BIT_POPCNT, LEAF1_ECX, 23, 0},
-    {BASE_CPU_BIT_OSXSAVE, LEAF1_ECX, 27, 0},
-    {BASE_CPU_BIT_AVX, LEAF1_ECX, 28, XCR0_AVX},
-    {BASE_CPU_BIT_F16C, LEAF1_ECX, 29, XCR0_AVX},
-    {BASE_CPU_BIT_BMI1, LEAF7_EBX, 3, 0},
-    {BASE_CPU_BIT_AVX2, LEAF7_EBX, 5, XCR0_AVX},
-    {BASE_CPU_BIT_BMI2, LEAF7_EBX, 8, 0},
-    {BASE_CPU_BIT_AVX512F, LEAF7_EBX, 16, XCR0_AVX512},
-    {BASE_CPU_BIT_AVX512DQ, LEAF7_EBX, 17, XCR0_AVX512},
-    {BASE_CPU_BIT_AVX512CD, LEAF7_EBX, 28, XCR0_AVX512},
-    {BASE_CPU_BIT_AVX512BW, LEAF7_EBX, 30, XCR0_AVX512},
-    {BASE_CPU_BIT_AVX512VL, LEAF7_EBX, 31, XCR0_AVX512},
-    {BASE_CPU_BIT_AVX512VNNI, LEAF7_ECX, 11, XCR0_AVX512},
-    {BASE_CPU_BIT_AMX_BF16, LEAF7_EDX, 22, XCR0_AMX},
-    {BASE_CPU_BIT_AVX512FP16, LEAF7_EDX, 23, XCR0_AVX512},
-    {BASE_CPU_BIT_AMX_TILE, LEAF7_EDX, 24, XCR0_AMX},
-    {BASE_CPU_BIT_AMX_INT8, LEAF7_EDX, 25, XCR0_AMX},
-    {BASE_CPU_BIT_AVXVNNI, LEAF7_1_EAX, 4, XCR0_AVX},
-    {BASE_CPU_BIT_AVX512BF16, LEAF7_1_EAX, 5, XCR0_AVX512},
-    {BASE_CPU_BIT_SAHF, EXT1_ECX, 0, 0},
-    {BASE_CPU_BIT_LZCNT, EXT1_ECX, 5, 0},
+#define X(ID, name, reg, bit, saved) {reg, bit, XCR0_##saved},
+    BASE_CPU_FEATURES(X)
+#undef X
 };
 
 uint64_t base_cpu_decode(const base_cpuid *raw) {
@@ -68,7 +42,7 @@ uint64_t base_cpu_decode(const base_cpuid *raw) {
     for (int i = 0; i < BASE_CPU_FEATURE_COUNT; i++)
         if ((registers[places[i].reg] >> places[i].bit & 1) &&
             (saved & places[i].xcr0) == places[i].xcr0)
-            found |= UINT64_C(1) << places[i].feature;
+            found |= UINT64_C(1) << i;
     return found;
 }
 
@@ -98,13 +72,27 @@ uint64_t base_cpu_features(void) {
     return base_cpu_decode(&raw);
 }
 
-bool base_cpu_permit(base_cpu *cpu, int level) {
-    if (level < BASE_CPU_V4_AMX) return true;
-    enum { REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 }; /* XCR0's bit of the tiles */
+/* ---- the tile unit ---- */
+
+enum { GET_XCOMP_SUPP = 0x1021, REQ_XCOMP_PERM = 0x1023 }; /* of arch_prctl */
+enum { TILE_DATA = 18 };                                   /* XCR0's bit of the tiles */
+
+static void lose_tiles(base_cpu *cpu) {
+    cpu->features &=
+        ~(BASE_CPU_FEATURE(AMX_TILE) | BASE_CPU_FEATURE(AMX_BF16) | BASE_CPU_FEATURE(AMX_INT8));
+    cpu->isa = base_cpu_best(cpu->features);
+}
+
+bool base_cpu_permit(base_cpu *cpu, int32_t isa) {
+    if (!(base_isa_needs(isa) & BASE_CPU_FEATURE(AMX_TILE))) return true;
     if (syscall(SYS_arch_prctl, REQ_XCOMP_PERM, TILE_DATA) == 0) return true;
-    cpu->features &= ~(UINT64_C(1) << BASE_CPU_BIT_AMX_TILE | UINT64_C(1) << BASE_CPU_BIT_AMX_BF16 |
-                       UINT64_C(1) << BASE_CPU_BIT_AMX_INT8);
-    cpu->level = base_cpu_level_of(cpu->features);
+    lose_tiles(cpu);
     return false;
+}
+
+void base_cpu_grantable(base_cpu *cpu) {
+    uint64_t granted = 0;
+    if (syscall(SYS_arch_prctl, GET_XCOMP_SUPP, &granted) != 0 || (granted & XCR0_AMX) != XCR0_AMX)
+        lose_tiles(cpu);
 }
 #endif

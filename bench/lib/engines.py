@@ -135,7 +135,7 @@ def engine(setup, name):
     """ebru-f32, ebru-f32@x86-64-v3, torch-bf16, ort-f32@x86-64-v3 ...; None if there is none of that name. Peers can be held to x86-64-v3."""
     kind, _, rest = name.partition("-")
     precision, _, level = rest.partition("@")
-    levels = machine.LEVEL_FLAGS if kind == "ebru" else ("x86-64-v3",)
+    levels = machine.levels() if kind == "ebru" else ("x86-64-v3",)
     if precision not in PRECISIONS.get(kind, ()) or (level and level not in levels):
         return None
     return KINDS[kind](setup, precision, level or None)

@@ -2,16 +2,10 @@
 import json
 import os
 import platform
+import re
 import subprocess
 
-# of every level: what makes the difference, and the peak (bench/peaks.c) that bounds a precision on it
-LEVEL_FLAGS = {
-    "x86-64-v2": ("sse4_2",),
-    "x86-64-v3": ("avx2", "fma"),
-    "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
-    "x86-64-v4-bf16": ("avx512_bf16",),
-    "x86-64-v4-amx": ("amx_tile", "amx_bf16"),
-}
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOLD = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
@@ -23,12 +17,28 @@ def flags():
     return set()
 
 
+def levels():
+    """The rows of base/cpu/levels.def for x86-64, lowest first: {name: (form of bf16 products, lanes, features)}."""
+    with open(os.path.join(ROOT, "base", "cpu", "levels.def")) as f:
+        rows = f.read().split("#define EBRU_LEVELS_x86_64(", 1)[1].split("#define", 1)[0]
+    found, of_id = {}, {}
+    row = r'(?:OWN|SHARES)\(a, (\w+), \w+, "([^"]+)", \w+, \w+, (\w+), (\d+),(.*?)(\w+),\s*((?:NEED\(\w+\)\s*)+)\)'
+    for number, name, form, lanes, _, below, needs in re.findall(row, rows.replace("\\\n", " "), re.S):
+        of_id[number] = of_id.get(below, set()) | set(re.findall(r"NEED\((\w+)\)", needs))
+        found[name] = form, int(lanes), of_id[number]
+    return found
+
+
+# where Linux has another name for a feature than compilers have
+LINUX_NAMES = {"SSE3": "pni", "SAHF": "lahf_lm", "LZCNT": "abm", "OSXSAVE": "xsave"}
+
+
 def best_level():
-    have, best = flags(), "x86-64-v2"
-    for level, needed in LEVEL_FLAGS.items():
-        if not have.issuperset(needed):
-            break
-        best = level
+    bare = {flag.replace("_", "") for flag in flags()}
+    best = "x86-64-v2"
+    for level, (_, _, needs) in levels().items():
+        if all(LINUX_NAMES.get(n, n).lower().replace("_", "") in bare for n in needs):
+            best = level
     return best
 
 
@@ -61,9 +71,11 @@ def higher(a, b):
 
 def roof(peaks, level, precision):
     """Which of the peaks bounds a precision on a level, by name. bf16x3 is three products of bf16, counted as one."""
+    form, lanes, _ = levels()[level]
     if precision != "f32":
-        if level == "x86-64-v4-amx" and "amx_bf16" in peaks:
+        if form == "TILES" and "amx_bf16" in peaks:
             return "amx_bf16"
-        if level in ("x86-64-v4-amx", "x86-64-v4-bf16") and "bf16_512" in peaks:
+        if form != "WIDE" and "bf16_512" in peaks:
             return "bf16_512"
-    return "fma512" if level.startswith("x86-64-v4") and "fma512" in peaks else "fma256" if level != "x86-64-v2" and "fma256" in peaks else "fma128"
+    widest = [bits for bits in (512, 256) if bits <= 32 * lanes and "fma%d" % bits in peaks]
+    return "fma%d" % (widest or [128])[0]

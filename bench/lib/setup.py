@@ -31,7 +31,7 @@ class Setup:
 
     def need_levels(self, engines):
         wanted = {e.level for e in engines if not e.peer}
-        self.levels = [l for l in machine.LEVEL_FLAGS if l in wanted] or self.levels
+        self.levels = [l for l in machine.levels() if l in wanted] or self.levels
 
     # ---- what is made once ----
 

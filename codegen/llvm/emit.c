@@ -18,38 +18,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_LEVELS = 8 };
+enum { MAX_LEVELS = EBRU_ISA_COUNT };
 
 /* Objects that codegen/CMakeLists.txt puts into the compiler (make_shared.c). */
-#define SHARED(name)                                                                               \
-    extern const char ebru_tiles_##name[], ebru_tiles_##name##_end[];                              \
-    extern const char ebru_kernels_##name[], ebru_kernels_##name##_end[];
-SHARED(x86_64_v2)
-SHARED(x86_64_v3)
-SHARED(x86_64_v4)
-SHARED(x86_64_v4_bf16)
-SHARED(x86_64_v4_amx)
-SHARED(aarch64_neon)
-SHARED(aarch64_neon_bf16)
+#define SHARED(a, ID, suffix, ...)                                                                 \
+    extern const char ebru_tiles_##suffix[], ebru_tiles_##suffix##_end[];                          \
+    extern const char ebru_kernels_##suffix[], ebru_kernels_##suffix##_end[];
+EBRU_LEVELS(SHARED, SHARED, 0)
 #undef SHARED
-#define SHARED(name)                                                                               \
-    {ebru_tiles_##name, ebru_tiles_##name##_end}, {                                                \
-        ebru_kernels_##name, ebru_kernels_##name##_end                                             \
-    }
+#define SHARED(a, ID, suffix, ...)                                                                 \
+    [EBRU_ISA_##ID] = {{ebru_tiles_##suffix, ebru_tiles_##suffix##_end},                           \
+                       {ebru_kernels_##suffix, ebru_kernels_##suffix##_end}},
 static const struct shared {
-    int32_t isa;
     struct {
         const char *begin, *end;
     } tiles, kernels;
-} shared[] = {
-    {EBRU_ISA_V2, SHARED(x86_64_v2)},
-    {EBRU_ISA_V3, SHARED(x86_64_v3)},
-    {EBRU_ISA_V4, SHARED(x86_64_v4)},
-    {EBRU_ISA_V4_BF16, SHARED(x86_64_v4_bf16)},
-    {EBRU_ISA_V4_AMX, SHARED(x86_64_v4_amx)},
-    {EBRU_ISA_NEON, SHARED(aarch64_neon)},
-    {EBRU_ISA_NEON_BF16, SHARED(aarch64_neon_bf16)},
-};
+} shared[EBRU_ISA_COUNT] = {EBRU_LEVELS(SHARED, SHARED, 0)};
 #undef SHARED
 
 /* One object of code: a share of a level's wrappers; part 0 has the functions, too. */
@@ -278,8 +262,7 @@ static bool add_object(emission *e, const char *name, const char *begin, const c
 
 /* Adds what the wrappers of a level call: the tiles, and at -O0 the kernels. */
 static bool add_shared(emission *e, int32_t isa, const char **objects, uint32_t *count) {
-    const struct shared *s = shared;
-    while (s->isa != isa) s++;
+    const struct shared *s = &shared[isa];
     base_arena *a = e->files.arena;
     return add_object(e, base_arena_printf(a, "tiles%d.o", isa), s->tiles.begin, s->tiles.end,
                       objects, count) &&
@@ -288,16 +271,15 @@ static bool add_shared(emission *e, int32_t isa, const char **objects, uint32_t 
                        s->kernels.end, objects, count));
 }
 
-/* The shared objects of all levels; some have their f32 kernels from another. */
+/* The shared objects of all levels: a level's own, and once those of each level that some share. */
 static bool add_all_shared(emission *e, const char **objects, uint32_t *count) {
-    bool fine = true;
-    int32_t last = -1;
-    for (uint32_t l = 0; l < e->level_count && fine; l++) {
-        int32_t isa = e->plans[l].target->isa, plain = cg_plain_level(isa);
-        if (plain != last) fine = add_shared(e, plain, objects, count);
-        if (isa != plain) fine = fine && add_shared(e, isa, objects, count);
-        last = plain;
+    bool needed[EBRU_ISA_COUNT] = {false}, fine = true;
+    for (uint32_t l = 0; l < e->level_count; l++) {
+        const int32_t isa = e->plans[l].target->isa;
+        needed[isa] = needed[base_isa_plain(isa)] = true;
     }
+    for (int32_t isa = 0; isa < EBRU_ISA_COUNT && fine; isa++)
+        if (needed[isa]) fine = add_shared(e, isa, objects, count);
     return fine;
 }
 

@@ -16,38 +16,26 @@
 #define BITCODE(name)                                                                              \
     extern const char ebru_bc_##name[], ebru_bc_##name##_end[];                                    \
     extern const char ebru_bc_tiles_##name[], ebru_bc_tiles_##name##_end[];
-BITCODE(x86_64_v2)
-BITCODE(x86_64_v3)
-BITCODE(x86_64_v4)
-BITCODE(bf16_x86_64_v2)
-BITCODE(bf16_x86_64_v3)
-BITCODE(bf16_x86_64_v4)
-BITCODE(bf16_x86_64_v4_bf16)
-BITCODE(bf16_x86_64_v4_amx)
-BITCODE(aarch64_neon)
-BITCODE(bf16_aarch64_neon)
-BITCODE(bf16_aarch64_neon_bf16)
+#define OWN(a, ID, suffix, ...)    BITCODE(suffix) BITCODE(bf16_##suffix)
+#define SHARES(a, ID, suffix, ...) BITCODE(bf16_##suffix)
+EBRU_LEVELS(OWN, SHARES, 0)
+#undef OWN
+#undef SHARES
 #undef BITCODE
 
-/* A level's pieces: those without bf16 arithmetic, whose code levels may share (cg_plain_level),
+/* A level's pieces: those without bf16 arithmetic, whose code levels may share (base_isa_plain),
  * and those with. */
 typedef struct piece {
     const char *kernels, *kernels_end, *tiles, *tiles_end;
 } piece;
 #define PIECE(name)                                                                                \
     {ebru_bc_##name, ebru_bc_##name##_end, ebru_bc_tiles_##name, ebru_bc_tiles_##name##_end}
+#define ROW(a, ID, suffix, name, PLAIN, plain, ...)                                                \
+    [EBRU_ISA_##ID] = {PIECE(plain), PIECE(bf16_##suffix)},
 static const struct bitcode {
-    int32_t isa;
     piece plain, bf16;
-} bitcode[] = {
-    {EBRU_ISA_V2, PIECE(x86_64_v2), PIECE(bf16_x86_64_v2)},
-    {EBRU_ISA_V3, PIECE(x86_64_v3), PIECE(bf16_x86_64_v3)},
-    {EBRU_ISA_V4, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4)},
-    {EBRU_ISA_V4_BF16, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_bf16)},
-    {EBRU_ISA_V4_AMX, PIECE(x86_64_v4), PIECE(bf16_x86_64_v4_amx)},
-    {EBRU_ISA_NEON, PIECE(aarch64_neon), PIECE(bf16_aarch64_neon)},
-    {EBRU_ISA_NEON_BF16, PIECE(aarch64_neon), PIECE(bf16_aarch64_neon_bf16)},
-};
+} bitcode[EBRU_ISA_COUNT] = {EBRU_LEVELS(ROW, ROW, 0)};
+#undef ROW
 #undef PIECE
 
 static bool starts(LLVMValueRef v, const char *prefix) {
@@ -98,16 +86,14 @@ static bool open_piece(cg *c, const char *begin, const char *end, int32_t isa) {
 }
 
 bool cg_bitcode_open(cg *c) {
-    const struct bitcode *b = bitcode;
-    while (b->isa != c->target->isa) b++;
-    const piece *pieces[] = {&b->plain, &b->bf16};
-    const int32_t level[] = {cg_plain_level(b->isa), b->isa};
+    const int32_t isa = c->target->isa, level[] = {base_isa_plain(isa), isa};
+    const piece *pieces[] = {&bitcode[isa].plain, &bitcode[isa].bf16};
     bool fine = true;
     for (int i = 0; i < 2 && fine; i++) {
         const piece *p = pieces[i];
         if (c->role == CG_TILES ||
             c->role == CG_KERNELS) { /* the other level's are in its own object */
-            if (level[i] != b->isa) continue;
+            if (level[i] != isa) continue;
         }
         if (c->role != CG_TILES) fine = open_piece(c, p->kernels, p->kernels_end, level[i]);
         if (c->role == CG_TILES || c->role == CG_WHOLE)

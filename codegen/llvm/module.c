@@ -162,7 +162,7 @@ static void copy_target_attributes(cg *c, LLVMValueRef to) {
         set_text(c, to, "target-features", all.data);
         base_str_free(&all);
     }
-    if (c->target->isa >= EBRU_ISA_V4) set_text(c, to, "prefer-vector-width", "512");
+    if (c->target->base.lanes == 16) set_text(c, to, "prefer-vector-width", "512");
 }
 
 LLVMValueRef cg_function(cg *c, const char *name, LLVMTypeRef type, bool internal) {

@@ -29,7 +29,7 @@ static const cg_arch architectures[] = {
         .linker = CC_X86_64,
         .packages = HOST == 0 ? "gcc libc6-dev" : "gcc-x86-64-linux-gnu libc6-dev-amd64-cross",
         .targets = cg_targets_x86_64,
-        .target_count = 5,
+        .target_count = EBRU_LEVEL_COUNT_x86_64,
     },
     {
         .triple = "aarch64-linux-gnu",
@@ -40,7 +40,7 @@ static const cg_arch architectures[] = {
         .linker = CC_AARCH64,
         .packages = HOST == 1 ? "gcc libc6-dev" : "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
         .targets = cg_targets_aarch64,
-        .target_count = 2,
+        .target_count = EBRU_LEVEL_COUNT_aarch64,
     },
 };
 enum { ARCHITECTURES = sizeof architectures / sizeof *architectures };
@@ -99,7 +99,7 @@ static const cg_arch *owner(const char *name) {
 }
 
 static void unknown_level(base_diag *d, const cg_arch *a, const char *name) {
-    const char *names[16];
+    const char *names[EBRU_ISA_COUNT + 1];
     uint32_t count = 0;
     base_str known = {0};
     for (; count < a->target_count; count++) names[count] = a->targets[count].base.level;
@@ -134,8 +134,4 @@ const ir_target *cg_target(base_diag *d, const char *name) {
 
 const cg_arch *cg_arch_of(const ir_target *t) {
     return owner(t->level);
-}
-
-int32_t cg_plain_level(int32_t isa) {
-    return isa > EBRU_ISA_V4 ? EBRU_ISA_V4 : isa == EBRU_ISA_NEON_BF16 ? EBRU_ISA_NEON : isa;
 }

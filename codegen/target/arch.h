@@ -24,10 +24,9 @@ struct cg_arch {
 /* The architecture of the machine that compiles; that of a target of ours. */
 const cg_arch *cg_arch_host(void);
 const cg_arch *cg_arch_of(const ir_target *t);
-/* The level whose code kernels without bf16 arithmetic have at level `isa`. */
-int32_t cg_plain_level(int32_t isa);
 /* target.c: the rows, and the best of them this machine runs, with its caches. */
-extern const cg_target_info cg_targets_x86_64[5], cg_targets_aarch64[2];
+extern const cg_target_info cg_targets_x86_64[EBRU_LEVEL_COUNT_x86_64],
+    cg_targets_aarch64[EBRU_LEVEL_COUNT_aarch64];
 const ir_target *cg_target_native(base_diag *d, const cg_arch *a);
 
 #endif

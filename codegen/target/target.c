@@ -1,8 +1,7 @@
 /* The targets: CPU levels, and for every op how it is bound and in which layouts it can compute. */
 #include "codegen/target/arch.h"
-#include "codegen/target/host.h"
 
-#include <unistd.h>
+#include "base/cpu/cpu.h"
 
 enum { PLAIN = 1, C16 = 2 };
 
@@ -74,43 +73,51 @@ static bool has_kernel(ir_op op, ir_layout layout) {
 
 /* Common cache sizes of the level's CPUs: a named level gives the same program wherever it is
  * compiled. */
-#define TARGET(name, isa, lanes, l1, l2, cpu, features)                                            \
+#define TARGET(a, ID, suffix, name, PLAIN, plain, FORM, lanes, l1, l2, cpu, beyond, ...)           \
     {{name, 2, (uint64_t)(l1) << 10, (uint64_t)(l2) << 10, bind, has_kernel, 0, cg_measured,       \
       lanes},                                                                                      \
-     isa,                                                                                          \
+     EBRU_ISA_##ID,                                                                                \
      cpu,                                                                                          \
-     features,                                                                                     \
-     {.prefer = -1}}
-const cg_target_info cg_targets_x86_64[5] = {
-    TARGET("x86-64-v2", EBRU_ISA_V2, 4, 32, 256, "x86-64-v2", ""),
-    TARGET("x86-64-v3", EBRU_ISA_V3, 8, 32, 512, "x86-64-v3", ""),
-    TARGET("x86-64-v4", EBRU_ISA_V4, 16, 32, 1024, "x86-64-v4", ""),
-    TARGET("x86-64-v4-bf16", EBRU_ISA_V4_BF16, 16, 32, 1024, "x86-64-v4", "+avx512bf16"),
-    TARGET("x86-64-v4-amx", EBRU_ISA_V4_AMX, 16, 32, 1024, "x86-64-v4",
-           "+avx512bf16,+amx-tile,+amx-bf16"),
-};
-const cg_target_info cg_targets_aarch64[2] = {
-    TARGET("armv8-a", EBRU_ISA_NEON, 4, 32, 512, "generic", "+neon"),
-    TARGET("armv8-a+bf16", EBRU_ISA_NEON_BF16, 4, 64, 1024, "generic", "+neon,+bf16"),
-};
+     beyond,                                                                                       \
+     {.prefer = -1}},
+const cg_target_info cg_targets_x86_64[EBRU_LEVEL_COUNT_x86_64] = {
+    EBRU_LEVELS_x86_64(TARGET, TARGET, 0)};
+const cg_target_info cg_targets_aarch64[EBRU_LEVEL_COUNT_aarch64] = {
+    EBRU_LEVELS_aarch64(TARGET, TARGET, 0)};
 
-static uint64_t cache_bytes(int name, uint64_t otherwise) {
-    long bytes = sysconf(name);
-    return bytes > 0 ? (uint64_t)bytes : otherwise;
+/* This machine as other processes may use it. */
+static base_cpu this_cpu(void) {
+    base_cpu cpu;
+    base_cpu_detect(&cpu);
+    base_cpu_grantable(&cpu);
+    return cpu;
 }
 
 const ir_target *cg_target_native(base_diag *d, const cg_arch *a) {
     static cg_target_info here;
-    int32_t highest = cg_host_level();
-    for (uint32_t i = a->target_count; i-- > 0;) {
-        if (a->targets[i].isa > highest) continue;
+    const base_cpu cpu = this_cpu();
+    for (uint32_t i = 0; i < a->target_count; i++) {
+        if (a->targets[i].isa != cpu.isa) continue;
         here = a->targets[i];
-        here.base.l1d = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, here.base.l1d);
-        here.base.l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE, here.base.l2);
-        here.base.l3 = cache_bytes(_SC_LEVEL3_CACHE_SIZE, 0);
+        if (cpu.l1d) here.base.l1d = cpu.l1d;
+        if (cpu.l2) here.base.l2 = cpu.l2;
+        here.base.l3 = cpu.l3;
         return &here.base;
     }
     base_error(d, NULL,
                "this machine's CPU has none of the supported levels; name one with -mcpu=");
     return NULL;
+}
+
+bool cg_target_runs_here(const ir_target *t, base_str *missing) {
+    const base_cpu cpu = this_cpu();
+    const int32_t isa = cg_target_isa(t);
+    char text[200];
+    if (base_cpu_runs(&cpu, isa)) return true;
+    if (!missing) return false;
+    if (base_cpu_missing(&cpu, isa, text, sizeof text) > 0)
+        base_str_add(missing, text);
+    else
+        base_str_add(missing, "its architecture");
+    return false;
 }

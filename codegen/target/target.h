@@ -10,14 +10,17 @@
 typedef struct cg_arch cg_arch;
 const cg_arch *cg_arch_find(base_diag *d, const char *triple);
 const char *cg_arch_triple(const cg_arch *a);
-/* Targets of an architecture: x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-bf16, x86-64-v4-amx;
- * armv8-a, armv8-a+bf16; of the machine's own also "native", the best of them this CPU runs. NULL
- * with a diagnostic when unknown. The target is static or lives as long as the process. */
+/* Targets of an architecture, one for each of its CPU levels (base/cpu/levels.def); of the
+ * machine's own also "native", the best of them this CPU runs and the system grants to programs.
+ * NULL with a diagnostic when unknown. The target is static or lives as long as the process. */
 const ir_target *cg_arch_target(base_diag *d, const cg_arch *a, const char *name);
 uint32_t cg_arch_target_count(const cg_arch *a);
 const char *cg_arch_target_name(const cg_arch *a, uint32_t index); /* lowest first */
 const char *
 cg_arch_default(const cg_arch *a); /* "native", or another architecture's lowest level */
+/* Whether this machine runs a target's code; if not, appends to `missing` (may be NULL) what it
+ * lacks, as "amx-tile, amx-bf16". */
+bool cg_target_runs_here(const ir_target *t, base_str *missing);
 /* The same of the machine's own. */
 const ir_target *cg_target(base_diag *d, const char *name);
 uint32_t cg_target_count(void);

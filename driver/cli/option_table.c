@@ -1,4 +1,6 @@
 #include "driver/cli/option_table.h"
+
+#include "base/cpu/levels.def"
 #include "driver/version.h"
 
 #include <stddef.h>
@@ -19,6 +21,9 @@ enum {
     N = DRV_NO_COMMAND,
     ALL = (1 << 16) - 1
 };
+
+/* The names of all CPU levels, for the texts of -mcpu=. */
+#define LEVEL(before, ID, suffix, name, ...) before name
 
 #define FLAG     .kind = BASE_OPTION_FLAG
 #define TEXT     .kind = BASE_OPTION_TEXT
@@ -65,7 +70,7 @@ const char *drv_option_values(const base_option *o) {
         {"--emit=", "exe lib obj asm llvm-ir ir ir:graph ir:fused ir:kernel ir:placed dot html"},
         {"--target=", "x86_64-linux-gnu aarch64-linux-gnu"},
         {"-mcpu=",
-         "native x86-64-v2 x86-64-v3 x86-64-v4 x86-64-v4-bf16 x86-64-v4-amx armv8-a armv8-a+bf16"},
+         "native" EBRU_LEVELS_x86_64(LEVEL, LEVEL, " ") EBRU_LEVELS_aarch64(LEVEL, LEVEL, " ")},
         {"-O", "0 1 2 3"},
         {"--precision=", "f32 bf16x3 bf16"},
         {"--weights=", "embed append external random:1"},

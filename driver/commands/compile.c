@@ -120,6 +120,17 @@ static void list_passes(void) {
     base_str_free(&text);
 }
 
+static int list_cpu_levels(const drv_options *o) {
+    base_diag *d = drv_diag(o);
+    base_str text = {0};
+    int code = drv_list_cpu_levels(d, o, &text) ? DRV_OK : DRV_USAGE;
+    if (text.len) fwrite(text.data, 1, text.len, stdout);
+    base_str_free(&text);
+    base_diag_flush(d);
+    base_diag_free(d);
+    return code;
+}
+
 /* Reports to standard output, the metafile to its file; false with a diagnostic. */
 static bool reports(base_diag *d, const drv_options *o, const drv_build *b) {
     const ir_module *m = b->levels[b->count - 1].module;
@@ -142,6 +153,7 @@ int drv_compile(const drv_options *given) {
         list_passes();
         return DRV_OK;
     }
+    if (o.list_cpu_levels) return list_cpu_levels(&o);
     struct what w;
     int bad = what_to_emit(&o, &w);
     if (bad) return bad;

@@ -300,11 +300,13 @@ static bool find_machine(struct tuner *u) {
     const ir_target *here = cg_arch_target(u->d, arch, "native");
     u->target = here ? cg_arch_target(u->d, arch, cpu) : NULL;
     if (!u->target) return false;
-    if (cg_target_isa(u->target) > cg_target_isa(here)) {
-        base_error(u->d, NULL, "this machine cannot run code for %s, so it cannot time it",
-                   u->target->level);
-        return false;
-    }
+    base_str missing = {0};
+    const bool runs = cg_target_runs_here(u->target, &missing);
+    if (!runs)
+        base_error(u->d, NULL, "this machine cannot run code for %s (%s), so it cannot time it",
+                   u->target->level, missing.data);
+    base_str_free(&missing);
+    if (!runs) return false;
     u->machine =
         cg_machine_of(here, (uint32_t)(o->threads ? o->threads : rt_threads_default(NULL, 0)));
     u->machine.level = u->target->level;

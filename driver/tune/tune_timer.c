@@ -13,52 +13,42 @@
 
 typedef void kernel_fn(const void *p, void *const *buf, float *scratch, int32_t begin, int32_t end);
 
-#define WRAP(name, level)                                                                          \
-    void ebru_k_##name##_##level(const struct ebru_##name##_params *, void *const *, float *,      \
-                                 int32_t, int32_t);                                                \
-    static void run_##name##_##level(const void *p, void *const *buf, float *scratch,              \
-                                     int32_t begin, int32_t end) {                                 \
-        ebru_k_##name##_##level(p, buf, scratch, begin, end);                                      \
+#define WRAP(name, suffix, isa)                                                                    \
+    void ebru_k_##name##_##suffix(const struct ebru_##name##_params *, void *const *, float *,     \
+                                  int32_t, int32_t);                                               \
+    static void run_##name##_##suffix(const void *p, void *const *buf, float *scratch,             \
+                                      int32_t begin, int32_t end) {                                \
+        ebru_k_##name##_##suffix(p, buf, scratch, begin, end);                                     \
     }
-#define ROW(name, level, isa) {#name, isa, run_##name##_##level},
-/* every kernel that has tiles */
-#define PLAIN(X, ...)                                                                              \
-    X(conv2d, __VA_ARGS__)                                                                         \
-    X(conv2d_winograd, __VA_ARGS__) X(feed_forward, __VA_ARGS__) X(attention, __VA_ARGS__)
-#define BF16(X, ...)                                                                               \
-    X(conv2d_bf16, __VA_ARGS__) X(feed_forward_bf16, __VA_ARGS__) X(attention_bf16, __VA_ARGS__)
-#define BOTH(X, ...) PLAIN(X, __VA_ARGS__) BF16(X, __VA_ARGS__)
+#define ROW(name, suffix, isa) {#name, isa, run_##name##_##suffix},
+/* every kernel that has tiles: at levels with f32 code of their own, at all levels */
+#define F32(X, ID, suffix, ...)                                                                    \
+    X(conv2d, suffix, EBRU_ISA_##ID)                                                               \
+    X(conv2d_winograd, suffix, EBRU_ISA_##ID)                                                      \
+    X(feed_forward, suffix, EBRU_ISA_##ID) X(attention, suffix, EBRU_ISA_##ID)
+#define BF16(X, ID, suffix, ...)                                                                   \
+    X(conv2d_bf16, suffix, EBRU_ISA_##ID)                                                          \
+    X(feed_forward_bf16, suffix, EBRU_ISA_##ID) X(attention_bf16, suffix, EBRU_ISA_##ID)
 
-#if defined(__aarch64__)
-BOTH(WRAP, neon)
-BF16(WRAP, neon_bf16)
-#else
-BOTH(WRAP, v2)
-BOTH(WRAP, v3)
-BOTH(WRAP, v4)
-BF16(WRAP, v4_bf16)
-BF16(WRAP, v4_amx)
-#endif
+EBRU_LEVELS_HERE(F32, EBRU_NO_LEVEL, WRAP)
+EBRU_LEVELS_HERE(BF16, BF16, WRAP)
 
 static const struct {
     const char *kernel;
     int32_t isa;
     kernel_fn *run;
-} natives[] = {
-#if defined(__aarch64__)
-    BOTH(ROW, neon, EBRU_ISA_NEON) BF16(ROW, neon_bf16, EBRU_ISA_NEON_BF16)
-#else
-    BOTH(ROW, v2, EBRU_ISA_V2) BOTH(ROW, v3, EBRU_ISA_V3) BOTH(ROW, v4, EBRU_ISA_V4)
-        BF16(ROW, v4_bf16, EBRU_ISA_V4_BF16) BF16(ROW, v4_amx, EBRU_ISA_V4_AMX)
-#endif
-};
+} natives[] = {EBRU_LEVELS_HERE(F32, EBRU_NO_LEVEL, ROW) EBRU_LEVELS_HERE(BF16, BF16, ROW)};
 
-/* The code of the highest level up to isa. */
+/* The code that a kernel has at a level: its own, or that of the level which it shares f32 code
+ * with. */
 static kernel_fn *native(const char *kernel, int32_t isa) {
-    kernel_fn *best = NULL;
-    for (size_t i = 0; i < sizeof natives / sizeof *natives; i++)
-        if (natives[i].isa <= isa && !strcmp(natives[i].kernel, kernel)) best = natives[i].run;
-    return best;
+    kernel_fn *shared = NULL;
+    for (size_t i = 0; i < sizeof natives / sizeof *natives; i++) {
+        if (strcmp(natives[i].kernel, kernel) != 0) continue;
+        if (natives[i].isa == isa) return natives[i].run;
+        if (natives[i].isa == base_isa_plain(isa)) shared = natives[i].run;
+    }
+    return shared;
 }
 
 /* ---- memory ---- */
@@ -121,7 +111,7 @@ tune_timer *tune_timer_new(base_diag *d, int32_t isa, int threads, uint64_t cach
     rt_error err;
     base_cpu cpu;
     base_cpu_detect(&cpu);
-    base_cpu_permit(&cpu, cpu.level); /* before threads start */
+    base_cpu_permit(&cpu, isa); /* before threads start */
     t->isa = isa;
     t->threads = threads;
     t->seconds = base_alloc((size_t)threads * sizeof *t->seconds);

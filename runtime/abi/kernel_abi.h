@@ -25,6 +25,8 @@
 #ifndef EBRU_RUNTIME_ABI_KERNEL_ABI_H
 #define EBRU_RUNTIME_ABI_KERNEL_ABI_H
 
+#include "base/cpu/isa.h" /* EBRU_ISA_* */
+
 #include <stdint.h>
 
 #define EBRU_FIELD_TYPE_i32   int32_t
@@ -32,19 +34,6 @@
 #define EBRU_FIELD_TYPE_f32   float
 #define EBRU_FIELD_DECL(t, n) EBRU_FIELD_TYPE_##t n;
 
-/* ISA levels, each with all below: x86-64-v2, -v3, -v4; v4 + AVX512-BF16; that + AMX-TILE +
- * AMX-BF16. Kernels without bf16 arithmetic are compiled for the first three, their code of v4
- * serves the levels above. */
-enum {
-    EBRU_ISA_V2 = 2,
-    EBRU_ISA_V3 = 3,
-    EBRU_ISA_V4 = 4,
-    EBRU_ISA_V4_BF16 = 5,
-    EBRU_ISA_V4_AMX = 6
-};
-/* AArch64's levels: armv8-a; with the instructions that multiply bf16. They are numbered below
- * x86-64's, so that asking whether a level is at least one of x86-64 says no to them. */
-enum { EBRU_ISA_NEON = 0, EBRU_ISA_NEON_BF16 = 1 };
 /* Registers for a tile of six pixels. */
 static inline int32_t ebru_level_six_rows(int32_t level) {
     return level >= EBRU_ISA_V3 || level <= EBRU_ISA_NEON_BF16;

@@ -20,10 +20,14 @@ enum {
     EBRU_BF16_PAIRS = 1, /* dot products of bf16 pairs: elements are bf16, single pixels */
     EBRU_BF16_TILES = 2 /* matrix registers: elements are bf16, runs of 16 neighbouring positions */
 };
-static inline int32_t ebru_bf16_form(int32_t level) {
-    return level >= EBRU_ISA_V4_AMX                                   ? EBRU_BF16_TILES
-           : level >= EBRU_ISA_V4_BF16 || level == EBRU_ISA_NEON_BF16 ? EBRU_BF16_PAIRS
-                                                                      : EBRU_BF16_WIDE;
+static inline int32_t ebru_bf16_form(int32_t isa) {
+    switch (isa) {
+#define EBRU_LEVEL(a, ID, suffix, name, PLAIN, plain, FORM, ...)                                   \
+    case EBRU_ISA_##ID: return EBRU_BF16_##FORM;
+        EBRU_LEVELS(EBRU_LEVEL, EBRU_LEVEL, 0)
+#undef EBRU_LEVEL
+    default: return EBRU_BF16_WIDE;
+    }
 }
 /* bf16 nearest to x, ties to even; NaN stays NaN. And back. */
 union ebru_f32_bits {

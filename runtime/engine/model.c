@@ -6,29 +6,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Level of a level description; codegen emits names this runtime knows. */
-static int level_number(const struct ebru_level_desc *level) {
-    return base_cpu_level_by_name(level->name);
+/* EBRU_ISA_* of a level's description: the compiler writes names that this runtime knows. */
+static int32_t isa_of(const struct ebru_level_desc *level) {
+    return base_isa_by_name(level->name);
 }
 
 static rt_status choose_level(rt_model *m, rt_error *err) {
     const struct ebru_model *t = m->tables;
     bool permitted = true;
     for (int32_t i = t->level_count - 1; i >= 0; i--) {
-        int level = level_number(&t->levels[i]);
-        if (level > m->cpu.level) continue;
-        if ((permitted = base_cpu_permit(&m->cpu, level))) {
+        int32_t isa = isa_of(&t->levels[i]);
+        if (!base_cpu_runs(&m->cpu, isa)) continue;
+        if ((permitted = base_cpu_permit(&m->cpu, isa))) {
             m->level = &t->levels[i];
             return RT_OK;
         }
     }
     char missing[200];
-    base_cpu_missing(&m->cpu, level_number(&t->levels[0]), missing, sizeof missing);
+    base_cpu_missing(&m->cpu, isa_of(&t->levels[0]), missing, sizeof missing);
+    if (m->cpu.isa == EBRU_ISA_NONE)
+        return rt_fail(err, RT_ERR_CPU,
+                       "this program needs %s (%s); ebru compiles for no level that this CPU has",
+                       t->levels[0].name, missing);
     return rt_fail(
         err, RT_ERR_CPU,
         "this program needs %s (%s); this %s offers %s. Rebuild with -mcpu=%s or a list of levels",
-        t->levels[0].name, missing, permitted ? "CPU" : "system", base_cpu_level_name(m->cpu.level),
-        base_cpu_level_name(m->cpu.level));
+        t->levels[0].name, missing, permitted ? "CPU" : "system", base_isa_name(m->cpu.isa),
+        base_isa_name(m->cpu.isa));
 }
 
 static rt_status unknown_level(const struct ebru_model *t, const char *name, rt_error *err) {
@@ -47,7 +51,7 @@ static rt_status take_level(rt_model *m, const char *name, bool unchecked, rt_er
         if (!strcmp(t->levels[i].name, name)) m->level = &t->levels[i];
     if (!m->level) return unknown_level(m->tables, name, err);
     rt_status s = unchecked ? RT_OK : rt_cpu_force_level(&m->cpu, name, err);
-    if (!s && !base_cpu_permit(&m->cpu, level_number(m->level)) && !unchecked)
+    if (!s && !base_cpu_permit(&m->cpu, isa_of(m->level)) && !unchecked)
         s = rt_fail(err, RT_ERR_CPU, "this system does not let programs use what %s needs", name);
     return s;
 }

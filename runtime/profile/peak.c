@@ -1,5 +1,6 @@
 /* The machine's own floating-point roof, measured: independent multiply-adds in registers, nothing
  * else. */
+#include "runtime/abi/kernel_abi.h"
 #include "runtime/engine/engine.h"
 
 #include <stdatomic.h>
@@ -74,15 +75,16 @@ static void loop_amx(long n) {
                      : "cc");
 }
 
-/* bf16: of the program's products; levels below have no unit of their own for them. */
-static struct peak_loop loop_of(int level, bool bf16) {
-    if (bf16 && level >= BASE_CPU_V4_AMX)
-        return (struct peak_loop){loop_amx, 6 * 16 * 16 * 32, "AMX bf16"};
-    if (bf16 && level >= BASE_CPU_V4_BF16)
-        return (struct peak_loop){loop_bf16, 12 * 32, "AVX-512 bf16"};
-    return level >= BASE_CPU_V4 ? (struct peak_loop){loop512, 12 * 16, "FMA"}
-           : level >= 3         ? (struct peak_loop){loop256, 12 * 8, "FMA"}
-                                : (struct peak_loop){loop128, 12 * 4, "multiply and add"};
+/* bf16: of the program's products; not every level has a unit of its own for them. */
+static struct peak_loop loop_of(int32_t isa, bool bf16) {
+    const int32_t form = bf16 ? ebru_bf16_form(isa) : EBRU_BF16_WIDE;
+    if (form == EBRU_BF16_TILES) return (struct peak_loop){loop_amx, 6 * 16 * 16 * 32, "AMX bf16"};
+    if (form == EBRU_BF16_PAIRS) return (struct peak_loop){loop_bf16, 12 * 32, "AVX-512 bf16"};
+    switch (base_isa_lanes(isa)) {
+    case 16: return (struct peak_loop){loop512, 12 * 16, "FMA"};
+    case 8: return (struct peak_loop){loop256, 12 * 8, "FMA"};
+    default: return (struct peak_loop){loop128, 12 * 4, "multiply and add"};
+    }
 }
 #else
 /* Twenty chains: four units of four cycles have sixteen under way. */
@@ -96,8 +98,8 @@ static void loop_neon(long n) {
                      : "+r"(n)::CHAINS(CLOBBER) "v0", "cc");
 }
 
-static struct peak_loop loop_of(int level, bool bf16) {
-    (void)level;
+static struct peak_loop loop_of(int32_t isa, bool bf16) {
+    (void)isa;
     (void)bf16;
     return (struct peak_loop){loop_neon, 20 * 4, "FMA"};
 }
@@ -130,7 +132,7 @@ static double run_once(rt_pool *pool, struct peak_run *r) {
 }
 
 rt_peak rt_peak_measure(rt_pool *pool, const struct ebru_model *t, const char *level) {
-    struct peak_run r = {loop_of(base_cpu_level_by_name(level), multiplies_bf16(t)), 1000};
+    struct peak_run r = {loop_of(base_isa_by_name(level), multiplies_bf16(t)), 1000};
     rt_peak peak = {r.loop.unit, 0};
     /* long enough for the clock; meanwhile clocks settle at the level's frequency */
     while (run_once(pool, &r) < 4e-3 && r.iterations < 2000000000) r.iterations *= 2;

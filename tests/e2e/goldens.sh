@@ -12,7 +12,7 @@ for g in "$GOLDENS"/*/io.safetensors; do
 done
 check "shapes-32 compiled" "$EBRU" verify "$MODELS/shapes-32" --io="$MODELS/shapes-32/io.safetensors"
 check "shapes-32 evaluator" "$EBRU" verify "$MODELS/shapes-32" --io="$MODELS/shapes-32/io.safetensors" --evaluator
-for level in x86-64-v2 x86-64-v3 x86-64-v4; do
+for level in $(f32_levels); do
     if has_level $level; then
         check "unet-sd1 on $level" "$EBRU" verify "$GOLDENS/unet-sd1" --io="$GOLDENS/unet-sd1/io.safetensors" -mcpu=$level
     else

@@ -27,9 +27,8 @@ export EBRU_CACHE_DIR
 MODELS=$EBRU_SOURCE/models
 GOLDENS=$EBRU_SOURCE/tests/goldens
 has_level() { # has_level x86-64-v4: this CPU runs it
-    case $1 in
-    x86-64-v2) grep -q sse4_2 /proc/cpuinfo ;;
-    x86-64-v3) grep -q avx2 /proc/cpuinfo && grep -qw fma /proc/cpuinfo ;;
-    x86-64-v4) grep -q avx512vl /proc/cpuinfo && grep -q avx512bw /proc/cpuinfo ;;
-    esac
+    "$EBRU" compile --list-cpu-levels | grep -q "^$1 .* runs\$"
+}
+f32_levels() { # the CPU levels that have f32 kernels of their own, lowest first
+    "$EBRU" compile --list-cpu-levels | awk '$1 == $3 { print $1 }'
 }

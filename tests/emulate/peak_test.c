@@ -28,19 +28,19 @@ static void units(void **state) {
     (void)state;
     base_cpu cpu;
     base_cpu_detect(&cpu);
-    if (cpu.level < BASE_CPU_V4 || !emulate_install()) skip();
-    base_cpu_permit(&cpu, BASE_CPU_V4_AMX);
+    if (!base_cpu_runs(&cpu, EBRU_ISA_V4) || !emulate_install()) skip();
+    base_cpu_permit(&cpu, EBRU_ISA_V4_AMX);
     assert_string_equal(unit("conv2d", "x86-64-v4"), "FMA");
     assert_string_equal(unit("conv2d", "x86-64-v4-amx"), "FMA");
     assert_string_equal(unit("conv2d_bf16", "x86-64-v4"), "FMA");
     assert_string_equal(unit("conv2d_bf16", "x86-64-v3"), "FMA");
     uint64_t before = emulate_count(EM_VDPBF16PS);
     assert_string_equal(unit("conv2d_bf16", "x86-64-v4-bf16"), "AVX-512 bf16");
-    assert_true(cpu.level >= BASE_CPU_V4_BF16 || emulate_count(EM_VDPBF16PS) > before);
-    if (cpu.level < BASE_CPU_V4_AMX && !emulate_tiles()) return;
+    assert_true(base_cpu_runs(&cpu, EBRU_ISA_V4_BF16) || emulate_count(EM_VDPBF16PS) > before);
+    if (!base_cpu_runs(&cpu, EBRU_ISA_V4_AMX) && !emulate_tiles()) return;
     before = emulate_count(EM_TDPBF16PS);
     assert_string_equal(unit("feed_forward_bf16", "x86-64-v4-amx"), "AMX bf16");
-    assert_true(cpu.level >= BASE_CPU_V4_AMX || emulate_count(EM_TDPBF16PS) > before);
+    assert_true(base_cpu_runs(&cpu, EBRU_ISA_V4_AMX) || emulate_count(EM_TDPBF16PS) > before);
 }
 
 int main(void) {

@@ -18,7 +18,6 @@ import struct
 import subprocess
 import sys
 
-LEVELS = {"x86-64-v2": ["sse4_2"], "x86-64-v3": ["avx2", "fma"], "x86-64-v4": ["avx512vl", "avx512bw"]}
 ACTIVATIONS = ["silu", "swish", "mish", "gelu", "relu"]
 
 
@@ -217,10 +216,11 @@ def text_model(r):
 
 # ---- running ----
 
-def levels_here():
-    with open("/proc/cpuinfo") as f:
-        flags = set(next((x for x in f if x.startswith("flags")), "").split())
-    return [level for level, needs in LEVELS.items() if flags.issuperset(needs)]
+def levels_here(ebru):
+    """The CPU levels with f32 code of their own that this machine runs, lowest first."""
+    out = subprocess.run([ebru, "compile", "--list-cpu-levels"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in out.splitlines()[1:]]
+    return [row[0] for row in rows if row[2] == row[0] and row[4] == "runs"]
 
 
 def optional_passes(ebru):
@@ -232,7 +232,7 @@ class Run:
     def __init__(self, o):
         self.o = o
         self.failures = 0
-        self.levels = levels_here()
+        self.levels = levels_here(o.ebru)
         self.passes = optional_passes(o.ebru)
 
     def run(self, command):

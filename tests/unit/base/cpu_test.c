@@ -29,27 +29,27 @@ static base_cpuid everything(void) {
                         .xcr0 = ~UINT64_C(0)};
 }
 
-static int level(const base_cpuid *raw) {
-    return base_cpu_level_of(base_cpu_decode(raw));
+static int32_t level(const base_cpuid *raw) {
+    return base_cpu_best(base_cpu_decode(raw));
 }
 
 static void levels(void **state) {
     (void)state;
     base_cpuid raw = everything();
     assert_int_equal(base_cpu_decode(&raw), (UINT64_C(1) << BASE_CPU_FEATURE_COUNT) - 1);
-    assert_int_equal(level(&raw), 6);
+    assert_int_equal(level(&raw), EBRU_ISA_V4_AMX);
     raw.leaf7_edx &= ~(1u << 22); /* AMX-BF16 */
-    assert_int_equal(level(&raw), 5);
+    assert_int_equal(level(&raw), EBRU_ISA_V4_BF16);
     raw.leaf7_1_eax &= ~(1u << 5); /* AVX512-BF16 */
-    assert_int_equal(level(&raw), 4);
+    assert_int_equal(level(&raw), EBRU_ISA_V4);
     raw.leaf7_ebx &= ~(1u << 31); /* AVX512VL */
-    assert_int_equal(level(&raw), 3);
+    assert_int_equal(level(&raw), EBRU_ISA_V3);
     raw.leaf1_ecx &= ~(1u << 12); /* FMA */
-    assert_int_equal(level(&raw), 2);
+    assert_int_equal(level(&raw), EBRU_ISA_V2);
     raw.leaf1_ecx &= ~(1u << 20); /* SSE4.2 */
-    assert_int_equal(level(&raw), 1);
+    assert_int_equal(level(&raw), EBRU_ISA_NONE);
     memset(&raw, 0, sizeof raw);
-    assert_int_equal(level(&raw), 1);
+    assert_int_equal(level(&raw), EBRU_ISA_NONE);
 }
 
 /* What the CPU has but the operating system does not save is not there. */
@@ -57,40 +57,40 @@ static void the_system_must_save_registers(void **state) {
     (void)state;
     base_cpuid raw = everything();
     raw.xcr0 = 0x7; /* no AVX-512 state */
-    assert_int_equal(level(&raw), 3);
+    assert_int_equal(level(&raw), EBRU_ISA_V3);
     uint64_t f = base_cpu_decode(&raw);
     assert_false(f >> BASE_CPU_BIT_AVX512VNNI & 1);
     assert_false(f >> BASE_CPU_BIT_AMX_TILE & 1);
     assert_true(f >> BASE_CPU_BIT_AVXVNNI & 1);
     raw.xcr0 = 0x67; /* one of the three parts of the AVX-512 state is missing */
-    assert_int_equal(level(&raw), 3);
+    assert_int_equal(level(&raw), EBRU_ISA_V3);
     raw.xcr0 = 0xe7;
-    assert_int_equal(level(&raw), 5);
+    assert_int_equal(level(&raw), EBRU_ISA_V4_BF16);
     assert_false(base_cpu_decode(&raw) >> BASE_CPU_BIT_AMX_BF16 & 1);
     raw.xcr0 = 0x200e7; /* tile configuration without tile data */
-    assert_int_equal(level(&raw), 5);
+    assert_int_equal(level(&raw), EBRU_ISA_V4_BF16);
     raw.xcr0 = 0x600e7;
-    assert_int_equal(level(&raw), 6);
+    assert_int_equal(level(&raw), EBRU_ISA_V4_AMX);
     assert_true(base_cpu_decode(&raw) >> BASE_CPU_BIT_AMX_BF16 & 1);
     raw.xcr0 = 0x1;
-    assert_int_equal(level(&raw), 2);
+    assert_int_equal(level(&raw), EBRU_ISA_V2);
     raw = everything();
     raw.leaf1_ecx &= ~(1u << 27); /* OSXSAVE: XCR0 means nothing then */
-    assert_int_equal(level(&raw), 2);
+    assert_int_equal(level(&raw), EBRU_ISA_V2);
 }
 
 static void leaves_that_do_not_exist(void **state) {
     (void)state;
     base_cpuid raw = everything();
     raw.max_leaf = 6;
-    assert_int_equal(level(&raw), 2); /* LAHF comes from the extended leaves */
+    assert_int_equal(level(&raw), EBRU_ISA_V2); /* LAHF comes from the extended leaves */
     raw.max_ext = 0x80000000u;
-    assert_int_equal(level(&raw), 1);
+    assert_int_equal(level(&raw), EBRU_ISA_NONE);
 }
 
 static base_cpu cpu_of(const base_cpuid *raw) {
     base_cpu cpu = {.features = base_cpu_decode(raw)};
-    cpu.level = base_cpu_level_of(cpu.features);
+    cpu.isa = base_cpu_best(cpu.features);
     return cpu;
 }
 
@@ -100,13 +100,13 @@ static void missing_features_are_named(void **state) {
     base_cpuid raw = everything();
     raw.leaf7_ebx &= ~(1u << 16 | 1u << 31);
     base_cpu cpu = cpu_of(&raw);
-    assert_int_equal(base_cpu_missing(&cpu, 4, text, sizeof text), 2);
+    assert_int_equal(base_cpu_missing(&cpu, EBRU_ISA_V4, text, sizeof text), 2);
     assert_string_equal(text, "avx512f, avx512vl");
-    assert_int_equal(base_cpu_missing(&cpu, 3, text, sizeof text), 0);
+    assert_int_equal(base_cpu_missing(&cpu, EBRU_ISA_V3, text, sizeof text), 0);
     assert_string_equal(text, "");
-    assert_int_equal(base_cpu_missing(&cpu, 4, text, 6), 2);
+    assert_int_equal(base_cpu_missing(&cpu, EBRU_ISA_V4, text, 6), 2);
     assert_string_equal(text, "avx51");
-    assert_int_equal(base_cpu_missing(&cpu, 4, NULL, 0), 2);
+    assert_int_equal(base_cpu_missing(&cpu, EBRU_ISA_V4, NULL, 0), 2);
 }
 
 static void forcing_a_level(void **state) {
@@ -118,21 +118,22 @@ static void forcing_a_level(void **state) {
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-amx", &err), RT_OK);
     assert_true(BASE_CPU_HAS(&cpu, AMX_BF16));
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-bf16", &err), RT_OK);
-    assert_int_equal(base_cpu_level_of(cpu.features), 5);
+    assert_int_equal(base_cpu_best(cpu.features), EBRU_ISA_V4_BF16);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-amx", &err), RT_ERR_CPU);
     assert_non_null(
         strstr(err.message, "up to x86-64-v4-bf16, not x86-64-v4-amx (amx-tile, amx-bf16)"));
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4", &err), RT_OK);
-    assert_int_equal(base_cpu_level_of(cpu.features), 4);
+    assert_int_equal(base_cpu_best(cpu.features), EBRU_ISA_V4);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v3", &err), RT_OK);
-    assert_int_equal(cpu.level, 3);
-    assert_int_equal(base_cpu_level_of(cpu.features), 3);
+    assert_int_equal(cpu.isa, EBRU_ISA_V3);
+    assert_int_equal(base_cpu_best(cpu.features), EBRU_ISA_V3);
     assert_false(BASE_CPU_HAS(&cpu, AVX512F));
     assert_false(BASE_CPU_HAS(&cpu, AMX_BF16));
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4", &err), RT_ERR_CPU); /* never upwards */
     assert_non_null(strstr(err.message, "up to x86-64-v3"));
-    assert_int_equal(rt_cpu_force_level(&cpu, "x86-64", &err), RT_OK);
-    assert_int_equal(cpu.features, 0);
+    assert_int_equal(rt_cpu_force_level(&cpu, "x86-64", &err), RT_ERR_USAGE); /* nobody's code */
+    assert_ptr_equal(strstr(err.message, "unknown CPU level 'x86-64' (x86-64-v2, x86-64-v3,"),
+                     err.message);
 }
 
 /* The tile registers are there only with the system's permission: granted exactly where the CPU has
@@ -142,26 +143,100 @@ static void tiles_need_permission(void **state) {
     base_cpu here, cpu;
     base_cpu_detect(&here);
     cpu = here;
-    assert_true(base_cpu_permit(&cpu, BASE_CPU_V4_BF16)); /* nothing to ask for */
+    assert_true(base_cpu_permit(&cpu, EBRU_ISA_V4_BF16)); /* nothing to ask for */
     assert_int_equal(cpu.features, here.features);
     base_cpuid raw = everything();
     cpu = cpu_of(&raw);
-    if (here.level == BASE_CPU_V4_AMX) {
-        assert_true(base_cpu_permit(&cpu, BASE_CPU_V4_AMX));
+    if (here.isa == EBRU_ISA_V4_AMX) {
+        assert_true(base_cpu_permit(&cpu, EBRU_ISA_V4_AMX));
         return;
     }
-    assert_false(base_cpu_permit(&cpu, BASE_CPU_V4_AMX));
-    assert_int_equal(cpu.level, BASE_CPU_V4_BF16);
+    assert_false(base_cpu_permit(&cpu, EBRU_ISA_V4_AMX));
+    assert_int_equal(cpu.isa, EBRU_ISA_V4_BF16);
     assert_false(BASE_CPU_HAS(&cpu, AMX_TILE));
+}
+
+/* Whoever only asks what may be used does not get it, and asks for nothing. */
+static void tiles_are_known_to_be_granted(void **state) {
+    (void)state;
+    base_cpuid raw = everything();
+    base_cpu cpu = cpu_of(&raw), asked = cpu;
+    base_cpu_grantable(&cpu);
+    const bool granted = base_cpu_permit(&asked, EBRU_ISA_V4_AMX);
+    assert_int_equal(BASE_CPU_HAS(&cpu, AMX_TILE), granted);
+    assert_int_equal(cpu.isa, granted ? EBRU_ISA_V4_AMX : EBRU_ISA_V4_BF16);
+}
+
+/* A level needs what the one it extends needs, and is told from all others by what it needs. */
+static void needs(void **state) {
+    (void)state;
+    static const int32_t below[EBRU_ISA_COUNT] = {
+#define ROW(a, ID, suffix, name, PLAIN, plain, FORM, lanes, l1, l2, cpu, beyond, flags, BELOW,     \
+            features)                                                                              \
+    [EBRU_ISA_##ID] = EBRU_ISA_##BELOW,
+        EBRU_LEVELS(ROW, ROW, 0)
+#undef ROW
+    };
+#define ROW(a, ID, ...) EBRU_ISA_##ID,
+    static const int32_t here[] = {EBRU_LEVELS_HERE(ROW, ROW, 0)};
+#undef ROW
+    for (size_t i = 0; i < EBRU_LEVEL_COUNT_HERE; i++) {
+        const uint64_t needed = base_isa_needs(here[i]), under = base_isa_needs(below[here[i]]);
+        assert_true(needed != under && (under & ~needed) == 0);
+        assert_int_equal(base_cpu_best(needed), here[i]);
+    }
+    const base_cpu all = {.features = ~UINT64_C(0)};
+    assert_true(base_cpu_runs(&all, EBRU_ISA_V4_AMX));
+    assert_false(base_cpu_runs(&all, EBRU_ISA_NONE));
+    assert_false(base_cpu_runs(&all, EBRU_ISA_NEON));
+}
+
+/* "avx512bf16, amx-tile" with `before` in front of each and `after` behind all but the last. */
+static void joined(const char *list, const char *before, const char *after, char *to, size_t size) {
+    char copy[200], *rest = copy;
+    size_t used = 0;
+    snprintf(copy, sizeof copy, "%s", list);
+    to[0] = 0;
+    for (char *name; (name = strtok_r(rest, ", ", &rest));)
+        used += (size_t)snprintf(to + used, size - used, "%s%s%s", used ? after : "", before, name);
+}
+
+/* A row of levels.def says three times what its level has beyond the CPU that LLVM starts from: the
+ * features that detection looks for, LLVM's and clang's. */
+static void the_columns_of_a_row_agree(void **state) {
+    (void)state;
+    static const struct {
+        int32_t isa;
+        const char *cpu, *beyond, *flags;
+    } rows[] = {
+#define ROW(a, ID, suffix, name, PLAIN, plain, FORM, lanes, l1, l2, cpu, beyond, flags, ...)       \
+    {EBRU_ISA_##ID, cpu, beyond, flags},
+        EBRU_LEVELS_x86_64(ROW, ROW, 0)
+#undef ROW
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const int32_t from = base_isa_by_name(rows[i].cpu);
+        const base_cpu cpu = {.features = base_isa_needs(from), .isa = from};
+        char missing[200], expected[200], options[200], flags[300];
+        assert_int_not_equal(from, EBRU_ISA_NONE);
+        base_cpu_missing(&cpu, rows[i].isa, missing, sizeof missing);
+        joined(missing, "+", ",", expected, sizeof expected);
+        assert_string_equal(rows[i].beyond, expected);
+        joined(missing, " -m", "", options, sizeof options);
+        snprintf(flags, sizeof flags, "-march=%s%s", rows[i].cpu, options);
+        assert_string_equal(rows[i].flags, flags);
+    }
 }
 
 static void names(void **state) {
     (void)state;
-    for (int i = 1; i <= BASE_CPU_HIGHEST; i++)
-        assert_int_equal(base_cpu_level_by_name(base_cpu_level_name(i)), i);
-    assert_int_equal(base_cpu_level_by_name("none"), 0);
-    assert_string_equal(base_cpu_level_name(0), "none");
-    assert_string_equal(base_cpu_level_name(99), "none");
+    for (int32_t isa = EBRU_ISA_V2; isa < EBRU_ISA_COUNT; isa++)
+        assert_int_equal(base_isa_by_name(base_isa_name(isa)), isa);
+    assert_int_equal(base_isa_by_name("none"), EBRU_ISA_NONE);
+    assert_int_equal(base_isa_by_name("armv8-a"), EBRU_ISA_NONE); /* not of this machine */
+    assert_string_equal(base_isa_name(EBRU_ISA_NEON), "armv8-a");
+    assert_string_equal(base_isa_name(EBRU_ISA_NONE), "none");
+    assert_string_equal(base_isa_name(99), "none");
 }
 
 /* ---- cores ---- */
@@ -209,13 +284,13 @@ static void this_machine(void **state) {
     base_cpu cpu;
     base_cpu_detect(&cpu);
 #if defined(__x86_64__)
-    assert_in_range(cpu.level, 1, BASE_CPU_HIGHEST);
+    assert_true(cpu.isa == EBRU_ISA_NONE || cpu.isa >= EBRU_ISA_V2);
 #if defined(__GNUC__) && !defined(__clang__)
     __builtin_cpu_init();
     assert_int_equal(BASE_CPU_HAS(&cpu, AVX2), __builtin_cpu_supports("avx2") != 0);
     assert_int_equal(BASE_CPU_HAS(&cpu, AVX512F), __builtin_cpu_supports("avx512f") != 0);
-    assert_int_equal(cpu.level >= 3, __builtin_cpu_supports("x86-64-v3") != 0);
-    assert_int_equal(cpu.level >= 4, __builtin_cpu_supports("x86-64-v4") != 0);
+    assert_int_equal(base_cpu_runs(&cpu, EBRU_ISA_V3), __builtin_cpu_supports("x86-64-v3") != 0);
+    assert_int_equal(base_cpu_runs(&cpu, EBRU_ISA_V4), __builtin_cpu_supports("x86-64-v4") != 0);
 #endif
 #endif
     assert_true(cpu.logical_cpus >= 1);
@@ -231,6 +306,9 @@ int main(void) {
         cmocka_unit_test(missing_features_are_named),
         cmocka_unit_test(forcing_a_level),
         cmocka_unit_test(tiles_need_permission),
+        cmocka_unit_test(tiles_are_known_to_be_granted),
+        cmocka_unit_test(needs),
+        cmocka_unit_test(the_columns_of_a_row_agree),
         cmocka_unit_test(names),
         cmocka_unit_test(cores),
         cmocka_unit_test(this_machine),

@@ -1,16 +1,14 @@
 #include "tests/unit/codegen/codegen_model.h"
-#include "codegen/target/host.h"
-#include "runtime/abi/kernel_abi.h"
 
+#include "base/cpu/cpu.h"
 #include "passes/passes.h"
+#include "runtime/abi/kernel_abi.h"
 
 #include <dlfcn.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define FAIL(...) (fprintf(stderr, __VA_ARGS__), fprintf(stderr, "\n"), abort())
 
@@ -113,26 +111,11 @@ void model_lower(ir_module *m, const ir_target *target, ir_level from, ir_precis
     base_diag_free(d);
 }
 
-/* Tile registers are there for a process that asked the system for them. */
-static bool tiles_permitted(void) {
-#if defined(__x86_64__)
-    enum { REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
-    return cg_host_level() >= EBRU_ISA_V4_AMX &&
-           syscall(SYS_arch_prctl, REQ_XCOMP_PERM, TILE_DATA) == 0;
-#else
-    return false;
-#endif
-}
-
 bool model_runs(const char *level) {
-    __builtin_cpu_init();
-    if (strcmp(level, "x86-64-v4-bf16") == 0) return cg_host_level() >= EBRU_ISA_V4_BF16;
-    if (strcmp(level, "x86-64-v4-amx") == 0) return tiles_permitted();
-    if (strcmp(level, "x86-64-v4") == 0)
-        return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-    if (strcmp(level, "x86-64-v3") == 0)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    return true;
+    base_cpu cpu;
+    base_cpu_detect(&cpu);
+    const int32_t isa = base_isa_by_name(level);
+    return base_cpu_runs(&cpu, isa) && base_cpu_permit(&cpu, isa);
 }
 
 /* ---- running ---- */

@@ -8,22 +8,22 @@
 enum { FLOATS = 1 << 18, TRIES = 24 };
 
 typedef void run_fn(const void *p, void *const *buf, float *scratch, int32_t begin, int32_t end);
-#define WRAP(kernel, suffix, id, title)                                                            \
+#define WRAP(kernel, ID, suffix, ...)                                                              \
     static void run_##kernel##_##suffix(const void *p, void *const *buf, float *scratch,           \
                                         int32_t b, int32_t e) {                                    \
         ebru_k_##kernel##_##suffix(p, buf, scratch, b, e);                                         \
     }
-#define ROW(kernel, suffix, id, title) {#kernel, id, run_##kernel##_##suffix},
+#define ROW(kernel, ID, suffix, ...) {#kernel, EBRU_ISA_##ID, run_##kernel##_##suffix},
 #define EACH_KERNEL(F32, BF16, X)                                                                  \
     F32(X, conv2d)                                                                                 \
     F32(X, conv2d_winograd)                                                                        \
     F32(X, feed_forward) F32(X, attention) BF16(X, conv2d_bf16) BF16(X, feed_forward_bf16)
-EACH_KERNEL(KT_F32_SUFFIXES, KT_SUFFIXES, WRAP)
+EACH_KERNEL(KT_F32_LEVELS, KT_BF16_LEVELS, WRAP)
 static const struct {
     const char *kernel;
     int32_t level;
     run_fn *run;
-} natives[] = {EACH_KERNEL(KT_F32_SUFFIXES, KT_SUFFIXES, ROW)};
+} natives[] = {EACH_KERNEL(KT_F32_LEVELS, KT_BF16_LEVELS, ROW)};
 
 static uint32_t seed = 1;
 static int32_t below(int32_t n) {
@@ -99,7 +99,7 @@ static void same_bits(const char *kernel, int32_t level, const int32_t *rules, i
         for (uint32_t i = 0; i < k->field_count; i++)
             if (cg_is_tile(kernel, k->field[i]))
                 print_message("%s=%d (rules %d) ", k->field[i], words[i], rules[i]);
-        fail_msg("%s at level %d: other tiles, other bits", kernel, level);
+        fail_msg("%s at %s: other tiles, other bits", kernel, base_isa_name(level));
     }
     kt_release();
 }
@@ -153,7 +153,7 @@ static unsigned conv_absent(const struct ebru_conv2d_params *p) {
 
 static void conv2d(void **state) {
     (void)state;
-    KT_EACH_OF(level, KT_F32_LEVELS) for (int i = 0; i < CONVS; i++) {
+    KT_EACH_LEVEL(level) for (int i = 0; i < CONVS; i++) {
         struct ebru_conv2d_params p = conv_case(i);
         ebru_conv2d_default_tiles(&p, level, 0, 0);
         WORDS(words, &p);
@@ -163,7 +163,7 @@ static void conv2d(void **state) {
 
 static void conv2d_bf16(void **state) {
     (void)state;
-    KT_EACH_OF(level, KT_BF16_LEVELS) for (int i = 0; i < CONVS - 1 && !kt_emulated; i++) {
+    KT_EACH_BF16_LEVEL(level) for (int i = 0; i < CONVS - 1 && !kt_emulated; i++) {
         const struct ebru_conv2d_params q = conv_case(i);
         struct ebru_conv2d_bf16_params p = ebru_conv2d_bf16_of(&q, 1 + i % 2, 0);
         ebru_conv2d_bf16_default_tiles(&p, level, 0, 0);
@@ -174,7 +174,7 @@ static void conv2d_bf16(void **state) {
 
 static void conv2d_winograd(void **state) {
     (void)state;
-    KT_EACH_OF(level, KT_F32_LEVELS) for (int32_t M = 2; M <= 4; M += 2) {
+    KT_EACH_LEVEL(level) for (int32_t M = 2; M <= 4; M += 2) {
         struct ebru_conv2d_winograd_params p = {
             .B = 2, .H = 9, .W = 11, .UH = 9, .UW = 11, .C0 = 19, .C1 = 16};
         p.N = 70;
@@ -193,7 +193,7 @@ static void conv2d_winograd(void **state) {
 
 static void feed_forward(void **state) {
     (void)state;
-    KT_EACH_OF(level, KT_F32_LEVELS) {
+    KT_EACH_LEVEL(level) {
         struct ebru_feed_forward_params p = {
             .B = 2, .T = 37, .C = 48, .H = 80, .N = 33, .has_b1 = 1, .residual = 1};
         ebru_feed_forward_default_tiles(&p, level, 0, 0);
@@ -204,7 +204,7 @@ static void feed_forward(void **state) {
 
 static void feed_forward_bf16(void **state) {
     (void)state;
-    KT_EACH_OF(level, KT_BF16_LEVELS) for (int32_t parts = 1; parts <= 2 && !kt_emulated; parts++) {
+    KT_EACH_BF16_LEVEL(level) for (int32_t parts = 1; parts <= 2 && !kt_emulated; parts++) {
         struct ebru_feed_forward_bf16_params p = {
             .B = 2, .T = 37, .C = 48, .H = 80, .N = 33, .residual = 1};
         p.parts = parts;
@@ -219,7 +219,7 @@ static void feed_forward_bf16(void **state) {
  * see keys up to their own place only: what a block sees is then told from its first. */
 static void attention(void **state) {
     (void)state;
-    KT_EACH_OF(level, KT_F32_LEVELS) {
+    KT_EACH_LEVEL(level) {
         struct ebru_attention_params p = {
             .B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
         p.scale = 0.2f;

@@ -54,7 +54,7 @@ static void run_parts(const struct conv_shape *s, int32_t parts, const char *wha
         params p = ebru_conv2d_bf16_of(&shape, parts, 0);
         ebru_conv2d_bf16_default_tiles(&p, level, 0, 0);
         struct conv_data d = conv_make_rounded(&shape, parts);
-        const bool brief = kt_emulated && level != EBRU_ISA_V4_AMX;
+        const bool brief = kt_emulated && ebru_bf16_form(level) != EBRU_BF16_TILES;
         float *first = check(&p, &shape, &d, level, false, what);
         const size_t bytes = (size_t)conv_out_floats(&shape) * sizeof(float);
         ebru_conv2d_bf16_default_tiles(&p, level, 2048, 16384); /* tiny caches: many tasks */

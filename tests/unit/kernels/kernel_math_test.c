@@ -61,13 +61,13 @@ static void limits(void **state) {
     const float inf = INFINITY;
     const struct {
         const char *name;
-        ew f[KT_F32_LEVELS];
+        ew f[KT_F32_COUNT];
         float in, out;
     } cases[] = {
-#define CODE(n, suffix, level, title) ebru_ew_##n##_##suffix,
+#define CODE(n, ID, suffix, ...) ebru_ew_##n##_##suffix,
 #define L(n)                                                                                       \
     #n, {                                                                                          \
-        KT_F32_SUFFIXES(CODE, n)                                                                   \
+        KT_F32_LEVELS(CODE, n)                                                                     \
     }
         {L(exp), inf, inf},
         {L(exp), -inf, 0},
@@ -119,7 +119,7 @@ static void limits(void **state) {
             cases[i].f[kt_i](y, x);
             for (int32_t l = 0; l < 16; l++)
                 if (!(y[l] == cases[i].out))
-                    fail_msg("%s %s(%g) = %g", KT_LEVEL_NAME, cases[i].name, (double)x[l],
+                    fail_msg("%s %s(%g) = %g", base_isa_name(level), cases[i].name, (double)x[l],
                              (double)y[l]);
         }
         for (int r = 0; r < ulp_function_count; r++) {
@@ -128,7 +128,7 @@ static void limits(void **state) {
             f->f[kt_i](y, x);
             for (int32_t l = 0; l < 16; l++)
                 if (isnan(y[l]) != (l == 5))
-                    fail_msg("%s %s: NaN in lane %d", KT_LEVEL_NAME, f->name, l);
+                    fail_msg("%s %s: NaN in lane %d", base_isa_name(level), f->name, l);
             f->f[kt_i](x, x); /* in place */
             assert_memory_equal(x, y, 5 * sizeof(float));
         }

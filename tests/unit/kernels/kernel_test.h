@@ -21,20 +21,36 @@
 #include "tests/emulate/emulate.h"
 #include "tests/unit/kernels/kernel_levels.h"
 
-#define KT_DECLARE_KERNEL(kernel, suffix, id, title)                                               \
+/* Of every kernel: its code at a level, where it is compiled for those with f32 code of their own,
+ * and where it is compiled for all. */
+#define KT_DECLARE(kernel, ID, suffix, ...)                                                        \
     void ebru_k_##kernel##_##suffix(const struct ebru_##kernel##_params *, void *const *, float *, \
                                     int32_t, int32_t);
-#define KT_DECLARE_EW(ew, suffix, id, title) void ebru_ew_##ew##_##suffix(float *, const float *);
-#define KERNEL(name, operands, summary)      KT_SUFFIXES(KT_DECLARE_KERNEL, name)
-#define EW(name, summary)                    KT_F32_SUFFIXES(KT_DECLARE_EW, name)
+#define KT_CASE(kernel, ID, suffix, ...)                                                           \
+    case EBRU_ISA_##ID: return ebru_k_##kernel##_##suffix;
+#define KERNEL(kernel, operands, summary)                                                          \
+    KT_BF16_LEVELS(KT_DECLARE, kernel)                                                             \
+    typedef void kt_##kernel(const struct ebru_##kernel##_params *, void *const *, float *,        \
+                             int32_t, int32_t);                                                    \
+    static inline kt_##kernel *kt_f32_##kernel(int32_t isa) {                                      \
+        switch (base_isa_plain(isa)) {                                                             \
+            KT_F32_LEVELS(KT_CASE, kernel)                                                         \
+        default: return NULL;                                                                      \
+        }                                                                                          \
+    }                                                                                              \
+    static inline kt_##kernel *kt_bf16_##kernel(int32_t isa) {                                     \
+        switch (isa) {                                                                             \
+            KT_BF16_LEVELS(KT_CASE, kernel)                                                        \
+        default: return NULL;                                                                      \
+        }                                                                                          \
+    }
+#define KT_DECLARE_EW(ew, ID, suffix, ...) void ebru_ew_##ew##_##suffix(float *, const float *);
+#define EW(name, summary)                  KT_F32_LEVELS(KT_DECLARE_EW, name)
 #include "runtime/abi/kernels.def"
 
-#define KT_ROW(a, suffix, id, title) {id, title},
-static const struct {
-    int32_t level;
-    const char *name;
-} kt_levels[] = {KT_SUFFIXES(KT_ROW, 0)};
-#define KT_LEVEL_NAME kt_levels[kt_i].name /* in the loops below */
+#define KT_ROW(a, ID, ...) EBRU_ISA_##ID,
+static const int32_t kt_f32_isa[] = {KT_F32_LEVELS(KT_ROW, 0)};
+static const int32_t kt_bf16_isa[] = {KT_BF16_LEVELS(KT_ROW, 0)};
 
 static bool kt_emulated; /* what runs now runs slowly */
 
@@ -51,31 +67,33 @@ static inline int32_t kt_only_parts(void) {
 
 /* Can this machine run the level's code, by itself or, given AVX-512, with the emulator's help?
  * Asks the system for what the level needs. */
-static inline bool kt_supported(int32_t level) {
+static inline bool kt_supported(int32_t isa) {
     base_cpu cpu;
     base_cpu_detect(&cpu);
 #if defined(__aarch64__)
 #ifdef EBRU_TESTS_EMULATED
     kt_emulated = true;
 #endif
-    return level - EBRU_ISA_NEON < cpu.level; /* the runtime's count from 1 */
+    return base_cpu_runs(&cpu, isa);
 #else
-    kt_emulated = level > cpu.level || !base_cpu_permit(&cpu, level);
+    const uint64_t tiles = BASE_CPU_FEATURE(AMX_TILE) | BASE_CPU_FEATURE(AMX_BF16);
+    kt_emulated = !base_cpu_permit(&cpu, isa) || !base_cpu_runs(&cpu, isa);
     if (!kt_emulated) return true;
-    if (level <= EBRU_ISA_V4 || cpu.level < EBRU_ISA_V4) return false;
-    return level == EBRU_ISA_V4_AMX ? emulate_tiles() : emulate_install();
+    const uint64_t missing = base_isa_needs(isa) & ~cpu.features;
+    if (missing & ~(tiles | BASE_CPU_FEATURE(AVX512BF16))) return false;
+    return missing & tiles ? emulate_tiles() : emulate_install();
 #endif
 }
 
-/* Loops over the levels that can be run here; says which it skips. */
-#define KT_EACH_OF(level, count)                                                                   \
-    for (int32_t kt_i = 0, level; kt_i < (count) && (level = kt_levels[kt_i].level, true); kt_i++) \
+/* Loops over the levels that can be run here; says which it skips. kt_i counts all. */
+#define KT_EACH_OF(level, levels, count)                                                           \
+    for (int32_t kt_i = 0, level; kt_i < (count) && (level = (levels)[kt_i], true); kt_i++)        \
         if (!kt_supported(level))                                                                  \
-            print_message("skipped: %s is not supported here\n", kt_levels[kt_i].name);            \
+            print_message("skipped: %s is not supported here\n", base_isa_name(level));            \
         else
-#define KT_EACH_LEVEL(level) KT_EACH_OF(level, KT_F32_LEVELS)
+#define KT_EACH_LEVEL(level) KT_EACH_OF(level, kt_f32_isa, KT_F32_COUNT)
 #define KT_EACH_BF16_LEVEL(level)                                                                  \
-    KT_EACH_OF(level, KT_BF16_LEVELS) /* for kernels with bf16 arithmetic */
+    KT_EACH_OF(level, kt_bf16_isa, KT_BF16_COUNT) /* for kernels with bf16 arithmetic */
 
 /* Buffers: 64-byte aligned, the end (rounded up to 64 bytes) against an unreadable page. */
 struct kt_block {
@@ -143,20 +161,8 @@ static inline float *kt_random_c16(int32_t B, int32_t C, int64_t P) {
     return x;
 }
 
-#if defined(__aarch64__)
-#define KT_F32_CODE(name, level) ((void)(level), ebru_k_##name##_neon)
-#define KT_BF16_CODE(name, level)                                                                  \
-    ((level) == EBRU_ISA_NEON_BF16 ? ebru_k_##name##_neon_bf16 : ebru_k_##name##_neon)
-#else
-#define KT_F32_CODE(name, level)                                                                   \
-    ((level) == EBRU_ISA_V2   ? ebru_k_##name##_v2                                                 \
-     : (level) == EBRU_ISA_V3 ? ebru_k_##name##_v3                                                 \
-                              : ebru_k_##name##_v4)
-#define KT_BF16_CODE(name, level)                                                                  \
-    ((level) == EBRU_ISA_V4_AMX    ? ebru_k_##name##_v4_amx                                        \
-     : (level) == EBRU_ISA_V4_BF16 ? ebru_k_##name##_v4_bf16                                       \
-                                   : KT_F32_CODE(name, level))
-#endif
+#define KT_F32_CODE(name, level)  kt_f32_##name(level)
+#define KT_BF16_CODE(name, level) kt_bf16_##name(level)
 
 /* Runs a kernel over all tasks in `parts` calls of the code. */
 #define KT_CALL_CODE(name, code, p, buf, parts)                                                    \

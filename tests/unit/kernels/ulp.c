@@ -1,10 +1,12 @@
 #include "tests/unit/kernels/ulp.h"
 
+#include "base/cpu/cpu.h"
+
 #include <math.h>
 #include <string.h>
 
-#define DECLARE(name, suffix, level, title) void ebru_ew_##name##_##suffix(float *, const float *);
-#define EW(name, summary)                   KT_F32_SUFFIXES(DECLARE, name)
+#define DECLARE(name, ID, suffix, ...) void ebru_ew_##name##_##suffix(float *, const float *);
+#define EW(name, summary)              KT_F32_LEVELS(DECLARE, name)
 #include "runtime/abi/kernels.def"
 
 /* ---- the true values ---- */
@@ -56,8 +58,8 @@ static double ref_rsqrt(double x) {
     return 1 / sqrt(x);
 }
 
-#define CODE(n, suffix, level, title) ebru_ew_##n##_##suffix,
-#define F(n)                          #n, {KT_F32_SUFFIXES(CODE, n)}, ref_##n
+#define CODE(n, ID, suffix, ...) ebru_ew_##n##_##suffix,
+#define F(n)                     #n, {KT_F32_LEVELS(CODE, n)}, ref_##n
 const ulp_function ulp_functions[] = {
     {F(exp), 1.5, 0, false},
     {F(exp_neg), 1.5, 1.7e-38, true},
@@ -77,27 +79,14 @@ const ulp_function ulp_functions[] = {
 };
 const int ulp_function_count = sizeof ulp_functions / sizeof *ulp_functions;
 
-#define TITLE(a, suffix, level, title) title,
-const char *const ulp_level_name[ULP_LEVELS] = {KT_F32_SUFFIXES(TITLE, 0)};
+#define TITLE(a, ID, suffix, title, ...) title,
+const char *const ulp_level_name[ULP_LEVELS] = {KT_F32_LEVELS(TITLE, 0)};
 
-#if defined(__aarch64__)
 bool ulp_level_runs(int level) {
-    (void)level; /* the baseline */
-    return true;
+    base_cpu cpu;
+    base_cpu_detect(&cpu);
+    return base_cpu_runs(&cpu, base_isa_by_name(ulp_level_name[level]));
 }
-#else
-bool ulp_level_runs(int level) {
-    __builtin_cpu_init();
-    if (level == 2)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl");
-    if (level == 1)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-               __builtin_cpu_supports("bmi2");
-    return __builtin_cpu_supports("sse4.2") != 0;
-}
-#endif
 
 /* ---- the comparison ---- */
 

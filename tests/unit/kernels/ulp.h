@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { ULP_LEVELS = KT_F32_LEVELS };
+enum { ULP_LEVELS = KT_F32_COUNT };
 
 typedef void ulp_ew(float *, const float *); /* sixteen floats */
 
