@@ -16,8 +16,6 @@ void *ir_attrs_copy(base_arena *arena, ir_op op, const void *attrs);
  * `node` is dropped). Attributes are copied, operands and binding are not looked at. An input is
  * also appended to f->inputs. */
 ir_ref ir_node_add(ir_func *f, const ir_node *node);
-/* Frees what a function holds outside the arena and leaves it empty. */
-void ir_func_clear(ir_func *f);
 
 /* lora.c: adds the updates of w to the elements [first, first + count) that `out` holds. */
 void ir_lora_apply(const ir_weight *w, float *out, int64_t first, int64_t count);

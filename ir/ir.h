@@ -362,8 +362,16 @@ struct ir_module {
 
 /* node.c: modules, functions, nodes */
 ir_module *ir_module_new(void);
-void ir_module_free(ir_module *m);                           /* NULL is allowed */
-ir_func *ir_func_new(ir_module *m, const char *name);        /* appended to m->funcs */
+void ir_module_free(ir_module *m);                    /* NULL is allowed */
+ir_func *ir_func_new(ir_module *m, const char *name); /* appended to m->funcs */
+/* A function that the module does not list: whoever makes it lists it, hands it to ir_func_take or
+ * frees its contents with ir_func_clear. */
+ir_func *ir_func_detached(ir_module *m, const char *name);
+/* f gets the contents of a detached function, name included, and keeps its address; `from` is empty
+ * then. Both are of one module. */
+void ir_func_take(ir_func *f, ir_func *from);
+/* Frees what a function holds outside the arena; an empty function remains. */
+void ir_func_clear(ir_func *f);
 ir_func *ir_func_find(const ir_module *m, const char *name); /* NULL when absent */
 void ir_func_remove(ir_module *m, ir_func *f);
 static inline const ir_node *ir_get(const ir_func *f, ir_ref r) {
@@ -437,6 +445,12 @@ uint32_t *ir_use_counts(const ir_func *f);
  * base_free. */
 ir_freq *ir_frequencies(const ir_func *f);
 
+/* For each node the last node that reads its bytes, itself or through views; the node itself where
+ * nobody reads them, the number of nodes where an output shows them. A view, whose bytes are another
+ * node's, has the entry of a node that nobody reads. One walk; base_free. */
+uint32_t *ir_last_uses(const ir_func *f);
+/* For each node the node whose bytes it shows: ir_view_root of all, in one walk; base_free. */
+uint32_t *ir_view_roots(const ir_func *f);
 /* For each node whether it depends on weights only, so that it can be computed at compile time;
  * base_free. */
 bool *ir_constants(const ir_func *f);

@@ -121,12 +121,23 @@ void ir_module_free(ir_module *m) {
     base_arena_free(m->arena);
 }
 
-ir_func *ir_func_new(ir_module *m, const char *name) {
+ir_func *ir_func_detached(ir_module *m, const char *name) {
     ir_func *f = base_arena_alloc(m->arena, sizeof *f);
     f->module = m;
     f->name = base_arena_strdup(m->arena, name);
+    return f;
+}
+
+ir_func *ir_func_new(ir_module *m, const char *name) {
+    ir_func *f = ir_func_detached(m, name);
     BASE_PUSH(&m->funcs, f);
     return f;
+}
+
+void ir_func_take(ir_func *f, ir_func *from) {
+    ir_func_clear(f);
+    *f = *from;
+    *from = (ir_func){.module = f->module, .name = f->name};
 }
 
 ir_func *ir_func_find(const ir_module *m, const char *name) {

@@ -23,18 +23,8 @@ enum { LEAST_BYTES = 1 << 20 };
 
 typedef struct lifetimes {
     pass_context *c;
-    uint32_t *last; /* of each view root: the last node that reads it */
+    uint32_t *last; /* of each node: ir_last_uses */
 } lifetimes;
-
-static void find_last_uses(const ir_func *f, uint32_t *last) {
-    for (uint32_t i = 0; i < f->nodes.count; i++) {
-        const ir_node *n = &f->nodes.items[i];
-        for (uint32_t k = 0; k < n->operand_count; k++)
-            if (ir_ref_ok(n->operand[k])) last[ir_view_root(f, n->operand[k]).id] = i;
-    }
-    for (size_t i = 0; i < f->outputs.count; i++)
-        last[ir_view_root(f, f->outputs.items[i].value).id] = UINT32_MAX;
-}
 
 /* A convolution of single pixels that makes an image of the same size with fewer channels, or as
  * many. */
@@ -81,8 +71,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
 }
 
 bool pass_overwrite_input(pass_context *c, ir_func *f) {
-    lifetimes l = {.c = c, .last = base_alloc((f->nodes.count + 1) * sizeof *l.last)};
-    find_last_uses(f, l.last);
+    lifetimes l = {.c = c, .last = ir_last_uses(f)};
     bool changed = ir_rewrite_apply(f, rule, &l, true);
     base_free(l.last);
     return changed;

@@ -36,7 +36,7 @@ typedef struct plan {
     pass_context *c;
     ir_func *f;
     bool *constant;
-    uint32_t *last;      /* of each view root: the last node that reads it */
+    uint32_t *last;      /* of each node: ir_last_uses */
     uint32_t *buffer_of; /* of each node: its buffer, UINT32_MAX when not in the arena */
     BASE_VEC(buffer) buffers;
     bool larger; /* a result may take a larger buffer than it needs */
@@ -47,16 +47,6 @@ static uint64_t aligned(uint64_t bytes) {
 }
 
 /* ---- lifetimes ---- */
-
-static void find_lifetimes(plan *p) {
-    const ir_func *f = p->f;
-    for (uint32_t i = 0; i < f->nodes.count; i++) {
-        const ir_node *n = &f->nodes.items[i];
-        p->last[i] = i;
-        for (uint32_t k = 0; k < n->operand_count; k++)
-            if (ir_ref_ok(n->operand[k])) p->last[ir_view_root(f, n->operand[k]).id] = i;
-    }
-}
 
 /* The buffer of an operand that dies at node i and that i may overwrite; UINT32_MAX when there is
  * none. */
@@ -226,11 +216,10 @@ static void plan_function(pass_context *c, ir_func *f) {
     plan p = {.c = c,
               .f = f,
               .constant = ir_constants(f),
-              .last = base_alloc(nodes * sizeof *p.last + 1),
+              .last = ir_last_uses(f),
               .buffer_of = base_alloc(nodes * sizeof *p.buffer_of + 1)};
     place_edges(&p);
     place_weights(&p);
-    find_lifetimes(&p);
     pass_plan figures = {.func = base_arena_strdup(c->arena, f->name),
                          .arena_bytes = plan_buffers(&p)};
     measure(&p, &figures);

@@ -198,8 +198,7 @@ static bool has_pair(const ir_func *f) {
 
 bool pass_share_halves(pass_context *c, ir_func *f) {
     if (!has_pair(f)) return false;
-    ir_func *shared = ir_func_new(f->module, f->name);
-    f->module->funcs.count--; /* not the module's yet */
+    ir_func *shared = ir_func_detached(f->module, f->name);
     size_t n = f->nodes.count;
     halves h = {.from = f, .to = shared};
     h.kind = base_alloc(n * sizeof *h.kind);
@@ -214,17 +213,15 @@ bool pass_share_halves(pass_context *c, ir_func *f) {
         base_str_addf(&why, "%.3g multiply-adds are saved for %.3g numbers that are copied", work,
                       copied);
     bool fits = pass_decided(c, PASS_NAME, f, last_equal(&h), WHAT, why.len == 0, &why);
-    if (fits) { /* f keeps its address and takes the contents */
-        ir_func old = *f;
-        *f = *shared;
-        *shared = old;
+    if (fits) {
+        ir_func_take(f, shared);
         ir_func_sweep(f);
+    } else {
+        ir_func_clear(shared);
     }
     base_free(h.kind);
     base_free(h.used);
     base_free(h.half);
     base_free(h.full);
-    BASE_PUSH(&f->module->funcs, shared);
-    ir_func_remove(f->module, shared);
     return fits;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -22,6 +23,15 @@ static void report(const char *text) {
 _Noreturn void cg_job_abort(const char *reason) {
     report(reason);
     _exit(CHILD_ABORT);
+}
+
+_Noreturn void cg_job_broken(const char *fmt, ...) {
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    cg_job_abort(text);
 }
 
 static _Noreturn void child(cg_job *j, int out) {

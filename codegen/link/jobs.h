@@ -28,6 +28,8 @@ bool cg_jobs_advance(cg_job *jobs, uint32_t count, uint32_t parallel, bool block
 void cg_jobs_kill(cg_job *jobs, uint32_t count);
 /* In a child: the end of the job with a crash's message (LLVM's fatal errors). */
 _Noreturn void cg_job_abort(const char *reason);
+/* In a child: a broken invariant of ours ends the job as a crash, and so the compiler with 70. */
+_Noreturn void cg_job_broken(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 uint32_t cg_jobs_finished(const cg_job *jobs, uint32_t count);
 
 #endif

@@ -123,15 +123,14 @@ static bool put_entry(base_diag *d, sink *s, const ir_module *m, const entry *e)
     const ir_type *t = &n->type;
     bool packed = t->dtype == IR_bf16 && (ir_op_get(n->op)->flags & IR_FLAG_PACK);
     if (t->dtype != IR_f32 && t->dtype != IR_i32 && !packed) {
-        base_error(d, NULL, "internal: a weight of %s is placed unpacked at %s in '%s'",
-                   ir_dtype_name[t->dtype], "run time", f->name);
+        base_error(d, NULL,
+                   "function '%s' reads a weight of %s at run time, where f32, i32 and packed "
+                   "weights can be read",
+                   base_escape(f->name, strlen(f->name)), ir_dtype_name[t->dtype]);
         return false;
     }
-    if (e->offset < s->at) {
-        base_error(d, NULL, "internal: weights overlap at byte %llu of '%s'",
-                   (unsigned long long)e->offset, f->name);
-        return false;
-    }
+    if (e->offset < s->at) /* the verifier has seen to that */
+        ICE("weights overlap at byte %llu of '%s'", (unsigned long long)e->offset, f->name);
     ir_tensor v = ir_eval_constant(f, (ir_ref){e->node});
     v.type = *t;
     void *bytes = lay_out(&v, e->bytes);

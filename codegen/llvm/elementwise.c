@@ -2,6 +2,7 @@
  * (ew_plan.h): tasks, outer indices, vectors; plain tensors end in a masked vector, c16 tensors
  * keep the lanes past the last channel at zero. Functions like silu are calls of ebru_ew_NAME of
  * the kernels' bitcode, inlined to registers. */
+#include "codegen/link/jobs.h"
 #include "codegen/llvm/cg.h"
 #include "codegen/target/elementwise_plan.h"
 
@@ -81,10 +82,7 @@ static LLVMValueRef call_function(const emitter *e, const char *op, LLVMValueRef
     char name[64];
     snprintf(name, sizeof name, "ew_%s", op);
     LLVMValueRef fn = cg_bitcode_function(c, name);
-    if (!fn) {
-        cg_fail(c, "level %s has no elementwise function %s", c->target->base.level, op);
-        return x;
-    }
+    if (!fn) cg_job_broken("level %s has no elementwise function %s", c->target->base.level, op);
     LLVMSetAlignment(LLVMBuildStore(c->builder, x, e->buffer), 64);
     LLVMValueRef args[] = {e->buffer, e->buffer};
     LLVMBuildCall2(c->builder, LLVMGlobalGetValueType(fn), fn, args, 2, "");
@@ -117,7 +115,7 @@ static LLVMValueRef binary(const emitter *e, ir_op op, LLVMValueRef a, LLVMValue
     case IR_OP_div: return LLVMBuildFDiv(g, a, b, "");
     case IR_OP_max: return pick(e, LLVMRealOGT, a, b);
     case IR_OP_min: return pick(e, LLVMRealOLT, a, b);
-    default: cg_fail(e->c, "%s is not a binary elementwise op", ir_op_get(op)->name); return a;
+    default: cg_job_broken("%s is not a binary elementwise op", ir_op_get(op)->name);
     }
 }
 

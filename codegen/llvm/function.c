@@ -112,21 +112,6 @@ static void fill(const emitter *e, ir_ref value) {
     thread_0_end(e, after);
 }
 
-/* last[i]: index of the last op that reads the bytes of node i, views included; outputs are read at
- * the end. */
-static uint32_t *last_reads(const cg_func_plan *p) {
-    const ir_func *f = p->f;
-    uint32_t *last = base_alloc(f->nodes.count * sizeof *last);
-    for (uint32_t i = 0; i < p->ops.count; i++) {
-        const ir_node *n = ir_get(f, p->ops.items[i].node);
-        for (uint32_t k = 0; k < n->operand_count; k++)
-            if (ir_ref_ok(n->operand[k])) last[ir_view_root(f, n->operand[k]).id] = i;
-    }
-    for (size_t i = 0; i < f->outputs.count; i++)
-        last[ir_view_root(f, f->outputs.items[i].value).id] = UINT32_MAX;
-    return last;
-}
-
 /* The result shares bytes with an operand (computed in place). */
 static bool in_place(const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
@@ -139,20 +124,23 @@ static bool in_place(const ir_func *f, ir_ref r) {
     return false;
 }
 
-/* Fills what op i was the last to read, unless something that lives on has taken the bytes over. */
+/* Fills what op i was the last to read (last: ir_last_uses), unless something that lives on has taken
+ * the bytes over. */
 static void fill_dead(const emitter *e, const uint32_t *last, uint32_t i) {
     const ir_func *f = e->plan->f;
-    const ir_node *n = ir_get(f, e->plan->ops.items[i].node);
+    ir_ref here = e->plan->ops.items[i].node;
+    const ir_node *n = ir_get(f, here);
     for (uint32_t k = 0; k < n->operand_count; k++) {
         if (!ir_ref_ok(n->operand[k])) continue;
         ir_ref root = ir_view_root(f, n->operand[k]);
-        if (last[root.id] != i || ir_get(f, root)->place.kind != IR_AT_ARENA) continue;
+        if (last[root.id] != here.id || ir_get(f, root)->place.kind != IR_AT_ARENA) continue;
         cg_range dead = cg_range_of(f, root);
         bool taken = false;
         for (uint32_t j = 0; j <= i && !taken; j++) {
             ir_ref other = e->plan->ops.items[j].node;
             cg_range range = cg_range_of(f, other);
-            taken = other.id != root.id && last[other.id] > i && cg_ranges_overlap(&range, &dead);
+            taken =
+                other.id != root.id && last[other.id] > here.id && cg_ranges_overlap(&range, &dead);
         }
         if (!taken) fill(e, root);
     }
@@ -174,7 +162,7 @@ static void check(const emitter *e, ir_ref value) {
 /* ---- functions ---- */
 
 static void body(emitter *e, const cg_plan *plan, const LLVMValueRef *wrappers) {
-    uint32_t *last = e->poison ? last_reads(e->plan) : NULL;
+    uint32_t *last = e->poison ? ir_last_uses(e->plan->f) : NULL;
     for (uint32_t i = 0; i < e->plan->ops.count; i++) {
         const cg_op *op = &e->plan->ops.items[i];
         if (op->barrier)

@@ -1,6 +1,7 @@
 /* The constant tables of runtime/abi/abi.h as LLVM constants. Field by field in the order of the C
  * structs; LLVM lays a non-packed struct out as C does. */
 #include "base/digest.h"
+#include "codegen/link/jobs.h"
 #include "codegen/llvm/cg.h"
 #include "runtime/abi/abi.h"
 
@@ -80,6 +81,18 @@ static LLVMValueRef f64(const tables *t, double v) {
 }
 
 /* ---- functions ---- */
+
+_Static_assert(sizeof((struct ebru_tensor_desc *)0)->dim == IR_MAX_RANK * sizeof(int64_t),
+               "a tensor of the tables has room for all dimensions of a type");
+/* Numbers of these enums stand in the tables as they are. */
+_Static_assert((int)IR_PROGRAM == (int)EBRU_PROGRAM && (int)IR_PROMPT == (int)EBRU_PROMPT &&
+                   (int)IR_SCHEDULE == (int)EBRU_SCHEDULE && (int)IR_STEP == (int)EBRU_STEP &&
+                   (int)IR_FREQ_COUNT == 4,
+               "ir_freq is what abi.h calls a frequency");
+_Static_assert((int)CG_WEIGHTS_EMBED == (int)EBRU_EMBED &&
+                   (int)CG_WEIGHTS_APPEND == (int)EBRU_APPEND &&
+                   (int)CG_WEIGHTS_EXTERNAL == (int)EBRU_EXTERNAL,
+               "cg_weights is what abi.h calls a place of weights");
 
 static LLVMValueRef tensor(tables *t, const char *name, const ir_type *type, ir_freq freq) {
     LLVMValueRef dim[8];
@@ -339,6 +352,7 @@ bool cg_emit_tables(cg *c, const cg_table_input *in) {
     LLVMSetAlignment(global, 16);
     uint64_t size = LLVMABISizeOfType(LLVMGetModuleDataLayout(c->module), LLVMTypeOf(model));
     base_free(t.strings.items);
-    return size == sizeof(struct ebru_model) ||
-           cg_fail(c, "the tables do not match runtime/abi/abi.h");
+    if (size != sizeof(struct ebru_model))
+        cg_job_broken("the tables do not match runtime/abi/abi.h");
+    return true;
 }

@@ -1,5 +1,6 @@
 /* Life of an LLVM module: created, optimised, written. All that depends on LLVM's version is here
  * and in library.c. */
+#include "codegen/link/jobs.h"
 #include "codegen/llvm/cg.h"
 
 #include <llvm-c/Analysis.h>
@@ -226,9 +227,8 @@ bool cg_optimize(cg *c) {
     char *message = NULL;
     prepare(c);
     if (LLVMVerifyModule(c->module, LLVMReturnStatusAction, &message))
-        cg_fail(c, "broken module: %s", message);
+        cg_job_broken("broken module: %s", message);
     LLVMDisposeMessage(message);
-    if (c->failed) return false;
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
     /* Kernels are written in vectors; what is scalar in them is scalar on purpose. */
     LLVMPassBuilderOptionsSetSLPVectorization(options, 0);

@@ -2,6 +2,7 @@
  * kernel is inlined into it, so LLVM folds what the graph knows; every layer of the same shape
  * class calls the same wrapper. At -O0 it is called instead: the same bits, later, but compiled in
  * no time. */
+#include "codegen/link/jobs.h"
 #include "codegen/llvm/cg.h"
 
 static LLVMValueRef params_constant(cg *c, const cg_wrapper *w) {
@@ -26,12 +27,11 @@ static LLVMValueRef params_constant(cg *c, const cg_wrapper *w) {
 
 /* Operands become the array the kernel takes; absent ones are NULL. After inlining the array is
  * gone. */
-static bool kernel_body(cg *c, LLVMValueRef fn, const cg_wrapper *w) {
+static void kernel_body(cg *c, LLVMValueRef fn, const cg_wrapper *w) {
     char name[64];
     snprintf(name, sizeof name, "k_%s", w->kernel->name);
     LLVMValueRef kernel = cg_bitcode_function(c, name);
-    if (!kernel)
-        return cg_fail(c, "level %s has no kernel %s", c->target->base.level, w->kernel->name);
+    if (!kernel) cg_job_broken("level %s has no kernel %s", c->target->base.level, w->kernel->name);
     LLVMPositionBuilderAtEnd(c->builder, LLVMAppendBasicBlockInContext(c->context, fn, ""));
     LLVMValueRef array = LLVMBuildAlloca(c->builder, LLVMArrayType2(c->ptr, w->operands.count), "");
     uint32_t argument = 0;
@@ -44,7 +44,6 @@ static bool kernel_body(cg *c, LLVMValueRef fn, const cg_wrapper *w) {
                            LLVMGetParam(fn, argument + 1), LLVMGetParam(fn, argument + 2)};
     LLVMBuildCall2(c->builder, LLVMGlobalGetValueType(kernel), kernel, args, 5, "");
     LLVMBuildRetVoid(c->builder);
-    return true;
 }
 
 static LLVMValueRef declare(cg *c, const cg_wrapper *w, bool internal) {
@@ -73,7 +72,9 @@ bool cg_emit_wrappers(cg *c, const cg_plan *plan, uint32_t part, LLVMValueRef *w
             continue;
         }
         cg_ew_plan ew;
-        if (!cg_ew_make_plan(w->f, w->node, &ew, c->fault)) return cg_fail(c, "elementwise node");
+        base_str why = {0};
+        if (!cg_ew_make_plan(w->f, w->node, &ew, &why))
+            cg_job_broken("an elementwise node that was planned has no plan: %s", why.data);
         cg_ew_body(c, wrappers[i], &ew);
     }
     return !c->failed;

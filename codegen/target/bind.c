@@ -191,6 +191,8 @@ uint32_t cg_physical_axis(const ir_type *t, int64_t axis) {
     return (uint32_t)(axis < channel ? axis + 1 : axis);
 }
 
+_Static_assert(IR_BLOCK == 16, "a block of the kernels has 16 channels (ebru_blocks16)");
+
 int32_t cg_act(ir_act act) {
     switch (act) {
     case IR_ACT_SILU: return EBRU_ACT_SILU;

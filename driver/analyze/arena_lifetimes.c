@@ -9,24 +9,20 @@ static bool in_arena(const ir_node *n) {
 drv_life *drv_lives(const ir_func *f) {
     size_t n = f->nodes.count;
     drv_life *lives = base_alloc(n * sizeof *lives + 1);
-    ir_ref *root = base_alloc(n * sizeof *root + 1);
+    uint32_t *last = ir_last_uses(f);
     for (uint32_t i = 0; i < n; i++) {
         const ir_node *node = &f->nodes.items[i];
-        root[i] = ir_view_root(f, (ir_ref){i});
-        bool own = root[i].id == i && in_arena(node);
-        lives[i] = (drv_life){i, i, own ? ir_type_bytes(&node->type) : 0};
-        for (uint32_t k = 0; k < node->operand_count; k++)
-            if (ir_ref_ok(node->operand[k])) lives[root[node->operand[k].id].id].last = i;
+        bool own = !ir_is_view(f, (ir_ref){i}) && in_arena(node);
+        uint32_t end = last[i] < n ? last[i] : (uint32_t)n - 1; /* outputs: to the end */
+        lives[i] = (drv_life){i, end, own ? ir_type_bytes(&node->type) : 0};
     }
-    for (size_t i = 0; i < f->outputs.count; i++)
-        lives[root[f->outputs.items[i].value.id].id].last = (uint32_t)n - 1;
     for (uint32_t i = 0; i < n; i++) {
         const ir_node *a = &f->nodes.items[i], *b = &f->nodes.items[lives[i].last];
         if (lives[i].bytes && lives[i].last > i && lives[lives[i].last].bytes &&
             a->place.offset == b->place.offset)
             lives[i].last--;
     }
-    base_free(root);
+    base_free(last);
     return lives;
 }
 

@@ -164,15 +164,13 @@ static bool resize_into(const ir_func *f, ir_func *out, ir_ref *map, int64_t fro
 }
 
 bool ir_reduce_extent(ir_func *f, int64_t from, int64_t to) {
-    ir_func *out = ir_func_new(f->module, f->name);
+    ir_func *out = ir_func_detached(f->module, f->name);
     ir_ref *map = base_alloc((f->nodes.count + 1) * sizeof *map);
     bool fine = resize_into(f, out, map, from, to);
-    if (fine) {
-        ir_func old = *f;
-        *f = *out;
-        *out = old;
-    }
-    ir_func_remove(f->module, out);
+    if (fine)
+        ir_func_take(f, out);
+    else
+        ir_func_clear(out);
     base_free(map);
     return fine;
 }

@@ -72,6 +72,27 @@ ir_ref ir_view_root(const ir_func *f, ir_ref r) {
     return r;
 }
 
+uint32_t *ir_view_roots(const ir_func *f) {
+    uint32_t *root = base_alloc(f->nodes.count * sizeof *root + 1);
+    for (uint32_t i = 0; i < f->nodes.count; i++)
+        root[i] = ir_is_view(f, (ir_ref){i}) ? root[f->nodes.items[i].operand[0].id] : i;
+    return root;
+}
+
+uint32_t *ir_last_uses(const ir_func *f) {
+    uint32_t *root = ir_view_roots(f), *last = base_alloc(f->nodes.count * sizeof *last + 1);
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        const ir_node *n = &f->nodes.items[i];
+        last[i] = i;
+        for (uint32_t k = 0; k < n->operand_count; k++)
+            if (ir_ref_ok(n->operand[k])) last[root[n->operand[k].id]] = i;
+    }
+    for (size_t i = 0; i < f->outputs.count; i++)
+        last[root[f->outputs.items[i].value.id]] = (uint32_t)f->nodes.count;
+    base_free(root);
+    return last;
+}
+
 /* conv2d {overwrite}: the planes of the result lie over the first ones of x, pixel over pixel. */
 static bool overwrites_input(const ir_func *f, const ir_node *n) {
     if (n->op != IR_OP_conv2d || !IR_ATTRS(n, conv2d)->overwrite) return false;

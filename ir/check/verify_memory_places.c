@@ -83,14 +83,6 @@ static bool in_arena(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
     return true;
 }
 
-/* The node whose bytes each node shows: ir_view_root of all, in one walk. */
-static uint32_t *view_roots(const ir_func *f) {
-    uint32_t *root = base_alloc(f->nodes.count * sizeof *root);
-    for (uint32_t i = 0; i < f->nodes.count; i++)
-        root[i] = ir_is_view(f, (ir_ref){i}) ? root[f->nodes.items[i].operand[0].id] : i;
-    return root;
-}
-
 static void check_place(ir_fault_sink *sink, const ir_func *f, ir_ref r, const uint32_t *root) {
     const ir_node *n = ir_get(f, r);
     const ir_place *p = &n->place;
@@ -115,19 +107,6 @@ static void check_place(ir_fault_sink *sink, const ir_func *f, ir_ref r, const u
 
 /* ---- liveness ---- */
 
-static uint32_t *last_uses(const ir_func *f, const uint32_t *root) {
-    uint32_t *last = base_alloc(f->nodes.count * sizeof *last);
-    for (uint32_t i = 0; i < f->nodes.count; i++) {
-        const ir_node *n = ir_get(f, (ir_ref){i});
-        last[i] = i;
-        for (uint32_t k = 0; k < n->operand_count; k++)
-            if (ir_ref_ok(n->operand[k])) last[root[n->operand[k].id]] = i;
-    }
-    for (size_t i = 0; i < f->outputs.count; i++)
-        last[root[f->outputs.items[i].value.id]] = (uint32_t)f->nodes.count;
-    return last;
-}
-
 static bool share_bytes(const ir_func *f, ir_ref a, ir_ref b) {
     uint64_t pa = ir_get(f, a)->place.offset, pb = ir_get(f, b)->place.offset;
     return pa < pb + ir_type_bytes(ir_typeof(f, b)) && pb < pa + ir_type_bytes(ir_typeof(f, a));
@@ -147,7 +126,7 @@ static bool may_replace(const ir_func *f, ir_ref r, ir_ref other, const uint32_t
 
 static void check_overlaps(ir_fault_sink *sink, const ir_func *f, const bool *constant,
                            const uint32_t *root) {
-    uint32_t *last = last_uses(f, root);
+    uint32_t *last = ir_last_uses(f);
     BASE_VEC(ir_ref) alive = {0};
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         ir_ref r = {i};
@@ -184,7 +163,7 @@ void verify_places(ir_fault_sink *sink, const ir_func *f) {
         return;
     }
     uint32_t before = sink->count;
-    uint32_t *root = view_roots(f);
+    uint32_t *root = ir_view_roots(f);
     bool *constant = ir_constants(f);
     bool *needed = base_alloc(f->nodes.count); /* constants that are read at run time */
     for (uint32_t i = 0; i < f->nodes.count; i++) {

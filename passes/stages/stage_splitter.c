@@ -245,12 +245,11 @@ static void report(const split *s) {
 
 /* ---- the module ---- */
 
-/* A new function that the module does not list yet. */
-static ir_func *detached(ir_module *m, const char *base, int stage) {
+/* A new stage, which the module does not list yet. */
+static ir_func *new_stage(ir_module *m, const char *base, int stage) {
     base_str name = {0};
     base_str_addf(&name, "%s.%s", base, stage_name[stage]);
-    ir_func *f = ir_func_new(m, name.data);
-    m->funcs.count--;
+    ir_func *f = ir_func_detached(m, name.data);
     base_str_free(&name);
     return f;
 }
@@ -308,7 +307,7 @@ static bool split_function(const pass_split *o) {
         name_crossings(&s);
         for (int stage = 0; stage < STAGES; stage++) {
             if (!leaves[stage]) continue;
-            s.to[stage] = detached(s.m, o->base, stage);
+            s.to[stage] = new_stage(s.m, o->base, stage);
             build_stage(&s, stage);
         }
         for (int stage = STEP - 1; stage >= PROMPT; stage--)

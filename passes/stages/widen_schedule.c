@@ -81,20 +81,15 @@ static bool widen(ir_func *to, const ir_func *f, ir_ref *map, bool *rows) {
 }
 
 bool pass_widen_rows(ir_func *f) {
-    ir_func *wide = ir_func_new(f->module, f->name);
-    f->module->funcs.count--; /* not the module's yet */
+    ir_func *wide = ir_func_detached(f->module, f->name);
     ir_ref *map = base_alloc(f->nodes.count * sizeof *map + 1);
     bool *rows = base_alloc(f->nodes.count + 1);
     bool fits = widen(wide, f, map, rows);
     base_free(rows);
     base_free(map);
-    ir_func *drop = wide;
-    if (fits) { /* f keeps its address and takes the contents */
-        ir_func old = *f;
-        *f = *wide;
-        *wide = old;
-    }
-    BASE_PUSH(&f->module->funcs, drop);
-    ir_func_remove(f->module, drop);
+    if (fits)
+        ir_func_take(f, wide);
+    else
+        ir_func_clear(wide);
     return fits;
 }

@@ -6,6 +6,7 @@
 
 #include "codegen/link/jobs.h"
 #include "codegen/llvm/emission_plan.h"
+#include "codegen/target/arch.h"
 
 #include <elf.h>
 #include <setjmp.h>
@@ -13,6 +14,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -334,18 +337,52 @@ static bool aborting_job(void *arg, base_str *fault) {
     cg_job_abort("LLVM ERROR: out of registers");
 }
 
+static bool broken_job(void *arg, base_str *fault) {
+    (void)arg, (void)fault;
+    cg_job_broken("%d kernels are missing", 3);
+}
+
+/* Two levels whose modules differ: not the user's fault, so the compiler ends with 70. */
+static void levels_differ(void **state) {
+    (void)state;
+    const ir_target *low = &cg_targets_x86_64[0].base, *high = &cg_targets_x86_64[1].base;
+    ir_module *a = placed(low), *b = placed(high);
+    b->funcs.items[0]->name = "another";
+    cg_level two[] = {{low, a}, {high, b}};
+    cg_options options = {.kind = CG_LIB, .output = temp_path(temp_shared(), "two.so")};
+    size_t before = count_files(temp_shared()->path);
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (!freopen(temp_path(temp_shared(), "stderr"), "w", stderr)) _exit(2);
+        _exit(cg_emit(base_diag_new(NULL), two, 2, &options, NULL) ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 70);
+    size_t size;
+    char *said = (char *)read_file(temp_path(temp_shared(), "stderr"), &size);
+    assert_non_null(strstr(said, "internal error"));
+    assert_non_null(strstr(said, "the modules of x86-64-v2 and x86-64-v3 differ"));
+    free(said);
+    unlink(temp_path(temp_shared(), "stderr"));
+    assert_int_equal(count_files(temp_shared()->path), before);
+    ir_module_free(a);
+    ir_module_free(b);
+}
+
 static void jobs(void **state) {
     (void)state;
     char long_text[100000];
     memset(long_text, 'x', sizeof long_text);
     long_text[sizeof long_text - 1] = 0;
-    cg_job j[] = {{.run = good_job},
-                  {.run = bad_job, .arg = long_text},
-                  {.run = crashing_job},
-                  {.run = aborting_job},
-                  {.run = good_job}};
-    while (cg_jobs_advance(j, 5, 2, true)) assert_true(cg_jobs_finished(j, 5) <= 5);
-    assert_int_equal(cg_jobs_finished(j, 5), 5);
+    cg_job j[] = {{.run = good_job},     {.run = bad_job, .arg = long_text},
+                  {.run = crashing_job}, {.run = aborting_job},
+                  {.run = good_job},     {.run = broken_job}};
+    while (cg_jobs_advance(j, 6, 2, true)) assert_true(cg_jobs_finished(j, 6) <= 6);
+    assert_int_equal(cg_jobs_finished(j, 6), 6);
     assert_int_equal(j[0].state, CG_JOB_DONE);
     assert_int_equal(j[1].state, CG_JOB_FAILED);
     assert_string_equal(j[1].fault.data, long_text);
@@ -353,7 +390,9 @@ static void jobs(void **state) {
     assert_non_null(strstr(j[2].fault.data, "signal 6"));
     assert_int_equal(j[3].state, CG_JOB_CRASHED);
     assert_string_equal(j[3].fault.data, "LLVM ERROR: out of registers");
-    for (int i = 0; i < 5; i++) base_str_free(&j[i].fault);
+    assert_int_equal(j[5].state, CG_JOB_CRASHED);
+    assert_string_equal(j[5].fault.data, "3 kernels are missing");
+    for (int i = 0; i < 6; i++) base_str_free(&j[i].fault);
 }
 
 /* a -> b, c (independent) -> d: b and c need a, d needs both, nothing else waits. */
@@ -400,6 +439,7 @@ int main(void) {
         cmocka_unit_test(another_linker),
         cmocka_unit_test(text_and_objects),
         cmocka_unit_test(refusals_leave_nothing),
+        cmocka_unit_test(levels_differ),
         cmocka_unit_test(jobs),
         cmocka_unit_test(barriers),
     };

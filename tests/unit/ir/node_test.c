@@ -294,6 +294,51 @@ static void views(void **state) {
     ir_module_free(m);
 }
 
+static void last_uses(void **state) {
+    (void)state;
+    ir_module *m = parse("ebru ir 1 fused\nfunc @f(%0 a : f32[2,3] step, %1 b : f32[2,3] step) {\n"
+                         "%2 = exp %0 : f32[2,3]\n"
+                         "%3 = view %2 {shape=[3,2]} : f32[3,2]\n"
+                         "%4 = neg %1 : f32[2,3]\n"
+                         "%5 = exp %3 : f32[3,2]\n"
+                         "%6 = neg %4 : f32[2,3]\n"
+                         "%7 = view %6 {shape=[6]} : f32[6]\n"
+                         "return y = %7, z = %5\n}\n");
+    ir_func *f = m->funcs.items[0];
+    /* of 6 the view 7 is an output; of 2 the view 3 is read by 5; nobody reads views themselves */
+    static const uint32_t want[] = {2, 4, 5, 3, 6, 8, 8, 7}, roots[] = {0, 1, 2, 2, 4, 5, 6, 6};
+    uint32_t *last = ir_last_uses(f), *root = ir_view_roots(f);
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        assert_int_equal(last[i], want[i]);
+        assert_int_equal(root[i], roots[i]);
+        assert_int_equal(ir_view_root(f, (ir_ref){i}).id, roots[i]);
+    }
+    base_free(last);
+    base_free(root);
+    ir_module_free(m);
+}
+
+/* A function that the module does not list, and what becomes of it. */
+static void detached(void **state) {
+    (void)state;
+    ir_module *m = parse(
+        "ebru ir 1 graph\nfunc @f(%0 a : f32[4] step) { %1 = exp %0 : f32[4] return y = %1 }");
+    ir_func *f = m->funcs.items[0], *g = ir_func_detached(m, "g");
+    assert_int_equal(m->funcs.count, 1);
+    assert_null(ir_func_find(m, "g"));
+    ir_set_output(g, "z", ir_input(g, "b", ir_typeof(f, (ir_ref){0}), IR_STEP, 0));
+    ir_func_take(f, g);
+    assert_ptr_equal(ir_func_find(m, "g"), f);
+    assert_int_equal(f->nodes.count, 1);
+    assert_string_equal(f->outputs.items[0].name, "z");
+    assert_int_equal(g->nodes.count, 0);
+    assert_true(ir_verify(m, NULL));
+    ir_set_output(g, "z", ir_input(g, "b", ir_typeof(f, (ir_ref){0}), IR_STEP, 0));
+    ir_func_clear(g);
+    assert_int_equal(g->nodes.count + g->outputs.count + g->inputs.count, 0);
+    ir_module_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(op_table),
@@ -305,6 +350,8 @@ int main(void) {
         cmocka_unit_test(random_weights),
         cmocka_unit_test(analyses),
         cmocka_unit_test(views),
+        cmocka_unit_test(last_uses),
+        cmocka_unit_test(detached),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
