@@ -46,10 +46,10 @@ typedef struct drv_options {
     uint32_t lora_count;
     int64_t batch, threads, budget, runs, bisect_limit, error_limit, opt_level, clip_skip,
         prompt_chunks;
-    bool print_changed, verify_each, time_passes, list_passes, list_ops, list_cpu_levels,
-        fusion_report, fusion_json, analyze, poison, check_finite, evaluator, layers, layers_passes,
-        layers_kernels, all, json, verbose, quiet, help, no_image_input, keep_bits, again, check,
-        man, man_program, version;
+    bool print_changed, verify_each, time_passes, list_passes, list_ops, list_properties,
+        list_cpu_levels, fusion_report, fusion_json, analyze, poison, check_finite, evaluator,
+        layers, layers_passes, layers_kernels, all, json, verbose, quiet, help, no_image_input,
+        keep_bits, again, check, man, man_program, version;
     /* digested */
     ir_precision products; /* --precision= */
     int64_t width, height;
@@ -153,6 +153,7 @@ void drv_metafile(const ir_module *m, const pass_context *c, base_str *out);
 void drv_fusion_report(pass_context *c, bool json, base_str *out);
 void drv_dot(const ir_module *m, base_str *out);
 void drv_list_ops(base_str *out);
+void drv_list_properties(base_str *out);
 /* The CPU levels of the target as a table, appended to `out`; false with a diagnostic. */
 bool drv_list_cpu_levels(base_diag *d, const drv_options *o, base_str *out);
 /* Writes text to a path or "-" through a temporary file and rename. */

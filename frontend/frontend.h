@@ -57,8 +57,12 @@ typedef struct fe_options {
 
 /* Loads a model. NULL with diagnostics in `d` when anything is wrong (all problems that can be
  * found at once). The module is verified at GRAPH level and all its weights are bound. Also sets
- * the pipeline meta (keys in docs/program.md). */
+ * the properties (rows of runtime/abi/meta_keys.def). */
 ir_module *fe_load(base_diag *d, const char *path, const fe_options *options);
+
+/* Reads a module's text form, whose properties must be ones a model may have. NULL with
+ * diagnostics. Its weights are not bound. */
+ir_module *fe_parse_ir(base_diag *d, const char *name, const char *text, size_t length);
 
 /* Binds the FILE weights of a module that was parsed from text (opens the files it names). False
  * with diagnostics. */

@@ -7,17 +7,26 @@
 #include "frontend/diffusers/diffusers.h"
 #include "frontend/files/hub_cache.h"
 #include "frontend/lora/lora.h"
+#include "frontend/properties.h"
+#include "runtime/abi/meta_keys.h"
 
 static bool ends_with(const char *s, const char *end) {
     size_t n = strlen(s), k = strlen(end);
     return n >= k && strcmp(s + n - k, end) == 0;
 }
 
+ir_module *fe_parse_ir(base_diag *d, const char *name, const char *text, size_t length) {
+    ir_module *m = ir_parse(d, name, text, length);
+    if (m && fe_properties_check(d, m, name, text, length)) return m;
+    ir_module_free(m);
+    return NULL;
+}
+
 static ir_module *load_text(base_diag *d, const char *path) {
     enum { LIMIT = 1 << 30 };
     fe_bytes text;
     if (!fe_file_read(d, path, LIMIT, &text)) return NULL;
-    ir_module *m = ir_parse(d, path, text.data, text.size);
+    ir_module *m = fe_parse_ir(d, path, text.data, text.size);
     fe_bytes_free(&text);
     if (m && fe_bind_ir_weights(d, m)) return m;
     ir_module_free(m);
@@ -96,7 +105,7 @@ static bool load_into(base_diag *d, ir_module *m, const char *path, const fe_opt
 
 /* Guidance calls the denoiser with the same sample in both halves of its batch. */
 static void pair_halves(ir_module *m) {
-    const char *denoiser = ir_meta_string(m, "pipeline.denoiser", NULL);
+    const char *denoiser = ir_meta_string(m, EBRU_META_PIPELINE_DENOISER.name, NULL);
     ir_func *f = denoiser ? ir_func_find(m, base_arena_printf(m->arena, "%s@2", denoiser)) : NULL;
     for (size_t i = 0; f && i < f->inputs.count; i++)
         if (strcmp(IR_ATTRS(ir_get(f, f->inputs.items[i]), input)->name, "sample") == 0)
@@ -114,14 +123,14 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;
     if (fine) pair_halves(m);
-    if (fine && !ir_meta_get(m, "model.name")) {
+    if (fine && !ir_meta_get(m, EBRU_META_MODEL_NAME.name)) {
         char *name = fe_hub_name(m->arena, path);
         if (!name) name = fe_path_base(m->arena, path);
         if (ends_with(name, ".safetensors")) name[strlen(name) - strlen(".safetensors")] = '\0';
-        ir_meta_set_string(m, "model.name", name);
+        ir_meta_set_string(m, EBRU_META_MODEL_NAME.name, name);
     }
-    if (fine && options->prediction && ir_meta_get(m, "sampler.class"))
-        ir_meta_set_string(m, "sampler.prediction_type", options->prediction);
+    if (fine && options->prediction && ir_meta_get(m, EBRU_META_SAMPLER_CLASS.name))
+        ir_meta_set_string(m, EBRU_META_SAMPLER_PREDICTION_TYPE.name, options->prediction);
     if (!fine) {
         if (path && base_diag_errors(d) == before)
             base_error(d, NULL, "%s: the model cannot be loaded", path);
@@ -129,5 +138,6 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
         return NULL;
     }
     ir_verify(m, NULL);
+    fe_properties_check(d, m, NULL, NULL, 0);
     return m;
 }

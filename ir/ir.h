@@ -316,13 +316,15 @@ struct ir_lora {
 };
 
 /* A property of the model that is not dataflow: pipeline kind, sampler constants, tokenizer
- * files... Keys are dotted. */
+ * files... Keys are dotted. Here they may be any; which ones a model may have, and of which kind,
+ * says runtime/abi/meta_keys.def, and who loads a model checks it. */
 typedef struct ir_meta {
     const char *key;
     enum { IR_META_INT, IR_META_FLOAT, IR_META_STRING } kind;
     int64_t i;
     double f;
     const char *s;
+    uint32_t line, col, length; /* in the text it was read from; 0: it was not */
 } ir_meta;
 
 typedef struct ir_output {

@@ -23,6 +23,7 @@
  *
  * tests   tests/lit/passes/lower_precision/, tests/unit/passes/passes_golden_test.c */
 #include "passes/manager/match.h"
+#include "runtime/abi/meta_keys.h"
 
 static const char PASS_NAME[] = "lower_precision";
 enum { X, W, X1 = 3 };
@@ -188,7 +189,7 @@ bool pass_lower_precision(pass_context *c, ir_module *m) {
         close_function(&l);
     }
     base_free(l.kept);
-    if (changed || !ir_meta_get(m, "precision"))
-        ir_meta_set_string(m, "precision", ir_precision_name[c->options->precision]);
+    if (changed || !ir_meta_get(m, EBRU_META_PRECISION.name))
+        ir_meta_set_string(m, EBRU_META_PRECISION.name, ir_precision_name[c->options->precision]);
     return changed;
 }

@@ -10,6 +10,7 @@
 #include "codegen/link/weights_segment.h"
 #include "codegen/llvm/cg.h"
 #include "runtime/abi/abi.h"
+#include "runtime/abi/meta_keys.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -152,7 +153,9 @@ static bool plan_levels(emission *e) {
                    "an object has no end to put weights behind; --weights=embed or external");
         return false;
     }
-    bool paints = strcmp(ir_meta_string(e->levels[0].module, "pipeline.kind", "none"), "none") != 0;
+    const ebru_string_key kind = EBRU_META_PIPELINE_KIND;
+    bool paints = strcmp(ir_meta_string(e->levels[0].module, kind.name, kind.otherwise),
+                         ebru_pipeline_kind_name[EBRU_PIPELINE_NONE]) != 0;
     bool fine = e->options->kind != CG_EXE || cg_link_possible(e->d, e->arch, paints);
     for (uint32_t l = 0; l < e->level_count; l++) {
         e->planned++;
@@ -290,7 +293,7 @@ static bool link_objects(emission *e, const char *weights, const char *to) {
     bool fine = add_all_shared(e, objects, &count);
     if (weights) objects[count++] = weights;
     progress(e, "link", 0, 1);
-    bool pictures = ir_meta_int(e->levels[0].module, "pipeline.image_input", 0) == 1;
+    bool pictures = ir_meta_int(e->levels[0].module, EBRU_META_PIPELINE_IMAGE_INPUT.name, 0) == 1;
     fine = fine && cg_link(e->d, &e->files, e->arch, objects, count, pictures, e->options, to);
     if (fine) progress(e, "link", 1, 1);
     base_free(objects);

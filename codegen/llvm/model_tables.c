@@ -4,6 +4,7 @@
 #include "codegen/link/jobs.h"
 #include "codegen/llvm/cg.h"
 #include "runtime/abi/abi.h"
+#include "runtime/abi/meta_keys.h"
 
 #include <string.h>
 
@@ -220,12 +221,14 @@ static LLVMValueRef levels(tables *t) {
 /* What concerns the compilation only, above all files of this machine, says nothing to whoever runs
  * the program. */
 static bool in_program(const ir_meta *m) {
-    static const char *const files[] = {"tokenizer.vocab", "tokenizer.merges", "tokenizer_2.vocab",
-                                        "tokenizer_2.merges"};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        if (strcmp(m->key, files[i]) == 0) return false;
-    return strncmp(m->key, "passes.", 7) != 0;
+    const ebru_meta_key *key = ebru_meta_find(m->key);
+    return key && key->in_program;
 }
+
+_Static_assert((int)IR_META_INT == EBRU_META_KIND_INT &&
+                   (int)IR_META_FLOAT == EBRU_META_KIND_FLOAT &&
+                   (int)IR_META_STRING == EBRU_META_KIND_STRING,
+               "kinds of values are the same in the IR and in the program");
 
 static LLVMValueRef meta(tables *t, size_t *count) {
     const ir_module *m = t->in->plans[0].module;
@@ -242,14 +245,14 @@ static LLVMValueRef meta(tables *t, size_t *count) {
     }
     for (size_t i = 0; i < n; i++) {
         const ir_meta *e = sorted[i];
-        int kind = e->kind == IR_META_INT ? 0 : e->kind == IR_META_FLOAT ? 1 : 2;
+        ebru_meta_kind kind = (ebru_meta_kind)e->kind;
         LLVMValueRef fields[] = {
             string(t, e->key),
             i32(t, kind),
             i32(t, 0),
-            i64(t, kind == 0 ? (uint64_t)e->i : 0),
-            f64(t, kind == 1 ? e->f : 0.0),
-            string(t, kind == 2 ? e->s : NULL),
+            i64(t, kind == EBRU_META_KIND_INT ? (uint64_t)e->i : 0),
+            f64(t, kind == EBRU_META_KIND_FLOAT ? e->f : 0.0),
+            string(t, kind == EBRU_META_KIND_STRING ? e->s : NULL),
         };
         items[i] = STRUCT(t, fields);
     }

@@ -5,6 +5,7 @@
 #include "driver/analyze/documents.h"
 #include "driver/driver.h"
 #include "driver/version.h"
+#include "runtime/abi/meta_keys.h"
 
 #include <string.h>
 
@@ -199,10 +200,11 @@ cJSON *drv_metafile_document(const ir_module *m, const pass_context *c, drv_json
     cJSON *doc = drv_json_object(NULL, NULL);
     drv_json_int(doc, "version", 1);
     drv_json_text(doc, "ebru", drv_version);
-    drv_json_text(doc, "model", ir_meta_string(m, "model.name", NULL));
+    drv_json_text(doc, "model", ir_meta_string(m, EBRU_META_MODEL_NAME.name, NULL));
     drv_json_text(doc, "level", ir_level_name[m->level]);
     drv_json_text(doc, "target", c && c->target ? c->target->level : NULL);
-    drv_json_text(doc, "precision", ir_meta_string(m, "precision", "f32"));
+    drv_json_text(doc, "precision",
+                  ir_meta_string(m, EBRU_META_PRECISION.name, EBRU_META_PRECISION.otherwise));
     cJSON *functions = drv_json_array(doc, "functions");
     for (size_t i = 0; i < m->funcs.count; i++) add_func(functions, m->funcs.items[i], paths);
     add_weights(doc, m);

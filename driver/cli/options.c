@@ -178,7 +178,8 @@ static int unknown_command(const char *word) {
 
 static int check_operands(const drv_options *o) {
     const drv_command *c = command_of(o->command);
-    if (o->operands >= c->least || o->list_passes || o->list_ops || o->list_cpu_levels) return 0;
+    bool lists = o->list_passes || o->list_ops || o->list_properties || o->list_cpu_levels;
+    if (o->operands >= c->least || lists) return 0;
     if (c->least == 1 && c->bit != DRV_COMPLETION)
         return usage_error("%s: which model?", c->name, NULL);
     fprintf(stderr, "ebru: error: %s expects %s\n", c->name, c->operands);

@@ -2,6 +2,7 @@
 #include "base/suggest.h"
 #include "driver/driver.h"
 #include "driver/html/html.h"
+#include "runtime/abi/meta_keys.h"
 
 #include <string.h>
 #include <time.h>
@@ -98,7 +99,7 @@ static void summary(const drv_options *o, const drv_build *b, const cg_result *r
             if (b->levels[l].module->funcs.items[i]->arena_bytes > arena)
                 arena = b->levels[l].module->funcs.items[i]->arena_bytes;
     fprintf(stderr, "%s: %zu functions, %zu nodes, %llu kernels, %.2f GFLOP, levels",
-            ir_meta_string(m, "model.name", o->model), m->funcs.count, nodes,
+            ir_meta_string(m, EBRU_META_MODEL_NAME.name, o->model), m->funcs.count, nodes,
             (unsigned long long)r->kernels, flops * 1e-9);
     for (uint32_t i = 0; i < b->count; i++) fprintf(stderr, " %s", b->levels[i].target->level);
     fprintf(stderr, "\nweights %.1f MiB (%lld parameters), arena %llu bytes\n",
@@ -107,7 +108,7 @@ static void summary(const drv_options *o, const drv_build *b, const cg_result *r
     if (b->tuning.table && cg_tuning_used(b->tuning.table))
         fprintf(stderr, "tiles of %u kernels from tuning records\n",
                 cg_tuning_used(b->tuning.table));
-    const char *left_out = ir_meta_string(m, "pipeline.ignored", NULL);
+    const char *left_out = ir_meta_string(m, EBRU_META_PIPELINE_IGNORED.name, NULL);
     if (left_out) fprintf(stderr, "without %s\n", left_out);
     fprintf(stderr, "%s: %.1f MiB, compiled in %.1f s\n", o->output,
             (double)r->output_bytes / 1048576.0, seconds);
@@ -201,9 +202,10 @@ int drv_compile(const drv_options *given) {
 }
 
 int drv_opt(const drv_options *o) {
-    if (o->list_passes || o->list_ops) {
+    if (o->list_passes || o->list_ops || o->list_properties) {
         base_str text = {0};
         if (o->list_ops) drv_list_ops(&text);
+        if (o->list_properties) drv_list_properties(&text);
         if (o->list_passes) list_passes();
         if (text.len) fwrite(text.data, 1, text.len, stdout);
         base_str_free(&text);

@@ -8,6 +8,7 @@
  * weights only is copied down to the weights. The binding stays as it is, so that tiles changed by
  * hand in a dump are timed. */
 #include "driver/driver.h"
+#include "runtime/abi/meta_keys.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -108,8 +109,10 @@ static bool read_number(base_diag *d, const char *op, uint32_t *number) {
 static ir_module *around(const ir_func *from, ir_ref r) {
     ir_module *m = ir_module_new();
     m->level = IR_KERNEL;
-    ir_meta_set_string(m, "model.name", "op");
-    ir_meta_set_string(m, "precision", ir_meta_string(from->module, "precision", "f32"));
+    ir_meta_set_string(m, EBRU_META_MODEL_NAME.name, "op");
+    ir_meta_set_string(
+        m, EBRU_META_PRECISION.name,
+        ir_meta_string(from->module, EBRU_META_PRECISION.name, EBRU_META_PRECISION.otherwise));
     const ir_node *n = ir_get(from, r);
     bool *constant = ir_constants(from);
     struct extract x = {from, ir_func_new(m, "op"), constant,

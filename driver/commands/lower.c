@@ -5,6 +5,7 @@
 #include "driver/version.h"
 
 #include "frontend/files/files.h"
+#include "runtime/abi/meta_keys.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,7 +51,7 @@ ir_module *drv_load_ir(base_diag *d, const char *path) {
     if (!strcmp(path, "-")) {
         base_str text = {0};
         if (read_stdin(&text))
-            m = ir_parse(d, "<stdin>", text.data, text.len);
+            m = fe_parse_ir(d, "<stdin>", text.data, text.len);
         else
             base_error(d, NULL, "cannot read standard input");
         base_str_free(&text);
@@ -58,7 +59,7 @@ ir_module *drv_load_ir(base_diag *d, const char *path) {
     }
     fe_bytes text;
     if (!fe_file_read(d, path, (size_t)1 << 30, &text)) return NULL;
-    m = ir_parse(d, path, text.data, text.size);
+    m = fe_parse_ir(d, path, text.data, text.size);
     fe_bytes_free(&text);
     return m;
 }
@@ -178,10 +179,13 @@ void drv_build_free(drv_build *b) {
 static char *build_info(const drv_options *o, const drv_build *b) {
     base_str s = {0};
     base_str_addf(&s, "ebru build info\nversion: %s\n", drv_version);
-    base_str_addf(&s, "model: %s\n", ir_meta_string(b->levels[0].module, "model.name", "unnamed"));
+    base_str_addf(&s, "model: %s\n",
+                  ir_meta_string(b->levels[0].module, EBRU_META_MODEL_NAME.name,
+                                 EBRU_META_MODEL_NAME.otherwise));
     base_str_addf(&s, "precision: %s\noptimisation: -O%d\nparameters: %lld\n",
-                  ir_meta_string(b->levels[0].module, "precision", "f32"), (int)o->opt_level,
-                  (long long)ir_parameter_count(b->levels[0].module));
+                  ir_meta_string(b->levels[0].module, EBRU_META_PRECISION.name,
+                                 EBRU_META_PRECISION.otherwise),
+                  (int)o->opt_level, (long long)ir_parameter_count(b->levels[0].module));
     for (uint32_t i = 0; i < o->lora_count; i++) {
         const char *slash = strrchr(o->loras[i].path, '/');
         const char *name = slash ? slash + 1 : o->loras[i].path;
@@ -223,7 +227,7 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
     const char *term = getenv("TERM");
     struct progress p = {!o->quiet, isatty(2) && term && strcmp(term, "dumb") != 0, ""};
     for (uint32_t i = 0; i < b->count; i++)
-        ir_meta_set_string(b->levels[i].module, "ebru.version", drv_version);
+        ir_meta_set_string(b->levels[i].module, EBRU_META_EBRU_VERSION.name, drv_version);
     cg_options c = {
         .kind = kind,
         .output = output,

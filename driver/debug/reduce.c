@@ -7,6 +7,7 @@
  * nothing more goes. Every candidate is verified before it is tested. */
 #include "ir/analysis/reduce.h"
 #include "driver/debug/verify_layers.h"
+#include "runtime/abi/meta_keys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -161,7 +162,8 @@ static bool drop_meta(reducer *r) {
     ir_module *m = parse(&r->best);
     size_t kept = 0, had = m->meta.count;
     for (size_t i = 0; i < m->meta.count; i++)
-        if (!strcmp(m->meta.items[i].key, "passes.after")) m->meta.items[kept++] = m->meta.items[i];
+        if (!strcmp(m->meta.items[i].key, EBRU_META_PASSES_AFTER.name))
+            m->meta.items[kept++] = m->meta.items[i];
     m->meta.count = kept;
     if (kept < had) return try_module(r, m);
     ir_module_free(m);

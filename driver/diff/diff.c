@@ -4,6 +4,7 @@
 #include "base/number.h"
 
 #include "frontend/files/files.h"
+#include "runtime/abi/meta_keys.h"
 
 #include <regex.h>
 #include <string.h>
@@ -266,7 +267,7 @@ static const char *meta_text(diff *d, const ir_meta *e) {
 
 /* How far a module has come is told in the head, and makes no difference by itself. */
 static bool is_progress(const char *key) {
-    return !strcmp(key, "passes.after");
+    return !strcmp(key, EBRU_META_PASSES_AFTER.name);
 }
 
 static void compare_meta(diff *d) {

@@ -1,12 +1,13 @@
 /* ebru diff --json: one object; schema in docs/inspecting.md. */
 #include "driver/diff/diff.h"
 #include "driver/json_writer.h"
+#include "runtime/abi/meta_keys.h"
 
 static void add_side(cJSON *to, const char *key, const char *path, const ir_module *m) {
     cJSON *o = drv_json_object(to, key);
     drv_json_text(o, "level", ir_level_name[m->level]);
     drv_json_text(o, "path", path);
-    drv_json_text(o, "after", ir_meta_string(m, "passes.after", NULL));
+    drv_json_text(o, "after", ir_meta_string(m, EBRU_META_PASSES_AFTER.name, NULL));
 }
 
 static void add_counts(cJSON *to, const diff_counts *c) {

@@ -13,6 +13,7 @@
  * A node is rewired when nothing but the nodes it reads differs: mostly it reads what took the
  * place of something. */
 #include "driver/diff/diff.h"
+#include "runtime/abi/meta_keys.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -204,7 +205,7 @@ static void add_rows(const char *what, const diff_row *rows, size_t count, bool 
 }
 
 static void add_head(const char *sign, const char *path, const ir_module *m, base_str *out) {
-    const char *after = ir_meta_string(m, "passes.after", NULL);
+    const char *after = ir_meta_string(m, EBRU_META_PASSES_AFTER.name, NULL);
     base_str_addf(out, "%s %s: level %s%s%s\n", sign, shown(path), ir_level_name[m->level],
                   after ? ", after " : "", after ? shown(after) : "");
 }

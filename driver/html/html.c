@@ -4,6 +4,7 @@
 #include "driver/analyze/documents.h"
 #include "driver/report/trace.h"
 #include "driver/version.h"
+#include "runtime/abi/meta_keys.h"
 
 #include <string.h>
 
@@ -62,7 +63,7 @@ static void add_build(drv_html *h, const drv_options *o, const drv_build *b, dou
     drv_add_decisions(h->data, c, h->paths);
     add_ops(h->data);
     drv_json_text(h->data, "input", o->model);
-    drv_json_text(h->data, "ignored", ir_meta_string(m, "pipeline.ignored", NULL));
+    drv_json_text(h->data, "ignored", ir_meta_string(m, EBRU_META_PIPELINE_IGNORED.name, NULL));
     drv_json_int(h->data, "parameters", ir_parameter_count(m));
     drv_json_bool(h->data, "random_weights", o->random_weights);
     drv_json_real(h->data, "seconds", seconds);

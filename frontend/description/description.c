@@ -12,6 +12,7 @@
 #include "frontend/build/layers.h"
 #include "frontend/description/description_check.h"
 #include "frontend/diffusers/diffusers.h"
+#include "runtime/abi/meta_keys.h"
 
 enum { MAX_BLOCKS = 100000, MAX_REPEAT = 4096, MAX_LIST = 256 };
 
@@ -403,8 +404,8 @@ static bool keep_functions(document *t) {
 static void general_meta(document *t) {
     const char *name = base_json_opt_string(t->root, "name", NULL),
                *about = base_json_opt_string(t->root, "about", NULL);
-    if (name) ir_meta_set_string(t->m, "model.name", name);
-    if (about) ir_meta_set_string(t->m, "model.about", about);
+    if (name) ir_meta_set_string(t->m, EBRU_META_MODEL_NAME.name, name);
+    if (about) ir_meta_set_string(t->m, EBRU_META_MODEL_ABOUT.name, about);
 }
 
 bool fe_load_description(base_diag *d, ir_module *m, const char *path, base_json *doc,

@@ -4,27 +4,28 @@
 
 #include "frontend/description/description_check.h"
 #include "frontend/diffusers/diffusers.h"
+#include "runtime/abi/meta_keys.h"
 
 enum { MAX_CLASSES = 100000 };
-
-static const char *const kinds[] = {"none", "text_to_image", "class_to_image", "unconditional"};
-enum { NONE, TEXT, CLASS, UNCONDITIONAL, KINDS };
 
 static size_t kind_of(base_jval pipeline) {
     base_jval v = base_json_get(pipeline, "kind");
     const char *word;
-    if (!base_json_is(v, BASE_JSON_STRING) || !base_json_string(v, &word)) return NONE;
-    for (size_t i = 0; i < KINDS; i++)
-        if (strcmp(word, kinds[i]) == 0) return i;
-    return NONE;
+    if (!base_json_is(v, BASE_JSON_STRING) || !base_json_string(v, &word))
+        return EBRU_PIPELINE_NONE;
+    for (size_t i = 0; i < EBRU_PIPELINE_KIND_COUNT; i++)
+        if (strcmp(word, ebru_pipeline_kind_name[i]) == 0) return i;
+    return EBRU_PIPELINE_NONE;
 }
 
 const char *fe_desc_denoiser(base_jval pipeline) {
-    return kind_of(pipeline) == NONE ? NULL : base_json_opt_string(pipeline, "denoiser", "unet");
+    return kind_of(pipeline) == EBRU_PIPELINE_NONE
+               ? NULL
+               : base_json_opt_string(pipeline, "denoiser", "unet");
 }
 
 bool fe_desc_guidance(base_jval pipeline) {
-    return base_json_opt_bool(pipeline, "guidance", kind_of(pipeline) == TEXT);
+    return base_json_opt_bool(pipeline, "guidance", kind_of(pipeline) == EBRU_PIPELINE_TEXT);
 }
 
 /* The function a key names; NULL after reporting (or silently, when it is not `needed` and absent).
@@ -64,17 +65,25 @@ static bool needs(base_jval pipeline, const ir_func *f, const ir_type *t, const 
     return false;
 }
 
-static bool image_meta(ir_module *m, base_jval at, const char *what, const ir_type *t) {
-    static const char *const axes[] = {"channels", "height", "width"};
-    if (t->rank != 4) {
-        base_json_error(at, "the %s of the loop must be an image [B,C,H,W]", what);
-        return false;
-    }
-    for (int i = 0; i < 3; i++) {
-        char key[64];
-        snprintf(key, sizeof key, "%s.%s", what, axes[i]);
-        ir_meta_set_int(m, key, t->dim[i + 1]);
-    }
+/* Channels, height and width of what the loop denoises, or of its pictures. */
+static bool is_4d(base_jval at, const char *what, const ir_type *t) {
+    if (t->rank != 4) base_json_error(at, "the %s of the loop must be an image [B,C,H,W]", what);
+    return t->rank == 4;
+}
+
+static bool latent_meta(ir_module *m, base_jval at, const ir_type *t) {
+    if (!is_4d(at, "latent", t)) return false;
+    ir_meta_set_int(m, EBRU_META_LATENT_CHANNELS.name, t->dim[1]);
+    ir_meta_set_int(m, EBRU_META_LATENT_HEIGHT.name, t->dim[2]);
+    ir_meta_set_int(m, EBRU_META_LATENT_WIDTH.name, t->dim[3]);
+    return true;
+}
+
+static bool image_meta(ir_module *m, base_jval at, const ir_type *t) {
+    if (!is_4d(at, "image", t)) return false;
+    ir_meta_set_int(m, EBRU_META_IMAGE_CHANNELS.name, t->dim[1]);
+    ir_meta_set_int(m, EBRU_META_IMAGE_HEIGHT.name, t->dim[2]);
+    ir_meta_set_int(m, EBRU_META_IMAGE_WIDTH.name, t->dim[3]);
     return true;
 }
 
@@ -86,19 +95,19 @@ static bool read_classes(ir_module *m, base_jval pipeline) {
     if (!base_json_present(v)) return false;
     if (!base_json_is(v, BASE_JSON_ARRAY)) {
         if (!base_json_int(v, &n, 1, MAX_CLASSES)) return false;
-        ir_meta_set_int(m, "classes.count", n);
+        ir_meta_set_int(m, EBRU_META_CLASSES_COUNT.name, n);
         return true;
     }
     bool fine = true;
     for (base_jval c = base_json_first(v); base_json_present(c); c = base_json_next(c), n++) {
-        char key[32];
-        snprintf(key, sizeof key, "class.%lld", (long long)n);
+        char key[64];
+        ebru_meta_numbered(EBRU_META_CLASS_NAME, n, key);
         if (base_json_string(c, &name))
             ir_meta_set_string(m, key, name);
         else
             fine = false;
     }
-    ir_meta_set_int(m, "classes.count", n);
+    ir_meta_set_int(m, EBRU_META_CLASSES_COUNT.name, n);
     if (!n) base_json_error(v, "'classes' is empty");
     return fine && n > 0;
 }
@@ -108,11 +117,11 @@ static bool read_decoder(ir_module *m, base_jval pipeline, const ir_type *sample
                          const ir_type **picture) {
     const ir_func *f = function(m, pipeline, "decoder", "vae.decode", false);
     int64_t scale = base_json_opt_int(pipeline, "scale", 1, 1, 64);
-    ir_meta_set_int(m, "vae.scale", scale);
+    ir_meta_set_int(m, EBRU_META_VAE_SCALE.name, scale);
     *picture = sample;
     if (!f)
         return !base_json_present(base_json_get(pipeline, "decoder")) &&
-               image_meta(m, pipeline, "image", sample);
+               image_meta(m, pipeline, sample);
     const ir_type *latent = input(f, "latent"), *image = output(f, "image");
     if (!needs(pipeline, f, latent, "input", "latent") ||
         !needs(pipeline, f, image, "output", "image"))
@@ -123,31 +132,36 @@ static bool read_decoder(ir_module *m, base_jval pipeline, const ir_type *sample
         return false;
     }
     *picture = image;
-    ir_meta_set_string(m, "pipeline.decoder", f->name);
-    ir_meta_set_float(m, "vae.scaling_factor",
+    ir_meta_set_string(m, EBRU_META_PIPELINE_DECODER.name, f->name);
+    ir_meta_set_float(m, EBRU_META_VAE_SCALING_FACTOR.name,
                       base_json_opt_double(pipeline, "scaling_factor", 1.0));
-    ir_meta_set_float(m, "vae.shift_factor", base_json_opt_double(pipeline, "shift_factor", 0.0));
-    return image_meta(m, pipeline, "image", image);
+    ir_meta_set_float(m, EBRU_META_VAE_SHIFT_FACTOR.name,
+                      base_json_opt_double(pipeline, "shift_factor", 0.0));
+    return image_meta(m, pipeline, image);
 }
 
 /* ---- pictures that go in ---- */
 
-static const char *const conditions[] = {"inpaint", "depth", "low_resolution"};
-enum { INPAINT, DEPTH, LOW_RESOLUTION, CONDITIONS };
-
-/* "condition": what the denoiser's channels behind the latent's are. CONDITIONS: there are none. */
+/* "condition": what the denoiser's channels behind the latent's are. */
 static bool read_condition(base_jval pipeline, const ir_func *f, const ir_type *sample,
                            const ir_type *latent, const ir_type *picture, size_t *condition) {
     base_jval v = base_json_get(pipeline, "condition");
-    *condition = CONDITIONS;
-    if (base_json_present(v) &&
-        !base_json_choice(v, "condition", conditions, CONDITIONS, condition))
-        return false;
-    const int64_t extra[] = {latent->dim[1] + 1, 1, picture->dim[1], 0};
+    *condition = EBRU_CONDITION_NONE;
+    if (base_json_present(v)) {
+        if (!base_json_choice(v, "condition", ebru_condition_name + 1, EBRU_CONDITION_COUNT - 1,
+                              condition))
+            return false;
+        ++*condition; /* none is said by silence */
+    }
+    const int64_t extra[EBRU_CONDITION_COUNT] = {
+        [EBRU_CONDITION_INPAINT] = latent->dim[1] + 1,
+        [EBRU_CONDITION_DEPTH] = 1,
+        [EBRU_CONDITION_LOW_RESOLUTION] = picture->dim[1],
+    };
     ir_type expected = *latent;
     expected.dim[1] += extra[*condition];
     if (!ir_shape_equal(sample, &expected)) {
-        if (*condition == CONDITIONS)
+        if (*condition == EBRU_CONDITION_NONE)
             base_json_error(pipeline, "the denoiser's result has another shape than its sample");
         else
             base_json_error(
@@ -156,7 +170,7 @@ static bool read_condition(base_jval pipeline, const ir_func *f, const ir_type *
                 (long long)extra[*condition]);
         return false;
     }
-    return *condition != LOW_RESOLUTION ||
+    return *condition != EBRU_CONDITION_LOW_RESOLUTION ||
            needs(pipeline, f, input(f, "class_labels"), "input", "class_labels");
 }
 
@@ -190,8 +204,8 @@ static bool read_low_res(ir_module *m, base_jval pipeline) {
     base_jval s = base_json_require(pipeline, "low_res");
     if (!base_json_present(s) || !base_json_expect(s, BASE_JSON_OBJECT)) return false;
     int64_t most = base_json_opt_int(s, "max_noise_level", 350, 0, 1000000);
-    ir_meta_set_int(m, "low_res.max_noise_level", most);
-    ir_meta_set_int(m, "low_res.noise_level",
+    ir_meta_set_int(m, EBRU_META_LOW_RES_MAX_NOISE_LEVEL.name, most);
+    ir_meta_set_int(m, EBRU_META_LOW_RES_NOISE_LEVEL.name,
                     base_json_opt_int(s, "noise_level", most < 20 ? most : 20, 0, most));
     return fe_scheduler_section_meta(m, "low_res", s, more, 2);
 }
@@ -206,24 +220,25 @@ static bool read_pictures(ir_module *m, base_jval pipeline, const ir_func *denoi
     if (!read_condition(pipeline, denoiser, sample, latent, picture, &condition) ||
         !read_encoder(m, pipeline, latent, picture, &encoder))
         return false;
-    bool pixels = !ir_meta_string(m, "pipeline.decoder", NULL), low = condition == LOW_RESOLUTION;
+    bool pixels = !ir_meta_string(m, EBRU_META_PIPELINE_DECODER.name, NULL),
+         low = condition == EBRU_CONDITION_LOW_RESOLUTION;
     if (!low && base_json_present(base_json_get(pipeline, "low_res"))) {
         base_json_error(base_json_get(pipeline, "low_res"),
                         "'low_res' is for the condition 'low_resolution'");
         return false;
     }
-    if (condition != CONDITIONS) {
-        ir_meta_set_string(m, "pipeline.condition", conditions[condition]);
+    if (condition != EBRU_CONDITION_NONE) {
+        ir_meta_set_string(m, EBRU_META_PIPELINE_CONDITION.name, ebru_condition_name[condition]);
         if (o->no_image_input) {
             base_error(
                 base_json_diag(pipeline.doc), NULL,
                 "--no-image-input: this model cannot do without a picture (its condition is '%s')",
-                conditions[condition]);
+                ebru_condition_name[condition]);
             return false;
         }
         if (!low && !encoder) {
             base_json_error(pipeline, "the condition '%s' needs an 'encoder'",
-                            conditions[condition]);
+                            ebru_condition_name[condition]);
             return false;
         }
     }
@@ -232,12 +247,12 @@ static bool read_pictures(ir_module *m, base_jval pipeline, const ir_func *denoi
         return true;
     }
     if (!pixels && !encoder && !low) return true;
-    ir_meta_set_int(m, "pipeline.image_input", 1);
+    ir_meta_set_int(m, EBRU_META_PIPELINE_IMAGE_INPUT.name, 1);
     if (low) return read_low_res(m, pipeline);
-    if (encoder) ir_meta_set_string(m, "pipeline.encoder", encoder->name);
+    if (encoder) ir_meta_set_string(m, EBRU_META_PIPELINE_ENCODER.name, encoder->name);
     double strength = base_json_opt_double(base_json_get(pipeline, "sampler"), "strength",
-                                           condition == INPAINT ? 1.0 : 0.8);
-    ir_meta_set_float(m, "sampler.strength", strength);
+                                           condition == EBRU_CONDITION_INPAINT ? 1.0 : 0.8);
+    ir_meta_set_float(m, EBRU_META_SAMPLER_STRENGTH.name, strength);
     if (strength > 0 && strength <= 1) return true;
     base_json_error(base_json_get(base_json_get(pipeline, "sampler"), "strength"),
                     "'strength' is above 0 and at most 1");
@@ -277,10 +292,10 @@ static bool read_text(base_diag *d, ir_module *m, base_jval pipeline, const ir_f
                         name);
         return false;
     }
-    ir_meta_set_string(m, "pipeline.text_encoder", f->name);
-    ir_meta_set_string(m, "pipeline.text_output", name);
-    ir_meta_set_int(m, "text.max_length", ids->dim[1]);
-    ir_meta_set_int(m, "text.width", state->dim[state->rank - 1]);
+    ir_meta_set_string(m, EBRU_META_PIPELINE_TEXT_ENCODER.name, f->name);
+    ir_meta_set_string(m, EBRU_META_PIPELINE_TEXT_OUTPUT.name, name);
+    ir_meta_set_int(m, EBRU_META_TEXT_MAX_LENGTH.name, ids->dim[1]);
+    ir_meta_set_int(m, EBRU_META_TEXT_WIDTH.name, state->dim[state->rank - 1]);
     return read_tokenizer(d, m, pipeline, path, ids->dim[1]);
 }
 
@@ -288,8 +303,8 @@ static bool read_sampler(ir_module *m, base_jval pipeline) {
     static const char *const more[] = {"steps", "guidance", "strength"};
     base_jval s = base_json_require(pipeline, "sampler");
     if (!base_json_present(s) || !base_json_expect(s, BASE_JSON_OBJECT)) return false;
-    ir_meta_set_int(m, "sampler.steps", base_json_opt_int(s, "steps", 50, 1, 1000000));
-    ir_meta_set_float(m, "sampler.guidance", base_json_opt_double(s, "guidance", 1.0));
+    ir_meta_set_int(m, EBRU_META_SAMPLER_STEPS.name, base_json_opt_int(s, "steps", 50, 1, 1000000));
+    ir_meta_set_float(m, EBRU_META_SAMPLER_GUIDANCE.name, base_json_opt_double(s, "guidance", 1.0));
     return fe_scheduler_section_meta(m, "sampler", s, more, 3);
 }
 
@@ -303,18 +318,20 @@ static bool read_loop(base_diag *d, ir_module *m, base_jval pipeline, size_t kin
         !needs(pipeline, f, t, "input", "timestep") || !needs(pipeline, f, out, "output", "sample"))
         return false;
     bool fine = true;
-    ir_meta_set_string(m, "pipeline.denoiser", f->name);
-    ir_meta_set_int(m, "pipeline.guidance", o->guidance_pair && fe_desc_guidance(pipeline));
+    ir_meta_set_string(m, EBRU_META_PIPELINE_DENOISER.name, f->name);
+    ir_meta_set_int(m, EBRU_META_PIPELINE_GUIDANCE.name,
+                    o->guidance_pair && fe_desc_guidance(pipeline));
     const ir_type *cond = input(f, "timestep_cond"); /* the guidance, in distilled models */
-    if (cond && cond->rank == 2) ir_meta_set_int(m, "pipeline.guidance_embedding", cond->dim[1]);
-    if (!image_meta(m, pipeline, "latent", out)) return false;
+    if (cond && cond->rank == 2)
+        ir_meta_set_int(m, EBRU_META_PIPELINE_GUIDANCE_EMBEDDING.name, cond->dim[1]);
+    if (!latent_meta(m, pipeline, out)) return false;
     fine &= read_decoder(m, pipeline, out, &picture);
     fine &= read_sampler(m, pipeline);
     if (fine) fine = read_pictures(m, pipeline, f, sample, out, picture, o);
-    if (kind == CLASS)
+    if (kind == EBRU_PIPELINE_CLASS)
         fine &= read_classes(m, pipeline) &&
                 needs(pipeline, f, input(f, "class_labels"), "input", "class_labels");
-    if (kind == TEXT) fine &= read_text(d, m, pipeline, f, path);
+    if (kind == EBRU_PIPELINE_TEXT) fine &= read_text(d, m, pipeline, f, path);
     return fine;
 }
 
@@ -322,13 +339,14 @@ bool fe_desc_pipeline(base_diag *d, ir_module *m, base_jval root, const char *pa
                       const fe_options *o) {
     base_jval pipeline = base_json_get(root, "pipeline"),
               kind_value = base_json_get(pipeline, "kind");
-    size_t kind = NONE;
+    size_t kind = EBRU_PIPELINE_NONE;
     bool fine = true;
     if (base_json_present(pipeline)) {
         base_json_require(pipeline, "kind");
-        fine = base_json_choice(kind_value, "kind of pipeline", kinds, KINDS, &kind);
+        fine = base_json_choice(kind_value, "kind of pipeline", ebru_pipeline_kind_name,
+                                EBRU_PIPELINE_KIND_COUNT, &kind);
     }
-    if (o->component) kind = NONE; /* a component alone has no loop */
-    ir_meta_set_string(m, "pipeline.kind", kinds[kind]);
-    return (kind == NONE || read_loop(d, m, pipeline, kind, path, o)) && fine;
+    if (o->component) kind = EBRU_PIPELINE_NONE; /* a component alone has no loop */
+    ir_meta_set_string(m, EBRU_META_PIPELINE_KIND.name, ebru_pipeline_kind_name[kind]);
+    return (kind == EBRU_PIPELINE_NONE || read_loop(d, m, pipeline, kind, path, o)) && fine;
 }

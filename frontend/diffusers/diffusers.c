@@ -79,7 +79,8 @@ bool fe_load_component(base_diag *d, ir_module *m, const char *path, const fe_op
         fe_component *part = &p.parts[kind];
         *part = (fe_component){.kind = kind, .wanted = true, .dir = p.root, .doc = doc};
         doc = NULL;
-        ir_meta_set_string(m, "pipeline.kind", "none");
+        ir_meta_set_string(m, EBRU_META_PIPELINE_KIND.name,
+                           ebru_pipeline_kind_name[EBRU_PIPELINE_NONE]);
         fine = options_fit(&p, kind) && fe_component_read(part) && fe_component_build(&p, part) &&
                keep_functions(&p);
     }
@@ -119,7 +120,8 @@ static bool open_scale(fe_pipeline *p, fe_component_kind kind) {
 }
 
 static bool load_one(fe_pipeline *p, const char *name) {
-    ir_meta_set_string(p->m, "pipeline.kind", "none");
+    ir_meta_set_string(p->m, EBRU_META_PIPELINE_KIND.name,
+                       ebru_pipeline_kind_name[EBRU_PIPELINE_NONE]);
     for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
         if (strcmp(name, fe_component_names[i]) == 0)
             return options_fit(p, (fe_component_kind)i) && open_scale(p, (fe_component_kind)i) &&

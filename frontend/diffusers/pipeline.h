@@ -6,11 +6,12 @@
  *   part_sizes.c        shapes of one call of a component
  *   pipeline_classes.c  the table of pipeline classes
  *   pipeline_check.c    whether the components fit together and what the denoiser is conditioned on
- *   pipeline_meta.c     the module's properties (docs/program.md) */
+ *   pipeline_meta.c     the module's properties (docs/properties.md) */
 #ifndef EBRU_FRONTEND_DIFFUSERS_PIPELINE_H
 #define EBRU_FRONTEND_DIFFUSERS_PIPELINE_H
 
 #include "frontend/diffusers/diffusers.h"
+#include "runtime/abi/meta_keys.h"
 
 typedef enum fe_component_kind {
     FE_COMPONENT_UNET,
@@ -37,14 +38,6 @@ typedef struct fe_component {
     } config;
 } fe_component;
 
-/* What the denoiser's input channels beyond the latent are, as bits. */
-typedef enum fe_condition {
-    FE_COND_NONE = 1,
-    FE_COND_INPAINT = 2,       /* mask, latent of the masked picture */
-    FE_COND_DEPTH = 4,         /* depth map */
-    FE_COND_LOW_RESOLUTION = 8 /* small picture; class_labels is its noise level */
-} fe_condition;
-
 /* What the constructors of pipelines change whatever the files say, as bits. */
 enum {
     FE_FIX_OFFSET = 1,      /* scheduler: steps_offset 1 */
@@ -55,10 +48,11 @@ enum {
 };
 
 typedef struct fe_pipeline_class {
-    const char *name, *kind; /* kind: "text_to_image" or "unconditional" */
+    const char *name;
+    ebru_pipeline_kind kind;
     /* bits 1 << fe_component_kind; FE_COMPONENT_TEXT may be absent beside FE_COMPONENT_TEXT_2 */
     unsigned parts;
-    unsigned conditions; /* which fe_condition its U-Net may have */
+    unsigned conditions; /* bits 1 << ebru_condition: what its U-Net may take beside the latent */
     unsigned fixes;      /* FE_FIX_ bits */
     bool unguided;       /* never runs an unconditional half */
     int64_t steps;       /* defaults of diffusers' __call__ */
@@ -76,8 +70,8 @@ typedef struct fe_pipeline {
     base_json *index; /* model_index.json; NULL for a single component */
     fe_component parts[FE_COMPONENT_COUNT];
     const fe_pipeline_class *c; /* NULL when one component is built */
-    fe_condition condition;
-    bool guided; /* the denoiser is built for both halves of the batch, too */
+    ebru_condition condition;   /* from fe_pipeline_check on */
+    bool guided;                /* the denoiser is built for both halves of the batch, too */
 } fe_pipeline;
 
 /* ---- pipeline_classes.c ---- */

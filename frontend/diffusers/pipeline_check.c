@@ -35,32 +35,32 @@ int64_t fe_pipeline_time_ids(const fe_pipeline *p) {
 }
 
 bool fe_pipeline_image_input(const fe_pipeline *p) {
-    return p->c && p->condition && !p->o->no_image_input;
+    return p->c && !p->o->no_image_input;
 }
 
 /* The small picture of an upscaler goes to the denoiser as it is. */
 bool fe_pipeline_encodes(const fe_pipeline *p) {
     return fe_pipeline_image_input(p) && p->parts[FE_COMPONENT_VAE].wanted &&
-           p->condition != FE_COND_LOW_RESOLUTION;
+           p->condition != EBRU_CONDITION_LOW_RESOLUTION;
 }
 
 /* ---- the denoiser's channels ---- */
 
-static const struct {
-    fe_condition condition;
-    const char *name;
-} conditions[] = {{FE_COND_NONE, "a latent alone"},
-                  {FE_COND_INPAINT, "a latent, a mask and a masked picture"},
-                  {FE_COND_DEPTH, "a latent and a depth map"},
-                  {FE_COND_LOW_RESOLUTION, "a latent and a small picture"}};
+static const char *const inputs[EBRU_CONDITION_COUNT] = {
+    [EBRU_CONDITION_NONE] = "a latent alone",
+    [EBRU_CONDITION_INPAINT] = "a latent, a mask and a masked picture",
+    [EBRU_CONDITION_DEPTH] = "a latent and a depth map",
+    [EBRU_CONDITION_LOW_RESOLUTION] = "a latent and a small picture",
+};
 
-static int64_t extra_channels(const fe_pipeline *p, fe_condition condition) {
+static int64_t extra_channels(const fe_pipeline *p, ebru_condition condition) {
     const fe_vae_config *vae = &p->parts[FE_COMPONENT_VAE].config.vae;
     switch (condition) {
-    case FE_COND_NONE: return 0;
-    case FE_COND_INPAINT: return vae->latent_channels + 1;
-    case FE_COND_DEPTH: return 1;
-    case FE_COND_LOW_RESOLUTION: return vae->out_channels;
+    case EBRU_CONDITION_NONE: return 0;
+    case EBRU_CONDITION_INPAINT: return vae->latent_channels + 1;
+    case EBRU_CONDITION_DEPTH: return 1;
+    case EBRU_CONDITION_LOW_RESOLUTION: return vae->out_channels;
+    case EBRU_CONDITION_COUNT: break;
     }
     return -1;
 }
@@ -69,13 +69,13 @@ static bool find_condition(fe_pipeline *p) {
     const fe_unet_config *unet = &p->parts[FE_COMPONENT_UNET].config.unet;
     int64_t extra = unet->in_channels - unet->out_channels;
     const char *instead = NULL;
-    for (size_t i = 0; i < COUNT(conditions); i++) {
-        bool matches = extra_channels(p, conditions[i].condition) == extra;
-        if (matches && p->c->conditions & conditions[i].condition) {
-            p->condition = conditions[i].condition;
+    for (unsigned i = 0; i < EBRU_CONDITION_COUNT; i++) {
+        bool matches = extra_channels(p, (ebru_condition)i) == extra;
+        if (matches && p->c->conditions & 1u << i) {
+            p->condition = (ebru_condition)i;
             return true;
         }
-        if (matches && p->parts[FE_COMPONENT_VAE].wanted) instead = conditions[i].name;
+        if (matches && p->parts[FE_COMPONENT_VAE].wanted) instead = inputs[i];
     }
     base_json_error(fe_config_at(unet->root, "in_channels"),
                     "unsupported in a %s: a U-Net that takes %lld channels and gives %lld%s%s",
@@ -89,13 +89,13 @@ static bool only_known_inputs(const fe_pipeline *p) {
     static const char message[] = "unsupported in a %s: '%s' (the component alone can be loaded)";
     const fe_unet_config *c = &p->parts[FE_COMPONENT_UNET].config.unet;
     bool text = p->c->parts & 1u << FE_COMPONENT_TEXT, xl = p->c->parts & 1u << FE_COMPONENT_TEXT_2;
-    bool labels = !text || p->condition == FE_COND_LOW_RESOLUTION, fine = true;
+    bool labels = !text || p->condition == EBRU_CONDITION_LOW_RESOLUTION, fine = true;
     if (c->class_kind != FE_CLASS_NONE && !(labels && c->class_kind == FE_CLASS_TABLE)) {
         const char *key = c->class_kind == FE_CLASS_TABLE ? "num_class_embeds" : "class_embed_type";
         base_json_error(fe_config_at(c->root, key), message, p->c->name, key);
         fine = false;
     }
-    if (p->condition == FE_COND_LOW_RESOLUTION && c->class_kind == FE_CLASS_NONE) {
+    if (p->condition == EBRU_CONDITION_LOW_RESOLUTION && c->class_kind == FE_CLASS_NONE) {
         base_json_error(c->root, "a %s needs a U-Net with 'num_class_embeds', for the noise level",
                         p->c->name);
         fine = false;
@@ -182,13 +182,13 @@ static bool addition_fits(const fe_pipeline *p) {
 
 static bool options_fit(const fe_pipeline *p) {
     bool text = p->c->parts & 1u << FE_COMPONENT_TEXT, fine = true;
-    bool needs = p->condition & (FE_COND_INPAINT | FE_COND_DEPTH | FE_COND_LOW_RESOLUTION);
+    bool needs = p->condition != EBRU_CONDITION_NONE;
     if (p->o->no_image_input && needs) {
         base_error(p->d, NULL,
                    "--no-image-input: this model cannot do without a picture: its U-Net takes %s",
-                   p->condition == FE_COND_INPAINT ? "a masked picture"
-                   : p->condition == FE_COND_DEPTH ? "a depth map"
-                                                   : "a small picture");
+                   p->condition == EBRU_CONDITION_INPAINT ? "a masked picture"
+                   : p->condition == EBRU_CONDITION_DEPTH ? "a depth map"
+                                                          : "a small picture");
         fine = false;
     }
     if (!text && (p->o->clip_skip || p->o->prompt_chunks)) {

@@ -13,32 +13,32 @@ enum {
     SD = LATENT | 1 << FE_COMPONENT_TEXT,
     XL = SD | 1 << FE_COMPONENT_TEXT_2,
     FIX_SD = FE_FIX_OFFSET | FE_FIX_CLIP | FE_FIX_SAMPLE_SIZE,
+    PLAIN = 1 << EBRU_CONDITION_NONE,
+    DEPTH = 1 << EBRU_CONDITION_DEPTH,
+    SMALL = 1 << EBRU_CONDITION_LOW_RESOLUTION,
+    MASK = PLAIN | 1 << EBRU_CONDITION_INPAINT,
     /* Checkpoints were published under the plain class whatever their U-Net was trained for. */
-    ANY = FE_COND_NONE | FE_COND_INPAINT | FE_COND_DEPTH,
-    MASK = FE_COND_NONE | FE_COND_INPAINT
+    ANY = MASK | DEPTH
 };
-
-#define TEXT "text_to_image"
-#define FREE "unconditional"
+#define TEXT EBRU_PIPELINE_TEXT
+#define FREE EBRU_PIPELINE_UNCONDITIONAL
 
 static const fe_pipeline_class classes[] = {
     {"StableDiffusionPipeline", TEXT, SD, ANY, FIX_SD, false, 50, 7.5, 0.8},
     {"StableDiffusionImg2ImgPipeline", TEXT, SD, ANY, FIX_SD, false, 50, 7.5, 0.8},
     {"StableDiffusionInpaintPipeline", TEXT, SD, MASK,
      FE_FIX_OFFSET | FE_FIX_PRK | FE_FIX_SAMPLE_SIZE, false, 50, 7.5, 1.0},
-    {"StableDiffusionInpaintPipelineLegacy", TEXT, SD, FE_COND_NONE, FIX_SD, false, 50, 7.5, 0.8},
-    {"StableDiffusionDepth2ImgPipeline", TEXT, SD, FE_COND_DEPTH, FE_FIX_SAMPLE_SIZE, false, 50,
-     7.5, 0.8},
-    {"StableDiffusionUpscalePipeline", TEXT, SD, FE_COND_LOW_RESOLUTION, FE_FIX_SCALING, false, 75,
-     9.0, 1.0},
+    {"StableDiffusionInpaintPipelineLegacy", TEXT, SD, PLAIN, FIX_SD, false, 50, 7.5, 0.8},
+    {"StableDiffusionDepth2ImgPipeline", TEXT, SD, DEPTH, FE_FIX_SAMPLE_SIZE, false, 50, 7.5, 0.8},
+    {"StableDiffusionUpscalePipeline", TEXT, SD, SMALL, FE_FIX_SCALING, false, 75, 9.0, 1.0},
     {"StableDiffusionXLPipeline", TEXT, XL, MASK, 0, false, 50, 5.0, 0.3},
     {"StableDiffusionXLImg2ImgPipeline", TEXT, XL, MASK, 0, false, 50, 5.0, 0.3},
     {"StableDiffusionXLInpaintPipeline", TEXT, XL, MASK, 0, false, 50, 7.5, 0.9999},
-    {"LatentConsistencyModelPipeline", TEXT, SD, FE_COND_NONE, 0, true, 4, 8.5, 0.8},
-    {"LatentConsistencyModelImg2ImgPipeline", TEXT, SD, FE_COND_NONE, 0, true, 4, 8.5, 0.8},
-    {"DDPMPipeline", FREE, UNET, FE_COND_NONE, 0, true, 1000, 1.0, 0.8},
-    {"DDIMPipeline", FREE, UNET, FE_COND_NONE, 0, true, 50, 1.0, 0.8},
-    {"PNDMPipeline", FREE, UNET, FE_COND_NONE, 0, true, 50, 1.0, 0.8},
+    {"LatentConsistencyModelPipeline", TEXT, SD, PLAIN, 0, true, 4, 8.5, 0.8},
+    {"LatentConsistencyModelImg2ImgPipeline", TEXT, SD, PLAIN, 0, true, 4, 8.5, 0.8},
+    {"DDPMPipeline", FREE, UNET, PLAIN, 0, true, 1000, 1.0, 0.8},
+    {"DDIMPipeline", FREE, UNET, PLAIN, 0, true, 50, 1.0, 0.8},
+    {"PNDMPipeline", FREE, UNET, PLAIN, 0, true, 50, 1.0, 0.8},
 };
 
 const fe_pipeline_class *fe_pipeline_find(base_jval index) {

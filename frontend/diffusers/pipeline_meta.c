@@ -1,5 +1,5 @@
-/* The properties of a whole pipeline (docs/program.md), schedulers and tokenizers among them; see
- * pipeline.h. */
+/* The properties of a whole pipeline (docs/properties.md), schedulers and tokenizers among them;
+ * see pipeline.h. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +17,8 @@ static void correct_sample_size(fe_pipeline *p) {
     char *end;
     long major = strtol(version, &end, 10), minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
     bool old = p->c->fixes & FE_FIX_SAMPLE_SIZE && major == 0 && minor < 9;
-    if ((old || p->condition == FE_COND_DEPTH) && c->sample_height < 64 && c->sample_width < 64)
+    if ((old || p->condition == EBRU_CONDITION_DEPTH) && c->sample_height < 64 &&
+        c->sample_width < 64)
         c->sample_height = c->sample_width = 64;
 }
 
@@ -49,11 +50,11 @@ static bool load_scheduler(fe_pipeline *p, const char *name, const char *prefix)
 
 static bool sampler_meta(fe_pipeline *p) {
     bool fine = load_scheduler(p, "scheduler", "sampler");
-    ir_meta_set_int(p->m, "sampler.steps", p->c->steps);
-    ir_meta_set_float(p->m, "sampler.guidance", p->c->guidance);
-    if (p->c->fixes & FE_FIX_OFFSET) ir_meta_set_int(p->m, "sampler.steps_offset", 1);
-    if (p->c->fixes & FE_FIX_CLIP) ir_meta_set_int(p->m, "sampler.clip_sample", 0);
-    if (p->c->fixes & FE_FIX_PRK) ir_meta_set_int(p->m, "sampler.skip_prk_steps", 1);
+    ir_meta_set_int(p->m, EBRU_META_SAMPLER_STEPS.name, p->c->steps);
+    ir_meta_set_float(p->m, EBRU_META_SAMPLER_GUIDANCE.name, p->c->guidance);
+    if (p->c->fixes & FE_FIX_OFFSET) ir_meta_set_int(p->m, EBRU_META_SAMPLER_STEPS_OFFSET.name, 1);
+    if (p->c->fixes & FE_FIX_CLIP) ir_meta_set_int(p->m, EBRU_META_SAMPLER_CLIP_SAMPLE.name, 0);
+    if (p->c->fixes & FE_FIX_PRK) ir_meta_set_int(p->m, EBRU_META_SAMPLER_SKIP_PRK_STEPS.name, 1);
     return fine;
 }
 
@@ -83,7 +84,7 @@ static void note_ignored(fe_pipeline *p) {
     for (size_t i = 0; i < COUNT(names); i++)
         if (fe_indexed_class(base_json_root(p->index), names[i], NULL))
             base_str_addf(&s, "%s%s", s.len ? ", " : "", names[i]);
-    if (s.len) ir_meta_set_string(p->m, "pipeline.ignored", s.data);
+    if (s.len) ir_meta_set_string(p->m, EBRU_META_PIPELINE_IGNORED.name, s.data);
     base_str_free(&s);
 }
 
@@ -94,25 +95,26 @@ static bool size_meta(fe_pipeline *p) {
     int64_t scale = fe_pixel_scale(p);
     fe_sizes s;
     if (!fe_unet_sizes(p, &s)) return false;
-    ir_meta_set_int(m, "latent.channels", unet->out_channels);
-    ir_meta_set_int(m, "latent.height", s.height);
-    ir_meta_set_int(m, "latent.width", s.width);
-    ir_meta_set_int(m, "vae.scale", scale);
-    ir_meta_set_int(m, "image.channels",
+    ir_meta_set_int(m, EBRU_META_LATENT_CHANNELS.name, unet->out_channels);
+    ir_meta_set_int(m, EBRU_META_LATENT_HEIGHT.name, s.height);
+    ir_meta_set_int(m, EBRU_META_LATENT_WIDTH.name, s.width);
+    ir_meta_set_int(m, EBRU_META_VAE_SCALE.name, scale);
+    ir_meta_set_int(m, EBRU_META_IMAGE_CHANNELS.name,
                     latent ? p->parts[FE_COMPONENT_VAE].config.vae.out_channels
                            : unet->in_channels);
-    ir_meta_set_int(m, "image.height", s.height * scale);
-    ir_meta_set_int(m, "image.width", s.width * scale);
+    ir_meta_set_int(m, EBRU_META_IMAGE_HEIGHT.name, s.height * scale);
+    ir_meta_set_int(m, EBRU_META_IMAGE_WIDTH.name, s.width * scale);
     return true;
 }
 
 static void vae_meta(fe_pipeline *p) {
     fe_vae_config *c = &p->parts[FE_COMPONENT_VAE].config.vae;
     if (!p->parts[FE_COMPONENT_VAE].wanted) return;
-    ir_meta_set_string(p->m, "pipeline.decoder", "vae.decode");
-    if (fe_pipeline_encodes(p)) ir_meta_set_string(p->m, "pipeline.encoder", "vae.encode");
-    ir_meta_set_float(p->m, "vae.scaling_factor", c->scaling_factor);
-    ir_meta_set_float(p->m, "vae.shift_factor", c->shift_factor);
+    ir_meta_set_string(p->m, EBRU_META_PIPELINE_DECODER.name, "vae.decode");
+    if (fe_pipeline_encodes(p))
+        ir_meta_set_string(p->m, EBRU_META_PIPELINE_ENCODER.name, "vae.encode");
+    ir_meta_set_float(p->m, EBRU_META_VAE_SCALING_FACTOR.name, c->scaling_factor);
+    ir_meta_set_float(p->m, EBRU_META_VAE_SHIFT_FACTOR.name, c->shift_factor);
     c->fold_statistics = true;
 }
 
@@ -125,23 +127,27 @@ static bool text_meta(fe_pipeline *p) {
     bool two = p->parts[FE_COMPONENT_TEXT_2].wanted;
     const char *output = two ? "penultimate_hidden_state" : "last_hidden_state";
     if (p->parts[FE_COMPONENT_TEXT].wanted) {
-        ir_meta_set_string(m, "pipeline.text_encoder", fe_component_names[FE_COMPONENT_TEXT]);
-        ir_meta_set_string(m, "pipeline.text_output", output);
+        ir_meta_set_string(m, EBRU_META_PIPELINE_TEXT_ENCODER.name,
+                           fe_component_names[FE_COMPONENT_TEXT]);
+        ir_meta_set_string(m, EBRU_META_PIPELINE_TEXT_OUTPUT.name, output);
     }
     if (two) {
-        ir_meta_set_string(m, "pipeline.text_encoder_2", fe_component_names[FE_COMPONENT_TEXT_2]);
-        ir_meta_set_string(m, "pipeline.text_output_2", output);
-        ir_meta_set_int(m, "text.force_zeros",
+        ir_meta_set_string(m, EBRU_META_PIPELINE_TEXT_ENCODER_2.name,
+                           fe_component_names[FE_COMPONENT_TEXT_2]);
+        ir_meta_set_string(m, EBRU_META_PIPELINE_TEXT_OUTPUT_2.name, output);
+        ir_meta_set_int(m, EBRU_META_TEXT_FORCE_ZEROS.name,
                         base_json_opt_bool(index, "force_zeros_for_empty_prompt", true));
     }
     if (unet->added_input) {
-        ir_meta_set_string(m, "pipeline.pooled_output", "text_embeds");
-        ir_meta_set_int(m, "time_ids.count", fe_pipeline_time_ids(p));
+        ir_meta_set_string(m, EBRU_META_PIPELINE_POOLED_OUTPUT.name, "text_embeds");
+        ir_meta_set_int(m, EBRU_META_TIME_IDS_COUNT.name, fe_pipeline_time_ids(p));
     }
-    if (unet->time_cond) ir_meta_set_int(m, "pipeline.guidance_embedding", unet->time_cond);
-    ir_meta_set_int(m, "text.max_length", text->positions);
-    ir_meta_set_int(m, "text.width", fe_pipeline_context(p));
-    if (p->o->prompt_chunks > 1) ir_meta_set_int(m, "text.chunks", p->o->prompt_chunks);
+    if (unet->time_cond)
+        ir_meta_set_int(m, EBRU_META_PIPELINE_GUIDANCE_EMBEDDING.name, unet->time_cond);
+    ir_meta_set_int(m, EBRU_META_TEXT_MAX_LENGTH.name, text->positions);
+    ir_meta_set_int(m, EBRU_META_TEXT_WIDTH.name, fe_pipeline_context(p));
+    if (p->o->prompt_chunks > 1)
+        ir_meta_set_int(m, EBRU_META_TEXT_CHUNKS.name, p->o->prompt_chunks);
     bool fine = load_tokenizer(p, FE_COMPONENT_TEXT, "tokenizer");
     return load_tokenizer(p, FE_COMPONENT_TEXT_2, "tokenizer_2") && fine;
 }
@@ -149,23 +155,22 @@ static bool text_meta(fe_pipeline *p) {
 static bool condition_meta(fe_pipeline *p) {
     const fe_unet_config *unet = &p->parts[FE_COMPONENT_UNET].config.unet;
     ir_module *m = p->m;
-    if (fe_pipeline_image_input(p)) ir_meta_set_int(m, "pipeline.image_input", 1);
-    if (p->condition == FE_COND_LOW_RESOLUTION) {
+    if (fe_pipeline_image_input(p)) ir_meta_set_int(m, EBRU_META_PIPELINE_IMAGE_INPUT.name, 1);
+    if (p->condition != EBRU_CONDITION_NONE)
+        ir_meta_set_string(m, EBRU_META_PIPELINE_CONDITION.name, ebru_condition_name[p->condition]);
+    if (p->condition == EBRU_CONDITION_LOW_RESOLUTION) {
         int64_t most =
-            base_json_opt_int(base_json_root(p->index), "max_noise_level", 350, 0, FE_MAX_CHANNELS);
+            base_json_opt_int(base_json_root(p->index), "max_noise_level",
+                              EBRU_META_LOW_RES_MAX_NOISE_LEVEL.otherwise, 0, FE_MAX_CHANNELS);
         if (most >= unet->classes) most = unet->classes - 1;
-        ir_meta_set_string(m, "pipeline.condition", "low_resolution");
-        ir_meta_set_int(m, "low_res.noise_level", most < 20 ? most : 20);
-        ir_meta_set_int(m, "low_res.max_noise_level", most);
+        ir_meta_set_int(m, EBRU_META_LOW_RES_NOISE_LEVEL.name, most < 20 ? most : 20);
+        ir_meta_set_int(m, EBRU_META_LOW_RES_MAX_NOISE_LEVEL.name, most);
         return load_scheduler(p, "low_res_scheduler", "low_res");
     }
     double strength = p->c->strength;
-    if (p->condition == FE_COND_DEPTH) ir_meta_set_string(m, "pipeline.condition", "depth");
-    if (p->condition == FE_COND_INPAINT) {
-        ir_meta_set_string(m, "pipeline.condition", "inpaint");
-        if (strength < 0.99) strength = 1.0; /* a plain class with a U-Net for inpainting */
-    }
-    if (fe_pipeline_image_input(p)) ir_meta_set_float(m, "sampler.strength", strength);
+    if (p->condition == EBRU_CONDITION_INPAINT && strength < 0.99)
+        strength = 1.0; /* a plain class with a U-Net for inpainting */
+    if (fe_pipeline_image_input(p)) ir_meta_set_float(m, EBRU_META_SAMPLER_STRENGTH.name, strength);
     return true;
 }
 
@@ -175,11 +180,12 @@ bool fe_pipeline_meta(fe_pipeline *p) {
     p->guided = p->o->guidance_pair && !p->c->unguided && !unet->time_cond;
     correct_sample_size(p);
     correct_scaling(p);
-    ir_meta_set_string(p->m, "pipeline.kind", labels ? "class_to_image" : p->c->kind);
-    ir_meta_set_string(p->m, "pipeline.class", p->c->name);
-    ir_meta_set_string(p->m, "pipeline.denoiser", "unet");
-    ir_meta_set_int(p->m, "pipeline.guidance", p->guided);
-    if (labels) ir_meta_set_int(p->m, "classes.count", unet->classes);
+    ir_meta_set_string(p->m, EBRU_META_PIPELINE_KIND.name,
+                       ebru_pipeline_kind_name[labels ? EBRU_PIPELINE_CLASS : p->c->kind]);
+    ir_meta_set_string(p->m, EBRU_META_PIPELINE_CLASS.name, p->c->name);
+    ir_meta_set_string(p->m, EBRU_META_PIPELINE_DENOISER.name, "unet");
+    ir_meta_set_int(p->m, EBRU_META_PIPELINE_GUIDANCE.name, p->guided);
+    if (labels) ir_meta_set_int(p->m, EBRU_META_CLASSES_COUNT.name, unet->classes);
     note_ignored(p);
     bool fine = sampler_meta(p);
     fine &= size_meta(p);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "frontend/diffusers/diffusers.h"
+#include "runtime/abi/meta_keys.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -22,55 +23,24 @@ static const struct {
     const char *old, *name;
 } aliases[] = {{"GaussianDDPMScheduler", "ddpm"}, {"GaussianDDIMScheduler", "ddim"}};
 
-typedef enum key_kind { INTEGER, NUMBER, FLAG, WORD, NUMBERS } key_kind;
-
 typedef struct sampler_key {
     const char *name;
-    key_kind kind;
-    int64_t min, max;     /* INTEGER */
-    const char *words[6]; /* WORD */
+    ebru_meta_type type;
+    int64_t least, most; /* of an INT */
+    const char *words;   /* of a CHOICE */
 } sampler_key;
 
 static const sampler_key keys[] = {
-    {"num_train_timesteps", INTEGER, 1, 1000000, {0}},
-    {"steps_offset", INTEGER, 0, 1000000, {0}},
-    {"solver_order", INTEGER, 1, 3, {0}},
-    {"original_inference_steps", INTEGER, 1, 1000000, {0}},
-    {"beta_start", NUMBER, 0, 0, {0}},
-    {"beta_end", NUMBER, 0, 0, {0}},
-    {"clip_sample_range", NUMBER, 0, 0, {0}},
-    {"shift", NUMBER, 0, 0, {0}},
-    {"timestep_scaling", NUMBER, 0, 0, {0}},
-    {"beta_schedule", WORD, 0, 0, {"linear", "scaled_linear", "squaredcos_cap_v2"}},
-    {"prediction_type", WORD, 0, 0, {"epsilon", "v_prediction", "sample"}},
-    {"timestep_spacing", WORD, 0, 0, {"linspace", "leading", "trailing"}},
-    {"variance_type", WORD, 0, 0, {"fixed_small", "fixed_large", "fixed_small_log"}},
-    {"final_sigmas_type", WORD, 0, 0, {"zero", "sigma_min"}},
-    {"algorithm_type",
-     WORD,
-     0,
-     0,
-     {"dpmsolver++", "dpmsolver", "sde-dpmsolver++", "sde-dpmsolver", "deis"}},
-    {"solver_type", WORD, 0, 0, {"midpoint", "heun", "bh2", "bh1", "logrho"}},
-    {"interpolation_type", WORD, 0, 0, {"linear", "log_linear"}},
-    {"trained_betas", NUMBERS, 0, 0, {0}},
-    {"sigma_min", NUMBER, 0, 0, {0}},
-    {"sigma_max", NUMBER, 0, 0, {0}},
-    {"dynamic_thresholding_ratio", NUMBER, 0, 0, {0}},
-    {"sample_max_value", NUMBER, 0, 0, {0}},
-    {"thresholding", FLAG, 0, 0, {0}},
-    {"use_exponential_sigmas", FLAG, 0, 0, {0}},
-    {"use_beta_sigmas", FLAG, 0, 0, {0}},
-    {"use_lu_lambdas", FLAG, 0, 0, {0}},
-    {"clip_sample", FLAG, 0, 0, {0}},
-    {"set_alpha_to_one", FLAG, 0, 0, {0}},
-    {"skip_prk_steps", FLAG, 0, 0, {0}},
-    {"use_karras_sigmas", FLAG, 0, 0, {0}},
-    {"lower_order_final", FLAG, 0, 0, {0}},
-    {"euler_at_final", FLAG, 0, 0, {0}},
-    {"rescale_betas_zero_snr", FLAG, 0, 0, {0}},
-    {"use_clipped_model_output", FLAG, 0, 0, {0}},
+#define SETTING(ID, key, TYPE, least, most, words, GIVEN, place, doc)                              \
+    {key, EBRU_META_TYPE_##TYPE, least, most, words},
+#include "runtime/abi/meta_keys.def"
 };
+/* Places in `keys`. */
+enum {
+#define SETTING(ID, ...) SETTING_##ID,
+#include "runtime/abi/meta_keys.def"
+};
+enum { MAX_WORDS = 6 };
 
 /* Keys that would change the arithmetic in ways that are not built; their harmless values pass. */
 static const char *const unsupported[] = {"use_flow_sigmas", "use_dynamic_shifting",
@@ -95,9 +65,16 @@ static bool sampler_class(base_jval v, const char **name) {
     return true;
 }
 
+/* PREFIX.KEY, from the module's arena. */
+static const char *setting(const ir_module *m, const char *prefix, const sampler_key *k) {
+    return base_arena_printf(m->arena, "%s.%s", prefix, k->name);
+}
+
 /* trained_betas: as many numbers as timesteps were trained, as one text of float32 values. */
-static bool read_numbers(ir_module *m, base_jval v, const char *key) {
-    int64_t trained = ir_meta_int(m, "sampler.num_train_timesteps", 1000);
+static bool read_numbers(ir_module *m, const char *prefix, base_jval v, const char *key) {
+    enum { DIFFUSERS_DEFAULT = 1000 };
+    int64_t trained =
+        ir_meta_int(m, setting(m, prefix, &keys[SETTING_NUM_TRAIN_TIMESTEPS]), DIFFUSERS_DEFAULT);
     if (!base_json_expect(v, BASE_JSON_ARRAY)) return false;
     size_t n = base_json_length(v);
     if (n != (size_t)trained) {
@@ -117,38 +94,55 @@ static bool read_numbers(ir_module *m, base_jval v, const char *key) {
     return fine;
 }
 
+/* Splits "a|b" into an arena; returns how many words there are. */
+static size_t split(base_arena *a, const char *words, const char *out[MAX_WORDS]) {
+    size_t count = 0;
+    for (const char *w = words; *w; count++) {
+        size_t n = strcspn(w, "|");
+        if (count == MAX_WORDS) ICE("more than %d words: %s", MAX_WORDS, words);
+        out[count] = base_arena_strndup(a, w, n);
+        w += n + (w[n] == '|');
+    }
+    return count;
+}
+
 static bool read_key(ir_module *m, const char *prefix, base_jval v, const sampler_key *k) {
-    char key[64];
-    snprintf(key, sizeof key, "%s.%s", prefix, k->name);
+    const char *key = setting(m, prefix, k), *words[MAX_WORDS];
     int64_t integer;
     double number;
     bool flag;
-    size_t count = 0, i;
-    switch (k->kind) {
-    case INTEGER:
-        if (!base_json_int(v, &integer, k->min, k->max)) return false;
+    size_t i;
+    switch (k->type) {
+    case EBRU_META_TYPE_INT:
+        if (!base_json_int(v, &integer, k->least, k->most)) return false;
         ir_meta_set_int(m, key, integer);
         return true;
-    case NUMBER:
+    case EBRU_META_TYPE_FLOAT:
         if (!base_json_double(v, &number)) return false;
         ir_meta_set_float(m, key, number);
         return true;
-    case FLAG:
+    case EBRU_META_TYPE_FLAG:
         if (!base_json_bool(v, &flag)) return false;
         ir_meta_set_int(m, key, flag);
         return true;
-    case NUMBERS: return read_numbers(m, v, key);
-    case WORD: break;
+    case EBRU_META_TYPE_NUMBERS: return read_numbers(m, prefix, v, key);
+    case EBRU_META_TYPE_CHOICE: break;
+    case EBRU_META_TYPE_STRING: ICE("no setting is any string: %s", key);
     }
-    while (count < COUNT(k->words) && k->words[count]) count++;
-    if (!base_json_choice(v, k->name, k->words, count, &i)) return false;
-    ir_meta_set_string(m, key, k->words[i]);
+    if (!base_json_choice(v, k->name, words, split(m->arena, k->words, words), &i)) return false;
+    ir_meta_set_string(m, key, words[i]);
     return true;
 }
 
 /* Everything but the class. */
 static bool read_keys(ir_module *m, const char *prefix, base_jval root) {
-    bool fine = fe_config_unsupported(root, unsupported, COUNT(unsupported));
+    bool fine = fe_config_unsupported(root, unsupported, COUNT(unsupported)), x0;
+    base_jval predict =
+        base_json_get(root, "predict_x0"); /* UniPC; unlike the others, on if absent */
+    if (base_json_is(predict, BASE_JSON_BOOL) && base_json_bool(predict, &x0) && !x0) {
+        base_json_error(predict, "unsupported: 'predict_x0' is false");
+        fine = false;
+    }
     for (size_t i = 0; i < COUNT(keys); i++) {
         base_jval v = base_json_get(root, keys[i].name);
         if (base_json_present(v) && !base_json_is_null(v)) fine &= read_key(m, prefix, v, &keys[i]);
@@ -168,7 +162,7 @@ bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, base_jval root, 
     if (name) ir_meta_set_string(m, key, name);
     fine &= read_keys(m, prefix, root);
     if (base_json_is(timesteps, BASE_JSON_INT)) /* of GaussianDDPMScheduler */
-        fine &= read_key(m, prefix, timesteps, &keys[0]);
+        fine &= read_key(m, prefix, timesteps, &keys[SETTING_NUM_TRAIN_TIMESTEPS]);
     return fine;
 }
 

@@ -6,13 +6,26 @@
 
 #include "frontend/diffusers/diffusers.h"
 #include "frontend/ldm/clip_vocabulary.h"
+#include "runtime/abi/meta_keys.h"
 #include "runtime/text/tokenizer_build.h"
 
 /* CLIP's tokenizer reads that many lines of merges.txt: 49152 - 256 - 2. */
 enum { MERGES_USED = 48894 };
 
+/* Properties of a tokenizer, NAME.KEY each: TOKENIZER rows of meta_keys.def. */
+typedef enum token_key {
+#define TOKENIZER(ID, ...) KEY_##ID,
+#include "runtime/abi/meta_keys.def"
+} token_key;
+static const char *const key_names[] = {
+#define TOKENIZER(ID, key, ...) key,
+#include "runtime/abi/meta_keys.def"
+};
+
+/* A special token; in the files it is called as its text is in the properties ("bos_token"). */
 typedef struct special {
-    const char *key, *fallback;
+    token_key id, text;
+    const char *fallback;
     char *token; /* NULL until found; base_alloc'd */
 } special;
 
@@ -26,7 +39,7 @@ static void set_token(special *s, const char *text) {
 static bool read_specials(base_jval root, special *specials, size_t n) {
     bool fine = true;
     for (size_t i = 0; i < n; i++) {
-        base_jval v = base_json_get(root, specials[i].key);
+        base_jval v = base_json_get(root, key_names[specials[i].text]);
         const char *text;
         if (!base_json_present(v) || base_json_is_null(v)) continue;
         if (base_json_is(v, BASE_JSON_OBJECT)) v = base_json_require(v, "content");
@@ -63,8 +76,8 @@ static bool token_id(base_jval vocab, const char *token, int64_t *id) {
 }
 
 /* Text of "NAME.KEY", from the module's arena. */
-static const char *meta_key(const ir_module *m, const char *name, const char *key) {
-    return base_arena_printf(m->arena, "%s.%s", name, key);
+static const char *meta_key(const ir_module *m, const char *name, token_key key) {
+    return base_arena_printf(m->arena, "%s.%s", name, key_names[key]);
 }
 
 static bool set_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, special *specials,
@@ -73,14 +86,11 @@ static bool set_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, 
     if (!doc) return false;
     bool fine = base_json_expect(base_json_root(doc), BASE_JSON_OBJECT);
     for (size_t i = 0; fine && i < n; i++) {
-        char key[64];
         const char *token = specials[i].token ? specials[i].token : specials[i].fallback;
         int64_t id;
         fine = token_id(base_json_root(doc), token, &id);
-        snprintf(key, sizeof key, "%s.%s", name, specials[i].key);
-        ir_meta_set_string(m, key, token);
-        key[strlen(key) - strlen("_token")] = 0;
-        if (fine) ir_meta_set_int(m, key, id);
+        ir_meta_set_string(m, meta_key(m, name, specials[i].text), token);
+        if (fine) ir_meta_set_int(m, meta_key(m, name, specials[i].id), id);
     }
     base_json_free(doc);
     return fine;
@@ -88,10 +98,10 @@ static bool set_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, 
 
 bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir,
                        int64_t max_length) {
-    special specials[] = {{"bos_token", "<|startoftext|>", NULL},
-                          {"eos_token", "<|endoftext|>", NULL},
-                          {"pad_token", "<|endoftext|>", NULL},
-                          {"unk_token", "<|endoftext|>", NULL}};
+    special specials[] = {{KEY_BOS, KEY_BOS_TOKEN, "<|startoftext|>", NULL},
+                          {KEY_EOS, KEY_EOS_TOKEN, "<|endoftext|>", NULL},
+                          {KEY_PAD, KEY_PAD_TOKEN, "<|endoftext|>", NULL},
+                          {KEY_UNK, KEY_UNK_TOKEN, "<|endoftext|>", NULL}};
     enum { COUNT = 4 };
     bool fine = true;
     for (int i = 0; i < 2; i++) {
@@ -106,10 +116,10 @@ bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir
     fine &= read_file(d, dir, "special_tokens_map.json", specials, COUNT, &max_length);
     if (fine) fine = set_meta(d, m, name, dir, specials, COUNT);
     if (fine) {
-        ir_meta_set_string(m, meta_key(m, name, "vocab"), fe_dir_join(dir, "vocab.json"));
-        ir_meta_set_string(m, meta_key(m, name, "merges"), fe_dir_join(dir, "merges.txt"));
-        ir_meta_set_int(m, meta_key(m, name, "max_length"), max_length);
-        ir_meta_set_int(m, meta_key(m, name, "lower_case"), 1);
+        ir_meta_set_string(m, meta_key(m, name, KEY_VOCAB), fe_dir_join(dir, "vocab.json"));
+        ir_meta_set_string(m, meta_key(m, name, KEY_MERGES), fe_dir_join(dir, "merges.txt"));
+        ir_meta_set_int(m, meta_key(m, name, KEY_MAX_LENGTH), max_length);
+        ir_meta_set_int(m, meta_key(m, name, KEY_LOWER_CASE), 1);
     }
     for (int i = 0; i < COUNT; i++) base_free(specials[i].token);
     return fine;
@@ -130,14 +140,16 @@ static bool read_vocabulary(base_jval root, vocabulary *v) {
     return fine;
 }
 
-static uint32_t meta_id(const ir_module *m, const char *name, const char *token) {
+static uint32_t meta_id(const ir_module *m, const char *name, token_key token) {
     return (uint32_t)ir_meta_int(m, meta_key(m, name, token), 0);
 }
 
 /* The special tokens of the meta, each text once. */
 static size_t special_tokens(const ir_module *m, const char *name, rt_vocab_entry out[4]) {
-    static const char *const names[][2] = {
-        {"bos", "bos_token"}, {"eos", "eos_token"}, {"pad", "pad_token"}, {"unk", "unk_token"}};
+    static const token_key names[][2] = {{KEY_BOS, KEY_BOS_TOKEN},
+                                         {KEY_EOS, KEY_EOS_TOKEN},
+                                         {KEY_PAD, KEY_PAD_TOKEN},
+                                         {KEY_UNK, KEY_UNK_TOKEN}};
     size_t n = 0;
     for (int i = 0; i < 4; i++) {
         const char *text = ir_meta_string(m, meta_key(m, name, names[i][1]), NULL);
@@ -152,12 +164,14 @@ static unsigned char *build(base_diag *d, const ir_module *m, const char *name, 
                             const fe_bytes *merges, size_t *bytes) {
     rt_vocab_entry specials[4];
     rt_tokenizer_options o = {
-        .bos = meta_id(m, name, "bos"),
-        .eos = meta_id(m, name, "eos"),
-        .pad = meta_id(m, name, "pad"),
-        .unk = meta_id(m, name, "unk"),
-        .max_length = (uint32_t)ir_meta_int(m, meta_key(m, name, "max_length"), 77),
-        .lower_case = ir_meta_int(m, meta_key(m, name, "lower_case"), 1) != 0,
+        .bos = meta_id(m, name, KEY_BOS),
+        .eos = meta_id(m, name, KEY_EOS),
+        .pad = meta_id(m, name, KEY_PAD),
+        .unk = meta_id(m, name, KEY_UNK),
+        .max_length = (uint32_t)ir_meta_int(m, meta_key(m, name, KEY_MAX_LENGTH),
+                                            EBRU_META_TOKENIZER_MAX_LENGTH.otherwise),
+        .lower_case = ir_meta_int(m, meta_key(m, name, KEY_LOWER_CASE),
+                                  EBRU_META_TOKENIZER_LOWER_CASE.otherwise) != 0,
         .specials = specials,
         .special_count = special_tokens(m, name, specials),
     };
@@ -167,7 +181,7 @@ static unsigned char *build(base_diag *d, const ir_module *m, const char *name, 
     rt_status status = rt_tokenizer_build_blob(v->items, v->count, merges->data, merges->size,
                                                MERGES_USED, &o, &blob, &size, &why);
     if (status != RT_OK) {
-        const char *path = ir_meta_string(m, meta_key(m, name, "merges"), "");
+        const char *path = ir_meta_string(m, meta_key(m, name, KEY_MERGES), "");
         base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
         base_error(d, &loc, "the tokenizer cannot be built: %s", why.message);
         return NULL;
@@ -198,8 +212,8 @@ static base_json *load_vocabulary(base_diag *d, const char *path) {
 
 unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *name,
                                  size_t *bytes) {
-    const char *vocab_path = ir_meta_string(m, meta_key(m, name, "vocab"), NULL);
-    const char *merges_path = ir_meta_string(m, meta_key(m, name, "merges"), NULL);
+    const char *vocab_path = ir_meta_string(m, meta_key(m, name, KEY_VOCAB), NULL);
+    const char *merges_path = ir_meta_string(m, meta_key(m, name, KEY_MERGES), NULL);
     *bytes = 0;
     if (!vocab_path || !merges_path) return NULL;
     fe_bytes merges = {0};

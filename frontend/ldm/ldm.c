@@ -4,6 +4,7 @@
 
 #include "frontend/ldm/clip_vocabulary.h"
 #include "frontend/ldm/ldm.h"
+#include "runtime/abi/meta_keys.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -145,7 +146,7 @@ fe_ldm *fe_ldm_open(base_diag *d, ir_module *m, const char *path, const fe_optio
         return NULL;
     }
     note_strangers(f);
-    ir_meta_set_string(m, "model.about", f->system->title);
+    ir_meta_set_string(m, EBRU_META_MODEL_ABOUT.name, f->system->title);
     for (size_t i = 0; i < COMPONENTS; i++) {
         ldm->names[i] = (component_names){f, components[i]};
         ldm->namings[i] = (fe_naming){&ldm->names[i], place_in, owned_by};

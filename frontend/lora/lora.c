@@ -2,6 +2,7 @@
  * each complete group becomes an update of that weight (ir_lora), and everything else is collected
  * and reported at once. */
 #include "frontend/lora/lora.h"
+#include "runtime/abi/meta_keys.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -109,7 +110,9 @@ static void gather(merge *x, const fe_st_tensor *t) {
                   base_arena_printf(x->arena, "no part of a LoRA: '%s'", quoted(x, t->name)));
     } else {
         uint32_t weight = fe_lora_find(x->index, &name);
-        bool alone = strcmp(ir_meta_string(x->m, "pipeline.kind", "none"), "none") == 0;
+        bool alone = strcmp(ir_meta_string(x->m, EBRU_META_PIPELINE_KIND.name,
+                                           EBRU_META_PIPELINE_KIND.otherwise),
+                            ebru_pipeline_kind_name[EBRU_PIPELINE_NONE]) == 0;
         if (weight != UINT32_MAX)
             add_part(x, &name, weight, t);
         else if (alone && !fe_lora_has_component(x->m, name.component))

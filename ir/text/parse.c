@@ -242,20 +242,21 @@ static bool parse_meta(parser *p) {
     if (!*key) return fail_at(p, &at, "the key is empty");
     if (ir_meta_get(p->m, key)) return fail_at(p, &at, "the key appears twice");
     if (p->m->meta.count == MAX_META) return fail_at(p, &at, "more than %d meta entries", MAX_META);
+    int64_t i;
+    double f;
     if (p->tok.kind == TOK_STRING) {
         ir_meta_set_string(p->m, key, p->tok.text);
         next(p);
-        return true;
-    }
-    if (is_integer(&p->tok)) {
-        int64_t i;
+    } else if (is_integer(&p->tok)) {
         if (!read_i64(p, &i)) return false;
         ir_meta_set_int(p->m, key, i);
-        return true;
+    } else {
+        if (!read_f64(p, &f)) return false;
+        ir_meta_set_float(p->m, key, f);
     }
-    double f;
-    if (!read_f64(p, &f)) return false;
-    ir_meta_set_float(p->m, key, f);
+    ir_meta *e = &p->m->meta.items[p->m->meta.count - 1];
+    base_loc loc = ir_token_loc(p->source, &at);
+    e->line = loc.line, e->col = loc.col, e->length = loc.length;
     return true;
 }
 

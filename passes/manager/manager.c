@@ -6,6 +6,7 @@
  * raised when the next pass wants it; the higher levels are reached by required passes only. */
 #include "passes/manager/manager.h"
 #include "base/suggest.h"
+#include "runtime/abi/meta_keys.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -220,7 +221,7 @@ static void run_pass(run *r, uint32_t index) {
     if (plant && t.changed) pass_fault_plant(&r->fault, m, r->o->quiet ? NULL : r->o->print_to);
     if (t.changed) r->known &= p->keeps;
     if (r->everywhere && !r->o->verify_each) r->known |= p->gives;
-    if (!r->list) ir_meta_set_string(m, "passes.after", p->name);
+    if (!r->list) ir_meta_set_string(m, EBRU_META_PASSES_AFTER.name, p->name);
 }
 
 /* After a pass: verifier, round trip, given properties; then what the options want to see. */
@@ -300,7 +301,7 @@ static bool first_pass(run *r, uint32_t *first) {
     const char *name = r->o->start_after;
     *first = 0;
     if (!name) {
-        name = ir_meta_string(r->c->module, "passes.after", NULL);
+        name = ir_meta_string(r->c->module, EBRU_META_PASSES_AFTER.name, NULL);
         int at = name ? pass_index(name, strlen(name)) : -1;
         *first = (uint32_t)(at + 1);
         return true;
@@ -321,7 +322,8 @@ static bool run_default(run *r) {
     if (!fine) return false;
     for (uint32_t i = first; i <= last; i++)
         if (!step(r, i)) return false;
-    if (r->o->stop_after) ir_meta_set_string(r->c->module, "passes.after", r->o->stop_after);
+    if (r->o->stop_after)
+        ir_meta_set_string(r->c->module, EBRU_META_PASSES_AFTER.name, r->o->stop_after);
     return true;
 }
 

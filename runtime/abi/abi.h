@@ -70,8 +70,8 @@ struct ebru_level_desc {
     const ebru_run_fn *run;
 };
 
-/* A property of the model (pipeline, sampler constants ...): kind 0 integer, 1 float, 2 string.
- * Sorted by key. Keys are listed in docs/program.md. */
+/* A property of the model (pipeline, sampler constants ...): kind as ebru_meta_kind.
+ * Sorted by key. Keys are the rows of meta_keys.def. */
 struct ebru_meta_desc {
     const char *key;
     int32_t kind, reserved;

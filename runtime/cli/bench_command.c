@@ -117,7 +117,7 @@ static void print_row(const rt_engine *e, const struct ebru_function_desc *f, co
         "peak\":%.4f,"
         "\"arena_bytes\":%llu,\"weight_bytes\":%llu,\"peak_rss_bytes\":%ld}\n",
         component, f->name, dot ? dot + 1 : f->name, *where ? "\"weights\":\"" : "", where,
-        *where ? "\"," : "", rt_meta_string(e->model->tables, "precision", "f32"),
+        *where ? "\"," : "", rt_meta_string(e->model->tables, EBRU_META_PRECISION),
         e->model->level->name, rt_pool_size(e->pool), f->batch, median, ms[0], gflop, peak,
         peak > 0 ? rate / peak : 0, (unsigned long long)f->arena_bytes, (unsigned long long)weights,
         peak_rss());

@@ -117,11 +117,10 @@ static long class_number(const char *p, char **end) {
 static rt_status unknown_class(const struct job *j, const char *name, rt_error *err) {
     enum { MOST = 1000 };
     const char *names[MOST];
-    char key[32], hint[BASE_HINT_MAX];
+    char hint[BASE_HINT_MAX];
     int count = 0;
     for (int i = 0; i < j->info.classes && i < MOST; i++) {
-        snprintf(key, sizeof key, "class.%d", i);
-        const char *known = rt_meta_string(j->engine->model->tables, key, NULL);
+        const char *known = rt_meta_class_name(j->engine->model->tables, i);
         if (known) names[count++] = known;
     }
     return rt_fail(err, RT_ERR_USAGE, "--class: '%s' is no class; this model has 0 to %d%s", name,
@@ -171,9 +170,9 @@ static rt_status check_size(const struct job *j, rt_error *err) {
             "this program paints %dx%d pixels; compile with --size=%dx%d for another size",
             j->info.width, j->info.height, o->width ? o->width : j->info.width,
             o->height ? o->height : j->info.height);
-    if (o->prompt_count && j->info.kind != RT_PIPELINE_TEXT)
+    if (o->prompt_count && j->info.kind != EBRU_PIPELINE_TEXT)
         return rt_fail(err, RT_ERR_USAGE, "this model takes no prompt");
-    if (o->classes && j->info.kind != RT_PIPELINE_CLASS)
+    if (o->classes && j->info.kind != EBRU_PIPELINE_CLASS)
         return rt_fail(err, RT_ERR_USAGE, "this model has no classes");
     return rt_pictures_check(o, &j->info, err);
 }
@@ -204,7 +203,7 @@ static rt_status prepare(struct job *j, rt_error *err) {
     const rt_options *o = j->o;
     rt_status s = rt_pipeline_read(&j->info, j->engine->model->tables, err);
     if (s) return s;
-    if (j->info.kind == RT_PIPELINE_NONE)
+    if (j->info.kind == EBRU_PIPELINE_NONE)
         return rt_fail(err, RT_ERR_USAGE,
                        "this program holds networks but no pipeline: use --call or --bench");
     s = check_size(j, err);
@@ -224,8 +223,8 @@ static rt_status prepare(struct job *j, rt_error *err) {
         j->settings.sampler = rt_sampler_switch(&j->info.sampler, (rt_sampler_id)id);
     }
     choose_settings(j);
-    if (j->info.kind == RT_PIPELINE_TEXT) return text_requests(j, err);
-    if (j->info.kind == RT_PIPELINE_CLASS) return class_requests(j, err);
+    if (j->info.kind == EBRU_PIPELINE_TEXT) return text_requests(j, err);
+    if (j->info.kind == EBRU_PIPELINE_CLASS) return class_requests(j, err);
     return add_request(j, (rt_request){0}, err);
 }
 
@@ -233,7 +232,7 @@ static void picture_parameters(const struct job *j, FILE *f) {
     const rt_settings *s = &j->settings;
     if (s->guidance_rescale > 0) fprintf(f, "Guidance rescale: %g, ", s->guidance_rescale);
     if (s->weighted) fprintf(f, "Prompt weights: on, ");
-    if (j->info.condition == RT_CONDITION_LOW_RESOLUTION)
+    if (j->info.condition == EBRU_CONDITION_LOW_RESOLUTION)
         fprintf(f, "Noise level: %d, ", s->noise_level);
     else if (j->o->init_image)
         fprintf(f, "Denoising strength: %g, ", s->strength);
@@ -256,11 +255,11 @@ static char *parameters(const struct job *j, const rt_request *r) {
     if (r->prompt) fprintf(f, "CFG scale: %g, ", j->settings.guidance);
     picture_parameters(j, f);
     if (!r->prompt && j->info.classes) fprintf(f, "Class: %d, ", r->class_label);
-    if (rt_meta_has(t, "precision"))
-        fprintf(f, "Precision: %s, ", rt_meta_string(t, "precision", "f32"));
+    if (rt_meta_has(t, EBRU_META_PRECISION.name))
+        fprintf(f, "Precision: %s, ", rt_meta_string(t, EBRU_META_PRECISION));
     fprintf(f, "Seed: %llu, Size: %dx%d, Model: %s, RNG: torch-cpu, Version: ebru %s",
             (unsigned long long)r->seed, j->info.width, j->info.height,
-            rt_meta_string(t, "model.name", "unnamed"), rt_meta_string(t, "ebru.version", "0"));
+            rt_meta_string(t, EBRU_META_MODEL_NAME), rt_meta_string(t, EBRU_META_EBRU_VERSION));
     return fclose(f) ? NULL : out;
 }
 

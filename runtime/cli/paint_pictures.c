@@ -10,7 +10,7 @@
 
 /* Options that need a picture, or a model of some kind. */
 static rt_status check_suits(const rt_options *o, const rt_pipeline_info *info, rt_error *err) {
-    bool larger = info->condition == RT_CONDITION_LOW_RESOLUTION;
+    bool larger = info->condition == EBRU_CONDITION_LOW_RESOLUTION;
     const char *first = o->init_image ? "--init-img"
                         : o->mask     ? "--mask"
                         : o->depth    ? "--depth"
@@ -18,9 +18,9 @@ static rt_status check_suits(const rt_options *o, const rt_pipeline_info *info, 
     if (first && !info->image_input)
         return rt_fail(err, RT_ERR_USAGE, "%s: this program was compiled without picture input",
                        first);
-    if (o->mask && (larger || info->condition == RT_CONDITION_DEPTH))
+    if (o->mask && (larger || info->condition == EBRU_CONDITION_DEPTH))
         return rt_fail(err, RT_ERR_USAGE, "--mask: this model takes no mask");
-    if (o->depth && info->condition != RT_CONDITION_DEPTH)
+    if (o->depth && info->condition != EBRU_CONDITION_DEPTH)
         return rt_fail(err, RT_ERR_USAGE, "--depth: this model takes no depth map");
     if (o->noise_level >= 0 && !larger)
         return rt_fail(err, RT_ERR_USAGE,
@@ -28,7 +28,7 @@ static rt_status check_suits(const rt_options *o, const rt_pipeline_info *info, 
     if (o->strength >= 0 && larger)
         return rt_fail(err, RT_ERR_USAGE,
                        "--strength: this model paints its picture larger; see --noise-level");
-    if (o->weights && info->kind != RT_PIPELINE_TEXT)
+    if (o->weights && info->kind != EBRU_PIPELINE_TEXT)
         return rt_fail(err, RT_ERR_USAGE, "--prompt-weights: this model takes no prompt");
     if (o->guidance_rescale > 0 && !info->guidance_pair)
         return rt_fail(err, RT_ERR_USAGE,
@@ -43,10 +43,10 @@ static rt_status check_complete(const rt_options *o, const rt_pipeline_info *inf
     if (info->condition && !o->init_image)
         return rt_fail(err, RT_ERR_USAGE, "this model %s: give the picture with -i",
                        what[info->condition]);
-    if (info->condition == RT_CONDITION_INPAINT && !o->mask)
+    if (info->condition == EBRU_CONDITION_INPAINT && !o->mask)
         return rt_fail(err, RT_ERR_USAGE,
                        "this model repaints a part of a picture: give the part with --mask");
-    if (info->condition == RT_CONDITION_DEPTH && !o->depth)
+    if (info->condition == EBRU_CONDITION_DEPTH && !o->depth)
         return rt_fail(err, RT_ERR_USAGE,
                        "this model paints after a depth map: give it with --depth");
     if (o->mask && !o->init_image)
@@ -116,7 +116,7 @@ static rt_status read_depth(float **out, const char *path, int width, int height
 
 rt_status rt_pictures_read(rt_pictures *pictures, const rt_options *o, const rt_pipeline_info *info,
                            rt_error *err) {
-    bool larger = info->condition == RT_CONDITION_LOW_RESOLUTION;
+    bool larger = info->condition == EBRU_CONDITION_LOW_RESOLUTION;
     rt_status s = RT_OK;
     if (o->init_image)
         s = read_picture(&pictures->init, o->init_image, info->channels,

@@ -31,27 +31,27 @@ static const char *base_name(const char *path) {
 static void print_help(const char *program, const struct ebru_model *t) {
     rt_pipeline_info info;
     rt_error err;
-    bool paints = !rt_pipeline_read(&info, t, &err) && info.kind != RT_PIPELINE_NONE;
-    const char *about = rt_meta_string(t, "model.about", NULL);
-    printf("%s: %s, compiled by ebru %s for", program, rt_meta_string(t, "model.name", "a model"),
-           rt_meta_string(t, "ebru.version", "0"));
+    bool paints = !rt_pipeline_read(&info, t, &err) && info.kind != EBRU_PIPELINE_NONE;
+    const char *about = rt_meta_string(t, EBRU_META_MODEL_ABOUT);
+    printf("%s: %s, compiled by ebru %s for", program, rt_meta_string(t, EBRU_META_MODEL_NAME),
+           rt_meta_string(t, EBRU_META_EBRU_VERSION));
     for (int32_t i = 0; i < t->level_count; i++) printf("%s %s", i ? "," : "", t->levels[i].name);
     printf("\n");
     if (about) printf("%s\n", about);
     if (paints) {
         printf("Paints %dx%d pictures; %d steps, sampler %s", info.width, info.height,
                info.default_steps, rt_sampler_name((rt_sampler_id)info.sampler.sampler));
-        if (info.kind == RT_PIPELINE_TEXT) printf(", guidance %g", info.default_guidance);
-        if (info.image_input && info.condition == RT_CONDITION_LOW_RESOLUTION)
+        if (info.kind == EBRU_PIPELINE_TEXT) printf(", guidance %g", info.default_guidance);
+        if (info.image_input && info.condition == EBRU_CONDITION_LOW_RESOLUTION)
             printf(", noise level %d", info.noise_level);
         else if (info.image_input)
             printf(", strength %g", info.default_strength);
         static const char *const inputs[] = {"", " -i picture.png --mask mask.png",
                                              " -i picture.png --depth depth.png", " -i small.png"};
         printf("\n\nExample: ./%s %s%s -s 7 -o painted.png\n", program,
-               info.kind == RT_PIPELINE_TEXT    ? "-p \"a red circle\""
-               : info.kind == RT_PIPELINE_CLASS ? "--class 3"
-                                                : "",
+               info.kind == EBRU_PIPELINE_TEXT    ? "-p \"a red circle\""
+               : info.kind == EBRU_PIPELINE_CLASS ? "--class 3"
+                                                  : "",
                inputs[info.condition]);
     }
     printf("\n");
@@ -165,7 +165,7 @@ int main(int argc, char **argv) {
     if (!s && o.help)
         print_help(v.program, &ebru_model);
     else if (!s && o.version)
-        printf("%s\n", rt_meta_string(&ebru_model, "ebru.version", "0"));
+        printf("%s\n", rt_meta_string(&ebru_model, EBRU_META_EBRU_VERSION));
     else if (!s && o.build_info)
         print_build_info(&ebru_model);
     else if (!s)

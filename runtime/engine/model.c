@@ -1,6 +1,5 @@
 #include "runtime/engine/model.h"
 #include "base/suggest.h"
-#include "runtime/cli/options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,22 +85,53 @@ static const struct ebru_meta_desc *meta_find(const struct ebru_model *t, const 
     return bsearch(key, t->meta, (size_t)t->meta_count, sizeof *t->meta, compare_key);
 }
 
-int64_t rt_meta_int(const struct ebru_model *t, const char *key, int64_t otherwise) {
-    const struct ebru_meta_desc *d = meta_find(t, key);
-    return d && d->kind == 0 ? d->i : otherwise;
+int64_t rt_meta_int(const struct ebru_model *t, ebru_int_key key) {
+    const struct ebru_meta_desc *d = meta_find(t, key.name);
+    return d && d->kind == EBRU_META_KIND_INT ? d->i : key.otherwise;
 }
 
-double rt_meta_float(const struct ebru_model *t, const char *key, double otherwise) {
-    const struct ebru_meta_desc *d = meta_find(t, key);
-    if (!d || d->kind == 2) return otherwise;
-    return d->kind == 1 ? d->f : (double)d->i;
+double rt_meta_float(const struct ebru_model *t, ebru_float_key key) {
+    const struct ebru_meta_desc *d = meta_find(t, key.name);
+    if (!d || d->kind == EBRU_META_KIND_STRING) return key.otherwise;
+    return d->kind == EBRU_META_KIND_FLOAT ? d->f : (double)d->i;
 }
 
-const char *rt_meta_string(const struct ebru_model *t, const char *key, const char *otherwise) {
-    const struct ebru_meta_desc *d = meta_find(t, key);
-    return d && d->kind == 2 ? d->s : otherwise;
+const char *rt_meta_string(const struct ebru_model *t, ebru_string_key key) {
+    const struct ebru_meta_desc *d = meta_find(t, key.name);
+    return d && d->kind == EBRU_META_KIND_STRING ? d->s : key.otherwise;
 }
 
-bool rt_meta_has(const struct ebru_model *t, const char *key) {
-    return meta_find(t, key) != NULL;
+bool rt_meta_has(const struct ebru_model *t, const char *name) {
+    return meta_find(t, name) != NULL;
+}
+
+const char *rt_meta_class_name(const struct ebru_model *t, int number) {
+    char name[64];
+    ebru_meta_numbered(EBRU_META_CLASS_NAME, number, name);
+    return rt_meta_string(t, (ebru_string_key){name, EBRU_META_CLASS_NAME.otherwise});
+}
+
+static rt_status unknown_property(const char *name, rt_error *err) {
+    enum { MOST = 256 };
+    const char *names[MOST];
+    char hint[BASE_HINT_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < ebru_meta_count() && count < MOST; i++)
+        if (ebru_meta_at(i)->in_program) names[count++] = ebru_meta_at(i)->name;
+    return rt_fail(err, RT_ERR_INTERNAL, "this runtime knows no property '%.60s'%s", name,
+                   base_hint(base_suggest(name, names, count), hint));
+}
+
+rt_status rt_meta_check(const struct ebru_model *t, rt_error *err) {
+    for (int32_t i = 0; i < t->meta_count; i++) {
+        const struct ebru_meta_desc *d = &t->meta[i];
+        const ebru_meta_key *key = ebru_meta_find(d->key);
+        char list[EBRU_META_EXPECTS];
+        if (!key || !key->in_program) return unknown_property(d->key, err);
+        const char *expected = ebru_meta_expects(key, (ebru_meta_kind)d->kind, d->i, d->s, list);
+        if (expected)
+            return rt_fail(err, RT_ERR_INTERNAL, "the property '%.60s' must be %s", d->key,
+                           expected);
+    }
+    return RT_OK;
 }

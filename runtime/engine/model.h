@@ -4,6 +4,7 @@
 #define EBRU_RUNTIME_ENGINE_MODEL_H
 
 #include "runtime/abi/abi.h"
+#include "runtime/abi/meta_keys.h"
 #include "runtime/engine/cpu_level.h"
 #include "runtime/engine/status.h"
 
@@ -35,11 +36,17 @@ rt_status rt_weights_map(rt_model *m, rt_error *err);
 /* Index of the function with that name, -1 if there is none. */
 int rt_model_function(const rt_model *m, const char *name);
 
-/* Properties; `otherwise` when absent or of another kind (an integer is accepted where a float is
- * asked for). */
-int64_t rt_meta_int(const struct ebru_model *t, const char *key, int64_t otherwise);
-double rt_meta_float(const struct ebru_model *t, const char *key, double otherwise);
-const char *rt_meta_string(const struct ebru_model *t, const char *key, const char *otherwise);
-bool rt_meta_has(const struct ebru_model *t, const char *key);
+/* Properties (EBRU_META_* of meta_keys.h); the key's default when they are absent or of another
+ * kind (an integer is accepted where a float is asked for). */
+int64_t rt_meta_int(const struct ebru_model *t, ebru_int_key key);
+double rt_meta_float(const struct ebru_model *t, ebru_float_key key);
+const char *rt_meta_string(const struct ebru_model *t, ebru_string_key key);
+bool rt_meta_has(const struct ebru_model *t, const char *name);
+/* The name of a class, NULL when the model gives it none. */
+const char *rt_meta_class_name(const struct ebru_model *t, int number);
+
+/* Whether this runtime knows every property and its kind of value. RT_ERR_INTERNAL names one that
+ * it does not know, and the one that was probably meant. */
+rt_status rt_meta_check(const struct ebru_model *t, rt_error *err);
 
 #endif

@@ -47,7 +47,7 @@ static rt_status encode_given(struct rt_denoiser *p, float *image, const float *
     im->exact = !rt_network_output(net, "moments");
     rt_progress_phase(p->settings->progress, "vae-encode", 0);
     s = encode(p, net, image, &im->moments, err);
-    if (!s && p->info->condition == RT_CONDITION_INPAINT) {
+    if (!s && p->info->condition == EBRU_CONDITION_INPAINT) {
         for (size_t i = 0; i < area * (size_t)p->info->channels; i++)
             image[i] *= (float)(mask[i % area] < 0.5f);
         s = encode(p, net, image, &im->masked_moments, err);
@@ -100,27 +100,28 @@ rt_status rt_condition_image_open(struct rt_denoiser *p, rt_error *err) {
     static const size_t extra[] = {0, 1, 1, 3}; /* an inpainting model sees a latent too */
     const rt_pictures *given = &p->settings->pictures;
     struct rt_image_state *im = &p->image;
-    rt_condition_kind condition = p->info->condition;
+    ebru_condition condition = p->info->condition;
     size_t input = rt_denoiser_elements(rt_network_input(p->denoiser, "sample")),
            n = (size_t)p->batch;
-    im->channels = extra[condition] + (condition == RT_CONDITION_INPAINT ? p->latent / p->area : 0);
+    im->channels =
+        extra[condition] + (condition == EBRU_CONDITION_INPAINT ? p->latent / p->area : 0);
     if (p->area != (size_t)p->info->latent_width * (size_t)p->info->latent_height ||
         input != p->latent + im->channels * p->area)
         return rt_fail(err, RT_ERR_INTERNAL,
                        "the denoiser's sample is not what the model's properties say");
-    size_t draw = condition == RT_CONDITION_LOW_RESOLUTION ? 3 * p->area : p->latent;
+    size_t draw = condition == EBRU_CONDITION_LOW_RESOLUTION ? 3 * p->area : p->latent;
     im->condition = im->channels ? floats(n * im->channels * p->area) : NULL;
     im->draw = floats(draw > p->latent ? draw : p->latent);
     if (!im->draw || (im->channels && !im->condition))
         return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-    if (condition == RT_CONDITION_INPAINT && !p->info->encoder)
+    if (condition == EBRU_CONDITION_INPAINT && !p->info->encoder)
         return rt_fail(err, RT_ERR_INTERNAL, "no encoder for the part of the picture that is kept");
-    if ((condition && !given->init) || (condition == RT_CONDITION_INPAINT && !given->mask) ||
-        (condition == RT_CONDITION_DEPTH && !given->depth))
+    if ((condition && !given->init) || (condition == EBRU_CONDITION_INPAINT && !given->mask) ||
+        (condition == EBRU_CONDITION_DEPTH && !given->depth))
         return rt_fail(err, RT_ERR_INTERNAL, "a picture that this model needs was not read");
     if (!given->init) return RT_OK;
-    if (condition == RT_CONDITION_LOW_RESOLUTION) return open_small(p, err);
-    im->blend = given->mask && condition == RT_CONDITION_NONE;
+    if (condition == EBRU_CONDITION_LOW_RESOLUTION) return open_small(p, err);
+    im->blend = given->mask && condition == EBRU_CONDITION_NONE;
     im->known = floats(n * p->latent);
     im->noise = floats(n * p->latent);
     if (!im->known || !im->noise) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
@@ -156,12 +157,12 @@ static void draw_latent(struct rt_denoiser *p, int i, const float *moments, floa
 static void begin_condition(struct rt_denoiser *p, int i) {
     struct rt_image_state *im = &p->image;
     float *to = im->condition + (size_t)i * im->channels * p->area;
-    if (p->info->condition == RT_CONDITION_INPAINT) {
+    if (p->info->condition == EBRU_CONDITION_INPAINT) {
         memcpy(to, im->mask, p->area * sizeof *to);
         draw_latent(p, i, im->masked_moments, to + p->area);
-    } else if (p->info->condition == RT_CONDITION_DEPTH) {
+    } else if (p->info->condition == EBRU_CONDITION_DEPTH) {
         memcpy(to, p->settings->pictures.depth, p->area * sizeof *to);
-    } else if (p->info->condition == RT_CONDITION_LOW_RESOLUTION) {
+    } else if (p->info->condition == EBRU_CONDITION_LOW_RESOLUTION) {
         /* the schedule has every timestep, from the last to the first */
         int k = p->info->low_res.num_train_timesteps - 1 - p->settings->noise_level;
         rt_rng_randn(&p->rng[i], im->draw, 3 * p->area);
@@ -181,10 +182,10 @@ void rt_condition_image_begin(struct rt_denoiser *p) {
     float sigma = rt_sampler_init_noise_sigma(p->sampler);
     for (int i = 0; i < p->batch; i++) {
         float *x = p->x + (size_t)i * p->latent;
-        if (p->info->condition == RT_CONDITION_LOW_RESOLUTION) begin_condition(p, i);
+        if (p->info->condition == EBRU_CONDITION_LOW_RESOLUTION) begin_condition(p, i);
         if (latent) draw_latent(p, i, im->moments, im->known + (size_t)i * p->latent);
         rt_rng_randn(&p->rng[i], x, p->latent);
-        if (p->info->condition != RT_CONDITION_LOW_RESOLUTION && im->condition)
+        if (p->info->condition != EBRU_CONDITION_LOW_RESOLUTION && im->condition)
             begin_condition(p, i);
         /* diffusers draws the latent of the unmasked part here, whether the model takes it or not
          */

@@ -58,7 +58,7 @@ rt_status rt_condition_text_open(struct rt_denoiser *p, rt_error *err) {
     const rt_pipeline_info *info = p->info;
     const struct ebru_model *t = p->engine->model->tables;
     struct rt_text_state *text = &p->text;
-    if (info->kind != RT_PIPELINE_TEXT) return RT_OK;
+    if (info->kind != EBRU_PIPELINE_TEXT) return RT_OK;
     rt_status s = RT_OK;
     if (info->text_encoder)
         s = open_encoder(p, info->text_encoder, info->text_output, t->tokenizer,
@@ -233,7 +233,7 @@ static void fill_labels(struct rt_denoiser *p, const rt_request *r) {
     const struct ebru_tensor_desc *d = rt_network_input(p->denoiser, "class_labels");
     void *labels = rt_network_input_buffer(p->denoiser, "class_labels");
     for (size_t i = 0; labels && i < (size_t)d->dim[0]; i++) {
-        int32_t label = p->info->condition == RT_CONDITION_LOW_RESOLUTION
+        int32_t label = p->info->condition == EBRU_CONDITION_LOW_RESOLUTION
                             ? p->settings->noise_level
                             : r[i % (size_t)p->batch].class_label;
         if (d->dtype == EBRU_F32)

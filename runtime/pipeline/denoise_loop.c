@@ -78,7 +78,7 @@ static const float *guide(struct rt_denoiser *p, const float *e) {
 static rt_status open_sampler(struct rt_denoiser *p, rt_error *err) {
     const rt_settings *settings = p->settings;
     rt_sampler_config config = settings->sampler;
-    bool given = settings->pictures.init && p->info->condition != RT_CONDITION_LOW_RESOLUTION;
+    bool given = settings->pictures.init && p->info->condition != EBRU_CONDITION_LOW_RESOLUTION;
     /* Latent consistency models shorten their own schedule and run all steps. */
     bool shorten = given && p->info->guidance_embedding && config.sampler == RT_SAMPLER_LCM;
     if (shorten) config.strength = settings->strength;

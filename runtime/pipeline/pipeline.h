@@ -8,26 +8,10 @@
 #include "runtime/engine/engine.h"
 #include "runtime/samplers/sampler_config.h"
 
-typedef enum rt_pipeline_kind {
-    RT_PIPELINE_NONE,
-    RT_PIPELINE_TEXT,
-    RT_PIPELINE_CLASS,
-    RT_PIPELINE_UNCONDITIONAL
-} rt_pipeline_kind;
-
-/* What the denoiser is shown beside its sample: the part to repaint (mask, and the latent of the
- * rest), a depth map, a small picture. */
-typedef enum rt_condition_kind {
-    RT_CONDITION_NONE,
-    RT_CONDITION_INPAINT,
-    RT_CONDITION_DEPTH,
-    RT_CONDITION_LOW_RESOLUTION
-} rt_condition_kind;
-
 /* What the tables say about the model. */
 typedef struct rt_pipeline_info {
-    rt_pipeline_kind kind;
-    rt_condition_kind condition;
+    ebru_pipeline_kind kind;
+    ebru_condition condition;
     /* Function names; NULL when there is none. A model with two text encoders reads the widths of
      * both. */
     const char *denoiser, *decoder, *encoder, *text_encoder, *text_encoder_2;

@@ -177,11 +177,11 @@ static void about_run(const writer *w) {
     const char *build = strstr(m->build_info ? m->build_info : "", "\nbuild: ");
     fprintf(w->f, "\"format\":1,\"program\":");
     string(w->f, a->program);
-    member(w->f, "model", rt_meta_string(m, "model.name", "unnamed"));
+    member(w->f, "model", rt_meta_string(m, EBRU_META_MODEL_NAME));
     fprintf(w->f, ",\"build\":\"%.*s\"", build ? (int)strcspn(build + 8, "\n") : 0,
             build ? build + 8 : "");
-    member(w->f, "ebru", rt_meta_string(m, "ebru.version", "0"));
-    member(w->f, "precision", rt_meta_string(m, "precision", "f32"));
+    member(w->f, "ebru", rt_meta_string(m, EBRU_META_EBRU_VERSION));
+    member(w->f, "precision", rt_meta_string(m, EBRU_META_PRECISION));
     member(w->f, "level", a->level);
     fprintf(w->f, ",\"threads\":%d,\"wall_us\":", w->p->threads);
     microseconds(w->f, w->p->wall);

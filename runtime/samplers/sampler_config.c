@@ -1,5 +1,6 @@
 /* Scheduler configurations: class defaults, keys of scheduler_config.json, changing the class. */
 #include "runtime/samplers/sampler_config.h"
+#include "runtime/abi/meta_keys.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -129,120 +130,54 @@ rt_sampler_config rt_sampler_switch(const rt_sampler_config *from, rt_sampler_id
     copy_flag(&c, from, RT_GIVEN_LOWER_ORDER_FINAL, RT_SAMPLER_LOWER_ORDER_FINAL);
     copy_flag(&c, from, RT_GIVEN_EULER_AT_FINAL, RT_SAMPLER_EULER_AT_FINAL);
     copy_flag(&c, from, RT_GIVEN_RESCALE_ZERO_SNR, RT_SAMPLER_RESCALE_ZERO_SNR);
+    copy_flag(&c, from, RT_GIVEN_USE_CLIPPED_OUTPUT, RT_SAMPLER_USE_CLIPPED_OUTPUT);
     copy_flag(&c, from, RT_GIVEN_FINAL_SIGMAS, RT_SAMPLER_FINAL_SIGMA_MIN);
     return c;
 }
 
 /* ---- keys ---- */
 
-enum value_kind { WHOLE, REAL, FLAG, CHOICE, TEXT, MUST };
-
-/* One key: where its value goes. MUST: the feature is not implemented; `choices` lists the string
- * values (number 0 and false are always allowed) with which it changes nothing. */
+/* One key: where its value goes. */
 static const struct key_row {
     const char *key;
-    enum value_kind kind;
-    uint32_t given, flag;
+    ebru_meta_type type;
+    const char *words;
+    uint32_t given, flag; /* flag: the value is that bit of `flags`; else it is at `offset` */
     size_t offset;
-    const char *choices; /* separated by '|', in the order of the enum */
 } keys[] = {
-#define FIELD(name) offsetof(rt_sampler_config, name)
-    {"num_train_timesteps", WHOLE, RT_GIVEN_NUM_TRAIN_TIMESTEPS, 0, FIELD(num_train_timesteps),
-     NULL},
-    {"steps_offset", WHOLE, RT_GIVEN_STEPS_OFFSET, 0, FIELD(steps_offset), NULL},
-    {"solver_order", WHOLE, RT_GIVEN_SOLVER_ORDER, 0, FIELD(solver_order), NULL},
-    {"original_inference_steps", WHOLE, RT_GIVEN_ORIGINAL_STEPS, 0, FIELD(original_inference_steps),
-     NULL},
-    {"beta_start", REAL, RT_GIVEN_BETA_START, 0, FIELD(beta_start), NULL},
-    {"beta_end", REAL, RT_GIVEN_BETA_END, 0, FIELD(beta_end), NULL},
-    {"clip_sample_range", REAL, RT_GIVEN_CLIP_SAMPLE_RANGE, 0, FIELD(clip_sample_range), NULL},
-    {"shift", REAL, RT_GIVEN_SHIFT, 0, FIELD(shift), NULL},
-    {"timestep_scaling", REAL, RT_GIVEN_TIMESTEP_SCALING, 0, FIELD(timestep_scaling), NULL},
-    {"clip_sample", FLAG, RT_GIVEN_CLIP_SAMPLE, RT_SAMPLER_CLIP_SAMPLE, 0, NULL},
-    {"set_alpha_to_one", FLAG, RT_GIVEN_SET_ALPHA_TO_ONE, RT_SAMPLER_SET_ALPHA_TO_ONE, 0, NULL},
-    {"skip_prk_steps", FLAG, RT_GIVEN_SKIP_PRK_STEPS, RT_SAMPLER_SKIP_PRK_STEPS, 0, NULL},
-    {"use_karras_sigmas", FLAG, RT_GIVEN_USE_KARRAS_SIGMAS, RT_SAMPLER_USE_KARRAS_SIGMAS, 0, NULL},
-    {"lower_order_final", FLAG, RT_GIVEN_LOWER_ORDER_FINAL, RT_SAMPLER_LOWER_ORDER_FINAL, 0, NULL},
-    {"euler_at_final", FLAG, RT_GIVEN_EULER_AT_FINAL, RT_SAMPLER_EULER_AT_FINAL, 0, NULL},
-    {"rescale_betas_zero_snr", FLAG, RT_GIVEN_RESCALE_ZERO_SNR, RT_SAMPLER_RESCALE_ZERO_SNR, 0,
-     NULL},
-    {"beta_schedule", CHOICE, RT_GIVEN_BETA_SCHEDULE, 0, FIELD(beta_schedule),
-     "linear|scaled_linear|squaredcos_cap_v2"},
-    {"prediction_type", CHOICE, RT_GIVEN_PREDICTION_TYPE, 0, FIELD(prediction_type),
-     "epsilon|v_prediction|sample"},
-    {"timestep_spacing", CHOICE, RT_GIVEN_TIMESTEP_SPACING, 0, FIELD(timestep_spacing),
-     "linspace|leading|trailing"},
-    {"variance_type", CHOICE, RT_GIVEN_VARIANCE_TYPE, 0, FIELD(variance_type),
-     "fixed_small|fixed_large|fixed_small_log"},
-    {"final_sigmas_type", CHOICE, RT_GIVEN_FINAL_SIGMAS, RT_SAMPLER_FINAL_SIGMA_MIN, 0,
-     "zero|sigma_min"},
-    {"algorithm_type", CHOICE, RT_GIVEN_ALGORITHM, 0, FIELD(algorithm_type),
-     "dpmsolver++|dpmsolver|sde-dpmsolver++|sde-dpmsolver|deis"},
-    {"solver_type", CHOICE, RT_GIVEN_SOLVER_TYPE, 0, FIELD(solver_type),
-     "midpoint|heun|bh2|bh1|logrho"},
-    {"interpolation_type", CHOICE, RT_GIVEN_INTERPOLATION, RT_SAMPLER_LOG_LINEAR, 0,
-     "linear|log_linear"},
-    {"use_exponential_sigmas", FLAG, RT_GIVEN_EXPONENTIAL_SIGMAS, RT_SAMPLER_USE_EXPONENTIAL_SIGMAS,
-     0, NULL},
-    {"use_beta_sigmas", FLAG, RT_GIVEN_BETA_SIGMAS, RT_SAMPLER_USE_BETA_SIGMAS, 0, NULL},
-    {"use_lu_lambdas", FLAG, RT_GIVEN_LU_LAMBDAS, RT_SAMPLER_USE_LU_LAMBDAS, 0, NULL},
-    {"sigma_min", REAL, RT_GIVEN_SIGMA_RANGE, 0, FIELD(sigma_min), NULL},
-    {"sigma_max", REAL, RT_GIVEN_SIGMA_RANGE, 0, FIELD(sigma_max), NULL},
-    {"thresholding", FLAG, RT_GIVEN_THRESHOLDING, RT_SAMPLER_THRESHOLDING, 0, NULL},
-    {"dynamic_thresholding_ratio", REAL, RT_GIVEN_THRESHOLDING, 0,
-     FIELD(dynamic_thresholding_ratio), NULL},
-    {"sample_max_value", REAL, RT_GIVEN_THRESHOLDING, 0, FIELD(sample_max_value), NULL},
-    {"trained_betas", TEXT, RT_GIVEN_TRAINED_BETAS, 0, FIELD(trained_betas), NULL},
-    {"predict_x0", MUST, 0, 1, 0, NULL},
-    {"use_flow_sigmas", MUST, 0, 0, 0, NULL},
-    {"use_dynamic_shifting", MUST, 0, 0, 0, NULL},
-    {"invert_sigmas", MUST, 0, 0, 0, NULL},
-    {"shift_terminal", MUST, 0, 0, 0, NULL},
-    {"stochastic_sampling", MUST, 0, 0, 0, NULL},
-    {"timestep_type", MUST, 0, 0, 0, "discrete"},
+#define FIELD(name) 0, offsetof(rt_sampler_config, name)
+#define BIT(name)   RT_SAMPLER_##name, 0
+#define SETTING(ID, key, TYPE, least, most, words, GIVEN, place, doc)                              \
+    {key, EBRU_META_TYPE_##TYPE, words, RT_GIVEN_##GIVEN, place},
+#include "runtime/abi/meta_keys.def"
 #undef FIELD
+#undef BIT
 };
 
-/* Index of `text` in "a|b|c", -1 if it is not there. */
-static int choice(const char *list, const char *text) {
-    size_t length = strlen(text);
-    for (int index = 0; list; index++) {
-        const char *bar = strchr(list, '|');
-        size_t n = bar ? (size_t)(bar - list) : strlen(list);
-        if (n == length && memcmp(list, text, n) == 0) return index;
-        list = bar ? bar + 1 : NULL;
-    }
-    return -1;
+static void set_flag(rt_sampler_config *c, uint32_t flag, bool on) {
+    c->flags = (c->flags & ~flag) | (on ? flag : 0);
 }
 
-static rt_status set_key(rt_sampler_config *c, const struct key_row *row, const char *text,
-                         double number, rt_error *err) {
+static rt_status set_word(rt_sampler_config *c, const struct key_row *row, const char *text,
+                          rt_error *err) {
+    int index = text ? ebru_meta_choice(row->words, text) : -1;
+    int32_t value = (int32_t)index;
+    if (index < 0)
+        return rt_fail(err, RT_ERR_INPUT, "unsupported %s '%.40s' (supported: %s)", row->key,
+                       text ? text : "", row->words);
+    if (row->flag)
+        set_flag(c, row->flag, value != 0);
+    else
+        memcpy((char *)c + row->offset, &value, sizeof value);
+    return RT_OK;
+}
+
+static rt_status set_number(rt_sampler_config *c, const struct key_row *row, double number,
+                            rt_error *err) {
     char *field = (char *)c + row->offset;
-    if (row->kind == MUST) {
-        if (text ? row->choices && choice(row->choices, text) >= 0
-                 : (number != 0) == (row->flag != 0))
-            return RT_OK;
-        return rt_fail(err, RT_ERR_INPUT, "unsupported scheduler setting %s%s%.40s", row->key,
-                       text ? " = " : "", text ? text : "");
-    }
-    if (row->kind == CHOICE) {
-        int index = text ? choice(row->choices, text) : -1;
-        if (index < 0)
-            return rt_fail(err, RT_ERR_INPUT, "unsupported %s '%.40s' (supported: %s)", row->key,
-                           text ? text : "", row->choices);
-        int32_t value = (int32_t)index;
-        if (row->flag)
-            c->flags = (c->flags & ~row->flag) | (value ? row->flag : 0);
-        else
-            memcpy(field, &value, sizeof value);
-    } else if (row->kind == TEXT) {
-        if (!text) return rt_fail(err, RT_ERR_INPUT, "%s must be a text", row->key);
-        memcpy(field, &text, sizeof text);
-    } else if (text || !isfinite(number)) {
-        return rt_fail(err, RT_ERR_INPUT, "%s must be a number", row->key);
-    } else if (row->kind == FLAG) {
-        c->flags = (c->flags & ~row->flag) | (number != 0 ? row->flag : 0);
-    } else if (row->kind == REAL) {
+    if (row->type == EBRU_META_TYPE_FLAG) {
+        set_flag(c, row->flag, number != 0);
+    } else if (row->type == EBRU_META_TYPE_FLOAT) {
         memcpy(field, &number, sizeof number);
     } else {
         if (number != floor(number) || fabs(number) > 1e6)
@@ -251,13 +186,39 @@ static rt_status set_key(rt_sampler_config *c, const struct key_row *row, const 
         int32_t value = (int32_t)number;
         memcpy(field, &value, sizeof value);
     }
-    c->given |= row->given;
     return RT_OK;
+}
+
+static rt_status set_key(rt_sampler_config *c, const struct key_row *row, const char *text,
+                         double number, rt_error *err) {
+    rt_status s = RT_OK;
+    if (row->type == EBRU_META_TYPE_CHOICE) {
+        s = set_word(c, row, text, err);
+    } else if (row->type == EBRU_META_TYPE_NUMBERS) {
+        if (!text) return rt_fail(err, RT_ERR_INPUT, "%s must be a text", row->key);
+        memcpy((char *)c + row->offset, &text, sizeof text);
+    } else if (text || !isfinite(number)) {
+        return rt_fail(err, RT_ERR_INPUT, "%s must be a number", row->key);
+    } else {
+        s = set_number(c, row, number, err);
+    }
+    if (!s) c->given |= row->given;
+    return s;
+}
+
+static const struct key_row *key_find(const char *key) {
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(keys[i].key, key) == 0) return &keys[i];
+    return NULL;
+}
+
+bool rt_sampler_config_knows(const char *key) {
+    return key_find(key) != NULL;
 }
 
 rt_status rt_sampler_config_set(rt_sampler_config *config, const char *key, const char *text,
                                 double number, rt_error *err) {
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (strcmp(keys[i].key, key) == 0) return set_key(config, &keys[i], text, number, err);
-    return RT_OK;
+    const struct key_row *row = key_find(key);
+    if (!row) return rt_fail(err, RT_ERR_INPUT, "no sampler has a setting '%.40s'", key);
+    return set_key(config, row, text, number, err);
 }

@@ -100,7 +100,8 @@ enum {
     RT_GIVEN_ALGORITHM = 1u << 26,
     RT_GIVEN_SOLVER_TYPE = 1u << 27,
     RT_GIVEN_INTERPOLATION = 1u << 28,
-    RT_GIVEN_TRAINED_BETAS = 1u << 29
+    RT_GIVEN_TRAINED_BETAS = 1u << 29,
+    RT_GIVEN_USE_CLIPPED_OUTPUT = 1u << 30
 };
 
 typedef struct rt_sampler_config {
@@ -140,11 +141,12 @@ rt_sampler_config rt_sampler_defaults(rt_sampler_id id);
  * given. */
 rt_sampler_config rt_sampler_switch(const rt_sampler_config *from, rt_sampler_id id);
 
-/* Sets the field of a scheduler_config.json key and its `given` bit: `text` for a string value,
- * else NULL and `number` (true = 1). The text of trained_betas is kept, not copied. Keys that no
- * sampler here has are ignored, as diffusers ignores them. RT_ERR_INPUT: a value outside what is
- * implemented, or a feature that would change the numbers if it were ignored (use_flow_sigmas,
- * invert_sigmas ...). */
+/* Whether a key of scheduler_config.json is a setting here: a SETTING row of meta_keys.def. */
+bool rt_sampler_config_knows(const char *key);
+
+/* Sets the field of a setting and its `given` bit: `text` for a string value, else NULL and
+ * `number` (true = 1). The text of trained_betas is kept, not copied. RT_ERR_INPUT: no setting, or
+ * a value outside what is implemented. */
 rt_status rt_sampler_config_set(rt_sampler_config *config, const char *key, const char *text,
                                 double number, rt_error *err);
 

@@ -242,6 +242,9 @@ static void unconditional_in_root(void **state) {
                "{\"_class_name\": \"DDPMScheduler\", \"use_flow_sigmas\": true}");
     refuse(t.path, &o, "unsupported: this value of 'use_flow_sigmas'");
     write_text(&t, "scheduler_config.json",
+               "{\"_class_name\": \"UniPCMultistepScheduler\", \"predict_x0\": false}");
+    refuse(t.path, &o, "unsupported: 'predict_x0' is false");
+    write_text(&t, "scheduler_config.json",
                "{\"_class_name\": \"DPMSolverMultistepScheduler\", \"num_train_timesteps\": 3, "
                "\"thresholding\": "
                "true, "

@@ -1,0 +1,138 @@
+/* ebru opt --list-properties: the table of properties as docs/properties.md shows it. */
+#include "base/number.h"
+#include "driver/driver.h"
+#include "runtime/abi/meta_keys.h"
+
+#include <string.h>
+
+enum { WIDTH = 100 };
+
+/* A list entry of `text`, wrapped; what hangs below is indented by two. */
+static void print_entry(const char *text, base_str *out) {
+    size_t column = 1;
+    base_str_add(out, "-");
+    for (const char *word = text; *word;) {
+        size_t n = strcspn(word, " ");
+        if (column + 1 + n > WIDTH) {
+            base_str_add(out, "\n ");
+            column = 1;
+        }
+        base_str_addf(out, " %.*s", (int)n, word);
+        column += 1 + n;
+        word += n + (word[n] == ' ');
+    }
+    base_str_add(out, "\n");
+}
+
+static const char *type_name(ebru_meta_type type) {
+    switch (type) {
+    case EBRU_META_TYPE_INT: return "integer";
+    case EBRU_META_TYPE_FLAG: return "0 or 1";
+    case EBRU_META_TYPE_FLOAT: return "number";
+    case EBRU_META_TYPE_STRING: return "string";
+    case EBRU_META_TYPE_CHOICE: return "word";
+    case EBRU_META_TYPE_NUMBERS: break;
+    }
+    return "numbers in a string";
+}
+
+typedef struct row {
+    const char *name;
+    ebru_meta_type type;
+    const char *otherwise, *words; /* NULL: none */
+    const char *writer, *doc;
+    bool in_program;
+} row;
+
+static void print_row(const row *r, base_str *out) {
+    base_str s = {0};
+    base_str_addf(&s, "`%s` (%s", r->name, type_name(r->type));
+    if (r->otherwise) base_str_addf(&s, ", default %s", r->otherwise);
+    if (r->writer) base_str_addf(&s, "; %s", r->writer);
+    base_str_addf(&s, "%s): ", r->in_program ? "" : "; not in the program");
+    if (r->words) {
+        const char *w = r->words + (*r->words == '|');
+        for (; *w; w++) base_str_addf(&s, *w == '|' ? ", " : "%c", *w);
+        base_str_add(&s, ". ");
+    }
+    base_str_add(&s, r->doc);
+    print_entry(s.data, out);
+    base_str_free(&s);
+}
+
+/* ---- rows ---- */
+
+/* A default as it is written in the table, without the quotes; none where absence says enough. */
+static const char *shown(base_arena *a, const char *written) {
+    size_t n = strlen(written);
+    if (!strcmp(written, "NULL") || !strcmp(written, "0")) return NULL;
+    if (*written != '"') return written;
+    return base_arena_strndup(a, written + 1, n - 2);
+}
+
+enum { COMPILER, PROGRAM };
+
+#define META(ID, key, TYPE, otherwise, words, SCOPE, writer, doc)                                  \
+    {key, EBRU_META_TYPE_##TYPE, #otherwise, words, writer, doc, SCOPE},
+#define SETTING(...)
+#define TOKENIZER(...)
+static const row general[] = {
+#include "runtime/abi/meta_keys.def"
+};
+
+#define SETTING(ID, key, TYPE, least, most, words, GIVEN, place, doc)                              \
+    {key, EBRU_META_TYPE_##TYPE, "NULL", words, NULL, doc, PROGRAM},
+static const row settings[] = {
+#include "runtime/abi/meta_keys.def"
+};
+
+#define TOKENIZER(ID, key, TYPE, otherwise, SCOPE, doc)                                            \
+    {key, EBRU_META_TYPE_##TYPE, #otherwise, NULL, NULL, doc, SCOPE},
+static const row tokenizer[] = {
+#include "runtime/abi/meta_keys.def"
+};
+
+static void print_rows(const row *rows, size_t count, base_str *out) {
+    base_arena *a = base_arena_new();
+    for (size_t i = 0; i < count; i++) {
+        row r = rows[i];
+        r.otherwise = shown(a, r.otherwise);
+        print_row(&r, out);
+    }
+    base_arena_free(a);
+}
+
+static const char introduction[] =
+    "# Model properties\n"
+    "\n"
+    "Printed by `ebru opt --list-properties` from the rows of `runtime/abi/meta_keys.def`.\n"
+    "\n"
+    "What a compiled model knows about itself beside its functions: the `meta` lines of the IR,\n"
+    "and the table `ebru_model.meta` of the program. The front ends and a few passes write them,\n"
+    "as each entry says behind its kind; the program reads them. A key that does not apply is\n"
+    "absent. A key that is not listed here, or a value of another kind, is refused where IR text\n"
+    "is read and where a program starts.\n"
+    "\n";
+
+static const char about_settings[] =
+    "\n## Settings of samplers\n\n"
+    "Two properties each: `sampler.KEY` for the scheduler of the loop, `low_res.KEY` for the one\n"
+    "that adds noise to the small picture of an upscaler. KEY and its values are those of\n"
+    "diffusers' scheduler_config.json. Only what the model's file names is there; the rest are\n"
+    "the defaults of the class.\n\n";
+
+static const char about_tokenizers[] = "\n## Tokenizers\n\n"
+                                       "Two properties each: `tokenizer.KEY` and "
+                                       "`tokenizer_2.KEY`, for the first and the second text\n"
+                                       "encoder.\n\n";
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+void drv_list_properties(base_str *out) {
+    base_str_add(out, introduction);
+    print_rows(general, COUNT(general), out);
+    base_str_add(out, about_settings);
+    print_rows(settings, COUNT(settings), out);
+    base_str_add(out, about_tokenizers);
+    print_rows(tokenizer, COUNT(tokenizer), out);
+}
