@@ -1,55 +1,10 @@
-/* Components of a diffusers folder: which there are, their configs, their functions; see
- * pipeline.h. */
+/* Components of a diffusers folder: their folders, configs, weights and functions; see pipeline.h.
+ */
 #include <string.h>
 
 #include "frontend/diffusers/pipeline.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
-
-const char *const fe_component_names[FE_COMPONENT_COUNT] = {"unet", "vae", "text_encoder",
-                                                            "text_encoder_2"};
-
-/* Classes of diffusers' and of transformers' that are built. */
-static const struct {
-    const char *name;
-    fe_component_kind kind;
-    bool has_class_name; /* its config says so under _class_name */
-} classes[] = {{"UNet2DConditionModel", FE_COMPONENT_UNET, true},
-               {"UNet2DModel", FE_COMPONENT_UNET, true},
-               {"AutoencoderKL", FE_COMPONENT_VAE, true},
-               {"AutoencoderTiny", FE_COMPONENT_VAE, true},
-               {"CLIPTextModel", FE_COMPONENT_TEXT, false},
-               {"CLIPTextModelWithProjection", FE_COMPONENT_TEXT, false}};
-
-/* Both text encoders are of the same classes. */
-static fe_component_kind class_kind(fe_component_kind kind) {
-    return kind == FE_COMPONENT_TEXT_2 ? FE_COMPONENT_TEXT : kind;
-}
-
-bool fe_component_of_config(base_jval root, fe_component_kind *kind) {
-    const char *names[COUNT(classes)];
-    fe_component_kind kinds[COUNT(classes)];
-    size_t n = 0, i;
-    if (!base_json_expect(root, BASE_JSON_OBJECT)) return false;
-    base_jval v = base_json_get(root, "_class_name");
-    if (base_json_present(v)) {
-        for (i = 0; i < COUNT(classes); i++) {
-            if (!classes[i].has_class_name) continue;
-            names[n] = classes[i].name;
-            kinds[n++] = classes[i].kind;
-        }
-        if (!base_json_choice(v, "model class", names, n, &i)) return false;
-        *kind = kinds[i];
-        return true;
-    }
-    *kind = FE_COMPONENT_TEXT;
-    if (base_json_present(base_json_get(root, "architectures")) ||
-        base_json_present(base_json_get(root, "model_type")))
-        return true;
-    base_json_error(
-        root, "this is no config of a model: it has neither '_class_name' nor 'architectures'");
-    return false;
-}
 
 const char *fe_indexed_class(base_jval index, const char *name, base_jval *at) {
     base_jval v = base_json_get(index, name), item = base_json_item(v, 1);
@@ -68,18 +23,6 @@ void fe_component_dir_close(fe_pipeline *p, fe_dir *dir) {
     if (dir != p->root) fe_dir_close(dir);
 }
 
-bool fe_component_read(fe_component *part) {
-    base_jval root = base_json_root(part->doc);
-    switch (part->kind) {
-    case FE_COMPONENT_UNET: return fe_unet_read(root, &part->config.unet);
-    case FE_COMPONENT_VAE: return fe_vae_read(root, &part->config.vae);
-    case FE_COMPONENT_TEXT:
-    case FE_COMPONENT_TEXT_2: return fe_clip_read(root, &part->config.text);
-    case FE_COMPONENT_COUNT: break;
-    }
-    return false;
-}
-
 /* The class that model_index.json gives a component must be one that can stand there. */
 static bool check_class(fe_pipeline *p, fe_component_kind kind) {
     base_jval index = base_json_root(p->index), at;
@@ -88,37 +31,32 @@ static bool check_class(fe_pipeline *p, fe_component_kind kind) {
         base_json_error(index, "the pipeline needs a component '%s'", fe_component_names[kind]);
         return false;
     }
+    if (fe_class_find(fe_component_family[kind], word)) return true;
     base_str list = {0};
-    bool known = false;
-    for (size_t i = 0; i < COUNT(classes); i++) {
-        if (classes[i].kind != class_kind(kind)) continue;
-        known |= strcmp(classes[i].name, word) == 0;
-        base_str_addf(&list, "%s%s", list.len ? ", " : "", classes[i].name);
-    }
-    if (!known) {
-        base_json_error(at, "unsupported: a '%s' of class '%s'", fe_component_names[kind],
-                        base_escape(word, strlen(word)));
-        base_note(p->d, NULL, "supported are %s", list.data);
-    }
+    fe_class_list(fe_component_family[kind], &list);
+    base_json_error(at, "unsupported: a '%s' of class '%s'", fe_component_names[kind],
+                    base_escape(word, strlen(word)));
+    base_note(p->d, NULL, "supported are %s", list.data);
     base_str_free(&list);
-    return known;
+    return false;
 }
 
 bool fe_component_open(fe_pipeline *p, fe_component_kind kind) {
     fe_component *part = &p->parts[kind];
-    fe_component_kind found;
     if (!check_class(p, kind)) return false;
     *part = (fe_component){
         .kind = kind, .wanted = true, .dir = fe_component_dir(p, fe_component_names[kind])};
     if (!part->dir) return false;
     part->doc = fe_json_load_in(p->d, part->dir, "config.json", NULL);
-    if (!part->doc || !fe_component_of_config(base_json_root(part->doc), &found)) return false;
-    if (found != class_kind(kind)) {
-        base_json_error(base_json_root(part->doc), "this is not the config of a component '%s'",
+    if (!part->doc) return false;
+    base_jval root = base_json_root(part->doc);
+    if (!(part->class = fe_class_of_config(root))) return false;
+    if (fe_class_family(part->class) != fe_component_family[kind]) {
+        base_json_error(root, "this is not the config of a component '%s'",
                         fe_component_names[kind]);
         return false;
     }
-    return fe_component_read(part);
+    return fe_class_read(part->class, root, &part->config);
 }
 
 /* ---- functions ---- */
@@ -131,26 +69,27 @@ static fe_weights *open_weights(fe_pipeline *p, fe_component *part) {
     return table ? fe_weights_table(p->d, p->m, table) : NULL;
 }
 
-static bool build_unet(fe_pipeline *p, fe_builder *b, const fe_unet_config *c) {
+/* A denoiser is built for both halves of guidance, too. */
+static bool build_unet(fe_pipeline *p, fe_builder *b, const fe_component *part) {
     fe_sizes s;
-    if (!fe_unet_sizes(p, &s) || !fe_unet_build(b, c, "unet", &s)) return false;
+    if (!fe_unet_sizes(p, &s) || !fe_class_build(part->class, b, &part->config, "unet", &s))
+        return false;
     if (!p->guided) return true;
     s.batch *= 2;
-    return fe_unet_build(b, c, "unet@2", &s);
+    return fe_class_build(part->class, b, &part->config, "unet@2", &s);
 }
 
 static bool build_functions(fe_pipeline *p, fe_builder *b, fe_component *part) {
+    const char *name = fe_component_names[part->kind];
     fe_sizes s;
-    switch (part->kind) {
-    case FE_COMPONENT_UNET: return build_unet(p, b, &part->config.unet);
-    case FE_COMPONENT_VAE:
-        return fe_vae_sizes(p, &s) && fe_vae_build(b, &part->config.vae, "vae", &s);
-    case FE_COMPONENT_TEXT:
-    case FE_COMPONENT_TEXT_2:
+    switch (fe_class_family(part->class)) {
+    case FE_FAMILY_UNET: return build_unet(p, b, part);
+    case FE_FAMILY_VAE:
+        return fe_vae_sizes(p, &s) && fe_class_build(part->class, b, &part->config, name, &s);
+    case FE_FAMILY_TEXT:
         part->config.text.skip = p->o->clip_skip;
         return fe_text_sizes(p, part, &s) &&
-               fe_clip_build(b, &part->config.text, fe_component_names[part->kind], &s);
-    case FE_COMPONENT_COUNT: break;
+               fe_class_build(part->class, b, &part->config, name, &s);
     }
     return false;
 }

@@ -38,7 +38,7 @@ static void pipeline_free(fe_pipeline *p) {
 /* Options that mean nothing to this component alone. */
 static bool options_fit(const fe_pipeline *p, fe_component_kind kind) {
     const fe_options *o = p->o;
-    bool text = kind == FE_COMPONENT_TEXT || kind == FE_COMPONENT_TEXT_2, fine = true;
+    bool text = fe_component_family[kind] == FE_FAMILY_TEXT, fine = true;
     if (o->clip_skip && !text) {
         base_error(p->d, NULL, "--clip-skip: the component '%s' is no text encoder",
                    fe_component_names[kind]);
@@ -57,13 +57,18 @@ static bool options_fit(const fe_pipeline *p, fe_component_kind kind) {
     return fine;
 }
 
-/* A folder with a text model does not say which of a pipeline's text encoders it is. */
-static bool selected(const fe_pipeline *p, fe_component_kind *kind) {
+/* Which component a folder of that class is. One of a text model does not say which of a pipeline's
+ * text encoders: the one asked for, else the first. */
+static bool selected(const fe_pipeline *p, const fe_class *class, fe_component_kind *kind) {
     const char *wanted = p->o->component;
-    if (wanted && *kind == FE_COMPONENT_TEXT &&
-        strcmp(wanted, fe_component_names[FE_COMPONENT_TEXT_2]) == 0)
-        *kind = FE_COMPONENT_TEXT_2;
-    if (!wanted || strcmp(wanted, fe_component_names[*kind]) == 0) return true;
+    bool found = false;
+    for (unsigned i = FE_COMPONENT_COUNT; i-- > 0;) {
+        if (fe_component_family[i] != fe_class_family(class)) continue;
+        *kind = (fe_component_kind)i;
+        found |= wanted && strcmp(wanted, fe_component_names[i]) == 0;
+        if (found) return true;
+    }
+    if (!wanted) return true;
     base_error(p->d, NULL, "the folder holds the component '%s', not '%s'",
                fe_component_names[*kind], wanted);
     return false;
@@ -72,17 +77,20 @@ static bool selected(const fe_pipeline *p, fe_component_kind *kind) {
 bool fe_load_component(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     fe_pipeline p = {.d = d, .m = m, .o = o, .root = fe_dir_open(d, path)};
     if (!p.root) return false;
-    fe_component_kind kind;
+    fe_component_kind kind = FE_COMPONENT_COUNT;
     base_json *doc = fe_json_load_in(d, p.root, "config.json", NULL);
-    bool fine = doc && fe_component_of_config(base_json_root(doc), &kind) && selected(&p, &kind);
+    const fe_class *class = doc ? fe_class_of_config(base_json_root(doc)) : NULL;
+    bool fine = class && selected(&p, class, &kind);
     if (fine) {
         fe_component *part = &p.parts[kind];
-        *part = (fe_component){.kind = kind, .wanted = true, .dir = p.root, .doc = doc};
+        base_jval root = base_json_root(doc);
+        *part =
+            (fe_component){.kind = kind, .wanted = true, .dir = p.root, .doc = doc, .class = class};
         doc = NULL;
         ir_meta_set_string(m, EBRU_META_PIPELINE_KIND.name,
                            ebru_pipeline_kind_name[EBRU_PIPELINE_NONE]);
-        fine = options_fit(&p, kind) && fe_component_read(part) && fe_component_build(&p, part) &&
-               keep_functions(&p);
+        fine = options_fit(&p, kind) && fe_class_read(class, root, &part->config) &&
+               fe_component_build(&p, part) && keep_functions(&p);
     }
     base_json_free(doc);
     pipeline_free(&p);
@@ -114,7 +122,7 @@ static bool load_whole(fe_pipeline *p) {
 static bool open_scale(fe_pipeline *p, fe_component_kind kind) {
     const char *vae =
         fe_indexed_class(base_json_root(p->index), fe_component_names[FE_COMPONENT_VAE], NULL);
-    bool known = vae && (strcmp(vae, "AutoencoderKL") == 0 || strcmp(vae, "AutoencoderTiny") == 0);
+    bool known = vae && fe_class_find(FE_FAMILY_VAE, vae);
     if (kind != FE_COMPONENT_UNET || !known) return true;
     return fe_component_open(p, FE_COMPONENT_VAE);
 }
@@ -128,9 +136,16 @@ static bool load_one(fe_pipeline *p, const char *name) {
                    fe_component_open(p, (fe_component_kind)i) &&
                    fe_component_build(p, &p->parts[i]) && keep_functions(p);
     const char *near = base_suggest(name, fe_component_names, FE_COMPONENT_COUNT);
-    base_error(p->d, NULL,
-               "unknown component '%s': unet, vae, text_encoder and text_encoder_2 are known",
-               base_escape(name, strlen(name)));
+    base_str list = {0};
+    for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
+        base_str_addf(&list, "%s%s",
+                      !i                           ? ""
+                      : i + 1 < FE_COMPONENT_COUNT ? ", "
+                                                   : " and ",
+                      fe_component_names[i]);
+    base_error(p->d, NULL, "unknown component '%s': %s are known", base_escape(name, strlen(name)),
+               list.data);
+    base_str_free(&list);
     if (near) base_note(p->d, NULL, "did you mean '%s'?", near);
     return false;
 }

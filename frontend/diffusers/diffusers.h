@@ -107,7 +107,7 @@ bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, con
 /* Width of the context (encoder_hidden_states) it expects; 0 when it takes none. */
 int64_t fe_unet_context(const fe_unet_config *c);
 
-/* ---- vae.c, vae_tiny.c: AutoencoderKL, AutoencoderTiny ---- */
+/* ---- vae.c, vae_tiny.c, vae_latents.c: autoencoders ---- */
 
 typedef struct fe_vae_config {
     base_jval root;
@@ -124,18 +124,15 @@ typedef struct fe_vae_config {
         /* the functions take and give normalised latents, as pipelines keep them; not from */
         fold_statistics;
     base_jval down_at[FE_MAX_RESOLUTIONS], up_at[FE_MAX_RESOLUTIONS];
-    bool tiny; /* AutoencoderTiny: of the above it has no layers, groups and mid block, and */
+    /* AutoencoderTiny, which has no layers, groups and mid block: */
     int64_t encoder_channels, decoder_channels, encoder_blocks[FE_MAX_RESOLUTIONS],
         decoder_blocks[FE_MAX_RESOLUTIONS];
 } fe_vae_config;
 
-/* Either class, by `_class_name`. */
-bool fe_vae_read(base_jval root, fe_vae_config *c);
 /* Pixels a latent cell: 2^(resolutions - 1). */
 int64_t fe_vae_scale(const fe_vae_config *c);
-/* Adds NAME.encode (image -> moments; latent from AutoencoderTiny) and NAME.decode (latent ->
- * image). The sizes are the image's. */
-bool fe_vae_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
+/* Whether a picture of that size has a latent; false after reporting. */
+bool fe_vae_fits(fe_builder *b, const fe_vae_config *c, const fe_sizes *s);
 /* Shape of the latent that the decoder takes: the given one, else that of the image. */
 void fe_vae_latent(const fe_vae_config *c, const fe_sizes *s, int64_t dim[4]);
 /* vae_latents.c: reads latents_mean and latents_std; and with `fold_statistics`, moments as of
@@ -143,9 +140,14 @@ void fe_vae_latent(const fe_vae_config *c, const fe_sizes *s, int64_t dim[4]);
 bool fe_vae_read_statistics(fe_vae_config *c);
 ir_ref fe_vae_normalise(fe_builder *b, const fe_vae_config *c, ir_ref moments);
 ir_ref fe_vae_denormalise(fe_builder *b, const fe_vae_config *c, ir_ref latent);
-/* The parts of fe_vae_read and fe_vae_build that are AutoencoderTiny's. */
+/* Every class sets root, resolutions (of which the scale follows), in_, out_ and latent_channels,
+ * scaling_factor, shift_factor and what its builder needs. The builders add NAME.encode (image ->
+ * moments, mean and then logarithm of the variance; or -> latent) and NAME.decode (latent -> image).
+ * The sizes are the image's. */
+bool fe_vae_kl_read(base_jval root, fe_vae_config *c);
+bool fe_vae_kl_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
 bool fe_vae_tiny_read(base_jval root, fe_vae_config *c);
-void fe_vae_tiny_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
+bool fe_vae_tiny_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
 
 /* ---- clip.c: CLIPTextModel, CLIPTextModelWithProjection ---- */
 

@@ -2,28 +2,17 @@
  * what they mean together. Shared by the files that read whole folders:
  *
  *   diffusers.c         the doors: a pipeline's folder, one component of it, one component's folder
- *   parts.c             components: folder, config, functions
- *   part_sizes.c        shapes of one call of a component
+ *   components.c        components: folder, config, functions
+ *   component_classes.c the table of classes that components may be of (components.def)
+ *   component_shapes.c  shapes of one call of a component
  *   pipeline_classes.c  the table of pipeline classes
  *   pipeline_check.c    whether the components fit together and what the denoiser is conditioned on
  *   pipeline_meta.c     the module's properties (docs/properties.md) */
 #ifndef EBRU_FRONTEND_DIFFUSERS_PIPELINE_H
 #define EBRU_FRONTEND_DIFFUSERS_PIPELINE_H
 
-#include "frontend/diffusers/diffusers.h"
+#include "frontend/diffusers/components.h"
 #include "runtime/abi/meta_keys.h"
-
-typedef enum fe_component_kind {
-    FE_COMPONENT_UNET,
-    FE_COMPONENT_VAE,
-    FE_COMPONENT_TEXT,
-    FE_COMPONENT_TEXT_2,
-    FE_COMPONENT_COUNT
-} fe_component_kind;
-
-/* Names of the components' folders, of their entries in model_index.json, and of their functions.
- */
-extern const char *const fe_component_names[FE_COMPONENT_COUNT];
 
 /* One component: its folder, its config, and what the config says. */
 typedef struct fe_component {
@@ -31,11 +20,8 @@ typedef struct fe_component {
     bool wanted; /* part of what is built */
     fe_dir *dir; /* may be the pipeline's root */
     base_json *doc;
-    union {
-        fe_unet_config unet;
-        fe_vae_config vae;
-        fe_clip_config text;
-    } config;
+    const fe_class *class;
+    fe_config config;
 } fe_component;
 
 /* What the constructors of pipelines change whatever the files say, as bits. */
@@ -79,11 +65,8 @@ typedef struct fe_pipeline {
 /* The class of a model_index.json; NULL after reporting its name and what is supported. */
 const fe_pipeline_class *fe_pipeline_find(base_jval index);
 
-/* ---- parts.c ---- */
+/* ---- components.c ---- */
 
-/* Which component a config.json describes (a text model is FE_COMPONENT_TEXT). False after
- * reporting. */
-bool fe_component_of_config(base_jval root, fe_component_kind *kind);
 /* The class of an entry of model_index.json ("name": ["library", "Class"]) with its place in *at
  * (may be NULL); NULL when the entry is absent or [null, null]. */
 const char *fe_indexed_class(base_jval index, const char *name, base_jval *at);
@@ -94,12 +77,10 @@ void fe_component_dir_close(fe_pipeline *p, fe_dir *dir);
 /* Opens a component that model_index.json names and reads its config; its class must be one that is
  * built. */
 bool fe_component_open(fe_pipeline *p, fe_component_kind kind);
-/* Reads the config in part->doc. */
-bool fe_component_read(fe_component *part);
 /* All functions of a component, so that its weights are bound in full whatever is kept of it. */
 bool fe_component_build(fe_pipeline *p, fe_component *part);
 
-/* ---- part_sizes.c: false after reporting a size that is not possible ---- */
+/* ---- component_shapes.c: false after reporting a size that is not possible ---- */
 
 bool fe_unet_sizes(const fe_pipeline *p, fe_sizes *s);
 bool fe_vae_sizes(const fe_pipeline *p, fe_sizes *s);

@@ -29,10 +29,8 @@ static bool read_types(const fe_vae_config *c, const char *key, const char *only
     return fine;
 }
 
-bool fe_vae_read(base_jval root, fe_vae_config *c) {
+bool fe_vae_kl_read(base_jval root, fe_vae_config *c) {
     static const char *const ignored[] = {"force_upcast", "dropout"};
-    if (!strcmp(base_json_opt_string(root, "_class_name", ""), "AutoencoderTiny"))
-        return fe_vae_tiny_read(root, c);
     *c = (fe_vae_config){.root = root, .resolutions = 1, .channels = {64}};
     unsigned before = base_diag_errors(base_json_diag(root.doc));
     if (!base_json_expect(root, BASE_JSON_OBJECT)) return false;
@@ -69,6 +67,17 @@ bool fe_vae_read(base_jval root, fe_vae_config *c) {
 
 int64_t fe_vae_scale(const fe_vae_config *c) {
     return (int64_t)1 << (c->resolutions - 1);
+}
+
+bool fe_vae_fits(fe_builder *b, const fe_vae_config *c, const fe_sizes *s) {
+    int64_t scale = fe_vae_scale(c);
+    fe_at(b, c->root);
+    if (s->height >= scale && s->width >= scale) return true;
+    base_error(b->d, NULL,
+               "a picture of %lld x %lld is too small for the autoencoder: both sides must be "
+               "at least %lld",
+               (long long)s->width, (long long)s->height, (long long)scale);
+    return false;
 }
 
 void fe_vae_latent(const fe_vae_config *c, const fe_sizes *s, int64_t dim[4]) {
@@ -173,22 +182,7 @@ static bool build_decoder(const vae *v, const char *name, const fe_sizes *s) {
     return fe_end(b);
 }
 
-bool fe_vae_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s) {
-    unsigned before = base_diag_errors(b->d);
-    int64_t scale = fe_vae_scale(c);
-    fe_at(b, c->root);
-    if (s->height < scale || s->width < scale) {
-        base_error(b->d, NULL,
-                   "a picture of %lld x %lld is too small for the autoencoder: both sides must be "
-                   "at least %lld",
-                   (long long)s->width, (long long)s->height, (long long)scale);
-        return false;
-    }
-    if (c->tiny) {
-        fe_vae_tiny_build(b, c, name, s);
-    } else {
-        build_encoder(&(vae){b, c, "encoder"}, fe_name(b, "%s.encode", name), s);
-        build_decoder(&(vae){b, c, "decoder"}, fe_name(b, "%s.decode", name), s);
-    }
-    return base_diag_errors(b->d) == before;
+bool fe_vae_kl_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s) {
+    bool fine = build_encoder(&(vae){b, c, "encoder"}, fe_name(b, "%s.encode", name), s);
+    return build_decoder(&(vae){b, c, "decoder"}, fe_name(b, "%s.decode", name), s) && fine;
 }

@@ -38,8 +38,7 @@ static bool read_counts(fe_vae_config *c, const char *key, const int64_t *fallba
     if (base_json_present(v) && !base_json_ints(v, out, FE_MAX_RESOLUTIONS, &n, 0, FE_MAX_DEPTH))
         return false;
     if (n == c->resolutions) return true;
-    base_json_error(fe_config_at(c->root, key),
-                    "'%s' has %zu entries for %zu resolutions", key, n,
+    base_json_error(fe_config_at(c->root, key), "'%s' has %zu entries for %zu resolutions", key, n,
                     c->resolutions);
     return false;
 }
@@ -50,7 +49,7 @@ bool fe_vae_tiny_read(base_jval root, fe_vae_config *c) {
     /* The last two are for latents kept as 8-bit pictures; encode and decode do not read them. */
     static const char *const ignored[] = {"force_upcast", "block_out_channels", "latent_magnitude",
                                           "latent_shift"};
-    *c = (fe_vae_config){.root = root, .tiny = true};
+    *c = (fe_vae_config){.root = root};
     unsigned before = base_diag_errors(base_json_diag(root.doc));
     if (!base_json_expect(root, BASE_JSON_OBJECT)) return false;
     size_t decoder_levels;
@@ -60,8 +59,8 @@ bool fe_vae_tiny_read(base_jval root, fe_vae_config *c) {
     if (!fine) return false;
     if (c->resolutions != decoder_levels) {
         base_json_error(fe_config_at(root, "decoder_block_out_channels"),
-                        "the decoder has %zu resolutions, the encoder %zu",
-                        decoder_levels, c->resolutions);
+                        "the decoder has %zu resolutions, the encoder %zu", decoder_levels,
+                        c->resolutions);
         return false;
     }
     fine &= read_counts(c, "num_encoder_blocks", encoder_blocks, c->encoder_blocks);
@@ -110,7 +109,7 @@ static ir_ref block(half *h, ir_ref x, int64_t channels) {
     return fe_activation(b, fe_add(b, y, x), IR_ACT_RELU);
 }
 
-static void build_encoder(fe_builder *b, const fe_vae_config *c, const char *name,
+static bool build_encoder(fe_builder *b, const fe_vae_config *c, const char *name,
                           const fe_sizes *s) {
     half h = {b, c, "encoder", 0};
     fe_begin(b, name);
@@ -125,10 +124,10 @@ static void build_encoder(fe_builder *b, const fe_vae_config *c, const char *nam
     }
     fe_at(b, fe_config_at(c->root, "latent_channels"));
     fe_result(b, "latent", conv(&h, x, c->latent_channels, 1, true));
-    fe_end(b);
+    return fe_end(b);
 }
 
-static void build_decoder(fe_builder *b, const fe_vae_config *c, const char *name,
+static bool build_decoder(fe_builder *b, const fe_vae_config *c, const char *name,
                           const fe_sizes *s) {
     half h = {b, c, "decoder", 0};
     int64_t dim[4];
@@ -153,10 +152,10 @@ static void build_decoder(fe_builder *b, const fe_vae_config *c, const char *nam
     fe_at(b, fe_config_at(c->root, "out_channels"));
     x = conv(&h, x, c->out_channels, 1, true);
     fe_result(b, "image", fe_affine(b, x, 2, -1));
-    fe_end(b);
+    return fe_end(b);
 }
 
-void fe_vae_tiny_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s) {
-    build_encoder(b, c, fe_name(b, "%s.encode", name), s);
-    build_decoder(b, c, fe_name(b, "%s.decode", name), s);
+bool fe_vae_tiny_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s) {
+    bool fine = build_encoder(b, c, fe_name(b, "%s.encode", name), s);
+    return build_decoder(b, c, fe_name(b, "%s.decode", name), s) && fine;
 }

@@ -101,19 +101,22 @@ bool fe_lora_has_component(const ir_module *m, const char *component) {
 /* The component a module's name begins with, and what follows. */
 static const char *component_of(base_arena *a, const ir_module *m, const char *module,
                                 const char **path) {
-    static const char *const kohya[][2] = {{"lora_unet_", "unet"},
-                                           {"lora_te_", "text_encoder"},
-                                           {"lora_te1_", "text_encoder"},
-                                           {"lora_te2_", "text_encoder_2"}};
-    static const char *const known[] = {"unet", "text_encoder", "text_encoder_2"};
-    for (size_t i = 0; i < COUNT(kohya); i++)
-        if ((*path = after(module, kohya[i][0]))) return kohya[i][1];
+    static const struct {
+        const char *name, *kohya; /* NULL: LoRA files do not know it */
+    } known[] = {
+#define COMPONENT(ID, name, FAMILY, kohya) {name, kohya},
+#include "frontend/diffusers/components.def"
+        {"text_encoder", "lora_te_"}, /* of the only one */
+    };
+    for (size_t i = 0; i < COUNT(known); i++)
+        if (known[i].kohya && (*path = after(module, known[i].kohya))) return known[i].name;
     const char *rest = after(module, "base_model.model.");
     if (rest) module = rest;
     size_t n = strcspn(module, ".");
     const char *first = base_arena_strndup(a, module, n);
     bool is_component = module[n] && fe_lora_has_component(m, first);
-    for (size_t i = 0; i < COUNT(known); i++) is_component |= module[n] && !strcmp(first, known[i]);
+    for (size_t i = 0; i < COUNT(known); i++)
+        is_component |= module[n] && known[i].kohya && !strcmp(first, known[i].name);
     *path = is_component ? module + n + 1 : module;
     if (is_component) return first;
     return after(module, "text_model.") ? "text_encoder" : "unet"; /* files of one component */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/diffusers/diffusers.h"
+#include "frontend/diffusers/components.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,25 +17,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const fe_options options = {.random_weights = true, .random_seed = 1, .guidance_pair = true};
 
-typedef union any_config {
-    fe_unet_config unet;
-    fe_vae_config vae;
-    fe_clip_config text;
-} any_config;
-
-static bool build_component(fe_builder *b, base_jval root, any_config *c) {
+static bool build_component(fe_builder *b, base_jval root, fe_config *c) {
     const fe_sizes sizes = {.batch = 1, .height = 64, .width = 32, .tokens = 5};
-    const char *name = "";
-    base_jval class_name = base_json_get(root, "_class_name");
-    if (base_json_is(class_name, BASE_JSON_STRING)) base_json_string(class_name, &name);
-    if (strcmp(name, "AutoencoderKL") == 0)
-        return fe_vae_read(root, &c->vae) && fe_vae_build(b, &c->vae, "vae", &sizes);
-    if (*name) return fe_unet_read(root, &c->unet) && fe_unet_build(b, &c->unet, "unet", &sizes);
-    return fe_clip_read(root, &c->text) && fe_clip_build(b, &c->text, "text_encoder", &sizes);
+    const fe_class *class = fe_class_of_config(root);
+    return class && fe_class_read(class, root, c) && fe_class_build(class, b, c, "net", &sizes);
 }
 
 static bool load_component(base_diag *d, ir_module *m, base_jval root) {
-    any_config c;
+    fe_config c;
     fe_builder b;
     fe_weights *w = fe_weights_random(d, m, 1);
     fe_builder_init(&b, d, m, w, "net");

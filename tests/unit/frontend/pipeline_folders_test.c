@@ -62,6 +62,13 @@ static void write_texts(const temp_dir *t, const folder *f) {
     write_tokenizer(t, "tokenizer_2");
 }
 
+/* What the config names first: {"_class_name": "NAME". */
+static const char *class_of(const char *config) {
+    static char name[64];
+    if (sscanf(config, "{\"_class_name\": \"%63[^\"]\"", name) != 1) fail_msg("%s", config);
+    return name;
+}
+
 static void folder_begin(temp_dir *t, const folder *f) {
     static const char *const parts[] = {"unet", "vae", "scheduler", "low_res_scheduler"};
     temp_dir_begin(t);
@@ -74,7 +81,7 @@ static void folder_begin(temp_dir *t, const folder *f) {
                "\"unet\": [\"diffusers\", \"UNet2DConditionModel\"], \"vae\": [\"diffusers\", "
                "\"%s\"]%s%s}",
                f->class_name, f->indexed_scheduler ? f->indexed_scheduler : "PNDMScheduler",
-               f->vae && strstr(f->vae, "AutoencoderTiny") ? "AutoencoderTiny" : "AutoencoderKL",
+               f->vae ? class_of(f->vae) : "AutoencoderKL",
                f->second_encoder
                    ? ", \"text_encoder_2\": [\"transformers\", \"CLIPTextModelWithProjection\"], "
                      "\"tokenizer_2\": [\"transformers\", \"CLIPTokenizer\"]"

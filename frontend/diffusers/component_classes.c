@@ -1,0 +1,132 @@
+/* The classes of components; see components.h. */
+#include "frontend/diffusers/components.h"
+
+#include <string.h>
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+const char *const fe_component_names[] = {
+#define COMPONENT(ID, name, FAMILY, kohya) name,
+#include "frontend/diffusers/components.def"
+};
+
+const fe_family fe_component_family[] = {
+#define COMPONENT(ID, name, FAMILY, kohya) FE_FAMILY_##FAMILY,
+#include "frontend/diffusers/components.def"
+};
+
+enum library { DIFFUSERS, TRANSFORMERS };
+
+/* The member of `of` is named as the family, so that a row with another family's functions does not
+ * compile. */
+struct fe_class {
+    const char *name;
+    fe_family family;
+    enum library library;
+    union {
+        struct {
+            bool (*read)(base_jval root, fe_unet_config *c);
+            bool (*build)(fe_builder *b, const fe_unet_config *c, const char *name,
+                          const fe_sizes *s);
+        } UNET;
+        struct {
+            bool (*read)(base_jval root, fe_vae_config *c);
+            bool (*build)(fe_builder *b, const fe_vae_config *c, const char *name,
+                          const fe_sizes *s);
+        } VAE;
+        struct {
+            bool (*read)(base_jval root, fe_clip_config *c);
+            bool (*build)(fe_builder *b, const fe_clip_config *c, const char *name,
+                          const fe_sizes *s);
+        } TEXT;
+    } of;
+};
+
+static const fe_class classes[] = {
+#define CLASS(FAMILY, name, LIBRARY, read, build)                                                  \
+    {name, FE_FAMILY_##FAMILY, LIBRARY, {.FAMILY = {read, build}}},
+#include "frontend/diffusers/components.def"
+};
+
+const char *fe_class_name(const fe_class *c) {
+    return c->name;
+}
+
+fe_family fe_class_family(const fe_class *c) {
+    return c->family;
+}
+
+const fe_class *fe_class_find(fe_family family, const char *name) {
+    for (size_t i = 0; i < COUNT(classes); i++)
+        if (classes[i].family == family && strcmp(classes[i].name, name) == 0) return &classes[i];
+    return NULL;
+}
+
+void fe_class_list(fe_family family, base_str *out) {
+    for (size_t i = 0, n = 0; i < COUNT(classes); i++)
+        if (classes[i].family == family)
+            base_str_addf(out, "%s%s", n++ ? ", " : "", classes[i].name);
+}
+
+/* A config of diffusers. */
+static const fe_class *class_named(base_jval v) {
+    const char *names[COUNT(classes)];
+    const fe_class *rows[COUNT(classes)];
+    size_t n = 0, i;
+    for (i = 0; i < COUNT(classes); i++) {
+        if (classes[i].library != DIFFUSERS) continue;
+        names[n] = classes[i].name;
+        rows[n++] = &classes[i];
+    }
+    return base_json_choice(v, "model class", names, n, &i) ? rows[i] : NULL;
+}
+
+/* A config of transformers: the first text model where its name is not known, since a folder may
+ * hold a whole CLIP, or name no architecture at all. */
+static const fe_class *architecture(base_jval list) {
+    base_jval first = base_json_is(list, BASE_JSON_ARRAY) ? base_json_item(list, 0) : list;
+    const fe_class *otherwise = NULL;
+    const char *word = "";
+    if (base_json_is(first, BASE_JSON_STRING)) base_json_string(first, &word);
+    for (size_t i = 0; i < COUNT(classes); i++) {
+        if (classes[i].library != TRANSFORMERS) continue;
+        if (strcmp(classes[i].name, word) == 0) return &classes[i];
+        if (!otherwise) otherwise = &classes[i];
+    }
+    return otherwise;
+}
+
+const fe_class *fe_class_of_config(base_jval root) {
+    if (!base_json_expect(root, BASE_JSON_OBJECT)) return NULL;
+    base_jval name = base_json_get(root, "_class_name"),
+              list = base_json_get(root, "architectures");
+    if (base_json_present(name)) return class_named(name);
+    if (base_json_present(list) || base_json_present(base_json_get(root, "model_type")))
+        return architecture(list);
+    base_json_error(
+        root, "this is no config of a model: it has neither '_class_name' nor 'architectures'");
+    return NULL;
+}
+
+bool fe_class_read(const fe_class *c, base_jval root, fe_config *config) {
+    switch (c->family) {
+    case FE_FAMILY_UNET: return c->of.UNET.read(root, &config->unet);
+    case FE_FAMILY_VAE: return c->of.VAE.read(root, &config->vae);
+    case FE_FAMILY_TEXT: return c->of.TEXT.read(root, &config->text);
+    }
+    return false;
+}
+
+bool fe_class_build(const fe_class *c, fe_builder *b, const fe_config *config, const char *name,
+                    const fe_sizes *s) {
+    unsigned before = base_diag_errors(b->d);
+    bool fine = false;
+    switch (c->family) {
+    case FE_FAMILY_UNET: fine = c->of.UNET.build(b, &config->unet, name, s); break;
+    case FE_FAMILY_VAE:
+        fine = fe_vae_fits(b, &config->vae, s) && c->of.VAE.build(b, &config->vae, name, s);
+        break;
+    case FE_FAMILY_TEXT: fine = c->of.TEXT.build(b, &config->text, name, s); break;
+    }
+    return fine && base_diag_errors(b->d) == before;
+}
