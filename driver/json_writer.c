@@ -156,8 +156,10 @@ static void add_laid_out(const char *s, bool lines, base_str *out) {
 
 void drv_json_write(cJSON *document, drv_json_layout layout, base_str *out) {
     char *text = cJSON_PrintUnformatted(document);
-    if (!text) ICE("a JSON document that cJSON cannot write");
-    add_laid_out(text, layout == DRV_JSON_LINES, out);
+    if (text)
+        add_laid_out(text, layout == DRV_JSON_LINES, out);
+    else /* of more than 2 GiB */
+        ICE("a JSON document that cJSON cannot write");
     cJSON_free(text);
     cJSON_Delete(document);
 }
