@@ -1,19 +1,10 @@
 /* attn_pack_k, attn_pack_v, attention.
  *
- * A task is QB queries of one head. Everything is kept with the queries in the lanes: scores S^T =
- * K Q^T and sums O^T = V^T P^T, both by the multiply of tile.h with keys, respectively channels, as
- * its rows. So a head's d channels are rows and never padded, and the softmax over keys runs down
- * the rows, lane by lane: no sums or maxima across lanes, and what it writes is what the second
- * multiply reads.
- *
- * For each block of KB keys: scores [QB/16][KB][16], online softmax (Milakov, Gimelshein 2018),
- * sums [QB/16][d][16]. Never more than QB*KB scores exist. */
+ * The products of attention_loop.h in f32, by the register tiles of tile.h and attention_tile.h. A
+ * head's d channels are rows and never padded. */
 #include "runtime/kernels/attention.h"
 #include "runtime/kernels/tile/attention_tile.h"
 #include "runtime/kernels/tile/tile.h"
-#include "runtime/kernels/vector/vmath.h"
-
-enum { ATTN_FIRST = 4 };
 
 EBRU_KERNEL(attn_pack_k) {
     (void)scratch;
@@ -56,9 +47,9 @@ EBRU_KERNEL(attn_pack_v) {
 
 /* c[blocks][rows][16] (+)= a[rows][k] b[blocks][k][16]. a's rows are a_row floats apart; within a
  * row, 16 floats are followed by the next a_step floats on. */
-INLINE void product(float *c, int64_t c_block, const float *a, int64_t a_row, int64_t a_step,
-                    const float *b, int64_t b_block, int32_t rows, int32_t blocks, int32_t k,
-                    int32_t add) {
+INLINE void multiply(float *c, int64_t c_block, const float *a, int64_t a_row, int64_t a_step,
+                     const float *b, int64_t b_block, int32_t rows, int32_t blocks, int32_t k,
+                     int32_t add) {
     struct tile t;
     const float *pointers[TILE_ROWS];
     t.a = pointers;
@@ -87,128 +78,130 @@ INLINE void product(float *c, int64_t c_block, const float *a, int64_t a_row, in
     }
 }
 
-struct attend {
-    float *q, *s, *o; /* [QB/16][d][16], scores or weights [QB/16][KB][16], sums [QB/16][d][16] */
-    float *base, *sum,
-        *part; /* [QB] what weights are relative to, their sums, those of a block of keys */
-    int32_t rows, blocks; /* queries of the task, and in blocks of 16 */
+typedef struct ebru_attention_params attn_params;
+
+enum {
+    ATTN_FIRST = 4,           /* keys that set the running maximum */
+    ATTN_WEIGHED = INT32_MAX, /* all queries of a task */
+    ATTN_RAISED = INT32_MAX
 };
 
-/* Queries of a task to lanes: [d][16] a block, times the scale and log2 e, so that weights are
- * powers of two. Lanes past the last query repeat it. */
-INLINE void load_queries(const struct ebru_attention_params *p, const struct attend *a,
-                         const float *q, int64_t plane, int32_t c0) {
-    for (int32_t n = 0; n < a->blocks; n++)
+struct product {
+    struct attend a;    /* scores become weights in place */
+    float *q;           /* [QB/16][d][16] */
+    const float *k, *v; /* of the head */
+};
+
+INLINE void product_head(const attn_params *p, struct product *x, void *const *buf, int64_t head) {
+    x->k = (const float *)buf[EBRU_ATTENTION_K] + head * p->S * p->d;
+    x->v = (const float *)buf[EBRU_ATTENTION_V] + head * ((int64_t)ebru_blocks16(p->S) * p->d * 16);
+}
+
+/* [d][16] a block, times the scale and log2 e, so that weights are powers of two. Lanes past the
+ * last query repeat it. */
+INLINE void product_queries(const attn_params *p, const struct product *x, const float *q,
+                            int64_t plane, int32_t c0) {
+    for (int32_t n = 0; n < x->a.blocks; n++)
         for (int32_t c = 0; c < p->d; c += 16) {
             const int32_t count = ebru_min_i32(16, p->d - c);
             v16 t[16];
-            take_queries(t, q + n * 256, plane, c0 + c, count, a->rows - n * 16, p->scale);
+            take_queries(t, q + n * 256, plane, c0 + c, count, x->a.rows - n * 16, p->scale);
             for (int32_t i = 0; i < count; i++)
-                store16(a->q + ((int64_t)n * p->d + c + i) * 16, t[i]);
+                store16(x->q + ((int64_t)n * p->d + c + i) * 16, t[i]);
         }
 }
 
-/* Scores of n keys from key j0: [QB/16][KB][16]. */
-INLINE void scores(const struct ebru_attention_params *p, const struct attend *a, const float *k,
-                   int32_t q0, int32_t j0, int32_t n) {
-    product(a->s, (int64_t)p->KB * 16, k + (int64_t)j0 * p->d, p->d, 16, a->q, (int64_t)p->d * 16,
-            n, a->blocks, p->d, 0);
-    for (int32_t block = 0; block < a->blocks && p->causal; block++)
-        if (j0 + n - 1 > q0 + block * 16)
-            mask(a->s + (int64_t)block * p->KB * 16, q0 + block * 16, j0, n);
+INLINE void product_keys(const attn_params *p, const struct product *x, const struct keys *k) {
+    (void)p, (void)x, (void)k; /* they are read as they lie */
 }
 
-/* The base that weights start from: the greatest score of a few keys that all queries see. */
-INLINE void first_base(const struct ebru_attention_params *p, const struct attend *a,
-                       const float *k) {
+/* Scores of n keys from key j0. */
+INLINE void scores(const attn_params *p, const struct product *x, int32_t j0, int32_t n) {
+    multiply(x->a.s, (int64_t)p->KB * 16, x->k + (int64_t)j0 * p->d, p->d, 16, x->q,
+             (int64_t)p->d * 16, n, x->a.blocks, p->d, 0);
+}
+
+/* The greatest score of a few keys that all queries see. */
+INLINE void first_maximum(const attn_params *p, const struct product *x) {
     const int32_t n = p->causal ? 1 : ebru_min_i32(p->S, ATTN_FIRST);
-    product(a->s, (int64_t)p->KB * 16, k, p->d, 16, a->q, (int64_t)p->d * 16, n, a->blocks, p->d,
-            0);
-    for (int32_t block = 0; block < a->blocks; block++)
-        store16(a->base + block * 16,
-                highest(a->s + (int64_t)block * p->KB * 16, n, splat16(-__builtin_inff())));
+    scores(p, x, 0, n);
+    for (int32_t block = 0; block < x->a.blocks; block++)
+        store16(x->a.max + block * 16,
+                highest(x->a.s + (int64_t)block * p->KB * 16, n, splat16(-__builtin_inff())));
 }
 
-/* Weights of n keys from key j0, the slow way: the base rises to the greatest score, what has been
- * summed is rescaled to it. */
-INLINE void raise_base(const struct ebru_attention_params *p, const struct attend *a,
-                       const float *k, int32_t q0, int32_t j0, int32_t n) {
-    scores(p, a, k, q0, j0, n);
-    for (int32_t block = 0; block < a->blocks; block++) {
-        float *s = a->s + (int64_t)block * p->KB * 16, *o = a->o + (int64_t)block * p->d * 16;
-        const v16 old = load16(a->base + block * 16), high = highest(s, n, old);
-        v16 sum = splat16(0.0f);
-        int32_t j = 0;
-        for (; j < n; j++) {
-            const v16 w = exp2_neg16(load16(s + j * 16) - high);
-            store16(s + j * 16, w);
-            sum += w;
-        }
-        for (; j % 16 != 0; j++) store16(s + j * 16, splat16(0.0f));
-        if (j0 > 0) {
-            const v16 shrink = exp2_neg16(old - high);
-            sum += load16(a->sum + block * 16) * shrink;
-            for (int32_t c = 0; c < p->d; c++) store16(o + c * 16, load16(o + c * 16) * shrink);
-        }
-        store16(a->sum + block * 16, sum);
-        store16(a->base + block * 16, high);
-    }
-}
-
-/* Weights of n keys from key j0 relative to the base, and their sums. No maximum is looked for:
- * that every weight is small enough shows in their sum. Seldom are they not. */
-INLINE void weights(const struct ebru_attention_params *p, const struct attend *a, const float *k,
-                    int32_t q0, int32_t j0, int32_t n) {
-    if (p->causal && j0 + n - 1 > q0) {
-        raise_base(p, a, k, q0, j0, n);
-        return;
-    }
+/* Scores become weights before they leave the registers; not where some keys are masked. The
+ * `count` blocks of queries are all of the task. */
+INLINE int32_t product_weigh(const attn_params *p, const struct product *x, const struct keys *k,
+                             int32_t first, int32_t count) {
+    const struct attend *a = &x->a;
+    (void)first; /* 0 */
+    if (k->j0 == 0) first_maximum(p, x);
+    if (p->causal && k->j0 + k->n - 1 > k->q0) return 0;
     struct attn_weights t;
     t.d = p->d;
     t.q_block = (int64_t)p->d * 16;
     t.w_block = (int64_t)p->KB * 16;
-    for (int32_t block = 0; block < a->blocks; block++)
-        store16(a->part + block * 16, splat16(0.0f));
-    for (int32_t m = 0; m < n; m += ATTN_ROWS) {
-        t.k = k + (int64_t)(j0 + m) * p->d;
-        t.rows = ebru_min_i32(ATTN_ROWS, n - m);
-        for (int32_t block = 0, nb; block < a->blocks; block += nb) {
-            nb = ebru_min_i32(a->blocks - block, ATTN_MAX_BLOCKS);
-            t.q = a->q + block * t.q_block;
+    for (int32_t block = 0; block < count; block++) store16(a->part + block * 16, splat16(0.0f));
+    for (int32_t m = 0; m < k->n; m += ATTN_ROWS) {
+        t.k = x->k + (int64_t)(k->j0 + m) * p->d;
+        t.rows = ebru_min_i32(ATTN_ROWS, k->n - m);
+        for (int32_t block = 0, nb; block < count; block += nb) {
+            nb = ebru_min_i32(count - block, ATTN_MAX_BLOCKS);
+            t.q = x->q + block * t.q_block;
             t.w = a->s + block * t.w_block + m * 16;
-            t.base = a->base + block * 16;
+            t.max = a->max + block * 16;
             t.sum = a->part + block * 16;
             attn_weights_run(&t, nb);
         }
     }
-    v16i fits = (v16i)(0) == (v16i)(0);
-    for (int32_t block = 0; block < a->blocks; block++)
-        fits &= load16(a->part + block * 16) <= splat16(0x1p60f);
-    if (!all16(fits)) {
-        raise_base(p, a, k, q0, j0, n);
-        return;
-    }
-    for (int32_t block = 0; block < a->blocks; block++) {
+    for (int32_t block = 0; block < count; block++)
+        for (int32_t j = ebru_ceil_div(k->n, ATTN_ROWS) * ATTN_ROWS; j % 16 != 0; j++)
+            store16(a->s + ((int64_t)block * p->KB + j) * 16, splat16(0.0f));
+    return 1;
+}
+
+/* The slow way: all scores first. `part` gets the sum of all weights so far. */
+INLINE void product_raise(const attn_params *p, const struct product *x, const struct keys *k,
+                          int32_t first, int32_t count, float *part) {
+    const struct attend *a = &x->a;
+    (void)first; /* 0 */
+    scores(p, x, k->j0, k->n);
+    for (int32_t block = 0; block < count; block++) {
         float *s = a->s + (int64_t)block * p->KB * 16;
-        for (int32_t j = ebru_ceil_div(n, ATTN_ROWS) * ATTN_ROWS; j % 16 != 0; j++)
-            store16(s + j * 16, splat16(0.0f));
-        v16 sum = load16(a->part + block * 16);
-        if (j0 > 0) sum += load16(a->sum + block * 16);
-        store16(a->sum + block * 16, sum);
+        const int32_t query = k->q0 + block * 16;
+        if (p->causal && k->j0 + k->n - 1 > query) mask(s, query, k->j0, k->n);
+        const v16 top = highest(s, k->n, load16(a->max + block * 16));
+        v16 sum = splat16(0.0f);
+        int32_t j = 0;
+        for (; j < k->n; j++) {
+            const v16 w = exp2_neg16(load16(s + j * 16) - top);
+            store16(s + j * 16, w);
+            sum += w;
+        }
+        for (; j % 16 != 0; j++) store16(s + j * 16, splat16(0.0f));
+        if (k->j0 > 0) {
+            const v16 shrink = raise_maximum(a, block, top);
+            sum += load16(a->sum + block * 16) * shrink;
+            store16(a->sum + block * 16, splat16(0.0f));
+        } else {
+            store16(a->max + block * 16, top);
+        }
+        store16(part + block * 16, sum);
     }
 }
 
-/* Sums of values by the weights of `groups` times 16 keys. */
-INLINE void sums(const struct ebru_attention_params *p, const struct attend *a, const float *v,
-                 int32_t groups, int32_t add) {
-    const int32_t whole = p->d / ATTN_ROWS * ATTN_ROWS;
+INLINE void product_values(const attn_params *p, const struct product *x, const struct keys *k) {
+    const struct attend *a = &x->a;
+    const int32_t whole = p->d / ATTN_ROWS * ATTN_ROWS, groups = ebru_blocks16(k->n);
     const int64_t o_block = (int64_t)p->d * 16, w_block = (int64_t)p->KB * 16;
+    const float *v = x->v + (int64_t)k->j0 * p->d;
     struct attn_sums t;
     t.w_block = w_block;
     t.o_block = o_block;
     t.d = p->d;
     t.groups = groups;
-    t.add = add;
+    t.add = k->j0 > 0;
     for (int32_t block = 0, nb; block < a->blocks; block += nb) {
         nb = ebru_min_i32(a->blocks - block, ATTN_MAX_BLOCKS);
         t.w = a->s + block * w_block;
@@ -219,50 +212,19 @@ INLINE void sums(const struct ebru_attention_params *p, const struct attend *a, 
         }
     }
     if (whole < p->d)
-        product(a->o + whole * 16, o_block, v + whole * 16, 16, o_block, a->s, w_block,
-                p->d - whole, a->blocks, groups * 16, add);
+        multiply(a->o + whole * 16, o_block, v + whole * 16, 16, o_block, a->s, w_block,
+                 p->d - whole, a->blocks, groups * 16, k->j0 > 0);
 }
 
-/* The sums over the weights' sums, back to channels of tokens. */
-INLINE void store_result(const struct ebru_attention_params *p, const struct attend *a, float *out,
-                         int64_t plane, int32_t c0) {
-    for (int32_t n = 0; n < a->blocks; n++)
-        put_queries(out + n * 256, plane, c0, p->d, a->o + (int64_t)n * p->d * 16,
-                    load16(a->sum + n * 16), ebru_min_i32(16, a->rows - n * 16));
-}
+#include "runtime/kernels/attention_loop.h"
 
 EBRU_KERNEL(attention) {
-    const int32_t tiles = ebru_ceil_div(p->T, p->QB), C = p->heads * p->d;
-    const int64_t plane = (int64_t)p->T * 16, head_v = (int64_t)ebru_blocks16(p->S) * p->d * 16;
-    struct attend a;
-    a.q = scratch;
-    a.s = a.q + (int64_t)p->QB * p->d;
-    a.o = a.s + (int64_t)p->QB * p->KB;
-    a.base = a.o + (int64_t)p->QB * p->d;
-    a.sum = a.base + p->QB;
-    a.part = a.sum + p->QB;
-    for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t b = task / (tiles * p->heads), h = task / tiles % p->heads,
-                      q0 = task % tiles * p->QB;
-        const int64_t head = (int64_t)(b % p->Bk) * p->heads + h;
-        const float *q = (const float *)buf[EBRU_ATTENTION_Q] + b * ebru_blocks16(p->C) * plane +
-                         (int64_t)q0 * 16;
-        const float *k = (const float *)buf[EBRU_ATTENTION_K] + head * p->S * p->d;
-        const float *v = (const float *)buf[EBRU_ATTENTION_V] + head * head_v;
-        float *out =
-            (float *)buf[EBRU_ATTENTION_OUT] + b * ebru_blocks16(C) * plane + (int64_t)q0 * 16;
-        a.rows = ebru_min_i32(p->QB, p->T - q0);
-        a.blocks = ebru_blocks16(a.rows);
-        load_queries(p, &a, q, plane, p->off + h * p->d);
-        first_base(p, &a, k);
-        const int32_t keys = p->causal ? ebru_min_i32(p->S, q0 + a.rows) : p->S;
-        for (int32_t j0 = 0; j0 < keys; j0 += p->KB) {
-            const int32_t n = ebru_min_i32(p->KB, keys - j0);
-            weights(p, &a, k, q0, j0, n);
-            sums(p, &a, v + (int64_t)j0 * p->d, ebru_blocks16(n), j0 > 0);
-        }
-        store_result(p, &a, out, plane, h * p->d);
-        for (int32_t i = 0; i < a.rows && h == p->heads - 1; i++)
-            for (int32_t c = C; c % 16 != 0; c++) out[c / 16 * plane + i * 16 + c % 16] = 0.0f;
-    }
+    struct product x = {.q = scratch};
+    x.a.s = x.q + (int64_t)p->QB * p->d;
+    x.a.o = x.a.s + (int64_t)p->QB * p->KB;
+    x.a.max = x.a.o + (int64_t)p->QB * p->d;
+    x.a.sum = x.a.max + p->QB;
+    x.a.part = x.a.sum + p->QB;
+    x.a.o_rows = p->d;
+    attend_tasks(p, &x, buf, task_begin, task_end);
 }

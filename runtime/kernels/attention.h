@@ -1,9 +1,9 @@
-/* What attention.c and attention_bf16.c share: channels of tokens to lanes and back, causal masks.
- */
+/* What attention.c and attention_bf16.c share below their loop (attention_loop.h): channels of
+ * tokens to lanes and back, causal masks, the state of the online softmax. */
 #ifndef EBRU_RUNTIME_KERNELS_ATTENTION_H
 #define EBRU_RUNTIME_KERNELS_ATTENTION_H
 
-#include "runtime/kernels/vector/vec.h"
+#include "runtime/kernels/vector/vmath.h"
 
 typedef float v8 __attribute__((ext_vector_type(8)));
 
@@ -70,6 +70,31 @@ INLINE void mask(float *s, int32_t query, int32_t j0, int32_t n) {
 INLINE v16 highest(const float *s, int32_t n, v16 top) {
     for (int32_t j = 0; j < n; j++) top = max16(load16(s + j * 16), top);
     return top;
+}
+
+/* A task and its online softmax, in scratch. */
+struct attend {
+    float *s;             /* scores [QB/16][KB][16] */
+    float *o;             /* [QB/16][o_rows][16]: values, summed by their weights */
+    float *max, *sum;     /* [QB]: running maximum, sum of the weights relative to it */
+    float *part;          /* those of the present block of keys, of queries weighed together */
+    int32_t o_rows;       /* channels of the head, or more */
+    int32_t rows, blocks; /* queries of the task, and in blocks of 16 */
+};
+
+/* A block of keys: n of them from key j0; queries of the task begin at q0. */
+struct keys {
+    int32_t q0, j0, n;
+};
+
+/* Raises the running maximum of a block of queries to `top` and scales the values summed so far to
+ * it. Returns the factor, which the sum of their weights has to be scaled by, too. */
+INLINE v16 raise_maximum(const struct attend *a, int32_t block, v16 top) {
+    float *o = a->o + (int64_t)block * a->o_rows * 16, *max = a->max + block * 16;
+    const v16 shrink = exp2_neg16(load16(max) - top);
+    for (int32_t c = 0; c < a->o_rows; c++) store16(o + c * 16, load16(o + c * 16) * shrink);
+    store16(max, top);
+    return shrink;
 }
 
 #endif

@@ -1,16 +1,15 @@
 /* attn_pack_k_bf16, attn_pack_v_bf16, attention_bf16.
  *
- * As attention.c, queries in the lanes: scores S^T = K Q^T, sums O^T = V^T P^T, by the multiply of
- * tile_bf16.h with keys, respectively channels, as its rows (cells of 32 channels, respectively 32
- * keys) and queries as its columns, in pairs. Softmax is f32: the scores of a block of keys become
- * weights relative to the base of their query and, rounded, the pairs of the second multiply. */
+ * The products of attention_loop.h with operands rounded to bf16, by the register tiles of
+ * tile_bf16.h: rows are cells of 32 channels of a key, respectively of 32 keys of a channel,
+ * columns are queries in VNNI layout. Softmax is f32: the scores of a block of keys become weights
+ * and, rounded, the columns of the second product. */
 #include "runtime/kernels/attention.h"
 #include "runtime/kernels/tile/tile_bf16.h"
-#include "runtime/kernels/vector/vmath.h"
 
 enum {
     WIDE = CELL_FORM == EBRU_BF16_WIDE,
-    PAIR = 32,   /* bf16s of a pair of rows */
+    PAIR = 32,   /* bf16s of two rows in VNNI layout */
     BLOCK = 512, /* of 32 rows */
     STEP = 32    /* keys whose scores become weights at once */
 };
@@ -34,8 +33,8 @@ INLINE void put_parts(uint16_t *to, v16 x, int32_t parts, int64_t part) {
         *(v16s *)(to + part) = __builtin_convertvector(rounded(x - (v16)hi) >> 16, v16s);
 }
 
-/* Two rows as pairs: hi at `to`, lo a block further on. */
-INLINE v16u pairs(v16 even, v16 odd) {
+/* Two rows in VNNI layout: hi at `to`, lo a block further on. */
+INLINE v16u vnni(v16 even, v16 odd) {
 #if defined(__AVX512BF16__)
     typedef __bf16 v32bf __attribute__((ext_vector_type(32)));
     const v32bf x = __builtin_ia32_cvtne2ps2bf16_512(odd, even);
@@ -46,12 +45,12 @@ INLINE v16u pairs(v16 even, v16 odd) {
     return rounded(even) >> 16 | rounded(odd);
 #endif
 }
-INLINE void put_pairs(uint16_t *to, v16 even, v16 odd, int32_t parts) {
-    const v16u hi = pairs(even, odd);
+INLINE void put_vnni(uint16_t *to, v16 even, v16 odd, int32_t parts) {
+    const v16u hi = vnni(even, odd);
     *(v16u *)(void *)to = hi;
     if (parts == 2)
         *(v16u *)(void *)(to + BLOCK) =
-            pairs(even - (v16)(hi << 16), odd - (v16)(hi & splatu(0xffff0000)));
+            vnni(even - (v16)(hi << 16), odd - (v16)(hi & splatu(0xffff0000)));
 }
 
 /* 2^x for a weight: with one part of bf16, 2^-9 good, an error of 7.5e-5 does not show. */
@@ -105,18 +104,24 @@ EBRU_KERNEL(attn_pack_v_bf16) {
     }
 }
 
-struct attend {
-    float *o, *base, *sum, *s; /* [QB/16][d16][16], [QB], [QB], [QB/16][KB][16] */
-    uint16_t *q, *w;           /* pairs [QB/16][ceil(d/32)], [QB/16][KB/32] of [parts][16][16][2] */
-    float *k, *v;              /* WIDE: cells [ceil(d/32)][KB], [KB/32][d16] */
-    int32_t rows, blocks;      /* queries of the task, and in blocks of 16 */
+typedef struct ebru_attention_bf16_params attn_params;
+
+enum { ATTN_WEIGHED = TILE_BF16_BLOCKS, ATTN_RAISED = 1 };
+
+struct product {
+    struct attend a;
+    uint16_t *q, *w; /* VNNI layout [QB/16][ceil(d/32)], [QB/16][KB/32] of [parts][16][16][2] */
+    float *wide_k, *wide_v; /* WIDE: cells [ceil(d/32)][KB], [KB/32][o_rows] */
+    const uint16_t *k, *v;  /* packed, of the head */
+    const cell_t *cells;    /* of a block of keys; */
+    int64_t plane, k_part;  /* to the next 32 channels of them, to the next part */
 };
 
-/* Rows of cells by blocks of 16 columns. The rows, a multiple of 16, lie side by side, cells of the
- * next 32 of the reduction a plane further on; c[blocks][rows][16], c_block. */
-INLINE void product(float *c, int64_t c_block, const cell_t *a, int64_t a_plane, int64_t a_part,
-                    const uint16_t *b, int64_t b_block, int32_t rows, int32_t blocks, int32_t cbs,
-                    int32_t parts, int32_t add) {
+/* c[blocks][rows][16] (+)= rows of cells by blocks of 16 columns. The rows, a multiple of 16, lie
+ * side by side, cells of the next 32 of the reduction a plane further on. */
+INLINE void multiply(float *c, int64_t c_block, const cell_t *a, int64_t a_plane, int64_t a_part,
+                     const uint16_t *b, int64_t b_block, int32_t rows, int32_t blocks, int32_t cbs,
+                     int32_t parts, int32_t add) {
     struct tile_bf16 t;
     const cell_t *pointers[TILE_BF16_ROWS];
     t.a = pointers;
@@ -157,190 +162,145 @@ INLINE void widen(float *to, int64_t to_plane, const uint16_t *from, int64_t fro
         }
 }
 
-/* Queries of a task to pairs of channels. */
-INLINE void load_queries(const struct ebru_attention_bf16_params *p, const struct attend *a,
-                         const float *q, int64_t plane, int32_t c0) {
-    for (int32_t n = 0; n < a->blocks; n++)
+INLINE void product_head(const attn_params *p, struct product *x, void *const *buf, int64_t head) {
+    head *= p->parts;
+    x->k = (const uint16_t *)buf[EBRU_ATTENTION_K] + head * ebru_attn_k_part(p->S, p->d);
+    x->v = (const uint16_t *)buf[EBRU_ATTENTION_V] + head * ebru_attn_v_part(p->S, p->d);
+}
+
+INLINE void product_queries(const attn_params *p, const struct product *x, const float *q,
+                            int64_t plane, int32_t c0) {
+    for (int32_t n = 0; n < x->a.blocks; n++)
         for (int32_t c = 0; c < ebru_blocks32(p->d) * 32; c += 16) {
-            uint16_t *to = a->q + ((int64_t)n * ebru_blocks32(p->d) + c / 32) * BLOCK * p->parts;
+            uint16_t *to = x->q + ((int64_t)n * ebru_blocks32(p->d) + c / 32) * BLOCK * p->parts;
             v16 t[16];
             if (c < p->d)
                 take_queries(t, q + n * 256, plane, c0 + c, ebru_min_i32(16, p->d - c),
-                             a->rows - n * 16, p->scale);
+                             x->a.rows - n * 16, p->scale);
             else
                 for (int32_t i = 0; i < 16; i++) t[i] = splat16(0.0f);
             UNROLL for (int32_t i = 0; i < 16; i += 2)
-                put_pairs(to + (c % 32 + i) / 2 * PAIR, t[i], t[i + 1], p->parts);
+                put_vnni(to + (c % 32 + i) / 2 * PAIR, t[i], t[i + 1], p->parts);
         }
 }
 
-/* A block of keys: n of them from key j0, its cells; queries of the task begin at q0. */
-struct keys {
-    const cell_t *cells;
-    int64_t plane, part; /* of the cells */
-    int32_t j0, n, q0;
-};
-
-INLINE struct keys keys_at(const struct ebru_attention_bf16_params *p, const struct attend *a,
-                           const uint16_t *k, int32_t q0, int32_t j0, int32_t n) {
-    const int64_t plane = (int64_t)ebru_blocks16(p->S) * 16 * CELL,
-                  part = ebru_attn_k_part(p->S, p->d);
-    const void *packed = k + (int64_t)j0 * CELL, *wide = a->k;
+INLINE void product_keys(const attn_params *p, struct product *x, const struct keys *k) {
+    const int64_t plane = (int64_t)ebru_blocks16(p->S) * 16 * CELL;
+    const void *packed = x->k + (int64_t)k->j0 * CELL, *wide = x->wide_k;
+    x->k_part = ebru_attn_k_part(p->S, p->d);
+    x->plane = WIDE ? (int64_t)p->KB * CELL : plane;
+    x->cells = (const cell_t *)(WIDE ? wide : packed);
     if (WIDE)
-        widen(a->k, (int64_t)p->KB * CELL, k + (int64_t)j0 * CELL, plane, part,
-              ebru_blocks16(n) * 16, ebru_blocks32(p->d), p->parts);
-    return (struct keys){(const cell_t *)(WIDE ? wide : packed),
-                         WIDE ? (int64_t)p->KB * CELL : plane,
-                         part,
-                         j0,
-                         n,
-                         q0};
+        widen(x->wide_k, x->plane, x->k + (int64_t)k->j0 * CELL, plane, x->k_part,
+              ebru_blocks16(k->n) * 16, ebru_blocks32(p->d), p->parts);
 }
 
 /* Scores of nb blocks of queries and the 32 keys from the block's j-th on. */
-INLINE void scores(const struct ebru_attention_bf16_params *p, const struct attend *a,
-                   const struct keys *k, int32_t block, int32_t nb, int32_t j) {
+INLINE void scores(const attn_params *p, const struct product *x, const struct keys *k,
+                   int32_t block, int32_t nb, int32_t j) {
     const int32_t cbs = ebru_blocks32(p->d), n = ebru_min_i32(k->n - j, STEP);
     const int64_t s_block = (int64_t)p->KB * 16, q_block = (int64_t)cbs * BLOCK * p->parts;
-    float *s = a->s + block * s_block + j * 16;
-    product(s, s_block, k->cells + (int64_t)j * CELL, k->plane, k->part, a->q + block * q_block,
-            q_block, ebru_blocks16(n) * 16, nb, cbs, p->parts, 0);
+    float *s = x->a.s + block * s_block + j * 16;
+    multiply(s, s_block, x->cells + (int64_t)j * CELL, x->plane, x->k_part, x->q + block * q_block,
+             q_block, ebru_blocks16(n) * 16, nb, cbs, p->parts, 0);
     for (int32_t i = 0; i < nb && p->causal; i++) {
         const int32_t query = k->q0 + (block + i) * 16;
         if (k->j0 + j + n - 1 > query) mask(s + i * s_block, query, k->j0 + j, n);
     }
 }
 
-/* Adds the values of n keys from key j0, by their weights, to the sums. */
-INLINE void sums(const struct ebru_attention_bf16_params *p, const struct attend *a,
-                 const uint16_t *v, int32_t j0, int32_t n) {
-    const int32_t rows = ebru_blocks16(p->d) * 16, cbs = ebru_blocks32(n);
-    const int64_t plane = (int64_t)rows * CELL, part = ebru_attn_v_part(p->S, p->d);
-    const void *cells = v + j0 / 32 * plane;
-    if (WIDE) widen(a->v, plane, v + j0 / 32 * plane, plane, part, rows, cbs, p->parts);
-    product(a->o, (int64_t)rows * 16, (const cell_t *)(WIDE ? a->v : cells), plane, part, a->w,
-            (int64_t)p->KB / 32 * BLOCK * p->parts, rows, a->blocks, cbs, p->parts, j0 > 0);
-}
-
-/* Scores of up to 32 keys to weights relative to `base`, as pairs of keys; returns their sums. What
- * is missing to 32 becomes zero. */
-INLINE v16 weigh(uint16_t *w, const float *s, v16 base, int32_t n, int32_t parts) {
+/* Scores of up to 32 keys to weights relative to `max`, in VNNI layout; returns their sums. What is
+ * missing to 32 becomes zero. */
+INLINE v16 weigh(uint16_t *w, const float *s, v16 max, int32_t n, int32_t parts) {
     v16 even = splat16(0.0f), odd = splat16(0.0f);
     int32_t j = 0;
     for (; j + 1 < n; j += 2) {
-        const v16 x = weight16(load16(s + j * 16) - base, parts),
-                  y = weight16(load16(s + j * 16 + 16) - base, parts);
-        put_pairs(w + j / 2 * PAIR, x, y, parts);
+        const v16 x = weight16(load16(s + j * 16) - max, parts),
+                  y = weight16(load16(s + j * 16 + 16) - max, parts);
+        put_vnni(w + j / 2 * PAIR, x, y, parts);
         even += x;
         odd += y;
     }
     for (; j < STEP; j += 2) {
-        const v16 x = j < n ? weight16(load16(s + j * 16) - base, parts) : splat16(0.0f);
-        put_pairs(w + j / 2 * PAIR, x, splat16(0.0f), parts);
+        const v16 x = j < n ? weight16(load16(s + j * 16) - max, parts) : splat16(0.0f);
+        put_vnni(w + j / 2 * PAIR, x, splat16(0.0f), parts);
         even += x;
     }
     return even + odd;
 }
 
-/* A block of queries whose weights, of sum `sum`, may be too large: the base rises to the greatest
- * score, and what has been summed before this block of keys is rescaled. Returns the sum of the new
- * weights. */
-INLINE v16 raise_base(const struct ebru_attention_bf16_params *p, const struct attend *a,
-                      const struct keys *k, int32_t block, const float *s, uint16_t *w) {
-    const int32_t d16 = ebru_blocks16(p->d) * 16;
-    float *o = a->o + (int64_t)block * d16 * 16;
-    const v16 old = load16(a->base + block * 16), top = highest(s, k->n, old);
-    if (k->j0 > 0) {
-        const v16 shrink = exp2_neg16(old - top);
-        for (int32_t c = 0; c < d16; c++) store16(o + c * 16, load16(o + c * 16) * shrink);
-        store16(a->sum + block * 16, load16(a->sum + block * 16) * shrink);
+/* The scores of the next 32 keys are begun before the weights of these, so that matrix registers
+ * work beside vectors. */
+INLINE int32_t product_weigh(const attn_params *p, const struct product *x, const struct keys *k,
+                             int32_t block, int32_t nb) {
+    const struct attend *a = &x->a;
+    const int64_t s_block = (int64_t)p->KB * 16, w_block = (int64_t)p->KB * 16 * p->parts;
+    v16 sum[ATTN_WEIGHED];
+    scores(p, x, k, block, nb, 0);
+    for (int32_t i = 0; i < nb; i++) {
+        sum[i] = splat16(0.0f);
+        if (k->j0 > 0) continue;
+        store16(a->max + (block + i) * 16,
+                highest(a->s + (block + i) * s_block, ebru_min_i32(k->n, STEP),
+                        splat16(-__builtin_inff())));
     }
-    store16(a->base + block * 16, top);
+    for (int32_t j = 0; j < k->n; j += STEP) {
+        if (j + STEP < k->n) scores(p, x, k, block, nb, j + STEP);
+        for (int32_t i = 0; i < nb; i++)
+            sum[i] +=
+                weigh(x->w + (block + i) * w_block + (int64_t)j * 16 * p->parts,
+                      a->s + (block + i) * s_block + j * 16, load16(a->max + (block + i) * 16),
+                      ebru_min_i32(k->n - j, STEP), p->parts);
+    }
+    for (int32_t i = 0; i < nb; i++) store16(a->part + i * 16, sum[i]);
+    return 1;
+}
+
+/* The scores of the block of keys are still there. */
+INLINE void product_raise(const attn_params *p, const struct product *x, const struct keys *k,
+                          int32_t block, int32_t count, float *part) {
+    const struct attend *a = &x->a;
+    (void)count; /* 1 */
+    const float *s = a->s + (int64_t)block * p->KB * 16;
+    uint16_t *w = x->w + (int64_t)block * p->KB * 16 * p->parts;
+    const v16 top = highest(s, k->n, load16(a->max + block * 16));
+    if (k->j0 > 0) {
+        const v16 shrink = raise_maximum(a, block, top);
+        store16(a->sum + block * 16, load16(a->sum + block * 16) * shrink);
+    } else {
+        store16(a->max + block * 16, top);
+    }
     v16 sum = splat16(0.0f);
     for (int32_t j = 0; j < k->n; j += STEP)
         sum += weigh(w + (int64_t)j * 16 * p->parts, s + j * 16, top, ebru_min_i32(k->n - j, STEP),
                      p->parts);
-    return sum;
+    store16(part, sum);
 }
 
-/* Weights of a block of keys, and their sums. They are relative to a base of their query, which the
- * first keys set; later ones raise it only when weights become so large that sums might overflow,
- * which shows in their own sum. The scores of the next 32 keys are begun before the weights of
- * these, so that matrix registers work beside vectors. */
-INLINE void weights(const struct ebru_attention_bf16_params *p, const struct attend *a,
-                    const struct keys *k) {
-    const int64_t s_block = (int64_t)p->KB * 16, w_block = (int64_t)p->KB * 16 * p->parts;
-    for (int32_t block = 0, nb; block < a->blocks; block += nb) {
-        nb = ebru_min_i32(a->blocks - block, TILE_BF16_BLOCKS);
-        v16 sum[TILE_BF16_BLOCKS];
-        scores(p, a, k, block, nb, 0);
-        for (int32_t i = 0; i < nb; i++) {
-            sum[i] = splat16(0.0f);
-            if (k->j0 > 0) continue;
-            store16(a->sum + (block + i) * 16, splat16(0.0f));
-            store16(a->base + (block + i) * 16,
-                    highest(a->s + (block + i) * s_block, ebru_min_i32(k->n, STEP),
-                            splat16(-__builtin_inff())));
-        }
-        for (int32_t j = 0; j < k->n; j += STEP) {
-            if (j + STEP < k->n) scores(p, a, k, block, nb, j + STEP);
-            for (int32_t i = 0; i < nb; i++)
-                sum[i] +=
-                    weigh(a->w + (block + i) * w_block + (int64_t)j * 16 * p->parts,
-                          a->s + (block + i) * s_block + j * 16, load16(a->base + (block + i) * 16),
-                          ebru_min_i32(k->n - j, STEP), p->parts);
-        }
-        for (int32_t i = block; i < block + nb; i++) {
-            v16 all = sum[i - block];
-            if (!all16(all <= splat16(0x1p60f)))
-                all = raise_base(p, a, k, i, a->s + i * s_block, a->w + i * w_block);
-            store16(a->sum + i * 16, load16(a->sum + i * 16) + all);
-        }
-    }
+INLINE void product_values(const attn_params *p, const struct product *x, const struct keys *k) {
+    const int32_t rows = x->a.o_rows, cbs = ebru_blocks32(k->n);
+    const int64_t plane = (int64_t)rows * CELL, part = ebru_attn_v_part(p->S, p->d);
+    const uint16_t *v = x->v + k->j0 / 32 * plane;
+    const void *packed = v, *wide = x->wide_v;
+    if (WIDE) widen(x->wide_v, plane, v, plane, part, rows, cbs, p->parts);
+    multiply(x->a.o, (int64_t)rows * 16, (const cell_t *)(WIDE ? wide : packed), plane, part, x->w,
+             (int64_t)p->KB / 32 * BLOCK * p->parts, rows, x->a.blocks, cbs, p->parts, k->j0 > 0);
 }
+
+#include "runtime/kernels/attention_loop.h"
 
 EBRU_KERNEL(attention_bf16) {
-    const int32_t tiles = ebru_ceil_div(p->T, p->QB), C = p->heads * p->d,
-                  d16 = ebru_blocks16(p->d) * 16;
-    const int32_t d32 = ebru_blocks32(p->d) * 32;
-    const int64_t plane = (int64_t)p->T * 16;
-    struct attend a;
-    a.o = scratch;
-    a.base = a.o + (int64_t)p->QB * d16;
-    a.sum = a.base + p->QB;
-    a.s = a.sum + p->QB;
-    a.q = (uint16_t *)(a.s + (int64_t)p->QB * p->KB);
-    a.w = a.q + (int64_t)p->QB * d32 * p->parts;
-    a.k = (float *)(void *)(a.w + (int64_t)p->QB * p->KB * p->parts);
-    a.v = a.k + (int64_t)p->KB * d32;
+    const int32_t d16 = ebru_blocks16(p->d) * 16, d32 = ebru_blocks32(p->d) * 32;
+    v16 part[ATTN_WEIGHED];
+    struct product x = {.a.o = scratch, .a.part = (float *)part, .a.o_rows = d16};
+    x.a.max = x.a.o + (int64_t)p->QB * d16;
+    x.a.sum = x.a.max + p->QB;
+    x.a.s = x.a.sum + p->QB;
+    x.q = (uint16_t *)(x.a.s + (int64_t)p->QB * p->KB);
+    x.w = x.q + (int64_t)p->QB * d32 * p->parts;
+    x.wide_k = (float *)(void *)(x.w + (int64_t)p->QB * p->KB * p->parts);
+    x.wide_v = x.wide_k + (int64_t)p->KB * d32;
     tile_bf16_begin();
-    for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t b = task / (tiles * p->heads), h = task / tiles % p->heads,
-                      q0 = task % tiles * p->QB;
-        const int64_t head = ((int64_t)(b % p->Bk) * p->heads + h) * p->parts;
-        const float *q = (const float *)buf[EBRU_ATTENTION_Q] + b * ebru_blocks16(p->C) * plane +
-                         (int64_t)q0 * 16;
-        const uint16_t *k =
-            (const uint16_t *)buf[EBRU_ATTENTION_K] + head * ebru_attn_k_part(p->S, p->d);
-        const uint16_t *v =
-            (const uint16_t *)buf[EBRU_ATTENTION_V] + head * ebru_attn_v_part(p->S, p->d);
-        float *out =
-            (float *)buf[EBRU_ATTENTION_OUT] + b * ebru_blocks16(C) * plane + (int64_t)q0 * 16;
-        a.rows = ebru_min_i32(p->QB, p->T - q0);
-        a.blocks = ebru_blocks16(a.rows);
-        load_queries(p, &a, q, plane, p->off + h * p->d);
-        const int32_t keys = p->causal ? ebru_min_i32(p->S, q0 + a.rows) : p->S;
-        for (int32_t j0 = 0; j0 < keys; j0 += p->KB) {
-            const int32_t n = ebru_min_i32(p->KB, keys - j0);
-            const struct keys block = keys_at(p, &a, k, q0, j0, n);
-            weights(p, &a, &block);
-            sums(p, &a, v, j0, n);
-        }
-        for (int32_t n = 0; n < a.blocks; n++)
-            put_queries(out + n * 256, plane, h * p->d, p->d, a.o + (int64_t)n * d16 * 16,
-                        load16(a.sum + n * 16), ebru_min_i32(16, a.rows - n * 16));
-        for (int32_t i = 0; i < a.rows && h == p->heads - 1; i++)
-            for (int32_t c = C; c % 16 != 0; c++) out[c / 16 * plane + i * 16 + c % 16] = 0.0f;
-    }
+    attend_tasks(p, &x, buf, task_begin, task_end);
     tile_bf16_end();
 }

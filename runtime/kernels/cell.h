@@ -1,5 +1,5 @@
-/* Cells: 32 channels of a pixel as the multiply in bf16 reads them (tile_bf16.h). How a level keeps
- * their elements follows from how it multiplies, EBRU_BF16_*:
+/* A cell is 32 channels of one pixel, next to each other, as the bf16 kernels multiply them
+ * (tile_bf16.h). How a CPU level keeps the 32 elements follows from how it multiplies, EBRU_BF16_*:
  *
  *   TILES, PAIRS   bf16; with two parts, a plane of hi and one of lo
  *   WIDE           f32 that holds the rounded value; with two parts hi + lo, which is exact */

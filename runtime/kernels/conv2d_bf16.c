@@ -1,4 +1,5 @@
-/* conv2d_bf16: conv2d with operands rounded to bf16; tasks and panels are conv2d's. */
+/* conv2d_bf16: conv2d with operands rounded to bf16; tasks and panels are conv2d's. The input is
+ * gathered to cells: a cell is 32 channels of one pixel (cell.h). */
 #include "runtime/kernels/conv_bf16.h"
 
 EBRU_KERNEL(conv2d_bf16) {

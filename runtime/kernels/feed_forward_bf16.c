@@ -1,7 +1,8 @@
 /* feed_forward_bf16: feed_forward with operands rounded to bf16, a block of tokens a task.
  *
- *   gather    the tokens to cells
- *   first     its panels write value * gelu(gate) to cells, rounded, as the second multiply reads them
+ *   gather    the tokens to cells: a cell is 32 channels of one token (cell.h)
+ *   first     its panels write value * gelu(gate) to cells, rounded, as the second multiply reads
+ *             them
  *   second    its panels finish into the result, with bias and residual */
 #include "runtime/kernels/conv_bf16.h"
 

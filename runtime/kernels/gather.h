@@ -1,5 +1,7 @@
 /* Reading an image of c16 blocks row by row the way convolutions do: two tensors as one, resized,
- * scaled and activated on the way, zeros outside. */
+ * scaled and activated on the way, zeros outside. For f32 products pixels stay blocks of 16
+ * channels; for bf16 ones two blocks become a cell, the 32 channels of a pixel that are multiplied
+ * at once (cell.h). */
 #ifndef EBRU_RUNTIME_KERNELS_GATHER_H
 #define EBRU_RUNTIME_KERNELS_GATHER_H
 

@@ -12,7 +12,7 @@ INLINE void weights_body(const struct attn_weights *t, const int32_t nb) {
     UNROLL for (int32_t m = 0; m < ATTN_ROWS; m++) k[m] =
         t->k + (int64_t)ebru_min_i32(m, rows - 1) * d;
     UNROLL for (int32_t m = 0; m < ATTN_ROWS; m++) {
-        UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] = -load16(t->base + n * 16);
+        UNROLL for (int32_t n = 0; n < nb; n++) acc[m * nb + n] = -load16(t->max + n * 16);
     }
 #define EBRU_STEP(c)                                                                               \
     {                                                                                              \

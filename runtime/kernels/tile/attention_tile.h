@@ -3,12 +3,13 @@
  *
  * attn_weights: scores that become softmax weights before they leave the registers.
  *
- *   w[n][m][:] = 2^(sum over c of k[m][c] * q[n][c][:] - base[n][:]),   sum[n] += w[n][0] + w[n][1] + ...
+ *   w[n][m][:] = 2^(sum over c of k[m][c] * q[n][c][:] - max[n][:])
+ *   sum[n] += w[n][0] + w[n][1] + ...
  *
  * A reduction over a head's channels is short (40 of them in the largest attention of Stable
  * Diffusion), so storing scores only to read them again for a maximum and for the exponential would
- * cost as much as half the multiply. The base need not be the maximum: any number that keeps 2^(s -
- * base) in range gives the same quotients; see attention.c.
+ * cost as much as half the multiply. `max` is the running maximum of each query,
+ * which need not be the greatest score; see attention_loop.h.
  *
  * attn_sums: o[n][m][:] (+)= sum over keys j of v[j/16][m][j%16] * w[n][j][:]. The rows of v lie
  * side by side, so that one pointer serves them all, which tile.h's multiply cannot assume. */
@@ -18,11 +19,11 @@
 #include "runtime/kernels/vector/vec.h"
 
 struct attn_weights {
-    const float *k;    /* [rows][d] */
-    const float *q;    /* [blocks][d][16], a block q_block floats from the next */
-    float *w;          /* [blocks][rows][16], w_block; rows up to ATTN_ROWS are written as zeros */
-    const float *base; /* [blocks][16] */
-    float *sum;        /* [blocks][16] */
+    const float *k;   /* [rows][d] */
+    const float *q;   /* [blocks][d][16], a block q_block floats from the next */
+    float *w;         /* [blocks][rows][16], w_block; rows up to ATTN_ROWS are written as zeros */
+    const float *max; /* [blocks][16] */
+    float *sum;       /* [blocks][16] */
     int64_t q_block, w_block;
     int32_t d, rows; /* rows: 1 .. ATTN_ROWS keys */
 };
