@@ -448,8 +448,8 @@ uint32_t *ir_use_counts(const ir_func *f);
 ir_freq *ir_frequencies(const ir_func *f);
 
 /* For each node the last node that reads its bytes, itself or through views; the node itself where
- * nobody reads them, the number of nodes where an output shows them. A view, whose bytes are another
- * node's, has the entry of a node that nobody reads. One walk; base_free. */
+ * nobody reads them, the number of nodes where an output shows them. A view, whose bytes are those
+ * of another node, has the entry of a node that nobody reads. One walk; base_free. */
 uint32_t *ir_last_uses(const ir_func *f);
 /* For each node the node whose bytes it shows: ir_view_root of all, in one walk; base_free. */
 uint32_t *ir_view_roots(const ir_func *f);

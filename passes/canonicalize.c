@@ -7,8 +7,8 @@
  *   after    %1 = silu %0 : f32[1,8,4,4]
  *            %2 = affine %1 {mul=6.0} : f32[1,8,4,4]
  *
- * needs   nothing        keeps   NO_DEAD, PLAIN        level  GRAPH -> GRAPH        idempotent
- * here    first: everything behind it relies on the forms, but for matching only; without it less fuses
+ * here    first: everything behind it relies on the forms, but for matching only; without it less
+ *         fuses; idempotent
  * not     distributive laws, nor anything that changes an element's value by more than rounding
  * tests   tests/lit/passes/canonicalize/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"
@@ -185,7 +185,11 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
 bool pass_canonicalize(pass_context *c, ir_func *f) {
     enum { ROUNDS = 8 }; /* a rule's result may fit another rule; chains of these are short */
     (void)c;
-    bool changed = false;
-    for (int i = 0; i < ROUNDS && ir_rewrite_apply(f, rule, NULL, true); i++) changed = true;
-    return changed;
+    int rounds = 0;
+    while (rounds < ROUNDS && ir_rewrite_apply(f, rule, NULL, true)) rounds++;
+#ifdef EBRU_HOSTILE
+    if (rounds == ROUNDS && ir_rewrite_apply(f, rule, NULL, true))
+        ICE("%s is not in canonical form after %d rounds", f->name, ROUNDS);
+#endif
+    return rounds > 0;
 }

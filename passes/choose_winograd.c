@@ -14,10 +14,9 @@
  * that all levels share their weights. Where the target knows from tuning records what all three
  * forms take in all uses, these times decide.
  *
- * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
  * here    after layout, which packs filters and says what is a filter; before kernels are selected
- * not     filters that are themselves computed (slices of one tensor, folded products); strides; what
- *         lower_precision has lowered
+ * not     filters that are themselves computed (slices of one tensor, folded products); strides;
+ *         what lower_precision has lowered
  * tests   tests/lit/passes/choose_winograd/, tests/unit/passes/passes_golden_test.c */
 #include "passes/manager/match.h"
 

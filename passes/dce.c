@@ -4,8 +4,8 @@
  *            %4 = silu %3 : f32[1,8,4,4]                          output "y" %3
  *            output "y" %3
  *
- * needs   nothing        keeps   all        gives   NO_DEAD        level  GRAPH -> GRAPH, FUSED -> FUSED
- * here    before the passes that count users; once more before kernels and memory are spent on nodes
+ * here    before the passes that count users; once more before kernels and memory are spent on
+ *         nodes
  * not     inputs: they are the function's signature, and stay even when nobody reads them
  * tests   tests/lit/passes/dce/ */
 #include "passes/passes.h"

@@ -6,10 +6,11 @@
  *   after    %3 = group_norm %0, @gamma, @beta, %1 {act=silu} : f32[2,640,32,32]
  *            %4 = conv2d %0, @w, @b, %1 : f32[2,320,32,32]
  *
- * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
- * here    before fuse_norm_prologue, which then moves the two inputs of the group_norm into its conv
- * not     a concat with another reader, which must exist in memory anyway; a first part that does not fill
- *         its last block of 16 channels (packed weights count channels in blocks); more than two parts
+ * here    before fuse_norm_prologue, which then moves the two inputs of the group_norm into its
+ *         conv
+ * not     a concat with another reader, which must exist in memory anyway; a first part that does
+ *         not fill its last block of 16 channels (packed weights count channels in blocks); more
+ *         than two parts
  * tests   tests/lit/passes/eliminate_concat/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"
 

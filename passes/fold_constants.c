@@ -9,10 +9,10 @@
  * make the module heavier. Whatever is not folded is computed when weights are packed, so the
  * budget bounds the size of the IR's text, not what can be compiled.
  *
- * needs   nothing       keeps   NO_DEAD, PLAIN       level  GRAPH -> GRAPH
- * here    after canonicalize, which may make constants
- * not     results above 64 KiB or above 16 MiB in all; expressions over weights whose bytes are not there
- *         (IR text that names files); expressions that read more than 16 Mi elements
+ * here    after canonicalize, which makes constants; before the passes that match, which then see
+ *         fewer nodes
+ * not     results above 64 KiB or above 16 MiB in all; expressions over weights whose bytes are
+ *         not there (IR text that names files); expressions that read more than 16 Mi elements
  * tests   tests/lit/passes/fold_constants/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"
 

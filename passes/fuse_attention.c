@@ -15,9 +15,7 @@
  * may be merged with the batch ([B*H,T,d]), one head needs no splitting, and images whose channels
  * stand first are turned into tokens (a free view in c16).
  *
- * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
- * here    after canonicalize (the scale is the product's attribute), before the linears around it fuse with
- *         their neighbours
+ * here    after canonicalize, which has made the scale the product's attribute
  * not     a mask that is an operand: nothing here has one; scores with a second user
  * tests   tests/lit/passes/fuse_attention/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"

@@ -21,11 +21,9 @@
  * activation stands yet, and each slot once. Of two convs that are added the later one takes the
  * other as its residual.
  *
- * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
- * here    after norm fusion, so that an activation behind a norm is not looked for here; before elementwise
- *         chains form
- * not     results with a second user (it wants the value before the addition); operands that broadcast any
- *         other way
+ * here    before elementwise chains form
+ * not     results with a second user (it wants the value before the addition); operands that
+ *         broadcast any other way
  * tests   tests/lit/passes/fuse_conv_epilogue/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"
 

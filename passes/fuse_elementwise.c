@@ -8,7 +8,6 @@
  * An operand joins when it is elementwise itself, nobody else reads it, and it has the result's
  * shape (a broadcast operand would be computed again for every element).
  *
- * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
  * here    last of the fusions: takes what no conv, linear or norm took
  * not     single ops, which layout makes ew nodes of; more than eight operands
  * tests   tests/lit/passes/fuse_elementwise/, tests/unit/passes/passes_test.c */

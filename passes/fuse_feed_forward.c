@@ -15,11 +15,10 @@
  * choose alike. Where the target knows from tuning records what the two linears take and what the
  * one op, these times decide.
  *
- * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT, TILED       level  FUSED -> FUSED
  * here    after layout, which packs weights; before kernels are selected and memory is planned
  * not     other activations between the layers: those networks have few tokens
- * tests   tests/lit/passes/fuse_feed_forward/, tests/unit/kernels/kernel_feed_forward_test.c, eval_test.c
- */
+ * tests   tests/lit/passes/fuse_feed_forward/, tests/unit/kernels/kernel_feed_forward_test.c,
+ *         eval_test.c */
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "fuse_feed_forward", WHAT[] = "linear, geglu, linear";

@@ -4,9 +4,8 @@
  *            %4 = silu %3 : f32[2,320,64,64]
  *   after    %3 = group_norm %2, @gamma, @beta {eps=1e-05, act=silu} : f32[2,320,64,64]
  *
- * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  GRAPH -> FUSED
- * here    after canonicalize (x*sigmoid(x) is silu by then), before fuse_norm_prologue, which moves both
- *         into a conv's load
+ * here    after canonicalize (x*sigmoid(x) is silu by then), before fuse_norm_prologue, which
+ *         moves both into a conv's load
  * not     group_norm with two users: the other one wants the value without activation
  * tests   tests/lit/passes/fuse_groupnorm_silu/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"

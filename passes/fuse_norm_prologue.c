@@ -9,11 +9,10 @@
  * normalised image never exists. The conv pads with zeros after the prologue, as if it had been
  * applied before.
  *
- * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
- * here    after fuse_groupnorm_silu and eliminate_concat; before fuse_upsample (the norm comes before the
- *         resizing)
- * not     norms that something else than a conv reads: then the image must exist; activations other than
- *         silu
+ * here    after fuse_groupnorm_silu and eliminate_concat; before fuse_upsample (no conv resizes its
+ *         input and applies a norm to it)
+ * not     norms that something else than a conv reads: then the image must exist; activations
+ *         other than silu
  * tests   tests/lit/passes/fuse_norm_prologue/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"
 

@@ -4,8 +4,8 @@
  *            %2 = conv2d %1, @w, @b {pad=[1,1,1,1]} : f32[1,320,64,64]
  *   after    %1 = conv2d %0, @w, @b {pad=[1,1,1,1], upsample=[64,64]} : f32[1,320,64,64]
  *
- * needs   NO_DEAD, PLAIN       keeps   NO_DEAD, PLAIN       level  FUSED -> FUSED
- * here    after fuse_norm_prologue: a norm between resize and conv keeps its statistics of the resized image
+ * here    after fuse_norm_prologue: a norm in front of a resize stays, so that no conv resizes its
+ *         input and applies a norm to it
  * not     a resized image with other readers, which must exist anyway
  * tests   tests/lit/passes/fuse_upsample/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"

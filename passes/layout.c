@@ -16,11 +16,10 @@
  * agree. Elementwise ops become ew nodes here if no fusion made them one; group_norm becomes
  * group_stats and norm_apply.
  *
- * needs   nothing        keeps   NO_DEAD        gives   LAID_OUT        level  FUSED -> FUSED
- * here    after all fusions, which match on logical shapes; before attention is tiled (packed K and V are
- *         not c16)
- * not     a search for the cheapest assignment: with one blocked layout there is nothing to choose between
- *         neighbours
+ * here    after all fusions, which match on logical shapes; before attention is tiled (packed K
+ *         and V are not c16)
+ * not     a search for the cheapest assignment: with one blocked layout there is nothing to choose
+ *         between neighbours
  * tests   tests/lit/passes/layout/, tests/unit/passes/pipeline_variations_test.c */
 #include "passes/manager/match.h"
 

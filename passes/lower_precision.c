@@ -15,12 +15,10 @@
  * of it would both be stored. Nothing but shapes and dependence decides, so that all levels of a
  * program share their weights.
  *
- * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
- * here    after layout, which packs weights; before choose_winograd, whose transforms would lose bf16's
- *         digits, and before attention is tiled and feed-forwards are fused, which carry the precision on
- *
+ * here    after layout, which packs weights; before choose_winograd, whose transforms would lose
+ *         bf16's digits, and before attention is tiled and feed-forwards are fused, which carry
+ *         the precision on
  * not     choosing by measured error; matmuls of two computed values outside of attention
- *
  * tests   tests/lit/passes/lower_precision/, tests/unit/passes/passes_golden_test.c */
 #include "passes/manager/match.h"
 #include "runtime/abi/meta_keys.h"

@@ -10,11 +10,10 @@
  * so a kernel that has read a pixel before it writes it may write it there, and 128 MiB of 512 are
  * saved. The price is a copy of a task's input, which large inputs want anyway.
  *
- * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
- * here    after upsample_phases, the last that changes convolutions; before kernels are bound, which differ
- * not     batches (planes of images lie in between); inputs of less than a megabyte; reordering nodes so that
- * an input dies earlier tests   tests/lit/passes/overwrite_input/, tests/unit/passes/passes_test.c
- */
+ * here    after the passes that change convolutions; before kernels are bound, which differ
+ * not     batches (planes of images lie in between); inputs of less than a megabyte; reordering
+ *         nodes so that an input dies earlier
+ * tests   tests/lit/passes/overwrite_input/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "overwrite_input", WHAT[] = "1x1 conv2d in place";

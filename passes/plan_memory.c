@@ -17,7 +17,6 @@
  * expression once: the offsets do not depend on the CPU level, and functions that use the same
  * packed weight share it.
  *
- * needs   BOUND       keeps   all       gives   PLACED       level  KERNEL -> PLACED
  * here    last: everything that changes buffers has run
  * not     reordering nodes to shorten lifetimes
  * tests   tests/lit/passes/plan_memory/, tests/unit/passes/pipeline_variations_test.c */

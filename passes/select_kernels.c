@@ -10,11 +10,11 @@
  * packed) have no kernel. An output that is an input, a view of one, or the value of another output
  * gets a copy, because each output is a buffer of its own.
  *
- * needs   NO_DEAD, LAID_OUT, TILED       keeps   all       gives   BOUND       level  FUSED -> KERNEL
- * here    when the IR says what is computed and how it lies; memory is planned for what the kernels need
- * not     choosing between kernels: there is one an op and layout; tiles come from the target's rules, or
- * from its tuning records tests   tests/lit/passes/select_kernels/, tests/unit/passes/pipeline_variations_test.c
- */
+ * here    when the IR says what is computed and how it lies; memory is planned for what the
+ *         kernels need
+ * not     choosing between kernels: there is one an op and layout; tiles come from the target's
+ *         rules, or from its tuning records
+ * tests   tests/lit/passes/select_kernels/, tests/unit/passes/pipeline_variations_test.c */
 #include "passes/manager/match.h"
 
 /* Outputs are buffers of their own. */

@@ -16,12 +16,12 @@
  * all. A value is equal in both halves when it is made of such values, row by row of the first
  * axis, and of values that all rows share.
  *
- * needs   NO_DEAD       keeps   NO_DEAD, PLAIN       level  GRAPH -> GRAPH
- * here    first of all that looks at whole functions: the stages and fusions then see ordinary ops. Doubling
- * comes after changes of shape (heads of attention) only where fusion does not look for them: views are
- * repeated on the doubled value instead not     networks whose first op already differs (classes in the time
- * embedding): too little would be saved tests   tests/lit/passes/share_halves/, tests/unit/passes/passes_test.c
- */
+ * here    first of all that looks at whole functions: the stages and fusions then see ordinary
+ *         ops. Doubling comes after changes of shape (heads of attention) only where fusion does
+ *         not look for them: views are repeated on the doubled value instead
+ * not     networks whose first op already differs (classes in the time embedding): too little
+ *         would be saved
+ * tests   tests/lit/passes/share_halves/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "share_halves", WHAT[] = "ops on equal halves";

@@ -16,7 +16,6 @@
  * splitter, which extends NAME.prompt. What depends on the schedule stays: its function may compute
  * several steps a call.
  *
- * needs   NO_DEAD, LAID_OUT, TILED       keeps   all       level  FUSED -> FUSED
  * here    after tile_attention
  * not     functions that split_stages did not split
  * tests   tests/lit/passes/split_packing/, tests/unit/passes/pipeline_variations_test.c */

@@ -28,11 +28,10 @@
  * steps a call; NAME.step takes one row. A schedule value may depend on the prompt too (class
  * embeddings), then rows stay one unless the shapes broadcast.
  *
- * needs   NO_DEAD       keeps   NO_DEAD, PLAIN       level  GRAPH -> GRAPH
  * here    before anything fuses across the boundary
  * not     functions without a per-step input; repeating work to pass less
- * tests   tests/lit/passes/split_stages/, tests/unit/passes/pipeline_variations_test.c, tests/unit/passes/passes_random_test.c
- */
+ * tests   tests/lit/passes/split_stages/, tests/unit/passes/pipeline_variations_test.c,
+ *         tests/unit/passes/passes_random_test.c */
 #include "passes/stages/stage_splitter.h"
 
 bool pass_split_stages(pass_context *c, ir_module *m) {

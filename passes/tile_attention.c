@@ -11,10 +11,10 @@
  * S matrix exists. 48 queries are a multiple of every level's register tile; the block of keys is
  * as long as K, V and the scores of a tile fit half of L2.
  *
- * needs   LAID_OUT       keeps   NO_DEAD, LAID_OUT       gives   TILED       level  FUSED -> FUSED
- * here    after layout (q, k, v are c16 tokens); before split_packing, which moves packs of unchanging keys
- *         out of the step
- * not     choosing between tiles by measurement: a tuning record's replace these when the kernel is bound
+ * here    after layout (q, k, v are c16 tokens); before split_packing, which moves packs of
+ *         unchanging keys out of the step
+ * not     choosing between tiles by measurement: a tuning record's replace these when the kernel
+ *         is bound
  * tests   tests/lit/passes/tile_attention/, tests/unit/passes/pipeline_variations_test.c */
 #include "passes/manager/match.h"
 

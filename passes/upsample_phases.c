@@ -12,10 +12,10 @@
  * column are odd: four filters of 2x2 for one of 3x3, that is 16 products where there were 36, and
  * 16/9 of the weights.
  *
- * needs   NO_DEAD, LAID_OUT       keeps   NO_DEAD, LAID_OUT       level  FUSED -> FUSED
  * here    after choose_winograd, which takes the convolutions that are faster still by Winograd;
- * before kernels are selected not     other factors than two; filters that are themselves computed tests
- * tests/lit/passes/upsample_phases/, tests/unit/passes/passes_test.c */
+ *         before kernels are selected
+ * not     other factors than two; filters that are themselves computed
+ * tests   tests/lit/passes/upsample_phases/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "upsample_phases", WHAT[] = "3x3 conv2d of a doubled input";

@@ -124,8 +124,8 @@ static bool in_place(const ir_func *f, ir_ref r) {
     return false;
 }
 
-/* Fills what op i was the last to read (last: ir_last_uses), unless something that lives on has taken
- * the bytes over. */
+/* Fills what op i was the last to read (last: ir_last_uses), unless something that lives on has
+ * taken the bytes over. */
 static void fill_dead(const emitter *e, const uint32_t *last, uint32_t i) {
     const ir_func *f = e->plan->f;
     ir_ref here = e->plan->ops.items[i].node;

@@ -452,6 +452,22 @@ static void test_every_bit_counts(void **state) {
     if (faults.len) fail_msg("%s", faults.data);
 }
 
+/* Forms are canonical: a second run finds nothing to do. */
+static void test_canonical(void **state) {
+    (void)state;
+    uint32_t changed = 0;
+    const uint32_t pass = PASS_INDEX_canonicalize;
+    for (uint32_t t = 0; t < text_count; t++) {
+        ir_module *m = case_parse(texts[t]);
+        if (m->level == IR_GRAPH) {
+            changed += run_list(m, &pass, 1, pass_own_contracts()).changed;
+            assert_false(run_list(m, &pass, 1, pass_own_contracts()).changed);
+        }
+        ir_module_free(m);
+    }
+    assert_true(changed > 3);
+}
+
 /* ---- order ---- */
 
 /* What pass_run says to a list of two passes. */
@@ -605,11 +621,9 @@ static int free_modules(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_contracts_hold),
-        cmocka_unit_test(test_every_bit_counts),
-        cmocka_unit_test(test_orders),
-        cmocka_unit_test(test_every_order_is_said),
-        cmocka_unit_test(test_every_order_counts),
+        cmocka_unit_test(test_contracts_hold),      cmocka_unit_test(test_every_bit_counts),
+        cmocka_unit_test(test_canonical),           cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_every_order_is_said), cmocka_unit_test(test_every_order_counts),
     };
     return cmocka_run_group_tests(tests, observe_all, free_modules);
 }
