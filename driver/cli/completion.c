@@ -2,6 +2,9 @@
  * tables. */
 #include "base/suggest.h"
 #include "driver/cli/option_table.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/driver.h"
 #include "driver/version.h"
 
 #include "runtime/cli/options.h"

@@ -1,6 +1,9 @@
 /* ebru help [COMMAND]: help texts and manual pages. */
 #include "base/suggest.h"
 #include "driver/cli/option_table.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/driver.h"
 
 #include <string.h>
 

@@ -1,6 +1,7 @@
 #include "base/number.h"
 #include "base/suggest.h"
 #include "driver/cli/option_table.h"
+#include "driver/commands/lower.h"
 #include "driver/driver.h"
 #include "driver/version.h"
 

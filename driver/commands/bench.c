@@ -1,4 +1,8 @@
 /* ebru bench: compiles a model for one use and lets the program time its own functions. */
+#include "driver/commands/commands.h"
+#include "driver/commands/extract_op.h"
+#include "driver/commands/lower.h"
+#include "driver/commands/run_program.h"
 #include "driver/driver.h"
 
 #include <string.h>

@@ -1,5 +1,10 @@
 /* ebru compile: a model to a program, or to any stage on the way. */
 #include "base/suggest.h"
+#include "driver/analyze/analyze.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lists.h"
+#include "driver/commands/lower.h"
 #include "driver/driver.h"
 #include "driver/html/html.h"
 

@@ -1,7 +1,11 @@
 /* ebru inspect: what is in a model, a safetensors file, or a program that ebru made. Nothing is
  * executed. */
-#include "driver/driver.h"
 
+#include "driver/commands/inspect.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lower.h"
+#include "driver/driver.h"
 #include "driver/json_writer.h"
 #include "frontend/files/files.h"
 #include "frontend/safetensors/safetensors.h"

@@ -1,7 +1,9 @@
 /* ebru compile --list-cpu-levels: what -mcpu= takes, for people and for scripts. */
 #include "base/cpu/cpu.h"
+#include "codegen/target/arch.h"
 #include "codegen/target/target.h"
-#include "driver/driver.h"
+#include "driver/cli/options.h"
+#include "driver/commands/lists.h"
 #include "runtime/abi/kernel_abi.h"
 
 static const char *products(int32_t isa) {

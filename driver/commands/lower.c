@@ -1,7 +1,7 @@
 /* The road a model takes: front end or IR text, passes once a CPU level, code generation. */
+#include "driver/commands/lower.h"
 #include "base/number.h"
 #include "base/output.h"
-#include "driver/driver.h"
 #include "driver/version.h"
 
 #include "frontend/files/files.h"
@@ -251,21 +251,4 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
     base_free(tokenizer);
     base_free(tokenizer_2);
     return ok;
-}
-
-bool drv_write_text(base_diag *d, const char *path, const char *text, size_t length) {
-    if (!strcmp(path, "-")) {
-        fwrite(text, 1, length, stdout);
-        if (!fflush(stdout) && !ferror(stdout)) return true;
-        base_error(d, NULL, "cannot write to standard output");
-        return false;
-    }
-    base_output *out = base_output_begin(path, 0666);
-    int error = errno;
-    if (out) {
-        base_output_write(out, text, length);
-        error = base_output_commit(out);
-    }
-    if (!out || error) base_error_file(d, path, out ? "write" : "create", error);
-    return out && !error;
 }

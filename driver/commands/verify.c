@@ -2,8 +2,13 @@
  * in. and out. tensors are there is run, compiled or in the reference evaluator, at the file's
  * shapes. With --write the inputs suffice, and what was computed becomes such a file. The tolerance
  * is that of the precision's class. */
-#include "driver/driver.h"
 
+#include "driver/commands/verify.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lower.h"
+#include "driver/commands/run_program.h"
+#include "driver/debug/verify_layers.h"
+#include "driver/driver.h"
 #include "frontend/safetensors/safetensors.h"
 
 #include <math.h>

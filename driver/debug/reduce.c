@@ -6,7 +6,12 @@
  * may be the only output, then the latest front of inputs; then node by node from the end, until
  * nothing more goes. Every candidate is verified before it is tested. */
 #include "ir/analysis/reduce.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lower.h"
+#include "driver/commands/run_program.h"
 #include "driver/debug/verify_layers.h"
+#include "driver/driver.h"
 
 #include <errno.h>
 #include <fcntl.h>

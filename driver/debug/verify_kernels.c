@@ -1,6 +1,8 @@
 /* Every compiled op beside the evaluator. The program is compiled with one buffer a tensor and
  * hands out its arena (--dump-values); then each op is evaluated on the operands that the compiled
  * op really had, so errors do not add up: what is out of tolerance here is wrong by itself. */
+#include "driver/commands/lower.h"
+#include "driver/commands/run_program.h"
 #include "driver/debug/verify_layers.h"
 
 #include "frontend/files/files.h"

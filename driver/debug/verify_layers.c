@@ -2,6 +2,9 @@
  * reference evaluator computes (layers_passes.c), and does every compiled op compute what the
  * evaluator computes from the same operands (layers_kernels.c)? */
 #include "driver/debug/verify_layers.h"
+#include "driver/commands/lower.h"
+#include "driver/commands/verify.h"
+#include "driver/driver.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* The first pass that changes results, by bisection over the passes that change the module (or pass by pass,
  * --all), and with it the node. */
+#include "driver/commands/lower.h"
 #include "driver/debug/find_culprit.h"
 #include "driver/debug/verify_layers.h"
 

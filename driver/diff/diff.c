@@ -3,6 +3,10 @@
 #include "driver/diff/diff.h"
 #include "base/number.h"
 
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lower.h"
+#include "driver/driver.h"
 #include "frontend/files/files.h"
 
 #include <regex.h>

@@ -6,10 +6,14 @@
  *
  * Reports are read by the strict reader although ebru writes them: they are files that a user
  * names, may have edited or cut, and every fault is told with its line and column. */
+#include "driver/cli/options.h"
+#include "driver/cli/write_text.h"
 #include "driver/diff/diff.h"
 
+#include "driver/driver.h"
 #include "driver/json_writer.h"
 #include "frontend/files/json_file.h"
+#include "passes/passes.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,8 @@
 #include "driver/html/html.h"
 #include "base/sha256.h"
 #include "driver/analyze/documents.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/lower.h"
 #include "driver/report/trace.h"
 #include "driver/version.h"
 

@@ -2,8 +2,12 @@
  * a program (its file is read, not run), IR text, or a model, which is lowered as `ebru compile`
  * would. */
 #include "driver/report/report.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lower.h"
 #include "driver/driver.h"
 #include "driver/html/html.h"
+#include "frontend/files/files.h"
 
 #include <string.h>
 

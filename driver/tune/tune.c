@@ -6,6 +6,9 @@
  * with the rules' tiles; then, those with the largest share first, other tiles are tried. The model
  * is lowered once more by the records. */
 #include "driver/tune/tune.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lower.h"
+#include "driver/driver.h"
 #include "driver/tune/tuning_file.h"
 
 #include "frontend/files/files.h"

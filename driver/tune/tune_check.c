@@ -1,4 +1,6 @@
 /* ebru tune --check: whole programs, by the rules and by the records, timed in turns. */
+#include "driver/commands/lower.h"
+#include "driver/commands/run_program.h"
 #include "driver/tune/tune.h"
 
 #include "frontend/files/json_file.h"

@@ -2,7 +2,8 @@
  * (docs/tuning.md). Files are merged by concatenation. They are read by the strict reader, line by
  * line: people edit and merge records, and a fault is told with its line and column. */
 #include "driver/tune/tuning_file.h"
-#include "driver/driver.h"
+#include "codegen/target/target.h"
+#include "driver/cli/options.h"
 #include "driver/version.h"
 
 #include "driver/json_writer.h"

@@ -1,0 +1,12 @@
+/* Tables of what there is: --list-ops, --list-cpu-levels. */
+#ifndef EBRU_DRIVER_COMMANDS_LISTS_H
+#define EBRU_DRIVER_COMMANDS_LISTS_H
+
+#include "driver/cli/options.h"
+
+/* The ops of the IR with operands, attributes and levels, appended to `out`. */
+void drv_list_ops(base_str *out);
+/* The CPU levels of the target as a table, appended to `out`; false with a diagnostic. */
+bool drv_list_cpu_levels(base_diag *d, const drv_options *o, base_str *out);
+
+#endif
