@@ -197,7 +197,7 @@ int drv_completion(const drv_options *o) {
     for (int i = 0; i < 3; i++) {
         if (strcmp(o->model, shells[i]) != 0) continue;
         base_str text = {0};
-        base_diag *d = drv_diag(o);
+        base_diag *d = drv_diag(&o->common);
         make[i](&text);
         int code = drv_write_text(d, "-", text.data, text.len) ? DRV_OK : DRV_IO;
         base_str_free(&text);

@@ -8,10 +8,10 @@
 #include <string.h>
 
 int drv_help(const drv_options *o) {
-    if (o->man || o->man_program) {
+    if (o->manual.man || o->manual.man_program) {
         base_str text = {0};
-        base_diag *d = drv_diag(o);
-        if (o->man)
+        base_diag *d = drv_diag(&o->common);
+        if (o->manual.man)
             drv_man(&text);
         else
             drv_man_program(&text);

@@ -6,7 +6,8 @@
 
 /* The ops of the IR with operands, attributes and levels, appended to `out`. */
 void drv_list_ops(base_str *out);
-/* The CPU levels of the target as a table, appended to `out`; false with a diagnostic. */
-bool drv_list_cpu_levels(base_diag *d, const drv_options *o, base_str *out);
+/* The CPU levels of a target (as --target= names it; NULL: this machine's) as a table, appended to
+ * `out`; false with a diagnostic. */
+bool drv_list_cpu_levels(base_diag *d, const char *target, base_str *out);
 
 #endif

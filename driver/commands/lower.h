@@ -17,10 +17,10 @@ typedef struct drv_build {
     pass_context *contexts[DRV_MAX_LEVELS];
     uint32_t count;
 } drv_build;
-/* A module at the level it was found: the model, or IR text. NULL with diagnostics. */
-ir_module *drv_load(base_diag *d, const drv_options *o, const fe_options *fe);
+/* A module at the level it was found: the model at `path`, or IR text. NULL with diagnostics. */
+ir_module *drv_load(base_diag *d, const char *path, const fe_options *fe);
 /* What the command line says of loading. */
-fe_options drv_fe_options(const drv_options *o);
+fe_options drv_fe_options(const drv_load_options *o);
 /* True when a path names IR text. */
 bool drv_is_ir(const char *path);
 /* IR text from a file or "-"; weights stay unbound. */
@@ -36,7 +36,8 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
               cg_emit_kind kind, cg_result *result);
 /* What the command line says of passes. */
 pass_options drv_pass_options(const drv_options *o);
-/* Makes the folder of --dump-dir if it is not there. False with a diagnostic. */
-bool drv_make_dump_dir(base_diag *d, const drv_options *o);
+/* Makes the folder of --dump-dir if it is not there; NULL: none is wanted. False with a
+ * diagnostic. */
+bool drv_make_dump_dir(base_diag *d, const char *path);
 
 #endif

@@ -66,7 +66,7 @@ static void add_build(drv_html *h, const drv_options *o, const drv_build *b, dou
     drv_json_text(h->data, "input", o->model);
     drv_json_text(h->data, "ignored", ir_meta_string(m, "pipeline.ignored", NULL));
     drv_json_int(h->data, "parameters", ir_parameter_count(m));
-    drv_json_bool(h->data, "random_weights", o->random_weights);
+    drv_json_bool(h->data, "random_weights", o->load.random_weights);
     drv_json_real(h->data, "seconds", seconds);
 }
 

@@ -28,7 +28,7 @@ typedef struct drv_tuning {
     bool native;      /* code is for this machine */
     uint32_t threads; /* the program is expected to run on */
 } drv_tuning;
-bool drv_tuning_open(base_diag *d, const drv_options *o, drv_tuning *t);
+bool drv_tuning_open(base_diag *d, const drv_code_options *o, int64_t threads, drv_tuning *t);
 void drv_tuning_close(drv_tuning *t);
 /* `target` consulting them; `only`: the program has no other level. *owned: to be freed with
  * base_free, or NULL. */
