@@ -1,8 +1,9 @@
 /* FNV-1a (Fowler, Noll and Vo) in 32 and in 64 bits. Header only, so that a program links no object
  * for it.
  *
- * The 64-bit values must stay what they are: random weights are a function of the hash of their name
- * (ir/weights.c), and a tokenizer blob holds the hash of its contents (runtime/text/tokenizer.h). */
+ * The 64-bit values must stay what they are: random weights are a function of the hash of their
+ * name (ir/weights.c), and a tokenizer blob holds the hash of its contents
+ * (runtime/text/tokenizer.h). */
 #ifndef EBRU_BASE_HASH_H
 #define EBRU_BASE_HASH_H
 

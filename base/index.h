@@ -1,5 +1,6 @@
-/* A small index from 32-bit hashes (base/hash.h) to ids, shared by the node interner, the weight and origin
- * tables and the parser's labels. It stores no keys: the caller compares candidates itself.
+/* A small index from 32-bit hashes (base/hash.h) to ids, shared by the node interner, the weight
+ * and origin tables and the parser's labels. It stores no keys: the caller compares candidates
+ * itself.
  *
  *   uint32_t at = base_index_start(x, hash), id;
  *   while (base_index_next(x, hash, &at, &id)) if (same(key, id)) return id;

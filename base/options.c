@@ -63,7 +63,8 @@ static const base_option *match(const base_option_table *t, unsigned commands, c
     return best;
 }
 
-/* What is near the word in front of its '='; options of other commands only say where they belong. */
+/* What is near the word in front of its '='; options of other commands only say where they belong.
+ */
 static bool unknown(const base_option_table *t, unsigned commands, const char *word, char *error) {
     const char *own[MAX_ROWS], *see;
     char name[64], hint[BASE_HINT_MAX];

@@ -2,9 +2,9 @@
  * options and messages. The compiler has one table (driver/cli/options.def), the programs it makes
  * have another (runtime/cli/options.c).
  *
- * A name is `--steps`, `-o` or `-mcpu=`; its argument follows as the next word or behind a '='. Where
- * the name ends in '=' help texts show it so. Names of one letter (`-O`) and those that end in '-'
- * (`-fno-`) take it glued on as well. `--` ends the options. */
+ * A name is `--steps`, `-o` or `-mcpu=`; its argument follows as the next word or behind a '='.
+ * Where the name ends in '=' help texts show it so. Names of one letter (`-O`) and those that
+ * end in '-' (`-fno-`) take it glued on as well. `--` ends the options. */
 #ifndef EBRU_BASE_OPTIONS_H
 #define EBRU_BASE_OPTIONS_H
 
@@ -36,8 +36,8 @@ struct base_option {
     int64_t least, most;
     size_t offset; /* of the field in the structure that is filled */
     /* OWN: takes the value into the structure at `options`. A value that it does not like: false,
-     * with a sentence in `error` (base_option_expects). An option without an argument gets what stands
-     * behind '=', or NULL. */
+     * with a sentence in `error` (base_option_expects). An option without an argument gets what
+     * stands behind '=', or NULL. */
     bool (*set)(void *options, const base_option *o, const char *value,
                 char error[BASE_OPTION_ERROR_MAX]);
 };
@@ -50,8 +50,8 @@ typedef struct base_option_table {
 } base_option_table;
 
 /* Parses argv[0] to argv[argc - 1] by the rows that one of `commands` has into the structure at
- * `options`, which has its defaults already. False with a sentence in `error`: words of argv stand in
- * it as they are. */
+ * `options`, which has its defaults already. False with a sentence in `error`: words of argv stand
+ * in it as they are. */
 bool base_options_parse(const base_option_table *t, unsigned commands, void *options, int argc,
                         char *const *argv, char error[BASE_OPTION_ERROR_MAX]);
 

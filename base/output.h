@@ -1,14 +1,14 @@
 /* Output files that are complete or absent, and folders for the files that lead to them.
  *
- * A file is written as `.NAME.ebru-tmp.N` beside its target and renamed onto it when it is complete:
- * whatever happens, the target is the complete old file or the complete new one. Through a link the
- * file it names is replaced, not the link. A target that exists and is no regular file (a device, a
- * FIFO) is written directly, because a rename would replace it.
+ * A file is written as `.NAME.ebru-tmp.N` beside its target and renamed onto it when it is
+ * complete: whatever happens, the target is the complete old file or the complete new one.
+ * Through a link the file it names is replaced, not the link. A target that exists and is no
+ * regular file (a device, a FIFO) is written directly, because a rename would replace it.
  *
  * Temporaries do not stay behind: exit() removes them, a signal handler does by
- * base_output_remove_all(), and what a killed process has left is removed by the next one that writes
- * the same target (a living writer holds a lock on its temporary, which the kernel drops however the
- * process ends).
+ * base_output_remove_all(), and what a killed process has left is removed by the next one that
+ * writes the same target (a living writer holds a lock on its temporary, which the kernel drops
+ * however the process ends).
  *
  * Errors are numbers of errno.h. Nothing here prints. One thread of a process uses it. */
 #ifndef EBRU_BASE_OUTPUT_H
@@ -59,8 +59,8 @@ int base_output_publish(const char *from, const char *to);
 
 /* Removes all temporaries of this process. Async-signal-safe. */
 void base_output_remove_all(void);
-/* From now on SIGINT, SIGTERM and SIGHUP remove all temporaries and end the process with 128 + their
- * number; those that are ignored (nohup) stay ignored. */
+/* From now on SIGINT, SIGTERM and SIGHUP remove all temporaries and end the process with 128 +
+ * their number; those that are ignored (nohup) stay ignored. */
 void base_output_catch_signals(void);
 
 #endif

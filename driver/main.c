@@ -1,5 +1,6 @@
 #include "base/io.h"
 #include "base/output.h"
+#include "driver/commands/commands.h"
 #include "driver/driver.h"
 
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* Which ebru this is: project(VERSION) of the CMakeLists.txt in the root states it, nothing else. */
+/* Which ebru this is: project(VERSION) of the CMakeLists.txt in the root states it, nothing
+ * else. */
 #ifndef EBRU_DRIVER_VERSION_H
 #define EBRU_DRIVER_VERSION_H
 

@@ -5,8 +5,8 @@
  * down_blocks.0; a number belongs to the name before it. "at peak" are the bytes that a block's
  * values hold in the arena at the moment when it is fullest: what would have to become smaller for
  * the arena to do so. */
+#include "driver/analyze/analyze.h"
 #include "driver/analyze/arena_lifetimes.h"
-#include "driver/driver.h"
 
 #include <ctype.h>
 #include <string.h>

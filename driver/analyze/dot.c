@@ -1,6 +1,6 @@
 /* --emit=dot: the functions as Graphviz clusters. Everything that comes from the model is escaped.
  */
-#include "driver/driver.h"
+#include "driver/analyze/analyze.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* --fusion-report: what the passes decided, and what the memory plan costs, as text (which the pass
  * manager writes) or as JSON. */
+#include "driver/analyze/analyze.h"
 #include "driver/analyze/documents.h"
-#include "driver/driver.h"
 
 #include <math.h>
 #include <string.h>

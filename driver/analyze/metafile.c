@@ -1,9 +1,9 @@
 /* --metafile: everything the compiler knows of what it made, as one JSON object: nodes with their
  * parameters, costs, kernels, places and lifetimes, the passes, the memory plan, the weights.
  * Schema in docs/inspecting.md. */
+#include "driver/analyze/analyze.h"
 #include "driver/analyze/arena_lifetimes.h"
 #include "driver/analyze/documents.h"
-#include "driver/driver.h"
 #include "driver/version.h"
 #include "runtime/abi/meta_keys.h"
 

@@ -2,6 +2,9 @@
  * tables. */
 #include "base/suggest.h"
 #include "driver/cli/option_table.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/driver.h"
 #include "driver/version.h"
 
 #include "runtime/cli/options.h"
@@ -194,7 +197,7 @@ int drv_completion(const drv_options *o) {
     for (int i = 0; i < 3; i++) {
         if (strcmp(o->model, shells[i]) != 0) continue;
         base_str text = {0};
-        base_diag *d = drv_diag(o);
+        base_diag *d = drv_diag(&o->common);
         make[i](&text);
         int code = drv_write_text(d, "-", text.data, text.len) ? DRV_OK : DRV_IO;
         base_str_free(&text);

@@ -1,14 +1,17 @@
 /* ebru help [COMMAND]: help texts and manual pages. */
 #include "base/suggest.h"
 #include "driver/cli/option_table.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/driver.h"
 
 #include <string.h>
 
 int drv_help(const drv_options *o) {
-    if (o->man || o->man_program) {
+    if (o->manual.man || o->manual.man_program) {
         base_str text = {0};
-        base_diag *d = drv_diag(o);
-        if (o->man)
+        base_diag *d = drv_diag(&o->common);
+        if (o->manual.man)
             drv_man(&text);
         else
             drv_man_program(&text);

@@ -1,5 +1,6 @@
 /* Manual pages from the option tables, in roff's man macros. */
 #include "driver/cli/option_table.h"
+#include "driver/cli/options.h"
 #include "driver/version.h"
 
 #include "runtime/cli/options.h"

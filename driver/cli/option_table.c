@@ -1,6 +1,7 @@
 #include "driver/cli/option_table.h"
 
 #include "base/cpu/levels.def"
+#include "driver/cli/options.h"
 #include "driver/version.h"
 
 #include <stddef.h>

@@ -3,8 +3,8 @@
 #ifndef EBRU_DRIVER_CLI_OPTION_TABLE_H
 #define EBRU_DRIVER_CLI_OPTION_TABLE_H
 
+#include "base/arena.h"
 #include "base/options.h"
-#include "driver/driver.h"
 
 typedef struct drv_command {
     const char *name;

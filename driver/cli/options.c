@@ -1,6 +1,7 @@
 #include "base/number.h"
 #include "base/suggest.h"
 #include "driver/cli/option_table.h"
+#include "driver/commands/lower.h"
 #include "driver/driver.h"
 #include "driver/version.h"
 
@@ -30,9 +31,9 @@ static const drv_command *command_of(unsigned bit) {
  * colons. */
 bool drv_add_lora(void *options, const base_option *row, const char *value, char *error) {
     drv_options *o = options;
-    if (o->lora_count == DRV_MAX_LORAS)
+    if (o->load.lora_count == DRV_MAX_LORAS)
         return base_option_expects(row, "no more than 64 files", value, error);
-    fe_lora *l = &o->loras[o->lora_count++];
+    fe_lora *l = &o->load.loras[o->load.lora_count++];
     *l = (fe_lora){value, 1.0};
     const char *colon = strrchr(value, ':');
     double scale;
@@ -50,9 +51,9 @@ bool drv_add_lora(void *options, const base_option *row, const char *value, char
 
 bool drv_add_disabled(void *options, const base_option *row, const char *value, char *error) {
     drv_options *o = options;
-    if (o->disabled_count == DRV_MAX_DISABLED)
+    if (o->passes.disabled_count == DRV_MAX_DISABLED)
         return base_option_expects(row, "no more than 64 passes", value, error);
-    o->disabled[o->disabled_count++] = value;
+    o->passes.disabled[o->passes.disabled_count++] = value;
     return true;
 }
 
@@ -63,14 +64,14 @@ bool drv_set_weights(void *options, const base_option *row, const char *value, c
     char *end, hint[BASE_HINT_MAX];
     if (!strncmp(value, "random:", 7)) {
         errno = 0;
-        o->random_seed = strtoull(value + 7, &end, 10);
+        o->load.random_seed = strtoull(value + 7, &end, 10);
         if (errno || end == value + 7 || *end || value[7] == '-')
             return base_option_expects(row, "a seed behind random:", value + 7, error);
-        return o->random_weights = true;
+        return o->load.random_weights = true;
     }
     for (int i = 0; i < 3; i++)
         if (!strcmp(value, places[i])) {
-            o->placement = i;
+            o->code.placement = i;
             return true;
         }
     snprintf(error, BASE_OPTION_ERROR_MAX,
@@ -107,59 +108,62 @@ static int check_filter(const char *filter) {
 /* --analyze shows two levels of blocks, --analyze=N another number, --analyze=all down to the ops.
  */
 static int read_depth(drv_options *o) {
-    const char *text = o->analyze_depth;
-    o->depth = 2;
+    const char *text = o->show.analyze_depth;
+    o->show.depth = 2;
     if (!text) return 0;
-    o->analyze = true;
+    o->show.analyze = true;
     size_t n = strspn(text, "0123456789");
     if (!strcmp(text, "all"))
-        o->depth = UINT32_MAX;
+        o->show.depth = UINT32_MAX;
     else if (n && n < 6 && !text[n])
-        o->depth = strtoll(text, NULL, 10);
+        o->show.depth = strtoll(text, NULL, 10);
     else
         return usage_error("--analyze= expects a number of levels or all, not '%s'", text, NULL);
     return 0;
 }
 
 static int digest(drv_options *o) {
-    if (o->size) {
+    if (o->load.size) {
         char x;
         int used = 0;
         long long w = 0, h = 0;
-        if (sscanf(o->size, "%lld%c%lld%n", &w, &x, &h, &used) != 3 || x != 'x' || o->size[used] ||
-            w < 1 || h < 1 || w > 16384 || h > 16384)
-            return usage_error("--size expects WIDTHxHEIGHT, not '%s'", o->size, NULL);
-        o->width = w, o->height = h;
+        if (sscanf(o->load.size, "%lld%c%lld%n", &w, &x, &h, &used) != 3 || x != 'x' ||
+            o->load.size[used] || w < 1 || h < 1 || w > 16384 || h > 16384)
+            return usage_error("--size expects WIDTHxHEIGHT, not '%s'", o->load.size, NULL);
+        o->load.width = w, o->load.height = h;
     }
     static const char *const predictions[] = {"epsilon", "v_prediction", "sample"};
-    bool known = !o->prediction;
-    for (int i = 0; i < 3 && !known; i++) known = !strcmp(o->prediction, predictions[i]);
+    bool known = !o->load.prediction;
+    for (int i = 0; i < 3 && !known; i++) known = !strcmp(o->load.prediction, predictions[i]);
     if (!known)
         return usage_error("--prediction expects epsilon, v_prediction or sample, not '%s'",
-                           o->prediction, base_suggest(o->prediction, predictions, 3));
-    if (o->lora_count && o->model && drv_is_ir(o->model))
+                           o->load.prediction, base_suggest(o->load.prediction, predictions, 3));
+    if (o->load.lora_count && o->model && drv_is_ir(o->model))
         return usage_error(
             "--lora= goes with a model; '%s' is IR, whose weights may be folded already", o->model,
             NULL);
     int p = 0;
-    while (o->precision && p < IR_PRECISION_COUNT &&
-           strcmp(o->precision, ir_precision_name[p]) != 0)
+    while (o->code.precision && p < IR_PRECISION_COUNT &&
+           strcmp(o->code.precision, ir_precision_name[p]) != 0)
         p++;
     if (p == IR_PRECISION_COUNT)
-        return usage_error("--precision expects f32, bf16x3 or bf16, not '%s'", o->precision,
-                           base_suggest(o->precision, ir_precision_name, IR_PRECISION_COUNT));
-    o->products = (ir_precision)p;
-    int bad = check_filter(o->filter);
+        return usage_error("--precision expects f32, bf16x3 or bf16, not '%s'", o->code.precision,
+                           base_suggest(o->code.precision, ir_precision_name, IR_PRECISION_COUNT));
+    o->code.products = (ir_precision)p;
+    int bad = check_filter(o->passes.filter);
     if (!bad) bad = read_depth(o);
     if (bad) return bad;
-    if (o->plan && strcmp(o->plan, "reuse") != 0 && strcmp(o->plan, "separate") != 0)
-        return usage_error("--plan expects reuse or separate, not '%s'", o->plan, NULL);
-    if (o->color && strcmp(o->color, "auto") != 0 && strcmp(o->color, "always") != 0 &&
-        strcmp(o->color, "never") != 0)
-        return usage_error("--color expects auto, always or never, not '%s'", o->color, NULL);
-    if (o->error_format && strcmp(o->error_format, "text") != 0 &&
-        strcmp(o->error_format, "json") != 0)
-        return usage_error("--error-format expects text or json, not '%s'", o->error_format, NULL);
+    if (o->passes.plan && strcmp(o->passes.plan, "reuse") != 0 &&
+        strcmp(o->passes.plan, "separate") != 0)
+        return usage_error("--plan expects reuse or separate, not '%s'", o->passes.plan, NULL);
+    if (o->common.color && strcmp(o->common.color, "auto") != 0 &&
+        strcmp(o->common.color, "always") != 0 && strcmp(o->common.color, "never") != 0)
+        return usage_error("--color expects auto, always or never, not '%s'", o->common.color,
+                           NULL);
+    if (o->common.error_format && strcmp(o->common.error_format, "text") != 0 &&
+        strcmp(o->common.error_format, "json") != 0)
+        return usage_error("--error-format expects text or json, not '%s'", o->common.error_format,
+                           NULL);
     return 0;
 }
 
@@ -178,7 +182,8 @@ static int unknown_command(const char *word) {
 
 static int check_operands(const drv_options *o) {
     const drv_command *c = command_of(o->command);
-    bool lists = o->list_passes || o->list_ops || o->list_properties || o->list_cpu_levels;
+    bool lists = o->show.list_passes || o->show.list_ops || o->show.list_properties ||
+                 o->show.list_cpu_levels;
     if (o->operands >= c->least || lists) return 0;
     if (c->least == 1 && c->bit != DRV_COMPLETION)
         return usage_error("%s: which model?", c->name, NULL);
@@ -188,7 +193,7 @@ static int check_operands(const drv_options *o) {
 
 int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
     char error[BASE_OPTION_ERROR_MAX];
-    *o = (drv_options){.opt_level = 3, .bisect_limit = -1, .placement = -1};
+    *o = (drv_options){.code.opt_level = 3, .code.placement = -1, .passes.bisect_limit = -1};
     int first = 1;
     if (argc > 1 && (o->command = find_command(argv[1])))
         first = 2;
@@ -200,15 +205,16 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
         !base_options_parse(&drv_option_table, o->command | (bare ? DRV_NO_COMMAND : 0), o,
                             argc - first, argv + first, error))
         return usage_error("%s", error, NULL);
-    if (o->version) printf("ebru %s\n", drv_version);
-    if (o->help || argc == 1) drv_print_help(argc == 1 ? stderr : stdout, bare ? 0 : o->command);
-    *done = o->version || o->help || argc == 1;
+    if (o->common.version) printf("ebru %s\n", drv_version);
+    if (o->common.help || argc == 1)
+        drv_print_help(argc == 1 ? stderr : stdout, bare ? 0 : o->command);
+    *done = o->common.version || o->common.help || argc == 1;
     if (*done) return argc == 1 ? DRV_USAGE : 0;
     int bad = check_operands(o);
     return bad ? bad : digest(o);
 }
 
-base_diag *drv_diag(const drv_options *o) {
+base_diag *drv_diag(const drv_common_options *o) {
     const char *no_color = getenv("NO_COLOR");
     bool always = o->color && !strcmp(o->color, "always"),
          never = o->color && !strcmp(o->color, "never");

@@ -1,25 +1,29 @@
 /* ebru bench: compiles a model for one use and lets the program time its own functions. */
+#include "driver/commands/commands.h"
+#include "driver/commands/extract_op.h"
+#include "driver/commands/lower.h"
+#include "driver/commands/run_program.h"
 #include "driver/driver.h"
 
 #include <string.h>
 
 static int run(base_diag *d, const drv_options *o, const char *program) {
     char runs[32], threads[24], function[300];
-    const char *argv[9] = {program, o->json ? "--bench=json" : "--bench"};
+    const char *argv[9] = {program, o->common.json ? "--bench=json" : "--bench"};
     int n = 2;
-    if (o->runs) {
-        snprintf(runs, sizeof runs, "--runs=%lld", (long long)o->runs);
+    if (o->run.runs) {
+        snprintf(runs, sizeof runs, "--runs=%lld", (long long)o->run.runs);
         argv[n++] = runs;
     }
-    if (o->threads) {
-        snprintf(threads, sizeof threads, "-t%lld", (long long)o->threads);
+    if (o->run.threads) {
+        snprintf(threads, sizeof threads, "-t%lld", (long long)o->run.threads);
         argv[n++] = threads;
     }
-    if (o->op) argv[n++] = "--cold";
+    if (o->run.op) argv[n++] = "--cold";
     /* a function is named as it is inside its component ("decode") or in full ("vae.decode",
      * "unet.step") */
-    if (o->function && !o->op && (strchr(o->function, '.') || !o->component)) {
-        snprintf(function, sizeof function, "--function=%s", o->function);
+    if (o->load.function && !o->run.op && (strchr(o->load.function, '.') || !o->load.component)) {
+        snprintf(function, sizeof function, "--function=%s", o->load.function);
         argv[n++] = function;
     }
     argv[n] = NULL;
@@ -35,8 +39,8 @@ static bool take_op(base_diag *d, const drv_options *o, drv_build *b, drv_build 
         base_error(d, NULL, "--op is timed at one CPU level; name it with -mcpu=");
         return false;
     }
-    ir_module *m = drv_extract(d, whole->levels[0].module, o->function, o->op, &text);
-    if (m && !o->json) fwrite(text.data, 1, text.len, stdout);
+    ir_module *m = drv_extract(d, whole->levels[0].module, o->load.function, o->run.op, &text);
+    if (m && !o->common.json) fwrite(text.data, 1, text.len, stdout);
     base_str_free(&text);
     if (!m) return false;
     b->levels[0] = (cg_level){whole->levels[0].target, m};
@@ -49,19 +53,19 @@ static bool take_op(base_diag *d, const drv_options *o, drv_build *b, drv_build 
 
 int drv_bench(const drv_options *given) {
     drv_options o = *given;
-    bool quiet = o.quiet || o.json;
-    o.quiet = true;
-    base_diag *d = drv_diag(&o);
+    bool quiet = o.common.quiet || o.common.json;
+    o.common.quiet = true;
+    base_diag *d = drv_diag(&o.common);
     drv_temp temp = {0};
     drv_build b = {0}, whole = {0};
     cg_result result = {0};
-    fe_options fe = drv_fe_options(&o);
+    fe_options fe = drv_fe_options(&o.load);
     fe.guidance_pair = false; /* --batch says how many */
-    if (fe.function && (o.op || strchr(fe.function, '.'))) fe.function = NULL;
+    if (fe.function && (o.run.op || strchr(fe.function, '.'))) fe.function = NULL;
     int code = DRV_INPUT;
     if (!quiet) fprintf(stderr, "compiling %s\n", o.model);
     if (drv_temp_new(d, &temp)) {
-        if (drv_lower(d, &o, &fe, &b) && (!o.op || take_op(d, &o, &b, &whole))) {
+        if (drv_lower(d, &o, &fe, &b) && (!o.run.op || take_op(d, &o, &b, &whole))) {
             int status = DRV_IO;
             if (drv_emit(d, &o, &b, temp.program.data, CG_EXE, &result))
                 status = run(d, &o, temp.program.data);

@@ -1,5 +1,10 @@
 /* ebru compile: a model to a program, or to any stage on the way. */
 #include "base/suggest.h"
+#include "driver/analyze/analyze.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lists.h"
+#include "driver/commands/lower.h"
 #include "driver/driver.h"
 #include "driver/html/html.h"
 #include "runtime/abi/meta_keys.h"
@@ -50,8 +55,9 @@ static int what_to_emit(const drv_options *o, struct what *w) {
     static const char *const all[] = {"exe",       "obj",       "lib",      "asm",
                                       "llvm-ir",   "ir",        "ir:graph", "ir:fused",
                                       "ir:kernel", "ir:placed", "dot",      "html"};
-    *w = (struct what){.kind = CG_EXE, .stop_after = o->stop_after, .ir = o->stop_after != NULL};
-    const char *e = o->emit;
+    *w = (struct what){
+        .kind = CG_EXE, .stop_after = o->passes.stop_after, .ir = o->passes.stop_after != NULL};
+    const char *e = o->code.emit;
     if (!e) return 0;
     for (int i = 0; i < 5; i++)
         if (!strcmp(e, kinds[i])) {
@@ -110,7 +116,7 @@ static void summary(const drv_options *o, const drv_build *b, const cg_result *r
                 cg_tuning_used(b->tuning.table));
     const char *left_out = ir_meta_string(m, EBRU_META_PIPELINE_IGNORED.name, NULL);
     if (left_out) fprintf(stderr, "without %s\n", left_out);
-    fprintf(stderr, "%s: %.1f MiB, compiled in %.1f s\n", o->output,
+    fprintf(stderr, "%s: %.1f MiB, compiled in %.1f s\n", o->common.output,
             (double)r->output_bytes / 1048576.0, seconds);
 }
 
@@ -122,9 +128,9 @@ static void list_passes(void) {
 }
 
 static int list_cpu_levels(const drv_options *o) {
-    base_diag *d = drv_diag(o);
+    base_diag *d = drv_diag(&o->common);
     base_str text = {0};
-    int code = drv_list_cpu_levels(d, o, &text) ? DRV_OK : DRV_USAGE;
+    int code = drv_list_cpu_levels(d, o->code.target, &text) ? DRV_OK : DRV_USAGE;
     if (text.len) fwrite(text.data, 1, text.len, stdout);
     base_str_free(&text);
     base_diag_flush(d);
@@ -137,41 +143,43 @@ static bool reports(base_diag *d, const drv_options *o, const drv_build *b) {
     const ir_module *m = b->levels[b->count - 1].module;
     pass_context *c = b->contexts[b->count - 1];
     base_str text = {0};
-    if (o->fusion_report || o->fusion_json) drv_fusion_report(c, o->fusion_json, &text);
-    if (o->analyze) drv_analyze(m, (uint32_t)o->depth, &text);
+    if (o->show.fusion_report || o->show.fusion_json)
+        drv_fusion_report(c, o->show.fusion_json, &text);
+    if (o->show.analyze) drv_analyze(m, (uint32_t)o->show.depth, &text);
     if (text.len) fwrite(text.data, 1, text.len, stdout);
     base_str_free(&text);
-    if (!o->metafile) return true;
+    if (!o->show.metafile) return true;
     drv_metafile(m, c, &text);
-    bool ok = drv_write_text(d, o->metafile, text.data, text.len);
+    bool ok = drv_write_text(d, o->show.metafile, text.data, text.len);
     base_str_free(&text);
     return ok;
 }
 
 int drv_compile(const drv_options *given) {
     drv_options o = *given;
-    if (o.list_passes) {
+    if (o.show.list_passes) {
         list_passes();
         return DRV_OK;
     }
-    if (o.list_cpu_levels) return list_cpu_levels(&o);
+    if (o.show.list_cpu_levels) return list_cpu_levels(&o);
     struct what w;
     int bad = what_to_emit(&o, &w);
     if (bad) return bad;
-    o.stop_after = w.stop_after;
-    bool reporting = o.fusion_report || o.fusion_json || o.analyze || o.metafile;
-    if (!o.output && !w.ir && !reporting) {
+    o.passes.stop_after = w.stop_after;
+    bool reporting =
+        o.show.fusion_report || o.show.fusion_json || o.show.analyze || o.show.metafile;
+    if (!o.common.output && !w.ir && !reporting) {
         fprintf(stderr, "ebru: error: compile: name the output with -o\n");
         return DRV_USAGE;
     }
     double start = now();
-    base_diag *d = drv_diag(&o);
+    base_diag *d = drv_diag(&o.common);
     drv_build b = {0};
-    fe_options fe = drv_fe_options(&o);
+    fe_options fe = drv_fe_options(&o.load);
     int code = DRV_OK;
     cg_result result = {0};
     drv_html *page = w.html ? drv_html_new() : NULL;
-    if (!drv_make_dump_dir(d, &o))
+    if (!drv_make_dump_dir(d, o.passes.dump_dir))
         code = DRV_IO;
     else if (!drv_lower_observed(d, &o, &fe, &b, page ? drv_html_before : NULL, page))
         code = DRV_INPUT;
@@ -179,19 +187,21 @@ int drv_compile(const drv_options *given) {
         code = DRV_IO;
     else {
         if (page) {
-            if (!drv_html_write(d, page, &o, &b, NULL, now() - start, o.output)) code = DRV_IO;
+            if (!drv_html_write(d, page, &o, &b, NULL, now() - start, o.common.output))
+                code = DRV_IO;
         } else if (w.ir) {
-            if (o.output || !reporting)
-                code = write_module(d, b.levels[b.count - 1].module, o.output, w.dot) ? DRV_OK
-                                                                                      : DRV_IO;
-        } else if (o.output && b.levels[0].module->level != IR_PLACED) {
+            if (o.common.output || !reporting)
+                code = write_module(d, b.levels[b.count - 1].module, o.common.output, w.dot)
+                           ? DRV_OK
+                           : DRV_IO;
+        } else if (o.common.output && b.levels[0].module->level != IR_PLACED) {
             base_error(d, NULL, "the passes end at level %s, and code is generated from placed",
                        ir_level_name[b.levels[0].module->level]);
             base_note(d, NULL, "--emit=ir writes what there is; without --passes= all run");
             code = DRV_USAGE;
-        } else if (o.output) {
-            code = drv_emit(d, &o, &b, o.output, w.kind, &result) ? DRV_OK : DRV_IO;
-            if (!code && !o.quiet) summary(&o, &b, &result, now() - start);
+        } else if (o.common.output) {
+            code = drv_emit(d, &o, &b, o.common.output, w.kind, &result) ? DRV_OK : DRV_IO;
+            if (!code && !o.common.quiet) summary(&o, &b, &result, now() - start);
         }
     }
     drv_build_free(&b);
@@ -202,39 +212,41 @@ int drv_compile(const drv_options *given) {
 }
 
 int drv_opt(const drv_options *o) {
-    if (o->list_passes || o->list_ops || o->list_properties) {
+    if (o->show.list_passes || o->show.list_ops || o->show.list_properties) {
         base_str text = {0};
-        if (o->list_ops) drv_list_ops(&text);
-        if (o->list_properties) drv_list_properties(&text);
-        if (o->list_passes) list_passes();
+        if (o->show.list_ops) drv_list_ops(&text);
+        if (o->show.list_properties) drv_list_properties(&text);
+        if (o->show.list_passes) list_passes();
         if (text.len) fwrite(text.data, 1, text.len, stdout);
         base_str_free(&text);
         return DRV_OK;
     }
-    base_diag *d = drv_diag(o);
-    fe_options fe = drv_fe_options(o);
-    bool dumps = drv_make_dump_dir(d, o);
+    base_diag *d = drv_diag(&o->common);
+    fe_options fe = drv_fe_options(&o->load);
+    bool dumps = drv_make_dump_dir(d, o->passes.dump_dir);
     int code = dumps ? DRV_INPUT : DRV_IO;
-    ir_module *m = dumps ? drv_load(d, o, &fe) : NULL;
-    const cg_arch *arch = cg_arch_find(d, o->target);
+    ir_module *m = dumps ? drv_load(d, o->model, &fe) : NULL;
+    const cg_arch *arch = cg_arch_find(d, o->code.target);
     const ir_target *target =
-        arch ? cg_arch_target(d, arch, o->cpu ? o->cpu : cg_arch_default(arch)) : NULL;
+        arch ? cg_arch_target(d, arch, o->code.cpu ? o->code.cpu : cg_arch_default(arch)) : NULL;
     drv_tuning tuning = {0};
     ir_target *tuned = NULL;
     if (target)
-        target = drv_tuning_open(d, o, &tuning) ? drv_tuning_target(&tuning, target, true, &tuned)
-                                                : NULL;
+        target = drv_tuning_open(d, &o->code, o->run.threads, &tuning)
+                     ? drv_tuning_target(&tuning, target, true, &tuned)
+                     : NULL;
     /* folding reads weights; IR whose files are not there can still be printed and rewritten
      * otherwise */
     if (m && target &&
-        (!o->passes || !*o->passes || !drv_is_ir(o->model) || fe_bind_ir_weights(d, m))) {
+        (!o->passes.list || !*o->passes.list || !drv_is_ir(o->model) || fe_bind_ir_weights(d, m))) {
         pass_context *c = pass_context_new(m, target);
         pass_options p = drv_pass_options(o);
         if (!p.passes && !p.stop_after && !p.start_after) p.passes = "";
-        if (pass_run(c, &p, d)) code = write_module(d, m, o->output, false) ? DRV_OK : DRV_IO;
+        if (pass_run(c, &p, d))
+            code = write_module(d, m, o->common.output, false) ? DRV_OK : DRV_IO;
         base_str text = {0};
-        if (!code && (o->fusion_report || o->fusion_json)) {
-            drv_fusion_report(c, o->fusion_json, &text);
+        if (!code && (o->show.fusion_report || o->show.fusion_json)) {
+            drv_fusion_report(c, o->show.fusion_json, &text);
             fwrite(text.data, 1, text.len, stderr);
         }
         base_str_free(&text);

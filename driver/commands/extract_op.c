@@ -7,7 +7,7 @@
  * Operands that depend on inputs become inputs of the same types and layouts; what depends on
  * weights only is copied down to the weights. The binding stays as it is, so that tiles changed by
  * hand in a dump are timed. */
-#include "driver/driver.h"
+#include "driver/commands/extract_op.h"
 #include "runtime/abi/meta_keys.h"
 
 #include <stdlib.h>

@@ -1,7 +1,11 @@
 /* ebru inspect: what is in a model, a safetensors file, or a program that ebru made. Nothing is
  * executed. */
-#include "driver/driver.h"
 
+#include "driver/commands/inspect.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lower.h"
+#include "driver/driver.h"
 #include "driver/json_writer.h"
 #include "frontend/files/files.h"
 #include "frontend/safetensors/safetensors.h"
@@ -50,7 +54,7 @@ static int inspect_safetensors(base_diag *d, const drv_options *o) {
     if (!st) return DRV_INPUT;
     base_str s = {0};
     base_str_add(&s, "");
-    if (o->json)
+    if (o->common.json)
         tensors_json(st, &s);
     else
         tensors_text(st, &s);
@@ -95,9 +99,9 @@ static void print_value(const ir_func *f, const char *kind, const char *name, ir
 }
 
 static int inspect_model(base_diag *d, const drv_options *o) {
-    fe_options fe = drv_fe_options(o);
+    fe_options fe = drv_fe_options(&o->load);
     fe.guidance_pair = false;
-    ir_module *m = drv_load(d, o, &fe);
+    ir_module *m = drv_load(d, o->model, &fe);
     if (!m) return DRV_INPUT;
     for (size_t i = 0; i < m->meta.count; i++) {
         const ir_meta *e = &m->meta.items[i];
@@ -124,12 +128,12 @@ static int inspect_model(base_diag *d, const drv_options *o) {
 int drv_inspect(const drv_options *o) {
     size_t n = strlen(o->model);
     bool safetensors = n > 12 && !strcmp(o->model + n - 12, ".safetensors");
-    if (o->json && !safetensors) {
+    if (o->common.json && !safetensors) {
         fprintf(stderr,
                 "ebru: error: inspect --json lists the tensors of a safetensors file only\n");
         return DRV_USAGE;
     }
-    base_diag *d = drv_diag(o);
+    base_diag *d = drv_diag(&o->common);
     int code = DRV_INPUT;
     fe_map map = {0};
     if (safetensors) {

@@ -1,7 +1,9 @@
 /* ebru compile --list-cpu-levels: what -mcpu= takes, for people and for scripts. */
 #include "base/cpu/cpu.h"
+#include "codegen/target/arch.h"
 #include "codegen/target/target.h"
-#include "driver/driver.h"
+#include "driver/cli/options.h"
+#include "driver/commands/lists.h"
 #include "runtime/abi/kernel_abi.h"
 
 static const char *products(int32_t isa) {
@@ -12,8 +14,8 @@ static const char *products(int32_t isa) {
     }
 }
 
-bool drv_list_cpu_levels(base_diag *d, const drv_options *o, base_str *out) {
-    const cg_arch *arch = cg_arch_find(d, o->target);
+bool drv_list_cpu_levels(base_diag *d, const char *target, base_str *out) {
+    const cg_arch *arch = cg_arch_find(d, target);
     if (!arch) return false;
     base_str_addf(out, "%-16s %-6s %-16s %-6s %s\n", "level", "lanes", "f32-code-of", "bf16",
                   "this machine");

@@ -1,6 +1,7 @@
 /* ebru opt --list-ops: the op table as docs/ops.md shows it. */
 #include "base/number.h"
-#include "driver/driver.h"
+#include "driver/commands/lists.h"
+#include "ir/ir.h"
 
 static void print_default(const ir_op_info *op, const ir_attr_info *a, base_str *out) {
     const void *p = (const char *)op->attr_default + a->offset;

@@ -1,6 +1,6 @@
 /* ebru opt --list-properties: the table of properties as docs/properties.md shows it. */
 #include "base/number.h"
-#include "driver/driver.h"
+#include "driver/commands/lists.h"
 #include "runtime/abi/meta_keys.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* The road a model takes: front end or IR text, passes once a CPU level, code generation. */
+#include "driver/commands/lower.h"
 #include "base/number.h"
 #include "base/output.h"
-#include "driver/driver.h"
 #include "driver/version.h"
 
 #include "frontend/files/files.h"
@@ -18,7 +18,7 @@ bool drv_is_ir(const char *path) {
     return (n > 3 && !strcmp(path + n - 3, ".ir")) || !strcmp(path, "-");
 }
 
-fe_options drv_fe_options(const drv_options *o) {
+fe_options drv_fe_options(const drv_load_options *o) {
     return (fe_options){
         .component = o->component,
         .function = o->function,
@@ -64,37 +64,37 @@ ir_module *drv_load_ir(base_diag *d, const char *path) {
     return m;
 }
 
-ir_module *drv_load(base_diag *d, const drv_options *o, const fe_options *fe) {
-    if (!drv_is_ir(o->model)) return fe_load(d, o->model, fe);
-    return drv_load_ir(d, o->model);
+ir_module *drv_load(base_diag *d, const char *path, const fe_options *fe) {
+    if (!drv_is_ir(path)) return fe_load(d, path, fe);
+    return drv_load_ir(d, path);
 }
 
-bool drv_make_dump_dir(base_diag *d, const drv_options *o) {
-    if (!o->dump_dir || !mkdir(o->dump_dir, 0777) || errno == EEXIST) return true;
-    base_error(d, NULL, "cannot make the folder '%s': %s",
-               base_escape(o->dump_dir, strlen(o->dump_dir)), strerror(errno));
+bool drv_make_dump_dir(base_diag *d, const char *path) {
+    if (!path || !mkdir(path, 0777) || errno == EEXIST) return true;
+    base_error(d, NULL, "cannot make the folder '%s': %s", base_escape(path, strlen(path)),
+               strerror(errno));
     return false;
 }
 
 pass_options drv_pass_options(const drv_options *o) {
     pass_options p = PASS_OPTIONS_DEFAULT;
-    p.passes = o->passes;
-    p.disabled = o->disabled;
-    p.disabled_count = o->disabled_count;
-    p.stop_after = o->stop_after;
-    p.start_after = o->start_after;
-    p.print_before = o->print_before;
-    p.print_after = o->print_after;
-    p.filter = o->filter;
-    p.print_changed = o->print_changed;
-    p.dump_dir = o->dump_dir;
-    p.verify_each = o->verify_each;
-    p.time_passes = o->time_passes;
-    p.bisect_limit = o->bisect_limit;
-    p.precision = o->products;
-    p.fault = o->fault;
-    p.quiet = o->quiet && !(o->command & (DRV_COMPILE | DRV_OPT));
-    p.separate_buffers = o->plan && !strcmp(o->plan, "separate");
+    p.passes = o->passes.list;
+    p.disabled = o->passes.disabled;
+    p.disabled_count = o->passes.disabled_count;
+    p.stop_after = o->passes.stop_after;
+    p.start_after = o->passes.start_after;
+    p.print_before = o->passes.print_before;
+    p.print_after = o->passes.print_after;
+    p.filter = o->passes.filter;
+    p.print_changed = o->passes.print_changed;
+    p.dump_dir = o->passes.dump_dir;
+    p.verify_each = o->passes.verify_each;
+    p.time_passes = o->passes.time_passes;
+    p.bisect_limit = o->passes.bisect_limit;
+    p.precision = o->code.products;
+    p.fault = o->passes.fault;
+    p.quiet = o->common.quiet && !(o->command & (DRV_COMPILE | DRV_OPT));
+    p.separate_buffers = o->passes.plan && !strcmp(o->passes.plan, "separate");
 #ifdef EBRU_HOSTILE
     p.verify_each = true;
 #endif
@@ -103,7 +103,8 @@ pass_options drv_pass_options(const drv_options *o) {
 
 /* The targets of --target= and -mcpu=, lowest level first, each once. That of `native` has this
  * machine's cache sizes, a named one its level's. */
-static uint32_t targets(base_diag *d, const drv_options *o, const ir_target *out[DRV_MAX_LEVELS]) {
+static uint32_t targets(base_diag *d, const drv_code_options *o,
+                        const ir_target *out[DRV_MAX_LEVELS]) {
     const cg_arch *arch = cg_arch_find(d, o->target);
     if (!arch) return 0;
     const char *list = o->cpu ? o->cpu : cg_arch_default(arch);
@@ -139,11 +140,11 @@ bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe
                         void (*loaded)(void *user, const ir_module *m), void *user) {
     memset(b, 0, sizeof *b);
     const ir_target *t[DRV_MAX_LEVELS];
-    uint32_t n = targets(d, o, t);
-    if (!n || !drv_tuning_open(d, o, &b->tuning)) return false;
+    uint32_t n = targets(d, &o->code, t);
+    if (!n || !drv_tuning_open(d, &o->code, o->run.threads, &b->tuning)) return false;
     for (uint32_t i = 0; i < n; i++) {
         t[i] = drv_tuning_target(&b->tuning, t[i], n == 1, &b->tuned[i]);
-        ir_module *m = drv_load(d, o, fe);
+        ir_module *m = drv_load(d, o->model, fe);
         if (!m || !bind(d, o, m)) {
             ir_module_free(m);
             return false;
@@ -185,12 +186,13 @@ static char *build_info(const drv_options *o, const drv_build *b) {
     base_str_addf(&s, "precision: %s\noptimisation: -O%d\nparameters: %lld\n",
                   ir_meta_string(b->levels[0].module, EBRU_META_PRECISION.name,
                                  EBRU_META_PRECISION.otherwise),
-                  (int)o->opt_level, (long long)ir_parameter_count(b->levels[0].module));
-    for (uint32_t i = 0; i < o->lora_count; i++) {
-        const char *slash = strrchr(o->loras[i].path, '/');
-        const char *name = slash ? slash + 1 : o->loras[i].path;
+                  (int)o->code.opt_level,
+                  (long long)ir_parameter_count(b->levels[0].module));
+    for (uint32_t i = 0; i < o->load.lora_count; i++) {
+        const char *slash = strrchr(o->load.loras[i].path, '/');
+        const char *name = slash ? slash + 1 : o->load.loras[i].path;
         base_str_addf(&s, "lora: %s times ", base_escape(name, strlen(name)));
-        base_print_f64(o->loras[i].scale, &s);
+        base_print_f64(o->load.loras[i].scale, &s);
         base_str_add(&s, "\n");
     }
     return s.data;
@@ -225,28 +227,28 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
     }
     char *info = build_info(o, b);
     const char *term = getenv("TERM");
-    struct progress p = {!o->quiet, isatty(2) && term && strcmp(term, "dumb") != 0, ""};
+    struct progress p = {!o->common.quiet, isatty(2) && term && strcmp(term, "dumb") != 0, ""};
     for (uint32_t i = 0; i < b->count; i++)
         ir_meta_set_string(b->levels[i].module, EBRU_META_EBRU_VERSION.name, drv_version);
     cg_options c = {
         .kind = kind,
         .output = output,
-        .weights = o->placement < 0 ? CG_WEIGHTS_EMBED : (cg_weights)o->placement,
-        .opt_level = (int)o->opt_level,
+        .weights = o->code.placement < 0 ? CG_WEIGHTS_EMBED : (cg_weights)o->code.placement,
+        .opt_level = (int)o->code.opt_level,
         .tokenizer = tokenizer,
         .tokenizer_bytes = tokenizer_bytes,
         .tokenizer_2 = tokenizer_2,
         .tokenizer_2_bytes = tokenizer_2_bytes,
         .build_info = info,
-        .linker = o->linker,
-        .verbose = o->verbose,
-        .poison = o->poison,
-        .check_finite = o->check_finite,
+        .linker = o->code.linker,
+        .verbose = o->common.verbose,
+        .poison = o->code.poison,
+        .check_finite = o->code.check_finite,
         .progress = show_progress,
         .user = &p,
     };
     /* programs beyond a gigabyte keep their weights behind the code, out of the linker's reach */
-    if (o->placement < 0 && kind != CG_OBJ &&
+    if (o->code.placement < 0 && kind != CG_OBJ &&
         b->contexts[0]->memory.weights_bytes > (uint64_t)1 << 30)
         c.weights = CG_WEIGHTS_APPEND;
     bool ok = cg_emit(d, b->levels, b->count, &c, result);
@@ -255,21 +257,4 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
     base_free(tokenizer);
     base_free(tokenizer_2);
     return ok;
-}
-
-bool drv_write_text(base_diag *d, const char *path, const char *text, size_t length) {
-    if (!strcmp(path, "-")) {
-        fwrite(text, 1, length, stdout);
-        if (!fflush(stdout) && !ferror(stdout)) return true;
-        base_error(d, NULL, "cannot write to standard output");
-        return false;
-    }
-    base_output *out = base_output_begin(path, 0666);
-    int error = errno;
-    if (out) {
-        base_output_write(out, text, length);
-        error = base_output_commit(out);
-    }
-    if (!out || error) base_error_file(d, path, out ? "write" : "create", error);
-    return out && !error;
 }

@@ -1,4 +1,5 @@
 /* Programs for one use: compiled into a fresh directory, run over pipes, removed. */
+#include "driver/commands/run_program.h"
 #include "driver/driver.h"
 
 #include <errno.h>

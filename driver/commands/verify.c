@@ -2,8 +2,13 @@
  * in. and out. tensors are there is run, compiled or in the reference evaluator, at the file's
  * shapes. With --write the inputs suffice, and what was computed becomes such a file. The tolerance
  * is that of the precision's class. */
-#include "driver/driver.h"
 
+#include "driver/commands/verify.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lower.h"
+#include "driver/commands/run_program.h"
+#include "driver/debug/verify_layers.h"
+#include "driver/driver.h"
 #include "frontend/safetensors/safetensors.h"
 
 #include <math.h>
@@ -62,7 +67,7 @@ static bool covered(const struct verify *v, const ir_func *f) {
         if (!find(v, "in", IR_ATTRS(ir_get(f, f->inputs.items[i]), input)->name)) return false;
     for (size_t i = 0; i < f->outputs.count; i++)
         any |= find(v, "out", f->outputs.items[i].name) != NULL;
-    return any || v->o->write;
+    return any || v->o->verify.write;
 }
 
 /* The file's tensor as f32 [elements of type]; a single value is repeated (a scalar timestep for a
@@ -74,7 +79,7 @@ static float *input_values(struct verify *v, const char *name, const ir_type *ty
         base_str s = {0};
         ir_print_type(type, &s);
         base_error(v->d, NULL, "%s: tensor 'in.%s' has %zu elements, the model expects %s",
-                   v->o->io, name, have, s.data);
+                   v->o->verify.io, name, have, s.data);
         base_str_free(&s);
         return NULL;
     }
@@ -116,7 +121,7 @@ static void keep_output(struct verify *v, const char *name, const ir_type *type,
 
 static void write_kept(struct verify *v) {
     if (v->written_count > v->written_inputs && !base_diag_errors(v->d))
-        fe_st_write(v->d, v->o->write, v->written, v->written_count, NULL, 0);
+        fe_st_write(v->d, v->o->verify.write, v->written, v->written_count, NULL, 0);
     for (size_t i = v->written_inputs; i < v->written_count; i++) {
         base_free((void *)(uintptr_t)v->written[i].name);
         base_free((void *)(uintptr_t)v->written[i].data);
@@ -130,7 +135,7 @@ static void report(struct verify *v, const ir_func *f, const char *name, const f
                    size_t n) {
     if (name[0] == '%')
         return; /* between the stages of a split network, in a layout of the compiler's */
-    for (size_t i = 0; v->o->write && i < f->outputs.count; i++) {
+    for (size_t i = 0; v->o->verify.write && i < f->outputs.count; i++) {
         const ir_type *type = ir_typeof(f, f->outputs.items[i].value);
         if (!strcmp(f->outputs.items[i].name, name) && (size_t)ir_type_elements(type) == n)
             keep_output(v, name, type, ours);
@@ -139,7 +144,7 @@ static void report(struct verify *v, const ir_func *f, const char *name, const f
     if (!t) return;
     if (count_of(t) != n) {
         base_error(v->d, NULL, "%s: tensor 'out.%s' has %zu elements, the model gives %zu",
-                   v->o->io, name, count_of(t), n);
+                   v->o->verify.io, name, count_of(t), n);
         return;
     }
     float *theirs = base_alloc(n * sizeof *theirs);
@@ -209,11 +214,11 @@ static void read_frames(struct verify *v, const ir_func *f, const char *text, si
 static void run_compiled(struct verify *v, const ir_func *f, const char *program) {
     base_str frames = {0};
     char threads[24], call[300];
-    snprintf(threads, sizeof threads, "%lld", (long long)v->o->threads);
+    snprintf(threads, sizeof threads, "%lld", (long long)v->o->run.threads);
     snprintf(call, sizeof call, "--call=%s", f->name);
-    const char *emulated[] = {v->o->emulator, program, call, v->o->threads ? "-t" : NULL,
-                              threads,        NULL};
-    const char *const *argv = emulated + (v->o->emulator == NULL);
+    const char *emulated[] = {
+        v->o->run.emulator, program, call, v->o->run.threads ? "-t" : NULL, threads, NULL};
+    const char *const *argv = emulated + (v->o->run.emulator == NULL);
     char *out = NULL;
     size_t out_bytes = 0;
     if (frame_inputs(v, f, &frames)) {
@@ -256,15 +261,15 @@ static void evaluate_lowered(struct verify *v, const fe_options *fe) {
     static const char *const splitters[] = {"split_stages", "split_packing"};
     drv_options o = *v->o;
     drv_build b = {0};
-    o.stop_after = "dce_fused";
-    for (int i = 0; i < 2 && o.disabled_count < DRV_MAX_DISABLED; i++)
-        o.disabled[o.disabled_count++] = splitters[i];
+    o.passes.stop_after = "dce_fused";
+    for (int i = 0; i < 2 && o.passes.disabled_count < DRV_MAX_DISABLED; i++)
+        o.passes.disabled[o.passes.disabled_count++] = splitters[i];
     if (drv_lower(v->d, &o, fe, &b)) run_all(v, b.levels[0].module, NULL);
     drv_build_free(&b);
 }
 
 static void verify_model(struct verify *v, const fe_options *fe) {
-    ir_module *m = drv_load(v->d, v->o, fe);
+    ir_module *m = drv_load(v->d, v->o->model, fe);
     if (!m || (drv_is_ir(v->o->model) && !fe_bind_ir_weights(v->d, m))) {
         ir_module_free(m);
         return;
@@ -272,9 +277,9 @@ static void verify_model(struct verify *v, const fe_options *fe) {
     drv_temp temp = {0};
     drv_build b = {0};
     cg_result result;
-    if (v->o->evaluator && v->o->products != IR_PRECISION_F32) {
+    if (v->o->verify.evaluator && v->o->code.products != IR_PRECISION_F32) {
         evaluate_lowered(v, fe);
-    } else if (v->o->evaluator) {
+    } else if (v->o->verify.evaluator) {
         run_all(v, m, NULL);
     } else if (drv_temp_new(v->d, &temp)) {
         if (drv_lower(v->d, v->o, fe, &b) &&
@@ -288,37 +293,39 @@ static void verify_model(struct verify *v, const fe_options *fe) {
 
 int drv_verify(const drv_options *given) {
     drv_options o = *given;
-    struct verify v = {.o = &o, .tolerance = given->products == IR_PRECISION_BF16 ? 2e-2 : 1e-4};
-    if (o.layers || o.layers_passes || o.layers_kernels) return drv_layers(given);
-    if (!o.io) {
+    struct verify v = {.o = &o,
+                       .tolerance = given->code.products == IR_PRECISION_BF16 ? 2e-2 : 1e-4};
+    if (o.verify.layers || o.verify.layers_passes || o.verify.layers_kernels)
+        return drv_layers(given);
+    if (!o.verify.io) {
         fprintf(stderr, "ebru: error: verify: name the reference tensors with --io=FILE\n");
         return DRV_USAGE;
     }
-    if (o.tolerance) {
+    if (o.verify.tolerance) {
         char *end;
-        v.tolerance = strtod(o.tolerance, &end);
-        if (*end || end == o.tolerance || !(v.tolerance > 0)) {
+        v.tolerance = strtod(o.verify.tolerance, &end);
+        if (*end || end == o.verify.tolerance || !(v.tolerance > 0)) {
             fprintf(stderr, "ebru: error: --tolerance expects a positive number\n");
             return DRV_USAGE;
         }
     }
-    o.quiet = true;
-    v.d = drv_diag(&o);
-    v.st = fe_st_open(v.d, o.io);
+    o.common.quiet = true;
+    v.d = drv_diag(&o.common);
+    v.st = fe_st_open(v.d, o.verify.io);
     if (v.st) {
         uint32_t count;
         fe_shape *s = drv_io_shapes(v.st, &count);
-        fe_options fe = drv_fe_options(&o);
+        fe_options fe = drv_fe_options(&o.load);
         fe.guidance_pair = false;
         fe.shared_timestep = false;
         fe.shapes = s;
         fe.shape_count = count;
-        if (o.write) keep_inputs(&v);
+        if (o.verify.write) keep_inputs(&v);
         verify_model(&v, &fe);
         base_free(s);
         if (!base_diag_errors(v.d) && !v.checked && v.written_count == v.written_inputs)
-            base_error(v.d, NULL, "%s holds %s of none of the model's functions", o.io,
-                       o.write ? "the inputs" : "inputs and outputs");
+            base_error(v.d, NULL, "%s holds %s of none of the model's functions", o.verify.io,
+                       o.verify.write ? "the inputs" : "inputs and outputs");
         write_kept(&v);
     }
     fe_st_close(v.st);

@@ -7,8 +7,9 @@
 #ifndef EBRU_DRIVER_DEBUG_EVAL_NETWORK_H
 #define EBRU_DRIVER_DEBUG_EVAL_NETWORK_H
 
-#include "driver/driver.h"
+#include "frontend/frontend.h"
 #include "frontend/safetensors/safetensors.h"
+#include "ir/ir.h"
 
 #define NET_NONE UINT32_MAX
 

@@ -6,7 +6,12 @@
  * may be the only output, then the latest front of inputs; then node by node from the end, until
  * nothing more goes. Every candidate is verified before it is tested. */
 #include "ir/analysis/reduce.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lower.h"
+#include "driver/commands/run_program.h"
 #include "driver/debug/verify_layers.h"
+#include "driver/driver.h"
 #include "runtime/abi/meta_keys.h"
 
 #include <errno.h>
@@ -49,7 +54,7 @@ static uint32_t count_ops(const base_str *text) {
 
 static bool command_says_yes(reducer *r) {
     base_str line = {0};
-    base_str_addf(&line, "%s \"$1\"", r->o.test);
+    base_str_addf(&line, "%s \"$1\"", r->o.reduce.test);
     const char *argv[] = {"/bin/sh", "-c", line.data, "sh", r->path, NULL};
     char *out = NULL;
     size_t bytes = 0;
@@ -66,8 +71,8 @@ static bool layers_say_yes(reducer *r) {
     layers l;
     bool yes = false;
     o.model = r->path;
-    o.function = NULL;
-    o.quiet = true;
+    o.load.function = NULL;
+    o.common.quiet = true;
     if (!layers_open(&l, &o)) {
         const char *names[LAYERS_MOST_NETWORKS];
         ir_module *m = r->pass ? layers_base(&l) : NULL;
@@ -83,7 +88,7 @@ static bool layers_say_yes(reducer *r) {
 }
 
 static void progress(reducer *r) {
-    if (r->o.quiet || time(NULL) < r->shown + 5) return;
+    if (r->o.common.quiet || time(NULL) < r->shown + 5) return;
     fprintf(stderr, "%u ops after %u tests\n", count_ops(&r->best), r->tests);
     r->shown = time(NULL);
 }
@@ -107,7 +112,7 @@ static bool interesting(reducer *r, const base_str *text) {
     r->tests++;
     progress(r);
     if (!drv_write_text(r->d, r->path, text->data, text->len)) return false;
-    return r->o.test ? command_says_yes(r) : child_says_yes(r);
+    return r->o.reduce.test ? command_says_yes(r) : child_says_yes(r);
 }
 
 /* Takes the module (freed here) as the best one when it is legal, other than the best and still
@@ -362,18 +367,18 @@ static void reduce(reducer *r) {
 static bool find_fault(reducer *r) {
     layers l;
     drv_options o = r->o;
-    bool both = !o.layers_passes && !o.layers_kernels, found = false;
+    bool both = !o.verify.layers_passes && !o.verify.layers_kernels, found = false;
     o.model = r->path;
-    o.function = NULL;
-    o.quiet = true;
+    o.load.function = NULL;
+    o.common.quiet = true;
     if (!layers_open(&l, &o)) {
-        l.progress = !r->o.quiet;
+        l.progress = !r->o.common.quiet;
         bool fine = layers_find_passes(&l);
-        if (fine && (both || o.layers_passes)) {
+        if (fine && (both || o.verify.layers_passes)) {
             r->pass = layers_first_pass(&l);
             found = r->pass != NULL;
         }
-        if (fine && !found && (both || o.layers_kernels)) found = layers_kernels_fail(&l);
+        if (fine && !found && (both || o.verify.layers_kernels)) found = layers_kernels_fail(&l);
         fine = fine && !base_diag_errors(l.d);
         if (fine && !found)
             base_error(l.d, NULL,
@@ -381,7 +386,7 @@ static bool find_fault(reducer *r) {
                        r->o.model);
     }
     layers_close(&l);
-    if (found && !r->o.quiet)
+    if (found && !r->o.common.quiet)
         fprintf(stderr,
                 r->pass ? "keeping: results change in pass %s\n"
                         : "keeping: a compiled op is out of tolerance\n",
@@ -391,7 +396,7 @@ static bool find_fault(reducer *r) {
 
 /* The model as text without weights and functions that --function= leaves out. */
 static bool load(reducer *r, const fe_options *fe) {
-    ir_module *m = drv_load(r->d, &r->o, fe);
+    ir_module *m = drv_load(r->d, r->o.model, fe);
     if (!m) return false;
     if (m->level >= IR_KERNEL) {
         base_error(r->d, NULL, "reduce works on IR at level graph or fused; this is at level %s",
@@ -409,30 +414,30 @@ static int run(reducer *r, const fe_options *fe) {
     if (!load(r, fe)) return DRV_INPUT;
     uint32_t before = count_ops(&r->best), functions = function_count(r);
     time_t start = time(NULL);
-    if (r->o.test ? !interesting(r, &r->best) : !find_fault(r)) {
-        if (r->o.test && !base_diag_errors(r->d))
+    if (r->o.reduce.test ? !interesting(r, &r->best) : !find_fault(r)) {
+        if (r->o.reduce.test && !base_diag_errors(r->d))
             base_error(r->d, NULL, "the test does not find %s interesting: '%s' did not end with 0",
-                       r->o.model, r->o.test);
+                       r->o.model, r->o.reduce.test);
         return DRV_INPUT;
     }
     reduce(r);
-    if (!drv_write_text(r->d, r->o.output, r->best.data, r->best.len)) return DRV_IO;
-    if (!r->o.quiet)
+    if (!drv_write_text(r->d, r->o.common.output, r->best.data, r->best.len)) return DRV_IO;
+    if (!r->o.common.quiet)
         fprintf(stderr, "%u functions, %u ops -> %u, %u ops; %u tests, %ld s\n", functions, before,
                 function_count(r), count_ops(&r->best), r->tests, (long)(time(NULL) - start));
     return DRV_OK;
 }
 
 int drv_reduce(const drv_options *o) {
-    bool layers_test = o->layers || o->layers_passes || o->layers_kernels;
+    bool layers_test = o->verify.layers || o->verify.layers_passes || o->verify.layers_kernels;
     reducer r = {.o = *o};
-    fe_options fe = drv_fe_options(o);
-    if (!o->output || (o->test != NULL) == layers_test) {
+    fe_options fe = drv_fe_options(&o->load);
+    if (!o->common.output || (o->reduce.test != NULL) == layers_test) {
         fprintf(stderr, "ebru: error: reduce: name the output with -o and one test, --test=COMMAND "
                         "or --layers\n");
         return DRV_USAGE;
     }
-    r.d = drv_diag(o);
+    r.d = drv_diag(&o->common);
     int code = DRV_IO;
     if (drv_temp_new(r.d, &r.temp)) {
         snprintf(r.path, sizeof r.path, "%s/candidate.ir", base_temp_dir_path(r.temp.dir));

@@ -1,6 +1,8 @@
 /* Every compiled op beside the evaluator. The program is compiled with one buffer a tensor and
  * hands out its arena (--dump-values); then each op is evaluated on the operands that the compiled
  * op really had, so errors do not add up: what is out of tolerance here is wrong by itself. */
+#include "driver/commands/lower.h"
+#include "driver/commands/run_program.h"
 #include "driver/debug/verify_layers.h"
 
 #include "frontend/files/files.h"
@@ -170,17 +172,17 @@ static bool input_frames(layers *l, const net *n, base_str *out) {
 static bool run_program(layers *l, const net *n, const char *program, const char *values) {
     base_str in = {0};
     char threads[24], call[320], to[PATH_MAX + 16];
-    snprintf(threads, sizeof threads, "%lld", (long long)l->o->threads);
+    snprintf(threads, sizeof threads, "%lld", (long long)l->o->run.threads);
     snprintf(call, sizeof call, "--call=%s", n->name);
     snprintf(to, sizeof to, "--dump-values=%s", values);
-    const char *emulated[] = {l->o->emulator, program, call, to, l->o->threads ? "-t" : NULL,
-                              threads,        NULL};
+    const char *emulated[] = {
+        l->o->run.emulator, program, call, to, l->o->run.threads ? "-t" : NULL, threads, NULL};
     char *out = NULL;
     size_t out_bytes = 0;
     bool fine = input_frames(l, n, &in);
     if (fine) {
-        int code =
-            drv_run(l->d, emulated + (l->o->emulator == NULL), in.data, in.len, &out, &out_bytes);
+        int code = drv_run(l->d, emulated + (l->o->run.emulator == NULL), in.data, in.len, &out,
+                           &out_bytes);
         if (code > 0) base_error(l->d, NULL, "the compiled program ended with %d", code);
         fine = code == 0;
     }
@@ -256,11 +258,11 @@ static void print_table(const layers *l, const char *network, rows *t, const row
         base_str_free(&text);
         print_row(l, first);
     }
-    printf("  %-18s %-26s %10s %10s\n", l->o->all ? "function" : "function, worst", "op", "rms/ref",
-           "max abs");
+    printf("  %-18s %-26s %10s %10s\n", l->o->verify.all ? "function" : "function, worst", "op",
+           "rms/ref", "max abs");
     row *sorted = base_alloc((count + 1) * sizeof *sorted);
     if (count) memcpy(sorted, t->items.items, count * sizeof *sorted);
-    if (!l->o->all) {
+    if (!l->o->verify.all) {
         qsort(sorted, count, sizeof *sorted, by_distance);
         if (shown > 10) shown = 10;
     }
@@ -295,7 +297,7 @@ static bool run(layers *l, bool print, uint32_t *failed) {
     drv_temp temp = {0};
     cg_result result;
     const char *names[LAYERS_MOST_NETWORKS];
-    o.plan = "separate";
+    o.passes.plan = "separate";
     bool fine = drv_temp_new(l->d, &temp) && drv_lower(l->d, &o, &l->fe, &b);
     if (fine && b.count > 1) {
         base_error(l->d, NULL, "compiled ops are compared at one CPU level; name one with -mcpu=");

@@ -2,24 +2,28 @@
  * reference evaluator computes (layers_passes.c), and does every compiled op compute what the
  * evaluator computes from the same operands (layers_kernels.c)? */
 #include "driver/debug/verify_layers.h"
+#include "driver/commands/lower.h"
+#include "driver/commands/verify.h"
+#include "driver/driver.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 int layers_open(layers *l, const drv_options *o) {
-    *l = (layers){.o = o, .d = drv_diag(o), .fe = drv_fe_options(o), .in = {.seed = 1}};
-    l->tolerance = o->products == IR_PRECISION_BF16 ? 2e-2 : 1e-4;
-    if (o->tolerance) {
+    *l = (layers){
+        .o = o, .d = drv_diag(&o->common), .fe = drv_fe_options(&o->load), .in = {.seed = 1}};
+    l->tolerance = o->code.products == IR_PRECISION_BF16 ? 2e-2 : 1e-4;
+    if (o->verify.tolerance) {
         char *end;
-        l->tolerance = strtod(o->tolerance, &end);
-        if (*end || end == o->tolerance || !(l->tolerance > 0)) {
+        l->tolerance = strtod(o->verify.tolerance, &end);
+        if (*end || end == o->verify.tolerance || !(l->tolerance > 0)) {
             fprintf(stderr, "ebru: error: --tolerance expects a positive number\n");
             return DRV_USAGE;
         }
     }
-    if (!o->io) return DRV_OK;
-    l->in.why = o->io;
-    l->in.file = fe_st_open(l->d, o->io);
+    if (!o->verify.io) return DRV_OK;
+    l->in.why = o->verify.io;
+    l->in.file = fe_st_open(l->d, o->verify.io);
     if (!l->in.file) return DRV_INPUT;
     l->fe.guidance_pair = false;
     l->fe.shared_timestep = false;
@@ -51,9 +55,9 @@ bool layers_find_passes(layers *l) {
 ir_module *layers_lower(layers *l, uint32_t count, drv_build *b) {
     drv_options o = *l->o;
     if (count)
-        o.stop_after = l->changed[count - 1];
+        o.passes.stop_after = l->changed[count - 1];
     else
-        o.passes = "";
+        o.passes.list = "";
     if (!drv_lower(l->d, &o, &l->fe, b)) return NULL;
     return b->levels[b->count - 1].module;
 }
@@ -62,7 +66,8 @@ uint32_t layers_networks(const layers *l, ir_module *m, const char *names[LAYERS
     uint32_t count = net_names(m, names, LAYERS_MOST_NETWORKS), kept = 0;
     /* front ends have chosen already; of IR the function is chosen here */
     for (uint32_t i = 0; i < count; i++)
-        if (!l->o->function || !drv_is_ir(l->o->model) || !strcmp(names[i], l->o->function))
+        if (!l->o->load.function || !drv_is_ir(l->o->model) ||
+            !strcmp(names[i], l->o->load.function))
             names[kept++] = names[i];
     return kept;
 }
@@ -106,16 +111,16 @@ int drv_layers(const drv_options *given) {
     drv_options o = *given;
     layers l;
     uint32_t failed = 0;
-    bool both = !o.layers_passes && !o.layers_kernels;
-    o.quiet = true;
+    bool both = !o.verify.layers_passes && !o.verify.layers_kernels;
+    o.common.quiet = true;
     int code = layers_open(&l, &o);
-    l.progress = !given->quiet;
+    l.progress = !given->common.quiet;
     if (!code) {
-        if (!given->quiet && !o.io)
+        if (!given->common.quiet && !o.verify.io)
             fprintf(stderr, "no --io=FILE: inputs are made up, the same in every run\n");
         bool fine = layers_find_passes(&l);
-        if (fine && (both || o.layers_passes)) fine = layers_passes(&l, &failed);
-        if (fine && (both || o.layers_kernels)) fine = layers_kernels(&l, &failed);
+        if (fine && (both || o.verify.layers_passes)) fine = layers_passes(&l, &failed);
+        if (fine && (both || o.verify.layers_kernels)) fine = layers_kernels(&l, &failed);
         code = fine && !failed ? DRV_OK : DRV_INPUT;
     }
     layers_close(&l);

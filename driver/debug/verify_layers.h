@@ -2,6 +2,7 @@
 #ifndef EBRU_DRIVER_DEBUG_VERIFY_LAYERS_H
 #define EBRU_DRIVER_DEBUG_VERIFY_LAYERS_H
 
+#include "driver/commands/lower.h"
 #include "driver/debug/eval_network.h"
 
 enum { LAYERS_MOST_PASSES = 256, LAYERS_MOST_NETWORKS = 64 };
@@ -47,5 +48,8 @@ bool layers_kernels(layers *l, uint32_t *failed);
 /* The first network whose compiled ops are out of tolerance; nothing is printed. False: none (or
  * diagnostics). */
 bool layers_kernels_fail(layers *l);
+
+/* The command: verify --layers. Exit code. */
+int drv_layers(const drv_options *o);
 
 #endif

@@ -1,5 +1,6 @@
 /* The first pass that changes results, by bisection over the passes that change the module (or pass by pass,
  * --all), and with it the node. */
+#include "driver/commands/lower.h"
 #include "driver/debug/find_culprit.h"
 #include "driver/debug/verify_layers.h"
 
@@ -98,8 +99,8 @@ static bool look_at(layers *l, const char *network, uint32_t *failed) {
            bad ? "FAIL" : "PASS");
     *failed += bad;
     fflush(stdout);
-    if (l->o->all && !walk(l, network, &first)) return false;
-    if (bad && !l->o->all && !bisect(l, network, &first)) return false;
+    if (l->o->verify.all && !walk(l, network, &first)) return false;
+    if (bad && !l->o->verify.all && !bisect(l, network, &first)) return false;
     if (!first) return true;
     printf("  first pass that changes results: %s\n", l->changed[first - 1]);
     return locate(l, network, first);

@@ -3,6 +3,10 @@
 #include "driver/diff/diff.h"
 #include "base/number.h"
 
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lower.h"
+#include "driver/driver.h"
 #include "frontend/files/files.h"
 #include "runtime/abi/meta_keys.h"
 
@@ -336,12 +340,12 @@ static int diff_modules(base_diag *diag, const drv_options *o) {
         diff d = {
             .arena = base_arena_new(), .a = a, .b = b, .path_a = o->model, .path_b = o->second};
         compare(&d);
-        filter(&d, o->filter);
+        filter(&d, o->passes.filter);
         base_str text = {0};
-        if (o->json)
+        if (o->common.json)
             drv_diff_json(&d, &text);
         else
-            drv_diff_text(&d, o->quiet, &text);
+            drv_diff_text(&d, o->common.quiet, &text);
         code = drv_write_text(diag, "-", text.data, text.len) ? (d.same ? 0 : 1) : DRV_USAGE;
         base_str_free(&text);
         free_diff(&d);
@@ -364,7 +368,7 @@ int drv_diff(const drv_options *o) {
         fprintf(stderr, "ebru: error: only one of the two can be standard input\n");
         return DRV_USAGE;
     }
-    base_diag *d = drv_diag(o);
+    base_diag *d = drv_diag(&o->common);
     bool reports = is_report(o->model) && is_report(o->second);
     int code = reports ? drv_diff_reports(d, o) : diff_modules(d, o);
     base_diag_flush(d);

@@ -2,7 +2,7 @@
 #ifndef EBRU_DRIVER_DIFF_DIFF_H
 #define EBRU_DRIVER_DIFF_DIFF_H
 
-#include "driver/driver.h"
+#include "driver/cli/options.h"
 #include "ir/analysis/pairing.h"
 
 /* One thing that is different about a pair of nodes: an attribute, "type", "layout", "block", an

@@ -6,10 +6,14 @@
  *
  * Reports are read by the strict reader although ebru writes them: they are files that a user
  * names, may have edited or cut, and every fault is told with its line and column. */
+#include "driver/cli/options.h"
+#include "driver/cli/write_text.h"
 #include "driver/diff/diff.h"
 
+#include "driver/driver.h"
 #include "driver/json_writer.h"
 #include "frontend/files/json_file.h"
+#include "passes/passes.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -197,7 +201,7 @@ static void write_text(const diff_reports *d, const drv_options *o, base_str *ou
                               count(&d->a, pass, false), count(&d->b, pass, false));
             head = true;
             *(!c->b ? &vanished : !c->a ? &appeared : &changed) += 1;
-            if (o->quiet) continue;
+            if (o->common.quiet) continue;
             base_str_addf(out, "  %c %s", !c->b ? '-' : !c->a ? '+' : '~', shown(x->func));
             if (*x->block) base_str_addf(out, " %s", shown(x->block));
             base_str_addf(out, ": %s: ", shown(x->what));
@@ -269,7 +273,7 @@ int drv_diff_reports(base_diag *diag, const drv_options *o) {
         compare_reports(&d);
         list_passes(&d);
         base_str text = {0};
-        if (o->json)
+        if (o->common.json)
             write_json(&d, &text);
         else
             write_text(&d, o, &text);

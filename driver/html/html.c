@@ -2,6 +2,8 @@
 #include "driver/html/html.h"
 #include "base/sha256.h"
 #include "driver/analyze/documents.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/lower.h"
 #include "driver/report/trace.h"
 #include "driver/version.h"
 #include "runtime/abi/meta_keys.h"
@@ -65,7 +67,7 @@ static void add_build(drv_html *h, const drv_options *o, const drv_build *b, dou
     drv_json_text(h->data, "input", o->model);
     drv_json_text(h->data, "ignored", ir_meta_string(m, EBRU_META_PIPELINE_IGNORED.name, NULL));
     drv_json_int(h->data, "parameters", ir_parameter_count(m));
-    drv_json_bool(h->data, "random_weights", o->random_weights);
+    drv_json_bool(h->data, "random_weights", o->load.random_weights);
     drv_json_real(h->data, "seconds", seconds);
 }
 

@@ -10,7 +10,7 @@
 #ifndef EBRU_DRIVER_HTML_HTML_H
 #define EBRU_DRIVER_HTML_HTML_H
 
-#include "driver/driver.h"
+#include "driver/commands/lower.h"
 #include "driver/json_writer.h"
 
 /* html_trace.c: member "trace". */

@@ -2,8 +2,12 @@
  * a program (its file is read, not run), IR text, or a model, which is lowered as `ebru compile`
  * would. */
 #include "driver/report/report.h"
+#include "driver/cli/write_text.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lower.h"
 #include "driver/driver.h"
 #include "driver/html/html.h"
+#include "frontend/files/files.h"
 
 #include <string.h>
 
@@ -15,16 +19,16 @@
 static bool lower(base_diag *d, const drv_options *given, const drv_trace *t, drv_html *page,
                   drv_build *b, ir_module **m) {
     drv_options o = *given;
-    fe_options fe = drv_fe_options(&o);
+    fe_options fe = drv_fe_options(&o.load);
     if (drv_is_ir(o.model)) {
-        *m = drv_load(d, &o, &fe);
+        *m = drv_load(d, o.model, &fe);
         if (!*m) return false;
         if ((*m)->level == IR_PLACED) return true;
         ir_module_free(*m);
     }
-    if (!o.cpu) o.cpu = t->level;
-    for (int p = 0; !o.precision && p < IR_PRECISION_COUNT; p++)
-        if (!strcmp(t->precision, ir_precision_name[p])) o.products = (ir_precision)p;
+    if (!o.code.cpu) o.code.cpu = t->level;
+    for (int p = 0; !o.code.precision && p < IR_PRECISION_COUNT; p++)
+        if (!strcmp(t->precision, ir_precision_name[p])) o.code.products = (ir_precision)p;
     if (!drv_lower_observed(d, &o, &fe, b, page ? drv_html_before : NULL, page)) return false;
     *m = b->levels[0].module;
     return true;
@@ -56,13 +60,13 @@ static bool print(base_diag *d, const drv_options *o, drv_trace *const *traces, 
     drv_report reports[2];
     base_str text = {0};
     for (int i = 0; i < count; i++) drv_report_make(&reports[i], traces[i], m);
-    if (o->json)
+    if (o->common.json)
         for (int i = 0; i < count; i++) drv_report_json(&reports[i], &text);
     else if (count == 2)
         drv_report_compare(&reports[0], &reports[1], &text);
     else
         drv_report_text(&reports[0], &text);
-    bool ok = drv_write_text(d, o->output ? o->output : "-", text.data, text.len);
+    bool ok = drv_write_text(d, o->common.output ? o->common.output : "-", text.data, text.len);
     for (int i = 0; i < count; i++) drv_report_free(&reports[i]);
     base_str_free(&text);
     return ok;
@@ -72,9 +76,10 @@ static bool print(base_diag *d, const drv_options *o, drv_trace *const *traces, 
 static bool write_page(base_diag *d, const drv_options *o, drv_html *page, const drv_trace *t,
                        const drv_build *b, ir_module *m) {
     drv_build alone = {.levels = {{NULL, m}}, .count = 1};
-    if (b->count || !m) return drv_html_write(d, page, o, b->count ? b : NULL, t, 0, o->output);
+    if (b->count || !m)
+        return drv_html_write(d, page, o, b->count ? b : NULL, t, 0, o->common.output);
     alone.contexts[0] = pass_context_new(m, NULL);
-    bool ok = drv_html_write(d, page, o, &alone, t, 0, o->output);
+    bool ok = drv_html_write(d, page, o, &alone, t, 0, o->common.output);
     pass_context_free(alone.contexts[0]);
     return ok;
 }
@@ -85,12 +90,12 @@ static bool is_page(const char *output) {
 }
 
 int drv_report_run(const drv_options *o) {
-    if (is_page(o->output) && o->third) {
+    if (is_page(o->common.output) && o->third) {
         fprintf(stderr, "ebru: error: report: a page shows one trace; two are compared as text\n");
         return DRV_USAGE;
     }
-    base_diag *d = drv_diag(o);
-    drv_html *page = is_page(o->output) ? drv_html_new() : NULL;
+    base_diag *d = drv_diag(&o->common);
+    drv_html *page = is_page(o->common.output) ? drv_html_new() : NULL;
     drv_build b = {0};
     ir_module *m = NULL;
     drv_trace *traces[2] = {drv_trace_read(d, o->second),

@@ -1,5 +1,5 @@
 /* Is a trace of this program, or of this module? */
-#include "driver/driver.h"
+#include "driver/commands/inspect.h"
 #include "driver/report/trace.h"
 
 #include "codegen/llvm/emission_plan.h"

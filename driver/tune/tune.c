@@ -6,6 +6,9 @@
  * with the rules' tiles; then, those with the largest share first, other tiles are tried. The model
  * is lowered once more by the records. */
 #include "driver/tune/tune.h"
+#include "driver/commands/commands.h"
+#include "driver/commands/lower.h"
+#include "driver/driver.h"
 #include "driver/tune/tuning_file.h"
 
 #include "frontend/files/files.h"
@@ -37,8 +40,8 @@ struct tuner {
 
 /* The model lowered for a target; NULL with diagnostics. */
 static ir_module *lower(struct tuner *u, const ir_target *target) {
-    fe_options fe = drv_fe_options(u->o);
-    ir_module *m = drv_load(u->d, u->o, &fe);
+    fe_options fe = drv_fe_options(&u->o->load);
+    ir_module *m = drv_load(u->d, u->o->model, &fe);
     if (m && drv_is_ir(u->o->model) && !fe_bind_ir_weights(u->d, m)) {
         ir_module_free(m);
         return NULL;
@@ -68,7 +71,7 @@ static bool collect(struct tuner *u, cg_tuning *table, int prefer, bool counted,
 static bool collect_all(struct tuner *u) {
     cg_tuning *none = cg_tuning_new(u->d);
     bool fine = collect(u, none, -1, true, false);
-    if (!u->o->keep_bits)
+    if (!u->o->tune.keep_bits)
         for (int form = IR_FORM_DIRECT; form <= IR_FORM_FUSED && fine; form++)
             fine = collect(u, none, form, false, false);
     cg_tuning_free(none);
@@ -98,7 +101,7 @@ static void recall(const struct tuner *u, const cg_tuning *table, tune_kernel *k
 }
 
 static bool recall_all(struct tuner *u) {
-    if (u->o->again || !fe_path_is_file(u->path)) return true;
+    if (u->o->tune.again || !fe_path_is_file(u->path)) return true;
     cg_tuning *table = cg_tuning_new(u->d);
     const bool fine = drv_tuning_read_file(u->d, u->path, true, table);
     for (size_t i = 0; i < u->kernels.count && fine; i++) recall(u, table, &u->kernels.items[i]);
@@ -110,7 +113,7 @@ static bool recall_all(struct tuner *u) {
 
 static void show(const struct tuner *u, size_t done, size_t all, const tune_kernel *k,
                  const char *result) {
-    if (u->o->quiet) return;
+    if (u->o->common.quiet) return;
     fprintf(stderr, "%s%zu/%zu %s%s%s%s", u->bar ? "\r\033[K" : "", done, all, k->shape,
             *result ? ": " : "", result, u->bar ? "" : "\n");
 }
@@ -176,7 +179,7 @@ static void search(struct tuner *u) {
             k->known = false;
             show(u, i + 1, n, k, "");
             tune_search(u->timer, k, cg_target_isa(u->target), fmax(rest * mine / left * 1.5, 0.2),
-                        u->o->keep_bits);
+                        u->o->tune.keep_bits);
             char result[80];
             snprintf(result, sizeof result, "%.3f -> %.3f ms, %u tried", k->rules_ns[0] * 1e-6,
                      k->best_ns[0] * 1e-6, k->candidates);
@@ -204,7 +207,7 @@ static bool measure(struct tuner *u) {
         tune_first_look(u->timer, k);
     }
     search(u);
-    if (u->bar && !u->o->quiet) fprintf(stderr, "\r\033[K");
+    if (u->bar && !u->o->common.quiet) fprintf(stderr, "\r\033[K");
     return true;
 }
 
@@ -228,7 +231,7 @@ static cg_tuning *records(const struct tuner *u, base_str *lines) {
     cg_tuning *t = cg_tuning_new(u->d);
     for (size_t i = 0; i < u->kernels.count; i++) {
         const cg_record r = record_of(u, &u->kernels.items[i]);
-        if (u->o->keep_bits && !r.choice_count) continue;
+        if (u->o->tune.keep_bits && !r.choice_count) continue;
         cg_tuning_add(t, &r);
         if (!u->kernels.items[i].known) drv_record_print(&r, lines);
     }
@@ -291,7 +294,7 @@ static void print_table(const struct tuner *u, double seconds) {
 static bool find_machine(struct tuner *u) {
     const drv_options *o = u->o;
     const cg_arch *arch = cg_arch_find(u->d, NULL);
-    const char *cpu = o->cpu ? o->cpu : "native";
+    const char *cpu = o->code.cpu ? o->code.cpu : "native";
     if (strchr(cpu, ',')) {
         base_error(u->d, NULL, "tiles are tuned for one CPU level, not for '%s'",
                    base_escape(cpu, strlen(cpu)));
@@ -307,8 +310,8 @@ static bool find_machine(struct tuner *u) {
                    u->target->level, missing.data);
     base_str_free(&missing);
     if (!runs) return false;
-    u->machine =
-        cg_machine_of(here, (uint32_t)(o->threads ? o->threads : rt_threads_default(NULL, 0)));
+    u->machine = cg_machine_of(
+        here, (uint32_t)(o->run.threads ? o->run.threads : rt_threads_default(NULL, 0)));
     u->machine.level = u->target->level;
     return true;
 }
@@ -316,12 +319,12 @@ static bool find_machine(struct tuner *u) {
 static bool tune(struct tuner *u) {
     const double start = tune_now();
     base_str place = {0}, lines = {0};
-    if (!u->o->output && !drv_tuning_place(&place)) {
+    if (!u->o->common.output && !drv_tuning_place(&place)) {
         base_error(u->d, NULL, "nothing says where records are kept; name a file with -o");
         return false;
     }
-    u->path = u->o->output ? u->o->output : place.data;
-    u->until = start + (double)(u->o->budget ? u->o->budget : DEFAULT_BUDGET);
+    u->path = u->o->common.output ? u->o->common.output : place.data;
+    u->until = start + (double)(u->o->tune.budget ? u->o->tune.budget : DEFAULT_BUDGET);
     bool fine = find_machine(u) && collect_all(u) && recall_all(u) && measure(u);
     if (fine) {
         base_str_add(&lines, "");
@@ -331,9 +334,9 @@ static bool tune(struct tuner *u) {
     }
     if (fine) {
         print_table(u, tune_now() - start);
-        if (!u->o->quiet) fprintf(stderr, "records: %s\n", u->path);
+        if (!u->o->common.quiet) fprintf(stderr, "records: %s\n", u->path);
         fflush(stdout);
-        if (u->o->check) fine = tune_check(u->d, u->o, u->path);
+        if (u->o->tune.check) fine = tune_check(u->d, u->o, u->path);
     }
     base_str_free(&place);
     base_str_free(&lines);
@@ -342,9 +345,9 @@ static bool tune(struct tuner *u) {
 
 int drv_tune(const drv_options *given) {
     drv_options o = *given;
-    o.passes = o.stop_after = o.start_after = NULL;
+    o.passes.list = o.passes.stop_after = o.passes.start_after = NULL;
     const char *term = getenv("TERM");
-    struct tuner u = {.o = &o, .d = drv_diag(&o)};
+    struct tuner u = {.o = &o, .d = drv_diag(&o.common)};
     u.bar = isatty(2) && term && strcmp(term, "dumb") != 0;
     const bool fine = tune(&u);
     tune_timer_free(u.timer);

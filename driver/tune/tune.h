@@ -3,7 +3,7 @@
 #define EBRU_DRIVER_TUNE_TUNE_H
 
 #include "codegen/target/bind.h"
-#include "driver/driver.h"
+#include "driver/cli/options.h"
 
 /* A kernel key of the model: what is measured. */
 typedef struct tune_kernel {

@@ -1,4 +1,6 @@
 /* ebru tune --check: whole programs, by the rules and by the records, timed in turns. */
+#include "driver/commands/lower.h"
+#include "driver/commands/run_program.h"
 #include "driver/tune/tune.h"
 
 #include "frontend/files/json_file.h"
@@ -26,9 +28,9 @@ static bool compile(struct check *c, const char *tuning, const char *program) {
     drv_options o = *c->o;
     drv_build b = {0};
     cg_result result = {0};
-    fe_options fe = drv_fe_options(&o);
-    o.tuning = tuning;
-    o.quiet = true;
+    fe_options fe = drv_fe_options(&o.load);
+    o.code.tuning = tuning;
+    o.common.quiet = true;
     const bool fine =
         drv_lower(c->d, &o, &fe, &b) && drv_emit(c->d, &o, &b, program, CG_EXE, &result);
     drv_build_free(&b);
@@ -70,8 +72,8 @@ static void take_times(struct check *c, char *text, int which, int round) {
 static bool run(struct check *c, const char *program, int which, int round) {
     char threads[24];
     const char *argv[5] = {program, "--bench=json", "--runs=5"};
-    if (c->o->threads) {
-        snprintf(threads, sizeof threads, "-t%lld", (long long)c->o->threads);
+    if (c->o->run.threads) {
+        snprintf(threads, sizeof threads, "-t%lld", (long long)c->o->run.threads);
         argv[3] = threads;
     }
     char *text = NULL;

@@ -2,7 +2,8 @@
  * (docs/tuning.md). Files are merged by concatenation. They are read by the strict reader, line by
  * line: people edit and merge records, and a fault is told with its line and column. */
 #include "driver/tune/tuning_file.h"
-#include "driver/driver.h"
+#include "codegen/target/target.h"
+#include "driver/cli/options.h"
 #include "driver/version.h"
 
 #include "driver/json_writer.h"
@@ -256,12 +257,12 @@ bool drv_tuning_read_file(base_diag *d, const char *path, bool lenient, cg_tunin
     return fine;
 }
 
-bool drv_tuning_open(base_diag *d, const drv_options *o, drv_tuning *t) {
+bool drv_tuning_open(base_diag *d, const drv_code_options *o, int64_t threads, drv_tuning *t) {
     const char *cpu = o->cpu ? o->cpu : o->target ? "" : "native";
     *t = (drv_tuning){.native = !strcmp(cpu, "native")};
     if (o->tuning && !strcmp(o->tuning, "none")) return true;
     t->table = cg_tuning_new(d);
-    t->threads = (uint32_t)(o->threads ? o->threads : rt_threads_default(NULL, 0));
+    t->threads = (uint32_t)(threads ? threads : rt_threads_default(NULL, 0));
     bool fine = drv_tuning_read(d, "shipped tuning records", ebru_shipped_tuning,
                                 (size_t)(ebru_shipped_tuning_end - ebru_shipped_tuning), true,
                                 false, t->table);

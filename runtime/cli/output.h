@@ -1,5 +1,5 @@
-/* Where a program writes to: a file that is complete or absent (base/output.h), a device or FIFO, or
- * standard output. */
+/* Where a program writes to: a file that is complete or absent (base/output.h), a device or FIFO,
+ * or standard output. */
 #ifndef EBRU_RUNTIME_CLI_OUTPUT_H
 #define EBRU_RUNTIME_CLI_OUTPUT_H
 

@@ -1,0 +1,11 @@
+/* Where commands write texts to. */
+#ifndef EBRU_DRIVER_CLI_WRITE_TEXT_H
+#define EBRU_DRIVER_CLI_WRITE_TEXT_H
+
+#include "base/diag.h"
+
+/* Writes text to a path, which then has all of it or is as it was, or to "-". False with a
+ * diagnostic. */
+bool drv_write_text(base_diag *d, const char *path, const char *text, size_t length);
+
+#endif

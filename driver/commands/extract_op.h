@@ -1,0 +1,15 @@
+/* One op of a lowered model as a module of its own. */
+#ifndef EBRU_DRIVER_COMMANDS_EXTRACT_OP_H
+#define EBRU_DRIVER_COMMANDS_EXTRACT_OP_H
+
+#include "base/diag.h"
+#include "ir/ir.h"
+
+/* Node `op` ("%41", numbered as in the text form) of a module whose nodes are bound, as
+ * a module of its own at KERNEL level, with one function @op; `function` names where it is, NULL:
+ * the only one with such a node. *text receives its line. NULL with diagnostics. `m` must live
+ * longer than the result. */
+ir_module *drv_extract(base_diag *d, const ir_module *m, const char *function, const char *op,
+                       base_str *text);
+
+#endif

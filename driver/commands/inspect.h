@@ -1,0 +1,11 @@
+/* What `inspect` finds in a program, for others that look into one. */
+#ifndef EBRU_DRIVER_COMMANDS_INSPECT_H
+#define EBRU_DRIVER_COMMANDS_INSPECT_H
+
+#include "frontend/files/files.h"
+
+/* The text of --build-info in a program's file, not terminated; NULL when there is none.
+ */
+const char *drv_build_info(const fe_map *map, size_t *length);
+
+#endif
