@@ -267,9 +267,8 @@ typedef enum ir_place_kind {
 } ir_place_kind;
 typedef struct ir_place {
     ir_place_kind kind;
-    uint64_t
-        /* arena: byte offset; input, output: index; weight: byte offset in the packed weights */
-        offset;
+    /* arena: byte offset; input, output: index; weight: byte offset in the packed weights */
+    uint64_t offset;
 } ir_place;
 
 typedef struct ir_node {
@@ -293,14 +292,13 @@ struct ir_weight {
     /* Where it comes from, for the text form: exactly one of these kinds. */
     enum { IR_WEIGHT_UNBOUND, IR_WEIGHT_FILE, IR_WEIGHT_RANDOM, IR_WEIGHT_DATA } kind;
     const char *file; /* FILE: path as it can be opened */
-    const char
-        *tensor;   /* FILE: the tensor inside, or a part of it: NAME, NAME[a:b] (rows), NAME.T */
+    /* FILE: the tensor inside, or a part of it: NAME, NAME[a:b] (rows), NAME.T */
+    const char *tensor;
     uint64_t seed; /* RANDOM: see ir/weights.c for the distribution */
     double bound;  /* RANDOM: values uniform in [center - bound, center + bound] */
     double center;
-    const void *
-        /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
-        data;
+    /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
+    const void *data;
     ir_lora *loras; /* added to the values wherever they are read, in this order; arena */
 };
 
