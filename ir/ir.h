@@ -31,6 +31,21 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* The version of the text form, the number in `ebru ir 1 graph`.
+ *
+ * It is raised when this ebru writes what one of the version before cannot read, or would read with
+ * another meaning: a new op, operand, attribute, word, type, property or rule of the grammar, and a
+ * changed default or meaning. Between two releases once is enough. An older ebru then refuses the
+ * text by its version, not by the first word it does not know.
+ *
+ * Texts from IR_TEXT_OLDEST on are read. When something is taken away or changes its meaning, so
+ * that an old text would mean another thing here, it becomes IR_TEXT_VERSION, too.
+ *
+ * tests/unit/ir/text_version_test.c fails when the words of the text form change; it says what to
+ * do. */
+#define IR_TEXT_VERSION 1
+#define IR_TEXT_OLDEST  1
+
 #define IR_MAX_RANK     8
 #define IR_MAX_OPERANDS 8
 #define IR_BLOCK        16 /* channels of a c16 block */

@@ -36,7 +36,7 @@
  *   FLOAT   = INT | INT with '.' or exponent | "inf" | "-inf" | "nan"
  *
  * What the rules do not say:
- *   module   INT is IR_TEXT_VERSION of ir/ir.h; LEVEL and the other words in capitals are the names
+ *   module   INT is the version, IR_TEXT_VERSION of ir/ir.h; LEVEL and the other words in capitals are the names
  *            of ir/ir.h's enumerations, OP and the attributes of an op those of ir/ops.def
  *   weight   without a source it is not bound
  *   lora     the numbers are scale, up, down and perhaps mid
@@ -379,7 +379,7 @@ void ir_print_weight(const ir_weight *w, base_str *out) {
 }
 
 void ir_print(const ir_module *m, base_str *out) {
-    base_str_addf(out, "ebru ir 1 %s\n", ir_level_name[m->level]);
+    base_str_addf(out, "ebru ir %d %s\n", IR_TEXT_VERSION, ir_level_name[m->level]);
     for (size_t i = 0; i < m->meta.count; i++) print_meta(&m->meta.items[i], out);
     for (size_t i = 0; i < m->weights.count; i++) {
         ir_print_weight(&m->weights.items[i], out);
