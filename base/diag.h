@@ -37,9 +37,8 @@ typedef struct base_diag base_diag;
 
 typedef struct base_diag_options {
     FILE *out; /* default stderr */
-    bool
-        /* one JSON object a line: {severity, message, file, line, col, length, path, notes} */
-        json;
+    /* one JSON object a line: {severity, message, file, line, col, length, path, notes} */
+    bool json;
     bool color;     /* ANSI colours in the text form */
     unsigned limit; /* errors printed before "too many errors" (they are still counted); 0 = 20 */
 } base_diag_options;

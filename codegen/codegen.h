@@ -32,12 +32,10 @@ typedef struct cg_options {
     const char *build_info; /* lines of text; "build: ID", what program it is, becomes the third */
     const char *linker;     /* NULL = the architecture's */
     bool verbose;           /* prints the link command to stderr */
-    bool
-        /* fill every buffer with signalling NaN when it is allocated and released (plan oracle) */
-        poison;
-    bool
-        /* end with a message at the first op whose result holds a NaN or an infinity */
-        check_finite;
+    /* fill every buffer with signalling NaN when it is allocated and released (plan oracle) */
+    bool poison;
+    /* end with a message at the first op whose result holds a NaN or an infinity */
+    bool check_finite;
     void (*progress)(void *user, const char *phase, uint32_t done, uint32_t total);
     void *user;
 } cg_options;

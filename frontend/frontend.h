@@ -46,13 +46,13 @@ typedef struct fe_options {
     /* The timestep input is [1], shared by the batch (programs), instead of [B] (component calls).
      */
     bool shared_timestep;
-    int64_t
-        clip_skip; /* last layers of the text encoders to leave out, as diffusers counts; 0: none */
+    /* last layers of the text encoders to leave out, as diffusers counts; 0: none */
+    int64_t clip_skip;
     int64_t prompt_chunks; /* texts of the text encoder's length that make the context; 0 = 1 */
     bool no_image_input;   /* the program reads no pictures */
-    const char *
-        /* "epsilon", "v_prediction" or "sample": what the network predicts, whatever the */
-        prediction;
+    /* "epsilon", "v_prediction" or "sample": what the network predicts, whatever its folder says;
+     * NULL: what that says */
+    const char *prediction;
 } fe_options;
 
 /* Loads a model. NULL with diagnostics in `d` when anything is wrong (all problems that can be

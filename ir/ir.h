@@ -31,6 +31,21 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* The version of the text form, the number in `ebru ir 1 graph`.
+ *
+ * It is raised when this ebru writes what one of the version before cannot read, or would read with
+ * another meaning: a new op, operand, attribute, word, type, property or rule of the grammar, and a
+ * changed default or meaning. Between two releases once is enough. An older ebru then refuses the
+ * text by its version, not by the first word it does not know.
+ *
+ * Texts from IR_TEXT_OLDEST on are read. When something is taken away or changes its meaning, so
+ * that an old text would mean another thing here, it becomes IR_TEXT_VERSION, too.
+ *
+ * tests/unit/ir/text_version_test.c fails when the words of the text form change; it says what to
+ * do. */
+#define IR_TEXT_VERSION 1
+#define IR_TEXT_OLDEST  1
+
 #define IR_MAX_RANK     8
 #define IR_MAX_OPERANDS 8
 #define IR_BLOCK        16 /* channels of a c16 block */
@@ -267,9 +282,8 @@ typedef enum ir_place_kind {
 } ir_place_kind;
 typedef struct ir_place {
     ir_place_kind kind;
-    uint64_t
-        /* arena: byte offset; input, output: index; weight: byte offset in the packed weights */
-        offset;
+    /* arena: byte offset; input, output: index; weight: byte offset in the packed weights */
+    uint64_t offset;
 } ir_place;
 
 typedef struct ir_node {
@@ -293,14 +307,13 @@ struct ir_weight {
     /* Where it comes from, for the text form: exactly one of these kinds. */
     enum { IR_WEIGHT_UNBOUND, IR_WEIGHT_FILE, IR_WEIGHT_RANDOM, IR_WEIGHT_DATA } kind;
     const char *file; /* FILE: path as it can be opened */
-    const char
-        *tensor;   /* FILE: the tensor inside, or a part of it: NAME, NAME[a:b] (rows), NAME.T */
+    /* FILE: the tensor inside, or a part of it: NAME, NAME[a:b] (rows), NAME.T */
+    const char *tensor;
     uint64_t seed; /* RANDOM: see ir/weights.c for the distribution */
     double bound;  /* RANDOM: values uniform in [center - bound, center + bound] */
     double center;
-    const void *
-        /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
-        data;
+    /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
+    const void *data;
     ir_lora *loras; /* added to the values wherever they are read, in this order; arena */
 };
 

@@ -1,8 +1,10 @@
 /* dce, dce_fused: nodes that no output needs are dropped.
  *
- *   before   %3 = conv2d %0, %1, %2 : f32[1,8,4,4]        after   %3 = conv2d %0, %1, %2 : f32[1,8,4,4]
- *            %4 = silu %3 : f32[1,8,4,4]                          output "y" %3
- *            output "y" %3
+ *   before   %3 = conv2d %0, %1, %2 : f32[1,8,4,4]
+ *            %4 = silu %3 : f32[1,8,4,4]
+ *            return y = %3
+ *   after    %3 = conv2d %0, %1, %2 : f32[1,8,4,4]
+ *            return y = %3
  *
  * here    before the passes that count users; once more before kernels and memory are spent on
  *         nodes

@@ -1,7 +1,9 @@
 /* fold_constants: small values that depend on weights only are computed now.
  *
- *   before   %1 = exp @log_scale : f32[1]                after   weight @folded/0 : f32[1] = data "..."
- *            %2 = mul %0, %1 : f32[2,77,768]                     %1 = mul %0, @folded/0 : f32[2,77,768]
+ *   before   %1 = exp @log_scale : f32[1]
+ *            %2 = mul %0, %1 : f32[2,77,768]
+ *   after    weight @folded/0 : f32[1] = data "..."
+ *            %1 = mul %0, @folded/0 : f32[2,77,768]
  *
  * Only where constants meet values that are computed at run time; inner nodes of a constant
  * expression go with it. Slices and reshapes of weights that feed weight operands (the thirds of a

@@ -3,7 +3,8 @@
  *
  *   before   %3 = linear %0, %w1, %b1 {n=2560, geglu=true} : f32[2,4096,1280]:c16
  *            %4 = linear %3, %w2, %b2, %r {n=320} : f32[2,4096,320]:c16
- *   after    %3 = feed_forward %0, %w1, %w2, %b1, %b2, %r {hidden=1280, n=320} : f32[2,4096,320]:c16
+ *   after    %3 = feed_forward %0, %w1, %w2, %b1, %b2, %r {hidden=1280, n=320}
+ *                   : f32[2,4096,320]:c16
  *
  * The hidden layer is the largest value of a transformer block, four times its input. The kernel
  * keeps it in scratch, a block of tokens a thread, and so reads both weights once a block: half of

@@ -1,8 +1,10 @@
 /* overwrite_input: a 1x1 convolution writes its result over its input where nobody reads that any
  * more.
  *
- *   before   %5 = conv2d %1, %4, @b {n=128} : f32[1,128,512,512]:c16             %1 : f32[1,256,512,512]:c16
+ *   before   %5 = conv2d %1, %4, @b {n=128} : f32[1,128,512,512]:c16
  *   after    %5 = conv2d %1, %4, @b {n=128, overwrite=true} : f32[1,128,512,512]:c16
+ *
+ * (%1 : f32[1,256,512,512]:c16)
  *
  * The shortcut of a residual block is such a convolution, and in the decoder of an autoencoder it
  * stands where the most memory is needed: its input of 256 MiB, what the other way has made of it

@@ -1,6 +1,7 @@
 /* share_halves: what both halves of a paired batch compute alike is computed once.
  *
- *   before   func @unet(%0 sample : f32[2,4,64,64] step paired, %1 context : f32[2,77,768] prompt) {
+ *   before   func @unet(%0 sample : f32[2,4,64,64] step paired,
+ *                       %1 context : f32[2,77,768] prompt) {
  *              %2 = conv2d %0, @conv_in.weight : f32[2,320,64,64]
  *              ...                                             (nothing of the context so far)
  *              %9 = linear %8, @to_q.weight : f32[2,4096,320]

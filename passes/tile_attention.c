@@ -3,7 +3,8 @@
  *   before   %4 = attention %1, %2, %3 {heads=8, scale=0.158} : f32[2,4096,320]:c16
  *   after    %4 = pack_k %2 {heads=8} : f32[2,8,4096,40]
  *            %5 = pack_v %3 {heads=8} : f32[2,8,256,40,16]
- *            %6 = attention_tiled %1, %4, %5 {heads=8, scale=0.158, kv_len=4096, q_block=48, kv_block=256}
+ *            %6 = attention_tiled %1, %4, %5
+ *                   {heads=8, scale=0.158, kv_len=4096, q_block=48, kv_block=256}
  *                   : f32[2,4096,320]:c16
  *
  * Tiles: a block of queries is scored against a block of keys, and the running softmax (Milakov and

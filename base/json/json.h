@@ -87,8 +87,9 @@ const char *base_json_key(base_jval member);
 /* True, or reports "expected ..., found ..." and returns false. Absent: false and silent. */
 bool base_json_expect(base_jval v, base_json_kind kind);
 
-/* ---- typed getters: true and *out set, or false after reporting (absent: false and silent) ----
- */
+/* ---- typed getters ---- */
+
+/* True and *out set, or false after reporting. Absent: false and silent. */
 
 /* An integer token (no fraction, no exponent) within [min, max], exact to int64. */
 bool base_json_int(base_jval v, int64_t *out, int64_t min, int64_t max);
@@ -104,8 +105,9 @@ bool base_json_choice(base_jval v, const char *what, const char *const *names, s
 bool base_json_ints(base_jval v, int64_t *out, size_t max_count, size_t *count, int64_t min,
                     int64_t max);
 
-/* ---- optional members: the fallback when the key is missing or null, and after reporting a wrong type ----
- */
+/* ---- optional members ---- */
+
+/* The fallback when the key is missing or null, and after reporting a wrong type. */
 
 int64_t base_json_opt_int(base_jval object, const char *key, int64_t fallback, int64_t min,
                           int64_t max);

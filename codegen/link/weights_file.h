@@ -9,8 +9,8 @@
 typedef struct cg_weights_file {
     const cg_arch *arch; /* of the program */
     const char *path;
-    uint64_t
-        head; /* where in the file the weights begin, a multiple of align (in an object of 4096) */
+    /* where in the file the weights begin, a multiple of align (in an object of 4096) */
+    uint64_t head;
     uint64_t align; /* of the weights in memory */
     uint64_t bytes; /* of the weights; their trailer (runtime/abi/abi.h) follows */
     unsigned char id[16];

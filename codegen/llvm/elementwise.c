@@ -13,10 +13,10 @@ typedef struct emitter {
     const cg_ew_plan *p;
     LLVMValueRef fn;
     LLVMValueRef base[IR_MAX_OPERANDS], out; /* at the current outer index */
-    LLVMValueRef
-        fixed[IR_MAX_OPERANDS]; /* operands that do not move in the inner loop, loaded before it */
-    LLVMValueRef buffer;        /* 16 floats: argument and result of functions */
-    LLVMValueRef keep;          /* c16 padding: lanes to keep, or NULL */
+    /* operands that do not move in the inner loop, loaded before it */
+    LLVMValueRef fixed[IR_MAX_OPERANDS];
+    LLVMValueRef buffer; /* 16 floats: argument and result of functions */
+    LLVMValueRef keep;   /* c16 padding: lanes to keep, or NULL */
 } emitter;
 
 static LLVMValueRef splat(const emitter *e, LLVMValueRef x) {

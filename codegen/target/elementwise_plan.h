@@ -24,8 +24,8 @@ typedef struct cg_ew_plan {
     int64_t vectors;            /* full vectors of the inner loop */
     uint32_t tail;              /* plain: elements after the last full vector */
     uint32_t lanes; /* c16: real lanes of the last block of channels; 16 = all of every block */
-    int32_t
-        block_axis; /* lanes < 16: outer axis that counts blocks; -1 = there is only one block */
+    /* lanes < 16: outer axis that counts blocks; -1 = there is only one block */
+    int32_t block_axis;
     int64_t chunk;  /* vectors a task, of one outer index */
     int64_t chunks; /* tasks an outer index */
     int64_t group;  /* outer indices a task (1 when chunks > 1) */

@@ -1,8 +1,10 @@
 /* One node of a lowered module as a module of its own: what `ebru bench --op=%41` times.
  *
  *   from     func @unet.step(...) { ... %41 = conv2d %40, @w... kernel conv2d {...} ... }
- *   to       func @op(%0 x: f32[1,320,64,64]:c16 step) { %1 = conv2d %0, @w... kernel conv2d {...} return y =
- * %1 }
+ *   to       func @op(%0 x: f32[1,320,64,64]:c16 step) {
+ *              %1 = conv2d %0, @w... kernel conv2d {...}
+ *              return y = %1
+ *            }
  *
  * Operands that depend on inputs become inputs of the same types and layouts; what depends on
  * weights only is copied down to the weights. The binding stays as it is, so that tiles changed by

@@ -6,12 +6,11 @@
 
 typedef struct net_culprit {
     uint32_t entry; /* of `after`: the node that computes something else */
-    uint32_t
-        /* entry of `before` whose value puts everything right in its place; NET_NONE: none */
-        expected;
-    uint32_t
-        suspect; /* operand of `entry` without a counterpart before the pass, which may be the one;
-                          NET_NONE: none */
+    /* entry of `before` whose value puts everything right in its place; NET_NONE: none */
+    uint32_t expected;
+    /* operand of `entry` without a counterpart before the pass, which may be the one; NET_NONE:
+     * none */
+    uint32_t suspect;
 } net_culprit;
 
 /* Both networks are evaluated on the same inputs with all values kept, and their outputs differ by

@@ -14,11 +14,10 @@ typedef struct tune_kernel {
     int32_t rules[CG_MOST_FIELDS];  /* the params struct with the rules' tiles */
     int32_t best[CG_MOST_FIELDS];   /* with the best tiles found */
     double rules_ns[2], best_ns[2]; /* least and median */
-    double calls,
-        tuned_calls;    /* in a picture, as lowered by the rules, as lowered by the records */
-    double flops;       /* of a call */
-    uint32_t buf_count; /* operands of the kernel, its result last */
-    uint64_t bytes[CG_MAX_BUFS]; /* 0: absent */
+    double calls, tuned_calls;      /* in a picture, as lowered by the rules; by the records */
+    double flops;                   /* of a call */
+    uint32_t buf_count;             /* operands of the kernel, its result last */
+    uint64_t bytes[CG_MAX_BUFS];    /* 0: absent */
     bool is_weight[CG_MAX_BUFS];
     uint32_t candidates; /* how many tiles were tried */
     bool known;          /* from a record; not measured now */

@@ -83,8 +83,8 @@ typedef struct fe_unet_config {
     int64_t context[FE_MAX_RESOLUTIONS], depth[FE_MAX_RESOLUTIONS], up_depth[FE_MAX_RESOLUTIONS];
     bool only_cross[FE_MAX_RESOLUTIONS];
     bool center_input, asymmetric, linear_projection, mid_attention, scale_shift;
-    bool resnet_down,
-        resnet_up; /* resolutions with group-norm attention change the size by residual blocks */
+    /* resolutions with group-norm attention change the size by residual blocks */
+    bool resnet_down, resnet_up;
     int64_t groups, mid_attention_groups; /* the latter 0: the mid block's attention has no norm */
     double eps, mid_scale;
     double resnet_scale;          /* output scale of FE_RESOLUTION_RESNET */
@@ -120,9 +120,9 @@ typedef struct fe_vae_config {
     double scaling_factor, shift_factor;
     bool normalised; /* latents have these means and deviations a channel */
     double latents_mean[FE_MAX_LATENT], latents_std[FE_MAX_LATENT];
-    bool
-        /* the functions take and give normalised latents, as pipelines keep them; not from */
-        fold_statistics;
+    /* not from the config: the functions take and give normalised latents, as pipelines keep them
+     */
+    bool fold_statistics;
     base_jval down_at[FE_MAX_RESOLUTIONS], up_at[FE_MAX_RESOLUTIONS];
     /* AutoencoderTiny, which has no layers, groups and mid block: */
     int64_t encoder_channels, decoder_channels, encoder_blocks[FE_MAX_RESOLUTIONS],

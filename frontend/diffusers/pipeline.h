@@ -51,8 +51,8 @@ typedef struct fe_pipeline {
     ir_module *m;
     const fe_options *o;
     fe_dir *root;
-    const fe_ldm *
-        ldm; /* the single file that holds the weights; NULL: they are in the components' folders */
+    /* the single file that holds the weights; NULL: they are in the components' folders */
+    const fe_ldm *ldm;
     base_json *index; /* model_index.json; NULL for a single component */
     fe_component parts[FE_COMPONENT_COUNT];
     const fe_pipeline_class *c; /* NULL when one component is built */

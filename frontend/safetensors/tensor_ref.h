@@ -16,9 +16,8 @@ typedef struct fe_tensor_view {
     uint32_t rank;
     int64_t dims[FE_ST_MAX_RANK];
     const uint8_t *data; /* of the first element */
-    const uint8_t *
-        /* NULL, or a copy the elements were put in order in: data, to be freed with base_free */
-        copy;
+    /* NULL, or a copy the elements were put in order in: data, to be freed with base_free */
+    const uint8_t *copy;
 } fe_tensor_view;
 
 /* Finds what `reference` says. False when there is no such tensor or no such part of it. */

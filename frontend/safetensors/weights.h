@@ -30,9 +30,8 @@ typedef enum fe_init {
 /* A declaration. `names` are tried in order (old names after the current one); the first is the
  * name in messages. `either_rank`: [N,K] and [N,K,1,1] are both accepted, whichever `type` says. */
 typedef struct fe_tensor_spec {
-    const char *
-        /* component: the module's name of the weight is "scope/name" ("unet/conv_in.weight") */
-        scope;
+    /* component: the module's name of the weight is "scope/name" ("unet/conv_in.weight") */
+    const char *scope;
     const char *names[3];
     uint32_t rank;
     int64_t dim[IR_MAX_RANK];

@@ -1,12 +1,15 @@
 /* Cost model: arithmetic, weights read, activations moved. Fusion keeps the arithmetic of a
  * function: what becomes a prologue or an epilogue counts as much as it did alone.
  *
- *   contractions      2 M N K, padding counted as if it were read; attention 4 B heads T S d, its softmax is
- * not counted group, layer norm 5 an element: 1 for the mean, 2 for the variance (together: group_stats), 2
- * to apply (norm_apply) softmax           4 an element: maximum, difference and exponential, sum, quotient
+ *   contractions      2 M N K, padding counted as if it were read; attention 4 B heads T S d, its
+ *                     softmax is not counted
+ *   group, layer norm 5 an element: 1 for the mean, 2 for the variance (together: group_stats), 2 to
+ *                     apply (norm_apply)
+ *   softmax           4 an element: maximum, difference and exponential, sum, quotient
  *   pools             1 an element of each window
- *   elementwise ops   1 an element and function; ew: its number of functions; act and pre_act, tbias,
- * residual: 1 everything else   0
+ *   elementwise ops   1 an element and function; ew: its number of functions; act and pre_act,
+ *                     tbias, residual: 1
+ *   everything else   0
  *
  * What depends on weights only (leaves, packing, views and slices of weights) is done by the
  * compiler and costs nothing here. */

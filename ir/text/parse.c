@@ -727,15 +727,25 @@ static bool parse_func(parser *p) {
 
 /* ---- module ---- */
 
+/* Whether texts of that version are read here (ir.h says when it grows). */
+static bool version_read(parser *p, const ir_token *at, uint64_t version) {
+    if (version > IR_TEXT_VERSION)
+        return fail_at(p, at,
+                       "written by a newer ebru: version %llu of the text form, this one reads %d",
+                       (unsigned long long)version, IR_TEXT_VERSION);
+    if (version >= IR_TEXT_OLDEST) return true;
+    return fail_at(
+        p, at, "written by an older ebru: version %llu of the text form, this one reads from %d on",
+        (unsigned long long)version, IR_TEXT_OLDEST);
+}
+
 static bool parse_header(parser *p) {
     uint32_t level;
     uint64_t version;
     if (!expect_word(p, "ebru") || !expect_word(p, "ir")) return false;
     ir_token at = p->tok;
     if (!read_u64(p, &version)) return false;
-    if (version != 1)
-        return fail_at(p, &at, "this is version %llu of the text form, expected 1",
-                       (unsigned long long)version);
+    if (!version_read(p, &at, version)) return false;
     if (!read_enum(p, "a level", ir_level_name, IR_LEVEL_COUNT, &level)) return false;
     p->m->level = (ir_level)level;
     return true;

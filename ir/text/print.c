@@ -1,31 +1,51 @@
-/* The text form of a module. Grammar (ir/text/parse.c reads exactly this; blanks and line ends only
- * separate, except that after an error reading goes on at the next line; '#' and '//' start
- * comments):
+/* The text form of a module. The grammar is below, one rule a line (a rule that needs more goes on
+ * behind its '=' or '|'); ir/text/parse.c reads exactly this. Blanks and line ends only separate,
+ * except that after an error reading goes on at the next line. '#' and '//' start comments.
  *
- *   module  = "ebru" "ir" "1" LEVEL { meta | weight | func }
+ *   module  = "ebru" "ir" INT LEVEL { meta | weight | func }
  *   meta    = "meta" STRING "=" ( INT | FLOAT | STRING )
- *   weight  = "weight" REF ":" type [ "=" source ] { "+" lora }   without a source: not bound
- *   lora    = "lora" FLOAT factor "," factor [ "," factor ]       scale, up, down, mid
+ *   weight  = "weight" REF ":" type [ "=" source ] { "+" lora }
+ *   lora    = "lora" FLOAT factor "," factor [ "," factor ]
  *   factor  = type source
- *   source  = "file" STRING STRING                                path, tensor
- *           | "random" INT FLOAT FLOAT                            seed, bound, center; see ir/weights.c
- *           | "data" STRING                                       the elements' bytes in hexadecimal, lower
- * address first func    = "func" REF "(" [ param { "," param } ] ")" [ "arena" "=" INT ] [ "scratch" "=" INT
- * ]
- *             "{" { node | used } "return" [ NAME "=" value { "," NAME "=" value } ] "}"
- *   param   = LABEL NAME ":" type FREQ [ place ] [ loc ]
- *   node    = LABEL "=" OP [ operand { "," operand } ] [ "{" attr { "," attr } "}" ] ":" type [ kernel ] [
- * place ] [ loc ] used    = "weight" REF place                                  the place of a weight a
- * function uses operand = value | "_"                                         "_": an optional operand that
- * is absent value   = LABEL | REF                                         a node, or a weight of the weight
- * table attr    = NAME "=" ( INT | FLOAT | "true" | "false" | "[" [ INT { "," INT } ] "]" | STRING | ACT |
- * FREQ ) type    = DTYPE "[" [ INT { "," INT } ] "]" [ ":" "c16" ] kernel  = "kernel" NAME "{" [ NAME "=" (
- * INT | FLOAT ) { "," NAME "=" ( INT | FLOAT ) } ] "}" "tasks" "=" INT "scratch" "=" INT place   = "at" (
- * "arena" | "input" | "output" | "weights" ) "+" INT loc     = "loc" "(" STRING [ ":" INT ":" INT ] [ STRING
- * ] ")" file, line, column, block LABEL   = "%" word     REF = "@" ( word | STRING )     NAME = word | STRING
- *   word    = letters, digits and any of _ . / - (not first, for NAME, a digit or '-')
- *   STRING  = '"' { any character but '"', '\' and control characters | '\"' | '\\' | '\n' | '\t' | '\xHH' }
- * '"' INT     = [-] digits       FLOAT = INT with '.' or exponent, or inf, -inf, nan
+ *   source  = "file" STRING STRING
+ *           | "random" INT FLOAT FLOAT
+ *           | "data" STRING
+ *   func    = "func" REF "(" [ param { "," param } ] ")" sizes "{" { node | used } result "}"
+ *   sizes   = [ "arena" "=" INT ] [ "scratch" "=" INT ]
+ *   param   = LABEL NAME ":" type FREQ [ "paired" ] [ place ] [ loc ]
+ *   node    = LABEL "=" OP [ operand { "," operand } ] [ attrs ] ":" type [ kernel ] [ place ] [ loc ]
+ *   used    = "weight" REF place
+ *   result  = "return" [ NAME "=" value { "," NAME "=" value } ]
+ *   operand = value | "_"
+ *   value   = LABEL | REF
+ *   attrs   = "{" attr { "," attr } "}"
+ *   attr    = NAME "=" ( INT | FLOAT | "true" | "false" | ints | STRING | ACT | FREQ | PRECISION )
+ *   ints    = "[" [ INT { "," INT } ] "]"
+ *   type    = DTYPE ints [ ":" LAYOUT ]
+ *   kernel  = "kernel" NAME "{" [ number { "," number } ] "}" "tasks" "=" INT "scratch" "=" INT
+ *   number  = NAME "=" ( INT | FLOAT )
+ *   place   = "at" ( "arena" | "input" | "output" | "weights" ) "+" INT
+ *   loc     = "loc" "(" STRING [ ":" INT ":" INT ] [ STRING ] ")"
+ *   LABEL   = "%" word
+ *   REF     = "@" ( word | STRING )
+ *   NAME    = word | STRING
+ *   word    = letters, digits and any of _ . / - (for NAME not first a digit or '-')
+ *   STRING  = '"' { any character but '"', '\' and control characters | escape } '"'
+ *   escape  = '\"' | '\\' | '\n' | '\t' | '\xHH' (not 00)
+ *   INT     = [ "-" ] digits
+ *   FLOAT   = INT | INT with '.' or exponent | "inf" | "-inf" | "nan"
+ *
+ * What the rules do not say:
+ *   module   INT is the version, IR_TEXT_VERSION of ir/ir.h; LEVEL and the other words in capitals are the names
+ *            of ir/ir.h's enumerations, OP and the attributes of an op those of ir/ops.def
+ *   weight   without a source it is not bound
+ *   lora     the numbers are scale, up, down and perhaps mid
+ *   source   file: path and tensor. random: seed, bound, center; see ir/weights.c. data: the bytes of
+ *            the elements in hexadecimal, the lower address first
+ *   used     the place of a weight that the function uses
+ *   operand  "_" is an optional operand that is absent
+ *   value    a node or parameter, or a weight of the weight table
+ *   loc      file, line, column, block
  *
  * Canonical form: what ir_print writes. Labels are numbers, inputs first, then the nodes in order;
  * weights of the table are nodes without a line of their own, so they have no label. An attribute
@@ -359,7 +379,7 @@ void ir_print_weight(const ir_weight *w, base_str *out) {
 }
 
 void ir_print(const ir_module *m, base_str *out) {
-    base_str_addf(out, "ebru ir 1 %s\n", ir_level_name[m->level]);
+    base_str_addf(out, "ebru ir %d %s\n", IR_TEXT_VERSION, ir_level_name[m->level]);
     for (size_t i = 0; i < m->meta.count; i++) print_meta(&m->meta.items[i], out);
     for (size_t i = 0; i < m->weights.count; i++) {
         ir_print_weight(&m->weights.items[i], out);

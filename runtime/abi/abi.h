@@ -90,17 +90,15 @@ struct ebru_model {
     const struct ebru_meta_desc *meta;
     uint64_t weights_bytes;
     uint8_t weights_id[16]; /* digest of the packed weights; also in their trailer */
-    const char *
-        /* where the program's segment of weights begins; NULL when they are external */
-        weights_embedded;
+    /* where the program's segment of weights begins; NULL when they are external */
+    const char *weights_embedded;
     const char *weights_external; /* file name beside the program, NULL unless --weights=external */
     const uint8_t *tokenizer;     /* rt_tokenizer blob or NULL */
     uint64_t tokenizer_bytes;
     const uint8_t *tokenizer_2; /* second text encoder's, or NULL */
     uint64_t tokenizer_2_bytes;
-    const char
-        *build_info; /* text for --build-info: lines "KEY: VALUE", "build: " with the program's id
-                             * among them */
+    /* text for --build-info: lines "KEY: VALUE", "build: " with the program's id among them */
+    const char *build_info;
 };
 extern const struct ebru_model ebru_model;
 

@@ -18,9 +18,8 @@ typedef struct rt_engine {
     int step;                          /* of the step function that runs (--check-finite), from 0 */
     FILE *values;                      /* NULL: not dumping values */
     int function;                      /* the function that runs (for the profile) */
-    bool
-        /* the first function that runs says how long after `start` it does (standard error) */
-        timed;
+    /* the first function that runs says how long after `start` it does (standard error) */
+    bool timed;
     struct timespec start; /* CLOCK_MONOTONIC */
 } rt_engine;
 

@@ -15,8 +15,8 @@ typedef struct rt_model {
     const struct ebru_model *tables;
     const struct ebru_level_desc *level; /* the code that runs */
     base_cpu cpu;
-    const char
-        *weights;  /* base of the packed weights, 64-byte aligned; NULL when the model has none */
+    /* base of the packed weights, 64-byte aligned; NULL when the model has none */
+    const char *weights;
     void *mapping; /* what rt_model_close unmaps; NULL for embedded weights */
     size_t mapping_bytes;
 } rt_model;

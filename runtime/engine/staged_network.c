@@ -33,9 +33,8 @@ struct rt_network {
     int value_count;
     int timestep; /* value "timestep", -1 when there is none */
     int rows;     /* timesteps a call of the schedule stage computes */
-    const float *
-        /* of the loop, the caller's; NULL: the timestep input was filled by the caller */
-        timesteps;
+    /* of the loop, the caller's; NULL: the timestep input was filled by the caller */
+    const float *timesteps;
 };
 
 static bool same(const char *a, const char *b) {

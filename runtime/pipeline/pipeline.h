@@ -25,8 +25,8 @@ typedef struct rt_pipeline_info {
     const char *pooled_output; /* of the last text encoder: the denoiser's text_embeds; or NULL */
     int chunks;                /* of the text encoder's length that a prompt may fill */
     bool force_zeros;          /* without a negative prompt its half is zeros */
-    double scaling_factor,
-        shift_factor; /* the decoder's input is latent / scaling_factor + shift_factor */
+    /* the decoder's input is latent / scaling_factor + shift_factor */
+    double scaling_factor, shift_factor;
     int classes;
     bool image_input; /* the program reads pictures */
     double default_strength;

@@ -110,16 +110,17 @@ typedef struct rt_sampler_config {
     double eta;              /* DDIM: 0 = deterministic, 1 = as much noise as DDPM */
     double shift;            /* flow matching */
     double timestep_scaling; /* LCM */
-    double strength; /* LCM: the part of its original schedule that is used, 1 = all. Its image to
-                                    image begins so, with all steps, where other samplers leave out steps */
-    double sigma_min,
-        sigma_max; /* ends of Karras', exponential and beta sigmas; 0: the schedule's own */
+    /* LCM: the part of its original schedule that is used, 1 = all. Its image to image begins so,
+     * with all steps, where other samplers leave out steps. */
+    double strength;
+    /* ends of Karras', exponential and beta sigmas; 0: the schedule's own */
+    double sigma_min, sigma_max;
     double dynamic_thresholding_ratio, sample_max_value;
-    const char
-        *trained_betas; /* numbers separated by spaces, as many as num_train_timesteps; NULL: by
-                                  beta_schedule. Owned by whoever set it */
-    uint32_t version;   /* RT_SAMPLER_CONFIG_VERSION */
-    int32_t sampler;    /* rt_sampler_id */
+    /* numbers separated by spaces, as many as num_train_timesteps; NULL: by beta_schedule. Owned
+     * by whoever set it */
+    const char *trained_betas;
+    uint32_t version;         /* RT_SAMPLER_CONFIG_VERSION */
+    int32_t sampler;          /* rt_sampler_id */
     int32_t prediction_type;  /* rt_prediction */
     int32_t beta_schedule;    /* rt_beta_schedule */
     int32_t timestep_spacing; /* rt_spacing */

@@ -1,11 +1,16 @@
 /* Samplers: the arithmetic of a denoising loop, without the model.
  *
  *   rt_sampler *s;
- *   rt_sampler_new(&s, &config, steps, n, &err);                 n = elements of the sample (all images of
- * the batch) x = randn(n) * rt_sampler_init_noise_sigma(s) for k in first .. rt_sampler_evaluations(s) - 1:
- * an evaluation of the model, not always a "step" rt_sampler_scale_input(s, k, x, scaled) out = model(scaled,
- * rt_sampler_timesteps(s)[k]) if (rt_sampler_needs_noise(s, k)) noise = randn(n) rt_sampler_step(s, k, x,
- * out, noise)                     x becomes the next sample
+ *   rt_sampler_new(&s, &config, steps, n, &err)
+ *   x = randn(n) * rt_sampler_init_noise_sigma(s)
+ *   for k in first .. rt_sampler_evaluations(s) - 1:
+ *       rt_sampler_scale_input(s, k, x, scaled)
+ *       out = model(scaled, rt_sampler_timesteps(s)[k])
+ *       if (rt_sampler_needs_noise(s, k)) noise = randn(n)
+ *       rt_sampler_step(s, k, x, out, noise)
+ *
+ * n is the number of elements of the sample, all images of the batch together. An evaluation of the
+ * model is not always a step. rt_sampler_step makes x the next sample.
  *
  * Tensors are float32 as in diffusers; coefficients are computed as diffusers computes them. The
  * evaluations must be stepped in order (multistep samplers keep history); rt_sampler_reset begins a

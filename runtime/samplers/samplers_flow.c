@@ -3,8 +3,10 @@
 
 #include <math.h>
 
-/* ---- FLOW: the network gives data - noise at (1 - s) noise + s data, t = T (1 - s); s walks from 0 to 1
- * evenly ---- */
+/* ---- FLOW ---- */
+
+/* The network gives data - noise at (1 - s) noise + s data, t = T (1 - s); s walks from 0 to 1
+ * evenly. */
 
 static rt_status init_flow(rt_sampler *s, rt_error *err) {
     (void)err;
@@ -28,8 +30,9 @@ static void step_flow(rt_sampler *s, int k, float *x, const float *out, const fl
 
 const struct sampler_ops rt_sampler_ops_FLOW = {init_flow, step_flow, NULL};
 
-/* ---- FLOW_EULER: diffusers' FlowMatchEulerDiscreteScheduler; the network gives noise - data ----
- */
+/* ---- FLOW_EULER ---- */
+
+/* diffusers' FlowMatchEulerDiscreteScheduler; the network gives noise - data. */
 
 static double shifted(double shift, double sigma) {
     return shift * sigma / (1 + (shift - 1) * sigma);

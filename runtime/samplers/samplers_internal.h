@@ -1,10 +1,12 @@
 /* Shared by the samplers_*.c files; nobody else includes it.
  *
  * A sampler is a `const struct sampler_ops rt_sampler_ops_ID`:
- *   init         fills s->timesteps and s->evals (room for SAMPLER_MAX_EVALS(steps)), s->sigmas if it has
- * them, s->init_sigma and s->space. c, steps, n and the noise schedule (alphas_cumprod, final_alpha) are
- * ready. step         x becomes the sample after evaluation k; k is in range and in order. s->done =
- * evaluations since reset. needs_noise  NULL = never */
+ *   init         fills s->timesteps and s->evals (room for SAMPLER_MAX_EVALS(steps)), s->sigmas if it
+ *                has them, s->init_sigma and s->space. c, steps, n and the noise schedule
+ *                (alphas_cumprod, final_alpha) are ready.
+ *   step         x becomes the sample after evaluation k; k is in range and in order. s->done is the
+ *                number of evaluations since reset.
+ *   needs_noise  NULL = never */
 #ifndef EBRU_RUNTIME_SAMPLERS_SAMPLERS_INTERNAL_H
 #define EBRU_RUNTIME_SAMPLERS_SAMPLERS_INTERNAL_H
 

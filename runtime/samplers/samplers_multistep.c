@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- PNDM ---- history[0..3]: outputs, newest first; [4]: the sample a Runge-Kutta or repeated step began
- * with; [5]: the sum of a Runge-Kutta step */
+/* ---- PNDM ---- */
+
+/* history[0..3]  outputs, newest first
+ * history[4]     the sample a Runge-Kutta or repeated step began with
+ * history[5]     the sum of a Runge-Kutta step */
 
 static int stride(const rt_sampler *s) {
     return s->c.num_train_timesteps / s->steps;
@@ -119,8 +122,10 @@ static void step_pndm(rt_sampler *s, int k, float *x, const float *out, const fl
 
 const struct sampler_ops rt_sampler_ops_PNDM = {init_pndm, step_pndm, NULL};
 
-/* ---- DPM-Solver, DPM-Solver++ and their stochastic forms, multistep up to order 3 ---- history[0..2]: what
- * the solver integrates, newest first: predicted clean samples (++) or predicted noise */
+/* ---- DPM-Solver ---- */
+
+/* DPM-Solver, DPM-Solver++ and their stochastic forms, multistep up to order 3. history[0..2]: what
+ * the solver integrates, newest first: predicted clean samples (++) or predicted noise. */
 
 static bool integrates_noise(const rt_sampler *s) {
     return s->c.algorithm_type == RT_ALGORITHM_DPMSOLVER ||

@@ -1,8 +1,8 @@
 /* Fuzz entry for the text form: whatever the bytes are, reading ends in a valid module or in
  * diagnostics; what was read prints, reads back and prints identically. Build by hand with
  *
- *   clang-19 -g -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. tests/fuzz/fuzz_ir.c ir/(all).c -lm -o
- * fuzz_ir
+ *   clang-19 -g -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I. tests/fuzz/fuzz_ir.c \
+ *       $(find base ir -name '*.c') -lm -o fuzz_ir
  *
  * tests/unit/ir/print_parse_test.c runs it on mutations of a valid text. */
 #include <stdlib.h>

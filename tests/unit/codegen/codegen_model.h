@@ -13,8 +13,8 @@ typedef void model_builder(ir_func *f);
 typedef struct model_case {
     const char *name;
     model_builder *build;
-    ir_level
-        level; /* GRAPH or FUSED: where its ops are legal; all cases of a model have the same */
+    /* GRAPH or FUSED: where its ops are legal; all cases of a model have the same */
+    ir_level level;
     double tolerance; /* of rms(difference) / rms(reference); 0 = 3e-6 */
 } model_case;
 

@@ -321,7 +321,12 @@ static void expect_error(const char *text, size_t length, const char *message) {
 static void wrong_headers(void **state) {
     (void)state;
     ERROR_("", "t.ir:1:1: error: expected 'ebru', found the end of the text");
-    ERROR_("ebru ir 2 graph", "1:9: error: this is version 2 of the text form, expected 1");
+    ERROR_("ebru ir 2 graph", "1:9: error: written by a newer ebru: version 2 of the text form, "
+                              "this one reads 1");
+    ERROR_("ebru ir 18446744073709551615 graph", "1:9: error: written by a newer ebru: version "
+                                                 "18446744073709551615 of the text form");
+    ERROR_("ebru ir 0 graph", "1:9: error: written by an older ebru: version 0 of the text form, "
+                              "this one reads from 1 on");
     ERROR_("ebru ir 1 grap", "1:11: error: expected a level, found 'grap'; did you mean 'graph'?");
     ERROR_("{\"json\": 1}", "1:1: error: expected 'ebru', found '{'");
     ERROR_(HEAD "foo\n", "2:1: error: expected 'meta', 'weight' or 'func', found 'foo'");

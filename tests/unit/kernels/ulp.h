@@ -29,9 +29,8 @@ bool ulp_level_runs(int level); /* on this CPU */
 
 /* What one level's function did over the inputs of ulp_scan. */
 typedef struct ulp_result {
-    double
-        /* ulp, of results that are neither correctly rounded (half a unit at most) nor flushed */
-        worst;
+    /* ulp, of results that are neither correctly rounded (half a unit at most) nor flushed */
+    double worst;
     uint32_t at;              /* bits of the input where */
     uint64_t inputs, correct; /* numbers looked at; correctly rounded ones */
     uint64_t flushed;

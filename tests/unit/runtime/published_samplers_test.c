@@ -25,10 +25,8 @@ typedef struct loop {
     const char *keys[7];
     double want;
     bool mean;
-    double
-        /* not 0: the printed digits are not diffusers' own any more, or lie within float32's error
-         */
-        loose;
+    /* not 0: the printed digits are not diffusers' own any more, or lie within float32's error */
+    double loose;
 } loop;
 
 static void set(rt_sampler_config *c, const char *setting) {
