@@ -1,4 +1,4 @@
-/* The road a model takes: front end or IR text, passes once a CPU level, code generation. */
+/* Lowering: front end or IR text, passes once for each CPU level, code generation. */
 #include "driver/commands/lower.h"
 #include "base/number.h"
 #include "base/output.h"
@@ -186,8 +186,7 @@ static char *build_info(const drv_options *o, const drv_build *b) {
     base_str_addf(&s, "precision: %s\noptimisation: -O%d\nparameters: %lld\n",
                   ir_meta_string(b->levels[0].module, EBRU_META_PRECISION.name,
                                  EBRU_META_PRECISION.otherwise),
-                  (int)o->code.opt_level,
-                  (long long)ir_parameter_count(b->levels[0].module));
+                  (int)o->code.opt_level, (long long)ir_parameter_count(b->levels[0].module));
     for (uint32_t i = 0; i < o->load.lora_count; i++) {
         const char *slash = strrchr(o->load.loras[i].path, '/');
         const char *name = slash ? slash + 1 : o->load.loras[i].path;

@@ -1,7 +1,7 @@
 /* The stage splitter: a function becomes up to three by how often its inputs change.
  *
- * Every node has a home: the stage in which all it depends on is known. From the outputs back, a
- * stage computes the nodes whose home it is. A node of an earlier home becomes an input, and an
+ * A node belongs to the first stage in which all it depends on is known. From the outputs back, a
+ * stage computes the nodes that belong to it. A node of an earlier stage becomes an input, and an
  * output of the earlier stage, unless it is a mere change of shape: that is repeated where it is
  * needed, so that the value behind it crosses. Values that only depend on weights are repeated too.
  * So the cheapest frontier crosses: of x and silu(x) only what a later stage reads. */
@@ -29,7 +29,7 @@ typedef struct split {
     const ir_func *from;
     bool *constant;
     uint8_t *stage_of;    /* stage of each node of `from` */
-    bool *crosses;        /* the node is passed from its home to a later stage */
+    bool *crosses;        /* the node is passed from its stage to a later one */
     bool *need[STAGES];   /* the node stands in this stage, as a computation or as an input */
     const char **name;    /* of nodes that cross */
     ir_func *old[STAGES]; /* functions that exist already */

@@ -1,12 +1,12 @@
 /* rng: mt19937 (Matsumoto and Nishimura 1998) and torch.randn's transforms of its words.
  *
- * torch has two roads. Tensors of 16 and more go through single-precision log and sincos in blocks
- * of 16; the functions are those of Cephes in the vector form of Pommier's avx_mathfun, and torch's
- * build contracts some of their multiply-adds. The fmaf calls below are exactly those contractions:
- * with them every bit agrees, without them many values differ in the last place. Smaller tensors go
- * through double precision, two normals a time; there our log, sin and cos (fdlibm's polynomials)
- * stand for the C library's, whose results may differ between machines in the last place. This file
- * must be compiled without further contraction (-ffp-contract=off). */
+ * torch has two code paths. Tensors of 16 and more go through single-precision log and sincos in
+ * blocks of 16; the functions are those of Cephes in the vector form of Pommier's avx_mathfun, and
+ * torch's build contracts some of their multiply-adds. The fmaf calls below are exactly those
+ * contractions: with them every bit agrees, without them many values differ in the last place.
+ * Smaller tensors go through double precision, two normals a time; there our log, sin and cos
+ * (fdlibm's polynomials) stand for the C library's, whose results may differ between machines in
+ * the last place. This file must be compiled without further contraction (-ffp-contract=off). */
 #include "runtime/pipeline/rng.h"
 
 #include <math.h>

@@ -21,8 +21,8 @@ typedef struct rt_rng {
 void rt_rng_seed(rt_rng *rng, uint64_t seed);
 uint32_t rt_rng_u32(rt_rng *rng);
 
-/* As torch.randn(n, generator=g) in float32. n >= 16 and n < 16 take different roads in torch, and
- * so here: draw a tensor with one call, as torch does. */
+/* As torch.randn(n, generator=g) in float32. n >= 16 and n < 16 take different code paths in torch,
+ * and so here: draw a tensor with one call, as torch does. */
 void rt_rng_randn(rt_rng *rng, float *out, size_t n);
 
 /* As torch.empty(n).uniform_(lo, hi, generator=g) in float32. */

@@ -22,7 +22,7 @@ else
     pass "without the LoRA it is another picture"
 fi
 
-# The packed weights of a road through IR are the same bytes.
+# The packed weights are the same bytes when the model goes through IR text.
 text="--lora=$L/text-kohya.safetensors:0.75"
 check "compile at once" "$EBRU" compile -q $QUICK "$GOLDENS/text-quickgelu" "$text" --weights=external -o once
 for level in graph kernel placed; do

@@ -1,4 +1,4 @@
-/* Fuzz entry: any bytes as a PNG file. Whatever is accepted has the promised size, and the roads to
+/* Fuzz entry: any bytes as a PNG file. Whatever is accepted has the promised size, and the ways to
  * RGB, gray and 16-bit gray agree on whether it is; whatever is refused has a printable reason. */
 #include <stdint.h>
 #include <stdlib.h>

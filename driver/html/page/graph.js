@@ -109,10 +109,10 @@ function nodeTip(n) {
 
 /* Where a block's corner is on the screen, so that it stays there when the layout changes. */
 function clickBlock(block) {
-  const spot = graph.drawn.find((d) => d.what === block);
+  const shown = graph.drawn.find((d) => d.what === block);
   toggle(block);
   const now = graph.drawn.find((d) => d.what === block);
-  if (spot && now) moveTo(graph.at.x + (spot.x + spot.w / 2 - now.x - now.w / 2) * graph.at.k, graph.at.y + (spot.y - now.y) * graph.at.k, graph.at.k);
+  if (shown && now) moveTo(graph.at.x + (shown.x + shown.w / 2 - now.x - now.w / 2) * graph.at.k, graph.at.y + (shown.y - now.y) * graph.at.k, graph.at.k);
   select(block);
 }
 
@@ -141,7 +141,7 @@ function closeAll() {
 function openAround(what) {
   const open = openBlocks(what.func);
   let changed = false;
-  for (let b = what.op ? what.home : what.parent; b && b.parent; b = b.parent) {
+  for (let b = what.op ? what.inBlock : what.parent; b && b.parent; b = b.parent) {
     if (!open.has(b)) changed = true;
     open.add(b);
   }
@@ -279,7 +279,7 @@ function legend() {
   return el('div.legend', {'aria-hidden': 'true'}, Object.entries(KINDS).map(([k, [text]]) => el('span', null, el('i.dot.k-' + k), text)));
 }
 
-/* The same stage of the network at the other end of the road. */
+/* The same stage of the network at the other end of the passes. */
 function otherEnd(side) {
   if (side === state.side) return state.func;
   return side === 'before' ? sourceOf(state.func) : loweredOf(state.func).reduce((a, f) => !a || funcFlops(f) > funcFlops(a) ? f : a, null);

@@ -220,7 +220,7 @@ function makeTree(func) {
       at.nodes.push(n);
     }
     at.ops.push(n);
-    n.home = at;
+    n.inBlock = at;
   }
   finishTree(root);
   return root;
@@ -232,7 +232,7 @@ function finishTree(block) {
   block.children = block.children.filter((c) => {
     if (c.nodes.length > 1) return true;
     const n = c.nodes[0];
-    n.home = block;
+    n.inBlock = block;
     block.ops.push(n);
     if (n.name === n.op && n.op !== 'input') n.name = c.name;
     return false;

@@ -203,7 +203,7 @@ static void random_weights(void **state) {
     base_diag_free(d);
 }
 
-/* The road through IR text: weights are found again, and what does not fit is said. */
+/* Through IR text: weights are found again, and what does not fit is said. */
 static void modules_from_text(void **state) {
     (void)state;
     const fe_st_tensor tensors[] = {tensor("a", FE_ST_F16, 2, 3, 5)};

@@ -1,4 +1,4 @@
-/* Random graphs: every pass alone and the whole road, with passes left out at random, keep the
+/* Random graphs: every pass alone and the whole pipeline, with passes left out at random, keep the
  * values. A failing seed is printed with the graph. */
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* The whole road on a small network: stages, layouts, kernels, places; every optional pass off in
- * turn; the manager itself. */
+/* The whole pipeline on a small network: stages, layouts, kernels, places; every optional pass off
+ * in turn; the manager itself. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -239,8 +239,8 @@ static void test_bisect(void **state) {
     }
 }
 
-/* Stopping after any pass, printing, reading back and going on ends where the straight road ends.
- */
+/* Stopping after any pass, printing, reading back and going on ends where an uninterrupted run
+ * ends. */
 static void test_stop_and_go(void **state) {
     (void)state;
     ir_module *straight = case_parse(plain_net);
