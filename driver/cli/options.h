@@ -67,7 +67,8 @@ typedef struct drv_code_options {
 
 /* What is shown of the compiler and of what it made. */
 typedef struct drv_show_options {
-    bool list_passes, list_ops, list_properties, list_cpu_levels, fusion_report, fusion_json, analyze;
+    bool list_passes, list_ops, list_properties, list_cpu_levels, fusion_report, fusion_json,
+        analyze;
     const char *analyze_depth, *metafile;
     int64_t depth; /* --analyze=, read: levels below the function */
 } drv_show_options;

@@ -23,9 +23,11 @@ static void release(void) {
 }
 #define LOAD(t, p, stride)                                                                         \
     __asm__ volatile("tileloadd (%0,%1), %%tmm" #t ::"r"(p), "r"((int64_t)(stride)) : "memory")
+/* clang-format off */
 #define STORE(t, p, stride)                                                                        \
-    __asm__ volatile("tilestored %%tmm" #t ", (%0,%1)" ::"r"(p), "r"((int64_t)(stride)) : "memor"  \
-                                                                                          "y")
+    __asm__ volatile("tilestored %%tmm" #t ", (%0,%1)" ::"r"(p), "r"((int64_t)(stride))            \
+                     : "memory")
+/* clang-format on */
 #define ZERO(t)      __asm__ volatile("tilezero %%tmm" #t::: "memory")
 #define DOT(c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c::: "memory")
 
