@@ -196,11 +196,31 @@ typedef struct ir_attr_info {
 /* ---- ops ---- */
 
 typedef enum ir_op {
-#define OP(name, operands, attrs, levels, flags, summary) IR_OP_##name,
+#define OP(name, ...) IR_OP_##name,
 #include "ir/ops.def"
 #undef OP
     IR_OP_COUNT
 } ir_op;
+
+/* The operands of an op by name, as its row of ops.def has them: IR_IN(conv2d, bias) is the number
+ * of conv2d's operand 'bias', an integer constant; a name the op does not have is no member of the
+ * struct, and so an error of the C compiler. IR_OPERANDS(conv2d): how many operands it can have. */
+#define IN(name)    char name;
+#define OPT(name)   char name;
+#define FUSED(name) char name;
+#define NONE
+#define OP(name, attrs, levels, flags, operands, summary)                                          \
+    struct ir_operands_##name {                                                                    \
+        operands char count_;                                                                      \
+    };
+#include "ir/ops.def"
+#undef OP
+#undef IN
+#undef OPT
+#undef FUSED
+#undef NONE
+#define IR_IN(op, operand) ((uint32_t)offsetof(struct ir_operands_##op, operand))
+#define IR_OPERANDS(op)    IR_IN(op, count_)
 
 enum {
     IR_FLAG_LEAF = 1,
@@ -297,6 +317,12 @@ typedef struct ir_node {
     ir_place place;      /* PLACED */
 } ir_node;
 #define IR_ATTRS(node, set) ((const struct ir_attrs_##set *)(node)->attrs)
+/* Operand k of a node, IR_NONE when absent. */
+static inline ir_ref ir_operand(const ir_node *n, uint32_t k) {
+    return k < n->operand_count ? n->operand[k] : IR_NONE;
+}
+/* The same by name: IR_OPERAND(n, conv2d, bias) of a node n that is a conv2d (or has its operands). */
+#define IR_OPERAND(node, op, name) ir_operand((node), IR_IN(op, name))
 
 /* A tensor of the weight table. Data is reached through ir_weight_read only. */
 typedef struct ir_weight ir_weight;

@@ -74,42 +74,64 @@ enum {
     FKP = 1 << IR_FUSED | 1 << IR_KERNEL | 1 << IR_PLACED
 };
 
+/* Operands of an op, as its row has them; a row without a name ends them. */
+typedef struct operand_row {
+    const char *name;
+    enum { REQUIRED, OPTIONAL, LATE } kind;
+} operand_row;
+#define IN(name)    {#name, REQUIRED},
+#define OPT(name)   {#name, OPTIONAL},
+#define FUSED(name) {#name, LATE},
+#define NONE
+#define OP(name, attrs, levels, flags, operands, summary)                                          \
+    _Static_assert(IR_OPERANDS(name) <= IR_MAX_OPERANDS, #name " has too many operands");          \
+    static const operand_row operands_##name[] = {operands{NULL, REQUIRED}};
+#include "ir/ops.def"
+#undef OP
+
 typedef struct row {
-    const char *name, *summary, *operands;
+    const char *name, *summary;
+    const operand_row *operands;
     uint32_t levels, flags;
     void (*digest_attrs)(ir_op_info *info);
 } row;
 
 static const row rows[IR_OP_COUNT] = {
-#define OP(name, operands, attrs, levels, flags, summary)                                          \
-    {#name, summary, operands, (levels), (flags), digest_##attrs},
+#define OP(name, attrs, levels, flags, operands, summary)                                          \
+    {#name, summary, operands_##name, (levels), (flags), digest_##attrs},
 #include "ir/ops.def"
 #undef OP
 };
 
-enum { OPERANDS_TEXT = 64 }; /* the longest operand column, terminator included */
-#define OP(name, operands, attrs, levels, flags, summary)                                          \
-    _Static_assert(sizeof operands <= OPERANDS_TEXT, "operand names of " #name " are too long");
-#include "ir/ops.def"
-#undef OP
+/* conv2d, conv2d_winograd and conv2d_phases have the same operands, group_norm and group_stats too:
+ * code that serves them all uses the names of the first. */
+#define SAME_OPERAND(op, other, name)                                                              \
+    _Static_assert(IR_IN(op, name) == IR_IN(other, name), #op " and " #other " differ");
+#define CONVOLUTION(name)                                                                          \
+    SAME_OPERAND(conv2d, conv2d_winograd, name) SAME_OPERAND(conv2d, conv2d_phases, name)
+CONVOLUTION(x)
+CONVOLUTION(w)
+CONVOLUTION(bias)
+CONVOLUTION(x1)
+CONVOLUTION(norm)
+CONVOLUTION(tbias)
+CONVOLUTION(residual)
+CONVOLUTION(count_)
+#define GROUPS(name) SAME_OPERAND(group_norm, group_stats, name)
+GROUPS(x)
+GROUPS(gamma)
+GROUPS(beta)
+GROUPS(x1)
+GROUPS(count_)
 
 static ir_op_info infos[IR_OP_COUNT];
-static char operand_text[IR_OP_COUNT][OPERANDS_TEXT]; /* the names, each terminated in place */
 static bool digested;
 
-/* Splits "x w bias? x1+" into names and counts. */
-static void digest_operands(ir_op_info *info, char *text) {
-    for (char *p = text; *p;) {
-        if (info->max_operands == IR_MAX_OPERANDS) ICE("op %s has too many operands", info->name);
-        char *end = p + strcspn(p, " ?+");
-        char mark = *end;
-        bool last = mark == '\0' || (mark != ' ' && end[1] == '\0');
-        *end = '\0';
-        info->operand_name[info->max_operands++] = p;
-        if (mark != '?' && mark != '+') info->min_operands = info->max_operands;
-        if (mark != '+') info->graph_operands = info->max_operands;
-        if (last) break;
-        p = end + (mark == ' ' ? 1 : 2);
+static void digest_operands(ir_op_info *info, const operand_row *operand) {
+    for (; operand->name; operand++) {
+        info->operand_name[info->max_operands++] = operand->name;
+        if (operand->kind == REQUIRED) info->min_operands = info->max_operands;
+        if (operand->kind != LATE) info->graph_operands = info->max_operands;
     }
 }
 
@@ -119,8 +141,7 @@ static void digest(void) {
         ir_op_info *info = &infos[i];
         *info = (ir_op_info){
             .name = r->name, .summary = r->summary, .levels = r->levels, .flags = r->flags};
-        memcpy(operand_text[i], r->operands, strlen(r->operands) + 1);
-        digest_operands(info, operand_text[i]);
+        digest_operands(info, r->operands);
         r->digest_attrs(info);
     }
     digested = true;

@@ -86,7 +86,8 @@ static ir_ref rule_affine(ir_rewrite *rw, const ir_node *n, const ir_ref *x) {
     if (in->op == IR_OP_matmul && o->add == 0.0 && rw->uses[n->operand[0].id] == 1) {
         struct ir_attrs_matmul m = *IR_ATTRS(in, matmul);
         m.scale *= o->mul;
-        return ir_op2(rw->to, IR_OP_matmul, in->operand[0], in->operand[1], &m, n->origin);
+        return ir_op2(rw->to, IR_OP_matmul, in->operand[IR_IN(matmul, a)],
+                      in->operand[IR_IN(matmul, b)], &m, n->origin);
     }
     return IR_NONE;
 }
@@ -103,14 +104,14 @@ static ir_ref rule_neg(ir_rewrite *rw, const ir_node *n, const ir_ref *x) {
 /* (s*a) b = s*(a b), for either operand */
 static ir_ref rule_matmul(ir_rewrite *rw, const ir_node *n, const ir_ref *x) {
     struct ir_attrs_matmul m = *IR_ATTRS(n, matmul);
-    ir_ref operand[2] = {x[0], x[1]};
+    ir_ref a = x[IR_IN(matmul, a)], b = x[IR_IN(matmul, b)], operand[] = {a, b};
     for (int k = 0; k < 2; k++) {
         const ir_node *in = def(rw, x[k]);
         if (in->op != IR_OP_affine || IR_ATTRS(in, affine)->add != 0.0) continue;
         m.scale *= IR_ATTRS(in, affine)->mul;
         operand[k] = in->operand[0];
     }
-    if (ir_ref_eq(operand[0], x[0]) && ir_ref_eq(operand[1], x[1])) return IR_NONE;
+    if (ir_ref_eq(operand[0], a) && ir_ref_eq(operand[1], b)) return IR_NONE;
     return ir_op2(rw->to, IR_OP_matmul, operand[0], operand[1], &m, n->origin);
 }
 

@@ -21,7 +21,6 @@
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "choose_winograd", WHAT[] = "conv2d by Winograd";
-enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL, COUNT };
 enum { DIRECT, F2, F4, FORMS };
 
 /* In products: one byte of weights from memory, where a vector has 16 of them (with half as wide
@@ -47,26 +46,27 @@ typedef struct choices {
 /* Minimal filtering is for 3x3; other filters are not looked at. */
 static bool is_candidate(const ir_func *f, const ir_node *n) {
     if (n->op != IR_OP_conv2d) return false;
-    const ir_type *w = ir_typeof(f, n->operand[W]);
+    const ir_type *w = ir_typeof(f, n->operand[IR_IN(conv2d, w)]);
     return w->rank >= 6 && w->dim[2] == 3 && w->dim[3] == 3;
 }
 
 /* The weight that a candidate's filter is packed from; UINT32_MAX and a reason where it does not
  * fit. */
 static uint32_t filter_of(const ir_func *f, const ir_node *n, base_str *why) {
-    const ir_node *pack = ir_get(f, n->operand[W]);
+    const ir_node *pack = ir_get(f, n->operand[IR_IN(conv2d, w)]);
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     if (a->precision != IR_PRECISION_F32) {
         base_str_addf(why, "its products are in %s, and the transforms need f32",
                       ir_precision_name[a->precision]);
     } else if (pack->op != IR_OP_pack_conv_weight ||
-               ir_get(f, pack->operand[0])->op != IR_OP_weight) {
+               ir_get(f, pack->operand[IR_IN(pack_conv_weight, w)])->op != IR_OP_weight) {
         base_str_add(why, "the filter is computed");
     } else if (a->stride.v[0] != 1 || a->stride.v[1] != 1) {
         base_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0],
                       (long long)a->stride.v[1]);
     } else {
-        return (uint32_t)IR_ATTRS(ir_get(f, pack->operand[0]), weight)->index;
+        return (uint32_t)IR_ATTRS(ir_get(f, pack->operand[IR_IN(pack_conv_weight, w)]), weight)
+            ->index;
     }
     return UINT32_MAX;
 }
@@ -80,12 +80,12 @@ static void add_cost(const pass_context *context, const ir_func *f, const ir_nod
                      double cost[FORMS]) {
     uint32_t lanes = context->target ? context->target->lanes : 0;
     double memory = lanes ? MEMORY * lanes / 16 : MEMORY;
-    ir_ref second = pass_operand(n, X1);
-    double c = blocks(ir_typeof(f, n->operand[X])->dim[1]);
+    ir_ref second = ir_operand(n, IR_IN(conv2d, x1));
+    double c = blocks(ir_typeof(f, n->operand[IR_IN(conv2d, x)])->dim[1]);
     if (ir_ref_ok(second)) c += blocks(ir_typeof(f, second)->dim[1]);
     double out = blocks(n->type.dim[1]), batch = (double)n->type.dim[0];
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
-    const ir_type *x = ir_typeof(f, n->operand[X]);
+    const ir_type *x = ir_typeof(f, n->operand[IR_IN(conv2d, x)]);
     /* a doubled input is four filters of 2x2 for 2x2 outputs (upsample_phases) */
     bool doubled = a->upsample.v[0] == 2 * x->dim[2] && a->upsample.v[1] == 2 * x->dim[3];
     for (int form = DIRECT; form < FORMS; form++) {
@@ -168,15 +168,17 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
                                    .pre_act = a->pre_act,
                                    .act = a->act,
                                    .n = a->n};
-    ir_ref operand[COUNT];
-    for (uint32_t i = 0; i < COUNT; i++) {
-        ir_ref r = pass_operand(n, i);
+    ir_ref operand[IR_OPERANDS(conv2d)];
+    for (uint32_t i = 0; i < IR_OPERANDS(conv2d); i++) {
+        ir_ref r = ir_operand(n, i);
         operand[i] = ir_ref_ok(r) ? rw_new(rw, r) : IR_NONE;
     }
-    const ir_node *pack = ir_get(rw->from, n->operand[W]);
-    operand[W] = ir_op1(rw->to, IR_OP_pack_winograd_weight, rw_new(rw, pack->operand[0]), &tile,
-                        pack->origin);
-    return ir_build(rw->to, IR_OP_conv2d_winograd, operand, COUNT, &at, n->type.layout, n->origin);
+    const ir_node *pack = ir_get(rw->from, n->operand[IR_IN(conv2d, w)]);
+    operand[IR_IN(conv2d, w)] =
+        ir_op1(rw->to, IR_OP_pack_winograd_weight,
+               rw_new(rw, pack->operand[IR_IN(pack_conv_weight, w)]), &tile, pack->origin);
+    return ir_build(rw->to, IR_OP_conv2d_winograd, operand, IR_OPERANDS(conv2d), &at,
+                    n->type.layout, n->origin);
 }
 
 bool pass_choose_winograd(pass_context *c, ir_module *m) {

@@ -15,7 +15,9 @@
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "eliminate_concat", WHAT[] = "concat as two inputs";
-enum { X = 0, X1 = 3 }; /* of conv2d and of group_norm */
+/* Of conv2d and of group_norm. */
+enum { X = IR_IN(conv2d, x), X1 = IR_IN(conv2d, x1) };
+_Static_assert(IR_IN(group_norm, x) == X && IR_IN(group_norm, x1) == X1, "two inputs alike");
 
 typedef struct state {
     pass_context *c;
@@ -28,7 +30,7 @@ static bool can_take(const ir_node *user, base_str *why) {
         base_str_addf(why, "user %s takes one input", name);
         return false;
     }
-    if (!ir_ref_ok(pass_operand(user, X1))) return true;
+    if (!ir_ref_ok(ir_operand(user, X1))) return true;
     base_str_addf(why, "user %s has two inputs already", name);
     return false;
 }
@@ -43,7 +45,7 @@ static bool can_go(const ir_func *f, ir_ref r, base_str *why) {
         base_str_addf(why, "it has %u parts", n->operand_count);
         return false;
     }
-    int64_t first = ir_typeof(f, n->operand[0])->dim[1];
+    int64_t first = ir_typeof(f, n->operand[IR_IN(concat, a)])->dim[1];
     if (first % IR_BLOCK != 0) {
         base_str_addf(why, "the first part has %lld channels, not a multiple of %d",
                       (long long)first, IR_BLOCK);
@@ -59,9 +61,9 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     if (!s->gone[n->operand[X].id]) return IR_NONE;
     const ir_node *concat = ir_get(rw->from, n->operand[X]);
     ir_ref operand[IR_MAX_OPERANDS];
-    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, pass_operand(n, k));
-    operand[X] = rw_new(rw, concat->operand[0]);
-    operand[X1] = rw_new(rw, concat->operand[1]);
+    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, ir_operand(n, k));
+    operand[X] = rw_new(rw, concat->operand[IR_IN(concat, a)]);
+    operand[X1] = rw_new(rw, concat->operand[IR_IN(concat, b)]);
     uint32_t count = n->operand_count > X1 + 1 ? n->operand_count : X1 + 1;
     return ir_build(rw->to, n->op, operand, count, n->attrs, IR_PLAIN, n->origin);
 }

@@ -143,9 +143,9 @@ static bool match_scores(const matcher *m, ir_ref scores, match *out) {
     if (!ir_ref_ok(next(m, scores, "the scores"))) return false;
     const struct ir_attrs_matmul *a = IR_ATTRS(n, matmul);
     out->scale = a->scale;
-    if (!find_heads(m->f, n->operand[0], &out->q) || !in_order(&out->q, "BHTD"))
+    if (!find_heads(m->f, n->operand[IR_IN(matmul, a)], &out->q) || !in_order(&out->q, "BHTD"))
         return no(m, "queries are not tokens with split heads");
-    if (!find_heads(m->f, n->operand[1], &out->k) ||
+    if (!find_heads(m->f, n->operand[IR_IN(matmul, b)], &out->k) ||
         !in_order(&out->k, a->transpose_b ? "BHTD" : "BHDT"))
         return no(m, "keys are not tokens with split heads");
     return true;
@@ -159,12 +159,13 @@ static bool match_values(const matcher *m, ir_ref softmax, match *out, ir_ref *p
     const ir_node *n = ir_get(m->f, u);
     if (n->op != IR_OP_matmul) return no(m, "the user of softmax is not a matmul");
     const struct ir_attrs_matmul *a = IR_ATTRS(n, matmul);
-    bool left = ir_ref_eq(n->operand[0], softmax); /* p v, else v p^T */
+    bool left = ir_ref_eq(n->operand[IR_IN(matmul, a)], softmax); /* p v, else v p^T */
     if (a->scale != 1.0) return no(m, "the product with v is scaled");
     if (!left && !a->transpose_b)
         return no(m, "v stands before the weights, which are not transposed");
     const char *needed = left && !a->transpose_b ? "BHTD" : "BHDT";
-    if (!find_heads(m->f, n->operand[left ? 1 : 0], &out->v) || !in_order(&out->v, needed))
+    if (!find_heads(m->f, n->operand[left ? IR_IN(matmul, b) : IR_IN(matmul, a)], &out->v) ||
+        !in_order(&out->v, needed))
         return no(m, "values are not tokens with split heads");
     memcpy(order, left ? "BHTD" : "BHDT", 5);
     *product = u;

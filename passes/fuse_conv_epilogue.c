@@ -28,7 +28,8 @@
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "fuse_conv_epilogue";
-enum { BIAS = 2, CONV_TBIAS = 5, CONV_RESIDUAL = 6, LINEAR_RESIDUAL = 3 };
+enum { BIAS = IR_IN(conv2d, bias) }; /* of conv2d and of linear */
+_Static_assert(IR_IN(linear, bias) == BIAS, "hosts alike");
 
 typedef struct state {
     pass_context *c;
@@ -46,7 +47,7 @@ static ir_act act_of(const ir_node *n) {
 /* The host again with one operand more. */
 static ir_ref with_operand(ir_rewrite *rw, const ir_node *host, uint32_t slot, ir_ref value) {
     ir_ref operand[IR_MAX_OPERANDS];
-    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = pass_operand(host, k);
+    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = ir_operand(host, k);
     operand[slot] = value;
     uint32_t count = host->operand_count > slot + 1 ? host->operand_count : slot + 1;
     return ir_build(rw->to, host->op, operand, count, host->attrs, IR_PLAIN, host->origin);
@@ -74,22 +75,22 @@ static bool find_slot(ir_rewrite *rw, const ir_node *host, ir_ref addend, bool c
     ir_type t = *ir_typeof(rw->to, addend), y = host->type;
     bool conv = host->op == IR_OP_conv2d;
     int64_t n = conv ? y.dim[1] : y.dim[y.rank - 1];
-    if (constant && !ir_ref_ok(pass_operand(host, BIAS)) && ir_type_elements(&t) == n &&
+    if (constant && !ir_ref_ok(ir_operand(host, BIAS)) && ir_type_elements(&t) == n &&
         (conv ? is_channel_vector(&t, &y) : t.dim[t.rank - 1] == n)) {
         *out = (slot){BIAS, pass_reshape(rw->to, addend, 1, &n, host->origin), "bias"};
         return true;
     }
     /* An image of one pixel: either slot would do; the residual needs no reshape. */
     if (ir_shape_equal(&t, &y)) {
-        uint32_t index = conv ? CONV_RESIDUAL : LINEAR_RESIDUAL;
+        uint32_t index = conv ? IR_IN(conv2d, residual) : IR_IN(linear, residual);
         *out = (slot){index, addend, "residual"};
-        if (!ir_ref_ok(pass_operand(host, index))) return true;
+        if (!ir_ref_ok(ir_operand(host, index))) return true;
         base_str_addf(why, "%s has a residual already", ir_op_get(host->op)->name);
         return false;
     }
     if (conv && is_channel_vector(&t, &y)) {
-        *out = (slot){CONV_TBIAS, IR_NONE, "time bias"};
-        if (ir_ref_ok(pass_operand(host, CONV_TBIAS))) {
+        *out = (slot){IR_IN(conv2d, tbias), IR_NONE, "time bias"};
+        if (ir_ref_ok(ir_operand(host, IR_IN(conv2d, tbias)))) {
             base_str_add(why, "conv2d has a time bias already");
             return false;
         }
@@ -197,15 +198,15 @@ static ir_ref in_turns(ir_rewrite *rw, ir_ref w, ir_origin_id origin) {
 }
 
 static ir_ref join_geglu(ir_rewrite *rw, ir_ref old, const ir_node *n) {
-    enum { W = 1 };
     const state *s = rw->user;
     ir_node host = *ir_get(rw->to, rw_new(rw, n->operand[0]));
     const ir_node *from = ir_get(rw->from, n->operand[0]);
     if (host.op != IR_OP_linear || from->op != IR_OP_linear) return IR_NONE;
-    ir_ref bias = pass_operand(&host, BIAS), old_bias = pass_operand(from, BIAS);
+    ir_ref bias = ir_operand(&host, BIAS), old_bias = ir_operand(from, BIAS);
     base_str why = {0};
     bool fits = pass_sole_use(rw, n->operand[0], &why);
-    if (fits && (act_of(&host) != IR_ACT_NONE || ir_ref_ok(pass_operand(&host, LINEAR_RESIDUAL)))) {
+    if (fits &&
+        (act_of(&host) != IR_ACT_NONE || ir_ref_ok(ir_operand(&host, IR_IN(linear, residual))))) {
         base_str_add(&why, "linear has a residual or an activation already");
         fits = false;
     }
@@ -214,8 +215,8 @@ static ir_ref join_geglu(ir_rewrite *rw, ir_ref old, const ir_node *n) {
                       (long long)n->type.dim[n->type.rank - 1], IR_BLOCK);
         fits = false;
     }
-    if (fits &&
-        (!s->constant[from->operand[W].id] || (ir_ref_ok(old_bias) && !s->constant[old_bias.id]))) {
+    if (fits && (!s->constant[from->operand[IR_IN(linear, w)].id] ||
+                 (ir_ref_ok(old_bias) && !s->constant[old_bias.id]))) {
         base_str_add(&why, "the columns are computed at run time");
         fits = false;
     }
@@ -227,9 +228,11 @@ static ir_ref join_geglu(ir_rewrite *rw, ir_ref old, const ir_node *n) {
     pass_matched(s->c, PASS_NAME, rw->from, old, "linear + geglu");
     struct ir_attrs_linear a = *IR_ATTRS(&host, linear);
     a.geglu = true;
-    ir_ref operand[] = {host.operand[0], in_turns(rw, host.operand[W], host.origin),
-                        ir_ref_ok(bias) ? in_turns(rw, bias, host.origin) : IR_NONE};
-    return ir_build(rw->to, IR_OP_linear, operand, 3, &a, IR_PLAIN, host.origin);
+    ir_ref operand[] = {[IR_IN(linear, x)] = host.operand[IR_IN(linear, x)],
+                        [IR_IN(linear, w)] =
+                            in_turns(rw, host.operand[IR_IN(linear, w)], host.origin),
+                        [BIAS] = ir_ref_ok(bias) ? in_turns(rw, bias, host.origin) : IR_NONE};
+    return ir_build(rw->to, IR_OP_linear, operand, BIAS + 1, &a, IR_PLAIN, host.origin);
 }
 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {

@@ -23,7 +23,6 @@
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "fuse_feed_forward", WHAT[] = "linear, geglu, linear";
-enum { X, W, BIAS, RESIDUAL };
 enum { LEAST_RATIO = 2 }; /* bytes of a picture's hidden layer to bytes of weights */
 
 /* Whether it was measured to be faster: 1 yes, 0 no, and why not, -1 nobody measured. */
@@ -58,8 +57,9 @@ static bool fits(const ir_rewrite *rw, ir_ref old, ir_ref from, base_str *why) {
     const int faster = measured(rw->user, rw->from, from, old, why);
     if (faster >= 0) return faster == 1;
     int64_t hidden = first->type.dim[1] * first->type.dim[2] * 4;
-    int64_t weights = (int64_t)(ir_type_bytes(ir_typeof(rw->from, first->operand[W])) +
-                                ir_type_bytes(ir_typeof(rw->from, second->operand[W])));
+    int64_t weights =
+        (int64_t)(ir_type_bytes(ir_typeof(rw->from, first->operand[IR_IN(linear, w)])) +
+                  ir_type_bytes(ir_typeof(rw->from, second->operand[IR_IN(linear, w)])));
     if (hidden >= LEAST_RATIO * weights) return true;
     base_str_addf(why,
                   "a picture's hidden layer has %lld KiB, less than %d times the weights' %lld KiB",
@@ -70,15 +70,20 @@ static bool fits(const ir_rewrite *rw, ir_ref old, ir_ref from, base_str *why) {
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const ir_node *second = ir_get(rw->from, old);
     if (second->op != IR_OP_linear) return IR_NONE;
-    const ir_node *first = ir_get(rw->from, second->operand[X]);
+    const ir_node *first = ir_get(rw->from, second->operand[IR_IN(linear, x)]);
     if (first->op != IR_OP_linear || !IR_ATTRS(first, linear)->geglu) return IR_NONE;
     base_str why = {0};
-    bool match = fits(rw, old, second->operand[X], &why);
+    bool match = fits(rw, old, second->operand[IR_IN(linear, x)], &why);
     if (!pass_decided(rw->user, PASS_NAME, rw->from, old, WHAT, match, &why)) return IR_NONE;
-    const ir_ref from[] = {first->operand[X],          first->operand[W],
-                           second->operand[W],         pass_operand(first, BIAS),
-                           pass_operand(second, BIAS), pass_operand(second, RESIDUAL)};
-    enum { COUNT = sizeof from / sizeof *from };
+    const ir_ref from[] = {
+        [IR_IN(feed_forward, x)] = IR_OPERAND(first, linear, x),
+        [IR_IN(feed_forward, w1)] = IR_OPERAND(first, linear, w),
+        [IR_IN(feed_forward, w2)] = IR_OPERAND(second, linear, w),
+        [IR_IN(feed_forward, b1)] = IR_OPERAND(first, linear, bias),
+        [IR_IN(feed_forward, b2)] = IR_OPERAND(second, linear, bias),
+        [IR_IN(feed_forward, residual)] = IR_OPERAND(second, linear, residual),
+    };
+    enum { COUNT = IR_OPERANDS(feed_forward) };
     ir_ref operand[COUNT];
     for (uint32_t i = 0; i < COUNT; i++)
         operand[i] = ir_ref_ok(from[i]) ? rw_new(rw, from[i]) : IR_NONE;

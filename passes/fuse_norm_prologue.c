@@ -17,7 +17,6 @@
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "fuse_norm_prologue", WHAT[] = "group_norm on the conv's load";
-enum { X = 0, NORM_X1 = 3, CONV_X1 = 3, CONV_NORM = 4 };
 
 typedef struct state {
     pass_context *c;
@@ -30,7 +29,7 @@ static bool can_take(const ir_node *user, base_str *why) {
         base_str_addf(why, "user %s is not a conv2d", name);
         return false;
     }
-    if (!ir_ref_ok(pass_operand(user, CONV_X1)) && !ir_ref_ok(pass_operand(user, CONV_NORM)) &&
+    if (!ir_ref_ok(IR_OPERAND(user, conv2d, x1)) && !ir_ref_ok(IR_OPERAND(user, conv2d, norm)) &&
         IR_ATTRS(user, conv2d)->pre_act == IR_ACT_NONE)
         return true;
     base_str_add(why, "user conv2d has a prologue already");
@@ -54,23 +53,24 @@ static bool can_go(const ir_func *f, ir_ref r, base_str *why) {
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const state *s = rw->user;
     const ir_node *n = ir_get(rw->from, old);
-    if (n->op != IR_OP_conv2d || !s->gone[n->operand[X].id]) return IR_NONE;
-    const ir_node *norm = ir_get(rw->from, n->operand[X]);
+    if (n->op != IR_OP_conv2d || !s->gone[n->operand[IR_IN(conv2d, x)].id]) return IR_NONE;
+    const ir_node *norm = ir_get(rw->from, n->operand[IR_IN(conv2d, x)]);
     const struct ir_attrs_group_norm *g = IR_ATTRS(norm, group_norm);
     struct ir_attrs_stats stats = {.groups = g->groups, .eps = g->eps};
     ir_ref operand[IR_MAX_OPERANDS];
-    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, pass_operand(norm, k));
+    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, ir_operand(norm, k));
     ir_ref statistics = ir_build(rw->to, IR_OP_group_stats, operand, norm->operand_count, &stats,
                                  IR_PLAIN, norm->origin);
 
-    ir_ref x = operand[X], x1 = rw_new(rw, pass_operand(norm, NORM_X1));
-    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, pass_operand(n, k));
-    operand[X] = x;
-    operand[CONV_X1] = x1;
-    operand[CONV_NORM] = statistics;
+    ir_ref x = operand[IR_IN(group_norm, x)], x1 = rw_new(rw, IR_OPERAND(norm, group_norm, x1));
+    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, ir_operand(n, k));
+    operand[IR_IN(conv2d, x)] = x;
+    operand[IR_IN(conv2d, x1)] = x1;
+    operand[IR_IN(conv2d, norm)] = statistics;
     struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);
     a.pre_act = g->act;
-    uint32_t count = n->operand_count > CONV_NORM + 1 ? n->operand_count : CONV_NORM + 1;
+    uint32_t count =
+        n->operand_count > IR_IN(conv2d, norm) + 1 ? n->operand_count : IR_IN(conv2d, norm) + 1;
     return ir_build(rw->to, IR_OP_conv2d, operand, count, &a, IR_PLAIN, n->origin);
 }
 

@@ -11,7 +11,6 @@
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "fuse_upsample", WHAT[] = "resize_nearest + conv2d";
-enum { X = 0, X1 = 3 };
 
 static bool can_join(const ir_rewrite *rw, const ir_node *conv, ir_ref resize, base_str *why) {
     if (!pass_sole_use(rw, resize, why)) return false;
@@ -19,7 +18,7 @@ static bool can_join(const ir_rewrite *rw, const ir_node *conv, ir_ref resize, b
         base_str_add(why, "conv2d resizes its input already");
         return false;
     }
-    if (ir_ref_ok(pass_operand(conv, X1))) {
+    if (ir_ref_ok(ir_operand(conv, IR_IN(conv2d, x1)))) {
         base_str_add(why, "conv2d has two inputs");
         return false;
     }
@@ -29,16 +28,16 @@ static bool can_join(const ir_rewrite *rw, const ir_node *conv, ir_ref resize, b
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old);
     if (n->op != IR_OP_conv2d) return IR_NONE;
-    const ir_node *resize = ir_get(rw->from, n->operand[X]);
+    const ir_node *resize = ir_get(rw->from, n->operand[IR_IN(conv2d, x)]);
     if (resize->op != IR_OP_resize_nearest) return IR_NONE;
     base_str why = {0};
-    bool fits = can_join(rw, n, n->operand[X], &why);
+    bool fits = can_join(rw, n, n->operand[IR_IN(conv2d, x)], &why);
     if (!pass_decided(rw->user, PASS_NAME, rw->from, old, WHAT, fits, &why)) return IR_NONE;
     struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);
     a.upsample = IR_ATTRS(resize, size)->size;
     ir_ref operand[IR_MAX_OPERANDS];
     for (uint32_t k = 0; k < n->operand_count; k++) operand[k] = rw_new(rw, n->operand[k]);
-    operand[X] = rw_new(rw, resize->operand[0]);
+    operand[IR_IN(conv2d, x)] = rw_new(rw, resize->operand[0]);
     return ir_build(rw->to, IR_OP_conv2d, operand, n->operand_count, &a, IR_PLAIN, n->origin);
 }
 

@@ -61,11 +61,11 @@ static ir_ref lay_conv2d(ir_rewrite *rw, const ir_node *n) {
     ir_ref operand[COUNT] = {
         [X] = c16(rw, n->operand[X]),
         [W] = packed(rw, IR_OP_pack_conv_weight, n->operand[W]),
-        [BIAS] = packed(rw, IR_OP_pack_vector, pass_operand(n, BIAS)),
-        [X1] = c16(rw, pass_operand(n, X1)),
-        [NORM] = plain(rw, pass_operand(n, NORM)),
-        [TBIAS] = c16(rw, pass_operand(n, TBIAS)),
-        [RESIDUAL] = c16(rw, pass_operand(n, RESIDUAL)),
+        [BIAS] = packed(rw, IR_OP_pack_vector, ir_operand(n, BIAS)),
+        [X1] = c16(rw, ir_operand(n, X1)),
+        [NORM] = plain(rw, ir_operand(n, NORM)),
+        [TBIAS] = c16(rw, ir_operand(n, TBIAS)),
+        [RESIDUAL] = c16(rw, ir_operand(n, RESIDUAL)),
     };
     return ir_build(rw->to, IR_OP_conv2d, operand, COUNT, &a, IR_C16, n->origin);
 }
@@ -98,8 +98,8 @@ static ir_ref lay_linear(ir_rewrite *rw, const ir_node *n) {
     ir_ref operand[COUNT] = {
         [X] = as_tokens(rw, n->operand[X], last_dim(ir_typeof(rw->from, n->operand[X])), n->origin),
         [W] = packed(rw, IR_OP_pack_conv_weight, n->operand[W]),
-        [BIAS] = packed(rw, IR_OP_pack_vector, pass_operand(n, BIAS)),
-        [RESIDUAL] = as_tokens(rw, pass_operand(n, RESIDUAL), a.n, n->origin),
+        [BIAS] = packed(rw, IR_OP_pack_vector, ir_operand(n, BIAS)),
+        [RESIDUAL] = as_tokens(rw, ir_operand(n, RESIDUAL), a.n, n->origin),
     };
     return from_tokens(rw, ir_build(rw->to, IR_OP_linear, operand, COUNT, &a, IR_C16, n->origin),
                        n);
@@ -138,7 +138,7 @@ static ir_ref lay_group_norm(ir_rewrite *rw, const ir_node *n) {
     ir_ref operand[COUNT] = {as_image(rw, n->operand[X], n->origin),
                              packed(rw, IR_OP_pack_vector, n->operand[GAMMA]),
                              packed(rw, IR_OP_pack_vector, n->operand[BETA]),
-                             as_image(rw, pass_operand(n, X1), n->origin)};
+                             as_image(rw, ir_operand(n, X1), n->origin)};
     ir_ref stats = ir_build(rw->to, IR_OP_group_stats, operand, COUNT, &a, IR_PLAIN, n->origin);
     ir_ref x = operand[X];
     if (ir_ref_ok(operand[X1])) { /* the application needs one tensor */
@@ -157,7 +157,7 @@ static ir_ref lay_group_norm(ir_rewrite *rw, const ir_node *n) {
 static ir_ref lay_group_stats(ir_rewrite *rw, const ir_node *n) {
     ir_ref operand[] = {
         as_image(rw, n->operand[0], n->origin), packed(rw, IR_OP_pack_vector, n->operand[1]),
-        packed(rw, IR_OP_pack_vector, n->operand[2]), as_image(rw, pass_operand(n, 3), n->origin)};
+        packed(rw, IR_OP_pack_vector, n->operand[2]), as_image(rw, ir_operand(n, 3), n->origin)};
     return ir_build(rw->to, IR_OP_group_stats, operand, 4, n->attrs, IR_PLAIN, n->origin);
 }
 
@@ -165,7 +165,7 @@ static ir_ref lay_embedding(ir_rewrite *rw, const ir_node *n) {
     struct ir_attrs_embedding a = *IR_ATTRS(n, embedding);
     a.n = last_dim(&n->type);
     ir_ref operand[] = {rw_new(rw, n->operand[0]), packed(rw, IR_OP_pack_table, n->operand[1]),
-                        packed(rw, IR_OP_pack_table, pass_operand(n, 2))};
+                        packed(rw, IR_OP_pack_table, ir_operand(n, 2))};
     return ir_build(rw->to, IR_OP_embedding, operand, 3, &a, IR_C16, n->origin);
 }
 

@@ -24,7 +24,8 @@
 #include "runtime/abi/meta_keys.h"
 
 static const char PASS_NAME[] = "lower_precision";
-enum { X, W, X1 = 3 };
+enum { W = IR_IN(conv2d, w) }; /* of conv2d and of linear */
+_Static_assert(IR_IN(linear, x) == IR_IN(conv2d, x) && IR_IN(linear, w) == W, "filters alike");
 
 typedef struct lowering {
     pass_context *c;
@@ -61,8 +62,8 @@ static bool enough(int64_t n, const char *what, base_str *why) {
 
 /* Channels in and out of a conv or linear. */
 static bool filter_fits(const lowering *l, const ir_func *f, const ir_node *n, base_str *why) {
-    const ir_type *x = ir_typeof(f, n->operand[X]);
-    ir_ref second = n->op == IR_OP_conv2d ? pass_operand(n, X1) : IR_NONE;
+    const ir_type *x = ir_typeof(f, n->operand[IR_IN(conv2d, x)]);
+    ir_ref second = n->op == IR_OP_conv2d ? IR_OPERAND(n, conv2d, x1) : IR_NONE;
     int64_t in = n->op == IR_OP_conv2d ? x->dim[1] : x->dim[x->rank - 1];
     if (ir_ref_ok(second)) in += ir_typeof(f, second)->dim[1];
     int64_t out = n->op == IR_OP_conv2d ? IR_ATTRS(n, conv2d)->n : IR_ATTRS(n, linear)->n;
@@ -140,7 +141,8 @@ static ir_ref lowered(ir_rewrite *rw, const ir_node *n, ir_precision p) {
         const ir_node *pack = ir_get(rw->from, n->operand[W]);
         struct ir_attrs_pack as = {.precision = p};
         operand[W] =
-            ir_op1(rw->to, IR_OP_pack_conv_weight, rw_new(rw, pack->operand[0]), &as, pack->origin);
+            ir_op1(rw->to, IR_OP_pack_conv_weight,
+                   rw_new(rw, pack->operand[IR_IN(pack_conv_weight, w)]), &as, pack->origin);
     }
     switch (n->op) {
     case IR_OP_conv2d:

@@ -19,7 +19,6 @@
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "overwrite_input", WHAT[] = "1x1 conv2d in place";
-enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
 enum { LEAST_BYTES = 1 << 20 };
 
 typedef struct lifetimes {
@@ -32,24 +31,25 @@ typedef struct lifetimes {
 static bool is_candidate(const ir_func *f, const ir_node *n) {
     if (n->op != IR_OP_conv2d) return false;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
-    const ir_type *x = ir_typeof(f, n->operand[X]), *w = ir_typeof(f, n->operand[W]);
+    const ir_type *x = ir_typeof(f, n->operand[IR_IN(conv2d, x)]),
+                  *w = ir_typeof(f, n->operand[IR_IN(conv2d, w)]);
     bool pixels = w->rank >= 6 && w->dim[2] == 1 && w->dim[3] == 1 && a->stride.v[0] == 1 &&
                   a->stride.v[1] == 1 && a->upsample.v[0] == 0 && n->type.dim[2] == x->dim[2] &&
                   n->type.dim[3] == x->dim[3];
     return pixels && x->layout == IR_C16 && n->type.layout == IR_C16 &&
-           !ir_ref_ok(pass_operand(n, X1)) &&
+           !ir_ref_ok(ir_operand(n, IR_IN(conv2d, x1))) &&
            ir_round_block(n->type.dim[1]) <= ir_round_block(x->dim[1]) &&
            ir_type_bytes(x) >= LEAST_BYTES;
 }
 
 static bool fits(const lifetimes *l, const ir_func *f, ir_ref r, base_str *why) {
     const ir_node *n = ir_get(f, r);
-    ir_ref root = ir_view_root(f, n->operand[X]);
+    ir_ref root = ir_view_root(f, n->operand[IR_IN(conv2d, x)]);
     if (ir_get(f, root)->op == IR_OP_input)
         base_str_add(why, "the input is the caller's");
     else if (n->type.dim[0] != 1)
         base_str_addf(why, "there are %lld images", (long long)n->type.dim[0]);
-    else if (ir_ref_ok(pass_operand(n, RESIDUAL)))
+    else if (ir_ref_ok(ir_operand(n, IR_IN(conv2d, residual))))
         base_str_add(why, "it writes over its residual");
     else if (l->last[root.id] != r.id)
         base_str_add(why, "the input is read once more later");

@@ -69,8 +69,8 @@ static bool by_rows(const halves *h, const ir_node *n) {
     if (n->op == IR_OP_softmax) return true;
     if (n->op ==
         IR_OP_matmul) /* rows of the first axis are matrices of their own when both have it */
-        return n->type.rank > 2 && h->kind[n->operand[0].id] == EQUAL &&
-               h->kind[n->operand[1].id] == EQUAL;
+        return n->type.rank > 2 && h->kind[n->operand[IR_IN(matmul, a)].id] == EQUAL &&
+               h->kind[n->operand[IR_IN(matmul, b)].id] == EQUAL;
     if (!pure) return false;
     for (uint32_t k = 0; k < n->operand_count;
          k++) { /* broadcasting must leave the first axis alone */

@@ -44,15 +44,20 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old);
     if (n->op != IR_OP_attention) return IR_NONE;
     const struct ir_attrs_attention *a = IR_ATTRS(n, attention);
-    int64_t length = ir_typeof(rw->from, n->operand[1])->dim[1], width = n->type.dim[2] / a->heads;
+    int64_t length = ir_typeof(rw->from, n->operand[IR_IN(attention, k)])->dim[1],
+            width = n->type.dim[2] / a->heads;
     int64_t l2 = c->target && c->target->l2 ? (int64_t)c->target->l2 : 1 << 20;
 
     struct ir_attrs_heads heads = {.heads = a->heads, .precision = a->precision};
-    ir_ref k = rw_new(rw, n->operand[1]), v = rw_new(rw, n->operand[2]);
-    ir_ref operand[] = {rw_new(rw, n->operand[0]),
-                        ir_op1(rw->to, IR_OP_pack_k, k, &heads, ir_get(rw->to, k)->origin),
-                        IR_NONE};
-    operand[2] = ir_op1(rw->to, IR_OP_pack_v, v, &heads, ir_get(rw->to, v)->origin);
+    ir_ref k = rw_new(rw, n->operand[IR_IN(attention, k)]),
+           v = rw_new(rw, n->operand[IR_IN(attention, v)]);
+    ir_ref operand[] = {
+        [IR_IN(attention_tiled, q)] = rw_new(rw, n->operand[IR_IN(attention, q)]),
+        [IR_IN(attention_tiled, kp)] =
+            ir_op1(rw->to, IR_OP_pack_k, k, &heads, ir_get(rw->to, k)->origin),
+        [IR_IN(attention_tiled, vp)] =
+            ir_op1(rw->to, IR_OP_pack_v, v, &heads, ir_get(rw->to, v)->origin),
+    };
 
     struct ir_attrs_attention_tiled t = IR_DEFAULTS(attention_tiled);
     t.heads = a->heads;
@@ -67,7 +72,8 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
                                                 "attention in tiles of %lld queries and %lld keys",
                                                 (long long)t.q_block, (long long)t.kv_block)
                             : "attention in the kernel's own tiles");
-    return ir_build(rw->to, IR_OP_attention_tiled, operand, 3, &t, n->type.layout, n->origin);
+    return ir_build(rw->to, IR_OP_attention_tiled, operand, IR_OPERANDS(attention_tiled), &t,
+                    n->type.layout, n->origin);
 }
 
 bool pass_tile_attention(pass_context *c, ir_func *f) {

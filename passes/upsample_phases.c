@@ -19,19 +19,18 @@
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "upsample_phases", WHAT[] = "3x3 conv2d of a doubled input";
-enum { X, W, COUNT = 7 };
 
 /* A convolution that reads its input at another size by a filter of 3x3. */
 static bool is_candidate(const ir_func *f, const ir_node *n) {
     if (n->op != IR_OP_conv2d || IR_ATTRS(n, conv2d)->upsample.v[0] == 0) return false;
-    const ir_type *w = ir_typeof(f, n->operand[W]);
+    const ir_type *w = ir_typeof(f, n->operand[IR_IN(conv2d, w)]);
     return w->rank >= 6 && w->dim[2] == 3 && w->dim[3] == 3;
 }
 
 static bool fits(const ir_func *f, const ir_node *n, base_str *why) {
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
-    const ir_type *x = ir_typeof(f, n->operand[X]);
-    const ir_node *pack = ir_get(f, n->operand[W]);
+    const ir_type *x = ir_typeof(f, n->operand[IR_IN(conv2d, x)]);
+    const ir_node *pack = ir_get(f, n->operand[IR_IN(conv2d, w)]);
     if (a->precision != IR_PRECISION_F32)
         base_str_addf(why, "there is no kernel for it in %s", ir_precision_name[a->precision]);
     else if (a->upsample.v[0] != 2 * x->dim[2] || a->upsample.v[1] != 2 * x->dim[3])
@@ -42,7 +41,8 @@ static bool fits(const ir_func *f, const ir_node *n, base_str *why) {
                       (long long)a->stride.v[1]);
     else if (a->pad.v[0] != 1 || a->pad.v[1] != 1 || a->pad.v[2] != 1 || a->pad.v[3] != 1)
         base_str_add(why, "the padding is not one on every side");
-    else if (pack->op != IR_OP_pack_conv_weight || ir_get(f, pack->operand[0])->op != IR_OP_weight)
+    else if (pack->op != IR_OP_pack_conv_weight ||
+             ir_get(f, pack->operand[IR_IN(pack_conv_weight, w)])->op != IR_OP_weight)
         base_str_add(why, "the filter is computed");
     return why->len == 0;
 }
@@ -54,18 +54,21 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     bool match = fits(rw->from, n, &why);
     if (!pass_decided(rw->user, PASS_NAME, rw->from, old, WHAT, match, &why)) return IR_NONE;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
-    const ir_node *pack = ir_get(rw->from, n->operand[W]);
-    ir_ref operand[COUNT];
-    for (uint32_t i = 0; i < COUNT; i++) {
-        ir_ref r = pass_operand(n, i);
+    const ir_node *pack = ir_get(rw->from, n->operand[IR_IN(conv2d, w)]);
+    ir_ref operand[IR_OPERANDS(conv2d)];
+    for (uint32_t i = 0; i < IR_OPERANDS(conv2d); i++) {
+        ir_ref r = ir_operand(n, i);
         operand[i] = ir_ref_ok(r) ? rw_new(rw, r) : IR_NONE;
     }
     ir_ref phases =
-        ir_op1(rw->to, IR_OP_phase_filter, rw_new(rw, pack->operand[0]), NULL, pack->origin);
-    operand[W] = ir_op1(rw->to, IR_OP_pack_conv_weight, phases, pack->attrs, pack->origin);
+        ir_op1(rw->to, IR_OP_phase_filter, rw_new(rw, pack->operand[IR_IN(pack_conv_weight, w)]),
+               NULL, pack->origin);
+    operand[IR_IN(conv2d, w)] =
+        ir_op1(rw->to, IR_OP_pack_conv_weight, phases, pack->attrs, pack->origin);
     struct ir_attrs_phases at = {
         .pre_act = a->pre_act, .act = a->act, .n = a->n, .precision = a->precision};
-    return ir_build(rw->to, IR_OP_conv2d_phases, operand, COUNT, &at, n->type.layout, n->origin);
+    return ir_build(rw->to, IR_OP_conv2d_phases, operand, IR_OPERANDS(conv2d), &at, n->type.layout,
+                    n->origin);
 }
 
 bool pass_upsample_phases(pass_context *c, ir_func *f) {

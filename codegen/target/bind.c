@@ -82,27 +82,47 @@ bool cg_refuse(cg_bind *b, const char *fmt, ...) {
 
 #define R CG_SLOT_RESULT
 #define N CG_SLOT_NONE
+#define CONVOLUTION(op)                                                                            \
+    {                                                                                              \
+        IR_OP_##op, {                                                                              \
+            8, {                                                                                   \
+                IR_IN(op, x), IR_IN(op, x1), IR_IN(op, norm), IR_IN(op, w), IR_IN(op, bias),       \
+                    IR_IN(op, tbias), IR_IN(op, residual), R                                       \
+            }                                                                                      \
+        }                                                                                          \
+    }
 /* Rows for ops whose kernel takes operands in another order than the op; all others: operands in
  * order, result last. */
 static const struct {
     ir_op op;
     cg_operands map;
 } operand_rows[] = {
-    /* x w bias x1 norm tbias residual -> x0 x1 scale_shift weight bias tbias residual out */
-    {IR_OP_conv2d, {8, {0, 3, 4, 1, 2, 5, 6, R}}},
-    {IR_OP_conv2d_phases, {8, {0, 3, 4, 1, 2, 5, 6, R}}},
-    {IR_OP_conv2d_winograd, {8, {0, 3, 4, 1, 2, 5, 6, R}}},
-    /* x w bias residual */
-    {IR_OP_linear, {8, {0, N, N, 1, 2, N, 3, R}}},
-    /* x w1 w2 b1 b2 residual -> x w1 b1 w2 b2 residual out */
-    {IR_OP_feed_forward, {7, {0, 1, 3, 2, 4, 5, R}}},
-    /* x gamma beta x1 -> x0 x1 gamma beta out */
-    {IR_OP_group_stats, {5, {0, 3, 1, 2, R}}},
-    /* x stats -> x0 x1 scale_shift out */
-    {IR_OP_norm_apply, {4, {0, N, 1, R}}},
+    /* -> x0 x1 scale_shift weight bias tbias residual out */
+    CONVOLUTION(conv2d),
+    CONVOLUTION(conv2d_phases),
+    CONVOLUTION(conv2d_winograd),
+    {IR_OP_linear,
+     {8,
+      {IR_IN(linear, x), N, N, IR_IN(linear, w), IR_IN(linear, bias), N, IR_IN(linear, residual),
+       R}}},
+    /* -> x w1 b1 w2 b2 residual out */
+    {IR_OP_feed_forward,
+     {7,
+      {IR_IN(feed_forward, x), IR_IN(feed_forward, w1), IR_IN(feed_forward, b1),
+       IR_IN(feed_forward, w2), IR_IN(feed_forward, b2), IR_IN(feed_forward, residual), R}}},
+    /* -> x0 x1 gamma beta out */
+    {IR_OP_group_stats,
+     {5,
+      {IR_IN(group_stats, x), IR_IN(group_stats, x1), IR_IN(group_stats, gamma),
+       IR_IN(group_stats, beta), R}}},
+    /* -> x0 x1 scale_shift out */
+    {IR_OP_norm_apply, {4, {IR_IN(norm_apply, x), N, IR_IN(norm_apply, stats), R}}},
+    /* all, absent ones included */
     {IR_OP_concat, {9, {0, 1, 2, 3, 4, 5, 6, 7, R}}},
-    {IR_OP_embedding, {4, {0, 1, 2, R}}},
+    {IR_OP_embedding,
+     {4, {IR_IN(embedding, ids), IR_IN(embedding, table), IR_IN(embedding, position), R}}},
 };
+#undef CONVOLUTION
 
 cg_operands cg_operand_slots(const ir_func *f, const ir_node *node) {
     (void)f;

@@ -3,8 +3,8 @@
 #include "codegen/target/bind.h"
 
 static bool pack(cg_bind *b, struct ebru_attn_pack_k_params *p) {
-    const ir_type *x = cg_in(b, 0);
-    if (!cg_want_c16(b, 0)) return false;
+    const ir_type *x = cg_in(b, IR_IN(pack_k, k));
+    if (!cg_want_c16(b, IR_IN(pack_k, k))) return false;
     if (x->rank != 3) return cg_refuse(b, "x is not tokens");
     int32_t heads = (int32_t)IR_ATTRS(b->node, heads)->heads;
     *p = (struct ebru_attn_pack_k_params){(int32_t)x->dim[0],         (int32_t)x->dim[1], heads,
@@ -36,7 +36,8 @@ bool cg_bind_pack_v(cg_bind *b) {
 
 /* Keys and values packed for these shapes. */
 static bool check_packed(cg_bind *b, const struct ebru_attention_params *p, int32_t parts) {
-    const ir_type *k = cg_in(b, 1), *v = cg_in(b, 2);
+    const ir_type *k = cg_in(b, IR_IN(attention_tiled, kp)),
+                  *v = cg_in(b, IR_IN(attention_tiled, vp));
     ir_type keys, values;
     if (parts) {
         int64_t s16 = ir_round_block(p->S), d16 = ir_round_block(p->d);
@@ -70,14 +71,14 @@ static bool done_bf16(cg_bind *b, const struct ebru_attention_params *p, int32_t
 
 bool cg_bind_attention_tiled(cg_bind *b) {
     const struct ir_attrs_attention_tiled *a = IR_ATTRS(b->node, attention_tiled);
-    const ir_type *q = cg_in(b, 0);
+    const ir_type *q = cg_in(b, IR_IN(attention_tiled, q));
     int32_t parts = parts_of(a->precision);
-    if (!cg_want_c16(b, 0) || !cg_want_c16(b, UINT32_MAX)) return false;
+    if (!cg_want_c16(b, IR_IN(attention_tiled, q)) || !cg_want_c16(b, UINT32_MAX)) return false;
     if (q->rank != 3) return cg_refuse(b, "q is not tokens");
     struct ebru_attention_params p = {0};
     p.B = (int32_t)q->dim[0];
     p.T = (int32_t)q->dim[1];
-    p.Bk = (int32_t)cg_in(b, 1)->dim[0];
+    p.Bk = (int32_t)cg_in(b, IR_IN(attention_tiled, kp))->dim[0];
     p.S = (int32_t)a->kv_len;
     p.heads = (int32_t)a->heads;
     p.C = (int32_t)q->dim[2];
@@ -104,8 +105,11 @@ static bool matrix_stride(const ir_type *t, int64_t batch, int32_t *stride) {
 
 bool cg_bind_matmul(cg_bind *b) {
     const struct ir_attrs_matmul *a = IR_ATTRS(b->node, matmul);
-    const ir_type *x = cg_in(b, 0), *y = cg_in(b, 1), *z = &b->node->type;
-    if (!cg_want_plain(b, 0) || !cg_want_plain(b, 1) || !cg_want_plain(b, UINT32_MAX)) return false;
+    const ir_type *x = cg_in(b, IR_IN(matmul, a)), *y = cg_in(b, IR_IN(matmul, b)),
+                  *z = &b->node->type;
+    if (!cg_want_plain(b, IR_IN(matmul, a)) || !cg_want_plain(b, IR_IN(matmul, b)) ||
+        !cg_want_plain(b, UINT32_MAX))
+        return false;
     if (x->rank < 2 || y->rank < 2) return cg_refuse(b, "operands are not matrices");
     struct ebru_matmul_params p = {0};
     p.M = (int32_t)z->dim[z->rank - 2];
@@ -120,8 +124,8 @@ bool cg_bind_matmul(cg_bind *b) {
 }
 
 bool cg_bind_softmax(cg_bind *b) {
-    const ir_type *x = cg_in(b, 0);
-    if (!cg_want_plain(b, 0) || !cg_want_plain(b, UINT32_MAX)) return false;
+    const ir_type *x = cg_in(b, IR_IN(softmax, x));
+    if (!cg_want_plain(b, IR_IN(softmax, x)) || !cg_want_plain(b, UINT32_MAX)) return false;
     int64_t n = x->dim[x->rank - 1];
     struct ebru_softmax_params p = {(int32_t)(ir_type_elements(x) / n), (int32_t)n,
                                     IR_ATTRS(b->node, softmax)->causal,

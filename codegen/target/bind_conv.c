@@ -2,8 +2,6 @@
  * Operands in c16, weights packed, vectors padded. */
 #include "codegen/target/bind.h"
 
-enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
-
 /* Numbers that stand for one in a kernel of bf16 arithmetic; 0 where products are f32. */
 static int32_t parts_of(ir_precision p) {
     return p == IR_PRECISION_F32 ? 0 : (int32_t)ir_parts(p);
@@ -61,11 +59,12 @@ static bool check_vector(cg_bind *b, uint32_t operand, int32_t n) {
 
 /* Operands of a convolution in c16, over an image. */
 static bool check_operands(cg_bind *b) {
-    const ir_type *x = cg_in(b, X);
-    if (!cg_want_c16(b, X) || !cg_want_c16(b, UINT32_MAX) || (cg_in(b, X1) && !cg_want_c16(b, X1)))
+    const ir_type *x = cg_in(b, IR_IN(conv2d, x));
+    if (!cg_want_c16(b, IR_IN(conv2d, x)) || !cg_want_c16(b, UINT32_MAX) ||
+        (cg_in(b, IR_IN(conv2d, x1)) && !cg_want_c16(b, IR_IN(conv2d, x1))))
         return false;
     if (x->rank != 4) return cg_refuse(b, "x is not an image");
-    return !cg_in(b, RESIDUAL) || cg_want_c16(b, RESIDUAL);
+    return !cg_in(b, IR_IN(conv2d, residual)) || cg_want_c16(b, IR_IN(conv2d, residual));
 }
 
 static bool check_pre_act(cg_bind *b, ir_act act) {
@@ -76,8 +75,8 @@ static bool check_pre_act(cg_bind *b, ir_act act) {
 /* The fields that conv2d and conv2d_winograd share: shapes, and which operands there are. */
 #define FILL_CONVOLUTION(p, b, a)                                                                  \
     do {                                                                                           \
-        const ir_type *x_ = cg_in(b, X), *x1_ = cg_in(b, X1), *t_ = cg_in(b, TBIAS),               \
-                      *y_ = &(b)->node->type;                                                      \
+        const ir_type *x_ = cg_in(b, IR_IN(conv2d, x)), *x1_ = cg_in(b, IR_IN(conv2d, x1)),        \
+                      *t_ = cg_in(b, IR_IN(conv2d, tbias)), *y_ = &(b)->node->type;                \
         (p)->B = (int32_t)x_->dim[0];                                                              \
         (p)->C0 = (int32_t)x_->dim[1];                                                             \
         (p)->C1 = x1_ ? (int32_t)x1_->dim[1] : 0;                                                  \
@@ -90,11 +89,11 @@ static bool check_pre_act(cg_bind *b, ir_act act) {
         (p)->PL = (int32_t)(a)->pad.v[1];                                                          \
         (p)->OH = (int32_t)y_->dim[2];                                                             \
         (p)->OW = (int32_t)y_->dim[3];                                                             \
-        (p)->pro_scale = cg_in(b, NORM) != NULL;                                                   \
+        (p)->pro_scale = cg_in(b, IR_IN(conv2d, norm)) != NULL;                                    \
         (p)->pre_act = cg_act((a)->pre_act);                                                       \
-        (p)->has_bias = cg_in(b, BIAS) != NULL;                                                    \
+        (p)->has_bias = cg_in(b, IR_IN(conv2d, bias)) != NULL;                                     \
         (p)->tbias = !t_ ? 0 : t_->dim[0] == x_->dim[0] ? 1 : 2;                                   \
-        (p)->residual = cg_in(b, RESIDUAL) != NULL;                                                \
+        (p)->residual = cg_in(b, IR_IN(conv2d, residual)) != NULL;                                 \
         (p)->act = cg_act((a)->act);                                                               \
     } while (0)
 
@@ -103,17 +102,18 @@ bool cg_bind_conv2d_winograd(cg_bind *b) {
     if (!check_operands(b) || !check_pre_act(b, a->pre_act)) return false;
     struct ebru_conv2d_winograd_params p = {.M = (int32_t)a->tile};
     FILL_CONVOLUTION(&p, b, a);
-    const ir_type *w = cg_in(b, W);
+    const ir_type *w = cg_in(b, IR_IN(conv2d, w));
     if (w->layout != IR_PLAIN || w->dtype != IR_f32)
         return cg_refuse(b, "the weight is not packed");
-    if (!check_vector(b, BIAS, p.N) || !check_vector(b, TBIAS, p.N)) return false;
+    if (!check_vector(b, IR_IN(conv2d, bias), p.N) || !check_vector(b, IR_IN(conv2d, tbias), p.N))
+        return false;
     ebru_conv2d_winograd_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l2);
     return cg_done_conv2d_winograd(b, &p);
 }
 
 bool cg_bind_as_winograd(cg_bind *b, int32_t M) {
     const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
-    const ir_type *w = cg_in(b, W);
+    const ir_type *w = cg_in(b, IR_IN(conv2d, w));
     if (a->precision != IR_PRECISION_F32 || w->rank < 6 || w->dim[2] != 3 || w->dim[3] != 3 ||
         a->stride.v[0] != 1 || a->stride.v[1] != 1)
         return false;
@@ -125,7 +125,7 @@ bool cg_bind_as_winograd(cg_bind *b, int32_t M) {
 
 bool cg_bind_conv2d(cg_bind *b) {
     const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
-    const ir_type *w = cg_in(b, W);
+    const ir_type *w = cg_in(b, IR_IN(conv2d, w));
     if (!check_operands(b) || !check_pre_act(b, a->pre_act)) return false;
     if (w->rank < 6) return cg_refuse(b, "the weight is not packed");
     struct ebru_conv2d_params p = {.KH = (int32_t)w->dim[2],
@@ -134,8 +134,8 @@ bool cg_bind_conv2d(cg_bind *b) {
                                    .SW = (int32_t)a->stride.v[1]};
     FILL_CONVOLUTION(&p, b, a);
     int32_t parts = parts_of(a->precision);
-    if (!check_weight(b, W, p.N, p.C0 + p.C1, p.KH, p.KW, parts) || !check_vector(b, BIAS, p.N) ||
-        !check_vector(b, TBIAS, p.N))
+    if (!check_weight(b, IR_IN(conv2d, w), p.N, p.C0 + p.C1, p.KH, p.KW, parts) ||
+        !check_vector(b, IR_IN(conv2d, bias), p.N) || !check_vector(b, IR_IN(conv2d, tbias), p.N))
         return false;
     return done_conv2d(b, &p, parts, a->overwrite);
 }
@@ -148,15 +148,15 @@ bool cg_bind_conv2d_phases(cg_bind *b) {
     struct ebru_conv2d_params p = {.KH = 2, .KW = 2, .SH = 1, .SW = 1, .phases = 1};
     FILL_CONVOLUTION(&p, b, &a);
     int32_t parts = parts_of(at->precision);
-    if (!check_weight(b, W, 4 * ebru_blocks16(p.N) * 16, p.C0 + p.C1, 2, 2, parts) ||
-        !check_vector(b, BIAS, p.N) || !check_vector(b, TBIAS, p.N))
+    if (!check_weight(b, IR_IN(conv2d, w), 4 * ebru_blocks16(p.N) * 16, p.C0 + p.C1, 2, 2, parts) ||
+        !check_vector(b, IR_IN(conv2d, bias), p.N) || !check_vector(b, IR_IN(conv2d, tbias), p.N))
         return false;
     return done_conv2d(b, &p, parts, false);
 }
 
 bool cg_bind_as_phases(cg_bind *b) {
     const struct ir_attrs_conv2d *of = IR_ATTRS(b->node, conv2d);
-    const ir_type *x = cg_in(b, X), *w = cg_in(b, W);
+    const ir_type *x = cg_in(b, IR_IN(conv2d, x)), *w = cg_in(b, IR_IN(conv2d, w));
     bool doubled = of->upsample.v[0] == 2 * x->dim[2] && of->upsample.v[1] == 2 * x->dim[3];
     if (!doubled || of->precision != IR_PRECISION_F32 || w->rank < 6 || w->dim[2] != 3 ||
         w->dim[3] != 3 || of->stride.v[0] != 1 || of->stride.v[1] != 1)
@@ -169,20 +169,21 @@ bool cg_bind_as_phases(cg_bind *b) {
 }
 
 bool cg_bind_linear(cg_bind *b) {
-    enum { LINEAR_RESIDUAL = 3 };
-    const ir_type *x = cg_in(b, X), *y = &b->node->type;
-    if (!cg_want_c16(b, X) || !cg_want_c16(b, UINT32_MAX)) return false;
-    if (cg_in(b, LINEAR_RESIDUAL) && !cg_want_c16(b, LINEAR_RESIDUAL)) return false;
+    const ir_type *x = cg_in(b, IR_IN(linear, x)), *y = &b->node->type;
+    if (!cg_want_c16(b, IR_IN(linear, x)) || !cg_want_c16(b, UINT32_MAX)) return false;
+    if (cg_in(b, IR_IN(linear, residual)) && !cg_want_c16(b, IR_IN(linear, residual))) return false;
     if (x->rank > 3) return cg_refuse(b, "x is neither a vector nor tokens");
     cg_bcp in = cg_bcp_of(x), out = cg_bcp_of(y);
     struct ebru_conv2d_params p;
     const struct ir_attrs_linear *a = IR_ATTRS(b->node, linear);
     ebru_conv2d_set_linear(&p, in.b, in.p, in.c, a->geglu ? 2 * out.c : out.c);
-    p.has_bias = cg_in(b, BIAS) != NULL;
-    p.residual = cg_in(b, LINEAR_RESIDUAL) != NULL;
+    p.has_bias = cg_in(b, IR_IN(linear, bias)) != NULL;
+    p.residual = cg_in(b, IR_IN(linear, residual)) != NULL;
     p.act = a->geglu ? EBRU_ACT_GEGLU : cg_act(a->act);
     int32_t parts = parts_of(a->precision);
-    if (!check_weight(b, W, p.N, p.C0, 1, 1, parts) || !check_vector(b, BIAS, p.N)) return false;
+    if (!check_weight(b, IR_IN(linear, w), p.N, p.C0, 1, 1, parts) ||
+        !check_vector(b, IR_IN(linear, bias), p.N))
+        return false;
     return done_conv2d(b, &p, parts, false);
 }
 
@@ -201,11 +202,11 @@ static bool done_feed_forward(cg_bind *b, struct ebru_feed_forward_params *p, in
 }
 
 bool cg_bind_feed_forward(cg_bind *b) {
-    enum { W1 = 1, W2, B1, B2, FF_RESIDUAL };
     const struct ir_attrs_feed_forward *a = IR_ATTRS(b->node, feed_forward);
-    const ir_type *x = cg_in(b, X);
-    if (!cg_want_c16(b, X) || !cg_want_c16(b, UINT32_MAX)) return false;
-    if (cg_in(b, FF_RESIDUAL) && !cg_want_c16(b, FF_RESIDUAL)) return false;
+    const ir_type *x = cg_in(b, IR_IN(feed_forward, x));
+    if (!cg_want_c16(b, IR_IN(feed_forward, x)) || !cg_want_c16(b, UINT32_MAX)) return false;
+    if (cg_in(b, IR_IN(feed_forward, residual)) && !cg_want_c16(b, IR_IN(feed_forward, residual)))
+        return false;
     if (x->rank > 3) return cg_refuse(b, "x is neither a vector nor tokens");
     cg_bcp in = cg_bcp_of(x);
     struct ebru_feed_forward_params p = {.B = in.b,
@@ -213,32 +214,32 @@ bool cg_bind_feed_forward(cg_bind *b) {
                                          .C = in.c,
                                          .H = (int32_t)a->hidden,
                                          .N = (int32_t)a->n,
-                                         .has_b1 = cg_in(b, B1) != NULL,
-                                         .has_b2 = cg_in(b, B2) != NULL,
-                                         .residual = cg_in(b, FF_RESIDUAL) != NULL};
+                                         .has_b1 = cg_in(b, IR_IN(feed_forward, b1)) != NULL,
+                                         .has_b2 = cg_in(b, IR_IN(feed_forward, b2)) != NULL,
+                                         .residual =
+                                             cg_in(b, IR_IN(feed_forward, residual)) != NULL};
     int32_t parts = parts_of(a->precision);
-    if (!check_weight(b, W1, 2 * p.H, p.C, 1, 1, parts) ||
-        !check_weight(b, W2, p.N, p.H, 1, 1, parts) || !check_vector(b, B1, 2 * p.H) ||
-        !check_vector(b, B2, p.N))
+    if (!check_weight(b, IR_IN(feed_forward, w1), 2 * p.H, p.C, 1, 1, parts) ||
+        !check_weight(b, IR_IN(feed_forward, w2), p.N, p.H, 1, 1, parts) ||
+        !check_vector(b, IR_IN(feed_forward, b1), 2 * p.H) ||
+        !check_vector(b, IR_IN(feed_forward, b2), p.N))
         return false;
     return done_feed_forward(b, &p, parts);
 }
 
 bool cg_bind_as_feed_forward(cg_bind *b) {
-    const ir_node *first = ir_get(b->f, b->node->operand[X]);
+    const ir_node *first = ir_get(b->f, b->node->operand[IR_IN(linear, x)]);
     if (b->node->op != IR_OP_linear || first->op != IR_OP_linear ||
         !IR_ATTRS(first, linear)->geglu || first->type.rank != 3)
         return false;
-    enum { LINEAR_RESIDUAL = 3 };
-    const cg_bcp in = cg_bcp_of(ir_typeof(b->f, first->operand[X]));
+    const cg_bcp in = cg_bcp_of(ir_typeof(b->f, first->operand[IR_IN(linear, x)]));
     struct ebru_feed_forward_params p = {.B = in.b,
                                          .T = in.p,
                                          .C = in.c,
                                          .H = (int32_t)first->type.dim[2],
                                          .N = (int32_t)b->node->type.dim[2],
-                                         .has_b1 = first->operand_count > BIAS &&
-                                                   ir_ref_ok(first->operand[BIAS]),
-                                         .has_b2 = cg_in(b, BIAS) != NULL,
-                                         .residual = cg_in(b, LINEAR_RESIDUAL) != NULL};
+                                         .has_b1 = ir_ref_ok(IR_OPERAND(first, linear, bias)),
+                                         .has_b2 = cg_in(b, IR_IN(linear, bias)) != NULL,
+                                         .residual = cg_in(b, IR_IN(linear, residual)) != NULL};
     return done_feed_forward(b, &p, parts_of(IR_ATTRS(b->node, linear)->precision));
 }

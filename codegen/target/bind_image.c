@@ -2,8 +2,8 @@
 #include "codegen/target/bind.h"
 
 bool cg_bind_resize_nearest(cg_bind *b) {
-    const ir_type *x = cg_in(b, 0), *y = &b->node->type;
-    if (!cg_want_c16(b, 0) || !cg_want_c16(b, UINT32_MAX)) return false;
+    const ir_type *x = cg_in(b, IR_IN(resize_nearest, x)), *y = &b->node->type;
+    if (!cg_want_c16(b, IR_IN(resize_nearest, x)) || !cg_want_c16(b, UINT32_MAX)) return false;
     struct ebru_resize_nearest_params p = {(int32_t)x->dim[0], (int32_t)x->dim[1],
                                            (int32_t)x->dim[2], (int32_t)x->dim[3],
                                            (int32_t)y->dim[2], (int32_t)y->dim[3]};
@@ -12,8 +12,8 @@ bool cg_bind_resize_nearest(cg_bind *b) {
 
 static bool pool(cg_bind *b, struct ebru_max_pool2d_params *p) {
     const struct ir_attrs_pool *a = IR_ATTRS(b->node, pool);
-    const ir_type *x = cg_in(b, 0), *y = &b->node->type;
-    if (!cg_want_c16(b, 0) || !cg_want_c16(b, UINT32_MAX)) return false;
+    const ir_type *x = cg_in(b, IR_IN(max_pool2d, x)), *y = &b->node->type;
+    if (!cg_want_c16(b, IR_IN(max_pool2d, x)) || !cg_want_c16(b, UINT32_MAX)) return false;
     *p = (struct ebru_max_pool2d_params){
         (int32_t)x->dim[0],      (int32_t)x->dim[1],      (int32_t)x->dim[2],
         (int32_t)x->dim[3],      (int32_t)a->kernel.v[0], (int32_t)a->kernel.v[1],
@@ -37,9 +37,9 @@ bool cg_bind_avg_pool2d(cg_bind *b) {
 }
 
 bool cg_bind_embedding(cg_bind *b) {
-    enum { IDS, TABLE, POSITION };
-    const ir_type *ids = cg_in(b, IDS), *table = cg_in(b, TABLE), *position = cg_in(b, POSITION),
-                  *y = &b->node->type;
+    const ir_type *ids = cg_in(b, IR_IN(embedding, ids)),
+                  *table = cg_in(b, IR_IN(embedding, table)),
+                  *position = cg_in(b, IR_IN(embedding, position)), *y = &b->node->type;
     if (!cg_want_c16(b, UINT32_MAX)) return false;
     if (ids->dtype != IR_i32) return cg_refuse(b, "ids are %s, not i32", ir_dtype_name[ids->dtype]);
     cg_bcp s = cg_bcp_of(y);
@@ -54,8 +54,8 @@ bool cg_bind_embedding(cg_bind *b) {
 }
 
 bool cg_bind_select_row(cg_bind *b) {
-    const ir_type *x = cg_in(b, 0), *ids = cg_in(b, 1);
-    if (!cg_want_c16(b, 0) || !cg_want_c16(b, UINT32_MAX)) return false;
+    const ir_type *x = cg_in(b, IR_IN(select_row, x)), *ids = cg_in(b, IR_IN(select_row, ids));
+    if (!cg_want_c16(b, IR_IN(select_row, x)) || !cg_want_c16(b, UINT32_MAX)) return false;
     if (ids->dtype != IR_i32) return cg_refuse(b, "ids are %s, not i32", ir_dtype_name[ids->dtype]);
     struct ebru_select_row_params p = {(int32_t)x->dim[0], (int32_t)x->dim[1], (int32_t)x->dim[2],
                                        (int32_t)IR_ATTRS(b->node, select_row)->id};
@@ -64,12 +64,13 @@ bool cg_bind_select_row(cg_bind *b) {
 
 bool cg_bind_timestep_embedding(cg_bind *b) {
     const struct ir_attrs_timestep *a = IR_ATTRS(b->node, timestep);
-    if (!cg_want_plain(b, 0) || !cg_want_c16(b, UINT32_MAX)) return false;
+    if (!cg_want_plain(b, IR_IN(timestep_embedding, t)) || !cg_want_c16(b, UINT32_MAX))
+        return false;
     const ir_type *y = &b->node->type;
     struct ebru_timestep_embedding_params p = {0};
     p.B = (int32_t)y->dim[0];
     p.dim = (int32_t)y->dim[1];
-    p.TN = (int32_t)ir_type_elements(cg_in(b, 0));
+    p.TN = (int32_t)ir_type_elements(cg_in(b, IR_IN(timestep_embedding, t)));
     p.flip = a->flip;
     p.shift = (float)a->shift;
     p.max_period = (float)a->max_period;

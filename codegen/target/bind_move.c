@@ -81,7 +81,7 @@ static bool want_words(cg_bind *b, const ir_type *t) {
 }
 
 bool cg_bind_copy_node(cg_bind *b) {
-    const ir_type *x = cg_in(b, 0);
+    const ir_type *x = cg_in(b, IR_IN(copy, x));
     if (!want_words(b, x)) return false;
     if (x->layout != b->node->type.layout) return cg_refuse(b, "a copy does not change the layout");
     int64_t n = (int64_t)(ir_type_bytes(x) / 4), one = 1;
@@ -90,7 +90,7 @@ bool cg_bind_copy_node(cg_bind *b) {
 
 bool cg_bind_slice(cg_bind *b) {
     const struct ir_attrs_slice *a = IR_ATTRS(b->node, slice);
-    const ir_type *x = cg_in(b, 0), *y = &b->node->type;
+    const ir_type *x = cg_in(b, IR_IN(slice, x)), *y = &b->node->type;
     if (!want_words(b, x)) return false;
     if (x->layout != y->layout) return cg_refuse(b, "a slice does not change the layout");
     int64_t xd[IR_MAX_RANK + 1], yd[IR_MAX_RANK + 1], xs[IR_MAX_RANK + 1], ys[IR_MAX_RANK + 1];
@@ -109,7 +109,7 @@ bool cg_bind_slice(cg_bind *b) {
 
 bool cg_bind_transpose(cg_bind *b) {
     const struct ir_attrs_transpose *a = IR_ATTRS(b->node, transpose);
-    const ir_type *x = cg_in(b, 0), *y = &b->node->type;
+    const ir_type *x = cg_in(b, IR_IN(transpose, x)), *y = &b->node->type;
     if (!want_words(b, x)) return false;
     if (x->layout != IR_PLAIN || y->layout != IR_PLAIN)
         return cg_refuse(b, "transposes are computed in plain layout");
@@ -121,7 +121,7 @@ bool cg_bind_transpose(cg_bind *b) {
 }
 
 bool cg_bind_layout_cast(cg_bind *b) {
-    const ir_type *x = cg_in(b, 0), *y = &b->node->type;
+    const ir_type *x = cg_in(b, IR_IN(layout_cast, x)), *y = &b->node->type;
     if (x->layout == y->layout) return cg_bind_copy_node(b);
     const ir_type *plain = x->layout == IR_PLAIN ? x : y;
     if (x->dtype != IR_f32 || y->dtype != IR_f32)

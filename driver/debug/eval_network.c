@@ -109,8 +109,8 @@ bool net_is_external(const net_entry *e) {
 static int64_t index_limit(const ir_func *f, ir_ref input) {
     for (size_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
-        if (n->op == IR_OP_embedding && ir_ref_eq(n->operand[0], input))
-            return ir_typeof(f, n->operand[1])->dim[0];
+        if (n->op == IR_OP_embedding && ir_ref_eq(n->operand[IR_IN(embedding, ids)], input))
+            return ir_typeof(f, n->operand[IR_IN(embedding, table)])->dim[0];
     }
     return 4;
 }

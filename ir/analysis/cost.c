@@ -69,34 +69,35 @@ static uint64_t weight_operand_bytes(const ir_node *n, uint32_t i, const ir_type
 /* conv2d, conv2d_winograd, conv2d_phases: all count as the direct sum, so that rates compare. */
 static double conv2d_flops(const ir_func *f, const ir_node *n, ir_act pre_act, ir_act act) {
     bool direct = n->op == IR_OP_conv2d;
-    const ir_type *x = operand_type(f, n, 0), *w = operand_type(f, n, 1),
-                  *x1 = operand_type(f, n, 3);
+    const ir_type *x = operand_type(f, n, IR_IN(conv2d, x)),
+                  *w = operand_type(f, n, IR_IN(conv2d, w)),
+                  *x1 = operand_type(f, n, IR_IN(conv2d, x1));
     double y = elements(&n->type), inputs = elements(x) + elements(x1);
     double channels = (double)(x->dim[1] + (x1 ? x1->dim[1] : 0));
     double flops = 2 * y * channels * (direct ? (double)(w->dim[2] * w->dim[3]) : 9.0);
-    if (operand_type(f, n, 4)) flops += 2 * inputs;
+    if (operand_type(f, n, IR_IN(conv2d, norm))) flops += 2 * inputs;
     if (pre_act != IR_ACT_NONE) flops += inputs;
-    if (operand_type(f, n, 5)) flops += y;
-    if (operand_type(f, n, 6)) flops += y;
+    if (operand_type(f, n, IR_IN(conv2d, tbias))) flops += y;
+    if (operand_type(f, n, IR_IN(conv2d, residual))) flops += y;
     return act != IR_ACT_NONE ? flops + y : flops;
 }
 
 static double linear_flops(const ir_func *f, const ir_node *n) {
-    const ir_type *x = operand_type(f, n, 0);
+    const ir_type *x = operand_type(f, n, IR_IN(linear, x));
     bool geglu = IR_ATTRS(n, linear)->geglu;
     double y = elements(&n->type), flops = 2 * y * (double)x->dim[x->rank - 1] * (geglu ? 2 : 1);
     if (geglu) flops += 2 * y;
-    if (operand_type(f, n, 3)) flops += y;
+    if (operand_type(f, n, IR_IN(linear, residual))) flops += y;
     return IR_ATTRS(n, linear)->act != IR_ACT_NONE ? flops + y : flops;
 }
 
 /* As the two linears: geglu counts 2 a hidden value. */
 static double feed_forward_flops(const ir_func *f, const ir_node *n) {
     const struct ir_attrs_feed_forward *a = IR_ATTRS(n, feed_forward);
-    const ir_type *x = operand_type(f, n, 0);
+    const ir_type *x = operand_type(f, n, IR_IN(feed_forward, x));
     double c = (double)x->dim[x->rank - 1], tokens = elements(x) / c, hidden = (double)a->hidden;
     double flops = tokens * (4 * c * hidden + 2 * hidden + 2 * hidden * (double)a->n);
-    return operand_type(f, n, 5) ? flops + elements(&n->type) : flops;
+    return operand_type(f, n, IR_IN(feed_forward, residual)) ? flops + elements(&n->type) : flops;
 }
 
 /* 2 T S d for the scores and as much for the sums, per batch and head: heads * d is the width of q.
@@ -125,10 +126,12 @@ static double node_flops(const ir_func *f, const ir_node *n) {
     case IR_OP_linear: return linear_flops(f, n);
     case IR_OP_feed_forward: return feed_forward_flops(f, n);
     case IR_OP_matmul: return 2 * y * (double)x->dim[x->rank - 1];
-    case IR_OP_attention: return attention_flops(x, operand_type(f, n, 1)->dim[1]);
+    case IR_OP_attention:
+        return attention_flops(x, operand_type(f, n, IR_IN(attention, k))->dim[1]);
     case IR_OP_attention_tiled: return attention_flops(x, IR_ATTRS(n, attention_tiled)->kv_len);
     case IR_OP_group_norm: return IR_ATTRS(n, group_norm)->act != IR_ACT_NONE ? 6 * y : 5 * y;
-    case IR_OP_group_stats: return 3 * (elements(x) + elements(operand_type(f, n, 3)));
+    case IR_OP_group_stats:
+        return 3 * (elements(x) + elements(operand_type(f, n, IR_IN(group_stats, x1))));
     case IR_OP_norm_apply: return IR_ATTRS(n, act)->act != IR_ACT_NONE ? 3 * y : 2 * y;
     case IR_OP_layer_norm: return 5 * y;
     case IR_OP_softmax: return 4 * y;

@@ -96,7 +96,7 @@ uint32_t *ir_last_uses(const ir_func *f) {
 /* conv2d {overwrite}: the planes of the result lie over the first ones of x, pixel over pixel. */
 static bool overwrites_input(const ir_func *f, const ir_node *n) {
     if (n->op != IR_OP_conv2d || !IR_ATTRS(n, conv2d)->overwrite) return false;
-    const ir_type *x = ir_typeof(f, n->operand[0]), *y = &n->type;
+    const ir_type *x = ir_typeof(f, n->operand[IR_IN(conv2d, x)]), *y = &n->type;
     return x->layout == IR_C16 && y->layout == IR_C16 && y->dim[0] == 1 && y->dim[2] == x->dim[2] &&
            y->dim[3] == x->dim[3] && ir_type_bytes(y) <= ir_type_bytes(x);
 }

@@ -11,7 +11,7 @@
 
 typedef bool shape_rule(const ir_shape *s, ir_type *out);
 static shape_rule *const rules[IR_OP_COUNT] = {
-#define OP(name, operands, attrs, levels, flags, summary) ir_shape_##name,
+#define OP(name, ...) ir_shape_##name,
 #include "ir/ops.def"
 #undef OP
 };
@@ -218,10 +218,10 @@ SHAPE_RULE(ew) {
 }
 
 SHAPE_RULE(geglu) {
-    const ir_type *x = shape_operand(s, 0);
-    if (!shape_is_float(s, 0)) return false;
+    const ir_type *x = shape_operand(s, IR_IN(geglu, x));
+    if (!shape_is_float(s, IR_IN(geglu, x))) return false;
     if (x->rank < 1 || x->dim[x->rank - 1] % 2 != 0)
-        return shape_expected(s, 0, "an even last dimension");
+        return shape_expected(s, IR_IN(geglu, x), "an even last dimension");
     shape_set(out, x->rank, x->dim);
     out->dim[x->rank - 1] /= 2;
     return true;
@@ -259,7 +259,7 @@ SHAPE_RULE(view) {
 
 SHAPE_RULE(transpose) {
     const ir_dims *perm = &SHAPE_ATTRS(s, transpose)->perm;
-    const ir_type *x = shape_operand(s, 0);
+    const ir_type *x = shape_operand(s, IR_IN(transpose, x));
     uint32_t seen = 0;
     bool fine = perm->n == x->rank;
     for (uint32_t i = 0; fine && i < perm->n; i++) {
@@ -276,12 +276,12 @@ SHAPE_RULE(transpose) {
 
 SHAPE_RULE(concat) {
     int64_t axis = SHAPE_ATTRS(s, axis)->axis;
-    const ir_type *a = shape_operand(s, 0);
-    if (a->rank == 0) return shape_expected(s, 0, "at least one dimension");
+    const ir_type *a = shape_operand(s, IR_IN(concat, a));
+    if (a->rank == 0) return shape_expected(s, IR_IN(concat, a), "at least one dimension");
     if (!shape_in(s, "axis", axis, 0, a->rank - 1)) return false;
     set_moved(s, out, a->rank, a->dim);
     bool fine = true;
-    for (uint32_t i = 1; i < s->count; i++) {
+    for (uint32_t i = IR_IN(concat, b); i < s->count; i++) {
         const ir_type *t = shape_operand(s, i);
         if (!t) continue;
         ir_type like = *a;
@@ -301,8 +301,8 @@ SHAPE_RULE(concat) {
 
 SHAPE_RULE(slice) {
     const struct ir_attrs_slice *a = SHAPE_ATTRS(s, slice);
-    const ir_type *x = shape_operand(s, 0);
-    if (x->rank == 0) return shape_expected(s, 0, "at least one dimension");
+    const ir_type *x = shape_operand(s, IR_IN(slice, x));
+    if (x->rank == 0) return shape_expected(s, IR_IN(slice, x), "at least one dimension");
     if (!shape_in(s, "axis", a->axis, 0, x->rank - 1)) return false;
     int64_t extent = x->dim[a->axis];
     if (!shape_in(s, "start", a->start, 0, extent - 1) ||

@@ -19,7 +19,7 @@ typedef struct ir_shape {
 #define SHAPE_ATTRS(s, set) ((const struct ir_attrs_##set *)(s)->attrs)
 #define SHAPE_RULE(name)    bool ir_shape_##name(const ir_shape *s, ir_type *out)
 
-#define OP(name, operands, attrs, levels, flags, summary) SHAPE_RULE(name);
+#define OP(name, ...) SHAPE_RULE(name);
 #include "ir/ops.def"
 #undef OP
 

@@ -83,7 +83,7 @@ static bool check_stats(const ir_shape *s, uint32_t i, int64_t batch, int64_t ch
 
 /* x1 continues x's channels: same type but for axis 1. Adds its channels. */
 static bool add_second_input(const ir_shape *s, uint32_t i, int64_t *channels) {
-    const ir_type *x = shape_operand(s, 0), *x1 = shape_operand(s, i);
+    const ir_type *x = shape_operand(s, IR_IN(conv2d, x)), *x1 = shape_operand(s, i);
     if (!x1) return true;
     ir_type like = *x;
     if (x1->rank == x->rank) like.dim[1] = x1->dim[1];
@@ -105,8 +105,8 @@ static bool check_input_window(const ir_shape *s, const int64_t pad[4], const in
 /* The result of a convolution over `channels` inputs, and its operands from bias on held to it. */
 static bool conv_result(const ir_shape *s, const int64_t pad[4], const int64_t upsample[2],
                         const int64_t stride[2], const filter *w, int64_t channels, ir_type *out) {
-    enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
-    const ir_type *x = shape_operand(s, X), *tbias = shape_operand(s, TBIAS);
+    const ir_type *x = shape_operand(s, IR_IN(conv2d, x)),
+                  *tbias = shape_operand(s, IR_IN(conv2d, tbias));
     int64_t height = upsample[0] ? upsample[0] : x->dim[2], oh;
     int64_t width = upsample[1] ? upsample[1] : x->dim[3], ow;
     if (!shape_window(s, "height", height, pad[0], pad[2], w->kh, stride[0], &oh) ||
@@ -115,34 +115,40 @@ static bool conv_result(const ir_shape *s, const int64_t pad[4], const int64_t u
     shape_set(out, 4, (int64_t[]){x->dim[0], w->n, oh, ow});
 
     bool fine = true;
-    if (shape_operand(s, BIAS)) fine &= shape_is_vector(s, BIAS, w->n, w->packed);
-    if (shape_operand(s, NORM)) fine &= check_stats(s, NORM, x->dim[0], channels);
+    if (shape_operand(s, IR_IN(conv2d, bias)))
+        fine &= shape_is_vector(s, IR_IN(conv2d, bias), w->n, w->packed);
+    if (shape_operand(s, IR_IN(conv2d, norm)))
+        fine &= check_stats(s, IR_IN(conv2d, norm), x->dim[0], channels);
     if (tbias && (tbias->dtype == IR_i32 || tbias->rank != 2 ||
                   (tbias->dim[0] != x->dim[0] && tbias->dim[0] != 1) ||
                   (tbias->dim[1] != w->n && !(w->packed && tbias->dim[1] == ir_round_block(w->n)))))
-        fine = shape_expected(s, TBIAS, "f32[%lld,%lld]", (long long)x->dim[0], (long long)w->n);
-    if (shape_operand(s, RESIDUAL)) fine &= shape_is(s, RESIDUAL, out);
+        fine = shape_expected(s, IR_IN(conv2d, tbias), "f32[%lld,%lld]", (long long)x->dim[0],
+                              (long long)w->n);
+    if (shape_operand(s, IR_IN(conv2d, residual)))
+        fine &= shape_is(s, IR_IN(conv2d, residual), out);
     return fine;
 }
 
 SHAPE_RULE(conv2d) {
-    enum { X, W, BIAS, X1 };
     const struct ir_attrs_conv2d *a = SHAPE_ATTRS(s, conv2d);
-    const ir_type *x = shape_operand(s, X), *x1 = shape_operand(s, X1);
-    if (!shape_is_rank(s, X, 4)) return false;
+    const ir_type *x = shape_operand(s, IR_IN(conv2d, x)),
+                  *x1 = shape_operand(s, IR_IN(conv2d, x1));
+    if (!shape_is_rank(s, IR_IN(conv2d, x), 4)) return false;
     bool fine = true;
     for (int i = 0; i < 2; i++) fine &= shape_in(s, "stride", a->stride.v[i], 1, SHAPE_WINDOW_MAX);
     fine &= check_input_window(s, a->pad.v, a->upsample.v);
 
     int64_t channels = x->dim[1];
     filter w = {0};
-    if (!add_second_input(s, X1, &channels) ||
-        !read_filter(s, W, channels, a->n, a->precision, &w) || !fine)
+    if (!add_second_input(s, IR_IN(conv2d, x1), &channels) ||
+        !read_filter(s, IR_IN(conv2d, w), channels, a->n, a->precision, &w) || !fine)
         return false;
     if (x1 && w.packed && x->dim[1] % IR_BLOCK != 0)
-        fine = shape_expected(
-            s, X, "a multiple of 16 channels, as operand 'x1' follows and 'w' is packed");
-    if (shape_operand(s, W)->rank == 2) fine = shape_expected(s, W, "4 dimensions");
+        fine =
+            shape_expected(s, IR_IN(conv2d, x),
+                           "a multiple of 16 channels, as operand 'x1' follows and 'w' is packed");
+    if (shape_operand(s, IR_IN(conv2d, w))->rank == 2)
+        fine = shape_expected(s, IR_IN(conv2d, w), "4 dimensions");
     return conv_result(s, a->pad.v, a->upsample.v, a->stride.v, &w, channels, out) && fine;
 }
 
@@ -163,38 +169,43 @@ static bool check_tile(const ir_shape *s, int64_t tile) {
 }
 
 SHAPE_RULE(conv2d_winograd) {
-    enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
     const struct ir_attrs_winograd *a = SHAPE_ATTRS(s, winograd);
-    const ir_type *x = shape_operand(s, X), *x1 = shape_operand(s, X1);
-    if (!shape_is_rank(s, X, 4) || !check_tile(s, a->tile) ||
+    const ir_type *x = shape_operand(s, IR_IN(conv2d_winograd, x)),
+                  *x1 = shape_operand(s, IR_IN(conv2d_winograd, x1));
+    if (!shape_is_rank(s, IR_IN(conv2d_winograd, x), 4) || !check_tile(s, a->tile) ||
         !shape_in(s, "n", a->n, 1, IR_MAX_ELEMENTS))
         return false;
     int64_t channels = x->dim[1];
     bool fine = check_input_window(s, a->pad.v, a->upsample.v);
-    if (!add_second_input(s, X1, &channels) || !check_transformed(s, W, a->tile, a->n, channels) ||
-        !fine)
+    if (!add_second_input(s, IR_IN(conv2d_winograd, x1), &channels) ||
+        !check_transformed(s, IR_IN(conv2d_winograd, w), a->tile, a->n, channels) || !fine)
         return false;
     if (x1 && x->dim[1] % IR_BLOCK != 0)
-        fine = shape_expected(s, X, "a multiple of 16 channels, as operand 'x1' follows");
+        fine = shape_expected(s, IR_IN(conv2d_winograd, x),
+                              "a multiple of 16 channels, as operand 'x1' follows");
     return conv_result(s, a->pad.v, a->upsample.v, (int64_t[]){1, 1},
                        &(filter){.n = a->n, .kh = 3, .kw = 3, .packed = true}, channels, out) &&
            fine;
 }
 
 SHAPE_RULE(conv2d_phases) {
-    enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
     const struct ir_attrs_phases *a = SHAPE_ATTRS(s, phases);
-    const ir_type *x = shape_operand(s, X), *x1 = shape_operand(s, X1);
-    if (!shape_is_rank(s, X, 4) || !shape_in(s, "n", a->n, 1, IR_MAX_ELEMENTS / 4)) return false;
+    const ir_type *x = shape_operand(s, IR_IN(conv2d_phases, x)),
+                  *x1 = shape_operand(s, IR_IN(conv2d_phases, x1));
+    if (!shape_is_rank(s, IR_IN(conv2d_phases, x), 4) ||
+        !shape_in(s, "n", a->n, 1, IR_MAX_ELEMENTS / 4))
+        return false;
     int64_t channels = x->dim[1], n = 4 * ir_round_block(a->n);
     filter w = {0};
-    if (!add_second_input(s, X1, &channels) || !read_filter(s, W, channels, n, a->precision, &w))
+    if (!add_second_input(s, IR_IN(conv2d_phases, x1), &channels) ||
+        !read_filter(s, IR_IN(conv2d_phases, w), channels, n, a->precision, &w))
         return false;
     if (!w.packed || w.kh != 2 || w.kw != 2)
-        return shape_expected(s, W, "packed filters of 2 by 2");
+        return shape_expected(s, IR_IN(conv2d_phases, w), "packed filters of 2 by 2");
     bool fine = true;
     if (x1 && x->dim[1] % IR_BLOCK != 0)
-        fine = shape_expected(s, X, "a multiple of 16 channels, as operand 'x1' follows");
+        fine = shape_expected(s, IR_IN(conv2d_phases, x),
+                              "a multiple of 16 channels, as operand 'x1' follows");
     if (x->dim[2] > SHAPE_WINDOW_MAX / 2 || x->dim[3] > SHAPE_WINDOW_MAX / 2)
         return shape_fault(s, "twice the height or width is too large");
     return conv_result(s, (int64_t[]){1, 1, 1, 1}, (int64_t[]){2 * x->dim[2], 2 * x->dim[3]},
@@ -204,33 +215,35 @@ SHAPE_RULE(conv2d_phases) {
 }
 
 SHAPE_RULE(linear) {
-    enum { X, W, BIAS, RESIDUAL };
-    const ir_type *x = shape_operand(s, X);
-    if (!shape_is_float(s, X)) return false;
-    if (x->rank == 0) return shape_expected(s, X, "at least one dimension");
+    const ir_type *x = shape_operand(s, IR_IN(linear, x));
+    if (!shape_is_float(s, IR_IN(linear, x))) return false;
+    if (x->rank == 0) return shape_expected(s, IR_IN(linear, x), "at least one dimension");
     filter w = {0};
     const struct ir_attrs_linear *a = SHAPE_ATTRS(s, linear);
-    if (!read_filter(s, W, x->dim[x->rank - 1], a->n, a->precision, &w)) return false;
+    if (!read_filter(s, IR_IN(linear, w), x->dim[x->rank - 1], a->n, a->precision, &w))
+        return false;
     bool fine = true;
-    if (w.kh != 1 || w.kw != 1) fine = shape_expected(s, W, "a filter of 1 by 1");
+    if (w.kh != 1 || w.kw != 1) fine = shape_expected(s, IR_IN(linear, w), "a filter of 1 by 1");
     bool geglu = a->geglu;
     shape_set(out, x->rank, x->dim);
     out->dim[x->rank - 1] = geglu ? w.n / 2 : w.n;
     if (geglu && w.n % (2 * IR_BLOCK) != 0)
-        fine = shape_expected(s, W, "values and gates in turns of %d columns", IR_BLOCK);
-    if (geglu && (shape_operand(s, RESIDUAL) || a->act != IR_ACT_NONE))
+        fine = shape_expected(s, IR_IN(linear, w), "values and gates in turns of %d columns",
+                              IR_BLOCK);
+    if (geglu && (shape_operand(s, IR_IN(linear, residual)) || a->act != IR_ACT_NONE))
         fine = shape_fault(s, "geglu stands without residual and without activation");
-    if (shape_operand(s, BIAS)) fine &= shape_is_vector(s, BIAS, w.n, w.packed);
-    if (shape_operand(s, RESIDUAL) && fine) fine &= shape_is(s, RESIDUAL, out);
+    if (shape_operand(s, IR_IN(linear, bias)))
+        fine &= shape_is_vector(s, IR_IN(linear, bias), w.n, w.packed);
+    if (shape_operand(s, IR_IN(linear, residual)) && fine)
+        fine &= shape_is(s, IR_IN(linear, residual), out);
     return fine;
 }
 
 SHAPE_RULE(feed_forward) {
-    enum { X, W1, W2, B1, B2, RESIDUAL };
     const struct ir_attrs_feed_forward *a = SHAPE_ATTRS(s, feed_forward);
-    const ir_type *x = shape_operand(s, X);
-    if (!shape_is_float(s, X)) return false;
-    if (x->rank == 0) return shape_expected(s, X, "at least one dimension");
+    const ir_type *x = shape_operand(s, IR_IN(feed_forward, x));
+    if (!shape_is_float(s, IR_IN(feed_forward, x))) return false;
+    if (x->rank == 0) return shape_expected(s, IR_IN(feed_forward, x), "at least one dimension");
     if (!shape_in(s, "hidden", a->hidden, 1, IR_MAX_ELEMENTS / 2) ||
         !shape_in(s, "n", a->n, 1, IR_MAX_ELEMENTS))
         return false;
@@ -238,35 +251,40 @@ SHAPE_RULE(feed_forward) {
         return shape_fault(s, "attribute 'hidden' is %lld: a multiple of %d", (long long)a->hidden,
                            IR_BLOCK);
     filter w1 = {0}, w2 = {0};
-    if (!read_filter(s, W1, x->dim[x->rank - 1], 2 * a->hidden, a->precision, &w1) ||
-        !read_filter(s, W2, a->hidden, a->n, a->precision, &w2))
+    if (!read_filter(s, IR_IN(feed_forward, w1), x->dim[x->rank - 1], 2 * a->hidden, a->precision,
+                     &w1) ||
+        !read_filter(s, IR_IN(feed_forward, w2), a->hidden, a->n, a->precision, &w2))
         return false;
     bool fine = true;
     if (!w1.packed || w1.kh != 1 || w1.kw != 1)
-        fine = shape_expected(s, W1, "a packed filter of 1 by 1");
+        fine = shape_expected(s, IR_IN(feed_forward, w1), "a packed filter of 1 by 1");
     if (!w2.packed || w2.kh != 1 || w2.kw != 1)
-        fine = shape_expected(s, W2, "a packed filter of 1 by 1");
+        fine = shape_expected(s, IR_IN(feed_forward, w2), "a packed filter of 1 by 1");
     shape_set(out, x->rank, x->dim);
     out->dim[x->rank - 1] = a->n;
-    if (shape_operand(s, B1)) fine &= shape_is_vector(s, B1, 2 * a->hidden, true);
-    if (shape_operand(s, B2)) fine &= shape_is_vector(s, B2, a->n, true);
-    if (shape_operand(s, RESIDUAL) && fine) fine &= shape_is(s, RESIDUAL, out);
+    if (shape_operand(s, IR_IN(feed_forward, b1)))
+        fine &= shape_is_vector(s, IR_IN(feed_forward, b1), 2 * a->hidden, true);
+    if (shape_operand(s, IR_IN(feed_forward, b2)))
+        fine &= shape_is_vector(s, IR_IN(feed_forward, b2), a->n, true);
+    if (shape_operand(s, IR_IN(feed_forward, residual)) && fine)
+        fine &= shape_is(s, IR_IN(feed_forward, residual), out);
     return fine;
 }
 
 /* Batch axes broadcast as in numpy. */
 SHAPE_RULE(matmul) {
-    const ir_type *a = shape_operand(s, 0), *b = shape_operand(s, 1);
-    bool fine = shape_is_float(s, 0);
-    fine &= shape_is_float(s, 1);
-    if (a->rank < 2) fine = shape_expected(s, 0, "at least 2 dimensions");
-    if (b->rank < 2) fine = shape_expected(s, 1, "at least 2 dimensions");
+    const ir_type *a = shape_operand(s, IR_IN(matmul, a)), *b = shape_operand(s, IR_IN(matmul, b));
+    bool fine = shape_is_float(s, IR_IN(matmul, a));
+    fine &= shape_is_float(s, IR_IN(matmul, b));
+    if (a->rank < 2) fine = shape_expected(s, IR_IN(matmul, a), "at least 2 dimensions");
+    if (b->rank < 2) fine = shape_expected(s, IR_IN(matmul, b), "at least 2 dimensions");
     if (!fine) return false;
     bool transposed = SHAPE_ATTRS(s, matmul)->transpose_b;
     int64_t m = a->dim[a->rank - 2], k = a->dim[a->rank - 1];
     int64_t bk = b->dim[b->rank - (transposed ? 1 : 2)], n = b->dim[b->rank - (transposed ? 2 : 1)];
     if (bk != k)
-        return shape_expected(s, 1, transposed ? "[...,n,%lld]" : "[...,%lld,n]", (long long)k);
+        return shape_expected(s, IR_IN(matmul, b), transposed ? "[...,n,%lld]" : "[...,%lld,n]",
+                              (long long)k);
     uint32_t rank = a->rank > b->rank ? a->rank : b->rank;
     *out = (ir_type){.dtype = IR_f32, .rank = rank};
     for (uint32_t i = 0; i + 2 < rank; i++) {
@@ -274,7 +292,8 @@ SHAPE_RULE(matmul) {
         int64_t da = from_end <= a->rank ? a->dim[a->rank - from_end] : 1;
         int64_t db = from_end <= b->rank ? b->dim[b->rank - from_end] : 1;
         if (da != db && da != 1 && db != 1)
-            return shape_expected(s, 1, "batch axes that broadcast with operand 'a'");
+            return shape_expected(s, IR_IN(matmul, b),
+                                  "batch axes that broadcast with operand 'a'");
         out->dim[i] = da == 1 ? db : da;
     }
     out->dim[rank - 2] = m;
@@ -283,10 +302,11 @@ SHAPE_RULE(matmul) {
 }
 
 SHAPE_RULE(softmax) {
-    const ir_type *x = shape_operand(s, 0);
+    const ir_type *x = shape_operand(s, IR_IN(softmax, x));
     uint32_t least = SHAPE_ATTRS(s, softmax)->causal ? 2 : 1;
-    if (!shape_is_float(s, 0)) return false;
-    if (x->rank < least) return shape_expected(s, 0, "at least %u dimensions", least);
+    if (!shape_is_float(s, IR_IN(softmax, x))) return false;
+    if (x->rank < least)
+        return shape_expected(s, IR_IN(softmax, x), "at least %u dimensions", least);
     shape_set(out, x->rank, x->dim);
     return true;
 }
@@ -301,23 +321,23 @@ static bool check_eps(const ir_shape *s, double eps) {
 /* Operands x gamma beta x1? of group_norm and group_stats; the number of channels. */
 static bool check_groups(const ir_shape *s, int64_t groups, double eps, bool padded,
                          int64_t *channels) {
-    const ir_type *x = shape_operand(s, 0);
-    if (!shape_is_float(s, 0)) return false;
-    if (x->rank < 2) return shape_expected(s, 0, "[B,C,...]");
+    const ir_type *x = shape_operand(s, IR_IN(group_norm, x));
+    if (!shape_is_float(s, IR_IN(group_norm, x))) return false;
+    if (x->rank < 2) return shape_expected(s, IR_IN(group_norm, x), "[B,C,...]");
     *channels = x->dim[1];
-    if (!add_second_input(s, 3, channels)) return false;
+    if (!add_second_input(s, IR_IN(group_norm, x1), channels)) return false;
     bool fine = check_eps(s, eps);
     if (groups < 1 || *channels % groups != 0)
         fine = shape_fault(s, "attribute 'groups' is %lld, which does not divide %lld channels",
                            (long long)groups, (long long)*channels);
-    fine &= shape_is_vector(s, 1, *channels, padded);
-    fine &= shape_is_vector(s, 2, *channels, padded);
+    fine &= shape_is_vector(s, IR_IN(group_norm, gamma), *channels, padded);
+    fine &= shape_is_vector(s, IR_IN(group_norm, beta), *channels, padded);
     return fine;
 }
 
 SHAPE_RULE(group_norm) {
     const struct ir_attrs_group_norm *a = SHAPE_ATTRS(s, group_norm);
-    const ir_type *x = shape_operand(s, 0);
+    const ir_type *x = shape_operand(s, IR_IN(group_norm, x));
     int64_t channels = 0;
     if (!check_groups(s, a->groups, a->eps, false, &channels)) return false;
     shape_set(out, x->rank, x->dim);
@@ -329,27 +349,29 @@ SHAPE_RULE(group_stats) {
     const struct ir_attrs_stats *a = SHAPE_ATTRS(s, stats);
     int64_t channels = 0;
     if (!check_groups(s, a->groups, a->eps, true, &channels)) return false;
-    shape_set(out, 3, (int64_t[]){shape_operand(s, 0)->dim[0], 2, ir_round_block(channels)});
+    shape_set(
+        out, 3,
+        (int64_t[]){shape_operand(s, IR_IN(group_stats, x))->dim[0], 2, ir_round_block(channels)});
     return true;
 }
 
 SHAPE_RULE(norm_apply) {
-    const ir_type *x = shape_operand(s, 0);
-    if (!shape_is_float(s, 0)) return false;
-    if (x->rank < 2) return shape_expected(s, 0, "[B,C,...]");
+    const ir_type *x = shape_operand(s, IR_IN(norm_apply, x));
+    if (!shape_is_float(s, IR_IN(norm_apply, x))) return false;
+    if (x->rank < 2) return shape_expected(s, IR_IN(norm_apply, x), "[B,C,...]");
     shape_set(out, x->rank, x->dim);
-    return check_stats(s, 1, x->dim[0], x->dim[1]);
+    return check_stats(s, IR_IN(norm_apply, stats), x->dim[0], x->dim[1]);
 }
 
 SHAPE_RULE(layer_norm) {
-    const ir_type *x = shape_operand(s, 0);
-    if (!shape_is_float(s, 0)) return false;
-    if (x->rank < 1) return shape_expected(s, 0, "at least one dimension");
+    const ir_type *x = shape_operand(s, IR_IN(layer_norm, x));
+    if (!shape_is_float(s, IR_IN(layer_norm, x))) return false;
+    if (x->rank < 1) return shape_expected(s, IR_IN(layer_norm, x), "at least one dimension");
     shape_set(out, x->rank, x->dim);
     int64_t n = x->dim[x->rank - 1];
     bool fine = check_eps(s, SHAPE_ATTRS(s, norm)->eps);
-    fine &= shape_is_vector(s, 1, n, true);
-    fine &= shape_is_vector(s, 2, n, true);
+    fine &= shape_is_vector(s, IR_IN(layer_norm, gamma), n, true);
+    fine &= shape_is_vector(s, IR_IN(layer_norm, beta), n, true);
     return fine;
 }
 
@@ -365,19 +387,20 @@ static bool check_table(const ir_shape *s, uint32_t i, int64_t least_rows, int64
 }
 
 SHAPE_RULE(embedding) {
-    enum { IDS, TABLE, POSITION };
-    const ir_type *ids = shape_operand(s, IDS), *table = shape_operand(s, TABLE);
+    const ir_type *ids = shape_operand(s, IR_IN(embedding, ids)),
+                  *table = shape_operand(s, IR_IN(embedding, table));
     int64_t n = SHAPE_ATTRS(s, embedding)->n;
     if (ids->dtype != IR_i32 || ids->rank < 1 || ids->rank > 2)
-        return shape_expected(s, IDS, "i32[B] or i32[B,T]");
-    if (table->rank != 2) return shape_expected(s, TABLE, "[V,C]");
+        return shape_expected(s, IR_IN(embedding, ids), "i32[B] or i32[B,T]");
+    if (table->rank != 2) return shape_expected(s, IR_IN(embedding, table), "[V,C]");
     if (!shape_in(s, "n", n, 0, table->dim[1])) return false;
     bool padded = n != 0;
     if (!padded) n = table->dim[1];
-    bool fine = check_table(s, TABLE, 1, n, padded);
-    if (shape_operand(s, POSITION)) {
-        if (ids->rank != 2) fine = shape_expected(s, IDS, "i32[B,T], as there are positions");
-        fine &= check_table(s, POSITION, ids->dim[ids->rank - 1], n, padded);
+    bool fine = check_table(s, IR_IN(embedding, table), 1, n, padded);
+    if (shape_operand(s, IR_IN(embedding, position))) {
+        if (ids->rank != 2)
+            fine = shape_expected(s, IR_IN(embedding, ids), "i32[B,T], as there are positions");
+        fine &= check_table(s, IR_IN(embedding, position), ids->dim[ids->rank - 1], n, padded);
     }
     shape_set(out, ids->rank, ids->dim);
     out->dim[out->rank++] = n;
@@ -385,24 +408,28 @@ SHAPE_RULE(embedding) {
 }
 
 SHAPE_RULE(select_row) {
-    const ir_type *x = shape_operand(s, 0), *ids = shape_operand(s, 1);
-    if (!shape_is_rank(s, 0, 3) ||
+    const ir_type *x = shape_operand(s, IR_IN(select_row, x)),
+                  *ids = shape_operand(s, IR_IN(select_row, ids));
+    if (!shape_is_rank(s, IR_IN(select_row, x), 3) ||
         !shape_in(s, "id", SHAPE_ATTRS(s, select_row)->id, -1, INT32_MAX))
         return false;
     if (ids->dtype != IR_i32 || ids->rank != 2 || ids->dim[0] != x->dim[0] ||
         ids->dim[1] != x->dim[1])
-        return shape_expected(s, 1, "i32[%lld,%lld]", (long long)x->dim[0], (long long)x->dim[1]);
+        return shape_expected(s, IR_IN(select_row, ids), "i32[%lld,%lld]", (long long)x->dim[0],
+                              (long long)x->dim[1]);
     shape_set(out, 2, (int64_t[]){x->dim[0], x->dim[2]});
     return true;
 }
 
 SHAPE_RULE(timestep_embedding) {
     const struct ir_attrs_timestep *a = SHAPE_ATTRS(s, timestep);
-    if (!shape_is_rank(s, 0, 1) || !shape_in(s, "dim", a->dim, 2, SHAPE_WINDOW_MAX)) return false;
+    if (!shape_is_rank(s, IR_IN(timestep_embedding, t), 1) ||
+        !shape_in(s, "dim", a->dim, 2, SHAPE_WINDOW_MAX))
+        return false;
     if (!((double)(a->dim / 2) - a->shift > 0.0))
         return shape_fault(s, "attribute 'shift' is not below dim / 2");
     if (!(a->max_period > 0.0)) return shape_fault(s, "attribute 'max_period' is not positive");
-    shape_set(out, 2, (int64_t[]){shape_operand(s, 0)->dim[0], a->dim});
+    shape_set(out, 2, (int64_t[]){shape_operand(s, IR_IN(timestep_embedding, t))->dim[0], a->dim});
     return true;
 }
 
@@ -410,8 +437,9 @@ SHAPE_RULE(timestep_embedding) {
 
 SHAPE_RULE(resize_nearest) {
     const ir_i2 *size = &SHAPE_ATTRS(s, size)->size;
-    const ir_type *x = shape_operand(s, 0);
-    if (!shape_is_rank(s, 0, 4) || !shape_in(s, "size", size->v[0], 1, SHAPE_WINDOW_MAX) ||
+    const ir_type *x = shape_operand(s, IR_IN(resize_nearest, x));
+    if (!shape_is_rank(s, IR_IN(resize_nearest, x), 4) ||
+        !shape_in(s, "size", size->v[0], 1, SHAPE_WINDOW_MAX) ||
         !shape_in(s, "size", size->v[1], 1, SHAPE_WINDOW_MAX))
         return false;
     shape_set(out, 4, (int64_t[]){x->dim[0], x->dim[1], size->v[0], size->v[1]});
@@ -421,8 +449,8 @@ SHAPE_RULE(resize_nearest) {
 /* A window lies at least partly on the image, so that a maximum is never over nothing. */
 static bool pool(const ir_shape *s, ir_type *out) {
     const struct ir_attrs_pool *a = SHAPE_ATTRS(s, pool);
-    const ir_type *x = shape_operand(s, 0);
-    bool fine = shape_is_rank(s, 0, 4);
+    const ir_type *x = shape_operand(s, IR_IN(max_pool2d, x));
+    bool fine = shape_is_rank(s, IR_IN(max_pool2d, x), 4);
     for (int i = 0; i < 2; i++) {
         fine &= shape_in(s, "kernel", a->kernel.v[i], 1, SHAPE_WINDOW_MAX);
         fine &= shape_in(s, "stride", a->stride.v[i], 1, SHAPE_WINDOW_MAX);
@@ -462,12 +490,13 @@ static bool check_tokens(const ir_shape *s, uint32_t i, int64_t heads) {
 }
 
 SHAPE_RULE(attention) {
-    const ir_type *q = shape_operand(s, 0), *k = shape_operand(s, 1), *v = shape_operand(s, 2);
-    if (!check_tokens(s, 0, SHAPE_ATTRS(s, attention)->heads)) return false;
+    const ir_type *q = shape_operand(s, IR_IN(attention, q)),
+                  *k = shape_operand(s, IR_IN(attention, k));
+    if (!check_tokens(s, IR_IN(attention, q), SHAPE_ATTRS(s, attention)->heads)) return false;
     bool fine = true;
     int64_t length = k->rank == 3 ? k->dim[1] : 0;
-    for (uint32_t i = 1; i <= 2; i++) {
-        const ir_type *t = i == 1 ? k : v;
+    for (uint32_t i = IR_IN(attention, k); i <= IR_IN(attention, v); i++) {
+        const ir_type *t = shape_operand(s, i);
         if (t->dtype == IR_i32 || t->rank != 3 || (t->dim[0] != q->dim[0] && t->dim[0] != 1) ||
             t->dim[1] != length || t->dim[2] != q->dim[2])
             fine = shape_expected(s, i, "f32[%lld,%lld,%lld]", (long long)q->dim[0],
@@ -496,17 +525,17 @@ static ir_type packed_values(ir_precision p, int64_t b, int64_t heads, int64_t s
 }
 
 SHAPE_RULE(pack_k) {
-    const ir_type *k = shape_operand(s, 0);
+    const ir_type *k = shape_operand(s, IR_IN(pack_k, k));
     const struct ir_attrs_heads *a = SHAPE_ATTRS(s, heads);
-    if (!check_tokens(s, 0, a->heads)) return false;
+    if (!check_tokens(s, IR_IN(pack_k, k), a->heads)) return false;
     *out = packed_keys(a->precision, k->dim[0], a->heads, k->dim[1], k->dim[2] / a->heads);
     return true;
 }
 
 SHAPE_RULE(pack_v) {
-    const ir_type *v = shape_operand(s, 0);
+    const ir_type *v = shape_operand(s, IR_IN(pack_v, v));
     const struct ir_attrs_heads *a = SHAPE_ATTRS(s, heads);
-    if (!check_tokens(s, 0, a->heads)) return false;
+    if (!check_tokens(s, IR_IN(pack_v, v), a->heads)) return false;
     *out = packed_values(a->precision, v->dim[0], a->heads, v->dim[1], v->dim[2] / a->heads);
     return true;
 }
@@ -528,14 +557,17 @@ static bool check_packed(const ir_shape *s, uint32_t i, ir_type want) {
 
 SHAPE_RULE(attention_tiled) {
     const struct ir_attrs_attention_tiled *a = SHAPE_ATTRS(s, attention_tiled);
-    const ir_type *q = shape_operand(s, 0);
-    if (!check_tokens(s, 0, a->heads) || !shape_in(s, "kv_len", a->kv_len, 1, IR_MAX_ELEMENTS))
+    const ir_type *q = shape_operand(s, IR_IN(attention_tiled, q));
+    if (!check_tokens(s, IR_IN(attention_tiled, q), a->heads) ||
+        !shape_in(s, "kv_len", a->kv_len, 1, IR_MAX_ELEMENTS))
         return false;
     bool fine = shape_in(s, "q_block", a->q_block, 0, SHAPE_WINDOW_MAX);
     fine &= shape_in(s, "kv_block", a->kv_block, 0, SHAPE_WINDOW_MAX);
     int64_t width = q->dim[2] / a->heads;
-    fine &= check_packed(s, 1, packed_keys(a->precision, q->dim[0], a->heads, a->kv_len, width));
-    fine &= check_packed(s, 2, packed_values(a->precision, q->dim[0], a->heads, a->kv_len, width));
+    fine &= check_packed(s, IR_IN(attention_tiled, kp),
+                         packed_keys(a->precision, q->dim[0], a->heads, a->kv_len, width));
+    fine &= check_packed(s, IR_IN(attention_tiled, vp),
+                         packed_values(a->precision, q->dim[0], a->heads, a->kv_len, width));
     shape_set(out, 3, q->dim);
     return fine;
 }
@@ -543,19 +575,21 @@ SHAPE_RULE(attention_tiled) {
 /* ---- weight packing ---- */
 
 SHAPE_RULE(pack_conv_weight) {
-    const ir_type *w = shape_operand(s, 0);
-    if (!shape_is_float(s, 0)) return false;
-    if (w->rank != 2 && w->rank != 4) return shape_expected(s, 0, "[N,K] or [N,C,kh,kw]");
+    const ir_type *w = shape_operand(s, IR_IN(pack_conv_weight, w));
+    if (!shape_is_float(s, IR_IN(pack_conv_weight, w))) return false;
+    if (w->rank != 2 && w->rank != 4)
+        return shape_expected(s, IR_IN(pack_conv_weight, w), "[N,K] or [N,C,kh,kw]");
     int64_t kh = w->rank == 4 ? w->dim[2] : 1, kw = w->rank == 4 ? w->dim[3] : 1;
     *out = packed_filter(SHAPE_ATTRS(s, pack)->precision, w->dim[0], w->dim[1], kh, kw);
     return true;
 }
 
 SHAPE_RULE(pack_winograd_weight) {
-    const ir_type *w = shape_operand(s, 0);
+    const ir_type *w = shape_operand(s, IR_IN(pack_winograd_weight, w));
     int64_t m = SHAPE_ATTRS(s, tile)->tile;
-    if (!shape_is_float(s, 0) || !check_tile(s, m)) return false;
-    if (w->rank != 4 || w->dim[2] != 3 || w->dim[3] != 3) return shape_expected(s, 0, "[N,C,3,3]");
+    if (!shape_is_float(s, IR_IN(pack_winograd_weight, w)) || !check_tile(s, m)) return false;
+    if (w->rank != 4 || w->dim[2] != 3 || w->dim[3] != 3)
+        return shape_expected(s, IR_IN(pack_winograd_weight, w), "[N,C,3,3]");
     shape_set(
         out, 5,
         (int64_t[]){(m + 2) * (m + 2), blocks(w->dim[0]), blocks(w->dim[1]), IR_BLOCK, IR_BLOCK});
@@ -563,22 +597,23 @@ SHAPE_RULE(pack_winograd_weight) {
 }
 
 SHAPE_RULE(phase_filter) {
-    const ir_type *w = shape_operand(s, 0);
-    if (!shape_is_float(s, 0)) return false;
-    if (w->rank != 4 || w->dim[2] != 3 || w->dim[3] != 3) return shape_expected(s, 0, "[N,C,3,3]");
+    const ir_type *w = shape_operand(s, IR_IN(phase_filter, w));
+    if (!shape_is_float(s, IR_IN(phase_filter, w))) return false;
+    if (w->rank != 4 || w->dim[2] != 3 || w->dim[3] != 3)
+        return shape_expected(s, IR_IN(phase_filter, w), "[N,C,3,3]");
     shape_set(out, 4, (int64_t[]){4 * ir_round_block(w->dim[0]), w->dim[1], 2, 2});
     return true;
 }
 
 SHAPE_RULE(pack_vector) {
-    if (!shape_is_rank(s, 0, 1)) return false;
-    shape_set(out, 1, (int64_t[]){ir_round_block(shape_operand(s, 0)->dim[0])});
+    if (!shape_is_rank(s, IR_IN(pack_vector, v), 1)) return false;
+    shape_set(out, 1, (int64_t[]){ir_round_block(shape_operand(s, IR_IN(pack_vector, v))->dim[0])});
     return true;
 }
 
 SHAPE_RULE(pack_table) {
-    const ir_type *t = shape_operand(s, 0);
-    if (!shape_is_rank(s, 0, 2)) return false;
+    const ir_type *t = shape_operand(s, IR_IN(pack_table, t));
+    if (!shape_is_rank(s, IR_IN(pack_table, t), 2)) return false;
     shape_set(out, 2, (int64_t[]){t->dim[0], ir_round_block(t->dim[1])});
     return true;
 }

@@ -12,7 +12,7 @@
 
 typedef void eval_fn(const ir_eval_args *, ir_tensor *);
 static eval_fn *const eval_table[IR_OP_COUNT] = {
-#define OP(name, operands, attrs, levels, flags, summary) ir_eval_##name,
+#define OP(name, ...) ir_eval_##name,
 #include "ir/ops.def"
 #undef OP
 };

@@ -16,8 +16,7 @@ typedef struct ir_eval_args {
     const ir_tensor *in[IR_MAX_OPERANDS]; /* NULL: absent operand */
 } ir_eval_args;
 
-#define OP(name, operands, attrs, levels, flags, summary)                                          \
-    void ir_eval_##name(const ir_eval_args *a, ir_tensor *out);
+#define OP(name, ...) void ir_eval_##name(const ir_eval_args *a, ir_tensor *out);
 #include "ir/ops.def"
 #undef OP
 

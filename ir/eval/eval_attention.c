@@ -25,7 +25,7 @@ void ir_eval_softmax(const ir_eval_args *a, ir_tensor *out) {
             m = t->rank > 1 ? t->dim[t->rank - 2] : 1;
     double *x = base_alloc((size_t)n * sizeof *x);
     for (int64_t r = 0; r < rows; r++) {
-        for (int64_t i = 0; i < n; i++) x[i] = (double)a->in[0]->data[r * n + i];
+        for (int64_t i = 0; i < n; i++) x[i] = (double)a->in[IR_IN(softmax, x)]->data[r * n + i];
         double sum = exponentials(x, visible(causal, r % m, n), n);
         for (int64_t i = 0; i < n; i++) out->data[r * n + i] = (float)(x[i] / sum);
     }
@@ -88,7 +88,7 @@ static void attend(const head *h, const float *q, float *y) {
  * b mod theirs. */
 void ir_eval_attention(const ir_eval_args *a, ir_tensor *out) {
     const struct ir_attrs_attention *at = IR_ATTRS(a->node, attention);
-    const ir_type *tq = &a->in[0]->type, *tk = &a->in[1]->type;
+    const ir_type *tq = &a->in[IR_IN(attention, q)]->type, *tk = &a->in[IR_IN(attention, k)]->type;
     int64_t width = tq->dim[2], s_count = tk->dim[1];
     head one = head_new(at->precision, tq, at->heads, s_count, at->scale, at->causal);
     for (int64_t b = 0; b < tq->dim[0]; b++)
@@ -98,11 +98,12 @@ void ir_eval_attention(const ir_eval_args *a, ir_tensor *out) {
             for (int64_t s = 0; s < s_count; s++)
                 for (int64_t i = 0; i < one.d; i++) {
                     int64_t x = from + s * width + i;
-                    ir_columns_set(&one.kt, ir_panel_index(one.d, i, s), (double)a->in[1]->data[x]);
+                    ir_columns_set(&one.kt, ir_panel_index(one.d, i, s),
+                                   (double)a->in[IR_IN(attention, k)]->data[x]);
                     ir_columns_set(&one.v, ir_panel_index(s_count, s, i),
-                                   (double)a->in[2]->data[x]);
+                                   (double)a->in[IR_IN(attention, v)]->data[x]);
                 }
-            attend(&one, a->in[0]->data + to, out->data + to);
+            attend(&one, a->in[IR_IN(attention, q)]->data + to, out->data + to);
         }
     head_free(&one);
 }
@@ -139,20 +140,24 @@ static void read_bf16_head(const head *h, const float *k, const ir_type *tk, con
 /* The same over packed keys and values; S is kv_len. */
 void ir_eval_attention_tiled(const ir_eval_args *a, ir_tensor *out) {
     const struct ir_attrs_attention_tiled *at = IR_ATTRS(a->node, attention_tiled);
-    const ir_type *tq = &a->in[0]->type, *tk = &a->in[1]->type, *tv = &a->in[2]->type;
+    const ir_type *tq = &a->in[IR_IN(attention_tiled, q)]->type,
+                  *tk = &a->in[IR_IN(attention_tiled, kp)]->type,
+                  *tv = &a->in[IR_IN(attention_tiled, vp)]->type;
     int64_t head_k = ir_type_elements(tk) / (tk->dim[0] * at->heads);
     int64_t head_v = ir_type_elements(tv) / (tv->dim[0] * at->heads);
     head one = head_new(at->precision, tq, at->heads, at->kv_len, at->scale, at->causal);
     for (int64_t b = 0; b < tq->dim[0]; b++)
         for (int64_t h = 0; h < at->heads; h++) {
-            const float *k = a->in[1]->data + (b % tk->dim[0] * at->heads + h) * head_k;
-            const float *v = a->in[2]->data + (b % tv->dim[0] * at->heads + h) * head_v;
+            const float *k =
+                a->in[IR_IN(attention_tiled, kp)]->data + (b % tk->dim[0] * at->heads + h) * head_k;
+            const float *v =
+                a->in[IR_IN(attention_tiled, vp)]->data + (b % tv->dim[0] * at->heads + h) * head_v;
             if (at->precision == IR_PRECISION_F32)
                 read_head(&one, k, v);
             else
                 read_bf16_head(&one, k, tk, v, tv);
             int64_t at_q = b * tq->dim[1] * tq->dim[2] + h * one.d;
-            attend(&one, a->in[0]->data + at_q, out->data + at_q);
+            attend(&one, a->in[IR_IN(attention_tiled, q)]->data + at_q, out->data + at_q);
         }
     head_free(&one);
 }

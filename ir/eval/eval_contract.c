@@ -69,7 +69,8 @@ static int64_t *axis_map(int64_t taps, int64_t out, int64_t stride, int64_t pad,
 }
 
 void ir_eval_conv_image(const ir_eval_args *a, ir_act pre_act, int64_t b, double *image) {
-    const ir_tensor *x = a->in[0], *x1 = a->in[3], *norm = a->in[4];
+    const ir_tensor *x = a->in[IR_IN(conv2d, x)], *x1 = a->in[IR_IN(conv2d, x1)],
+                    *norm = a->in[IR_IN(conv2d, norm)];
     int64_t p = x->type.dim[2] * x->type.dim[3], c0 = x->type.dim[1], c1 = x1 ? x1->type.dim[1] : 0;
     for (int64_t c = 0; c < c0 + c1; c++) {
         const float *src = c < c0 ? x->data + (b * c0 + c) * p : x1->data + (b * c1 + c - c0) * p;
@@ -105,7 +106,8 @@ static void conv_columns(const conv *v, const double *image, double *cols, int64
 
 void ir_eval_conv_finish(const ir_eval_args *a, ir_act act, int64_t b, int64_t n, const double *sum,
                          int64_t first, int64_t count, ir_tensor *out) {
-    const ir_tensor *bias = a->in[2], *tbias = a->in[5], *residual = a->in[6];
+    const ir_tensor *bias = a->in[IR_IN(conv2d, bias)], *tbias = a->in[IR_IN(conv2d, tbias)],
+                    *residual = a->in[IR_IN(conv2d, residual)];
     const int64_t *y = out->type.dim;
     int64_t at = (b * y[1] + n) * y[2] * y[3] + first;
     double add = bias ? (double)bias->data[n] : 0;
@@ -121,7 +123,8 @@ void ir_eval_conv_finish(const ir_eval_args *a, ir_act act, int64_t b, int64_t n
 }
 
 void ir_eval_conv2d(const ir_eval_args *a, ir_tensor *out) {
-    const ir_type *x = &a->in[0]->type, *w = &a->in[1]->type, *y = &out->type;
+    const ir_type *x = &a->in[IR_IN(conv2d, x)]->type, *w = &a->in[IR_IN(conv2d, w)]->type,
+                  *y = &out->type;
     conv v = {.at = IR_ATTRS(a->node, conv2d),
               .c = x->dim[1],
               .h = x->dim[2],
@@ -131,7 +134,7 @@ void ir_eval_conv2d(const ir_eval_args *a, ir_tensor *out) {
               .n = y->dim[1],
               .oh = y->dim[2],
               .ow = y->dim[3]};
-    if (a->in[3]) v.c += a->in[3]->type.dim[1];
+    if (a->in[IR_IN(conv2d, x1)]) v.c += a->in[IR_IN(conv2d, x1)]->type.dim[1];
     bool resized = v.at->upsample.v[0] > 0;
     v.row = axis_map(v.kh, v.oh, v.at->stride.v[0], v.at->pad.v[0], v.h,
                      resized ? v.at->upsample.v[0] : v.h);
@@ -141,7 +144,7 @@ void ir_eval_conv2d(const ir_eval_args *a, ir_tensor *out) {
     ir_precision precision = v.at->precision;
     int64_t k_count = v.c * v.kh * v.kw, pixels = v.oh * v.ow, run = run_length(k_count, pixels);
     int64_t size = v.c * v.h * v.w;
-    ir_filter filter = ir_eval_filter(a->in[1], v.n, v.c);
+    ir_filter filter = ir_eval_filter(a->in[IR_IN(conv2d, w)], v.n, v.c);
     double *image = base_alloc((size_t)size * 2 * sizeof *image), *upper = image + size;
     ir_columns cols = ir_columns_new(precision, k_count, run);
     filter_row row = row_new(k_count);
@@ -223,26 +226,28 @@ static void geglu_rows(const float *x, int64_t rows, int64_t k_count, ir_precisi
 }
 
 void ir_eval_linear(const ir_eval_args *a, ir_tensor *out) {
-    const ir_tensor *x = a->in[0];
+    const ir_tensor *x = a->in[IR_IN(linear, x)];
     const struct ir_attrs_linear *at = IR_ATTRS(a->node, linear);
     int64_t k_count = x->type.dim[x->type.rank - 1], width = out->type.dim[out->type.rank - 1];
     int64_t rows = ir_type_elements(&x->type) / k_count;
     if (at->geglu)
-        geglu_rows(x->data, rows, k_count, at->precision, a->in[1], a->in[2], width, out->data);
+        geglu_rows(x->data, rows, k_count, at->precision, a->in[IR_IN(linear, w)],
+                   a->in[IR_IN(linear, bias)], width, out->data);
     else
-        linear_rows(x->data, rows, k_count, at->precision, a->in[1], width, a->in[2], a->in[3],
-                    at->act, out->data);
+        linear_rows(x->data, rows, k_count, at->precision, a->in[IR_IN(linear, w)], width,
+                    a->in[IR_IN(linear, bias)], a->in[IR_IN(linear, residual)], at->act, out->data);
 }
 
 void ir_eval_feed_forward(const ir_eval_args *a, ir_tensor *out) {
-    enum { X, W1, W2, B1, B2, RESIDUAL };
-    const ir_tensor *x = a->in[X];
+    const ir_tensor *x = a->in[IR_IN(feed_forward, x)];
     const struct ir_attrs_feed_forward *at = IR_ATTRS(a->node, feed_forward);
     int64_t k_count = x->type.dim[x->type.rank - 1], rows = ir_type_elements(&x->type) / k_count;
     float *hidden = base_alloc((size_t)(rows * at->hidden) * sizeof *hidden);
-    geglu_rows(x->data, rows, k_count, at->precision, a->in[W1], a->in[B1], at->hidden, hidden);
-    linear_rows(hidden, rows, at->hidden, at->precision, a->in[W2], at->n, a->in[B2],
-                a->in[RESIDUAL], IR_ACT_NONE, out->data);
+    geglu_rows(x->data, rows, k_count, at->precision, a->in[IR_IN(feed_forward, w1)],
+               a->in[IR_IN(feed_forward, b1)], at->hidden, hidden);
+    linear_rows(hidden, rows, at->hidden, at->precision, a->in[IR_IN(feed_forward, w2)], at->n,
+                a->in[IR_IN(feed_forward, b2)], a->in[IR_IN(feed_forward, residual)], IR_ACT_NONE,
+                out->data);
     base_free(hidden);
 }
 
@@ -265,7 +270,8 @@ static int64_t batch_of(const ir_type *t, const ir_type *out, int64_t index) {
 
 /* scale * a b, or a b^T; a [..., M, K], b [..., K, N] ([..., N, K]). */
 void ir_eval_matmul(const ir_eval_args *a, ir_tensor *out) {
-    const ir_type *ta = &a->in[0]->type, *tb = &a->in[1]->type, *ty = &out->type;
+    const ir_type *ta = &a->in[IR_IN(matmul, a)]->type, *tb = &a->in[IR_IN(matmul, b)]->type,
+                  *ty = &out->type;
     const struct ir_attrs_matmul *at = IR_ATTRS(a->node, matmul);
     int64_t m_count = ty->dim[ty->rank - 2], n_count = ty->dim[ty->rank - 1],
             k_count = ta->dim[ta->rank - 1];
@@ -275,8 +281,8 @@ void ir_eval_matmul(const ir_eval_args *a, ir_tensor *out) {
     double *row = base_alloc((size_t)k_count * sizeof *row),
            *sum = base_alloc((size_t)n_count * sizeof *sum);
     for (int64_t i = 0; i < batches; i++) {
-        const float *ma = a->in[0]->data + batch_of(ta, ty, i) * m_count * k_count;
-        const float *mb = a->in[1]->data + batch_of(tb, ty, i) * k_count * n_count;
+        const float *ma = a->in[IR_IN(matmul, a)]->data + batch_of(ta, ty, i) * m_count * k_count;
+        const float *mb = a->in[IR_IN(matmul, b)]->data + batch_of(tb, ty, i) * k_count * n_count;
         float *my = out->data + i * m_count * n_count;
         for (int64_t k = 0; k < k_count; k++)
             for (int64_t n = 0; n < n_count; n++)

@@ -30,25 +30,26 @@ static void swap_axes(const float *x, float *y, int64_t outer, int64_t m, int64_
 /* Between c16 image and c16 tokens the channel axis moves, [B,C,H,W] <-> [B,H*W,C]; everything else
  * is a reshape. */
 void ir_eval_view(const ir_eval_args *a, ir_tensor *out) {
-    const ir_type *x = ir_typeof(a->f, a->node->operand[0]), *y = &a->node->type;
+    const ir_type *x = ir_typeof(a->f, a->node->operand[IR_IN(view, x)]), *y = &a->node->type;
     bool blocked = x->layout == IR_C16 && y->layout == IR_C16;
     if (blocked && x->rank == 4 && y->rank == 3)
-        swap_axes(a->in[0]->data, out->data, x->dim[0], x->dim[1], x->dim[2] * x->dim[3]);
+        swap_axes(a->in[IR_IN(view, x)]->data, out->data, x->dim[0], x->dim[1],
+                  x->dim[2] * x->dim[3]);
     else if (blocked && x->rank == 3 && y->rank == 4)
-        swap_axes(a->in[0]->data, out->data, x->dim[0], x->dim[1], x->dim[2]);
+        swap_axes(a->in[IR_IN(view, x)]->data, out->data, x->dim[0], x->dim[1], x->dim[2]);
     else
         same_order(a, out);
 }
 
 /* Result axis i is operand axis perm[i]. */
 void ir_eval_transpose(const ir_eval_args *a, ir_tensor *out) {
-    const ir_type *x = &a->in[0]->type, *y = &out->type;
+    const ir_type *x = &a->in[IR_IN(transpose, x)]->type, *y = &out->type;
     const ir_dims *perm = &IR_ATTRS(a->node, transpose)->perm;
     int64_t own[IR_MAX_RANK], stride[IR_MAX_RANK], index[IR_MAX_RANK] = {0}, step = 1,
                                                    n = ir_type_elements(y);
     for (uint32_t i = x->rank; i-- > 0; step *= x->dim[i]) own[i] = step;
     for (uint32_t i = 0; i < y->rank; i++) stride[i] = own[perm->v[i]];
-    const float *from = a->in[0]->data;
+    const float *from = a->in[IR_IN(transpose, x)]->data;
     for (int64_t e = 0; e < n; e++) {
         out->data[e] = *from;
         for (uint32_t i = y->rank; i-- > 0;) {
@@ -81,18 +82,19 @@ void ir_eval_concat(const ir_eval_args *a, ir_tensor *out) {
 
 void ir_eval_slice(const ir_eval_args *a, ir_tensor *out) {
     const struct ir_attrs_slice *at = IR_ATTRS(a->node, slice);
-    const ir_type *x = &a->in[0]->type;
+    const ir_type *x = &a->in[IR_IN(slice, x)]->type;
     int64_t inner = extent(x, at->axis + 1, x->rank), n = at->count * inner;
     for (int64_t o = 0; o < extent(x, 0, at->axis); o++) {
         int64_t from = (o * x->dim[at->axis] + at->start) * inner;
-        memcpy(out->data + o * n, a->in[0]->data + from, (size_t)n * sizeof(float));
+        memcpy(out->data + o * n, a->in[IR_IN(slice, x)]->data + from, (size_t)n * sizeof(float));
     }
 }
 
 /* Rows of the table by id, ids outside it read the nearest row; + row t of position. Tables may be
  * padded on the right. */
 void ir_eval_embedding(const ir_eval_args *a, ir_tensor *out) {
-    const ir_tensor *ids = a->in[0], *table = a->in[1], *position = a->in[2];
+    const ir_tensor *ids = a->in[IR_IN(embedding, ids)], *table = a->in[IR_IN(embedding, table)],
+                    *position = a->in[IR_IN(embedding, position)];
     int64_t n = out->type.dim[out->type.rank - 1], rows = ir_type_elements(&ids->type);
     int64_t tokens = ids->type.rank > 1 ? ids->type.dim[ids->type.rank - 1] : 1;
     double last = (double)(table->type.dim[0] - 1);
@@ -108,7 +110,7 @@ void ir_eval_embedding(const ir_eval_args *a, ir_tensor *out) {
 
 /* One row of tokens for each first index: see attrs.def. */
 void ir_eval_select_row(const ir_eval_args *a, ir_tensor *out) {
-    const ir_tensor *x = a->in[0], *ids = a->in[1];
+    const ir_tensor *x = a->in[IR_IN(select_row, x)], *ids = a->in[IR_IN(select_row, ids)];
     int64_t wanted = IR_ATTRS(a->node, select_row)->id, tokens = x->type.dim[1], n = x->type.dim[2];
     for (int64_t b = 0; b < x->type.dim[0]; b++) {
         const float *id = ids->data + b * tokens;
@@ -126,13 +128,15 @@ void ir_eval_select_row(const ir_eval_args *a, ir_tensor *out) {
  * its sine, is what shows in the result. */
 void ir_eval_timestep_embedding(const ir_eval_args *a, ir_tensor *out) {
     const struct ir_attrs_timestep *at = IR_ATTRS(a->node, timestep);
-    int64_t half = at->dim / 2, count = ir_type_elements(&a->in[0]->type);
+    int64_t half = at->dim / 2,
+            count = ir_type_elements(&a->in[IR_IN(timestep_embedding, t)]->type);
     int64_t sines = at->flip ? half : 0, cosines = at->flip ? 0 : half;
     for (int64_t b = 0; b < out->type.dim[0]; b++)
         for (int64_t i = 0; i < half; i++) {
             float exponent = (float)-log(at->max_period) * (float)i;
             exponent = exponent / (float)((double)half - at->shift);
-            float angle = a->in[0]->data[b % count] * (float)exp((double)exponent);
+            float angle =
+                a->in[IR_IN(timestep_embedding, t)]->data[b % count] * (float)exp((double)exponent);
             angle = (float)at->scale * angle;
             out->data[b * at->dim + sines + i] = (float)sin((double)angle);
             out->data[b * at->dim + cosines + i] = (float)cos((double)angle);

@@ -163,7 +163,8 @@ void ir_eval_ew(const ir_eval_args *a, ir_tensor *out) {
 static void eval_one(const ir_eval_args *a, ir_tensor *out) {
     ir_expr_step steps[3] = {{.kind = IR_EXPR_OPERAND, .operand = 0}};
     uint32_t count = 1;
-    if (a->in[1]) steps[count++] = (ir_expr_step){.kind = IR_EXPR_OPERAND, .operand = 1};
+    if (a->in[IR_IN(add, b)])
+        steps[count++] = (ir_expr_step){.kind = IR_EXPR_OPERAND, .operand = IR_IN(add, b)};
     steps[count++] = (ir_expr_step){.kind = IR_EXPR_OP, .op = a->node->op};
     eval_steps(a, out, steps, count);
 }
@@ -194,14 +195,14 @@ void ir_eval_affine(const ir_eval_args *a, ir_tensor *out) {
     const struct ir_attrs_affine *at = IR_ATTRS(a->node, affine);
     int64_t n = ir_type_elements(&out->type);
     for (int64_t i = 0; i < n; i++)
-        out->data[i] = (float)((double)a->in[0]->data[i] * at->mul + at->add);
+        out->data[i] = (float)((double)a->in[IR_IN(affine, x)]->data[i] * at->mul + at->add);
 }
 
 void ir_eval_clamp(const ir_eval_args *a, ir_tensor *out) {
     const struct ir_attrs_clamp *at = IR_ATTRS(a->node, clamp);
     int64_t n = ir_type_elements(&out->type);
     for (int64_t i = 0; i < n; i++) {
-        double x = ir_eval_scalar(IR_OP_max, (double)a->in[0]->data[i], at->lo);
+        double x = ir_eval_scalar(IR_OP_max, (double)a->in[IR_IN(clamp, x)]->data[i], at->lo);
         out->data[i] = (float)ir_eval_scalar(IR_OP_min, x, at->hi);
     }
 }
@@ -211,7 +212,7 @@ void ir_eval_geglu(const ir_eval_args *a, ir_tensor *out) {
     int64_t n = out->type.dim[out->type.rank - 1], rows = ir_type_elements(&out->type) / n;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < n; i++) {
-            const float *x = a->in[0]->data + 2 * r * n + i;
+            const float *x = a->in[IR_IN(geglu, x)]->data + 2 * r * n + i;
             out->data[r * n + i] =
                 (float)((double)x[0] * ir_eval_scalar(IR_OP_gelu, (double)x[n], 0));
         }

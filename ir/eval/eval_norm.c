@@ -14,7 +14,10 @@ typedef struct groups {
 } groups;
 
 static groups groups_of(const ir_eval_args *a, int64_t count, double eps) {
-    groups g = {.x = a->in[0], .x1 = a->in[3], .eps = eps, .b = a->in[0]->type.dim[0]};
+    groups g = {.x = a->in[IR_IN(group_norm, x)],
+                .x1 = a->in[IR_IN(group_norm, x1)],
+                .eps = eps,
+                .b = a->in[IR_IN(group_norm, x)]->type.dim[0]};
     g.c = g.c0 = g.x->type.dim[1];
     if (g.x1) g.c += g.x1->type.dim[1];
     g.p = ir_type_elements(&g.x->type) / (g.b * g.c0);
@@ -49,7 +52,8 @@ void ir_eval_group_norm(const ir_eval_args *a, ir_tensor *out) {
     for (int64_t b = 0; b < g.b; b++)
         for (int64_t c = 0; c < g.c; c++) {
             if (c % g.size == 0) group_moments(&g, b, c, &mean, &rstd);
-            double gamma = (double)a->in[1]->data[c], beta = (double)a->in[2]->data[c];
+            double gamma = (double)a->in[IR_IN(group_norm, gamma)]->data[c],
+                   beta = (double)a->in[IR_IN(group_norm, beta)]->data[c];
             for (int64_t p = 0; p < g.p; p++) {
                 double y = ((double)channel(&g, b, c)[p] - mean) * rstd * gamma + beta;
                 out->data[(b * g.c + c) * g.p + p] = (float)ir_eval_act(at->act, y);
@@ -67,9 +71,10 @@ void ir_eval_group_stats(const ir_eval_args *a, ir_tensor *out) {
     for (int64_t b = 0; b < g.b; b++)
         for (int64_t c = 0; c < g.c; c++) {
             if (c % g.size == 0) group_moments(&g, b, c, &mean, &rstd);
-            double scale = (double)a->in[1]->data[c] * rstd;
+            double scale = (double)a->in[IR_IN(group_stats, gamma)]->data[c] * rstd;
             out->data[2 * b * lanes + c] = (float)scale;
-            out->data[(2 * b + 1) * lanes + c] = (float)((double)a->in[2]->data[c] - mean * scale);
+            out->data[(2 * b + 1) * lanes + c] =
+                (float)((double)a->in[IR_IN(group_stats, beta)]->data[c] - mean * scale);
         }
 }
 
@@ -80,10 +85,11 @@ void ir_eval_norm_apply(const ir_eval_args *a, ir_tensor *out) {
     for (int64_t b = 0; b < batches; b++)
         for (int64_t c = 0; c < channels; c++) {
             double scale, shift;
-            ir_eval_stats(a->in[1], b, c, &scale, &shift);
+            ir_eval_stats(a->in[IR_IN(norm_apply, stats)], b, c, &scale, &shift);
             for (int64_t p = 0; p < count; p++) {
                 int64_t i = (b * channels + c) * count + p;
-                out->data[i] = (float)ir_eval_act(act, (double)a->in[0]->data[i] * scale + shift);
+                out->data[i] = (float)ir_eval_act(
+                    act, (double)a->in[IR_IN(norm_apply, x)]->data[i] * scale + shift);
             }
         }
 }
@@ -101,7 +107,7 @@ void ir_eval_layer_norm(const ir_eval_args *a, ir_tensor *out) {
     double eps = IR_ATTRS(a->node, norm)->eps;
     int64_t n = out->type.dim[out->type.rank - 1], rows = ir_type_elements(&out->type) / n;
     for (int64_t r = 0; r < rows; r++) {
-        const float *x = a->in[0]->data + r * n;
+        const float *x = a->in[IR_IN(layer_norm, x)]->data + r * n;
         double mean = 0, var = 0;
         for (int64_t i = 0; i < n; i++) mean += (double)x[i];
         mean /= (double)n;
@@ -109,8 +115,8 @@ void ir_eval_layer_norm(const ir_eval_args *a, ir_tensor *out) {
         double rstd = 1 / sqrt(var / (double)n + eps);
         for (int64_t i = 0; i < n; i++) {
             double y = ((double)x[i] - mean) * rstd;
-            out->data[r * n + i] =
-                (float)(y * (double)a->in[1]->data[i] + (double)a->in[2]->data[i]);
+            out->data[r * n + i] = (float)(y * (double)a->in[IR_IN(layer_norm, gamma)]->data[i] +
+                                           (double)a->in[IR_IN(layer_norm, beta)]->data[i]);
         }
     }
 }

@@ -80,13 +80,13 @@ static void unpack_bf16_filter(const ir_tensor *w, float *hi, float *lo, int64_t
 }
 
 void ir_eval_pack_conv_weight(const ir_eval_args *a, ir_tensor *out) {
-    const ir_type *t = &a->in[0]->type;
+    const ir_type *t = &a->in[IR_IN(pack_conv_weight, w)]->type;
     ir_precision p = IR_ATTRS(a->node, pack)->precision;
     int64_t taps = t->rank == 4 ? t->dim[2] * t->dim[3] : 1;
     if (p == IR_PRECISION_F32)
-        pack_filter(a->in[0]->data, out->data, t->dim[0], t->dim[1], taps);
+        pack_filter(a->in[IR_IN(pack_conv_weight, w)]->data, out->data, t->dim[0], t->dim[1], taps);
     else
-        pack_bf16_filter(a->in[0]->data, out, t->dim[0], t->dim[1], p);
+        pack_bf16_filter(a->in[IR_IN(pack_conv_weight, w)]->data, out, t->dim[0], t->dim[1], p);
 }
 
 ir_filter ir_eval_filter(const ir_tensor *w, int64_t n, int64_t c) {
@@ -103,20 +103,21 @@ ir_filter ir_eval_filter(const ir_tensor *w, int64_t n, int64_t c) {
 }
 
 void ir_eval_pack_vector(const ir_eval_args *a, ir_tensor *out) {
-    memcpy(out->data, a->in[0]->data, (size_t)a->in[0]->type.dim[0] * sizeof(float));
+    memcpy(out->data, a->in[IR_IN(pack_vector, v)]->data,
+           (size_t)a->in[IR_IN(pack_vector, v)]->type.dim[0] * sizeof(float));
 }
 
 void ir_eval_pack_table(const ir_eval_args *a, ir_tensor *out) {
-    const ir_type *t = &a->in[0]->type;
+    const ir_type *t = &a->in[IR_IN(pack_table, t)]->type;
     for (int64_t v = 0; v < t->dim[0]; v++)
-        memcpy(out->data + v * out->type.dim[1], a->in[0]->data + v * t->dim[1],
+        memcpy(out->data + v * out->type.dim[1], a->in[IR_IN(pack_table, t)]->data + v * t->dim[1],
                (size_t)t->dim[1] * sizeof(float));
 }
 
 /* Keys or values for bf16: [B,heads,parts] times blocks of 32 of [rows][32], see ir_bf16_index. */
 static void pack_tokens_bf16(const ir_eval_args *a, ir_tensor *out, bool keys) {
     const struct ir_attrs_heads *at = IR_ATTRS(a->node, heads);
-    const ir_type *t = &a->in[0]->type, *y = &out->type;
+    const ir_type *t = &a->in[IR_IN(pack_k, k)]->type, *y = &out->type;
     int64_t s_count = t->dim[1], d = t->dim[2] / at->heads, rows = y->dim[4];
     int64_t part = y->dim[3] * rows * IR_BF16_BLOCK;
     float *dst = out->data;
@@ -124,8 +125,8 @@ static void pack_tokens_bf16(const ir_eval_args *a, ir_tensor *out, bool keys) {
         for (int64_t h = 0; h < at->heads; h++, dst += y->dim[2] * part)
             for (int64_t s = 0; s < s_count; s++)
                 for (int64_t i = 0; i < d; i++) {
-                    double lo,
-                        x = (double)a->in[0]->data[((b * s_count + s) * at->heads + h) * d + i];
+                    double lo, x = (double)a->in[IR_IN(pack_k, k)]
+                                       ->data[((b * s_count + s) * at->heads + h) * d + i];
                     int64_t to = keys ? ir_bf16_index(rows, s, i) : ir_bf16_index(rows, i, s);
                     dst[to] = (float)ir_eval_split(at->precision, x, &lo);
                     if (y->dim[2] == 2) dst[part + to] = (float)lo;
@@ -138,13 +139,13 @@ void ir_eval_pack_k(const ir_eval_args *a, ir_tensor *out) {
         pack_tokens_bf16(a, out, true);
         return;
     }
-    const ir_type *t = &a->in[0]->type;
+    const ir_type *t = &a->in[IR_IN(pack_k, k)]->type;
     int64_t heads = IR_ATTRS(a->node, heads)->heads, s_count = t->dim[1], d = t->dim[2] / heads;
     float *dst = out->data;
     for (int64_t b = 0; b < t->dim[0]; b++)
         for (int64_t h = 0; h < heads; h++)
             for (int64_t s = 0; s < s_count; s++, dst += d)
-                memcpy(dst, a->in[0]->data + ((b * s_count + s) * heads + h) * d,
+                memcpy(dst, a->in[IR_IN(pack_k, k)]->data + ((b * s_count + s) * heads + h) * d,
                        (size_t)d * sizeof *dst);
 }
 
@@ -154,15 +155,15 @@ void ir_eval_pack_v(const ir_eval_args *a, ir_tensor *out) {
         pack_tokens_bf16(a, out, false);
         return;
     }
-    const ir_type *t = &a->in[0]->type;
+    const ir_type *t = &a->in[IR_IN(pack_v, v)]->type;
     int64_t heads = IR_ATTRS(a->node, heads)->heads, s_count = t->dim[1], d = t->dim[2] / heads;
     float *dst = out->data;
     for (int64_t b = 0; b < t->dim[0]; b++)
         for (int64_t h = 0; h < heads; h++)
             for (int64_t sb = 0; sb < blocks(s_count); sb++)
                 for (int64_t i = 0; i < d; i++, dst += IR_BLOCK) {
-                    const float *src =
-                        a->in[0]->data + ((b * s_count + sb * IR_BLOCK) * heads + h) * d + i;
+                    const float *src = a->in[IR_IN(pack_v, v)]->data +
+                                       ((b * s_count + sb * IR_BLOCK) * heads + h) * d + i;
                     for (int64_t k = 0; k < in_block(s_count, sb); k++) dst[k] = src[k * heads * d];
                 }
 }

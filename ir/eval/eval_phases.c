@@ -13,12 +13,12 @@
 static const int FIRST[2][2] = {{0, 1}, {0, 2}}, LAST[2][2] = {{0, 2}, {1, 2}};
 
 void ir_eval_phase_filter(const ir_eval_args *a, ir_tensor *out) {
-    const ir_type *t = &a->in[0]->type;
+    const ir_type *t = &a->in[IR_IN(phase_filter, w)]->type;
     const int64_t n = t->dim[0], c = t->dim[1], rows = ir_round_block(n);
     for (int r = 0; r < 2; r++)
         for (int s = 0; s < 2; s++)
             for (int64_t i = 0; i < n * c; i++) {
-                const float *w = a->in[0]->data + i * 9;
+                const float *w = a->in[IR_IN(phase_filter, w)]->data + i * 9;
                 float *to = out->data + ((2 * r + s) * rows * c + i) * 4;
                 for (int ky = 0; ky < 2; ky++)
                     for (int kx = 0; kx < 2; kx++) {
@@ -50,10 +50,13 @@ static void phase_row(const double *image, const float *w, int64_t c, int64_t h,
 
 void ir_eval_conv2d_phases(const ir_eval_args *a, ir_tensor *out) {
     const struct ir_attrs_phases *at = IR_ATTRS(a->node, phases);
-    const ir_type *x = &a->in[0]->type;
+    const ir_type *x = &a->in[IR_IN(conv2d_phases, x)]->type;
     const int64_t h = x->dim[2], width = x->dim[3], n = at->n, rows = ir_round_block(n);
-    const int64_t c = x->dim[1] + (a->in[3] ? a->in[3]->type.dim[1] : 0), size = c * h * width;
-    ir_filter filter = ir_eval_filter(a->in[1], 4 * rows, c);
+    const int64_t c = x->dim[1] + (a->in[IR_IN(conv2d_phases, x1)]
+                                       ? a->in[IR_IN(conv2d_phases, x1)]->type.dim[1]
+                                       : 0),
+                  size = c * h * width;
+    ir_filter filter = ir_eval_filter(a->in[IR_IN(conv2d_phases, w)], 4 * rows, c);
     double *image = base_alloc((size_t)size * 2 * sizeof *image), *upper = image + size;
     double *sum = base_alloc((size_t)(2 * width) * sizeof *sum);
     for (int64_t b = 0; b < x->dim[0]; b++) {

@@ -61,7 +61,7 @@ static void transform_block(const transform *t, double taps[9][IR_BLOCK], float 
 
 /* w [N,C,3,3] -> [points][ceil(N/16)][ceil(C/16)][16 c][16 n] */
 void ir_eval_pack_winograd_weight(const ir_eval_args *a, ir_tensor *out) {
-    const ir_type *w = &a->in[0]->type;
+    const ir_type *w = &a->in[IR_IN(pack_winograd_weight, w)]->type;
     const transform t = transform_of(IR_ATTRS(a->node, tile)->tile);
     int64_t row = out->type.dim[2] * IR_BLOCK * IR_BLOCK, point = out->type.dim[1] * row;
     for (int64_t n = 0; n < w->dim[0]; n += IR_BLOCK)
@@ -69,7 +69,8 @@ void ir_eval_pack_winograd_weight(const ir_eval_args *a, ir_tensor *out) {
             double taps[9][IR_BLOCK] = {{0}};
             for (int64_t k = 0; k < IR_BLOCK && n + k < w->dim[0]; k++)
                 for (int64_t i = 0; i < 9; i++)
-                    taps[i][k] = (double)a->in[0]->data[((n + k) * w->dim[1] + c) * 9 + i];
+                    taps[i][k] = (double)a->in[IR_IN(pack_winograd_weight, w)]
+                                     ->data[((n + k) * w->dim[1] + c) * 9 + i];
             transform_block(&t, taps, out->data + n / IR_BLOCK * row + c * IR_BLOCK, point);
         }
 }
@@ -129,14 +130,15 @@ static void tile_output(const wino *k, const double *v, int64_t n, double y[MAX_
 }
 
 void ir_eval_conv2d_winograd(const ir_eval_args *a, ir_tensor *out) {
-    const ir_type *x = &a->in[0]->type, *y = &out->type, *w = &a->in[1]->type;
+    const ir_type *x = &a->in[IR_IN(conv2d_winograd, x)]->type, *y = &out->type,
+                  *w = &a->in[IR_IN(conv2d_winograd, w)]->type;
     wino k = {.at = IR_ATTRS(a->node, winograd), .c = x->dim[1], .h = x->dim[2], .w = x->dim[3]};
     k.t = transform_of(k.at->tile);
-    if (a->in[3]) k.c += a->in[3]->type.dim[1];
+    if (a->in[IR_IN(conv2d_winograd, x1)]) k.c += a->in[IR_IN(conv2d_winograd, x1)]->type.dim[1];
     k.uh = k.at->upsample.v[0] ? k.at->upsample.v[0] : k.h;
     k.uw = k.at->upsample.v[1] ? k.at->upsample.v[1] : k.w;
     k.n = y->dim[1], k.oh = y->dim[2], k.ow = y->dim[3];
-    k.u = a->in[1]->data;
+    k.u = a->in[IR_IN(conv2d_winograd, w)]->data;
     k.u_block = w->dim[2] * IR_BLOCK * IR_BLOCK;
     k.u_point = w->dim[1] * k.u_block;
     double *image = base_alloc((size_t)(k.c * k.h * k.w) * sizeof *image);

@@ -52,9 +52,4 @@ ir_ref *pass_only_users(const ir_func *f);
 /* The node is a transpose with this permutation. */
 bool pass_is_perm(const ir_node *n, uint32_t rank, const int64_t *perm);
 
-/* Operand k of a node, IR_NONE when absent. */
-static inline ir_ref pass_operand(const ir_node *n, uint32_t k) {
-    return k < n->operand_count ? n->operand[k] : IR_NONE;
-}
-
 #endif

@@ -92,8 +92,8 @@ static bool name_taken(const split *s, const char *name, uint32_t before) {
 static void describe(const split *s, uint32_t i, base_str *out) {
     const ir_node *n = &s->from->nodes.items[i];
     const char *block = s->m->origins.items[n->origin].block;
-    if ((n->op == IR_OP_linear || n->op == IR_OP_conv2d) && n->operand_count > 1) {
-        ir_ref w = n->operand[1];
+    if (n->op == IR_OP_linear || n->op == IR_OP_conv2d) {
+        ir_ref w = n->operand[n->op == IR_OP_linear ? IR_IN(linear, w) : IR_IN(conv2d, w)];
         while (ir_get(s->from, w)->operand_count) w = ir_get(s->from, w)->operand[0];
         if (ir_get(s->from, w)->op == IR_OP_weight) {
             const char *name =

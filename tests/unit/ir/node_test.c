@@ -17,9 +17,11 @@ static void op_table(void **state) {
     assert_int_equal(conv->min_operands, 2);
     assert_int_equal(conv->graph_operands, 3);
     assert_int_equal(conv->max_operands, 7);
-    assert_string_equal(conv->operand_name[0], "x");
-    assert_string_equal(conv->operand_name[2], "bias");
-    assert_string_equal(conv->operand_name[6], "residual");
+    assert_int_equal(IR_IN(conv2d, x), 0);
+    assert_string_equal(conv->operand_name[IR_IN(conv2d, bias)], "bias");
+    assert_string_equal(conv->operand_name[IR_IN(conv2d, residual)], "residual");
+    assert_int_equal(IR_OPERANDS(conv2d), conv->max_operands);
+    assert_int_equal(IR_OPERANDS(input), 0);
     assert_int_equal(conv->flags, IR_FLAG_CONTRACT);
     assert_int_equal(conv->levels, 15);
     assert_int_equal(ir_op_get(IR_OP_attention)->levels, 1 << IR_FUSED | 1 << IR_KERNEL);
