@@ -205,11 +205,11 @@ typedef enum ir_op {
 /* The operands of an op by name, as its row of ops.def has them: IR_IN(conv2d, bias) is the number
  * of conv2d's operand 'bias', an integer constant; a name the op does not have is no member of the
  * struct, and so an error of the C compiler. IR_OPERANDS(conv2d): how many operands it can have. */
-#define IN(name)    char name;
-#define OPT(name)   char name;
-#define FUSED(name) char name;
+#define IN(name, role)    char name;
+#define OPT(name, role)   char name;
+#define FUSED(name, role) char name;
 #define NONE
-#define OP(name, attrs, levels, flags, operands, summary)                                          \
+#define OP(name, attrs, levels, flags, code, layout, cost, operands, summary)                      \
     struct ir_operands_##name {                                                                    \
         operands char count_;                                                                      \
     };
@@ -231,6 +231,28 @@ enum {
     IR_FLAG_PACK = 32
 };
 
+/* How kernels read an operand, and how an op's result lies: the words of ops.def, explained there. */
+typedef enum ir_role {
+    IR_ROLE_ANY,
+    IR_ROLE_SAME,
+    IR_ROLE_PLAIN,
+    IR_ROLE_C16,
+    IR_ROLE_TOKENS,
+    IR_ROLE_IMAGE,
+    IR_ROLE_FILTER,
+    IR_ROLE_VECTOR,
+    IR_ROLE_TABLE
+} ir_role;
+typedef enum ir_result {
+    IR_RESULT_KEEP,
+    IR_RESULT_SAME,
+    IR_RESULT_PLAIN,
+    IR_RESULT_C16,
+    IR_RESULT_TOKENS,
+    IR_RESULT_MOVE,
+    IR_RESULT_SPLIT
+} ir_result;
+
 /* What ops.def says about an op, in digested form. */
 typedef struct ir_op_info {
     const char *name;
@@ -241,6 +263,9 @@ typedef struct ir_op_info {
     uint32_t max_operands;
     uint32_t graph_operands; /* operands allowed at GRAPH level */
     const char *operand_name[IR_MAX_OPERANDS];
+    ir_role operand_role[IR_MAX_OPERANDS];
+    uint32_t over;    /* bits of the operands whose place the result may take */
+    ir_result result; /* how it lies */
     const ir_attr_info *attrs;
     uint32_t attr_count;
     size_t attr_size; /* of the attribute struct */
@@ -248,6 +273,10 @@ typedef struct ir_op_info {
 } ir_op_info;
 const ir_op_info *ir_op_get(ir_op op);
 bool ir_op_by_name(const char *name, ir_op *op);
+/* Kernels of the op write c16 only. */
+bool ir_op_blocked(ir_op op);
+/* Operand k of the op is a weight that the compiler packs: FILTER, VECTOR or TABLE. */
+bool ir_op_packs(ir_op op, uint32_t k);
 /* Attribute structs of an op: equality field by field (strings by content). */
 bool ir_attrs_equal(ir_op op, const void *a, const void *b);
 

@@ -78,14 +78,16 @@ enum {
 typedef struct operand_row {
     const char *name;
     enum { REQUIRED, OPTIONAL, LATE } kind;
+    unsigned role; /* ir_role, OVER beside it */
 } operand_row;
-#define IN(name)    {#name, REQUIRED},
-#define OPT(name)   {#name, OPTIONAL},
-#define FUSED(name) {#name, LATE},
+enum { OVER = 1 << 8 };
+#define IN(name, role)    {#name, REQUIRED, IR_ROLE_##role},
+#define OPT(name, role)   {#name, OPTIONAL, IR_ROLE_##role},
+#define FUSED(name, role) {#name, LATE, IR_ROLE_##role},
 #define NONE
-#define OP(name, attrs, levels, flags, operands, summary)                                          \
+#define OP(name, attrs, levels, flags, code, layout, cost, operands, summary)                      \
     _Static_assert(IR_OPERANDS(name) <= IR_MAX_OPERANDS, #name " has too many operands");          \
-    static const operand_row operands_##name[] = {operands{NULL, REQUIRED}};
+    static const operand_row operands_##name[] = {operands{NULL, REQUIRED, 0}};
 #include "ir/ops.def"
 #undef OP
 
@@ -93,12 +95,13 @@ typedef struct row {
     const char *name, *summary;
     const operand_row *operands;
     uint32_t levels, flags;
+    ir_result result;
     void (*digest_attrs)(ir_op_info *info);
 } row;
 
 static const row rows[IR_OP_COUNT] = {
-#define OP(name, attrs, levels, flags, operands, summary)                                          \
-    {#name, summary, operands_##name, (levels), (flags), digest_##attrs},
+#define OP(name, attrs, levels, flags, code, layout, cost, operands, summary)                      \
+    {#name, summary, operands_##name, (levels), (flags), IR_RESULT_##layout, digest_##attrs},
 #include "ir/ops.def"
 #undef OP
 };
@@ -129,6 +132,8 @@ static bool digested;
 
 static void digest_operands(ir_op_info *info, const operand_row *operand) {
     for (; operand->name; operand++) {
+        info->operand_role[info->max_operands] = (ir_role)(operand->role % OVER);
+        if (operand->role & OVER) info->over |= 1u << info->max_operands;
         info->operand_name[info->max_operands++] = operand->name;
         if (operand->kind == REQUIRED) info->min_operands = info->max_operands;
         if (operand->kind != LATE) info->graph_operands = info->max_operands;
@@ -139,8 +144,11 @@ static void digest(void) {
     for (size_t i = 0; i < IR_OP_COUNT; i++) {
         const row *r = &rows[i];
         ir_op_info *info = &infos[i];
-        *info = (ir_op_info){
-            .name = r->name, .summary = r->summary, .levels = r->levels, .flags = r->flags};
+        *info = (ir_op_info){.name = r->name,
+                             .summary = r->summary,
+                             .levels = r->levels,
+                             .flags = r->flags,
+                             .result = r->result};
         digest_operands(info, r->operands);
         r->digest_attrs(info);
     }
@@ -160,6 +168,16 @@ bool ir_op_by_name(const char *name, ir_op *op) {
         return true;
     }
     return false;
+}
+
+bool ir_op_blocked(ir_op op) {
+    ir_result r = ir_op_get(op)->result;
+    return r == IR_RESULT_C16 || r == IR_RESULT_TOKENS;
+}
+
+bool ir_op_packs(ir_op op, uint32_t k) {
+    ir_role role = ir_op_get(op)->operand_role[k];
+    return role == IR_ROLE_FILTER || role == IR_ROLE_VECTOR || role == IR_ROLE_TABLE;
 }
 
 /* ---- reflection ---- */

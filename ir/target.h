@@ -1,7 +1,7 @@
 /* What passes may know of the target: filled by codegen/target/target.c from
  * runtime/abi/kernels.def, handed to the pass manager. The CPU levels of one program have `lanes`
- * (those of the widest) and `has_kernel` in common; all else belongs to one level, and only passes
- * that decide for each level by itself see it (passes/passes.def, PASS_PER_LEVEL). */
+ * (those of the widest) in common; all else belongs to one level, and only passes that decide for
+ * each level by itself see it (passes/passes.def, PASS_PER_LEVEL). */
 #ifndef EBRU_IR_TARGET_H
 #define EBRU_IR_TARGET_H
 
@@ -25,9 +25,6 @@ struct ir_target {
     /* Binds a node to a kernel: allocates the binding in the module's arena with every field of the
      * kernel's params struct, tasks and scratch. False when no kernel fits (reason appended). */
     bool (*bind)(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, base_str *reason);
-    /* True when a kernel exists for the op with this result layout, at all levels alike: the layout
-     * pass asks before it chooses. */
-    bool (*has_kernel)(ir_op op, ir_layout layout);
     uint64_t l3; /* bytes; 0: unknown */
     /* Nanoseconds the node takes on this target, done this form, as a tuning record says. 0: nobody
      * measured it, or the choice is not open (levels of one program share the form of their

@@ -39,18 +39,6 @@ static bool is_moved_weight(const ir_func *f, ir_ref r) {
     return ir_get(f, r)->op == IR_OP_weight;
 }
 
-/* The operand is a weight slot: packed, or read as it is by kernels. */
-static bool is_weight_slot(ir_op op, uint32_t k) {
-    switch (op) {
-    case IR_OP_conv2d:
-    case IR_OP_linear: return k == 1 || k == 2;
-    case IR_OP_group_norm:
-    case IR_OP_layer_norm:
-    case IR_OP_embedding: return k == 1 || k == 2;
-    default: return false;
-    }
-}
-
 /* Everything the value depends on is there, and it is not too much to read. */
 static bool can_compute(const ir_func *f, ir_ref r, int64_t *read, base_str *why) {
     const ir_node *n = ir_get(f, r);
@@ -129,7 +117,7 @@ bool pass_fold_constants(pass_context *c, ir_func *f) {
         for (uint32_t k = 0; !constant[i] && k < n->operand_count; k++) {
             ir_ref x = n->operand[k];
             if (!ir_ref_ok(x) || !constant[x.id] || seen[x.id]) continue;
-            if (is_weight_slot(n->op, k) && is_moved_weight(f, x)) continue;
+            if (ir_op_packs(n->op, k) && is_moved_weight(f, x)) continue;
             seen[x.id] = true;
             s.fold[x.id] = should_fold(&s, f, x);
             any |= s.fold[x.id];

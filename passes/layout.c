@@ -28,11 +28,6 @@ typedef struct layout_state {
     bool *constant; /* of the old nodes: they depend on weights only */
 } layout_state;
 
-static bool has_kernel(const ir_rewrite *rw, ir_op op, ir_layout layout) {
-    const ir_target *t = ((const layout_state *)rw->user)->c->target;
-    return !t || t->has_kernel(op, layout);
-}
-
 /* ---- operands in the layout an op wants ---- */
 
 static ir_ref c16(ir_rewrite *rw, ir_ref old) {
@@ -239,14 +234,14 @@ static ir_ref lay_elementwise(ir_rewrite *rw, const ir_node *n) {
 
 static ir_ref lay_concat(ir_rewrite *rw, const ir_node *n) {
     bool channels = IR_ATTRS(n, axis)->axis == ir_channel_axis(&n->type) && n->type.dtype == IR_f32;
-    ir_layout l = channels && any_c16(rw, n) && has_kernel(rw, n->op, IR_C16) ? IR_C16 : IR_PLAIN;
+    ir_layout l = channels && any_c16(rw, n) ? IR_C16 : IR_PLAIN;
     return lay_uniform(rw, n, l, l);
 }
 
 static ir_ref lay_slice(ir_rewrite *rw, const ir_node *n) {
     const struct ir_attrs_slice *a = IR_ATTRS(n, slice);
     bool whole = a->axis != ir_channel_axis(&n->type) || a->start % IR_BLOCK == 0;
-    ir_layout l = whole && any_c16(rw, n) && has_kernel(rw, n->op, IR_C16) ? IR_C16 : IR_PLAIN;
+    ir_layout l = whole && any_c16(rw, n) ? IR_C16 : IR_PLAIN;
     return lay_uniform(rw, n, l, l);
 }
 

@@ -92,8 +92,8 @@ typedef struct pass_options {
 typedef struct pass_context {
     ir_module *module;
     /* What the pass that runs may know of the target. A PASS_PER_LEVEL pass sees all of it; the
-     * others see what all CPU levels of a program have in common: `lanes`, those of the widest, and
-     * `has_kernel`; everything else is zero. Between runs, pass_context_new's; NULL if that is. */
+     * others see what all CPU levels of a program have in common: `lanes`, those of the widest;
+     * everything else is zero. Between runs, pass_context_new's; NULL if that is. */
     const ir_target *target;
     const pass_options *options; /* of the run; set during pass_run */
     base_arena *arena;           /* of the reports */

@@ -73,33 +73,31 @@ uint32_t cg_physical_axis(const ir_type *t, int64_t axis);
 int32_t cg_act(ir_act act);
 /* Sets the strided copy out = x for `rank` axes: sizes n, x strides s, out strides t, in elements.
  * Refuses what does not fit the kernel. */
-bool cg_bind_copy(cg_bind *b, uint32_t rank, const int64_t *n, const int64_t *s, const int64_t *t,
-                  int64_t xo);
+bool cg_bind_strided(cg_bind *b, uint32_t rank, const int64_t *n, const int64_t *s,
+                     const int64_t *t, int64_t xo);
 
 /* Finishing: cg_done_NAME fills the binding from the params struct. */
 #define KERNEL(name, operands, summary)                                                            \
     bool cg_done_##name(cg_bind *b, const struct ebru_##name##_params *p);
 #include "runtime/abi/kernels.def"
 
-/* bind_conv.c */
-cg_binder cg_bind_conv2d, cg_bind_conv2d_winograd, cg_bind_conv2d_phases, cg_bind_linear,
-    cg_bind_feed_forward;
-/* Binds the node as the one that passes would make of it: a conv2d to conv2d_winograd with tiles of
- * M = 2 or 4 outputs, a conv2d of a doubled input to conv2d_phases, a linear that reads a geglu
- * linear to feed_forward. False where they would not. */
+/* bind_*.c: the binders, one an op with kernels of its own. */
+#define KERNEL(name) cg_binder cg_bind_##name;
+#define LOOP(name)
+#define NOTHING(name)
+#define OP(name, attrs, levels, flags, code, layout, cost, operands, summary) code(name)
+#include "ir/ops.def"
+#undef OP
+#undef KERNEL
+#undef LOOP
+#undef NOTHING
+/* elementwise_plan.c: the loop that is generated for an elementwise node. */
+cg_binder cg_bind_ew;
+/* bind_conv.c. Binds the node as the one that passes would make of it: a conv2d to conv2d_winograd
+ * with tiles of M = 2 or 4 outputs, a conv2d of a doubled input to conv2d_phases, a linear that
+ * reads a geglu linear to feed_forward. False where they would not. */
 bool cg_bind_as_winograd(cg_bind *b, int32_t M);
 bool cg_bind_as_phases(cg_bind *b);
 bool cg_bind_as_feed_forward(cg_bind *b);
-/* bind_norm.c */
-cg_binder cg_bind_group_stats, cg_bind_norm_apply, cg_bind_layer_norm, cg_bind_geglu;
-/* bind_attention.c */
-cg_binder cg_bind_pack_k, cg_bind_pack_v, cg_bind_attention_tiled, cg_bind_matmul, cg_bind_softmax;
-/* bind_image.c */
-cg_binder cg_bind_resize_nearest, cg_bind_max_pool2d, cg_bind_avg_pool2d, cg_bind_embedding,
-    cg_bind_select_row, cg_bind_timestep_embedding;
-/* bind_move.c */
-cg_binder cg_bind_concat, cg_bind_slice, cg_bind_transpose, cg_bind_layout_cast, cg_bind_copy_node;
-/* ew_plan.c */
-cg_binder cg_bind_ew;
 
 #endif

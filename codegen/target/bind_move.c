@@ -43,8 +43,8 @@ static uint32_t split_run(int64_t *n, int64_t *s, int64_t *t) {
     return 2;
 }
 
-bool cg_bind_copy(cg_bind *b, uint32_t rank, const int64_t *n, const int64_t *s, const int64_t *t,
-                  int64_t xo) {
+bool cg_bind_strided(cg_bind *b, uint32_t rank, const int64_t *n, const int64_t *s,
+                     const int64_t *t, int64_t xo) {
     int64_t nn[IR_MAX_RANK + 1], ss[IR_MAX_RANK + 1], tt[IR_MAX_RANK + 1];
     memcpy(nn, n, rank * sizeof *n);
     memcpy(ss, s, rank * sizeof *s);
@@ -80,12 +80,12 @@ static bool want_words(cg_bind *b, const ir_type *t) {
     return true;
 }
 
-bool cg_bind_copy_node(cg_bind *b) {
+bool cg_bind_copy(cg_bind *b) {
     const ir_type *x = cg_in(b, IR_IN(copy, x));
     if (!want_words(b, x)) return false;
     if (x->layout != b->node->type.layout) return cg_refuse(b, "a copy does not change the layout");
     int64_t n = (int64_t)(ir_type_bytes(x) / 4), one = 1;
-    return cg_bind_copy(b, 1, &n, &one, &one, 0);
+    return cg_bind_strided(b, 1, &n, &one, &one, 0);
 }
 
 bool cg_bind_slice(cg_bind *b) {
@@ -104,7 +104,7 @@ bool cg_bind_slice(cg_bind *b) {
             return cg_refuse(b, "the slice starts inside a block of channels");
         start /= IR_BLOCK;
     }
-    return cg_bind_copy(b, rank, yd, xs, ys, start * xs[axis]);
+    return cg_bind_strided(b, rank, yd, xs, ys, start * xs[axis]);
 }
 
 bool cg_bind_transpose(cg_bind *b) {
@@ -117,12 +117,12 @@ bool cg_bind_transpose(cg_bind *b) {
     row_major(x->rank, x->dim, xs);
     row_major(y->rank, y->dim, ys);
     for (uint32_t i = 0; i < y->rank; i++) s[i] = xs[a->perm.v[i]];
-    return cg_bind_copy(b, y->rank, y->dim, s, ys, 0);
+    return cg_bind_strided(b, y->rank, y->dim, s, ys, 0);
 }
 
 bool cg_bind_layout_cast(cg_bind *b) {
     const ir_type *x = cg_in(b, IR_IN(layout_cast, x)), *y = &b->node->type;
-    if (x->layout == y->layout) return cg_bind_copy_node(b);
+    if (x->layout == y->layout) return cg_bind_copy(b);
     const ir_type *plain = x->layout == IR_PLAIN ? x : y;
     if (x->dtype != IR_f32 || y->dtype != IR_f32)
         return cg_refuse(b, "elements of %s", ir_dtype_name[x->dtype]);

@@ -3,60 +3,32 @@
 
 #include "base/cpu/cpu.h"
 
-enum { PLAIN = 1, C16 = 2 };
-
-/* One row an op that does work: result layouts there are kernels for, and the binder. Elementwise
- * ops are generated. */
-static const struct {
-    ir_op op;
-    uint32_t layouts;
-    cg_binder *bind;
-} rows[] = {
-    {IR_OP_conv2d, C16, cg_bind_conv2d},
-    {IR_OP_conv2d_winograd, C16, cg_bind_conv2d_winograd},
-    {IR_OP_conv2d_phases, C16, cg_bind_conv2d_phases},
-    {IR_OP_linear, C16, cg_bind_linear},
-    {IR_OP_feed_forward, C16, cg_bind_feed_forward},
-    {IR_OP_group_stats, PLAIN, cg_bind_group_stats},
-    {IR_OP_norm_apply, C16, cg_bind_norm_apply},
-    {IR_OP_layer_norm, C16, cg_bind_layer_norm},
-    {IR_OP_geglu, C16, cg_bind_geglu},
-    {IR_OP_pack_k, PLAIN, cg_bind_pack_k},
-    {IR_OP_pack_v, PLAIN, cg_bind_pack_v},
-    {IR_OP_attention_tiled, C16, cg_bind_attention_tiled},
-    {IR_OP_matmul, PLAIN, cg_bind_matmul},
-    {IR_OP_softmax, PLAIN, cg_bind_softmax},
-    {IR_OP_resize_nearest, C16, cg_bind_resize_nearest},
-    {IR_OP_max_pool2d, C16, cg_bind_max_pool2d},
-    {IR_OP_avg_pool2d, C16, cg_bind_avg_pool2d},
-    {IR_OP_embedding, C16, cg_bind_embedding},
-    {IR_OP_select_row, C16, cg_bind_select_row},
-    {IR_OP_timestep_embedding, C16, cg_bind_timestep_embedding},
-    {IR_OP_concat, PLAIN | C16, cg_bind_concat},
-    {IR_OP_slice, PLAIN | C16, cg_bind_slice},
-    {IR_OP_transpose, PLAIN, cg_bind_transpose},
-    {IR_OP_layout_cast, PLAIN | C16, cg_bind_layout_cast},
-    {IR_OP_copy, PLAIN | C16, cg_bind_copy_node},
+/* The binder of every op, by the column `code` of ops.def. */
+static cg_binder *const binders[IR_OP_COUNT] = {
+#define KERNEL(name)                                                          cg_bind_##name
+#define LOOP(name)                                                            cg_bind_ew
+#define NOTHING(name)                                                         NULL
+#define OP(name, attrs, levels, flags, code, layout, cost, operands, summary) code(name),
+#include "ir/ops.def"
+#undef OP
+#undef KERNEL
+#undef LOOP
+#undef NOTHING
 };
 
-static cg_binder *find(ir_op op, uint32_t *layouts) {
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].op == op) {
-            *layouts = rows[i].layouts;
-            return rows[i].bind;
-        }
-    *layouts = PLAIN | C16;
-    return ir_op_get(op)->flags & IR_FLAG_EW ? cg_bind_ew : NULL;
+/* Kernels of the op write a result of this layout. */
+static bool writes(ir_op op, const ir_type *t) {
+    if (ir_op_blocked(op)) return cg_is_c16(t);
+    ir_result r = ir_op_get(op)->result;
+    return t->layout == IR_PLAIN || r == IR_RESULT_SAME || r == IR_RESULT_KEEP;
 }
 
 static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, base_str *reason) {
     const ir_node *n = ir_get(f, node);
-    uint32_t layouts;
-    cg_binder *binder = find(n->op, &layouts);
+    cg_binder *binder = binders[n->op];
     cg_bind b = {(const cg_target_info *)t, f, n, NULL, reason};
     if (!binder) return cg_refuse(&b, "there is no kernel for %s", ir_op_get(n->op)->name);
-    if (!(layouts & (n->type.layout == IR_C16 ? C16 : PLAIN)) &&
-        !(layouts == C16 && cg_is_c16(&n->type)))
+    if (!writes(n->op, &n->type))
         return cg_refuse(&b, "there is no kernel for %s with a %s result", ir_op_get(n->op)->name,
                          ir_layout_name[n->type.layout]);
     b.out = base_arena_alloc(f->module->arena, sizeof *b.out);
@@ -66,16 +38,10 @@ static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, 
     return true;
 }
 
-static bool has_kernel(ir_op op, ir_layout layout) {
-    uint32_t layouts;
-    return find(op, &layouts) && (layouts & (layout == IR_C16 ? C16 : PLAIN));
-}
-
 /* Common cache sizes of the level's CPUs: a named level gives the same program wherever it is
  * compiled. */
 #define TARGET(a, ID, suffix, name, PLAIN, plain, FORM, lanes, l1, l2, cpu, beyond, ...)           \
-    {{name, 2, (uint64_t)(l1) << 10, (uint64_t)(l2) << 10, bind, has_kernel, 0, cg_measured,       \
-      lanes},                                                                                      \
+    {{name, 2, (uint64_t)(l1) << 10, (uint64_t)(l2) << 10, bind, 0, cg_measured, lanes},           \
      EBRU_ISA_##ID,                                                                                \
      cpu,                                                                                          \
      beyond,                                                                                       \

@@ -1,6 +1,9 @@
 /* Cost model: arithmetic, weights read, activations moved. Fusion keeps the arithmetic of a
  * function: what becomes a prologue or an epilogue counts as much as it did alone.
  *
+ * The column `cost` of ops.def says what an op counts: a number for each element of the result, or
+ * by a function here.
+ *
  *   contractions      2 M N K, padding counted as if it were read; attention 4 B heads T S d, its
  *                     softmax is not counted
  *   group, layer norm 5 an element: 1 for the mean, 2 for the variance (together: group_stats), 2 to
@@ -9,7 +12,7 @@
  *   pools             1 an element of each window
  *   elementwise ops   1 an element and function; ew: its number of functions; act and pre_act,
  *                     tbias, residual: 1
- *   everything else   0
+ *   what moves, packs 0
  *
  * What depends on weights only (leaves, packing, views and slices of weights) is done by the
  * compiler and costs nothing here. */
@@ -54,7 +57,7 @@ static bool is_weight(const ir_func *f, ir_ref r) {
 /* Bytes of a weight operand as packed f32 (or bf16): filters in blocks of 16 by 16 channels,
  * vectors in blocks of 16. */
 static uint64_t weight_operand_bytes(const ir_node *n, uint32_t i, const ir_type *t) {
-    bool filter = (n->op == IR_OP_conv2d || n->op == IR_OP_linear) && i == 1;
+    bool filter = ir_op_get(n->op)->operand_role[i] == IR_ROLE_FILTER;
     int64_t count = ir_type_elements(t);
     if (filter && (t->rank == 2 || t->rank == 4))
         count =
@@ -66,20 +69,33 @@ static uint64_t weight_operand_bytes(const ir_node *n, uint32_t i, const ir_type
 
 /* ---- arithmetic ---- */
 
-/* conv2d, conv2d_winograd, conv2d_phases: all count as the direct sum, so that rates compare. */
-static double conv2d_flops(const ir_func *f, const ir_node *n, ir_act pre_act, ir_act act) {
-    bool direct = n->op == IR_OP_conv2d;
+/* All convolutions count as the direct sum over `taps`, so that rates compare. */
+static double convolution_flops(const ir_func *f, const ir_node *n, double taps, ir_act pre_act,
+                                ir_act act) {
     const ir_type *x = operand_type(f, n, IR_IN(conv2d, x)),
-                  *w = operand_type(f, n, IR_IN(conv2d, w)),
                   *x1 = operand_type(f, n, IR_IN(conv2d, x1));
     double y = elements(&n->type), inputs = elements(x) + elements(x1);
     double channels = (double)(x->dim[1] + (x1 ? x1->dim[1] : 0));
-    double flops = 2 * y * channels * (direct ? (double)(w->dim[2] * w->dim[3]) : 9.0);
+    double flops = 2 * y * channels * taps;
     if (operand_type(f, n, IR_IN(conv2d, norm))) flops += 2 * inputs;
     if (pre_act != IR_ACT_NONE) flops += inputs;
     if (operand_type(f, n, IR_IN(conv2d, tbias))) flops += y;
     if (operand_type(f, n, IR_IN(conv2d, residual))) flops += y;
     return act != IR_ACT_NONE ? flops + y : flops;
+}
+
+static double conv2d_flops(const ir_func *f, const ir_node *n) {
+    const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
+    const ir_type *w = operand_type(f, n, IR_IN(conv2d, w));
+    return convolution_flops(f, n, (double)(w->dim[2] * w->dim[3]), a->pre_act, a->act);
+}
+
+static double winograd_flops(const ir_func *f, const ir_node *n) {
+    return convolution_flops(f, n, 9, IR_ATTRS(n, winograd)->pre_act, IR_ATTRS(n, winograd)->act);
+}
+
+static double phases_flops(const ir_func *f, const ir_node *n) {
+    return convolution_flops(f, n, 9, IR_ATTRS(n, phases)->pre_act, IR_ATTRS(n, phases)->act);
 }
 
 static double linear_flops(const ir_func *f, const ir_node *n) {
@@ -100,48 +116,69 @@ static double feed_forward_flops(const ir_func *f, const ir_node *n) {
     return operand_type(f, n, IR_IN(feed_forward, residual)) ? flops + elements(&n->type) : flops;
 }
 
+static double matmul_flops(const ir_func *f, const ir_node *n) {
+    const ir_type *a = operand_type(f, n, IR_IN(matmul, a));
+    return 2 * elements(&n->type) * (double)a->dim[a->rank - 1];
+}
+
 /* 2 T S d for the scores and as much for the sums, per batch and head: heads * d is the width of q.
  */
-static double attention_flops(const ir_type *q, int64_t keys) {
+static double attention_over(const ir_type *q, int64_t keys) {
     return 4 * elements(q) * (double)keys;
 }
 
-static double ew_flops(const ir_node *n) {
+static double attention_flops(const ir_func *f, const ir_node *n) {
+    return attention_over(operand_type(f, n, IR_IN(attention, q)),
+                          operand_type(f, n, IR_IN(attention, k))->dim[1]);
+}
+
+static double attention_tiled_flops(const ir_func *f, const ir_node *n) {
+    return attention_over(operand_type(f, n, IR_IN(attention_tiled, q)),
+                          IR_ATTRS(n, attention_tiled)->kv_len);
+}
+
+static double group_norm_flops(const ir_func *f, const ir_node *n) {
+    (void)f;
+    return elements(&n->type) * (IR_ATTRS(n, group_norm)->act != IR_ACT_NONE ? 6 : 5);
+}
+
+static double group_stats_flops(const ir_func *f, const ir_node *n) {
+    return 3 * (elements(operand_type(f, n, IR_IN(group_stats, x))) +
+                elements(operand_type(f, n, IR_IN(group_stats, x1))));
+}
+
+static double norm_apply_flops(const ir_func *f, const ir_node *n) {
+    (void)f;
+    return elements(&n->type) * (IR_ATTRS(n, act)->act != IR_ACT_NONE ? 3 : 2);
+}
+
+static double pool_flops(const ir_func *f, const ir_node *n) {
+    (void)f;
+    const ir_i2 *kernel = &IR_ATTRS(n, pool)->kernel;
+    return elements(&n->type) * (double)(kernel->v[0] * kernel->v[1]);
+}
+
+static double ew_flops(const ir_func *f, const ir_node *n) {
+    (void)f;
     ir_expr_step steps[IR_EXPR_MAX];
     uint32_t count = ir_expr_parse(IR_ATTRS(n, ew)->expr, steps, NULL), functions = 0;
     for (uint32_t i = 0; i < count; i++) functions += steps[i].kind == IR_EXPR_OP;
     return functions * elements(&n->type);
 }
 
+static const struct {
+    double each;
+    double (*by)(const ir_func *f, const ir_node *n);
+} costs[IR_OP_COUNT] = {
+#define EACH(n)                                                               {n, NULL}
+#define BY(name)                                                              {0, name##_flops}
+#define OP(name, attrs, levels, flags, code, layout, cost, operands, summary) cost,
+#include "ir/ops.def"
+#undef OP
+};
+
 static double node_flops(const ir_func *f, const ir_node *n) {
-    const ir_type *x = operand_type(f, n, 0);
-    double y = elements(&n->type);
-    switch (n->op) {
-    case IR_OP_conv2d:
-        return conv2d_flops(f, n, IR_ATTRS(n, conv2d)->pre_act, IR_ATTRS(n, conv2d)->act);
-    case IR_OP_conv2d_winograd:
-        return conv2d_flops(f, n, IR_ATTRS(n, winograd)->pre_act, IR_ATTRS(n, winograd)->act);
-    case IR_OP_conv2d_phases:
-        return conv2d_flops(f, n, IR_ATTRS(n, phases)->pre_act, IR_ATTRS(n, phases)->act);
-    case IR_OP_linear: return linear_flops(f, n);
-    case IR_OP_feed_forward: return feed_forward_flops(f, n);
-    case IR_OP_matmul: return 2 * y * (double)x->dim[x->rank - 1];
-    case IR_OP_attention:
-        return attention_flops(x, operand_type(f, n, IR_IN(attention, k))->dim[1]);
-    case IR_OP_attention_tiled: return attention_flops(x, IR_ATTRS(n, attention_tiled)->kv_len);
-    case IR_OP_group_norm: return IR_ATTRS(n, group_norm)->act != IR_ACT_NONE ? 6 * y : 5 * y;
-    case IR_OP_group_stats:
-        return 3 * (elements(x) + elements(operand_type(f, n, IR_IN(group_stats, x1))));
-    case IR_OP_norm_apply: return IR_ATTRS(n, act)->act != IR_ACT_NONE ? 3 * y : 2 * y;
-    case IR_OP_layer_norm: return 5 * y;
-    case IR_OP_softmax: return 4 * y;
-    case IR_OP_geglu: return 2 * y;
-    case IR_OP_max_pool2d:
-    case IR_OP_avg_pool2d:
-        return y * (double)(IR_ATTRS(n, pool)->kernel.v[0] * IR_ATTRS(n, pool)->kernel.v[1]);
-    case IR_OP_ew: return ew_flops(n);
-    default: return ir_op_get(n->op)->flags & IR_FLAG_EW ? y : 0;
-    }
+    return costs[n->op].by ? costs[n->op].by(f, n) : costs[n->op].each * elements(&n->type);
 }
 
 /* ---- public ---- */

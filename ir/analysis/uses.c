@@ -103,17 +103,10 @@ static bool overwrites_input(const ir_func *f, const ir_node *n) {
 
 uint32_t ir_overwritable(const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
-    uint32_t candidates = 0, bits = 0;
-    if (ir_op_get(n->op)->flags & IR_FLAG_EW) candidates = (1u << IR_MAX_OPERANDS) - 1;
-    if (n->op == IR_OP_norm_apply || n->op == IR_OP_layer_norm || n->op == IR_OP_softmax)
-        candidates = 1u << 0;
-    if (n->op == IR_OP_linear) candidates = 1u << 3;       /* residual */
-    if (n->op == IR_OP_feed_forward) candidates = 1u << 5; /* residual */
-    if (n->op == IR_OP_conv2d || n->op == IR_OP_conv2d_winograd || n->op == IR_OP_conv2d_phases)
-        candidates = 1u << 6; /* residual */
+    uint32_t candidates = ir_op_get(n->op)->over, bits = 0;
     for (uint32_t k = 0; k < n->operand_count; k++)
         if ((candidates >> k & 1) && ir_ref_ok(n->operand[k]) &&
             ir_type_equal(ir_typeof(f, n->operand[k]), &n->type))
             bits |= 1u << k;
-    return overwrites_input(f, n) ? bits | 1u : bits;
+    return overwrites_input(f, n) ? bits | 1u << IR_IN(conv2d, x) : bits;
 }

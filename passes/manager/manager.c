@@ -174,7 +174,7 @@ static bool shown_after(const run *r, const char *pass) {
 static const ir_target *visible_target(const run *r, const pass_info *p, ir_target *common) {
     const ir_target *all = level_target(r->c), *widest = r->o->widest ? r->o->widest : all;
     if (!all || (p->flags & PASS_PER_LEVEL)) return all;
-    *common = (ir_target){.lanes = widest->lanes, .has_kernel = all->has_kernel};
+    *common = (ir_target){.lanes = widest->lanes};
     return common;
 }
 

@@ -30,27 +30,6 @@ static bool holds_PLAIN(const ir_func *f, base_str *why) {
     return true;
 }
 
-/* Ops that run in c16 only, so that a plain result means the layout pass has not been here. */
-static bool wants_c16(ir_op op) {
-    switch (op) {
-    case IR_OP_conv2d:
-    case IR_OP_linear:
-    case IR_OP_feed_forward:
-    case IR_OP_attention:
-    case IR_OP_attention_tiled:
-    case IR_OP_norm_apply:
-    case IR_OP_layer_norm:
-    case IR_OP_geglu:
-    case IR_OP_embedding:
-    case IR_OP_select_row:
-    case IR_OP_timestep_embedding:
-    case IR_OP_resize_nearest:
-    case IR_OP_max_pool2d:
-    case IR_OP_avg_pool2d: return true;
-    default: return false;
-    }
-}
-
 static bool holds_LAID_OUT(const ir_func *f, base_str *why) {
     bool *constant = ir_constants(f), fine = true;
     for (uint32_t i = 0; i < f->nodes.count && fine; i++) {
@@ -62,7 +41,7 @@ static bool holds_LAID_OUT(const ir_func *f, base_str *why) {
                       "group_norm stands for itself; kernels have group_stats and norm_apply");
         else if ((flags & IR_FLAG_EW) && n->op != IR_OP_ew)
             fine = no(why, f, i, "an elementwise op that is not an ew node");
-        else if (wants_c16(n->op) && n->type.layout != IR_C16)
+        else if (ir_op_blocked(n->op) && n->type.layout != IR_C16)
             fine = no(why, f, i, "stands in plain layout");
         else if ((n->op == IR_OP_conv2d || n->op == IR_OP_linear) &&
                  ir_typeof(f, n->operand[1])->rank < 6)

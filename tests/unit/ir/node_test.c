@@ -43,6 +43,34 @@ static void op_table(void **state) {
     assert_false(ir_op_by_name("nothing", &op));
 }
 
+/* The columns of ops.def that say how results and operands lie fit each other. */
+static void op_columns(void **state) {
+    (void)state;
+    const ir_op_info *conv = ir_op_get(IR_OP_conv2d);
+    assert_int_equal(conv->over, 1u << IR_IN(conv2d, residual));
+    assert_int_equal(conv->operand_role[IR_IN(conv2d, w)], IR_ROLE_FILTER);
+    assert_int_equal(conv->operand_role[IR_IN(conv2d, residual)], IR_ROLE_C16);
+    assert_int_equal(ir_op_get(IR_OP_ew)->over, (1u << IR_OPERANDS(ew)) - 1);
+    assert_true(ir_op_blocked(IR_OP_linear) && ir_op_blocked(IR_OP_conv2d_winograd));
+    assert_false(ir_op_blocked(IR_OP_softmax) || ir_op_blocked(IR_OP_concat));
+    assert_true(ir_op_packs(IR_OP_embedding, IR_IN(embedding, position)));
+    assert_false(ir_op_packs(IR_OP_conv2d_winograd, IR_IN(conv2d_winograd, w)));
+    for (int i = 0; i < IR_OP_COUNT; i++) {
+        const ir_op_info *op = ir_op_get((ir_op)i);
+        bool packs = false;
+        for (uint32_t k = 0; k < op->max_operands; k++) {
+            ir_role role = op->operand_role[k];
+            packs |= ir_op_packs((ir_op)i, k);
+            assert_int_equal(role == IR_ROLE_SAME, op->result == IR_RESULT_SAME);
+            bool lies = role == IR_ROLE_SAME || role == IR_ROLE_TOKENS ||
+                        (role == IR_ROLE_C16 && op->result == IR_RESULT_C16) ||
+                        (role == IR_ROLE_PLAIN && op->result == IR_RESULT_PLAIN);
+            assert_true(lies || !(op->over >> k & 1)); /* in place only as the result lies */
+        }
+        assert_false(packs && (op->flags & IR_FLAG_PACK));
+    }
+}
+
 static void type_sizes(void **state) {
     (void)state;
     ir_type t = ir_type_make(IR_f32, 4, (int64_t[]){2, 20, 3, 5});
@@ -344,6 +372,7 @@ static void detached(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(op_table),
+        cmocka_unit_test(op_columns),
         cmocka_unit_test(type_sizes),
         cmocka_unit_test(interning),
         cmocka_unit_test(tables),

@@ -36,18 +36,9 @@ static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, 
     return true;
 }
 
-static bool has_kernel(ir_op op, ir_layout layout) {
-    (void)op, (void)layout;
-    return true;
-}
-
 const ir_target *case_target(void) {
-    static const ir_target target = {.level = "test",
-                                     .threads = 2,
-                                     .l1d = 32 << 10,
-                                     .l2 = 1 << 20,
-                                     .bind = bind,
-                                     .has_kernel = has_kernel};
+    static const ir_target target = {
+        .level = "test", .threads = 2, .l1d = 32 << 10, .l2 = 1 << 20, .bind = bind};
     return &target;
 }
 
