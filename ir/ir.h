@@ -642,6 +642,17 @@ static inline ir_ref rw_new(const ir_rewrite *rw, ir_ref old) {
     return ir_ref_ok(old) ? rw->map[old.id] : IR_NONE;
 }
 ir_ref rw_clone(ir_rewrite *rw, ir_ref old); /* the old node with its operands mapped */
+/* Drafts: a node that is like another but for some operands or attributes. rw_draft is the old node
+ * with the new values of its operands; a copy of a new node is a draft, too. Of a draft its op,
+ * operands, attributes, origin and the layout of its type may be changed before it is built, which
+ * infers the type anew. */
+ir_node rw_draft(const ir_rewrite *rw, ir_ref old);
+ir_ref rw_build(ir_rewrite *rw, const ir_node *draft);
+/* Operand k of a draft; those between it and the last so far are absent. */
+void ir_set_operand(ir_node *draft, uint32_t k, ir_ref value);
+/* Gives the draft attributes of its own (in the module's arena) and returns the place of the one
+ * with this name, which is of this kind: for attributes that several ops have. */
+void *ir_edit_attr(ir_module *m, ir_node *draft, const char *name, ir_attr_kind kind);
 /* Replaces f's contents by the rewritten ones. True when the text of f changed. */
 bool ir_rewrite_apply(ir_func *f, ir_rewrite_rule rule, void *user, bool drop_dead);
 

@@ -8,6 +8,34 @@
 #include "ir/build.h"
 #include "ir/ir.h"
 
+ir_node rw_draft(const ir_rewrite *rw, ir_ref old) {
+    ir_node draft = *ir_get(rw->from, old);
+    for (uint32_t i = 0; i < draft.operand_count; i++)
+        draft.operand[i] = rw_new(rw, draft.operand[i]);
+    return draft;
+}
+
+ir_ref rw_build(ir_rewrite *rw, const ir_node *draft) {
+    return ir_build(rw->to, draft->op, draft->operand, draft->operand_count, draft->attrs,
+                    draft->type.layout, draft->origin);
+}
+
+void ir_set_operand(ir_node *draft, uint32_t k, ir_ref value) {
+    while (draft->operand_count <= k) draft->operand[draft->operand_count++] = IR_NONE;
+    draft->operand[k] = value;
+}
+
+void *ir_edit_attr(ir_module *m, ir_node *draft, const char *name, ir_attr_kind kind) {
+    const ir_op_info *info = ir_op_get(draft->op);
+    for (uint32_t i = 0; i < info->attr_count; i++) {
+        if (info->attrs[i].kind != kind || strcmp(info->attrs[i].name, name) != 0) continue;
+        char *attrs = ir_attrs_copy(m->arena, draft->op, draft->attrs);
+        draft->attrs = attrs;
+        return attrs + info->attrs[i].offset;
+    }
+    ICE("op %s has no attribute '%s' of this kind", info->name, name);
+}
+
 ir_ref rw_clone(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old);
     ir_ref r;
@@ -16,9 +44,8 @@ ir_ref rw_clone(ir_rewrite *rw, ir_ref old) {
     } else if (n->op == IR_OP_weight) {
         r = ir_weight_ref(rw->to, (uint32_t)IR_ATTRS(n, weight)->index, n->origin);
     } else {
-        ir_ref operand[IR_MAX_OPERANDS];
-        for (uint32_t i = 0; i < n->operand_count; i++) operand[i] = rw_new(rw, n->operand[i]);
-        r = ir_build(rw->to, n->op, operand, n->operand_count, n->attrs, n->type.layout, n->origin);
+        ir_node draft = rw_draft(rw, old);
+        r = rw_build(rw, &draft);
     }
     ir_node *to = &rw->to->nodes.items[r.id];
     if (!to->binding) to->binding = n->binding;

@@ -141,25 +141,27 @@ static void count_uses(choices *k, ir_func *f) {
     }
 }
 
+/* Neither form is worth its weights. */
+static void say_why_not(const costs *of, base_str *why) {
+    const double *cost = deciding(of), *least = LEAST_GAIN;
+    int best = cost[F2] * least[F2] < cost[F4] * least[F4] ? F2 : F4;
+    base_str_addf(why,
+                  "F(%d,3) %s at %.2f of the direct sum's time; weights of %s the size pay from "
+                  "%.2f on down",
+                  best == F2 ? 2 : 4, is_measured(of) ? "was measured" : "is estimated",
+                  cost[best] / cost[DIRECT], best == F2 ? "16/9" : "four times", 1 / least[best]);
+}
+
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     choices *k = rw->user;
     const ir_node *n = ir_get(rw->from, old);
     if (!is_candidate(rw->from, n)) return IR_NONE;
-    base_str why = {0};
-    uint32_t w = filter_of(rw->from, n, &why);
-    const costs *of = w == UINT32_MAX ? NULL : &k->of[w];
+    pass_decision d = {k->c, PASS_NAME, rw->from, old, WHAT, {0}};
+    uint32_t index = filter_of(rw->from, n, &d.why);
+    const costs *of = index == UINT32_MAX ? NULL : &k->of[index];
     int form = of ? best_form(of) : DIRECT;
-    if (of && form == DIRECT) {
-        const double *cost = deciding(of), *least = LEAST_GAIN;
-        int best = cost[F2] * least[F2] < cost[F4] * least[F4] ? F2 : F4;
-        base_str_addf(&why,
-                      "F(%d,3) %s at %.2f of the direct sum's time; weights of %s the size pay "
-                      "from %.2f on down",
-                      best == F2 ? 2 : 4, is_measured(of) ? "was measured" : "is estimated",
-                      cost[best] / cost[DIRECT], best == F2 ? "16/9" : "four times",
-                      1 / least[best]);
-    }
-    if (!pass_decided(k->c, PASS_NAME, rw->from, old, WHAT, form != DIRECT, &why)) return IR_NONE;
+    if (of && form == DIRECT) say_why_not(of, &d.why);
+    if (!pass_decided(&d, form != DIRECT)) return IR_NONE;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     struct ir_attrs_tile tile = {.tile = form == F2 ? 2 : 4};
     struct ir_attrs_winograd at = {.tile = tile.tile,
@@ -168,17 +170,14 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
                                    .pre_act = a->pre_act,
                                    .act = a->act,
                                    .n = a->n};
-    ir_ref operand[IR_OPERANDS(conv2d)];
-    for (uint32_t i = 0; i < IR_OPERANDS(conv2d); i++) {
-        ir_ref r = ir_operand(n, i);
-        operand[i] = ir_ref_ok(r) ? rw_new(rw, r) : IR_NONE;
-    }
     const ir_node *pack = ir_get(rw->from, n->operand[IR_IN(conv2d, w)]);
-    operand[IR_IN(conv2d, w)] =
-        ir_op1(rw->to, IR_OP_pack_winograd_weight,
-               rw_new(rw, pack->operand[IR_IN(pack_conv_weight, w)]), &tile, pack->origin);
-    return ir_build(rw->to, IR_OP_conv2d_winograd, operand, IR_OPERANDS(conv2d), &at,
-                    n->type.layout, n->origin);
+    ir_ref w = rw_new(rw, pack->operand[IR_IN(pack_conv_weight, w)]);
+    ir_node conv = rw_draft(rw, old);
+    conv.op = IR_OP_conv2d_winograd;
+    conv.attrs = &at;
+    ir_set_operand(&conv, IR_IN(conv2d_winograd, w),
+                   ir_op1(rw->to, IR_OP_pack_winograd_weight, w, &tile, pack->origin));
+    return rw_build(rw, &conv);
 }
 
 bool pass_choose_winograd(pass_context *c, ir_module *m) {

@@ -26,31 +26,20 @@ typedef struct state {
 
 static bool can_take(const ir_node *user, base_str *why) {
     const char *name = ir_op_get(user->op)->name;
-    if (user->op != IR_OP_conv2d && user->op != IR_OP_group_norm) {
-        base_str_addf(why, "user %s takes one input", name);
-        return false;
-    }
-    if (!ir_ref_ok(ir_operand(user, X1))) return true;
-    base_str_addf(why, "user %s has two inputs already", name);
-    return false;
+    if (user->op != IR_OP_conv2d && user->op != IR_OP_group_norm)
+        return pass_no(why, "user %s takes one input", name);
+    return !ir_ref_ok(ir_operand(user, X1)) || pass_no(why, "user %s has two inputs already", name);
 }
 
 static bool can_go(const ir_func *f, ir_ref r, base_str *why) {
     const ir_node *n = ir_get(f, r);
-    if (n->type.rank != 4 || IR_ATTRS(n, axis)->axis != 1) {
-        base_str_add(why, "it does not join channels of images");
-        return false;
-    }
-    if (n->operand_count != 2) {
-        base_str_addf(why, "it has %u parts", n->operand_count);
-        return false;
-    }
+    if (n->type.rank != 4 || IR_ATTRS(n, axis)->axis != 1)
+        return pass_no(why, "it does not join channels of images");
+    if (n->operand_count != 2) return pass_no(why, "it has %u parts", n->operand_count);
     int64_t first = ir_typeof(f, n->operand[IR_IN(concat, a)])->dim[1];
-    if (first % IR_BLOCK != 0) {
-        base_str_addf(why, "the first part has %lld channels, not a multiple of %d",
-                      (long long)first, IR_BLOCK);
-        return false;
-    }
+    if (first % IR_BLOCK != 0)
+        return pass_no(why, "the first part has %lld channels, not a multiple of %d",
+                       (long long)first, IR_BLOCK);
     return pass_readers_take(f, r, can_take, why);
 }
 
@@ -60,12 +49,10 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     if (n->op != IR_OP_conv2d && n->op != IR_OP_group_norm) return IR_NONE;
     if (!s->gone[n->operand[X].id]) return IR_NONE;
     const ir_node *concat = ir_get(rw->from, n->operand[X]);
-    ir_ref operand[IR_MAX_OPERANDS];
-    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, ir_operand(n, k));
-    operand[X] = rw_new(rw, concat->operand[IR_IN(concat, a)]);
-    operand[X1] = rw_new(rw, concat->operand[IR_IN(concat, b)]);
-    uint32_t count = n->operand_count > X1 + 1 ? n->operand_count : X1 + 1;
-    return ir_build(rw->to, n->op, operand, count, n->attrs, IR_PLAIN, n->origin);
+    ir_node user = rw_draft(rw, old);
+    ir_set_operand(&user, X, rw_new(rw, concat->operand[IR_IN(concat, a)]));
+    ir_set_operand(&user, X1, rw_new(rw, concat->operand[IR_IN(concat, b)]));
+    return rw_build(rw, &user);
 }
 
 bool pass_eliminate_concat(pass_context *c, ir_func *f) {
@@ -74,9 +61,8 @@ bool pass_eliminate_concat(pass_context *c, ir_func *f) {
         bool constant = s.gone[i];
         s.gone[i] = false;
         if (constant || f->nodes.items[i].op != IR_OP_concat) continue;
-        base_str why = {0};
-        bool match = can_go(f, (ir_ref){i}, &why);
-        s.gone[i] = pass_decided(c, PASS_NAME, f, (ir_ref){i}, WHAT, match, &why);
+        pass_decision d = {c, PASS_NAME, f, {i}, WHAT, {0}};
+        s.gone[i] = pass_decided(&d, can_go(f, d.node, &d.why));
     }
     bool changed = ir_rewrite_apply(f, rule, &s, true);
     base_free(s.gone);

@@ -43,15 +43,10 @@ static bool is_moved_weight(const ir_func *f, ir_ref r) {
 static bool can_compute(const ir_func *f, ir_ref r, int64_t *read, base_str *why) {
     const ir_node *n = ir_get(f, r);
     *read += ir_type_elements(&n->type);
-    if (*read > MOST_READ) {
-        base_str_add(why, "it reads too much");
-        return false;
-    }
+    if (*read > MOST_READ) return pass_no(why, "it reads too much");
     if (n->op == IR_OP_weight) {
         const ir_weight *w = &f->module->weights.items[IR_ATTRS(n, weight)->index];
-        bool there = ir_weight_bound(w);
-        if (!there) base_str_addf(why, "weight @%s is not bound", w->name);
-        return there;
+        return ir_weight_bound(w) || pass_no(why, "weight @%s is not bound", w->name);
     }
     for (uint32_t k = 0; k < n->operand_count; k++)
         if (ir_ref_ok(n->operand[k]) && !can_compute(f, n->operand[k], read, why)) return false;
@@ -62,22 +57,13 @@ static bool should_fold(state *s, const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     size_t bytes = (size_t)ir_type_elements(&n->type) * sizeof(float);
     if (n->op == IR_OP_weight || n->type.dtype != IR_f32) return false;
-    base_str why = {0};
+    pass_decision d = {s->c, PASS_NAME, f, r, ir_op_get(n->op)->name, {0}};
     int64_t read = 0;
-    bool fine = true;
-    if (bytes > MOST_RESULT || s->bytes + bytes > MOST_TOTAL) {
-        base_str_addf(&why, "its %zu bytes are beyond the budget", bytes);
-        fine = false;
-    }
-    fine = fine && can_compute(f, r, &read, &why);
-    if (fine) {
-        s->bytes += bytes;
-        pass_matched(s->c, PASS_NAME, f, r, ir_op_get(n->op)->name);
-    } else {
-        pass_refused(s->c, PASS_NAME, f, r, ir_op_get(n->op)->name, "%s", why.data);
-    }
-    base_str_free(&why);
-    return fine;
+    bool fine = bytes <= MOST_RESULT && s->bytes + bytes <= MOST_TOTAL;
+    if (!fine) pass_no(&d.why, "its %zu bytes are beyond the budget", bytes);
+    fine = fine && can_compute(f, r, &read, &d.why);
+    if (fine) s->bytes += bytes;
+    return pass_decided(&d, fine);
 }
 
 /* A weight of the module with these elements, under a name no other has. */

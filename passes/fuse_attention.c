@@ -125,8 +125,7 @@ typedef struct matcher {
 } matcher;
 
 static bool no(const matcher *m, const char *text) {
-    base_str_add(m->why, text);
-    return false;
+    return pass_no(m->why, "%s", text);
 }
 
 /* The only user of r when it is `op`; else IR_NONE with a reason. */

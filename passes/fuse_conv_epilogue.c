@@ -44,13 +44,12 @@ static ir_act act_of(const ir_node *n) {
     return n->op == IR_OP_conv2d ? IR_ATTRS(n, conv2d)->act : IR_ATTRS(n, linear)->act;
 }
 
-/* The host again with one operand more. */
-static ir_ref with_operand(ir_rewrite *rw, const ir_node *host, uint32_t slot, ir_ref value) {
-    ir_ref operand[IR_MAX_OPERANDS];
-    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = ir_operand(host, k);
-    operand[slot] = value;
-    uint32_t count = host->operand_count > slot + 1 ? host->operand_count : slot + 1;
-    return ir_build(rw->to, host->op, operand, count, host->attrs, IR_PLAIN, host->origin);
+/* A host without an activation that nobody but `user` reads: what stands behind it may join. */
+static bool is_open(const ir_rewrite *rw, const ir_node *host, ir_ref old, base_str *why) {
+    return pass_sole_use(rw, old, why) &&
+           (act_of(host) == IR_ACT_NONE ||
+            pass_no(why, "%s has activation %s already", ir_op_get(host->op)->name,
+                    ir_act_name[act_of(host)]));
 }
 
 /* ---- what is added ---- */
@@ -84,16 +83,13 @@ static bool find_slot(ir_rewrite *rw, const ir_node *host, ir_ref addend, bool c
     if (ir_shape_equal(&t, &y)) {
         uint32_t index = conv ? IR_IN(conv2d, residual) : IR_IN(linear, residual);
         *out = (slot){index, addend, "residual"};
-        if (!ir_ref_ok(ir_operand(host, index))) return true;
-        base_str_addf(why, "%s has a residual already", ir_op_get(host->op)->name);
-        return false;
+        return !ir_ref_ok(ir_operand(host, index)) ||
+               pass_no(why, "%s has a residual already", ir_op_get(host->op)->name);
     }
     if (conv && is_channel_vector(&t, &y)) {
         *out = (slot){IR_IN(conv2d, tbias), IR_NONE, "time bias"};
-        if (ir_ref_ok(ir_operand(host, IR_IN(conv2d, tbias)))) {
-            base_str_add(why, "conv2d has a time bias already");
-            return false;
-        }
+        if (ir_ref_ok(IR_OPERAND(host, conv2d, tbias)))
+            return pass_no(why, "conv2d has a time bias already");
         int64_t batch = t.rank == 4 ? t.dim[0] : 1;
         const ir_node *r = ir_get(rw->to, addend);
         ir_ref flat = r->op == IR_OP_reshape
@@ -127,19 +123,15 @@ static ir_ref join_add(ir_rewrite *rw, ir_ref old, const ir_node *n) {
             base_str_addf(&why, "%s broadcasts", ir_op_get(host.op)->name);
             continue;
         }
-        if (!pass_sole_use(rw, n->operand[k], &why)) continue;
-        if (act_of(&host) != IR_ACT_NONE) {
-            base_str_addf(&why, "%s has activation %s already", ir_op_get(host.op)->name,
-                          ir_act_name[act_of(&host)]);
-            continue;
-        }
+        if (!is_open(rw, &host, n->operand[k], &why)) continue;
         if (!find_slot(rw, &host, rw_new(rw, n->operand[1 - k]), s->constant[n->operand[1 - k].id],
                        &to, &why))
             continue;
         char what[64];
         snprintf(what, sizeof what, "%s + %s", ir_op_get(host.op)->name, to.what);
         pass_matched(s->c, PASS_NAME, rw->from, old, what);
-        best = with_operand(rw, &host, to.index, to.value);
+        ir_set_operand(&host, to.index, to.value);
+        best = rw_build(rw, &host);
     }
     if (seen && !ir_ref_ok(best))
         pass_refused(s->c, PASS_NAME, rw->from, old, "conv or linear + add", "%s", why.data);
@@ -155,33 +147,11 @@ static ir_ref join_act(ir_rewrite *rw, ir_ref old, const ir_node *n, ir_act act)
     if (!is_host(&host)) return IR_NONE;
     char what[64];
     snprintf(what, sizeof what, "%s + %s", ir_op_get(host.op)->name, ir_act_name[act]);
-    base_str why = {0};
-    bool fits = pass_sole_use(rw, n->operand[0], &why);
-    if (fits && act_of(&host) != IR_ACT_NONE) {
-        base_str_addf(&why, "%s has activation %s already", ir_op_get(host.op)->name,
-                      ir_act_name[act_of(&host)]);
-        fits = false;
-    }
-    if (!fits) {
-        pass_refused(s->c, PASS_NAME, rw->from, old, what, "%s", why.data);
-        base_str_free(&why);
-        return IR_NONE;
-    }
-    pass_matched(s->c, PASS_NAME, rw->from, old, what);
-    struct ir_attrs_conv2d conv;
-    struct ir_attrs_linear linear;
-    const void *attrs;
-    if (host.op == IR_OP_conv2d) {
-        conv = *IR_ATTRS(&host, conv2d);
-        conv.act = act;
-        attrs = &conv;
-    } else {
-        linear = *IR_ATTRS(&host, linear);
-        linear.act = act;
-        attrs = &linear;
-    }
-    return ir_build(rw->to, host.op, host.operand, host.operand_count, attrs, IR_PLAIN,
-                    host.origin);
+    pass_decision d = {s->c, PASS_NAME, rw->from, old, what, {0}};
+    if (!pass_decided(&d, is_open(rw, &host, n->operand[0], &d.why))) return IR_NONE;
+    ir_act *own = ir_edit_attr(rw->to->module, &host, "act", IR_ATTR_act);
+    *own = act;
+    return rw_build(rw, &host);
 }
 
 /* ---- gates ---- */
@@ -197,42 +167,38 @@ static ir_ref in_turns(ir_rewrite *rw, ir_ref w, ir_origin_id origin) {
     return pass_reshape(rw->to, r, t.rank, t.dim, origin);
 }
 
+/* Whether linear `host` (`from` in the old function) may take in the geglu n that reads it. */
+static bool takes_geglu(const ir_rewrite *rw, const ir_node *host, const ir_node *from,
+                        const ir_node *n, base_str *why) {
+    const bool *constant = ((const state *)rw->user)->constant;
+    ir_ref bias = IR_OPERAND(from, linear, bias);
+    int64_t width = n->type.dim[n->type.rank - 1];
+    if (!pass_sole_use(rw, n->operand[IR_IN(geglu, x)], why)) return false;
+    if (act_of(host) != IR_ACT_NONE || ir_ref_ok(IR_OPERAND(host, linear, residual)))
+        return pass_no(why, "linear has a residual or an activation already");
+    if (width % IR_BLOCK != 0)
+        return pass_no(why, "%lld channels are no blocks of %d", (long long)width, IR_BLOCK);
+    return (constant[from->operand[IR_IN(linear, w)].id] &&
+            (!ir_ref_ok(bias) || constant[bias.id])) ||
+           pass_no(why, "the columns are computed at run time");
+}
+
 static ir_ref join_geglu(ir_rewrite *rw, ir_ref old, const ir_node *n) {
-    const state *s = rw->user;
-    ir_node host = *ir_get(rw->to, rw_new(rw, n->operand[0]));
-    const ir_node *from = ir_get(rw->from, n->operand[0]);
+    ir_ref x = n->operand[IR_IN(geglu, x)];
+    ir_node host = *ir_get(rw->to, rw_new(rw, x));
+    const ir_node *from = ir_get(rw->from, x);
     if (host.op != IR_OP_linear || from->op != IR_OP_linear) return IR_NONE;
-    ir_ref bias = ir_operand(&host, BIAS), old_bias = ir_operand(from, BIAS);
-    base_str why = {0};
-    bool fits = pass_sole_use(rw, n->operand[0], &why);
-    if (fits &&
-        (act_of(&host) != IR_ACT_NONE || ir_ref_ok(ir_operand(&host, IR_IN(linear, residual))))) {
-        base_str_add(&why, "linear has a residual or an activation already");
-        fits = false;
-    }
-    if (fits && n->type.dim[n->type.rank - 1] % IR_BLOCK != 0) {
-        base_str_addf(&why, "%lld channels are no blocks of %d",
-                      (long long)n->type.dim[n->type.rank - 1], IR_BLOCK);
-        fits = false;
-    }
-    if (fits && (!s->constant[from->operand[IR_IN(linear, w)].id] ||
-                 (ir_ref_ok(old_bias) && !s->constant[old_bias.id]))) {
-        base_str_add(&why, "the columns are computed at run time");
-        fits = false;
-    }
-    if (!fits) {
-        pass_refused(s->c, PASS_NAME, rw->from, old, "linear + geglu", "%s", why.data);
-        base_str_free(&why);
-        return IR_NONE;
-    }
-    pass_matched(s->c, PASS_NAME, rw->from, old, "linear + geglu");
+    pass_decision d = {
+        ((const state *)rw->user)->c, PASS_NAME, rw->from, old, "linear + geglu", {0}};
+    if (!pass_decided(&d, takes_geglu(rw, &host, from, n, &d.why))) return IR_NONE;
     struct ir_attrs_linear a = *IR_ATTRS(&host, linear);
     a.geglu = true;
-    ir_ref operand[] = {[IR_IN(linear, x)] = host.operand[IR_IN(linear, x)],
-                        [IR_IN(linear, w)] =
-                            in_turns(rw, host.operand[IR_IN(linear, w)], host.origin),
-                        [BIAS] = ir_ref_ok(bias) ? in_turns(rw, bias, host.origin) : IR_NONE};
-    return ir_build(rw->to, IR_OP_linear, operand, BIAS + 1, &a, IR_PLAIN, host.origin);
+    ir_ref w = in_turns(rw, IR_OPERAND(&host, linear, w), host.origin);
+    ir_ref bias = IR_OPERAND(&host, linear, bias);
+    ir_set_operand(&host, IR_IN(linear, w), w);
+    if (ir_ref_ok(bias)) ir_set_operand(&host, BIAS, in_turns(rw, bias, host.origin));
+    host.attrs = &a;
+    return rw_build(rw, &host);
 }
 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {

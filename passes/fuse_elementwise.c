@@ -28,6 +28,7 @@ typedef struct group {
     ir_ref operand[IR_MAX_OPERANDS];
     uint32_t operands, count;
     ir_expr_step steps[IR_EXPR_MAX];
+    bool joined; /* some operand's expression is in it */
 } group;
 
 static bool push(group *g, ir_expr_step s) {
@@ -73,65 +74,68 @@ static uint32_t depth(const group *g) {
     return most;
 }
 
-static bool may_join(ir_rewrite *rw, ir_ref old, const ir_node *user, base_str *why) {
-    const ir_node *n = ir_get(rw->from, old);
+static bool is_working(const ir_rewrite *rw, ir_ref old) {
     const state *s = rw->user;
-    if (!(ir_op_get(n->op)->flags & IR_FLAG_EW) || s->constant[old.id])
-        return false; /* nothing to say */
-    if (!pass_sole_use(rw, old, why)) return false;
-    if (ir_shape_equal(&n->type, &user->type)) return true;
-    base_str_addf(why, "%s is broadcast", ir_op_get(n->op)->name);
+    return (ir_op_get(ir_get(rw->from, old)->op)->flags & IR_FLAG_EW) && !s->constant[old.id];
+}
+
+static bool may_join(const ir_rewrite *rw, ir_ref old, const ir_node *user, base_str *why) {
+    const ir_node *n = ir_get(rw->from, old);
+    return pass_sole_use(rw, old, why) && (ir_shape_equal(&n->type, &user->type) ||
+                                           pass_no(why, "%s is broadcast", ir_op_get(n->op)->name));
+}
+
+/* Pushes old operand x of `user`: what computes it where that may join, else its value. False when
+ * the loop is full. */
+static bool push_value(ir_rewrite *rw, group *g, ir_ref x, const ir_node *user, base_str *why) {
+    enum { DEEPEST = 48 };
+    ir_node inner = *ir_get(rw->to, rw_new(rw, x));
+    if ((ir_op_get(inner.op)->flags & IR_FLAG_EW) && is_working(rw, x) &&
+        may_join(rw, x, user, why)) {
+        group before = *g;
+        g->joined = true;
+        if (push_node(g, &inner) && depth(g) < DEEPEST) return true;
+        *g = before;
+        if (!why->len) base_str_add(why, TOO_LONG);
+    }
+    if (push_operand(g, rw_new(rw, x))) return true;
+    if (!why->len) base_str_add(why, TOO_LONG);
     return false;
+}
+
+/* The expression of old node n with those of its operands in it; false when nothing joins. */
+static bool collect(ir_rewrite *rw, const ir_node *n, group *g, base_str *why) {
+    ir_expr_step own[IR_EXPR_MAX];
+    uint32_t count = ir_expr_of_node(n, own, NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        bool fits = own[i].kind == IR_EXPR_OPERAND
+                        ? push_value(rw, g, n->operand[own[i].operand], n, why)
+                        : push(g, own[i]);
+        if (!fits) return false;
+    }
+    return g->joined;
 }
 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const state *s = rw->user;
     const ir_node *n = ir_get(rw->from, old);
-    if (!(ir_op_get(n->op)->flags & IR_FLAG_EW) || s->constant[old.id]) return IR_NONE;
-    enum { DEEPEST = 48 };
-    base_str why = {0};
+    if (!is_working(rw, old)) return IR_NONE;
+    base_str why = {0}, expr = {0};
+    ir_ref joined = IR_NONE;
     group g = {0};
-    bool joined = false;
-    ir_expr_step own[IR_EXPR_MAX];
-    uint32_t count = ir_expr_of_node(n, own, NULL);
-    for (uint32_t i = 0; i < count; i++) {
-        if (own[i].kind != IR_EXPR_OPERAND) {
-            if (!push(&g, own[i])) goto refuse;
-            continue;
-        }
-        ir_ref x = n->operand[own[i].operand];
-        ir_node inner = *ir_get(rw->to, rw_new(rw, x));
-        group before = g;
-        if ((ir_op_get(inner.op)->flags & IR_FLAG_EW) && may_join(rw, x, n, &why)) {
-            if (push_node(&g, &inner) && depth(&g) < DEEPEST) {
-                joined = true;
-                continue;
-            }
-            g = before;
-            if (!why.len) base_str_add(&why, TOO_LONG);
-        }
-        if (!push_operand(&g, rw_new(rw, x))) {
-            if (!why.len) base_str_add(&why, TOO_LONG);
-            goto refuse;
-        }
-    }
-    if (joined) {
-        base_str expr = {0};
+    if (collect(rw, n, &g, &why)) {
         ir_expr_print(g.steps, g.count, &expr);
         struct ir_attrs_ew a = {.expr = expr.data};
         ir_ref r = ir_build(rw->to, IR_OP_ew, g.operand, g.operands, &a, IR_PLAIN, n->origin);
-        if (ir_shape_equal(ir_typeof(rw->to, r), &n->type)) {
-            pass_matched(s->c, PASS_NAME, rw->from, old, expr.data);
-            base_str_free(&expr);
-            base_str_free(&why);
-            return r;
-        }
-        base_str_free(&expr);
+        if (ir_shape_equal(ir_typeof(rw->to, r), &n->type)) joined = r;
     }
-refuse:
-    if (why.len) pass_refused(s->c, PASS_NAME, rw->from, old, "elementwise chain", "%s", why.data);
+    if (ir_ref_ok(joined))
+        pass_matched(s->c, PASS_NAME, rw->from, old, expr.data);
+    else if (why.len)
+        pass_refused(s->c, PASS_NAME, rw->from, old, "elementwise chain", "%s", why.data);
+    base_str_free(&expr);
     base_str_free(&why);
-    return IR_NONE;
+    return joined;
 }
 
 bool pass_fuse_elementwise(pass_context *c, ir_func *f) {

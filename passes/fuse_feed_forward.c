@@ -41,18 +41,11 @@ static bool fits(const ir_rewrite *rw, ir_ref old, ir_ref from, base_str *why) {
     const ir_node *second = ir_get(rw->from, old);
     const ir_node *first = ir_get(rw->from, from);
     const struct ir_attrs_linear *a = IR_ATTRS(second, linear);
-    if (a->geglu || a->act != IR_ACT_NONE) {
-        base_str_add(why, "the second linear has an activation");
-        return false;
-    }
-    if (first->type.rank != 3) {
-        base_str_add(why, "the hidden layer is not of tokens");
-        return false;
-    }
-    if (a->precision != IR_ATTRS(first, linear)->precision) {
-        base_str_add(why, "the linears have two precisions");
-        return false;
-    }
+    if (a->geglu || a->act != IR_ACT_NONE)
+        return pass_no(why, "the second linear has an activation");
+    if (first->type.rank != 3) return pass_no(why, "the hidden layer is not of tokens");
+    if (a->precision != IR_ATTRS(first, linear)->precision)
+        return pass_no(why, "the linears have two precisions");
     if (!pass_sole_use(rw, from, why)) return false;
     const int faster = measured(rw->user, rw->from, from, old, why);
     if (faster >= 0) return faster == 1;
@@ -60,38 +53,38 @@ static bool fits(const ir_rewrite *rw, ir_ref old, ir_ref from, base_str *why) {
     int64_t weights =
         (int64_t)(ir_type_bytes(ir_typeof(rw->from, first->operand[IR_IN(linear, w)])) +
                   ir_type_bytes(ir_typeof(rw->from, second->operand[IR_IN(linear, w)])));
-    if (hidden >= LEAST_RATIO * weights) return true;
-    base_str_addf(why,
-                  "a picture's hidden layer has %lld KiB, less than %d times the weights' %lld KiB",
-                  (long long)hidden / 1024, LEAST_RATIO, (long long)weights / 1024);
-    return false;
+    return hidden >= LEAST_RATIO * weights ||
+           pass_no(why,
+                   "a picture's hidden layer has %lld KiB, less than %d times the weights' %lld "
+                   "KiB",
+                   (long long)hidden / 1024, LEAST_RATIO, (long long)weights / 1024);
 }
 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
-    const ir_node *second = ir_get(rw->from, old);
-    if (second->op != IR_OP_linear) return IR_NONE;
-    const ir_node *first = ir_get(rw->from, second->operand[IR_IN(linear, x)]);
-    if (first->op != IR_OP_linear || !IR_ATTRS(first, linear)->geglu) return IR_NONE;
-    base_str why = {0};
-    bool match = fits(rw, old, second->operand[IR_IN(linear, x)], &why);
-    if (!pass_decided(rw->user, PASS_NAME, rw->from, old, WHAT, match, &why)) return IR_NONE;
-    const ir_ref from[] = {
-        [IR_IN(feed_forward, x)] = IR_OPERAND(first, linear, x),
-        [IR_IN(feed_forward, w1)] = IR_OPERAND(first, linear, w),
-        [IR_IN(feed_forward, w2)] = IR_OPERAND(second, linear, w),
-        [IR_IN(feed_forward, b1)] = IR_OPERAND(first, linear, bias),
-        [IR_IN(feed_forward, b2)] = IR_OPERAND(second, linear, bias),
-        [IR_IN(feed_forward, residual)] = IR_OPERAND(second, linear, residual),
-    };
-    enum { COUNT = IR_OPERANDS(feed_forward) };
-    ir_ref operand[COUNT];
-    for (uint32_t i = 0; i < COUNT; i++)
-        operand[i] = ir_ref_ok(from[i]) ? rw_new(rw, from[i]) : IR_NONE;
-    struct ir_attrs_feed_forward a = {.hidden = first->type.dim[2],
-                                      .n = second->type.dim[2],
-                                      .precision = IR_ATTRS(second, linear)->precision};
-    return ir_build(rw->to, IR_OP_feed_forward, operand, COUNT, &a, second->type.layout,
-                    second->origin);
+    const ir_node *n = ir_get(rw->from, old);
+    if (n->op != IR_OP_linear) return IR_NONE;
+    ir_ref x = n->operand[IR_IN(linear, x)];
+    if (ir_get(rw->from, x)->op != IR_OP_linear || !IR_ATTRS(ir_get(rw->from, x), linear)->geglu)
+        return IR_NONE;
+    pass_decision d = {rw->user, PASS_NAME, rw->from, old, WHAT, {0}};
+    if (!pass_decided(&d, fits(rw, old, x, &d.why))) return IR_NONE;
+    ir_node first = rw_draft(rw, x), second = rw_draft(rw, old);
+    struct ir_attrs_feed_forward a = {.hidden = first.type.dim[2],
+                                      .n = second.type.dim[2],
+                                      .precision = IR_ATTRS(n, linear)->precision};
+    ir_node both = {
+        .op = IR_OP_feed_forward,
+        .operand_count = IR_OPERANDS(feed_forward),
+        .operand = {[IR_IN(feed_forward, x)] = IR_OPERAND(&first, linear, x),
+                    [IR_IN(feed_forward, w1)] = IR_OPERAND(&first, linear, w),
+                    [IR_IN(feed_forward, w2)] = IR_OPERAND(&second, linear, w),
+                    [IR_IN(feed_forward, b1)] = IR_OPERAND(&first, linear, bias),
+                    [IR_IN(feed_forward, b2)] = IR_OPERAND(&second, linear, bias),
+                    [IR_IN(feed_forward, residual)] = IR_OPERAND(&second, linear, residual)},
+        .attrs = &a,
+        .type = second.type,
+        .origin = second.origin};
+    return rw_build(rw, &both);
 }
 
 bool pass_fuse_feed_forward(pass_context *c, ir_func *f) {

@@ -21,21 +21,14 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     struct ir_attrs_group_norm a = *IR_ATTRS(&norm, group_norm);
     char what[64];
     snprintf(what, sizeof what, "group_norm + %s", ir_act_name[act]);
-    base_str why = {0};
-    bool fits = pass_sole_use(rw, n->operand[0], &why);
-    if (fits && a.act != IR_ACT_NONE) {
-        base_str_addf(&why, "group_norm has activation %s already", ir_act_name[a.act]);
-        fits = false;
-    }
-    if (!fits) {
-        pass_refused(rw->user, PASS_NAME, rw->from, old, what, "%s", why.data);
-        base_str_free(&why);
-        return IR_NONE;
-    }
+    pass_decision d = {rw->user, PASS_NAME, rw->from, old, what, {0}};
+    bool fits = pass_sole_use(rw, n->operand[0], &d.why);
+    if (fits && a.act != IR_ACT_NONE)
+        fits = pass_no(&d.why, "group_norm has activation %s already", ir_act_name[a.act]);
+    if (!pass_decided(&d, fits)) return IR_NONE;
     a.act = act;
-    pass_matched(rw->user, PASS_NAME, rw->from, old, what);
-    return ir_build(rw->to, IR_OP_group_norm, norm.operand, norm.operand_count, &a, IR_PLAIN,
-                    norm.origin);
+    norm.attrs = &a;
+    return rw_build(rw, &norm);
 }
 
 /* Norms nothing was even tried on, so that the report accounts for every one. */

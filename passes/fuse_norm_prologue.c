@@ -24,29 +24,20 @@ typedef struct state {
 } state;
 
 static bool can_take(const ir_node *user, base_str *why) {
-    const char *name = ir_op_get(user->op)->name;
-    if (user->op != IR_OP_conv2d) {
-        base_str_addf(why, "user %s is not a conv2d", name);
-        return false;
-    }
-    if (!ir_ref_ok(IR_OPERAND(user, conv2d, x1)) && !ir_ref_ok(IR_OPERAND(user, conv2d, norm)) &&
-        IR_ATTRS(user, conv2d)->pre_act == IR_ACT_NONE)
-        return true;
-    base_str_add(why, "user conv2d has a prologue already");
-    return false;
+    if (user->op != IR_OP_conv2d)
+        return pass_no(why, "user %s is not a conv2d", ir_op_get(user->op)->name);
+    bool bare = !ir_ref_ok(IR_OPERAND(user, conv2d, x1)) &&
+                !ir_ref_ok(IR_OPERAND(user, conv2d, norm)) &&
+                IR_ATTRS(user, conv2d)->pre_act == IR_ACT_NONE;
+    return bare || pass_no(why, "user conv2d has a prologue already");
 }
 
 static bool can_go(const ir_func *f, ir_ref r, base_str *why) {
     const ir_node *n = ir_get(f, r);
     ir_act act = IR_ATTRS(n, group_norm)->act;
-    if (n->type.rank != 4) {
-        base_str_add(why, "it is not over an image");
-        return false;
-    }
-    if (act != IR_ACT_NONE && act != IR_ACT_SILU) {
-        base_str_addf(why, "no conv kernel applies %s on the way in", ir_act_name[act]);
-        return false;
-    }
+    if (n->type.rank != 4) return pass_no(why, "it is not over an image");
+    if (act != IR_ACT_NONE && act != IR_ACT_SILU)
+        return pass_no(why, "no conv kernel applies %s on the way in", ir_act_name[act]);
     return pass_readers_take(f, r, can_take, why);
 }
 
@@ -54,33 +45,27 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const state *s = rw->user;
     const ir_node *n = ir_get(rw->from, old);
     if (n->op != IR_OP_conv2d || !s->gone[n->operand[IR_IN(conv2d, x)].id]) return IR_NONE;
-    const ir_node *norm = ir_get(rw->from, n->operand[IR_IN(conv2d, x)]);
-    const struct ir_attrs_group_norm *g = IR_ATTRS(norm, group_norm);
+    ir_node norm = rw_draft(rw, n->operand[IR_IN(conv2d, x)]);
+    const struct ir_attrs_group_norm *g = IR_ATTRS(&norm, group_norm);
     struct ir_attrs_stats stats = {.groups = g->groups, .eps = g->eps};
-    ir_ref operand[IR_MAX_OPERANDS];
-    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, ir_operand(norm, k));
-    ir_ref statistics = ir_build(rw->to, IR_OP_group_stats, operand, norm->operand_count, &stats,
-                                 IR_PLAIN, norm->origin);
-
-    ir_ref x = operand[IR_IN(group_norm, x)], x1 = rw_new(rw, IR_OPERAND(norm, group_norm, x1));
-    for (uint32_t k = 0; k < IR_MAX_OPERANDS; k++) operand[k] = rw_new(rw, ir_operand(n, k));
-    operand[IR_IN(conv2d, x)] = x;
-    operand[IR_IN(conv2d, x1)] = x1;
-    operand[IR_IN(conv2d, norm)] = statistics;
     struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);
     a.pre_act = g->act;
-    uint32_t count =
-        n->operand_count > IR_IN(conv2d, norm) + 1 ? n->operand_count : IR_IN(conv2d, norm) + 1;
-    return ir_build(rw->to, IR_OP_conv2d, operand, count, &a, IR_PLAIN, n->origin);
+    norm.op = IR_OP_group_stats;
+    norm.attrs = &stats;
+    ir_node conv = rw_draft(rw, old);
+    conv.attrs = &a;
+    ir_set_operand(&conv, IR_IN(conv2d, x), IR_OPERAND(&norm, group_stats, x));
+    ir_set_operand(&conv, IR_IN(conv2d, x1), IR_OPERAND(&norm, group_stats, x1));
+    ir_set_operand(&conv, IR_IN(conv2d, norm), rw_build(rw, &norm));
+    return rw_build(rw, &conv);
 }
 
 bool pass_fuse_norm_prologue(pass_context *c, ir_func *f) {
     state s = {c, base_alloc(f->nodes.count + 1)};
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         if (f->nodes.items[i].op != IR_OP_group_norm) continue;
-        base_str why = {0};
-        bool match = can_go(f, (ir_ref){i}, &why);
-        s.gone[i] = pass_decided(c, PASS_NAME, f, (ir_ref){i}, WHAT, match, &why);
+        pass_decision d = {c, PASS_NAME, f, {i}, WHAT, {0}};
+        s.gone[i] = pass_decided(&d, can_go(f, d.node, &d.why));
     }
     bool changed = ir_rewrite_apply(f, rule, &s, true);
     base_free(s.gone);

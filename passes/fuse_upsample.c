@@ -14,31 +14,25 @@ static const char PASS_NAME[] = "fuse_upsample", WHAT[] = "resize_nearest + conv
 
 static bool can_join(const ir_rewrite *rw, const ir_node *conv, ir_ref resize, base_str *why) {
     if (!pass_sole_use(rw, resize, why)) return false;
-    if (IR_ATTRS(conv, conv2d)->upsample.v[0] != 0) {
-        base_str_add(why, "conv2d resizes its input already");
-        return false;
-    }
-    if (ir_ref_ok(ir_operand(conv, IR_IN(conv2d, x1)))) {
-        base_str_add(why, "conv2d has two inputs");
-        return false;
-    }
-    return true;
+    if (IR_ATTRS(conv, conv2d)->upsample.v[0] != 0)
+        return pass_no(why, "conv2d resizes its input already");
+    return !ir_ref_ok(IR_OPERAND(conv, conv2d, x1)) || pass_no(why, "conv2d has two inputs");
 }
 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old);
     if (n->op != IR_OP_conv2d) return IR_NONE;
-    const ir_node *resize = ir_get(rw->from, n->operand[IR_IN(conv2d, x)]);
+    ir_ref x = n->operand[IR_IN(conv2d, x)];
+    const ir_node *resize = ir_get(rw->from, x);
     if (resize->op != IR_OP_resize_nearest) return IR_NONE;
-    base_str why = {0};
-    bool fits = can_join(rw, n, n->operand[IR_IN(conv2d, x)], &why);
-    if (!pass_decided(rw->user, PASS_NAME, rw->from, old, WHAT, fits, &why)) return IR_NONE;
+    pass_decision d = {rw->user, PASS_NAME, rw->from, old, WHAT, {0}};
+    if (!pass_decided(&d, can_join(rw, n, x, &d.why))) return IR_NONE;
     struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);
     a.upsample = IR_ATTRS(resize, size)->size;
-    ir_ref operand[IR_MAX_OPERANDS];
-    for (uint32_t k = 0; k < n->operand_count; k++) operand[k] = rw_new(rw, n->operand[k]);
-    operand[IR_IN(conv2d, x)] = rw_new(rw, resize->operand[0]);
-    return ir_build(rw->to, IR_OP_conv2d, operand, n->operand_count, &a, IR_PLAIN, n->origin);
+    ir_node conv = rw_draft(rw, old);
+    conv.attrs = &a;
+    ir_set_operand(&conv, IR_IN(conv2d, x), rw_new(rw, resize->operand[IR_IN(resize_nearest, x)]));
+    return rw_build(rw, &conv);
 }
 
 bool pass_fuse_upsample(pass_context *c, ir_func *f) {

@@ -49,15 +49,9 @@ static bool is_candidate(const ir_node *n) {
 
 /* ---- one op ---- */
 
-static bool no(base_str *why, const char *text) {
-    base_str_add(why, text);
-    return false;
-}
-
 static bool enough(int64_t n, const char *what, base_str *why) {
-    if (n < IR_BLOCK)
-        base_str_addf(why, "it %s %lld channels, fewer than %d", what, (long long)n, IR_BLOCK);
-    return n >= IR_BLOCK;
+    return n >= IR_BLOCK ||
+           pass_no(why, "it %s %lld channels, fewer than %d", what, (long long)n, IR_BLOCK);
 }
 
 /* Channels in and out of a conv or linear. */
@@ -68,16 +62,16 @@ static bool filter_fits(const lowering *l, const ir_func *f, const ir_node *n, b
     if (ir_ref_ok(second)) in += ir_typeof(f, second)->dim[1];
     int64_t out = n->op == IR_OP_conv2d ? IR_ATTRS(n, conv2d)->n : IR_ATTRS(n, linear)->n;
     if (ir_get(f, n->operand[W])->op != IR_OP_pack_conv_weight || !l->constant[n->operand[W].id])
-        return no(why, "its weight is not packed by the compiler");
+        return pass_no(why, "its weight is not packed by the compiler");
     return enough(in, "reads", why) && enough(out, "gives", why);
 }
 
 /* Whether an op may be lowered, whatever becomes of others with its weight. */
 static bool fits(const lowering *l, const ir_func *f, uint32_t i, base_str *why) {
     const ir_node *n = &f->nodes.items[i];
-    if (n->op == IR_OP_matmul) return no(why, "matmul has kernels in f32 only");
+    if (n->op == IR_OP_matmul) return pass_no(why, "matmul has kernels in f32 only");
     if (l->freq[i] == IR_SCHEDULE)
-        return no(why, "it runs once per schedule, and every step feels its error");
+        return pass_no(why, "it runs once per schedule, and every step feels its error");
     if (has_filter(n)) return filter_fits(l, f, n, why);
     int64_t heads = IR_ATTRS(n, attention)->heads;
     return enough(n->type.dim[2] / heads, "has heads of", why);
@@ -129,48 +123,29 @@ static bool keep_weights(lowering *l, const ir_func *f) {
 
 /* ---- rewriting ---- */
 
-static ir_ref lowered(ir_rewrite *rw, const ir_node *n, ir_precision p) {
-    union {
-        struct ir_attrs_conv2d conv2d;
-        struct ir_attrs_linear linear;
-        struct ir_attrs_attention attention;
-    } a;
-    ir_ref operand[IR_MAX_OPERANDS];
-    for (uint32_t i = 0; i < n->operand_count; i++) operand[i] = rw_new(rw, n->operand[i]);
-    if (has_filter(n)) {
-        const ir_node *pack = ir_get(rw->from, n->operand[W]);
+static ir_ref lowered(ir_rewrite *rw, ir_ref old, ir_precision p) {
+    ir_node n = rw_draft(rw, old);
+    ir_precision *own = ir_edit_attr(rw->to->module, &n, "precision", IR_ATTR_precision);
+    *own = p;
+    if (has_filter(&n)) {
+        const ir_node *pack = ir_get(rw->from, ir_get(rw->from, old)->operand[W]);
         struct ir_attrs_pack as = {.precision = p};
-        operand[W] =
-            ir_op1(rw->to, IR_OP_pack_conv_weight,
-                   rw_new(rw, pack->operand[IR_IN(pack_conv_weight, w)]), &as, pack->origin);
+        ir_ref w = rw_new(rw, pack->operand[IR_IN(pack_conv_weight, w)]);
+        ir_set_operand(&n, W, ir_op1(rw->to, IR_OP_pack_conv_weight, w, &as, pack->origin));
     }
-    switch (n->op) {
-    case IR_OP_conv2d:
-        a.conv2d = *IR_ATTRS(n, conv2d);
-        a.conv2d.precision = p;
-        break;
-    case IR_OP_linear:
-        a.linear = *IR_ATTRS(n, linear);
-        a.linear.precision = p;
-        break;
-    default:
-        a.attention = *IR_ATTRS(n, attention);
-        a.attention.precision = p;
-        break;
-    }
-    return ir_build(rw->to, n->op, operand, n->operand_count, &a, n->type.layout, n->origin);
+    return rw_build(rw, &n);
 }
 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const lowering *l = rw->user;
     const ir_node *n = ir_get(rw->from, old);
     if (!is_candidate(n) || l->constant[old.id]) return IR_NONE;
-    base_str why = {0};
-    bool match = fits(l, rw->from, old.id, &why);
+    pass_decision d = {l->c, PASS_NAME, rw->from, old, l->what, {0}};
+    bool match = fits(l, rw->from, old.id, &d.why);
     if (match && has_filter(n) && l->is_kept[n->operand[W].id])
-        match = no(&why, "its weight serves an op in f32, too");
-    if (!pass_decided(l->c, PASS_NAME, rw->from, old, l->what, match, &why)) return IR_NONE;
-    return lowered(rw, n, l->c->options->precision);
+        match = pass_no(&d.why, "its weight serves an op in f32, too");
+    if (!pass_decided(&d, match)) return IR_NONE;
+    return lowered(rw, old, l->c->options->precision);
 }
 
 bool pass_lower_precision(pass_context *c, ir_module *m) {

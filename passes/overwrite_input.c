@@ -60,15 +60,13 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const lifetimes *l = rw->user;
     const ir_node *n = ir_get(rw->from, old);
     if (!is_candidate(rw->from, n) || IR_ATTRS(n, conv2d)->overwrite) return IR_NONE;
-    base_str why = {0};
-    bool match = fits(l, rw->from, old, &why);
-    if (!pass_decided(l->c, PASS_NAME, rw->from, old, WHAT, match, &why)) return IR_NONE;
+    pass_decision d = {l->c, PASS_NAME, rw->from, old, WHAT, {0}};
+    if (!pass_decided(&d, fits(l, rw->from, old, &d.why))) return IR_NONE;
     struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);
     a.overwrite = true;
-    ir_ref operand[IR_MAX_OPERANDS];
-    for (uint32_t k = 0; k < n->operand_count; k++)
-        operand[k] = ir_ref_ok(n->operand[k]) ? rw_new(rw, n->operand[k]) : IR_NONE;
-    return ir_build(rw->to, IR_OP_conv2d, operand, n->operand_count, &a, n->type.layout, n->origin);
+    ir_node conv = rw_draft(rw, old);
+    conv.attrs = &a;
+    return rw_build(rw, &conv);
 }
 
 bool pass_overwrite_input(pass_context *c, ir_func *f) {

@@ -209,11 +209,11 @@ bool pass_share_halves(pass_context *c, ir_func *f) {
     for (size_t i = 0; i < n; i++) h.half[i] = h.full[i] = IR_NONE;
     rebuild(&h);
     double copied, work = saved(&h, &copied);
-    base_str why = {0};
-    if (work < LEAST_SAVED * copied)
-        base_str_addf(&why, "%.3g multiply-adds are saved for %.3g numbers that are copied", work,
-                      copied);
-    bool fits = pass_decided(c, PASS_NAME, f, last_equal(&h), WHAT, why.len == 0, &why);
+    pass_decision d = {c, PASS_NAME, f, last_equal(&h), WHAT, {0}};
+    bool fits = work >= LEAST_SAVED * copied ||
+                pass_no(&d.why, "%.3g multiply-adds are saved for %.3g numbers that are copied",
+                        work, copied);
+    pass_decided(&d, fits);
     if (fits) {
         ir_func_take(f, shared);
         ir_func_sweep(f);

@@ -50,25 +50,20 @@ static bool fits(const ir_func *f, const ir_node *n, base_str *why) {
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old);
     if (!is_candidate(rw->from, n)) return IR_NONE;
-    base_str why = {0};
-    bool match = fits(rw->from, n, &why);
-    if (!pass_decided(rw->user, PASS_NAME, rw->from, old, WHAT, match, &why)) return IR_NONE;
+    pass_decision d = {rw->user, PASS_NAME, rw->from, old, WHAT, {0}};
+    if (!pass_decided(&d, fits(rw->from, n, &d.why))) return IR_NONE;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     const ir_node *pack = ir_get(rw->from, n->operand[IR_IN(conv2d, w)]);
-    ir_ref operand[IR_OPERANDS(conv2d)];
-    for (uint32_t i = 0; i < IR_OPERANDS(conv2d); i++) {
-        ir_ref r = ir_operand(n, i);
-        operand[i] = ir_ref_ok(r) ? rw_new(rw, r) : IR_NONE;
-    }
-    ir_ref phases =
-        ir_op1(rw->to, IR_OP_phase_filter, rw_new(rw, pack->operand[IR_IN(pack_conv_weight, w)]),
-               NULL, pack->origin);
-    operand[IR_IN(conv2d, w)] =
-        ir_op1(rw->to, IR_OP_pack_conv_weight, phases, pack->attrs, pack->origin);
+    ir_ref w = rw_new(rw, pack->operand[IR_IN(pack_conv_weight, w)]);
+    w = ir_op1(rw->to, IR_OP_phase_filter, w, NULL, pack->origin);
+    w = ir_op1(rw->to, IR_OP_pack_conv_weight, w, pack->attrs, pack->origin);
     struct ir_attrs_phases at = {
         .pre_act = a->pre_act, .act = a->act, .n = a->n, .precision = a->precision};
-    return ir_build(rw->to, IR_OP_conv2d_phases, operand, IR_OPERANDS(conv2d), &at, n->type.layout,
-                    n->origin);
+    ir_node conv = rw_draft(rw, old);
+    conv.op = IR_OP_conv2d_phases;
+    conv.attrs = &at;
+    ir_set_operand(&conv, IR_IN(conv2d_phases, w), w);
+    return rw_build(rw, &conv);
 }
 
 bool pass_upsample_phases(pass_context *c, ir_func *f) {

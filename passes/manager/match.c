@@ -1,5 +1,7 @@
-/* Small things several passes need; see util.h. */
+/* Small things several passes need; see match.h. */
 #include "passes/manager/match.h"
+
+#include <stdarg.h>
 
 bool pass_bcp_of(const ir_type *t, pass_bcp *out) {
     switch (t->rank) {
@@ -93,14 +95,23 @@ bool pass_readers_take(const ir_func *f, ir_ref r, pass_can_take *can_take, base
     return true;
 }
 
-bool pass_decided(pass_context *c, const char *pass, const ir_func *f, ir_ref r, const char *what,
-                  bool match, base_str *why) {
+bool pass_decided(pass_decision *d, bool match) {
     if (match)
-        pass_matched(c, pass, f, r, what);
+        pass_matched(d->c, d->pass, d->f, d->node, d->what);
     else
-        pass_refused(c, pass, f, r, what, "%s", why->data);
-    base_str_free(why);
+        pass_refused(d->c, d->pass, d->f, d->node, d->what, "%s", d->why.data);
+    base_str_free(&d->why);
     return match;
+}
+
+bool pass_no(base_str *why, const char *fmt, ...) {
+    char text[256];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    base_str_add(why, text);
+    return false;
 }
 
 ir_ref *pass_only_users(const ir_func *f) {

@@ -42,9 +42,19 @@ typedef bool pass_can_take(const ir_node *user, base_str *why);
 /* True when r is no output, stands nowhere but in first operands, and all who read it can take it
  * over. */
 bool pass_readers_take(const ir_func *f, ir_ref r, pass_can_take *can_take, base_str *why);
-/* A match or a refusal for the report. */
-bool pass_decided(pass_context *c, const char *pass, const ir_func *f, ir_ref r, const char *what,
-                  bool match, base_str *why);
+/* A decision of a pass about a node, for the report. */
+typedef struct pass_decision {
+    pass_context *c;
+    const char *pass;
+    const ir_func *f;
+    ir_ref node;
+    const char *what; /* would match, e.g. "conv2d + residual" */
+    base_str why;     /* not: the condition that failed */
+} pass_decision;
+/* Reports a match or a refusal, frees `why` and returns `match`. */
+bool pass_decided(pass_decision *d, bool match);
+/* Adds a reason and returns false, for conditions. */
+bool pass_no(base_str *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* For each node its only user; IR_NONE for outputs and for nodes with no or several uses.
  * base_free. */
 ir_ref *pass_only_users(const ir_func *f);

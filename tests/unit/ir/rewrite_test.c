@@ -248,6 +248,43 @@ static void changed_is_another_text(void **state) {
     }
 }
 
+/* Another op with one attribute changed; another op with an operand more than before. */
+static ir_ref drafts(ir_rewrite *rw, ir_ref old) {
+    const ir_node *n = ir_get(rw->from, old);
+    ir_node draft = rw_draft(rw, old);
+    if (n->op == IR_OP_exp) {
+        draft.op = IR_OP_affine;
+        draft.attrs = &IR_DEFAULTS(affine);
+        double *mul = ir_edit_attr(rw->to->module, &draft, "mul", IR_ATTR_f64);
+        *mul = 2;
+        assert_true(((const struct ir_attrs_affine *)draft.attrs)->add == 0);
+        return rw_build(rw, &draft);
+    }
+    if (n->op != IR_OP_add) return IR_NONE;
+    draft.op = IR_OP_concat;
+    draft.attrs = &IR_DEFAULTS(axis);
+    ir_set_operand(&draft, IR_IN(concat, c), draft.operand[IR_IN(concat, a)]);
+    ir_set_operand(&draft, IR_IN(concat, b), IR_NONE);
+    assert_int_equal(draft.operand_count, 3);
+    return rw_build(rw, &draft);
+}
+
+static void drafts_are_built(void **state) {
+    (void)state;
+    ir_module *m = parse(source);
+    ir_func *f = m->funcs.items[0];
+    assert_true(ir_rewrite_apply(f, drafts, NULL, false));
+    expect_text(f, "func @f(%0 x : f32[4] step,\n    %1 unused : f32[4] prompt,\n    %2 z : "
+                   "f32[4] step) {\n"
+                   "  %3 = neg %0 : f32[4] loc(\"m.json\":1:2 \"b\")\n"
+                   "  %4 = neg %3 : f32[4]\n"
+                   "  %5 = concat %4, _, %4 : f32[8]\n"
+                   "  %6 = affine %2 {mul=2.0} : f32[4]\n"
+                   "  return out = %5, twice = %4\n"
+                   "}\n");
+    ir_module_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(identity_changes_nothing),
@@ -258,6 +295,7 @@ int main(void) {
         cmocka_unit_test(annotations_stay),
         cmocka_unit_test(uses_are_counted),
         cmocka_unit_test(changed_is_another_text),
+        cmocka_unit_test(drafts_are_built),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
