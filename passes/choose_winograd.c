@@ -14,7 +14,7 @@
  * that all levels share their weights. Where the target knows from tuning records what all three
  * forms take in all uses, these times decide.
  *
- * here    after layout, which packs filters and says what is a filter; before kernels are selected
+ * here    after pack_weights, which says what is a filter; before kernels are selected
  * not     filters that are themselves computed (slices of one tensor, folded products); strides;
  *         what lower_precision has lowered
  * tests   tests/lit/passes/choose_winograd/, tests/unit/passes/passes_golden_test.c */

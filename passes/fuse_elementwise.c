@@ -9,7 +9,7 @@
  * shape (a broadcast operand would be computed again for every element).
  *
  * here    last of the fusions: takes what no conv, linear or norm took
- * not     single ops, which layout makes ew nodes of; more than eight operands
+ * not     single ops, which lay_out makes ew nodes of; more than eight operands
  * tests   tests/lit/passes/fuse_elementwise/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"
 

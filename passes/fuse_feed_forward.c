@@ -16,7 +16,7 @@
  * choose alike. Where the target knows from tuning records what the two linears take and what the
  * one op, these times decide.
  *
- * here    after layout, which packs weights; before kernels are selected and memory is planned
+ * here    after pack_weights; before kernels are selected and memory is planned
  * not     other activations between the layers: those networks have few tokens
  * tests   tests/lit/passes/fuse_feed_forward/, tests/unit/kernels/kernel_feed_forward_test.c,
  *         eval_test.c */

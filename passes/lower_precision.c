@@ -15,7 +15,7 @@
  * of it would both be stored. Nothing but shapes and dependence decides, so that all levels of a
  * program share their weights.
  *
- * here    after layout, which packs weights; before choose_winograd, whose transforms would lose
+ * here    after pack_weights; before choose_winograd, whose transforms would lose
  *         bf16's digits, and before attention is tiled and feed-forwards are fused, which carry
  *         the precision on
  * not     choosing by measured error; matmuls of two computed values outside of attention

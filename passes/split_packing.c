@@ -12,7 +12,7 @@
  *            }
  *            func @unet.step(..., %2 "%attn2.pack_k" : f32[1,2,7,32] prompt) { ... }
  *
- * The second half of split_stages, for ops that exist since layout and tile_attention; the same
+ * The second half of split_stages, for ops that exist since lay_out and tile_attention; the same
  * splitter, which extends NAME.prompt. What depends on the schedule stays: its function may compute
  * several steps a call.
  *

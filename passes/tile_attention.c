@@ -12,7 +12,7 @@
  * S matrix exists. 48 queries are a multiple of every level's register tile; the block of keys is
  * as long as K, V and the scores of a tile fit half of L2.
  *
- * here    after layout (q, k, v are c16 tokens); before split_packing, which moves packs of
+ * here    after lay_out (q, k, v are c16 tokens); before split_packing, which moves packs of
  *         unchanging keys out of the step
  * not     choosing between tiles by measurement: a tuning record's replace these when the kernel
  *         is bound

@@ -36,6 +36,11 @@ ir_ref pass_in_layout(ir_func *f, ir_ref r, ir_layout layout) {
     return ir_build(f, IR_OP_layout_cast, &r, 1, NULL, layout, origin);
 }
 
+bool pass_is_packed(const ir_func *f, ir_ref r) {
+    const ir_node *n = ir_get(f, r);
+    return (ir_op_get(n->op)->flags & IR_FLAG_PACK) || n->type.rank >= 6;
+}
+
 ir_ref pass_reshape(ir_func *f, ir_ref x, uint32_t rank, const int64_t *dim, ir_origin_id origin) {
     struct ir_attrs_shape a = IR_DEFAULTS(shape);
     ir_type want = ir_type_make(IR_f32, rank, dim);

@@ -19,6 +19,9 @@ bool pass_flat(const ir_type *t);
  * floats become f32; integers stay as they are. */
 ir_ref pass_in_layout(ir_func *f, ir_ref r, ir_layout layout);
 
+/* r is a weight in the order of kernels: made by packing, or in blocks as it is. */
+bool pass_is_packed(const ir_func *f, ir_ref r);
+
 /* x with another shape, plain, or x itself when it has that shape. */
 ir_ref pass_reshape(ir_func *f, ir_ref x, uint32_t rank, const int64_t *dim, ir_origin_id origin);
 

@@ -1,6 +1,7 @@
 /* The properties of passes.def: what each means, checked from scratch on any function, and how it
  * is made to hold, where that is possible at any time. */
 #include "passes/manager/manager.h"
+#include "passes/manager/match.h"
 
 static bool no(base_str *why, const ir_func *f, uint32_t id, const char *text) {
     if (!why) return false;
@@ -43,9 +44,19 @@ static bool holds_LAID_OUT(const ir_func *f, base_str *why) {
             fine = no(why, f, i, "an elementwise op that is not an ew node");
         else if (ir_op_blocked(n->op) && n->type.layout != IR_C16)
             fine = no(why, f, i, "stands in plain layout");
-        else if ((n->op == IR_OP_conv2d || n->op == IR_OP_linear) &&
-                 ir_typeof(f, n->operand[1])->rank < 6)
-            fine = no(why, f, i, "its weight is not packed");
+    }
+    base_free(constant);
+    return fine;
+}
+
+static bool holds_PACKED(const ir_func *f, base_str *why) {
+    bool *constant = ir_constants(f), fine = true;
+    for (uint32_t i = 0; i < f->nodes.count && fine; i++) {
+        const ir_node *n = &f->nodes.items[i];
+        for (uint32_t k = 0; k < n->operand_count && fine && !constant[i]; k++)
+            if (ir_ref_ok(n->operand[k]) && ir_op_packs(n->op, k) &&
+                !pass_is_packed(f, n->operand[k]))
+                fine = no(why, f, i, "a weight is not packed");
     }
     base_free(constant);
     return fine;

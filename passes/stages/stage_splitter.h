@@ -11,7 +11,7 @@ enum { PASS_SCHEDULE_ROWS = 8 };
 
 /* Splits every function of the module that has an input that changes every step; true when one was
  * split. `pass` stands in the report. First time (!again): whole networks, into functions
- * NAME.prompt, NAME.schedule and NAME.step. Again, after layout: functions NAME.step, extending
+ * NAME.prompt, NAME.schedule and NAME.step. Again, after lay_out: functions NAME.step, extending
  * NAME.prompt; casts and transposes are work then, and nothing more leaves per schedule. */
 bool pass_split_module(pass_context *c, ir_module *m, const char *pass, bool again);
 

@@ -25,9 +25,9 @@ check "they stay text:" python3 "$E2E/html_check.py" hostile.html
 
 "$EBRU" compile -q hostile.ir --emit=html 2>err.txt
 if [ $? = 2 ] && grep -q 'name the output with -o' err.txt; then pass "a page needs a file"; else fail "a page without a file: $(cat err.txt)"; fi
-"$EBRU" compile -q hostile.ir --emit=html --stop-after=layout 2>err.txt
+"$EBRU" compile -q hostile.ir --emit=html --stop-after=lay_out 2>err.txt
 if [ $? = 2 ]; then pass "and so does one of a level before the last"; else fail "a page of a level without a file: $(cat err.txt)"; fi
-check "a page of a level before the last" "$EBRU" compile -q "$MODELS/shapes-32/model.json" --emit=html --stop-after=layout -o layout.html
+check "a page of a level before the last" "$EBRU" compile -q "$MODELS/shapes-32/model.json" --emit=html --stop-after=lay_out -o layout.html
 check "is whole:" python3 "$E2E/html_check.py" layout.html
 "$EBRU" compile -q hostile.ir --emit=htm -o x.html 2>err.txt
 if [ $? = 2 ] && grep -q "did you mean 'html'" err.txt; then pass "near kinds are suggested"; else fail "near kinds: $(cat err.txt)"; fi

@@ -2,7 +2,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/base_picture.sh"
 
-for pass in dce fuse_attention layout select_kernels plan_memory; do
+for pass in dce fuse_attention lay_out pack_weights select_kernels plan_memory; do
     check "stop after $pass" "$EBRU" compile -q "$MODELS/shapes-128" --stop-after=$pass -o "stop-$pass.ir"
     check "go on after $pass" "$EBRU" compile -q $QUICK "stop-$pass.ir" -o "from-$pass"
     check "paint from $pass" paint "from-$pass" "from-$pass.png"

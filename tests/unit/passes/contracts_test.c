@@ -246,12 +246,14 @@ static uint32_t properties_of(const ir_module *m) {
 }
 
 /* The properties that say something about a module. Where nothing works, all that is said of
- * working nodes is true, the contrary included. */
+ * working nodes is true, the contrary included. What is not laid out is packed only where there are
+ * no weights. */
 static uint32_t telling(uint32_t bits) {
     const uint32_t layouts = PASS_PLAIN | PASS_LAID_OUT, tiles = PASS_UNTILED | PASS_TILED;
     uint32_t all = ~0u;
     if ((bits & layouts) == layouts) all &= ~layouts;
     if ((bits & tiles) == tiles) all &= ~tiles;
+    if (bits & PASS_PLAIN) all &= ~(uint32_t)PASS_PACKED;
     return all;
 }
 
@@ -418,6 +420,7 @@ static const struct {
     {"select_kernels", NEEDS, PASS_NO_DEAD, dead_work},
     {"fuse_attention", NEEDS, PASS_PLAIN, any_layout},
     {"fuse_upsample", NEEDS, PASS_PLAIN, any_layout},
+    {"tile_attention", NEEDS, PASS_LAID_OUT, any_layout},
 };
 
 static const char *why_unseen(const char *pass, int column, uint32_t property) {

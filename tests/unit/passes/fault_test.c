@@ -66,7 +66,7 @@ static void each_pass_can_be_made_wrong(void **state) {
     assert_true(differs(residual, "fuse_conv_epilogue", "fuse_conv_epilogue"));
     assert_true(differs(norm, "fuse_groupnorm_silu", "fuse_groupnorm_silu"));
     assert_true(differs(chain, "fuse_elementwise", "fuse_elementwise"));
-    assert_true(differs(residual, "fuse_conv_epilogue,layout", "layout"));
+    assert_true(differs(residual, "fuse_conv_epilogue,lay_out,pack_weights", "lay_out"));
 }
 
 /* The second conv of `residual` loses its residual, the first keeps it. */
@@ -90,7 +90,8 @@ static void no_place_no_fault(void **state) {
 /* Behind kernel selection the IR stays right and a kernel's parameter is not. */
 static void kernels_parameters(void **state) {
     (void)state;
-    assert_false(differs(residual, "fuse_conv_epilogue,layout,tile_attention,select_kernels",
+    assert_false(differs(residual,
+                         "fuse_conv_epilogue,lay_out,pack_weights,tile_attention,select_kernels",
                          "select_kernels"));
 }
 

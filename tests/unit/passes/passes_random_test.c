@@ -290,11 +290,20 @@ static void check(uint32_t seed, const pass_options *o) {
 
 static void test_passes_alone(void **state) {
     (void)state;
-    static const char *const lists[] = {
-        "canonicalize",         "fold_constants",     "split_stages",     "fuse_groupnorm_silu",
-        "fuse_attention",       "fuse_conv_epilogue", "eliminate_concat", "fuse_norm_prologue",
-        "fuse_upsample",        "fuse_elementwise",   "layout",           "layout,layout",
-        "layout,tile_attention"};
+    static const char *const lists[] = {"canonicalize",
+                                        "fold_constants",
+                                        "split_stages",
+                                        "fuse_groupnorm_silu",
+                                        "fuse_attention",
+                                        "fuse_conv_epilogue",
+                                        "eliminate_concat",
+                                        "fuse_norm_prologue",
+                                        "fuse_upsample",
+                                        "fuse_elementwise",
+                                        "lay_out",
+                                        "lay_out,lay_out",
+                                        "lay_out,pack_weights",
+                                        "lay_out,pack_weights,tile_attention"};
     for (uint32_t seed = 0; seed < SEEDS; seed++) {
         pass_options o = PASS_OPTIONS_DEFAULT;
         o.verify_each = true;

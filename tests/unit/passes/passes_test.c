@@ -620,7 +620,7 @@ static void test_share_halves(void **state) {
 
 static void test_upsample_phases(void **state) {
     (void)state;
-    CHECK("upsample_phases",
+    CHECK("pack_weights,upsample_phases",
           HEAD("fused") "func @f(%0 x: f32[2,8,5,3]:c16 step, %1 r: f32[2,8,10,6]:c16 step) {\n"
                         "%2 = pack_conv_weight @w8x8 : f32[1,1,3,3,16,16]\n"
                         "%3 = conv2d %0, %2, @v8, _, _, _, %1 {pad=[1,1,1,1], upsample=[10,6], "

@@ -408,7 +408,7 @@ static void test_layout(void **state) {
     ir_module *m = case_parse(plain_net);
     base_str report = case_run(
         m, "canonicalize,fuse_groupnorm_silu,fuse_attention,fuse_conv_epilogue,eliminate_concat,"
-           "fuse_norm_prologue,fuse_upsample,fuse_elementwise,layout,dce_fused");
+           "fuse_norm_prologue,fuse_upsample,fuse_elementwise,lay_out,pack_weights,dce_fused");
     const ir_func *f = m->funcs.items[0];
     uint32_t casts = 0, moves = 0;
     for (size_t i = 0; i < f->nodes.count; i++) {
@@ -418,7 +418,7 @@ static void test_layout(void **state) {
     assert_int_equal(moves, 0); /* images become tokens, and back, for nothing */
     assert_int_equal(casts,
                      4); /* sample and context on the way in, sample and mid on the way out */
-    base_str again = case_run(m, "layout");
+    base_str again = case_run(m, "lay_out,pack_weights");
     base_str_free(&again);
     base_str_free(&report);
     ir_module_free(m);
@@ -427,7 +427,8 @@ static void test_layout(void **state) {
 /* Shapes that have no c16 kernel of their own, narrow weights, constants at outputs. */
 static void test_layout_corners(void **state) {
     (void)state;
-    static const char rest[] = "layout,tile_attention,dce_fused,select_kernels,plan_memory";
+    static const char rest[] =
+        "lay_out,pack_weights,tile_attention,dce_fused,select_kernels,plan_memory";
     static const char *const cases[] = {
         HEAD("fused") "func @f(%0 x: f32[8] step, %1 z: f32[2,3,2,8] step) {\n%2 = linear %0, "
                       "@l20x8, @v20 : "
@@ -509,7 +510,7 @@ static void test_image_to_tokens_both_ways(void **state) {
                       "%6 = transpose %5 {perm=[0,3,1,2]} : f32[2,8,2,3]\n%7 = conv2d %6, @w8x8b "
                       "{pad=[1,1,1,1]} : f32[2,8,2,3]\n"
                       "return a=%7 }\n",
-        "layout", NULL);
+        "lay_out,pack_weights", NULL);
     case_has_not(m, "transpose");
     ir_module_free(m);
     /* the look-alike that splits channels instead of pixels must move data */
@@ -519,7 +520,7 @@ static void test_image_to_tokens_both_ways(void **state) {
                       "%2 = reshape %1 {shape=[2,4,8]} : f32[2,4,8]\n%3 = transpose %2 "
                       "{perm=[0,2,1]} : f32[2,8,4]\n"
                       "return a=%3 }\n",
-        "layout", NULL);
+        "lay_out,pack_weights", NULL);
     case_has(m, "transpose");
     ir_module_free(m);
 }
@@ -564,7 +565,7 @@ static void test_plan_shares(void **state) {
                                             "func @g(%0 x: f32[2,4,8] step) {\n%1 = linear %0, "
                                             "@l8x8, @v8 : f32[2,4,8]\nreturn y=%1 "
                                             "}\n");
-    base_str report = case_run(m, "layout,tile_attention,select_kernels,plan_memory");
+    base_str report = case_run(m, "lay_out,pack_weights,tile_attention,select_kernels,plan_memory");
     assert_non_null(strstr(report.data, "packed weights 1088 bytes")); /* 16x16 and 16 floats */
     base_str_free(&report);
     ir_module_free(m);
@@ -574,7 +575,7 @@ static void test_plan_shares(void **state) {
                                  "%2 = relu %1 : f32[1,16,8,8]\n%3 = silu %2 : f32[1,16,8,8]\n"
                                  "%4 = max_pool2d %3 {kernel=[1,1], stride=[1,1]} : "
                                  "f32[1,16,8,8]\nreturn y=%4 }\n");
-    report = case_run(m, "layout,tile_attention,select_kernels,plan_memory");
+    report = case_run(m, "lay_out,pack_weights,tile_attention,select_kernels,plan_memory");
     assert_non_null(strstr(report.data, "f: arena 8192 bytes, lower bound 8192"));
     base_str_free(&report);
     ir_module_free(m);
@@ -585,7 +586,7 @@ static void test_plan_shares(void **state) {
                       "%2 = slice @l20x8 {start=8, count=8} : f32[8,8]\n%3 = linear %0, %1 : "
                       "f32[1,4,8]\n"
                       "%4 = linear %0, %2 : f32[1,4,8]\nreturn y=%3, z=%4, again=%4 }\n");
-    report = case_run(m, "layout,tile_attention,select_kernels,plan_memory");
+    report = case_run(m, "lay_out,pack_weights,tile_attention,select_kernels,plan_memory");
     assert_non_null(strstr(report.data, "packed weights 2048 bytes"));
     case_has(m, "= copy %");
     base_str_free(&report);
@@ -619,17 +620,17 @@ static void expect_error(const char *text, const pass_options *o, const char *wa
 static void test_errors(void **state) {
     (void)state;
     pass_options o = PASS_OPTIONS_DEFAULT;
-    o.passes = "dce,layuot";
-    expect_error(plain_net, &o, "unknown pass 'layuot'");
-    expect_error(plain_net, &o, "did you mean 'layout'?");
+    o.passes = "dce,layout";
+    expect_error(plain_net, &o, "unknown pass 'layout'");
+    expect_error(plain_net, &o, "did you mean 'lay_out'?");
     o.passes = "tile_attention";
     expect_error(plain_net, &o,
-                 "'tile_attention' needs IR with property LAID_OUT: run pass 'layout' before it");
-    o.passes = "layout,canonicalize";
+                 "'tile_attention' needs IR with property LAID_OUT: run pass 'lay_out' before it");
+    o.passes = "lay_out,canonicalize";
     expect_error(
         plain_net, &o,
         "pass 'canonicalize' works at level graph, but the module is at level fused already");
-    o.passes = "layout,fuse_elementwise";
+    o.passes = "lay_out,fuse_elementwise";
     expect_error(plain_net, &o,
                  "pass 'fuse_elementwise' comes too late: needed is IR where every value is plain");
     o.passes = "plan_memory";
@@ -638,10 +639,10 @@ static void test_errors(void **state) {
     o.stop_after = "nothing";
     expect_error(plain_net, &o, "--stop-after: unknown pass 'nothing'");
     o = PASS_OPTIONS_DEFAULT;
-    const char *off[] = {"layout"};
+    const char *off[] = {"lay_out"};
     o.disabled = off;
     o.disabled_count = 1;
-    expect_error(plain_net, &o, "pass 'layout' is required");
+    expect_error(plain_net, &o, "pass 'lay_out' is required");
     o = PASS_OPTIONS_DEFAULT;
     o.dump_dir = "/nonexistent/dir";
     expect_error(plain_net, &o, "cannot write '/nonexistent/dir/00-input.ir'");
@@ -649,11 +650,13 @@ static void test_errors(void **state) {
     expect_error(
         HEAD("graph") "func @f(%0 a: f32[2,3] step, %1 b: f32[3,4] step) {\n%2 = matmul %0, %1 : "
                       "f32[2,4]\nreturn y=%2 }\n",
-        &(pass_options){.passes = "layout,tile_attention,select_kernels", .bisect_limit = -1},
+        &(pass_options){.passes = "lay_out,pack_weights,tile_attention,select_kernels",
+                        .bisect_limit = -1},
         "test has no kernel for this node: the test target has no product");
     expect_error(
         HEAD("fused") "func @f(%0 x: f32[2] step) {\n%1 = relu %0 : f32[2]\nreturn y=%1, b=@v8 }\n",
-        &(pass_options){.passes = "layout,tile_attention,select_kernels", .bisect_limit = -1},
+        &(pass_options){.passes = "lay_out,pack_weights,tile_attention,select_kernels",
+                        .bisect_limit = -1},
         "output 'b' does not depend on any input");
 }
 
@@ -719,7 +722,7 @@ static void test_levels_decide_alike(void **state) {
 static void test_laid_out_input(void **state) {
     (void)state;
     ir_module *m = case_parse(plain_net);
-    base_str report = case_run(m, "canonicalize,layout"), text = {0};
+    base_str report = case_run(m, "canonicalize,lay_out,pack_weights"), text = {0};
     ir_print(m, &text);
     ir_module_free(m);
     m = case_parse(text.data);
@@ -781,7 +784,7 @@ static void test_dumps_and_times(void **state) {
     o.print_to = open_memstream(&text, &n);
     assert_true(run(m, &o, NULL));
     fclose(o.print_to);
-    assert_non_null(strstr(text, "after layout"));
+    assert_non_null(strstr(text, "after lay_out"));
     assert_non_null(strstr(text, "plan_memory"));
     free(text);
     ir_module_free(m);
