@@ -1,6 +1,7 @@
 /* Attention over packed keys and values, and the plain matmul and softmax for what no pass has
  * claimed. */
 #include "codegen/target/bind.h"
+#include "codegen/target/default_tiles.h"
 
 static bool pack(cg_bind *b, struct ebru_attn_pack_k_params *p) {
     const ir_type *x = cg_in(b, 0);
@@ -59,8 +60,7 @@ static bool done_bf16(cg_bind *b, const struct ebru_attention_params *p, int32_t
 #define COPY_FIELD(type, name) q.name = p->name;
     EBRU_FIELDS_attention(COPY_FIELD);
 #undef COPY_FIELD
-    ebru_attention_bf16_default_tiles(&q, b->target->isa, (int64_t)b->target->base.l1d,
-                                      (int64_t)b->target->base.l2);
+    cg_default_tiles_attention_bf16(&q, b->target->isa, (int64_t)b->target->base.l2);
     if (a->q_block > 0)
         q.QB = ebru_min_i32((int32_t)ir_round_block(a->q_block), ebru_blocks16(p->T) * 16);
     if (a->kv_block > 0)
@@ -86,8 +86,7 @@ bool cg_bind_attention_tiled(cg_bind *b) {
     p.scale = (float)a->scale;
     if (!check_packed(b, &p, parts)) return false;
     if (parts) return done_bf16(b, &p, parts);
-    ebru_attention_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d,
-                                 (int64_t)b->target->base.l2);
+    cg_default_tiles_attention(&p, (int64_t)b->target->base.l2);
     if (a->q_block > 0)
         p.QB = ebru_min_i32((int32_t)ir_round_block(a->q_block), ebru_blocks16(p.T) * 16);
     if (a->kv_block > 0)

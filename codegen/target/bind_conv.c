@@ -1,6 +1,7 @@
 /* conv2d, by either kernel; linear, which is a 1x1 convolution; feed_forward, which is two.
  * Operands in c16, weights packed, vectors padded. */
 #include "codegen/target/bind.h"
+#include "codegen/target/default_tiles.h"
 
 enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
 
@@ -37,13 +38,13 @@ static bool check_weight(cg_bind *b, uint32_t operand, int32_t n, int32_t c, int
 static bool done_conv2d(cg_bind *b, struct ebru_conv2d_params *p, int32_t parts, bool overwrite) {
     int64_t l1 = (int64_t)b->target->base.l1d, l2 = (int64_t)b->target->base.l2;
     if (parts == 0) {
-        ebru_conv2d_default_tiles(p, b->target->isa, l1, l2);
+        cg_default_tiles_conv2d(p, b->target->isa, l1, l2);
         if (overwrite) TAKE_WHOLE_PIXELS(p);
         return cg_done_conv2d(b, p);
     }
     struct ebru_conv2d_bf16_params q =
         ebru_conv2d_bf16_of(p, parts, ebru_bf16_form(b->target->isa));
-    ebru_conv2d_bf16_default_tiles(&q, b->target->isa, l1, l2);
+    cg_default_tiles_conv2d_bf16(&q, b->target->isa, l1, l2);
     if (overwrite) TAKE_WHOLE_PIXELS(&q);
     return cg_done_conv2d_bf16(b, &q);
 }
@@ -107,7 +108,7 @@ bool cg_bind_conv2d_winograd(cg_bind *b) {
     if (w->layout != IR_PLAIN || w->dtype != IR_f32)
         return cg_refuse(b, "the weight is not packed");
     if (!check_vector(b, BIAS, p.N) || !check_vector(b, TBIAS, p.N)) return false;
-    ebru_conv2d_winograd_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l2);
+    cg_default_tiles_conv2d_winograd(&p, b->target->isa, (int64_t)b->target->base.l2);
     return cg_done_conv2d_winograd(b, &p);
 }
 
@@ -119,7 +120,7 @@ bool cg_bind_as_winograd(cg_bind *b, int32_t M) {
         return false;
     struct ebru_conv2d_winograd_params p = {.M = M};
     FILL_CONVOLUTION(&p, b, a);
-    ebru_conv2d_winograd_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l2);
+    cg_default_tiles_conv2d_winograd(&p, b->target->isa, (int64_t)b->target->base.l2);
     return cg_done_conv2d_winograd(b, &p);
 }
 
@@ -189,14 +190,14 @@ bool cg_bind_linear(cg_bind *b) {
 static bool done_feed_forward(cg_bind *b, struct ebru_feed_forward_params *p, int32_t parts) {
     int64_t l1 = (int64_t)b->target->base.l1d, l2 = (int64_t)b->target->base.l2;
     if (parts == 0) {
-        ebru_feed_forward_default_tiles(p, b->target->isa, l1, l2);
+        cg_default_tiles_feed_forward(p, b->target->isa, l1, l2);
         return cg_done_feed_forward(b, p);
     }
     struct ebru_feed_forward_bf16_params q = {.parts = parts};
 #define COPY_FIELD(type, name) q.name = p->name;
     EBRU_FIELDS_feed_forward(COPY_FIELD);
 #undef COPY_FIELD
-    ebru_feed_forward_bf16_default_tiles(&q, b->target->isa, l1, l2);
+    cg_default_tiles_feed_forward_bf16(&q, b->target->isa, l1, l2);
     return cg_done_feed_forward_bf16(b, &q);
 }
 

@@ -1,5 +1,5 @@
 /* The kernel ABI, data half: one POD params struct a kernel, and the
- * host-side arithmetic that belongs to it (number of tasks, bytes of scratch, tile defaults).
+ * host-side arithmetic that belongs to it (number of tasks, bytes of scratch).
  * kernels.def is the other half: names and operands.
  *
  * Rules
@@ -226,18 +226,6 @@ enum {
     EBRU_ATTENTION_OUT, /* c16 [B,T,heads*d] */
     EBRU_ATTENTION_BUFS
 };
-static inline void ebru_attention_default_tiles(struct ebru_attention_params *p, int32_t level,
-                                                int64_t l1, int64_t l2) {
-    (void)level;
-    if (l1 <= 0) l1 = 32 * 1024;
-    if (l2 <= 0) l2 = 1024 * 1024;
-    p->QB = p->T <= 48  ? ebru_blocks16(p->T) * 16
-            : p->T < 96 ? ebru_blocks16(ebru_ceil_div(p->T, 2)) * 16
-                        : 48;
-    p->KB = ebru_min_i32(ebru_blocks16(p->S) * 16, 256);
-    while (p->KB > 32 && ((int64_t)p->KB * p->d * 8 + (int64_t)p->QB * p->KB * 4) > l2 / 2)
-        p->KB = (p->KB / 2 + 15) / 16 * 16;
-}
 static inline int32_t ebru_attention_tasks(const struct ebru_attention_params *p) {
     return p->B * p->heads * ebru_ceil_div(p->T, p->QB);
 }

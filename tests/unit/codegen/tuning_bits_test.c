@@ -4,6 +4,7 @@
 #include "tests/unit/kernels/kernel_test.h"
 
 #include "codegen/target/bind.h"
+#include "codegen/target/default_tiles.h"
 
 enum { FLOATS = 1 << 18, TRIES = 24 };
 
@@ -155,7 +156,7 @@ static void conv2d(void **state) {
     (void)state;
     KT_EACH_LEVEL(level) for (int i = 0; i < CONVS; i++) {
         struct ebru_conv2d_params p = conv_case(i);
-        ebru_conv2d_default_tiles(&p, level, 0, 0);
+        cg_default_tiles_conv2d(&p, level, 0, 0);
         WORDS(words, &p);
         same_bits("conv2d", level, words, EBRU_CONV2D_BUFS, conv_absent(&p));
     }
@@ -166,7 +167,7 @@ static void conv2d_bf16(void **state) {
     KT_EACH_BF16_LEVEL(level) for (int i = 0; i < CONVS - 1 && !kt_emulated; i++) {
         const struct ebru_conv2d_params q = conv_case(i);
         struct ebru_conv2d_bf16_params p = ebru_conv2d_bf16_of(&q, 1 + i % 2, 0);
-        ebru_conv2d_bf16_default_tiles(&p, level, 0, 0);
+        cg_default_tiles_conv2d_bf16(&p, level, 0, 0);
         WORDS(words, &p);
         same_bits("conv2d_bf16", level, words, EBRU_CONV2D_BUFS, conv_absent(&q));
     }
@@ -182,7 +183,7 @@ static void conv2d_winograd(void **state) {
         p.OH = 9;
         p.OW = 11;
         p.M = M;
-        ebru_conv2d_winograd_default_tiles(&p, level, 0);
+        cg_default_tiles_conv2d_winograd(&p, level, 0);
         WORDS(words, &p);
         same_bits("conv2d_winograd", level, words, EBRU_CONV2D_BUFS,
                   1u << EBRU_CONV2D_SCALE_SHIFT | 1u << EBRU_CONV2D_TBIAS);
@@ -196,7 +197,7 @@ static void feed_forward(void **state) {
     KT_EACH_LEVEL(level) {
         struct ebru_feed_forward_params p = {
             .B = 2, .T = 37, .C = 48, .H = 80, .N = 33, .has_b1 = 1, .residual = 1};
-        ebru_feed_forward_default_tiles(&p, level, 0, 0);
+        cg_default_tiles_feed_forward(&p, level, 0, 0);
         WORDS(words, &p);
         same_bits("feed_forward", level, words, EBRU_FEED_FORWARD_BUFS, 1u << EBRU_FEED_FORWARD_B2);
     }
@@ -208,7 +209,7 @@ static void feed_forward_bf16(void **state) {
         struct ebru_feed_forward_bf16_params p = {
             .B = 2, .T = 37, .C = 48, .H = 80, .N = 33, .residual = 1};
         p.parts = parts;
-        ebru_feed_forward_bf16_default_tiles(&p, level, 0, 0);
+        cg_default_tiles_feed_forward_bf16(&p, level, 0, 0);
         WORDS(words, &p);
         same_bits("feed_forward_bf16", level, words, EBRU_FEED_FORWARD_BUFS,
                   1u << EBRU_FEED_FORWARD_B1 | 1u << EBRU_FEED_FORWARD_B2);
@@ -223,7 +224,7 @@ static void attention(void **state) {
         struct ebru_attention_params p = {
             .B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
         p.scale = 0.2f;
-        ebru_attention_default_tiles(&p, level, 0, 0);
+        cg_default_tiles_attention(&p, 0);
         p.KB = 32;
         WORDS(words, &p);
         same_bits("attention", level, words, EBRU_ATTENTION_BUFS, 0);

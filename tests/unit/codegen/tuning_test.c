@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "codegen/target/arch.h"
+#include "codegen/target/default_tiles.h"
 #include "passes/passes.h"
 #include "tests/unit/support/captured_diag.h"
 
@@ -96,7 +97,7 @@ static void keys(void **state) {
     base_str_free(&key);
     struct ebru_conv2d_params p;
     ebru_conv2d_set_linear(&p, 1, 8, 32, 64);
-    ebru_conv2d_default_tiles(&p, EBRU_ISA_V3, 0, 0);
+    cg_default_tiles_conv2d(&p, EBRU_ISA_V3, 0, 0);
     memcpy(words, &p, sizeof p);
     key = (base_str){0};
     cg_kernel_key("conv2d", words, true, &key);
