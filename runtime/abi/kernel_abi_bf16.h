@@ -229,14 +229,6 @@ static inline int32_t ebru_attn_pack_k_bf16_tasks(const struct ebru_attn_pack_k_
 static inline int32_t ebru_attn_pack_v_bf16_tasks(const struct ebru_attn_pack_v_bf16_params *p) {
     return p->B * p->heads;
 }
-static inline int64_t ebru_attn_pack_k_bf16_scratch(const struct ebru_attn_pack_k_bf16_params *p) {
-    (void)p;
-    return 0;
-}
-static inline int64_t ebru_attn_pack_v_bf16_scratch(const struct ebru_attn_pack_v_bf16_params *p) {
-    (void)p;
-    return 0;
-}
 /* Numbers of bf16 of a part of a head, and of the results. */
 static inline int64_t ebru_attn_k_part(int32_t S, int32_t d) {
     return (int64_t)ebru_blocks32(d) * ebru_blocks16(S) * 512;
