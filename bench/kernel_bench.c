@@ -17,7 +17,7 @@
 #define _GNU_SOURCE
 #endif
 #include "base/cpu/cpu.h"
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "runtime/abi/kernel_abi.h"
 
 #include <pthread.h>

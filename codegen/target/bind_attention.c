@@ -1,7 +1,7 @@
 /* Attention over packed keys and values, and the plain matmul and softmax for what no pass has
  * claimed. */
 #include "codegen/target/bind.h"
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 
 static bool pack(cg_bind *b, struct ebru_attn_pack_k_params *p) {
     const ir_type *x = cg_in(b, 0);

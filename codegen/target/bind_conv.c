@@ -1,7 +1,7 @@
 /* conv2d, by either kernel; linear, which is a 1x1 convolution; feed_forward, which is two.
  * Operands in c16, weights packed, vectors padded. */
 #include "codegen/target/bind.h"
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 
 enum { X, W, BIAS, X1, NORM, TBIAS, RESIDUAL };
 

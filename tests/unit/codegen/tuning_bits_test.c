@@ -4,7 +4,7 @@
 #include "tests/unit/kernels/kernel_test.h"
 
 #include "codegen/target/bind.h"
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 
 enum { FLOATS = 1 << 18, TRIES = 24 };
 

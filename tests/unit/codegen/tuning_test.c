@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "codegen/target/arch.h"
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "passes/passes.h"
 #include "tests/unit/support/captured_diag.h"
 

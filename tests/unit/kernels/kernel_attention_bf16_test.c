@@ -1,6 +1,6 @@
 /* attn_pack_k_bf16, attn_pack_v_bf16 and attention_bf16 against naive loops in double over operands
  * rounded the same way. */
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_test.h"
 
 struct shape {

@@ -1,5 +1,5 @@
 /* attn_pack_k, attn_pack_v and attention against naive loops in double. */
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_test.h"
 
 struct shape {

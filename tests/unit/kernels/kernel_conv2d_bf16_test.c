@@ -5,7 +5,7 @@
  * Where instructions are emulated a test's time is their number: a wholly emulated test runs a
  * shape with one number of parts, and levels other than that of matrix registers, which has a
  * thirtieth of them, run each shape with two tilings in one call instead of four in all splits. */
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_conv.h"
 #include "tests/unit/kernels/kernel_conv_shapes.h"
 

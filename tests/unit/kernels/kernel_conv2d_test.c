@@ -1,6 +1,6 @@
 /* conv2d against naive loops in double: shapes with tails, concatenation across blocks, prologues,
  * epilogues, strides, asymmetric padding, resizing, tile sizes, every level, every split. */
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_conv.h"
 #include "tests/unit/kernels/kernel_conv_shapes.h"
 

@@ -1,7 +1,7 @@
 /* feed_forward_bf16 against naive loops in double that round the same way, and bit by bit against
  * the two linears it replaces: tails, optional operands, both numbers of parts, tile sizes, in
  * place over the residual, every level, every split. */
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_conv.h"
 
 typedef struct ebru_feed_forward_bf16_params params;

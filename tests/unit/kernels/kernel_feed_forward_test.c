@@ -1,7 +1,7 @@
 /* feed_forward against naive loops in double, and bit by bit against the two linears it replaces:
  * tails of tokens and channels, optional operands, tile sizes, in place over the residual, every
  * level, every split. */
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_test.h"
 
 typedef struct ebru_feed_forward_params params;

@@ -1,6 +1,6 @@
 /* conv2d_winograd against direct convolution in double: tails of tiles and channels, concatenation,
  * prologue, epilogue, resizing, padding, both tile sizes, every level, every split. */
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_conv.h"
 
 typedef struct ebru_conv2d_winograd_params params;

@@ -1,5 +1,5 @@
 /* Default tiles of attention and attention_bf16. */
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 
 /* 48 queries are a multiple of every level's register tile; the block of keys is as long as the
  * keys, values and scores of a tile fit half of L2. */

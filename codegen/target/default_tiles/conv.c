@@ -1,5 +1,5 @@
 /* Default tiles of conv2d, feed_forward and conv2d_winograd. */
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 
 /* ---- conv2d ---- */
 

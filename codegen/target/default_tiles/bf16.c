@@ -1,5 +1,5 @@
 /* Default tiles of conv2d_bf16 and feed_forward_bf16. */
-#include "codegen/target/default_tiles.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 
 /* ---- conv2d_bf16 ---- */
 

@@ -13,18 +13,18 @@
 
 enum { CG_COMMON_L1 = 32 << 10, CG_COMMON_L2 = 1 << 20 }; /* bytes, where nobody knows */
 
-/* default_tiles_conv.c */
+/* conv.c */
 void cg_default_tiles_conv2d(struct ebru_conv2d_params *p, int32_t isa, int64_t l1, int64_t l2);
 void cg_default_tiles_feed_forward(struct ebru_feed_forward_params *p, int32_t isa, int64_t l1,
                                    int64_t l2);
 void cg_default_tiles_conv2d_winograd(struct ebru_conv2d_winograd_params *p, int32_t isa,
                                       int64_t l2);
-/* default_tiles_bf16.c */
+/* bf16.c */
 void cg_default_tiles_conv2d_bf16(struct ebru_conv2d_bf16_params *p, int32_t isa, int64_t l1,
                                   int64_t l2);
 void cg_default_tiles_feed_forward_bf16(struct ebru_feed_forward_bf16_params *p, int32_t isa,
                                         int64_t l1, int64_t l2);
-/* default_tiles_attention.c */
+/* attention.c */
 void cg_default_tiles_attention(struct ebru_attention_params *p, int64_t l2);
 void cg_default_tiles_attention_bf16(struct ebru_attention_bf16_params *p, int32_t isa, int64_t l2);
 
