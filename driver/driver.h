@@ -67,13 +67,14 @@ base_diag *drv_diag(const drv_options *o);
  * -mcpu=native those of the cache folder; none with --tuning=none. False with diagnostics. */
 typedef struct drv_tuning {
     cg_tuning *table; /* NULL: none are consulted */
+    cg_tuning_log log;
     bool native;      /* code is for this machine */
     uint32_t threads; /* the program is expected to run on */
 } drv_tuning;
 bool drv_tuning_open(base_diag *d, const drv_options *o, drv_tuning *t);
 void drv_tuning_close(drv_tuning *t);
 /* `target` consulting them; `only`: the program has no other level. *owned: to be freed with
- * base_free, or NULL. */
+ * base_free, or NULL. It writes to t's log. */
 const ir_target *drv_tuning_target(drv_tuning *t, const ir_target *target, bool only,
                                    ir_target **owned);
 

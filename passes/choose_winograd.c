@@ -121,8 +121,12 @@ static const double *deciding(const costs *k) {
     return is_measured(k) ? k->ns : k->estimate;
 }
 
-static int best_form(const costs *k) {
+static int best_form(const pass_context *c, const costs *k) {
     const double *cost = deciding(k);
+    const ir_form forced = pass_forced_form(c);
+    if (forced == IR_FORM_DIRECT) return DIRECT;
+    if (forced == IR_FORM_WINOGRAD_2) return F2;
+    if (forced == IR_FORM_WINOGRAD_4) return F4;
     int best = DIRECT;
     for (int form = F2; form < FORMS; form++)
         if (cost[form] * LEAST_GAIN[form] < cost[best] * LEAST_GAIN[best]) best = form;
@@ -149,7 +153,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     base_str why = {0};
     uint32_t w = filter_of(rw->from, n, &why);
     const costs *of = w == UINT32_MAX ? NULL : &k->of[w];
-    int form = of ? best_form(of) : DIRECT;
+    int form = of ? best_form(k->c, of) : DIRECT;
     if (of && form == DIRECT) {
         const double *cost = deciding(of), *least = LEAST_GAIN;
         int best = cost[F2] * least[F2] < cost[F4] * least[F4] ? F2 : F4;
