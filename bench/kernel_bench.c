@@ -296,7 +296,7 @@ static void start(enum kind kind) {
     job.kind = kind;
 }
 
-/* The changes the command line asks for. */
+/* The changes the command line asks for; of pixels at most what a register tile of the level has. */
 #define CHANGE(type, field)                                                                        \
     if (strncmp(opt.change[i], #field "=", sizeof #field) == 0)                                    \
         p->field = (type)atoi(opt.change[i] + sizeof #field);
@@ -305,11 +305,13 @@ static void change_conv(struct ebru_conv2d_params *p) {
     for (int i = 0; i < opt.changes; i++) {
         EBRU_FIELDS_conv2d(EBRU_FIELD_CHANGE)
     }
+    p->MR = ebru_min_i32(p->MR, cg_most_rows(opt.level, p->NB));
 }
 static void change_winograd(struct ebru_conv2d_winograd_params *p) {
     for (int i = 0; i < opt.changes; i++) {
         EBRU_FIELDS_conv2d_winograd(EBRU_FIELD_CHANGE)
     }
+    p->MR = ebru_min_i32(p->MR, cg_most_rows(opt.level, p->NB));
 }
 
 static void finish_conv(int64_t in0, int64_t in1, int64_t out) {

@@ -1,5 +1,7 @@
 #include "codegen/target/tiles.h"
 
+#include "codegen/target/default_tiles/default_tiles.h"
+
 #include <string.h>
 
 enum { MOST_SCRATCH = 64 << 20 }; /* bytes a thread */
@@ -18,18 +20,38 @@ static bool need(base_str *why, bool condition, const char *fault) {
 }
 #define WITHIN(field, least, most) within(why, #field, p->field, least, most)
 
-static bool conv2d_legal(const struct ebru_conv2d_params *p, int32_t run, bool even, bool overwrite,
+/* A kernel at a CPU level. */
+struct unit {
+    int32_t isa;
+    bool bf16;
+};
+
+/* Rows of a register tile that there is code for: MR pixels in a panel of NB blocks (1 or more). */
+static bool rows_legal(struct unit u, const char *field, int32_t mr, int32_t nb, base_str *why) {
+    const int32_t row = u.bf16 ? ebru_bf16_run_length(ebru_bf16_form(u.isa)) : 1,
+                  most = u.bf16 ? cg_most_rows_bf16(u.isa, nb) : cg_most_rows(u.isa, nb);
+    if (!within(why, field, mr, row, most)) return false;
+    if (mr % row != 0 && why)
+        base_str_addf(why, "%s=%d is no multiple of the matrix unit's %d rows", field, mr, row);
+    return mr % row == 0;
+}
+
+/* The form of multiplying is written into the parameters; it is the level's. */
+static bool form_legal(int32_t form, int32_t isa, base_str *why) {
+    return need(why, form == ebru_bf16_form(isa), "form is another CPU level's");
+}
+
+static bool conv2d_legal(const struct ebru_conv2d_params *p, struct unit u, bool overwrite,
                          base_str *why) {
     const int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
     struct ebru_conv2d_params in_place = *p;
     in_place.pack = 0;
-    bool fine = WITHIN(MR, run, 64) && WITHIN(NB, 1, (nb + 1) / 2 * 2) && WITHIN(TB, 1, p->B) &&
-                WITHIN(TH, 1, ebru_conv2d_rows(p)) && WITHIN(TW, 1, ebru_conv2d_cols(p)) &&
-                WITHIN(PG, 1, ebru_ceil_div(nb, p->NB)) && WITHIN(KC, 1, cb) &&
-                WITHIN(order, 0, 1) && WITHIN(pack, 0, 1) &&
-                need(why, p->MR % run == 0, "MR is not whole runs of the matrix unit");
+    bool fine = WITHIN(NB, 1, (nb + 1) / 2 * 2) && rows_legal(u, "MR", p->MR, p->NB, why) &&
+                WITHIN(TB, 1, p->B) && WITHIN(TH, 1, ebru_conv2d_rows(p)) &&
+                WITHIN(TW, 1, ebru_conv2d_cols(p)) && WITHIN(PG, 1, ebru_ceil_div(nb, p->NB)) &&
+                WITHIN(KC, 1, cb) && WITHIN(order, 0, 1) && WITHIN(pack, 0, 1);
     if (!fine) return false;
-    if (even || p->act == EBRU_ACT_GEGLU) fine = need(why, p->NB % 2 == 0, "NB is odd");
+    if (u.bf16 || p->act == EBRU_ACT_GEGLU) fine = need(why, p->NB % 2 == 0, "NB is odd");
     if (p->pack && !overwrite)
         fine = fine &&
                need(why, ebru_conv2d_direct(&in_place), "pack=1, but nothing is read in place");
@@ -39,82 +61,73 @@ static bool conv2d_legal(const struct ebru_conv2d_params *p, int32_t run, bool e
     return fine;
 }
 
-static bool conv2d_bf16_legal(const struct ebru_conv2d_bf16_params *p, bool overwrite,
-                              base_str *why) {
-    const struct ebru_conv2d_params q = ebru_conv2d_bf16_shape(p);
-    return conv2d_legal(&q, ebru_bf16_run_length(p->form), true, overwrite, why);
-}
-
-static bool winograd_legal(const struct ebru_conv2d_winograd_params *p, base_str *why) {
-    const int32_t nb = ebru_blocks16(p->N);
-    return WITHIN(MR, 1, 64) && WITHIN(NB, 1, ebru_max_i32(nb, 4)) &&
-           WITHIN(TT, 1, ebru_conv2d_winograd_tiles(p)) && WITHIN(PG, 1, ebru_ceil_div(nb, p->NB));
-}
-
-static bool feed_forward_legal(const struct ebru_feed_forward_params *p, int32_t run,
+static bool feed_forward_legal(const struct ebru_feed_forward_params *p, struct unit u,
                                base_str *why) {
     const int32_t nb2 = ebru_blocks16(p->N);
-    return WITHIN(MR1, run, 64) && WITHIN(MR2, run, 64) &&
-           WITHIN(NB1, 2, 2 * ebru_blocks16(p->H)) && WITHIN(NB2, 1, (nb2 + 1) / 2 * 2) &&
+    return WITHIN(NB1, 2, 2 * ebru_blocks16(p->H)) && WITHIN(NB2, 1, (nb2 + 1) / 2 * 2) &&
+           rows_legal(u, "MR1", p->MR1, p->NB1, why) && rows_legal(u, "MR2", p->MR2, p->NB2, why) &&
            WITHIN(KC1, 1, ebru_blocks16(p->C)) && WITHIN(KC2, 1, ebru_blocks16(p->H)) &&
            WITHIN(TW, 1, p->T) && need(why, p->NB1 % 2 == 0, "NB1 is odd") &&
-           need(why, p->MR1 % run == 0 && p->MR2 % run == 0,
-                "MR1, MR2: not whole runs of the matrix unit");
+           (!u.bf16 || need(why, p->NB2 % 2 == 0, "NB2 is odd"));
 }
 
-static bool feed_forward_bf16_legal(const struct ebru_feed_forward_bf16_params *p, base_str *why) {
-    struct ebru_feed_forward_params q;
-#define COPY_FIELD(type, name) q.name = p->name;
-    EBRU_FIELDS_feed_forward(COPY_FIELD);
-#undef COPY_FIELD
-    return feed_forward_legal(&q, ebru_bf16_run_length(p->form), why) &&
-           need(why, p->NB2 % 2 == 0, "NB2 is odd");
-}
-
-static bool attention_legal(int32_t T, int32_t S, int32_t QB, int32_t KB, int32_t keys,
-                            base_str *why) {
-    const int64_t t16 = ir_round_block(T), s = ((int64_t)S + keys - 1) / keys * keys;
-    return within(why, "QB", QB, 16, t16 < 512 ? t16 : 512) &&
-           within(why, "KB", KB, keys, s < 4096 ? s : 4096) &&
-           need(why, QB % 16 == 0, "QB is no multiple of 16") &&
-           need(why, KB % keys == 0,
+static bool attention_legal(const struct ebru_attention_params *p, int32_t keys, base_str *why) {
+    const int64_t t16 = ir_round_block(p->T), s = ((int64_t)p->S + keys - 1) / keys * keys;
+    return WITHIN(QB, 16, t16 < 512 ? t16 : 512) && WITHIN(KB, keys, s < 4096 ? s : 4096) &&
+           need(why, p->QB % 16 == 0, "QB is no multiple of 16") &&
+           need(why, p->KB % keys == 0,
                 keys == 16 ? "KB is no multiple of 16" : "KB is no multiple of 32");
 }
 
 /* ---- the kernels that have tiles ---- */
 
-static bool legal_conv2d(const cg_params *p, bool overwrite, base_str *why) {
-    return conv2d_legal(&p->conv2d, 1, false, overwrite, why);
+/* The fields that a bf16 kernel has in common with the one without bf16 arithmetic. */
+#define COPY_FIELD(type, name) q.name = p->name;
+#define COPY_SHARED(kernel, from)                                                                  \
+    const struct ebru_##kernel##_bf16_params *p = &(from)->kernel##_bf16;                          \
+    struct ebru_##kernel##_params q;                                                               \
+    EBRU_FIELDS_##kernel(COPY_FIELD)
+
+static bool legal_conv2d(const cg_params *p, int32_t isa, bool overwrite, base_str *why) {
+    return conv2d_legal(&p->conv2d, (struct unit){isa, false}, overwrite, why);
 }
-static bool legal_conv2d_bf16(const cg_params *p, bool overwrite, base_str *why) {
-    return conv2d_bf16_legal(&p->conv2d_bf16, overwrite, why);
+static bool legal_conv2d_bf16(const cg_params *all, int32_t isa, bool overwrite, base_str *why) {
+    COPY_SHARED(conv2d, all)
+    return conv2d_legal(&q, (struct unit){isa, true}, overwrite, why) &&
+           form_legal(p->form, isa, why);
 }
-static bool legal_conv2d_winograd(const cg_params *p, bool overwrite, base_str *why) {
+static bool legal_conv2d_winograd(const cg_params *all, int32_t isa, bool overwrite,
+                                  base_str *why) {
     (void)overwrite;
-    return winograd_legal(&p->conv2d_winograd, why);
+    const struct ebru_conv2d_winograd_params *p = &all->conv2d_winograd;
+    const int32_t nb = ebru_blocks16(p->N);
+    return WITHIN(NB, 1, ebru_max_i32(nb, 4)) &&
+           rows_legal((struct unit){isa, false}, "MR", p->MR, p->NB, why) &&
+           WITHIN(TT, 1, ebru_conv2d_winograd_tiles(p)) && WITHIN(PG, 1, ebru_ceil_div(nb, p->NB));
 }
-static bool legal_feed_forward(const cg_params *p, bool overwrite, base_str *why) {
+static bool legal_feed_forward(const cg_params *p, int32_t isa, bool overwrite, base_str *why) {
     (void)overwrite;
-    return feed_forward_legal(&p->feed_forward, 1, why);
+    return feed_forward_legal(&p->feed_forward, (struct unit){isa, false}, why);
 }
-static bool legal_feed_forward_bf16(const cg_params *p, bool overwrite, base_str *why) {
+static bool legal_feed_forward_bf16(const cg_params *all, int32_t isa, bool overwrite,
+                                    base_str *why) {
     (void)overwrite;
-    return feed_forward_bf16_legal(&p->feed_forward_bf16, why);
+    COPY_SHARED(feed_forward, all)
+    return feed_forward_legal(&q, (struct unit){isa, true}, why) && form_legal(p->form, isa, why);
 }
-static bool legal_attention(const cg_params *p, bool overwrite, base_str *why) {
-    (void)overwrite;
-    const struct ebru_attention_params *a = &p->attention;
-    return attention_legal(a->T, a->S, a->QB, a->KB, 16, why);
+static bool legal_attention(const cg_params *p, int32_t isa, bool overwrite, base_str *why) {
+    (void)isa, (void)overwrite;
+    return attention_legal(&p->attention, 16, why);
 }
-static bool legal_attention_bf16(const cg_params *p, bool overwrite, base_str *why) {
+static bool legal_attention_bf16(const cg_params *all, int32_t isa, bool overwrite, base_str *why) {
     (void)overwrite;
-    const struct ebru_attention_bf16_params *a = &p->attention_bf16;
-    return attention_legal(a->T, a->S, a->QB, a->KB, 32, why);
+    COPY_SHARED(attention, all)
+    return attention_legal(&q, 32, why) && form_legal(p->form, isa, why);
 }
 
 static const struct tile_row {
     const char *kernel;
-    bool (*legal)(const cg_params *p, bool overwrite, base_str *why);
+    bool (*legal)(const cg_params *p, int32_t isa, bool overwrite, base_str *why);
     const char *tiles[CG_MOST_TILES + 1];
 } tile_rows[] = {
     {"conv2d", legal_conv2d, {"MR", "NB", "TB", "TH", "TW", "PG", "KC", "order", "pack"}},
@@ -145,16 +158,18 @@ bool cg_is_tile(const char *kernel, const char *field) {
     return false;
 }
 
-bool cg_tiles_legal(const cg_kernel *k, const cg_params *p, bool overwrite, base_str *why) {
+bool cg_tiles_legal(const cg_kernel *k, const cg_params *p, int32_t isa, bool overwrite,
+                    base_str *why) {
     const struct tile_row *row = row_of(k->name);
-    if (!row) return need(why, false, "the kernel has no tiles to choose");
-    if (!row->legal(p, overwrite, why)) return false;
+    return row ? row->legal(p, isa, overwrite, why)
+               : need(why, false, "the kernel has no tiles to choose");
+}
+
+bool cg_tiles_bearable(const cg_kernel *k, const cg_params *p, base_str *why) {
     const int64_t scratch = k->scratch(p);
-    if (scratch > MOST_SCRATCH || k->tasks(p) < 1) {
-        if (why) base_str_addf(why, "a task needs %lld bytes of scratch", (long long)scratch);
-        return false;
-    }
-    return true;
+    if (scratch <= MOST_SCRATCH && k->tasks(p) >= 1) return true;
+    if (why) base_str_addf(why, "a task needs %lld bytes of scratch", (long long)scratch);
+    return false;
 }
 
 /* ---- keys ---- */
@@ -174,14 +189,14 @@ void cg_kernel_key(const ir_binding *b, bool overwrite, base_str *out) {
 
 /* ---- a record's tiles ---- */
 
-static bool is_overwriting(const ir_node *n) {
+bool cg_is_overwriting(const ir_node *n) {
     return n->op == IR_OP_conv2d && IR_ATTRS(n, conv2d)->overwrite;
 }
 
 /* The record for a binding of this node. */
 static const cg_record *record_of(const cg_target_info *t, const ir_node *n, const ir_binding *b) {
     base_str key = {0};
-    cg_kernel_key(b, is_overwriting(n), &key);
+    cg_kernel_key(b, cg_is_overwriting(n), &key);
     const cg_record *r = cg_tuning_find(t->tuning.table, &t->tuning.machine, b->kernel, key.data);
     base_str_free(&key);
     return r;
@@ -207,7 +222,8 @@ void cg_tuned_tiles(cg_bind *b) {
     for (uint32_t i = 0; i < r->choice_count; i++)
         cg_params_set(k, &p, r->choice[i].field, r->choice[i].value);
     base_str why = {0};
-    const bool legal = cg_tiles_legal(k, &p, is_overwriting(b->node), &why);
+    const bool legal = cg_tiles_legal(k, &p, t->isa, cg_is_overwriting(b->node), &why) &&
+                       cg_tiles_bearable(k, &p, &why);
     if (legal) take_tiles(b->out, k, r, &p);
     if (legal && log) log->used++;
     if (!legal && log) cg_tuning_refuse(log, r, why.data);

@@ -8,12 +8,16 @@
 /* Whether the kernel has tiles to choose; whether a field of its is one. */
 bool cg_has_tiles(const char *kernel);
 bool cg_is_tile(const char *kernel, const char *field);
-/* Appends the key of a bound node. `overwrite`: the result lies over the input (conv2d
- * {overwrite}), which binds some of the tiles. */
+/* Whether the result lies over the input (conv2d {overwrite}), which binds some of the tiles. */
+bool cg_is_overwriting(const ir_node *n);
+/* Appends the key of a bound node. */
 void cg_kernel_key(const ir_binding *b, bool overwrite, base_str *out);
-/* Tiles that compute the right thing in a bearable amount of scratch; why not, otherwise (`why` may
- * be NULL). */
-bool cg_tiles_legal(const cg_kernel *k, const cg_params *p, bool overwrite, base_str *why);
+/* Whether the kernel of level `isa` computes the right thing with these tiles; why not, otherwise
+ * (`why` may be NULL). */
+bool cg_tiles_legal(const cg_kernel *k, const cg_params *p, int32_t isa, bool overwrite,
+                    base_str *why);
+/* Whether legal tiles need a bearable amount of scratch a thread: what a record may ask for. */
+bool cg_tiles_bearable(const cg_kernel *k, const cg_params *p, base_str *why);
 
 /* For target.c: replaces the binding's tiles by a record's; ir_target's `measured`. */
 void cg_tuned_tiles(cg_bind *b);

@@ -88,7 +88,8 @@ static void recall(const struct tuner *u, const cg_tuning *table, tune_kernel *k
     if (!r || !same_machine(&r->machine, &u->machine)) return;
     for (uint32_t i = 0; i < r->choice_count; i++)
         cg_params_set(k->kernel, &k->best, r->choice[i].field, r->choice[i].value);
-    k->known = cg_tiles_legal(k->kernel, &k->best, k->overwrite, NULL);
+    k->known = cg_tiles_legal(k->kernel, &k->best, cg_target_isa(u->target), k->overwrite, NULL) &&
+               cg_tiles_bearable(k->kernel, &k->best, NULL);
     if (!k->known) {
         k->best = k->rules;
         return;

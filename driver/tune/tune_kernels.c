@@ -63,7 +63,7 @@ void tune_collect(tune_kernels *all, const ir_module *m, bool counted, bool tune
             const ir_node *n = &f->nodes.items[id];
             if (!n->binding || !cg_has_tiles(n->binding->kernel)) continue;
             tune_kernel k = {.kernel = cg_kernel_find(n->binding->kernel),
-                             .overwrite = n->op == IR_OP_conv2d && IR_ATTRS(n, conv2d)->overwrite};
+                             .overwrite = cg_is_overwriting(n)};
             base_str key = {0};
             cg_kernel_key(n->binding, k.overwrite, &key);
             tune_kernel *known = tune_find(all, n->binding->kernel, key.data);

@@ -1,6 +1,7 @@
 /* The search for better tiles of one kernel: field after field, each with its neighbours, from the
  * rules' tiles on; what is better stays. At the end the best is timed against the rules' once more,
  * and has to win by more than the noise. */
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "driver/tune/tune.h"
 
 #include <stdlib.h>
@@ -71,14 +72,6 @@ static bool is_conv(const struct search *s) {
 }
 static bool is_bf16(const struct search *s) {
     return strstr(s->k->kernel->name, "_bf16") != NULL;
-}
-
-/* Pixels of a register tile of `blocks` columns (runtime/kernels/tile/tile.h): what the level's
- * registers hold. */
-static int32_t rows_for(int32_t isa, int32_t blocks) {
-    static const int32_t v4[] = {12, 10, 8, 6};
-    if (isa >= EBRU_ISA_V4) return v4[ebru_min_i32(blocks, 4) - 1];
-    return ebru_level_six_rows(isa) ? 6 : 2;
 }
 
 /* The largest value a field may have; what it is a part of. */
@@ -153,7 +146,7 @@ static void change(const struct search *s, cg_params *p, const char *field, int3
     set(s, p, field, value);
     if (!strncmp(field, "NB", 2) && !is_bf16(s)) { /* registers: more columns, fewer pixels */
         char rows[4] = {'M', 'R', field[2], '\0'};
-        set(s, p, rows, rows_for(s->isa, value));
+        set(s, p, rows, cg_most_rows(s->isa, value));
     }
     if (!strcmp(field, "NB")) set(s, p, "PG", ebru_min_i32(get(s, p, "PG"), extent(s, p, "PG")));
     if (is_conv(s) && ebru_conv2d_pointwise(&p->conv2d) && !strcmp(field, "TW") &&
@@ -198,7 +191,9 @@ static bool descend(struct search *s) {
             cg_params p = s->k->best;
             change(s, &p, *field, values[i]);
             if (!memcmp(&p, &s->k->best, sizeof p)) continue;
-            if (cg_tiles_legal(s->k->kernel, &p, s->k->overwrite, NULL)) better |= try_tiles(s, &p);
+            if (cg_tiles_legal(s->k->kernel, &p, s->isa, s->k->overwrite, NULL) &&
+                cg_tiles_bearable(s->k->kernel, &p, NULL))
+                better |= try_tiles(s, &p);
         }
     }
     return better;

@@ -34,11 +34,6 @@
 #define EBRU_FIELD_TYPE_f32   float
 #define EBRU_FIELD_DECL(t, n) EBRU_FIELD_TYPE_##t n;
 
-/* Registers for a tile of six pixels. */
-static inline int32_t ebru_level_six_rows(int32_t level) {
-    return level >= EBRU_ISA_V3 || level <= EBRU_ISA_NEON_BF16;
-}
-
 /* Activations of prologues and epilogues. GEGLU only as the epilogue of conv2d. */
 enum {
     EBRU_ACT_NONE = 0,

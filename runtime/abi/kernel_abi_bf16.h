@@ -165,7 +165,7 @@ static inline int64_t ebru_conv2d_bf16_sum_floats(const struct ebru_conv2d_bf16_
                                                   int32_t runs) {
     const int32_t run = ebru_bf16_run_length(p->form),
                   single = p->KC >= ebru_blocks32(p->C0 + p->C1);
-    const int32_t rows = ebru_min_i32(ebru_max_i32(p->MR / run, 1), runs); /* of a tile */
+    const int32_t rows = ebru_min_i32(p->MR / run, runs); /* of a tile */
     return 16 * run * (single ? (int64_t)rows * EBRU_BF16_BLOCKS : (int64_t)runs * p->NB);
 }
 /* Scratch: the gathered input, the sums, offsets of the runs and of their positions. */

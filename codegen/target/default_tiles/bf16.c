@@ -11,18 +11,22 @@ static int64_t scratch_budget(int32_t form, int32_t streamed, int32_t pixels, in
     return streamed && pixels <= 512 ? 2 * l2 : l2 / 2;
 }
 
-/* Blocks of columns of a panel, and of 32 channels of a pass. Panels are narrow where taps read
- * their pixels again and again from L1; where each is read once a tile, wide, and the pixels of a
- * tile stay in L1 for a pass. The weights of a pass take a quarter of L2. */
-static void panels(struct ebru_conv2d_bf16_params *p, int64_t l1, int64_t l2) {
-    const int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks32(p->C0 + p->C1), taps = p->KH * p->KW;
+/* Blocks of columns of a panel. Panels are narrow where taps read their pixels again and again from
+ * L1; where each is read once a tile, wide. */
+static void panel_width(struct ebru_conv2d_bf16_params *p) {
+    const int32_t nb = ebru_blocks16(p->N);
+    p->NB = ebru_min_i32((nb + 1) / 2 * 2, 4);
+    if (p->form != EBRU_BF16_TILES || p->KH * p->KW > 1) return;
+    const int32_t count = ebru_ceil_div(nb, 16); /* of one width, an even number of them */
+    p->NB = ebru_ceil_div(ebru_ceil_div(nb, count > 1 ? (count + 1) / 2 * 2 : 1), 2) * 2;
+}
+
+/* Blocks of 32 channels of a pass. Its weights take a quarter of L2; where each pixel is read once
+ * a tile, the pixels of a tile stay in L1 for a pass. */
+static void pass_length(struct ebru_conv2d_bf16_params *p, int64_t l1, int64_t l2) {
+    const int32_t cb = ebru_blocks32(p->C0 + p->C1), taps = p->KH * p->KW;
     const int64_t pixel =
         p->form == EBRU_BF16_WIDE ? 128 : 64 * p->parts; /* bytes of 32 channels */
-    p->NB = ebru_min_i32((nb + 1) / 2 * 2, 4);
-    if (p->form == EBRU_BF16_TILES && taps == 1) { /* panels of one width, an even number of them */
-        const int32_t count = ebru_ceil_div(nb, 16);
-        p->NB = ebru_ceil_div(ebru_ceil_div(nb, count > 1 ? (count + 1) / 2 * 2 : 1), 2) * 2;
-    }
     int64_t most = l2 / 4 / ((int64_t)taps * p->parts * 1024 * p->NB);
     if (taps == 1 && cb * pixel * p->MR > l1 * 3 / 2) {
         const int64_t fits = l1 * 3 / 4 / (pixel * p->MR);
@@ -72,12 +76,9 @@ void cg_default_tiles_conv2d_bf16(struct ebru_conv2d_bf16_params *p, int32_t isa
     if (l1 <= 0) l1 = CG_COMMON_L1;
     if (l2 <= 0) l2 = CG_COMMON_L2;
     p->form = ebru_bf16_form(isa);
-    p->MR = p->form == EBRU_BF16_TILES  ? 32
-            : isa >= EBRU_ISA_V4        ? 12
-            : isa == EBRU_ISA_NEON_BF16 ? 6
-            : ebru_level_six_rows(isa)  ? 5
-                                        : 2;
-    panels(p, l1, l2);
+    panel_width(p);
+    p->MR = cg_most_rows_bf16(isa, p->NB);
+    pass_length(p, l1, l2);
     const int32_t streamed = ebru_conv2d_bf16_weight_elements(p) * 2 > l2;
     p->PG = 1;
     p->order = 0;

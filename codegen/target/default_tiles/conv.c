@@ -3,25 +3,20 @@
 
 /* ---- conv2d ---- */
 
-/* The register tile: as many columns as divide the result's blocks well, as many pixels as the
- * registers left then hold. */
+/* Blocks of columns of a panel of `nb` in all: as many as a register tile is wide and divide them
+ * without a rest, or with one that is no single block. */
+static int32_t panel_blocks(int32_t isa, int32_t nb) {
+    const int32_t widest = cg_widest_tile(isa);
+    if (widest < 4 || nb % 4 == 0) return widest;
+    if (nb < 4) return nb;
+    return nb % 3 == 0 || nb % 4 == 1 ? 3 : 4;
+}
+
+/* The register tile: as many pixels as the registers hold beside the columns. */
 static void register_tile(struct ebru_conv2d_params *p, int32_t isa) {
-    const int32_t nb = ebru_blocks16(p->N);
-    p->MR = ebru_level_six_rows(isa) ? 6 : 3;
-    p->NB = isa >= EBRU_ISA_V4 ? 4 : 1;
-    if (isa >= EBRU_ISA_V4 && nb % 4 != 0) {
-        if (nb <= 3)
-            p->NB = nb;
-        else if (nb % 3 == 0 || nb % 4 == 1)
-            p->NB = 3;
-        if (p->NB == 3) p->MR = 8;
-        if (p->NB == 2) p->MR = 12;
-        if (p->NB == 1) p->MR = 14;
-    }
-    if (p->act == EBRU_ACT_GEGLU && p->NB % 2) { /* a value and its gate */
-        p->NB = 2;
-        if (isa >= EBRU_ISA_V4) p->MR = 12;
-    }
+    p->NB = panel_blocks(isa, ebru_blocks16(p->N));
+    if (p->act == EBRU_ACT_GEGLU && p->NB % 2) p->NB = 2; /* a value and its gate */
+    p->MR = cg_most_rows(isa, p->NB);
 }
 
 /* The pixels of a task. Its gathered input fits half of L2, or is small beside the weights: once
@@ -83,7 +78,8 @@ static void packed_bands(struct ebru_conv2d_params *p, int64_t l1, int64_t l2) {
     int64_t least = INT64_MAX;
     int32_t best = p->TW;
     for (int32_t n = 1; n == 1 || cols / n >= 4 * p->MR; n++) {
-        const int32_t tw = ebru_ceil_div(ebru_ceil_div(cols, n), p->MR) * p->MR;
+        const int32_t up = ebru_ceil_div(ebru_ceil_div(cols, n), p->MR) * p->MR,
+                      tw = ebru_min_i32(up, cols);
         const int32_t regions = p->B * ebru_ceil_div(cols, tw);
         if ((int64_t)tw * p->NB * 16 > l1 || (regions < 8 && regions % 2 != 0)) continue;
         const int64_t reads = tw * pixel * 4 <= l2 / 4 * 3 ? 1 : groups;
@@ -133,6 +129,13 @@ void cg_default_tiles_conv2d(struct ebru_conv2d_params *p, int32_t isa, int64_t 
 
 /* ---- feed_forward ---- */
 
+/* The fewest tokens, twelve or more, that are whole register tiles of both layers. */
+static int32_t whole_tiles(const struct ebru_feed_forward_params *p) {
+    int32_t tokens = p->MR1;
+    while (tokens < 12 || tokens % p->MR2 != 0) tokens += p->MR1;
+    return tokens;
+}
+
 /* Weights are read once a task, so a task has as many tokens as keep its hidden layer in half of
  * L2. */
 void cg_default_tiles_feed_forward(struct ebru_feed_forward_params *p, int32_t isa, int64_t l1,
@@ -150,9 +153,9 @@ void cg_default_tiles_feed_forward(struct ebru_feed_forward_params *p, int32_t i
     p->KC2 = second.KC;
     if (l2 <= 0) l2 = CG_COMMON_L2;
     int64_t most = l2 / 2 / 4 / (16 * (int64_t)ebru_blocks16(p->H));
-    /* whole register tiles, whatever their rows */
-    p->TW = (int32_t)(most < p->T ? most : p->T) / 12 * 12;
-    if (p->TW < 12) p->TW = ebru_min_i32(p->T, 12);
+    const int32_t step = whole_tiles(p);
+    p->TW = (int32_t)(most < p->T ? most : p->T) / step * step;
+    if (p->TW < step) p->TW = ebru_min_i32(p->T, step);
 }
 
 /* ---- conv2d_winograd ---- */
@@ -165,12 +168,8 @@ void cg_default_tiles_conv2d_winograd(struct ebru_conv2d_winograd_params *p, int
     int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
     int32_t tiles = ebru_conv2d_winograd_tiles(p), points = (p->M + 2) * (p->M + 2);
     if (l2 <= 0) l2 = CG_COMMON_L2;
-    p->MR = ebru_level_six_rows(isa) ? 6 : 2;
-    p->NB = 4;
-    if (isa >= EBRU_ISA_V4 && nb % 4 != 0) {
-        p->NB = nb % 3 == 0 || nb % 4 == 1 ? 3 : nb < 4 ? nb : 4;
-        p->MR = p->NB == 4 ? 6 : p->NB == 3 ? 8 : p->NB == 2 ? 10 : 12;
-    }
+    p->NB = cg_widest_tile(isa) < 4 ? 4 : panel_blocks(isa, nb);
+    p->MR = cg_most_rows(isa, p->NB);
     int32_t most = (int32_t)(4 * l2 / ((int64_t)points * cb * 64));
     most = ebru_max_i32(ebru_min_i32(most, 48), 32);
     int32_t regions = ebru_ceil_div(tiles, most);

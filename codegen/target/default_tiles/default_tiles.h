@@ -13,6 +13,14 @@
 
 enum { CG_COMMON_L1 = 32 << 10, CG_COMMON_L2 = 1 << 20 }; /* bytes, where nobody knows */
 
+/* register_tile.c: the register tiles that the kernels of a level have (runtime/abi/tiles.def). The
+ * most pixels (MR) of a tile in a panel of `blocks` blocks of 16 columns (NB, 1 or more): panels
+ * wider than the widest tile are computed in several. */
+int32_t cg_most_rows(int32_t isa, int32_t blocks);
+int32_t cg_most_rows_bf16(int32_t isa, int32_t blocks);
+/* Blocks of the widest tile without bf16 arithmetic. */
+int32_t cg_widest_tile(int32_t isa);
+
 /* conv.c */
 void cg_default_tiles_conv2d(struct ebru_conv2d_params *p, int32_t isa, int64_t l1, int64_t l2);
 void cg_default_tiles_feed_forward(struct ebru_feed_forward_params *p, int32_t isa, int64_t l1,

@@ -44,7 +44,7 @@ static float *numbers(int64_t n) {
 }
 
 /* Random legal tiles, some of them the rules'; false when none were found. */
-static bool random_tiles(const cg_kernel *k, const cg_params *rules, cg_params *p) {
+static bool random_tiles(const cg_kernel *k, int32_t level, const cg_params *rules, cg_params *p) {
     for (int attempt = 0; attempt < 1000; attempt++) {
         *p = *rules;
         for (uint32_t i = 0; i < k->field_count; i++) {
@@ -54,10 +54,10 @@ static bool random_tiles(const cg_kernel *k, const cg_params *rules, cg_params *
             const int32_t more = cg_params_get(k, rules, field) * 3 / step + 2;
             cg_params_set(k, p, field,
                           !strcmp(field, "order") || !strcmp(field, "pack") ? below(2)
-                          : !strncmp(field, "MR", 2) && below(2)            ? 16 * (1 + below(3))
+                          : !strncmp(field, "MR", 2) && below(2)            ? 16 * (1 + below(2))
                                                                  : step * (1 + below(more)));
         }
-        if (cg_tiles_legal(k, p, false, NULL)) return true;
+        if (cg_tiles_legal(k, p, level, false, NULL)) return true;
     }
     return false;
 }
@@ -86,7 +86,7 @@ static void same_bits(const char *kernel, int32_t level, const cg_params *rules,
         if (natives[i].level == level && !strcmp(natives[i].kernel, kernel)) run = natives[i].run;
     assert_non_null(run);
     base_str why = {0};
-    if (!cg_tiles_legal(k, rules, false, &why))
+    if (!cg_tiles_legal(k, rules, level, false, &why))
         fail_msg("%s: the rules' tiles: %s", kernel, why.data);
     struct out a = {.data = kt_floats(FLOATS)}, b = {.data = kt_floats(FLOATS)};
     for (int i = 0; i < bufs - 1; i++)
@@ -94,7 +94,7 @@ static void same_bits(const char *kernel, int32_t level, const cg_params *rules,
     run_tiles(run, k, rules, &a, bufs - 1);
     for (int t = 0; t < TRIES; t++) {
         cg_params p;
-        assert_true(random_tiles(k, rules, &p));
+        assert_true(random_tiles(k, level, rules, &p));
         run_tiles(run, k, &p, &b, bufs - 1);
         if (memcmp(a.data, b.data, FLOATS * sizeof(float)) == 0) continue;
         for (uint32_t i = 0; i < k->field_count; i++)

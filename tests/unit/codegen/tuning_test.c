@@ -204,7 +204,8 @@ static void illegal_is_ignored(void **state) {
         int32_t value;
         const char *why;
     } rows[] = {{"TH", 17, "TH=17 is not from 1 to 16"},
-                {"MR", 0, "MR=0 is not from 1 to 64"},
+                {"MR", 0, "MR=0 is not from 1 to 6"},
+                {"MR", 7, "MR=7 is not from 1 to 6"},
                 {"KC", 5, "KC=5 is not from 1 to 4"},
                 {"pack", 1, "pack=1, but nothing is read in place"},
                 {"order", 2, "order=2 is not from 0 to 1"},

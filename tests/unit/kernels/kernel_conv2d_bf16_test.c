@@ -61,8 +61,8 @@ static void run_parts(const struct conv_shape *s, int32_t parts, const char *wha
         cg_default_tiles_conv2d_bf16(&p, level, 2048, 16384); /* tiny caches: many tasks */
         if (!brief) assert_memory_equal(first, check(&p, &shape, &d, level, false, what), bytes);
         params q = p; /* odd tiles */
-        q.MR = 5;
         q.NB = p.act == EBRU_ACT_GEGLU ? 2 : 3;
+        q.MR = q.form == EBRU_BF16_TILES ? 16 : ebru_min_i32(5, cg_most_rows_bf16(level, q.NB));
         q.TB = 2;
         q.TH = ebru_min_i32(3, ebru_conv2d_rows(&shape));
         q.TW = ebru_min_i32(7, ebru_conv2d_cols(&shape));
@@ -70,7 +70,7 @@ static void run_parts(const struct conv_shape *s, int32_t parts, const char *wha
         q.KC = 1;
         q.order = 1;
         assert_memory_equal(first, check(&q, &shape, &d, level, !brief, what), bytes);
-        q.MR = 32;
+        q.MR = cg_most_rows_bf16(level, q.NB);
         q.TW = ebru_conv2d_cols(&shape);
         if (!brief) assert_memory_equal(first, check(&q, &shape, &d, level, false, what), bytes);
         kt_release();

@@ -33,8 +33,8 @@ static void run(const struct conv_shape *s, const char *what) {
         cg_default_tiles_conv2d(&p, level, 2048, 16384); /* tiny caches: many tasks */
         assert_memory_equal(first, check(&p, &d, level, what), bytes);
         struct ebru_conv2d_params q = p; /* odd tiles */
-        q.MR = 5;
         q.NB = p.act == EBRU_ACT_GEGLU ? 2 : 3;
+        q.MR = ebru_min_i32(5, cg_most_rows(level, q.NB));
         q.TB = 2;
         q.TH = ebru_min_i32(3, ebru_conv2d_rows(&p));
         q.TW = ebru_min_i32(7, ebru_conv2d_cols(&p));

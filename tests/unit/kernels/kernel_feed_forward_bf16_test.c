@@ -153,10 +153,10 @@ static void run(params p) {
         assert_memory_equal(first, by_linears(&p, &d, level), bytes);
         if (p.residual) assert_memory_equal(first, in_place(&p, &d, level), bytes);
         params q = p; /* odd tiles: they never change the values */
-        q.MR1 = 5;
         q.NB1 = 6;
+        q.MR1 = q.form == EBRU_BF16_TILES ? 16 : ebru_min_i32(5, cg_most_rows_bf16(level, q.NB1));
         q.KC1 = 1;
-        q.MR2 = 1;
+        q.MR2 = ebru_bf16_run_length(q.form);
         q.NB2 = 3;
         q.KC2 = 2;
         q.TW = 7;
