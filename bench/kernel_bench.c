@@ -17,6 +17,7 @@
 #define _GNU_SOURCE
 #endif
 #include "base/cpu/cpu.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "runtime/abi/kernel_abi.h"
 
 #include <pthread.h>
@@ -295,7 +296,7 @@ static void start(enum kind kind) {
     job.kind = kind;
 }
 
-/* The changes the command line asks for. */
+/* The changes the command line asks for; of pixels at most what a register tile of the level has. */
 #define CHANGE(type, field)                                                                        \
     if (strncmp(opt.change[i], #field "=", sizeof #field) == 0)                                    \
         p->field = (type)atoi(opt.change[i] + sizeof #field);
@@ -304,16 +305,18 @@ static void change_conv(struct ebru_conv2d_params *p) {
     for (int i = 0; i < opt.changes; i++) {
         EBRU_FIELDS_conv2d(EBRU_FIELD_CHANGE)
     }
+    p->MR = ebru_min_i32(p->MR, cg_most_rows(opt.level, p->NB));
 }
 static void change_winograd(struct ebru_conv2d_winograd_params *p) {
     for (int i = 0; i < opt.changes; i++) {
         EBRU_FIELDS_conv2d_winograd(EBRU_FIELD_CHANGE)
     }
+    p->MR = ebru_min_i32(p->MR, cg_most_rows(opt.level, p->NB));
 }
 
 static void finish_conv(int64_t in0, int64_t in1, int64_t out) {
     struct ebru_conv2d_params *p = job.conv;
-    ebru_conv2d_default_tiles(p, opt.level, 0, 0);
+    cg_default_tiles_conv2d(p, opt.level, 0, 0);
     p[1] = p[0];
     change_conv(&p[1]);
     job.size[EBRU_CONV2D_X0] = in0;
@@ -373,7 +376,7 @@ static void conv_bf16(int32_t parts, int32_t B, int32_t H, int32_t C, int32_t N,
     snprintf(job.name, sizeof job.name, "bf16%s %.50s", parts == 2 ? "x3" : "", name);
     job.kind = CONV_BF16;
     *p = ebru_conv2d_bf16_of(&shape, parts, 0);
-    ebru_conv2d_bf16_default_tiles(p, opt.level, 0, 0);
+    cg_default_tiles_conv2d_bf16(p, opt.level, 0, 0);
     job.size[EBRU_CONV2D_WEIGHT] = ebru_conv2d_bf16_weight_elements(p) / 2;
     job.halves = 1u << EBRU_CONV2D_WEIGHT;
     job.scratch = ebru_conv2d_bf16_scratch(p);
@@ -407,7 +410,7 @@ static void winograd(int32_t B, int32_t H, int32_t C0, int32_t N, int32_t M) {
     p->has_bias = p->pro_scale = p->residual = 1;
     p->pre_act = EBRU_ACT_SILU;
     p->M = M;
-    ebru_conv2d_winograd_default_tiles(p, opt.level, 0);
+    cg_default_tiles_conv2d_winograd(p, opt.level, 0);
     p[1] = p[0];
     change_winograd(&p[1]);
     snprintf(job.name, sizeof job.name, "winograd F(%d,3) %d->%d %dx%d b%d", M, C0, N, H, H, B);
@@ -435,10 +438,10 @@ static void feed_forward(int32_t T, int32_t C, int32_t H) {
         p->C = p->N = C;
         p->H = H;
         p->has_b1 = p->has_b2 = p->residual = 1;
-        ebru_feed_forward_default_tiles(p, opt.level, 0, 0);
+        cg_default_tiles_feed_forward(p, opt.level, 0, 0);
         ebru_feed_forward_layers(p, &job.first, &job.second);
-        ebru_conv2d_default_tiles(&job.first, opt.level, 0, 0);
-        ebru_conv2d_default_tiles(&job.second, opt.level, 0, 0);
+        cg_default_tiles_conv2d(&job.first, opt.level, 0, 0);
+        cg_default_tiles_conv2d(&job.second, opt.level, 0, 0);
         snprintf(job.name, sizeof job.name, "feed_forward %d tokens, %d->%d->%d%s", T, C, H, C,
                  kind == LINEARS ? " apart" : "");
         job.size[EBRU_FEED_FORWARD_X] = (int64_t)T * C;
@@ -469,7 +472,7 @@ static void feed_forward_bf16(int32_t parts, int32_t T, int32_t C, int32_t H) {
     p->H = H;
     p->has_b1 = p->has_b2 = p->residual = 1;
     p->parts = parts;
-    ebru_feed_forward_bf16_default_tiles(p, opt.level, 0, 0);
+    cg_default_tiles_feed_forward_bf16(p, opt.level, 0, 0);
     ebru_feed_forward_bf16_layers(p, &first, &second);
     snprintf(job.name, sizeof job.name, "bf16%s feed_forward %d tokens, %d->%d->%d",
              parts == 2 ? "x3" : "", T, C, H, C);
@@ -497,7 +500,7 @@ static void attention(int32_t T, int32_t S, int32_t heads, int32_t d) {
     p->d = d;
     p->C = heads * d;
     p->scale = 0.1f;
-    ebru_attention_default_tiles(p, opt.level, 0, 0);
+    cg_default_tiles_attention(p, 0);
     snprintf(job.name, sizeof job.name, "attention %d queries %d keys, %d x %d", T, S, heads, d);
     job.size[EBRU_ATTENTION_Q] = (int64_t)T * heads * d + 16 * T;
     job.size[EBRU_ATTENTION_K] = (int64_t)heads * ebru_blocks16(S) * d * 16;

@@ -11,6 +11,7 @@ typedef struct ir_target ir_target;
 
 /* Ways to compute what a laid-out node says, between which passes choose. */
 typedef enum ir_form {
+    IR_FORM_NONE,
     IR_FORM_DIRECT, /* conv2d: the direct sum (of a doubled input four of 2x2); linear: by itself */
     IR_FORM_WINOGRAD_2, /* conv2d by Winograd F(2x2,3x3) */
     IR_FORM_WINOGRAD_4, /* .. F(4x4,3x3) */
@@ -31,6 +32,9 @@ struct ir_target {
      * weights). NULL: always 0. */
     double (*measured)(const ir_target *t, ir_func *f, ir_ref node, ir_form form);
     uint32_t lanes; /* floats of a vector register; 0: unknown */
+    /* The form that nodes take wherever they can, whatever is faster: a tuner has to see every
+     * kernel that a model might be made of. IR_FORM_NONE: passes choose. */
+    ir_form force;
 };
 
 #endif

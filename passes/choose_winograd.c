@@ -120,8 +120,12 @@ static const double *deciding(const costs *k) {
     return is_measured(k) ? k->ns : k->estimate;
 }
 
-static int best_form(const costs *k) {
+static int best_form(const pass_context *c, const costs *k) {
     const double *cost = deciding(k);
+    const ir_form forced = pass_forced_form(c);
+    if (forced == IR_FORM_DIRECT) return DIRECT;
+    if (forced == IR_FORM_WINOGRAD_2) return F2;
+    if (forced == IR_FORM_WINOGRAD_4) return F4;
     int best = DIRECT;
     for (int form = F2; form < FORMS; form++)
         if (cost[form] * LEAST_GAIN[form] < cost[best] * LEAST_GAIN[best]) best = form;
@@ -159,7 +163,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     pass_decision d = {k->c, PASS_NAME, rw->from, old, WHAT, {0}};
     uint32_t index = filter_of(rw->from, n, &d.why);
     const costs *of = index == UINT32_MAX ? NULL : &k->of[index];
-    int form = of ? best_form(of) : DIRECT;
+    int form = of ? best_form(k->c, of) : DIRECT;
     if (of && form == DIRECT) say_why_not(of, &d.why);
     if (!pass_decided(&d, form != DIRECT)) return IR_NONE;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);

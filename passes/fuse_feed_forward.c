@@ -25,8 +25,14 @@
 static const char PASS_NAME[] = "fuse_feed_forward", WHAT[] = "linear, geglu, linear";
 enum { LEAST_RATIO = 2 }; /* bytes of a picture's hidden layer to bytes of weights */
 
-/* Whether it was measured to be faster: 1 yes, 0 no, and why not, -1 nobody measured. */
+/* Whether it was measured to be faster, or asked for: 1 yes, 0 no, and why not, -1 nobody says. */
 static int measured(const pass_context *c, ir_func *f, ir_ref first, ir_ref second, base_str *why) {
+    const ir_form forced = pass_forced_form(c);
+    if (forced == IR_FORM_FUSED) return 1;
+    if (forced == IR_FORM_DIRECT) {
+        base_str_add(why, "two linears are asked for");
+        return 0;
+    }
     double fused = pass_measured(c, f, second, IR_FORM_FUSED),
            a = pass_measured(c, f, first, IR_FORM_DIRECT),
            b = pass_measured(c, f, second, IR_FORM_DIRECT);

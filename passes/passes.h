@@ -190,6 +190,8 @@ void pass_error(pass_context *c, const ir_func *f, ir_ref node, const char *mess
  * open. 0: nobody measured it, or the program has several CPU levels, which share the form of their
  * weights. */
 double pass_measured(const pass_context *c, ir_func *f, ir_ref node, ir_form form);
+/* The form that is asked for whatever is faster; IR_FORM_NONE: the pass chooses. */
+ir_form pass_forced_form(const pass_context *c);
 
 /* properties.c: whether a property (one PASS_* bit) holds for a function; the reason is appended to
  * `why` when not (may be NULL). */

@@ -1,6 +1,8 @@
 /* Finds the distinct kernels of a module and the order of work in its functions. */
 #include "codegen/llvm/emission_plan.h"
 
+#include "codegen/target/tiles.h"
+
 #include <string.h>
 
 /* Kernels an object: few enough that the cores share a network's kernels evenly. */
@@ -18,9 +20,30 @@ static bool bad_node(base_diag *d, const ir_func *f, ir_ref r, const char *why) 
     return false;
 }
 
+/* The kernel's code at the level has these tiles. */
+static bool check_tiles(base_diag *d, const cg_plan *plan, const ir_func *f, ir_ref r,
+                        const cg_kernel *k) {
+    const ir_node *n = ir_get(f, r);
+    if (!cg_has_tiles(k->name)) return true;
+    cg_params p;
+    base_str why = {0};
+    k->read(n->binding->params, &p);
+    const bool fine = cg_tiles_legal(k, &p, plan->target->isa, cg_is_overwriting(n), &why);
+    if (!fine) {
+        base_str text = {0};
+        base_str_addf(&text, "%s has no such tiles at %s: %s", k->name, plan->target->base.level,
+                      why.data);
+        bad_node(d, f, r, text.data);
+        base_str_free(&text);
+    }
+    base_str_free(&why);
+    return fine;
+}
+
 /* Bindings may come from a text file: names, order and kinds of the parameters must be the
- * kernel's. */
-static bool check_binding(base_diag *d, const ir_func *f, ir_ref r, const cg_kernel *k) {
+ * kernel's, and their tiles the level's. */
+static bool check_binding(base_diag *d, const cg_plan *plan, const ir_func *f, ir_ref r,
+                          const cg_kernel *k) {
     const ir_binding *b = ir_get(f, r)->binding;
     if (b->tasks < 1 || b->tasks > INT32_MAX)
         return bad_node(d, f, r, "the number of tasks is out of range");
@@ -34,7 +57,7 @@ static bool check_binding(base_diag *d, const ir_func *f, ir_ref r, const cg_ker
         if (k->types[i] == 'i' && (p->is_float || p->i < INT32_MIN || p->i > UINT32_MAX))
             return bad_node(d, f, r, "a parameter is out of range");
     }
-    return true;
+    return check_tiles(d, plan, f, r, k);
 }
 
 static void param_text(const ir_param *p, char type, base_str *out) {
@@ -63,24 +86,25 @@ static void ew_key(const cg_ew_plan *p, base_str *out) {
     }
 }
 
-static bool key_of(base_diag *d, const ir_func *f, ir_ref r, cg_wrapper *w, base_str *out) {
+static bool key_of(base_diag *d, const cg_plan *plan, const ir_func *f, ir_ref r, cg_wrapper *w,
+                   base_str *out) {
     const ir_node *n = ir_get(f, r);
     const ir_binding *b = n->binding;
     bool ew = strcmp(b->kernel, "ew") == 0;
     *w = (cg_wrapper){.f = f, .node = n, .kernel = ew ? NULL : cg_kernel_find(b->kernel)};
     if (!ew && !w->kernel) return bad_node(d, f, r, "bound to an unknown kernel");
-    if (!check_binding(d, f, r, w->kernel)) return false;
+    if (!check_binding(d, plan, f, r, w->kernel)) return false;
     w->operands = cg_operand_slots(f, n);
     for (uint32_t i = 0; i < w->operands.count; i++)
         if (w->operands.slot[i] != CG_SLOT_NONE) w->present |= 1u << i;
     base_str_addf(out, "%s/%x", b->kernel, w->present);
     if (ew) {
-        cg_ew_plan plan;
+        cg_ew_plan loop;
         base_str why = {0};
-        bool fine = cg_ew_make_plan(f, n, &plan, &why) && plan.tasks == b->tasks;
+        bool fine = cg_ew_make_plan(f, n, &loop, &why) && loop.tasks == b->tasks;
         if (!fine) bad_node(d, f, r, why.data ? why.data : "the binding does not fit the node");
         base_str_free(&why);
-        if (fine) ew_key(&plan, out);
+        if (fine) ew_key(&loop, out);
         return fine;
     }
     for (uint32_t i = 0; i < b->param_count; i++)
@@ -93,7 +117,7 @@ static uint32_t wrapper_of(base_diag *d, cg_plan *p, const ir_func *f, ir_ref r)
     base_str key = {0};
     cg_wrapper w;
     uint32_t found = UINT32_MAX;
-    if (key_of(d, f, r, &w, &key)) {
+    if (key_of(d, p, f, r, &w, &key)) {
         uint32_t same = 0; /* of the same kernel, for the name */
         for (uint32_t i = 0; i < p->wrappers.count && found == UINT32_MAX; i++) {
             if (strcmp(p->wrappers.items[i].key, key.data) == 0) found = i;

@@ -13,13 +13,25 @@
 #define FIELD_TYPE_u32         "i"
 #define FIELD_TYPE_f32         "f"
 #define FIELD_TYPE(type, name) FIELD_TYPE_##type
+#define READ_i32(list)         (int32_t)(list)->i
+#define READ_u32(list)         (uint32_t)(list)->i
+#define READ_f32(list)         (float)((list)->is_float ? (list)->f : (double)(list)->i)
+#define READ_FIELD(type, name) p->name = READ_##type(list), list++;
 #define KERNEL(name, operands, summary)                                                            \
     static const char *const fields_##name[] = {EBRU_FIELDS_##name(FIELD_NAME) NULL};              \
-    static int32_t tasks_##name(const void *p) {                                                   \
-        return ebru_##name##_tasks(p);                                                             \
+    _Static_assert(sizeof(struct ebru_##name##_params) ==                                          \
+                       4 * (sizeof fields_##name / sizeof *fields_##name - 1),                     \
+                   "fields of four bytes");                                                        \
+    static void read_##name(const ir_param *list, cg_params *out) {                                \
+        struct ebru_##name##_params *p = &out->name;                                               \
+        memset(out, 0, sizeof *out);                                                               \
+        EBRU_FIELDS_##name(READ_FIELD)                                                             \
     }                                                                                              \
-    static int64_t scratch_##name(const void *p) {                                                 \
-        return ebru_##name##_scratch(p);                                                           \
+    static int32_t tasks_##name(const cg_params *p) {                                              \
+        return ebru_##name##_tasks(&p->name);                                                      \
+    }                                                                                              \
+    static int64_t scratch_##name(const cg_params *p) {                                            \
+        return ebru_##name##_scratch(&p->name);                                                    \
     }
 #include "runtime/abi/kernels.def"
 
@@ -29,6 +41,7 @@ static const cg_kernel kernels[] = {
      fields_##name,                                                                                \
      EBRU_FIELDS_##name(FIELD_TYPE),                                                               \
      sizeof fields_##name / sizeof *fields_##name - 1,                                             \
+     read_##name,                                                                                  \
      tasks_##name,                                                                                 \
      scratch_##name},
 #include "runtime/abi/kernels.def"
@@ -38,6 +51,22 @@ const cg_kernel *cg_kernel_find(const char *name) {
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
         if (strcmp(kernels[i].name, name) == 0) return &kernels[i];
     return NULL;
+}
+
+int cg_kernel_field(const cg_kernel *k, const char *name) {
+    for (uint32_t i = 0; i < k->field_count; i++)
+        if (strcmp(k->field[i], name) == 0) return (int)i;
+    return -1;
+}
+
+int32_t cg_params_get(const cg_kernel *k, const cg_params *p, const char *name) {
+    const int at = cg_kernel_field(k, name);
+    return at < 0 || k->types[at] != 'i' ? 0 : ((const int32_t *)(const void *)p)[at];
+}
+
+void cg_params_set(const cg_kernel *k, cg_params *p, const char *name, int32_t value) {
+    const int at = cg_kernel_field(k, name);
+    if (at >= 0 && k->types[at] == 'i') ((int32_t *)(void *)p)[at] = value;
 }
 
 /* ---- finishing ---- */

@@ -16,16 +16,30 @@ typedef struct cg_target_info {
     cg_tuning_use tuning; /* whose records it consults */
 } cg_target_info;
 
-/* One row a kernels.def kernel: name, fields of its params struct, sizes. */
+/* A params struct of some kernel. The compiler keeps the parameters of a bound node as the list of
+ * its binding (ir_param), in the order of the struct's fields. The struct is made of the list where
+ * a kernel's arithmetic is asked or a kernel is run. */
+typedef union cg_params {
+#define KERNEL(name, operands, summary) struct ebru_##name##_params name;
+#include "runtime/abi/kernels.def"
+} cg_params;
+
+/* One row a kernels.def kernel: what there is to know of its parameters. */
 typedef struct cg_kernel {
     const char *name;
     const char *const *field; /* names, in struct order, NULL at the end */
-    const char *types;        /* 'i' or 'f' a field */
+    const char *types;        /* 'i' or 'f' a field; each has four bytes */
     uint32_t field_count;
-    int32_t (*tasks)(const void *params); /* of a params struct */
-    int64_t (*scratch)(const void *params);
+    void (*read)(const ir_param *list, cg_params *out); /* bytes behind the struct become zero */
+    int32_t (*tasks)(const cg_params *p);
+    int64_t (*scratch)(const cg_params *p);
 } cg_kernel;
 const cg_kernel *cg_kernel_find(const char *name); /* NULL when there is no such row */
+/* Place of a field in the list and in the struct; -1 when there is none of that name. */
+int cg_kernel_field(const cg_kernel *k, const char *name);
+/* An integer field of a params struct of k. Where there is none of that name: 0; nothing. */
+int32_t cg_params_get(const cg_kernel *k, const cg_params *p, const char *name);
+void cg_params_set(const cg_kernel *k, cg_params *p, const char *name, int32_t value);
 
 /* What a binder fills in. A binder returns false with a reason when no kernel fits. */
 typedef struct cg_bind {

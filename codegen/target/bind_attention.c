@@ -1,6 +1,7 @@
 /* Attention over packed keys and values, and the plain matmul and softmax for what no pass has
  * claimed. */
 #include "codegen/target/bind.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 
 static bool pack(cg_bind *b, struct ebru_attn_pack_k_params *p) {
     const ir_type *x = cg_in(b, IR_IN(pack_k, k));
@@ -55,17 +56,11 @@ static bool check_packed(cg_bind *b, const struct ebru_attention_params *p, int3
 }
 
 static bool done_bf16(cg_bind *b, const struct ebru_attention_params *p, int32_t parts) {
-    const struct ir_attrs_attention_tiled *a = IR_ATTRS(b->node, attention_tiled);
     struct ebru_attention_bf16_params q = {.parts = parts};
 #define COPY_FIELD(type, name) q.name = p->name;
     EBRU_FIELDS_attention(COPY_FIELD);
 #undef COPY_FIELD
-    ebru_attention_bf16_default_tiles(&q, b->target->isa, (int64_t)b->target->base.l1d,
-                                      (int64_t)b->target->base.l2);
-    if (a->q_block > 0)
-        q.QB = ebru_min_i32((int32_t)ir_round_block(a->q_block), ebru_blocks16(p->T) * 16);
-    if (a->kv_block > 0)
-        q.KB = ebru_min_i32(ebru_blocks32((int32_t)a->kv_block), ebru_blocks32(p->S)) * 32;
+    cg_default_tiles_attention_bf16(&q, b->target->isa, (int64_t)b->target->base.l2);
     return cg_done_attention_bf16(b, &q);
 }
 
@@ -87,12 +82,7 @@ bool cg_bind_attention_tiled(cg_bind *b) {
     p.scale = (float)a->scale;
     if (!check_packed(b, &p, parts)) return false;
     if (parts) return done_bf16(b, &p, parts);
-    ebru_attention_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l1d,
-                                 (int64_t)b->target->base.l2);
-    if (a->q_block > 0)
-        p.QB = ebru_min_i32((int32_t)ir_round_block(a->q_block), ebru_blocks16(p.T) * 16);
-    if (a->kv_block > 0)
-        p.KB = ebru_min_i32((int32_t)ir_round_block(a->kv_block), ebru_blocks16(p.S) * 16);
+    cg_default_tiles_attention(&p, (int64_t)b->target->base.l2);
     return cg_done_attention(b, &p);
 }
 

@@ -1,6 +1,7 @@
 /* conv2d, by either kernel; linear, which is a 1x1 convolution; feed_forward, which is two.
  * Operands in c16, weights packed, vectors padded. */
 #include "codegen/target/bind.h"
+#include "codegen/target/default_tiles/default_tiles.h"
 
 /* Numbers that stand for one in a kernel of bf16 arithmetic; 0 where products are f32. */
 static int32_t parts_of(ir_precision p) {
@@ -22,27 +23,30 @@ static bool check_weight(cg_bind *b, uint32_t operand, int32_t n, int32_t c, int
     return true;
 }
 
-/* A result over its input: a task has all panels of its pixels, and packs them before it writes
- * one. */
-#define TAKE_WHOLE_PIXELS(p)                                                                       \
-    do {                                                                                           \
-        (p)->pack = (p)->TB = 1;                                                                   \
-        (p)->order = 0;                                                                            \
-        (p)->PG = ebru_ceil_div(ebru_blocks16((p)->N), (p)->NB);                                   \
-    } while (0)
+/* Tiles for a result over its input: a task has all panels of its pixels, and packs them before it
+ * writes one. */
+static void take_whole_pixels(struct ebru_conv2d_params *p) {
+    p->pack = p->TB = 1;
+    p->order = 0;
+    p->PG = ebru_ceil_div(ebru_blocks16(p->N), p->NB);
+}
 
 /* Tiles for the target, and the kernel that multiplies in this precision. */
 static bool done_conv2d(cg_bind *b, struct ebru_conv2d_params *p, int32_t parts, bool overwrite) {
-    int64_t l1 = (int64_t)b->target->base.l1d, l2 = (int64_t)b->target->base.l2;
+    const int64_t l1 = (int64_t)b->target->base.l1d, l2 = (int64_t)b->target->base.l2;
+    const int32_t isa = b->target->isa;
     if (parts == 0) {
-        ebru_conv2d_default_tiles(p, b->target->isa, l1, l2);
-        if (overwrite) TAKE_WHOLE_PIXELS(p);
+        cg_default_tiles_conv2d(p, isa, l1, l2);
+        if (overwrite) take_whole_pixels(p);
         return cg_done_conv2d(b, p);
     }
-    struct ebru_conv2d_bf16_params q =
-        ebru_conv2d_bf16_of(p, parts, ebru_bf16_form(b->target->isa));
-    ebru_conv2d_bf16_default_tiles(&q, b->target->isa, l1, l2);
-    if (overwrite) TAKE_WHOLE_PIXELS(&q);
+    struct ebru_conv2d_bf16_params q = ebru_conv2d_bf16_of(p, parts, ebru_bf16_form(isa));
+    cg_default_tiles_conv2d_bf16(&q, isa, l1, l2);
+    if (overwrite) {
+        struct ebru_conv2d_params shape = ebru_conv2d_bf16_shape(&q);
+        take_whole_pixels(&shape);
+        q = ebru_conv2d_bf16_of(&shape, parts, q.form);
+    }
     return cg_done_conv2d_bf16(b, &q);
 }
 
@@ -72,43 +76,73 @@ static bool check_pre_act(cg_bind *b, ir_act act) {
            cg_refuse(b, "%s on the way in", ir_act_name[act]);
 }
 
-/* The fields that conv2d and conv2d_winograd share: shapes, and which operands there are. */
-#define FILL_CONVOLUTION(p, b, a)                                                                  \
-    do {                                                                                           \
-        const ir_type *x_ = cg_in(b, IR_IN(conv2d, x)), *x1_ = cg_in(b, IR_IN(conv2d, x1)),        \
-                      *t_ = cg_in(b, IR_IN(conv2d, tbias)), *y_ = &(b)->node->type;                \
-        (p)->B = (int32_t)x_->dim[0];                                                              \
-        (p)->C0 = (int32_t)x_->dim[1];                                                             \
-        (p)->C1 = x1_ ? (int32_t)x1_->dim[1] : 0;                                                  \
-        (p)->H = (int32_t)x_->dim[2];                                                              \
-        (p)->W = (int32_t)x_->dim[3];                                                              \
-        (p)->UH = (a)->upsample.v[0] ? (int32_t)(a)->upsample.v[0] : (p)->H;                       \
-        (p)->UW = (a)->upsample.v[1] ? (int32_t)(a)->upsample.v[1] : (p)->W;                       \
-        (p)->N = (int32_t)y_->dim[1];                                                              \
-        (p)->PT = (int32_t)(a)->pad.v[0];                                                          \
-        (p)->PL = (int32_t)(a)->pad.v[1];                                                          \
-        (p)->OH = (int32_t)y_->dim[2];                                                             \
-        (p)->OW = (int32_t)y_->dim[3];                                                             \
-        (p)->pro_scale = cg_in(b, IR_IN(conv2d, norm)) != NULL;                                    \
-        (p)->pre_act = cg_act((a)->pre_act);                                                       \
-        (p)->has_bias = cg_in(b, IR_IN(conv2d, bias)) != NULL;                                     \
-        (p)->tbias = !t_ ? 0 : t_->dim[0] == x_->dim[0] ? 1 : 2;                                   \
-        (p)->residual = cg_in(b, IR_IN(conv2d, residual)) != NULL;                                 \
-        (p)->act = cg_act((a)->act);                                                               \
-    } while (0)
+/* A convolution of this node's operands and result: all but kernel, stride, phases and tiles. Of
+ * `a`: padding, resizing, activations. */
+static struct ebru_conv2d_params convolution(const cg_bind *b, const struct ir_attrs_conv2d *a) {
+    const ir_type *x = cg_in(b, IR_IN(conv2d, x)), *x1 = cg_in(b, IR_IN(conv2d, x1)), *t = cg_in(b, IR_IN(conv2d, tbias)), *y = &b->node->type;
+    const int32_t h = (int32_t)x->dim[2], w = (int32_t)x->dim[3];
+    return (struct ebru_conv2d_params){
+        .B = (int32_t)x->dim[0],
+        .C0 = (int32_t)x->dim[1],
+        .C1 = x1 ? (int32_t)x1->dim[1] : 0,
+        .H = h,
+        .W = w,
+        .UH = a->upsample.v[0] ? (int32_t)a->upsample.v[0] : h,
+        .UW = a->upsample.v[1] ? (int32_t)a->upsample.v[1] : w,
+        .N = (int32_t)y->dim[1],
+        .PT = (int32_t)a->pad.v[0],
+        .PL = (int32_t)a->pad.v[1],
+        .OH = (int32_t)y->dim[2],
+        .OW = (int32_t)y->dim[3],
+        .pro_scale = cg_in(b, IR_IN(conv2d, norm)) != NULL,
+        .pre_act = cg_act(a->pre_act),
+        .has_bias = cg_in(b, IR_IN(conv2d, bias)) != NULL,
+        .tbias = !t                       ? 0
+                 : t->dim[0] == x->dim[0] ? 1
+                                          : 2,
+        .residual = cg_in(b, IR_IN(conv2d, residual)) != NULL,
+        .act = cg_act(a->act),
+    };
+}
+
+/* The same 3x3 convolution of stride 1 by Winograd, with tiles of MxM outputs. */
+static bool done_winograd(cg_bind *b, const struct ebru_conv2d_params *c, int32_t M) {
+    struct ebru_conv2d_winograd_params p = {
+        .B = c->B,
+        .H = c->H,
+        .W = c->W,
+        .UH = c->UH,
+        .UW = c->UW,
+        .C0 = c->C0,
+        .C1 = c->C1,
+        .N = c->N,
+        .PT = c->PT,
+        .PL = c->PL,
+        .OH = c->OH,
+        .OW = c->OW,
+        .pro_scale = c->pro_scale,
+        .pre_act = c->pre_act,
+        .has_bias = c->has_bias,
+        .tbias = c->tbias,
+        .residual = c->residual,
+        .act = c->act,
+        .M = M,
+    };
+    cg_default_tiles_conv2d_winograd(&p, b->target->isa, (int64_t)b->target->base.l2);
+    return cg_done_conv2d_winograd(b, &p);
+}
 
 bool cg_bind_conv2d_winograd(cg_bind *b) {
-    const struct ir_attrs_winograd *a = IR_ATTRS(b->node, winograd);
-    if (!check_operands(b) || !check_pre_act(b, a->pre_act)) return false;
-    struct ebru_conv2d_winograd_params p = {.M = (int32_t)a->tile};
-    FILL_CONVOLUTION(&p, b, a);
+    const struct ir_attrs_winograd *at = IR_ATTRS(b->node, winograd);
+    const struct ir_attrs_conv2d a = {
+        .pad = at->pad, .upsample = at->upsample, .pre_act = at->pre_act, .act = at->act};
+    if (!check_operands(b) || !check_pre_act(b, a.pre_act)) return false;
+    const struct ebru_conv2d_params p = convolution(b, &a);
     const ir_type *w = cg_in(b, IR_IN(conv2d, w));
     if (w->layout != IR_PLAIN || w->dtype != IR_f32)
         return cg_refuse(b, "the weight is not packed");
-    if (!check_vector(b, IR_IN(conv2d, bias), p.N) || !check_vector(b, IR_IN(conv2d, tbias), p.N))
-        return false;
-    ebru_conv2d_winograd_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l2);
-    return cg_done_conv2d_winograd(b, &p);
+    if (!check_vector(b, IR_IN(conv2d, bias), p.N) || !check_vector(b, IR_IN(conv2d, tbias), p.N)) return false;
+    return done_winograd(b, &p, (int32_t)at->tile);
 }
 
 bool cg_bind_as_winograd(cg_bind *b, int32_t M) {
@@ -117,10 +151,8 @@ bool cg_bind_as_winograd(cg_bind *b, int32_t M) {
     if (a->precision != IR_PRECISION_F32 || w->rank < 6 || w->dim[2] != 3 || w->dim[3] != 3 ||
         a->stride.v[0] != 1 || a->stride.v[1] != 1)
         return false;
-    struct ebru_conv2d_winograd_params p = {.M = M};
-    FILL_CONVOLUTION(&p, b, a);
-    ebru_conv2d_winograd_default_tiles(&p, b->target->isa, (int64_t)b->target->base.l2);
-    return cg_done_conv2d_winograd(b, &p);
+    const struct ebru_conv2d_params p = convolution(b, a);
+    return done_winograd(b, &p, M);
 }
 
 bool cg_bind_conv2d(cg_bind *b) {
@@ -128,11 +160,11 @@ bool cg_bind_conv2d(cg_bind *b) {
     const ir_type *w = cg_in(b, IR_IN(conv2d, w));
     if (!check_operands(b) || !check_pre_act(b, a->pre_act)) return false;
     if (w->rank < 6) return cg_refuse(b, "the weight is not packed");
-    struct ebru_conv2d_params p = {.KH = (int32_t)w->dim[2],
-                                   .KW = (int32_t)w->dim[3],
-                                   .SH = (int32_t)a->stride.v[0],
-                                   .SW = (int32_t)a->stride.v[1]};
-    FILL_CONVOLUTION(&p, b, a);
+    struct ebru_conv2d_params p = convolution(b, a);
+    p.KH = (int32_t)w->dim[2];
+    p.KW = (int32_t)w->dim[3];
+    p.SH = (int32_t)a->stride.v[0];
+    p.SW = (int32_t)a->stride.v[1];
     int32_t parts = parts_of(a->precision);
     if (!check_weight(b, IR_IN(conv2d, w), p.N, p.C0 + p.C1, p.KH, p.KW, parts) ||
         !check_vector(b, IR_IN(conv2d, bias), p.N) || !check_vector(b, IR_IN(conv2d, tbias), p.N))
@@ -140,14 +172,20 @@ bool cg_bind_conv2d(cg_bind *b) {
     return done_conv2d(b, &p, parts, a->overwrite);
 }
 
+/* The four filters of 2x2 on the stored input that a 3x3 one on the doubled input is. */
+static struct ebru_conv2d_params phases(const cg_bind *b, ir_act pre_act, ir_act act) {
+    const struct ir_attrs_conv2d a = {.pad = IR_I4(1, 1, 1, 1), .pre_act = pre_act, .act = act};
+    struct ebru_conv2d_params p = convolution(b, &a);
+    p.KH = p.KW = 2;
+    p.SH = p.SW = p.phases = 1;
+    return p;
+}
+
 bool cg_bind_conv2d_phases(cg_bind *b) {
-    const struct ir_attrs_phases *at = IR_ATTRS(b->node, phases);
-    const struct ir_attrs_conv2d a = {
-        .pad = IR_I4(1, 1, 1, 1), .pre_act = at->pre_act, .act = at->act};
-    if (!check_operands(b) || !check_pre_act(b, a.pre_act)) return false;
-    struct ebru_conv2d_params p = {.KH = 2, .KW = 2, .SH = 1, .SW = 1, .phases = 1};
-    FILL_CONVOLUTION(&p, b, &a);
-    int32_t parts = parts_of(at->precision);
+    const struct ir_attrs_phases *a = IR_ATTRS(b->node, phases);
+    if (!check_operands(b) || !check_pre_act(b, a->pre_act)) return false;
+    struct ebru_conv2d_params p = phases(b, a->pre_act, a->act);
+    int32_t parts = parts_of(a->precision);
     if (!check_weight(b, IR_IN(conv2d, w), 4 * ebru_blocks16(p.N) * 16, p.C0 + p.C1, 2, 2, parts) ||
         !check_vector(b, IR_IN(conv2d, bias), p.N) || !check_vector(b, IR_IN(conv2d, tbias), p.N))
         return false;
@@ -155,16 +193,13 @@ bool cg_bind_conv2d_phases(cg_bind *b) {
 }
 
 bool cg_bind_as_phases(cg_bind *b) {
-    const struct ir_attrs_conv2d *of = IR_ATTRS(b->node, conv2d);
+    const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
     const ir_type *x = cg_in(b, IR_IN(conv2d, x)), *w = cg_in(b, IR_IN(conv2d, w));
-    bool doubled = of->upsample.v[0] == 2 * x->dim[2] && of->upsample.v[1] == 2 * x->dim[3];
-    if (!doubled || of->precision != IR_PRECISION_F32 || w->rank < 6 || w->dim[2] != 3 ||
-        w->dim[3] != 3 || of->stride.v[0] != 1 || of->stride.v[1] != 1)
+    bool doubled = a->upsample.v[0] == 2 * x->dim[2] && a->upsample.v[1] == 2 * x->dim[3];
+    if (!doubled || a->precision != IR_PRECISION_F32 || w->rank < 6 || w->dim[2] != 3 ||
+        w->dim[3] != 3 || a->stride.v[0] != 1 || a->stride.v[1] != 1)
         return false;
-    const struct ir_attrs_conv2d a = {
-        .pad = IR_I4(1, 1, 1, 1), .pre_act = of->pre_act, .act = of->act};
-    struct ebru_conv2d_params p = {.KH = 2, .KW = 2, .SH = 1, .SW = 1, .phases = 1};
-    FILL_CONVOLUTION(&p, b, &a);
+    struct ebru_conv2d_params p = phases(b, a->pre_act, a->act);
     return done_conv2d(b, &p, 0, false);
 }
 
@@ -190,14 +225,14 @@ bool cg_bind_linear(cg_bind *b) {
 static bool done_feed_forward(cg_bind *b, struct ebru_feed_forward_params *p, int32_t parts) {
     int64_t l1 = (int64_t)b->target->base.l1d, l2 = (int64_t)b->target->base.l2;
     if (parts == 0) {
-        ebru_feed_forward_default_tiles(p, b->target->isa, l1, l2);
+        cg_default_tiles_feed_forward(p, b->target->isa, l1, l2);
         return cg_done_feed_forward(b, p);
     }
     struct ebru_feed_forward_bf16_params q = {.parts = parts};
 #define COPY_FIELD(type, name) q.name = p->name;
     EBRU_FIELDS_feed_forward(COPY_FIELD);
 #undef COPY_FIELD
-    ebru_feed_forward_bf16_default_tiles(&q, b->target->isa, l1, l2);
+    cg_default_tiles_feed_forward_bf16(&q, b->target->isa, l1, l2);
     return cg_done_feed_forward_bf16(b, &q);
 }
 

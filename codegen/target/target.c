@@ -1,5 +1,6 @@
 /* The targets: CPU levels, and for every op how it is bound and in which layouts it can compute. */
 #include "codegen/target/arch.h"
+#include "codegen/target/tiles.h"
 
 #include "base/cpu/cpu.h"
 
@@ -40,12 +41,13 @@ static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, 
 
 /* Common cache sizes of the level's CPUs: a named level gives the same program wherever it is
  * compiled. */
+#define KIB(n) (uint64_t)(n) << 10
 #define TARGET(a, ID, suffix, name, PLAIN, plain, FORM, lanes, l1, l2, cpu, beyond, ...)           \
-    {{name, 2, (uint64_t)(l1) << 10, (uint64_t)(l2) << 10, bind, 0, cg_measured, lanes},           \
+    {{name, 2, KIB(l1), KIB(l2), bind, 0, cg_measured, lanes, IR_FORM_NONE},                       \
      EBRU_ISA_##ID,                                                                                \
      cpu,                                                                                          \
      beyond,                                                                                       \
-     {.prefer = -1}},
+     {0}},
 const cg_target_info cg_targets_x86_64[EBRU_LEVEL_COUNT_x86_64] = {
     EBRU_LEVELS_x86_64(TARGET, TARGET, 0)};
 const cg_target_info cg_targets_aarch64[EBRU_LEVEL_COUNT_aarch64] = {

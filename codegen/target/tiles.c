@@ -1,82 +1,10 @@
-/* Kernels' tile fields: which they are, which values are legal, keys of what is computed without
- * them. */
-#include "codegen/target/bind.h"
+#include "codegen/target/tiles.h"
+
+#include "codegen/target/default_tiles/default_tiles.h"
 
 #include <string.h>
 
 enum { MOST_SCRATCH = 64 << 20 }; /* bytes a thread */
-
-/* ---- which fields are tiles ---- */
-
-static const struct {
-    const char *kernel;
-    const char *tiles[CG_MOST_TILES + 1];
-} tile_rows[] = {
-    {"conv2d", {"MR", "NB", "TB", "TH", "TW", "PG", "KC", "order", "pack"}},
-    {"conv2d_bf16", {"MR", "NB", "TB", "TH", "TW", "PG", "KC", "order"}},
-    {"conv2d_winograd", {"MR", "NB", "TT", "PG"}},
-    {"feed_forward", {"MR1", "NB1", "KC1", "MR2", "NB2", "KC2", "TW"}},
-    {"feed_forward_bf16", {"MR1", "NB1", "KC1", "MR2", "NB2", "KC2", "TW"}},
-    {"attention", {"QB", "KB"}},
-    {"attention_bf16", {"QB", "KB"}},
-};
-
-static const char *const *tiles_of(const char *kernel) {
-    for (size_t i = 0; i < sizeof tile_rows / sizeof *tile_rows; i++)
-        if (strcmp(tile_rows[i].kernel, kernel) == 0) return tile_rows[i].tiles;
-    static const char *const none[] = {NULL};
-    return none;
-}
-
-bool cg_has_tiles(const char *kernel) {
-    return tiles_of(kernel)[0] != NULL;
-}
-
-bool cg_is_tile(const char *kernel, const char *field) {
-    for (const char *const *t = tiles_of(kernel); *t; t++)
-        if (strcmp(*t, field) == 0) return true;
-    return false;
-}
-
-/* ---- params structs as words ---- */
-
-void cg_params_words(const ir_binding *b, int32_t words[CG_MOST_FIELDS]) {
-    memset(words, 0, CG_MOST_FIELDS * sizeof *words);
-    for (uint32_t i = 0; i < b->param_count && i < CG_MOST_FIELDS; i++) {
-        const ir_param *p = &b->params[i];
-        const float f = (float)p->f;
-        if (p->is_float)
-            memcpy(&words[i], &f, sizeof f);
-        else
-            words[i] = (int32_t)p->i;
-    }
-}
-
-int cg_field_index(const char *kernel, const char *field) {
-    const cg_kernel *k = cg_kernel_find(kernel);
-    for (uint32_t i = 0; k && i < k->field_count; i++)
-        if (strcmp(k->field[i], field) == 0) return (int)i;
-    return -1;
-}
-
-int64_t cg_words_scratch(const char *kernel, const int32_t *words) {
-    return cg_kernel_find(kernel)->scratch(words);
-}
-int32_t cg_words_tasks(const char *kernel, const int32_t *words) {
-    return cg_kernel_find(kernel)->tasks(words);
-}
-
-/* Fields of binary32 (a scale, an epsilon) change no time and are no part of the key; neither are
- * fields that are zero, so that a field a later version appends changes no key. */
-void cg_kernel_key(const char *kernel, const int32_t *words, bool overwrite, base_str *out) {
-    const cg_kernel *k = cg_kernel_find(kernel);
-    base_str_add(out, "");
-    for (uint32_t i = 0; i < k->field_count; i++) {
-        if (k->types[i] != 'i' || words[i] == 0 || cg_is_tile(kernel, k->field[i])) continue;
-        base_str_addf(out, "%s%s=%d", out->len ? " " : "", k->field[i], words[i]);
-    }
-    if (overwrite) base_str_add(out, " overwrite=1");
-}
 
 /* ---- what is legal ---- */
 
@@ -92,18 +20,38 @@ static bool need(base_str *why, bool condition, const char *fault) {
 }
 #define WITHIN(field, least, most) within(why, #field, p->field, least, most)
 
-static bool conv2d_legal(const struct ebru_conv2d_params *p, int32_t run, bool even, bool overwrite,
+/* A kernel at a CPU level. */
+struct unit {
+    int32_t isa;
+    bool bf16;
+};
+
+/* Rows of a register tile that there is code for: MR pixels in a panel of NB blocks (1 or more). */
+static bool rows_legal(struct unit u, const char *field, int32_t mr, int32_t nb, base_str *why) {
+    const int32_t row = u.bf16 ? ebru_bf16_run_length(ebru_bf16_form(u.isa)) : 1,
+                  most = u.bf16 ? cg_most_rows_bf16(u.isa, nb) : cg_most_rows(u.isa, nb);
+    if (!within(why, field, mr, row, most)) return false;
+    if (mr % row != 0 && why)
+        base_str_addf(why, "%s=%d is no multiple of the matrix unit's %d rows", field, mr, row);
+    return mr % row == 0;
+}
+
+/* The form of multiplying is written into the parameters; it is the level's. */
+static bool form_legal(int32_t form, int32_t isa, base_str *why) {
+    return need(why, form == ebru_bf16_form(isa), "form is another CPU level's");
+}
+
+static bool conv2d_legal(const struct ebru_conv2d_params *p, struct unit u, bool overwrite,
                          base_str *why) {
     const int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
     struct ebru_conv2d_params in_place = *p;
     in_place.pack = 0;
-    bool fine = WITHIN(MR, run, 64) && WITHIN(NB, 1, (nb + 1) / 2 * 2) && WITHIN(TB, 1, p->B) &&
-                WITHIN(TH, 1, ebru_conv2d_rows(p)) && WITHIN(TW, 1, ebru_conv2d_cols(p)) &&
-                WITHIN(PG, 1, ebru_ceil_div(nb, p->NB)) && WITHIN(KC, 1, cb) &&
-                WITHIN(order, 0, 1) && WITHIN(pack, 0, 1) &&
-                need(why, p->MR % run == 0, "MR is not whole runs of the matrix unit");
+    bool fine = WITHIN(NB, 1, (nb + 1) / 2 * 2) && rows_legal(u, "MR", p->MR, p->NB, why) &&
+                WITHIN(TB, 1, p->B) && WITHIN(TH, 1, ebru_conv2d_rows(p)) &&
+                WITHIN(TW, 1, ebru_conv2d_cols(p)) && WITHIN(PG, 1, ebru_ceil_div(nb, p->NB)) &&
+                WITHIN(KC, 1, cb) && WITHIN(order, 0, 1) && WITHIN(pack, 0, 1);
     if (!fine) return false;
-    if (even || p->act == EBRU_ACT_GEGLU) fine = need(why, p->NB % 2 == 0, "NB is odd");
+    if (u.bf16 || p->act == EBRU_ACT_GEGLU) fine = need(why, p->NB % 2 == 0, "NB is odd");
     if (p->pack && !overwrite)
         fine = fine &&
                need(why, ebru_conv2d_direct(&in_place), "pack=1, but nothing is read in place");
@@ -113,109 +61,172 @@ static bool conv2d_legal(const struct ebru_conv2d_params *p, int32_t run, bool e
     return fine;
 }
 
-static bool conv2d_bf16_legal(const struct ebru_conv2d_bf16_params *p, bool overwrite,
-                              base_str *why) {
-    const struct ebru_conv2d_params q = ebru_conv2d_bf16_shape(p);
-    return conv2d_legal(&q, ebru_bf16_run_length(p->form), true, overwrite, why);
-}
-
-static bool winograd_legal(const struct ebru_conv2d_winograd_params *p, base_str *why) {
-    const int32_t nb = ebru_blocks16(p->N);
-    return WITHIN(MR, 1, 64) && WITHIN(NB, 1, ebru_max_i32(nb, 4)) &&
-           WITHIN(TT, 1, ebru_conv2d_winograd_tiles(p)) && WITHIN(PG, 1, ebru_ceil_div(nb, p->NB));
-}
-
-static bool feed_forward_legal(const struct ebru_feed_forward_params *p, int32_t run,
+static bool feed_forward_legal(const struct ebru_feed_forward_params *p, struct unit u,
                                base_str *why) {
     const int32_t nb2 = ebru_blocks16(p->N);
-    return WITHIN(MR1, run, 64) && WITHIN(MR2, run, 64) &&
-           WITHIN(NB1, 2, 2 * ebru_blocks16(p->H)) && WITHIN(NB2, 1, (nb2 + 1) / 2 * 2) &&
+    return WITHIN(NB1, 2, 2 * ebru_blocks16(p->H)) && WITHIN(NB2, 1, (nb2 + 1) / 2 * 2) &&
+           rows_legal(u, "MR1", p->MR1, p->NB1, why) && rows_legal(u, "MR2", p->MR2, p->NB2, why) &&
            WITHIN(KC1, 1, ebru_blocks16(p->C)) && WITHIN(KC2, 1, ebru_blocks16(p->H)) &&
            WITHIN(TW, 1, p->T) && need(why, p->NB1 % 2 == 0, "NB1 is odd") &&
-           need(why, p->MR1 % run == 0 && p->MR2 % run == 0,
-                "MR1, MR2: not whole runs of the matrix unit");
+           (!u.bf16 || need(why, p->NB2 % 2 == 0, "NB2 is odd"));
 }
 
-static bool feed_forward_bf16_legal(const struct ebru_feed_forward_bf16_params *p, base_str *why) {
-    struct ebru_feed_forward_params q;
-#define COPY_FIELD(type, name) q.name = p->name;
-    EBRU_FIELDS_feed_forward(COPY_FIELD);
-#undef COPY_FIELD
-    return feed_forward_legal(&q, ebru_bf16_run_length(p->form), why) &&
-           need(why, p->NB2 % 2 == 0, "NB2 is odd");
-}
-
-static bool attention_legal(int32_t T, int32_t S, int32_t QB, int32_t KB, int32_t keys,
-                            base_str *why) {
-    const int64_t t16 = ir_round_block(T), s = ((int64_t)S + keys - 1) / keys * keys;
-    return within(why, "QB", QB, 16, t16 < 512 ? t16 : 512) &&
-           within(why, "KB", KB, keys, s < 4096 ? s : 4096) &&
-           need(why, QB % 16 == 0, "QB is no multiple of 16") &&
-           need(why, KB % keys == 0,
+static bool attention_legal(const struct ebru_attention_params *p, int32_t keys, base_str *why) {
+    const int64_t t16 = ir_round_block(p->T), s = ((int64_t)p->S + keys - 1) / keys * keys;
+    return WITHIN(QB, 16, t16 < 512 ? t16 : 512) && WITHIN(KB, keys, s < 4096 ? s : 4096) &&
+           need(why, p->QB % 16 == 0, "QB is no multiple of 16") &&
+           need(why, p->KB % keys == 0,
                 keys == 16 ? "KB is no multiple of 16" : "KB is no multiple of 32");
 }
 
-static bool values_legal(const char *kernel, const void *words, bool overwrite, base_str *why) {
-    if (strcmp(kernel, "conv2d") == 0) return conv2d_legal(words, 1, false, overwrite, why);
-    if (strcmp(kernel, "conv2d_bf16") == 0) return conv2d_bf16_legal(words, overwrite, why);
-    if (strcmp(kernel, "conv2d_winograd") == 0) return winograd_legal(words, why);
-    if (strcmp(kernel, "feed_forward") == 0) return feed_forward_legal(words, 1, why);
-    if (strcmp(kernel, "feed_forward_bf16") == 0) return feed_forward_bf16_legal(words, why);
-    const struct ebru_attention_params *f = words;
-    const struct ebru_attention_bf16_params *h = words;
-    if (strcmp(kernel, "attention") == 0) return attention_legal(f->T, f->S, f->QB, f->KB, 16, why);
-    if (strcmp(kernel, "attention_bf16") == 0)
-        return attention_legal(h->T, h->S, h->QB, h->KB, 32, why);
-    return need(why, false, "the kernel has no tiles to choose");
+/* ---- the kernels that have tiles ---- */
+
+/* The fields that a bf16 kernel has in common with the one without bf16 arithmetic. */
+#define COPY_FIELD(type, name) q.name = p->name;
+#define COPY_SHARED(kernel, from)                                                                  \
+    const struct ebru_##kernel##_bf16_params *p = &(from)->kernel##_bf16;                          \
+    struct ebru_##kernel##_params q;                                                               \
+    EBRU_FIELDS_##kernel(COPY_FIELD)
+
+static bool legal_conv2d(const cg_params *p, int32_t isa, bool overwrite, base_str *why) {
+    return conv2d_legal(&p->conv2d, (struct unit){isa, false}, overwrite, why);
+}
+static bool legal_conv2d_bf16(const cg_params *all, int32_t isa, bool overwrite, base_str *why) {
+    COPY_SHARED(conv2d, all)
+    return conv2d_legal(&q, (struct unit){isa, true}, overwrite, why) &&
+           form_legal(p->form, isa, why);
+}
+static bool legal_conv2d_winograd(const cg_params *all, int32_t isa, bool overwrite,
+                                  base_str *why) {
+    (void)overwrite;
+    const struct ebru_conv2d_winograd_params *p = &all->conv2d_winograd;
+    const int32_t nb = ebru_blocks16(p->N);
+    return WITHIN(NB, 1, ebru_max_i32(nb, 4)) &&
+           rows_legal((struct unit){isa, false}, "MR", p->MR, p->NB, why) &&
+           WITHIN(TT, 1, ebru_conv2d_winograd_tiles(p)) && WITHIN(PG, 1, ebru_ceil_div(nb, p->NB));
+}
+static bool legal_feed_forward(const cg_params *p, int32_t isa, bool overwrite, base_str *why) {
+    (void)overwrite;
+    return feed_forward_legal(&p->feed_forward, (struct unit){isa, false}, why);
+}
+static bool legal_feed_forward_bf16(const cg_params *all, int32_t isa, bool overwrite,
+                                    base_str *why) {
+    (void)overwrite;
+    COPY_SHARED(feed_forward, all)
+    return feed_forward_legal(&q, (struct unit){isa, true}, why) && form_legal(p->form, isa, why);
+}
+static bool legal_attention(const cg_params *p, int32_t isa, bool overwrite, base_str *why) {
+    (void)isa, (void)overwrite;
+    return attention_legal(&p->attention, 16, why);
+}
+static bool legal_attention_bf16(const cg_params *all, int32_t isa, bool overwrite, base_str *why) {
+    (void)overwrite;
+    COPY_SHARED(attention, all)
+    return attention_legal(&q, 32, why) && form_legal(p->form, isa, why);
 }
 
-bool cg_tiles_legal(const char *kernel, const int32_t *words, bool overwrite, base_str *why) {
-    if (!values_legal(kernel, words, overwrite, why)) return false;
-    const int64_t scratch = cg_words_scratch(kernel, words);
-    if (scratch > MOST_SCRATCH || cg_words_tasks(kernel, words) < 1) {
-        if (why) base_str_addf(why, "a task needs %lld bytes of scratch", (long long)scratch);
-        return false;
+static const struct tile_row {
+    const char *kernel;
+    bool (*legal)(const cg_params *p, int32_t isa, bool overwrite, base_str *why);
+    const char *tiles[CG_MOST_TILES + 1];
+} tile_rows[] = {
+    {"conv2d", legal_conv2d, {"MR", "NB", "TB", "TH", "TW", "PG", "KC", "order", "pack"}},
+    {"conv2d_bf16", legal_conv2d_bf16, {"MR", "NB", "TB", "TH", "TW", "PG", "KC", "order"}},
+    {"conv2d_winograd", legal_conv2d_winograd, {"MR", "NB", "TT", "PG"}},
+    {"feed_forward", legal_feed_forward, {"MR1", "NB1", "KC1", "MR2", "NB2", "KC2", "TW"}},
+    {"feed_forward_bf16",
+     legal_feed_forward_bf16,
+     {"MR1", "NB1", "KC1", "MR2", "NB2", "KC2", "TW"}},
+    {"attention", legal_attention, {"QB", "KB"}},
+    {"attention_bf16", legal_attention_bf16, {"QB", "KB"}},
+};
+
+static const struct tile_row *row_of(const char *kernel) {
+    for (size_t i = 0; i < sizeof tile_rows / sizeof *tile_rows; i++)
+        if (strcmp(tile_rows[i].kernel, kernel) == 0) return &tile_rows[i];
+    return NULL;
+}
+
+bool cg_has_tiles(const char *kernel) {
+    return row_of(kernel) != NULL;
+}
+
+bool cg_is_tile(const char *kernel, const char *field) {
+    const struct tile_row *row = row_of(kernel);
+    for (const char *const *t = row ? row->tiles : NULL; t && *t; t++)
+        if (strcmp(*t, field) == 0) return true;
+    return false;
+}
+
+bool cg_tiles_legal(const cg_kernel *k, const cg_params *p, int32_t isa, bool overwrite,
+                    base_str *why) {
+    const struct tile_row *row = row_of(k->name);
+    return row ? row->legal(p, isa, overwrite, why)
+               : need(why, false, "the kernel has no tiles to choose");
+}
+
+bool cg_tiles_bearable(const cg_kernel *k, const cg_params *p, base_str *why) {
+    const int64_t scratch = k->scratch(p);
+    if (scratch <= MOST_SCRATCH && k->tasks(p) >= 1) return true;
+    if (why) base_str_addf(why, "a task needs %lld bytes of scratch", (long long)scratch);
+    return false;
+}
+
+/* ---- keys ---- */
+
+/* Fields of binary32 (a scale, an epsilon) change no time and are no part of the key; neither are
+ * fields that are zero, so that a field a later version appends changes no key. */
+void cg_kernel_key(const ir_binding *b, bool overwrite, base_str *out) {
+    const cg_kernel *k = cg_kernel_find(b->kernel);
+    base_str_add(out, "");
+    for (uint32_t i = 0; i < b->param_count; i++) {
+        const ir_param *p = &b->params[i];
+        if (k->types[i] != 'i' || p->i == 0 || cg_is_tile(b->kernel, p->name)) continue;
+        base_str_addf(out, "%s%s=%d", out->len ? " " : "", p->name, (int)p->i);
     }
-    return true;
+    if (overwrite) base_str_add(out, " overwrite=1");
 }
 
 /* ---- a record's tiles ---- */
 
-static bool is_overwriting(const ir_node *n) {
+bool cg_is_overwriting(const ir_node *n) {
     return n->op == IR_OP_conv2d && IR_ATTRS(n, conv2d)->overwrite;
 }
 
-/* The record for a binding of this node; key: scratch. */
-static const cg_record *record_of(const cg_target_info *t, const ir_node *n, const ir_binding *b,
-                                  const int32_t *words) {
+/* The record for a binding of this node. */
+static const cg_record *record_of(const cg_target_info *t, const ir_node *n, const ir_binding *b) {
     base_str key = {0};
-    cg_kernel_key(b->kernel, words, is_overwriting(n), &key);
+    cg_kernel_key(b, cg_is_overwriting(n), &key);
     const cg_record *r = cg_tuning_find(t->tuning.table, &t->tuning.machine, b->kernel, key.data);
     base_str_free(&key);
     return r;
 }
 
+/* Writes the record's choices into the list; tasks and scratch follow. */
+static void take_tiles(ir_binding *b, const cg_kernel *k, const cg_record *r, const cg_params *p) {
+    for (uint32_t i = 0; i < r->choice_count; i++)
+        b->params[cg_kernel_field(k, r->choice[i].field)].i = r->choice[i].value;
+    b->tasks = k->tasks(p);
+    b->scratch = (uint64_t)k->scratch(p);
+}
+
 void cg_tuned_tiles(cg_bind *b) {
     const cg_target_info *t = b->target;
+    cg_tuning_log *log = t->tuning.log;
     if (!t->tuning.table || !cg_has_tiles(b->out->kernel)) return;
-    int32_t words[CG_MOST_FIELDS];
-    cg_params_words(b->out, words);
-    const cg_record *r = record_of(t, b->node, b->out, words);
+    const cg_record *r = record_of(t, b->node, b->out);
     if (!r) return;
+    const cg_kernel *k = cg_kernel_find(r->kernel);
+    cg_params p;
+    k->read(b->out->params, &p);
     for (uint32_t i = 0; i < r->choice_count; i++)
-        words[cg_field_index(r->kernel, r->choice[i].field)] = r->choice[i].value;
+        cg_params_set(k, &p, r->choice[i].field, r->choice[i].value);
     base_str why = {0};
-    if (!cg_tiles_legal(r->kernel, words, is_overwriting(b->node), &why)) {
-        cg_tuning_refuse(t->tuning.table, r, why.data);
-    } else {
-        for (uint32_t i = 0; i < r->choice_count; i++) {
-            const int at = cg_field_index(r->kernel, r->choice[i].field);
-            b->out->params[at].i = words[at];
-        }
-        b->out->tasks = cg_words_tasks(r->kernel, words);
-        b->out->scratch = (uint64_t)cg_words_scratch(r->kernel, words);
-        cg_tuning_count_use(t->tuning.table);
-    }
+    const bool legal = cg_tiles_legal(k, &p, t->isa, cg_is_overwriting(b->node), &why) &&
+                       cg_tiles_bearable(k, &p, &why);
+    if (legal) take_tiles(b->out, k, r, &p);
+    if (legal && log) log->used++;
+    if (!legal && log) cg_tuning_refuse(log, r, why.data);
     base_str_free(&why);
 }
 
@@ -226,7 +237,8 @@ static bool bind_form(cg_bind *b, ir_form form) {
     case IR_FORM_WINOGRAD_2: return cg_bind_as_winograd(b, 2);
     case IR_FORM_WINOGRAD_4: return cg_bind_as_winograd(b, 4);
     case IR_FORM_FUSED: return cg_bind_as_feed_forward(b);
-    case IR_FORM_DIRECT: break;
+    case IR_FORM_DIRECT:
+    case IR_FORM_NONE: break;
     }
     if (b->node->op == IR_OP_linear) return cg_bind_linear(b);
     return b->node->op == IR_OP_conv2d && (cg_bind_as_phases(b) || cg_bind_conv2d(b));
@@ -234,14 +246,10 @@ static bool bind_form(cg_bind *b, ir_form form) {
 
 double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_form form) {
     const cg_target_info *info = (const cg_target_info *)t;
-    if (info->tuning.table && info->tuning.prefer >= 0)
-        return (int)form == info->tuning.prefer ? 1 : 1000;
     if (!info->tuning.table || !info->tuning.forms) return 0;
     ir_binding out = {0};
     cg_bind b = {info, f, ir_get(f, node), &out, NULL};
     if (!bind_form(&b, form)) return 0;
-    int32_t words[CG_MOST_FIELDS];
-    cg_params_words(&out, words);
-    const cg_record *r = record_of(info, b.node, &out, words);
+    const cg_record *r = record_of(info, b.node, &out);
     return r ? r->ns[1] : 0;
 }

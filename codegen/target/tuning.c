@@ -8,23 +8,19 @@
 struct entry {
     cg_record record;
     uint32_t next; /* entry of the same bucket added before, +1; 0: none */
-    bool warned;
 };
 
 enum { BUCKETS = 1024 };
 
 struct cg_tuning {
     base_arena *arena; /* strings */
-    base_diag *diag;
     BASE_VEC(struct entry) entries;
     uint32_t bucket[BUCKETS]; /* the last entry, +1 */
-    uint32_t used;
 };
 
-cg_tuning *cg_tuning_new(base_diag *d) {
+cg_tuning *cg_tuning_new(void) {
     cg_tuning *t = base_alloc(sizeof *t);
     t->arena = base_arena_new();
-    t->diag = d;
     return t;
 }
 
@@ -42,7 +38,7 @@ static uint32_t bucket_of(const char *kernel, const char *key) {
 
 void cg_tuning_add(cg_tuning *t, const cg_record *r) {
     const uint32_t at = bucket_of(r->kernel, r->key);
-    struct entry e = {*r, t->bucket[at], false};
+    struct entry e = {*r, t->bucket[at]};
     e.record.machine.level = base_arena_strdup(t->arena, r->machine.level);
     e.record.kernel = base_arena_strdup(t->arena, r->kernel);
     e.record.key = base_arena_strdup(t->arena, r->key);
@@ -79,23 +75,18 @@ const cg_record *cg_tuning_find(const cg_tuning *t, const cg_machine *m, const c
     return best;
 }
 
-uint32_t cg_tuning_used(const cg_tuning *t) {
-    return t->used;
-}
-void cg_tuning_count_use(cg_tuning *t) {
-    t->used++;
+void cg_tuning_log_free(cg_tuning_log *log) {
+    base_free(log->refused.items);
 }
 
-void cg_tuning_refuse(cg_tuning *t, const cg_record *r, const char *why) {
-    for (size_t i = 0; i < t->entries.count; i++) {
-        struct entry *e = &t->entries.items[i];
-        if (&e->record != r || e->warned) continue;
-        e->warned = true;
-        if (t->diag)
-            base_warning(t->diag, r->loc.source ? &r->loc : NULL,
-                         "this tuning record of %s is ignored, its choice is not legal: %s",
-                         r->kernel, why);
-    }
+void cg_tuning_refuse(cg_tuning_log *log, const cg_record *r, const char *why) {
+    for (size_t i = 0; i < log->refused.count; i++)
+        if (log->refused.items[i] == r) return;
+    BASE_PUSH(&log->refused, r);
+    if (log->diag)
+        base_warning(log->diag, r->loc.source ? &r->loc : NULL,
+                     "this tuning record of %s is ignored, its choice is not legal: %s", r->kernel,
+                     why);
 }
 
 /* ---- targets that consult a table ---- */
@@ -104,6 +95,7 @@ ir_target *cg_target_tuned(const ir_target *t, const cg_tuning_use *use) {
     cg_target_info *info = base_alloc(sizeof *info);
     *info = *(const cg_target_info *)t;
     info->tuning = *use;
+    info->base.force = use->force;
     return &info->base;
 }
 

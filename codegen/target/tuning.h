@@ -11,10 +11,7 @@
 #include "ir/ir.h"
 #include "ir/target.h"
 
-enum {
-    CG_MOST_FIELDS = 40, /* of a params struct */
-    CG_MOST_TILES = 9    /* tile fields of a kernel */
-};
+enum { CG_MOST_TILES = 9 }; /* tile fields of a kernel */
 
 /* Where a record was measured; what a lookup is made for. */
 typedef struct cg_machine {
@@ -40,8 +37,7 @@ typedef struct cg_record {
 } cg_record;
 
 typedef struct cg_tuning cg_tuning;
-/* Warnings about records go to `d`, which may be NULL and must live as long. */
-cg_tuning *cg_tuning_new(base_diag *d);
+cg_tuning *cg_tuning_new(void);
 void cg_tuning_free(cg_tuning *t); /* NULL is allowed */
 /* Copies the record. Of two that fit a lookup equally well the later one counts. */
 void cg_tuning_add(cg_tuning *t, const cg_record *r);
@@ -50,47 +46,28 @@ size_t cg_tuning_count(const cg_tuning *t);
  * caches; same level and threads; same level; shipped, same level. NULL: none. */
 const cg_record *cg_tuning_find(const cg_tuning *t, const cg_machine *m, const char *kernel,
                                 const char *key);
-/* Kernels that were given tiles of a record since the table was made. */
-uint32_t cg_tuning_used(const cg_tuning *t);
+/* What became of records while kernels were bound. */
+typedef struct cg_tuning_log {
+    base_diag *diag;                     /* warnings about records go there; NULL: nowhere */
+    uint32_t used;                       /* kernels that were given tiles of a record */
+    BASE_VEC(const cg_record *) refused; /* and were warned about, once each */
+} cg_tuning_log;
+void cg_tuning_log_free(cg_tuning_log *log);
+/* Notes that the record's choice is not legal, and why. */
+void cg_tuning_refuse(cg_tuning_log *log, const cg_record *r, const char *why);
 
-/* What a target consults: a table, or NULL. `forms`: choices that change the form of weights are
- * open, too. */
+/* What a target consults. Table and log live as long as the target. */
 typedef struct cg_tuning_use {
-    cg_tuning *table;
-    bool forms;
+    const cg_tuning *table; /* NULL: none */
+    cg_tuning_log *log;     /* NULL: nobody asks */
+    bool forms;             /* choices that change the form of weights are open, too */
+    ir_form force;          /* as ir_target's */
     cg_machine machine;
-    /* For the tuner, which has to see all forms of a model: answers as if this form were the
-     * fastest. -1: not. */
-    int prefer;
 } cg_tuning_use;
 /* A copy of `t`, base_free it, that consults `use`. */
 ir_target *cg_target_tuned(const ir_target *t, const cg_tuning_use *use);
 /* The machine that code for `t` is chosen for: its level and caches. */
 cg_machine cg_machine_of(const ir_target *t, uint32_t threads);
 int32_t cg_target_isa(const ir_target *t); /* EBRU_ISA_* */
-
-/* tiles.c: params structs as words, keys, tiles. `words` is a params struct: all its fields have 4
- * bytes. */
-bool cg_is_tile(const char *kernel, const char *field);
-/* Whether the kernel has tiles to choose. */
-bool cg_has_tiles(const char *kernel);
-void cg_params_words(const ir_binding *b, int32_t words[CG_MOST_FIELDS]);
-/* Place of a field in the words, -1 when there is none of that name. */
-int cg_field_index(const char *kernel, const char *field);
-/* `overwrite`: the result lies over the input (conv2d {overwrite}), which binds some of the tiles.
- */
-void cg_kernel_key(const char *kernel, const int32_t *words, bool overwrite, base_str *out);
-/* Tiles that compute the right thing in a bearable amount of scratch; why not, otherwise. */
-bool cg_tiles_legal(const char *kernel, const int32_t *words, bool overwrite, base_str *why);
-int64_t cg_words_scratch(const char *kernel, const int32_t *words);
-int32_t cg_words_tasks(const char *kernel, const int32_t *words);
-
-/* For target.c and tiles.c. */
-struct cg_bind;
-void cg_tuning_count_use(cg_tuning *t);
-/* Warns, once a record. */
-void cg_tuning_refuse(cg_tuning *t, const cg_record *r, const char *why);
-void cg_tuned_tiles(struct cg_bind *b); /* replaces the binding's tiles by a record's */
-double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_form form);
 
 #endif

@@ -111,9 +111,8 @@ static void summary(const drv_options *o, const drv_build *b, const cg_result *r
     fprintf(stderr, "\nweights %.1f MiB (%lld parameters), arena %llu bytes\n",
             (double)r->weights_bytes / 1048576.0, (long long)ir_parameter_count(m),
             (unsigned long long)arena);
-    if (b->tuning.table && cg_tuning_used(b->tuning.table))
-        fprintf(stderr, "tiles of %u kernels from tuning records\n",
-                cg_tuning_used(b->tuning.table));
+    if (b->tuning.log.used)
+        fprintf(stderr, "tiles of %u kernels from tuning records\n", b->tuning.log.used);
     const char *left_out = ir_meta_string(m, EBRU_META_PIPELINE_IGNORED.name, NULL);
     if (left_out) fprintf(stderr, "without %s\n", left_out);
     fprintf(stderr, "%s: %.1f MiB, compiled in %.1f s\n", o->common.output,

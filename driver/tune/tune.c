@@ -56,25 +56,26 @@ static ir_module *lower(struct tuner *u, const ir_target *target) {
     return NULL;
 }
 
-/* Collects what a lowering with these records has; prefer: as cg_tuning_use's. */
-static bool collect(struct tuner *u, cg_tuning *table, int prefer, bool counted, bool tuned) {
+/* Collects what a lowering with these records has; force: as cg_tuning_use's. */
+static bool collect(struct tuner *u, const cg_tuning *table, ir_form force, bool counted,
+                    bool tuned) {
+    cg_tuning_log log = {.diag = u->d};
     const cg_tuning_use use = {
-        .table = table, .forms = true, .machine = u->machine, .prefer = prefer};
+        .table = table, .log = &log, .forms = true, .force = force, .machine = u->machine};
     ir_target *t = cg_target_tuned(u->target, &use);
     ir_module *m = lower(u, t);
     if (m) tune_collect(&u->kernels, m, counted, tuned);
     ir_module_free(m);
     base_free(t);
+    cg_tuning_log_free(&log);
     return m != NULL;
 }
 
 static bool collect_all(struct tuner *u) {
-    cg_tuning *none = cg_tuning_new(u->d);
-    bool fine = collect(u, none, -1, true, false);
+    bool fine = collect(u, NULL, IR_FORM_NONE, true, false);
     if (!u->o->tune.keep_bits)
-        for (int form = IR_FORM_DIRECT; form <= IR_FORM_FUSED && fine; form++)
-            fine = collect(u, none, form, false, false);
-    cg_tuning_free(none);
+        for (ir_form form = IR_FORM_DIRECT; form <= IR_FORM_FUSED && fine; form++)
+            fine = collect(u, NULL, form, false, false);
     return fine;
 }
 
@@ -86,13 +87,14 @@ static bool same_machine(const cg_machine *a, const cg_machine *b) {
 
 /* The kernel's times and tiles from the records of this machine. */
 static void recall(const struct tuner *u, const cg_tuning *table, tune_kernel *k) {
-    const cg_record *r = cg_tuning_find(table, &u->machine, k->kernel, k->key);
+    const cg_record *r = cg_tuning_find(table, &u->machine, k->kernel->name, k->key);
     if (!r || !same_machine(&r->machine, &u->machine)) return;
     for (uint32_t i = 0; i < r->choice_count; i++)
-        k->best[cg_field_index(k->kernel, r->choice[i].field)] = r->choice[i].value;
-    k->known = cg_tiles_legal(k->kernel, k->best, k->overwrite, NULL);
+        cg_params_set(k->kernel, &k->best, r->choice[i].field, r->choice[i].value);
+    k->known = cg_tiles_legal(k->kernel, &k->best, cg_target_isa(u->target), k->overwrite, NULL) &&
+               cg_tiles_bearable(k->kernel, &k->best, NULL);
     if (!k->known) {
-        memcpy(k->best, k->rules, sizeof k->best);
+        k->best = k->rules;
         return;
     }
     memcpy(k->rules_ns, r->default_ns, sizeof k->rules_ns);
@@ -102,7 +104,7 @@ static void recall(const struct tuner *u, const cg_tuning *table, tune_kernel *k
 
 static bool recall_all(struct tuner *u) {
     if (u->o->tune.again || !fe_path_is_file(u->path)) return true;
-    cg_tuning *table = cg_tuning_new(u->d);
+    cg_tuning *table = cg_tuning_new();
     const bool fine = drv_tuning_read_file(u->d, u->path, true, table);
     for (size_t i = 0; i < u->kernels.count && fine; i++) recall(u, table, &u->kernels.items[i]);
     cg_tuning_free(table);
@@ -214,11 +216,14 @@ static bool measure(struct tuner *u) {
 /* ---- records ---- */
 
 static cg_record record_of(const struct tuner *u, const tune_kernel *k) {
-    cg_record r = {.machine = u->machine, .kernel = k->kernel, .key = k->key};
-    const cg_kernel *info = cg_kernel_find(k->kernel);
-    for (uint32_t i = 0; i < info->field_count; i++)
-        if (k->best[i] != k->rules[i])
-            r.choice[r.choice_count++] = (cg_tile){info->field[i], k->best[i]};
+    cg_record r = {.machine = u->machine, .kernel = k->kernel->name, .key = k->key};
+    for (uint32_t i = 0; i < k->kernel->field_count; i++) {
+        const char *field = k->kernel->field[i];
+        if (!cg_is_tile(k->kernel->name, field)) continue;
+        const int32_t value = cg_params_get(k->kernel, &k->best, field);
+        if (value != cg_params_get(k->kernel, &k->rules, field))
+            r.choice[r.choice_count++] = (cg_tile){field, value};
+    }
     memcpy(r.ns, k->best_ns, sizeof r.ns);
     memcpy(r.default_ns, k->rules_ns, sizeof r.default_ns);
     r.tried = k->candidates;
@@ -228,7 +233,7 @@ static cg_record record_of(const struct tuner *u, const tune_kernel *k) {
 /* The records as a table, and as lines. With bits to keep no times are recorded of kernels that
  * were not changed: they would choose between forms. */
 static cg_tuning *records(const struct tuner *u, base_str *lines) {
-    cg_tuning *t = cg_tuning_new(u->d);
+    cg_tuning *t = cg_tuning_new();
     for (size_t i = 0; i < u->kernels.count; i++) {
         const cg_record r = record_of(u, &u->kernels.items[i]);
         if (u->o->tune.keep_bits && !r.choice_count) continue;
@@ -329,7 +334,8 @@ static bool tune(struct tuner *u) {
     if (fine) {
         base_str_add(&lines, "");
         cg_tuning *table = records(u, &lines);
-        fine = drv_tuning_append(u->d, u->path, &lines) && collect(u, table, -1, true, true);
+        fine =
+            drv_tuning_append(u->d, u->path, &lines) && collect(u, table, IR_FORM_NONE, true, true);
         cg_tuning_free(table);
     }
     if (fine) {

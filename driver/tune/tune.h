@@ -2,17 +2,16 @@
 #ifndef EBRU_DRIVER_TUNE_TUNE_H
 #define EBRU_DRIVER_TUNE_TUNE_H
 
-#include "codegen/target/bind.h"
+#include "codegen/target/tiles.h"
 #include "driver/cli/options.h"
 
 /* A kernel key of the model: what is measured. */
 typedef struct tune_kernel {
-    const char *kernel;             /* kernels.def row */
+    const cg_kernel *kernel;
     char *key;                      /* cg_kernel_key */
     char *shape;                    /* for tables: "conv2d f32[1,320,64,64]" */
     bool overwrite;                 /* the result lies over the input */
-    int32_t rules[CG_MOST_FIELDS];  /* the params struct with the rules' tiles */
-    int32_t best[CG_MOST_FIELDS];   /* with the best tiles found */
+    cg_params rules, best;          /* with the rules' tiles, with the best found */
     double rules_ns[2], best_ns[2]; /* least and median */
     double calls, tuned_calls;      /* in a picture, as lowered by the rules; by the records */
     double flops;                   /* of a call */
@@ -46,7 +45,7 @@ enum { TUNE_MOST_RUNS = 200 };
  * twice: one only. A run reads weights that were not read since they left the caches, and values
  * that the threads just wrote; it takes the time of its slowest thread, counted on the processor.
  */
-void tune_time(tune_timer *t, const int32_t *const words[2], int runs,
+void tune_time(tune_timer *t, const cg_params *const params[2], int runs,
                double ns[2][TUNE_MOST_RUNS]);
 /* tune_search.c: looks for better tiles of the loaded kernel until `seconds` are over or all
  * neighbours are worse; sets k->best, k->best_ns, k->rules_ns. */

@@ -7,7 +7,7 @@
 tune_kernel *tune_find(const tune_kernels *all, const char *kernel, const char *key) {
     for (size_t i = 0; i < all->count; i++) {
         tune_kernel *k = &all->items[i];
-        if (!strcmp(k->kernel, kernel) && !strcmp(k->key, key)) return k;
+        if (!strcmp(k->kernel->name, kernel) && !strcmp(k->key, key)) return k;
     }
     return NULL;
 }
@@ -62,14 +62,14 @@ void tune_collect(tune_kernels *all, const ir_module *m, bool counted, bool tune
         for (uint32_t id = 0; id < f->nodes.count; id++) {
             const ir_node *n = &f->nodes.items[id];
             if (!n->binding || !cg_has_tiles(n->binding->kernel)) continue;
-            tune_kernel k = {.kernel = n->binding->kernel,
-                             .overwrite = n->op == IR_OP_conv2d && IR_ATTRS(n, conv2d)->overwrite};
+            tune_kernel k = {.kernel = cg_kernel_find(n->binding->kernel),
+                             .overwrite = cg_is_overwriting(n)};
             base_str key = {0};
-            cg_params_words(n->binding, k.rules);
-            cg_kernel_key(k.kernel, k.rules, k.overwrite, &key);
-            tune_kernel *known = tune_find(all, k.kernel, key.data);
+            cg_kernel_key(n->binding, k.overwrite, &key);
+            tune_kernel *known = tune_find(all, n->binding->kernel, key.data);
             if (!known) {
-                memcpy(k.best, k.rules, sizeof k.best);
+                k.kernel->read(n->binding->params, &k.rules);
+                k.best = k.rules;
                 k.key = key.data;
                 k.shape = shape_of(f, (ir_ref){id});
                 k.flops = ir_node_cost(f, (ir_ref){id}).flops;

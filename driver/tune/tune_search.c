@@ -1,6 +1,7 @@
 /* The search for better tiles of one kernel: field after field, each with its neighbours, from the
  * rules' tiles on; what is better stays. At the end the best is timed against the rules' once more,
  * and has to win by more than the noise. */
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "driver/tune/tune.h"
 
 #include <stdlib.h>
@@ -25,11 +26,11 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void time_two(struct search *s, const int32_t *a, const int32_t *b, int runs,
+static void time_two(struct search *s, const cg_params *a, const cg_params *b, int runs,
                      double out[2][2]) {
     double ns[2][TUNE_MOST_RUNS];
-    const int32_t *const words[2] = {a, b};
-    tune_time(s->t, words, runs, ns);
+    const cg_params *const params[2] = {a, b};
+    tune_time(s->t, params, runs, ns);
     for (int v = 0; v < (a == b ? 1 : 2); v++) {
         qsort(ns[v], (size_t)runs, sizeof(double), ascending);
         out[v][0] = ns[v][0];
@@ -46,9 +47,9 @@ static int runs_for(double ns) {
 void tune_first_look(tune_timer *t, tune_kernel *k) {
     struct search s = {t, k, 0, 0, 0};
     double out[2][2];
-    time_two(&s, k->rules, k->rules, FEWEST_RUNS, out);
+    time_two(&s, &k->rules, &k->rules, FEWEST_RUNS, out);
     const int runs = runs_for(out[0][0]);
-    if (runs > FEWEST_RUNS) time_two(&s, k->rules, k->rules, runs, out);
+    if (runs > FEWEST_RUNS) time_two(&s, &k->rules, &k->rules, runs, out);
     memcpy(k->rules_ns, out[0], sizeof k->rules_ns);
     memcpy(k->best_ns, out[0], sizeof k->best_ns);
 }
@@ -59,57 +60,45 @@ bool tune_changes_bits(const char *kernel) {
 
 /* ---- neighbours ---- */
 
-static int32_t get(const struct search *s, const int32_t *words, const char *field) {
-    const int at = cg_field_index(s->k->kernel, field);
-    return at < 0 ? 0 : words[at];
+static int32_t get(const struct search *s, const cg_params *p, const char *field) {
+    return cg_params_get(s->k->kernel, p, field);
 }
-static void set(const struct search *s, int32_t *words, const char *field, int32_t value) {
-    const int at = cg_field_index(s->k->kernel, field);
-    if (at >= 0) words[at] = value;
+static void set(const struct search *s, cg_params *p, const char *field, int32_t value) {
+    cg_params_set(s->k->kernel, p, field, value);
 }
 
 static bool is_conv(const struct search *s) {
-    return !strcmp(s->k->kernel, "conv2d") || !strcmp(s->k->kernel, "conv2d_bf16");
+    return !strcmp(s->k->kernel->name, "conv2d") || !strcmp(s->k->kernel->name, "conv2d_bf16");
 }
 static bool is_bf16(const struct search *s) {
-    return strstr(s->k->kernel, "_bf16") != NULL;
-}
-
-/* Pixels of a register tile of `blocks` columns (runtime/kernels/tile/tile.h): what the level's
- * registers hold. */
-static int32_t rows_for(int32_t isa, int32_t blocks) {
-    static const int32_t v4[] = {12, 10, 8, 6};
-    if (isa >= EBRU_ISA_V4) return v4[ebru_min_i32(blocks, 4) - 1];
-    return ebru_level_six_rows(isa) ? 6 : 2;
+    return strstr(s->k->kernel->name, "_bf16") != NULL;
 }
 
 /* The largest value a field may have; what it is a part of. */
-static int32_t extent(const struct search *s, const int32_t *words, const char *field) {
-    const char *kernel = s->k->kernel;
-    const void *p = words;
+static int32_t extent(const struct search *s, const cg_params *p, const char *field) {
+    const char *kernel = s->k->kernel->name;
     const int32_t bf16 = is_bf16(s);
     if (!strncmp(kernel, "attention", 9)) {
-        const int32_t n = get(s, words, !strcmp(field, "QB") ? "T" : "S");
+        const int32_t n = get(s, p, !strcmp(field, "QB") ? "T" : "S");
         return bf16 ? ebru_blocks32(n) * 32 : ebru_blocks16(n) * 16;
     }
     if (!strncmp(field, "KC", 2)) {
-        const int32_t c = is_conv(s)              ? get(s, words, "C0") + get(s, words, "C1")
-                          : !strcmp(field, "KC1") ? get(s, words, "C")
-                                                  : get(s, words, "H");
+        const int32_t c = is_conv(s)              ? get(s, p, "C0") + get(s, p, "C1")
+                          : !strcmp(field, "KC1") ? get(s, p, "C")
+                                                  : get(s, p, "H");
         return bf16 ? ebru_blocks32(c) : ebru_blocks16(c);
     }
     if (!strncmp(field, "NB", 2))
-        return !strcmp(field, "NB1") ? 2 * ebru_blocks16(get(s, words, "H"))
-                                     : ebru_blocks16(get(s, words, "N"));
-    if (!strcmp(field, "PG"))
-        return ebru_ceil_div(ebru_blocks16(get(s, words, "N")), get(s, words, "NB"));
-    if (!strcmp(field, "TB")) return get(s, words, "B");
-    if (!strcmp(field, "TT")) return ebru_conv2d_winograd_tiles(p);
+        return !strcmp(field, "NB1") ? 2 * ebru_blocks16(get(s, p, "H"))
+                                     : ebru_blocks16(get(s, p, "N"));
+    if (!strcmp(field, "PG")) return ebru_ceil_div(ebru_blocks16(get(s, p, "N")), get(s, p, "NB"));
+    if (!strcmp(field, "TB")) return get(s, p, "B");
+    if (!strcmp(field, "TT")) return ebru_conv2d_winograd_tiles(&p->conv2d_winograd);
     if (is_conv(s)) { /* the bf16 struct begins with the same fields */
-        if (!strcmp(field, "TH")) return ebru_conv2d_rows(p);
-        if (!strcmp(field, "TW")) return ebru_conv2d_cols(p);
+        if (!strcmp(field, "TH")) return ebru_conv2d_rows(&p->conv2d);
+        if (!strcmp(field, "TW")) return ebru_conv2d_cols(&p->conv2d);
     }
-    if (!strcmp(field, "TW")) return get(s, words, "T");
+    if (!strcmp(field, "TW")) return get(s, p, "T");
     return 1; /* order, pack */
 }
 
@@ -121,7 +110,7 @@ static int add_value(int32_t *values, int count, int32_t v) {
 }
 
 /* Values of a field worth a try; the legal ones among them are tried. */
-static int values_of(const struct search *s, const int32_t *words, const char *field,
+static int values_of(const struct search *s, const cg_params *p, const char *field,
                      int32_t *values) {
     static const int32_t parts[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64};
     static const int32_t few[] = {1, 2, 3, 4, 6, 8, 10, 12, 16},
@@ -131,7 +120,7 @@ static int values_of(const struct search *s, const int32_t *words, const char *f
 #define EACH(list, expression)                                                                     \
     for (size_t i = 0; i < sizeof(list) / sizeof *(list); i++) n = add_value(values, n, expression)
     int n = 0;
-    const int32_t most = extent(s, words, field);
+    const int32_t most = extent(s, p, field);
     if (!strcmp(field, "order") || !strcmp(field, "pack")) {
         n = add_value(values, n, 0);
         n = add_value(values, n, 1);
@@ -153,25 +142,23 @@ static int values_of(const struct search *s, const int32_t *words, const char *f
 }
 
 /* Sets a field, and others that hang on it. */
-static void change(const struct search *s, int32_t *words, const char *field, int32_t value) {
-    set(s, words, field, value);
+static void change(const struct search *s, cg_params *p, const char *field, int32_t value) {
+    set(s, p, field, value);
     if (!strncmp(field, "NB", 2) && !is_bf16(s)) { /* registers: more columns, fewer pixels */
         char rows[4] = {'M', 'R', field[2], '\0'};
-        set(s, words, rows, rows_for(s->isa, value));
+        set(s, p, rows, cg_most_rows(s->isa, value));
     }
-    if (!strcmp(field, "NB"))
-        set(s, words, "PG", ebru_min_i32(get(s, words, "PG"), extent(s, words, "PG")));
-    const void *p = words;
-    if (is_conv(s) && ebru_conv2d_pointwise(p) && !strcmp(field, "TW") &&
+    if (!strcmp(field, "NB")) set(s, p, "PG", ebru_min_i32(get(s, p, "PG"), extent(s, p, "PG")));
+    if (is_conv(s) && ebru_conv2d_pointwise(&p->conv2d) && !strcmp(field, "TW") &&
         value > 1) { /* whole register tiles */
-        const int32_t mr = get(s, words, "MR"), up = ebru_ceil_div(value, mr) * mr;
-        set(s, words, "TW", ebru_min_i32(up, extent(s, words, "TW")));
+        const int32_t mr = get(s, p, "MR"), up = ebru_ceil_div(value, mr) * mr;
+        set(s, p, "TW", ebru_min_i32(up, extent(s, p, "TW")));
     }
     if (s->k->overwrite) { /* a task has all panels of its pixels */
-        set(s, words, "TB", 1);
-        set(s, words, "order", 0);
-        set(s, words, "pack", 1);
-        set(s, words, "PG", extent(s, words, "PG"));
+        set(s, p, "TB", 1);
+        set(s, p, "order", 0);
+        set(s, p, "pack", 1);
+        set(s, p, "PG", extent(s, p, "PG"));
     }
 }
 
@@ -183,30 +170,30 @@ static const char *const ORDER[] = {"NB",  "NB1", "NB2",   "TT",   "QB",  "KB", 
                                     "MR1", "MR2", "order", "pack", NULL};
 
 /* True when the candidate is better than the best and has taken its place. */
-static bool try_words(struct search *s, const int32_t *words) {
+static bool try_tiles(struct search *s, const cg_params *p) {
     double out[2][2];
     s->k->candidates++;
-    time_two(s, s->k->best, words, s->runs, out);
+    time_two(s, &s->k->best, p, s->runs, out);
     if (out[1][0] > out[0][0] * STEP_GAIN) return false;
-    time_two(s, s->k->best, words, s->runs * 2, out);
+    time_two(s, &s->k->best, p, s->runs * 2, out);
     if (out[1][0] > out[0][0] * STEP_GAIN || out[1][1] > out[0][1] * STEP_GAIN) return false;
-    memcpy(s->k->best, words, sizeof s->k->best);
+    s->k->best = *p;
     return true;
 }
 
 static bool descend(struct search *s) {
     bool better = false;
     for (const char *const *field = ORDER; *field; field++) {
-        if (!cg_is_tile(s->k->kernel, *field)) continue;
+        if (!cg_is_tile(s->k->kernel->name, *field)) continue;
         int32_t values[MOST_VALUES];
-        const int n = values_of(s, s->k->best, *field, values);
+        const int n = values_of(s, &s->k->best, *field, values);
         for (int i = 0; i < n && tune_now() < s->until; i++) {
-            int32_t words[CG_MOST_FIELDS];
-            memcpy(words, s->k->best, sizeof words);
-            change(s, words, *field, values[i]);
-            if (!memcmp(words, s->k->best, sizeof words)) continue;
-            if (cg_tiles_legal(s->k->kernel, words, s->k->overwrite, NULL))
-                better |= try_words(s, words);
+            cg_params p = s->k->best;
+            change(s, &p, *field, values[i]);
+            if (!memcmp(&p, &s->k->best, sizeof p)) continue;
+            if (cg_tiles_legal(s->k->kernel, &p, s->isa, s->k->overwrite, NULL) &&
+                cg_tiles_bearable(s->k->kernel, &p, NULL))
+                better |= try_tiles(s, &p);
         }
     }
     return better;
@@ -215,16 +202,16 @@ static bool descend(struct search *s) {
 void tune_search(tune_timer *t, tune_kernel *k, int32_t isa, double seconds, bool keep_bits) {
     struct search s = {t, k, isa, tune_now() + seconds, runs_for(k->rules_ns[0])};
     double out[2][2];
-    memcpy(k->best, k->rules, sizeof k->best);
-    if (!keep_bits || !tune_changes_bits(k->kernel))
+    k->best = k->rules;
+    if (!keep_bits || !tune_changes_bits(k->kernel->name))
         while (descend(&s) && tune_now() < s.until) {
         }
-    const bool other = memcmp(k->best, k->rules, sizeof k->best) != 0;
+    const bool other = memcmp(&k->best, &k->rules, sizeof k->best) != 0;
     const int runs = s.runs > LAST_RUNS ? s.runs : LAST_RUNS;
-    time_two(&s, k->rules, other ? k->best : k->rules, runs, out);
+    time_two(&s, &k->rules, other ? &k->best : &k->rules, runs, out);
     memcpy(k->rules_ns, out[0], sizeof k->rules_ns);
     const bool taken =
         other && out[1][0] < out[0][0] * LAST_GAIN && out[1][1] < out[0][1] * LAST_GAIN;
     memcpy(k->best_ns, out[taken], sizeof k->best_ns);
-    if (!taken) memcpy(k->best, k->rules, sizeof k->best);
+    if (!taken) k->best = k->rules;
 }

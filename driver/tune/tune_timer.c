@@ -148,7 +148,7 @@ bool tune_timer_load(tune_timer *t, const tune_kernel *k) {
     if (!grow(&t->values, values)) return false;
     fill(t->values.data, values);
     t->k = k;
-    t->run = native(k->kernel, t->isa);
+    t->run = native(k->kernel->name, t->isa);
     return t->run != NULL;
 }
 
@@ -168,7 +168,7 @@ static void place(tune_timer *t) {
 
 struct timing {
     tune_timer *t;
-    const int32_t *const *words;
+    const cg_params *const *params;
     int runs, sets;
     double (*ns)[TUNE_MOST_RUNS];
 };
@@ -202,9 +202,9 @@ static void time_thread(void *arg, int thread, int threads) {
             rt_pool_barrier(t->pool);
             write_values(t, thread);
             rt_pool_barrier(t->pool);
-            const int64_t tasks = cg_words_tasks(t->k->kernel, m->words[s]);
+            const int64_t tasks = t->k->kernel->tasks(m->params[s]);
             const double from = thread_time();
-            t->run(m->words[s], t->buf, scratch, (int32_t)(tasks * thread / threads),
+            t->run(m->params[s], t->buf, scratch, (int32_t)(tasks * thread / threads),
                    (int32_t)(tasks * (thread + 1) / threads));
             t->seconds[thread] = thread_time() - from;
             rt_pool_barrier(t->pool);
@@ -215,13 +215,13 @@ static void time_thread(void *arg, int thread, int threads) {
         }
 }
 
-void tune_time(tune_timer *t, const int32_t *const words[2], int runs,
+void tune_time(tune_timer *t, const cg_params *const params[2], int runs,
                double ns[2][TUNE_MOST_RUNS]) {
-    struct timing m = {t, words, runs < TUNE_MOST_RUNS ? runs : TUNE_MOST_RUNS,
-                       words[0] == words[1] ? 1 : 2, ns};
+    struct timing m = {t, params, runs < TUNE_MOST_RUNS ? runs : TUNE_MOST_RUNS,
+                       params[0] == params[1] ? 1 : 2, ns};
     int64_t scratch = 0;
     for (int s = 0; s < m.sets; s++) {
-        const int64_t bytes = cg_words_scratch(t->k->kernel, words[s]);
+        const int64_t bytes = t->k->kernel->scratch(params[s]);
         if (bytes > scratch) scratch = bytes;
     }
     if (!grow(&t->scratch, ((size_t)scratch + 8192) / 4096 * 4096 * (size_t)t->threads)) {

@@ -3,6 +3,7 @@
  * line: people edit and merge records, and a fault is told with its line and column. */
 #include "driver/tune/tuning_file.h"
 #include "codegen/target/target.h"
+#include "codegen/target/tiles.h"
 #include "driver/cli/options.h"
 #include "driver/version.h"
 
@@ -259,9 +260,9 @@ bool drv_tuning_read_file(base_diag *d, const char *path, bool lenient, cg_tunin
 
 bool drv_tuning_open(base_diag *d, const drv_code_options *o, int64_t threads, drv_tuning *t) {
     const char *cpu = o->cpu ? o->cpu : o->target ? "" : "native";
-    *t = (drv_tuning){.native = !strcmp(cpu, "native")};
+    *t = (drv_tuning){.native = !strcmp(cpu, "native"), .log.diag = d};
     if (o->tuning && !strcmp(o->tuning, "none")) return true;
-    t->table = cg_tuning_new(d);
+    t->table = cg_tuning_new();
     t->threads = (uint32_t)(threads ? threads : rt_threads_default(NULL, 0));
     bool fine = drv_tuning_read(d, "shipped tuning records", ebru_shipped_tuning,
                                 (size_t)(ebru_shipped_tuning_end - ebru_shipped_tuning), true,
@@ -278,7 +279,7 @@ const ir_target *drv_tuning_target(drv_tuning *t, const ir_target *target, bool 
                                    ir_target **owned) {
     *owned = NULL;
     if (!t->table) return target;
-    cg_tuning_use use = {.table = t->table, .forms = only, .prefer = -1};
+    cg_tuning_use use = {.table = t->table, .log = &t->log, .forms = only};
     use.machine = cg_machine_of(target, t->threads);
     const ir_target *here = t->native ? cg_target(NULL, "native") : NULL;
     if (here && !strcmp(here->level, target->level)) use.machine = cg_machine_of(here, t->threads);
@@ -287,5 +288,6 @@ const ir_target *drv_tuning_target(drv_tuning *t, const ir_target *target, bool 
 
 void drv_tuning_close(drv_tuning *t) {
     cg_tuning_free(t->table);
-    t->table = NULL;
+    cg_tuning_log_free(&t->log);
+    *t = (drv_tuning){0};
 }

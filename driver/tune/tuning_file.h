@@ -25,13 +25,14 @@ bool drv_tuning_place(base_str *path);
  * -mcpu=native those of the cache folder; none with --tuning=none. False with diagnostics. */
 typedef struct drv_tuning {
     cg_tuning *table; /* NULL: none are consulted */
+    cg_tuning_log log;
     bool native;      /* code is for this machine */
     uint32_t threads; /* the program is expected to run on */
 } drv_tuning;
 bool drv_tuning_open(base_diag *d, const drv_code_options *o, int64_t threads, drv_tuning *t);
 void drv_tuning_close(drv_tuning *t);
 /* `target` consulting them; `only`: the program has no other level. *owned: to be freed with
- * base_free, or NULL. */
+ * base_free, or NULL. It writes to t's log. */
 const ir_target *drv_tuning_target(drv_tuning *t, const ir_target *target, bool only,
                                    ir_target **owned);
 

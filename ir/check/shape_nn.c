@@ -561,11 +561,9 @@ SHAPE_RULE(attention_tiled) {
     if (!check_tokens(s, IR_IN(attention_tiled, q), a->heads) ||
         !shape_in(s, "kv_len", a->kv_len, 1, IR_MAX_ELEMENTS))
         return false;
-    bool fine = shape_in(s, "q_block", a->q_block, 0, SHAPE_WINDOW_MAX);
-    fine &= shape_in(s, "kv_block", a->kv_block, 0, SHAPE_WINDOW_MAX);
     int64_t width = q->dim[2] / a->heads;
-    fine &= check_packed(s, IR_IN(attention_tiled, kp),
-                         packed_keys(a->precision, q->dim[0], a->heads, a->kv_len, width));
+    bool fine = check_packed(s, IR_IN(attention_tiled, kp),
+                             packed_keys(a->precision, q->dim[0], a->heads, a->kv_len, width));
     fine &= check_packed(s, IR_IN(attention_tiled, vp),
                          packed_values(a->precision, q->dim[0], a->heads, a->kv_len, width));
     shape_set(out, 3, q->dim);

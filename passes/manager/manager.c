@@ -414,6 +414,11 @@ void pass_context_free(pass_context *c) {
     base_free(c);
 }
 
+ir_form pass_forced_form(const pass_context *c) {
+    const ir_target *t = level_target(c);
+    return t ? t->force : IR_FORM_NONE;
+}
+
 double pass_measured(const pass_context *c, ir_func *f, ir_ref node, ir_form form) {
     const ir_target *t = level_target(c);
     bool open = !c->options->widest; /* else the levels would have to agree */

@@ -1,5 +1,5 @@
 /* The kernel ABI, data half: one POD params struct a kernel, and the
- * host-side arithmetic that belongs to it (number of tasks, bytes of scratch, tile defaults).
+ * host-side arithmetic that belongs to it (number of tasks, bytes of scratch).
  * kernels.def is the other half: names and operands.
  *
  * Rules
@@ -11,8 +11,8 @@
  *    Tasks write disjoint elements and depend on the params only: every split gives the same bits.
  *  - buf[] holds the operand pointers in the order of the EBRU_NAME_* buffer enum; an absent optional operand
  *    is NULL.
- *  - scratch is private to the calling thread, 64-byte aligned, ebru_NAME_scratch(p) bytes; it holds nothing
- *    between calls.
+ *  - scratch is private to the calling thread, 64-byte aligned, ebru_NAME_scratch(p) bytes (0 of most
+ *    kernels); it holds nothing between calls.
  *
  * Layouts (f32 unless said)
  *  - c16 image  [B][Cb][H][W][16], Cb = ceil(C/16); tokens [B][Cb][T][16]; vectors [B][Cb][16]; 64-byte
@@ -33,11 +33,6 @@
 #define EBRU_FIELD_TYPE_u32   uint32_t
 #define EBRU_FIELD_TYPE_f32   float
 #define EBRU_FIELD_DECL(t, n) EBRU_FIELD_TYPE_##t n;
-
-/* Registers for a tile of six pixels. */
-static inline int32_t ebru_level_six_rows(int32_t level) {
-    return level >= EBRU_ISA_V3 || level <= EBRU_ISA_NEON_BF16;
-}
 
 /* Activations of prologues and epilogues. GEGLU only as the epilogue of conv2d. */
 enum {
@@ -98,10 +93,6 @@ static inline int32_t ebru_group_stats_unit(const struct ebru_group_stats_params
 static inline int32_t ebru_group_stats_tasks(const struct ebru_group_stats_params *p) {
     return p->B * ebru_ceil_div(p->G, ebru_group_stats_unit(p));
 }
-static inline int64_t ebru_group_stats_scratch(const struct ebru_group_stats_params *p) {
-    (void)p;
-    return 0;
-}
 
 /* ---- norm_apply: y = act(concat(x0, x1) * scale + shift)
  *   B, P, C0, C1    as group_stats
@@ -119,10 +110,6 @@ enum {
 };
 static inline int32_t ebru_norm_apply_tasks(const struct ebru_norm_apply_params *p) {
     return p->B * ebru_blocks16(p->C0 + p->C1);
-}
-static inline int64_t ebru_norm_apply_scratch(const struct ebru_norm_apply_params *p) {
-    (void)p;
-    return 0;
 }
 
 /* ---- layer_norm: over the channels of tokens
@@ -142,10 +129,6 @@ enum {
 static inline int32_t ebru_layer_norm_tasks(const struct ebru_layer_norm_params *p) {
     return p->B * ebru_ceil_div(p->T, EBRU_LAYER_NORM_TOKENS);
 }
-static inline int64_t ebru_layer_norm_scratch(const struct ebru_layer_norm_params *p) {
-    (void)p;
-    return 0;
-}
 
 /* ---- geglu: y = value * gelu(gate), unfused
  *   B, P            images or batches, pixels or tokens
@@ -158,10 +141,6 @@ struct ebru_geglu_params {
 enum { EBRU_GEGLU_X /* c16 [B,2C,P] */, EBRU_GEGLU_OUT /* c16 [B,C,P] */, EBRU_GEGLU_BUFS };
 static inline int32_t ebru_geglu_tasks(const struct ebru_geglu_params *p) {
     return p->B * ebru_blocks16(p->C);
-}
-static inline int64_t ebru_geglu_scratch(const struct ebru_geglu_params *p) {
-    (void)p;
-    return 0;
 }
 
 /* ---- attn_pack_k, attn_pack_v: keys and values as the attention kernel reads them
@@ -187,14 +166,6 @@ static inline int32_t ebru_attn_pack_k_tasks(const struct ebru_attn_pack_k_param
 }
 static inline int32_t ebru_attn_pack_v_tasks(const struct ebru_attn_pack_v_params *p) {
     return p->B * p->heads;
-}
-static inline int64_t ebru_attn_pack_k_scratch(const struct ebru_attn_pack_k_params *p) {
-    (void)p;
-    return 0;
-}
-static inline int64_t ebru_attn_pack_v_scratch(const struct ebru_attn_pack_v_params *p) {
-    (void)p;
-    return 0;
 }
 static inline int64_t ebru_attn_pack_k_floats(const struct ebru_attn_pack_k_params *p) {
     return (int64_t)p->B * p->heads * p->S * p->d;
@@ -226,18 +197,6 @@ enum {
     EBRU_ATTENTION_OUT, /* c16 [B,T,heads*d] */
     EBRU_ATTENTION_BUFS
 };
-static inline void ebru_attention_default_tiles(struct ebru_attention_params *p, int32_t level,
-                                                int64_t l1, int64_t l2) {
-    (void)level;
-    if (l1 <= 0) l1 = 32 * 1024;
-    if (l2 <= 0) l2 = 1024 * 1024;
-    p->QB = p->T <= 48  ? ebru_blocks16(p->T) * 16
-            : p->T < 96 ? ebru_blocks16(ebru_ceil_div(p->T, 2)) * 16
-                        : 48;
-    p->KB = ebru_min_i32(ebru_blocks16(p->S) * 16, 256);
-    while (p->KB > 32 && ((int64_t)p->KB * p->d * 8 + (int64_t)p->QB * p->KB * 4) > l2 / 2)
-        p->KB = (p->KB / 2 + 15) / 16 * 16;
-}
 static inline int32_t ebru_attention_tasks(const struct ebru_attention_params *p) {
     return p->B * p->heads * ebru_ceil_div(p->T, p->QB);
 }
@@ -260,10 +219,6 @@ enum {
 };
 static inline int32_t ebru_resize_nearest_tasks(const struct ebru_resize_nearest_params *p) {
     return p->B * ebru_blocks16(p->C);
-}
-static inline int64_t ebru_resize_nearest_scratch(const struct ebru_resize_nearest_params *p) {
-    (void)p;
-    return 0;
 }
 
 /* ---- max_pool2d, avg_pool2d
@@ -288,14 +243,6 @@ static inline int32_t ebru_max_pool2d_tasks(const struct ebru_max_pool2d_params 
 static inline int32_t ebru_avg_pool2d_tasks(const struct ebru_avg_pool2d_params *p) {
     return p->B * ebru_blocks16(p->C);
 }
-static inline int64_t ebru_max_pool2d_scratch(const struct ebru_max_pool2d_params *p) {
-    (void)p;
-    return 0;
-}
-static inline int64_t ebru_avg_pool2d_scratch(const struct ebru_avg_pool2d_params *p) {
-    (void)p;
-    return 0;
-}
 
 /* ---- embedding: y[b,t] = table[ids[b,t]] (+ position[t])
  *   B, T, C         T = 1 for vectors (class labels)
@@ -314,10 +261,6 @@ enum {
 static inline int32_t ebru_embedding_tasks(const struct ebru_embedding_params *p) {
     return p->B;
 }
-static inline int64_t ebru_embedding_scratch(const struct ebru_embedding_params *p) {
-    (void)p;
-    return 0;
-}
 
 /* ---- select_row: y[b] = x[b, t], t the first with ids[b,t] = id (0 when there is none); id -1: with the
  * largest ids[b,t]
@@ -334,10 +277,6 @@ enum {
 };
 static inline int32_t ebru_select_row_tasks(const struct ebru_select_row_params *p) {
     return p->B;
-}
-static inline int64_t ebru_select_row_scratch(const struct ebru_select_row_params *p) {
-    (void)p;
-    return 0;
 }
 
 /* ---- timestep_embedding: [sin(a), cos(a)], a_i = scale * t * exp(-ln(max_period) * i / (dim/2 - shift))
@@ -360,11 +299,6 @@ enum {
 static inline int32_t
 ebru_timestep_embedding_tasks(const struct ebru_timestep_embedding_params *p) {
     return p->B;
-}
-static inline int64_t
-ebru_timestep_embedding_scratch(const struct ebru_timestep_embedding_params *p) {
-    (void)p;
-    return 0;
 }
 
 /* ---- concat: channels of up to eight c16 tensors, unfused
@@ -389,10 +323,6 @@ static inline int32_t ebru_concat_channels(const struct ebru_concat_params *p) {
 static inline int32_t ebru_concat_tasks(const struct ebru_concat_params *p) {
     return p->B * ebru_blocks16(ebru_concat_channels(p));
 }
-static inline int64_t ebru_concat_scratch(const struct ebru_concat_params *p) {
-    (void)p;
-    return 0;
-}
 
 /* ---- pack, unpack: plain <-> c16
  *   B, C, P         batches, channels, pixels (or tokens; 1 for vectors)
@@ -416,14 +346,6 @@ static inline int32_t ebru_pack_tasks(const struct ebru_pack_params *p) {
 static inline int32_t ebru_unpack_tasks(const struct ebru_unpack_params *p) {
     return p->B * ebru_blocks16(p->C) * ebru_ceil_div(p->P, EBRU_PACK_PIXELS);
 }
-static inline int64_t ebru_pack_scratch(const struct ebru_pack_params *p) {
-    (void)p;
-    return 0;
-}
-static inline int64_t ebru_unpack_scratch(const struct ebru_unpack_params *p) {
-    (void)p;
-    return 0;
-}
 
 /* ---- copy: strided copy of plain elements (4 bytes each): slice, transpose, broadcast
  *   out[oo + sum i_k * t_k] = x[xo + sum i_k * s_k] for i_k in [0, n_k)
@@ -444,10 +366,6 @@ enum { EBRU_COPY_X, EBRU_COPY_OUT, EBRU_COPY_BUFS };
 /* A task is one pair (i_0, i_1): the other six axes are its loops. */
 static inline int32_t ebru_copy_tasks(const struct ebru_copy_params *p) {
     return p->n0 * p->n1;
-}
-static inline int64_t ebru_copy_scratch(const struct ebru_copy_params *p) {
-    (void)p;
-    return 0;
 }
 /* Fills p for out = x with sizes n[rank] (1 <= rank <= 8), x strides s[rank], out dense row-major;
  * offsets zero. Slice: x's row-major strides and xo = start * stride; transpose: sizes and strides
@@ -494,10 +412,6 @@ static inline int32_t ebru_concat_plain_tasks(const struct ebru_concat_plain_par
     const int64_t row = ebru_concat_plain_row(p);
     return p->outer * (int32_t)((row + EBRU_CONCAT_PLAIN_CHUNK - 1) / EBRU_CONCAT_PLAIN_CHUNK);
 }
-static inline int64_t ebru_concat_plain_scratch(const struct ebru_concat_plain_params *p) {
-    (void)p;
-    return 0;
-}
 
 /* ---- matmul: plain, y[b] = scale * a[b] b[b], for what no pass has claimed
  *   batch, M, N, K
@@ -515,10 +429,6 @@ enum { EBRU_MATMUL_A, EBRU_MATMUL_B, EBRU_MATMUL_OUT, EBRU_MATMUL_BUFS };
 static inline int32_t ebru_matmul_tasks(const struct ebru_matmul_params *p) {
     return p->batch * ebru_ceil_div(p->M, 4);
 }
-static inline int64_t ebru_matmul_scratch(const struct ebru_matmul_params *p) {
-    (void)p;
-    return 0;
-}
 
 /* ---- softmax: plain, over the last axis
  *   rows, n         product of the leading axes, length of the last
@@ -532,11 +442,16 @@ enum { EBRU_SOFTMAX_X, EBRU_SOFTMAX_OUT /* may be x's buffer */, EBRU_SOFTMAX_BU
 static inline int32_t ebru_softmax_tasks(const struct ebru_softmax_params *p) {
     return p->rows;
 }
-static inline int64_t ebru_softmax_scratch(const struct ebru_softmax_params *p) {
-    (void)p;
-    return 0;
-}
 
 #include "runtime/abi/kernel_abi_bf16.h"
+
+/* Kernels that need no scratch. */
+#define KERNEL(name, operands, summary)                                                            \
+    static inline int64_t ebru_##name##_scratch(const struct ebru_##name##_params *p) {            \
+        (void)p;                                                                                   \
+        return 0;                                                                                  \
+    }
+#define KERNEL_WITH_SCRATCH(name, operands, summary)
+#include "runtime/abi/kernels.def"
 
 #endif

@@ -165,7 +165,7 @@ static inline int64_t ebru_conv2d_bf16_sum_floats(const struct ebru_conv2d_bf16_
                                                   int32_t runs) {
     const int32_t run = ebru_bf16_run_length(p->form),
                   single = p->KC >= ebru_blocks32(p->C0 + p->C1);
-    const int32_t rows = ebru_min_i32(ebru_max_i32(p->MR / run, 1), runs); /* of a tile */
+    const int32_t rows = ebru_min_i32(p->MR / run, runs); /* of a tile */
     return 16 * run * (single ? (int64_t)rows * EBRU_BF16_BLOCKS : (int64_t)runs * p->NB);
 }
 /* Scratch: the gathered input, the sums, offsets of the runs and of their positions. */
@@ -174,86 +174,6 @@ static inline int64_t ebru_conv2d_bf16_scratch(const struct ebru_conv2d_bf16_par
     return ebru_conv2d_bf16_gather_bytes(p) + 4 * ebru_conv2d_bf16_sum_floats(p, runs) +
            ((int64_t)runs * (run + 1) * 4 + 63) / 64 * 64;
 }
-/* bf16 units multiply by a weight more than 128 times while one comes from memory: where weights
- * come from afar, a task has at least 256 pixels, though its input may be in L3 then. Most reads of
- * it are from L1. */
-static inline int64_t ebru_bf16_budget(int32_t form, int32_t streamed, int32_t pixels, int64_t l2) {
-    if (form == EBRU_BF16_WIDE) return l2 * 5 / 8;
-    return streamed && pixels <= 512 ? 2 * l2 : l2 / 2;
-}
-/* Blocks of columns of a panel, and of 32 channels of a pass. Panels are narrow where taps read
- * their pixels again and again from L1; where each is read once a tile, wide, and the pixels of a
- * tile stay in L1 for a pass. The weights of a pass take a quarter of L2. */
-static inline void ebru_conv2d_bf16_default_panels(struct ebru_conv2d_bf16_params *p, int64_t l1,
-                                                   int64_t l2) {
-    const int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks32(p->C0 + p->C1), taps = p->KH * p->KW;
-    const int64_t pixel =
-        p->form == EBRU_BF16_WIDE ? 128 : 64 * p->parts; /* bytes of 32 channels */
-    p->NB = ebru_min_i32((nb + 1) / 2 * 2, 4);
-    if (p->form == EBRU_BF16_TILES && taps == 1) { /* panels of one width, an even number of them */
-        const int32_t panels = ebru_ceil_div(nb, 16);
-        p->NB = ebru_ceil_div(ebru_ceil_div(nb, panels > 1 ? (panels + 1) / 2 * 2 : 1), 2) * 2;
-    }
-    int64_t most = l2 / 4 / ((int64_t)taps * p->parts * 1024 * p->NB);
-    if (taps == 1 && cb * pixel * p->MR > l1 * 3 / 2) {
-        const int64_t fits = l1 * 3 / 4 / (pixel * p->MR);
-        if (fits < most) most = fits;
-    }
-    if (most < 1) most = 1;
-    p->KC = most >= cb ? cb : ebru_ceil_div(cb, ebru_ceil_div(cb, (int32_t)most));
-}
-/* Fills the tile fields and `form` for a level and the data cache sizes a core in bytes (0: common
- * values); every other field must be set. */
-static inline void ebru_conv2d_bf16_default_tiles(struct ebru_conv2d_bf16_params *p, int32_t level,
-                                                  int64_t l1, int64_t l2) {
-    const struct ebru_conv2d_params shape = ebru_conv2d_bf16_shape(p);
-    const int32_t rows = ebru_conv2d_rows(&shape), cols = ebru_conv2d_cols(&shape);
-    if (l1 <= 0) l1 = 32 * 1024;
-    if (l2 <= 0) l2 = 1024 * 1024;
-    p->form = ebru_bf16_form(level);
-    p->MR = p->form == EBRU_BF16_TILES    ? 32
-            : level >= EBRU_ISA_V4        ? 12
-            : level == EBRU_ISA_NEON_BF16 ? 6
-            : ebru_level_six_rows(level)  ? 5
-                                          : 2;
-    ebru_conv2d_bf16_default_panels(p, l1, l2);
-    const int32_t streamed = ebru_conv2d_bf16_weight_elements(p) * 2 > l2;
-    p->PG = 1;
-    p->order = 0;
-    p->TB = p->B;
-    p->TH = rows;
-    p->TW = cols;
-    while (ebru_conv2d_bf16_scratch(p) >
-           ebru_bf16_budget(p->form, streamed, p->TB * p->TH * p->TW, l2)) {
-        if (p->TB > 1)
-            p->TB = ebru_ceil_div(p->TB, 2);
-        else if (p->TH > 1 && (p->TH > 4 || p->TW <= 64))
-            p->TH = ebru_ceil_div(p->TH, 2);
-        else if (p->TW > 64)
-            p->TW = ebru_ceil_div(ebru_ceil_div(p->TW, 2), p->MR) * p->MR;
-        else if (p->TH > 1)
-            p->TH = ebru_ceil_div(p->TH, 2);
-        else
-            break;
-    }
-    /* Few tasks: a multiple of four of them, so that two or four threads get equal shares. */
-    while (ebru_conv2d_bf16_tasks(p) < 16 && ebru_conv2d_bf16_tasks(p) % 4 != 0) {
-        if (p->TB > 1)
-            p->TB = ebru_ceil_div(p->TB, 2);
-        else if (p->TH >= 4)
-            p->TH = ebru_ceil_div(p->TH, 2);
-        else if (p->TW >= 4 * p->MR)
-            p->TW = ebru_ceil_div(p->TW, 2);
-        else
-            break;
-    }
-    /* In f32, bands of one image share a panel of weights that is larger than L2 can keep for all.
-     * bf16 units are too fast for that: the input would have to be gathered for every panel. */
-    if (p->form == EBRU_BF16_WIDE && streamed &&
-        ebru_conv2d_bf16_tasks(p) <= 4 * ebru_conv2d_bf16_groups(p))
-        p->order = 1;
-}
-
 /* ---- feed_forward_bf16: feed_forward with the operands of both linears rounded; feed_forward's fields and
  * operands, parts and form as conv2d_bf16. The hidden layer is in scratch as the second multiply reads it.
  */
@@ -290,29 +210,6 @@ ebru_feed_forward_bf16_scratch(const struct ebru_feed_forward_bf16_params *p) {
     return ebru_conv2d_bf16_gather_bytes(&first) + ebru_conv2d_bf16_gather_bytes(&second) +
            (a > b ? a : b);
 }
-/* Fills the tile fields and `form`, as ebru_conv2d_bf16_default_tiles. Weights are read once a
- * task, so a task has as many tokens as its scratch may hold, but four tasks there should be. */
-static inline void ebru_feed_forward_bf16_default_tiles(struct ebru_feed_forward_bf16_params *p,
-                                                        int32_t level, int64_t l1, int64_t l2) {
-    struct ebru_conv2d_bf16_params first, second;
-    p->MR1 = p->NB1 = p->KC1 = p->MR2 = p->NB2 = p->KC2 = p->TW = 1;
-    p->form = ebru_bf16_form(level);
-    ebru_feed_forward_bf16_layers(p, &first, &second);
-    ebru_conv2d_bf16_default_tiles(&first, level, l1, l2);
-    ebru_conv2d_bf16_default_tiles(&second, level, l1, l2);
-    EBRU_FEED_FORWARD_TAKE_TILES(p, first, second);
-    if (l2 <= 0) l2 = 1024 * 1024;
-    const int64_t weights =
-        ebru_conv2d_bf16_weight_elements(&first) + ebru_conv2d_bf16_weight_elements(&second);
-    const int32_t step = p->MR1; /* whole register tiles */
-    p->TW = ebru_ceil_div(p->T, step) * step;
-    while (p->TW > step && (ebru_feed_forward_bf16_tasks(p) < 4 ||
-                            ebru_feed_forward_bf16_scratch(p) >
-                                ebru_bf16_budget(p->form, weights * 2 > l2, p->TW, l2)))
-        p->TW = ebru_ceil_div(ebru_ceil_div(p->TW, 2), step) * step;
-    if (p->TW > p->T) p->TW = p->T;
-}
-
 /* ---- attn_pack_k_bf16, attn_pack_v_bf16: keys and values of attention_bf16; the f32 kernels' fields and
  * operands, and parts. Their results are bf16:
  *   k   [B][heads][parts][ceil(d/32)][ceil(S/16)*16][32 channels]
@@ -331,14 +228,6 @@ static inline int32_t ebru_attn_pack_k_bf16_tasks(const struct ebru_attn_pack_k_
 }
 static inline int32_t ebru_attn_pack_v_bf16_tasks(const struct ebru_attn_pack_v_bf16_params *p) {
     return p->B * p->heads;
-}
-static inline int64_t ebru_attn_pack_k_bf16_scratch(const struct ebru_attn_pack_k_bf16_params *p) {
-    (void)p;
-    return 0;
-}
-static inline int64_t ebru_attn_pack_v_bf16_scratch(const struct ebru_attn_pack_v_bf16_params *p) {
-    (void)p;
-    return 0;
 }
 /* Numbers of bf16 of a part of a head, and of the results. */
 static inline int64_t ebru_attn_k_part(int32_t S, int32_t d) {
@@ -365,19 +254,6 @@ static inline int64_t ebru_attn_pack_v_bf16_elements(const struct ebru_attn_pack
 struct ebru_attention_bf16_params {
     EBRU_FIELDS_attention_bf16(EBRU_FIELD_DECL)
 };
-/* Fills QB, KB and form for a level and the data cache sizes a core in bytes (0: common values). */
-static inline void ebru_attention_bf16_default_tiles(struct ebru_attention_bf16_params *p,
-                                                     int32_t level, int64_t l1, int64_t l2) {
-    (void)l1;
-    if (l2 <= 0) l2 = 1024 * 1024;
-    p->form = ebru_bf16_form(level);
-    p->QB = p->T <= 64    ? ebru_blocks16(p->T) * 16
-            : p->T <= 128 ? ebru_blocks16(ebru_ceil_div(p->T, 2)) * 16
-                          : 64;
-    p->KB = ebru_min_i32(ebru_blocks32(p->S) * 32, 128);
-    while (p->KB > 32 && (int64_t)p->KB * p->d * 4 * p->parts > l2 / 2)
-        p->KB = ebru_blocks32(p->KB / 2) * 32;
-}
 static inline int32_t ebru_attention_bf16_tasks(const struct ebru_attention_bf16_params *p) {
     return p->B * p->heads * ebru_ceil_div(p->T, p->QB);
 }

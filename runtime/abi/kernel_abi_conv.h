@@ -124,117 +124,6 @@ static inline int64_t ebru_conv2d_scratch(const struct ebru_conv2d_params *p) {
     int64_t pixels = (int64_t)p->TB * p->TH * p->TW;
     return 4 * (ebru_conv2d_gather_floats(p) + pixels * p->NB * 16 + (2 * pixels + 15) / 16 * 16);
 }
-/* Tiles of a pointwise convolution whose input is packed, a band of TW pixels a task: the bands
- * whose bytes a thread, of two, are fewest. All weights go by for each band; a band that L2 cannot
- * keep beside a panel of weights is read again for each panel. */
-static inline void ebru_conv2d_packed_tiles(struct ebru_conv2d_params *p, int64_t l1, int64_t l2) {
-    const int32_t cols = ebru_conv2d_cols(p), groups = ebru_conv2d_groups(p);
-    const int64_t weights = ebru_conv2d_weight_floats(p),
-                  pixel = 16 * (int64_t)ebru_blocks16(p->C0 + p->C1);
-    int64_t least = INT64_MAX;
-    int32_t best = p->TW;
-    for (int32_t n = 1; n == 1 || cols / n >= 4 * p->MR; n++) {
-        const int32_t tw = ebru_ceil_div(ebru_ceil_div(cols, n), p->MR) * p->MR;
-        const int32_t regions = p->B * ebru_ceil_div(cols, tw);
-        if ((int64_t)tw * p->NB * 16 > l1 || (regions < 8 && regions % 2 != 0)) continue;
-        const int64_t reads = tw * pixel * 4 <= l2 / 4 * 3 ? 1 : groups;
-        const int64_t cost = regions * weights + p->B * cols * pixel * reads;
-        if (cost < least) {
-            least = cost;
-            best = tw;
-        }
-    }
-    p->TW = best;
-    p->TH = p->TB = 1;
-    p->order = 0;
-}
-/* Fills the tile fields (MR .. order) for a level and the data cache sizes a core in bytes (0:
- * common values); every other field must be set. The result is good, not optimal; any positive tile
- * is legal. */
-static inline void ebru_conv2d_default_tiles(struct ebru_conv2d_params *p, int32_t level,
-                                             int64_t l1, int64_t l2) {
-    int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
-    int32_t rows = ebru_conv2d_rows(p), cols = ebru_conv2d_cols(p);
-    if (l1 <= 0) l1 = 32 * 1024;
-    if (l2 <= 0) l2 = 1024 * 1024;
-    p->pack = 0;
-    p->MR = ebru_level_six_rows(level) ? 6 : 3;
-    p->NB = level >= EBRU_ISA_V4 ? 4 : 1;
-    if (level >= EBRU_ISA_V4 && nb % 4 != 0) {
-        if (nb <= 3)
-            p->NB = nb;
-        else if (nb % 3 == 0 || nb % 4 == 1)
-            p->NB = 3;
-        if (p->NB == 3) p->MR = 8;
-        if (p->NB == 2) p->MR = 12;
-        if (p->NB == 1) p->MR = 14;
-    }
-    if (p->act == EBRU_ACT_GEGLU &&
-        p->NB % 2) { /* a value and its gate; tiles of one block where NB was one */
-        p->NB = 2;
-        if (level >= EBRU_ISA_V4) p->MR = 12;
-    }
-    /* The gathered input of a task fits half of L2, or is small beside the weights: once more all
-     * weights for a smaller one would be more to read than it again for every panel. The sums of a
-     * panel: L1's size times four. */
-    int64_t budget = l2 / 2 / 4, sums = l1;
-    if (!ebru_conv2d_pointwise(p)) {
-        int64_t small = ebru_conv2d_weight_floats(p) / ebru_ceil_div(nb, p->NB) / 2;
-        budget = small > budget ? small : budget;
-    }
-    p->TB = 1;
-    p->TW = cols;
-    p->TH = rows;
-    for (;;) {
-        int64_t pixels = (int64_t)p->TH * p->TW;
-        if (pixels * p->NB * 16 <= sums && ebru_conv2d_gather_floats(p) <= budget) break;
-        if (p->TH > 1 && (p->TH > 4 || p->TW <= 64))
-            p->TH = ebru_ceil_div(p->TH, 2);
-        else if (p->TW > 48)
-            p->TW = ebru_ceil_div(ebru_ceil_div(p->TW, 2), p->MR) * p->MR;
-        else if (p->TH > 1)
-            p->TH = ebru_ceil_div(p->TH, 2);
-        else
-            break;
-    }
-    /* Small images: several in one task, so that weights are read once. */
-    while (p->TH == rows && p->TW == cols && p->TB < p->B &&
-           (int64_t)(p->TB + 1) * p->TH * p->TW * p->NB * 16 <= sums) {
-        p->TB++;
-        if (ebru_conv2d_gather_floats(p) > budget) {
-            p->TB--;
-            break;
-        }
-    }
-    p->PG = 1;
-    /* The weights of a pass over one panel stay in L2 while the pixels go by; passes of one length.
-     */
-    int64_t slice = (int64_t)p->KH * p->KW * 256 * 4 * p->NB;
-    int32_t most = (int32_t)(l2 / 5 / slice);
-    p->KC = ebru_ceil_div(cb, ebru_ceil_div(cb, ebru_max_i32(most, 1)));
-    p->order = 0;
-    /* Few tasks: a multiple of four of them, so that two or four threads get equal shares. */
-    while (ebru_conv2d_tasks(p) < 16 && ebru_conv2d_tasks(p) % 4 != 0) {
-        if (p->TH >= 4)
-            p->TH = ebru_ceil_div(p->TH, 2);
-        else if (p->TW >= 4 * p->MR)
-            p->TW = ebru_ceil_div(p->TW, 2);
-        else
-            break;
-    }
-    /* Bands of one image share a panel of weights that is larger than L2 can keep for all. */
-    if (ebru_conv2d_weight_floats(p) * 4 > l2 && ebru_conv2d_tasks(p) <= 4 * ebru_conv2d_groups(p))
-        p->order = 1;
-    /* The c-blocks of a pixel lie far apart, often a multiple of 64 KiB, and push each other out of
-     * L2: read in place they come from afar again for every panel. Packing pays from about eight
-     * panels on; narrow panels gain by it sooner. */
-    const int32_t aliased = p->NB < 4 && (int64_t)p->H * p->W % 1024 == 0 && cb > 16;
-    const int32_t again = cb > 32 && ebru_conv2d_groups(p) >= 8 && (int64_t)cols * cb * 64 > l2 / 2;
-    if (ebru_conv2d_direct(p) && (aliased || again)) {
-        p->pack = 1;
-        if (again) ebru_conv2d_packed_tiles(p, sums, l2);
-    }
-}
 /* Shapes of a linear y[B,T,N] = x[B,T,K] W^T: fills B .. OW and clears the rest. */
 static inline void ebru_conv2d_set_linear(struct ebru_conv2d_params *p, int32_t B, int32_t T,
                                           int32_t K, int32_t N) {
@@ -301,27 +190,6 @@ static inline int64_t ebru_feed_forward_scratch(const struct ebru_feed_forward_p
     int64_t tokens = p->TW, blocks = ebru_blocks16(p->H) + ebru_max_i32(p->NB1, p->NB2);
     return 4 * (tokens * blocks * 16 + (2 * tokens + 15) / 16 * 16);
 }
-/* The register tiles and passes of the two layers; for feed_forward_bf16, too. */
-#define EBRU_FEED_FORWARD_TAKE_TILES(p, first, second)                                             \
-    ((p)->MR1 = (first).MR, (p)->NB1 = (first).NB, (p)->KC1 = (first).KC, (p)->MR2 = (second).MR,  \
-     (p)->NB2 = (second).NB, (p)->KC2 = (second).KC)
-/* Fills the tile fields for a level and cache sizes, as ebru_conv2d_default_tiles. Weights are read
- * once a task, so a task has as many tokens as keep its hidden layer in half of L2. */
-static inline void ebru_feed_forward_default_tiles(struct ebru_feed_forward_params *p,
-                                                   int32_t level, int64_t l1, int64_t l2) {
-    struct ebru_conv2d_params first, second;
-    p->MR1 = p->NB1 = p->KC1 = p->MR2 = p->NB2 = p->KC2 = p->TW = 1;
-    ebru_feed_forward_layers(p, &first, &second);
-    ebru_conv2d_default_tiles(&first, level, l1, l2);
-    ebru_conv2d_default_tiles(&second, level, l1, l2);
-    EBRU_FEED_FORWARD_TAKE_TILES(p, first, second);
-    if (l2 <= 0) l2 = 1024 * 1024;
-    int64_t most = l2 / 2 / 4 / (16 * (int64_t)ebru_blocks16(p->H));
-    p->TW = (int32_t)(most < p->T ? most : p->T) / 12 *
-            12; /* whole register tiles, whatever their rows */
-    if (p->TW < 12) p->TW = ebru_min_i32(p->T, 12);
-}
-
 /* ---- conv2d_winograd: the 3x3 convolutions of stride 1 of conv2d by Winograd; fields as there, and
  *   M               outputs a tile and axis, 2 or 4: F(MxM, 3x3)
  * Tiles of a call: those of all images, row by row, in one list. Sums run over c for each point, so
@@ -370,30 +238,6 @@ static inline int64_t ebru_conv2d_winograd_scratch(const struct ebru_conv2d_wino
     int64_t points = (int64_t)(p->M + 2) * (p->M + 2);
     return 4 * (ebru_conv2d_winograd_band(p) +
                 points * (ebru_blocks16(p->C0 + p->C1) + p->NB) * p->TT * 16);
-}
-/* Fills MR .. PG for a level; every other field must be set. A task's tiles are as many as use each
- * weight often enough (48), fewer where the transformed input would grow beyond a few L2 caches;
- * but not below 32: that input is a stream and may come from L3, where all weights once more would
- * come from memory. */
-static inline void ebru_conv2d_winograd_default_tiles(struct ebru_conv2d_winograd_params *p,
-                                                      int32_t level, int64_t l2) {
-    int32_t nb = ebru_blocks16(p->N), cb = ebru_blocks16(p->C0 + p->C1);
-    int32_t tiles = ebru_conv2d_winograd_tiles(p), points = (p->M + 2) * (p->M + 2);
-    if (l2 <= 0) l2 = 1024 * 1024;
-    p->MR = ebru_level_six_rows(level) ? 6 : 2;
-    p->NB = 4;
-    if (level >= EBRU_ISA_V4 && nb % 4 != 0) {
-        p->NB = nb % 3 == 0 || nb % 4 == 1 ? 3 : nb < 4 ? nb : 4;
-        p->MR = p->NB == 4 ? 6 : p->NB == 3 ? 8 : p->NB == 2 ? 10 : 12;
-    }
-    int32_t most = (int32_t)(4 * l2 / ((int64_t)points * cb * 64));
-    most = ebru_max_i32(ebru_min_i32(most, 48), 32);
-    int32_t regions = ebru_ceil_div(tiles, most);
-    if (regions > 1 && regions < 16) regions = ebru_min_i32((regions + 1) / 2 * 2, tiles);
-    p->TT = ebru_ceil_div(tiles, regions);
-    /* Few tasks: the panels are shared out, too, so that two or four threads get equal shares. */
-    int32_t panels = ebru_ceil_div(nb, p->NB), groups = regions >= 4 ? 1 : regions == 2 ? 2 : 4;
-    p->PG = ebru_ceil_div(panels, ebru_min_i32(groups, panels));
 }
 
 #endif

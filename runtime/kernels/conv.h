@@ -250,7 +250,7 @@ INLINE void multiply(const struct conv *c, void *const *buf, const float *in, co
     const struct ebru_conv2d_params *p = c->p;
     const int32_t pixels = c->nimg * c->nrow * c->ncol, last = k1 == c->cbs;
     const int32_t blocks = ebru_min_i32(nb, TILE_MAX_BLOCKS);
-    const int32_t mr = ebru_min_i32(p->MR, tile_max_rows(blocks));
+    const int32_t mr = p->MR;
     const int32_t single = k0 == 0 && last; /* then the sums of one tile are all there is */
     const int32_t sum_step = (single ? ebru_min_i32(mr, pixels) : pixels) * 16,
                   tiles = (pixels + mr - 1) / mr;

@@ -99,7 +99,7 @@ INLINE void multiply_bf16(const struct conv_bf16 *k, void *const *buf, const uin
     const struct ebru_conv2d_params *p = c->p;
     const int32_t last = k1 == k->cbs,
                   single = k0 == 0 && last; /* then only one tile's sums are kept */
-    const int32_t mr = ebru_max_i32(ebru_min_i32(p->MR / TILE_BF16_RUN, TILE_BF16_ROWS), 1);
+    const int32_t mr = p->MR / TILE_BF16_RUN;
     /* blocks finished together: value and gate are neighbours */
     const int32_t group = p->act == EBRU_ACT_GEGLU ? 2 : TILE_BF16_BLOCKS;
     const int32_t sum_step = (single ? ebru_min_i32(mr, k->runs) : k->runs) * TILE_BF16_RUN * 16;

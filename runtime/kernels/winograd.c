@@ -82,8 +82,7 @@ INLINE void input(const struct wino *w, void *const *buf) {
 
 /* S of the panel of blocks [n0, n0 + nb): every point's [tiles][C] x [C][nb * 16]. */
 INLINE void multiply(const struct wino *w, const float *u, int32_t n0, int32_t nb) {
-    const int32_t mr = ebru_min_i32(w->p->MR, tile_max_rows(ebru_min_i32(nb, TILE_MAX_BLOCKS)));
-    const int32_t blocks = ebru_min_i32(nb, TILE_MAX_BLOCKS);
+    const int32_t mr = w->p->MR, blocks = ebru_min_i32(nb, TILE_MAX_BLOCKS);
     const int64_t u_point = (int64_t)w->nbs * w->cbs * 256;
     struct tile t;
     t.a = NULL;

@@ -10,7 +10,7 @@ check "the page is whole and loads nothing:" python3 "$E2E/html_check.py" shapes
 # Names that end scripts, open tags, turn the direction of text, are no UTF-8.
 name='\"</ScRiPt><script>hostile=1</script><img src=x onerror=hostile=1>&lt;\\'"'"'`${x}\xe2\x80\xae\xe2\x80\xa8\x1b[31m\xff'
 cat >hostile.ir <<IR
-ebru ir 1 graph
+ebru ir 2 graph
 meta "model.name" = "$name"
 weight @"w$name.b.weight" : f32[16,16,3,3] = random 1 0.1 0.0
 func @"f$name"(%0 "i$name" : f32[1,16,8,8] step loc("m$name.json":1:1 "a$name.0")) {

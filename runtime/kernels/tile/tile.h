@@ -10,6 +10,7 @@
 #ifndef EBRU_RUNTIME_KERNELS_TILE_TILE_H
 #define EBRU_RUNTIME_KERNELS_TILE_TILE_H
 
+#include "runtime/abi/tiles.def"
 #include "runtime/kernels/vector/vec.h"
 
 struct tile {
@@ -39,25 +40,42 @@ struct tile {
 #else
 #define TILE_AHEAD 0
 #endif
-#define TILE_NEXT 8  /* cache lines of `next` a tap */
-#define TILE_ROWS 16 /* most pixels of any pair */
+#define TILE_NEXT 8 /* cache lines of `next` a tap */
 
-/* The pairs of a level: every row count up to the largest that stays in registers. */
-#define TILE_ROWS_6(T, n)  T(1, n) T(2, n) T(3, n) T(4, n) T(5, n) T(6, n)
-#define TILE_ROWS_8(T, n)  TILE_ROWS_6(T, n) T(7, n) T(8, n)
-#define TILE_ROWS_10(T, n) TILE_ROWS_8(T, n) T(9, n) T(10, n)
-#define TILE_ROWS_12(T, n) TILE_ROWS_10(T, n) T(11, n) T(12, n)
+/* The register tiles of the level: TILE_PANELS(P) is P(NB, TILE_ROWS_MR) for each width NB, with MR
+ * its most rows, and TILE_ROWS_MR(T, NB) is T(1, NB) T(2, NB) .. T(MR, NB). So for AVX-512, whose
+ * list (tiles.def) is T(a, 1, 12) T(a, 2, 10) T(a, 3, 8) T(a, 4, 6),
+ *
+ *   TILE_PANELS(TILE_DECLARE_ALL)
+ *     = TILE_DECLARE_ALL(1, TILE_ROWS_12) .. TILE_DECLARE_ALL(4, TILE_ROWS_6)
+ *     = TILE_ROWS_12(TILE_DECLARE, 1) .. TILE_ROWS_6(TILE_DECLARE, 4)
+ *     = TILE_DECLARE(1, 1) TILE_DECLARE(2, 1) .. TILE_DECLARE(12, 1) .. TILE_DECLARE(6, 4)
+ *     = void ebru_tile_1x1(const struct tile *t); .. void ebru_tile_6x4(const struct tile *t); */
 #if defined(__AVX512F__)
-#define TILE_MAX_BLOCKS 4
-#define TILE_PANELS(P)  P(1, TILE_ROWS_12) P(2, TILE_ROWS_10) P(3, TILE_ROWS_8) P(4, TILE_ROWS_6)
-#elif defined(__AVX2__) || defined(__aarch64__)
-#define TILE_MAX_BLOCKS 1
-#define TILE_PANELS(P)  P(1, TILE_ROWS_6)
+#define TILE_LIST EBRU_TILES_V4
+#elif defined(__AVX2__)
+#define TILE_LIST EBRU_TILES_V3
+#elif defined(__aarch64__)
+#define TILE_LIST EBRU_TILES_NEON
 #else
-#define TILE_MAX_BLOCKS   1
-#define TILE_ROWS_2(T, n) T(1, n) T(2, n)
-#define TILE_PANELS(P)    P(1, TILE_ROWS_2)
+#define TILE_LIST EBRU_TILES_V2
 #endif
+#define TILE_PANEL(P, nb, mr) P(nb, TILE_ROWS_##mr)
+#define TILE_PANELS(P)        TILE_LIST(TILE_PANEL, P)
+#define TILE_ROWS_2(T, n)     T(1, n) T(2, n)
+#define TILE_ROWS_6(T, n)     TILE_ROWS_2(T, n) T(3, n) T(4, n) T(5, n) T(6, n)
+#define TILE_ROWS_8(T, n)     TILE_ROWS_6(T, n) T(7, n) T(8, n)
+#define TILE_ROWS_10(T, n)    TILE_ROWS_8(T, n) T(9, n) T(10, n)
+#define TILE_ROWS_12(T, n)    TILE_ROWS_10(T, n) T(11, n) T(12, n)
+
+/* Blocks of the widest tile, and the most rows of any, which the narrowest has. */
+#define TILE_COUNT(a, nb, mr)    +1
+#define TILE_IF_WIDTH(a, nb, mr) (a) == (nb) ? (mr):
+enum { TILE_MAX_BLOCKS = 0 TILE_LIST(TILE_COUNT, 0), TILE_ROWS = TILE_LIST(TILE_IF_WIDTH, 1) 0 };
+/* The most rows for nb blocks, 1 to TILE_MAX_BLOCKS. */
+INLINE int32_t tile_max_rows(int32_t nb) {
+    return TILE_LIST(TILE_IF_WIDTH, nb) 0;
+}
 
 /* clang-format off */
 #define TILE_POINTERS(m, n) EBRU_NAME(ebru_tile_##m##x##n)
@@ -65,17 +83,6 @@ struct tile {
 #define TILE_DECLARE(m, n) void TILE_POINTERS(m, n)(const struct tile *t); void TILE_LINE(m, n)(const struct tile *t);
 #define TILE_DECLARE_ALL(n, rows) rows(TILE_DECLARE, n)
 TILE_PANELS(TILE_DECLARE_ALL)
-
-/* The largest row count for nb blocks. */
-INLINE int32_t tile_max_rows(int32_t nb) {
-#if defined(__AVX512F__)
-    return nb == 1 ? 12 : nb == 2 ? 10 : nb == 3 ? 8 : 6;
-#elif defined(__AVX2__) || defined(__aarch64__)
-    return nb >= 1 ? 6 : 0;
-#else
-    return nb >= 1 ? 2 : 0;
-#endif
-}
 
 /* Two switches, blocks outside: the block count is a constant after specialisation, the row count
  * need not be. */

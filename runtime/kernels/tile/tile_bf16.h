@@ -10,6 +10,7 @@
 #ifndef EBRU_RUNTIME_KERNELS_TILE_TILE_BF16_H
 #define EBRU_RUNTIME_KERNELS_TILE_TILE_BF16_H
 
+#include "runtime/abi/tiles.def"
 #include "runtime/kernels/cell.h"
 
 struct tile_bf16 {
@@ -36,38 +37,38 @@ struct tile_bf16 {
 #define TILE_BF16_NEXT(parts) 4
 #endif
 
-#define TILE_BF16_ROWS_2(T, n) T(1, n) T(2, n)
-#define TILE_BF16_ROWS_5(T, n) TILE_BF16_ROWS_2(T, n) T(3, n) T(4, n) T(5, n)
-#define TILE_BF16_ROWS_6(T, n) TILE_BF16_ROWS_5(T, n) T(6, n)
-#define TILE_BF16_ROWS_12(T, n)                                                                    \
-    TILE_BF16_ROWS_5(T, n)                                                                         \
-    T(6, n) T(7, n) T(8, n) T(9, n) T(10, n) T(11, n) T(12, n)
+/* The register tiles of the level, by the macros of tile.h's kind (see its example). */
 #if defined(__AMX_BF16__)
-#define TILE_BF16_RUN       16
-#define TILE_BF16_ROWS      2
-#define TILE_BF16_BLOCKS    2
-#define TILE_BF16_PANELS(P) P(1, TILE_BF16_ROWS_2) P(2, TILE_BF16_ROWS_2)
+#define TILE_BF16_LIST EBRU_TILES_BF16_V4_AMX
+#elif defined(__AVX512BF16__)
+#define TILE_BF16_LIST EBRU_TILES_BF16_V4_BF16
 #elif defined(__AVX512F__)
-#define TILE_BF16_RUN       1
-#define TILE_BF16_ROWS      12
-#define TILE_BF16_BLOCKS    2
-#define TILE_BF16_PANELS(P) P(1, TILE_BF16_ROWS_12) P(2, TILE_BF16_ROWS_12)
+#define TILE_BF16_LIST EBRU_TILES_BF16_V4
+#elif defined(__AVX2__)
+#define TILE_BF16_LIST EBRU_TILES_BF16_V3
 #elif defined(CELL_OF_BF16)
-#define TILE_BF16_RUN       1
-#define TILE_BF16_ROWS      6
-#define TILE_BF16_BLOCKS    1
-#define TILE_BF16_PANELS(P) P(1, TILE_BF16_ROWS_6)
-#elif defined(__AVX2__) || defined(__aarch64__)
-#define TILE_BF16_RUN       1
-#define TILE_BF16_ROWS      5
-#define TILE_BF16_BLOCKS    1
-#define TILE_BF16_PANELS(P) P(1, TILE_BF16_ROWS_5)
+#define TILE_BF16_LIST EBRU_TILES_BF16_NEON_BF16
+#elif defined(__aarch64__)
+#define TILE_BF16_LIST EBRU_TILES_BF16_NEON
 #else
-#define TILE_BF16_RUN       1
-#define TILE_BF16_ROWS      2
-#define TILE_BF16_BLOCKS    1
-#define TILE_BF16_PANELS(P) P(1, TILE_BF16_ROWS_2)
+#define TILE_BF16_LIST EBRU_TILES_BF16_V2
 #endif
+#define TILE_BF16_PANEL(P, nb, mr) P(nb, TILE_BF16_ROWS_##mr)
+#define TILE_BF16_PANELS(P)        TILE_BF16_LIST(TILE_BF16_PANEL, P)
+#define TILE_BF16_ROWS_2(T, n)     T(1, n) T(2, n)
+#define TILE_BF16_ROWS_5(T, n)     TILE_BF16_ROWS_2(T, n) T(3, n) T(4, n) T(5, n)
+#define TILE_BF16_ROWS_6(T, n)     TILE_BF16_ROWS_5(T, n) T(6, n)
+#define TILE_BF16_ROWS_12(T, n)                                                                    \
+    TILE_BF16_ROWS_6(T, n) T(7, n) T(8, n) T(9, n) T(10, n) T(11, n) T(12, n)
+
+/* Pixels a row, blocks of the widest tile, the most rows of any. */
+#define TILE_BF16_COUNT(a, nb, mr) +1
+#define TILE_BF16_FIRST(a, nb, mr) (nb) == 1 ? (mr):
+enum {
+    TILE_BF16_RUN = CELL_FORM == EBRU_BF16_TILES ? 16 : 1,
+    TILE_BF16_BLOCKS = 0 TILE_BF16_LIST(TILE_BF16_COUNT, 0),
+    TILE_BF16_ROWS = TILE_BF16_LIST(TILE_BF16_FIRST, 0) 0
+};
 
 #define TILE_BF16_DECLARE(m, n)                                                                    \
     void EBRU_NAME(ebru_tile_bf16_##m##x##n)(const struct tile_bf16 *t);                           \

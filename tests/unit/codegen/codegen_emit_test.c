@@ -304,9 +304,18 @@ static void refusals_leave_nothing(void **state) {
     assert_non_null(strstr(captured(&c), "standard output"));
     capture_end(&c);
     ir_func *f = m->funcs.items[0];
+    ir_binding *conv = NULL;
     for (size_t i = 0; i < f->nodes.count; i++)
-        if (f->nodes.items[i].op == IR_OP_conv2d)
-            f->nodes.items[i].binding->params[0].name = "wrong";
+        if (f->nodes.items[i].op == IR_OP_conv2d) conv = f->nodes.items[i].binding;
+    ir_param *rows = &conv->params[cg_kernel_field(cg_kernel_find("conv2d"), "MR")];
+    const int64_t legal = rows->i;
+    rows->i = 64; /* there is no code for such a register tile */
+    text = emit(m, (cg_options){.kind = CG_LIB}, "no.so");
+    assert_non_null(strstr(text, "conv2d has no such tiles at "));
+    assert_non_null(strstr(text, ": MR=64 is not from 1 to "));
+    free(text);
+    rows->i = legal;
+    conv->params[0].name = "wrong";
     text = emit(m, (cg_options){.kind = CG_LIB}, "no.so");
     assert_non_null(strstr(text, "other parameters than the kernel"));
     free(text);

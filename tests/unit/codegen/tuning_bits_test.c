@@ -3,7 +3,8 @@
  * that they are given. */
 #include "tests/unit/kernels/kernel_test.h"
 
-#include "codegen/target/bind.h"
+#include "codegen/target/default_tiles/default_tiles.h"
+#include "codegen/target/tiles.h"
 
 enum { FLOATS = 1 << 18, TRIES = 24 };
 
@@ -43,20 +44,20 @@ static float *numbers(int64_t n) {
 }
 
 /* Random legal tiles, some of them the rules'; false when none were found. */
-static bool random_tiles(const char *kernel, const int32_t *rules, int32_t *words) {
-    const cg_kernel *k = cg_kernel_find(kernel);
+static bool random_tiles(const cg_kernel *k, int32_t level, const cg_params *rules, cg_params *p) {
     for (int attempt = 0; attempt < 1000; attempt++) {
-        memcpy(words, rules, CG_MOST_FIELDS * sizeof *words);
+        *p = *rules;
         for (uint32_t i = 0; i < k->field_count; i++) {
             const char *field = k->field[i];
-            if (!cg_is_tile(kernel, field) || !strcmp(field, "KB") || below(2)) continue;
+            if (!cg_is_tile(k->name, field) || !strcmp(field, "KB") || below(2)) continue;
             const int32_t step = !strcmp(field, "QB") ? 16 : 1;
-            words[i] = !strcmp(field, "order") || !strcmp(field, "pack") ? below(2)
-                       : !strncmp(field, "MR", 2) && below(2)
-                           ? 16 * (1 + below(3))
-                           : step * (1 + below(rules[i] * 3 / step + 2));
+            const int32_t more = cg_params_get(k, rules, field) * 3 / step + 2;
+            cg_params_set(k, p, field,
+                          !strcmp(field, "order") || !strcmp(field, "pack") ? below(2)
+                          : !strncmp(field, "MR", 2) && below(2)            ? 16 * (1 + below(2))
+                                                                 : step * (1 + below(more)));
         }
-        if (cg_tiles_legal(kernel, words, false, NULL)) return true;
+        if (cg_tiles_legal(k, p, level, false, NULL)) return true;
     }
     return false;
 }
@@ -66,47 +67,44 @@ struct out {
     void *buf[CG_MAX_BUFS];
 };
 
-static void run_words(run_fn *run, const char *kernel, const int32_t *words, struct out *o,
+static void run_tiles(run_fn *run, const cg_kernel *k, const cg_params *p, struct out *o,
                       int result) {
     for (int64_t i = 0; i < FLOATS; i++) o->data[i] = -7;
     o->buf[result] = o->data;
-    float *scratch = kt_floats(cg_words_scratch(kernel, words) / 4);
-    const int32_t tasks = cg_words_tasks(kernel, words), part = tasks / 3;
-    run(words, o->buf, scratch, part, tasks);
-    run(words, o->buf, scratch, 0, part);
+    float *scratch = kt_floats(k->scratch(p) / 4);
+    const int32_t tasks = k->tasks(p), part = tasks / 3;
+    run(p, o->buf, scratch, part, tasks);
+    run(p, o->buf, scratch, 0, part);
 }
 
 /* `rules`: params with the rules' tiles; bits of `absent`: operands that are not there. */
-static void same_bits(const char *kernel, int32_t level, const int32_t *rules, int bufs,
+static void same_bits(const char *kernel, int32_t level, const cg_params *rules, int bufs,
                       unsigned absent) {
+    const cg_kernel *k = cg_kernel_find(kernel);
     run_fn *run = NULL;
     for (size_t i = 0; i < sizeof natives / sizeof *natives; i++)
         if (natives[i].level == level && !strcmp(natives[i].kernel, kernel)) run = natives[i].run;
     assert_non_null(run);
     base_str why = {0};
-    if (!cg_tiles_legal(kernel, rules, false, &why))
+    if (!cg_tiles_legal(k, rules, level, false, &why))
         fail_msg("%s: the rules' tiles: %s", kernel, why.data);
     struct out a = {.data = kt_floats(FLOATS)}, b = {.data = kt_floats(FLOATS)};
     for (int i = 0; i < bufs - 1; i++)
         a.buf[i] = b.buf[i] = absent >> i & 1 ? NULL : numbers(FLOATS);
-    run_words(run, kernel, rules, &a, bufs - 1);
+    run_tiles(run, k, rules, &a, bufs - 1);
     for (int t = 0; t < TRIES; t++) {
-        int32_t words[CG_MOST_FIELDS];
-        assert_true(random_tiles(kernel, rules, words));
-        run_words(run, kernel, words, &b, bufs - 1);
+        cg_params p;
+        assert_true(random_tiles(k, level, rules, &p));
+        run_tiles(run, k, &p, &b, bufs - 1);
         if (memcmp(a.data, b.data, FLOATS * sizeof(float)) == 0) continue;
-        const cg_kernel *k = cg_kernel_find(kernel);
         for (uint32_t i = 0; i < k->field_count; i++)
             if (cg_is_tile(kernel, k->field[i]))
-                print_message("%s=%d (rules %d) ", k->field[i], words[i], rules[i]);
+                print_message("%s=%d (rules %d) ", k->field[i], cg_params_get(k, &p, k->field[i]),
+                              cg_params_get(k, rules, k->field[i]));
         fail_msg("%s at %s: other tiles, other bits", kernel, base_isa_name(level));
     }
     kt_release();
 }
-
-#define WORDS(words, p)                                                                            \
-    int32_t words[CG_MOST_FIELDS] = {0};                                                           \
-    memcpy(words, p, sizeof *(p))
 
 /* ---- convolutions ---- */
 
@@ -155,9 +153,8 @@ static void conv2d(void **state) {
     (void)state;
     KT_EACH_LEVEL(level) for (int i = 0; i < CONVS; i++) {
         struct ebru_conv2d_params p = conv_case(i);
-        ebru_conv2d_default_tiles(&p, level, 0, 0);
-        WORDS(words, &p);
-        same_bits("conv2d", level, words, EBRU_CONV2D_BUFS, conv_absent(&p));
+        cg_default_tiles_conv2d(&p, level, 0, 0);
+        same_bits("conv2d", level, &(cg_params){.conv2d = p}, EBRU_CONV2D_BUFS, conv_absent(&p));
     }
 }
 
@@ -166,9 +163,9 @@ static void conv2d_bf16(void **state) {
     KT_EACH_BF16_LEVEL(level) for (int i = 0; i < CONVS - 1 && !kt_emulated; i++) {
         const struct ebru_conv2d_params q = conv_case(i);
         struct ebru_conv2d_bf16_params p = ebru_conv2d_bf16_of(&q, 1 + i % 2, 0);
-        ebru_conv2d_bf16_default_tiles(&p, level, 0, 0);
-        WORDS(words, &p);
-        same_bits("conv2d_bf16", level, words, EBRU_CONV2D_BUFS, conv_absent(&q));
+        cg_default_tiles_conv2d_bf16(&p, level, 0, 0);
+        same_bits("conv2d_bf16", level, &(cg_params){.conv2d_bf16 = p}, EBRU_CONV2D_BUFS,
+                  conv_absent(&q));
     }
 }
 
@@ -182,9 +179,8 @@ static void conv2d_winograd(void **state) {
         p.OH = 9;
         p.OW = 11;
         p.M = M;
-        ebru_conv2d_winograd_default_tiles(&p, level, 0);
-        WORDS(words, &p);
-        same_bits("conv2d_winograd", level, words, EBRU_CONV2D_BUFS,
+        cg_default_tiles_conv2d_winograd(&p, level, 0);
+        same_bits("conv2d_winograd", level, &(cg_params){.conv2d_winograd = p}, EBRU_CONV2D_BUFS,
                   1u << EBRU_CONV2D_SCALE_SHIFT | 1u << EBRU_CONV2D_TBIAS);
     }
 }
@@ -196,9 +192,9 @@ static void feed_forward(void **state) {
     KT_EACH_LEVEL(level) {
         struct ebru_feed_forward_params p = {
             .B = 2, .T = 37, .C = 48, .H = 80, .N = 33, .has_b1 = 1, .residual = 1};
-        ebru_feed_forward_default_tiles(&p, level, 0, 0);
-        WORDS(words, &p);
-        same_bits("feed_forward", level, words, EBRU_FEED_FORWARD_BUFS, 1u << EBRU_FEED_FORWARD_B2);
+        cg_default_tiles_feed_forward(&p, level, 0, 0);
+        same_bits("feed_forward", level, &(cg_params){.feed_forward = p}, EBRU_FEED_FORWARD_BUFS,
+                  1u << EBRU_FEED_FORWARD_B2);
     }
 }
 
@@ -208,10 +204,9 @@ static void feed_forward_bf16(void **state) {
         struct ebru_feed_forward_bf16_params p = {
             .B = 2, .T = 37, .C = 48, .H = 80, .N = 33, .residual = 1};
         p.parts = parts;
-        ebru_feed_forward_bf16_default_tiles(&p, level, 0, 0);
-        WORDS(words, &p);
-        same_bits("feed_forward_bf16", level, words, EBRU_FEED_FORWARD_BUFS,
-                  1u << EBRU_FEED_FORWARD_B1 | 1u << EBRU_FEED_FORWARD_B2);
+        cg_default_tiles_feed_forward_bf16(&p, level, 0, 0);
+        same_bits("feed_forward_bf16", level, &(cg_params){.feed_forward_bf16 = p},
+                  EBRU_FEED_FORWARD_BUFS, 1u << EBRU_FEED_FORWARD_B1 | 1u << EBRU_FEED_FORWARD_B2);
     }
 }
 
@@ -223,10 +218,9 @@ static void attention(void **state) {
         struct ebru_attention_params p = {
             .B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
         p.scale = 0.2f;
-        ebru_attention_default_tiles(&p, level, 0, 0);
+        cg_default_tiles_attention(&p, 0);
         p.KB = 32;
-        WORDS(words, &p);
-        same_bits("attention", level, words, EBRU_ATTENTION_BUFS, 0);
+        same_bits("attention", level, &(cg_params){.attention = p}, EBRU_ATTENTION_BUFS, 0);
     }
 }
 

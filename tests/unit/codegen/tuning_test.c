@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include "codegen/target/arch.h"
+#include "codegen/target/default_tiles/default_tiles.h"
+#include "codegen/target/tiles.h"
 #include "passes/passes.h"
 #include "tests/unit/support/captured_diag.h"
 
@@ -35,7 +37,7 @@ static int32_t found(const cg_tuning *t, const char *kernel, const char *key) {
 /* Worst fit first; each record that is added fits better, whatever follows it. */
 static void lookup_order(void **state) {
     (void)state;
-    cg_tuning *t = cg_tuning_new(NULL);
+    cg_tuning *t = cg_tuning_new();
     const cg_record rows[] = {
         record("x86-64-v3", 524288, 2, true, 1),   record("x86-64-v3", 1 << 20, 4, false, 2),
         record("x86-64-v3", 1 << 20, 2, false, 3), record("x86-64-v3", 524288, 4, false, 4),
@@ -60,7 +62,7 @@ static void lookup_order(void **state) {
 /* Files are merged by concatenation: of equals the last counts. Strings are the table's own. */
 static void last_counts(void **state) {
     (void)state;
-    cg_tuning *t = cg_tuning_new(NULL);
+    cg_tuning *t = cg_tuning_new();
     char key[] = "B=1", level[] = "x86-64-v3";
     for (int i = 1; i <= 3; i++) {
         cg_record r = record(level, 524288, 2, false, i);
@@ -81,42 +83,65 @@ static void last_counts(void **state) {
     cg_tuning_free(t);
 }
 
-static void keys(void **state) {
-    (void)state;
-    struct ebru_attention_params a = {
-        .B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
-    a.scale = 0.2f;
-    a.QB = 48;
-    a.KB = 80;
-    int32_t words[CG_MOST_FIELDS] = {0};
-    memcpy(words, &a, sizeof a);
-    base_str key = {0};
-    cg_kernel_key("attention", words, false, &key);
-    assert_string_equal(key.data, "B=2 T=90 Bk=1 S=70 heads=2 d=24 C=48");
-    base_str_free(&key);
-    struct ebru_conv2d_params p;
-    ebru_conv2d_set_linear(&p, 1, 8, 32, 64);
-    ebru_conv2d_default_tiles(&p, EBRU_ISA_V3, 0, 0);
-    memcpy(words, &p, sizeof p);
-    key = (base_str){0};
-    cg_kernel_key("conv2d", words, true, &key);
-    assert_string_equal(
-        key.data, "B=1 H=1 W=8 UH=1 UW=8 C0=32 N=64 KH=1 KW=1 SH=1 SW=1 OH=1 OW=8 overwrite=1");
-    base_str_free(&key);
-#define KERNEL(name, operands, summary)                                                            \
-    assert_true(sizeof(struct ebru_##name##_params) <= CG_MOST_FIELDS * sizeof(int32_t));
-#include "runtime/abi/kernels.def"
-}
-
-/* ---- through a target ---- */
+/* ---- parameters ---- */
 
 #define NET                                                                                        \
-    "ebru ir 1 graph\nweight @w : f32[64,64,3,3] = random 1 0.1 0.0\n"                             \
+    "ebru ir 2 graph\nweight @w : f32[64,64,3,3] = random 1 0.1 0.0\n"                             \
     "func @n(%x x: f32[1,64,16,16] step) {\n"                                                      \
     "%0 = conv2d %x, @w {pad=[1,1,1,1]} : f32[1,64,16,16]\nreturn y = %0\n}\n"
 #define KEY          "B=1 H=16 W=16 UH=16 UW=16 C0=64 N=64"
 #define DIRECT_KEY   KEY " KH=3 KW=3 SH=1 SW=1 PT=1 PL=1 OH=16 OW=16"
 #define WINOGRAD_KEY KEY " PT=1 PL=1 OH=16 OW=16 M="
+
+/* A key is made of the list of parameters: tiles, zeros and scales left out. The list, its
+ * struct and single fields agree. */
+static void keys(void **state) {
+    (void)state;
+    capture c;
+    capture_begin(&c, (base_diag_options){0});
+    ir_module *m = ir_parse(c.diag, "net", NET, strlen(NET));
+    ir_binding out = {0};
+    cg_bind b = {.f = m->funcs.items[0], .out = &out};
+    struct ebru_attention_params a = {
+        .B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48, .scale = 0.2f};
+    a.QB = 48;
+    a.KB = 80;
+    base_str key = {0};
+    assert_true(cg_done_attention(&b, &a));
+    cg_kernel_key(&out, false, &key);
+    assert_string_equal(key.data, "B=2 T=90 Bk=1 S=70 heads=2 d=24 C=48");
+    base_str_free(&key);
+
+    const cg_kernel *k = cg_kernel_find("attention");
+    cg_params p;
+    k->read(out.params, &p);
+    assert_memory_equal(&p, &a, sizeof a);
+    assert_int_equal(k->tasks(&p), out.tasks);
+    assert_int_equal(cg_params_get(k, &p, "KB"), 80);
+    assert_int_equal(cg_params_get(k, &p, "scale"), 0); /* no integer */
+    cg_params_set(k, &p, "KB", 96);
+    cg_params_set(k, &p, "no such", 1);
+    a.KB = 96;
+    assert_memory_equal(&p, &a, sizeof a);
+    /* a list that was read from text: a whole number in a field of floats */
+    out.params[cg_kernel_field(k, "scale")] = (ir_param){.name = "scale", .i = 1};
+    k->read(out.params, &p);
+    assert_true(p.attention.scale == 1.0f);
+
+    struct ebru_conv2d_params linear;
+    ebru_conv2d_set_linear(&linear, 1, 8, 32, 64);
+    cg_default_tiles_conv2d(&linear, EBRU_ISA_V3, 0, 0);
+    assert_true(cg_done_conv2d(&b, &linear));
+    key = (base_str){0};
+    cg_kernel_key(&out, true, &key);
+    assert_string_equal(
+        key.data, "B=1 H=1 W=8 UH=1 UW=8 C0=32 N=64 KH=1 KW=1 SH=1 SW=1 OH=1 OW=8 overwrite=1");
+    base_str_free(&key);
+    ir_module_free(m);
+    capture_end(&c);
+}
+
+/* ---- through a target ---- */
 
 static void add(cg_tuning *t, const char *kernel, const char *key, double ns, const char *field,
                 int32_t value) {
@@ -126,10 +151,9 @@ static void add(cg_tuning *t, const char *kernel, const char *key, double ns, co
     cg_tuning_add(t, &r);
 }
 
-/* The net lowered for x86-64-v3 with the table, as text. */
-static char *lowered(cg_tuning *t, bool forms, capture *c) {
-    const cg_tuning_use use = {.table = t, .forms = forms, .machine = HERE, .prefer = -1};
-    ir_target *target = cg_target_tuned(&cg_targets_x86_64[1].base, &use);
+/* The net lowered for x86-64-v3 by these rules, as text. */
+static char *lowered(const cg_tuning_use *use, capture *c) {
+    ir_target *target = cg_target_tuned(&cg_targets_x86_64[1].base, use);
     ir_module *m = ir_parse(c->diag, "net", NET, strlen(NET));
     assert_non_null(m);
     pass_context *p = pass_context_new(m, target);
@@ -143,25 +167,32 @@ static char *lowered(cg_tuning *t, bool forms, capture *c) {
     return text.data;
 }
 
-static void expect(cg_tuning *t, bool forms, const char *there) {
+static void expect_use(const cg_tuning_use *use, const char *there) {
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    char *text = lowered(t, forms, &c);
+    char *text = lowered(use, &c);
     if (!strstr(text, there)) fail_msg("no '%s' in\n%s", there, text);
     base_free(text);
     capture_end(&c);
 }
 
+/* Returns how many kernels took tiles of a record. */
+static uint32_t expect(const cg_tuning *t, bool forms, const char *there) {
+    cg_tuning_log log = {0};
+    expect_use(&(cg_tuning_use){.table = t, .log = &log, .forms = forms, .machine = HERE}, there);
+    assert_int_equal(log.refused.count, 0);
+    return log.used;
+}
+
 static void tiles_are_taken(void **state) {
     (void)state;
-    cg_tuning *t = cg_tuning_new(NULL);
-    expect(t, true, "TB=1, TH=16, TW=16, PG=1, KC=4");
-    assert_int_equal(cg_tuning_used(t), 0);
+    cg_tuning *t = cg_tuning_new();
+    assert_int_equal(expect(t, true, "TB=1, TH=16, TW=16, PG=1, KC=4"), 0);
     add(t, "conv2d", DIRECT_KEY, 100, "KC", 3);
-    expect(t, true, "KC=3");
-    assert_int_equal(cg_tuning_used(t), 1);
+    assert_int_equal(expect(t, true, "KC=3"), 1);
     add(t, "conv2d", DIRECT_KEY, 100, "TH", 5); /* tasks and scratch follow */
     expect(t, true, "TH=5, TW=16, PG=1, KC=4, order=0, phases=0, pack=0} tasks=16");
+    expect_use(&(cg_tuning_use){.table = t, .machine = HERE}, "TH=5"); /* without a log */
     cg_tuning_free(t);
 }
 
@@ -173,7 +204,8 @@ static void illegal_is_ignored(void **state) {
         int32_t value;
         const char *why;
     } rows[] = {{"TH", 17, "TH=17 is not from 1 to 16"},
-                {"MR", 0, "MR=0 is not from 1 to 64"},
+                {"MR", 0, "MR=0 is not from 1 to 6"},
+                {"MR", 7, "MR=7 is not from 1 to 6"},
                 {"KC", 5, "KC=5 is not from 1 to 4"},
                 {"pack", 1, "pack=1, but nothing is read in place"},
                 {"order", 2, "order=2 is not from 0 to 1"},
@@ -181,26 +213,29 @@ static void illegal_is_ignored(void **state) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         capture c;
         capture_begin(&c, (base_diag_options){0});
-        cg_tuning *t = cg_tuning_new(c.diag);
+        cg_tuning *t = cg_tuning_new();
         add(t, "conv2d", DIRECT_KEY, 100, rows[i].field, rows[i].value);
-        base_free(lowered(t, true, &c));
-        char *text = lowered(t, true, &c);
+        cg_tuning_log log = {.diag = c.diag};
+        const cg_tuning_use use = {.table = t, .log = &log, .forms = true, .machine = HERE};
+        base_free(lowered(&use, &c));
+        char *text = lowered(&use, &c);
         assert_non_null(strstr(text, "TB=1, TH=16, TW=16, PG=1, KC=4"));
-        assert_int_equal(cg_tuning_used(t), 0);
+        assert_int_equal(log.used, 0);
         assert_int_equal(base_diag_warnings(c.diag), 1);
         if (!strstr(captured(&c), rows[i].why))
             fail_msg("expected '%s' in: %s", rows[i].why, captured(&c));
         base_free(text);
+        cg_tuning_log_free(&log);
         cg_tuning_free(t);
         capture_end(&c);
     }
 }
 
-/* Ways are chosen by time when all three were measured and the program has one level; else by the
+/* Forms are chosen by time when all three were measured and the program has one level; else by the
  * estimate. */
-static void ways_by_time(void **state) {
+static void forms_by_time(void **state) {
     (void)state;
-    cg_tuning *t = cg_tuning_new(NULL);
+    cg_tuning *t = cg_tuning_new();
     add(t, "conv2d", DIRECT_KEY, 1000, NULL, 0);
     add(t, "conv2d_winograd", WINOGRAD_KEY "2", 600, NULL, 0);
     expect(t, true, "= conv2d %"); /* not all are measured */
@@ -215,6 +250,25 @@ static void ways_by_time(void **state) {
     cg_tuning_free(t);
 }
 
+/* A tuner asks for a form whatever is faster, with records or without. */
+static void forced_forms(void **state) {
+    (void)state;
+    cg_tuning *t = cg_tuning_new();
+    add(t, "conv2d", DIRECT_KEY, 1, NULL, 0);
+    add(t, "conv2d_winograd", WINOGRAD_KEY "2", 1000, NULL, 0);
+    add(t, "conv2d_winograd", WINOGRAD_KEY "4", 1000, NULL, 0);
+    for (int with = 0; with < 2; with++) {
+        cg_tuning_use use = {.table = with ? t : NULL, .forms = true, .machine = HERE};
+        use.force = IR_FORM_WINOGRAD_2;
+        expect_use(&use, "{tile=2");
+        use.force = IR_FORM_WINOGRAD_4;
+        expect_use(&use, "conv2d_winograd %");
+        use.force = IR_FORM_DIRECT;
+        expect_use(&use, "= conv2d %");
+    }
+    cg_tuning_free(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lookup_order),
@@ -222,7 +276,8 @@ int main(void) {
         cmocka_unit_test(keys),
         cmocka_unit_test(tiles_are_taken),
         cmocka_unit_test(illegal_is_ignored),
-        cmocka_unit_test(ways_by_time),
+        cmocka_unit_test(forms_by_time),
+        cmocka_unit_test(forced_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

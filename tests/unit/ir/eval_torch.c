@@ -164,12 +164,8 @@ static void attention_of(bool tiled, bool causal, int64_t queries, int64_t keys,
            v = case_pattern(&c, T(key_batches, keys, 6), 3), y;
     if (tiled) {
         struct ir_attrs_heads heads = {.heads = 2};
-        struct ir_attrs_attention_tiled at = {.heads = 2,
-                                              .scale = scale,
-                                              .causal = causal,
-                                              .kv_len = keys,
-                                              .q_block = 2,
-                                              .kv_block = 16};
+        struct ir_attrs_attention_tiled at = {
+            .heads = 2, .scale = scale, .causal = causal, .kv_len = keys};
         k = ir_op1(c.f, IR_OP_pack_k, k, &heads, 0);
         v = ir_op1(c.f, IR_OP_pack_v, v, &heads, 0);
         y = ir_op3(c.f, IR_OP_attention_tiled, q, k, v, &at, 0);

@@ -76,7 +76,7 @@ static const ir_case good_nodes[] = {
     {"f32[2,18,24]", "pack_k %a {heads=2}", "f32[2,2,18,12]"},
     {"f32[2,18,40]", "pack_v %a {heads=2}", "f32[2,2,2,20,16]"},
     {"f32[2,9,24] f32[1,2,18,12] f32[2,2,2,12,16]",
-     "attention_tiled %a, %b, %c {heads=2, kv_len=18, q_block=8}", "f32[2,9,24]"},
+     "attention_tiled %a, %b, %c {heads=2, kv_len=18}", "f32[2,9,24]"},
     {"f32[18,33,3,1]", "pack_conv_weight %a", "f32[2,3,3,1,16,16]"},
     {"f32[18,16]", "pack_conv_weight %a", "f32[2,1,1,1,16,16]"},
     {"f32[2,18,24]", "pack_k %a {heads=2, precision=bf16}", "bf16[2,2,1,1,32,32]"},

@@ -1,5 +1,6 @@
 /* attn_pack_k_bf16, attn_pack_v_bf16 and attention_bf16 against naive loops in double over operands
  * rounded the same way. */
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_test.h"
 
 struct shape {
@@ -56,7 +57,7 @@ static void check(const struct shape *s, int32_t level, int32_t parts, float gro
                                            .causal = s->causal,
                                            .parts = parts};
     p.scale = (float)(1 / sqrt((double)s->d));
-    ebru_attention_bf16_default_tiles(&p, level, 0, 0);
+    cg_default_tiles_attention_bf16(&p, level, 0);
     if (s->QB) p.QB = s->QB, p.KB = s->KB;
     float *q = kt_random_c16(s->B, C, s->T), *k = kt_random_c16(s->Bk, C, s->S),
           *v = kt_random_c16(s->Bk, C, s->S);

@@ -1,4 +1,5 @@
 /* attn_pack_k, attn_pack_v and attention against naive loops in double. */
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_test.h"
 
 struct shape {
@@ -14,7 +15,7 @@ static void check(const struct shape *s, int32_t level, float rise) {
     struct ebru_attention_params p = {s->B, s->T,   s->Bk,     s->S, s->heads, s->d,
                                       C,    s->off, s->causal, 0,    0,        0};
     p.scale = (float)(1 / sqrt((double)s->d));
-    ebru_attention_default_tiles(&p, level, 0, 0);
+    cg_default_tiles_attention(&p, 0);
     if (s->QB) p.QB = s->QB, p.KB = s->KB;
     const double tolerance =
         rise != 0 ? 5e-4 : 4e-6; /* scores of thousands are rounded in the fourth place */

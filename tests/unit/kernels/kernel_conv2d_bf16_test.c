@@ -5,6 +5,7 @@
  * Where instructions are emulated a test's time is their number: a wholly emulated test runs a
  * shape with one number of parts, and levels other than that of matrix registers, which has a
  * thirtieth of them, run each shape with two tilings in one call instead of four in all splits. */
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_conv.h"
 #include "tests/unit/kernels/kernel_conv_shapes.h"
 
@@ -52,16 +53,16 @@ static void run_parts(const struct conv_shape *s, int32_t parts, const char *wha
     const struct ebru_conv2d_params shape = conv_shape_params(s);
     KT_EACH_BF16_LEVEL(level) {
         params p = ebru_conv2d_bf16_of(&shape, parts, 0);
-        ebru_conv2d_bf16_default_tiles(&p, level, 0, 0);
+        cg_default_tiles_conv2d_bf16(&p, level, 0, 0);
         struct conv_data d = conv_make_rounded(&shape, parts);
         const bool brief = kt_emulated && ebru_bf16_form(level) != EBRU_BF16_TILES;
         float *first = check(&p, &shape, &d, level, false, what);
         const size_t bytes = (size_t)conv_out_floats(&shape) * sizeof(float);
-        ebru_conv2d_bf16_default_tiles(&p, level, 2048, 16384); /* tiny caches: many tasks */
+        cg_default_tiles_conv2d_bf16(&p, level, 2048, 16384); /* tiny caches: many tasks */
         if (!brief) assert_memory_equal(first, check(&p, &shape, &d, level, false, what), bytes);
         params q = p; /* odd tiles */
-        q.MR = 5;
         q.NB = p.act == EBRU_ACT_GEGLU ? 2 : 3;
+        q.MR = q.form == EBRU_BF16_TILES ? 16 : ebru_min_i32(5, cg_most_rows_bf16(level, q.NB));
         q.TB = 2;
         q.TH = ebru_min_i32(3, ebru_conv2d_rows(&shape));
         q.TW = ebru_min_i32(7, ebru_conv2d_cols(&shape));
@@ -69,7 +70,7 @@ static void run_parts(const struct conv_shape *s, int32_t parts, const char *wha
         q.KC = 1;
         q.order = 1;
         assert_memory_equal(first, check(&q, &shape, &d, level, !brief, what), bytes);
-        q.MR = 32;
+        q.MR = cg_most_rows_bf16(level, q.NB);
         q.TW = ebru_conv2d_cols(&shape);
         if (!brief) assert_memory_equal(first, check(&q, &shape, &d, level, false, what), bytes);
         kt_release();
@@ -179,7 +180,7 @@ static void rounding(void **state) {
     ebru_conv2d_set_linear(&shape, 1, 4, 1, 1);
     KT_EACH_BF16_LEVEL(level) {
         params p = ebru_conv2d_bf16_of(&shape, 1, 0);
-        ebru_conv2d_bf16_default_tiles(&p, level, 0, 0);
+        cg_default_tiles_conv2d_bf16(&p, level, 0, 0);
         float *x = kt_floats(4 * 16), *w = kt_floats(256), *out = kt_floats(4 * 16);
         memset(x, 0, 4 * 16 * sizeof(float));
         memset(w, 0, 256 * sizeof(float));

@@ -1,5 +1,6 @@
 /* conv2d against naive loops in double: shapes with tails, concatenation across blocks, prologues,
  * epilogues, strides, asymmetric padding, resizing, tile sizes, every level, every split. */
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_conv.h"
 #include "tests/unit/kernels/kernel_conv_shapes.h"
 
@@ -24,16 +25,16 @@ static float *check(const struct ebru_conv2d_params *p, const struct conv_data *
 static void run(const struct conv_shape *s, const char *what) {
     struct ebru_conv2d_params p = conv_shape_params(s);
     KT_EACH_LEVEL(level) {
-        ebru_conv2d_default_tiles(&p, level, 0, 0);
+        cg_default_tiles_conv2d(&p, level, 0, 0);
         struct conv_data d = conv_make(&p);
         float *first = check(&p, &d, level, what);
         const size_t bytes =
             (size_t)kt_c16_floats(p.B, conv_out_channels(&p), p.OH * p.OW) * sizeof(float);
-        ebru_conv2d_default_tiles(&p, level, 2048, 16384); /* tiny caches: many tasks */
+        cg_default_tiles_conv2d(&p, level, 2048, 16384); /* tiny caches: many tasks */
         assert_memory_equal(first, check(&p, &d, level, what), bytes);
         struct ebru_conv2d_params q = p; /* odd tiles */
-        q.MR = 5;
         q.NB = p.act == EBRU_ACT_GEGLU ? 2 : 3;
+        q.MR = ebru_min_i32(5, cg_most_rows(level, q.NB));
         q.TB = 2;
         q.TH = ebru_min_i32(3, ebru_conv2d_rows(&p));
         q.TW = ebru_min_i32(7, ebru_conv2d_cols(&p));
@@ -107,7 +108,7 @@ static void residual_in_place(void **state) {
                                  .residual = 1};
     struct ebru_conv2d_params p = conv_shape_params(&s);
     KT_EACH_LEVEL(level) {
-        ebru_conv2d_default_tiles(&p, level, 0, 0);
+        cg_default_tiles_conv2d(&p, level, 0, 0);
         struct conv_data d = conv_make(&p);
         const int64_t floats = kt_c16_floats(p.B, p.N, p.OH * p.OW);
         float *apart = kt_floats(floats);

@@ -1,6 +1,7 @@
 /* feed_forward_bf16 against naive loops in double that round the same way, and bit by bit against
  * the two linears it replaces: tails, optional operands, both numbers of parts, tile sizes, in
  * place over the residual, every level, every split. */
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_conv.h"
 
 typedef struct ebru_feed_forward_bf16_params params;
@@ -119,8 +120,8 @@ static float *by_linears(const params *p, const struct data *d, int32_t level) {
     struct ebru_conv2d_bf16_params first, second;
     ebru_feed_forward_bf16_layers(p, &first, &second);
     first.B = second.B = p->B;
-    ebru_conv2d_bf16_default_tiles(&first, level, 0, 0);
-    ebru_conv2d_bf16_default_tiles(&second, level, 0, 0);
+    cg_default_tiles_conv2d_bf16(&first, level, 0, 0);
+    cg_default_tiles_conv2d_bf16(&second, level, 0, 0);
     float *hidden = kt_floats(kt_c16_floats(p->B, p->H, p->T));
     float *out = kt_floats(kt_c16_floats(p->B, p->N, p->T));
     void *buf1[EBRU_CONV2D_BUFS] = {d->x, NULL, NULL,  d->packed1, p->has_b1 ? d->b1 : NULL,
@@ -145,17 +146,17 @@ static float *in_place(const params *p, const struct data *d, int32_t level) {
 
 static void run(params p) {
     KT_EACH_BF16_LEVEL(level) {
-        ebru_feed_forward_bf16_default_tiles(&p, level, 0, 0);
+        cg_default_tiles_feed_forward_bf16(&p, level, 0, 0);
         struct data d = make(&p);
         const size_t bytes = (size_t)kt_c16_floats(p.B, p.N, p.T) * sizeof(float);
         float *first = check(&p, &d, level);
         assert_memory_equal(first, by_linears(&p, &d, level), bytes);
         if (p.residual) assert_memory_equal(first, in_place(&p, &d, level), bytes);
         params q = p; /* odd tiles: they never change the values */
-        q.MR1 = 5;
         q.NB1 = 6;
+        q.MR1 = q.form == EBRU_BF16_TILES ? 16 : ebru_min_i32(5, cg_most_rows_bf16(level, q.NB1));
         q.KC1 = 1;
-        q.MR2 = 1;
+        q.MR2 = ebru_bf16_run_length(q.form);
         q.NB2 = 3;
         q.KC2 = 2;
         q.TW = 7;

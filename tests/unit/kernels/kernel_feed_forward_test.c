@@ -1,6 +1,7 @@
 /* feed_forward against naive loops in double, and bit by bit against the two linears it replaces:
  * tails of tokens and channels, optional operands, tile sizes, in place over the residual, every
  * level, every split. */
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_test.h"
 
 typedef struct ebru_feed_forward_params params;
@@ -89,8 +90,8 @@ static float *check(const params *p, const struct data *d, int32_t level) {
 static float *by_linears(const params *p, const struct data *d, int32_t level) {
     struct ebru_conv2d_params first, second;
     ebru_feed_forward_layers(p, &first, &second);
-    ebru_conv2d_default_tiles(&first, level, 0, 0);
-    ebru_conv2d_default_tiles(&second, level, 0, 0);
+    cg_default_tiles_conv2d(&first, level, 0, 0);
+    cg_default_tiles_conv2d(&second, level, 0, 0);
     float *hidden = kt_floats(kt_c16_floats(p->B, p->H, p->T));
     float *out = kt_floats(kt_c16_floats(p->B, p->N, p->T));
     void *buf1[EBRU_CONV2D_BUFS] = {d->x, NULL, NULL,  d->w1, p->has_b1 ? d->b1 : NULL,
@@ -114,15 +115,15 @@ static float *in_place(const params *p, const struct data *d, int32_t level) {
 
 static void run(params p) {
     KT_EACH_LEVEL(level) {
-        ebru_feed_forward_default_tiles(&p, level, 0, 0);
+        cg_default_tiles_feed_forward(&p, level, 0, 0);
         struct data d = make(&p);
         const size_t bytes = (size_t)kt_c16_floats(p.B, p.N, p.T) * sizeof(float);
         float *first = check(&p, &d, level);
         assert_memory_equal(first, by_linears(&p, &d, level), bytes);
         if (p.residual) assert_memory_equal(first, in_place(&p, &d, level), bytes);
         params q = p; /* odd tiles: they never change the values */
-        q.MR1 = 5;
         q.NB1 = 6;
+        q.MR1 = ebru_min_i32(5, cg_most_rows(level, q.NB1));
         q.KC1 = 1;
         q.MR2 = 1;
         q.NB2 = 3;

@@ -1,5 +1,6 @@
 /* conv2d_winograd against direct convolution in double: tails of tiles and channels, concatenation,
  * prologue, epilogue, resizing, padding, both tile sizes, every level, every split. */
+#include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_conv.h"
 
 typedef struct ebru_conv2d_winograd_params params;
@@ -77,15 +78,15 @@ static void run(params p) {
     if (!p.OH) p.OH = p.UH, p.OW = p.UW, p.PT = p.PL = 1;
     for (p.M = 2; p.M <= 4; p.M += 2) {
         KT_EACH_LEVEL(level) {
-            ebru_conv2d_winograd_default_tiles(&p, level, 0);
+            cg_default_tiles_conv2d_winograd(&p, level, 0);
             const struct ebru_conv2d_params c = direct(&p);
             struct conv_data d = conv_make(&c);
             float *u = transform(&p, d.w), *first = check(&p, &d, u, level);
             const size_t bytes =
                 (size_t)kt_c16_floats(p.B, p.N, (int64_t)p.OH * p.OW) * sizeof(float);
             params q = p; /* odd tiles: they never change the values */
-            q.MR = 5;
             q.NB = 3;
+            q.MR = ebru_min_i32(5, cg_most_rows(level, q.NB));
             q.TT = 7;
             q.PG = 2;
             assert_memory_equal(first, check(&q, &d, u, level), bytes);
