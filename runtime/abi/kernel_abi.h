@@ -45,9 +45,8 @@ enum {
     EBRU_ACT_SIGMOID = 6,
     EBRU_ACT_TANH = 7,
     EBRU_ACT_MISH = 8, /* x * tanh(ln(1 + exp x)) */
-    EBRU_ACT_EXP = 9,
-    EBRU_ACT_GEGLU =
-        10 /* value * gelu(gate): neighbouring 16-column blocks (value, gate) become one */
+    /* value * gelu(gate): neighbouring 16-column blocks (value, gate) become one */
+    EBRU_ACT_GEGLU = 10
 };
 
 static inline int32_t ebru_ceil_div(int32_t a, int32_t b) {

@@ -20,7 +20,7 @@
  *   pre_act         EBRU_ACT_NONE or _SILU after it on the way in (also without pro_scale)
  *   has_bias        1: bias
  *   tbias           0: none, 1: one row an image, 2: one row for all images
- *   residual        0: none, 1: added before act, 2: added after act. Not with GEGLU
+ *   residual        1: a residual, added before act. Not with GEGLU
  *   act             EBRU_ACT_*
  *   phases          1: x0 and x1 are read at twice their size by a filter of 3x3, padded by one, and that is
  *                   done by four filters of 2x2 on what is stored. KH = KW = 2, PT = PL = 1, SH = SW = 1,

@@ -214,9 +214,8 @@ INLINE void finish(const struct conv *c, void *const *buf, const float *sums, in
                 if (geglu) {
                     v = v * gelu16(load16(gate + (q - q0) * 16) + gate_add);
                 } else {
-                    if (p->residual == 1) v += load16(res + c->o_off[q]);
+                    if (p->residual) v += load16(res + c->o_off[q]);
                     v = act16(v, p->act);
-                    if (p->residual == 2) v += load16(res + c->o_off[q]);
                 }
                 if (c->cells)
                     finish_cell(c, (n0 + n) / stepn, c->o_off[q], v);

@@ -147,10 +147,8 @@ INLINE void output(const struct wino *w, void *const *buf, int32_t n0, int32_t n
                 for (int32_t x = 0; x < cols; x++) {
                     const int64_t o = ((int64_t)i * p->OW + x) * 16;
                     v16 v = load16(y + (i * m + x) * 16) + add;
-                    if (p->residual == 1) v += load16(res + o);
-                    v = act16(v, p->act);
-                    if (p->residual == 2) v += load16(res + o);
-                    store16(out + o, v);
+                    if (p->residual) v += load16(res + o);
+                    store16(out + o, act16(v, p->act));
                 }
             }
         }

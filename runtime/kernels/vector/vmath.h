@@ -289,7 +289,6 @@ INLINE v16 act16(v16 x, int32_t act) {
     case EBRU_ACT_SIGMOID: return sigmoid16(x);
     case EBRU_ACT_TANH: return tanh16(x);
     case EBRU_ACT_MISH: return mish16(x);
-    case EBRU_ACT_EXP: return exp16(x);
     default: return x;
     }
 }

@@ -97,9 +97,9 @@ static inline struct conv_data conv_make_rounded(const struct ebru_conv2d_params
                     v = conv_sum_at(p, &d, b, ebru_geglu_column(n, 0), y, x) *
                         kt_act(conv_sum_at(p, &d, b, ebru_geglu_column(n, 1), y, x), EBRU_ACT_GELU);
                 } else {
-                    const double r = (double)d.res[kt_c16(NO, OP, b, n, q)];
-                    v = conv_sum_at(p, &d, b, n, y, x) + (p->residual == 1 ? r : 0);
-                    v = kt_act(v, p->act) + (p->residual == 2 ? r : 0);
+                    v = conv_sum_at(p, &d, b, n, y, x);
+                    if (p->residual) v += (double)d.res[kt_c16(NO, OP, b, n, q)];
+                    v = kt_act(v, p->act);
                 }
                 d.want[((int64_t)b * NO + n) * OP + q] = v;
             }

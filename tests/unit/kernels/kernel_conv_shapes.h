@@ -85,7 +85,7 @@ static const struct conv_shape conv_phases[] = {
 };
 static const struct conv_shape conv_epilogues[] = {
     {.B = 3, .H = 4, .W = 4, .C0 = 16, .N = 48, .K = 3, .S = 1, PAD(1), .bias = 1, .tbias = 1, .residual = 1},
-    {.B = 3, .H = 4, .W = 4, .C0 = 16, .N = 48, .K = 3, .S = 1, PAD(1), .tbias = 2, .residual = 2,
+    {.B = 3, .H = 4, .W = 4, .C0 = 16, .N = 48, .K = 3, .S = 1, PAD(1), .tbias = 2, .residual = 1,
      .act = EBRU_ACT_RELU},
 };
 static const struct conv_shape conv_linear[] = {
@@ -103,7 +103,7 @@ static inline struct conv_shape conv_epilogue(int32_t act) {
     struct conv_shape s = {
         .B = 2, .H = 3, .W = 5, .C0 = 16, .N = 20, .K = 1, .S = 1, .bias = 1, .act = act};
     s.tbias = act % 3;
-    s.residual = (act + 1) % 3;
+    s.residual = (act + 1) % 2;
     return s;
 }
 

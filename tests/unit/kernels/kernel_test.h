@@ -210,7 +210,6 @@ static inline double kt_act(double x, int32_t act) {
     case EBRU_ACT_SIGMOID: return 1.0 / (1.0 + exp(-x));
     case EBRU_ACT_TANH: return tanh(x);
     case EBRU_ACT_MISH: return x * tanh(log1p(exp(x)));
-    case EBRU_ACT_EXP: return exp(x);
     default: return x;
     }
 }
