@@ -61,7 +61,6 @@
 typedef enum ir_dtype {
 #define DTYPE(name, bytes, summary) IR_##name,
 #include "ir/types.def"
-#undef DTYPE
     IR_DTYPE_COUNT
 } ir_dtype;
 
@@ -152,32 +151,41 @@ typedef struct ir_dims {
 #define IR_I4(a, b, c, d) ((ir_i4){{(a), (b), (c), (d)}})
 #define IR_DIMS0          ((ir_dims){0, {0}})
 
-#define IR_ATTR_C_i64       int64_t
-#define IR_ATTR_C_f64       double
-#define IR_ATTR_C_flag      bool
-#define IR_ATTR_C_i2        ir_i2
-#define IR_ATTR_C_i4        ir_i4
-#define IR_ATTR_C_dims      ir_dims
-#define IR_ATTR_C_str       const char *
-#define IR_ATTR_C_act       ir_act
-#define IR_ATTR_C_freq      ir_freq
-#define IR_ATTR_C_precision ir_precision
+/* Attribute types, from types.def: ir_attr_NAME is the C type, IR_ATTR_NAME its number. */
+#define ATTR(name, type, form)   typedef type ir_attr_##name;
+#define NAMED(name, count, what) typedef ir_##name ir_attr_##name;
+#include "ir/types.def"
 typedef enum ir_attr_kind {
-    IR_ATTR_i64,
-    IR_ATTR_f64,
-    IR_ATTR_flag,
-    IR_ATTR_i2,
-    IR_ATTR_i4,
-    IR_ATTR_dims,
-    IR_ATTR_str,
-    IR_ATTR_act,
-    IR_ATTR_freq,
-    IR_ATTR_precision
+#define ATTR(name, type, form)   IR_ATTR_##name,
+#define NAMED(name, count, what) IR_ATTR_##name,
+#include "ir/types.def"
+    IR_ATTR_KIND_COUNT
 } ir_attr_kind;
+typedef enum ir_attr_form {
+    IR_ATTR_FORM_INTEGER,
+    IR_ATTR_FORM_REAL,
+    IR_ATTR_FORM_FLAG,
+    IR_ATTR_FORM_INTEGERS,
+    IR_ATTR_FORM_LIST,
+    IR_ATTR_FORM_TEXT,
+    IR_ATTR_FORM_NAME
+} ir_attr_form;
+typedef struct ir_attr_type {
+    ir_attr_form form;
+    size_t size;              /* of the C type */
+    const char *const *names; /* NAME: of its values, in order */
+    uint32_t name_count;
+    const char *what; /* NAME: a value, for messages: "an activation" */
+} ir_attr_type;
+const ir_attr_type *ir_attr_type_of(ir_attr_kind kind);
+/* The number of a value of form NAME. */
+static inline uint32_t ir_attr_name_index(const void *value) {
+    return *(const uint32_t *)value;
+}
 
 #include "ir/attrs.def"
 
-#define IR_ATTR_FIELD(type, name, def, level) IR_ATTR_C_##type name;
+#define IR_ATTR_FIELD(type, name, def, level) ir_attr_##type name;
 #define IR_ATTR_STRUCT(set)                                                                        \
     struct ir_attrs_##set {                                                                        \
         ATTRS_##set(IR_ATTR_FIELD) uint8_t none_;                                                  \
@@ -557,8 +565,10 @@ void ir_print_node(const ir_func *f, ir_ref r, base_str *out);
 void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, bool origin, base_str *out);
 /* A row of the weight table as in the text form. */
 void ir_print_weight(const ir_weight *w, base_str *out);
-/* Attribute `index` of the op's, as in the text form; all that differ from their defaults, as "
- * {a=1, b=2}" or nothing. */
+/* A value of an attribute type, as in the text form. */
+void ir_print_value(ir_attr_kind kind, const void *value, base_str *out);
+/* Attribute `index` of the op's; all that differ from their defaults, as " {a=1, b=2}" or nothing.
+ */
 void ir_print_attr(const ir_node *n, uint32_t index, base_str *out);
 void ir_print_attrs(const ir_node *n, base_str *out);
 /* For a debugger: a function, or one node of it, to standard error. scripts/gdb/ebru.py calls them. */

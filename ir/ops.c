@@ -11,12 +11,10 @@
 const char *const ir_dtype_name[IR_DTYPE_COUNT] = {
 #define DTYPE(name, bytes, summary) #name,
 #include "ir/types.def"
-#undef DTYPE
 };
 const uint32_t ir_dtype_bytes[IR_DTYPE_COUNT] = {
 #define DTYPE(name, bytes, summary) bytes,
 #include "ir/types.def"
-#undef DTYPE
 };
 const char *const ir_layout_name[IR_LAYOUT_COUNT] = {[IR_PLAIN] = "plain", [IR_C16] = "c16"};
 const char *const ir_level_name[IR_LEVEL_COUNT] = {
@@ -38,7 +36,21 @@ const char *const ir_act_name[IR_ACT_COUNT] = {[IR_ACT_NONE] = "none",
 const char *const ir_precision_name[IR_PRECISION_COUNT] = {
     [IR_PRECISION_F32] = "f32", [IR_PRECISION_BF16] = "bf16", [IR_PRECISION_BF16X3] = "bf16x3"};
 
-/* ---- attribute sets ---- */
+/* ---- attributes ---- */
+
+static const ir_attr_type attr_types[IR_ATTR_KIND_COUNT] = {
+#define ATTR(name, type, form) {IR_ATTR_FORM_##form, sizeof(type), NULL, 0, NULL},
+#define NAMED(name, count, what)                                                                   \
+    {IR_ATTR_FORM_NAME, sizeof(ir_##name), ir_##name##_name, count, what},
+#include "ir/types.def"
+};
+#define NAMED(name, count, what)                                                                   \
+    _Static_assert(sizeof(ir_##name) == sizeof(uint32_t), "ir_attr_name_index reads it");
+#include "ir/types.def"
+
+const ir_attr_type *ir_attr_type_of(ir_attr_kind kind) {
+    return &attr_types[kind];
+}
 
 /* One function a set, because the local name `here` gives INFO the struct of the set. Each table
  * ends in an empty entry, so that sets without attributes are legal arrays. */
@@ -183,23 +195,14 @@ bool ir_op_packs(ir_op op, uint32_t k) {
 /* ---- reflection ---- */
 
 static bool value_equal(ir_attr_kind kind, const void *a, const void *b) {
-    switch (kind) {
-    case IR_ATTR_i64: return memcmp(a, b, sizeof(int64_t)) == 0;
-    case IR_ATTR_f64:
-        return memcmp(a, b, sizeof(double)) == 0; /* by bits: -0 is not 0, a NaN is itself */
-    case IR_ATTR_flag: return *(const bool *)a == *(const bool *)b;
-    case IR_ATTR_i2: return memcmp(a, b, sizeof(ir_i2)) == 0;
-    case IR_ATTR_i4: return memcmp(a, b, sizeof(ir_i4)) == 0;
-    case IR_ATTR_dims: {
+    const ir_attr_type *t = &attr_types[kind];
+    if (t->form == IR_ATTR_FORM_TEXT)
+        return strcmp(*(const char *const *)a, *(const char *const *)b) == 0;
+    if (t->form == IR_ATTR_FORM_LIST) {
         const ir_dims *x = a, *y = b;
         return x->n == y->n && memcmp(x->v, y->v, x->n * sizeof x->v[0]) == 0;
     }
-    case IR_ATTR_str: return strcmp(*(const char *const *)a, *(const char *const *)b) == 0;
-    case IR_ATTR_act: return *(const ir_act *)a == *(const ir_act *)b;
-    case IR_ATTR_freq: return *(const ir_freq *)a == *(const ir_freq *)b;
-    case IR_ATTR_precision: return *(const ir_precision *)a == *(const ir_precision *)b;
-    }
-    return false;
+    return memcmp(a, b, t->size) == 0; /* numbers by bits: -0 is not 0, a NaN is itself */
 }
 
 bool ir_attr_equal(const ir_attr_info *attr, const void *a, const void *b) {
@@ -229,25 +232,16 @@ bool ir_attrs_equal(ir_op op, const void *a, const void *b) {
 }
 
 static uint32_t hash_value(uint32_t h, ir_attr_kind kind, const void *p) {
-    switch (kind) {
-    case IR_ATTR_i64: return base_hash_bytes(h, p, sizeof(int64_t));
-    case IR_ATTR_f64: return base_hash_bytes(h, p, sizeof(double));
-    case IR_ATTR_flag: return base_hash_bytes(h, p, sizeof(bool));
-    case IR_ATTR_i2: return base_hash_bytes(h, p, sizeof(ir_i2));
-    case IR_ATTR_i4: return base_hash_bytes(h, p, sizeof(ir_i4));
-    case IR_ATTR_dims: {
+    const ir_attr_type *t = &attr_types[kind];
+    if (t->form == IR_ATTR_FORM_TEXT) {
+        const char *text = *(const char *const *)p;
+        return base_hash_bytes(h, text, strlen(text));
+    }
+    if (t->form == IR_ATTR_FORM_LIST) {
         const ir_dims *d = p;
         return base_hash_bytes(h, d->v, d->n * sizeof d->v[0]);
     }
-    case IR_ATTR_str: {
-        const char *s = *(const char *const *)p;
-        return base_hash_bytes(h, s, strlen(s));
-    }
-    case IR_ATTR_act: return base_hash_bytes(h, p, sizeof(ir_act));
-    case IR_ATTR_freq: return base_hash_bytes(h, p, sizeof(ir_freq));
-    case IR_ATTR_precision: return base_hash_bytes(h, p, sizeof(ir_precision));
-    }
-    return h;
+    return base_hash_bytes(h, p, t->size);
 }
 
 uint32_t ir_attrs_hash(ir_op op, const void *attrs, uint32_t h) {

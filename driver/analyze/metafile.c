@@ -53,7 +53,7 @@ void drv_add_attrs(cJSON *to, const char *key, ir_op op, const ir_node *node) {
             drv_json_real(o, a->name, *(const double *)value);
         else if (a->kind == IR_ATTR_str)
             drv_json_text(o, a->name, *(const char *const *)value);
-        else if (a->kind == IR_ATTR_act || a->kind == IR_ATTR_freq || a->kind == IR_ATTR_precision)
+        else if (ir_attr_type_of(a->kind)->form == IR_ATTR_FORM_NAME)
             drv_json_text(o, a->name, s.data);
         else
             drv_json_put(o, a->name, cJSON_CreateRaw(s.data));

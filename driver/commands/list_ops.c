@@ -1,32 +1,6 @@
 /* ebru opt --list-ops: the op table as docs/ops.md shows it. */
-#include "base/number.h"
 #include "driver/commands/lists.h"
 #include "ir/ir.h"
-
-static void print_default(const ir_op_info *op, const ir_attr_info *a, base_str *out) {
-    const void *p = (const char *)op->attr_default + a->offset;
-    switch (a->kind) {
-    case IR_ATTR_i64: base_str_addf(out, "%lld", (long long)*(const int64_t *)p); break;
-    case IR_ATTR_f64: base_print_f64(*(const double *)p, out); break;
-    case IR_ATTR_flag: base_str_add(out, *(const bool *)p ? "true" : "false"); break;
-    case IR_ATTR_i2: {
-        const int64_t *v = ((const ir_i2 *)p)->v;
-        base_str_addf(out, "[%lld,%lld]", (long long)v[0], (long long)v[1]);
-        break;
-    }
-    case IR_ATTR_i4: {
-        const int64_t *v = ((const ir_i4 *)p)->v;
-        base_str_addf(out, "[%lld,%lld,%lld,%lld]", (long long)v[0], (long long)v[1],
-                      (long long)v[2], (long long)v[3]);
-        break;
-    }
-    case IR_ATTR_dims: base_str_add(out, "[]"); break;
-    case IR_ATTR_str: base_str_addf(out, "\"%s\"", *(const char *const *)p); break;
-    case IR_ATTR_act: base_str_add(out, ir_act_name[*(const ir_act *)p]); break;
-    case IR_ATTR_freq: base_str_add(out, ir_freq_name[*(const ir_freq *)p]); break;
-    case IR_ATTR_precision: base_str_add(out, ir_precision_name[*(const ir_precision *)p]); break;
-    }
-}
 
 static void print_op(const ir_op_info *op, base_str *out) {
     static const char *const result[] = {
@@ -43,7 +17,8 @@ static void print_op(const ir_op_info *op, base_str *out) {
     base_str_add(out, " |");
     for (uint32_t i = 0; i < op->attr_count; i++) {
         base_str_addf(out, "%s %s=", i ? "," : "", op->attrs[i].name);
-        print_default(op, &op->attrs[i], out);
+        ir_print_value(op->attrs[i].kind, (const char *)op->attr_default + op->attrs[i].offset,
+                       out);
         bool earlier = op->levels & ((1u << op->attrs[i].level) - 1); /* the op itself is */
         if (earlier) base_str_add(out, "+");
     }

@@ -112,12 +112,10 @@ static bool check_attr_values(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
         const ir_attr_info *a = &info->attrs[i];
         const void *p = (const char *)n->attrs + a->offset;
         bool ok = true;
-        if (a->kind == IR_ATTR_str) ok = *(const char *const *)p != NULL;
-        if (a->kind == IR_ATTR_act) ok = (unsigned)*(const ir_act *)p < IR_ACT_COUNT;
-        if (a->kind == IR_ATTR_freq) ok = (unsigned)*(const ir_freq *)p < IR_FREQ_COUNT;
-        if (a->kind == IR_ATTR_precision)
-            ok = (unsigned)*(const ir_precision *)p < IR_PRECISION_COUNT;
-        if (a->kind == IR_ATTR_dims) ok = ((const ir_dims *)p)->n <= IR_MAX_RANK;
+        const ir_attr_type *t = ir_attr_type_of(a->kind);
+        if (t->form == IR_ATTR_FORM_TEXT) ok = *(const char *const *)p != NULL;
+        if (t->form == IR_ATTR_FORM_NAME) ok = ir_attr_name_index(p) < t->name_count;
+        if (t->form == IR_ATTR_FORM_LIST) ok = ((const ir_dims *)p)->n <= IR_MAX_RANK;
         if (!ok) fine = verify_fault(sink, f, r, "attribute '%s' has no legal value", a->name);
     }
     return fine;

@@ -403,41 +403,28 @@ static bool read_value(parser *p, ir_ref *out, bool *poisoned) {
 /* ---- parts of a node ---- */
 
 static bool read_attr_value(parser *p, const ir_attr_info *a, void *attrs) {
+    const ir_attr_type *t = ir_attr_type_of(a->kind);
     void *field = (char *)attrs + a->offset;
     ir_token at = p->tok;
     ir_dims list;
-    uint32_t value;
-    switch (a->kind) {
-    case IR_ATTR_i64: return read_i64(p, field);
-    case IR_ATTR_f64: return read_f64(p, field);
-    case IR_ATTR_flag:
+    uint32_t count = (uint32_t)(t->size / sizeof(int64_t)), value;
+    switch (t->form) {
+    case IR_ATTR_FORM_INTEGER: return read_i64(p, field);
+    case IR_ATTR_FORM_REAL: return read_f64(p, field);
+    case IR_ATTR_FORM_FLAG:
         *(bool *)field = is_word(p, "true");
         return accept_word(p, "true") || accept_word(p, "false") ||
                expected(p, "'true' or 'false'");
-    case IR_ATTR_i2:
+    case IR_ATTR_FORM_INTEGERS:
         if (!read_ints(p, list.v, &list.n)) return false;
-        if (list.n != 2) return fail_at(p, &at, "expected 2 numbers, found %u", list.n);
-        memcpy(field, list.v, sizeof(ir_i2));
+        if (list.n != count) return fail_at(p, &at, "expected %u numbers, found %u", count, list.n);
+        memcpy(field, list.v, t->size);
         return true;
-    case IR_ATTR_i4:
-        if (!read_ints(p, list.v, &list.n)) return false;
-        if (list.n != 4) return fail_at(p, &at, "expected 4 numbers, found %u", list.n);
-        memcpy(field, list.v, sizeof(ir_i4));
-        return true;
-    case IR_ATTR_dims: return read_ints(p, ((ir_dims *)field)->v, &((ir_dims *)field)->n);
-    case IR_ATTR_str: return read_string(p, "a string in quotes", field);
-    case IR_ATTR_act:
-        if (!read_enum(p, "an activation", ir_act_name, IR_ACT_COUNT, &value)) return false;
-        *(ir_act *)field = (ir_act)value;
-        return true;
-    case IR_ATTR_freq:
-        if (!read_enum(p, "a frequency", ir_freq_name, IR_FREQ_COUNT, &value)) return false;
-        *(ir_freq *)field = (ir_freq)value;
-        return true;
-    case IR_ATTR_precision:
-        if (!read_enum(p, "a precision", ir_precision_name, IR_PRECISION_COUNT, &value))
-            return false;
-        *(ir_precision *)field = (ir_precision)value;
+    case IR_ATTR_FORM_LIST: return read_ints(p, ((ir_dims *)field)->v, &((ir_dims *)field)->n);
+    case IR_ATTR_FORM_TEXT: return read_string(p, "a string in quotes", field);
+    case IR_ATTR_FORM_NAME:
+        if (!read_enum(p, t->what, t->names, t->name_count, &value)) return false;
+        memcpy(field, &value, t->size);
         return true;
     }
     return false;

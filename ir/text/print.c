@@ -115,24 +115,28 @@ static void print_ints(const int64_t *v, uint32_t n, base_str *out) {
     base_str_add(out, "]");
 }
 
-static void print_value(ir_attr_kind kind, const void *p, base_str *out) {
-    switch (kind) {
-    case IR_ATTR_i64: base_str_addf(out, "%lld", (long long)*(const int64_t *)p); break;
-    case IR_ATTR_f64: base_print_f64(*(const double *)p, out); break;
-    case IR_ATTR_flag: base_str_add(out, *(const bool *)p ? "true" : "false"); break;
-    case IR_ATTR_i2: print_ints(((const ir_i2 *)p)->v, 2, out); break;
-    case IR_ATTR_i4: print_ints(((const ir_i4 *)p)->v, 4, out); break;
-    case IR_ATTR_dims: print_ints(((const ir_dims *)p)->v, ((const ir_dims *)p)->n, out); break;
-    case IR_ATTR_str: print_string(*(const char *const *)p, out); break;
-    case IR_ATTR_act: base_str_add(out, ir_act_name[*(const ir_act *)p]); break;
-    case IR_ATTR_freq: base_str_add(out, ir_freq_name[*(const ir_freq *)p]); break;
-    case IR_ATTR_precision: base_str_add(out, ir_precision_name[*(const ir_precision *)p]); break;
+void ir_print_value(ir_attr_kind kind, const void *value, base_str *out) {
+    const ir_attr_type *t = ir_attr_type_of(kind);
+    switch (t->form) {
+    case IR_ATTR_FORM_INTEGER:
+        base_str_addf(out, "%lld", (long long)*(const int64_t *)value);
+        break;
+    case IR_ATTR_FORM_REAL: base_print_f64(*(const double *)value, out); break;
+    case IR_ATTR_FORM_FLAG: base_str_add(out, *(const bool *)value ? "true" : "false"); break;
+    case IR_ATTR_FORM_INTEGERS:
+        print_ints(value, (uint32_t)(t->size / sizeof(int64_t)), out);
+        break;
+    case IR_ATTR_FORM_LIST:
+        print_ints(((const ir_dims *)value)->v, ((const ir_dims *)value)->n, out);
+        break;
+    case IR_ATTR_FORM_TEXT: print_string(*(const char *const *)value, out); break;
+    case IR_ATTR_FORM_NAME: base_str_add(out, t->names[ir_attr_name_index(value)]); break;
     }
 }
 
 void ir_print_attr(const ir_node *n, uint32_t index, base_str *out) {
     const ir_attr_info *a = &ir_op_get(n->op)->attrs[index];
-    print_value(a->kind, (const char *)n->attrs + a->offset, out);
+    ir_print_value(a->kind, (const char *)n->attrs + a->offset, out);
 }
 
 void ir_print_attrs(const ir_node *n, base_str *out) {

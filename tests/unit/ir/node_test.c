@@ -71,6 +71,32 @@ static void op_columns(void **state) {
     }
 }
 
+/* Values of an attribute type are told apart by what they say. */
+static void attribute_types(void **state) {
+    (void)state;
+    const ir_attr_type *freq = ir_attr_type_of(IR_ATTR_freq);
+    assert_int_equal(freq->form, IR_ATTR_FORM_NAME);
+    assert_int_equal(freq->name_count, IR_FREQ_COUNT);
+    assert_int_equal(ir_attr_type_of(IR_ATTR_i4)->size, 4 * sizeof(int64_t));
+    for (int k = 0; k < IR_ATTR_KIND_COUNT; k++) {
+        const ir_attr_type *t = ir_attr_type_of((ir_attr_kind)k);
+        assert_int_equal(t->form == IR_ATTR_FORM_NAME, t->name_count > 0);
+        for (uint32_t i = 0; i < t->name_count; i++) {
+            base_str s = {0};
+            ir_print_value((ir_attr_kind)k, &i, &s);
+            assert_string_equal(s.data, t->names[i]);
+            base_str_free(&s);
+        }
+    }
+    struct ir_attrs_ew a = {.expr = "neg(a)"}, b = {.expr = (char[]){"neg(a)"}}, c = {.expr = "a"};
+    assert_true(ir_attrs_equal(IR_OP_ew, &a, &b));
+    assert_false(ir_attrs_equal(IR_OP_ew, &a, &c));
+    struct ir_attrs_shape x = {.shape = {1, {2, 3}}}, y = {.shape = {1, {2, 4}}};
+    assert_true(ir_attrs_equal(IR_OP_reshape, &x, &y)); /* only what counts */
+    y.shape.v[0] = 1;
+    assert_false(ir_attrs_equal(IR_OP_reshape, &x, &y));
+}
+
 static void type_sizes(void **state) {
     (void)state;
     ir_type t = ir_type_make(IR_f32, 4, (int64_t[]){2, 20, 3, 5});
@@ -373,6 +399,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(op_table),
         cmocka_unit_test(op_columns),
+        cmocka_unit_test(attribute_types),
         cmocka_unit_test(type_sizes),
         cmocka_unit_test(interning),
         cmocka_unit_test(tables),

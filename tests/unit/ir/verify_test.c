@@ -287,17 +287,15 @@ static void expect_verify(ir_module *m, const char *fault) {
 /* Gives an attribute a legal value that is not its default. */
 static void change(const ir_attr_info *a, void *attrs) {
     void *p = (char *)attrs + a->offset;
-    switch (a->kind) {
-    case IR_ATTR_i64: *(int64_t *)p += 1; break;
-    case IR_ATTR_f64: *(double *)p += 1; break;
-    case IR_ATTR_flag: *(bool *)p = !*(bool *)p; break;
-    case IR_ATTR_i2: ((ir_i2 *)p)->v[0]++; break;
-    case IR_ATTR_i4: ((ir_i4 *)p)->v[0]++; break;
-    case IR_ATTR_dims: *(ir_dims *)p = (ir_dims){1, {1}}; break;
-    case IR_ATTR_str: *(const char **)p = "a"; break;
-    case IR_ATTR_act: *(ir_act *)p = IR_ACT_SILU; break;
-    case IR_ATTR_freq: *(ir_freq *)p = IR_PROGRAM; break;
-    case IR_ATTR_precision: *(ir_precision *)p = IR_PRECISION_BF16; break;
+    const ir_attr_type *t = ir_attr_type_of(a->kind);
+    switch (t->form) {
+    case IR_ATTR_FORM_REAL: *(double *)p += 1; break;
+    case IR_ATTR_FORM_FLAG: *(bool *)p = !*(bool *)p; break;
+    case IR_ATTR_FORM_INTEGER:
+    case IR_ATTR_FORM_INTEGERS: ++*(int64_t *)p; break; /* the first */
+    case IR_ATTR_FORM_LIST: *(ir_dims *)p = (ir_dims){1, {1}}; break;
+    case IR_ATTR_FORM_TEXT: *(const char **)p = "a"; break;
+    case IR_ATTR_FORM_NAME: *(uint32_t *)p = (*(uint32_t *)p + 1) % t->name_count; break;
     }
 }
 
