@@ -5,25 +5,6 @@
 
 #include <string.h>
 
-enum { WIDTH = 100 };
-
-/* A list entry of `text`, wrapped; what hangs below is indented by two. */
-static void print_entry(const char *text, base_str *out) {
-    size_t column = 1;
-    base_str_add(out, "-");
-    for (const char *word = text; *word;) {
-        size_t n = strcspn(word, " ");
-        if (column + 1 + n > WIDTH) {
-            base_str_add(out, "\n ");
-            column = 1;
-        }
-        base_str_addf(out, " %.*s", (int)n, word);
-        column += 1 + n;
-        word += n + (word[n] == ' ');
-    }
-    base_str_add(out, "\n");
-}
-
 static const char *type_name(ebru_meta_type type) {
     switch (type) {
     case EBRU_META_TYPE_INT: return "integer";
@@ -56,7 +37,7 @@ static void print_row(const row *r, base_str *out) {
         base_str_add(&s, ". ");
     }
     base_str_add(&s, r->doc);
-    print_entry(s.data, out);
+    drv_list_entry(s.data, out);
     base_str_free(&s);
 }
 

@@ -13,4 +13,8 @@ void drv_list_properties(base_str *out);
  * `out`; false with a diagnostic. */
 bool drv_list_cpu_levels(base_diag *d, const char *target, base_str *out);
 
+/* `text` as an entry of a list in Markdown, wrapped at 100 columns; what hangs below is indented by
+ * two. */
+void drv_list_entry(const char *text, base_str *out);
+
 #endif
