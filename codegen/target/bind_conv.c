@@ -79,7 +79,8 @@ static bool check_pre_act(cg_bind *b, ir_act act) {
 /* A convolution of this node's operands and result: all but kernel, stride, phases and tiles. Of
  * `a`: padding, resizing, activations. */
 static struct ebru_conv2d_params convolution(const cg_bind *b, const struct ir_attrs_conv2d *a) {
-    const ir_type *x = cg_in(b, IR_IN(conv2d, x)), *x1 = cg_in(b, IR_IN(conv2d, x1)), *t = cg_in(b, IR_IN(conv2d, tbias)), *y = &b->node->type;
+    const ir_type *x = cg_in(b, IR_IN(conv2d, x)), *x1 = cg_in(b, IR_IN(conv2d, x1)),
+                  *t = cg_in(b, IR_IN(conv2d, tbias)), *y = &b->node->type;
     const int32_t h = (int32_t)x->dim[2], w = (int32_t)x->dim[3];
     return (struct ebru_conv2d_params){
         .B = (int32_t)x->dim[0],
@@ -141,7 +142,8 @@ bool cg_bind_conv2d_winograd(cg_bind *b) {
     const ir_type *w = cg_in(b, IR_IN(conv2d, w));
     if (w->layout != IR_PLAIN || w->dtype != IR_f32)
         return cg_refuse(b, "the weight is not packed");
-    if (!check_vector(b, IR_IN(conv2d, bias), p.N) || !check_vector(b, IR_IN(conv2d, tbias), p.N)) return false;
+    if (!check_vector(b, IR_IN(conv2d, bias), p.N) || !check_vector(b, IR_IN(conv2d, tbias), p.N))
+        return false;
     return done_winograd(b, &p, (int32_t)at->tile);
 }
 

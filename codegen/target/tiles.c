@@ -28,7 +28,7 @@ struct unit {
 
 /* Rows of a register tile that there is code for: MR pixels in a panel of NB blocks (1 or more). */
 static bool rows_legal(struct unit u, const char *field, int32_t mr, int32_t nb, base_str *why) {
-    const int32_t row = u.bf16 ? ebru_bf16_run_length(ebru_bf16_form(u.isa)) : 1,
+    const int32_t row = u.bf16 ? ebru_bf16_segment_length(ebru_bf16_form(u.isa)) : 1,
                   most = u.bf16 ? cg_most_rows_bf16(u.isa, nb) : cg_most_rows(u.isa, nb);
     if (!within(why, field, mr, row, most)) return false;
     if (mr % row != 0 && why)

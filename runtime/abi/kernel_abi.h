@@ -3,23 +3,26 @@
  * kernels.def is the other half: names and operands.
  *
  * Rules
- *  - A params struct is declared from a field list EBRU_FIELDS_NAME(F) with rows F(type, field), type one of
- *    i32, f32, u32, so that code generation builds the constant and the IR prints it field by field. Append
- *    only.
- *  - A kernel is  void ebru_k_NAME(const struct ebru_NAME_params *p, void *const *buf, float *scratch,
- *    int32_t task_begin, int32_t task_end).  It computes tasks [task_begin, task_end) of ebru_NAME_tasks(p).
- *    Tasks write disjoint elements and depend on the params only: every split gives the same bits.
- *  - buf[] holds the operand pointers in the order of the EBRU_NAME_* buffer enum; an absent optional operand
- *    is NULL.
- *  - scratch is private to the calling thread, 64-byte aligned, ebru_NAME_scratch(p) bytes (0 of most
- *    kernels); it holds nothing between calls.
+ *  - A params struct is declared from a field list EBRU_FIELDS_NAME(F) with rows F(type, field),
+ *    type one of i32, f32, u32, so that code generation builds the constant and the IR prints it
+ *    field by field. Append only.
+ *  - A kernel is
+ *      void ebru_k_NAME(const struct ebru_NAME_params *p, void *const *buf, float *scratch,
+ *                       int32_t task_begin, int32_t task_end).
+ *    It computes tasks [task_begin, task_end) of ebru_NAME_tasks(p). Tasks write disjoint elements
+ *    and depend on the params only: every split gives the same bits.
+ *  - buf[] holds the operand pointers in the order of the EBRU_NAME_* buffer enum; an absent
+ *    optional operand is NULL.
+ *  - scratch is private to the calling thread, 64-byte aligned, ebru_NAME_scratch(p) bytes (0 of
+ *    most kernels); it holds nothing between calls.
  *
  * Layouts (f32 unless said)
- *  - c16 image  [B][Cb][H][W][16], Cb = ceil(C/16); tokens [B][Cb][T][16]; vectors [B][Cb][16]; 64-byte
- *    aligned. Lanes past C ("pad lanes") hold zero or any finite value. c16 tokens are c16 images with H = 1,
- *    W = T; a c16 image is the same bytes as c16 tokens with T = H*W.
+ *  - c16 image  [B][Cb][H][W][16], Cb = ceil(C/16); tokens [B][Cb][T][16]; vectors [B][Cb][16];
+ *    64-byte aligned. Lanes past C ("pad lanes") hold zero or any finite value. c16 tokens are c16
+ *    images with H = 1, W = T; a c16 image is the same bytes as c16 tokens with T = H*W.
  *  - plain: row-major, 4-byte aligned.
- *  - "padded" per-channel vectors have ceil(C/16)*16 elements, the ones past C zero; 64-byte aligned.
+ *  - "padded" per-channel vectors have ceil(C/16)*16 elements, the ones past C zero; 64-byte
+ *    aligned.
  *  - packed weights [Nb][Cb][KH][KW][16 c][16 n], zero where n >= N or c >= C; 64-byte aligned.
  * Single tensors stay below 2^31 elements; offsets are computed in 64 bits. */
 #ifndef EBRU_RUNTIME_ABI_KERNEL_ABI_H
@@ -131,8 +134,7 @@ static inline int32_t ebru_layer_norm_tasks(const struct ebru_layer_norm_params 
 
 /* ---- geglu: y = value * gelu(gate), unfused
  *   B, P            images or batches, pixels or tokens
- *   C               channels of the result; x has 2C: value = channels [0,C), gate = channels [C,2C)
- */
+ *   C               channels of the result; x has 2C: value = [0,C), gate = [C,2C) */
 #define EBRU_FIELDS_geglu(F) F(i32, B) F(i32, P) F(i32, C)
 struct ebru_geglu_params {
     EBRU_FIELDS_geglu(EBRU_FIELD_DECL)
@@ -175,7 +177,8 @@ static inline int64_t ebru_attn_pack_v_floats(const struct ebru_attn_pack_v_para
 
 /* ---- attention: softmax(scale q k^T) v per head, online softmax over blocks of keys
  *   B, T            query batches and tokens
- *   Bk, S           key batches and keys; query batch b reads key batch b % Bk (Bk = 1: the same for all)
+ *   Bk, S           key batches and keys; query batch b reads key batch b % Bk (Bk = 1: the same
+ *                   for all)
  *   heads, d        heads, channels a head
  *   C, off          channels of q's buffer (>= heads*d) and channel of head 0
  *   causal          1: query i sees keys j <= i
@@ -183,8 +186,8 @@ static inline int64_t ebru_attn_pack_v_floats(const struct ebru_attn_pack_v_para
  *   QB, KB          tile: queries and keys a block, multiples of 16 */
 /* clang-format off */
 #define EBRU_FIELDS_attention(F) \
-    F(i32, B) F(i32, T) F(i32, Bk) F(i32, S) F(i32, heads) F(i32, d) F(i32, C) F(i32, off) F(i32, causal) \
-    F(f32, scale) F(i32, QB) F(i32, KB)
+    F(i32, B) F(i32, T) F(i32, Bk) F(i32, S) F(i32, heads) F(i32, d) F(i32, C) F(i32, off) \
+    F(i32, causal) F(f32, scale) F(i32, QB) F(i32, KB)
 /* clang-format on */
 struct ebru_attention_params {
     EBRU_FIELDS_attention(EBRU_FIELD_DECL)
@@ -225,8 +228,8 @@ static inline int32_t ebru_resize_nearest_tasks(const struct ebru_resize_nearest
  *   max: outside is -inf; avg: outside is zero and counted. */
 /* clang-format off */
 #define EBRU_FIELDS_max_pool2d(F) \
-    F(i32, B) F(i32, C) F(i32, H) F(i32, W) F(i32, KH) F(i32, KW) F(i32, SH) F(i32, SW) F(i32, PT) \
-    F(i32, PL) F(i32, OH) F(i32, OW)
+    F(i32, B) F(i32, C) F(i32, H) F(i32, W) F(i32, KH) F(i32, KW) F(i32, SH) F(i32, SW) \
+    F(i32, PT) F(i32, PL) F(i32, OH) F(i32, OW)
 /* clang-format on */
 #define EBRU_FIELDS_avg_pool2d(F) EBRU_FIELDS_max_pool2d(F)
 struct ebru_max_pool2d_params {
@@ -261,9 +264,10 @@ static inline int32_t ebru_embedding_tasks(const struct ebru_embedding_params *p
     return p->B;
 }
 
-/* ---- select_row: y[b] = x[b, t], t the first with ids[b,t] = id (0 when there is none); id -1: with the
- * largest ids[b,t]
- *   B, T, C, id */
+/* ---- select_row: y[b] = x[b, t]
+ *   B, T, C
+ *   id              t is the first with ids[b,t] = id (0 when there is none); -1: with the largest
+ *                   ids[b,t] */
 #define EBRU_FIELDS_select_row(F) F(i32, B) F(i32, T) F(i32, C) F(i32, id)
 struct ebru_select_row_params {
     EBRU_FIELDS_select_row(EBRU_FIELD_DECL)
@@ -278,7 +282,8 @@ static inline int32_t ebru_select_row_tasks(const struct ebru_select_row_params 
     return p->B;
 }
 
-/* ---- timestep_embedding: [sin(a), cos(a)], a_i = scale * t * exp(-ln(max_period) * i / (dim/2 - shift))
+/* ---- timestep_embedding: [sin(a), cos(a)],
+ *      a_i = scale * t * exp(-ln(max_period) * i / (dim/2 - shift))
  *   B, dim          results, their channels; an odd dim ends in a zero
  *   TN              elements of t: result b reads t[b % TN]
  *   flip            1: [cos, sin]
@@ -305,8 +310,8 @@ ebru_timestep_embedding_tasks(const struct ebru_timestep_embedding_params *p) {
  *   C0 .. C7        channels of each; 0: absent */
 /* clang-format off */
 #define EBRU_FIELDS_concat(F) \
-    F(i32, B) F(i32, P) F(i32, C0) F(i32, C1) F(i32, C2) F(i32, C3) F(i32, C4) F(i32, C5) F(i32, C6) \
-    F(i32, C7)
+    F(i32, B) F(i32, P) F(i32, C0) F(i32, C1) F(i32, C2) F(i32, C3) F(i32, C4) F(i32, C5) \
+    F(i32, C6) F(i32, C7)
 /* clang-format on */
 struct ebru_concat_params {
     EBRU_FIELDS_concat(EBRU_FIELD_DECL)
@@ -325,8 +330,8 @@ static inline int32_t ebru_concat_tasks(const struct ebru_concat_params *p) {
 
 /* ---- pack, unpack: plain <-> c16
  *   B, C, P         batches, channels, pixels (or tokens; 1 for vectors)
- *   sb, sc, sp      strides of the plain side in elements: NCHW (C*P, P, 1); tokens [B,T,C] (P*C, 1, C)
- */
+ *   sb, sc, sp      strides of the plain side in elements: NCHW (C*P, P, 1);
+ *                   tokens [B,T,C] (P*C, 1, C) */
 #define EBRU_FIELDS_pack(F)   F(i32, B) F(i32, C) F(i32, P) F(i32, sb) F(i32, sc) F(i32, sp)
 #define EBRU_FIELDS_unpack(F) EBRU_FIELDS_pack(F)
 struct ebru_pack_params {
@@ -354,9 +359,10 @@ static inline int32_t ebru_unpack_tasks(const struct ebru_unpack_params *p) {
  *   xo, oo          offsets in elements */
 /* clang-format off */
 #define EBRU_FIELDS_copy(F) \
-    F(i32, n0) F(i32, n1) F(i32, n2) F(i32, n3) F(i32, n4) F(i32, n5) F(i32, n6) F(i32, n7) F(i32, s0) \
-    F(i32, s1) F(i32, s2) F(i32, s3) F(i32, s4) F(i32, s5) F(i32, s6) F(i32, s7) F(i32, t0) F(i32, t1) \
-    F(i32, t2) F(i32, t3) F(i32, t4) F(i32, t5) F(i32, t6) F(i32, t7) F(i32, xo) F(i32, oo)
+    F(i32, n0) F(i32, n1) F(i32, n2) F(i32, n3) F(i32, n4) F(i32, n5) F(i32, n6) F(i32, n7) \
+    F(i32, s0) F(i32, s1) F(i32, s2) F(i32, s3) F(i32, s4) F(i32, s5) F(i32, s6) F(i32, s7) \
+    F(i32, t0) F(i32, t1) F(i32, t2) F(i32, t3) F(i32, t4) F(i32, t5) F(i32, t6) F(i32, t7) \
+    F(i32, xo) F(i32, oo)
 /* clang-format on */
 struct ebru_copy_params {
     EBRU_FIELDS_copy(EBRU_FIELD_DECL)
@@ -387,11 +393,12 @@ static inline void ebru_copy_set(struct ebru_copy_params *p, int32_t rank, const
 
 /* ---- concat_plain: up to eight plain tensors along one axis (4-byte elements)
  *   outer           product of the axes before it
- *   n0 .. n7        elements of each operand after `outer`: its size on the axis times the axes behind
- */
+ *   n0 .. n7        elements of each operand after `outer`: its size on the axis times the axes
+ *                   behind */
 /* clang-format off */
 #define EBRU_FIELDS_concat_plain(F) \
-    F(i32, outer) F(i32, n0) F(i32, n1) F(i32, n2) F(i32, n3) F(i32, n4) F(i32, n5) F(i32, n6) F(i32, n7)
+    F(i32, outer) F(i32, n0) F(i32, n1) F(i32, n2) F(i32, n3) F(i32, n4) F(i32, n5) F(i32, n6) \
+    F(i32, n7)
 /* clang-format on */
 struct ebru_concat_plain_params {
     EBRU_FIELDS_concat_plain(EBRU_FIELD_DECL)
@@ -419,7 +426,8 @@ static inline int32_t ebru_concat_plain_tasks(const struct ebru_concat_plain_par
  *   scale */
 /* clang-format off */
 #define EBRU_FIELDS_matmul(F) \
-    F(i32, batch) F(i32, M) F(i32, N) F(i32, K) F(i32, sa) F(i32, sb) F(i32, trans_b) F(f32, scale)
+    F(i32, batch) F(i32, M) F(i32, N) F(i32, K) F(i32, sa) F(i32, sb) F(i32, trans_b) \
+    F(f32, scale)
 /* clang-format on */
 struct ebru_matmul_params {
     EBRU_FIELDS_matmul(EBRU_FIELD_DECL)

@@ -4,21 +4,24 @@
  * Values are f32 as everywhere; the two operands of a contraction are rounded to bf16 (nearest,
  * ties to even) where they are multiplied, sums are f32.
  *   parts 1   x ~ hi, hi = bf16(x)
- *   parts 2   x ~ hi + lo, lo = bf16(x - hi); product = hi*hi + hi*lo + lo*hi ("bf16x3"); a level that
- *             computes in f32 anyway adds lo*lo
+ *   parts 2   x ~ hi + lo, lo = bf16(x - hi); product = hi*hi + hi*lo + lo*hi ("bf16x3"); a level
+ *             that computes in f32 anyway adds lo*lo
  *
- * Packed bf16 weights [Nb][ceil(C/32)][KH][KW][parts][16 c2][16 n][2]: n = block n/16, column n%16;
- * c = block c/32, pair c2 = c%32/2, half c%2; zero where n >= N or c >= C; 64-byte aligned. */
+ * Packed bf16 weights are in VNNI layout, the two channels of a dot product side by side:
+ * [Nb][ceil(C/32)][KH][KW][parts][16 c2][16 n][2]: n = block n/16, column n%16; c = block c/32,
+ * pair c2 = c%32/2, half c%2; zero where n >= N or c >= C; 64-byte aligned. */
 #ifndef EBRU_RUNTIME_ABI_KERNEL_ABI_BF16_H
 #define EBRU_RUNTIME_ABI_KERNEL_ABI_BF16_H
 
 /* How a level multiplies: what a gathered element is, and how many neighbouring pixels are taken at
  * once. */
 enum {
-    EBRU_BF16_WIDE =
-        0, /* f32 arithmetic: elements are f32 that hold rounded values, single pixels */
-    EBRU_BF16_PAIRS = 1, /* dot products of bf16 pairs: elements are bf16, single pixels */
-    EBRU_BF16_TILES = 2 /* matrix registers: elements are bf16, runs of 16 neighbouring positions */
+    /* f32 arithmetic: elements are f32 that hold rounded values, single pixels */
+    EBRU_BF16_WIDE = 0,
+    /* dot products of two bf16 each: elements are bf16, single pixels */
+    EBRU_BF16_PAIRS = 1,
+    /* matrix registers: elements are bf16, row segments of 16 neighbouring positions */
+    EBRU_BF16_TILES = 2
 };
 static inline int32_t ebru_bf16_form(int32_t isa) {
     switch (isa) {
@@ -56,7 +59,7 @@ static inline int32_t ebru_blocks32(int32_t c) {
  *
  * A task's input is gathered always, as [parts][ceil(C/32)][plane][32], plane = [image][rows +
  * halo] [cols + halo] and some; in form WIDE parts are added up. With form TILES the multiply takes
- * runs of 16 positions, SW apart, which may pass over the halo between rows and images. */
+ * row segments of 16 positions, SW apart, which may pass over the halo between rows and images. */
 #define EBRU_FIELDS_conv2d_bf16(F) EBRU_FIELDS_conv2d(F) F(i32, parts) F(i32, form)
 struct ebru_conv2d_bf16_params {
     EBRU_FIELDS_conv2d_bf16(EBRU_FIELD_DECL)
@@ -111,8 +114,8 @@ static inline int32_t ebru_conv2d_bf16_height(const struct ebru_conv2d_bf16_para
     const struct ebru_conv2d_params q = ebru_conv2d_bf16_shape(p);
     return ebru_conv2d_in_rows(&q);
 }
-/* Positions of a plane: what a run may read past the last pixel included; an odd multiple of 16, so
- * that neighbouring blocks of channels do not share their sets of the caches. */
+/* Positions of a plane: what a segment may read past the last pixel included; an odd multiple of
+ * 16, so that neighbouring blocks of channels do not share their sets of the caches. */
 static inline int64_t ebru_conv2d_bf16_plane(const struct ebru_conv2d_bf16_params *p) {
     int64_t n = (int64_t)p->TB * ebru_conv2d_bf16_height(p) * ebru_conv2d_bf16_pitch(p);
     if (p->form == EBRU_BF16_TILES) n += 15 * p->SW;
@@ -123,36 +126,36 @@ static inline int64_t ebru_conv2d_bf16_gather_bytes(const struct ebru_conv2d_bf1
            (p->form == EBRU_BF16_WIDE ? 128 : 64 * p->parts);
 }
 
-/* Output pixels are covered by runs of `run` positions, `step` apart, in the order of the pixels: a
- * run begins at the first pixel that none before it covers. */
-struct ebru_bf16_runs {
-    int64_t start, end; /* of the last run; its end is that of its last position and one step */
+/* Output pixels are covered by row segments of `length` positions, `step` apart, in the order of
+ * the pixels: a segment begins at the first pixel that none before it covers. */
+struct ebru_bf16_segments {
+    int64_t start, end; /* of the last one; its end is that of its last position and one step */
     int32_t count;
 };
-static inline int32_t ebru_bf16_run_length(int32_t form) {
+static inline int32_t ebru_bf16_segment_length(int32_t form) {
     return form == EBRU_BF16_TILES ? 16 : 1;
 }
-/* Adds the pixel at position `at`; returns its number in the last run. */
-static inline int32_t ebru_bf16_cover(struct ebru_bf16_runs *r, int64_t at, int32_t run,
+/* Adds the pixel at position `at`; returns its number in the last segment. */
+static inline int32_t ebru_bf16_cover(struct ebru_bf16_segments *r, int64_t at, int32_t length,
                                       int32_t step) {
     if (r->count == 0 || at >= r->end || (at - r->start) % step != 0) {
         r->start = at;
-        r->end = at + (int64_t)run * step;
+        r->end = at + (int64_t)length * step;
         r->count++;
     }
     return (int32_t)((at - r->start) / step);
 }
-/* Runs of a whole task. Where images have a bias each (tbias 1) no run has pixels of two. */
-static inline int32_t ebru_conv2d_bf16_runs(const struct ebru_conv2d_bf16_params *p) {
-    const int32_t run = ebru_bf16_run_length(p->form), pitch = ebru_conv2d_bf16_pitch(p);
-    if (run == 1) return p->TB * p->TH * p->TW;
-    struct ebru_bf16_runs r = {0, 0, 0};
+/* Row segments of a whole task. Where images have a bias each (tbias 1) none has pixels of two. */
+static inline int32_t ebru_conv2d_bf16_segments(const struct ebru_conv2d_bf16_params *p) {
+    const int32_t length = ebru_bf16_segment_length(p->form), pitch = ebru_conv2d_bf16_pitch(p);
+    if (length == 1) return p->TB * p->TH * p->TW;
+    struct ebru_bf16_segments r = {0, 0, 0};
     for (int32_t i = 0; i < p->TB; i++) {
         if (p->tbias == 1) r.end = 0;
         for (int32_t y = 0; y < p->TH; y++) {
             const int64_t row = ((int64_t)i * ebru_conv2d_bf16_height(p) + y * p->SH) * pitch;
             for (int32_t x = 0; x < p->TW;)
-                x += run - ebru_bf16_cover(&r, row + x * p->SW, run, p->SW);
+                x += length - ebru_bf16_cover(&r, row + x * p->SW, length, p->SW);
         }
     }
     return r.count;
@@ -162,21 +165,22 @@ enum { EBRU_BF16_BLOCKS = 2 };
 /* Floats of the sums: of one tile, or with several passes of all positions and blocks of a panel.
  */
 static inline int64_t ebru_conv2d_bf16_sum_floats(const struct ebru_conv2d_bf16_params *p,
-                                                  int32_t runs) {
-    const int32_t run = ebru_bf16_run_length(p->form),
+                                                  int32_t segments) {
+    const int32_t length = ebru_bf16_segment_length(p->form),
                   single = p->KC >= ebru_blocks32(p->C0 + p->C1);
-    const int32_t rows = ebru_min_i32(p->MR / run, runs); /* of a tile */
-    return 16 * run * (single ? (int64_t)rows * EBRU_BF16_BLOCKS : (int64_t)runs * p->NB);
+    const int32_t rows = ebru_min_i32(p->MR / length, segments); /* of a tile */
+    return 16 * length * (single ? (int64_t)rows * EBRU_BF16_BLOCKS : (int64_t)segments * p->NB);
 }
-/* Scratch: the gathered input, the sums, offsets of the runs and of their positions. */
+/* Scratch: the gathered input, the sums, offsets of the segments and of their positions. */
 static inline int64_t ebru_conv2d_bf16_scratch(const struct ebru_conv2d_bf16_params *p) {
-    const int32_t runs = ebru_conv2d_bf16_runs(p), run = ebru_bf16_run_length(p->form);
-    return ebru_conv2d_bf16_gather_bytes(p) + 4 * ebru_conv2d_bf16_sum_floats(p, runs) +
-           ((int64_t)runs * (run + 1) * 4 + 63) / 64 * 64;
+    const int32_t segments = ebru_conv2d_bf16_segments(p),
+                  length = ebru_bf16_segment_length(p->form);
+    return ebru_conv2d_bf16_gather_bytes(p) + 4 * ebru_conv2d_bf16_sum_floats(p, segments) +
+           ((int64_t)segments * (length + 1) * 4 + 63) / 64 * 64;
 }
-/* ---- feed_forward_bf16: feed_forward with the operands of both linears rounded; feed_forward's fields and
- * operands, parts and form as conv2d_bf16. The hidden layer is in scratch as the second multiply reads it.
- */
+/* ---- feed_forward_bf16: feed_forward with the operands of both linears rounded; feed_forward's
+ * fields and operands, parts and form as conv2d_bf16. The hidden layer is in scratch as the second
+ * multiply reads it. */
 #define EBRU_FIELDS_feed_forward_bf16(F) EBRU_FIELDS_feed_forward(F) F(i32, parts) F(i32, form)
 struct ebru_feed_forward_bf16_params {
     EBRU_FIELDS_feed_forward_bf16(EBRU_FIELD_DECL)
@@ -199,8 +203,8 @@ static inline void ebru_feed_forward_bf16_layers(const struct ebru_feed_forward_
 static inline int32_t ebru_feed_forward_bf16_tasks(const struct ebru_feed_forward_bf16_params *p) {
     return p->B * ebru_ceil_div(p->T, p->TW);
 }
-/* Scratch: the gathered tokens, the hidden layer of them, the sums, offsets of runs and positions.
- */
+/* Scratch: the gathered tokens, the hidden layer of them, the sums, offsets of segments and
+ * positions. */
 static inline int64_t
 ebru_feed_forward_bf16_scratch(const struct ebru_feed_forward_bf16_params *p) {
     struct ebru_conv2d_bf16_params first, second;
@@ -210,8 +214,8 @@ ebru_feed_forward_bf16_scratch(const struct ebru_feed_forward_bf16_params *p) {
     return ebru_conv2d_bf16_gather_bytes(&first) + ebru_conv2d_bf16_gather_bytes(&second) +
            (a > b ? a : b);
 }
-/* ---- attn_pack_k_bf16, attn_pack_v_bf16: keys and values of attention_bf16; the f32 kernels' fields and
- * operands, and parts. Their results are bf16:
+/* ---- attn_pack_k_bf16, attn_pack_v_bf16: keys and values of attention_bf16; the f32 kernels'
+ * fields and operands, and parts. Their results are bf16:
  *   k   [B][heads][parts][ceil(d/32)][ceil(S/16)*16][32 channels]
  *   v   [B][heads][parts][ceil(S/32)][ceil(d/16)*16][32 keys]
  * zero past d and S; 64-byte aligned. The same for all levels. */
@@ -243,8 +247,9 @@ static inline int64_t ebru_attn_pack_v_bf16_elements(const struct ebru_attn_pack
     return (int64_t)p->B * p->heads * p->parts * ebru_attn_v_part(p->S, p->d);
 }
 
-/* ---- attention_bf16: attention with the operands of both products rounded: queries (times scale and log2 e)
- * and keys, weights and values. attention's fields and operands, keys and values packed as above, and
+/* ---- attention_bf16: attention with the operands of both products rounded: queries (times scale
+ * and log2 e) and keys, weights and values. attention's fields and operands, keys and values packed
+ * as above, and
  *   parts           1 or 2
  *   form            EBRU_BF16_* of the level
  * QB is a multiple of 16, KB of 32. Weights are relative to a base a query that follows from the
@@ -258,7 +263,7 @@ static inline int32_t ebru_attention_bf16_tasks(const struct ebru_attention_bf16
     return p->B * p->heads * ebru_ceil_div(p->T, p->QB);
 }
 /* Scratch: sums f32 [QB/16][d][16] (d up to a multiple of 16), two numbers a query, scores f32
- * [QB/16][KB][16]; queries [QB/16][ceil(d/32)] and weights [QB/16][KB/32] as pairs
+ * [QB/16][KB][16]; queries [QB/16][ceil(d/32)] and weights [QB/16][KB/32] in VNNI layout
  * [parts][16][16][2]; with form WIDE a block of keys and one of values as f32. */
 static inline int64_t ebru_attention_bf16_scratch(const struct ebru_attention_bf16_params *p) {
     const int64_t qb = p->QB, kb = p->KB, d16 = ebru_blocks16(p->d) * 16,

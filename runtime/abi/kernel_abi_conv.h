@@ -9,12 +9,15 @@
  *
  *   B               images
  *   H, W            stored size of x0 and x1
- *   UH, UW          the size they are read at: nearest neighbour, row y is row floor(y*H/UH); or H, W
- *   C0, C1          channels of x0 and x1; C1 = 0: no x1. Input channel c is x0's c, then x1's c - C0
- *   N               output channels = columns of the weight; GEGLU: twice the result's, a multiple of 32
+ *   UH, UW          the size they are read at: nearest neighbour, row y is row floor(y*H/UH);
+ *                   or H, W
+ *   C0, C1          channels of x0 and x1; C1 = 0: no x1. Input channel c is x0's c, then x1's
+ *                   c - C0
+ *   N               output channels = columns of the weight; GEGLU: twice the result's, a multiple
+ *                   of 32
  *   KH, KW, SH, SW  kernel and stride
- *   PT, PL          zero padding above and left; below and right follow from OH, OW: reads outside are
- *                   zero (the zeros are inserted after the prologue)
+ *   PT, PL          zero padding above and left; below and right follow from OH, OW: reads outside
+ *                   are zero (the zeros are inserted after the prologue)
  *   OH, OW          output size
  *   pro_scale       1: scale_shift is applied on the way in
  *   pre_act         EBRU_ACT_NONE or _SILU after it on the way in (also without pro_scale)
@@ -22,26 +25,30 @@
  *   tbias           0: none, 1: one row an image, 2: one row for all images
  *   residual        1: a residual, added before act. Not with GEGLU
  *   act             EBRU_ACT_*
- *   phases          1: x0 and x1 are read at twice their size by a filter of 3x3, padded by one, and that is
- *                   done by four filters of 2x2 on what is stored. KH = KW = 2, PT = PL = 1, SH = SW = 1,
- *                   UH = H, UW = W, OH = 2H, OW = 2W; output (2y+r, 2x+s) begins at input (y-1+r, x-1+s),
- *                   its weights at column (2r+s)*Npad, Npad = N up to a 16. Tiles are tiles of x, of a phase
+ *   phases          1: x0 and x1 are read at twice their size by a filter of 3x3, padded by one,
+ *                   and that is done by four filters of 2x2 on what is stored. KH = KW = 2,
+ *                   PT = PL = 1, SH = SW = 1, UH = H, UW = W, OH = 2H, OW = 2W. Output
+ *                   (2y+r, 2x+s) begins at input (y-1+r, x-1+s), its weights at column (2r+s)*Npad,
+ *                   Npad = N up to a 16. Tiles are tiles of x, of a phase
  *
  * Tiles. Sums always run over (c-block, kh, kw, c), so tiles never change the values:
  *   MR, NB          register tile: MR pixels by NB blocks of 16 columns
  *   TB, TH, TW      a task's output: images, rows, columns
  *   PG              panels of NB blocks in a task
- *   KC              c-blocks a pass: for each KC c-blocks of weights all pixels of the task are visited
- *   order           0: panels vary fastest from task to task (the input is gathered once), 1: slowest
+ *   KC              c-blocks a pass: for each KC c-blocks of weights all pixels of the task are
+ *                   visited
+ *   order           0: panels vary fastest from task to task (the input is gathered once), 1:
+ *                   slowest
  *   pack            1: gathered although the tensor could be read in place
  * A pointwise convolution (1x1, stride 1, no padding, not resized) is tiled as one row of OH*OW
  * pixels. */
 /* clang-format off */
 #define EBRU_FIELDS_conv2d(F) \
-    F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) F(i32, KH) \
-    F(i32, KW) F(i32, SH) F(i32, SW) F(i32, PT) F(i32, PL) F(i32, OH) F(i32, OW) F(i32, pro_scale) \
-    F(i32, pre_act) F(i32, has_bias) F(i32, tbias) F(i32, residual) F(i32, act) F(i32, MR) F(i32, NB) F(i32, TB) F(i32, TH) \
-    F(i32, TW) F(i32, PG) F(i32, KC) F(i32, order) F(i32, phases) F(i32, pack)
+    F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) \
+    F(i32, KH) F(i32, KW) F(i32, SH) F(i32, SW) F(i32, PT) F(i32, PL) F(i32, OH) F(i32, OW) \
+    F(i32, pro_scale) F(i32, pre_act) F(i32, has_bias) F(i32, tbias) F(i32, residual) \
+    F(i32, act) F(i32, MR) F(i32, NB) F(i32, TB) F(i32, TH) F(i32, TW) F(i32, PG) F(i32, KC) \
+    F(i32, order) F(i32, phases) F(i32, pack)
 /* clang-format on */
 struct ebru_conv2d_params {
     EBRU_FIELDS_conv2d(EBRU_FIELD_DECL)
@@ -113,7 +120,7 @@ static inline int32_t ebru_conv2d_tasks(const struct ebru_conv2d_params *p) {
 /* Floats of the gathered input of one task (0 when direct). */
 static inline int64_t ebru_conv2d_gather_floats(const struct ebru_conv2d_params *p) {
     if (ebru_conv2d_direct(p)) return 0;
-    if (ebru_conv2d_pointwise(p)) /* whole runs of MR pixels */
+    if (ebru_conv2d_pointwise(p)) /* whole row segments of MR pixels */
         return (int64_t)ebru_ceil_div(p->TB * p->TW, p->MR) * p->MR * 16 *
                ebru_blocks16(p->C0 + p->C1);
     return (int64_t)p->TB * ebru_conv2d_in_rows(p) * ebru_conv2d_in_cols(p) * 16 *
@@ -147,8 +154,9 @@ static inline void ebru_conv2d_set_linear(struct ebru_conv2d_params *p, int32_t 
  *   TW              tokens of a task */
 /* clang-format off */
 #define EBRU_FIELDS_feed_forward(F) \
-    F(i32, B) F(i32, T) F(i32, C) F(i32, H) F(i32, N) F(i32, has_b1) F(i32, has_b2) F(i32, residual) \
-    F(i32, MR1) F(i32, NB1) F(i32, KC1) F(i32, MR2) F(i32, NB2) F(i32, KC2) F(i32, TW)
+    F(i32, B) F(i32, T) F(i32, C) F(i32, H) F(i32, N) F(i32, has_b1) F(i32, has_b2) \
+    F(i32, residual) F(i32, MR1) F(i32, NB1) F(i32, KC1) F(i32, MR2) F(i32, NB2) F(i32, KC2) \
+    F(i32, TW)
 /* clang-format on */
 struct ebru_feed_forward_params {
     EBRU_FIELDS_feed_forward(EBRU_FIELD_DECL)
@@ -190,7 +198,8 @@ static inline int64_t ebru_feed_forward_scratch(const struct ebru_feed_forward_p
     int64_t tokens = p->TW, blocks = ebru_blocks16(p->H) + ebru_max_i32(p->NB1, p->NB2);
     return 4 * (tokens * blocks * 16 + (2 * tokens + 15) / 16 * 16);
 }
-/* ---- conv2d_winograd: the 3x3 convolutions of stride 1 of conv2d by Winograd; fields as there, and
+/* ---- conv2d_winograd: the 3x3 convolutions of stride 1 of conv2d by Winograd; fields as there,
+ * and
  *   M               outputs a tile and axis, 2 or 4: F(MxM, 3x3)
  * Tiles of a call: those of all images, row by row, in one list. Sums run over c for each point, so
  * the values depend on M and not on
@@ -201,14 +210,15 @@ static inline int64_t ebru_feed_forward_scratch(const struct ebru_feed_forward_p
  * each point. */
 /* clang-format off */
 #define EBRU_FIELDS_conv2d_winograd(F) \
-    F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) F(i32, PT) F(i32, PL) \
-    F(i32, OH) F(i32, OW) F(i32, pro_scale) F(i32, pre_act) F(i32, has_bias) F(i32, tbias) F(i32, residual) \
-    F(i32, act) F(i32, M) F(i32, MR) F(i32, NB) F(i32, TT) F(i32, PG)
+    F(i32, B) F(i32, H) F(i32, W) F(i32, UH) F(i32, UW) F(i32, C0) F(i32, C1) F(i32, N) \
+    F(i32, PT) F(i32, PL) F(i32, OH) F(i32, OW) F(i32, pro_scale) F(i32, pre_act) \
+    F(i32, has_bias) F(i32, tbias) F(i32, residual) F(i32, act) F(i32, M) F(i32, MR) F(i32, NB) \
+    F(i32, TT) F(i32, PG)
 /* clang-format on */
 struct ebru_conv2d_winograd_params {
     EBRU_FIELDS_conv2d_winograd(EBRU_FIELD_DECL)
 };
-enum { EBRU_WINOGRAD_RUN = 16 }; /* neighbouring tiles whose input rows are read at once */
+enum { EBRU_WINOGRAD_BAND_TILES = 16 }; /* neighbouring tiles whose input rows are read at once */
 
 /* Index of weight element (n, c) of a point in the transformed weight. */
 static inline int64_t ebru_winograd_weight_index(int32_t N, int32_t C, int32_t point, int32_t n,
@@ -228,9 +238,9 @@ static inline int32_t ebru_conv2d_winograd_groups(const struct ebru_conv2d_winog
 static inline int32_t ebru_conv2d_winograd_tasks(const struct ebru_conv2d_winograd_params *p) {
     return ebru_ceil_div(ebru_conv2d_winograd_tiles(p), p->TT) * ebru_conv2d_winograd_groups(p);
 }
-/* Floats of the rows a run of tiles reads. */
+/* Floats of the rows that a band of tiles reads. */
 static inline int64_t ebru_conv2d_winograd_band(const struct ebru_conv2d_winograd_params *p) {
-    return (int64_t)(p->M + 2) * (EBRU_WINOGRAD_RUN * p->M + 2) * 16;
+    return (int64_t)(p->M + 2) * (EBRU_WINOGRAD_BAND_TILES * p->M + 2) * 16;
 }
 /* Scratch: that band, the transformed input [points][Cb][TT][16], the sums of a panel
  * [points][NB][TT][16]. */

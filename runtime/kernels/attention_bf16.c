@@ -138,10 +138,10 @@ INLINE void multiply(float *c, int64_t c_block, const cell_t *a, int64_t a_plane
     for (int32_t n = 0, nb; n < blocks; n += nb) {
         nb = ebru_min_i32(blocks - n, TILE_BF16_BLOCKS);
         t.b = t.next = b + n * b_block;
-        for (int32_t m = 0, mr; m < rows; m += mr * TILE_BF16_RUN) {
-            mr = ebru_min_i32((rows - m) / TILE_BF16_RUN, TILE_BF16_ROWS);
+        for (int32_t m = 0, mr; m < rows; m += mr * TILE_BF16_SEGMENT) {
+            mr = ebru_min_i32((rows - m) / TILE_BF16_SEGMENT, TILE_BF16_ROWS);
             for (int32_t i = 0; i < mr; i++)
-                pointers[i] = a + (int64_t)(m + i * TILE_BF16_RUN) * CELL;
+                pointers[i] = a + (int64_t)(m + i * TILE_BF16_SEGMENT) * CELL;
             t.sum = c + n * c_block + m * 16;
             tile_bf16_run(&t, mr, nb, parts);
         }

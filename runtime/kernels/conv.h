@@ -1,15 +1,17 @@
 /* The three parts of a convolution on a task's pixels: gather, multiply, finish. conv2d is one of
  * them, feed_forward two in a row; conv_bf16.h has the first two for operands in bf16.
  *
- *   gather    the task's input goes to scratch as [C/16][image][rows + halo][cols + halo][16] with a zero
- * halo, the prologue applied on the way; a pointwise convolution's pixels go there as runs of MR,
- * each run [C/16][MR][16], so that a tile reads one stream; or, without prologue, it reads the
- * tensor in place
- *   multiply  for each panel of NB column blocks, for each pass of KC input blocks, for each MR pixels: one
- * tile (tile.h); sums rest in scratch between passes, so a pass's weights are read from memory once
- * finish after the last pass: bias, per-image bias, residual, activation, store
+ *   gather     the task's input goes to scratch, the prologue applied on the way:
+ *              - as [C/16][image][rows + halo][cols + halo][16] with a zero halo;
+ *              - of a pointwise convolution as row segments of MR pixels, each [C/16][MR][16], so
+ *                that a register tile reads one stream;
+ *              - or not at all: without prologue a pointwise convolution reads the tensor in place
+ *   multiply   for each panel of NB column blocks, for each pass of KC input blocks, for each MR
+ *              pixels: one register tile (tile.h). Sums rest in scratch between passes, so a pass's
+ *              weights are read from memory once
+ *   finish     after the last pass: bias, per-image bias, residual, activation, store
  *
- * Pixels of a task are one list (image, row, column); two tables give each one's offset in the
+ * Pixels of a task are one list (image, row, column). Two tables give each one's offset in the
  * gathered input and in the output, so a tile may run across rows and images. */
 #ifndef EBRU_RUNTIME_KERNELS_CONV_H
 #define EBRU_RUNTIME_KERNELS_CONV_H
@@ -22,7 +24,7 @@ struct conv {
     int32_t direct, cbs, nbs, OH, OW, KHW;
     int64_t in_plane, out_plane; /* floats of a block of one image */
     int64_t g_row, g_img, g_cb;  /* strides of the multiply's input in floats */
-    int32_t run;                 /* pixels of a packed run, or 0 */
+    int32_t segment;             /* pixels of a packed row segment, or 0 */
     float *gather, *sums;
     int32_t *a_off, *o_off;
     int32_t b0, y0, x0, nimg, nrow, ncol; /* the task's output */
@@ -123,34 +125,35 @@ INLINE int32_t regions_of(const struct conv *c) {
     return ebru_ceil_div(p->B, p->TB) * ebru_ceil_div(c->OH, p->TH) * ebru_ceil_div(c->OW, p->TW);
 }
 
-/* Block cb of image i of a pointwise convolution's input to the runs of its pixels. */
-INLINE void gather_packed(const struct conv *c, const struct gather *g, const float *block,
-                          int32_t cb, int32_t i, const float *scale, const float *shift) {
-    const int64_t run_floats = (int64_t)c->run * c->cbs * 16;
-    int32_t q = i * c->ncol, run = q / c->run, in_run = q % c->run;
-    for (int32_t x = 0, width; x < c->ncol; x += width, run++, in_run = 0) {
-        width = ebru_min_i32(c->run - in_run, c->ncol - x);
-        gather_row(g, block, cb, 0, c->x0 + x, width,
-                   c->gather + run * run_floats + cb * c->g_cb + in_run * 16, scale, shift);
+/* A block of image i of a pointwise convolution's input to the row segments of its pixels. */
+INLINE void gather_packed(const struct conv *c, const struct gather *g, int32_t i) {
+    const int64_t segment_floats = (int64_t)c->segment * c->cbs * 16;
+    int32_t q = i * c->ncol, segment = q / c->segment, at = q % c->segment;
+    for (int32_t x = 0, width; x < c->ncol; x += width, segment++, at = 0) {
+        width = ebru_min_i32(c->segment - at, c->ncol - x);
+        gather_row(g, 0, c->x0 + x, width,
+                   c->gather + segment * segment_floats + g->cb * c->g_cb + at * 16);
     }
+}
+
+/* Scales and shifts of image b, as gather_block takes them; NULL without. */
+INLINE const float *image_stats(const struct conv *c, void *const *buf, int32_t b) {
+    const float *all = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT];
+    return c->p->pro_scale ? all + (int64_t)b * 2 * c->cbs * 16 : NULL;
 }
 
 INLINE void gather(const struct conv *c, void *const *buf) {
     const struct ebru_conv2d_params *p = c->p;
-    const float *ss = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT];
     const int32_t rows = in_rows(c), width = in_cols(c);
     for (int32_t cb = 0; cb < c->cbs; cb++) {
         for (int32_t i = 0; i < c->nimg; i++) {
             const int32_t b = c->b0 + i;
-            const struct gather g = gather_image(c, buf, b);
-            const float *block = cat_block(&g.cat, cb);
-            const float *scale = p->pro_scale ? ss + ((int64_t)b * 2 * c->cbs + cb) * 16 : NULL;
-            const float *shift = p->pro_scale ? scale + c->cbs * 16 : NULL;
-            if (c->run) gather_packed(c, &g, block, cb, i, scale, shift);
-            for (int32_t y = 0; y < rows && !c->run; y++) {
-                gather_row(&g, block, cb, c->y0 * p->SH - p->PT + y, c->x0 * p->SW - p->PL, width,
-                           c->gather + cb * c->g_cb + i * c->g_img + y * c->g_row, scale, shift);
-            }
+            struct gather g = gather_image(c, buf, b);
+            gather_block(&g, cb, image_stats(c, buf, b), c->cbs);
+            if (c->segment) gather_packed(c, &g, i);
+            for (int32_t y = 0; y < rows && !c->segment; y++)
+                gather_row(&g, c->y0 * p->SH - p->PT + y, c->x0 * p->SW - p->PL, width,
+                           c->gather + cb * c->g_cb + i * c->g_img + y * c->g_row);
         }
     }
 }
@@ -165,8 +168,9 @@ INLINE void pixel_tables(const struct conv *c) {
             const int64_t in = i * c->g_img + y * p->SH * c->g_row;
             const int64_t out = i * out_blocks * c->out_plane + pixel_row(c, c->y0 + y);
             for (int32_t x = 0; x < c->ncol; x++, q++) {
-                c->a_off[q] = (int32_t)(c->run ? q / c->run * c->run * c->cbs * 16 + q % c->run * 16
-                                               : in + x * p->SW * 16);
+                c->a_off[q] = (int32_t)(c->segment ? q / c->segment * c->segment * c->cbs * 16 +
+                                                         q % c->segment * 16
+                                                   : in + x * p->SW * 16);
                 c->o_off[q] = (int32_t)(out + x * pixel_step(c));
             }
         }
@@ -179,20 +183,26 @@ INLINE void finish_cell(const struct conv *c, int32_t n, int32_t at, v16 v) {
                c->cell_part ? 2 : 1, c->cell_part);
 }
 
-/* Epilogue of pixels [q0, q1) of the panel's blocks [n0, n0 + nb); sums: block n0, pixel q0. */
-INLINE void finish(const struct conv *c, void *const *buf, const float *sums, int32_t n0,
-                   int32_t nb, int32_t q0, int32_t q1, int32_t sum_step) {
+/* Sums of pixels [q0, q1) and blocks [n0, n0 + nb): `at` is block n0's at pixel q0, a block lies
+ * `step` floats from the next. */
+struct sums {
+    const float *at;
+    int32_t n0, nb, q0, q1, step;
+};
+
+/* Epilogue of these sums. */
+INLINE void finish(const struct conv *c, void *const *buf, const struct sums *s) {
     const struct ebru_conv2d_params *p = c->p;
     const int32_t geglu = p->act == EBRU_ACT_GEGLU, out_blocks = geglu ? c->nbs / 2 : c->nbs;
-    const int32_t stepn = geglu ? 2 : 1;
+    const int32_t stepn = geglu ? 2 : 1, n0 = s->n0, q0 = s->q0, q1 = s->q1;
     const float *bias = (const float *)buf[EBRU_CONV2D_BIAS],
                 *tbias = (const float *)buf[EBRU_CONV2D_TBIAS];
-    for (int32_t n = 0; n < nb; n += stepn) {
+    for (int32_t n = 0; n < s->nb; n += stepn) {
         const int64_t at =
             c->b0 * out_blocks * c->out_plane + (n0 + n) / stepn * c->out_plane + phase_out(c);
         float *out = (float *)buf[EBRU_CONV2D_OUT] + at;
         const float *res = p->residual ? (const float *)buf[EBRU_CONV2D_RESIDUAL] + at : NULL;
-        const float *sum = sums + n * sum_step, *gate = sum + sum_step;
+        const float *sum = s->at + n * s->step, *gate = sum + s->step;
         const v16 base = p->has_bias ? load16(bias + (n0 + n) * 16) : splat16(0.0f);
         const v16 gate_base =
             geglu && p->has_bias ? load16(bias + (n0 + n + 1) * 16) : splat16(0.0f);
@@ -226,15 +236,14 @@ INLINE void finish(const struct conv *c, void *const *buf, const float *sums, in
     }
 }
 
-/* Fetches ahead what finish will touch: the lines of the result and of the residual. */
-INLINE void fetch_result(const struct conv *c, void *const *buf, int32_t n0, int32_t nb, int32_t q0,
-                         int32_t q1) {
+/* Software prefetch of what finish will touch: the lines of the result and of the residual. */
+INLINE void prefetch_result(const struct conv *c, void *const *buf, const struct sums *s) {
     const int32_t stepn = c->p->act == EBRU_ACT_GEGLU ? 2 : 1;
     if (c->cells || c->holes) return;
-    for (int32_t n = 0; n < nb; n += stepn) {
+    for (int32_t n = 0; n < s->nb; n += stepn) {
         const int64_t at =
-            (c->b0 * (c->nbs / stepn) + (n0 + n) / stepn) * c->out_plane + phase_out(c);
-        for (int32_t q = q0; q < q1; q++) {
+            (c->b0 * (c->nbs / stepn) + (s->n0 + n) / stepn) * c->out_plane + phase_out(c);
+        for (int32_t q = s->q0; q < s->q1; q++) {
             __builtin_prefetch((const float *)buf[EBRU_CONV2D_OUT] + at + c->o_off[q], 1);
             if (c->p->residual)
                 __builtin_prefetch((const float *)buf[EBRU_CONV2D_RESIDUAL] + at + c->o_off[q]);
@@ -242,18 +251,30 @@ INLINE void fetch_result(const struct conv *c, void *const *buf, int32_t n0, int
     }
 }
 
-/* One pass over the pixels: input blocks [k0, k1) of one tensor. `in` is block k0's first pixel;
- * `next` the weights the pass after this one begins with, fetched into L2 a share a tile. */
-INLINE void multiply(const struct conv *c, void *const *buf, const float *in, const float *w,
-                     const float *next, int32_t n0, int32_t nb, int32_t k0, int32_t k1) {
+/* A pass over the pixels: input blocks [k0, k1) of one tensor by the panel of column blocks
+ * [n0, n0 + nb). */
+struct pass {
+    int32_t n0, nb, k0, k1;
+    const float *in;   /* block k0's first pixel */
+    const float *w;    /* all weights of the phase */
+    const float *next; /* those that the pass after this one begins with */
+};
+
+/* The weights that tile number i of `tiles` prefetches into L2: its share of the next pass's. */
+INLINE const float *next_weights(const struct pass *s, int64_t b_step, int64_t block, int32_t i,
+                                 int32_t tiles) {
+    const int32_t share = i * s->nb / tiles; /* block of the panel */
+    return s->next + share * b_step + block * (i * s->nb - share * tiles) / tiles / 16 * 16;
+}
+
+INLINE void multiply(const struct conv *c, void *const *buf, const struct pass *s) {
     const struct ebru_conv2d_params *p = c->p;
-    const int32_t pixels = c->nimg * c->nrow * c->ncol, last = k1 == c->cbs;
-    const int32_t blocks = ebru_min_i32(nb, TILE_MAX_BLOCKS);
-    const int32_t mr = p->MR;
-    const int32_t single = k0 == 0 && last; /* then the sums of one tile are all there is */
+    const int32_t pixels = c->nimg * c->nrow * c->ncol, last = s->k1 == c->cbs, mr = p->MR;
+    const int32_t blocks = ebru_min_i32(s->nb, TILE_MAX_BLOCKS);
+    const int32_t single = s->k0 == 0 && last; /* then the sums of one tile are all there is */
     const int32_t sum_step = (single ? ebru_min_i32(mr, pixels) : pixels) * 16,
                   tiles = (pixels + mr - 1) / mr;
-    const int64_t pass = (int64_t)(k1 - k0) * c->KHW * 256; /* floats of a block's weights */
+    const int64_t block = (int64_t)(s->k1 - s->k0) * c->KHW * 256; /* floats of its weights */
     struct tile t;
     const float *a[TILE_ROWS];
     t.a = a;
@@ -264,45 +285,46 @@ INLINE void multiply(const struct conv *c, void *const *buf, const float *in, co
     t.a_row = c->g_row - p->KW * 16;
     t.a_cb = c->g_cb - p->KH * c->g_row;
     t.a_next = c->g_cb;
-    t.cbs = k1 - k0;
+    t.cbs = s->k1 - s->k0;
     t.kh = p->KH;
     t.kw = p->KW;
-    t.add = k0 > 0;
+    t.add = s->k0 > 0;
     for (int32_t q = 0, i = 0; q < pixels; q += mr, i++) {
         const int32_t rows = part(pixels, mr, q);
-        const int32_t share = i * nb / tiles; /* block whose next weights this tile fetches */
         float *sums = c->sums + (single ? 0 : q * 16);
-        for (int32_t m = 0; m < rows; m++) a[m] = in + c->a_off[q + m];
+        const struct sums done = {sums, s->n0, s->nb, q, q + rows, sum_step};
+        for (int32_t m = 0; m < rows; m++) a[m] = s->in + c->a_off[q + m];
         t.line = c->a_off[q + rows - 1] - c->a_off[q] == (rows - 1) * 16 ? a[0] : NULL;
-        t.next = next + share * t.b_step + pass * (i * nb - share * tiles) / tiles / 16 * 16;
-        if (last) fetch_result(c, buf, n0, nb, q, q + rows);
-        for (int32_t n = 0; n < nb; n += blocks) {
-            t.b = w + (n0 + n) * t.b_step + (int64_t)k0 * c->KHW * 256;
+        t.next = next_weights(s, t.b_step, block, i, tiles);
+        if (last) prefetch_result(c, buf, &done);
+        for (int32_t n = 0; n < s->nb; n += blocks) {
+            t.b = s->w + (s->n0 + n) * t.b_step + (int64_t)s->k0 * c->KHW * 256;
             t.sum = sums + n * sum_step;
-            tile_run(&t, rows, part(nb, blocks, n));
+            tile_run(&t, rows, part(s->nb, blocks, n));
         }
-        if (last) finish(c, buf, sums, n0, nb, q, q + rows, sum_step);
+        if (last) finish(c, buf, &done);
     }
 }
 
 /* All passes of the panel of blocks [n0, n0 + nb). */
 INLINE void panel(const struct conv *c, void *const *buf, int32_t n0, int32_t nb) {
     const struct ebru_conv2d_params *p = c->p;
-    const float *w =
-        (const float *)buf[EBRU_CONV2D_WEIGHT] + (int64_t)phase_block(c) * c->cbs * c->KHW * 256;
+    struct pass s = {.n0 = n0, .nb = nb};
+    s.w = (const float *)buf[EBRU_CONV2D_WEIGHT] + (int64_t)phase_block(c) * c->cbs * c->KHW * 256;
     const int32_t seam = c->direct && p->C1 ? p->C0 / 16 : c->cbs;
-    for (int32_t k0 = 0, k1; k0 < c->cbs; k0 = k1) {
-        k1 = ebru_min_i32(k0 + p->KC, k0 < seam ? seam : c->cbs);
-        const float *in = c->gather + k0 * c->g_cb + phase_in(c, 16);
+    for (; s.k0 < c->cbs; s.k0 = s.k1) {
+        s.k1 = ebru_min_i32(s.k0 + p->KC, s.k0 < seam ? seam : c->cbs);
+        s.in = c->gather + s.k0 * c->g_cb + phase_in(c, 16);
         if (c->direct) {
-            const int32_t second = k0 >= seam, blocks = ebru_blocks16(second ? p->C1 : p->C0);
-            in = (const float *)buf[second ? EBRU_CONV2D_X1 : EBRU_CONV2D_X0] +
-                 ((int64_t)c->b0 * blocks + k0 - (second ? seam : 0)) * c->g_cb + c->x0 * 16;
+            const int32_t second = s.k0 >= seam, blocks = ebru_blocks16(second ? p->C1 : p->C0);
+            s.in = (const float *)buf[second ? EBRU_CONV2D_X1 : EBRU_CONV2D_X0] +
+                   ((int64_t)c->b0 * blocks + s.k0 - (second ? seam : 0)) * c->g_cb + c->x0 * 16;
         }
         /* the next pass of this panel, or the first of the next panel */
-        const int64_t follow = k1 < c->cbs ? (int64_t)n0 * c->cbs + k1
-                                           : (n0 + nb < c->nbs ? (int64_t)(n0 + nb) * c->cbs : 0);
-        multiply(c, buf, in, w, w + follow * c->KHW * 256, n0, nb, k0, k1);
+        const int64_t follow = s.k1 < c->cbs ? (int64_t)n0 * c->cbs + s.k1
+                                             : (n0 + nb < c->nbs ? (int64_t)(n0 + nb) * c->cbs : 0);
+        s.next = s.w + follow * c->KHW * 256;
+        multiply(c, buf, &s);
     }
 }
 

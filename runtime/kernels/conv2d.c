@@ -5,7 +5,7 @@
 EBRU_KERNEL(conv2d) {
     struct conv c = conv_of(p);
     c.direct = ebru_conv2d_direct(p);
-    c.run = c.direct || !ebru_conv2d_pointwise(p) ? 0 : p->MR;
+    c.segment = c.direct || !ebru_conv2d_pointwise(p) ? 0 : p->MR;
     c.gather = scratch;
     c.sums = scratch + ebru_conv2d_gather_floats(p);
     c.a_off = (int32_t *)(c.sums + (int64_t)p->TB * p->TH * p->TW * p->NB * 16);
@@ -22,9 +22,9 @@ EBRU_KERNEL(conv2d) {
                 c.g_row = 0;
                 c.g_cb = c.in_plane;
                 c.g_img = ebru_blocks16(p->C0) * c.in_plane;
-            } else if (c.run) {
+            } else if (c.segment) {
                 c.g_row = c.g_img = 0;
-                c.g_cb = c.run * 16;
+                c.g_cb = c.segment * 16;
                 gather(&c, buf);
             } else {
                 c.g_row = ebru_conv2d_in_cols(p) * 16;

@@ -5,7 +5,7 @@
 EBRU_KERNEL(conv2d_bf16) {
     if (task_begin >= task_end) return;
     const struct ebru_conv2d_params shape = ebru_conv2d_bf16_shape(p);
-    const int32_t runs = ebru_conv2d_bf16_runs(p);
+    const int32_t segments = ebru_conv2d_bf16_segments(p);
     struct conv_bf16 k = {
         .c = conv_of(&shape), .parts = p->parts, .cbs = ebru_blocks32(p->C0 + p->C1)};
     struct conv *c = &k.c;
@@ -15,9 +15,9 @@ EBRU_KERNEL(conv2d_bf16) {
     k.g_part = k.cbs * c->g_cb;
     k.gather = (cell_t *)scratch;
     c->sums = scratch + ebru_conv2d_bf16_gather_bytes(p) / 4;
-    c->a_off = (int32_t *)(c->sums + ebru_conv2d_bf16_sum_floats(p, runs));
-    c->o_off = c->a_off + runs;
-    c->holes = TILE_BF16_RUN > 1;
+    c->a_off = (int32_t *)(c->sums + ebru_conv2d_bf16_sum_floats(p, segments));
+    c->o_off = c->a_off + segments;
+    c->holes = TILE_BF16_SEGMENT > 1;
     const int32_t regions = regions_of(c), groups = ebru_conv2d_bf16_groups(p);
     int32_t gathered = -1;
     tile_bf16_begin();
@@ -28,7 +28,7 @@ EBRU_KERNEL(conv2d_bf16) {
             gathered = region;
             take_region(c, region);
             gather_bf16(&k, buf);
-            run_tables(&k);
+            segment_tables(&k);
         }
         for (int32_t g = 0; g < p->PG; g++) {
             const int32_t n0 = (group * p->PG + g) * p->NB;

@@ -1,6 +1,7 @@
 /* feed_forward: two linears, geglu between them, on a block of tokens a task.
  *
- *   first     reads the input in place; its panels write value * gelu(gate) to scratch, [H/16][tokens][16]
+ *   first     reads the input in place; its panels write value * gelu(gate) to scratch,
+ *             [H/16][tokens][16]
  *   second    its panels read that and finish into the result, with bias and residual
  *
  * The hidden layer exists for one block of tokens a thread; the price is that each block reads the

@@ -16,13 +16,13 @@ INLINE struct conv_bf16 layer_of(const struct ebru_conv2d_bf16_params *p,
     k.c.g_cb = ebru_conv2d_bf16_plane(p) * CELL;
     k.g_part = k.cbs * k.c.g_cb;
     k.gather = gather;
-    k.c.holes = TILE_BF16_RUN > 1;
+    k.c.holes = TILE_BF16_SEGMENT > 1;
     k.c.nimg = k.c.nrow = 1;
     return k;
 }
 
 INLINE void layer(struct conv_bf16 *k, void *const *buf) {
-    run_tables(k);
+    segment_tables(k);
     for (int32_t n0 = 0; n0 < k->c.nbs; n0 += k->c.p->NB)
         panel_bf16(k, buf, n0, part(k->c.nbs, k->c.p->NB, n0));
 }
@@ -47,12 +47,12 @@ EBRU_KERNEL(feed_forward_bf16) {
     at += ebru_conv2d_bf16_gather_bytes(&p1);
     struct conv_bf16 second = layer_of(&p2, &s2, plane, (cell_t *)at);
     at += ebru_conv2d_bf16_gather_bytes(&p2);
-    const int32_t runs = ebru_conv2d_bf16_runs(&p1);
-    const int64_t sums1 = ebru_conv2d_bf16_sum_floats(&p1, runs),
-                  sums2 = ebru_conv2d_bf16_sum_floats(&p2, runs);
+    const int32_t segments = ebru_conv2d_bf16_segments(&p1);
+    const int64_t sums1 = ebru_conv2d_bf16_sum_floats(&p1, segments),
+                  sums2 = ebru_conv2d_bf16_sum_floats(&p2, segments);
     first.c.sums = second.c.sums = (float *)at;
     first.c.a_off = second.c.a_off = (int32_t *)(first.c.sums + (sums1 > sums2 ? sums1 : sums2));
-    first.c.o_off = second.c.o_off = first.c.a_off + runs;
+    first.c.o_off = second.c.o_off = first.c.a_off + segments;
     first.c.cells = second.gather;
     first.c.cell_plane = second.c.g_cb;
     first.c.cell_part = p->parts == 2 ? second.g_part : 0;

@@ -17,7 +17,19 @@ struct gather {
     int32_t act;    /* EBRU_ACT_*, then */
     int32_t parts;  /* 0: to c16 blocks; 1, 2: rounded, to half cells of that many parts */
     int64_t part;   /* elements from a part to the next */
+    /* the block of channels that is read: its number, where it lies (see cat_block), its scale and
+     * shift */
+    int32_t cb;
+    const float *block, *scale, *shift;
 };
+
+/* Block cb of an image whose scales and shifts are `stats`, [2][blocks][16]. */
+INLINE void gather_block(struct gather *g, int32_t cb, const float *stats, int32_t blocks) {
+    g->cb = cb;
+    g->block = cat_block(&g->cat, cb);
+    g->scale = g->scaled ? stats + cb * 16 : NULL;
+    g->shift = g->scaled ? g->scale + blocks * 16 : NULL;
+}
 
 /* Sixteen channels of pixel x of the row at dst. */
 INLINE void gather_store(const struct gather *g, void *dst, int32_t x, v16 v) {
@@ -27,11 +39,9 @@ INLINE void gather_store(const struct gather *g, void *dst, int32_t x, v16 v) {
         store16((float *)dst + x * 16, v);
 }
 
-/* Row iy of block cb (at `block`, see cat_block), columns [left, left + width), to dst. Zeros
- * outside the image, inserted after scaling and activation. */
-INLINE void gather_row(const struct gather *g, const float *block, int32_t cb, int32_t iy,
-                       int32_t left, int32_t width, void *dst, const float *scale,
-                       const float *shift) {
+/* Row iy of the block, columns [left, left + width), to dst. Zeros outside the image, inserted
+ * after scaling and activation. */
+INLINE void gather_row(const struct gather *g, int32_t iy, int32_t left, int32_t width, void *dst) {
     int32_t lo = ebru_min_i32(ebru_max_i32(-left, 0), width);
     int32_t hi = ebru_max_i32(ebru_min_i32(g->UW - left, width), lo);
     if (iy < 0 || iy >= g->UH) lo = hi = width;
@@ -39,13 +49,13 @@ INLINE void gather_row(const struct gather *g, const float *block, int32_t cb, i
     for (int32_t x = hi; x < width; x++) gather_store(g, dst, x, splat16(0.0f));
     if (lo == hi) return;
     const int32_t whole = g->cat.C1 == 0 || g->cat.C0 % 16 == 0;
-    const v16 a = g->scaled ? load16(scale) : splat16(1.0f),
-              s = g->scaled ? load16(shift) : splat16(0.0f);
+    const v16 a = g->scaled ? load16(g->scale) : splat16(1.0f),
+              s = g->scaled ? load16(g->shift) : splat16(0.0f);
     const int64_t row = (int64_t)(g->UH == g->H ? iy : iy * g->H / g->UH) * g->W;
     for (int32_t x = lo; x < hi; x++) {
         const int32_t ix = left + x;
         const int64_t pixel = row + (g->UW == g->W ? ix : ix * g->W / g->UW);
-        v16 v = whole ? load16(block + pixel * 16) : cat_lanes(&g->cat, cb, pixel);
+        v16 v = whole ? load16(g->block + pixel * 16) : cat_lanes(&g->cat, g->cb, pixel);
         if (g->scaled) v = v * a + s;
         gather_store(g, dst, x, act16(v, g->act));
     }

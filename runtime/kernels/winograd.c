@@ -5,10 +5,10 @@
  * for each tile of M x M outputs, d its (M+2)^2 inputs (Winograd 1980; Lavin and Gray,
  * arXiv:1509.09308). The filters arrive transformed, G g G^T, one matrix of [C][N] a point; here
  *
- *  - band: the rows of inputs a run of tiles reads, prologue applied once, zeros outside
+ *  - band: the rows of inputs that neighbouring tiles read, prologue applied once, zeros outside
  *  - input: B^T d B of every tile of the task to scratch, V[point][c-block][tile][16]
- *  - multiply: for each panel of NB column blocks, for each point, the register tile (tile.h) with the tiles
- *    of the task as its rows, S[point][n-block][tile][16]
+ *  - multiply: for each panel of NB column blocks, for each point, the register tile (tile.h) with
+ *    the tiles of the task as its rows, S[point][n-block][tile][16]
  *  - output: A^T s A, then bias, per-image bias, residual, activation, store
  *
  * Points 0, 1, -1, infinity for M = 2; 0, +-1/2, +-3/2, infinity for M = 4, whose rounding error is
@@ -19,8 +19,6 @@
 #include "runtime/kernels/tile/winograd_tile.h"
 #include "runtime/kernels/vector/vmath.h"
 
-enum { RUN = EBRU_WINOGRAD_RUN }; /* tiles of one band */
-
 struct wino {
     const struct ebru_conv2d_winograd_params *p;
     int32_t cbs, nbs, points, TY, TX;
@@ -29,17 +27,21 @@ struct wino {
     int32_t q0, tiles;        /* the task's tiles */
 };
 
-/* All c-blocks of `count` tiles of one image from row ty, column tx on; they are tiles t0 .. of the
- * task. */
-INLINE void input_run(const struct wino *w, void *const *buf, int32_t b, int32_t ty, int32_t tx,
-                      int32_t count, int32_t t0) {
+/* Neighbouring tiles of image b: `count` from row ty, column tx on; the task's tiles t0 .. */
+struct band {
+    int32_t b, ty, tx, count, t0;
+};
+
+/* All c-blocks of a band's tiles. */
+INLINE void input_band(const struct wino *w, void *const *buf, const struct band *n) {
     const struct ebru_conv2d_winograd_params *p = w->p;
     const int32_t m = p->M;
     const int64_t plane = (int64_t)p->H * p->W * 16;
-    const float *ss = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT];
-    const struct gather g = {
-        .cat = {(const float *)buf[EBRU_CONV2D_X0] + b * ebru_blocks16(p->C0) * plane,
-                p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + b * ebru_blocks16(p->C1) * plane
+    const float *all = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT],
+                *stats = p->pro_scale ? all + (int64_t)n->b * 2 * w->cbs * 16 : NULL;
+    struct gather g = {
+        .cat = {(const float *)buf[EBRU_CONV2D_X0] + n->b * ebru_blocks16(p->C0) * plane,
+                p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + n->b * ebru_blocks16(p->C1) * plane
                       : NULL,
                 plane, p->C0, p->C1},
         .H = p->H,
@@ -48,17 +50,15 @@ INLINE void input_run(const struct wino *w, void *const *buf, int32_t b, int32_t
         .UW = p->UW,
         .scaled = p->pro_scale,
         .act = p->pre_act};
-    const int32_t width = count * m + 2;
+    const int32_t width = n->count * m + 2;
     for (int32_t cb = 0; cb < w->cbs; cb++) {
-        const float *block = cat_block(&g.cat, cb);
-        const float *scale = p->pro_scale ? ss + ((int64_t)b * 2 * w->cbs + cb) * 16 : NULL;
-        const float *shift = p->pro_scale ? scale + w->cbs * 16 : NULL;
+        gather_block(&g, cb, stats, w->cbs);
         for (int32_t y = 0; y < m + 2; y++)
-            gather_row(&g, block, cb, ty * m - p->PT + y, tx * m - p->PL, width,
-                       w->band + y * width * 16, scale, shift);
-        for (int32_t t = 0; t < count; t++) {
+            gather_row(&g, n->ty * m - p->PT + y, n->tx * m - p->PL, width,
+                       w->band + y * width * 16);
+        for (int32_t t = 0; t < n->count; t++) {
             const float *d = w->band + t * m * 16;
-            float *v = w->v + ((int64_t)cb * w->tiles + t0 + t) * 16;
+            float *v = w->v + ((int64_t)cb * w->tiles + n->t0 + t) * 16;
             if (m == 2)
                 EBRU_NAME(ebru_winograd_input_2)(d, width * 16, v, w->v_point);
             else
@@ -72,8 +72,9 @@ INLINE void input(const struct wino *w, void *const *buf) {
     while (t < w->tiles) {
         const int32_t q = w->q0 + t, b = q / (w->TY * w->TX), ty = q / w->TX % w->TY,
                       tx = q % w->TX;
-        const int32_t count = ebru_min_i32(ebru_min_i32(w->TX - tx, w->tiles - t), RUN);
-        input_run(w, buf, b, ty, tx, count, t);
+        const int32_t count =
+            ebru_min_i32(ebru_min_i32(w->TX - tx, w->tiles - t), EBRU_WINOGRAD_BAND_TILES);
+        input_band(w, buf, &(struct band){b, ty, tx, count, t});
         t += count;
     }
 }
@@ -105,7 +106,7 @@ INLINE void multiply(const struct wino *w, const float *u, int32_t n0, int32_t n
             const int32_t rows = ebru_min_i32(mr, w->tiles - q);
             t.line = w->v + k * w->v_point + q * 16;
             for (int32_t n = 0; n < nb; n += blocks, call++) {
-                /* each call fetches half a block of the next point's weights */
+                /* each call prefetches half a block of the next point's weights */
                 t.next = next + ebru_min_i32(call, 2 * nb - 1) * (t.b_step / 2);
                 t.b = b + n * t.b_step;
                 t.sum = w->s + k * w->s_point + n * t.sum_step + q * 16;

@@ -28,7 +28,7 @@ int32_t cg_most_rows_bf16(int32_t isa, int32_t blocks) {
 #undef LEVEL
     default: break;
     }
-    return most * ebru_bf16_run_length(ebru_bf16_form(isa));
+    return most * ebru_bf16_segment_length(ebru_bf16_form(isa));
 }
 
 int32_t cg_widest_tile(int32_t isa) {

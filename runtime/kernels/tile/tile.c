@@ -11,8 +11,8 @@
 enum { STEPS = 8 };
 
 /* Before step c: half a tap's share of `next` to L2, the weights one tap on to L1. */
-INLINE void fetch_weights(const float *b, int64_t b_step, const float *next, const int32_t c,
-                          const int32_t nb) {
+INLINE void prefetch_weights(const float *b, int64_t b_step, const float *next, const int32_t c,
+                             const int32_t nb) {
     if (c % (16 / TILE_NEXT) == 0) __builtin_prefetch(next + c / (16 / TILE_NEXT) * 16, 0, 2);
     if (TILE_AHEAD == 0) return;
     UNROLL for (int32_t n = 0; n < nb; n++)
@@ -64,7 +64,7 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb,
             for (int32_t x = kw * (16 / STEPS); x > 0; x--) {
                 UNROLL for (int32_t m = 0; m < mr; m++) __builtin_prefetch(a[m] + at + a_next);
                 UNROLL for (int32_t c = 0; c < STEPS; c++) {
-                    fetch_weights(b, b_step, next, c, nb);
+                    prefetch_weights(b, b_step, next, c, nb);
                     tile_step(acc, a, at, b, b_step, c, mr, nb);
                 }
                 at += STEPS;
@@ -86,7 +86,11 @@ INLINE void tile_body(const struct tile *t, const int32_t mr, const int32_t nb,
 
 /* clang-format off */
 #define TILE_DEFINE(m, n) \
-    __attribute__((noinline)) void TILE_POINTERS(m, n)(const struct tile *t) { tile_body(t, m, n, 0); } \
-    __attribute__((noinline)) void TILE_LINE(m, n)(const struct tile *t) { tile_body(t, m, n, 1); }
+    __attribute__((noinline)) void TILE_POINTERS(m, n)(const struct tile *t) { \
+        tile_body(t, m, n, 0); \
+    } \
+    __attribute__((noinline)) void TILE_LINE(m, n)(const struct tile *t) { \
+        tile_body(t, m, n, 1); \
+    }
 #define TILE_DEFINE_ALL(n, rows) rows(TILE_DEFINE, n)
 TILE_PANELS(TILE_DEFINE_ALL)

@@ -18,23 +18,22 @@ struct tile {
     const float
         *line;      /* or the first of them, and the others follow 16 floats on each; else NULL */
     const float *b; /* packed weights of the first block at the first c-block */
-    const float *next; /* weights to fetch into L2 on the way, TILE_NEXT lines a tap */
+    const float *next; /* weights to prefetch into L2, TILE_NEXT lines a tap */
     float *sum;        /* block n of pixel m at n * sum_step + m * sum_row */
     int64_t b_step;    /* floats from a block of 16 columns to the next */
     int64_t sum_step, sum_row;
     int64_t a_row, a_cb; /* floats added after a row of taps, and after all rows of a c-block */
-    int64_t
-        /* floats from a pixel to itself a c-block on, fetched ahead: too far apart to be foreseen
-         */
-        a_next;
+    /* floats from a pixel to itself a c-block on; software prefetch brings it: the stride defeats
+     * the hardware's */
+    int64_t a_next;
     int32_t cbs, kh, kw;
     int32_t rest; /* reduction steps after the last whole tap */
     int32_t add;  /* 0: start from zero, 1: from sum */
 };
 
-/* Floats ahead of the multiply that weights are fetched at: one tap, 16 rows. 0 where a tile reads
- * a single stream, which the hardware follows by itself and the load ports have no room to spare.
- */
+/* Floats from the weights that are multiplied to those that software prefetch asks for: one tap, 16
+ * rows. 0 where a tile reads a single stream, which the hardware follows by itself and the load
+ * ports have no room to spare. */
 #if defined(__AVX512F__)
 #define TILE_AHEAD 256
 #else
@@ -80,18 +79,20 @@ INLINE int32_t tile_max_rows(int32_t nb) {
 /* clang-format off */
 #define TILE_POINTERS(m, n) EBRU_NAME(ebru_tile_##m##x##n)
 #define TILE_LINE(m, n)     EBRU_NAME(ebru_tile_line_##m##x##n)
-#define TILE_DECLARE(m, n) void TILE_POINTERS(m, n)(const struct tile *t); void TILE_LINE(m, n)(const struct tile *t);
+#define TILE_DECLARE(m, n) \
+    void TILE_POINTERS(m, n)(const struct tile *t); \
+    void TILE_LINE(m, n)(const struct tile *t);
 #define TILE_DECLARE_ALL(n, rows) rows(TILE_DECLARE, n)
 TILE_PANELS(TILE_DECLARE_ALL)
 
 /* Two switches, blocks outside: the block count is a constant after specialisation, the row count
  * need not be. */
-#define TILE_CASE(m, n)                                                                                      \
-    case m:                                                                                                  \
-        if (t->line) TILE_LINE(m, n)(t); else TILE_POINTERS(m, n)(t);                                        \
+#define TILE_CASE(m, n) \
+    case m: \
+        if (t->line) TILE_LINE(m, n)(t); else TILE_POINTERS(m, n)(t); \
         return;
-#define TILE_SWITCH(n, rows)                                                                                 \
-    case n:                                                                                                  \
+#define TILE_SWITCH(n, rows) \
+    case n: \
         switch (mr) { rows(TILE_CASE, n) default : __builtin_unreachable(); }
 INLINE void tile_run(const struct tile *t, int32_t mr, int32_t nb) {
     switch (nb) {

@@ -41,7 +41,7 @@ INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t
     const cell_t *a = t->a[0];
     const uint16_t *b = t->b, *next = t->next;
     const int64_t a1 = mr > 1 ? t->a[1] - a : 0,
-                  b1 = t->b_step; /* to the second run, the second block */
+                  b1 = t->b_step; /* to the second segment, the second block */
     const uint64_t step = (uint64_t)t->a_step * 2;
     const int64_t next_step = t->next_step * nb / (parts == 2 ? 3 : 1);
     const int64_t a_row = t->a_row, a_cb = t->a_cb, a_part = t->a_part;

@@ -3,10 +3,10 @@
  *
  *   sum[n][m][:] (+)= sum over (c-block, kh, kw, c) of a[m][..] * b[n][..][c][:]
  *
- * b is in pairs, [c-block][kh][kw][parts][16 c2][16 n][2] a block of columns. One function a (rows,
- * blocks, parts) triple, shared by everything that multiplies in a module. A row is a pixel, or
- * with matrix registers a run of TILE_BF16_RUN of them, `a_step` apart; then the caller frames its
- * calls in tile_bf16_begin and tile_bf16_end. */
+ * b is in VNNI layout, [c-block][kh][kw][parts][16 c2][16 n][2] a block of columns. One function a
+ * (rows, blocks, parts) triple, shared by everything that multiplies in a module. A row is a pixel,
+ * or with matrix registers a row segment of TILE_BF16_SEGMENT of them, `a_step` apart; then the
+ * caller frames its calls in tile_bf16_begin and tile_bf16_end. */
 #ifndef EBRU_RUNTIME_KERNELS_TILE_TILE_BF16_H
 #define EBRU_RUNTIME_KERNELS_TILE_TILE_BF16_H
 
@@ -16,21 +16,20 @@
 struct tile_bf16 {
     const cell_t *const *a; /* a pointer a row, at the first c-block, top left tap */
     const uint16_t *b;      /* packed weights of the first block at the first c-block */
-    const uint16_t
-        *next;  /* weights to fetch into L2 on the way, TILE_BF16_NEXT lines a tap and block */
-    float *sum; /* block n of pixel m at n * sum_step + m * 16 */
-    int64_t
-        next_step; /* bf16s that `next` goes on a block and tap; 0 when there is nothing to fetch */
+    const uint16_t *next;   /* weights to prefetch into L2, TILE_BF16_NEXT lines a tap and block */
+    float *sum;             /* block n of pixel m at n * sum_step + m * 16 */
+    /* bf16s that `next` goes on a block and tap; 0 when there is nothing to prefetch */
+    int64_t next_step;
     int64_t b_step; /* bf16s from a block of 16 columns to the next */
     int64_t sum_step;
     int64_t a_row, a_cb; /* elements added after a row of taps, and after all rows of a c-block */
-    int64_t a_step;      /* elements from a pixel of a run to the next */
+    int64_t a_step;      /* elements from a pixel of a row segment to the next */
     int64_t a_part;      /* elements from hi to lo, where they are apart */
     int32_t cbs, kh, kw;
     int32_t add; /* 0: start from zero, 1: from sum */
 };
 
-/* Lines of `next` fetched a tap and block. */
+/* Lines of `next` prefetched a tap and block. */
 #if defined(__AMX_BF16__)
 #define TILE_BF16_NEXT(parts) ((parts) == 2 ? 12 : 4)
 #else
@@ -65,7 +64,7 @@ struct tile_bf16 {
 #define TILE_BF16_COUNT(a, nb, mr) +1
 #define TILE_BF16_FIRST(a, nb, mr) (nb) == 1 ? (mr):
 enum {
-    TILE_BF16_RUN = CELL_FORM == EBRU_BF16_TILES ? 16 : 1,
+    TILE_BF16_SEGMENT = CELL_FORM == EBRU_BF16_TILES ? 16 : 1,
     TILE_BF16_BLOCKS = 0 TILE_BF16_LIST(TILE_BF16_COUNT, 0),
     TILE_BF16_ROWS = TILE_BF16_LIST(TILE_BF16_FIRST, 0) 0
 };

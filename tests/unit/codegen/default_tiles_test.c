@@ -1,5 +1,5 @@
-/* The rules' tiles for many shapes at every CPU level: legal, and as many rows as there is code for.
- */
+/* The rules' tiles for many shapes at every CPU level: legal, and as many rows as there is code
+ * for. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -149,18 +149,18 @@ static void covering(void **state) {
     shape.MR = 32;
     shape.NB = 2;
     params p = ebru_conv2d_bf16_of(&shape, 1, EBRU_BF16_TILES);
-    assert_int_equal(ebru_conv2d_bf16_runs(&p),
+    assert_int_equal(ebru_conv2d_bf16_segments(&p),
                      10); /* 2 x 8 rows of 8 in rows of 10: 78 positions an image */
     p.tbias = 1;
-    assert_int_equal(ebru_conv2d_bf16_runs(&p), 10);
+    assert_int_equal(ebru_conv2d_bf16_segments(&p), 10);
     p.TB = 1;
     p.TW = 48;
-    assert_int_equal(ebru_conv2d_bf16_runs(&p), 24);
+    assert_int_equal(ebru_conv2d_bf16_segments(&p), 24);
     p.SH = p.SW = 2;
     p.TW = 24;
-    assert_int_equal(ebru_conv2d_bf16_runs(&p), 16);
+    assert_int_equal(ebru_conv2d_bf16_segments(&p), 16);
     p.form = EBRU_BF16_PAIRS;
-    assert_int_equal(ebru_conv2d_bf16_runs(&p), 192);
+    assert_int_equal(ebru_conv2d_bf16_segments(&p), 192);
 }
 
 /* NaN stays NaN, infinity stays itself, the middle between two goes to the even one. */

@@ -156,7 +156,7 @@ static void run(params p) {
         q.NB1 = 6;
         q.MR1 = q.form == EBRU_BF16_TILES ? 16 : ebru_min_i32(5, cg_most_rows_bf16(level, q.NB1));
         q.KC1 = 1;
-        q.MR2 = ebru_bf16_run_length(q.form);
+        q.MR2 = ebru_bf16_segment_length(q.form);
         q.NB2 = 3;
         q.KC2 = 2;
         q.TW = 7;
