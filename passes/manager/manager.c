@@ -302,9 +302,11 @@ static bool first_pass(run *r, uint32_t *first) {
     *first = 0;
     if (!name) {
         name = ir_meta_string(r->c->module, EBRU_META_PASSES_AFTER.name, NULL);
-        int at = name ? pass_index(name, strlen(name)) : -1;
-        *first = (uint32_t)(at + 1);
-        return true;
+        if (!name || !*name) return true;
+        /* a dump of another ebru may have been written after a pass that is not here */
+        int after = known_pass(r->d, EBRU_META_PASSES_AFTER.name, name, strlen(name));
+        *first = (uint32_t)(after + 1);
+        return after >= 0;
     }
     int at = known_pass(r->d, "--start-after", name, strlen(name));
     *first = (uint32_t)(at + 1);
