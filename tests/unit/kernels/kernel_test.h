@@ -68,8 +68,9 @@ static inline int32_t kt_only_parts(void) {
 /* Can this machine run the level's code, by itself or, given AVX-512, with the emulator's help?
  * Asks the system for what the level needs. */
 static inline bool kt_supported(int32_t isa) {
-    base_cpu cpu;
-    base_cpu_detect(&cpu);
+    static base_cpu found; /* asked once */
+    if (!found.logical_cpus) base_cpu_detect(&found);
+    base_cpu cpu = found;
 #if defined(__aarch64__)
 #ifdef EBRU_TESTS_EMULATED
     kt_emulated = true;

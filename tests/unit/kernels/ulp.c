@@ -83,8 +83,8 @@ const int ulp_function_count = sizeof ulp_functions / sizeof *ulp_functions;
 const char *const ulp_level_name[ULP_LEVELS] = {KT_F32_LEVELS(TITLE, 0)};
 
 bool ulp_level_runs(int level) {
-    base_cpu cpu;
-    base_cpu_detect(&cpu);
+    static base_cpu cpu; /* asked once: the scans call this for every few thousand floats */
+    if (!cpu.logical_cpus) base_cpu_detect(&cpu);
     return base_cpu_runs(&cpu, base_isa_by_name(ulp_level_name[level]));
 }
 
