@@ -43,16 +43,6 @@ typedef struct run {
     pass_fault fault;     /* to be planted; .pass NULL: none */
 } run;
 
-/* A context with what no pass sees. */
-typedef struct context {
-    pass_context base;       /* first */
-    const ir_target *target; /* of the CPU level */
-} context;
-
-static const ir_target *level_target(const pass_context *c) {
-    return ((const context *)c)->target;
-}
-
 static const pass_info *info_of(const run *r, uint32_t index) {
     return &r->contracts->passes[index];
 }
@@ -172,7 +162,7 @@ static bool shown_after(const run *r, const char *pass) {
 
 /* What the pass may know of the target: see pass_context. `common` is room for it. */
 static const ir_target *visible_target(const run *r, const pass_info *p, ir_target *common) {
-    const ir_target *all = level_target(r->c), *widest = r->o->widest ? r->o->widest : all;
+    const ir_target *all = pass_level_target(r->c), *widest = r->o->widest ? r->o->widest : all;
     if (!all || (p->flags & PASS_PER_LEVEL)) return all;
     *common = (ir_target){.lanes = widest->lanes};
     return common;
@@ -197,7 +187,7 @@ static bool apply(run *r, uint32_t index, bool *changed) {
             if (go && runner->on_function(c, m->funcs.items[i])) *changed = true;
         }
     }
-    c->target = level_target(c);
+    c->target = pass_level_target(c);
     return everywhere;
 }
 
@@ -395,34 +385,4 @@ bool pass_run(pass_context *c, const pass_options *options, base_diag *d) {
     c->diag = NULL;
     c->options = NULL;
     return fine;
-}
-
-pass_context *pass_context_new(ir_module *m, const ir_target *target) {
-    context *c = base_alloc(sizeof *c);
-    c->target = target;
-    c->base.module = m;
-    c->base.target = target;
-    c->base.arena = base_arena_new();
-    return &c->base;
-}
-
-void pass_context_free(pass_context *c) {
-    if (!c) return;
-    base_arena_free(c->arena);
-    base_free(c->matches.items);
-    base_free(c->timings.items);
-    base_free(c->memory.funcs.items);
-    base_free(c->memory.weights.items);
-    base_free(c);
-}
-
-ir_form pass_forced_form(const pass_context *c) {
-    const ir_target *t = level_target(c);
-    return t ? t->force : IR_FORM_NONE;
-}
-
-double pass_measured(const pass_context *c, ir_func *f, ir_ref node, ir_form form) {
-    const ir_target *t = level_target(c);
-    bool open = !c->options->widest; /* else the levels would have to agree */
-    return open && t && t->measured ? t->measured(t, f, node, form) : 0;
 }

@@ -16,6 +16,9 @@ const pass_runner *pass_get_runner(uint32_t index);
 int pass_index(const char *name, size_t length);
 const pass_contracts *pass_own_contracts(void); /* those of passes.def */
 
+/* context.c: the target of the CPU level the context is for, which passes see in part; or NULL. */
+const ir_target *pass_level_target(const pass_context *c);
+
 /* properties.c: a row PROP of passes.def. */
 typedef struct pass_property {
     const char *name;

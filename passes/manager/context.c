@@ -1,0 +1,42 @@
+/* What passes see of a run, and of the CPU level behind it what they see only by asking. */
+#include "passes/manager/manager.h"
+
+/* A context with what no pass sees. */
+typedef struct context {
+    pass_context base;       /* first */
+    const ir_target *target; /* of the CPU level */
+} context;
+
+const ir_target *pass_level_target(const pass_context *c) {
+    return ((const context *)c)->target;
+}
+
+pass_context *pass_context_new(ir_module *m, const ir_target *target) {
+    context *c = base_alloc(sizeof *c);
+    c->target = target;
+    c->base.module = m;
+    c->base.target = target;
+    c->base.arena = base_arena_new();
+    return &c->base;
+}
+
+void pass_context_free(pass_context *c) {
+    if (!c) return;
+    base_arena_free(c->arena);
+    base_free(c->matches.items);
+    base_free(c->timings.items);
+    base_free(c->memory.funcs.items);
+    base_free(c->memory.weights.items);
+    base_free(c);
+}
+
+ir_form pass_forced_form(const pass_context *c) {
+    const ir_target *t = pass_level_target(c);
+    return t ? t->force : IR_FORM_NONE;
+}
+
+double pass_measured(const pass_context *c, ir_func *f, ir_ref node, ir_form form) {
+    const ir_target *t = pass_level_target(c);
+    bool open = !c->options->widest; /* else the levels would have to agree */
+    return open && t && t->measured ? t->measured(t, f, node, form) : 0;
+}
