@@ -133,8 +133,8 @@ static bool set(const base_option *o, void *options, const char *value, char *er
     case BASE_OPTION_FLAG: memcpy(field, &on, sizeof on); return true;
     case BASE_OPTION_TEXT: memcpy(field, &value, sizeof value); return true;
     case BASE_OPTION_INT:
-    case BASE_OPTION_INT64: return set_whole(o, field, value, error);
-    case BASE_OPTION_REAL: return set_real(o, field, value, error);
+    case BASE_OPTION_INT64: return set_whole(o, field, value ? value : "", error);
+    case BASE_OPTION_REAL: return set_real(o, field, value ? value : "", error);
     case BASE_OPTION_OWN: break;
     }
     return o->set(options, o, value, error);
@@ -144,7 +144,7 @@ bool base_options_parse(const base_option_table *t, unsigned commands, void *opt
                         char *const *argv, char error[BASE_OPTION_ERROR_MAX]) {
     bool only_operands = false;
     for (int i = 0; i < argc; i++) {
-        const char *word = argv[i], *value;
+        const char *word = argv[i], *value = NULL;
         if (!only_operands && !strcmp(word, "--")) {
             only_operands = true;
             continue;

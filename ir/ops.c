@@ -211,6 +211,7 @@ bool ir_attr_equal(const ir_attr_info *attr, const void *a, const void *b) {
 
 static bool same_param(const ir_param *a, const ir_param *b) {
     if (strcmp(a->name, b->name) || a->is_float != b->is_float) return false;
+    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): by bits, as texts are */
     return a->is_float ? !memcmp(&a->f, &b->f, sizeof a->f) : a->i == b->i;
 }
 

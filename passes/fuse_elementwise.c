@@ -59,7 +59,7 @@ static bool push_node(group *g, const ir_node *n) {
 
 /* How deep calls nest; the parser of expressions has a limit. */
 static uint32_t depth(const group *g) {
-    uint32_t stack[IR_EXPR_MAX], top = 0, most = 0;
+    uint32_t stack[IR_EXPR_MAX] = {0}, top = 0, most = 0;
     for (uint32_t i = 0; i < g->count; i++) {
         uint32_t arity =
                      g->steps[i].kind == IR_EXPR_OP ? ir_op_get(g->steps[i].op)->min_operands : 0,

@@ -306,6 +306,7 @@ static void after_value(base_jscan *s) {
     if (s->depth == 0)
         s->expect = AFTER_DOCUMENT;
     else
+        /* NOLINTNEXTLINE(clang-analyzer-core.BitwiseShift): depth is 1 to 64 here */
         s->expect = s->objects >> (s->depth - 1) & 1 ? AFTER_MEMBER : AFTER_ITEM;
 }
 

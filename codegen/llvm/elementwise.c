@@ -121,7 +121,7 @@ static LLVMValueRef binary(const emitter *e, ir_op op, LLVMValueRef a, LLVMValue
 
 /* The expression on one vector; operand[k] holds operand k's lanes. */
 static LLVMValueRef evaluate(const emitter *e, const LLVMValueRef *operand) {
-    LLVMValueRef stack[IR_EXPR_MAX];
+    LLVMValueRef stack[IR_EXPR_MAX] = {0};
     uint32_t depth = 0;
     for (uint32_t i = 0; i < e->p->step_count; i++) {
         const ir_expr_step *s = &e->p->steps[i];

@@ -75,15 +75,17 @@ net *net_new(const ir_module *m, const char *name) {
         stages[s] = ir_func_find(m, full);
     }
     if (!stages[STAGES - 1]) stages[STAGES - 1] = ir_func_find(m, name);
-    if (!stages[STAGES - 1]) return NULL;
+    const ir_func *last = stages[STAGES - 1];
+    if (!last) return NULL;
     net *n = base_alloc(sizeof *n);
     snprintf(n->name, sizeof n->name, "%s", name);
     n->module = m;
     for (int s = 0; s < STAGES; s++)
         if (stages[s]) add_stage(n, entry_of, stages, s);
-    const ir_func *last = stages[STAGES - 1];
+    const uint32_t *entry = entry_of[STAGES - 1];
+    if (!entry) ICE("the last stage of %s was not added", name);
     for (size_t i = 0; i < last->outputs.count; i++) {
-        BASE_PUSH(&n->outputs, entry_of[STAGES - 1][last->outputs.items[i].value.id]);
+        BASE_PUSH(&n->outputs, entry[last->outputs.items[i].value.id]);
         BASE_PUSH(&n->output_names, last->outputs.items[i].name);
     }
     for (int s = 0; s < STAGES; s++) base_free(entry_of[s]);

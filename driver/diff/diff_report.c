@@ -252,6 +252,7 @@ static void write_json(const diff_reports *d, base_str *out) {
     for (size_t i = 0; i < d->changes.count; i++) {
         const change *c = &d->changes.items[i];
         const decision *x = c->a ? c->a : c->b;
+        if (!x) ICE("a change of no decision");
         cJSON *o = drv_json_object(list, NULL);
         drv_json_text(o, "kind", !c->b ? "vanished" : !c->a ? "appeared" : "changed");
         drv_json_text(o, "pass", or_null(x->pass));

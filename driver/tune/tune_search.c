@@ -190,6 +190,7 @@ static bool descend(struct search *s) {
         for (int i = 0; i < n && tune_now() < s->until; i++) {
             cg_params p = s->k->best;
             change(s, &p, *field, values[i]);
+            /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): words of four bytes, the rest zero */
             if (!memcmp(&p, &s->k->best, sizeof p)) continue;
             if (cg_tiles_legal(s->k->kernel, &p, s->isa, s->k->overwrite, NULL) &&
                 cg_tiles_bearable(s->k->kernel, &p, NULL))
@@ -206,6 +207,7 @@ void tune_search(tune_timer *t, tune_kernel *k, int32_t isa, double seconds, boo
     if (!keep_bits || !tune_changes_bits(k->kernel->name))
         while (descend(&s) && tune_now() < s.until) {
         }
+    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): words of four bytes, the rest zero */
     const bool other = memcmp(&k->best, &k->rules, sizeof k->best) != 0;
     const int runs = s.runs > LAST_RUNS ? s.runs : LAST_RUNS;
     time_two(&s, &k->rules, other ? &k->best : &k->rules, runs, out);

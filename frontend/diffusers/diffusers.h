@@ -131,6 +131,8 @@ typedef struct fe_vae_config {
 
 /* Pixels a latent cell: 2^(resolutions - 1). */
 int64_t fe_vae_scale(const fe_vae_config *c);
+/* How much wider the finest of so many resolutions is than the coarsest: each halves. */
+int64_t fe_resolution_scale(size_t resolutions);
 /* Whether a picture of that size has a latent; false after reporting. */
 bool fe_vae_fits(fe_builder *b, const fe_vae_config *c, const fe_sizes *s);
 /* Shape of the latent that the decoder takes: the given one, else that of the image. */

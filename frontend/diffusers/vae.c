@@ -65,8 +65,14 @@ bool fe_vae_kl_read(base_jval root, fe_vae_config *c) {
     return fine && base_diag_errors(base_json_diag(root.doc)) == before;
 }
 
+int64_t fe_resolution_scale(size_t resolutions) {
+    int64_t scale = 1;
+    for (size_t i = 1; i < resolutions; i++) scale *= 2;
+    return scale;
+}
+
 int64_t fe_vae_scale(const fe_vae_config *c) {
-    return (int64_t)1 << (c->resolutions - 1);
+    return fe_resolution_scale(c->resolutions);
 }
 
 bool fe_vae_fits(fe_builder *b, const fe_vae_config *c, const fe_sizes *s) {

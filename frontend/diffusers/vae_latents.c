@@ -78,7 +78,7 @@ ir_ref fe_vae_denormalise(fe_builder *b, const fe_vae_config *c, ir_ref latent) 
 
 /* The logarithm of the variance loses 2 log(std). */
 ir_ref fe_vae_normalise(fe_builder *b, const fe_vae_config *c, ir_ref moments) {
-    double mul[2 * FE_MAX_LATENT], add[2 * FE_MAX_LATENT];
+    double mul[2 * FE_MAX_LATENT] = {0}, add[2 * FE_MAX_LATENT] = {0};
     int64_t n = c->latent_channels;
     if (!c->fold_statistics || !c->normalised || !ir_ref_ok(moments)) return moments;
     for (int64_t i = 0; i < n; i++) {

@@ -110,7 +110,7 @@ static void vae_config(const ldm_file *f, fe_dir *dir) {
     for (size_t i = 0; i < v->resolutions; i++)
         down[i] = "DownEncoderBlock2D", up[i] = "UpDecoderBlock2D";
     base_str_add(&s, "{\n");
-    add_int(&s, "sample_size", f->system->sample << (v->resolutions - 1));
+    add_int(&s, "sample_size", f->system->sample * fe_resolution_scale(v->resolutions));
     add_int(&s, "in_channels", v->in_channels);
     add_int(&s, "out_channels", v->out_channels);
     add_int(&s, "latent_channels", v->latent_channels);

@@ -36,8 +36,8 @@ typedef struct header {
 
 /* Reports at the tensor being looked at, else at the header byte being read, else at the file;
  * quiet after MAX_PROBLEMS, since a hostile header can hold a million faults. Always false. */
-__attribute__((format(printf, 2, 3))) static bool fault(header *h, const char *fmt, ...) {
-    if (h->problems++ >= MAX_PROBLEMS) return false;
+__attribute__((format(printf, 2, 3))) static void report_fault(header *h, const char *fmt, ...) {
+    if (h->problems++ >= MAX_PROBLEMS) return;
     base_loc loc = {.source = h->source};
     if (h->name) {
         loc.path =
@@ -49,8 +49,9 @@ __attribute__((format(printf, 2, 3))) static bool fault(header *h, const char *f
     va_start(ap, fmt);
     base_vreport(h->st->diag, BASE_ERROR, &loc, fmt, ap);
     va_end(ap);
-    return false;
 }
+/* Reports and is false; a macro, so that static checks see it. */
+#define fault(...) (report_fault(__VA_ARGS__), false)
 
 /* ---- header JSON ---- */
 
@@ -59,7 +60,7 @@ static base_jevent next(header *h) {
     base_jevent e = base_jscan_next(&h->scan);
     if (e == BASE_JSCAN_ERROR && h->scan.message[0]) {
         h->name = NULL;
-        fault(h, "the header is not valid JSON: %s", h->scan.message);
+        report_fault(h, "the header is not valid JSON: %s", h->scan.message);
         h->scan.message[0] = '\0';
     }
     return e;
@@ -98,7 +99,7 @@ static bool read_sizes(header *h, const char *what, int64_t *out, size_t max, si
     *fine = false;
     *count = 0;
     if (e != BASE_JSCAN_ARRAY) {
-        if (e != BASE_JSCAN_ERROR) fault(h, "%s must be an array of integers", what);
+        if (e != BASE_JSCAN_ERROR) report_fault(h, "%s must be an array of integers", what);
         return skip_value(h, e);
     }
     *fine = true;
@@ -109,12 +110,13 @@ static bool read_sizes(header *h, const char *what, int64_t *out, size_t max, si
         const base_jscan *s = &h->scan;
         int64_t v = 0;
         if (e != BASE_JSCAN_INT) {
-            if (*fine) fault(h, "%s must hold integers only", what);
+            if (*fine) report_fault(h, "%s must hold integers only", what);
             *fine = false;
             if (!skip_value(h, e)) return false;
         } else if (!base_jscan_int(s->text, s->begin, s->end, &v) || v < 0) {
-            fault(h, "%s: %s is %s", what, base_escape(s->text + s->begin, s->end - s->begin),
-                  s->text[s->begin] == '-' ? "negative" : "too large");
+            report_fault(h, "%s: %s is %s", what,
+                         base_escape(s->text + s->begin, s->end - s->begin),
+                         s->text[s->begin] == '-' ? "negative" : "too large");
             *fine = false;
         }
         if (*count < max)
@@ -130,7 +132,7 @@ static bool read_dtype(header *h, st_entry *t, bool *fine) {
     base_jevent e = next(h);
     *fine = false;
     if (e != BASE_JSCAN_STRING) {
-        if (e != BASE_JSCAN_ERROR) fault(h, "dtype must be a string");
+        if (e != BASE_JSCAN_ERROR) report_fault(h, "dtype must be a string");
         return skip_value(h, e);
     }
     const char *name = token_text(h);
@@ -140,7 +142,7 @@ static bool read_dtype(header *h, st_entry *t, bool *fine) {
         *fine = true;
         return true;
     }
-    fault(h, "unknown dtype '%s'", base_escape(name, strlen(name)));
+    report_fault(h, "unknown dtype '%s'", base_escape(name, strlen(name)));
     return true;
 }
 
@@ -149,22 +151,23 @@ enum { HAS_DTYPE = 1, HAS_SHAPE = 2, HAS_OFFSETS = 4, HAS_ALL = 7 };
 static void report_missing(header *h, unsigned seen) {
     static const char *const keys[] = {"dtype", "shape", "data_offsets"};
     for (unsigned i = 0; i < 3; i++) {
-        if (!(seen >> i & 1)) fault(h, "missing key '%s'", keys[i]);
+        if (!(seen >> i & 1)) report_fault(h, "missing key '%s'", keys[i]);
     }
 }
 
 /* Reads one key and its value inside a tensor's object. */
 static bool read_info_key(header *h, st_entry *t, unsigned *seen, bool *good) {
     const char *key = token_text(h);
-    int64_t offsets[2];
-    size_t count;
+    int64_t offsets[2] = {0};
+    size_t count = 0;
     bool fine = false, alive;
     unsigned bit = !strcmp(key, "dtype")          ? HAS_DTYPE
                    : !strcmp(key, "shape")        ? HAS_SHAPE
                    : !strcmp(key, "data_offsets") ? HAS_OFFSETS
                                                   : 0;
     if (!bit || (*seen & bit)) {
-        fault(h, "%s key '%s'", bit ? "duplicate" : "unknown", base_escape(key, strlen(key)));
+        report_fault(h, "%s key '%s'", bit ? "duplicate" : "unknown",
+                     base_escape(key, strlen(key)));
         *good = false;
         return skip_value(h, next(h));
     }
@@ -196,7 +199,7 @@ static bool read_tensor(header *h, const char *name, size_t at) {
     base_jevent e = next(h);
     if (e != BASE_JSCAN_OBJECT) {
         if (e != BASE_JSCAN_ERROR)
-            fault(h, "expected an object with dtype, shape and data_offsets");
+            report_fault(h, "expected an object with dtype, shape and data_offsets");
         h->name = NULL;
         return skip_value(h, e);
     }
@@ -222,8 +225,8 @@ static void check_metadata_keys(header *h, size_t first) {
     qsort(pairs, n, sizeof *pairs, by_key);
     for (size_t i = 1; i < n; i++) {
         if (strcmp(pairs[i - 1].key, pairs[i].key) != 0) continue;
-        fault(h, "duplicate key '%s' in __metadata__",
-              base_escape(pairs[i].key, strlen(pairs[i].key)));
+        report_fault(h, "duplicate key '%s' in __metadata__",
+                     base_escape(pairs[i].key, strlen(pairs[i].key)));
     }
 }
 
@@ -233,7 +236,7 @@ static bool read_metadata(header *h) {
     base_jevent e = next(h);
     if (e == BASE_JSCAN_NULL) return true;
     if (e != BASE_JSCAN_OBJECT) {
-        if (e != BASE_JSCAN_ERROR) fault(h, "__metadata__ must be an object of strings");
+        if (e != BASE_JSCAN_ERROR) report_fault(h, "__metadata__ must be an object of strings");
         return skip_value(h, e);
     }
     while ((e = next(h)) == BASE_JSCAN_KEY) {
@@ -241,8 +244,8 @@ static bool read_metadata(header *h) {
         e = next(h);
         if (e != BASE_JSCAN_STRING) {
             if (e != BASE_JSCAN_ERROR) {
-                fault(h, "__metadata__ value of '%s' must be a string",
-                      base_escape(pair.key, strlen(pair.key)));
+                report_fault(h, "__metadata__ value of '%s' must be a string",
+                             base_escape(pair.key, strlen(pair.key)));
             }
             if (!skip_value(h, e)) return false;
             continue;
@@ -269,7 +272,8 @@ static bool read_header(header *h) {
             continue;
         }
         if (metadata_seen) {
-            fault(h, "duplicate key '__metadata__'; the first is at header byte %zu", metadata_at);
+            report_fault(h, "duplicate key '__metadata__'; the first is at header byte %zu",
+                         metadata_at);
         }
         metadata_seen = true;
         metadata_at = at;
@@ -304,8 +308,8 @@ static bool check_duplicates(header *h) {
     for (size_t i = h->first + 1; i < h->st->entries.count; i++) {
         if (strcmp(e[i - 1].t.name, e[i].t.name) != 0) continue;
         h->name = e[i].t.name;
-        fault(h, "the name is given twice, at header bytes %" PRIu32 " and %" PRIu32, e[i - 1].at,
-              e[i].at);
+        report_fault(h, "the name is given twice, at header bytes %" PRIu32 " and %" PRIu32,
+                     e[i - 1].at, e[i].at);
     }
     h->name = NULL;
     return h->problems == 0;
@@ -430,8 +434,9 @@ bool st_add_file(fe_st *st, const char *shown, const uint8_t *data, size_t size)
     uint64_t length = 0;
     for (unsigned i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)data[i] << (8 * i);
     if (length > FE_ST_MAX_HEADER) {
-        fault(&h, "not a safetensors file: header length %" PRIu64 ", at most %d are allowed",
-              length, FE_ST_MAX_HEADER);
+        report_fault(&h,
+                     "not a safetensors file: header length %" PRIu64 ", at most %d are allowed",
+                     length, FE_ST_MAX_HEADER);
         note_other_format(&h, data, size);
         return false;
     }

@@ -57,17 +57,18 @@ static unsigned error_count(const parser *p) {
     return base_diag_errors(p->d) - p->errors_before;
 }
 
-static bool fail_at(parser *p, const ir_token *t, const char *fmt, ...)
+static void report_at(parser *p, const ir_token *t, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-static bool fail_at(parser *p, const ir_token *t, const char *fmt, ...) {
-    if (t->kind == TOK_BAD) return false; /* the lexer has reported */
+static void report_at(parser *p, const ir_token *t, const char *fmt, ...) {
+    if (t->kind == TOK_BAD) return; /* the lexer has reported */
     base_loc loc = ir_token_loc(p->source, t);
     va_list ap;
     va_start(ap, fmt);
     base_vreport(p->d, BASE_ERROR, &loc, fmt, ap);
     va_end(ap);
-    return false;
 }
+/* Reports and is false; a macro, so that static checks see it. */
+#define fail_at(...) (report_at(__VA_ARGS__), false)
 
 static bool expected(parser *p, const char *what) {
     if (p->tok.kind == TOK_END)
@@ -381,7 +382,7 @@ static bool read_value(parser *p, ir_ref *out, bool *poisoned) {
         uint32_t index = ir_weight_find(p->m, at.text);
         next(p);
         if (index == UINT32_MAX) {
-            fail_at(p, &at, "unknown weight @%s", base_escape(at.text, at.text_length));
+            report_at(p, &at, "unknown weight @%s", base_escape(at.text, at.text_length));
             *poisoned = true;
         } else {
             *out = weight_node(p, index, &at);
@@ -392,7 +393,7 @@ static bool read_value(parser *p, ir_ref *out, bool *poisoned) {
     next(p);
     const label *l = find_label(p, at.text);
     if (!l) {
-        fail_at(p, &at, "unknown value %%%s", base_escape(at.text, at.text_length));
+        report_at(p, &at, "unknown value %%%s", base_escape(at.text, at.text_length));
         add_label(p, at.text, IR_NONE);
     }
     if (l) *out = l->ref;
@@ -444,10 +445,10 @@ static const ir_attr_info *find_attr(parser *p, const ir_op_info *info) {
     const char *meant = base_suggest(p->tok.text, names, count),
                *name = base_escape(p->tok.text, p->tok.text_length);
     if (meant)
-        fail_at(p, &p->tok, "%s has no attribute '%s'; did you mean '%s'?", info->name, name,
-                meant);
+        report_at(p, &p->tok, "%s has no attribute '%s'; did you mean '%s'?", info->name, name,
+                  meant);
     else
-        fail_at(p, &p->tok, "%s has no attribute '%s'", info->name, name);
+        report_at(p, &p->tok, "%s has no attribute '%s'", info->name, name);
     return NULL;
 }
 
@@ -585,7 +586,7 @@ static bool parse_assignment(parser *p) {
     next(p);
     const label *known = find_label(p, at.text);
     if (known && ir_ref_ok(known->ref))
-        fail_at(p, &at, "%%%s is already defined", base_escape(at.text, at.text_length));
+        report_at(p, &at, "%%%s is already defined", base_escape(at.text, at.text_length));
     bool fine = expect_punct(p, '=') && parse_node(p, &at, &r);
     label *l = find_label(p, at.text); /* known before only as a mistake, perhaps */
     if (!l)
@@ -690,7 +691,7 @@ static bool parse_func(parser *p) {
     ir_token at = p->tok;
     if (at.kind != TOK_REF) return expected(p, "the function's name, @...");
     next(p);
-    if (ir_func_find(p->m, at.text)) fail_at(p, &at, "the function is already defined");
+    if (ir_func_find(p->m, at.text)) report_at(p, &at, "the function is already defined");
     if (p->m->funcs.count == MAX_FUNCS) return fail_at(p, &at, "more than %d functions", MAX_FUNCS);
     p->f = ir_func_new(p->m, at.text);
     BASE_PUSH(&p->locs, ((func_locs){.f = p->f, .name = at}));

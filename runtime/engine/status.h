@@ -22,17 +22,18 @@ typedef struct rt_error {
     char message[400];
 } rt_error;
 
-/* Writes the message (cut if too long; err may be NULL) and returns `status`: `return rt_fail(err,
- * RT_ERR_..., ...)`. */
-__attribute__((format(printf, 3, 4))) static inline rt_status
-rt_fail(rt_error *err, rt_status status, const char *fmt, ...) {
-    if (err) {
-        va_list ap;
-        va_start(ap, fmt);
-        vsnprintf(err->message, sizeof err->message, fmt, ap);
-        va_end(ap);
-    }
-    return status;
+/* Writes the message (cut if too long; err may be NULL). */
+__attribute__((format(printf, 2, 3))) static inline void rt_say(rt_error *err, const char *fmt,
+                                                                ...) {
+    if (!err) return;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(err->message, sizeof err->message, fmt, ap);
+    va_end(ap);
 }
+
+/* Says so and has the value `status`: `return rt_fail(err, RT_ERR_..., ...)`. A macro, so that
+ * compilers and static checks see that it is not RT_OK. */
+#define rt_fail(err, status, ...) (rt_say(err, __VA_ARGS__), (rt_status)(status))
 
 #endif

@@ -47,7 +47,7 @@ static rt_status encode_given(struct rt_denoiser *p, float *image, const float *
     im->exact = !rt_network_output(net, "moments");
     rt_progress_phase(p->settings->progress, "vae-encode", 0);
     s = encode(p, net, image, &im->moments, err);
-    if (!s && p->info->condition == EBRU_CONDITION_INPAINT) {
+    if (!s && mask && p->info->condition == EBRU_CONDITION_INPAINT) {
         for (size_t i = 0; i < area * (size_t)p->info->channels; i++)
             image[i] *= (float)(mask[i % area] < 0.5f);
         s = encode(p, net, image, &im->masked_moments, err);

@@ -223,6 +223,7 @@ rt_status rt_profile_spreads(const rt_profile *p, const uint32_t *group, uint32_
     }
     if (!s.end || !s.values) {
         free(s.end);
+        free(s.values);
         return rt_fail(err, RT_ERR_SYSTEM, "out of memory for the profile");
     }
     each_part(p, group, keep_part, &s);

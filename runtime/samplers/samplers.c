@@ -145,7 +145,7 @@ static float quantile(const float *x0, size_t n, double ratio, float *sorted) {
 }
 
 void rt_sampler_threshold(rt_sampler *s, float *x0) {
-    if (!s->sorted || s->n < s->images) return;
+    if (!s->sorted || s->images == 0 || s->n < s->images) return;
     size_t n = s->n / s->images;
     for (size_t image = 0; image < s->images; image++, x0 += n) {
         float limit = fmaxf(quantile(x0, n, s->c.dynamic_thresholding_ratio, s->sorted), 1.0f);

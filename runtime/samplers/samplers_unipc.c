@@ -86,6 +86,7 @@ static void update(const rt_sampler *s, int order, int base, const float *from, 
     /* without differences B(h) does not count; in an infinite step it would be infinite */
     float change = known || corrected ? (float)(end.alpha * sys.big_b) : 0;
     float weight[2] = {0}, last = corrected ? (float)rho[known] : 0;
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): orders are 1 to 3 */
     for (int j = 0; j < known; j++) weight[j] = (float)(rho[j] / sys.r[j]);
     for (size_t i = 0; i < s->n; i++) {
         float sum = 0;
