@@ -7,7 +7,7 @@
  * thirtieth of them, run each shape with two tilings in one call instead of four in all splits. */
 #include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_conv.h"
-#include "tests/unit/kernels/kernel_conv_shapes.h"
+#include "tests/unit/kernels/kernel_conv_cases.h"
 
 typedef struct ebru_conv2d_bf16_params params;
 
@@ -80,45 +80,6 @@ static void run(const struct conv_shape *s, const char *what) {
     const int32_t only = kt_only_parts();
     for (int32_t parts = 1; parts <= 2; parts++)
         if (!only || parts == only) run_parts(s, parts, what);
-}
-
-static void plain(void **state) {
-    (void)state;
-    CONV_EACH(s, conv_plain) run(s, "plain");
-}
-
-static void stride_and_padding(void **state) {
-    (void)state;
-    CONV_EACH(s, conv_stride_and_padding) run(s, "stride");
-}
-
-static void concat_and_prologue(void **state) {
-    (void)state;
-    CONV_EACH(s, conv_concat_and_prologue) run(s, "concat");
-}
-
-static void resized(void **state) {
-    (void)state;
-    CONV_EACH(s, conv_resized) run(s, "resized");
-}
-
-static void phases(void **state) {
-    (void)state;
-    CONV_EACH(s, conv_phases) run(s, "phases");
-}
-
-static void epilogues(void **state) {
-    (void)state;
-    for (int32_t act = EBRU_ACT_NONE; act <= EBRU_ACT_MISH; act++) {
-        const struct conv_shape s = conv_epilogue(act);
-        run(&s, "epilogue");
-    }
-    CONV_EACH(s, conv_epilogues) run(s, "epilogue");
-}
-
-static void linear(void **state) {
-    (void)state;
-    CONV_EACH(s, conv_linear) run(s, "linear");
 }
 
 /* Rows of whole runs, rows that runs cross, images that they cross or must not, both strides. */
@@ -200,13 +161,7 @@ static void rounding(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain),
-        cmocka_unit_test(stride_and_padding),
-        cmocka_unit_test(concat_and_prologue),
-        cmocka_unit_test(resized),
-        cmocka_unit_test(phases),
-        cmocka_unit_test(epilogues),
-        cmocka_unit_test(linear),
+        CONV_CASES,
         cmocka_unit_test(runs),
         cmocka_unit_test(covering),
         cmocka_unit_test(rounding),

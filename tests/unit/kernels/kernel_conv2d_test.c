@@ -2,7 +2,7 @@
  * epilogues, strides, asymmetric padding, resizing, tile sizes, every level, every split. */
 #include "codegen/target/default_tiles/default_tiles.h"
 #include "tests/unit/kernels/kernel_conv.h"
-#include "tests/unit/kernels/kernel_conv_shapes.h"
+#include "tests/unit/kernels/kernel_conv_cases.h"
 
 static float *check(const struct ebru_conv2d_params *p, const struct conv_data *d, int32_t level,
                     const char *what) {
@@ -51,45 +51,6 @@ static void run(const struct conv_shape *s, const char *what) {
     }
 }
 
-static void plain(void **state) {
-    (void)state;
-    CONV_EACH(s, conv_plain) run(s, "plain");
-}
-
-static void stride_and_padding(void **state) {
-    (void)state;
-    CONV_EACH(s, conv_stride_and_padding) run(s, "stride");
-}
-
-static void concat_and_prologue(void **state) {
-    (void)state;
-    CONV_EACH(s, conv_concat_and_prologue) run(s, "concat");
-}
-
-static void resized(void **state) {
-    (void)state;
-    CONV_EACH(s, conv_resized) run(s, "resized");
-}
-
-static void phases(void **state) {
-    (void)state;
-    CONV_EACH(s, conv_phases) run(s, "phases");
-}
-
-static void epilogues(void **state) {
-    (void)state;
-    for (int32_t act = EBRU_ACT_NONE; act <= EBRU_ACT_MISH; act++) {
-        const struct conv_shape s = conv_epilogue(act);
-        run(&s, "epilogue");
-    }
-    CONV_EACH(s, conv_epilogues) run(s, "epilogue");
-}
-
-static void linear(void **state) {
-    (void)state;
-    CONV_EACH(s, conv_linear) run(s, "linear");
-}
-
 /* The residual's buffer may be the result's. */
 static void residual_in_place(void **state) {
     (void)state;
@@ -122,13 +83,7 @@ static void residual_in_place(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain),
-        cmocka_unit_test(stride_and_padding),
-        cmocka_unit_test(concat_and_prologue),
-        cmocka_unit_test(resized),
-        cmocka_unit_test(phases),
-        cmocka_unit_test(epilogues),
-        cmocka_unit_test(linear),
+        CONV_CASES,
         cmocka_unit_test(residual_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,21 +97,15 @@ static void operands_of(const params *p, const struct data *d, float *out,
 static float *check(const params *p, const struct data *d, int32_t level) {
     const int64_t floats = kt_c16_floats(p->B, p->N, p->T);
     float *out = kt_floats(floats);
+    char title[80];
     void *buf[EBRU_FEED_FORWARD_BUFS];
     operands_of(p, d, out, buf);
     KT_RUN_BF16(feed_forward_bf16, level, p, buf, EBRU_FEED_FORWARD_OUT, floats);
     const double tolerance =
         (p->parts == 2 ? 8e-6 : 2e-6) * (4 + sqrt((double)(p->C + p->H))) + d->slack;
-    for (int32_t b = 0; b < p->B; b++)
-        for (int32_t t = 0; t < p->T; t++)
-            for (int32_t n = 0; n < p->N; n++) {
-                const double want = d->want[(b * p->T + t) * p->N + n];
-                kt_assert_close(out[kt_c16(p->N, p->T, b, n, t)], want,
-                                tolerance * (1 + fabs(want)),
-                                "level %d, parts %d, NB %d %d TW %d: [%d,%d,%d]", level, p->parts,
-                                p->NB1, p->NB2, p->TW, b, t, n);
-            }
-    for (int64_t i = 0; i < floats; i++) assert_true(isfinite(out[i])); /* pad lanes too */
+    snprintf(title, sizeof title, "level %d, parts %d, NB %d %d TW %d", level, p->parts, p->NB1,
+             p->NB2, p->TW);
+    kt_expect_c16(out, d->want, p->B, p->N, p->T, tolerance, title);
     return out;
 }
 

@@ -65,6 +65,7 @@ static struct data make(const params *p) {
 static float *check(const params *p, const struct data *d, int32_t level) {
     const int64_t floats = kt_c16_floats(p->B, p->N, p->T);
     float *out = kt_floats(floats);
+    char title[80];
     void *buf[EBRU_FEED_FORWARD_BUFS] = {d->x,
                                          d->w1,
                                          p->has_b1 ? d->b1 : NULL,
@@ -73,16 +74,8 @@ static float *check(const params *p, const struct data *d, int32_t level) {
                                          p->residual ? d->res : NULL,
                                          out};
     KT_RUN(feed_forward, level, p, buf, EBRU_FEED_FORWARD_OUT, floats);
-    for (int32_t b = 0; b < p->B; b++)
-        for (int32_t t = 0; t < p->T; t++)
-            for (int32_t n = 0; n < p->N; n++) {
-                const double want = d->want[(b * p->T + t) * p->N + n];
-                kt_assert_close(out[kt_c16(p->N, p->T, b, n, t)], want,
-                                2e-6 * (4 + sqrt((double)(p->C + p->H))) * (1 + fabs(want)),
-                                "v%d, NB %d %d TW %d: [%d,%d,%d]", level, p->NB1, p->NB2, p->TW, b,
-                                t, n);
-            }
-    for (int64_t i = 0; i < floats; i++) assert_true(isfinite(out[i])); /* pad lanes too */
+    snprintf(title, sizeof title, "v%d, NB %d %d TW %d", level, p->NB1, p->NB2, p->TW);
+    kt_expect_c16(out, d->want, p->B, p->N, p->T, 2e-6 * (4 + sqrt((double)(p->C + p->H))), title);
     return out;
 }
 

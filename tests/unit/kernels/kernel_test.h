@@ -225,4 +225,18 @@ static inline double kt_act(double x, int32_t act) {
         }                                                                                          \
     } while (0)
 
+/* Fails where a c16 result [B,C,P] is not within tolerance * (1 + |want|) of want, which is plain
+ * [B][P][C], or where a pad lane is not finite. */
+static inline void kt_expect_c16(const float *out, const double *want, int32_t B, int32_t C,
+                                 int32_t P, double tolerance, const char *title) {
+    for (int32_t b = 0; b < B; b++)
+        for (int32_t i = 0; i < P; i++)
+            for (int32_t c = 0; c < C; c++) {
+                const double w = want[(b * P + i) * C + c];
+                kt_assert_close(out[kt_c16(C, P, b, c, i)], w, tolerance * (1 + fabs(w)),
+                                "%s: [%d,%d,%d]", title, b, i, c);
+            }
+    for (int64_t i = 0; i < kt_c16_floats(B, C, P); i++) assert_true(isfinite(out[i]));
+}
+
 #endif
