@@ -84,14 +84,8 @@ typedef enum ir_freq { IR_PROGRAM, IR_PROMPT, IR_SCHEDULE, IR_STEP, IR_FREQ_COUN
 
 typedef enum ir_act {
     IR_ACT_NONE,
-    IR_ACT_SILU,
-    IR_ACT_GELU,
-    IR_ACT_GELU_TANH,
-    IR_ACT_QUICK_GELU,
-    IR_ACT_RELU,
-    IR_ACT_SIGMOID,
-    IR_ACT_TANH,
-    IR_ACT_MISH,
+#define ACT(name, ID, formula) IR_ACT_##ID,
+#include "base/activations.def"
     IR_ACT_COUNT
 } ir_act;
 
@@ -280,6 +274,10 @@ typedef struct ir_op_info {
     const void *attr_default;
 } ir_op_info;
 const ir_op_info *ir_op_get(ir_op op);
+/* The op that computes an activation (not of IR_ACT_NONE), and the activation that an op is:
+ * IR_ACT_NONE when it is none. */
+ir_op ir_act_op(ir_act act);
+ir_act ir_op_act(ir_op op);
 bool ir_op_by_name(const char *name, ir_op *op);
 /* Kernels of the op write c16 only. */
 bool ir_op_blocked(ir_op op);

@@ -23,15 +23,11 @@ const char *const ir_freq_name[IR_FREQ_COUNT] = {[IR_PROGRAM] = "program",
                                                  [IR_PROMPT] = "prompt",
                                                  [IR_SCHEDULE] = "schedule",
                                                  [IR_STEP] = "step"};
-const char *const ir_act_name[IR_ACT_COUNT] = {[IR_ACT_NONE] = "none",
-                                               [IR_ACT_SILU] = "silu",
-                                               [IR_ACT_GELU] = "gelu",
-                                               [IR_ACT_GELU_TANH] = "gelu_tanh",
-                                               [IR_ACT_QUICK_GELU] = "quick_gelu",
-                                               [IR_ACT_RELU] = "relu",
-                                               [IR_ACT_SIGMOID] = "sigmoid",
-                                               [IR_ACT_TANH] = "tanh",
-                                               [IR_ACT_MISH] = "mish"};
+const char *const ir_act_name[IR_ACT_COUNT] = {
+    "none",
+#define ACT(name, ID, formula) #name,
+#include "base/activations.def"
+};
 
 const char *const ir_precision_name[IR_PRECISION_COUNT] = {
     [IR_PRECISION_F32] = "f32", [IR_PRECISION_BF16] = "bf16", [IR_PRECISION_BF16X3] = "bf16x3"};
@@ -171,6 +167,26 @@ const ir_op_info *ir_op_get(ir_op op) {
     if (!digested) digest();
     if ((unsigned)op >= IR_OP_COUNT) ICE("no op has the number %d", (int)op);
     return &infos[op];
+}
+
+ir_op ir_act_op(ir_act act) {
+    switch (act) {
+#define ACT(name, ID, formula)                                                                     \
+    case IR_ACT_##ID: return IR_OP_##name;
+#include "base/activations.def"
+    case IR_ACT_NONE:
+    case IR_ACT_COUNT: break;
+    }
+    ICE("activation %d has no op", (int)act);
+}
+
+ir_act ir_op_act(ir_op op) {
+    switch (op) {
+#define ACT(name, ID, formula)                                                                     \
+    case IR_OP_##name: return IR_ACT_##ID;
+#include "base/activations.def"
+    default: return IR_ACT_NONE;
+    }
 }
 
 bool ir_op_by_name(const char *name, ir_op *op) {

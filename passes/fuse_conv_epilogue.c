@@ -206,7 +206,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     if (((const state *)rw->user)->constant[old.id]) return IR_NONE;
     if (n->op == IR_OP_geglu) return join_geglu(rw, old, n);
     if (n->op == IR_OP_add) return join_add(rw, old, n);
-    ir_act act = pass_act_of(n->op);
+    ir_act act = ir_op_act(n->op);
     return act == IR_ACT_NONE ? IR_NONE : join_act(rw, old, n, act);
 }
 

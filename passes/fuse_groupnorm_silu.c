@@ -14,7 +14,7 @@ static const char PASS_NAME[] = "fuse_groupnorm_silu";
 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old);
-    ir_act act = pass_act_of(n->op);
+    ir_act act = ir_op_act(n->op);
     if (act == IR_ACT_NONE) return IR_NONE;
     ir_node norm = *ir_get(rw->to, rw_new(rw, n->operand[0]));
     if (norm.op != IR_OP_group_norm) return IR_NONE;
@@ -37,7 +37,7 @@ static void report_others(pass_context *c, const ir_func *f) {
     const ir_node **user = base_alloc(f->nodes.count * sizeof *user + 1);
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
-        if (pass_act_of(n->op) != IR_ACT_NONE) tried[n->operand[0].id] = true;
+        if (ir_op_act(n->op) != IR_ACT_NONE) tried[n->operand[0].id] = true;
         for (uint32_t k = 0; k < n->operand_count; k++)
             if (ir_ref_ok(n->operand[k])) user[n->operand[k].id] = n;
     }

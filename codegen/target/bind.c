@@ -242,18 +242,9 @@ uint32_t cg_physical_axis(const ir_type *t, int64_t axis) {
 
 _Static_assert(IR_BLOCK == 16, "a block of the kernels has 16 channels (ebru_blocks16)");
 
+#define ACT(name, ID, formula)                                                                     \
+    _Static_assert((int)IR_ACT_##ID == (int)EBRU_ACT_##ID, "an activation has one number");
+#include "base/activations.def"
 int32_t cg_act(ir_act act) {
-    switch (act) {
-    case IR_ACT_SILU: return EBRU_ACT_SILU;
-    case IR_ACT_GELU: return EBRU_ACT_GELU;
-    case IR_ACT_GELU_TANH: return EBRU_ACT_GELU_TANH;
-    case IR_ACT_QUICK_GELU: return EBRU_ACT_QUICK_GELU;
-    case IR_ACT_RELU: return EBRU_ACT_RELU;
-    case IR_ACT_SIGMOID: return EBRU_ACT_SIGMOID;
-    case IR_ACT_TANH: return EBRU_ACT_TANH;
-    case IR_ACT_MISH: return EBRU_ACT_MISH;
-    case IR_ACT_NONE:
-    case IR_ACT_COUNT: break;
-    }
-    return EBRU_ACT_NONE;
+    return (int32_t)act;
 }

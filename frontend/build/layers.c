@@ -289,12 +289,7 @@ ir_ref fe_layer_norm(fe_builder *b, ir_ref x, const char *prefix, double eps) {
 }
 
 ir_ref fe_activation(fe_builder *b, ir_ref x, ir_act act) {
-    static const ir_op ops[IR_ACT_COUNT] = {
-        [IR_ACT_SILU] = IR_OP_silu,           [IR_ACT_GELU] = IR_OP_gelu,
-        [IR_ACT_GELU_TANH] = IR_OP_gelu_tanh, [IR_ACT_QUICK_GELU] = IR_OP_quick_gelu,
-        [IR_ACT_RELU] = IR_OP_relu,           [IR_ACT_SIGMOID] = IR_OP_sigmoid,
-        [IR_ACT_TANH] = IR_OP_tanh,           [IR_ACT_MISH] = IR_OP_mish};
-    return act == IR_ACT_NONE ? x : fe_emit1(b, ops[act], x, NULL);
+    return act == IR_ACT_NONE ? x : fe_emit1(b, ir_act_op(act), x, NULL);
 }
 
 ir_ref fe_affine(fe_builder *b, ir_ref x, double mul, double add) {

@@ -59,10 +59,14 @@ bool fe_config_resolution_flags(base_jval root, const char *key, size_t n, bool 
 }
 
 bool fe_config_activation(base_jval root, const char *key, ir_act fallback, ir_act *out) {
-    static const char *const names[] = {"silu", "swish",      "mish",    "gelu",
-                                        "relu", "quick_gelu", "gelu_new"};
-    static const ir_act acts[] = {IR_ACT_SILU, IR_ACT_SILU,       IR_ACT_MISH,     IR_ACT_GELU,
-                                  IR_ACT_RELU, IR_ACT_QUICK_GELU, IR_ACT_GELU_TANH};
+    static const char *const names[] = {
+#define ACT_CONFIG(word, ID) word,
+#include "base/activations.def"
+    };
+    static const ir_act acts[] = {
+#define ACT_CONFIG(word, ID) IR_ACT_##ID,
+#include "base/activations.def"
+    };
     base_jval v = given(root, key);
     size_t i;
     *out = fallback;

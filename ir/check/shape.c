@@ -178,14 +178,8 @@ SHAPE_RULE(weight) {
     SHAPE_RULE(name) {                                                                             \
         return shape_broadcast(s, 0, out);                                                         \
     }
-ELEMENTWISE(silu)
-ELEMENTWISE(gelu)
-ELEMENTWISE(gelu_tanh)
-ELEMENTWISE(quick_gelu)
-ELEMENTWISE(relu)
-ELEMENTWISE(sigmoid)
-ELEMENTWISE(tanh)
-ELEMENTWISE(mish)
+#define ACT(name, ID, formula) ELEMENTWISE(name)
+#include "base/activations.def"
 ELEMENTWISE(exp)
 ELEMENTWISE(sqrt)
 ELEMENTWISE(neg)

@@ -37,19 +37,7 @@ double ir_eval_scalar(ir_op op, double x, double y) {
 }
 
 double ir_eval_act(ir_act act, double x) {
-    switch (act) {
-    case IR_ACT_NONE: return x;
-    case IR_ACT_SILU: return ir_eval_scalar(IR_OP_silu, x, 0);
-    case IR_ACT_GELU: return ir_eval_scalar(IR_OP_gelu, x, 0);
-    case IR_ACT_GELU_TANH: return ir_eval_scalar(IR_OP_gelu_tanh, x, 0);
-    case IR_ACT_QUICK_GELU: return ir_eval_scalar(IR_OP_quick_gelu, x, 0);
-    case IR_ACT_RELU: return ir_eval_scalar(IR_OP_relu, x, 0);
-    case IR_ACT_SIGMOID: return ir_eval_scalar(IR_OP_sigmoid, x, 0);
-    case IR_ACT_TANH: return ir_eval_scalar(IR_OP_tanh, x, 0);
-    case IR_ACT_MISH: return ir_eval_scalar(IR_OP_mish, x, 0);
-    case IR_ACT_COUNT: break;
-    }
-    ICE("no activation %d", (int)act);
+    return act == IR_ACT_NONE ? x : ir_eval_scalar(ir_act_op(act), x, 0);
 }
 
 /* ---- expressions over broadcast operands ---- */
@@ -173,14 +161,8 @@ static void eval_one(const ir_eval_args *a, ir_tensor *out) {
     void ir_eval_##name(const ir_eval_args *a, ir_tensor *out) {                                   \
         eval_one(a, out);                                                                          \
     }
-ONE(silu)
-ONE(gelu)
-ONE(gelu_tanh)
-ONE(quick_gelu)
-ONE(relu)
-ONE(sigmoid)
-ONE(tanh)
-ONE(mish)
+#define ACT(name, ID, formula) ONE(name)
+#include "base/activations.def"
 ONE(exp)
 ONE(sqrt)
 ONE(neg)

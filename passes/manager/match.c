@@ -50,20 +50,6 @@ ir_ref pass_reshape(ir_func *f, ir_ref x, uint32_t rank, const int64_t *dim, ir_
     return ir_op1(f, IR_OP_reshape, x, &a, origin);
 }
 
-ir_act pass_act_of(ir_op op) {
-    switch (op) {
-    case IR_OP_silu: return IR_ACT_SILU;
-    case IR_OP_gelu: return IR_ACT_GELU;
-    case IR_OP_gelu_tanh: return IR_ACT_GELU_TANH;
-    case IR_OP_quick_gelu: return IR_ACT_QUICK_GELU;
-    case IR_OP_relu: return IR_ACT_RELU;
-    case IR_OP_sigmoid: return IR_ACT_SIGMOID;
-    case IR_OP_tanh: return IR_ACT_TANH;
-    case IR_OP_mish: return IR_ACT_MISH;
-    default: return IR_ACT_NONE;
-    }
-}
-
 bool pass_used_once(const ir_func *f, const uint32_t *uses, ir_ref r, base_str *why) {
     const char *op = ir_op_get(ir_get(f, r)->op)->name;
     for (size_t i = 0; i < f->outputs.count; i++)

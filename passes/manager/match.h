@@ -31,9 +31,6 @@ static inline bool pass_is_internal(const char *name) {
     return name[0] == '%';
 }
 
-/* The activation an elementwise op is, IR_ACT_NONE when it is none. */
-ir_act pass_act_of(ir_op op);
-
 /* In a rewrite: the value of an old node has no other user and is no output. The reason is appended
  * to `why` when not: "conv2d %40 has 2 users". */
 bool pass_sole_use(const ir_rewrite *rw, ir_ref old, base_str *why);

@@ -39,17 +39,11 @@
 
 /* Activations of prologues and epilogues. GEGLU only as the epilogue of conv2d. */
 enum {
-    EBRU_ACT_NONE = 0,
-    EBRU_ACT_SILU = 1,
-    EBRU_ACT_GELU = 2,       /* x * Phi(x) by erf */
-    EBRU_ACT_GELU_TANH = 3,  /* tanh approximation */
-    EBRU_ACT_QUICK_GELU = 4, /* x * sigmoid(1.702 x) */
-    EBRU_ACT_RELU = 5,
-    EBRU_ACT_SIGMOID = 6,
-    EBRU_ACT_TANH = 7,
-    EBRU_ACT_MISH = 8, /* x * tanh(ln(1 + exp x)) */
+    EBRU_ACT_NONE,
+#define ACT(name, ID, formula) EBRU_ACT_##ID,
+#include "base/activations.def"
     /* value * gelu(gate): neighbouring 16-column blocks (value, gate) become one */
-    EBRU_ACT_GEGLU = 10
+    EBRU_ACT_GEGLU
 };
 
 static inline int32_t ebru_ceil_div(int32_t a, int32_t b) {

@@ -281,14 +281,9 @@ INLINE v16 sqrt16(v16 x) {
 /* EBRU_ACT_* of a constant code; GEGLU is not of this kind. */
 INLINE v16 act16(v16 x, int32_t act) {
     switch (act) {
-    case EBRU_ACT_SILU: return silu16(x);
-    case EBRU_ACT_GELU: return gelu16(x);
-    case EBRU_ACT_GELU_TANH: return gelu_tanh16(x);
-    case EBRU_ACT_QUICK_GELU: return quick_gelu16(x);
-    case EBRU_ACT_RELU: return relu16(x);
-    case EBRU_ACT_SIGMOID: return sigmoid16(x);
-    case EBRU_ACT_TANH: return tanh16(x);
-    case EBRU_ACT_MISH: return mish16(x);
+#define ACT(name, ID, formula)                                                                     \
+    case EBRU_ACT_##ID: return name##16(x);
+#include "base/activations.def"
     default: return x;
     }
 }

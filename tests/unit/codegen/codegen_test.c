@@ -195,11 +195,9 @@ static void diamond(ir_func *f) { /* values that live across others: barriers an
 /* ---- cases: elementwise ---- */
 
 static void ew_functions(ir_func *f) {
-    static const ir_op ops[] = {IR_OP_silu, IR_OP_gelu,    IR_OP_gelu_tanh, IR_OP_quick_gelu,
-                                IR_OP_relu, IR_OP_sigmoid, IR_OP_tanh,      IR_OP_mish};
     ir_ref x = model_input(f, "x", DIMS(3, 37));
-    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-        ir_set_output(f, ir_op_get(ops[i])->name, model_op(f, ops[i], NULL, OPERANDS(x)));
+    for (int act = IR_ACT_NONE + 1; act < IR_ACT_COUNT; act++)
+        ir_set_output(f, ir_act_name[act], model_op(f, ir_act_op((ir_act)act), NULL, OPERANDS(x)));
 }
 static void ew_arithmetic(ir_func *f) {
     static const ir_op ops[] = {IR_OP_add, IR_OP_sub, IR_OP_mul, IR_OP_max, IR_OP_min};
