@@ -107,7 +107,7 @@ static double other_number(double x) {
 static bool change_attribute(const ir_func *f, const ir_node *n, ir_attr_kind kind, altered *a) {
     const ir_op_info *op = ir_op_get(n->op);
     for (uint32_t k = 0; k < op->attr_count; k++) {
-        if (op->attrs[k].kind != kind) continue;
+        if (op->attrs[k].kind != kind || op->attrs[k].level > f->module->level) continue;
         *a = start(f, n);
         char *at = (char *)a->attrs + op->attrs[k].offset;
         if (kind == IR_ATTR_act) {

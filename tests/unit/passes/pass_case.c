@@ -76,7 +76,7 @@ static void make_input(case_values *v, const ir_node *n) {
     int64_t count = ir_type_elements(&n->type);
     t->data = base_alloc((size_t)count * sizeof(float));
     uint32_t seed = 1;
-    for (const char *p = name; *p; p++) seed = seed * 31 + (uint32_t)*p;
+    for (const char *p = name; *p; p++) seed = seed * 31 + (unsigned char)*p;
     const bool paired = IR_ATTRS(n, input)->paired;
     for (int64_t i = 0; i < count; i++) {
         if (paired && i >= count / 2) {
