@@ -74,7 +74,7 @@ static unsigned char *read_file(const char *path, size_t *size) {
 
 static void check_runs(const char *path, int level, const model_data *data) {
     model_loaded l = model_load(path);
-    void *out[8];
+    void *out[MODEL_MOST_VALUES];
     model_run(&l, level, 0, 2, &data->values[0], out);
     assert_true(model_error(&l.tables->functions[0].outputs[0], out[0], &data->values[0].out[0]) <
                 3e-6);

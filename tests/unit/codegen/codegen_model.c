@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +79,10 @@ model_data model_reference(const ir_module *m) {
         struct model_values *v = &d.values[i];
         v->inputs = (uint32_t)f->inputs.count;
         v->outputs = (uint32_t)f->outputs.count;
+        if (v->inputs > MODEL_MOST_VALUES || v->outputs > MODEL_MOST_VALUES) {
+            fprintf(stderr, "%s has more than %d inputs or outputs\n", f->name, MODEL_MOST_VALUES);
+            exit(1);
+        }
         for (uint32_t k = 0; k < v->inputs; k++)
             v->in[k] = make_input(ir_get(f, f->inputs.items[k]), k + 1);
         ir_eval(f, v->in, v->out, NULL);
@@ -177,10 +182,10 @@ static void *buffer(uint64_t bytes) {
 }
 
 void model_run(const model_loaded *l, int level, int function, int threads,
-               const struct model_values *v, void *out[8]) {
+               const struct model_values *v, void *out[MODEL_MOST_VALUES]) {
     const struct ebru_function_desc *f = &l->tables->functions[function];
-    const void *in[8];
-    void *owned[8];
+    const void *in[MODEL_MOST_VALUES];
+    void *owned[MODEL_MOST_VALUES];
     for (int32_t i = 0; i < f->input_count; i++) {
         in[i] = owned[i] = buffer(f->inputs[i].bytes);
         int64_t n = ir_type_elements(&v->in[i].type);

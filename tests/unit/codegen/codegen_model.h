@@ -37,12 +37,14 @@ ir_ref model_op(ir_func *f, ir_op op, const void *attrs, uint32_t count, const i
 
 /* ---- running ---- */
 
+enum { MODEL_MOST_VALUES = 16 }; /* inputs of a case, and outputs */
+
 /* Values of inputs and of the reference's outputs, for all cases. */
 typedef struct model_data {
     uint32_t count;
     struct model_values {
         uint32_t inputs, outputs;
-        ir_tensor in[8], out[8];
+        ir_tensor in[MODEL_MOST_VALUES], out[MODEL_MOST_VALUES];
     } *values;
 } model_data;
 
@@ -67,7 +69,7 @@ void model_unload(model_loaded *l);
 /* Runs function i of a level on `threads` threads; out[k] are buffers of the tables' sizes,
  * calloc'd here. */
 void model_run(const model_loaded *l, int level, int function, int threads,
-               const struct model_values *v, void *out[8]);
+               const struct model_values *v, void *out[MODEL_MOST_VALUES]);
 /* rms(difference) / rms(reference) of one output as the program left it (plain layout); 1e30 for
  * NaN. */
 double model_error(const struct ebru_tensor_desc *d, const void *got, const ir_tensor *want);

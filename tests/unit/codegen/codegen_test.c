@@ -199,6 +199,19 @@ static void ew_functions(ir_func *f) {
     for (int act = IR_ACT_NONE + 1; act < IR_ACT_COUNT; act++)
         ir_set_output(f, ir_act_name[act], model_op(f, ir_act_op((ir_act)act), NULL, OPERANDS(x)));
 }
+/* Every op that ops.def calls elementwise, on values that all of them are defined for. */
+static void ew_every_op(ir_func *f) {
+    ir_ref x = model_input(f, "x", DIMS(2, 9)), y = model_input(f, "z", DIMS(2, 9));
+    ir_ref a = model_op(f, IR_OP_sigmoid, NULL, OPERANDS(x)),
+           b = model_op(f, IR_OP_exp, NULL, OPERANDS(y)), last = IR_NONE;
+    for (int op = 0; op < IR_OP_COUNT; op++) {
+        const ir_op_info *info = ir_op_get((ir_op)op);
+        if (!(info->flags & IR_FLAG_EW) || !(info->levels >> IR_GRAPH & 1)) continue;
+        ir_ref r = model_op(f, (ir_op)op, NULL, info->min_operands, (ir_ref[]){a, b});
+        last = ir_ref_ok(last) ? model_op(f, IR_OP_add, NULL, OPERANDS(last, r)) : r;
+    }
+    ir_set_output(f, "sum", last);
+}
 static void ew_arithmetic(ir_func *f) {
     static const ir_op ops[] = {IR_OP_add, IR_OP_sub, IR_OP_mul, IR_OP_max, IR_OP_min};
     struct ir_attrs_affine a = {.mul = 2.5, .add = -0.75};
@@ -275,6 +288,7 @@ static const model_case graph_cases[] = {
     {"copies", copies, IR_GRAPH, 0},
     {"diamond", diamond, IR_GRAPH, 0},
     {"ew_functions", ew_functions, IR_GRAPH, 0},
+    {"ew_every_op", ew_every_op, IR_GRAPH, 0},
     {"ew_arithmetic", ew_arithmetic, IR_GRAPH, 0},
     {"ew_roots", ew_roots, IR_GRAPH, 0},
     {"ew_broadcast_plain", ew_broadcast_plain, IR_GRAPH, 0},
@@ -423,9 +437,9 @@ static void compare(const model_loaded *l, int level, const model_data *data,
     for (uint32_t i = 0; i < data->count; i++) {
         const struct ebru_function_desc *f = &l->tables->functions[i];
         static const int threads[] = {1, 2, 5};
-        void *first[8];
+        void *first[MODEL_MOST_VALUES];
         for (size_t t = 0; t < COUNT(threads); t++) {
-            void *out[8];
+            void *out[MODEL_MOST_VALUES];
             model_run(l, level, (int)i, threads[t], &data->values[i], t ? out : first);
             for (int k = 0; k < f->output_count; k++) {
                 double e = t ? 0 : model_error(&f->outputs[k], first[k], &data->values[i].out[k]);

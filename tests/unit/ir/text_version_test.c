@@ -76,7 +76,9 @@ static void words_are_those_of_the_version(void **state) {
         size_t n = strcspn(a, "\n"), m = strcspn(b, "\n");
         if (n != m || memcmp(a, b, n) != 0)
             fail_msg("the text form has changed:\n  was: %.*s\n  is:  %.*s\n"
-                     "If this is its first change since the last release, raise IR_TEXT_VERSION by "
+                     "If this is its first change since the last release (CHANGELOG.md says which "
+                     "version each "
+                     "wrote), raise IR_TEXT_VERSION by "
                      "the rule in ir/ir.h;\nthen: build/release/bin/text_version_test --write "
                      ">tests/goldens/text-form.txt",
                      (int)n, a, (int)m, b);

@@ -138,7 +138,7 @@ void published_check(const published_case *cases, uint32_t count) {
     published_code code = published_compile(m, "published.so");
     for (uint32_t i = 0; i < count; i++) {
         struct model_values v = {.inputs = drawn[i].inputs};
-        void *out[8];
+        void *out[MODEL_MOST_VALUES];
         memcpy(v.in, drawn[i].in, sizeof drawn[i].in);
         int function = function_named(code.loaded.tables, cases[i].name);
         assert_int_equal(code.loaded.tables->functions[function].outputs[0].layout, EBRU_PLAIN);

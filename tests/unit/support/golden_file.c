@@ -33,45 +33,45 @@ char *golden_read(const char *name, size_t *size) {
 }
 
 golden_file golden_open(const char *name) {
-    golden_file g = {0};
-    g.bytes = golden_read(name, &g.size);
+    golden_file g = {.diag = base_diag_new(NULL)};
+    size_t size;
+    char *bytes = golden_read(name, &size);
     uint64_t header = 0;
-    if (g.size >= 8) memcpy(&header, g.bytes, 8);
-    if (g.size < 8 || header > g.size - 8) {
+    if (size >= 8) memcpy(&header, bytes, 8);
+    if (size >= 8 && header <= size - 8)
+        g.header = base_json_parse(g.diag, name, bytes + 8, (size_t)header, NULL);
+    if (!g.header) {
         fprintf(stderr, "golden %s is damaged\n", name);
         exit(1);
     }
-    g.header = malloc(header + 1);
-    if (!g.header) exit(1);
-    memcpy(g.header, g.bytes + 8, header);
-    g.header[header] = 0;
-    size_t rest = g.size - 8 - header;
+    size_t rest = size - 8 - (size_t)header;
     g.data = malloc(rest + 1); /* aligned for floats, as the file need not be */
     if (!g.data) exit(1);
-    memcpy(g.data, g.bytes + 8 + header, rest);
+    memcpy(g.data, bytes + 8 + header, rest);
+    free(bytes);
     return g;
 }
 
 void golden_close(golden_file *g) {
-    free(g->bytes);
-    free(g->header);
+    base_json_free(g->header);
+    base_diag_free(g->diag);
     free(g->data);
     memset(g, 0, sizeof *g);
 }
 
 const float *golden_f32(const golden_file *g, const char *name, size_t *count) {
-    char key[256];
-    snprintf(key, sizeof key, "\"%s\": {", name);
-    const char *at = strstr(g->header, key);
-    if (!at) return NULL;
-    const char *offsets = strstr(at, "\"data_offsets\": [");
-    unsigned long long begin = 0, end = 0;
-    if (!offsets || sscanf(offsets, "\"data_offsets\": [%llu, %llu]", &begin, &end) != 2)
+    base_jval at = base_json_get(base_json_get(base_json_root(g->header), name), "data_offsets");
+    int64_t offsets[2];
+    size_t n;
+    if (!base_json_present(at) || !base_json_ints(at, offsets, 2, &n, 0, INT64_MAX) || n != 2)
         return NULL;
-    *count = (size_t)(end - begin) / sizeof(float);
-    return (const float *)(const void *)(g->data + begin);
+    *count = (size_t)(offsets[1] - offsets[0]) / sizeof(float);
+    return (const float *)(const void *)(g->data + offsets[0]);
 }
 
-int golden_says(const golden_file *g, const char *text) {
-    return strstr(g->header, text) != NULL;
+const char *golden_says(const golden_file *g, const char *key) {
+    base_jval metadata = base_json_get(base_json_root(g->header), "__metadata__");
+    const char *text = NULL;
+    base_jval v = base_json_get(metadata, key);
+    return base_json_present(v) && base_json_string(v, &text) ? text : NULL;
 }
