@@ -81,6 +81,7 @@ enum {
 };
 enum {
     GFKP = 1 << IR_GRAPH | 1 << IR_FUSED | 1 << IR_KERNEL | 1 << IR_PLACED,
+    FK = 1 << IR_FUSED | 1 << IR_KERNEL,
     FKP = 1 << IR_FUSED | 1 << IR_KERNEL | 1 << IR_PLACED
 };
 
