@@ -15,8 +15,9 @@ static bool ends_with(const char *s, const char *end) {
     return n >= k && strcmp(s + n - k, end) == 0;
 }
 
-ir_module *fe_parse_ir(base_diag *d, const char *name, const char *text, size_t length) {
-    ir_module *m = ir_parse(d, name, text, length);
+ir_module *fe_parse_ir(base_diag *d, const char *name, const char *text, size_t length,
+                       const ir_text_rules *rules) {
+    ir_module *m = ir_parse_held(d, name, text, length, rules);
     if (m && fe_properties_check(d, m, name, text, length)) return m;
     ir_module_free(m);
     return NULL;
@@ -26,7 +27,7 @@ static ir_module *load_text(base_diag *d, const char *path) {
     enum { LIMIT = 1 << 30 };
     fe_bytes text;
     if (!fe_file_read(d, path, LIMIT, &text)) return NULL;
-    ir_module *m = fe_parse_ir(d, path, text.data, text.size);
+    ir_module *m = fe_parse_ir(d, path, text.data, text.size, NULL);
     fe_bytes_free(&text);
     if (m && fe_bind_ir_weights(d, m)) return m;
     ir_module_free(m);

@@ -46,12 +46,13 @@ static bool read_stdin(base_str *text) {
     return !ferror(stdin);
 }
 
-ir_module *drv_load_ir(base_diag *d, const char *path) {
+ir_module *drv_load_ir(base_diag *d, const char *path, const ir_target *target) {
     ir_module *m = NULL;
+    const ir_text_rules rules = {cg_hold_bindings, (void *)(uintptr_t)target};
     if (!strcmp(path, "-")) {
         base_str text = {0};
         if (read_stdin(&text))
-            m = fe_parse_ir(d, "<stdin>", text.data, text.len);
+            m = fe_parse_ir(d, "<stdin>", text.data, text.len, target ? &rules : NULL);
         else
             base_error(d, NULL, "cannot read standard input");
         base_str_free(&text);
@@ -59,14 +60,18 @@ ir_module *drv_load_ir(base_diag *d, const char *path) {
     }
     fe_bytes text;
     if (!fe_file_read(d, path, (size_t)1 << 30, &text)) return NULL;
-    m = fe_parse_ir(d, path, text.data, text.size);
+    m = fe_parse_ir(d, path, text.data, text.size, target ? &rules : NULL);
     fe_bytes_free(&text);
     return m;
 }
 
+ir_module *drv_load_for(base_diag *d, const char *path, const fe_options *fe,
+                        const ir_target *target) {
+    return drv_is_ir(path) ? drv_load_ir(d, path, target) : fe_load(d, path, fe);
+}
+
 ir_module *drv_load(base_diag *d, const char *path, const fe_options *fe) {
-    if (!drv_is_ir(path)) return fe_load(d, path, fe);
-    return drv_load_ir(d, path);
+    return drv_load_for(d, path, fe, NULL);
 }
 
 bool drv_make_dump_dir(base_diag *d, const char *path) {
@@ -144,7 +149,7 @@ bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe
     if (!n || !drv_tuning_open(d, &o->code, o->run.threads, &b->tuning)) return false;
     for (uint32_t i = 0; i < n; i++) {
         t[i] = drv_tuning_target(&b->tuning, t[i], n == 1, &b->tuned[i]);
-        ir_module *m = drv_load(d, o->model, fe);
+        ir_module *m = drv_load_for(d, o->model, fe, t[i]);
         if (!m || !bind(d, o, m)) {
             ir_module_free(m);
             return false;

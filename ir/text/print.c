@@ -42,7 +42,7 @@
  *   lora     the numbers are scale, up, down and perhaps mid
  *   source   file: path and tensor. random: seed, bound, center; see ir/weights.c. data: the bytes of
  *            the elements in hexadecimal, the lower address first
- *   used     the place of a weight that the function uses; printed first, in the order of the table
+ *   used     the place of a weight that the function uses
  *   operand  "_" is an optional operand that is absent
  *   value    a node or parameter, or a weight of the weight table
  *   loc      file, line, column, block
@@ -51,7 +51,6 @@
  * weights of the table are nodes without a line of their own, so they have no label. An attribute
  * equal to its default is left out. Every value reads back identically, so print(parse(print(m)))
  * == print(m). */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/number.h"
@@ -282,37 +281,6 @@ static void print_params(const ir_func *f, const uint32_t *number, base_str *out
     }
 }
 
-/* Nodes of weights, by their row of the table. */
-typedef struct used_weight {
-    int64_t index;
-    uint32_t node;
-} used_weight;
-
-static int by_index(const void *a, const void *b) {
-    const used_weight *x = a, *y = b;
-    if (x->index != y->index) return x->index < y->index ? -1 : 1;
-    return x->node < y->node ? -1 : x->node > y->node;
-}
-
-/* Places of weights come first, in the order of the weight table. Where a weight's node stands
- * among the others says nothing and does not survive the text of an earlier level: there it is made
- * at its first use, while that of a pass may stand where a use has been that is no more. */
-static void print_used_weights(const ir_func *f, const uint32_t *number, base_str *out) {
-    BASE_VEC(used_weight) used = {0};
-    for (uint32_t i = 0; i < f->nodes.count; i++) {
-        const ir_node *n = &f->nodes.items[i];
-        if (n->op == IR_OP_weight && n->place.kind != IR_UNPLACED)
-            BASE_PUSH(&used, ((used_weight){IR_ATTRS(n, weight)->index, i}));
-    }
-    if (used.count) qsort(used.items, used.count, sizeof *used.items, by_index);
-    for (size_t i = 0; i < used.count; i++) {
-        base_str_add(out, "  ");
-        ir_print_line(f, number, (ir_ref){used.items[i].node}, true, out);
-        base_str_add(out, "\n");
-    }
-    base_free(used.items);
-}
-
 void ir_print_func(const ir_func *f, base_str *out) {
     uint32_t *number = ir_numbering(f);
     base_str_add(out, "func ");
@@ -323,10 +291,10 @@ void ir_print_func(const ir_func *f, base_str *out) {
     if (f->arena_bytes) base_str_addf(out, " arena=%llu", (unsigned long long)f->arena_bytes);
     if (f->scratch_bytes) base_str_addf(out, " scratch=%llu", (unsigned long long)f->scratch_bytes);
     base_str_add(out, " {\n");
-    print_used_weights(f, number, out);
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
-        if (n->op == IR_OP_input || n->op == IR_OP_weight) continue;
+        if (n->op == IR_OP_input || (n->op == IR_OP_weight && n->place.kind == IR_UNPLACED))
+            continue;
         base_str_add(out, "  ");
         ir_print_line(f, number, (ir_ref){i}, true, out);
         base_str_add(out, "\n");
