@@ -243,7 +243,7 @@ int drv_opt(const drv_options *o) {
         pass_context *c = pass_context_new(m, target);
         pass_options p = drv_pass_options(o);
         if (!p.passes && !p.stop_after && !p.start_after) p.passes = "";
-        if (pass_run(c, &p, d))
+        if (drv_clear_dumps(d, p.dump_dir, o->model) && pass_run(c, &p, d))
             code = write_module(d, m, o->common.output, false) ? DRV_OK : DRV_IO;
         base_str text = {0};
         if (!code && (o->show.fusion_report || o->show.fusion_json)) {

@@ -7,6 +7,7 @@
 #include "frontend/files/files.h"
 #include "runtime/abi/meta_keys.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,46 @@ bool drv_make_dump_dir(base_diag *d, const char *path) {
     base_error(d, NULL, "cannot make the folder '%s': %s", base_escape(path, strlen(path)),
                strerror(errno));
     return false;
+}
+
+/* "07-fuse_attention.ir" */
+static bool is_dump_name(const char *name) {
+    const size_t n = strlen(name);
+    if (n < 7 || strcmp(name + n - 3, ".ir") != 0 || name[2] != '-') return false;
+    if (strspn(name, "0123456789") != 2) return false;
+    return strspn(name + 3, "abcdefghijklmnopqrstuvwxyz0123456789_") == n - 6;
+}
+
+/* An earlier dump at `path`: a file that is IR text, and not the one that is compiled. */
+static bool is_old_dump(const char *path, const char *model) {
+    struct stat here, source;
+    if (lstat(path, &here) || !S_ISREG(here.st_mode)) return false;
+    if (!stat(model, &source) && source.st_dev == here.st_dev && source.st_ino == here.st_ino)
+        return false;
+    char begin[8] = {0};
+    FILE *f = fopen(path, "re");
+    if (!f) return false;
+    const size_t n = fread(begin, 1, sizeof begin, f);
+    fclose(f);
+    return n == sizeof begin && !memcmp(begin, "ebru ir ", sizeof begin);
+}
+
+bool drv_clear_dumps(base_diag *d, const char *dir, const char *model) {
+    DIR *folder = dir ? opendir(dir) : NULL;
+    if (!folder) return true; /* what cannot be read is told when the first dump is written */
+    bool fine = true;
+    for (const struct dirent *e; fine && (e = readdir(folder));) {
+        if (!is_dump_name(e->d_name)) continue;
+        base_str path = {0};
+        base_str_addf(&path, "%s/%s", dir, e->d_name);
+        if (is_old_dump(path.data, model) && unlink(path.data)) {
+            base_error_file(d, path.data, "remove the dump of an earlier run", errno);
+            fine = false;
+        }
+        base_str_free(&path);
+    }
+    closedir(folder);
+    return fine;
 }
 
 pass_options drv_pass_options(const drv_options *o) {
@@ -164,7 +205,8 @@ bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe
             p.dump_dir = p.print_before = p.print_after = NULL;
             p.print_changed = p.time_passes = false;
         }
-        if (!pass_run(b->contexts[i], &p, d)) return false;
+        if (!drv_clear_dumps(d, p.dump_dir, o->model) || !pass_run(b->contexts[i], &p, d))
+            return false;
     }
     return n > 0;
 }

@@ -43,5 +43,9 @@ pass_options drv_pass_options(const drv_options *o);
 /* Makes the folder of --dump-dir if it is not there; NULL: none is wanted. False with a
  * diagnostic. */
 bool drv_make_dump_dir(base_diag *d, const char *path);
+/* Removes the dumps of an earlier run (NN-PASS.ir that are IR text) from a --dump-dir, so that the
+ * folder holds one run; `model`, what is compiled, stays if it is one of them. False with a
+ * diagnostic. NULL: nothing. */
+bool drv_clear_dumps(base_diag *d, const char *dir, const char *model);
 
 #endif
