@@ -47,6 +47,7 @@
 #define IR_TEXT_OLDEST  1
 
 #define IR_MAX_RANK     8
+#define IR_MAX_NAME     200 /* bytes of the name of a function, input or output */
 #define IR_MAX_OPERANDS 8
 #define IR_BLOCK        16 /* channels of a c16 block */
 /* The reduction index is packed in blocks of these where operands are bf16. */
