@@ -60,9 +60,10 @@ typedef struct fe_options {
  * the properties (rows of runtime/abi/meta_keys.def). */
 ir_module *fe_load(base_diag *d, const char *path, const fe_options *options);
 
-/* Reads a module's text form, whose properties must be ones a model may have. NULL with
- * diagnostics. Its weights are not bound. */
-ir_module *fe_parse_ir(base_diag *d, const char *name, const char *text, size_t length);
+/* Reads a module's text form, whose properties must be ones a model may have, and holds it to
+ * `rules` (NULL: none). NULL with diagnostics. Its weights are not bound. */
+ir_module *fe_parse_ir(base_diag *d, const char *name, const char *text, size_t length,
+                       const ir_text_rules *rules);
 
 /* Binds the FILE weights of a module that was parsed from text (opens the files it names). False
  * with diagnostics. */

@@ -15,9 +15,31 @@ static bool ends_with(const char *s, const char *end) {
     return n >= k && strcmp(s + n - k, end) == 0;
 }
 
-ir_module *fe_parse_ir(base_diag *d, const char *name, const char *text, size_t length) {
-    ir_module *m = ir_parse(d, name, text, length);
-    if (m && fe_properties_check(d, m, name, text, length)) return m;
+static void find_factor(ir_module *m, ir_weight *w, const char *text) {
+    if (w->kind == IR_WEIGHT_FILE) w->file = fe_path_beside(m->arena, text, w->file);
+}
+
+/* Files that a text names, wherever it is read from. */
+static void find_files(ir_module *m, const char *text) {
+    for (size_t i = 0; i < m->weights.count; i++) {
+        ir_weight *w = &m->weights.items[i];
+        find_factor(m, w, text);
+        for (ir_lora *l = w->loras; l; l = l->next) {
+            find_factor(m, &l->up, text);
+            find_factor(m, &l->down, text);
+            find_factor(m, &l->mid, text);
+        }
+    }
+    fe_tokenizer_find_files(m, text);
+}
+
+ir_module *fe_parse_ir(base_diag *d, const char *name, const char *text, size_t length,
+                       const ir_text_rules *rules) {
+    ir_module *m = ir_parse_held(d, name, text, length, rules);
+    if (m && fe_properties_check(d, m, name, text, length)) {
+        find_files(m, name);
+        return m;
+    }
     ir_module_free(m);
     return NULL;
 }
@@ -26,7 +48,7 @@ static ir_module *load_text(base_diag *d, const char *path) {
     enum { LIMIT = 1 << 30 };
     fe_bytes text;
     if (!fe_file_read(d, path, LIMIT, &text)) return NULL;
-    ir_module *m = fe_parse_ir(d, path, text.data, text.size);
+    ir_module *m = fe_parse_ir(d, path, text.data, text.size, NULL);
     fe_bytes_free(&text);
     if (m && fe_bind_ir_weights(d, m)) return m;
     ir_module_free(m);

@@ -47,6 +47,7 @@
 #define IR_TEXT_OLDEST  1
 
 #define IR_MAX_RANK     8
+#define IR_MAX_NAME     200 /* bytes of the name of a function, input or output */
 #define IR_MAX_OPERANDS 8
 #define IR_BLOCK        16 /* channels of a c16 block */
 /* The reduction index is packed in blocks of these where operands are bf16. */
@@ -503,7 +504,9 @@ void ir_input_pair(ir_func *f, ir_ref input);
 ir_ref ir_weight_ref(ir_func *f, uint32_t weight_index,
                      ir_origin_id origin);                      /* origin unused: the name tells */
 void ir_set_output(ir_func *f, const char *name, ir_ref value); /* appended */
-/* Removes nodes that no output depends on (inputs stay) and closes the gaps; order is kept. */
+/* Removes nodes that no output depends on (inputs stay) and closes the gaps; order is kept, but that
+ * weights stand before their first use, as in a function that was read from text: what stood there
+ * once leaves no trace. */
 void ir_func_sweep(ir_func *f);
 /* Shorthands for plain-layout nodes. */
 ir_ref ir_op1(ir_func *f, ir_op op, ir_ref a, const void *attrs, ir_origin_id origin);
@@ -573,6 +576,21 @@ void ir_print_attrs(const ir_node *n, base_str *out);
 void ir_dump_func(const ir_func *f);
 void ir_dump_node(const ir_func *f, ir_ref r);
 ir_module *ir_parse(base_diag *d, const char *name, const char *text, size_t length);
+/* What a text is held to beside the verifier, by those who know kernels (codegen/target): called
+ * where the verifier finds nothing. Faults make the text illegal; remarks tell what was set right.
+ */
+typedef struct ir_text_report {
+    void (*fault)(void *user, const ir_func *f, ir_ref node, const char *message);
+    void (*remark)(void *user, const ir_func *f, ir_ref node, const char *message);
+    void *user;
+} ir_text_report;
+typedef struct ir_text_rules {
+    void (*hold)(void *of, ir_module *m, const ir_text_report *to);
+    void *of;
+} ir_text_rules;
+/* ir_parse, held to `rules` (NULL: none). */
+ir_module *ir_parse_held(base_diag *d, const char *name, const char *text, size_t length,
+                         const ir_text_rules *rules);
 /* The number of a node in the text form (%N): inputs first, then the others in order; weights have
  * none (UINT32_MAX). ir_numbering returns the numbers of all nodes, base_free it. */
 uint32_t *ir_numbering(const ir_func *f);

@@ -394,6 +394,28 @@ ir_ref ir_op3(ir_func *f, ir_op op, ir_ref a, ir_ref b, ir_ref c, const void *at
     return ir_build(f, op, operands, 3, attrs, IR_PLAIN, origin);
 }
 
+typedef struct sweep {
+    ir_func *f;
+    ir_node *old;
+    ir_ref *map; /* where old nodes are now */
+    uint32_t kept;
+    bool moved;
+} sweep;
+
+/* The next node is old node i, after the weights that it is the first to use. */
+static void sweep_to(sweep *w, uint32_t i) {
+    ir_node n = w->old[i];
+    for (uint32_t k = 0; k < n.operand_count; k++) {
+        if (!ir_ref_ok(n.operand[k])) continue;
+        const uint32_t from = n.operand[k].id;
+        if (!ir_ref_ok(w->map[from])) sweep_to(w, from); /* a weight, which has no operands */
+        n.operand[k] = w->map[from];
+    }
+    w->moved |= w->kept != i;
+    w->map[i] = (ir_ref){w->kept};
+    w->f->nodes.items[w->kept++] = n;
+}
+
 void ir_func_sweep(ir_func *f) {
     bool *live = base_alloc(f->nodes.count);
     ir_ref *map = base_alloc(f->nodes.count * sizeof *map);
@@ -404,20 +426,20 @@ void ir_func_sweep(ir_func *f) {
         for (uint32_t k = 0; live[i] && k < n->operand_count; k++)
             if (ir_ref_ok(n->operand[k])) live[n->operand[k].id] = true;
     }
-    size_t kept = 0;
-    for (size_t i = 0; i < f->nodes.count; i++) {
-        if (!live[i]) continue;
-        ir_node n = f->nodes.items[i];
-        for (uint32_t k = 0; k < n.operand_count; k++)
-            if (ir_ref_ok(n.operand[k])) n.operand[k] = map[n.operand[k].id];
-        map[i] = (ir_ref){(uint32_t)kept};
-        f->nodes.items[kept++] = n;
+    sweep w = {f, base_alloc(f->nodes.count * sizeof *w.old + 1), map, 0, false};
+    if (f->nodes.count) memcpy(w.old, f->nodes.items, f->nodes.count * sizeof *w.old);
+    for (uint32_t i = 0; i < f->nodes.count; i++) map[i] = IR_NONE;
+    for (uint32_t i = 0; i < f->nodes.count; i++)
+        if (live[i] && w.old[i].op != IR_OP_weight) sweep_to(&w, i);
+    for (size_t i = 0; i < f->outputs.count; i++) {
+        ir_ref *value = &f->outputs.items[i].value;
+        if (!ir_ref_ok(map[value->id])) sweep_to(&w, value->id);
+        *value = map[value->id];
     }
-    for (size_t i = 0; i < f->outputs.count; i++)
-        f->outputs.items[i].value = map[f->outputs.items[i].value.id];
     for (size_t i = 0; i < f->inputs.count; i++) f->inputs.items[i] = map[f->inputs.items[i].id];
-    if (kept != f->nodes.count) drop_intern(f);
-    f->nodes.count = kept;
+    if (w.moved || w.kept != f->nodes.count) drop_intern(f);
+    f->nodes.count = w.kept;
+    base_free(w.old);
     base_free(live);
     base_free(map);
 }

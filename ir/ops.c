@@ -77,7 +77,6 @@ enum {
 };
 enum {
     GFKP = 1 << IR_GRAPH | 1 << IR_FUSED | 1 << IR_KERNEL | 1 << IR_PLACED,
-    GF = 1 << IR_GRAPH | 1 << IR_FUSED,
     FK = 1 << IR_FUSED | 1 << IR_KERNEL,
     FKP = 1 << IR_FUSED | 1 << IR_KERNEL | 1 << IR_PLACED
 };

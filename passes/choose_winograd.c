@@ -75,7 +75,20 @@ static double blocks(int64_t n) {
     return (double)(ir_round_block(n));
 }
 
-/* Adds the three forms' costs of one use. */
+/* Pictures a call of the function computes: the images it is given, one where there are none. Of an
+ * input whose halves are equal (guidance) each half is as many. */
+static double pictures(const ir_func *f) {
+    int64_t least = 0;
+    for (size_t i = 0; i < f->inputs.count; i++) {
+        const ir_node *n = ir_get(f, f->inputs.items[i]);
+        if (n->type.rank != 4) continue;
+        const int64_t images = n->type.dim[0] / (IR_ATTRS(n, input)->paired ? 2 : 1);
+        if (least == 0 || images < least) least = images;
+    }
+    return least > 0 ? (double)least : 1;
+}
+
+/* Adds the three forms' costs of one use, for one picture. */
 static void add_cost(const pass_context *context, const ir_func *f, const ir_node *n,
                      double cost[FORMS]) {
     uint32_t lanes = context->target ? context->target->lanes : 0;
@@ -83,7 +96,7 @@ static void add_cost(const pass_context *context, const ir_func *f, const ir_nod
     ir_ref second = ir_operand(n, IR_IN(conv2d, x1));
     double c = blocks(ir_typeof(f, n->operand[IR_IN(conv2d, x)])->dim[1]);
     if (ir_ref_ok(second)) c += blocks(ir_typeof(f, second)->dim[1]);
-    double out = blocks(n->type.dim[1]), batch = (double)n->type.dim[0];
+    double out = blocks(n->type.dim[1]), batch = (double)n->type.dim[0] / pictures(f);
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     const ir_type *x = ir_typeof(f, n->operand[IR_IN(conv2d, x)]);
     /* a doubled input is four filters of 2x2 for 2x2 outputs (upsample_phases) */

@@ -192,6 +192,104 @@ static ir_ref lay_same(ir_rewrite *rw, const ir_node *n) {
     return rw_build(rw, &draft);
 }
 
+/* ---- products of stacks of matrices ---- */
+
+enum { STACK = IR_MAX_RANK - 2 };
+
+/* The axes of a matmul's result before its matrices, in three groups: those that both operands
+ * have, those along which b repeats, those along which a does. */
+typedef struct stack {
+    uint32_t count, size[3], axis[3][STACK];
+    int64_t product[3];
+} stack;
+enum { BOTH, OF_A, OF_B };
+
+/* Extent of the operand on axis i of the result. */
+static int64_t extent(const ir_type *operand, const ir_type *result, uint32_t i) {
+    const uint32_t absent = result->rank - operand->rank;
+    return i < absent ? 1 : operand->dim[i - absent];
+}
+
+static stack stack_of(const ir_type *a, const ir_type *b, const ir_type *y) {
+    stack s = {.count = y->rank - 2, .product = {1, 1, 1}};
+    for (uint32_t i = 0; i < s.count; i++) {
+        const int64_t in_a = extent(a, y, i), in_b = extent(b, y, i);
+        const int group = in_a == in_b ? BOTH : in_b == 1 ? OF_A : OF_B;
+        s.axis[group][s.size[group]++] = i;
+        s.product[group] *= y->dim[i];
+    }
+    return s;
+}
+
+static ir_ref transposed(ir_func *f, ir_ref x, const ir_dims *perm, ir_origin_id origin) {
+    struct ir_attrs_transpose a = {.perm = *perm};
+    return ir_build(f, IR_OP_transpose, &x, 1, &a, IR_PLAIN, origin);
+}
+
+/* An operand as [both, own * rows, k]: axes of both, its own ones, rows, and what is summed. */
+static ir_ref stacked(ir_rewrite *rw, const ir_node *n, uint32_t operand, const stack *s, int own,
+                      bool columns_first) {
+    const ir_ref old = n->operand[operand];
+    const ir_type *t = ir_typeof(rw->from, old);
+    const uint32_t absent = n->type.rank - t->rank;
+    ir_dims perm = {0};
+    for (int pass = 0; pass < 2; pass++) {
+        const int group = pass ? own : BOTH;
+        for (uint32_t i = 0; i < s->size[group]; i++)
+            if (s->axis[group][i] >= absent) perm.v[perm.n++] = s->axis[group][i] - absent;
+    }
+    /* axes along which it repeats have one element: they may stand anywhere */
+    for (uint32_t i = 0; i < s->size[OF_A + OF_B - own]; i++) {
+        const uint32_t axis = s->axis[OF_A + OF_B - own][i];
+        if (axis >= absent) perm.v[perm.n++] = axis - absent;
+    }
+    perm.v[perm.n++] = t->rank - (columns_first ? 1 : 2);
+    perm.v[perm.n++] = t->rank - (columns_first ? 2 : 1);
+    const int64_t k = t->dim[perm.v[perm.n - 1]],
+                  rows = ir_type_elements(t) / (s->product[BOTH] * k);
+    ir_ref x = transposed(rw->to, plain(rw, old), &perm, n->origin);
+    return pass_reshape(rw->to, x, 3, (int64_t[]){s->product[BOTH], rows, k}, n->origin);
+}
+
+/* [both, of a * m, of b * n] as the result's type. */
+static ir_ref unstacked(ir_rewrite *rw, const ir_node *n, ir_ref y, const stack *s) {
+    const uint32_t rank = n->type.rank;
+    int64_t dim[IR_MAX_RANK];
+    uint32_t at = 0;
+    ir_dims perm = {.n = rank};
+    for (int group = BOTH; group <= OF_B; group++) {
+        for (uint32_t i = 0; i < s->size[group]; i++) {
+            perm.v[s->axis[group][i]] = at;
+            dim[at++] = n->type.dim[s->axis[group][i]];
+        }
+        if (group == BOTH) continue;
+        const uint32_t axis = group == OF_A ? rank - 2 : rank - 1;
+        perm.v[axis] = at;
+        dim[at++] = n->type.dim[axis];
+    }
+    return transposed(rw->to, pass_reshape(rw->to, y, rank, dim, n->origin), &perm, n->origin);
+}
+
+/* The kernel takes a stack of matrices or one for all. Where an operand repeats along some axes of
+ * the stack only, these go into its partner's rows or columns:
+ *   [4,1,M,K] x [4,8,K,N] = [4,M,K] x [4,K,8N], moved back. */
+static ir_ref lay_matmul(ir_rewrite *rw, const ir_node *n) {
+    const ir_type *a = ir_typeof(rw->from, n->operand[IR_IN(matmul, a)]),
+                  *b = ir_typeof(rw->from, n->operand[IR_IN(matmul, b)]);
+    const stack s = stack_of(a, b, &n->type);
+    /* one of the two is whole, the other whole or a single matrix */
+    if ((s.product[OF_A] == 1 && s.product[OF_B] == 1) ||
+        (s.product[BOTH] == 1 && (s.product[OF_A] == 1 || s.product[OF_B] == 1)))
+        return lay_by_roles(rw, n, IR_PLAIN);
+    const struct ir_attrs_matmul *of = IR_ATTRS(n, matmul);
+    const struct ir_attrs_matmul as = {.transpose_b = true, .scale = of->scale};
+    const ir_ref operand[] = {
+        [IR_IN(matmul, a)] = stacked(rw, n, IR_IN(matmul, a), &s, OF_A, false),
+        [IR_IN(matmul, b)] = stacked(rw, n, IR_IN(matmul, b), &s, OF_B, !of->transpose_b)};
+    return unstacked(rw, n, ir_build(rw->to, IR_OP_matmul, operand, 2, &as, IR_PLAIN, n->origin),
+                     &s);
+}
+
 /* ---- changes of shape ---- */
 
 static ir_ref view_as(ir_rewrite *rw, ir_ref x, const ir_node *n) {
@@ -266,7 +364,8 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     switch (ir_op_get(n->op)->result) {
     case IR_RESULT_KEEP: return lay_kept(rw, n);
     case IR_RESULT_SAME: return lay_same(rw, n);
-    case IR_RESULT_PLAIN: return lay_by_roles(rw, n, IR_PLAIN);
+    case IR_RESULT_PLAIN:
+        return n->op == IR_OP_matmul ? lay_matmul(rw, n) : lay_by_roles(rw, n, IR_PLAIN);
     case IR_RESULT_C16: return lay_by_roles(rw, n, IR_C16);
     case IR_RESULT_TOKENS: return lay_tokens(rw, n);
     case IR_RESULT_MOVE: return lay_reshape(rw, n);

@@ -33,15 +33,30 @@ static void pack(ir_rewrite *rw, ir_node *draft, uint32_t k) {
     ir_set_operand(draft, k, ir_op1(rw->to, packing_of(role), w, NULL, ir_get(rw->to, w)->origin));
 }
 
+typedef struct state {
+    pass_context *c;
+    bool *constant; /* of the old nodes: they depend on weights only */
+} state;
+
+/* What is packed is packed by the compiler. */
+static bool made_of_weights(const state *s, const ir_rewrite *rw, ir_ref old, uint32_t k) {
+    const ir_node *n = ir_get(rw->from, old);
+    if (s->constant[n->operand[k].id]) return true;
+    pass_error(s->c, rw->from, old, "operand '%s' depends on an input; it must be made of weights",
+               ir_op_get(n->op)->operand_name[k]);
+    return false;
+}
+
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
-    const bool *constant = rw->user; /* of the old nodes: they depend on weights only */
-    if (constant[old.id]) return IR_NONE;
+    const state *s = rw->user;
+    if (s->constant[old.id]) return IR_NONE;
     ir_node draft = rw_draft(rw, old);
     bool any = false;
     for (uint32_t k = 0; k < draft.operand_count; k++) {
         if (!ir_ref_ok(draft.operand[k]) || !ir_op_packs(draft.op, k) ||
             pass_is_packed(rw->to, draft.operand[k]))
             continue;
+        if (!made_of_weights(s, rw, old, k)) continue;
         pack(rw, &draft, k);
         any = true;
     }
@@ -49,9 +64,8 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
 }
 
 bool pass_pack_weights(pass_context *c, ir_func *f) {
-    (void)c;
-    bool *constant = ir_constants(f);
-    bool changed = ir_rewrite_apply(f, rule, constant, true);
-    base_free(constant);
+    state s = {c, ir_constants(f)};
+    bool changed = ir_rewrite_apply(f, rule, &s, true);
+    base_free(s.constant);
     return changed;
 }

@@ -62,25 +62,79 @@ const char *base_isa_name(int32_t isa) {
     return isa >= 0 && isa < EBRU_ISA_COUNT ? names[isa] : "none";
 }
 
+/* ---- caches ---- */
+
+/* The first line of cpuN/cache/indexI/NAME; false when there is none. */
+static bool cache_line(const char *root, int cpu, int index, const char *name, char line[32]) {
+    char path[512];
+    if (snprintf(path, sizeof path, "%s/cpu%d/cache/index%d/%s", root, cpu, index, name) >=
+        (int)sizeof path)
+        return false;
+    FILE *f = fopen(path, "re");
+    if (!f) return false;
+    bool read = fgets(line, 32, f) != NULL;
+    fclose(f);
+    return read;
+}
+
+/* "32K", "2048K", "32M": bytes; 0 where it says something else. */
+static size_t cache_bytes(const char *text) {
+    size_t n = 0;
+    int digits = 0;
+    for (; text[digits] >= '0' && text[digits] <= '9' && digits < 9; digits++)
+        n = n * 10 + (size_t)(text[digits] - '0');
+    const char *unit = text + digits;
+    const int shift = *unit == 'K' ? 10 : *unit == 'M' ? 20 : *unit == 'G' ? 30 : 0;
+    if (shift) unit++;
+    return digits && (*unit == '\n' || !*unit) ? n << shift : 0;
+}
+
+bool base_cpu_caches(const char *root, int cpu_index, base_cpu *cpu) {
+    enum { MOST_CACHES = 16 };
+    char line[32];
+    size_t l1d = 0, l2 = 0, l3 = 0;
+    for (int i = 0; i < MOST_CACHES && cache_line(root, cpu_index, i, "type", line); i++) {
+        if (line[0] != 'D' && line[0] != 'U') continue; /* Data, Unified; not Instruction */
+        const int level = cache_line(root, cpu_index, i, "level", line) ? line[0] - '0' : 0;
+        const size_t bytes = cache_line(root, cpu_index, i, "size", line) ? cache_bytes(line) : 0;
+        if (level == 1) l1d = bytes;
+        if (level == 2) l2 = bytes;
+        if (level == 3) l3 = bytes;
+    }
+    if (!l1d) return false;
+    cpu->l1d = l1d;
+    cpu->l2 = l2;
+    cpu->l3 = l3;
+    return true;
+}
+
+/* What the C library says: where the kernel does not tell. It computes sizes from CPUID, and on
+ * some virtual machines adds up the last caches of all sockets (320 MiB for one of 32). */
+static void caches_of_libc(base_cpu *cpu) {
+#if defined(_SC_LEVEL1_DCACHE_SIZE)
+    const int names[] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE};
+    size_t *const sizes[] = {&cpu->l1d, &cpu->l2, &cpu->l3};
+    for (int i = 0; i < 3; i++) {
+        const long bytes = sysconf(names[i]);
+        *sizes[i] = bytes > 0 ? (size_t)bytes : 0;
+    }
+#else
+    (void)cpu;
+#endif
+}
+
 /* ---- this CPU ---- */
 
-static size_t cache_size(int name) {
-    long bytes = sysconf(name);
-    return bytes > 0 ? (size_t)bytes : 0;
-}
+#define SYSTEM_CPUS "/sys/devices/system/cpu"
 
 void base_cpu_detect(base_cpu *cpu) {
     memset(cpu, 0, sizeof *cpu);
     cpu->features = base_cpu_features();
     cpu->isa = base_cpu_best(cpu->features);
-#if defined(_SC_LEVEL1_DCACHE_SIZE)
-    cpu->l1d = cache_size(_SC_LEVEL1_DCACHE_SIZE);
-    cpu->l2 = cache_size(_SC_LEVEL2_CACHE_SIZE);
-    cpu->l3 = cache_size(_SC_LEVEL3_CACHE_SIZE);
-#endif
+    if (!base_cpu_caches(SYSTEM_CPUS, 0, cpu)) caches_of_libc(cpu);
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     cpu->logical_cpus = online > 0 && online <= MOST_CPUS ? (int)online : 1;
-    cpu->physical_cores = base_cpu_physical_cores("/sys/devices/system/cpu", MOST_CPUS, NULL);
+    cpu->physical_cores = base_cpu_physical_cores(SYSTEM_CPUS, MOST_CPUS, NULL);
 }
 
 bool base_cpu_runs(const base_cpu *cpu, int32_t isa) {

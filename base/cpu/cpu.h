@@ -65,7 +65,7 @@ typedef struct base_cpu {
     /* BASE_CPU_FEATURE(..): without those whose registers the operating system does not save */
     uint64_t features;
     int32_t isa;        /* the highest level that it runs, or EBRU_ISA_NONE */
-    size_t l1d, l2, l3; /* bytes of one such cache, 0 = unknown */
+    size_t l1d, l2, l3; /* bytes of one such cache as a core sees it, 0 = unknown or absent */
     int logical_cpus;   /* online */
     int physical_cores; /* online, 0 = unknown */
 } base_cpu;
@@ -119,5 +119,9 @@ void base_cpu_grantable(base_cpu *cpu);
 /* Distinct physical cores among CPUs 0..cpu_count-1 for which allowed[i] (NULL = all), read from
  * `root` (/sys/devices/system/cpu); 0 if that cannot be known. */
 int base_cpu_physical_cores(const char *root, int cpu_count, const bool *allowed);
+
+/* The data caches of CPU `index` as the kernel describes them in `root` (/sys/devices/system/cpu).
+ * False, with `cpu` as it was, where it does not. */
+bool base_cpu_caches(const char *root, int index, base_cpu *cpu);
 
 #endif

@@ -21,7 +21,11 @@ cg_arch_default(const cg_arch *a); /* "native", or another architecture's lowest
 /* Whether this machine runs a target's code; if not, appends to `missing` (may be NULL) what it
  * lacks, as "amx-tile, amx-bf16". */
 bool cg_target_runs_here(const ir_target *t, base_str *missing);
-/* The same of the machine's own. */
+/* Holds the bindings of a module that was read from text to its nodes and to what is legal at a
+ * target (an ir_target *). What is not is reported; tasks and scratch that are not those of the
+ * tiles are set right, with a remark. `hold` of ir_text_rules. */
+void cg_hold_bindings(void *target, ir_module *m, const ir_text_report *to);
+/* Targets of the machine's own architecture. */
 const ir_target *cg_target(base_diag *d, const char *name);
 uint32_t cg_target_count(void);
 const char *cg_target_name(uint32_t index);

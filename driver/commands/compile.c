@@ -224,7 +224,6 @@ int drv_opt(const drv_options *o) {
     fe_options fe = drv_fe_options(&o->load);
     bool dumps = drv_make_dump_dir(d, o->passes.dump_dir);
     int code = dumps ? DRV_INPUT : DRV_IO;
-    ir_module *m = dumps ? drv_load(d, o->model, &fe) : NULL;
     const cg_arch *arch = cg_arch_find(d, o->code.target);
     const ir_target *target =
         arch ? cg_arch_target(d, arch, o->code.cpu ? o->code.cpu : cg_arch_default(arch)) : NULL;
@@ -234,6 +233,9 @@ int drv_opt(const drv_options *o) {
         target = drv_tuning_open(d, &o->code, o->run.threads, &tuning)
                      ? drv_tuning_target(&tuning, target, true, &tuned)
                      : NULL;
+    /* what is only printed may be bound for any CPU level */
+    const bool compiled = o->code.cpu || o->passes.list || o->passes.stop_after;
+    ir_module *m = dumps ? drv_load_for(d, o->model, &fe, compiled ? target : NULL) : NULL;
     /* folding reads weights; IR whose files are not there can still be printed and rewritten
      * otherwise */
     if (m && target &&
@@ -241,7 +243,7 @@ int drv_opt(const drv_options *o) {
         pass_context *c = pass_context_new(m, target);
         pass_options p = drv_pass_options(o);
         if (!p.passes && !p.stop_after && !p.start_after) p.passes = "";
-        if (pass_run(c, &p, d))
+        if (drv_clear_dumps(d, p.dump_dir, o->model) && pass_run(c, &p, d))
             code = write_module(d, m, o->common.output, false) ? DRV_OK : DRV_IO;
         base_str text = {0};
         if (!code && (o->show.fusion_report || o->show.fusion_json)) {

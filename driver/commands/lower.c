@@ -7,6 +7,7 @@
 #include "frontend/files/files.h"
 #include "runtime/abi/meta_keys.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,12 +47,13 @@ static bool read_stdin(base_str *text) {
     return !ferror(stdin);
 }
 
-ir_module *drv_load_ir(base_diag *d, const char *path) {
+ir_module *drv_load_ir(base_diag *d, const char *path, const ir_target *target) {
     ir_module *m = NULL;
+    const ir_text_rules rules = {cg_hold_bindings, (void *)(uintptr_t)target};
     if (!strcmp(path, "-")) {
         base_str text = {0};
         if (read_stdin(&text))
-            m = fe_parse_ir(d, "<stdin>", text.data, text.len);
+            m = fe_parse_ir(d, "<stdin>", text.data, text.len, target ? &rules : NULL);
         else
             base_error(d, NULL, "cannot read standard input");
         base_str_free(&text);
@@ -59,14 +61,18 @@ ir_module *drv_load_ir(base_diag *d, const char *path) {
     }
     fe_bytes text;
     if (!fe_file_read(d, path, (size_t)1 << 30, &text)) return NULL;
-    m = fe_parse_ir(d, path, text.data, text.size);
+    m = fe_parse_ir(d, path, text.data, text.size, target ? &rules : NULL);
     fe_bytes_free(&text);
     return m;
 }
 
+ir_module *drv_load_for(base_diag *d, const char *path, const fe_options *fe,
+                        const ir_target *target) {
+    return drv_is_ir(path) ? drv_load_ir(d, path, target) : fe_load(d, path, fe);
+}
+
 ir_module *drv_load(base_diag *d, const char *path, const fe_options *fe) {
-    if (!drv_is_ir(path)) return fe_load(d, path, fe);
-    return drv_load_ir(d, path);
+    return drv_load_for(d, path, fe, NULL);
 }
 
 bool drv_make_dump_dir(base_diag *d, const char *path) {
@@ -74,6 +80,46 @@ bool drv_make_dump_dir(base_diag *d, const char *path) {
     base_error(d, NULL, "cannot make the folder '%s': %s", base_escape(path, strlen(path)),
                strerror(errno));
     return false;
+}
+
+/* "07-fuse_attention.ir" */
+static bool is_dump_name(const char *name) {
+    const size_t n = strlen(name);
+    if (n < 7 || strcmp(name + n - 3, ".ir") != 0 || name[2] != '-') return false;
+    if (strspn(name, "0123456789") != 2) return false;
+    return strspn(name + 3, "abcdefghijklmnopqrstuvwxyz0123456789_") == n - 6;
+}
+
+/* An earlier dump at `path`: a file that is IR text, and not the one that is compiled. */
+static bool is_old_dump(const char *path, const char *model) {
+    struct stat here, source;
+    if (lstat(path, &here) || !S_ISREG(here.st_mode)) return false;
+    if (!stat(model, &source) && source.st_dev == here.st_dev && source.st_ino == here.st_ino)
+        return false;
+    char begin[8] = {0};
+    FILE *f = fopen(path, "re");
+    if (!f) return false;
+    const size_t n = fread(begin, 1, sizeof begin, f);
+    fclose(f);
+    return n == sizeof begin && !memcmp(begin, "ebru ir ", sizeof begin);
+}
+
+bool drv_clear_dumps(base_diag *d, const char *dir, const char *model) {
+    DIR *folder = dir ? opendir(dir) : NULL;
+    if (!folder) return true; /* what cannot be read is told when the first dump is written */
+    bool fine = true;
+    for (const struct dirent *e; fine && (e = readdir(folder));) {
+        if (!is_dump_name(e->d_name)) continue;
+        base_str path = {0};
+        base_str_addf(&path, "%s/%s", dir, e->d_name);
+        if (is_old_dump(path.data, model) && unlink(path.data)) {
+            base_error_file(d, path.data, "remove the dump of an earlier run", errno);
+            fine = false;
+        }
+        base_str_free(&path);
+    }
+    closedir(folder);
+    return fine;
 }
 
 pass_options drv_pass_options(const drv_options *o) {
@@ -144,7 +190,7 @@ bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe
     if (!n || !drv_tuning_open(d, &o->code, o->run.threads, &b->tuning)) return false;
     for (uint32_t i = 0; i < n; i++) {
         t[i] = drv_tuning_target(&b->tuning, t[i], n == 1, &b->tuned[i]);
-        ir_module *m = drv_load(d, o->model, fe);
+        ir_module *m = drv_load_for(d, o->model, fe, t[i]);
         if (!m || !bind(d, o, m)) {
             ir_module_free(m);
             return false;
@@ -159,7 +205,8 @@ bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe
             p.dump_dir = p.print_before = p.print_after = NULL;
             p.print_changed = p.time_passes = false;
         }
-        if (!pass_run(b->contexts[i], &p, d)) return false;
+        if (!drv_clear_dumps(d, p.dump_dir, o->model) || !pass_run(b->contexts[i], &p, d))
+            return false;
     }
     return n > 0;
 }

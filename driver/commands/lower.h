@@ -19,12 +19,16 @@ typedef struct drv_build {
 } drv_build;
 /* A module at the level it was found: the model at `path`, or IR text. NULL with diagnostics. */
 ir_module *drv_load(base_diag *d, const char *path, const fe_options *fe);
+/* The same, to be compiled for `target`: drv_load_ir. */
+ir_module *drv_load_for(base_diag *d, const char *path, const fe_options *fe,
+                        const ir_target *target);
 /* What the command line says of loading. */
 fe_options drv_fe_options(const drv_load_options *o);
 /* True when a path names IR text. */
 bool drv_is_ir(const char *path);
-/* IR text from a file or "-"; weights stay unbound. */
-ir_module *drv_load_ir(base_diag *d, const char *path);
+/* IR text from a file or "-"; weights stay unbound. Bindings are held to `target`; where it is NULL
+ * they are taken as they stand, to be shown or evaluated. */
+ir_module *drv_load_ir(base_diag *d, const char *path, const ir_target *target);
 /* Runs the passes for every level asked for. `fe` as for drv_load. False with diagnostics. */
 bool drv_lower(base_diag *d, const drv_options *o, const fe_options *fe, drv_build *b);
 /* The same; `loaded` sees each level's module before its first pass. */
@@ -39,5 +43,9 @@ pass_options drv_pass_options(const drv_options *o);
 /* Makes the folder of --dump-dir if it is not there; NULL: none is wanted. False with a
  * diagnostic. */
 bool drv_make_dump_dir(base_diag *d, const char *path);
+/* Removes the dumps of an earlier run (NN-PASS.ir that are IR text) from a --dump-dir, so that the
+ * folder holds one run; `model`, what is compiled, stays if it is one of them. False with a
+ * diagnostic. NULL: nothing. */
+bool drv_clear_dumps(base_diag *d, const char *dir, const char *model);
 
 #endif

@@ -4,6 +4,7 @@
  * is that of the precision's class. */
 
 #include "driver/commands/verify.h"
+#include "base/suggest.h"
 #include "driver/commands/commands.h"
 #include "driver/commands/lower.h"
 #include "driver/commands/run_program.h"
@@ -245,6 +246,39 @@ fe_shape *drv_io_shapes(const fe_st *st, uint32_t *count) {
     return s;
 }
 
+static bool is_input(const ir_module *m, const char *name) {
+    for (size_t i = 0; i < m->funcs.count; i++) {
+        const ir_func *f = m->funcs.items[i];
+        for (size_t k = 0; k < f->inputs.count; k++)
+            if (!strcmp(IR_ATTRS(ir_get(f, f->inputs.items[k]), input)->name, name)) return true;
+    }
+    return false;
+}
+
+/* A tensor that no function reads is a misspelt one, or belongs to another model: what it says would
+ * be left out in silence. */
+static bool check_tensors(struct verify *v, const ir_module *m) {
+    BASE_VEC(const char *) names = {0};
+    bool fine = true;
+    if (v->o->load.function) return true; /* the others' inputs may be there, too */
+    for (size_t i = 0; i < m->funcs.count; i++)
+        for (size_t k = 0; k < m->funcs.items[i]->inputs.count; k++) {
+            const ir_func *f = m->funcs.items[i];
+            BASE_PUSH(&names, IR_ATTRS(ir_get(f, f->inputs.items[k]), input)->name);
+        }
+    for (size_t i = 0; i < fe_st_count(v->st); i++) {
+        const char *tensor = fe_st_at(v->st, i)->name;
+        if (strncmp(tensor, "in.", 3) != 0 || is_input(m, tensor + 3)) continue;
+        char hint[BASE_HINT_MAX];
+        base_error(v->d, NULL, "%s: the model has no input for tensor '%s'%s", v->o->verify.io,
+                   base_escape(tensor, strlen(tensor)),
+                   base_hint(base_suggest(tensor + 3, names.items, names.count), hint));
+        fine = false;
+    }
+    base_free(names.items);
+    return fine;
+}
+
 static void run_all(struct verify *v, const ir_module *m, const char *program) {
     for (size_t i = 0; i < m->funcs.count; i++) {
         const ir_func *f = m->funcs.items[i];
@@ -270,7 +304,7 @@ static void evaluate_lowered(struct verify *v, const fe_options *fe) {
 
 static void verify_model(struct verify *v, const fe_options *fe) {
     ir_module *m = drv_load(v->d, v->o->model, fe);
-    if (!m || (drv_is_ir(v->o->model) && !fe_bind_ir_weights(v->d, m))) {
+    if (!m || !check_tensors(v, m) || (drv_is_ir(v->o->model) && !fe_bind_ir_weights(v->d, m))) {
         ir_module_free(m);
         return;
     }

@@ -291,6 +291,25 @@ static bool look_at(layers *l, ir_module *m, const char *name, const drv_temp *t
     return fine;
 }
 
+/* A text at PLACED has a plan of its own, in which values share memory: it is planned anew. */
+static bool plan_separately(layers *l, const drv_options *o, drv_build *b) {
+    if (!drv_is_ir(o->model)) return true;
+    ir_module *m = b->levels[0].module;
+    for (size_t i = 0; i < m->funcs.count; i++) {
+        ir_func *f = m->funcs.items[i];
+        for (uint32_t k = 0; k < f->nodes.count; k++) f->nodes.items[k].place = (ir_place){0};
+        f->arena_bytes = 0;
+    }
+    m->level = IR_KERNEL;
+    pass_context_free(b->contexts[0]);
+    b->contexts[0] = pass_context_new(m, b->levels[0].target);
+    pass_options p = PASS_OPTIONS_DEFAULT;
+    p.passes = "plan_memory";
+    p.separate_buffers = true;
+    p.quiet = true;
+    return pass_run(b->contexts[0], &p, l->d);
+}
+
 static bool run(layers *l, bool print, uint32_t *failed) {
     drv_options o = *l->o;
     drv_build b = {0};
@@ -303,6 +322,7 @@ static bool run(layers *l, bool print, uint32_t *failed) {
         base_error(l->d, NULL, "compiled ops are compared at one CPU level; name one with -mcpu=");
         fine = false;
     }
+    fine = fine && plan_separately(l, &o, &b);
     if (fine && l->progress) fprintf(stderr, "compiling\n");
     fine = fine && drv_emit(l->d, &o, &b, temp.program.data, CG_EXE, &result);
     ir_module *m = fine ? b.levels[b.count - 1].module : NULL;

@@ -334,7 +334,7 @@ static void free_diff(diff *d) {
 }
 
 static int diff_modules(base_diag *diag, const drv_options *o) {
-    ir_module *a = drv_load_ir(diag, o->model), *b = drv_load_ir(diag, o->second);
+    ir_module *a = drv_load_ir(diag, o->model, NULL), *b = drv_load_ir(diag, o->second, NULL);
     int code = DRV_USAGE;
     if (a && b) {
         diff d = {

@@ -183,6 +183,9 @@ bool fe_scheduler_section_meta(ir_module *m, const char *prefix, base_jval root,
 
 /* ---- tokenizer_files.c ---- */
 
+/* Finds the tokenizers' files that a text's properties name: fe_path_beside. */
+void fe_tokenizer_find_files(ir_module *m, const char *text);
+
 /* Sets the meta NAME.* ("tokenizer") for the files in `dir`, whose text encoder takes `max_length`
  * tokens. */
 bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir,

@@ -116,13 +116,25 @@ bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir
     fine &= read_file(d, dir, "special_tokens_map.json", specials, COUNT, &max_length);
     if (fine) fine = set_meta(d, m, name, dir, specials, COUNT);
     if (fine) {
-        ir_meta_set_string(m, meta_key(m, name, KEY_VOCAB), fe_dir_join(dir, "vocab.json"));
-        ir_meta_set_string(m, meta_key(m, name, KEY_MERGES), fe_dir_join(dir, "merges.txt"));
+        ir_meta_set_string(m, meta_key(m, name, KEY_VOCAB),
+                           fe_path_absolute(m->arena, fe_dir_join(dir, "vocab.json")));
+        ir_meta_set_string(m, meta_key(m, name, KEY_MERGES),
+                           fe_path_absolute(m->arena, fe_dir_join(dir, "merges.txt")));
         ir_meta_set_int(m, meta_key(m, name, KEY_MAX_LENGTH), max_length);
         ir_meta_set_int(m, meta_key(m, name, KEY_LOWER_CASE), 1);
     }
     for (int i = 0; i < COUNT; i++) base_free(specials[i].token);
     return fine;
+}
+
+void fe_tokenizer_find_files(ir_module *m, const char *text) {
+    static const char *const names[] = {"tokenizer", "tokenizer_2"};
+    static const token_key keys[] = {KEY_VOCAB, KEY_MERGES};
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 2; k++) {
+            const char *key = meta_key(m, names[i], keys[k]), *path = ir_meta_string(m, key, NULL);
+            if (path) ir_meta_set_string(m, key, fe_path_beside(m->arena, text, path));
+        }
 }
 
 /* ---- the blob ---- */

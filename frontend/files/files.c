@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -69,6 +70,23 @@ char *fe_path_base(base_arena *a, const char *path) {
     while (start > 0 && path[start - 1] != '/') start--;
     if (start == end) start = 0; /* the root itself */
     return base_arena_strndup(a, path + start, end - start);
+}
+
+char *fe_path_absolute(base_arena *a, const char *path) {
+    char here[PATH_MAX];
+    if (path[0] == '/' || !fe_path_exists(path) || !getcwd(here, sizeof here))
+        return base_arena_strdup(a, path);
+    while (path[0] == '.' && path[1] == '/') path += 2;
+    return fe_path_join(a, here, path);
+}
+
+const char *fe_path_beside(base_arena *a, const char *beside, const char *path) {
+    if (path[0] == '/') return path;
+    const char *slash = strrchr(beside, '/');
+    const char *folder = slash ? base_arena_strndup(a, beside, (size_t)(slash - beside) + 1) : "";
+    const char *there = fe_path_join(a, folder, path);
+    if (fe_path_exists(there)) return fe_path_absolute(a, there);
+    return fe_path_exists(path) ? fe_path_absolute(a, path) : path;
 }
 
 /* ---- opening ---- */

@@ -32,6 +32,14 @@ char *fe_path_join(base_arena *a, const char *dir, const char *name);
 /* Last component of a path without trailing slashes, in the arena. */
 char *fe_path_base(base_arena *a, const char *path);
 
+/* The same file from any working directory, in the arena: for paths that are written down. What is
+ * no file on disk stays as it is. */
+char *fe_path_absolute(base_arena *a, const char *path);
+/* What a path that was written down in the file `beside` names: it is relative to that file's
+ * folder, or, where there is nothing, to the working directory. Absolute, in the arena; `path`
+ * itself where neither has it. */
+const char *fe_path_beside(base_arena *a, const char *beside, const char *path);
+
 /* ---- a model folder ---- */
 
 typedef struct fe_dir fe_dir;

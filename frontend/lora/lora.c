@@ -154,7 +154,7 @@ static bool read_factor(merge *x, const fe_st_tensor *t, ir_weight *out) {
     }
     *out = (ir_weight){.type = type,
                        .kind = IR_WEIGHT_FILE,
-                       .file = base_arena_strdup(x->m->arena, t->source->path),
+                       .file = fe_path_absolute(x->m->arena, t->source->path),
                        .tensor = base_arena_strdup(x->m->arena, t->name),
                        .data = t->data};
     return true;

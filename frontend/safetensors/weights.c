@@ -212,7 +212,7 @@ static void give_data(ir_module *m, ir_weight *weight, const fe_tensor_view *vie
 static void bind_file(ir_module *m, ir_weight *weight, const char *reference,
                       const fe_tensor_view *view) {
     weight->kind = IR_WEIGHT_FILE;
-    weight->file = base_arena_strdup(m->arena, view->tensor->source->path);
+    weight->file = fe_path_absolute(m->arena, view->tensor->source->path);
     weight->tensor = base_arena_strdup(m->arena, reference);
     give_data(m, weight, view);
 }

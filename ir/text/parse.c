@@ -757,9 +757,8 @@ static void parse_module(parser *p) {
     }
 }
 
-/* A fault of the verifier becomes an error where the node stands. */
-static void report_fault(void *user, const ir_func *f, ir_ref r, const char *message) {
-    parser *p = user;
+/* Where the node stands. */
+static base_loc loc_of(const parser *p, const ir_func *f, ir_ref r) {
     base_loc loc = {.source = p->source};
     for (size_t i = 0; f && i < p->locs.count; i++) {
         const func_locs *locs = &p->locs.items[i];
@@ -768,10 +767,40 @@ static void report_fault(void *user, const ir_func *f, ir_ref r, const char *mes
                                           ? &locs->node.items[r.id]
                                           : &locs->name);
     }
+    return loc;
+}
+
+/* A fault of the verifier becomes an error there. */
+static void report_fault(void *user, const ir_func *f, ir_ref r, const char *message) {
+    parser *p = user;
+    const base_loc loc = loc_of(p, f, r);
     base_error(p->d, &loc, "%s", message);
 }
 
+/* Faults and remarks of others begin with the op, as the verifier's. */
+static void report_held(parser *p, base_severity severity, const ir_func *f, ir_ref r,
+                        const char *message) {
+    const base_loc loc = loc_of(p, f, r);
+    const bool node = f && ir_ref_ok(r);
+    const char *op = node ? ir_op_get(ir_get(f, r)->op)->name : "", *colon = node ? ": " : "";
+    if (severity == BASE_ERROR)
+        base_error(p->d, &loc, "%s%s%s", op, colon, message);
+    else
+        base_warning(p->d, &loc, "%s%s%s", op, colon, message);
+}
+static void held_fault(void *user, const ir_func *f, ir_ref r, const char *message) {
+    report_held(user, BASE_ERROR, f, r, message);
+}
+static void held_remark(void *user, const ir_func *f, ir_ref r, const char *message) {
+    report_held(user, BASE_WARNING, f, r, message);
+}
+
 ir_module *ir_parse(base_diag *d, const char *name, const char *text, size_t length) {
+    return ir_parse_held(d, name, text, length, NULL);
+}
+
+ir_module *ir_parse_held(base_diag *d, const char *name, const char *text, size_t length,
+                         const ir_text_rules *rules) {
     parser p = {.d = d, .errors_before = base_diag_errors(d)};
     if (length >= UINT32_MAX) {
         base_error(d, &(base_loc){.source = base_diag_source(d, name, NULL, 0)},
@@ -795,7 +824,8 @@ ir_module *ir_parse(base_diag *d, const char *name, const char *text, size_t len
                    base_escape(name, strlen(name)));
     if (error_count(&p) == 0) {
         ir_fault_sink sink = {.report = report_fault, .user = &p};
-        ir_verify_into(p.m, &sink);
+        const ir_text_report report = {held_fault, held_remark, &p};
+        if (ir_verify_into(p.m, &sink) && rules) rules->hold(rules->of, p.m, &report);
     }
     for (size_t i = 0; i < p.locs.count; i++) base_free(p.locs.items[i].node.items);
     base_free(p.locs.items);

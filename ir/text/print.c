@@ -40,7 +40,7 @@
  *            of ir/ir.h's enumerations, OP and the attributes of an op those of ir/ops.def
  *   weight   without a source it is not bound
  *   lora     the numbers are scale, up, down and perhaps mid
- *   source   file: path and tensor. random: seed, bound, center; see ir/weights.c. data: the bytes of
+ *   source   file: path, relative to the text's folder, and tensor. random: seed, bound, center; see ir/weights.c. data: the bytes of
  *            the elements in hexadecimal, the lower address first
  *   used     the place of a weight that the function uses
  *   operand  "_" is an optional operand that is absent

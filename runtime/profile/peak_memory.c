@@ -1,5 +1,6 @@
 /* The machine's own memory roof, measured: the triad of the STREAM benchmark over arrays that no
  * cache holds. */
+#include "base/cpu/cpu.h"
 #include "runtime/profile/profile.h"
 
 #include <string.h>
@@ -41,10 +42,10 @@ static void touch_thread(void *arg, int tid, int nthreads) {
 /* Bytes of one array: four times the last cache in all three, at least 16 MiB each, and no more
  * than a quarter of what is free together. */
 static size_t array_bytes(void) {
-    long cache = sysconf(_SC_LEVEL3_CACHE_SIZE), pages = sysconf(_SC_AVPHYS_PAGES),
-         page = sysconf(_SC_PAGESIZE);
-    size_t bytes = cache > 0 ? (size_t)cache / 3 * 4 : 0, least = (size_t)16 << 20,
-           most = (size_t)512 << 20;
+    long pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    base_cpu cpu;
+    base_cpu_detect(&cpu);
+    size_t bytes = cpu.l3 / 3 * 4, least = (size_t)16 << 20, most = (size_t)512 << 20;
     if (bytes < least) bytes = least;
     if (bytes > most) bytes = most;
     size_t room = pages > 0 && page > 0 ? (size_t)pages * (size_t)page / 12 : bytes;

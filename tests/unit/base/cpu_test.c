@@ -279,6 +279,49 @@ static void cores(void **state) {
     assert_int_equal(base_cpu_physical_cores("/nonexistent", 8, NULL), 0);
 }
 
+/* Writes cpu0/cache/indexI/NAME. */
+static void put_cache(int index, const char *name, const char *text) {
+    char path[600];
+    snprintf(path, sizeof path, "%s/cpu0", temp_shared()->path);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/cpu0/cache", temp_shared()->path);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/cpu0/cache/index%d", temp_shared()->path, index);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/cpu0/cache/index%d/%s", temp_shared()->path, index, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void caches(void **state) {
+    (void)state;
+    static const char *const rows[][3] = {{"Data\n", "1\n", "48K\n"},
+                                          {"Instruction\n", "1\n", "64K\n"},
+                                          {"Unified\n", "2\n", "2048K\n"},
+                                          {"Unified\n", "3\n", "32M\n"}};
+    const char *root = temp_shared()->path;
+    base_cpu cpu = {.l3 = 7};
+    assert_false(base_cpu_caches("/nonexistent", 0, &cpu));
+    assert_false(base_cpu_caches(root, 1000, &cpu));
+    assert_int_equal(cpu.l3, 7);
+    for (int i = 0; i < 4; i++) {
+        put_cache(i, "type", rows[i][0]);
+        put_cache(i, "level", rows[i][1]);
+        put_cache(i, "size", rows[i][2]);
+    }
+    assert_true(base_cpu_caches(root, 0, &cpu));
+    assert_int_equal(cpu.l1d, 48 << 10);
+    assert_int_equal(cpu.l2, 2 << 20);
+    assert_int_equal(cpu.l3, 32 << 20);
+    put_cache(3, "size", "many\n");
+    assert_true(base_cpu_caches(root, 0, &cpu));
+    assert_int_equal(cpu.l3, 0);
+    put_cache(0, "size", "-1K\n");
+    assert_false(base_cpu_caches(root, 0, &cpu));
+}
+
 static void this_machine(void **state) {
     (void)state;
     base_cpu cpu;
@@ -311,6 +354,7 @@ int main(void) {
         cmocka_unit_test(the_columns_of_a_row_agree),
         cmocka_unit_test(names),
         cmocka_unit_test(cores),
+        cmocka_unit_test(caches),
         cmocka_unit_test(this_machine),
     };
     return cmocka_run_group_tests(tests, temp_shared_begin, temp_shared_end);
