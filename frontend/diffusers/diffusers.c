@@ -49,6 +49,11 @@ static bool options_fit(const fe_pipeline *p, fe_component_kind kind) {
                    fe_component_names[kind]);
         fine = false;
     }
+    if (o->sampler || o->scheduler_config) {
+        base_error(p->d, NULL, "--%s: the component '%s' alone has no scheduler",
+                   o->sampler ? "sampler" : "scheduler-config", fe_component_names[kind]);
+        fine = false;
+    }
     if (o->no_image_input) {
         base_error(p->d, NULL, "--no-image-input: the component '%s' alone paints no pictures",
                    fe_component_names[kind]);

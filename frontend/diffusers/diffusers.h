@@ -172,10 +172,19 @@ bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, con
 
 /* ---- scheduler.c ---- */
 
-/* Sets the meta PREFIX.* ("sampler") from a scheduler_config.json, whose keys of other classes are
- * ignored. `indexed`: the class that model_index.json gives the scheduler, which wins; may be
- * absent. */
-bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, base_jval root, base_jval indexed);
+/* What decides beside the file which sampler runs. */
+typedef struct fe_scheduler_choice {
+    const char *sampler; /* --sampler: a name or class that runs the file's settings; NULL */
+    /* the class that the pipeline's constructor makes of any scheduler, NULL: none; and the
+     * pipeline's own class */
+    const char *forced, *pipeline;
+    base_jval indexed; /* the class that model_index.json gives; may be absent */
+} fe_scheduler_choice;
+
+/* Sets the meta PREFIX.* ("sampler") from a scheduler_config.json. Keys of other classes do nothing,
+ * but are kept for the program's --sampling-method; keys of no class are warned of. */
+bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, base_jval root,
+                              const fe_scheduler_choice *choice);
 /* Sets the meta PREFIX.* from a section of a description, in which every key must be known: the
  * scheduler's or one of the n (at most 8) in `more`. */
 bool fe_scheduler_section_meta(ir_module *m, const char *prefix, base_jval root,

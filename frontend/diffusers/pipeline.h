@@ -40,8 +40,10 @@ typedef struct fe_pipeline_class {
     unsigned parts;
     unsigned conditions; /* bits 1 << ebru_condition: what its U-Net may take beside the latent */
     unsigned fixes;      /* FE_FIX_ bits */
-    bool unguided;       /* never runs an unconditional half */
-    int64_t steps;       /* defaults of diffusers' __call__ */
+    /* the scheduler's class that the constructor makes of any; NULL: as the file says */
+    const char *scheduler;
+    bool unguided; /* never runs an unconditional half */
+    int64_t steps; /* defaults of diffusers' __call__ */
     double guidance, strength;
 } fe_pipeline_class;
 

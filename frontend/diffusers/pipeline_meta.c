@@ -36,20 +36,31 @@ static void correct_scaling(fe_pipeline *p) {
 /* ---- schedulers and tokenizers ---- */
 
 /* `name`: the component; its keys become PREFIX.KEY. */
-static bool load_scheduler(fe_pipeline *p, const char *name, const char *prefix) {
-    base_jval at;
-    if (!fe_indexed_class(base_json_root(p->index), name, &at)) at = (base_jval){0};
+static bool load_scheduler(fe_pipeline *p, const char *name, const char *prefix,
+                           fe_scheduler_choice choice) {
+    if (!fe_indexed_class(base_json_root(p->index), name, &choice.indexed))
+        choice.indexed = (base_jval){0};
     fe_dir *dir = fe_component_dir(p, name);
     if (!dir) return false;
     base_json *doc = fe_json_load_in(p->d, dir, "scheduler_config.json", NULL);
-    bool fine = doc && fe_scheduler_folder_meta(p->m, prefix, base_json_root(doc), at);
+    bool fine = doc && fe_scheduler_folder_meta(p->m, prefix, base_json_root(doc), &choice);
     base_json_free(doc);
     fe_component_dir_close(p, dir);
     return fine;
 }
 
 static bool sampler_meta(fe_pipeline *p) {
-    bool fine = load_scheduler(p, "scheduler", "sampler");
+    fe_scheduler_choice choice = {
+        .sampler = p->o->sampler, .forced = p->c->scheduler, .pipeline = p->c->name};
+    bool fine;
+    if (p->o->scheduler_config) {
+        base_json_limits python = {.python_numbers = true};
+        base_json *doc = fe_json_load(p->d, p->o->scheduler_config, &python);
+        fine = doc && fe_scheduler_folder_meta(p->m, "sampler", base_json_root(doc), &choice);
+        base_json_free(doc);
+    } else {
+        fine = load_scheduler(p, "scheduler", "sampler", choice);
+    }
     ir_meta_set_int(p->m, EBRU_META_SAMPLER_STEPS.name, p->c->steps);
     ir_meta_set_float(p->m, EBRU_META_SAMPLER_GUIDANCE.name, p->c->guidance);
     if (p->c->fixes & FE_FIX_OFFSET) ir_meta_set_int(p->m, EBRU_META_SAMPLER_STEPS_OFFSET.name, 1);
@@ -165,7 +176,7 @@ static bool condition_meta(fe_pipeline *p) {
         if (most >= unet->classes) most = unet->classes - 1;
         ir_meta_set_int(m, EBRU_META_LOW_RES_NOISE_LEVEL.name, most < 20 ? most : 20);
         ir_meta_set_int(m, EBRU_META_LOW_RES_MAX_NOISE_LEVEL.name, most);
-        return load_scheduler(p, "low_res_scheduler", "low_res");
+        return load_scheduler(p, "low_res_scheduler", "low_res", (fe_scheduler_choice){0});
     }
     double strength = p->c->strength;
     if (p->condition == EBRU_CONDITION_INPAINT && strength < 0.99)

@@ -338,7 +338,7 @@ static void scheduler_of_the_index(void **state) {
     ir_module_free(m);
     refuse(&(folder){.class_name = "StableDiffusionPipeline",
                      .indexed_scheduler = "EulerDiscreetScheduler"},
-           "unknown sampler 'EulerDiscreetScheduler'; did you mean 'EulerDiscreteScheduler'?");
+           "unknown scheduler 'EulerDiscreetScheduler'; did you mean 'EulerDiscreteScheduler'?");
 }
 
 /* ---- autoencoders ---- */
