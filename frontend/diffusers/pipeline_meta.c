@@ -33,6 +33,21 @@ static void correct_scaling(fe_pipeline *p) {
     c->scaling_factor = scaling;
 }
 
+/* Statistics of latents that the class does not read. */
+static void drop_statistics(fe_pipeline *p) {
+    static const char *const keys[] = {"shift_factor", "latents_mean", "latents_std"};
+    fe_vae_config *c = &p->parts[FE_COMPONENT_VAE].config.vae;
+    bool reads = p->c->fixes & FE_READS_STATISTICS;
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        base_jval v = base_json_get(c->root, keys[i]);
+        bool differs = i == 0 ? c->shift_factor != 0 : !reads && c->normalised;
+        if (base_json_present(v) && differs)
+            base_json_warning(v, "a %s does not read '%s'", p->c->name, keys[i]);
+    }
+    c->shift_factor = 0;
+    if (!reads) c->normalised = false;
+}
+
 /* ---- schedulers and tokenizers ---- */
 
 /* `name`: the component; its keys become PREFIX.KEY. */
@@ -124,8 +139,8 @@ static void vae_meta(fe_pipeline *p) {
     ir_meta_set_string(p->m, EBRU_META_PIPELINE_DECODER.name, "vae.decode");
     if (fe_pipeline_encodes(p))
         ir_meta_set_string(p->m, EBRU_META_PIPELINE_ENCODER.name, "vae.encode");
+    drop_statistics(p);
     ir_meta_set_float(p->m, EBRU_META_VAE_SCALING_FACTOR.name, c->scaling_factor);
-    ir_meta_set_float(p->m, EBRU_META_VAE_SHIFT_FACTOR.name, c->shift_factor);
     c->fold_statistics = true;
 }
 

@@ -377,11 +377,19 @@ static void check_channels(const ir_module *m, const char *name, int n, const fl
     }
 }
 
+#define STATISTICS                                                                                 \
+    "{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, -2, 3, 0.5], "                     \
+    "\"latents_std\": [1, 2, 0.25, 4]%s}"
+
+/* XL's classes read means and deviations, no other class does; none reads a shift. */
 static void latent_statistics(void **state) {
     (void)state;
-    folder f = {.class_name = "StableDiffusionPipeline",
-                .vae = "{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, -2, 3, 0.5], "
-                       "\"latents_std\": [1, 2, 0.25, 4]}"};
+    char vae[256];
+    snprintf(vae, sizeof vae, STATISTICS, "");
+    folder f = {.class_name = "StableDiffusionXLPipeline",
+                .unet = XL_UNET,
+                .vae = vae,
+                .second_encoder = XL_TEXT};
     ir_module *m = accept(&f);
     check_channels(m, "vae/latents_to_data", 4, (const float[]){1, 2, 0.25F, 4},
                    (const float[]){1, -2, 3, 0.5F});
@@ -392,6 +400,20 @@ static void latent_statistics(void **state) {
     alone.component = "vae";
     m = accept_with(&f, &alone, NULL);
     assert_int_equal(ir_weight_find(m, "vae/latents_to_data.weight"), UINT32_MAX);
+    ir_module_free(m);
+    snprintf(vae, sizeof vae, STATISTICS, ", \"shift_factor\": 0.5");
+    m = accept_with(&f, &program, "a StableDiffusionXLPipeline does not read 'shift_factor'");
+    assert_null(ir_meta_get(m, "vae.shift_factor"));
+    assert_true(ir_weight_find(m, "vae/latents_to_data.weight") != UINT32_MAX);
+    ir_module_free(m);
+    folder sd = {.class_name = "StableDiffusionPipeline", .vae = vae};
+    m = accept_with(&sd, &program, "a StableDiffusionPipeline does not read 'latents_mean'");
+    assert_null(ir_meta_get(m, "vae.shift_factor"));
+    assert_int_equal(ir_weight_find(m, "vae/latents_to_data.weight"), UINT32_MAX);
+    ir_module_free(m);
+    /* one alone is read by nobody */
+    sd.vae = "{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, -2, 3, 0.5]}";
+    m = accept_with(&sd, &program, "'latents_mean' does nothing without 'latents_std'");
     ir_module_free(m);
 }
 
