@@ -144,6 +144,21 @@ static void vae_meta(fe_pipeline *p) {
     c->fold_statistics = true;
 }
 
+/* diffusers' clip_skip is for the prompt alone: the negative prompt's state is an output of its own.
+ */
+static void negative_meta(fe_pipeline *p, bool penultimate) {
+    if (!p->guided || !p->o->clip_skip) return;
+    for (int i = 0; i < 2; i++) {
+        fe_component *part = &p->parts[i ? FE_COMPONENT_TEXT_2 : FE_COMPONENT_TEXT];
+        if (!part->wanted) continue;
+        part->config.text.negative = penultimate ? FE_NEGATIVE_PENULTIMATE : FE_NEGATIVE_LAST;
+        ir_meta_set_string(p->m,
+                           i ? EBRU_META_PIPELINE_NEGATIVE_TEXT_OUTPUT_2.name
+                             : EBRU_META_PIPELINE_NEGATIVE_TEXT_OUTPUT.name,
+                           "negative_hidden_state");
+    }
+}
+
 static bool text_meta(fe_pipeline *p) {
     const fe_clip_config *text = fe_pipeline_last_text(p);
     const fe_unet_config *unet = &p->parts[FE_COMPONENT_UNET].config.unet;
@@ -164,6 +179,7 @@ static bool text_meta(fe_pipeline *p) {
         ir_meta_set_int(m, EBRU_META_TEXT_FORCE_ZEROS.name,
                         base_json_opt_bool(index, "force_zeros_for_empty_prompt", true));
     }
+    negative_meta(p, two);
     if (unet->added_input) {
         ir_meta_set_string(m, EBRU_META_PIPELINE_POOLED_OUTPUT.name, "text_embeds");
         ir_meta_set_int(m, EBRU_META_TIME_IDS_COUNT.name, fe_pipeline_time_ids(p));
