@@ -294,6 +294,15 @@ static bool read_unbuilt(const reading *r, base_jval root) {
     return fine;
 }
 
+/* Where what the check of the whole says belongs: the first key of the file that it names. */
+static base_jval place_of(base_jval root, const char *message) {
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        base_jval v = base_json_get(root, keys[i].name);
+        if (base_json_present(v) && strstr(message, keys[i].name)) return v;
+    }
+    return root;
+}
+
 /* Everything but the class, which is r->config's. `trained`: the key of num_train_timesteps. */
 static bool read_keys(reading *r, base_jval root, const char *trained) {
     bool fine = read_unbuilt(r, root);
@@ -307,7 +316,7 @@ static bool read_keys(reading *r, base_jval root, const char *trained) {
     }
     rt_error err;
     if (!fine || rt_sampler_config_check(&r->config, &err) == RT_OK) return fine;
-    base_json_error(root, "%s", err.message);
+    base_json_error(place_of(root, err.message), "%s", err.message);
     return false;
 }
 

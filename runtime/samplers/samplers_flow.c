@@ -47,7 +47,7 @@ static rt_status init_flow_euler(rt_sampler *s, rt_error *err) {
            low = (float)rt_sampler_shifted(shift, 1 / train);
     for (int k = 0; k < count; k++)
         sigma[k] = rt_sampler_shifted(shift, rt_sampler_linspace(high, low, count, k));
-    rt_sampler_stretch(s, count, sigma);
+    rt_status status = rt_sampler_stretch(s, count, sigma, err);
     rt_sampler_respace(s, sigma[0], sigma[count - 1], count, sigma, sigma + count);
     for (int k = 0; k < count; k++) {
         s->sigmas[k] = inverted ? 1.0f - (float)sigma[k] : (float)sigma[k];
@@ -58,7 +58,7 @@ static rt_status init_flow_euler(rt_sampler *s, rt_error *err) {
     s->evals = count;
     s->space = SPACE_FLOW;
     s->has_sigmas = true;
-    return RT_OK;
+    return status;
 }
 
 static bool draws(const rt_sampler *s, int k) {

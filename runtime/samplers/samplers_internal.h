@@ -67,8 +67,9 @@ rt_status rt_sampler_solver_schedule(rt_sampler *s, rt_error *err);
 double rt_sampler_linspace(double from, double to, int count, int i);
 /* A flow's sigma, shifted towards noise. */
 double rt_sampler_shifted(double shift, double sigma);
-/* Stretches a flow's sigmas so that the last is shift_terminal, if there is one. */
-void rt_sampler_stretch(const rt_sampler *s, int count, double *sigma);
+/* Stretches a flow's sigmas so that the last is shift_terminal, if there is one. RT_ERR_INPUT: the
+ * last is noise alone. */
+rt_status rt_sampler_stretch(const rt_sampler *s, int count, double *sigma, rt_error *err);
 /* sigma = sqrt((1 - abar) / abar), between trained timesteps by linear interpolation. */
 double rt_sampler_sigma_at(const rt_sampler *s, double t);
 /* The timestep whose sigma it is, by linear interpolation of log sigma. */

@@ -141,7 +141,9 @@ static bool adds_noise(const rt_sampler *s) {
 
 /* use_flow_sigmas: sigmas evenly from noise to data, shifted; or UniPC's Karras sigmas as shares of
  * the noise. Timesteps are cut to integers. */
-static void flow_sigmas(const rt_sampler *s, bool respaced, double *sigma, double *t) {
+static rt_status flow_sigmas(const rt_sampler *s, bool respaced, double *sigma, double *t,
+                             rt_error *err) {
+    rt_status status = RT_OK;
     int count = s->steps;
     double train = s->c.num_train_timesteps, shift = s->c.flow_shift;
     bool unipc = s->c.sampler == RT_SAMPLER_UNIPC;
@@ -155,10 +157,11 @@ static void flow_sigmas(const rt_sampler *s, bool respaced, double *sigma, doubl
                 shift, 1 - rt_sampler_linspace(1, 1 / train, count + 1, count - i));
     }
     if (unipc && !respaced) {
-        rt_sampler_stretch(s, count, sigma);
+        status = rt_sampler_stretch(s, count, sigma, err);
         if (fabs(sigma[0] - 1) < 1e-6) sigma[0] -= 1e-6; /* log(1 - sigma) must be finite */
     }
     for (int i = 0; i < count; i++) t[i] = floor(sigma[i] * train);
+    return status;
 }
 
 rt_status rt_sampler_solver_schedule(rt_sampler *s, rt_error *err) {
@@ -176,8 +179,8 @@ rt_status rt_sampler_solver_schedule(rt_sampler *s, rt_error *err) {
     double high = rt_sampler_sigma_at(s, last), low = rt_sampler_sigma_at(s, 0);
     bool respaced = status == RT_OK && rt_sampler_respace(s, high, low, count, sigma, t);
     if (respaced || flow) made = count;
-    if (flow) {
-        flow_sigmas(s, respaced, sigma, t);
+    if (status == RT_OK && flow) {
+        status = flow_sigmas(s, respaced, sigma, t, err);
     } else if (respaced) {
         /* The last timestep's own sigma is the last timestep, however its logarithms were rounded.
          */

@@ -201,10 +201,13 @@ double rt_sampler_shifted(double shift, double sigma) {
     return shift * sigma / (1 + (shift - 1) * sigma);
 }
 
-void rt_sampler_stretch(const rt_sampler *s, int count, double *sigma) {
-    if (s->c.shift_terminal == 0) return;
+rt_status rt_sampler_stretch(const rt_sampler *s, int count, double *sigma, rt_error *err) {
+    if (s->c.shift_terminal == 0) return RT_OK;
     double scale = (1 - sigma[count - 1]) / (1 - s->c.shift_terminal);
+    if (!(scale > 0))
+        return rt_fail(err, RT_ERR_INPUT, "%d steps: shift_terminal needs at least 2", count);
     for (int i = 0; i < count; i++) sigma[i] = 1 - (1 - sigma[i]) / scale;
+    return RT_OK;
 }
 
 /* ---- other sigmas ---- */

@@ -58,7 +58,7 @@ static void refused(void **state) {
         const char *scheduler, *message;
     } cases[] = {
         {CLASS("UniPCMultistepScheduler") "\"predict_x0\": false}",
-         "predict_x0 false needs final_sigmas_type sigma_min"},
+         "scheduler_config.json:1:58: error: predict_x0 false needs final_sigmas_type sigma_min"},
         {CLASS("UniPCMultistepScheduler") "\"solver_p\": [\"diffusers\", \"DDIMScheduler\"]}",
          "unsupported: this value of 'solver_p'"},
         {CLASS("UniPCMultistepScheduler") "\"shift_terminal\": 0.1}",

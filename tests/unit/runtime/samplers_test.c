@@ -315,6 +315,11 @@ static void bad_settings_are_errors(void **state) {
     assert_non_null(strstr(err.message, "DDIMScheduler has no beta_schedule 'sigmoid'"));
     c = rt_sampler_switch(&c, RT_SAMPLER_DDPM);
     assert_int_equal(rt_sampler_config_check(&c, &err), RT_OK);
+    c = rt_sampler_defaults(RT_SAMPLER_FLOW_EULER);
+    set(&c, "shift_terminal", NULL, 0.1);
+    assert_int_equal(rt_sampler_new(&s, &c, 1, 4, &err), RT_ERR_INPUT); /* its last is its first */
+    assert_int_equal(rt_sampler_new(&s, &c, 2, 4, &err), RT_OK);
+    rt_sampler_free(s);
     c = rt_sampler_defaults(RT_SAMPLER_DPMPP_2M);
     set(&c, "lambda_min_clipped", NULL, 20);
     assert_int_equal(rt_sampler_new(&s, &c, 10, 4, &err), RT_ERR_INPUT);
