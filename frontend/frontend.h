@@ -50,6 +50,8 @@ typedef struct fe_options {
     int64_t clip_skip;
     int64_t prompt_chunks; /* texts of the text encoder's length that make the context; 0 = 1 */
     bool no_image_input;   /* the program reads no pictures */
+    const char *sampler;   /* --sampler: runs the settings of the model's scheduler; NULL */
+    const char *scheduler_config; /* --scheduler-config: this file instead of the folder's; NULL */
     /* "epsilon", "v_prediction" or "sample": what the network predicts, whatever its folder says;
      * NULL: what that says */
     const char *prediction;

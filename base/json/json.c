@@ -219,6 +219,7 @@ base_json *base_json_parse(base_diag *d, const char *name, const char *text, siz
                  .max_values =
                      limits && limits->max_values ? limits->max_values : DEFAULT_MAX_VALUES};
     base_jscan_init(&b.scan, doc->source->text, length);
+    b.scan.python_numbers = limits && limits->python_numbers;
     while (take_event(&b, base_jscan_next(&b.scan))) {
     }
     if (b.problems == 0) return doc;

@@ -1,7 +1,7 @@
 /* Strict JSON documents (RFC 8259) whose every value knows its place in the file.
  *
  * The reader refuses what lenient parsers let through: trailing commas, comments, leading zeros,
- * NaN, bad escapes, lone surrogates, NUL characters, invalid UTF-8, byte order marks, duplicate
+ * NaN (unless the caller asks for Python's numbers), bad escapes, lone surrogates, NUL characters, invalid UTF-8, byte order marks, duplicate
  * keys, numbers beyond double, nesting deeper than 64. A syntax error ends the reading; every other
  * problem is collected.
  *
@@ -47,6 +47,9 @@ enum { BASE_JSON_MAX_BYTES = 16 * 1024 * 1024 };
 typedef struct base_json_limits {
     size_t max_bytes;  /* 0: BASE_JSON_MAX_BYTES */
     size_t max_values; /* 0: 4 million */
+    /* Infinity, -Infinity and NaN are numbers, as Python's json writes and reads them. They are
+     * refused where a number of the file is used: by base_json_double. */
+    bool python_numbers;
 } base_json_limits;
 
 /* ---- documents ---- */
@@ -93,7 +96,9 @@ bool base_json_expect(base_jval v, base_json_kind kind);
 
 /* An integer token (no fraction, no exponent) within [min, max], exact to int64. */
 bool base_json_int(base_jval v, int64_t *out, int64_t min, int64_t max);
-bool base_json_double(base_jval v, double *out); /* any number */
+bool base_json_double(base_jval v, double *out); /* any finite number */
+/* The same, also Infinity, -Infinity and NaN of a document with python_numbers. */
+bool base_json_any_double(base_jval v, double *out);
 bool base_json_bool(base_jval v, bool *out);
 /* Decoded UTF-8 without NUL characters; lives with the document. */
 bool base_json_string(base_jval v, const char **out);

@@ -1,5 +1,6 @@
 /* Accessors of JSON documents: structure, typed getters with located reports, places; see json.h.
  */
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -232,11 +233,26 @@ bool base_json_int(base_jval v, int64_t *out, int64_t min, int64_t max) {
     return false;
 }
 
-bool base_json_double(base_jval v, double *out) {
+bool base_json_any_double(base_jval v, double *out) {
     if (!base_json_is(v, BASE_JSON_INT) && !base_json_is(v, BASE_JSON_REAL))
         return wrong_kind(v, "a number");
     *out = base_jscan_double(v.doc->source->text, node_of(v)->begin, node_of(v)->end);
     return true;
+}
+
+bool base_json_double(base_jval v, double *out) {
+    double number;
+    if (!base_json_any_double(v, &number)) return false;
+    if (isfinite(number)) {
+        *out = number;
+        return true;
+    }
+    char buffer[256];
+    const json_node *n = node_of(v);
+    const char *token = base_escape(v.doc->source->text + n->begin, n->end - n->begin);
+    base_json_error(v, "%sexpected a finite number, found %s", subject(v, buffer, sizeof buffer),
+                    token);
+    return false;
 }
 
 bool base_json_bool(base_jval v, bool *out) {

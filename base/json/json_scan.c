@@ -214,6 +214,24 @@ static bool joins_word(const base_jscan *s, size_t i) {
            c == '.' || c == '+' || c == '-' || c >= 0x80;
 }
 
+static bool starts_with(const base_jscan *s, const char *word) {
+    size_t n = strlen(word);
+    return s->length - s->at >= n && memcmp(s->text + s->at, word, n) == 0;
+}
+
+/* Takes one of the three words that Python's json has for what is no finite number. */
+static bool python_number(base_jscan *s) {
+    static const char *const words[] = {"Infinity", "-Infinity", "NaN"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t end = s->at + strlen(words[i]);
+        if (!starts_with(s, words[i]) || joins_word(s, end)) continue;
+        s->begin = s->at;
+        s->at = s->end = end;
+        return true;
+    }
+    return false;
+}
+
 static base_jevent scan_number(base_jscan *s) {
     size_t i = s->begin = s->at;
     bool real = false;
@@ -268,11 +286,6 @@ double base_jscan_double(const char *text, size_t begin, size_t end) {
 }
 
 /* ---- values ---- */
-
-static bool starts_with(const base_jscan *s, const char *word) {
-    size_t n = strlen(word);
-    return s->length - s->at >= n && memcmp(s->text + s->at, word, n) == 0;
-}
 
 static base_jevent scan_word(base_jscan *s, const char *word, base_jevent event) {
     size_t n = strlen(word);
@@ -336,6 +349,8 @@ static base_jevent scan_value(base_jscan *s) {
     if (c == '{' || c == '[') return open_container(s, c == '{');
     if (c == '"')
         event = scan_string(s) ? BASE_JSCAN_STRING : BASE_JSCAN_ERROR;
+    else if (s->python_numbers && python_number(s))
+        event = BASE_JSCAN_REAL;
     else if (c == '-' || (c >= '0' && c <= '9'))
         event = scan_number(s);
     else if (c == 't')

@@ -1,4 +1,4 @@
-/* Pull reader of strict JSON: checks the whole grammar of RFC 8259 and hands out one event after
+/* Pull reader of strict JSON (with Python's three words for numbers, if asked): checks the whole grammar of RFC 8259 and hands out one event after
  * another, in constant memory. Under the documents of json.h and the headers of safetensors files.
  */
 #ifndef EBRU_BASE_JSON_JSON_SCAN_H
@@ -31,6 +31,8 @@ typedef struct base_jscan {
     size_t length, at;
     size_t begin, end; /* bytes of the last event's token; strings include their quotes */
     bool escaped;      /* the last string or key contains a backslash */
+    /* set after base_jscan_init: Infinity, -Infinity and NaN are numbers (BASE_JSCAN_REAL) */
+    bool python_numbers;
     char message[160]; /* after BASE_JSCAN_ERROR; printable */
     /* private */
     unsigned depth;

@@ -76,6 +76,11 @@ const char *drv_option_values(const base_option *o) {
         {"--precision=", "f32 bf16x3 bf16"},
         {"--weights=", "embed append external random:1"},
         {"--prediction=", "epsilon v_prediction sample"},
+#define SAMPLER(ID, name, ...) name " "
+        {
+            "--sampler=",
+#include "runtime/samplers/samplers.def"
+        },
         {"--plan=", "reuse separate"},
         {"--error-format=", "text json"},
         {"--color=", "auto always never"},

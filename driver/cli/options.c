@@ -142,6 +142,10 @@ static int digest(drv_options *o) {
         return usage_error(
             "--lora= goes with a model; '%s' is IR, whose weights may be folded already", o->model,
             NULL);
+    if ((o->load.sampler || o->load.scheduler_config) && o->model && drv_is_ir(o->model))
+        return usage_error("--sampler= and --scheduler-config= go with a model; '%s' is IR, which "
+                           "has its sampler",
+                           o->model, NULL);
     int p = 0;
     while (o->code.precision && p < IR_PRECISION_COUNT &&
            strcmp(o->code.precision, ir_precision_name[p]) != 0)

@@ -2,6 +2,7 @@
 #include "base/number.h"
 #include "driver/commands/lists.h"
 #include "runtime/abi/meta_keys.h"
+#include "runtime/samplers/sampler_config.h"
 
 #include <string.h>
 
@@ -23,13 +24,34 @@ typedef struct row {
     const char *otherwise, *words; /* NULL: none */
     const char *writer, *doc;
     bool in_program;
+    unsigned samplers; /* of a setting: who reads it (RT_OF); else 0 */
 } row;
+
+/* "ddim, lcm": the samplers that read a setting. */
+static void add_samplers(unsigned samplers, base_str *s) {
+    const char *comma = "";
+    if (samplers == RT_OF_ALL) {
+        base_str_add(s, "all");
+        return;
+    }
+    if (samplers == RT_OF_DISCRETE) {
+        base_str_add(s, "all but flow and flow_euler");
+        return;
+    }
+    for (int i = 0; i < RT_SAMPLER_COUNT; i++) {
+        if (!(samplers >> i & 1)) continue;
+        base_str_addf(s, "%s%s", comma, rt_sampler_name((rt_sampler_id)i));
+        comma = ", ";
+    }
+}
 
 static void print_row(const row *r, base_str *out) {
     base_str s = {0};
     base_str_addf(&s, "`%s` (%s", r->name, type_name(r->type));
     if (r->otherwise) base_str_addf(&s, ", default %s", r->otherwise);
     if (r->writer) base_str_addf(&s, "; %s", r->writer);
+    if (r->samplers) base_str_add(&s, "; ");
+    if (r->samplers) add_samplers(r->samplers, &s);
     base_str_addf(&s, "%s): ", r->in_program ? "" : "; not in the program");
     if (r->words) {
         const char *w = r->words + (*r->words == '|');
@@ -54,21 +76,21 @@ static const char *shown(base_arena *a, const char *written) {
 enum { COMPILER, PROGRAM };
 
 #define META(ID, key, TYPE, otherwise, words, SCOPE, writer, doc)                                  \
-    {key, EBRU_META_TYPE_##TYPE, #otherwise, words, writer, doc, SCOPE},
+    {key, EBRU_META_TYPE_##TYPE, #otherwise, words, writer, doc, SCOPE, 0},
 #define SETTING(...)
 #define TOKENIZER(...)
 static const row general[] = {
 #include "runtime/abi/meta_keys.def"
 };
 
-#define SETTING(ID, key, TYPE, least, most, words, GIVEN, place, doc)                              \
-    {key, EBRU_META_TYPE_##TYPE, "NULL", words, NULL, doc, PROGRAM},
+#define SETTING(ID, key, TYPE, least, most, words, CLASSES, place, doc)                            \
+    {key, EBRU_META_TYPE_##TYPE, "NULL", words, NULL, doc, PROGRAM, CLASSES},
 static const row settings[] = {
 #include "runtime/abi/meta_keys.def"
 };
 
 #define TOKENIZER(ID, key, TYPE, otherwise, SCOPE, doc)                                            \
-    {key, EBRU_META_TYPE_##TYPE, #otherwise, NULL, NULL, doc, SCOPE},
+    {key, EBRU_META_TYPE_##TYPE, #otherwise, NULL, NULL, doc, SCOPE, 0},
 static const row tokenizer[] = {
 #include "runtime/abi/meta_keys.def"
 };
@@ -100,7 +122,38 @@ static const char about_settings[] =
     "Two properties each: `sampler.KEY` for the scheduler of the loop, `low_res.KEY` for the one\n"
     "that adds noise to the small picture of an upscaler. KEY and its values are those of\n"
     "diffusers' scheduler_config.json. Only what the model's file names is there; the rest are\n"
-    "the defaults of the class.\n\n";
+    "the defaults of the class. The samplers whose class in diffusers reads a key stand behind\n"
+    "its kind. Others leave it out, as `from_config` does; the property is kept, so that\n"
+    "`--sampling-method` can hand it to one that reads it.\n\n";
+
+/* Keys of scheduler files that are no settings. */
+static void print_unbuilt(base_str *out) {
+    static const struct {
+        const char *key, *harmless;
+        unsigned samplers;
+    } rows_unbuilt[] = {
+#define UNBUILT(key, CLASSES, harmless) {key, harmless, CLASSES},
+#include "runtime/abi/meta_keys.def"
+    };
+    for (size_t i = 0; i < sizeof rows_unbuilt / sizeof *rows_unbuilt; i++) {
+        base_str s = {0};
+        base_str_addf(&s, "`%s` (", rows_unbuilt[i].key);
+        add_samplers(rows_unbuilt[i].samplers, &s);
+        base_str_add(&s, "): ");
+        if (strcmp(rows_unbuilt[i].harmless, "*") == 0) base_str_add(&s, "any value");
+        for (const char *w = rows_unbuilt[i].harmless; *w && *w != '*'; w++)
+            base_str_addf(&s, *w == '|' ? ", " : "%c", *w);
+        base_str_add(&s, ".");
+        drv_list_entry(s.data, out);
+        base_str_free(&s);
+    }
+}
+
+static const char about_unbuilt[] =
+    "\n## Keys that are no settings\n\n"
+    "Keys of scheduler_config.json that these samplers' classes have in diffusers, and the values\n"
+    "that change nothing. `null` is always one of them. Other values are refused. Keys that no\n"
+    "class has are warned of.\n\n";
 
 static const char about_tokenizers[] = "\n## Tokenizers\n\n"
                                        "Two properties each: `tokenizer.KEY` and "
@@ -114,6 +167,8 @@ void drv_list_properties(base_str *out) {
     print_rows(general, COUNT(general), out);
     base_str_add(out, about_settings);
     print_rows(settings, COUNT(settings), out);
+    base_str_add(out, about_unbuilt);
+    print_unbuilt(out);
     base_str_add(out, about_tokenizers);
     print_rows(tokenizer, COUNT(tokenizer), out);
 }

@@ -35,6 +35,8 @@ fe_options drv_fe_options(const drv_load_options *o) {
         .clip_skip = o->clip_skip,
         .prompt_chunks = o->prompt_chunks,
         .prediction = o->prediction,
+        .sampler = o->sampler,
+        .scheduler_config = o->scheduler_config,
         .no_image_input = o->no_image_input,
     };
 }

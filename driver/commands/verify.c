@@ -246,33 +246,47 @@ fe_shape *drv_io_shapes(const fe_st *st, uint32_t *count) {
     return s;
 }
 
-static bool is_input(const ir_module *m, const char *name) {
-    for (size_t i = 0; i < m->funcs.count; i++) {
-        const ir_func *f = m->funcs.items[i];
-        for (size_t k = 0; k < f->inputs.count; k++)
-            if (!strcmp(IR_ATTRS(ir_get(f, f->inputs.items[k]), input)->name, name)) return true;
-    }
+static bool has_input(const ir_func *f, const char *name) {
+    for (size_t i = 0; i < f->inputs.count; i++)
+        if (!strcmp(IR_ATTRS(ir_get(f, f->inputs.items[i]), input)->name, name)) return true;
     return false;
 }
 
-/* A tensor that no function reads is a misspelt one, or belongs to another model: what it says would
- * be left out in silence. */
-static bool check_tensors(struct verify *v, const ir_module *m) {
+/* Inputs that every U-Net of diffusers may be called with, and that some do not look at. */
+static bool may_be_ignored(const ir_module *m, const char *name) {
+    static const char *const names[] = {"encoder_hidden_states", "class_labels", "timestep_cond",
+                                        "text_embeds", "time_ids"};
+    bool unet = false, known = false;
+    for (size_t i = 0; i < m->funcs.count; i++)
+        unet |= has_input(m->funcs.items[i], "sample") && has_input(m->funcs.items[i], "timestep");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) known |= !strcmp(name, names[i]);
+    return unet && known;
+}
+
+/* Inputs of the file that no function has would be left out of what is compared: they are refused,
+ * each with the name it may have meant. */
+static bool inputs_known(const struct verify *v, const ir_module *m) {
     BASE_VEC(const char *) names = {0};
     bool fine = true;
-    if (v->o->load.function) return true; /* the others' inputs may be there, too */
-    for (size_t i = 0; i < m->funcs.count; i++)
-        for (size_t k = 0; k < m->funcs.items[i]->inputs.count; k++) {
-            const ir_func *f = m->funcs.items[i];
+    for (size_t i = 0; i < m->funcs.count; i++) {
+        const ir_func *f = m->funcs.items[i];
+        for (size_t k = 0; k < f->inputs.count; k++)
             BASE_PUSH(&names, IR_ATTRS(ir_get(f, f->inputs.items[k]), input)->name);
-        }
+    }
     for (size_t i = 0; i < fe_st_count(v->st); i++) {
-        const char *tensor = fe_st_at(v->st, i)->name;
-        if (strncmp(tensor, "in.", 3) != 0 || is_input(m, tensor + 3)) continue;
+        const char *tensor = fe_st_at(v->st, i)->name, *name = tensor + 3;
+        bool known = strncmp(tensor, "in.", 3) != 0;
+        for (size_t k = 0; !known && k < m->funcs.count; k++)
+            known = has_input(m->funcs.items[k], name);
+        if (known) continue;
+        const char *shown = base_escape(tensor, strlen(tensor));
+        if (may_be_ignored(m, name) || v->o->load.function) {
+            base_warning(v->d, NULL, "%s: the model does not read '%s'", v->o->verify.io, shown);
+            continue;
+        }
         char hint[BASE_HINT_MAX];
-        base_error(v->d, NULL, "%s: the model has no input for tensor '%s'%s", v->o->verify.io,
-                   base_escape(tensor, strlen(tensor)),
-                   base_hint(base_suggest(tensor + 3, names.items, names.count), hint));
+        base_error(v->d, NULL, "%s: the model has no input for the tensor '%s'%s", v->o->verify.io,
+                   shown, base_hint(base_suggest(name, names.items, names.count), hint));
         fine = false;
     }
     base_free(names.items);
@@ -304,7 +318,7 @@ static void evaluate_lowered(struct verify *v, const fe_options *fe) {
 
 static void verify_model(struct verify *v, const fe_options *fe) {
     ir_module *m = drv_load(v->d, v->o->model, fe);
-    if (!m || !check_tensors(v, m) || (drv_is_ir(v->o->model) && !fe_bind_ir_weights(v->d, m))) {
+    if (!m || (drv_is_ir(v->o->model) && !fe_bind_ir_weights(v->d, m)) || !inputs_known(v, m)) {
         ir_module_free(m);
         return;
     }

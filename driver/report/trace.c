@@ -328,7 +328,7 @@ static void read_events(reader *r, base_jval root) {
 
 /* ---- the file ---- */
 
-static const base_json_limits limits = {MAX_BYTES, MAX_VALUES};
+static const base_json_limits limits = {.max_bytes = MAX_BYTES, .max_values = MAX_VALUES};
 
 /* Frees the document, which may be NULL. */
 static drv_trace *read_document(base_diag *d, base_json *doc) {

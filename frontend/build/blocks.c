@@ -138,20 +138,20 @@ static qkv fused_projections(fe_builder *b, ir_ref x, int64_t width, const char 
     return (qkv){r[0], r[1], r[2]};
 }
 
-static ir_ref scaled_dot_product(fe_builder *b, qkv p, const ir_type *t,
+static ir_ref scaled_dot_product(fe_builder *b, qkv p, const ir_type *t, int64_t width,
                                  const fe_attention_options *o) {
     ir_ref q = split_heads(b, p.q, o->heads), k = split_heads(b, p.k, o->heads),
            v = split_heads(b, p.v, o->heads);
     struct ir_attrs_matmul qk = IR_DEFAULTS(matmul), pv = IR_DEFAULTS(matmul);
     struct ir_attrs_softmax sm = IR_DEFAULTS(softmax);
     qk.transpose_b = true;
-    qk.scale = 1.0 / sqrt((double)(t->dim[2] / o->heads));
+    qk.scale = 1.0 / sqrt((double)(width / o->heads));
     sm.causal = o->causal;
     ir_ref h = fe_emit2(b, IR_OP_matmul, q, k, &qk);
     h = fe_emit1(b, IR_OP_softmax, h, &sm);
     h = fe_emit2(b, IR_OP_matmul, h, v, &pv);
     h = fe_transpose(b, h, 4, (int64_t[]){0, 2, 1, 3});
-    return fe_reshape(b, h, 3, t->dim);
+    return fe_reshape(b, h, 3, (int64_t[]){t->dim[0], t->dim[1], width});
 }
 
 ir_ref fe_attention(fe_builder *b, ir_ref tokens, ir_ref context, const char *prefix,
@@ -159,18 +159,19 @@ ir_ref fe_attention(fe_builder *b, ir_ref tokens, ir_ref context, const char *pr
     const char *outer = fe_open(b, prefix);
     ir_type t;
     if (!fe_of_rank(b, tokens, 3, "attention", &t)) return fe_close(b, outer, IR_NONE);
-    if (o->heads < 1 || t.dim[2] % o->heads)
+    int64_t width = o->inner ? o->inner : t.dim[2];
+    if (o->heads < 1 || width % o->heads)
         return fe_close(b, outer,
                         fe_fail(b, "%lld heads do not divide %lld channels", (long long)o->heads,
-                                (long long)t.dim[2]));
+                                (long long)width));
     if (o->qkv && ir_ref_ok(context))
         return fe_close(b, outer,
                         fe_fail(b, "a fused '%s' cannot attend to another sequence", o->qkv));
 
     qkv p = o->qkv ? fused_projections(b, tokens, t.dim[2], prefix, o)
-                   : separate_projections(b, tokens, ir_ref_ok(context) ? context : tokens,
-                                          t.dim[2], prefix, o);
-    ir_ref h = scaled_dot_product(b, p, &t, o);
+                   : separate_projections(b, tokens, ir_ref_ok(context) ? context : tokens, width,
+                                          prefix, o);
+    ir_ref h = scaled_dot_product(b, p, &t, width, o);
     h = fe_linear_named(
         b, h, fe_sub(b, prefix, o->out), o->old_names ? fe_sub(b, prefix, "proj_attn") : NULL,
         &(fe_linear_options){.out = t.dim[2], .bias = o->out_bias, .conv_weight = o->conv_weight});

@@ -145,10 +145,10 @@ ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix,
 
 /* Multi-head attention of tokens [B,T,C] on context [B,S,K] (IR_NONE: on themselves): projections,
  * softmax(q k^T / sqrt(d)) v, output projection; no norm, no residual. `qkv` (not NULL): one fused
- * tensor [3C, C(,1,1)] instead of three. The old names query, key, value, proj_attn are accepted
+ * tensor [3C, C(,1,1)] instead of three. `inner` (not 0): width of queries, keys and values. The old names query, key, value, proj_attn are accepted
  * where `old_names` says so. */
 typedef struct fe_attention_options {
-    int64_t heads;
+    int64_t heads, inner;
     bool qkv_bias, out_bias, causal, conv_weight, old_names;
     const char *q, *k, *v, *out, *qkv;
 } fe_attention_options;

@@ -419,6 +419,11 @@ bool fe_load_description(base_diag *d, ir_module *m, const char *path, base_json
                    o->clip_skip ? "clip-skip" : "prompt-chunks");
         fine = false;
     }
+    if (o->sampler || o->scheduler_config) {
+        base_error(d, NULL, "--%s: a description names its sampler and the settings",
+                   o->sampler ? "sampler" : "scheduler-config");
+        fine = false;
+    }
     fine = fine && read_params(&t) && read_size(&t);
     if (fine) {
         general_meta(&t);

@@ -99,11 +99,12 @@ bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, con
     at_key(b, c, "num_hidden_layers");
     fe_text_layer_options layer = {
         .heads = c->heads, .inner = c->inner, .eps = c->eps, .act = c->act, .causal = true};
-    ir_ref last = x, penultimate = x;
+    ir_ref last = x, penultimate = x, full_penultimate = x;
     for (int64_t i = 0; i < c->layers;
          i++) { /* x is hidden_states[i], hidden_states[layers] the last */
         if (i == c->layers - c->skip) last = x;
         if (i == c->layers - c->skip - 1) penultimate = x;
+        full_penultimate = x;
         x = fe_text_layer(b, x, fe_name(b, "text_model.encoder.layers.%lld", (long long)i), &layer);
     }
     if (!c->skip) last = x;
@@ -111,8 +112,14 @@ bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, con
     last = fe_layer_norm(b, last, "text_model.final_layer_norm", c->eps);
     fe_result(b, "last_hidden_state", last);
     fe_result(b, "penultimate_hidden_state", penultimate);
+    if (c->skip && c->negative == FE_NEGATIVE_PENULTIMATE)
+        fe_result(b, "negative_hidden_state", full_penultimate);
+    if (c->skip && (c->projection || c->negative == FE_NEGATIVE_LAST))
+        x = fe_layer_norm(b, x, "text_model.final_layer_norm", c->eps);
+    else
+        x = last;
+    if (c->skip && c->negative == FE_NEGATIVE_LAST) fe_result(b, "negative_hidden_state", x);
     if (c->projection) {
-        x = c->skip ? fe_layer_norm(b, x, "text_model.final_layer_norm", c->eps) : last;
         at_key(b, c, "projection_dim");
         fe_result(b, "text_embeds", text_embeds(b, c, x, ids));
     }

@@ -7,6 +7,8 @@
 #include "base/suggest.h"
 #include "frontend/diffusers/pipeline.h"
 
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
 static bool keeps(const fe_pipeline *p, const char *name) {
     if (p->o->function) {
         const char *dot = strchr(name, '.');
@@ -47,6 +49,11 @@ static bool options_fit(const fe_pipeline *p, fe_component_kind kind) {
     if (o->prompt_chunks && kind != FE_COMPONENT_UNET) {
         base_error(p->d, NULL, "--prompt-chunks: the component '%s' has no context",
                    fe_component_names[kind]);
+        fine = false;
+    }
+    if (o->sampler || o->scheduler_config) {
+        base_error(p->d, NULL, "--%s: the component '%s' alone has no scheduler",
+                   o->sampler ? "sampler" : "scheduler-config", fe_component_names[kind]);
         fine = false;
     }
     if (o->no_image_input) {
@@ -106,6 +113,28 @@ static bool has_part(const fe_pipeline *p, fe_component_kind kind) {
     return !other || fe_indexed_class(base_json_root(p->index), fe_component_names[kind], NULL);
 }
 
+/* Keys of model_index.json that nobody asked for: what is ignored, or of no use here. */
+static void unknown_entries(const fe_pipeline *p) {
+    static const char *const ignored[] = {"requires_safety_checker",
+                                          "requires_aesthetics_score",
+                                          "force_zeros_for_empty_prompt",
+                                          "max_noise_level",
+                                          "low_res_scheduler",
+                                          "scheduler",
+                                          "tokenizer",
+                                          "tokenizer_2",
+                                          "text_encoder",
+                                          "text_encoder_2",
+                                          "vae",
+                                          "unet"};
+    base_jval root = base_json_root(p->index);
+    for (base_jval v = base_json_first(root); base_json_present(v); v = base_json_next(v)) {
+        bool absent = base_json_is(v, BASE_JSON_ARRAY) && base_json_is_null(base_json_item(v, 1));
+        if (absent || base_json_is_null(v)) base_json_get(root, base_json_key(v)); /* known */
+    }
+    fe_config_unknown(root, ignored, COUNT(ignored));
+}
+
 static bool load_whole(fe_pipeline *p) {
     bool fine = true;
     for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
@@ -114,6 +143,7 @@ static bool load_whole(fe_pipeline *p) {
     /* in the order of use: text, autoencoder, U-Net */
     for (size_t i = FE_COMPONENT_COUNT; i-- > 0;)
         if (p->parts[i].wanted) fine &= fe_component_build(p, &p->parts[i]);
+    unknown_entries(p);
     return fine && keep_functions(p);
 }
 

@@ -153,12 +153,20 @@ bool fe_vae_tiny_build(fe_builder *b, const fe_vae_config *c, const char *name, 
 
 /* ---- clip.c: CLIPTextModel, CLIPTextModelWithProjection ---- */
 
+/* Which state of all layers a negative prompt is, where layers are left out of the prompt's. */
+typedef enum fe_negative {
+    FE_NEGATIVE_NONE,
+    FE_NEGATIVE_LAST,
+    FE_NEGATIVE_PENULTIMATE
+} fe_negative;
+
 typedef struct fe_clip_config {
     base_jval root;
     int64_t vocabulary, width, inner, layers, heads, positions;
     int64_t projection; /* width of text_embeds; 0: none */
     int64_t eos;        /* id of the end of the text; 2: the largest id */
     int64_t skip; /* last layers whose states are not looked at (clip_skip); not from the config */
+    fe_negative negative; /* of a guided pipeline; not from the config */
     double eps;
     ir_act act;
 } fe_clip_config;
@@ -167,15 +175,25 @@ bool fe_clip_read(base_jval root, fe_clip_config *c);
 /* Adds NAME: input_ids -> last_hidden_state, penultimate_hidden_state, and text_embeds with a
  * projection. The first two are states of `skip` layers earlier: the final norm of
  * hidden_states[-(skip + 1)], and hidden_states[-(skip + 2)] as it is; text_embeds always come from
- * the last layer. */
+ * the last layer. With `negative` and a skip there is negative_hidden_state, too: one of the first
+ * two of all layers. */
 bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, const fe_sizes *s);
 
 /* ---- scheduler.c ---- */
 
-/* Sets the meta PREFIX.* ("sampler") from a scheduler_config.json, whose keys of other classes are
- * ignored. `indexed`: the class that model_index.json gives the scheduler, which wins; may be
- * absent. */
-bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, base_jval root, base_jval indexed);
+/* What decides beside the file which sampler runs. */
+typedef struct fe_scheduler_choice {
+    const char *sampler; /* --sampler: a name or class that runs the file's settings; NULL */
+    /* the class that the pipeline's constructor makes of any scheduler, NULL: none; and the
+     * pipeline's own class */
+    const char *forced, *pipeline;
+    base_jval indexed; /* the class that model_index.json gives; may be absent */
+} fe_scheduler_choice;
+
+/* Sets the meta PREFIX.* ("sampler") from a scheduler_config.json. Keys of other classes do nothing,
+ * but are kept for the program's --sampling-method; keys of no class are warned of. */
+bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, base_jval root,
+                              const fe_scheduler_choice *choice);
 /* Sets the meta PREFIX.* from a section of a description, in which every key must be known: the
  * scheduler's or one of the n (at most 8) in `more`. */
 bool fe_scheduler_section_meta(ir_module *m, const char *prefix, base_jval root,

@@ -30,7 +30,9 @@ enum {
     FE_FIX_CLIP = 2,        /* scheduler: clip_sample false */
     FE_FIX_PRK = 4,         /* scheduler: skip_prk_steps true */
     FE_FIX_SAMPLE_SIZE = 8, /* U-Net of diffusers before 0.9: a sample_size below 64 is 64 */
-    FE_FIX_SCALING = 16     /* autoencoder: scaling_factor 0.08333 */
+    FE_FIX_SCALING = 16,    /* autoencoder: scaling_factor 0.08333 */
+    /* autoencoder: latents_mean and latents_std are read, as other classes do not */
+    FE_READS_STATISTICS = 32
 };
 
 typedef struct fe_pipeline_class {
@@ -40,8 +42,10 @@ typedef struct fe_pipeline_class {
     unsigned parts;
     unsigned conditions; /* bits 1 << ebru_condition: what its U-Net may take beside the latent */
     unsigned fixes;      /* FE_FIX_ bits */
-    bool unguided;       /* never runs an unconditional half */
-    int64_t steps;       /* defaults of diffusers' __call__ */
+    /* the scheduler's class that the constructor makes of any; NULL: as the file says */
+    const char *scheduler;
+    bool unguided; /* never runs an unconditional half */
+    int64_t steps; /* defaults of diffusers' __call__ */
     double guidance, strength;
 } fe_pipeline_class;
 

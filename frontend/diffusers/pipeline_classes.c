@@ -24,21 +24,24 @@ enum {
 #define FREE EBRU_PIPELINE_UNCONDITIONAL
 
 static const fe_pipeline_class classes[] = {
-    {"StableDiffusionPipeline", TEXT, SD, ANY, FIX_SD, false, 50, 7.5, 0.8},
-    {"StableDiffusionImg2ImgPipeline", TEXT, SD, ANY, FIX_SD, false, 50, 7.5, 0.8},
+    {"StableDiffusionPipeline", TEXT, SD, ANY, FIX_SD, NULL, false, 50, 7.5, 0.8},
+    {"StableDiffusionImg2ImgPipeline", TEXT, SD, ANY, FIX_SD, NULL, false, 50, 7.5, 0.8},
     {"StableDiffusionInpaintPipeline", TEXT, SD, MASK,
-     FE_FIX_OFFSET | FE_FIX_PRK | FE_FIX_SAMPLE_SIZE, false, 50, 7.5, 1.0},
-    {"StableDiffusionInpaintPipelineLegacy", TEXT, SD, PLAIN, FIX_SD, false, 50, 7.5, 0.8},
-    {"StableDiffusionDepth2ImgPipeline", TEXT, SD, DEPTH, FE_FIX_SAMPLE_SIZE, false, 50, 7.5, 0.8},
-    {"StableDiffusionUpscalePipeline", TEXT, SD, SMALL, FE_FIX_SCALING, false, 75, 9.0, 1.0},
-    {"StableDiffusionXLPipeline", TEXT, XL, MASK, 0, false, 50, 5.0, 0.3},
-    {"StableDiffusionXLImg2ImgPipeline", TEXT, XL, MASK, 0, false, 50, 5.0, 0.3},
-    {"StableDiffusionXLInpaintPipeline", TEXT, XL, MASK, 0, false, 50, 7.5, 0.9999},
-    {"LatentConsistencyModelPipeline", TEXT, SD, PLAIN, 0, true, 4, 8.5, 0.8},
-    {"LatentConsistencyModelImg2ImgPipeline", TEXT, SD, PLAIN, 0, true, 4, 8.5, 0.8},
-    {"DDPMPipeline", FREE, UNET, PLAIN, 0, true, 1000, 1.0, 0.8},
-    {"DDIMPipeline", FREE, UNET, PLAIN, 0, true, 50, 1.0, 0.8},
-    {"PNDMPipeline", FREE, UNET, PLAIN, 0, true, 50, 1.0, 0.8},
+     FE_FIX_OFFSET | FE_FIX_PRK | FE_FIX_SAMPLE_SIZE, NULL, false, 50, 7.5, 1.0},
+    {"StableDiffusionInpaintPipelineLegacy", TEXT, SD, PLAIN, FIX_SD, NULL, false, 50, 7.5, 0.8},
+    {"StableDiffusionDepth2ImgPipeline", TEXT, SD, DEPTH, FE_FIX_SAMPLE_SIZE, NULL, false, 50, 7.5,
+     0.8},
+    {"StableDiffusionUpscalePipeline", TEXT, SD, SMALL, FE_FIX_SCALING, NULL, false, 75, 9.0, 1.0},
+    {"StableDiffusionXLPipeline", TEXT, XL, MASK, FE_READS_STATISTICS, NULL, false, 50, 5.0, 0.3},
+    {"StableDiffusionXLImg2ImgPipeline", TEXT, XL, MASK, FE_READS_STATISTICS, NULL, false, 50, 5.0,
+     0.3},
+    {"StableDiffusionXLInpaintPipeline", TEXT, XL, MASK, FE_READS_STATISTICS, NULL, false, 50, 7.5,
+     0.9999},
+    {"LatentConsistencyModelPipeline", TEXT, SD, PLAIN, 0, NULL, true, 4, 8.5, 0.8},
+    {"LatentConsistencyModelImg2ImgPipeline", TEXT, SD, PLAIN, 0, NULL, true, 4, 8.5, 0.8},
+    {"DDPMPipeline", FREE, UNET, PLAIN, 0, NULL, true, 1000, 1.0, 0.8},
+    {"DDIMPipeline", FREE, UNET, PLAIN, 0, "DDIMScheduler", true, 50, 1.0, 0.8},
+    {"PNDMPipeline", FREE, UNET, PLAIN, 0, "PNDMScheduler", true, 50, 1.0, 0.8},
 };
 
 const fe_pipeline_class *fe_pipeline_find(base_jval index) {

@@ -33,23 +33,49 @@ static void correct_scaling(fe_pipeline *p) {
     c->scaling_factor = scaling;
 }
 
+/* Statistics of latents that the class does not read. */
+static void drop_statistics(fe_pipeline *p) {
+    static const char *const keys[] = {"shift_factor", "latents_mean", "latents_std"};
+    fe_vae_config *c = &p->parts[FE_COMPONENT_VAE].config.vae;
+    bool reads = p->c->fixes & FE_READS_STATISTICS;
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        base_jval v = base_json_get(c->root, keys[i]);
+        bool differs = i == 0 ? c->shift_factor != 0 : !reads && c->normalised;
+        if (base_json_present(v) && differs)
+            base_json_warning(v, "a %s does not read '%s'", p->c->name, keys[i]);
+    }
+    c->shift_factor = 0;
+    if (!reads) c->normalised = false;
+}
+
 /* ---- schedulers and tokenizers ---- */
 
 /* `name`: the component; its keys become PREFIX.KEY. */
-static bool load_scheduler(fe_pipeline *p, const char *name, const char *prefix) {
-    base_jval at;
-    if (!fe_indexed_class(base_json_root(p->index), name, &at)) at = (base_jval){0};
+static bool load_scheduler(fe_pipeline *p, const char *name, const char *prefix,
+                           fe_scheduler_choice choice) {
+    if (!fe_indexed_class(base_json_root(p->index), name, &choice.indexed))
+        choice.indexed = (base_jval){0};
     fe_dir *dir = fe_component_dir(p, name);
     if (!dir) return false;
     base_json *doc = fe_json_load_in(p->d, dir, "scheduler_config.json", NULL);
-    bool fine = doc && fe_scheduler_folder_meta(p->m, prefix, base_json_root(doc), at);
+    bool fine = doc && fe_scheduler_folder_meta(p->m, prefix, base_json_root(doc), &choice);
     base_json_free(doc);
     fe_component_dir_close(p, dir);
     return fine;
 }
 
 static bool sampler_meta(fe_pipeline *p) {
-    bool fine = load_scheduler(p, "scheduler", "sampler");
+    fe_scheduler_choice choice = {
+        .sampler = p->o->sampler, .forced = p->c->scheduler, .pipeline = p->c->name};
+    bool fine;
+    if (p->o->scheduler_config) {
+        base_json_limits python = {.python_numbers = true};
+        base_json *doc = fe_json_load(p->d, p->o->scheduler_config, &python);
+        fine = doc && fe_scheduler_folder_meta(p->m, "sampler", base_json_root(doc), &choice);
+        base_json_free(doc);
+    } else {
+        fine = load_scheduler(p, "scheduler", "sampler", choice);
+    }
     ir_meta_set_int(p->m, EBRU_META_SAMPLER_STEPS.name, p->c->steps);
     ir_meta_set_float(p->m, EBRU_META_SAMPLER_GUIDANCE.name, p->c->guidance);
     if (p->c->fixes & FE_FIX_OFFSET) ir_meta_set_int(p->m, EBRU_META_SAMPLER_STEPS_OFFSET.name, 1);
@@ -113,9 +139,24 @@ static void vae_meta(fe_pipeline *p) {
     ir_meta_set_string(p->m, EBRU_META_PIPELINE_DECODER.name, "vae.decode");
     if (fe_pipeline_encodes(p))
         ir_meta_set_string(p->m, EBRU_META_PIPELINE_ENCODER.name, "vae.encode");
+    drop_statistics(p);
     ir_meta_set_float(p->m, EBRU_META_VAE_SCALING_FACTOR.name, c->scaling_factor);
-    ir_meta_set_float(p->m, EBRU_META_VAE_SHIFT_FACTOR.name, c->shift_factor);
     c->fold_statistics = true;
+}
+
+/* diffusers' clip_skip is for the prompt alone: the negative prompt's state is an output of its own.
+ */
+static void negative_meta(fe_pipeline *p, bool penultimate) {
+    if (!p->guided || !p->o->clip_skip) return;
+    for (int i = 0; i < 2; i++) {
+        fe_component *part = &p->parts[i ? FE_COMPONENT_TEXT_2 : FE_COMPONENT_TEXT];
+        if (!part->wanted) continue;
+        part->config.text.negative = penultimate ? FE_NEGATIVE_PENULTIMATE : FE_NEGATIVE_LAST;
+        ir_meta_set_string(p->m,
+                           i ? EBRU_META_PIPELINE_NEGATIVE_TEXT_OUTPUT_2.name
+                             : EBRU_META_PIPELINE_NEGATIVE_TEXT_OUTPUT.name,
+                           "negative_hidden_state");
+    }
 }
 
 static bool text_meta(fe_pipeline *p) {
@@ -138,6 +179,7 @@ static bool text_meta(fe_pipeline *p) {
         ir_meta_set_int(m, EBRU_META_TEXT_FORCE_ZEROS.name,
                         base_json_opt_bool(index, "force_zeros_for_empty_prompt", true));
     }
+    negative_meta(p, two);
     if (unet->added_input) {
         ir_meta_set_string(m, EBRU_META_PIPELINE_POOLED_OUTPUT.name, "text_embeds");
         ir_meta_set_int(m, EBRU_META_TIME_IDS_COUNT.name, fe_pipeline_time_ids(p));
@@ -165,7 +207,7 @@ static bool condition_meta(fe_pipeline *p) {
         if (most >= unet->classes) most = unet->classes - 1;
         ir_meta_set_int(m, EBRU_META_LOW_RES_NOISE_LEVEL.name, most < 20 ? most : 20);
         ir_meta_set_int(m, EBRU_META_LOW_RES_MAX_NOISE_LEVEL.name, most);
-        return load_scheduler(p, "low_res_scheduler", "low_res");
+        return load_scheduler(p, "low_res_scheduler", "low_res", (fe_scheduler_choice){0});
     }
     double strength = p->c->strength;
     if (p->condition == EBRU_CONDITION_INPAINT && strength < 0.99)

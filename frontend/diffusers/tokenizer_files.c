@@ -51,6 +51,25 @@ static bool read_specials(base_jval root, special *specials, size_t n) {
     return fine;
 }
 
+/* Keys of both files: those that do nothing for CLIP's tokenizer, and those that would. */
+static bool check_keys(base_jval root) {
+    /* The text is always made small and padded to the end; what is added to the vocabulary stands in
+     * other keys. */
+    static const char *const ignored[] = {
+        "add_prefix_space", "added_tokens_decoder", "additional_special_tokens", "auto_map",
+        "backend", "clean_up_tokenization_spaces", "do_lower_case", "errors",
+        "extra_special_tokens", "is_local", "max_length", "model_input_names", "name_or_path",
+        "pad_to_multiple_of", "pad_token_type_id", "processor_class", "return_tensors",
+        "special_tokens_map_file", "stride", "tokenizer_class", "tokenizer_file",
+        "truncation_strategy", "use_fast",
+        /* tokens of other models, which nothing inserts */
+        "cls_token", "sep_token", "mask_token"};
+    static const char *const unsupported[] = {"padding_side=right", "truncation_side=right"};
+    bool fine = fe_config_unsupported(root, unsupported, 2);
+    fe_config_unknown(root, ignored, sizeof ignored / sizeof *ignored);
+    return fine;
+}
+
 static bool read_file(base_diag *d, fe_dir *dir, const char *name, special *specials, size_t n,
                       int64_t *max_length) {
     if (!fe_dir_has_file(dir, name)) return true;
@@ -58,7 +77,8 @@ static bool read_file(base_diag *d, fe_dir *dir, const char *name, special *spec
     if (!doc) return false;
     base_jval root = base_json_root(doc), length = base_json_get(root, "model_max_length");
     double value;
-    bool fine = read_specials(root, specials, n);
+    bool fine = base_json_expect(root, BASE_JSON_OBJECT) && read_specials(root, specials, n);
+    fine = check_keys(root) && fine;
     /* Unlimited is written as 1e30. */
     if (base_json_present(length) && base_json_double(length, &value) && value >= 3 &&
         value < (double)*max_length)

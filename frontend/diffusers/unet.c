@@ -98,6 +98,10 @@ static void build_embedding(unet *u, ir_ref timestep) {
 static void build_context(unet *u) {
     int64_t width = fe_unet_context(u->c);
     u->context = IR_NONE;
+    if (!width && u->c->encoder_hid_dim) { /* a projection of what nothing attends to */
+        fe_weights_ignore(u->b->weights, "encoder_hid_proj.weight");
+        fe_weights_ignore(u->b->weights, "encoder_hid_proj.bias");
+    }
     if (!width) return;
     at_key(u, "cross_attention_dim");
     u->context = fe_input(u->b, "encoder_hidden_states", IR_f32, 3,
@@ -131,23 +135,28 @@ static double resolution_scale(const unet *u, fe_resolution_kind kind) {
 
 static ir_ref image_attention(unet *u, ir_ref x, const char *prefix, int64_t channels,
                               int64_t head_dim, int64_t groups, double scale) {
-    if (head_dim && channels % head_dim)
-        return fe_fail(u->b, "%s: heads of %lld do not divide %lld channels", prefix,
-                       (long long)head_dim, (long long)channels);
-    fe_image_attention_options o =
-        fe_image_attention_defaults(head_dim ? channels / head_dim : 1, groups, u->c->eps);
+    /* Heads of this width, as many as fit: where they do not fill the channels, the queries, keys
+     * and values are narrower. */
+    int64_t heads = head_dim ? channels / head_dim : 1;
+    fe_enter(u->b, prefix);
+    if (heads < 1)
+        return fe_fail(u->b, "heads of %lld are wider than %lld channels", (long long)head_dim,
+                       (long long)channels);
+    fe_image_attention_options o = fe_image_attention_defaults(heads, groups, u->c->eps);
+    o.attention.inner = heads * head_dim;
     o.output_scale = scale;
     if (!groups) o.norm = NULL;
     return fe_image_attention(u->b, x, prefix, &o);
 }
 
-/* The attention of one layer of a resolution; `at` is the resolution counted from the finest. */
+/* The attention of one layer of a resolution; `at` is the resolution counted from the finest.
+ * `head_dim`: of group-norm attention. */
 static ir_ref attention(unet *u, ir_ref x, const char *prefix, fe_resolution_kind kind, size_t at,
-                        int64_t depth, bool only_cross) {
+                        int64_t head_dim, int64_t depth, bool only_cross) {
     const fe_unet_config *c = u->c;
     if (kind == FE_RESOLUTION_PLAIN || kind == FE_RESOLUTION_RESNET) return x;
     if (kind == FE_RESOLUTION_ATTENTION)
-        return image_attention(u, x, prefix, c->channels[at], c->head_dim[at], c->groups, 1.0);
+        return image_attention(u, x, prefix, c->channels[at], head_dim, c->groups, 1.0);
     fe_transformer_options o = {.heads = c->heads[at],
                                 .depth = depth,
                                 .groups = c->groups,
@@ -188,7 +197,7 @@ static ir_ref build_down(unet *u, ir_ref x) {
             x = res_block(u, x, fe_name(b, "down_blocks.%zu.resnets.%lld", i, (long long)j),
                           c->channels[i], resolution_scale(u, c->down[i]));
             x = attention(u, x, fe_name(b, "down_blocks.%zu.attentions.%lld", i, (long long)j),
-                          c->down[i], i, c->depth[i], c->only_cross[i]);
+                          c->down[i], i, c->head_dim[i], c->depth[i], c->only_cross[i]);
             fe_push(b, x);
         }
         if (i + 1 == c->resolutions) break;
@@ -207,7 +216,7 @@ static ir_ref build_mid(unet *u, ir_ref x) {
     x = res_block(u, x, "mid_block.resnets.0", channels, c->mid_scale);
     if (c->mid == FE_MID_PLAIN) return x;
     if (c->mid == FE_MID_CROSS)
-        x = attention(u, x, "mid_block.attentions.0", FE_RESOLUTION_CROSS, last, c->depth[last],
+        x = attention(u, x, "mid_block.attentions.0", FE_RESOLUTION_CROSS, last, 0, c->depth[last],
                       false);
     else if (c->mid_attention)
         x = image_attention(u, x, "mid_block.attentions.0", channels, c->head_dim[last],
@@ -215,6 +224,8 @@ static ir_ref build_mid(unet *u, ir_ref x) {
     return res_block(u, x, "mid_block.resnets.1", channels, c->mid_scale);
 }
 
+/* Of lists that go from the finest resolution to the coarsest, all are reversed here but
+ * attention_head_dim of group-norm attention, which diffusers reads in its own order. */
 static ir_ref build_up(unet *u, ir_ref x) {
     const fe_unet_config *c = u->c;
     fe_builder *b = u->b;
@@ -227,7 +238,7 @@ static ir_ref build_up(unet *u, ir_ref x) {
             x = fe_concat_pop(b, x);
             x = res_block(u, x, resnet, c->channels[at], resolution_scale(u, c->up[i]));
             x = attention(u, x, fe_name(b, "up_blocks.%zu.attentions.%lld", i, (long long)j),
-                          c->up[i], at, c->up_depth[i], c->only_cross[at]);
+                          c->up[i], at, c->head_dim[i], c->up_depth[i], c->only_cross[at]);
         }
         if (i + 1 == c->resolutions) break;
         x = enlarge(u, x, i, c->channels[at]);

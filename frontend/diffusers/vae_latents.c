@@ -25,8 +25,10 @@ bool fe_vae_read_statistics(fe_vae_config *c) {
               std = base_json_get(c->root, "latents_std");
     bool given = base_json_present(mean) && !base_json_is_null(mean);
     if (given != (base_json_present(std) && !base_json_is_null(std))) {
-        base_json_error(given ? mean : std, "'latents_mean' and 'latents_std' go together");
-        return false;
+        base_json_warning(given ? mean : std, "'%s' does nothing without '%s'",
+                          given ? "latents_mean" : "latents_std",
+                          given ? "latents_std" : "latents_mean");
+        return true;
     }
     if (!given) return true;
     c->normalised = true;

@@ -22,5 +22,7 @@ base_json *fe_json_load_in(base_diag *d, fe_dir *dir, const char *name,
                            const base_json_limits *limits) {
     fe_bytes bytes;
     if (!fe_dir_read(d, dir, name, byte_limit(limits), &bytes)) return NULL;
-    return parse_and_free(d, fe_dir_join(dir, name), &bytes, limits);
+    base_json_limits python = limits ? *limits : (base_json_limits){0};
+    python.python_numbers = true;
+    return parse_and_free(d, fe_dir_join(dir, name), &bytes, &python);
 }

@@ -8,6 +8,8 @@
 
 static const char METADATA_KEY[] = "lora_adapter_metadata";
 
+static const base_json_limits python = {.python_numbers = true};
+
 /* The text of `key`, of one component or of all ("component.key" for any component). */
 static bool is_key(const fe_lora_config *c, const char *name, const char *key) {
     if (!c->prefixed) return strcmp(name, key) == 0;
@@ -45,7 +47,7 @@ static bool load_neighbour(base_diag *d, const char *path, fe_lora_config *c) {
     base_str_add(&name, "adapter_config.json");
     bool fine = true;
     if (fe_path_exists(name.data)) {
-        c->doc = fe_json_load(d, name.data, NULL);
+        c->doc = fe_json_load(d, name.data, &python);
         fine = c->doc != NULL;
     }
     base_str_free(&name);
@@ -58,7 +60,7 @@ bool fe_lora_config_read(base_diag *d, const fe_st *table, const char *path, fe_
     if (text) {
         base_str name = {0};
         base_str_addf(&name, "%s: metadata '%s'", path, METADATA_KEY);
-        c->doc = base_json_parse(d, name.data, text, strlen(text), NULL);
+        c->doc = base_json_parse(d, name.data, text, strlen(text), &python);
         c->prefixed = true;
         base_str_free(&name);
         if (!c->doc) return false;

@@ -246,6 +246,13 @@ uint32_t fe_weights_declare(fe_weights *w, const fe_tensor_spec *spec) {
     return index;
 }
 
+void fe_weights_ignore(fe_weights *w, const char *name) {
+    fe_tensor_view view;
+    if (!w->table || !find_tensor(w, &(fe_tensor_spec){.names = {name}}, &view)) return;
+    w->used[table_index(w, view.tensor)] = true;
+    base_free((void *)(uintptr_t)view.copy);
+}
+
 /* ---- the report ---- */
 
 /* Tensors that published files carry and no network reads. */

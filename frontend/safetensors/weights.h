@@ -69,6 +69,9 @@ void fe_weights_free(fe_weights *w); /* NULL is allowed; bound data stays alive 
  * is a fault when the shapes differ). */
 uint32_t fe_weights_declare(fe_weights *w, const fe_tensor_spec *spec);
 
+/* A tensor that the network has and does not need: it is not left over. */
+void fe_weights_ignore(fe_weights *w, const char *name);
+
 /* Reports everything that was missing, mis-shaped, of an element type that cannot be a weight, or
  * never declared (tensors known to be of no use, such as CLIP's position_ids, excepted) as one
  * error with a note a tensor, sorted, 20 at most. True when there was nothing to report. */

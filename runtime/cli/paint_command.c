@@ -190,13 +190,29 @@ static void choose_settings(struct job *j) {
     s->quiet = o->quiet;
 }
 
-static rt_status unknown_sampler(const char *name, rt_error *err) {
+/* --sampling-method, by name or class: one that can run this model. */
+static rt_status choose_sampler(struct job *j, const char *name, rt_error *err) {
     const char *names[RT_SAMPLER_COUNT];
-    char hint[BASE_HINT_MAX];
-    for (int i = 0; i < RT_SAMPLER_COUNT; i++) names[i] = rt_sampler_name((rt_sampler_id)i);
-    base_hint(base_suggest(name, names, RT_SAMPLER_COUNT), hint);
-    return rt_fail(err, RT_ERR_USAGE, "unknown sampler '%.60s'%s", name,
-                   *hint ? hint : "; see --help");
+    char hint[BASE_HINT_MAX], list[256] = "";
+    size_t used = 0;
+    for (int i = 0; i < RT_SAMPLER_COUNT; i++) {
+        names[i] = rt_sampler_name((rt_sampler_id)i);
+        if (rt_sampler_fits(&j->info.sampler, (rt_sampler_id)i, NULL) != RT_OK) continue;
+        int n = snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", names[i]);
+        used += n > 0 && used + (size_t)n < sizeof list ? (size_t)n : 0;
+    }
+    int id = rt_sampler_by_name(name);
+    if (id < 0) id = rt_sampler_by_class(name);
+    if (id < 0) {
+        base_hint(base_suggest(name, names, RT_SAMPLER_COUNT), hint);
+        return rt_fail(err, RT_ERR_USAGE, "unknown sampler '%.60s'%s (for this model: %s)", name,
+                       hint, list);
+    }
+    rt_error why;
+    if (rt_sampler_fits(&j->info.sampler, (rt_sampler_id)id, &why) != RT_OK)
+        return rt_fail(err, RT_ERR_USAGE, "%.300s (for this model: %s)", why.message, list);
+    j->settings.sampler = rt_sampler_switch(&j->info.sampler, (rt_sampler_id)id);
+    return RT_OK;
 }
 
 static rt_status prepare(struct job *j, rt_error *err) {
@@ -218,9 +234,8 @@ static rt_status prepare(struct job *j, rt_error *err) {
     }
     j->settings.sampler = j->info.sampler;
     if (o->sampler) {
-        int id = rt_sampler_by_name(o->sampler);
-        if (id < 0) return unknown_sampler(o->sampler, err);
-        j->settings.sampler = rt_sampler_switch(&j->info.sampler, (rt_sampler_id)id);
+        s = choose_sampler(j, o->sampler, err);
+        if (s) return s;
     }
     choose_settings(j);
     if (j->info.kind == EBRU_PIPELINE_TEXT) return text_requests(j, err);

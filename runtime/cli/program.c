@@ -56,8 +56,10 @@ static void print_help(const char *program, const struct ebru_model *t) {
     }
     printf("\n");
     rt_options_print(stdout);
-    printf("\nSamplers:");
-    for (int i = 0; i < RT_SAMPLER_COUNT; i++) printf(" %s", rt_sampler_name((rt_sampler_id)i));
+    if (paints) printf("\nSamplers:");
+    for (int i = 0; paints && i < RT_SAMPLER_COUNT; i++)
+        if (rt_sampler_fits(&info.sampler, (rt_sampler_id)i, NULL) == RT_OK)
+            printf(" %s", rt_sampler_name((rt_sampler_id)i));
     printf("\nExit codes: 0 ok, 1 unusable input, 2 usage, 3 I/O, 4 CPU not supported, 70 internal "
            "error\n");
 }

@@ -19,7 +19,8 @@ static size_t row_of(const struct rt_denoiser *p, int half, size_t i) {
 }
 
 static rt_status open_encoder(struct rt_denoiser *p, const char *name, const char *output,
-                              const uint8_t *blob, size_t bytes, rt_error *err) {
+                              const char *negative, const uint8_t *blob, size_t bytes,
+                              rt_error *err) {
     struct rt_text_state *text = &p->text;
     struct rt_text_encoder *e = &text->encoders[text->encoder_count++];
     rt_status s = rt_network_open(&e->net, p->engine, name, err);
@@ -27,12 +28,16 @@ static rt_status open_encoder(struct rt_denoiser *p, const char *name, const cha
     if (s) return s;
     const struct ebru_tensor_desc *ids = rt_network_input(e->net, "input_ids");
     const struct ebru_tensor_desc *hidden = rt_network_output(e->net, output);
-    if (!ids || !hidden || ids->rank != 2 || hidden->rank != 3 || hidden->dim[1] != ids->dim[1] ||
+    if (!negative) negative = output;
+    const struct ebru_tensor_desc *other = rt_network_output(e->net, negative);
+    if (!ids || !hidden || !other || rt_denoiser_elements(other) != rt_denoiser_elements(hidden) ||
+        ids->rank != 2 || hidden->rank != 3 || hidden->dim[1] != ids->dim[1] ||
         (uint64_t)ids->dim[1] != e->tokenizer.max_length ||
         (text->tokens && text->tokens != e->tokenizer.max_length))
         return rt_fail(err, RT_ERR_INTERNAL,
                        "text encoder '%s' and its tokenizer do not fit together", name);
     e->output = output;
+    e->negative = negative;
     e->offset = text->width;
     e->width = (size_t)hidden->dim[2];
     text->width += e->width;
@@ -61,11 +66,11 @@ rt_status rt_condition_text_open(struct rt_denoiser *p, rt_error *err) {
     if (info->kind != EBRU_PIPELINE_TEXT) return RT_OK;
     rt_status s = RT_OK;
     if (info->text_encoder)
-        s = open_encoder(p, info->text_encoder, info->text_output, t->tokenizer,
-                         (size_t)t->tokenizer_bytes, err);
+        s = open_encoder(p, info->text_encoder, info->text_output, info->negative_text_output,
+                         t->tokenizer, (size_t)t->tokenizer_bytes, err);
     if (!s && info->text_encoder_2)
-        s = open_encoder(p, info->text_encoder_2, info->text_output_2, t->tokenizer_2,
-                         (size_t)t->tokenizer_2_bytes, err);
+        s = open_encoder(p, info->text_encoder_2, info->text_output_2, info->negative_text_output_2,
+                         t->tokenizer_2, (size_t)t->tokenizer_2_bytes, err);
     if (s) return s;
     const struct ebru_tensor_desc *context = rt_network_input(p->denoiser, "encoder_hidden_states");
     size_t chunks = (size_t)info->chunks;
@@ -136,7 +141,8 @@ static rt_status run_encoder(struct rt_denoiser *p, int encoder, int half, const
         rt_status s = rt_network_begin(e->net, NULL, 1, err);
         if (s) return s;
         rt_network_step(e->net, 0);
-        const float *hidden = rt_network_output_buffer(e->net, e->output);
+        const float *hidden =
+            rt_network_output_buffer(e->net, half == HALF_NEGATIVE ? e->negative : e->output);
         for (size_t k = first; k < all && k < first + batch; k++) {
             size_t row = row_of(p, half, todo[k / chunks]);
             float *to =

@@ -14,7 +14,7 @@
 struct rt_text_encoder {
     rt_network *net;
     rt_tokenizer tokenizer;
-    const char *output;
+    const char *output, *negative; /* of the prompt, and of the negative prompt */
     size_t width, offset;
 };
 

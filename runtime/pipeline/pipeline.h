@@ -21,7 +21,9 @@ typedef struct rt_pipeline_info {
     double default_guidance;
     bool guidance_pair; /* the denoiser exists at twice the batch too, as NAME@2 */
     const char *text_output,
-        *text_output_2;        /* the text encoders' outputs that the denoiser reads */
+        *text_output_2; /* the text encoders' outputs that the denoiser reads */
+    /* the same of negative prompts; NULL: as above */
+    const char *negative_text_output, *negative_text_output_2;
     const char *pooled_output; /* of the last text encoder: the denoiser's text_embeds; or NULL */
     int chunks;                /* of the text encoder's length that a prompt may fill */
     bool force_zeros;          /* without a negative prompt its half is zeros */

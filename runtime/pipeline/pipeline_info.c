@@ -40,6 +40,8 @@ static void read_text(rt_pipeline_info *info, const struct ebru_model *t) {
         info->text_encoder = "text_encoder";
     info->text_output = rt_meta_string(t, EBRU_META_PIPELINE_TEXT_OUTPUT);
     info->text_output_2 = rt_meta_string(t, EBRU_META_PIPELINE_TEXT_OUTPUT_2);
+    info->negative_text_output = rt_meta_string(t, EBRU_META_PIPELINE_NEGATIVE_TEXT_OUTPUT);
+    info->negative_text_output_2 = rt_meta_string(t, EBRU_META_PIPELINE_NEGATIVE_TEXT_OUTPUT_2);
     info->pooled_output = rt_meta_string(t, EBRU_META_PIPELINE_POOLED_OUTPUT);
     info->chunks = (int)rt_meta_int(t, EBRU_META_TEXT_CHUNKS);
     info->force_zeros = rt_meta_int(t, EBRU_META_TEXT_FORCE_ZEROS) != 0;

@@ -8,10 +8,10 @@
 
 static const struct {
     const char *name, *cls, *label;
+    rt_family family;
 } names[RT_SAMPLER_COUNT] = {
-#define SAMPLER(ID, name, cls, history, label) {name, cls, label},
+#define SAMPLER(ID, name, cls, history, label, FAMILY) {name, cls, label, RT_FAMILY_##FAMILY},
 #include "runtime/samplers/samplers.def"
-#undef SAMPLER
 };
 
 int rt_sampler_by_name(const char *name) {
@@ -39,6 +39,8 @@ rt_sampler_config rt_sampler_defaults(rt_sampler_id id) {
         .beta_end = 0.02,
         .clip_sample_range = 1,
         .shift = 1,
+        .flow_shift = 1,
+        .lambda_min_clipped = -INFINITY,
         .timestep_scaling = 10,
         .strength = 1,
         .dynamic_thresholding_ratio = 0.995,
@@ -65,9 +67,13 @@ rt_sampler_config rt_sampler_defaults(rt_sampler_id id) {
     case RT_SAMPLER_EULER_A:
     case RT_SAMPLER_LMS: c.timestep_spacing = RT_SPACING_LINSPACE; break;
     case RT_SAMPLER_DPMPP_2M:
-    case RT_SAMPLER_UNIPC:
         c.timestep_spacing = RT_SPACING_LINSPACE;
         c.flags = RT_SAMPLER_LOWER_ORDER_FINAL;
+        break;
+    case RT_SAMPLER_UNIPC:
+        c.timestep_spacing = RT_SPACING_LINSPACE;
+        c.flags = RT_SAMPLER_LOWER_ORDER_FINAL | RT_SAMPLER_PREDICT_X0;
+        c.solver_type = RT_SOLVER_BH2;
         break;
     case RT_SAMPLER_LCM:
         c.beta_start = 0.00085;
@@ -83,76 +89,83 @@ rt_sampler_config rt_sampler_defaults(rt_sampler_id id) {
     return c;
 }
 
-static void copy_flag(rt_sampler_config *to, const rt_sampler_config *from, uint32_t given,
-                      uint32_t flag) {
-    if (from->given & given) to->flags = (to->flags & ~flag) | (from->flags & flag);
+/* ---- settings ---- */
+
+/* One key: where its value goes, and who reads it. */
+static const struct key_row {
+    const char *key;
+    ebru_meta_type type;
+    const char *words;
+    unsigned samplers; /* RT_OF */
+    uint32_t flag;     /* the value is that bit of `flags`; else it is at `offset` */
+    size_t offset;
+} keys[RT_SETTING_COUNT] = {
+#define FIELD(name) 0, offsetof(rt_sampler_config, name)
+#define BIT(name)   RT_SAMPLER_##name, 0
+#define SETTING(ID, key, TYPE, least, most, words, CLASSES, place, doc)                            \
+    {key, EBRU_META_TYPE_##TYPE, words, CLASSES, place},
+#include "runtime/abi/meta_keys.def"
+#undef FIELD
+#undef BIT
+};
+
+unsigned rt_setting_samplers(rt_setting setting) {
+    return keys[setting].samplers;
+}
+
+static size_t field_size(const struct key_row *row) {
+    if (row->type == EBRU_META_TYPE_NUMBERS) return sizeof(const char *);
+    return row->type == EBRU_META_TYPE_FLOAT ? sizeof(double) : sizeof(int32_t);
+}
+
+static void copy_setting(rt_sampler_config *to, const rt_sampler_config *from,
+                         const struct key_row *row) {
+    if (row->flag)
+        to->flags = (to->flags & ~row->flag) | (from->flags & row->flag);
+    else
+        memcpy((char *)to + row->offset, (const char *)from + row->offset, field_size(row));
 }
 
 rt_sampler_config rt_sampler_switch(const rt_sampler_config *from, rt_sampler_id id) {
     if (from->sampler == (int32_t)id) return *from;
     rt_sampler_config c = rt_sampler_defaults(id);
-    uint32_t g = from->given;
-    c.given = g;
+    c.given = from->given;
     c.eta = from->eta;
-    if (g & RT_GIVEN_NUM_TRAIN_TIMESTEPS) c.num_train_timesteps = from->num_train_timesteps;
-    if (g & RT_GIVEN_BETA_START) c.beta_start = from->beta_start;
-    if (g & RT_GIVEN_BETA_END) c.beta_end = from->beta_end;
-    if (g & RT_GIVEN_BETA_SCHEDULE) c.beta_schedule = from->beta_schedule;
-    if (g & RT_GIVEN_PREDICTION_TYPE) c.prediction_type = from->prediction_type;
-    if (g & RT_GIVEN_TIMESTEP_SPACING) c.timestep_spacing = from->timestep_spacing;
-    if (g & RT_GIVEN_STEPS_OFFSET) c.steps_offset = from->steps_offset;
-    if (g & RT_GIVEN_VARIANCE_TYPE) c.variance_type = from->variance_type;
-    if (g & RT_GIVEN_CLIP_SAMPLE_RANGE) c.clip_sample_range = from->clip_sample_range;
-    if (g & RT_GIVEN_SHIFT) c.shift = from->shift;
-    if (g & RT_GIVEN_ORIGINAL_STEPS) c.original_inference_steps = from->original_inference_steps;
-    if (g & RT_GIVEN_TIMESTEP_SCALING) c.timestep_scaling = from->timestep_scaling;
-    if (g & RT_GIVEN_SOLVER_ORDER) c.solver_order = from->solver_order;
-    if (g & RT_GIVEN_ALGORITHM) c.algorithm_type = from->algorithm_type;
-    if (g & RT_GIVEN_SOLVER_TYPE) c.solver_type = from->solver_type;
-    if (g & RT_GIVEN_TRAINED_BETAS) c.trained_betas = from->trained_betas;
-    if (g & RT_GIVEN_SIGMA_RANGE) {
-        c.sigma_min = from->sigma_min;
-        c.sigma_max = from->sigma_max;
-    }
-    if (g & RT_GIVEN_THRESHOLDING) {
-        c.dynamic_thresholding_ratio = from->dynamic_thresholding_ratio;
-        c.sample_max_value = from->sample_max_value;
-    }
-    copy_flag(&c, from, RT_GIVEN_THRESHOLDING, RT_SAMPLER_THRESHOLDING);
-    copy_flag(&c, from, RT_GIVEN_EXPONENTIAL_SIGMAS, RT_SAMPLER_USE_EXPONENTIAL_SIGMAS);
-    copy_flag(&c, from, RT_GIVEN_BETA_SIGMAS, RT_SAMPLER_USE_BETA_SIGMAS);
-    copy_flag(&c, from, RT_GIVEN_LU_LAMBDAS, RT_SAMPLER_USE_LU_LAMBDAS);
-    copy_flag(&c, from, RT_GIVEN_INTERPOLATION, RT_SAMPLER_LOG_LINEAR);
-    copy_flag(&c, from, RT_GIVEN_CLIP_SAMPLE, RT_SAMPLER_CLIP_SAMPLE);
-    copy_flag(&c, from, RT_GIVEN_SET_ALPHA_TO_ONE, RT_SAMPLER_SET_ALPHA_TO_ONE);
-    copy_flag(&c, from, RT_GIVEN_SKIP_PRK_STEPS, RT_SAMPLER_SKIP_PRK_STEPS);
-    copy_flag(&c, from, RT_GIVEN_USE_KARRAS_SIGMAS, RT_SAMPLER_USE_KARRAS_SIGMAS);
-    copy_flag(&c, from, RT_GIVEN_LOWER_ORDER_FINAL, RT_SAMPLER_LOWER_ORDER_FINAL);
-    copy_flag(&c, from, RT_GIVEN_EULER_AT_FINAL, RT_SAMPLER_EULER_AT_FINAL);
-    copy_flag(&c, from, RT_GIVEN_RESCALE_ZERO_SNR, RT_SAMPLER_RESCALE_ZERO_SNR);
-    copy_flag(&c, from, RT_GIVEN_USE_CLIPPED_OUTPUT, RT_SAMPLER_USE_CLIPPED_OUTPUT);
-    copy_flag(&c, from, RT_GIVEN_FINAL_SIGMAS, RT_SAMPLER_FINAL_SIGMA_MIN);
+    for (size_t i = 0; i < RT_SETTING_COUNT; i++)
+        if (from->given >> i & 1) copy_setting(&c, from, &keys[i]);
     return c;
 }
 
-/* ---- keys ---- */
+rt_sampler_config rt_sampler_effective(const rt_sampler_config *config) {
+    rt_sampler_config c = *config, own = rt_sampler_defaults((rt_sampler_id)c.sampler);
+    for (size_t i = 0; i < RT_SETTING_COUNT; i++)
+        if (!(keys[i].samplers >> c.sampler & 1)) copy_setting(&c, &own, &keys[i]);
+    return c;
+}
 
-/* One key: where its value goes. */
-static const struct key_row {
-    const char *key;
-    ebru_meta_type type;
-    const char *words;
-    uint32_t given, flag; /* flag: the value is that bit of `flags`; else it is at `offset` */
-    size_t offset;
-} keys[] = {
-#define FIELD(name) 0, offsetof(rt_sampler_config, name)
-#define BIT(name)   RT_SAMPLER_##name, 0
-#define SETTING(ID, key, TYPE, least, most, words, GIVEN, place, doc)                              \
-    {key, EBRU_META_TYPE_##TYPE, words, RT_GIVEN_##GIVEN, place},
-#include "runtime/abi/meta_keys.def"
-#undef FIELD
-#undef BIT
-};
+rt_family rt_sampler_family(const rt_sampler_config *config) {
+    rt_sampler_config c = rt_sampler_effective(config);
+    if (c.prediction_type == RT_PREDICT_FLOW) return RT_FAMILY_FLOW;
+    return names[c.sampler].family;
+}
+
+/* What the denoisers of a family answer, in words. */
+static const char *const answers[] = {[RT_FAMILY_NOISE] = "noise, a picture or v",
+                                      [RT_FAMILY_FLOW] = "the flow from data to noise",
+                                      [RT_FAMILY_TO_DATA] = "the flow from noise to data"};
+
+rt_status rt_sampler_fits(const rt_sampler_config *from, rt_sampler_id id, rt_error *err) {
+    rt_sampler_config c = rt_sampler_switch(from, id);
+    rt_family has = rt_sampler_family(from), wants = rt_sampler_family(&c);
+    if (has != wants)
+        return rt_fail(err, RT_ERR_INPUT,
+                       "sampler '%s' is not for this model: it needs a network that predicts %s, "
+                       "this one predicts %s",
+                       names[id].name, answers[wants], answers[has]);
+    return rt_sampler_config_check(&c, err);
+}
+
+/* ---- values ---- */
 
 static void set_flag(rt_sampler_config *c, uint32_t flag, bool on) {
     c->flags = (c->flags & ~flag) | (on ? flag : 0);
@@ -202,7 +215,7 @@ static rt_status set_key(rt_sampler_config *c, const struct key_row *row, const 
     } else {
         s = set_number(c, row, number, err);
     }
-    if (!s) c->given |= row->given;
+    if (!s) c->given |= UINT64_C(1) << (row - keys);
     return s;
 }
 
@@ -221,4 +234,132 @@ rt_status rt_sampler_config_set(rt_sampler_config *config, const char *key, cons
     const struct key_row *row = key_find(key);
     if (!row) return rt_fail(err, RT_ERR_INPUT, "no sampler has a setting '%.40s'", key);
     return set_key(config, row, text, number, err);
+}
+
+/* ---- whether they can be run ---- */
+
+/* ONLY rows: words that not all samplers of their key know. */
+static rt_status check_words(const rt_sampler_config *c, rt_error *err) {
+    static const struct {
+        const char *key, *word;
+        unsigned samplers;
+    } only[] = {
+#define ONLY(key, word, CLASSES) {key, word, CLASSES},
+#include "runtime/abi/meta_keys.def"
+    };
+    for (size_t i = 0; i < sizeof only / sizeof *only; i++) {
+        const struct key_row *row = key_find(only[i].key);
+        int32_t value;
+        memcpy(&value, (const char *)c + row->offset, sizeof value);
+        if (value != ebru_meta_choice(row->words, only[i].word) ||
+            !(row->samplers >> c->sampler & 1) || only[i].samplers >> c->sampler & 1)
+            continue;
+        return rt_fail(err, RT_ERR_INPUT, "%s has no %s '%s'", names[c->sampler].cls, row->key,
+                       only[i].word);
+    }
+    return RT_OK;
+}
+
+static bool in_range(int32_t value, int32_t last) {
+    return value >= 0 && value <= last;
+}
+
+static rt_status check_numbers(const rt_sampler_config *c, rt_error *err) {
+    if (!in_range(c->prediction_type, RT_PREDICT_FLOW) ||
+        !in_range(c->beta_schedule, RT_BETA_EXP) ||
+        !in_range(c->timestep_spacing, RT_SPACING_TRAILING) ||
+        !in_range(c->variance_type, RT_VARIANCE_FIXED_SMALL_LOG) ||
+        !in_range(c->algorithm_type, RT_ALGORITHM_DEIS) ||
+        !in_range(c->solver_type, RT_SOLVER_LOGRHO))
+        return rt_fail(err, RT_ERR_INPUT, "sampler settings are damaged: a choice is out of range");
+    if (c->num_train_timesteps < 1 || c->num_train_timesteps > 1000000)
+        return rt_fail(err, RT_ERR_INPUT, "num_train_timesteps %d is not within 1..1000000",
+                       (int)c->num_train_timesteps);
+    if (!(c->eta >= 0 && c->eta <= 1))
+        return rt_fail(err, RT_ERR_INPUT, "eta %g is not within 0..1", c->eta);
+    if (!(c->clip_sample_range > 0))
+        return rt_fail(err, RT_ERR_INPUT, "clip_sample_range must be positive");
+    if (!(c->beta_start >= 0 && c->beta_start < 1 && c->beta_end >= 0 && c->beta_end < 1))
+        return rt_fail(err, RT_ERR_INPUT, "beta_start %g and beta_end %g must be within [0, 1)",
+                       c->beta_start, c->beta_end);
+    if (!(c->dynamic_thresholding_ratio >= 0 && c->dynamic_thresholding_ratio <= 1 &&
+          c->sample_max_value > 0))
+        return rt_fail(
+            err, RT_ERR_INPUT,
+            "dynamic_thresholding_ratio %g must be within 0..1, sample_max_value %g positive",
+            c->dynamic_thresholding_ratio, c->sample_max_value);
+    if (!(c->sigma_min >= 0 && c->sigma_max >= 0 &&
+          (c->sigma_max == 0 || c->sigma_min <= c->sigma_max)))
+        return rt_fail(err, RT_ERR_INPUT, "sigma_min %g and sigma_max %g are no range",
+                       c->sigma_min, c->sigma_max);
+    if (!(c->shift > 0 && c->flow_shift > 0))
+        return rt_fail(err, RT_ERR_INPUT, "shift %g and flow_shift %g must be positive", c->shift,
+                       c->flow_shift);
+    if (!(c->shift_terminal >= 0 && c->shift_terminal < 1))
+        return rt_fail(err, RT_ERR_INPUT, "shift_terminal %g is not within [0, 1)",
+                       c->shift_terminal);
+    return RT_OK;
+}
+
+/* Sigmas from 0 to 1 of DPM-Solver and UniPC. */
+static rt_status check_flow(const rt_sampler_config *c, bool noise, rt_error *err) {
+    uint32_t others =
+        RT_SAMPLER_USE_EXPONENTIAL_SIGMAS | RT_SAMPLER_USE_BETA_SIGMAS | RT_SAMPLER_USE_LU_LAMBDAS;
+    bool flow = c->flags & RT_SAMPLER_USE_FLOW_SIGMAS,
+         predicts = c->prediction_type == RT_PREDICT_FLOW;
+    if (c->sampler != RT_SAMPLER_UNIPC) others |= RT_SAMPLER_USE_KARRAS_SIGMAS;
+    if (flow && c->flags & others)
+        return rt_fail(err, RT_ERR_INPUT,
+                       "use_flow_sigmas and other sigmas are not possible together");
+    if (predicts && !flow)
+        return rt_fail(err, RT_ERR_INPUT, "prediction_type flow_prediction needs use_flow_sigmas");
+    if (predicts && noise)
+        return rt_fail(err, RT_ERR_INPUT,
+                       "prediction_type flow_prediction: the predicted noise cannot be integrated "
+                       "(%s)",
+                       c->sampler == RT_SAMPLER_UNIPC ? "predict_x0" : "algorithm_type");
+    if (c->sampler == RT_SAMPLER_UNIPC && c->shift_terminal > 0 && !flow)
+        return rt_fail(err, RT_ERR_INPUT, "shift_terminal needs use_flow_sigmas");
+    return RT_OK;
+}
+
+/* DPM-Solver and UniPC. */
+static rt_status check_solver(const rt_sampler_config *c, rt_error *err) {
+    bool dpm = c->sampler == RT_SAMPLER_DPMPP_2M;
+    int order = c->solver_order,
+        most = dpm && c->algorithm_type == RT_ALGORITHM_SDE_DPMSOLVER ? 2 : 3;
+    bool noise = dpm ? c->algorithm_type == RT_ALGORITHM_DPMSOLVER ||
+                           c->algorithm_type == RT_ALGORITHM_SDE_DPMSOLVER
+                     : !(c->flags & RT_SAMPLER_PREDICT_X0);
+    if (order < 1 || order > most)
+        return rt_fail(err, RT_ERR_INPUT, "solver_order %d is not supported (1 to %d)", order,
+                       most);
+    if (noise && !(c->flags & RT_SAMPLER_FINAL_SIGMA_MIN))
+        return rt_fail(err, RT_ERR_INPUT,
+                       dpm ? "algorithm_type dpmsolver and sde-dpmsolver need final_sigmas_type "
+                             "sigma_min"
+                           : "predict_x0 false needs final_sigmas_type sigma_min");
+    if (isnan(c->lambda_min_clipped))
+        return rt_fail(err, RT_ERR_INPUT, "lambda_min_clipped is not a number");
+    return check_flow(c, noise, err);
+}
+
+rt_status rt_sampler_config_check(const rt_sampler_config *config, rt_error *err) {
+    if (config->version != RT_SAMPLER_CONFIG_VERSION)
+        return rt_fail(err, RT_ERR_INPUT, "sampler settings of version %u, expected %u",
+                       (unsigned)config->version, RT_SAMPLER_CONFIG_VERSION);
+    if (config->sampler < 0 || config->sampler >= RT_SAMPLER_COUNT)
+        return rt_fail(err, RT_ERR_INPUT, "unknown sampler number %d", (int)config->sampler);
+    rt_sampler_config c = rt_sampler_effective(config);
+    rt_status s = check_numbers(&c, err);
+    if (!s) s = check_words(&c, err);
+    int spacings = (c.flags & RT_SAMPLER_USE_KARRAS_SIGMAS) != 0;
+    spacings += (c.flags & RT_SAMPLER_USE_EXPONENTIAL_SIGMAS) != 0;
+    spacings += (c.flags & RT_SAMPLER_USE_BETA_SIGMAS) != 0;
+    if (!s && spacings > 1)
+        return rt_fail(err, RT_ERR_INPUT,
+                       "only one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas "
+                       "is possible");
+    if (!s && RT_OF_SOLVERS >> c.sampler & 1) s = check_solver(&c, err);
+    return s;
 }

@@ -9,21 +9,36 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RT_SAMPLER_CONFIG_VERSION 2u
+#define RT_SAMPLER_CONFIG_VERSION 3u
 
 /* One enumerator per row of samplers.def: RT_SAMPLER_DDIM ... */
 typedef enum rt_sampler_id {
-#define SAMPLER(ID, name, cls, history, label) RT_SAMPLER_##ID,
+#define SAMPLER(ID, ...) RT_SAMPLER_##ID,
 #include "runtime/samplers/samplers.def"
 #undef SAMPLER
     RT_SAMPLER_COUNT
 } rt_sampler_id;
 
-typedef enum rt_prediction { RT_PREDICT_EPSILON, RT_PREDICT_V, RT_PREDICT_SAMPLE } rt_prediction;
+/* What a denoiser was trained to answer. A sampler of another family paints noise with it. */
+typedef enum rt_family {
+    RT_FAMILY_NOISE,  /* noise, a picture or v = alpha noise - sigma data */
+    RT_FAMILY_FLOW,   /* noise - data along a straight path (diffusers' flow matching) */
+    RT_FAMILY_TO_DATA /* data - noise along it */
+} rt_family;
+
+typedef enum rt_prediction {
+    RT_PREDICT_EPSILON,
+    RT_PREDICT_V,
+    RT_PREDICT_SAMPLE,
+    RT_PREDICT_FLOW
+} rt_prediction;
 typedef enum rt_beta_schedule {
     RT_BETA_LINEAR,
     RT_BETA_SCALED_LINEAR,
-    RT_BETA_SQUAREDCOS_CAP_V2
+    RT_BETA_SQUAREDCOS_CAP_V2,
+    RT_BETA_SIGMOID,
+    RT_BETA_LAPLACE,
+    RT_BETA_EXP
 } rt_beta_schedule;
 typedef enum rt_spacing { RT_SPACING_LINSPACE, RT_SPACING_LEADING, RT_SPACING_TRAILING } rt_spacing;
 typedef enum rt_variance {
@@ -57,59 +72,58 @@ enum {
     RT_SAMPLER_LOWER_ORDER_FINAL = 1u << 4,
     RT_SAMPLER_EULER_AT_FINAL = 1u << 5,
     RT_SAMPLER_RESCALE_ZERO_SNR = 1u << 6,
-    RT_SAMPLER_USE_CLIPPED_OUTPUT = 1u << 7, /* DDIM: recompute epsilon from the clipped x0 */
-    RT_SAMPLER_FINAL_SIGMA_MIN = 1u << 8,    /* final_sigmas_type "sigma_min" instead of "zero" */
+    RT_SAMPLER_PREDICT_X0 = 1u << 7,      /* UniPC: integrate the clean sample, not the noise */
+    RT_SAMPLER_FINAL_SIGMA_MIN = 1u << 8, /* final_sigmas_type "sigma_min" instead of "zero" */
     RT_SAMPLER_USE_EXPONENTIAL_SIGMAS = 1u << 9,
     RT_SAMPLER_USE_BETA_SIGMAS = 1u << 10,
     RT_SAMPLER_USE_LU_LAMBDAS = 1u << 11,
     RT_SAMPLER_THRESHOLDING = 1u << 12,
-    RT_SAMPLER_LOG_LINEAR =
-        1u << 13 /* Euler: interpolation_type "log_linear" instead of "linear" */
+    /* Euler: interpolation_type "log_linear" instead of "linear" */
+    RT_SAMPLER_LOG_LINEAR = 1u << 13,
+    RT_SAMPLER_CONTINUOUS = 1u << 14, /* Euler: timestep_type "continuous" */
+    RT_SAMPLER_USE_FLOW_SIGMAS = 1u << 15,
+    RT_SAMPLER_INVERT_SIGMAS = 1u << 16,      /* flow matching */
+    RT_SAMPLER_STOCHASTIC_SAMPLING = 1u << 17 /* flow matching */
 };
 
-/* Bits of rt_sampler_config.given: keys the model's file names. A key that is not given takes the
- * default of whatever class runs, as diffusers' from_config does when a sampler is changed. One bit
- * per field or flag below. */
+/* Settings: one for each SETTING row of meta_keys.def, in its order. */
+typedef enum rt_setting {
+#define SETTING(ID, ...) RT_SETTING_##ID,
+#include "runtime/abi/meta_keys.def"
+    RT_SETTING_COUNT
+} rt_setting;
+_Static_assert(RT_SETTING_COUNT <= 64, "rt_sampler_config.given has a bit for each");
+
+/* Bits of rt_sampler_config.given: keys that the model's file names. A key that is not given takes
+ * the default of whatever class runs, as diffusers' from_config does when a sampler is changed. */
+#define RT_GIVEN(ID) (UINT64_C(1) << RT_SETTING_##ID)
+
+/* Sets of samplers: RT_OF(DDIM) | RT_OF(DDPM). The sets are those of the classes in diffusers that
+ * read a key. */
+#define RT_OF(ID) (1u << RT_SAMPLER_##ID)
 enum {
-    RT_GIVEN_NUM_TRAIN_TIMESTEPS = 1u << 0,
-    RT_GIVEN_BETA_SCHEDULE = 1u << 1,
-    RT_GIVEN_PREDICTION_TYPE = 1u << 2,
-    RT_GIVEN_TIMESTEP_SPACING = 1u << 3,
-    RT_GIVEN_STEPS_OFFSET = 1u << 4,
-    RT_GIVEN_VARIANCE_TYPE = 1u << 5,
-    RT_GIVEN_CLIP_SAMPLE = 1u << 6,
-    RT_GIVEN_CLIP_SAMPLE_RANGE = 1u << 7,
-    RT_GIVEN_SET_ALPHA_TO_ONE = 1u << 8,
-    RT_GIVEN_SKIP_PRK_STEPS = 1u << 9,
-    RT_GIVEN_USE_KARRAS_SIGMAS = 1u << 10,
-    RT_GIVEN_LOWER_ORDER_FINAL = 1u << 11,
-    RT_GIVEN_EULER_AT_FINAL = 1u << 12,
-    RT_GIVEN_RESCALE_ZERO_SNR = 1u << 13,
-    RT_GIVEN_SHIFT = 1u << 14,
-    RT_GIVEN_ORIGINAL_STEPS = 1u << 15,
-    RT_GIVEN_TIMESTEP_SCALING = 1u << 16,
-    RT_GIVEN_SOLVER_ORDER = 1u << 17,
-    RT_GIVEN_FINAL_SIGMAS = 1u << 18,
-    RT_GIVEN_BETA_START = 1u << 19,
-    RT_GIVEN_BETA_END = 1u << 20,
-    RT_GIVEN_SIGMA_RANGE = 1u << 21, /* sigma_min, sigma_max */
-    RT_GIVEN_EXPONENTIAL_SIGMAS = 1u << 22,
-    RT_GIVEN_BETA_SIGMAS = 1u << 23,
-    RT_GIVEN_LU_LAMBDAS = 1u << 24,
-    RT_GIVEN_THRESHOLDING = 1u << 25, /* and its ratio and limit */
-    RT_GIVEN_ALGORITHM = 1u << 26,
-    RT_GIVEN_SOLVER_TYPE = 1u << 27,
-    RT_GIVEN_INTERPOLATION = 1u << 28,
-    RT_GIVEN_TRAINED_BETAS = 1u << 29,
-    RT_GIVEN_USE_CLIPPED_OUTPUT = 1u << 30
+    RT_OF_SOLVERS = RT_OF(DPMPP_2M) | RT_OF(UNIPC),
+    RT_OF_DISCRETE = RT_OF(DDIM) | RT_OF(DDPM) | RT_OF(EULER) | RT_OF(EULER_A) | RT_OF(PNDM) |
+                     RT_OF(HEUN) | RT_OF(LMS) | RT_OF_SOLVERS | RT_OF(LCM),
+    RT_OF_ALL = (1u << RT_SAMPLER_COUNT) - 1,
+    RT_OF_CLIPPING = RT_OF(DDIM) | RT_OF(DDPM) | RT_OF(HEUN) | RT_OF(LCM),
+    RT_OF_THRESHOLDING = RT_OF(DDIM) | RT_OF(DDPM) | RT_OF(LCM) | RT_OF_SOLVERS,
+    /* sigma_min and sigma_max are read by all that have other sigmas, also where the class's
+     * constructor does not have them */
+    RT_OF_RESPACED = RT_OF(EULER) | RT_OF(HEUN) | RT_OF(LMS) | RT_OF_SOLVERS | RT_OF(FLOW_EULER),
+    RT_OF_ZERO_SNR =
+        RT_OF(DDIM) | RT_OF(DDPM) | RT_OF(EULER) | RT_OF(EULER_A) | RT_OF_SOLVERS | RT_OF(LCM)
 };
 
 typedef struct rt_sampler_config {
     double beta_start, beta_end;
     double clip_sample_range;
-    double eta;              /* DDIM: 0 = deterministic, 1 = as much noise as DDPM */
-    double shift;            /* flow matching */
-    double timestep_scaling; /* LCM */
+    double eta;                /* DDIM: 0 = deterministic, 1 = as much noise as DDPM */
+    double shift;              /* flow matching */
+    double flow_shift;         /* the same of use_flow_sigmas */
+    double shift_terminal;     /* 0: none */
+    double lambda_min_clipped; /* DPM-Solver; -INFINITY: none */
+    double timestep_scaling;   /* LCM */
     /* LCM: the part of its original schedule that is used, 1 = all. Its image to image begins so,
      * with all steps, where other samplers leave out steps. */
     double strength;
@@ -119,31 +133,47 @@ typedef struct rt_sampler_config {
     /* numbers separated by spaces, as many as num_train_timesteps; NULL: by beta_schedule. Owned
      * by whoever set it */
     const char *trained_betas;
-    uint32_t version;         /* RT_SAMPLER_CONFIG_VERSION */
-    int32_t sampler;          /* rt_sampler_id */
-    int32_t prediction_type;  /* rt_prediction */
-    int32_t beta_schedule;    /* rt_beta_schedule */
-    int32_t timestep_spacing; /* rt_spacing */
-    int32_t variance_type;    /* rt_variance */
-    int32_t algorithm_type;   /* rt_algorithm */
-    int32_t solver_type;      /* rt_solver */
+    const char *disable_corrector; /* UniPC: step numbers likewise, or NULL */
+    uint32_t version;              /* RT_SAMPLER_CONFIG_VERSION */
+    int32_t sampler;               /* rt_sampler_id */
+    int32_t prediction_type;       /* rt_prediction */
+    int32_t beta_schedule;         /* rt_beta_schedule */
+    int32_t timestep_spacing;      /* rt_spacing */
+    int32_t variance_type;         /* rt_variance */
+    int32_t algorithm_type;        /* rt_algorithm */
+    int32_t solver_type;           /* rt_solver */
     int32_t num_train_timesteps;
     int32_t steps_offset;
     int32_t solver_order;             /* DPM-Solver, UniPC: 1 to 3 */
     int32_t original_inference_steps; /* LCM */
     uint32_t flags;                   /* RT_SAMPLER_* */
-    uint32_t given;                   /* RT_GIVEN_* */
+    uint64_t given;                   /* RT_GIVEN(ID) */
 } rt_sampler_config;
 
 /* Defaults of the diffusers class of this sampler; `given` is 0. */
 rt_sampler_config rt_sampler_defaults(rt_sampler_id id);
 
 /* The same model with another sampler: defaults of `id`, overwritten by the keys that `from` was
- * given. */
+ * given. Keys that the class of `id` does not have are kept for the next switch, too. */
 rt_sampler_config rt_sampler_switch(const rt_sampler_config *from, rt_sampler_id id);
+
+/* What runs: the settings that the sampler's class does not have are the defaults. */
+rt_sampler_config rt_sampler_effective(const rt_sampler_config *config);
+
+/* Whether the sampler can run at all so, with any number of steps. RT_ERR_INPUT names the settings
+ * that no sampler can have, or this one cannot have, or not together. */
+rt_status rt_sampler_config_check(const rt_sampler_config *config, rt_error *err);
+
+/* What the denoiser of this configuration answers. */
+rt_family rt_sampler_family(const rt_sampler_config *config);
+/* Whether sampler `id` can run the denoiser of `from`: they are of one family, and the settings are
+ * ones it can have. RT_ERR_INPUT says why not. */
+rt_status rt_sampler_fits(const rt_sampler_config *from, rt_sampler_id id, rt_error *err);
 
 /* Whether a key of scheduler_config.json is a setting here: a SETTING row of meta_keys.def. */
 bool rt_sampler_config_knows(const char *key);
+/* The samplers (RT_OF) whose class reads the setting. */
+unsigned rt_setting_samplers(rt_setting setting);
 
 /* Sets the field of a setting and its `given` bit: `text` for a string value, else NULL and
  * `number` (true = 1). The text of trained_betas is kept, not copied. RT_ERR_INPUT: no setting, or

@@ -11,58 +11,9 @@ static const struct {
     const struct sampler_ops *ops;
     int history;
 } rows[RT_SAMPLER_COUNT] = {
-#define SAMPLER(ID, name, cls, history, label) {&rt_sampler_ops_##ID, history},
+#define SAMPLER(ID, name, cls, history, ...) {&rt_sampler_ops_##ID, history},
 #include "runtime/samplers/samplers.def"
-#undef SAMPLER
 };
-
-static rt_status check_config(const rt_sampler_config *c, int steps, rt_error *err) {
-    if (c->version != RT_SAMPLER_CONFIG_VERSION)
-        return rt_fail(err, RT_ERR_INPUT, "sampler settings of version %u, expected %u",
-                       (unsigned)c->version, RT_SAMPLER_CONFIG_VERSION);
-    if (c->sampler < 0 || c->sampler >= RT_SAMPLER_COUNT)
-        return rt_fail(err, RT_ERR_INPUT, "unknown sampler number %d", (int)c->sampler);
-    if (c->prediction_type < 0 || c->prediction_type > RT_PREDICT_SAMPLE || c->beta_schedule < 0 ||
-        c->beta_schedule > RT_BETA_SQUAREDCOS_CAP_V2 || c->timestep_spacing < 0 ||
-        c->timestep_spacing > RT_SPACING_TRAILING || c->variance_type < 0 ||
-        c->variance_type > RT_VARIANCE_FIXED_SMALL_LOG || c->algorithm_type < 0 ||
-        c->algorithm_type > RT_ALGORITHM_DEIS || c->solver_type < 0 ||
-        c->solver_type > RT_SOLVER_LOGRHO)
-        return rt_fail(err, RT_ERR_INPUT, "sampler settings are damaged: a choice is out of range");
-    if (c->num_train_timesteps < 1 || c->num_train_timesteps > 1000000)
-        return rt_fail(err, RT_ERR_INPUT, "num_train_timesteps %d is not within 1..1000000",
-                       (int)c->num_train_timesteps);
-    if (steps < 1 || steps > c->num_train_timesteps)
-        return rt_fail(err, RT_ERR_INPUT, "%d steps: the sampler allows 1 to %d", steps,
-                       (int)c->num_train_timesteps);
-    if (!(c->eta >= 0 && c->eta <= 1))
-        return rt_fail(err, RT_ERR_INPUT, "eta %g is not within 0..1", c->eta);
-    if (!(c->clip_sample_range > 0))
-        return rt_fail(err, RT_ERR_INPUT, "clip_sample_range must be positive");
-    if (!(c->beta_start >= 0 && c->beta_start < 1 && c->beta_end >= 0 && c->beta_end < 1))
-        return rt_fail(err, RT_ERR_INPUT, "beta_start %g and beta_end %g must be within [0, 1)",
-                       c->beta_start, c->beta_end);
-    if (!(c->dynamic_thresholding_ratio >= 0 && c->dynamic_thresholding_ratio <= 1 &&
-          c->sample_max_value > 0))
-        return rt_fail(
-            err, RT_ERR_INPUT,
-            "dynamic_thresholding_ratio %g must be within 0..1, sample_max_value %g positive",
-            c->dynamic_thresholding_ratio, c->sample_max_value);
-    if (!(c->sigma_min >= 0 && c->sigma_max >= 0 &&
-          (c->sigma_max == 0 || c->sigma_min <= c->sigma_max)))
-        return rt_fail(err, RT_ERR_INPUT, "sigma_min %g and sigma_max %g are no range",
-                       c->sigma_min, c->sigma_max);
-    int spacings = 0;
-    for (int i = 0; i < 3; i++)
-        spacings += (c->flags & (const uint32_t[]){RT_SAMPLER_USE_KARRAS_SIGMAS,
-                                                   RT_SAMPLER_USE_EXPONENTIAL_SIGMAS,
-                                                   RT_SAMPLER_USE_BETA_SIGMAS}[i]) != 0;
-    if (spacings > 1)
-        return rt_fail(err, RT_ERR_INPUT,
-                       "only one of use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas "
-                       "is possible");
-    return RT_OK;
-}
 
 static float *floats(size_t n) {
     return calloc(n ? n : 1, sizeof(float));
@@ -71,11 +22,14 @@ static float *floats(size_t n) {
 rt_status rt_sampler_new(rt_sampler **out, const rt_sampler_config *config, int steps, size_t n,
                          rt_error *err) {
     *out = NULL;
-    rt_status status = check_config(config, steps, err);
+    rt_status status = rt_sampler_config_check(config, err);
+    if (status == RT_OK && (steps < 1 || steps > config->num_train_timesteps))
+        status = rt_fail(err, RT_ERR_INPUT, "%d steps: the sampler allows 1 to %d", steps,
+                         (int)config->num_train_timesteps);
     if (status != RT_OK) return status;
     rt_sampler *s = calloc(1, sizeof *s);
     if (!s) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-    s->c = *config;
+    s->c = rt_sampler_effective(config);
     s->n = n;
     s->steps = steps;
     s->next = -1;
@@ -87,7 +41,7 @@ rt_status rt_sampler_new(rt_sampler **out, const rt_sampler_config *config, int 
     s->timesteps = floats(room);
     s->sigmas = floats(room + 1);
     bool complete = s->alphas_cumprod && s->timesteps && s->sigmas;
-    if (config->flags & RT_SAMPLER_THRESHOLDING) {
+    if (s->c.flags & RT_SAMPLER_THRESHOLDING) {
         s->sorted = floats(n);
         complete = complete && s->sorted;
     }
@@ -216,7 +170,7 @@ void rt_sampler_add_noise(const rt_sampler *s, int k, const float *clean, const 
                           float *out) {
     float a, b;
     if (s->space == SPACE_ALPHA && s->has_sigmas) { /* sigmas that may lie between the timesteps */
-        struct half_log level = sampler_half_log(s->sigmas[k]);
+        struct half_log level = sampler_half_log(s, s->sigmas[k]);
         a = level.alpha;
         b = level.sigma;
     } else if (s->space == SPACE_ALPHA) {

@@ -26,7 +26,6 @@ static void step_ddim(rt_sampler *s, int k, float *x, const float *out, const fl
     float variance = (1.0f - previous) / (1.0f - abar) * (1.0f - abar / previous);
     float sigma = (float)s->c.eta * sqrtf(variance);
     float a_previous = sqrtf(previous), direction = sqrtf(1.0f - previous - sigma * sigma);
-    bool again = (s->c.flags & RT_SAMPLER_USE_CLIPPED_OUTPUT) != 0;
     float *clean = s->history[0];
     rt_sampler_clean(s, a, b, x, out, clean);
     for (size_t i = 0; i < s->n; i++) {
@@ -37,7 +36,6 @@ static void step_ddim(rt_sampler *s, int k, float *x, const float *out, const fl
             e = a * out[i] + b * x[i];
         else
             e = (x[i] - a * out[i]) / b;
-        if (again) e = (x[i] - a * clean[i]) / b;
         x[i] = a_previous * clean[i] + direction * e;
         if (sigma > 0) x[i] += sigma * noise[i];
     }

@@ -2,6 +2,7 @@
 #include "runtime/samplers/samplers_internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 /* ---- FLOW ---- */
 
@@ -34,32 +35,44 @@ const struct sampler_ops rt_sampler_ops_FLOW = {init_flow, step_flow, NULL};
 
 /* diffusers' FlowMatchEulerDiscreteScheduler; the network gives noise - data. */
 
-static double shifted(double shift, double sigma) {
-    return shift * sigma / (1 + (shift - 1) * sigma);
-}
-
 static rt_status init_flow_euler(rt_sampler *s, rt_error *err) {
     double shift = s->c.shift, train = s->c.num_train_timesteps;
-    if (!(shift > 0)) return rt_fail(err, RT_ERR_INPUT, "shift %g must be positive", shift);
+    int count = s->steps;
+    bool inverted = s->c.flags & RT_SAMPLER_INVERT_SIGMAS;
+    double *sigma = calloc((size_t)count * 2, sizeof *sigma);
+    if (!sigma) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     /* The ends are those of the trained table, which is shifted already; the spaced values are
      * shifted again. */
-    double high = (float)shifted(shift, 1), low = (float)shifted(shift, 1 / train);
-    for (int k = 0; k < s->steps; k++) {
-        double step = s->steps > 1 ? (low - high) / (s->steps - 1) : 0;
-        s->sigmas[k] = (float)shifted(shift, high + k * step);
+    double high = (float)rt_sampler_shifted(shift, 1),
+           low = (float)rt_sampler_shifted(shift, 1 / train);
+    for (int k = 0; k < count; k++)
+        sigma[k] = rt_sampler_shifted(shift, rt_sampler_linspace(high, low, count, k));
+    rt_status status = rt_sampler_stretch(s, count, sigma, err);
+    rt_sampler_respace(s, sigma[0], sigma[count - 1], count, sigma, sigma + count);
+    for (int k = 0; k < count; k++) {
+        s->sigmas[k] = inverted ? 1.0f - (float)sigma[k] : (float)sigma[k];
         s->timesteps[k] = s->sigmas[k] * (float)train;
     }
-    s->sigmas[s->steps] = 0;
-    s->evals = s->steps;
+    free(sigma);
+    s->sigmas[count] = inverted ? 1 : 0;
+    s->evals = count;
     s->space = SPACE_FLOW;
     s->has_sigmas = true;
-    return RT_OK;
+    return status;
+}
+
+static bool draws(const rt_sampler *s, int k) {
+    (void)k;
+    return s->c.flags & RT_SAMPLER_STOCHASTIC_SAMPLING;
 }
 
 static void step_flow_euler(rt_sampler *s, int k, float *x, const float *out, const float *noise) {
-    (void)noise;
-    float dt = s->sigmas[k + 1] - s->sigmas[k];
-    for (size_t i = 0; i < s->n; i++) x[i] += dt * out[i];
+    float sigma = s->sigmas[k], next = s->sigmas[k + 1], dt = next - sigma;
+    if (draws(s, k))
+        for (size_t i = 0; i < s->n; i++)
+            x[i] = (1.0f - next) * (x[i] - sigma * out[i]) + next * noise[i];
+    else
+        for (size_t i = 0; i < s->n; i++) x[i] += dt * out[i];
 }
 
-const struct sampler_ops rt_sampler_ops_FLOW_EULER = {init_flow_euler, step_flow_euler, NULL};
+const struct sampler_ops rt_sampler_ops_FLOW_EULER = {init_flow_euler, step_flow_euler, draws};

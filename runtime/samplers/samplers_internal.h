@@ -55,8 +55,21 @@ rt_status rt_sampler_noise_schedule(rt_sampler *s, rt_error *err);
 rt_status rt_sampler_whole_timesteps(const rt_sampler *s, int count, double *t, rt_error *err);
 /* As the Euler family wants them: linspace is not rounded. */
 rt_status rt_sampler_real_timesteps(const rt_sampler *s, int count, double *t, rt_error *err);
-/* As DPM-Solver++ and UniPC want them: spaced as count + 1, of which the last is dropped. */
-rt_status rt_sampler_solver_timesteps(const rt_sampler *s, int count, double *t, rt_error *err);
+/* As DPM-Solver and UniPC want them: spaced as count + 1, of which the last is dropped, below the
+ * timesteps that lambda_min_clipped leaves out. *made: how many they are; with trailing spacing
+ * those that are left out are not replaced. */
+rt_status rt_sampler_solver_timesteps(const rt_sampler *s, int count, double *t, int *made,
+                                      rt_error *err);
+/* samplers_multistep.c: init of DPM-Solver and UniPC: sigmas at rounded timesteps or otherwise spaced
+ * ones, and the one at which the last step ends. */
+rt_status rt_sampler_solver_schedule(rt_sampler *s, rt_error *err);
+/* Element i of numpy.linspace(from, to, count). */
+double rt_sampler_linspace(double from, double to, int count, int i);
+/* A flow's sigma, shifted towards noise. */
+double rt_sampler_shifted(double shift, double sigma);
+/* Stretches a flow's sigmas so that the last is shift_terminal, if there is one. RT_ERR_INPUT: the
+ * last is noise alone. */
+rt_status rt_sampler_stretch(const rt_sampler *s, int count, double *sigma, rt_error *err);
 /* sigma = sqrt((1 - abar) / abar), between trained timesteps by linear interpolation. */
 double rt_sampler_sigma_at(const rt_sampler *s, double t);
 /* The timestep whose sigma it is, by linear interpolation of log sigma. */
@@ -79,17 +92,19 @@ static inline float sampler_x0(const rt_sampler *s, float a, float b, float x, f
     switch (s->c.prediction_type) {
     case RT_PREDICT_EPSILON: return (x - b * out) / a;
     case RT_PREDICT_V: return a * x - b * out;
+    case RT_PREDICT_FLOW: return x - b * out;
     default: return out;
     }
 }
 
-/* A noise level sigma / alpha in the terms of DPM-Solver: alpha x0 + sigma e, lambda = log(alpha /
- * sigma). */
+/* A noise level in the terms of DPM-Solver: alpha x0 + sigma e, lambda = log(alpha / sigma).
+ * `level` is sigma / alpha, or with use_flow_sigmas sigma itself, and alpha = 1 - sigma. */
 struct half_log {
     float alpha, sigma, lambda;
 };
-static inline struct half_log sampler_half_log(float ratio) {
-    float alpha = 1.0f / sqrtf(ratio * ratio + 1.0f), sigma = ratio * alpha;
+static inline struct half_log sampler_half_log(const rt_sampler *s, float level) {
+    float alpha = s->space == SPACE_FLOW ? 1.0f - level : 1.0f / sqrtf(level * level + 1.0f);
+    float sigma = s->space == SPACE_FLOW ? level : level * alpha;
     return (struct half_log){alpha, sigma, logf(alpha) - logf(sigma)};
 }
 
@@ -105,8 +120,7 @@ static inline float sampler_clip(const rt_sampler *s, float x0) {
     return x0 < -range ? -range : x0 > range ? range : x0;
 }
 
-#define SAMPLER(ID, name, cls, history, label) extern const struct sampler_ops rt_sampler_ops_##ID;
+#define SAMPLER(ID, ...) extern const struct sampler_ops rt_sampler_ops_##ID;
 #include "runtime/samplers/samplers.def"
-#undef SAMPLER
 
 #endif

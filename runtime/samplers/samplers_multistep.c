@@ -71,12 +71,14 @@ static void remember(rt_sampler *s, const float *out) {
     if (s->entries < 4) s->entries++;
 }
 
-static void step_prk(rt_sampler *s, float *x, const float *out) {
+/* Begun in the middle, diffusers takes the timesteps a step begins with from the start of the list,
+ * and those it ends with from where the list is read. */
+static void step_prk(rt_sampler *s, int k, float *x, const float *out) {
     static const float weights[4] = {1 / 6.0f, 1 / 3.0f, 1 / 3.0f, 1 / 6.0f};
     int stage = s->done % 4;
     float *start = s->history[4], *sum = s->history[5];
     int t = (int)s->timesteps[s->done - stage];
-    int previous = (int)s->timesteps[s->done] - (stage % 2 ? 0 : stride(s) / 2);
+    int previous = (int)s->timesteps[k] - (stage % 2 ? 0 : stride(s) / 2);
     if (stage == 0) {
         remember(s, out);
         memcpy(start, x, s->n * sizeof *x);
@@ -89,7 +91,7 @@ static void step_prk(rt_sampler *s, float *x, const float *out) {
 static void step_pndm(rt_sampler *s, int k, float *x, const float *out, const float *noise) {
     (void)noise;
     if (runge_kutta(s) && s->done < 12) {
-        step_prk(s, x, out);
+        step_prk(s, k, x, out);
         return;
     }
     int t = (int)s->timesteps[k], previous = t - stride(s);
@@ -137,49 +139,64 @@ static bool adds_noise(const rt_sampler *s) {
            s->c.algorithm_type == RT_ALGORITHM_SDE_DPMSOLVER;
 }
 
-/* Sigmas at rounded timesteps or otherwise spaced ones, and the one at which the last step ends. */
-static rt_status solver_schedule(rt_sampler *s, rt_error *err) {
-    int count = s->steps, last = s->c.num_train_timesteps - 1;
+/* use_flow_sigmas: sigmas evenly from noise to data, shifted; or UniPC's Karras sigmas as shares of
+ * the noise. Timesteps are cut to integers. */
+static rt_status flow_sigmas(const rt_sampler *s, bool respaced, double *sigma, double *t,
+                             rt_error *err) {
+    rt_status status = RT_OK;
+    int count = s->steps;
+    double train = s->c.num_train_timesteps, shift = s->c.flow_shift;
+    bool unipc = s->c.sampler == RT_SAMPLER_UNIPC;
+    for (int i = 0; i < count; i++) {
+        if (respaced)
+            sigma[i] = sigma[i] / (sigma[i] + 1);
+        else if (unipc)
+            sigma[i] = rt_sampler_shifted(shift, rt_sampler_linspace(1, 1 / train, count + 1, i));
+        else
+            sigma[i] = rt_sampler_shifted(
+                shift, 1 - rt_sampler_linspace(1, 1 / train, count + 1, count - i));
+    }
+    if (unipc && !respaced) {
+        status = rt_sampler_stretch(s, count, sigma, err);
+        if (fabs(sigma[0] - 1) < 1e-6) sigma[0] -= 1e-6; /* log(1 - sigma) must be finite */
+    }
+    for (int i = 0; i < count; i++) t[i] = floor(sigma[i] * train);
+    return status;
+}
+
+rt_status rt_sampler_solver_schedule(rt_sampler *s, rt_error *err) {
+    int count = s->steps, made, last = s->c.num_train_timesteps - 1;
     double *t = calloc((size_t)count * 2, sizeof *t);
     if (!t) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     double *sigma = t + count;
-    rt_status status = rt_sampler_solver_timesteps(s, count, t, err);
-    for (int i = 0; status == RT_OK && i < count; i++) sigma[i] = rt_sampler_sigma_at(s, t[i]);
+    bool flow = s->c.flags & RT_SAMPLER_USE_FLOW_SIGMAS, unipc = s->c.sampler == RT_SAMPLER_UNIPC;
+    rt_status status = rt_sampler_solver_timesteps(s, count, t, &made, err);
+    for (int i = 0; status == RT_OK && i < made; i++) sigma[i] = rt_sampler_sigma_at(s, t[i]);
     /* DPM-Solver does not round the timesteps of the cosine schedule; what is not rounded, is cut
      * to an integer. */
-    bool round =
-        (s->c.flags & (RT_SAMPLER_USE_KARRAS_SIGMAS | RT_SAMPLER_USE_LU_LAMBDAS)) &&
-        (s->c.sampler == RT_SAMPLER_UNIPC || s->c.beta_schedule != RT_BETA_SQUAREDCOS_CAP_V2);
+    bool round = (s->c.flags & (RT_SAMPLER_USE_KARRAS_SIGMAS | RT_SAMPLER_USE_LU_LAMBDAS)) &&
+                 (unipc || s->c.beta_schedule != RT_BETA_SQUAREDCOS_CAP_V2);
     double high = rt_sampler_sigma_at(s, last), low = rt_sampler_sigma_at(s, 0);
-    if (status == RT_OK && rt_sampler_respace(s, high, low, count, sigma, t)) {
+    bool respaced = status == RT_OK && rt_sampler_respace(s, high, low, count, sigma, t);
+    if (respaced || flow) made = count;
+    if (status == RT_OK && flow) {
+        status = flow_sigmas(s, respaced, sigma, t, err);
+    } else if (respaced) {
         /* The last timestep's own sigma is the last timestep, however its logarithms were rounded.
          */
         for (int i = 0; i < count; i++) t[i] = round ? rint(t[i]) : floor(t[i] + 1e-4);
-        if (s->c.sampler == RT_SAMPLER_UNIPC) low = sigma[count - 1];
     }
-    for (int i = 0; status == RT_OK && i < count; i++) {
+    if (unipc && (respaced || flow)) low = sigma[count - 1];
+    for (int i = 0; status == RT_OK && i < made; i++) {
         s->timesteps[i] = (float)t[i];
         s->sigmas[i] = (float)sigma[i];
     }
     free(t);
-    s->sigmas[count] = s->c.flags & RT_SAMPLER_FINAL_SIGMA_MIN ? (float)low : 0;
-    s->evals = count;
-    s->space = SPACE_ALPHA;
+    s->sigmas[made] = s->c.flags & RT_SAMPLER_FINAL_SIGMA_MIN ? (float)low : 0;
+    s->evals = made;
+    s->space = flow ? SPACE_FLOW : SPACE_ALPHA;
     s->has_sigmas = true;
     return status;
-}
-
-static rt_status init_dpmpp(rt_sampler *s, rt_error *err) {
-    int order = s->c.solver_order, most = s->c.algorithm_type == RT_ALGORITHM_SDE_DPMSOLVER ? 2 : 3;
-    if (order < 1 || order > most)
-        return rt_fail(err, RT_ERR_INPUT, "solver_order %d is not supported (1 to %d)", order,
-                       most);
-    if (s->c.sampler == RT_SAMPLER_DPMPP_2M && integrates_noise(s) &&
-        !(s->c.flags & RT_SAMPLER_FINAL_SIGMA_MIN))
-        return rt_fail(
-            err, RT_ERR_INPUT,
-            "algorithm_type dpmsolver and sde-dpmsolver need final_sigmas_type sigma_min");
-    return solver_schedule(s, err);
 }
 
 /* x = of_x x + of_newest m0 + of_slope (m0 - m1) / r0 + of_noise z */
@@ -267,7 +284,8 @@ static int order_at(const rt_sampler *s, int k) {
 }
 
 static void step_dpmpp(rt_sampler *s, int k, float *x, const float *out, const float *noise) {
-    struct half_log now = sampler_half_log(s->sigmas[k]), to = sampler_half_log(s->sigmas[k + 1]);
+    struct half_log now = sampler_half_log(s, s->sigmas[k]),
+                    to = sampler_half_log(s, s->sigmas[k + 1]);
     float *m = s->history[2], *m1 = s->history[0], *m2 = s->history[1];
     s->history[0] = m;
     s->history[1] = m1;
@@ -278,10 +296,10 @@ static void step_dpmpp(rt_sampler *s, int k, float *x, const float *out, const f
     int order = order_at(s, k);
     struct solver_step c = solver_step(s, now, to);
     float h = to.lambda - now.lambda, r0 = 1, r1 = 1, of_first = 0, of_second = 0;
-    if (order > 1) r0 = (now.lambda - sampler_half_log(s->sigmas[k - 1]).lambda) / h;
+    if (order > 1) r0 = (now.lambda - sampler_half_log(s, s->sigmas[k - 1]).lambda) / h;
     if (order > 2) {
-        r1 = (sampler_half_log(s->sigmas[k - 1]).lambda -
-              sampler_half_log(s->sigmas[k - 2]).lambda) /
+        r1 = (sampler_half_log(s, s->sigmas[k - 1]).lambda -
+              sampler_half_log(s, s->sigmas[k - 2]).lambda) /
              h;
         third_order(s, to, h, &of_first, &of_second);
     }
@@ -308,4 +326,5 @@ static bool noise_dpmpp(const rt_sampler *s, int k) {
     return adds_noise(s);
 }
 
-const struct sampler_ops rt_sampler_ops_DPMPP_2M = {init_dpmpp, step_dpmpp, noise_dpmpp};
+const struct sampler_ops rt_sampler_ops_DPMPP_2M = {rt_sampler_solver_schedule, step_dpmpp,
+                                                    noise_dpmpp};

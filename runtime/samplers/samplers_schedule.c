@@ -14,7 +14,13 @@ static float linspace_f32(double start, double end, int count, int i) {
     return i < count / 2 ? first + step * (float)i : last - step * (float)(count - i - 1);
 }
 
-static double alpha_bar(double time) {
+/* betas_for_alpha_bar: the product of 1 - beta up to a time from 0 to 1. */
+static double alpha_bar(rt_beta_schedule schedule, double time) {
+    if (schedule == RT_BETA_EXP) return exp(time * -12);
+    if (schedule == RT_BETA_LAPLACE) {
+        double snr = exp(-0.5 * copysign(1, 0.5 - time) * log(1 - 2 * fabs(0.5 - time) + 1e-6));
+        return sqrt(snr / (1 + snr));
+    }
     double c = cos((time + 0.008) / 1.008 * 3.14159265358979323846 / 2);
     return c * c;
 }
@@ -26,8 +32,13 @@ static float beta_at(const rt_sampler_config *c, int i) {
         float root = linspace_f32(sqrt(c->beta_start), sqrt(c->beta_end), n, i);
         return root * root;
     }
+    if (c->beta_schedule == RT_BETA_SIGMOID) {
+        float share = 1.0f / (1.0f + expf(-linspace_f32(-6, 6, n, i)));
+        return share * (float)(c->beta_end - c->beta_start) + (float)c->beta_start;
+    }
+    rt_beta_schedule schedule = (rt_beta_schedule)c->beta_schedule;
     double t1 = (double)i / n, t2 = (double)(i + 1) / n;
-    return (float)fmin(1 - alpha_bar(t2) / alpha_bar(t1), 0.999);
+    return (float)fmin(1 - alpha_bar(schedule, t2) / alpha_bar(schedule, t1), 0.999);
 }
 
 /* sqrt(abar) shifted and scaled so that it ends at zero (Lin et al. 2023), then back through betas,
@@ -81,10 +92,9 @@ rt_status rt_sampler_noise_schedule(rt_sampler *s, rt_error *err) {
 
 /* ---- spacing ---- */
 
-/* Element i of numpy.linspace(0, last, count). */
-static double linspace_f64(double last, int count, int i) {
-    if (count < 2) return 0;
-    return i == count - 1 ? last : (double)i * (last / (count - 1));
+double rt_sampler_linspace(double from, double to, int count, int i) {
+    if (count < 2) return from;
+    return i == count - 1 ? to : (double)i * ((to - from) / (count - 1)) + from;
 }
 
 static rt_status check(const rt_sampler *s, const double *t, int count, rt_error *err) {
@@ -97,41 +107,67 @@ static rt_status check(const rt_sampler *s, const double *t, int count, rt_error
     return RT_OK;
 }
 
-/* `spaced` timesteps are laid out, the first `count` of the descending list are taken. */
-static rt_status space(const rt_sampler *s, int spaced, int count, bool whole, double *t,
+/* `spaced` timesteps below `end` are laid out, the first `count` of the descending list are taken.
+ */
+static rt_status space(const rt_sampler *s, int end, int spaced, int count, bool whole, double *t,
                        rt_error *err) {
-    int train = s->c.num_train_timesteps;
+    double stride = (double)s->c.num_train_timesteps / s->steps; /* of trailing */
     for (int i = 0; i < count; i++) {
         int up = spaced - 1 - i; /* index in the ascending list */
         switch (s->c.timestep_spacing) {
         case RT_SPACING_LINSPACE:
-            t[i] = linspace_f64(train - 1, spaced, up);
+            t[i] = rt_sampler_linspace(0, end - 1, spaced, up);
             t[i] = whole ? rint(t[i]) : (double)(float)t[i];
             break;
-        case RT_SPACING_LEADING: t[i] = up * (train / spaced) + s->c.steps_offset; break;
-        default: t[i] = rint(train - i * ((double)train / count)) - 1; break;
+        case RT_SPACING_LEADING: t[i] = up * (end / spaced) + s->c.steps_offset; break;
+        default: t[i] = rint(end - i * stride) - 1; break;
         }
     }
     return check(s, t, count, err);
 }
 
 rt_status rt_sampler_whole_timesteps(const rt_sampler *s, int count, double *t, rt_error *err) {
-    return space(s, count, count, true, t, err);
+    return space(s, s->c.num_train_timesteps, count, count, true, t, err);
 }
 
 rt_status rt_sampler_real_timesteps(const rt_sampler *s, int count, double *t, rt_error *err) {
-    return space(s, count, count, false, t, err);
+    return space(s, s->c.num_train_timesteps, count, count, false, t, err);
 }
 
-rt_status rt_sampler_solver_timesteps(const rt_sampler *s, int count, double *t, rt_error *err) {
-    return space(s, count + 1, count, true, t, err);
+/* abar, where an infinite sigma (zero terminal SNR) has diffusers' stand-in. */
+static float trained_alpha(const rt_sampler *s, int t) {
+    float a = s->alphas_cumprod[t];
+    return a <= 0 ? 0x1p-24f : a;
+}
+
+/* How many timesteps lambda_min_clipped leaves. The logarithms are float32, as in diffusers. */
+static int unclipped(const rt_sampler *s) {
+    float least = (float)s->c.lambda_min_clipped;
+    int left = s->c.num_train_timesteps;
+    while (left > 0) {
+        float a = trained_alpha(s, left - 1);
+        if (!(logf(sqrtf(a)) - logf(sqrtf(1.0f - a)) < least)) break;
+        left--;
+    }
+    return left;
+}
+
+rt_status rt_sampler_solver_timesteps(const rt_sampler *s, int count, double *t, int *made,
+                                      rt_error *err) {
+    int train = s->c.num_train_timesteps, left = unclipped(s);
+    *made = count;
+    if (left < 1)
+        return rt_fail(err, RT_ERR_INPUT, "lambda_min_clipped %g leaves no timestep",
+                       s->c.lambda_min_clipped);
+    if (left < train && s->c.timestep_spacing == RT_SPACING_TRAILING)
+        *made = (int)ceil(left / ((double)train / s->steps));
+    return space(s, left, count + 1, *made, true, t, err);
 }
 
 /* ---- sigmas ---- */
 
 static float trained_sigma(const rt_sampler *s, int t) {
-    float a = s->alphas_cumprod[t];
-    if (a <= 0) a = 0x1p-24f; /* zero terminal SNR: diffusers' stand-in for an infinite sigma */
+    float a = trained_alpha(s, t);
     return sqrtf((1.0f - a) / a);
 }
 
@@ -159,6 +195,19 @@ double rt_sampler_timestep_of(const rt_sampler *s, double sigma) {
     float a = logf(trained_sigma(s, low)), b = logf(trained_sigma(s, low + 1));
     double w = fmin(fmax(((double)a - target) / (double)(a - b), 0), 1);
     return (1 - w) * low + w * (low + 1);
+}
+
+double rt_sampler_shifted(double shift, double sigma) {
+    return shift * sigma / (1 + (shift - 1) * sigma);
+}
+
+rt_status rt_sampler_stretch(const rt_sampler *s, int count, double *sigma, rt_error *err) {
+    if (s->c.shift_terminal == 0) return RT_OK;
+    double scale = (1 - sigma[count - 1]) / (1 - s->c.shift_terminal);
+    if (!(scale > 0))
+        return rt_fail(err, RT_ERR_INPUT, "%d steps: shift_terminal needs at least 2", count);
+    for (int i = 0; i < count; i++) sigma[i] = 1 - (1 - sigma[i]) / scale;
+    return RT_OK;
 }
 
 /* ---- other sigmas ---- */
@@ -208,7 +257,7 @@ bool rt_sampler_respace(const rt_sampler *s, double high, double low, int count,
     if (!own && s->c.sigma_max > 0) high = s->c.sigma_max;
     if (!own && s->c.sigma_min > 0) low = s->c.sigma_min;
     for (int i = 0; i < count; i++) {
-        double along = linspace_f64(1, count, i);
+        double along = rt_sampler_linspace(0, 1, count, i);
         if (karras) {
             double from = pow(high, 1 / 7.0), to = pow(low, 1 / 7.0);
             sigma[i] = pow(from + along * (to - from), 7.0);

@@ -36,8 +36,11 @@ static rt_status init_sigmas(rt_sampler *s, bool respaced, rt_error *err) {
         if (respaced && rt_sampler_respace(s, sigma[0], sigma[logarithmic ? count : count - 1],
                                            count, sigma, t))
             sigma[count] = end;
-        for (int i = 0; i < count; i++) s->timesteps[i] = (float)t[i];
+        bool continuous =
+            s->c.flags & RT_SAMPLER_CONTINUOUS && s->c.prediction_type == RT_PREDICT_V;
         for (int i = 0; i <= count; i++) s->sigmas[i] = (float)sigma[i];
+        for (int i = 0; i < count; i++)
+            s->timesteps[i] = continuous ? 0.25f * logf(s->sigmas[i]) : (float)t[i];
     }
     free(t);
     if (status != RT_OK) return status;

@@ -29,6 +29,8 @@ refused "too many pictures" 2 "more than 10000" --class 0-9 -b 1000000 -o out
 refused "more threads than the pool allows" 2 "1 to 1024" --class 0 -t 1025 -o out
 refused "more steps than the schedule has" 1 "5000 steps" --class 0 --steps 5000 -o out
 refused "unknown sampler" 2 "unknown sampler" --class 0 --sampling-method nothing -o out
+refused "sampler of another family" 2 "is not for this model.*(for this model: flow)" --class 0 --sampling-method EulerDiscreteScheduler -o out
+is "  which the help does not list" "Samplers: flow" "$(./classes --help | grep '^Samplers:')"
 refused "profile in no folder" 3 "no/such" --class 0 --steps 1 -o out --profile no/such/trace
 refused "bench of an unknown function" 2 "no function 'nothing'" --bench --function=nothing
 is "  before it prints a table" "" "$(cat stdout.txt)"

@@ -24,6 +24,7 @@ CLASSES = {
     "DPMPP_2M": ("dpmsolver_multistep", "DPMSolverMultistepScheduler"),
     "UNIPC": ("unipc_multistep", "UniPCMultistepScheduler"),
     "LCM": ("lcm", "LCMScheduler"),
+    "FLOW_EULER": ("flow_match_euler_discrete", "FlowMatchEulerDiscreteScheduler"),
 }
 SAMPLE = torch.tensor([0.9, -0.4, 1.3, -2.1, 0.25, -0.7]).reshape(2, 3, 1, 1)
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
@@ -40,7 +41,7 @@ def scheduler(name, config):
     if hasattr(module, "randn_tensor"):
         module.randn_tensor = noise
     made = getattr(module, CLASSES[name][1])(**config)
-    if hasattr(made, "_sigma_to_t"):  # in float64 with numpy 1, too, as numpy 2 does it by itself
+    if hasattr(made, "_sigma_to_t") and name != "FLOW_EULER":  # in float64 with numpy 1, too, as numpy 2 does it by itself
         convert = made._sigma_to_t
         made._sigma_to_t = lambda sigma, logs: convert(np.array([sigma], np.float64), logs)[0]
     return made
@@ -58,10 +59,10 @@ def row(name, steps, eta=0.0, **config):
     s.set_timesteps(steps)
     if hasattr(s, "set_begin_index"):  # two timesteps may be one after rounding
         s.set_begin_index(0)
-    x = SAMPLE * float(s.init_noise_sigma)
+    x = SAMPLE * float(getattr(s, "init_noise_sigma", 1))
     extra = {"eta": eta} if "eta" in inspect.signature(s.step).parameters else {}
     for evaluation, t in enumerate(s.timesteps):
-        scaled = s.scale_model_input(x, t)
+        scaled = s.scale_model_input(x, t) if hasattr(s, "scale_model_input") else x
         out = 0.6 * scaled + 0.3 * torch.sin(2 * scaled + float(t) / 300)
         x = s.step(out, t, x, **extra).prev_sample
     keys = ["SD"] if config.items() >= SD.items() else []
@@ -146,8 +147,38 @@ def the_rest():
     row("DDIM", 5, beta_schedule="squaredcos_cap_v2", clip_sample=False)
 
 
+def other_settings():
+    row("UNIPC", 6, **SD, disable_corrector=[0, 2])
+    row("UNIPC", 6, **SD, disable_corrector=[1, 3, 4], solver_order=3, solver_type="bh1", final_sigmas_type="sigma_min")
+    row("UNIPC", 5, **SD, predict_x0=False, prediction_type="v_prediction", final_sigmas_type="sigma_min")
+    row("UNIPC", 5, **SD, predict_x0=False, prediction_type="sample", solver_order=3, solver_type="bh1", final_sigmas_type="sigma_min")
+    row("UNIPC", 5, use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0)
+    row("UNIPC", 5, use_flow_sigmas=True, prediction_type="flow_prediction", shift_terminal=0.1, final_sigmas_type="sigma_min")
+    row("UNIPC", 5, use_flow_sigmas=True, prediction_type="flow_prediction", use_karras_sigmas=True)
+    row("DPMPP_2M", 5, use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0)
+    row("DPMPP_2M", 5, use_flow_sigmas=True, prediction_type="flow_prediction", algorithm_type="sde-dpmsolver++")
+    for sp in ("linspace", "leading", "trailing"):
+        row("DPMPP_2M", 5, beta_schedule="squaredcos_cap_v2", lambda_min_clipped=-5.1, timestep_spacing=sp)
+    row("DPMPP_2M", 10, **SD, lambda_min_clipped=-1.0, timestep_spacing="trailing")
+    row("DPMPP_2M", 5, **SD, lambda_min_clipped=-1.0, use_karras_sigmas=True)
+    row("EULER", 5, **SD, timestep_type="continuous", prediction_type="v_prediction", timestep_spacing="trailing")
+    row("EULER", 5, **SD, timestep_type="continuous")
+    row("DDPM", 5, beta_schedule="sigmoid", beta_end=0.01)
+    row("DDPM", 5, beta_schedule="laplace")
+    row("HEUN", 3, beta_schedule="exp", timestep_spacing="trailing")
+    row("HEUN", 3, beta_schedule="squaredcos_cap_v2", timestep_spacing="trailing")
+    row("FLOW_EULER", 5, shift=3.0)
+    row("FLOW_EULER", 5, use_exponential_sigmas=True)
+    row("FLOW_EULER", 5, use_beta_sigmas=True, shift=2.0)
+    row("FLOW_EULER", 5, use_karras_sigmas=True, shift_terminal=0.1)
+    row("FLOW_EULER", 5, shift_terminal=0.25, shift=3.0)
+    row("FLOW_EULER", 5, invert_sigmas=True, shift=2.0)
+    row("FLOW_EULER", 5, stochastic_sampling=True)
+    row("FLOW_EULER", 1, use_karras_sigmas=True)
+
+
 print("/* Made by tests/reference/scheduler_values.py: sampler, steps, eta, settings, evaluations, their timesteps,")
 print(" * the sample after the last one. */")
-for part in (spacings, predictions, zero_terminal_snr, sigma_spacings, solvers, the_rest):
+for part in (spacings, predictions, zero_terminal_snr, sigma_spacings, solvers, the_rest, other_settings):
     print("/* %s */" % part.__name__.replace("_", " "))
     part()

@@ -724,6 +724,37 @@ static void memory_stays_in_proportion(void **state) {
 #endif
 }
 
+/* ---- Python's numbers ---- */
+
+static base_json *parse_python(capture *c, const char *text) {
+    static const base_json_limits python = {.python_numbers = true};
+    return base_json_parse(c->diag, "a.json", text, strlen(text), &python);
+}
+
+static void python_numbers(void **state) {
+    (void)state;
+    capture c;
+    capture_begin(&c, (base_diag_options){0});
+    base_json *doc = parse_python(&c, "{\"a\": -Infinity, \"b\": [NaN,Infinity], \"c\": -1}");
+    assert_non_null(doc);
+    base_jval root = base_json_root(doc), list = base_json_get(root, "b");
+    double number = 7;
+    assert_true(base_json_any_double(base_json_get(root, "a"), &number));
+    assert_true(isinf(number) && number < 0);
+    assert_true(base_json_any_double(base_json_item(list, 0), &number) && isnan(number));
+    assert_true(base_json_any_double(base_json_item(list, 1), &number) && isinf(number));
+    assert_true(base_json_double(base_json_get(root, "c"), &number) && number == -1);
+    /* refused where a number is used */
+    assert_false(base_json_double(base_json_get(root, "a"), &number));
+    assert_true(number == -1);
+    assert_non_null(strstr(captured(&c), "'a': expected a finite number, found -Infinity"));
+    base_json_free(doc);
+    static const char *const bad[] = {"[Infinit]", "[NaNs]",       "[-NaN]",      "[+Infinity]",
+                                      "[nan]",     "[-Infinity1]", "[Infinity.]", "[-I]"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_null(parse_python(&c, bad[i]));
+    capture_end(&c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_bad_structure),
@@ -751,6 +782,7 @@ int main(void) {
         cmocka_unit_test(documents_in_a_folder),
         cmocka_unit_test(agrees_with_cjson),
         cmocka_unit_test(memory_stays_in_proportion),
+        cmocka_unit_test(python_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,10 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "tests/unit/frontend/golden_model.h"
+#include "tests/unit/support/temp_dir.h"
 
 static const double tolerance =
     1e-4; /* rms error / rms of the reference; float32 implementations agree to about 1e-5 */
@@ -92,6 +94,59 @@ static void unet_with_all_embeddings(void **state) {
     check("unet-lcm", 1);
 }
 
+/* attention_head_dim of the upward blocks is not reversed. */
+static void unet_with_attention_upwards(void **state) {
+    (void)state;
+    check("unet-attn-up-heads", 1);
+}
+
+/* encoder_hid_dim of a U-Net that attends to no text: its projection is there and does nothing. */
+static void projection_without_reader(void **state) {
+    (void)state;
+    enum { MOST = 256 };
+    static fe_st_tensor tensors[MOST];
+    static const float zeros[60];
+    const char *golden = EBRU_TEST_DATA "/goldens/unet-attn-up-heads/";
+    char path[1024], config[2048];
+    temp_dir t;
+    temp_dir_begin(&t);
+    snprintf(path, sizeof path, "%sconfig.json", golden);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    config[fread(config, 1, sizeof config - 1, f)] = 0;
+    fclose(f);
+    char *end = strrchr(config, '}');
+    snprintf(end, sizeof config - (size_t)(end - config), ", \"encoder_hid_dim\": 5}");
+    temp_write(&t, "config.json", config, strlen(config));
+
+    base_diag *d = base_diag_new(NULL);
+    snprintf(path, sizeof path, "%sdiffusion_pytorch_model.safetensors", golden);
+    fe_st *st = fe_st_open(d, path);
+    assert_non_null(st);
+    size_t n = fe_st_count(st);
+    assert_true(n + 2 <= MOST);
+    for (size_t i = 0; i < n; i++) tensors[i] = *fe_st_at(st, i);
+    tensors[n] = (fe_st_tensor){.name = "encoder_hid_proj.weight",
+                                .dtype = FE_ST_F32,
+                                .rank = 2,
+                                .dims = {12, 5},
+                                .data = (const uint8_t *)zeros};
+    tensors[n + 1] = (fe_st_tensor){.name = "encoder_hid_proj.bias",
+                                    .dtype = FE_ST_F32,
+                                    .rank = 1,
+                                    .dims = {12},
+                                    .data = (const uint8_t *)zeros};
+    assert_true(fe_st_write(d, temp_path(&t, "diffusion_pytorch_model.safetensors"), tensors, n + 2,
+                            NULL, 0));
+    fe_st_close(st);
+    base_diag_free(d);
+    snprintf(path, sizeof path, "%sio.safetensors", golden);
+    golden_result r = golden_model_check(t.path, path);
+    assert_int_equal(r.outputs, 1);
+    assert_true(r.worst <= tolerance);
+    temp_dir_end(&t);
+}
+
 static void described_flow_matching_unet(void **state) {
     (void)state;
     golden_result r = golden_model_check(EBRU_TEST_DATA "/../models/shapes-32",
@@ -109,6 +164,8 @@ int main(void) {
         cmocka_unit_test(unet_with_classes),
         cmocka_unit_test(unet_like_sd1),
         cmocka_unit_test(unet_like_sd2),
+        cmocka_unit_test(unet_with_attention_upwards),
+        cmocka_unit_test(projection_without_reader),
         cmocka_unit_test(described_flow_matching_unet),
         cmocka_unit_test(embedding_scales_and_shifts),
         cmocka_unit_test(residual_blocks_change_the_size),

@@ -117,7 +117,8 @@ static void adapter_config(void **state) {
     size_t n = fread(bytes, 1, sizeof bytes, in);
     fclose(in);
     temp_write(&t, "adapter_model.safetensors", bytes, n);
-    static const char config[] = "{\"peft_type\": \"LORA\", \"r\": 3, \"lora_alpha\": 6}";
+    static const char config[] = "{\"peft_type\": \"LORA\", \"r\": 3, \"lora_alpha\": 6, "
+                                 "\"lora_dropout\": NaN}";
     temp_write(&t, "adapter_config.json", config, sizeof config - 1);
     check_merge("unet-sd1", "unet", &(fe_lora){temp_path(&t, "adapter_model.safetensors"), 1.0}, 1,
                 "unet-metadata-expected.safetensors");

@@ -26,6 +26,7 @@ typedef struct folder {
     const char *scheduler;         /* more keys; NULL: of PNDM */
     const char *second_encoder;    /* more keys; NULL: there is none */
     const char *indexed_scheduler; /* NULL: PNDMScheduler */
+    const char *tokenizer;         /* keys of tokenizer_config.json; NULL: there is none */
 } folder;
 
 static void write_text(const temp_dir *t, const char *name, const char *fmt, ...)
@@ -56,6 +57,7 @@ static void write_texts(const temp_dir *t, const folder *f) {
     mkdir(temp_path(t, "text_encoder"), 0777);
     write_text(t, "text_encoder/config.json", text_config, "", "");
     write_tokenizer(t, "tokenizer");
+    if (f->tokenizer) write_text(t, "tokenizer/tokenizer_config.json", "{%s}", f->tokenizer);
     if (!f->second_encoder) return;
     mkdir(temp_path(t, "text_encoder_2"), 0777);
     write_text(t, "text_encoder_2/config.json", text_config, "WithProjection", f->second_encoder);
@@ -338,7 +340,28 @@ static void scheduler_of_the_index(void **state) {
     ir_module_free(m);
     refuse(&(folder){.class_name = "StableDiffusionPipeline",
                      .indexed_scheduler = "EulerDiscreetScheduler"},
-           "unknown sampler 'EulerDiscreetScheduler'; did you mean 'EulerDiscreteScheduler'?");
+           "unknown scheduler 'EulerDiscreetScheduler'; did you mean 'EulerDiscreteScheduler'?");
+}
+
+/* Keys of model_index.json and of the tokenizer's files that nothing reads. */
+static void unknown_entries(void **state) {
+    (void)state;
+    folder f = {.class_name = "StableDiffusionPipeline",
+                .index = ", \"requires_safety_checker\": false, \"image_encoder\": [null, null], "
+                         "\"controlnet\": [null, null]"};
+    ir_module_free(accept(&f));
+    f.index = ", \"controlnet\": [\"diffusers\", \"ControlNetModel\"]";
+    ir_module_free(accept_with(&f, &program, "model_index.json:1:"));
+    ir_module_free(accept_with(&f, &program, "warning: unknown key 'controlnet'"));
+    f.index = NULL;
+    f.tokenizer = "\"errors\": \"replace\", \"pad_tokn\": \"!\"";
+    ir_module_free(accept_with(&f, &program,
+                               "tokenizer_config.json:1:23: warning: unknown key 'pad_tokn'; did "
+                               "you mean 'pad_token'?"));
+    f.tokenizer = "\"padding_side\": \"left\"";
+    refuse(&f, "unsupported: 'padding_side' is 'left'");
+    f.tokenizer = "\"padding_side\": \"right\", \"model_max_length\": 1e30";
+    ir_module_free(accept(&f));
 }
 
 /* ---- autoencoders ---- */
@@ -377,11 +400,19 @@ static void check_channels(const ir_module *m, const char *name, int n, const fl
     }
 }
 
+#define STATISTICS                                                                                 \
+    "{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, -2, 3, 0.5], "                     \
+    "\"latents_std\": [1, 2, 0.25, 4]%s}"
+
+/* XL's classes read means and deviations, no other class does; none reads a shift. */
 static void latent_statistics(void **state) {
     (void)state;
-    folder f = {.class_name = "StableDiffusionPipeline",
-                .vae = "{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, -2, 3, 0.5], "
-                       "\"latents_std\": [1, 2, 0.25, 4]}"};
+    char vae[256];
+    snprintf(vae, sizeof vae, STATISTICS, "");
+    folder f = {.class_name = "StableDiffusionXLPipeline",
+                .unet = XL_UNET,
+                .vae = vae,
+                .second_encoder = XL_TEXT};
     ir_module *m = accept(&f);
     check_channels(m, "vae/latents_to_data", 4, (const float[]){1, 2, 0.25F, 4},
                    (const float[]){1, -2, 3, 0.5F});
@@ -392,6 +423,20 @@ static void latent_statistics(void **state) {
     alone.component = "vae";
     m = accept_with(&f, &alone, NULL);
     assert_int_equal(ir_weight_find(m, "vae/latents_to_data.weight"), UINT32_MAX);
+    ir_module_free(m);
+    snprintf(vae, sizeof vae, STATISTICS, ", \"shift_factor\": 0.5");
+    m = accept_with(&f, &program, "a StableDiffusionXLPipeline does not read 'shift_factor'");
+    assert_null(ir_meta_get(m, "vae.shift_factor"));
+    assert_true(ir_weight_find(m, "vae/latents_to_data.weight") != UINT32_MAX);
+    ir_module_free(m);
+    folder sd = {.class_name = "StableDiffusionPipeline", .vae = vae};
+    m = accept_with(&sd, &program, "a StableDiffusionPipeline does not read 'latents_mean'");
+    assert_null(ir_meta_get(m, "vae.shift_factor"));
+    assert_int_equal(ir_weight_find(m, "vae/latents_to_data.weight"), UINT32_MAX);
+    ir_module_free(m);
+    /* one alone is read by nobody */
+    sd.vae = "{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, -2, 3, 0.5]}";
+    m = accept_with(&sd, &program, "'latents_mean' does nothing without 'latents_std'");
     ir_module_free(m);
 }
 
@@ -538,12 +583,19 @@ static void cache_layout(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(condition_by_channels),  cmocka_unit_test(upscaler),
-        cmocka_unit_test(guidance_embedding),     cmocka_unit_test(two_encoders),
-        cmocka_unit_test(old_versions),           cmocka_unit_test(scheduler_of_the_index),
-        cmocka_unit_test(tiny_autoencoder),       cmocka_unit_test(latent_statistics),
-        cmocka_unit_test(unsupported_components), cmocka_unit_test(misfits),
-        cmocka_unit_test(class_labels),           cmocka_unit_test(cache_layout),
+        cmocka_unit_test(condition_by_channels),
+        cmocka_unit_test(upscaler),
+        cmocka_unit_test(guidance_embedding),
+        cmocka_unit_test(two_encoders),
+        cmocka_unit_test(old_versions),
+        cmocka_unit_test(scheduler_of_the_index),
+        cmocka_unit_test(unknown_entries),
+        cmocka_unit_test(tiny_autoencoder),
+        cmocka_unit_test(latent_statistics),
+        cmocka_unit_test(unsupported_components),
+        cmocka_unit_test(misfits),
+        cmocka_unit_test(class_labels),
+        cmocka_unit_test(cache_layout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

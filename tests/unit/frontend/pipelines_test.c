@@ -323,7 +323,28 @@ static void clip_skip(void **state) {
         assert_int_equal(layer_of(m, f, output_of(f, "text_embeds")), 31);
         ir_module_free(m);
     }
-    fe_options o = {
+    /* negative prompts come from all layers, as in diffusers */
+    fe_options o = program;
+    o.clip_skip = 1;
+    ir_module *m = accept(config("sd-v1-5"), &o);
+    const ir_func *f = ir_func_find(m, "text_encoder");
+    assert_string_equal(ir_meta_string(m, "pipeline.negative_text_output", ""),
+                        "negative_hidden_state");
+    assert_int_equal(layer_of(m, f, output_of(f, "last_hidden_state")), 10);
+    assert_int_equal(layer_of(m, f, output_of(f, "negative_hidden_state")), 11);
+    ir_module_free(m);
+    m = accept(config("sdxl-base"), &o);
+    f = ir_func_find(m, "text_encoder");
+    assert_int_equal(layer_of(m, f, output_of(f, "penultimate_hidden_state")), 9);
+    assert_int_equal(layer_of(m, f, output_of(f, "negative_hidden_state")), 10);
+    f = ir_func_find(m, "text_encoder_2");
+    assert_int_equal(layer_of(m, f, output_of(f, "penultimate_hidden_state")), 29);
+    assert_int_equal(layer_of(m, f, output_of(f, "negative_hidden_state")), 30);
+    ir_module_free(m);
+    m = accept(config("lcm-sd-v1-5"), &o); /* never guided */
+    assert_null(ir_meta_get(m, "pipeline.negative_text_output"));
+    ir_module_free(m);
+    o = (fe_options){
         .random_weights = true, .component = "unet", .clip_skip = 1, .no_image_input = true};
     refuse(config("sdxl-base"), &o, "--clip-skip: the component 'unet' is no text encoder");
     refuse(config("ddpm-cifar10-32"), &o,

@@ -61,7 +61,7 @@ static void kinds(void **state) {
     assert_string_equal(expects("pipeline.condition", s, 0, "dept"),
                         "one of none, inpaint, depth, low_resolution");
     assert_string_equal(expects("sampler.prediction_type", i, 1, NULL),
-                        "one of epsilon, v_prediction, sample");
+                        "one of epsilon, v_prediction, sample, flow_prediction");
     assert_null(expects("sampler.trained_betas", s, 0, "0.1 0.2"));
     assert_string_equal(expects("sampler.trained_betas", f, 0, NULL), "a string of numbers");
 }
@@ -107,7 +107,7 @@ static void settings(void **state) {
         ebru_meta_type type;
         const char *words;
     } rows[] = {
-#define SETTING(ID, key, TYPE, least, most, words, GIVEN, place, doc)                              \
+#define SETTING(ID, key, TYPE, least, most, words, CLASSES, place, doc)                            \
     {key, EBRU_META_TYPE_##TYPE, words},
 #include "runtime/abi/meta_keys.def"
     };
@@ -167,7 +167,7 @@ static void a_program_reads_its_table(void **state) {
     assert_int_equal(info.sampler.sampler, RT_SAMPLER_DDPM);
     assert_int_equal(info.sampler.steps_offset, 1);
     assert_int_equal(info.sampler.num_train_timesteps, 500);
-    assert_true(info.sampler.given == (RT_GIVEN_STEPS_OFFSET | RT_GIVEN_NUM_TRAIN_TIMESTEPS));
+    assert_true(info.sampler.given == (RT_GIVEN(STEPS_OFFSET) | RT_GIVEN(NUM_TRAIN_TIMESTEPS)));
     assert_true(info.default_strength == 0.8 && info.default_guidance == 1.0);
 }
 

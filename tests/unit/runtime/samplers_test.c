@@ -48,6 +48,9 @@ static const struct golden_case {
     {"dpmpp-2m-karras", RT_SAMPLER_DPMPP_2M, 7, "v_prediction", {"use_karras_sigmas=1"}},
     {"unipc", RT_SAMPLER_UNIPC, 10, "epsilon", {NULL}},
     {"lcm", RT_SAMPLER_LCM, 4, "epsilon", {NULL}},
+    {"pndm-runge-kutta-strength", RT_SAMPLER_PNDM, 10, "epsilon", {"steps_offset=1"}},
+    {"unipc-predict-x0-false", RT_SAMPLER_UNIPC, 8, "epsilon", {"predict_x0=0"}},
+    {"flow-karras", RT_SAMPLER_FLOW_EULER, 10, "epsilon", {"use_karras_sigmas=1"}},
 };
 
 static void set(rt_sampler_config *c, const char *key, const char *text, double number) {
@@ -113,11 +116,15 @@ static void check_case(const struct golden_case *g) {
     const float *sigmas = golden_f32(&file, "sigmas", &sigma_count);
     assert_true(first && timesteps && samples && all == n * count);
     rt_sampler *s = make(&c, g->steps, n);
+    /* image to image at strength 0.5: begun with in.clean noised by in.noise */
+    const float *clean = golden_f32(&file, "in.clean", &all),
+                *clean_noise = golden_f32(&file, "in.noise", &all);
+    int start = clean ? rt_sampler_first_evaluation(s, 0.5) : 0;
 
-    if ((size_t)rt_sampler_evaluations(s) != count)
+    if ((size_t)rt_sampler_evaluations(s) != (size_t)start + count)
         fail_msg("%s: %d evaluations", g->file, rt_sampler_evaluations(s));
     for (size_t k = 0; k < count; k++)
-        if (fabsf(rt_sampler_timesteps(s)[k] - timesteps[k]) > 1e-6f * timesteps[k])
+        if (fabsf(rt_sampler_timesteps(s)[(size_t)start + k] - timesteps[k]) > 1e-6f * timesteps[k])
             fail_msg("%s: timestep %zu is %.9g, want %.9g", g->file, k,
                      (double)rt_sampler_timesteps(s)[k], (double)timesteps[k]);
     if (sigmas) {
@@ -131,15 +138,21 @@ static void check_case(const struct golden_case *g) {
 
     float *x = malloc(n * sizeof *x), *scaled = malloc(n * sizeof *x), *out = malloc(n * sizeof *x);
     assert_true(x && scaled && out);
+    if (clean) {
+        assert_true(clean_noise && all == n);
+        rt_sampler_add_noise(s, start, clean, clean_noise, x);
+        close_to(g->file, -1, x, first, n);
+    }
     for (int round = 0; round < 2; round++) { /* twice: reset must forget everything */
         memcpy(x, first, n * sizeof *x);
         const float *noise = noises;
         for (int k = 0; k < (int)count; k++) {
-            rt_sampler_scale_input(s, k, x, scaled);
+            rt_sampler_scale_input(s, start + k, x, scaled);
             stand_in(scaled, timesteps[k], out, n);
-            bool needs = rt_sampler_needs_noise(s, k);
+            bool needs = rt_sampler_needs_noise(s, start + k);
             if (needs) assert_true(noise && noise + n <= noises + noise_count);
-            assert_int_equal(rt_sampler_step(s, k, x, out, needs ? noise : NULL, NULL), RT_OK);
+            assert_int_equal(rt_sampler_step(s, start + k, x, out, needs ? noise : NULL, NULL),
+                             RT_OK);
             if (needs) noise += n;
             close_to(g->file, k, x, samples + (size_t)k * n, n);
         }
@@ -289,10 +302,31 @@ static void bad_settings_are_errors(void **state) {
     set(&c, "sample_max_value", NULL, 1);
     set(&c, "sigma_min", NULL, 2);
     set(&c, "sigma_max", NULL, 1);
+    assert_int_equal(rt_sampler_new(&s, &c, 2, 4, &err), RT_OK); /* no keys of DDIM's */
+    rt_sampler_free(s);
+    c = rt_sampler_switch(&c, RT_SAMPLER_EULER);
     assert_int_equal(rt_sampler_new(&s, &c, 2, 4, &err), RT_ERR_INPUT);
+    c = rt_sampler_defaults(RT_SAMPLER_UNIPC);
+    set(&c, "predict_x0", NULL, 0);
+    assert_int_equal(rt_sampler_new(&s, &c, 10, 4, &err), RT_ERR_INPUT); /* ends at sigma 0 */
+    c = rt_sampler_defaults(RT_SAMPLER_DDIM);
+    set(&c, "beta_schedule", "sigmoid", 0); /* DDPM's alone */
+    assert_int_equal(rt_sampler_config_check(&c, &err), RT_ERR_INPUT);
+    assert_non_null(strstr(err.message, "DDIMScheduler has no beta_schedule 'sigmoid'"));
+    c = rt_sampler_switch(&c, RT_SAMPLER_DDPM);
+    assert_int_equal(rt_sampler_config_check(&c, &err), RT_OK);
+    c = rt_sampler_defaults(RT_SAMPLER_FLOW_EULER);
+    set(&c, "shift_terminal", NULL, 0.1);
+    assert_int_equal(rt_sampler_new(&s, &c, 1, 4, &err), RT_ERR_INPUT); /* its last is its first */
+    assert_int_equal(rt_sampler_new(&s, &c, 2, 4, &err), RT_OK);
+    rt_sampler_free(s);
+    c = rt_sampler_defaults(RT_SAMPLER_DPMPP_2M);
+    set(&c, "lambda_min_clipped", NULL, 20);
+    assert_int_equal(rt_sampler_new(&s, &c, 10, 4, &err), RT_ERR_INPUT);
 
-    assert_int_equal(rt_sampler_config_set(&c, "beta_schedule", "sigmoid", 0, &err), RT_ERR_INPUT);
-    assert_int_equal(rt_sampler_config_set(&c, "use_flow_sigmas", NULL, 0, &err), RT_ERR_INPUT);
+    assert_int_equal(rt_sampler_config_set(&c, "beta_schedule", "cosine", 0, &err), RT_ERR_INPUT);
+    assert_int_equal(rt_sampler_config_set(&c, "use_dynamic_shifting", NULL, 0, &err),
+                     RT_ERR_INPUT);
     assert_int_equal(rt_sampler_config_set(&c, "algorithm_type", "dpmsolver+++", 0, &err),
                      RT_ERR_INPUT);
     assert_int_equal(rt_sampler_config_set(&c, "variance_type", "fixed_large_log", 0, &err),
@@ -363,6 +397,59 @@ static void switching_keeps_what_was_given(void **state) {
     assert_int_equal(d.timestep_spacing, RT_SPACING_LEADING);
 }
 
+/* Settings that the new class does not have do nothing, and come back with the old one. */
+static void switching_leaves_out_foreign_keys(void **state) {
+    (void)state;
+    static const rt_sampler_id without[] = {RT_SAMPLER_HEUN, RT_SAMPLER_LMS, RT_SAMPLER_PNDM};
+    rt_sampler_config c = rt_sampler_defaults(RT_SAMPLER_DDIM);
+    set(&c, "beta_schedule", "scaled_linear", 0);
+    set(&c, "skip_prk_steps", NULL, 1);
+    rt_sampler_config plain = c;
+    set(&c, "rescale_betas_zero_snr", NULL, 1);
+    set(&c, "use_lu_lambdas", NULL, 1);
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
+        rt_sampler_config one = rt_sampler_switch(&c, without[i]),
+                          two = rt_sampler_switch(&plain, without[i]);
+        rt_sampler *a = make(&one, 10, 1), *b = make(&two, 10, 1);
+        assert_true(rt_sampler_init_noise_sigma(a) == rt_sampler_init_noise_sigma(b));
+        float clean = 0.5f, noise = 1, x, y;
+        rt_sampler_add_noise(a, 0, &clean, &noise, &x);
+        rt_sampler_add_noise(b, 0, &clean, &noise, &y);
+        assert_true(x == y);
+        rt_sampler_config back = rt_sampler_switch(&one, RT_SAMPLER_DDIM);
+        assert_true(back.flags == c.flags && back.given == c.given);
+        rt_sampler_free(a);
+        rt_sampler_free(b);
+    }
+}
+
+/* A sampler runs only denoisers of its family. */
+static void families(void **state) {
+    (void)state;
+    rt_error err;
+    rt_sampler_config ddim = rt_sampler_defaults(RT_SAMPLER_DDIM),
+                      flow = rt_sampler_defaults(RT_SAMPLER_FLOW),
+                      flow_euler = rt_sampler_defaults(RT_SAMPLER_FLOW_EULER);
+    for (int i = 0; i < RT_SAMPLER_COUNT; i++) {
+        rt_sampler_id id = (rt_sampler_id)i;
+        bool noise = id != RT_SAMPLER_FLOW && id != RT_SAMPLER_FLOW_EULER;
+        assert_int_equal(rt_sampler_fits(&ddim, id, &err) == RT_OK, noise);
+        assert_int_equal(rt_sampler_fits(&flow, id, &err) == RT_OK, id == RT_SAMPLER_FLOW);
+        assert_int_equal(rt_sampler_fits(&flow_euler, id, &err) == RT_OK,
+                         id == RT_SAMPLER_FLOW_EULER);
+    }
+    /* UniPC of a flow model: the other solver and Euler fit, too */
+    rt_sampler_config solver = rt_sampler_defaults(RT_SAMPLER_UNIPC);
+    set(&solver, "use_flow_sigmas", NULL, 1);
+    set(&solver, "prediction_type", "flow_prediction", 0);
+    assert_int_equal(rt_sampler_fits(&solver, RT_SAMPLER_DPMPP_2M, &err), RT_OK);
+    assert_int_equal(rt_sampler_fits(&solver, RT_SAMPLER_FLOW_EULER, &err), RT_OK);
+    assert_int_equal(rt_sampler_fits(&solver, RT_SAMPLER_EULER, &err), RT_ERR_INPUT);
+    /* a word that the other class has not */
+    set(&ddim, "prediction_type", "sample", 0);
+    assert_int_equal(rt_sampler_fits(&ddim, RT_SAMPLER_PNDM, &err), RT_ERR_INPUT);
+}
+
 static void names(void **state) {
     (void)state;
     for (int i = 0; i < RT_SAMPLER_COUNT; i++)
@@ -381,6 +468,8 @@ int main(void) {
         cmocka_unit_test(steps_come_in_order),
         cmocka_unit_test(strength),
         cmocka_unit_test(switching_keeps_what_was_given),
+        cmocka_unit_test(switching_leaves_out_foreign_keys),
+        cmocka_unit_test(families),
         cmocka_unit_test(names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
