@@ -10,6 +10,7 @@
  * Calls of wrappers are neither inlined nor moved, so the n-th call in a function is its n-th op's.
  * Where one is another wrapper's (LLVM may copy code behind the branches of --poison) the rest of
  * the function stays without comments. */
+#include "base/hash.h"
 #include "codegen/llvm/emission_plan.h"
 
 #include <errno.h>
@@ -24,7 +25,39 @@ typedef struct annotation {
     const cg_func_plan *in; /* the model's function whose body is read; NULL: none */
     uint32_t func, next;    /* its index; the op of its next call */
     FILE *out;
+    base_index by_name;      /* of wrappers */
+    uint32_t *first, *after; /* ops of a wrapper, counted over all functions: the first; the next */
 } annotation;
+
+/* The wrapper of that name; UINT32_MAX. */
+static uint32_t wrapper_named(const annotation *a, const char *name, size_t length) {
+    const uint32_t hash = base_hash_finish(base_hash_bytes(BASE_HASH_START, name, length));
+    uint32_t at = base_index_start(&a->by_name, hash), id;
+    while (base_index_next(&a->by_name, hash, &at, &id)) {
+        const char *known = a->plan->wrappers.items[id].name;
+        if (strlen(known) == length && !memcmp(known, name, length)) return id;
+    }
+    return UINT32_MAX;
+}
+
+/* Fills by_name, first and after. */
+static void index_wrappers(annotation *a) {
+    const cg_plan *p = a->plan;
+    uint32_t ops = 0;
+    for (uint32_t i = 0; i < p->funcs.count; i++) ops += (uint32_t)p->funcs.items[i].ops.count;
+    a->first = base_alloc((p->wrappers.count + 1) * sizeof *a->first);
+    a->after = base_alloc((ops + 1) * sizeof *a->after);
+    for (uint32_t i = 0; i < p->wrappers.count; i++) {
+        base_index_add(&a->by_name, base_hash_text(p->wrappers.items[i].name), i);
+        a->first[i] = UINT32_MAX;
+    }
+    for (uint32_t i = (uint32_t)p->funcs.count; i-- > 0;)
+        for (uint32_t k = (uint32_t)p->funcs.items[i].ops.count; k-- > 0;) {
+            const uint32_t w = p->funcs.items[i].ops.items[k].wrapper;
+            a->after[--ops] = a->first[w];
+            a->first[w] = ops;
+        }
+}
 
 static void print_op(const annotation *a, uint32_t func, ir_ref r) {
     const ir_func *f = a->plan->funcs.items[func].f;
@@ -41,12 +74,13 @@ static void print_op(const annotation *a, uint32_t func, ir_ref r) {
 static void over_wrapper(const annotation *a, uint32_t wrapper) {
     const cg_plan *p = a->plan;
     fprintf(a->out, "%s %s computes\n", a->mark, p->wrappers.items[wrapper].name);
-    for (uint32_t i = 0; i < p->funcs.count; i++)
-        for (uint32_t k = 0; k < p->funcs.items[i].ops.count; k++) {
-            if (p->funcs.items[i].ops.items[k].wrapper != wrapper) continue;
-            fprintf(a->out, "%s   ", a->mark);
-            print_op(a, i, p->funcs.items[i].ops.items[k].node);
-        }
+    uint32_t func = 0, before = 0; /* ops of the functions before */
+    for (uint32_t op = a->first[wrapper]; op != UINT32_MAX; op = a->after[op]) {
+        while (op - before >= p->funcs.items[func].ops.count)
+            before += (uint32_t)p->funcs.items[func++].ops.count;
+        fprintf(a->out, "%s   ", a->mark);
+        print_op(a, func, p->funcs.items[func].ops.items[op - before].node);
+    }
 }
 
 static bool is_name(const char *name, size_t length, const char *want) {
@@ -57,25 +91,28 @@ static bool is_name(const char *name, size_t length, const char *want) {
 static void definition(annotation *a, const char *name, size_t length) {
     const cg_plan *p = a->plan;
     a->in = NULL;
-    for (uint32_t i = 0; i < p->wrappers.count; i++)
-        if (is_name(name, length, p->wrappers.items[i].name)) over_wrapper(a, i);
+    const uint32_t wrapper = wrapper_named(a, name, length);
+    if (wrapper != UINT32_MAX) over_wrapper(a, wrapper);
     for (uint32_t i = 0; i < p->funcs.count; i++) {
         const cg_func_plan *f = &p->funcs.items[i];
-        if (!is_name(name, length, f->symbol)) continue;
-        fprintf(a->out, "%s %s: %zu ops\n", a->mark, base_escape(f->f->name, strlen(f->f->name)),
-                f->ops.count);
-        a->in = f;
-        a->func = i;
-        a->next = 0;
+        for (uint32_t k = 0; k < cg_part_count(f); k++) {
+            char symbol[CG_SYMBOL_SIZE];
+            cg_part_symbol(f, k, symbol);
+            if (!is_name(name, length, symbol)) continue;
+            fprintf(a->out, "%s %s: %zu ops", a->mark, base_escape(f->f->name, strlen(f->f->name)),
+                    f->ops.count);
+            if (k) fprintf(a->out, ", from op %u on", k * CG_PART_OPS);
+            fputc('\n', a->out);
+            a->in = f;
+            a->func = i;
+            a->next = k * CG_PART_OPS;
+        }
     }
 }
 
 static void call(annotation *a, const char *name, size_t length) {
     const cg_plan *p = a->plan;
-    bool wrapper = false;
-    for (uint32_t i = 0; i < p->wrappers.count && !wrapper; i++)
-        wrapper = is_name(name, length, p->wrappers.items[i].name);
-    if (!wrapper) return; /* a service of the runtime */
+    if (wrapper_named(a, name, length) == UINT32_MAX) return; /* a service of the runtime */
     const cg_op *op = a->next < a->in->ops.count ? &a->in->ops.items[a->next++] : NULL;
     if (!op || !is_name(name, length, p->wrappers.items[op->wrapper].name)) {
         a->in = NULL;
@@ -140,6 +177,7 @@ bool cg_annotate(const cg_plan *plan, bool asm_text, bool x86, const char *path,
     a.number = base_alloc((plan->funcs.count + 1) * sizeof *a.number);
     for (uint32_t i = 0; i < plan->funcs.count; i++)
         a.number[i] = ir_numbering(plan->funcs.items[i].f);
+    index_wrappers(&a);
     bool fine = in && a.out && annotate(&a, in);
     if (in) fclose(in);
     if (a.out && fclose(a.out)) fine = false;
@@ -149,6 +187,9 @@ bool cg_annotate(const cg_plan *plan, bool asm_text, bool x86, const char *path,
     if (!fine) base_str_addf(fault, "cannot write %s: %s", path, strerror(errno));
     for (uint32_t i = 0; i < plan->funcs.count; i++) base_free(a.number[i]);
     base_free(a.number);
+    base_free(a.first);
+    base_free(a.after);
+    base_index_free(&a.by_name);
     free(text);
     return fine;
 }

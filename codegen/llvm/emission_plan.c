@@ -1,6 +1,7 @@
 /* Finds the distinct kernels of a module and the order of work in its functions. */
 #include "codegen/llvm/emission_plan.h"
 
+#include "base/hash.h"
 #include "codegen/target/tiles.h"
 
 #include <string.h>
@@ -112,19 +113,28 @@ static bool key_of(base_diag *d, const cg_plan *plan, const ir_func *f, ir_ref r
     return true;
 }
 
+/* Wrappers of the kernel so far (NULL: of loops), for the name of the next, which is counted. */
+static uint32_t count_of(cg_plan *p, const cg_kernel *k) {
+    for (size_t i = 0; i < p->of_kernel.count; i++)
+        if (p->of_kernel.items[i].kernel == k) return p->of_kernel.items[i].count++;
+    BASE_PUSH(&p->of_kernel, ((cg_kernel_count){k, 1}));
+    return 0;
+}
+
 /* Index of the wrapper with that key, new if there is none yet; UINT32_MAX on errors. */
 static uint32_t wrapper_of(base_diag *d, cg_plan *p, const ir_func *f, ir_ref r) {
     base_str key = {0};
     cg_wrapper w;
     uint32_t found = UINT32_MAX;
     if (key_of(d, p, f, r, &w, &key)) {
-        uint32_t same = 0; /* of the same kernel, for the name */
-        for (uint32_t i = 0; i < p->wrappers.count && found == UINT32_MAX; i++) {
-            if (strcmp(p->wrappers.items[i].key, key.data) == 0) found = i;
-            if (p->wrappers.items[i].kernel == w.kernel) same++;
-        }
+        const uint32_t hash = base_hash_text(key.data);
+        uint32_t at = base_index_start(&p->by_key, hash), id;
+        while (found == UINT32_MAX && base_index_next(&p->by_key, hash, &at, &id))
+            if (strcmp(p->wrappers.items[id].key, key.data) == 0) found = id;
         if (found == UINT32_MAX) {
+            const uint32_t same = count_of(p, w.kernel);
             found = (uint32_t)p->wrappers.count;
+            base_index_add(&p->by_key, hash, found);
             w.key = base_arena_strdup(p->arena, key.data);
             w.name = base_arena_printf(p->arena, "ebru.v%d.%s.%u", p->target->isa,
                                        w.kernel ? w.kernel->name : "ew", same);
@@ -144,6 +154,13 @@ static const char *symbol_of(const cg_plan *p, const char *name, size_t index) {
               *c == '.'))
             *c = '_';
     return s;
+}
+
+void cg_part_symbol(const cg_func_plan *f, uint32_t part, char text[CG_SYMBOL_SIZE]) {
+    if (cg_part_count(f) == 1)
+        snprintf(text, CG_SYMBOL_SIZE, "%s", f->symbol);
+    else
+        snprintf(text, CG_SYMBOL_SIZE, "%s.%u", f->symbol, part);
 }
 
 static bool plan_func(base_diag *d, cg_plan *p, const ir_func *f) {
@@ -191,5 +208,7 @@ void cg_free_plan(cg_plan *p) {
     for (size_t i = 0; i < p->funcs.count; i++) base_free(p->funcs.items[i].ops.items);
     base_free(p->funcs.items);
     base_free(p->wrappers.items);
+    base_free(p->of_kernel.items);
+    base_index_free(&p->by_key);
     base_arena_free(p->arena);
 }

@@ -3,6 +3,7 @@
 #ifndef EBRU_CODEGEN_LLVM_EMISSION_PLAN_H
 #define EBRU_CODEGEN_LLVM_EMISSION_PLAN_H
 
+#include "base/index.h"
 #include "codegen/target/bind.h"
 #include "codegen/target/elementwise_plan.h"
 
@@ -24,11 +25,25 @@ typedef struct cg_op {
     bool barrier; /* a barrier stands before it */
 } cg_op;
 
+/* Ops of one emitted function. The time LLVM takes for a function grows with the square of its calls,
+ * so a function of the model that has more calls others in turn. */
+#ifdef EBRU_HOSTILE
+enum { CG_PART_OPS = 3 };
+#else
+enum { CG_PART_OPS = 512 };
+#endif
+
 typedef struct cg_func_plan {
     const ir_func *f;
-    const char *symbol; /* "ebru.v4.unet.step" */
+    const char *symbol; /* "ebru.v4.unet.step"; parts are SYMBOL.0, SYMBOL.1, ... */
     BASE_VEC(cg_op) ops;
 } cg_func_plan;
+
+/* Wrappers of one kernel; NULL: of loops. */
+typedef struct cg_kernel_count {
+    const cg_kernel *kernel;
+    uint32_t count;
+} cg_kernel_count;
 
 typedef struct cg_plan {
     base_arena *arena;
@@ -36,6 +51,8 @@ typedef struct cg_plan {
     const ir_module *module;
     uint32_t parts; /* objects the level's code is cut into; depends on the module only */
     BASE_VEC(cg_wrapper) wrappers;
+    base_index by_key; /* of wrappers */
+    BASE_VEC(cg_kernel_count) of_kernel;
     BASE_VEC(cg_func_plan) funcs;
 } cg_plan;
 
@@ -43,6 +60,13 @@ typedef struct cg_plan {
  * kernel. */
 bool cg_make_plan(base_diag *d, const cg_target_info *target, const ir_module *m, cg_plan *plan);
 void cg_free_plan(cg_plan *plan);
+
+/* Emitted functions that the ops are cut into; 1: the model's function itself. */
+static inline uint32_t cg_part_count(const cg_func_plan *f) {
+    return f->ops.count > CG_PART_OPS ? (uint32_t)((f->ops.count - 1) / CG_PART_OPS + 1) : 1;
+}
+enum { CG_SYMBOL_SIZE = 160 };
+void cg_part_symbol(const cg_func_plan *f, uint32_t part, char text[CG_SYMBOL_SIZE]);
 
 /* True for nodes that run: bound, and placed in the arena or an output. */
 bool cg_node_runs(const ir_node *n);

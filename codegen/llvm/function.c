@@ -161,9 +161,11 @@ static void check(const emitter *e, ir_ref value) {
 
 /* ---- functions ---- */
 
-static void body(emitter *e, const cg_plan *plan, const LLVMValueRef *wrappers) {
+/* Ops [from, to). */
+static void body(emitter *e, const cg_plan *plan, const LLVMValueRef *wrappers, uint32_t from,
+                 uint32_t to) {
     uint32_t *last = e->poison ? ir_last_uses(e->plan->f) : NULL;
-    for (uint32_t i = 0; i < e->plan->ops.count; i++) {
+    for (uint32_t i = from; i < to; i++) {
         const cg_op *op = &e->plan->ops.items[i];
         if (op->barrier)
             barrier(e);
@@ -176,7 +178,7 @@ static void body(emitter *e, const cg_plan *plan, const LLVMValueRef *wrappers) 
         if (e->poison) fill_dead(e, last, i);
     }
     base_free(last);
-    barrier(e);
+    if (to == e->plan->ops.count) barrier(e);
 }
 
 /* A service of the runtime (abi.h), declared once a module. */
@@ -185,13 +187,19 @@ static LLVMValueRef service(cg *c, const char *name, LLVMTypeRef type) {
     return fn ? fn : LLVMAddFunction(c->module, name, type);
 }
 
-static void function(cg *c, const cg_plan *plan, const cg_func_plan *fp,
-                     const LLVMValueRef *wrappers, const cg_options *options) {
+/* One emitted function: a part of the model's, or all of it. */
+static LLVMValueRef part(cg *c, const cg_plan *plan, const cg_func_plan *fp, uint32_t index,
+                         const LLVMValueRef *wrappers, const cg_options *options) {
+    const uint32_t count = (uint32_t)fp->ops.count, from = index * CG_PART_OPS;
+    const bool whole = cg_part_count(fp) == 1;
     LLVMTypeRef types[] = {c->ptr, c->i32, c->i32},
                 barrier_types[] = {c->ptr, c->i32, c->i32, c->i32};
-    LLVMValueRef fn = cg_function(c, fp->symbol, LLVMFunctionType(c->void_, types, 3, 0), false);
+    char symbol[CG_SYMBOL_SIZE];
+    cg_part_symbol(fp, index, symbol);
+    LLVMValueRef fn = cg_function(c, symbol, LLVMFunctionType(c->void_, types, 3, 0), !whole);
+    if (!whole) cg_set_flag(c, fn, "noinline");
     LLVMPositionBuilderAtEnd(c->builder, LLVMAppendBasicBlockInContext(c->context, fn, ""));
-    emitter e = {.c = c, .plan = fp, .done = -1};
+    emitter e = {.c = c, .plan = fp, .done = (int32_t)from - 1};
     e.call = LLVMGetParam(fn, 0);
     e.thread = LLVMGetParam(fn, 1);
     e.threads = LLVMGetParam(fn, 2);
@@ -218,8 +226,28 @@ static void function(cg *c, const cg_plan *plan, const cg_func_plan *fp,
                                       cg_load_ptr(c, e.call, offsetof(struct ebru_call, scratch)),
                                       &offset, 1, "");
     if (options->poison) e.poison = poison_function(c);
-    body(&e, plan, wrappers);
+    body(&e, plan, wrappers, from,
+         whole || count - from < CG_PART_OPS ? count : from + CG_PART_OPS);
     LLVMBuildRetVoid(c->builder);
+    return fn;
+}
+
+static void function(cg *c, const cg_plan *plan, const cg_func_plan *fp,
+                     const LLVMValueRef *wrappers, const cg_options *options) {
+    const uint32_t parts = cg_part_count(fp);
+    LLVMValueRef *called = base_alloc(parts * sizeof *called);
+    for (uint32_t i = 0; i < parts; i++) called[i] = part(c, plan, fp, i, wrappers, options);
+    if (parts > 1) {
+        LLVMTypeRef types[] = {c->ptr, c->i32, c->i32},
+                    type = LLVMFunctionType(c->void_, types, 3, 0);
+        LLVMValueRef fn = cg_function(c, fp->symbol, type, false);
+        LLVMPositionBuilderAtEnd(c->builder, LLVMAppendBasicBlockInContext(c->context, fn, ""));
+        LLVMValueRef args[] = {LLVMGetParam(fn, 0), LLVMGetParam(fn, 1), LLVMGetParam(fn, 2)};
+        for (uint32_t i = 0; i < parts; i++)
+            LLVMBuildCall2(c->builder, type, called[i], args, 3, "");
+        LLVMBuildRetVoid(c->builder);
+    }
+    base_free(called);
 }
 
 bool cg_emit_functions(cg *c, const cg_plan *plan, const LLVMValueRef *wrappers,

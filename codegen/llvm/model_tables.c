@@ -1,6 +1,8 @@
 /* The constant tables of runtime/abi/abi.h as LLVM constants. Field by field in the order of the C
  * structs; LLVM lays a non-packed struct out as C does. */
 #include "base/digest.h"
+#include "base/hash.h"
+#include "base/index.h"
 #include "codegen/link/jobs.h"
 #include "codegen/llvm/cg.h"
 #include "runtime/abi/abi.h"
@@ -16,6 +18,7 @@ typedef struct tables {
         LLVMValueRef global;
     })
     strings;
+    base_index by_text;
 } tables;
 
 /* ---- building blocks ---- */
@@ -36,11 +39,14 @@ static LLVMValueRef null(const tables *t) {
 /* Blocks and kernels repeat often: equal strings are one. */
 static LLVMValueRef string(tables *t, const char *s) {
     if (!s) return null(t);
-    for (size_t i = 0; i < t->strings.count; i++)
-        if (strcmp(t->strings.items[i].text, s) == 0) return t->strings.items[i].global;
+    const uint32_t hash = base_hash_text(s);
+    uint32_t at = base_index_start(&t->by_text, hash), id;
+    while (base_index_next(&t->by_text, hash, &at, &id))
+        if (strcmp(t->strings.items[id].text, s) == 0) return t->strings.items[id].global;
     LLVMValueRef value = LLVMConstStringInContext2(t->c->context, s, strlen(s), 0);
     struct known_string k = {s, constant(t->c, value, "", 1)};
     LLVMSetUnnamedAddress(k.global, LLVMGlobalUnnamedAddr);
+    base_index_add(&t->by_text, hash, (uint32_t)t->strings.count);
     BASE_PUSH(&t->strings, k);
     return k.global;
 }
@@ -355,6 +361,7 @@ bool cg_emit_tables(cg *c, const cg_table_input *in) {
     LLVMSetAlignment(global, 16);
     uint64_t size = LLVMABISizeOfType(LLVMGetModuleDataLayout(c->module), LLVMTypeOf(model));
     base_free(t.strings.items);
+    base_index_free(&t.by_text);
     if (size != sizeof(struct ebru_model))
         cg_job_broken("the tables do not match runtime/abi/abi.h");
     return true;

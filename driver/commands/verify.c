@@ -197,13 +197,16 @@ static void read_frames(struct verify *v, const ir_func *f, const char *text, si
     size_t at = 0;
     while (at < length) {
         const char *newline = memchr(text + at, '\n', length - at);
+        const char *blank = newline ? memrchr(text + at, ' ', (size_t)(newline - text) - at) : NULL;
         char name[300];
         unsigned long long bytes;
-        if (!newline || sscanf(text + at, "%299s %llu", name, &bytes) != 2 ||
+        if (!blank || sscanf(blank, " %llu", &bytes) != 1 ||
+            blank - (text + at) >= (ptrdiff_t)sizeof name ||
             bytes > length - (size_t)(newline + 1 - text)) {
             base_error(v->d, NULL, "the program's output is not in frames");
             return;
         }
+        snprintf(name, sizeof name, "%.*s", (int)(blank - (text + at)), text + at);
         float *x = base_alloc((size_t)bytes);
         memcpy(x, newline + 1, (size_t)bytes);
         report(v, f, name, x, (size_t)bytes / sizeof *x);

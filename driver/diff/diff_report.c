@@ -6,6 +6,8 @@
  *
  * Reports are read by the strict reader although ebru writes them: they are files that a user
  * names, may have edited or cut, and every fault is told with its line and column. */
+#include "base/hash.h"
+#include "base/index.h"
 #include "driver/cli/options.h"
 #include "driver/cli/write_text.h"
 #include "driver/diff/diff.h"
@@ -34,11 +36,19 @@ typedef struct report {
 /* A decision of one side or of both; of both only when they differ. */
 typedef struct change {
     const decision *a, *b;
+    size_t next; /* change of the same pass, +1 */
 } change;
+
+typedef struct pass_row {
+    const char *name;
+    size_t matched[2], refused[2]; /* decisions of a and b */
+    size_t first, last;            /* changes, +1; 0: none */
+} pass_row;
 
 typedef struct diff_reports {
     report a, b;
-    BASE_VEC(const char *) passes; /* in the order of the reports */
+    BASE_VEC(pass_row) passes; /* in the order of the reports */
+    base_index by_name;        /* of passes */
     BASE_VEC(change) changes;
 } diff_reports;
 
@@ -105,20 +115,60 @@ static size_t group_end(decision *const *list, size_t from, size_t count) {
     return end;
 }
 
+/* As pass_same_text sees a reason: numbers of nodes do not count. */
+static uint32_t hash_of(const char *reason) {
+    uint32_t h = BASE_HASH_START;
+    for (const char *s = reason ? reason : ""; *s; s++) {
+        h = base_hash_bytes(h, s, 1);
+        if (*s == '%') s += strspn(s + 1, "0123456789");
+    }
+    return base_hash_finish(h + !reason);
+}
+
+/* Decisions of b of one reason, in order. */
+typedef struct reason_list {
+    size_t first, last; /* place in the group, +1 */
+} reason_list;
+
+/* Pairs decisions of equal reasons, the first with the first. */
+static void pair_equal(decision **a, size_t na, decision **b, size_t nb) {
+    if (!na || !nb) return;
+    BASE_VEC(reason_list) reasons = {0};
+    base_index index = {0};
+    size_t *next = base_alloc(nb * sizeof *next);
+    for (size_t side = 0; side < 2; side++)
+        for (size_t i = 0; i < (side ? na : nb); i++) {
+            const char *reason = (side ? a : b)[i]->reason;
+            const uint32_t hash = hash_of(reason);
+            uint32_t at = base_index_start(&index, hash), id;
+            reason_list *found = NULL;
+            while (!found && base_index_next(&index, hash, &at, &id))
+                if (same_reason(b[reasons.items[id].last - 1]->reason, reason))
+                    found = &reasons.items[id];
+            if (!side && found) {
+                found->last = next[found->last - 1] = i + 1;
+            } else if (!side) {
+                base_index_add(&index, hash, (uint32_t)reasons.count);
+                BASE_PUSH(&reasons, ((reason_list){i + 1, i + 1}));
+            } else if (found && found->first) {
+                a[i]->paired = b[found->first - 1]->paired = true;
+                found->first = next[found->first - 1];
+            }
+        }
+    base_index_free(&index);
+    base_free(reasons.items);
+    base_free(next);
+}
+
 /* Decisions of one key: equal ones first, then what is left in order. */
 static void compare_group(diff_reports *d, decision **a, size_t na, decision **b, size_t nb) {
-    for (size_t i = 0; i < na; i++)
-        for (size_t k = 0; k < nb; k++)
-            if (!b[k]->paired && same_reason(a[i]->reason, b[k]->reason)) {
-                a[i]->paired = b[k]->paired = true;
-                break;
-            }
+    pair_equal(a, na, b, nb);
     size_t i = 0, k = 0;
     for (;;) {
         while (i < na && a[i]->paired) i++;
         while (k < nb && b[k]->paired) k++;
         if (i == na && k == nb) return;
-        change c = {i < na ? a[i++] : NULL, k < nb ? b[k++] : NULL};
+        change c = {i < na ? a[i++] : NULL, k < nb ? b[k++] : NULL, 0};
         BASE_PUSH(&d->changes, c);
     }
 }
@@ -146,28 +196,38 @@ static void compare_reports(diff_reports *d) {
         qsort(d->changes.items, d->changes.count, sizeof *d->changes.items, by_place);
 }
 
-/* The passes of the default order, then others that a report names. */
-static void add_pass(diff_reports *d, const char *name) {
-    for (size_t i = 0; i < d->passes.count; i++)
-        if (!strcmp(d->passes.items[i], name)) return;
-    BASE_PUSH(&d->passes, name);
+/* The row of a pass, new at the end. */
+static pass_row *row_of(diff_reports *d, const char *name) {
+    const uint32_t hash = base_hash_text(name);
+    uint32_t at = base_index_start(&d->by_name, hash), id;
+    while (base_index_next(&d->by_name, hash, &at, &id))
+        if (!strcmp(d->passes.items[id].name, name)) return &d->passes.items[id];
+    base_index_add(&d->by_name, hash, (uint32_t)d->passes.count);
+    BASE_PUSH(&d->passes, (pass_row){.name = name});
+    return &d->passes.items[d->passes.count - 1];
 }
 
+static void count_decisions(diff_reports *d, const report *r, int side) {
+    for (size_t i = 0; i < r->items.count; i++) {
+        pass_row *row = row_of(d, r->items.items[i].pass);
+        *(r->items.items[i].reason ? &row->refused[side] : &row->matched[side]) += 1;
+    }
+}
+
+/* The passes of the default order, then others that a report names; the changes of each. */
 static void list_passes(diff_reports *d) {
-    for (uint32_t i = 0; i < pass_count(); i++) add_pass(d, pass_get(i)->name);
-    for (size_t i = 0; i < d->a.items.count; i++) add_pass(d, d->a.items.items[i].pass);
-    for (size_t i = 0; i < d->b.items.count; i++) add_pass(d, d->b.items.items[i].pass);
-}
-
-static size_t count(const report *r, const char *pass, bool matched) {
-    size_t n = 0;
-    for (size_t i = 0; i < r->items.count; i++)
-        n += !strcmp(r->items.items[i].pass, pass) && !r->items.items[i].reason == matched;
-    return n;
-}
-
-static const char *pass_of(const change *c) {
-    return (c->a ? c->a : c->b)->pass;
+    for (uint32_t i = 0; i < pass_count(); i++) row_of(d, pass_get(i)->name);
+    count_decisions(d, &d->a, 0);
+    count_decisions(d, &d->b, 1);
+    for (size_t i = 0; i < d->changes.count; i++) {
+        const change *c = &d->changes.items[i];
+        pass_row *row = row_of(d, (c->a ? c->a : c->b)->pass);
+        if (row->last)
+            d->changes.items[row->last - 1].next = i + 1;
+        else
+            row->first = i + 1;
+        row->last = i + 1;
+    }
 }
 
 /* ---- writing ---- */
@@ -189,17 +249,13 @@ static void write_text(const diff_reports *d, const drv_options *o, base_str *ou
     base_str_addf(out, "+++ %s\n", shown(o->second));
     size_t vanished = 0, appeared = 0, changed = 0;
     for (size_t p = 0; p < d->passes.count; p++) {
-        const char *pass = d->passes.items[p];
-        bool head = false;
-        for (size_t i = 0; i < d->changes.count; i++) {
-            const change *c = &d->changes.items[i];
+        const pass_row *row = &d->passes.items[p];
+        if (row->first)
+            base_str_addf(out, "%s: matched %zu -> %zu, refused %zu -> %zu\n", shown(row->name),
+                          row->matched[0], row->matched[1], row->refused[0], row->refused[1]);
+        for (size_t i = row->first; i; i = d->changes.items[i - 1].next) {
+            const change *c = &d->changes.items[i - 1];
             const decision *x = c->a ? c->a : c->b;
-            if (strcmp(pass_of(c), pass)) continue;
-            if (!head)
-                base_str_addf(out, "%s: matched %zu -> %zu, refused %zu -> %zu\n", shown(pass),
-                              count(&d->a, pass, true), count(&d->b, pass, true),
-                              count(&d->a, pass, false), count(&d->b, pass, false));
-            head = true;
             *(!c->b ? &vanished : !c->a ? &appeared : &changed) += 1;
             if (o->common.quiet) continue;
             base_str_addf(out, "  %c %s", !c->b ? '-' : !c->a ? '+' : '~', shown(x->func));
@@ -231,12 +287,11 @@ static void add_json_outcome(cJSON *to, const char *key, const decision *d) {
     if (d->reason) drv_json_text(o, "reason", or_null(d->reason));
 }
 
-static void add_pass_counts(cJSON *list, const diff_reports *d, const char *pass) {
-    size_t matched[] = {count(&d->a, pass, true), count(&d->b, pass, true)};
-    size_t refused[] = {count(&d->a, pass, false), count(&d->b, pass, false)};
+static void add_pass_counts(cJSON *list, const pass_row *row) {
+    const size_t *matched = row->matched, *refused = row->refused;
     if (!matched[0] && !matched[1] && !refused[0] && !refused[1]) return;
     cJSON *o = drv_json_object(list, NULL), *pair;
-    drv_json_text(o, "pass", pass);
+    drv_json_text(o, "pass", row->name);
     pair = drv_json_array(o, "matched");
     for (int i = 0; i < 2; i++) drv_json_uint(pair, NULL, matched[i]);
     pair = drv_json_array(o, "refused");
@@ -247,7 +302,7 @@ static void write_json(const diff_reports *d, base_str *out) {
     cJSON *doc = drv_json_object(NULL, NULL), *list;
     drv_json_bool(doc, "same", !d->changes.count);
     list = drv_json_array(doc, "passes");
-    for (size_t i = 0; i < d->passes.count; i++) add_pass_counts(list, d, d->passes.items[i]);
+    for (size_t i = 0; i < d->passes.count; i++) add_pass_counts(list, &d->passes.items[i]);
     list = drv_json_array(doc, "changes");
     for (size_t i = 0; i < d->changes.count; i++) {
         const change *c = &d->changes.items[i];
@@ -286,6 +341,7 @@ int drv_diff_reports(base_diag *diag, const drv_options *o) {
     base_free(d.a.items.items);
     base_free(d.b.items.items);
     base_free(d.passes.items);
+    base_index_free(&d.by_name);
     base_free(d.changes.items);
     base_json_free(d.a.doc);
     base_json_free(d.b.doc);

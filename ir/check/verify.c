@@ -33,20 +33,18 @@ bool verify_fault(ir_fault_sink *sink, const ir_func *f, ir_ref r, const char *f
 }
 
 /* Names of functions stand on a program's command line, those of inputs and outputs in the frames of
- * its --call ("NAME BYTES"), so these have no blanks. What passes between stages begins with '%' and
- * is never spoken. */
+ * its --call ("NAME BYTES"). What passes between stages begins with '%' and is never spoken. */
 static bool check_spoken(ir_fault_sink *sink, const ir_func *f, ir_ref r, const char *what,
-                         bool in_frames, const char *name) {
+                         const char *name) {
     const size_t length = strlen(name);
     if (name[0] == '%') return true;
     if (length > IR_MAX_NAME)
         return verify_fault(sink, f, r, "the name of the %s has %zu bytes; %d are possible", what,
                             length, IR_MAX_NAME);
     for (size_t i = 0; i < length; i++)
-        if ((unsigned char)name[i] < ' ' || name[i] == 0x7f || (in_frames && name[i] == ' '))
-            return verify_fault(sink, f, r, "the name '%s' of the %s has %s",
-                                base_escape(name, length), what,
-                                name[i] == ' ' ? "a blank" : "a control character");
+        if ((unsigned char)name[i] < ' ' || name[i] == 0x7f)
+            return verify_fault(sink, f, r, "the name '%s' of the %s has a control character",
+                                base_escape(name, length), what);
     return true;
 }
 
@@ -114,7 +112,7 @@ static void check_tables(ir_fault_sink *sink, const ir_module *m) {
     for (size_t i = 0; i < m->funcs.count; i++) {
         const ir_func *f = m->funcs.items[i];
         if (!*f->name) verify_fault(sink, f, IR_NONE, "the function has no name");
-        check_spoken(sink, f, IR_NONE, "function", false, f->name);
+        check_spoken(sink, f, IR_NONE, "function", f->name);
         if (ir_func_find(m, f->name) != f)
             verify_fault(sink, f, IR_NONE, "the function's name is not unique");
     }
@@ -173,7 +171,7 @@ static bool check_inputs(ir_fault_sink *sink, const ir_func *f) {
         listed[r.id] = true;
         const char *name = IR_ATTRS(ir_get(f, r), input)->name;
         if (!*name) fine = verify_fault(sink, f, r, "the input has no name");
-        fine &= check_spoken(sink, f, r, "input", true, name);
+        fine &= check_spoken(sink, f, r, "input", name);
         for (size_t k = 0; k < i && fine; k++)
             if (strcmp(IR_ATTRS(ir_get(f, f->inputs.items[k]), input)->name, name) == 0)
                 verify_fault(sink, f, r, "the name '%s' is not unique",
@@ -194,7 +192,7 @@ static bool check_outputs(ir_fault_sink *sink, const ir_func *f) {
         if (o->value.id >= f->nodes.count)
             fine = verify_fault(sink, f, IR_NONE, "output '%s' has no value", name);
         if (!*o->name) verify_fault(sink, f, IR_NONE, "output %zu has no name", i);
-        fine &= check_spoken(sink, f, IR_NONE, "output", true, o->name);
+        fine &= check_spoken(sink, f, IR_NONE, "output", o->name);
         for (size_t k = 0; k < i; k++)
             if (strcmp(f->outputs.items[k].name, o->name) == 0)
                 verify_fault(sink, f, IR_NONE, "output '%s': the name is not unique", name);

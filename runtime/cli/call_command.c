@@ -11,15 +11,18 @@
 #include <unistd.h>
 
 static rt_status read_frame(rt_network *n, bool *seen, bool *end, rt_error *err) {
-    char line[400], name[300];
+    char line[400], *name = line;
     unsigned long long bytes;
+    int used = 0;
     *end = false;
     if (!fgets(line, sizeof line, stdin)) {
         *end = true;
         return RT_OK;
     }
-    if (sscanf(line, "%299s %llu", name, &bytes) != 2)
+    char *blank = strrchr(line, ' '); /* names may have some, too */
+    if (!blank || sscanf(blank, " %llu%n", &bytes, &used) != 1 || strcmp(blank + used, "\n") != 0)
         return rt_fail(err, RT_ERR_INPUT, "expected a line 'NAME BYTES' on standard input");
+    *blank = '\0';
     for (int i = 0; i < rt_network_input_count(n); i++) {
         const struct ebru_tensor_desc *d = rt_network_input_at(n, i);
         if (strcmp(d->name, name) != 0) continue;
