@@ -129,6 +129,10 @@ static void add_sanitised(base_str *out, const char *text, size_t length) {
     }
 }
 
+void base_str_add_shown(base_str *out, const char *text) {
+    add_sanitised(out, text, strlen(text));
+}
+
 const char *base_escape(const char *bytes, size_t length) {
     static char ring[8][ESCAPE_MAX + 16];
     static unsigned next;

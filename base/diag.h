@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 /* One text file that diagnostics can quote. Owned by the base_diag it was registered with. */
 typedef struct base_source {
@@ -76,6 +77,11 @@ unsigned base_diag_warnings(const base_diag *d);
 /* Printable form of untrusted bytes, in a ring of static buffers (valid until eight more calls). At
  * most 200 bytes, then "...". */
 const char *base_escape(const char *bytes, size_t length);
+static inline const char *base_shown(const char *text) {
+    return base_escape(text, strlen(text));
+}
+/* Appends all of a text in that form, however long it is. */
+void base_str_add_shown(base_str *out, const char *text);
 
 /* Our own bug: prints "internal error" with place and message, asks for a report, exits with 70. */
 _Noreturn void base_ice(const char *file, int line, const char *fmt, ...)

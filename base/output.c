@@ -401,7 +401,9 @@ static bool start(base_output *o, unsigned mode) {
         fd = open_direct(o->target);
     } else {
         o->lock = make_temp(o->target, mode, make_file, &o->temp);
-        fd = o->lock >= 0 ? fcntl(o->lock, F_DUPFD_CLOEXEC, 0) : -1;
+        /* opened again: a child that has the stream's descriptor must not hold the lock by it */
+        fd = o->lock >= 0 ? open(o->temp, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+        if (fd < 0 && o->lock >= 0) fd = fcntl(o->lock, F_DUPFD_CLOEXEC, 0); /* umask 0777 */
     }
     o->file = fd >= 0 ? fdopen(fd, "wb") : NULL;
     if (!o->file && fd >= 0) close(fd);

@@ -107,8 +107,8 @@ static void summary(const drv_options *o, const drv_build *b, const cg_result *r
             if (b->levels[l].module->funcs.items[i]->arena_bytes > arena)
                 arena = b->levels[l].module->funcs.items[i]->arena_bytes;
     fprintf(stderr, "%s: %zu functions, %zu nodes, %llu kernels, %.2f GFLOP, levels",
-            ir_meta_string(m, EBRU_META_MODEL_NAME.name, o->model), m->funcs.count, nodes,
-            (unsigned long long)r->kernels, flops * 1e-9);
+            base_shown(ir_meta_string(m, EBRU_META_MODEL_NAME.name, o->model)), m->funcs.count,
+            nodes, (unsigned long long)r->kernels, flops * 1e-9);
     for (uint32_t i = 0; i < b->count; i++) fprintf(stderr, " %s", b->levels[i].target->level);
     fprintf(stderr, "\nweights %.1f MiB (%lld parameters), arena %llu bytes\n",
             (double)r->weights_bytes / 1048576.0, (long long)ir_parameter_count(m),
@@ -116,8 +116,8 @@ static void summary(const drv_options *o, const drv_build *b, const cg_result *r
     if (b->tuning.log.used)
         fprintf(stderr, "tiles of %u kernels from tuning records\n", b->tuning.log.used);
     const char *left_out = ir_meta_string(m, EBRU_META_PIPELINE_IGNORED.name, NULL);
-    if (left_out) fprintf(stderr, "without %s\n", left_out);
-    fprintf(stderr, "%s: %.1f MiB, compiled in %.1f s\n", o->common.output,
+    if (left_out) fprintf(stderr, "without %s\n", base_shown(left_out));
+    fprintf(stderr, "%s: %.1f MiB, compiled in %.1f s\n", base_shown(o->common.output),
             (double)r->output_bytes / 1048576.0, seconds);
 }
 
