@@ -18,9 +18,13 @@ enum { ARENA_ALIGN = 16, EXIT_OUT_OF_MEMORY = 3 };
 static void (*oom_handler)(void);
 static uint64_t fail_countdown;
 
-_Noreturn static void out_of_memory(void) {
+/* bytes: what was asked for, SIZE_MAX for more than there can be. */
+_Noreturn static void out_of_memory(size_t bytes) {
     if (oom_handler) oom_handler(); /* a test leaves by longjmp */
-    fputs("ebru: error: out of memory\n", stderr);
+    if (bytes < 1u << 20)
+        fputs("ebru: error: out of memory\n", stderr);
+    else
+        fprintf(stderr, "ebru: error: out of memory: %zu bytes were asked for\n", bytes);
     exit(EXIT_OUT_OF_MEMORY);
 }
 
@@ -39,13 +43,13 @@ void base_fail_allocation(uint64_t n) {
 
 void *base_alloc(size_t size) {
     void *p = fail_now() ? NULL : calloc(1, size ? size : 1);
-    if (!p) out_of_memory();
+    if (!p) out_of_memory(size);
     return p;
 }
 
 void *base_realloc(void *p, size_t size) {
     void *q = fail_now() ? NULL : realloc(p, size ? size : 1);
-    if (!q) out_of_memory();
+    if (!q) out_of_memory(size);
     return q;
 }
 
@@ -55,9 +59,9 @@ void base_free(void *p) {
 
 void *base_grow(void *items, size_t *cap, size_t item_size) {
     size_t doubled, bytes;
-    if (!base_mul_size(*cap, 2, &doubled)) out_of_memory();
+    if (!base_mul_size(*cap, 2, &doubled)) out_of_memory(SIZE_MAX);
     if (doubled < VEC_START) doubled = VEC_START;
-    if (!base_mul_size(doubled, item_size, &bytes)) out_of_memory();
+    if (!base_mul_size(doubled, item_size, &bytes)) out_of_memory(SIZE_MAX);
     items = base_realloc(items, bytes);
 #ifdef EBRU_HOSTILE
     memset((char *)items + *cap * item_size, POISON, bytes - *cap * item_size);
@@ -96,7 +100,7 @@ void base_arena_free(base_arena *a) {
 
 static chunk *new_chunk(size_t cap) {
     size_t bytes;
-    if (!base_add_size(cap, sizeof(chunk), &bytes)) out_of_memory();
+    if (!base_add_size(cap, sizeof(chunk), &bytes)) out_of_memory(SIZE_MAX);
     chunk *c = base_alloc(bytes);
     c->cap = cap;
     return c;
@@ -104,7 +108,7 @@ static chunk *new_chunk(size_t cap) {
 
 void *base_arena_alloc(base_arena *a, size_t size) {
     size_t rounded;
-    if (!base_add_size(size ? size : 1, ARENA_ALIGN - 1, &rounded)) out_of_memory();
+    if (!base_add_size(size ? size : 1, ARENA_ALIGN - 1, &rounded)) out_of_memory(SIZE_MAX);
     rounded &= ~(size_t)(ARENA_ALIGN - 1);
 
     chunk *c = a->head;
@@ -130,7 +134,7 @@ void *base_arena_alloc(base_arena *a, size_t size) {
 
 char *base_arena_strndup(base_arena *a, const char *s, size_t n) {
     size_t bytes;
-    if (!base_add_size(n, 1, &bytes)) out_of_memory();
+    if (!base_add_size(n, 1, &bytes)) out_of_memory(SIZE_MAX);
     char *copy = base_arena_alloc(a, bytes);
     if (n) memcpy(copy, s, n);
     copy[n] = '\0';
@@ -161,7 +165,8 @@ char *base_arena_printf(base_arena *a, const char *fmt, ...) {
 
 static void str_reserve(base_str *s, size_t more) {
     size_t need;
-    if (!base_add_size(s->len, more, &need) || !base_add_size(need, 1, &need)) out_of_memory();
+    if (!base_add_size(s->len, more, &need) || !base_add_size(need, 1, &need))
+        out_of_memory(SIZE_MAX);
     if (need <= s->cap) return;
     size_t cap = s->cap < 32 ? 64 : s->cap;
     while (cap < need) {

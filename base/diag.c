@@ -4,6 +4,7 @@
  * one begins or the caller flushes, so that the JSON form can put the notes inside their object. */
 #include "base/diag.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,6 +127,10 @@ static void add_sanitised(base_str *out, const char *text, size_t length) {
     for (size_t i = 0; i < length;) {
         i += add_printable(out, (const unsigned char *)text + i, length - i, &columns);
     }
+}
+
+void base_str_add_shown(base_str *out, const char *text) {
+    add_sanitised(out, text, strlen(text));
 }
 
 const char *base_escape(const char *bytes, size_t length) {
@@ -353,7 +358,22 @@ void base_note(base_diag *d, const base_loc *loc, const char *fmt, ...) {
     va_end(ap);
 }
 
+static bool system_failed;
+
+void base_system_refused(int code) {
+    static const int of_the_input[] = {ENOENT, ENOTDIR,      EISDIR, EACCES, EPERM, ELOOP,
+                                       ENXIO,  ENAMETOOLONG, EINVAL, ESTALE, EFBIG};
+    for (size_t i = 0; i < sizeof of_the_input / sizeof *of_the_input; i++)
+        if (code == of_the_input[i]) return;
+    system_failed = true;
+}
+
+bool base_diag_system_failed(void) {
+    return system_failed;
+}
+
 void base_error_file(base_diag *d, const char *path, const char *action, int code) {
+    base_system_refused(code);
     base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
     base_error(d, &loc, "cannot %s: %s", action, strerror(code));
 }

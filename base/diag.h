@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 /* One text file that diagnostics can quote. Owned by the base_diag it was registered with. */
 typedef struct base_source {
@@ -60,8 +61,13 @@ void base_note(base_diag *d, const base_loc *loc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void base_vreport(base_diag *d, base_severity severity, const base_loc *loc, const char *fmt,
                   va_list ap);
-/* "PATH: error: cannot ACTION: reason of the errno `code`". */
+/* "PATH: error: cannot ACTION: reason of the errno `code`"; also base_system_refused(code). */
 void base_error_file(base_diag *d, const char *path, const char *action, int code);
+/* Remembers that the system refused something for the reason `code` (errno.h). */
+void base_system_refused(int code);
+/* Was a reason among them that is not of the input: a limit, memory, a disk that fails? What could
+ * not be read then is not called unusable. */
+bool base_diag_system_failed(void);
 /* Prints what is pending (the last frame waits for its notes) and a summary line when errors were
  * suppressed. */
 void base_diag_flush(base_diag *d);
@@ -71,6 +77,11 @@ unsigned base_diag_warnings(const base_diag *d);
 /* Printable form of untrusted bytes, in a ring of static buffers (valid until eight more calls). At
  * most 200 bytes, then "...". */
 const char *base_escape(const char *bytes, size_t length);
+static inline const char *base_shown(const char *text) {
+    return base_escape(text, strlen(text));
+}
+/* Appends all of a text in that form, however long it is. */
+void base_str_add_shown(base_str *out, const char *text);
 
 /* Our own bug: prints "internal error" with place and message, asks for a report, exits with 70. */
 _Noreturn void base_ice(const char *file, int line, const char *fmt, ...)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 /* Linux writes at most 0x7ffff000 bytes a call. The hostile tests write few at a time. */
@@ -60,6 +61,14 @@ bool base_copy_all(int from, int to) {
 void base_keep_standard_streams(void) {
     for (int fd = 0; fd < 3; fd++)
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
-            open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0)
+            open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY) < 0)
             return;
+}
+
+int base_check_standard_output(void) {
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+    if (flags < 0) return errno;
+    if ((flags & O_ACCMODE) == O_RDONLY) return EBADF;
+    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLNVAL)) ? EPIPE : 0;
 }

@@ -16,7 +16,12 @@ bool base_pwrite_all(int fd, const void *bytes, size_t count, uint64_t at);
 bool base_copy_all(int from, int to);
 
 /* Opens /dev/null in place of standard streams that are closed: the next file to be opened would
- * get their number, and messages would end up in it. Call it first in main(). */
+ * get their number, and messages would end up in it. Of standard output it is opened such that
+ * writing fails. Call it first in main(). */
 void base_keep_standard_streams(void);
+
+/* Can something be written to it, as far as that is known before? 0 or the reason: it is closed or
+ * open for reading only, or nobody reads from the pipe any more. */
+int base_check_standard_output(void);
 
 #endif

@@ -4,14 +4,17 @@
 #include "base/output.h"
 #include "base/io.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LIVE_MAX = 32, TEMP_TRIES = 1000 };
@@ -21,6 +24,7 @@ enum { LIVE_MAX = 32, TEMP_TRIES = 1000 };
 static struct {
     char *volatile path;
     pid_t owner;
+    int lock;
 } live[LIVE_MAX];
 
 struct base_output {
@@ -88,30 +92,65 @@ static void forget(char *path) {
 }
 
 /* Puts a path into the table. A full table costs only the removal by signals and exit(). */
-static void remember(char *path) {
+static void remember(char *path, int lock) {
     static bool registered;
     if (!registered) registered = atexit(base_output_remove_all) == 0;
     for (size_t i = 0; i < LIVE_MAX; i++) {
         if (live[i].path) continue;
         live[i].owner = getpid();
+        live[i].lock = lock;
         live[i].path = path; /* last: a handler that finds it finds all of it */
         return;
     }
 }
 
-static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
-enum { ENDING = sizeof ending / sizeof *ending };
+void base_output_forked(void) {
+    for (size_t i = 0; i < LIVE_MAX; i++)
+        if (live[i].path && live[i].owner != getpid() && live[i].lock >= 0) {
+            close(live[i].lock);
+            live[i].lock = -1;
+        }
+}
+
+/* What others send, and limits. */
+static const int ending[] = {SIGHUP,  SIGINT,  SIGQUIT,   SIGPIPE, SIGALRM, SIGTERM,   SIGUSR1,
+                             SIGUSR2, SIGXCPU, SIGVTALRM, SIGPROF, SIGPOLL, SIGSTKFLT, SIGPWR};
+/* Faults of the process's own: what is found of it later must tell where. */
+static const int crashing[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
+enum {
+    ENDING = sizeof ending / sizeof *ending,
+    CRASHING = sizeof crashing / sizeof *crashing,
+};
 
 static void on_signal(int number) {
     base_output_remove_all();
     _exit(128 + number);
 }
 
+static void on_crash(int number) {
+    base_output_remove_all();
+    raise(
+        number); /* as it would have ended: the handler is gone, and the signal waits for its end */
+}
+
+/* The handlers of sanitizers and what nohup ignores stay. */
+static void catch_by_default(int number, const struct sigaction *act) {
+    struct sigaction old;
+    if (sigaction(number, NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) &&
+        old.sa_handler == SIG_DFL)
+        sigaction(number, act, NULL);
+}
+
 void base_output_catch_signals(void) {
-    struct sigaction act = {.sa_handler = on_signal}, old;
-    for (int i = 0; i < ENDING; i++)
-        if (sigaction(ending[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-            sigaction(ending[i], &act, NULL);
+    struct sigaction act = {.sa_handler = on_signal},
+                     crash = {.sa_handler = on_crash, .sa_flags = (int)SA_RESETHAND | SA_ONSTACK};
+    for (int i = 0; i < ENDING; i++) catch_by_default(ending[i], &act);
+    for (int i = 0; i < CRASHING; i++) catch_by_default(crashing[i], &crash);
+    for (int i = SIGRTMIN; i <= SIGRTMAX; i++) catch_by_default(i, &act);
+    signal(SIGXFSZ, SIG_IGN); /* so that the write fails, which is told with the file's name */
+    static _Alignas(16) char own_stack[1 << 16]; /* a stack that has overflowed is of no use */
+    stack_t stack = {.ss_sp = own_stack, .ss_size = sizeof own_stack}, old;
+    if (sigaltstack(NULL, &old) == 0 && (old.ss_flags & SS_DISABLE)) sigaltstack(&stack, NULL);
 }
 
 /* No handler may run between the creation of a temporary and its entry in the table. */
@@ -166,22 +205,47 @@ static char *temp_name(const char *target, int folder, const char *name, int num
     return n < 0 ? NULL : path;
 }
 
+/* Removes what killed runs have left in a folder ("" is the current one) under names that begin
+ * with `prefix` and go on with `more` digits or letters; 0: any number of digits. */
+static void remove_all_stale(const char *folder, const char *prefix, size_t more) {
+    DIR *dir = opendir(*folder ? folder : ".");
+    if (!dir) return;
+    for (struct dirent *e; (e = readdir(dir));) {
+        const char *rest = e->d_name + strlen(prefix);
+        char *path;
+        if (strncmp(e->d_name, prefix, strlen(prefix)) != 0) continue;
+        size_t digits = strspn(rest, "0123456789"), all = strlen(rest);
+        if (more ? all != more : !digits || digits != all) continue;
+        if (asprintf(&path, "%s%s%s", folder, *folder ? "/" : "", e->d_name) < 0) break;
+        remove_stale(path);
+        free(path);
+    }
+    closedir(dir);
+}
+
+static void remove_stale_of(const char *target, int folder, const char *name) {
+    char *dir, *prefix = NULL;
+    /* "/" remains of a file in the root */
+    int n = asprintf(&dir, "%.*s", folder > 1 ? folder - 1 : folder, target);
+    if (n < 0) return;
+    if (asprintf(&prefix, ".%.200s.ebru-tmp.", name) >= 0) remove_all_stale(dir, prefix, 0);
+    free(prefix);
+    free(dir);
+}
+
 /* Makes `.NAME.ebru-tmp.N` beside the target, with the least N that no living writer has, and
  * remembers its path. A locked descriptor; -1 with errno set, and *path as it was. */
 static int find_name(const char *target, unsigned mode, int (*make)(const char *, unsigned),
                      char **path) {
     const char *slash = strrchr(target, '/'), *name = slash ? slash + 1 : target;
     int folder = (int)(name - target), number = 0, error = EEXIST;
+    remove_stale_of(target, folder, name);
     for (int tries = 0; tries < TEMP_TRIES && error == EEXIST; tries++) {
-        char *temp = temp_name(target, folder, name, number), *next = NULL;
+        char *temp = temp_name(target, folder, name, number);
         int fd = temp ? make(temp, mode) : -1;
         error = temp ? errno : ENOMEM;
         if (fd >= 0 && hold(fd)) {
-            /* of runs that were killed while another held the number before */
-            while ((next = temp_name(target, folder, name, ++number)) && remove_stale(next))
-                free(next);
-            free(next);
-            remember(*path = temp);
+            remember(*path = temp, fd);
             return fd;
         }
         if (fd >= 0) {
@@ -207,24 +271,117 @@ static int make_temp(const char *target, unsigned mode, int (*make)(const char *
 
 /* ---- targets ---- */
 
+enum { LINKS_MAX = 40 }; /* as the kernel follows */
+
+/* Replaces *path by what the link that it names contains. False with errno set. */
+static bool follow_link(char **path) {
+    char content[PATH_MAX], *next;
+    ssize_t n = readlink(*path, content, sizeof content);
+    if (n < 0) return false;
+    const char *slash = strrchr(*path, '/');
+    int folder = *content == '/' || !slash ? 0 : (int)(slash + 1 - *path);
+    if (asprintf(&next, "%.*s%.*s", folder, *path, (int)n, content) < 0) {
+        errno = ENOMEM;
+        return false;
+    }
+    free(*path);
+    *path = next;
+    return true;
+}
+
+/* The file that a name leads to that leads to none yet: itself, or what is to be made at the end of
+ * its links. Takes the path; NULL with errno set. */
+static char *resolve_new(char *path) {
+    struct stat st;
+    for (int links = 0; links < LINKS_MAX; links++) {
+        const char *slash = strrchr(path, '/');
+        if (slash && !slash[1]) {
+            errno = EISDIR;
+            break;
+        }
+        if (lstat(path, &st) != 0 && errno != ENOENT) break;
+        if (errno == ENOENT || !S_ISLNK(st.st_mode)) return path;
+        if (!follow_link(&path)) break;
+        errno = ELOOP;
+    }
+    int error = errno;
+    free(path);
+    errno = error;
+    return NULL;
+}
+
 /* The file that `path` names, through links; *direct: it is there and no regular file. NULL with
  * errno set. */
 static char *resolve(const char *path, bool *direct) {
     struct stat st;
-    const char *slash = strrchr(path, '/');
     *direct = false;
-    if (stat(path, &st) != 0) {
-        if (*path && (!slash || slash[1])) return strdup(path);
-        errno = *path ? EISDIR : ENOENT;
+    char *copy;
+    /* no tool takes it for an option, or for a file of options */
+    if (asprintf(&copy, "%s%s", *path == '-' || *path == '@' ? "./" : "", path) < 0) {
+        errno = ENOMEM;
         return NULL;
     }
-    if (S_ISDIR(st.st_mode)) {
-        errno = EISDIR;
+    errno = 0;
+    if (*path && stat(copy, &st) != 0 && errno == ENOENT) {
+        errno = 0;
+        return resolve_new(copy);
+    }
+    if (!*path) errno = ENOENT;
+    if (!errno && S_ISDIR(st.st_mode)) errno = EISDIR;
+    if (errno) {
+        int error = errno;
+        free(copy);
+        errno = error;
         return NULL;
     }
     *direct = !S_ISREG(st.st_mode);
-    char *real = *direct ? NULL : realpath(path, NULL);
-    return real ? real : strdup(path);
+    char *real = *direct ? NULL : realpath(copy, NULL);
+    if (!real) return copy;
+    free(copy);
+    return real;
+}
+
+/* Opens a device or a FIFO. Nothing waits for ever for somebody who reads from a FIFO. */
+static int open_direct(const char *path) {
+    static const struct timespec pause = {0, 50000000};
+    enum { TRIES = 200 };
+    int fd = -1;
+    for (int i = 0; i < TRIES; i++) {
+        fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        if (fd >= 0 || errno != ENXIO) break;
+        nanosleep(&pause, NULL);
+        errno = ENXIO;
+    }
+    int flags = fd >= 0 ? fcntl(fd, F_GETFL) : -1;
+    if (flags >= 0) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+    return fd;
+}
+
+const char *base_output_why(int error) {
+    return error == ENXIO ? "nobody reads from it" : strerror(error);
+}
+
+/* Is the folder of a file there and writable, and has it room for the file's name? 0 or errno. */
+static int check_folder(const char *target) {
+    const char *slash = strrchr(target, '/'), *name = slash ? slash + 1 : target;
+    char *folder =
+        slash ? strndup(target, slash == target ? 1 : (size_t)(slash - target)) : strdup(".");
+    if (!folder) return ENOMEM;
+    int error = access(folder, W_OK | X_OK) ? errno : 0;
+    long most = error ? 0 : pathconf(folder, _PC_NAME_MAX);
+    if (most > 0 && strlen(name) > (size_t)most) error = ENAMETOOLONG;
+    free(folder);
+    return error;
+}
+
+int base_output_check(const char *path) {
+    if (strcmp(path, "-") == 0) return base_check_standard_output();
+    bool direct;
+    char *target = resolve(path, &direct);
+    if (!target) return errno;
+    int error = direct ? (access(target, W_OK) ? errno : 0) : check_folder(target);
+    free(target);
+    return error;
 }
 
 /* ---- a file ---- */
@@ -241,10 +398,12 @@ static bool start(base_output *o, unsigned mode) {
     int fd;
     o->temp = o->target;
     if (o->direct) {
-        fd = open(o->target, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        fd = open_direct(o->target);
     } else {
         o->lock = make_temp(o->target, mode, make_file, &o->temp);
-        fd = o->lock >= 0 ? fcntl(o->lock, F_DUPFD_CLOEXEC, 0) : -1;
+        /* opened again: a child that has the stream's descriptor must not hold the lock by it */
+        fd = o->lock >= 0 ? open(o->temp, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+        if (fd < 0 && o->lock >= 0) fd = fcntl(o->lock, F_DUPFD_CLOEXEC, 0); /* umask 0777 */
     }
     o->file = fd >= 0 ? fdopen(fd, "wb") : NULL;
     if (!o->file && fd >= 0) close(fd);
@@ -280,13 +439,48 @@ void base_output_write(base_output *o, const void *data, size_t size) {
     if (fwrite(data, 1, size, o->file) != size) o->error = errno ? errno : EIO;
 }
 
-int base_output_commit(base_output *o) {
+/* Closes the stream. 0 or the reason of the first failure. */
+static int close_stream(base_output *o) {
     int error = o->error, seen = errno;
+    if (!o->file) return error; /* closed before */
     if (fflush(o->file) != 0 && !error) error = errno;
     /* the caller's own call has failed, and its reason is what errno still has, if anything */
     if (!error && ferror(o->file)) error = seen ? seen : EIO;
     if (fclose(o->file) != 0 && !error) error = errno;
+    o->file = NULL;
+    return error;
+}
+
+int base_output_commit(base_output *o) {
+    int error = close_stream(o);
     if (!o->direct && !error && rename(o->temp, o->target) != 0) error = errno;
+    if (!o->direct && error) unlink(o->temp);
+    release(o);
+    return error;
+}
+
+/* Gives a file a name unless that is taken: EEXIST. Where the file system has no such renaming, by a
+ * second name, and where it has none of these either, by an empty file that is replaced. */
+static int rename_new(const char *from, const char *to) {
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS) return errno;
+    if (link(from, to) == 0) {
+        unlink(from);
+        return 0;
+    }
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != EMLINK) return errno;
+    int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) return errno;
+    close(fd);
+    if (rename(from, to) == 0) return 0;
+    int error = errno;
+    unlink(to);
+    return error;
+}
+
+int base_output_commit_new(base_output *o, const char *path) {
+    int error = close_stream(o);
+    if (!o->direct && !error && (error = rename_new(o->temp, path)) == EEXIST) return error;
     if (!o->direct && error) unlink(o->temp);
     release(o);
     return error;
@@ -294,7 +488,7 @@ int base_output_commit(base_output *o) {
 
 void base_output_abort(base_output *o) {
     if (!o) return;
-    fclose(o->file);
+    if (o->file) fclose(o->file);
     if (!o->direct) unlink(o->temp);
     release(o);
 }
@@ -303,22 +497,32 @@ void base_output_abort(base_output *o) {
 
 /* In the folder of temporary files, under a name nobody can know before. */
 static int make_private(char **path) {
+    static const char prefix[] = "ebru-tmp-";
     const char *dir = getenv("TMPDIR");
     char *name;
-    if (asprintf(&name, "%s/ebru-XXXXXX", dir && *dir ? dir : "/tmp") < 0) {
-        errno = ENOMEM;
-        return -1;
-    }
+    int fd = -1, error = ENOMEM;
     sigset_t old;
+    if (!dir || !*dir) dir = "/tmp";
+    remove_all_stale(dir, prefix, 6);
     hold_signals(&old);
-    int fd = mkdtemp(name) ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (fd >= 0) remember(*path = name);
-    release_signals(&old);
-    if (fd < 0) {
-        int error = errno;
+    for (int tries = 0; fd < 0 && tries < TEMP_TRIES; tries++) {
+        if (asprintf(&name, "%s/%sXXXXXX", dir, prefix) < 0) break;
+        fd = mkdtemp(name) ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        error = errno;
+        bool lost = fd >= 0 && !hold(fd); /* another process has taken it for a killed one's */
+        if (lost) {
+            close(fd);
+            fd = -1;
+        }
+        if (fd >= 0) {
+            remember(*path = name, fd);
+            break;
+        }
         free(name);
-        errno = error;
+        if (!lost) break;
     }
+    release_signals(&old);
+    if (fd < 0) errno = error;
     return fd;
 }
 
@@ -356,8 +560,7 @@ char *base_output_target(const char *path) {
 
 /* Writes a file's bytes into a device or FIFO. 0 or the reason. */
 static int copy_file(const char *from, const char *to) {
-    int in = open(from, O_RDONLY | O_CLOEXEC),
-        out = in < 0 ? -1 : open(to, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    int in = open(from, O_RDONLY | O_CLOEXEC), out = in < 0 ? -1 : open_direct(to);
     int error = out < 0 || !base_copy_all(in, out) ? errno : 0;
     if (in >= 0) close(in);
     if (out >= 0 && close(out) != 0 && !error) error = errno;

@@ -2,21 +2,29 @@
  *
  * A file is written as `.NAME.ebru-tmp.N` beside its target and renamed onto it when it is
  * complete: whatever happens, the target is the complete old file or the complete new one.
- * Through a link the file it names is replaced, not the link. A target that exists and is no
- * regular file (a device, a FIFO) is written directly, because a rename would replace it.
+ * Through a link the file it names is replaced or made, not the link. A target that exists and is
+ * no regular file (a device, a FIFO) is written directly, because a rename would replace it. A FIFO
+ * that nobody reads from is waited for, but not longer than ten seconds (ENXIO).
  *
  * Temporaries do not stay behind: exit() removes them, a signal handler does by
  * base_output_remove_all(), and what a killed process has left is removed by the next one that
  * writes the same target (a living writer holds a lock on its temporary, which the kernel drops
  * however the process ends).
  *
- * Errors are numbers of errno.h. Nothing here prints. One thread of a process uses it. */
+ * Errors are numbers of errno.h; base_output_why() has their words. Nothing here prints. One thread
+ * of a process uses it. */
 #ifndef EBRU_BASE_OUTPUT_H
 #define EBRU_BASE_OUTPUT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+
+/* Can `path` be written, as far as that is known before the work: 0 or the reason. "-" is standard
+ * output. */
+int base_output_check(const char *path);
+/* What an error means, in words, for an output. */
+const char *base_output_why(int error);
 
 /* ---- a file ---- */
 
@@ -34,6 +42,9 @@ void base_output_write(base_output *o, const void *data, size_t size);
 /* Closes and renames. 0, or the reason of the first failure, a failed write on the stream included:
  * then the temporary is gone and the target as it was. Frees o. */
 int base_output_commit(base_output *o);
+/* The same under another name, of the folder of o's target, which is never replaced. EEXIST: the
+ * name is taken, o lives, and another may be tried. Anything else frees o. */
+int base_output_commit_new(base_output *o, const char *path);
 /* Closes and removes the temporary. Frees o; NULL is allowed. */
 void base_output_abort(base_output *o);
 
@@ -59,8 +70,13 @@ int base_output_publish(const char *from, const char *to);
 
 /* Removes all temporaries of this process. Async-signal-safe. */
 void base_output_remove_all(void);
-/* From now on SIGINT, SIGTERM and SIGHUP remove all temporaries and end the process with 128 +
- * their number; those that are ignored (nohup) stay ignored. */
+/* In a forked child: it holds no locks of its parent's temporaries, which would seem to be in use
+ * after the parent's end. */
+void base_output_forked(void);
+/* From now on every signal that can be caught removes all temporaries and ends the process: with
+ * 128 + its number, or, where it tells a fault of the process (SIGSEGV), by the signal itself.
+ * SIGXFSZ is ignored: a limit on the size of files is a write error. Signals that are ignored
+ * (nohup) or have a handler stay as they are. */
 void base_output_catch_signals(void);
 
 #endif

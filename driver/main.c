@@ -1,9 +1,13 @@
 #include "base/io.h"
 #include "base/output.h"
+#include "driver/cli/write_text.h"
 #include "driver/commands/commands.h"
 #include "driver/driver.h"
+#include "frontend/files/files.h"
 
 #include <signal.h>
+#include <string.h>
+#include <unistd.h>
 
 static int run(const drv_options *o) {
     switch (o->command) {
@@ -22,15 +26,51 @@ static int run(const drv_options *o) {
     return DRV_INTERNAL;
 }
 
+/* What commands that work long will write; compile has a look of its own. */
+static int check_outputs(const drv_options *o) {
+    if (o->command == DRV_COMPILE) return DRV_OK;
+    base_diag *d = drv_diag(&o->common);
+    bool prints =
+        !o->common.output &&
+        (o->command & (DRV_OPT | DRV_INSPECT | DRV_DIFF | DRV_REPORT | DRV_BENCH | DRV_VERIFY));
+    bool fine = drv_can_write(d, o->common.output) & drv_can_write(d, o->verify.write) &
+                drv_can_write(d, prints ? "-" : NULL);
+    base_diag_free(d);
+    return fine ? DRV_OK : DRV_IO;
+}
+
+static void say(const char *text) {
+    (void)base_write_all(STDERR_FILENO, text, strlen(text));
+}
+
+/* Somebody cut a file that is mapped, or its disk fails. */
+static void on_bus_error(int number, siginfo_t *info, void *context) {
+    const char *path = fe_mapped_path(info->si_addr);
+    (void)context;
+    base_output_remove_all();
+    if (!path) { /* a fault of ours */
+        signal(number, SIG_DFL);
+        raise(number);
+        return;
+    }
+    say("ebru: error: cannot read '");
+    say(path);
+    say("': the file became shorter, or its disk fails\n");
+    _exit(DRV_IO);
+}
+
 int main(int argc, char **argv) {
     base_keep_standard_streams();
     base_output_catch_signals();
-    signal(SIGXFSZ, SIG_IGN); /* a file size limit is a write error, told as one */
-    signal(SIGPIPE, SIG_IGN);
+    struct sigaction bus = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
+    sigaction(SIGBUS, &bus, NULL);
+    signal(SIGCHLD, SIG_DFL); /* who ignores it has no children to wait for, and so would we */
     drv_options o;
     bool done = false;
     int code = drv_parse(&o, argc, argv, &done);
+    if (!code && !done) code = check_outputs(&o);
     if (!code && !done) code = run(&o);
+    if (code == DRV_INPUT && base_diag_system_failed()) code = DRV_IO;
     if ((fflush(stdout) || ferror(stdout)) && !code) {
         fprintf(stderr, "ebru: error: cannot write to standard output\n");
         code = DRV_IO;

@@ -1,7 +1,9 @@
 #include "codegen/link/jobs.h"
 #include "base/io.h"
+#include "base/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,9 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Exit codes of a child: 0 done, CHILD_FAULT a message stands in the pipe, anything else is a
- * crash. */
-enum { CHILD_FAULT = 1, CHILD_ABORT = 70 };
+/* Exit codes of a child: 0 done, CHILD_FAULT a message stands in the pipe, CHILD_SYSTEM no memory
+ * (base/arena.h) or weights that went away, anything else is a crash. */
+enum { CHILD_FAULT = 1, CHILD_SYSTEM = 3, CHILD_ABORT = 70 };
 
 static int report_to = 2; /* in a child: the pipe to the parent */
 
@@ -37,6 +39,7 @@ _Noreturn void cg_job_broken(const char *fmt, ...) {
 static _Noreturn void child(cg_job *j, int out) {
     base_str fault = {0};
     report_to = out;
+    dup2(out, STDERR_FILENO); /* last words of LLVM, of libc and of ours */
     bool fine = j->run(j->arg, &fault);
     if (!fine) report(fault.data ? fault.data : "unknown fault");
     _exit(fine ? 0 : CHILD_FAULT);
@@ -44,22 +47,22 @@ static _Noreturn void child(cg_job *j, int out) {
 
 static void start(cg_job *jobs, uint32_t count, cg_job *j) {
     int ends[2];
-    j->state = CG_JOB_CRASHED;
-    if (pipe(ends) != 0) {
+    j->state = CG_JOB_FAILED;
+    if (pipe2(ends, O_CLOEXEC) != 0) {
         base_str_addf(&j->fault, "cannot make a pipe: %s", strerror(errno));
         return;
     }
-    fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = base_fork();
     if (pid == 0) {
         close(ends[0]);
         for (uint32_t i = 0; i < count; i++)
             if (jobs[i].state == CG_JOB_RUNNING) close(jobs[i].pipe);
         child(j, ends[1]);
     }
+    int error = errno;
     close(ends[1]);
     if (pid < 0) {
-        base_str_addf(&j->fault, "cannot start a process: %s", strerror(errno));
+        base_str_addf(&j->fault, "cannot start a process: %s", strerror(error));
         close(ends[0]);
         return;
     }
@@ -68,18 +71,38 @@ static void start(cg_job *jobs, uint32_t count, cg_job *j) {
     j->pipe = ends[0];
 }
 
+/* The system's doing, not a fault of ebru: somebody ended the child, perhaps the kernel for want of
+ * memory, or it said itself that there was none, as we and LLVM do. */
+static bool is_systems(const cg_job *j, int status) {
+    static const char *const words[] = {"out of memory", "Out of memory", "bad_alloc",
+                                        "Cannot allocate memory"};
+    if (WIFEXITED(status) &&
+        (WEXITSTATUS(status) == CHILD_FAULT || WEXITSTATUS(status) == CHILD_SYSTEM))
+        return true;
+    if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM))
+        return true;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (j->fault.len && strstr(j->fault.data, words[i])) return true;
+    return false;
+}
+
 static void finish(cg_job *j) {
     int status;
     close(j->pipe);
-    while (waitpid(j->pid, &status, 0) < 0 && errno == EINTR) {
+    if (base_wait(j->pid, &status) != 0) {
+        j->state = CG_JOB_FAILED;
+        base_str_addf(&j->fault, "%scannot wait for a process: %s", j->fault.len ? "; " : "",
+                      strerror(errno));
+        return;
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         j->state = CG_JOB_DONE;
         return;
     }
-    j->state =
-        WIFEXITED(status) && WEXITSTATUS(status) == CHILD_FAULT ? CG_JOB_FAILED : CG_JOB_CRASHED;
-    if (j->state == CG_JOB_CRASHED && WIFSIGNALED(status))
+    j->state = is_systems(j, status) ? CG_JOB_FAILED : CG_JOB_CRASHED;
+    while (j->fault.len && j->fault.data[j->fault.len - 1] == '\n')
+        j->fault.data[--j->fault.len] = '\0';
+    if (WIFSIGNALED(status))
         base_str_addf(&j->fault, "%sended by signal %d (%s)", j->fault.len ? "; " : "",
                       WTERMSIG(status), strsignal(WTERMSIG(status)));
     if (!j->fault.len)

@@ -1,15 +1,13 @@
 #include "codegen/link/link.h"
+#include "base/process.h"
 
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 /* The runtime with libpng and zlib as one relocatable object, without and with the PNG decoder, put
  * into the compiler by codegen/CMakeLists.txt. Empty: without a cross compiler there is none,
@@ -62,17 +60,13 @@ static void show_file(base_diag *d, const char *path) {
 }
 
 static bool run(base_diag *d, const cg_arch *arch, command *c, const char *log) {
-    pid_t pid;
-    int status;
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    posix_spawn_file_actions_adddup2(&actions, 1, 2);
+    int status, to = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     c->words[c->count] = NULL;
-    int error = posix_spawnp(&pid, c->words[0], &actions, NULL, (char *const *)(uintptr_t)c->words,
-                             environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (error) {
+    /* what that variable holds would become the program's run path */
+    pid_t pid = to < 0 ? -1 : base_spawn(c->words, (int[3]){-1, to, to}, "LD_RUN_PATH");
+    int error = errno;
+    if (to >= 0) close(to);
+    if (pid < 0) {
         base_error(d, NULL, "cannot run the linker '%s': %s",
                    base_escape(c->words[0], strlen(c->words[0])), strerror(error));
         if (error == ENOENT)
@@ -80,14 +74,25 @@ static bool run(base_diag *d, const cg_arch *arch, command *c, const char *log) 
                       arch->packages);
         return false;
     }
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR) return false;
+    if (base_wait(pid, &status) != 0) {
+        base_error(d, NULL, "cannot wait for the linker '%s': %s",
+                   base_escape(c->words[0], strlen(c->words[0])), strerror(errno));
+        return false;
+    }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return true;
-    base_error(d, NULL, "linking failed: '%s' %s %d", c->words[0],
+    base_error(d, NULL, "linking failed: '%s' %s %d", base_escape(c->words[0], strlen(c->words[0])),
                WIFSIGNALED(status) ? "was ended by signal" : "exited with code",
                WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     show_file(d, log);
     return false;
+}
+
+/* Nothing of the tables that calls go through stays writable, no stack is executable. Code of ours
+ * and of LLVM leaves functions as it entered them, so a shadow stack of CET fits; whether the CPU
+ * and the C library have one is seen when the program starts. */
+static void hardened(command *c, const cg_arch *arch) {
+    word(c, "-Wl,-z,relro,-z,now,-z,noexecstack");
+    if (arch->elf_machine == EM_X86_64) word(c, "-Wl,-z,shstk");
 }
 
 static void extra_flags(command *c, char *flags) {
@@ -147,12 +152,12 @@ bool cg_link(base_diag *d, cg_files *files, const cg_arch *arch, const char *con
         break;
     case CG_LIB:
         word(&c, "-shared");
-        word(&c, "-Wl,-z,relro,-z,now,-z,noexecstack");
+        hardened(&c, arch);
         word(&c, "-Wl,--gc-sections,--hash-style=gnu");
         break;
     default:
         word(&c, "-pie");
-        word(&c, "-Wl,-z,relro,-z,now,-z,noexecstack");
+        hardened(&c, arch);
         word(&c, "-Wl,--gc-sections,--hash-style=gnu");
         if (here) extra_flags(&c, flags);
         break;

@@ -9,12 +9,16 @@
 
 static bool cannot(base_diag *d, const char *what, const char *path, int error) {
     base_error(d, NULL, "cannot %s '%s': %s", what, base_escape(path, strlen(path)),
-               strerror(error));
+               base_output_why(error));
     return false;
 }
 
 bool cg_files_open(base_diag *d, cg_files *f, const char *output) {
     *f = (cg_files){.dir = base_temp_dir_new(output)};
+    if (!f->dir && strcmp(output, "-") == 0) {
+        const char *dir = getenv("TMPDIR");
+        return cannot(d, "make a folder in", dir && *dir ? dir : "/tmp", errno);
+    }
     if (!f->dir)
         return cannot(d, errno == EISDIR ? "write" : "write to the folder of", output, errno);
     f->arena = base_arena_new();

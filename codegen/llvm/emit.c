@@ -5,6 +5,7 @@
 #include "codegen/link/jobs.h"
 #include "codegen/link/link.h"
 #include "codegen/link/pack_weights.h"
+#include "codegen/link/publish_pair.h"
 #include "codegen/link/temp_dir.h"
 #include "codegen/link/weights_file.h"
 #include "codegen/link/weights_segment.h"
@@ -352,10 +353,11 @@ static bool emit_binary(emission *e) {
     } else if (!link_with_weights(e, &product)) {
         return false;
     }
-    if (external && !cg_files_publish(e->d, e->blob.path, external_path(e))) return false;
-    if (cg_files_publish(e->d, product, e->files.target)) return true;
-    if (external) unlink(external_path(e));
-    return false;
+    if (external)
+        return cg_publish_pair(e->d, product, e->files.target, e->blob.path, external_path(e));
+    bool fine = cg_files_publish(e->d, product, e->files.target);
+    if (fine) cg_drop_old_weights(external_path(e));
+    return fine;
 }
 
 static void fill_result(const emission *e, cg_result *r) {

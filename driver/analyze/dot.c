@@ -1,18 +1,18 @@
 /* --emit=dot: the functions as Graphviz clusters. Everything that comes from the model is escaped.
  */
+#include "base/diag.h"
 #include "driver/analyze/analyze.h"
 
 #include <string.h>
 
-static void add_escaped(base_str *out, const char *s) {
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            base_str_addf(out, "\\%c", *s);
-        else if (*s == '\n')
-            base_str_add(out, "\\n");
-        else
-            base_str_addn(out, s, 1);
+static void add_escaped(base_str *out, const char *text) {
+    base_str shown = {0};
+    base_str_add_shown(&shown, text);
+    for (const char *s = shown.data; *s; s++) {
+        if (*s == '"' || *s == '\\') base_str_add(out, "\\");
+        base_str_addn(out, s, 1);
     }
+    base_str_free(&shown);
 }
 
 static void add_node(const ir_func *f, size_t fi, uint32_t id, base_str *out) {

@@ -2,14 +2,31 @@
 #include "base/output.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+
+static void cannot(base_diag *d, const char *path, int error) {
+    bool standard = strcmp(path, "-") == 0;
+    if (standard && error == EPIPE) raise(SIGPIPE); /* ends without a word, as when it is written */
+    if (standard)
+        base_error(d, NULL, "cannot write to standard output: %s", strerror(error));
+    else
+        base_error(d, NULL, "cannot write '%s': %s", base_escape(path, strlen(path)),
+                   base_output_why(error));
+}
+
+bool drv_can_write(base_diag *d, const char *path) {
+    int error = path ? base_output_check(path) : 0;
+    if (error) cannot(d, path, error);
+    return !error;
+}
 
 bool drv_write_text(base_diag *d, const char *path, const char *text, size_t length) {
     if (!strcmp(path, "-")) {
         fwrite(text, 1, length, stdout);
         if (!fflush(stdout) && !ferror(stdout)) return true;
-        base_error(d, NULL, "cannot write to standard output");
+        cannot(d, path, errno);
         return false;
     }
     base_output *out = base_output_begin(path, 0666);
@@ -18,6 +35,9 @@ bool drv_write_text(base_diag *d, const char *path, const char *text, size_t len
         base_output_write(out, text, length);
         error = base_output_commit(out);
     }
-    if (!out || error) base_error_file(d, path, out ? "write" : "create", error);
+    if (error == ENXIO)
+        cannot(d, path, error);
+    else if (!out || error)
+        base_error_file(d, path, out ? "write" : "create", error);
     return out && !error;
 }

@@ -63,7 +63,7 @@ int drv_bench(const drv_options *given) {
     fe.guidance_pair = false; /* --batch says how many */
     if (fe.function && (o.run.op || strchr(fe.function, '.'))) fe.function = NULL;
     int code = DRV_INPUT;
-    if (!quiet) fprintf(stderr, "compiling %s\n", o.model);
+    if (!quiet) fprintf(stderr, "compiling %s\n", base_shown(o.model));
     if (drv_temp_new(d, &temp)) {
         if (drv_lower(d, &o, &fe, &b) && (!o.run.op || take_op(d, &o, &b, &whole))) {
             int status = DRV_IO;

@@ -1,4 +1,5 @@
 /* ebru compile: a model to a program, or to any stage on the way. */
+#include "base/output.h"
 #include "base/suggest.h"
 #include "driver/analyze/analyze.h"
 #include "driver/cli/write_text.h"
@@ -9,6 +10,7 @@
 #include "driver/html/html.h"
 #include "runtime/abi/meta_keys.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -105,8 +107,8 @@ static void summary(const drv_options *o, const drv_build *b, const cg_result *r
             if (b->levels[l].module->funcs.items[i]->arena_bytes > arena)
                 arena = b->levels[l].module->funcs.items[i]->arena_bytes;
     fprintf(stderr, "%s: %zu functions, %zu nodes, %llu kernels, %.2f GFLOP, levels",
-            ir_meta_string(m, EBRU_META_MODEL_NAME.name, o->model), m->funcs.count, nodes,
-            (unsigned long long)r->kernels, flops * 1e-9);
+            base_shown(ir_meta_string(m, EBRU_META_MODEL_NAME.name, o->model)), m->funcs.count,
+            nodes, (unsigned long long)r->kernels, flops * 1e-9);
     for (uint32_t i = 0; i < b->count; i++) fprintf(stderr, " %s", b->levels[i].target->level);
     fprintf(stderr, "\nweights %.1f MiB (%lld parameters), arena %llu bytes\n",
             (double)r->weights_bytes / 1048576.0, (long long)ir_parameter_count(m),
@@ -114,8 +116,8 @@ static void summary(const drv_options *o, const drv_build *b, const cg_result *r
     if (b->tuning.log.used)
         fprintf(stderr, "tiles of %u kernels from tuning records\n", b->tuning.log.used);
     const char *left_out = ir_meta_string(m, EBRU_META_PIPELINE_IGNORED.name, NULL);
-    if (left_out) fprintf(stderr, "without %s\n", left_out);
-    fprintf(stderr, "%s: %.1f MiB, compiled in %.1f s\n", o->common.output,
+    if (left_out) fprintf(stderr, "without %s\n", base_shown(left_out));
+    fprintf(stderr, "%s: %.1f MiB, compiled in %.1f s\n", base_shown(o->common.output),
             (double)r->output_bytes / 1048576.0, seconds);
 }
 
@@ -154,6 +156,30 @@ static bool reports(base_diag *d, const drv_options *o, const drv_build *b) {
     return ok;
 }
 
+/* All that will be written can be, as far as that is known before the work. */
+static int check_outputs(base_diag *d, const drv_options *o, const struct what *w, bool reporting) {
+    bool text = w->ir || w->html || w->kind == CG_ASM || w->kind == CG_LLVM_IR;
+    if (!text && o->common.output && strcmp(o->common.output, "-") == 0) {
+        base_error(d, NULL,
+                   "only text (--emit=asm, llvm-ir, ir, dot, html) goes to standard "
+                   "output; name a file with -o");
+        return DRV_USAGE;
+    }
+    bool fine = drv_can_write(d, o->common.output) & drv_can_write(d, o->show.metafile);
+    if (fine && !text && o->common.output && o->code.placement == CG_WEIGHTS_EXTERNAL) {
+        base_str weights = {0};
+        char *target = base_output_target(o->common.output);
+        base_str_addf(&weights, "%s.weights", target ? target : o->common.output);
+        fine = drv_can_write(d, weights.data);
+        base_str_free(&weights);
+        free(target);
+    }
+    bool printing = reporting && (!o->show.metafile || o->show.fusion_report ||
+                                  o->show.fusion_json || o->show.analyze);
+    if (printing || (!o->common.output && !reporting)) fine &= drv_can_write(d, "-");
+    return fine ? DRV_OK : DRV_IO;
+}
+
 int drv_compile(const drv_options *given) {
     drv_options o = *given;
     if (o.show.list_passes) {
@@ -175,10 +201,12 @@ int drv_compile(const drv_options *given) {
     base_diag *d = drv_diag(&o.common);
     drv_build b = {0};
     fe_options fe = drv_fe_options(&o.load);
-    int code = DRV_OK;
     cg_result result = {0};
     drv_html *page = w.html ? drv_html_new() : NULL;
-    if (!drv_make_dump_dir(d, o.passes.dump_dir))
+    int code = check_outputs(d, &o, &w, reporting);
+    if (code) {
+        /* told */
+    } else if (!drv_make_dump_dir(d, o.passes.dump_dir))
         code = DRV_IO;
     else if (!drv_lower_observed(d, &o, &fe, &b, page ? drv_html_before : NULL, page))
         code = DRV_INPUT;

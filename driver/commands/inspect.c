@@ -91,7 +91,7 @@ static int inspect_program(base_diag *d, const fe_map *map, const drv_options *o
 static void print_value(const ir_func *f, const char *kind, const char *name, ir_ref r) {
     base_str t = {0};
     ir_print_type(ir_typeof(f, r), &t);
-    printf("  %s %s : %s", kind, name, t.data);
+    printf("  %s %s : %s", kind, base_shown(name), t.data);
     const ir_node *n = ir_get(f, r);
     if (n->op == IR_OP_input) printf(" per %s", ir_freq_name[IR_ATTRS(n, input)->freq]);
     printf("\n");
@@ -105,15 +105,15 @@ static int inspect_model(base_diag *d, const drv_options *o) {
     if (!m) return DRV_INPUT;
     for (size_t i = 0; i < m->meta.count; i++) {
         const ir_meta *e = &m->meta.items[i];
-        if (e->kind == IR_META_INT) printf("%s: %lld\n", e->key, (long long)e->i);
-        if (e->kind == IR_META_FLOAT) printf("%s: %.9g\n", e->key, e->f);
-        if (e->kind == IR_META_STRING) printf("%s: %s\n", e->key, base_escape(e->s, strlen(e->s)));
+        if (e->kind == IR_META_INT) printf("%s: %lld\n", base_shown(e->key), (long long)e->i);
+        if (e->kind == IR_META_FLOAT) printf("%s: %.9g\n", base_shown(e->key), e->f);
+        if (e->kind == IR_META_STRING) printf("%s: %s\n", base_shown(e->key), base_shown(e->s));
     }
     for (size_t i = 0; i < m->funcs.count; i++) {
         const ir_func *f = m->funcs.items[i];
         ir_cost c = ir_func_cost(f);
-        printf("function %s: %zu nodes, %.3f GFLOP, %.1f MiB of weights\n", f->name, f->nodes.count,
-               c.flops * 1e-9, (double)c.weight_bytes / 1048576.0);
+        printf("function %s: %zu nodes, %.3f GFLOP, %.1f MiB of weights\n", base_shown(f->name),
+               f->nodes.count, c.flops * 1e-9, (double)c.weight_bytes / 1048576.0);
         for (size_t k = 0; k < f->inputs.count; k++)
             print_value(f, "input", IR_ATTRS(ir_get(f, f->inputs.items[k]), input)->name,
                         f->inputs.items[k]);

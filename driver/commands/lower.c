@@ -229,9 +229,10 @@ void drv_build_free(drv_build *b) {
 static char *build_info(const drv_options *o, const drv_build *b) {
     base_str s = {0};
     base_str_addf(&s, "ebru build info\nversion: %s\n", drv_version);
-    base_str_addf(&s, "model: %s\n",
-                  ir_meta_string(b->levels[0].module, EBRU_META_MODEL_NAME.name,
-                                 EBRU_META_MODEL_NAME.otherwise));
+    base_str_add(&s, "model: ");
+    base_str_add_shown(&s, ir_meta_string(b->levels[0].module, EBRU_META_MODEL_NAME.name,
+                                          EBRU_META_MODEL_NAME.otherwise));
+    base_str_add(&s, "\n");
     base_str_addf(&s, "precision: %s\noptimisation: -O%d\nparameters: %lld\n",
                   ir_meta_string(b->levels[0].module, EBRU_META_PRECISION.name,
                                  EBRU_META_PRECISION.otherwise),

@@ -1,5 +1,6 @@
 /* Programs for one use: compiled into a fresh directory, run over pipes, removed. */
 #include "driver/commands/run_program.h"
+#include "base/process.h"
 #include "driver/driver.h"
 
 #include <errno.h>
@@ -8,14 +9,17 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 bool drv_temp_new(base_diag *d, drv_temp *t) {
     *t = (drv_temp){.dir = base_temp_dir_new(NULL)};
     if (!t->dir) {
-        base_error(d, NULL, "cannot make a temporary directory: %s", strerror(errno));
+        const char *dir = getenv("TMPDIR");
+        dir = dir && *dir ? dir : "/tmp";
+        base_system_refused(errno);
+        base_error(d, NULL, "cannot make a folder in %s: %s", base_escape(dir, strlen(dir)),
+                   strerror(errno));
         return false;
     }
     base_str_addf(&t->program, "%s/program", base_temp_dir_path(t->dir));
@@ -30,11 +34,11 @@ void drv_temp_free(drv_temp *t) {
 
 static int reap(base_diag *d, pid_t pid, const char *program) {
     int status;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR) {
-            base_error(d, NULL, "cannot wait for '%s': %s", program, strerror(errno));
-            return -1;
-        }
+    if (base_wait(pid, &status) != 0) {
+        base_system_refused(errno);
+        base_error(d, NULL, "cannot wait for '%s': %s", program, strerror(errno));
+        return -1;
+    }
     if (WIFEXITED(status)) return WEXITSTATUS(status);
     base_error(d, NULL, "'%s' was killed by signal %d", program, WTERMSIG(status));
     return -1;
@@ -84,23 +88,17 @@ int drv_run(base_diag *d, const char *const *argv, const void *input, size_t inp
         piped = false;
     }
     if (!piped) {
+        base_system_refused(errno);
         base_error(d, NULL, "cannot start '%s': %s", argv[0], strerror(errno));
         return -1;
     }
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGTERM); /* it does not outlive us */
-        dup2(in_pipe[0], 0);
-        if (out) dup2(out_pipe[1], 1);
-        execvp(argv[0], (char *const *)argv);
-        fprintf(stderr, "ebru: error: cannot run '%s': %s\n", argv[0], strerror(errno));
-        _exit(DRV_IO);
-    }
+    pid_t pid = base_spawn(argv, (int[3]){in_pipe[0], out ? out_pipe[1] : -1, -1}, NULL);
+    int error = errno;
     close(in_pipe[0]);
     close(out_pipe[1]);
     if (pid < 0) {
-        base_error(d, NULL, "cannot start '%s': %s", argv[0], strerror(errno));
+        base_system_refused(error);
+        base_error(d, NULL, "cannot start '%s': %s", argv[0], strerror(error));
         close(in_pipe[1]);
         close(out_pipe[0]);
         return -1;
@@ -110,7 +108,10 @@ int drv_run(base_diag *d, const char *const *argv, const void *input, size_t inp
         close(out_pipe[0]);
         out_pipe[0] = -1;
     }
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+    sigaction(SIGPIPE, &ignore, &before); /* a program that does not read all of its input */
     pump(in_pipe[1], input, input_bytes, out_pipe[0], &text);
+    sigaction(SIGPIPE, &before, NULL);
     int code = reap(d, pid, argv[0]);
     if (out) {
         *out = text.data;

@@ -43,8 +43,9 @@ static void compare(struct verify *v, const char *func, const char *name, const 
     double relative = ref_rms > 0 ? rms / ref_rms : rms;
     double psnr = rms > 0 ? 20 * log10(2 * peak / rms) : INFINITY;
     bool pass = finite && relative <= v->tolerance;
-    printf("%s %s: max abs %.3e, rms/ref %.3e, PSNR %.1f dB, %s%s\n", func, name, max, relative,
-           psnr, pass ? "PASS" : "FAIL", finite ? "" : " (not finite)");
+    printf("%s %s: max abs %.3e, rms/ref %.3e, PSNR %.1f dB, %s%s\n", base_shown(func),
+           base_shown(name), max, relative, psnr, pass ? "PASS" : "FAIL",
+           finite ? "" : " (not finite)");
     v->checked++;
     v->failed += !pass;
 }

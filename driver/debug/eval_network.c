@@ -231,7 +231,8 @@ bool net_eval(base_diag *d, net *n, const net_inputs *in, bool keep, const char 
                 ir_tensor_free(&n->entries.items[e->operand[k]].value);
         if (what && time(NULL) >= shown + 5) {
             if (shown)
-                fprintf(stderr, "%s, %s: %u of %zu ops\n", what, n->name, i, n->entries.count);
+                fprintf(stderr, "%s, %s: %u of %zu ops\n", what, base_shown(n->name), i,
+                        n->entries.count);
             shown = time(NULL);
         }
     }
@@ -281,7 +282,7 @@ void net_entry_text(const net_entry *e, base_str *out) {
 
 void net_entry_place(const net_entry *e, base_str *out) {
     const ir_origin *o = &e->f->module->origins.items[ir_get(e->f, e->node)->origin];
-    if (o->block && *o->block) base_str_addf(out, "block %s", o->block);
+    if (o->block && *o->block) base_str_addf(out, "block %s", base_shown(o->block));
     if (!o->file || !*o->file) return;
     base_str_addf(out, "%s%s:%u:%u", out->len ? ", " : "", base_escape(o->file, strlen(o->file)),
                   o->line, o->col);

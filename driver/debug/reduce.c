@@ -6,6 +6,7 @@
  * may be the only output, then the latest front of inputs; then node by node from the end, until
  * nothing more goes. Every candidate is verified before it is tested. */
 #include "ir/analysis/reduce.h"
+#include "base/process.h"
 #include "driver/cli/write_text.h"
 #include "driver/commands/commands.h"
 #include "driver/commands/lower.h"
@@ -96,16 +97,13 @@ static void progress(reducer *r) {
 /* In a child: a candidate that makes the compiler itself end is not what was looked for. */
 static bool child_says_yes(reducer *r) {
     int status = 0;
-    fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = base_fork();
     if (pid == 0) {
         int null = open("/dev/null", O_WRONLY);
         if (null >= 0) dup2(null, STDERR_FILENO);
         _exit(!layers_say_yes(r));
     }
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return pid > 0 && base_wait(pid, &status) == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 static bool interesting(reducer *r, const base_str *text) {

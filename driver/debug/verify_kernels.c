@@ -238,8 +238,8 @@ static void print_row(const layers *l, const row *r) {
     base_str text = {0}, place = {0};
     net_entry_text(r->e, &text);
     net_entry_place(r->e, &place);
-    printf("  %-18s %-26s %10.3e %10.3e %s %s\n", r->e->f->name, text.data, r->distance, r->max,
-           r->distance <= l->tolerance ? "    " : "FAIL", place.data ? place.data : "");
+    printf("  %-18s %-26s %10.3e %10.3e %s %s\n", base_shown(r->e->f->name), text.data, r->distance,
+           r->max, r->distance <= l->tolerance ? "    " : "FAIL", place.data ? place.data : "");
     base_str_free(&text);
     base_str_free(&place);
 }
@@ -249,7 +249,7 @@ static void print_table(const layers *l, const char *network, rows *t, const row
     size_t count = t->items.count, shown = count;
     for (size_t i = 0; i < count; i++)
         if (t->items.items[i].distance > worst) worst = t->items.items[i].distance;
-    printf("kernels, %s: %zu ops, worst rms/ref %.3e, %s\n", network, count, worst,
+    printf("kernels, %s: %zu ops, worst rms/ref %.3e, %s\n", base_shown(network), count, worst,
            first ? "FAIL" : "PASS");
     if (first) {
         base_str text = {0};
@@ -329,7 +329,7 @@ static bool run(layers *l, bool print, uint32_t *failed) {
     uint32_t count = fine ? layers_networks(l, m, names) : 0;
     for (uint32_t i = 0; i < count && fine && (print || !*failed); i++) {
         bool bad;
-        if (l->progress) fprintf(stderr, "%s\n", names[i]);
+        if (l->progress) fprintf(stderr, "%s\n", base_shown(names[i]));
         fine = look_at(l, m, names[i], &temp, print, &bad);
         *failed += bad;
     }

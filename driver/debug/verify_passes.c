@@ -12,7 +12,7 @@ static void print_node(const char *label, const net_entry *e) {
     ir_print_node(e->f, e->node, &text);
     net_entry_place(e, &place);
     printf("    %s %s\n", label, text.data);
-    printf("           function %s%s%s\n", e->f->name, place.len ? ", " : "",
+    printf("           function %s%s%s\n", base_shown(e->f->name), place.len ? ", " : "",
            place.len ? place.data : "");
     base_str_free(&text);
     base_str_free(&place);
@@ -80,7 +80,8 @@ static bool bisect(layers *l, const char *network, uint32_t *first) {
         double distance = layers_distance(l, network, mid);
         if (distance < 0) return false;
         if (l->progress)
-            fprintf(stderr, "%s after %s: rms/ref %.3e\n", network, l->changed[mid - 1], distance);
+            fprintf(stderr, "%s after %s: rms/ref %.3e\n", base_shown(network), l->changed[mid - 1],
+                    distance);
         if (distance <= l->tolerance)
             low = mid;
         else
@@ -95,8 +96,8 @@ static bool look_at(layers *l, const char *network, uint32_t *failed) {
     double distance = layers_distance(l, network, l->changed_count);
     if (distance < 0) return false;
     bool bad = !(distance <= l->tolerance);
-    printf("passes, %s: rms/ref %.3e after %u passes, %s\n", network, distance, l->changed_count,
-           bad ? "FAIL" : "PASS");
+    printf("passes, %s: rms/ref %.3e after %u passes, %s\n", base_shown(network), distance,
+           l->changed_count, bad ? "FAIL" : "PASS");
     *failed += bad;
     fflush(stdout);
     if (l->o->verify.all && !walk(l, network, &first)) return false;

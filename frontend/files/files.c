@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -295,6 +296,40 @@ void fe_bytes_free(fe_bytes *bytes) {
 
 /* ---- mapping ---- */
 
+/* Files that are mapped now. */
+typedef struct mapping {
+    struct mapping *next;
+    const uint8_t *data;
+    size_t size;
+    char path[256]; /* escaped */
+} mapping;
+static mapping *volatile mappings;
+
+static void remember(const uint8_t *data, size_t size, const char *shown) {
+    mapping *m = base_alloc(sizeof *m);
+    *m = (mapping){.next = mappings, .data = data, .size = size};
+    snprintf(m->path, sizeof m->path, "%s", base_escape(shown, strlen(shown)));
+    mappings = m;
+}
+
+static void forget(const uint8_t *data) {
+    mapping *before = NULL, *m = mappings;
+    for (; m && m->data != data; m = m->next) before = m;
+    if (!m) return;
+    if (before)
+        before->next = m->next;
+    else
+        mappings = m->next;
+    base_free(m);
+}
+
+const char *fe_mapped_path(const void *address) {
+    const uint8_t *at = address;
+    for (const mapping *m = mappings; m; m = m->next)
+        if (at >= m->data && (size_t)(at - m->data) < m->size) return m->path;
+    return NULL;
+}
+
 static bool map_all(base_diag *d, int fd, const char *shown, size_t size, fe_map *out) {
     *out = (fe_map){0};
     if (size > 0) {
@@ -305,6 +340,7 @@ static bool map_all(base_diag *d, int fd, const char *shown, size_t size, fe_map
             return false;
         }
         *out = (fe_map){p, size};
+        remember(p, size, shown);
     }
     close(fd);
     return true;
@@ -324,6 +360,9 @@ bool fe_dir_map(base_diag *d, fe_dir *dir, const char *name, fe_map *out) {
 }
 
 void fe_unmap(fe_map *map) {
-    if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
+    if (map->data) {
+        forget(map->data);
+        munmap((void *)(uintptr_t)map->data, map->size);
+    }
     *map = (fe_map){0};
 }

@@ -83,8 +83,8 @@ bool fe_file_read(base_diag *d, const char *path, size_t limit, fe_bytes *out);
 bool fe_dir_read(base_diag *d, fe_dir *dir, const char *name, size_t limit, fe_bytes *out);
 void fe_bytes_free(fe_bytes *bytes);
 
-/* Read-only private mapping of a whole file; an empty file has data == NULL. The file must not
- * shrink while it is mapped. */
+/* Read-only private mapping of a whole file; an empty file has data == NULL. A file that
+ * shrinks while it is mapped ends the process (fe_mapped_path). */
 typedef struct fe_map {
     const uint8_t *data;
     size_t size;
@@ -93,5 +93,9 @@ typedef struct fe_map {
 bool fe_file_map(base_diag *d, const char *path, fe_map *out);
 bool fe_dir_map(base_diag *d, fe_dir *dir, const char *name, fe_map *out);
 void fe_unmap(fe_map *map);
+/* Path, fit for a terminal, of the file that is mapped at an address; NULL: none is. For the handler
+ * of SIGBUS, which ends who reads behind the end of a file that became shorter: it may be called in
+ * signal handlers. */
+const char *fe_mapped_path(const void *address);
 
 #endif

@@ -89,10 +89,13 @@ bool pass_same_text(const char *a, const char *b) {
 
 static void add_place(base_str *out, const pass_match *m) {
     const ir_origin *o = &m->origin;
-    if (o->block) base_str_addf(out, "%s", o->block);
-    if (o->file) base_str_addf(out, "%s%s:%u:%u", o->block ? " at " : "", o->file, o->line, o->col);
-    if (m->path) base_str_addf(out, " %s", m->path);
-    if (!o->block && !o->file) base_str_add(out, m->func);
+    if (o->block) base_str_add_shown(out, o->block);
+    if (o->block && o->file) base_str_add(out, " at ");
+    if (o->file) base_str_add_shown(out, o->file);
+    if (o->file) base_str_addf(out, ":%u:%u", o->line, o->col);
+    if (m->path) base_str_add(out, " ");
+    if (m->path) base_str_add_shown(out, m->path);
+    if (!o->block && !o->file) base_str_add_shown(out, m->func);
 }
 
 enum {
@@ -105,10 +108,14 @@ static bool same_refusal(const pass_match *a, const pass_match *b) {
 }
 
 static void add_decision(base_str *out, const pass_match *m) {
-    base_str_addf(out, "  %s: %s: %s%s%s (", m->func, m->reason ? "refused" : "moved", m->what,
-                  m->reason ? ": " : "", m->reason ? m->reason : "");
+    base_str_addf(out, "  %s: %s: %s%s", base_shown(m->func), m->reason ? "refused" : "moved",
+                  m->what, m->reason ? ": " : "");
+    if (m->reason) base_str_add_shown(out, m->reason);
+    base_str_add(out, " (");
     add_place(out, m);
-    base_str_addf(out, ")\n      %s\n", m->node);
+    base_str_add(out, ")\n      ");
+    base_str_add_shown(out, m->node);
+    base_str_add(out, "\n");
 }
 
 /* The decisions of a pass that are worth a line: refusals, and of `moves` passes what moved. */
@@ -161,7 +168,7 @@ void pass_report(const pass_context *c, base_str *out) {
         const pass_plan *p = &c->memory.funcs.items[i];
         base_str_addf(
             out, "plan_memory: %s: arena %llu bytes, lower bound %llu, one buffer a tensor %llu\n",
-            p->func, (unsigned long long)p->arena_bytes, (unsigned long long)p->bound,
+            base_shown(p->func), (unsigned long long)p->arena_bytes, (unsigned long long)p->bound,
             (unsigned long long)p->total);
     }
     if (c->memory.weights_bytes)

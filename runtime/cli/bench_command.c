@@ -2,6 +2,7 @@
  * peak. */
 #include "base/suggest.h"
 #include "runtime/cli/program.h"
+#include "runtime/text/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -102,11 +103,13 @@ static void print_row(const rt_engine *e, const struct ebru_function_desc *f, co
     const char *dot = strchr(f->name, '.');
     int component = dot ? (int)(dot - f->name) : (int)strlen(f->name);
     if (!json) {
-        char name[29];
-        snprintf(name, sizeof name, "%s%s%s", f->name, *where ? ", weights " : "", where);
-        printf("%-28s %9.3f %9.3f %9.2f %9.1f %6.1f %10.1f %10.1f\n", *where ? name : f->name,
-               median, ms[0], gflop, rate, peak > 0 ? 100 * rate / peak : 0,
-               (double)f->arena_bytes / 1048576.0, (double)weights / 1048576.0);
+        char name[2 * RT_PRINTABLE_MAX], shown[RT_PRINTABLE_MAX];
+        rt_printable(f->name, shown);
+        snprintf(name, sizeof name, "%s%s%s", shown, *where ? ", weights " : "", where);
+        printf("%-28.*s %9.3f %9.3f %9.2f %9.1f %6.1f %10.1f %10.1f\n",
+               *where ? 28 : RT_PRINTABLE_MAX, name, median, ms[0], gflop, rate,
+               peak > 0 ? 100 * rate / peak : 0, (double)f->arena_bytes / 1048576.0,
+               (double)weights / 1048576.0);
         return;
     }
     printf(

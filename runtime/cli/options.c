@@ -1,4 +1,5 @@
 #include "runtime/cli/options.h"
+#include "runtime/engine/threads.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -58,6 +59,7 @@ static bool refuse_operand(void *options, const char *word, char *error) {
 #define FLAG        .kind = BASE_OPTION_FLAG
 #define TEXT        .kind = BASE_OPTION_TEXT
 #define WHOLE(from) .kind = BASE_OPTION_INT, .least = from, .most = 1000000
+#define UP_TO(to)   .kind = BASE_OPTION_INT, .least = 1, .most = to
 #define REAL(to)    .kind = BASE_OPTION_REAL, .most = to
 #define OWN(how)    .kind = BASE_OPTION_OWN, .set = how
 #define ROW(shorthand_, name_, argument_, kind_, field, help_)                                     \
@@ -100,7 +102,7 @@ static const base_option rows[] = {
     ROW("-H", "--height", "N", WHOLE(1), height, "height in pixels"),
     ROW(NULL, "--sampling-method", "NAME", TEXT, sampler, "another sampler than the model's"),
     ROW(NULL, "--eta", "X", REAL(1000), eta, "noise of the DDIM sampler, 0 to 1"),
-    ROW("-t", "--threads", "N", WHOLE(1), threads,
+    ROW("-t", "--threads", "N", UP_TO(RT_MAX_THREADS), threads,
         "threads (default: what affinity, cgroup and cores allow); never changes the picture"),
     ROW(NULL, "--cpu-level", "NAME", TEXT, cpu_level,
         "run the code of a lower CPU level of this program"),

@@ -1,11 +1,21 @@
 #include "runtime/cli/output.h"
+#include "runtime/text/unicode.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 static rt_status cannot(const rt_output *o, const char *why, rt_error *err) {
-    return rt_fail(err, RT_ERR_SYSTEM, "cannot write %s: %s", o->path, why);
+    char shown[RT_PRINTABLE_MAX];
+    return rt_fail(err, RT_ERR_SYSTEM, "cannot write %s: %s", rt_printable(o->path, shown), why);
+}
+
+rt_status rt_output_check(const char *path, rt_error *err) {
+    rt_output o = {.path = strcmp(path, "-") == 0 ? "standard output" : path};
+    int code = base_output_check(path);
+    if (code == EPIPE) raise(SIGPIPE); /* ends without a word, as when it is written */
+    return code ? cannot(&o, base_output_why(code), err) : RT_OK;
 }
 
 static rt_status begin_standard_output(rt_output *o, rt_error *err) {
@@ -26,7 +36,7 @@ rt_status rt_output_begin(rt_output *o, const char *path, rt_error *err) {
     *o = (rt_output){.path = standard ? "standard output" : path};
     if (standard) return begin_standard_output(o, err);
     o->temp = base_output_begin(path, 0666);
-    if (!o->temp) return cannot(o, strerror(errno), err);
+    if (!o->temp) return cannot(o, base_output_why(errno), err);
     o->file = base_output_file(o->temp);
     return RT_OK;
 }
@@ -38,6 +48,14 @@ rt_status rt_output_abandon(rt_output *o, int code, const char *why, rt_error *e
         fclose(o->file);
     o->file = NULL;
     return cannot(o, code ? strerror(code) : why, err);
+}
+
+rt_status rt_output_commit_new(rt_output *o, const char *path, bool *taken, rt_error *err) {
+    int code = base_output_commit_new(o->temp, path);
+    o->file = NULL;
+    o->path = path;
+    *taken = code == EEXIST;
+    return code && !*taken ? cannot(o, strerror(code), err) : RT_OK;
 }
 
 rt_status rt_output_commit(rt_output *o, rt_error *err) {

@@ -4,15 +4,15 @@
 #include "runtime/cli/program.h"
 
 #include "runtime/cli/paint_pictures.h"
+#include "runtime/cli/picture_names.h"
 #include "runtime/image/png_writer.h"
 #include "runtime/text/prompt_weights.h"
+#include "runtime/text/unicode.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define PROMPT_LIMIT  (1u << 20) /* bytes of one prompt file */
@@ -27,7 +27,8 @@ struct job {
     char **texts; /* owned prompt texts */
     int count, text_count;
     uint64_t seed;
-    uint8_t *grid; /* all pictures, one after another, with --grid; else NULL */
+    uint8_t *grid;  /* all pictures, one after another, with --grid; else NULL */
+    uint8_t *sheet; /* room for the picture of all of them */
 };
 
 static rt_status read_stream(FILE *f, const char *name, char **out, size_t *length, rt_error *err) {
@@ -278,55 +279,29 @@ static char *parameters(const struct job *j, const rt_request *r) {
     return fclose(f) ? NULL : out;
 }
 
-static bool is_number_pattern(const char *s) {
-    const char *p = strstr(s, "%");
-    if (!p) return false;
-    size_t n = strspn(p + 1, "0123456789");
-    return p[1 + n] == 'd' && n <= 2 && !strchr(p + 1, '%');
-}
-
-/* Name of picture i: the -o name, numbered before its ending when there are several; a pattern with
- * %04d is kept. */
-static void file_name(const struct job *j, int i, char *out, size_t size) {
-    const char *o = j->o->output;
-    bool several = j->count > 1 && !j->o->grid;
-    if (!o) {
-        struct stat st;
-        for (int n = 1; n < 100000; n++) {
-            if (n == 1 && !several)
-                snprintf(out, size, "output.png");
-            else
-                snprintf(out, size, "output-%04d.png", n);
-            if (lstat(out, &st)) return;
-        }
-    } else if (is_number_pattern(o)) {
-        const char *p = strchr(o, '%');
-        size_t digits = strspn(p + 1, "0123456789");
-        int width = digits ? atoi(p + 1) : 0;
-        snprintf(out, size, "%.*s%0*d%s", (int)(p - o), o, width, i + 1, p + 2 + digits);
-    } else if (several && strcmp(o, "-") != 0) {
-        const char *dot = strrchr(o, '.'), *slash = strrchr(o, '/');
-        if (!dot || (slash && dot < slash) || dot == o) dot = o + strlen(o);
-        snprintf(out, size, "%.*s-%04d%s", (int)(dot - o), o, i + 1, dot);
-    } else {
-        snprintf(out, size, "%s", o);
-    }
+static rt_names file_names(const struct job *j) {
+    return (rt_names){j->o->output, j->grid ? 1 : j->count};
 }
 
 static rt_status write_file(const struct job *j, int index, const uint8_t *pixels, uint32_t columns,
                             uint32_t rows, rt_error *err) {
-    char name[4200];
-    file_name(j, index, name, sizeof name);
+    char name[RT_NAME_MAX], shown[RT_PRINTABLE_MAX];
+    const rt_names names = file_names(j);
+    rt_names_get(&names, index, name);
     char *text = j->o->no_metadata ? NULL : parameters(j, &j->requests[index]);
     rt_png_text chunk = {"parameters", text};
     rt_progress_phase(j->settings.progress, "write", 0);
     rt_profile_phase(j->engine->profile, "write");
-    rt_status s =
-        rt_png_write(name, pixels, (uint32_t)j->info.width * columns,
-                     (uint32_t)j->info.height * rows, j->info.channels, &chunk, text ? 1 : 0, err);
+    rt_output to;
+    rt_status s = rt_output_begin(&to, name, err);
+    if (!s)
+        s = rt_names_format(&names)->encode(&to, pixels, (uint32_t)j->info.width * columns,
+                                            (uint32_t)j->info.height * rows, j->info.channels,
+                                            &chunk, text ? 1 : 0, err);
+    if (!s) s = rt_names_commit(&names, &to, name, err);
     free(text);
     rt_progress_close(j->settings.progress);
-    if (!s && !j->o->quiet) fprintf(stderr, "wrote %s\n", name);
+    if (!s && !j->o->quiet) fprintf(stderr, "wrote %s\n", rt_printable(name, shown));
     return s;
 }
 
@@ -340,46 +315,44 @@ static rt_status picture_finished(void *user, int index, const uint8_t *pixels, 
     return RT_OK;
 }
 
+/* How the pictures stand in a file of all of them. */
+static void grid_size(const struct job *j, uint32_t *columns, uint32_t *rows) {
+    *columns = (uint32_t)(j->o->grid < j->count ? j->o->grid : j->count);
+    *rows = ((uint32_t)j->count + *columns - 1) / *columns;
+}
+
 static rt_status write_grid(const struct job *j, rt_error *err) {
-    uint32_t w = (uint32_t)j->info.width, h = (uint32_t)j->info.height;
-    uint32_t columns = (uint32_t)(j->o->grid < j->count ? j->o->grid : j->count);
-    uint32_t rows = ((uint32_t)j->count + columns - 1) / columns;
-    uint8_t *pixels = malloc((size_t)w * h * (size_t)j->info.channels * columns * rows);
-    if (!pixels) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-    rt_image_grid(j->grid, (size_t)j->count, h, w, j->info.channels, columns, pixels);
-    rt_status s = write_file(j, 0, pixels, columns, rows, err);
-    free(pixels);
-    return s;
+    uint32_t w = (uint32_t)j->info.width, h = (uint32_t)j->info.height, columns, rows;
+    grid_size(j, &columns, &rows);
+    rt_image_grid(j->grid, (size_t)j->count, h, w, j->info.channels, columns, j->sheet);
+    return write_file(j, 0, j->sheet, columns, rows, err);
 }
 
-rt_status rt_output_check(const char *path, rt_error *err) {
-    char dir[4200];
-    if (!*path || strlen(path) >= sizeof dir)
-        return rt_fail(err, RT_ERR_USAGE, "the name of the output is %s",
-                       *path ? "too long" : "empty");
-    strcpy(dir, path);
-    char *slash = strrchr(dir, '/');
-    if (slash) slash[slash == dir] = '\0';
-    struct stat st;
-    bool exists = !stat(path, &st);
-    if (exists && S_ISDIR(st.st_mode))
-        return rt_fail(err, RT_ERR_SYSTEM, "cannot write '%.300s': it is a directory", path);
-    bool device = exists && !S_ISREG(st.st_mode); /* written to, not replaced */
-    if (device ? access(path, W_OK) : access(slash ? dir : ".", W_OK | X_OK))
-        return rt_fail(err, RT_ERR_SYSTEM, "cannot write '%.300s': %s", path, strerror(errno));
-    return RT_OK;
+/* The memory that a grid needs, and whether there can be such a picture. */
+static rt_status begin_grid(struct job *j, rt_error *err) {
+    uint32_t columns, rows;
+    const rt_names names = {j->o->output, 1};
+    size_t plane = (size_t)j->info.width * (size_t)j->info.height * (size_t)j->info.channels;
+    grid_size(j, &columns, &rows);
+    uint64_t width = (uint64_t)j->info.width * columns, height = (uint64_t)j->info.height * rows;
+    rt_status s = rt_names_format(&names)->check(
+        width < UINT32_MAX ? (uint32_t)width : UINT32_MAX,
+        height < UINT32_MAX ? (uint32_t)height : UINT32_MAX, j->info.channels, err);
+    if (s) return s;
+    j->grid = malloc(plane * (size_t)j->count);
+    j->sheet = malloc(plane * columns * rows);
+    if (j->grid && j->sheet) return RT_OK;
+    return rt_fail(err, RT_ERR_SYSTEM, "out of memory: a grid of %d pictures needs %zu bytes",
+                   j->count, plane * (size_t)j->count + plane * columns * rows);
 }
 
+/* All files of the run can be written, as far as that is known. */
 static rt_status check_output(const struct job *j, rt_error *err) {
-    const char *o = j->o->output;
-    if (!o) o = "output.png";
-    if (strcmp(o, "-") != 0) return rt_output_check(o, err);
-    if (j->count > 1 && !j->o->grid)
-        return rt_fail(err, RT_ERR_USAGE,
-                       "standard output takes one picture; give --grid, or a name with -o");
-    if (isatty(1))
-        return rt_fail(err, RT_ERR_USAGE, "standard output is a terminal; not writing a PNG to it");
-    return RT_OK;
+    const rt_names names = {j->o->output, j->o->grid ? 1 : j->count};
+    rt_status s = rt_names_check(&names, err);
+    if (s) return s;
+    return rt_names_format(&names)->check((uint32_t)j->info.width, (uint32_t)j->info.height,
+                                          j->info.channels, err);
 }
 
 rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err) {
@@ -392,17 +365,14 @@ rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err) {
     rt_status s = rt_png_available(err);
     if (!s) s = prepare(&j, err);
     if (!s) s = check_output(&j, err);
+    if (!s && o->grid) s = begin_grid(&j, err);
     if (!s) s = rt_pictures_read(&j.settings.pictures, o, &j.info, err);
-    if (!s && o->grid) {
-        size_t plane = (size_t)j.info.width * (size_t)j.info.height * (size_t)j.info.channels;
-        j.grid = malloc(plane * (size_t)j.count);
-        if (!j.grid) s = rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-    }
     if (!s) s = rt_denoise(e, &j.info, j.requests, j.count, &j.settings, err);
     if (!s && j.grid) s = write_grid(&j, err);
     rt_progress_close(&progress);
     rt_pictures_free(&j.settings.pictures);
     free(j.grid);
+    free(j.sheet);
     free(j.requests);
     for (int i = 0; i < j.text_count; i++) free(j.texts[i]);
     free(j.texts);

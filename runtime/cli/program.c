@@ -1,10 +1,12 @@
 /* main() of every emitted program. The exit code is the status: 0 ok, 1 input, 2 usage, 3 I/O, 4
  * CPU, 70 internal error. */
 #include "runtime/cli/program.h"
+#include "runtime/cli/output.h"
 
 #include "base/io.h"
 #include "base/output.h"
 #include "runtime/samplers/samplers.h"
+#include "runtime/text/unicode.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -33,11 +35,16 @@ static void print_help(const char *program, const struct ebru_model *t) {
     rt_error err;
     bool paints = !rt_pipeline_read(&info, t, &err) && info.kind != EBRU_PIPELINE_NONE;
     const char *about = rt_meta_string(t, EBRU_META_MODEL_ABOUT);
-    printf("%s: %s, compiled by ebru %s for", program, rt_meta_string(t, EBRU_META_MODEL_NAME),
-           rt_meta_string(t, EBRU_META_EBRU_VERSION));
+    rt_print(stdout, program);
+    printf(": ");
+    rt_print(stdout, rt_meta_string(t, EBRU_META_MODEL_NAME));
+    printf(", compiled by ebru ");
+    rt_print(stdout, rt_meta_string(t, EBRU_META_EBRU_VERSION));
+    printf(" for");
     for (int32_t i = 0; i < t->level_count; i++) printf("%s %s", i ? "," : "", t->levels[i].name);
     printf("\n");
-    if (about) printf("%s\n", about);
+    if (about) rt_print(stdout, about);
+    if (about) printf("\n");
     if (paints) {
         printf("Paints %dx%d pictures; %d steps, sampler %s", info.width, info.height,
                info.default_steps, rt_sampler_name((rt_sampler_id)info.sampler.sampler));
@@ -75,15 +82,21 @@ static void print_build_info(const struct ebru_model *t) {
     printf("\n");
     for (int32_t i = 0; i < t->function_count; i++) {
         const struct ebru_function_desc *f = &t->functions[i];
-        printf("function: %s, batch %d, %d ops, arena %llu bytes, scratch %llu bytes a thread\n",
-               f->name, f->batch, f->op_count, (unsigned long long)f->arena_bytes,
+        printf("function: ");
+        rt_print(stdout, f->name);
+        printf(", batch %d, %d ops, arena %llu bytes, scratch %llu bytes a thread\n", f->batch,
+               f->op_count, (unsigned long long)f->arena_bytes,
                (unsigned long long)f->scratch_bytes);
     }
     for (int32_t i = 0; i < t->meta_count; i++) {
         const struct ebru_meta_desc *m = &t->meta[i];
-        if (m->kind == 0) printf("%s: %lld\n", m->key, (long long)m->i);
-        if (m->kind == 1) printf("%s: %.9g\n", m->key, m->f);
-        if (m->kind == 2) printf("%s: %s\n", m->key, m->s);
+        rt_print(stdout, m->key);
+        if (m->kind == 0) printf(": %lld\n", (long long)m->i);
+        if (m->kind == 1) printf(": %.9g\n", m->f);
+        if (m->kind != 2) continue;
+        printf(": ");
+        rt_print(stdout, m->s);
+        printf("\n");
     }
 }
 
@@ -122,6 +135,8 @@ static rt_status run(const rt_options *o, const struct invocation *v, rt_error *
     rt_engine engine;
     /* said before the work, not after it */
     rt_status s = o->profile ? rt_output_check(o->profile, err) : RT_OK;
+    if (!s && o->dump_values) s = rt_output_check(o->dump_values, err);
+    if (!s && (o->bench || o->call)) s = rt_output_check("-", err);
     if (!s) s = rt_model_open(&model, &ebru_model, o->cpu_level, o->no_cpu_check, err);
     if (s) return s;
     char reason[200] = "";
@@ -160,7 +175,6 @@ int main(int argc, char **argv) {
     base_output_catch_signals();
     struct sigaction act = {.sa_handler = on_bus_error};
     sigaction(SIGBUS, &act, NULL);
-    signal(SIGXFSZ, SIG_IGN); /* a file size limit is a write error, told as one */
     rt_options o;
     rt_error err = {""};
     rt_status s = rt_options_parse(&o, argc, argv, &err);
@@ -174,7 +188,12 @@ int main(int argc, char **argv) {
         s = run(&o, &v, &err);
     if (!s && (fflush(stdout) || ferror(stdout)))
         s = rt_fail(&err, RT_ERR_SYSTEM, "cannot write to standard output");
-    if (s) fprintf(stderr, "%s: error: %s\n", v.program, err.message);
+    if (s) {
+        rt_print(stderr, v.program);
+        fprintf(stderr, ": error: ");
+        rt_print(stderr, err.message);
+        fprintf(stderr, "\n");
+    }
     rt_options_free(&o);
     return (int)s;
 }

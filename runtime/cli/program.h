@@ -12,7 +12,5 @@ rt_status rt_program_call(rt_engine *e, const char *name, const char *dump, rt_e
 rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err);
 /* paint.c: prompts or classes to PNG files. */
 rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err);
-/* Whether a file of this name can be written, said before minutes of work instead of after them. */
-rt_status rt_output_check(const char *path, rt_error *err);
 
 #endif

@@ -42,9 +42,12 @@ rt_status rt_engine_open(rt_engine *e, rt_model *m, int threads, rt_error *err) 
     e->arena = map_pages(e->arena_bytes);
     e->scratch = map_pages(e->scratch_bytes * (size_t)rt_pool_size(e->pool));
     if (!e->arena || !e->scratch) {
+        size_t arena = e->arena_bytes, scratch = e->scratch_bytes;
+        int size = rt_pool_size(e->pool);
         rt_engine_close(e);
-        return rt_fail(err, RT_ERR_SYSTEM, "out of memory: the arena needs %zu bytes",
-                       e->arena_bytes);
+        return rt_fail(err, RT_ERR_SYSTEM,
+                       "out of memory: the arena needs %zu bytes, each of %d threads %zu", arena,
+                       size, scratch);
     }
     return RT_OK;
 }

@@ -4,6 +4,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "runtime/abi/kept_weights.h"
 #include "runtime/engine/model.h"
 
 #include <errno.h>
@@ -212,7 +213,16 @@ static rt_status map_weights(rt_model *m, rt_error *err) {
     if (strlen(t->weights_external) >= NAME_BYTES)
         return rt_fail(err, RT_ERR_INPUT, "the name of the weights file is too long");
     strcpy(name, t->weights_external);
-    return map_file(m, path, err);
+    s = map_file(m, path, err);
+    if (!s) return s;
+    /* a compiler that was about to replace this program did not come to its end */
+    char kept[EBRU_KEPT_WEIGHTS_MAX];
+    rt_error first = *err, second;
+    ebru_kept_weights(kept, t->weights_external, t->weights_id);
+    strcpy(name, kept);
+    if (access(path, F_OK) == 0 && !map_file(m, path, &second)) return RT_OK;
+    *err = first;
+    return s;
 }
 
 rt_status rt_weights_map(rt_model *m, rt_error *err) {

@@ -141,31 +141,57 @@ rt_status rt_png_available(rt_error *err) {
     return RT_OK;
 }
 
-rt_status rt_png_write(const char *path, const uint8_t *pixels, uint32_t width, uint32_t height,
-                       int channels, const rt_png_text *texts, size_t text_count, rt_error *err) {
+rt_status rt_png_check(uint32_t width, uint32_t height, int channels, rt_error *err) {
     if (width == 0 || height == 0 || width > 1000000 || height > 1000000)
-        return rt_fail(err, RT_ERR_INPUT, "a PNG of %ux%u pixels is not possible", (unsigned)width,
-                       (unsigned)height);
+        return rt_fail(err, RT_ERR_INPUT,
+                       "a PNG of %ux%u pixels is not possible (1 to 1000000 a side)",
+                       (unsigned)width, (unsigned)height);
     if (channels != 1 && channels != 3)
         return rt_fail(err, RT_ERR_INPUT, "a PNG of %d channels is not possible (1 or 3)",
                        channels);
-    if (text_count > 1000)
-        return rt_fail(err, RT_ERR_INPUT, "%zu PNG texts are too many", text_count);
+    return RT_OK;
+}
+
+/* With texts[] converted, and everything checked. */
+static rt_status encode_to(rt_output *to, const struct picture *p, rt_error *err) {
+    struct encoder e = {.file = to->file};
+    if (encode(&e, p)) return RT_OK;
+    return rt_output_abandon(to, e.saved_errno, e.fault.message, err);
+}
+
+/* p->texts is to be freed. */
+static rt_status prepare(struct picture *p, const rt_png_text *texts, png_text **converted,
+                         rt_error *err) {
+    rt_status status = rt_png_check(p->width, p->height, p->channels, err);
+    if (status) return status;
+    if (p->text_count > 1000)
+        return rt_fail(err, RT_ERR_INPUT, "%zu PNG texts are too many", p->text_count);
+    status = make_texts(texts, p->text_count, converted, err);
+    p->texts = *converted;
+    return status;
+}
+
+rt_status rt_png_encode(rt_output *to, const uint8_t *pixels, uint32_t width, uint32_t height,
+                        int channels, const rt_png_text *texts, size_t text_count, rt_error *err) {
     struct picture p = {pixels, width, height, channels, NULL, text_count};
     png_text *converted = NULL;
-    rt_status status = make_texts(texts, text_count, &converted, err);
-    if (status != RT_OK) return status;
-    p.texts = converted;
+    rt_status status = prepare(&p, texts, &converted, err);
+    if (status)
+        rt_output_abandon(to, 0, "", NULL);
+    else
+        status = encode_to(to, &p, err);
+    free_texts(converted, text_count);
+    return status;
+}
 
-    rt_output output;
-    status = rt_output_begin(&output, path, err);
-    if (status == RT_OK) {
-        struct encoder e = {.file = output.file};
-        if (encode(&e, &p))
-            status = rt_output_commit(&output, err);
-        else
-            status = rt_output_abandon(&output, e.saved_errno, e.fault.message, err);
-    }
+rt_status rt_png_write(const char *path, const uint8_t *pixels, uint32_t width, uint32_t height,
+                       int channels, const rt_png_text *texts, size_t text_count, rt_error *err) {
+    struct picture p = {pixels, width, height, channels, NULL, text_count};
+    png_text *converted = NULL;
+    rt_output to;
+    rt_status status = prepare(&p, texts, &converted, err);
+    if (!status) status = rt_output_begin(&to, path, err);
+    if (!status && !(status = encode_to(&to, &p, err))) status = rt_output_commit(&to, err);
     free_texts(converted, text_count);
     return status;
 }

@@ -2,6 +2,7 @@
 #ifndef EBRU_RUNTIME_IMAGE_PNG_WRITER_H
 #define EBRU_RUNTIME_IMAGE_PNG_WRITER_H
 
+#include "runtime/cli/output.h"
 #include "runtime/engine/status.h"
 
 #include <stddef.h>
@@ -16,6 +17,14 @@ typedef struct rt_png_text {
 /* RT_OK, or RT_ERR_USAGE in a program that has no writer (no_png_writer.c). To be asked before the
  * work. */
 rt_status rt_png_available(rt_error *err);
+
+/* RT_OK if a PNG of that size can be, else RT_ERR_INPUT. To be asked before the work. */
+rt_status rt_png_check(uint32_t width, uint32_t height, int channels, rt_error *err);
+
+/* What rt_png_write writes, to an output that was begun and is committed by the caller. On failure
+ * it is abandoned. */
+rt_status rt_png_encode(rt_output *to, const uint8_t *pixels, uint32_t width, uint32_t height,
+                        int channels, const rt_png_text *texts, size_t text_count, rt_error *err);
 
 /* Writes 8-bit pixels [height][width][channels] (channels 1 = gray, 3 = RGB) with an sRGB chunk and
  * no time stamp. `path` "-" is standard output (refused, RT_ERR_USAGE, if that is a terminal).

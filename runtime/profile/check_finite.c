@@ -2,6 +2,7 @@
  * function, op, block, step and its place in the tensor. */
 #include "runtime/cli/output.h"
 #include "runtime/engine/engine.h"
+#include "runtime/text/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,9 +73,11 @@ void ebru_check_finite(const struct ebru_call *call, int32_t op, const void *dat
     size_t n = strlen(f->name);
     if (n > 5 && !strcmp(f->name + n - 5, ".step"))
         snprintf(step, sizeof step, ", step %d", e->step + 1);
+    char name[RT_PRINTABLE_MAX], block[RT_PRINTABLE_MAX];
     fprintf(stderr, "error: function %s%s: op %d of %d, %s (kernel %s)%s%s: %s at %s of %s\n",
-            f->name, step, op + 1, f->op_count, o->name, o->kernel, *o->block ? ", block " : "",
-            o->block, kind_of(data, half, i), place, o->detail);
+            rt_printable(f->name, name), step, op + 1, f->op_count, o->name, o->kernel,
+            *o->block ? ", block " : "", rt_printable(o->block, block), kind_of(data, half, i),
+            place, o->detail);
     base_output_remove_all();
     _exit(RT_ERR_INPUT);
 }

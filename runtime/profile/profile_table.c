@@ -89,10 +89,11 @@ static void print_rows(struct row *rows, uint32_t count, uint32_t most, double t
                        const rt_roofs *roofs, FILE *out) {
     qsort(rows, count, sizeof *rows, by_time);
     for (uint32_t r = 0; r < count && r < most && rows[r].calls; r++) {
-        char name[200], block[RT_PRINTABLE_MAX];
+        char name[2 * RT_PRINTABLE_MAX], function[RT_PRINTABLE_MAX], block[RT_PRINTABLE_MAX];
         const struct ebru_op_desc *op = rows[r].op;
         if (rows[r].function)
-            snprintf(name, sizeof name, "%s %%%d %s", rows[r].function, op->node, op->kernel);
+            snprintf(name, sizeof name, "%s %%%d %s", rt_printable(rows[r].function, function),
+                     op->node, op->kernel);
         else
             snprintf(name, sizeof name, "%s (%s)", op->name, op->kernel);
         print_row(&rows[r], name, rows[r].function ? rt_printable(op->block, block) : "", total,

@@ -106,27 +106,44 @@ static bool unprintable(uint32_t c) {
            (c >= 0xe0000 && c <= 0xe007f);
 }
 
+/* The printable form of the character at text[*at], which moves behind it; its length. */
+static size_t printable(const char *text, size_t length, size_t *at, char out[20]) {
+    uint32_t code;
+    size_t begin = *at, used = 0;
+    bool plain = rt_utf8_next(text, length, at, &code) && !unprintable(code);
+    if (*at == begin) ++*at; /* no UTF-8 */
+    for (size_t i = begin; i < *at; i++) {
+        if (plain)
+            out[used++] = text[i];
+        else
+            used += (size_t)snprintf(out + used, 5, "\\x%02x", (unsigned char)text[i]);
+    }
+    return used;
+}
+
 const char *rt_printable(const char *text, char out[RT_PRINTABLE_MAX]) {
     size_t length = strlen(text), used = 0;
     for (size_t at = 0; at < length;) {
-        uint32_t code;
-        size_t begin = at;
-        bool plain = rt_utf8_next(text, length, &at, &code) && !unprintable(code);
-        if (at == begin) at++; /* no UTF-8 */
-        if (used + (at - begin) * (plain ? 1 : 4) > RT_PRINTABLE_MAX - 4) {
+        char shown[20];
+        size_t n = printable(text, length, &at, shown);
+        if (used + n > RT_PRINTABLE_MAX - 4) {
             memcpy(out + used, "...", 3);
             used += 3;
             break;
         }
-        for (size_t i = begin; i < at; i++) {
-            if (plain)
-                out[used++] = text[i];
-            else
-                used += (size_t)snprintf(out + used, 5, "\\x%02x", (unsigned char)text[i]);
-        }
+        memcpy(out + used, shown, n);
+        used += n;
     }
     out[used] = 0;
     return out;
+}
+
+void rt_print(FILE *out, const char *text) {
+    size_t length = strlen(text);
+    for (size_t at = 0; at < length;) {
+        char shown[20];
+        fwrite(shown, 1, printable(text, length, &at, shown), out);
+    }
 }
 
 /* ---- normalization form C ---- */

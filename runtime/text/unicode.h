@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum { RT_LETTER = 1, RT_NUMBER = 2, RT_SPACE = 4 }; /* \p{L}, \p{N}, White_Space */
 
@@ -30,6 +31,8 @@ enum { RT_PRINTABLE_MAX = 240 };
  * or reorder the text around it, becomes \xNN a byte; what does not fit is cut and ends in "...".
  * Backslashes stay, so that doing it twice changes nothing. Returns `out`. */
 const char *rt_printable(const char *text, char out[RT_PRINTABLE_MAX]);
+/* Prints all of it in that form. */
+void rt_print(FILE *out, const char *text);
 
 /* Normalization form C of codes[count], in time proportional to count. *out is malloc'ed. */
 rt_status rt_unicode_nfc(const uint32_t *codes, size_t count, uint32_t **out, size_t *out_count,

@@ -12,4 +12,5 @@ config.environment["LC_ALL"] = "C.UTF-8"
 config.environment["EBRU_CACHE_DIR"] = "/nonexistent"  # not the user's tuning records
 config.substitutions.append(("%models", os.path.join(config.source, "models")))
 config.substitutions.append(("%goldens", os.path.join(config.source, "tests", "goldens")))
+config.substitutions.append(("%build", config.build))
 config.substitutions.append(("%source", config.source))

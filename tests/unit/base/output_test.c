@@ -306,11 +306,13 @@ static void a_signal_ends_the_process_and_removes_its_temporaries(void **state) 
     (void)state;
     temp_dir t;
     temp_dir_begin(&t);
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int numbers[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGXCPU,
+                                  SIGPIPE, SIGUSR1, SIGALRM, SIGSYS,  SIGFPE};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         int status;
         pid_t child = fork();
         if (child == 0) {
+            signal(numbers[i], SIG_DFL); /* cmocka has handlers of its own */
             base_output_catch_signals();
             static base_output *o;
             static base_temp_dir *d; /* and one folder in the other */
@@ -320,11 +322,15 @@ static void a_signal_ends_the_process_and_removes_its_temporaries(void **state) 
             snprintf(inner, sizeof inner, "%s/inner", base_temp_dir_path(d));
             d = base_temp_dir_new(inner);
             if (!o || !d || count_files(t.path) != 2) _exit(1);
+            setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
             raise(numbers[i]);
         }
         waitpid(child, &status, 0);
-        assert_true(WIFEXITED(status));
-        assert_int_equal(WEXITSTATUS(status), 128 + numbers[i]);
+        /* a fault of the process's own stays one for who waits for it */
+        if (numbers[i] == SIGSYS || numbers[i] == SIGFPE)
+            assert_true(WIFSIGNALED(status) && WTERMSIG(status) == numbers[i]);
+        else
+            assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 128 + numbers[i]);
         assert_int_equal(count_files(t.path), 0);
     }
     temp_dir_end(&t);
@@ -455,6 +461,127 @@ static void publishing_replaces_files_and_fills_fifos(void **state) {
     temp_dir_end(&t);
 }
 
+/* The killed ones' numbers need not follow each other. */
+static void stale_temporaries_behind_a_gap_go(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    temp_write(&t, ".out.ebru-tmp.7", "half", 4);
+    temp_write(&t, ".out.ebru-tmp.x", "not ours", 8);
+    temp_write(&t, ".out2.ebru-tmp.0", "another's", 9);
+    base_output_abort(base_output_begin(temp_path(&t, "out"), 0666));
+    assert_int_equal(count_files(t.path), 2);
+    assert_int_not_equal(access(temp_path(&t, ".out.ebru-tmp.7"), F_OK), 0);
+    temp_dir_end(&t);
+}
+
+static void a_dangling_link_makes_its_target(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    mkdir(temp_path(&t, "real"), 0777);
+    symlink("real/new", temp_path(&t, "second"));
+    symlink("second", temp_path(&t, "first"));
+    base_output *o = base_output_begin(temp_path(&t, "first"), 0666);
+    base_output_write(o, "new", 3);
+    assert_int_equal(base_output_commit(o), 0);
+    expect_content(&t, "real/new", "new");
+    struct stat st;
+    assert_int_equal(lstat(temp_path(&t, "first"), &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    symlink("round", temp_path(&t, "round"));
+    assert_null(base_output_begin(temp_path(&t, "round"), 0666));
+    assert_int_equal(errno, ELOOP);
+    temp_dir_end(&t);
+}
+
+static void names_are_checked_before_the_work(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    char name[300];
+    memset(name, 'n', sizeof name);
+    name[255] = '\0';
+    assert_int_equal(base_output_check(temp_path(&t, name)), 0);
+    base_output *o = base_output_begin(temp_path(&t, name), 0666);
+    assert_non_null(o);
+    assert_int_equal(base_output_commit(o), 0);
+    name[255] = 'n';
+    name[256] = '\0';
+    assert_int_equal(base_output_check(temp_path(&t, name)), ENAMETOOLONG);
+    mkdir(temp_path(&t, "folder"), 0777);
+    assert_int_equal(base_output_check(temp_path(&t, "folder")), EISDIR);
+    assert_int_equal(base_output_check(temp_path(&t, "none/out")), ENOENT);
+    assert_int_equal(base_output_check(temp_path(&t, "new")), 0);
+    assert_int_equal(base_output_check("/dev/null"), 0);
+    symlink("none/out", temp_path(&t, "link"));
+    assert_int_equal(base_output_check(temp_path(&t, "link")), ENOENT);
+    temp_dir_end(&t);
+}
+
+static void new_names_are_never_replaced(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    temp_write(&t, "taken", "old", 3);
+    symlink("none", temp_path(&t, "link"));
+    base_output *o = base_output_begin(temp_path(&t, "free"), 0666);
+    base_output_write(o, "new", 3);
+    assert_int_equal(base_output_commit_new(o, temp_path(&t, "taken")), EEXIST);
+    assert_int_equal(base_output_commit_new(o, temp_path(&t, "link")), EEXIST);
+    assert_int_equal(base_output_commit_new(o, temp_path(&t, "free")), 0);
+    expect_content(&t, "taken", "old");
+    expect_content(&t, "free", "new");
+    o = base_output_begin(temp_path(&t, "other"), 0666);
+    assert_int_equal(base_output_commit_new(o, temp_path(&t, "taken")), EEXIST);
+    base_output_abort(o);
+    assert_int_equal(count_files(t.path), 3);
+    temp_dir_end(&t);
+}
+
+/* Who reads from a FIFO may come a moment later. */
+static void a_fifo_is_waited_for(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    assert_int_equal(mkfifo(temp_path(&t, "fifo"), 0666), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        usleep(200000);
+        int fd = open(temp_path(&t, "fifo"), O_RDONLY);
+        char byte = 0;
+        _exit(read(fd, &byte, 1) == 1 && byte == 'x' ? 0 : 1);
+    }
+    base_output *o = base_output_begin(temp_path(&t, "fifo"), 0666);
+    assert_non_null(o);
+    base_output_write(o, "x", 1);
+    assert_int_equal(base_output_commit(o), 0);
+    int status;
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    temp_dir_end(&t);
+}
+
+/* Folders of the system's: those of killed processes go with the next one, others stay. */
+static void stale_folders_of_the_system_go(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    setenv("TMPDIR", t.path, 1);
+    mkdir(temp_path(&t, "ebru-tmp-abcdef"), 0700);
+    temp_write(&t, "ebru-tmp-abcdef/program", "x", 1);
+    mkdir(temp_path(&t, "ebru-tmp-mine"), 0700);
+    base_temp_dir *living = base_temp_dir_new(NULL);
+    assert_int_equal(count_files(t.path), 2);
+    base_temp_dir *other = base_temp_dir_new(NULL);
+    assert_int_equal(count_files(t.path), 3);
+    base_temp_dir_free(other);
+    base_temp_dir_free(living);
+    assert_int_equal(count_files(t.path), 1);
+    unsetenv("TMPDIR");
+    temp_dir_end(&t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commit_replaces_and_abort_does_not),
@@ -476,6 +603,12 @@ int main(void) {
         cmocka_unit_test(without_a_file_to_stand_beside_a_folder_is_the_systems),
         cmocka_unit_test(the_folder_of_a_killed_process_goes_with_the_next),
         cmocka_unit_test(publishing_replaces_files_and_fills_fifos),
+        cmocka_unit_test(stale_temporaries_behind_a_gap_go),
+        cmocka_unit_test(a_dangling_link_makes_its_target),
+        cmocka_unit_test(names_are_checked_before_the_work),
+        cmocka_unit_test(new_names_are_never_replaced),
+        cmocka_unit_test(a_fifo_is_waited_for),
+        cmocka_unit_test(stale_folders_of_the_system_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
