@@ -271,6 +271,21 @@ static int make_temp(const char *target, unsigned mode, int (*make)(const char *
 
 /* ---- targets ---- */
 
+/* The descriptor that a name stands for; -1: it is the name of a file. What the descriptor leads to
+ * is written as it was opened: it may be a file that others have appended to, or still do. */
+static int descriptor_of(const char *path) {
+    static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
+    if (strcmp(path, "/dev/stdout") == 0) return STDOUT_FILENO;
+    if (strcmp(path, "/dev/stderr") == 0) return STDERR_FILENO;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        const char *digits = path + strlen(folders[i]);
+        if (strncmp(path, folders[i], strlen(folders[i])) != 0) continue;
+        size_t n = strspn(digits, "0123456789");
+        if (n && n < 10 && !digits[n]) return atoi(digits);
+    }
+    return -1;
+}
+
 enum { LINKS_MAX = 40 }; /* as the kernel follows */
 
 /* Replaces *path by what the link that it names contains. False with errno set. */
@@ -334,7 +349,7 @@ static char *resolve(const char *path, bool *direct) {
         errno = error;
         return NULL;
     }
-    *direct = !S_ISREG(st.st_mode);
+    *direct = !S_ISREG(st.st_mode) || descriptor_of(copy) >= 0;
     char *real = *direct ? NULL : realpath(copy, NULL);
     if (!real) return copy;
     free(copy);
@@ -345,7 +360,8 @@ static char *resolve(const char *path, bool *direct) {
 static int open_direct(const char *path) {
     static const struct timespec pause = {0, 50000000};
     enum { TRIES = 200 };
-    int fd = -1;
+    int fd = descriptor_of(path);
+    if (fd >= 0) return fcntl(fd, F_DUPFD_CLOEXEC, 0);
     for (int i = 0; i < TRIES; i++) {
         fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
         if (fd >= 0 || errno != ENXIO) break;

@@ -3,7 +3,8 @@
  * A file is written as `.NAME.ebru-tmp.N` beside its target and renamed onto it when it is
  * complete: whatever happens, the target is the complete old file or the complete new one.
  * Through a link the file it names is replaced or made, not the link. A target that exists and is
- * no regular file (a device, a FIFO) is written directly, because a rename would replace it. A FIFO
+ * no regular file (a device, a FIFO), or a descriptor's name (/dev/stdout), is written directly,
+ * because a rename would replace what others have open. A FIFO
  * that nobody reads from is waited for, but not longer than ten seconds (ENXIO).
  *
  * Temporaries do not stay behind: exit() removes them, a signal handler does by

@@ -87,13 +87,8 @@ static bool run(base_diag *d, const cg_arch *arch, command *c, const char *log) 
     return false;
 }
 
-/* Nothing of the tables that calls go through stays writable, no stack is executable. Code of ours
- * and of LLVM leaves functions as it entered them, so a shadow stack of CET fits; whether the CPU
- * and the C library have one is seen when the program starts. */
-static void hardened(command *c, const cg_arch *arch) {
-    word(c, "-Wl,-z,relro,-z,now,-z,noexecstack");
-    if (arch->elf_machine == EM_X86_64) word(c, "-Wl,-z,shstk");
-}
+/* Nothing of the tables that calls go through stays writable, no stack is executable. */
+#define HARDENED "-Wl,-z,relro,-z,now,-z,noexecstack"
 
 static void extra_flags(command *c, char *flags) {
     for (char *w = strtok(flags, " "); w; w = strtok(NULL, " ")) word(c, w);
@@ -152,12 +147,15 @@ bool cg_link(base_diag *d, cg_files *files, const cg_arch *arch, const char *con
         break;
     case CG_LIB:
         word(&c, "-shared");
-        hardened(&c, arch);
+        word(&c, HARDENED);
         word(&c, "-Wl,--gc-sections,--hash-style=gnu");
         break;
     default:
         word(&c, "-pie");
-        hardened(&c, arch);
+        word(&c, HARDENED);
+        /* Code of ours and of LLVM leaves functions as it entered them, so a shadow stack of CET
+         * fits. (In a library the mark would move the segment that the weights go into.) */
+        if (arch->elf_machine == EM_X86_64) word(&c, "-Wl,-z,shstk");
         word(&c, "-Wl,--gc-sections,--hash-style=gnu");
         if (here) extra_flags(&c, flags);
         break;

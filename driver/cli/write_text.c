@@ -18,7 +18,10 @@ static void cannot(base_diag *d, const char *path, int error) {
 
 bool drv_can_write(base_diag *d, const char *path) {
     int error = path ? base_output_check(path) : 0;
-    if (error) cannot(d, path, error);
+    if (error && (error == EISDIR || strcmp(path, "-") == 0))
+        cannot(d, path, error);
+    else if (error)
+        base_error_file(d, path, "create", error);
     return !error;
 }
 

@@ -1,5 +1,4 @@
 #include "runtime/cli/output.h"
-#include "runtime/text/unicode.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -7,8 +6,8 @@
 #include <unistd.h>
 
 static rt_status cannot(const rt_output *o, const char *why, rt_error *err) {
-    char shown[RT_PRINTABLE_MAX];
-    return rt_fail(err, RT_ERR_SYSTEM, "cannot write %s: %s", rt_printable(o->path, shown), why);
+    /* so much of a long name that there is room for the reason */
+    return rt_fail(err, RT_ERR_SYSTEM, "cannot write %.330s: %s", o->path, why);
 }
 
 rt_status rt_output_check(const char *path, rt_error *err) {

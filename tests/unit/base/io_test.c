@@ -147,8 +147,11 @@ static void closed_standard_streams_are_opened(void **state) {
             base_keep_standard_streams();
             for (int fd = 0; fd < 3; fd++) {
                 if (fcntl(fd, F_GETFD) < 0) _exit(1);
-                if (fd && closed >> fd & 1 && write(fd, "x", 1) != 1) _exit(2);
+                if (fd == 2 && closed >> fd & 1 && write(fd, "x", 1) != 1) _exit(2);
+                /* what was to be written is not lost without a word */
+                if (fd == 1 && closed >> fd & 1 && write(fd, "x", 1) == 1) _exit(4);
             }
+            if (base_check_standard_output() != (closed & 2 ? EBADF : 0)) _exit(5);
             int next = open("/dev/null", O_RDONLY);
             _exit(next > 2 ? 0 : 3);
         }

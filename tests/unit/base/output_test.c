@@ -562,6 +562,25 @@ static void a_fifo_is_waited_for(void **state) {
     temp_dir_end(&t);
 }
 
+/* Others may have written to what a descriptor leads to, and go on. */
+static void a_descriptor_is_written_where_it_stands(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    int fd = open(temp_path(&t, "log"), O_WRONLY | O_CREAT | O_APPEND, 0666);
+    char name[40];
+    assert_int_equal(write(fd, "a", 1), 1);
+    snprintf(name, sizeof name, "/dev/fd/%d", fd);
+    base_output *o = base_output_begin(name, 0666);
+    assert_non_null(o);
+    base_output_write(o, "b", 1);
+    assert_int_equal(base_output_commit(o), 0);
+    assert_int_equal(write(fd, "c", 1), 1);
+    close(fd);
+    expect_content(&t, "log", "abc");
+    temp_dir_end(&t);
+}
+
 /* Folders of the system's: those of killed processes go with the next one, others stay. */
 static void stale_folders_of_the_system_go(void **state) {
     (void)state;
@@ -608,6 +627,7 @@ int main(void) {
         cmocka_unit_test(names_are_checked_before_the_work),
         cmocka_unit_test(new_names_are_never_replaced),
         cmocka_unit_test(a_fifo_is_waited_for),
+        cmocka_unit_test(a_descriptor_is_written_where_it_stands),
         cmocka_unit_test(stale_folders_of_the_system_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
