@@ -1,6 +1,8 @@
 /* The door of the front ends: what kind of model a path is; see frontend.h. */
 #include "frontend/frontend.h"
 
+#include "base/number.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +10,7 @@
 #include "frontend/files/hub_cache.h"
 #include "frontend/lora/lora.h"
 #include "frontend/properties.h"
+#include "frontend/safetensors/weights.h"
 #include "runtime/abi/meta_keys.h"
 
 static bool ends_with(const char *s, const char *end) {
@@ -112,6 +115,37 @@ static void pair_halves(ir_module *m) {
             ir_input_pair(f, f->inputs.items[i]);
 }
 
+void fe_note_digest(ir_module *m) {
+    char digest[FE_DIGEST_TEXT];
+    if (ir_meta_get(m, EBRU_META_MODEL_DIGEST.name)) return;
+    fe_weights_digest(m, digest);
+    ir_meta_set_string(m, EBRU_META_MODEL_DIGEST.name, digest);
+}
+
+/* "style:0.8, detail:1": names without folders and endings. */
+static void note_loras(ir_module *m, const fe_options *o) {
+    base_str s = {0};
+    for (uint32_t i = 0; i < o->lora_count; i++) {
+        const char *name = fe_path_base(m->arena, o->loras[i].path);
+        size_t n =
+            ends_with(name, ".safetensors") ? strlen(name) - strlen(".safetensors") : strlen(name);
+        base_str_addf(&s, "%s%.*s:", i ? ", " : "", (int)n, name);
+        base_print_f64(o->loras[i].scale, &s);
+    }
+    if (s.len) ir_meta_set_string(m, EBRU_META_MODEL_LORAS.name, s.data);
+    base_str_free(&s);
+}
+
+/* "." and ".." are names of no model. */
+static char *folder_name(base_arena *a, const char *path) {
+    char *name = fe_path_base(a, path);
+    if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0) return name;
+    char *real = realpath(path, NULL);
+    if (real) name = fe_path_base(a, real);
+    free(real);
+    return name;
+}
+
 ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     if (ends_with(path, ".ir")) return load_text(d, path);
     unsigned before = base_diag_errors(d);
@@ -123,9 +157,12 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;
     if (fine) pair_halves(m);
+    if (fine) note_loras(m, options);
+    if (fine && options->clip_skip)
+        ir_meta_set_int(m, EBRU_META_TEXT_CLIP_SKIP.name, options->clip_skip);
     if (fine && !ir_meta_get(m, EBRU_META_MODEL_NAME.name)) {
         char *name = fe_hub_name(m->arena, path);
-        if (!name) name = fe_path_base(m->arena, path);
+        if (!name) name = folder_name(m->arena, path);
         if (ends_with(name, ".safetensors")) name[strlen(name) - strlen(".safetensors")] = '\0';
         ir_meta_set_string(m, EBRU_META_MODEL_NAME.name, name);
     }

@@ -74,4 +74,9 @@ uint32_t fe_weights_declare(fe_weights *w, const fe_tensor_spec *spec);
  * error with a note a tensor, sorted, 20 at most. True when there was nothing to report. */
 bool fe_weights_check(fe_weights *w);
 
+/* The digest of all weights of a module as they were read, with their names, types and LoRAs: 16
+ * hexadecimal digits. It reads every byte of them. */
+enum { FE_DIGEST_TEXT = 17 };
+void fe_weights_digest(const ir_module *m, char out[FE_DIGEST_TEXT]);
+
 #endif

@@ -8,34 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Options that need a picture, or a model of some kind. */
-static rt_status check_suits(const rt_options *o, const rt_pipeline_info *info, rt_error *err) {
-    bool larger = info->condition == EBRU_CONDITION_LOW_RESOLUTION;
-    const char *first = o->init_image ? "--init-img"
-                        : o->mask     ? "--mask"
-                        : o->depth    ? "--depth"
-                                      : NULL;
-    if (first && !info->image_input)
-        return rt_fail(err, RT_ERR_USAGE, "%s: this program was compiled without picture input",
-                       first);
-    if (o->mask && (larger || info->condition == EBRU_CONDITION_DEPTH))
-        return rt_fail(err, RT_ERR_USAGE, "--mask: this model takes no mask");
-    if (o->depth && info->condition != EBRU_CONDITION_DEPTH)
-        return rt_fail(err, RT_ERR_USAGE, "--depth: this model takes no depth map");
-    if (o->noise_level >= 0 && !larger)
-        return rt_fail(err, RT_ERR_USAGE,
-                       "--noise-level is for models that paint a picture larger");
-    if (o->strength >= 0 && larger)
-        return rt_fail(err, RT_ERR_USAGE,
-                       "--strength: this model paints its picture larger; see --noise-level");
-    if (o->weights && info->kind != EBRU_PIPELINE_TEXT)
-        return rt_fail(err, RT_ERR_USAGE, "--prompt-weights: this model takes no prompt");
-    if (o->guidance_rescale > 0 && !info->guidance_pair)
-        return rt_fail(err, RT_ERR_USAGE,
-                       "--guidance-rescale: this model has no guidance to rescale");
-    return RT_OK;
-}
-
 static rt_status check_complete(const rt_options *o, const rt_pipeline_info *info, rt_error *err) {
     static const char *const what[] = {"", "repaints a part of a picture",
                                        "paints after a picture and its depth map",
@@ -49,23 +21,16 @@ static rt_status check_complete(const rt_options *o, const rt_pipeline_info *inf
     if (info->condition == EBRU_CONDITION_DEPTH && !o->depth)
         return rt_fail(err, RT_ERR_USAGE,
                        "this model paints after a depth map: give it with --depth");
-    if (o->mask && !o->init_image)
-        return rt_fail(err, RT_ERR_USAGE,
-                       "--mask needs the picture that it masks: give it with -i");
-    if (o->strength >= 0 && !o->init_image)
-        return rt_fail(err, RT_ERR_USAGE,
-                       "--strength needs a picture to begin from: give it with -i");
     return RT_OK;
 }
 
 rt_status rt_pictures_check(const rt_options *o, const rt_pipeline_info *info, rt_error *err) {
-    rt_status s = check_suits(o, info, err);
-    if (!s) s = check_complete(o, info, err);
+    rt_status s = check_complete(o, info, err);
     if (s) return s;
     if (o->strength == 0)
         return rt_fail(err, RT_ERR_USAGE,
                        "--strength 0 would leave the picture as it is; above 0 to 1");
-    if (o->noise_level > info->max_noise_level)
+    if (info->condition == EBRU_CONDITION_LOW_RESOLUTION && o->noise_level > info->max_noise_level)
         return rt_fail(err, RT_ERR_USAGE, "--noise-level: this model knows 0 to %d",
                        info->max_noise_level);
     return RT_OK;

@@ -6,8 +6,8 @@
 #include "runtime/cli/options.h"
 #include "runtime/pipeline/pipeline.h"
 
-/* Whether the options about pictures, prompts' notation and guidance suit the model, and what it
- * cannot do without is there. RT_ERR_USAGE with a sentence. */
+/* Whether the pictures are there that the model cannot do without, and values are within its
+ * limits; that the options suit it is option_effects.h's. RT_ERR_USAGE with a sentence. */
 rt_status rt_pictures_check(const rt_options *o, const rt_pipeline_info *info, rt_error *err);
 
 /* Reads the pictures named by the options into *pictures (freed with rt_pictures_free, also after a

@@ -22,8 +22,8 @@ static bool keyword_allowed(const char *k) {
     return true;
 }
 
-/* Text without control characters, as Latin-1 if that can hold it (*latin1), else as UTF-8;
- * malloc'ed. */
+/* Text as Latin-1 if that can hold it and there are no control characters, which tEXt has no room
+ * for but line ends (*latin1), else as UTF-8; malloc'ed. */
 static rt_status convert_text(const rt_png_text *text, char **out, bool *latin1, rt_error *err) {
     size_t length = strlen(text->text), n = 0;
     char *buffer = malloc(length + 4);
@@ -37,9 +37,9 @@ static rt_status convert_text(const rt_png_text *text, char **out, bool *latin1,
                 return rt_fail(err, RT_ERR_INPUT, "PNG text '%s' is not UTF-8 at byte %zu",
                                text->keyword, at);
             }
-            if ((code < 0x20 && code != '\n') || (code >= 0x7f && code < 0xa0)) continue;
+            bool control = (code < 0x20 && code != '\n') || (code >= 0x7f && code < 0xa0);
             if (pass == 0) {
-                *latin1 = *latin1 && code <= 0xff;
+                *latin1 = *latin1 && code <= 0xff && !control;
             } else if (*latin1) {
                 buffer[n++] = (char)code;
             } else {

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* A PNG text chunk. Keyword: 1..79 printable ASCII. Text: UTF-8; written as tEXt where Latin-1 can
- * hold it, else as iTXt. Control characters other than newline are dropped. */
+ * hold it, else as iTXt, and so with control characters other than newline: none is dropped. */
 typedef struct rt_png_text {
     const char *keyword, *text;
 } rt_png_text;

@@ -151,6 +151,9 @@ bool rt_sampler_config_knows(const char *key);
 rt_status rt_sampler_config_set(rt_sampler_config *config, const char *key, const char *text,
                                 double number, rt_error *err);
 
+/* Whether the sampler reads `eta`. */
+bool rt_sampler_reads_eta(rt_sampler_id id);
+
 /* By command-line name ("euler_a") or by diffusers class ("EulerAncestralDiscreteScheduler"); -1 if
  * there is none. */
 int rt_sampler_by_name(const char *name);

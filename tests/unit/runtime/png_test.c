@@ -123,19 +123,24 @@ static void texts(void **state) {
     (void)state;
     const uint8_t pixel[3] = {1, 2, 3};
     const rt_png_text all[] = {
-        {"parameters", "a caf\xc3\xa9\x07\x1b[31m\nSteps: 20\xc2\x85"},
+        {"parameters", "a caf\xc3\xa9\nSteps: 20"},
         {"parameters", "\xe6\x97\xa5\xe6\x9c\xac\r\n"},
+        {"parameters", "a\tcaf\xc3\xa9\x07\x1b[31m\xc2\x85"},
         {"ebru", "{}"},
         {"Comment", ""},
     };
-    assert_int_equal(rt_png_write(path, pixel, 1, 1, 3, all, 4, NULL), RT_OK);
+    assert_int_equal(rt_png_write(path, pixel, 1, 1, 3, all, 5, NULL), RT_OK);
     uint8_t data[256];
-    static const char latin[] = "parameters\0a caf\xe9[31m\nSteps: 20";
+    static const char latin[] = "parameters\0a caf\xe9\nSteps: 20";
     assert_int_equal(chunk(path, "tEXt", 0, data, sizeof data), sizeof latin - 1);
     assert_memory_equal(data, latin, sizeof latin - 1);
-    static const char utf8[] = "parameters\0\0\0\0\0\xe6\x97\xa5\xe6\x9c\xac\n";
+    static const char utf8[] = "parameters\0\0\0\0\0\xe6\x97\xa5\xe6\x9c\xac\r\n";
     assert_int_equal(chunk(path, "iTXt", 0, data, sizeof data), sizeof utf8 - 1);
     assert_memory_equal(data, utf8, sizeof utf8 - 1);
+    /* control characters are kept, where there is room for them */
+    static const char control[] = "parameters\0\0\0\0\0a\tcaf\xc3\xa9\x07\x1b[31m\xc2\x85";
+    assert_int_equal(chunk(path, "iTXt", 1, data, sizeof data), sizeof control - 1);
+    assert_memory_equal(data, control, sizeof control - 1);
     assert_int_equal(chunk(path, "tEXt", 1, data, sizeof data), 7);
     assert_memory_equal(data, "ebru\0{}", 7);
 
