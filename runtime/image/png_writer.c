@@ -123,8 +123,9 @@ static bool encode(struct encoder *e, const struct picture *p) {
         return false;
     }
     png_set_write_fn(png, e, on_write, on_flush);
-    png_set_IHDR(png, info, p->width, p->height, 8,
-                 p->channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
+    static const int types[] = {0, PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA,
+                                PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_RGB_ALPHA};
+    png_set_IHDR(png, info, p->width, p->height, 8, types[p->channels], PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_set_sRGB(png, info, PNG_sRGB_INTENT_PERCEPTUAL);
     if (p->text_count) png_set_text(png, info, p->texts, (int)p->text_count);
@@ -146,8 +147,8 @@ rt_status rt_png_write(const char *path, const uint8_t *pixels, uint32_t width, 
     if (width == 0 || height == 0 || width > 1000000 || height > 1000000)
         return rt_fail(err, RT_ERR_INPUT, "a PNG of %ux%u pixels is not possible", (unsigned)width,
                        (unsigned)height);
-    if (channels != 1 && channels != 3)
-        return rt_fail(err, RT_ERR_INPUT, "a PNG of %d channels is not possible (1 or 3)",
+    if (channels < 1 || channels > 4)
+        return rt_fail(err, RT_ERR_INPUT, "a PNG of %d channels is not possible (1 to 4)",
                        channels);
     if (text_count > 1000)
         return rt_fail(err, RT_ERR_INPUT, "%zu PNG texts are too many", text_count);

@@ -17,7 +17,8 @@ typedef struct rt_png_text {
  * work. */
 rt_status rt_png_available(rt_error *err);
 
-/* Writes 8-bit pixels [height][width][channels] (channels 1 = gray, 3 = RGB) with an sRGB chunk and
+/* Writes 8-bit pixels [height][width][channels] (channels 1 = gray, 2 = gray and alpha, 3 = RGB, 4 =
+ * RGB and alpha) with an sRGB chunk and
  * no time stamp. `path` "-" is standard output (refused, RT_ERR_USAGE, if that is a terminal).
  * Otherwise the file appears whole or not at all: a temporary file in the same directory, mode 0666
  * less umask, renamed over `path`. On any failure: RT_ERR_SYSTEM (or RT_ERR_INPUT for sizes and
