@@ -353,7 +353,22 @@ void base_note(base_diag *d, const base_loc *loc, const char *fmt, ...) {
     va_end(ap);
 }
 
+static bool file_failed;
+
+bool base_diag_file_failed(void) {
+    return file_failed;
+}
+
+void base_error_missing(base_diag *d, const base_loc *loc, const char *fmt, ...) {
+    va_list ap;
+    file_failed = true;
+    va_start(ap, fmt);
+    base_vreport(d, BASE_ERROR, loc, fmt, ap);
+    va_end(ap);
+}
+
 void base_error_file(base_diag *d, const char *path, const char *action, int code) {
+    file_failed = true;
     base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
     base_error(d, &loc, "cannot %s: %s", action, strerror(code));
 }

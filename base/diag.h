@@ -62,6 +62,12 @@ void base_vreport(base_diag *d, base_severity severity, const base_loc *loc, con
                   va_list ap);
 /* "PATH: error: cannot ACTION: reason of the errno `code`". */
 void base_error_file(base_diag *d, const char *path, const char *action, int code);
+/* An error that is the absence of a file, in other words. */
+void base_error_missing(base_diag *d, const base_loc *loc, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Did this process report a file that is not there or cannot be read? Then what was to be in it is
+ * not called unusable. */
+bool base_diag_file_failed(void);
 /* Prints what is pending (the last frame waits for its notes) and a summary line when errors were
  * suppressed. */
 void base_diag_flush(base_diag *d);

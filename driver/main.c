@@ -1,9 +1,12 @@
+#include "base/diag.h"
 #include "base/io.h"
 #include "base/output.h"
 #include "driver/commands/commands.h"
 #include "driver/driver.h"
 
 #include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static int run(const drv_options *o) {
     switch (o->command) {
@@ -22,7 +25,16 @@ static int run(const drv_options *o) {
     return DRV_INTERNAL;
 }
 
+/* Where there is no PATH (env -i), execvp() finds the linker all the same, but a compiler driver
+ * does not find its own parts, for which it looks itself up. */
+static void set_default_path(void) {
+    char path[256];
+    size_t n = confstr(_CS_PATH, path, sizeof path);
+    if (!getenv("PATH") && n && n <= sizeof path) setenv("PATH", path, 1);
+}
+
 int main(int argc, char **argv) {
+    set_default_path();
     base_keep_standard_streams();
     base_output_catch_signals();
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is a write error, told as one */
@@ -31,6 +43,7 @@ int main(int argc, char **argv) {
     bool done = false;
     int code = drv_parse(&o, argc, argv, &done);
     if (!code && !done) code = run(&o);
+    if (code == DRV_INPUT && base_diag_file_failed()) code = DRV_IO;
     if ((fflush(stdout) || ferror(stdout)) && !code) {
         fprintf(stderr, "ebru: error: cannot write to standard output\n");
         code = DRV_IO;

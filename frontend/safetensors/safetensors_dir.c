@@ -157,8 +157,8 @@ static void report_none(base_diag *d, fe_dir *dir, base_arena *a, const char *co
     for (size_t i = 0; i < n; i++) {
         base_str_addf(&names, "%s%s.safetensors[.index.json]", i ? ", " : "", bases[i]);
     }
-    base_error(d, &loc, "no weights in this folder; looked for %s",
-               names.data ? names.data : "nothing");
+    base_error_missing(d, &loc, "no weights in this folder; looked for %s",
+                       names.data ? names.data : "nothing");
     base_str_free(&names);
 }
 
