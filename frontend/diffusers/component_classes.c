@@ -96,6 +96,14 @@ static const fe_class *architecture(base_jval list) {
     return otherwise;
 }
 
+bool fe_config_names_class(base_jval root) {
+    static const char *const keys[] = {"_class_name", "architectures", "model_type"};
+    if (!base_json_is(root, BASE_JSON_OBJECT)) return true; /* which is a fault to be told */
+    for (size_t i = 0; i < COUNT(keys); i++)
+        if (base_json_present(base_json_get(root, keys[i]))) return true;
+    return false;
+}
+
 const fe_class *fe_class_of_config(base_jval root) {
     if (!base_json_expect(root, BASE_JSON_OBJECT)) return NULL;
     base_jval name = base_json_get(root, "_class_name"),
@@ -105,6 +113,9 @@ const fe_class *fe_class_of_config(base_jval root) {
         return architecture(list);
     base_json_error(
         root, "this is no config of a model: it has neither '_class_name' nor 'architectures'");
+    base_note(base_json_diag(root.doc), NULL,
+              "the model_index.json of a pipeline may say the class: name that folder, with "
+              "--component=");
     return NULL;
 }
 

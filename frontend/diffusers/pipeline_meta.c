@@ -68,7 +68,9 @@ static bool load_tokenizer(fe_pipeline *p, fe_component_kind kind, const char *n
         return false;
     fe_dir *dir = fe_component_dir(p, name);
     if (!dir) return false;
-    bool fine = fe_tokenizer_meta(p->d, p->m, name, dir, p->parts[kind].config.text.positions);
+    const fe_clip_config *text = &p->parts[kind].config.text;
+    bool fine = fe_tokenizer_meta(p->d, p->m, name, dir, text->positions) &&
+                fe_tokenizer_added(p->d, dir, text->vocabulary);
     fe_component_dir_close(p, dir);
     return fine;
 }
