@@ -299,7 +299,7 @@ static void bad_folders(void **state) {
 
     temp_dir_begin(&t);
     write_text(&t, "config.json", "{\"_class_name\": \"VQModel\"}");
-    refuse(t.path, &at_random, "unknown model class 'VQModel'");
+    refuse(t.path, &at_random, "unsupported: model class 'VQModel'");
     write_text(&t, "config.json", "{\"hello\": 1}");
     refuse(t.path, &at_random, "neither '_class_name' nor 'architectures'");
     write_text(&t, "config.json", "{\"architectures\": [\"T5EncoderModel\"]}");
@@ -408,6 +408,10 @@ static void refused_by_name(void **state) {
     config_case("{\"_class_name\": \"AutoencoderKL\", \"down_block_types\": "
                 "[\"UNetResDownEncoderBlock2D\"]}",
                 NULL);
+    config_case("{\"_class_name\": \"UNet3DConditionModel\"}",
+                "error: unsupported: model class 'UNet3DConditionModel'\n");
+    config_case("{\"_class_name\": \"UNet2DConditionModl\"}",
+                "unknown model class 'UNet2DConditionModl'; did you mean 'UNet2DConditionModel'?");
     config_case("{\"_class_name\": \"AutoencoderTiny\"}", NULL);
     config_case(
         "{\"_class_name\": \"AutoencoderTiny\", \"encoder_block_out_channels\": [64, 32, 64, 64]}",

@@ -362,6 +362,15 @@ static void class_of_the_index(void **state) {
     temp_dir_end(&t);
 }
 
+/* Pipelines that diffusers has are no misspellings of others. */
+static void other_pipelines(void **state) {
+    (void)state;
+    refuse(&(folder){.class_name = "StableDiffusion3Pipeline"},
+           "unsupported: pipeline 'StableDiffusion3Pipeline'\n");
+    refuse(&(folder){.class_name = "StableDifusionPipeline"},
+           "'StableDifusionPipeline'; did you mean 'StableDiffusionPipeline'?");
+}
+
 /* ---- tokenizers ---- */
 
 static void expect_of_tokenizer(const char *name, const char *text, const char *message) {
@@ -607,21 +616,14 @@ static void cache_layout(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(condition_by_channels),
-        cmocka_unit_test(upscaler),
-        cmocka_unit_test(guidance_embedding),
-        cmocka_unit_test(two_encoders),
-        cmocka_unit_test(old_versions),
-        cmocka_unit_test(class_of_the_index),
-        cmocka_unit_test(added_tokens),
-        cmocka_unit_test(one_file_tokenizer),
-        cmocka_unit_test(scheduler_of_the_index),
-        cmocka_unit_test(tiny_autoencoder),
-        cmocka_unit_test(latent_statistics),
-        cmocka_unit_test(unsupported_components),
-        cmocka_unit_test(misfits),
-        cmocka_unit_test(class_labels),
-        cmocka_unit_test(cache_layout),
+        cmocka_unit_test(condition_by_channels),  cmocka_unit_test(upscaler),
+        cmocka_unit_test(guidance_embedding),     cmocka_unit_test(two_encoders),
+        cmocka_unit_test(old_versions),           cmocka_unit_test(class_of_the_index),
+        cmocka_unit_test(other_pipelines),        cmocka_unit_test(added_tokens),
+        cmocka_unit_test(one_file_tokenizer),     cmocka_unit_test(scheduler_of_the_index),
+        cmocka_unit_test(tiny_autoencoder),       cmocka_unit_test(latent_statistics),
+        cmocka_unit_test(unsupported_components), cmocka_unit_test(misfits),
+        cmocka_unit_test(class_labels),           cmocka_unit_test(cache_layout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

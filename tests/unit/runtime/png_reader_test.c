@@ -313,6 +313,8 @@ static void other_formats(void **state) {
         KIND("\xff\xd8\xff\xe0\0\x10JFIF", "in.png' is a JPEG picture; only PNG is read"),
         KIND("RIFF\x10\0\0\0WEBPVP8 ", "a WebP picture"),
         KIND("GIF89a\1\0\1\0", "a GIF picture"),
+        KIND("version https://git-lfs.github.com/spec/v1\noid", "a git-lfs pointer"),
+        KIND("<!DOCTYPE html>", "a web page"),
         KIND("BM\x46\0\0\0\0\0", "a BMP picture"),
         KIND("II*\0\x08\0\0\0", "a TIFF picture"),
         KIND("MM\0*\0\0\0\x08", "a TIFF picture"),
