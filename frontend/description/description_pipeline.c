@@ -281,7 +281,8 @@ static bool read_tokenizer(base_diag *d, ir_module *m, base_jval pipeline, const
     const char *slash = strrchr(path, '/');
     const char *folder = slash ? base_arena_strndup(m->arena, path, (size_t)(slash - path)) : ".";
     fe_dir *dir = fe_dir_open(d, fe_path_join(m->arena, slash == path ? "/" : folder, name));
-    bool fine = dir && fe_tokenizer_meta(d, m, "tokenizer", dir, tokens);
+    bool fine =
+        dir && fe_tokenizer_meta(d, m, "tokenizer", dir, tokens) && fe_tokenizer_added(d, dir, 0);
     fe_dir_close(dir);
     return fine;
 }

@@ -192,7 +192,7 @@ bool fe_scheduler_section_meta(ir_module *m, const char *prefix, base_jval root,
 bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir,
                        int64_t max_length);
 /* Warns of tokens beside vocab.json, as textual inversion adds them, and of embeddings that no token
- * leads to; `rows`: of the text encoder's table. False after reporting a file that is broken. */
+ * leads to; `rows`: of the text encoder's table, 0: not known. False after reporting a broken file. */
 bool fe_tokenizer_added(base_diag *d, fe_dir *dir, int64_t rows);
 
 /* ---- ldm.c: single-file checkpoints (ldm.h) ---- */

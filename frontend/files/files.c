@@ -224,7 +224,7 @@ static int open_member(base_diag *d, fe_dir *dir, const char *name, const char *
 /* What another program or a download has made of a text: a byte order mark is taken off, a file that
  * stands for another, or is one of another kind, is told by name. */
 static bool clean_text(base_diag *d, const char *shown, fe_bytes *text) {
-    base_loc loc = {.source = base_diag_source(d, shown, NULL, 0)};
+    base_loc loc = {.source = base_diag_source(d, shown, NULL, 0), .line = 1, .col = 1};
     const char *what;
     fe_format_of(text->data, text->size, &what);
     if (what) {
