@@ -70,6 +70,8 @@ PY
 bad "weights: wrong shape" 1 "conv_in.weight" compile m
 unet m; rm m/$W; touch m/diffusion_pytorch_model.bin
 bad "weights: pickle refused" 1 "safetensors" compile m
+unet m; mv m/$W m/diffusion_pytorch_model.bin
+check "weights are safetensors whatever they are called" "$EBRU" compile -q m --emit=ir:graph -o named.ir
 unet m; rm m/$W; echo '{"metadata":{},"weight_map":{"conv_in.weight":"../../../etc/passwd"}}' >m/$W.index.json
 bad "shard name leaves the folder" 1 "passwd|name" compile m
 unet m; rm m/$W; mkfifo m/$W
