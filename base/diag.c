@@ -360,11 +360,7 @@ void base_note(base_diag *d, const base_loc *loc, const char *fmt, ...) {
 
 static bool system_failed;
 
-void base_system_refused(int code) {
-    static const int of_the_input[] = {ENOENT, ENOTDIR,      EISDIR, EACCES, EPERM, ELOOP,
-                                       ENXIO,  ENAMETOOLONG, EINVAL, ESTALE, EFBIG};
-    for (size_t i = 0; i < sizeof of_the_input / sizeof *of_the_input; i++)
-        if (code == of_the_input[i]) return;
+void base_system_refused(void) {
     system_failed = true;
 }
 
@@ -372,8 +368,16 @@ bool base_diag_system_failed(void) {
     return system_failed;
 }
 
+void base_error_missing(base_diag *d, const base_loc *loc, const char *fmt, ...) {
+    va_list ap;
+    base_system_refused();
+    va_start(ap, fmt);
+    base_vreport(d, BASE_ERROR, loc, fmt, ap);
+    va_end(ap);
+}
+
 void base_error_file(base_diag *d, const char *path, const char *action, int code) {
-    base_system_refused(code);
+    base_system_refused();
     base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
     base_error(d, &loc, "cannot %s: %s", action, strerror(code));
 }

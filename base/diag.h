@@ -61,12 +61,15 @@ void base_note(base_diag *d, const base_loc *loc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void base_vreport(base_diag *d, base_severity severity, const base_loc *loc, const char *fmt,
                   va_list ap);
-/* "PATH: error: cannot ACTION: reason of the errno `code`"; also base_system_refused(code). */
+/* "PATH: error: cannot ACTION: reason of the errno `code`"; also base_system_refused(). */
 void base_error_file(base_diag *d, const char *path, const char *action, int code);
-/* Remembers that the system refused something for the reason `code` (errno.h). */
-void base_system_refused(int code);
-/* Was a reason among them that is not of the input: a limit, memory, a disk that fails? What could
- * not be read then is not called unusable. */
+/* An error that is the absence of a file, in other words; also base_system_refused(). */
+void base_error_missing(base_diag *d, const base_loc *loc, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Remembers that something could not be had from the system: a file that is not there, a limit,
+ * memory, a disk that fails. */
+void base_system_refused(void);
+/* Was there such a thing? Then what could not be read is not called unusable. */
 bool base_diag_system_failed(void);
 /* Prints what is pending (the last frame waits for its notes) and a summary line when errors were
  * suppressed. */

@@ -168,6 +168,7 @@ bool base_options_parse(const base_option_table *t, unsigned commands, void *opt
             value = argv[i];
         }
         if (!set(o, options, value, error)) return false;
+        if (t->given) t->given(options, (size_t)(o - t->rows));
     }
     return true;
 }

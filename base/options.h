@@ -34,7 +34,8 @@ struct base_option {
     base_option_kind kind;
     bool glued; /* the help text shows the argument glued on (also where the name ends in = or -) */
     int64_t least, most;
-    size_t offset; /* of the field in the structure that is filled */
+    size_t offset;  /* of the field in the structure that is filled */
+    unsigned needs; /* without which the option does nothing: bits of the table's owner */
     /* OWN: takes the value into the structure at `options`. A value that it does not like: false,
      * with a sentence in `error` (base_option_expects). An option without an argument gets what
      * stands behind '=', or NULL. */
@@ -47,6 +48,8 @@ typedef struct base_option_table {
     size_t count;
     /* Takes a word that is no option; false with a sentence in `error`. */
     bool (*operand)(void *options, const char *word, char error[BASE_OPTION_ERROR_MAX]);
+    /* Hears which row an option was, after its value has been taken; may be NULL. */
+    void (*given)(void *options, size_t row);
 } base_option_table;
 
 /* Parses argv[0] to argv[argc - 1] by the rows that one of `commands` has into the structure at

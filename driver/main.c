@@ -1,3 +1,4 @@
+#include "base/diag.h"
 #include "base/io.h"
 #include "base/output.h"
 #include "driver/cli/write_text.h"
@@ -6,6 +7,7 @@
 #include "frontend/files/files.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -59,7 +61,16 @@ static void on_bus_error(int number, siginfo_t *info, void *context) {
     _exit(DRV_IO);
 }
 
+/* Where there is no PATH (env -i), execvp() finds the linker all the same, but a compiler driver
+ * does not find its own parts, for which it looks itself up. */
+static void set_default_path(void) {
+    char path[256];
+    size_t n = confstr(_CS_PATH, path, sizeof path);
+    if (!getenv("PATH") && n && n <= sizeof path) setenv("PATH", path, 1);
+}
+
 int main(int argc, char **argv) {
+    set_default_path();
     base_keep_standard_streams();
     base_output_catch_signals();
     struct sigaction bus = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};

@@ -71,6 +71,10 @@ ir_module *fe_parse_ir(base_diag *d, const char *name, const char *text, size_t 
  * with diagnostics. */
 bool fe_bind_ir_weights(base_diag *d, ir_module *m);
 
+/* Notes the digest of the module's weights in its properties (model.digest), unless it has one: for
+ * programs, before passes change the weights. It reads them all. */
+void fe_note_digest(ir_module *m);
+
 /* Reads the files that the meta NAME.vocab and NAME.merges name ("tokenizer", "tokenizer_2") and
  * builds the tokenizer blob for the program (format: runtime/text/tokenizer.h). Returned bytes are
  * base_alloc'd; NULL with diagnostics on failure; *bytes = 0 and NULL when the model has no such

@@ -1,13 +1,17 @@
 /* The door of the front ends: what kind of model a path is; see frontend.h. */
 #include "frontend/frontend.h"
 
+#include "base/number.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "frontend/diffusers/diffusers.h"
+#include "frontend/files/formats.h"
 #include "frontend/files/hub_cache.h"
 #include "frontend/lora/lora.h"
 #include "frontend/properties.h"
+#include "frontend/safetensors/weights.h"
 #include "runtime/abi/meta_keys.h"
 
 static bool ends_with(const char *s, const char *end) {
@@ -105,23 +109,45 @@ static bool load_json(base_diag *d, ir_module *m, const char *path, const fe_opt
     return fine;
 }
 
-static bool is_pickle(const char *path) {
-    return ends_with(path, ".ckpt") || ends_with(path, ".pt") || ends_with(path, ".pth") ||
-           ends_with(path, ".bin");
+static bool refuse_pickle(base_diag *d, const char *path, const char *what) {
+    base_error(d, NULL, "%s: this is a pickle, and reading a pickle runs code from it", path);
+    if (strcmp(what, "a pickle") != 0) base_note(d, NULL, "this is %s", what);
+    base_note(d, NULL,
+              "in Python, safetensors.torch.save_file(torch.load(FILE)[\"state_dict\"], NEW) "
+              "writes the "
+              "same tensors as safetensors");
+    return false;
+}
+
+/* The format of a file by its content; UNKNOWN of what cannot be looked into. */
+static fe_format format_of(base_diag *d, const char *path, const char **what) {
+    fe_map map;
+    *what = NULL;
+    if (!fe_path_is_file(path) || !fe_file_map(d, path, &map)) return FE_FORMAT_UNKNOWN;
+    fe_format format = fe_format_of(map.data, map.size, what);
+    fe_unmap(&map);
+    return format;
 }
 
 static bool load_into(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     if (fe_path_is_dir(path)) return load_folder(d, m, path, o);
-    if (fe_path_exists(path) && ends_with(path, ".safetensors"))
-        return fe_load_checkpoint(d, m, path, o);
-    if (fe_path_exists(path) && is_pickle(path)) {
-        base_error(d, NULL, "%s: this is a pickle, and reading a pickle runs code from it", path);
-        base_note(d, NULL,
-                  "in Python, safetensors.torch.save_file(torch.load(FILE)[\"state_dict\"], NEW) "
-                  "writes the "
-                  "same tensors as safetensors");
+    const char *what;
+    unsigned before = base_diag_errors(d);
+    fe_format format = format_of(d, path, &what);
+    if (base_diag_errors(d) != before) return false;
+    switch (format) {
+    case FE_FORMAT_SAFETENSORS: return fe_load_checkpoint(d, m, path, o);
+    case FE_FORMAT_PICKLE: return refuse_pickle(d, path, what);
+    case FE_FORMAT_PROGRAM:
+        base_error(d, NULL, "%s: this is a program, not a model", path);
+        base_note(d, NULL, "`ebru inspect` says what a program was compiled from");
         return false;
+    case FE_FORMAT_FOREIGN: base_error(d, NULL, "%s: this is %s", path, what); return false;
+    case FE_FORMAT_EMPTY:
+    case FE_FORMAT_IR:
+    case FE_FORMAT_UNKNOWN: break;
     }
+    if (path[fe_stem_length(path)]) return fe_load_checkpoint(d, m, path, o); /* a broken one */
     return load_json(d, m, path, o);
 }
 
@@ -134,9 +160,41 @@ static void pair_halves(ir_module *m) {
             ir_input_pair(f, f->inputs.items[i]);
 }
 
+void fe_note_digest(ir_module *m) {
+    char digest[FE_DIGEST_TEXT];
+    if (ir_meta_get(m, EBRU_META_MODEL_DIGEST.name)) return;
+    fe_weights_digest(m, digest);
+    ir_meta_set_string(m, EBRU_META_MODEL_DIGEST.name, digest);
+}
+
+/* "style:0.8, detail:1": names without folders and endings. */
+static void note_loras(ir_module *m, const fe_options *o) {
+    base_str s = {0};
+    for (uint32_t i = 0; i < o->lora_count; i++) {
+        const char *name = fe_path_base(m->arena, o->loras[i].path);
+        base_str_addf(&s, "%s%.*s:", i ? ", " : "", (int)fe_stem_length(name), name);
+        base_print_f64(o->loras[i].scale, &s);
+    }
+    if (s.len) ir_meta_set_string(m, EBRU_META_MODEL_LORAS.name, s.data);
+    base_str_free(&s);
+}
+
+/* "." and ".." are names of no model. */
+static char *folder_name(base_arena *a, const char *path) {
+    char *name = fe_path_base(a, path);
+    if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0) return name;
+    char *real = realpath(path, NULL);
+    if (real) name = fe_path_base(a, real);
+    free(real);
+    return name;
+}
+
 ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
-    if (ends_with(path, ".ir")) return load_text(d, path);
     unsigned before = base_diag_errors(d);
+    const char *what;
+    if (ends_with(path, ".ir") || format_of(d, path, &what) == FE_FORMAT_IR)
+        return load_text(d, path);
+    if (base_diag_errors(d) != before) return NULL;
     ir_module *m = ir_module_new();
     bool merged = true;
     if (fe_is_hub_cache(path)) path = fe_hub_snapshot(d, m->arena, path);
@@ -145,14 +203,19 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;
     if (fine) pair_halves(m);
+    if (fine) note_loras(m, options);
+    if (fine && options->clip_skip)
+        ir_meta_set_int(m, EBRU_META_TEXT_CLIP_SKIP.name, options->clip_skip);
     if (fine && !ir_meta_get(m, EBRU_META_MODEL_NAME.name)) {
         char *name = fe_hub_name(m->arena, path);
-        if (!name) name = fe_path_base(m->arena, path);
-        if (ends_with(name, ".safetensors")) name[strlen(name) - strlen(".safetensors")] = '\0';
+        if (!name) name = folder_name(m->arena, path);
+        name[fe_stem_length(name)] = '\0';
         ir_meta_set_string(m, EBRU_META_MODEL_NAME.name, name);
     }
     if (fine && options->prediction && ir_meta_get(m, EBRU_META_SAMPLER_CLASS.name))
         ir_meta_set_string(m, EBRU_META_SAMPLER_PREDICTION_TYPE.name, options->prediction);
+    else if (fine && options->prediction)
+        base_warning(d, NULL, "--prediction does nothing: there is no sampler in what is loaded");
     if (!fine) {
         if (path && base_diag_errors(d) == before)
             base_error(d, NULL, "%s: the model cannot be loaded", path);

@@ -236,9 +236,9 @@ _Static_assert((int)IR_META_INT == EBRU_META_KIND_INT &&
                    (int)IR_META_STRING == EBRU_META_KIND_STRING,
                "kinds of values are the same in the IR and in the program");
 
-static LLVMValueRef meta(tables *t, size_t *count) {
-    const ir_module *m = t->in->plans[0].module;
-    LLVMValueRef *items = base_alloc((m->meta.count + 1) * sizeof *items);
+/* The properties that go into the program, by their keys; base_free() them. */
+static const ir_meta **sorted_meta(const cg_table_input *in, size_t *count) {
+    const ir_module *m = in->plans[0].module;
     const ir_meta **sorted = base_alloc((m->meta.count + 1) * sizeof *sorted);
     size_t n = 0;
     for (size_t i = 0; i < m->meta.count; i++) {
@@ -249,6 +249,14 @@ static LLVMValueRef meta(tables *t, size_t *count) {
         sorted[at] = &m->meta.items[i];
         n++;
     }
+    *count = n;
+    return sorted;
+}
+
+static LLVMValueRef meta(tables *t, size_t *count) {
+    size_t n;
+    const ir_meta **sorted = sorted_meta(t->in, &n);
+    LLVMValueRef *items = base_alloc((n + 1) * sizeof *items);
     for (size_t i = 0; i < n; i++) {
         const ir_meta *e = sorted[i];
         ebru_meta_kind kind = (ebru_meta_kind)e->kind;
@@ -273,14 +281,34 @@ static void digest_text(base_digest *d, const char *s) {
     base_digest_add(d, s ? s : "", s ? strlen(s) + 1 : 1);
 }
 
-/* Everything that runs: the kernels with their parameters, the order of the ops, the weights; and
- * what the compiler says about itself. Nothing of the place it was compiled at. */
+/* The properties steer the loop: prediction, sampler, guidance. */
+static void digest_meta(base_digest *d, const cg_table_input *in) {
+    size_t n;
+    const ir_meta **sorted = sorted_meta(in, &n);
+    for (size_t i = 0; i < n; i++) {
+        const ir_meta *e = sorted[i];
+        digest_text(d, e->key);
+        if (e->kind == IR_META_INT) base_digest_add(d, &e->i, sizeof e->i);
+        if (e->kind == IR_META_FLOAT) base_digest_add(d, &e->f, sizeof e->f);
+        if (e->kind == IR_META_STRING) digest_text(d, e->s);
+    }
+    base_free(sorted);
+}
+
+/* Everything that runs: the kernels with their parameters, the order of the ops, the weights, the
+ * properties and the tokenizers; and what the compiler says about itself. Nothing of the place it
+ * was compiled at. */
 static void build_id(const cg_table_input *in, const char *info, char out[33]) {
     base_digest d;
     unsigned char id[16];
     base_digest_begin(&d);
     digest_text(&d, info);
     base_digest_add(&d, in->weights_id, sizeof in->weights_id);
+    digest_meta(&d, in);
+    if (in->options->tokenizer)
+        base_digest_add(&d, in->options->tokenizer, in->options->tokenizer_bytes);
+    if (in->options->tokenizer_2)
+        base_digest_add(&d, in->options->tokenizer_2, in->options->tokenizer_2_bytes);
     for (uint32_t l = 0; l < in->level_count; l++) {
         const cg_plan *p = &in->plans[l];
         digest_text(&d, p->target->base.level);

@@ -43,7 +43,8 @@ static const base_option rows[] = {
 #include "driver/cli/options.def"
 #undef OPT
 };
-const base_option_table drv_option_table = {rows, sizeof rows / sizeof *rows, drv_add_operand};
+const base_option_table drv_option_table = {rows, sizeof rows / sizeof *rows, drv_add_operand,
+                                            NULL};
 
 const drv_command drv_commands[] = {
 #define CMD(name, bit, operands, least, most, help) {name, bit, operands, least, most, help},

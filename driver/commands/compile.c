@@ -180,6 +180,28 @@ static int check_outputs(base_diag *d, const drv_options *o, const struct what *
     return fine ? DRV_OK : DRV_IO;
 }
 
+/* Options that say how a model is read do nothing to IR, which has been read. */
+static void tell_ignored(base_diag *d, const drv_options *o) {
+    const drv_load_options *l = &o->load;
+    const struct {
+        bool given;
+        const char *name;
+    } options[] = {
+        {l->component, "--component"},
+        {l->size, "--size"},
+        {l->batch > 0, "--batch"},
+        {l->clip_skip > 0, "--clip-skip"},
+        {l->prompt_chunks > 0, "--prompt-chunks"},
+        {l->prediction, "--prediction"},
+        {l->no_image_input, "--no-image-input"},
+        {l->random_weights, "--weights=random:"},
+    };
+    for (size_t i = 0; o->model && drv_is_ir(o->model) && i < sizeof options / sizeof *options; i++)
+        if (options[i].given)
+            base_warning(d, NULL, "%s does nothing: '%s' is IR, from a model that has been read",
+                         options[i].name, base_escape(o->model, strlen(o->model)));
+}
+
 int drv_compile(const drv_options *given) {
     drv_options o = *given;
     if (o.show.list_passes) {
@@ -199,6 +221,7 @@ int drv_compile(const drv_options *given) {
     }
     double start = now();
     base_diag *d = drv_diag(&o.common);
+    tell_ignored(d, &o);
     drv_build b = {0};
     fe_options fe = drv_fe_options(&o.load);
     cg_result result = {0};
@@ -249,6 +272,7 @@ int drv_opt(const drv_options *o) {
         return DRV_OK;
     }
     base_diag *d = drv_diag(&o->common);
+    tell_ignored(d, o);
     fe_options fe = drv_fe_options(&o->load);
     bool dumps = drv_make_dump_dir(d, o->passes.dump_dir);
     int code = dumps ? DRV_INPUT : DRV_IO;

@@ -8,6 +8,7 @@
 #include "driver/driver.h"
 #include "driver/json_writer.h"
 #include "frontend/files/files.h"
+#include "frontend/files/formats.h"
 #include "frontend/safetensors/safetensors.h"
 
 #include <string.h>
@@ -126,22 +127,23 @@ static int inspect_model(base_diag *d, const drv_options *o) {
 }
 
 int drv_inspect(const drv_options *o) {
-    size_t n = strlen(o->model);
-    bool safetensors = n > 12 && !strcmp(o->model + n - 12, ".safetensors");
-    if (o->common.json && !safetensors) {
-        fprintf(stderr,
-                "ebru: error: inspect --json lists the tensors of a safetensors file only\n");
-        return DRV_USAGE;
-    }
     base_diag *d = drv_diag(&o->common);
     int code = DRV_INPUT;
     fe_map map = {0};
-    if (safetensors) {
+    fe_format format = FE_FORMAT_UNKNOWN;
+    if (fe_path_is_file(o->model) && fe_file_map(d, o->model, &map))
+        format = fe_format_of(map.data, map.size, NULL);
+    if (base_diag_errors(d)) {
+        /* told */
+    } else if (format == FE_FORMAT_SAFETENSORS || o->model[fe_stem_length(o->model)]) {
         code = inspect_safetensors(d, o);
-    } else if (fe_path_is_file(o->model) && fe_file_map(d, o->model, &map) && map.size > 4 &&
-               !memcmp(map.data, "\177ELF", 4)) {
+    } else if (o->common.json && fe_path_exists(o->model)) {
+        fprintf(stderr,
+                "ebru: error: inspect --json lists the tensors of a safetensors file only\n");
+        code = DRV_USAGE;
+    } else if (format == FE_FORMAT_PROGRAM) {
         code = inspect_program(d, &map, o);
-    } else if (!base_diag_errors(d)) {
+    } else {
         code = inspect_model(d, o);
     }
     fe_unmap(&map);

@@ -197,6 +197,13 @@ bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe
             ir_module_free(m);
             return false;
         }
+        if (o->command & DRV_COMPILE) {
+            if (i) /* the same weights once more */
+                ir_meta_set_string(
+                    m, EBRU_META_MODEL_DIGEST.name,
+                    ir_meta_string(b->levels[0].module, EBRU_META_MODEL_DIGEST.name, NULL));
+            fe_note_digest(m);
+        }
         if (loaded) loaded(user, m);
         b->levels[i] = (cg_level){t[i], m};
         b->contexts[i] = pass_context_new(m, t[i]);

@@ -17,7 +17,7 @@ bool drv_temp_new(base_diag *d, drv_temp *t) {
     if (!t->dir) {
         const char *dir = getenv("TMPDIR");
         dir = dir && *dir ? dir : "/tmp";
-        base_system_refused(errno);
+        base_system_refused();
         base_error(d, NULL, "cannot make a folder in %s: %s", base_escape(dir, strlen(dir)),
                    strerror(errno));
         return false;
@@ -35,7 +35,7 @@ void drv_temp_free(drv_temp *t) {
 static int reap(base_diag *d, pid_t pid, const char *program) {
     int status;
     if (base_wait(pid, &status) != 0) {
-        base_system_refused(errno);
+        base_system_refused();
         base_error(d, NULL, "cannot wait for '%s': %s", program, strerror(errno));
         return -1;
     }
@@ -88,7 +88,7 @@ int drv_run(base_diag *d, const char *const *argv, const void *input, size_t inp
         piped = false;
     }
     if (!piped) {
-        base_system_refused(errno);
+        base_system_refused();
         base_error(d, NULL, "cannot start '%s': %s", argv[0], strerror(errno));
         return -1;
     }
@@ -97,7 +97,7 @@ int drv_run(base_diag *d, const char *const *argv, const void *input, size_t inp
     close(in_pipe[0]);
     close(out_pipe[1]);
     if (pid < 0) {
-        base_system_refused(error);
+        base_system_refused();
         base_error(d, NULL, "cannot start '%s': %s", argv[0], strerror(error));
         close(in_pipe[1]);
         close(out_pipe[0]);

@@ -342,7 +342,7 @@ static fe_weights *open_weights(document *t) {
     if (slash == t->path) folder = "/";
     const char *file = fe_path_join(t->m->arena, folder, name);
     if (!fe_path_exists(file)) {
-        base_error(t->d, &loc, "there is no weight file '%s'", file);
+        base_error_missing(t->d, &loc, "there is no weight file '%s'", file);
         base_note(t->d, NULL, "weights can be drawn at random: --weights=random:SEED");
         return NULL;
     }

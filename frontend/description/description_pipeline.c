@@ -81,6 +81,11 @@ static bool latent_meta(ir_module *m, base_jval at, const ir_type *t) {
 
 static bool image_meta(ir_module *m, base_jval at, const ir_type *t) {
     if (!is_4d(at, "image", t)) return false;
+    if (t->dim[1] > 4) {
+        base_json_error(at, "unsupported: pictures of %lld channels (a PNG has 1 to 4)",
+                        (long long)t->dim[1]);
+        return false;
+    }
     ir_meta_set_int(m, EBRU_META_IMAGE_CHANNELS.name, t->dim[1]);
     ir_meta_set_int(m, EBRU_META_IMAGE_HEIGHT.name, t->dim[2]);
     ir_meta_set_int(m, EBRU_META_IMAGE_WIDTH.name, t->dim[3]);
@@ -227,7 +232,12 @@ static bool read_pictures(ir_module *m, base_jval pipeline, const ir_func *denoi
                         "'low_res' is for the condition 'low_resolution'");
         return false;
     }
+    bool alpha = picture->dim[1] % 2 == 0; /* such pictures are made and not read */
     if (condition != EBRU_CONDITION_NONE) {
+        if (alpha) {
+            base_json_error(pipeline, "unsupported: a condition where pictures have alpha");
+            return false;
+        }
         ir_meta_set_string(m, EBRU_META_PIPELINE_CONDITION.name, ebru_condition_name[condition]);
         if (o->no_image_input) {
             base_error(
@@ -242,7 +252,7 @@ static bool read_pictures(ir_module *m, base_jval pipeline, const ir_func *denoi
             return false;
         }
     }
-    if (o->no_image_input) {
+    if (o->no_image_input || alpha) {
         if (encoder) ir_func_remove(m, encoder);
         return true;
     }
@@ -271,7 +281,8 @@ static bool read_tokenizer(base_diag *d, ir_module *m, base_jval pipeline, const
     const char *slash = strrchr(path, '/');
     const char *folder = slash ? base_arena_strndup(m->arena, path, (size_t)(slash - path)) : ".";
     fe_dir *dir = fe_dir_open(d, fe_path_join(m->arena, slash == path ? "/" : folder, name));
-    bool fine = dir && fe_tokenizer_meta(d, m, "tokenizer", dir, tokens);
+    bool fine =
+        dir && fe_tokenizer_meta(d, m, "tokenizer", dir, tokens) && fe_tokenizer_added(d, dir, 0);
     fe_dir_close(dir);
     return fine;
 }

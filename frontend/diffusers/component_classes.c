@@ -68,6 +68,50 @@ void fe_class_list(fe_family family, base_str *out) {
             base_str_addf(out, "%s%s", n++ ? ", " : "", classes[i].name);
 }
 
+/* Classes of diffusers' models that are not built here, some with names near to those that are. */
+static const char *const not_built[] = {"AsymmetricAutoencoderKL",
+                                        "AutoencoderDC",
+                                        "AutoencoderKLCogVideoX",
+                                        "AutoencoderKLHunyuanVideo",
+                                        "AutoencoderKLTemporalDecoder",
+                                        "AutoencoderKLWan",
+                                        "AutoencoderOobleck",
+                                        "ConsistencyDecoderVAE",
+                                        "ControlNetModel",
+                                        "ControlNetXSAdapter",
+                                        "FluxTransformer2DModel",
+                                        "I2VGenXLUNet",
+                                        "Kandinsky3UNet",
+                                        "MotionAdapter",
+                                        "PriorTransformer",
+                                        "SD3Transformer2DModel",
+                                        "StableCascadeUNet",
+                                        "T2IAdapter",
+                                        "Transformer2DModel",
+                                        "UNet1DModel",
+                                        "UNet3DConditionModel",
+                                        "UNetControlNetXSModel",
+                                        "UNetMotionModel",
+                                        "UNetSpatioTemporalConditionModel",
+                                        "UVit2DModel",
+                                        "VQModel"};
+
+static bool refuse_not_built(base_jval v) {
+    const char *word;
+    if (!base_json_is(v, BASE_JSON_STRING) || !base_json_string(v, &word)) return false;
+    for (size_t i = 0; i < COUNT(not_built); i++) {
+        if (strcmp(word, not_built[i]) != 0) continue;
+        base_str list = {0};
+        for (size_t k = 0; k < COUNT(classes); k++)
+            base_str_addf(&list, "%s%s", k ? ", " : "", classes[k].name);
+        base_json_error(v, "unsupported: model class '%s'", word);
+        base_note(base_json_diag(v.doc), NULL, "supported are %s", list.data);
+        base_str_free(&list);
+        return true;
+    }
+    return false;
+}
+
 /* A config of diffusers. */
 static const fe_class *class_named(base_jval v) {
     const char *names[COUNT(classes)];
@@ -78,6 +122,7 @@ static const fe_class *class_named(base_jval v) {
         names[n] = classes[i].name;
         rows[n++] = &classes[i];
     }
+    if (refuse_not_built(v)) return NULL;
     return base_json_choice(v, "model class", names, n, &i) ? rows[i] : NULL;
 }
 
@@ -96,6 +141,14 @@ static const fe_class *architecture(base_jval list) {
     return otherwise;
 }
 
+bool fe_config_names_class(base_jval root) {
+    static const char *const keys[] = {"_class_name", "architectures", "model_type"};
+    if (!base_json_is(root, BASE_JSON_OBJECT)) return true; /* which is a fault to be told */
+    for (size_t i = 0; i < COUNT(keys); i++)
+        if (base_json_present(base_json_get(root, keys[i]))) return true;
+    return false;
+}
+
 const fe_class *fe_class_of_config(base_jval root) {
     if (!base_json_expect(root, BASE_JSON_OBJECT)) return NULL;
     base_jval name = base_json_get(root, "_class_name"),
@@ -105,6 +158,9 @@ const fe_class *fe_class_of_config(base_jval root) {
         return architecture(list);
     base_json_error(
         root, "this is no config of a model: it has neither '_class_name' nor 'architectures'");
+    base_note(base_json_diag(root.doc), NULL,
+              "the model_index.json of a pipeline may say the class: name that folder, with "
+              "--component=");
     return NULL;
 }
 

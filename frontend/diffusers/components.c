@@ -23,34 +23,39 @@ void fe_component_dir_close(fe_pipeline *p, fe_dir *dir) {
     if (dir != p->root) fe_dir_close(dir);
 }
 
-/* The class that model_index.json gives a component must be one that can stand there. */
-static bool check_class(fe_pipeline *p, fe_component_kind kind) {
+/* The class that model_index.json gives a component must be one that can stand there; NULL after
+ * reporting. */
+static const fe_class *indexed_class(fe_pipeline *p, fe_component_kind kind) {
     base_jval index = base_json_root(p->index), at;
     const char *word = fe_indexed_class(index, fe_component_names[kind], &at);
     if (!word) {
         base_json_error(index, "the pipeline needs a component '%s'", fe_component_names[kind]);
-        return false;
+        return NULL;
     }
-    if (fe_class_find(fe_component_family[kind], word)) return true;
+    const fe_class *class = fe_class_find(fe_component_family[kind], word);
+    if (class) return class;
     base_str list = {0};
     fe_class_list(fe_component_family[kind], &list);
     base_json_error(at, "unsupported: a '%s' of class '%s'", fe_component_names[kind],
                     base_escape(word, strlen(word)));
     base_note(p->d, NULL, "supported are %s", list.data);
     base_str_free(&list);
-    return false;
+    return NULL;
 }
 
 bool fe_component_open(fe_pipeline *p, fe_component_kind kind) {
     fe_component *part = &p->parts[kind];
-    if (!check_class(p, kind)) return false;
+    const fe_class *indexed = indexed_class(p, kind);
+    if (!indexed) return false;
     *part = (fe_component){
         .kind = kind, .wanted = true, .dir = fe_component_dir(p, fe_component_names[kind])};
     if (!part->dir) return false;
     part->doc = fe_json_load_in(p->d, part->dir, "config.json", NULL);
     if (!part->doc) return false;
     base_jval root = base_json_root(part->doc);
-    if (!(part->class = fe_class_of_config(root))) return false;
+    /* a config that names no class is of the one that the index says: diffusers asks no other */
+    part->class = fe_config_names_class(root) ? fe_class_of_config(root) : indexed;
+    if (!part->class || !base_json_expect(root, BASE_JSON_OBJECT)) return false;
     if (fe_class_family(part->class) != fe_component_family[kind]) {
         base_json_error(root, "this is not the config of a component '%s'",
                         fe_component_names[kind]);

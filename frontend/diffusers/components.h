@@ -34,6 +34,8 @@ const fe_class *fe_class_find(fe_family family, const char *name);
 /* The names of a family's classes, separated by commas. */
 void fe_class_list(fe_family family, base_str *out);
 
+/* Whether a config.json says what class it is of. */
+bool fe_config_names_class(base_jval root);
 /* The class a config.json is of. NULL after reporting that it is no config, or of a class that is
  * not built. */
 const fe_class *fe_class_of_config(base_jval root);

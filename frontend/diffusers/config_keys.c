@@ -20,6 +20,55 @@ static bool one_a_level(base_jval v, size_t n) {
     return false;
 }
 
+bool fe_config_block(base_jval v, const char *what, const char *const *names, size_t n,
+                     size_t *index) {
+    /* of diffusers; those that are built are among them, for configs that have them elsewhere */
+    static const char *const known[] = {"AttnDownBlock2D",
+                                        "AttnDownEncoderBlock2D",
+                                        "AttnSkipDownBlock2D",
+                                        "AttnSkipUpBlock2D",
+                                        "AttnUpBlock2D",
+                                        "AttnUpDecoderBlock2D",
+                                        "CrossAttnDownBlock2D",
+                                        "CrossAttnUpBlock2D",
+                                        "DownBlock2D",
+                                        "DownEncoderBlock2D",
+                                        "KCrossAttnDownBlock2D",
+                                        "KCrossAttnUpBlock2D",
+                                        "KDownBlock2D",
+                                        "KUpBlock2D",
+                                        "ResnetDownsampleBlock2D",
+                                        "ResnetUpsampleBlock2D",
+                                        "SimpleCrossAttnDownBlock2D",
+                                        "SimpleCrossAttnUpBlock2D",
+                                        "SkipDownBlock2D",
+                                        "SkipUpBlock2D",
+                                        "UNetMidBlock2D",
+                                        "UNetMidBlock2DCrossAttn",
+                                        "UNetMidBlock2DSimpleCrossAttn",
+                                        "UpBlock2D",
+                                        "UpDecoderBlock2D"};
+    static const char old[] = "UNetRes"; /* of configs before 0.1; diffusers drops it, too */
+    const char *word;
+    if (!base_json_is(v, BASE_JSON_STRING) || !base_json_string(v, &word))
+        return base_json_choice(v, what, names, n, index);
+    if (strncmp(word, old, sizeof old - 1) == 0) word += sizeof old - 1;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(word, names[i]) == 0) {
+            *index = i;
+            return true;
+        }
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strcmp(word, known[i]) != 0) continue;
+        base_str list = {0};
+        for (size_t k = 0; k < n; k++) base_str_addf(&list, "%s%s", k ? ", " : "", names[k]);
+        base_json_error(v, "unsupported: %s '%s' (supported here: %s)", what, word, list.data);
+        base_str_free(&list);
+        return false;
+    }
+    return base_json_choice(v, what, names, n, index);
+}
+
 bool fe_config_resolutions(base_jval root, const char *key, size_t n, int64_t fallback, int64_t max,
                            int64_t *out) {
     base_jval v = given(root, key);
@@ -30,7 +79,10 @@ bool fe_config_resolutions(base_jval root, const char *key, size_t n, int64_t fa
         for (size_t i = 0; fine && i < n; i++) {
             base_jval item = base_json_item(v, i);
             if (base_json_is(item, BASE_JSON_ARRAY)) {
-                base_json_error(item, "unsupported: a list within '%s'", key);
+                base_json_error(item,
+                                "unsupported: a list within '%s', a number for each layer of a "
+                                "resolution as distilled models have it (SSD-1B, Vega)",
+                                key);
                 return false;
             }
             fine = base_json_int(item, &out[i], 1, max);

@@ -26,6 +26,10 @@ typedef struct fe_sizes {
  * is meant). */
 base_jval fe_config_at(base_jval root, const char *key);
 
+/* The name of a class of blocks: which of `names`. False after reporting; classes that diffusers has
+ * and that are not built are told from misspelt ones. */
+bool fe_config_block(base_jval v, const char *what, const char *const *names, size_t n,
+                     size_t *index);
 /* "one value, or one a resolution": an integer or an array of n of them; null and missing give
  * `fallback`. */
 bool fe_config_resolutions(base_jval root, const char *key, size_t n, int64_t fallback, int64_t max,
@@ -208,6 +212,9 @@ void fe_tokenizer_find_files(ir_module *m, const char *text);
  * tokens. */
 bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir,
                        int64_t max_length);
+/* Warns of tokens beside vocab.json, as textual inversion adds them, and of embeddings that no token
+ * leads to; `rows`: of the text encoder's table, 0: not known. False after reporting a broken file. */
+bool fe_tokenizer_added(base_diag *d, fe_dir *dir, int64_t rows);
 
 /* ---- ldm.c: single-file checkpoints (ldm.h) ---- */
 

@@ -105,6 +105,8 @@ const fe_clip_config *fe_pipeline_last_text(const fe_pipeline *p);
 /* Numbers of time_ids: 6, or 5 for a refiner (requires_aesthetics_score); 0 when the U-Net takes
  * none. */
 int64_t fe_pipeline_time_ids(const fe_pipeline *p);
+/* Channels of the pictures it makes. */
+int64_t fe_pipeline_image_channels(const fe_pipeline *p);
 /* Whether the program reads pictures, and whether it needs the encoder for that. */
 bool fe_pipeline_image_input(const fe_pipeline *p);
 bool fe_pipeline_encodes(const fe_pipeline *p);

@@ -34,8 +34,14 @@ int64_t fe_pipeline_time_ids(const fe_pipeline *p) {
     return c->added_input - 5 * c->added_time_dim == fe_unet_context(c) ? 5 : 6;
 }
 
+int64_t fe_pipeline_image_channels(const fe_pipeline *p) {
+    return p->parts[FE_COMPONENT_VAE].wanted ? p->parts[FE_COMPONENT_VAE].config.vae.out_channels
+                                             : p->parts[FE_COMPONENT_UNET].config.unet.out_channels;
+}
+
+/* Pictures with alpha are made and not read. */
 bool fe_pipeline_image_input(const fe_pipeline *p) {
-    return p->c && !p->o->no_image_input;
+    return p->c && !p->o->no_image_input && fe_pipeline_image_channels(p) % 2 == 1;
 }
 
 /* The small picture of an upscaler goes to the denoiser as it is. */
@@ -178,6 +184,21 @@ static bool addition_fits(const fe_pipeline *p) {
     return false;
 }
 
+/* A PNG has gray or colours, each with alpha or without. */
+static bool picture_fits(const fe_pipeline *p) {
+    bool latent = p->parts[FE_COMPONENT_VAE].wanted;
+    int64_t channels = fe_pipeline_image_channels(p);
+    bool alpha = channels % 2 == 0, conditioned = p->condition != EBRU_CONDITION_NONE;
+    if (channels <= 4 && !(alpha && conditioned)) return true;
+    base_json_error(fe_config_at(latent ? p->parts[FE_COMPONENT_VAE].config.vae.root
+                                        : p->parts[FE_COMPONENT_UNET].config.unet.root,
+                                 "out_channels"),
+                    "unsupported: pictures of %lld channels (a PNG has 1 to 4%s)",
+                    (long long)channels,
+                    conditioned ? ", and those with alpha are made but not read" : "");
+    return false;
+}
+
 /* ---- options ---- */
 
 static bool options_fit(const fe_pipeline *p) {
@@ -205,5 +226,6 @@ bool fe_pipeline_check(fe_pipeline *p) {
     fine &= latent_fits(p);
     fine &= context_fits(p);
     fine &= addition_fits(p);
+    fine &= picture_fits(p);
     return options_fit(p) && fine;
 }

@@ -44,6 +44,42 @@ static const fe_pipeline_class classes[] = {
     {"PNDMPipeline", FREE, UNET, PLAIN, 0, "PNDMScheduler", true, 50, 1.0, 0.8},
 };
 
+/* Pipelines of diffusers that are not built here and have names near to those that are: no
+ * misspellings. */
+static const char *const not_built[] = {"AltDiffusionImg2ImgPipeline",
+                                        "AltDiffusionPipeline",
+                                        "DiTPipeline",
+                                        "LDMPipeline",
+                                        "LDMTextToImagePipeline",
+                                        "StableDiffusion3ControlNetPipeline",
+                                        "StableDiffusion3Img2ImgPipeline",
+                                        "StableDiffusion3InpaintPipeline",
+                                        "StableDiffusion3Pipeline",
+                                        "StableDiffusionAdapterPipeline",
+                                        "StableDiffusionAttendAndExcitePipeline",
+                                        "StableDiffusionControlNetImg2ImgPipeline",
+                                        "StableDiffusionControlNetInpaintPipeline",
+                                        "StableDiffusionControlNetPipeline",
+                                        "StableDiffusionDiffEditPipeline",
+                                        "StableDiffusionGLIGENPipeline",
+                                        "StableDiffusionImageVariationPipeline",
+                                        "StableDiffusionInstructPix2PixPipeline",
+                                        "StableDiffusionKDiffusionPipeline",
+                                        "StableDiffusionLDM3DPipeline",
+                                        "StableDiffusionLatentUpscalePipeline",
+                                        "StableDiffusionPanoramaPipeline",
+                                        "StableDiffusionPipelineSafe",
+                                        "StableDiffusionPix2PixZeroPipeline",
+                                        "StableDiffusionSAGPipeline",
+                                        "StableDiffusionXLAdapterPipeline",
+                                        "StableDiffusionXLControlNetImg2ImgPipeline",
+                                        "StableDiffusionXLControlNetInpaintPipeline",
+                                        "StableDiffusionXLControlNetPipeline",
+                                        "StableDiffusionXLInstructPix2PixPipeline",
+                                        "StableDiffusionXLKDiffusionPipeline",
+                                        "StableUnCLIPImg2ImgPipeline",
+                                        "StableUnCLIPPipeline"};
+
 const fe_pipeline_class *fe_pipeline_find(base_jval index) {
     base_jval v = base_json_require(index, "_class_name");
     const char *word, *names[COUNT(classes)];
@@ -56,6 +92,8 @@ const fe_pipeline_class *fe_pipeline_find(base_jval index) {
     const char *near = base_suggest(word, names, COUNT(names));
     if (near && strncmp(near, word, 4) != 0)
         near = NULL; /* FluxPipeline is no misspelling of DDPMPipeline */
+    for (size_t i = 0; i < COUNT(not_built); i++)
+        if (strcmp(word, not_built[i]) == 0) near = NULL;
     base_json_error(v, "unsupported: pipeline '%s'%s", base_escape(word, strlen(word)),
                     base_hint(near, hint));
     base_str list = {0};

@@ -94,7 +94,9 @@ static bool load_tokenizer(fe_pipeline *p, fe_component_kind kind, const char *n
         return false;
     fe_dir *dir = fe_component_dir(p, name);
     if (!dir) return false;
-    bool fine = fe_tokenizer_meta(p->d, p->m, name, dir, p->parts[kind].config.text.positions);
+    const fe_clip_config *text = &p->parts[kind].config.text;
+    bool fine = fe_tokenizer_meta(p->d, p->m, name, dir, text->positions) &&
+                fe_tokenizer_added(p->d, dir, text->vocabulary);
     fe_component_dir_close(p, dir);
     return fine;
 }
@@ -117,7 +119,6 @@ static void note_ignored(fe_pipeline *p) {
 static bool size_meta(fe_pipeline *p) {
     ir_module *m = p->m;
     const fe_unet_config *unet = &p->parts[FE_COMPONENT_UNET].config.unet;
-    bool latent = p->parts[FE_COMPONENT_VAE].wanted;
     int64_t scale = fe_pixel_scale(p);
     fe_sizes s;
     if (!fe_unet_sizes(p, &s)) return false;
@@ -125,9 +126,7 @@ static bool size_meta(fe_pipeline *p) {
     ir_meta_set_int(m, EBRU_META_LATENT_HEIGHT.name, s.height);
     ir_meta_set_int(m, EBRU_META_LATENT_WIDTH.name, s.width);
     ir_meta_set_int(m, EBRU_META_VAE_SCALE.name, scale);
-    ir_meta_set_int(m, EBRU_META_IMAGE_CHANNELS.name,
-                    latent ? p->parts[FE_COMPONENT_VAE].config.vae.out_channels
-                           : unet->in_channels);
+    ir_meta_set_int(m, EBRU_META_IMAGE_CHANNELS.name, fe_pipeline_image_channels(p));
     ir_meta_set_int(m, EBRU_META_IMAGE_HEIGHT.name, s.height * scale);
     ir_meta_set_int(m, EBRU_META_IMAGE_WIDTH.name, s.width * scale);
     return true;

@@ -126,10 +126,15 @@ bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir
     bool fine = true;
     for (int i = 0; i < 2; i++) {
         static const char *const needed[] = {"vocab.json", "merges.txt"};
-        if (fe_dir_has_file(dir, needed[i])) continue;
-        base_error(d, NULL, "%s: there is no '%s'", fe_dir_path(dir), needed[i]);
+        if (fe_dir_has_name(dir, needed[i])) continue; /* a link to nowhere is told when opened */
+        base_error_missing(d, NULL, "%s: there is no '%s'", fe_dir_path(dir), needed[i]);
         fine = false;
     }
+    if (!fine && fe_dir_has_file(dir, "tokenizer.json"))
+        base_note(d, NULL,
+                  "'tokenizer.json' is there, and is not read; in Python, "
+                  "CLIPTokenizerFast.from_pretrained(FOLDER).save_vocabulary(FOLDER) writes the "
+                  "two files from it");
     /* special_tokens_map.json wins: it is what transformers reads last (Stable Diffusion 2's two
      * files differ). */
     fine &= read_file(d, dir, "tokenizer_config.json", specials, COUNT, &max_length);
@@ -155,6 +160,87 @@ void fe_tokenizer_find_files(ir_module *m, const char *text) {
             const char *key = meta_key(m, names[i], keys[k]), *path = ir_meta_string(m, key, NULL);
             if (path) ir_meta_set_string(m, key, fe_path_beside(m->arena, text, path));
         }
+}
+
+/* ---- tokens that were added ---- */
+
+enum { ADDED_SHOWN = 5 };
+
+/* Tokens beside the vocabulary, as the files name them. */
+typedef struct added {
+    base_jval vocab;
+    base_str names; /* "'<dot>', '<style>'" */
+    size_t count;
+} added;
+
+static void add_token(added *a, const char *text) {
+    base_str quoted = {0};
+    if (base_json_present(base_json_get(a->vocab, text))) return;
+    base_str_addf(&quoted, "'%s'", base_escape(text, strlen(text)));
+    if (!a->names.data || !strstr(a->names.data, quoted.data)) {
+        if (a->count++ < ADDED_SHOWN)
+            base_str_addf(&a->names, "%s%s", a->names.len ? ", " : "", quoted.data);
+    }
+    base_str_free(&quoted);
+}
+
+/* An object from texts to ids (added_tokens.json), or a list or an object of objects with a text
+ * (tokenizer.json, tokenizer_config.json). */
+static void add_tokens(added *a, base_jval list) {
+    for (base_jval v = base_json_first(list); base_json_present(v); v = base_json_next(v)) {
+        base_jval content = base_json_get(v, "content");
+        const char *text;
+        if (base_json_is(v, BASE_JSON_INT))
+            add_token(a, base_json_key(v));
+        else if (base_json_is(content, BASE_JSON_STRING) && base_json_string(content, &text))
+            add_token(a, text);
+    }
+}
+
+/* The value `key` of the file, or with NULL all of it. */
+static bool scan_file(base_diag *d, fe_dir *dir, const char *name, const char *key, added *a) {
+    if (!fe_dir_has_file(dir, name)) return true;
+    base_json *doc = fe_json_load_in(d, dir, name, NULL);
+    if (!doc) return false;
+    base_jval list = base_json_root(doc);
+    if (key) list = base_json_get(list, key);
+    if (base_json_is(list, BASE_JSON_ARRAY) || base_json_is(list, BASE_JSON_OBJECT))
+        add_tokens(a, list);
+    base_json_free(doc);
+    return true;
+}
+
+static int64_t vocabulary_size(base_jval vocab) {
+    int64_t most = -1, id;
+    for (base_jval v = base_json_first(vocab); base_json_present(v); v = base_json_next(v))
+        if (base_json_is(v, BASE_JSON_INT) && base_json_int(v, &id, 0, INT32_MAX) && id > most)
+            most = id;
+    return most + 1;
+}
+
+bool fe_tokenizer_added(base_diag *d, fe_dir *dir, int64_t rows) {
+    base_json *doc = fe_json_load_in(d, dir, "vocab.json", NULL);
+    if (!doc) return false;
+    added a = {.vocab = base_json_root(doc)};
+    int64_t known = vocabulary_size(a.vocab);
+    bool fine = scan_file(d, dir, "added_tokens.json", NULL, &a) &&
+                scan_file(d, dir, "tokenizer_config.json", "added_tokens_decoder", &a);
+    if (rows > known) fine = fine && scan_file(d, dir, "tokenizer.json", "added_tokens", &a);
+    base_loc loc = {.source = base_diag_source(d, fe_dir_path(dir), NULL, 0)};
+    if (a.count)
+        base_warning(
+            d, &loc,
+            "tokens that were added to the vocabulary are not read: %s%s; in a prompt they "
+            "are plain text",
+            a.names.data, a.count > ADDED_SHOWN ? " and more" : "");
+    else if (rows > known)
+        base_warning(d, &loc,
+                     "the text encoder knows %lld tokens, vocab.json has %lld; nothing leads to "
+                     "the others",
+                     (long long)rows, (long long)known);
+    base_str_free(&a.names);
+    base_json_free(doc);
+    return fine;
 }
 
 /* ---- the blob ---- */

@@ -24,40 +24,13 @@ static const block_type up_types[] = {{"UpBlock2D", FE_RESOLUTION_PLAIN, false},
                                       {"ResnetUpsampleBlock2D", FE_RESOLUTION_RESNET, false},
                                       {"CrossAttnUpBlock2D", FE_RESOLUTION_CROSS, true}};
 
-/* Types of diffusers that exist and are not built here. */
-static const char *const foreign_types[] = {"SimpleCrossAttnDownBlock2D",
-                                            "SkipDownBlock2D",
-                                            "AttnSkipDownBlock2D",
-                                            "KDownBlock2D",
-                                            "KCrossAttnDownBlock2D",
-                                            "DownEncoderBlock2D",
-                                            "AttnDownEncoderBlock2D",
-                                            "SimpleCrossAttnUpBlock2D",
-                                            "SkipUpBlock2D",
-                                            "AttnSkipUpBlock2D",
-                                            "KUpBlock2D",
-                                            "KCrossAttnUpBlock2D",
-                                            "UpDecoderBlock2D",
-                                            "AttnUpDecoderBlock2D"};
-
-static bool is_foreign(base_jval v) {
-    const char *word;
-    if (!base_json_is(v, BASE_JSON_STRING) || !base_json_string(v, &word)) return false;
-    for (size_t i = 0; i < COUNT(foreign_types); i++) {
-        if (strcmp(word, foreign_types[i]) != 0) continue;
-        base_json_error(v, "unsupported: block type '%s'", word);
-        return true;
-    }
-    return false;
-}
-
 static bool read_type(base_jval v, const block_type *types, bool conditional,
                       fe_resolution_kind *kind) {
     const char *names[COUNT(down_types)];
     size_t n = 0, i;
     for (size_t k = 0; k < COUNT(down_types); k++)
         if (conditional || !types[k].conditional) names[n++] = types[k].name;
-    if (is_foreign(v) || !base_json_choice(v, "block type", names, n, &i)) return false;
+    if (!fe_config_block(v, "block type", names, n, &i)) return false;
     *kind = types[i].kind;
     return true;
 }
@@ -112,7 +85,7 @@ static bool read_mid_type(fe_unet_config *c) {
     size_t i = c->conditional ? 0 : 1;
     c->mid = FE_MID_NONE;
     if (base_json_is_null(v)) return true;
-    if (base_json_present(v) && !base_json_choice(v, "mid block type", names, COUNT(names), &i))
+    if (base_json_present(v) && !fe_config_block(v, "mid block type", names, COUNT(names), &i))
         return false;
     if (i == 0 && !c->conditional) {
         base_json_error(v, "a UNet2DModel has no cross-attention");

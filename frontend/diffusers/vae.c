@@ -24,7 +24,7 @@ static bool read_types(const fe_vae_config *c, const char *key, const char *only
     }
     for (size_t i = 0; i < n && i < FE_MAX_RESOLUTIONS && base_json_present(v); i++) {
         at[i] = base_json_item(v, i);
-        fine &= base_json_choice(at[i], "block type", &only, 1, &ignored);
+        fine &= fe_config_block(at[i], "block type", &only, 1, &ignored);
     }
     return fine;
 }

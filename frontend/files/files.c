@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "frontend/files/formats.h"
 #include "frontend/files/memory_folder.h"
 
 /* ---- names and paths ---- */
@@ -239,6 +240,28 @@ static int open_member(base_diag *d, fe_dir *dir, const char *name, const char *
 
 /* ---- reading ---- */
 
+/* What another program or a download has made of a text: a byte order mark is taken off, a file that
+ * stands for another, or is one of another kind, is told by name. */
+static bool clean_text(base_diag *d, const char *shown, fe_bytes *text) {
+    base_loc loc = {.source = base_diag_source(d, shown, NULL, 0), .line = 1, .col = 1};
+    const char *what;
+    fe_format_of(text->data, text->size, &what);
+    if (what) {
+        base_error(d, &loc, "this is %s", what);
+    } else if (text->size >= 2 &&
+               (!memcmp(text->data, "\xff\xfe", 2) || !memcmp(text->data, "\xfe\xff", 2))) {
+        base_error(d, &loc, "the text is UTF-16; it must be UTF-8");
+    } else {
+        if (text->size >= 3 && !memcmp(text->data, "\xef\xbb\xbf", 3)) {
+            text->size -= 3;
+            memmove(text->data, text->data + 3, text->size + 1);
+        }
+        return true;
+    }
+    fe_bytes_free(text);
+    return false;
+}
+
 /* Reads and closes fd. The size is checked before anything is allocated, and the file may not
  * change its size while it is read. */
 static bool read_all(base_diag *d, int fd, const char *shown, size_t size, size_t limit,
@@ -266,8 +289,9 @@ static bool read_all(base_diag *d, int fd, const char *shown, size_t size, size_
         return false;
     }
     close(fd);
+    data[size] = '\0';
     *out = (fe_bytes){data, size};
-    return true;
+    return clean_text(d, shown, out);
 }
 
 bool fe_file_read(base_diag *d, const char *path, size_t limit, fe_bytes *out) {

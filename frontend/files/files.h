@@ -78,7 +78,8 @@ typedef struct fe_bytes {
     size_t size;
 } fe_bytes;
 
-/* Read a file of at most `limit` bytes (0: FE_TEXT_LIMIT). False after reporting. */
+/* Read a text file of at most `limit` bytes (0: FE_TEXT_LIMIT), without a byte order mark. False
+ * after reporting, also of a file that is known to be something else (formats.h). */
 bool fe_file_read(base_diag *d, const char *path, size_t limit, fe_bytes *out);
 bool fe_dir_read(base_diag *d, fe_dir *dir, const char *name, size_t limit, fe_bytes *out);
 void fe_bytes_free(fe_bytes *bytes);

@@ -55,7 +55,7 @@ char *fe_hub_snapshot(base_diag *d, base_arena *a, const char *path) {
                    "%zu snapshots, and refs/main names none of them: name the folder of one",
                    count);
     else
-        base_error(d, &loc, "there is no snapshot: the download is not complete");
+        base_error_missing(d, &loc, "there is no snapshot: the download is not complete");
     return NULL;
 }
 

@@ -47,6 +47,49 @@ static bool contains(const fe_st *table, const char *part) {
     return false;
 }
 
+static bool begins(const fe_st *table, const char *start) {
+    for (size_t i = 0; i < fe_st_count(table); i++)
+        if (strncmp(fe_st_at(table, i)->name, start, strlen(start)) == 0) return true;
+    return false;
+}
+
+/* What stands before the name of a checkpoint's first layer, if something does: a prefix that all
+ * names have. */
+static const char *layout_prefix(const ldm_file *f, size_t *length) {
+    static const char first[] = "model.diffusion_model.input_blocks.0.0.weight";
+    for (size_t i = 0; i < fe_st_count(f->table); i++) {
+        const char *name = fe_st_at(f->table, i)->name, *at = strstr(name, first);
+        if (!at || at == name || strcmp(at, first) != 0) continue;
+        *length = (size_t)(at - name);
+        return name;
+    }
+    return NULL;
+}
+
+/* A checkpoint in parts: what there is of it, and what is missing. */
+static bool report_part(const ldm_file *f) {
+    size_t n;
+    const char *prefix = layout_prefix(f, &n);
+    if (prefix) {
+        base_note(f->d, NULL,
+                  "this is a checkpoint with '%s' in front of every name; save it without that",
+                  base_escape(prefix, n));
+        return true;
+    }
+    if (begins(f->table, "first_stage_model.") || begins(f->table, "cond_stage_model.") ||
+        begins(f->table, "conditioner.")) {
+        base_note(f->d, NULL, "the checkpoint has no U-Net (model.diffusion_model.*)");
+        return true;
+    }
+    if (begins(f->table, "input_blocks.0.0.") || begins(f->table, "diffusion_model.")) {
+        base_note(f->d, NULL,
+                  "this is the U-Net of a checkpoint without the rest and without the prefix "
+                  "'model.diffusion_model.'");
+        return true;
+    }
+    return false;
+}
+
 static void report_other(const ldm_file *f) {
     static const struct {
         const char *part, *what;
@@ -56,19 +99,31 @@ static void report_other(const ldm_file *f) {
         {"double_stream_blocks.", "HiDream is not supported"},
         {"control_model.", "a ControlNet is not supported"},
         {"lora_", "a LoRA goes beside a model, with --lora="},
-        {"down_blocks.",
-         "this is one component of a diffusers folder: name the folder with its config.json"},
-        {"text_model.",
-         "this is one component of a diffusers folder: name the folder with its config.json"},
     };
+    /* a component's names begin so */
+    static const char *const components_begin[] = {"down_blocks.",
+                                                   "mid_block.",
+                                                   "conv_in.",
+                                                   "encoder.down_blocks.",
+                                                   "decoder.up_blocks.",
+                                                   "text_model.",
+                                                   "embeddings.token_embedding."};
     base_loc loc = whole_file(f);
     base_error(
         f->d, &loc,
         "weights alone are no model; name the folder or the description that goes with them");
-    for (size_t i = 0; i < COUNT(others); i++) {
+    bool told = report_part(f);
+    for (size_t i = 0; i < COUNT(others) && !told; i++) {
         if (!contains(f->table, others[i].part)) continue;
         base_note(f->d, NULL, "%s", others[i].what);
-        break;
+        told = true;
+    }
+    for (size_t i = 0; i < COUNT(components_begin) && !told; i++) {
+        if (!begins(f->table, components_begin[i])) continue;
+        base_note(f->d, NULL,
+                  "this is one component of a diffusers folder: name the folder with its "
+                  "config.json");
+        told = true;
     }
     base_note(f->d, NULL,
               "a single file can be a checkpoint of Stable Diffusion 1, 2 or XL in its original "

@@ -119,7 +119,9 @@ static const char *component_of(base_arena *a, const ir_module *m, const char *m
         is_component |= module[n] && known[i].kohya && !strcmp(first, known[i].name);
     *path = is_component ? module + n + 1 : module;
     if (is_component) return first;
-    return after(module, "text_model.") ? "text_encoder" : "unet"; /* files of one component */
+    /* files of one component */
+    return after(module, "text_model.") || after(module, "encoder.layers.") ? "text_encoder"
+                                                                            : "unet";
 }
 
 /* The form in which paths are compared. */
@@ -181,6 +183,9 @@ fe_lora_index *fe_lora_index_new(const ir_module *m) {
         if (!slash || !ends_with(slash, strlen(slash), WEIGHT) || w->type.rank < 2) continue;
         const char *component = base_arena_strndup(x->arena, w->name, (size_t)(slash - w->name));
         add_row(x, component, slash + 1, i);
+        /* CLIPTextModel of transformers 5 has no such part */
+        const char *inner = after(slash + 1, "text_model.");
+        if (inner) add_row(x, component, inner, i);
         if (strcmp(component, "unet") != 0) continue;
         add_row(x, component, ldm_place(&original, component, x->arena, slash + 1), i);
     }

@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #endif
 #include "frontend/safetensors/safetensors.h"
+#include "frontend/files/formats.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -349,9 +350,7 @@ static bool check_size(header *h, st_entry *e) {
             shape_text(h, &e->t), dtype->name, bits / 8, e->begin, e->end, e->end - e->begin);
     }
     if (e->dtype > FE_ST_BOOL) {
-        return fault(
-            h, "unsupported: dtype %s (supported are F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL)",
-            dtype->name);
+        return fault(h, "unsupported: dtype %s; weights may be F32, F16 or BF16", dtype->name);
     }
     e->t.dtype = (fe_st_dtype)e->dtype;
     e->t.count = count;
@@ -405,31 +404,20 @@ static bool check_tensors(header *h, const uint8_t *data, size_t rest) {
 
 /* ---- files ---- */
 
-/* Files that are often met where a safetensors file was meant. */
+/* Names what is often met where a safetensors file was meant. */
 static void note_other_format(header *h, const uint8_t *data, size_t size) {
-    static const struct {
-        const char *magic, *note;
-    } known[] = {
-        {"version https://git-lfs",
-         "this is a git-lfs pointer; run `git lfs pull` to get the weights"},
-        {"PK\x03\x04",
-         "this is a zip file, probably a PyTorch pickle; save the model as safetensors"},
-        {"GGUF", "this is a GGUF file; ebru reads safetensors"},
-        {"<!DOCTYPE", "this is a web page, not the file it was meant to download"},
-        {"<html", "this is a web page, not the file it was meant to download"},
-    };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        size_t n = strlen(known[i].magic);
-        if (size >= n && memcmp(data, known[i].magic, n) == 0)
-            base_note(h->st->diag, NULL, "%s", known[i].note);
-    }
+    const char *what;
+    fe_format_of(data, size, &what);
+    if (what) base_note(h->st->diag, NULL, "this is %s", what);
 }
 
 bool st_add_file(fe_st *st, const char *shown, const uint8_t *data, size_t size) {
     header h = {
         .st = st, .source = base_diag_source(st->diag, shown, NULL, 0), .first = st->entries.count};
     if (size < LENGTH_BYTES) {
-        return fault(&h, "too short for a safetensors file: %zu bytes", size);
+        report_fault(&h, "too short for a safetensors file: %zu bytes", size);
+        note_other_format(&h, data, size);
+        return false;
     }
     uint64_t length = 0;
     for (unsigned i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)data[i] << (8 * i);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frontend/files/formats.h"
 #include "frontend/files/json_file.h"
 #include "frontend/safetensors/safetensors_table.h"
 
@@ -133,32 +134,44 @@ static fe_st *open_single(base_diag *d, fe_dir *dir, const char *name) {
     return NULL;
 }
 
-static void report_none(base_diag *d, fe_dir *dir, base_arena *a, const char *const *bases,
-                        size_t n) {
+/* A file under one of the names that pickled weights have; NULL: there is none. */
+static const char *find_pickle(fe_dir *dir, base_arena *a, const char *const *bases, size_t n) {
     static const char *const pickles[] = {"%s.bin",  "%s.fp16.bin", "pytorch_model.bin",
                                           "%s.ckpt", "%s.pt",       "%s.pth"};
-    base_loc loc = {.source = base_diag_source(d, fe_dir_path(dir), NULL, 0)};
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < sizeof pickles / sizeof *pickles; k++) {
             const char *stem = strncmp(pickles[k], "%s", 2) == 0 ? bases[i] : "";
             const char *name = base_arena_printf(a, "%s%s", stem, pickles[k] + (*stem ? 2 : 0));
-            if (!fe_dir_has_file(dir, name)) continue;
-            base_error(
-                d, &loc,
-                "only pickled weights ('%s') are here, and reading a pickle runs code from it",
-                name);
-            base_note(
-                d, NULL,
-                "in Python, save_pretrained(FOLDER, safe_serialization=True) writes safetensors");
-            return;
+            if (fe_dir_has_file(dir, name)) return name;
         }
+    return NULL;
+}
+
+static bool is_safetensors(base_diag *d, fe_dir *dir, const char *name) {
+    fe_map map;
+    if (!fe_dir_map(d, dir, name, &map)) return false;
+    bool is = fe_format_of(map.data, map.size, NULL) == FE_FORMAT_SAFETENSORS;
+    fe_unmap(&map);
+    return is;
+}
+
+static void report_none(base_diag *d, fe_dir *dir, const char *pickle, const char *const *bases,
+                        size_t n) {
+    base_loc loc = {.source = base_diag_source(d, fe_dir_path(dir), NULL, 0)};
+    if (pickle) {
+        base_error(d, &loc,
+                   "only pickled weights ('%s') are here, and reading a pickle runs code from it",
+                   pickle);
+        base_note(d, NULL,
+                  "in Python, save_pretrained(FOLDER, safe_serialization=True) writes safetensors");
+        return;
     }
     base_str names = {0};
     for (size_t i = 0; i < n; i++) {
         base_str_addf(&names, "%s%s.safetensors[.index.json]", i ? ", " : "", bases[i]);
     }
-    base_error(d, &loc, "no weights in this folder; looked for %s",
-               names.data ? names.data : "nothing");
+    base_error_missing(d, &loc, "no weights in this folder; looked for %s",
+                       names.data ? names.data : "nothing");
     base_str_free(&names);
 }
 
@@ -193,10 +206,13 @@ fe_st *fe_st_open_in(base_diag *d, fe_dir *dir, const char *const *bases, size_t
     const char *name = find_weights(dir, a, bases, n, false, &index);
     /* what is no file (a link to a blob that is not there, a FIFO) is named when it is opened */
     if (!name) name = find_weights(dir, a, bases, n, true, &index);
+    const char *pickle = name ? NULL : find_pickle(dir, a, bases, n);
     if (name)
         st = index ? open_shards(d, dir, name) : open_single(d, dir, name);
+    else if (pickle && is_safetensors(d, dir, pickle)) /* whatever it is called */
+        st = open_single(d, dir, pickle);
     else
-        report_none(d, dir, a, bases, n);
+        report_none(d, dir, pickle, bases, n);
     base_arena_free(a);
     return st;
 }

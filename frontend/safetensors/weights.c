@@ -130,7 +130,11 @@ static const char *find_tensor(const fe_weights *w, const fe_tensor_spec *spec,
     }
     for (size_t i = 0; i < sizeof spec->names / sizeof *spec->names && spec->names[i]; i++)
         if (fe_tensor_find(w->table, spec->names[i], view)) return spec->names[i];
-    return NULL;
+    /* CLIPTextModel of transformers 5 has no such part */
+    const char *name = spec->names[0], inner[] = "text_model.";
+    if (strncmp(name, inner, sizeof inner - 1) != 0) return NULL;
+    name += sizeof inner - 1;
+    return fe_tensor_find(w->table, name, view) ? name : NULL;
 }
 
 static void add_missing(fe_weights *w, const fe_tensor_spec *spec) {
@@ -292,6 +296,111 @@ static void summary(const fe_weights *w, base_str *out) {
         if (counts[k]) base_str_addf(out, "%s%zu %s", out->len ? ", " : "", counts[k], what[k]);
 }
 
+/* ---- a prefix in front of all names ---- */
+
+/* Who puts it there. */
+static const char *prefix_origin(const char *prefix) {
+    static const char *const known[][2] = {
+        {"_orig_mod.", "torch.compile"},
+        {"module.", "DataParallel"},
+        {"state_dict.", "a whole checkpoint's dictionary"},
+        {"model_ema.", "an average of the weights"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(prefix, known[i][0]) == 0) return known[i][1];
+    return NULL;
+}
+
+static bool ends_so(const char *s, const char *end) {
+    size_t n = strlen(s), k = strlen(end);
+    return n > k && strcmp(s + n - k, end) == 0;
+}
+
+/* How many of the faults of this kind name a tensor that is one of the other kind with `prefix` in
+ * front. */
+static size_t count_prefixed(const fe_weights *w, fault_kind kind, fault_kind other,
+                             const char *prefix) {
+    size_t n = strlen(prefix), found = 0;
+    for (size_t i = 0; i < w->faults.count; i++) {
+        const char *name = w->faults.items[i].name;
+        if (w->faults.items[i].kind != kind || strncmp(name, prefix, n) != 0) continue;
+        /* the faults are sorted by kind and name */
+        const fault key = {other, name + n, NULL};
+        found += bsearch(&key, w->faults.items, w->faults.count, sizeof key, by_kind_and_name) != 0;
+    }
+    return found;
+}
+
+static size_t count_of(const fe_weights *w, fault_kind kind) {
+    size_t n = 0;
+    for (size_t i = 0; i < w->faults.count; i++) n += w->faults.items[i].kind == kind;
+    return n;
+}
+
+/* The prefix that a fault of kind `with` has before the name of the first fault of kind `without`,
+ * if that explains at least half of these; else NULL. */
+static const char *common_prefix(fe_weights *w, fault_kind with, fault_kind without,
+                                 size_t *count) {
+    const char *name = NULL;
+    for (size_t i = 0; i < w->faults.count && !name; i++)
+        if (w->faults.items[i].kind == without) name = w->faults.items[i].name;
+    for (size_t i = 0; i < w->faults.count && name; i++) {
+        const char *longer = w->faults.items[i].name;
+        if (w->faults.items[i].kind != with || !ends_so(longer, name)) continue;
+        char *prefix = base_arena_strndup(w->arena, longer, strlen(longer) - strlen(name));
+        *count = count_prefixed(w, with, without, prefix);
+        if (2 * *count >= count_of(w, without)) return prefix;
+    }
+    return NULL;
+}
+
+static void note_prefix(fe_weights *w) {
+    size_t count = 0;
+    const char *prefix = common_prefix(w, LEFT_OVER, MISSING, &count);
+    if (prefix) {
+        const char *origin = prefix_origin(prefix);
+        base_note(
+            w->d, NULL,
+            "%zu of the missing tensors are there with '%s' in front of their names%s%s; save "
+            "them without it",
+            count, quoted(w, prefix), origin ? ", as of " : "", origin ? origin : "");
+    } else if ((prefix = common_prefix(w, MISSING, LEFT_OVER, &count))) {
+        base_note(w->d, NULL,
+                  "%zu of the unexpected tensors are missing ones whose names lack '%s' in front",
+                  count, quoted(w, prefix));
+    }
+}
+
+/* ---- the notes ---- */
+
+/* How many of each kind are shown: the room is shared, so that no kind hides another. */
+static void share_notes(const fe_weights *w, size_t shown[4]) {
+    size_t counts[4], left = NOTES_SHOWN;
+    for (int k = 0; k < 4; k++) counts[k] = count_of(w, (fault_kind)k), shown[k] = 0;
+    for (bool more = true; more && left;) {
+        more = false;
+        for (int k = 0; k < 4 && left; k++) {
+            if (shown[k] == counts[k]) continue;
+            shown[k]++;
+            left--;
+            more = true;
+        }
+    }
+}
+
+static void list_faults(const fe_weights *w) {
+    size_t shown[4], hidden = w->faults.count;
+    share_notes(w, shown);
+    for (size_t i = 0; i < w->faults.count; i++) {
+        size_t *room = &shown[w->faults.items[i].kind];
+        if (!*room) continue;
+        base_note(w->d, NULL, "%s", w->faults.items[i].text);
+        --*room;
+        hidden--;
+    }
+    if (hidden) base_note(w->d, NULL, "and %zu more", hidden);
+}
+
 bool fe_weights_check(fe_weights *w) {
     find_left_over(w);
     if (!w->faults.count) return true;
@@ -302,10 +411,8 @@ bool fe_weights_check(fe_weights *w) {
     base_loc loc = {.source = base_diag_source(w->d, path, NULL, 0)};
     base_error(w->d, &loc, "the weights do not fit the model: tensors %s", s.data);
     base_str_free(&s);
-    for (size_t i = 0; i < w->faults.count && i < NOTES_SHOWN; i++)
-        base_note(w->d, NULL, "%s", w->faults.items[i].text);
-    if (w->faults.count > NOTES_SHOWN)
-        base_note(w->d, NULL, "and %zu more", w->faults.count - NOTES_SHOWN);
+    note_prefix(w);
+    list_faults(w);
     w->faults.count = 0;
     return false;
 }

@@ -74,7 +74,13 @@ void fe_weights_ignore(fe_weights *w, const char *name);
 
 /* Reports everything that was missing, mis-shaped, of an element type that cannot be a weight, or
  * never declared (tensors known to be of no use, such as CLIP's position_ids, excepted) as one
- * error with a note a tensor, sorted, 20 at most. True when there was nothing to report. */
+ * error with a note a tensor, sorted, 20 at most and some of each kind, and a note on a prefix that
+ * all names have or lack. True when there was nothing to report. */
 bool fe_weights_check(fe_weights *w);
+
+/* The digest of all weights of a module as they were read, with their names, types and LoRAs: 16
+ * hexadecimal digits. It reads every byte of them. */
+enum { FE_DIGEST_TEXT = 17 };
+void fe_weights_digest(const ir_module *m, char out[FE_DIGEST_TEXT]);
 
 #endif

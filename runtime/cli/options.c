@@ -62,81 +62,108 @@ static bool refuse_operand(void *options, const char *word, char *error) {
 #define UP_TO(to)   .kind = BASE_OPTION_INT, .least = 1, .most = to
 #define REAL(to)    .kind = BASE_OPTION_REAL, .most = to
 #define OWN(how)    .kind = BASE_OPTION_OWN, .set = how
-#define ROW(shorthand_, name_, argument_, kind_, field, help_)                                     \
+#define ROW(shorthand_, name_, argument_, needs_, kind_, field, help_)                             \
     {.shorthand = shorthand_,                                                                      \
      .name = name_,                                                                                \
      .argument = argument_,                                                                        \
      .help = help_,                                                                                \
      .commands = EVERY,                                                                            \
      .offset = offsetof(rt_options, field),                                                        \
+     .needs = needs_,                                                                              \
      kind_}
+/* What a row needs to do anything, shorter. */
+enum {
+    ALWAYS = RT_NEEDS_NOTHING,
+    PAINTING = RT_NEEDS_PAINTING,
+    PROMPT = PAINTING | RT_NEEDS_PROMPT,
+    PICTURES = PAINTING | RT_NEEDS_PICTURES,
+    INIT = PICTURES | RT_NEEDS_INIT,
+    GUIDED = PAINTING | RT_NEEDS_GUIDED
+};
 static const base_option rows[] = {
-    ROW("-p", "--prompt", "TEXT", OWN(add_prompt), prompts,
+    ROW("-p", "--prompt", "TEXT", PROMPT | RT_OPTION_REPEATS, OWN(add_prompt), prompts,
         "what to paint; @FILE reads a file, - standard input; may be repeated"),
-    ROW("-n", "--negative-prompt", "TEXT", TEXT, negative, "what to keep away from"),
-    ROW(NULL, "--prompt-weights", NULL, FLAG, weights,
+    ROW("-n", "--negative-prompt", "TEXT", PROMPT | GUIDED | RT_NEEDS_NEGATIVE, TEXT, negative,
+        "what to keep away from; @FILE and - as for -p"),
+    ROW(NULL, "--prompt-weights", NULL, PROMPT, FLAG, weights,
         "prompts are weighted: (word:1.2), ((word)), [word]; \\( is a bracket"),
-    ROW(NULL, "--class", "LIST", TEXT, classes,
+    ROW(NULL, "--class", "LIST", PAINTING | RT_NEEDS_CLASSES, TEXT, classes,
         "classes of a class-conditional model: numbers, ranges or names, e.g. 0,3,5-9"),
-    ROW("-o", "--output", "FILE", TEXT, output,
+    ROW("-o", "--output", "FILE", PAINTING, TEXT, output,
         "PNG to write (default output.png, which never overwrites); - is standard output"),
-    ROW(NULL, "--steps", "N", WHOLE(1), steps, "denoising steps"),
-    ROW(NULL, "--cfg-scale", "X", REAL(1000), cfg_scale, "guidance; 1 and below switches it off"),
-    ROW(NULL, "--guidance-rescale", "X", REAL(1), guidance_rescale,
+    ROW(NULL, "--steps", "N", PAINTING, WHOLE(1), steps, "denoising steps"),
+    ROW(NULL, "--cfg-scale", "X", PAINTING | RT_NEEDS_GUIDANCE, REAL(1000), cfg_scale,
+        "guidance; 1 and below switches it off"),
+    ROW(NULL, "--guidance-rescale", "X", GUIDED | RT_NEEDS_PAIR, REAL(1), guidance_rescale,
         "0 to 1: against overexposed pictures of a high guidance (default 0)"),
-    ROW("-i", "--init-img", "FILE", TEXT, init_image, "PNG to begin from, instead of noise alone"),
-    ROW(NULL, "--strength", "X", REAL(1), strength,
+    ROW("-i", "--init-img", "FILE", PICTURES, TEXT, init_image,
+        "PNG to begin from, instead of noise alone"),
+    ROW(NULL, "--strength", "X", INIT | RT_NEEDS_STRENGTH, REAL(1), strength,
         "with -i: how much is painted anew, above 0 to 1; that part of the steps is run"),
-    ROW(NULL, "--mask", "FILE", TEXT, mask,
+    ROW(NULL, "--mask", "FILE", INIT | RT_NEEDS_MASKS, TEXT, mask,
         "with -i: PNG that is white where the picture is repainted"),
-    ROW(NULL, "--depth", "FILE", TEXT, depth, "with -i: depth map, bright is near (depth models)"),
-    ROW(NULL, "--noise-level", "N", WHOLE(0), noise_level,
+    ROW(NULL, "--depth", "FILE", INIT | RT_NEEDS_DEPTH, TEXT, depth,
+        "with -i: depth map, bright is near (depth models)"),
+    ROW(NULL, "--noise-level", "N", INIT | RT_NEEDS_SMALL, WHOLE(0), noise_level,
         "with -i: noise put on the picture that is painted larger (upscalers)"),
-    ROW("-s", "--seed", "N", OWN(set_seed), seed,
+    ROW("-s", "--seed", "N", PAINTING, OWN(set_seed), seed,
         "seed of the noise, the same picture as torch's CPU generator; -1 = random (default 42)"),
-    ROW("-b", "--batch-count", "COUNT", WHOLE(1), count,
+    ROW("-b", "--batch-count", "COUNT", PAINTING, WHOLE(1), count,
         "pictures for each prompt; picture i takes seed + i"),
-    ROW(NULL, "--grid", "COLUMNS", WHOLE(1), grid, "all pictures in one file, side by side"),
-    ROW("-W", "--width", "N", WHOLE(1), width,
+    ROW(NULL, "--grid", "COLUMNS", PAINTING, WHOLE(1), grid,
+        "all pictures in one file, side by side"),
+    ROW("-W", "--width", "N", PAINTING, WHOLE(1), width,
         "width in pixels (sizes are fixed when the model is compiled)"),
-    ROW("-H", "--height", "N", WHOLE(1), height, "height in pixels"),
-    ROW(NULL, "--sampling-method", "NAME", TEXT, sampler, "another sampler than the model's"),
-    ROW(NULL, "--eta", "X", REAL(1000), eta, "noise of the DDIM sampler, 0 to 1"),
-    ROW("-t", "--threads", "N", UP_TO(RT_MAX_THREADS), threads,
+    ROW("-H", "--height", "N", PAINTING, WHOLE(1), height, "height in pixels"),
+    ROW(NULL, "--sampling-method", "NAME", PAINTING, TEXT, sampler,
+        "another sampler than the model's"),
+    ROW(NULL, "--eta", "X", PAINTING | RT_NEEDS_ETA, REAL(1000), eta,
+        "noise of the DDIM sampler, 0 to 1"),
+    ROW("-t", "--threads", "N", ALWAYS, UP_TO(RT_MAX_THREADS), threads,
         "threads (default: what affinity, cgroup and cores allow); never changes the picture"),
-    ROW(NULL, "--cpu-level", "NAME", TEXT, cpu_level,
+    ROW(NULL, "--cpu-level", "NAME", ALWAYS, TEXT, cpu_level,
         "run the code of a lower CPU level of this program"),
-    ROW(NULL, "--no-cpu-check", NULL, FLAG, no_cpu_check,
+    ROW(NULL, "--no-cpu-check", NULL, RT_NEEDS_CPU_LEVEL, FLAG, no_cpu_check,
         "with --cpu-level: even if the CPU lacks what the level needs (for emulators)"),
-    ROW(NULL, "--profile", "FILE", TEXT, profile,
+    ROW(NULL, "--profile", "FILE", ALWAYS, TEXT, profile,
         "write a Chrome trace of the run, and a table of the ops to standard error"),
-    ROW(NULL, "--profile-steps", "N", WHOLE(1), profile_steps,
+    ROW(NULL, "--profile-steps", "N", RT_NEEDS_PROFILE, WHOLE(1), profile_steps,
         "calls of a function that the trace holds op by op (default 2; with --bench all); sums are "
         "of "
         "all"),
-    ROW(NULL, "--bench", NULL, OWN(set_bench), bench,
+    ROW(NULL, "--bench", NULL, ALWAYS, OWN(set_bench), bench,
         "time every function on made-up inputs; --bench=json prints one object a function"),
-    ROW(NULL, "--function", "NAME", TEXT, bench_function, "with --bench: this function only"),
-    ROW(NULL, "--cold", NULL, FLAG, bench_cold,
+    ROW(NULL, "--function", "NAME", RT_NEEDS_BENCH, TEXT, bench_function,
+        "with --bench: this function only"),
+    ROW(NULL, "--cold", NULL, RT_NEEDS_BENCH, FLAG, bench_cold,
         "with --bench: also with weights in turn from copies that no cache holds together"),
-    ROW(NULL, "--runs", "N", WHOLE(1), bench_runs,
+    ROW(NULL, "--runs", "N", RT_NEEDS_BENCH, WHOLE(1), bench_runs,
         "with --bench: runs of each function (default 20)"),
-    ROW(NULL, "--call", "NAME", TEXT, call,
+    ROW(NULL, "--call", "NAME", RT_NEEDS_NO_BENCH, TEXT, call,
         "run one network on tensors from standard input (docs/program.md)"),
-    ROW(NULL, "--dump-values", "FILE", TEXT, dump_values,
+    ROW(NULL, "--dump-values", "FILE", RT_NEEDS_CALL, TEXT, dump_values,
         "with --call: write every function's inputs, arena and outputs"),
-    ROW(NULL, "--build-info", NULL, FLAG, build_info,
+    ROW(NULL, "--build-info", NULL, ALWAYS, FLAG, build_info,
         "what this program was compiled from and for"),
-    ROW(NULL, "--no-metadata", NULL, FLAG, no_metadata, "no text in the PNG"),
-    ROW(NULL, "--progress", "auto|bar|plain|none", OWN(set_progress), progress,
+    ROW(NULL, "--no-metadata", NULL, ALWAYS, FLAG, no_metadata, "no text in the PNG"),
+    ROW(NULL, "--progress", "auto|bar|plain|none", ALWAYS, OWN(set_progress), progress,
         "how progress is shown on standard error"),
-    ROW("-q", "--quiet", NULL, FLAG, quiet, "no progress, no notes"),
-    ROW("-v", "--verbose", NULL, FLAG, verbose, "say what was chosen and why"),
-    ROW("-h", "--help", NULL, FLAG, help, "this text"),
-    ROW(NULL, "--version", NULL, FLAG, version, "version of the compiler that made this program"),
+    ROW("-q", "--quiet", NULL, ALWAYS, FLAG, quiet, "no progress, no notes"),
+    ROW("-v", "--verbose", NULL, ALWAYS, FLAG, verbose, "say what was chosen and why"),
+    ROW("-h", "--help", NULL, ALWAYS, FLAG, help, "this text"),
+    ROW(NULL, "--version", NULL, ALWAYS, FLAG, version,
+        "version of the compiler that made this program"),
 };
 
-const base_option_table rt_option_table = {rows, sizeof rows / sizeof *rows, refuse_operand};
+_Static_assert(sizeof rows / sizeof *rows <= RT_OPTION_ROWS_MAX, "rt_options.given");
+
+static void count_given(void *options, size_t row) {
+    rt_options *o = options;
+    if (o->given[row] < 255) o->given[row]++;
+}
+
+const base_option_table rt_option_table = {rows, sizeof rows / sizeof *rows, refuse_operand,
+                                           count_given};
 
 rt_status rt_options_parse(rt_options *o, int argc, char **argv, rt_error *err) {
     char error[BASE_OPTION_ERROR_MAX];

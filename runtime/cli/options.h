@@ -11,10 +11,40 @@
 #include <stdint.h>
 #include <stdio.h>
 
+enum { RT_OPTION_ROWS_MAX = 64 };
+
+/* What an option needs to do anything (column NEEDS of the table); all bits must hold. */
+enum {
+    RT_NEEDS_NOTHING = 0,
+    /* other options */
+    RT_NEEDS_PAINTING = 1u << 0, /* neither --bench nor --call */
+    RT_NEEDS_BENCH = 1u << 1,
+    RT_NEEDS_CALL = 1u << 2,
+    RT_NEEDS_PROFILE = 1u << 3,
+    RT_NEEDS_CPU_LEVEL = 1u << 4,
+    RT_NEEDS_INIT = 1u << 5,
+    /* the model */
+    RT_NEEDS_PROMPT = 1u << 6,
+    RT_NEEDS_CLASSES = 1u << 7,
+    RT_NEEDS_PICTURES = 1u << 8,
+    RT_NEEDS_MASKS = 1u << 9,
+    RT_NEEDS_DEPTH = 1u << 10,
+    RT_NEEDS_SMALL = 1u << 11,    /* a picture that is painted larger */
+    RT_NEEDS_STRENGTH = 1u << 12, /* a picture that is painted anew */
+    RT_NEEDS_GUIDANCE = 1u << 13, /* of any kind */
+    RT_NEEDS_PAIR = 1u << 14,     /* guidance by an unconditional half */
+    /* without these the option is told, not refused: of the model, then of the run's settings */
+    RT_NEEDS_NEGATIVE = 1u << 18, /* an unconditional half that a negative prompt is read for */
+    RT_NEEDS_GUIDED = 1u << 15,   /* a guidance above 1 */
+    RT_NEEDS_ETA = 1u << 16,      /* a sampler that reads it */
+    RT_NEEDS_NO_BENCH = 1u << 17,
+    RT_OPTION_REPEATS = 1u << 19 /* no need: each time it is given counts */
+};
+
 typedef struct rt_options {
     const char **prompts; /* in the order given; "@file" and "-" not yet read */
     int prompt_count;
-    const char *negative; /* NULL: none given */
+    const char *negative; /* NULL: none given; "@file" and "-" not yet read */
     const char *output;   /* NULL: output.png, never overwriting */
     int steps;            /* 0: the model's */
     double cfg_scale;     /* negative: the model's */
@@ -42,6 +72,7 @@ typedef struct rt_options {
     bool no_cpu_check, bench, bench_json, bench_cold, build_info, help, version, quiet, verbose,
         no_metadata, weights;
     rt_progress_mode progress;
+    unsigned char given[RT_OPTION_ROWS_MAX]; /* how often each row of the table was; at most 255 */
 } rt_options;
 
 /* Parses argv. RT_ERR_USAGE with a sentence (and a suggestion for unknown options). */

@@ -3,10 +3,12 @@
 #include "base/suggest.h"
 #include "runtime/cli/program.h"
 
+#include "runtime/cli/option_effects.h"
+#include "runtime/cli/paint_parameters.h"
 #include "runtime/cli/paint_pictures.h"
+#include "runtime/cli/paint_prompts.h"
 #include "runtime/cli/picture_names.h"
 #include "runtime/image/png_writer.h"
-#include "runtime/text/prompt_weights.h"
 #include "runtime/text/unicode.h"
 
 #include <errno.h>
@@ -15,8 +17,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define PROMPT_LIMIT  (1u << 20) /* bytes of one prompt file */
-#define PICTURE_LIMIT 10000      /* of one run; a grid holds them in memory until all are painted */
+#define PICTURE_LIMIT 10000 /* of one run; a grid holds them in memory until all are painted */
 
 struct job {
     rt_engine *engine;
@@ -31,41 +32,6 @@ struct job {
     uint8_t *sheet; /* room for the picture of all of them */
 };
 
-static rt_status read_stream(FILE *f, const char *name, char **out, size_t *length, rt_error *err) {
-    char *text = malloc(PROMPT_LIMIT + 1);
-    if (!text) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-    size_t n = fread(text, 1, PROMPT_LIMIT + 1, f);
-    if (ferror(f) || n > PROMPT_LIMIT) {
-        free(text);
-        return n > PROMPT_LIMIT
-                   ? rt_fail(err, RT_ERR_INPUT, "the prompt in %s is longer than %u bytes", name,
-                             PROMPT_LIMIT)
-                   : rt_fail(err, RT_ERR_SYSTEM, "cannot read %s: %s", name, strerror(errno));
-    }
-    while (n && (text[n - 1] == '\n' || text[n - 1] == '\r')) n--;
-    text[n] = '\0';
-    *out = text;
-    *length = n;
-    return RT_OK;
-}
-
-/* The text of a prompt option: itself, "@file", or "-". */
-static rt_status prompt_text(const char *given, char **out, size_t *length, rt_error *err) {
-    if (!strcmp(given, "-")) return read_stream(stdin, "standard input", out, length, err);
-    if (given[0] == '@') {
-        FILE *f = fopen(given + 1, "r");
-        if (!f)
-            return rt_fail(err, RT_ERR_SYSTEM, "cannot open the prompt file '%.200s': %s",
-                           given + 1, strerror(errno));
-        rt_status s = read_stream(f, given + 1, out, length, err);
-        fclose(f);
-        return s;
-    }
-    *length = strlen(given);
-    *out = strdup(given);
-    return *out ? RT_OK : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-}
-
 static rt_status add_request(struct job *j, rt_request r, rt_error *err) {
     if (j->count > PICTURE_LIMIT - j->o->count)
         return rt_fail(err, RT_ERR_USAGE, "more than %d pictures in one run", PICTURE_LIMIT);
@@ -79,34 +45,40 @@ static rt_status add_request(struct job *j, rt_request r, rt_error *err) {
     return RT_OK;
 }
 
-/* Told for all prompts before the first picture is painted. */
-static rt_status check_weights(const struct job *j, const char *text, size_t length,
-                               rt_error *err) {
-    rt_prompt prompt;
-    if (!j->o->weights || !text) return RT_OK;
-    rt_status s = rt_prompt_parse(text, length, &prompt, err);
-    if (!s) rt_prompt_free(&prompt);
-    return s;
+/* Prompts in the order given, behind them the negative one. */
+static rt_status read_prompts(struct job *j, size_t *lengths, rt_error *err) {
+    const rt_options *o = j->o;
+    bool input_read = false;
+    for (int i = 0; i < o->prompt_count + (o->negative != NULL); i++) {
+        bool negative = i == o->prompt_count;
+        rt_prompt_source from = {.option = negative ? "--negative-prompt" : "--prompt",
+                                 .given = negative ? o->negative : o->prompts[i],
+                                 .weighted = o->weights,
+                                 .quiet = o->quiet};
+        rt_status s = rt_prompt_read(&from, &input_read, &j->texts[i], &lengths[i], err);
+        if (s) return s;
+        j->text_count = i + 1;
+    }
+    return RT_OK;
 }
 
 static rt_status text_requests(struct job *j, rt_error *err) {
-    if (!j->o->prompt_count)
-        return rt_fail(err, RT_ERR_USAGE, "nothing to paint: give a prompt with -p");
-    j->texts = calloc((size_t)j->o->prompt_count, sizeof *j->texts);
-    if (!j->texts) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-    for (int i = 0; i < j->o->prompt_count; i++) {
-        rt_request r = {.negative = j->o->negative};
-        if (r.negative) r.negative_length = strlen(r.negative);
-        rt_status s = prompt_text(j->o->prompts[i], &j->texts[i], &r.prompt_length, err);
-        if (s) return s;
-        j->text_count = i + 1;
-        r.prompt = j->texts[i];
-        s = check_weights(j, r.prompt, r.prompt_length, err);
-        if (!s) s = check_weights(j, r.negative, r.negative_length, err);
-        if (!s) s = add_request(j, r, err);
-        if (s) return s;
+    int count = j->o->prompt_count;
+    if (!count) return rt_fail(err, RT_ERR_USAGE, "nothing to paint: give a prompt with -p");
+    j->texts = calloc((size_t)count + 1, sizeof *j->texts);
+    size_t *lengths = calloc((size_t)count + 1, sizeof *lengths);
+    rt_status s = j->texts && lengths ? read_prompts(j, lengths, err)
+                                      : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+    for (int i = 0; i < count && !s; i++) {
+        rt_request r = {.prompt = j->texts[i], .prompt_length = lengths[i]};
+        if (j->o->negative) {
+            r.negative = j->texts[count];
+            r.negative_length = lengths[count];
+        }
+        s = add_request(j, r, err);
     }
-    return RT_OK;
+    free(lengths);
+    return s;
 }
 
 /* Digits at p as a number, -1 when there are none; *end is what follows. */
@@ -171,11 +143,7 @@ static rt_status check_size(const struct job *j, rt_error *err) {
             "this program paints %dx%d pixels; compile with --size=%dx%d for another size",
             j->info.width, j->info.height, o->width ? o->width : j->info.width,
             o->height ? o->height : j->info.height);
-    if (o->prompt_count && j->info.kind != EBRU_PIPELINE_TEXT)
-        return rt_fail(err, RT_ERR_USAGE, "this model takes no prompt");
-    if (o->classes && j->info.kind != EBRU_PIPELINE_CLASS)
-        return rt_fail(err, RT_ERR_USAGE, "this model has no classes");
-    return rt_pictures_check(o, &j->info, err);
+    return RT_OK;
 }
 
 static void choose_settings(struct job *j) {
@@ -216,6 +184,16 @@ static rt_status choose_sampler(struct job *j, const char *name, rt_error *err) 
     return RT_OK;
 }
 
+/* What was asked for must do something, and what the model needs must be there. */
+static rt_status check_options(const struct job *j, rt_error *err) {
+    const rt_option_context c = {.options = j->o,
+                                 .info = &j->info,
+                                 .guidance = j->settings.guidance,
+                                 .sampler = (rt_sampler_id)j->settings.sampler.sampler};
+    rt_status s = rt_options_check(&c, err);
+    return s ? s : rt_pictures_check(j->o, &j->info, err);
+}
+
 static rt_status prepare(struct job *j, rt_error *err) {
     const rt_options *o = j->o;
     rt_status s = rt_pipeline_read(&j->info, j->engine->model->tables, err);
@@ -239,48 +217,25 @@ static rt_status prepare(struct job *j, rt_error *err) {
         if (s) return s;
     }
     choose_settings(j);
+    s = check_options(j, err);
+    if (s) return s;
     if (j->info.kind == EBRU_PIPELINE_TEXT) return text_requests(j, err);
     if (j->info.kind == EBRU_PIPELINE_CLASS) return class_requests(j, err);
     return add_request(j, (rt_request){0}, err);
 }
 
-static void picture_parameters(const struct job *j, FILE *f) {
-    const rt_settings *s = &j->settings;
-    if (s->guidance_rescale > 0) fprintf(f, "Guidance rescale: %g, ", s->guidance_rescale);
-    if (s->weighted) fprintf(f, "Prompt weights: on, ");
-    if (j->info.condition == EBRU_CONDITION_LOW_RESOLUTION)
-        fprintf(f, "Noise level: %d, ", s->noise_level);
-    else if (j->o->init_image)
-        fprintf(f, "Denoising strength: %g, ", s->strength);
-    if (j->o->mask) fprintf(f, "Mask: on, ");
-    if (j->o->depth) fprintf(f, "Depth map: on, ");
-}
-
-/* The text that other tools read back from a picture: prompt, negative prompt, settings. Owned by
- * the caller. */
-static char *parameters(const struct job *j, const rt_request *r) {
-    const struct ebru_model *t = j->engine->model->tables;
-    char *out = NULL;
-    size_t size = 0;
-    FILE *f = open_memstream(&out, &size);
-    if (!f) return NULL;
-    if (r->prompt) fprintf(f, "%.*s\n", (int)r->prompt_length, r->prompt);
-    if (r->prompt && r->negative_length) fprintf(f, "Negative prompt: %s\n", r->negative);
-    fprintf(f, "Steps: %d, Sampler: %s, ", j->settings.steps,
-            rt_sampler_label((rt_sampler_id)j->settings.sampler.sampler));
-    if (r->prompt) fprintf(f, "CFG scale: %g, ", j->settings.guidance);
-    picture_parameters(j, f);
-    if (!r->prompt && j->info.classes) fprintf(f, "Class: %d, ", r->class_label);
-    if (rt_meta_has(t, EBRU_META_PRECISION.name))
-        fprintf(f, "Precision: %s, ", rt_meta_string(t, EBRU_META_PRECISION));
-    fprintf(f, "Seed: %llu, Size: %dx%d, Model: %s, RNG: torch-cpu, Version: ebru %s",
-            (unsigned long long)r->seed, j->info.width, j->info.height,
-            rt_meta_string(t, EBRU_META_MODEL_NAME), rt_meta_string(t, EBRU_META_EBRU_VERSION));
-    return fclose(f) ? NULL : out;
-}
-
 static rt_names file_names(const struct job *j) {
     return (rt_names){j->o->output, j->grid ? 1 : j->count};
+}
+
+static char *parameters(const struct job *j, int index) {
+    const rt_painting painting = {.tables = j->engine->model->tables,
+                                  .options = j->o,
+                                  .info = &j->info,
+                                  .settings = &j->settings,
+                                  .requests = j->requests,
+                                  .count = j->count};
+    return rt_parameters(&painting, index);
 }
 
 static rt_status write_file(const struct job *j, int index, const uint8_t *pixels, uint32_t columns,
@@ -288,7 +243,7 @@ static rt_status write_file(const struct job *j, int index, const uint8_t *pixel
     char name[RT_NAME_MAX], shown[RT_PRINTABLE_MAX];
     const rt_names names = file_names(j);
     rt_names_get(&names, index, name);
-    char *text = j->o->no_metadata ? NULL : parameters(j, &j->requests[index]);
+    char *text = j->o->no_metadata ? NULL : parameters(j, index);
     rt_png_text chunk = {"parameters", text};
     rt_progress_phase(j->settings.progress, "write", 0);
     rt_profile_phase(j->engine->profile, "write");

@@ -1,5 +1,6 @@
 #include "runtime/cli/paint_pictures.h"
 
+#include "runtime/image/mask.h"
 #include "runtime/image/png_reader.h"
 #include "runtime/image/resize.h"
 #include "runtime/pipeline/condition.h"
@@ -7,34 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Options that need a picture, or a model of some kind. */
-static rt_status check_suits(const rt_options *o, const rt_pipeline_info *info, rt_error *err) {
-    bool larger = info->condition == EBRU_CONDITION_LOW_RESOLUTION;
-    const char *first = o->init_image ? "--init-img"
-                        : o->mask     ? "--mask"
-                        : o->depth    ? "--depth"
-                                      : NULL;
-    if (first && !info->image_input)
-        return rt_fail(err, RT_ERR_USAGE, "%s: this program was compiled without picture input",
-                       first);
-    if (o->mask && (larger || info->condition == EBRU_CONDITION_DEPTH))
-        return rt_fail(err, RT_ERR_USAGE, "--mask: this model takes no mask");
-    if (o->depth && info->condition != EBRU_CONDITION_DEPTH)
-        return rt_fail(err, RT_ERR_USAGE, "--depth: this model takes no depth map");
-    if (o->noise_level >= 0 && !larger)
-        return rt_fail(err, RT_ERR_USAGE,
-                       "--noise-level is for models that paint a picture larger");
-    if (o->strength >= 0 && larger)
-        return rt_fail(err, RT_ERR_USAGE,
-                       "--strength: this model paints its picture larger; see --noise-level");
-    if (o->weights && info->kind != EBRU_PIPELINE_TEXT)
-        return rt_fail(err, RT_ERR_USAGE, "--prompt-weights: this model takes no prompt");
-    if (o->guidance_rescale > 0 && !info->guidance_pair)
-        return rt_fail(err, RT_ERR_USAGE,
-                       "--guidance-rescale: this model has no guidance to rescale");
-    return RT_OK;
-}
 
 static rt_status check_complete(const rt_options *o, const rt_pipeline_info *info, rt_error *err) {
     static const char *const what[] = {"", "repaints a part of a picture",
@@ -49,48 +22,133 @@ static rt_status check_complete(const rt_options *o, const rt_pipeline_info *inf
     if (info->condition == EBRU_CONDITION_DEPTH && !o->depth)
         return rt_fail(err, RT_ERR_USAGE,
                        "this model paints after a depth map: give it with --depth");
-    if (o->mask && !o->init_image)
-        return rt_fail(err, RT_ERR_USAGE,
-                       "--mask needs the picture that it masks: give it with -i");
-    if (o->strength >= 0 && !o->init_image)
-        return rt_fail(err, RT_ERR_USAGE,
-                       "--strength needs a picture to begin from: give it with -i");
     return RT_OK;
 }
 
 rt_status rt_pictures_check(const rt_options *o, const rt_pipeline_info *info, rt_error *err) {
-    rt_status s = check_suits(o, info, err);
-    if (!s) s = check_complete(o, info, err);
+    rt_status s = check_complete(o, info, err);
     if (s) return s;
     if (o->strength == 0)
         return rt_fail(err, RT_ERR_USAGE,
                        "--strength 0 would leave the picture as it is; above 0 to 1");
-    if (o->noise_level > info->max_noise_level)
+    if (info->condition == EBRU_CONDITION_LOW_RESOLUTION && o->noise_level > info->max_noise_level)
         return rt_fail(err, RT_ERR_USAGE, "--noise-level: this model knows 0 to %d",
                        info->max_noise_level);
     return RT_OK;
 }
 
-/* One picture of width x height, read and resized. */
+/* A file to read, and what messages call it. */
+struct source {
+    const char *path;
+    char shown[RT_PRINTABLE_MAX];
+    bool quiet;
+};
+
+static struct source source_of(const char *path, bool quiet) {
+    struct source from = {.path = path, .quiet = quiet};
+    rt_printable(path, from.shown);
+    return from;
+}
+
+/* Pixels of w x h become width x height ones in *out. Frees `pixels`. */
+static rt_status resize(uint8_t **out, const struct source *from, uint8_t *pixels, uint32_t w,
+                        uint32_t h, int channels, rt_resize_filter filter, int width, int height,
+                        rt_error *err) {
+    uint32_t to_w = (uint32_t)width, to_h = (uint32_t)height;
+    *out = pixels;
+    if (w == to_w && h == to_h) return RT_OK;
+    *out = malloc((size_t)to_w * to_h * (size_t)channels);
+    rt_status s = *out ? rt_resize_u8(filter, pixels, w, h, channels, *out, to_w, to_h, err)
+                       : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+    free(pixels);
+    if (!s && !from->quiet)
+        fprintf(stderr, "note: '%s' is %ux%u pixels, resized to %dx%d\n", from->shown, w, h, width,
+                height);
+    return s;
+}
+
+/* pixels[n][channels + 1] without the last channel, the alpha; true when it was not opaque. */
+static bool drop_alpha(uint8_t *pixels, size_t n, size_t channels) {
+    bool transparent = false;
+    for (size_t i = 0; i < n; i++) {
+        transparent |= pixels[i * (channels + 1) + channels] != 255;
+        memmove(pixels + i * channels, pixels + i * (channels + 1), channels);
+    }
+    return transparent;
+}
+
+static void tell_hidden(const struct source *from, bool transparent) {
+    if (transparent && !from->quiet)
+        fprintf(stderr, "note: '%s' has transparent parts; the colours that they hide are used\n",
+                from->shown);
+}
+
+/* One picture of width x height. */
 static rt_status read_picture(uint8_t **out, const char *path, int channels,
                               rt_resize_filter filter, int width, int height, bool quiet,
                               rt_error *err) {
-    char shown[RT_PRINTABLE_MAX];
-    uint32_t w, h, to_w = (uint32_t)width, to_h = (uint32_t)height;
+    struct source from = source_of(path, quiet);
+    uint32_t w, h;
     uint8_t *pixels;
-    rt_status s = rt_png_read(path, channels, &pixels, &w, &h, err);
+    rt_status s = rt_png_read(path, channels + 1, &pixels, &w, &h, err);
     if (s) return s;
-    if (w == to_w && h == to_h) {
-        *out = pixels;
-        return RT_OK;
+    tell_hidden(&from, drop_alpha(pixels, (size_t)w * h, (size_t)channels));
+    return resize(out, &from, pixels, w, h, channels, filter, width, height, err);
+}
+
+static rt_status check_mask(const struct source *from, rt_mask_kind kind, rt_error *err) {
+    static const char *const notes[] = {
+        [RT_MASK_GRAY_ALPHA] = "is transparent in other places than it is white; what is white is "
+                               "repainted, transparency is not looked at",
+        [RT_MASK_HOLES] = "is drawn as transparency: what is transparent is repainted",
+        [RT_MASK_STROKES] = "is drawn as transparency: what is opaque is repainted",
+        [RT_MASK_ALL] = "is white everywhere: everything is repainted",
+        [RT_MASK_BELOW_HALF] = "is nowhere white (half and above): nothing is repainted"};
+    if (kind == RT_MASK_NOTHING)
+        return rt_fail(err, RT_ERR_INPUT,
+                       "the mask '%s' is dark everywhere: nothing would be repainted", from->shown);
+    if (kind != RT_MASK_GRAY && !from->quiet)
+        fprintf(stderr, "note: the mask '%s' %s\n", from->shown, notes[kind]);
+    return RT_OK;
+}
+
+/* The mask of the latent takes one pixel for each of its cells. */
+static void tell_small_mask(const struct source *from, const uint8_t *mask,
+                            const rt_pipeline_info *info) {
+    size_t area = (size_t)info->width * (size_t)info->height,
+           cells = (size_t)info->latent_width * (size_t)info->latent_height;
+    float *full = malloc(area * sizeof *full), *small = malloc(cells * sizeof *small);
+    bool white = false, any = !full || !small;
+    if (!any) {
+        rt_mask_to_float(mask, area, full);
+        rt_resize_nearest_f32(full, (uint32_t)info->width, (uint32_t)info->height, small,
+                              (uint32_t)info->latent_width, (uint32_t)info->latent_height);
+        for (size_t i = 0; i < area; i++) white |= full[i] > 0;
+        for (size_t i = 0; i < cells; i++) any |= small[i] > 0;
     }
-    *out = malloc((size_t)to_w * to_h * (size_t)channels);
-    s = *out ? rt_resize_u8(filter, pixels, w, h, channels, *out, to_w, to_h, err)
-             : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
-    free(pixels);
-    if (!s && !quiet)
-        fprintf(stderr, "note: '%s' is %ux%u pixels, resized to %dx%d\n", rt_printable(path, shown),
-                w, h, width, height);
+    if (white && !any && !from->quiet)
+        fprintf(stderr,
+                "note: what is white in the mask '%s' is smaller than a cell of the latent: "
+                "nothing is repainted\n",
+                from->shown);
+    free(full);
+    free(small);
+}
+
+static rt_status read_mask(uint8_t **out, const char *path, const rt_pipeline_info *info,
+                           bool quiet, rt_error *err) {
+    struct source from = source_of(path, quiet);
+    uint32_t w, h;
+    uint8_t *pixels;
+    rt_status s = rt_png_read(path, 2, &pixels, &w, &h, err);
+    if (s) return s;
+    s = check_mask(&from, rt_mask_of(pixels, (size_t)w * h, pixels), err);
+    if (s) {
+        free(pixels);
+        return s;
+    }
+    s = resize(out, &from, pixels, w, h, 1, RT_RESIZE_LANCZOS, info->width, info->height, err);
+    if (!s) tell_small_mask(&from, *out, info);
     return s;
 }
 
@@ -123,9 +181,7 @@ rt_status rt_pictures_read(rt_pictures *pictures, const rt_options *o, const rt_
                          larger ? RT_RESIZE_BICUBIC : RT_RESIZE_LANCZOS,
                          larger ? info->latent_width : info->width,
                          larger ? info->latent_height : info->height, o->quiet, err);
-    if (!s && o->mask)
-        s = read_picture(&pictures->mask, o->mask, 1, RT_RESIZE_LANCZOS, info->width, info->height,
-                         o->quiet, err);
+    if (!s && o->mask) s = read_mask(&pictures->mask, o->mask, info, o->quiet, err);
     if (!s && o->depth)
         s = read_depth(&pictures->depth, o->depth, info->latent_width, info->latent_height, err);
     return s;

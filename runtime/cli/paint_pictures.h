@@ -6,15 +6,16 @@
 #include "runtime/cli/options.h"
 #include "runtime/pipeline/pipeline.h"
 
-/* Whether the options about pictures, prompts' notation and guidance suit the model, and what it
- * cannot do without is there. RT_ERR_USAGE with a sentence. */
+/* Whether the pictures are there that the model cannot do without, and values are within its
+ * limits; that the options suit it is option_effects.h's. RT_ERR_USAGE with a sentence. */
 rt_status rt_pictures_check(const rt_options *o, const rt_pipeline_info *info, rt_error *err);
 
 /* Reads the pictures named by the options into *pictures (freed with rt_pictures_free, also after a
  * failure). Those of another size are resized as diffusers does, Lanczos of 8 bits for picture and
  * mask, which is said on standard error unless `quiet`; depth maps of any size go to the latent's
  * by cubic interpolation and are spread over -1..1. RT_ERR_SYSTEM and RT_ERR_INPUT as rt_png_read;
- * RT_ERR_INPUT for a depth map without depth. */
+ * RT_ERR_INPUT for a depth map without depth and a mask that repaints nothing. What of a file is
+ * read otherwise than it looks (transparency, masks that say nothing) is told likewise. */
 rt_status rt_pictures_read(rt_pictures *pictures, const rt_options *o, const rt_pipeline_info *info,
                            rt_error *err);
 void rt_pictures_free(rt_pictures *pictures);

@@ -5,6 +5,7 @@
 
 #include "base/io.h"
 #include "base/output.h"
+#include "runtime/cli/option_effects.h"
 #include "runtime/samplers/samplers.h"
 #include "runtime/text/unicode.h"
 
@@ -134,7 +135,8 @@ static rt_status run(const rt_options *o, const struct invocation *v, rt_error *
     rt_model model;
     rt_engine engine;
     /* said before the work, not after it */
-    rt_status s = o->profile ? rt_output_check(o->profile, err) : RT_OK;
+    rt_status s = rt_options_check(&(rt_option_context){.options = o}, err);
+    if (!s && o->profile) s = rt_output_check(o->profile, err);
     if (!s && o->dump_values) s = rt_output_check(o->dump_values, err);
     if (!s && (o->bench || o->call)) s = rt_output_check("-", err);
     if (!s) s = rt_model_open(&model, &ebru_model, o->cpu_level, o->no_cpu_check, err);

@@ -46,6 +46,10 @@ static const char *other_format(const uint8_t *head, size_t n) {
         {0, 4, "\x76\x2f\x31\x01", "an OpenEXR picture"},
         {0, 4, "8BPS", "a Photoshop picture"},
         {0, 4, "\0\0\1\0", "a Windows icon"},
+        {0, 23, "version https://git-lfs", "a git-lfs pointer (run `git lfs pull`)"},
+        {0, 9, "<!DOCTYPE", "a web page"},
+        {0, 9, "<!doctype", "a web page"},
+        {0, 5, "<html", "a web page"},
         {0, 4, "%PDF", "a PDF document"},
         {0, 4, "<svg", "an SVG picture"},
         {0, 5, "<?xml", "an XML (perhaps SVG) file"},
@@ -132,8 +136,16 @@ static void on_read(png_structp png, png_bytep data, png_size_t length) {
     png_error(png, "read failed");
 }
 
-/* Asks libpng for gray or RGB of the wanted depth, without alpha; gray only stays gray where that
- * is wanted. Returns the number of interlace passes. */
+static bool wants_alpha(const struct decoder *d) {
+    return d->channels % 2 == 0;
+}
+
+static bool wants_gray(const struct decoder *d) {
+    return d->channels < 3;
+}
+
+/* Asks libpng for gray or RGB of the wanted depth, with alpha (opaque where the file has none) or
+ * without; gray only stays gray where that is wanted. Returns the number of interlace passes. */
 static int set_transforms(struct decoder *d, png_structp png, png_infop info) {
     int type = png_get_color_type(png, info);
     if (type == PNG_COLOR_TYPE_PALETTE)
@@ -146,15 +158,21 @@ static int set_transforms(struct decoder *d, png_structp png, png_infop info) {
     } else {
         png_set_strip_16(png);
     }
-    png_set_strip_alpha(png);
-    if (d->channels == 3) png_set_gray_to_rgb(png);
+    if (!wants_alpha(d))
+        png_set_strip_alpha(png);
+    else if (png_get_valid(png, info, PNG_INFO_tRNS))
+        png_set_tRNS_to_alpha(png);
+    else if (!(type & PNG_COLOR_MASK_ALPHA))
+        png_set_add_alpha(png, d->bits == 16 ? 65535 : 255, PNG_FILLER_AFTER);
+    if (!wants_gray(d)) png_set_gray_to_rgb(png);
     return png_set_interlace_handling(png);
 }
 
 static void read_rows(struct decoder *d, png_structp png, png_infop info, int passes) {
     size_t row = png_get_rowbytes(png, info), depth = png_get_channels(png, info);
+    size_t wanted = (size_t)d->channels; /* gray may come as colours: make_gray */
     if (png_get_bit_depth(png, info) != d->bits ||
-        (depth != 3 && (depth != 1 || d->channels != 1)) ||
+        (depth != wanted && (!wants_gray(d) || depth != wanted + 2)) ||
         row != d->width * depth * (size_t)d->bits / 8)
         png_error(png, "unknown layout of its pixels");
     d->pixels = calloc(d->height, row);
@@ -166,21 +184,88 @@ static void read_rows(struct decoder *d, png_structp png, png_infop info, int pa
         for (uint32_t y = 0; y < d->height; y++) png_read_row(png, d->pixels + y * row, NULL);
 }
 
-/* RGB to gray in place: the results are behind what is still to be read. */
+/* ITU-R BT.601, as Pillow rounds it; of 8 or 16 bits. */
+static uint32_t gray_of(uint32_t red, uint32_t green, uint32_t blue) {
+    return (19595u * red + 38470u * green + 7471u * blue + 32768u) >> 16;
+}
+
+/* RGB or RGBA to gray or gray and alpha in place: the results are behind what is still to be read.
+ */
 static void make_gray(struct decoder *d) {
-    size_t count = (size_t)d->width * d->height;
+    size_t count = (size_t)d->width * d->height, to = (size_t)d->channels, from = to + 2;
     uint16_t *wide = (uint16_t *)(void *)d->pixels;
     uint8_t *p = d->pixels;
-    for (size_t i = 0; i < count && d->bits == 8; i++)
-        p[i] =
-            (uint8_t)((19595u * p[3 * i] + 38470u * p[3 * i + 1] + 7471u * p[3 * i + 2] + 32768u) >>
-                      16);
-    for (size_t i = 0; i < count && d->bits == 16; i++)
-        wide[i] = (uint16_t)((19595u * wide[3 * i] + 38470u * wide[3 * i + 1] +
-                              7471u * wide[3 * i + 2] + 32768u) >>
-                             16);
-    uint8_t *smaller = realloc(d->pixels, count * (size_t)d->bits / 8);
+    for (size_t i = 0; i < count && d->bits == 8; i++) {
+        const uint8_t *s = p + from * i;
+        uint8_t alpha = from == 4 ? s[3] : 0;
+        p[to * i] = (uint8_t)gray_of(s[0], s[1], s[2]);
+        if (to == 2) p[to * i + 1] = alpha;
+    }
+    for (size_t i = 0; i < count && d->bits == 16; i++) {
+        const uint16_t *s = wide + from * i;
+        uint16_t alpha = from == 4 ? s[3] : 0;
+        wide[to * i] = (uint16_t)gray_of(s[0], s[1], s[2]);
+        if (to == 2) wide[to * i + 1] = alpha;
+    }
+    uint8_t *smaller = realloc(d->pixels, count * to * (size_t)d->bits / 8);
     if (smaller) d->pixels = smaller;
+}
+
+/* ---- orientation ---- */
+
+static uint32_t exif_number(const uint8_t *p, size_t bytes, bool big) {
+    uint32_t v = 0;
+    for (size_t i = 0; i < bytes; i++) v |= (uint32_t)p[i] << 8 * (big ? bytes - 1 - i : i);
+    return v;
+}
+
+/* Tag 0x112 of the first directory of Exif data, which may be anything: 1 to 8; 1, as it is, where
+ * there is none. */
+static int exif_orientation(const uint8_t *exif, size_t size) {
+    enum { ENTRY = 12, TAG = 0x112, SHORT = 3 };
+    if (size < 8 || (memcmp(exif, "II*\0", 4) != 0 && memcmp(exif, "MM\0*", 4) != 0)) return 1;
+    bool big = exif[0] == 'M';
+    uint64_t at = exif_number(exif + 4, 4, big);
+    if (at + 2 > size) return 1;
+    uint32_t count = exif_number(exif + at, 2, big);
+    at += 2;
+    for (uint32_t i = 0; i < count && at + ENTRY <= size; i++, at += ENTRY) {
+        const uint8_t *e = exif + at;
+        if (exif_number(e, 2, big) != TAG || exif_number(e + 2, 2, big) != SHORT) continue;
+        uint32_t value = exif_number(e + 8, 2, big);
+        return value >= 1 && value <= 8 ? (int)value : 1;
+    }
+    return 1;
+}
+
+static int orientation_of(png_structp png, png_infop info) {
+    png_uint_32 size = 0;
+    png_bytep exif = NULL;
+    return png_get_eXIf_1(png, info, &size, &exif) && exif ? exif_orientation(exif, size) : 1;
+}
+
+/* Turns and mirrors the picture as Pillow's ImageOps.exif_transpose does. False without memory. */
+static bool orient(struct decoder *d, int orientation) {
+    bool swaps = orientation >= 5;
+    bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+    bool from_below = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+    size_t pixel = (size_t)d->channels * (size_t)d->bits / 8, w = d->width, h = d->height;
+    size_t out_w = swaps ? h : w, out_h = swaps ? w : h;
+    if (orientation == 1) return true;
+    uint8_t *out = malloc(w * h * pixel);
+    if (!out) return false;
+    for (size_t y = 0; y < out_h; y++)
+        for (size_t x = 0; x < out_w; x++) {
+            size_t sx = swaps ? y : x, sy = swaps ? x : y;
+            if (from_right) sx = w - 1 - sx;
+            if (from_below) sy = h - 1 - sy;
+            memcpy(out + (y * out_w + x) * pixel, d->pixels + (sy * w + sx) * pixel, pixel);
+        }
+    free(d->pixels);
+    d->pixels = out;
+    d->width = (uint32_t)out_w;
+    d->height = (uint32_t)out_h;
+    return true;
 }
 
 /* False with why in d. */
@@ -204,16 +289,18 @@ static bool decode(struct decoder *d) {
     /* -1: all that are unknown and all known ones that do not change the pixels (text, profiles, times)
      */
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep) "eXIf", 1);
     png_read_info(png, info);
     d->width = png_get_image_width(png, info);
     d->height = png_get_image_height(png, info);
     int passes = set_transforms(d, png, info);
     png_read_update_info(png, info);
     read_rows(d, png, info, passes);
-    if (d->channels == 1 && png_get_channels(png, info) == 3) make_gray(d);
-    png_read_end(png, NULL); /* the rest must be whole, too */
+    if (png_get_channels(png, info) > d->channels) make_gray(d);
+    png_read_end(png, info); /* the rest must be whole, too, and may hold the orientation */
+    d->no_memory = !orient(d, orientation_of(png, info));
     png_destroy_read_struct(&png, &info, NULL);
-    return true;
+    return !d->no_memory;
 }
 
 rt_status rt_png_decode(FILE *file, size_t size, const char *name, int channels, int bits,

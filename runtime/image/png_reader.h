@@ -19,7 +19,10 @@ enum {
  *   channels 3: convert("RGB"): gray is repeated, palettes are looked up, transparency is dropped (not
  *               composited);
  *   channels 1: convert("L"): gray stays, colours become (19595 R + 38470 G + 7471 B + 32768) >> 16 (ITU-R
- *               BT.601).
+ *               BT.601);
+ *   channels 2 and 4: gray or RGB as above with alpha behind it, 255 where the file has none.
+ * A picture that is turned or mirrored by its Exif orientation (chunk eXIf) is put upright, as
+ * diffusers' load_image does: width and height are those of the upright picture.
  * Of 16-bit samples the high byte counts. Gamma and colour profiles are not applied, text is not
  * read.
  *
@@ -41,7 +44,7 @@ rt_status rt_png_read_gray16(const char *path, uint16_t **samples, uint32_t *wid
                              uint32_t *height, rt_error *err);
 
 /* What both are made of, for tests: reads from an open stream of `size` bytes that messages call
- * `name`. bits 8 or 16 (16 with one channel only: uint16_t samples). The stream stays open. */
+ * `name`. bits 8 or 16 (uint16_t samples). The stream stays open. */
 rt_status rt_png_decode(FILE *file, size_t size, const char *name, int channels, int bits,
                         void **pixels, uint32_t *width, uint32_t *height, rt_error *err);
 

@@ -22,8 +22,8 @@ static bool keyword_allowed(const char *k) {
     return true;
 }
 
-/* Text without control characters, as Latin-1 if that can hold it (*latin1), else as UTF-8;
- * malloc'ed. */
+/* Text as Latin-1 if that can hold it and there are no control characters, which tEXt has no room
+ * for but line ends (*latin1), else as UTF-8; malloc'ed. */
 static rt_status convert_text(const rt_png_text *text, char **out, bool *latin1, rt_error *err) {
     size_t length = strlen(text->text), n = 0;
     char *buffer = malloc(length + 4);
@@ -37,9 +37,9 @@ static rt_status convert_text(const rt_png_text *text, char **out, bool *latin1,
                 return rt_fail(err, RT_ERR_INPUT, "PNG text '%s' is not UTF-8 at byte %zu",
                                text->keyword, at);
             }
-            if ((code < 0x20 && code != '\n') || (code >= 0x7f && code < 0xa0)) continue;
+            bool control = (code < 0x20 && code != '\n') || (code >= 0x7f && code < 0xa0);
             if (pass == 0) {
-                *latin1 = *latin1 && code <= 0xff;
+                *latin1 = *latin1 && code <= 0xff && !control;
             } else if (*latin1) {
                 buffer[n++] = (char)code;
             } else {
@@ -123,8 +123,9 @@ static bool encode(struct encoder *e, const struct picture *p) {
         return false;
     }
     png_set_write_fn(png, e, on_write, on_flush);
-    png_set_IHDR(png, info, p->width, p->height, 8,
-                 p->channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
+    static const int types[] = {0, PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA,
+                                PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_RGB_ALPHA};
+    png_set_IHDR(png, info, p->width, p->height, 8, types[p->channels], PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_set_sRGB(png, info, PNG_sRGB_INTENT_PERCEPTUAL);
     if (p->text_count) png_set_text(png, info, p->texts, (int)p->text_count);
@@ -146,8 +147,8 @@ rt_status rt_png_check(uint32_t width, uint32_t height, int channels, rt_error *
         return rt_fail(err, RT_ERR_INPUT,
                        "a PNG of %ux%u pixels is not possible (1 to 1000000 a side)",
                        (unsigned)width, (unsigned)height);
-    if (channels != 1 && channels != 3)
-        return rt_fail(err, RT_ERR_INPUT, "a PNG of %d channels is not possible (1 or 3)",
+    if (channels < 1 || channels > 4)
+        return rt_fail(err, RT_ERR_INPUT, "a PNG of %d channels is not possible (1 to 4)",
                        channels);
     return RT_OK;
 }

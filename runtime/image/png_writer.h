@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* A PNG text chunk. Keyword: 1..79 printable ASCII. Text: UTF-8; written as tEXt where Latin-1 can
- * hold it, else as iTXt. Control characters other than newline are dropped. */
+ * hold it, else as iTXt, and so with control characters other than newline: none is dropped. */
 typedef struct rt_png_text {
     const char *keyword, *text;
 } rt_png_text;
@@ -26,7 +26,8 @@ rt_status rt_png_check(uint32_t width, uint32_t height, int channels, rt_error *
 rt_status rt_png_encode(rt_output *to, const uint8_t *pixels, uint32_t width, uint32_t height,
                         int channels, const rt_png_text *texts, size_t text_count, rt_error *err);
 
-/* Writes 8-bit pixels [height][width][channels] (channels 1 = gray, 3 = RGB) with an sRGB chunk and
+/* Writes 8-bit pixels [height][width][channels] (channels 1 = gray, 2 = gray and alpha, 3 = RGB, 4 =
+ * RGB and alpha) with an sRGB chunk and
  * no time stamp. `path` "-" is standard output (refused, RT_ERR_USAGE, if that is a terminal).
  * Otherwise the file appears whole or not at all: a temporary file in the same directory, mode 0666
  * less umask, renamed over `path`. On any failure: RT_ERR_SYSTEM (or RT_ERR_INPUT for sizes and

@@ -2,6 +2,7 @@
 #include "runtime/pipeline/condition.h"
 #include "runtime/pipeline/denoise.h"
 #include "runtime/text/prompt_tokens.h"
+#include "runtime/text/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -93,17 +94,24 @@ void rt_condition_text_close(struct rt_denoiser *p) {
     free(p->text.weights);
 }
 
-static void tell_cut(const struct rt_denoiser *p, size_t cut) {
+static void tell_cut(const struct rt_denoiser *p, int half, const char *text, size_t cut) {
+    char shown[RT_PRINTABLE_MAX];
     if (!cut || p->settings->quiet) return;
     rt_progress_close(p->settings->progress);
+    rt_printable(text, shown);
+    size_t n = strlen(shown) < 40 ? strlen(shown) : 40; /* and no half of a character */
+    while (n && ((unsigned char)shown[n] & 0xc0) == 0x80) n--;
     fprintf(stderr,
-            "note: the prompt has %zu tokens more than the %zu the model reads; they are cut\n",
-            cut, (size_t)p->info->chunks * (p->text.tokens - 2));
+            "note: the %sprompt '%.*s%s' has %zu tokens more than the %zu the model reads; they "
+            "are cut\n",
+            half == HALF_NEGATIVE ? "negative " : "", (int)n, shown, shown[n] ? "..." : "", cut,
+            (size_t)p->info->chunks * (p->text.tokens - 2));
 }
 
 /* Token ids, and weights, of the texts of rows[count] for one encoder. */
-static rt_status tokenize(struct rt_denoiser *p, int encoder, const struct rt_text_row *rows,
-                          const size_t *todo, size_t count, rt_error *err) {
+static rt_status tokenize(struct rt_denoiser *p, int encoder, int half,
+                          const struct rt_text_row *rows, const size_t *todo, size_t count,
+                          rt_error *err) {
     struct rt_text_state *text = &p->text;
     size_t stride = (size_t)p->info->chunks * text->tokens;
     for (size_t i = 0; i < count; i++) {
@@ -115,7 +123,7 @@ static rt_status tokenize(struct rt_denoiser *p, int encoder, const struct rt_te
         if (!s) {
             size_t cut = rt_prompt_frame(t, &list, (size_t)p->info->chunks, text->ids + i * stride,
                                          text->weights + i * stride);
-            if (encoder == 0) tell_cut(p, cut);
+            if (encoder == 0) tell_cut(p, half, row->text, cut);
         }
         rt_token_list_free(&list);
         if (s) return s;
@@ -168,7 +176,7 @@ static rt_status encode(struct rt_denoiser *p, int half, const struct rt_text_ro
     size_t chunks = (size_t)p->info->chunks, chunk = text->tokens * text->width;
     /* from the last to the first, which counts its tokens and whose weights stay */
     for (int e = text->encoder_count - 1; e >= 0; e--) {
-        rt_status s = tokenize(p, e, rows, todo, count, err);
+        rt_status s = tokenize(p, e, half, rows, todo, count, err);
         if (!s) s = run_encoder(p, e, half, todo, count, err);
         if (s) return s;
     }

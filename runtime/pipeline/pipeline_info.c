@@ -86,7 +86,7 @@ rt_status rt_pipeline_read(rt_pipeline_info *info, const struct ebru_model *t, r
     read_text(info, t);
     read_picture_input(info, t);
     if (!info->denoiser || info->width < 1 || info->height < 1 || info->latent_width < 1 ||
-        info->latent_height < 1 || (info->channels != 1 && info->channels != 3) || info->chunks < 1)
+        info->latent_height < 1 || info->channels < 1 || info->channels > 4 || info->chunks < 1)
         return rt_fail(err, RT_ERR_INTERNAL,
                        "the model's properties name no denoiser or no picture size");
     s = read_sampler(&info->sampler, t, EBRU_META_SAMPLER_CLASS, "sampler.", err);

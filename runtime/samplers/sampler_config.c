@@ -33,6 +33,10 @@ const char *rt_sampler_label(rt_sampler_id id) {
     return names[id].label;
 }
 
+bool rt_sampler_reads_eta(rt_sampler_id id) {
+    return id == RT_SAMPLER_DDIM;
+}
+
 rt_sampler_config rt_sampler_defaults(rt_sampler_id id) {
     rt_sampler_config c = {
         .beta_start = 1e-4,

@@ -181,6 +181,9 @@ unsigned rt_setting_samplers(rt_setting setting);
 rt_status rt_sampler_config_set(rt_sampler_config *config, const char *key, const char *text,
                                 double number, rt_error *err);
 
+/* Whether the sampler reads `eta`. */
+bool rt_sampler_reads_eta(rt_sampler_id id);
+
 /* By command-line name ("euler_a") or by diffusers class ("EulerAncestralDiscreteScheduler"); -1 if
  * there is none. */
 int rt_sampler_by_name(const char *name);

@@ -70,9 +70,20 @@ PY
 bad "weights: wrong shape" 1 "conv_in.weight" compile m
 unet m; rm m/$W; touch m/diffusion_pytorch_model.bin
 bad "weights: pickle refused" 1 "safetensors" compile m
+unet m; mv m/$W m/diffusion_pytorch_model.bin
+check "weights are safetensors whatever they are called" "$EBRU" compile -q m --emit=ir:graph -o named.ir
 unet m; rm m/$W; echo '{"metadata":{},"weight_map":{"conv_in.weight":"../../../etc/passwd"}}' >m/$W.index.json
 bad "shard name leaves the folder" 1 "passwd|name" compile m
 unet m; rm m/$W; mkfifo m/$W
+cp "$EBRU_SOURCE/README.md" notes.md
+bad "a file that is no model" 1 "notes.md" compile notes.md
+cp "$GOLDENS/unet2d-class/$W" 303786
+bad "weights without an ending" 1 "weights alone are no model" compile 303786
+check "a safetensors file is one whatever it is called" sh -c '"$1" inspect 303786 | grep conv_in.weight' sh "$EBRU"
+cp "$EBRU_SOURCE/README.md" x.ckpt
+bad "what is no pickle is not called one" 1 "x.ckpt:1:1: error" compile x.ckpt
+cp /bin/true program
+bad "a program is no model" 1 "this is a program, not a model" compile program
 bad "weights are a FIFO" 1 "$W" timeout 20 "$EBRU" compile -q m -o out
 
 # -- configs
@@ -107,7 +118,15 @@ json "control character" '{"ebru": "a\\001b"}' ''
 json "unknown key, suggestion" '{"ebru": 1, "name": "x", "functoins": {}}' "functoins.*did you mean 'functions'"
 python3 -c 'print("["*100000)' >deep.json
 bad "JSON: too deep" 1 "deep.json:[0-9]+:[0-9]+: error" compile deep.json
-bad "missing model" 1 "nothing-here" "$EBRU" compile -q ./nothing-here -o out
+bad "missing model" 3 "nothing-here" "$EBRU" compile -q ./nothing-here -o out
+bad "missing IR" 3 "nothing-here.ir" "$EBRU" compile -q ./nothing-here.ir -o out
+bad "missing checkpoint" 3 "nothing.safetensors" "$EBRU" compile -q ./nothing.safetensors -o out
+bad "missing LoRA" 3 "nothing.lora" "$EBRU" compile -q "$MODELS/shapes-32" --lora=nothing.lora -o out
+bad "missing model to inspect" 3 "nothing-here" "$EBRU" inspect nothing-here
+unet m; rm m/$W
+bad "missing weights" 3 "no weights in this folder" compile m
+unet m; rm m/$W; ln -s nowhere m/$W
+bad "weights that are a link to nowhere" 3 "$W" compile m
 mkdir -p empty
 bad "empty folder" 1 "empty" compile empty
 
@@ -116,6 +135,9 @@ printf 'ebru ir 2 graph\nfunc @f(%%0 x : f32[99999999999,99999999999,99999999999
 bad "IR: shape overflows" 1 "big.ir:[0-9]+:[0-9]+: error" compile big.ir
 printf 'ebru ir 2 graph\nfunc @f(%%0 x : f32[2] step) {\n  %%1 = sillu %%0 : f32[2]\n  return y = %%1\n}\n' >op.ir
 bad "IR: unknown op" 1 "op.ir:3:[0-9]+: error" compile op.ir
+
+# -- surroundings
+check "an empty environment" env -i "$EBRU" compile -q $QUICK "$MODELS/shapes-32" -o bare
 
 # -- command line
 bad "unknown option, suggestion" 2 "did you mean '--emit" "$EBRU" compile -q x --emti=ir -o out

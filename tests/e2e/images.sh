@@ -44,6 +44,12 @@ text() { ./shapes-128 -q -p "a red circle" --steps 2 -s 3 --no-metadata "$@"; }
 check "cfg scale 1" text --cfg-scale 1 -o g1.png
 check "cfg scale 0.5" text --cfg-scale 0.5 -o g05.png
 check "  is the same picture" cmp g1.png g05.png
+./shapes-128 -p "a red circle" --steps 1 --cfg-scale 1 -n blurry --progress=none -o told.png 2>told.txt
+check "a negative prompt at guidance 1 is told" grep -q "note: --negative-prompt has no effect" told.txt
+printf 'blurry' >negative.txt
+check "negative prompts are read from files" sh -c './shapes-128 -q -p x -n @negative.txt --steps 1 -o n1.png && ./shapes-128 -q -p x -n blurry --steps 1 -o n2.png && cmp n1.png n2.png'
+./shapes-128 -q -p "a red circle <lora:style:0.8>" --steps 1 -o lora.png 2>told.txt
+check "a LoRA in the prompt is refused" sh -c 'grep -q "ebru compile --lora" told.txt && ! [ -e lora.png ]'
 check "guidance rescale" text --cfg-scale 7 --guidance-rescale 0.7 -o rescaled.png
 check "guidance without it" text --cfg-scale 7 -o plain.png
 if cmp -s rescaled.png plain.png; then fail "  is another picture"; else pass "  is another picture"; fi

@@ -39,6 +39,10 @@ png("dot.png", 1, 1, 8, 2, b"\0\x80\x40\x20")
 png("gray16.png", 48, 20, 16, 0, b"".join(b"\0" + struct.pack(">48H", *[x * 1000 for x in range(48)]) for y in range(20)))
 png("palette.png", 8, 8, 1, 3, b"\0\xa5" * 8, chunk(b"PLTE", b"\xff\0\0\0\0\xff"))
 png("mask.png", 32, 32, 8, 0, b"".join(b"\0" + bytes(255 * (x > 15) for x in range(32)) for y in range(32)))
+png("holes.png", 32, 32, 8, 4, b"".join(b"\0" + b"".join(bytes([0, 255 * (x <= 15)]) for x in range(32)) for y in range(32)))
+png("strokes.png", 32, 32, 8, 4, b"".join(b"\0" + b"".join(bytes([255, 255 * (x > 15)]) for x in range(32)) for y in range(32)))
+png("black.png", 32, 32, 8, 0, (b"\0" + bytes(32)) * 32)
+png("white.png", 32, 32, 8, 0, (b"\0" + b"\xff" * 32) * 32)
 png("huge.png", 20000, 20000, 8, 2, b"")
 png("claims.png", 8192, 8192, 16, 6, b"\0" * 100)
 png("rows.png", 32, 32, 8, 2, b"\0" * 97 * 31)
@@ -100,5 +104,15 @@ ln -s dot.png "$(printf 'dot\033[31m.png')"
 check "a note names the file printably" grep -q "note: 'dot.x1b\[31m.png' is 1x1 pixels, resized to 32x32" stderr.txt
 check "another picture than without" sh -c '! cmp -s from-a.png from-dot.png'
 check "paints half" paint -i a.png --mask mask.png -o half.png
+for m in holes strokes; do
+    ./with --class 1 --steps 2 --progress=none --no-metadata -i a.png --mask $m.png -o $m-out.png 2>stderr.txt
+    check "a mask drawn as transparency ($m) is told" grep -q "is drawn as transparency" stderr.txt
+    check "  and is the gray one" "$EBRU_PNGDIFF" $m-out.png half.png 99
+done
+refused "a mask that repaints nothing" 1 "'black.png' is dark everywhere" -i a.png --mask black.png
+./with --class 1 --steps 2 --progress=none -i a.png --mask white.png -o white-out.png 2>stderr.txt
+check "one that repaints everything is told" grep -q "'white.png' is white everywhere" stderr.txt
+./with --class 1 --steps 2 --progress=none -i holes.png -o hidden.png 2>stderr.txt
+check "colours under transparency are told" grep -q "'holes.png' has transparent parts" stderr.txt
 check "with a mask of another size" paint -i a.png --mask palette.png -o half2.png
 done_testing

@@ -95,7 +95,7 @@ refused depth--size=32x32 "a mask for depth" 2 "takes no mask" -i "$picture" --d
 refused upscale "upscaling nothing" 2 "paints a picture larger: give the picture with -i"
 refused upscale "upscaling with strength" 2 "see --noise-level" -i "$small" --strength 0.5
 refused upscale "a noise level beyond the model's" 2 "0 to 350" -i "$small" --noise-level 351
-refused xl "a mask without its picture" 2 "needs the picture that it masks" --mask "$mask"
+refused xl "a mask without its picture" 2 "--mask needs a picture" --mask "$mask"
 refused xl "strength without a picture" 2 "needs a picture" --strength 0.5
 refused xl "a weight that is none" 1 "weight" --prompt-weights -p "(a:1.2.3)"
 refused lcm "rescaling guidance that is an input" 2 "no guidance to rescale" --guidance-rescale 0.5

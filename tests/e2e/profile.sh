@@ -5,13 +5,16 @@ form() { python3 "$EBRU_SOURCE/tests/e2e/trace_check.py" "$1"; }
 has() { # has WHAT PATTERN: a line of out.txt
     check "$1" grep -qE -- "$2" out.txt
 }
-refused() { # refused WHAT PATTERN COMMAND...: ends with 1 and says PATTERN, nothing on standard output
+# refused WHAT PATTERN COMMAND...: ends with 1 (of missing files, with 3) and says PATTERN, nothing on standard output
+refused() {
     what=$1
+    wanted=1
+    [ "$what" = "no file" ] && wanted=3
     pattern=$2
     shift 2
     "$@" >out.txt 2>err.txt
     code=$?
-    if [ $code = 1 ] && grep -qE -- "$pattern" err.txt && [ ! -s out.txt ]; then pass "$what"; else
+    if [ $code = $wanted ] && grep -qE -- "$pattern" err.txt && [ ! -s out.txt ]; then pass "$what"; else
         fail "$what: exit $code, expected '$pattern'"
         cat err.txt
     fi

@@ -25,6 +25,10 @@ for list in 0- -1 10 0--1 3-2 0,,1 '0 ' +3 heart- ''; do
 done
 refused "two pictures to standard output" 2 "takes one picture" --class 0,1 -o -
 refused "empty output name" 2 "empty" --class 0 -o ""
+refused "a negative prompt of a model without" 2 "negative-prompt: this model takes no prompt" --class 0 -n x -o out
+refused "runs without --bench" 2 "--runs is for --bench" --class 0 --runs 3 -o out
+refused "a dump without --call" 2 "--dump-values is for --call" --class 0 --dump-values v -o out
+refused "a seed beside --bench" 2 "--seed is for pictures" --bench -s 3
 refused "too many pictures" 2 "more than 10000" --class 0-9 -b 1000000 -o out
 refused "more threads than the pool allows" 2 "1 to 1024" --class 0 -t 1025 -o out
 refused "more steps than the schedule has" 1 "5000 steps" --class 0 --steps 5000 -o out

@@ -65,7 +65,7 @@ static const base_option rows[] = {
     {"-h", NULL, NULL, "this text", BOTH, BASE_OPTION_FLAG, AT(help)},
     {"--help", NULL, NULL, "this text", BOTH, BASE_OPTION_FLAG, AT(help)},
 };
-static const base_option_table table = {rows, sizeof rows / sizeof *rows, operand};
+static const base_option_table table = {rows, sizeof rows / sizeof *rows, operand, NULL};
 
 static char error[BASE_OPTION_ERROR_MAX];
 static bool parse(settings *s, unsigned commands, const char *line) {

@@ -272,7 +272,7 @@ static void bad_folders(void **state) {
 
     temp_dir_begin(&t);
     write_text(&t, "config.json", "{\"_class_name\": \"VQModel\"}");
-    refuse(t.path, &at_random, "unknown model class 'VQModel'");
+    refuse(t.path, &at_random, "unsupported: model class 'VQModel'");
     write_text(&t, "config.json", "{\"hello\": 1}");
     refuse(t.path, &at_random, "neither '_class_name' nor 'architectures'");
     write_text(&t, "config.json", "{\"architectures\": [\"T5EncoderModel\"]}");
@@ -359,7 +359,8 @@ static void refused_by_name(void **state) {
               "unsupported: 'encoder_hid_dim_type' is 'ip_image_proj'");
     unet_case("\"cross_attention_norm\": \"group_norm\"",
               "unsupported: 'cross_attention_norm' is 'group_norm'");
-    unet_case("\"mid_block_type\": \"UNetMidBlock2DSimpleCrossAttn\"", "unknown mid block type");
+    unet_case("\"mid_block_type\": \"UNetMidBlock2DSimpleCrossAttn\"",
+              "unsupported: mid block type 'UNetMidBlock2DSimpleCrossAttn'");
     unet_case("\"norm_num_groups\": null", "'norm_num_groups' is null");
     unet_case("\"act_fn\": \"sillu\"", "unknown activation 'sillu'; did you mean 'silu'?");
     unet_case("\"attention_head_dim\": [1, 2, 3]", "3 values for 2 resolutions");
@@ -382,11 +383,22 @@ static void refused_by_name(void **state) {
         "{\"_class_name\": \"UNet2DModel\", \"block_out_channels\": [32], \"down_block_types\": "
         "[\"CrossAttnDownBlock2D\"], "
         "\"up_block_types\": [\"UpBlock2D\"]}",
-        "unknown block type 'CrossAttnDownBlock2D'");
+        "unsupported: block type 'CrossAttnDownBlock2D' (supported here: DownBlock2D, ");
     config_case("{\"_class_name\": \"UNet2DModel\"}", "no 'sample_size'");
     config_case(
         "{\"_class_name\": \"AutoencoderKL\", \"down_block_types\": [\"AttnDownEncoderBlock2D\"]}",
-        "unknown block type");
+        "unsupported: block type 'AttnDownEncoderBlock2D' (supported here: DownEncoderBlock2D)");
+    config_case(
+        "{\"_class_name\": \"AutoencoderKL\", \"down_block_types\": [\"DownEncoderBlok2D\"]}",
+        "unknown block type 'DownEncoderBlok2D'; did you mean 'DownEncoderBlock2D'?");
+    /* of configs before 0.1 */
+    config_case("{\"_class_name\": \"AutoencoderKL\", \"down_block_types\": "
+                "[\"UNetResDownEncoderBlock2D\"]}",
+                NULL);
+    config_case("{\"_class_name\": \"UNet3DConditionModel\"}",
+                "error: unsupported: model class 'UNet3DConditionModel'\n");
+    config_case("{\"_class_name\": \"UNet2DConditionModl\"}",
+                "unknown model class 'UNet2DConditionModl'; did you mean 'UNet2DConditionModel'?");
     config_case("{\"_class_name\": \"AutoencoderTiny\"}", NULL);
     config_case(
         "{\"_class_name\": \"AutoencoderTiny\", \"encoder_block_out_channels\": [64, 32, 64, 64]}",

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "frontend/files/files.h"
+#include "frontend/files/formats.h"
 #include "tests/unit/support/fixture.h"
 
 /* ---- names and paths ---- */
@@ -229,6 +230,64 @@ static void folders_in_memory(void **state) {
     capture_end(&c);
 }
 
+/* ---- what files are ---- */
+
+static void formats(void **state) {
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t size;
+        fe_format format;
+    } cases[] = {
+        {"", 0, FE_FORMAT_EMPTY},
+        {"{\"ebru\": 1}", 11, FE_FORMAT_UNKNOWN},
+        {"\x10\0\0\0\0\0\0\0{\"x\":", 13, FE_FORMAT_SAFETENSORS},
+        {"\x10\0\0\0\0\0\0\x10{\"x\":", 13, FE_FORMAT_UNKNOWN},
+        {"ebru ir 2 graph\n", 16, FE_FORMAT_IR},
+        {"# RUN: x\n\n  # y\nebru ir 2 graph\n", 33, FE_FORMAT_IR},
+        {"# RUN: ebru ir 2", 16, FE_FORMAT_UNKNOWN},
+        {"\177ELF\2\1", 6, FE_FORMAT_PROGRAM},
+        {"PK\3\4", 4, FE_FORMAT_PICKLE},
+        {"\x80\2c", 3, FE_FORMAT_PICKLE},
+        {"GGUF\3", 5, FE_FORMAT_FOREIGN},
+        {"version https://git-lfs.github.com/spec/v1\noid", 46, FE_FORMAT_FOREIGN},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *what;
+        fe_format format = fe_format_of(cases[i].bytes, cases[i].size, &what);
+        if (format != cases[i].format) fail_msg("case %zu: %d", i, (int)format);
+        assert_true((what != NULL) == (format == FE_FORMAT_PICKLE || format == FE_FORMAT_FOREIGN));
+    }
+    assert_int_equal(fe_stem_length("a.SafeTensors"), 1);
+    assert_int_equal(fe_stem_length("a.safetensors.txt"), 17);
+}
+
+/* Texts that other programs have changed. */
+static void texts(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *says; /* NULL: it is read as "{}" */
+    } cases[] = {{"{}", NULL},
+                 {"\xef\xbb\xbf{}", NULL},
+                 {"\xff\xfe{", "the text is UTF-16; it must be UTF-8"},
+                 {"version https://git-lfs.github.com/spec/v1\n", "run `git lfs pull`"},
+                 {"<!DOCTYPE html>", "this is a web page"}};
+    fixture f;
+    begin(&f);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fe_bytes bytes;
+        temp_write(&f.t, "config.json", cases[i].text, strlen(cases[i].text));
+        bool fine = fe_file_read(f.c.diag, temp_path(&f.t, "config.json"), 0, &bytes);
+        assert_int_equal(fine, cases[i].says == NULL);
+        if (cases[i].says) assert_non_null(strstr(captured(&f.c), cases[i].says));
+        if (!fine) continue;
+        assert_int_equal(bytes.size, 2);
+        assert_string_equal(bytes.data, "{}");
+        fe_bytes_free(&bytes);
+    }
+    end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_names),
@@ -239,6 +298,8 @@ int main(void) {
         cmocka_unit_test(folders_open_plain_members_only),
         cmocka_unit_test(hugging_face_cache_layout),
         cmocka_unit_test(folders_in_memory),
+        cmocka_unit_test(formats),
+        cmocka_unit_test(texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -397,6 +397,15 @@ static void other_files(void **state) {
     } others[] = {{"lora_unet_mid_block.lora_up.weight", "with --lora="},
                   {"model.diffusion_model.joint_blocks.0.x", "Stable Diffusion 3 is not supported"},
                   {"down_blocks.0.resnets.0.conv1.weight", "name the folder with its config.json"},
+                  {"cond_stage_model.transformer.text_model.final_layer_norm.weight",
+                   "the checkpoint has no U-Net (model.diffusion_model.*)"},
+                  {"first_stage_model.decoder.conv_in.weight", "the checkpoint has no U-Net"},
+                  {"state_dict.model.diffusion_model.input_blocks.0.0.weight",
+                   "a checkpoint with 'state_dict.' in front of every name"},
+                  {"_orig_mod.model.diffusion_model.input_blocks.0.0.weight",
+                   "a checkpoint with '_orig_mod.' in front of every name"},
+                  {"input_blocks.0.0.weight", "the U-Net of a checkpoint without the rest"},
+                  {"embeddings.token_embedding.weight", "one component of a diffusers folder"},
                   {"x", "model.diffusion_model.*"}};
     temp_dir t;
     temp_dir_begin(&t);

@@ -364,6 +364,84 @@ static void unknown_entries(void **state) {
     ir_module_free(accept(&f));
 }
 
+/* A config that names no class is of the class that model_index.json says. */
+static void class_of_the_index(void **state) {
+    (void)state;
+    temp_dir t;
+    folder_begin(&t, &(folder){.class_name = "StableDiffusionPipeline"});
+    write_text(&t, "vae/config.json",
+               "{\"block_out_channels\": [32, 32], \"down_block_types\": [\"DownEncoderBlock2D\", "
+               "\"DownEncoderBlock2D\"], \"up_block_types\": [\"UpDecoderBlock2D\", "
+               "\"UpDecoderBlock2D\"]}");
+    write_text(&t, "text_encoder/config.json",
+               "{\"hidden_size\": 16, \"num_hidden_layers\": 2, \"num_attention_heads\": 2, "
+               "\"intermediate_size\": 32, \"vocab_size\": 4}");
+    capture c;
+    capture_begin(&c, (base_diag_options){0});
+    ir_module *m = fe_load(c.diag, t.path, &program);
+    if (!m) fail_msg("%s", captured(&c));
+    ir_module_free(m);
+    capture_end(&c);
+    temp_dir_end(&t);
+}
+
+/* Pipelines that diffusers has are no misspellings of others. */
+static void other_pipelines(void **state) {
+    (void)state;
+    refuse(&(folder){.class_name = "StableDiffusion3Pipeline"},
+           "unsupported: pipeline 'StableDiffusion3Pipeline'\n");
+    refuse(&(folder){.class_name = "StableDifusionPipeline"},
+           "'StableDifusionPipeline'; did you mean 'StableDiffusionPipeline'?");
+}
+
+/* ---- tokenizers ---- */
+
+static void expect_of_tokenizer(const char *name, const char *text, const char *message) {
+    char path[64];
+    temp_dir t;
+    capture c;
+    folder_begin(&t, &(folder){.class_name = "StableDiffusionPipeline"});
+    snprintf(path, sizeof path, "tokenizer/%s", name);
+    write_text(&t, path, "%s", text);
+    capture_begin(&c, (base_diag_options){0});
+    ir_module_free(fe_load(c.diag, t.path, &program));
+    const char *said = captured(&c) ? captured(&c) : "";
+    if (message ? !strstr(said, message) : *said != 0)
+        fail_msg("expected <%s> in <%s>", message ? message : "", said);
+    capture_end(&c);
+    temp_dir_end(&t);
+}
+
+/* Tokens of textual inversion: where they are kept, and when there are none. */
+static void added_tokens(void **state) {
+    (void)state;
+    static const char warning[] =
+        "are not read: '<dot>', '<dot>_1'; in a prompt they are plain text";
+    expect_of_tokenizer("added_tokens.json", "{\"<dot>\": 4, \"a</w>\": 1, \"<dot>_1\": 5}",
+                        warning);
+    expect_of_tokenizer("tokenizer_config.json",
+                        "{\"added_tokens_decoder\": {\"4\": {\"content\": \"<dot>\"}, \"5\": "
+                        "{\"content\": \"<dot>_1\"}, \"3\": {\"content\": \"<|endoftext|>\"}}}",
+                        warning);
+    expect_of_tokenizer("added_tokens.json", "{\"<|startoftext|>\": 2}", NULL);
+}
+
+static void one_file_tokenizer(void **state) {
+    (void)state;
+    temp_dir t;
+    capture c;
+    folder_begin(&t, &(folder){.class_name = "StableDiffusionPipeline"});
+    unlink(temp_path(&t, "tokenizer/vocab.json"));
+    write_text(&t, "tokenizer/tokenizer.json", "{}");
+    capture_begin(&c, (base_diag_options){0});
+    assert_null(fe_load(c.diag, t.path, &program));
+    assert_non_null(strstr(captured(&c), "there is no 'vocab.json'"));
+    assert_non_null(strstr(captured(&c), "'tokenizer.json' is there, and is not read"));
+    assert_true(base_diag_system_failed());
+    capture_end(&c);
+    temp_dir_end(&t);
+}
+
 /* ---- autoencoders ---- */
 
 static void tiny_autoencoder(void **state) {
@@ -588,6 +666,10 @@ int main(void) {
         cmocka_unit_test(guidance_embedding),
         cmocka_unit_test(two_encoders),
         cmocka_unit_test(old_versions),
+        cmocka_unit_test(class_of_the_index),
+        cmocka_unit_test(other_pipelines),
+        cmocka_unit_test(added_tokens),
+        cmocka_unit_test(one_file_tokenizer),
         cmocka_unit_test(scheduler_of_the_index),
         cmocka_unit_test(unknown_entries),
         cmocka_unit_test(tiny_autoencoder),

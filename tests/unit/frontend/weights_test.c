@@ -159,6 +159,101 @@ static void capped(void **state) {
 }
 
 /* A name from the file cannot drive the terminal. */
+/* No kind hides another. */
+static void every_kind_is_shown(void **state) {
+    (void)state;
+    fe_st_tensor tensors[40];
+    char names[40][32];
+    fixture x;
+    for (int i = 0; i < 40; i++) {
+        snprintf(names[i], sizeof names[i], "left%02d", i);
+        tensors[i] = tensor(names[i], FE_ST_F32, 1, 3, 0);
+    }
+    begin(&x, tensors, 40);
+    for (int i = 0; i < 40; i++) {
+        snprintf(names[i], sizeof names[i], "wanted%02d", i);
+        fe_tensor_spec s = spec(names[i], 1, 3, 0);
+        fe_weights_declare(x.w, &s);
+    }
+    assert_false(fe_weights_check(x.w));
+    expect(&x, "40 missing, 40 unexpected");
+    expect(&x, "missing: 'wanted09'");
+    expect(&x, "unexpected: 'left09'");
+    expect(&x, "note: and 60 more");
+    assert_null(strstr(captured(&x.c), "in front"));
+    end(&x);
+}
+
+/* What all names have in front of them, or lack, is said. */
+static void prefixes(void **state) {
+    (void)state;
+    static const struct {
+        const char *in_file, *wanted, *says;
+    } cases[] = {
+        {"_orig_mod.conv%d.weight", "conv%d.weight",
+         "3 of the missing tensors are there with '_orig_mod.' in front of their names, as of "
+         "torch.compile"},
+        {"module.conv%d.weight", "conv%d.weight", "'module.' in front of their names"},
+        {"a.b.conv%d.weight", "conv%d.weight", "'a.b.' in front of their names; save"},
+        {"conv%d.weight", "unet.conv%d.weight",
+         "3 of the unexpected tensors are missing ones whose names lack 'unet.' in front"},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        fe_st_tensor tensors[3];
+        char names[6][64];
+        fixture x;
+        for (int i = 0; i < 3; i++) {
+            snprintf(names[i], sizeof names[i], cases[k].in_file, i);
+            snprintf(names[3 + i], sizeof names[i], cases[k].wanted, i);
+            tensors[i] = tensor(names[i], FE_ST_F32, 1, 3, 0);
+        }
+        begin(&x, tensors, 3);
+        for (int i = 0; i < 3; i++) {
+            fe_tensor_spec s = spec(names[3 + i], 1, 3, 0);
+            fe_weights_declare(x.w, &s);
+        }
+        assert_false(fe_weights_check(x.w));
+        expect(&x, cases[k].says);
+        end(&x);
+    }
+}
+
+/* CLIPTextModel of transformers 5 has no inner part "text_model". */
+static void flat_text_encoders(void **state) {
+    (void)state;
+    const fe_st_tensor tensors[] = {tensor("final_layer_norm.bias", FE_ST_F32, 1, 3, 0)};
+    fixture x;
+    begin(&x, tensors, 1);
+    fe_tensor_spec s = spec("text_model.final_layer_norm.bias", 1, 3, 0);
+    uint32_t i = fe_weights_declare(x.w, &s);
+    assert_true(fe_weights_check(x.w));
+    assert_string_equal(x.m->weights.items[i].name, "net/text_model.final_layer_norm.bias");
+    assert_string_equal(x.m->weights.items[i].tensor, "final_layer_norm.bias");
+    end(&x);
+}
+
+/* Another for other elements, another name or another LoRA, the same for the same. */
+static void digests(void **state) {
+    (void)state;
+    char texts[4][FE_DIGEST_TEXT];
+    for (int i = 0; i < 4; i++) {
+        zeros[2] = i == 1 ? 1.0f : 0.0f;
+        const char *name = i == 2 ? "b" : "a";
+        const fe_st_tensor tensors[] = {tensor(name, FE_ST_F32, 1, 3, 0)};
+        fixture x;
+        begin(&x, tensors, 1);
+        fe_tensor_spec s = spec(name, 1, 3, 0);
+        fe_weights_declare(x.w, &s);
+        fe_weights_digest(x.m, texts[i]);
+        assert_int_equal(strlen(texts[i]), 16);
+        end(&x);
+    }
+    zeros[2] = 0.0f;
+    assert_string_equal(texts[0], texts[3]);
+    assert_string_not_equal(texts[0], texts[1]);
+    assert_string_not_equal(texts[0], texts[2]);
+}
+
 static void hostile_name(void **state) {
     (void)state;
     const fe_st_tensor tensors[] = {tensor("a\x1b[31m\n", FE_ST_F32, 1, 3, 0)};
@@ -354,6 +449,10 @@ int main(void) {
         cmocka_unit_test(old_names),
         cmocka_unit_test(one_report),
         cmocka_unit_test(capped),
+        cmocka_unit_test(every_kind_is_shown),
+        cmocka_unit_test(prefixes),
+        cmocka_unit_test(flat_text_encoders),
+        cmocka_unit_test(digests),
         cmocka_unit_test(hostile_name),
         cmocka_unit_test(random_weights),
         cmocka_unit_test(modules_from_text),

@@ -129,6 +129,35 @@ static uint32_t gray_of(const struct picture *p, const uint32_t rgb[3]) {
     return gray ? rgb[0] : (rgb[0] * 19595 + rgb[1] * 38470 + rgb[2] * 7471 + 32768) >> 16;
 }
 
+static uint32_t alpha_of(const struct picture *p, size_t i) {
+    const uint16_t *s = p->samples + i * (size_t)p->channels;
+    if (p->channels % 2 == 0) return p->depth == 16 ? s[p->channels - 1] >> 8 : s[p->channels - 1];
+    if (!p->transparent) return 255;
+    if (p->colours) return s[0] == 0 ? 7 : s[0] == 1 ? 200 : 255;
+    for (int c = 0; c < p->channels; c++)
+        if (s[c] != p->samples[0]) return 255;
+    return 0;
+}
+
+/* The ways with alpha: what those without give, and alpha behind it. */
+static void expect_alpha(const struct picture *p, const uint8_t *rgb, const uint8_t *gray) {
+    uint8_t *rgba = NULL, *both = NULL;
+    uint32_t w, h;
+    rt_error err = {"?"};
+    if (rt_png_read(path, 4, &rgba, &w, &h, &err) != RT_OK ||
+        rt_png_read(path, 2, &both, &w, &h, &err) != RT_OK)
+        fail_msg("type %d, %d bits: %s", p->type, p->depth, err.message);
+    for (size_t i = 0; i < (size_t)w * h; i++) {
+        uint32_t alpha = alpha_of(p, i);
+        if (memcmp(rgba + 4 * i, rgb + 3 * i, 3) != 0 || both[2 * i] != gray[i] ||
+            rgba[4 * i + 3] != alpha || both[2 * i + 1] != alpha)
+            fail_msg("alpha of type %d, %d bits, interlaced %d, transparent %d, pixel %zu", p->type,
+                     p->depth, p->interlaced, p->transparent, i);
+    }
+    free(rgba);
+    free(both);
+}
+
 static void expect_picture(const struct picture *p) {
     uint8_t *rgb = NULL, *gray = NULL;
     uint16_t *wide = NULL;
@@ -149,6 +178,7 @@ static void expect_picture(const struct picture *p) {
             fail_msg("type %d, %d bits, interlaced %d, transparent %d, pixel %zu", p->type,
                      p->depth, p->interlaced, p->transparent, i);
     }
+    expect_alpha(p, rgb, gray);
     free(rgb);
     free(gray);
     free(wide);
@@ -173,6 +203,68 @@ static void every_kind(void **state) {
                 expect_picture(&p);
                 free(p.samples);
             }
+}
+
+/* ---- orientation ---- */
+
+/* Writes a gray picture of 3x2 with this Exif data, before or behind the pixels. */
+static void write_exif(const uint8_t *exif, size_t size, bool behind) {
+    static const png_byte rows[2][3] = {{0, 1, 2}, {3, 4, 5}};
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+    png_infop info = png_create_info_struct(png);
+    png_init_io(png, f);
+    png_set_IHDR(png, info, 3, 2, 8, PNG_COLOR_TYPE_GRAY, 0, 0, 0);
+    png_write_info(png, info);
+    if (!behind) png_write_chunk(png, (png_const_bytep) "eXIf", exif, size);
+    for (int y = 0; y < 2; y++) png_write_row(png, rows[y]);
+    if (behind) png_write_chunk(png, (png_const_bytep) "eXIf", exif, size);
+    png_write_end(png, NULL);
+    png_destroy_write_struct(&png, &info);
+    fclose(f);
+}
+
+static void expect_gray(const char *wanted, uint32_t width, uint32_t height) {
+    uint8_t *gray;
+    uint32_t w, h;
+    rt_error err = {""};
+    if (rt_png_read(path, 1, &gray, &w, &h, &err)) fail_msg("%s", err.message);
+    assert_int_equal(w, width);
+    assert_int_equal(h, height);
+    for (size_t i = 0; i < 6; i++) assert_int_equal(gray[i], wanted[i] - '0');
+    free(gray);
+}
+
+/* As Pillow's ImageOps.exif_transpose. */
+static void orientations(void **state) {
+    (void)state;
+    static const char *const upright[] = {"012345", "012345", "210543", "543210", "345012",
+                                          "031425", "304152", "524130", "251403", "012345"};
+    for (int i = 0; i < 40; i++) {
+        uint8_t o = (uint8_t)(i % 10), big = i / 10 % 2;
+        const uint8_t little[] = {'I', 'I', 42, 0, 8, 0,    0, 0, 2, 0, 0, 1, 4, 0, 1, 0, 0,
+                                  0,   9,   9,  9, 9, 0x12, 1, 3, 0, 1, 0, 0, 0, o, 0, 0, 0};
+        const uint8_t motorola[] = {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0,
+                                    3,   0,   0, 0,  1, 0, o, 0, 0, 0, 0, 0,    0};
+        write_exif(big ? motorola : little, big ? sizeof motorola : sizeof little, i >= 20);
+        bool turned = o >= 5 && o <= 8;
+        expect_gray(upright[o], turned ? 2 : 3, turned ? 3 : 2);
+    }
+}
+
+/* Data that lead out of the chunk are no orientation, and no fault of the picture. */
+static void broken_exif(void **state) {
+    (void)state;
+    static const uint8_t far[] = {'I', 'I', 42, 0, 0xf0, 0xff, 0xff, 0xff, 1, 0};
+    static const uint8_t many[] = {'I', 'I', 42, 0, 8, 0, 0, 0, 0xff, 0xff, 0x12, 1, 3, 0, 1};
+    static const uint8_t nothing[] = {'x', 'x', 0, 0};
+    write_exif(far, sizeof far, false);
+    expect_gray("012345", 3, 2);
+    write_exif(many, sizeof many, false);
+    expect_gray("012345", 3, 2);
+    write_exif(nothing, sizeof nothing, true);
+    expect_gray("012345", 3, 2);
 }
 
 /* ---- what is refused ---- */
@@ -221,6 +313,8 @@ static void other_formats(void **state) {
         KIND("\xff\xd8\xff\xe0\0\x10JFIF", "in.png' is a JPEG picture; only PNG is read"),
         KIND("RIFF\x10\0\0\0WEBPVP8 ", "a WebP picture"),
         KIND("GIF89a\1\0\1\0", "a GIF picture"),
+        KIND("version https://git-lfs.github.com/spec/v1\noid", "a git-lfs pointer"),
+        KIND("<!DOCTYPE html>", "a web page"),
         KIND("BM\x46\0\0\0\0\0", "a BMP picture"),
         KIND("II*\0\x08\0\0\0", "a TIFF picture"),
         KIND("MM\0*\0\0\0\x08", "a TIFF picture"),
@@ -387,6 +481,8 @@ static void names_are_printable(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind),
+        cmocka_unit_test(orientations),
+        cmocka_unit_test(broken_exif),
         cmocka_unit_test(other_formats),
         cmocka_unit_test(sizes),
         cmocka_unit_test(cut_and_damaged),

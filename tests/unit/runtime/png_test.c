@@ -71,7 +71,9 @@ static void expect_pixels(const char *name, const uint8_t *pixels, uint32_t w, u
     assert_true(png_image_begin_read_from_file(&image, name));
     assert_int_equal(image.width, w);
     assert_int_equal(image.height, h);
-    assert_int_equal(image.format, channels == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY);
+    static const png_uint_32 formats[] = {0, PNG_FORMAT_GRAY, PNG_FORMAT_GA, PNG_FORMAT_RGB,
+                                          PNG_FORMAT_RGBA};
+    assert_int_equal(image.format, formats[channels]);
     size_t n = (size_t)w * h * (size_t)channels;
     uint8_t *got = malloc(n);
     assert_non_null(got);
@@ -102,7 +104,7 @@ static void reads_back(void **state) {
     const struct {
         uint32_t w, h;
         int channels;
-    } cases[] = {{1, 1, 3}, {37, 5, 3}, {128, 128, 3}, {7, 9, 1}};
+    } cases[] = {{1, 1, 3}, {37, 5, 3}, {128, 128, 3}, {7, 9, 1}, {5, 3, 2}, {6, 4, 4}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint8_t *pixels = noise((size_t)cases[i].w * cases[i].h * (size_t)cases[i].channels);
         rt_error err = {"?"};
@@ -123,19 +125,24 @@ static void texts(void **state) {
     (void)state;
     const uint8_t pixel[3] = {1, 2, 3};
     const rt_png_text all[] = {
-        {"parameters", "a caf\xc3\xa9\x07\x1b[31m\nSteps: 20\xc2\x85"},
+        {"parameters", "a caf\xc3\xa9\nSteps: 20"},
         {"parameters", "\xe6\x97\xa5\xe6\x9c\xac\r\n"},
+        {"parameters", "a\tcaf\xc3\xa9\x07\x1b[31m\xc2\x85"},
         {"ebru", "{}"},
         {"Comment", ""},
     };
-    assert_int_equal(rt_png_write(path, pixel, 1, 1, 3, all, 4, NULL), RT_OK);
+    assert_int_equal(rt_png_write(path, pixel, 1, 1, 3, all, 5, NULL), RT_OK);
     uint8_t data[256];
-    static const char latin[] = "parameters\0a caf\xe9[31m\nSteps: 20";
+    static const char latin[] = "parameters\0a caf\xe9\nSteps: 20";
     assert_int_equal(chunk(path, "tEXt", 0, data, sizeof data), sizeof latin - 1);
     assert_memory_equal(data, latin, sizeof latin - 1);
-    static const char utf8[] = "parameters\0\0\0\0\0\xe6\x97\xa5\xe6\x9c\xac\n";
+    static const char utf8[] = "parameters\0\0\0\0\0\xe6\x97\xa5\xe6\x9c\xac\r\n";
     assert_int_equal(chunk(path, "iTXt", 0, data, sizeof data), sizeof utf8 - 1);
     assert_memory_equal(data, utf8, sizeof utf8 - 1);
+    /* control characters are kept, where there is room for them */
+    static const char control[] = "parameters\0\0\0\0\0a\tcaf\xc3\xa9\x07\x1b[31m\xc2\x85";
+    assert_int_equal(chunk(path, "iTXt", 1, data, sizeof data), sizeof control - 1);
+    assert_memory_equal(data, control, sizeof control - 1);
     assert_int_equal(chunk(path, "tEXt", 1, data, sizeof data), 7);
     assert_memory_equal(data, "ebru\0{}", 7);
 
@@ -222,7 +229,7 @@ static void failures_leave_nothing(void **state) {
         expect_pixels(path, pixel, 1, 1, 3);
     }
     assert_int_equal(rt_png_write(path, pixel, 0, 1, 3, NULL, 0, &err), RT_ERR_INPUT);
-    assert_int_equal(rt_png_write(path, pixel, 1, 1, 4, NULL, 0, &err), RT_ERR_INPUT);
+    assert_int_equal(rt_png_write(path, pixel, 1, 1, 5, NULL, 0, &err), RT_ERR_INPUT);
     assert_int_equal(rt_png_write(path, pixel, 1, 2000000, 3, NULL, 0, &err), RT_ERR_INPUT);
 }
 

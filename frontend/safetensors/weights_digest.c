@@ -1,0 +1,44 @@
+/* The digest of a model's weights; see weights.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/digest.h"
+#include "frontend/safetensors/weights.h"
+
+static void add_text(base_digest *d, const char *s) {
+    base_digest_add(d, s, strlen(s) + 1);
+}
+
+/* What a weight is and its elements, wherever they come from. */
+static void add_weight(base_digest *d, const ir_weight *w) {
+    base_str type = {0};
+    ir_print_type(&w->type, &type);
+    add_text(d, type.data);
+    base_str_free(&type);
+    if (w->kind == IR_WEIGHT_RANDOM) {
+        base_digest_add(d, &w->seed, sizeof w->seed);
+        base_digest_add(d, &w->bound, sizeof w->bound);
+        base_digest_add(d, &w->center, sizeof w->center);
+    } else if (w->data) {
+        base_digest_add(d, w->data, (size_t)ir_type_bytes(&w->type));
+    }
+}
+
+void fe_weights_digest(const ir_module *m, char out[FE_DIGEST_TEXT]) {
+    base_digest d;
+    unsigned char id[16];
+    base_digest_begin(&d);
+    for (size_t i = 0; i < m->weights.count; i++) {
+        const ir_weight *w = &m->weights.items[i];
+        add_text(&d, w->name);
+        add_weight(&d, w);
+        for (const ir_lora *l = w->loras; l; l = l->next) {
+            base_digest_add(&d, &l->scale, sizeof l->scale);
+            add_weight(&d, &l->up);
+            add_weight(&d, &l->down);
+            if (l->mid.type.rank) add_weight(&d, &l->mid);
+        }
+    }
+    base_digest_end(&d, id);
+    for (size_t i = 0; i < FE_DIGEST_TEXT / 2; i++) snprintf(out + 2 * i, 3, "%02x", id[i]);
+}
