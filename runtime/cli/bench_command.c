@@ -130,14 +130,19 @@ static void correct_peak(const rt_engine *e, const struct ebru_function_desc *f,
     }
 }
 
-/* Numbers that cannot be trusted are called so. */
+/* Numbers that cannot be trusted are called so, beside the table. */
 static void print_doubts(const struct ebru_function_desc *f, const struct timing *t,
                          const rt_peak *peak) {
+    fflush(stdout);
     if (t->disturbed)
-        printf("  (the threads had a core %.0f %% of the time: other processes compute)\n",
-               100 * t->cores);
+        fprintf(stderr,
+                "%s: the threads had a core %.0f %% of the time: other processes had your cores\n",
+                f->name, 100 * t->cores);
     if (rate_of(f, t) > peak->gflops * most_share(f))
-        printf("  (more than the unit can do: the peak was measured while others had the cores)\n");
+        fprintf(stderr,
+                "%s: more than the unit can do: the peak was measured while other processes had "
+                "your cores\n",
+                f->name);
 }
 
 static void print_row(const rt_engine *e, const struct ebru_function_desc *f,
@@ -256,12 +261,10 @@ rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err) {
         printf("%s, %d threads, %s peak %.1f GFLOP/s, %d runs\n", e->model->level->name,
                rt_pool_size(e->pool), peak.unit, peak.gflops, o->bench_runs);
         if (peak.cores < RT_CORES_ENOUGH)
-            printf(
-                "(the peak was measured with a core %.0f %% of the time: other processes compute, "
-                "and shares of it mean little)\n",
-                100 * peak.cores);
-        printf("%-28s %9s %9s %9s %9s %6s %10s %10s\n", "function", "median ms", "min ms", "GFLOP",
-               "GFLOP/s", "% peak", "arena MiB", "weight MiB");
+            fprintf(stderr,
+                    "peak: the threads had a core %.0f %% of the time: other processes had your "
+                    "cores, and shares of the peak mean little\n",
+                    100 * peak.cores);
     }
     struct copies c = {0};
     rt_status s = o->bench_cold ? copy_weights(&c, e->model, err) : RT_OK;
