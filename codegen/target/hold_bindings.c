@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct holder {
@@ -121,6 +122,63 @@ static bool hold_tiles(holder *h, const ir_func *f, ir_ref r, const ir_binding *
     base_str_free(&why);
     return fine;
 }
+
+/* ---- tiles from a command line ---- */
+
+/* One "NAME=NUMBER" of the list, into the parameter of that name. */
+static bool set_tile(ir_binding *b, const char *item, size_t length, base_str *why) {
+    const char *equals = memchr(item, '=', length);
+    char name[16] = "", *end = NULL;
+    if (equals && equals - item < (ptrdiff_t)sizeof name)
+        snprintf(name, sizeof name, "%.*s", (int)(equals - item), item);
+    const long long value = equals ? strtoll(equals + 1, &end, 10) : 0;
+    if (!cg_is_tile(b->kernel, name)) {
+        base_str_addf(why, "'%s' sets no tile of kernel %s, which has", base_escape(item, length),
+                      b->kernel);
+        for (uint32_t i = 0; i < b->param_count; i++)
+            if (cg_is_tile(b->kernel, b->params[i].name))
+                base_str_addf(why, " %s", b->params[i].name);
+        return false;
+    }
+    if (end == equals + 1 || end != item + length || value < INT32_MIN || value > INT32_MAX) {
+        base_str_addf(why, "'%s' is no whole number", base_escape(item, length));
+        return false;
+    }
+    for (uint32_t i = 0; i < b->param_count; i++)
+        if (strcmp(b->params[i].name, name) == 0) b->params[i].i = (int32_t)value;
+    return true;
+}
+
+bool cg_set_tiles(const ir_target *t, ir_func *f, ir_ref r, const char *list, base_str *why) {
+    const ir_binding *old = ir_get(f, r)->binding;
+    const cg_kernel *k = cg_kernel_find(old->kernel);
+    if (!k || !cg_has_tiles(k->name)) {
+        base_str_addf(why, "kernel %s has no tiles", old->kernel);
+        return false;
+    }
+    ir_binding *b = base_arena_alloc(f->module->arena, sizeof *b);
+    *b = *old;
+    b->params = base_arena_alloc(f->module->arena, b->param_count * sizeof *b->params);
+    memcpy(b->params, old->params, b->param_count * sizeof *b->params);
+    for (const char *item = list;; item++) {
+        const size_t length = strcspn(item, ",");
+        if (!set_tile(b, item, length, why)) return false;
+        item += length;
+        if (!*item) break;
+    }
+    cg_params p;
+    k->read(b->params, &p);
+    if (!cg_tiles_legal(k, &p, cg_target_isa(t), cg_is_overwriting(ir_get(f, r)), why) ||
+        !cg_tiles_bearable(k, &p, why))
+        return false;
+    b->tasks = k->tasks(&p);
+    b->scratch = (uint64_t)k->scratch(&p);
+    if (b->scratch > f->scratch_bytes) f->scratch_bytes = b->scratch;
+    f->nodes.items[r.id].binding = b;
+    return true;
+}
+
+/* ---- all bindings of a text ---- */
 
 static void hold_node(holder *h, ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);

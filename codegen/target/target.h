@@ -25,6 +25,10 @@ bool cg_target_runs_here(const ir_target *t, base_str *missing);
  * target (an ir_target *). What is not is reported; tasks and scratch that are not those of the
  * tiles are set right, with a remark. `hold` of ir_text_rules. */
 void cg_hold_bindings(void *target, ir_module *m, const ir_text_report *to);
+/* Changes tiles of a bound node: `list` is "NB=1,TH=4". Tasks and scratch of node and function
+ * follow. False, with the reason appended and nothing changed, where the list is none of the
+ * kernel's tiles or they are not legal at the target. */
+bool cg_set_tiles(const ir_target *t, ir_func *f, ir_ref r, const char *list, base_str *why);
 /* Targets of the machine's own architecture. */
 const ir_target *cg_target(base_diag *d, const char *name);
 uint32_t cg_target_count(void);

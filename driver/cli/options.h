@@ -76,7 +76,7 @@ typedef struct drv_show_options {
 /* How a compiled program is run: verify, bench, reduce, tune. */
 typedef struct drv_run_options {
     int64_t threads, runs;
-    const char *emulator, *op;
+    const char *emulator, *op, *set;
 } drv_run_options;
 
 /* What is held against what: verify, reduce. */

@@ -39,7 +39,8 @@ static bool take_op(base_diag *d, const drv_options *o, drv_build *b, drv_build 
         base_error(d, NULL, "--op is timed at one CPU level; name it with -mcpu=");
         return false;
     }
-    ir_module *m = drv_extract(d, whole->levels[0].module, o->load.function, o->run.op, &text);
+    ir_module *m = drv_extract(d, whole->levels[0].module, whole->levels[0].target,
+                               o->load.function, o->run.op, o->run.set, &text);
     if (m && !o->common.json) fwrite(text.data, 1, text.len, stdout);
     base_str_free(&text);
     if (!m) return false;
@@ -54,6 +55,10 @@ static bool take_op(base_diag *d, const drv_options *o, drv_build *b, drv_build 
 int drv_bench(const drv_options *given) {
     drv_options o = *given;
     bool quiet = o.common.quiet || o.common.json;
+    if (o.run.set && !o.run.op) {
+        fprintf(stderr, "ebru: error: --set changes the tiles of --op=%%N, which is missing\n");
+        return DRV_USAGE;
+    }
     o.common.quiet = true;
     base_diag *d = drv_diag(&o.common);
     drv_temp temp = {0};

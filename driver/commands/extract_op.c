@@ -10,6 +10,7 @@
  * weights only is copied down to the weights. The binding stays as it is, so that tiles changed by
  * hand in a dump are timed. */
 #include "driver/commands/extract_op.h"
+#include "codegen/target/target.h"
 #include "runtime/abi/meta_keys.h"
 
 #include <stdlib.h>
@@ -129,8 +130,25 @@ static ir_module *around(const ir_func *from, ir_ref r) {
     return m;
 }
 
-ir_module *drv_extract(base_diag *d, const ir_module *m, const char *function, const char *op,
-                       base_str *text) {
+/* The module's one op with other tiles. */
+static bool set_tiles(base_diag *d, ir_module *m, const ir_target *target, const char *set,
+                      base_str *text) {
+    ir_func *f = m->funcs.items[0];
+    const ir_ref r = f->outputs.items[0].value;
+    base_str why = {0};
+    const bool fine = cg_set_tiles(target, f, r, set, &why);
+    const ir_binding *b = ir_get(f, r)->binding;
+    if (!fine)
+        base_error(d, NULL, "--set=%s: %s", base_escape(set, strlen(set)), why.data);
+    else
+        base_str_addf(text, "with %s: tasks=%lld scratch=%llu\n", set, (long long)b->tasks,
+                      (unsigned long long)b->scratch);
+    base_str_free(&why);
+    return fine;
+}
+
+ir_module *drv_extract(base_diag *d, const ir_module *m, const ir_target *target,
+                       const char *function, const char *op, const char *set, base_str *text) {
     uint32_t number;
     const ir_func *f = read_number(d, op, &number) ? function_of(d, m, function, number) : NULL;
     if (!f) return NULL;
@@ -151,5 +169,8 @@ ir_module *drv_extract(base_diag *d, const ir_module *m, const char *function, c
     base_str_addf(text, "%s: ", f->name);
     ir_print_node(f, r, text);
     base_str_addf(text, "\n");
-    return around(f, r);
+    ir_module *alone = around(f, r);
+    if (!set || set_tiles(d, alone, target, set, text)) return alone;
+    ir_module_free(alone);
+    return NULL;
 }

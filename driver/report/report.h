@@ -38,12 +38,17 @@ typedef struct drv_report {
     const drv_trace *trace;
     drv_report_rows rows[DRV_REPORT_SECTIONS];
     double in_functions; /* calls that count: what shares of ops are of */
+    double cores; /* CPU time of the threads by the time they worked, at most 1: what they had of
+                   * their cores. 1 where the trace does not say */
 } drv_report;
 
 /* report_sum.c. `m`: the placed module that the trace is of, or NULL. Freed with drv_report_free;
  * names live with the trace. */
 void drv_report_make(drv_report *r, drv_trace *t, const ir_module *m);
 void drv_report_free(drv_report *r);
+
+/* Seconds that all threads together worked in functions. */
+double drv_report_working(const drv_report *r);
 
 /* The share of the roof that binds the row, 0 when none was measured; *memory: that is memory's. */
 double drv_report_share(const drv_report *r, const drv_report_row *row, bool *memory);

@@ -47,6 +47,9 @@ void drv_report_json(const drv_report *r, base_str *out) {
     drv_json_text(doc, "precision", t->precision);
     drv_json_text(doc, "level", t->level);
     add_ms(doc, "wall_ms", (double)t->wall * 1e-9);
+    add_ms(doc, "cpu_ms", (double)t->cpu * 1e-9);
+    drv_json_real(doc, "core_share", r->cores);
+    drv_json_real(doc, "roof_core_share", t->peak_cores);
     drv_json_real(doc, "roof_gflops", t->gflops);
     drv_json_real(doc, "roof_memory_gbs", t->memory_gbs);
     add_ms(doc, "in_functions_ms", r->in_functions);

@@ -249,6 +249,16 @@ void drv_report_make(drv_report *r, drv_trace *t, const ir_module *m) {
             if (!strcmp(t->functions[f].name, r->rows[DRV_REPORT_FUNCTIONS].items[i].name))
                 blocks_of(r, t->arena, &t->functions[f]);
     threads(r);
+    r->cores = 1;
+    if (t->cpu > 0 && (double)t->cpu * 1e-9 < drv_report_working(r))
+        r->cores = (double)t->cpu * 1e-9 / drv_report_working(r);
+}
+
+double drv_report_working(const drv_report *r) {
+    double working = 0;
+    for (size_t i = 0; i < r->rows[DRV_REPORT_THREADS].count; i++)
+        working += r->rows[DRV_REPORT_THREADS].items[i].work;
+    return working;
 }
 
 void drv_report_free(drv_report *r) {

@@ -13,6 +13,28 @@ static double share(double part, double whole) {
     return whole > 0 ? 100 * part / whole : 0;
 }
 
+/* Less of a core than this, and another process computed. */
+static const double CORES_ENOUGH = 0.9;
+
+/* Whose numbers are these? CPU time beside wall time. */
+static void doubts(const drv_report *r, base_str *out) {
+    const drv_trace *t = r->trace;
+    if (t->cpu)
+        base_str_addf(out, "CPU time of the threads in functions %.2f ms, working %.2f ms\n",
+                      (double)t->cpu * 1e-6, drv_report_working(r) * 1e3);
+    if (r->cores < CORES_ENOUGH)
+        base_str_addf(out,
+                      "another process had your cores: the threads had %.0f %% of the time they "
+                      "worked; rates and shares of this run say little\n",
+                      100 * r->cores);
+    if (t->peak_cores < CORES_ENOUGH)
+        base_str_addf(
+            out,
+            "the roof was measured while others had the cores (%.0f %% were left): shares "
+            "of it say little\n",
+            100 * t->peak_cores);
+}
+
 static void head(const drv_trace *t, base_str *out) {
     base_str_addf(out, "%s: model %s, ", shown(t->program), shown(t->model));
     base_str_addf(out, "precision %s, level %s, ", shown(t->precision), shown(t->level));
@@ -107,6 +129,7 @@ static void threads(const drv_report *r, base_str *out) {
 
 void drv_report_text(const drv_report *r, base_str *out) {
     head(r->trace, out);
+    doubts(r, out);
     calls(r, DRV_REPORT_PHASES, "phase", out);
     calls(r, DRV_REPORT_FUNCTIONS, "function", out);
     work(r, DRV_REPORT_KINDS, "kind of op", SIZE_MAX, out);
@@ -153,7 +176,9 @@ static void compare(const drv_report *a, const drv_report *b, drv_report_section
 
 void drv_report_compare(const drv_report *a, const drv_report *b, base_str *out) {
     head(a->trace, out);
+    doubts(a, out);
     head(b->trace, out);
+    doubts(b, out);
     double x = (double)a->trace->wall * 1e-6, y = (double)b->trace->wall * 1e-6;
     base_str_addf(out, "\nwall %.2f ms, now %.2f ms", x, y);
     base_str_addf(out, x > 0 ? ": %.3f of it\n" : "\n", x > 0 ? y / x : 0);

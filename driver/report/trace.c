@@ -163,6 +163,9 @@ static bool read_about(const reader *r, base_jval root) {
     t->detailed_calls = whole(other, "detailed_calls", 0, INT64_MAX);
     base_jval roofs = base_json_require(other, "roofs");
     t->unit = text(r, roofs, "unit");
+    base_jval cpu = base_json_get(other, "cpu_us"), cores = base_json_get(roofs, "core_share");
+    if (base_json_present(cpu)) t->cpu = llround(amount(cpu, MAX_US) * 1000);
+    t->peak_cores = base_json_present(cores) ? amount(cores, 1) : 1;
     t->gflops = amount_of(roofs, "gflops", 1e12);
     t->memory_gbs = amount_of(roofs, "memory_gbs", 1e12);
     base_jval options = items(other, "options", &t->option_count);

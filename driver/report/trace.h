@@ -59,6 +59,8 @@ typedef struct drv_trace {
     const char **options;
     uint32_t option_count;
     int64_t wall;              /* nanoseconds */
+    int64_t cpu;               /* of all threads in functions; 0: the trace does not say */
+    double peak_cores;         /* share of a core that the threads had at the peak; 1: likewise */
     double gflops, memory_gbs; /* measured roofs; 0: not measured */
     uint64_t dropped_events, detailed_calls;
     uint32_t threads, function_count;

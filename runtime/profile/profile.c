@@ -125,8 +125,15 @@ static bool push(rt_profile_track *t, rt_profile_event e) {
     return true;
 }
 
+static int64_t thread_cpu(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 void rt_profile_begin(rt_profile *p, int thread, int function) {
     rt_profile_track *t = &p->tracks[thread];
+    t->cpu_open = thread_cpu();
     t->function = function;
     t->call = t->count;
     t->open = now(p);
@@ -158,9 +165,16 @@ void rt_profile_wait(rt_profile *p, int thread, int32_t op) {
 void rt_profile_end(rt_profile *p, int thread) {
     rt_profile_track *t = &p->tracks[thread];
     if (!t->lost) t->events[t->call].end = t->open; /* the last barrier was passed */
+    if (!p->warm) t->cpu += thread_cpu() - t->cpu_open;
 }
 
 /* ---- sums ---- */
+
+int64_t rt_profile_cpu(const rt_profile *p) {
+    int64_t sum = 0;
+    for (int i = 0; i < p->threads; i++) sum += p->tracks[i].cpu;
+    return sum;
+}
 
 rt_profile_total rt_profile_sum(const rt_profile *p, uint32_t op) {
     rt_profile_total sum = {.calls = p->tracks[0].totals[op].calls};

@@ -30,6 +30,7 @@ typedef struct rt_profile_track {
     int32_t function;                      /* that runs */
     bool lost;                             /* its events are not kept */
     int64_t open;                          /* when the work that is running began */
+    int64_t cpu_open, cpu; /* the thread's CPU time when the call began, and in all calls */
     uint64_t dropped;
     rt_profile_total *totals; /* of every op, one function after another */
 } rt_profile_track;
@@ -81,7 +82,13 @@ void rt_profile_end(rt_profile *p, int thread);
 typedef struct rt_peak {
     const char *unit; /* "FMA", "AMX bf16" .. */
     double gflops;
+    double cores; /* share of the best run that its threads had a core, 0 to 1 */
 } rt_peak;
+/* Less of a core than this: another process computes, and rates say little of this one. The peak
+ * is measured again and again then, for up to 40 runs. */
+#define RT_CORES_ENOUGH 0.9
+/* CPU time of all threads of the process. */
+double rt_cpu_seconds(void);
 rt_peak rt_peak_measure(rt_pool *pool, const struct ebru_model *t, const char *level);
 /* peak_memory.c: GB/s of a[i] = b[i] + s * c[i] on all threads over arrays beyond the caches: 12
  * bytes an element, the line that a store fetches first not counted. 0 when there is no memory for
@@ -104,6 +111,9 @@ rt_status rt_profile_spreads(const rt_profile *p, const uint32_t *group, uint32_
 /* What all threads did for an op together: calls, and the sums of their nanoseconds. */
 rt_profile_total rt_profile_sum(const rt_profile *p, uint32_t op);
 uint64_t rt_profile_dropped(const rt_profile *p);
+/* Nanoseconds of CPU time that all threads together had in the calls that count. Less than their
+ * work took: another process had a core. */
+int64_t rt_profile_cpu(const rt_profile *p);
 
 /* What the trace says about the run. */
 typedef struct rt_profile_about {

@@ -185,6 +185,8 @@ static void about_run(const writer *w) {
     member(w->f, "level", a->level);
     fprintf(w->f, ",\"threads\":%d,\"wall_us\":", w->p->threads);
     microseconds(w->f, w->p->wall);
+    fputs(",\"cpu_us\":", w->f);
+    microseconds(w->f, rt_profile_cpu(w->p));
     fputs(",\"options\":[", w->f);
     for (int i = 1; i < a->argc; i++) {
         if (i > 1) fputc(',', w->f);
@@ -193,9 +195,10 @@ static void about_run(const writer *w) {
     fputs("],\"roofs\":{\"unit\":", w->f);
     string(w->f, a->roofs.peak.unit);
     fprintf(w->f,
-            ",\"gflops\":%.3f,\"memory_gbs\":%.3f},\"dropped_events\":%llu,\"detailed_calls\":%d",
-            a->roofs.peak.gflops, a->roofs.memory_gbs, (unsigned long long)rt_profile_dropped(w->p),
-            a->calls);
+            ",\"gflops\":%.3f,\"core_share\":%.3f,\"memory_gbs\":%.3f},\"dropped_events\":%llu,"
+            "\"detailed_calls\":%d",
+            a->roofs.peak.gflops, a->roofs.peak.cores, a->roofs.memory_gbs,
+            (unsigned long long)rt_profile_dropped(w->p), a->calls);
 }
 
 static void sums(const writer *w, uint32_t op, const rt_profile_spread *s, bool waiting) {

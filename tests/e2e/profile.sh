@@ -65,6 +65,14 @@ check "its nodes are those of the text" sh -c 'sed -n "/^func @unet.step/,/^}/p"
 has "and have places in the model" 'model\.json:[0-9]+:[0-9]+$|\.json:[0-9]+:[0-9]+$'
 
 check "another program" "$EBRU" compile -q -O0 "$MODELS/shapes-32" -o other
+# CPU time beside wall time: of a run that others disturbed, of one that was alone, of an older trace
+sed 's/"cpu_us":[0-9.]*/"cpu_us":0.5/; s/"core_share":[0-9.]*/"core_share":0.4/' 2.json >busy.json
+sed 's/"cpu_us":[0-9.]*/"cpu_us":900000000/; s/"core_share":[0-9.]*/"core_share":1/' 2.json >quiet.json
+sed 's/"cpu_us":[0-9.]*,//; s/"core_share":[0-9.]*,//' 2.json >old.json
+check "busy" sh -c '"$0" report net busy.json | grep -q "^another process had your cores: the threads had 0 %"' "$EBRU"
+check "busy roof" sh -c '"$0" report net busy.json | grep -q "^the roof was measured while others had the cores (40 %"' "$EBRU"
+check "quiet" sh -c '! "$0" report net quiet.json | grep "another process\|while others"' "$EBRU"
+check "older" sh -c '! "$0" report net old.json | grep "another process\|CPU time"' "$EBRU"
 refused "trace of another program" "2.json: a trace of another program than other" "$EBRU" report other 2.json
 sed 's/ kernel conv2d {/ kernel conv2d_other {/' net.ir >changed.ir
 refused "trace of another module" "a trace of another program: its ops do not have %" "$EBRU" report changed.ir 2.json
