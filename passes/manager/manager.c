@@ -16,6 +16,13 @@
 static int known_pass(base_diag *d, const char *option, const char *name, size_t length) {
     int i = pass_index(name, length);
     if (i >= 0) return i;
+    const pass_renamed *old = pass_find_renamed(name, length);
+    if (old) {
+        const char *now = pass_get(old->index)->name;
+        base_warning(d, NULL, "%s: pass '%s' is now %s; '%s' is meant", option, old->name,
+                     old->text, now);
+        return (int)old->index;
+    }
     const char *names[PASS_COUNT];
     for (uint32_t k = 0; k < PASS_COUNT; k++) names[k] = pass_get(k)->name;
     char *text = base_alloc(length + 1);

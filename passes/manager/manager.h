@@ -14,6 +14,14 @@ typedef struct pass_runner {
 const pass_runner *pass_get_runner(uint32_t index);
 /* The index of the pass of this name; -1 when there is none. */
 int pass_index(const char *name, size_t length);
+/* A name of an older ebru (a row RENAMED): the pass it stands for, and what became of it. NULL when
+ * there never was such a pass. */
+typedef struct pass_renamed {
+    const char *name;
+    uint32_t index;
+    const char *text;
+} pass_renamed;
+const pass_renamed *pass_find_renamed(const char *name, size_t length);
 const pass_contracts *pass_own_contracts(void); /* those of passes.def */
 
 /* context.c: the target of the CPU level the context is for, which passes see in part; or NULL. */

@@ -61,6 +61,16 @@ int pass_index(const char *name, size_t length) {
     return -1;
 }
 
+const pass_renamed *pass_find_renamed(const char *name, size_t length) {
+    static const pass_renamed rows[] = {
+#define RENAMED(name, pass, text) {#name, PASS_INDEX_##pass, text},
+#include "passes/passes.def"
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strlen(rows[i].name) == length && !memcmp(rows[i].name, name, length)) return &rows[i];
+    return NULL;
+}
+
 const pass_info *pass_find(const char *name) {
     int i = pass_index(name, strlen(name));
     return i < 0 ? NULL : &infos[i];

@@ -131,13 +131,17 @@ static rt_status check_weights(const rt_prompt_source *from, const char *text, s
     return s;
 }
 
-static void tell_lines(const rt_prompt_source *from, const char *text) {
+/* That an option's value is not the prompt but says where it is, and how much was found there. */
+static void tell_source(const rt_prompt_source *from, const char *text, size_t length) {
     char name[NAME_ROOM];
     size_t lines = 1;
+    if (!is_stream(from) || from->quiet) return;
     for (const char *p = text; (p = strchr(p, '\n')); p++) lines++;
-    if (lines > 1 && is_stream(from) && !from->quiet)
+    if (lines > 1)
         fprintf(stderr, "note: %s has %zu lines; all of them are one prompt\n",
                 prompt_name(from, name), lines);
+    else
+        fprintf(stderr, "note: %s is the prompt (%zu bytes)\n", prompt_name(from, name), length);
 }
 
 rt_status rt_prompt_read(const rt_prompt_source *from, bool *input_read, char **text,
@@ -148,7 +152,7 @@ rt_status rt_prompt_read(const rt_prompt_source *from, bool *input_read, char **
     if (!s) s = check_tags(from, *text, err);
     if (!s) s = check_weights(from, *text, *length, err);
     if (!s) {
-        tell_lines(from, *text);
+        tell_source(from, *text, *length);
         return RT_OK;
     }
     free(*text);
