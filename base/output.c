@@ -65,13 +65,14 @@ static void empty_folder(int fd) {
     }
 }
 
-/* Removes a file, or a folder of files. */
-static void remove_temp(const char *path) {
+/* Removes a file, or a folder of files. `held`: an open descriptor of it, for when there are no more
+ * to be had; or -1. */
+static void remove_temp(const char *path, int held) {
     if (unlink(path) == 0 || (errno != EISDIR && errno != EPERM)) return;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = held >= 0 ? held : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return;
     empty_folder(fd);
-    close(fd);
+    if (fd != held) close(fd);
     rmdir(path);
 }
 
@@ -79,7 +80,8 @@ void base_output_remove_all(void) {
     int saved = errno;
     for (size_t i = 0; i < 2 * LIVE_MAX; i++) { /* twice: a folder may stand in another */
         const char *path = live[i % LIVE_MAX].path;
-        if (path && live[i % LIVE_MAX].owner == getpid()) remove_temp(path);
+        if (path && live[i % LIVE_MAX].owner == getpid())
+            remove_temp(path, live[i % LIVE_MAX].lock);
     }
     errno = saved;
 }
@@ -185,7 +187,7 @@ static bool remove_stale(const char *path) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0) return false;
     bool stale = flock(fd, LOCK_EX | LOCK_NB) == 0;
-    if (stale) remove_temp(path);
+    if (stale) remove_temp(path, fd);
     close(fd);
     return stale;
 }
@@ -563,7 +565,7 @@ const char *base_temp_dir_path(const base_temp_dir *t) {
 
 void base_temp_dir_free(base_temp_dir *t) {
     if (!t) return;
-    remove_temp(t->path);
+    remove_temp(t->path, t->lock);
     close(t->lock);
     forget(t->path);
     free(t);

@@ -78,7 +78,10 @@ bool cg_weights_file_join(base_diag *d, const cg_weights_file *b, const char *pr
         uint64_t size = (uint64_t)st.st_size, offset = b->head;
         int to = blob;
         bool grows = cg_weights_segment_find(linked, b->align, &segment);
-        if (size <= b->head) {
+        fine = grows || errno == 0;
+        if (!fine) {
+            /* told below */
+        } else if (size <= b->head) {
             *product = b->path;
             fine = copy(linked, 0, blob, 0, size) && fchmod(blob, st.st_mode & 07777) == 0;
         } else {

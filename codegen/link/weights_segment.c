@@ -3,6 +3,7 @@
 #include "codegen/link/elf.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -52,6 +53,7 @@ static bool find_section(int fd, const Elf64_Ehdr *e, uint64_t align, cg_weights
 bool cg_weights_segment_find(int fd, uint64_t align, cg_weights_segment *s) {
     Elf64_Ehdr e;
     Elf64_Shdr section;
+    errno = 0;
     if (!get(fd, &e, sizeof e, 0) || memcmp(e.e_ident, ELFMAG, SELFMAG) != 0 ||
         e.e_shentsize != sizeof section || e.e_phentsize != sizeof(Elf64_Phdr) ||
         !find_section(fd, &e, align, s, &section))

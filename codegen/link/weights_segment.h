@@ -21,8 +21,9 @@ typedef struct cg_weights_segment {
 /* Writes the object with the stub, whose symbol is `symbol` and stands at a multiple of `align`.
  * False with errno set. */
 bool cg_weights_segment_stub(int fd, const cg_arch *arch, const char *symbol, uint64_t align);
-/* Finds the stub, made with `align`, in a linked file. False when this linker put it where it
- * cannot grow: beside something else, or in front of another segment. */
+/* Finds the stub, made with `align`, in a linked file. False with errno 0 when this linker put it
+ * where it cannot grow: beside something else, or in front of another segment; with errno set when
+ * the file cannot be read. */
 bool cg_weights_segment_find(int fd, uint64_t align, cg_weights_segment *s);
 /* Makes the segment `bytes` bytes from `offset` on, a multiple of `align`. False with errno set. */
 bool cg_weights_segment_set(int fd, const cg_weights_segment *s, uint64_t offset, uint64_t bytes,

@@ -313,12 +313,16 @@ static bool publish_text(const emission *e) {
     return cg_files_append(e->d, STDOUT_FILENO, e->parts[0].path);
 }
 
-static bool has_segment(const char *program, uint64_t align) {
+/* Whether the weights can follow the linked program; false with a diagnostic when it cannot be
+ * read. */
+static bool find_segment(emission *e, const char *program, bool *found) {
     cg_weights_segment s;
     int fd = open(program, O_RDONLY | O_CLOEXEC);
-    bool found = fd >= 0 && cg_weights_segment_find(fd, align, &s);
+    *found = fd >= 0 && cg_weights_segment_find(fd, e->blob.align, &s);
+    int error = *found ? 0 : errno;
     if (fd >= 0) close(fd);
-    return found;
+    if (error) base_error_file(e->d, program, "read", error);
+    return error == 0;
 }
 
 /* The object that stands for the weights when the program is linked; NULL with a diagnostic. */
@@ -334,9 +338,10 @@ static const char *stub_object(emission *e) {
 /* A program or library with its weights inside. */
 static bool link_with_weights(emission *e, const char **product) {
     const char *stub = stub_object(e);
+    bool found = e->options->weights == CG_WEIGHTS_APPEND;
     if (!stub || !link_objects(e, stub, *product)) return false;
-    if (e->options->weights == CG_WEIGHTS_APPEND || has_segment(*product, e->blob.align))
-        return cg_weights_file_join(e->d, &e->blob, *product, product);
+    if (!found && !find_segment(e, *product, &found)) return false;
+    if (found) return cg_weights_file_join(e->d, &e->blob, *product, product);
     /* another linker than GNU ld: what it can place, it may place */
     return cg_weights_file_wrap(e->d, &e->blob) && link_objects(e, e->blob.path, *product);
 }
