@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frontend/defaults.h"
 #include "frontend/diffusers/diffusers.h"
 #include "frontend/files/hub_cache.h"
 #include "frontend/lora/lora.h"
@@ -144,6 +145,7 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     for (uint32_t i = 0; fine && i < options->lora_count; i++)
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;
+    fine = fine && fe_defaults_override(d, m, options);
     if (fine) pair_halves(m);
     if (fine && !ir_meta_get(m, EBRU_META_MODEL_NAME.name)) {
         char *name = fe_hub_name(m->arena, path);

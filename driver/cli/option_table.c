@@ -30,6 +30,7 @@ enum {
 #define TEXT     .kind = BASE_OPTION_TEXT
 #define INT      .kind = BASE_OPTION_INT64, .least = 1, .most = 1000000000
 #define NUM      .kind = BASE_OPTION_INT64, .most = 1000000000
+#define REAL(to) .kind = BASE_OPTION_REAL, .most = to
 #define OLEVEL   .kind = BASE_OPTION_INT64, .most = 3, .glued = true
 #define OWN(how) .kind = BASE_OPTION_OWN, .set = how
 static const base_option rows[] = {

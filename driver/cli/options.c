@@ -197,7 +197,11 @@ static int check_operands(const drv_options *o) {
 
 int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
     char error[BASE_OPTION_ERROR_MAX];
-    *o = (drv_options){.code.opt_level = 3, .code.placement = -1, .passes.bisect_limit = -1};
+    *o = (drv_options){
+        .code.opt_level = 3,
+        .code.placement = -1,
+        .passes.bisect_limit = -1,
+        .load = {.default_noise_level = -1, .default_guidance = -1, .default_strength = -1}};
     int first = 1;
     if (argc > 1 && (o->command = find_command(argv[1])))
         first = 2;

@@ -43,6 +43,9 @@ typedef struct drv_load_options {
     uint32_t lora_count;
     bool random_weights; /* --weights=random:SEED */
     uint64_t random_seed;
+    /* --default-...: of the program's options; below 0 and 0 (steps): not given */
+    int64_t default_steps, default_noise_level;
+    double default_guidance, default_strength;
 } drv_load_options;
 
 /* Which passes run, and what is seen of them. */
