@@ -91,7 +91,10 @@ static bool load_folder(base_diag *d, ir_module *m, const char *path, const fe_o
 /* A JSON file: a description, or one of diffusers' files, which stand for their folder. */
 static bool load_json(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     base_json *doc = fe_json_load(d, path, NULL);
-    if (!doc) return false;
+    if (!doc) {
+        if (!fe_path_exists(path)) fe_hub_advice(d, path);
+        return false;
+    }
     base_jval root = base_json_root(doc);
     bool fine = false;
     if (base_json_present(base_json_get(root, "ebru"))) {

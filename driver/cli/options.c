@@ -205,7 +205,7 @@ int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
     int first = 1;
     if (argc > 1 && (o->command = find_command(argv[1])))
         first = 2;
-    else if (argc > 1 && argv[1][0] != '-' && access(argv[1], F_OK))
+    else if (argc > 1 && argv[1][0] != '-' && !strchr(argv[1], '/') && access(argv[1], F_OK))
         return unknown_command(argv[1]);
     bool bare = !o->command;
     if (bare) o->command = DRV_COMPILE; /* ebru MODEL -o X */

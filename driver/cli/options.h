@@ -65,7 +65,7 @@ typedef struct drv_code_options {
     ir_precision products; /* --precision=, looked up */
     int64_t opt_level;
     int placement; /* of weights: cg_weights, -1 by size */
-    bool poison, check_finite;
+    bool poison, check_finite, no_pictures;
 } drv_code_options;
 
 /* What is shown of the compiler and of what it made. */

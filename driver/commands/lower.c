@@ -189,6 +189,14 @@ static bool bind(base_diag *d, const drv_options *o, ir_module *m) {
     return !drv_is_ir(o->model) || fe_bind_ir_weights(d, m);
 }
 
+/* The networks of a pipeline without its loop. */
+static void drop_pictures(ir_module *m) {
+    ir_meta_set_string(m, EBRU_META_PIPELINE_KIND.name,
+                       ebru_pipeline_kind_name[EBRU_PIPELINE_NONE]);
+    if (ir_meta_get(m, EBRU_META_PIPELINE_IMAGE_INPUT.name))
+        ir_meta_set_int(m, EBRU_META_PIPELINE_IMAGE_INPUT.name, 0);
+}
+
 bool drv_lower(base_diag *d, const drv_options *o, const fe_options *fe, drv_build *b) {
     return drv_lower_observed(d, o, fe, b, NULL, NULL);
 }
@@ -208,6 +216,7 @@ bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe
             ir_module_free(m);
             return false;
         }
+        if (o->code.no_pictures) drop_pictures(m);
         if (loaded) loaded(user, m);
         b->levels[i] = (cg_level){t[i], m};
         b->contexts[i] = pass_context_new(m, t[i]);
@@ -303,6 +312,7 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
         .verbose = o->common.verbose,
         .poison = o->code.poison,
         .check_finite = o->code.check_finite,
+        .networks_only = o->code.no_pictures || o->command != DRV_COMPILE,
         .progress = show_progress,
         .user = &p,
     };

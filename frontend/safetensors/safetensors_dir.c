@@ -159,6 +159,8 @@ static void report_none(base_diag *d, fe_dir *dir, base_arena *a, const char *co
     }
     base_error(d, &loc, "no weights in this folder; looked for %s",
                names.data ? names.data : "nothing");
+    base_note(d, NULL,
+              "--weights=random:1 draws them at random: for sizes and speed, not pictures");
     base_str_free(&names);
 }
 
