@@ -92,10 +92,16 @@ void fe_defaults_choose(base_diag *d, ir_module *m, const fe_options *o,
 /* ---- what the command line says ---- */
 
 static bool override_steps(base_diag *d, ir_module *m, int64_t steps) {
-    int64_t most = ir_meta_int(m, EBRU_META_SAMPLER_NUM_TRAIN_TIMESTEPS.name, 1000);
+    int id = rt_sampler_by_name(ir_meta_string(m, EBRU_META_SAMPLER_CLASS.name, ""));
+    rt_sampler_config c = rt_sampler_defaults((rt_sampler_id)(id < 0 ? 0 : id));
+    c.num_train_timesteps =
+        (int32_t)ir_meta_int(m, EBRU_META_SAMPLER_NUM_TRAIN_TIMESTEPS.name, c.num_train_timesteps);
+    c.original_inference_steps = (int32_t)ir_meta_int(
+        m, EBRU_META_SAMPLER_ORIGINAL_INFERENCE_STEPS.name, c.original_inference_steps);
+    const int most = rt_sampler_most_steps(&c);
     if (steps > most)
-        base_error(d, NULL, "--default-steps: this model's sampler allows 1 to %lld, not %lld",
-                   (long long)most, (long long)steps);
+        base_error(d, NULL, "--default-steps: the sampler %s of this model allows 1 to %d",
+                   rt_sampler_name((rt_sampler_id)c.sampler), most);
     ir_meta_set_int(m, EBRU_META_SAMPLER_STEPS.name, steps);
     return steps <= most;
 }
@@ -113,7 +119,8 @@ static bool override_guidance(base_diag *d, ir_module *m, double guidance) {
 static bool override_strength(base_diag *d, ir_module *m, double strength) {
     bool begins = ir_meta_get(m, EBRU_META_SAMPLER_STRENGTH.name);
     if (!begins)
-        base_error(d, NULL, "--default-strength: this program begins with no picture that it changes");
+        base_error(d, NULL,
+                   "--default-strength: this program begins with no picture that it changes");
     else if (!(strength > 0))
         base_error(d, NULL, "--default-strength is above 0 and at most 1");
     ir_meta_set_float(m, EBRU_META_SAMPLER_STRENGTH.name, strength);
@@ -128,8 +135,7 @@ static bool override_noise_level(base_diag *d, ir_module *m, int64_t level) {
     if (!larger)
         base_error(d, NULL, "--default-noise-level is for models that paint a picture larger");
     else if (level > most)
-        base_error(d, NULL, "--default-noise-level: this model takes 0 to %lld, not %lld",
-                   (long long)most, (long long)level);
+        base_error(d, NULL, "--default-noise-level: this model knows 0 to %lld", (long long)most);
     ir_meta_set_int(m, EBRU_META_LOW_RES_NOISE_LEVEL.name, level);
     return larger && level <= most;
 }

@@ -127,9 +127,13 @@ static int digest(drv_options *o) {
         char x;
         int used = 0;
         long long w = 0, h = 0;
-        if (sscanf(o->load.size, "%lld%c%lld%n", &w, &x, &h, &used) != 3 || x != 'x' ||
-            o->load.size[used] || w < 1 || h < 1 || w > 16384 || h > 16384)
-            return usage_error("--size expects WIDTHxHEIGHT, not '%s'", o->load.size, NULL);
+        int read = sscanf(o->load.size, "%lld%n%c%lld%n", &w, &used, &x, &h, &used);
+        if (read == 1) x = 'x', h = w; /* a square */
+        if ((read != 1 && read != 3) || x != 'x' || o->load.size[used] || w < 1 || h < 1 ||
+            w > 16384 || h > 16384)
+            return usage_error("--size expects WIDTHxHEIGHT, or the side of a square, from 1 to "
+                               "16384 each, not '%s'",
+                               o->load.size, NULL);
         o->load.width = w, o->load.height = h;
     }
     static const char *const predictions[] = {"epsilon", "v_prediction", "sample"};

@@ -1,4 +1,5 @@
 #include "runtime/cli/options.h"
+#include "runtime/engine/threads.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -48,6 +49,15 @@ static bool set_bench(void *options, const base_option *row, const char *value, 
     return base_option_expects(row, "nothing or =json", value, error);
 }
 
+static bool refuse_manual(void *options, const base_option *row, const char *value, char *error) {
+    (void)options, (void)value;
+    snprintf(error, BASE_OPTION_ERROR_MAX,
+             "%s: the manual page is that of all programs: man ebru-program, or ebru help "
+             "--man-program | man -l -",
+             row->name);
+    return false;
+}
+
 static bool refuse_operand(void *options, const char *word, char *error) {
     (void)options;
     snprintf(error, BASE_OPTION_ERROR_MAX, "unexpected argument '%.80s'; a prompt is given with -p",
@@ -58,6 +68,8 @@ static bool refuse_operand(void *options, const char *word, char *error) {
 #define FLAG        .kind = BASE_OPTION_FLAG
 #define TEXT        .kind = BASE_OPTION_TEXT
 #define WHOLE(from) .kind = BASE_OPTION_INT, .least = from, .most = 1000000
+#define OPEN(from)  .kind = BASE_OPTION_INT, .least = from, .most = BASE_OPTION_ANY
+#define UPTO(to)    .kind = BASE_OPTION_INT, .least = 1, .most = to
 #define REAL(to)    .kind = BASE_OPTION_REAL, .most = to
 #define OWN(how)    .kind = BASE_OPTION_OWN, .set = how
 #define ROW(shorthand_, name_, argument_, kind_, field, help_)                                     \
@@ -78,7 +90,7 @@ static const base_option rows[] = {
         "classes of a class-conditional model: numbers, ranges or names, e.g. 0,3,5-9"),
     ROW("-o", "--output", "FILE", TEXT, output,
         "PNG to write (default output.png, which never overwrites); - is standard output"),
-    ROW(NULL, "--steps", "N", WHOLE(1), steps, "denoising steps"),
+    ROW(NULL, "--steps", "N", OPEN(1), steps, "denoising steps"),
     ROW(NULL, "--cfg-scale", "X", REAL(1000), cfg_scale, "guidance; 1 and below switches it off"),
     ROW(NULL, "--guidance-rescale", "X", REAL(1), guidance_rescale,
         "0 to 1: against overexposed pictures of a high guidance (default 0)"),
@@ -88,11 +100,11 @@ static const base_option rows[] = {
     ROW(NULL, "--mask", "FILE", TEXT, mask,
         "with -i: PNG that is white where the picture is repainted"),
     ROW(NULL, "--depth", "FILE", TEXT, depth, "with -i: depth map, bright is near (depth models)"),
-    ROW(NULL, "--noise-level", "N", WHOLE(0), noise_level,
+    ROW(NULL, "--noise-level", "N", OPEN(0), noise_level,
         "with -i: noise put on the picture that is painted larger (upscalers)"),
     ROW("-s", "--seed", "N", OWN(set_seed), seed,
         "seed of the noise, the same picture as torch's CPU generator; -1 = random (default 42)"),
-    ROW("-b", "--batch-count", "COUNT", WHOLE(1), count,
+    ROW("-b", "--batch-count", "COUNT", OPEN(1), count,
         "pictures for each prompt; picture i takes seed + i"),
     ROW(NULL, "--grid", "COLUMNS", WHOLE(1), grid, "all pictures in one file, side by side"),
     ROW("-W", "--width", "N", WHOLE(1), width,
@@ -100,7 +112,7 @@ static const base_option rows[] = {
     ROW("-H", "--height", "N", WHOLE(1), height, "height in pixels"),
     ROW(NULL, "--sampling-method", "NAME", TEXT, sampler, "another sampler than the model's"),
     ROW(NULL, "--eta", "X", REAL(1000), eta, "noise of the DDIM sampler, 0 to 1"),
-    ROW("-t", "--threads", "N", WHOLE(1), threads,
+    ROW("-t", "--threads", "N", UPTO(RT_MAX_THREADS), threads,
         "threads (default: what affinity, cgroup and cores allow); never changes the picture"),
     ROW(NULL, "--cpu-level", "NAME", TEXT, cpu_level,
         "run the code of a lower CPU level of this program"),
@@ -131,6 +143,7 @@ static const base_option rows[] = {
     ROW("-q", "--quiet", NULL, FLAG, quiet, "no progress, no notes"),
     ROW("-v", "--verbose", NULL, FLAG, verbose, "say what was chosen and why"),
     ROW("-h", "--help", NULL, FLAG, help, "this text"),
+    ROW(NULL, "--man", NULL, OWN(refuse_manual), help, NULL),
     ROW(NULL, "--version", NULL, FLAG, version, "version of the compiler that made this program"),
 };
 

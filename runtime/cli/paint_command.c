@@ -215,6 +215,18 @@ static rt_status choose_sampler(struct job *j, const char *name, rt_error *err) 
     return RT_OK;
 }
 
+/* Told before the work; a picture to begin from may allow fewer. */
+static rt_status check_steps(const struct job *j, rt_error *err) {
+    const rt_settings *s = &j->settings;
+    const int most = rt_sampler_most_steps(&s->sampler);
+    char otherwise[60] = "";
+    if (s->steps <= most) return RT_OK;
+    if (!j->o->steps)
+        snprintf(otherwise, sizeof otherwise, "; the model's default is %d", s->steps);
+    return rt_fail(err, RT_ERR_USAGE, "--steps: the sampler %s of this model allows 1 to %d%s",
+                   rt_sampler_name((rt_sampler_id)s->sampler.sampler), most, otherwise);
+}
+
 static rt_status prepare(struct job *j, rt_error *err) {
     const rt_options *o = j->o;
     rt_status s = rt_pipeline_read(&j->info, j->engine->model->tables, err);
@@ -238,6 +250,8 @@ static rt_status prepare(struct job *j, rt_error *err) {
         if (s) return s;
     }
     choose_settings(j);
+    s = check_steps(j, err);
+    if (s) return s;
     if (j->info.kind == EBRU_PIPELINE_TEXT) return text_requests(j, err);
     if (j->info.kind == EBRU_PIPELINE_CLASS) return class_requests(j, err);
     return add_request(j, (rt_request){0}, err);
@@ -319,6 +333,10 @@ static rt_status write_file(const struct job *j, int index, const uint8_t *pixel
     file_name(j, index, name, sizeof name);
     char *text = j->o->no_metadata ? NULL : parameters(j, &j->requests[index]);
     rt_png_text chunk = {"parameters", text};
+    /* a name that the user did not write out */
+    struct stat st;
+    bool replaces = j->count > 1 && !j->grid && strcmp(name, "-") != 0 && !lstat(name, &st) &&
+                    S_ISREG(st.st_mode);
     rt_progress_phase(j->settings.progress, "write", 0);
     rt_profile_phase(j->engine->profile, "write");
     rt_status s =
@@ -326,7 +344,8 @@ static rt_status write_file(const struct job *j, int index, const uint8_t *pixel
                      (uint32_t)j->info.height * rows, j->info.channels, &chunk, text ? 1 : 0, err);
     free(text);
     rt_progress_close(j->settings.progress);
-    if (!s && !j->o->quiet) fprintf(stderr, "wrote %s\n", name);
+    if (!s && !j->o->quiet)
+        fprintf(stderr, "wrote %s%s\n", name, replaces ? ", in place of an earlier file" : "");
     return s;
 }
 
