@@ -2,6 +2,7 @@
 #include "base/suggest.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,13 +100,18 @@ static bool set_whole(const base_option *o, char *field, const char *value, char
     char *end, expected[80];
     errno = 0;
     long long n = strtoll(value, &end, 10);
+    const bool open = o->most == BASE_OPTION_ANY;
+    if (open && errno == ERANGE && n > 0) errno = 0; /* the largest there is */
     if (errno || *end || end == value || n < o->least || n > o->most) {
-        snprintf(expected, sizeof expected, "a whole number from %lld to %lld", (long long)o->least,
-                 (long long)o->most);
+        if (open)
+            snprintf(expected, sizeof expected, "a whole number from %lld on", (long long)o->least);
+        else
+            snprintf(expected, sizeof expected, "a whole number from %lld to %lld",
+                     (long long)o->least, (long long)o->most);
         return base_option_expects(o, expected, value, error);
     }
     int64_t wide = n;
-    int narrow = (int)n;
+    int narrow = n > INT_MAX ? INT_MAX : (int)n;
     if (o->kind == BASE_OPTION_INT)
         memcpy(field, &narrow, sizeof narrow);
     else

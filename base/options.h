@@ -22,6 +22,10 @@ typedef enum base_option_kind {
     BASE_OPTION_OWN    /* set() does it */
 } base_option_kind;
 
+/* `most` of a whole number whose limit is not the option's: who reads it knows the limit. A number
+ * that does not fit becomes the largest that does. */
+#define BASE_OPTION_ANY INT64_MAX
+
 enum { BASE_OPTION_ERROR_MAX = 400, BASE_OPTION_HEAD_MAX = 80 };
 
 typedef struct base_option base_option;

@@ -36,6 +36,7 @@ typedef struct cg_options {
     bool poison;
     /* end with a message at the first op whose result holds a NaN or an infinity */
     bool check_finite;
+    bool networks_only; /* nobody will ask the program for pictures */
     void (*progress)(void *user, const char *phase, uint32_t done, uint32_t total);
     void *user;
 } cg_options;

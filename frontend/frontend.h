@@ -55,6 +55,12 @@ typedef struct fe_options {
     /* "epsilon", "v_prediction" or "sample": what the network predicts, whatever its folder says;
      * NULL: what that says */
     const char *prediction;
+    bool told; /* the model was loaded before: what is only worth a note is not told again */
+    /* Defaults of the program's --steps, --cfg-scale, --strength and --noise-level; 0 and NULL: by
+     * what the model is. */
+    int64_t default_steps;
+    const double *default_guidance, *default_strength;
+    const int64_t *default_noise_level;
 } fe_options;
 
 /* Loads a model. NULL with diagnostics in `d` when anything is wrong (all problems that can be

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frontend/defaults.h"
 #include "frontend/diffusers/diffusers.h"
 #include "frontend/files/formats.h"
 #include "frontend/files/hub_cache.h"
@@ -94,7 +95,10 @@ static bool load_folder(base_diag *d, ir_module *m, const char *path, const fe_o
 /* A JSON file: a description, or one of diffusers' files, which stand for their folder. */
 static bool load_json(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     base_json *doc = fe_json_load(d, path, NULL);
-    if (!doc) return false;
+    if (!doc) {
+        if (!fe_path_exists(path)) fe_hub_advice(d, path);
+        return false;
+    }
     base_jval root = base_json_root(doc);
     bool fine = false;
     if (base_json_present(base_json_get(root, "ebru"))) {
@@ -202,6 +206,7 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     for (uint32_t i = 0; fine && i < options->lora_count; i++)
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;
+    fine = fine && fe_defaults_override(d, m, options);
     if (fine) pair_halves(m);
     if (fine) note_loras(m, options);
     if (fine && options->clip_skip)

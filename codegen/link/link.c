@@ -113,12 +113,17 @@ bool cg_link_possible(base_diag *d, const cg_arch *arch, bool paints) {
                   arch->packages);
         return false;
     }
-    if (paints && r->pictures == r->pictures_end)
-        base_warning(d, NULL,
-                     "this ebru was built without libpng for %s: the program will run networks "
-                     "(--call, --bench) and "
-                     "paint no pictures",
-                     arch->triple);
+    if (paints && r->pictures == r->pictures_end) {
+        base_error(d, NULL,
+                   "this ebru was built without libpng for %s, so its programs cannot paint",
+                   arch->triple);
+        base_note(d, NULL, "on Debian: dpkg --add-architecture %s && apt update", arch->debian);
+        base_note(d, NULL,
+                  "apt install libpng-dev:%s, then configure and build ebru again; --no-pictures "
+                  "makes a program that runs networks only (--call, --bench)",
+                  arch->debian);
+        return false;
+    }
     return true;
 }
 

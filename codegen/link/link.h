@@ -10,8 +10,8 @@
  * decoder), CG_LIB a shared object, CG_OBJ one relocatable object. False with a diagnostic. */
 bool cg_link(base_diag *d, cg_files *files, const cg_arch *arch, const char *const *objects,
              uint32_t count, bool pictures, const cg_options *options, const char *to);
-/* Can programs (CG_EXE) of the architecture be linked? False with a diagnostic; warns of what they
- * will lack. */
+/* Can programs (CG_EXE) of the architecture be linked? False with a diagnostic. paints: they are
+ * asked to write pictures. */
 bool cg_link_possible(base_diag *d, const cg_arch *arch, bool paints);
 
 #endif

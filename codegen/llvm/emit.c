@@ -155,7 +155,8 @@ static bool plan_levels(emission *e) {
         return false;
     }
     const ebru_string_key kind = EBRU_META_PIPELINE_KIND;
-    bool paints = strcmp(ir_meta_string(e->levels[0].module, kind.name, kind.otherwise),
+    bool paints = !e->options->networks_only &&
+                  strcmp(ir_meta_string(e->levels[0].module, kind.name, kind.otherwise),
                          ebru_pipeline_kind_name[EBRU_PIPELINE_NONE]) != 0;
     bool fine = e->options->kind != CG_EXE || cg_link_possible(e->d, e->arch, paints);
     for (uint32_t l = 0; l < e->level_count; l++) {

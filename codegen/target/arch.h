@@ -17,6 +17,7 @@ struct cg_arch {
     uint64_t data_flags; /* of it, beside SHF_ALLOC */
     const char *linker,
         *packages; /* compiler driver that links; Debian's packages with it and its libraries */
+    const char *debian;            /* Debian's name of the architecture */
     const cg_target_info *targets; /* lowest level first */
     uint32_t target_count;
 };

@@ -87,6 +87,7 @@ static void bash(base_str *out) {
              "    word=${line##*[[:space:]]}\n    case $word in\n    -*) _ebru_reply \"$word\" '");
     for (size_t i = 0; i < rt_option_table.count; i++) {
         const base_option *o = &rt_option_table.rows[i];
+        if (!o->help) continue;
         base_str_addf(out, " %s%s%s", o->shorthand ? o->shorthand : "", o->shorthand ? " " : "",
                       o->name);
     }

@@ -127,6 +127,7 @@ void drv_man_program(base_str *out) {
     for (size_t i = 0; i < rt_option_table.count; i++) {
         const base_option *o = &rt_option_table.rows[i];
         char head[BASE_OPTION_HEAD_MAX];
+        if (!o->help) continue;
         base_str_add(out, ".TP\n");
         macro("B", base_option_head(o, head), out);
         line(o->help, out);

@@ -127,9 +127,13 @@ static int digest(drv_options *o) {
         char x;
         int used = 0;
         long long w = 0, h = 0;
-        if (sscanf(o->load.size, "%lld%c%lld%n", &w, &x, &h, &used) != 3 || x != 'x' ||
-            o->load.size[used] || w < 1 || h < 1 || w > 16384 || h > 16384)
-            return usage_error("--size expects WIDTHxHEIGHT, not '%s'", o->load.size, NULL);
+        int read = sscanf(o->load.size, "%lld%n%c%lld%n", &w, &used, &x, &h, &used);
+        if (read == 1) x = 'x', h = w; /* a square */
+        if ((read != 1 && read != 3) || x != 'x' || o->load.size[used] || w < 1 || h < 1 ||
+            w > 16384 || h > 16384)
+            return usage_error("--size expects WIDTHxHEIGHT, or the side of a square, from 1 to "
+                               "16384 each, not '%s'",
+                               o->load.size, NULL);
         o->load.width = w, o->load.height = h;
     }
     static const char *const predictions[] = {"epsilon", "v_prediction", "sample"};
@@ -197,11 +201,15 @@ static int check_operands(const drv_options *o) {
 
 int drv_parse(drv_options *o, int argc, char **argv, bool *done) {
     char error[BASE_OPTION_ERROR_MAX];
-    *o = (drv_options){.code.opt_level = 3, .code.placement = -1, .passes.bisect_limit = -1};
+    *o = (drv_options){
+        .code.opt_level = 3,
+        .code.placement = -1,
+        .passes.bisect_limit = -1,
+        .load = {.default_noise_level = -1, .default_guidance = -1, .default_strength = -1}};
     int first = 1;
     if (argc > 1 && (o->command = find_command(argv[1])))
         first = 2;
-    else if (argc > 1 && argv[1][0] != '-' && access(argv[1], F_OK))
+    else if (argc > 1 && argv[1][0] != '-' && !strchr(argv[1], '/') && access(argv[1], F_OK))
         return unknown_command(argv[1]);
     bool bare = !o->command;
     if (bare) o->command = DRV_COMPILE; /* ebru MODEL -o X */

@@ -43,6 +43,9 @@ typedef struct drv_load_options {
     uint32_t lora_count;
     bool random_weights; /* --weights=random:SEED */
     uint64_t random_seed;
+    /* --default-...: of the program's options; below 0 and 0 (steps): not given */
+    int64_t default_steps, default_noise_level;
+    double default_guidance, default_strength;
 } drv_load_options;
 
 /* Which passes run, and what is seen of them. */
@@ -62,7 +65,7 @@ typedef struct drv_code_options {
     ir_precision products; /* --precision=, looked up */
     int64_t opt_level;
     int placement; /* of weights: cg_weights, -1 by size */
-    bool poison, check_finite;
+    bool poison, check_finite, no_pictures;
 } drv_code_options;
 
 /* What is shown of the compiler and of what it made. */

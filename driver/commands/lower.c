@@ -4,6 +4,7 @@
 #include "base/output.h"
 #include "driver/version.h"
 
+#include "frontend/defaults.h"
 #include "frontend/files/files.h"
 #include "runtime/abi/meta_keys.h"
 
@@ -38,6 +39,10 @@ fe_options drv_fe_options(const drv_load_options *o) {
         .sampler = o->sampler,
         .scheduler_config = o->scheduler_config,
         .no_image_input = o->no_image_input,
+        .default_steps = o->default_steps,
+        .default_guidance = o->default_guidance >= 0 ? &o->default_guidance : NULL,
+        .default_strength = o->default_strength >= 0 ? &o->default_strength : NULL,
+        .default_noise_level = o->default_noise_level >= 0 ? &o->default_noise_level : NULL,
     };
 }
 
@@ -70,7 +75,11 @@ ir_module *drv_load_ir(base_diag *d, const char *path, const ir_target *target) 
 
 ir_module *drv_load_for(base_diag *d, const char *path, const fe_options *fe,
                         const ir_target *target) {
-    return drv_is_ir(path) ? drv_load_ir(d, path, target) : fe_load(d, path, fe);
+    if (!drv_is_ir(path)) return fe_load(d, path, fe);
+    ir_module *m = drv_load_ir(d, path, target);
+    if (!m || fe_defaults_override(d, m, fe)) return m;
+    ir_module_free(m);
+    return NULL;
 }
 
 ir_module *drv_load(base_diag *d, const char *path, const fe_options *fe) {
@@ -180,6 +189,14 @@ static bool bind(base_diag *d, const drv_options *o, ir_module *m) {
     return !drv_is_ir(o->model) || fe_bind_ir_weights(d, m);
 }
 
+/* The networks of a pipeline without its loop. */
+static void drop_pictures(ir_module *m) {
+    ir_meta_set_string(m, EBRU_META_PIPELINE_KIND.name,
+                       ebru_pipeline_kind_name[EBRU_PIPELINE_NONE]);
+    if (ir_meta_get(m, EBRU_META_PIPELINE_IMAGE_INPUT.name))
+        ir_meta_set_int(m, EBRU_META_PIPELINE_IMAGE_INPUT.name, 0);
+}
+
 bool drv_lower(base_diag *d, const drv_options *o, const fe_options *fe, drv_build *b) {
     return drv_lower_observed(d, o, fe, b, NULL, NULL);
 }
@@ -192,11 +209,14 @@ bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe
     if (!n || !drv_tuning_open(d, &o->code, o->run.threads, &b->tuning)) return false;
     for (uint32_t i = 0; i < n; i++) {
         t[i] = drv_tuning_target(&b->tuning, t[i], n == 1, &b->tuned[i]);
-        ir_module *m = drv_load_for(d, o->model, fe, t[i]);
+        fe_options of_level = *fe;
+        of_level.told = i > 0;
+        ir_module *m = drv_load_for(d, o->model, &of_level, t[i]);
         if (!m || !bind(d, o, m)) {
             ir_module_free(m);
             return false;
         }
+        if (o->code.no_pictures) drop_pictures(m);
         if (o->command & DRV_COMPILE) {
             if (i) /* the same weights once more */
                 ir_meta_set_string(
@@ -300,6 +320,7 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
         .verbose = o->common.verbose,
         .poison = o->code.poison,
         .check_finite = o->code.check_finite,
+        .networks_only = o->code.no_pictures || o->command != DRV_COMPILE,
         .progress = show_progress,
         .user = &p,
     };

@@ -343,7 +343,8 @@ static fe_weights *open_weights(document *t) {
     const char *file = fe_path_join(t->m->arena, folder, name);
     if (!fe_path_exists(file)) {
         base_error_missing(t->d, &loc, "there is no weight file '%s'", file);
-        base_note(t->d, NULL, "weights can be drawn at random: --weights=random:SEED");
+        base_note(t->d, NULL,
+                  "--weights=random:1 draws them at random: for sizes and speed, not pictures");
         return NULL;
     }
     fe_st *table = fe_st_open(t->d, file);

@@ -2,6 +2,7 @@
  * docs/model-language.md. */
 #include <string.h>
 
+#include "frontend/defaults.h"
 #include "frontend/description/description_check.h"
 #include "frontend/diffusers/diffusers.h"
 #include "runtime/abi/meta_keys.h"
@@ -310,13 +311,21 @@ static bool read_text(base_diag *d, ir_module *m, base_jval pipeline, const ir_f
     return read_tokenizer(d, m, pipeline, path, ids->dim[1]);
 }
 
-static bool read_sampler(ir_module *m, base_jval pipeline) {
+static bool read_sampler(base_diag *d, ir_module *m, base_jval pipeline, const fe_options *o) {
     static const char *const more[] = {"steps", "guidance", "strength"};
+    static const char *const unnamed[FE_DEFAULT_NAMES] = {NULL};
     base_jval s = base_json_require(pipeline, "sampler");
     if (!base_json_present(s) || !base_json_expect(s, BASE_JSON_OBJECT)) return false;
-    ir_meta_set_int(m, EBRU_META_SAMPLER_STEPS.name, base_json_opt_int(s, "steps", 50, 1, 1000000));
-    ir_meta_set_float(m, EBRU_META_SAMPLER_GUIDANCE.name, base_json_opt_double(s, "guidance", 1.0));
-    return fe_scheduler_section_meta(m, "sampler", s, more, 3);
+    bool fine = fe_scheduler_section_meta(m, "sampler", s, more, 3);
+    fe_defaults_choose(d, m, o, &(fe_defaults){.steps = 50, .guidance = 1.0}, unnamed);
+    /* what the description says counts more than what its sampler suggests */
+    int64_t steps = ir_meta_int(m, EBRU_META_SAMPLER_STEPS.name, 0);
+    double guidance = ir_meta_float(m, EBRU_META_SAMPLER_GUIDANCE.name, 0);
+    ir_meta_set_int(m, EBRU_META_SAMPLER_STEPS.name,
+                    base_json_opt_int(s, "steps", steps, 1, 1000000));
+    ir_meta_set_float(m, EBRU_META_SAMPLER_GUIDANCE.name,
+                      base_json_opt_double(s, "guidance", guidance));
+    return fine;
 }
 
 static bool read_loop(base_diag *d, ir_module *m, base_jval pipeline, size_t kind, const char *path,
@@ -337,7 +346,7 @@ static bool read_loop(base_diag *d, ir_module *m, base_jval pipeline, size_t kin
         ir_meta_set_int(m, EBRU_META_PIPELINE_GUIDANCE_EMBEDDING.name, cond->dim[1]);
     if (!latent_meta(m, pipeline, out)) return false;
     fine &= read_decoder(m, pipeline, out, &picture);
-    fine &= read_sampler(m, pipeline);
+    fine &= read_sampler(d, m, pipeline, o);
     if (fine) fine = read_pictures(m, pipeline, f, sample, out, picture, o);
     if (kind == EBRU_PIPELINE_CLASS)
         fine &= read_classes(m, pipeline) &&

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frontend/defaults.h"
 #include "frontend/diffusers/pipeline.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -76,8 +77,6 @@ static bool sampler_meta(fe_pipeline *p) {
     } else {
         fine = load_scheduler(p, "scheduler", "sampler", choice);
     }
-    ir_meta_set_int(p->m, EBRU_META_SAMPLER_STEPS.name, p->c->steps);
-    ir_meta_set_float(p->m, EBRU_META_SAMPLER_GUIDANCE.name, p->c->guidance);
     if (p->c->fixes & FE_FIX_OFFSET) ir_meta_set_int(p->m, EBRU_META_SAMPLER_STEPS_OFFSET.name, 1);
     if (p->c->fixes & FE_FIX_CLIP) ir_meta_set_int(p->m, EBRU_META_SAMPLER_CLIP_SAMPLE.name, 0);
     if (p->c->fixes & FE_FIX_PRK) ir_meta_set_int(p->m, EBRU_META_SAMPLER_SKIP_PRK_STEPS.name, 1);
@@ -215,6 +214,18 @@ static bool condition_meta(fe_pipeline *p) {
     return true;
 }
 
+/* Behind all other properties, which the rules look at. */
+static void defaults_meta(fe_pipeline *p) {
+    const char *key = "_name_or_path";
+    const char *const names[FE_DEFAULT_NAMES] = {
+        base_json_opt_string(base_json_root(p->index), key, NULL),
+        base_json_opt_string(p->parts[FE_COMPONENT_UNET].config.unet.root, key, NULL),
+        fe_dir_path(p->root),
+    };
+    fe_defaults otherwise = {p->c->steps, p->c->guidance, p->c->name};
+    fe_defaults_choose(p->d, p->m, p->o, &otherwise, names);
+}
+
 bool fe_pipeline_meta(fe_pipeline *p) {
     const fe_unet_config *unet = &p->parts[FE_COMPONENT_UNET].config.unet;
     bool labels = !fe_pipeline_last_text(p) && unet->class_kind == FE_CLASS_TABLE;
@@ -232,5 +243,7 @@ bool fe_pipeline_meta(fe_pipeline *p) {
     fine &= size_meta(p);
     vae_meta(p);
     fine &= text_meta(p);
-    return condition_meta(p) && fine;
+    fine &= condition_meta(p);
+    defaults_meta(p);
+    return fine;
 }

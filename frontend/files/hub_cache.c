@@ -71,3 +71,57 @@ char *fe_hub_name(base_arena *a, const char *path) {
     free(real);
     return name;
 }
+
+/* ---- names on the hub ---- */
+
+/* ORG/NAME as the hub allows them, and no name of a file that a model may be in. */
+static bool is_hub_name(const char *word) {
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    static const char *const endings[] = {".json", ".safetensors", ".ckpt", ".bin", ".pt", ".pth"};
+    enum { LONGEST = 96 };
+    size_t n = strlen(word), org = strspn(word, letters);
+    if (!org || word[org] != '/' || n > LONGEST || word[0] == '.' || word[org + 1] == '.')
+        return false;
+    size_t name = strspn(word + org + 1, letters);
+    if (!name || word[org + 1 + name]) return false;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t k = strlen(endings[i]);
+        if (n > k && strcmp(word + n - k, endings[i]) == 0) return false;
+    }
+    return true;
+}
+
+/* Where huggingface_hub keeps what it downloads. */
+static char *cache_of(base_arena *a, const char *word) {
+    const char *hub = getenv("HF_HUB_CACHE"), *hf = getenv("HF_HOME"), *home = getenv("HOME");
+    size_t org = strcspn(word, "/");
+    char *name = base_arena_printf(a, "models--%.*s--%s", (int)org, word, word + org + 1);
+    if (hub && *hub) return fe_path_join(a, hub, name);
+    if (hf && *hf) return fe_path_join(a, fe_path_join(a, hf, "hub"), name);
+    if (home && *home)
+        return fe_path_join(a, fe_path_join(a, home, ".cache/huggingface/hub"), name);
+    return NULL;
+}
+
+void fe_hub_advice(base_diag *d, const char *word) {
+    if (!is_hub_name(word)) return;
+    base_arena *a = base_arena_new();
+    /* in a folder that is there it is a file's name */
+    if (fe_path_is_dir(base_arena_strndup(a, word, strcspn(word, "/")))) {
+        base_arena_free(a);
+        return;
+    }
+    const char *cache = cache_of(a, word), *name = strchr(word, '/') + 1;
+    if (cache && fe_path_is_dir(cache)) {
+        base_note(d, NULL, "the Hugging Face cache has this model: name its folder, %s", cache);
+    } else {
+        base_note(d, NULL,
+                  "this may be a model's name on the Hugging Face Hub; ebru downloads nothing. "
+                  "Type: huggingface-cli download %s --include '*.json' '*.txt' "
+                  "'*/*.safetensors' --local-dir %s",
+                  word, name);
+        base_note(d, NULL, "then name the folder: %s", name);
+    }
+    base_arena_free(a);
+}

@@ -16,5 +16,8 @@ char *fe_hub_snapshot(base_diag *d, base_arena *a, const char *path);
 /* "NAME" of a path .../models--ORG--NAME or .../models--ORG--NAME/snapshots/REVISION, in the arena;
  * NULL for other paths. */
 char *fe_hub_name(base_arena *a, const char *path);
+/* For a path that is not there: if it may be a name on the Hugging Face Hub, ORG/NAME, notes behind
+ * the last error that say how to get the model, or where its copy lies. */
+void fe_hub_advice(base_diag *d, const char *word);
 
 #endif

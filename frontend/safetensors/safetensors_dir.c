@@ -172,6 +172,8 @@ static void report_none(base_diag *d, fe_dir *dir, const char *pickle, const cha
     }
     base_error_missing(d, &loc, "no weights in this folder; looked for %s",
                        names.data ? names.data : "nothing");
+    base_note(d, NULL,
+              "--weights=random:1 draws them at random: for sizes and speed, not pictures");
     base_str_free(&names);
 }
 

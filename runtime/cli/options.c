@@ -49,6 +49,15 @@ static bool set_bench(void *options, const base_option *row, const char *value, 
     return base_option_expects(row, "nothing or =json", value, error);
 }
 
+static bool refuse_manual(void *options, const base_option *row, const char *value, char *error) {
+    (void)options, (void)value;
+    snprintf(error, BASE_OPTION_ERROR_MAX,
+             "%s: the manual page is that of all programs: man ebru-program, or ebru help "
+             "--man-program | man -l -",
+             row->name);
+    return false;
+}
+
 static bool refuse_operand(void *options, const char *word, char *error) {
     (void)options;
     snprintf(error, BASE_OPTION_ERROR_MAX, "unexpected argument '%.80s'; a prompt is given with -p",
@@ -60,6 +69,7 @@ static bool refuse_operand(void *options, const char *word, char *error) {
 #define TEXT        .kind = BASE_OPTION_TEXT
 #define WHOLE(from) .kind = BASE_OPTION_INT, .least = from, .most = 1000000
 #define UP_TO(to)   .kind = BASE_OPTION_INT, .least = 1, .most = to
+#define OPEN(from)  .kind = BASE_OPTION_INT, .least = from, .most = BASE_OPTION_ANY
 #define REAL(to)    .kind = BASE_OPTION_REAL, .most = to
 #define OWN(how)    .kind = BASE_OPTION_OWN, .set = how
 #define ROW(shorthand_, name_, argument_, needs_, kind_, field, help_)                             \
@@ -91,7 +101,7 @@ static const base_option rows[] = {
         "classes of a class-conditional model: numbers, ranges or names, e.g. 0,3,5-9"),
     ROW("-o", "--output", "FILE", PAINTING, TEXT, output,
         "PNG to write (default output.png, which never overwrites); - is standard output"),
-    ROW(NULL, "--steps", "N", PAINTING, WHOLE(1), steps, "denoising steps"),
+    ROW(NULL, "--steps", "N", PAINTING, OPEN(1), steps, "denoising steps"),
     ROW(NULL, "--cfg-scale", "X", PAINTING | RT_NEEDS_GUIDANCE, REAL(1000), cfg_scale,
         "guidance; 1 and below switches it off"),
     ROW(NULL, "--guidance-rescale", "X", GUIDED | RT_NEEDS_PAIR, REAL(1), guidance_rescale,
@@ -104,11 +114,11 @@ static const base_option rows[] = {
         "with -i: PNG that is white where the picture is repainted"),
     ROW(NULL, "--depth", "FILE", INIT | RT_NEEDS_DEPTH, TEXT, depth,
         "with -i: depth map, bright is near (depth models)"),
-    ROW(NULL, "--noise-level", "N", INIT | RT_NEEDS_SMALL, WHOLE(0), noise_level,
+    ROW(NULL, "--noise-level", "N", INIT | RT_NEEDS_SMALL, OPEN(0), noise_level,
         "with -i: noise put on the picture that is painted larger (upscalers)"),
     ROW("-s", "--seed", "N", PAINTING, OWN(set_seed), seed,
         "seed of the noise, the same picture as torch's CPU generator; -1 = random (default 42)"),
-    ROW("-b", "--batch-count", "COUNT", PAINTING, WHOLE(1), count,
+    ROW("-b", "--batch-count", "COUNT", PAINTING, OPEN(1), count,
         "pictures for each prompt; picture i takes seed + i"),
     ROW(NULL, "--grid", "COLUMNS", PAINTING, WHOLE(1), grid,
         "all pictures in one file, side by side"),
@@ -151,6 +161,7 @@ static const base_option rows[] = {
     ROW("-q", "--quiet", NULL, ALWAYS, FLAG, quiet, "no progress, no notes"),
     ROW("-v", "--verbose", NULL, ALWAYS, FLAG, verbose, "say what was chosen and why"),
     ROW("-h", "--help", NULL, ALWAYS, FLAG, help, "this text"),
+    ROW(NULL, "--man", NULL, ALWAYS, OWN(refuse_manual), help, NULL),
     ROW(NULL, "--version", NULL, ALWAYS, FLAG, version,
         "version of the compiler that made this program"),
 };

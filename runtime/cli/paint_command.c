@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PICTURE_LIMIT 10000 /* of one run; a grid holds them in memory until all are painted */
@@ -184,6 +185,18 @@ static rt_status choose_sampler(struct job *j, const char *name, rt_error *err) 
     return RT_OK;
 }
 
+/* Told before the work; a picture to begin from may allow fewer. */
+static rt_status check_steps(const struct job *j, rt_error *err) {
+    const rt_settings *s = &j->settings;
+    const int most = rt_sampler_most_steps(&s->sampler);
+    char otherwise[60] = "";
+    if (s->steps <= most) return RT_OK;
+    if (!j->o->steps)
+        snprintf(otherwise, sizeof otherwise, "; the model's default is %d", s->steps);
+    return rt_fail(err, RT_ERR_USAGE, "--steps: the sampler %s of this model allows 1 to %d%s",
+                   rt_sampler_name((rt_sampler_id)s->sampler.sampler), most, otherwise);
+}
+
 /* What was asked for must do something, and what the model needs must be there. */
 static rt_status check_options(const struct job *j, rt_error *err) {
     const rt_option_context c = {.options = j->o,
@@ -217,7 +230,8 @@ static rt_status prepare(struct job *j, rt_error *err) {
         if (s) return s;
     }
     choose_settings(j);
-    s = check_options(j, err);
+    s = check_steps(j, err);
+    if (!s) s = check_options(j, err);
     if (s) return s;
     if (j->info.kind == EBRU_PIPELINE_TEXT) return text_requests(j, err);
     if (j->info.kind == EBRU_PIPELINE_CLASS) return class_requests(j, err);
@@ -245,6 +259,10 @@ static rt_status write_file(const struct job *j, int index, const uint8_t *pixel
     rt_names_get(&names, index, name);
     char *text = j->o->no_metadata ? NULL : parameters(j, index);
     rt_png_text chunk = {"parameters", text};
+    /* a name that the user did not write out */
+    struct stat st;
+    bool replaces = j->count > 1 && !j->grid && strcmp(name, "-") != 0 && !lstat(name, &st) &&
+                    S_ISREG(st.st_mode);
     rt_progress_phase(j->settings.progress, "write", 0);
     rt_profile_phase(j->engine->profile, "write");
     rt_output to;
@@ -256,7 +274,9 @@ static rt_status write_file(const struct job *j, int index, const uint8_t *pixel
     if (!s) s = rt_names_commit(&names, &to, name, err);
     free(text);
     rt_progress_close(j->settings.progress);
-    if (!s && !j->o->quiet) fprintf(stderr, "wrote %s\n", rt_printable(name, shown));
+    if (!s && !j->o->quiet)
+        fprintf(stderr, "wrote %s%s\n", rt_printable(name, shown),
+                replaces ? ", in place of an earlier file" : "");
     return s;
 }
 

@@ -57,7 +57,7 @@ static void print_help(const char *program, const struct ebru_model *t) {
         static const char *const inputs[] = {"", " -i picture.png --mask mask.png",
                                              " -i picture.png --depth depth.png", " -i small.png"};
         printf("\n\nExample: ./%s %s%s -s 7 -o painted.png\n", program,
-               info.kind == EBRU_PIPELINE_TEXT    ? "-p \"a red circle\""
+               info.kind == EBRU_PIPELINE_TEXT    ? "-p \"a red circle on a white background\""
                : info.kind == EBRU_PIPELINE_CLASS ? "--class 3"
                                                   : "",
                inputs[info.condition]);

@@ -277,7 +277,7 @@ rt_status rt_condition_text(struct rt_denoiser *p, const rt_request *r, rt_error
     rt_status s = RT_OK;
     bool told = false;
     if (p->text.encoder_count) {
-        rt_profile_phase(p->engine->profile, "text encode");
+        rt_profile_phase(p->engine->profile, "text-encode");
         s = fill_half(p, HALF_PROMPT, r, &told, err);
         if (!s && p->guided) s = fill_half(p, HALF_NEGATIVE, r, &told, err);
     }

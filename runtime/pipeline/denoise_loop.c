@@ -160,7 +160,7 @@ static rt_status paint_batch(struct rt_denoiser *p, const rt_request *requests, 
     if (!s) s = denoise(p, err);
     for (int i = 0; i < count && !s; i++) {
         if (p->decoder) rt_progress_phase(p->settings->progress, "vae-decode", 0);
-        rt_profile_phase(p->engine->profile, "decode");
+        rt_profile_phase(p->engine->profile, "vae-decode");
         s = decode(p, i, pixels, err);
         if (!s) s = p->settings->finished(p->settings->user, first + i, pixels, err);
     }

@@ -367,3 +367,8 @@ rt_status rt_sampler_config_check(const rt_sampler_config *config, rt_error *err
     if (!s && RT_OF_SOLVERS >> c.sampler & 1) s = check_solver(&c, err);
     return s;
 }
+
+int rt_sampler_most_steps(const rt_sampler_config *config) {
+    int train = config->num_train_timesteps, original = config->original_inference_steps;
+    return config->sampler == RT_SAMPLER_LCM && original < train ? original : train;
+}

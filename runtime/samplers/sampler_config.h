@@ -164,6 +164,9 @@ rt_sampler_config rt_sampler_effective(const rt_sampler_config *config);
  * that no sampler can have, or this one cannot have, or not together. */
 rt_status rt_sampler_config_check(const rt_sampler_config *config, rt_error *err);
 
+/* The largest number of steps of a run that begins with noise alone. */
+int rt_sampler_most_steps(const rt_sampler_config *config);
+
 /* What the denoiser of this configuration answers. */
 rt_family rt_sampler_family(const rt_sampler_config *config);
 /* Whether sampler `id` can run the denoiser of `from`: they are of one family, and the settings are

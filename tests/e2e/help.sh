@@ -54,6 +54,17 @@ for o in $(sed -n 's/^  \(-., \|    \)\(--[^ ]*\).*/\2/p' program.txt); do
 done
 is "  the program's, too" "" "$missing"
 
+# whoever built the target ebru alone can install all of it
+tree=$(dirname "$EBRU")/..
+check "all is installed" cmake --install "$tree" --prefix "$PWD/installed"
+for file in bin/ebru share/man/man1/ebru.1 share/man/man1/ebru-program.1 share/bash-completion/completions/ebru \
+    share/zsh/vendor-completions/_ebru share/fish/vendor_completions.d/ebru.fish; do
+    [ -s "installed/$file" ] && pass "  $file" || fail "  no $file"
+done
+if command -v ninja >/dev/null && [ -e "$tree/build.ninja" ]; then
+    check "  the linker's step makes the pages" sh -c 'ninja -C "$0" -t query driver/ebru.1 | grep -q EXECUTABLE_LINKER' "$tree"
+fi
+
 for shell in bash zsh fish; do
     check "completion of $shell" sh -c 'ebru completion $0 >complete.$0' $shell
     if command -v $shell >/dev/null; then check "  is a script" $shell -n complete.$shell; else echo "skipped: $shell -n (not installed)"; fi

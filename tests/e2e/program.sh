@@ -31,7 +31,9 @@ refused "a dump without --call" 2 "--dump-values is for --call" --class 0 --dump
 refused "a seed beside --bench" 2 "--seed is for pictures" --bench -s 3
 refused "too many pictures" 2 "more than 10000" --class 0-9 -b 1000000 -o out
 refused "more threads than the pool allows" 2 "1 to 1024" --class 0 -t 1025 -o out
-refused "more steps than the schedule has" 1 "5000 steps" --class 0 --steps 5000 -o out
+for steps in 1001 5000 2147483648 99999999999999999999; do
+    refused "$steps steps" 2 "^classes: error: --steps: the sampler flow of this model allows 1 to 1000$" --class 0 --steps $steps -o out
+done
 refused "unknown sampler" 2 "unknown sampler" --class 0 --sampling-method nothing -o out
 refused "sampler of another family" 2 "is not for this model.*(for this model: flow)" --class 0 --sampling-method EulerDiscreteScheduler -o out
 is "  which the help does not list" "Samplers: flow" "$(./classes --help | grep '^Samplers:')"
@@ -56,9 +58,16 @@ check "default names" sh -c './classes -q --steps 1 --class 0 && ./classes -q --
 is "never overwrite" "output-0002.png output.png" "$(echo output*.png)"
 paint --class 0 -o closed.png 2>&- >&- <&-
 check "without standard streams" cmp closed.png shape002.png
+over() { ./classes --progress none --steps 1 "$@" 2>&1 | grep '^wrote'; }
+again=$(over --class 0,1 -o again.png)
+is "numbered names" "wrote again-0001.png wrote again-0002.png " "$(echo "$again" | tr '\n' ' ')"
+rm again-0001.png
+is "  an earlier file is told" "wrote again-0001.png wrote again-0002.png, in place of an earlier file " "$(over --class 0,1 -o again-%04d.png | tr '\n' ' ')"
+is "  a name that was written out is not" "wrote again-0001.png" "$(over --class 0 -o again-0001.png)"
 check "a device" paint --class 0 -o /dev/null
 check "profile" sh -c './classes -q --steps 1 --class 0 -o p.png --profile trace.json 2>table.txt'
 check "is nested, complete and sorted" python3 "$EBRU_SOURCE/tests/e2e/trace_check.py" trace.json
+check "phases have the names of the progress" sh -c './classes -q --steps 1 --class 0 -o p.png --profile trace.json 2>/dev/null && grep -q "\"denoise\"" trace.json && grep -q "\"vae-decode\"" trace.json'
 check "table of the ops" grep -q "conv2d.*conv2d" table.txt
 check "bench" sh -c "./classes --bench=json --runs=1 --function=unet >bench.txt"
 check "an object a function" python3 -c 'import json; assert [json.loads(l)["function"] for l in open("bench.txt")][-1] == "step"'
