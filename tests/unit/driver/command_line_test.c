@@ -65,7 +65,7 @@ static void unusable_lines_are_usage_errors(void **state) {
     static const char *const lines[] = {"compile",
                                         "diff a",
                                         "diff a b c",
-                                        "compile m --size=64",
+                                        "compile m --size=64x",
                                         "compile m --size=0x64",
                                         "compile m --weights=elsewhere",
                                         "compile m --weights=random:x",

@@ -96,6 +96,7 @@ static const struct expected {
     {"--verbose", "+++++++++++"},
     {"--help", "+++++++++++"},
     {"--version", "+++++++++++"},
+    {"--man", "+++++++++++"}, /* refused when the line is read */
 };
 
 static size_t row_of(const char *name) {
@@ -134,7 +135,7 @@ static void modes(void **state) {
     static const char *const everywhere[] = {
         "--threads", "--cpu-level",  "--no-cpu-check", "--profile", "--profile-steps",
         "--bench",   "--build-info", "--quiet",        "--verbose", "--help",
-        "--version", "--progress",   "--no-metadata"};
+        "--version", "--progress",   "--no-metadata",  "--man"};
     const rt_options bench = {.bench = true, .call = "f", .profile = "p", .cpu_level = "l"},
                      call = {.call = "f", .profile = "p", .cpu_level = "l"};
     for (size_t row = 0; row < rt_option_table.count; row++) {
