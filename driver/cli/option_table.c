@@ -17,6 +17,7 @@ enum {
     R = DRV_REPORT,
     X = DRV_REDUCE,
     T = DRV_TUNE,
+    S = DRV_BISECT,
     K = DRV_COMPLETION,
     H = DRV_HELP,
     N = DRV_NO_COMMAND,

@@ -17,6 +17,7 @@ enum {
     DRV_REPORT = 64,
     DRV_REDUCE = 128,
     DRV_TUNE = 256,
+    DRV_BISECT = 512,
     DRV_NO_COMMAND = 1 << 13, /* ebru MODEL -o X: compile, and --version */
     DRV_COMPLETION = 1 << 14,
     DRV_HELP = 1 << 15
