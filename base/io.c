@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 /* Linux writes at most 0x7ffff000 bytes a call. The hostile tests write few at a time. */
@@ -55,6 +56,11 @@ bool base_copy_all(int from, int to) {
         if (n < 0 || !base_write_all(to, buffer, (size_t)n)) return false;
     }
     return true;
+}
+
+bool base_is_broken_pipe(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP));
 }
 
 void base_keep_standard_streams(void) {

@@ -15,6 +15,9 @@ bool base_pwrite_all(int fd, const void *bytes, size_t count, uint64_t at);
 /* Copies what is left of `from` to `to`. False with errno set. */
 bool base_copy_all(int from, int to);
 
+/* True when nobody is left to read what is written to a pipe (or socket): `ebru ... | head`. */
+bool base_is_broken_pipe(int fd);
+
 /* Opens /dev/null in place of standard streams that are closed: the next file to be opened would
  * get their number, and messages would end up in it. Call it first in main(). */
 void base_keep_standard_streams(void);

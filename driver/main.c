@@ -4,6 +4,7 @@
 #include "driver/driver.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 static int run(const drv_options *o) {
     switch (o->command) {
@@ -33,7 +34,8 @@ int main(int argc, char **argv) {
     int code = drv_parse(&o, argc, argv, &done);
     if (!code && !done) code = run(&o);
     if ((fflush(stdout) || ferror(stdout)) && !code) {
-        fprintf(stderr, "ebru: error: cannot write to standard output\n");
+        if (!base_is_broken_pipe(STDOUT_FILENO))
+            fprintf(stderr, "ebru: error: cannot write to standard output\n");
         code = DRV_IO;
     }
     return code;

@@ -185,7 +185,7 @@ static int check_operands(const drv_options *o) {
     bool lists = o->show.list_passes || o->show.list_ops || o->show.list_properties ||
                  o->show.list_cpu_levels;
     if (o->operands >= c->least || lists) return 0;
-    if (c->least == 1 && c->bit != DRV_COMPLETION)
+    if (c->least == 1 && !(c->bit & (DRV_COMPLETION | DRV_DIFF)))
         return usage_error("%s: which model?", c->name, NULL);
     fprintf(stderr, "ebru: error: %s expects %s\n", c->name, c->operands);
     return DRV_USAGE;

@@ -2,6 +2,7 @@
 #include "driver/commands/lower.h"
 #include "base/number.h"
 #include "base/output.h"
+#include "driver/cli/read_text.h"
 #include "driver/version.h"
 
 #include "frontend/files/files.h"
@@ -38,28 +39,10 @@ fe_options drv_fe_options(const drv_load_options *o) {
     };
 }
 
-static bool read_stdin(base_str *text) {
-    char buffer[65536];
-    size_t n;
-    base_str_add(text, "");
-    while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0) base_str_addn(text, buffer, n);
-    return !ferror(stdin);
-}
-
 ir_module *drv_load_ir(base_diag *d, const char *path) {
-    ir_module *m = NULL;
-    if (!strcmp(path, "-")) {
-        base_str text = {0};
-        if (read_stdin(&text))
-            m = fe_parse_ir(d, "<stdin>", text.data, text.len);
-        else
-            base_error(d, NULL, "cannot read standard input");
-        base_str_free(&text);
-        return m;
-    }
     fe_bytes text;
-    if (!fe_file_read(d, path, (size_t)1 << 30, &text)) return NULL;
-    m = fe_parse_ir(d, path, text.data, text.size);
+    if (!drv_read_text(d, path, (size_t)1 << 30, &text)) return NULL;
+    ir_module *m = fe_parse_ir(d, strcmp(path, "-") ? path : "<stdin>", text.data, text.size);
     fe_bytes_free(&text);
     return m;
 }
