@@ -68,6 +68,7 @@ typedef struct pass_options {
     bool print_changed;
     /* POSIX extended regular expression: what is printed of the IR (print_filter.c), or NULL */
     const char *filter;
+    bool no_loc; /* what is printed and dumped has no source locations */
     FILE *print_to;
     const char *dump_dir; /* numbered files NN-PASS.ir, 00-input.ir first; must exist */
     bool verify_each; /* verifier, print/parse round trip and given properties after every pass */

@@ -53,7 +53,7 @@ typedef struct drv_pass_choice {
     uint32_t disabled_count;
     int64_t bisect_limit;
     const char *print_before, *print_after, *filter, *dump_dir;
-    bool print_changed, verify_each, time_passes;
+    bool print_changed, no_loc, verify_each, time_passes;
 } drv_pass_choice;
 
 /* What code is made for, and what of it. */

@@ -12,4 +12,8 @@
 ir_module *drv_extract(base_diag *d, const ir_module *m, const char *function, const char *op,
                        base_str *text);
 
+/* The same node, where it stands. False with diagnostics. */
+bool drv_find_op(base_diag *d, const ir_module *m, const char *function, const char *op,
+                 const ir_func **f, ir_ref *node);
+
 #endif

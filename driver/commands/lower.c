@@ -3,6 +3,7 @@
 #include "base/number.h"
 #include "base/output.h"
 #include "driver/cli/read_text.h"
+#include "driver/commands/extract_op.h"
 #include "driver/version.h"
 
 #include "frontend/files/files.h"
@@ -69,6 +70,7 @@ pass_options drv_pass_options(const drv_options *o) {
     p.print_before = o->passes.print_before;
     p.print_after = o->passes.print_after;
     p.filter = o->passes.filter;
+    p.no_loc = o->passes.no_loc;
     p.print_changed = o->passes.print_changed;
     p.dump_dir = o->passes.dump_dir;
     p.verify_each = o->passes.verify_each;
@@ -222,6 +224,7 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
         .tokenizer_2 = tokenizer_2,
         .tokenizer_2_bytes = tokenizer_2_bytes,
         .build_info = info,
+        .filter = o->passes.filter,
         .linker = o->code.linker,
         .verbose = o->common.verbose,
         .poison = o->code.poison,
@@ -229,11 +232,13 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
         .progress = show_progress,
         .user = &p,
     };
+    if (o->run.op && o->command == DRV_COMPILE)
+        drv_find_op(d, m, o->load.function, o->run.op, &c.only_function, &c.only_node);
     /* programs beyond a gigabyte keep their weights behind the code, out of the linker's reach */
     if (o->code.placement < 0 && kind != CG_OBJ &&
         b->contexts[0]->memory.weights_bytes > (uint64_t)1 << 30)
         c.weights = CG_WEIGHTS_APPEND;
-    bool ok = cg_emit(d, b->levels, b->count, &c, result);
+    bool ok = !base_diag_errors(d) && cg_emit(d, b->levels, b->count, &c, result);
     if (p.on && p.bar && p.last[0]) fprintf(stderr, "\r\033[K");
     base_free(info);
     base_free(tokenizer);

@@ -234,7 +234,7 @@ static bool after(run *r, uint32_t index) {
     }
     if (shown_after(r, p->name))
         pass_show_after(&r->show, c->module, p->name, t->changed, r->o->print_changed);
-    return !r->o->dump_dir || pass_dump(r->d, c->module, r->o->dump_dir, index + 1, p->name);
+    return !r->o->dump_dir || pass_dump(r->d, c->module, r->o, index + 1, p->name);
 }
 
 /* Runs one pass with everything around it; false ends the run. */
@@ -377,7 +377,7 @@ bool pass_run(pass_context *c, const pass_options *options, base_diag *d) {
     fine = pass_or_all(d, "--print-after", options->print_after) && fine;
     fine = pass_or_all(d, "--print-before", options->print_before) && fine;
     fine = pass_show_begin(&r.show, d, options) && fine;
-    if (fine && options->dump_dir) fine = pass_dump(d, c->module, options->dump_dir, 0, "input");
+    if (fine && options->dump_dir) fine = pass_dump(d, c->module, options, 0, "input");
     fine = fine && (r.list ? run_list(&r) : run_default(&r));
     if (options->time_passes) print_times(c, options->print_to);
     pass_show_end(&r.show);

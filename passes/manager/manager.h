@@ -38,7 +38,7 @@ _Noreturn void pass_broken(const ir_module *m, const char *pass, const char *fau
 /* What is printed around passes. */
 typedef struct pass_show {
     FILE *out;
-    bool filtered;
+    bool no_loc, filtered;
     regex_t regex;
     base_str before; /* with a filter: what it showed before the pass */
 } pass_show;
@@ -52,8 +52,8 @@ void pass_show_before(pass_show *s, const ir_module *m, const char *pass, bool p
 /* After it. With `only_changed` nothing where what the filter shows is the same but for numbers. */
 void pass_show_after(pass_show *s, const ir_module *m, const char *pass, bool changed,
                      bool only_changed);
-/* <dir>/NN-PASS.ir; false with a diagnostic when it cannot be written. */
-bool pass_dump(base_diag *d, const ir_module *m, const char *dir, uint32_t number,
+/* The options' dump_dir/NN-PASS.ir; false with a diagnostic when it cannot be written. */
+bool pass_dump(base_diag *d, const ir_module *m, const pass_options *o, uint32_t number,
                const char *pass);
 
 /* fault.c: planted faults. */
