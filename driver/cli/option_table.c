@@ -27,12 +27,13 @@ enum {
 /* The names of all CPU levels, for the texts of -mcpu=. */
 #define LEVEL(before, ID, suffix, name, ...) before name
 
-#define FLAG     .kind = BASE_OPTION_FLAG
-#define TEXT     .kind = BASE_OPTION_TEXT
-#define INT      .kind = BASE_OPTION_INT64, .least = 1, .most = 1000000000
-#define NUM      .kind = BASE_OPTION_INT64, .most = 1000000000
-#define OLEVEL   .kind = BASE_OPTION_INT64, .most = 3, .glued = true
-#define OWN(how) .kind = BASE_OPTION_OWN, .set = how
+#define FLAG           .kind = BASE_OPTION_FLAG
+#define TEXT           .kind = BASE_OPTION_TEXT
+#define INT            .kind = BASE_OPTION_INT64, .least = 1, .most = 1000000000
+#define NUM            .kind = BASE_OPTION_INT64, .most = 1000000000
+#define OLEVEL         .kind = BASE_OPTION_INT64, .most = 3, .glued = true
+#define OWN(how)       .kind = BASE_OPTION_OWN, .set = how
+#define OWN_GLUED(how) OWN(how), .glued = true
 static const base_option rows[] = {
 #define OPT(name_, argument_, kind_, field, commands_, help_)                                      \
     {.name = name_,                                                                                \

@@ -57,6 +57,22 @@ bool drv_add_disabled(void *options, const base_option *row, const char *value, 
     return true;
 }
 
+/* Which passes and knobs there are is the passes' to say (passes/manager/choices.c). */
+bool drv_add_knob(void *options, const base_option *row, const char *value, char *error) {
+    drv_options *o = options;
+    if (!strchr(value, '=')) {
+        snprintf(error, BASE_OPTION_ERROR_MAX,
+                 "unknown option '-f%.80s'; -fno-PASS leaves a pass out, -fPASS=KNOB:VALUE sets a "
+                 "threshold of it",
+                 value);
+        return false;
+    }
+    if (o->passes.knob_count == DRV_MAX_KNOBS)
+        return base_option_expects(row, "no more than 64 knobs", value, error);
+    o->passes.knobs[o->passes.knob_count++] = value;
+    return true;
+}
+
 /* --weights=random:1 and --weights=external say different things and may stand together. */
 bool drv_set_weights(void *options, const base_option *row, const char *value, char *error) {
     static const char *const places[] = {"embed", "append", "external"};

@@ -24,6 +24,7 @@ enum {
 };
 
 #define DRV_MAX_DISABLED 64
+#define DRV_MAX_KNOBS    64
 #define DRV_MAX_LORAS    64
 
 /* Where messages and results go. Every command has these. */
@@ -51,6 +52,8 @@ typedef struct drv_pass_choice {
     const char *list, *stop_after, *start_after, *fault, *plan;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
+    const char *knobs[DRV_MAX_KNOBS];
+    uint32_t knob_count;
     int64_t bisect_limit;
     const char *print_before, *print_after, *filter, *dump_dir;
     bool print_changed, no_loc, verify_each, time_passes;

@@ -65,6 +65,8 @@ pass_options drv_pass_options(const drv_options *o) {
     p.passes = o->passes.list;
     p.disabled = o->passes.disabled;
     p.disabled_count = o->passes.disabled_count;
+    p.knobs = o->passes.knobs;
+    p.knob_count = o->passes.knob_count;
     p.stop_after = o->passes.stop_after;
     p.start_after = o->passes.start_after;
     p.print_before = o->passes.print_before;

@@ -16,6 +16,30 @@ const pass_runner *pass_get_runner(uint32_t index);
 int pass_index(const char *name, size_t length);
 const pass_contracts *pass_own_contracts(void); /* those of passes.def */
 
+/* choices.c: what -fno- and -f say. */
+typedef struct pass_place {
+    uint32_t pass;
+    const char *option; /* behind -fno-: "PASS@REGEX" */
+    regex_t regex;
+    bool used; /* it has kept a node from the pass */
+} pass_place;
+typedef struct pass_choices {
+    bool off[PASS_COUNT];
+    double knobs[PASS_KNOB_COUNT];
+    BASE_VEC(pass_place) places;
+} pass_choices;
+/* All passes on, all knobs as passes.def has them. */
+void pass_choices_begin(pass_choices *k);
+/* False with diagnostics for all that is wrong. */
+bool pass_choices_read(pass_choices *k, base_diag *d, const pass_options *o);
+/* At the end of a run: warns of places that kept no node from their pass. */
+void pass_choices_warn(const pass_choices *k, base_diag *d);
+void pass_choices_free(pass_choices *k);
+/* context.c: those of a context; they hold between runs, too. */
+pass_choices *pass_choices_of(const pass_context *c);
+/* manager.c: the index of the named pass; -1 with a diagnostic that suggests the nearest name. */
+int pass_known(base_diag *d, const char *option, const char *name, size_t length);
+
 /* context.c: the target of the CPU level the context is for, which passes see in part; or NULL. */
 const ir_target *pass_level_target(const pass_context *c);
 
