@@ -79,6 +79,8 @@ const char *drv_option_values(const base_option *o) {
         {"--weights=", "embed append external random:1"},
         {"--prediction=", "epsilon v_prediction sample"},
         {"--plan=", "reuse separate"},
+        {"--by=", "op shape"},
+        {"--sort=", "time lost"},
         {"--error-format=", "text json"},
         {"--color=", "auto always never"},
     };

@@ -138,6 +138,13 @@ static int read_depth(drv_options *o) {
     return 0;
 }
 
+/* A value that is one of two words; NULL: not given. */
+static int one_of(const char *value, const char *fmt, const char *first, const char *second) {
+    const char *const words[] = {first, second};
+    if (!value || !strcmp(value, first) || !strcmp(value, second)) return 0;
+    return usage_error(fmt, value, base_suggest(value, words, 2));
+}
+
 static int digest(drv_options *o) {
     if (o->load.size) {
         char x;
@@ -168,10 +175,12 @@ static int digest(drv_options *o) {
     o->code.products = (ir_precision)p;
     int bad = check_filter(o->passes.filter);
     if (!bad) bad = read_depth(o);
+    if (!bad)
+        bad = one_of(o->passes.plan, "--plan expects reuse or separate, not '%s'", "reuse",
+                     "separate");
+    if (!bad) bad = one_of(o->report.by, "--by expects op or shape, not '%s'", "op", "shape");
+    if (!bad) bad = one_of(o->report.sort, "--sort expects time or lost, not '%s'", "time", "lost");
     if (bad) return bad;
-    if (o->passes.plan && strcmp(o->passes.plan, "reuse") != 0 &&
-        strcmp(o->passes.plan, "separate") != 0)
-        return usage_error("--plan expects reuse or separate, not '%s'", o->passes.plan, NULL);
     if (o->common.color && strcmp(o->common.color, "auto") != 0 &&
         strcmp(o->common.color, "always") != 0 && strcmp(o->common.color, "never") != 0)
         return usage_error("--color expects auto, always or never, not '%s'", o->common.color,

@@ -89,6 +89,10 @@ typedef struct drv_verify_options {
     bool evaluator, layers, layers_passes, layers_kernels, all;
 } drv_verify_options;
 
+typedef struct drv_report_options {
+    const char *by, *sort;
+} drv_report_options;
+
 typedef struct drv_reduce_options {
     const char *test;
 } drv_reduce_options;
@@ -115,6 +119,7 @@ typedef struct drv_options {
     drv_run_options run;
     drv_verify_options verify;
     drv_reduce_options reduce;
+    drv_report_options report;
     drv_tune_options tune;
     drv_manual_options manual;
 } drv_options;

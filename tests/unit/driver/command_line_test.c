@@ -111,6 +111,7 @@ static void commands_have_their_groups(void **state) {
         GROUP(run, C | V | B | X | T),
         GROUP(verify, V | X),
         GROUP(reduce, X | S),
+        GROUP(report, R),
         GROUP(tune, T),
         GROUP(manual, DRV_HELP),
     };
