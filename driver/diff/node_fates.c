@@ -4,11 +4,21 @@
 
 static const node_fate NOWHERE = {UINT32_MAX, {UINT32_MAX}, false, false};
 
+typedef BASE_VEC(uint32_t) weights;
+typedef struct new_reader {
+    uint32_t func;
+    ir_ref node;
+    bool constant;
+    uint32_t votes;
+} new_reader;
+typedef BASE_VEC(new_reader) new_readers;
+
 typedef struct search {
     const ir_module *a, *b;
     node_fates *fates;
-    ir_ref **from;      /* by function and node of b: the node of a it is a pair of */
-    uint32_t **from_at; /* and its function */
+    ir_ref **from;            /* by function and node of b: the node of a it is a pair of */
+    uint32_t **from_at;       /* and its function */
+    new_readers *new_readers; /* by weight of b */
 } search;
 
 static bool is_weight(const ir_func *f, uint32_t i) {
@@ -143,25 +153,68 @@ static node_fate ask_reader(const search *s, uint32_t fa, uint32_t gone, const n
     return !changed(s, fb, x) && !reader->same ? taken_in : replaced;
 }
 
-/* The new node that reads most weights of one that is gone, without packing them. */
-static void ask_weights(search *s, uint32_t fa, uint32_t gone) {
-    node_fate *fate = &s->fates->of[fa][gone];
-    uint32_t most = 0;
+/* ---- 4: by weights ---- */
+
+/* The weights behind an operand, through what is computed from weights alone (packing, slices). */
+static void add_weights(const ir_func *f, const bool *constant, ir_ref r, weights *out) {
+    if (!ir_ref_ok(r) || !constant[r.id]) return;
+    const ir_node *n = ir_get(f, r);
+    if (n->op == IR_OP_weight)
+        BASE_PUSH(out, (uint32_t)IR_ATTRS(n, weight)->index);
+    else
+        for (uint32_t k = 0; k < n->operand_count; k++)
+            add_weights(f, constant, n->operand[k], out);
+}
+
+static void weights_of(const ir_func *f, const bool *constant, uint32_t node, weights *out) {
+    const ir_node *n = &f->nodes.items[node];
+    out->count = 0;
+    for (uint32_t k = 0; k < n->operand_count; k++)
+        add_weights(f, constant, n->operand[k], out);
+}
+
+/* For each weight of b the new nodes that read it. */
+static void find_new_readers(search *s) {
+    weights own = {0};
+    s->new_readers = base_alloc((s->b->weights.count + 1) * sizeof *s->new_readers);
     for (uint32_t fb = 0; fb < s->b->funcs.count; fb++) {
         const ir_func *b = s->b->funcs.items[fb];
+        bool *constant = ir_constants(b);
         for (uint32_t i = 0; i < b->nodes.count; i++) {
             if (is_weight(b, i) || ir_ref_ok(s->from[fb][i])) continue;
-            if (ir_op_get(b->nodes.items[i].op)->flags & IR_FLAG_PACK) continue;
-            const ir_func *a = s->a->funcs.items[fa];
-            const ir_node *n = &a->nodes.items[gone];
-            uint32_t count = 0;
-            for (uint32_t k = 0; k < n->operand_count; k++)
-                if (ir_ref_ok(n->operand[k]) && is_weight(a, n->operand[k].id))
-                    count += reads_weight(s, fb, (ir_ref){i}, weight_name(a, n->operand[k]), 0);
-            if (count > most) *fate = (node_fate){fb, {i}, false, false};
-            if (count > most) most = count;
+            weights_of(b, constant, i, &own);
+            for (size_t k = 0; k < own.count; k++)
+                BASE_PUSH(&s->new_readers[own.items[k]], ((new_reader){fb, {i}, constant[i], 0}));
+        }
+        base_free(constant);
+    }
+    base_free(own.items);
+}
+
+/* The new node that reads most weights of one that is gone; of what is computed from weights alone
+ * it is such a node, too. */
+static void ask_weights(search *s, uint32_t fa, const bool *constant, uint32_t gone) {
+    weights own = {0};
+    BASE_VEC(new_reader) found = {0};
+    uint32_t most = 0;
+    weights_of(s->a->funcs.items[fa], constant, gone, &own);
+    for (size_t k = 0; k < own.count; k++) {
+        uint32_t w = ir_weight_find(s->b, s->a->weights.items[own.items[k]].name);
+        for (size_t i = 0; w != UINT32_MAX && i < s->new_readers[w].count; i++) {
+            const new_reader *r = &s->new_readers[w].items[i];
+            size_t at = 0;
+            if (r->constant != constant[gone]) continue;
+            while (at < found.count &&
+                   (found.items[at].func != r->func || !ir_ref_eq(found.items[at].node, r->node)))
+                at++;
+            if (at == found.count) BASE_PUSH(&found, *r);
+            if (++found.items[at].votes <= most) continue;
+            most = found.items[at].votes;
+            s->fates->of[fa][gone] = (node_fate){r->func, r->node, false, false};
         }
     }
+    base_free(found.items);
+    base_free(own.items);
 }
 
 static const ir_output *find_output(const ir_func *f, const char *name) {
@@ -182,8 +235,8 @@ static void ask_outputs(search *s, uint32_t fa) {
 }
 
 /* A gone node that has no reader which is there; asked from the end, so readers know already. */
-static void follow_gone(search *s, uint32_t fa, uint32_t gone, const ir_node *const *reader,
-                        uint32_t count) {
+static void follow_gone(search *s, uint32_t fa, const bool *constant, uint32_t gone,
+                        const ir_node *const *reader, uint32_t count) {
     const ir_func *a = s->a->funcs.items[fa];
     node_fate *of = s->fates->of[fa];
     for (int round = 0; round < 2; round++) { /* readers that are there themselves, then others */
@@ -194,7 +247,7 @@ static void follow_gone(search *s, uint32_t fa, uint32_t gone, const ir_node *co
                 if (ir_ref_eq(reader[i]->operand[k], (ir_ref){gone}))
                     of[gone] = ask_reader(s, fa, gone, fate, k);
         }
-        if (!round && of[gone].func == UINT32_MAX) ask_weights(s, fa, gone);
+        if (!round && of[gone].func == UINT32_MAX) ask_weights(s, fa, constant, gone);
     }
 }
 
@@ -202,6 +255,7 @@ static void follow_gone(search *s, uint32_t fa, uint32_t gone, const ir_node *co
 static void follow_all(search *s, uint32_t fa) {
     const ir_func *a = s->a->funcs.items[fa];
     BASE_VEC(const ir_node *) readers = {0};
+    bool *constant = ir_constants(a);
     for (uint32_t x = (uint32_t)a->nodes.count; x-- > 0;) {
         if (is_weight(a, x) || s->fates->of[fa][x].func != UINT32_MAX) continue;
         readers.count = 0;
@@ -211,16 +265,18 @@ static void follow_all(search *s, uint32_t fa) {
                     BASE_PUSH(&readers, &a->nodes.items[u]);
                     break;
                 }
-        follow_gone(s, fa, x, readers.items, (uint32_t)readers.count);
+        follow_gone(s, fa, constant, x, readers.items, (uint32_t)readers.count);
     }
+    base_free(constant);
     base_free(readers.items);
 }
 
 node_fates drv_node_fates(const ir_module *a, const ir_module *b) {
     node_fates fates = {.count = (uint32_t)a->funcs.count,
                         .of = base_alloc((a->funcs.count + 1) * sizeof *fates.of)};
-    search s = {a, b, &fates, base_alloc((b->funcs.count + 1) * sizeof *s.from),
-                base_alloc((b->funcs.count + 1) * sizeof *s.from_at)};
+    search s = {.a = a, .b = b, .fates = &fates};
+    s.from = base_alloc((b->funcs.count + 1) * sizeof *s.from);
+    s.from_at = base_alloc((b->funcs.count + 1) * sizeof *s.from_at);
     for (uint32_t f = 0; f < a->funcs.count; f++) {
         size_t n = a->funcs.items[f]->nodes.count;
         fates.of[f] = base_alloc((n + 1) * sizeof **fates.of);
@@ -238,12 +294,15 @@ node_fates drv_node_fates(const ir_module *a, const ir_module *b) {
     for (int round = 0; round < 3; round++)
         for (uint32_t f = 0; f < a->funcs.count; f++)
             for (uint32_t to = 0; to < b->funcs.count; to++) pair_over(&s, f, to, allowed[round]);
+    find_new_readers(&s);
     for (uint32_t f = 0; f < a->funcs.count; f++) ask_outputs(&s, f);
     for (uint32_t f = 0; f < a->funcs.count; f++) follow_all(&s, f);
     for (uint32_t f = 0; f < b->funcs.count; f++) {
         base_free(s.from[f]);
         base_free(s.from_at[f]);
     }
+    for (size_t w = 0; w < b->weights.count; w++) base_free(s.new_readers[w].items);
+    base_free(s.new_readers);
     base_free(s.from);
     base_free(s.from_at);
     return fates;
