@@ -36,6 +36,8 @@ typedef struct cg_options {
     const char *filter;
     const ir_func *only_function;
     ir_ref only_node;
+    /* more lines, behind the end of that text: for who reads the file, not for the program */
+    const char *functions;
     const char *linker; /* NULL = the architecture's */
     bool verbose;       /* prints the link command to stderr */
     /* fill every buffer with signalling NaN when it is allocated and released (plan oracle) */

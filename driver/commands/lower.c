@@ -4,6 +4,7 @@
 #include "base/output.h"
 #include "driver/cli/read_text.h"
 #include "driver/commands/extract_op.h"
+#include "driver/commands/inspect.h"
 #include "driver/version.h"
 
 #include "frontend/files/files.h"
@@ -212,6 +213,8 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
         return false;
     }
     char *info = build_info(o, b);
+    base_str functions = {0};
+    drv_describe_functions(b->levels[b->count - 1].module, &functions);
     const char *term = getenv("TERM");
     struct progress p = {!o->common.quiet, isatty(2) && term && strcmp(term, "dumb") != 0, ""};
     for (uint32_t i = 0; i < b->count; i++)
@@ -226,6 +229,7 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
         .tokenizer_2 = tokenizer_2,
         .tokenizer_2_bytes = tokenizer_2_bytes,
         .build_info = info,
+        .functions = functions.data,
         .filter = o->passes.filter,
         .linker = o->code.linker,
         .verbose = o->common.verbose,
@@ -243,6 +247,7 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
     bool ok = !base_diag_errors(d) && cg_emit(d, b->levels, b->count, &c, result);
     if (p.on && p.bar && p.last[0]) fprintf(stderr, "\r\033[K");
     base_free(info);
+    base_str_free(&functions);
     base_free(tokenizer);
     base_free(tokenizer_2);
     return ok;
