@@ -47,6 +47,9 @@ typedef struct base_option_table {
     size_t count;
     /* Takes a word that is no option; false with a sentence in `error`. */
     bool (*operand)(void *options, const char *word, char error[BASE_OPTION_ERROR_MAX]);
+    /* For messages: the name of the command of one bit, NULL when no command has that bit. May be
+     * NULL: commands have no names. */
+    const char *(*command)(unsigned bit);
 } base_option_table;
 
 /* Parses argv[0] to argv[argc - 1] by the rows that one of `commands` has into the structure at

@@ -45,7 +45,14 @@ static const base_option rows[] = {
 #include "driver/cli/options.def"
 #undef OPT
 };
-const base_option_table drv_option_table = {rows, sizeof rows / sizeof *rows, drv_add_operand};
+static const char *command_name(unsigned bit) {
+    for (uint32_t i = 0; i < drv_command_count; i++)
+        if (drv_commands[i].bit == bit) return drv_commands[i].name;
+    return NULL;
+}
+
+const base_option_table drv_option_table = {rows, sizeof rows / sizeof *rows, drv_add_operand,
+                                            command_name};
 
 const drv_command drv_commands[] = {
 #define CMD(name, bit, operands, least, most, help) {name, bit, operands, least, most, help},

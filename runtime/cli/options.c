@@ -134,7 +134,7 @@ static const base_option rows[] = {
     ROW(NULL, "--version", NULL, FLAG, version, "version of the compiler that made this program"),
 };
 
-const base_option_table rt_option_table = {rows, sizeof rows / sizeof *rows, refuse_operand};
+const base_option_table rt_option_table = {rows, sizeof rows / sizeof *rows, refuse_operand, NULL};
 
 rt_status rt_options_parse(rt_options *o, int argc, char **argv, rt_error *err) {
     char error[BASE_OPTION_ERROR_MAX];
