@@ -250,6 +250,7 @@ int drv_opt(const drv_options *o) {
         return DRV_OK;
     }
     base_diag *d = drv_diag(&o->common);
+    warn_of_idle(d, o, &(struct what){.ir = true});
     fe_options fe = drv_fe_options(&o->load);
     bool dumps = drv_make_dump_dir(d, o->passes.dump_dir);
     int code = dumps ? DRV_INPUT : DRV_IO;
