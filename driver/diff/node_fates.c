@@ -169,8 +169,7 @@ static void add_weights(const ir_func *f, const bool *constant, ir_ref r, weight
 static void weights_of(const ir_func *f, const bool *constant, uint32_t node, weights *out) {
     const ir_node *n = &f->nodes.items[node];
     out->count = 0;
-    for (uint32_t k = 0; k < n->operand_count; k++)
-        add_weights(f, constant, n->operand[k], out);
+    for (uint32_t k = 0; k < n->operand_count; k++) add_weights(f, constant, n->operand[k], out);
 }
 
 /* For each weight of b the new nodes that read it. */
