@@ -64,27 +64,46 @@ static const base_option *match(const base_option_table *t, unsigned commands, c
     return best;
 }
 
+/* "; inspect, bench have it"; "; other commands have it" where they have no names */
+static void add_owners(const base_option_table *t, unsigned commands, char *error) {
+    size_t used = strlen(error), names = 0;
+    for (unsigned i = 0; i < 32 && t->command; i++) {
+        const char *name = commands >> i & 1 ? t->command(1u << i) : NULL;
+        if (!name || used >= BASE_OPTION_ERROR_MAX) continue;
+        snprintf(error + used, BASE_OPTION_ERROR_MAX - used, "%s%s", names++ ? ", " : "; ", name);
+        used += strlen(error + used);
+    }
+    if (used >= BASE_OPTION_ERROR_MAX) return;
+    snprintf(error + used, BASE_OPTION_ERROR_MAX - used, "%s",
+             !names       ? "; other commands have it"
+             : names == 1 ? " has it"
+                          : " have it");
+}
+
 /* What is near the word in front of its '='; options of other commands only say where they belong.
  */
 static bool unknown(const base_option_table *t, unsigned commands, const char *word, char *error) {
-    const char *own[MAX_ROWS], *see;
+    const char *own[MAX_ROWS];
     char name[64], hint[BASE_HINT_MAX];
     size_t count = 0, n = strcspn(word, "=");
-    bool elsewhere = false;
+    unsigned elsewhere = 0;
     snprintf(name, sizeof name, "%.*s", n < sizeof name - 1 ? (int)n + (word[n] == '=') : 62, word);
     for (size_t i = 0; i < t->count && count < MAX_ROWS; i++) {
         const base_option *o = &t->rows[i];
         if (!o->help) continue;
         if (o->commands & commands)
             own[count++] = o->name;
-        else if (!strcmp(name, o->name))
-            elsewhere = true;
+        else if (bare_length(o) == n && !strncmp(word, o->name, n))
+            elsewhere |= o->commands;
     }
     /* one letter is near to every other */
     bool guess = !elsewhere && strlen(name) > 2;
     base_hint(guess ? base_suggest(name, own, count) : NULL, hint);
-    see = elsewhere ? "; other commands have it" : "; see --help";
-    snprintf(error, BASE_OPTION_ERROR_MAX, "unknown option '%.80s'%s", word, *hint ? hint : see);
+    snprintf(error, BASE_OPTION_ERROR_MAX, "unknown option '%.80s'%s", word,
+             *hint       ? hint
+             : elsewhere ? ""
+                         : "; see --help");
+    if (elsewhere) add_owners(t, elsewhere, error);
     return false;
 }
 

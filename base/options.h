@@ -54,6 +54,9 @@ typedef struct base_option_table {
     bool (*operand)(void *options, const char *word, char error[BASE_OPTION_ERROR_MAX]);
     /* Hears which row an option was, after its value has been taken; may be NULL. */
     void (*given)(void *options, size_t row);
+    /* For messages: the name of the command of one bit, NULL when no command has that bit. May be
+     * NULL: commands have no names. */
+    const char *(*command)(unsigned bit);
 } base_option_table;
 
 /* Parses argv[0] to argv[argc - 1] by the rows that one of `commands` has into the structure at

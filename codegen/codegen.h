@@ -30,8 +30,16 @@ typedef struct cg_options {
     const unsigned char *tokenizer, *tokenizer_2; /* NULL: none */
     size_t tokenizer_bytes, tokenizer_2_bytes;
     const char *build_info; /* lines of text; "build: ID", what program it is, becomes the third */
-    const char *linker;     /* NULL = the architecture's */
-    bool verbose;           /* prints the link command to stderr */
+    /* asm and llvm-ir: only functions whose symbol matches this POSIX extended expression or that
+     * compute an op it means (ir/text/node_filter.h), or only those that compute one node; with
+     * what they call. NULL: all */
+    const char *filter;
+    const ir_func *only_function;
+    ir_ref only_node;
+    /* more lines, behind the end of that text: for who reads the file, not for the program */
+    const char *functions;
+    const char *linker; /* NULL = the architecture's */
+    bool verbose;       /* prints the link command to stderr */
     /* fill every buffer with signalling NaN when it is allocated and released (plan oracle) */
     bool poison;
     /* end with a message at the first op whose result holds a NaN or an infinity */
@@ -44,6 +52,7 @@ typedef struct cg_options {
 /* Result figures for the compile summary. */
 typedef struct cg_result {
     uint64_t weights_bytes, output_bytes, kernels, arena_bytes_max;
+    bool unmatched; /* also when nothing was emitted: the filter means nothing of the text */
 } cg_result;
 
 /* Emits. False with diagnostics; then no output file exists. levels: lowest first. */

@@ -21,6 +21,7 @@ static int run(const drv_options *o) {
     case DRV_DIFF: return drv_diff(o);
     case DRV_REPORT: return drv_report_run(o);
     case DRV_REDUCE: return drv_reduce(o);
+    case DRV_BISECT: return drv_bisect(o);
     case DRV_TUNE: return drv_tune(o);
     case DRV_COMPLETION: return drv_completion(o);
     case DRV_HELP: return drv_help(o);

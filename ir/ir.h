@@ -558,6 +558,10 @@ bool ir_verify(const ir_module *m, base_str *faults);
  * (fe_bind_ir_weights). */
 void ir_print(const ir_module *m, base_str *out);
 void ir_print_func(const ir_func *f, base_str *out);
+/* The same, with source locations or without. Text without them reads back to the same module but
+ * for the locations and blocks of its nodes. */
+void ir_print_text(const ir_module *m, bool loc, base_str *out);
+void ir_print_func_text(const ir_func *f, bool loc, base_str *out);
 void ir_print_type(const ir_type *t, base_str *out);
 /* One node as in the text form, without its origin: for reports and messages. */
 void ir_print_node(const ir_func *f, ir_ref r, base_str *out);

@@ -23,19 +23,24 @@
 static const char PASS_NAME[] = "choose_winograd", WHAT[] = "conv2d by Winograd";
 enum { DIRECT, F2, F4, FORMS };
 
-/* In products: one byte of weights from memory, where a vector has 16 of them (with half as wide
- * ones memory is half as dear), and the transforms of one channel of a tile, coming and going.
- * Measured on AVX-512, two threads on one memory; runtime/kernels/winograd.c. */
-static const double MEMORY = 12, TRANSFORM[FORMS] = {0, 700, 1200};
+/* In products: the transforms of one channel of a tile, coming and going. The knob `memory` is one
+ * byte of weights from memory, where a vector has 16 of them (with half as wide ones memory is half
+ * as dear). Measured on AVX-512, two threads on one memory; runtime/kernels/winograd.c. */
+static const double TRANSFORM[FORMS] = {0, 700, 1200};
 /* What of its peak the multiply reaches. */
 static const double EFFICIENCY = 0.82;
 /* A faster form must be this much faster to be worth its larger weights, on disk and in memory. */
-static const double LEAST_GAIN[FORMS] = {1, 1.25, 1.4};
+static double least_gain(const pass_context *c, int form) {
+    return form == F2   ? 1 / pass_knob(c, PASS_KNOB_choose_winograd_f23)
+           : form == F4 ? 1 / pass_knob(c, PASS_KNOB_choose_winograd_f43)
+                        : 1;
+}
 
 /* Of one filter, over all uses. */
 typedef struct costs {
     double estimate[FORMS], ns[FORMS];
     uint32_t uses, measured; /* uses that all forms were measured for */
+    bool left_out;           /* some use: the filter would have two forms */
 } costs;
 
 typedef struct choices {
@@ -92,7 +97,8 @@ static double pictures(const ir_func *f) {
 static void add_cost(const pass_context *context, const ir_func *f, const ir_node *n,
                      double cost[FORMS]) {
     uint32_t lanes = context->target ? context->target->lanes : 0;
-    double memory = lanes ? MEMORY * lanes / 16 : MEMORY;
+    double memory = pass_knob(context, PASS_KNOB_choose_winograd_memory);
+    if (lanes) memory = memory * lanes / 16;
     ir_ref second = ir_operand(n, IR_IN(conv2d, x1));
     double c = blocks(ir_typeof(f, n->operand[IR_IN(conv2d, x)])->dim[1]);
     if (ir_ref_ok(second)) c += blocks(ir_typeof(f, second)->dim[1]);
@@ -141,7 +147,7 @@ static int best_form(const pass_context *c, const costs *k) {
     if (forced == IR_FORM_WINOGRAD_4) return F4;
     int best = DIRECT;
     for (int form = F2; form < FORMS; form++)
-        if (cost[form] * LEAST_GAIN[form] < cost[best] * LEAST_GAIN[best]) best = form;
+        if (cost[form] * least_gain(c, form) < cost[best] * least_gain(c, best)) best = form;
     return best;
 }
 
@@ -153,20 +159,22 @@ static void count_uses(choices *k, ir_func *f) {
         uint32_t w = filter_of(f, n, &why);
         base_str_free(&why);
         if (w == UINT32_MAX) continue;
+        k->of[w].left_out |= pass_left_out(k->c, PASS_NAME, f, (ir_ref){i}, NULL);
         add_cost(k->c, f, n, k->of[w].estimate);
         add_measured(k->c, f, i, &k->of[w]);
     }
 }
 
 /* Neither form is worth its weights. */
-static void say_why_not(const costs *of, base_str *why) {
-    const double *cost = deciding(of), *least = LEAST_GAIN;
-    int best = cost[F2] * least[F2] < cost[F4] * least[F4] ? F2 : F4;
+static void say_why_not(const pass_context *c, const costs *of, base_str *why) {
+    const double *cost = deciding(of);
+    int best = cost[F2] * least_gain(c, F2) < cost[F4] * least_gain(c, F4) ? F2 : F4;
     base_str_addf(why,
                   "F(%d,3) %s at %.2f of the direct sum's time; weights of %s the size pay from "
                   "%.2f on down",
                   best == F2 ? 2 : 4, is_measured(of) ? "was measured" : "is estimated",
-                  cost[best] / cost[DIRECT], best == F2 ? "16/9" : "four times", 1 / least[best]);
+                  cost[best] / cost[DIRECT], best == F2 ? "16/9" : "four times",
+                  1 / least_gain(c, best));
 }
 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
@@ -177,7 +185,13 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     uint32_t index = filter_of(rw->from, n, &d.why);
     const costs *of = index == UINT32_MAX ? NULL : &k->of[index];
     int form = of ? best_form(k->c, of) : DIRECT;
-    if (of && form == DIRECT) say_why_not(of, &d.why);
+    if (of && of->left_out) {
+        form = DIRECT;
+        if (!pass_left_out(k->c, PASS_NAME, rw->from, old, &d.why))
+            pass_no(&d.why, "an op with the same filter is left out, and it would have two forms");
+    } else if (of && form == DIRECT) {
+        say_why_not(k->c, of, &d.why);
+    }
     if (!pass_decided(&d, form != DIRECT)) return IR_NONE;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     struct ir_attrs_tile tile = {.tile = form == F2 ? 2 : 4};

@@ -15,13 +15,13 @@
  *         fewer nodes
  * not     results above 64 KiB or above 16 MiB in all; expressions over weights whose bytes are
  *         not there (IR text that names files); expressions that read more than 16 Mi elements
+ *         (the limits are knobs of passes.def)
  * tests   tests/lit/passes/fold_constants/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"
 
 #include <string.h>
 
 static const char PASS_NAME[] = "fold_constants";
-enum { MOST_RESULT = 64 << 10, MOST_TOTAL = 16 << 20, MOST_READ = 16 << 20 };
 
 typedef struct state {
     pass_context *c;
@@ -40,16 +40,17 @@ static bool is_moved_weight(const ir_func *f, ir_ref r) {
 }
 
 /* Everything the value depends on is there, and it is not too much to read. */
-static bool can_compute(const ir_func *f, ir_ref r, int64_t *read, base_str *why) {
+static bool can_compute(const state *s, const ir_func *f, ir_ref r, int64_t *read, base_str *why) {
     const ir_node *n = ir_get(f, r);
     *read += ir_type_elements(&n->type);
-    if (*read > MOST_READ) return pass_no(why, "it reads too much");
+    if ((double)*read > pass_knob(s->c, PASS_KNOB_fold_constants_read))
+        return pass_no(why, "it reads too much");
     if (n->op == IR_OP_weight) {
         const ir_weight *w = &f->module->weights.items[IR_ATTRS(n, weight)->index];
         return ir_weight_bound(w) || pass_no(why, "weight @%s is not bound", w->name);
     }
     for (uint32_t k = 0; k < n->operand_count; k++)
-        if (ir_ref_ok(n->operand[k]) && !can_compute(f, n->operand[k], read, why)) return false;
+        if (ir_ref_ok(n->operand[k]) && !can_compute(s, f, n->operand[k], read, why)) return false;
     return true;
 }
 
@@ -59,9 +60,10 @@ static bool should_fold(state *s, const ir_func *f, ir_ref r) {
     if (n->op == IR_OP_weight || n->type.dtype != IR_f32) return false;
     pass_decision d = {s->c, PASS_NAME, f, r, ir_op_get(n->op)->name, {0}};
     int64_t read = 0;
-    bool fine = bytes <= MOST_RESULT && s->bytes + bytes <= MOST_TOTAL;
+    bool fine = (double)bytes <= pass_knob(s->c, PASS_KNOB_fold_constants_result) &&
+                (double)(s->bytes + bytes) <= pass_knob(s->c, PASS_KNOB_fold_constants_total);
     if (!fine) pass_no(&d.why, "its %zu bytes are beyond the budget", bytes);
-    fine = fine && can_compute(f, r, &read, &d.why);
+    fine = fine && can_compute(s, f, r, &read, &d.why);
     if (fine) s->bytes += bytes;
     return pass_decided(&d, fine);
 }

@@ -269,7 +269,8 @@ bool pass_fuse_attention(pass_context *c, ir_func *f) {
         matcher m = {f, user, &why};
         match found = {0};
         ir_ref root = IR_NONE;
-        if (match_attention(&m, (ir_ref){i}, &found, &root)) {
+        if (match_attention(&m, (ir_ref){i}, &found, &root) &&
+            !pass_left_out(c, PASS_NAME, f, root, &why)) {
             s.matches[root.id] = found;
             s.is_root[root.id] = true;
             pass_matched(c, PASS_NAME, f, root, WHAT);

@@ -127,6 +127,7 @@ static ir_ref join_add(ir_rewrite *rw, ir_ref old, const ir_node *n) {
         if (!find_slot(rw, &host, rw_new(rw, n->operand[1 - k]), s->constant[n->operand[1 - k].id],
                        &to, &why))
             continue;
+        if (pass_left_out(s->c, PASS_NAME, rw->from, old, &why)) continue;
         char what[64];
         snprintf(what, sizeof what, "%s + %s", ir_op_get(host.op)->name, to.what);
         pass_matched(s->c, PASS_NAME, rw->from, old, what);

@@ -123,7 +123,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     base_str why = {0}, expr = {0};
     ir_ref joined = IR_NONE;
     group g = {0};
-    if (collect(rw, n, &g, &why)) {
+    if (collect(rw, n, &g, &why) && !pass_left_out(s->c, PASS_NAME, rw->from, old, &why)) {
         ir_expr_print(g.steps, g.count, &expr);
         struct ir_attrs_ew a = {.expr = expr.data};
         ir_ref r = ir_build(rw->to, IR_OP_ew, g.operand, g.operands, &a, IR_PLAIN, n->origin);

@@ -23,7 +23,6 @@
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "fuse_feed_forward", WHAT[] = "linear, geglu, linear";
-enum { LEAST_RATIO = 2 }; /* bytes of a picture's hidden layer to bytes of weights */
 
 /* Whether it was measured to be faster, or asked for: 1 yes, 0 no, and why not, -1 nobody says. */
 static int measured(const pass_context *c, ir_func *f, ir_ref first, ir_ref second, base_str *why) {
@@ -59,11 +58,12 @@ static bool fits(const ir_rewrite *rw, ir_ref old, ir_ref from, base_str *why) {
     int64_t weights =
         (int64_t)(ir_type_bytes(ir_typeof(rw->from, first->operand[IR_IN(linear, w)])) +
                   ir_type_bytes(ir_typeof(rw->from, second->operand[IR_IN(linear, w)])));
-    return hidden >= LEAST_RATIO * weights ||
+    double ratio = pass_knob(rw->user, PASS_KNOB_fuse_feed_forward_ratio);
+    return (double)hidden >= ratio * (double)weights ||
            pass_no(why,
-                   "a picture's hidden layer has %lld KiB, less than %d times the weights' %lld "
+                   "a picture's hidden layer has %lld KiB, less than %g times the weights' %lld "
                    "KiB",
-                   (long long)hidden / 1024, LEAST_RATIO, (long long)weights / 1024);
+                   (long long)hidden / 1024, ratio, (long long)weights / 1024);
 }
 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {

@@ -49,9 +49,10 @@ static bool is_candidate(const ir_node *n) {
 
 /* ---- one op ---- */
 
-static bool enough(int64_t n, const char *what, base_str *why) {
-    return n >= IR_BLOCK ||
-           pass_no(why, "it %s %lld channels, fewer than %d", what, (long long)n, IR_BLOCK);
+static bool enough(const lowering *l, int64_t n, const char *what, base_str *why) {
+    double least = pass_knob(l->c, PASS_KNOB_lower_precision_channels);
+    return (double)n >= least ||
+           pass_no(why, "it %s %lld channels, fewer than %.0f", what, (long long)n, least);
 }
 
 /* Channels in and out of a conv or linear. */
@@ -63,18 +64,19 @@ static bool filter_fits(const lowering *l, const ir_func *f, const ir_node *n, b
     int64_t out = n->op == IR_OP_conv2d ? IR_ATTRS(n, conv2d)->n : IR_ATTRS(n, linear)->n;
     if (ir_get(f, n->operand[W])->op != IR_OP_pack_conv_weight || !l->constant[n->operand[W].id])
         return pass_no(why, "its weight is not packed by the compiler");
-    return enough(in, "reads", why) && enough(out, "gives", why);
+    return enough(l, in, "reads", why) && enough(l, out, "gives", why);
 }
 
 /* Whether an op may be lowered, whatever becomes of others with its weight. */
 static bool fits(const lowering *l, const ir_func *f, uint32_t i, base_str *why) {
     const ir_node *n = &f->nodes.items[i];
+    if (pass_left_out(l->c, PASS_NAME, f, (ir_ref){i}, why)) return false;
     if (n->op == IR_OP_matmul) return pass_no(why, "matmul has kernels in f32 only");
     if (l->freq[i] == IR_SCHEDULE)
         return pass_no(why, "it runs once per schedule, and every step feels its error");
     if (has_filter(n)) return filter_fits(l, f, n, why);
     int64_t heads = IR_ATTRS(n, attention)->heads;
-    return enough(n->type.dim[2] / heads, "has heads of", why);
+    return enough(l, n->type.dim[2] / heads, "has heads of", why);
 }
 
 /* ---- weights that stay ---- */

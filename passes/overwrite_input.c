@@ -13,13 +13,12 @@
  * saved. The price is a copy of a task's input, which large inputs want anyway.
  *
  * here    after the passes that change convolutions; before kernels are bound, which differ
- * not     batches (planes of images lie in between); inputs of less than a megabyte; reordering
- *         nodes so that an input dies earlier
+ * not     batches (planes of images lie in between); inputs of less than a megabyte, which is a
+ *         knob; reordering nodes so that an input dies earlier
  * tests   tests/lit/passes/overwrite_input/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "overwrite_input", WHAT[] = "1x1 conv2d in place";
-enum { LEAST_BYTES = 1 << 20 };
 
 typedef struct lifetimes {
     pass_context *c;
@@ -28,7 +27,7 @@ typedef struct lifetimes {
 
 /* A convolution of single pixels that makes an image of the same size with fewer channels, or as
  * many. */
-static bool is_candidate(const ir_func *f, const ir_node *n) {
+static bool is_candidate(const lifetimes *l, const ir_func *f, const ir_node *n) {
     if (n->op != IR_OP_conv2d) return false;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     const ir_type *x = ir_typeof(f, n->operand[IR_IN(conv2d, x)]),
@@ -39,7 +38,7 @@ static bool is_candidate(const ir_func *f, const ir_node *n) {
     return pixels && x->layout == IR_C16 && n->type.layout == IR_C16 &&
            !ir_ref_ok(ir_operand(n, IR_IN(conv2d, x1))) &&
            ir_round_block(n->type.dim[1]) <= ir_round_block(x->dim[1]) &&
-           ir_type_bytes(x) >= LEAST_BYTES;
+           (double)ir_type_bytes(x) >= pass_knob(l->c, PASS_KNOB_overwrite_input_bytes);
 }
 
 static bool fits(const lifetimes *l, const ir_func *f, ir_ref r, base_str *why) {
@@ -59,7 +58,7 @@ static bool fits(const lifetimes *l, const ir_func *f, ir_ref r, base_str *why) 
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const lifetimes *l = rw->user;
     const ir_node *n = ir_get(rw->from, old);
-    if (!is_candidate(rw->from, n) || IR_ATTRS(n, conv2d)->overwrite) return IR_NONE;
+    if (!is_candidate(l, rw->from, n) || IR_ATTRS(n, conv2d)->overwrite) return IR_NONE;
     pass_decision d = {l->c, PASS_NAME, rw->from, old, WHAT, {0}};
     if (!pass_decided(&d, fits(l, rw->from, old, &d.why))) return IR_NONE;
     struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);

@@ -58,8 +58,10 @@ typedef struct pass_contracts pass_contracts;
 
 typedef struct pass_options {
     const char *passes;          /* comma-separated list, NULL = the default pipeline */
-    const char *const *disabled; /* -fno-PASS */
+    const char *const *disabled; /* -fno-: "PASS", or "PASS@REGEX" for blocks that match */
     uint32_t disabled_count;
+    const char *const *knobs; /* -f: "PASS=KNOB:VALUE"; of one knob the last counts */
+    uint32_t knob_count;
     const char *stop_after; /* NULL = to the end */
     /* skip passes up to and including this one; NULL: what the meta "passes.after" says */
     const char *start_after;
@@ -68,6 +70,7 @@ typedef struct pass_options {
     bool print_changed;
     /* POSIX extended regular expression: what is printed of the IR (print_filter.c), or NULL */
     const char *filter;
+    bool no_loc; /* what is printed and dumped has no source locations */
     FILE *print_to;
     const char *dump_dir; /* numbered files NN-PASS.ir, 00-input.ir first; must exist */
     bool verify_each; /* verifier, print/parse round trip and given properties after every pass */
@@ -115,6 +118,13 @@ enum {
     PASS_COUNT
 };
 
+/* The index of each knob: PASS_KNOB_choose_winograd_f23. */
+enum {
+#define KNOB(pass, name, type, least, most, default, summary) PASS_KNOB_##pass##_##name,
+#include "passes/passes.def"
+    PASS_KNOB_COUNT
+};
+
 /* Properties, one bit each. */
 enum {
 #define PROP(name, giver, ender, establish, summary) PASS_PROP_INDEX_##name,
@@ -137,6 +147,18 @@ typedef struct pass_info {
 uint32_t pass_count(void);
 const pass_info *pass_get(uint32_t index); /* in default order */
 const pass_info *pass_find(const char *name);
+
+/* A threshold of a pass. */
+typedef enum pass_knob_type { PASS_KNOB_REAL, PASS_KNOB_WHOLE } pass_knob_type;
+typedef struct pass_knob_info {
+    uint32_t pass;
+    const char *name, *summary;
+    pass_knob_type type;
+    double least, most, otherwise; /* otherwise: as long as nobody sets it */
+} pass_knob_info;
+const pass_knob_info *pass_knob_get(uint32_t index);
+/* A value of it as help texts and messages show it. */
+void pass_knob_print(const pass_knob_info *x, double value, base_str *out);
 
 /* Where both run, pass `earlier` runs before pass `later`; indices in default order. */
 typedef struct pass_order {
@@ -192,6 +214,13 @@ void pass_error(pass_context *c, const ir_func *f, ir_ref node, const char *mess
 double pass_measured(const pass_context *c, ir_func *f, ir_ref node, ir_form form);
 /* The form that is asked for whatever is faster; IR_FORM_NONE: the pass chooses. */
 ir_form pass_forced_form(const pass_context *c);
+
+/* For passes: the value of a knob, by its index. */
+double pass_knob(const pass_context *c, uint32_t index);
+/* For passes: true, and the option is appended to `why` (may be NULL), where the pass is to leave
+ * the node alone because of its block (-fno-PASS@REGEX). pass_decided() asks it by itself. */
+bool pass_left_out(const pass_context *c, const char *pass, const ir_func *f, ir_ref node,
+                   base_str *why);
 
 /* properties.c: whether a property (one PASS_* bit) holds for a function; the reason is appended to
  * `why` when not (may be NULL). */

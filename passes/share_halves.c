@@ -27,10 +27,6 @@
 
 static const char PASS_NAME[] = "share_halves", WHAT[] = "ops on equal halves";
 
-/* Multiply-adds saved for each number that is copied, below which doubling is not worth its
- * trouble. */
-static const double LEAST_SAVED = 64;
-
 /* Of a value: all rows see the same (and it has no rows of its own), halves are equal, halves may
  * differ. */
 typedef enum kind { SHARED, EQUAL, DIFFERENT } kind;
@@ -210,7 +206,7 @@ bool pass_share_halves(pass_context *c, ir_func *f) {
     rebuild(&h);
     double copied, work = saved(&h, &copied);
     pass_decision d = {c, PASS_NAME, f, last_equal(&h), WHAT, {0}};
-    bool fits = work >= LEAST_SAVED * copied ||
+    bool fits = work >= pass_knob(c, PASS_KNOB_share_halves_saved) * copied ||
                 pass_no(&d.why, "%.3g multiply-adds are saved for %.3g numbers that are copied",
                         work, copied);
     pass_decided(&d, fits);

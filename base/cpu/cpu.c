@@ -62,6 +62,15 @@ const char *base_isa_name(int32_t isa) {
     return isa >= 0 && isa < EBRU_ISA_COUNT ? names[isa] : "none";
 }
 
+const char *base_isa_suffix(int32_t isa) {
+    static const char *const suffixes[EBRU_ISA_COUNT] = {
+#define ROW(a, ID, suffix, ...) #suffix,
+        EBRU_LEVELS(ROW, ROW, 0)
+#undef ROW
+    };
+    return isa >= 0 && isa < EBRU_ISA_COUNT ? suffixes[isa] : "none";
+}
+
 /* ---- caches ---- */
 
 /* The first line of cpuN/cache/indexI/NAME; false when there is none. */

@@ -93,6 +93,8 @@ uint64_t base_cpu_decode(const base_cpuid *raw);
  * inverse knows the levels of all architectures, and gives "none" for all other numbers. */
 int32_t base_isa_by_name(const char *name);
 const char *base_isa_name(int32_t isa);
+/* The level as names of symbols and files have it: "v4_bf16". */
+const char *base_isa_suffix(int32_t isa);
 
 /* The features that a level of this architecture needs, those of the levels below included; 0 for
  * another architecture's. */

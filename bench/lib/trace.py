@@ -52,7 +52,8 @@ def read(path, function, key, least=False):
         tracks[e["tid"]].append(e)
     calls = {tid: [c for c in _calls(track) if c[0]["name"] == function and c[1]] for tid, track in tracks.items()}
     if not any(calls.values()):
-        raise ValueError("no events of %s in %s" % (function, path))
+        there = sorted({c[0]["name"] for track in tracks.values() for c in _calls(track)})
+        raise ValueError("no events of %s in %s; it has %s" % (function, path, ", ".join(there) or "no functions"))
     for tid, c in calls.items():
         warm = not c[0][0]["args"]["counts"]
         calls[tid] = [x for x in c if x[0]["args"]["counts"]] if warm else c[1:] if len(c) > 1 else c

@@ -1,5 +1,6 @@
 /* Finds the distinct kernels of a module and the order of work in its functions. */
 #include "codegen/llvm/emission_plan.h"
+#include "base/cpu/cpu.h"
 
 #include "base/hash.h"
 #include "codegen/target/tiles.h"
@@ -136,7 +137,7 @@ static uint32_t wrapper_of(base_diag *d, cg_plan *p, const ir_func *f, ir_ref r)
             found = (uint32_t)p->wrappers.count;
             base_index_add(&p->by_key, hash, found);
             w.key = base_arena_strdup(p->arena, key.data);
-            w.name = base_arena_printf(p->arena, "ebru.v%d.%s.%u", p->target->isa,
+            w.name = base_arena_printf(p->arena, "ebru.%s.%s.%u", base_isa_suffix(p->target->isa),
                                        w.kernel ? w.kernel->name : "ew", same);
             BASE_PUSH(&p->wrappers, w);
         }
@@ -148,7 +149,8 @@ static uint32_t wrapper_of(base_diag *d, cg_plan *p, const ir_func *f, ir_ref r)
 /* A name as a symbol: letters, digits, '_' and '.' stay. The index keeps different names different.
  */
 static const char *symbol_of(const cg_plan *p, const char *name, size_t index) {
-    char *s = base_arena_printf(p->arena, "ebru.v%d.f%zu.%.80s", p->target->isa, index, name);
+    char *s = base_arena_printf(p->arena, "ebru.%s.f%zu.%.80s", base_isa_suffix(p->target->isa),
+                                index, name);
     for (char *c = s; *c; c++)
         if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
               *c == '.'))

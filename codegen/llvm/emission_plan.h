@@ -4,6 +4,7 @@
 #define EBRU_CODEGEN_LLVM_EMISSION_PLAN_H
 
 #include "base/index.h"
+#include "codegen/codegen.h"
 #include "codegen/target/bind.h"
 #include "codegen/target/elementwise_plan.h"
 
@@ -75,6 +76,11 @@ bool cg_node_runs(const ir_node *n);
  * wrappers and functions: assembly (of x86, or of AArch64) or LLVM IR. False with the fault when
  * the file cannot be rewritten. */
 bool cg_annotate(const cg_plan *plan, bool asm_text, bool x86, const char *path, base_str *fault);
+
+/* filter_text.c: leaves in the annotated text what the options' filter means, or nothing. False
+ * with the fault when the file cannot be rewritten. */
+bool cg_filter_text(const cg_plan *plan, const cg_options *o, bool x86, const char *path,
+                    base_str *fault);
 
 /* barrier.c: a set of byte ranges that were read or written since the last barrier. */
 typedef struct cg_range {

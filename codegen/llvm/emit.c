@@ -66,6 +66,10 @@ static bool is_text(const cg_options *o) {
     return o->kind == CG_ASM || o->kind == CG_LLVM_IR;
 }
 
+static bool is_filtered(const cg_options *o) {
+    return is_text(o) && (o->filter || o->only_function);
+}
+
 /* ---- in the children ---- */
 
 /* The model's part of the module. */
@@ -90,7 +94,9 @@ static bool compile_part(void *arg, base_str *fault) {
                 cg_write(&c, text ? p->options->kind : CG_OBJ, p->path);
     bool x86 = c.arch && c.arch->elf_machine == EM_X86_64;
     cg_close(&c);
-    return fine && (!text || cg_annotate(p->plan, p->options->kind == CG_ASM, x86, p->path, fault));
+    if (!fine || !text) return fine;
+    return cg_annotate(p->plan, p->options->kind == CG_ASM, x86, p->path, fault) &&
+           (!is_filtered(p->options) || cg_filter_text(p->plan, p->options, x86, p->path, fault));
 }
 
 static bool compile_tables(void *arg, base_str *fault) {
@@ -306,8 +312,23 @@ static const char *external_path(emission *e) {
     return base_arena_printf(e->files.arena, "%s.weights", e->files.target);
 }
 
+/* The filter left nothing. */
+static bool is_unmatched(const emission *e) {
+    struct stat st;
+    return is_filtered(e->options) && e->job_count && e->jobs[0].state == CG_JOB_DONE &&
+           stat(e->parts[0].path, &st) == 0 && st.st_size == 0;
+}
+
 /* Text goes to standard output or to its place; there is one part. */
 static bool publish_text(const emission *e) {
+    if (is_unmatched(e)) {
+        const char *filter = e->options->filter ? e->options->filter : "";
+        base_error(e->d, NULL,
+                   "--filter=%s means nothing here: no symbol, and no op's block, name, "
+                   "attributes, type or kernel",
+                   base_escape(filter, strlen(filter)));
+        return false;
+    }
     if (strcmp(e->options->output, "-") != 0)
         return cg_files_publish(e->d, e->parts[0].path, e->files.target);
     fflush(stdout);
@@ -399,6 +420,7 @@ bool cg_emit(base_diag *d, const cg_level *levels, uint32_t level_count, const c
     unsigned before = base_diag_errors(d);
     bool fine = emit(&e) && base_diag_errors(d) == before;
     if (fine && result) fill_result(&e, result);
+    if (result) result->unmatched = is_unmatched(&e);
     cg_jobs_kill(e.jobs, e.job_count);
     for (uint32_t i = 0; i < e.job_count; i++) base_str_free(&e.jobs[i].fault);
     base_free(e.jobs);

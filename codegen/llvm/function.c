@@ -1,6 +1,7 @@
 /* The model's functions: NAME(const struct ebru_call *, i32 thread, i32 threads), run by every
  * thread. A node's tasks [0, n) are shared out by position: thread t of T runs [n*t/T, n*(t+1)/T).
  */
+#include "base/cpu/cpu.h"
 #include "codegen/llvm/cg.h"
 #include "runtime/abi/abi.h"
 
@@ -66,10 +67,10 @@ static void run_node(const emitter *e, const cg_op *op, const cg_wrapper *w, LLV
 
 /* ---- poison: buffers hold signalling NaN before they are written and after their last use ---- */
 
-/* ebru.vN.poison(ptr, i64 words), once a module. */
+/* ebru.LEVEL.poison(ptr, i64 words), once a module. */
 static LLVMValueRef poison_function(cg *c) {
     char name[32];
-    snprintf(name, sizeof name, "ebru.v%d.poison", c->target->isa);
+    snprintf(name, sizeof name, "ebru.%s.poison", base_isa_suffix(c->target->isa));
     LLVMValueRef fn = LLVMGetNamedFunction(c->module, name);
     if (fn) return fn;
     LLVMTypeRef types[] = {c->ptr, c->i64};

@@ -1,6 +1,7 @@
 /* The library of a level: bitcode of its kernels and of the register tiles they call, in pieces
  * with and without bf16 arithmetic. Pieces are opened lazily: a job reads the bodies of the
  * functions it calls, which are a few of many. */
+#include "base/cpu/cpu.h"
 #include "codegen/llvm/cg.h"
 
 #include <llvm-c/BitReader.h>
@@ -56,7 +57,7 @@ bool cg_bitcode_is_tile(LLVMValueRef fn) {
 }
 
 void cg_bitcode_symbol(int32_t isa, const char *function, char *to, size_t size) {
-    snprintf(to, size, "ebru.v%d.%s", isa, function);
+    snprintf(to, size, "ebru.%s.%s", base_isa_suffix(isa), function);
 }
 
 static bool cannot_read(cg *c) {

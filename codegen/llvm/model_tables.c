@@ -329,7 +329,7 @@ static void build_id(const cg_table_input *in, const char *info, char out[33]) {
 }
 
 /* The build information with the id as its third line: near the mark that others find the text by.
- */
+ * Behind its end stands what the functions are. */
 static LLVMValueRef build_info(tables *t) {
     const char *info = t->in->options->build_info ? t->in->options->build_info : "", *at = info;
     char id[33];
@@ -338,6 +338,8 @@ static LLVMValueRef build_info(tables *t) {
     base_str s = {0};
     base_str_addn(&s, info, (size_t)(at - info));
     base_str_addf(&s, "build: %s\n%s", id, at);
+    base_str_addn(&s, "", 1);
+    base_str_add(&s, t->in->options->functions ? t->in->options->functions : "");
     LLVMValueRef value = text(t, &s);
     base_str_free(&s);
     return value;

@@ -17,6 +17,7 @@ enum {
     R = DRV_REPORT,
     X = DRV_REDUCE,
     T = DRV_TUNE,
+    S = DRV_BISECT,
     K = DRV_COMPLETION,
     H = DRV_HELP,
     N = DRV_NO_COMMAND,
@@ -26,14 +27,15 @@ enum {
 /* The names of all CPU levels, for the texts of -mcpu=. */
 #define LEVEL(before, ID, suffix, name, ...) before name
 
-#define FLAG       .kind = BASE_OPTION_FLAG
-#define TEXT       .kind = BASE_OPTION_TEXT
-#define INT        .kind = BASE_OPTION_INT64, .least = 1, .most = 1000000000
-#define NUM        .kind = BASE_OPTION_INT64, .most = 1000000000
-#define REAL(to)   .kind = BASE_OPTION_REAL, .most = to
-#define OPEN(from) .kind = BASE_OPTION_INT64, .least = from, .most = BASE_OPTION_ANY
-#define OLEVEL     .kind = BASE_OPTION_INT64, .most = 3, .glued = true
-#define OWN(how)   .kind = BASE_OPTION_OWN, .set = how
+#define FLAG           .kind = BASE_OPTION_FLAG
+#define TEXT           .kind = BASE_OPTION_TEXT
+#define INT            .kind = BASE_OPTION_INT64, .least = 1, .most = 1000000000
+#define NUM            .kind = BASE_OPTION_INT64, .most = 1000000000
+#define REAL(to)       .kind = BASE_OPTION_REAL, .most = to
+#define OPEN(from)     .kind = BASE_OPTION_INT64, .least = from, .most = BASE_OPTION_ANY
+#define OLEVEL         .kind = BASE_OPTION_INT64, .most = 3, .glued = true
+#define OWN(how)       .kind = BASE_OPTION_OWN, .set = how
+#define OWN_GLUED(how) OWN(how), .glued = true
 static const base_option rows[] = {
 #define OPT(name_, argument_, kind_, field, commands_, help_)                                      \
     {.name = name_,                                                                                \
@@ -45,8 +47,14 @@ static const base_option rows[] = {
 #include "driver/cli/options.def"
 #undef OPT
 };
-const base_option_table drv_option_table = {rows, sizeof rows / sizeof *rows, drv_add_operand,
-                                            NULL};
+static const char *command_name(unsigned bit) {
+    for (uint32_t i = 0; i < drv_command_count; i++)
+        if (drv_commands[i].bit == bit) return drv_commands[i].name;
+    return NULL;
+}
+
+const base_option_table drv_option_table = {rows, sizeof rows / sizeof *rows, drv_add_operand, NULL,
+                                            command_name};
 
 const drv_command drv_commands[] = {
 #define CMD(name, bit, operands, least, most, help) {name, bit, operands, least, most, help},
@@ -85,6 +93,8 @@ const char *drv_option_values(const base_option *o) {
 #include "runtime/samplers/samplers.def"
         },
         {"--plan=", "reuse separate"},
+        {"--by=", "op shape"},
+        {"--sort=", "time lost"},
         {"--error-format=", "text json"},
         {"--color=", "auto always never"},
     };

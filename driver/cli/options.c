@@ -57,6 +57,22 @@ bool drv_add_disabled(void *options, const base_option *row, const char *value, 
     return true;
 }
 
+/* Which passes and knobs there are is the passes' to say (passes/manager/choices.c). */
+bool drv_add_knob(void *options, const base_option *row, const char *value, char *error) {
+    drv_options *o = options;
+    if (!strchr(value, '=')) {
+        snprintf(error, BASE_OPTION_ERROR_MAX,
+                 "unknown option '-f%.80s'; -fno-PASS leaves a pass out, -fPASS=KNOB:VALUE sets a "
+                 "threshold of it",
+                 value);
+        return false;
+    }
+    if (o->passes.knob_count == DRV_MAX_KNOBS)
+        return base_option_expects(row, "no more than 64 knobs", value, error);
+    o->passes.knobs[o->passes.knob_count++] = value;
+    return true;
+}
+
 /* --weights=random:1 and --weights=external say different things and may stand together. */
 bool drv_set_weights(void *options, const base_option *row, const char *value, char *error) {
     static const char *const places[] = {"embed", "append", "external"};
@@ -122,6 +138,13 @@ static int read_depth(drv_options *o) {
     return 0;
 }
 
+/* A value that is one of two words; NULL: not given. */
+static int one_of(const char *value, const char *fmt, const char *first, const char *second) {
+    const char *const words[] = {first, second};
+    if (!value || !strcmp(value, first) || !strcmp(value, second)) return 0;
+    return usage_error(fmt, value, base_suggest(value, words, 2));
+}
+
 static int digest(drv_options *o) {
     if (o->load.size) {
         char x;
@@ -160,10 +183,12 @@ static int digest(drv_options *o) {
     o->code.products = (ir_precision)p;
     int bad = check_filter(o->passes.filter);
     if (!bad) bad = read_depth(o);
+    if (!bad)
+        bad = one_of(o->passes.plan, "--plan expects reuse or separate, not '%s'", "reuse",
+                     "separate");
+    if (!bad) bad = one_of(o->report.by, "--by expects op or shape, not '%s'", "op", "shape");
+    if (!bad) bad = one_of(o->report.sort, "--sort expects time or lost, not '%s'", "time", "lost");
     if (bad) return bad;
-    if (o->passes.plan && strcmp(o->passes.plan, "reuse") != 0 &&
-        strcmp(o->passes.plan, "separate") != 0)
-        return usage_error("--plan expects reuse or separate, not '%s'", o->passes.plan, NULL);
     if (o->common.color && strcmp(o->common.color, "auto") != 0 &&
         strcmp(o->common.color, "always") != 0 && strcmp(o->common.color, "never") != 0)
         return usage_error("--color expects auto, always or never, not '%s'", o->common.color,
@@ -193,7 +218,7 @@ static int check_operands(const drv_options *o) {
     bool lists = o->show.list_passes || o->show.list_ops || o->show.list_properties ||
                  o->show.list_cpu_levels;
     if (o->operands >= c->least || lists) return 0;
-    if (c->least == 1 && c->bit != DRV_COMPLETION)
+    if (c->least == 1 && !(c->bit & (DRV_COMPLETION | DRV_DIFF)))
         return usage_error("%s: which model?", c->name, NULL);
     fprintf(stderr, "ebru: error: %s expects %s\n", c->name, c->operands);
     return DRV_USAGE;

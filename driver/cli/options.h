@@ -17,12 +17,14 @@ enum {
     DRV_REPORT = 64,
     DRV_REDUCE = 128,
     DRV_TUNE = 256,
+    DRV_BISECT = 512,
     DRV_NO_COMMAND = 1 << 13, /* ebru MODEL -o X: compile, and --version */
     DRV_COMPLETION = 1 << 14,
     DRV_HELP = 1 << 15
 };
 
 #define DRV_MAX_DISABLED 64
+#define DRV_MAX_KNOBS    64
 #define DRV_MAX_LORAS    64
 
 /* Where messages and results go. Every command has these. */
@@ -53,9 +55,11 @@ typedef struct drv_pass_choice {
     const char *list, *stop_after, *start_after, *fault, *plan;
     const char *disabled[DRV_MAX_DISABLED];
     uint32_t disabled_count;
+    const char *knobs[DRV_MAX_KNOBS];
+    uint32_t knob_count;
     int64_t bisect_limit;
     const char *print_before, *print_after, *filter, *dump_dir;
-    bool print_changed, verify_each, time_passes;
+    bool print_changed, no_loc, verify_each, time_passes;
 } drv_pass_choice;
 
 /* What code is made for, and what of it. */
@@ -88,6 +92,10 @@ typedef struct drv_verify_options {
     bool evaluator, layers, layers_passes, layers_kernels, all;
 } drv_verify_options;
 
+typedef struct drv_report_options {
+    const char *by, *sort;
+} drv_report_options;
+
 typedef struct drv_reduce_options {
     const char *test;
 } drv_reduce_options;
@@ -114,6 +122,7 @@ typedef struct drv_options {
     drv_run_options run;
     drv_verify_options verify;
     drv_reduce_options reduce;
+    drv_report_options report;
     drv_tune_options tune;
     drv_manual_options manual;
 } drv_options;

@@ -1,10 +1,12 @@
 #include "driver/cli/write_text.h"
+#include "base/io.h"
 #include "base/output.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static void cannot(base_diag *d, const char *path, int error) {
     bool standard = strcmp(path, "-") == 0;

@@ -5,7 +5,7 @@
 #include "base/diag.h"
 
 /* Writes text to a path, which then has all of it or is as it was, or to "-". False with a
- * diagnostic. */
+ * diagnostic; without one when standard output is a pipe that nobody reads any more. */
 bool drv_write_text(base_diag *d, const char *path, const char *text, size_t length);
 /* Can the file be written, as far as that is known before the work? NULL: none is wanted. False
  * with a diagnostic. */

@@ -8,6 +8,7 @@ int drv_compile(const drv_options *o);
 int drv_opt(const drv_options *o);
 int drv_verify(const drv_options *o);
 int drv_reduce(const drv_options *o);
+int drv_bisect(const drv_options *o);
 int drv_inspect(const drv_options *o);
 int drv_bench(const drv_options *o);
 int drv_diff(const drv_options *o);

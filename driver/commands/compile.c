@@ -25,12 +25,12 @@ static int fail(base_diag *d, int code) {
     return code;
 }
 
-static bool write_module(base_diag *d, const ir_module *m, const char *output, bool dot) {
+static bool write_module(base_diag *d, const ir_module *m, const char *output, bool dot, bool loc) {
     base_str text = {0};
     if (dot)
         drv_dot(m, &text);
     else
-        ir_print(m, &text);
+        ir_print_text(m, loc, &text);
     bool ok = drv_write_text(d, output ? output : "-", text.data, text.len);
     base_str_free(&text);
     return ok;
@@ -90,6 +90,29 @@ static int what_to_emit(const drv_options *o, struct what *w) {
     fprintf(stderr, "ebru: error: --emit: unknown kind '%s'%s\n", base_escape(e, strlen(e)),
             base_hint(near, hint));
     return DRV_USAGE;
+}
+
+static bool is_code_text(const struct what *w) {
+    return !w->ir && !w->html && (w->kind == CG_ASM || w->kind == CG_LLVM_IR);
+}
+
+static int check_op(const drv_options *o, const struct what *w) {
+    if (!o->run.op || is_code_text(w)) return 0;
+    fprintf(stderr, "ebru: error: --op= shows the code of one op: it goes with --emit=asm or "
+                    "--emit=llvm-ir (bench --op= times it)\n");
+    return DRV_USAGE;
+}
+
+/* Options that say how something is shown, where nothing of it is. */
+static void warn_of_idle(base_diag *d, const drv_options *o, const struct what *w) {
+    const drv_pass_choice *p = &o->passes;
+    bool prints = p->print_before || p->print_after || p->print_changed, code = is_code_text(w);
+    if (p->filter && !prints && !code)
+        base_warning(d, NULL,
+                     "--filter= has no effect: it goes with --print-before=, "
+                     "--print-after=, --print-changed, --emit=asm and --emit=llvm-ir");
+    if (p->no_loc && !prints && !p->dump_dir && (!w->ir || w->dot))
+        base_warning(d, NULL, "--no-loc has no effect: no IR is printed, dumped or emitted");
 }
 
 /* What the compiler did, in a few lines on stderr. */
@@ -219,11 +242,15 @@ int drv_compile(const drv_options *given) {
         fprintf(stderr, "ebru: error: compile: name the output with -o\n");
         return DRV_USAGE;
     }
+    bad = check_op(&o, &w);
+    if (bad) return bad;
     double start = now();
     base_diag *d = drv_diag(&o.common);
     tell_ignored(d, &o);
+    warn_of_idle(d, &o, &w);
     drv_build b = {0};
     fe_options fe = drv_fe_options(&o.load);
+    if (o.run.op) fe.function = NULL; /* names the lowered function that has the op */
     cg_result result = {0};
     drv_html *page = w.html ? drv_html_new() : NULL;
     int code = check_outputs(d, &o, &w, reporting);
@@ -241,7 +268,8 @@ int drv_compile(const drv_options *given) {
                 code = DRV_IO;
         } else if (w.ir) {
             if (o.common.output || !reporting)
-                code = write_module(d, b.levels[b.count - 1].module, o.common.output, w.dot)
+                code = write_module(d, b.levels[b.count - 1].module, o.common.output, w.dot,
+                                    !o.passes.no_loc)
                            ? DRV_OK
                            : DRV_IO;
         } else if (o.common.output && b.levels[0].module->level != IR_PLACED) {
@@ -250,7 +278,8 @@ int drv_compile(const drv_options *given) {
             base_note(d, NULL, "--emit=ir writes what there is; without --passes= all run");
             code = DRV_USAGE;
         } else if (o.common.output) {
-            code = drv_emit(d, &o, &b, o.common.output, w.kind, &result) ? DRV_OK : DRV_IO;
+            bool fine = drv_emit(d, &o, &b, o.common.output, w.kind, &result);
+            code = fine ? DRV_OK : result.unmatched || o.run.op ? DRV_INPUT : DRV_IO;
             if (!code && !o.common.quiet) summary(&o, &b, &result, now() - start);
         }
     }
@@ -273,6 +302,7 @@ int drv_opt(const drv_options *o) {
     }
     base_diag *d = drv_diag(&o->common);
     tell_ignored(d, o);
+    warn_of_idle(d, o, &(struct what){.ir = true});
     fe_options fe = drv_fe_options(&o->load);
     bool dumps = drv_make_dump_dir(d, o->passes.dump_dir);
     int code = dumps ? DRV_INPUT : DRV_IO;
@@ -296,7 +326,7 @@ int drv_opt(const drv_options *o) {
         pass_options p = drv_pass_options(o);
         if (!p.passes && !p.stop_after && !p.start_after) p.passes = "";
         if (drv_clear_dumps(d, p.dump_dir, o->model) && pass_run(c, &p, d))
-            code = write_module(d, m, o->common.output, false) ? DRV_OK : DRV_IO;
+            code = write_module(d, m, o->common.output, false, !o->passes.no_loc) ? DRV_OK : DRV_IO;
         base_str text = {0};
         if (!code && (o->show.fusion_report || o->show.fusion_json)) {
             drv_fusion_report(c, o->show.fusion_json, &text);

@@ -147,25 +147,30 @@ static bool set_tiles(base_diag *d, ir_module *m, const ir_target *target, const
     return fine;
 }
 
+bool drv_find_op(base_diag *d, const ir_module *m, const char *function, const char *op,
+                 const ir_func **f, ir_ref *node) {
+    uint32_t number;
+    *f = read_number(d, op, &number) ? function_of(d, m, function, number) : NULL;
+    if (!*f) return false;
+    *node = numbered(*f, number);
+    if (!ir_ref_ok(*node)) {
+        base_error(d, NULL, "%s has no node %%%u", (*f)->name, number);
+        return false;
+    }
+    const ir_node *n = ir_get(*f, *node);
+    if (n->binding) return true;
+    base_error(d, NULL, "%s: %%%u %s has no kernel: %s", (*f)->name, number, ir_op_get(n->op)->name,
+               n->op == IR_OP_input ? "it is an input"
+                                    : "it is a view, or computed from weights when they are "
+                                      "packed");
+    return false;
+}
+
 ir_module *drv_extract(base_diag *d, const ir_module *m, const ir_target *target,
                        const char *function, const char *op, const char *set, base_str *text) {
-    uint32_t number;
-    const ir_func *f = read_number(d, op, &number) ? function_of(d, m, function, number) : NULL;
-    if (!f) return NULL;
-    ir_ref r = numbered(f, number);
-    if (!ir_ref_ok(r)) {
-        base_error(d, NULL, "%s has no node %%%u", f->name, number);
-        return NULL;
-    }
-    const ir_node *n = ir_get(f, r);
-    if (!n->binding) {
-        base_error(d, NULL, "%s: %%%u %s has no kernel to time: %s", f->name, number,
-                   ir_op_get(n->op)->name,
-                   n->op == IR_OP_input
-                       ? "it is an input"
-                       : "it is a view, or computed from weights when they are packed");
-        return NULL;
-    }
+    const ir_func *f;
+    ir_ref r;
+    if (!drv_find_op(d, m, function, op, &f, &r)) return NULL;
     base_str_addf(text, "%s: ", f->name);
     ir_print_node(f, r, text);
     base_str_addf(text, "\n");

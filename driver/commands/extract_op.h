@@ -13,4 +13,8 @@
 ir_module *drv_extract(base_diag *d, const ir_module *m, const ir_target *target,
                        const char *function, const char *op, const char *set, base_str *text);
 
+/* The same node, where it stands. False with diagnostics. */
+bool drv_find_op(base_diag *d, const ir_module *m, const char *function, const char *op,
+                 const ir_func **f, ir_ref *node);
+
 #endif

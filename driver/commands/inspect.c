@@ -77,6 +77,12 @@ const char *drv_build_info(const fe_map *map, size_t *length) {
     return at;
 }
 
+/* Text of a file that may be anybody's. */
+static void print_text(const char *text, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        putchar((unsigned char)text[i] < 32 && text[i] != '\n' ? '?' : text[i]);
+}
+
 static int inspect_program(base_diag *d, const fe_map *map, const drv_options *o) {
     size_t n;
     const char *at = drv_build_info(map, &n);
@@ -84,43 +90,63 @@ static int inspect_program(base_diag *d, const fe_map *map, const drv_options *o
         base_error(d, NULL, "%s: not a program made by ebru", o->model);
         return DRV_INPUT;
     }
-    for (size_t i = 0; i < n; i++)
-        putchar((unsigned char)at[i] < 32 && at[i] != '\n' ? '?' : at[i]);
+    print_text(at, n);
+    /* behind its end stand the functions; in programs of ebru 0.2 nothing does */
+    static const char mark[] = "function ";
+    size_t room = map->size - (size_t)((const uint8_t *)at - map->data) - n;
+    if (room > sizeof mark && !memcmp(at + n + 1, mark, sizeof mark - 1))
+        print_text(at + n + 1, strnlen(at + n + 1, room - 1));
     return DRV_OK;
 }
 
-static void print_value(const ir_func *f, const char *kind, const char *name, ir_ref r) {
-    base_str t = {0};
-    ir_print_type(ir_typeof(f, r), &t);
-    printf("  %s %s : %s", kind, base_shown(name), t.data);
+/* False for a value that passes between the stages of one network: it has no name of the model. */
+static bool describe_value(const ir_func *f, const char *kind, const char *name, ir_ref r,
+                           base_str *out) {
+    if (*name == '%') return false;
+    base_str_addf(out, "  %s %s : ", kind, base_shown(name));
+    ir_print_type(ir_typeof(f, r), out);
     const ir_node *n = ir_get(f, r);
-    if (n->op == IR_OP_input) printf(" per %s", ir_freq_name[IR_ATTRS(n, input)->freq]);
-    printf("\n");
-    base_str_free(&t);
+    if (n->op == IR_OP_input) base_str_addf(out, " per %s", ir_freq_name[IR_ATTRS(n, input)->freq]);
+    base_str_add(out, "\n");
+    return true;
+}
+
+void drv_describe_functions(const ir_module *m, base_str *out) {
+    for (size_t i = 0; i < m->funcs.count; i++) {
+        const ir_func *f = m->funcs.items[i];
+        ir_cost c = ir_func_cost(f);
+        base_str_addf(out, "function %s: %zu nodes, %.3f GFLOP, %.1f MiB of weights",
+                      base_shown(f->name), f->nodes.count, c.flops * 1e-9,
+                      (double)c.weight_bytes / 1048576.0);
+        if (m->level == IR_PLACED)
+            base_str_addf(out, ", arena %llu bytes", (unsigned long long)f->arena_bytes);
+        base_str_add(out, "\n");
+        uint32_t between = 0;
+        for (size_t k = 0; k < f->inputs.count; k++)
+            between +=
+                !describe_value(f, "input", IR_ATTRS(ir_get(f, f->inputs.items[k]), input)->name,
+                                f->inputs.items[k], out);
+        for (size_t k = 0; k < f->outputs.count; k++)
+            between += !describe_value(f, "output", f->outputs.items[k].name,
+                                       f->outputs.items[k].value, out);
+        if (between) base_str_addf(out, "  %u values between stages\n", between);
+    }
 }
 
 static int inspect_model(base_diag *d, const drv_options *o) {
     fe_options fe = drv_fe_options(&o->load);
-    fe.guidance_pair = false;
     ir_module *m = drv_load(d, o->model, &fe);
     if (!m) return DRV_INPUT;
+    base_str functions = {0};
     for (size_t i = 0; i < m->meta.count; i++) {
         const ir_meta *e = &m->meta.items[i];
         if (e->kind == IR_META_INT) printf("%s: %lld\n", base_shown(e->key), (long long)e->i);
         if (e->kind == IR_META_FLOAT) printf("%s: %.9g\n", base_shown(e->key), e->f);
         if (e->kind == IR_META_STRING) printf("%s: %s\n", base_shown(e->key), base_shown(e->s));
     }
-    for (size_t i = 0; i < m->funcs.count; i++) {
-        const ir_func *f = m->funcs.items[i];
-        ir_cost c = ir_func_cost(f);
-        printf("function %s: %zu nodes, %.3f GFLOP, %.1f MiB of weights\n", base_shown(f->name),
-               f->nodes.count, c.flops * 1e-9, (double)c.weight_bytes / 1048576.0);
-        for (size_t k = 0; k < f->inputs.count; k++)
-            print_value(f, "input", IR_ATTRS(ir_get(f, f->inputs.items[k]), input)->name,
-                        f->inputs.items[k]);
-        for (size_t k = 0; k < f->outputs.count; k++)
-            print_value(f, "output", f->outputs.items[k].name, f->outputs.items[k].value);
-    }
+    drv_describe_functions(m, &functions);
+    printf("%s", functions.data ? functions.data : "");
+    base_str_free(&functions);
     printf("parameters: %lld in %zu tensors\n", (long long)ir_parameter_count(m), m->weights.count);
     ir_module_free(m);
     return DRV_OK;

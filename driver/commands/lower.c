@@ -2,6 +2,9 @@
 #include "driver/commands/lower.h"
 #include "base/number.h"
 #include "base/output.h"
+#include "driver/cli/read_text.h"
+#include "driver/commands/extract_op.h"
+#include "driver/commands/inspect.h"
 #include "driver/version.h"
 
 #include "frontend/defaults.h"
@@ -46,29 +49,12 @@ fe_options drv_fe_options(const drv_load_options *o) {
     };
 }
 
-static bool read_stdin(base_str *text) {
-    char buffer[65536];
-    size_t n;
-    base_str_add(text, "");
-    while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0) base_str_addn(text, buffer, n);
-    return !ferror(stdin);
-}
-
 ir_module *drv_load_ir(base_diag *d, const char *path, const ir_target *target) {
-    ir_module *m = NULL;
     const ir_text_rules rules = {cg_hold_bindings, (void *)(uintptr_t)target};
-    if (!strcmp(path, "-")) {
-        base_str text = {0};
-        if (read_stdin(&text))
-            m = fe_parse_ir(d, "<stdin>", text.data, text.len, target ? &rules : NULL);
-        else
-            base_error(d, NULL, "cannot read standard input");
-        base_str_free(&text);
-        return m;
-    }
     fe_bytes text;
-    if (!fe_file_read(d, path, (size_t)1 << 30, &text)) return NULL;
-    m = fe_parse_ir(d, path, text.data, text.size, target ? &rules : NULL);
+    if (!drv_read_text(d, path, (size_t)1 << 30, &text)) return NULL;
+    ir_module *m = fe_parse_ir(d, strcmp(path, "-") ? path : "<stdin>", text.data, text.size,
+                               target ? &rules : NULL);
     fe_bytes_free(&text);
     return m;
 }
@@ -138,11 +124,14 @@ pass_options drv_pass_options(const drv_options *o) {
     p.passes = o->passes.list;
     p.disabled = o->passes.disabled;
     p.disabled_count = o->passes.disabled_count;
+    p.knobs = o->passes.knobs;
+    p.knob_count = o->passes.knob_count;
     p.stop_after = o->passes.stop_after;
     p.start_after = o->passes.start_after;
     p.print_before = o->passes.print_before;
     p.print_after = o->passes.print_after;
     p.filter = o->passes.filter;
+    p.no_loc = o->passes.no_loc;
     p.print_changed = o->passes.print_changed;
     p.dump_dir = o->passes.dump_dir;
     p.verify_each = o->passes.verify_each;
@@ -302,6 +291,8 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
         return false;
     }
     char *info = build_info(o, b);
+    base_str functions = {0};
+    drv_describe_functions(b->levels[b->count - 1].module, &functions);
     const char *term = getenv("TERM");
     struct progress p = {!o->common.quiet, isatty(2) && term && strcmp(term, "dumb") != 0, ""};
     for (uint32_t i = 0; i < b->count; i++)
@@ -316,6 +307,8 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
         .tokenizer_2 = tokenizer_2,
         .tokenizer_2_bytes = tokenizer_2_bytes,
         .build_info = info,
+        .functions = functions.data,
+        .filter = o->passes.filter,
         .linker = o->code.linker,
         .verbose = o->common.verbose,
         .poison = o->code.poison,
@@ -324,13 +317,16 @@ bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *outp
         .progress = show_progress,
         .user = &p,
     };
+    if (o->run.op && o->command == DRV_COMPILE)
+        drv_find_op(d, m, o->load.function, o->run.op, &c.only_function, &c.only_node);
     /* programs beyond a gigabyte keep their weights behind the code, out of the linker's reach */
     if (o->code.placement < 0 && kind != CG_OBJ &&
         b->contexts[0]->memory.weights_bytes > (uint64_t)1 << 30)
         c.weights = CG_WEIGHTS_APPEND;
-    bool ok = cg_emit(d, b->levels, b->count, &c, result);
+    bool ok = !base_diag_errors(d) && cg_emit(d, b->levels, b->count, &c, result);
     if (p.on && p.bar && p.last[0]) fprintf(stderr, "\r\033[K");
     base_free(info);
+    base_str_free(&functions);
     base_free(tokenizer);
     base_free(tokenizer_2);
     return ok;

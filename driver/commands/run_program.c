@@ -119,3 +119,20 @@ int drv_run(base_diag *d, const char *const *argv, const void *input, size_t inp
     }
     return code;
 }
+
+int drv_run_test(const char *command, const char *path) {
+    base_str line = {0};
+    base_str_addf(&line, "%s \"$1\"", command);
+    const char *argv[] = {"/bin/sh", "-c", line.data, "sh", path, NULL};
+    char *out = NULL;
+    size_t bytes = 0;
+    FILE *nowhere = fopen("/dev/null", "w"); /* a test that is killed is an answer, no error */
+    base_diag_options quiet = {.out = nowhere};
+    base_diag *d = base_diag_new(&quiet);
+    int code = drv_run(d, argv, NULL, 0, &out, &bytes);
+    base_diag_free(d);
+    if (nowhere) fclose(nowhere);
+    base_free(out);
+    base_str_free(&line);
+    return code;
+}

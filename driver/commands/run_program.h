@@ -18,4 +18,8 @@ void drv_temp_free(drv_temp *t);
 int drv_run(base_diag *d, const char *const *argv, const void *input, size_t input_bytes,
             char **out, size_t *out_bytes);
 
+/* Runs `COMMAND PATH` in a shell and drops what it prints on standard output. Its exit code; -1
+ * when it was killed or cannot be started. */
+int drv_run_test(const char *command, const char *path);
+
 #endif

@@ -53,18 +53,6 @@ static uint32_t count_ops(const base_str *text) {
 
 /* ---- tests ---- */
 
-static bool command_says_yes(reducer *r) {
-    base_str line = {0};
-    base_str_addf(&line, "%s \"$1\"", r->o.reduce.test);
-    const char *argv[] = {"/bin/sh", "-c", line.data, "sh", r->path, NULL};
-    char *out = NULL;
-    size_t bytes = 0;
-    int code = drv_run(r->d, argv, NULL, 0, &out, &bytes);
-    base_free(out);
-    base_str_free(&line);
-    return code == 0;
-}
-
 /* The fault is still there: results of some network change in the pass, or a compiled op is out of
  * tolerance. */
 static bool layers_say_yes(reducer *r) {
@@ -110,7 +98,8 @@ static bool interesting(reducer *r, const base_str *text) {
     r->tests++;
     progress(r);
     if (!drv_write_text(r->d, r->path, text->data, text->len)) return false;
-    return r->o.reduce.test ? command_says_yes(r) : child_says_yes(r);
+    if (r->o.reduce.test) return drv_run_test(r->o.reduce.test, r->path) == 0;
+    return child_says_yes(r);
 }
 
 /* Takes the module (freed here) as the best one when it is legal, other than the best and still

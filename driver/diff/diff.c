@@ -1,11 +1,10 @@
-/* ebru diff: two modules by structure, or two fusion reports. Exit code 0: the same, 1: different,
+/* ebru diff: two modules by structure, two fusion reports, or folders of dumps. Exit code 0: the same, 1: different,
  * 2: usage or a file that cannot be read, as of diff. */
 #include "driver/diff/diff.h"
 #include "base/number.h"
-
+#include "driver/cli/read_text.h"
 #include "driver/cli/write_text.h"
 #include "driver/commands/commands.h"
-#include "driver/commands/lower.h"
 #include "driver/driver.h"
 #include "frontend/files/files.h"
 #include "runtime/abi/meta_keys.h"
@@ -287,21 +286,22 @@ static void compare_meta(diff *d) {
     }
 }
 
-static void compare(diff *d) {
-    d->same = d->a->level == d->b->level;
-    for (size_t i = 0; i < d->a->funcs.count; i++) {
-        const ir_func *f = d->a->funcs.items[i];
-        compare_funcs(d, f, ir_func_find(d->b, f->name));
+diff drv_diff_compare(const ir_module *a, const char *path_a, const ir_module *b,
+                      const char *path_b) {
+    diff d = {.arena = base_arena_new(), .a = a, .b = b, .path_a = path_a, .path_b = path_b};
+    d.same = a->level == b->level;
+    for (size_t i = 0; i < a->funcs.count; i++) {
+        const ir_func *f = a->funcs.items[i];
+        compare_funcs(&d, f, ir_func_find(b, f->name));
     }
-    for (size_t i = 0; i < d->b->funcs.count; i++)
-        if (!ir_func_find(d->a, d->b->funcs.items[i]->name))
-            compare_funcs(d, NULL, d->b->funcs.items[i]);
-    compare_weights(d);
-    compare_meta(d);
+    for (size_t i = 0; i < b->funcs.count; i++)
+        if (!ir_func_find(a, b->funcs.items[i]->name)) compare_funcs(&d, NULL, b->funcs.items[i]);
+    compare_weights(&d);
+    compare_meta(&d);
+    return d;
 }
 
-/* --filter= keeps functions by name and nodes by block or op; what is left out still counts. */
-static void filter(diff *d, const char *pattern) {
+void drv_diff_filter(diff *d, const char *pattern) {
     regex_t regex;
     if (!pattern || regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB)) return;
     for (size_t i = 0; i < d->funcs.count; i++) {
@@ -319,7 +319,7 @@ static void filter(diff *d, const char *pattern) {
     regfree(&regex);
 }
 
-static void free_diff(diff *d) {
+void drv_diff_free(diff *d) {
     for (size_t i = 0; i < d->funcs.count; i++) {
         diff_func *f = &d->funcs.items[i];
         base_free(f->number_a);
@@ -333,44 +333,54 @@ static void free_diff(diff *d) {
     base_arena_free(d->arena);
 }
 
-static int diff_modules(base_diag *diag, const drv_options *o) {
-    ir_module *a = drv_load_ir(diag, o->model, NULL), *b = drv_load_ir(diag, o->second, NULL);
+static int diff_modules(base_diag *diag, const drv_options *o, const fe_bytes texts[2]) {
+    ir_module *a = fe_parse_ir(diag, o->model, texts[0].data, texts[0].size, NULL),
+              *b = fe_parse_ir(diag, o->second, texts[1].data, texts[1].size, NULL);
     int code = DRV_USAGE;
     if (a && b) {
-        diff d = {
-            .arena = base_arena_new(), .a = a, .b = b, .path_a = o->model, .path_b = o->second};
-        compare(&d);
-        filter(&d, o->passes.filter);
+        diff d = drv_diff_compare(a, o->model, b, o->second);
+        drv_diff_filter(&d, o->passes.filter);
         base_str text = {0};
         if (o->common.json)
-            drv_diff_json(&d, &text);
+            drv_json_write(drv_diff_json(&d), DRV_JSON_LINES, &text);
         else
             drv_diff_text(&d, o->common.quiet, &text);
         code = drv_write_text(diag, "-", text.data, text.len) ? (d.same ? 0 : 1) : DRV_USAGE;
         base_str_free(&text);
-        free_diff(&d);
+        drv_diff_free(&d);
     }
     ir_module_free(a);
     ir_module_free(b);
     return code;
 }
 
-static bool is_report(const char *path) {
-    FILE *f = fopen(path, "r");
-    int c = f ? getc(f) : EOF;
-    while (c == ' ' || c == '\n' || c == '\r' || c == '\t') c = getc(f);
-    if (f) fclose(f);
-    return c == '{';
+/* Two files of one kind: IR text or fusion reports. Each is read once: it may be a pipe. */
+static int diff_files(base_diag *d, const drv_options *o) {
+    fe_bytes texts[2] = {0};
+    bool a = drv_read_text(d, o->model, (size_t)1 << 30, &texts[0]),
+         b = drv_read_text(d, o->second, (size_t)1 << 30, &texts[1]), reports = true;
+    for (int i = 0; i < 2 && a && b; i++)
+        reports &= texts[i].data[strspn(texts[i].data, " \n\r\t")] == '{';
+    int code = DRV_USAGE;
+    if (a && b) code = reports ? drv_diff_reports(d, o, texts) : diff_modules(d, o, texts);
+    fe_bytes_free(&texts[0]);
+    fe_bytes_free(&texts[1]);
+    return code;
+}
+
+static int usage(const char *what) {
+    fprintf(stderr, "ebru: error: %s\n", what);
+    return DRV_USAGE;
 }
 
 int drv_diff(const drv_options *o) {
-    if (!strcmp(o->model, "-") && !strcmp(o->second, "-")) {
-        fprintf(stderr, "ebru: error: only one of the two can be standard input\n");
-        return DRV_USAGE;
-    }
+    bool folder = fe_path_is_dir(o->model), second = o->second && fe_path_is_dir(o->second);
+    if (!o->second && !folder) return usage("diff expects A B, or a folder of dumps");
+    if (o->second && folder != second) return usage("diff expects two files or two folders");
+    if (!folder && !strcmp(o->model, "-") && !strcmp(o->second, "-"))
+        return usage("only one of the two can be standard input");
     base_diag *d = drv_diag(&o->common);
-    bool reports = is_report(o->model) && is_report(o->second);
-    int code = reports ? drv_diff_reports(d, o) : diff_modules(d, o);
+    int code = !folder ? diff_files(d, o) : second ? drv_diff_folders(d, o) : drv_diff_folder(d, o);
     base_diag_flush(d);
     base_diag_free(d);
     return code;

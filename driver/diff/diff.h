@@ -3,6 +3,8 @@
 #define EBRU_DRIVER_DIFF_DIFF_H
 
 #include "driver/cli/options.h"
+#include "driver/json_writer.h"
+#include "frontend/files/files.h"
 #include "ir/analysis/pairing.h"
 
 /* One thing that is different about a pair of nodes: an attribute, "type", "layout", "block", an
@@ -52,12 +54,27 @@ typedef struct diff {
     bool same;
 } diff;
 
+/* diff.c: two modules, which must live longer than the result. Free with drv_diff_free. */
+diff drv_diff_compare(const ir_module *a, const char *path_a, const ir_module *b,
+                      const char *path_b);
+/* Of functions whose name matches all nodes stay, of others those whose block or op does; what is
+ * left out still counts. NULL: no filter. */
+void drv_diff_filter(diff *d, const char *pattern);
+void drv_diff_free(diff *d);
+
 /* diff_text.c: for reading; `brief`: without the single nodes. */
 void drv_diff_text(const diff *d, bool brief, base_str *out);
+/* ": 66 removed, 6 added"; `removed` says what of: "removed" or "nodes removed". */
+void drv_diff_add_counts(const diff_counts *c, const char *removed, base_str *out);
 /* diff_json.c: schema in docs/inspecting.md. */
-void drv_diff_json(const diff *d, base_str *out);
+cJSON *drv_diff_json(const diff *d);
+void drv_diff_json_counts(cJSON *to, const diff_counts *c);
 
-/* diff_report.c: two fusion reports in JSON; exit code as of ebru diff. */
-int drv_diff_reports(base_diag *d, const drv_options *o);
+/* diff_report.c: two fusion reports in JSON, whose texts are `texts`; exit code as of ebru diff. */
+int drv_diff_reports(base_diag *d, const drv_options *o, const fe_bytes texts[2]);
+/* diff_folders.c: two folders of dumps, pass by pass. */
+int drv_diff_folders(base_diag *d, const drv_options *o);
+/* diff_folder.c: one folder of dumps, from its first to its last: what became of each node. */
+int drv_diff_folder(base_diag *d, const drv_options *o);
 
 #endif

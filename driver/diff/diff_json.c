@@ -1,6 +1,5 @@
 /* ebru diff --json: one object; schema in docs/inspecting.md. */
 #include "driver/diff/diff.h"
-#include "driver/json_writer.h"
 #include "runtime/abi/meta_keys.h"
 
 static void add_side(cJSON *to, const char *key, const char *path, const ir_module *m) {
@@ -10,7 +9,7 @@ static void add_side(cJSON *to, const char *key, const char *path, const ir_modu
     drv_json_text(o, "after", ir_meta_string(m, EBRU_META_PASSES_AFTER.name, NULL));
 }
 
-static void add_counts(cJSON *to, const diff_counts *c) {
+void drv_diff_json_counts(cJSON *to, const diff_counts *c) {
     drv_json_uint(to, "removed", c->removed);
     drv_json_uint(to, "added", c->added);
     drv_json_uint(to, "changed", c->changed);
@@ -63,7 +62,7 @@ static void add_func(cJSON *list, const diff_func *f) {
     drv_json_text(o, "name", f->name);
     drv_json_text(o, "status", f->same ? "same" : both ? "changed" : f->a ? "removed" : "added");
     if (!both || f->same) return;
-    add_counts(o, &f->counts);
+    drv_diff_json_counts(o, &f->counts);
     add_pair(o, "arena", f->a->arena_bytes, f->b->arena_bytes);
     add_pair(o, "scratch", f->a->scratch_bytes, f->b->scratch_bytes);
     add_details(o, "outputs", f->outputs.items, f->outputs.count);
@@ -77,15 +76,15 @@ static void add_rows(cJSON *to, const char *key, const diff_row *rows, size_t co
         add_change(list, "name", rows[i].name, rows[i].from, rows[i].to);
 }
 
-void drv_diff_json(const diff *d, base_str *out) {
+cJSON *drv_diff_json(const diff *d) {
     cJSON *doc = drv_json_object(NULL, NULL);
     drv_json_bool(doc, "same", d->same);
     add_side(doc, "a", d->path_a, d->a);
     add_side(doc, "b", d->path_b, d->b);
-    add_counts(doc, &d->counts);
+    drv_diff_json_counts(doc, &d->counts);
     cJSON *functions = drv_json_array(doc, "functions");
     for (size_t i = 0; i < d->funcs.count; i++) add_func(functions, &d->funcs.items[i]);
     add_rows(doc, "weights", d->weights.items, d->weights.count);
     add_rows(doc, "properties", d->meta.items, d->meta.count);
-    drv_json_write(doc, DRV_JSON_LINES, out);
+    return doc;
 }

@@ -70,9 +70,9 @@ static bool read_decision(base_jval v, report *r) {
     return true;
 }
 
-static bool read_report(base_diag *d, const char *path, report *r) {
+static bool read_report(base_diag *d, const char *path, const fe_bytes *text, report *r) {
     base_json_limits limits = {.max_bytes = MOST_BYTES, .max_values = 1u << 24};
-    r->doc = fe_json_load(d, path, &limits);
+    r->doc = base_json_parse(d, path, text->data, text->size, &limits);
     if (!r->doc) return false;
     base_jval list = base_json_require(base_json_root(r->doc), "decisions");
     if (!base_json_expect(list, BASE_JSON_ARRAY)) return false;
@@ -321,10 +321,11 @@ static void write_json(const diff_reports *d, base_str *out) {
     drv_json_write(doc, DRV_JSON_LINES, out);
 }
 
-int drv_diff_reports(base_diag *diag, const drv_options *o) {
+int drv_diff_reports(base_diag *diag, const drv_options *o, const fe_bytes texts[2]) {
     diff_reports d = {0};
     int code = DRV_USAGE;
-    bool a = read_report(diag, o->model, &d.a), b = read_report(diag, o->second, &d.b);
+    bool a = read_report(diag, o->model, &texts[0], &d.a),
+         b = read_report(diag, o->second, &texts[1], &d.b);
     if (a && b) {
         compare_reports(&d);
         list_passes(&d);

@@ -133,8 +133,7 @@ static void add_count(uint32_t n, const char *what, const char **separator, base
     *separator = ", ";
 }
 
-/* `removed` says what of: "removed" or "nodes removed". */
-static void add_counts(const diff_counts *c, const char *removed, base_str *out) {
+void drv_diff_add_counts(const diff_counts *c, const char *removed, base_str *out) {
     const char *separator = ": ";
     add_count(c->removed, removed, &separator, out);
     add_count(c->added, "added", &separator, out);
@@ -163,7 +162,7 @@ static void add_func(const diff_func *f, bool brief, base_str *out) {
     }
     if (f->same) return;
     base_str_addf(out, "%s: %u -> %u nodes", shown(f->name), nodes_of(f->a), nodes_of(f->b));
-    add_counts(&f->counts, "removed", out);
+    drv_diff_add_counts(&f->counts, "removed", out);
     base_str_add(out, "\n");
     add_kinds(f, "removed", true, false, false, out);
     add_kinds(f, "added", false, true, false, out);
@@ -228,7 +227,7 @@ void drv_diff_text(const diff *d, bool brief, base_str *out) {
         return;
     }
     base_str_addf(out, "%zu of %zu functions differ", all - same, all);
-    add_counts(&d->counts, "nodes removed", out);
+    drv_diff_add_counts(&d->counts, "nodes removed", out);
     if (d->meta.count + d->weights.count)
         base_str_addf(out, "; %zu of properties and weights", d->meta.count + d->weights.count);
     base_str_add(out, "\n");

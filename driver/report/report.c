@@ -59,13 +59,15 @@ static bool print(base_diag *d, const drv_options *o, drv_trace *const *traces, 
                   const ir_module *m) {
     drv_report reports[2];
     base_str text = {0};
-    for (int i = 0; i < count; i++) drv_report_make(&reports[i], traces[i], m);
+    drv_report_choice choice = {o->report.by && !strcmp(o->report.by, "shape"),
+                                o->report.sort && !strcmp(o->report.sort, "lost")};
+    for (int i = 0; i < count; i++) drv_report_make(&reports[i], traces[i], m, choice);
     if (o->common.json)
         for (int i = 0; i < count; i++) drv_report_json(&reports[i], &text);
     else if (count == 2)
         drv_report_compare(&reports[0], &reports[1], &text);
     else
-        drv_report_text(&reports[0], &text);
+        drv_report_text(&reports[0], m ? o->model : NULL, &text);
     bool ok = drv_write_text(d, o->common.output ? o->common.output : "-", text.data, text.len);
     for (int i = 0; i < count; i++) drv_report_free(&reports[i]);
     base_str_free(&text);

@@ -14,6 +14,9 @@ typedef struct drv_report_row {
     double work, wait;   /* phases and functions: work is their whole time */
     double outside;      /* threads: not in functions */
     double flops, bytes; /* of all calls; bytes with weights */
+    /* ops, and sums over ops: what work takes beyond the roof that binds; 0 where no roof was
+     * measured, and for ops beyond it */
+    double lost;
     double least, median, p99,
         most; /* ops: one thread's part of a call; functions, steps: a call */
 } drv_report_row;
@@ -34,8 +37,15 @@ typedef struct drv_report_rows {
     size_t count, cap;
 } drv_report_rows;
 
+/* What is summed up how. */
+typedef struct drv_report_choice {
+    bool by_shape; /* kinds of ops with one result are a row */
+    bool by_lost;  /* ops, kinds and blocks that lose most come first, else the longest */
+} drv_report_choice;
+
 typedef struct drv_report {
     const drv_trace *trace;
+    drv_report_choice choice;
     drv_report_rows rows[DRV_REPORT_SECTIONS];
     double in_functions; /* calls that count: what shares of ops are of */
     double cores; /* CPU time of the threads by the time they worked, at most 1: what they had of
@@ -44,7 +54,7 @@ typedef struct drv_report {
 
 /* report_sum.c. `m`: the placed module that the trace is of, or NULL. Freed with drv_report_free;
  * names live with the trace. */
-void drv_report_make(drv_report *r, drv_trace *t, const ir_module *m);
+void drv_report_make(drv_report *r, drv_trace *t, const ir_module *m, drv_report_choice choice);
 void drv_report_free(drv_report *r);
 
 /* Seconds that all threads together worked in functions. */
@@ -54,7 +64,9 @@ double drv_report_working(const drv_report *r);
 double drv_report_share(const drv_report *r, const drv_report_row *row, bool *memory);
 
 /* report_text.c, report_json.c */
-void drv_report_text(const drv_report *r, base_str *out);
+/* `model`: what the command names the module by, for the command that looks further; NULL: not
+ * known. */
+void drv_report_text(const drv_report *r, const char *model, base_str *out);
 void drv_report_compare(const drv_report *a, const drv_report *b, base_str *out);
 void drv_report_json(const drv_report *r, base_str *out);
 

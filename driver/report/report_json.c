@@ -26,6 +26,7 @@ static void add_row(cJSON *list, const drv_report *r, drv_report_section section
         drv_json_real(o, "flops", w->flops);
         drv_json_real(o, "bytes", w->bytes);
         drv_json_real(o, "roof_share", roof);
+        if (section != DRV_REPORT_FUNCTIONS) add_ms(o, "lost_ms", w->lost);
         drv_json_text(o, "bound", memory ? "memory" : "compute");
     }
     if (w->median > 0) {

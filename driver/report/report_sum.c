@@ -16,6 +16,17 @@ static int by_work(const void *a, const void *b) {
                    : strcmp(((const drv_report_row *)a)->name, ((const drv_report_row *)b)->name);
 }
 
+/* Those that lose most first. */
+static int by_lost(const void *a, const void *b) {
+    double x = ((const drv_report_row *)a)->lost, y = ((const drv_report_row *)b)->lost;
+    return x < y ? 1 : x > y ? -1 : by_work(a, b);
+}
+
+static void sort(const drv_report *r, drv_report_rows *rows) {
+    if (rows->count)
+        qsort(rows->items, rows->count, sizeof *rows->items, r->choice.by_lost ? by_lost : by_work);
+}
+
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return x < y ? -1 : x > y;
@@ -107,6 +118,15 @@ static void functions(drv_report *r) {
 
 /* ---- ops ---- */
 
+/* What an op takes beyond the roof that binds it, in seconds. */
+static double lost(const drv_trace *t, const drv_trace_op *op) {
+    double calls = (double)op->calls, least = 0;
+    double bytes = ((double)op->bytes + (double)op->weight_bytes) * calls;
+    if (t->gflops > 0) least = op->flops * calls * 1e-9 / t->gflops;
+    if (t->memory_gbs > 0) least = fmax(least, bytes * 1e-9 / t->memory_gbs);
+    return least > 0 ? fmax(drv_trace_work(t, op) - least, 0) : 0;
+}
+
 static void add(drv_report_row *row, const drv_trace *t, const drv_trace_op *op) {
     double least = op->min_us * 1e-6, most = op->max_us * 1e-6;
     if (op->calls && (!row->calls || least < row->least)) row->least = least;
@@ -114,6 +134,7 @@ static void add(drv_report_row *row, const drv_trace *t, const drv_trace_op *op)
     row->calls += op->calls;
     row->work += drv_trace_work(t, op);
     row->wait += drv_trace_wait(t, op);
+    row->lost += lost(t, op);
     row->flops += op->flops * (double)op->calls;
     row->bytes += ((double)op->bytes + (double)op->weight_bytes) * (double)op->calls;
 }
@@ -157,11 +178,14 @@ static void ops(drv_report *r, base_arena *a, const ir_module *m) {
             row.p99 = op->p99_us * 1e-6;
             row.place = place_of(a, m, &t->functions[f], op);
             BASE_PUSH(rows, row);
-            add(row_of(kinds, base_arena_printf(a, "%s (%s)", op->op, op->kernel)), t, op);
+            bool shape = r->choice.by_shape;
+            const char *kind = base_arena_printf(a, "%s (%s)%s%s", op->op, op->kernel,
+                                                 shape ? " " : "", shape ? op->result : "");
+            add(row_of(kinds, kind), t, op);
             r->in_functions += drv_trace_work(t, op) + drv_trace_wait(t, op);
         }
-    if (rows->count) qsort(rows->items, rows->count, sizeof *rows->items, by_work);
-    if (kinds->count) qsort(kinds->items, kinds->count, sizeof *kinds->items, by_work);
+    sort(r, rows);
+    sort(r, kinds);
 }
 
 /* ---- blocks ---- */
@@ -199,8 +223,7 @@ static void blocks_of(drv_report *r, base_arena *a, const drv_trace_function *fn
         }
     }
     if (top.calls) BASE_PUSH(&r->rows[DRV_REPORT_BLOCKS], top);
-    for (uint32_t l = 0; l < BLOCK_LEVELS; l++)
-        if (all[l].count) qsort(all[l].items, all[l].count, sizeof *all[l].items, by_work);
+    for (uint32_t l = 0; l < BLOCK_LEVELS; l++) sort(r, &all[l]);
     for (size_t i = 0; i < all[0].count; i++) {
         drv_report_row *outer = &all[0].items[i];
         size_t n = strlen(outer->name);
@@ -239,8 +262,8 @@ static void threads(drv_report *r) {
 
 /* ---- all of it ---- */
 
-void drv_report_make(drv_report *r, drv_trace *t, const ir_module *m) {
-    *r = (drv_report){.trace = t};
+void drv_report_make(drv_report *r, drv_trace *t, const ir_module *m, drv_report_choice choice) {
+    *r = (drv_report){.trace = t, .choice = choice};
     phases(r, t->arena);
     functions(r);
     ops(r, t->arena, m);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { MOST_OPS = 20, MOST_BLOCKS = 60 };
+enum { MOST_OPS = 20, MOST_BLOCKS = 60, MOST_SHAPES = 40 };
 
 static const char *shown(const char *s) {
     return base_escape(s, strlen(s));
@@ -84,8 +84,9 @@ static void calls(const drv_report *r, drv_report_section section, const char *t
 static void work(const drv_report *r, drv_report_section section, const char *title, size_t most,
                  base_str *out) {
     const drv_report_rows *rows = &r->rows[section];
-    base_str_addf(out, "\n%-58s %7s %10s %6s %9s %7s %8s %6s %-7s %9s %9s", title, "calls", "ms",
-                  "%", "GFLOP/s", "GB/s", "FLOP/B", "% roof", "bound", "us avg", "min");
+    base_str_addf(out, "\n%-58s %7s %10s %6s %9s %9s %7s %8s %6s %-7s %9s %9s", title, "calls",
+                  "ms", "%", "lost ms", "GFLOP/s", "GB/s", "FLOP/B", "% roof", "bound", "us avg",
+                  "min");
     base_str_add(out, section == DRV_REPORT_OPS ? "    median       p99  block\n" : "\n");
     for (size_t i = 0; i < rows->count && i < most; i++) {
         const drv_report_row *w = &rows->items[i];
@@ -94,10 +95,11 @@ static void work(const drv_report *r, drv_report_section section, const char *ti
         base_str_addf(out, "%*s%-*.*s %7llu %10.2f %6.1f", (int)w->depth * 2, "",
                       58 - (int)w->depth * 2, 58 - (int)w->depth * 2, shown(w->name),
                       (unsigned long long)w->calls, w->work * 1e3, share(w->work, r->in_functions));
-        base_str_addf(
-            out, " %9.1f %7.1f %8.1f %6.1f %-7s", w->work > 0 ? w->flops / w->work * 1e-9 : 0,
-            w->work > 0 ? w->bytes / w->work * 1e-9 : 0, w->bytes > 0 ? w->flops / w->bytes : 0,
-            100 * roof, memory ? "memory" : "compute");
+        base_str_addf(out, " %9.2f %9.1f %7.1f %8.1f %6.1f %-7s", w->lost * 1e3,
+                      w->work > 0 ? w->flops / w->work * 1e-9 : 0,
+                      w->work > 0 ? w->bytes / w->work * 1e-9 : 0,
+                      w->bytes > 0 ? w->flops / w->bytes : 0, 100 * roof,
+                      memory ? "memory" : "compute");
         base_str_addf(out, " %9.1f %9.1f", w->calls ? w->work * 1e6 / (double)w->calls : 0,
                       w->least * 1e6);
         if (section == DRV_REPORT_OPS)
@@ -127,15 +129,35 @@ static void threads(const drv_report *r, base_str *out) {
                       sum / (double)rows->count / longest);
 }
 
-void drv_report_text(const drv_report *r, base_str *out) {
+/* The op that loses most, and what to type next. */
+static void next(const drv_report *r, const char *model, base_str *out) {
+    const drv_report_rows *rows = &r->rows[DRV_REPORT_OPS];
+    const drv_report_row *worst = NULL;
+    for (size_t i = 0; i < rows->count; i++)
+        if (rows->items[i].lost > (worst ? worst->lost : 0)) worst = &rows->items[i];
+    if (!worst) return;
+    const char *number = strstr(worst->name, " %");
+    if (!number) return;
+    size_t func = (size_t)(number - worst->name), digits = strcspn(number + 1, " ");
+    base_str_addf(out, "\nmost time beyond the roof: %s", shown(worst->name));
+    base_str_addf(out, ", %s: %.2f of %.2f ms; look at it alone:\n", shown(worst->block),
+                  worst->lost * 1e3, worst->work * 1e3);
+    base_str_addf(out, "  ebru bench %s --op=%.*s", model ? shown(model) : "MODEL", (int)digits,
+                  number + 1);
+    base_str_addf(out, " --function=%s\n", base_escape(worst->name, func));
+}
+
+void drv_report_text(const drv_report *r, const char *model, base_str *out) {
     head(r->trace, out);
     doubts(r, out);
     calls(r, DRV_REPORT_PHASES, "phase", out);
     calls(r, DRV_REPORT_FUNCTIONS, "function", out);
-    work(r, DRV_REPORT_KINDS, "kind of op", SIZE_MAX, out);
+    work(r, DRV_REPORT_KINDS, r->choice.by_shape ? "kind of op and result" : "kind of op",
+         r->choice.by_shape ? MOST_SHAPES : SIZE_MAX, out);
     work(r, DRV_REPORT_OPS, "op", MOST_OPS, out);
     work(r, DRV_REPORT_BLOCKS, "block", MOST_BLOCKS, out);
     threads(r, out);
+    next(r, model, out);
 }
 
 /* ---- two runs ---- */
@@ -183,5 +205,6 @@ void drv_report_compare(const drv_report *a, const drv_report *b, base_str *out)
     base_str_addf(out, "\nwall %.2f ms, now %.2f ms", x, y);
     base_str_addf(out, x > 0 ? ": %.3f of it\n" : "\n", x > 0 ? y / x : 0);
     compare(a, b, DRV_REPORT_FUNCTIONS, "function", true, out);
-    compare(a, b, DRV_REPORT_KINDS, "kind of op", true, out);
+    compare(a, b, DRV_REPORT_KINDS, a->choice.by_shape ? "kind of op and result" : "kind of op",
+            true, out);
 }

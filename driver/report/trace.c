@@ -3,6 +3,7 @@
  * and column and bounds what a hostile file costs; a trace comes from another program, perhaps from
  * another machine. */
 #include "driver/report/trace.h"
+#include "driver/cli/read_text.h"
 
 #include "frontend/files/json_file.h"
 
@@ -359,12 +360,16 @@ static drv_trace *read_document(base_diag *d, base_json *doc) {
     return NULL;
 }
 
-drv_trace *drv_trace_read(base_diag *d, const char *path) {
-    return read_document(d, fe_json_load(d, path, &limits));
-}
-
 drv_trace *drv_trace_parse(base_diag *d, const char *name, const char *text, size_t length) {
     return read_document(d, base_json_parse(d, name, text, length, &limits));
+}
+
+drv_trace *drv_trace_read(base_diag *d, const char *path) {
+    fe_bytes text;
+    if (!drv_read_text(d, path, MAX_BYTES, &text)) return NULL;
+    drv_trace *t = drv_trace_parse(d, path, text.data, text.size);
+    fe_bytes_free(&text);
+    return t;
 }
 
 void drv_trace_free(drv_trace *t) {

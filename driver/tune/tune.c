@@ -31,6 +31,7 @@ struct tuner {
     cg_machine machine;
     const char *path; /* of the records */
     tune_kernels kernels;
+    tune_lowered rules, tuned; /* the model by the rules, and by the records */
     tune_timer *timer;
     double until;
     bool bar;
@@ -38,44 +39,50 @@ struct tuner {
 
 /* ---- lowering ---- */
 
-/* The model lowered for a target; NULL with diagnostics. */
-static ir_module *lower(struct tuner *u, const ir_target *target) {
+/* The model lowered for a target; no module with diagnostics. */
+static tune_lowered lower(struct tuner *u, const ir_target *target) {
+    const tune_lowered none = {0};
     fe_options fe = drv_fe_options(&u->o->load);
     ir_module *m = drv_load(u->d, u->o->model, &fe);
     if (m && drv_is_ir(u->o->model) && !fe_bind_ir_weights(u->d, m)) {
         ir_module_free(m);
-        return NULL;
+        return none;
     }
-    if (!m) return NULL;
+    if (!m) return none;
     pass_context *c = pass_context_new(m, target);
     pass_options p = drv_pass_options(u->o);
     bool fine = pass_run(c, &p, u->d);
+    const tune_lowered lowered = {m, c->memory.weights_bytes};
     pass_context_free(c);
-    if (fine) return m;
+    if (fine) return lowered;
     ir_module_free(m);
-    return NULL;
+    return none;
 }
 
-/* Collects what a lowering with these records has; force: as cg_tuning_use's. */
-static bool collect(struct tuner *u, const cg_tuning *table, ir_form force, bool counted,
-                    bool tuned) {
+/* Collects what a lowering with these records has; force: as cg_tuning_use's. keep: the lowering
+ * counts and is kept there; NULL: it does not. */
+static bool collect(struct tuner *u, const cg_tuning *table, ir_form force, tune_lowered *keep) {
     cg_tuning_log log = {.diag = u->d};
     const cg_tuning_use use = {
         .table = table, .log = &log, .forms = true, .force = force, .machine = u->machine};
     ir_target *t = cg_target_tuned(u->target, &use);
-    ir_module *m = lower(u, t);
-    if (m) tune_collect(&u->kernels, m, counted, tuned);
-    ir_module_free(m);
+    tune_lowered lowered = lower(u, t);
+    bool fine = lowered.module != NULL;
+    if (fine) tune_collect(&u->kernels, lowered.module, keep != NULL, keep == &u->tuned);
+    if (keep)
+        *keep = lowered;
+    else
+        ir_module_free(lowered.module);
     base_free(t);
     cg_tuning_log_free(&log);
-    return m != NULL;
+    return fine;
 }
 
 static bool collect_all(struct tuner *u) {
-    bool fine = collect(u, NULL, IR_FORM_NONE, true, false);
+    bool fine = collect(u, NULL, IR_FORM_NONE, &u->rules);
     if (!u->o->tune.keep_bits)
         for (ir_form form = IR_FORM_DIRECT; form <= IR_FORM_FUSED && fine; form++)
-            fine = collect(u, NULL, form, false, false);
+            fine = collect(u, NULL, form, NULL);
     return fine;
 }
 
@@ -217,13 +224,7 @@ static bool measure(struct tuner *u) {
 
 static cg_record record_of(const struct tuner *u, const tune_kernel *k) {
     cg_record r = {.machine = u->machine, .kernel = k->kernel->name, .key = k->key};
-    for (uint32_t i = 0; i < k->kernel->field_count; i++) {
-        const char *field = k->kernel->field[i];
-        if (!cg_is_tile(k->kernel->name, field)) continue;
-        const int32_t value = cg_params_get(k->kernel, &k->best, field);
-        if (value != cg_params_get(k->kernel, &k->rules, field))
-            r.choice[r.choice_count++] = (cg_tile){field, value};
-    }
+    tune_choice(k, &r);
     memcpy(r.ns, k->best_ns, sizeof r.ns);
     memcpy(r.default_ns, k->rules_ns, sizeof r.default_ns);
     r.tried = k->candidates;
@@ -243,55 +244,35 @@ static cg_tuning *records(const struct tuner *u, base_str *lines) {
     return t;
 }
 
-/* ---- the table of gains ---- */
+/* ---- what to type next ---- */
 
-static double gain(const tune_kernel *k) {
-    return fmax(k->calls, k->tuned_calls) * fabs(k->rules_ns[1] - k->best_ns[1]) +
-           fabs(k->calls - k->tuned_calls) * k->best_ns[1];
-}
-static int by_gain(const void *a, const void *b) {
-    const double x = gain(*(tune_kernel *const *)a), y = gain(*(tune_kernel *const *)b);
-    return (x < y) - (x > y);
+static void add_option(base_str *out, const char *name, const char *value) {
+    if (value) base_str_addf(out, " %s%s", name, base_escape(value, strlen(value)));
 }
 
-static void print_kernel(const struct tuner *u, const tune_kernel *k) {
-    const cg_record r = record_of(u, k);
-    base_str choice = {0};
-    base_str_add(&choice, "");
-    for (uint32_t i = 0; i < r.choice_count; i++)
-        base_str_addf(&choice, "%s%s=%d", i ? " " : "", r.choice[i].field, r.choice[i].value);
-    if (k->calls > 0 && k->tuned_calls == 0)
-        base_str_addf(&choice, "%sin another form", choice.len ? ", " : "");
-    if (k->calls == 0 && k->tuned_calls > 0)
-        base_str_addf(&choice, "%sinstead of another", choice.len ? ", " : "");
-    printf("%-64.64s %5.0f %5.0f %9.3f %9.3f %6.1f  %s\n", k->shape, k->calls, k->tuned_calls,
-           k->rules_ns[1] * 1e-6, k->best_ns[1] * 1e-6, 100 * (k->best_ns[1] / k->rules_ns[1] - 1),
-           choice.data);
-    base_str_free(&choice);
-}
-
-static void print_table(const struct tuner *u, double seconds) {
-    const size_t n = u->kernels.count;
-    tune_kernel **order = base_alloc((n + 1) * sizeof *order);
-    double before = 0, after = 0;
-    uint32_t candidates = 0;
-    for (size_t i = 0; i < n; i++) {
-        tune_kernel *k = order[i] = &u->kernels.items[i];
-        before += k->calls * k->rules_ns[1];
-        after += k->tuned_calls * k->best_ns[1];
-        candidates += k->candidates;
+static void print_next(const struct tuner *u) {
+    const drv_options *o = u->o;
+    base_str model = {0};
+    base_str_add(&model, base_escape(o->model, strlen(o->model)));
+    add_option(&model, "--component=", o->load.component);
+    add_option(&model, "--size=", o->load.size);
+    add_option(&model, "--precision=", o->code.precision);
+    add_option(&model, "-mcpu=", o->code.cpu);
+    if (o->load.batch) base_str_addf(&model, " --batch=%lld", (long long)o->load.batch);
+    if (o->load.random_weights)
+        base_str_addf(&model, " --weights=random:%llu", (unsigned long long)o->load.random_seed);
+    printf("next:");
+    if (!o->tune.check) {
+        printf(" ebru tune %s --budget=1 --check", model.data);
+        if (o->common.output) printf(" -o %s", base_escape(u->path, strlen(u->path)));
+        printf("\n      whole programs, by the rules and by the records, in turns; then\n     ");
     }
-    qsort(order, n, sizeof *order, by_gain);
-    printf("%s, %u threads: %zu kernels, %u candidates, %.0f s\n", u->machine.level,
-           u->machine.threads, n, candidates, seconds);
-    printf("%-64s %5s %5s %9s %9s %6s  %s\n", "what changed, largest gain first", "calls", "tuned",
-           "rules ms", "tuned ms", "%", "choice");
-    for (size_t i = 0; i < n; i++)
-        if (record_of(u, order[i]).choice_count || order[i]->calls != order[i]->tuned_calls)
-            print_kernel(u, order[i]);
-    printf("%-64s %5s %5s %9.1f %9.1f %6.1f\n", "all kernels with tiles, a picture of 20 steps", "",
-           "", before * 1e-6, after * 1e-6, before > 0 ? 100 * (after / before - 1) : 0);
-    base_free(order);
+    /* the cache folder's records are for -mcpu=native, and taken without a word */
+    bool file = o->common.output || o->code.cpu;
+    printf(" ebru compile %s", model.data);
+    if (file) printf(" --tuning=%s", base_escape(u->path, strlen(u->path)));
+    printf(" -o PROGRAM\n");
+    base_str_free(&model);
 }
 
 /* ---- the command ---- */
@@ -335,12 +316,16 @@ static bool tune(struct tuner *u) {
         base_str_add(&lines, "");
         cg_tuning *table = records(u, &lines);
         fine =
-            drv_tuning_append(u->d, u->path, &lines) && collect(u, table, IR_FORM_NONE, true, true);
+            drv_tuning_append(u->d, u->path, &lines) && collect(u, table, IR_FORM_NONE, &u->tuned);
         cg_tuning_free(table);
     }
     if (fine) {
-        print_table(u, tune_now() - start);
-        if (!u->o->common.quiet) fprintf(stderr, "records: %s\n", u->path);
+        tune_print_table(&u->kernels, &u->rules, &u->tuned, &u->machine, tune_now() - start);
+        if (!u->o->common.quiet) {
+            print_next(u);
+            fflush(stdout); /* in front of what goes to standard error */
+            fprintf(stderr, "records: %s\n", u->path);
+        }
         fflush(stdout);
         if (u->o->tune.check) fine = tune_check(u->d, u->o, u->path);
     }
@@ -358,6 +343,8 @@ int drv_tune(const drv_options *given) {
     const bool fine = tune(&u);
     tune_timer_free(u.timer);
     tune_kernels_free(&u.kernels);
+    ir_module_free(u.rules.module);
+    ir_module_free(u.tuned.module);
     base_diag_flush(u.d);
     base_diag_free(u.d);
     return fine ? DRV_OK : DRV_INPUT;

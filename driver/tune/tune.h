@@ -3,6 +3,7 @@
 #define EBRU_DRIVER_TUNE_TUNE_H
 
 #include "codegen/target/tiles.h"
+#include "codegen/target/tuning.h"
 #include "driver/cli/options.h"
 
 /* A kernel key of the model: what is measured. */
@@ -30,6 +31,20 @@ enum { TUNE_STEPS = 20 };
 void tune_collect(tune_kernels *all, const ir_module *m, bool counted, bool tuned);
 void tune_kernels_free(tune_kernels *all);
 tune_kernel *tune_find(const tune_kernels *all, const char *kernel, const char *key);
+
+/* How often a function runs in a picture, roughly: shares of time are weighed with it. */
+double tune_runs_of(const ir_func *f);
+
+/* The model as the rules lower it, or the records. */
+typedef struct tune_lowered {
+    ir_module *module;
+    uint64_t weights_bytes; /* packed */
+} tune_lowered;
+/* tune_table.c: prints what the records change in the model and what it comes to. */
+void tune_print_table(const tune_kernels *all, const tune_lowered *rules, const tune_lowered *tuned,
+                      const cg_machine *machine, double seconds);
+/* The tiles of the best that are other than the rules'. */
+void tune_choice(const tune_kernel *k, cg_record *r);
 
 /* tune_timer.c: runs kernels on this machine's threads. */
 typedef struct tune_timer tune_timer;

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 enum { ROUNDS = 4, MOST_FUNCTIONS = 32 };
+/* Milliseconds below which a ratio says something about the clock, not about the function. */
+static const double SHORTEST = 0.05;
 
 struct times {
     char *function;
@@ -99,9 +101,12 @@ static void print(struct check *c) {
         struct times *t = &c->of[i];
         for (int which = 0; which < 2; which++)
             qsort(t->ms[which], ROUNDS, sizeof(double), ascending);
-        printf("%-36s %10.2f %10.2f %10.2f %10.2f %7.1f\n", t->function, t->ms[0][ROUNDS / 2],
-               t->ms[0][0], t->ms[1][ROUNDS / 2], t->ms[1][0],
-               t->ms[0][0] > 0 ? 100 * (t->ms[1][0] / t->ms[0][0] - 1) : 0);
+        printf("%-36s %10.3f %10.3f %10.3f %10.3f", t->function, t->ms[0][ROUNDS / 2], t->ms[0][0],
+               t->ms[1][ROUNDS / 2], t->ms[1][0]);
+        if (t->ms[0][0] >= SHORTEST)
+            printf(" %7.1f\n", 100 * (t->ms[1][0] / t->ms[0][0] - 1));
+        else
+            printf(" %7s\n", "-");
     }
 }
 

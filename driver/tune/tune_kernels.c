@@ -21,8 +21,7 @@ void tune_kernels_free(tune_kernels *all) {
     *all = (tune_kernels){0};
 }
 
-/* How often a function runs in a picture, roughly: shares of time are weighed with it. */
-static double runs_of(const ir_func *f) {
+double tune_runs_of(const ir_func *f) {
     size_t n = strlen(f->name);
     return n > 5 && !strcmp(f->name + n - 5, ".step") ? TUNE_STEPS : 1;
 }
@@ -79,7 +78,7 @@ void tune_collect(tune_kernels *all, const ir_module *m, bool counted, bool tune
             } else {
                 base_str_free(&key);
             }
-            if (counted) *(tuned ? &known->tuned_calls : &known->calls) += runs_of(f);
+            if (counted) *(tuned ? &known->tuned_calls : &known->calls) += tune_runs_of(f);
         }
         base_free(constant);
     }

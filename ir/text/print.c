@@ -274,19 +274,19 @@ void ir_print_line(const ir_func *f, const uint32_t *number, ir_ref r, bool orig
 
 /* ---- functions and modules ---- */
 
-static void print_params(const ir_func *f, const uint32_t *number, base_str *out) {
+static void print_params(const ir_func *f, const uint32_t *number, bool loc, base_str *out) {
     for (size_t i = 0; i < f->inputs.count; i++) {
         if (i) base_str_add(out, f->inputs.count > 2 ? ",\n    " : ", ");
-        ir_print_line(f, number, f->inputs.items[i], true, out);
+        ir_print_line(f, number, f->inputs.items[i], loc, out);
     }
 }
 
-void ir_print_func(const ir_func *f, base_str *out) {
+void ir_print_func_text(const ir_func *f, bool loc, base_str *out) {
     uint32_t *number = ir_numbering(f);
     base_str_add(out, "func ");
     print_ref_name(f->name, out);
     base_str_add(out, "(");
-    print_params(f, number, out);
+    print_params(f, number, loc, out);
     base_str_add(out, ")");
     if (f->arena_bytes) base_str_addf(out, " arena=%llu", (unsigned long long)f->arena_bytes);
     if (f->scratch_bytes) base_str_addf(out, " scratch=%llu", (unsigned long long)f->scratch_bytes);
@@ -296,7 +296,7 @@ void ir_print_func(const ir_func *f, base_str *out) {
         if (n->op == IR_OP_input || (n->op == IR_OP_weight && n->place.kind == IR_UNPLACED))
             continue;
         base_str_add(out, "  ");
-        ir_print_line(f, number, (ir_ref){i}, true, out);
+        ir_print_line(f, number, (ir_ref){i}, loc, out);
         base_str_add(out, "\n");
     }
     base_str_add(out, "  return");
@@ -382,7 +382,7 @@ void ir_print_weight(const ir_weight *w, base_str *out) {
     for (const ir_lora *l = w->loras; l; l = l->next) print_lora(l, out);
 }
 
-void ir_print(const ir_module *m, base_str *out) {
+void ir_print_text(const ir_module *m, bool loc, base_str *out) {
     base_str_addf(out, "ebru ir %d %s\n", IR_TEXT_VERSION, ir_level_name[m->level]);
     for (size_t i = 0; i < m->meta.count; i++) print_meta(&m->meta.items[i], out);
     for (size_t i = 0; i < m->weights.count; i++) {
@@ -391,8 +391,16 @@ void ir_print(const ir_module *m, base_str *out) {
     }
     for (size_t i = 0; i < m->funcs.count; i++) {
         base_str_add(out, "\n");
-        ir_print_func(m->funcs.items[i], out);
+        ir_print_func_text(m->funcs.items[i], loc, out);
     }
+}
+
+void ir_print(const ir_module *m, base_str *out) {
+    ir_print_text(m, true, out);
+}
+
+void ir_print_func(const ir_func *f, base_str *out) {
+    ir_print_func_text(f, true, out);
 }
 
 /* ---- for a debugger ---- */

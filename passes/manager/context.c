@@ -5,15 +5,22 @@
 typedef struct context {
     pass_context base;       /* first */
     const ir_target *target; /* of the CPU level */
+    pass_choices *choices;
 } context;
 
 const ir_target *pass_level_target(const pass_context *c) {
     return ((const context *)c)->target;
 }
 
+pass_choices *pass_choices_of(const pass_context *c) {
+    return ((const context *)c)->choices;
+}
+
 pass_context *pass_context_new(ir_module *m, const ir_target *target) {
     context *c = base_alloc(sizeof *c);
     c->target = target;
+    c->choices = base_alloc(sizeof *c->choices);
+    pass_choices_begin(c->choices);
     c->base.module = m;
     c->base.target = target;
     c->base.arena = base_arena_new();
@@ -27,6 +34,8 @@ void pass_context_free(pass_context *c) {
     base_free(c->timings.items);
     base_free(c->memory.funcs.items);
     base_free(c->memory.weights.items);
+    pass_choices_free(pass_choices_of(c));
+    base_free(pass_choices_of(c));
     base_free(c);
 }
 

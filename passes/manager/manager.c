@@ -12,8 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-/* The index of the named pass; -1 with a diagnostic that suggests the nearest name. */
-static int known_pass(base_diag *d, const char *option, const char *name, size_t length) {
+int pass_known(base_diag *d, const char *option, const char *name, size_t length) {
     int i = pass_index(name, length);
     if (i >= 0) return i;
     const pass_renamed *old = pass_find_renamed(name, length);
@@ -45,9 +44,8 @@ typedef struct run {
     bool everywhere;  /* the pass that ran last was applied to all functions */
     pass_show show;
     const pass_contracts *contracts;
-    bool off[PASS_COUNT]; /* -fno-PASS */
-    bool list;            /* an explicit list of passes */
-    pass_fault fault;     /* to be planted; .pass NULL: none */
+    bool list;        /* an explicit list of passes */
+    pass_fault fault; /* to be planted; .pass NULL: none */
 } run;
 
 static const pass_info *info_of(const run *r, uint32_t index) {
@@ -241,14 +239,14 @@ static bool after(run *r, uint32_t index) {
     }
     if (shown_after(r, p->name))
         pass_show_after(&r->show, c->module, p->name, t->changed, r->o->print_changed);
-    return !r->o->dump_dir || pass_dump(r->d, c->module, r->o->dump_dir, index + 1, p->name);
+    return !r->o->dump_dir || pass_dump(r->d, c->module, r->o, index + 1, p->name);
 }
 
 /* Runs one pass with everything around it; false ends the run. */
 static bool step(run *r, uint32_t index) {
     const pass_info *p = info_of(r, index);
     bool error = false, late = false;
-    if (r->off[index] && !r->list) return true;
+    if (pass_choices_of(r->c)->off[index] && !r->list) return true;
     if (!level_fits(r, p, &error)) return !error;
     if (beyond_bisect(r, p)) return true;
     if (!assure(r, p, &late)) return late && !r->list;
@@ -258,25 +256,8 @@ static bool step(run *r, uint32_t index) {
 
 /* ---- options ---- */
 
-static bool read_disabled(run *r) {
-    bool fine = true;
-    for (uint32_t i = 0; i < r->o->disabled_count; i++) {
-        const char *name = r->o->disabled[i];
-        int at = known_pass(r->d, "-fno-PASS", name, strlen(name));
-        if (at >= 0 && (pass_get((uint32_t)at)->flags & PASS_REQUIRED)) {
-            base_error(r->d, NULL, "-fno-%s: pass '%s' is required", name, name);
-            at = -1;
-        }
-        if (at < 0)
-            fine = false;
-        else
-            r->off[at] = true;
-    }
-    return fine;
-}
-
 static bool pass_or_all(base_diag *d, const char *option, const char *name) {
-    return !name || !strcmp(name, "all") || known_pass(d, option, name, strlen(name)) >= 0;
+    return !name || !strcmp(name, "all") || pass_known(d, option, name, strlen(name)) >= 0;
 }
 
 static bool read_fault(run *r) {
@@ -287,7 +268,7 @@ static bool read_fault(run *r) {
                    base_escape(r->o->fault, strlen(r->o->fault)));
         return false;
     }
-    int at = known_pass(r->d, "--plant-fault", name, strlen(name));
+    int at = pass_known(r->d, "--plant-fault", name, strlen(name));
     if (at >= 0) r->fault.pass = pass_get((uint32_t)at)->name;
     return at >= 0;
 }
@@ -301,11 +282,11 @@ static bool first_pass(run *r, uint32_t *first) {
         name = ir_meta_string(r->c->module, EBRU_META_PASSES_AFTER.name, NULL);
         if (!name || !*name) return true;
         /* a dump of another ebru may have been written after a pass that is not here */
-        int after = known_pass(r->d, EBRU_META_PASSES_AFTER.name, name, strlen(name));
+        int after = pass_known(r->d, EBRU_META_PASSES_AFTER.name, name, strlen(name));
         *first = (uint32_t)(after + 1);
         return after >= 0;
     }
-    int at = known_pass(r->d, "--start-after", name, strlen(name));
+    int at = pass_known(r->d, "--start-after", name, strlen(name));
     *first = (uint32_t)(at + 1);
     return at >= 0;
 }
@@ -314,7 +295,7 @@ static bool run_default(run *r) {
     uint32_t first, last = PASS_COUNT - 1;
     bool fine = first_pass(r, &first);
     if (r->o->stop_after) {
-        int at = known_pass(r->d, "--stop-after", r->o->stop_after, strlen(r->o->stop_after));
+        int at = pass_known(r->d, "--stop-after", r->o->stop_after, strlen(r->o->stop_after));
         fine = fine && at >= 0;
         last = (uint32_t)at;
     }
@@ -339,7 +320,7 @@ static bool run_list(run *r) {
     bool fine = true;
     for (const char *p = r->o->passes; *p;) {
         size_t n = strcspn(p, ",");
-        int at = n ? known_pass(r->d, "--passes", p, n) : -2;
+        int at = n ? pass_known(r->d, "--passes", p, n) : -2;
         if (at == -1) fine = false;
         if (at >= 0 && count == 256) {
             base_error(r->d, NULL, "--passes: more than 256 passes");
@@ -379,13 +360,17 @@ bool pass_run(pass_context *c, const pass_options *options, base_diag *d) {
     c->diag = d;
     c->options = options;
     c->failed = false;
-    bool fine = read_disabled(&r);
+    pass_choices *choices = pass_choices_of(c);
+    bool fine = pass_choices_read(choices, d, options);
     fine = read_fault(&r) && fine;
     fine = pass_or_all(d, "--print-after", options->print_after) && fine;
     fine = pass_or_all(d, "--print-before", options->print_before) && fine;
     fine = pass_show_begin(&r.show, d, options) && fine;
-    if (fine && options->dump_dir) fine = pass_dump(d, c->module, options->dump_dir, 0, "input");
+    if (fine && options->dump_dir) fine = pass_dump(d, c->module, options, 0, "input");
     fine = fine && (r.list ? run_list(&r) : run_default(&r));
+    /* once for all levels of a program */
+    if (fine && (!options->widest || options->widest == pass_level_target(c)))
+        pass_choices_warn(choices, d);
     if (options->time_passes) print_times(c, options->print_to);
     pass_show_end(&r.show);
     pass_fault_free(&r.fault);

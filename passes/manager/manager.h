@@ -24,6 +24,30 @@ typedef struct pass_renamed {
 const pass_renamed *pass_find_renamed(const char *name, size_t length);
 const pass_contracts *pass_own_contracts(void); /* those of passes.def */
 
+/* choices.c: what -fno- and -f say. */
+typedef struct pass_place {
+    uint32_t pass;
+    const char *option; /* behind -fno-: "PASS@REGEX" */
+    regex_t regex;
+    bool used; /* it has kept a node from the pass */
+} pass_place;
+typedef struct pass_choices {
+    bool off[PASS_COUNT];
+    double knobs[PASS_KNOB_COUNT];
+    BASE_VEC(pass_place) places;
+} pass_choices;
+/* All passes on, all knobs as passes.def has them. */
+void pass_choices_begin(pass_choices *k);
+/* False with diagnostics for all that is wrong. */
+bool pass_choices_read(pass_choices *k, base_diag *d, const pass_options *o);
+/* At the end of a run: warns of places that kept no node from their pass. */
+void pass_choices_warn(const pass_choices *k, base_diag *d);
+void pass_choices_free(pass_choices *k);
+/* context.c: those of a context; they hold between runs, too. */
+pass_choices *pass_choices_of(const pass_context *c);
+/* manager.c: the index of the named pass; -1 with a diagnostic that suggests the nearest name. */
+int pass_known(base_diag *d, const char *option, const char *name, size_t length);
+
 /* context.c: the target of the CPU level the context is for, which passes see in part; or NULL. */
 const ir_target *pass_level_target(const pass_context *c);
 
@@ -46,7 +70,7 @@ _Noreturn void pass_broken(const ir_module *m, const char *pass, const char *fau
 /* What is printed around passes. */
 typedef struct pass_show {
     FILE *out;
-    bool filtered;
+    bool no_loc, filtered;
     regex_t regex;
     base_str before; /* with a filter: what it showed before the pass */
 } pass_show;
@@ -60,8 +84,8 @@ void pass_show_before(pass_show *s, const ir_module *m, const char *pass, bool p
 /* After it. With `only_changed` nothing where what the filter shows is the same but for numbers. */
 void pass_show_after(pass_show *s, const ir_module *m, const char *pass, bool changed,
                      bool only_changed);
-/* <dir>/NN-PASS.ir; false with a diagnostic when it cannot be written. */
-bool pass_dump(base_diag *d, const ir_module *m, const char *dir, uint32_t number,
+/* The options' dump_dir/NN-PASS.ir; false with a diagnostic when it cannot be written. */
+bool pass_dump(base_diag *d, const ir_module *m, const pass_options *o, uint32_t number,
                const char *pass);
 
 /* fault.c: planted faults. */

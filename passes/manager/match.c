@@ -87,6 +87,7 @@ bool pass_readers_take(const ir_func *f, ir_ref r, pass_can_take *can_take, base
 }
 
 bool pass_decided(pass_decision *d, bool match) {
+    match = match && !pass_left_out(d->c, d->pass, d->f, d->node, &d->why);
     if (match)
         pass_matched(d->c, d->pass, d->f, d->node, d->what);
     else

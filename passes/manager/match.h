@@ -51,7 +51,8 @@ typedef struct pass_decision {
     const char *what; /* would match, e.g. "conv2d + residual" */
     base_str why;     /* not: the condition that failed */
 } pass_decision;
-/* Reports a match or a refusal, frees `why` and returns `match`. */
+/* Reports a match or a refusal, frees `why` and returns whether it is a match: it is none where the
+ * command line takes the node's block from the pass. */
 bool pass_decided(pass_decision *d, bool match);
 /* Adds a reason and returns false, for conditions. */
 bool pass_no(base_str *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -3,12 +3,13 @@
  *
  * A filter shows a function whole when its name matches; of every other function the nodes whose
  * block, op, attributes, type or kernel match, under a comment line that says how many they are. */
+#include "ir/text/node_filter.h"
 #include "passes/manager/manager.h"
 
 #include <string.h>
 
 bool pass_show_begin(pass_show *s, base_diag *d, const pass_options *o) {
-    *s = (pass_show){.out = o->print_to};
+    *s = (pass_show){.out = o->print_to, .no_loc = o->no_loc};
     if (!o->filter) return true;
     int bad = regcomp(&s->regex, o->filter, REG_EXTENDED | REG_NOSUB);
     s->filtered = !bad;
@@ -25,37 +26,20 @@ void pass_show_end(pass_show *s) {
     *s = (pass_show){0};
 }
 
-static bool matches(const pass_show *s, const char *text) {
-    return text && !regexec(&s->regex, text, 0, NULL, 0);
-}
-
-static bool node_matches(const pass_show *s, const ir_func *f, const ir_node *n) {
-    if (matches(s, f->module->origins.items[n->origin].block)) return true;
-    base_str text = {0};
-    base_str_add(&text, n->op == IR_OP_input ? IR_ATTRS(n, input)->name : ir_op_get(n->op)->name);
-    if (n->op != IR_OP_input) ir_print_attrs(n, &text);
-    base_str_add(&text, " : ");
-    ir_print_type(&n->type, &text);
-    if (n->binding) base_str_addf(&text, " kernel %s", n->binding->kernel);
-    bool match = matches(s, text.data);
-    base_str_free(&text);
-    return match;
-}
-
 static void filter_func(const pass_show *s, const ir_func *f, base_str *out) {
-    if (matches(s, f->name)) {
+    if (ir_filter_text(&s->regex, f->name)) {
         base_str_add(out, "\n");
-        ir_print_func(f, out);
+        ir_print_func_text(f, !s->no_loc, out);
         return;
     }
     uint32_t *number = ir_numbering(f), shown = 0;
     base_str lines = {0};
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
-        if (n->op == IR_OP_weight || !node_matches(s, f, n)) continue;
+        if (n->op == IR_OP_weight || !ir_filter_node(&s->regex, f, n)) continue;
         shown++;
         base_str_add(&lines, "  ");
-        ir_print_line(f, number, (ir_ref){i}, true, &lines);
+        ir_print_line(f, number, (ir_ref){i}, !s->no_loc, &lines);
         base_str_add(&lines, "\n");
     }
     if (shown)
@@ -69,7 +53,7 @@ static base_str render(const pass_show *s, const ir_module *m) {
     base_str text = {0};
     base_str_add(&text, "");
     if (!s->filtered) {
-        ir_print(m, &text);
+        ir_print_text(m, !s->no_loc, &text);
         return text;
     }
     for (size_t i = 0; i < m->funcs.count; i++) filter_func(s, m->funcs.items[i], &text);

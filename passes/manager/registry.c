@@ -30,6 +30,20 @@ enum { ORDERS = sizeof orders / sizeof *orders };
     _Static_assert(PASS_INDEX_##earlier < PASS_INDEX_##pass, #earlier " stands before " #pass);
 #include "passes/passes.def"
 
+static const pass_knob_info knobs[] = {
+#define KNOB(pass, name, type, least, most, default, summary)                                      \
+    {PASS_INDEX_##pass, #name, summary, PASS_KNOB_##type, least, most, default},
+#include "passes/passes.def"
+};
+
+const pass_knob_info *pass_knob_get(uint32_t index) {
+    return &knobs[index];
+}
+
+void pass_knob_print(const pass_knob_info *x, double value, base_str *out) {
+    base_str_addf(out, x->type == PASS_KNOB_WHOLE ? "%.0f" : "%.4g", value);
+}
+
 uint32_t pass_count(void) {
     return PASS_COUNT;
 }
@@ -124,6 +138,16 @@ static void add_flags(base_str *out, uint32_t flags) {
     if (flags) base_str_add(out, "\n");
 }
 
+static void add_knob(base_str *out, const pass_knob_info *x) {
+    base_str_addf(out, "    knob   -f%s=%s:", infos[x->pass].name, x->name);
+    pass_knob_print(x, x->otherwise, out);
+    base_str_add(out, " (");
+    pass_knob_print(x, x->least, out);
+    base_str_add(out, " to ");
+    pass_knob_print(x, x->most, out);
+    base_str_addf(out, "): %s\n", x->summary);
+}
+
 void pass_list(base_str *out) {
     for (uint32_t i = 0; i < PASS_COUNT; i++) {
         const pass_info *p = &infos[i];
@@ -138,5 +162,7 @@ void pass_list(base_str *out) {
             if (orders[k].later == i)
                 base_str_addf(out, "    after  %s: %s\n", infos[orders[k].earlier].name,
                               orders[k].reason);
+        for (uint32_t k = 0; k < PASS_KNOB_COUNT; k++)
+            if (knobs[k].pass == i) add_knob(out, &knobs[k]);
     }
 }

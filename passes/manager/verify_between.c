@@ -39,11 +39,11 @@ void pass_check(const ir_module *m, base_str *faults) {
     if (ir_verify(m, faults)) check_round_trip(m, faults);
 }
 
-static bool write_text(const char *path, const ir_module *m) {
+static bool write_text(const char *path, const ir_module *m, bool loc) {
     FILE *out = fopen(path, "w");
     if (!out) return false;
     base_str text = {0};
-    ir_print(m, &text);
+    ir_print_text(m, loc, &text);
     bool fine = fwrite(text.data, 1, text.len, out) == text.len;
     base_str_free(&text);
     if (fclose(out)) fine = false;
@@ -54,16 +54,16 @@ _Noreturn void pass_broken(const ir_module *m, const char *pass, const char *fau
                            const char *dir) {
     base_str path = {0};
     base_str_addf(&path, "%s/ebru-bad.ir", dir ? dir : ".");
-    bool written = write_text(path.data, m);
+    bool written = write_text(path.data, m, true);
     ICE("the IR is broken after pass %s%s%s:\n%s", pass, written ? "; it is in " : "",
         written ? path.data : "", faults);
 }
 
-bool pass_dump(base_diag *d, const ir_module *m, const char *dir, uint32_t number,
+bool pass_dump(base_diag *d, const ir_module *m, const pass_options *o, uint32_t number,
                const char *pass) {
     base_str path = {0};
-    base_str_addf(&path, "%s/%02u-%s.ir", dir, number, pass);
-    bool fine = write_text(path.data, m);
+    base_str_addf(&path, "%s/%02u-%s.ir", o->dump_dir, number, pass);
+    bool fine = write_text(path.data, m, !o->no_loc);
     if (!fine)
         base_error(d, NULL, "cannot write '%s': %s", base_escape(path.data, path.len),
                    strerror(errno));

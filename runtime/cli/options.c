@@ -174,7 +174,7 @@ static void count_given(void *options, size_t row) {
 }
 
 const base_option_table rt_option_table = {rows, sizeof rows / sizeof *rows, refuse_operand,
-                                           count_given};
+                                           count_given, NULL};
 
 rt_status rt_options_parse(rt_options *o, int argc, char **argv, rt_error *err) {
     char error[BASE_OPTION_ERROR_MAX];

@@ -121,5 +121,5 @@ near euler ./classes --class 0 --sampling-method eulre
 near heart ./classes --class hert
 near unet.step ./classes --bench --function=unet.stpe
 near x86-64-v3 ./any --class 0 --cpu-level x86-64-3v
-check "an option of another command says so" sh -c '! ebru opt x.ir --analyze 2>err.txt && grep -q "other commands have it" err.txt'
+check "an option of another command says so" sh -c '! ebru opt x.ir --analyze 2>err.txt && grep -q "compile has it" err.txt'
 done_testing

@@ -69,6 +69,19 @@ JS
 if command -v node >/dev/null; then
     cat "$EBRU_SOURCE"/driver/html/page/*.js >all.js
     check "the scripts are well-formed" node --check all.js
+    cat >address.js <<'JS'
+const fs = require('fs'), vm = require('vm');
+const script = fs.readFileSync(process.argv[2], 'utf8');
+const cut = (name) => new RegExp('^function ' + name + '\\([^]*?^}', 'm').exec(script)[0];
+const {addressOf, addressed} = vm.runInNewContext(['addressOf', 'meanings', 'addressed'].map(cut).join('\n') + '; ({addressOf, addressed})');
+const labels = new Set(['%64', '%6', 'a/b %', 'unet.step']), find = (text) => labels.has(text) && text;
+const same = (a, b) => { if (a !== b) throw new Error(a + ' is not ' + b); };
+same(addressOf(['graph', 'after', 'unet.step', '%64']), '#graph/after/unet.step/%64');
+same(addressOf(['a/b %']), '#a%2Fb%20%25');
+for (const [part, means] of [['%64', '%64'], ['%2564', '%64'], ['%6', '%6'], ['a%2Fb%20%25', 'a/b %'], ['unet.step', 'unet.step'], ['%', null], ['', null], [undefined, null]])
+  same(addressed(part, find), means);
+JS
+    check "addresses are read as typed, then decoded" node address.js "$EBRU_SOURCE/driver/html/page/app.js"
     for page in hostile bad; do
         check "hidden characters of $page.html are spelled out" node hidden.js "$EBRU_SOURCE/driver/html/page/data.js" $page.html
     done

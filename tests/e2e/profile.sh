@@ -38,6 +38,30 @@ has "kinds" '^conv2d \(conv2d\) +[0-9]+ .*(compute|memory)'
 has "ops" '^unet.step %[0-9]+ conv2d .*  (up|down|mid)'
 has "blocks below their functions" '^    mid.attn'
 has "threads" '^worker 1 '
+has "what is beyond the roof" '^kind of op +calls +ms +% +lost ms '
+has "the op that loses most" '^most time beyond the roof: unet.step %[0-9]+ .*: [0-9.]+ of [0-9.]+ ms'
+has "  and what to type" '^  ebru bench MODEL --op=%[0-9]+ --function=unet.step$'
+"$EBRU" report net 2.json --by=shape >out.txt
+is "report by shape" 0 $?
+has "  kinds with their results" '^conv2d \(conv2d\) f32\[1,128,8,8\]:c16 '
+"$EBRU" report net 2.json --sort=lost --json -o lost.json
+is "report by lost time" 0 $?
+check "  sorted, and as defined" python3 - <<'PY'
+import json
+r = json.load(open("lost.json"))
+for section in "ops", "kinds":
+    lost = [x["lost_ms"] for x in r[section]]
+    assert lost == sorted(lost, reverse=True) and lost[0] > 0, lost
+for x in r["ops"]:
+    roof = max(x["flops"] / r["roof_gflops"], x["bytes"] / r["roof_memory_gbs"]) * 1e-6
+    assert abs(x["lost_ms"] - max(x["ms"] - roof, 0)) <= 1e-6, (x, roof)
+assert abs(sum(x["lost_ms"] for x in r["ops"]) - sum(x["lost_ms"] for x in r["kinds"])) < 1e-6
+PY
+"$EBRU_SOURCE/bench/ops" 2.json unet.stpe 2>err.txt
+check "bench/ops names the functions there are" grep -q "no events of unet.stpe in 2.json; it has unet.prompt, unet.schedule, unet.step" err.txt
+"$EBRU" report net 2.json --sort=loss 2>err.txt
+is "no such order" 2 $?
+check "  suggests" grep -q "did you mean 'lost'" err.txt
 "$EBRU" report net 2.json --json -o report.json
 is "report as JSON" 0 $?
 check "  adds up" python3 - <<'PY'

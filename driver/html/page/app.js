@@ -72,21 +72,39 @@ function writeHash() {
   if (state.func) parts.push(state.side, state.func.name);
   if (state.func && state.node && state.node.func === state.func) parts.push(state.node.label);
   if (state.func && state.block && state.block.func === state.func) parts.push(state.block.path);
-  history.replaceState(null, '', '#' + parts.map(encodeURIComponent).join('/'));
+  history.replaceState(null, '', addressOf(parts));
+}
+
+/* A node's label stands in the address as it is: %64, which nothing decodes. */
+function addressOf(parts) {
+  return '#' + parts.map((p) => /^%\d+$/.test(p) ? p : encodeURIComponent(p)).join('/');
+}
+
+/* What a part of an address may mean: what is written, then what that is decoded. */
+function meanings(part) {
+  if (part === undefined) return [];
+  try {
+    return [part, decodeURIComponent(part)];
+  } catch {
+    return [part];
+  }
+}
+
+/* The first thing that find() knows by a meaning of the part. */
+function addressed(part, find) {
+  for (const text of meanings(part)) {
+    const found = text && find(text);
+    if (found) return found;
+  }
+  return null;
 }
 
 function readHash() {
-  const [view, side, name, what] = location.hash.slice(1).split('/').map((p) => {
-    try {
-      return decodeURIComponent(p);
-    } catch {
-      return '';
-    }
-  });
+  const [view, side, name, what] = location.hash.slice(1).split('/');
   const module = side === 'before' && before ? before : after;
-  const func = module ? module.func(name) : null;
+  const func = module ? addressed(name, (text) => module.func(text)) : null;
   if (func) setFunc(func);
-  const target = func && what ? func.byLabel(what) || findBlock(func.tree, what) : null;
+  const target = func ? addressed(what, (text) => func.byLabel(text) || findBlock(func.tree, text)) : null;
   showView(viewOf(view) ? view : views[0].name, true);
   if (target) {
     select(target);

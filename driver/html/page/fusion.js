@@ -26,7 +26,16 @@ function fusionFilter() {
     (!words.length || matches((d.what + ' ' + d.reason + ' ' + d.block + ' ' + d.func + ' ' + d.node + ' ' + d.pass).toLowerCase(), words)));
   fusion.list.setCount(fusion.rows.length);
   fusion.count.textContent = plural(fusion.rows.length, 'decision');
+  const advice = fusion.pass && fusion.refused ? adviceOf(fusion.pass) : '';
+  fusion.advice.textContent = advice && 'to match: ' + advice;
+  fusion.advice.hidden = !advice;
   for (const b of fusion.passes.children) b.setAttribute('aria-pressed', String(b.pass === fusion.pass));
+}
+
+/* What would have to be otherwise for a pass to refuse less; said for passes that refused something. */
+function adviceOf(pass) {
+  const p = after.data.passes.find((x) => x.pass === pass);
+  return (p && p.advice) || '';
 }
 
 function decisionRow(i) {
@@ -48,6 +57,7 @@ function openDecision(d) {
   const pane = byId('details');
   pane.hidden = false;
   const note = chapter(d.refused ? 'Refused by ' + d.pass : 'Matched by ' + d.pass, el('p', null, el('b', null, d.what)), d.reason ? el('p.reason', null, d.reason) : '',
+    d.refused && adviceOf(d.pass) ? el('p.advice', null, 'to match: ' + adviceOf(d.pass)) : '',
     el('pre.snippet', null, d.node), facts([['function', d.func], ['block', d.block], ['file', d.file ? d.file + ':' + d.line + ':' + d.col : ''], ['JSON path', d.path]]));
   note.classList.add('decision-note');
   if (n) pane.querySelector('.sub').after(note);
@@ -100,6 +110,7 @@ if (after && raw.decisions.length) addView({
     fusion.passes = el('nav.passes', {'aria-label': 'Passes'}, passButtons());
     fusion.list = new LongList({tabindex: 0, role: 'listbox', 'aria-label': 'Decisions of the passes'}, 44, decisionRow);
     fusion.count = el('span.muted', {role: 'status'});
+    fusion.advice = el('p.advice', {hidden: true});
     const check = (text, key) => el('label.check', null, el('input', {type: 'checkbox', checked: fusion[key], onchange: (e) => {
       fusion[key] = e.target.checked;
       fusionFilter();
@@ -108,7 +119,7 @@ if (after && raw.decisions.length) addView({
       fusion.text = e.target.value;
       fusionFilter();
     }});
-    return [el('div.tools', null, filter, check('matched', 'matched'), check('refused', 'refused'), el('span.grow'), fusion.count), el('div.columns', null, fusion.passes, fusion.list.box)];
+    return [el('div.tools', null, filter, check('matched', 'matched'), check('refused', 'refused'), el('span.grow'), fusion.count), fusion.advice, el('div.columns', null, fusion.passes, fusion.list.box)];
   },
   shown: fusionFilter,
   key: fusionKey,

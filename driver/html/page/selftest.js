@@ -40,8 +40,34 @@ function selftest() {
   if (node) select(node);
   expect('details stay hidden', !node || !byId('details').hidden);
   testKeys(func);
+  testAddresses(func);
+  testAdvice();
   expect('markup from data', !document.querySelector('main script, main img, aside script, aside img'));
   return {faults, views: views.map((v) => v.name), ms: Number(document.documentElement.dataset.ready), boxes: graph.drawn.length, alerts: window.hostile || 0};
+}
+
+/* Addresses as typed, as the page writes them, and as earlier pages wrote them. */
+function testAddresses(func) {
+  const node = func.working.find((n) => n.flops) || func.working[0];
+  const name = encodeURIComponent(func.name), side = func.module.side;
+  for (const label of [node.label, encodeURIComponent(node.label)]) {
+    select(null);
+    if (label !== node.label && func.byLabel(label)) continue; /* a node of its own */
+    history.replaceState(null, '', ['#graph', side, name, label].join('/'));
+    readHash();
+    expect('the address of ' + label + ' selects nothing', state.node === node);
+    expect('the address written for ' + node.label + ' is another', location.hash.endsWith('/' + node.label));
+  }
+  select(null);
+}
+
+function testAdvice() {
+  const d = raw.decisions.find((x) => !x.matched && adviceOf(x.pass));
+  if (!d || !viewOf('fusion')) return;
+  showDecisions(d.pass);
+  expect('no advice for ' + d.pass, !fusion.advice.hidden && fusion.advice.textContent.startsWith('to match: '));
+  showDecisions('');
+  expect('advice for all passes at once', fusion.advice.hidden);
 }
 
 function testKeys(func) {

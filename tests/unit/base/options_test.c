@@ -65,7 +65,11 @@ static const base_option rows[] = {
     {"-h", NULL, NULL, "this text", BOTH, BASE_OPTION_FLAG, AT(help)},
     {"--help", NULL, NULL, "this text", BOTH, BASE_OPTION_FLAG, AT(help)},
 };
-static const base_option_table table = {rows, sizeof rows / sizeof *rows, operand, NULL};
+static const char *command_name(unsigned bit) {
+    return bit == PAINT ? "paint" : bit == LOOK ? "look" : NULL;
+}
+
+static const base_option_table table = {rows, sizeof rows / sizeof *rows, operand, NULL, NULL};
 
 static char error[BASE_OPTION_ERROR_MAX];
 static bool parse(settings *s, unsigned commands, const char *line) {
@@ -126,6 +130,20 @@ static void operands_and_the_end_of_options(void **state) {
     assert_string_equal(s.operands[0], "-q");
     assert_string_equal(s.operands[1], "--");
     assert_true(base_options_parse(&table, BOTH, &s, 0, NULL, error));
+}
+
+static void owners_are_named(void **state) {
+    (void)state;
+    base_option_table named = table;
+    named.command = command_name;
+    settings s = {0};
+    char *steps[] = {"--steps=3"}, *analyze[] = {"--analyze"}, *version[] = {"--output=x"};
+    assert_false(base_options_parse(&named, LOOK, &s, 1, steps, error));
+    assert_string_equal(error, "unknown option '--steps=3'; paint has it");
+    assert_false(base_options_parse(&named, PAINT, &s, 1, analyze, error));
+    assert_string_equal(error, "unknown option '--analyze'; look has it");
+    assert_false(base_options_parse(&named, 1u << 20, &s, 1, version, error));
+    assert_string_equal(error, "unknown option '--output=x'; paint, look have it");
 }
 
 static void what_is_wrong_is_said(void **state) {
@@ -196,6 +214,7 @@ int main(void) {
         cmocka_unit_test(every_spelling_of_a_value),
         cmocka_unit_test(a_flag_beside_an_option_of_its_name),
         cmocka_unit_test(operands_and_the_end_of_options),
+        cmocka_unit_test(owners_are_named),
         cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(help_shows_the_rows_of_a_command),
     };

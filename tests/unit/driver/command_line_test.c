@@ -63,7 +63,7 @@ static void values_stand_in_their_groups(void **state) {
 static void unusable_lines_are_usage_errors(void **state) {
     (void)state;
     static const char *const lines[] = {"compile",
-                                        "diff a",
+                                        "diff",
                                         "diff a b c",
                                         "compile m --size=64x",
                                         "compile m --size=0x64",
@@ -94,7 +94,8 @@ static void commands_have_their_groups(void **state) {
         D = DRV_DIFF,
         R = DRV_REPORT,
         X = DRV_REDUCE,
-        T = DRV_TUNE
+        T = DRV_TUNE,
+        S = DRV_BISECT
     };
 #define GROUP(name, commands)                                                                      \
     {offsetof(drv_options, name), offsetof(drv_options, name) + sizeof o.name, commands}
@@ -103,13 +104,14 @@ static void commands_have_their_groups(void **state) {
         unsigned commands;
     } groups[] = {
         GROUP(common, ~0u),
-        GROUP(load, C | O | V | I | B | R | X | T),
-        GROUP(passes, C | O | V | B | D | R | X | T),
-        GROUP(code, C | O | V | I | B | R | X | T),
+        GROUP(load, C | O | V | I | B | R | X | T | S),
+        GROUP(passes, C | O | V | B | D | R | X | T | S),
+        GROUP(code, C | O | V | I | B | R | X | T | S),
         GROUP(show, C | O),
-        GROUP(run, V | B | X | T),
+        GROUP(run, C | V | B | X | T),
         GROUP(verify, V | X),
-        GROUP(reduce, X),
+        GROUP(reduce, X | S),
+        GROUP(report, R),
         GROUP(tune, T),
         GROUP(manual, DRV_HELP),
     };
