@@ -96,7 +96,7 @@ static const base_option rows[] = {
         "0 to 1: against overexposed pictures of a high guidance (default 0)"),
     ROW("-i", "--init-img", "FILE", TEXT, init_image, "PNG to begin from, instead of noise alone"),
     ROW(NULL, "--strength", "X", REAL(1), strength,
-        "with -i: how much is painted anew, above 0 to 1; that part of the steps is run"),
+        "with -i: 0.7 runs the last 70 % of the steps; from above 0 (almost the picture) to 1 (a new one)"),
     ROW(NULL, "--mask", "FILE", TEXT, mask,
         "with -i: PNG that is white where the picture is repainted"),
     ROW(NULL, "--depth", "FILE", TEXT, depth, "with -i: depth map, bright is near (depth models)"),
