@@ -112,7 +112,8 @@ static const char introduction[] =
     "\n"
     "The properties of a compiled model: the `meta` lines of the IR, and the table\n"
     "`ebru_model.meta` of the program. The front ends and a few passes write them, as each entry\n"
-    "says behind its kind; the program reads them. A key that does not apply is absent. A key that\n"
+    "says behind its kind; the program reads them. A key that does not apply is absent. A key "
+    "that\n"
     "is not listed here, or a value of another kind, is refused where IR text is read and where a\n"
     "program starts.\n"
     "\n";

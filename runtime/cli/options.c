@@ -69,7 +69,7 @@ static bool refuse_operand(void *options, const char *word, char *error) {
 #define TEXT        .kind = BASE_OPTION_TEXT
 #define WHOLE(from) .kind = BASE_OPTION_INT, .least = from, .most = 1000000
 #define OPEN(from)  .kind = BASE_OPTION_INT, .least = from, .most = BASE_OPTION_ANY
-#define UPTO(to)    .kind = BASE_OPTION_INT, .least = 1, .most = to
+#define ONE_TO(to)  .kind = BASE_OPTION_INT, .least = 1, .most = to
 #define REAL(to)    .kind = BASE_OPTION_REAL, .most = to
 #define OWN(how)    .kind = BASE_OPTION_OWN, .set = how
 #define ROW(shorthand_, name_, argument_, kind_, field, help_)                                     \
@@ -96,7 +96,8 @@ static const base_option rows[] = {
         "0 to 1: against overexposed pictures of a high guidance (default 0)"),
     ROW("-i", "--init-img", "FILE", TEXT, init_image, "PNG to begin from, instead of noise alone"),
     ROW(NULL, "--strength", "X", REAL(1), strength,
-        "with -i: 0.7 runs the last 70 % of the steps; from above 0 (almost the picture) to 1 (a new one)"),
+        "with -i: 0.7 runs the last 70 % of the steps; from above 0 (almost the picture) to 1 (a "
+        "new one)"),
     ROW(NULL, "--mask", "FILE", TEXT, mask,
         "with -i: PNG that is white where the picture is repainted"),
     ROW(NULL, "--depth", "FILE", TEXT, depth, "with -i: depth map, bright is near (depth models)"),
@@ -112,7 +113,7 @@ static const base_option rows[] = {
     ROW("-H", "--height", "N", WHOLE(1), height, "height in pixels"),
     ROW(NULL, "--sampling-method", "NAME", TEXT, sampler, "another sampler than the model's"),
     ROW(NULL, "--eta", "X", REAL(1000), eta, "noise of the DDIM sampler, 0 to 1"),
-    ROW("-t", "--threads", "N", UPTO(RT_MAX_THREADS), threads,
+    ROW("-t", "--threads", "N", ONE_TO(RT_MAX_THREADS), threads,
         "threads (default: what affinity, cgroup and cores allow); never changes the picture"),
     ROW(NULL, "--cpu-level", "NAME", TEXT, cpu_level,
         "run the code of a lower CPU level of this program"),
