@@ -133,6 +133,21 @@ static fe_format format_of(base_diag *d, const char *path, const char **what) {
     return format;
 }
 
+/* Files of models that are not read, by their ending; true after reporting. */
+static bool is_stranger(base_diag *d, const char *path) {
+    static const char *const known[][2] = {
+        {".gguf", "GGUF, whose quantised weights are not read"},
+        {".onnx", "an ONNX graph, and graphs are not read"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (!ends_with(path, known[i][0])) continue;
+        base_error(d, NULL, "%s: this is %s", path, known[i][1]);
+        base_note(d, NULL, "name a diffusers folder or a checkpoint in safetensors");
+        return true;
+    }
+    return false;
+}
+
 static bool load_into(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     if (fe_path_is_dir(path)) return load_folder(d, m, path, o);
     const char *what;
@@ -151,6 +166,7 @@ static bool load_into(base_diag *d, ir_module *m, const char *path, const fe_opt
     case FE_FORMAT_IR:
     case FE_FORMAT_UNKNOWN: break;
     }
+    if (fe_path_exists(path) && is_stranger(d, path)) return false;
     if (path[fe_stem_length(path)]) return fe_load_checkpoint(d, m, path, o); /* a broken one */
     return load_json(d, m, path, o);
 }

@@ -110,11 +110,12 @@ static const char introduction[] =
     "\n"
     "Printed by `ebru opt --list-properties` from the rows of `runtime/abi/meta_keys.def`.\n"
     "\n"
-    "What a compiled model knows about itself beside its functions: the `meta` lines of the IR,\n"
-    "and the table `ebru_model.meta` of the program. The front ends and a few passes write them,\n"
-    "as each entry says behind its kind; the program reads them. A key that does not apply is\n"
-    "absent. A key that is not listed here, or a value of another kind, is refused where IR text\n"
-    "is read and where a program starts.\n"
+    "The properties of a compiled model: the `meta` lines of the IR, and the table\n"
+    "`ebru_model.meta` of the program. The front ends and a few passes write them, as each entry\n"
+    "says behind its kind; the program reads them. A key that does not apply is absent. A key "
+    "that\n"
+    "is not listed here, or a value of another kind, is refused where IR text is read and where a\n"
+    "program starts.\n"
     "\n";
 
 static const char about_settings[] =

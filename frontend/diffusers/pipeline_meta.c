@@ -5,6 +5,7 @@
 
 #include "frontend/defaults.h"
 #include "frontend/diffusers/pipeline.h"
+#include "frontend/files/hub_cache.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -216,11 +217,12 @@ static bool condition_meta(fe_pipeline *p) {
 
 /* Behind all other properties, which the rules look at. */
 static void defaults_meta(fe_pipeline *p) {
-    const char *key = "_name_or_path";
+    const char *key = "_name_or_path", *path = fe_dir_path(p->root);
+    const char *folder = fe_hub_name(p->m->arena, path);
     const char *const names[FE_DEFAULT_NAMES] = {
         base_json_opt_string(base_json_root(p->index), key, NULL),
         base_json_opt_string(p->parts[FE_COMPONENT_UNET].config.unet.root, key, NULL),
-        fe_dir_path(p->root),
+        folder ? folder : fe_path_base(p->m->arena, path),
     };
     fe_defaults otherwise = {p->c->steps, p->c->guidance, p->c->name};
     fe_defaults_choose(p->d, p->m, p->o, &otherwise, names);

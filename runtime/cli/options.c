@@ -109,7 +109,8 @@ static const base_option rows[] = {
     ROW("-i", "--init-img", "FILE", PICTURES, TEXT, init_image,
         "PNG to begin from, instead of noise alone"),
     ROW(NULL, "--strength", "X", INIT | RT_NEEDS_STRENGTH, REAL(1), strength,
-        "with -i: how much is painted anew, above 0 to 1; that part of the steps is run"),
+        "with -i: 0.7 runs the last 70 % of the steps; from above 0 (almost the picture) to 1 (a "
+        "new one)"),
     ROW(NULL, "--mask", "FILE", INIT | RT_NEEDS_MASKS, TEXT, mask,
         "with -i: PNG that is white where the picture is repainted"),
     ROW(NULL, "--depth", "FILE", INIT | RT_NEEDS_DEPTH, TEXT, depth,

@@ -74,6 +74,20 @@ static const float *guide(struct rt_denoiser *p, const float *e) {
     return p->mixed;
 }
 
+/* The strength leaves nothing to run; says which steps would. */
+static rt_status no_step(const rt_settings *settings, rt_error *err) {
+    const double strength = settings->strength;
+    const int most = rt_sampler_most_steps(&settings->sampler);
+    char least[40] = "a greater --strength";
+    if (strength * most >= 1) {
+        int steps = settings->steps;
+        while ((int)(steps * strength) < 1) steps++;
+        snprintf(least, sizeof least, "--steps %d or more", steps);
+    }
+    return rt_fail(err, RT_ERR_USAGE, "strength %g of %d steps is less than one step; take %s",
+                   strength, settings->steps, least);
+}
+
 /* The sampler, and where it begins: with a given picture not at its first evaluation. */
 static rt_status open_sampler(struct rt_denoiser *p, rt_error *err) {
     const rt_settings *settings = p->settings;
@@ -87,9 +101,7 @@ static rt_status open_sampler(struct rt_denoiser *p, rt_error *err) {
     if (!s) rt_sampler_set_images(p->sampler, (size_t)p->batch);
     if (s || !given || shorten) return s;
     p->first = rt_sampler_first_evaluation(p->sampler, settings->strength);
-    if (p->first >= rt_sampler_evaluations(p->sampler))
-        return rt_fail(err, RT_ERR_USAGE, "strength %g of %d steps is less than one step",
-                       settings->strength, settings->steps);
+    if (p->first >= rt_sampler_evaluations(p->sampler)) return no_step(settings, err);
     return RT_OK;
 }
 

@@ -142,7 +142,7 @@ check "an empty environment" env -i "$EBRU" compile -q $QUICK "$MODELS/shapes-32
 # -- command line
 bad "unknown option, suggestion" 2 "did you mean '--emit" "$EBRU" compile -q x --emti=ir -o out
 bad "unknown command" 2 "did you mean 'compile'" "$EBRU" complie x -o out
-bad "bad size" 2 "WIDTHxHEIGHT" "$EBRU" compile -q x --size=12 -o out
+bad "bad size" 2 "WIDTHxHEIGHT" "$EBRU" compile -q x --size=12x -o out
 bad "unknown pass" 1 "fuse_nothing" "$EBRU" compile -q "$GOLDENS/unet2d-class" -fno-fuse_nothing -o out
 bad "unknown cpu" 1 "x86-64-v9" "$EBRU" compile -q "$GOLDENS/unet2d-class" -mcpu=x86-64-v9 -o out
 bad "unwritable output" 3 "no/such/dir" "$EBRU" compile -q "$GOLDENS/unet2d-class" --emit=ir -o no/such/dir/x

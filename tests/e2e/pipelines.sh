@@ -84,7 +84,8 @@ refused inpaint "inpainting without a picture" 2 "repaints a part of a picture: 
 refused inpaint "inpainting without a mask" 2 "give the part with --mask" -i "$picture"
 refused inpaint "a depth map for inpainting" 2 "takes no depth map" -i "$picture" --mask "$mask" --depth "$map"
 refused inpaint "a noise level for inpainting" 2 "--noise-level is for" -i "$picture" --mask "$mask" --noise-level 3
-refused inpaint "strength that leaves no step" 2 "less than one step" -i "$picture" --mask "$mask" --steps 10 --strength 0.05
+refused inpaint "strength that leaves no step" 2 "less than one step; take --steps 20 or more" -i "$picture" --mask "$mask" --steps 10 --strength 0.05
+refused inpaint "strength that leaves no step at all" 2 "less than one step; take a greater --strength" -i "$picture" --mask "$mask" --steps 10 --strength 0.0001
 refused inpaint "strength 0" 2 "above 0 to 1" -i "$picture" --mask "$mask" --strength 0
 refused inpaint "strength above 1" 2 "from 0 to 1" -i "$picture" --mask "$mask" --strength 1.5
 refused inpaint "a mask that is no PNG" 1 "" -i "$picture" --mask "$TINY/pipelines.tsv"

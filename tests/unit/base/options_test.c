@@ -1,4 +1,5 @@
 /* A command line by a table, on a table of the test's own with every kind of row. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,6 +52,8 @@ static bool operand(void *options, const char *word, char *error) {
 static const base_option rows[] = {
     {"--output", "-o", "FILE", "where to", BOTH, BASE_OPTION_TEXT, AT(output)},
     {"--steps", NULL, "N", "how many", PAINT, BASE_OPTION_INT, .least = 1, .most = 1000, AT(steps)},
+    {"--retries", NULL, "N", "as many as wanted", LOOK, BASE_OPTION_INT, .least = 1,
+     .most = BASE_OPTION_ANY, AT(steps)},
     {"--scale", "-s", "X", "how much", PAINT, BASE_OPTION_REAL, .most = 10, AT(scale)},
     {"-O", NULL, "N", "effort", BOTH, BASE_OPTION_INT64, true, 0, 3, AT(level)},
     {"-mcpu=", NULL, "LEVEL", "which CPU", BOTH, BASE_OPTION_TEXT, AT(cpu)},
@@ -209,8 +212,35 @@ static void help_shows_the_rows_of_a_command(void **state) {
     assert_false(base_option_is_glued(&rows[0]));
 }
 
+/* Who reads the number knows the limit; what does not fit becomes the largest that does. */
+static void numbers_without_a_limit(void **state) {
+    (void)state;
+    static const struct {
+        const char *line;
+        int value;
+    } cases[] = {{"--retries 1", 1},
+                 {"--retries=2147483647", INT_MAX},
+                 {"--retries=2147483648", INT_MAX},
+                 {"--retries=99999999999999999999", INT_MAX}};
+    settings s;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_true(parse(&s, LOOK, cases[i].line));
+        assert_int_equal(s.steps, cases[i].value);
+    }
+    static const char *const wrong[] = {"0", "-1", "-99999999999999999999", "1.5", "3x"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char line[60], expected[100];
+        snprintf(line, sizeof line, "--retries=%s", wrong[i]);
+        snprintf(expected, sizeof expected, "--retries expects a whole number from 1 on, not '%s'",
+                 wrong[i]);
+        assert_false(parse(&s, LOOK, line));
+        assert_string_equal(error, expected);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_without_a_limit),
         cmocka_unit_test(every_spelling_of_a_value),
         cmocka_unit_test(a_flag_beside_an_option_of_its_name),
         cmocka_unit_test(operands_and_the_end_of_options),

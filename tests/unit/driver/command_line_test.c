@@ -56,6 +56,14 @@ static void values_stand_in_their_groups(void **state) {
     assert_int_equal(o.code.opt_level, 3);
     assert_int_equal(o.code.placement, -1);
     assert_int_equal(o.passes.bisect_limit, -1);
+    assert_true(!o.load.default_steps && o.load.default_noise_level < 0);
+    assert_true(o.load.default_guidance < 0 && o.load.default_strength < 0);
+    assert_int_equal(parse("compile m --size=64 --default-steps=4 --default-noise-level=0 "
+                           "--default-cfg-scale=1.5 --default-strength=0.5"),
+                     DRV_OK);
+    assert_true(o.load.width == 64 && o.load.height == 64);
+    assert_true(o.load.default_steps == 4 && o.load.default_noise_level == 0);
+    assert_true(o.load.default_guidance == 1.5 && o.load.default_strength == 0.5);
     assert_int_equal(parse("report program trace another"), DRV_OK);
     assert_string_equal(o.third, "another");
 }
