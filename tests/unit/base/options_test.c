@@ -52,8 +52,6 @@ static bool operand(void *options, const char *word, char *error) {
 static const base_option rows[] = {
     {"--output", "-o", "FILE", "where to", BOTH, BASE_OPTION_TEXT, AT(output)},
     {"--steps", NULL, "N", "how many", PAINT, BASE_OPTION_INT, .least = 1, .most = 1000, AT(steps)},
-    {"--retries", NULL, "N", "as many as wanted", LOOK, BASE_OPTION_INT, .least = 1,
-     .most = BASE_OPTION_ANY, AT(steps)},
     {"--scale", "-s", "X", "how much", PAINT, BASE_OPTION_REAL, .most = 10, AT(scale)},
     {"-O", NULL, "N", "effort", BOTH, BASE_OPTION_INT64, true, 0, 3, AT(level)},
     {"-mcpu=", NULL, "LEVEL", "which CPU", BOTH, BASE_OPTION_TEXT, AT(cpu)},
@@ -67,6 +65,8 @@ static const base_option rows[] = {
     {"--quiet", "-q", NULL, "say nothing", BOTH, BASE_OPTION_FLAG, AT(quiet)},
     {"-h", NULL, NULL, "this text", BOTH, BASE_OPTION_FLAG, AT(help)},
     {"--help", NULL, NULL, "this text", BOTH, BASE_OPTION_FLAG, AT(help)},
+    {"--retries", NULL, "N", NULL, LOOK, BASE_OPTION_INT, .least = 1, .most = BASE_OPTION_ANY,
+     AT(steps)},
 };
 static const char *command_name(unsigned bit) {
     return bit == PAINT ? "paint" : bit == LOOK ? "look" : NULL;
