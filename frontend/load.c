@@ -136,7 +136,6 @@ static fe_format format_of(base_diag *d, const char *path, const char **what) {
 /* Files of models that are not read, by their ending; true after reporting. */
 static bool is_stranger(base_diag *d, const char *path) {
     static const char *const known[][2] = {
-        {".gguf", "GGUF, whose quantised weights are not read"},
         {".onnx", "an ONNX graph, and graphs are not read"},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
