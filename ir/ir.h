@@ -376,7 +376,8 @@ struct ir_weight {
     double center;
     /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
     const void *data;
-    ir_lora *loras; /* added to the values wherever they are read, in this order; arena */
+    ir_lora *loras;     /* added to the values wherever they are read, in this order; arena */
+    ir_lora *last_lora; /* ir_lora_add's */
 };
 
 /* A low-rank update of a weight [N,K] or filter [N,K,kh,kw] (Hu et al., "LoRA: Low-Rank Adaptation

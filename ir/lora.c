@@ -64,15 +64,18 @@ int64_t ir_lora_rank(const ir_lora *l) {
 }
 
 void ir_lora_add(ir_module *m, uint32_t weight, const ir_lora *update) {
-    ir_lora *copy = base_arena_alloc(m->arena, sizeof *copy),
-            **at = &m->weights.items[weight].loras;
+    ir_lora *copy = base_arena_alloc(m->arena, sizeof *copy);
+    ir_weight *w = &m->weights.items[weight];
     *copy = *update;
     copy->up.name = "up"; /* what the random numbers of a factor without a file depend on */
     copy->down.name = "down";
     copy->mid.name = "mid";
     copy->next = NULL;
-    while (*at) at = &(*at)->next;
-    *at = copy;
+    if (w->last_lora)
+        w->last_lora->next = copy;
+    else
+        w->loras = copy;
+    w->last_lora = copy;
 }
 
 /* ---- sums ---- */

@@ -25,7 +25,7 @@ typedef struct builder {
 } builder;
 
 static void index_lines(base_json *doc) {
-    const char *text = doc->source->text, *end = text + doc->source->length;
+    const char *text = doc->original, *end = text + doc->length;
     BASE_PUSH(&doc->lines, 0u);
     for (const char *p = text; (p = memchr(p, '\n', (size_t)(end - p))) != NULL;) {
         p++;
@@ -44,7 +44,7 @@ base_loc base_json_place(base_json *doc, size_t begin, size_t end) {
             high = mid;
     }
     return (base_loc){.source = doc->source,
-                      .line = (uint32_t)low + 1,
+                      .line = (uint32_t)low + doc->first_line,
                       .col = (uint32_t)(begin - doc->lines.items[low]) + 1,
                       .length = (uint32_t)(end - begin)};
 }
@@ -208,17 +208,28 @@ static size_t byte_limit(const base_json_limits *limits) {
 base_json *base_json_parse(base_diag *d, const char *name, const char *text, size_t length,
                            const base_json_limits *limits) {
     if (too_large(d, name, length, byte_limit(limits))) return NULL;
+    const base_source *source = base_diag_source(d, name, length ? text : "", length);
+    return base_json_parse_part(d, source, 0, length, 1, limits);
+}
+
+base_json *base_json_parse_part(base_diag *d, const base_source *source, size_t begin, size_t end,
+                                uint32_t first_line, const base_json_limits *limits) {
+    const size_t length = end - begin;
+    if (too_large(d, source->path, length, byte_limit(limits))) return NULL;
     base_json *doc = base_alloc(sizeof *doc);
     doc->diag = d;
-    doc->source = base_diag_source(d, name, length ? text : "", length);
+    doc->source = source;
+    doc->original = source->text + begin;
+    doc->length = length;
+    doc->first_line = first_line;
     doc->text = base_alloc(length + 1);
-    if (length) memcpy(doc->text, text, length);
+    if (length) memcpy(doc->text, doc->original, length);
     doc->arena = base_arena_new();
 
     builder b = {.doc = doc,
                  .max_values =
                      limits && limits->max_values ? limits->max_values : DEFAULT_MAX_VALUES};
-    base_jscan_init(&b.scan, doc->source->text, length);
+    base_jscan_init(&b.scan, doc->original, length);
     b.scan.python_numbers = limits && limits->python_numbers;
     while (take_event(&b, base_jscan_next(&b.scan))) {
     }

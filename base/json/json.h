@@ -59,6 +59,10 @@ typedef struct base_json_limits {
  */
 base_json *base_json_parse(base_diag *d, const char *name, const char *text, size_t length,
                            const base_json_limits *limits);
+/* The same of the bytes from `begin` to `end` of a registered text, which begin at the start of line
+ * `first_line` of it: a line of a file of many documents. */
+base_json *base_json_parse_part(base_diag *d, const base_source *source, size_t begin, size_t end,
+                                uint32_t first_line, const base_json_limits *limits);
 void base_json_free(base_json *doc); /* NULL is allowed */
 base_jval base_json_root(base_json *doc);
 const base_source *base_json_source(const base_json *doc);

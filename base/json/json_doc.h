@@ -5,7 +5,7 @@
 #include "base/json/json.h"
 
 /* A value. Nodes stand in document order; a container is followed by its subtree. Byte ranges are
- * those of the file. Strings and keys are decoded in place in the document's own copy of the text,
+ * those of the text that was read: the file, or a part of it. Strings and keys are decoded in place in the document's own copy of the text,
  * where a NUL ends them (decoding never lengthens, and the closing quote makes room). */
 typedef struct json_node {
     uint32_t begin, end; /* the token, or the container from bracket to bracket */
@@ -22,9 +22,12 @@ typedef struct json_node {
 
 struct base_json {
     base_diag *diag;
-    const base_source *source; /* the unchanged text, for quoting and for numbers */
-    char *text;                /* the copy with decoded strings */
-    base_arena *arena;         /* JSON paths */
+    const base_source *source; /* the file, for quoting */
+    const char *original;      /* the unchanged text in it, for numbers */
+    size_t length;
+    uint32_t first_line; /* of the text in the file */
+    char *text;          /* the copy with decoded strings */
+    base_arena *arena;   /* JSON paths */
     BASE_VEC(json_node) nodes;
     BASE_VEC(uint32_t) order;
     /* Members that were asked for in vain: what a misspelt key may have meant. */
@@ -40,7 +43,7 @@ static inline const char *json_key(const base_json *doc, const json_node *n) {
     return doc->text + n->key + 1;
 }
 
-/* Line, column and length of a byte range of the file, without a JSON path. */
+/* Line, column and length of a byte range of the text, without a JSON path. */
 base_loc base_json_place(base_json *doc, size_t begin, size_t end);
 
 #endif

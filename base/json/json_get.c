@@ -216,13 +216,12 @@ bool base_json_int(base_jval v, int64_t *out, int64_t min, int64_t max) {
     if (!base_json_is(v, BASE_JSON_INT)) return wrong_kind(v, "an integer");
     const json_node *n = node_of(v);
     int64_t value;
-    if (base_jscan_int(v.doc->source->text, n->begin, n->end, &value) && value >= min &&
-        value <= max) {
+    if (base_jscan_int(v.doc->original, n->begin, n->end, &value) && value >= min && value <= max) {
         *out = value;
         return true;
     }
     char buffer[256];
-    const char *token = base_escape(v.doc->source->text + n->begin, n->end - n->begin);
+    const char *token = base_escape(v.doc->original + n->begin, n->end - n->begin);
     const char *who = subject(v, buffer, sizeof buffer);
     if (max == INT64_MAX && min > INT64_MIN) {
         base_json_error(v, "%s%s is out of range (at least %lld)", who, token, (long long)min);
@@ -236,7 +235,7 @@ bool base_json_int(base_jval v, int64_t *out, int64_t min, int64_t max) {
 bool base_json_any_double(base_jval v, double *out) {
     if (!base_json_is(v, BASE_JSON_INT) && !base_json_is(v, BASE_JSON_REAL))
         return wrong_kind(v, "a number");
-    *out = base_jscan_double(v.doc->source->text, node_of(v)->begin, node_of(v)->end);
+    *out = base_jscan_double(v.doc->original, node_of(v)->begin, node_of(v)->end);
     return true;
 }
 
@@ -249,7 +248,7 @@ bool base_json_double(base_jval v, double *out) {
     }
     char buffer[256];
     const json_node *n = node_of(v);
-    const char *token = base_escape(v.doc->source->text + n->begin, n->end - n->begin);
+    const char *token = base_escape(v.doc->original + n->begin, n->end - n->begin);
     base_json_error(v, "%sexpected a finite number, found %s", subject(v, buffer, sizeof buffer),
                     token);
     return false;

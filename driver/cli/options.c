@@ -107,8 +107,33 @@ bool drv_add_operand(void *options, const char *word, char *error) {
     return true;
 }
 
+enum { FILTER_LENGTH = 1000, FILTER_REPEATS = 10000 };
+
+/* Whether the C library compiles the expression in little time and memory: it writes out what an
+ * interval ("{1,99}") repeats, and goes down into brackets by recursion. */
+static bool filter_is_small(const char *filter) {
+    if (strlen(filter) > FILTER_LENGTH) return false;
+    uint64_t repeats = 1; /* as if all intervals stood in each other */
+    for (const char *c = filter; (c = strchr(c, '{'));) {
+        uint64_t most = 1;
+        for (c++; *c && (strchr(",", *c) || (*c >= '0' && *c <= '9')); c++) {
+            const uint64_t n = strtoull(c, NULL, 10);
+            if (*c != ',' && n > most) most = n;
+        }
+        if (most > FILTER_REPEATS || (repeats *= most) > FILTER_REPEATS) return false;
+    }
+    return true;
+}
+
 static int check_filter(const char *filter) {
     regex_t regex;
+    if (filter && !filter_is_small(filter)) {
+        fprintf(stderr,
+                "ebru: error: --filter= expects a regular expression of at most %d characters and "
+                "%d repetitions\n",
+                FILTER_LENGTH, FILTER_REPEATS);
+        return DRV_USAGE;
+    }
     int bad = filter ? regcomp(&regex, filter, REG_EXTENDED | REG_NOSUB) : 0;
     if (!bad) {
         if (filter) regfree(&regex);

@@ -144,51 +144,70 @@ void drv_record_print(const cg_record *r, base_str *out) {
 
 struct reader {
     base_diag *diag;
-    const char *name;
     cg_tuning *table;
-    const base_source *source; /* of the records' places */
+    const base_source *source; /* the file */
     FILE *nowhere;
     bool shipped, lenient; /* lenient: a malformed line is passed over with a warning */
     bool failed;
 };
 
-/* The line once more, behind as many line ends as stand before it, so that its faults are reported
- * where they are. */
-static void report_line(struct reader *r, const char *line, size_t length, uint32_t number) {
-    base_str text = {0};
-    base_str_add(&text, "");
-    for (uint32_t i = 1; i < number; i++) base_str_add(&text, "\n");
-    base_str_addn(&text, line, length);
-    base_json *doc = base_json_parse(r->diag, r->name, text.data, text.len, NULL);
-    cg_record record = {0};
-    bool skip;
-    if (doc) read_record(base_json_root(doc), &record, &skip);
-    base_json_free(doc);
-    base_str_free(&text);
-}
+/* A line of the file: bytes from `begin` to `end`. */
+typedef struct record_line {
+    size_t begin, end;
+    uint32_t number;
+} record_line;
 
-static void read_line(struct reader *r, const char *line, size_t length, uint32_t number) {
-    const base_diag_options silent = {.out = r->nowhere};
-    base_diag *d = base_diag_new(&silent);
-    base_json *doc = base_json_parse(d, r->name, line, length, NULL);
+/* Reads a document that is a record; a good one is added. */
+static bool take_record(struct reader *r, base_json *doc, uint32_t number, bool *skip) {
     cg_record record = {.shipped = r->shipped,
                         .loc = {.source = r->source, .line = number, .col = 1}};
-    bool skip = false, fine = doc && read_record(base_json_root(doc), &record, &skip);
-    if (fine && !skip) cg_tuning_add(r->table, &record);
+    const bool fine = doc && read_record(base_json_root(doc), &record, skip);
+    if (fine && !*skip) cg_tuning_add(r->table, &record);
     base_json_free(doc);
+    return fine;
+}
+
+static bool read_at_place(struct reader *r, const record_line *at) {
+    bool skip = false;
+    return take_record(
+        r, base_json_parse_part(r->diag, r->source, at->begin, at->end, at->number, NULL),
+        at->number, &skip);
+}
+
+/* Whether the line is a record, of whatever version; a good one is added, and nothing is said. */
+static bool read_silently(struct reader *r, const record_line *at, bool *skip) {
+    const base_diag_options silent = {.out = r->nowhere};
+    base_diag *d = base_diag_new(&silent);
+    /* the line alone: a place in the file would be looked up for every line that is wrong */
+    base_json *doc =
+        base_json_parse(d, r->source->path, r->source->text + at->begin, at->end - at->begin, NULL);
+    const bool fine = take_record(r, doc, at->number, skip);
     base_diag_free(d);
-    if (!fine && r->lenient) {
-        base_warning(r->diag, &record.loc, "this line is no tuning record; it is passed over");
-    } else if (!fine || skip) {
-        report_line(r, line, length, number);
-        r->failed |= !fine;
+    return fine;
+}
+
+static void read_line(struct reader *r, const record_line *at) {
+    bool skip = false;
+    if (!r->lenient) {
+        r->failed |= !read_at_place(r, at);
+    } else if (!read_silently(r, at, &skip)) {
+        const base_loc loc = {.source = r->source, .line = at->number, .col = 1};
+        base_warning(r->diag, &loc, "this line is no tuning record; it is passed over");
+    } else if (skip) {
+        read_at_place(r, at);
     }
+}
+
+/* The text does not end in a NUL. */
+static bool is_blank(const char *line, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        if (!strchr(" \t\r", line[i]) || !line[i]) return false;
+    return true;
 }
 
 bool drv_tuning_read(base_diag *d, const char *name, const char *text, size_t length, bool shipped,
                      bool lenient, cg_tuning *table) {
-    struct reader r = {
-        .diag = d, .name = name, .table = table, .shipped = shipped, .lenient = lenient};
+    struct reader r = {.diag = d, .table = table, .shipped = shipped, .lenient = lenient};
     r.source = base_diag_source(d, name, text, length);
     r.nowhere = fopen("/dev/null", "w");
     if (!r.nowhere) {
@@ -199,7 +218,8 @@ bool drv_tuning_read(base_diag *d, const char *name, const char *text, size_t le
     for (const char *p = text, *end = text + length; p < end; number++) {
         const char *stop = memchr(p, '\n', (size_t)(end - p));
         const size_t n = stop ? (size_t)(stop - p) : (size_t)(end - p);
-        if (strspn(p, " \t\r") < n) read_line(&r, p, n, number);
+        const size_t begin = (size_t)(p - text);
+        if (!is_blank(p, n)) read_line(&r, &(record_line){begin, begin + n, number});
         p += n + 1;
     }
     fclose(r.nowhere);

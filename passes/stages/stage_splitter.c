@@ -362,7 +362,7 @@ static bool names_free(pass_context *c, const pass_split *s) {
 bool pass_split_module(pass_context *c, ir_module *m, const char *pass, bool again) {
     size_t count = m->funcs.count;
     ir_func **funcs = base_alloc(count * sizeof(ir_func *) + 1);
-    memcpy(funcs, m->funcs.items, count * sizeof(ir_func *));
+    if (count) memcpy(funcs, m->funcs.items, count * sizeof(ir_func *));
     bool changed = false;
     for (size_t i = 0; i < count; i++) {
         pass_split s = {.c = c, .pass = pass, .f = funcs[i], .again = again};

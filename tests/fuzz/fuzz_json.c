@@ -1,22 +1,12 @@
 /* Fuzz entry: any bytes as a JSON document. Whatever is accepted must read the same in cJSON, and
- * every accessor must survive every value. Linked into a libFuzzer target and into the replay of
- * the corpus. */
+ * every accessor must survive every value. */
+#include "tests/fuzz/fuzz.h"
+
 #include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <cjson/cJSON.h>
 
 #include "frontend/files/json_file.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Broken promises end the run whatever the build type: assert() may be compiled out. */
-#define PROMISE(x)                                                                                 \
-    do {                                                                                           \
-        if (!(x)) abort();                                                                         \
-    } while (0)
 
 static void compare(base_jval v, const cJSON *theirs) {
     int64_t i;
@@ -64,10 +54,8 @@ static void compare(base_jval v, const cJSON *theirs) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static FILE *null;
-    if (!null) null = fopen("/dev/null", "w");
     base_json_limits limits = {.max_values = 100000};
-    base_diag *d = base_diag_new(&(base_diag_options){.out = null, .limit = 5, .json = size % 2});
+    base_diag *d = fuzz_diag(size % 2);
     base_json *doc = base_json_parse(d, "fuzz.json", (const char *)data, size, &limits);
     PROMISE((doc != NULL) == (base_diag_errors(d) == 0));
     if (doc) {

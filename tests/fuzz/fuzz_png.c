@@ -1,17 +1,8 @@
 /* Fuzz entry: any bytes as a PNG file. Whatever is accepted has the promised size, and the ways to
  * RGB, gray and 16-bit gray agree on whether it is; whatever is refused has a printable reason. */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/fuzz/fuzz.h"
 
 #include "runtime/image/png_reader.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define PROMISE(x)                                                                                 \
-    do {                                                                                           \
-        if (!(x)) abort();                                                                         \
-    } while (0)
 
 typedef struct size2 {
     uint32_t width, height;

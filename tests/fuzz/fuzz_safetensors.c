@@ -1,17 +1,8 @@
 /* Fuzz entry: any bytes as a safetensors file. Of what is accepted, every tensor must lie inside
  * the file, without overlap, sorted and found by its name, and convert. */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/fuzz/fuzz.h"
 
 #include "frontend/safetensors/safetensors.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define PROMISE(x)                                                                                 \
-    do {                                                                                           \
-        if (!(x)) abort();                                                                         \
-    } while (0)
 
 static void check_tensor(fe_st *st, size_t i, const uint8_t *data, size_t size) {
     const fe_st_tensor *t = fe_st_at(st, i);
@@ -29,9 +20,7 @@ static void check_tensor(fe_st *st, size_t i, const uint8_t *data, size_t size) 
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static FILE *null;
-    if (!null) null = fopen("/dev/null", "w");
-    base_diag *d = base_diag_new(&(base_diag_options){.out = null, .limit = 5, .json = size % 2});
+    base_diag *d = fuzz_diag(size % 2);
     fe_st *st = fe_st_open_memory(d, "fuzz.safetensors", data, size);
     PROMISE((st != NULL) == (base_diag_errors(d) == 0));
     if (st) {

@@ -1,15 +1,15 @@
-/* Runs a fuzz entry point over committed inputs, and over every prefix of the small ones, so that
- * what fuzzing found once is tested in every build without libFuzzer: replay FOLDER-OR-FILE... */
+/* Runs a fuzz entry point over committed inputs, and over prefixes of the small ones, so that what
+ * fuzzing found once is tested in every build without libFuzzer: replay PREFIXES FOLDER-OR-FILE...
+ * PREFIXES is how many of a file, spread over its length, or "all". With FUZZ_VERBOSE in the
+ * environment it says what the inputs are told. */
+#include "tests/fuzz/fuzz.h"
+
 #include <dirent.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 enum { PREFIX_LIMIT = 2048 };
+
+static size_t prefixes;
 
 /* Runs a copy of exactly this size, so that a sanitizer sees a read behind it. */
 static void run(const uint8_t *data, size_t size) {
@@ -32,8 +32,10 @@ static unsigned run_file(const char *path) {
     uint8_t *data = malloc(size ? size : 1);
     if (!data || fread(data, 1, size, f) != size) abort();
     fclose(f);
+    if (getenv("FUZZ_VERBOSE")) fprintf(stderr, "-- %s\n", path);
     run(data, size);
-    for (size_t n = 0; size <= PREFIX_LIMIT && n < size; n++) run(data, n);
+    const size_t count = prefixes < size ? prefixes : size;
+    for (size_t i = 0; size <= PREFIX_LIMIT && i < count; i++) run(data, i * size / count);
     free(data);
     return 1;
 }
@@ -55,7 +57,9 @@ static unsigned run_path(const char *path) {
 
 int main(int argc, char **argv) {
     unsigned files = 0;
-    for (int i = 1; i < argc; i++) files += run_path(argv[i]);
+    if (argc < 3) return 2;
+    prefixes = strcmp(argv[1], "all") ? strtoul(argv[1], NULL, 10) : PREFIX_LIMIT;
+    for (int i = 2; i < argc; i++) files += run_path(argv[i]);
     printf("%u inputs\n", files);
     return files ? 0 : 1;
 }

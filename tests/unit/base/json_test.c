@@ -55,6 +55,37 @@ static void refuse_all(const bad_case *cases, size_t n) {
 }
 #define REFUSE_ALL(cases) refuse_all(cases, sizeof cases / sizeof *cases)
 
+/* Lines of a file are documents: each is read alone, and its places are the file's. */
+static void parts_have_places_in_the_file(void **state) {
+    (void)state;
+    static const char text[] = "[1]\n\n{\"a\": 27}\n[2,]\n[3]";
+    capture c;
+    int64_t value;
+    capture_begin(&c, (base_diag_options){0});
+    const base_source *file = base_diag_source(c.diag, "a.jsonl", text, sizeof text - 1);
+    base_json *doc = base_json_parse_part(c.diag, file, 5, 14, 3, NULL);
+    assert_non_null(doc);
+    base_jval a = base_json_get(base_json_root(doc), "a");
+    assert_true(base_json_int(a, &value, 0, 99) && value == 27);
+    assert_int_equal(base_json_loc(a).line, 3);
+    assert_int_equal(base_json_loc(a).col, 7);
+    assert_false(base_json_int(a, &value, 0, 9));
+    base_json_free(doc);
+    assert_non_null(strstr(captured(&c), "a.jsonl:3:7: error: "));
+    assert_non_null(strstr(captured(&c), "{\"a\": 27}"));
+    capture_end(&c);
+
+    capture_begin(&c, (base_diag_options){0});
+    file = base_diag_source(c.diag, "a.jsonl", text, sizeof text - 1);
+    assert_null(base_json_parse_part(c.diag, file, 15, 19, 4, NULL));
+    assert_non_null(strstr(captured(&c), "a.jsonl:4:4: error: "));
+    doc = base_json_parse_part(c.diag, file, 20, 23, 5, NULL);
+    assert_non_null(doc);
+    assert_int_equal(base_json_length(base_json_root(doc)), 1);
+    base_json_free(doc);
+    capture_end(&c);
+}
+
 static void refuses_bad_structure(void **state) {
     (void)state;
     static const bad_case cases[] = {
@@ -758,6 +789,7 @@ static void python_numbers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_have_places_in_the_file),
         cmocka_unit_test(refuses_bad_structure),
         cmocka_unit_test(refuses_bad_numbers_and_words),
         cmocka_unit_test(refuses_bad_strings),

@@ -13,7 +13,7 @@
 
 static drv_options o;
 static int parse(const char *line) {
-    static char words[500];
+    static char words[1200];
     static char *argv[30];
     int argc = 1;
     bool done;
@@ -90,6 +90,22 @@ static void unusable_lines_are_usage_errors(void **state) {
         if (parse(lines[i]) != DRV_USAGE) fail_msg("taken: %s", lines[i]);
 }
 
+/* The C library writes out what an interval repeats, 16 million copies here, and goes down into
+ * brackets by recursion. */
+static void filters_are_small(void **state) {
+    (void)state;
+    char line[1200], longest[1001];
+    assert_int_equal(parse("opt x.ir --filter=(a{1,255}){1,30}"), DRV_OK);
+    assert_int_equal(parse("opt x.ir --filter=((a{1,255}){1,255}){1,255}"), DRV_USAGE);
+    assert_int_equal(parse("opt x.ir --filter=a{99999999999999999999}"), DRV_USAGE);
+    memset(longest, 'x', 1000);
+    longest[1000] = '\0';
+    snprintf(line, sizeof line, "opt x.ir --filter=%s", longest);
+    assert_int_equal(parse(line), DRV_OK);
+    snprintf(line, sizeof line, "opt x.ir --filter=%sx", longest);
+    assert_int_equal(parse(line), DRV_USAGE);
+}
+
 /* A command is offered only rows of the groups that it reads. */
 static void commands_have_their_groups(void **state) {
     (void)state;
@@ -138,6 +154,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_stand_in_their_groups),
         cmocka_unit_test(unusable_lines_are_usage_errors),
+        cmocka_unit_test(filters_are_small),
         cmocka_unit_test(commands_have_their_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
