@@ -28,8 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         drv_report r;
         base_str text = {0}, json = {0};
         check(t);
-        drv_report_make(&r, t, NULL);
-        drv_report_text(&r, &text);
+        drv_report_make(&r, t, NULL, (drv_report_choice){0});
+        drv_report_text(&r, size % 3 ? "fuzz.ir" : NULL, &text);
         drv_report_compare(&r, &r, &text);
         drv_report_json(&r, &json);
         base_json *doc = base_json_parse(d, "report.json", json.data, json.len, NULL);
