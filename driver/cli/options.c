@@ -107,31 +107,56 @@ bool drv_add_operand(void *options, const char *word, char *error) {
     return true;
 }
 
-enum { FILTER_LENGTH = 1000, FILTER_REPEATS = 10000 };
+enum { FILTER_LENGTH = 1000, FILTER_WRITTEN = 10000 };
 
-/* Whether the C library compiles the expression in little time and memory: it writes out what an
- * interval ("{1,99}") repeats, and goes down into brackets by recursion. */
-static bool filter_is_small(const char *filter) {
-    if (strlen(filter) > FILTER_LENGTH) return false;
-    uint64_t repeats = 1; /* as if all intervals stood in each other */
-    for (const char *c = filter; (c = strchr(c, '{'));) {
-        uint64_t most = 1;
-        for (c++; *c && (strchr(",", *c) || (*c >= '0' && *c <= '9')); c++) {
-            const uint64_t n = strtoull(c, NULL, 10);
-            if (*c != ',' && n > most) most = n;
+/* The length of an expression of at most FILTER_LENGTH characters with its repetitions written out,
+ * as the C library does it: x+ is xx*, x{1,9} is nine x. FILTER_WRITTEN + 1 where it is more. */
+static uint64_t written_length(const char *c) {
+    struct {
+        uint64_t sum, last; /* of a group: what is finished, and what an operator would repeat */
+    } group[FILTER_LENGTH + 1] = {{0}}, *g = group;
+    while (*c) {
+        const char sign = *c++;
+        uint64_t factor = sign == '+' ? 2 : 0;
+        if (sign == '{') {
+            factor = 1;
+            for (; *c && strchr("0123456789,", *c); c++) {
+                const uint64_t n = *c == ',' ? 0 : strtoull(c, NULL, 10);
+                if (n >= factor) factor = n < FILTER_WRITTEN ? n + 1 : FILTER_WRITTEN;
+            }
         }
-        if (most > FILTER_REPEATS || (repeats *= most) > FILTER_REPEATS) return false;
+        if (factor) {
+            g->last *= factor;
+        } else if (sign == ')' && g > group) {
+            const uint64_t whole = g->sum + g->last + 1;
+            (--g)->last = whole;
+        } else {
+            g->sum += g->last;
+            g->last = 1;
+            if (sign == '(') {
+                g++;
+                g->sum = g->last = 0;
+            }
+            if (sign == '\\' && *c) c++;
+            if (sign == '[') {
+                if (*c == '^') c++;
+                if (*c) c++; /* a ']' here is one of the set */
+                c += strcspn(c, "]");
+                if (*c) c++;
+            }
+        }
+        if (g->sum + g->last > FILTER_WRITTEN) return FILTER_WRITTEN + 1;
     }
-    return true;
+    return g->sum + g->last;
 }
 
 static int check_filter(const char *filter) {
     regex_t regex;
-    if (filter && !filter_is_small(filter)) {
+    if (filter && (strlen(filter) > FILTER_LENGTH || written_length(filter) > FILTER_WRITTEN)) {
         fprintf(stderr,
-                "ebru: error: --filter= expects a regular expression of at most %d characters and "
-                "%d repetitions\n",
-                FILTER_LENGTH, FILTER_REPEATS);
+                "ebru: error: --filter= expects a regular expression of at most %d characters, and "
+                "of %d with its repetitions written out\n",
+                FILTER_LENGTH, FILTER_WRITTEN);
         return DRV_USAGE;
     }
     int bad = filter ? regcomp(&regex, filter, REG_EXTENDED | REG_NOSUB) : 0;

@@ -90,14 +90,17 @@ static void unusable_lines_are_usage_errors(void **state) {
         if (parse(lines[i]) != DRV_USAGE) fail_msg("taken: %s", lines[i]);
 }
 
-/* The C library writes out what an interval repeats, 16 million copies here, and goes down into
- * brackets by recursion. */
+/* The C library writes out what is repeated, 16 million copies of the first that is refused, and
+ * goes down into brackets by recursion. */
 static void filters_are_small(void **state) {
     (void)state;
     char line[1200], longest[1001];
     assert_int_equal(parse("opt x.ir --filter=(a{1,255}){1,30}"), DRV_OK);
     assert_int_equal(parse("opt x.ir --filter=((a{1,255}){1,255}){1,255}"), DRV_USAGE);
     assert_int_equal(parse("opt x.ir --filter=a{99999999999999999999}"), DRV_USAGE);
+    assert_int_equal(parse("opt x.ir --filter=a++++++++++++++++++++++++++++++++++"), DRV_USAGE);
+    assert_int_equal(parse("opt x.ir --filter=(b+(a+)+){1,200}"), DRV_OK);
+    assert_int_equal(parse("opt x.ir --filter=a+b+c+d+e+f+g+h+i+j+k+l+m+n+o+p+[+]+\\++"), DRV_OK);
     memset(longest, 'x', 1000);
     longest[1000] = '\0';
     snprintf(line, sizeof line, "opt x.ir --filter=%s", longest);
