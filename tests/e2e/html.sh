@@ -9,15 +9,18 @@ check "the page is whole and loads nothing:" python3 "$E2E/html_check.py" shapes
 
 # Names that end scripts, open tags, turn the direction of text, are no UTF-8.
 name='\"</ScRiPt><script>hostile=1</script><img src=x onerror=hostile=1>&lt;\\'"'"'`${x}\xe2\x80\xae\xe2\x80\xa8\x1b[31m\xff'
+# Functions, inputs and outputs have no control characters, and the latter two no blanks: --call reads them.
+function=$(printf '%s' "$name" | sed 's/\\x1b//')
+tensor=$(printf '%s' "$function" | tr ' ' /)
 cat >hostile.ir <<IR
 ebru ir 2 graph
 meta "model.name" = "$name"
 weight @"w$name.b.weight" : f32[16,16,3,3] = random 1 0.1 0.0
-func @"f$name"(%0 "i$name" : f32[1,16,8,8] step loc("m$name.json":1:1 "a$name.0")) {
+func @"f$function"(%0 "i$tensor" : f32[1,16,8,8] step loc("m$name.json":1:1 "a$name.0")) {
   %1 = conv2d %0, @"w$name.b.weight" {pad=[1,1,1,1]} : f32[1,16,8,8] loc("m$name.json":1:2 "a$name.0.b")
   %2 = silu %1 : f32[1,16,8,8] loc("m$name.json":1:3 "a$name.0.b")
   %3 = add %2, %0 : f32[1,16,8,8] loc("m$name.json":1:3 "__proto__.constructor.toString")
-  return "o$name" = %3
+  return "o$tensor" = %3
 }
 IR
 check "names from a model that are no names" "$EBRU" compile -q hostile.ir --emit=html -o hostile.html
