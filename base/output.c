@@ -316,8 +316,11 @@ static char *resolve_new(char *path) {
             errno = EISDIR;
             break;
         }
-        if (lstat(path, &st) != 0 && errno != ENOENT) break;
-        if (errno == ENOENT || !S_ISLNK(st.st_mode)) return path;
+        if (lstat(path, &st) != 0) {
+            if (errno == ENOENT) return path;
+            break;
+        }
+        if (!S_ISLNK(st.st_mode)) return path;
         if (!follow_link(&path)) break;
         errno = ELOOP;
     }
@@ -338,15 +341,9 @@ static char *resolve(const char *path, bool *direct) {
         errno = ENOMEM;
         return NULL;
     }
-    errno = 0;
-    if (*path && stat(copy, &st) != 0 && errno == ENOENT) {
-        errno = 0;
-        return resolve_new(copy);
-    }
-    if (!*path) errno = ENOENT;
-    if (!errno && S_ISDIR(st.st_mode)) errno = EISDIR;
-    if (errno) {
-        int error = errno;
+    int error = !*path ? ENOENT : stat(copy, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
+    if (*path && error == ENOENT) return resolve_new(copy);
+    if (error) {
         free(copy);
         errno = error;
         return NULL;

@@ -30,6 +30,17 @@ pid_t base_fork(void) {
     return 0;
 }
 
+#ifdef EBRU_COVERAGE
+void __gcov_dump(void);
+#endif
+
+void base_exit_child(int status) {
+#ifdef EBRU_COVERAGE
+    __gcov_dump();
+#endif
+    _exit(status);
+}
+
 int base_wait(pid_t pid, int *status) {
     while (waitpid(pid, status, 0) < 0)
         if (errno != EINTR) return -1;

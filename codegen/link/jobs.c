@@ -24,7 +24,7 @@ static void report(const char *text) {
 
 _Noreturn void cg_job_abort(const char *reason) {
     report(reason);
-    _exit(CHILD_ABORT);
+    base_exit_child(CHILD_ABORT);
 }
 
 _Noreturn void cg_job_broken(const char *fmt, ...) {
@@ -42,7 +42,7 @@ static _Noreturn void child(cg_job *j, int out) {
     dup2(out, STDERR_FILENO); /* last words of LLVM, of libc and of ours */
     bool fine = j->run(j->arg, &fault);
     if (!fine) report(fault.data ? fault.data : "unknown fault");
-    _exit(fine ? 0 : CHILD_FAULT);
+    base_exit_child(fine ? 0 : CHILD_FAULT);
 }
 
 static void start(cg_job *jobs, uint32_t count, cg_job *j) {

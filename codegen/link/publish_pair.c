@@ -81,6 +81,7 @@ void cg_drop_old_weights(const char *weights_to) {
     for (struct dirent *e; dir && (e = readdir(dir));)
         if (strncmp(e->d_name, prefix, length) == 0 &&
             strspn(e->d_name + length, "0123456789abcdef") == HEX && !e->d_name[length + HEX])
+            /* NOLINTNEXTLINE(clang-analyzer-unix.StdCLibraryFunctions): it is open */
             unlinkat(dirfd(dir), e->d_name, 0);
     if (dir) closedir(dir);
     base_arena_free(a);

@@ -89,7 +89,7 @@ static bool child_says_yes(reducer *r) {
     if (pid == 0) {
         int null = open("/dev/null", O_WRONLY);
         if (null >= 0) dup2(null, STDERR_FILENO);
-        _exit(!layers_say_yes(r));
+        base_exit_child(!layers_say_yes(r));
     }
     return pid > 0 && base_wait(pid, &status) == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }

@@ -26,6 +26,7 @@ typedef struct folders {
 
 static const dump *find_pass(const dump_folder *f, const char *pass) {
     for (size_t i = 0; i < f->dumps.count; i++)
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there are `count` */
         if (!strcmp(f->dumps.items[i].pass, pass)) return &f->dumps.items[i];
     return NULL;
 }

@@ -132,7 +132,7 @@ static const char *find_tensor(const fe_weights *w, const fe_tensor_spec *spec,
         if (fe_tensor_find(w->table, spec->names[i], view)) return spec->names[i];
     /* CLIPTextModel of transformers 5 has no such part */
     const char *name = spec->names[0], inner[] = "text_model.";
-    if (strncmp(name, inner, sizeof inner - 1) != 0) return NULL;
+    if (!name || strncmp(name, inner, sizeof inner - 1) != 0) return NULL;
     name += sizeof inner - 1;
     return fe_tensor_find(w->table, name, view) ? name : NULL;
 }

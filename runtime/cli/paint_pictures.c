@@ -98,8 +98,8 @@ static rt_status read_picture(uint8_t **out, const char *path, int channels,
 
 static rt_status check_mask(const struct source *from, rt_mask_kind kind, rt_error *err) {
     static const char *const notes[] = {
-        [RT_MASK_GRAY_ALPHA] = "is transparent in other places than it is white; what is white is "
-                               "repainted, transparency is not looked at",
+        [RT_MASK_GRAY_ALPHA] = ("is transparent in other places than it is white; what is white is "
+                                "repainted, transparency is not looked at"),
         [RT_MASK_HOLES] = "is drawn as transparency: what is transparent is repainted",
         [RT_MASK_STROKES] = "is drawn as transparency: what is opaque is repainted",
         [RT_MASK_ALL] = "is white everywhere: everything is repainted",
