@@ -50,7 +50,7 @@ int main(int argc, char **argv) {
     for (int r = 0; r < ROUNDS; r++) {
         double begin = now();
         rt_pool_run(pool, meet, pool);
-        barrier[r] = (now() - begin) / BARRIERS;
+        barrier[r] = (now() - begin) / (double)BARRIERS;
         begin = now();
         for (int i = 0; i < 100; i++) rt_pool_run(pool, nothing, NULL);
         run[r] = (now() - begin) / 100;

@@ -247,7 +247,7 @@ static void report(void) {
     const int variants = opt.changes && job.kind <= WINOGRAD ? 2 : 1, half = opt.rounds / 2;
     const int lanes = base_isa_lanes(opt.level);
     qsort(result.peak, (size_t)opt.rounds, sizeof(double), ascending);
-    const double peak = 2.0 * PEAK_STEPS * 24 * lanes * opt.threads / result.peak[0] * 1e-9;
+    const double peak = 2.0 * (double)PEAK_STEPS * 24 * lanes * opt.threads / result.peak[0] * 1e-9;
     for (int v = 0; v < variants; v++) {
         qsort(result.time[v], (size_t)opt.rounds, sizeof(double), ascending);
         const double median = result.time[v][half], rate = job.work / median * 1e-9;

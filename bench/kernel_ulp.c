@@ -82,7 +82,7 @@ static double now(void) {
 static void time_function(const ulp_function *f) {
     enum { FLOATS = 2048, ROUNDS = 2000 };
     _Alignas(64) static float x[FLOATS], y[FLOATS];
-    for (int i = 0; i < FLOATS; i++) x[i] = -4.0f * (float)i / FLOATS;
+    for (int i = 0; i < FLOATS; i++) x[i] = -4.0f * (float)i / (float)FLOATS;
     printf("| %s |", f->name);
     for (int l = 0; l < ULP_LEVELS; l++) {
         double best = 1;
