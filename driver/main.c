@@ -36,8 +36,9 @@ static int check_outputs(const drv_options *o) {
     bool prints =
         !o->common.output &&
         (o->command & (DRV_OPT | DRV_INSPECT | DRV_DIFF | DRV_REPORT | DRV_BENCH | DRV_VERIFY));
-    bool fine = drv_can_write(d, o->common.output) & drv_can_write(d, o->verify.write) &
-                drv_can_write(d, prints ? "-" : NULL);
+    bool fine = drv_can_write(d, o->common.output);
+    fine &= drv_can_write(d, o->verify.write);
+    fine &= drv_can_write(d, prints ? "-" : NULL);
     base_diag_free(d);
     return fine ? DRV_OK : DRV_IO;
 }

@@ -188,7 +188,8 @@ static int check_outputs(base_diag *d, const drv_options *o, const struct what *
                    "output; name a file with -o");
         return DRV_USAGE;
     }
-    bool fine = drv_can_write(d, o->common.output) & drv_can_write(d, o->show.metafile);
+    bool fine = drv_can_write(d, o->common.output);
+    fine &= drv_can_write(d, o->show.metafile);
     if (fine && !text && o->common.output && o->code.placement == CG_WEIGHTS_EXTERNAL) {
         base_str weights = {0};
         char *target = base_output_target(o->common.output);
