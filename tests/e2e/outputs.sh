@@ -1,5 +1,8 @@
 # Nothing is lost and nothing is left: outputs of every kind, pairs, races, kills, names that cannot be, hostile names.
 . "$(dirname "$0")/lib.sh"
+# With sanitizers: what the system refuses is for ebru to handle, and a cut file is, too.
+ASAN_OPTIONS=allocator_may_return_null=1:handle_sigbus=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}
+export ASAN_OPTIONS
 # is CODE COMMAND...: the command ends with CODE
 is() {
     code=$1
