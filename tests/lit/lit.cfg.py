@@ -14,3 +14,5 @@ config.substitutions.append(("%models", os.path.join(config.source, "models")))
 config.substitutions.append(("%goldens", os.path.join(config.source, "tests", "goldens")))
 config.substitutions.append(("%build", config.build))
 config.substitutions.append(("%source", config.source))
+if config.hostile:  # tables and parts of another size than those that a test may name
+    config.available_features.add("hostile")
