@@ -1,6 +1,6 @@
 #include "base/diag.h"
-#include "base/io.h"
-#include "base/output.h"
+#include "base/system/io.h"
+#include "base/system/output.h"
 #include "driver/cli/write_text.h"
 #include "driver/commands/commands.h"
 #include "driver/driver.h"

@@ -1,5 +1,5 @@
 #include "codegen/link/elf.h"
-#include "base/io.h"
+#include "base/system/io.h"
 
 #include <elf.h>
 #include <errno.h>

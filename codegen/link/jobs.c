@@ -1,6 +1,6 @@
 #include "codegen/link/jobs.h"
-#include "base/io.h"
-#include "base/process.h"
+#include "base/system/io.h"
+#include "base/system/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 #include "codegen/link/link.h"
-#include "base/process.h"
+#include "base/system/process.h"
 
 #include <elf.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 #include "codegen/link/pack_weights.h"
 #include "base/digest.h"
-#include "base/io.h"
+#include "base/system/io.h"
 #include "codegen/target/bind.h"
 
 #include <errno.h>

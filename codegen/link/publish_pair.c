@@ -1,5 +1,5 @@
 #include "codegen/link/publish_pair.h"
-#include "base/output.h"
+#include "base/system/output.h"
 #include "codegen/link/temp_dir.h"
 #include "runtime/abi/abi.h"
 #include "runtime/abi/kept_weights.h"

@@ -1,5 +1,5 @@
 #include "codegen/link/temp_dir.h"
-#include "base/io.h"
+#include "base/system/io.h"
 
 #include <errno.h>
 #include <fcntl.h>

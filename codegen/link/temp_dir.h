@@ -1,11 +1,11 @@
 /* Intermediate files of one compilation: a hidden directory beside the output, so that the finished
- * file is renamed into place and a failure leaves nothing (base/output.h). */
+ * file is renamed into place and a failure leaves nothing (base/system/output.h). */
 #ifndef EBRU_CODEGEN_LINK_TEMP_DIR_H
 #define EBRU_CODEGEN_LINK_TEMP_DIR_H
 
 #include "base/arena.h"
 #include "base/diag.h"
-#include "base/output.h"
+#include "base/system/output.h"
 
 typedef struct cg_files {
     base_arena *arena; /* NULL: not open */

@@ -1,5 +1,5 @@
 #include "codegen/link/weights_segment.h"
-#include "base/io.h"
+#include "base/system/io.h"
 #include "codegen/link/elf.h"
 
 #include <elf.h>

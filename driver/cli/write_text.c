@@ -1,6 +1,6 @@
 #include "driver/cli/write_text.h"
-#include "base/io.h"
-#include "base/output.h"
+#include "base/system/io.h"
+#include "base/system/output.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /* ebru compile: a model to a program, or to any stage on the way. */
-#include "base/output.h"
 #include "base/suggest.h"
+#include "base/system/output.h"
 #include "driver/analyze/analyze.h"
 #include "driver/cli/write_text.h"
 #include "driver/commands/commands.h"

@@ -1,7 +1,7 @@
 /* Lowering: front end or IR text, passes once for each CPU level, code generation. */
 #include "driver/commands/lower.h"
 #include "base/number.h"
-#include "base/output.h"
+#include "base/system/output.h"
 #include "driver/cli/read_text.h"
 #include "driver/commands/extract_op.h"
 #include "driver/commands/inspect.h"

@@ -1,6 +1,6 @@
 /* Programs for one use: compiled into a fresh directory, run over pipes, removed. */
 #include "driver/commands/run_program.h"
-#include "base/process.h"
+#include "base/system/process.h"
 #include "driver/driver.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
 #define EBRU_DRIVER_COMMANDS_RUN_PROGRAM_H
 
 #include "base/diag.h"
-#include "base/output.h"
+#include "base/system/output.h"
 
 /* A program for one use: compiled into a fresh directory, removed by drv_temp_free (also
  * on signals). */

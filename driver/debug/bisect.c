@@ -10,7 +10,7 @@
  *
  * Each candidate is compiled in a child. What the child says goes to a file, since the list of
  * applications is in it. */
-#include "base/io.h"
+#include "base/system/io.h"
 #include "driver/commands/commands.h"
 #include "driver/commands/lower.h"
 #include "driver/commands/run_program.h"

@@ -6,7 +6,7 @@
  * may be the only output, then the latest front of inputs; then node by node from the end, until
  * nothing more goes. Every candidate is verified before it is tested. */
 #include "ir/analysis/reduce.h"
-#include "base/process.h"
+#include "base/system/process.h"
 #include "driver/cli/write_text.h"
 #include "driver/commands/commands.h"
 #include "driver/commands/lower.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/json/json_scan.h"
-#include "base/output.h"
+#include "base/system/output.h"
 #include "frontend/safetensors/safetensors_table.h"
 
 enum { ALIGNMENT = 8, LENGTH_BYTES = 8 };

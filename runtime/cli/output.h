@@ -1,9 +1,9 @@
-/* Where a program writes to: a file that is complete or absent (base/output.h), a device or FIFO,
+/* Where a program writes to: a file that is complete or absent (base/system/output.h), a device or FIFO,
  * or standard output. */
 #ifndef EBRU_RUNTIME_CLI_OUTPUT_H
 #define EBRU_RUNTIME_CLI_OUTPUT_H
 
-#include "base/output.h"
+#include "base/system/output.h"
 #include "runtime/engine/status.h"
 
 typedef struct rt_output {

@@ -3,8 +3,8 @@
 #include "runtime/cli/program.h"
 #include "runtime/cli/output.h"
 
-#include "base/io.h"
-#include "base/output.h"
+#include "base/system/io.h"
+#include "base/system/output.h"
 #include "runtime/cli/option_effects.h"
 #include "runtime/samplers/samplers.h"
 #include "runtime/text/unicode.h"

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #endif
 #include "runtime/cli/progress.h"
-#include "base/io.h"
+#include "base/system/io.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "base/io.h"
+#include "base/system/io.h"
 #include "tests/unit/support/temp_dir.h"
 
 enum { SIZE = 1 << 20 };

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "base/output.h"
+#include "base/system/output.h"
 #include "tests/unit/support/temp_dir.h"
 
 /* ---- a file ---- */

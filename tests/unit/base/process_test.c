@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "base/output.h"
-#include "base/process.h"
+#include "base/system/output.h"
+#include "base/system/process.h"
 #include "tests/unit/support/temp_dir.h"
 
 static const int ours[3] = {-1, -1, -1};

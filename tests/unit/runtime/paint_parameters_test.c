@@ -1,5 +1,5 @@
 /* The text in a picture: two pictures that may differ have two texts. */
-#include "runtime/cli/paint_parameters.h"
+#include "runtime/cli/paint/paint_parameters.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Prompts of the command line, of files and of standard input. */
-#include "runtime/cli/paint_prompts.h"
+#include "runtime/cli/paint/paint_prompts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

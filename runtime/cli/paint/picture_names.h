@@ -1,7 +1,7 @@
 /* Names of the files that pictures are written to: by -o, which several pictures share with numbers
  * or with a pattern, or without it by the first number that is free. */
-#ifndef EBRU_RUNTIME_CLI_PICTURE_NAMES_H
-#define EBRU_RUNTIME_CLI_PICTURE_NAMES_H
+#ifndef EBRU_RUNTIME_CLI_PAINT_PICTURE_NAMES_H
+#define EBRU_RUNTIME_CLI_PAINT_PICTURE_NAMES_H
 
 #include "runtime/image/picture_formats.h"
 

@@ -1,8 +1,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "base/output.h"
-#include "base/io.h"
+#include "base/system/output.h"
+#include "base/system/io.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "runtime/cli/picture_names.h"
+#include "runtime/cli/paint/picture_names.h"
 #include "runtime/text/unicode.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "base/process.h"
-#include "base/io.h"
-#include "base/output.h"
+#include "base/system/process.h"
+#include "base/system/io.h"
+#include "base/system/output.h"
 
 #include <errno.h>
 #include <fcntl.h>

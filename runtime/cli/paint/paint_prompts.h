@@ -1,7 +1,7 @@
 /* Prompts as the command line gives them: themselves, in a file (@FILE) or on standard input (-).
  * The same notation stands behind every option that takes a prompt. */
-#ifndef EBRU_RUNTIME_CLI_PAINT_PROMPTS_H
-#define EBRU_RUNTIME_CLI_PAINT_PROMPTS_H
+#ifndef EBRU_RUNTIME_CLI_PAINT_PAINT_PROMPTS_H
+#define EBRU_RUNTIME_CLI_PAINT_PAINT_PROMPTS_H
 
 #include "runtime/engine/status.h"
 

@@ -1,11 +1,11 @@
 /* Children that do not outlive the process that started them, however that ends. */
-#ifndef EBRU_BASE_PROCESS_H
-#define EBRU_BASE_PROCESS_H
+#ifndef EBRU_BASE_SYSTEM_PROCESS_H
+#define EBRU_BASE_SYSTEM_PROCESS_H
 
 #include <sys/types.h>
 
 /* fork() with streams flushed before, whose child is killed when the thread that called it ends,
- * and does not hold the locks of its parent's temporaries (base/output.h). -1 with errno set. */
+ * and does not hold the locks of its parent's temporaries (base/system/output.h). -1 with errno set. */
 pid_t base_fork(void);
 
 /* Ends such a child at once, without what exit() does. Where it is counted which lines run, the

@@ -1,4 +1,4 @@
-#include "runtime/cli/paint_parameters.h"
+#include "runtime/cli/paint/paint_parameters.h"
 
 #include "base/hash.h"
 

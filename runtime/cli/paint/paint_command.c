@@ -4,10 +4,10 @@
 #include "runtime/cli/program.h"
 
 #include "runtime/cli/option_effects.h"
-#include "runtime/cli/paint_parameters.h"
-#include "runtime/cli/paint_pictures.h"
-#include "runtime/cli/paint_prompts.h"
-#include "runtime/cli/picture_names.h"
+#include "runtime/cli/paint/paint_parameters.h"
+#include "runtime/cli/paint/paint_pictures.h"
+#include "runtime/cli/paint/paint_prompts.h"
+#include "runtime/cli/paint/picture_names.h"
 #include "runtime/image/png_writer.h"
 #include "runtime/text/unicode.h"
 

@@ -1,4 +1,4 @@
-#include "runtime/cli/paint_prompts.h"
+#include "runtime/cli/paint/paint_prompts.h"
 
 #include "runtime/text/prompt_weights.h"
 #include "runtime/text/unicode.h"

@@ -1,4 +1,4 @@
-#include "runtime/cli/paint_pictures.h"
+#include "runtime/cli/paint/paint_pictures.h"
 
 #include "runtime/image/mask.h"
 #include "runtime/image/png_reader.h"

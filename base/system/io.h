@@ -1,6 +1,6 @@
 /* Descriptors: writing all of something, and the three standard ones. */
-#ifndef EBRU_BASE_IO_H
-#define EBRU_BASE_IO_H
+#ifndef EBRU_BASE_SYSTEM_IO_H
+#define EBRU_BASE_SYSTEM_IO_H
 
 #include <stdbool.h>
 #include <stddef.h>

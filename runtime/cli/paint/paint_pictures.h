@@ -1,7 +1,7 @@
 /* The pictures that a run begins from: what of the command line suits the model, and the files
  * themselves. */
-#ifndef EBRU_RUNTIME_CLI_PAINT_PICTURES_H
-#define EBRU_RUNTIME_CLI_PAINT_PICTURES_H
+#ifndef EBRU_RUNTIME_CLI_PAINT_PAINT_PICTURES_H
+#define EBRU_RUNTIME_CLI_PAINT_PAINT_PICTURES_H
 
 #include "runtime/cli/options.h"
 #include "runtime/pipeline/pipeline.h"

@@ -14,8 +14,8 @@
  *
  * Errors are numbers of errno.h; base_output_why() has their words. Nothing here prints. One thread
  * of a process uses it. */
-#ifndef EBRU_BASE_OUTPUT_H
-#define EBRU_BASE_OUTPUT_H
+#ifndef EBRU_BASE_SYSTEM_OUTPUT_H
+#define EBRU_BASE_SYSTEM_OUTPUT_H
 
 #include <stdbool.h>
 #include <stddef.h>

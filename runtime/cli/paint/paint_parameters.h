@@ -1,7 +1,7 @@
 /* The text in a picture that says what made it, in the form that AUTOMATIC1111's web UI began and
  * galleries read: prompt, negative prompt, one line of settings. */
-#ifndef EBRU_RUNTIME_CLI_PAINT_PARAMETERS_H
-#define EBRU_RUNTIME_CLI_PAINT_PARAMETERS_H
+#ifndef EBRU_RUNTIME_CLI_PAINT_PAINT_PARAMETERS_H
+#define EBRU_RUNTIME_CLI_PAINT_PAINT_PARAMETERS_H
 
 #include "runtime/cli/options.h"
 #include "runtime/engine/model.h"
