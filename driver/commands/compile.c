@@ -212,6 +212,7 @@ static void tell_ignored(base_diag *d, const drv_options *o) {
         const char *name;
     } options[] = {
         {l->component, "--component"},
+        {l->function && !o->run.op, "--function"}, /* with --op it says whose op */
         {l->size, "--size"},
         {l->batch > 0, "--batch"},
         {l->clip_skip > 0, "--clip-skip"},

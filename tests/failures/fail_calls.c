@@ -127,38 +127,31 @@ void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offse
 
 /* ---- files ---- */
 
-static mode_t mode_of(int flags, va_list ap) {
-    return flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
+static bool may_open(const void *caller) {
+    if (!fails(KIND_open, caller)) return true;
+    errno = EMFILE;
+    return false;
 }
+/* The mode behind the flags, where there is one. */
+#define MODE_BEHIND(flags, mode)                                                                   \
+    mode_t mode = 0;                                                                               \
+    if ((flags) & (O_CREAT | O_TMPFILE)) {                                                         \
+        va_list ap;                                                                                \
+        va_start(ap, flags);                                                                       \
+        mode = va_arg(ap, mode_t);                                                                 \
+        va_end(ap);                                                                                \
+    }
 
 int open(const char *path, int flags, ...) {
-    va_list ap;
-    va_start(ap, flags);
-    mode_t mode = mode_of(flags, ap);
-    va_end(ap);
-    if (FAILS(open)) {
-        errno = EMFILE;
-        return -1;
-    }
-    return REAL(open)(path, flags, mode);
+    MODE_BEHIND(flags, mode)
+    return may_open(__builtin_return_address(0)) ? REAL(open)(path, flags, mode) : -1;
 }
 int openat(int dir, const char *path, int flags, ...) {
-    va_list ap;
-    va_start(ap, flags);
-    mode_t mode = mode_of(flags, ap);
-    va_end(ap);
-    if (FAILS(open)) {
-        errno = EMFILE;
-        return -1;
-    }
-    return REAL(openat)(dir, path, flags, mode);
+    MODE_BEHIND(flags, mode)
+    return may_open(__builtin_return_address(0)) ? REAL(openat)(dir, path, flags, mode) : -1;
 }
 FILE *fopen(const char *path, const char *how) {
-    if (FAILS(open)) {
-        errno = EMFILE;
-        return NULL;
-    }
-    return REAL(fopen)(path, how);
+    return may_open(__builtin_return_address(0)) ? REAL(fopen)(path, how) : NULL;
 }
 FILE *fdopen(int fd, const char *how) {
     return FAILS(memory) ? no_memory() : REAL(fdopen)(fd, how);

@@ -1,25 +1,16 @@
 /* Fuzz entry: names and shapes of a single-file checkpoint, as a list of tensors. What system it is,
  * its networks' sizes and configs are guessed from them. What is accepted is a whole model whose
  * weights are bound and whose text reads back; what is refused has a reason. */
-#include "tests/fuzz/fuzz.h"
-
-#include "frontend/frontend.h"
+#include "tests/fuzz/read_back.h"
 
 static void check(ir_module *m) {
-    base_str text = {0};
-    base_diag *d = fuzz_diag(false);
     ir_verify(m, NULL);
     for (size_t i = 0; i < m->weights.count; i++) {
         const ir_weight *w = &m->weights.items[i];
         float value;
         if (w->kind == IR_WEIGHT_FILE) ir_weight_read(w, &value, ir_type_elements(&w->type) - 1, 1);
     }
-    ir_print(m, &text);
-    ir_module *again = fe_parse_ir(d, "again.ir", text.data, text.len, NULL);
-    PROMISE(again != NULL);
-    ir_module_free(again);
-    base_diag_free(d);
-    base_str_free(&text);
+    fuzz_read_back(m);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

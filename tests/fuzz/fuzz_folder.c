@@ -1,20 +1,11 @@
 /* Fuzz entry: the JSON files of a diffusers folder together (model_index.json, the components'
  * configs, the scheduler, the tokenizer), each behind a line "== NAME". What is accepted verifies,
  * prints and reads back; what is refused has a reason. Weights are random. */
-#include "tests/fuzz/fuzz.h"
-
-#include "frontend/frontend.h"
+#include "tests/fuzz/read_back.h"
 
 static void check(ir_module *m) {
     ir_verify(m, NULL);
-    base_str text = {0};
-    ir_print(m, &text);
-    base_diag *d = fuzz_diag(false);
-    ir_module *again = fe_parse_ir(d, "again.ir", text.data, text.len, NULL);
-    PROMISE(again != NULL);
-    ir_module_free(again);
-    base_diag_free(d);
-    base_str_free(&text);
+    fuzz_read_back(m);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
