@@ -165,6 +165,28 @@ static bool set(const base_option *o, void *options, const char *value, char *er
     return o->set(options, o, value, error);
 }
 
+/* A flag with a value it does not have: rows --layers, --layers=passes, --layers=kernels are a flag
+ * with two. */
+static bool no_such_value(const base_option_table *t, unsigned commands, const base_option *flag,
+                          const char *value, char *error) {
+    char words[120] = "";
+    size_t n = bare_length(flag), at = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        const base_option *o = &t->rows[i];
+        if (!o->help || !(o->commands & commands) || strncmp(o->name, flag->name, n) != 0 ||
+            o->name[n] != '=' || !o->name[n + 1] || at >= sizeof words)
+            continue;
+        at += (size_t)snprintf(words + at, sizeof words - at, "%s%s", at ? " or " : "",
+                               o->name + n + 1);
+    }
+    if (*words)
+        snprintf(error, BASE_OPTION_ERROR_MAX, "%.*s= expects %s, not '%.80s'", (int)n, flag->name,
+                 words, value);
+    else
+        snprintf(error, BASE_OPTION_ERROR_MAX, "%s takes no value", flag->name);
+    return false;
+}
+
 bool base_options_parse(const base_option_table *t, unsigned commands, void *options, int argc,
                         char *const *argv, char error[BASE_OPTION_ERROR_MAX]) {
     bool only_operands = false;
@@ -180,10 +202,8 @@ bool base_options_parse(const base_option_table *t, unsigned commands, void *opt
         }
         const base_option *o = match(t, commands, word, &value);
         if (!o) return unknown(t, commands, word, error);
-        if (!o->argument && value && o->kind == BASE_OPTION_FLAG) {
-            snprintf(error, BASE_OPTION_ERROR_MAX, "%s takes no value", o->name);
-            return false;
-        }
+        if (!o->argument && value && o->kind == BASE_OPTION_FLAG)
+            return no_such_value(t, commands, o, value, error);
         if (o->argument && !value) {
             if (++i == argc) {
                 snprintf(error, BASE_OPTION_ERROR_MAX, "%s expects a value: %s", o->name,

@@ -78,6 +78,15 @@ static const struct part {
      "the configuration of a LoRA, which is named with --lora="},
 };
 
+/* What ebru and programs write, by a key, and what reads it. */
+static const struct {
+    const char *key, *what;
+} products[] = {
+    {"traceEvents", "a trace of a run: `ebru report PROGRAM TRACE` reads it"},
+    {"decisions", "a fusion report: `ebru diff A B` compares two"},
+    {"packed_weights", "a metafile, which programs other than ebru read"},
+};
+
 /* Words that say whose folder this is; NULL: nobody knows. */
 static const char *part_in(const char *path) {
     const char *what = NULL;
@@ -165,6 +174,13 @@ static void refuse_json(base_diag *d, const char *path, base_jval root) {
     base_arena_free(a);
 }
 
+/* NULL: it is none of them. */
+static const char *product(base_jval root) {
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++)
+        if (base_json_present(base_json_get(root, products[i].key))) return products[i].what;
+    return NULL;
+}
+
 /* A JSON file: a description. */
 static bool load_json(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     base_json *doc = fe_json_load(d, path, NULL);
@@ -173,8 +189,11 @@ static bool load_json(base_diag *d, ir_module *m, const char *path, const fe_opt
         return false;
     }
     base_jval root = base_json_root(doc);
+    const char *what = product(root);
     bool fine = false;
-    if (base_json_present(base_json_get(root, "ebru")))
+    if (what)
+        base_json_error(root, "this is %s", what);
+    else if (base_json_present(base_json_get(root, "ebru")))
         fine = fe_load_description(d, m, path, doc, o);
     else
         refuse_json(d, path, root);
@@ -199,6 +218,7 @@ static fe_format format_of(base_diag *d, const char *path, bool refuse) {
 static bool is_stranger(base_diag *d, const char *path) {
     static const char *const known[][2] = {
         {".onnx", "an ONNX graph, and graphs are not read"},
+        {".jsonl", "a file of JSON Lines, and tuning records are named with --tuning="},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (!ends_with(path, known[i][0])) continue;
