@@ -80,6 +80,16 @@ static void add_owners(const base_option_table *t, unsigned commands, char *erro
                           : " have it");
 }
 
+static bool has(const base_option_table *t, const char *word, size_t n) {
+    for (size_t i = 0; t && i < t->count; i++) {
+        const base_option *o = &t->rows[i];
+        if (!o->help) continue;
+        if (bare_length(o) == n && !strncmp(word, o->name, n)) return true;
+        if (o->shorthand && (n == 2 || o->argument) && !strncmp(word, o->shorthand, 2)) return true;
+    }
+    return false;
+}
+
 /* What is near the word in front of its '='; options of other commands only say where they belong.
  */
 static bool unknown(const base_option_table *t, unsigned commands, const char *word, char *error) {
@@ -96,13 +106,19 @@ static bool unknown(const base_option_table *t, unsigned commands, const char *w
         else if (bare_length(o) == n && !strncmp(word, o->name, n))
             elsewhere |= o->commands;
     }
+    bool others = !elsewhere && has(t->others, word, n);
     /* one letter is near to every other */
-    bool guess = !elsewhere && strlen(name) > 2;
+    bool guess = !elsewhere && !others && strlen(name) > 2;
     base_hint(guess ? base_suggest(name, own, count) : NULL, hint);
     snprintf(error, BASE_OPTION_ERROR_MAX, "unknown option '%.80s'%s", word,
              *hint       ? hint
              : elsewhere ? ""
+             : others    ? "; "
                          : "; see --help");
+    if (others) {
+        size_t used = strlen(error);
+        snprintf(error + used, BASE_OPTION_ERROR_MAX - used, "%s have it", t->others_owner);
+    }
     if (elsewhere) add_owners(t, elsewhere, error);
     return false;
 }

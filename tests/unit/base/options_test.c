@@ -72,7 +72,8 @@ static const char *command_name(unsigned bit) {
     return bit == PAINT ? "paint" : bit == LOOK ? "look" : NULL;
 }
 
-static const base_option_table table = {rows, sizeof rows / sizeof *rows, operand, NULL, NULL};
+static const base_option_table table = {rows, sizeof rows / sizeof *rows, operand, NULL, NULL, NULL,
+                                        NULL};
 
 static char error[BASE_OPTION_ERROR_MAX];
 static bool parse(settings *s, unsigned commands, const char *line) {
