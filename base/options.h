@@ -57,6 +57,9 @@ typedef struct base_option_table {
     /* For messages: the name of the command of one bit, NULL when no command has that bit. May be
      * NULL: commands have no names. */
     const char *(*command)(unsigned bit);
+    /* Options that a user may take for one of these, and who has them, as "programs"; may be NULL. */
+    const struct base_option_table *others;
+    const char *others_owner;
 } base_option_table;
 
 /* Parses argv[0] to argv[argc - 1] by the rows that one of `commands` has into the structure at

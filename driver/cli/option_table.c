@@ -1,4 +1,5 @@
 #include "driver/cli/option_table.h"
+#include "runtime/cli/options.h"
 
 #include "base/cpu/levels.def"
 #include "driver/cli/options.h"
@@ -53,8 +54,13 @@ static const char *command_name(unsigned bit) {
     return NULL;
 }
 
-const base_option_table drv_option_table = {rows, sizeof rows / sizeof *rows, drv_add_operand, NULL,
-                                            command_name};
+const base_option_table drv_option_table = {rows,
+                                            sizeof rows / sizeof *rows,
+                                            drv_add_operand,
+                                            NULL,
+                                            command_name,
+                                            &rt_option_table,
+                                            "the programs that ebru makes"};
 
 const drv_command drv_commands[] = {
 #define CMD(name, bit, operands, least, most, help) {name, bit, operands, least, most, help},

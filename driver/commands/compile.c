@@ -87,8 +87,11 @@ static int what_to_emit(const drv_options *o, struct what *w) {
         }
     char hint[BASE_HINT_MAX];
     const char *near = base_suggest(e, all, sizeof all / sizeof *all);
-    fprintf(stderr, "ebru: error: --emit: unknown kind '%s'%s\n", base_escape(e, strlen(e)),
-            base_hint(near, hint));
+    fprintf(stderr, "ebru: error: --emit: unknown kind '%s'%s", base_escape(e, strlen(e)),
+            near ? base_hint(near, hint) : "; there are");
+    for (size_t i = 0; !near && i < sizeof all / sizeof *all; i++)
+        fprintf(stderr, "%s %s", i ? "," : "", all[i]);
+    fprintf(stderr, "\n");
     return DRV_USAGE;
 }
 

@@ -77,6 +77,8 @@ const char *fe_indexed_class(base_jval index, const char *name, base_jval *at);
 /* NAME/ inside the folder if there is one, else the folder itself, as in older repositories. Close
  * with fe_component_dir_close. */
 fe_dir *fe_component_dir(fe_pipeline *p, const char *name);
+/* True when one of these folders has the component's `file`; else reports that it is missing. */
+bool fe_component_there(fe_pipeline *p, const char *name, const char *file);
 void fe_component_dir_close(fe_pipeline *p, fe_dir *dir);
 /* Opens a component that model_index.json names and reads its config; its class must be one that is
  * built. */

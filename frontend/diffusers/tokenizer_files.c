@@ -116,6 +116,23 @@ static bool set_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, 
     return fine;
 }
 
+/* The program's tokenizer is made at the end of the work; its faults are told before. */
+static bool check_build(base_diag *d, const ir_module *m, const char *name, fe_dir *dir) {
+    size_t bytes;
+    unsigned char *blob = fe_tokenizer_blob(d, m, name, &bytes);
+    bool fine = blob != NULL;
+    base_free(blob);
+    fe_bytes merges;
+    if (!fine || !fe_dir_read(d, dir, "merges.txt", 0, &merges)) return false;
+    base_loc loc = {.source = base_diag_source(d, fe_dir_join(dir, "merges.txt"), NULL, 0)};
+    if (!merges.size)
+        base_warning(d, &loc,
+                     "the file is empty: a download that did not finish? Prompts are read letter "
+                     "by letter");
+    fe_bytes_free(&merges);
+    return true;
+}
+
 bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir,
                        int64_t max_length) {
     special specials[] = {{KEY_BOS, KEY_BOS_TOKEN, "<|startoftext|>", NULL},
@@ -147,6 +164,7 @@ bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir
                            fe_path_absolute(m->arena, fe_dir_join(dir, "merges.txt")));
         ir_meta_set_int(m, meta_key(m, name, KEY_MAX_LENGTH), max_length);
         ir_meta_set_int(m, meta_key(m, name, KEY_LOWER_CASE), 1);
+        fine = check_build(d, m, name, dir);
     }
     for (int i = 0; i < COUNT; i++) base_free(specials[i].token);
     return fine;
@@ -278,8 +296,30 @@ static size_t special_tokens(const ir_module *m, const char *name, rt_vocab_entr
     return n;
 }
 
-static unsigned char *build(base_diag *d, const ir_module *m, const char *name, const vocabulary *v,
-                            const fe_bytes *merges, size_t *bytes) {
+/* Reports at the file that the fault is in. `root` is vocab.json, in the order of the entries. */
+static void report(base_diag *d, const ir_module *m, const char *name, base_jval root,
+                   const fe_bytes *merges, const rt_tokenizer_fault *fault, const char *message) {
+    const char *path = ir_meta_string(m, meta_key(m, name, KEY_MERGES), "");
+    base_loc loc = {0};
+    switch (fault->where) {
+    case RT_TOKENIZER_OPTIONS: base_error(d, NULL, "%s: %s", name, message); return;
+    case RT_TOKENIZER_VOCABULARY: {
+        base_jval v = base_json_first(root);
+        for (size_t i = 0; i < fault->entry && base_json_present(v); i++) v = base_json_next(v);
+        base_json_error(base_json_present(v) ? v : root, "%s", message);
+        return;
+    }
+    case RT_TOKENIZER_MERGES:
+        loc.source = base_diag_source(d, path, merges->data, merges->size);
+        loc.line = (uint32_t)fault->line;
+        loc.col = fault->line ? 1 : 0;
+        base_error(d, &loc, "%s", message);
+        return;
+    }
+}
+
+static unsigned char *build(base_diag *d, const ir_module *m, const char *name, base_jval root,
+                            const vocabulary *v, const fe_bytes *merges, size_t *bytes) {
     rt_vocab_entry specials[4];
     rt_tokenizer_options o = {
         .bos = meta_id(m, name, KEY_BOS),
@@ -294,14 +334,13 @@ static unsigned char *build(base_diag *d, const ir_module *m, const char *name, 
         .special_count = special_tokens(m, name, specials),
     };
     rt_error why = {{0}};
+    rt_tokenizer_fault fault;
     void *blob = NULL;
     size_t size = 0;
     rt_status status = rt_tokenizer_build_blob(v->items, v->count, merges->data, merges->size,
-                                               MERGES_USED, &o, &blob, &size, &why);
+                                               MERGES_USED, &o, &blob, &size, &fault, &why);
     if (status != RT_OK) {
-        const char *path = ir_meta_string(m, meta_key(m, name, KEY_MERGES), "");
-        base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
-        base_error(d, &loc, "the tokenizer cannot be built: %s", why.message);
+        report(d, m, name, root, merges, &fault, why.message);
         return NULL;
     }
     unsigned char *copy = base_alloc(size);
@@ -340,7 +379,7 @@ unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *n
     vocabulary v = {0};
     unsigned char *blob = NULL;
     if (fine && read_vocabulary(base_json_root(doc), &v))
-        blob = build(d, m, name, &v, &merges, bytes);
+        blob = build(d, m, name, base_json_root(doc), &v, &merges, bytes);
     base_free(v.items);
     fe_bytes_free(&merges);
     base_json_free(doc);

@@ -28,7 +28,10 @@ int pass_known(base_diag *d, const char *option, const char *name, size_t length
     memcpy(text, name, length);
     base_error(d, NULL, "%s: unknown pass '%s'", option, base_escape(name, length));
     const char *near = base_suggest(text, names, PASS_COUNT);
-    if (near) base_note(d, NULL, "did you mean '%s'?", near);
+    if (near)
+        base_note(d, NULL, "did you mean '%s'?", near);
+    else
+        base_note(d, NULL, "--list-passes lists all");
     base_free(text);
     return -1;
 }

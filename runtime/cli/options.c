@@ -174,8 +174,8 @@ static void count_given(void *options, size_t row) {
     if (o->given[row] < 255) o->given[row]++;
 }
 
-const base_option_table rt_option_table = {rows, sizeof rows / sizeof *rows, refuse_operand,
-                                           count_given, NULL};
+const base_option_table rt_option_table = {
+    rows, sizeof rows / sizeof *rows, refuse_operand, count_given, NULL, NULL, NULL};
 
 rt_status rt_options_parse(rt_options *o, int argc, char **argv, rt_error *err) {
     char error[BASE_OPTION_ERROR_MAX];

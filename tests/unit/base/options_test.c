@@ -72,7 +72,8 @@ static const char *command_name(unsigned bit) {
     return bit == PAINT ? "paint" : bit == LOOK ? "look" : NULL;
 }
 
-static const base_option_table table = {rows, sizeof rows / sizeof *rows, operand, NULL, NULL};
+static const base_option_table table = {rows, sizeof rows / sizeof *rows, operand, NULL, NULL, NULL,
+                                        NULL};
 
 static char error[BASE_OPTION_ERROR_MAX];
 static bool parse(settings *s, unsigned commands, const char *line) {
@@ -175,7 +176,7 @@ static void what_is_wrong_is_said(void **state) {
         {BOTH, "-s1e999", "not '1e999'"},
         {BOTH, "-fno-", "-fno- expects a value: PASS"},
         {BOTH, "--quiet=1", "--quiet takes no value"},
-        {BOTH, "--report=xml", "--report takes no value"},
+        {BOTH, "--report=xml", "--report= expects json, not 'xml'"},
         {BOTH, "a b c", "unexpected argument 'c'"},
     };
     settings s;

@@ -385,13 +385,26 @@ static void class_of_the_index(void **state) {
     temp_dir_end(&t);
 }
 
-/* Pipelines that diffusers has are no misspellings of others. */
+/* Pipelines of other names are no misspellings; what makes them others is said. */
 static void other_pipelines(void **state) {
     (void)state;
-    refuse(&(folder){.class_name = "StableDiffusion3Pipeline"},
-           "unsupported: pipeline 'StableDiffusion3Pipeline'\n");
+    static const char *const others[] = {"StableDiffusion3Pipeline", "StableDiffusionPAGPipeline",
+                                         "StableDiffusionXLControlNetXSPipeline"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char message[120];
+        snprintf(message, sizeof message, "unsupported: pipeline '%s'\n", others[i]);
+        refuse(&(folder){.class_name = others[i]}, message);
+        refuse(&(folder){.class_name = others[i]}, "supported are StableDiffusionPipeline, ");
+    }
     refuse(&(folder){.class_name = "StableDifusionPipeline"},
            "'StableDifusionPipeline'; did you mean 'StableDiffusionPipeline'?");
+    folder f = {.class_name = "StableDiffusion3Pipeline",
+                .index = ", \"transformer\": [\"diffusers\", \"SD3Transformer2DModel\"], "
+                         "\"text_encoder_3\": [\"transformers\", \"T5EncoderModel\"], "
+                         "\"controlnet\": [null, null]"};
+    refuse(&f, "note: it is made of parts that are not built: transformer (SD3Transformer2DModel), "
+               "text_encoder_3 (T5EncoderModel)\n");
+    refuse(&f, "note: of its components --component=NAME compiles alone: ");
 }
 
 /* ---- tokenizers ---- */
@@ -412,6 +425,24 @@ static void expect_of_tokenizer(const char *name, const char *text, const char *
     temp_dir_end(&t);
 }
 
+/* Faults are told at the file they are in, before any other work. */
+static void faults_of_tokenizers(void **state) {
+    (void)state;
+    static const char vocabulary[] =
+        "{\"!\": 0, \"a\": 1, \"a</w>\": %s, \"<|startoftext|>\": 3, \"<|endoftext|>\": 4}";
+    char text[160];
+    snprintf(text, sizeof text, vocabulary, "1");
+    expect_of_tokenizer("vocab.json", text,
+                        "vocab.json:1:27: error: id 1 of 'a</w>' is given twice");
+    snprintf(text, sizeof text, vocabulary, "99000000");
+    expect_of_tokenizer("vocab.json", text, "vocab.json:1:27: error: id 99000000 of");
+    expect_of_tokenizer("merges.txt", "#version: 0.2\na\n",
+                        "merges.txt:2:1: error: 'a' is not a pair");
+    expect_of_tokenizer("merges.txt", "#version: 0.2\n\n! q\n",
+                        "merges.txt:3:1: error: 'q' is not in the vocabulary");
+    expect_of_tokenizer("merges.txt", "", "merges.txt: warning: the file is empty");
+}
+
 /* Tokens of textual inversion: where they are kept, and when there are none. */
 static void added_tokens(void **state) {
     (void)state;
@@ -424,6 +455,32 @@ static void added_tokens(void **state) {
                         "{\"content\": \"<dot>_1\"}, \"3\": {\"content\": \"<|endoftext|>\"}}}",
                         warning);
     expect_of_tokenizer("added_tokens.json", "{\"<|startoftext|>\": 2}", NULL);
+}
+
+/* A download of some folders only. */
+static void missing_folders(void **state) {
+    (void)state;
+    static const char *const files[] = {"vae/config.json", "scheduler/scheduler_config.json"};
+    static const char *const folders[] = {"vae", "scheduler"};
+    temp_dir t;
+    folder_begin(&t, &(folder){.class_name = "StableDiffusionPipeline"});
+    for (size_t i = 0; i < 2; i++) {
+        unlink(temp_path(&t, files[i]));
+        rmdir(temp_path(&t, folders[i]));
+    }
+    capture c;
+    capture_begin(&c, (base_diag_options){0});
+    assert_null(fe_load(c.diag, t.path, &program));
+    for (size_t i = 0; i < 2; i++) {
+        char message[80];
+        snprintf(message, sizeof message,
+                 "error: there is no folder '%s', which model_index.json names", folders[i]);
+        if (!strstr(captured(&c), message)) fail_msg("<%s> in <%s>", message, captured(&c));
+    }
+    assert_int_equal(base_diag_errors(c.diag), 2);
+    assert_true(base_diag_system_failed());
+    capture_end(&c);
+    temp_dir_end(&t);
 }
 
 static void one_file_tokenizer(void **state) {
@@ -668,6 +725,8 @@ int main(void) {
         cmocka_unit_test(old_versions),
         cmocka_unit_test(class_of_the_index),
         cmocka_unit_test(other_pipelines),
+        cmocka_unit_test(faults_of_tokenizers),
+        cmocka_unit_test(missing_folders),
         cmocka_unit_test(added_tokens),
         cmocka_unit_test(one_file_tokenizer),
         cmocka_unit_test(scheduler_of_the_index),
