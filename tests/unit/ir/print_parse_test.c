@@ -322,7 +322,7 @@ static void wrong_headers(void **state) {
     (void)state;
     ERROR_("", "t.ir:1:1: error: expected 'ebru', found the end of the text");
     ERROR_("ebru ir 99 graph", "1:9: error: written by a newer ebru: version 99 of the text form, "
-                               "this one reads 2");
+                               "this one reads 3");
     ERROR_("ebru ir 18446744073709551615 graph", "1:9: error: written by a newer ebru: version "
                                                  "18446744073709551615 of the text form");
     ERROR_("ebru ir 0 graph", "1:9: error: written by an older ebru: version 0 of the text form, "
