@@ -29,6 +29,7 @@ _Static_assert(IR_IN(linear, x) == IR_IN(conv2d, x) && IR_IN(linear, w) == W, "f
 
 typedef struct lowering {
     pass_context *c;
+    ir_precision to;
     const char *what;
     bool *kept; /* per weight of the module: some op needs it in f32 */
     /* of the function at hand, per node */
@@ -147,14 +148,17 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     if (match && has_filter(n) && l->is_kept[n->operand[W].id])
         match = pass_no(&d.why, "its weight serves an op in f32, too");
     if (!pass_decided(&d, match)) return IR_NONE;
-    return lowered(rw, old, l->c->options->precision);
+    return lowered(rw, old, l->to);
 }
 
 bool pass_lower_precision(pass_context *c, ir_module *m) {
     if (c->options->precision == IR_PRECISION_F32) return false;
-    lowering l = {.c = c, .kept = base_alloc((m->weights.count + 1) * sizeof(bool))};
-    l.what =
-        base_arena_printf(c->arena, "products in %s", ir_precision_name[c->options->precision]);
+    /* of the class int8, what lower_int8 has left */
+    const bool rest = c->options->precision == IR_PRECISION_INT8;
+    lowering l = {.c = c,
+                  .to = rest ? IR_PRECISION_BF16 : c->options->precision,
+                  .kept = base_alloc((m->weights.count + 1) * sizeof(bool))};
+    l.what = base_arena_printf(c->arena, "products in %s", ir_precision_name[l.to]);
     bool changed = true;
     while (changed) {
         changed = false;
