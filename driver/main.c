@@ -32,8 +32,12 @@ static int run(const drv_options *o) {
 
 /* What commands that work long will write; compile has a look of its own. */
 static int check_outputs(const drv_options *o) {
-    if (o->command == DRV_COMPILE) return DRV_OK;
     base_diag *d = drv_diag(&o->common);
+    drv_tell_repeated(d, o);
+    if (o->command == DRV_COMPILE) {
+        base_diag_free(d);
+        return DRV_OK;
+    }
     bool prints =
         !o->common.output &&
         (o->command & (DRV_OPT | DRV_INSPECT | DRV_DIFF | DRV_REPORT | DRV_BENCH | DRV_VERIFY));

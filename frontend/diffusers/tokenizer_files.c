@@ -278,6 +278,42 @@ static size_t special_tokens(const ir_module *m, const char *name, rt_vocab_entr
     return n;
 }
 
+/* Is it a token that merging must make: of more than one character of the byte alphabet, and not
+ * taken whole, as "<|endoftext|>" and "<concept>" are? "</w>" belongs to the character before it. */
+static bool is_merged(const rt_vocab_entry *t) {
+    static const char end[] = "</w>";
+    const size_t n = strlen(end);
+    if (t->length > 1 && t->text[0] == '<' && t->text[t->length - 1] == '>') return false;
+    size_t length = t->length, characters = 0;
+    if (length > n && memcmp(t->text + length - n, end, n) == 0) length -= n;
+    for (size_t i = 0; i < length; i++) characters += (t->text[i] & 0xc0) != 0x80;
+    return characters > 1;
+}
+
+/* A file that was cut makes fewer tokens than there are. Where it makes none it is refused. */
+static bool check_merges(base_diag *d, const vocabulary *v, const fe_bytes *merges,
+                         const char *path) {
+    const char *at = (const char *)merges->data, *stop = at + merges->size;
+    size_t needed = 0, lines = 0;
+    for (size_t i = 0; i < v->count; i++) needed += is_merged(&v->items[i]);
+    for (const char *end; at < stop; at = end + 1) {
+        end = memchr(at, '\n', (size_t)(stop - at));
+        if (!end) end = stop;
+        const bool head = at == (const char *)merges->data && end - at >= 8 &&
+                          memcmp(at, "#version", 8) == 0; /* "# #" is a merge */
+        lines += !head && memchr(at, ' ', (size_t)(end - at));
+    }
+    if (lines >= needed) return true;
+    base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
+    if (lines) {
+        base_warning(d, &loc, "has %zu merges for %zu tokens of the vocabulary; is it complete?",
+                     lines, needed);
+        return true;
+    }
+    base_error(d, &loc, "has no merges; the vocabulary has %zu tokens that need one", needed);
+    return false;
+}
+
 static unsigned char *build(base_diag *d, const ir_module *m, const char *name, const vocabulary *v,
                             const fe_bytes *merges, size_t *bytes) {
     rt_vocab_entry specials[4];
@@ -339,7 +375,8 @@ unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *n
     bool fine = read_text(d, merges_path, &merges) && doc;
     vocabulary v = {0};
     unsigned char *blob = NULL;
-    if (fine && read_vocabulary(base_json_root(doc), &v))
+    fine = fine && read_vocabulary(base_json_root(doc), &v);
+    if (fine && check_merges(d, &v, &merges, merges_path))
         blob = build(d, m, name, &v, &merges, bytes);
     base_free(v.items);
     fe_bytes_free(&merges);
