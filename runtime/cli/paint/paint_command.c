@@ -325,6 +325,11 @@ static rt_status begin_grid(struct job *j, rt_error *err) {
 static rt_status check_output(const struct job *j, rt_error *err) {
     const rt_names names = {j->o->output, j->o->grid ? 1 : j->count};
     rt_status s = rt_names_check(&names, err);
+    for (int i = 0; !s && j->o->profile && i < names.count; i++) {
+        char name[RT_NAME_MAX];
+        rt_names_get(&names, i, name);
+        s = rt_output_apart("the picture", name, "--profile", j->o->profile, err);
+    }
     if (s) return s;
     return rt_names_format(&names)->check((uint32_t)j->info.width, (uint32_t)j->info.height,
                                           j->info.channels, err);

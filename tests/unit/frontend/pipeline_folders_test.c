@@ -440,7 +440,6 @@ static void faults_of_tokenizers(void **state) {
                         "merges.txt:2:1: error: 'a' is not a pair");
     expect_of_tokenizer("merges.txt", "#version: 0.2\n\n! q\n",
                         "merges.txt:3:1: error: 'q' is not in the vocabulary");
-    expect_of_tokenizer("merges.txt", "", "merges.txt: warning: the file is empty");
 }
 
 /* Tokens of textual inversion: where they are kept, and when there are none. */
