@@ -101,7 +101,10 @@ static rt_status open_sampler(struct rt_denoiser *p, rt_error *err) {
     if (!s) rt_sampler_set_images(p->sampler, (size_t)p->batch);
     if (s || !given || shorten) return s;
     p->first = rt_sampler_first_evaluation(p->sampler, settings->strength);
-    if (p->first >= rt_sampler_evaluations(p->sampler)) return no_step(settings, err);
+    /* Inpainting asks for a whole step, image to image for an evaluation: PNDM can have one where
+     * there is no step. */
+    bool whole = settings->pictures.mask && settings->steps * settings->strength < 1;
+    if (whole || p->first >= rt_sampler_evaluations(p->sampler)) return no_step(settings, err);
     return RT_OK;
 }
 

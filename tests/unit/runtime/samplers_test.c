@@ -392,6 +392,48 @@ static void strength(void **state) {
     assert_int_equal(rt_sampler_new(&s, &c, 26, 1, &err), RT_ERR_INPUT);
 }
 
+/* PNDM has an evaluation more than steps, and with Runge-Kutta nine: where the strength leaves no
+ * step, diffusers still runs the rest of its list. */
+static void strength_of_less_than_a_step(void **state) {
+    (void)state;
+    static const struct {
+        rt_sampler_id id;
+        int runge_kutta, steps, left;
+        double strength;
+    } rows[] = {
+        {RT_SAMPLER_PNDM, 0, 3, 1, 0.31},  {RT_SAMPLER_PNDM, 0, 3, 2, 0.34},
+        {RT_SAMPLER_PNDM, 0, 3, 1, 0},     {RT_SAMPLER_PNDM, 0, 1, 0, 0.5},
+        {RT_SAMPLER_PNDM, 1, 10, 9, 0.05}, {RT_SAMPLER_HEUN, 0, 3, 0, 0.31},
+        {RT_SAMPLER_EULER, 0, 3, 0, 0.31}, {RT_SAMPLER_UNIPC, 0, 3, 0, NAN},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        rt_sampler_config c = rt_sampler_defaults(rows[i].id);
+        if (!rows[i].runge_kutta) set(&c, "skip_prk_steps", NULL, 1);
+        rt_sampler *s = make(&c, rows[i].steps, 1);
+        int first = rt_sampler_first_evaluation(s, rows[i].strength);
+        if (rt_sampler_evaluations(s) - first != rows[i].left)
+            fail_msg("row %zu: %d left", i, rt_sampler_evaluations(s) - first);
+        rt_sampler_free(s);
+    }
+}
+
+/* What the table says of eta is what it does: new noise in a step that had none. */
+static void eta_is_read_where_the_table_says(void **state) {
+    (void)state;
+    for (int id = 0; id < RT_SAMPLER_COUNT; id++) {
+        bool needs[2];
+        for (int eta = 0; eta < 2; eta++) {
+            rt_sampler_config c = rt_sampler_defaults((rt_sampler_id)id);
+            c.eta = eta;
+            rt_sampler *s = make(&c, 5, 1);
+            needs[eta] = rt_sampler_needs_noise(s, 1);
+            rt_sampler_free(s);
+        }
+        if ((needs[0] != needs[1]) != rt_sampler_reads_eta((rt_sampler_id)id))
+            fail_msg("%s", rt_sampler_name((rt_sampler_id)id));
+    }
+}
+
 static void switching_keeps_what_was_given(void **state) {
     (void)state;
     rt_sampler_config c = rt_sampler_defaults(RT_SAMPLER_DDIM);
@@ -481,6 +523,8 @@ int main(void) {
         cmocka_unit_test(bad_settings_are_errors),
         cmocka_unit_test(steps_come_in_order),
         cmocka_unit_test(strength),
+        cmocka_unit_test(strength_of_less_than_a_step),
+        cmocka_unit_test(eta_is_read_where_the_table_says),
         cmocka_unit_test(switching_keeps_what_was_given),
         cmocka_unit_test(switching_leaves_out_foreign_keys),
         cmocka_unit_test(families),
