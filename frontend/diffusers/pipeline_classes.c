@@ -35,13 +35,24 @@ static const fe_pipeline_class classes[] = {
     {"StableDiffusionXLPipeline", TEXT, XL, MASK, FE_READS_STATISTICS, NULL, false, 50, 5.0, 0.3},
     {"StableDiffusionXLImg2ImgPipeline", TEXT, XL, MASK, FE_READS_STATISTICS, NULL, false, 50, 5.0,
      0.3},
-    {"StableDiffusionXLInpaintPipeline", TEXT, XL, MASK, FE_READS_STATISTICS, NULL, false, 50, 7.5,
-     0.9999},
+    {"StableDiffusionXLInpaintPipeline", TEXT, XL, MASK,
+     FE_READS_STATISTICS | FE_DECODES_STATISTICS, NULL, false, 50, 7.5, 0.9999},
     {"LatentConsistencyModelPipeline", TEXT, SD, PLAIN, 0, NULL, true, 4, 8.5, 0.8},
     {"LatentConsistencyModelImg2ImgPipeline", TEXT, SD, PLAIN, 0, NULL, true, 4, 8.5, 0.8},
     {"DDPMPipeline", FREE, UNET, PLAIN, 0, NULL, true, 1000, 1.0, 0.8},
     {"DDIMPipeline", FREE, UNET, PLAIN, 0, "DDIMScheduler", true, 50, 1.0, 0.8},
     {"PNDMPipeline", FREE, UNET, PLAIN, 0, "PNDMScheduler", true, 50, 1.0, 0.8},
+};
+
+/* Who runs a U-Net that takes more than the latent. */
+static const struct {
+    ebru_condition condition;
+    unsigned parts;
+    const char *name;
+} runs[] = {
+    {EBRU_CONDITION_INPAINT, SD, "StableDiffusionInpaintPipeline"},
+    {EBRU_CONDITION_INPAINT, XL, "StableDiffusionXLInpaintPipeline"},
+    {EBRU_CONDITION_DEPTH, SD, "StableDiffusionDepth2ImgPipeline"},
 };
 
 /* Pipelines of diffusers that are not built here and have names near to those that are: no
@@ -79,6 +90,15 @@ static const char *const not_built[] = {"AltDiffusionImg2ImgPipeline",
                                         "StableDiffusionXLKDiffusionPipeline",
                                         "StableUnCLIPImg2ImgPipeline",
                                         "StableUnCLIPPipeline"};
+
+unsigned fe_pipeline_fixes(const fe_pipeline *p) {
+    const char *name = p->c->name;
+    for (size_t i = 0; i < COUNT(runs); i++)
+        if (p->condition == runs[i].condition && p->c->parts == runs[i].parts) name = runs[i].name;
+    for (size_t i = 0; i < COUNT(classes); i++)
+        if (strcmp(classes[i].name, name) == 0) return classes[i].fixes;
+    return p->c->fixes;
+}
 
 const fe_pipeline_class *fe_pipeline_find(base_jval index) {
     base_jval v = base_json_require(index, "_class_name");
