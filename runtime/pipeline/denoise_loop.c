@@ -119,6 +119,7 @@ static rt_status denoise(struct rt_denoiser *p, rt_error *err) {
     if (s) return s;
     rt_progress_phase(p->settings->progress, p->phase, count);
     for (int k = p->first; k < evaluations; k++) {
+        if (p->settings->stop && *p->settings->stop) return rt_fail(err, RT_ERR_SYSTEM, "stopped");
         rt_profile_step(p->engine->profile, "step %d/%d", k + 1 - p->first, count);
         rt_condition_image_input(p, k);
         rt_network_step(p->denoiser, k - p->first);
