@@ -48,7 +48,6 @@ pid_t base_fork(void) {
     return 0;
 }
 
-
 int base_wait(pid_t pid, int *status) {
     while (waitpid(pid, status, 0) < 0)
         if (errno != EINTR) return -1;
