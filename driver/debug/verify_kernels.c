@@ -383,10 +383,10 @@ static bool can_be_made_up(const ir_func *f) {
 }
 
 bool layers_op(layers *l, const ir_module *m, const drv_temp *temp, double *distance) {
-    enum { MOST_FLOPS = 1000000000 }; /* a few seconds of the evaluator */
+    static const double most_flops = 1e9; /* a few seconds of the evaluator */
     const ir_func *f = m->funcs.items[0];
     *distance = -1;
-    if (ir_func_cost(f).flops > MOST_FLOPS || !can_be_made_up(f)) return true;
+    if (ir_func_cost(f).flops > most_flops || !can_be_made_up(f)) return true;
     net *n = net_new(m, f->name);
     dump p = {0};
     rows t = {0};
