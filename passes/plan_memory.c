@@ -19,7 +19,8 @@
  *
  * here    last: everything that changes buffers has run
  * not     reordering nodes to shorten lifetimes
- * tests   tests/lit/passes/plan_memory/, tests/unit/passes/first_fit_test.c, pipeline_variations_test.c */
+ * tests   tests/lit/passes/plan_memory/, tests/unit/passes/first_fit_test.c,
+ *         tests/unit/passes/pipeline_variations_test.c */
 #include "passes/memory/plan.h"
 
 #include <stdlib.h>
