@@ -87,6 +87,8 @@ done
 (ulimit -f 100 && is 3 "$EBRU" compile -q -O0 $ONE -o limited) && pass "a file size limit" || fail "a file size limit"
 printf 'ebru ir 1 graph\nweight @w : f32[1000000,1000000] = random 1 0.1 0.0\nfunc @f(%%0 x : f32[1,1000000] step) {\n  %%1 = linear %%0, @w : f32[1,1000000]\n  return y = %%1\n}\n' >huge.ir
 [ -n "${EBRU_SANITIZE:-}" ] || check "out of memory" is 3 "$EBRU" compile -q -O0 huge.ir -o huge
+[ -n "${EBRU_SANITIZE:-}" ] || check "  names the weight and its size" sh -c '"$EBRU" compile -q -O0 huge.ir -o huge 2>&1 |
+    grep -q "out of memory: 4000000000000 bytes were asked for, for weight .w. : f32\[1000000,1000000\]"'
 clean && pass "nothing is left of it" || fail "left: $(ls -A)"
 cp -r "$MODELS/shapes-128" cut
 chmod -R u+w cut
