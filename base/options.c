@@ -172,6 +172,9 @@ static bool set(const base_option *o, void *options, const char *value, char *er
     const bool on = true;
     switch (o->kind) {
     case BASE_OPTION_FLAG: memcpy(field, &on, sizeof on); return true;
+    case BASE_OPTION_NAME:
+        if (!*value) return base_option_expects(o, o->argument, value, error);
+        /* fall through */
     case BASE_OPTION_TEXT: memcpy(field, &value, sizeof value); return true;
     case BASE_OPTION_INT:
     case BASE_OPTION_INT64: return set_whole(o, field, value ? value : "", error);

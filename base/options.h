@@ -16,6 +16,7 @@
 typedef enum base_option_kind {
     BASE_OPTION_FLAG,  /* bool: becomes true */
     BASE_OPTION_TEXT,  /* const char *: the word of argv, or its end */
+    BASE_OPTION_NAME,  /* the same, and never empty: of a file, of a choice */
     BASE_OPTION_INT,   /* int from least to most */
     BASE_OPTION_INT64, /* int64_t from least to most */
     BASE_OPTION_REAL,  /* double from least to most */

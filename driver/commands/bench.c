@@ -3,6 +3,7 @@
 #include "driver/commands/extract_op.h"
 #include "driver/commands/lower.h"
 #include "driver/commands/run_program.h"
+#include "driver/debug/verify_layers.h"
 #include "driver/driver.h"
 
 #include <string.h>
@@ -52,6 +53,28 @@ static bool take_op(base_diag *d, const drv_options *o, drv_build *b, drv_build 
     return pass_run(b->contexts[0], &p, d);
 }
 
+/* Times of an op that computes something else are worth nothing: once, before it is timed, its
+ * result is held to the reference evaluator. An exit code other than 0 after saying so. */
+static int check_op(const drv_options *o, const drv_build *b, const drv_temp *temp, bool quiet) {
+    layers l;
+    double distance = -1;
+    int code = layers_open(&l, o);
+    if (!code && !layers_op(&l, b->levels[0].module, temp, &distance)) code = DRV_INPUT;
+    if (!code && distance < 0 && !quiet)
+        fprintf(stderr, "note: the result was not compared: the op is too large for the reference, "
+                        "or reads packed values (ebru verify --layers=kernels compares it)\n");
+    if (!code && !(distance <= l.tolerance)) {
+        base_error(
+            l.d, NULL,
+            "WRONG: the op's result is off by %.3g of the reference's rms (at most %.3g); it "
+            "is not timed",
+            distance, l.tolerance);
+        code = DRV_INPUT;
+    }
+    layers_close(&l);
+    return code;
+}
+
 int drv_bench(const drv_options *given) {
     drv_options o = *given;
     bool quiet = o.common.quiet || o.common.json;
@@ -72,8 +95,10 @@ int drv_bench(const drv_options *given) {
     if (drv_temp_new(d, &temp)) {
         if (drv_lower(d, &o, &fe, &b) && (!o.run.op || take_op(d, &o, &b, &whole))) {
             int status = DRV_IO;
-            if (drv_emit(d, &o, &b, temp.program.data, CG_EXE, &result))
-                status = run(d, &o, temp.program.data);
+            if (drv_emit(d, &o, &b, temp.program.data, CG_EXE, &result)) {
+                status = o.run.op ? check_op(&o, &b, &temp, quiet) : DRV_OK;
+                if (!status) status = run(d, &o, temp.program.data);
+            }
             code = status < 0 ? DRV_INTERNAL : status;
         }
         drv_build_free(&b);

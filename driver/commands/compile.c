@@ -191,6 +191,7 @@ static int check_outputs(base_diag *d, const drv_options *o, const struct what *
                    "output; name a file with -o");
         return DRV_USAGE;
     }
+    if (!drv_are_apart(d, "-o", o->common.output, "--metafile", o->show.metafile)) return DRV_USAGE;
     bool fine = drv_can_write(d, o->common.output);
     fine &= drv_can_write(d, o->show.metafile);
     if (fine && !text && o->common.output && o->code.placement == CG_WEIGHTS_EXTERNAL) {
@@ -198,8 +199,11 @@ static int check_outputs(base_diag *d, const drv_options *o, const struct what *
         char *target = base_output_target(o->common.output);
         base_str_addf(&weights, "%s.weights", target ? target : o->common.output);
         fine = drv_can_write(d, weights.data);
+        bool apart =
+            drv_are_apart(d, "the weights of -o", weights.data, "--metafile", o->show.metafile);
         base_str_free(&weights);
         free(target);
+        if (!apart) return DRV_USAGE;
     }
     bool printing = reporting && (!o->show.metafile || o->show.fusion_report ||
                                   o->show.fusion_json || o->show.analyze);
@@ -265,7 +269,9 @@ int drv_compile(const drv_options *given) {
         code = DRV_IO;
     else if (!drv_lower_observed(d, &o, &fe, &b, page ? drv_html_before : NULL, page))
         code = DRV_INPUT;
-    else if (!reports(d, &o, &b))
+    else if ((code = check_outputs(d, &o, &w, reporting)) != DRV_OK) {
+        /* told; now it is known which files the model consists of */
+    } else if (!reports(d, &o, &b))
         code = DRV_IO;
     else {
         if (page) {

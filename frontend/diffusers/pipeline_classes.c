@@ -35,8 +35,8 @@ static const fe_pipeline_class classes[] = {
     {"StableDiffusionXLPipeline", TEXT, XL, MASK, FE_READS_STATISTICS, NULL, false, 50, 5.0, 0.3},
     {"StableDiffusionXLImg2ImgPipeline", TEXT, XL, MASK, FE_READS_STATISTICS, NULL, false, 50, 5.0,
      0.3},
-    {"StableDiffusionXLInpaintPipeline", TEXT, XL, MASK, FE_READS_STATISTICS, NULL, false, 50, 7.5,
-     0.9999},
+    {"StableDiffusionXLInpaintPipeline", TEXT, XL, MASK,
+     FE_READS_STATISTICS | FE_DECODES_STATISTICS, NULL, false, 50, 7.5, 0.9999},
     {"LatentConsistencyModelPipeline", TEXT, SD, PLAIN, 0, NULL, true, 4, 8.5, 0.8},
     {"LatentConsistencyModelImg2ImgPipeline", TEXT, SD, PLAIN, 0, NULL, true, 4, 8.5, 0.8},
     {"DDPMPipeline", FREE, UNET, PLAIN, 0, NULL, true, 1000, 1.0, 0.8},
@@ -89,6 +89,26 @@ static void refuse(base_jval v, base_jval index, const char *word, const char *c
     base_str_free(&built);
     base_str_free(&foreign);
     base_str_free(&list);
+}
+
+/* Who runs a U-Net that takes more than the latent. */
+static const struct {
+    ebru_condition condition;
+    unsigned parts;
+    const char *name;
+} runs[] = {
+    {EBRU_CONDITION_INPAINT, SD, "StableDiffusionInpaintPipeline"},
+    {EBRU_CONDITION_INPAINT, XL, "StableDiffusionXLInpaintPipeline"},
+    {EBRU_CONDITION_DEPTH, SD, "StableDiffusionDepth2ImgPipeline"},
+};
+
+unsigned fe_pipeline_fixes(const fe_pipeline *p) {
+    const char *name = p->c->name;
+    for (size_t i = 0; i < COUNT(runs); i++)
+        if (p->condition == runs[i].condition && p->c->parts == runs[i].parts) name = runs[i].name;
+    for (size_t i = 0; i < COUNT(classes); i++)
+        if (strcmp(classes[i].name, name) == 0) return classes[i].fixes;
+    return p->c->fixes;
 }
 
 const fe_pipeline_class *fe_pipeline_find(base_jval index) {

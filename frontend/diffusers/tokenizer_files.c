@@ -116,21 +116,16 @@ static bool set_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, 
     return fine;
 }
 
+/* With `warns` what is odd is told, too. */
+static unsigned char *make_blob(base_diag *d, const ir_module *m, const char *name, bool warns,
+                                size_t *bytes);
+
 /* The program's tokenizer is made at the end of the work; its faults are told before. */
-static bool check_build(base_diag *d, const ir_module *m, const char *name, fe_dir *dir) {
+static bool check_build(base_diag *d, const ir_module *m, const char *name) {
     size_t bytes;
-    unsigned char *blob = fe_tokenizer_blob(d, m, name, &bytes);
-    bool fine = blob != NULL;
+    unsigned char *blob = make_blob(d, m, name, true, &bytes);
     base_free(blob);
-    fe_bytes merges;
-    if (!fine || !fe_dir_read(d, dir, "merges.txt", 0, &merges)) return false;
-    base_loc loc = {.source = base_diag_source(d, fe_dir_join(dir, "merges.txt"), NULL, 0)};
-    if (!merges.size)
-        base_warning(d, &loc,
-                     "the file is empty: a download that did not finish? Prompts are read letter "
-                     "by letter");
-    fe_bytes_free(&merges);
-    return true;
+    return blob != NULL;
 }
 
 bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir,
@@ -164,7 +159,7 @@ bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir
                            fe_path_absolute(m->arena, fe_dir_join(dir, "merges.txt")));
         ir_meta_set_int(m, meta_key(m, name, KEY_MAX_LENGTH), max_length);
         ir_meta_set_int(m, meta_key(m, name, KEY_LOWER_CASE), 1);
-        fine = check_build(d, m, name, dir);
+        fine = check_build(d, m, name);
     }
     for (int i = 0; i < COUNT; i++) base_free(specials[i].token);
     return fine;
@@ -296,6 +291,44 @@ static size_t special_tokens(const ir_module *m, const char *name, rt_vocab_entr
     return n;
 }
 
+/* Is it a token that merging must make: of more than one character of the byte alphabet, and not
+ * taken whole, as "<|endoftext|>" and "<concept>" are? "</w>" belongs to the character before it. */
+static bool is_merged(const rt_vocab_entry *t) {
+    static const char end[] = "</w>";
+    const size_t n = strlen(end);
+    if (t->length > 1 && t->text[0] == '<' && t->text[t->length - 1] == '>') return false;
+    size_t length = t->length, characters = 0;
+    if (length > n && memcmp(t->text + length - n, end, n) == 0) length -= n;
+    for (size_t i = 0; i < length; i++) characters += (t->text[i] & 0xc0) != 0x80;
+    return characters > 1;
+}
+
+/* A file that was cut makes fewer tokens than there are. Where it makes none it is refused. */
+static bool check_merges(base_diag *d, const vocabulary *v, const fe_bytes *merges,
+                         const char *path, bool warns) {
+    const char *at = (const char *)merges->data, *stop = at + merges->size;
+    size_t needed = 0, lines = 0;
+    for (size_t i = 0; i < v->count; i++) needed += is_merged(&v->items[i]);
+    for (const char *end; at < stop; at = end + 1) {
+        end = memchr(at, '\n', (size_t)(stop - at));
+        if (!end) end = stop;
+        const bool head = at == (const char *)merges->data && end - at >= 8 &&
+                          memcmp(at, "#version", 8) == 0; /* "# #" is a merge */
+        lines += !head && memchr(at, ' ', (size_t)(end - at));
+    }
+    if (lines >= needed) return true;
+    base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
+    if (lines) {
+        if (warns)
+            base_warning(d, &loc,
+                         "has %zu merges for %zu tokens of the vocabulary; is it complete?", lines,
+                         needed);
+        return true;
+    }
+    base_error(d, &loc, "has no merges; the vocabulary has %zu tokens that need one", needed);
+    return false;
+}
+
 /* Reports at the file that the fault is in. `root` is vocab.json, in the order of the entries. */
 static void report(base_diag *d, const ir_module *m, const char *name, base_jval root,
                    const fe_bytes *merges, const rt_tokenizer_fault *fault, const char *message) {
@@ -367,8 +400,8 @@ static base_json *load_vocabulary(base_diag *d, const char *path) {
     return base_json_parse(d, path, (const char *)built_in->data, size, NULL);
 }
 
-unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *name,
-                                 size_t *bytes) {
+static unsigned char *make_blob(base_diag *d, const ir_module *m, const char *name, bool warns,
+                                size_t *bytes) {
     const char *vocab_path = ir_meta_string(m, meta_key(m, name, KEY_VOCAB), NULL);
     const char *merges_path = ir_meta_string(m, meta_key(m, name, KEY_MERGES), NULL);
     *bytes = 0;
@@ -378,10 +411,16 @@ unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *n
     bool fine = read_text(d, merges_path, &merges) && doc;
     vocabulary v = {0};
     unsigned char *blob = NULL;
-    if (fine && read_vocabulary(base_json_root(doc), &v))
+    fine = fine && read_vocabulary(base_json_root(doc), &v);
+    if (fine && check_merges(d, &v, &merges, merges_path, warns))
         blob = build(d, m, name, base_json_root(doc), &v, &merges, bytes);
     base_free(v.items);
     fe_bytes_free(&merges);
     base_json_free(doc);
     return blob;
+}
+
+unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *name,
+                                 size_t *bytes) {
+    return make_blob(d, m, name, false, bytes);
 }

@@ -204,6 +204,7 @@ static void run_pass(run *r, uint32_t index) {
     ir_module *m = c->module;
     const pass_info *p = info_of(r, index);
     pass_timing t = {.pass = p->name, .nodes_before = node_count(m)};
+    pass_forget_numbers(c);
     pass_show_before(&r->show, m, t.pass, names(r->o->print_before, t.pass),
                      r->o->print_changed && shown_after(r, t.pass));
     bool plant = r->fault.pass == p->name;
