@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Vectors a task should have: enough to pay for itself, few enough to share out. */
-enum { TASK_VECTORS = 512 };
+enum { TASK_VECTORS = 256 };
 
 /* ---- strides ---- */
 

@@ -31,6 +31,10 @@ rt_status rt_engine_open(rt_engine *e, rt_model *m, int threads, rt_error *err) 
     e->model = m;
     rt_status s = rt_pool_new(&e->pool, threads, err);
     if (s) return s;
+    if (!rt_shares_init(&e->shares, rt_pool_size(e->pool))) {
+        rt_pool_free(e->pool);
+        return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+    }
     for (int32_t i = 0; i < m->tables->function_count; i++) {
         const struct ebru_function_desc *f = &m->tables->functions[i];
         if (f->arena_bytes > e->arena_bytes) e->arena_bytes = (size_t)f->arena_bytes;
@@ -56,7 +60,12 @@ void rt_engine_close(rt_engine *e) {
     if (e->arena) munmap(e->arena, e->arena_bytes ? e->arena_bytes : 64);
     if (e->scratch) munmap(e->scratch, e->scratch_bytes * (size_t)rt_pool_size(e->pool));
     rt_pool_free(e->pool);
+    rt_shares_free(&e->shares);
     memset(e, 0, sizeof *e);
+}
+
+void rt_engine_partition(rt_engine *e, int threads) {
+    e->shares.partition = threads;
 }
 
 struct run {
@@ -68,6 +77,7 @@ struct run {
 static void run_thread(void *arg, int tid, int nthreads) {
     struct run *r = arg;
     rt_profile *p = r->engine->profile;
+    rt_shares_begin(&r->engine->shares, tid);
     if (p) rt_profile_begin(p, tid, r->engine->function);
     r->fn(&r->call, tid, nthreads);
     if (p) rt_profile_end(p, tid);
@@ -90,7 +100,9 @@ void rt_engine_run(rt_engine *e, int function, const void *const *inputs, void *
                  .scratch = e->scratch,
                  .scratch_stride = e->scratch_bytes,
                  .weights = e->model->weights,
-                 .runtime = e},
+                 .runtime = e,
+                 .cut = ebru_cut_column(e->shares.partition ? e->shares.partition
+                                                            : rt_pool_size(e->pool))},
         .fn = e->model->level->run[function],
         .engine = e,
     };
@@ -98,6 +110,12 @@ void rt_engine_run(rt_engine *e, int function, const void *const *inputs, void *
     if (e->timed) tell_first(e);
     rt_pool_run(e->pool, run_thread, &r);
     if (e->values) rt_values_write(e->values, &e->model->tables->functions[function], &r.call);
+}
+
+uint64_t ebru_take(const struct ebru_call *call, int32_t thread, int32_t op, int32_t tasks,
+                   int32_t step) {
+    rt_engine *e = call->runtime;
+    return rt_shares_take(&e->shares, thread, op, tasks, step);
 }
 
 void ebru_mark(const struct ebru_call *call, int32_t thread, int32_t op) {
@@ -110,9 +128,9 @@ void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads,
     (void)threads;
     if (e->profile) {
         rt_profile_op(e->profile, thread, op);
-        rt_pool_barrier(e->pool);
+        rt_pool_barrier(e->pool, thread);
         rt_profile_wait(e->profile, thread, op);
         return;
     }
-    rt_pool_barrier(e->pool);
+    rt_pool_barrier(e->pool, thread);
 }

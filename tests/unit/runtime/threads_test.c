@@ -63,13 +63,13 @@ static void pass_on(void *arg, int tid, int nthreads) {
     for (int phase = 0; phase < PHASES; phase++) {
         const uint32_t *from = r->value[phase % 2];
         r->value[1 - phase % 2][tid] = from[tid] * 3 + from[(tid + 1) % nthreads];
-        rt_pool_barrier(r->pool);
+        rt_pool_barrier(r->pool, tid);
     }
 }
 
 static void barrier_orders_memory(void **state) {
     (void)state;
-    const int sizes[] = {1, 2, 3, 8, 33}; /* more than this machine's CPUs, most likely */
+    const int sizes[] = {1, 2, 3, 8, 9, 33, 64}; /* groups, whole and not; more than this machine's CPUs */
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         int n = sizes[s];
         static struct ring r;
@@ -86,9 +86,8 @@ static void barrier_orders_memory(void **state) {
 }
 
 static void meet(void *arg, int tid, int nthreads) {
-    (void)tid;
     (void)nthreads;
-    for (int i = 0; i < 2000; i++) rt_pool_barrier(arg);
+    for (int i = 0; i < 2000; i++) rt_pool_barrier(arg, tid);
 }
 
 /* Far too many threads spin against each other if waiting does not give way. */
@@ -107,7 +106,7 @@ static void oversubscription_makes_progress(void **state) {
 static void come_late(void *arg, int tid, int nthreads) {
     (void)nthreads;
     if (tid == 0) nanosleep(&(struct timespec){0, 300000000}, NULL);
-    rt_pool_barrier(arg);
+    rt_pool_barrier(arg, tid);
 }
 
 static void waiting_sleeps(void **state) {
