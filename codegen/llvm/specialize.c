@@ -60,6 +60,13 @@ static LLVMValueRef load_i32(const cg *c, LLVMValueRef base, uint64_t offset) {
     return LLVMBuildLoad2(c->builder, c->i32, cg_bytes_at(c, base, offset), "");
 }
 
+/* Whether cuts differ in the field; the others stay constants. */
+static bool varies(const cg_cuts *t, uint32_t field) {
+    for (uint32_t i = 1; i < t->rows; i++)
+        if (t->row[i].value[field] != t->row[0].value[field]) return true;
+    return false;
+}
+
 /* With one cut the params are a constant. With several they are a copy of it with the cut's fields
  * written over: after inlining nothing is left of the copy, the fields are variables and all else
  * is constant. */
@@ -91,8 +98,9 @@ static work work_of(cg *c, LLVMValueRef call, const cg_wrapper *w) {
     all.tasks = load_i32(c, row, 0);
     all.step = load_i32(c, row, 4);
     for (uint32_t i = 0; i < t->fields; i++)
-        LLVMBuildStore(g, load_i32(c, row, 8 + 4 * i),
-                       cg_bytes_at(c, all.params, 4 * (uint64_t)t->field[i]));
+        if (varies(t, i))
+            LLVMBuildStore(g, load_i32(c, row, 8 + 4 * i),
+                           cg_bytes_at(c, all.params, 4 * (uint64_t)t->field[i]));
     return all;
 }
 

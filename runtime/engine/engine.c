@@ -118,16 +118,23 @@ uint64_t ebru_take(const struct ebru_call *call, int32_t thread, int32_t op, int
     return rt_shares_take(&e->shares, thread, op, tasks, step);
 }
 
+static void note_op(rt_engine *e, int32_t thread, int32_t op) {
+    const struct rt_share *s = &e->shares.of[thread];
+    rt_profile_part part = {0};
+    if (e->shares.partition) part = (rt_profile_part){s->tasks, s->cpu, s->longest};
+    rt_profile_op(e->profile, thread, op, part);
+}
+
 void ebru_mark(const struct ebru_call *call, int32_t thread, int32_t op) {
     rt_engine *e = call->runtime;
-    if (e->profile) rt_profile_op(e->profile, thread, op);
+    if (e->profile) note_op(e, thread, op);
 }
 
 void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads, int32_t op) {
     rt_engine *e = call->runtime;
     (void)threads;
     if (e->profile) {
-        rt_profile_op(e->profile, thread, op);
+        note_op(e, thread, op);
         rt_pool_barrier(e->pool, thread);
         rt_profile_wait(e->profile, thread, op);
         return;

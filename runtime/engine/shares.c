@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* What is left of a share is one word, so that it is taken from in one step. It tells of which op
  * it is: a thread that wants some of it may meanwhile have been left behind by one that is at a
@@ -93,13 +94,26 @@ static uint64_t take_others(rt_shares *s, int32_t thread, int32_t op, int32_t st
     return 0;
 }
 
+static int64_t thread_cpu(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 /* The shares of `partition` threads, those that this one stands for in turn. */
 static uint64_t take_turn(rt_shares *s, int32_t thread, int32_t op, int32_t tasks) {
     struct rt_share *me = &s->of[thread];
+    const int64_t now = thread_cpu();
     if (me->op != op) {
         me->op = op;
         me->turn = share_begin(s->partition, thread, s->threads);
+        me->tasks = tasks;
+        me->cpu = me->longest = 0;
+    } else {
+        me->cpu += now - me->opened;
+        if (now - me->opened > me->longest) me->longest = now - me->opened;
     }
+    me->opened = now;
     while (me->turn < share_begin(s->partition, thread + 1, s->threads)) {
         const int32_t turn = me->turn++, begin = share_begin(tasks, turn, s->partition),
                       end = share_begin(tasks, turn + 1, s->partition);

@@ -11,7 +11,11 @@
 struct rt_share {
     _Alignas(64) _Atomic uint64_t left; /* of the thread's share: first, one past the last, op */
     int32_t op;                         /* the op it is at, -1: none */
-    int32_t turn;                       /* partition: the next of the threads it stands for */
+    /* partition: the next of the threads it stands for; of the op it is at the tasks (of all
+     * threads), nanoseconds of CPU time, when the share that runs began, of all of its shares and of
+     * the longest */
+    int32_t turn, tasks;
+    int64_t opened, cpu, longest;
 };
 
 typedef struct rt_shares {
