@@ -25,30 +25,33 @@ static const struct cut_row *row_of(const char *kernel) {
     return NULL;
 }
 
-int32_t cg_step(const ir_binding *b) {
-    const struct cut_row *row = row_of(b->kernel);
-    if (!row) return 1;
-    cg_params p;
-    cg_cut list[CG_MOST_CUTS];
-    cg_kernel_find(b->kernel)->read(b->params, &p);
-    row->ways(&p, list);
-    return list[0].step;
+int32_t cg_ways(const cg_kernel *k, const cg_params *p, cg_cut list[CG_MOST_CUTS]) {
+    const struct cut_row *row = row_of(k->name);
+    return row ? row->ways(p, list) : 0;
 }
 
-/* The params cut that way. */
-static cg_params cut_params(const cg_kernel *k, const struct cut_row *row, const cg_params *p,
-                            const cg_cut *c) {
+cg_params cg_cut_params(const cg_kernel *k, const cg_params *p, const cg_cut *c) {
+    const struct cut_row *row = row_of(k->name);
     cg_params q = *p;
-    for (uint32_t i = 0; row->fields[i]; i++) cg_params_set(k, &q, row->fields[i], c->field[i]);
+    for (uint32_t i = 0; row && row->fields[i]; i++)
+        cg_params_set(k, &q, row->fields[i], c->field[i]);
     return q;
 }
 
+int32_t cg_step(const ir_binding *b) {
+    const cg_kernel *k = cg_kernel_find(b->kernel);
+    cg_params p;
+    cg_cut list[CG_MOST_CUTS];
+    k->read(b->params, &p);
+    return cg_ways(k, &p, list) > 0 ? list[0].step : 1;
+}
+
 /* Leaves the ways that the kernel can go; the first, of the params themselves, stays. */
-static int32_t legal_ways(const cg_bind *b, const cg_kernel *k, const struct cut_row *row,
-                          const cg_params *p, cg_cut *list, int32_t count) {
+static int32_t legal_ways(const cg_bind *b, const cg_kernel *k, const cg_params *p, cg_cut *list) {
+    const int32_t count = cg_ways(k, p, list);
     int32_t kept = 1;
     for (int32_t i = 1; i < count; i++) {
-        const cg_params q = cut_params(k, row, p, &list[i]);
+        const cg_params q = cg_cut_params(k, p, &list[i]);
         if (cg_tiles_legal(k, &q, b->target->isa, cg_is_overwriting(b->node), NULL) &&
             cg_tiles_bearable(k, &q, NULL))
             list[kept++] = list[i];
@@ -84,11 +87,11 @@ void cg_cut_work(cg_bind *b, bool measured) {
     struct cg_cut_row rows[EBRU_CUTS];
     cg_cuts t = {.row = rows};
     k->read(b->out->params, &p);
-    const int32_t count = legal_ways(b, k, row, &p, list, row->ways(&p, list));
+    const int32_t count = legal_ways(b, k, &p, list);
     for (int32_t i = 0; i < EBRU_CUTS; i++) {
         const bool own = measured && threads[i] <= 2;
         const cg_cut *best = &list[own ? 0 : cg_best_cut(list, count, threads[i])];
-        const cg_params q = cut_params(k, row, &p, best);
+        const cg_params q = cg_cut_params(k, &p, best);
         const uint64_t scratch = (uint64_t)k->scratch(&q);
         if (scratch > b->out->scratch) b->out->scratch = scratch;
         t.at[i] = add_row(&t, best);

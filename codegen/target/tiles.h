@@ -35,6 +35,10 @@ typedef struct cg_cuts {
  * become those of two threads: what they are, unless that leaves a thread idle and was not
  * `measured` to be the best. */
 void cg_cut_work(cg_bind *b, bool measured);
+/* All ways to cut the work of a kernel's params, those first; their number, 0 for kernels with a
+ * single one. The params cut one way. */
+int32_t cg_ways(const cg_kernel *k, const cg_params *p, cg_cut list[CG_MOST_CUTS]);
+cg_params cg_cut_params(const cg_kernel *k, const cg_params *p, const cg_cut *c);
 /* Neighbouring tasks of the binding that share what they read; 1: none. */
 int32_t cg_step(const ir_binding *b);
 /* For target.c: replaces the binding's tiles by a record's, false when there is none; ir_target's

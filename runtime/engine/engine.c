@@ -16,14 +16,30 @@ void rt_buffer_free(void *p) {
     free(p);
 }
 
-/* Untouched pages, so that an arena larger than what a run needs costs nothing; huge pages where
- * there are any. */
+/* Untouched pages, so that an arena larger than what a run needs costs nothing, and that a page lies
+ * in the memory of the node whose thread first writes to it; huge pages where there are any. Begins
+ * with a huge page if it has one. */
 static char *map_pages(size_t bytes) {
+    const size_t spare = bytes >= EBRU_HUGE_PAGE ? EBRU_HUGE_PAGE : 0;
     if (!bytes) bytes = 64;
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *p = mmap(NULL, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return NULL;
-    if (bytes >= EBRU_HUGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE);
-    return p;
+    if (!spare) return p;
+    const size_t before = (EBRU_HUGE_PAGE - (uintptr_t)p % EBRU_HUGE_PAGE) % EBRU_HUGE_PAGE,
+                 page = 4095, end = (bytes + page) & ~page;
+    if (before) munmap(p, before);
+    if (spare - before + bytes > end) munmap(p + before + end, spare - before + bytes - end);
+    madvise(p + before, bytes, MADV_HUGEPAGE);
+    return p + before;
+}
+
+/* Bytes from a thread's scratch to the next one's. A page between them keeps threads off each
+ * other's cache lines and prefetchers. Large scratch begins with a huge page, so that no page is two
+ * threads' and each lies near its thread. */
+static size_t scratch_stride(size_t bytes) {
+    const size_t page = 4096, apart = (bytes + page - 1) / page * page + page;
+    if (apart < EBRU_HUGE_PAGE / 4) return apart;
+    return (apart + EBRU_HUGE_PAGE - 1) / EBRU_HUGE_PAGE * EBRU_HUGE_PAGE;
 }
 
 rt_status rt_engine_open(rt_engine *e, rt_model *m, int threads, rt_error *err) {
@@ -40,9 +56,7 @@ rt_status rt_engine_open(rt_engine *e, rt_model *m, int threads, rt_error *err) 
         if (f->arena_bytes > e->arena_bytes) e->arena_bytes = (size_t)f->arena_bytes;
         if (f->scratch_bytes > e->scratch_bytes) e->scratch_bytes = (size_t)f->scratch_bytes;
     }
-    /* a page between the threads' scratch keeps them off each other's cache lines and prefetchers
-     */
-    e->scratch_bytes = (e->scratch_bytes + 4095) / 4096 * 4096 + 4096;
+    e->scratch_bytes = scratch_stride(e->scratch_bytes);
     e->arena = map_pages(e->arena_bytes);
     e->scratch = map_pages(e->scratch_bytes * (size_t)rt_pool_size(e->pool));
     if (!e->arena || !e->scratch) {
