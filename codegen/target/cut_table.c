@@ -75,7 +75,7 @@ static void take_row(ir_binding *b, const cg_cuts *t, const struct cg_cut_row *r
     b->tasks = r->tasks;
 }
 
-void cg_cut_work(cg_bind *b, bool measured) {
+void cg_cut_work(cg_bind *b, uint32_t measured) {
     static const int32_t threads[EBRU_CUTS] = {
 #define THREADS(n) n,
         EBRU_CUT_THREADS(THREADS)};
@@ -86,10 +86,11 @@ void cg_cut_work(cg_bind *b, bool measured) {
     cg_cut list[CG_MOST_CUTS];
     struct cg_cut_row rows[EBRU_CUTS];
     cg_cuts t = {.row = rows};
+    b->out->cuts = NULL;
     k->read(b->out->params, &p);
     const int32_t count = legal_ways(b, k, &p, list);
     for (int32_t i = 0; i < EBRU_CUTS; i++) {
-        const bool own = measured && threads[i] <= 2;
+        const bool own = threads[i] <= (int32_t)measured;
         const cg_cut *best = &list[own ? 0 : cg_best_cut(list, count, threads[i])];
         const cg_params q = cg_cut_params(k, &p, best);
         const uint64_t scratch = (uint64_t)k->scratch(&q);

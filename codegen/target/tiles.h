@@ -32,18 +32,18 @@ typedef struct cg_cuts {
     uint8_t at[EBRU_CUTS]; /* the row of a column */
 } cg_cuts;
 /* For target.c: gives the binding its cuts, and the scratch that all of them fit. Its parameters
- * become those of two threads: what they are, unless that leaves a thread idle and was not
- * `measured` to be the best. */
-void cg_cut_work(cg_bind *b, bool measured);
+ * become those of two threads: what they are, unless that leaves a thread idle. Up to `measured`
+ * threads they were found to be the best, and stay. */
+void cg_cut_work(cg_bind *b, uint32_t measured);
 /* All ways to cut the work of a kernel's params, those first; their number, 0 for kernels with a
  * single one. The params cut one way. */
 int32_t cg_ways(const cg_kernel *k, const cg_params *p, cg_cut list[CG_MOST_CUTS]);
 cg_params cg_cut_params(const cg_kernel *k, const cg_params *p, const cg_cut *c);
 /* Neighbouring tasks of the binding that share what they read; 1: none. */
 int32_t cg_step(const ir_binding *b);
-/* For target.c: replaces the binding's tiles by a record's, false when there is none; ir_target's
- * `measured`. */
-bool cg_tuned_tiles(cg_bind *b);
+/* For target.c: replaces the binding's tiles by a record's, returns the number of threads that it
+ * was measured with, 0 when there is none; ir_target's `measured`. */
+uint32_t cg_tuned_tiles(cg_bind *b);
 double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_form form);
 
 #endif

@@ -264,8 +264,7 @@ rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err) {
     rt_peak peak = rt_peak_measure(e->pool, t, e->model->level->name);
     if (!o->bench_json) {
         char cut[48] = "";
-        if (o->bench_partition)
-            snprintf(cut, sizeof cut, ", work cut for %d", o->bench_partition);
+        if (o->bench_partition) snprintf(cut, sizeof cut, ", work cut for %d", o->bench_partition);
         printf("%s, %d threads%s, %s peak %.1f GFLOP/s, %d runs\n", e->model->level->name,
                rt_pool_size(e->pool), cut, peak.unit, peak.gflops, o->bench_runs);
         if (peak.cores < RT_CORES_ENOUGH)

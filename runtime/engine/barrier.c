@@ -52,8 +52,7 @@ static void build(rt_barrier *b, uint32_t from, uint32_t n) {
 
 bool rt_barrier_init(rt_barrier *b, uint32_t count) {
     uint32_t all = 0, level = count;
-    do
-        all += level = groups_of(level);
+    do all += level = groups_of(level);
     while (level > 1);
     void *place = NULL;
     if (posix_memalign(&place, _Alignof(struct rt_barrier_group), all * sizeof *b->groups) != 0)

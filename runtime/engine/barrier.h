@@ -14,8 +14,8 @@ enum { RT_BARRIER_GROUP = 8 };
 
 struct rt_barrier_group {
     _Alignas(64) _Atomic uint32_t arrived;
-    uint32_t count;              /* threads or groups that arrive here */
-    uint32_t above;              /* the group that the last of them arrives at; its own: none */
+    uint32_t count; /* threads or groups that arrive here */
+    uint32_t above; /* the group that the last of them arrives at; its own: none */
     _Alignas(64) _Atomic uint32_t epoch; /* futex word; groups of threads only */
     _Atomic uint32_t sleepers;
 };

@@ -20,8 +20,8 @@
 #include <fenv.h>
 #endif
 
-#define SPIN_SECONDS  60e-6
-#define STACK_BYTES   ((size_t)8 << 20)
+#define SPIN_SECONDS 60e-6
+#define STACK_BYTES  ((size_t)8 << 20)
 
 enum { STARTING, RUNNING, ABANDONED };
 

@@ -12,7 +12,8 @@ EBRU_KERNEL(attn_pack_k) {
     const int32_t parts = ebru_ceil_div(p->S, EBRU_ATTN_PACK_TOKENS);
     for (int32_t task = task_begin; task < task_end; task++) {
         const int32_t head = task / parts, b = head / p->heads,
-                      c0 = p->off + head % p->heads * p->d, s0 = task % parts * EBRU_ATTN_PACK_TOKENS,
+                      c0 = p->off + head % p->heads * p->d,
+                      s0 = task % parts * EBRU_ATTN_PACK_TOKENS,
                       s1 = ebru_min_i32(s0 + EBRU_ATTN_PACK_TOKENS, p->S);
         const float *x = (const float *)buf[EBRU_ATTN_PACK_X] + b * ebru_blocks16(p->C) * plane;
         float *out = (float *)buf[EBRU_ATTN_PACK_OUT] + ((int64_t)head * p->S + s0) * p->d;
@@ -33,7 +34,8 @@ EBRU_KERNEL(attn_pack_v) {
     const int32_t parts = ebru_ceil_div(p->S, EBRU_ATTN_PACK_TOKENS);
     for (int32_t task = task_begin; task < task_end; task++) {
         const int32_t head = task / parts, b = head / p->heads,
-                      c0 = p->off + head % p->heads * p->d, s0 = task % parts * EBRU_ATTN_PACK_TOKENS,
+                      c0 = p->off + head % p->heads * p->d,
+                      s0 = task % parts * EBRU_ATTN_PACK_TOKENS,
                       s1 = ebru_min_i32(s0 + EBRU_ATTN_PACK_TOKENS, p->S);
         const float *x = (const float *)buf[EBRU_ATTN_PACK_X] + b * ebru_blocks16(p->C) * plane;
         float *out = (float *)buf[EBRU_ATTN_PACK_OUT] + (int64_t)head * blocks * p->d * 16;
@@ -87,8 +89,8 @@ INLINE void multiply(float *c, int64_t c_block, const float *a, int64_t a_row, i
 typedef struct ebru_attention_params attn_params;
 
 enum {
-    ATTN_FIRST = 4,           /* keys that set the running maximum */
-    ATTN_WEIGHED = INT32_MAX  /* all queries of a task */
+    ATTN_FIRST = 4,          /* keys that set the running maximum */
+    ATTN_WEIGHED = INT32_MAX /* all queries of a task */
 };
 
 struct product {

@@ -69,7 +69,8 @@ EBRU_KERNEL(attn_pack_k_bf16) {
     const int32_t parts = ebru_ceil_div(p->S, EBRU_ATTN_PACK_TOKENS);
     for (int32_t task = task_begin; task < task_end; task++) {
         const int32_t head = task / parts, b = head / p->heads,
-                      c0 = p->off + head % p->heads * p->d, s0 = task % parts * EBRU_ATTN_PACK_TOKENS,
+                      c0 = p->off + head % p->heads * p->d,
+                      s0 = task % parts * EBRU_ATTN_PACK_TOKENS,
                       s1 = ebru_min_i32(s0 + EBRU_ATTN_PACK_TOKENS, p->S);
         const float *x = (const float *)buf[EBRU_ATTN_PACK_X] + b * ebru_blocks16(p->C) * plane;
         uint16_t *out = (uint16_t *)buf[EBRU_ATTN_PACK_OUT] + head * part * p->parts;
@@ -92,7 +93,8 @@ EBRU_KERNEL(attn_pack_v_bf16) {
     const int32_t parts = ebru_ceil_div(p->S, EBRU_ATTN_PACK_TOKENS);
     for (int32_t task = task_begin; task < task_end; task++) {
         const int32_t head = task / parts, b = head / p->heads,
-                      c0 = p->off + head % p->heads * p->d, s0 = task % parts * EBRU_ATTN_PACK_TOKENS,
+                      c0 = p->off + head % p->heads * p->d,
+                      s0 = task % parts * EBRU_ATTN_PACK_TOKENS,
                       s1 = ebru_min_i32(s0 + EBRU_ATTN_PACK_TOKENS, p->S);
         const float *x = (const float *)buf[EBRU_ATTN_PACK_X] + b * ebru_blocks16(p->C) * plane;
         uint16_t *out = (uint16_t *)buf[EBRU_ATTN_PACK_OUT] + head * part * p->parts;

@@ -138,8 +138,9 @@ void rt_profile_begin(rt_profile *p, int thread, int function) {
     t->call = t->count;
     t->open = now(p);
     t->lost = false;
-    t->lost = !push(t, (rt_profile_event){t->open, t->open, function,
-                                          p->warm ? RT_PROFILE_WARM : RT_PROFILE_CALL, {0}});
+    t->lost =
+        !push(t, (rt_profile_event){
+                     t->open, t->open, function, p->warm ? RT_PROFILE_WARM : RT_PROFILE_CALL, {0}});
 }
 
 static void note(rt_profile *p, int thread, int32_t event, int64_t *sum, rt_profile_part part) {

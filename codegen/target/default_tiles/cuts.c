@@ -11,7 +11,9 @@ double cg_cut_time(const cg_cut *c, int32_t threads) {
 
 int32_t cg_best_cut(const cg_cut *list, int32_t count, int32_t threads) {
     int32_t best = 0;
-    double least = cg_cut_time(&list[0], threads) * (threads <= 2 ? 0.85 : threads < 6 ? 0.93 : 0.98);
+    double least = cg_cut_time(&list[0], threads) * (threads <= 2  ? 0.85
+                                                     : threads < 6 ? 0.93
+                                                                   : 0.98);
     for (int32_t i = 1; i < count; i++) {
         const double time = cg_cut_time(&list[i], threads);
         if (time >= least) continue;
@@ -71,9 +73,8 @@ static void cost_conv2d(const struct ebru_conv2d_params *q, double rows, double 
                   nb = ebru_min_i32(q->NB * q->PG, ebru_blocks16(q->N)),
                   pointwise = ebru_conv2d_pointwise(q);
     const double weights = (double)q->KH * q->KW * cbs * 16 * nb;
-    const double input =
-        q->TB * (double)(pointwise ? 1 : ebru_conv2d_in_rows(q)) *
-        (pointwise ? q->TW : ebru_conv2d_in_cols(q)) * cbs;
+    const double input = q->TB * (double)(pointwise ? 1 : ebru_conv2d_in_rows(q)) *
+                         (pointwise ? q->TW : ebru_conv2d_in_cols(q)) * cbs;
     c->task = BEGIN + width * weights * (rows + WEIGHT) + FINISHED * (double)pixels * nb;
     c->again = gathered ? input * (GATHERED + (q->pre_act ? ACTIVATED : 0)) : 0;
     if (c->step == 1) {
@@ -121,14 +122,11 @@ int32_t cg_cuts_conv2d(const struct ebru_conv2d_params *p, cg_cut list[CG_MOST_C
 /* Of a vector's multiply-add, what the product of a row by 16 columns takes. */
 static double bf16_width(int32_t parts, int32_t form) {
     const double products = parts == 1 ? 1 : 3;
-    return form == EBRU_BF16_WIDE    ? 1
-           : form == EBRU_BF16_PAIRS ? products / 2
-                                     : products / 16;
+    return form == EBRU_BF16_WIDE ? 1 : form == EBRU_BF16_PAIRS ? products / 2 : products / 16;
 }
 
 static void cost_bf16(const struct ebru_conv2d_params *q, const void *own, cg_cut *c) {
-    const struct ebru_conv2d_bf16_params *p = own,
-                                         b = ebru_conv2d_bf16_of(q, p->parts, p->form);
+    const struct ebru_conv2d_bf16_params *p = own, b = ebru_conv2d_bf16_of(q, p->parts, p->form);
     const int32_t length = ebru_bf16_segment_length(p->form);
     c->step = cg_step_conv2d_bf16(&b);
     cost_conv2d(q, full_rows(ebru_conv2d_bf16_segments(&b) * length, q->MR),
@@ -164,8 +162,8 @@ int32_t cg_cuts_conv2d_winograd(const struct ebru_conv2d_winograd_params *p,
                                  (cbs * 16.0 * (full_rows(q.TT, q.MR) + WEIGHT) +
                                   TRANSFORMED * (double)q.TT);
             c.again = q.TT * cbs *
-                      (points * TRANSFORMED + (p->M * p->M + 4.0 * p->M) *
-                                                  (GATHERED + (p->pre_act ? ACTIVATED : 0)));
+                      (points * TRANSFORMED +
+                       (p->M * p->M + 4.0 * p->M) * (GATHERED + (p->pre_act ? ACTIVATED : 0)));
             if (c.step == 1) {
                 c.task += c.again;
                 c.again = 0;
@@ -211,8 +209,7 @@ static int32_t cuts_of_queries(const struct ebru_attention_params *p, double wid
     int32_t count = 0;
     for (int32_t qb = p->QB; qb >= 16; qb -= 16) {
         const double blocks = qb / 16.0, keys = p->S;
-        cg_cut c = {
-            .field = {qb}, .tasks = p->B * p->heads * ebru_ceil_div(p->T, qb), .step = 1};
+        cg_cut c = {.field = {qb}, .tasks = p->B * p->heads * ebru_ceil_div(p->T, qb), .step = 1};
         c.task = BEGIN + keys * (width * 2 * p->d * (blocks + 0.3) + EXPONENTIAL * blocks);
         add(list, &count, &c);
         if (p->causal) break; /* which keys a block of queries masks is part of its sums */
@@ -230,5 +227,5 @@ int32_t cg_cuts_attention_bf16(const struct ebru_attention_bf16_params *p,
 #define COPY_FIELD(type, name) q.name = p->name;
     EBRU_FIELDS_attention(COPY_FIELD)
 #undef COPY_FIELD
-    return cuts_of_queries(&q, bf16_width(p->parts, p->form), list);
+        return cuts_of_queries(&q, bf16_width(p->parts, p->form), list);
 }

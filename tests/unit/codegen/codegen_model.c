@@ -208,7 +208,9 @@ void model_run(const model_loaded *l, int level, int function, int threads,
     for (int32_t i = 0; i < f->output_count; i++) out[i] = buffer(f->outputs[i].bytes);
     uint64_t stride = (f->scratch_bytes + 4095) / 4096 * 4096 + 64;
     void *arena = buffer(f->arena_bytes), *scratch = buffer(stride * (uint64_t)threads);
-    struct ebru_call call = {in, out, arena, scratch, stride, l->weights, NULL, ebru_cut_column(v->cut ? v->cut : threads), 0};
+    struct ebru_call call = {in,     out,        arena, scratch,
+                             stride, l->weights, NULL,  ebru_cut_column(v->cut ? v->cut : threads),
+                             0};
     host_threads = threads;
     pthread_barrier_init(&barrier, NULL, (unsigned)threads);
     pthread_t thread[16];

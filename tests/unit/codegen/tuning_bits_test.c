@@ -18,8 +18,8 @@ typedef void run_fn(const void *p, void *const *buf, float *scratch, int32_t beg
 #define EACH_KERNEL(F32, BF16, X)                                                                  \
     F32(X, conv2d)                                                                                 \
     F32(X, conv2d_winograd)                                                                        \
-    F32(X, feed_forward) F32(X, attention) BF16(X, conv2d_bf16) BF16(X, feed_forward_bf16)         \
-    BF16(X, attention_bf16)
+    F32(X, feed_forward)                                                                           \
+    F32(X, attention) BF16(X, conv2d_bf16) BF16(X, feed_forward_bf16) BF16(X, attention_bf16)
 EACH_KERNEL(KT_F32_LEVELS, KT_BF16_LEVELS, WRAP)
 static const struct {
     const char *kernel;

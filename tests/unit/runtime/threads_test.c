@@ -70,7 +70,8 @@ static void pass_on(void *arg, int tid, int nthreads) {
 
 static void barrier_orders_memory(void **state) {
     (void)state;
-    const int sizes[] = {1, 2, 3, 8, 9, 33, 64}; /* groups, whole and not; more than this machine's CPUs */
+    const int sizes[] = {1, 2,  3, 8,
+                         9, 33, 64}; /* groups, whole and not; more than this machine's CPUs */
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         int n = sizes[s];
         static struct ring r;
