@@ -244,10 +244,10 @@ static void feed_forward_bf16(void **state) {
  * see keys up to their own place only: what a block sees is then told from its first. */
 static void attention(void **state) {
     (void)state;
-    KT_EACH_LEVEL(level) for (int raised = 0; raised < 2; raised++) {
+    KT_EACH_LEVEL(level) for (int raised = 0; raised < 5; raised++) {
         struct ebru_attention_params p = {
             .B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
-        p.scale = raised ? 300.0f : 0.2f; /* some queries see keys far beyond the first ones */
+        p.scale = 0.2f + 450.0f * (float)raised; /* queries see keys far beyond the first ones */
         cg_default_tiles_attention(&p, 0);
         p.KB = 32;
         same_bits("attention", level, &(cg_params){.attention = p}, EBRU_ATTENTION_BUFS, 0);
@@ -259,7 +259,7 @@ static void attention_bf16(void **state) {
     KT_EACH_BF16_LEVEL(level) for (int i = 0; i < 4 && !kt_emulated; i++) {
         struct ebru_attention_bf16_params p = {
             .B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
-        p.scale = i % 2 ? 300.0f : 0.2f;
+        p.scale = i % 2 ? 900.0f : 0.2f;
         p.parts = 1 + i / 2;
         cg_default_tiles_attention_bf16(&p, level, 0);
         p.KB = 32;
