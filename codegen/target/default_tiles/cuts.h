@@ -29,8 +29,8 @@ typedef struct cg_cut {
 #define EBRU_CUT_attention_bf16(F)    F(QB)
 #define EBRU_CUT_KERNELS(K)                                                                        \
     K(conv2d)                                                                                      \
-    K(conv2d_bf16) K(conv2d_winograd) K(feed_forward) K(feed_forward_bf16) K(attention)            \
-        K(attention_bf16)
+    K(conv2d_bf16)                                                                                 \
+    K(conv2d_winograd) K(feed_forward) K(feed_forward_bf16) K(attention) K(attention_bf16)
 
 /* Ways to cut a kernel's work, the one of its params first; returns their number. */
 #define CG_CUTS(name)                                                                              \
