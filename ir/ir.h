@@ -349,6 +349,10 @@ typedef struct ir_binding {
     ir_param *params;
     int64_t tasks;
     uint64_t scratch;
+    /* the target's own: how the work is cut for other numbers of threads (`scratch` is enough for
+     * all); NULL: as the parameters say, for any number. No part of the text, where it follows from
+     * the parameters */
+    const void *cuts;
 } ir_binding;
 
 /* PLACED level: where a node's bytes are. Views have the place of what they view (plus 0). */

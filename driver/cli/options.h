@@ -83,7 +83,7 @@ typedef struct drv_show_options {
 
 /* How a compiled program is run: verify, bench, reduce, tune. */
 typedef struct drv_run_options {
-    int64_t threads, runs;
+    int64_t threads, runs, partition;
     const char *emulator, *op, *set;
 } drv_run_options;
 

@@ -9,8 +9,8 @@
 #include <string.h>
 
 static int run(base_diag *d, const drv_options *o, const char *program) {
-    char runs[32], threads[24], function[300];
-    const char *argv[9] = {program, o->common.json ? "--bench=json" : "--bench"};
+    char runs[32], threads[24], partition[40], function[300];
+    const char *argv[10] = {program, o->common.json ? "--bench=json" : "--bench"};
     int n = 2;
     if (o->run.runs) {
         snprintf(runs, sizeof runs, "--runs=%lld", (long long)o->run.runs);
@@ -19,6 +19,10 @@ static int run(base_diag *d, const drv_options *o, const char *program) {
     if (o->run.threads) {
         snprintf(threads, sizeof threads, "-t%lld", (long long)o->run.threads);
         argv[n++] = threads;
+    }
+    if (o->run.partition) {
+        snprintf(partition, sizeof partition, "--partition=%lld", (long long)o->run.partition);
+        argv[n++] = partition;
     }
     if (o->run.op) argv[n++] = "--cold";
     /* a function is named as it is inside its component ("decode") or in full ("vae.decode",
