@@ -57,7 +57,8 @@ enum {
     TILE_I8_MOST_ROWS = TILE_I8_LIST(TILE_I8_FIRST, 0) 0
 };
 
-#define TILE_I8_DECLARE(m, n)        void EBRU_NAME(ebru_tile_i8_##m##x##n)(const struct tile_i8 *t);
+#define TILE_I8_DECLARE(m, n) void EBRU_NAME(ebru_tile_i8_##m##x##n)(const struct tile_i8 *t);
+/* of all rows of a panel */
 #define TILE_I8_DECLARE_ALL(n, rows) rows(TILE_I8_DECLARE, n)
 TILE_I8_PANELS(TILE_I8_DECLARE_ALL)
 
