@@ -23,12 +23,13 @@
 static const char PASS_NAME[] = "choose_winograd", WHAT[] = "conv2d by Winograd";
 enum { DIRECT, F2, F4, FORMS };
 
-/* In products: the transforms of one channel of a tile, coming and going. The knob `memory` is one
- * byte of weights from memory, where a vector has 16 of them (with half as wide ones memory is half
- * as dear). Measured on AVX-512, two threads on one memory; runtime/kernels/winograd.c. */
-static const double TRANSFORM[FORMS] = {0, 700, 1200};
-/* What of its peak the multiply reaches. */
-static const double EFFICIENCY = 0.82;
+/* In products: the transforms of one channel of a tile, coming and going, and below what of its peak
+ * the multiply reaches. The knob `memory` is one byte of weights from memory, where a vector has 16
+ * of them (with half as wide ones memory is half as dear). Fitted to the times that `ebru tune`
+ * takes of 102 filters of five networks in all forms, on two cores of a Zen 4 EPYC; memory is set
+ * between what it costs there (3) and what more cores on one memory make of it. */
+static const double TRANSFORM_IN[FORMS] = {0, 270, 1300}, TRANSFORM_OUT[FORMS] = {0, 130, 450};
+static const double EFFICIENCY = 0.87;
 /* A faster form must be this much faster to be worth its larger weights, on disk and in memory. */
 static double least_gain(const pass_context *c, int form) {
     return form == F2   ? 1 / pass_knob(c, PASS_KNOB_choose_winograd_f23)
@@ -113,7 +114,8 @@ static void add_cost(const pass_context *context, const ir_func *f, const ir_nod
         double tiles =
             batch * (double)((n->type.dim[2] + m - 1) / m) * (double)((n->type.dim[3] + m - 1) / m);
         cost[form] +=
-            tiles * (products / EFFICIENCY + TRANSFORM[form] * (c + out)) + products * 4 * memory;
+            tiles * (products / EFFICIENCY + TRANSFORM_IN[form] * c + TRANSFORM_OUT[form] * out) +
+            products * 4 * memory;
     }
 }
 
