@@ -232,24 +232,24 @@ void cg_tuned_tiles(cg_bind *b) {
 
 /* ---- what a node takes, done one form or another ---- */
 
-static bool bind_form(cg_bind *b, ir_form form) {
-    switch (form) {
-    case IR_FORM_WINOGRAD_2: return cg_bind_as_winograd(b, 2);
-    case IR_FORM_WINOGRAD_4: return cg_bind_as_winograd(b, 4);
-    case IR_FORM_FUSED: return cg_bind_as_feed_forward(b);
+static bool bind_way(cg_bind *b, ir_way way) {
+    switch (way.form) {
+    case IR_FORM_WINOGRAD_2: return cg_bind_as_winograd(b, 2, way.precision);
+    case IR_FORM_WINOGRAD_4: return cg_bind_as_winograd(b, 4, way.precision);
+    case IR_FORM_FUSED: return cg_bind_as_feed_forward(b, way.precision);
     case IR_FORM_DIRECT:
     case IR_FORM_NONE: break;
     }
-    if (b->node->op == IR_OP_linear) return cg_bind_linear(b);
-    return b->node->op == IR_OP_conv2d && (cg_bind_as_phases(b) || cg_bind_conv2d(b));
+    if (b->node->op == IR_OP_attention) return cg_bind_as_attention(b, way.precision);
+    return cg_bind_as_direct(b, way.precision);
 }
 
-double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_form form) {
+double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_way way) {
     const cg_target_info *info = (const cg_target_info *)t;
     if (!info->tuning.table || !info->tuning.forms) return 0;
     ir_binding out = {0};
     cg_bind b = {info, f, ir_get(f, node), &out, NULL};
-    if (!bind_form(&b, form)) return 0;
+    if (!bind_way(&b, way)) return 0;
     const cg_record *r = record_of(info, b.node, &out);
     return r ? r->ns[1] : 0;
 }

@@ -21,6 +21,6 @@ bool cg_tiles_bearable(const cg_kernel *k, const cg_params *p, base_str *why);
 
 /* For target.c: replaces the binding's tiles by a record's; ir_target's `measured`. */
 void cg_tuned_tiles(cg_bind *b);
-double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_form form);
+double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_way way);
 
 #endif

@@ -263,11 +263,11 @@ static void forced_forms(void **state) {
     add(t, "conv2d_winograd", WINOGRAD_KEY "4", 1000, NULL, 0);
     for (int with = 0; with < 2; with++) {
         cg_tuning_use use = {.table = with ? t : NULL, .forms = true, .machine = HERE};
-        use.force = IR_FORM_WINOGRAD_2;
+        use.force = (ir_way){IR_FORM_WINOGRAD_2, IR_PRECISION_F32};
         expect_use(&use, "{tile=2");
-        use.force = IR_FORM_WINOGRAD_4;
+        use.force = (ir_way){IR_FORM_WINOGRAD_4, IR_PRECISION_F32};
         expect_use(&use, "conv2d_winograd %");
-        use.force = IR_FORM_DIRECT;
+        use.force = (ir_way){IR_FORM_DIRECT, IR_PRECISION_F32};
         expect_use(&use, "= conv2d %");
     }
     cg_tuning_free(t);
