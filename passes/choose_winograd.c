@@ -53,13 +53,15 @@ static void count_uses(const choices *k, ir_func *f) {
 static ir_ref winograd(ir_rewrite *rw, ir_ref old, ir_form form) {
     const ir_node *n = ir_get(rw->from, old);
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
-    struct ir_attrs_tile tile = {.tile = form == IR_FORM_WINOGRAD_2 ? 2 : 4};
+    struct ir_attrs_tile tile = {.tile = form == IR_FORM_WINOGRAD_2 ? 2 : 4,
+                                 .precision = a->precision};
     struct ir_attrs_winograd at = {.tile = tile.tile,
                                    .pad = a->pad,
                                    .upsample = a->upsample,
                                    .pre_act = a->pre_act,
                                    .act = a->act,
-                                   .n = a->n};
+                                   .n = a->n,
+                                   .precision = a->precision};
     const ir_node *pack = ir_get(rw->from, n->operand[IR_IN(conv2d, w)]);
     ir_ref w = rw_new(rw, pack->operand[IR_IN(pack_conv_weight, w)]);
     ir_node conv = rw_draft(rw, old);

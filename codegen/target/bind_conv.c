@@ -107,7 +107,8 @@ static struct ebru_conv2d_params convolution(const cg_bind *b, const struct ir_a
 }
 
 /* The same 3x3 convolution of stride 1 by Winograd, with tiles of MxM outputs. */
-static bool done_winograd(cg_bind *b, const struct ebru_conv2d_params *c, int32_t M) {
+static bool done_winograd(cg_bind *b, const struct ebru_conv2d_params *c, int32_t M,
+                          int32_t parts) {
     struct ebru_conv2d_winograd_params p = {
         .B = c->B,
         .H = c->H,
@@ -129,7 +130,14 @@ static bool done_winograd(cg_bind *b, const struct ebru_conv2d_params *c, int32_
         .act = c->act,
         .M = M,
     };
-    cg_default_tiles_conv2d_winograd(&p, b->target->isa, (int64_t)b->target->base.l2);
+    const int64_t l2 = (int64_t)b->target->base.l2;
+    const int32_t isa = b->target->isa;
+    if (parts) {
+        struct ebru_conv2d_winograd_bf16_params q = ebru_conv2d_winograd_bf16_of(&p, parts, 0);
+        cg_default_tiles_conv2d_winograd_bf16(&q, isa, l2);
+        return cg_done_conv2d_winograd_bf16(b, &q);
+    }
+    cg_default_tiles_conv2d_winograd(&p, isa, l2);
     return cg_done_conv2d_winograd(b, &p);
 }
 
@@ -140,11 +148,11 @@ bool cg_bind_conv2d_winograd(cg_bind *b) {
     if (!check_operands(b) || !check_pre_act(b, a.pre_act)) return false;
     const struct ebru_conv2d_params p = convolution(b, &a);
     const ir_type *w = cg_in(b, IR_IN(conv2d, w));
-    if (w->layout != IR_PLAIN || w->dtype != IR_f32)
+    if (w->layout != IR_PLAIN || w->dtype != (at->precision == IR_PRECISION_F32 ? IR_f32 : IR_bf16))
         return cg_refuse(b, "the weight is not packed");
     if (!check_vector(b, IR_IN(conv2d, bias), p.N) || !check_vector(b, IR_IN(conv2d, tbias), p.N))
         return false;
-    return done_winograd(b, &p, (int32_t)at->tile);
+    return done_winograd(b, &p, (int32_t)at->tile, parts_of(at->precision));
 }
 
 /* A conv2d of 3x3 and stride 1, with its filter packed. */
@@ -157,10 +165,10 @@ static bool is_winograds(const cg_bind *b) {
 }
 
 bool cg_bind_as_winograd(cg_bind *b, int32_t M, ir_precision precision) {
-    if (!is_winograds(b) || precision != IR_PRECISION_F32) return false;
+    if (!is_winograds(b) || (precision != IR_PRECISION_F32 && M != 2)) return false;
     const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
     const struct ebru_conv2d_params p = convolution(b, a);
-    return done_winograd(b, &p, M);
+    return done_winograd(b, &p, M, parts_of(precision));
 }
 
 /* The convolution that a conv2d with a packed weight is. */

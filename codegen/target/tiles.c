@@ -105,6 +105,17 @@ static bool legal_conv2d_winograd(const cg_params *all, int32_t isa, bool overwr
            rows_legal((struct unit){isa, false}, "MR", p->MR, p->NB, why) &&
            WITHIN(TT, 1, ebru_conv2d_winograd_tiles(p)) && WITHIN(PG, 1, ebru_ceil_div(nb, p->NB));
 }
+static bool legal_conv2d_winograd_bf16(const cg_params *all, int32_t isa, bool overwrite,
+                                       base_str *why) {
+    (void)overwrite;
+    COPY_SHARED(conv2d_winograd, all)
+    const int32_t nb = ebru_blocks16(q.N);
+    return within(why, "NB", q.NB, 1, (nb + 1) / 2 * 2) &&
+           rows_legal((struct unit){isa, true}, "MR", q.MR, q.NB, why) &&
+           need(why, q.NB % 2 == 0, "NB is odd") &&
+           within(why, "TT", q.TT, 1, ebru_conv2d_winograd_tiles(&q)) &&
+           within(why, "PG", q.PG, 1, ebru_ceil_div(nb, q.NB)) && form_legal(p->form, isa, why);
+}
 static bool legal_feed_forward(const cg_params *p, int32_t isa, bool overwrite, base_str *why) {
     (void)overwrite;
     return feed_forward_legal(&p->feed_forward, (struct unit){isa, false}, why);
@@ -133,6 +144,7 @@ static const struct tile_row {
     {"conv2d", legal_conv2d, {"MR", "NB", "TB", "TH", "TW", "PG", "KC", "order", "pack"}},
     {"conv2d_bf16", legal_conv2d_bf16, {"MR", "NB", "TB", "TH", "TW", "PG", "KC", "order"}},
     {"conv2d_winograd", legal_conv2d_winograd, {"MR", "NB", "TT", "PG"}},
+    {"conv2d_winograd_bf16", legal_conv2d_winograd_bf16, {"MR", "NB", "TT", "PG"}},
     {"feed_forward", legal_feed_forward, {"MR1", "NB1", "KC1", "MR2", "NB2", "KC2", "TW"}},
     {"feed_forward_bf16",
      legal_feed_forward_bf16,

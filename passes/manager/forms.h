@@ -17,7 +17,9 @@
     PASS_WAY(F23, WINOGRAD_2, F32, "F(2,3)")                                                       \
     PASS_WAY(F43, WINOGRAD_4, F32, "F(4,3)")                                                       \
     PASS_WAY(BF16X3, DIRECT, BF16X3, "direct")                                                     \
-    PASS_WAY(BF16, DIRECT, BF16, "direct")
+    PASS_WAY(F23_BF16X3, WINOGRAD_2, BF16X3, "F(2,3)")                                             \
+    PASS_WAY(BF16, DIRECT, BF16, "direct")                                                         \
+    PASS_WAY(F23_BF16, WINOGRAD_2, BF16, "F(2,3)")
 enum {
 #define PASS_WAY(ID, form, precision, name) PASS_WAY_##ID,
     PASS_WAYS(PASS_WAY)

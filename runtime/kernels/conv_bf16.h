@@ -30,6 +30,7 @@ INLINE void gather_bf16(const struct conv_bf16 *k, void *const *buf) {
             const int32_t b = c->b0 + i;
             struct gather g = gather_image(c, buf, b);
             g.parts = k->parts;
+            g.coarse = k->parts == 1;
             g.part = k->g_part;
             if (!empty) gather_block(&g, cb, image_stats(c, buf, b), c->cbs);
             cell_t *to = k->gather + cb / 2 * c->g_cb + i * c->g_img + cb % 2 * 16;
