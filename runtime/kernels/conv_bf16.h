@@ -123,6 +123,7 @@ INLINE void multiply_bf16(const struct conv_bf16 *k, void *const *buf, struct pa
     t.kh = p->KH;
     t.kw = p->KW;
     t.add = s->k0 > 0;
+    t.last = last ? tile_bf16_last(c->cbs * 16) : 4;
     for (int32_t u = 0; u < k->segments; u += mr) {
         const int32_t rows = part(k->segments, mr, u), q = u * TILE_BF16_SEGMENT;
         for (int32_t m = 0; m < rows; m++)

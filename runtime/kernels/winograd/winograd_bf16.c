@@ -84,6 +84,7 @@ INLINE void point(const struct product *x, int32_t k, const uint16_t *b, const u
     t.cbs = x->cells;
     t.kh = t.kw = 1;
     t.add = 0;
+    t.last = tile_bf16_last(x->w.cbs * 16);
     for (int32_t n = 0, blocks; n < nb; n += blocks) {
         blocks = ebru_min_i32(TILE_BF16_BLOCKS, nb - n);
         t.b = b + n * t.b_step;
