@@ -46,7 +46,7 @@ typedef struct lowering {
     bool *constant;
     uint32_t *weight; /* of a filter, and of what it is made of: one of its weights; or NONE */
 } lowering;
-enum { NONE = UINT32_MAX };
+static const uint32_t NONE = UINT32_MAX;
 
 static bool has_filter(const ir_node *n) {
     return n->op == IR_OP_conv2d || n->op == IR_OP_linear;
