@@ -18,14 +18,19 @@ enum { ARENA_ALIGN = 16, EXIT_OUT_OF_MEMORY = 3 };
 static void (*oom_handler)(void);
 static uint64_t fail_countdown;
 
-/* bytes: what was asked for, SIZE_MAX for more than there can be. */
-_Noreturn static void out_of_memory(size_t bytes) {
+_Noreturn void base_out_of_memory(size_t bytes, const char *what) {
     if (oom_handler) oom_handler(); /* a test leaves by longjmp */
-    if (bytes < 1u << 20)
+    if (bytes < 1u << 20 && !what)
         fputs("ebru: error: out of memory\n", stderr);
     else
-        fprintf(stderr, "ebru: error: out of memory: %zu bytes were asked for\n", bytes);
+        fprintf(stderr, "ebru: error: out of memory: %zu bytes were asked for%s%s\n", bytes,
+                what ? ", for " : "", what ? what : "");
     exit(EXIT_OUT_OF_MEMORY);
+}
+
+/* bytes: what was asked for, SIZE_MAX for more than there can be. */
+_Noreturn static void out_of_memory(size_t bytes) {
+    base_out_of_memory(bytes, NULL);
 }
 
 /* True when the test hook wants this allocation to fail. */
@@ -41,8 +46,12 @@ void base_fail_allocation(uint64_t n) {
     fail_countdown = n;
 }
 
+void *base_try_alloc(size_t size) {
+    return fail_now() ? NULL : calloc(1, size ? size : 1);
+}
+
 void *base_alloc(size_t size) {
-    void *p = fail_now() ? NULL : calloc(1, size ? size : 1);
+    void *p = base_try_alloc(size);
     if (!p) out_of_memory(size);
     return p;
 }

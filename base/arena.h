@@ -14,6 +14,10 @@
 void *base_alloc(size_t size);            /* zeroed; never NULL */
 void *base_realloc(void *p, size_t size); /* grown bytes are not zeroed; never NULL */
 void base_free(void *p);
+/* base_alloc for what may be huge: NULL where there is no memory. Who asked then knows better what
+ * it was for, and ends by base_out_of_memory ("weight 'w' : f32[8,8]"; NULL: nothing to say). */
+void *base_try_alloc(size_t size);
+_Noreturn void base_out_of_memory(size_t bytes, const char *what);
 void base_set_oom_handler(void (*handler)(void));
 /* Test hook: the n-th allocation from now fails (calls the handler); 0 switches it off. */
 void base_fail_allocation(uint64_t n);

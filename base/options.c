@@ -80,6 +80,16 @@ static void add_owners(const base_option_table *t, unsigned commands, char *erro
                           : " have it");
 }
 
+static bool has(const base_option_table *t, const char *word, size_t n) {
+    for (size_t i = 0; t && i < t->count; i++) {
+        const base_option *o = &t->rows[i];
+        if (!o->help) continue;
+        if (bare_length(o) == n && !strncmp(word, o->name, n)) return true;
+        if (o->shorthand && (n == 2 || o->argument) && !strncmp(word, o->shorthand, 2)) return true;
+    }
+    return false;
+}
+
 /* What is near the word in front of its '='; options of other commands only say where they belong.
  */
 static bool unknown(const base_option_table *t, unsigned commands, const char *word, char *error) {
@@ -96,13 +106,19 @@ static bool unknown(const base_option_table *t, unsigned commands, const char *w
         else if (bare_length(o) == n && !strncmp(word, o->name, n))
             elsewhere |= o->commands;
     }
+    bool others = !elsewhere && has(t->others, word, n);
     /* one letter is near to every other */
-    bool guess = !elsewhere && strlen(name) > 2;
+    bool guess = !elsewhere && !others && strlen(name) > 2;
     base_hint(guess ? base_suggest(name, own, count) : NULL, hint);
     snprintf(error, BASE_OPTION_ERROR_MAX, "unknown option '%.80s'%s", word,
              *hint       ? hint
              : elsewhere ? ""
+             : others    ? "; "
                          : "; see --help");
+    if (others) {
+        size_t used = strlen(error);
+        snprintf(error + used, BASE_OPTION_ERROR_MAX - used, "%s have it", t->others_owner);
+    }
     if (elsewhere) add_owners(t, elsewhere, error);
     return false;
 }
@@ -156,6 +172,9 @@ static bool set(const base_option *o, void *options, const char *value, char *er
     const bool on = true;
     switch (o->kind) {
     case BASE_OPTION_FLAG: memcpy(field, &on, sizeof on); return true;
+    case BASE_OPTION_NAME:
+        if (!*value) return base_option_expects(o, o->argument, value, error);
+        /* fall through */
     case BASE_OPTION_TEXT: memcpy(field, &value, sizeof value); return true;
     case BASE_OPTION_INT:
     case BASE_OPTION_INT64: return set_whole(o, field, value ? value : "", error);
@@ -163,6 +182,28 @@ static bool set(const base_option *o, void *options, const char *value, char *er
     case BASE_OPTION_OWN: break;
     }
     return o->set(options, o, value, error);
+}
+
+/* A flag with a value it does not have: rows --layers, --layers=passes, --layers=kernels are a flag
+ * with two. */
+static bool no_such_value(const base_option_table *t, unsigned commands, const base_option *flag,
+                          const char *value, char *error) {
+    char words[120] = "";
+    size_t n = bare_length(flag), at = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        const base_option *o = &t->rows[i];
+        if (!o->help || !(o->commands & commands) || strncmp(o->name, flag->name, n) != 0 ||
+            o->name[n] != '=' || !o->name[n + 1] || at >= sizeof words)
+            continue;
+        at += (size_t)snprintf(words + at, sizeof words - at, "%s%s", at ? " or " : "",
+                               o->name + n + 1);
+    }
+    if (*words)
+        snprintf(error, BASE_OPTION_ERROR_MAX, "%.*s= expects %s, not '%.80s'", (int)n, flag->name,
+                 words, value);
+    else
+        snprintf(error, BASE_OPTION_ERROR_MAX, "%s takes no value", flag->name);
+    return false;
 }
 
 bool base_options_parse(const base_option_table *t, unsigned commands, void *options, int argc,
@@ -180,10 +221,8 @@ bool base_options_parse(const base_option_table *t, unsigned commands, void *opt
         }
         const base_option *o = match(t, commands, word, &value);
         if (!o) return unknown(t, commands, word, error);
-        if (!o->argument && value && o->kind == BASE_OPTION_FLAG) {
-            snprintf(error, BASE_OPTION_ERROR_MAX, "%s takes no value", o->name);
-            return false;
-        }
+        if (!o->argument && value && o->kind == BASE_OPTION_FLAG)
+            return no_such_value(t, commands, o, value, error);
         if (o->argument && !value) {
             if (++i == argc) {
                 snprintf(error, BASE_OPTION_ERROR_MAX, "%s expects a value: %s", o->name,

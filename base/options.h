@@ -16,6 +16,7 @@
 typedef enum base_option_kind {
     BASE_OPTION_FLAG,  /* bool: becomes true */
     BASE_OPTION_TEXT,  /* const char *: the word of argv, or its end */
+    BASE_OPTION_NAME,  /* the same, and never empty: of a file, of a choice */
     BASE_OPTION_INT,   /* int from least to most */
     BASE_OPTION_INT64, /* int64_t from least to most */
     BASE_OPTION_REAL,  /* double from least to most */
@@ -57,6 +58,9 @@ typedef struct base_option_table {
     /* For messages: the name of the command of one bit, NULL when no command has that bit. May be
      * NULL: commands have no names. */
     const char *(*command)(unsigned bit);
+    /* Options that a user may take for one of these, and who has them, as "programs"; may be NULL. */
+    const struct base_option_table *others;
+    const char *others_owner;
 } base_option_table;
 
 /* Parses argv[0] to argv[argc - 1] by the rows that one of `commands` has into the structure at

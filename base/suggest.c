@@ -1,7 +1,9 @@
 #include "base/suggest.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { WORD_MAX = 128 };
 
@@ -32,7 +34,22 @@ static size_t edit_distance(const char *a, size_t n, const char *b, size_t m) {
     return rows[n % 3][m];
 }
 
-const char *base_suggest(const char *word, const char *const *candidates, size_t count) {
+static bool is_initial(char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool same_initials(const char *a, const char *b) {
+    if (strcasecmp(a, b) == 0) return true;
+    for (;; a++, b++) {
+        while (*a && !is_initial(*a)) a++;
+        while (*b && !is_initial(*b)) b++;
+        if (*a != *b) return false;
+        if (!*a) return true;
+    }
+}
+
+static const char *nearest(const char *word, const char *const *candidates, size_t count,
+                           bool classes) {
     size_t n = strlen(word);
     if (n == 0 || n > WORD_MAX) return NULL;
     size_t best = (n / 3 > 1 ? n / 3 : 1) + 1;
@@ -40,6 +57,7 @@ const char *base_suggest(const char *word, const char *const *candidates, size_t
     for (size_t i = 0; i < count; i++) {
         size_t m = candidates[i] ? strlen(candidates[i]) : 0;
         if (m == 0 || m > WORD_MAX || (m > n ? m - n : n - m) >= best) continue;
+        if (classes && !same_initials(word, candidates[i])) continue;
         size_t distance = edit_distance(word, n, candidates[i], m);
         if (distance < best) {
             best = distance;
@@ -47,6 +65,14 @@ const char *base_suggest(const char *word, const char *const *candidates, size_t
         }
     }
     return found;
+}
+
+const char *base_suggest(const char *word, const char *const *candidates, size_t count) {
+    return nearest(word, candidates, count, false);
+}
+
+const char *base_suggest_class(const char *word, const char *const *candidates, size_t count) {
+    return nearest(word, candidates, count, true);
 }
 
 const char *base_hint(const char *near, char out[BASE_HINT_MAX]) {

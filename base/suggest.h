@@ -9,6 +9,11 @@
  * be NULL, and words beyond 128 bytes are near to nothing. */
 const char *base_suggest(const char *word, const char *const *candidates, size_t count);
 
+/* The same for names of classes, which are made of words: letters within a word may be wrong, but
+ * the capitals and digits are the same (StableDiffusion3Pipeline is no misspelling of
+ * StableDiffusionPipeline), or all letters are but for their case. */
+const char *base_suggest_class(const char *word, const char *const *candidates, size_t count);
+
 enum { BASE_HINT_MAX = 160 };
 /* For the end of a message: "; did you mean 'NEAR'?", or "" where near is NULL. Returns `out`. */
 const char *base_hint(const char *near, char out[BASE_HINT_MAX]);

@@ -21,9 +21,8 @@ static int by_value(const void *a, const void *b) {
 }
 
 static void meet(void *arg, int tid, int nthreads) {
-    (void)tid;
     (void)nthreads;
-    for (int i = 0; i < BARRIERS; i++) rt_pool_barrier(arg);
+    for (int i = 0; i < BARRIERS; i++) rt_pool_barrier(arg, tid);
 }
 
 static void nothing(void *arg, int tid, int nthreads) {

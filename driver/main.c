@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static int run(const drv_options *o) {
@@ -31,8 +32,12 @@ static int run(const drv_options *o) {
 
 /* What commands that work long will write; compile has a look of its own. */
 static int check_outputs(const drv_options *o) {
-    if (o->command == DRV_COMPILE) return DRV_OK;
     base_diag *d = drv_diag(&o->common);
+    drv_tell_repeated(d, o);
+    if (o->command == DRV_COMPILE) {
+        base_diag_free(d);
+        return DRV_OK;
+    }
     bool prints =
         !o->common.output &&
         (o->command & (DRV_OPT | DRV_INSPECT | DRV_DIFF | DRV_REPORT | DRV_BENCH | DRV_VERIFY));
@@ -71,16 +76,33 @@ static void set_default_path(void) {
     if (!getenv("PATH") && n && n <= sizeof path) setenv("PATH", path, 1);
 }
 
+/* LLVM recurses, and a stack that overflows would be told as a fault of ebru's. A low limit that the
+ * user may raise is raised, for the linker too. 0 or an exit code. */
+static int check_stack(void) {
+    enum { NEEDED = 256 << 10 };
+    const rlim_t usual = 8 << 20;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= usual) return DRV_OK;
+    limit.rlim_cur = limit.rlim_max < usual ? limit.rlim_max : usual;
+    if (setrlimit(RLIMIT_STACK, &limit) != 0) getrlimit(RLIMIT_STACK, &limit);
+    if (limit.rlim_cur >= NEEDED) return DRV_OK;
+    fprintf(stderr, "ebru: error: the stack is limited to %llu bytes (ulimit -s); %d are needed\n",
+            (unsigned long long)limit.rlim_cur, NEEDED);
+    return DRV_IO;
+}
+
 int main(int argc, char **argv) {
     set_default_path();
     base_keep_standard_streams();
     base_output_catch_signals();
+    base_output_keep("/proc/self/exe");
     struct sigaction bus = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
     sigaction(SIGBUS, &bus, NULL);
     signal(SIGCHLD, SIG_DFL); /* who ignores it has no children to wait for, and so would we */
     drv_options o;
     bool done = false;
     int code = drv_parse(&o, argc, argv, &done);
+    if (!code && !done) code = check_stack();
     if (!code && !done) code = check_outputs(&o);
     if (!code && !done) code = run(&o);
     if (code == DRV_INPUT && base_diag_system_failed()) code = DRV_IO;

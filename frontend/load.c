@@ -60,6 +60,53 @@ static ir_module *load_text(base_diag *d, const char *path) {
     return NULL;
 }
 
+/* Files of a model's parts, and what the part is; by a file in its folder, and by a key in the
+ * file. */
+static const struct part {
+    const char *file, *key, *what;
+} parts[] = {
+    {"scheduler_config.json", NULL, "the configuration of a scheduler"},
+    {"vocab.json", NULL, "a part of a tokenizer"},
+    {"tokenizer_config.json", "tokenizer_class", "a part of a tokenizer"},
+    {"tokenizer.json", "added_tokens", "a part of a tokenizer"},
+    {"special_tokens_map.json", "eos_token", "a part of a tokenizer"},
+    {"preprocessor_config.json", "image_processor_type",
+     "the configuration of a feature extractor"},
+    {"preprocessor_config.json", "feature_extractor_type",
+     "the configuration of a feature extractor"},
+    {"adapter_config.json", "peft_type",
+     "the configuration of a LoRA, which is named with --lora="},
+};
+
+/* What ebru and programs write, by a key, and what reads it. */
+static const struct {
+    const char *key, *what;
+} products[] = {
+    {"traceEvents", "a trace of a run: `ebru report PROGRAM TRACE` reads it"},
+    {"decisions", "a fusion report: `ebru diff A B` compares two"},
+    {"packed_weights", "a metafile, which programs other than ebru read"},
+};
+
+/* Words that say whose folder this is; NULL: nobody knows. */
+static const char *part_in(const char *path) {
+    const char *what = NULL;
+    base_arena *a = base_arena_new();
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && !what; i++)
+        if (fe_path_is_file(fe_path_join(a, path, parts[i].file))) what = parts[i].what;
+    base_arena_free(a);
+    return what;
+}
+
+static void refuse_folder(base_diag *d, const char *path) {
+    const char *what = part_in(path);
+    base_error(d, NULL, "%s: a model folder has a model_index.json, a config.json or a model.json",
+               path);
+    if (what)
+        base_note(d, NULL, "this folder has %s: name the model's folder, which is above it", what);
+    else
+        fe_folder_advice(d, path, "");
+}
+
 static bool load_folder(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     fe_dir *dir = fe_dir_open(d, path);
     if (!dir) return false;
@@ -84,51 +131,85 @@ static bool load_folder(base_diag *d, ir_module *m, const char *path, const fe_o
         fine = doc && fe_load_description(d, m, file, doc, o);
         base_json_free(doc);
     } else {
-        base_error(d, NULL,
-                   "%s: a model folder has a model_index.json, a config.json or a model.json",
-                   path);
+        refuse_folder(d, path);
     }
     base_free(file);
     return fine;
 }
 
-/* A JSON file: a description, or one of diffusers' files, which stand for their folder. */
-static bool load_json(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
-    base_json *doc = fe_json_load(d, path, NULL);
-    if (!doc) {
-        if (!fe_path_exists(path)) fe_hub_advice(d, path);
-        return false;
-    }
-    base_jval root = base_json_root(doc);
-    bool fine = false;
-    if (base_json_present(base_json_get(root, "ebru"))) {
-        fine = fe_load_description(d, m, path, doc, o);
-    } else if (base_json_present(base_json_get(root, "_class_name")) ||
-               base_json_present(base_json_get(root, "architectures"))) {
-        base_json_error(root, "this is a part of a diffusers model: name the folder it is in");
+/* One of diffusers' files where a model was meant: what it is, and what to name instead. */
+static void refuse_json(base_diag *d, const char *path, base_jval root) {
+    static const char end[] = "Scheduler";
+    base_arena *a = base_arena_new();
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *what = NULL,
+               *class = NULL;
+    char *folder = slash ? base_arena_strndup(a, path, (size_t)(slash - path)) : ".";
+    if (slash == path) folder = "/";
+    base_jval said = base_json_get(root, "_class_name");
+    if (base_json_is(said, BASE_JSON_STRING)) base_json_string(said, &class);
+    bool scheduler = class && ends_with(class, end);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && !what; i++)
+        if (strcmp(name, parts[i].file) == 0 ||
+            (parts[i].key && base_json_present(base_json_get(root, parts[i].key))))
+            what = parts[i].what;
+    if (scheduler) what = parts[0].what;
+    if (what) {
+        base_json_error(root, "this is %s, not a model", what);
+        base_note(d, NULL, "name the model's folder, which is the one above %s/",
+                  base_escape(folder, strlen(folder)));
+        if (scheduler)
+            base_note(d, NULL, "--scheduler-config=%s compiles a model with it",
+                      base_escape(path, strlen(path)));
+    } else if (class || base_json_present(base_json_get(root, "architectures")) ||
+               base_json_present(base_json_get(root, "model_type"))) {
+        base_json_error(root, "this is a part of a diffusers model: name the folder it is in, %s",
+                        base_escape(folder, strlen(folder)));
+    } else if (base_json_present(base_json_get(root, "weight_map"))) {
+        base_json_error(root,
+                        "this says which weights are in which file: name the folder it is in, %s",
+                        base_escape(folder, strlen(folder)));
     } else {
         base_json_error(root, "this is no model description: it has no key 'ebru'");
     }
+    base_arena_free(a);
+}
+
+/* NULL: it is none of them. */
+static const char *product(base_jval root) {
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++)
+        if (base_json_present(base_json_get(root, products[i].key))) return products[i].what;
+    return NULL;
+}
+
+/* A JSON file: a description. */
+static bool load_json(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
+    base_json *doc = fe_json_load(d, path, NULL);
+    if (!doc) {
+        if (!fe_path_exists(path)) fe_hub_advice(d, path, FE_HUB_MODEL);
+        return false;
+    }
+    base_jval root = base_json_root(doc);
+    const char *what = product(root);
+    bool fine = false;
+    if (what)
+        base_json_error(root, "this is %s", what);
+    else if (base_json_present(base_json_get(root, "ebru")))
+        fine = fe_load_description(d, m, path, doc, o);
+    else
+        refuse_json(d, path, root);
     base_json_free(doc);
     return fine;
 }
 
-static bool refuse_pickle(base_diag *d, const char *path, const char *what) {
-    base_error(d, NULL, "%s: this is a pickle, and reading a pickle runs code from it", path);
-    if (strcmp(what, "a pickle") != 0) base_note(d, NULL, "this is %s", what);
-    base_note(d, NULL,
-              "in Python, safetensors.torch.save_file(torch.load(FILE)[\"state_dict\"], NEW) "
-              "writes the "
-              "same tensors as safetensors");
-    return false;
-}
-
-/* The format of a file by its content; UNKNOWN of what cannot be looked into. */
-static fe_format format_of(base_diag *d, const char *path, const char **what) {
+/* The format of a file by its content; UNKNOWN of what cannot be looked into. With `refuse` what no
+ * model is in is reported. */
+static fe_format format_of(base_diag *d, const char *path, bool refuse) {
     fe_map map;
-    *what = NULL;
     if (!fe_path_is_file(path) || !fe_file_map(d, path, &map)) return FE_FORMAT_UNKNOWN;
-    fe_format format = fe_format_of(map.data, map.size, what);
+    fe_format format = fe_format_of(map.data, map.size, NULL);
+    bool strange =
+        format == FE_FORMAT_PICKLE || format == FE_FORMAT_PROGRAM || format == FE_FORMAT_FOREIGN;
+    if (refuse && strange) fe_format_refuse(d, path, map.data, map.size);
     fe_unmap(&map);
     return format;
 }
@@ -137,6 +218,7 @@ static fe_format format_of(base_diag *d, const char *path, const char **what) {
 static bool is_stranger(base_diag *d, const char *path) {
     static const char *const known[][2] = {
         {".onnx", "an ONNX graph, and graphs are not read"},
+        {".jsonl", "a file of JSON Lines, and tuning records are named with --tuning="},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (!ends_with(path, known[i][0])) continue;
@@ -149,22 +231,10 @@ static bool is_stranger(base_diag *d, const char *path) {
 
 static bool load_into(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     if (fe_path_is_dir(path)) return load_folder(d, m, path, o);
-    const char *what;
     unsigned before = base_diag_errors(d);
-    fe_format format = format_of(d, path, &what);
+    fe_format format = format_of(d, path, true);
     if (base_diag_errors(d) != before) return false;
-    switch (format) {
-    case FE_FORMAT_SAFETENSORS: return fe_load_checkpoint(d, m, path, o);
-    case FE_FORMAT_PICKLE: return refuse_pickle(d, path, what);
-    case FE_FORMAT_PROGRAM:
-        base_error(d, NULL, "%s: this is a program, not a model", path);
-        base_note(d, NULL, "`ebru inspect` says what a program was compiled from");
-        return false;
-    case FE_FORMAT_FOREIGN: base_error(d, NULL, "%s: this is %s", path, what); return false;
-    case FE_FORMAT_EMPTY:
-    case FE_FORMAT_IR:
-    case FE_FORMAT_UNKNOWN: break;
-    }
+    if (format == FE_FORMAT_SAFETENSORS) return fe_load_checkpoint(d, m, path, o);
     if (fe_path_exists(path) && is_stranger(d, path)) return false;
     if (path[fe_stem_length(path)]) return fe_load_checkpoint(d, m, path, o); /* a broken one */
     return load_json(d, m, path, o);
@@ -210,8 +280,7 @@ static char *folder_name(base_arena *a, const char *path) {
 
 ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     unsigned before = base_diag_errors(d);
-    const char *what;
-    if (ends_with(path, ".ir") || format_of(d, path, &what) == FE_FORMAT_IR)
+    if (ends_with(path, ".ir") || format_of(d, path, false) == FE_FORMAT_IR)
         return load_text(d, path);
     if (base_diag_errors(d) != before) return NULL;
     ir_module *m = ir_module_new();

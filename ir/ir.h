@@ -31,7 +31,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* The version of the text form, the number in `ebru ir 2 graph`.
+/* The version of the text form, the number in `ebru ir 3 graph`.
  *
  * It is raised when this ebru writes what one of the version before cannot read, or would read with
  * another meaning: a new op, operand, attribute, word, type, property or rule of the grammar, and a
@@ -43,7 +43,7 @@
  *
  * tests/unit/ir/text_version_test.c fails when the words of the text form change; it says what to
  * do. */
-#define IR_TEXT_VERSION 2
+#define IR_TEXT_VERSION 3
 #define IR_TEXT_OLDEST  1
 
 #define IR_MAX_RANK     8
@@ -326,6 +326,10 @@ typedef struct ir_binding {
     ir_param *params;
     int64_t tasks;
     uint64_t scratch;
+    /* the target's own: how the work is cut for other numbers of threads (`scratch` is enough for
+     * all); NULL: as the parameters say, for any number. No part of the text, where it follows from
+     * the parameters */
+    const void *cuts;
 } ir_binding;
 
 /* PLACED level: where a node's bytes are. Views have the place of what they view (plus 0). */

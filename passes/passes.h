@@ -106,6 +106,14 @@ typedef struct pass_context {
     pass_memory_plan memory;
     base_diag *diag; /* where pass_error reports; set during pass_run */
     bool failed;     /* a pass reported an error */
+    /* Numbers of the nodes of the function that the pass decided about last: counting them for each
+     * decision anew takes the square of the nodes. NULL before the first decision of a pass. */
+    struct pass_numbers {
+        const ir_func *f;
+        const ir_node *nodes;
+        size_t node_count, input_count;
+        uint32_t *number;
+    } numbers;
 } pass_context;
 
 /* Flags of a pass; passes.def says what they mean. */

@@ -19,17 +19,12 @@
  *
  * here    last: everything that changes buffers has run
  * not     reordering nodes to shorten lifetimes
- * tests   tests/lit/passes/plan_memory/, tests/unit/passes/pipeline_variations_test.c */
+ * tests   tests/lit/passes/plan_memory/, tests/unit/passes/first_fit_test.c,
+ *         tests/unit/passes/pipeline_variations_test.c */
 #include "passes/memory/plan.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* A piece of memory that one or, in place, several nodes write. */
-typedef struct buffer {
-    uint32_t first, last; /* nodes it lives over, both included */
-    uint64_t bytes, offset;
-} buffer;
 
 typedef struct plan {
     pass_context *c;
@@ -37,7 +32,7 @@ typedef struct plan {
     bool *constant;
     uint32_t *last;      /* of each node: ir_last_uses */
     uint32_t *buffer_of; /* of each node: its buffer, UINT32_MAX when not in the arena */
-    BASE_VEC(buffer) buffers;
+    BASE_VEC(pass_buffer) buffers;
     bool larger; /* a result may take a larger buffer than it needs */
 } plan;
 
@@ -80,7 +75,7 @@ static void make_buffers(plan *p) {
         if (b == UINT32_MAX) {
             b = (uint32_t)p->buffers.count;
             BASE_PUSH(&p->buffers,
-                      ((buffer){.first = i, .bytes = aligned(ir_type_bytes(&n->type))}));
+                      ((pass_buffer){.first = i, .bytes = aligned(ir_type_bytes(&n->type))}));
         }
         p->buffers.items[b].last = p->last[i];
         p->buffer_of[i] = b;
@@ -90,62 +85,38 @@ static void make_buffers(plan *p) {
 /* ---- offsets ---- */
 
 static int by_size(const void *x, const void *y, void *buffers) {
-    const buffer *a = (buffer *)buffers + *(const uint32_t *)x,
-                 *b = (buffer *)buffers + *(const uint32_t *)y;
+    const pass_buffer *a = (pass_buffer *)buffers + *(const uint32_t *)x,
+                      *b = (pass_buffer *)buffers + *(const uint32_t *)y;
     if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
     return (a->first > b->first) - (a->first < b->first);
 }
 
 static int by_birth(const void *x, const void *y, void *buffers) {
-    const buffer *a = (buffer *)buffers + *(const uint32_t *)x,
-                 *b = (buffer *)buffers + *(const uint32_t *)y;
+    const pass_buffer *a = (pass_buffer *)buffers + *(const uint32_t *)x,
+                      *b = (pass_buffer *)buffers + *(const uint32_t *)y;
     if (a->first != b->first) return a->first < b->first ? -1 : 1;
     return (a->bytes < b->bytes) - (a->bytes > b->bytes);
 }
 
-/* Places buffers in the order given, each at the lowest offset that is free all its life. Returns
- * the bytes needed. `placed` (count entries) is kept sorted by offset. */
-static uint64_t place_in_order(buffer *b, const uint32_t *order, size_t count, uint32_t *placed) {
-    uint64_t end = 0;
-    for (size_t i = 0; i < count; i++) {
-        buffer *x = &b[order[i]];
-        uint64_t at = 0;
-        for (size_t k = 0; k < i; k++) {
-            const buffer *y = &b[placed[k]];
-            if (y->last < x->first || x->last < y->first) continue;
-            if (at + x->bytes <= y->offset) break;
-            if (y->offset + y->bytes > at) at = y->offset + y->bytes;
-        }
-        x->offset = at;
-        if (at + x->bytes > end) end = at + x->bytes;
-        size_t k = i;
-        for (; k > 0 && b[placed[k - 1]].offset > at; k--) placed[k] = placed[k - 1];
-        placed[k] = order[i];
-    }
-    return end;
-}
-
 static uint64_t place_buffers(plan *p) {
     size_t count = p->buffers.count;
-    buffer *b = p->buffers.items;
+    pass_buffer *b = p->buffers.items;
     uint64_t end = 0;
     if (p->c->options->separate_buffers) {
         for (size_t i = 0; i < count; end += b[i++].bytes) b[i].offset = end;
         return end;
     }
-    uint32_t *order = base_alloc(count * sizeof *order + 1),
-             *placed = base_alloc(count * sizeof *placed + 1);
+    uint32_t *order = base_alloc(count * sizeof *order + 1);
     for (uint32_t i = 0; i < count; i++) order[i] = i;
     if (count) qsort_r(order, count, sizeof *order, by_birth, b);
-    uint64_t birth = place_in_order(b, order, count, placed);
+    uint64_t birth = pass_first_fit(b, order, count);
     if (count) qsort_r(order, count, sizeof *order, by_size, b);
-    end = place_in_order(b, order, count, placed);
+    end = pass_first_fit(b, order, count);
     if (birth < end) {
         qsort_r(order, count, sizeof *order, by_birth, b);
-        end = place_in_order(b, order, count, placed);
+        end = pass_first_fit(b, order, count);
     }
     base_free(order);
-    base_free(placed);
     return end;
 }
 

@@ -373,8 +373,107 @@ static int open_direct(const char *path) {
 }
 
 const char *base_output_why(int error) {
-    return error == ENXIO ? "nobody reads from it" : strerror(error);
+    return error == ENXIO                  ? "nobody reads from it"
+           : error == BASE_OUTPUT_IS_INPUT ? "it is read by this run"
+                                           : strerror(error);
 }
+
+/* ---- the files of a run ---- */
+
+/* By number, which all names of a file share. A file that was written here is entered as such: its
+ * number may be one that a file had which was read and removed. */
+static struct {
+    struct used {
+        dev_t device;
+        ino_t number;
+        bool written;
+    } *items;
+    size_t count, room;
+} used;
+
+static struct used *find_used(const struct stat *st) {
+    for (size_t i = 0; i < used.count; i++)
+        if (used.items[i].device == st->st_dev && used.items[i].number == st->st_ino)
+            return &used.items[i];
+    return NULL;
+}
+
+/* Without memory a file is not kept, and nothing else is lost. */
+static void enter(const struct stat *st, bool written) {
+    struct used *u = S_ISREG(st->st_mode) ? find_used(st) : NULL;
+    if (u) u->written |= written;
+    if (u || !S_ISREG(st->st_mode)) return;
+    if (used.count == used.room) {
+        size_t room = used.room ? 2 * used.room : 16;
+        struct used *items = realloc(used.items, room * sizeof *items);
+        if (!items) return;
+        used.items = items;
+        used.room = room;
+    }
+    used.items[used.count++] = (struct used){st->st_dev, st->st_ino, written};
+}
+
+void base_output_keep(const char *path) {
+    struct stat st;
+    if (stat(path, &st) == 0) enter(&st, false);
+}
+
+void base_output_keep_open(int fd) {
+    struct stat st;
+    if (fstat(fd, &st) == 0) enter(&st, false);
+}
+
+/* Before a file gets its name. */
+static void enter_written(const char *path) {
+    struct stat st;
+    if (stat(path, &st) == 0) enter(&st, true);
+}
+
+/* 0, or BASE_OUTPUT_IS_INPUT. */
+static int check_kept(const char *target) {
+    struct stat st;
+    const struct used *u = stat(target, &st) == 0 ? find_used(&st) : NULL;
+    return u && !u->written ? BASE_OUTPUT_IS_INPUT : 0;
+}
+
+static bool look(const char *path, struct stat *st) {
+    int fd = strcmp(path, "-") == 0 ? STDOUT_FILENO : descriptor_of(path);
+    return (fd >= 0 ? fstat(fd, st) : stat(path, st)) == 0;
+}
+
+/* Two names of files that are not there yet: they are the same in the same folder. */
+static bool same_new(const char *a, const char *b) {
+    const char *const paths[2] = {a, b};
+    char *targets[2] = {NULL}, *folders[2] = {NULL};
+    const char *names[2] = {NULL};
+    for (int i = 0; i < 2; i++) {
+        bool direct;
+        char *t = targets[i] = resolve(paths[i], &direct);
+        char *slash = t ? strrchr(t, '/') : NULL;
+        names[i] = slash ? slash + 1 : t;
+        folders[i] = !t || direct ? NULL : slash == t ? strdup("/") : NULL;
+        if (!t || direct || folders[i]) continue;
+        if (slash) *slash = 0;
+        folders[i] = realpath(slash ? t : ".", NULL);
+    }
+    bool same =
+        folders[0] && folders[1] && !strcmp(folders[0], folders[1]) && !strcmp(names[0], names[1]);
+    for (int i = 0; i < 2; i++) {
+        free(targets[i]);
+        free(folders[i]);
+    }
+    return same;
+}
+
+bool base_output_same(const char *a, const char *b) {
+    struct stat sa, sb;
+    bool there = look(a, &sa);
+    if (there != look(b, &sb)) return false;
+    if (!there) return same_new(a, b);
+    return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino && !S_ISCHR(sa.st_mode);
+}
+
+/* ---- before the work ---- */
 
 /* Is the folder of a file there and writable, and has it room for the file's name? 0 or errno. */
 static int check_folder(const char *target) {
@@ -395,6 +494,7 @@ int base_output_check(const char *path) {
     char *target = resolve(path, &direct);
     if (!target) return errno;
     int error = direct ? (access(target, W_OK) ? errno : 0) : check_folder(target);
+    if (!error && !direct) error = check_kept(target);
     free(target);
     return error;
 }
@@ -411,7 +511,6 @@ static void release(base_output *o) {
 /* Opens the target or a temporary; false with errno set. */
 static bool start(base_output *o, unsigned mode) {
     int fd;
-    o->temp = o->target;
     if (o->direct) {
         fd = open_direct(o->target);
     } else {
@@ -432,8 +531,10 @@ base_output *base_output_begin(const char *path, unsigned mode) {
         return NULL;
     }
     o->lock = -1;
-    if (start(o, mode)) return o;
-    int error = errno;
+    o->temp = o->target;
+    int error = o->direct ? 0 : check_kept(o->target);
+    if (!error && start(o, mode)) return o;
+    if (!error) error = errno;
     if (o->temp != o->target) unlink(o->temp);
     release(o);
     errno = error;
@@ -468,6 +569,7 @@ static int close_stream(base_output *o) {
 
 int base_output_commit(base_output *o) {
     int error = close_stream(o);
+    if (!o->direct) enter_written(o->temp);
     if (!o->direct && !error && rename(o->temp, o->target) != 0) error = errno;
     if (!o->direct && error) unlink(o->temp);
     release(o);
@@ -495,6 +597,7 @@ static int rename_new(const char *from, const char *to) {
 
 int base_output_commit_new(base_output *o, const char *path) {
     int error = close_stream(o);
+    if (!o->direct) enter_written(o->temp);
     if (!o->direct && !error && (error = rename_new(o->temp, path)) == EEXIST) return error;
     if (!o->direct && error) unlink(o->temp);
     release(o);
@@ -586,7 +689,12 @@ int base_output_publish(const char *from, const char *to) {
     bool direct;
     char *target = resolve(to, &direct);
     if (!target) return errno;
-    int error = direct ? copy_file(from, target) : rename(from, target) != 0 ? errno : 0;
+    int error = direct ? 0 : check_kept(target);
+    if (!direct && !error) enter_written(from);
+    if (direct)
+        error = copy_file(from, target);
+    else if (!error && rename(from, target) != 0)
+        error = errno;
     free(target);
     return error;
 }

@@ -12,14 +12,20 @@
  * writes the same target (a living writer holds a lock on its temporary, which the kernel drops
  * however the process ends).
  *
- * Errors are numbers of errno.h; base_output_why() has their words. Nothing here prints. One thread
- * of a process uses it. */
+ * What the run has read is never replaced by what it writes (base_output_keep).
+ *
+ * Errors are numbers of errno.h and BASE_OUTPUT_IS_INPUT; base_output_why() has their words. Nothing
+ * here prints. One thread of a process uses it. */
 #ifndef EBRU_BASE_SYSTEM_OUTPUT_H
 #define EBRU_BASE_SYSTEM_OUTPUT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+
+enum {
+    BASE_OUTPUT_IS_INPUT = 1 << 16
+}; /* no errno: the run reads the file that it would replace */
 
 /* Can `path` be written, as far as that is known before the work: 0 or the reason. "-" is standard
  * output. */
@@ -48,6 +54,17 @@ int base_output_commit(base_output *o);
 int base_output_commit_new(base_output *o, const char *path);
 /* Closes and removes the temporary. Frees o; NULL is allowed. */
 void base_output_abort(base_output *o);
+
+/* ---- the files of a run ---- */
+
+/* The run reads this file: from now on it is no output of the same run, by whatever name. Files that
+ * the run has written itself, and what is no regular file, are not kept. */
+void base_output_keep(const char *path);
+void base_output_keep_open(int fd);
+
+/* Do two outputs lead to one file, FIFO or stream, so that one would be lost in the other? Devices
+ * take everything. "-" is standard output. */
+bool base_output_same(const char *a, const char *b);
 
 /* ---- a folder of intermediate files ---- */
 

@@ -21,6 +21,24 @@ static void follow(pid_t parent, int number) {
     if (getppid() != parent) _exit(128 + number);
 }
 
+#ifdef EBRU_COVERAGE
+void __gcov_dump(void);
+void __gcov_reset(void);
+#endif
+
+/* Neither _exit() nor a program that takes this one's place writes the counts of lines. */
+static void write_counts(void) {
+#ifdef EBRU_COVERAGE
+    __gcov_dump();
+    __gcov_reset(); /* without which they are not written a second time */
+#endif
+}
+
+void base_exit_child(int status) {
+    write_counts();
+    _exit(status);
+}
+
 pid_t base_fork(void) {
     fflush(NULL);
     pid_t parent = getpid(), pid = fork();
@@ -28,17 +46,6 @@ pid_t base_fork(void) {
     follow(parent, SIGKILL);
     base_output_forked();
     return 0;
-}
-
-#ifdef EBRU_COVERAGE
-void __gcov_dump(void);
-#endif
-
-void base_exit_child(int status) {
-#ifdef EBRU_COVERAGE
-    __gcov_dump();
-#endif
-    _exit(status);
 }
 
 int base_wait(pid_t pid, int *status) {
@@ -58,7 +65,7 @@ static void end_group(int number) {
 static void report_and_exit(int report) {
     int error = errno;
     (void)base_write_all(report, &error, sizeof error);
-    _exit(127);
+    base_exit_child(127);
 }
 
 static void execute(const char *const *argv, const int streams[3], const char *without,
@@ -68,6 +75,7 @@ static void execute(const char *const *argv, const int streams[3], const char *w
     for (int i = 0; i < 3; i++)
         if (streams[i] >= 0 && dup2(streams[i], i) < 0) report_and_exit(report);
     if (without) unsetenv(without);
+    write_counts();
     execvp(argv[0], (char *const *)argv);
     report_and_exit(report);
 }
@@ -75,8 +83,9 @@ static void execute(const char *const *argv, const int streams[3], const char *w
 /* Ends as the program has ended: who waits for this process sees no difference. */
 static void end_like(pid_t pid) {
     int status;
-    if (base_wait(pid, &status) != 0) _exit(127);
-    if (WIFEXITED(status)) _exit(WEXITSTATUS(status));
+    if (base_wait(pid, &status) != 0) base_exit_child(127);
+    if (WIFEXITED(status)) base_exit_child(WEXITSTATUS(status));
+    write_counts();
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     signal(WTERMSIG(status), SIG_DFL);
     raise(WTERMSIG(status));

@@ -8,8 +8,8 @@
  * and does not hold the locks of its parent's temporaries (base/system/output.h). -1 with errno set. */
 pid_t base_fork(void);
 
-/* Ends such a child at once, without what exit() does. Where it is counted which lines run, the
- * counts are written first. */
+/* Ends a process at once, such a child above all, without what exit() does. Where it is counted
+ * which lines run, the counts are written first. */
 _Noreturn void base_exit_child(int status);
 
 /* Starts argv[0], found by PATH, with descriptors for its streams 0, 1, 2 (-1: ours) and without

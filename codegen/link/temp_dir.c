@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool cannot(base_diag *d, const char *what, const char *path, int error) {
@@ -13,9 +14,19 @@ static bool cannot(base_diag *d, const char *what, const char *path, int error) 
     return false;
 }
 
+/* Is there a folder of its own, where files that lead to it can stand? */
+static bool is_file(const char *output) {
+    struct stat st;
+    int error = errno;
+    bool other = strcmp(output, "-") == 0 ||
+                 (stat(output, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
+    errno = error;
+    return !other;
+}
+
 bool cg_files_open(base_diag *d, cg_files *f, const char *output) {
     *f = (cg_files){.dir = base_temp_dir_new(output)};
-    if (!f->dir && strcmp(output, "-") == 0) {
+    if (!f->dir && !is_file(output)) {
         const char *dir = getenv("TMPDIR");
         return cannot(d, "make a folder in", dir && *dir ? dir : "/tmp", errno);
     }

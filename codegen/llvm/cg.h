@@ -85,11 +85,21 @@ typedef struct cg_loop {
 cg_loop cg_loop_begin(const cg *c, LLVMValueRef first, LLVMValueRef last, const char *name);
 void cg_loop_end(const cg *c, cg_loop *loop);
 
-/* wrap.c: the wrapper of plan->wrappers[index]: a definition when this part owns it, else a
- * declaration. Arguments: present operands in buf order, scratch, first task, end task. */
+/* specialize.c: the wrapper of plan->wrappers[index]: a definition when this part owns it, else a
+ * declaration. Arguments: present operands in buf order, scratch, call, thread, op. */
 bool cg_emit_wrappers(cg *c, const cg_plan *plan, uint32_t part, LLVMValueRef *wrappers);
-/* ew.c: body of an elementwise wrapper; arguments: operands, result, scratch, first task, end task.
- */
+/* A loop in a wrapper over the tasks [begin, end) that ebru_take gives it for the wrapper's call,
+ * thread and op, which are the arguments from `argument` on; `step` as there. The end returns from
+ * the wrapper. */
+typedef struct cg_tasks {
+    LLVMBasicBlockRef next, done;
+    LLVMValueRef begin, end; /* i32 */
+} cg_tasks;
+cg_tasks cg_tasks_begin(cg *c, LLVMValueRef fn, uint32_t argument, LLVMValueRef tasks,
+                        LLVMValueRef step);
+void cg_tasks_end(cg *c, const cg_tasks *t);
+/* elementwise.c: body of an elementwise wrapper; arguments: operands, result, scratch, call, thread,
+ * op. */
 bool cg_ew_body(cg *c, LLVMValueRef fn, const cg_ew_plan *plan);
 /* func.c: the model's functions. */
 bool cg_emit_functions(cg *c, const cg_plan *plan, const LLVMValueRef *wrappers,

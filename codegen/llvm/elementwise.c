@@ -223,8 +223,9 @@ bool cg_ew_body(cg *c, LLVMValueRef fn, const cg_ew_plan *p) {
     e.buffer = LLVMBuildAlloca(g, c->v16f, "");
     LLVMSetAlignment(e.buffer, 64);
     uint32_t argument = p->operands + 2; /* after the operands, the result and the scratch */
-    LLVMValueRef begin = LLVMBuildSExt(g, LLVMGetParam(fn, argument), c->i64, "");
-    LLVMValueRef end = LLVMBuildSExt(g, LLVMGetParam(fn, argument + 1), c->i64, "");
+    const cg_tasks taken = cg_tasks_begin(c, fn, argument, cg_i32(c, p->tasks), cg_i32(c, 1));
+    LLVMValueRef begin = LLVMBuildSExt(g, taken.begin, c->i64, "");
+    LLVMValueRef end = LLVMBuildSExt(g, taken.end, c->i64, "");
     cg_loop task = cg_loop_begin(c, begin, end, "task");
     LLVMValueRef group = LLVMBuildUDiv(g, task.index, cg_i64(c, p->chunks), "");
     LLVMValueRef chunk = LLVMBuildURem(g, task.index, cg_i64(c, p->chunks), "");
@@ -238,6 +239,6 @@ bool cg_ew_body(cg *c, LLVMValueRef fn, const cg_ew_plan *p) {
     inner(&e, v0, v1);
     cg_loop_end(c, &outer);
     cg_loop_end(c, &task);
-    LLVMBuildRetVoid(g);
+    cg_tasks_end(c, &taken);
     return !c->failed;
 }

@@ -88,6 +88,14 @@ static void ew_key(const cg_ew_plan *p, base_str *out) {
     }
 }
 
+/* Equal parameters mean equal cuts in most cases; not where a hand set them. */
+static void cuts_text(const cg_cuts *c, base_str *out) {
+    for (uint32_t i = 0; c && i < c->rows; i++) {
+        base_str_addf(out, ";%d", c->row[i].tasks);
+        for (uint32_t k = 0; k < c->fields; k++) base_str_addf(out, ",%d", c->row[i].value[k]);
+    }
+}
+
 static bool key_of(base_diag *d, const cg_plan *plan, const ir_func *f, ir_ref r, cg_wrapper *w,
                    base_str *out) {
     const ir_node *n = ir_get(f, r);
@@ -111,6 +119,7 @@ static bool key_of(base_diag *d, const cg_plan *plan, const ir_func *f, ir_ref r
     }
     for (uint32_t i = 0; i < b->param_count; i++)
         param_text(&b->params[i], w->kernel->types[i], out);
+    cuts_text(b->cuts, out);
     return true;
 }
 

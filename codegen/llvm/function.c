@@ -1,6 +1,5 @@
 /* The model's functions: NAME(const struct ebru_call *, i32 thread, i32 threads), run by every
- * thread. A node's tasks [0, n) are shared out by position: thread t of T runs [n*t/T, n*(t+1)/T).
- */
+ * thread. A node's wrapper takes this thread's part of its tasks. */
 #include "base/cpu/cpu.h"
 #include "codegen/llvm/cg.h"
 #include "runtime/abi/abi.h"
@@ -10,7 +9,6 @@ typedef struct emitter {
     const cg_func_plan *plan;
     LLVMValueRef call, thread, threads; /* arguments */
     LLVMValueRef arena, inputs, outputs, weights, scratch;
-    LLVMValueRef thread64, next64, threads64; /* thread, thread + 1, threads as i64 */
     LLVMTypeRef barrier_type, mark_type, check_type;
     LLVMValueRef barrier, mark, poison, check; /* functions; poison and check NULL when off */
     int32_t done; /* index of the last node before this point, -1 at first */
@@ -38,19 +36,12 @@ static void mark(const emitter *e) {
     LLVMBuildCall2(e->c->builder, e->mark_type, e->mark, args, 3, "");
 }
 
-/* This thread's share of n tasks. */
-static LLVMValueRef share(const emitter *e, int64_t n, LLVMValueRef thread64) {
-    LLVMBuilderRef b = e->c->builder;
-    LLVMValueRef product = LLVMBuildNUWMul(b, cg_i64(e->c, n), thread64, "");
-    return LLVMBuildTrunc(b, LLVMBuildUDiv(b, product, e->threads64, ""), e->c->i32, "");
-}
-
-static void run_node(const emitter *e, const cg_op *op, const cg_wrapper *w, LLVMValueRef fn) {
+/* Op number `index`. */
+static void run_node(const emitter *e, uint32_t index, const cg_wrapper *w, LLVMValueRef fn) {
     cg *c = e->c;
+    const cg_op *op = &e->plan->ops.items[index];
     const ir_node *n = ir_get(e->plan->f, op->node);
-    LLVMValueRef first = share(e, n->binding->tasks, e->thread64),
-                 last = share(e, n->binding->tasks, e->next64);
-    LLVMValueRef args[CG_MAX_BUFS + 3];
+    LLVMValueRef args[CG_MAX_BUFS + 4];
     uint32_t count = 0;
     cg_operands slots = cg_operand_slots(e->plan->f, n);
     for (uint32_t i = 0; i < slots.count; i++)
@@ -58,10 +49,9 @@ static void run_node(const emitter *e, const cg_op *op, const cg_wrapper *w, LLV
             args[count++] =
                 address(e, slots.slot[i] == CG_SLOT_RESULT ? op->node : n->operand[slots.slot[i]]);
     args[count++] = e->scratch;
-    args[count++] = first;
-    args[count++] = last;
-    /* An empty share is the wrapper's business: a branch here makes LLVM copy the rest of the
-     * function. */
+    args[count++] = e->call;
+    args[count++] = e->thread;
+    args[count++] = cg_i32(c, index);
     LLVMBuildCall2(c->builder, LLVMGlobalGetValueType(fn), fn, args, count, "");
 }
 
@@ -173,7 +163,7 @@ static void body(emitter *e, const cg_plan *plan, const LLVMValueRef *wrappers, 
         else if (i)
             mark(e);
         if (e->poison && !in_place(e->plan->f, op->node)) fill(e, op->node);
-        run_node(e, op, &plan->wrappers.items[op->wrapper], wrappers[op->wrapper]);
+        run_node(e, i, &plan->wrappers.items[op->wrapper], wrappers[op->wrapper]);
         e->done = (int32_t)i;
         if (e->check) check(e, op->node);
         if (e->poison) fill_dead(e, last, i);
@@ -217,12 +207,10 @@ static LLVMValueRef part(cg *c, const cg_plan *plan, const cg_func_plan *fp, uin
     e.outputs = cg_load_ptr(c, e.call, offsetof(struct ebru_call, outputs));
     e.arena = cg_load_ptr(c, e.call, offsetof(struct ebru_call, arena));
     e.weights = cg_load_ptr(c, e.call, offsetof(struct ebru_call, weights));
-    e.thread64 = LLVMBuildSExt(c->builder, e.thread, c->i64, "");
-    e.threads64 = LLVMBuildSExt(c->builder, e.threads, c->i64, "");
-    e.next64 = LLVMBuildAdd(c->builder, e.thread64, cg_i64(c, 1), "");
+    LLVMValueRef thread64 = LLVMBuildSExt(c->builder, e.thread, c->i64, "");
     LLVMValueRef stride = LLVMBuildLoad2(
         c->builder, c->i64, cg_bytes_at(c, e.call, offsetof(struct ebru_call, scratch_stride)), "");
-    LLVMValueRef offset = LLVMBuildMul(c->builder, stride, e.thread64, "");
+    LLVMValueRef offset = LLVMBuildMul(c->builder, stride, thread64, "");
     e.scratch = LLVMBuildInBoundsGEP2(c->builder, LLVMInt8TypeInContext(c->context),
                                       cg_load_ptr(c, e.call, offsetof(struct ebru_call, scratch)),
                                       &offset, 1, "");

@@ -1,9 +1,20 @@
-/* Wrappers: one function a distinct kernel and parameters. The parameters are a constant, the
- * kernel is inlined into it, so LLVM folds what the graph knows; every layer of the same shape
+/* Wrappers: one function a distinct kernel and parameters. It takes tasks of the op until there are
+ * none (ebru_take). The parameters are constants but for the cut's, the kernel is inlined into it, so LLVM folds what the graph knows; every layer of the same shape
  * class calls the same wrapper. At -O0 it is called instead: the same bits, later, but compiled in
  * no time. */
 #include "codegen/link/jobs.h"
 #include "codegen/llvm/cg.h"
+#include "codegen/target/tiles.h"
+#include "runtime/abi/abi.h"
+
+static LLVMValueRef constant_of(const cg *c, LLVMValueRef value, const char *name) {
+    LLVMValueRef global = LLVMAddGlobal(c->module, LLVMTypeOf(value), name);
+    LLVMSetInitializer(global, value);
+    LLVMSetGlobalConstant(global, 1);
+    LLVMSetLinkage(global, LLVMInternalLinkage);
+    LLVMSetUnnamedAddress(global, LLVMGlobalUnnamedAddr);
+    return global;
+}
 
 static LLVMValueRef params_constant(cg *c, const cg_wrapper *w) {
     const ir_binding *b = w->node->binding;
@@ -16,13 +27,110 @@ static LLVMValueRef params_constant(cg *c, const cg_wrapper *w) {
     }
     LLVMValueRef value = LLVMConstStructInContext(c->context, fields, b->param_count, 0);
     base_free(fields);
-    LLVMValueRef global = LLVMAddGlobal(c->module, LLVMTypeOf(value), "params");
-    LLVMSetInitializer(global, value);
-    LLVMSetGlobalConstant(global, 1);
-    LLVMSetLinkage(global, LLVMInternalLinkage);
-    LLVMSetUnnamedAddress(global, LLVMGlobalUnnamedAddr);
-    LLVMSetAlignment(global, 64);
-    return global;
+    return value;
+}
+
+/* ---- the cut ---- */
+
+/* A wrapper's tasks: how many, how many neighbours share what they read, and the params as the cut
+ * for the program's threads has them. */
+typedef struct work {
+    LLVMValueRef params, tasks, step;
+} work;
+
+/* The table of cuts: rows {tasks, step, fields}, behind them the row of each column. */
+static LLVMValueRef cuts_constant(const cg *c, const cg_cuts *t) {
+    LLVMTypeRef byte = LLVMInt8TypeInContext(c->context);
+    LLVMValueRef *numbers = base_alloc(t->rows * (2 + t->fields) * sizeof *numbers);
+    LLVMValueRef at[EBRU_CUTS];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < t->rows; i++) {
+        numbers[n++] = cg_i32(c, t->row[i].tasks);
+        numbers[n++] = cg_i32(c, t->row[i].step);
+        for (uint32_t k = 0; k < t->fields; k++) numbers[n++] = cg_i32(c, t->row[i].value[k]);
+    }
+    for (uint32_t i = 0; i < EBRU_CUTS; i++) at[i] = LLVMConstInt(byte, t->at[i], 0);
+    LLVMValueRef parts[] = {LLVMConstArray2(c->i32, numbers, n),
+                            LLVMConstArray2(byte, at, EBRU_CUTS)};
+    base_free(numbers);
+    return constant_of(c, LLVMConstStructInContext(c->context, parts, 2, 0), "cuts");
+}
+
+static LLVMValueRef load_i32(const cg *c, LLVMValueRef base, uint64_t offset) {
+    return LLVMBuildLoad2(c->builder, c->i32, cg_bytes_at(c, base, offset), "");
+}
+
+/* Whether cuts differ in the field; the others stay constants. */
+static bool varies(const cg_cuts *t, uint32_t field) {
+    for (uint32_t i = 1; i < t->rows; i++)
+        if (t->row[i].value[field] != t->row[0].value[field]) return true;
+    return false;
+}
+
+/* With one cut the params are a constant. With several they are a copy of it with the cut's fields
+ * written over: after inlining nothing is left of the copy, the fields are variables and all else
+ * is constant. */
+static work work_of(cg *c, LLVMValueRef call, const cg_wrapper *w) {
+    const ir_binding *b = w->node->binding;
+    const cg_cuts *t = b->cuts;
+    LLVMBuilderRef g = c->builder;
+    LLVMValueRef params = params_constant(c, w);
+    work all = {NULL, cg_i32(c, b->tasks), cg_i32(c, cg_step(b))};
+    if (!t) {
+        all.params = constant_of(c, params, "params");
+        LLVMSetAlignment(all.params, 64);
+        return all;
+    }
+    const uint64_t row_bytes = 4 * (uint64_t)(2 + t->fields);
+    LLVMValueRef table = cuts_constant(c, t);
+    all.params = LLVMBuildAlloca(g, LLVMTypeOf(params), "params");
+    LLVMSetAlignment(all.params, 64);
+    for (uint32_t i = 0; i < b->param_count; i++)
+        LLVMBuildStore(g, LLVMGetAggregateElement(params, i), cg_bytes_at(c, all.params, 4 * i));
+    LLVMTypeRef byte = LLVMInt8TypeInContext(c->context);
+    LLVMValueRef column = LLVMBuildSExt(g, load_i32(c, call, offsetof(struct ebru_call, cut)),
+                                        c->i64, ""),
+                 of = LLVMBuildInBoundsGEP2(g, byte, cg_bytes_at(c, table, t->rows * row_bytes),
+                                            &column, 1, "");
+    LLVMValueRef at = LLVMBuildZExt(g, LLVMBuildLoad2(g, byte, of, ""), c->i64, "");
+    at = LLVMBuildMul(g, at, cg_i64(c, (int64_t)row_bytes), "");
+    LLVMValueRef row = LLVMBuildInBoundsGEP2(g, byte, table, &at, 1, "");
+    all.tasks = load_i32(c, row, 0);
+    all.step = load_i32(c, row, 4);
+    for (uint32_t i = 0; i < t->fields; i++)
+        if (varies(t, i))
+            LLVMBuildStore(g, load_i32(c, row, 8 + 4 * i),
+                           cg_bytes_at(c, all.params, 4 * (uint64_t)t->field[i]));
+    return all;
+}
+
+/* ---- tasks ---- */
+
+cg_tasks cg_tasks_begin(cg *c, LLVMValueRef fn, uint32_t argument, LLVMValueRef tasks,
+                        LLVMValueRef step) {
+    LLVMTypeRef types[] = {c->ptr, c->i32, c->i32, c->i32, c->i32},
+                type = LLVMFunctionType(c->i64, types, 5, 0);
+    LLVMValueRef take = LLVMGetNamedFunction(c->module, "ebru_take");
+    if (!take) take = LLVMAddFunction(c->module, "ebru_take", type);
+    LLVMBuilderRef g = c->builder;
+    cg_tasks t = {cg_block(c, "take"), cg_block(c, "done"), NULL, NULL};
+    LLVMBasicBlockRef some = cg_block(c, "tasks");
+    LLVMBuildBr(g, t.next);
+    LLVMPositionBuilderAtEnd(g, t.next);
+    LLVMValueRef args[] = {LLVMGetParam(fn, argument), LLVMGetParam(fn, argument + 1),
+                           LLVMGetParam(fn, argument + 2), tasks, step};
+    LLVMValueRef taken = LLVMBuildCall2(g, type, take, args, 5, "");
+    t.begin = LLVMBuildTrunc(g, taken, c->i32, "");
+    t.end = LLVMBuildTrunc(g, LLVMBuildLShr(g, taken, cg_i64(c, 32), ""), c->i32, "");
+    LLVMBuildCondBr(g, LLVMBuildICmp(g, LLVMIntSLT, t.begin, t.end, ""), some, t.done);
+    LLVMPositionBuilderAtEnd(g, some);
+    return t;
+}
+
+void cg_tasks_end(cg *c, const cg_tasks *t) {
+    LLVMBuildBr(c->builder, t->next);
+    LLVMPositionBuilderAtEnd(c->builder, t->done);
+    LLVMBuildRetVoid(c->builder);
 }
 
 /* Operands become the array the kernel takes; absent ones are NULL. After inlining the array is
@@ -40,21 +148,24 @@ static void kernel_body(cg *c, LLVMValueRef fn, const cg_wrapper *w) {
             w->present >> i & 1 ? LLVMGetParam(fn, argument++) : LLVMConstNull(c->ptr);
         LLVMBuildStore(c->builder, value, cg_bytes_at(c, array, 8 * i));
     }
-    LLVMValueRef args[] = {params_constant(c, w), array, LLVMGetParam(fn, argument),
-                           LLVMGetParam(fn, argument + 1), LLVMGetParam(fn, argument + 2)};
+    LLVMValueRef scratch = LLVMGetParam(fn, argument++);
+    const work all = work_of(c, LLVMGetParam(fn, argument), w);
+    const cg_tasks t = cg_tasks_begin(c, fn, argument, all.tasks, all.step);
+    LLVMValueRef args[] = {all.params, array, scratch, t.begin, t.end};
     LLVMBuildCall2(c->builder, LLVMGlobalGetValueType(kernel), kernel, args, 5, "");
-    LLVMBuildRetVoid(c->builder);
+    cg_tasks_end(c, &t);
 }
 
 static LLVMValueRef declare(cg *c, const cg_wrapper *w, bool internal) {
-    LLVMTypeRef types[CG_MAX_BUFS + 3];
+    LLVMTypeRef types[CG_MAX_BUFS + 4];
     uint32_t n = 0;
     for (uint32_t i = 0; i < w->operands.count; i++)
         if (w->present >> i & 1) types[n++] = c->ptr;
     uint32_t pointers = n;
     types[n++] = c->ptr; /* scratch */
-    types[n++] = c->i32;
-    types[n++] = c->i32;
+    types[n++] = c->ptr; /* call */
+    types[n++] = c->i32; /* thread */
+    types[n++] = c->i32; /* op */
     LLVMValueRef fn = cg_function(c, w->name, LLVMFunctionType(c->void_, types, n, 0), internal);
     for (uint32_t i = 0; i <= pointers; i++) cg_set_align(c, fn, i, IR_ARENA_ALIGN);
     cg_set_flag(c, fn, "noinline"); /* called once a layer */

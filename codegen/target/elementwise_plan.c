@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Vectors a task should have: enough to pay for itself, few enough to share out. */
-enum { TASK_VECTORS = 512 };
+enum { TASK_VECTORS = 256, FEW = 16 };
 
 /* ---- strides ---- */
 
@@ -101,6 +101,7 @@ static void cut_tasks(cg_ew_plan *p) {
     p->chunks = p->group = 1;
     if (inner > TASK_VECTORS) {
         p->chunks = (inner + TASK_VECTORS - 1) / TASK_VECTORS;
+        if (p->chunks < FEW) p->chunks += p->chunks % 2; /* equal shares for two threads */
         p->chunk = (inner + p->chunks - 1) / p->chunks;
         p->chunks = (inner + p->chunk - 1) / p->chunk;
     } else {

@@ -106,9 +106,15 @@ static bool hold_tiles(holder *h, const ir_func *f, ir_ref r, const ir_binding *
     if (!k || !cg_has_tiles(k->name)) return true;
     const uint64_t rules = wanted->scratch; /* what the rules' tiles need is bearable */
     cg_params p;
-    for (uint32_t i = 0; i < wanted->param_count; i++)
-        if (cg_is_tile(k->name, wanted->params[i].name))
-            wanted->params[i].i = param_of(given, wanted->params[i].name)->i;
+    bool other = false;
+    for (uint32_t i = 0; i < wanted->param_count; i++) {
+        const int64_t value = param_of(given, wanted->params[i].name)->i;
+        if (!cg_is_tile(k->name, wanted->params[i].name)) continue;
+        other |= wanted->params[i].i != value;
+        wanted->params[i].i = value;
+    }
+    if (!other) return true;
+    wanted->cuts = NULL; /* what is said by hand holds for any number of threads */
     k->read(wanted->params, &p);
     base_str why = {0};
     bool fine = cg_tiles_legal(k, &p, h->target->isa, cg_is_overwriting(ir_get(f, r)), &why);
@@ -158,6 +164,7 @@ bool cg_set_tiles(const ir_target *t, ir_func *f, ir_ref r, const char *list, ba
     }
     ir_binding *b = base_arena_alloc(f->module->arena, sizeof *b);
     *b = *old;
+    b->cuts = NULL;
     b->params = base_arena_alloc(f->module->arena, b->param_count * sizeof *b->params);
     memcpy(b->params, old->params, b->param_count * sizeof *b->params);
     for (const char *item = list;; item++) {

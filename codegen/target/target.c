@@ -34,7 +34,9 @@ static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, 
                          ir_layout_name[n->type.layout]);
     b.out = base_arena_alloc(f->module->arena, sizeof *b.out);
     if (!binder(&b)) return false;
-    cg_tuned_tiles(&b);
+    cg_cut_work(&b, 0); /* what records differ from */
+    const uint32_t measured = cg_tuned_tiles(&b);
+    if (measured) cg_cut_work(&b, measured);
     *out = b.out;
     return true;
 }

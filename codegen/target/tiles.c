@@ -222,12 +222,12 @@ static void take_tiles(ir_binding *b, const cg_kernel *k, const cg_record *r, co
     b->scratch = (uint64_t)k->scratch(p);
 }
 
-void cg_tuned_tiles(cg_bind *b) {
+uint32_t cg_tuned_tiles(cg_bind *b) {
     const cg_target_info *t = b->target;
     cg_tuning_log *log = t->tuning.log;
-    if (!t->tuning.table || !cg_has_tiles(b->out->kernel)) return;
+    if (!t->tuning.table || !cg_has_tiles(b->out->kernel)) return 0;
     const cg_record *r = record_of(t, b->node, b->out);
-    if (!r) return;
+    if (!r) return 0;
     const cg_kernel *k = cg_kernel_find(r->kernel);
     cg_params p;
     k->read(b->out->params, &p);
@@ -240,6 +240,7 @@ void cg_tuned_tiles(cg_bind *b) {
     if (legal && log) log->used++;
     if (!legal && log) cg_tuning_refuse(log, r, why.data);
     base_str_free(&why);
+    return legal ? r->machine.threads : 0;
 }
 
 /* ---- what a node takes, done one form or another ---- */

@@ -1,9 +1,11 @@
 #include "driver/cli/option_table.h"
+#include "runtime/cli/options.h"
 
 #include "base/cpu/levels.def"
 #include "driver/cli/options.h"
 #include "driver/version.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -29,6 +31,7 @@ enum {
 
 #define FLAG           .kind = BASE_OPTION_FLAG
 #define TEXT           .kind = BASE_OPTION_TEXT
+#define NAME           .kind = BASE_OPTION_NAME
 #define INT            .kind = BASE_OPTION_INT64, .least = 1, .most = 1000000000
 #define NUM            .kind = BASE_OPTION_INT64, .most = 1000000000
 #define REAL(to)       .kind = BASE_OPTION_REAL, .most = to
@@ -53,8 +56,28 @@ static const char *command_name(unsigned bit) {
     return NULL;
 }
 
-const base_option_table drv_option_table = {rows, sizeof rows / sizeof *rows, drv_add_operand, NULL,
-                                            command_name};
+_Static_assert(sizeof rows / sizeof *rows <= DRV_MAX_OPTIONS, "raise the limit");
+
+static void count_given(void *options, size_t row) {
+    drv_options *o = options;
+    if (o->given[row] < UCHAR_MAX) o->given[row]++;
+}
+
+const base_option_table drv_option_table = {rows,
+                                            sizeof rows / sizeof *rows,
+                                            drv_add_operand,
+                                            count_given,
+                                            command_name,
+                                            &rt_option_table,
+                                            "the programs that ebru makes"};
+
+void drv_tell_repeated(base_diag *d, const drv_options *o) {
+    for (size_t i = 0; i < drv_option_table.count; i++) {
+        const base_option *row = &rows[i];
+        if (o->given[i] > 1 && row->kind != BASE_OPTION_FLAG && row->kind != BASE_OPTION_OWN)
+            base_warning(d, NULL, "%s was given more than once; the last one counts", row->name);
+    }
+}
 
 const drv_command drv_commands[] = {
 #define CMD(name, bit, operands, least, most, help) {name, bit, operands, least, most, help},

@@ -23,6 +23,7 @@ enum {
     DRV_HELP = 1 << 15
 };
 
+#define DRV_MAX_OPTIONS  128 /* rows of options.def */
 #define DRV_MAX_DISABLED 64
 #define DRV_MAX_KNOBS    64
 #define DRV_MAX_LORAS    64
@@ -82,7 +83,7 @@ typedef struct drv_show_options {
 
 /* How a compiled program is run: verify, bench, reduce, tune. */
 typedef struct drv_run_options {
-    int64_t threads, runs;
+    int64_t threads, runs, partition;
     const char *emulator, *op, *set;
 } drv_run_options;
 
@@ -125,6 +126,7 @@ typedef struct drv_options {
     drv_report_options report;
     drv_tune_options tune;
     drv_manual_options manual;
+    unsigned char given[DRV_MAX_OPTIONS]; /* how often each row of options.def was; at most 255 */
 } drv_options;
 
 /* Fills o from the command line. 0, or DRV_USAGE after a message on stderr. *done: help or version
@@ -132,5 +134,7 @@ typedef struct drv_options {
 int drv_parse(drv_options *o, int argc, char **argv, bool *done);
 /* Diagnostics on stderr in the form the command line asks for. */
 base_diag *drv_diag(const drv_common_options *o);
+/* Of an option with a value the last counts, which is told. */
+void drv_tell_repeated(base_diag *d, const drv_options *o);
 
 #endif

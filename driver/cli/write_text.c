@@ -20,11 +20,19 @@ static void cannot(base_diag *d, const char *path, int error) {
 
 bool drv_can_write(base_diag *d, const char *path) {
     int error = path ? base_output_check(path) : 0;
-    if (error && (error == EISDIR || strcmp(path, "-") == 0))
+    if (error && (error == EISDIR || error == BASE_OUTPUT_IS_INPUT || strcmp(path, "-") == 0))
         cannot(d, path, error);
     else if (error)
         base_error_file(d, path, "create", error);
     return !error;
+}
+
+bool drv_are_apart(base_diag *d, const char *first, const char *a, const char *second,
+                   const char *b) {
+    if (!a || !b || !base_output_same(a, b)) return true;
+    base_error(d, NULL, "%s and %s are written to the same file, '%s'", first, second,
+               base_escape(b, strlen(b)));
+    return false;
 }
 
 bool drv_write_text(base_diag *d, const char *path, const char *text, size_t length) {
@@ -40,7 +48,7 @@ bool drv_write_text(base_diag *d, const char *path, const char *text, size_t len
         base_output_write(out, text, length);
         error = base_output_commit(out);
     }
-    if (error == ENXIO)
+    if (error == ENXIO || error == BASE_OUTPUT_IS_INPUT)
         cannot(d, path, error);
     else if (!out || error)
         base_error_file(d, path, out ? "write" : "create", error);

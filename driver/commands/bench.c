@@ -3,13 +3,14 @@
 #include "driver/commands/extract_op.h"
 #include "driver/commands/lower.h"
 #include "driver/commands/run_program.h"
+#include "driver/debug/verify_layers.h"
 #include "driver/driver.h"
 
 #include <string.h>
 
 static int run(base_diag *d, const drv_options *o, const char *program) {
-    char runs[32], threads[24], function[300];
-    const char *argv[9] = {program, o->common.json ? "--bench=json" : "--bench"};
+    char runs[32], threads[24], partition[40], function[300];
+    const char *argv[10] = {program, o->common.json ? "--bench=json" : "--bench"};
     int n = 2;
     if (o->run.runs) {
         snprintf(runs, sizeof runs, "--runs=%lld", (long long)o->run.runs);
@@ -18,6 +19,10 @@ static int run(base_diag *d, const drv_options *o, const char *program) {
     if (o->run.threads) {
         snprintf(threads, sizeof threads, "-t%lld", (long long)o->run.threads);
         argv[n++] = threads;
+    }
+    if (o->run.partition) {
+        snprintf(partition, sizeof partition, "--partition=%lld", (long long)o->run.partition);
+        argv[n++] = partition;
     }
     if (o->run.op) argv[n++] = "--cold";
     /* a function is named as it is inside its component ("decode") or in full ("vae.decode",
@@ -52,6 +57,28 @@ static bool take_op(base_diag *d, const drv_options *o, drv_build *b, drv_build 
     return pass_run(b->contexts[0], &p, d);
 }
 
+/* Times of an op that computes something else are worth nothing: once, before it is timed, its
+ * result is held to the reference evaluator. An exit code other than 0 after saying so. */
+static int check_op(const drv_options *o, const drv_build *b, const drv_temp *temp, bool quiet) {
+    layers l;
+    double distance = -1;
+    int code = layers_open(&l, o);
+    if (!code && !layers_op(&l, b->levels[0].module, temp, &distance)) code = DRV_INPUT;
+    if (!code && distance < 0 && !quiet)
+        fprintf(stderr, "note: the result was not compared: the op is too large for the reference, "
+                        "or reads packed values (ebru verify --layers=kernels compares it)\n");
+    if (!code && !(distance <= l.tolerance)) {
+        base_error(
+            l.d, NULL,
+            "WRONG: the op's result is off by %.3g of the reference's rms (at most %.3g); it "
+            "is not timed",
+            distance, l.tolerance);
+        code = DRV_INPUT;
+    }
+    layers_close(&l);
+    return code;
+}
+
 int drv_bench(const drv_options *given) {
     drv_options o = *given;
     bool quiet = o.common.quiet || o.common.json;
@@ -72,8 +99,10 @@ int drv_bench(const drv_options *given) {
     if (drv_temp_new(d, &temp)) {
         if (drv_lower(d, &o, &fe, &b) && (!o.run.op || take_op(d, &o, &b, &whole))) {
             int status = DRV_IO;
-            if (drv_emit(d, &o, &b, temp.program.data, CG_EXE, &result))
-                status = run(d, &o, temp.program.data);
+            if (drv_emit(d, &o, &b, temp.program.data, CG_EXE, &result)) {
+                status = o.run.op ? check_op(&o, &b, &temp, quiet) : DRV_OK;
+                if (!status) status = run(d, &o, temp.program.data);
+            }
             code = status < 0 ? DRV_INTERNAL : status;
         }
         drv_build_free(&b);

@@ -87,8 +87,11 @@ static int what_to_emit(const drv_options *o, struct what *w) {
         }
     char hint[BASE_HINT_MAX];
     const char *near = base_suggest(e, all, sizeof all / sizeof *all);
-    fprintf(stderr, "ebru: error: --emit: unknown kind '%s'%s\n", base_escape(e, strlen(e)),
-            base_hint(near, hint));
+    fprintf(stderr, "ebru: error: --emit: unknown kind '%s'%s", base_escape(e, strlen(e)),
+            near ? base_hint(near, hint) : "; there are");
+    for (size_t i = 0; !near && i < sizeof all / sizeof *all; i++)
+        fprintf(stderr, "%s %s", i ? "," : "", all[i]);
+    fprintf(stderr, "\n");
     return DRV_USAGE;
 }
 
@@ -188,6 +191,7 @@ static int check_outputs(base_diag *d, const drv_options *o, const struct what *
                    "output; name a file with -o");
         return DRV_USAGE;
     }
+    if (!drv_are_apart(d, "-o", o->common.output, "--metafile", o->show.metafile)) return DRV_USAGE;
     bool fine = drv_can_write(d, o->common.output);
     fine &= drv_can_write(d, o->show.metafile);
     if (fine && !text && o->common.output && o->code.placement == CG_WEIGHTS_EXTERNAL) {
@@ -195,8 +199,11 @@ static int check_outputs(base_diag *d, const drv_options *o, const struct what *
         char *target = base_output_target(o->common.output);
         base_str_addf(&weights, "%s.weights", target ? target : o->common.output);
         fine = drv_can_write(d, weights.data);
+        bool apart =
+            drv_are_apart(d, "the weights of -o", weights.data, "--metafile", o->show.metafile);
         base_str_free(&weights);
         free(target);
+        if (!apart) return DRV_USAGE;
     }
     bool printing = reporting && (!o->show.metafile || o->show.fusion_report ||
                                   o->show.fusion_json || o->show.analyze);
@@ -262,7 +269,9 @@ int drv_compile(const drv_options *given) {
         code = DRV_IO;
     else if (!drv_lower_observed(d, &o, &fe, &b, page ? drv_html_before : NULL, page))
         code = DRV_INPUT;
-    else if (!reports(d, &o, &b))
+    else if ((code = check_outputs(d, &o, &w, reporting)) != DRV_OK) {
+        /* told; now it is known which files the model consists of */
+    } else if (!reports(d, &o, &b))
         code = DRV_IO;
     else {
         if (page) {

@@ -11,6 +11,7 @@
  * Each candidate is compiled in a child. What the child says goes to a file, since the list of
  * applications is in it. */
 #include "base/system/io.h"
+#include "base/system/process.h"
 #include "driver/commands/commands.h"
 #include "driver/commands/lower.h"
 #include "driver/commands/run_program.h"
@@ -44,20 +45,17 @@ typedef struct bisection {
 /* Compiles with the first `limit` applications, in a child; what it says goes to the log. */
 static bool compiles(bisection *b, int64_t limit) {
     int status = 0;
-    fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = base_fork();
     if (pid == 0) {
         int log = open(b->log, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-        if (log < 0 || dup2(log, STDERR_FILENO) < 0) _exit(DRV_IO);
+        if (log < 0 || dup2(log, STDERR_FILENO) < 0) base_exit_child(DRV_IO);
         drv_options o = b->o;
         o.passes.bisect_limit = limit;
         int code = drv_compile(&o);
         fflush(NULL);
-        _exit(code);
+        base_exit_child(code);
     }
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return pid > 0 && base_wait(pid, &status) == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 /* False with a diagnostic when the test itself cannot be run. */

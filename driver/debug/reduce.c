@@ -388,6 +388,10 @@ static bool load(reducer *r, const fe_options *fe) {
     if (m->level >= IR_KERNEL) {
         base_error(r->d, NULL, "reduce works on IR at level graph or fused; this is at level %s",
                    ir_level_name[m->level]);
+        base_note(
+            r->d, NULL,
+            "give the model itself, or what --emit=ir:fused or --dump-dir= wrote of it before "
+            "select_kernels");
         ir_module_free(m);
         return false;
     }

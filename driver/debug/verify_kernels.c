@@ -139,6 +139,32 @@ static ir_tensor unpack(const ir_type *t, const char *bytes) {
     return r;
 }
 
+/* The other way: n elements in row-major order, brought into the layout, to the end of `out`. Pads
+ * are zero. */
+static void pack(const ir_type *t, const float *from, base_str *out) {
+    int axis = t->layout == IR_C16 ? ir_channel_axis(t) : -1;
+    int64_t n = ir_type_elements(t), channels = axis < 0 ? 1 : t->dim[axis], before = 1, after = 1;
+    if (axis < 0) {
+        base_str_addn(out, (const char *)from, (size_t)n * sizeof *from);
+        return;
+    }
+    for (int k = 0; k < (int)t->rank; k++)
+        if (k == 0 || k == axis)
+            before = k == 0 && axis != 0 ? t->dim[0] : before;
+        else
+            after *= t->dim[k];
+    const bool last = axis == (int)t->rank - 1; /* tokens [B,T,C] and vectors [B,C] */
+    for (int64_t b = 0; b < before; b++)
+        for (int64_t c = 0; c < ir_round_block(channels); c += IR_BLOCK)
+            for (int64_t p = 0; p < after; p++) {
+                float lane[IR_BLOCK] = {0};
+                for (int64_t i = 0; i < IR_BLOCK && c + i < channels; i++)
+                    lane[i] = from[last ? (b * after + p) * channels + c + i
+                                        : (b * channels + c + i) * after + p];
+                base_str_addn(out, (const char *)lane, sizeof lane);
+            }
+}
+
 /* ---- running the program ---- */
 
 /* --call frames of the inputs that come from outside, each name once. */
@@ -162,8 +188,8 @@ static bool input_frames(layers *l, const net *n, base_str *out) {
             int32_t whole = (int32_t)t.data[k];
             memcpy(&t.data[k], &whole, sizeof whole);
         }
-        base_str_addf(out, "%s %zu\n", name, (size_t)count * sizeof(float));
-        base_str_addn(out, (const char *)t.data, (size_t)count * sizeof(float));
+        base_str_addf(out, "%s %llu\n", name, (unsigned long long)ir_type_bytes(&node->type));
+        pack(&node->type, t.data, out);
         ir_tensor_free(&t);
     }
     return true;
@@ -345,4 +371,33 @@ bool layers_kernels(layers *l, uint32_t *failed) {
 bool layers_kernels_fail(layers *l) {
     uint32_t failed = 0;
     return run(l, false, &failed) && failed;
+}
+
+/* Packed operands have values that pads and parts must keep to; made up ones would not. */
+static bool can_be_made_up(const ir_func *f) {
+    for (size_t i = 0; i < f->inputs.count; i++) {
+        const ir_type *t = ir_typeof(f, f->inputs.items[i]);
+        if (t->rank > 4 || (t->dtype != IR_f32 && t->dtype != IR_i32)) return false;
+    }
+    return true;
+}
+
+bool layers_op(layers *l, const ir_module *m, const drv_temp *temp, double *distance) {
+    static const double most_flops = 1e9; /* a few seconds of the evaluator */
+    const ir_func *f = m->funcs.items[0];
+    *distance = -1;
+    if (ir_func_cost(f).flops > most_flops || !can_be_made_up(f)) return true;
+    net *n = net_new(m, f->name);
+    dump p = {0};
+    rows t = {0};
+    char values[PATH_MAX];
+    snprintf(values, sizeof values, "%s/values", base_temp_dir_path(temp->dir));
+    bool fine = n && run_program(l, n, temp->program.data, values) && dump_read(l->d, values, &p) &&
+                compare(l, n, &p, &t);
+    for (size_t i = 0; i < t.items.count && fine; i++)
+        if (!(t.items.items[i].distance <= *distance)) *distance = t.items.items[i].distance;
+    dump_free(&p);
+    base_free(t.items.items);
+    net_free(n);
+    return fine;
 }

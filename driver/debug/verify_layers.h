@@ -3,6 +3,7 @@
 #define EBRU_DRIVER_DEBUG_VERIFY_LAYERS_H
 
 #include "driver/commands/lower.h"
+#include "driver/commands/run_program.h"
 #include "driver/debug/eval_network.h"
 
 enum { LAYERS_MOST_PASSES = 256, LAYERS_MOST_NETWORKS = 64 };
@@ -48,6 +49,11 @@ bool layers_kernels(layers *l, uint32_t *failed);
 /* The first network whose compiled ops are out of tolerance; nothing is printed. False: none (or
  * diagnostics). */
 bool layers_kernels_fail(layers *l);
+/* The only function of a placed module, one op, as the program `temp` computes it beside the
+ * evaluator, on made-up inputs. *distance: the rms error relative to the reference's rms; negative
+ * when it was not compared, because it is too large or its operands are packed. False with
+ * diagnostics. */
+bool layers_op(layers *l, const ir_module *m, const drv_temp *temp, double *distance);
 
 /* The command: verify --layers. Exit code. */
 int drv_layers(const drv_options *o);

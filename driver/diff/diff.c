@@ -9,6 +9,7 @@
 #include "frontend/files/files.h"
 #include "runtime/abi/meta_keys.h"
 
+#include <errno.h>
 #include <regex.h>
 #include <string.h>
 
@@ -376,7 +377,12 @@ static int usage(const char *what) {
 int drv_diff(const drv_options *o) {
     bool folder = fe_path_is_dir(o->model), second = o->second && fe_path_is_dir(o->second);
     if (!o->second && !folder) return usage("diff expects A B, or a folder of dumps");
-    if (o->second && folder != second) return usage("diff expects two files or two folders");
+    if (o->second && folder != second) {
+        const char *file = folder ? o->second : o->model;
+        if (fe_path_exists(file)) return usage("diff expects two files or two folders");
+        fprintf(stderr, "%s: error: cannot open: %s\n", base_shown(file), strerror(ENOENT));
+        return DRV_USAGE;
+    }
     if (!folder && !strcmp(o->model, "-") && !strcmp(o->second, "-"))
         return usage("only one of the two can be standard input");
     base_diag *d = drv_diag(&o->common);

@@ -200,15 +200,15 @@ static void time_thread(void *arg, int thread, int threads) {
     for (int r = -1; r < m->runs; r++) /* the first for pages, caches, clocks */
         for (int s = 0; s < m->sets; s++) {
             if (thread == 0) place(t);
-            rt_pool_barrier(t->pool);
+            rt_pool_barrier(t->pool, thread);
             write_values(t, thread);
-            rt_pool_barrier(t->pool);
+            rt_pool_barrier(t->pool, thread);
             const int64_t tasks = t->k->kernel->tasks(m->params[s]);
             const double from = thread_time();
             t->run(m->params[s], t->buf, scratch, (int32_t)(tasks * thread / threads),
                    (int32_t)(tasks * (thread + 1) / threads));
             t->seconds[thread] = thread_time() - from;
-            rt_pool_barrier(t->pool);
+            rt_pool_barrier(t->pool, thread);
             double slowest = 0;
             for (int i = 0; i < threads && thread == 0; i++)
                 if (t->seconds[i] > slowest) slowest = t->seconds[i];

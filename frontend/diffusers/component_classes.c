@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/suggest.h"
+
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
 const char *const fe_component_names[] = {
@@ -68,62 +70,30 @@ void fe_class_list(fe_family family, base_str *out) {
             base_str_addf(out, "%s%s", n++ ? ", " : "", classes[i].name);
 }
 
-/* Classes of diffusers' models that are not built here, some with names near to those that are. */
-static const char *const not_built[] = {"AsymmetricAutoencoderKL",
-                                        "AutoencoderDC",
-                                        "AutoencoderKLCogVideoX",
-                                        "AutoencoderKLHunyuanVideo",
-                                        "AutoencoderKLTemporalDecoder",
-                                        "AutoencoderKLWan",
-                                        "AutoencoderOobleck",
-                                        "ConsistencyDecoderVAE",
-                                        "ControlNetModel",
-                                        "ControlNetXSAdapter",
-                                        "FluxTransformer2DModel",
-                                        "I2VGenXLUNet",
-                                        "Kandinsky3UNet",
-                                        "MotionAdapter",
-                                        "PriorTransformer",
-                                        "SD3Transformer2DModel",
-                                        "StableCascadeUNet",
-                                        "T2IAdapter",
-                                        "Transformer2DModel",
-                                        "UNet1DModel",
-                                        "UNet3DConditionModel",
-                                        "UNetControlNetXSModel",
-                                        "UNetMotionModel",
-                                        "UNetSpatioTemporalConditionModel",
-                                        "UVit2DModel",
-                                        "VQModel"};
-
-static bool refuse_not_built(base_jval v) {
-    const char *word;
-    if (!base_json_is(v, BASE_JSON_STRING) || !base_json_string(v, &word)) return false;
-    for (size_t i = 0; i < COUNT(not_built); i++) {
-        if (strcmp(word, not_built[i]) != 0) continue;
-        base_str list = {0};
-        for (size_t k = 0; k < COUNT(classes); k++)
-            base_str_addf(&list, "%s%s", k ? ", " : "", classes[k].name);
-        base_json_error(v, "unsupported: model class '%s'", word);
-        base_note(base_json_diag(v.doc), NULL, "supported are %s", list.data);
-        base_str_free(&list);
-        return true;
-    }
-    return false;
+static const fe_class *refuse_class(base_jval v, const char *word, const char *near) {
+    char hint[BASE_HINT_MAX];
+    base_str list = {0};
+    for (size_t k = 0; k < COUNT(classes); k++)
+        base_str_addf(&list, "%s%s", k ? ", " : "", classes[k].name);
+    base_json_error(v, "%s model class '%s'%s",
+                    near ? "unknown" : "unsupported:", base_escape(word, strlen(word)),
+                    base_hint(near, hint));
+    base_note(base_json_diag(v.doc), NULL, "supported are %s", list.data);
+    base_str_free(&list);
+    return NULL;
 }
 
 /* A config of diffusers. */
 static const fe_class *class_named(base_jval v) {
-    const char *names[COUNT(classes)];
-    const fe_class *rows[COUNT(classes)];
-    size_t n = 0, i;
-    for (i = 0; i < COUNT(classes); i++) {
+    const char *names[COUNT(classes)], *word;
+    size_t n = 0;
+    if (!base_json_string(v, &word)) return NULL;
+    for (size_t i = 0; i < COUNT(classes); i++) {
         if (classes[i].library != DIFFUSERS) continue;
-        names[n] = classes[i].name;
-        rows[n++] = &classes[i];
+        if (strcmp(classes[i].name, word) == 0) return &classes[i];
+        names[n++] = classes[i].name;
     }
-    if (refuse_not_built(v)) return NULL;
-    return base_json_choice(v, "model class", names, n, &i) ? rows[i] : NULL;
+    return refuse_class(v, word, base_suggest_class(word, names, n));
 }
 
 /* A config of transformers: the first text model where its name is not known, since a folder may

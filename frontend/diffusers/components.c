@@ -19,6 +19,16 @@ fe_dir *fe_component_dir(fe_pipeline *p, const char *name) {
     return fe_dir_has_dir(p->root, name) ? fe_dir_open_in(p->d, p->root, name) : p->root;
 }
 
+bool fe_component_there(fe_pipeline *p, const char *name, const char *file) {
+    if (fe_dir_has_dir(p->root, name) || fe_dir_has_name(p->root, file)) return true;
+    base_loc loc = {.source = base_diag_source(p->d, fe_dir_path(p->root), NULL, 0)};
+    base_error_missing(p->d, &loc,
+                       "there is no folder '%s', which model_index.json names: the model is not "
+                       "complete",
+                       name);
+    return false;
+}
+
 void fe_component_dir_close(fe_pipeline *p, fe_dir *dir) {
     if (dir != p->root) fe_dir_close(dir);
 }
@@ -47,6 +57,7 @@ bool fe_component_open(fe_pipeline *p, fe_component_kind kind) {
     fe_component *part = &p->parts[kind];
     const fe_class *indexed = indexed_class(p, kind);
     if (!indexed) return false;
+    if (!p->ldm && !fe_component_there(p, fe_component_names[kind], "config.json")) return false;
     *part = (fe_component){
         .kind = kind, .wanted = true, .dir = fe_component_dir(p, fe_component_names[kind])};
     if (!part->dir) return false;

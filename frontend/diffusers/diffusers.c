@@ -135,10 +135,25 @@ static void unknown_entries(const fe_pipeline *p) {
     fe_config_unknown(root, ignored, COUNT(ignored));
 }
 
+/* What is no component: of a download of some folders only all that are missing are told at once. */
+static bool others_there(fe_pipeline *p) {
+    static const char *const others[][2] = {{"tokenizer", "vocab.json"},
+                                            {"tokenizer_2", "vocab.json"},
+                                            {"scheduler", "scheduler_config.json"}};
+    bool fine = true;
+    for (size_t i = p->ldm ? COUNT(others) : 0; i < COUNT(others); i++) {
+        bool replaced = p->o->scheduler_config && strcmp(others[i][0], "scheduler") == 0;
+        if (!replaced && fe_indexed_class(base_json_root(p->index), others[i][0], NULL))
+            fine &= fe_component_there(p, others[i][0], others[i][1]);
+    }
+    return fine;
+}
+
 static bool load_whole(fe_pipeline *p) {
     bool fine = true;
     for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
         if (has_part(p, (fe_component_kind)i)) fine &= fe_component_open(p, (fe_component_kind)i);
+    fine &= others_there(p);
     if (!fine || !fe_pipeline_check(p) || !fe_pipeline_meta(p)) return false;
     /* in the order of use: text, autoencoder, U-Net */
     for (size_t i = FE_COMPONENT_COUNT; i-- > 0;)
@@ -162,7 +177,9 @@ static bool load_one(fe_pipeline *p, const char *name) {
                        ebru_pipeline_kind_name[EBRU_PIPELINE_NONE]);
     for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
         if (strcmp(name, fe_component_names[i]) == 0)
-            return options_fit(p, (fe_component_kind)i) && open_scale(p, (fe_component_kind)i) &&
+            return options_fit(p, (fe_component_kind)i) &&
+                   (p->ldm || fe_component_there(p, name, "config.json")) &&
+                   open_scale(p, (fe_component_kind)i) &&
                    fe_component_open(p, (fe_component_kind)i) &&
                    fe_component_build(p, &p->parts[i]) && keep_functions(p);
     const char *near = base_suggest(name, fe_component_names, FE_COMPONENT_COUNT);

@@ -127,6 +127,7 @@ typedef struct fe_vae_config {
     /* not from the config: the functions take and give normalised latents, as pipelines keep them
      */
     bool fold_statistics;
+    bool plain_moments; /* and yet the encoder gives them as the network does */
     base_jval down_at[FE_MAX_RESOLUTIONS], up_at[FE_MAX_RESOLUTIONS];
     /* AutoencoderTiny, which has no layers, groups and mid block: */
     int64_t encoder_channels, decoder_channels, encoder_blocks[FE_MAX_RESOLUTIONS],

@@ -32,7 +32,8 @@ enum {
     FE_FIX_SAMPLE_SIZE = 8, /* U-Net of diffusers before 0.9: a sample_size below 64 is 64 */
     FE_FIX_SCALING = 16,    /* autoencoder: scaling_factor 0.08333 */
     /* autoencoder: latents_mean and latents_std are read, as other classes do not */
-    FE_READS_STATISTICS = 32
+    FE_READS_STATISTICS = 32,
+    FE_DECODES_STATISTICS = 64 /* of these the decoder alone: XL's inpainting encodes without */
 };
 
 typedef struct fe_pipeline_class {
@@ -68,6 +69,9 @@ typedef struct fe_pipeline {
 
 /* The class of a model_index.json; NULL after reporting its name and what is supported. */
 const fe_pipeline_class *fe_pipeline_find(base_jval index);
+/* FE_FIX_ bits of the class that runs the model in diffusers. A U-Net for inpainting or depth in
+ * the folder of a plain class is run by the class for that; p->condition is known. */
+unsigned fe_pipeline_fixes(const fe_pipeline *p);
 
 /* ---- components.c ---- */
 
@@ -77,6 +81,8 @@ const char *fe_indexed_class(base_jval index, const char *name, base_jval *at);
 /* NAME/ inside the folder if there is one, else the folder itself, as in older repositories. Close
  * with fe_component_dir_close. */
 fe_dir *fe_component_dir(fe_pipeline *p, const char *name);
+/* True when one of these folders has the component's `file`; else reports that it is missing. */
+bool fe_component_there(fe_pipeline *p, const char *name, const char *file);
 void fe_component_dir_close(fe_pipeline *p, fe_dir *dir);
 /* Opens a component that model_index.json names and reads its config; its class must be one that is
  * built. */

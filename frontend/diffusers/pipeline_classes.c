@@ -35,8 +35,8 @@ static const fe_pipeline_class classes[] = {
     {"StableDiffusionXLPipeline", TEXT, XL, MASK, FE_READS_STATISTICS, NULL, false, 50, 5.0, 0.3},
     {"StableDiffusionXLImg2ImgPipeline", TEXT, XL, MASK, FE_READS_STATISTICS, NULL, false, 50, 5.0,
      0.3},
-    {"StableDiffusionXLInpaintPipeline", TEXT, XL, MASK, FE_READS_STATISTICS, NULL, false, 50, 7.5,
-     0.9999},
+    {"StableDiffusionXLInpaintPipeline", TEXT, XL, MASK,
+     FE_READS_STATISTICS | FE_DECODES_STATISTICS, NULL, false, 50, 7.5, 0.9999},
     {"LatentConsistencyModelPipeline", TEXT, SD, PLAIN, 0, NULL, true, 4, 8.5, 0.8},
     {"LatentConsistencyModelImg2ImgPipeline", TEXT, SD, PLAIN, 0, NULL, true, 4, 8.5, 0.8},
     {"DDPMPipeline", FREE, UNET, PLAIN, 0, NULL, true, 1000, 1.0, 0.8},
@@ -44,41 +44,72 @@ static const fe_pipeline_class classes[] = {
     {"PNDMPipeline", FREE, UNET, PLAIN, 0, "PNDMScheduler", true, 50, 1.0, 0.8},
 };
 
-/* Pipelines of diffusers that are not built here and have names near to those that are: no
- * misspellings. */
-static const char *const not_built[] = {"AltDiffusionImg2ImgPipeline",
-                                        "AltDiffusionPipeline",
-                                        "DiTPipeline",
-                                        "LDMPipeline",
-                                        "LDMTextToImagePipeline",
-                                        "StableDiffusion3ControlNetPipeline",
-                                        "StableDiffusion3Img2ImgPipeline",
-                                        "StableDiffusion3InpaintPipeline",
-                                        "StableDiffusion3Pipeline",
-                                        "StableDiffusionAdapterPipeline",
-                                        "StableDiffusionAttendAndExcitePipeline",
-                                        "StableDiffusionControlNetImg2ImgPipeline",
-                                        "StableDiffusionControlNetInpaintPipeline",
-                                        "StableDiffusionControlNetPipeline",
-                                        "StableDiffusionDiffEditPipeline",
-                                        "StableDiffusionGLIGENPipeline",
-                                        "StableDiffusionImageVariationPipeline",
-                                        "StableDiffusionInstructPix2PixPipeline",
-                                        "StableDiffusionKDiffusionPipeline",
-                                        "StableDiffusionLDM3DPipeline",
-                                        "StableDiffusionLatentUpscalePipeline",
-                                        "StableDiffusionPanoramaPipeline",
-                                        "StableDiffusionPipelineSafe",
-                                        "StableDiffusionPix2PixZeroPipeline",
-                                        "StableDiffusionSAGPipeline",
-                                        "StableDiffusionXLAdapterPipeline",
-                                        "StableDiffusionXLControlNetImg2ImgPipeline",
-                                        "StableDiffusionXLControlNetInpaintPipeline",
-                                        "StableDiffusionXLControlNetPipeline",
-                                        "StableDiffusionXLInstructPix2PixPipeline",
-                                        "StableDiffusionXLKDiffusionPipeline",
-                                        "StableUnCLIPImg2ImgPipeline",
-                                        "StableUnCLIPPipeline"};
+/* An entry of model_index.json that names no class: absent components are [null, null]. */
+static const char *class_of_entry(base_jval entry) {
+    base_jval v = base_json_is(entry, BASE_JSON_ARRAY) ? base_json_item(entry, 1) : entry;
+    const char *class = NULL;
+    if (!base_json_is(entry, BASE_JSON_ARRAY) || !base_json_is(v, BASE_JSON_STRING)) return NULL;
+    return base_json_string(v, &class) ? class : NULL;
+}
+
+/* What an index names: components that can be compiled, and what makes it another pipeline. */
+static void list_entries(base_jval index, base_str *built, base_str *foreign) {
+    static const char *const others[] = {"scheduler",       "safety_checker",   "feature_extractor",
+                                         "image_encoder",   "watermarker",      "depth_estimator",
+                                         "image_processor", "low_res_scheduler"};
+    for (base_jval v = base_json_first(index); base_json_present(v); v = base_json_next(v)) {
+        const char *key = base_json_key(v), *class = class_of_entry(v);
+        bool known = !class || strncmp(key, "tokenizer", strlen("tokenizer")) == 0;
+        for (size_t i = 0; i < COUNT(others); i++) known |= strcmp(key, others[i]) == 0;
+        for (size_t i = 0; !known && i < FE_COMPONENT_COUNT; i++) {
+            if (strcmp(key, fe_component_names[i]) != 0) continue;
+            if (!fe_class_find(fe_component_family[i], class)) continue;
+            base_str_addf(built, "%s%s", built->len ? ", " : "", key);
+            known = true;
+        }
+        if (known) continue;
+        base_str_addf(foreign, "%s%s", foreign->len ? ", " : "", base_escape(key, strlen(key)));
+        base_str_addf(foreign, " (%s)", base_escape(class, strlen(class)));
+    }
+}
+
+static void refuse(base_jval v, base_jval index, const char *word, const char *const *names) {
+    base_diag *d = base_json_diag(v.doc);
+    char hint[BASE_HINT_MAX];
+    base_str built = {0}, foreign = {0}, list = {0};
+    base_json_error(v, "unsupported: pipeline '%s'%s", base_escape(word, strlen(word)),
+                    base_hint(base_suggest_class(word, names, COUNT(classes)), hint));
+    list_entries(index, &built, &foreign);
+    for (size_t i = 0; i < COUNT(classes); i++)
+        base_str_addf(&list, "%s%s", i ? ", " : "", names[i]);
+    if (foreign.len) base_note(d, NULL, "it is made of parts that are not built: %s", foreign.data);
+    base_note(d, NULL, "supported are %s", list.data);
+    if (built.len)
+        base_note(d, NULL, "of its components --component=NAME compiles alone: %s", built.data);
+    base_str_free(&built);
+    base_str_free(&foreign);
+    base_str_free(&list);
+}
+
+/* Who runs a U-Net that takes more than the latent. */
+static const struct {
+    ebru_condition condition;
+    unsigned parts;
+    const char *name;
+} runs[] = {
+    {EBRU_CONDITION_INPAINT, SD, "StableDiffusionInpaintPipeline"},
+    {EBRU_CONDITION_INPAINT, XL, "StableDiffusionXLInpaintPipeline"},
+    {EBRU_CONDITION_DEPTH, SD, "StableDiffusionDepth2ImgPipeline"},
+};
+
+unsigned fe_pipeline_fixes(const fe_pipeline *p) {
+    const char *name = p->c->name;
+    for (size_t i = 0; i < COUNT(runs); i++)
+        if (p->condition == runs[i].condition && p->c->parts == runs[i].parts) name = runs[i].name;
+    for (size_t i = 0; i < COUNT(classes); i++)
+        if (strcmp(classes[i].name, name) == 0) return classes[i].fixes;
+    return p->c->fixes;
+}
 
 const fe_pipeline_class *fe_pipeline_find(base_jval index) {
     base_jval v = base_json_require(index, "_class_name");
@@ -88,19 +119,6 @@ const fe_pipeline_class *fe_pipeline_find(base_jval index) {
         if (strcmp(word, classes[i].name) == 0) return &classes[i];
         names[i] = classes[i].name;
     }
-    char hint[BASE_HINT_MAX];
-    const char *near = base_suggest(word, names, COUNT(names));
-    if (near && strncmp(near, word, 4) != 0)
-        near = NULL; /* FluxPipeline is no misspelling of DDPMPipeline */
-    for (size_t i = 0; i < COUNT(not_built); i++)
-        if (strcmp(word, not_built[i]) == 0) near = NULL;
-    base_json_error(v, "unsupported: pipeline '%s'%s", base_escape(word, strlen(word)),
-                    base_hint(near, hint));
-    base_str list = {0};
-    for (size_t i = 0; i < COUNT(names); i++) base_str_addf(&list, "%s%s", i ? ", " : "", names[i]);
-    base_note(base_json_diag(v.doc), NULL, "supported are %s", list.data);
-    base_note(base_json_diag(v.doc), NULL,
-              "its components can be loaded one by one (--component=unet)");
-    base_str_free(&list);
+    refuse(v, index, word, names);
     return NULL;
 }

@@ -18,7 +18,7 @@ static void correct_sample_size(fe_pipeline *p) {
     const char *version = base_json_opt_string(c->root, "_diffusers_version", "99");
     char *end;
     long major = strtol(version, &end, 10), minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
-    bool old = p->c->fixes & FE_FIX_SAMPLE_SIZE && major == 0 && minor < 9;
+    bool old = fe_pipeline_fixes(p) & FE_FIX_SAMPLE_SIZE && major == 0 && minor < 9;
     if ((old || p->condition == EBRU_CONDITION_DEPTH) && c->sample_height < 64 &&
         c->sample_width < 64)
         c->sample_height = c->sample_width = 64;
@@ -28,7 +28,7 @@ static void correct_scaling(fe_pipeline *p) {
     static const double scaling = 0.08333;
     fe_vae_config *c = &p->parts[FE_COMPONENT_VAE].config.vae;
     base_jval given = base_json_get(c->root, "scaling_factor");
-    if (!(p->c->fixes & FE_FIX_SCALING)) return;
+    if (!(fe_pipeline_fixes(p) & FE_FIX_SCALING)) return;
     if (base_json_present(given) && c->scaling_factor != scaling)
         base_json_warning(given, "a %s takes %g for 'scaling_factor', whatever is written here",
                           p->c->name, scaling);
@@ -39,7 +39,7 @@ static void correct_scaling(fe_pipeline *p) {
 static void drop_statistics(fe_pipeline *p) {
     static const char *const keys[] = {"shift_factor", "latents_mean", "latents_std"};
     fe_vae_config *c = &p->parts[FE_COMPONENT_VAE].config.vae;
-    bool reads = p->c->fixes & FE_READS_STATISTICS;
+    bool reads = fe_pipeline_fixes(p) & FE_READS_STATISTICS;
     for (size_t i = 0; i < COUNT(keys); i++) {
         base_jval v = base_json_get(c->root, keys[i]);
         bool differs = i == 0 ? c->shift_factor != 0 : !reads && c->normalised;
@@ -78,9 +78,10 @@ static bool sampler_meta(fe_pipeline *p) {
     } else {
         fine = load_scheduler(p, "scheduler", "sampler", choice);
     }
-    if (p->c->fixes & FE_FIX_OFFSET) ir_meta_set_int(p->m, EBRU_META_SAMPLER_STEPS_OFFSET.name, 1);
-    if (p->c->fixes & FE_FIX_CLIP) ir_meta_set_int(p->m, EBRU_META_SAMPLER_CLIP_SAMPLE.name, 0);
-    if (p->c->fixes & FE_FIX_PRK) ir_meta_set_int(p->m, EBRU_META_SAMPLER_SKIP_PRK_STEPS.name, 1);
+    unsigned fixes = fe_pipeline_fixes(p);
+    if (fixes & FE_FIX_OFFSET) ir_meta_set_int(p->m, EBRU_META_SAMPLER_STEPS_OFFSET.name, 1);
+    if (fixes & FE_FIX_CLIP) ir_meta_set_int(p->m, EBRU_META_SAMPLER_CLIP_SAMPLE.name, 0);
+    if (fixes & FE_FIX_PRK) ir_meta_set_int(p->m, EBRU_META_SAMPLER_SKIP_PRK_STEPS.name, 1);
     return fine;
 }
 
@@ -141,6 +142,7 @@ static void vae_meta(fe_pipeline *p) {
     drop_statistics(p);
     ir_meta_set_float(p->m, EBRU_META_VAE_SCALING_FACTOR.name, c->scaling_factor);
     c->fold_statistics = true;
+    c->plain_moments = fe_pipeline_fixes(p) & FE_DECODES_STATISTICS;
 }
 
 /* diffusers' clip_skip is for the prompt alone: the negative prompt's state is an output of its own.

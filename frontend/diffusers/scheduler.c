@@ -58,7 +58,7 @@ static void refuse_class(base_diag *d, base_jval at, bool described, const char 
         names[2 * i + 1] = samplers[i].class_name;
         base_str_addf(&list, "%s%s (%s)", i ? ", " : "", samplers[i].class_name, samplers[i].name);
     }
-    const char *near = base_suggest(word, names, COUNT(names));
+    const char *near = base_suggest_class(word, names, COUNT(names));
     for (size_t i = 0; i < COUNT(not_built); i++) {
         if (strcmp(word, not_built[i].class_name) != 0) continue;
         known = "unsupported";

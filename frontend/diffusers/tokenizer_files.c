@@ -116,6 +116,18 @@ static bool set_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir, 
     return fine;
 }
 
+/* With `warns` what is odd is told, too. */
+static unsigned char *make_blob(base_diag *d, const ir_module *m, const char *name, bool warns,
+                                size_t *bytes);
+
+/* The program's tokenizer is made at the end of the work; its faults are told before. */
+static bool check_build(base_diag *d, const ir_module *m, const char *name) {
+    size_t bytes;
+    unsigned char *blob = make_blob(d, m, name, true, &bytes);
+    base_free(blob);
+    return blob != NULL;
+}
+
 bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir,
                        int64_t max_length) {
     special specials[] = {{KEY_BOS, KEY_BOS_TOKEN, "<|startoftext|>", NULL},
@@ -147,6 +159,7 @@ bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir
                            fe_path_absolute(m->arena, fe_dir_join(dir, "merges.txt")));
         ir_meta_set_int(m, meta_key(m, name, KEY_MAX_LENGTH), max_length);
         ir_meta_set_int(m, meta_key(m, name, KEY_LOWER_CASE), 1);
+        fine = check_build(d, m, name);
     }
     for (int i = 0; i < COUNT; i++) base_free(specials[i].token);
     return fine;
@@ -278,8 +291,68 @@ static size_t special_tokens(const ir_module *m, const char *name, rt_vocab_entr
     return n;
 }
 
-static unsigned char *build(base_diag *d, const ir_module *m, const char *name, const vocabulary *v,
-                            const fe_bytes *merges, size_t *bytes) {
+/* Is it a token that merging must make: of more than one character of the byte alphabet, and not
+ * taken whole, as "<|endoftext|>" and "<concept>" are? "</w>" belongs to the character before it. */
+static bool is_merged(const rt_vocab_entry *t) {
+    static const char end[] = "</w>";
+    const size_t n = strlen(end);
+    if (t->length > 1 && t->text[0] == '<' && t->text[t->length - 1] == '>') return false;
+    size_t length = t->length, characters = 0;
+    if (length > n && memcmp(t->text + length - n, end, n) == 0) length -= n;
+    for (size_t i = 0; i < length; i++) characters += (t->text[i] & 0xc0) != 0x80;
+    return characters > 1;
+}
+
+/* A file that was cut makes fewer tokens than there are. Where it makes none it is refused. */
+static bool check_merges(base_diag *d, const vocabulary *v, const fe_bytes *merges,
+                         const char *path, bool warns) {
+    const char *at = (const char *)merges->data, *stop = at + merges->size;
+    size_t needed = 0, lines = 0;
+    for (size_t i = 0; i < v->count; i++) needed += is_merged(&v->items[i]);
+    for (const char *end; at < stop; at = end + 1) {
+        end = memchr(at, '\n', (size_t)(stop - at));
+        if (!end) end = stop;
+        const bool head = at == (const char *)merges->data && end - at >= 8 &&
+                          memcmp(at, "#version", 8) == 0; /* "# #" is a merge */
+        lines += !head && memchr(at, ' ', (size_t)(end - at));
+    }
+    if (lines >= needed) return true;
+    base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
+    if (lines) {
+        if (warns)
+            base_warning(d, &loc,
+                         "has %zu merges for %zu tokens of the vocabulary; is it complete?", lines,
+                         needed);
+        return true;
+    }
+    base_error(d, &loc, "has no merges; the vocabulary has %zu tokens that need one", needed);
+    return false;
+}
+
+/* Reports at the file that the fault is in. `root` is vocab.json, in the order of the entries. */
+static void report(base_diag *d, const ir_module *m, const char *name, base_jval root,
+                   const fe_bytes *merges, const rt_tokenizer_fault *fault, const char *message) {
+    const char *path = ir_meta_string(m, meta_key(m, name, KEY_MERGES), "");
+    base_loc loc = {0};
+    switch (fault->where) {
+    case RT_TOKENIZER_OPTIONS: base_error(d, NULL, "%s: %s", name, message); return;
+    case RT_TOKENIZER_VOCABULARY: {
+        base_jval v = base_json_first(root);
+        for (size_t i = 0; i < fault->entry && base_json_present(v); i++) v = base_json_next(v);
+        base_json_error(base_json_present(v) ? v : root, "%s", message);
+        return;
+    }
+    case RT_TOKENIZER_MERGES:
+        loc.source = base_diag_source(d, path, merges->data, merges->size);
+        loc.line = (uint32_t)fault->line;
+        loc.col = fault->line ? 1 : 0;
+        base_error(d, &loc, "%s", message);
+        return;
+    }
+}
+
+static unsigned char *build(base_diag *d, const ir_module *m, const char *name, base_jval root,
+                            const vocabulary *v, const fe_bytes *merges, size_t *bytes) {
     rt_vocab_entry specials[4];
     rt_tokenizer_options o = {
         .bos = meta_id(m, name, KEY_BOS),
@@ -294,14 +367,13 @@ static unsigned char *build(base_diag *d, const ir_module *m, const char *name, 
         .special_count = special_tokens(m, name, specials),
     };
     rt_error why = {{0}};
+    rt_tokenizer_fault fault;
     void *blob = NULL;
     size_t size = 0;
     rt_status status = rt_tokenizer_build_blob(v->items, v->count, merges->data, merges->size,
-                                               MERGES_USED, &o, &blob, &size, &why);
+                                               MERGES_USED, &o, &blob, &size, &fault, &why);
     if (status != RT_OK) {
-        const char *path = ir_meta_string(m, meta_key(m, name, KEY_MERGES), "");
-        base_loc loc = {.source = base_diag_source(d, path, NULL, 0)};
-        base_error(d, &loc, "the tokenizer cannot be built: %s", why.message);
+        report(d, m, name, root, merges, &fault, why.message);
         return NULL;
     }
     unsigned char *copy = base_alloc(size);
@@ -328,8 +400,8 @@ static base_json *load_vocabulary(base_diag *d, const char *path) {
     return base_json_parse(d, path, (const char *)built_in->data, size, NULL);
 }
 
-unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *name,
-                                 size_t *bytes) {
+static unsigned char *make_blob(base_diag *d, const ir_module *m, const char *name, bool warns,
+                                size_t *bytes) {
     const char *vocab_path = ir_meta_string(m, meta_key(m, name, KEY_VOCAB), NULL);
     const char *merges_path = ir_meta_string(m, meta_key(m, name, KEY_MERGES), NULL);
     *bytes = 0;
@@ -339,10 +411,16 @@ unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *n
     bool fine = read_text(d, merges_path, &merges) && doc;
     vocabulary v = {0};
     unsigned char *blob = NULL;
-    if (fine && read_vocabulary(base_json_root(doc), &v))
-        blob = build(d, m, name, &v, &merges, bytes);
+    fine = fine && read_vocabulary(base_json_root(doc), &v);
+    if (fine && check_merges(d, &v, &merges, merges_path, warns))
+        blob = build(d, m, name, base_json_root(doc), &v, &merges, bytes);
     base_free(v.items);
     fe_bytes_free(&merges);
     base_json_free(doc);
     return blob;
+}
+
+unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *name,
+                                 size_t *bytes) {
+    return make_blob(d, m, name, false, bytes);
 }

@@ -82,7 +82,8 @@ ir_ref fe_vae_denormalise(fe_builder *b, const fe_vae_config *c, ir_ref latent) 
 ir_ref fe_vae_normalise(fe_builder *b, const fe_vae_config *c, ir_ref moments) {
     double mul[2 * FE_MAX_LATENT] = {0}, add[2 * FE_MAX_LATENT] = {0};
     int64_t n = c->latent_channels;
-    if (!c->fold_statistics || !c->normalised || !ir_ref_ok(moments)) return moments;
+    if (!c->fold_statistics || c->plain_moments || !c->normalised || !ir_ref_ok(moments))
+        return moments;
     for (int64_t i = 0; i < n; i++) {
         mul[i] = 1 / c->latents_std[i];
         add[i] = -c->latents_mean[i] / c->latents_std[i];

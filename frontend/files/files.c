@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/system/output.h"
 #include "frontend/files/formats.h"
 #include "frontend/files/memory_folder.h"
 
@@ -121,6 +122,7 @@ static int open_regular(base_diag *d, int dirfd, const char *name, const char *s
         base_error_file(d, shown, "read", errno);
     } else {
         *size = (size_t)st.st_size;
+        base_output_keep_open(fd);
         return fd;
     }
     close(fd);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "frontend/files/files.h"
+#include "frontend/files/formats.h"
 
 bool fe_is_hub_cache(const char *path) {
     static const char *const files[] = {"model_index.json", "config.json", "model.json"};
@@ -104,7 +105,7 @@ static char *cache_of(base_arena *a, const char *word) {
     return NULL;
 }
 
-void fe_hub_advice(base_diag *d, const char *word) {
+void fe_hub_advice(base_diag *d, const char *word, fe_hub_use use) {
     if (!is_hub_name(word)) return;
     base_arena *a = base_arena_new();
     /* in a folder that is there it is a file's name */
@@ -113,15 +114,42 @@ void fe_hub_advice(base_diag *d, const char *word) {
         return;
     }
     const char *cache = cache_of(a, word), *name = strchr(word, '/') + 1;
+    const bool model = use == FE_HUB_MODEL;
     if (cache && fe_path_is_dir(cache)) {
-        base_note(d, NULL, "the Hugging Face cache has this model: name its folder, %s", cache);
+        base_note(d, NULL, "the Hugging Face cache has this %s: name %s, %s",
+                  model ? "model" : "LoRA", model ? "its folder" : "a file below its folder",
+                  cache);
     } else {
         base_note(d, NULL,
                   "this may be a model's name on the Hugging Face Hub; ebru downloads nothing. "
-                  "Type: huggingface-cli download %s --include '*.json' '*.txt' "
-                  "'*/*.safetensors' --local-dir %s",
-                  word, name);
-        base_note(d, NULL, "then name the folder: %s", name);
+                  "Type: huggingface-cli download %s --include %s --local-dir %s",
+                  word, model ? "'*.json' '*.txt' '*/*.safetensors'" : "'*.safetensors'", name);
+        if (model)
+            base_note(d, NULL, "then name the folder: %s", name);
+        else
+            base_note(d, NULL, "then name the file: --lora=%s/FILE.safetensors", name);
     }
+    base_arena_free(a);
+}
+
+/* ---- folders ---- */
+
+void fe_folder_advice(base_diag *d, const char *path, const char *option) {
+    base_arena *a = base_arena_new();
+    const char *first = NULL;
+    size_t count = 0;
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        const char *name = e->d_name;
+        if (!fe_name_is_plain(name, strlen(name)) || !name[fe_stem_length(name)]) continue;
+        count++;
+        if (!first || strcmp(name, first) < 0) first = base_arena_strdup(a, name);
+    }
+    if (dir) closedir(dir);
+    if (first) first = fe_path_join(a, path, first);
+    if (first)
+        base_note(d, NULL, "it holds %zu safetensors file%s: name %s, as %s%s", count,
+                  count == 1 ? "" : "s", count == 1 ? "it" : "one", option,
+                  base_escape(first, strlen(first)));
     base_arena_free(a);
 }

@@ -2,6 +2,7 @@
  * each complete group becomes an update of that weight (ir_lora), and everything else is collected
  * and reported at once. */
 #include "frontend/lora/lora.h"
+#include "frontend/files/hub_cache.h"
 #include "runtime/abi/meta_keys.h"
 
 #include <math.h>
@@ -298,7 +299,11 @@ static void merge_free(merge *x) {
 bool fe_lora_apply(base_diag *d, ir_module *m, const fe_lora *o) {
     unsigned before = base_diag_errors(d);
     fe_st *table = fe_st_open(d, o->path);
-    if (!table) return false;
+    if (!table) {
+        if (!fe_path_exists(o->path)) fe_hub_advice(d, o->path, FE_HUB_LORA);
+        if (fe_path_is_dir(o->path)) fe_folder_advice(d, o->path, "--lora=");
+        return false;
+    }
     BASE_PUSH(&m->owners, ((struct ir_owner){table, close_table}));
     merge x = {.d = d,
                .m = m,

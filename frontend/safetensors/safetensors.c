@@ -404,30 +404,17 @@ static bool check_tensors(header *h, const uint8_t *data, size_t rest) {
 
 /* ---- files ---- */
 
-/* Names what is often met where a safetensors file was meant. */
-static void note_other_format(header *h, const uint8_t *data, size_t size) {
-    const char *what;
-    fe_format_of(data, size, &what);
-    if (what) base_note(h->st->diag, NULL, "this is %s", what);
-}
-
 bool st_add_file(fe_st *st, const char *shown, const uint8_t *data, size_t size) {
     header h = {
         .st = st, .source = base_diag_source(st->diag, shown, NULL, 0), .first = st->entries.count};
-    if (size < LENGTH_BYTES) {
-        report_fault(&h, "too short for a safetensors file: %zu bytes", size);
-        note_other_format(&h, data, size);
-        return false;
-    }
+    if (fe_format_refuse(st->diag, shown, data, size)) return false;
+    if (size < LENGTH_BYTES) return fault(&h, "too short for a safetensors file: %zu bytes", size);
     uint64_t length = 0;
     for (unsigned i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)data[i] << (8 * i);
-    if (length > FE_ST_MAX_HEADER) {
-        report_fault(&h,
+    if (length > FE_ST_MAX_HEADER)
+        return fault(&h,
                      "not a safetensors file: header length %" PRIu64 ", at most %d are allowed",
                      length, FE_ST_MAX_HEADER);
-        note_other_format(&h, data, size);
-        return false;
-    }
     if (length > size - LENGTH_BYTES) {
         return fault(&h, "the file is truncated: a header of %" PRIu64 " bytes, %zu bytes left",
                      length, size - LENGTH_BYTES);

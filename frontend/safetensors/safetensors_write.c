@@ -126,6 +126,9 @@ bool fe_st_write(base_diag *d, const char *path, const fe_st_tensor *tensors, si
         error = base_output_commit(o);
     }
     base_str_free(&header);
-    if (error) base_error_file(d, path, o ? "write" : "create", error);
+    if (error == BASE_OUTPUT_IS_INPUT)
+        base_error(d, &loc, "cannot write: %s", base_output_why(error));
+    else if (error)
+        base_error_file(d, path, o ? "write" : "create", error);
     return !error;
 }

@@ -115,12 +115,38 @@ static ir_tensor tensor_copy(const ir_tensor *t) {
     return r;
 }
 
+/* There is no memory for the value of node r: names the weight it is, or is made of. */
+_Noreturn static void no_memory(const ir_func *f, ir_ref r, size_t bytes) {
+    base_str what = {0};
+    ir_ref of = r;
+    while (ir_get(f, of)->operand_count && ir_ref_ok(ir_get(f, of)->operand[0]))
+        of = ir_get(f, of)->operand[0];
+    const ir_node *n = ir_get(f, of);
+    if (n->op == IR_OP_weight) {
+        const ir_weight *w = &f->module->weights.items[IR_ATTRS(n, weight)->index];
+        base_str_addf(&what, "%sweight '%s' : ", ir_ref_eq(of, r) ? "" : "what is made of ",
+                      base_escape(w->name, strlen(w->name)));
+        ir_print_type(&w->type, &what);
+    } else {
+        ir_print_node(f, r, &what);
+    }
+    base_out_of_memory(bytes, what.data);
+}
+
+static ir_tensor tensor_of(const ir_func *f, ir_ref r) {
+    ir_tensor t = {.type = logical_type(ir_typeof(f, r))};
+    size_t bytes = (size_t)ir_type_elements(&t.type) * sizeof *t.data;
+    t.data = base_try_alloc(bytes);
+    if (!t.data) no_memory(f, r, bytes);
+    return t;
+}
+
 ir_tensor ir_eval_node(const ir_func *f, ir_ref r, const ir_tensor *const in[IR_MAX_OPERANDS]) {
     const ir_node *n = ir_get(f, r);
     ir_eval_args a = {.f = f, .node = n};
     for (uint32_t k = 0; k < n->operand_count; k++)
         if (ir_ref_ok(n->operand[k])) a.in[k] = in[k];
-    ir_tensor t = tensor_new(&n->type);
+    ir_tensor t = tensor_of(f, r);
     eval_table[n->op](&a, &t);
     return t;
 }

@@ -30,6 +30,7 @@ pass_context *pass_context_new(ir_module *m, const ir_target *target) {
 void pass_context_free(pass_context *c) {
     if (!c) return;
     base_arena_free(c->arena);
+    pass_forget_numbers(c);
     base_free(c->matches.items);
     base_free(c->timings.items);
     base_free(c->memory.funcs.items);

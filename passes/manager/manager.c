@@ -28,7 +28,10 @@ int pass_known(base_diag *d, const char *option, const char *name, size_t length
     memcpy(text, name, length);
     base_error(d, NULL, "%s: unknown pass '%s'", option, base_escape(name, length));
     const char *near = base_suggest(text, names, PASS_COUNT);
-    if (near) base_note(d, NULL, "did you mean '%s'?", near);
+    if (near)
+        base_note(d, NULL, "did you mean '%s'?", near);
+    else
+        base_note(d, NULL, "--list-passes lists all");
     base_free(text);
     return -1;
 }
@@ -202,6 +205,7 @@ static void run_pass(run *r, uint32_t index) {
     ir_module *m = c->module;
     const pass_info *p = info_of(r, index);
     pass_timing t = {.pass = p->name, .nodes_before = node_count(m)};
+    pass_forget_numbers(c);
     pass_show_before(&r->show, m, t.pass, names(r->o->print_before, t.pass),
                      r->o->print_changed && shown_after(r, t.pass));
     bool plant = r->fault.pass == p->name;

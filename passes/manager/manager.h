@@ -103,4 +103,8 @@ void pass_fault_look(pass_fault *fault, const ir_module *m);
 void pass_fault_plant(pass_fault *fault, ir_module *m, FILE *log);
 void pass_fault_free(pass_fault *fault);
 
+/* report.c: drops the numbers kept for decisions (pass_context.numbers): a pass begins, and
+ * functions may have changed. */
+void pass_forget_numbers(pass_context *c);
+
 #endif

@@ -5,7 +5,7 @@
  * the failed condition and the place in the model description (many for one reason together), and
  * what would have to be otherwise; passes over the whole module list their matches too (what left
  * the loop). Where ways to compute an op were compared, a line says what each takes. */
-#include "passes/passes.h"
+#include "passes/manager/manager.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -22,10 +22,25 @@ static char *format(base_arena *a, const char *fmt, va_list ap) {
     return text;
 }
 
+void pass_forget_numbers(pass_context *c) {
+    base_free(c->numbers.number);
+    c->numbers = (struct pass_numbers){0};
+}
+
+static const uint32_t *numbers_of(pass_context *c, const ir_func *f) {
+    struct pass_numbers *n = &c->numbers;
+    if (n->number && n->f == f && n->nodes == f->nodes.items && n->node_count == f->nodes.count &&
+        n->input_count == f->inputs.count)
+        return n->number;
+    base_free(n->number);
+    *n = (struct pass_numbers){f, f->nodes.items, f->nodes.count, f->inputs.count, ir_numbering(f)};
+    return n->number;
+}
+
 static pass_match *note(pass_context *c, const char *pass, const ir_func *f, ir_ref node,
                         const char *what) {
     base_str text = {0};
-    ir_print_node(f, node, &text);
+    ir_print_line(f, numbers_of(c, f), node, false, &text);
     while (text.len && text.data[text.len - 1] == '\n') text.len--;
     size_t skip = strspn(text.data, " ");
     ir_origin o = f->module->origins.items[ir_get(f, node)->origin];

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define EBRU_ABI_VERSION 3
+#define EBRU_ABI_VERSION 4
 
 /* Element types at run time; bf16: what is packed, between stages. */
 enum { EBRU_F32 = 0, EBRU_I32 = 1, EBRU_BF16 = 2 };
@@ -51,7 +51,22 @@ struct ebru_call {
     uint64_t scratch_stride;
     const char *weights; /* base of the packed weights */
     void *runtime;       /* the runtime's own: barrier, profile */
+    int32_t cut;         /* ebru_cut_column of the threads that the work is cut for */
+    int32_t reserved;
 };
+
+/* Numbers of threads that ops have a cut for; other numbers take that of
+ * the next larger one, more threads than the last take the last. A cut says which part of an op's
+ * result is a task; it changes no bit. */
+#define EBRU_CUT_THREADS(T)                                                                        \
+    T(1) T(2) T(3) T(4) T(6) T(8) T(12) T(16) T(24) T(32) T(48) T(64) T(96) T(128)
+enum { EBRU_CUTS = 14 };
+static inline int32_t ebru_cut_column(int32_t threads) {
+#define EBRU_CUT_PAST(n) +((n) < threads)
+    const int32_t past = 0 EBRU_CUT_THREADS(EBRU_CUT_PAST);
+#undef EBRU_CUT_PAST
+    return past < EBRU_CUTS ? past : EBRU_CUTS - 1;
+}
 
 typedef void (*ebru_run_fn)(const struct ebru_call *call, int32_t thread, int32_t threads);
 
@@ -107,6 +122,13 @@ extern const struct ebru_model ebru_model;
 /* All threads have finished op `op` (index into the function's ops) and see each other's writes
  * afterwards. */
 void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads, int32_t op);
+
+/* The next tasks of op `op` for this thread, which asks until there are none: the first in the low
+ * half, the one past the last in the high half; equal: none are left. The op has `tasks` for
+ * call->cut; `step` neighbours share what they read (the first of them is a multiple of it), which
+ * costs time when it is read for each of them anew. */
+uint64_t ebru_take(const struct ebru_call *call, int32_t thread, int32_t op, int32_t tasks,
+                   int32_t step);
 
 /* This thread has finished its part of op `op` and goes on with the next op at once: between ops
  * that need no barrier, so that a profile tells them apart. */

@@ -104,8 +104,11 @@ enum {
     EBRU_NORM_APPLY_OUT,         /* c16 [B,C0+C1,P]; may be x0's buffer when C1 = 0 */
     EBRU_NORM_APPLY_BUFS
 };
+/* Kernels that only move or map values have small tasks, enough for any number of threads: so many
+ * pixels (or tokens) of a block of channels. */
+enum { EBRU_MOVE_PIXELS = 512 };
 static inline int32_t ebru_norm_apply_tasks(const struct ebru_norm_apply_params *p) {
-    return p->B * ebru_blocks16(p->C0 + p->C1);
+    return p->B * ebru_blocks16(p->C0 + p->C1) * ebru_ceil_div(p->P, EBRU_MOVE_PIXELS);
 }
 
 /* ---- layer_norm: over the channels of tokens
@@ -121,9 +124,12 @@ enum {
     EBRU_LAYER_NORM_OUT,   /* c16 [B,T,C]; may be x's buffer */
     EBRU_LAYER_NORM_BUFS
 };
-#define EBRU_LAYER_NORM_TOKENS 16 /* tokens a task */
+#define EBRU_LAYER_NORM_TOKENS 16 /* tokens a task, at most; of few tokens fewer */
+static inline int32_t ebru_layer_norm_tokens(const struct ebru_layer_norm_params *p) {
+    return p->T >= 128 * EBRU_LAYER_NORM_TOKENS ? EBRU_LAYER_NORM_TOKENS : 4;
+}
 static inline int32_t ebru_layer_norm_tasks(const struct ebru_layer_norm_params *p) {
-    return p->B * ebru_ceil_div(p->T, EBRU_LAYER_NORM_TOKENS);
+    return p->B * ebru_ceil_div(p->T, ebru_layer_norm_tokens(p));
 }
 
 /* ---- geglu: y = value * gelu(gate), unfused
@@ -135,7 +141,7 @@ struct ebru_geglu_params {
 };
 enum { EBRU_GEGLU_X /* c16 [B,2C,P] */, EBRU_GEGLU_OUT /* c16 [B,C,P] */, EBRU_GEGLU_BUFS };
 static inline int32_t ebru_geglu_tasks(const struct ebru_geglu_params *p) {
-    return p->B * ebru_blocks16(p->C);
+    return p->B * ebru_blocks16(p->C) * ebru_ceil_div(p->P, EBRU_MOVE_PIXELS);
 }
 
 /* ---- attn_pack_k, attn_pack_v: keys and values as the attention kernel reads them
@@ -156,11 +162,13 @@ enum {
     EBRU_ATTN_PACK_OUT,
     EBRU_ATTN_PACK_BUFS
 };
+/* A task is so many tokens of a head, whole blocks of 32. */
+enum { EBRU_ATTN_PACK_TOKENS = 64 };
 static inline int32_t ebru_attn_pack_k_tasks(const struct ebru_attn_pack_k_params *p) {
-    return p->B * p->heads;
+    return p->B * p->heads * ebru_ceil_div(p->S, EBRU_ATTN_PACK_TOKENS);
 }
 static inline int32_t ebru_attn_pack_v_tasks(const struct ebru_attn_pack_v_params *p) {
-    return p->B * p->heads;
+    return p->B * p->heads * ebru_ceil_div(p->S, EBRU_ATTN_PACK_TOKENS);
 }
 static inline int64_t ebru_attn_pack_k_floats(const struct ebru_attn_pack_k_params *p) {
     return (int64_t)p->B * p->heads * p->S * p->d;
@@ -336,13 +344,11 @@ struct ebru_unpack_params {
 };
 enum { EBRU_PACK_X /* plain */, EBRU_PACK_OUT /* c16 [B,C,P], pad lanes zero */, EBRU_PACK_BUFS };
 enum { EBRU_UNPACK_X /* c16 [B,C,P] */, EBRU_UNPACK_OUT /* plain */, EBRU_UNPACK_BUFS };
-/* A task is so many pixels of a channel block: pictures have one block only. */
-enum { EBRU_PACK_PIXELS = 1024 };
 static inline int32_t ebru_pack_tasks(const struct ebru_pack_params *p) {
-    return p->B * ebru_blocks16(p->C) * ebru_ceil_div(p->P, EBRU_PACK_PIXELS);
+    return p->B * ebru_blocks16(p->C) * ebru_ceil_div(p->P, EBRU_MOVE_PIXELS);
 }
 static inline int32_t ebru_unpack_tasks(const struct ebru_unpack_params *p) {
-    return p->B * ebru_blocks16(p->C) * ebru_ceil_div(p->P, EBRU_PACK_PIXELS);
+    return p->B * ebru_blocks16(p->C) * ebru_ceil_div(p->P, EBRU_MOVE_PIXELS);
 }
 
 /* ---- copy: strided copy of plain elements (4 bytes each): slice, transpose, broadcast

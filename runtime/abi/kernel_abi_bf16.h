@@ -289,10 +289,10 @@ struct ebru_attn_pack_v_bf16_params {
     EBRU_FIELDS_attn_pack_v_bf16(EBRU_FIELD_DECL)
 };
 static inline int32_t ebru_attn_pack_k_bf16_tasks(const struct ebru_attn_pack_k_bf16_params *p) {
-    return p->B * p->heads;
+    return p->B * p->heads * ebru_ceil_div(p->S, EBRU_ATTN_PACK_TOKENS);
 }
 static inline int32_t ebru_attn_pack_v_bf16_tasks(const struct ebru_attn_pack_v_bf16_params *p) {
-    return p->B * p->heads;
+    return p->B * p->heads * ebru_ceil_div(p->S, EBRU_ATTN_PACK_TOKENS);
 }
 /* Numbers of bf16 of a part of a head, and of the results. */
 static inline int64_t ebru_attn_k_part(int32_t S, int32_t d) {

@@ -169,16 +169,18 @@ static void print_row(const rt_engine *e, const struct ebru_function_desc *f,
         print_doubts(f, t, of);
         return;
     }
+    char cut[32] = "";
+    if (e->shares.partition) snprintf(cut, sizeof cut, "\"partition\":%d,", e->shares.partition);
     printf(
         "{\"component\":\"%.*s\",\"function\":\"%s\",%s%s%s\"precision\":\"%s\",\"level\":\"%s\","
-        "\"threads\":%d,"
+        "\"threads\":%d,%s"
         "\"batch\":%d,\"median_ms\":%.4f,\"min_ms\":%.4f,\"gflop\":%.4f,\"peak_gflops\":%.1f,"
         "\"share_of_"
         "peak\":%.4f,\"core_share\":%.3f,\"peak_core_share\":%.3f,"
         "\"arena_bytes\":%llu,\"weight_bytes\":%llu,\"peak_rss_bytes\":%ld}\n",
         component, f->name, dot ? dot + 1 : f->name, *where ? "\"weights\":\"" : "", where,
         *where ? "\"," : "", rt_meta_string(e->model->tables, EBRU_META_PRECISION),
-        e->model->level->name, rt_pool_size(e->pool), f->batch, median, ms[0], gflop, peak,
+        e->model->level->name, rt_pool_size(e->pool), cut, f->batch, median, ms[0], gflop, peak,
         peak > 0 ? rate / peak : 0, t->cores, of->cores, (unsigned long long)f->arena_bytes,
         (unsigned long long)weights, peak_rss());
 }
@@ -261,14 +263,17 @@ rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err) {
     if (!found) return unknown_function(t, o->bench_function, err);
     rt_peak peak = rt_peak_measure(e->pool, t, e->model->level->name);
     if (!o->bench_json) {
-        printf("%s, %d threads, %s peak %.1f GFLOP/s, %d runs\n", e->model->level->name,
-               rt_pool_size(e->pool), peak.unit, peak.gflops, o->bench_runs);
+        char cut[48] = "";
+        if (o->bench_partition) snprintf(cut, sizeof cut, ", work cut for %d", o->bench_partition);
+        printf("%s, %d threads%s, %s peak %.1f GFLOP/s, %d runs\n", e->model->level->name,
+               rt_pool_size(e->pool), cut, peak.unit, peak.gflops, o->bench_runs);
         if (peak.cores < RT_CORES_ENOUGH)
             fprintf(stderr,
                     "peak: the threads had a core %.0f %% of the time: other processes had your "
                     "cores, and shares of the peak mean little\n",
                     100 * peak.cores);
     }
+    rt_engine_partition(e, o->bench_partition);
     struct copies c = {0};
     rt_status s = o->bench_cold ? copy_weights(&c, e->model, err) : RT_OK;
     for (int32_t i = 0; i < t->function_count && !s; i++) {

@@ -3,6 +3,7 @@
  */
 #include "runtime/cli/program.h"
 
+#include "runtime/cli/output.h"
 #include "runtime/engine/staged_network.h"
 
 #include <errno.h>
@@ -72,15 +73,19 @@ rt_status rt_program_call(rt_engine *e, const char *name, const char *dump, rt_e
     rt_network *n;
     rt_status s = rt_network_open(&n, e, name, err);
     if (s) return s == RT_ERR_INTERNAL ? RT_ERR_USAGE : s;
-    e->values = dump ? fopen(dump, "wb") : NULL;
-    bool bad = dump && !e->values;
-    if (!bad) s = run(n, e->profile, err);
-    if (e->values) {
-        bad = ferror(e->values) != 0;
-        bad |= fclose(e->values) != 0;
+    rt_output values = {0};
+    if (dump) s = rt_output_begin(&values, dump, err);
+    if (!s) {
+        e->values = values.file;
+        s = run(n, e->profile, err);
         e->values = NULL;
     }
+    if (values.file) { /* after a failure, too: values up to it are what one looks for */
+        rt_error late = {""};
+        rt_status written = rt_output_commit(&values, &late);
+        if (!s && written) *err = late;
+        if (!s) s = written;
+    }
     rt_network_free(n);
-    if (bad && !s) s = rt_fail(err, RT_ERR_SYSTEM, "cannot write '%s': %s", dump, strerror(errno));
     return s;
 }

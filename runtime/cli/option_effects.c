@@ -92,7 +92,14 @@ static const struct need {
     {RT_NEEDS_NEGATIVE, true, false, has_pair, " has no effect: this model is not guided by one"},
     {RT_NEEDS_GUIDED, true, false, is_guided,
      " has no effect at a guidance of 1 or below (--cfg-scale)"},
-    {RT_NEEDS_ETA, true, false, reads_eta, " has no effect on this sampler (ddim reads it)"},
+    {RT_NEEDS_ETA, true, false, reads_eta, " has no effect on this sampler; it is read by"
+#define IGNORES_ETA(name)
+#define READS_ETA(name)                                        " " name
+#define SAMPLER(ID, name, cls, history, label, FAMILY, OF_ETA) OF_ETA(name)
+#include "runtime/samplers/samplers.def"
+#undef READS_ETA
+#undef IGNORES_ETA
+    },
 };
 
 const char *rt_option_idle(size_t row, const rt_option_context *c, bool *refused) {

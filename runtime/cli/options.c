@@ -150,6 +150,8 @@ static const base_option rows[] = {
         "with --bench: also with weights in turn from copies that no cache holds together"),
     ROW(NULL, "--runs", "N", RT_NEEDS_BENCH, WHOLE(1), bench_runs,
         "with --bench: runs of each function (default 20)"),
+    ROW(NULL, "--partition", "N", RT_NEEDS_BENCH, UP_TO(RT_MAX_THREADS), bench_partition,
+        "with --bench: work is cut as for N threads, whose shares the threads do in turn"),
     ROW(NULL, "--call", "NAME", RT_NEEDS_NO_BENCH, TEXT, call,
         "run one network on tensors from standard input (docs/program.md)"),
     ROW(NULL, "--dump-values", "FILE", RT_NEEDS_CALL, TEXT, dump_values,
@@ -174,8 +176,8 @@ static void count_given(void *options, size_t row) {
     if (o->given[row] < 255) o->given[row]++;
 }
 
-const base_option_table rt_option_table = {rows, sizeof rows / sizeof *rows, refuse_operand,
-                                           count_given, NULL};
+const base_option_table rt_option_table = {
+    rows, sizeof rows / sizeof *rows, refuse_operand, count_given, NULL, NULL, NULL};
 
 rt_status rt_options_parse(rt_options *o, int argc, char **argv, rt_error *err) {
     char error[BASE_OPTION_ERROR_MAX];

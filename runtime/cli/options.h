@@ -69,6 +69,7 @@ typedef struct rt_options {
     const char *dump_values;
     const char *bench_function;
     int bench_runs;
+    int bench_partition; /* 0: cut for the threads there are */
     bool no_cpu_check, bench, bench_json, bench_cold, build_info, help, version, quiet, verbose,
         no_metadata, weights;
     rt_progress_mode progress;

@@ -17,6 +17,13 @@ rt_status rt_output_check(const char *path, rt_error *err) {
     return code ? cannot(&o, base_output_why(code), err) : RT_OK;
 }
 
+rt_status rt_output_apart(const char *first, const char *a, const char *second, const char *b,
+                          rt_error *err) {
+    if (!a || !b || !base_output_same(a, b)) return RT_OK;
+    return rt_fail(err, RT_ERR_USAGE, "%s and %s write to the same file, %.300s", first, second,
+                   strcmp(b, "-") == 0 ? "standard output" : b);
+}
+
 static rt_status begin_standard_output(rt_output *o, rt_error *err) {
     if (isatty(STDOUT_FILENO))
         return rt_fail(err, RT_ERR_USAGE,

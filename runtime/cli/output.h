@@ -15,6 +15,10 @@ typedef struct rt_output {
 /* Whether a file of this name can be written, said before minutes of work instead of after them; "-"
  * is standard output. RT_ERR_SYSTEM if not. */
 rt_status rt_output_check(const char *path, rt_error *err);
+/* Two outputs of one run, named by options, need files of their own; NULL: not wanted. RT_ERR_USAGE
+ * if one would be lost in the other. */
+rt_status rt_output_apart(const char *first, const char *a, const char *second, const char *b,
+                          rt_error *err);
 /* `path` "-" is standard output (RT_ERR_USAGE if that is a terminal); it must live as long as o. A
  * new file has mode 0666 less umask. On any failure RT_ERR_SYSTEM with path and reason. */
 rt_status rt_output_begin(rt_output *o, const char *path, rt_error *err);

@@ -131,16 +131,46 @@ static rt_status finish_profile(rt_engine *e, const rt_options *o, const struct 
     return s;
 }
 
+/* No output of the run takes the place of what it reads. A picture that is painted anew may: it is
+ * in memory by then. */
+static void keep_inputs(const rt_options *o) {
+    base_output_keep("/proc/self/exe");
+    const char *const files[] = {o->mask, o->depth};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (files[i]) base_output_keep(files[i]);
+    for (int i = 0; i < o->prompt_count; i++)
+        if (o->prompts[i][0] == '@') base_output_keep(o->prompts[i] + 1);
+    if (o->negative && o->negative[0] == '@') base_output_keep(o->negative + 1);
+}
+
+static rt_status check_outputs(const rt_options *o, rt_error *err) {
+    rt_status s = RT_OK;
+    if (o->profile) s = rt_output_check(o->profile, err);
+    if (!s && o->dump_values) s = rt_output_check(o->dump_values, err);
+    if (!s && (o->bench || o->call)) s = rt_output_check("-", err);
+    const char *command = o->call ? "--call" : "--bench",
+               *results = o->call || o->bench ? "-" : NULL;
+    if (!s) s = rt_output_apart(command, results, "--dump-values", o->dump_values, err);
+    if (!s) s = rt_output_apart(command, results, "--profile", o->profile, err);
+    if (!s) s = rt_output_apart("--dump-values", o->dump_values, "--profile", o->profile, err);
+    if (!s && o->profile && o->init_image && base_output_same(o->profile, o->init_image))
+        s = rt_fail(err, RT_ERR_USAGE, "--profile would replace the picture of --init-img");
+    return s;
+}
+
 static rt_status run(const rt_options *o, const struct invocation *v, rt_error *err) {
     rt_model model;
     rt_engine engine;
     /* said before the work, not after it */
     rt_status s = rt_options_check(&(rt_option_context){.options = o}, err);
-    if (!s && o->profile) s = rt_output_check(o->profile, err);
-    if (!s && o->dump_values) s = rt_output_check(o->dump_values, err);
-    if (!s && (o->bench || o->call)) s = rt_output_check("-", err);
+    keep_inputs(o);
     if (!s) s = rt_model_open(&model, &ebru_model, o->cpu_level, o->no_cpu_check, err);
     if (s) return s;
+    s = check_outputs(o, err); /* after the weights: their file is an input, too */
+    if (s) {
+        rt_model_close(&model);
+        return s;
+    }
     char reason[200] = "";
     int threads = o->threads ? o->threads : rt_threads_default(reason, sizeof reason);
     s = rt_engine_open(&engine, &model, threads, err);

@@ -3,6 +3,7 @@
 #define EBRU_RUNTIME_ENGINE_ENGINE_H
 
 #include "runtime/engine/model.h"
+#include "runtime/engine/shares.h"
 #include "runtime/engine/threads.h"
 #include "runtime/profile/profile.h"
 
@@ -12,6 +13,7 @@
 typedef struct rt_engine {
     rt_model *model;
     rt_pool *pool;
+    rt_shares shares;
     char *arena, *scratch;
     size_t arena_bytes, scratch_bytes; /* allocated; scratch is per thread */
     rt_profile *profile;               /* NULL: not profiling */
@@ -27,6 +29,9 @@ typedef struct rt_engine {
  * say. */
 rt_status rt_engine_open(rt_engine *e, rt_model *m, int threads, rt_error *err);
 void rt_engine_close(rt_engine *e);
+/* From now on functions run as cut for `threads` (1 or more), whose shares the engine's threads do
+ * one after another; 0: as cut for the engine's threads. */
+void rt_engine_partition(rt_engine *e, int threads);
 
 /* Runs a function. Buffers in table order, 64-byte aligned, as large as the tables say. */
 void rt_engine_run(rt_engine *e, int function, const void *const *inputs, void *const *outputs);

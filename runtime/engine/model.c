@@ -36,12 +36,17 @@ static rt_status choose_level(rt_model *m, rt_error *err) {
 
 static rt_status unknown_level(const struct ebru_model *t, const char *name, rt_error *err) {
     const char *names[8];
-    char hint[BASE_HINT_MAX];
-    int count = 0;
-    for (; count < t->level_count && count < 8; count++) names[count] = t->levels[count].name;
-    base_hint(base_suggest(name, names, (size_t)count), hint);
+    char hint[BASE_HINT_MAX], list[160] = "; it has code for ";
+    size_t count = 0, at = strlen(list);
+    for (; (int32_t)count < t->level_count && count < 8; count++) {
+        names[count] = t->levels[count].name;
+        if (at < sizeof list)
+            at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", count ? ", " : "",
+                                   names[count]);
+    }
+    base_hint(base_suggest(name, names, count), hint);
     return rt_fail(err, RT_ERR_USAGE, "this program has no code for '%.60s'%s", name,
-                   *hint ? hint : "; see --build-info");
+                   *hint ? hint : list);
 }
 
 static rt_status take_level(rt_model *m, const char *name, bool unchecked, rt_error *err) {

@@ -1,19 +1,18 @@
-/* Fixed pool and barrier. Workers sleep in the barrier between runs: a run is the barrier that
+/* Fixed pool. Workers sleep in the barrier between runs: a run is the barrier that
  * hands out the task, the task, and the barrier that ends it. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include "runtime/engine/threads.h"
 
+#include "runtime/engine/barrier.h"
+
 #include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -21,57 +20,8 @@
 #include <fenv.h>
 #endif
 
-#define DEFAULT_SPINS 1000
-#define SPIN_SECONDS  60e-6
-#define STACK_BYTES   ((size_t)8 << 20)
-
-static void futex_wait(_Atomic uint32_t *word, uint32_t value) {
-    syscall(SYS_futex, (uint32_t *)(uintptr_t)word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-}
-
-static void futex_wake_all(_Atomic uint32_t *word) {
-    syscall(SYS_futex, (uint32_t *)(uintptr_t)word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
-}
-
-static inline void pause_cpu(void) {
-#if defined(__x86_64__)
-    _mm_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
-/* ---- barrier ---- */
-
-void rt_barrier_init(rt_barrier *b, uint32_t count) {
-    atomic_init(&b->arrived, 0);
-    atomic_init(&b->epoch, 0);
-    atomic_init(&b->sleepers, 0);
-    b->count = count;
-    b->spins = DEFAULT_SPINS;
-}
-
-void rt_barrier_wait(rt_barrier *b) {
-    if (b->count <= 1) return;
-    uint32_t epoch = atomic_load_explicit(&b->epoch, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&b->arrived, 1, memory_order_acq_rel) + 1 == b->count) {
-        atomic_store_explicit(&b->arrived, 0, memory_order_relaxed); /* published by the epoch */
-        atomic_fetch_add(&b->epoch, 1);
-        if (atomic_load(&b->sleepers) != 0) futex_wake_all(&b->epoch);
-        return;
-    }
-    for (uint32_t i = 0; i < b->spins; i++) {
-        if (atomic_load_explicit(&b->epoch, memory_order_acquire) != epoch) return;
-        pause_cpu();
-    }
-    /* Sequentially consistent on both sides: either the last one sees the sleeper or the sleeper
-     * sees the new epoch. */
-    atomic_fetch_add(&b->sleepers, 1);
-    while (atomic_load(&b->epoch) == epoch) futex_wait(&b->epoch, epoch);
-    atomic_fetch_sub(&b->sleepers, 1);
-}
-
-/* ---- pool ---- */
+#define SPIN_SECONDS 60e-6
+#define STACK_BYTES  ((size_t)8 << 20)
 
 enum { STARTING, RUNNING, ABANDONED };
 
@@ -118,14 +68,14 @@ static void *work(void *arg) {
     const struct worker *w = arg;
     rt_pool *pool = w->pool;
     uint32_t phase;
-    while ((phase = atomic_load(&pool->phase)) == STARTING) futex_wait(&pool->phase, STARTING);
+    while ((phase = atomic_load(&pool->phase)) == STARTING) rt_futex_wait(&pool->phase, STARTING);
     if (phase == ABANDONED) return NULL;
     fp_default();
     for (;;) {
-        rt_barrier_wait(&pool->barrier);
+        rt_barrier_wait(&pool->barrier, (uint32_t)w->tid);
         if (!pool->fn) return NULL;
         pool->fn(pool->arg, w->tid, pool->size);
-        rt_barrier_wait(&pool->barrier);
+        rt_barrier_wait(&pool->barrier, (uint32_t)w->tid);
     }
 }
 
@@ -133,7 +83,7 @@ static void *work(void *arg) {
 static uint32_t calibrate_spins(void) {
     struct timespec a, b;
     clock_gettime(CLOCK_MONOTONIC, &a);
-    for (int i = 0; i < 500; i++) pause_cpu();
+    for (int i = 0; i < 500; i++) rt_pause();
     clock_gettime(CLOCK_MONOTONIC, &b);
     double seconds = (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
     double spins = 500 * SPIN_SECONDS / (seconds > 1e-7 ? seconds : 1e-7);
@@ -142,7 +92,7 @@ static uint32_t calibrate_spins(void) {
 
 static void set_phase(rt_pool *pool, uint32_t phase) {
     atomic_store(&pool->phase, phase);
-    futex_wake_all(&pool->phase);
+    rt_futex_wake_all(&pool->phase);
 }
 
 static int start_workers(rt_pool *pool) {
@@ -168,6 +118,7 @@ static int start_workers(rt_pool *pool) {
 
 static void free_pool(rt_pool *pool) {
     for (int i = 0; i < pool->created; i++) pthread_join(pool->workers[i].thread, NULL);
+    rt_barrier_free(&pool->barrier);
     free(pool->workers);
     free(pool);
 }
@@ -183,11 +134,10 @@ rt_status rt_pool_new(rt_pool **out, int nthreads, rt_error *err) {
     rt_pool *pool = memset(place, 0, sizeof *pool);
     pool->size = nthreads;
     pool->workers = calloc((size_t)nthreads, sizeof *pool->workers);
-    if (!pool->workers) {
+    if (!pool->workers || !rt_barrier_init(&pool->barrier, (uint32_t)nthreads)) {
         free_pool(pool);
         return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     }
-    rt_barrier_init(&pool->barrier, (uint32_t)nthreads);
     int cpus = rt_thread_limits_now().affinity;
     pool->barrier.spins = cpus > 0 && nthreads > cpus ? 0 : calibrate_spins();
     int failed = start_workers(pool);
@@ -205,7 +155,7 @@ rt_status rt_pool_new(rt_pool **out, int nthreads, rt_error *err) {
 void rt_pool_free(rt_pool *pool) {
     if (!pool) return;
     pool->fn = NULL;
-    rt_barrier_wait(&pool->barrier);
+    rt_barrier_wait(&pool->barrier, 0);
     free_pool(pool);
 }
 
@@ -217,12 +167,12 @@ void rt_pool_run(rt_pool *pool, rt_task *fn, void *arg) {
     fp_state saved = fp_default();
     pool->fn = fn;
     pool->arg = arg;
-    rt_barrier_wait(&pool->barrier);
+    rt_barrier_wait(&pool->barrier, 0);
     fn(arg, 0, pool->size);
-    rt_barrier_wait(&pool->barrier);
+    rt_barrier_wait(&pool->barrier, 0);
     fp_restore(saved);
 }
 
-void rt_pool_barrier(rt_pool *pool) {
-    rt_barrier_wait(&pool->barrier);
+void rt_pool_barrier(rt_pool *pool, int tid) {
+    rt_barrier_wait(&pool->barrier, (uint32_t)tid);
 }

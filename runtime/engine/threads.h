@@ -4,25 +4,10 @@
 
 #include "runtime/engine/status.h"
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define RT_MAX_THREADS 1024
-
-/* Barrier for `count` threads. Cheap when the others are about to arrive (spins), sleeps in the
- * kernel otherwise. */
-typedef struct rt_barrier {
-    _Alignas(64) _Atomic uint32_t arrived;
-    _Alignas(64) _Atomic uint32_t epoch; /* futex word */
-    _Alignas(64) _Atomic uint32_t sleepers;
-    uint32_t count;
-    uint32_t spins; /* pauses before sleeping; 0 when there are more threads than CPUs */
-} rt_barrier;
-
-void rt_barrier_init(rt_barrier *b, uint32_t count);
-/* All writes before it by any thread are visible after it to all. */
-void rt_barrier_wait(rt_barrier *b);
 
 typedef struct rt_pool rt_pool;
 typedef void rt_task(void *arg, int tid, int nthreads);
@@ -37,8 +22,8 @@ int rt_pool_size(const rt_pool *pool);
 /* Runs fn(arg, tid, nthreads) once on every thread, the caller being tid 0; returns when all have
  * returned. Not reentrant. */
 void rt_pool_run(rt_pool *pool, rt_task *fn, void *arg);
-/* To be called by every thread inside rt_pool_run. */
-void rt_pool_barrier(rt_pool *pool);
+/* To be called by every thread inside rt_pool_run, with its tid. */
+void rt_pool_barrier(rt_pool *pool, int tid);
 
 /* Where the default thread count comes from; -1 = unknown or unlimited. */
 typedef struct rt_thread_limits {

@@ -4,6 +4,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "base/system/output.h"
 #include "runtime/abi/kept_weights.h"
 #include "runtime/engine/model.h"
 
@@ -67,6 +68,7 @@ static rt_status open_weights(const char *path, int *fd, uint64_t *size, rt_erro
         return rt_fail(err, RT_ERR_SYSTEM, "'%.300s' is not a regular file", path);
     }
     *size = (uint64_t)st.st_size;
+    base_output_keep_open(*fd);
     return RT_OK;
 }
 

@@ -9,11 +9,15 @@
 EBRU_KERNEL(attn_pack_k) {
     (void)scratch;
     const int64_t plane = (int64_t)p->S * 16;
+    const int32_t parts = ebru_ceil_div(p->S, EBRU_ATTN_PACK_TOKENS);
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t b = task / p->heads, c0 = p->off + task % p->heads * p->d;
+        const int32_t head = task / parts, b = head / p->heads,
+                      c0 = p->off + head % p->heads * p->d,
+                      s0 = task % parts * EBRU_ATTN_PACK_TOKENS,
+                      s1 = ebru_min_i32(s0 + EBRU_ATTN_PACK_TOKENS, p->S);
         const float *x = (const float *)buf[EBRU_ATTN_PACK_X] + b * ebru_blocks16(p->C) * plane;
-        float *out = (float *)buf[EBRU_ATTN_PACK_OUT] + (int64_t)task * p->S * p->d;
-        for (int32_t s = 0; s < p->S; s++, out += p->d) {
+        float *out = (float *)buf[EBRU_ATTN_PACK_OUT] + ((int64_t)head * p->S + s0) * p->d;
+        for (int32_t s = s0; s < s1; s++, out += p->d) {
             int32_t c = 0;
             for (; c + 16 <= p->d; c += 16)
                 storeu16(out + c, channels(x + s * 16, plane, c0 + c, 16));
@@ -27,11 +31,15 @@ EBRU_KERNEL(attn_pack_v) {
     (void)scratch;
     const int64_t plane = (int64_t)p->S * 16;
     const int32_t blocks = ebru_blocks16(p->S);
+    const int32_t parts = ebru_ceil_div(p->S, EBRU_ATTN_PACK_TOKENS);
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t b = task / p->heads, c0 = p->off + task % p->heads * p->d;
+        const int32_t head = task / parts, b = head / p->heads,
+                      c0 = p->off + head % p->heads * p->d,
+                      s0 = task % parts * EBRU_ATTN_PACK_TOKENS,
+                      s1 = ebru_min_i32(s0 + EBRU_ATTN_PACK_TOKENS, p->S);
         const float *x = (const float *)buf[EBRU_ATTN_PACK_X] + b * ebru_blocks16(p->C) * plane;
-        float *out = (float *)buf[EBRU_ATTN_PACK_OUT] + (int64_t)task * blocks * p->d * 16;
-        for (int32_t s = 0; s < blocks; s++)
+        float *out = (float *)buf[EBRU_ATTN_PACK_OUT] + (int64_t)head * blocks * p->d * 16;
+        for (int32_t s = s0 / 16; s * 16 < s1; s++)
             for (int32_t c = 0; c < p->d; c += 16) {
                 const int32_t n = ebru_min_i32(16, p->d - c),
                               keys = ebru_min_i32(16, p->S - s * 16);
@@ -81,9 +89,8 @@ INLINE void multiply(float *c, int64_t c_block, const float *a, int64_t a_row, i
 typedef struct ebru_attention_params attn_params;
 
 enum {
-    ATTN_FIRST = 4,           /* keys that set the running maximum */
-    ATTN_WEIGHED = INT32_MAX, /* all queries of a task */
-    ATTN_RAISED = INT32_MAX
+    ATTN_FIRST = 4,          /* keys that set the running maximum */
+    ATTN_WEIGHED = INT32_MAX /* all queries of a task */
 };
 
 struct product {
@@ -115,16 +122,18 @@ INLINE void product_keys(const attn_params *p, const struct product *x, const st
     (void)p, (void)x, (void)k; /* they are read as they lie */
 }
 
-/* Scores of n keys from key j0. */
-INLINE void scores(const attn_params *p, const struct product *x, int32_t j0, int32_t n) {
-    multiply(x->a.s, (int64_t)p->KB * 16, x->k + (int64_t)j0 * p->d, p->d, 16, x->q,
-             (int64_t)p->d * 16, n, x->a.blocks, p->d, 0);
+/* Scores of n keys from key j0, of `count` blocks of queries. */
+INLINE void scores(const attn_params *p, const struct product *x, int32_t j0, int32_t n,
+                   int32_t first, int32_t count) {
+    const int64_t s_block = (int64_t)p->KB * 16, q_block = (int64_t)p->d * 16;
+    multiply(x->a.s + first * s_block, s_block, x->k + (int64_t)j0 * p->d, p->d, 16,
+             x->q + first * q_block, q_block, n, count, p->d, 0);
 }
 
 /* The greatest score of a few keys that all queries see. */
 INLINE void first_maximum(const attn_params *p, const struct product *x) {
     const int32_t n = p->causal ? 1 : ebru_min_i32(p->S, ATTN_FIRST);
-    scores(p, x, 0, n);
+    scores(p, x, 0, n, 0, x->a.blocks);
     for (int32_t block = 0; block < x->a.blocks; block++)
         store16(x->a.max + block * 16,
                 highest(x->a.s + (int64_t)block * p->KB * 16, n, splat16(-__builtin_inff())));
@@ -165,9 +174,8 @@ INLINE int32_t product_weigh(const attn_params *p, const struct product *x, cons
 INLINE void product_raise(const attn_params *p, const struct product *x, const struct keys *k,
                           int32_t first, int32_t count, float *part) {
     const struct attend *a = &x->a;
-    (void)first; /* 0 */
-    scores(p, x, k->j0, k->n);
-    for (int32_t block = 0; block < count; block++) {
+    scores(p, x, k->j0, k->n, first, count);
+    for (int32_t block = first; block < first + count; block++) {
         float *s = a->s + (int64_t)block * p->KB * 16;
         const int32_t query = k->q0 + block * 16;
         if (p->causal && k->j0 + k->n - 1 > query) mask(s, query, k->j0, k->n);
@@ -187,7 +195,7 @@ INLINE void product_raise(const attn_params *p, const struct product *x, const s
         } else {
             store16(a->max + block * 16, top);
         }
-        store16(part + block * 16, sum);
+        store16(part + (block - first) * 16, sum);
     }
 }
 

@@ -66,14 +66,18 @@ EBRU_KERNEL(attn_pack_k_bf16) {
     (void)scratch;
     const int64_t plane = (int64_t)p->S * 16, part = ebru_attn_k_part(p->S, p->d);
     const int32_t rows = ebru_blocks16(p->S) * 16;
+    const int32_t parts = ebru_ceil_div(p->S, EBRU_ATTN_PACK_TOKENS);
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t b = task / p->heads, c0 = p->off + task % p->heads * p->d;
+        const int32_t head = task / parts, b = head / p->heads,
+                      c0 = p->off + head % p->heads * p->d,
+                      s0 = task % parts * EBRU_ATTN_PACK_TOKENS,
+                      s1 = ebru_min_i32(s0 + EBRU_ATTN_PACK_TOKENS, p->S);
         const float *x = (const float *)buf[EBRU_ATTN_PACK_X] + b * ebru_blocks16(p->C) * plane;
-        uint16_t *out = (uint16_t *)buf[EBRU_ATTN_PACK_OUT] + task * part * p->parts;
+        uint16_t *out = (uint16_t *)buf[EBRU_ATTN_PACK_OUT] + head * part * p->parts;
         for (int32_t c = 0; c < ebru_blocks32(p->d) * 32; c += 16) {
             uint16_t *to = out + (int64_t)(c / 32) * rows * 32 + c % 32;
             const int32_t n = ebru_min_i32(16, p->d - c);
-            for (int32_t s = 0; s < rows; s++) {
+            for (int32_t s = s0; s < ebru_blocks16(s1) * 16; s++) {
                 const v16 v =
                     s < p->S && n > 0 ? channels(x + s * 16, plane, c0 + c, n) : splat16(0.0f);
                 put_parts(to + (int64_t)s * 32, v, p->parts, part);
@@ -86,11 +90,15 @@ EBRU_KERNEL(attn_pack_v_bf16) {
     (void)scratch;
     const int64_t plane = (int64_t)p->S * 16, part = ebru_attn_v_part(p->S, p->d);
     const int32_t rows = ebru_blocks16(p->d) * 16;
+    const int32_t parts = ebru_ceil_div(p->S, EBRU_ATTN_PACK_TOKENS);
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t b = task / p->heads, c0 = p->off + task % p->heads * p->d;
+        const int32_t head = task / parts, b = head / p->heads,
+                      c0 = p->off + head % p->heads * p->d,
+                      s0 = task % parts * EBRU_ATTN_PACK_TOKENS,
+                      s1 = ebru_min_i32(s0 + EBRU_ATTN_PACK_TOKENS, p->S);
         const float *x = (const float *)buf[EBRU_ATTN_PACK_X] + b * ebru_blocks16(p->C) * plane;
-        uint16_t *out = (uint16_t *)buf[EBRU_ATTN_PACK_OUT] + task * part * p->parts;
-        for (int32_t s = 0; s < ebru_blocks32(p->S) * 32; s += 16)
+        uint16_t *out = (uint16_t *)buf[EBRU_ATTN_PACK_OUT] + head * part * p->parts;
+        for (int32_t s = s0; s < ebru_blocks32(s1) * 32; s += 16)
             for (int32_t c = 0; c < p->d; c += 16) {
                 uint16_t *to = out + ((int64_t)(s / 32) * rows + c) * 32 + s % 32;
                 const int32_t n = ebru_min_i32(16, p->d - c);
@@ -106,7 +114,7 @@ EBRU_KERNEL(attn_pack_v_bf16) {
 
 typedef struct ebru_attention_bf16_params attn_params;
 
-enum { ATTN_WEIGHED = TILE_BF16_BLOCKS, ATTN_RAISED = 1 };
+enum { ATTN_WEIGHED = TILE_BF16_BLOCKS };
 
 struct product {
     struct attend a;
@@ -262,7 +270,7 @@ INLINE int32_t product_weigh(const attn_params *p, const struct product *x, cons
 INLINE void product_raise(const attn_params *p, const struct product *x, const struct keys *k,
                           int32_t block, int32_t count, float *part) {
     const struct attend *a = &x->a;
-    (void)count; /* 1 */
+    (void)count; /* 1, as there are weights always */
     const float *s = a->s + (int64_t)block * p->KB * 16;
     uint16_t *w = x->w + (int64_t)block * p->KB * 16 * p->parts;
     const v16 top = highest(s, k->n, load16(a->max + block * 16));

@@ -16,25 +16,23 @@
  *   attn_params      the kernel's params
  *   struct product   the operands, with `struct attend a` (attention.h) in it
  *   ATTN_WEIGHED     blocks of queries that product_weigh is given at once, at most
- *   ATTN_RAISED      those of them that have their maxima raised together
  *   product_head     takes the keys and the values of a head
  *   product_queries  brings the queries of a task to lanes
  *   product_keys     gets a block of keys ready
  *   product_weigh    weights of a block of keys relative to the running maxima, which it sets at
  *                    the first block, and their sums to a.part. 0: there are none yet,
  *                    product_raise is to make them
- *   product_raise    the same relative to raised maxima
+ *   product_raise    the same of `count` blocks of queries from `first` on, relative to raised
+ *                    maxima
  *   product_values   adds the values of a block of keys, by their weights, to the sums */
 #ifndef EBRU_RUNTIME_KERNELS_ATTENTION_LOOP_H
 #define EBRU_RUNTIME_KERNELS_ATTENTION_LOOP_H
 
 #include "runtime/kernels/attention.h"
 
-/* Whether n blocks of queries have sums of weights that later sums may be added to. */
-INLINE int32_t small_enough(const float *part, int32_t n) {
-    v16i fits = (v16i)(0) == (v16i)(0);
-    for (int32_t i = 0; i < n; i++) fits &= load16(part + i * 16) <= splat16(0x1p60f);
-    return all16(fits);
+/* Whether a block of queries has sums of weights that later sums may be added to. */
+INLINE int32_t small_enough(const float *part) {
+    return all16(load16(part) <= splat16(0x1p60f));
 }
 
 /* Weights of a block of keys for all queries of the task, and their sums. */
@@ -43,11 +41,11 @@ INLINE void softmax_block(const attn_params *p, const struct product *x, const s
     for (int32_t block = 0, nb; block < a->blocks; block += nb) {
         nb = ebru_min_i32(a->blocks - block, ATTN_WEIGHED);
         const int32_t weighed = product_weigh(p, x, k, block, nb);
-        for (int32_t i = 0, n; i < nb; i += n) {
-            n = ebru_min_i32(nb - i, ATTN_RAISED);
-            if (!weighed || !small_enough(a->part + i * 16, n))
-                product_raise(p, x, k, block + i, n, a->part + i * 16);
-        }
+        /* Each block of queries for itself: how many are in a task must not show in the bits. */
+        if (!weighed) product_raise(p, x, k, block, nb, a->part);
+        for (int32_t i = 0; weighed && i < nb; i++)
+            if (!small_enough(a->part + i * 16))
+                product_raise(p, x, k, block + i, 1, a->part + i * 16);
         for (int32_t i = 0; i < nb; i++) {
             float *sum = a->sum + (block + i) * 16;
             v16 all = load16(a->part + i * 16);

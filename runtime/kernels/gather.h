@@ -54,8 +54,8 @@ INLINE void gather_row(const struct gather *g, int32_t iy, int32_t left, int32_t
     int32_t lo = ebru_min_i32(ebru_max_i32(-left, 0), width);
     int32_t hi = ebru_max_i32(ebru_min_i32(g->UW - left, width), lo);
     if (iy < 0 || iy >= g->UH) lo = hi = width;
-    for (int32_t x = 0; x < lo; x++) gather_store(g, dst, x, splat16(0.0f));
-    for (int32_t x = hi; x < width; x++) gather_store(g, dst, x, splat16(0.0f));
+    ROLLED for (int32_t x = 0; x < lo; x++) gather_store(g, dst, x, splat16(0.0f));
+    ROLLED for (int32_t x = hi; x < width; x++) gather_store(g, dst, x, splat16(0.0f));
     if (lo == hi) return;
     const int32_t whole = g->cat.C1 == 0 || g->cat.C0 % 16 == 0;
     const v16 a = g->scaled ? load16(g->scale) : splat16(1.0f),

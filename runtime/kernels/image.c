@@ -88,10 +88,10 @@ struct part {
     int64_t plane, begin, end;
 };
 INLINE struct part part_of(int32_t C, int32_t P, int32_t task) {
-    const int32_t cbs = ebru_blocks16(C), parts = ebru_ceil_div(P, EBRU_PACK_PIXELS),
-                  plane = task / parts, begin = task % parts * EBRU_PACK_PIXELS;
+    const int32_t cbs = ebru_blocks16(C), parts = ebru_ceil_div(P, EBRU_MOVE_PIXELS),
+                  plane = task / parts, begin = task % parts * EBRU_MOVE_PIXELS;
     return (struct part){plane / cbs, plane % cbs, ebru_min_i32(16, C - plane % cbs * 16),
-                         plane,       begin,       ebru_min_i32(P, begin + EBRU_PACK_PIXELS)};
+                         plane,       begin,       ebru_min_i32(P, begin + EBRU_MOVE_PIXELS)};
 }
 
 EBRU_KERNEL(pack) {

@@ -103,8 +103,11 @@ EBRU_KERNEL(norm_apply) {
     (void)scratch;
     const int32_t cbs = ebru_blocks16(p->C0 + p->C1), whole = p->C1 == 0 || p->C0 % 16 == 0;
     const int64_t plane = (int64_t)p->P * 16;
+    const int32_t parts = ebru_ceil_div(p->P, EBRU_MOVE_PIXELS);
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t b = task / cbs, cb = task % cbs;
+        const int32_t block_at = task / parts, b = block_at / cbs, cb = block_at % cbs;
+        const int32_t q0 = task % parts * EBRU_MOVE_PIXELS,
+                      q1 = ebru_min_i32(q0 + EBRU_MOVE_PIXELS, p->P);
         const struct cat cat = {
             (const float *)buf[EBRU_NORM_APPLY_X0] + b * ebru_blocks16(p->C0) * plane,
             p->C1 ? (const float *)buf[EBRU_NORM_APPLY_X1] + b * ebru_blocks16(p->C1) * plane
@@ -114,8 +117,8 @@ EBRU_KERNEL(norm_apply) {
         const float *ss =
             (const float *)buf[EBRU_NORM_APPLY_SCALE_SHIFT] + ((int64_t)b * 2 * cbs + cb) * 16;
         const v16 scale = load16(ss), shift = load16(ss + cbs * 16);
-        float *out = (float *)buf[EBRU_NORM_APPLY_OUT] + task * plane;
-        for (int32_t q = 0; q < p->P; q++)
+        float *out = (float *)buf[EBRU_NORM_APPLY_OUT] + block_at * plane;
+        for (int32_t q = q0; q < q1; q++)
             store16(out + (int64_t)q * 16,
                     act16(pixel_of(&cat, block, whole, cb, q) * scale + shift, p->act));
     }
@@ -123,14 +126,15 @@ EBRU_KERNEL(norm_apply) {
 
 EBRU_KERNEL(layer_norm) {
     (void)scratch;
-    const int32_t cbs = ebru_blocks16(p->C), tiles = ebru_ceil_div(p->T, EBRU_LAYER_NORM_TOKENS);
+    const int32_t cbs = ebru_blocks16(p->C), most = ebru_layer_norm_tokens(p),
+                  tiles = ebru_ceil_div(p->T, most);
     const int32_t rest = p->C - (cbs - 1) * 16; /* lanes of the last block that count */
     const int64_t plane = (int64_t)p->T * 16;
     const float *gamma = (const float *)buf[EBRU_LAYER_NORM_GAMMA],
                 *beta = (const float *)buf[EBRU_LAYER_NORM_BETA];
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t b = task / tiles, t0 = task % tiles * EBRU_LAYER_NORM_TOKENS;
-        const int32_t n = ebru_min_i32(EBRU_LAYER_NORM_TOKENS, p->T - t0);
+        const int32_t b = task / tiles, t0 = task % tiles * most;
+        const int32_t n = ebru_min_i32(most, p->T - t0);
         const int64_t at = b * cbs * plane + (int64_t)t0 * 16;
         const float *x = (const float *)buf[EBRU_LAYER_NORM_X] + at;
         float *y = (float *)buf[EBRU_LAYER_NORM_OUT] + at;
@@ -169,11 +173,14 @@ EBRU_KERNEL(geglu) {
     (void)scratch;
     const int32_t cbs = ebru_blocks16(p->C);
     const int64_t plane = (int64_t)p->P * 16;
+    const int32_t parts = ebru_ceil_div(p->P, EBRU_MOVE_PIXELS);
     for (int32_t task = task_begin; task < task_end; task++) {
-        const int32_t b = task / cbs, cb = task % cbs;
+        const int32_t block = task / parts, b = block / cbs, cb = block % cbs;
+        const int32_t q0 = task % parts * EBRU_MOVE_PIXELS,
+                      q1 = ebru_min_i32(q0 + EBRU_MOVE_PIXELS, p->P);
         const float *x = (const float *)buf[EBRU_GEGLU_X] + b * ebru_blocks16(2 * p->C) * plane;
-        float *out = (float *)buf[EBRU_GEGLU_OUT] + task * plane;
-        for (int64_t q = 0; q < p->P; q++) {
+        float *out = (float *)buf[EBRU_GEGLU_OUT] + block * plane;
+        for (int64_t q = q0; q < q1; q++) {
             const v16 value = load16(x + cb * plane + q * 16);
             v16 gate = splat16(0.0f);
             if (p->C % 16 == 0) {

@@ -101,7 +101,10 @@ static rt_status open_sampler(struct rt_denoiser *p, rt_error *err) {
     if (!s) rt_sampler_set_images(p->sampler, (size_t)p->batch);
     if (s || !given || shorten) return s;
     p->first = rt_sampler_first_evaluation(p->sampler, settings->strength);
-    if (p->first >= rt_sampler_evaluations(p->sampler)) return no_step(settings, err);
+    /* Inpainting asks for a whole step, image to image for an evaluation: PNDM can have one where
+     * there is no step. */
+    bool whole = settings->pictures.mask && settings->steps * settings->strength < 1;
+    if (whole || p->first >= rt_sampler_evaluations(p->sampler)) return no_step(settings, err);
     return RT_OK;
 }
 
@@ -116,6 +119,7 @@ static rt_status denoise(struct rt_denoiser *p, rt_error *err) {
     if (s) return s;
     rt_progress_phase(p->settings->progress, p->phase, count);
     for (int k = p->first; k < evaluations; k++) {
+        if (p->settings->stop && *p->settings->stop) return rt_fail(err, RT_ERR_SYSTEM, "stopped");
         rt_profile_step(p->engine->profile, "step %d/%d", k + 1 - p->first, count);
         rt_condition_image_input(p, k);
         rt_network_step(p->denoiser, k - p->first);

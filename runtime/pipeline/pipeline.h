@@ -8,6 +8,8 @@
 #include "runtime/engine/engine.h"
 #include "runtime/samplers/sampler_config.h"
 
+#include <signal.h>
+
 /* What the tables say about the model. */
 typedef struct rt_pipeline_info {
     ebru_pipeline_kind kind;
@@ -70,11 +72,13 @@ typedef struct rt_settings {
      * finished; a failure ends the run. */
     rt_status (*finished)(void *user, int index, const uint8_t *pixels, rt_error *err);
     void *user;
+    /* The run ends before the next step once this is not 0; NULL: nobody asks for it. */
+    const volatile sig_atomic_t *stop;
 } rt_settings;
 
 /* Paints `count` pictures. RT_ERR_INPUT for a prompt that is not UTF-8 or when a NaN or infinity
  * comes out (the message says where first); RT_ERR_USAGE when the strength leaves no step of the
- * sampler. */
+ * sampler; RT_ERR_SYSTEM, too, when it was stopped. */
 rt_status rt_denoise(rt_engine *e, const rt_pipeline_info *info, const rt_request *requests,
                      int count, const rt_settings *settings, rt_error *err);
 

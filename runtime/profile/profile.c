@@ -138,28 +138,30 @@ void rt_profile_begin(rt_profile *p, int thread, int function) {
     t->call = t->count;
     t->open = now(p);
     t->lost = false;
-    t->lost = !push(t, (rt_profile_event){t->open, t->open, function,
-                                          p->warm ? RT_PROFILE_WARM : RT_PROFILE_CALL});
+    t->lost =
+        !push(t, (rt_profile_event){
+                     t->open, t->open, function, p->warm ? RT_PROFILE_WARM : RT_PROFILE_CALL, {0}});
 }
 
-static void note(rt_profile *p, int thread, int32_t event, int64_t *sum) {
+static void note(rt_profile *p, int thread, int32_t event, int64_t *sum, rt_profile_part part) {
     rt_profile_track *t = &p->tracks[thread];
     int64_t end = now(p);
-    push(t, (rt_profile_event){t->open, end, t->function, event});
+    push(t, (rt_profile_event){t->open, end, t->function, event, part});
     if (!p->warm) *sum += end - t->open;
     t->open = end;
 }
 
-void rt_profile_op(rt_profile *p, int thread, int32_t op) {
+void rt_profile_op(rt_profile *p, int thread, int32_t op, rt_profile_part part) {
     rt_profile_track *t = &p->tracks[thread];
     rt_profile_total *total = &t->totals[p->first[t->function] + (uint32_t)op];
-    note(p, thread, op, &total->work);
+    note(p, thread, op, &total->work, part);
     total->calls += !p->warm;
 }
 
 void rt_profile_wait(rt_profile *p, int thread, int32_t op) {
     rt_profile_track *t = &p->tracks[thread];
-    note(p, thread, ~op, &t->totals[p->first[t->function] + (uint32_t)op].wait);
+    note(p, thread, ~op, &t->totals[p->first[t->function] + (uint32_t)op].wait,
+         (rt_profile_part){0});
 }
 
 void rt_profile_end(rt_profile *p, int thread) {

@@ -14,9 +14,17 @@
  * call of a function, whose events follow it; warm: one that does not count. */
 enum { RT_PROFILE_CALL = INT32_MIN, RT_PROFILE_WARM };
 
+/* Of an op under --partition: its tasks, all threads', and nanoseconds of CPU time that this
+ * thread's shares took, and the longest of them; otherwise zeros. */
+typedef struct rt_profile_part {
+    int32_t tasks;
+    int64_t cpu, longest;
+} rt_profile_part;
+
 typedef struct rt_profile_event {
     int64_t begin, end;
     int32_t function, op;
+    rt_profile_part part;
 } rt_profile_event;
 
 typedef struct rt_profile_total {
@@ -71,7 +79,7 @@ void rt_profile_stop(rt_profile *p);
 /* On every thread: a function begins; its part of `op` is done; the barrier behind it was passed;
  * the function has ended. */
 void rt_profile_begin(rt_profile *p, int thread, int function);
-void rt_profile_op(rt_profile *p, int thread, int32_t op);
+void rt_profile_op(rt_profile *p, int thread, int32_t op, rt_profile_part part);
 void rt_profile_wait(rt_profile *p, int thread, int32_t op);
 void rt_profile_end(rt_profile *p, int thread);
 

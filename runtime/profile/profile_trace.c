@@ -109,6 +109,12 @@ static void op_event(writer *w, const rt_profile_event *e) {
         fprintf(w->f, "\"node\":\"%%%d\"", fn->ops[op].node);
     else
         op_members(w->f, &fn->ops[op]);
+    if (e->part.tasks) {
+        fprintf(w->f, ",\"tasks\":%d,\"cpu\":", e->part.tasks);
+        microseconds(w->f, e->part.cpu);
+        fputs(",\"longest\":", w->f);
+        microseconds(w->f, e->part.longest);
+    }
     fputs("}}", w->f);
 }
 

@@ -9,9 +9,15 @@
 static const struct {
     const char *name, *cls, *label;
     rt_family family;
+    bool eta;
 } names[RT_SAMPLER_COUNT] = {
-#define SAMPLER(ID, name, cls, history, label, FAMILY) {name, cls, label, RT_FAMILY_##FAMILY},
+#define READS_ETA   true
+#define IGNORES_ETA false
+#define SAMPLER(ID, name, cls, history, label, FAMILY, eta)                                        \
+    {name, cls, label, RT_FAMILY_##FAMILY, eta},
 #include "runtime/samplers/samplers.def"
+#undef READS_ETA
+#undef IGNORES_ETA
 };
 
 int rt_sampler_by_name(const char *name) {
@@ -34,7 +40,7 @@ const char *rt_sampler_label(rt_sampler_id id) {
 }
 
 bool rt_sampler_reads_eta(rt_sampler_id id) {
-    return id == RT_SAMPLER_DDIM;
+    return names[id].eta;
 }
 
 rt_sampler_config rt_sampler_defaults(rt_sampler_id id) {

@@ -159,11 +159,10 @@ rt_status rt_sampler_step(rt_sampler *s, int k, float *x, const float *model_out
 }
 
 int rt_sampler_first_evaluation(const rt_sampler *s, double strength) {
-    if (!(strength > 0)) return s->evals;
-    int wanted = strength >= 1 ? s->steps : (int)(s->steps * strength);
+    int wanted = strength >= 1 ? s->steps : strength > 0 ? (int)(s->steps * strength) : 0;
     int order = s->c.sampler == RT_SAMPLER_HEUN ? 2 : 1;
     int first = (s->steps - wanted) * order;
-    return wanted == 0 || first > s->evals ? s->evals : first;
+    return first > s->evals ? s->evals : first;
 }
 
 void rt_sampler_add_noise(const rt_sampler *s, int k, const float *clean, const float *noise,

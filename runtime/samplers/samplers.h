@@ -57,7 +57,8 @@ rt_status rt_sampler_step(rt_sampler *s, int k, float *x, const float *model_out
                           const float *noise, rt_error *err);
 
 /* Image to image: first evaluation for this strength (0..1; evaluations() when nothing is left to
- * do). */
+ * do). As diffusers does it, strength leaves out evaluations, one a step (Heun: two): PNDM, which
+ * has more of them than steps, always keeps some. */
 int rt_sampler_first_evaluation(const rt_sampler *s, double strength);
 /* out[n] = clean[n] noised to the level at which evaluation k begins; out may be clean or noise. */
 void rt_sampler_add_noise(const rt_sampler *s, int k, const float *clean, const float *noise,

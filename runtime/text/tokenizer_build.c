@@ -40,8 +40,9 @@ static const rt_vocab_entry *find(const struct index *x, const char *text, size_
 }
 
 static rt_status index_vocabulary(struct index *x, const rt_vocab_entry *entries, size_t count,
-                                  uint32_t *id_count, rt_error *err) {
+                                  uint32_t *id_count, size_t *bad_entry, rt_error *err) {
     char name[48];
+    *bad_entry = count;
     if (count == 0 || count > MAX_ID)
         return rt_fail(err, RT_ERR_INPUT, "a vocabulary of %zu entries (1 to %u are possible)",
                        count, MAX_ID);
@@ -71,6 +72,7 @@ static rt_status index_vocabulary(struct index *x, const rt_vocab_entry *entries
                 rt_fail(err, RT_ERR_INPUT, "id %u of '%s' is given twice", (unsigned)e->id, name);
         else if (find(x, e->text, e->length))
             status = rt_fail(err, RT_ERR_INPUT, "vocabulary text '%s' is given twice", name);
+        *bad_entry = status != RT_OK ? i : count;
         if (status != RT_OK) break;
         seen[e->id / 8] = (unsigned char)(seen[e->id / 8] | 1u << (e->id % 8));
         size_t slot = (size_t)base_hash64_bytes(BASE_HASH64_START, e->text, e->length) & x->mask;
@@ -107,23 +109,21 @@ static void byte_tables(const struct index *x, uint32_t *inside, uint32_t *final
 }
 
 /* One line of merges.txt into m[4]; text without the line end. */
-static rt_status parse_merge(const struct index *x, const char *line, size_t length, size_t number,
-                             uint32_t rank, uint32_t *m, rt_error *err) {
+static rt_status parse_merge(const struct index *x, const char *line, size_t length, uint32_t rank,
+                             uint32_t *m, rt_error *err) {
     char name[48], joined[2 * MAX_SYMBOL];
     const char *space = memchr(line, ' ', length);
     size_t left = space ? (size_t)(space - line) : 0, right = space ? length - left - 1 : 0;
     if (left == 0 || right == 0 || memchr(space + 1, ' ', right))
-        return rt_fail(err, RT_ERR_INPUT, "merges.txt:%zu: '%s' is not a pair", number,
-                       shown(line, length, name));
+        return rt_fail(err, RT_ERR_INPUT, "'%s' is not a pair", shown(line, length, name));
     if (left > MAX_SYMBOL || right > MAX_SYMBOL)
-        return rt_fail(err, RT_ERR_INPUT, "merges.txt:%zu: symbol of more than %d bytes", number,
-                       MAX_SYMBOL);
+        return rt_fail(err, RT_ERR_INPUT, "a symbol of more than %d bytes", MAX_SYMBOL);
     memcpy(joined, line, left);
     memcpy(joined + left, space + 1, right);
     const rt_vocab_entry *a = find(x, line, left), *b = find(x, space + 1, right),
                          *both = find(x, joined, left + right);
     if (!a || !b || !both)
-        return rt_fail(err, RT_ERR_INPUT, "merges.txt:%zu: '%s' is not in the vocabulary", number,
+        return rt_fail(err, RT_ERR_INPUT, "'%s' is not in the vocabulary",
                        !a   ? shown(line, left, name)
                        : !b ? shown(space + 1, right, name)
                             : shown(joined, left + right, name));
@@ -145,7 +145,8 @@ static int compare_merges(const void *a, const void *b) {
 /* *out: malloc'ed [count][4], sorted; of a pair given twice the later line counts, as in transformers.
  */
 static rt_status parse_merges(const struct index *x, const char *text, size_t length,
-                              size_t max_merges, uint32_t **out, size_t *out_count, rt_error *err) {
+                              size_t max_merges, uint32_t **out, size_t *out_count,
+                              size_t *bad_line, rt_error *err) {
     size_t lines = 1, count = 0, number = 0, kept = 0;
     for (size_t i = 0; i < length; i++) lines += text[i] == '\n';
     uint32_t *m = malloc(lines * 4 * sizeof *m);
@@ -159,8 +160,9 @@ static rt_status parse_merges(const struct index *x, const char *text, size_t le
         if (n > 0 && line[n - 1] == '\r') n--;
         if (n == 0 || (number == 1 && n >= 8 && memcmp(line, "#version", 8) == 0)) continue;
         if (max_merges != 0 && count == max_merges) break;
-        rt_status status = parse_merge(x, line, n, number, (uint32_t)count, m + 4 * count, err);
+        rt_status status = parse_merge(x, line, n, (uint32_t)count, m + 4 * count, err);
         if (status != RT_OK) {
+            *bad_line = number;
             free(m);
             return status;
         }
@@ -275,7 +277,10 @@ static rt_status assemble(const struct index *x, const uint32_t *merges, size_t 
 rt_status rt_tokenizer_build_blob(const rt_vocab_entry *vocab, size_t vocab_count,
                                   const char *merges, size_t merges_length, size_t max_merges,
                                   const rt_tokenizer_options *options, void **blob, size_t *size,
-                                  rt_error *err) {
+                                  rt_tokenizer_fault *fault, rt_error *err) {
+    rt_tokenizer_fault nobody;
+    if (!fault) fault = &nobody;
+    *fault = (rt_tokenizer_fault){.where = RT_TOKENIZER_MERGES};
     struct index x = {0};
     struct specials s = {0};
     uint32_t id_count = 0, *pairs = NULL;
@@ -283,17 +288,22 @@ rt_status rt_tokenizer_build_blob(const rt_vocab_entry *vocab, size_t vocab_coun
     *blob = NULL;
     *size = 0;
     if (merges_length > MAX_TEXT)
-        return rt_fail(err, RT_ERR_INPUT, "merges.txt of %zu bytes is too large", merges_length);
+        return rt_fail(err, RT_ERR_INPUT, "merges of %zu bytes are too many", merges_length);
+    fault->where = RT_TOKENIZER_OPTIONS;
     if (options->max_length < 3 || options->max_length > RT_TOKENIZER_MAX_LENGTH)
         return rt_fail(err, RT_ERR_INPUT, "maximum prompt length %u is not within 3..%u",
                        (unsigned)options->max_length, RT_TOKENIZER_MAX_LENGTH);
-    rt_status status = index_vocabulary(&x, vocab, vocab_count, &id_count, err);
+    fault->where = RT_TOKENIZER_VOCABULARY;
+    rt_status status = index_vocabulary(&x, vocab, vocab_count, &id_count, &fault->entry, err);
     if (status == RT_OK && (options->pad >= id_count || options->unk >= id_count))
         status = rt_fail(err, RT_ERR_INPUT, "pad id %u or unknown id %u is not in the vocabulary",
                          (unsigned)options->pad, (unsigned)options->unk);
     if (status == RT_OK) status = collect_specials(&s, vocab, vocab_count, id_count, options, err);
-    if (status == RT_OK)
-        status = parse_merges(&x, merges, merges_length, max_merges, &pairs, &pair_count, err);
+    if (status == RT_OK) {
+        fault->where = RT_TOKENIZER_MERGES;
+        status = parse_merges(&x, merges, merges_length, max_merges, &pairs, &pair_count,
+                              &fault->line, err);
+    }
     if (status == RT_OK)
         status = assemble(&x, pairs, pair_count, &s, id_count, options, blob, size, err);
     free(pairs);

@@ -28,15 +28,22 @@ typedef struct rt_tokenizer_options {
     size_t special_count;
 } rt_tokenizer_options;
 
+/* Which of the inputs a fault is in. */
+typedef struct rt_tokenizer_fault {
+    enum { RT_TOKENIZER_OPTIONS, RT_TOKENIZER_VOCABULARY, RT_TOKENIZER_MERGES } where;
+    size_t entry; /* of the VOCABULARY; its count: no single one */
+    size_t line;  /* of the MERGES, from 1; 0: no single one */
+} rt_tokenizer_fault;
+
 /* `merges`: the text of merges.txt, one "left right" a line; a first line beginning with "#version"
  * is skipped, and so are blank lines. `max_merges`: use only that many lines (0 = all; CLIP's own
  * file has unused ones only in its old form). On success *blob is malloc'ed (the caller frees it)
- * and *size its bytes. RT_ERR_INPUT: what is wrong, with the line of merges.txt or the vocabulary
- * text: malformed line, a merge part or result missing in the vocabulary, an id out of range or
- * given twice, a special token missing. */
+ * and *size its bytes. RT_ERR_INPUT: what is wrong: malformed line, a merge part or result
+ * missing in the vocabulary, an id out of range or given twice, a special token missing; *fault
+ * (may be NULL) says where. */
 rt_status rt_tokenizer_build_blob(const rt_vocab_entry *vocab, size_t vocab_count,
                                   const char *merges, size_t merges_length, size_t max_merges,
                                   const rt_tokenizer_options *options, void **blob, size_t *size,
-                                  rt_error *err);
+                                  rt_tokenizer_fault *fault, rt_error *err);
 
 #endif

@@ -131,9 +131,9 @@ mkdir -p empty
 bad "empty folder" 1 "empty" compile empty
 
 # -- IR text
-printf 'ebru ir 2 graph\nfunc @f(%%0 x : f32[99999999999,99999999999,99999999999] step) {\n  return y = %%0\n}\n' >big.ir
+printf 'ebru ir 3 graph\nfunc @f(%%0 x : f32[99999999999,99999999999,99999999999] step) {\n  return y = %%0\n}\n' >big.ir
 bad "IR: shape overflows" 1 "big.ir:[0-9]+:[0-9]+: error" compile big.ir
-printf 'ebru ir 2 graph\nfunc @f(%%0 x : f32[2] step) {\n  %%1 = sillu %%0 : f32[2]\n  return y = %%1\n}\n' >op.ir
+printf 'ebru ir 3 graph\nfunc @f(%%0 x : f32[2] step) {\n  %%1 = sillu %%0 : f32[2]\n  return y = %%1\n}\n' >op.ir
 bad "IR: unknown op" 1 "op.ir:3:[0-9]+: error" compile op.ir
 
 # -- surroundings

@@ -13,7 +13,7 @@ name='\"</ScRiPt><script>hostile=1</script><img src=x onerror=hostile=1>&lt;\\'"
 function=$(printf '%s' "$name" | sed 's/\\x1b//')
 tensor=$(printf '%s' "$function" | tr ' ' /)
 cat >hostile.ir <<IR
-ebru ir 2 graph
+ebru ir 3 graph
 meta "model.name" = "$name"
 weight @"w$name.b.weight" : f32[16,16,3,3] = random 1 0.1 0.0
 func @"f$function"(%0 "i$tensor" : f32[1,16,8,8] step loc("m$name.json":1:1 "a$name.0")) {

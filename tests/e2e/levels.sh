@@ -12,6 +12,8 @@ if grep -qw amx_bf16 /proc/cpuinfo; then
 else
     ./amx -o no.png 2>err.txt
     if [ $? = 4 ] && grep -q 'amx-tile, amx-bf16' err.txt; then pass "amx refused"; else fail "amx refused"; fi
+    ./levels --cpu-level=v3 -o no.png 2>err.txt
+    if [ $? = 2 ] && grep -q "no code for 'v3'; it has code for x86-64-" err.txt; then pass "a level by half its name"; else fail "a level by half its name"; fi
     ./levels --cpu-level=x86-64-v4-amx -o no.png 2>err.txt
     if [ $? = 4 ] && grep -q 'amx-tile, amx-bf16' err.txt; then pass "amx refused by name"; else fail "amx refused by name"; fi
 fi

@@ -87,6 +87,8 @@ done
 (ulimit -f 100 && is 3 "$EBRU" compile -q -O0 $ONE -o limited) && pass "a file size limit" || fail "a file size limit"
 printf 'ebru ir 1 graph\nweight @w : f32[1000000,1000000] = random 1 0.1 0.0\nfunc @f(%%0 x : f32[1,1000000] step) {\n  %%1 = linear %%0, @w : f32[1,1000000]\n  return y = %%1\n}\n' >huge.ir
 [ -n "${EBRU_SANITIZE:-}" ] || check "out of memory" is 3 "$EBRU" compile -q -O0 huge.ir -o huge
+[ -n "${EBRU_SANITIZE:-}" ] || check "  names the weight and its size" sh -c '"$EBRU" compile -q -O0 huge.ir -o huge 2>&1 |
+    grep -q "out of memory: 4000000000000 bytes were asked for, for weight .w. : f32\[1000000,1000000\]"'
 clean && pass "nothing is left of it" || fail "left: $(ls -A)"
 cp -r "$MODELS/shapes-128" cut
 chmod -R u+w cut
@@ -99,6 +101,15 @@ code=$?
 check "children of who ignores SIGCHLD" python3 -c 'import os, signal, sys
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 os.execv(sys.argv[1], sys.argv[1:])' "$EBRU" compile -q -O0 $ONE -o ignored
+[ -n "${EBRU_SANITIZE:-}" ] || {
+    check "a low stack limit is raised" sh -c 'ulimit -S -s 64; "$0" compile -q -O0 "$1" -o stack' "$EBRU" "$MODELS/shapes-32"
+    check "a stack that is too small" sh -c 'ulimit -s 64; "$0" compile -q -O0 "$1" -o none 2>is.err; [ $? = 3 ]' "$EBRU" "$MODELS/shapes-32"
+    check "it is told" says 'ulimit -s'
+}
+if mknod sink c 1 3 2>/dev/null && (: >sink) 2>/dev/null; then
+    check "no folder for temporary files" sh -c 'TMPDIR=/nonexistent "$0" compile -q -O0 "$1" -o sink 2>is.err; [ $? = 3 ]' "$EBRU" "$MODELS/shapes-32"
+    check "that folder is named" says "/nonexistent"
+fi
 check "no descriptors" sh -c 'ulimit -n 5; "$0" compile -q -O0 "$1" -o none; [ $? = 3 ]' "$EBRU" "$MODELS/shapes-32"
 
 # -- the program's outputs
@@ -126,6 +137,33 @@ if mknod device c 1 3 2>/dev/null && (: >device) 2>/dev/null; then
     check "a program into a device" compile "$MODELS/shapes-32" -o device
     check "the device stays" sh -c '[ -c device ] && [ ! -e device-0001 ]'
 fi
+# -- outputs where inputs are, or where other outputs go
+cp -r "$MODELS/shapes-32" source
+chmod -R u+w source
+ln source/weights.safetensors hard.safetensors
+ln -s source/model.json soft.json
+"$EBRU" compile -q -O0 source --emit=ir:graph -o graph.ir
+"$EBRU" compile -q -O0 $ONE --weights=external -o apart
+cat source/* graph.ir apart apart.weights p >before.bytes 2>/dev/null
+for name in source/model.json source/weights.safetensors hard.safetensors soft.json; do
+    check "a program in place of $name" is 3 "$EBRU" compile -q -O0 source -o $name
+    check "a metafile in place of $name" is 3 "$EBRU" compile -q -O0 source -o x --metafile=$name
+done
+check "IR in place of its source" is 3 "$EBRU" opt graph.ir -o graph.ir
+check "two outputs of one name" is 2 "$EBRU" compile -q -O0 source -o two --metafile=./two
+check "weights and another output" is 2 "$EBRU" compile -q -O0 source --weights=external -o two --metafile=two.weights
+for name in apart apart.weights; do
+    check "a picture in place of $name" is 3 ./apart -q --class 1 --steps 1 -o $name
+    check "a profile in place of $name" is 3 ./apart -q --class 1 --steps 1 -o x.png --profile $name
+    check "values in place of $name" is 3 ./apart --call unet --dump-values $name
+done
+check "a picture in place of its program" is 3 paint -o p
+check "a picture and a profile of one name" is 2 paint -b 2 -o both.png --profile both-0002.png
+check "two outputs on standard output" is 2 paint -o - --profile -
+check "values among results" is 2 ./p --call unet --dump-values /dev/stdout
+cat source/* graph.ir apart apart.weights p >after.bytes 2>/dev/null
+check "all are as they were" cmp before.bytes after.bytes
+check "and nothing else is there" sh -c '[ ! -e two ] && [ ! -e two.weights ] && [ ! -e both-0001.png ]'
 check "threads beyond the limit" is 2 ./p -t 1025 --class 1
 cat >wide.json <<'EOF'
 {"ebru": 1, "name": "wide\u001b[31m\nlevel: none", "about": "a\u202eb", "params": {"H": 1, "W": 65536},

@@ -86,6 +86,8 @@ refused inpaint "a depth map for inpainting" 2 "takes no depth map" -i "$picture
 refused inpaint "a noise level for inpainting" 2 "--noise-level is for" -i "$picture" --mask "$mask" --noise-level 3
 refused inpaint "strength that leaves no step" 2 "less than one step; take --steps 20 or more" -i "$picture" --mask "$mask" --steps 10 --strength 0.05
 refused inpaint "strength that leaves no step at all" 2 "less than one step; take a greater --strength" -i "$picture" --mask "$mask" --steps 10 --strength 0.0001
+refused inpaint "strength that leaves PNDM evaluations and no step" 2 "less than one step; take --steps 20 or more" \
+    -i "$picture" --mask "$mask" --sampling-method pndm --steps 10 --strength 0.05
 refused inpaint "strength 0" 2 "above 0 to 1" -i "$picture" --mask "$mask" --strength 0
 refused inpaint "strength above 1" 2 "from 0 to 1" -i "$picture" --mask "$mask" --strength 1.5
 refused inpaint "a mask that is no PNG" 1 "" -i "$picture" --mask "$TINY/pipelines.tsv"
@@ -101,6 +103,7 @@ refused xl "strength without a picture" 2 "needs a picture" --strength 0.5
 refused xl "a weight that is none" 1 "weight" --prompt-weights -p "(a:1.2.3)"
 refused lcm "rescaling guidance that is an input" 2 "no guidance to rescale" --guidance-rescale 0.5
 refused lcm "LCM strength that leaves too few steps" 1 "at most 5 at this strength" -i "$picture" --steps 8 --strength 0.1
+check "without a mask PNDM runs them" ./xl -q -p x -i "$picture" --sampling-method pndm --steps 10 --strength 0.05 -o pndm.png
 check "compile without picture input" "$EBRU" compile -q $QUICK "$TINY/xl" --no-image-input -o xl-blind
 refused xl-blind "a picture where none is read" 2 "compiled without picture input" -i "$picture"
 check "a picture of another size" sh -c './xl -p x --steps 4 --progress=none -i "$1" -o wide.png 2>stderr.txt' sh "$TINY/wide.png"

@@ -52,6 +52,19 @@ check "several pictures of one name" paint --class 0 -b 2 -o several.png
 is "are numbered before the ending" "several-0001.png several-0002.png" "$(echo several*.png)"
 check "a grid wider than its pictures" paint --class 0 --grid 7 -o grid.png
 check "is one picture wide" cmp grid.png shape002.png
+# a grid that is ended early has what was finished (SIGTERM: a shell's background jobs ignore SIGINT)
+./classes --class 0 --steps 30 -b 2000 --grid 4 -t 1 -s 7 --progress plain -o part.png 2>stderr.txt &
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    grep -q "denoise picture 3 of" stderr.txt && break
+    sleep 0.3
+done
+kill -TERM $!
+wait $!
+is "a stopped grid ends as signals end programs" 143 $?
+count=$(sed -n 's/^note: the grid has the first \([0-9]*\) of 2000 pictures$/\1/p' stderr.txt)
+check "  is written, and says so" grep -q "^wrote part.png$" stderr.txt
+check "  has the pictures that were finished" paint --class 0 --steps 30 -b "${count:-0}" --grid 4 -s 7 -o whole.png
+check "  and their text" cmp part.png whole.png
 check "more threads than tasks" paint --class 0 -t 300 -o threads.png
 check "the same picture" cmp threads.png shape002.png
 check "default names" sh -c './classes -q --steps 1 --class 0 && ./classes -q --steps 1 --class 1'

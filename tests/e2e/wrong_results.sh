@@ -43,7 +43,7 @@ check "ops of shapes-32" "$EBRU" verify -q "$MODELS/shapes-32" --io="$MODELS/sha
 
 # --check-finite: an infinity that one op makes, in the layout of images and in plain
 cat >overflow.ir <<'IR'
-ebru ir 2 graph
+ebru ir 3 graph
 weight @w : f32[40,20,1,1] = random 1 0.5 0.0
 func @f(%0 x : f32[1,20,2,3] step, %1 z : f32[5,4] step) {
   %2 = conv2d %0, @w : f32[1,40,2,3] loc("m.json":1:2 "first.block")

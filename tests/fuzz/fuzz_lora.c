@@ -9,7 +9,7 @@
 /* Weights of every kind that a LoRA may name: matrices and filters of a U-Net, with the names that
  * trainers derive from block numbers, and of both text encoders. */
 static const char model[] =
-    "ebru ir 2 graph\n"
+    "ebru ir 3 graph\n"
     "weight @unet/conv_in.weight : f32[4,4,3,3] = random 1 0.2 0.0\n"
     "weight @unet/time_embedding.linear_1.weight : f32[8,4] = random 2 0.2 0.0\n"
     "weight @unet/down_blocks.0.resnets.0.conv1.weight : f32[4,4,3,3] = random 3 0.2 0.0\n"

@@ -52,7 +52,7 @@ static const rt_tokenizer *tokenizer(void) {
     const rt_tokenizer_options o = {
         .bos = bos, .eos = eos, .pad = eos, .unk = eos, .max_length = LENGTH, .lower_case = true};
     PROMISE(rt_tokenizer_build_blob(vocabulary, words, merges, sizeof merges - 1, 0, &o, &blob,
-                                    &size, &err) == RT_OK);
+                                    &size, NULL, &err) == RT_OK);
     PROMISE(rt_tokenizer_open(&t, blob, size, &err) == RT_OK);
     return &t;
 }

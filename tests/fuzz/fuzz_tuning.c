@@ -8,7 +8,7 @@
 #include "frontend/frontend.h"
 #include "passes/passes.h"
 
-static const char model[] = "ebru ir 2 graph\n"
+static const char model[] = "ebru ir 3 graph\n"
                             "weight @w : f32[16,16,3,3] = random 1 0.2 0.0\n"
                             "weight @l : f32[16,16] = random 2 0.2 0.0\n"
                             "func @net(%0 x : f32[1,16,6,6] step, %1 y : f32[1,5,16] step) {\n"

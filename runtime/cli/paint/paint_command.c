@@ -12,6 +12,7 @@
 #include "runtime/text/unicode.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -28,6 +29,7 @@ struct job {
     rt_request *requests;
     char **texts; /* owned prompt texts */
     int count, text_count;
+    int painted; /* pictures in `grid` */
     uint64_t seed;
     uint8_t *grid;  /* all pictures, one after another, with --grid; else NULL */
     uint8_t *sheet; /* room for the picture of all of them */
@@ -283,10 +285,11 @@ static rt_status write_file(const struct job *j, int index, const uint8_t *pixel
 /* A picture is written when it is finished: what a long run has painted is there when it is
  * interrupted. */
 static rt_status picture_finished(void *user, int index, const uint8_t *pixels, rt_error *err) {
-    const struct job *j = user;
+    struct job *j = user;
     size_t plane = (size_t)j->info.width * (size_t)j->info.height * (size_t)j->info.channels;
     if (!j->grid) return write_file(j, index, pixels, 1, 1, err);
     memcpy(j->grid + (size_t)index * plane, pixels, plane);
+    j->painted = index + 1;
     return RT_OK;
 }
 
@@ -301,6 +304,56 @@ static rt_status write_grid(const struct job *j, rt_error *err) {
     grid_size(j, &columns, &rows);
     rt_image_grid(j->grid, (size_t)j->count, h, w, j->info.channels, columns, j->sheet);
     return write_file(j, 0, j->sheet, columns, rows, err);
+}
+
+/* ---- runs that end before their last picture ---- */
+
+static volatile sig_atomic_t stop_signal;
+/* Who asks a program to end, and lives long enough to wait for it. */
+static const int stopping[] = {SIGINT, SIGTERM, SIGHUP};
+enum { STOPPING = sizeof stopping / sizeof *stopping };
+
+static void on_stop(int number) {
+    stop_signal = number;
+}
+
+/* Until `end`, such a signal ends the painting of a grid after the step that runs; a second one
+ * ends the program, as the first one does otherwise. */
+static void begin_stopping(struct job *j, struct sigaction old[STOPPING]) {
+    const struct sigaction act = {.sa_handler = on_stop,
+                                  .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    for (int i = 0; i < STOPPING; i++)
+        if (!sigaction(stopping[i], NULL, &old[i]) && old[i].sa_handler != SIG_IGN)
+            sigaction(stopping[i], &act, NULL);
+    j->settings.stop = &stop_signal;
+}
+
+static void end_stopping(const struct sigaction old[STOPPING]) {
+    for (int i = 0; i < STOPPING; i++)
+        if (old[i].sa_handler != SIG_IGN) sigaction(stopping[i], &old[i], NULL);
+}
+
+/* What a grid has when a signal or an error ends the run is not lost: it is a grid of that. */
+static rt_status write_part(struct job *j, rt_error *err) {
+    if (!j->painted) return RT_OK;
+    if (!j->o->quiet) {
+        rt_progress_close(j->settings.progress);
+        fprintf(stderr, "note: the grid has the first %d of %d pictures\n", j->painted, j->count);
+    }
+    j->count = j->painted;
+    return write_grid(j, err);
+}
+
+static rt_status paint_grid(struct job *j, rt_error *err) {
+    struct sigaction old[STOPPING];
+    rt_error late;
+    begin_stopping(j, old);
+    rt_status s = rt_denoise(j->engine, &j->info, j->requests, j->count, &j->settings, err);
+    end_stopping(old);
+    if (!s) return write_grid(j, err);
+    if (write_part(j, &late)) fprintf(stderr, "error: %s\n", late.message);
+    if (stop_signal) raise(stop_signal); /* ends as it would have ended without a grid */
+    return s;
 }
 
 /* The memory that a grid needs, and whether there can be such a picture. */
@@ -325,6 +378,11 @@ static rt_status begin_grid(struct job *j, rt_error *err) {
 static rt_status check_output(const struct job *j, rt_error *err) {
     const rt_names names = {j->o->output, j->o->grid ? 1 : j->count};
     rt_status s = rt_names_check(&names, err);
+    for (int i = 0; !s && j->o->profile && i < names.count; i++) {
+        char name[RT_NAME_MAX];
+        rt_names_get(&names, i, name);
+        s = rt_output_apart("the picture", name, "--profile", j->o->profile, err);
+    }
     if (s) return s;
     return rt_names_format(&names)->check((uint32_t)j->info.width, (uint32_t)j->info.height,
                                           j->info.channels, err);
@@ -342,8 +400,10 @@ rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err) {
     if (!s) s = check_output(&j, err);
     if (!s && o->grid) s = begin_grid(&j, err);
     if (!s) s = rt_pictures_read(&j.settings.pictures, o, &j.info, err);
-    if (!s) s = rt_denoise(e, &j.info, j.requests, j.count, &j.settings, err);
-    if (!s && j.grid) s = write_grid(&j, err);
+    if (!s && j.grid)
+        s = paint_grid(&j, err);
+    else if (!s)
+        s = rt_denoise(e, &j.info, j.requests, j.count, &j.settings, err);
     rt_progress_close(&progress);
     rt_pictures_free(&j.settings.pictures);
     free(j.grid);

@@ -61,6 +61,7 @@ static const base_option rows[] = {
     {"--report", NULL, NULL, "report", LOOK, BASE_OPTION_FLAG, AT(report)},
     {"--report=json", NULL, NULL, "report as JSON", LOOK, BASE_OPTION_FLAG, AT(report_json)},
     {"--bench", NULL, NULL, "time it", PAINT, BASE_OPTION_OWN, .set = set_bench},
+    {"--file=", NULL, "FILE", NULL, BOTH, BASE_OPTION_NAME, AT(output)},
     {"--plant", NULL, "FAULT", NULL, BOTH, BASE_OPTION_TEXT, AT(output)},
     {"--quiet", "-q", NULL, "say nothing", BOTH, BASE_OPTION_FLAG, AT(quiet)},
     {"-h", NULL, NULL, "this text", BOTH, BASE_OPTION_FLAG, AT(help)},
@@ -72,7 +73,8 @@ static const char *command_name(unsigned bit) {
     return bit == PAINT ? "paint" : bit == LOOK ? "look" : NULL;
 }
 
-static const base_option_table table = {rows, sizeof rows / sizeof *rows, operand, NULL, NULL};
+static const base_option_table table = {rows, sizeof rows / sizeof *rows, operand, NULL, NULL, NULL,
+                                        NULL};
 
 static char error[BASE_OPTION_ERROR_MAX];
 static bool parse(settings *s, unsigned commands, const char *line) {
@@ -169,13 +171,14 @@ static void what_is_wrong_is_said(void **state) {
         {BOTH, "--steps 3x", "not '3x'"},
         {BOTH, "--steps=", "not ''"},
         {BOTH, "--steps 99999999999999999999", "not '99999999999999999999'"},
+        {BOTH, "--file=", "--file= expects FILE, not ''"},
         {BOTH, "-O 4", "-O expects a whole number from 0 to 3, not '4'"},
         {BOTH, "-s nan", "--scale expects a number from 0 to 10, not 'nan'"},
         {BOTH, "-s -1", "not '-1'"},
         {BOTH, "-s1e999", "not '1e999'"},
         {BOTH, "-fno-", "-fno- expects a value: PASS"},
         {BOTH, "--quiet=1", "--quiet takes no value"},
-        {BOTH, "--report=xml", "--report takes no value"},
+        {BOTH, "--report=xml", "--report= expects json, not 'xml'"},
         {BOTH, "a b c", "unexpected argument 'c'"},
     };
     settings s;

@@ -519,6 +519,68 @@ static void names_are_checked_before_the_work(void **state) {
     temp_dir_end(&t);
 }
 
+/* By any name of the file, at the check, at the beginning and at publishing. */
+static void what_is_read_is_not_replaced(void **state) {
+    (void)state;
+    static const char *const names[] = {"read", "hard", "soft"};
+    temp_dir t;
+    temp_dir_begin(&t);
+    temp_write(&t, "read", "kept", 4);
+    /* never closed: no file of the other tests gets its number */
+    assert_true(open(temp_path(&t, "read"), O_RDONLY | O_CLOEXEC) >= 0);
+    temp_write(&t, "other", "new", 3);
+    assert_int_equal(link(temp_path(&t, "read"), temp_path(&t, "hard")), 0);
+    assert_int_equal(symlink("read", temp_path(&t, "soft")), 0);
+    base_output_keep(temp_path(&t, "read"));
+    base_output_keep(temp_path(&t, "none"));
+    base_output_keep("/dev/null");
+    for (size_t i = 0; i < 3; i++) {
+        const char *path = temp_path(&t, names[i]);
+        assert_int_equal(base_output_check(path), BASE_OUTPUT_IS_INPUT);
+        assert_null(base_output_begin(path, 0666));
+        assert_int_equal(errno, BASE_OUTPUT_IS_INPUT);
+        assert_int_equal(base_output_publish(temp_path(&t, "other"), path), BASE_OUTPUT_IS_INPUT);
+    }
+    assert_int_equal(base_output_check("/dev/null"), 0);
+    expect_content(&t, "hard", "kept");
+    expect_content(&t, "other", "new");
+    assert_int_equal(count_files(t.path), 4);
+    temp_dir_end(&t);
+}
+
+/* Written, read, written again: as a loop over one name does. */
+static void what_was_written_is_replaced(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    for (int i = 0; i < 3; i++) {
+        base_output *o = base_output_begin(temp_path(&t, "mine"), 0666);
+        assert_non_null(o);
+        assert_int_equal(base_output_commit(o), 0);
+        base_output_keep(temp_path(&t, "mine"));
+    }
+    temp_dir_end(&t);
+}
+
+static void two_names_of_one_output(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    temp_write(&t, "old", "x", 1);
+    mkdir(temp_path(&t, "folder"), 0777);
+    assert_int_equal(link(temp_path(&t, "old"), temp_path(&t, "hard")), 0);
+    assert_int_equal(symlink("folder/new", temp_path(&t, "soft")), 0);
+    assert_true(base_output_same(temp_path(&t, "old"), temp_path(&t, "hard")));
+    assert_true(base_output_same(temp_path(&t, "new"), temp_path(&t, "folder/../new")));
+    assert_true(base_output_same(temp_path(&t, "folder/new"), temp_path(&t, "soft")));
+    assert_true(base_output_same("-", "/dev/stdout"));
+    assert_false(base_output_same(temp_path(&t, "new"), temp_path(&t, "folder/new")));
+    assert_false(base_output_same(temp_path(&t, "old"), temp_path(&t, "new")));
+    assert_false(base_output_same(temp_path(&t, "none/a"), temp_path(&t, "none/b")));
+    assert_false(base_output_same("/dev/null", "/dev/null"));
+    temp_dir_end(&t);
+}
+
 static void new_names_are_never_replaced(void **state) {
     (void)state;
     temp_dir t;
@@ -603,6 +665,8 @@ static void stale_folders_of_the_system_go(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        /* first: later its files have numbers of files that were written and removed */
+        cmocka_unit_test(what_is_read_is_not_replaced),
         cmocka_unit_test(commit_replaces_and_abort_does_not),
         cmocka_unit_test(mode_and_umask),
         cmocka_unit_test(the_temporary_may_be_replaced),
@@ -625,6 +689,8 @@ int main(void) {
         cmocka_unit_test(stale_temporaries_behind_a_gap_go),
         cmocka_unit_test(a_dangling_link_makes_its_target),
         cmocka_unit_test(names_are_checked_before_the_work),
+        cmocka_unit_test(what_was_written_is_replaced),
+        cmocka_unit_test(two_names_of_one_output),
         cmocka_unit_test(new_names_are_never_replaced),
         cmocka_unit_test(a_fifo_is_waited_for),
         cmocka_unit_test(a_descriptor_is_written_where_it_stands),

@@ -53,6 +53,38 @@ static void the_nearest_wins_and_of_equals_the_first(void **state) {
     assert_string_equal(base_suggest("--stepy", names, 5), "--step");
 }
 
+static void names_of_classes(void **state) {
+    (void)state;
+    static const char *const names[] = {"StableDiffusionPipeline",
+                                        "StableDiffusionXLPipeline",
+                                        "DDIMPipeline",
+                                        "LCMScheduler",
+                                        "UNet2DConditionModel",
+                                        "AutoencoderKL"};
+    enum { N = sizeof names / sizeof *names };
+    static const char *const slips[][2] = {
+        {"StableDifusionPipeline", "StableDiffusionPipeline"},
+        {"stablediffusionpipeline", "StableDiffusionPipeline"},
+        {"StableDiffusionXLPipelin", "StableDiffusionXLPipeline"},
+        {"StableDiffusionXlPipeline", "StableDiffusionXLPipeline"},
+        {"UNet2DConditionModl", "UNet2DConditionModel"}};
+    static const char *const others[] = {"StableDiffusion3Pipeline",
+                                         "StableDiffusionPAGPipeline",
+                                         "StableDiffusionXLPAGPipeline",
+                                         "AltDiffusionPipeline",
+                                         "StableVideoDiffusionPipeline",
+                                         "LDMPipeline",
+                                         "SCMScheduler",
+                                         "UNet3DConditionModel",
+                                         "AutoencoderKLMagvit",
+                                         "AutoencoderRAE"};
+    for (size_t i = 0; i < sizeof slips / sizeof *slips; i++)
+        assert_string_equal(base_suggest_class(slips[i][0], names, N), slips[i][1]);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (base_suggest_class(others[i], names, N))
+            fail_msg("%s is no %s", others[i], base_suggest_class(others[i], names, N));
+}
+
 static void hints(void **state) {
     (void)state;
     char out[BASE_HINT_MAX], longest[200];
@@ -68,6 +100,7 @@ int main(void) {
         cmocka_unit_test(suggestions),
         cmocka_unit_test(each_edit_is_one_step),
         cmocka_unit_test(the_nearest_wins_and_of_equals_the_first),
+        cmocka_unit_test(names_of_classes),
         cmocka_unit_test(hints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

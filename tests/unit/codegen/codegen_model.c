@@ -147,6 +147,18 @@ void ebru_barrier(const struct ebru_call *call, int32_t thread, int32_t threads,
     pthread_barrier_wait(&barrier);
 }
 
+static int host_threads;
+static _Thread_local int32_t op_taken; /* the op whose tasks this thread has got, -1 at first */
+
+uint64_t ebru_take(const struct ebru_call *call, int32_t thread, int32_t op, int32_t tasks,
+                   int32_t step) {
+    (void)call, (void)step;
+    if (op_taken == op) return 0;
+    op_taken = op;
+    return (uint64_t)((int64_t)tasks * (thread + 1) / host_threads) << 32 |
+           (uint64_t)((int64_t)tasks * thread / host_threads);
+}
+
 model_loaded model_load(const char *path) {
     model_loaded l = {.handle = dlopen(path, RTLD_NOW | RTLD_LOCAL)};
     if (!l.handle) FAIL("%s", dlerror());
@@ -168,7 +180,7 @@ struct share {
 };
 static void *run_share(void *arg) {
     const struct share *s = arg;
-    last_op = -1;
+    last_op = op_taken = -1;
     s->fn(s->call, s->thread, s->threads);
     if (last_op != s->ops - 1) FAIL("%d of %d ops were told of", last_op + 1, s->ops);
     return NULL;
@@ -196,7 +208,10 @@ void model_run(const model_loaded *l, int level, int function, int threads,
     for (int32_t i = 0; i < f->output_count; i++) out[i] = buffer(f->outputs[i].bytes);
     uint64_t stride = (f->scratch_bytes + 4095) / 4096 * 4096 + 64;
     void *arena = buffer(f->arena_bytes), *scratch = buffer(stride * (uint64_t)threads);
-    struct ebru_call call = {in, out, arena, scratch, stride, l->weights, NULL};
+    struct ebru_call call = {in,     out,        arena, scratch,
+                             stride, l->weights, NULL,  ebru_cut_column(v->cut ? v->cut : threads),
+                             0};
+    host_threads = threads;
     pthread_barrier_init(&barrier, NULL, (unsigned)threads);
     pthread_t thread[16];
     struct share share[16];

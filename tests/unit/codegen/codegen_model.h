@@ -44,6 +44,7 @@ typedef struct model_data {
     uint32_t count;
     struct model_values {
         uint32_t inputs, outputs;
+        int32_t cut; /* threads that the work is cut for; 0: those that run */
         ir_tensor in[MODEL_MOST_VALUES], out[MODEL_MOST_VALUES];
     } *values;
 } model_data;

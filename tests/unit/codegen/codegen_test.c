@@ -430,16 +430,17 @@ static void emit(const cg_level *levels, uint32_t count, cg_options options, con
     base_diag_free(d);
 }
 
-/* Runs every function on one, two and five threads: near the evaluator, and the same bits. */
+/* Runs every function on one, two and five threads, and cut for more than there are: near the evaluator, and the same bits. */
 static void compare(const model_loaded *l, int level, const model_data *data,
                     const model_case *cases) {
     int wrong = 0;
     for (uint32_t i = 0; i < data->count; i++) {
         const struct ebru_function_desc *f = &l->tables->functions[i];
-        static const int threads[] = {1, 2, 5};
+        static const int threads[] = {1, 2, 5, 2, 3}, cut[] = {0, 0, 0, 16, 128};
         void *first[MODEL_MOST_VALUES];
         for (size_t t = 0; t < COUNT(threads); t++) {
             void *out[MODEL_MOST_VALUES];
+            data->values[i].cut = cut[t];
             model_run(l, level, (int)i, threads[t], &data->values[i], t ? out : first);
             for (int k = 0; k < f->output_count; k++) {
                 double e = t ? 0 : model_error(&f->outputs[k], first[k], &data->values[i].out[k]);

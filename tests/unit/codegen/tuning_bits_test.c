@@ -1,12 +1,12 @@
-/* Which choices keep bits: kernels with the rules' tiles and with any legal ones give the same
- * result to the last bit, at every level this machine runs; and legal tiles stay inside the scratch
- * that they are given. */
+/* Which choices keep bits: kernels with the rules' tiles and with any legal ones, and cut in any way
+ * that the rules know, give the same result to the last bit, at every level this machine runs; and
+ * legal tiles stay inside the scratch that they are given. */
 #include "tests/unit/kernels/kernel_test.h"
 
 #include "codegen/target/default_tiles/default_tiles.h"
 #include "codegen/target/tiles.h"
 
-enum { FLOATS = 1 << 18, TRIES = 24 };
+enum { FLOATS = 1 << 18, TRIES = 24, THREADS = 7 };
 
 typedef void run_fn(const void *p, void *const *buf, float *scratch, int32_t begin, int32_t end);
 #define WRAP(kernel, ID, suffix, ...)                                                              \
@@ -20,7 +20,8 @@ typedef void run_fn(const void *p, void *const *buf, float *scratch, int32_t beg
     F32(X, conv2d_winograd)                                                                        \
     F32(X, feed_forward)                                                                           \
     F32(X, attention)                                                                              \
-    BF16(X, conv2d_bf16) BF16(X, conv2d_winograd_bf16) BF16(X, feed_forward_bf16)
+    BF16(X, conv2d_bf16)                                                                           \
+    BF16(X, conv2d_winograd_bf16) BF16(X, feed_forward_bf16) BF16(X, attention_bf16)
 EACH_KERNEL(KT_F32_LEVELS, KT_BF16_LEVELS, WRAP)
 static const struct {
     const char *kernel;
@@ -79,6 +80,34 @@ static void run_tiles(run_fn *run, const cg_kernel *k, const cg_params *p, struc
     run(p, o->buf, scratch, 0, part);
 }
 
+/* Tasks, and the cut's fields, as the kernel counts them. */
+static void right_count(const cg_kernel *k, const cg_params *p, const cg_cut *c) {
+    if (k->tasks(p) != c->tasks) fail_msg("%s: %d tasks, not %d", k->name, k->tasks(p), c->tasks);
+    assert_true(c->step >= 1 && c->task > 0 && c->again >= 0);
+}
+
+/* One call for all tasks, and as each of the threads that the cut is for would call. */
+static void same_cuts(run_fn *run, const cg_kernel *k, int32_t level, const cg_params *rules,
+                      struct out *whole, struct out *b, int result) {
+    static cg_cut list[CG_MOST_CUTS];
+    const int32_t count = cg_ways(k, rules, list);
+    assert_true(count > 0);
+    for (int32_t i = 0; i < count; i++) {
+        const cg_params p = cg_cut_params(k, rules, &list[i]);
+        const bool legal = cg_tiles_legal(k, &p, level, false, NULL);
+        right_count(k, &p, &list[i]);
+        if (!legal || (i > 0 && below(count) > TRIES)) continue;
+        for (int64_t w = 0; w < FLOATS; w++) b->data[w] = -7;
+        b->buf[result] = b->data;
+        float *scratch = kt_floats(k->scratch(&p) / 4);
+        for (int32_t t = 0; t < THREADS; t++)
+            run(&p, b->buf, scratch, list[i].tasks * t / THREADS,
+                list[i].tasks * (t + 1) / THREADS);
+        if (memcmp(whole->data, b->data, FLOATS * sizeof(float)) != 0)
+            fail_msg("%s at %s: cut %d of %d, other bits", k->name, base_isa_name(level), i, count);
+    }
+}
+
 /* `rules`: params with the rules' tiles; bits of `absent`: operands that are not there. */
 static void same_bits(const char *kernel, int32_t level, const cg_params *rules, int bufs,
                       unsigned absent) {
@@ -105,6 +134,7 @@ static void same_bits(const char *kernel, int32_t level, const cg_params *rules,
                               cg_params_get(k, rules, k->field[i]));
         fail_msg("%s at %s: other tiles, other bits", kernel, base_isa_name(level));
     }
+    same_cuts(run, k, level, rules, &a, &b, bufs - 1);
     kt_release();
 }
 
@@ -233,13 +263,27 @@ static void feed_forward_bf16(void **state) {
  * see keys up to their own place only: what a block sees is then told from its first. */
 static void attention(void **state) {
     (void)state;
-    KT_EACH_LEVEL(level) {
+    KT_EACH_LEVEL(level) for (int raised = 0; raised < 5; raised++) {
         struct ebru_attention_params p = {
             .B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
-        p.scale = 0.2f;
+        p.scale = 0.2f + 450.0f * (float)raised; /* queries see keys far beyond the first ones */
         cg_default_tiles_attention(&p, 0);
         p.KB = 32;
         same_bits("attention", level, &(cg_params){.attention = p}, EBRU_ATTENTION_BUFS, 0);
+    }
+}
+
+static void attention_bf16(void **state) {
+    (void)state;
+    KT_EACH_BF16_LEVEL(level) for (int i = 0; i < 4 && !kt_emulated; i++) {
+        struct ebru_attention_bf16_params p = {
+            .B = 2, .T = 90, .Bk = 1, .S = 70, .heads = 2, .d = 24, .C = 48};
+        p.scale = i % 2 ? 900.0f : 0.2f;
+        p.parts = 1 + i / 2;
+        cg_default_tiles_attention_bf16(&p, level, 0);
+        p.KB = 32;
+        same_bits("attention_bf16", level, &(cg_params){.attention_bf16 = p}, EBRU_ATTENTION_BUFS,
+                  0);
     }
 }
 
@@ -248,7 +292,7 @@ int main(void) {
         cmocka_unit_test(conv2d),          cmocka_unit_test(conv2d_bf16),
         cmocka_unit_test(conv2d_winograd), cmocka_unit_test(conv2d_winograd_bf16),
         cmocka_unit_test(feed_forward),    cmocka_unit_test(feed_forward_bf16),
-        cmocka_unit_test(attention),
+        cmocka_unit_test(attention),       cmocka_unit_test(attention_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,7 +86,7 @@ static void last_counts(void **state) {
 /* ---- parameters ---- */
 
 #define NET                                                                                        \
-    "ebru ir 2 graph\nweight @w : f32[64,64,3,3] = random 1 0.1 0.0\n"                             \
+    "ebru ir 3 graph\nweight @w : f32[64,64,3,3] = random 1 0.1 0.0\n"                             \
     "func @n(%x x: f32[1,64,16,16] step) {\n"                                                      \
     "%0 = conv2d %x, @w {pad=[1,1,1,1]} : f32[1,64,16,16]\nreturn y = %0\n}\n"
 #define KEY          "B=1 H=16 W=16 UH=16 UW=16 C0=64 N=64"

@@ -136,7 +136,7 @@ static void commands_have_their_groups(void **state) {
         GROUP(code, C | O | V | I | B | R | X | T | S),
         GROUP(show, C | O),
         GROUP(run, C | V | B | X | T),
-        GROUP(verify, V | X),
+        GROUP(verify, V | B | X),
         GROUP(reduce, X | S),
         GROUP(report, R),
         GROUP(tune, T),

@@ -512,6 +512,42 @@ static void special_tokens(void **state) {
     temp_dir_end(&t);
 }
 
+/* What is said of a merges.txt beside a vocabulary of three tokens that need merges; "": nothing. */
+static void expect_of_merges(const char *merges, bool built, const char *message) {
+    temp_dir t;
+    capture c;
+    size_t bytes;
+    temp_dir_begin(&t);
+    capture_begin(&c, (base_diag_options){0});
+    write_text(&t, "vocab.json",
+               "{\"#\": 0, \"#</w>\": 1, \"\u00e1\": 2, \"\u00e1</w>\": 3, \"##</w>\": 4, "
+               "\"\u00e1\u00e1</w>\": 5, \"\u00e1#\": 6, \"<|startoftext|>\": 7, "
+               "\"<|endoftext|>\": 8, \"<concept>\": 9}");
+    write_text(&t, "merges.txt", merges);
+    ir_module *m = ir_module_new();
+    fe_dir *dir = fe_dir_open(c.diag, t.path);
+    assert_int_equal(fe_tokenizer_meta(c.diag, m, "tokenizer", dir, 77), built);
+    unsigned char *blob = built ? fe_tokenizer_blob(c.diag, m, "tokenizer", &bytes) : NULL;
+    assert_int_equal(blob != NULL, built);
+    const char *said = captured(&c) ? captured(&c) : "";
+    if (*message ? !strstr(said, message) : *said) fail_msg("<%s> in <%s>", message, said);
+    base_free(blob);
+    fe_dir_close(dir);
+    ir_module_free(m);
+    capture_end(&c);
+    temp_dir_end(&t);
+}
+
+static void merges_that_are_cut(void **state) {
+    (void)state;
+    expect_of_merges("#version: 0.2\n# #</w>\n\u00e1 \u00e1</w>\n\u00e1 #\n", true, "");
+    expect_of_merges("# #</w>\n\u00e1 \u00e1</w>\n\u00e1 #", true, "");
+    expect_of_merges("#version: 0.2\n# #</w>\n", true,
+                     "warning: has 1 merges for 3 tokens of the vocabulary; is it complete?");
+    expect_of_merges("#version: 0.2\n", false, "error: has no merges; the vocabulary has 3 tokens");
+    expect_of_merges("", false, "error: has no merges");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(program),
@@ -526,6 +562,7 @@ int main(void) {
         cmocka_unit_test(unknown_keys_are_remarked_on),
         cmocka_unit_test(blob_of_the_trained_model),
         cmocka_unit_test(special_tokens),
+        cmocka_unit_test(merges_that_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -417,8 +417,11 @@ static void other_files(void **state) {
         ldm_fixture_end(&f);
         REFUSE(path, NULL, "weights alone are no model", others[i].message);
     }
-    temp_write(&t, "x.ckpt", "PK\3\4", 4);
-    REFUSE(temp_path(&t, "x.ckpt"), NULL, "this is a pickle", "safetensors.torch.save_file");
+    static const char zip[] =
+        "PK\3\4\24\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\20\0\0\0archive/data.pkl";
+    temp_write(&t, "x.ckpt", zip, sizeof zip - 1);
+    REFUSE(temp_path(&t, "x.ckpt"), NULL, "a zip file with a PyTorch pickle in it",
+           "safetensors.torch.save_file");
     temp_dir_end(&t);
 }
 

@@ -309,7 +309,19 @@ static void old_versions(void **state) {
     expect_int(m, "sampler.clip_sample", 1);
     expect_int(m, "sampler.skip_prk_steps", 1);
     ir_module_free(m);
-    f.class_name = "LatentConsistencyModelPipeline";
+    /* in the folder of a plain class a U-Net for inpainting or depth is run by the class for it */
+    f.class_name = "StableDiffusionPipeline", f.in_channels = 9;
+    m = accept(&f);
+    expect_int(m, "sampler.clip_sample", 1);
+    expect_int(m, "sampler.skip_prk_steps", 1);
+    ir_module_free(m);
+    f.in_channels = 5;
+    m = accept(&f);
+    expect_int(m, "sampler.steps_offset", 0);
+    expect_int(m, "sampler.clip_sample", 1);
+    expect_int(m, "sampler.skip_prk_steps", 0);
+    ir_module_free(m);
+    f.class_name = "LatentConsistencyModelPipeline", f.in_channels = 0;
     m = accept(&f);
     expect_int(m, "latent.width", 8);
     expect_int(m, "sampler.steps_offset", 0);
@@ -385,13 +397,26 @@ static void class_of_the_index(void **state) {
     temp_dir_end(&t);
 }
 
-/* Pipelines that diffusers has are no misspellings of others. */
+/* Pipelines of other names are no misspellings; what makes them others is said. */
 static void other_pipelines(void **state) {
     (void)state;
-    refuse(&(folder){.class_name = "StableDiffusion3Pipeline"},
-           "unsupported: pipeline 'StableDiffusion3Pipeline'\n");
+    static const char *const others[] = {"StableDiffusion3Pipeline", "StableDiffusionPAGPipeline",
+                                         "StableDiffusionXLControlNetXSPipeline"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char message[120];
+        snprintf(message, sizeof message, "unsupported: pipeline '%s'\n", others[i]);
+        refuse(&(folder){.class_name = others[i]}, message);
+        refuse(&(folder){.class_name = others[i]}, "supported are StableDiffusionPipeline, ");
+    }
     refuse(&(folder){.class_name = "StableDifusionPipeline"},
            "'StableDifusionPipeline'; did you mean 'StableDiffusionPipeline'?");
+    folder f = {.class_name = "StableDiffusion3Pipeline",
+                .index = ", \"transformer\": [\"diffusers\", \"SD3Transformer2DModel\"], "
+                         "\"text_encoder_3\": [\"transformers\", \"T5EncoderModel\"], "
+                         "\"controlnet\": [null, null]"};
+    refuse(&f, "note: it is made of parts that are not built: transformer (SD3Transformer2DModel), "
+               "text_encoder_3 (T5EncoderModel)\n");
+    refuse(&f, "note: of its components --component=NAME compiles alone: ");
 }
 
 /* ---- tokenizers ---- */
@@ -412,6 +437,23 @@ static void expect_of_tokenizer(const char *name, const char *text, const char *
     temp_dir_end(&t);
 }
 
+/* Faults are told at the file they are in, before any other work. */
+static void faults_of_tokenizers(void **state) {
+    (void)state;
+    static const char vocabulary[] =
+        "{\"!\": 0, \"a\": 1, \"a</w>\": %s, \"<|startoftext|>\": 3, \"<|endoftext|>\": 4}";
+    char text[160];
+    snprintf(text, sizeof text, vocabulary, "1");
+    expect_of_tokenizer("vocab.json", text,
+                        "vocab.json:1:27: error: id 1 of 'a</w>' is given twice");
+    snprintf(text, sizeof text, vocabulary, "99000000");
+    expect_of_tokenizer("vocab.json", text, "vocab.json:1:27: error: id 99000000 of");
+    expect_of_tokenizer("merges.txt", "#version: 0.2\na\n",
+                        "merges.txt:2:1: error: 'a' is not a pair");
+    expect_of_tokenizer("merges.txt", "#version: 0.2\n\n! q\n",
+                        "merges.txt:3:1: error: 'q' is not in the vocabulary");
+}
+
 /* Tokens of textual inversion: where they are kept, and when there are none. */
 static void added_tokens(void **state) {
     (void)state;
@@ -424,6 +466,32 @@ static void added_tokens(void **state) {
                         "{\"content\": \"<dot>_1\"}, \"3\": {\"content\": \"<|endoftext|>\"}}}",
                         warning);
     expect_of_tokenizer("added_tokens.json", "{\"<|startoftext|>\": 2}", NULL);
+}
+
+/* A download of some folders only. */
+static void missing_folders(void **state) {
+    (void)state;
+    static const char *const files[] = {"vae/config.json", "scheduler/scheduler_config.json"};
+    static const char *const folders[] = {"vae", "scheduler"};
+    temp_dir t;
+    folder_begin(&t, &(folder){.class_name = "StableDiffusionPipeline"});
+    for (size_t i = 0; i < 2; i++) {
+        unlink(temp_path(&t, files[i]));
+        rmdir(temp_path(&t, folders[i]));
+    }
+    capture c;
+    capture_begin(&c, (base_diag_options){0});
+    assert_null(fe_load(c.diag, t.path, &program));
+    for (size_t i = 0; i < 2; i++) {
+        char message[80];
+        snprintf(message, sizeof message,
+                 "error: there is no folder '%s', which model_index.json names", folders[i]);
+        if (!strstr(captured(&c), message)) fail_msg("<%s> in <%s>", message, captured(&c));
+    }
+    assert_int_equal(base_diag_errors(c.diag), 2);
+    assert_true(base_diag_system_failed());
+    capture_end(&c);
+    temp_dir_end(&t);
 }
 
 static void one_file_tokenizer(void **state) {
@@ -512,6 +580,20 @@ static void latent_statistics(void **state) {
     assert_null(ir_meta_get(m, "vae.shift_factor"));
     assert_int_equal(ir_weight_find(m, "vae/latents_to_data.weight"), UINT32_MAX);
     ir_module_free(m);
+    /* XL's inpainting encodes without, in the folder of a plain class, too */
+    snprintf(vae, sizeof vae, STATISTICS, "");
+    for (int plain = 0; plain < 2; plain++) {
+        folder paint = {.class_name = plain ? "StableDiffusionXLPipeline"
+                                            : "StableDiffusionXLInpaintPipeline",
+                        .in_channels = 9,
+                        .unet = XL_UNET,
+                        .vae = vae,
+                        .second_encoder = XL_TEXT};
+        m = accept(&paint);
+        assert_true(ir_weight_find(m, "vae/latents_to_data.weight") != UINT32_MAX);
+        assert_int_equal(ir_weight_find(m, "vae/latents_from_data.weight"), UINT32_MAX);
+        ir_module_free(m);
+    }
     /* one alone is read by nobody */
     sd.vae = "{\"_class_name\": \"AutoencoderKL\", \"latents_mean\": [1, -2, 3, 0.5]}";
     m = accept_with(&sd, &program, "'latents_mean' does nothing without 'latents_std'");
@@ -668,6 +750,8 @@ int main(void) {
         cmocka_unit_test(old_versions),
         cmocka_unit_test(class_of_the_index),
         cmocka_unit_test(other_pipelines),
+        cmocka_unit_test(faults_of_tokenizers),
+        cmocka_unit_test(missing_folders),
         cmocka_unit_test(added_tokens),
         cmocka_unit_test(one_file_tokenizer),
         cmocka_unit_test(scheduler_of_the_index),

@@ -68,8 +68,9 @@ static fe_st *accept(capture *c, image f) {
 
 static void header_too_small(void **state) {
     (void)state;
-    for (size_t n = 0; n < 8; n++) {
-        image f = {calloc(1, n ? n : 1), n};
+    refuse_image((image){calloc(1, 1), 0}, 1, "m.st: error: the file is empty");
+    for (size_t n = 1; n < 8; n++) {
+        image f = {calloc(1, n), n};
         refuse_image(f, 1, "m.st: error: too short for a safetensors file");
     }
 }
@@ -330,18 +331,47 @@ static void hostile_names_are_escaped(void **state) {
            "m.st: tensor '\\x1b[2J\\xe2\\x80\\xae': error: unknown dtype 'F9'");
 }
 
-static void other_formats_get_a_hint(void **state) {
+static void other_formats_are_named(void **state) {
     (void)state;
-    static const char *const files[][2] = {
-        {"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"},
-        {"PK\x03\x04 and more bytes", "PyTorch pickle"},
-        {"GGUF and more bytes", "GGUF"},
-        {"<!DOCTYPE html>", "web page"}};
-    for (size_t i = 0; i < 4; i++) {
+#define ZIP(n, name)          "PK\3\4\24\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" n "\0\0\0" name "\200\2}"
+#define FILE_(bytes, message) {bytes, sizeof(bytes) - 1, message}
+    static const struct {
+        const char *bytes;
+        size_t size;
+        const char *message;
+    } files[] = {
+        FILE_("version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        FILE_(ZIP("\20", "archive/data.pkl"),
+              "a zip file with a PyTorch pickle in it, and reading"),
+        FILE_(ZIP("\5", "a.npy"), "an archive of NumPy (.npz)"),
+        FILE_(ZIP("\5", "a.txt"), "a zip file; unpack it first"),
+        FILE_(ZIP("\5", "a"), "a zip file; unpack it first"),
+        FILE_("\200\2}q\0.", "this is a pickle, and reading a pickle runs code from it"),
+        FILE_("GGUF and more bytes", "this is a GGUF file; ebru reads safetensors"),
+        FILE_("<!DOCTYPE html>", "this is a web page"),
+        FILE_("\n\n <!Doctype HTML>\n<html>", "this is a web page"),
+        FILE_("\xef\xbb\xbf<HTML lang=\"en\">", "this is a web page"),
+        FILE_("<!-- saved from url -->", "this is a web page"),
+        FILE_("<?xml version=\"1.0\"?><Error>", "this is XML, perhaps what a server answered"),
+        FILE_("{\"error\": \"none\"}\n", "this is text, not safetensors; perhaps what a server "
+                                         "answered in place of the file: '{\"error\": \"none\"}'"),
+        FILE_("Entry not found", "in place of the file: 'Entry not found'"),
+        FILE_("caf\xc3\xa9 not found", "in place of the file: 'caf"),
+        FILE_("\x7f"
+              "ELF\2\1\1\0",
+              "this is a program, not a model"),
+        FILE_("ebru ir 2 graph\n", "this is IR text"),
+        FILE_("", "the file is empty: a download that did not finish?"),
+        FILE_("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "the file begins with zeros"),
+        FILE_("<!\0\0\0\0\0\0{", "the file is truncated"), /* a header of 8508 bytes */
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         capture c;
         capture_begin(&c, (base_diag_options){0});
-        assert_null(fe_st_open_memory(c.diag, "m.st", files[i][0], strlen(files[i][0])));
-        assert_non_null(strstr(captured(&c), files[i][1]));
+        assert_null(fe_st_open_memory(c.diag, "m.st", files[i].bytes, files[i].size));
+        if (!strstr(captured(&c), files[i].message))
+            fail_msg("'%s' does not say '%s'", captured(&c), files[i].message);
+        assert_int_equal(base_diag_errors(c.diag), 1);
         capture_end(&c);
     }
 }
@@ -863,7 +893,7 @@ int main(void) {
         cmocka_unit_test(all_bad_tensors_are_reported),
         cmocka_unit_test(a_million_faults_stay_bounded),
         cmocka_unit_test(hostile_names_are_escaped),
-        cmocka_unit_test(other_formats_get_a_hint),
+        cmocka_unit_test(other_formats_are_named),
         cmocka_unit_test(empty_and_scalar_tensors),
         cmocka_unit_test(header_order_is_free),
         cmocka_unit_test(empty_tensors_share_an_offset),

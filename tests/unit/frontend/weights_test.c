@@ -318,7 +318,7 @@ static void modules_from_text(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[2048];
         snprintf(text, sizeof text,
-                 "ebru ir 2 graph\nweight @a : %s = file \"%s\" \"%s\"\nfunc @f(%%0 x: f32[1,5] "
+                 "ebru ir 3 graph\nweight @a : %s = file \"%s\" \"%s\"\nfunc @f(%%0 x: f32[1,5] "
                  "step) {\n"
                  "  return y=%%0\n}\n",
                  cases[i].type, temp_path(&t, "w.safetensors"), cases[i].tensor);

@@ -146,7 +146,7 @@ static void rounded_once(void **state) {
 static void from_text(void **state) {
     (void)state;
     static const char text[] =
-        "ebru ir 2 graph\n"
+        "ebru ir 3 graph\n"
         "weight @w : f16[2,2] = data \"003c000000000040\"\n"                     /* 1 0; 0 2 */
         "  + lora 0.5 f16[2,1] data \"003c0040\", bf16[1,2] data \"803f8040\"\n" /* (1 2)' (1 4) */
         "weight @file : f32[2,2] = random 1 1.0 0.0\n"

@@ -297,7 +297,7 @@ static void random_weights(void **state) {
 static void analyses(void **state) {
     (void)state;
     ir_module *m =
-        parse("ebru ir 2 graph\nweight @w : f32[4]\n"
+        parse("ebru ir 3 graph\nweight @w : f32[4]\n"
               "func @f(%0 s : f32[4] step, %1 p : f32[4] prompt, %2 c : f32[4] program) {\n"
               "%3 = add %1, @w : f32[4]\n%4 = exp @w : f32[4]\n%5 = add %3, %3 : f32[4]\n%6 = add "
               "%5, %0 : f32[4]\n"
@@ -328,7 +328,7 @@ static void analyses(void **state) {
 static void views(void **state) {
     (void)state;
     ir_module *m = parse(
-        "ebru ir 2 fused\nfunc @f(%0 a : f32[2,20,3,4]:c16 step, %1 b : f32[1,4] step, %2 c : "
+        "ebru ir 3 fused\nfunc @f(%0 a : f32[2,20,3,4]:c16 step, %1 b : f32[1,4] step, %2 c : "
         "f32[2,32]:c16 "
         "step) {\n"
         "%3 = view %0 {shape=[2,12,20]} : f32[2,12,20]:c16\n"
@@ -352,7 +352,7 @@ static void views(void **state) {
 
 static void last_uses(void **state) {
     (void)state;
-    ir_module *m = parse("ebru ir 2 fused\nfunc @f(%0 a : f32[2,3] step, %1 b : f32[2,3] step) {\n"
+    ir_module *m = parse("ebru ir 3 fused\nfunc @f(%0 a : f32[2,3] step, %1 b : f32[2,3] step) {\n"
                          "%2 = exp %0 : f32[2,3]\n"
                          "%3 = view %2 {shape=[3,2]} : f32[3,2]\n"
                          "%4 = neg %1 : f32[2,3]\n"
@@ -378,7 +378,7 @@ static void last_uses(void **state) {
 static void detached(void **state) {
     (void)state;
     ir_module *m = parse(
-        "ebru ir 2 graph\nfunc @f(%0 a : f32[4] step) { %1 = exp %0 : f32[4] return y = %1 }");
+        "ebru ir 3 graph\nfunc @f(%0 a : f32[4] step) { %1 = exp %0 : f32[4] return y = %1 }");
     ir_func *f = m->funcs.items[0], *g = ir_func_detached(m, "g");
     assert_int_equal(m->funcs.count, 1);
     assert_null(ir_func_find(m, "g"));

@@ -10,7 +10,7 @@
 #include "tests/unit/support/parsed.h"
 
 #define HEAD                                                                                       \
-    "ebru ir 2 graph\n"                                                                            \
+    "ebru ir 3 graph\n"                                                                            \
     "weight @w : f32[8,8] = random 1 0.2 0.0\nweight @v : f32[8,8] = random 2 0.2 0.0\n"
 
 static const char plain[] = HEAD "func @f(%0 x : f32[4,8] step) {\n"
@@ -100,7 +100,7 @@ static void test_inserted(void **state) {
 static void test_fused(void **state) {
     (void)state;
     struct two t =
-        compare(plain, "ebru ir 2 fused\nweight @w : f32[8,8] = random 1 0.2 0.0\n"
+        compare(plain, "ebru ir 3 fused\nweight @w : f32[8,8] = random 1 0.2 0.0\n"
                        "weight @v : f32[8,8] = random 2 0.2 0.0\n"
                        "func @f(%0 x : f32[4,8] step) {\n"
                        "  %1 = linear %0, @w {act=silu} : f32[4,8] loc(\"m\" \"one\")\n"

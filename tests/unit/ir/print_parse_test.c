@@ -161,7 +161,7 @@ static void round_trip(ir_module *m) {
 static void every_op(void **state) {
     (void)state;
     base_str text = {0};
-    base_str_add(&text, "ebru ir 2 fused\n");
+    base_str_add(&text, "ebru ir 3 fused\n");
     for (int i = 0; i < GOOD_NODES; i++) {
         char name[16];
         snprintf(name, sizeof name, "case%d", i);
@@ -173,7 +173,7 @@ static void every_op(void **state) {
 
 static const char placed_text[] =
     "# a comment\n"
-    "ebru ir 2 placed // another\n"
+    "ebru ir 3 placed // another\n"
     "meta \"pipeline\" = \"text_to_image\"\n"
     "meta \"scale\" = 0.18215\n"
     "meta \"n\" = -9223372036854775808\n"
@@ -315,19 +315,19 @@ static void expect_error(const char *text, size_t length, const char *message) {
 }
 
 #define ERROR_(text, message) expect_error(text, sizeof text - 1, message)
-#define HEAD                  "ebru ir 2 graph\n"
+#define HEAD                  "ebru ir 3 graph\n"
 #define BODY(line)            HEAD "func @f(%x x : f32[4] step) {\n" line "\nreturn y = %x\n}\n"
 
 static void wrong_headers(void **state) {
     (void)state;
     ERROR_("", "t.ir:1:1: error: expected 'ebru', found the end of the text");
     ERROR_("ebru ir 99 graph", "1:9: error: written by a newer ebru: version 99 of the text form, "
-                               "this one reads 2");
+                               "this one reads 3");
     ERROR_("ebru ir 18446744073709551615 graph", "1:9: error: written by a newer ebru: version "
                                                  "18446744073709551615 of the text form");
     ERROR_("ebru ir 0 graph", "1:9: error: written by an older ebru: version 0 of the text form, "
                               "this one reads from 1 on");
-    ERROR_("ebru ir 2 grap", "1:11: error: expected a level, found 'grap'; did you mean 'graph'?");
+    ERROR_("ebru ir 3 grap", "1:11: error: expected a level, found 'grap'; did you mean 'graph'?");
     ERROR_("{\"json\": 1}", "1:1: error: expected 'ebru', found '{'");
     ERROR_(HEAD "foo\n", "2:1: error: expected 'meta', 'weight' or 'func', found 'foo'");
     ERROR_(HEAD "meta k = 1\n", "2:6: error: expected a key in quotes");
@@ -469,7 +469,7 @@ static void gives_up(void **state) {
 static void large(void **state) {
     (void)state;
     base_str text = {0};
-    base_str_add(&text, "ebru ir 2 placed\nfunc @f(%0 x : f32[2,3] step at input+0) {\n");
+    base_str_add(&text, "ebru ir 3 placed\nfunc @f(%0 x : f32[2,3] step at input+0) {\n");
     for (int i = 0; i < 40000; i++)
         base_str_addf(&text, "%%%d = view %%%d {shape=[%s]} : f32[%s] at input+0\n", i + 1, i,
                       i % 2 ? "2,3" : "3,2", i % 2 ? "2,3" : "3,2");
@@ -536,7 +536,7 @@ static void mutated_values(void **state) {
     for (int round = 0; round < 4000; round++) {
         const ir_case *c = &good_nodes[RANDOM(GOOD_NODES)];
         base_str text = {0}, changed = {0};
-        base_str_add(&text, "ebru ir 2 fused\n");
+        base_str_add(&text, "ebru ir 3 fused\n");
         case_function(c, "f", c->expect, &text);
         uint32_t which = RANDOM(12) + 1;
         for (const char *p = text.data; *p;) {

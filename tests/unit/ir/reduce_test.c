@@ -10,7 +10,7 @@
 
 #include "tests/unit/support/parsed.h"
 
-static const char source[] = "ebru ir 2 graph\n"
+static const char source[] = "ebru ir 3 graph\n"
                              "weight @unread : f32[4]\n"
                              "weight @w : f32[8,8]\n"
                              "weight @b : f32[8]\n"
@@ -56,7 +56,7 @@ static void an_input_stands_for_a_node(void **state) {
     assert_true(cut(f, IR_OP_neg, (ir_cut){IR_CUT_INPUT, 0}));
     assert_int_equal(ir_op_count(m), 1);
     /* neg depended on the prompt only, and so does what stands for it */
-    expect(m, "ebru ir 2 graph\n\n"
+    expect(m, "ebru ir 3 graph\n\n"
               "func @f(%0 z : f32[2,8] step, %1 cut0 : f32[2,8] prompt) {\n"
               "  %2 = add %1, %0 : f32[2,8]\n"
               "  return y = %2\n"
@@ -67,7 +67,7 @@ static void an_operand_stands_for_a_node(void **state) {
     (void)state;
     ir_module *m = parse(source);
     assert_true(cut(m->funcs.items[0], IR_OP_add, (ir_cut){IR_CUT_BYPASS, 1}));
-    expect(m, "ebru ir 2 graph\n"
+    expect(m, "ebru ir 3 graph\n"
               "weight @w : f32[8,8]\nweight @b : f32[8]\n\n"
               "func @f(%0 x : f32[2,8] prompt, %1 z : f32[2,8] step) {\n"
               "  %2 = linear %0, @w, @b : f32[2,8]\n"
@@ -81,7 +81,7 @@ static void an_optional_operand_goes(void **state) {
     ir_func *f = m->funcs.items[0];
     assert_true(cut(f, IR_OP_linear, (ir_cut){IR_CUT_DROP, 2}));
     ir_reduce_output(f, f->outputs.items[1].value);
-    expect(m, "ebru ir 2 graph\n"
+    expect(m, "ebru ir 3 graph\n"
               "weight @w : f32[8,8]\n\n"
               "func @f(%0 x : f32[2,8] prompt) {\n"
               "  %1 = linear %0, @w : f32[2,8]\n"
@@ -111,7 +111,7 @@ static void what_does_not_fit_changes_nothing(void **state) {
 static void new_inputs_have_names_of_their_own(void **state) {
     (void)state;
     ir_module *m =
-        parse("ebru ir 2 graph\nfunc @f(%0 cut0 : f32[4] step) {\n%1 = exp %0 : f32[4]\n"
+        parse("ebru ir 3 graph\nfunc @f(%0 cut0 : f32[4] step) {\n%1 = exp %0 : f32[4]\n"
               "%2 = neg %0 : f32[4]\n%3 = add %1, %2 : f32[4]\n%4 = mul %3, %0 : f32[4]\n"
               "return y = %4\n}\n");
     ir_func *f = m->funcs.items[0];
@@ -119,7 +119,7 @@ static void new_inputs_have_names_of_their_own(void **state) {
     assert_true(ir_reduce(f, cuts));
     expect(
         m,
-        "ebru ir 2 graph\n\n"
+        "ebru ir 3 graph\n\n"
         "func @f(%0 cut0 : f32[4] step,\n    %1 cut1 : f32[4] step,\n    %2 cut2 : f32[4] step) {\n"
         "  %3 = add %1, %2 : f32[4]\n  %4 = mul %3, %0 : f32[4]\n  return y = %4\n}\n");
 }
@@ -127,7 +127,7 @@ static void new_inputs_have_names_of_their_own(void **state) {
 static void extents_shrink(void **state) {
     (void)state;
     ir_module *m =
-        parse("ebru ir 2 graph\nweight @w : f32[4,4,1,1]\n"
+        parse("ebru ir 3 graph\nweight @w : f32[4,4,1,1]\n"
               "func @f(%0 x : f32[2,4,6,6] step) {\n%1 = conv2d %0, @w : f32[2,4,6,6]\n"
               "%2 = resize_nearest %1 {size=[12,12]} : f32[2,4,12,12]\n"
               "%3 = reshape %1 {shape=[2,24,6]} : f32[2,24,6]\nreturn y = %2, z = %3\n}\n");
@@ -140,7 +140,7 @@ static void extents_shrink(void **state) {
     ir_reduce_output(f, f->outputs.items[0].value);
     ir_func_sweep(f);
     assert_true(ir_reduce_extent(f, 6, 3));
-    expect(m, "ebru ir 2 graph\nweight @w : f32[4,4,1,1]\n\n"
+    expect(m, "ebru ir 3 graph\nweight @w : f32[4,4,1,1]\n\n"
               "func @f(%0 x : f32[1,4,3,3] step) {\n  %1 = conv2d %0, @w : f32[1,4,3,3]\n"
               "  %2 = resize_nearest %1 {size=[12,12]} : f32[1,4,12,12]\n  return y = %2\n}\n");
 }

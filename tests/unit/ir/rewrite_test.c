@@ -19,7 +19,7 @@ static void expect_text(ir_func *f, const char *text) {
 }
 
 static const char source[] =
-    "ebru ir 2 graph\n"
+    "ebru ir 3 graph\n"
     "weight @w : f32[4]\n"
     "func @f(%0 x : f32[4] step, %1 unused : f32[4] prompt, %2 z : f32[4] step) {\n"
     "  %3 = neg %0 : f32[4] loc(\"m.json\":1:2 \"b\")\n"
@@ -59,7 +59,7 @@ static void dead_nodes_go_inputs_stay(void **state) {
     ir_module_free(m);
 
     /* Equal nodes are found where they are now. */
-    m = parse("ebru ir 2 graph\nfunc @f(%0 x : f32[4] step) {\n%1 = exp %0 : f32[4]\n%2 = neg %0 : "
+    m = parse("ebru ir 3 graph\nfunc @f(%0 x : f32[4] step) {\n%1 = exp %0 : f32[4]\n%2 = neg %0 : "
               "f32[4]\n"
               "return y = %2\n}\n");
     f = m->funcs.items[0];
@@ -105,7 +105,7 @@ static ir_ref unify(ir_rewrite *rw, ir_ref old) {
 
 static void equal_nodes_are_one(void **state) {
     (void)state;
-    ir_module *m = parse("ebru ir 2 graph\nfunc @f(%0 x : f32[4] step) {\n%1 = silu %0 : "
+    ir_module *m = parse("ebru ir 3 graph\nfunc @f(%0 x : f32[4] step) {\n%1 = silu %0 : "
                          "f32[4]\n%2 = exp %0 : f32[4]\n"
                          "%3 = add %1, %2 : f32[4]\nreturn y = %3\n}\n");
     assert_true(ir_rewrite_apply(m->funcs.items[0], unify, NULL, false));
@@ -128,7 +128,7 @@ static ir_ref double_batch(ir_rewrite *rw, ir_ref old) {
 static void types_follow(void **state) {
     (void)state;
     ir_module *m = parse(
-        "ebru ir 2 fused\nfunc @f(%0 x : f32[1,20] step) {\n"
+        "ebru ir 3 fused\nfunc @f(%0 x : f32[1,20] step) {\n"
         "%1 = layout_cast %0 : f32[1,20]:c16\n%2 = silu %1 : f32[1,20]:c16\nreturn y = %2\n}\n");
     assert_true(ir_rewrite_apply(m->funcs.items[0], double_batch, NULL, false));
     expect_text(m->funcs.items[0],
@@ -141,7 +141,7 @@ static void types_follow(void **state) {
 static void annotations_stay(void **state) {
     (void)state;
     ir_module *m =
-        parse("ebru ir 2 placed\nweight @w : f32[16]\n"
+        parse("ebru ir 3 placed\nweight @w : f32[16]\n"
               "func @f(%0 x : f32[16] step at input+0) arena=128 scratch=32 {\n"
               "  weight @w at weights+64\n"
               "  %1 = add %0, @w : f32[16] kernel ew {n=16, s=0.5} tasks=2 scratch=32 at arena+64\n"
@@ -230,7 +230,7 @@ static void changed_is_another_text(void **state) {
         {dead_end, false, true}, {double_batch, false, true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        ir_module *m = parse("ebru ir 2 graph\nweight @w : f32[4]\nweight @v : f32[4]\n"
+        ir_module *m = parse("ebru ir 3 graph\nweight @w : f32[4]\nweight @v : f32[4]\n"
                              "func @f(%0 x : f32[2,4] step) {\n"
                              "  %1 = neg %0 : f32[2,4] loc(\"m.json\":1:2 \"b\")\n"
                              "  %2 = affine %1 {mul=0} : f32[2,4]\n"

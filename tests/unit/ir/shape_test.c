@@ -12,7 +12,7 @@
 /* The module of one case, or NULL with its messages in `out`. */
 static ir_module *parse_case(const ir_case *c, const char *type, char *out, size_t size) {
     base_str text = {0};
-    base_str_add(&text, "ebru ir 2 fused\n");
+    base_str_add(&text, "ebru ir 3 fused\n");
     case_function(c, "f", type, &text);
     capture cap;
     capture_begin(&cap, (base_diag_options){0});

@@ -37,7 +37,7 @@ static void expect_fine(const char *text) {
 
 /* ---- levels, types, layouts ---- */
 
-#define F(level, params, body) "ebru ir 2 " level "\nfunc @f(" params ") {\n" body "\n}\n"
+#define F(level, params, body) "ebru ir 3 " level "\nfunc @f(" params ") {\n" body "\n}\n"
 #define X4                     "%x x : f32[1,32,4,4] step"
 
 static void levels(void **state) {
@@ -75,7 +75,7 @@ static void types(void **state) {
                  "layout c16 is for 2 to 4 dimensions");
     expect_fault(F("fused", "%x x : i32[1,16]:c16 step", "return y = %x"),
                  "layout c16 is for f32 only");
-    expect_fault("ebru ir 2 fused\nweight @w : f32[2,16]:c16\n", "its layout is not plain");
+    expect_fault("ebru ir 3 fused\nweight @w : f32[2,16]:c16\n", "its layout is not plain");
 }
 
 static void layouts(void **state) {
@@ -106,7 +106,7 @@ static void layouts(void **state) {
 static void bindings(void **state) {
     (void)state;
 #define K(binding)                                                                                 \
-    "ebru ir 2 kernel\nfunc @f(%x x : f32[4] step) scratch=64 {\n%1 = silu %x : f32[4] " binding   \
+    "ebru ir 3 kernel\nfunc @f(%x x : f32[4] step) scratch=64 {\n%1 = silu %x : f32[4] " binding   \
     " return y = %1\n}\n"
     expect_fine(K("kernel silu {n=4} tasks=1 scratch=64"));
     expect_fault(K(""), "silu: it has no kernel");
@@ -132,10 +132,10 @@ static void bindings(void **state) {
     expect_fault(F("kernel", "%x x : f32[2,4] step",
                    "%1 = transpose %x {perm=[1,0]} : f32[4,2] return y = %1"),
                  "transpose: it has no kernel");
-    expect_fault("ebru ir 2 fused\nfunc @f(%x x : f32[4] step) scratch=1 { return y = %x }\n",
+    expect_fault("ebru ir 3 fused\nfunc @f(%x x : f32[4] step) scratch=1 { return y = %x }\n",
                  "scratch is legal from level kernel on");
     /* What depends on weights only is computed at compile time. */
-    expect_fine("ebru ir 2 kernel\nweight @w : f16[4]\nfunc @f() {\n%1 = pack_vector @w : f32[16] "
+    expect_fine("ebru ir 3 kernel\nweight @w : f16[4]\nfunc @f() {\n%1 = pack_vector @w : f32[16] "
                 "return y = "
                 "%1\n}\n");
 }
@@ -143,7 +143,7 @@ static void bindings(void **state) {
 /* ---- places ---- */
 
 #define P(head, body)                                                                              \
-    "ebru ir 2 placed\nweight @w : f16[4]\nfunc @f(%x x : f32[16] step at input+0) " head          \
+    "ebru ir 3 placed\nweight @w : f16[4]\nfunc @f(%x x : f32[16] step at input+0) " head          \
     " {\n" body "\n}"                                                                              \
     "\n"
 #define BY " kernel k {} tasks=1 scratch=0 "
@@ -169,16 +169,16 @@ static void places(void **state) {
     expect_fault(P("arena=64", "%1 = tanh %x : f32[16]" BY "at output+0 %2 = tanh %1 : f32[16]" BY
                                "at arena+0 return y = %2"),
                  "it is not the value of output 0");
-    expect_fault("ebru ir 2 placed\nfunc @f(%x x : f32[4] step at input+1) { return y = %x }\n",
+    expect_fault("ebru ir 3 placed\nfunc @f(%x x : f32[4] step at input+1) { return y = %x }\n",
                  "an input's place is its own index");
-    expect_fault("ebru ir 2 placed\nfunc @f(%x x : f32[4] step) { return y = %x }\n",
+    expect_fault("ebru ir 3 placed\nfunc @f(%x x : f32[4] step) { return y = %x }\n",
                  "an input's place is its own index");
     expect_fault(P("arena=64", "%1 = view %x {shape=[4,4]} : f32[4,4] at arena+0 return y = %1"),
                  "a view's place is that of what it views");
     expect_fine(P("", "%1 = view %x {shape=[4,4]} : f32[4,4] at input+0 return y = %1"));
     expect_fault(F("kernel", "%x x : f32[4] step at input+0", "return y = %x"),
                  "a place is legal at level placed only");
-    expect_fault("ebru ir 2 kernel\nfunc @f(%x x : f32[4] step) arena=64 { return y = %x }\n",
+    expect_fault("ebru ir 3 kernel\nfunc @f(%x x : f32[4] step) arena=64 { return y = %x }\n",
                  "an arena is legal at level placed only");
 }
 
@@ -202,7 +202,7 @@ static void weight_places(void **state) {
     expect_fine(TWO("64", "0"));
     expect_fine(TWO("64", "64"));
     expect_fault(
-        "ebru ir 2 placed\nweight @a : f16[32]\nfunc @f(%x x : f32[32] step at input+0) {\n"
+        "ebru ir 3 placed\nweight @a : f16[32]\nfunc @f(%x x : f32[32] step at input+0) {\n"
         "weight @a at weights+0 %1 = exp @a : f32[32] at weights+64\n"
         "%3 = ew %x, @a, %1 {expr=\"add(a,add(b,c))\"} : f32[32]" BY
         "at output+0 return y = %3 }\n",
@@ -244,7 +244,7 @@ static void overlaps(void **state) {
                  "transpose: it is placed over %1");
     /* Broadcasting reads elsewhere. */
     expect_fault(
-        "ebru ir 2 placed\nfunc @f(%x x : f32[1,4] step at input+0, %y y : f32[4,1] step at "
+        "ebru ir 3 placed\nfunc @f(%x x : f32[1,4] step at input+0, %y y : f32[4,1] step at "
         "input+1) arena=64 {\n"
         "%1 = exp %x : f32[1,4]" BY "at arena+0 %2 = add %1, %y : f32[4,4]" BY
         "at arena+0 return y = %2\n}\n",
@@ -265,7 +265,7 @@ static void overlaps(void **state) {
 
 static ir_module *sound(ir_func **f) {
     static const char text[] =
-        "ebru ir 2 graph\nweight @w : f32[4]\nmeta \"k\" = 1\n"
+        "ebru ir 3 graph\nweight @w : f32[4]\nmeta \"k\" = 1\n"
         "func @f(%0 x : f32[4] step, %1 z : f32[4] prompt) {\n"
         "%2 = add %0, %1 : f32[4]\n%3 = affine %2 {mul=2.0} : f32[4]\n%4 = add %3, @w : f32[4]\n"
         "return y = %4, z = %3\n}\nfunc @g(%0 x : f32[4] step) { return y = %0 }\n";

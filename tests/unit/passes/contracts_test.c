@@ -57,7 +57,7 @@ static void add_text(const char *path) {
 /* Where passes meet: what one of them makes or leaves is what another looks for. The first has
  * something for most of those on FUSED, beside attention, so that something is tiled or not. */
 static const char *const nets[] = {
-    "ebru ir 2 fused\n"
+    "ebru ir 3 fused\n"
     "weight @v64 : f32[64] = random 1 0.5 0.5\n"
     "weight @v128 : f32[128] = random 2 0.5 0.5\n"
     "weight @w : f32[64,64,3,3] = random 3 0.1 0.0\n"
@@ -93,7 +93,7 @@ static const char *const nets[] = {
     "%24 = reshape %23 {shape=[1,512,32]} : f32[1,512,32]\n"
     "return y = %11, z = %17, v = %24\n}\n",
     /* a norm of two images, norms before and behind resizing */
-    "ebru ir 2 fused\n"
+    "ebru ir 3 fused\n"
     "weight @v64 : f32[64] = random 1 0.5 0.5\n"
     "weight @v128 : f32[128] = random 2 0.5 0.5\n"
     "weight @w : f32[64,64,3,3] = random 3 0.1 0.0\n"
@@ -110,7 +110,7 @@ static const char *const nets[] = {
     "%10 = conv2d %9, @w {pad=[1,1,1,1]} : f32[1,64,32,32]\n"
     "return y = %10\n}\n",
     /* a constant that canonicalize makes another use of, equal halves that pass between stages */
-    "ebru ir 2 graph\n"
+    "ebru ir 3 graph\n"
     "weight @w : f32[32,32,3,3] = random 1 0.1 0.0\n"
     "weight @l : f32[32,32] = random 2 0.1 0.0\n"
     "weight @v : f32[1,32,1,1] = random 3 0.1 0.0\n"

@@ -7,7 +7,7 @@
 
 /* Head of a module with weights every case may use: wNxC are filters, vN vectors, all random. */
 #define HEAD(level)                                                                                \
-    "ebru ir 2 " level "\n"                                                                        \
+    "ebru ir 3 " level "\n"                                                                        \
     "weight @w8x8 : f32[8,8,3,3] = random 1 0.2 0.0\n"                                             \
     "weight @w8x8b : f32[8,8,3,3] = random 2 0.2 0.0\n"                                            \
     "weight @w8x16 : f32[8,16,3,3] = random 3 0.2 0.0\n"                                           \

@@ -183,12 +183,12 @@ static void test_fold_constants(void **state) {
                         "f32[2,8]\nreturn y=%2 }\n",
           .has_not = "neg");
     CHECK("fold_constants",
-          "ebru ir 2 graph\nweight @big : f32[200,100] = random 1 1.0 0.0\n"
+          "ebru ir 3 graph\nweight @big : f32[200,100] = random 1 1.0 0.0\n"
           "func @f(%0 x: f32[200,100] step) {\n%1 = exp @big : f32[200,100]\n%2 = add %0, %1 : "
           "f32[200,100]\nreturn y=%2 }\n",
           .has = "exp", .report = "its 80000 bytes are beyond the budget");
     /* weights that are not there are no reason to fail */
-    ir_module *m = case_parse("ebru ir 2 graph\nweight @far : f32[3]\n"
+    ir_module *m = case_parse("ebru ir 3 graph\nweight @far : f32[3]\n"
                               "func @f(%0 x: f32[3] step) {\n%1 = exp @far : f32[3]\n%2 = add %0, "
                               "%1 : f32[3]\nreturn y=%2 }\n");
     base_str report = case_run(m, "fold_constants");

@@ -17,7 +17,7 @@
  * cross-attention over a context, skip concat, upsampling. B: batch; C: class labels are added when
  * it is not empty. */
 #define NET(B, CLASS, EMB)                                                                         \
-    "ebru ir 2 graph\n"                                                                            \
+    "ebru ir 3 graph\n"                                                                            \
     "weight @n/t1.weight : f32[32,16] = random 1 0.3 0.0\nweight @n/t1.bias : f32[32] = random 2 " \
     "0.3 0.0\n"                                                                                    \
     "weight @n/classes.weight : f32[5,32] = random 3 0.3 0.0\n"                                    \
@@ -305,7 +305,7 @@ static void test_stages(void **state) {
 static void test_rows(void **state) {
     (void)state;
     static const char text[] =
-        "ebru ir 2 graph\nfunc @n(%0 sample: f32[1,6] step, %1 timestep: f32[1] schedule, %2 mid: "
+        "ebru ir 3 graph\nfunc @n(%0 sample: f32[1,6] step, %1 timestep: f32[1] schedule, %2 mid: "
         "f32[1,6] "
         "step) {\n"
         "%3 = timestep_embedding %1 {dim=6} : f32[1,6]\n%4 = reshape %3 {shape=[1,2,3]} : "
@@ -344,16 +344,16 @@ static void test_rows(void **state) {
 static void test_stages_of_one_stage(void **state) {
     (void)state;
     static const char *const whole[] = {
-        "ebru ir 2 graph\nfunc @n(%0 x: f32[2,3] step) { %1 = relu %0 : f32[2,3] return y=%1 }\n",
-        "ebru ir 2 graph\nfunc @n(%0 x: f32[2,3] prompt, %1 z: f32[2,3] schedule) { %2 = relu %0 : "
+        "ebru ir 3 graph\nfunc @n(%0 x: f32[2,3] step) { %1 = relu %0 : f32[2,3] return y=%1 }\n",
+        "ebru ir 3 graph\nfunc @n(%0 x: f32[2,3] prompt, %1 z: f32[2,3] schedule) { %2 = relu %0 : "
         "f32[2,3] "
         "return y=%2 }\n",
         /* a change of shape is no work */
-        "ebru ir 2 graph\nfunc @n(%0 x: f32[2,3] step, %1 z: f32[6] prompt) { %2 = reshape %1 "
+        "ebru ir 3 graph\nfunc @n(%0 x: f32[2,3] step, %1 z: f32[6] prompt) { %2 = reshape %1 "
         "{shape=[2,3]} "
         ": f32[2,3]\n"
         "%3 = add %0, %2 : f32[2,3] return y=%3 }\n",
-        "ebru ir 2 graph\nweight @w : f32[3] = random 1 1.0 0.0\n"
+        "ebru ir 3 graph\nweight @w : f32[3] = random 1 1.0 0.0\n"
         "func @n(%0 x: f32[2,3] step) { %1 = relu @w : f32[3] %2 = add %0, %1 : f32[2,3] return "
         "y=%2 }\n"};
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
@@ -367,7 +367,7 @@ static void test_stages_of_one_stage(void **state) {
 /* Only silu(x) is shipped when only that is read, and a reshape stays with its reader. */
 static void test_cheap_frontier(void **state) {
     (void)state;
-    ir_module *m = case_parse("ebru ir 2 graph\nfunc @n(%0 x: f32[1,6] step, %1 z: f32[2,3] "
+    ir_module *m = case_parse("ebru ir 3 graph\nfunc @n(%0 x: f32[1,6] step, %1 z: f32[2,3] "
                               "prompt, %9 unread: f32[1] prompt) {\n"
                               "%2 = exp %1 : f32[2,3]\n%3 = silu %2 : f32[2,3]\n%4 = reshape %3 "
                               "{shape=[1,6]} : f32[1,6]\n"

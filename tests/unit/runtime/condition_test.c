@@ -165,8 +165,8 @@ static rt_tokenizer tokenizer(void **blob, uint32_t max_length) {
     rt_tokenizer t = {0};
     size_t size;
     rt_error err;
-    if (rt_tokenizer_build_blob(vocab, COUNT(vocab), "#version\n", 9, 0, &o, blob, &size, &err) !=
-            RT_OK ||
+    if (rt_tokenizer_build_blob(vocab, COUNT(vocab), "#version\n", 9, 0, &o, blob, &size, NULL,
+                                &err) != RT_OK ||
         rt_tokenizer_open(&t, *blob, size, &err) != RT_OK)
         fail_msg("%s", err.message);
     return t;

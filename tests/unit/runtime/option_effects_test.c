@@ -87,6 +87,7 @@ static const struct expected {
     {"--function", "rrrrrrrrrrr"},
     {"--cold", "rrrrrrrrrrr"},
     {"--runs", "rrrrrrrrrrr"},
+    {"--partition", "rrrrrrrrrrr"},
     {"--call", "+++++++++++"},
     {"--dump-values", "rrrrrrrrrrr"},
     {"--build-info", "+++++++++++"},
@@ -140,7 +141,7 @@ static void modes(void **state) {
                      call = {.call = "f", .profile = "p", .cpu_level = "l"};
     for (size_t row = 0; row < rt_option_table.count; row++) {
         const char *name = rt_option_table.rows[row].name;
-        bool free = false, of_bench = strstr("--function --cold --runs", name),
+        bool free = false, of_bench = strstr("--function --cold --runs --partition", name),
              of_call = !strcmp(name, "--dump-values"), is_call = !strcmp(name, "--call");
         for (size_t i = 0; i < sizeof everywhere / sizeof *everywhere; i++)
             free |= !strcmp(everywhere[i], name);

@@ -14,43 +14,26 @@
 
 #include <cmocka.h>
 
-/* A golden: its settings are repeated here and checked against the file's metadata by `says`. */
-static const struct golden_case {
-    const char *file;
-    rt_sampler_id id;
-    int steps;
-    const char *prediction;
-    const char *keys[4]; /* numeric settings "key=value" */
-} cases[] = {
-    {"ddim",
-     RT_SAMPLER_DDIM,
-     10,
-     "epsilon",
-     {"set_alpha_to_one=0", "steps_offset=1", "clip_sample=0"}},
-    {"ddim-v",
-     RT_SAMPLER_DDIM,
-     7,
-     "v_prediction",
-     {"set_alpha_to_one=0", "steps_offset=1", "clip_sample=0"}},
-    {"ddpm", RT_SAMPLER_DDPM, 10, "epsilon", {"clip_sample=0"}},
-    {"ddpm-v", RT_SAMPLER_DDPM, 7, "v_prediction", {"clip_sample=1"}},
-    {"euler", RT_SAMPLER_EULER, 10, "epsilon", {"steps_offset=1"}},
-    {"euler-karras", RT_SAMPLER_EULER, 7, "v_prediction", {"use_karras_sigmas=1"}},
-    {"euler-a", RT_SAMPLER_EULER_A, 10, "epsilon", {"steps_offset=1"}},
-    {"pndm",
-     RT_SAMPLER_PNDM,
-     10,
-     "epsilon",
-     {"skip_prk_steps=1", "set_alpha_to_one=0", "steps_offset=1"}},
-    {"heun", RT_SAMPLER_HEUN, 7, "epsilon", {NULL}},
-    {"lms", RT_SAMPLER_LMS, 10, "epsilon", {NULL}},
-    {"dpmpp-2m", RT_SAMPLER_DPMPP_2M, 10, "epsilon", {"steps_offset=1"}},
-    {"dpmpp-2m-karras", RT_SAMPLER_DPMPP_2M, 7, "v_prediction", {"use_karras_sigmas=1"}},
-    {"unipc", RT_SAMPLER_UNIPC, 10, "epsilon", {NULL}},
-    {"lcm", RT_SAMPLER_LCM, 4, "epsilon", {NULL}},
-    {"pndm-runge-kutta-strength", RT_SAMPLER_PNDM, 10, "epsilon", {"steps_offset=1"}},
-    {"unipc-predict-x0-false", RT_SAMPLER_UNIPC, 8, "epsilon", {"predict_x0=0"}},
-    {"flow-karras", RT_SAMPLER_FLOW_EULER, 10, "epsilon", {"use_karras_sigmas=1"}},
+/* Class, steps, strength and settings of a golden stand in its metadata and nowhere else: what is
+ * run here is what the file says it was made with. */
+static const char *const goldens[] = {
+    "ddim",
+    "ddim-v",
+    "ddpm",
+    "ddpm-v",
+    "euler",
+    "euler-karras",
+    "euler-a",
+    "pndm",
+    "heun",
+    "lms",
+    "dpmpp-2m",
+    "dpmpp-2m-karras",
+    "unipc",
+    "lcm",
+    "flow-karras",
+    "pndm-runge-kutta-strength",
+    "unipc-predict-x0-false",
 };
 
 static void set(rt_sampler_config *c, const char *key, const char *text, double number) {
@@ -59,22 +42,50 @@ static void set(rt_sampler_config *c, const char *key, const char *text, double 
         fail_msg("%s: %s", key, err.message);
 }
 
-static rt_sampler_config config_of(const struct golden_case *g) {
-    rt_sampler_config c = rt_sampler_defaults(g->id);
-    set(&c, "beta_schedule", "scaled_linear", 0);
-    set(&c, "beta_start", NULL, 0.00085);
-    set(&c, "beta_end", NULL, 0.012);
-    set(&c, "prediction_type", g->prediction, 0);
-    /* The diffusers of the goldens (0.24) had no final_sigmas_type: these two ended at the least
-     * trained sigma. */
-    if (g->id == RT_SAMPLER_DPMPP_2M || g->id == RT_SAMPLER_UNIPC)
-        set(&c, "final_sigmas_type", "sigma_min", 0);
-    for (int i = 0; i < 4 && g->keys[i]; i++) {
-        char key[64];
-        const char *equals = strchr(g->keys[i], '=');
-        snprintf(key, sizeof key, "%.*s", (int)(equals - g->keys[i]), g->keys[i]);
-        set(&c, key, NULL, atof(equals + 1));
+/* What the metadata says of `key`, else `otherwise`. Without that (NULL) it must say it. */
+static const char *says(const golden_file *file, const char *name, const char *key,
+                        const char *otherwise) {
+    const char *text = golden_says(file, key);
+    if (!text && !otherwise) fail_msg("%s does not say its %s", name, key);
+    return text ? text : otherwise;
+}
+
+static void set_from_json(rt_sampler_config *c, base_jval v) {
+    const char *text = NULL;
+    double number = 0;
+    bool flag = false;
+    if (base_json_is(v, BASE_JSON_STRING))
+        assert_true(base_json_string(v, &text));
+    else if (base_json_is(v, BASE_JSON_BOOL))
+        assert_true(base_json_bool(v, &flag));
+    else
+        assert_true(base_json_double(v, &number));
+    set(c, base_json_key(v), text, flag ? 1 : number);
+}
+
+static rt_sampler_config config_of(const golden_file *file, const char *name) {
+    int id = rt_sampler_by_class(says(file, name, "class", NULL));
+    if (id < 0) fail_msg("%s is of no class there is", name);
+    rt_sampler_config c = rt_sampler_defaults((rt_sampler_id)id);
+    const char *betas = golden_says(file, "betas"), *settings = says(file, name, "kwargs", NULL);
+    char schedule[32];
+    double start, end;
+    if (betas) {
+        assert_int_equal(sscanf(betas, "%31s %lf %lf", schedule, &start, &end), 3);
+        set(&c, "beta_schedule", schedule, 0);
+        set(&c, "beta_start", NULL, start);
+        set(&c, "beta_end", NULL, end);
+        set(&c, "prediction_type", says(file, name, "prediction_type", NULL), 0);
+        /* The diffusers of these (0.24) had no final_sigmas_type: solvers ended at the least
+         * trained sigma. */
+        if (RT_OF_SOLVERS >> id & 1) set(&c, "final_sigmas_type", "sigma_min", 0);
     }
+    base_json *json = base_json_parse(file->diag, name, settings, strlen(settings), NULL);
+    assert_non_null(json);
+    for (base_jval v = base_json_first(base_json_root(json)); base_json_present(v);
+         v = base_json_next(v))
+        set_from_json(&c, v);
+    base_json_free(json);
     return c;
 }
 
@@ -102,11 +113,13 @@ static void close_to(const char *file, int k, const float *got, const float *wan
         fail_msg("%s: step %d is off by %g (rms %g)", file, k, worst, scale);
 }
 
-static void check_case(const struct golden_case *g) {
+static void check_golden(const char *name) {
     char path[128];
-    snprintf(path, sizeof path, "samplers/%s.safetensors", g->file);
+    snprintf(path, sizeof path, "samplers/%s.safetensors", name);
     golden_file file = golden_open(path);
-    rt_sampler_config c = config_of(g);
+    rt_sampler_config c = config_of(&file, name);
+    int steps = atoi(says(&file, name, "steps", NULL));
+    double strength = atof(says(&file, name, "strength", "1"));
     size_t n, count, noise_count = 0, sigma_count = 0;
     const float *first = golden_f32(&file, "in.sample", &n);
     const float *timesteps = golden_f32(&file, "timesteps", &count);
@@ -115,24 +128,25 @@ static void check_case(const struct golden_case *g) {
     const float *noises = golden_f32(&file, "in.noises", &noise_count);
     const float *sigmas = golden_f32(&file, "sigmas", &sigma_count);
     assert_true(first && timesteps && samples && all == n * count);
-    rt_sampler *s = make(&c, g->steps, n);
-    /* image to image at strength 0.5: begun with in.clean noised by in.noise */
+    rt_sampler *s = make(&c, steps, n);
+    /* image to image: begun with in.clean noised by in.noise */
     const float *clean = golden_f32(&file, "in.clean", &all),
                 *clean_noise = golden_f32(&file, "in.noise", &all);
-    int start = clean ? rt_sampler_first_evaluation(s, 0.5) : 0;
+    int start = rt_sampler_first_evaluation(s, strength);
+    if (!clean != (strength >= 1)) fail_msg("%s: strength %g", name, strength);
 
     if ((size_t)rt_sampler_evaluations(s) != (size_t)start + count)
-        fail_msg("%s: %d evaluations", g->file, rt_sampler_evaluations(s));
+        fail_msg("%s: %d evaluations", name, rt_sampler_evaluations(s));
     for (size_t k = 0; k < count; k++)
         if (fabsf(rt_sampler_timesteps(s)[(size_t)start + k] - timesteps[k]) > 1e-6f * timesteps[k])
-            fail_msg("%s: timestep %zu is %.9g, want %.9g", g->file, k,
+            fail_msg("%s: timestep %zu is %.9g, want %.9g", name, k,
                      (double)rt_sampler_timesteps(s)[k], (double)timesteps[k]);
     if (sigmas) {
         assert_non_null(rt_sampler_sigmas(s));
         assert_int_equal(sigma_count, count + 1);
         for (size_t k = 0; k <= count; k++)
             if (fabsf(rt_sampler_sigmas(s)[k] - sigmas[k]) > 1e-6f * sigmas[k])
-                fail_msg("%s: sigma %zu is %.9g, want %.9g", g->file, k,
+                fail_msg("%s: sigma %zu is %.9g, want %.9g", name, k,
                          (double)rt_sampler_sigmas(s)[k], (double)sigmas[k]);
     }
 
@@ -141,7 +155,7 @@ static void check_case(const struct golden_case *g) {
     if (clean) {
         assert_true(clean_noise && all == n);
         rt_sampler_add_noise(s, start, clean, clean_noise, x);
-        close_to(g->file, -1, x, first, n);
+        close_to(name, -1, x, first, n);
     }
     for (int round = 0; round < 2; round++) { /* twice: reset must forget everything */
         memcpy(x, first, n * sizeof *x);
@@ -154,7 +168,7 @@ static void check_case(const struct golden_case *g) {
             assert_int_equal(rt_sampler_step(s, start + k, x, out, needs ? noise : NULL, NULL),
                              RT_OK);
             if (needs) noise += n;
-            close_to(g->file, k, x, samples + (size_t)k * n, n);
+            close_to(name, k, x, samples + (size_t)k * n, n);
         }
         rt_sampler_reset(s);
     }
@@ -165,9 +179,9 @@ static void check_case(const struct golden_case *g) {
     golden_close(&file);
 }
 
-static void goldens(void **state) {
+static void every_golden(void **state) {
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_case(&cases[i]);
+    for (size_t i = 0; i < sizeof goldens / sizeof *goldens; i++) check_golden(goldens[i]);
 }
 
 /* ---- properties ---- */
@@ -378,6 +392,48 @@ static void strength(void **state) {
     assert_int_equal(rt_sampler_new(&s, &c, 26, 1, &err), RT_ERR_INPUT);
 }
 
+/* PNDM has an evaluation more than steps, and with Runge-Kutta nine: where the strength leaves no
+ * step, diffusers still runs the rest of its list. */
+static void strength_of_less_than_a_step(void **state) {
+    (void)state;
+    static const struct {
+        rt_sampler_id id;
+        int runge_kutta, steps, left;
+        double strength;
+    } rows[] = {
+        {RT_SAMPLER_PNDM, 0, 3, 1, 0.31},  {RT_SAMPLER_PNDM, 0, 3, 2, 0.34},
+        {RT_SAMPLER_PNDM, 0, 3, 1, 0},     {RT_SAMPLER_PNDM, 0, 1, 0, 0.5},
+        {RT_SAMPLER_PNDM, 1, 10, 9, 0.05}, {RT_SAMPLER_HEUN, 0, 3, 0, 0.31},
+        {RT_SAMPLER_EULER, 0, 3, 0, 0.31}, {RT_SAMPLER_UNIPC, 0, 3, 0, NAN},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        rt_sampler_config c = rt_sampler_defaults(rows[i].id);
+        if (!rows[i].runge_kutta) set(&c, "skip_prk_steps", NULL, 1);
+        rt_sampler *s = make(&c, rows[i].steps, 1);
+        int first = rt_sampler_first_evaluation(s, rows[i].strength);
+        if (rt_sampler_evaluations(s) - first != rows[i].left)
+            fail_msg("row %zu: %d left", i, rt_sampler_evaluations(s) - first);
+        rt_sampler_free(s);
+    }
+}
+
+/* What the table says of eta is what it does: new noise in a step that had none. */
+static void eta_is_read_where_the_table_says(void **state) {
+    (void)state;
+    for (int id = 0; id < RT_SAMPLER_COUNT; id++) {
+        bool needs[2];
+        for (int eta = 0; eta < 2; eta++) {
+            rt_sampler_config c = rt_sampler_defaults((rt_sampler_id)id);
+            c.eta = eta;
+            rt_sampler *s = make(&c, 5, 1);
+            needs[eta] = rt_sampler_needs_noise(s, 1);
+            rt_sampler_free(s);
+        }
+        if ((needs[0] != needs[1]) != rt_sampler_reads_eta((rt_sampler_id)id))
+            fail_msg("%s", rt_sampler_name((rt_sampler_id)id));
+    }
+}
+
 static void switching_keeps_what_was_given(void **state) {
     (void)state;
     rt_sampler_config c = rt_sampler_defaults(RT_SAMPLER_DDIM);
@@ -461,12 +517,14 @@ static void names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(goldens),
+        cmocka_unit_test(every_golden),
         cmocka_unit_test(flow_arrives),
         cmocka_unit_test(all_combinations_arrive),
         cmocka_unit_test(bad_settings_are_errors),
         cmocka_unit_test(steps_come_in_order),
         cmocka_unit_test(strength),
+        cmocka_unit_test(strength_of_less_than_a_step),
+        cmocka_unit_test(eta_is_read_where_the_table_says),
         cmocka_unit_test(switching_keeps_what_was_given),
         cmocka_unit_test(switching_leaves_out_foreign_keys),
         cmocka_unit_test(families),

@@ -1,5 +1,6 @@
 /* The pool, its barrier also when there are more threads than CPUs, and where the thread count
  * comes from. */
+#include "runtime/engine/shares.h"
 #include "runtime/engine/threads.h"
 
 #include <errno.h>
@@ -63,13 +64,14 @@ static void pass_on(void *arg, int tid, int nthreads) {
     for (int phase = 0; phase < PHASES; phase++) {
         const uint32_t *from = r->value[phase % 2];
         r->value[1 - phase % 2][tid] = from[tid] * 3 + from[(tid + 1) % nthreads];
-        rt_pool_barrier(r->pool);
+        rt_pool_barrier(r->pool, tid);
     }
 }
 
 static void barrier_orders_memory(void **state) {
     (void)state;
-    const int sizes[] = {1, 2, 3, 8, 33}; /* more than this machine's CPUs, most likely */
+    const int sizes[] = {1, 2,  3, 8,
+                         9, 33, 64}; /* groups, whole and not; more than this machine's CPUs */
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         int n = sizes[s];
         static struct ring r;
@@ -86,9 +88,8 @@ static void barrier_orders_memory(void **state) {
 }
 
 static void meet(void *arg, int tid, int nthreads) {
-    (void)tid;
     (void)nthreads;
-    for (int i = 0; i < 2000; i++) rt_pool_barrier(arg);
+    for (int i = 0; i < 2000; i++) rt_pool_barrier(arg, tid);
 }
 
 /* Far too many threads spin against each other if waiting does not give way. */
@@ -103,11 +104,101 @@ static void oversubscription_makes_progress(void **state) {
     assert_true(b.tv_sec - a.tv_sec < 60);
 }
 
+/* ---- shares ---- */
+
+enum { OPS = 60, MOST_TASKS = 300 };
+struct work {
+    rt_pool *pool;
+    rt_shares shares;
+    int32_t tasks[OPS], step[OPS];
+    int late; /* thread that is slow, or -1 */
+    _Atomic int done[OPS][MOST_TASKS];
+};
+
+static void do_tasks(void *arg, int tid, int nthreads) {
+    struct work *w = arg;
+    (void)nthreads;
+    rt_shares_begin(&w->shares, tid);
+    for (int32_t op = 0; op < OPS; op++) {
+        for (;;) {
+            const uint64_t got = rt_shares_take(&w->shares, tid, op, w->tasks[op], w->step[op]);
+            const uint32_t begin = (uint32_t)got, end = (uint32_t)(got >> 32);
+            if (begin >= end) break;
+            for (uint32_t t = begin; t < end; t++) atomic_fetch_add(&w->done[op][t], 1);
+            if (tid == w->late) nanosleep(&(struct timespec){0, 200000}, NULL);
+        }
+        if (op % 3 == 2) rt_pool_barrier(w->pool, tid); /* between them threads run ahead */
+    }
+}
+
+static void tasks_are_done_once(void **state) {
+    (void)state;
+    static struct work w;
+    static const int sizes[] = {1, 2, 3, 8, 17};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int run = 0; run < 6; run++) {
+            memset(&w, 0, sizeof w);
+            w.pool = make(sizes[s]);
+            assert_true(rt_shares_init(&w.shares, sizes[s]));
+            w.late = run % 2 ? sizes[s] - 1 : -1;
+            w.shares.partition = run == 4 ? 7 : run == 5 ? 128 : 0;
+            for (int i = 0; i < OPS; i++) {
+                w.tasks[i] = i % 4 == 3 ? 1 + i % 3 : 1 + (i * 37 + run * 11) % MOST_TASKS;
+                w.step[i] = 1 + i % 5 * (i % 7);
+            }
+            for (int twice = 0; twice < 2; twice++) rt_pool_run(w.pool, do_tasks, &w);
+            for (int i = 0; i < OPS; i++)
+                for (int t = 0; t < MOST_TASKS; t++)
+                    assert_int_equal(atomic_load(&w.done[i][t]), t < w.tasks[i] ? 2 : 0);
+            rt_shares_free(&w.shares);
+            rt_pool_free(w.pool);
+        }
+}
+
+/* A thread that does not come at all keeps its share; one that began keeps half of it at most. */
+static void late_shares_are_taken(void **state) {
+    (void)state;
+    rt_shares s;
+    assert_true(rt_shares_init(&s, 2));
+    for (int t = 0; t < 2; t++) rt_shares_begin(&s, t);
+    uint64_t got = rt_shares_take(&s, 1, 0, 16, 1);
+    assert_int_equal((uint32_t)got, 8);
+    assert_int_equal(got >> 32, 12);
+    uint32_t done = 0;
+    while ((got = rt_shares_take(&s, 0, 0, 16, 1)) != 0)
+        done += (uint32_t)(got >> 32) - (uint32_t)got;
+    assert_int_equal(done, 12); /* its own eight, and what the other had not begun */
+    assert_int_equal(rt_shares_take(&s, 1, 0, 16, 1), 0);
+    /* what is read once for four tasks is not read twice where there are enough of them */
+    got = rt_shares_take(&s, 0, 1, 32, 4);
+    assert_int_equal(got >> 32, 8);
+    rt_shares_free(&s);
+}
+
+/* The shares of five threads on two, as the five would have them. */
+static void partition_keeps_shares(void **state) {
+    (void)state;
+    static const uint32_t ends[] = {2, 4, 7, 9, 12};
+    rt_shares s;
+    assert_true(rt_shares_init(&s, 2));
+    s.partition = 5;
+    uint32_t at = 0;
+    for (int t = 0, k = 0; t < 2; t++) {
+        rt_shares_begin(&s, t);
+        for (uint64_t got; (got = rt_shares_take(&s, t, 0, 12, 1)) != 0; k++) {
+            assert_int_equal((uint32_t)got, at);
+            assert_int_equal(at = (uint32_t)(got >> 32), ends[k]);
+        }
+    }
+    assert_int_equal(at, 12);
+    rt_shares_free(&s);
+}
+
 /* A late thread: the others must sleep, not burn their CPU. */
 static void come_late(void *arg, int tid, int nthreads) {
     (void)nthreads;
     if (tid == 0) nanosleep(&(struct timespec){0, 300000000}, NULL);
-    rt_pool_barrier(arg);
+    rt_pool_barrier(arg, tid);
 }
 
 static void waiting_sleeps(void **state) {
@@ -311,6 +402,9 @@ int main(void) {
         cmocka_unit_test(barrier_orders_memory),
         cmocka_unit_test(oversubscription_makes_progress),
         cmocka_unit_test(waiting_sleeps),
+        cmocka_unit_test(tasks_are_done_once),
+        cmocka_unit_test(late_shares_are_taken),
+        cmocka_unit_test(partition_keeps_shares),
 #if defined(__x86_64__)
         cmocka_unit_test(floating_point_state_is_the_default),
 #endif

@@ -115,7 +115,7 @@ static void open_blob(const char *folder, void **blob, size_t *size, rt_tokenize
     rt_tokenizer_options o = clip_options(&v);
     rt_error err = {"?"};
     if (rt_tokenizer_build_blob(v.entries, v.count, v.merges, v.merges_length, 0, &o, blob, size,
-                                &err) != RT_OK ||
+                                NULL, &err) != RT_OK ||
         rt_tokenizer_open(t, *blob, *size, &err) != RT_OK)
         fail_msg("%s: %s", folder, err.message);
     free_vocabulary(&v);
@@ -230,7 +230,7 @@ static void pad_and_special_tokens_are_options(void **state) {
     size_t size;
     rt_tokenizer t;
     assert_int_equal(rt_tokenizer_build_blob(v.entries, v.count, v.merges, v.merges_length, 0, &o,
-                                             &blob, &size, NULL),
+                                             &blob, &size, NULL, NULL),
                      RT_OK);
     assert_int_equal(rt_tokenizer_open(&t, blob, size, NULL), RT_OK);
     int32_t ids[77];
@@ -450,8 +450,9 @@ static void build(const char *merges, uint32_t bos, uint32_t second_id, uint32_t
     void *blob;
     size_t size;
     rt_error err = {""};
+    rt_tokenizer_fault at;
     rt_status status =
-        rt_tokenizer_build_blob(vocab, 4, merges, strlen(merges), 0, &o, &blob, &size, &err);
+        rt_tokenizer_build_blob(vocab, 4, merges, strlen(merges), 0, &o, &blob, &size, &at, &err);
     if (!want) {
         assert_int_equal(status, RT_OK);
         free(blob);
@@ -459,7 +460,11 @@ static void build(const char *merges, uint32_t bos, uint32_t second_id, uint32_t
     }
     assert_int_equal(status, RT_ERR_INPUT);
     assert_null(blob);
-    if (!strstr(err.message, want)) fail_msg("'%s' does not say '%s'", err.message, want);
+    char told[sizeof err.message + 40]; /* "merges 2: ..." */
+    static const char *const files[] = {"options", "vocabulary", "merges"};
+    snprintf(told, sizeof told, "%s %zu: %s", files[at.where],
+             at.where == RT_TOKENIZER_MERGES ? at.line : at.entry, err.message);
+    if (!strstr(told, want)) fail_msg("'%s' does not say '%s'", told, want);
 }
 
 static void bad_vocabularies_are_errors(void **state) {
@@ -467,12 +472,12 @@ static void bad_vocabularies_are_errors(void **state) {
     build("#version: 0.2\na b</w>\n", 3, 1, 77, NULL);
     build("a b</w>", 3, 1, 77, NULL);
     build("", 3, 1, 77, NULL);
-    build("#version: 0.2\na\n", 3, 1, 77, "merges.txt:2");
-    build("#version: 0.2\n\na b</w> c\n", 3, 1, 77, "merges.txt:3");
-    build(" b</w>\n", 3, 1, 77, "merges.txt:1");
-    build("a c\n", 3, 1, 77, "'c'");
+    build("#version: 0.2\na\n", 3, 1, 77, "merges 2: 'a'");
+    build("#version: 0.2\n\na b</w> c\n", 3, 1, 77, "merges 3: 'a b</w> c'");
+    build(" b</w>\n", 3, 1, 77, "merges 1: ");
+    build("a c\n", 3, 1, 77, "merges 1: 'c'");
     build("a a\n", 3, 1, 77, "'aa'");
-    build("a b</w>", 9, 1, 77, "start token");
+    build("a b</w>", 9, 1, 77, "vocabulary 4: the vocabulary has no start token");
     build("a b</w>", 3, 0, 77, "twice");
     build("a b</w>", 3, 0xffffffffu, 77, "out of range");
     build("a b</w>", 3, 1, 2, "length");
