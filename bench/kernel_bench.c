@@ -48,12 +48,14 @@ enum kind {
     CONV,
     WINOGRAD,
     CONV_BF16,
+    CONV_I8,
     FEED_FORWARD,
     FEED_FORWARD_BF16,
     LINEARS,
     ATTENTION,
     STATS,
-    LAYER_NORM
+    LAYER_NORM,
+    QUANTIZE
 };
 
 struct job {
@@ -63,6 +65,8 @@ struct job {
         struct ebru_conv2d_params conv[2]; /* default tiles, changed ones */
         struct ebru_conv2d_winograd_params winograd[2];
         struct ebru_conv2d_bf16_params conv_bf16;
+        struct ebru_conv2d_i8_params conv_i8;
+        struct ebru_quantize_params quantize;
         struct ebru_feed_forward_bf16_params ff_bf16;
         struct {
             struct ebru_feed_forward_params ff;
@@ -153,6 +157,8 @@ static void run_kernel(void *const *buf, int variant, int t) {
     case CONV: RUN(conv2d, &job.conv[variant], buf); break;
     case WINOGRAD: RUN(conv2d_winograd, &job.winograd[variant], buf); break;
     case CONV_BF16: RUN_BF16(conv2d_bf16, &job.conv_bf16, buf); break;
+    case CONV_I8: RUN_BF16(conv2d_i8, &job.conv_i8, buf); break;
+    case QUANTIZE: RUN(quantize, &job.quantize, buf); break;
     case FEED_FORWARD_BF16: RUN_BF16(feed_forward_bf16, &job.ff_bf16, buf); break;
     case FEED_FORWARD: RUN(feed_forward, &job.ff, buf); break;
     case LINEARS: linears(buf, t); break;
@@ -237,6 +243,10 @@ static void tiles(int v) {
         const struct ebru_conv2d_bf16_params *p = &job.conv_bf16;
         printf("  %dx%d, %dx%dx%d of KC %d, order %d, %d tasks", p->MR, p->NB, p->TB, p->TH, p->TW,
                p->KC, p->order, ebru_conv2d_bf16_tasks(p));
+    } else if (job.kind == CONV_I8) {
+        const struct ebru_conv2d_i8_params *p = &job.conv_i8;
+        printf("  %dx%d, %dx%dx%d, order %d, %d tasks", p->MR, p->NB, p->TB, p->TH, p->TW, p->order,
+               ebru_conv2d_i8_tasks(p));
     } else if (job.kind == FEED_FORWARD_BF16) {
         const struct ebru_feed_forward_bf16_params *p = &job.ff_bf16;
         printf("  %d tokens a task, %d, %d blocks a pass", p->TW, p->KC1, p->KC2);
@@ -380,6 +390,67 @@ static void conv_bf16(int32_t parts, int32_t B, int32_t H, int32_t C, int32_t N,
     job.size[EBRU_CONV2D_WEIGHT] = ebru_conv2d_bf16_weight_elements(p) / 2;
     job.halves = 1u << EBRU_CONV2D_WEIGHT;
     job.scratch = ebru_conv2d_bf16_scratch(p);
+    run();
+}
+
+/* The same in 8-bit integers, and what makes its input. Instructions of such products do four times
+ * as many as the FMA peak's. */
+static void conv_i8(int32_t B, int32_t H, int32_t C, int32_t N, int32_t K) {
+    start(CONV_I8);
+    struct ebru_conv2d_i8_params *p = &job.conv_i8;
+    const int32_t stored = H + K - 1;
+    const int64_t P = (int64_t)H * H;
+    *p = (struct ebru_conv2d_i8_params){.B = B,
+                                        .H = stored,
+                                        .W = stored,
+                                        .C = C,
+                                        .N = N,
+                                        .KH = K,
+                                        .KW = K,
+                                        .SH = 1,
+                                        .SW = 1,
+                                        .OH = H,
+                                        .OW = H,
+                                        .has_bias = 1,
+                                        .residual = 1};
+    cg_default_tiles_conv2d_i8(p, opt.level, 0);
+    for (int i = 0; i < opt.changes; i++) {
+        EBRU_FIELDS_conv2d_i8(EBRU_FIELD_CHANGE)
+    }
+    snprintf(job.name, sizeof job.name, "i8 conv %d->%d %dx%d k%d b%d", C, N, H, H, K, B);
+    job.size[EBRU_CONV2D_I8_X] = (int64_t)B * stored * stored * ebru_i8_row(C) / 4;
+    job.size[EBRU_CONV2D_I8_WEIGHT] = ebru_conv2d_i8_weight_bytes(p) / 4;
+    job.size[EBRU_CONV2D_I8_SCALE] = 2 * ebru_blocks16(N) * 16;
+    job.size[EBRU_CONV2D_I8_BIAS] = ebru_blocks16(N) * 16;
+    job.size[EBRU_CONV2D_I8_RESIDUAL] = job.size[EBRU_CONV2D_I8_OUT] =
+        B * ebru_blocks16(N) * 16 * P;
+    job.inputs = 1u << EBRU_CONV2D_I8_X | 1u << EBRU_CONV2D_I8_RESIDUAL | 1u << EBRU_CONV2D_I8_OUT;
+    job.scratch = ebru_conv2d_i8_scratch(p);
+    job.work = 2.0 * B * (double)P * C * N * K * K;
+    run();
+
+    start(QUANTIZE);
+    job.quantize = (struct ebru_quantize_params){.B = B,
+                                                 .H = K > 1 ? H : 1,
+                                                 .W = K > 1 ? H : H * H,
+                                                 .UH = K > 1 ? H : 1,
+                                                 .UW = K > 1 ? H : H * H,
+                                                 .C0 = C,
+                                                 .PT = K / 2,
+                                                 .PL = K / 2,
+                                                 .OH = K > 1 ? stored : 1,
+                                                 .OW = K > 1 ? stored : H * H,
+                                                 .pro_scale = K > 1,
+                                                 .pre_act = K > 1 ? EBRU_ACT_SILU : EBRU_ACT_NONE,
+                                                 .ranged = K > 1};
+    snprintf(job.name, sizeof job.name, "i8 quantize %d %dx%d k%d b%d", C, H, H, K, B);
+    job.size[EBRU_QUANTIZE_X0] = B * ebru_blocks16(C) * 16 * P;
+    if (K > 1)
+        job.size[EBRU_QUANTIZE_SCALE_SHIFT] = job.size[EBRU_QUANTIZE_RANGE] =
+            B * 2 * ebru_blocks16(C) * 16;
+    job.size[EBRU_QUANTIZE_OUT] = (int64_t)B * stored * stored * ebru_i8_row(C) / 4;
+    job.inputs = 1u << EBRU_QUANTIZE_X0 | 1u << EBRU_QUANTIZE_OUT;
+    job.scratch = 64;
     run();
 }
 
@@ -608,6 +679,17 @@ static void run_all(void) {
         feed_forward_bf16(parts, 4096, 320, 1280);
         feed_forward_bf16(parts, 1024, 640, 2560);
     }
+    conv_i8(1, 32, 64, 64, 3);
+    conv_i8(1, 32, 64, 128, 1);
+    conv_i8(1, 64, 320, 320, 3);
+    conv_i8(1, 64, 320, 320, 1);
+    conv_i8(1, 64, 320, 2560, 1);
+    conv_i8(1, 32, 640, 640, 3);
+    conv_i8(1, 32, 640, 5120, 1);
+    conv_i8(1, 16, 1280, 1280, 3);
+    conv_i8(2, 8, 1280, 1280, 3);
+    conv_i8(1, 16, 5120, 1280, 1);
+    conv_i8(1, 256, 128, 128, 3);
     conv(1, 256, 128, 0, 128, 3, 1);
     winograd(1, 256, 128, 128, 4);
     winograd(1, 256, 128, 128, 2);

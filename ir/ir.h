@@ -52,6 +52,14 @@
 #define IR_BLOCK        16 /* channels of a c16 block */
 /* The reduction index is packed in blocks of these where operands are bf16. */
 #define IR_BF16_BLOCK 32
+/* Quantized pixels have their channels in whole blocks of these, and a record of so many bytes
+ * behind them: the scale, a float, and the zero point, a 32-bit integer. */
+#define IR_I8_BLOCK  64
+#define IR_I8_RECORD 16
+/* Weights are no larger: |q| <= 127. */
+#define IR_I8_WEIGHT 127
+/* The sum of the most products of 255 and 127 that 32 bits hold. */
+#define IR_I8_MAX_SUM ((int64_t)INT32_MAX / (255 * IR_I8_WEIGHT))
 /* No tensor has more elements, so that sizes in bytes, padding included, and products of two
  * extents never overflow. */
 #define IR_MAX_ELEMENTS ((int64_t)1 << 40)
@@ -93,11 +101,14 @@ typedef enum ir_act {
 /* What the two operands of a product are rounded to before they are multiplied (sums stay binary32):
  * f32       not at all
  * bf16      to bfloat16, the nearest, ties to even
- * bf16x3    into hi = bf16(x) and lo = bf16(x - hi); the product is hi hi + hi lo + lo hi */
+ * bf16x3    into hi = bf16(x) and lo = bf16(x - hi); the product is hi hi + hi lo + lo hi
+ * int8      to integers of 8 bits, by ops of their own (quantize, conv2d_i8): a class of errors that
+ *           a module is compiled for, never the attribute of an op */
 typedef enum ir_precision {
     IR_PRECISION_F32,
     IR_PRECISION_BF16,
     IR_PRECISION_BF16X3,
+    IR_PRECISION_INT8,
     IR_PRECISION_COUNT
 } ir_precision;
 /* bf16 numbers that stand for one: 1 or 2 (hi, lo). Not of f32. */
@@ -112,7 +123,9 @@ extern const char *const ir_layout_name[IR_LAYOUT_COUNT]; /* "plain", "c16" */
 extern const char *const ir_level_name[IR_LEVEL_COUNT];   /* "graph", ... */
 extern const char *const ir_freq_name[IR_FREQ_COUNT]; /* "program", "prompt", "schedule", "step" */
 extern const char *const ir_act_name[IR_ACT_COUNT];   /* "none", "silu", ... */
-extern const char *const ir_precision_name[IR_PRECISION_COUNT]; /* "f32", "bf16", "bf16x3" */
+extern const char *const ir_precision_name[IR_PRECISION_COUNT]; /* "f32", "bf16", ... */
+/* The error class of a network's results: rms of the error over rms of the result. */
+extern const double ir_precision_error[IR_PRECISION_COUNT];
 
 ir_type ir_type_make(ir_dtype dtype, uint32_t rank, const int64_t *dim); /* plain */
 bool ir_type_equal(const ir_type *a, const ir_type *b);                  /* layout included */
@@ -125,6 +138,16 @@ bool ir_type_valid(const ir_type *t, base_str *why);
 /* Rounded up to whole blocks of channels: what c16 pads an extent to. */
 static inline int64_t ir_round_block(int64_t n) {
     return (n + IR_BLOCK - 1) / IR_BLOCK * IR_BLOCK;
+}
+static inline bool ir_is_float(ir_dtype d) {
+    return d == IR_f32 || d == IR_f16 || d == IR_bf16;
+}
+static inline bool ir_is_quantized(ir_dtype d) {
+    return d == IR_u8 || d == IR_i8;
+}
+/* Bytes of a quantized pixel or token of `channels`, its record included. */
+static inline int64_t ir_i8_row(int64_t channels) {
+    return (channels + IR_I8_BLOCK - 1) / IR_I8_BLOCK * IR_I8_BLOCK + IR_I8_RECORD;
 }
 /* The axis that c16 blocks: 1 of [B,C,H,W], the last of [B,T,C] and [B,C]; -1 where c16 is not
  * defined. */

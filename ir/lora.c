@@ -21,7 +21,7 @@ typedef struct filter {
 static bool as_filter(const ir_type *t, filter *f) {
     bool conv = t->rank == 4;
     *f = (filter){t->dim[0], t->dim[1], conv ? t->dim[2] : 1, conv ? t->dim[3] : 1};
-    return (conv || t->rank == 2) && t->dtype != IR_i32;
+    return (conv || t->rank == 2) && ir_is_float(t->dtype);
 }
 
 static bool is_point(const filter *f) {

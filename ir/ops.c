@@ -29,8 +29,14 @@ const char *const ir_act_name[IR_ACT_COUNT] = {
 #include "base/activations.def"
 };
 
-const char *const ir_precision_name[IR_PRECISION_COUNT] = {
-    [IR_PRECISION_F32] = "f32", [IR_PRECISION_BF16] = "bf16", [IR_PRECISION_BF16X3] = "bf16x3"};
+const char *const ir_precision_name[IR_PRECISION_COUNT] = {[IR_PRECISION_F32] = "f32",
+                                                           [IR_PRECISION_BF16] = "bf16",
+                                                           [IR_PRECISION_BF16X3] = "bf16x3",
+                                                           [IR_PRECISION_INT8] = "int8"};
+const double ir_precision_error[IR_PRECISION_COUNT] = {[IR_PRECISION_F32] = 1e-4,
+                                                       [IR_PRECISION_BF16] = 2e-2,
+                                                       [IR_PRECISION_BF16X3] = 1e-4,
+                                                       [IR_PRECISION_INT8] = 5e-2};
 
 /* ---- attributes ---- */
 

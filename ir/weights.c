@@ -70,6 +70,8 @@ static void read_stored(const ir_weight *w, float *out, int64_t first, int64_t c
             out[i] = (float)v;
         }
         return;
+    case IR_u8:
+    case IR_i8:
     case IR_DTYPE_COUNT: break;
     }
     ICE("weight %s has no element type", w->name);

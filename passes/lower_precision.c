@@ -39,6 +39,7 @@ typedef struct weight_set {
 
 typedef struct lowering {
     pass_context *c;
+    ir_precision to;
     const char *what;
     weight_set *sets; /* per weight of the module */
     /* of the function at hand, per node */
@@ -173,7 +174,7 @@ static ir_ref lowered(ir_rewrite *rw, ir_ref old, ir_precision p) {
 /* Whether the best way to compute the op, with all that share its weights, is in lower precision;
  * what the ways cost is appended to `costs`. */
 static bool pays(const lowering *l, ir_func *f, ir_ref node, base_str *costs) {
-    const ir_precision class = l->c->options->precision;
+    const ir_precision class = l->to;
     const weight_set *set = set_of_filter(l, ir_get(f, node));
     pass_costs own = {0};
     if (!set) pass_costs_add(&own, l->c, f, node);
@@ -192,14 +193,17 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
         match = pass_no(&d.why, "its weight serves an op in f32, too");
     if (match && !pays(l, rw->from, old, &d.costs)) match = pass_no(&d.why, "f32 is faster");
     if (!pass_decided(&d, match)) return IR_NONE;
-    return lowered(rw, old, l->c->options->precision);
+    return lowered(rw, old, l->to);
 }
 
 bool pass_lower_precision(pass_context *c, ir_module *m) {
     if (c->options->precision == IR_PRECISION_F32) return false;
-    lowering l = {.c = c, .sets = base_alloc((m->weights.count + 1) * sizeof *l.sets)};
-    l.what =
-        base_arena_printf(c->arena, "products in %s", ir_precision_name[c->options->precision]);
+    /* of the class int8, what lower_int8 has left */
+    const bool rest = c->options->precision == IR_PRECISION_INT8;
+    lowering l = {.c = c,
+                  .to = rest ? IR_PRECISION_BF16 : c->options->precision,
+                  .sets = base_alloc((m->weights.count + 1) * sizeof *l.sets)};
+    l.what = base_arena_printf(c->arena, "products in %s", ir_precision_name[l.to]);
     for (uint32_t i = 0; i < m->weights.count; i++) l.sets[i].parent = i;
     for (int counting = 0; counting < 2;
          counting++) /* all sets are joined before the first count */

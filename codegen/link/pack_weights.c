@@ -87,6 +87,14 @@ static void *lay_out(ir_tensor *v, uint64_t bytes) {
         }
         return data;
     }
+    if (v->type.dtype == IR_i8) { /* the same */
+        int8_t *narrow = (int8_t *)(void *)data;
+        for (int64_t i = 0; i < ir_type_elements(&v->type); i++) {
+            int8_t q = (int8_t)data[i];
+            memcpy(&narrow[i], &q, sizeof q);
+        }
+        return data;
+    }
     if (v->type.layout == IR_PLAIN) return data; /* ownership passes on */
     float *blocked = base_alloc(bytes);
     to_c16(&v->type, data, blocked);
@@ -121,7 +129,8 @@ static bool put_entry(base_diag *d, sink *s, const ir_module *m, const entry *e)
     const ir_func *f = m->funcs.items[e->func];
     const ir_node *n = &f->nodes.items[e->node];
     const ir_type *t = &n->type;
-    bool packed = t->dtype == IR_bf16 && (ir_op_get(n->op)->flags & IR_FLAG_PACK);
+    bool packed =
+        (t->dtype == IR_bf16 || t->dtype == IR_i8) && (ir_op_get(n->op)->flags & IR_FLAG_PACK);
     if (t->dtype != IR_f32 && t->dtype != IR_i32 && !packed) {
         base_error(d, NULL,
                    "function '%s' reads a weight of %s at run time, where f32, i32 and packed "

@@ -109,6 +109,8 @@ static LLVMValueRef tensor(tables *t, const char *name, const ir_type *type, ir_
         string(t, name),
         i32(t, type->dtype == IR_i32    ? EBRU_I32
                : type->dtype == IR_bf16 ? EBRU_BF16
+               : type->dtype == IR_u8   ? EBRU_U8
+               : type->dtype == IR_i8   ? EBRU_I8
                                         : EBRU_F32),
         i32(t, type->layout == IR_C16 ? EBRU_C16 : EBRU_PLAIN),
         i32(t, type->rank),

@@ -146,6 +146,17 @@ static const struct {
        IR_IN(group_stats, beta), R}}},
     /* -> x0 x1 scale_shift out */
     {IR_OP_norm_apply, {4, {IR_IN(norm_apply, x), N, IR_IN(norm_apply, stats), R}}},
+    /* -> x0 x1 out */
+    {IR_OP_channel_range, {3, {IR_IN(channel_range, x), IR_IN(channel_range, x1), R}}},
+    /* -> x0 x1 scale_shift range out */
+    {IR_OP_quantize,
+     {5,
+      {IR_IN(quantize, x), IR_IN(quantize, x1), IR_IN(quantize, norm), IR_IN(quantize, range), R}}},
+    /* -> x weight scale bias tbias residual out */
+    {IR_OP_conv2d_i8,
+     {7,
+      {IR_IN(conv2d_i8, x), IR_IN(conv2d_i8, w), IR_IN(conv2d_i8, scale), IR_IN(conv2d_i8, bias),
+       IR_IN(conv2d_i8, tbias), IR_IN(conv2d_i8, residual), R}}},
     /* all, absent ones included */
     {IR_OP_concat, {9, {0, 1, 2, 3, 4, 5, 6, 7, R}}},
     {IR_OP_embedding,

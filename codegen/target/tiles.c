@@ -116,6 +116,17 @@ static bool legal_conv2d_winograd_bf16(const cg_params *all, int32_t isa, bool o
            within(why, "TT", q.TT, 1, ebru_conv2d_winograd_tiles(&q)) &&
            within(why, "PG", q.PG, 1, ebru_ceil_div(nb, q.NB)) && form_legal(p->form, isa, why);
 }
+static bool legal_conv2d_i8(const cg_params *all, int32_t isa, bool overwrite, base_str *why) {
+    (void)overwrite;
+    const struct ebru_conv2d_i8_params *p = &all->conv2d_i8;
+    const struct ebru_conv2d_params shape = ebru_conv2d_i8_shape(p);
+    const int32_t nb = ebru_blocks16(p->N);
+    return WITHIN(NB, 1, (nb + 1) / 2 * 2) &&
+           within(why, "MR", p->MR, 1, cg_most_rows_i8(isa, p->NB)) && WITHIN(TB, 1, p->B) &&
+           WITHIN(TH, 1, ebru_conv2d_rows(&shape)) && WITHIN(TW, 1, ebru_conv2d_cols(&shape)) &&
+           WITHIN(PG, 1, ebru_ceil_div(nb, p->NB)) && WITHIN(order, 0, 1) &&
+           (p->act != EBRU_ACT_GEGLU || need(why, p->NB % 2 == 0, "NB is odd"));
+}
 static bool legal_feed_forward(const cg_params *p, int32_t isa, bool overwrite, base_str *why) {
     (void)overwrite;
     return feed_forward_legal(&p->feed_forward, (struct unit){isa, false}, why);
@@ -143,6 +154,7 @@ static const struct tile_row {
 } tile_rows[] = {
     {"conv2d", legal_conv2d, {"MR", "NB", "TB", "TH", "TW", "PG", "KC", "order", "pack"}},
     {"conv2d_bf16", legal_conv2d_bf16, {"MR", "NB", "TB", "TH", "TW", "PG", "KC", "order"}},
+    {"conv2d_i8", legal_conv2d_i8, {"MR", "NB", "TB", "TH", "TW", "PG", "order"}},
     {"conv2d_winograd", legal_conv2d_winograd, {"MR", "NB", "TT", "PG"}},
     {"conv2d_winograd_bf16", legal_conv2d_winograd_bf16, {"MR", "NB", "TT", "PG"}},
     {"feed_forward", legal_feed_forward, {"MR1", "NB1", "KC1", "MR2", "NB2", "KC2", "TW"}},

@@ -107,7 +107,7 @@ const char *drv_option_values(const base_option *o) {
         {"-mcpu=",
          "native" EBRU_LEVELS_x86_64(LEVEL, LEVEL, " ") EBRU_LEVELS_aarch64(LEVEL, LEVEL, " ")},
         {"-O", "0 1 2 3"},
-        {"--precision=", "f32 bf16x3 bf16"},
+        {"--precision=", "f32 bf16x3 bf16 int8"},
         {"--weights=", "embed append external random:1"},
         {"--prediction=", "epsilon v_prediction sample"},
 #define SAMPLER(ID, name, ...) name " "

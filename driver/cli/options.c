@@ -228,7 +228,8 @@ static int digest(drv_options *o) {
            strcmp(o->code.precision, ir_precision_name[p]) != 0)
         p++;
     if (p == IR_PRECISION_COUNT)
-        return usage_error("--precision expects f32, bf16x3 or bf16, not '%s'", o->code.precision,
+        return usage_error("--precision expects f32, bf16x3, bf16 or int8, not '%s'",
+                           o->code.precision,
                            base_suggest(o->code.precision, ir_precision_name, IR_PRECISION_COUNT));
     o->code.products = (ir_precision)p;
     int bad = check_filter(o->passes.filter);

@@ -345,8 +345,7 @@ static void verify_model(struct verify *v, const fe_options *fe) {
 
 int drv_verify(const drv_options *given) {
     drv_options o = *given;
-    struct verify v = {.o = &o,
-                       .tolerance = given->code.products == IR_PRECISION_BF16 ? 2e-2 : 1e-4};
+    struct verify v = {.o = &o, .tolerance = ir_precision_error[given->code.products]};
     if (o.verify.layers || o.verify.layers_passes || o.verify.layers_kernels)
         return drv_layers(given);
     if (!o.verify.io) {

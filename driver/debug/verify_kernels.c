@@ -102,6 +102,7 @@ static float element(const char *bytes, ir_dtype dtype, int64_t at) {
     uint16_t half;
     float x;
     switch (dtype) {
+    case IR_u8: return (float)(unsigned char)bytes[at];
     case IR_i32: memcpy(&whole, bytes + at * 4, sizeof whole); return (float)whole;
     case IR_bf16:
         memcpy(&half, bytes + at * 2, sizeof half);

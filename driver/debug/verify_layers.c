@@ -12,7 +12,7 @@
 int layers_open(layers *l, const drv_options *o) {
     *l = (layers){
         .o = o, .d = drv_diag(&o->common), .fe = drv_fe_options(&o->load), .in = {.seed = 1}};
-    l->tolerance = o->code.products == IR_PRECISION_BF16 ? 2e-2 : 1e-4;
+    l->tolerance = ir_precision_error[o->code.products];
     if (o->verify.tolerance) {
         char *end;
         l->tolerance = strtod(o->verify.tolerance, &end);

@@ -98,6 +98,11 @@ static int32_t extent(const struct search *s, const cg_params *p, const char *fi
         if (!strcmp(field, "TH")) return ebru_conv2d_rows(&p->conv2d);
         if (!strcmp(field, "TW")) return ebru_conv2d_cols(&p->conv2d);
     }
+    if (!strcmp(kernel, "conv2d_i8")) {
+        const struct ebru_conv2d_params shape = ebru_conv2d_i8_shape(&p->conv2d_i8);
+        if (!strcmp(field, "TH")) return ebru_conv2d_rows(&shape);
+        if (!strcmp(field, "TW")) return ebru_conv2d_cols(&shape);
+    }
     if (!strcmp(field, "TW")) return get(s, p, "T");
     return 1; /* order, pack */
 }

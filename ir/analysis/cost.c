@@ -63,6 +63,7 @@ static uint64_t weight_operand_bytes(const ir_node *n, uint32_t i, const ir_type
         count =
             count / (t->dim[0] * t->dim[1]) * ir_round_block(t->dim[0]) * ir_round_block(t->dim[1]);
     if (t->rank == 1) count = ir_round_block(count);
+    if (t->dtype == IR_i8) return (uint64_t)count;
     return (uint64_t)count *
            (t->dtype == IR_bf16 && t->rank == 8 ? sizeof(uint16_t) : sizeof(float));
 }
@@ -96,6 +97,32 @@ static double winograd_flops(const ir_func *f, const ir_node *n) {
 
 static double phases_flops(const ir_func *f, const ir_node *n) {
     return convolution_flops(f, n, 9, IR_ATTRS(n, phases)->pre_act, IR_ATTRS(n, phases)->act);
+}
+
+static double channel_range_flops(const ir_func *f, const ir_node *n) {
+    return 2 * (elements(operand_type(f, n, IR_IN(channel_range, x))) +
+                elements(operand_type(f, n, IR_IN(channel_range, x1))));
+}
+
+/* What conv2d counts of a prologue; the rounding, 2 an element, comes on top. */
+static double quantize_flops(const ir_func *f, const ir_node *n) {
+    const double inputs = elements(operand_type(f, n, IR_IN(quantize, x))) +
+                          elements(operand_type(f, n, IR_IN(quantize, x1)));
+    double each = 2;
+    if (operand_type(f, n, IR_IN(quantize, norm))) each += 2;
+    if (IR_ATTRS(n, quantize)->pre_act != IR_ACT_NONE) each += 1;
+    return each * inputs;
+}
+
+static double conv2d_i8_flops(const ir_func *f, const ir_node *n) {
+    const struct ir_attrs_conv2d_i8 *a = IR_ATTRS(n, conv2d_i8);
+    const ir_type *w = operand_type(f, n, IR_IN(conv2d_i8, w));
+    const double y = elements(&n->type), taps = (double)(w->dim[1] * w->dim[2]);
+    double flops = 2 * y * (double)a->channels * taps * (a->geglu ? 2 : 1);
+    if (a->geglu) flops += 2 * y;
+    if (operand_type(f, n, IR_IN(conv2d_i8, tbias))) flops += y;
+    if (operand_type(f, n, IR_IN(conv2d_i8, residual))) flops += y;
+    return a->act != IR_ACT_NONE ? flops + y : flops;
 }
 
 static double linear_flops(const ir_func *f, const ir_node *n) {

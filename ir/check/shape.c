@@ -27,6 +27,9 @@ static bool operands_present(const ir_shape *s) {
             fine = shape_fault(s, "operand '%s' is missing", s->info->operand_name[i]);
         if (present && s->operand[i].id >= s->f->nodes.count)
             fine = shape_fault(s, "operand '%s' does not exist", s->info->operand_name[i]);
+        else if (present && s->info != ir_op_get(IR_OP_conv2d_i8) &&
+                 ir_is_quantized(shape_operand(s, i)->dtype))
+            fine = shape_expected(s, i, "no 8-bit integers, which conv2d_i8 reads");
     }
     return fine;
 }
@@ -82,24 +85,24 @@ bool shape_expected(const ir_shape *s, uint32_t i, const char *fmt, ...) {
 }
 
 bool shape_is_float(const ir_shape *s, uint32_t i) {
-    return shape_operand(s, i)->dtype != IR_i32 || shape_expected(s, i, "a float type");
+    return ir_is_float(shape_operand(s, i)->dtype) || shape_expected(s, i, "a float type");
 }
 
 bool shape_is_rank(const ir_shape *s, uint32_t i, uint32_t rank) {
     const ir_type *t = shape_operand(s, i);
-    return (t->dtype != IR_i32 && t->rank == rank) ||
+    return (ir_is_float(t->dtype) && t->rank == rank) ||
            shape_expected(s, i, "%u float dimensions", rank);
 }
 
 bool shape_is_vector(const ir_shape *s, uint32_t i, int64_t n, bool padded) {
     const ir_type *t = shape_operand(s, i);
     bool fits = t->rank == 1 && (t->dim[0] == n || (padded && t->dim[0] == ir_round_block(n)));
-    return (fits && t->dtype != IR_i32) || shape_expected(s, i, "f32[%lld]", (long long)n);
+    return (fits && ir_is_float(t->dtype)) || shape_expected(s, i, "f32[%lld]", (long long)n);
 }
 
 bool shape_is(const ir_shape *s, uint32_t i, const ir_type *t) {
     const ir_type *found = shape_operand(s, i);
-    if (found->dtype != IR_i32 && ir_shape_equal(found, t)) return true;
+    if (ir_is_float(found->dtype) && ir_shape_equal(found, t)) return true;
     ir_type plain = *t;
     plain.layout = IR_PLAIN;
     base_str text = {0};

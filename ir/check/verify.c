@@ -86,6 +86,10 @@ static void check_weight(ir_fault_sink *sink, const ir_module *m, uint32_t i) {
     if (!ir_type_valid(&w->type, &why))
         verify_fault(sink, NULL, IR_NONE, "weight @%s: %s", name, why.data);
     base_str_free(&why);
+    if (ir_is_quantized(w->type.dtype))
+        verify_fault(sink, NULL, IR_NONE,
+                     "weight @%s: is %s; quantized weights are packed by the compiler", name,
+                     ir_dtype_name[w->type.dtype]);
     if (w->type.layout != IR_PLAIN)
         verify_fault(sink, NULL, IR_NONE, "weight @%s: its layout is not plain", name);
     if (!*w->name) verify_fault(sink, NULL, IR_NONE, "weight %u has no name", i);
@@ -252,10 +256,12 @@ static void expected_type(ir_fault_sink *sink, const ir_func *f, ir_ref r,
 static void check_type(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     if (n->op == IR_OP_input) {
-        bool packed = n->type.dtype == IR_bf16 && f->module->level != IR_GRAPH;
+        bool packed = (n->type.dtype == IR_bf16 || ir_is_quantized(n->type.dtype)) &&
+                      f->module->level != IR_GRAPH;
         if (n->type.dtype != IR_f32 && n->type.dtype != IR_i32 && !packed)
             verify_fault(sink, f, r, "an input is f32 or i32%s; other types are for weights",
-                         f->module->level == IR_GRAPH ? "" : ", or bf16 where it was packed");
+                         f->module->level == IR_GRAPH ? ""
+                                                      : ", or bf16, u8 or i8 where it was packed");
         return;
     }
     ir_type expected;

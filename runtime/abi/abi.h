@@ -10,7 +10,7 @@
 #define EBRU_ABI_VERSION 4
 
 /* Element types at run time; bf16: what is packed, between stages. */
-enum { EBRU_F32 = 0, EBRU_I32 = 1, EBRU_BF16 = 2 };
+enum { EBRU_F32 = 0, EBRU_I32 = 1, EBRU_BF16 = 2, EBRU_U8 = 3, EBRU_I8 = 4 };
 enum { EBRU_PLAIN = 0, EBRU_C16 = 1 };                       /* layouts, as in the IR */
 enum { EBRU_EMBED = 0, EBRU_APPEND = 1, EBRU_EXTERNAL = 2 }; /* --weights= */
 enum {

@@ -451,6 +451,7 @@ static inline int32_t ebru_softmax_tasks(const struct ebru_softmax_params *p) {
 }
 
 #include "runtime/abi/kernel_abi_bf16.h"
+#include "runtime/abi/kernel_abi_i8.h"
 
 /* Kernels that need no scratch. */
 #define KERNEL(name, operands, summary)                                                            \

@@ -1,4 +1,4 @@
-# --precision=: every network of the goldens in its class (rms error over rms: bf16x3 1e-4, bf16 2e-2) in the evaluator, some of them compiled; pictures
+# --precision=: every network of the goldens in its class (rms error over rms: bf16x3 1e-4, bf16 2e-2, int8 5e-2) in the evaluator, some of them compiled; pictures
 # in bf16 beside those of PyTorch in f32; the same bits for any thread count; what a program says of itself.
 . "$(dirname "$0")/lib.sh"
 
@@ -12,6 +12,7 @@ for g in "$GOLDENS"/*/io.safetensors; do
     name=$(basename "$(dirname "$g")")
     check "$name evaluated in bf16x3" verify "$name" --evaluator --precision=bf16x3 -mcpu=x86-64-v4-amx
     check "$name evaluated in bf16" verify "$name" --evaluator --precision=bf16 -mcpu=x86-64-v4-bf16
+    check "$name evaluated in int8" verify "$name" --evaluator --precision=int8
 done
 for name in unet-sd1 vae-kl text-gelu; do
     # specialised kernels for one of the two, by turns
@@ -19,13 +20,15 @@ for name in unet-sd1 vae-kl text-gelu; do
     [ $name = vae-kl ] && low=$QUICK three=-O3
     check "$name compiled in bf16x3" verify "$name" --precision=bf16x3 $three
     check "$name compiled in bf16" verify "$name" --precision=bf16 $low
+    check "$name compiled in int8" verify "$name" --precision=int8 $QUICK
 done
 check "unet2d-class compiled in bf16" verify unet2d-class --precision=bf16 $QUICK
 for level in x86-64-v2 x86-64-v3; do
     if has_level $level; then
+        check "vae-kl in int8 on $level" verify vae-kl --precision=int8 -mcpu=$level $QUICK
         check "vae-kl in bf16 on $level" verify vae-kl --precision=bf16 -mcpu=$level $QUICK
     else
-        echo "skip: vae-kl in bf16 on $level (not on this CPU)"
+        echo "skip: vae-kl in bf16 and int8 on $level (not on this CPU)"
     fi
 done
 # the classes are classes: bf16 is not in that of f32
@@ -75,5 +78,14 @@ for t in 1 2 3 7; do
         -s "$(expected "$list32" "$first" 4)" -o "three$t.png" -t $t
     check "bits in bf16x3 -t $t" cmp three1.png "three$t.png"
 done
+check "compile shapes-32 in int8" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" --precision=int8 -o bytes
+for t in 1 2 3 7; do
+    check "paint in int8 -t $t" "./bytes" -q --class "$(expected "$list32" "$first" 2)" --steps "$(expected "$list32" "$first" 3)" \
+        -s "$(expected "$list32" "$first" 4)" -o "bytes$t.png" -t $t
+    check "bits in int8 -t $t" cmp bytes1.png "bytes$t.png"
+done
+check "the class in int8" "$EBRU_PNGDIFF" bytes1.png "$MODELS/shapes-32/expected/$first.png" 38
+check "build info of int8" sh -c './bytes --build-info | grep -x "precision: int8"'
+check "weights of int8" sh -c 'test $(stat -c %s bytes) -lt $(stat -c %s s32)'
 check "the class in bf16x3" "$EBRU_PNGDIFF" three1.png "$MODELS/shapes-32/expected/$first.png" 45
 done_testing

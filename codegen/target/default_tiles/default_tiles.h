@@ -18,6 +18,7 @@ enum { CG_COMMON_L1 = 32 << 10, CG_COMMON_L2 = 1 << 20 }; /* bytes, where nobody
  * wider than the widest tile are computed in several. */
 int32_t cg_most_rows(int32_t isa, int32_t blocks);
 int32_t cg_most_rows_bf16(int32_t isa, int32_t blocks);
+int32_t cg_most_rows_i8(int32_t isa, int32_t blocks);
 /* Blocks of the widest tile without bf16 arithmetic. */
 int32_t cg_widest_tile(int32_t isa);
 
@@ -34,6 +35,8 @@ void cg_default_tiles_conv2d_winograd_bf16(struct ebru_conv2d_winograd_bf16_para
                                            int64_t l2);
 void cg_default_tiles_feed_forward_bf16(struct ebru_feed_forward_bf16_params *p, int32_t isa,
                                         int64_t l1, int64_t l2);
+/* i8.c */
+void cg_default_tiles_conv2d_i8(struct ebru_conv2d_i8_params *p, int32_t isa, int64_t l2);
 /* attention.c */
 void cg_default_tiles_attention(struct ebru_attention_params *p, int64_t l2);
 void cg_default_tiles_attention_bf16(struct ebru_attention_bf16_params *p, int32_t isa, int64_t l2);

@@ -31,6 +31,18 @@ int32_t cg_most_rows_bf16(int32_t isa, int32_t blocks) {
     return most * ebru_bf16_segment_length(ebru_bf16_form(isa));
 }
 
+int32_t cg_most_rows_i8(int32_t isa, int32_t blocks) {
+    int32_t most = 1;
+    switch (base_isa_plain(isa)) {
+#define LEVEL(a, ID, ...)                                                                          \
+    case EBRU_ISA_##ID: EBRU_TILES_I8_##ID(NARROWER, 0) break;
+        EBRU_LEVELS(LEVEL, EBRU_NO_LEVEL, 0)
+#undef LEVEL
+    default: break;
+    }
+    return most;
+}
+
 int32_t cg_widest_tile(int32_t isa) {
     int32_t widest = 1;
     switch (base_isa_plain(isa)) {

@@ -41,8 +41,12 @@ static void levels(void **state) {
     raw.leaf7_edx &= ~(1u << 22); /* AMX-BF16 */
     assert_int_equal(level(&raw), EBRU_ISA_V4_BF16);
     raw.leaf7_1_eax &= ~(1u << 5); /* AVX512-BF16 */
+    assert_int_equal(level(&raw), EBRU_ISA_V4_VNNI);
+    raw.leaf7_ecx &= ~(1u << 11); /* AVX512-VNNI */
     assert_int_equal(level(&raw), EBRU_ISA_V4);
     raw.leaf7_ebx &= ~(1u << 31); /* AVX512VL */
+    assert_int_equal(level(&raw), EBRU_ISA_V3_VNNI);
+    raw.leaf7_1_eax &= ~(1u << 4); /* AVX-VNNI */
     assert_int_equal(level(&raw), EBRU_ISA_V3);
     raw.leaf1_ecx &= ~(1u << 12); /* FMA */
     assert_int_equal(level(&raw), EBRU_ISA_V2);
@@ -57,13 +61,13 @@ static void the_system_must_save_registers(void **state) {
     (void)state;
     base_cpuid raw = everything();
     raw.xcr0 = 0x7; /* no AVX-512 state */
-    assert_int_equal(level(&raw), EBRU_ISA_V3);
+    assert_int_equal(level(&raw), EBRU_ISA_V3_VNNI);
     uint64_t f = base_cpu_decode(&raw);
     assert_false(f >> BASE_CPU_BIT_AVX512VNNI & 1);
     assert_false(f >> BASE_CPU_BIT_AMX_TILE & 1);
     assert_true(f >> BASE_CPU_BIT_AVXVNNI & 1);
     raw.xcr0 = 0x67; /* one of the three parts of the AVX-512 state is missing */
-    assert_int_equal(level(&raw), EBRU_ISA_V3);
+    assert_int_equal(level(&raw), EBRU_ISA_V3_VNNI);
     raw.xcr0 = 0xe7;
     assert_int_equal(level(&raw), EBRU_ISA_V4_BF16);
     assert_false(base_cpu_decode(&raw) >> BASE_CPU_BIT_AMX_BF16 & 1);

@@ -108,8 +108,8 @@ void model_lower(ir_module *m, const ir_target *target, ir_level from, ir_precis
     pass_options o = {
         .bisect_limit = -1, .verify_each = true, .print_to = stderr, .precision = precision};
     if (from == IR_FUSED)
-        o.passes = "lay_out,pack_weights,lower_precision,tile_attention,dce_fused,select_kernels,"
-                   "plan_memory";
+        o.passes = "lay_out,pack_weights,lower_int8,lower_precision,tile_attention,dce_fused,"
+                   "select_kernels,plan_memory";
     bool fine = pass_run(c, &o, d);
     base_diag_flush(d);
     if (!fine) FAIL("the passes failed");

@@ -500,14 +500,15 @@ static void fused_ops(void **state) {
     (void)state;
     check_cases(fused_cases, COUNT(fused_cases), special, 0);
 }
-/* Everything that has kernels in bf16, in both precisions. The error is that of rounded operands;
+/* Everything that has kernels in bf16, in both precisions, and in 8-bit integers. The error is that of rounded operands;
  * that of the kernels is measured in their own tests. */
 static void lowered_ops(void **state) {
     (void)state;
     static const struct {
         ir_precision precision;
         double tolerance;
-    } classes[] = {{IR_PRECISION_BF16, 1e-2}, {IR_PRECISION_BF16X3, 2e-5}};
+    } classes[] = {
+        {IR_PRECISION_BF16, 1e-2}, {IR_PRECISION_BF16X3, 2e-5}, {IR_PRECISION_INT8, 3e-2}};
     for (size_t k = 0; k < COUNT(classes); k++)
         for (int level = IR_GRAPH; level <= IR_FUSED; level++) {
             static const model_case graph[] = {{"conv_stride", conv_stride, IR_GRAPH, 0},

@@ -71,6 +71,21 @@ static void convolutions(void **state) {
             cg_default_tiles_conv2d_bf16(&q, isa, cache(), cache());
             legal("conv2d_bf16", &(cg_params){.conv2d_bf16 = q}, isa);
             assert_int_equal(q.MR, cg_most_rows_bf16(isa, q.NB));
+            struct ebru_conv2d_i8_params r = {.B = p.B,
+                                              .H = p.OH + p.KH,
+                                              .W = p.OW + p.KW,
+                                              .C = p.C0 + p.C1,
+                                              .N = p.N,
+                                              .KH = p.KH,
+                                              .KW = p.KW,
+                                              .SH = 1,
+                                              .SW = 1,
+                                              .OH = p.OH + 1,
+                                              .OW = p.OW + 1,
+                                              .act = p.act};
+            cg_default_tiles_conv2d_i8(&r, isa, cache());
+            legal("conv2d_i8", &(cg_params){.conv2d_i8 = r}, isa);
+            assert_int_equal(r.MR, cg_most_rows_i8(isa, r.NB));
         }
 }
 

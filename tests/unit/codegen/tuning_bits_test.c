@@ -21,7 +21,8 @@ typedef void run_fn(const void *p, void *const *buf, float *scratch, int32_t beg
     F32(X, feed_forward)                                                                           \
     F32(X, attention)                                                                              \
     BF16(X, conv2d_bf16)                                                                           \
-    BF16(X, conv2d_winograd_bf16) BF16(X, feed_forward_bf16) BF16(X, attention_bf16)
+    BF16(X, conv2d_winograd_bf16)                                                                  \
+    BF16(X, feed_forward_bf16) BF16(X, attention_bf16) BF16(X, conv2d_i8)
 EACH_KERNEL(KT_F32_LEVELS, KT_BF16_LEVELS, WRAP)
 static const struct {
     const char *kernel;
@@ -201,6 +202,20 @@ static void conv2d_bf16(void **state) {
     }
 }
 
+static void conv2d_i8(void **state) {
+    (void)state;
+    KT_EACH_BF16_LEVEL(level) for (int i = 0; i < 3 && !kt_emulated; i++) {
+        struct ebru_conv2d_i8_params p = {
+            .B = 2, .H = 9, .W = 12, .C = 83, .N = 70, .KH = 3, .KW = 3, .SH = 1 + i, .SW = 1};
+        p.OH = (p.H - 3) / p.SH + 1;
+        p.OW = p.W - 2;
+        p.has_bias = p.residual = 1;
+        cg_default_tiles_conv2d_i8(&p, level, 0);
+        same_bits("conv2d_i8", level, &(cg_params){.conv2d_i8 = p}, EBRU_CONV2D_I8_BUFS,
+                  1u << EBRU_CONV2D_I8_TBIAS);
+    }
+}
+
 static struct ebru_conv2d_winograd_params winograd_case(int32_t M) {
     struct ebru_conv2d_winograd_params p = {
         .B = 2, .H = 9, .W = 11, .UH = 9, .UW = 11, .C0 = 19, .C1 = 16};
@@ -289,10 +304,15 @@ static void attention_bf16(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(conv2d),          cmocka_unit_test(conv2d_bf16),
-        cmocka_unit_test(conv2d_winograd), cmocka_unit_test(conv2d_winograd_bf16),
-        cmocka_unit_test(feed_forward),    cmocka_unit_test(feed_forward_bf16),
-        cmocka_unit_test(attention),       cmocka_unit_test(attention_bf16),
+        cmocka_unit_test(conv2d),
+        cmocka_unit_test(conv2d_bf16),
+        cmocka_unit_test(conv2d_i8),
+        cmocka_unit_test(conv2d_winograd),
+        cmocka_unit_test(conv2d_winograd_bf16),
+        cmocka_unit_test(feed_forward),
+        cmocka_unit_test(feed_forward_bf16),
+        cmocka_unit_test(attention),
+        cmocka_unit_test(attention_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,30 @@ static void conv2d_cost(void **state) {
     }
 }
 
+/* As the convolution it is, with its rounding on top; weights are bytes, and their scales. */
+static void conv2d_i8_cost(void **state) {
+    (void)state;
+    eval_case c = case_new();
+    ir_ref x = case_pattern(&c, T(2, 20, 6, 5), 1), w = case_weight(&c, "w", T(7, 20, 3, 3), zeros);
+    ir_ref range = ir_op1(c.f, IR_OP_channel_range, x, NULL, 0);
+    expect_cost(&c, range, 2.0 * 2 * 20 * 30, 0, 4 * (2 * 20 * 30 + 2 * 2 * 32));
+    struct ir_attrs_quantize q = IR_DEFAULTS(quantize);
+    q.pad = IR_I4(1, 1, 1, 1);
+    q.pre_act = IR_ACT_SILU;
+    ir_ref u = ir_build(c.f, IR_OP_quantize, REFS(x, IR_NONE, range, range), &q, IR_PLAIN, 0);
+    expect_cost(&c, u, 5.0 * 2 * 20 * 30, 0, 4 * (2 * 20 * 30 + 2 * 2 * 2 * 32) + 2 * 8 * 7 * 80);
+    struct ir_attrs_conv2d_i8 at = IR_DEFAULTS(conv2d_i8);
+    at.channels = 20;
+    at.n = 7;
+    ir_ref packed = ir_op1(c.f, IR_OP_pack_i8_weight, w, NULL, 0),
+           scale = ir_op1(c.f, IR_OP_pack_i8_scale, w, NULL, 0);
+    expect_cost(&c, packed, 0, 0, 0);
+    ir_ref y = ir_build(c.f, IR_OP_conv2d_i8, REFS(u, packed, scale), &at, IR_PLAIN, 0);
+    expect_cost(&c, y, 2.0 * 2 * 7 * 30 * 20 * 9, 16 * 9 * 64 + 4 * 2 * 16,
+                2 * 8 * 7 * 80 + 4 * 2 * 7 * 30);
+    case_free(&c);
+}
+
 /* What becomes a prologue or an epilogue counts as much as it did alone. */
 static void fusion_keeps_arithmetic(void **state) {
     (void)state;
@@ -140,6 +164,7 @@ static void parameters_count_once(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conv2d_cost),
+        cmocka_unit_test(conv2d_i8_cost),
         cmocka_unit_test(fusion_keeps_arithmetic),
         cmocka_unit_test(linear_and_matmul_cost),
         cmocka_unit_test(attention_cost),

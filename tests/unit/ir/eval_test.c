@@ -555,6 +555,102 @@ static void long_chains(void **state) {
     case_expect(&c, ir_op2(c.f, IR_OP_add, x, w, NULL, 0), T(1), VALUES(2));
 }
 
+/* ---- 8-bit integers ---- */
+
+/* A range from -1 to 4 in 255 steps of 5/256, the next number of 8 bits above 5/255 being itself
+ * too long: 0x1.42p-6 = 161/8192. */
+#define I8_SCALE (161.0f / 8192)
+
+static void channel_ranges(void **state) {
+    (void)state;
+    eval_case c = case_new();
+    ir_ref x = case_values(&c, T(1, 2, 1, 3), VALUES(3, -1, 2, 5, 5, 6));
+    float want[64] = {-1, 5};
+    want[32 - 16] = 3;
+    want[32 - 15] = 6;
+    case_expect(&c, ir_op1(c.f, IR_OP_channel_range, x, NULL, 0), T(1, 2, 16), want);
+    c = case_new(); /* what is not finite is told */
+    x = case_values(&c, T(1, 1, 1, 2), VALUES(1, INFINITY));
+    ir_tensor r = case_eval(&c, ir_op1(c.f, IR_OP_channel_range, x, NULL, 0));
+    assert_true(isnan(r.data[0]) && isnan(r.data[16]));
+    ir_tensor_free(&r);
+    case_free(&c);
+}
+
+static float scale_of(const float *record) {
+    unsigned char bytes[4];
+    float scale;
+    for (int i = 0; i < 4; i++) bytes[i] = (unsigned char)record[i];
+    memcpy(&scale, bytes, sizeof scale);
+    return scale;
+}
+
+static void quantized_tokens(void **state) {
+    (void)state;
+    eval_case c = case_new();
+    ir_ref x = case_values(&c, T(1, 2, 3), VALUES(-1, 4, 0.5f, 0, 0, 0));
+    ir_tensor q = case_eval(&c, ir_op1(c.f, IR_OP_quantize, x, NULL, 0));
+    assert_int_equal(q.type.dim[2], 80);
+    assert_true(scale_of(q.data + 64) == I8_SCALE);
+    assert_true(q.data[68] == 51); /* zero: 1 / scale = 50.9 */
+    assert_true(q.data[0] == 0 && q.data[1] == 255 && q.data[2] == 76);
+    for (int i = 0; i < 3; i++) assert_true(q.data[80 + i] == q.data[80 + 68]);
+    ir_tensor_free(&q);
+    case_free(&c);
+}
+
+/* Both ends of silu, which is least between them; padding is zero; nearest neighbours. */
+static void quantized_image(void **state) {
+    (void)state;
+    eval_case c = case_new();
+    ir_ref x = case_values(&c, T(1, 1, 1, 2), VALUES(-8, 4));
+    ir_ref range = ir_op1(c.f, IR_OP_channel_range, x, NULL, 0);
+    struct ir_attrs_quantize at = IR_DEFAULTS(quantize);
+    at.pad = IR_I4(1, 0, 0, 0);
+    at.upsample.v[0] = 1;
+    at.upsample.v[1] = 4;
+    at.pre_act = IR_ACT_SILU;
+    ir_tensor q = case_eval(
+        &c, ir_build(c.f, IR_OP_quantize, REFS(x, IR_NONE, IR_NONE, range), &at, IR_PLAIN, 0));
+    const float scale = scale_of(q.data + 64), zero = q.data[68];
+    assert_true(scale >= (3.92805516f + 0.27846454f) / 255 && scale < 4.3f / 255);
+    assert_true(zero == (float)rint(0.27846454 / (double)scale));
+    const float *row = q.data + 4 * 80;
+    for (int i = 0; i < 4; i++) assert_true(q.data[i * 80] == zero);
+    assert_true(row[0] == row[80] && row[160] == row[240]);
+    assert_true(fabsf((row[160] - zero) * scale - 3.92805516f) <= scale * 0.51f);
+    ir_tensor_free(&q);
+    case_free(&c);
+}
+
+/* Exact but for the rounding of the operands: weights are multiples of a 127th, activations of the
+ * scale. */
+static void quantized_products(void **state) {
+    (void)state;
+    eval_case c = case_new();
+    ir_ref x = case_values(&c, T(1, 1, 3), VALUES(I8_SCALE * -51, I8_SCALE * 204, I8_SCALE * 3));
+    ir_ref w = case_weight(&c, "w", T(2, 3), VALUES(1.27f, 0.5f, -0.01f, 0, -127, 3)),
+           bias =
+               case_weight(&c, "b", T(16), VALUES(1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+    ir_ref q = ir_op1(c.f, IR_OP_quantize, x, NULL, 0);
+    ir_ref packed = ir_op1(c.f, IR_OP_pack_i8_weight, w, NULL, 0),
+           scale = ir_op1(c.f, IR_OP_pack_i8_scale, w, NULL, 0);
+    ir_tensor s = case_eval(&c, scale);
+    assert_true(fabsf(s.data[0] - 0.01f) < 1e-8f && s.data[1] == 1);
+    assert_true(s.data[16] == 127 + 50 - 1 && s.data[17] == -127 + 3);
+    ir_tensor_free(&s);
+    s = case_eval(&c, packed); /* fours of channels, columns, a channel */
+    assert_true(s.data[0] == 127 && s.data[1] == 50 && s.data[2] == -1 && s.data[3] == 0);
+    assert_true(s.data[4] == 0 && s.data[5] == -127 && s.data[6] == 3 && s.data[8] == 0);
+    ir_tensor_free(&s);
+    struct ir_attrs_conv2d_i8 at = IR_DEFAULTS(conv2d_i8);
+    at.channels = 3;
+    at.n = 2;
+    at.act = IR_ACT_RELU;
+    case_expect(&c, ir_build(c.f, IR_OP_conv2d_i8, REFS(q, packed, scale, bias), &at, IR_PLAIN, 0),
+                T(1, 1, 2), VALUES(I8_SCALE * 0.01f * (-51 * 127 + 204 * 50 - 3) + 1, 0));
+}
+
 /* Stands last. */
 static void every_op_was_tested(void **state) {
     (void)state;
@@ -570,6 +666,10 @@ static void every_op_was_tested(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_operand),
+        cmocka_unit_test(channel_ranges),
+        cmocka_unit_test(quantized_tokens),
+        cmocka_unit_test(quantized_image),
+        cmocka_unit_test(quantized_products),
         cmocka_unit_test(two_operands),
         cmocka_unit_test(broadcasting),
         cmocka_unit_test(affine_and_clamp),

@@ -185,8 +185,10 @@ static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, 
     return false;
 }
 
-static ir_precision precision; /* what lower_precision is asked for */
-static const ir_precision precisions[2] = {IR_PRECISION_F32, IR_PRECISION_BF16};
+static ir_precision precision; /* what is asked for */
+enum { PRECISIONS = 3 };
+static const ir_precision precisions[PRECISIONS] = {IR_PRECISION_F32, IR_PRECISION_BF16,
+                                                    IR_PRECISION_INT8};
 
 typedef struct outcome {
     bool refused;     /* with a diagnostic */
@@ -362,7 +364,7 @@ static void observe(void) {
 
 static int observe_all(void **state) {
     read_modules(state);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < PRECISIONS; i++) {
         precision = precisions[i];
         observe();
     }
@@ -413,6 +415,7 @@ static const struct {
 } unseen[] = {
     {"share_halves", NEEDS, PASS_NO_DEAD, dead_work},
     {"split_stages", NEEDS, PASS_NO_DEAD, dead_work},
+    {"lower_int8", NEEDS, PASS_NO_DEAD, dead_work},
     {"lower_precision", NEEDS, PASS_NO_DEAD, dead_work},
     {"choose_winograd", NEEDS, PASS_NO_DEAD, dead_work},
     {"upsample_phases", NEEDS, PASS_NO_DEAD, dead_work},
@@ -548,10 +551,10 @@ typedef struct in_order {
     uint32_t passes; /* of the list */
     base_str result;
 } in_order;
-static in_order results[2][MOST_TEXTS];
+static in_order results[PRECISIONS][MOST_TEXTS];
 
 static void run_in_order(void) {
-    for (int p = 0; p < 2; p++) {
+    for (int p = 0; p < PRECISIONS; p++) {
         precision = precisions[p];
         for (uint32_t t = 0; t < text_count; t++) {
             in_order *r = &results[p][t];
@@ -570,7 +573,7 @@ static void run_in_order(void) {
 /* Whether some text comes to something else, without a word, where `from` runs behind `to`. */
 static bool differs_quietly(uint32_t from, uint32_t to, const pass_contracts *contracts) {
     bool differs = false;
-    for (int p = 0; p < 2; p++)
+    for (int p = 0; p < PRECISIONS; p++)
         for (uint32_t t = 0; t < text_count && !differs; t++) {
             const in_order *r = &results[p][t];
             if (!r->result.len || r->level > pass_get(from)->level_out) continue;
@@ -616,8 +619,7 @@ static int free_modules(void **state) {
     (void)state;
     for (uint32_t i = 0; i < text_count; i++) {
         base_free(texts[i]);
-        base_str_free(&results[0][i].result);
-        base_str_free(&results[1][i].result);
+        for (int p = 0; p < PRECISIONS; p++) base_str_free(&results[p][i].result);
     }
     return 0;
 }

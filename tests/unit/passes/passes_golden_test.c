@@ -143,6 +143,12 @@ static void test_bf16(void **state) {
     check_class("vae-kl", IR_PRECISION_BF16, 2e-2);
     check_class("text-gelu", IR_PRECISION_BF16, 2e-2);
 }
+static void test_int8(void **state) {
+    (void)state;
+    check_class("unet-sd1", IR_PRECISION_INT8, 5e-2);
+    check_class("unet2d-class", IR_PRECISION_INT8, 5e-2);
+    check_class("vae-kl", IR_PRECISION_INT8, 5e-2);
+}
 static void test_bf16x3(void **state) {
     (void)state;
     check_class("unet-sd1", IR_PRECISION_BF16X3, 1e-4);
@@ -180,7 +186,8 @@ int main(void) {
         cmocka_unit_test(test_unet_sd1),   cmocka_unit_test(test_unet_sd2_batch),
         cmocka_unit_test(test_unet_class), cmocka_unit_test(test_unet_cifar),
         cmocka_unit_test(test_vae),        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_bf16),       cmocka_unit_test(test_bf16x3),
+        cmocka_unit_test(test_bf16),       cmocka_unit_test(test_int8),
+        cmocka_unit_test(test_bf16x3),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
