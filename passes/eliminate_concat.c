@@ -61,7 +61,7 @@ bool pass_eliminate_concat(pass_context *c, ir_func *f) {
         bool constant = s.gone[i];
         s.gone[i] = false;
         if (constant || f->nodes.items[i].op != IR_OP_concat) continue;
-        pass_decision d = {c, PASS_NAME, f, {i}, WHAT, {0}};
+        pass_decision d = {.c = c, .pass = PASS_NAME, .f = f, .node = {i}, .what = WHAT};
         s.gone[i] = pass_decided(&d, can_go(f, d.node, &d.why));
     }
     bool changed = ir_rewrite_apply(f, rule, &s, true);

@@ -58,7 +58,7 @@ static bool should_fold(state *s, const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     size_t bytes = (size_t)ir_type_elements(&n->type) * sizeof(float);
     if (n->op == IR_OP_weight || n->type.dtype != IR_f32) return false;
-    pass_decision d = {s->c, PASS_NAME, f, r, ir_op_get(n->op)->name, {0}};
+    pass_decision d = {s->c, PASS_NAME, f, r, ir_op_get(n->op)->name, {0}, {0}};
     int64_t read = 0;
     bool fine = (double)bytes <= pass_knob(s->c, PASS_KNOB_fold_constants_result) &&
                 (double)(s->bytes + bytes) <= pass_knob(s->c, PASS_KNOB_fold_constants_total);

@@ -148,7 +148,7 @@ static ir_ref join_act(ir_rewrite *rw, ir_ref old, const ir_node *n, ir_act act)
     if (!is_host(&host)) return IR_NONE;
     char what[64];
     snprintf(what, sizeof what, "%s + %s", ir_op_get(host.op)->name, ir_act_name[act]);
-    pass_decision d = {s->c, PASS_NAME, rw->from, old, what, {0}};
+    pass_decision d = {.c = s->c, .pass = PASS_NAME, .f = rw->from, .node = old, .what = what};
     if (!pass_decided(&d, is_open(rw, &host, n->operand[0], &d.why))) return IR_NONE;
     ir_act *own = ir_edit_attr(rw->to->module, &host, "act", IR_ATTR_act);
     *own = act;
@@ -190,7 +190,7 @@ static ir_ref join_geglu(ir_rewrite *rw, ir_ref old, const ir_node *n) {
     const ir_node *from = ir_get(rw->from, x);
     if (host.op != IR_OP_linear || from->op != IR_OP_linear) return IR_NONE;
     pass_decision d = {
-        ((const state *)rw->user)->c, PASS_NAME, rw->from, old, "linear + geglu", {0}};
+        ((const state *)rw->user)->c, PASS_NAME, rw->from, old, "linear + geglu", {0}, {0}};
     if (!pass_decided(&d, takes_geglu(rw, &host, from, n, &d.why))) return IR_NONE;
     struct ir_attrs_linear a = *IR_ATTRS(&host, linear);
     a.geglu = true;

@@ -26,15 +26,16 @@ static const char PASS_NAME[] = "fuse_feed_forward", WHAT[] = "linear, geglu, li
 
 /* Whether it was measured to be faster, or asked for: 1 yes, 0 no, and why not, -1 nobody says. */
 static int measured(const pass_context *c, ir_func *f, ir_ref first, ir_ref second, base_str *why) {
-    const ir_form forced = pass_forced_form(c);
+    const ir_form forced = pass_forced(c).form;
+    const ir_precision p = IR_ATTRS(ir_get(f, second), linear)->precision;
+    const ir_way fused_way = {IR_FORM_FUSED, p}, direct = {IR_FORM_DIRECT, p};
     if (forced == IR_FORM_FUSED) return 1;
     if (forced == IR_FORM_DIRECT) {
         base_str_add(why, "two linears are asked for");
         return 0;
     }
-    double fused = pass_measured(c, f, second, IR_FORM_FUSED),
-           a = pass_measured(c, f, first, IR_FORM_DIRECT),
-           b = pass_measured(c, f, second, IR_FORM_DIRECT);
+    double fused = pass_measured(c, f, second, fused_way), a = pass_measured(c, f, first, direct),
+           b = pass_measured(c, f, second, direct);
     if (!(fused > 0 && a > 0 && b > 0)) return -1;
     if (fused < a + b) return 1;
     base_str_addf(why, "it was measured at %.2f of the two linears' time", fused / (a + b));
@@ -72,7 +73,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     ir_ref x = n->operand[IR_IN(linear, x)];
     if (ir_get(rw->from, x)->op != IR_OP_linear || !IR_ATTRS(ir_get(rw->from, x), linear)->geglu)
         return IR_NONE;
-    pass_decision d = {rw->user, PASS_NAME, rw->from, old, WHAT, {0}};
+    pass_decision d = {.c = rw->user, .pass = PASS_NAME, .f = rw->from, .node = old, .what = WHAT};
     if (!pass_decided(&d, fits(rw, old, x, &d.why))) return IR_NONE;
     ir_node first = rw_draft(rw, x), second = rw_draft(rw, old);
     struct ir_attrs_feed_forward a = {.hidden = first.type.dim[2],

@@ -21,7 +21,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     struct ir_attrs_group_norm a = *IR_ATTRS(&norm, group_norm);
     char what[64];
     snprintf(what, sizeof what, "group_norm + %s", ir_act_name[act]);
-    pass_decision d = {rw->user, PASS_NAME, rw->from, old, what, {0}};
+    pass_decision d = {.c = rw->user, .pass = PASS_NAME, .f = rw->from, .node = old, .what = what};
     bool fits = pass_sole_use(rw, n->operand[0], &d.why);
     if (fits && a.act != IR_ACT_NONE)
         fits = pass_no(&d.why, "group_norm has activation %s already", ir_act_name[a.act]);

@@ -64,7 +64,7 @@ bool pass_fuse_norm_prologue(pass_context *c, ir_func *f) {
     state s = {c, base_alloc(f->nodes.count + 1)};
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         if (f->nodes.items[i].op != IR_OP_group_norm) continue;
-        pass_decision d = {c, PASS_NAME, f, {i}, WHAT, {0}};
+        pass_decision d = {.c = c, .pass = PASS_NAME, .f = f, .node = {i}, .what = WHAT};
         s.gone[i] = pass_decided(&d, can_go(f, d.node, &d.why));
     }
     bool changed = ir_rewrite_apply(f, rule, &s, true);

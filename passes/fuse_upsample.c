@@ -25,7 +25,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     ir_ref x = n->operand[IR_IN(conv2d, x)];
     const ir_node *resize = ir_get(rw->from, x);
     if (resize->op != IR_OP_resize_nearest) return IR_NONE;
-    pass_decision d = {rw->user, PASS_NAME, rw->from, old, WHAT, {0}};
+    pass_decision d = {.c = rw->user, .pass = PASS_NAME, .f = rw->from, .node = old, .what = WHAT};
     if (!pass_decided(&d, can_join(rw, n, x, &d.why))) return IR_NONE;
     struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);
     a.upsample = IR_ATTRS(resize, size)->size;

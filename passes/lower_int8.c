@@ -188,7 +188,11 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const lowering *l = rw->user;
     const ir_node *n = ir_get(rw->from, old);
     if (!is_candidate(n) || l->constant[old.id]) return IR_NONE;
-    pass_decision d = {l->c, PASS_NAME, rw->from, old, "products of 8-bit integers", {0}};
+    pass_decision d = {.c = l->c,
+                       .pass = PASS_NAME,
+                       .f = rw->from,
+                       .node = old,
+                       .what = "products of 8-bit integers"};
     bool match = fits(l, rw->from, old.id, &d.why);
     if (match && l->is_kept[n->operand[W].id])
         match = pass_no(&d.why, "its weight serves an op that is not lowered, too");

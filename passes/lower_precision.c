@@ -8,18 +8,20 @@
  *
  * Only what the two operands of a product are rounded to changes: values between ops, sums, norms,
  * softmax and residuals stay f32. With --precision=bf16 a network's error is of the class 2e-2 (rms
- * over rms), with bf16x3 1e-4 as in f32. What stays in f32: convolutions to or from fewer than 16
- * channels (an image, its noise), whose blocks would be mostly padding and whose error nothing
- * averages; what runs once per schedule (the time embedding), whose error every op of every step
- * would feel, for next to no time; and ops that share a weight with one of these, because two forms
- * of it would both be stored. Nothing but shapes and dependence decides, so that all levels of a
- * program share their weights.
+ * over rms), with bf16x3 1e-4 as in f32. A class allows what is above it, so what is faster in f32
+ * stays in f32: convolutions whose best form is Winograd's, whatever a CPU level has no units for.
+ * manager/forms.c compares the ways; choose_winograd carries out their forms.
  *
- * here    after pack_weights; before choose_winograd, whose transforms would lose
- *         bf16's digits, and before attention is tiled and feed-forwards are fused, which carry
- *         the precision on
+ * What stays in f32 whatever it costs: convolutions to or from fewer than 16 channels (an image,
+ * its noise), whose blocks would be mostly padding and whose error nothing averages; what runs once
+ * per schedule (the time embedding), whose error every op of every step would feel, for next to no
+ * time. All ops that share a weight go together, because two forms of it would both be stored.
+ *
+ * here    after pack_weights; before choose_winograd, and before attention is tiled and
+ *         feed-forwards are fused, which carry the precision on
  * not     choosing by measured error; matmuls of two computed values outside of attention
  * tests   tests/lit/passes/lower_precision/, tests/unit/passes/passes_golden_test.c */
+#include "passes/manager/forms.h"
 #include "passes/manager/match.h"
 #include "runtime/abi/meta_keys.h"
 
@@ -27,15 +29,25 @@ static const char PASS_NAME[] = "lower_precision";
 enum { W = IR_IN(conv2d, w) }; /* of conv2d and of linear */
 _Static_assert(IR_IN(linear, x) == IR_IN(conv2d, x) && IR_IN(linear, w) == W, "filters alike");
 
+/* Weights that go together, because one filter is made of them, are a set: a tree of indices whose
+ * root stands for it. */
+typedef struct weight_set {
+    uint32_t parent;
+    bool kept; /* some op needs it in f32 */
+    pass_costs costs;
+} weight_set;
+
 typedef struct lowering {
     pass_context *c;
     ir_precision to;
     const char *what;
-    bool *kept; /* per weight of the module: some op needs it in f32 */
+    weight_set *sets; /* per weight of the module */
     /* of the function at hand, per node */
     ir_freq *freq;
-    bool *constant, *is_kept; /* is_kept: made of a kept weight */
+    bool *constant;
+    uint32_t *weight; /* of a filter, and of what it is made of: one of its weights; or NONE */
 } lowering;
+static const uint32_t NONE = UINT32_MAX;
 
 static bool has_filter(const ir_node *n) {
     return n->op == IR_OP_conv2d || n->op == IR_OP_linear;
@@ -80,48 +92,68 @@ static bool fits(const lowering *l, const ir_func *f, uint32_t i, base_str *why)
     return enough(l, n->type.dim[2] / heads, "has heads of", why);
 }
 
-/* ---- weights that stay ---- */
+/* ---- sets of weights ---- */
+
+static weight_set *set_of(const lowering *l, uint32_t weight) {
+    weight_set *all = l->sets;
+    while (all[weight].parent != weight)
+        weight = all[weight].parent = all[all[weight].parent].parent;
+    return &all[weight];
+}
+/* Of the filter of an op; NULL where it is made of no weights. */
+static weight_set *set_of_filter(const lowering *l, const ir_node *n) {
+    const uint32_t weight = has_filter(n) ? l->weight[n->operand[W].id] : NONE;
+    return weight == NONE ? NULL : set_of(l, weight);
+}
+
+/* What node i of the function is made of goes together, and is known by one of the weights. */
+static void join_operands(const lowering *l, const ir_func *f, uint32_t i) {
+    const ir_node *n = &f->nodes.items[i];
+    if (n->op == IR_OP_weight) l->weight[i] = (uint32_t)IR_ATTRS(n, weight)->index;
+    for (uint32_t k = 0; k < n->operand_count; k++) {
+        if (!ir_ref_ok(n->operand[k]) || l->weight[n->operand[k].id] == NONE) continue;
+        const uint32_t other = l->weight[n->operand[k].id];
+        if (l->weight[i] == NONE) l->weight[i] = other;
+        set_of(l, other)->parent = set_of(l, l->weight[i])->parent;
+    }
+}
 
 static void open_function(lowering *l, const ir_func *f) {
+    const size_t count = f->nodes.count;
     l->freq = ir_frequencies(f);
     l->constant = ir_constants(f);
-    l->is_kept = base_alloc(f->nodes.count * sizeof *l->is_kept + 1);
-    for (uint32_t i = 0; i < f->nodes.count; i++) {
+    l->weight = base_alloc(count * sizeof *l->weight + 1);
+    bool *mark = base_alloc(count + 1); /* filters, and what they are made of */
+    for (uint32_t i = (uint32_t)count; i-- > 0;) {
         const ir_node *n = &f->nodes.items[i];
-        if (n->op == IR_OP_weight) l->is_kept[i] = l->kept[IR_ATTRS(n, weight)->index];
-        for (uint32_t k = 0; k < n->operand_count && l->constant[i]; k++)
-            if (ir_ref_ok(n->operand[k])) l->is_kept[i] |= l->is_kept[n->operand[k].id];
+        l->weight[i] = NONE;
+        if (is_candidate(n) && has_filter(n)) mark[n->operand[W].id] = true;
+        for (uint32_t k = 0; k < n->operand_count && mark[i] && l->constant[i]; k++)
+            if (ir_ref_ok(n->operand[k])) mark[n->operand[k].id] = true;
     }
+    for (uint32_t i = 0; i < count; i++)
+        if (mark[i] && l->constant[i]) join_operands(l, f, i);
+    base_free(mark);
 }
 
 static void close_function(const lowering *l) {
     base_free(l->freq);
     base_free(l->constant);
-    base_free(l->is_kept);
+    base_free(l->weight);
 }
 
-/* Keeps the weights of ops that are not lowered; true when there were new ones. */
-static bool keep_weights(lowering *l, const ir_func *f) {
-    bool changed = false, *mark = base_alloc(f->nodes.count * sizeof *mark + 1);
-    open_function(l, f);
-    for (uint32_t i = (uint32_t)f->nodes.count; i-- > 0;) {
+/* Adds what the function's ops cost to their weights' sets, and keeps those of ops that cannot be
+ * lowered. */
+static void count_uses(const lowering *l, ir_func *f) {
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
+        weight_set *set = is_candidate(n) ? set_of_filter(l, n) : NULL;
+        if (!set) continue;
         base_str why = {0};
-        if (is_candidate(n) && has_filter(n) &&
-            (l->is_kept[n->operand[W].id] || !fits(l, f, i, &why)))
-            mark[n->operand[W].id] = true;
+        set->kept |= !fits(l, f, i, &why);
         base_str_free(&why);
-        if (!mark[i] || !l->constant[i]) continue;
-        for (uint32_t k = 0; k < n->operand_count; k++)
-            if (ir_ref_ok(n->operand[k])) mark[n->operand[k].id] = true;
-        if (n->op != IR_OP_weight) continue;
-        bool *kept = &l->kept[IR_ATTRS(n, weight)->index];
-        changed |= !*kept;
-        *kept = true;
+        pass_costs_add(&set->costs, l->c, f, (ir_ref){i});
     }
-    close_function(l);
-    base_free(mark);
-    return changed;
 }
 
 /* ---- rewriting ---- */
@@ -139,14 +171,27 @@ static ir_ref lowered(ir_rewrite *rw, ir_ref old, ir_precision p) {
     return rw_build(rw, &n);
 }
 
+/* Whether the best way to compute the op, with all that share its weights, is in lower precision;
+ * what the ways cost is appended to `costs`. */
+static bool pays(const lowering *l, ir_func *f, ir_ref node, base_str *costs) {
+    const ir_precision class = l->to;
+    const weight_set *set = set_of_filter(l, ir_get(f, node));
+    pass_costs own = {0};
+    if (!set) pass_costs_add(&own, l->c, f, node);
+    const pass_costs *k = set ? &set->costs : &own;
+    pass_costs_say(l->c, k, class, costs);
+    return pass_way(pass_best_way(l->c, k, class)).precision == class;
+}
+
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const lowering *l = rw->user;
     const ir_node *n = ir_get(rw->from, old);
     if (!is_candidate(n) || l->constant[old.id]) return IR_NONE;
-    pass_decision d = {l->c, PASS_NAME, rw->from, old, l->what, {0}};
+    pass_decision d = {.c = l->c, .pass = PASS_NAME, .f = rw->from, .node = old, .what = l->what};
     bool match = fits(l, rw->from, old.id, &d.why);
-    if (match && has_filter(n) && l->is_kept[n->operand[W].id])
+    if (match && set_of_filter(l, n) && set_of_filter(l, n)->kept)
         match = pass_no(&d.why, "its weight serves an op in f32, too");
+    if (match && !pays(l, rw->from, old, &d.costs)) match = pass_no(&d.why, "f32 is faster");
     if (!pass_decided(&d, match)) return IR_NONE;
     return lowered(rw, old, l->to);
 }
@@ -157,19 +202,23 @@ bool pass_lower_precision(pass_context *c, ir_module *m) {
     const bool rest = c->options->precision == IR_PRECISION_INT8;
     lowering l = {.c = c,
                   .to = rest ? IR_PRECISION_BF16 : c->options->precision,
-                  .kept = base_alloc((m->weights.count + 1) * sizeof(bool))};
+                  .sets = base_alloc((m->weights.count + 1) * sizeof *l.sets)};
     l.what = base_arena_printf(c->arena, "products in %s", ir_precision_name[l.to]);
-    bool changed = true;
-    while (changed) {
-        changed = false;
-        for (size_t i = 0; i < m->funcs.count; i++) changed |= keep_weights(&l, m->funcs.items[i]);
-    }
+    for (uint32_t i = 0; i < m->weights.count; i++) l.sets[i].parent = i;
+    for (int counting = 0; counting < 2;
+         counting++) /* all sets are joined before the first count */
+        for (size_t i = 0; i < m->funcs.count; i++) {
+            open_function(&l, m->funcs.items[i]);
+            if (counting) count_uses(&l, m->funcs.items[i]);
+            close_function(&l);
+        }
+    bool changed = false;
     for (size_t i = 0; i < m->funcs.count; i++) {
         open_function(&l, m->funcs.items[i]);
         changed |= ir_rewrite_apply(m->funcs.items[i], rule, &l, true);
         close_function(&l);
     }
-    base_free(l.kept);
+    base_free(l.sets);
     if (changed || !ir_meta_get(m, EBRU_META_PRECISION.name))
         ir_meta_set_string(m, EBRU_META_PRECISION.name, ir_precision_name[c->options->precision]);
     return changed;

@@ -59,7 +59,7 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const lifetimes *l = rw->user;
     const ir_node *n = ir_get(rw->from, old);
     if (!is_candidate(l, rw->from, n) || IR_ATTRS(n, conv2d)->overwrite) return IR_NONE;
-    pass_decision d = {l->c, PASS_NAME, rw->from, old, WHAT, {0}};
+    pass_decision d = {.c = l->c, .pass = PASS_NAME, .f = rw->from, .node = old, .what = WHAT};
     if (!pass_decided(&d, fits(l, rw->from, old, &d.why))) return IR_NONE;
     struct ir_attrs_conv2d a = *IR_ATTRS(n, conv2d);
     a.overwrite = true;

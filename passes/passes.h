@@ -20,6 +20,7 @@ typedef struct pass_match {
     const char *node; /* text of the node looked at, e.g. "%41 silu : f32[2,320,64,64]" */
     /* NULL when matched; else the failed condition, e.g. "group_norm %40 has 2 users" */
     const char *reason;
+    const char *costs; /* what the ways to compute the node take, where compared; or NULL */
     ir_origin origin;
     /* JSON path of the place in the model's file, once somebody has looked; or NULL */
     const char *path;
@@ -95,7 +96,7 @@ typedef struct pass_options {
 typedef struct pass_context {
     ir_module *module;
     /* What the pass that runs may know of the target. A PASS_PER_LEVEL pass sees all of it; the
-     * others see what all CPU levels of a program have in common: `lanes`, those of the widest;
+     * others see what all CPU levels of a program have in common: `lanes` and `rate`, the widest's;
      * everything else is zero. Between runs, pass_context_new's; NULL if that is. */
     const ir_target *target;
     const pass_options *options; /* of the run; set during pass_run */
@@ -216,12 +217,14 @@ void pass_refused(pass_context *c, const char *pass, const ir_func *f, ir_ref no
 void pass_error(pass_context *c, const ir_func *f, ir_ref node, const char *message, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* For passes: nanoseconds a node takes, done this form, where the target knows it and the choice is
+/* For passes: nanoseconds a node takes, done this way, where the target knows it and the choice is
  * open. 0: nobody measured it, or the program has several CPU levels, which share the form of their
  * weights. */
-double pass_measured(const pass_context *c, ir_func *f, ir_ref node, ir_form form);
-/* The form that is asked for whatever is faster; IR_FORM_NONE: the pass chooses. */
-ir_form pass_forced_form(const pass_context *c);
+double pass_measured(const pass_context *c, ir_func *f, ir_ref node, ir_way way);
+/* What is asked for whatever is faster; form IR_FORM_NONE: the pass chooses. */
+ir_way pass_forced(const pass_context *c);
+/* Whether the whole run leaves a pass out (-fno-PASS), by its index. */
+bool pass_is_off(const pass_context *c, uint32_t index);
 
 /* For passes: the value of a knob, by its index. */
 double pass_knob(const pass_context *c, uint32_t index);

@@ -205,7 +205,7 @@ bool pass_share_halves(pass_context *c, ir_func *f) {
     for (size_t i = 0; i < n; i++) h.half[i] = h.full[i] = IR_NONE;
     rebuild(&h);
     double copied, work = saved(&h, &copied);
-    pass_decision d = {c, PASS_NAME, f, last_equal(&h), WHAT, {0}};
+    pass_decision d = {c, PASS_NAME, f, last_equal(&h), WHAT, {0}, {0}};
     bool fits = work >= pass_knob(c, PASS_KNOB_share_halves_saved) * copied ||
                 pass_no(&d.why, "%.3g multiply-adds are saved for %.3g numbers that are copied",
                         work, copied);

@@ -10,7 +10,7 @@
  * Nearest-neighbour doubling gives each value twice in a row, so that of three taps two always read
  * the same one: their sum is a tap of its own. Which two depends on whether the output's row and
  * column are odd: four filters of 2x2 for one of 3x3, that is 16 products where there were 36, and
- * 16/9 of the weights.
+ * 16/9 of the weights. In lower precision the sums of taps are rounded, not the taps.
  *
  * here    after choose_winograd, which takes the convolutions that are faster still by Winograd;
  *         before kernels are selected
@@ -31,9 +31,7 @@ static bool fits(const ir_func *f, const ir_node *n, base_str *why) {
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     const ir_type *x = ir_typeof(f, n->operand[IR_IN(conv2d, x)]);
     const ir_node *pack = ir_get(f, n->operand[IR_IN(conv2d, w)]);
-    if (a->precision != IR_PRECISION_F32)
-        base_str_addf(why, "there is no kernel for it in %s", ir_precision_name[a->precision]);
-    else if (a->upsample.v[0] != 2 * x->dim[2] || a->upsample.v[1] != 2 * x->dim[3])
+    if (a->upsample.v[0] != 2 * x->dim[2] || a->upsample.v[1] != 2 * x->dim[3])
         base_str_addf(why, "the input is read at %lldx%lld, which is not twice its size",
                       (long long)a->upsample.v[0], (long long)a->upsample.v[1]);
     else if (a->stride.v[0] != 1 || a->stride.v[1] != 1)
@@ -50,7 +48,7 @@ static bool fits(const ir_func *f, const ir_node *n, base_str *why) {
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old);
     if (!is_candidate(rw->from, n)) return IR_NONE;
-    pass_decision d = {rw->user, PASS_NAME, rw->from, old, WHAT, {0}};
+    pass_decision d = {.c = rw->user, .pass = PASS_NAME, .f = rw->from, .node = old, .what = WHAT};
     if (!pass_decided(&d, fits(rw->from, n, &d.why))) return IR_NONE;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     const ir_node *pack = ir_get(rw->from, n->operand[IR_IN(conv2d, w)]);

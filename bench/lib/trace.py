@@ -10,6 +10,7 @@ class Row:
     ms: float = 0
     flops: float = 0
     bytes: float = 0
+    roof_ms: float = 0  # the least time for the flops, by the roof of each op's products
     blocks: set = field(default_factory=set)
 
 
@@ -20,6 +21,7 @@ class Profile:
     ms: float  # an evaluation, waiting included
     wait_ms: float  # of it, mean of the threads
     rows: dict  # key -> Row of one evaluation; ms is the mean of the threads
+    roofs: dict  # GFLOP/s that the program measured: gflops of its widest unit, f32_gflops
 
 
 def _calls(track):
@@ -46,7 +48,10 @@ def read(path, function, key, least=False):
     those that were not written op by op are left out; so is the first of a painting run when there is another, which warms up, too. `least`: of each op the
     shortest of all evaluations counts, and nothing is waited for; what is left of a machine that others slow down."""
     with open(path) as f:
-        events = [e for e in json.load(f)["traceEvents"] if e["ph"] == "X"]
+        document = json.load(f)
+    events = [e for e in document["traceEvents"] if e["ph"] == "X"]
+    roofs = document["otherData"]["roofs"]
+    roofs.setdefault("f32_gflops", roofs["gflops"])
     tracks = defaultdict(list)
     for e in events:
         tracks[e["tid"]].append(e)
@@ -70,10 +75,12 @@ def read(path, function, key, least=False):
             if tid == 0:  # what an op computes is told on every thread, but it is computed once
                 row.calls += 1 / counted
                 row.flops += args["flops"] / counted
+                roof = roofs["gflops" if "_bf16" in args["kernel"] else "f32_gflops"]
+                row.roof_ms += 1e-6 * args["flops"] / roof / counted if roof else 0
                 row.bytes += (args["bytes"] + args.get("weight_bytes", 0)) / counted
                 row.blocks.add(args["block"])
     for k in range(counted):
         begin = min(c[k][0]["ts"] for c in calls.values())
         end = max(c[k][0]["ts"] + c[k][0]["dur"] for c in calls.values())
         total += (end - begin) * 1e-3 / counted
-    return Profile(function, evaluations, busy if least else total, 0 if least else total - busy, dict(rows))
+    return Profile(function, evaluations, busy if least else total, 0 if least else total - busy, dict(rows), roofs)

@@ -64,26 +64,47 @@ static bool done_bf16(cg_bind *b, const struct ebru_attention_params *p, int32_t
     return cg_done_attention_bf16(b, &q);
 }
 
+static bool done_attention(cg_bind *b, struct ebru_attention_params *p, int32_t parts) {
+    if (parts) return done_bf16(b, p, parts);
+    cg_default_tiles_attention(p, (int64_t)b->target->base.l2);
+    return cg_done_attention(b, p);
+}
+
+/* Attention of these queries over S keys of Bk images. */
+static struct ebru_attention_params queries(const ir_type *q, int64_t heads, int64_t Bk,
+                                            int64_t S) {
+    struct ebru_attention_params p = {0};
+    p.B = (int32_t)q->dim[0];
+    p.T = (int32_t)q->dim[1];
+    p.Bk = (int32_t)Bk;
+    p.S = (int32_t)S;
+    p.heads = (int32_t)heads;
+    p.C = (int32_t)q->dim[2];
+    p.d = p.C / p.heads;
+    return p;
+}
+
 bool cg_bind_attention_tiled(cg_bind *b) {
     const struct ir_attrs_attention_tiled *a = IR_ATTRS(b->node, attention_tiled);
     const ir_type *q = cg_in(b, IR_IN(attention_tiled, q));
     int32_t parts = parts_of(a->precision);
     if (!cg_want_c16(b, IR_IN(attention_tiled, q)) || !cg_want_c16(b, UINT32_MAX)) return false;
     if (q->rank != 3) return cg_refuse(b, "q is not tokens");
-    struct ebru_attention_params p = {0};
-    p.B = (int32_t)q->dim[0];
-    p.T = (int32_t)q->dim[1];
-    p.Bk = (int32_t)cg_in(b, IR_IN(attention_tiled, kp))->dim[0];
-    p.S = (int32_t)a->kv_len;
-    p.heads = (int32_t)a->heads;
-    p.C = (int32_t)q->dim[2];
-    p.d = p.C / p.heads;
+    struct ebru_attention_params p =
+        queries(q, a->heads, cg_in(b, IR_IN(attention_tiled, kp))->dim[0], a->kv_len);
     p.causal = a->causal;
     p.scale = (float)a->scale;
-    if (!check_packed(b, &p, parts)) return false;
-    if (parts) return done_bf16(b, &p, parts);
-    cg_default_tiles_attention(&p, (int64_t)b->target->base.l2);
-    return cg_done_attention(b, &p);
+    return check_packed(b, &p, parts) && done_attention(b, &p, parts);
+}
+
+bool cg_bind_as_attention(cg_bind *b, ir_precision precision) {
+    const struct ir_attrs_attention *a = IR_ATTRS(b->node, attention);
+    const ir_type *q = cg_in(b, IR_IN(attention, q)), *k = cg_in(b, IR_IN(attention, k));
+    if (q->rank != 3) return false;
+    struct ebru_attention_params p = queries(q, a->heads, k->dim[0], k->dim[1]);
+    p.causal = a->causal;
+    p.scale = (float)a->scale;
+    return done_attention(b, &p, parts_of(precision));
 }
 
 /* Elements from one matrix of a stack to the next: 0 when there is only one matrix. */

@@ -107,7 +107,8 @@ static struct ebru_conv2d_params convolution(const cg_bind *b, const struct ir_a
 }
 
 /* The same 3x3 convolution of stride 1 by Winograd, with tiles of MxM outputs. */
-static bool done_winograd(cg_bind *b, const struct ebru_conv2d_params *c, int32_t M) {
+static bool done_winograd(cg_bind *b, const struct ebru_conv2d_params *c, int32_t M,
+                          int32_t parts) {
     struct ebru_conv2d_winograd_params p = {
         .B = c->B,
         .H = c->H,
@@ -129,7 +130,14 @@ static bool done_winograd(cg_bind *b, const struct ebru_conv2d_params *c, int32_
         .act = c->act,
         .M = M,
     };
-    cg_default_tiles_conv2d_winograd(&p, b->target->isa, (int64_t)b->target->base.l2);
+    const int64_t l2 = (int64_t)b->target->base.l2;
+    const int32_t isa = b->target->isa;
+    if (parts) {
+        struct ebru_conv2d_winograd_bf16_params q = ebru_conv2d_winograd_bf16_of(&p, parts, 0);
+        cg_default_tiles_conv2d_winograd_bf16(&q, isa, l2);
+        return cg_done_conv2d_winograd_bf16(b, &q);
+    }
+    cg_default_tiles_conv2d_winograd(&p, isa, l2);
     return cg_done_conv2d_winograd(b, &p);
 }
 
@@ -140,33 +148,46 @@ bool cg_bind_conv2d_winograd(cg_bind *b) {
     if (!check_operands(b) || !check_pre_act(b, a.pre_act)) return false;
     const struct ebru_conv2d_params p = convolution(b, &a);
     const ir_type *w = cg_in(b, IR_IN(conv2d, w));
-    if (w->layout != IR_PLAIN || w->dtype != IR_f32)
+    if (w->layout != IR_PLAIN || w->dtype != (at->precision == IR_PRECISION_F32 ? IR_f32 : IR_bf16))
         return cg_refuse(b, "the weight is not packed");
     if (!check_vector(b, IR_IN(conv2d, bias), p.N) || !check_vector(b, IR_IN(conv2d, tbias), p.N))
         return false;
-    return done_winograd(b, &p, (int32_t)at->tile);
+    return done_winograd(b, &p, (int32_t)at->tile, parts_of(at->precision));
 }
 
-bool cg_bind_as_winograd(cg_bind *b, int32_t M) {
+/* A conv2d of 3x3 and stride 1, with its filter packed. */
+static bool is_winograds(const cg_bind *b) {
+    if (b->node->op != IR_OP_conv2d) return false;
     const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
     const ir_type *w = cg_in(b, IR_IN(conv2d, w));
-    if (a->precision != IR_PRECISION_F32 || w->rank < 6 || w->dim[2] != 3 || w->dim[3] != 3 ||
-        a->stride.v[0] != 1 || a->stride.v[1] != 1)
-        return false;
+    return w->rank >= 6 && w->dim[2] == 3 && w->dim[3] == 3 && a->stride.v[0] == 1 &&
+           a->stride.v[1] == 1;
+}
+
+bool cg_bind_as_winograd(cg_bind *b, int32_t M, ir_precision precision) {
+    if (!is_winograds(b) || (precision != IR_PRECISION_F32 && M != 2)) return false;
+    const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
     const struct ebru_conv2d_params p = convolution(b, a);
-    return done_winograd(b, &p, M);
+    return done_winograd(b, &p, M, parts_of(precision));
 }
 
-bool cg_bind_conv2d(cg_bind *b) {
+/* The convolution that a conv2d with a packed weight is. */
+static struct ebru_conv2d_params direct(const cg_bind *b) {
     const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
     const ir_type *w = cg_in(b, IR_IN(conv2d, w));
-    if (!check_operands(b) || !check_pre_act(b, a->pre_act)) return false;
-    if (w->rank < 6) return cg_refuse(b, "the weight is not packed");
     struct ebru_conv2d_params p = convolution(b, a);
     p.KH = (int32_t)w->dim[2];
     p.KW = (int32_t)w->dim[3];
     p.SH = (int32_t)a->stride.v[0];
     p.SW = (int32_t)a->stride.v[1];
+    return p;
+}
+
+bool cg_bind_conv2d(cg_bind *b) {
+    const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
+    if (!check_operands(b) || !check_pre_act(b, a->pre_act)) return false;
+    if (cg_in(b, IR_IN(conv2d, w))->rank < 6) return cg_refuse(b, "the weight is not packed");
+    struct ebru_conv2d_params p = direct(b);
     int32_t parts = parts_of(a->precision);
     if (!check_weight(b, IR_IN(conv2d, w), p.N, p.C0 + p.C1, p.KH, p.KW, parts) ||
         !check_vector(b, IR_IN(conv2d, bias), p.N) || !check_vector(b, IR_IN(conv2d, tbias), p.N))
@@ -194,34 +215,44 @@ bool cg_bind_conv2d_phases(cg_bind *b) {
     return done_conv2d(b, &p, parts, false);
 }
 
-bool cg_bind_as_phases(cg_bind *b) {
-    const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
-    const ir_type *x = cg_in(b, IR_IN(conv2d, x)), *w = cg_in(b, IR_IN(conv2d, w));
-    bool doubled = a->upsample.v[0] == 2 * x->dim[2] && a->upsample.v[1] == 2 * x->dim[3];
-    if (!doubled || a->precision != IR_PRECISION_F32 || w->rank < 6 || w->dim[2] != 3 ||
-        w->dim[3] != 3 || a->stride.v[0] != 1 || a->stride.v[1] != 1)
-        return false;
-    struct ebru_conv2d_params p = phases(b, a->pre_act, a->act);
-    return done_conv2d(b, &p, 0, false);
-}
-
-bool cg_bind_linear(cg_bind *b) {
-    const ir_type *x = cg_in(b, IR_IN(linear, x)), *y = &b->node->type;
-    if (!cg_want_c16(b, IR_IN(linear, x)) || !cg_want_c16(b, UINT32_MAX)) return false;
-    if (cg_in(b, IR_IN(linear, residual)) && !cg_want_c16(b, IR_IN(linear, residual))) return false;
-    if (x->rank > 3) return cg_refuse(b, "x is neither a vector nor tokens");
-    cg_bcp in = cg_bcp_of(x), out = cg_bcp_of(y);
-    struct ebru_conv2d_params p;
+/* The convolution that a linear is. */
+static struct ebru_conv2d_params linear(const cg_bind *b) {
     const struct ir_attrs_linear *a = IR_ATTRS(b->node, linear);
+    const cg_bcp in = cg_bcp_of(cg_in(b, IR_IN(linear, x))), out = cg_bcp_of(&b->node->type);
+    struct ebru_conv2d_params p;
     ebru_conv2d_set_linear(&p, in.b, in.p, in.c, a->geglu ? 2 * out.c : out.c);
     p.has_bias = cg_in(b, IR_IN(linear, bias)) != NULL;
     p.residual = cg_in(b, IR_IN(linear, residual)) != NULL;
     p.act = a->geglu ? EBRU_ACT_GEGLU : cg_act(a->act);
-    int32_t parts = parts_of(a->precision);
+    return p;
+}
+
+bool cg_bind_linear(cg_bind *b) {
+    if (!cg_want_c16(b, IR_IN(linear, x)) || !cg_want_c16(b, UINT32_MAX)) return false;
+    if (cg_in(b, IR_IN(linear, residual)) && !cg_want_c16(b, IR_IN(linear, residual))) return false;
+    if (cg_in(b, IR_IN(linear, x))->rank > 3)
+        return cg_refuse(b, "x is neither a vector nor tokens");
+    struct ebru_conv2d_params p = linear(b);
+    int32_t parts = parts_of(IR_ATTRS(b->node, linear)->precision);
     if (!check_weight(b, IR_IN(linear, w), p.N, p.C0, 1, 1, parts) ||
         !check_vector(b, IR_IN(linear, bias), p.N))
         return false;
     return done_conv2d(b, &p, parts, false);
+}
+
+bool cg_bind_as_direct(cg_bind *b, ir_precision precision) {
+    const int32_t parts = parts_of(precision);
+    if (b->node->op == IR_OP_linear) {
+        struct ebru_conv2d_params p = linear(b);
+        return done_conv2d(b, &p, parts, false);
+    }
+    if (b->node->op != IR_OP_conv2d || cg_in(b, IR_IN(conv2d, w))->rank < 6) return false;
+    const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
+    const ir_type *x = cg_in(b, IR_IN(conv2d, x));
+    const bool doubled = a->upsample.v[0] == 2 * x->dim[2] && a->upsample.v[1] == 2 * x->dim[3];
+    struct ebru_conv2d_params p =
+        doubled && is_winograds(b) ? phases(b, a->pre_act, a->act) : direct(b);
+    return done_conv2d(b, &p, parts, a->overwrite);
 }
 
 static bool done_feed_forward(cg_bind *b, struct ebru_feed_forward_params *p, int32_t parts) {
@@ -264,7 +295,7 @@ bool cg_bind_feed_forward(cg_bind *b) {
     return done_feed_forward(b, &p, parts);
 }
 
-bool cg_bind_as_feed_forward(cg_bind *b) {
+bool cg_bind_as_feed_forward(cg_bind *b, ir_precision precision) {
     const ir_node *first = ir_get(b->f, b->node->operand[IR_IN(linear, x)]);
     if (b->node->op != IR_OP_linear || first->op != IR_OP_linear ||
         !IR_ATTRS(first, linear)->geglu || first->type.rank != 3)
@@ -278,5 +309,5 @@ bool cg_bind_as_feed_forward(cg_bind *b) {
                                          .has_b1 = ir_ref_ok(IR_OPERAND(first, linear, bias)),
                                          .has_b2 = cg_in(b, IR_IN(linear, bias)) != NULL,
                                          .residual = cg_in(b, IR_IN(linear, residual)) != NULL};
-    return done_feed_forward(b, &p, parts_of(IR_ATTRS(b->node, linear)->precision));
+    return done_feed_forward(b, &p, parts_of(precision));
 }

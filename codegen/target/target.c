@@ -44,8 +44,15 @@ static bool bind(const ir_target *t, ir_func *f, ir_ref node, ir_binding **out, 
 /* Common cache sizes of the level's CPUs: a named level gives the same program wherever it is
  * compiled. */
 #define KIB(n) (uint64_t)(n) << 10
+/* ir_target's `rate` in f32, bf16 and bf16x3, by how a level multiplies bf16 (EBRU_BF16_*). PAIRS:
+ * measured on a Zen 4. WIDE: f32 arithmetic on rounded numbers, measured with AVX-512. TILES: of
+ * the matrix unit's 14 to 16 what operands from L2 leave, an estimate; three products of bf16x3
+ * load their operands half as often. */
+#define RATES_WIDE  {1, 0.78, 0.26}
+#define RATES_PAIRS {1, 1.85, 0.62}
+#define RATES_TILES {1, 8, 3.3}
 #define TARGET(a, ID, suffix, name, PLAIN, plain, FORM, lanes, l1, l2, cpu, beyond, ...)           \
-    {{name, 2, KIB(l1), KIB(l2), bind, 0, cg_measured, lanes, IR_FORM_NONE},                       \
+    {{name, 2, KIB(l1), KIB(l2), bind, 0, cg_measured, lanes, {0}, RATES_##FORM},                  \
      EBRU_ISA_##ID,                                                                                \
      cpu,                                                                                          \
      beyond,                                                                                       \

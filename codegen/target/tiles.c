@@ -105,6 +105,17 @@ static bool legal_conv2d_winograd(const cg_params *all, int32_t isa, bool overwr
            rows_legal((struct unit){isa, false}, "MR", p->MR, p->NB, why) &&
            WITHIN(TT, 1, ebru_conv2d_winograd_tiles(p)) && WITHIN(PG, 1, ebru_ceil_div(nb, p->NB));
 }
+static bool legal_conv2d_winograd_bf16(const cg_params *all, int32_t isa, bool overwrite,
+                                       base_str *why) {
+    (void)overwrite;
+    COPY_SHARED(conv2d_winograd, all)
+    const int32_t nb = ebru_blocks16(q.N);
+    return within(why, "NB", q.NB, 1, (nb + 1) / 2 * 2) &&
+           rows_legal((struct unit){isa, true}, "MR", q.MR, q.NB, why) &&
+           need(why, q.NB % 2 == 0, "NB is odd") &&
+           within(why, "TT", q.TT, 1, ebru_conv2d_winograd_tiles(&q)) &&
+           within(why, "PG", q.PG, 1, ebru_ceil_div(nb, q.NB)) && form_legal(p->form, isa, why);
+}
 static bool legal_conv2d_i8(const cg_params *all, int32_t isa, bool overwrite, base_str *why) {
     (void)overwrite;
     const struct ebru_conv2d_i8_params *p = &all->conv2d_i8;
@@ -145,6 +156,7 @@ static const struct tile_row {
     {"conv2d_bf16", legal_conv2d_bf16, {"MR", "NB", "TB", "TH", "TW", "PG", "KC", "order"}},
     {"conv2d_i8", legal_conv2d_i8, {"MR", "NB", "TB", "TH", "TW", "PG", "order"}},
     {"conv2d_winograd", legal_conv2d_winograd, {"MR", "NB", "TT", "PG"}},
+    {"conv2d_winograd_bf16", legal_conv2d_winograd_bf16, {"MR", "NB", "TT", "PG"}},
     {"feed_forward", legal_feed_forward, {"MR1", "NB1", "KC1", "MR2", "NB2", "KC2", "TW"}},
     {"feed_forward_bf16",
      legal_feed_forward_bf16,
@@ -245,24 +257,24 @@ uint32_t cg_tuned_tiles(cg_bind *b) {
 
 /* ---- what a node takes, done one form or another ---- */
 
-static bool bind_form(cg_bind *b, ir_form form) {
-    switch (form) {
-    case IR_FORM_WINOGRAD_2: return cg_bind_as_winograd(b, 2);
-    case IR_FORM_WINOGRAD_4: return cg_bind_as_winograd(b, 4);
-    case IR_FORM_FUSED: return cg_bind_as_feed_forward(b);
+static bool bind_way(cg_bind *b, ir_way way) {
+    switch (way.form) {
+    case IR_FORM_WINOGRAD_2: return cg_bind_as_winograd(b, 2, way.precision);
+    case IR_FORM_WINOGRAD_4: return cg_bind_as_winograd(b, 4, way.precision);
+    case IR_FORM_FUSED: return cg_bind_as_feed_forward(b, way.precision);
     case IR_FORM_DIRECT:
     case IR_FORM_NONE: break;
     }
-    if (b->node->op == IR_OP_linear) return cg_bind_linear(b);
-    return b->node->op == IR_OP_conv2d && (cg_bind_as_phases(b) || cg_bind_conv2d(b));
+    if (b->node->op == IR_OP_attention) return cg_bind_as_attention(b, way.precision);
+    return cg_bind_as_direct(b, way.precision);
 }
 
-double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_form form) {
+double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_way way) {
     const cg_target_info *info = (const cg_target_info *)t;
     if (!info->tuning.table || !info->tuning.forms) return 0;
     ir_binding out = {0};
     cg_bind b = {info, f, ir_get(f, node), &out, NULL};
-    if (!bind_form(&b, form)) return 0;
+    if (!bind_way(&b, way)) return 0;
     const cg_record *r = record_of(info, b.node, &out);
     return r ? r->ns[1] : 0;
 }

@@ -44,6 +44,6 @@ int32_t cg_step(const ir_binding *b);
 /* For target.c: replaces the binding's tiles by a record's, returns the number of threads that it
  * was measured with, 0 when there is none; ir_target's `measured`. */
 uint32_t cg_tuned_tiles(cg_bind *b);
-double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_form form);
+double cg_measured(const ir_target *t, ir_func *f, ir_ref node, ir_way way);
 
 #endif

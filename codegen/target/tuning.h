@@ -61,7 +61,7 @@ typedef struct cg_tuning_use {
     const cg_tuning *table; /* NULL: none */
     cg_tuning_log *log;     /* NULL: nobody asks */
     bool forms;             /* choices that change the form of weights are open, too */
-    ir_form force;          /* as ir_target's */
+    ir_way force;           /* as ir_target's */
     cg_machine machine;
 } cg_tuning_use;
 /* A copy of `t`, base_free it, that consults `use`. */

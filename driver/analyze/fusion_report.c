@@ -27,6 +27,7 @@ void drv_add_decisions(cJSON *to, const pass_context *c, drv_json_paths *paths) 
         add_known(o, "op", m->op);
         add_known(o, "node", m->node);
         add_known(o, "reason", m->reason);
+        add_known(o, "costs", m->costs);
         add_known(o, "block", m->origin.block);
         if (!m->origin.file) continue;
         drv_json_text(o, "file", m->origin.file);

@@ -126,6 +126,7 @@ void drv_html_trace(cJSON *page, const drv_trace *t) {
     drv_json_int(o, "wall", t->wall);
     drv_json_uint(o, "dropped", t->dropped_events);
     drv_json_real(o, "gflops", t->gflops);
+    drv_json_real(o, "f32gflops", t->f32_gflops);
     drv_json_real(o, "gbs", t->memory_gbs);
     add_functions(o, t);
     cJSON *tracks = drv_json_array(o, "tracks");

@@ -14,6 +14,7 @@ typedef struct drv_report_row {
     double work, wait;   /* phases and functions: work is their whole time */
     double outside;      /* threads: not in functions */
     double flops, bytes; /* of all calls; bytes with weights */
+    double compute;      /* the least time for the flops, by the roof of each op's products */
     /* ops, and sums over ops: what work takes beyond the roof that binds; 0 where no roof was
      * measured, and for ops beyond it */
     double lost;

@@ -32,6 +32,13 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
+/* The least time for the multiplications of all calls of an op, in seconds: the roof is that of its
+ * kernel's products. */
+static double compute(const drv_trace *t, const drv_trace_op *op) {
+    const double gflops = strstr(op->kernel, "_bf16") ? t->gflops : t->f32_gflops;
+    return gflops > 0 ? op->flops * (double)op->calls * 1e-9 / gflops : 0;
+}
+
 /* ---- the main thread's events ---- */
 
 typedef struct durations {
@@ -107,6 +114,7 @@ static void functions(drv_report *r) {
             const drv_trace_op *op = &t->functions[f].ops[k];
             row.wait += drv_trace_wait(t, op);
             row.flops += op->flops * (double)op->calls;
+            row.compute += compute(t, op);
             row.bytes += ((double)op->bytes + (double)op->weight_bytes) * (double)op->calls;
         }
         if (row.calls) BASE_PUSH(&r->rows[DRV_REPORT_FUNCTIONS], row);
@@ -120,9 +128,8 @@ static void functions(drv_report *r) {
 
 /* What an op takes beyond the roof that binds it, in seconds. */
 static double lost(const drv_trace *t, const drv_trace_op *op) {
-    double calls = (double)op->calls, least = 0;
+    double calls = (double)op->calls, least = compute(t, op);
     double bytes = ((double)op->bytes + (double)op->weight_bytes) * calls;
-    if (t->gflops > 0) least = op->flops * calls * 1e-9 / t->gflops;
     if (t->memory_gbs > 0) least = fmax(least, bytes * 1e-9 / t->memory_gbs);
     return least > 0 ? fmax(drv_trace_work(t, op) - least, 0) : 0;
 }
@@ -136,6 +143,7 @@ static void add(drv_report_row *row, const drv_trace *t, const drv_trace_op *op)
     row->wait += drv_trace_wait(t, op);
     row->lost += lost(t, op);
     row->flops += op->flops * (double)op->calls;
+    row->compute += compute(t, op);
     row->bytes += ((double)op->bytes + (double)op->weight_bytes) * (double)op->calls;
 }
 
@@ -290,11 +298,10 @@ void drv_report_free(drv_report *r) {
 }
 
 double drv_report_share(const drv_report *r, const drv_report_row *row, bool *memory) {
-    double compute = 0, bytes = 0;
-    if (row->work > 0 && r->trace->gflops > 0)
-        compute = row->flops / row->work * 1e-9 / r->trace->gflops;
+    const double arithmetic = row->work > 0 ? row->compute / row->work : 0;
+    double bytes = 0;
     if (row->work > 0 && r->trace->memory_gbs > 0)
         bytes = row->bytes / row->work * 1e-9 / r->trace->memory_gbs;
-    *memory = bytes > compute;
-    return bytes > compute ? bytes : compute;
+    *memory = bytes > arithmetic;
+    return bytes > arithmetic ? bytes : arithmetic;
 }

@@ -42,8 +42,10 @@ static void head(const drv_trace *t, base_str *out) {
                   shown(t->build));
     base_str_add(out, "options:");
     for (uint32_t i = 0; i < t->option_count; i++) base_str_addf(out, " %s", shown(t->options[i]));
-    base_str_addf(out, "\nwall %.2f ms; roofs %.1f GFLOP/s (%s), %.1f GB/s", (double)t->wall * 1e-6,
-                  t->gflops, shown(t->unit), t->memory_gbs);
+    base_str_addf(out, "\nwall %.2f ms; roofs %.1f GFLOP/s (%s)", (double)t->wall * 1e-6, t->gflops,
+                  shown(t->unit));
+    if (t->f32_gflops != t->gflops) base_str_addf(out, ", %.1f GFLOP/s in f32", t->f32_gflops);
+    base_str_addf(out, ", %.1f GB/s", t->memory_gbs);
     if (t->memory_gbs > 0)
         base_str_addf(out, ", equal at %.1f FLOP a byte", t->gflops / t->memory_gbs);
     base_str_add(out, "\n");

@@ -169,6 +169,8 @@ static bool read_about(const reader *r, base_jval root) {
     t->peak_cores = base_json_present(cores) ? amount(cores, 1) : 1;
     t->gflops = amount_of(roofs, "gflops", 1e12);
     t->memory_gbs = amount_of(roofs, "memory_gbs", 1e12);
+    base_jval f32 = base_json_get(roofs, "f32_gflops");
+    t->f32_gflops = base_json_present(f32) ? amount(f32, 1e12) : t->gflops;
     base_jval options = items(other, "options", &t->option_count);
     t->options = base_arena_alloc(t->arena, (t->option_count + 1) * sizeof *t->options);
     for (uint32_t i = 0; i < t->option_count; i++) {

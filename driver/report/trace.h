@@ -62,6 +62,7 @@ typedef struct drv_trace {
     int64_t cpu;               /* of all threads in functions; 0: the trace does not say */
     double peak_cores;         /* share of a core that the threads had at the peak; 1: likewise */
     double gflops, memory_gbs; /* measured roofs; 0: not measured */
+    double f32_gflops;         /* of products in f32; of older traces, gflops */
     uint64_t dropped_events, detailed_calls;
     uint32_t threads, function_count;
     drv_trace_function *functions;

@@ -2,7 +2,8 @@
  * records.
  *
  * The model is lowered several times: as the rules say, and once for each form there is to compute
- * a convolution or a feed-forward, so that every kernel it might be made of is seen. All are timed
+ * a convolution or a feed-forward, in each precision of the class, so that every kernel it might be
+ * made of is seen. All are timed
  * with the rules' tiles; then, those with the largest share first, other tiles are tried. The model
  * is lowered once more by the records. */
 #include "driver/tune/tune.h"
@@ -61,7 +62,7 @@ static tune_lowered lower(struct tuner *u, const ir_target *target) {
 
 /* Collects what a lowering with these records has; force: as cg_tuning_use's. keep: the lowering
  * counts and is kept there; NULL: it does not. */
-static bool collect(struct tuner *u, const cg_tuning *table, ir_form force, tune_lowered *keep) {
+static bool collect(struct tuner *u, const cg_tuning *table, ir_way force, tune_lowered *keep) {
     cg_tuning_log log = {.diag = u->d};
     const cg_tuning_use use = {
         .table = table, .log = &log, .forms = true, .force = force, .machine = u->machine};
@@ -78,11 +79,16 @@ static bool collect(struct tuner *u, const cg_tuning *table, ir_form force, tune
     return fine;
 }
 
+static const ir_way FREE = {IR_FORM_NONE, IR_PRECISION_F32};
+
 static bool collect_all(struct tuner *u) {
-    bool fine = collect(u, NULL, IR_FORM_NONE, &u->rules);
-    if (!u->o->tune.keep_bits)
+    bool fine = collect(u, NULL, FREE, &u->rules);
+    if (u->o->tune.keep_bits) return fine;
+    const ir_precision class = drv_pass_options(u->o).precision;
+    for (ir_precision p = IR_PRECISION_F32; p < IR_PRECISION_COUNT && fine; p++)
         for (ir_form form = IR_FORM_DIRECT; form <= IR_FORM_FUSED && fine; form++)
-            fine = collect(u, NULL, form, NULL);
+            if (p == IR_PRECISION_F32 || p == class)
+                fine = collect(u, NULL, (ir_way){form, p}, NULL);
     return fine;
 }
 
@@ -315,8 +321,7 @@ static bool tune(struct tuner *u) {
     if (fine) {
         base_str_add(&lines, "");
         cg_tuning *table = records(u, &lines);
-        fine =
-            drv_tuning_append(u->d, u->path, &lines) && collect(u, table, IR_FORM_NONE, &u->tuned);
+        fine = drv_tuning_append(u->d, u->path, &lines) && collect(u, table, FREE, &u->tuned);
         cg_tuning_free(table);
     }
     if (fine) {

@@ -48,6 +48,15 @@ static const tune_kernel *kernel_of(const tune_kernels *all, const ir_node *n) {
     return k;
 }
 
+/* The precision of a bound node's products, from the kernel's parameters. */
+static ir_precision precision_of(const ir_node *n) {
+    const ir_binding *b = n->binding;
+    for (uint32_t i = 0; b && i < b->param_count; i++)
+        if (!strcmp(b->params[i].name, "parts"))
+            return b->params[i].i == 2 ? IR_PRECISION_BF16X3 : IR_PRECISION_BF16;
+    return IR_PRECISION_F32;
+}
+
 static void add_form(const ir_node *n, base_str *out) {
     if (n->op == IR_OP_conv2d)
         base_str_add(out, "direct");
@@ -59,11 +68,14 @@ static void add_form(const ir_node *n, base_str *out) {
         base_str_add(out, "one op");
     else
         base_str_add(out, ir_op_get(n->op)->name);
+    if (precision_of(n) != IR_PRECISION_F32)
+        base_str_addf(out, " %s", ir_precision_name[precision_of(n)]);
 }
 
 static bool same_form(const ir_node *a, const ir_node *b) {
-    return a->op == b->op && (a->op != IR_OP_conv2d_winograd ||
-                              IR_ATTRS(a, winograd)->tile == IR_ATTRS(b, winograd)->tile);
+    return a->op == b->op && precision_of(a) == precision_of(b) &&
+           (a->op != IR_OP_conv2d_winograd ||
+            IR_ATTRS(a, winograd)->tile == IR_ATTRS(b, winograd)->tile);
 }
 
 static bool is_convolution(const ir_node *n) {
@@ -89,7 +101,7 @@ static void add_source(row *r, const tune_kernels *all, const ir_node *from, con
     if (!r->shape.len) add_shape(from, k, &r->shape);
     if (same_form(from, to)) return;
     r->form_changes = true;
-    r->bits_change |= is_convolution(from);
+    r->bits_change |= is_convolution(from) || precision_of(from) != precision_of(to);
     base_str_add(&r->form, r->form.len ? " and " : "");
     add_form(from, &r->form);
 }

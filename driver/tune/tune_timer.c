@@ -28,6 +28,7 @@ typedef void kernel_fn(const void *p, void *const *buf, float *scratch, int32_t 
     X(feed_forward, suffix, EBRU_ISA_##ID) X(attention, suffix, EBRU_ISA_##ID)
 #define BF16(X, ID, suffix, ...)                                                                   \
     X(conv2d_bf16, suffix, EBRU_ISA_##ID)                                                          \
+    X(conv2d_winograd_bf16, suffix, EBRU_ISA_##ID)                                                 \
     X(conv2d_i8, suffix, EBRU_ISA_##ID)                                                            \
     X(feed_forward_bf16, suffix, EBRU_ISA_##ID) X(attention_bf16, suffix, EBRU_ISA_##ID)
 

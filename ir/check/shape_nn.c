@@ -152,33 +152,49 @@ SHAPE_RULE(conv2d) {
     return conv_result(s, a->pad.v, a->upsample.v, a->stride.v, &w, channels, out) && fine;
 }
 
-/* A filter transformed for tiles of `m` outputs: [(m+2)^2,blocks(n),blocks(channels),16,16]. */
-static bool check_transformed(const ir_shape *s, uint32_t i, int64_t m, int64_t n,
-                              int64_t channels) {
-    const ir_type *w = shape_operand(s, i);
-    bool fits = w->dtype == IR_f32 && w->rank == 5 && w->dim[0] == (m + 2) * (m + 2) &&
-                w->dim[1] == blocks(n) && w->dim[2] == blocks(channels) && w->dim[3] == IR_BLOCK &&
-                w->dim[4] == IR_BLOCK;
-    return fits || shape_expected(s, i, "f32[%lld,%lld,%lld,16,16]", (long long)((m + 2) * (m + 2)),
-                                  (long long)blocks(n), (long long)blocks(channels));
+/* A filter [n,channels,3,3] transformed for tiles of `m` outputs and products of a precision. */
+static ir_type transformed_filter(ir_precision p, int64_t m, int64_t n, int64_t channels) {
+    const int64_t points = (m + 2) * (m + 2);
+    if (p == IR_PRECISION_F32)
+        return ir_type_make(IR_f32, 5,
+                            (int64_t[]){points, blocks(n), blocks(channels), IR_BLOCK, IR_BLOCK});
+    return ir_type_make(
+        IR_bf16, 7,
+        (int64_t[]){points, blocks(n), bf16_blocks(channels), ir_parts(p), IR_BLOCK, IR_BLOCK, 2});
 }
 
-static bool check_tile(const ir_shape *s, int64_t tile) {
-    return tile == 2 || tile == 4 ||
-           shape_fault(s, "attribute 'tile' is %lld: 2 or 4", (long long)tile);
+static bool check_transformed(const ir_shape *s, uint32_t i, const struct ir_attrs_winograd *a,
+                              int64_t channels) {
+    const ir_type want = transformed_filter(a->precision, a->tile, a->n, channels);
+    if (ir_type_equal(shape_operand(s, i), &want)) return true;
+    if (a->precision == IR_PRECISION_F32)
+        return shape_expected(s, i, "f32[%lld,%lld,%lld,16,16]", (long long)want.dim[0],
+                              (long long)want.dim[1], (long long)want.dim[2]);
+    return shape_expected(s, i, "bf16[%lld,%lld,%lld,%lld,16,16,2], as 'precision' is %s",
+                          (long long)want.dim[0], (long long)want.dim[1], (long long)want.dim[2],
+                          (long long)want.dim[3], ir_precision_name[a->precision]);
+}
+
+/* F(4,3) loses too many digits of a rounded operand. */
+static bool check_tile(const ir_shape *s, int64_t tile, ir_precision p) {
+    if (tile == 2 || (tile == 4 && p == IR_PRECISION_F32)) return true;
+    if (tile == 4)
+        return shape_fault(s, "attribute 'tile' is 4: 2, as 'precision' is %s",
+                           ir_precision_name[p]);
+    return shape_fault(s, "attribute 'tile' is %lld: 2 or 4", (long long)tile);
 }
 
 SHAPE_RULE(conv2d_winograd) {
     const struct ir_attrs_winograd *a = SHAPE_ATTRS(s, winograd);
     const ir_type *x = shape_operand(s, IR_IN(conv2d_winograd, x)),
                   *x1 = shape_operand(s, IR_IN(conv2d_winograd, x1));
-    if (!shape_is_rank(s, IR_IN(conv2d_winograd, x), 4) || !check_tile(s, a->tile) ||
+    if (!shape_is_rank(s, IR_IN(conv2d_winograd, x), 4) || !check_tile(s, a->tile, a->precision) ||
         !shape_in(s, "n", a->n, 1, IR_MAX_ELEMENTS))
         return false;
     int64_t channels = x->dim[1];
     bool fine = check_input_window(s, a->pad.v, a->upsample.v);
     if (!add_second_input(s, IR_IN(conv2d_winograd, x1), &channels) ||
-        !check_transformed(s, IR_IN(conv2d_winograd, w), a->tile, a->n, channels) || !fine)
+        !check_transformed(s, IR_IN(conv2d_winograd, w), a, channels) || !fine)
         return false;
     if (x1 && x->dim[1] % IR_BLOCK != 0)
         fine = shape_expected(s, IR_IN(conv2d_winograd, x),
@@ -584,13 +600,12 @@ SHAPE_RULE(pack_conv_weight) {
 
 SHAPE_RULE(pack_winograd_weight) {
     const ir_type *w = shape_operand(s, IR_IN(pack_winograd_weight, w));
-    int64_t m = SHAPE_ATTRS(s, tile)->tile;
-    if (!shape_is_float(s, IR_IN(pack_winograd_weight, w)) || !check_tile(s, m)) return false;
+    const struct ir_attrs_tile *a = SHAPE_ATTRS(s, tile);
+    if (!shape_is_float(s, IR_IN(pack_winograd_weight, w)) || !check_tile(s, a->tile, a->precision))
+        return false;
     if (w->rank != 4 || w->dim[2] != 3 || w->dim[3] != 3)
         return shape_expected(s, IR_IN(pack_winograd_weight, w), "[N,C,3,3]");
-    shape_set(
-        out, 5,
-        (int64_t[]){(m + 2) * (m + 2), blocks(w->dim[0]), blocks(w->dim[1]), IR_BLOCK, IR_BLOCK});
+    *out = transformed_filter(a->precision, a->tile, w->dim[0], w->dim[1]);
     return true;
 }
 

@@ -59,19 +59,41 @@ static void transform_block(const transform *t, double taps[9][IR_BLOCK], float 
                                gg[i][2][k] * t->g[j][2]);
 }
 
-/* w [N,C,3,3] -> [points][ceil(N/16)][ceil(C/16)][16 c][16 n] */
+/* Where (n, c) of the point stands in a transformed filter, and how far its second part is from
+ * there: f32 [points][nb][cb][16 c][16 n], bf16 [points][nb][cb][parts][16 c][16 n][2]. */
+enum { PART = IR_BLOCK * IR_BF16_BLOCK };
+static int64_t filter_index(const ir_type *u, int64_t point, int64_t n, int64_t c) {
+    const int64_t column = point * u->dim[1] + n / IR_BLOCK;
+    if (u->rank == 5)
+        return ((column * u->dim[2] + c / IR_BLOCK) * IR_BLOCK + c % IR_BLOCK) * IR_BLOCK +
+               n % IR_BLOCK;
+    const int64_t block = (column * u->dim[2] + c / IR_BF16_BLOCK) * u->dim[3],
+                  pair = c % IR_BF16_BLOCK / 2;
+    return ((block * IR_BLOCK + pair) * IR_BLOCK + n % IR_BLOCK) * 2 + c % 2;
+}
+
+/* w [N,C,3,3] -> G g G^T at all points, in the precision of the products */
 void ir_eval_pack_winograd_weight(const ir_eval_args *a, ir_tensor *out) {
     const ir_type *w = &a->in[IR_IN(pack_winograd_weight, w)]->type;
-    const transform t = transform_of(IR_ATTRS(a->node, tile)->tile);
-    int64_t row = out->type.dim[2] * IR_BLOCK * IR_BLOCK, point = out->type.dim[1] * row;
+    const struct ir_attrs_tile *at = IR_ATTRS(a->node, tile);
+    const transform t = transform_of(at->tile);
+    const int64_t points = t.p * t.p;
     for (int64_t n = 0; n < w->dim[0]; n += IR_BLOCK)
         for (int64_t c = 0; c < w->dim[1]; c++) {
             double taps[9][IR_BLOCK] = {{0}};
+            float u[MAX_P * MAX_P][IR_BLOCK];
             for (int64_t k = 0; k < IR_BLOCK && n + k < w->dim[0]; k++)
                 for (int64_t i = 0; i < 9; i++)
                     taps[i][k] = (double)a->in[IR_IN(pack_winograd_weight, w)]
                                      ->data[((n + k) * w->dim[1] + c) * 9 + i];
-            transform_block(&t, taps, out->data + n / IR_BLOCK * row + c * IR_BLOCK, point);
+            transform_block(&t, taps, u[0], IR_BLOCK);
+            for (int64_t p = 0; p < points; p++)
+                for (int64_t k = 0; k < IR_BLOCK; k++) {
+                    double lo;
+                    float *to = out->data + filter_index(&out->type, p, n + k, c);
+                    *to = (float)ir_eval_split(at->precision, (double)u[p][k], &lo);
+                    if (at->precision == IR_PRECISION_BF16X3) to[PART] = (float)lo;
+                }
         }
 }
 
@@ -80,13 +102,15 @@ typedef struct wino {
     const struct ir_attrs_winograd *at;
     int64_t c, h, w, uh, uw; /* input as stored and as read */
     int64_t n, oh, ow;
-    const float *u;
-    int64_t u_point, u_block; /* floats of a point, of a block of 16 outputs */
+    const ir_tensor *u;
 } wino;
 
-/* B^T d B of the tile at output (oy, ox), every channel: v[C][points]. */
-static void tile_input(const wino *k, const double *image, int64_t oy, int64_t ox, double *v) {
+/* B^T d B of the tile at output (oy, ox), every channel, as products have it: v[C][points], and
+ * their first parts, where there are two, upper[C][points]. */
+static void tile_input(const wino *k, const double *image, int64_t oy, int64_t ox, double *v,
+                       double *upper) {
     const transform *t = &k->t;
+    double *all = v;
     for (int64_t c = 0; c < k->c; c++, v += t->p * t->p) {
         double d[MAX_P][MAX_P], bd[MAX_P][MAX_P] = {{0}};
         for (int64_t y = 0; y < t->p; y++)
@@ -106,17 +130,23 @@ static void tile_input(const wino *k, const double *image, int64_t oy, int64_t o
                 v[i * t->p + j] = sum;
             }
     }
+    ir_eval_lower(k->at->precision, all, upper, k->c * t->p * t->p);
 }
 
 /* A^T [sum over c of u . v] A for output channel n: y[m][m]. */
-static void tile_output(const wino *k, const double *v, int64_t n, double y[MAX_M][MAX_M]) {
+static void tile_output(const wino *k, const double *v, const double *upper, int64_t n,
+                        double y[MAX_M][MAX_M]) {
     const transform *t = &k->t;
     int64_t points = t->p * t->p;
     double s[MAX_P][MAX_P], as[MAX_M][MAX_P] = {{0}};
-    const float *u = k->u + n / IR_BLOCK * k->u_block + n % IR_BLOCK;
-    for (int64_t p = 0; p < points; p++, u += k->u_point) {
+    const bool split = k->at->precision == IR_PRECISION_BF16X3;
+    for (int64_t p = 0; p < points; p++) {
         double sum = 0;
-        for (int64_t c = 0; c < k->c; c++) sum += (double)u[c * IR_BLOCK] * v[c * points + p];
+        for (int64_t c = 0; c < k->c; c++) {
+            const float *u = k->u->data + filter_index(&k->u->type, p, n, c);
+            sum += (double)*u * v[c * points + p];
+            if (split) sum += (double)u[PART] * upper[c * points + p];
+        }
         s[p / t->p][p % t->p] = sum;
     }
     for (int64_t i = 0; i < t->m; i++)
@@ -130,27 +160,25 @@ static void tile_output(const wino *k, const double *v, int64_t n, double y[MAX_
 }
 
 void ir_eval_conv2d_winograd(const ir_eval_args *a, ir_tensor *out) {
-    const ir_type *x = &a->in[IR_IN(conv2d_winograd, x)]->type, *y = &out->type,
-                  *w = &a->in[IR_IN(conv2d_winograd, w)]->type;
+    const ir_type *x = &a->in[IR_IN(conv2d_winograd, x)]->type, *y = &out->type;
     wino k = {.at = IR_ATTRS(a->node, winograd), .c = x->dim[1], .h = x->dim[2], .w = x->dim[3]};
     k.t = transform_of(k.at->tile);
     if (a->in[IR_IN(conv2d_winograd, x1)]) k.c += a->in[IR_IN(conv2d_winograd, x1)]->type.dim[1];
     k.uh = k.at->upsample.v[0] ? k.at->upsample.v[0] : k.h;
     k.uw = k.at->upsample.v[1] ? k.at->upsample.v[1] : k.w;
     k.n = y->dim[1], k.oh = y->dim[2], k.ow = y->dim[3];
-    k.u = a->in[IR_IN(conv2d_winograd, w)]->data;
-    k.u_block = w->dim[2] * IR_BLOCK * IR_BLOCK;
-    k.u_point = w->dim[1] * k.u_block;
+    k.u = a->in[IR_IN(conv2d_winograd, w)];
     double *image = base_alloc((size_t)(k.c * k.h * k.w) * sizeof *image);
-    double *v = base_alloc((size_t)(k.c * k.t.p * k.t.p) * sizeof *v);
+    const size_t values = (size_t)(k.c * k.t.p * k.t.p);
+    double *v = base_alloc(2 * values * sizeof *v), *upper = v + values;
     for (int64_t b = 0; b < x->dim[0]; b++) {
         ir_eval_conv_image(a, k.at->pre_act, b, image);
         for (int64_t oy = 0; oy < k.oh; oy += k.t.m)
             for (int64_t ox = 0; ox < k.ow; ox += k.t.m) {
-                tile_input(&k, image, oy, ox, v);
+                tile_input(&k, image, oy, ox, v, upper);
                 for (int64_t n = 0; n < k.n; n++) {
                     double tile[MAX_M][MAX_M];
-                    tile_output(&k, v, n, tile);
+                    tile_output(&k, v, upper, n, tile);
                     for (int64_t i = 0; i < k.t.m && oy + i < k.oh; i++)
                         ir_eval_conv_finish(a, k.at->act, b, n, tile[i], (oy + i) * k.ow + ox,
                                             k.ow - ox < k.t.m ? k.ow - ox : k.t.m, out);

@@ -40,13 +40,17 @@ void pass_context_free(pass_context *c) {
     base_free(c);
 }
 
-ir_form pass_forced_form(const pass_context *c) {
+ir_way pass_forced(const pass_context *c) {
     const ir_target *t = pass_level_target(c);
-    return t ? t->force : IR_FORM_NONE;
+    return t ? t->force : (ir_way){IR_FORM_NONE, IR_PRECISION_F32};
 }
 
-double pass_measured(const pass_context *c, ir_func *f, ir_ref node, ir_form form) {
+double pass_measured(const pass_context *c, ir_func *f, ir_ref node, ir_way way) {
     const ir_target *t = pass_level_target(c);
     bool open = !c->options->widest; /* else the levels would have to agree */
-    return open && t && t->measured ? t->measured(t, f, node, form) : 0;
+    return open && t && t->measured ? t->measured(t, f, node, way) : 0;
+}
+
+bool pass_is_off(const pass_context *c, uint32_t index) {
+    return pass_choices_of(c)->off[index];
 }

@@ -173,6 +173,7 @@ static const ir_target *visible_target(const run *r, const pass_info *p, ir_targ
     const ir_target *all = pass_level_target(r->c), *widest = r->o->widest ? r->o->widest : all;
     if (!all || (p->flags & PASS_PER_LEVEL)) return all;
     *common = (ir_target){.lanes = widest->lanes};
+    memcpy(common->rate, widest->rate, sizeof common->rate);
     return common;
 }
 

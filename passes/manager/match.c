@@ -92,6 +92,10 @@ bool pass_decided(pass_decision *d, bool match) {
         pass_matched(d->c, d->pass, d->f, d->node, d->what);
     else
         pass_refused(d->c, d->pass, d->f, d->node, d->what, "%s", d->why.data);
+    if (d->costs.len)
+        d->c->matches.items[d->c->matches.count - 1].costs =
+            base_arena_strdup(d->c->arena, d->costs.data);
+    base_str_free(&d->costs);
     base_str_free(&d->why);
     return match;
 }

@@ -50,8 +50,9 @@ typedef struct pass_decision {
     ir_ref node;
     const char *what; /* would match, e.g. "conv2d + residual" */
     base_str why;     /* not: the condition that failed */
+    base_str costs;   /* of a choice between ways: what each takes, for the report; may be empty */
 } pass_decision;
-/* Reports a match or a refusal, frees `why` and returns whether it is a match: it is none where the
+/* Reports a match or a refusal, frees `why` and `costs` and returns whether it is a match: it is none where the
  * command line takes the node's block from the pass. */
 bool pass_decided(pass_decision *d, bool match);
 /* Adds a reason and returns false, for conditions. */

@@ -4,7 +4,7 @@
  * Text: a line a pass ("fuse_groupnorm_silu: 61 matched, 0 refused"), below it every refusal with
  * the failed condition and the place in the model description (many for one reason together), and
  * what would have to be otherwise; passes over the whole module list their matches too (what left
- * the loop). */
+ * the loop). Where ways to compute an op were compared, a line says what each takes. */
 #include "passes/manager/manager.h"
 
 #include <stdarg.h>
@@ -156,6 +156,33 @@ static void add_decisions(const pass_context *c, const pass_info *p, bool moves,
     base_free(told);
 }
 
+static bool same_costs(const pass_match *a, const pass_match *b) {
+    return b->costs && !a->reason == !b->reason && !strcmp(a->pass, b->pass) &&
+           !strcmp(a->func, b->func) && !strcmp(a->what, b->what) && !strcmp(a->costs, b->costs);
+}
+
+/* What a pass compared, a line for all decisions by the same costs. */
+static void add_costs(const pass_context *c, const pass_info *p, base_str *out) {
+    size_t n = c->matches.count;
+    bool *told = base_alloc(n + 1);
+    for (size_t i = 0; i < n; i++) {
+        const pass_match *m = &c->matches.items[i];
+        if (told[i] || strcmp(m->pass, p->name) || !m->costs) continue;
+        base_str_addf(out, "  %s: %s%s: %s (", base_shown(m->func), m->reason ? "not " : "",
+                      m->what, m->costs);
+        add_place(out, m);
+        size_t more = 0;
+        for (size_t k = i + 1; k < n; k++) {
+            const bool same = same_costs(m, &c->matches.items[k]);
+            told[k] |= same;
+            more += same;
+        }
+        if (more) base_str_addf(out, " and %zu more", more);
+        base_str_add(out, ")\n");
+    }
+    base_free(told);
+}
+
 /* How often a pass matched and refused. */
 static void count(const pass_context *c, const char *pass, size_t *matched, size_t *refused) {
     *matched = *refused = 0;
@@ -177,6 +204,7 @@ void pass_report(const pass_context *c, base_str *out) {
         base_str_addf(out, "%s: %zu %s, %zu refused\n", p->name, matched,
                       moves ? "moved" : "matched", refused);
         add_decisions(c, p, moves, out);
+        add_costs(c, p, out);
         if (refused && p->advice) base_str_addf(out, "  to match: %s\n", p->advice);
     }
     for (size_t i = 0; i < c->memory.funcs.count; i++) {

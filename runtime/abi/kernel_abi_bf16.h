@@ -178,6 +178,67 @@ static inline int64_t ebru_conv2d_bf16_scratch(const struct ebru_conv2d_bf16_par
     return ebru_conv2d_bf16_gather_bytes(p) + 4 * ebru_conv2d_bf16_sum_floats(p, segments) +
            ((int64_t)segments * (length + 1) * 4 + 63) / 64 * 64;
 }
+/* ---- conv2d_winograd_bf16: conv2d_winograd with M = 2 and both operands of its products rounded:
+ * the transformed inputs and the transformed filters. conv2d_winograd's fields and operands, and
+ * parts and form as conv2d_bf16. The weight is [16][Nb][ceil(C/32)][parts][16 c2][16 n][2]. Tiles
+ * never change the values; with form TILES MR is a multiple of 16. */
+#define EBRU_FIELDS_conv2d_winograd_bf16(F)                                                        \
+    EBRU_FIELDS_conv2d_winograd(F) F(i32, parts) F(i32, form)
+struct ebru_conv2d_winograd_bf16_params {
+    EBRU_FIELDS_conv2d_winograd_bf16(EBRU_FIELD_DECL)
+};
+#define EBRU_BF16_COPY(t, n) q.n = p->n;
+/* The f32 convolution of the same shape and tiles; and back. */
+static inline struct ebru_conv2d_winograd_params
+ebru_conv2d_winograd_bf16_shape(const struct ebru_conv2d_winograd_bf16_params *p) {
+    struct ebru_conv2d_winograd_params q;
+    EBRU_FIELDS_conv2d_winograd(EBRU_BF16_COPY);
+    return q;
+}
+static inline struct ebru_conv2d_winograd_bf16_params
+ebru_conv2d_winograd_bf16_of(const struct ebru_conv2d_winograd_params *p, int32_t parts,
+                             int32_t form) {
+    struct ebru_conv2d_winograd_bf16_params q;
+    EBRU_FIELDS_conv2d_winograd(EBRU_BF16_COPY);
+    q.parts = parts;
+    q.form = form;
+    return q;
+}
+#undef EBRU_BF16_COPY
+/* Index (in bf16) of weight element (n, c) of a point and part, and their number. */
+static inline int64_t ebru_winograd_bf16_weight_index(int32_t N, int32_t C, int32_t parts,
+                                                      int32_t point, int32_t part, int32_t n,
+                                                      int32_t c) {
+    const int64_t block = ((int64_t)point * ebru_blocks16(N) + n / 16) * ebru_blocks32(C) + c / 32;
+    return ((block * parts + part) * 16 + c % 32 / 2) * 32 + n % 16 * 2 + c % 2;
+}
+static inline int64_t ebru_winograd_bf16_weight_elements(int32_t N, int32_t C, int32_t parts) {
+    return (int64_t)16 * ebru_blocks16(N) * ebru_blocks32(C) * parts * 512;
+}
+static inline int32_t
+ebru_conv2d_winograd_bf16_tasks(const struct ebru_conv2d_winograd_bf16_params *p) {
+    const struct ebru_conv2d_winograd_params q = ebru_conv2d_winograd_bf16_shape(p);
+    return ebru_conv2d_winograd_tasks(&q);
+}
+/* Rows of the multiply: the tiles of a task, up to whole segments. */
+static inline int64_t
+ebru_conv2d_winograd_bf16_rows(const struct ebru_conv2d_winograd_bf16_params *p) {
+    const int32_t length = ebru_bf16_segment_length(p->form);
+    return (int64_t)ebru_ceil_div(p->TT, length) * length;
+}
+/* Bytes of the transformed input [16][parts][ceil(C/32)][rows][32]. */
+static inline int64_t
+ebru_conv2d_winograd_bf16_input_bytes(const struct ebru_conv2d_winograd_bf16_params *p) {
+    return 16 * ebru_conv2d_winograd_bf16_rows(p) * ebru_blocks32(p->C0 + p->C1) *
+           (p->form == EBRU_BF16_WIDE ? 128 : 64 * p->parts);
+}
+/* Scratch: the band, the transformed input, the sums of a panel [16][NB][rows][16]. */
+static inline int64_t
+ebru_conv2d_winograd_bf16_scratch(const struct ebru_conv2d_winograd_bf16_params *p) {
+    const struct ebru_conv2d_winograd_params q = ebru_conv2d_winograd_bf16_shape(p);
+    return 4 * ebru_conv2d_winograd_band(&q) + ebru_conv2d_winograd_bf16_input_bytes(p) +
+           4 * 16 * p->NB * ebru_conv2d_winograd_bf16_rows(p) * 16;
+}
 /* ---- feed_forward_bf16: feed_forward with the operands of both linears rounded; feed_forward's
  * fields and operands, parts and form as conv2d_bf16. The hidden layer is in scratch as the second
  * multiply reads it. */

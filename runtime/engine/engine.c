@@ -17,19 +17,18 @@ void rt_buffer_free(void *p) {
 }
 
 /* Untouched pages, so that an arena larger than what a run needs costs nothing, and that a page lies
- * in the memory of the node whose thread first writes to it; huge pages where there are any. Begins
- * with a huge page if it has one. */
-static char *map_pages(size_t bytes) {
-    const size_t spare = bytes >= EBRU_HUGE_PAGE ? EBRU_HUGE_PAGE : 0;
+ * in the memory of the node whose thread first writes to it. `huge`: huge pages where there are any;
+ * `aligned`: the first begins with one. */
+static char *map_pages(size_t bytes, bool huge, bool aligned) {
+    const size_t spare = aligned ? EBRU_HUGE_PAGE : 0;
     if (!bytes) bytes = 64;
     char *p = mmap(NULL, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return NULL;
-    if (!spare) return p;
-    const size_t before = (EBRU_HUGE_PAGE - (uintptr_t)p % EBRU_HUGE_PAGE) % EBRU_HUGE_PAGE,
-                 page = 4095, end = (bytes + page) & ~page;
+    const size_t before =
+        aligned ? (EBRU_HUGE_PAGE - (uintptr_t)p % EBRU_HUGE_PAGE) % EBRU_HUGE_PAGE : 0;
     if (before) munmap(p, before);
-    if (spare - before + bytes > end) munmap(p + before + end, spare - before + bytes - end);
-    madvise(p + before, bytes, MADV_HUGEPAGE);
+    if (before < spare) munmap(p + before + bytes, spare - before);
+    if (huge && bytes >= EBRU_HUGE_PAGE) madvise(p + before, bytes, MADV_HUGEPAGE);
     return p + before;
 }
 
@@ -38,8 +37,16 @@ static char *map_pages(size_t bytes) {
  * threads' and each lies near its thread. */
 static size_t scratch_stride(size_t bytes) {
     const size_t page = 4096, apart = (bytes + page - 1) / page * page + page;
-    if (apart < EBRU_HUGE_PAGE / 4) return apart;
+    if (apart < EBRU_HUGE_PAGE) return apart;
     return (apart + EBRU_HUGE_PAGE - 1) / EBRU_HUGE_PAGE * EBRU_HUGE_PAGE;
+}
+
+/* Small scratch shares huge pages, unless there are so many threads that they may be on several
+ * nodes. */
+static char *map_scratch(size_t stride, int threads) {
+    enum { ONE_NODE = 8 };
+    const bool own = stride % EBRU_HUGE_PAGE == 0;
+    return map_pages(stride * (size_t)threads, own || threads <= ONE_NODE, own);
 }
 
 rt_status rt_engine_open(rt_engine *e, rt_model *m, int threads, rt_error *err) {
@@ -57,8 +64,8 @@ rt_status rt_engine_open(rt_engine *e, rt_model *m, int threads, rt_error *err) 
         if (f->scratch_bytes > e->scratch_bytes) e->scratch_bytes = (size_t)f->scratch_bytes;
     }
     e->scratch_bytes = scratch_stride(e->scratch_bytes);
-    e->arena = map_pages(e->arena_bytes);
-    e->scratch = map_pages(e->scratch_bytes * (size_t)rt_pool_size(e->pool));
+    e->arena = map_pages(e->arena_bytes, true, false);
+    e->scratch = map_scratch(e->scratch_bytes, rt_pool_size(e->pool));
     if (!e->arena || !e->scratch) {
         size_t arena = e->arena_bytes, scratch = e->scratch_bytes;
         int size = rt_pool_size(e->pool);

@@ -125,11 +125,12 @@ struct product {
     int64_t plane, k_part;  /* to the next 32 channels of them, to the next part */
 };
 
-/* c[blocks][rows][16] (+)= rows of cells by blocks of 16 columns. The rows, a multiple of 16, lie
- * side by side, cells of the next 32 of the reduction a plane further on. */
+/* c[blocks][rows][16] (+)= rows of cells by blocks of 16 columns, over a reduction of `length`. The
+ * rows, with matrix registers a multiple of 16, lie side by side, cells of the next 32 of the
+ * reduction a plane further on. */
 INLINE void multiply(float *c, int64_t c_block, const cell_t *a, int64_t a_plane, int64_t a_part,
-                     const uint16_t *b, int64_t b_block, int32_t rows, int32_t blocks, int32_t cbs,
-                     int32_t parts, int32_t add) {
+                     const uint16_t *b, int64_t b_block, int32_t rows, int32_t blocks,
+                     int32_t length, int32_t parts, int32_t add) {
     struct tile_bf16 t;
     const cell_t *pointers[TILE_BF16_ROWS];
     t.a = pointers;
@@ -140,7 +141,8 @@ INLINE void multiply(float *c, int64_t c_block, const cell_t *a, int64_t a_plane
     t.a_step = CELL;
     t.next_step = 0; /* operands are in L2 */
     t.a_part = a_part;
-    t.cbs = cbs;
+    t.cbs = ebru_blocks32(length);
+    t.last = tile_bf16_last(length);
     t.kh = t.kw = 1;
     t.add = add;
     for (int32_t n = 0, nb; n < blocks; n += nb) {
@@ -210,7 +212,7 @@ INLINE void scores(const attn_params *p, const struct product *x, const struct k
     const int64_t s_block = (int64_t)p->KB * 16, q_block = (int64_t)cbs * BLOCK * p->parts;
     float *s = x->a.s + block * s_block + j * 16;
     multiply(s, s_block, x->cells + (int64_t)j * CELL, x->plane, x->k_part, x->q + block * q_block,
-             q_block, ebru_blocks16(n) * 16, nb, cbs, p->parts, 0);
+             q_block, ebru_blocks16(n) * 16, nb, p->d, p->parts, 0);
     for (int32_t i = 0; i < nb && p->causal; i++) {
         const int32_t query = k->q0 + (block + i) * 16;
         if (k->j0 + j + n - 1 > query) mask(s + i * s_block, query, k->j0 + j, n);
@@ -286,13 +288,14 @@ INLINE void product_raise(const attn_params *p, const struct product *x, const s
 }
 
 INLINE void product_values(const attn_params *p, const struct product *x, const struct keys *k) {
-    const int32_t rows = x->a.o_rows, cbs = ebru_blocks32(k->n);
+    const int32_t rows = x->a.o_rows, cbs = ebru_blocks32(k->n),
+                  used = TILE_BF16_SEGMENT == 1 ? p->d : rows;
     const int64_t plane = (int64_t)rows * CELL, part = ebru_attn_v_part(p->S, p->d);
     const uint16_t *v = x->v + k->j0 / 32 * plane;
     const void *packed = v, *wide = x->wide_v;
     if (WIDE) widen(x->wide_v, plane, v, plane, part, rows, cbs, p->parts);
     multiply(x->a.o, (int64_t)rows * 16, (const cell_t *)(WIDE ? wide : packed), plane, part, x->w,
-             (int64_t)p->KB / 32 * BLOCK * p->parts, rows, x->a.blocks, cbs, p->parts, k->j0 > 0);
+             (int64_t)p->KB / 32 * BLOCK * p->parts, used, x->a.blocks, k->n, p->parts, k->j0 > 0);
 }
 
 #include "runtime/kernels/attention_loop.h"

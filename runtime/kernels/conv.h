@@ -167,7 +167,7 @@ INLINE void pixel_tables(const struct conv *c) {
         for (int32_t y = 0; y < c->nrow; y++) {
             const int64_t in = i * c->g_img + y * p->SH * c->g_row;
             const int64_t out = i * out_blocks * c->out_plane + pixel_row(c, c->y0 + y);
-            for (int32_t x = 0; x < c->ncol; x++, q++) {
+            ROLLED for (int32_t x = 0; x < c->ncol; x++, q++) {
                 c->a_off[q] = (int32_t)(c->segment ? q / c->segment * c->segment * c->cbs * 16 +
                                                          q % c->segment * 16
                                                    : in + x * p->SW * 16);
@@ -243,7 +243,7 @@ INLINE void prefetch_result(const struct conv *c, void *const *buf, const struct
     for (int32_t n = 0; n < s->nb; n += stepn) {
         const int64_t at =
             (c->b0 * (c->nbs / stepn) + (s->n0 + n) / stepn) * c->out_plane + phase_out(c);
-        for (int32_t q = s->q0; q < s->q1; q++) {
+        ROLLED for (int32_t q = s->q0; q < s->q1; q++) {
             __builtin_prefetch((const float *)buf[EBRU_CONV2D_OUT] + at + c->o_off[q], 1);
             if (c->p->residual)
                 __builtin_prefetch((const float *)buf[EBRU_CONV2D_RESIDUAL] + at + c->o_off[q]);

@@ -30,6 +30,7 @@ INLINE void gather_bf16(const struct conv_bf16 *k, void *const *buf) {
             const int32_t b = c->b0 + i;
             struct gather g = gather_image(c, buf, b);
             g.parts = k->parts;
+            g.coarse = k->parts == 1;
             g.part = k->g_part;
             if (!empty) gather_block(&g, cb, image_stats(c, buf, b), c->cbs);
             cell_t *to = k->gather + cb / 2 * c->g_cb + i * c->g_img + cb % 2 * 16;
@@ -122,6 +123,7 @@ INLINE void multiply_bf16(const struct conv_bf16 *k, void *const *buf, struct pa
     t.kh = p->KH;
     t.kw = p->KW;
     t.add = s->k0 > 0;
+    t.last = last ? tile_bf16_last(c->cbs * 16) : 4;
     for (int32_t u = 0; u < k->segments; u += mr) {
         const int32_t rows = part(k->segments, mr, u), q = u * TILE_BF16_SEGMENT;
         for (int32_t m = 0; m < rows; m++)

@@ -17,6 +17,8 @@ struct gather {
     int32_t act;    /* EBRU_ACT_*, then */
     int32_t parts;  /* 0: to c16 blocks; 1, 2: rounded, to half cells of that many parts */
     int64_t part;   /* elements from a part to the next */
+    int32_t
+        coarse; /* 1: results are rounded to bf16 soon, so that an error of 2^-12 does not show */
     /* the block of channels that is read: its number, where it lies (see cat_block), its scale and
      * shift */
     int32_t cb;
@@ -39,14 +41,21 @@ INLINE void gather_store(const struct gather *g, void *dst, int32_t x, v16 v) {
         store16((float *)dst + x * 16, v);
 }
 
+INLINE v16 gather_act(const struct gather *g, v16 v) {
+#if defined(__AVX512DQ__)
+    if (g->coarse && g->act == EBRU_ACT_SILU) return silu_coarse16(v);
+#endif
+    return act16(v, g->act);
+}
+
 /* Row iy of the block, columns [left, left + width), to dst. Zeros outside the image, inserted
  * after scaling and activation. */
 INLINE void gather_row(const struct gather *g, int32_t iy, int32_t left, int32_t width, void *dst) {
     int32_t lo = ebru_min_i32(ebru_max_i32(-left, 0), width);
     int32_t hi = ebru_max_i32(ebru_min_i32(g->UW - left, width), lo);
     if (iy < 0 || iy >= g->UH) lo = hi = width;
-    for (int32_t x = 0; x < lo; x++) gather_store(g, dst, x, splat16(0.0f));
-    for (int32_t x = hi; x < width; x++) gather_store(g, dst, x, splat16(0.0f));
+    ROLLED for (int32_t x = 0; x < lo; x++) gather_store(g, dst, x, splat16(0.0f));
+    ROLLED for (int32_t x = hi; x < width; x++) gather_store(g, dst, x, splat16(0.0f));
     if (lo == hi) return;
     const int32_t whole = g->cat.C1 == 0 || g->cat.C0 % 16 == 0;
     const v16 a = g->scaled ? load16(g->scale) : splat16(1.0f),
@@ -57,7 +66,7 @@ INLINE void gather_row(const struct gather *g, int32_t iy, int32_t left, int32_t
         const int64_t pixel = row + (g->UW == g->W ? ix : ix * g->W / g->UW);
         v16 v = whole ? load16(g->block + pixel * 16) : cat_lanes(&g->cat, g->cb, pixel);
         if (g->scaled) v = v * a + s;
-        gather_store(g, dst, x, act16(v, g->act));
+        gather_store(g, dst, x, gather_act(g, v));
     }
 }
 

@@ -116,11 +116,19 @@ static void peak_thread(void *arg, int tid, int nthreads) {
     r->loop.run(r->iterations);
 }
 
-/* Whether the program's products are of bf16: its kernels say so. */
+static bool is_bf16(const char *kernel) {
+    return strstr(kernel, "_bf16") != NULL;
+}
+
+double rt_peak_of(const rt_peak *peak, const char *kernel) {
+    return is_bf16(kernel) ? peak->gflops : peak->f32;
+}
+
+/* Whether the program has products of bf16: its kernels say so. */
 static bool multiplies_bf16(const struct ebru_model *t) {
     for (int32_t f = 0; f < t->function_count; f++)
         for (int32_t i = 0; i < t->functions[f].op_count; i++)
-            if (strstr(t->functions[f].ops[i].kernel, "_bf16")) return true;
+            if (is_bf16(t->functions[f].ops[i].kernel)) return true;
     return false;
 }
 
@@ -139,10 +147,11 @@ static double run_once(rt_pool *pool, struct peak_run *r, double *cores) {
     return t;
 }
 
-rt_peak rt_peak_measure(rt_pool *pool, const struct ebru_model *t, const char *level) {
+/* The best of some runs, with its share of the cores. */
+static rt_peak measure(rt_pool *pool, struct peak_loop loop) {
     enum { RUNS = 7, MOST_RUNS = 40 };
-    struct peak_run r = {loop_of(base_isa_by_name(level), multiplies_bf16(t)), 1000};
-    rt_peak peak = {r.loop.unit, 0, 0};
+    struct peak_run r = {loop, 1000};
+    rt_peak peak = {.unit = loop.unit};
     double cores;
     /* long enough for the clock; meanwhile clocks settle at the level's frequency */
     while (run_once(pool, &r, &cores) < 4e-3 && r.iterations < 2000000000) r.iterations *= 2;
@@ -153,5 +162,13 @@ rt_peak rt_peak_measure(rt_pool *pool, const struct ebru_model *t, const char *l
         peak.gflops = g;
         peak.cores = cores < 1 ? cores : 1;
     }
+    return peak;
+}
+
+rt_peak rt_peak_measure(rt_pool *pool, const struct ebru_model *t, const char *level) {
+    const int32_t isa = base_isa_by_name(level);
+    const struct peak_loop all = loop_of(isa, multiplies_bf16(t)), f32 = loop_of(isa, false);
+    rt_peak peak = measure(pool, all);
+    peak.f32 = f32.run == all.run ? peak.gflops : measure(pool, f32).gflops;
     return peak;
 }

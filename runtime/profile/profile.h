@@ -91,7 +91,10 @@ typedef struct rt_peak {
     const char *unit; /* "FMA", "AMX bf16" .. */
     double gflops;
     double cores; /* share of the best run that its threads had a core, 0 to 1 */
+    double f32;   /* GFLOP/s of products in f32: gflops, where that is the unit */
 } rt_peak;
+/* The GFLOP/s that bind a kernel: programs mix products of several kinds. */
+double rt_peak_of(const rt_peak *peak, const char *kernel);
 /* Less of a core than this: another process computes, and rates say little of this one. The peak
  * is measured again and again then, for up to 40 runs. */
 #define RT_CORES_ENOUGH 0.9

@@ -30,7 +30,8 @@ static void print_row(const struct row *r, const char *name, const char *block, 
                       const rt_roofs *roofs, FILE *out) {
     double gflops = r->work > 0 ? r->flops / r->work * 1e-9 : 0,
            gbs = r->work > 0 ? r->bytes / r->work * 1e-9 : 0;
-    double compute = roofs->peak.gflops > 0 ? gflops / roofs->peak.gflops : 0,
+    const double peak = rt_peak_of(&roofs->peak, r->op->kernel);
+    double compute = peak > 0 ? gflops / peak : 0,
            memory = roofs->memory_gbs > 0 ? gbs / roofs->memory_gbs : 0;
     double calls = r->calls ? (double)r->calls : 1;
     fprintf(out, "%-32.32s %8llu %10.2f %6.1f %9.1f %7.1f %6.1f %-7s %9.1f %9.1f %9.1f %9.1f%s%s\n",
@@ -127,9 +128,11 @@ rt_status rt_profile_table(const rt_profile *p, const rt_roofs *roofs, FILE *out
         for (uint32_t r = 0; r < count; r++) rows[r].spread = spreads[r];
         if (s) break;
         if (!ops)
-            fprintf(out, "%d threads, %.1f ms; roofs %.1f GFLOP/s (%s), %.1f GB/s\n", p->threads,
-                    (double)p->wall * 1e-6, roofs->peak.gflops, roofs->peak.unit,
-                    roofs->memory_gbs);
+            fprintf(
+                out,
+                "%d threads, %.1f ms; roofs %.1f GFLOP/s (%s), %.1f GFLOP/s in f32, %.1f GB/s\n",
+                p->threads, (double)p->wall * 1e-6, roofs->peak.gflops, roofs->peak.unit,
+                roofs->peak.f32, roofs->memory_gbs);
         print_head(ops ? "op" : "kind of op", ops ? "  block" : "", out);
         print_rows(rows, count, ops ? MOST_ROWS : count, work + wait, roofs, out);
         if (ops) continue;

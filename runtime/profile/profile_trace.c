@@ -201,9 +201,10 @@ static void about_run(const writer *w) {
     fputs("],\"roofs\":{\"unit\":", w->f);
     string(w->f, a->roofs.peak.unit);
     fprintf(w->f,
-            ",\"gflops\":%.3f,\"core_share\":%.3f,\"memory_gbs\":%.3f},\"dropped_events\":%llu,"
+            ",\"gflops\":%.3f,\"f32_gflops\":%.3f,\"core_share\":%.3f,\"memory_gbs\":%.3f},"
+            "\"dropped_events\":%llu,"
             "\"detailed_calls\":%d",
-            a->roofs.peak.gflops, a->roofs.peak.cores, a->roofs.memory_gbs,
+            a->roofs.peak.gflops, a->roofs.peak.f32, a->roofs.peak.cores, a->roofs.memory_gbs,
             (unsigned long long)rt_profile_dropped(w->p), a->calls);
 }
 

@@ -21,6 +21,10 @@ static const char *unit(const char *kernel, const char *level) {
     rt_peak peak = rt_peak_measure(pool, &model, level);
     rt_pool_free(pool);
     assert_true(peak.gflops > 0);
+    /* an op in f32 beside ops in bf16 has a roof of its own */
+    assert_true(rt_peak_of(&peak, "conv2d_bf16") == peak.gflops);
+    assert_true(rt_peak_of(&peak, "conv2d") == peak.f32 && peak.f32 > 0);
+    assert_true((peak.f32 == peak.gflops) == !strcmp(peak.unit, "FMA"));
     return peak.unit;
 }
 

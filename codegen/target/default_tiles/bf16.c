@@ -1,4 +1,4 @@
-/* Default tiles of conv2d_bf16 and feed_forward_bf16. */
+/* Default tiles of conv2d_bf16, conv2d_winograd_bf16 and feed_forward_bf16. */
 #include "codegen/target/default_tiles/default_tiles.h"
 
 /* ---- conv2d_bf16 ---- */
@@ -89,6 +89,30 @@ void cg_default_tiles_conv2d_bf16(struct ebru_conv2d_bf16_params *p, int32_t isa
     if (p->form == EBRU_BF16_WIDE && streamed &&
         ebru_conv2d_bf16_tasks(p) <= 4 * ebru_conv2d_bf16_groups(p))
         p->order = 1;
+}
+
+/* ---- conv2d_winograd_bf16 ---- */
+
+/* As conv2d_winograd's: a task's tiles are as many as use each weight often enough, fewer where the
+ * transformed input would grow beyond a few L2 caches. */
+void cg_default_tiles_conv2d_winograd_bf16(struct ebru_conv2d_winograd_bf16_params *p, int32_t isa,
+                                           int64_t l2) {
+    const struct ebru_conv2d_winograd_params shape = ebru_conv2d_winograd_bf16_shape(p);
+    const int32_t nb = ebru_blocks16(p->N), tiles = ebru_conv2d_winograd_tiles(&shape);
+    if (l2 <= 0) l2 = CG_COMMON_L2;
+    p->form = ebru_bf16_form(isa);
+    p->NB = ebru_min_i32((nb + 1) / 2 * 2, 4);
+    p->MR = cg_most_rows_bf16(isa, p->NB);
+    p->TT = 1;
+    int32_t most = (int32_t)(4 * l2 / ebru_conv2d_winograd_bf16_input_bytes(p) *
+                             ebru_conv2d_winograd_bf16_rows(p));
+    most = ebru_max_i32(ebru_min_i32(most, 48), 32);
+    int32_t regions = ebru_ceil_div(tiles, most);
+    if (regions > 1 && regions < 16) regions = ebru_min_i32((regions + 1) / 2 * 2, tiles);
+    p->TT = ebru_ceil_div(tiles, regions);
+    /* Few tasks: the panels are shared out, too, so that two or four threads get equal shares. */
+    int32_t panels = ebru_ceil_div(nb, p->NB), groups = regions >= 4 ? 1 : regions == 2 ? 2 : 4;
+    p->PG = ebru_ceil_div(panels, ebru_min_i32(groups, panels));
 }
 
 /* ---- feed_forward_bf16 ---- */

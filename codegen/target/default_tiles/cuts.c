@@ -151,28 +151,30 @@ int32_t cg_cuts_conv2d_i8(const struct ebru_conv2d_i8_params *p, cg_cut list[CG_
     return cuts_of(&q, NULL, p->MR, cost_i8, list);
 }
 
-/* ---- conv2d_winograd ---- */
+/* ---- conv2d_winograd, conv2d_winograd_bf16 ---- */
 
 int32_t cg_step_conv2d_winograd(const struct ebru_conv2d_winograd_params *p) {
     return ebru_conv2d_winograd_groups(p);
 }
 
-int32_t cg_cuts_conv2d_winograd(const struct ebru_conv2d_winograd_params *p,
-                                cg_cut list[CG_MOST_CUTS]) {
+/* `width` as bf16_width; rows of the multiply come in segments of `length`. */
+static int32_t winograd_cuts(const struct ebru_conv2d_winograd_params *p, double width,
+                             int32_t length, cg_cut *list) {
     enum { TRANSFORMED = 5 }; /* a vector of a point, on the way in or out */
     int32_t count = 0;
     struct ebru_conv2d_winograd_params q = *p;
     const int32_t tiles = ebru_conv2d_winograd_tiles(p), cbs = ebru_blocks16(p->C0 + p->C1),
                   nbs = ebru_blocks16(p->N), panels = ebru_ceil_div(nbs, p->NB);
     const double points = (p->M + 2) * (p->M + 2);
-    for (q.TT = p->TT; q.TT >= 1; q.TT = shorter(tiles, q.TT, 1)) {
+    for (q.TT = p->TT; q.TT >= 1; q.TT = shorter(tiles, q.TT, length)) {
         for (q.PG = p->PG; q.PG >= 1; q.PG = shorter(panels, q.PG, 1)) {
             const double nb = ebru_min_i32(q.NB * q.PG, nbs);
+            const int32_t rows = ebru_ceil_div(q.TT, length) * length;
             cg_cut c = {.field = {q.TT, q.PG},
                         .tasks = ebru_conv2d_winograd_tasks(&q),
                         .step = ebru_conv2d_winograd_groups(&q)};
             c.task = BEGIN + points * nb *
-                                 (cbs * 16.0 * (full_rows(q.TT, q.MR) + WEIGHT) +
+                                 (cbs * 16.0 * width * (full_rows(rows, q.MR) + WEIGHT) +
                                   TRANSFORMED * (double)q.TT);
             c.again = q.TT * cbs *
                       (points * TRANSFORMED +
@@ -186,6 +188,18 @@ int32_t cg_cuts_conv2d_winograd(const struct ebru_conv2d_winograd_params *p,
         if (q.TT <= 4 || ebru_ceil_div(tiles, q.TT) > 1024) break;
     }
     return count;
+}
+
+int32_t cg_cuts_conv2d_winograd(const struct ebru_conv2d_winograd_params *p,
+                                cg_cut list[CG_MOST_CUTS]) {
+    return winograd_cuts(p, 1, 1, list);
+}
+
+int32_t cg_cuts_conv2d_winograd_bf16(const struct ebru_conv2d_winograd_bf16_params *p,
+                                     cg_cut list[CG_MOST_CUTS]) {
+    const struct ebru_conv2d_winograd_params q = ebru_conv2d_winograd_bf16_shape(p);
+    return winograd_cuts(&q, bf16_width(p->parts, p->form), ebru_bf16_segment_length(p->form),
+                         list);
 }
 
 /* ---- feed_forward ---- */

@@ -20,19 +20,21 @@ typedef struct cg_cut {
 } cg_cut;
 
 /* The cut fields of each kernel that has some. */
-#define EBRU_CUT_conv2d(F)            F(TB) F(TH) F(TW) F(PG)
-#define EBRU_CUT_conv2d_bf16(F)       EBRU_CUT_conv2d(F)
-#define EBRU_CUT_conv2d_i8(F)         EBRU_CUT_conv2d(F)
-#define EBRU_CUT_conv2d_winograd(F)   F(TT) F(PG)
-#define EBRU_CUT_feed_forward(F)      F(TW)
-#define EBRU_CUT_feed_forward_bf16(F) F(TW)
-#define EBRU_CUT_attention(F)         F(QB)
-#define EBRU_CUT_attention_bf16(F)    F(QB)
+#define EBRU_CUT_conv2d(F)               F(TB) F(TH) F(TW) F(PG)
+#define EBRU_CUT_conv2d_bf16(F)          EBRU_CUT_conv2d(F)
+#define EBRU_CUT_conv2d_i8(F)            EBRU_CUT_conv2d(F)
+#define EBRU_CUT_conv2d_winograd(F)      F(TT) F(PG)
+#define EBRU_CUT_conv2d_winograd_bf16(F) EBRU_CUT_conv2d_winograd(F)
+#define EBRU_CUT_feed_forward(F)         F(TW)
+#define EBRU_CUT_feed_forward_bf16(F)    F(TW)
+#define EBRU_CUT_attention(F)            F(QB)
+#define EBRU_CUT_attention_bf16(F)       F(QB)
 #define EBRU_CUT_KERNELS(K)                                                                        \
     K(conv2d)                                                                                      \
     K(conv2d_bf16)                                                                                 \
     K(conv2d_i8)                                                                                   \
-    K(conv2d_winograd) K(feed_forward) K(feed_forward_bf16) K(attention) K(attention_bf16)
+    K(conv2d_winograd) K(conv2d_winograd_bf16) K(feed_forward) K(feed_forward_bf16) K(attention)   \
+        K(attention_bf16)
 
 /* Ways to cut a kernel's work, the one of its params first; returns their number. */
 #define CG_CUTS(name)                                                                              \

@@ -31,6 +31,8 @@ void cg_default_tiles_conv2d_winograd(struct ebru_conv2d_winograd_params *p, int
 /* bf16.c */
 void cg_default_tiles_conv2d_bf16(struct ebru_conv2d_bf16_params *p, int32_t isa, int64_t l1,
                                   int64_t l2);
+void cg_default_tiles_conv2d_winograd_bf16(struct ebru_conv2d_winograd_bf16_params *p, int32_t isa,
+                                           int64_t l2);
 void cg_default_tiles_feed_forward_bf16(struct ebru_feed_forward_bf16_params *p, int32_t isa,
                                         int64_t l1, int64_t l2);
 /* i8.c */

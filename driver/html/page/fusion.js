@@ -4,7 +4,7 @@
 const fusion = {pass: '', matched: true, refused: true, text: ''};
 
 function makeDecisions() {
-  return raw.decisions.map((d) => ({block: '', file: '', path: '', reason: '', ...d, func: d.function, refused: !d.matched}));
+  return raw.decisions.map((d) => ({block: '', file: '', path: '', reason: '', costs: '', ...d, func: d.function, refused: !d.matched}));
 }
 
 /* The node of today's IR that a decision was about: by what stands in its text, among the ops of its block. */
@@ -56,7 +56,7 @@ function openDecision(d) {
   if (n) select(n, {follow: true});
   const pane = byId('details');
   pane.hidden = false;
-  const note = chapter(d.refused ? 'Refused by ' + d.pass : 'Matched by ' + d.pass, el('p', null, el('b', null, d.what)), d.reason ? el('p.reason', null, d.reason) : '',
+  const note = chapter(d.refused ? 'Refused by ' + d.pass : 'Matched by ' + d.pass, el('p', null, el('b', null, d.what)), d.reason ? el('p.reason', null, d.reason) : '', d.costs ? el('p', null, d.costs) : '',
     d.refused && adviceOf(d.pass) ? el('p.advice', null, 'to match: ' + adviceOf(d.pass)) : '',
     el('pre.snippet', null, d.node), facts([['function', d.func], ['block', d.block], ['file', d.file ? d.file + ':' + d.line + ':' + d.col : ''], ['JSON path', d.path]]));
   note.classList.add('decision-note');

@@ -24,14 +24,19 @@ function findNode(func, label) {
   return n || null;
 }
 
+/* The roof of an op's multiplications: that of its kernel's products. */
+function peakOf(o, t) {
+  return /_bf16/.test(o.kernel) ? t.gflops : t.f32gflops;
+}
+
 /* Rates of all calls together; how much of the roof over its intensity an op reaches. */
 function rate(o, t) {
   const moved = o.bytes + o.weights, seconds = o.work || 1e-12;
   o.gflops = o.flops * o.calls / seconds / 1e9;
   o.gbs = moved * o.calls / seconds / 1e9;
   o.intensity = moved ? o.flops / moved : 0;
-  const roof = t.gflops && t.gbs ? Math.min(t.gflops, t.gbs * o.intensity) : 0;
-  o.ofRoof = t.gflops && t.gbs ? Math.max(o.gflops / t.gflops, o.gbs / t.gbs) : 0;
+  const peak = peakOf(o, t), roof = peak && t.gbs ? Math.min(peak, t.gbs * o.intensity) : 0;
+  o.ofRoof = peak && t.gbs ? Math.max(o.gflops / peak, o.gbs / t.gbs) : 0;
   o.roof = roof;
   o.time = o.work + o.wait;
   if (!o.node) return;
@@ -89,6 +94,7 @@ function groupOps(ops) {
     g.work += o.work;
     g.wait += o.wait;
     g.flops += o.flops * o.calls;
+    g.least = (g.least || 0) + o.flops * o.calls / 1e9 / (peakOf(o, trace) || 1e12);
     g.moved += (o.bytes + o.weights) * o.calls;
   }
   const list = [...groups.values()];
@@ -96,7 +102,7 @@ function groupOps(ops) {
     g.time = g.work + g.wait;
     g.gflops = g.flops / (g.work || 1e-12) / 1e9;
     g.gbs = g.moved / (g.work || 1e-12) / 1e9;
-    g.ofRoof = trace.gflops && trace.gbs ? Math.max(g.gflops / trace.gflops, g.gbs / trace.gbs) : 0;
+    g.ofRoof = trace.gflops && trace.gbs ? Math.max(g.least / (g.work || 1e-12), g.gbs / trace.gbs) : 0;
     g.intensity = g.moved ? g.flops / g.moved : 0;
   }
   return list.sort((a, b) => b[opTable.sort] - a[opTable.sort]);

@@ -164,7 +164,7 @@ INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t
     float *sum = t->sum;
     const int64_t b_step = t->b_step, sum_step = t->sum_step, a_row = t->a_row, a_cb = t->a_cb,
                   a_part = t->a_part, next_step = t->next_step * nb / (16 / PAIRS);
-    const int32_t kh = t->kh, kw = t->kw;
+    const int32_t kh = t->kh, kw = t->kw, last = t->last * 4 / PAIRS;
     int64_t at = 0;
     UNROLL for (int32_t m = 0; m < mr; m++) a[m] = t->a[m];
     UNROLL for (int32_t i = 0; i < mr * nb; i++) acc[i] = splat16(0.0f);
@@ -175,9 +175,10 @@ INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t
         }
     }
     for (int32_t cb = t->cbs; cb > 0; cb--) {
+        const int32_t groups = cb > 1 ? 16 / PAIRS : last, rest = 16 / PAIRS - groups;
         for (int32_t y = kh; y > 0; y--) {
             for (int32_t x = kw; x > 0; x--) {
-                for (int32_t i = 16 / PAIRS; i > 0; i--) {
+                for (int32_t i = groups; i > 0; i--) {
                     UNROLL for (int32_t n = 0; n < nb; n++) __builtin_prefetch(next + n * 32, 0, 2);
                     UNROLL for (int32_t c = 0; c < PAIRS; c++)
                         pair(acc, a, at + c * 2, a_part, b + c * 32, b_step, mr, nb, parts);
@@ -185,7 +186,8 @@ INLINE void tile_body(const struct tile_bf16 *t, const int32_t mr, const int32_t
                     b += PAIRS * 32;
                     next += next_step;
                 }
-                if (parts == 2) b += 512;
+                at += rest * PAIRS * 2;
+                b += rest * PAIRS * 32 + (parts == 2 ? 512 : 0);
             }
             at += a_row;
         }

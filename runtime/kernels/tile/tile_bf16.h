@@ -26,8 +26,15 @@ struct tile_bf16 {
     int64_t a_step;      /* elements from a pixel of a row segment to the next */
     int64_t a_part;      /* elements from hi to lo, where they are apart */
     int32_t cbs, kh, kw;
-    int32_t add; /* 0: start from zero, 1: from sum */
+    int32_t add;  /* 0: start from zero, 1: from sum */
+    int32_t last; /* eighths of 32 channels that the last c-block has, see tile_bf16_last */
 };
+
+/* Groups of eight channels, 1 to 4, that the last c-block of `channels` has; the others are zero,
+ * and levels that take pairs or single channels leave them out. */
+INLINE int32_t tile_bf16_last(int32_t channels) {
+    return (channels - 1) % CELL / 8 + 1;
+}
 
 /* Lines of `next` prefetched a tap and block. */
 #if defined(__AMX_BF16__)

@@ -1,20 +1,8 @@
-/* The transforms of a Winograd tile; the formulas' source and their points: winograd.c.
- */
+/* The transforms of a Winograd tile; the formulas' source and their points:
+ * runtime/kernels/winograd/winograd.h. */
 #include "runtime/kernels/tile/winograd_tile.h"
 
-/* ---- one dimension ---- */
-
-INLINE void input2(const v16 d[4], v16 t[4]) {
-    t[0] = d[2] - d[0];
-    t[1] = d[1] + d[2];
-    t[2] = d[2] - d[1];
-    t[3] = d[3] - d[1];
-}
-
-INLINE void output2(const v16 s[4], v16 y[2]) {
-    y[0] = s[0] + s[1] + s[2];
-    y[1] = s[1] - s[2] + s[3];
-}
+/* ---- one dimension, M = 4 ---- */
 
 /* Rows of B^T: the polynomials prod (x - a) over all points but one; the pairs +-a share even and
  * odd parts. */

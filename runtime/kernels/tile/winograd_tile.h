@@ -6,6 +6,19 @@
 
 #include "runtime/kernels/vector/vec.h"
 
+/* Along one axis, M = 2: B^T d and A^T s. */
+INLINE void input2(const v16 d[4], v16 t[4]) {
+    t[0] = d[2] - d[0];
+    t[1] = d[1] + d[2];
+    t[2] = d[2] - d[1];
+    t[3] = d[3] - d[1];
+}
+
+INLINE void output2(const v16 s[4], v16 y[2]) {
+    y[0] = s[0] + s[1] + s[2];
+    y[1] = s[1] - s[2] + s[3];
+}
+
 /* B^T d B: the (M+2)^2 pixels at d, rows `row` floats apart, to (M+2)^2 points `point` floats
  * apart. */
 void EBRU_NAME(ebru_winograd_input_2)(const float *d, int64_t row, float *v, int64_t point);

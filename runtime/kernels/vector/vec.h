@@ -21,6 +21,9 @@ typedef double v16d __attribute__((ext_vector_type(16)));
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("clang loop unroll(full)")
+/* A loop of little weight, whose length a program learns at its start: no second copy for vectors.
+ */
+#define ROLLED _Pragma("clang loop unroll(disable) vectorize(disable)")
 
 /* Kernel names carry EBRU_SUFFIX in native test builds, where all levels live in one program. */
 #ifdef EBRU_SUFFIX

@@ -155,6 +155,15 @@ INLINE v16 sigmoid16(v16 x) {
 INLINE v16 silu16(v16 x) {
     return x / (splat16(1.0f) + exp16_plus(-x));
 }
+#if defined(__AVX512DQ__)
+/* The same with a relative error of 1.4e-4, for values that are rounded to bf16: half the
+ * instructions and no division. */
+INLINE v16 silu_coarse16(v16 x) {
+    typedef float zmm __attribute__((vector_size(64)));
+    const v16 d = splat16(1.0f) + exp2_coarse16(x * splat16(-1.44269504f));
+    return x * (v16)__builtin_ia32_rcp14ps512_mask((zmm)d, (zmm)d, (unsigned short)0xffff);
+}
+#endif
 INLINE v16 relu16(v16 x) {
     return select16(x < splat16(0.0f), splat16(0.0f), x);
 }

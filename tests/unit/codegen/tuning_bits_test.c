@@ -20,7 +20,9 @@ typedef void run_fn(const void *p, void *const *buf, float *scratch, int32_t beg
     F32(X, conv2d_winograd)                                                                        \
     F32(X, feed_forward)                                                                           \
     F32(X, attention)                                                                              \
-    BF16(X, conv2d_bf16) BF16(X, feed_forward_bf16) BF16(X, attention_bf16) BF16(X, conv2d_i8)
+    BF16(X, conv2d_bf16)                                                                           \
+    BF16(X, conv2d_winograd_bf16)                                                                  \
+    BF16(X, feed_forward_bf16) BF16(X, attention_bf16) BF16(X, conv2d_i8)
 EACH_KERNEL(KT_F32_LEVELS, KT_BF16_LEVELS, WRAP)
 static const struct {
     const char *kernel;
@@ -214,19 +216,36 @@ static void conv2d_i8(void **state) {
     }
 }
 
+static struct ebru_conv2d_winograd_params winograd_case(int32_t M) {
+    struct ebru_conv2d_winograd_params p = {
+        .B = 2, .H = 9, .W = 11, .UH = 9, .UW = 11, .C0 = 19, .C1 = 16};
+    p.N = 70;
+    p.PT = p.PL = p.has_bias = p.residual = 1;
+    p.OH = 9;
+    p.OW = 11;
+    p.M = M;
+    return p;
+}
+enum { WINOGRAD_ABSENT = 1u << EBRU_CONV2D_SCALE_SHIFT | 1u << EBRU_CONV2D_TBIAS };
+
 static void conv2d_winograd(void **state) {
     (void)state;
     KT_EACH_LEVEL(level) for (int32_t M = 2; M <= 4; M += 2) {
-        struct ebru_conv2d_winograd_params p = {
-            .B = 2, .H = 9, .W = 11, .UH = 9, .UW = 11, .C0 = 19, .C1 = 16};
-        p.N = 70;
-        p.PT = p.PL = p.has_bias = p.residual = 1;
-        p.OH = 9;
-        p.OW = 11;
-        p.M = M;
+        struct ebru_conv2d_winograd_params p = winograd_case(M);
         cg_default_tiles_conv2d_winograd(&p, level, 0);
         same_bits("conv2d_winograd", level, &(cg_params){.conv2d_winograd = p}, EBRU_CONV2D_BUFS,
-                  1u << EBRU_CONV2D_SCALE_SHIFT | 1u << EBRU_CONV2D_TBIAS);
+                  WINOGRAD_ABSENT);
+    }
+}
+
+static void conv2d_winograd_bf16(void **state) {
+    (void)state;
+    KT_EACH_BF16_LEVEL(level) for (int32_t parts = 1; parts <= 2 && !kt_emulated; parts++) {
+        const struct ebru_conv2d_winograd_params q = winograd_case(2);
+        struct ebru_conv2d_winograd_bf16_params p = ebru_conv2d_winograd_bf16_of(&q, parts, 0);
+        cg_default_tiles_conv2d_winograd_bf16(&p, level, 0);
+        same_bits("conv2d_winograd_bf16", level, &(cg_params){.conv2d_winograd_bf16 = p},
+                  EBRU_CONV2D_BUFS, WINOGRAD_ABSENT);
     }
 }
 
@@ -285,10 +304,15 @@ static void attention_bf16(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(conv2d),       cmocka_unit_test(conv2d_bf16),
-        cmocka_unit_test(conv2d_i8),    cmocka_unit_test(conv2d_winograd),
-        cmocka_unit_test(feed_forward), cmocka_unit_test(feed_forward_bf16),
-        cmocka_unit_test(attention),    cmocka_unit_test(attention_bf16),
+        cmocka_unit_test(conv2d),
+        cmocka_unit_test(conv2d_bf16),
+        cmocka_unit_test(conv2d_i8),
+        cmocka_unit_test(conv2d_winograd),
+        cmocka_unit_test(conv2d_winograd_bf16),
+        cmocka_unit_test(feed_forward),
+        cmocka_unit_test(feed_forward_bf16),
+        cmocka_unit_test(attention),
+        cmocka_unit_test(attention_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

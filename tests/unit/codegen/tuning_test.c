@@ -151,6 +151,8 @@ static void add(cg_tuning *t, const char *kernel, const char *key, double ns, co
     cg_tuning_add(t, &r);
 }
 
+static ir_precision class = IR_PRECISION_F32; /* of `lowered` */
+
 /* The net lowered for x86-64-v3 by these rules, as text. Memory is so dear that the rules take the
  * direct sum. */
 static char *lowered(const cg_tuning_use *use, capture *c) {
@@ -162,6 +164,7 @@ static char *lowered(const cg_tuning_use *use, capture *c) {
     pass_options o = PASS_OPTIONS_DEFAULT;
     o.knobs = knobs;
     o.knob_count = 1;
+    o.precision = class;
     assert_true(pass_run(p, &o, c->diag));
     base_str text = {0};
     ir_print(m, &text);
@@ -263,13 +266,39 @@ static void forced_forms(void **state) {
     add(t, "conv2d_winograd", WINOGRAD_KEY "4", 1000, NULL, 0);
     for (int with = 0; with < 2; with++) {
         cg_tuning_use use = {.table = with ? t : NULL, .forms = true, .machine = HERE};
-        use.force = IR_FORM_WINOGRAD_2;
+        use.force = (ir_way){IR_FORM_WINOGRAD_2, IR_PRECISION_F32};
         expect_use(&use, "{tile=2");
-        use.force = IR_FORM_WINOGRAD_4;
+        use.force = (ir_way){IR_FORM_WINOGRAD_4, IR_PRECISION_F32};
         expect_use(&use, "conv2d_winograd %");
-        use.force = IR_FORM_DIRECT;
+        use.force = (ir_way){IR_FORM_DIRECT, IR_PRECISION_F32};
         expect_use(&use, "= conv2d %");
     }
+    cg_tuning_free(t);
+}
+
+/* Within a class, times of all its ways choose, for form and precision at once: what is not faster
+ * than the best way in f32 is not taken, though it is of smaller weights. */
+static void precisions_by_time(void **state) {
+    (void)state;
+    cg_tuning *t = cg_tuning_new();
+    class = IR_PRECISION_BF16;
+    add(t, "conv2d", DIRECT_KEY, 1000, NULL, 0);
+    add(t, "conv2d_winograd", WINOGRAD_KEY "2", 600, NULL, 0);
+    add(t, "conv2d_winograd", WINOGRAD_KEY "4", 700, NULL, 0);
+    add(t, "conv2d_winograd_bf16", WINOGRAD_KEY "2 parts=1", 900, NULL, 0);
+    expect(t, true, "n=64, precision=bf16} : f32[1,64,16,16]:c16 kernel conv2d_bf16"); /* rules */
+    add(t, "conv2d_bf16", DIRECT_KEY " parts=1", 650, NULL, 0);
+    expect(t, true, "{tile=2, n=64} : ");
+    add(t, "conv2d_bf16", DIRECT_KEY " parts=1", 590, NULL, 0);
+    expect(t, true, "kernel conv2d_bf16");
+    add(t, "conv2d_winograd_bf16", WINOGRAD_KEY "2 parts=1", 400, NULL, 0);
+    expect(t, true, "{tile=2, n=64, precision=bf16}");
+    cg_tuning_use use = {.table = t, .forms = true, .machine = HERE};
+    use.force = (ir_way){IR_FORM_WINOGRAD_4, IR_PRECISION_F32};
+    expect_use(&use, "conv2d_winograd %");
+    use.force = (ir_way){IR_FORM_WINOGRAD_4, IR_PRECISION_BF16}; /* there is none */
+    expect_use(&use, "kernel conv2d_bf16");
+    class = IR_PRECISION_F32;
     cg_tuning_free(t);
 }
 
@@ -282,6 +311,7 @@ int main(void) {
         cmocka_unit_test(illegal_is_ignored),
         cmocka_unit_test(forms_by_time),
         cmocka_unit_test(forced_forms),
+        cmocka_unit_test(precisions_by_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

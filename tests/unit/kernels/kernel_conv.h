@@ -22,9 +22,10 @@ static inline double conv_product(int32_t parts, double x, double w) {
     if (parts == 1) return x_hi * w_hi;
     return x_hi * w_hi + x_hi * conv_rounded(w - w_hi) + conv_rounded(x - x_hi) * w_hi;
 }
-/* How far the product moves when x is off by the last bits of an f32. */
-static inline double conv_product_slack(int32_t parts, double x, double w) {
-    const double off = fabs(x) * 1e-6;
+/* How far the product moves when x is off by a share of itself: the last bits of an f32; where it is
+ * an activation that is rounded to bf16 next, those beyond bf16's. */
+static inline double conv_product_slack(int32_t parts, double x, double w, double share) {
+    const double off = fabs(x) * share;
     return parts ? fabs(conv_product(parts, x + off, w) - conv_product(parts, x - off, w)) : 0;
 }
 
@@ -57,7 +58,9 @@ static inline double conv_sum_at(const struct ebru_conv2d_params *p, struct conv
                 const double w = (double)d->w[ebru_conv2d_weight_index(p, column, c, i, j)],
                              v = conv_input_at(p, d, b, c, top + i, left + j);
                 sum += conv_product(d->parts, v, w);
-                if (p->pro_scale || p->pre_act) slack += conv_product_slack(d->parts, v, w);
+                if (p->pro_scale || p->pre_act)
+                    slack += conv_product_slack(d->parts, v, w,
+                                                p->pre_act && d->parts == 1 ? 2e-4 : 1e-6);
             }
     if (slack > d->slack) d->slack = slack;
     if (p->tbias) sum += (double)d->tbias[(p->tbias == 1 ? b : 0) * ebru_blocks16(p->N) * 16 + n];

@@ -672,8 +672,8 @@ static void test_advice(void **state) {
 }
 
 static uint32_t times_asked;
-static double asked(const ir_target *t, ir_func *f, ir_ref node, ir_form form) {
-    (void)t, (void)f, (void)node, (void)form;
+static double asked(const ir_target *t, ir_func *f, ir_ref node, ir_way way) {
+    (void)t, (void)f, (void)node, (void)way;
     times_asked++;
     return 0;
 }
