@@ -33,7 +33,7 @@ done
 check "a program that needs bf16" "$EBRU" compile -q $QUICK "$GOLDENS/vae-tiny" --target=$TARGET -mcpu=armv8-a+bf16 -o bf16
 QEMU_CPU=cortex-a53 qemu-aarch64 ./bf16 --call=vae.encode </dev/null >out 2>&1
 code=$?
-if [ $code = 4 ] && grep -qF "needs armv8-a+bf16 (bf16); this CPU offers armv8-a" out; then
+if [ $code = 4 ] && grep -qF "needs armv8-a+bf16 (bf16, asimddp); this CPU offers armv8-a" out; then
     pass "is refused where there is none"
 else
     fail "is refused where there is none: exit $code, $(cat out)"

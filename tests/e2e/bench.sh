@@ -15,13 +15,13 @@ for tid in (0, 1):
             events.append({"ph": "X", "pid": 1, "tid": tid, "ts": at, "dur": dur * (1 + run), "cat": "op", "name": name,
                            "args": {"block": "mid." + name, "kernel": "k", "result": result, "flops": flops, "bytes": 1e6, "weight_bytes": 2e6}})
             at += dur * (1 + run)
-json.dump({"traceEvents": events}, open("made.json", "w"))
+json.dump({"traceEvents": events, "otherData": {"roofs": {"gflops": 1000, "unit": "fma"}}}, open("made.json", "w"))
 PY
 has() { # has WHAT PATTERN: a line of out.txt
     check "$1" grep -qE "$2" out.txt
 }
 "$BENCH/ops" --peak 1000 made.json net.step >out.txt 2>&1
-has "an evaluation without the warm-up" 'net.step: 6\.0 ms an evaluation \(mean of 1\), peak 1000'
+has "an evaluation without the warm-up" 'net.step: 6\.0 ms an evaluation \(mean of 1\), peak in GFLOP/s: 1000'
 has "ops of a kind add up: time, FLOP, bytes of values and weights" '^linear \(k\) +2 +4\.00 +66\.7 +2000\.0 +200\.0 +6\.0 +1\.5'
 has "all" '^all +3 +6\.00 +100\.0'
 "$BENCH/ops" --by shape made.json made.json net.step >out.txt 2>&1
@@ -31,7 +31,7 @@ import json
 # one evaluation more, its linears slower and its softmax quicker
 trace = json.load(open("made.json"))
 again = [dict(e, ts=e["ts"] + 20000, dur=e["dur"] // 2 if e["name"] == "softmax" else e["dur"] * 2) for e in trace["traceEvents"] if e["ts"] >= 10000]
-json.dump({"traceEvents": trace["traceEvents"] + again}, open("twice.json", "w"))
+json.dump(dict(trace, traceEvents=trace["traceEvents"] + again), open("twice.json", "w"))
 PY
 "$BENCH/ops" --least --peak 1000 twice.json net.step >out.txt 2>&1
 has "of every op the least" "net.step: 4\.5 ms an evaluation \(every op's least of 2\)"

@@ -28,7 +28,12 @@ fresh() { # fresh DIR: the original with files that may be changed
     cp -r "$MODELS/shapes-128" "$1"
     chmod -R u+w "$1"
 }
-resave() { "$EBRU_RESAVE" "$@" || fail "resave $*"; }
+# resave FILE TO ...: TO may be FILE, which the tool does not read and replace in one run
+resave() {
+    cp "$1" source.safetensors
+    shift
+    "$EBRU_RESAVE" source.safetensors "$@" || fail "resave $*"
+}
 
 check "the plain folder" compile "$MODELS/shapes-128" -o plain
 id=$(id_of ./plain)

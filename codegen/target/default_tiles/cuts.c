@@ -25,12 +25,11 @@ int32_t cg_best_cut(const cg_cut *list, int32_t count, int32_t threads) {
 
 /* ---- what things take ---- */
 
-enum {
-    BEGIN = 2000,   /* a task: to be handed out, tables, a cold start */
-    GATHERED = 6,   /* a vector of the input read, scaled, stored */
-    ACTIVATED = 16, /* and silu of it */
-    FINISHED = 4,   /* a vector of the result */
-};
+static const double BEGIN = 2000, /* a task: to be handed out, tables, a cold start */
+    GATHERED = 6,                 /* a vector of the input read, scaled, stored */
+    ACTIVATED = 16,               /* and silu of it */
+    FINISHED = 4,                 /* a vector of the result */
+    TRANSFORMED = 5;              /* a vector of a point, on the way in or out */
 /* A vector of weights comes from L2 or beyond for every task, beside the sums it is for. */
 static const double WEIGHT = 1.5;
 
@@ -160,7 +159,6 @@ int32_t cg_step_conv2d_winograd(const struct ebru_conv2d_winograd_params *p) {
 /* `width` as bf16_width; rows of the multiply come in segments of `length`. */
 static int32_t winograd_cuts(const struct ebru_conv2d_winograd_params *p, double width,
                              int32_t length, cg_cut *list) {
-    enum { TRANSFORMED = 5 }; /* a vector of a point, on the way in or out */
     int32_t count = 0;
     struct ebru_conv2d_winograd_params q = *p;
     const int32_t tiles = ebru_conv2d_winograd_tiles(p), cbs = ebru_blocks16(p->C0 + p->C1),
@@ -232,7 +230,7 @@ int32_t cg_cuts_feed_forward_bf16(const struct ebru_feed_forward_bf16_params *p,
 
 /* Blocks of 16 queries a task has; the keys and values go by for each task. */
 static int32_t cuts_of_queries(const struct ebru_attention_params *p, double width, cg_cut *list) {
-    enum { EXPONENTIAL = 24 };
+    const double EXPONENTIAL = 24;
     int32_t count = 0;
     for (int32_t qb = p->QB; qb >= 16; qb -= 16) {
         const double blocks = qb / 16.0, keys = p->S;
