@@ -33,8 +33,8 @@ typedef struct cg_cut {
     K(conv2d)                                                                                      \
     K(conv2d_bf16)                                                                                 \
     K(conv2d_i8)                                                                                   \
-    K(conv2d_winograd) K(conv2d_winograd_bf16) K(feed_forward) K(feed_forward_bf16) K(attention)   \
-        K(attention_bf16)
+    K(conv2d_winograd)                                                                             \
+    K(conv2d_winograd_bf16) K(feed_forward) K(feed_forward_bf16) K(attention) K(attention_bf16)
 
 /* Ways to cut a kernel's work, the one of its params first; returns their number. */
 #define CG_CUTS(name)                                                                              \
