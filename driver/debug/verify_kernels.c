@@ -297,16 +297,21 @@ static void print_table(const layers *l, const char *network, rows *t, const row
     base_free(sorted);
 }
 
+/* Runs the program on one network; its values and what each op differs by. */
+static bool run_and_compare(layers *l, net *n, const drv_temp *temp, dump *p, rows *t) {
+    char values[PATH_MAX];
+    snprintf(values, sizeof values, "%s/values", base_temp_dir_path(temp->dir));
+    return run_program(l, n, temp->program.data, values) && dump_read(l->d, values, p) &&
+           compare(l, n, p, t);
+}
+
 /* Runs one network; *bad: an op is out of tolerance. */
 static bool look_at(layers *l, ir_module *m, const char *name, const drv_temp *temp, bool print,
                     bool *bad) {
     net *n = net_new(m, name);
     dump p = {0};
     rows t = {0};
-    char values[PATH_MAX];
-    snprintf(values, sizeof values, "%s/values", base_temp_dir_path(temp->dir));
-    bool fine = n && run_program(l, n, temp->program.data, values) && dump_read(l->d, values, &p) &&
-                compare(l, n, &p, &t);
+    bool fine = n && run_and_compare(l, n, temp, &p, &t);
     const row *first = NULL;
     for (size_t i = 0; i < t.items.count && !first; i++)
         if (!(t.items.items[i].distance <= l->tolerance)) first = &t.items.items[i];
@@ -391,10 +396,7 @@ bool layers_op(layers *l, const ir_module *m, const drv_temp *temp, double *dist
     net *n = net_new(m, f->name);
     dump p = {0};
     rows t = {0};
-    char values[PATH_MAX];
-    snprintf(values, sizeof values, "%s/values", base_temp_dir_path(temp->dir));
-    bool fine = n && run_program(l, n, temp->program.data, values) && dump_read(l->d, values, &p) &&
-                compare(l, n, &p, &t);
+    bool fine = n && run_and_compare(l, n, temp, &p, &t);
     for (size_t i = 0; i < t.items.count && fine; i++)
         if (!(t.items.items[i].distance <= *distance)) *distance = t.items.items[i].distance;
     dump_free(&p);

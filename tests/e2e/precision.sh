@@ -72,18 +72,17 @@ for program in s32 from; do
 done
 check "the class in bf16" "$EBRU_PNGDIFF" s32.png "$MODELS/shapes-32/expected/$first.png" 30
 check "the same from text" cmp s32.png from.png
-check "compile shapes-32 in bf16x3" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" --precision=bf16x3 -o three
-for t in 1 2 3 7; do
-    check "paint in bf16x3 -t $t" "./three" -q --class "$(expected "$list32" "$first" 2)" --steps "$(expected "$list32" "$first" 3)" \
-        -s "$(expected "$list32" "$first" 4)" -o "three$t.png" -t $t
-    check "bits in bf16x3 -t $t" cmp three1.png "three$t.png"
-done
-check "compile shapes-32 in int8" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" --precision=int8 -o bytes
-for t in 1 2 3 7; do
-    check "paint in int8 -t $t" "./bytes" -q --class "$(expected "$list32" "$first" 2)" --steps "$(expected "$list32" "$first" 3)" \
-        -s "$(expected "$list32" "$first" 4)" -o "bytes$t.png" -t $t
-    check "bits in int8 -t $t" cmp bytes1.png "bytes$t.png"
-done
+# bits PRECISION NAME: NAME.png and its like are the same by any number of threads
+bits() {
+    check "compile shapes-32 in $1" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" --precision="$1" -o "$2"
+    for t in 1 2 3 7; do
+        check "paint in $1 -t $t" "./$2" -q --class "$(expected "$list32" "$first" 2)" --steps "$(expected "$list32" "$first" 3)" \
+            -s "$(expected "$list32" "$first" 4)" -o "$2$t.png" -t $t
+        check "bits in $1 -t $t" cmp "${2}1.png" "$2$t.png"
+    done
+}
+bits bf16x3 three
+bits int8 bytes
 check "the class in int8" "$EBRU_PNGDIFF" bytes1.png "$MODELS/shapes-32/expected/$first.png" 38
 check "build info of int8" sh -c './bytes --build-info | grep -x "precision: int8"'
 check "weights of int8" sh -c 'test $(stat -c %s bytes) -lt $(stat -c %s s32)'

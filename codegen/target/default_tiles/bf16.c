@@ -44,30 +44,14 @@ static void task_region(struct ebru_conv2d_bf16_params *p, int32_t streamed, int
     p->TW = ebru_conv2d_cols(&shape);
     while (ebru_conv2d_bf16_scratch(p) >
            scratch_budget(p->form, streamed, p->TB * p->TH * p->TW, l2)) {
-        if (p->TB > 1)
-            p->TB = ebru_ceil_div(p->TB, 2);
-        else if (p->TH > 1 && (p->TH > 4 || p->TW <= 64))
-            p->TH = ebru_ceil_div(p->TH, 2);
-        else if (p->TW > 64)
-            p->TW = ebru_ceil_div(ebru_ceil_div(p->TW, 2), p->MR) * p->MR;
-        else if (p->TH > 1)
-            p->TH = ebru_ceil_div(p->TH, 2);
-        else
-            break;
+        if (!cg_halve_for_scratch(&p->TB, &p->TH, &p->TW, p->MR)) break;
     }
 }
 
 /* Few tasks: a multiple of four of them, so that two or four threads get equal shares. */
 static void even_tasks(struct ebru_conv2d_bf16_params *p) {
     while (ebru_conv2d_bf16_tasks(p) < 16 && ebru_conv2d_bf16_tasks(p) % 4 != 0) {
-        if (p->TB > 1)
-            p->TB = ebru_ceil_div(p->TB, 2);
-        else if (p->TH >= 4)
-            p->TH = ebru_ceil_div(p->TH, 2);
-        else if (p->TW >= 4 * p->MR)
-            p->TW = ebru_ceil_div(p->TW, 2);
-        else
-            break;
+        if (!cg_halve_for_threads(&p->TB, &p->TH, &p->TW, p->MR)) break;
     }
 }
 
@@ -106,13 +90,7 @@ void cg_default_tiles_conv2d_winograd_bf16(struct ebru_conv2d_winograd_bf16_para
     p->TT = 1;
     int32_t most = (int32_t)(4 * l2 / ebru_conv2d_winograd_bf16_input_bytes(p) *
                              ebru_conv2d_winograd_bf16_rows(p));
-    most = ebru_max_i32(ebru_min_i32(most, 48), 32);
-    int32_t regions = ebru_ceil_div(tiles, most);
-    if (regions > 1 && regions < 16) regions = ebru_min_i32((regions + 1) / 2 * 2, tiles);
-    p->TT = ebru_ceil_div(tiles, regions);
-    /* Few tasks: the panels are shared out, too, so that two or four threads get equal shares. */
-    int32_t panels = ebru_ceil_div(nb, p->NB), groups = regions >= 4 ? 1 : regions == 2 ? 2 : 4;
-    p->PG = ebru_ceil_div(panels, ebru_min_i32(groups, panels));
+    cg_share_winograd(tiles, most, ebru_ceil_div(nb, p->NB), &p->TT, &p->PG);
 }
 
 /* ---- feed_forward_bf16 ---- */

@@ -160,6 +160,41 @@ void cg_default_tiles_feed_forward(struct ebru_feed_forward_params *p, int32_t i
 
 /* ---- conv2d_winograd ---- */
 
+bool cg_halve_for_scratch(int32_t *tb, int32_t *th, int32_t *tw, int32_t mr) {
+    if (*tb > 1)
+        *tb = ebru_ceil_div(*tb, 2);
+    else if (*th > 1 && (*th > 4 || *tw <= 64))
+        *th = ebru_ceil_div(*th, 2);
+    else if (*tw > 64)
+        *tw = ebru_ceil_div(ebru_ceil_div(*tw, 2), mr) * mr;
+    else if (*th > 1)
+        *th = ebru_ceil_div(*th, 2);
+    else
+        return false;
+    return true;
+}
+
+bool cg_halve_for_threads(int32_t *tb, int32_t *th, int32_t *tw, int32_t mr) {
+    if (*tb > 1)
+        *tb = ebru_ceil_div(*tb, 2);
+    else if (*th >= 4)
+        *th = ebru_ceil_div(*th, 2);
+    else if (*tw >= 4 * mr)
+        *tw = ebru_ceil_div(*tw, 2);
+    else
+        return false;
+    return true;
+}
+
+void cg_share_winograd(int32_t tiles, int32_t most, int32_t panels, int32_t *tt, int32_t *pg) {
+    most = ebru_max_i32(ebru_min_i32(most, 48), 32);
+    int32_t regions = ebru_ceil_div(tiles, most);
+    if (regions > 1 && regions < 16) regions = ebru_min_i32((regions + 1) / 2 * 2, tiles);
+    *tt = ebru_ceil_div(tiles, regions);
+    const int32_t groups = regions >= 4 ? 1 : regions == 2 ? 2 : 4;
+    *pg = ebru_ceil_div(panels, ebru_min_i32(groups, panels));
+}
+
 /* A task's tiles are as many as use each weight often enough (48), fewer where the transformed
  * input would grow beyond a few L2 caches; but not below 32: that input is a stream and may come
  * from L3, where all weights once more would come from memory. */
@@ -171,11 +206,5 @@ void cg_default_tiles_conv2d_winograd(struct ebru_conv2d_winograd_params *p, int
     p->NB = cg_widest_tile(isa) < 4 ? 4 : panel_blocks(isa, nb);
     p->MR = cg_most_rows(isa, p->NB);
     int32_t most = (int32_t)(4 * l2 / ((int64_t)points * cb * 64));
-    most = ebru_max_i32(ebru_min_i32(most, 48), 32);
-    int32_t regions = ebru_ceil_div(tiles, most);
-    if (regions > 1 && regions < 16) regions = ebru_min_i32((regions + 1) / 2 * 2, tiles);
-    p->TT = ebru_ceil_div(tiles, regions);
-    /* Few tasks: the panels are shared out, too, so that two or four threads get equal shares. */
-    int32_t panels = ebru_ceil_div(nb, p->NB), groups = regions >= 4 ? 1 : regions == 2 ? 2 : 4;
-    p->PG = ebru_ceil_div(panels, ebru_min_i32(groups, panels));
+    cg_share_winograd(tiles, most, ebru_ceil_div(nb, p->NB), &p->TT, &p->PG);
 }

@@ -9,6 +9,8 @@
 #ifndef EBRU_CODEGEN_TARGET_DEFAULT_TILES_H
 #define EBRU_CODEGEN_TARGET_DEFAULT_TILES_H
 
+#include <stdbool.h>
+
 #include "runtime/abi/kernel_abi.h"
 
 enum { CG_COMMON_L1 = 32 << 10, CG_COMMON_L2 = 1 << 20 }; /* bytes, where nobody knows */
@@ -40,5 +42,14 @@ void cg_default_tiles_conv2d_i8(struct ebru_conv2d_i8_params *p, int32_t isa, in
 /* attention.c */
 void cg_default_tiles_attention(struct ebru_attention_params *p, int64_t l2);
 void cg_default_tiles_attention_bf16(struct ebru_attention_bf16_params *p, int32_t isa, int64_t l2);
+
+/* Halves a convolution's task, images first, then rows or columns; false when it cannot be smaller.
+ * For scratch: a task's input becomes smaller. For threads: tasks become more, and stay large enough
+ * to be worth it. */
+bool cg_halve_for_scratch(int32_t *tb, int32_t *th, int32_t *tw, int32_t mr);
+bool cg_halve_for_threads(int32_t *tb, int32_t *th, int32_t *tw, int32_t mr);
+/* Tiles and panels of a task of a Winograd convolution, about `most` tiles. Of few tasks the panels
+ * are shared out, too, so that two or four threads get equal shares. */
+void cg_share_winograd(int32_t tiles, int32_t most, int32_t panels, int32_t *tt, int32_t *pg);
 
 #endif

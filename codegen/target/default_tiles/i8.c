@@ -9,30 +9,14 @@ static void task_region(struct ebru_conv2d_i8_params *p, int64_t budget) {
     p->TH = ebru_conv2d_rows(&shape);
     p->TW = ebru_conv2d_cols(&shape);
     while (ebru_conv2d_i8_input_bytes(p) > budget) {
-        if (p->TB > 1)
-            p->TB = ebru_ceil_div(p->TB, 2);
-        else if (p->TH > 1 && (p->TH > 4 || p->TW <= 64))
-            p->TH = ebru_ceil_div(p->TH, 2);
-        else if (p->TW > 64)
-            p->TW = ebru_ceil_div(ebru_ceil_div(p->TW, 2), p->MR) * p->MR;
-        else if (p->TH > 1)
-            p->TH = ebru_ceil_div(p->TH, 2);
-        else
-            break;
+        if (!cg_halve_for_scratch(&p->TB, &p->TH, &p->TW, p->MR)) break;
     }
 }
 
 /* Few tasks: a multiple of four of them, so that two or four threads get equal shares. */
 static void even_tasks(struct ebru_conv2d_i8_params *p) {
     while (ebru_conv2d_i8_tasks(p) < 16 && ebru_conv2d_i8_tasks(p) % 4 != 0) {
-        if (p->TB > 1)
-            p->TB = ebru_ceil_div(p->TB, 2);
-        else if (p->TH >= 4)
-            p->TH = ebru_ceil_div(p->TH, 2);
-        else if (p->TW >= 4 * p->MR)
-            p->TW = ebru_ceil_div(p->TW, 2);
-        else
-            break;
+        if (!cg_halve_for_threads(&p->TB, &p->TH, &p->TW, p->MR)) break;
     }
 }
 
