@@ -29,11 +29,8 @@ static void find_files(ir_module *m, const char *text) {
     for (size_t i = 0; i < m->weights.count; i++) {
         ir_weight *w = &m->weights.items[i];
         find_factor(m, w, text);
-        for (ir_lora *l = w->loras; l; l = l->next) {
-            find_factor(m, &l->up, text);
-            find_factor(m, &l->down, text);
-            find_factor(m, &l->mid, text);
-        }
+        for (ir_lora *l = w->loras; l; l = l->next)
+            IR_LORA_EACH(l, k) find_factor(m, &l->factor[k], text);
     }
     fe_tokenizer_find_files(m, text);
 }

@@ -17,7 +17,10 @@ void *ir_attrs_copy(base_arena *arena, ir_op op, const void *attrs);
  * also appended to f->inputs. */
 ir_ref ir_node_add(ir_func *f, const ir_node *node);
 
-/* lora.c: adds the updates of w to the elements [first, first + count) that `out` holds. */
+/* weights.c: the elements as they are stored, without updates. */
+void ir_weight_read_stored(const ir_weight *w, float *out, int64_t first, int64_t count);
+
+/* lora_sum.c: adds the updates of w to the elements [first, first + count) that `out` holds. */
 void ir_lora_apply(const ir_weight *w, float *out, int64_t first, int64_t count);
 
 #endif

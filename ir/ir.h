@@ -407,16 +407,37 @@ struct ir_weight {
     ir_lora *last_lora; /* ir_lora_add's */
 };
 
-/* A low-rank update of a weight [N,K] or filter [N,K,kh,kw] (Hu et al., "LoRA: Low-Rank Adaptation
- * of Large Language Models", 2021): the weight gets scale * up * down, with the filter `mid` of
- * rank to rank between them when there is one. up [N,r] or [N,r,1,1]; down [r,K] or [r,K,kh,kw];
- * with mid [s,r,kh,kw]: up [N,s] and down [r,K], each with or without 1x1. Factors have no name and
- * no updates of their own. */
+/* An update of a weight by a file of another training: ir/lora.def says which there are, what they
+ * do and which factors they have. Factors have no name and no updates of their own; one that is not
+ * there has a type of rank 0. */
+typedef enum ir_lora_method {
+#define LORA_METHOD(ID, word, required) IR_LORA_##ID,
+#include "ir/lora.def"
+    IR_LORA_METHODS
+} ir_lora_method;
+typedef enum ir_lora_factor {
+#define LORA_FACTOR(ID, word) IR_LORA_##ID,
+#include "ir/lora.def"
+    IR_LORA_FACTORS
+} ir_lora_factor;
+extern const char *const ir_lora_method_name[IR_LORA_METHODS],
+    *const ir_lora_factor_name[IR_LORA_FACTORS];
+extern const uint32_t ir_lora_required[IR_LORA_METHODS]; /* bits of factors */
 struct ir_lora {
+    ir_lora_method method;
     double scale;
-    ir_weight up, down, mid; /* mid of rank 0: none */
+    union {
+        struct {
+            ir_weight up, down, mid; /* of low rank */
+        };
+        ir_weight factor[IR_LORA_FACTORS];
+    };
     ir_lora *next;
 };
+/* The factors that are there. */
+#define IR_LORA_EACH(l, k)                                                                         \
+    for (int k = 0; k < IR_LORA_FACTORS; k++)                                                      \
+        if ((l)->factor[k].type.rank)
 
 /* A property of the model that is not dataflow: pipeline kind, sampler constants, tokenizer
  * files... Keys are dotted. Here they may be any; which ones a model may have, and of which kind,
@@ -503,10 +524,10 @@ uint16_t ir_bf16_bits(float x);
 /* lora.c: an update is added to a weight's list (copied into the module's arena), after those it
  * has. */
 void ir_lora_add(ir_module *m, uint32_t weight, const ir_lora *update);
-/* The factors fit each other and a weight of type `w`; the reason is appended to `why` when not
- * (may be NULL). */
+/* The method has its factors, and no others, and they fit each other and a weight of type `w`; the
+ * reason is appended to `why` when not (may be NULL). */
 bool ir_lora_fits(const ir_type *w, const ir_lora *update, base_str *why);
-/* The rank: columns of `up`. */
+/* The rank, by which alpha is divided; 1 of methods without one. The update must fit. */
 int64_t ir_lora_rank(const ir_lora *update);
 void ir_meta_set_int(ir_module *m, const char *key, int64_t value);
 void ir_meta_set_float(ir_module *m, const char *key, double value);

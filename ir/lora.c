@@ -1,17 +1,20 @@
-/* Low-rank updates of weights: what fits, and the sum.
- *
- * An update is never multiplied out as a whole. Where elements of the weight are read, the rows
- * they lie in get their share: with the factors as matrices, up [N,r] and down [r,K*kh*kw] (mid
- * already multiplied into it), row n gets sum over r of scale * up[n,r] * down[r,:]. Sums are in
- * binary64 in the order of the updates and of r, rounded once at the end, so any range gives the
- * same bits. */
+/* Updates of weights: their words, and which factors fit which weight. The sums are in lora_sum.c. */
 #include <string.h>
 
 #include "ir/build.h"
 
-enum { BLOCK = 256 /* columns at a time */, UNROLL = 4 /* ranks at a time */ };
-
-/* ---- shapes ---- */
+const char *const ir_lora_method_name[IR_LORA_METHODS] = {
+#define LORA_METHOD(ID, word, required) [IR_LORA_##ID] = word,
+#include "ir/lora.def"
+};
+const char *const ir_lora_factor_name[IR_LORA_FACTORS] = {
+#define LORA_FACTOR(ID, word) [IR_LORA_##ID] = word,
+#include "ir/lora.def"
+};
+const uint32_t ir_lora_required[IR_LORA_METHODS] = {
+#define LORA_METHOD(ID, word, required) [IR_LORA_##ID] = (required),
+#include "ir/lora.def"
+};
 
 typedef struct filter {
     int64_t n, k, kh, kw;
@@ -32,159 +35,185 @@ static bool same_window(const filter *a, const filter *b) {
     return a->kh == b->kh && a->kw == b->kw;
 }
 
-static void say_types(base_str *why, const ir_type *w, const ir_lora *l) {
-    const ir_type *t[] = {&l->up.type, &l->down.type, l->mid.type.rank ? &l->mid.type : NULL};
-    base_str_add(why, "up ");
-    for (int i = 0; i < 3 && t[i]; i++) {
-        if (i) base_str_add(why, i == 1 ? ", down " : ", mid ");
-        ir_print_type(t[i], why);
-    }
-    base_str_add(why, " do not fit a weight ");
-    ir_print_type(w, why);
+/* A tensor as a matrix of its rows. */
+typedef struct matrix {
+    int64_t rows, columns;
+} matrix;
+
+static bool as_matrix(const ir_weight *w, matrix *out) {
+    const ir_type *t = &w->type;
+    *out = (matrix){0};
+    if (t->rank < 2 || t->rank > 4 || !ir_is_float(t->dtype)) return false;
+    *out = (matrix){t->dim[0], ir_type_elements(t) / t->dim[0]};
+    return true;
 }
 
-static bool shapes_fit(const ir_type *w, const ir_lora *l) {
-    filter whole, up, down, mid;
-    if (!as_filter(w, &whole) || !as_filter(&l->up.type, &up) || !as_filter(&l->down.type, &down))
-        return false;
-    if (!is_point(&up) || up.n != whole.n || down.k != whole.k) return false;
-    if (!l->mid.type.rank) return up.k == down.n && same_window(&down, &whole);
-    return as_filter(&l->mid.type, &mid) && is_point(&down) && same_window(&mid, &whole) &&
+static bool is_product(int64_t whole, int64_t a, int64_t b) {
+    return whole % a == 0 && whole / a == b;
+}
+
+static bool low_rank_fits(const filter *whole, const ir_lora *l) {
+    filter up, down, mid;
+    if (!as_filter(&l->up.type, &up) || !as_filter(&l->down.type, &down)) return false;
+    if (!is_point(&up) || up.n != whole->n || down.k != whole->k) return false;
+    if (!l->mid.type.rank) return up.k == down.n && same_window(&down, whole);
+    return as_filter(&l->mid.type, &mid) && is_point(&down) && same_window(&mid, whole) &&
            up.k == mid.n && mid.k == down.n;
 }
 
+/* a [N,r] times b [r,columns], or with the window of t between them a [s,N], t [s,r,kh,kw] and
+ * b [r,K]: a matrix of `whole`'s shape, where K is columns / (kh kw). */
+static bool product_fits(const ir_lora *l, ir_lora_factor first, ir_lora_factor window,
+                         const filter *whole) {
+    matrix a, b;
+    filter t;
+    if (!as_matrix(&l->factor[first], &a) || !as_matrix(&l->factor[first + 1], &b)) return false;
+    if (!l->factor[window].type.rank)
+        return a.rows == whole->n && a.columns == b.rows &&
+               is_product(b.columns, whole->kh * whole->kw, whole->k);
+    return as_filter(&l->factor[window].type, &t) && same_window(&t, whole) && a.rows == t.n &&
+           a.columns == whole->n && b.rows == t.k && b.columns == whole->k;
+}
+
+static bool loha_fits(const filter *whole, const ir_lora *l) {
+    return !l->factor[IR_LORA_T1].type.rank == !l->factor[IR_LORA_T2].type.rank &&
+           product_fits(l, IR_LORA_W1_A, IR_LORA_T1, whole) &&
+           product_fits(l, IR_LORA_W2_A, IR_LORA_T2, whole);
+}
+
+/* One side of Kronecker's product: a whole matrix or filter, or a product. What it is, as a filter:
+ * of the second, whose window is the weight's. */
+static bool side_fits(const ir_lora *l, ir_lora_factor side, ir_lora_factor window,
+                      const filter *whole, filter *out) {
+    const ir_weight *one = &l->factor[side], *a = &l->factor[side + 1], *b = &l->factor[side + 2];
+    const ir_weight *t = &l->factor[window];
+    int64_t taps = whole->kh * whole->kw;
+    matrix first, second;
+    if (one->type.rank) {
+        if (a->type.rank || b->type.rank || t->type.rank || !as_matrix(one, &first)) return false;
+        filter f;
+        if (one->type.rank == 4 && (!as_filter(&one->type, &f) || !same_window(&f, whole)))
+            return false;
+        *out = (filter){first.rows, first.columns / taps, whole->kh, whole->kw};
+        return first.columns % taps == 0;
+    }
+    if (!as_matrix(a, &first) || !as_matrix(b, &second)) return false;
+    *out = t->type.rank ? (filter){first.columns, second.columns, whole->kh, whole->kw}
+                        : (filter){first.rows, second.columns / taps, whole->kh, whole->kw};
+    return (t->type.rank || second.columns % taps == 0) && product_fits(l, side + 1, window, out);
+}
+
+static bool lokr_fits(const filter *whole, const ir_lora *l) {
+    const filter point = {1, 1, 1, 1};
+    filter w1, w2;
+    return !l->factor[IR_LORA_T1].type.rank && side_fits(l, IR_LORA_W1, IR_LORA_T1, &point, &w1) &&
+           side_fits(l, IR_LORA_W2, IR_LORA_T2, whole, &w2) && is_product(whole->n, w1.n, w2.n) &&
+           is_product(whole->k, w1.k, w2.k);
+}
+
+/* The dimensions up to the last that is not 1. */
+static uint32_t without_ones(const ir_type *t) {
+    uint32_t rank = t->rank;
+    while (rank > 1 && t->dim[rank - 1] == 1) rank--;
+    return rank;
+}
+
+static bool diff_fits(const ir_type *w, const ir_type *diff) {
+    uint32_t rank = without_ones(w);
+    return ir_is_float(diff->dtype) && without_ones(diff) == rank &&
+           memcmp(w->dim, diff->dim, rank * sizeof *w->dim) == 0;
+}
+
+/* A list of numbers, whatever dimensions of 1 it has beside. */
+static bool is_list(const ir_weight *w, int64_t count) {
+    return ir_is_float(w->type.dtype) && ir_type_elements(&w->type) == count;
+}
+
+static bool magnitude_fits(const filter *whole, const ir_lora *l) {
+    const ir_weight *rows = &l->factor[IR_LORA_MAGNITUDE],
+                    *columns = &l->factor[IR_LORA_MAGNITUDE_IN];
+    if (rows->type.rank && columns->type.rank) return false;
+    if (rows->type.rank) return is_list(rows, whole->n);
+    return !columns->type.rank || is_list(columns, whole->k);
+}
+
+/* Which factors a method may have beside those it must have. */
+static uint32_t allowed(ir_lora_method method) {
+#define BIT(ID) (1u << IR_LORA_##ID)
+    const uint32_t magnitudes = BIT(MAGNITUDE) | BIT(MAGNITUDE_IN);
+    switch (method) {
+    case IR_LORA_LOW_RANK: return BIT(MID) | magnitudes;
+    case IR_LORA_LOHA: return BIT(T1) | BIT(T2) | magnitudes;
+    case IR_LORA_LOKR:
+        return BIT(W1) | BIT(W1_A) | BIT(W1_B) | BIT(W2) | BIT(W2_A) | BIT(W2_B) | BIT(T2) |
+               magnitudes;
+    default: return 0;
+    }
+#undef BIT
+}
+
+static bool has_factors(const ir_lora *l) {
+    uint32_t have = 0, need = ir_lora_required[l->method];
+    IR_LORA_EACH(l, k) have |= 1u << k;
+    return (have & need) == need && !(have & ~need & ~allowed(l->method));
+}
+
+static bool factors_fit(const ir_type *w, const ir_lora *l) {
+    filter whole;
+    if (!has_factors(l)) return false;
+    if (l->method == IR_LORA_DIFF)
+        return ir_is_float(w->dtype) && diff_fits(w, &l->factor[IR_LORA_DIFFERENCE].type);
+    if (!as_filter(w, &whole) || !magnitude_fits(&whole, l)) return false;
+    switch (l->method) {
+    case IR_LORA_LOW_RANK: return low_rank_fits(&whole, l);
+    case IR_LORA_LOHA: return loha_fits(&whole, l);
+    case IR_LORA_LOKR: return lokr_fits(&whole, l);
+    case IR_LORA_GAIN: return is_list(&l->factor[IR_LORA_GAIN_ROWS], whole.n);
+    case IR_LORA_GAIN_IN: return is_list(&l->factor[IR_LORA_GAIN_COLUMNS], whole.k);
+    default: return false;
+    }
+}
+
 bool ir_lora_fits(const ir_type *w, const ir_lora *l, base_str *why) {
-    if (shapes_fit(w, l)) return true;
-    if (why) say_types(why, w, l);
+    if (factors_fit(w, l)) return true;
+    if (!why) return false;
+    bool first = true;
+    IR_LORA_EACH(l, k) {
+        base_str_addf(why, "%s%s ", first ? "" : ", ", ir_lora_factor_name[k]);
+        ir_print_type(&l->factor[k].type, why);
+        first = false;
+    }
+    base_str_addf(why, "%s do not fit %s", first ? "no factors" : "",
+                  l->method == IR_LORA_LOW_RANK ? "" : ir_lora_method_name[l->method]);
+    base_str_addf(why, "%sa weight ", l->method == IR_LORA_LOW_RANK ? "" : " of ");
+    ir_print_type(w, why);
     return false;
 }
 
+/* LoKr's is that of the second side; of the first, if only that is a product. */
 int64_t ir_lora_rank(const ir_lora *l) {
-    return l->up.type.dim[1];
+    const ir_weight *f = l->factor;
+    switch (l->method) {
+    case IR_LORA_LOW_RANK: return f[IR_LORA_UP].type.dim[1];
+    case IR_LORA_LOHA: return f[IR_LORA_W1_B].type.dim[0];
+    case IR_LORA_LOKR:
+        return f[IR_LORA_W2_B].type.rank   ? f[IR_LORA_W2_B].type.dim[0]
+               : f[IR_LORA_W1_B].type.rank ? f[IR_LORA_W1_B].type.dim[0]
+                                           : 1;
+    default: return 1;
+    }
 }
 
 void ir_lora_add(ir_module *m, uint32_t weight, const ir_lora *update) {
     ir_lora *copy = base_arena_alloc(m->arena, sizeof *copy);
     ir_weight *w = &m->weights.items[weight];
     *copy = *update;
-    copy->up.name = "up"; /* what the random numbers of a factor without a file depend on */
-    copy->down.name = "down";
-    copy->mid.name = "mid";
+    /* what the random numbers of a factor without a file depend on */
+    for (int k = 0; k < IR_LORA_FACTORS; k++) copy->factor[k].name = ir_lora_factor_name[k];
     copy->next = NULL;
     if (w->last_lora)
         w->last_lora->next = copy;
     else
         w->loras = copy;
     w->last_lora = copy;
-}
-
-/* ---- sums ---- */
-
-/* The factors of one update, ready to be multiplied: up [rows][ranks] from the first row asked for,
- * scaled; down [ranks][columns]. Ranks and columns are rounded up with zeros. */
-typedef struct factors {
-    double *up;
-    float *down;
-    int64_t ranks, columns;
-} factors;
-
-static float *read_all(const ir_weight *w) {
-    int64_t count = ir_type_elements(&w->type);
-    float *values = base_alloc((size_t)count * sizeof *values);
-    ir_weight_read(w, values, 0, count);
-    return values;
-}
-
-static int64_t round_up(int64_t n, int64_t step) {
-    return (n + step - 1) / step * step;
-}
-
-/* Row r of mid o down: [K][kh][kw] = sum over s of mid[r,s,kh,kw] * down[s,k]. */
-static void compose_row(const float *mid, const float *down, int64_t s_count, int64_t k_count,
-                        int64_t window, float *out) {
-    for (int64_t k = 0; k < k_count; k++)
-        for (int64_t p = 0; p < window; p++) {
-            double sum = 0.0;
-            for (int64_t s = 0; s < s_count; s++)
-                sum += (double)mid[s * window + p] * (double)down[s * k_count + k];
-            out[k * window + p] = (float)sum;
-        }
-}
-
-static void read_down(const ir_lora *l, int64_t row, factors *f) {
-    int64_t rank = ir_lora_rank(l);
-    f->down = base_alloc((size_t)(f->ranks * f->columns) * sizeof *f->down);
-    if (!l->mid.type.rank) {
-        for (int64_t r = 0; r < rank; r++)
-            ir_weight_read(&l->down, f->down + r * f->columns, r * row, row);
-        return;
-    }
-    float *mid = read_all(&l->mid), *down = read_all(&l->down);
-    int64_t s_count = l->down.type.dim[0], k_count = l->down.type.dim[1], window = row / k_count;
-    for (int64_t r = 0; r < rank; r++)
-        compose_row(mid + r * s_count * window, down, s_count, k_count, window,
-                    f->down + r * f->columns);
-    base_free(mid);
-    base_free(down);
-}
-
-static factors factors_new(const ir_lora *l, int64_t first_row, int64_t rows, int64_t row) {
-    int64_t rank = ir_lora_rank(l);
-    factors f = {.ranks = round_up(rank, UNROLL), .columns = round_up(row, BLOCK)};
-    float *up = base_alloc((size_t)(rows * rank) * sizeof *up);
-    ir_weight_read(&l->up, up, first_row * rank, rows * rank);
-    f.up = base_alloc((size_t)(rows * f.ranks) * sizeof *f.up);
-    for (int64_t n = 0; n < rows; n++)
-        for (int64_t r = 0; r < rank; r++)
-            f.up[n * f.ranks + r] = l->scale * (double)up[n * rank + r];
-    base_free(up);
-    read_down(l, row, &f);
-    return f;
-}
-
-/* Constant extents: the compiler makes vectors of it. */
-static void add_block(double *restrict sum, const double *restrict u, const float *restrict d,
-                      int64_t stride) {
-    const float *restrict d1 = d + stride, *restrict d2 = d1 + stride, *restrict d3 = d2 + stride;
-    for (int i = 0; i < BLOCK; i++)
-        sum[i] += u[0] * (double)d[i] + u[1] * (double)d1[i] + u[2] * (double)d2[i] +
-                  u[3] * (double)d3[i];
-}
-
-typedef struct range {
-    int64_t first, count, row; /* elements; elements of a row */
-} range;
-
-/* Columns [k, k + BLOCK) of one row, of which those inside the range are changed. */
-static void add_to_row(const factors *f, size_t updates, int64_t first_row, int64_t n, int64_t k,
-                       const range *want, float *out) {
-    double sum[BLOCK] = {0};
-    int64_t start = n * want->row + k - want->first,
-            width = want->row - k < BLOCK ? want->row - k : BLOCK;
-    int64_t lo = start < 0 ? -start : 0,
-            hi = want->count - start < width ? want->count - start : width;
-    if (lo >= hi) return;
-    for (int64_t i = lo; i < hi; i++) sum[i] = (double)out[start + i];
-    for (size_t u = 0; u < updates; u++)
-        for (int64_t r = 0; r < f[u].ranks; r += UNROLL)
-            add_block(sum, f[u].up + (n - first_row) * f[u].ranks + r,
-                      f[u].down + r * f[u].columns + k, f[u].columns);
-    for (int64_t i = lo; i < hi; i++) out[start + i] = (float)sum[i];
-}
-
-void ir_lora_apply(const ir_weight *w, float *out, int64_t first, int64_t count) {
-    range want = {first, count, ir_type_elements(&w->type) / w->type.dim[0]};
-    int64_t first_row = first / want.row, end_row = (first + count - 1) / want.row + 1;
-    BASE_VEC(factors) f = {0};
-    for (const ir_lora *l = w->loras; l; l = l->next)
-        BASE_PUSH(&f, factors_new(l, first_row, end_row - first_row, want.row));
-    for (int64_t k = 0; k < want.row;
-         k += BLOCK) /* a block of `down` stays in the cache for all rows */
-        for (int64_t n = first_row; n < end_row; n++)
-            add_to_row(f.items, f.count, first_row, n, k, &want, out);
-    for (size_t i = 0; i < f.count; i++) {
-        base_free(f.items[i].up);
-        base_free(f.items[i].down);
-    }
-    base_free(f.items);
 }

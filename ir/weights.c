@@ -77,7 +77,7 @@ static void read_stored(const ir_weight *w, float *out, int64_t first, int64_t c
     ICE("weight %s has no element type", w->name);
 }
 
-void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count) {
+void ir_weight_read_stored(const ir_weight *w, float *out, int64_t first, int64_t count) {
     if (first < 0 || count < 0 || first > ir_type_elements(&w->type) - count)
         ICE("weight %s: elements %lld + %lld are out of range", w->name, (long long)first,
             (long long)count);
@@ -87,7 +87,11 @@ void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count
         read_random(w, out, first, count);
     else
         read_stored(w, out, first, count);
-    if (w->loras) ir_lora_apply(w, out, first, count);
+}
+
+void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count) {
+    ir_weight_read_stored(w, out, first, count);
+    if (count && w->loras) ir_lora_apply(w, out, first, count);
 }
 
 static bool elements_there(const ir_weight *w) {
@@ -97,7 +101,6 @@ static bool elements_there(const ir_weight *w) {
 bool ir_weight_bound(const ir_weight *w) {
     bool there = elements_there(w);
     for (const ir_lora *l = w->loras; l && there; l = l->next)
-        there = elements_there(&l->up) && elements_there(&l->down) &&
-                (!l->mid.type.rank || elements_there(&l->mid));
+        IR_LORA_EACH(l, k) there &= elements_there(&l->factor[k]);
     return there;
 }

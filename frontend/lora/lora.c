@@ -17,6 +17,7 @@ typedef enum fault_kind {
     FOREIGN,
     UNKNOWN,
     REPEATED,
+    MIXED,
     INCOMPLETE,
     BAD_TYPE,
     MISSHAPED,
@@ -29,7 +30,7 @@ typedef struct fault {
     const char *name, *text;
 } fault;
 
-/* The tensors that update one weight. */
+/* The tensors that update one weight or bias. */
 typedef struct group {
     const char *module;
     const char *component;
@@ -85,7 +86,8 @@ static void add_unknown(merge *x, const fe_lora_name *name) {
     if (x->unknown && strcmp(x->unknown, name->module) == 0) return;
     x->unknown = name->module;
     add_fault(x, UNKNOWN, name->module,
-              base_arena_printf(x->arena, "not in the model: '%s'", quoted(x, name->module)));
+              base_arena_printf(x->arena, "not in the model: %s'%s'",
+                                name->bias ? "a bias of " : "", quoted(x, name->module)));
 }
 
 static void add_part(merge *x, const fe_lora_name *name, uint32_t weight, const fe_st_tensor *t) {
@@ -106,7 +108,7 @@ static void gather(merge *x, const fe_st_tensor *t) {
     fe_lora_name name;
     if (method) {
         COUNT_IN(x, &x->methods, method, t->name);
-    } else if (!fe_lora_split(x->arena, x->m, t->name, &name)) {
+    } else if (!fe_lora_split(x->arena, x->m, x->table, t->name, &name)) {
         add_fault(x, FOREIGN, t->name,
                   base_arena_printf(x->arena, "no part of a LoRA: '%s'", quoted(x, t->name)));
     } else {
@@ -161,71 +163,184 @@ static bool read_factor(merge *x, const fe_st_tensor *t, ir_weight *out) {
     return true;
 }
 
-static bool read_alpha(merge *x, const group *g, int64_t rank, double *alpha) {
-    const fe_st_tensor *t = g->part[FE_LORA_ALPHA];
+/* A tensor of one finite number; false after reporting. */
+static bool read_number(merge *x, const fe_st_tensor *t, const char *what, double *out) {
     float value = NAN;
-    *alpha = (double)rank;
-    if (!t) {
-        fe_lora_config_alpha(&x->config, g->component, alpha);
-        return true;
-    }
     if (t->count == 1) fe_st_to_f32(t, &value, 0, 1);
-    *alpha = (double)value;
+    *out = (double)value;
     if (isfinite(value)) return true;
     add_fault(x, BAD_ALPHA, t->name,
               base_arena_printf(x->arena,
-                                t->count == 1 ? "alpha: '%s' is not a finite number"
-                                              : "alpha: '%s' is not one number",
-                                quoted(x, t->name)));
+                                t->count == 1 ? "%s: '%s' is not a finite number"
+                                              : "%s: '%s' is not one number",
+                                what, quoted(x, t->name)));
     return false;
 }
 
-static void misfit(merge *x, const group *g, const ir_lora *l) {
-    const fe_st_tensor *const *p = g->part;
+/* alpha over the rank; PEFT's "rank-stabilized" LoRA divides by its root. LyCORIS
+ * stores an alpha that is rescaled already. A LoKr of two whole matrices has no rank, and an alpha
+ * that does not count. */
+static bool read_scale(merge *x, const group *g, const ir_lora *l, double *scale) {
+    const ir_weight *f = l->factor;
+    bool whole = l->method == IR_LORA_LOKR && f[IR_LORA_W1].type.rank && f[IR_LORA_W2].type.rank;
+    bool ranked = l->method <= IR_LORA_LOKR && !whole;
+    double rank = (double)ir_lora_rank(l), alpha = rank;
+    const fe_st_tensor *t = g->part[FE_LORA_ALPHA];
+    *scale = 1.0;
+    if (t && !read_number(x, t, "alpha", &alpha)) return false;
+    if (!ranked) return true;
+    if (!t) fe_lora_config_alpha(&x->config, g->component, &alpha);
+    bool root = fe_lora_config_switch(&x->config, g->component, "use_rslora");
+    *scale = alpha / (root ? sqrt(rank) : rank);
+    return true;
+}
+
+static const struct {
+    ir_lora_method method;
+    ir_lora_factor factor;
+    const char *shown;
+} parts[FE_LORA_FACTORS] = {
+#define LORA_PART(ID, method, factor, shown) {IR_LORA_##method, IR_LORA_##factor, shown},
+#include "frontend/lora/lora_parts.def"
+};
+
+static void misfit(merge *x, const group *g) {
     const ir_weight *w = &x->m->weights.items[g->weight];
+    const char *first = NULL;
     base_str s = {0};
-    base_str_addf(&s, "shape: '%s' is %s, '%s' %s", quoted(x, p[FE_LORA_UP]->name),
-                  shape_text(x, p[FE_LORA_UP]), quoted(x, p[FE_LORA_DOWN]->name),
-                  shape_text(x, p[FE_LORA_DOWN]));
-    if (l->mid.type.rank)
-        base_str_addf(&s, ", '%s' %s", quoted(x, p[FE_LORA_MID]->name),
-                      shape_text(x, p[FE_LORA_MID]));
+    for (int role = 0; role < FE_LORA_ON_INPUT; role++) {
+        const fe_st_tensor *t = g->part[role];
+        if (!t) continue;
+        base_str_addf(&s, "%s'%s' %s%s", first ? ", " : "shape: ", quoted(x, t->name),
+                      first ? "" : "is ", shape_text(x, t));
+        if (!first) first = t->name;
+    }
     base_str_addf(&s, "; the weight '%s' is ", quoted(x, w->name));
     ir_print_type(&w->type, &s);
-    add_fault(x, MISSHAPED, p[FE_LORA_UP]->name, base_arena_strdup(x->arena, s.data));
+    add_fault(x, MISSHAPED, first, base_arena_strdup(x->arena, s.data));
     base_str_free(&s);
 }
 
-static void apply_group(merge *x, const group *g) {
-    const fe_st_tensor *up = g->part[FE_LORA_UP], *down = g->part[FE_LORA_DOWN],
-                       *mid = g->part[FE_LORA_MID];
-    if (!up || !down) {
+/* The method that the parts are of; false after reporting parts of two. */
+static bool find_method(merge *x, const group *g, ir_lora_method *method) {
+    const fe_st_tensor *first = NULL;
+    *method = IR_LORA_LOW_RANK;
+    for (int role = 0; role < FE_LORA_FACTORS; role++) {
+        const fe_st_tensor *t = g->part[role];
+        if (t && first && parts[role].method != *method) {
+            add_fault(x, MIXED, g->module,
+                      base_arena_printf(x->arena, "two methods for one module: '%s' and '%s'",
+                                        quoted(x, first->name), quoted(x, t->name)));
+            return false;
+        }
+        if (t) *method = parts[role].method;
+        if (t && !first) first = t;
+    }
+    const fe_st_tensor *on_input = g->part[FE_LORA_ON_INPUT];
+    if (!first && on_input) *method = IR_LORA_GAIN;
+    if (!on_input || *method == IR_LORA_GAIN) return true;
+    add_fault(x, MIXED, g->module,
+              base_arena_printf(x->arena, "two methods for one module: '%s' and '%s'",
+                                quoted(x, first->name), quoted(x, on_input->name)));
+    return false;
+}
+
+static void add_missing_part(const group *g, int role, base_str *out) {
+    if (!g->part[role]) base_str_addf(out, "%s%s", out->len ? " and " : "", parts[role].shown);
+}
+
+/* One side of LoKr: a whole matrix, or two factors. */
+static void add_missing_side(const group *g, int whole, base_str *out) {
+    if (g->part[whole]) return;
+    if (!g->part[whole + 1] && !g->part[whole + 2]) {
+        add_missing_part(g, whole, out);
+        return;
+    }
+    add_missing_part(g, whole + 1, out);
+    add_missing_part(g, whole + 2, out);
+}
+
+/* False after reporting the parts that the method needs and the file does not have. */
+static bool is_complete(merge *x, const group *g, ir_lora_method method) {
+    base_str s = {0};
+    for (int role = 0; role < FE_LORA_FACTORS; role++)
+        if (parts[role].method == method && ir_lora_required[method] & 1u << parts[role].factor)
+            add_missing_part(g, role, &s);
+    if (method == IR_LORA_LOKR) {
+        add_missing_side(g, FE_LORA_LOKR_W1, &s);
+        add_missing_side(g, FE_LORA_LOKR_W2, &s);
+    }
+    if (s.len)
         add_fault(x, INCOMPLETE, g->module,
                   base_arena_printf(x->arena, "incomplete: '%s' has no %s", quoted(x, g->module),
-                                    up     ? "lora_down (lora_A)"
-                                    : down ? "lora_up (lora_B)"
-                                           : "lora_up and lora_down"));
-        return;
-    }
+                                    s.data));
+    bool complete = !s.len;
+    base_str_free(&s);
+    return complete;
+}
+
+/* Whether DoRA's magnitudes are of columns: [1,K] or [1,K,1,1] in LyCORIS' form. PEFT has them for
+ * the rows only, of filters as [1,N,1,1]. */
+static bool of_columns(const group *g, const ir_type *w) {
+    const fe_st_tensor *t = g->part[FE_LORA_DORA_SCALE];
+    return t && t->rank >= 2 && w->rank >= 2 && t->dims[0] == 1 && t->dims[1] == w->dim[1] &&
+           w->dim[0] != 1;
+}
+
+static bool read_factors(merge *x, const group *g, ir_lora *l) {
+    bool fine = true;
+    for (int role = 0; role < FE_LORA_FACTORS; role++)
+        if (g->part[role]) fine &= read_factor(x, g->part[role], &l->factor[parts[role].factor]);
+    const fe_st_tensor *t = g->part[FE_LORA_DORA_SCALE];
+    if (!t) t = g->part[FE_LORA_MAGNITUDE];
+    bool in = of_columns(g, &x->m->weights.items[g->weight].type);
+    if (t) fine &= read_factor(x, t, &l->factor[in ? IR_LORA_MAGNITUDE_IN : IR_LORA_MAGNITUDE]);
+    return fine;
+}
+
+/* IA3 scales the rows, or the columns where the module's input is scaled. */
+static bool read_side(merge *x, const group *g, ir_lora *l) {
+    double on_input;
+    if (l->method != IR_LORA_GAIN) return true;
+    if (!read_number(x, g->part[FE_LORA_ON_INPUT], "on_input", &on_input)) return false;
+    if (on_input == 0.0) return true;
+    l->method = IR_LORA_GAIN_IN;
+    l->factor[IR_LORA_GAIN_COLUMNS] = l->factor[IR_LORA_GAIN_ROWS];
+    l->factor[IR_LORA_GAIN_ROWS] = (ir_weight){0};
+    return true;
+}
+
+static void apply_group(merge *x, const group *g) {
     ir_lora l = {0};
-    bool fine = read_factor(x, up, &l.up);
-    fine &= read_factor(x, down, &l.down);
-    if (mid) fine &= read_factor(x, mid, &l.mid);
-    if (!fine) return;
-    if (!ir_lora_fits(&x->m->weights.items[g->weight].type, &l, NULL)) {
-        misfit(x, g, &l);
+    if (!find_method(x, g, &l.method) || !is_complete(x, g, l.method)) return;
+    if (!read_factors(x, g, &l) || !read_side(x, g, &l)) return;
+    if (!ir_lora_fits(&x->m->weights.items[g->weight].type, &l, NULL) ||
+        (g->part[FE_LORA_DORA_SCALE] && g->part[FE_LORA_MAGNITUDE])) {
+        misfit(x, g);
         return;
     }
-    double alpha;
-    int64_t rank = ir_lora_rank(&l);
-    if (!read_alpha(x, g, rank, &alpha)) return;
-    l.scale = x->scale * alpha / (double)rank;
+    double scale;
+    if (!read_scale(x, g, &l, &scale)) return;
+    l.scale = x->scale * scale;
     if (isfinite(l.scale))
         ir_lora_add(x->m, g->weight, &l);
     else
         add_fault(x, BAD_ALPHA, g->module,
                   base_arena_printf(x->arena, "alpha: the scale of '%s' is not finite",
                                     quoted(x, g->module)));
+}
+
+/* A DoRA without magnitudes would be merged as something else. */
+static void check_dora(merge *x) {
+    for (size_t i = 0; i < x->groups.count; i++) {
+        const group *g = &x->groups.items[i];
+        if (!g->part[FE_LORA_UP] || g->part[FE_LORA_MAGNITUDE] || g->part[FE_LORA_DORA_SCALE] ||
+            !fe_lora_config_switch(&x->config, g->component, "use_dora"))
+            continue;
+        add_fault(x, INCOMPLETE, g->module,
+                  base_arena_printf(x->arena, "incomplete: '%s' has no lora_magnitude_vector",
+                                    quoted(x, g->module)));
+    }
 }
 
 /* ---- the report ---- */
@@ -237,11 +352,15 @@ static int by_kind_and_name(const void *a, const void *b) {
 }
 
 static void summary(const merge *x, base_str *out) {
-    static const char *const what[FAULT_KINDS] = {
-        [OTHER_METHOD] = "unsupported methods", [FOREIGN] = "tensors that are no part of a LoRA",
-        [UNKNOWN] = "modules not in the model", [REPEATED] = "parts said twice",
-        [INCOMPLETE] = "incomplete updates",    [BAD_TYPE] = "unsupported element types",
-        [MISSHAPED] = "wrong shapes",           [BAD_ALPHA] = "bad alphas"};
+    static const char *const what[FAULT_KINDS] = {[OTHER_METHOD] = "unsupported methods",
+                                                  [FOREIGN] = "tensors that are no part of a LoRA",
+                                                  [UNKNOWN] = "modules not in the model",
+                                                  [REPEATED] = "parts said twice",
+                                                  [MIXED] = "modules with several methods",
+                                                  [INCOMPLETE] = "incomplete updates",
+                                                  [BAD_TYPE] = "unsupported element types",
+                                                  [MISSHAPED] = "wrong shapes",
+                                                  [BAD_ALPHA] = "bad alphas"};
     size_t counts[FAULT_KINDS] = {0};
     for (size_t i = 0; i < x->faults.count; i++) counts[x->faults.items[i].kind]++;
     for (size_t k = 0; k < FAULT_KINDS; k++)
@@ -316,6 +435,7 @@ bool fe_lora_apply(base_diag *d, ir_module *m, const fe_lora *o) {
         x.group_of = base_alloc((m->weights.count + 1) * sizeof *x.group_of);
         for (size_t i = 0; i < fe_st_count(table); i++) gather(&x, fe_st_at(table, i));
         for (size_t i = 0; i < x.groups.count; i++) apply_group(&x, &x.groups.items[i]);
+        check_dora(&x);
         report(&x);
     }
     merge_free(&x);

@@ -13,17 +13,21 @@
 /* Adds the updates of a LoRA file, times o->scale, to the weights of a module that was built from a
  * model (weights named "component/path.weight" after diffusers). Nothing is computed:
  * ir_weight_read adds them. False after one report that lists everything that cannot be used:
- * unknown modules, missing halves, shapes of another model, alphas that are no numbers, methods
- * other than LoRA. Parts for components that are not compiled because one was chosen are only
+ * unknown modules, missing parts, shapes of another model, alphas that are no numbers, methods that
+ * are not supported. Parts for components that are not compiled because one was chosen are only
  * remarked on. */
 bool fe_lora_apply(base_diag *d, ir_module *m, const fe_lora *o);
 
 /* ---- lora_names.c ---- */
 
+/* What a tensor is to the update of its module: rows of lora_parts.def and what goes with them. */
 typedef enum fe_lora_role {
-    FE_LORA_UP,
-    FE_LORA_DOWN,
-    FE_LORA_MID,
+#define LORA_PART(ID, method, factor, shown) FE_LORA_##ID,
+#include "frontend/lora/lora_parts.def"
+    FE_LORA_FACTORS,
+    FE_LORA_DORA_SCALE = FE_LORA_FACTORS,
+    FE_LORA_MAGNITUDE,
+    FE_LORA_ON_INPUT,
     FE_LORA_ALPHA,
     FE_LORA_ROLES
 } fe_lora_role;
@@ -34,17 +38,19 @@ typedef struct fe_lora_name {
     const char *path;      /* of the module inside it, every '.' an '_' */
     const char *module;    /* as the file writes it, for messages */
     fe_lora_role role;
+    bool bias; /* of the module's bias, not of its weight */
 } fe_lora_name;
 
-/* What else than LoRA a tensor belongs to ("DoRA", "LoHa" ...); NULL when it looks like none of
- * them. */
+/* What a tensor belongs to that is not supported ("OFT" ...); NULL when it looks like none of it. */
 const char *fe_lora_other_method(const char *tensor);
-/* Takes a name apart; false when it is no part of a LoRA. `m` tells which components there are. */
-bool fe_lora_split(base_arena *a, const ir_module *m, const char *tensor, fe_lora_name *out);
+/* Takes a name apart; false when it is no part of a LoRA. `m` tells which components there are,
+ * `table` (may be NULL) what stands beside the tensor: X.weight is a part of IA3 beside X.on_input. */
+bool fe_lora_split(base_arena *a, const ir_module *m, const fe_st *table, const char *tensor,
+                   fe_lora_name *out);
 /* A component of which the module has weights. */
 bool fe_lora_has_component(const ir_module *m, const char *component);
 
-/* The module's matrices and filters by the names LoRA files give them: paths with '_' for '.', and
+/* The module's weights and biases by the names LoRA files give them: paths with '_' for '.', and
  * for the U-Net also the names of the original implementation (input_blocks_4_1_...), as SDXL's
  * trainers write them. */
 typedef struct fe_lora_index fe_lora_index;
@@ -61,8 +67,8 @@ void fe_lora_ldm_read(const ir_module *m, ldm_unet *u);
 
 /* ---- lora_config.c ---- */
 
-/* alpha where the file has no tensor for it: PEFT's and diffusers' settings, in the metadata or in
- * an adapter_config.json beside an adapter_model.safetensors. */
+/* What no tensor says, such as alpha: PEFT's and diffusers' settings, in the metadata or in an
+ * adapter_config.json beside an adapter_model.safetensors. */
 typedef struct fe_lora_config {
     base_json *doc;
     bool prefixed; /* keys are "component.key" */
@@ -74,5 +80,7 @@ void fe_lora_config_free(fe_lora_config *c);
 /* The default alpha of a component's modules; false when nothing is said, so that it is the rank.
  */
 bool fe_lora_config_alpha(const fe_lora_config *c, const char *component, double *alpha);
+/* Whether "use_rslora" or another switch of a component is on. */
+bool fe_lora_config_switch(const fe_lora_config *c, const char *component, const char *key);
 
 #endif

@@ -19,7 +19,7 @@ static bool is_key(const fe_lora_config *c, const char *name, const char *key) {
 
 /* Settings that change the sum: refused by name where they are switched on. */
 static bool check_settings(const fe_lora_config *c) {
-    static const char *const flags[] = {"use_rslora", "use_dora", "lora_bias", "fan_in_fan_out"};
+    static const char *const flags[] = {"lora_bias", "fan_in_fan_out"};
     static const char *const patterns[] = {"alpha_pattern"};
     bool fine = true;
     for (base_jval v = base_json_first(c->root); base_json_present(v); v = base_json_next(v)) {
@@ -77,12 +77,24 @@ void fe_lora_config_free(fe_lora_config *c) {
     c->doc = NULL;
 }
 
-bool fe_lora_config_alpha(const fe_lora_config *c, const char *component, double *alpha) {
-    if (!c->doc) return false;
+static base_jval setting(const fe_lora_config *c, const char *component, const char *name) {
     base_str key = {0};
-    base_str_addf(&key, "%s%slora_alpha", c->prefixed ? component : "", c->prefixed ? "." : "");
+    base_str_addf(&key, "%s%s%s", c->prefixed ? component : "", c->prefixed ? "." : "", name);
     base_jval v = base_json_get(c->root, key.data);
     base_str_free(&key);
+    return v;
+}
+
+bool fe_lora_config_alpha(const fe_lora_config *c, const char *component, double *alpha) {
+    if (!c->doc) return false;
+    base_jval v = setting(c, component, "lora_alpha");
     return base_json_present(v) && !base_json_is_null(v) && base_json_double(v, alpha) &&
            isfinite(*alpha);
+}
+
+bool fe_lora_config_switch(const fe_lora_config *c, const char *component, const char *key) {
+    bool on = false;
+    if (!c->doc) return false;
+    base_jval v = setting(c, component, key);
+    return base_json_is(v, BASE_JSON_BOOL) && base_json_bool(v, &on) && on;
 }

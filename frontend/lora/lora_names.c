@@ -1,9 +1,9 @@
 /* Names in LoRA files; see lora.h.
  *
- * Three families write them. kohya's: "lora_unet_" and the module's path with '_' for '.', then
- * .lora_down.weight, .lora_up.weight, .alpha. PEFT's: the path as it is, then .lora_A.weight,
- * .lora_B.weight (the adapter's name may stand between). Old diffusers:
- * "...attn1.processor.to_q_lora.down.weight". A path whose dots became underscores cannot be split
+ * Three families write them. kohya's, and with it LyCORIS': "lora_unet_" and the module's path with
+ * '_' for '.', then .lora_down.weight, .lora_up.weight, .alpha, or the parts of other methods
+ * (lora_parts.def). PEFT's: the path as it is, then .lora_A.weight, .lora_B.weight (the adapter's
+ * name may stand between). Old diffusers: "...attn1.processor.to_q_lora.down.weight". A path whose dots became underscores cannot be split
  * again, so no name is: the paths of all weights get the same form and are looked up. */
 #include "frontend/lora/lora.h"
 
@@ -12,7 +12,7 @@
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-static const char WEIGHT[] = ".weight";
+static const char WEIGHT[] = ".weight", BIAS[] = ".bias";
 
 /* ---- taking apart ---- */
 
@@ -23,65 +23,89 @@ static bool ends_with(const char *s, size_t n, const char *end) {
 
 const char *fe_lora_other_method(const char *tensor) {
     static const char *const marks[][2] = {
-        {".dora_scale", "DoRA"},
-        {"lora_magnitude_vector", "DoRA"},
-        {".hada_", "LoHa"},
-        {".lokr_", "LoKr"},
-        {".on_input", "IA3"},
-        {".ia3_", "IA3"},
+        {".ia3_", "IA3 as PEFT writes it"},
         {".oft_", "OFT"},
+        {".boft_", "BOFT"},
+        {".glora_", "GLoRA"},
+        {".vera_", "VeRA"},
         {".lora_embedding_", "LoRA of an embedding"},
         {".lora_B.bias", "LoRA with a bias"},
         {".lora_up.bias", "LoRA with a bias"},
+        {".bias_indices", "LoRA with a bias"},
+        {".bias_values", "LoRA with a bias"},
+        {".bias_size", "LoRA with a bias"},
         {"bundle_emb.", "an embedding (textual inversion)"},
         {"emb_params", "an embedding (textual inversion)"},
     };
+    static const char *const ends[][2] = {
+        {".a1.weight", "GLoRA"},
+        {".a2.weight", "GLoRA"},
+        {".b1.weight", "GLoRA"},
+        {".b2.weight", "GLoRA"},
+        {".set_weight", "whole weights in place of the model's"},
+    };
     for (size_t i = 0; i < COUNT(marks); i++)
         if (strstr(tensor, marks[i][0])) return marks[i][1];
-    size_t n = strlen(tensor);
-    return ends_with(tensor, n, ".diff") || ends_with(tensor, n, ".diff_b")
-               ? "whole differences of weights"
-               : NULL;
+    for (size_t i = 0; i < COUNT(ends); i++)
+        if (ends_with(tensor, strlen(tensor), ends[i][0])) return ends[i][1];
+    return NULL;
 }
 
 /* "X.lora_A.NAME.weight" of an adapter with a name: the length of X.lora_A.weight's X; 0 when it is
  * not so. */
 static size_t named_adapter(const char *s, size_t n, fe_lora_role *role) {
+    static const struct {
+        const char *part;
+        fe_lora_role role;
+    } parts[] = {{".lora_A", FE_LORA_DOWN},
+                 {".lora_B", FE_LORA_UP},
+                 {".lora_magnitude_vector", FE_LORA_MAGNITUDE}};
     if (!ends_with(s, n, WEIGHT)) return 0;
     size_t end = n - strlen(WEIGHT), dot = end;
     while (dot > 0 && s[dot - 1] != '.') dot--;
     if (dot < 2) return 0;
-    *role = ends_with(s, dot - 1, ".lora_A") ? FE_LORA_DOWN : FE_LORA_UP;
-    bool fits = ends_with(s, dot - 1, ".lora_A") || ends_with(s, dot - 1, ".lora_B");
-    return fits ? dot - 1 - strlen(".lora_A") : 0;
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        if (!ends_with(s, dot - 1, parts[i].part)) continue;
+        *role = parts[i].role;
+        return dot - 1 - strlen(parts[i].part);
+    }
+    return 0;
 }
 
-/* Length of the module's part of the name and the role; 0 when it is no part of a LoRA. */
-static size_t module_length(const char *s, fe_lora_role *role) {
+/* X.weight with X.on_input beside it. */
+static bool has_on_input(const fe_st *table, const char *s, size_t module) {
+    base_str name = {0};
+    base_str_addn(&name, s, module);
+    base_str_add(&name, ".on_input");
+    bool there = table && fe_st_find(table, name.data);
+    base_str_free(&name);
+    return there;
+}
+
+/* Length of the module's part of the name, the role and its target; 0 when it is no part of a LoRA.
+ */
+static size_t module_length(const char *s, const fe_st *table, fe_lora_role *role, bool *bias) {
+    enum { IS_WEIGHT, IS_BIAS };
     static const struct {
         const char *end;
         fe_lora_role role;
-    } ends[] = {{".lora_up.weight", FE_LORA_UP},
-                {".lora_down.weight", FE_LORA_DOWN},
-                {".lora_mid.weight", FE_LORA_MID},
-                {".lora_B.weight", FE_LORA_UP},
-                {".lora_A.weight", FE_LORA_DOWN},
-                {".lora_linear_layer.up.weight", FE_LORA_UP},
-                {".lora_linear_layer.down.weight", FE_LORA_DOWN},
-                {".lora.up.weight", FE_LORA_UP},
-                {".lora.down.weight", FE_LORA_DOWN},
-                {"_lora.up.weight", FE_LORA_UP},
-                {"_lora.down.weight", FE_LORA_DOWN},
-                {"_lora.alpha", FE_LORA_ALPHA},
-                {".lora.alpha", FE_LORA_ALPHA},
-                {".lora_linear_layer.alpha", FE_LORA_ALPHA},
-                {".alpha", FE_LORA_ALPHA}};
+        int target;
+    } ends[] = {
+#define LORA_ENDING(end, ID, target) {end, FE_LORA_##ID, IS_##target},
+#include "frontend/lora/lora_parts.def"
+    };
     size_t n = strlen(s);
+    *bias = false;
     for (size_t i = 0; i < COUNT(ends); i++)
         if (ends_with(s, n, ends[i].end)) {
             *role = ends[i].role;
+            *bias = ends[i].target == IS_BIAS;
             return n - strlen(ends[i].end);
         }
+    if (ends_with(s, n, WEIGHT) && has_on_input(table, s, n - strlen(WEIGHT))) {
+        *role = FE_LORA_GAIN;
+        return n - strlen(WEIGHT);
+    }
     return named_adapter(s, n, role);
 }
 
@@ -110,8 +134,10 @@ static const char *component_of(base_arena *a, const ir_module *m, const char *m
     };
     for (size_t i = 0; i < COUNT(known); i++)
         if (known[i].kohya && (*path = after(module, known[i].kohya))) return known[i].name;
-    const char *rest = after(module, "base_model.model.");
+    /* of PEFT's whole model, of LyCORIS' wrapper around one network */
+    const char *rest = after(module, "base_model.model."), *wrapped = after(module, "lycoris_");
     if (rest) module = rest;
+    if (wrapped) module = wrapped;
     size_t n = strcspn(module, ".");
     const char *first = base_arena_strndup(a, module, n);
     bool is_component = module[n] && fe_lora_has_component(m, first);
@@ -120,8 +146,11 @@ static const char *component_of(base_arena *a, const ir_module *m, const char *m
     *path = is_component ? module + n + 1 : module;
     if (is_component) return first;
     /* files of one component */
-    return after(module, "text_model.") || after(module, "encoder.layers.") ? "text_encoder"
-                                                                            : "unet";
+    static const char *const of_text[] = {"text_model.", "encoder.layers.", "text_model_",
+                                          "encoder_layers_"};
+    for (size_t i = 0; i < COUNT(of_text); i++)
+        if (after(module, of_text[i])) return "text_encoder";
+    return "unet";
 }
 
 /* The form in which paths are compared. */
@@ -132,8 +161,9 @@ static char *underscored(base_arena *a, const char *path) {
     return s;
 }
 
-bool fe_lora_split(base_arena *a, const ir_module *m, const char *tensor, fe_lora_name *out) {
-    size_t n = module_length(tensor, &out->role);
+bool fe_lora_split(base_arena *a, const ir_module *m, const fe_st *table, const char *tensor,
+                   fe_lora_name *out) {
+    size_t n = module_length(tensor, table, &out->role, &out->bias);
     if (!n) return false;
     out->module = base_arena_strndup(a, tensor, n);
     const char *path, *processor;
@@ -150,6 +180,7 @@ bool fe_lora_split(base_arena *a, const ir_module *m, const char *tensor, fe_lor
 
 typedef struct row {
     const char *component, *path;
+    bool bias;
     uint32_t weight;
 } row;
 
@@ -158,18 +189,25 @@ struct fe_lora_index {
     BASE_VEC(row) rows;
 };
 
-static int by_name(const void *x, const void *y) {
+static int compare(const void *x, const void *y) {
     const row *a = x, *b = y;
     int order = strcmp(a->component, b->component);
     if (!order) order = strcmp(a->path, b->path);
+    return order ? order : a->bias - b->bias;
+}
+
+static int by_name(const void *x, const void *y) {
+    const row *a = x, *b = y;
+    int order = compare(x, y);
     return order ? order : (a->weight > b->weight) - (a->weight < b->weight);
 }
 
-/* `name` ends with ".weight", which the row does not have. */
-static void add_row(fe_lora_index *x, const char *component, const char *name, uint32_t weight) {
+/* `name` ends with ".weight" or ".bias", which the row does not have. */
+static void add_row(fe_lora_index *x, const char *component, const char *name, bool bias,
+                    uint32_t weight) {
     char *path = underscored(x->arena, name);
-    path[strlen(path) - strlen(WEIGHT)] = '\0';
-    BASE_PUSH(&x->rows, ((row){component, path, weight}));
+    path[strlen(path) - strlen(bias ? BIAS : WEIGHT)] = '\0';
+    BASE_PUSH(&x->rows, ((row){component, path, bias, weight}));
 }
 
 fe_lora_index *fe_lora_index_new(const ir_module *m) {
@@ -180,14 +218,17 @@ fe_lora_index *fe_lora_index_new(const ir_module *m) {
     for (uint32_t i = 0; i < m->weights.count; i++) {
         const ir_weight *w = &m->weights.items[i];
         const char *slash = strchr(w->name, '/');
-        if (!slash || !ends_with(slash, strlen(slash), WEIGHT) || w->type.rank < 2) continue;
+        if (!slash) continue;
+        size_t n = strlen(slash);
+        bool bias = ends_with(slash, n, BIAS);
+        if (!bias && !ends_with(slash, n, WEIGHT)) continue;
         const char *component = base_arena_strndup(x->arena, w->name, (size_t)(slash - w->name));
-        add_row(x, component, slash + 1, i);
+        add_row(x, component, slash + 1, bias, i);
         /* CLIPTextModel of transformers 5 has no such part */
         const char *inner = after(slash + 1, "text_model.");
-        if (inner) add_row(x, component, inner, i);
+        if (inner) add_row(x, component, inner, bias, i);
         if (strcmp(component, "unet") != 0) continue;
-        add_row(x, component, ldm_place(&original, component, x->arena, slash + 1), i);
+        add_row(x, component, ldm_place(&original, component, x->arena, slash + 1), bias, i);
     }
     if (x->rows.count) qsort(x->rows.items, x->rows.count, sizeof *x->rows.items, by_name);
     return x;
@@ -200,14 +241,8 @@ void fe_lora_index_free(fe_lora_index *x) {
     base_free(x);
 }
 
-static int compare(const void *key, const void *element) {
-    const row *a = key, *b = element;
-    int order = strcmp(a->component, b->component);
-    return order ? order : strcmp(a->path, b->path);
-}
-
-static uint32_t lookup(const fe_lora_index *x, const char *component, const char *path) {
-    const row key = {.component = component, .path = path}, *found = NULL;
+static uint32_t lookup(const fe_lora_index *x, const fe_lora_name *name, const char *path) {
+    const row key = {.component = name->component, .path = path, .bias = name->bias}, *found = NULL;
     if (x->rows.count) found = bsearch(&key, x->rows.items, x->rows.count, sizeof key, compare);
     return found ? found->weight : UINT32_MAX;
 }
@@ -219,13 +254,13 @@ uint32_t fe_lora_find(const fe_lora_index *x, const fe_lora_name *name) {
                                          {"to_k", "k_proj"},
                                          {"to_v", "v_proj"},
                                          {"to_out", "out_proj"}};
-    uint32_t w = lookup(x, name->component, name->path);
+    uint32_t w = lookup(x, name, name->path);
     size_t n = strlen(name->path);
     for (size_t i = 0; i < COUNT(old) && w == UINT32_MAX; i++) {
         if (!ends_with(name->path, n, old[i][0])) continue;
         const char *other = base_arena_printf(x->arena, "%.*s%s", (int)(n - strlen(old[i][0])),
                                               name->path, old[i][1]);
-        w = lookup(x, name->component, other);
+        w = lookup(x, name, other);
     }
     return w;
 }

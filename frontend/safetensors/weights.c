@@ -475,9 +475,7 @@ bool fe_bind_ir_weights(base_diag *d, ir_module *m) {
                        base_escape(weight->name, strlen(weight->name)));
         bind_source(d, m, &open, weight);
         for (ir_lora *l = weight->loras; l; l = l->next) {
-            bind_source(d, m, &open, &l->up);
-            bind_source(d, m, &open, &l->down);
-            if (l->mid.type.rank) bind_source(d, m, &open, &l->mid);
+            IR_LORA_EACH(l, k) bind_source(d, m, &open, &l->factor[k]);
         }
     }
     base_free(open.items);

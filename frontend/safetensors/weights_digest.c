@@ -34,9 +34,11 @@ void fe_weights_digest(const ir_module *m, char out[FE_DIGEST_TEXT]) {
         add_weight(&d, w);
         for (const ir_lora *l = w->loras; l; l = l->next) {
             base_digest_add(&d, &l->scale, sizeof l->scale);
-            add_weight(&d, &l->up);
-            add_weight(&d, &l->down);
-            if (l->mid.type.rank) add_weight(&d, &l->mid);
+            if (l->method != IR_LORA_LOW_RANK) add_text(&d, ir_lora_method_name[l->method]);
+            IR_LORA_EACH(l, k) {
+                if (k > IR_LORA_MID) add_text(&d, ir_lora_factor_name[k]);
+                add_weight(&d, &l->factor[k]);
+            }
         }
     }
     base_digest_end(&d, id);

@@ -69,9 +69,9 @@ static void check_factor(ir_fault_sink *sink, const ir_weight *factor, const cha
 static void check_lora(ir_fault_sink *sink, const ir_weight *w, const ir_lora *l,
                        const char *name) {
     base_str why = {0};
-    check_factor(sink, &l->up, name);
-    check_factor(sink, &l->down, name);
-    if (l->mid.type.rank) check_factor(sink, &l->mid, name);
+    for (int k = 0; k < IR_LORA_FACTORS; k++)
+        if (l->factor[k].type.rank || ir_lora_required[l->method] & 1u << k)
+            check_factor(sink, &l->factor[k], name);
     if (!isfinite(l->scale))
         verify_fault(sink, NULL, IR_NONE, "weight @%s: the scale of an update is not finite", name);
     if (!ir_lora_fits(&w->type, l, &why))

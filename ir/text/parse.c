@@ -305,17 +305,36 @@ static bool parse_weight_source(parser *p, ir_weight *w) {
     return expected(p, "'file', 'random' or 'data'");
 }
 
-static bool parse_factor(parser *p, ir_weight *factor) {
+/* A factor, whose word may be missing where it is the one that is expected. */
+static bool parse_factor(parser *p, ir_lora *l, int *expected_next) {
+    int k = 0;
+    ir_token at = p->tok;
+    while (k < IR_LORA_FACTORS && !is_word(p, ir_lora_factor_name[k])) k++;
+    if (k < IR_LORA_FACTORS)
+        next(p);
+    else
+        k = *expected_next;
+    if (k == IR_LORA_FACTORS) return fail_at(p, &at, "too many factors");
+    *expected_next = k + 1;
+    ir_weight *factor = &l->factor[k];
+    if (factor->type.rank)
+        return fail_at(p, &at, "the factor '%s' is given twice", ir_lora_factor_name[k]);
     return read_type(p, &factor->type) && parse_weight_source(p, factor);
 }
 
 /* After "+". */
 static bool parse_lora(parser *p, ir_lora *l) {
+    uint32_t method;
+    int factor = 0;
     *l = (ir_lora){0};
-    if (!expect_word(p, "lora") || !read_f64(p, &l->scale)) return false;
-    if (!parse_factor(p, &l->up) || !expect_punct(p, ',') || !parse_factor(p, &l->down))
+    if (!read_enum(p, "an update's method", ir_lora_method_name, IR_LORA_METHODS, &method) ||
+        !read_f64(p, &l->scale))
         return false;
-    return !accept_punct(p, ',') || parse_factor(p, &l->mid);
+    l->method = (ir_lora_method)method;
+    do
+        if (!parse_factor(p, l, &factor)) return false;
+    while (accept_punct(p, ','));
+    return true;
 }
 
 static bool parse_weight(parser *p) {

@@ -4,9 +4,9 @@
  *
  *   module  = "ebru" "ir" INT LEVEL { meta | weight | func }
  *   meta    = "meta" STRING "=" ( INT | FLOAT | STRING )
- *   weight  = "weight" REF ":" type [ "=" source ] { "+" lora }
- *   lora    = "lora" FLOAT factor "," factor [ "," factor ]
- *   factor  = type source
+ *   weight  = "weight" REF ":" type [ "=" source ] { "+" update }
+ *   update  = METHOD FLOAT factor { "," factor }
+ *   factor  = [ FACTOR ] type source
  *   source  = "file" STRING STRING
  *           | "random" INT FLOAT FLOAT
  *           | "data" STRING
@@ -39,7 +39,8 @@
  *   module   INT is the version, IR_TEXT_VERSION of ir/ir.h; LEVEL and the other words in capitals are the names
  *            of ir/ir.h's enumerations, OP and the attributes of an op those of ir/ops.def
  *   weight   without a source it is not bound
- *   lora     the numbers are scale, up, down and perhaps mid
+ *   update   METHOD and FACTOR are words of ir/lora.def; the number is the scale. A factor without a
+ *            word is the one that follows there on the factor before it; the first is up
  *   source   file: path, relative to the text's folder, and tensor. random: seed, bound, center; see ir/weights.c. data: the bytes of
  *            the elements in hexadecimal, the lower address first
  *   used     the place of a weight that the function uses
@@ -361,14 +362,16 @@ static void print_source(const ir_weight *w, base_str *out) {
 }
 
 static void print_lora(const ir_lora *l, base_str *out) {
-    const ir_weight *factor[] = {&l->up, &l->down, l->mid.type.rank ? &l->mid : NULL};
-    base_str_add(out, " + lora ");
+    bool first = true;
+    base_str_addf(out, " + %s ", ir_lora_method_name[l->method]);
     base_print_f64(l->scale, out);
-    for (int i = 0; i < 3 && factor[i]; i++) {
-        base_str_add(out, i ? ", " : " ");
-        ir_print_type(&factor[i]->type, out);
+    IR_LORA_EACH(l, k) {
+        base_str_add(out, first ? " " : ", ");
+        first = false;
+        if (k > IR_LORA_MID) base_str_addf(out, "%s ", ir_lora_factor_name[k]);
+        ir_print_type(&l->factor[k].type, out);
         base_str_add(out, " ");
-        print_source(factor[i], out);
+        print_source(&l->factor[k], out);
     }
 }
 

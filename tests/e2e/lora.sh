@@ -22,6 +22,14 @@ else
     pass "without the LoRA it is another picture"
 fi
 
+# Every method of LyCORIS and PEFT in a network, against their own code.
+V=$GOLDENS/lora-variants
+for io in "$V"/*.io.safetensors; do
+    name=$(basename "$io" .io.safetensors)
+    case $name in dora-* | rslora-peft) scale=1 ;; *) scale=0.75 ;; esac
+    check "$name" "$EBRU" verify -q "$V/unet" --lora="$V/$name.safetensors:$scale" --io="$io" --evaluator
+done
+
 # The packed weights are the same bytes when the model goes through IR text.
 text="--lora=$L/text-kohya.safetensors:0.75"
 check "compile at once" "$EBRU" compile -q $QUICK "$GOLDENS/text-quickgelu" "$text" --weights=external -o once

@@ -61,9 +61,9 @@ static void check_merge(const char *folder, const char *component, const fe_lora
                         uint32_t count, const char *expected) {
     base_diag *d = base_diag_new(NULL);
     ir_module *m = load(d, folder, loras, count);
-    assert_non_null(m);
+    if (!m) fail_msg("%s is not read", loras[0].path);
     char path[512];
-    snprintf(path, sizeof path, GOLDENS "lora/%s", expected);
+    snprintf(path, sizeof path, GOLDENS "%s%s", strchr(expected, '/') ? "" : "lora/", expected);
     fe_st *table = fe_st_open(d, path);
     assert_non_null(table);
     assert_int_equal(updated_weights(m), fe_st_count(table));
@@ -106,42 +106,10 @@ static void text_styles(void **state) {
                     "text-expected.safetensors");
 }
 
-/* PEFT keeps alpha in a file of its own. */
-static void adapter_config(void **state) {
-    (void)state;
-    temp_dir t;
-    temp_dir_begin(&t);
-    FILE *in = fopen(FILE_OF("unet-peft-named"), "rb");
-    assert_non_null(in);
-    static char bytes[65536];
-    size_t n = fread(bytes, 1, sizeof bytes, in);
-    fclose(in);
-    temp_write(&t, "adapter_model.safetensors", bytes, n);
-    static const char config[] = "{\"peft_type\": \"LORA\", \"r\": 3, \"lora_alpha\": 6, "
-                                 "\"lora_dropout\": NaN}";
-    temp_write(&t, "adapter_config.json", config, sizeof config - 1);
-    check_merge("unet-sd1", "unet", &(fe_lora){temp_path(&t, "adapter_model.safetensors"), 1.0}, 1,
-                "unet-metadata-expected.safetensors");
-
-    static const char stable[] =
-        "{\"use_rslora\": true, \"lora_alpha\": 6, \"alpha_pattern\": {\"to_q\": 3}}";
-    temp_write(&t, "adapter_config.json", stable, sizeof stable - 1);
-    capture c;
-    capture_begin(&c, (base_diag_options){0});
-    fe_lora l = {temp_path(&t, "adapter_model.safetensors"), 1.0};
-    assert_null(load(c.diag, "unet-sd1", &l, 1));
-    assert_non_null(strstr(captured(&c), "unsupported: a LoRA with 'use_rslora'"));
-    assert_non_null(strstr(captured(&c), "unsupported: a LoRA with 'alpha_pattern'"));
-    capture_end(&c);
-    temp_dir_end(&t);
-}
-
 /* Printed, read back and bound again, a module has the same weights. */
-static void through_text(void **state) {
-    (void)state;
+static void check_text(const char *folder, const fe_lora *loras, uint32_t count) {
     base_diag *d = base_diag_new(NULL);
-    const fe_lora both[] = {{FILE_OF("unet-kohya"), 0.75}, {FILE_OF("unet-peft"), -0.5}};
-    ir_module *m = load(d, "unet-sd1", both, 2);
+    ir_module *m = load(d, folder, loras, count);
     base_str text = {0};
     ir_print(m, &text);
     ir_module *again = ir_parse(d, "x.ir", text.data, text.len);
@@ -163,6 +131,65 @@ static void through_text(void **state) {
     ir_module_free(m);
     ir_module_free(again);
     base_diag_free(d);
+}
+
+static void through_text(void **state) {
+    (void)state;
+    const fe_lora both[] = {{FILE_OF("unet-kohya"), 0.75}, {FILE_OF("unet-peft"), -0.5}};
+    check_text("unet-sd1", both, 2);
+}
+
+/* The methods of LyCORIS and PEFT, as their own code merges them; and what was read, printed and read
+ * again, is the same. */
+static void methods(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        double scale;
+    } files[] = {{"locon", 0.75},         {"locon-mid", 0.75},   {"loha", 0.75},
+                 {"loha-tucker", 0.75},   {"lokr-full", 0.75},   {"lokr-w2", 0.75},
+                 {"lokr-both", 0.75},     {"lokr-tucker", 0.75}, {"dora-kohya", 1.0},
+                 {"dora-kohya-in", 1.0},  {"dora-peft", 1.0},    {"ia3", 0.75},
+                 {"full", 0.75},          {"rslora-peft", 1.0},  {"plain-peft-noalpha", 0.75},
+                 {"rslora-lycoris", 0.75}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char path[512], expected[512];
+        snprintf(path, sizeof path, GOLDENS "lora-variants/%s.safetensors", files[i].name);
+        snprintf(expected, sizeof expected, "lora-variants/%s.expected.safetensors", files[i].name);
+        const fe_lora l = {path, files[i].scale};
+        check_merge("lora-variants/unet", "unet", &l, 1, expected);
+        check_text("lora-variants/unet", &l, 1);
+    }
+}
+
+/* PEFT keeps alpha in a file of its own. */
+static void adapter_config(void **state) {
+    (void)state;
+    temp_dir t;
+    temp_dir_begin(&t);
+    FILE *in = fopen(FILE_OF("unet-peft-named"), "rb");
+    assert_non_null(in);
+    static char bytes[65536];
+    size_t n = fread(bytes, 1, sizeof bytes, in);
+    fclose(in);
+    temp_write(&t, "adapter_model.safetensors", bytes, n);
+    static const char config[] = "{\"peft_type\": \"LORA\", \"r\": 3, \"lora_alpha\": 6, "
+                                 "\"lora_dropout\": NaN}";
+    temp_write(&t, "adapter_config.json", config, sizeof config - 1);
+    check_merge("unet-sd1", "unet", &(fe_lora){temp_path(&t, "adapter_model.safetensors"), 1.0}, 1,
+                "unet-metadata-expected.safetensors");
+
+    static const char stable[] =
+        "{\"lora_bias\": true, \"lora_alpha\": 6, \"alpha_pattern\": {\"to_q\": 3}}";
+    temp_write(&t, "adapter_config.json", stable, sizeof stable - 1);
+    capture c;
+    capture_begin(&c, (base_diag_options){0});
+    fe_lora l = {temp_path(&t, "adapter_model.safetensors"), 1.0};
+    assert_null(load(c.diag, "unet-sd1", &l, 1));
+    assert_non_null(strstr(captured(&c), "unsupported: a LoRA with 'lora_bias'"));
+    assert_non_null(strstr(captured(&c), "unsupported: a LoRA with 'alpha_pattern'"));
+    capture_end(&c);
+    temp_dir_end(&t);
 }
 
 /* ---- names of the original implementation ---- */
@@ -218,7 +245,7 @@ static void sdxl_names(void **state) {
         char tensor[256], want[256];
         fe_lora_name name;
         snprintf(tensor, sizeof tensor, "lora_unet_%s.lora_down.weight", cases[i][0]);
-        assert_true(fe_lora_split(a, m, tensor, &name));
+        assert_true(fe_lora_split(a, m, NULL, tensor, &name));
         uint32_t found = fe_lora_find(x, &name);
         if (!cases[i][1]) {
             assert_int_equal(found, UINT32_MAX);
@@ -234,7 +261,7 @@ static void sdxl_names(void **state) {
         "text_encoder_2.text_model.encoder.layers.31.self_attn.to_q_lora.up.weight"};
     for (size_t i = 0; i < 3; i++) {
         fe_lora_name name;
-        assert_true(fe_lora_split(a, m, second[i], &name));
+        assert_true(fe_lora_split(a, m, NULL, second[i], &name));
         assert_string_equal(name.component, "text_encoder_2");
         uint32_t found = fe_lora_find(x, &name);
         assert_true(found != UINT32_MAX);
@@ -305,7 +332,7 @@ static void faults(void **state) {
     expect_fault((fe_st_tensor[]){up, down, alpha}, 3, "is not a finite number");
     alpha = tensor(Q ".alpha", 1, 2, 0);
     expect_fault((fe_st_tensor[]){up, down, alpha}, 3, "alpha: '" Q ".alpha' is not one number");
-    expect_fault(&alpha, 1, "has no lora_up and lora_down");
+    expect_fault(&alpha, 1, "has no lora_up (lora_B) and lora_down (lora_A)");
 
     fe_st_tensor twice = tensor(
         "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight", 2, 2, 16);
@@ -329,18 +356,65 @@ static void faults(void **state) {
 
 static void other_methods(void **state) {
     (void)state;
-    static const char *const cases[][2] = {{Q ".dora_scale", "unsupported: DoRA (1 tensors"},
-                                           {Q ".hada_w1_a", "unsupported: LoHa"},
-                                           {Q ".lokr_w1", "unsupported: LoKr"},
-                                           {Q ".on_input", "unsupported: IA3"},
-                                           {Q ".oft_diag", "unsupported: OFT"},
-                                           {Q ".diff", "unsupported: whole differences"},
-                                           {CONV ".lora_magnitude_vector", "unsupported: DoRA"},
-                                           {CONV ".lora_B.bias", "unsupported: LoRA with a bias"}};
+    static const char *const cases[][2] = {
+        {Q ".oft_diag", "unsupported: OFT (1 tensors"},
+        {Q ".a1.weight", "unsupported: GLoRA"},
+        {Q ".ia3_l.weight", "unsupported: IA3 as PEFT writes it"},
+        {CONV ".lora_B.bias", "unsupported: LoRA with a bias"},
+        {Q ".hada_w1_a", "two methods for one module: '" Q ".lora_up.weight' and '" Q},
+        {Q ".diff", "two methods for one module"},
+        {Q ".on_input", "two methods for one module"}};
     fe_st_tensor up = tensor(Q ".lora_up.weight", 2, 16, 2),
                  down = tensor(Q ".lora_down.weight", 2, 2, 16);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect_fault((fe_st_tensor[]){up, down, tensor(cases[i][0], 1, 16, 0)}, 3, cases[i][1]);
+}
+
+/* Parts of LyCORIS' methods that are missing, or of another model. */
+static void parts_of_methods(void **state) {
+    (void)state;
+    fe_st_tensor a = tensor(Q ".hada_w1_a", 2, 16, 2), b = tensor(Q ".hada_w1_b", 2, 2, 16),
+                 c = tensor(Q ".hada_w2_a", 2, 16, 3), d = tensor(Q ".hada_w2_b", 2, 3, 16);
+    expect_fault((fe_st_tensor[]){a, b, d}, 3, "incomplete: '" Q "' has no hada_w2_a");
+    d.dims[1] = 17;
+    expect_fault((fe_st_tensor[]){a, b, c, d}, 4, "'" Q ".hada_w2_b' [3, 17]; the weight 'unet/");
+    fe_st_tensor t1 = tensor(Q ".hada_t1", 4, 2, 2);
+    d.dims[1] = 16; /* one window alone */
+    expect_fault((fe_st_tensor[]){a, b, c, d, t1}, 5, "wrong shapes 1");
+
+    fe_st_tensor w1 = tensor(Q ".lokr_w1", 2, 4, 4), w2 = tensor(Q ".lokr_w2", 2, 4, 4),
+                 w1a = tensor(Q ".lokr_w1_a", 2, 4, 1), w2a = tensor(Q ".lokr_w2_a", 2, 4, 1);
+    expect_fault(&w1, 1, "incomplete: '" Q "' has no lokr_w2");
+    expect_fault((fe_st_tensor[]){w1, w2a}, 2, "has no lokr_w2_b");
+    expect_fault((fe_st_tensor[]){w1, w2, w1a}, 3, "wrong shapes 1"); /* the first side twice */
+    w2.dims[0] = 5;
+    expect_fault((fe_st_tensor[]){w1, w2}, 2, "shape: '" Q ".lokr_w1' is [4, 4]");
+
+    fe_st_tensor up = tensor(Q ".lora_up.weight", 2, 16, 2),
+                 down = tensor(Q ".lora_down.weight", 2, 2, 16),
+                 rows = tensor(Q ".dora_scale", 2, 17, 1),
+                 vector = tensor("unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q."
+                                 "lora_magnitude_vector.default.weight",
+                                 1, 16, 0);
+    expect_fault((fe_st_tensor[]){up, down, rows}, 3, "'" Q ".dora_scale' [17, 1]");
+    rows.dims[0] = 16;
+    expect_fault((fe_st_tensor[]){up, down, rows, vector}, 4, "wrong shapes 1");
+    expect_fault(&rows, 1, "has no lora_up (lora_B) and lora_down (lora_A)");
+
+    fe_st_tensor diff = tensor(CONV ".diff", 4, 16, 16), bias = tensor(Q ".diff_b", 1, 16, 0);
+    diff.dims[3] = 1;
+    expect_fault(&diff, 1, "shape: '" CONV ".diff' is [16, 16, 3, 1]");
+    expect_fault(&bias, 1, "not in the model: a bias of '" Q "'"); /* to_q has none */
+
+    float side = INFINITY;
+    fe_st_tensor gain = tensor(Q ".weight", 1, 16, 0),
+                 on = {.name = Q ".on_input", .dtype = FE_ST_F32, .data = (const uint8_t *)&side};
+    expect_fault((fe_st_tensor[]){gain, on}, 2,
+                 "on_input: '" Q ".on_input' is not a finite number");
+    side = 1.0f;
+    gain.dims[0] = 15;
+    expect_fault((fe_st_tensor[]){gain, on}, 2, "shape: '" Q ".weight' is [15]");
+    expect_fault(&on, 1, "incomplete: '" Q "'");
 }
 
 /* All of it in one error, twenty notes at most. */
@@ -385,6 +459,7 @@ int main(void) {
         cmocka_unit_test(adapter_config), cmocka_unit_test(through_text),
         cmocka_unit_test(sdxl_names),     cmocka_unit_test(faults),
         cmocka_unit_test(other_methods),  cmocka_unit_test(one_report),
+        cmocka_unit_test(methods),        cmocka_unit_test(parts_of_methods),
         cmocka_unit_test(broken_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

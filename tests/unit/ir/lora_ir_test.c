@@ -161,12 +161,60 @@ static void from_text(void **state) {
     ir_module_free(m);
 }
 
+/* Updates of all methods behind each other: any range gives the same bits; each changes the weight;
+ * what is printed reads back. */
+static void all_methods(void **state) {
+    (void)state;
+    static const char *const updates[] = {
+        "lora 0.5 f32[6,2] random 1 1.0 0.0, f32[2,10,3,3] random 1 1.0 0.0, "
+        "magnitude_in f32[1,10,1,1] random 1 1.0 2.0",
+        "loha -0.5 w1_a f32[6,2] random 1 1.0 0.0, w1_b f32[2,90] random 1 1.0 0.0, "
+        "w2_a f32[6,1] random 1 1.0 0.0, w2_b f32[1,90] random 1 1.0 0.0, "
+        "magnitude f16[6] data \"003c003c003c003c003c003c\"",
+        "loha 0.5 w1_a f32[2,6] random 1 1.0 0.0, w1_b f32[3,10] random 1 1.0 0.0, t1 "
+        "f32[2,3,3,3] random 1 1.0 0.0, w2_a f32[2,6] random 1 1.0 0.0, w2_b f32[2,10] random 1 "
+        "1.0 0.0, t2 f32[2,2,3,3] random 1 1.0 0.0",
+        "lokr 0.5 w1 f32[3,2] random 1 1.0 0.0, w2 f32[2,5,3,3] random 1 1.0 0.0",
+        "lokr 0.5 w1_a f32[3,1] random 1 1.0 0.0, w1_b f32[1,2] random 1 1.0 0.0, w2_a f32[4,2] "
+        "random 1 1.0 0.0, w2_b f32[3,5] random 1 1.0 0.0, t2 f32[4,3,3,3] random 1 1.0 0.0",
+        "diff 2.0 diff f32[6,10,3,3] random 1 1.0 0.0",
+        "gain 0.5 gain f32[6] random 1 1.0 0.0",
+        "gain_in 0.5 gain_in f32[1,10,1,1] random 1 1.0 0.0",
+    };
+    enum { N = 6 * 10 * 9 };
+    base_str text = {0};
+    base_str_add(&text, "ebru ir 3 graph\nweight @w : f32[6,10,3,3] = random 1 1.0 0.0");
+    float before[N], whole[N], part[N];
+    for (size_t u = 0; u < sizeof updates / sizeof *updates; u++) {
+        base_str_addf(&text, "\n  + %s", updates[u]);
+        ir_module *m = parse(text.data);
+        assert_true(ir_verify(m, NULL));
+        const ir_weight *w = &m->weights.items[0];
+        ir_weight_read(w, whole, 0, N);
+        assert_true(!u || memcmp(before, whole, sizeof whole) != 0);
+        for (int step = 1; step < N; step = step * 7 + 3) {
+            for (int i = 0; i < N; i += step)
+                ir_weight_read(w, part + i, i, N - i < step ? N - i : step);
+            assert_memory_equal(part, whole, sizeof part);
+        }
+        base_str printed = {0}, again = {0};
+        ir_print(m, &printed);
+        ir_module *back = parse(printed.data);
+        ir_print(back, &again);
+        assert_string_equal(printed.data, again.data);
+        base_str_free(&printed);
+        base_str_free(&again);
+        ir_module_free(back);
+        memcpy(before, whole, sizeof before);
+        ir_module_free(m);
+    }
+    base_str_free(&text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matrices),
-        cmocka_unit_test(filters),
-        cmocka_unit_test(rounded_once),
-        cmocka_unit_test(from_text),
+        cmocka_unit_test(matrices),  cmocka_unit_test(filters),     cmocka_unit_test(rounded_once),
+        cmocka_unit_test(from_text), cmocka_unit_test(all_methods),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

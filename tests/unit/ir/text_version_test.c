@@ -48,6 +48,8 @@ static void vocabulary(base_str *out) {
     add_words("frequency", ir_freq_name, IR_FREQ_COUNT, out);
     add_words("activation", ir_act_name, IR_ACT_COUNT, out);
     add_words("precision", ir_precision_name, IR_PRECISION_COUNT, out);
+    add_words("update", ir_lora_method_name, IR_LORA_METHODS, out);
+    add_words("factor", ir_lora_factor_name, IR_LORA_FACTORS, out);
     for (int op = 0; op < IR_OP_COUNT; op++) add_op((ir_op)op, out);
     for (size_t i = 0; i < ebru_meta_count(); i++) {
         const ebru_meta_key *k = ebru_meta_at(i);
