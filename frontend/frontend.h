@@ -2,8 +2,8 @@
  *
  * Four kinds of input, one result: a model description (JSON in ebru's language,
  * docs/model-language.md), a diffusers folder (model_index.json), one component folder (config.json
- * + safetensors), or a single-file checkpoint (safetensors in the layout of the latent diffusion
- * code, docs/checkpoints.md). IR text comes from ir_parse; only its weights are bound here.
+ * + safetensors), or a single-file checkpoint (safetensors or GGUF in the layout of the latent
+ * diffusion code, docs/checkpoints.md). IR text comes from ir_parse; only its weights are bound here.
  * Everything in the folder is untrusted. */
 #ifndef EBRU_FRONTEND_FRONTEND_H
 #define EBRU_FRONTEND_FRONTEND_H
@@ -38,6 +38,7 @@ typedef struct fe_options {
     int64_t sequence;    /* tokens of a text model; 0 = max_position_embeddings */
     bool random_weights; /* --weights=random:SEED: no weight file is needed or read */
     uint64_t random_seed;
+    const char *unet;     /* --unet: the U-Net's weights, instead of the model's own; NULL */
     const fe_lora *loras; /* merged in this order; docs/lora.md */
     uint32_t lora_count;
     /* Programs run the step function with and without guidance: two functions, batch and 2*batch

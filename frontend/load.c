@@ -220,7 +220,7 @@ static bool is_stranger(base_diag *d, const char *path) {
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (!ends_with(path, known[i][0])) continue;
         base_error(d, NULL, "%s: this is %s", path, known[i][1]);
-        base_note(d, NULL, "name a diffusers folder or a checkpoint in safetensors");
+        base_note(d, NULL, "name a diffusers folder or a checkpoint in safetensors or GGUF");
         return true;
     }
     return false;
@@ -231,7 +231,8 @@ static bool load_into(base_diag *d, ir_module *m, const char *path, const fe_opt
     unsigned before = base_diag_errors(d);
     fe_format format = format_of(d, path, true);
     if (base_diag_errors(d) != before) return false;
-    if (format == FE_FORMAT_SAFETENSORS) return fe_load_checkpoint(d, m, path, o);
+    if (format == FE_FORMAT_SAFETENSORS || format == FE_FORMAT_GGUF)
+        return fe_load_checkpoint(d, m, path, o);
     if (fe_path_exists(path) && is_stranger(d, path)) return false;
     if (path[fe_stem_length(path)]) return fe_load_checkpoint(d, m, path, o); /* a broken one */
     return load_json(d, m, path, o);
@@ -265,6 +266,19 @@ static void note_loras(ir_module *m, const fe_options *o) {
     base_str_free(&s);
 }
 
+/* --unet names a file of which something was read. */
+static bool unet_used(base_diag *d, const ir_module *m, const fe_options *o) {
+    if (!o->unet) return true;
+    const char *path = fe_path_absolute(m->arena, o->unet);
+    for (size_t i = 0; i < m->weights.count; i++) {
+        const ir_weight *w = &m->weights.items[i];
+        if (w->kind == IR_WEIGHT_FILE && strcmp(w->file, path) == 0) return true;
+    }
+    base_error(d, NULL,
+               "--unet: no U-Net of a diffusers folder or checkpoint is loaded from files");
+    return false;
+}
+
 /* "." and ".." are names of no model. */
 static char *folder_name(base_arena *a, const char *path) {
     char *name = fe_path_base(a, path);
@@ -284,6 +298,7 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     bool merged = true;
     if (fe_is_hub_cache(path)) path = fe_hub_snapshot(d, m->arena, path);
     bool fine = path && load_into(d, m, path, options) && base_diag_errors(d) == before;
+    fine = fine && unet_used(d, m, options);
     for (uint32_t i = 0; fine && i < options->lora_count; i++)
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;

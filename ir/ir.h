@@ -387,6 +387,15 @@ static inline ir_ref ir_operand(const ir_node *n, uint32_t k) {
 /* The same by name: IR_OPERAND(n, conv2d, bias) of a node n that is a conv2d (or has its operands). */
 #define IR_OPERAND(node, op, name) ir_operand((node), IR_IN(op, name))
 
+/* How the elements of a weight are stored: as numbers of its type, or in blocks of small integers,
+ * which are read as f32 (ir/stored.def). */
+typedef enum ir_stored {
+    IR_STORED_PLAIN,
+#define STORED(ID, word, elements, bytes) IR_STORED_##ID,
+#include "ir/stored.def"
+    IR_STORED_COUNT
+} ir_stored;
+
 /* A tensor of the weight table. Data is reached through ir_weight_read only. */
 typedef struct ir_weight ir_weight;
 typedef struct ir_lora ir_lora;
@@ -403,6 +412,7 @@ struct ir_weight {
     double center;
     /* FILE: mapped bytes (kept alive by the module's owners); DATA: elements in the arena */
     const void *data;
+    ir_stored stored;   /* of data; in blocks the type is f32 */
     ir_lora *loras;     /* added to the values wherever they are read, in this order; arena */
     ir_lora *last_lora; /* ir_lora_add's */
 };
@@ -518,6 +528,16 @@ uint32_t ir_weight_find(const ir_module *m, const char *name); /* UINT32_MAX whe
 void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count);
 /* The elements of the weight and of all its updates are there to be read. */
 bool ir_weight_bound(const ir_weight *w);
+/* Bytes of the weight's data. */
+uint64_t ir_weight_bytes(const ir_weight *w);
+/* The value of binary16 bits. */
+float ir_f16_value(uint16_t bits);
+/* stored.c: forms other than PLAIN. Name ("Q8_0"), elements of a block (of PLAIN 1), bytes of so many
+ * whole blocks, and `count` elements from `first` as f32; data may lie at any address. */
+const char *ir_stored_name(ir_stored form);
+int ir_stored_block(ir_stored form);
+uint64_t ir_stored_bytes(ir_stored form, uint64_t elements);
+void ir_stored_read(ir_stored form, const void *data, float *out, int64_t first, int64_t count);
 /* The bits of the bf16 number nearest to x, ties to even; a NaN stays one. */
 uint16_t ir_bf16_bits(float x);
 

@@ -34,7 +34,7 @@ static float from_bits(uint32_t bits) {
 }
 
 /* IEEE binary16, denormals, infinities and NaNs included. */
-static float from_f16(uint16_t h) {
+float ir_f16_value(uint16_t h) {
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = (h >> 10) & 31u,
              mantissa = h & 0x3ffu;
     if (exponent == 31) return from_bits(sign | 0x7f800000u | mantissa << 13);
@@ -45,6 +45,10 @@ static float from_f16(uint16_t h) {
 
 /* Stored elements may lie at any address. */
 static void read_stored(const ir_weight *w, float *out, int64_t first, int64_t count) {
+    if (w->stored != IR_STORED_PLAIN) {
+        ir_stored_read(w->stored, w->data, out, first, count);
+        return;
+    }
     const unsigned char *p =
         (const unsigned char *)w->data + (size_t)first * ir_dtype_bytes[w->type.dtype];
     switch (w->type.dtype) {
@@ -53,7 +57,7 @@ static void read_stored(const ir_weight *w, float *out, int64_t first, int64_t c
         for (int64_t i = 0; i < count; i++) {
             uint16_t h;
             memcpy(&h, p + 2 * i, sizeof h);
-            out[i] = from_f16(h);
+            out[i] = ir_f16_value(h);
         }
         return;
     case IR_bf16:
@@ -92,6 +96,11 @@ void ir_weight_read_stored(const ir_weight *w, float *out, int64_t first, int64_
 void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count) {
     ir_weight_read_stored(w, out, first, count);
     if (count && w->loras) ir_lora_apply(w, out, first, count);
+}
+
+uint64_t ir_weight_bytes(const ir_weight *w) {
+    if (w->stored == IR_STORED_PLAIN) return ir_type_bytes(&w->type);
+    return ir_stored_bytes(w->stored, (uint64_t)ir_type_elements(&w->type));
 }
 
 static bool elements_there(const ir_weight *w) {

@@ -219,6 +219,13 @@ static int digest(drv_options *o) {
         return usage_error(
             "--lora= goes with a model; '%s' is IR, whose weights may be folded already", o->model,
             NULL);
+    if (o->load.unet && o->model && drv_is_ir(o->model))
+        return usage_error(
+            "--unet= goes with a model; '%s' is IR, which says where its weights are", o->model,
+            NULL);
+    if (o->load.unet && o->load.random_weights)
+        return usage_error("--unet= and --weights=random: '%s' would not be read", o->load.unet,
+                           NULL);
     if ((o->load.sampler || o->load.scheduler_config) && o->model && drv_is_ir(o->model))
         return usage_error("--sampler= and --scheduler-config= go with a model; '%s' is IR, which "
                            "has its sampler",

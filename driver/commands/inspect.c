@@ -161,11 +161,13 @@ int drv_inspect(const drv_options *o) {
         format = fe_format_of(map.data, map.size, NULL);
     if (base_diag_errors(d)) {
         /* told */
-    } else if (format == FE_FORMAT_SAFETENSORS || o->model[fe_stem_length(o->model)]) {
+    } else if (format == FE_FORMAT_SAFETENSORS || format == FE_FORMAT_GGUF ||
+               o->model[fe_stem_length(o->model)]) {
         code = inspect_safetensors(d, o);
     } else if (o->common.json && fe_path_exists(o->model)) {
-        fprintf(stderr,
-                "ebru: error: inspect --json lists the tensors of a safetensors file only\n");
+        fprintf(
+            stderr,
+            "ebru: error: inspect --json lists the tensors of a safetensors or GGUF file only\n");
         code = DRV_USAGE;
     } else if (format == FE_FORMAT_PROGRAM) {
         code = inspect_program(d, &map, o);

@@ -32,6 +32,7 @@ fe_options drv_fe_options(const drv_load_options *o) {
         .height = o->height,
         .random_weights = o->random_weights,
         .random_seed = o->random_seed,
+        .unet = o->unet,
         .loras = o->loras,
         .lora_count = o->lora_count,
         .guidance_pair = true,

@@ -80,9 +80,12 @@ bool fe_component_open(fe_pipeline *p, fe_component_kind kind) {
 static fe_weights *open_weights(fe_pipeline *p, fe_component *part) {
     static const char *const bases[] = {"diffusion_pytorch_model", "model"};
     if (p->o->random_weights) return fe_weights_random(p->d, p->m, p->o->random_seed);
-    if (p->ldm) return fe_ldm_weights(p->ldm, p->m, fe_component_names[part->kind]);
-    fe_st *table = fe_st_open_in(p->d, part->dir, bases, COUNT(bases));
-    return table ? fe_weights_table(p->d, p->m, table) : NULL;
+    bool unet = part->kind == FE_COMPONENT_UNET, given = unet && p->o->unet;
+    if (p->ldm && !given) return fe_ldm_weights(p->ldm, p->m, fe_component_names[part->kind]);
+    fe_st *table =
+        given ? fe_st_open(p->d, p->o->unet) : fe_st_open_in(p->d, part->dir, bases, COUNT(bases));
+    if (!table) return NULL;
+    return unet ? fe_ldm_unet_weights(p->d, p->m, table) : fe_weights_table(p->d, p->m, table);
 }
 
 /* A denoiser is built for both halves of guidance, too. */

@@ -229,6 +229,9 @@ void fe_ldm_free(fe_ldm *ldm); /* NULL is allowed */
 fe_dir *fe_ldm_folder(const fe_ldm *ldm);
 /* The weights of a component of it. */
 fe_weights *fe_ldm_weights(const fe_ldm *ldm, ir_module *m, const char *component);
+/* The weights of a U-Net alone, in diffusers' names or in the original ones; the module owns the
+ * table. NULL after reporting. */
+fe_weights *fe_ldm_unet_weights(base_diag *d, ir_module *m, fe_st *table);
 
 /* ---- diffusers.c: folders (pipeline.h); description.c: the language ---- */
 

@@ -23,10 +23,10 @@ static const struct {
     {0, 2, "\x80\x04", FE_FORMAT_PICKLE, "a pickle"},
     {0, 2, "\x80\x05", FE_FORMAT_PICKLE, "a pickle"},
     {257, 5, "ustar", FE_FORMAT_PICKLE, "a tar file, perhaps an old PyTorch pickle"},
-    {0, 4, "GGUF", FE_FORMAT_FOREIGN, "a GGUF file; ebru reads safetensors"},
-    {0, 4, "lmgg", FE_FORMAT_FOREIGN, "a GGML file; ebru reads safetensors"},
-    {0, 4, "fmgg", FE_FORMAT_FOREIGN, "a GGML file; ebru reads safetensors"},
-    {0, 4, "tjgg", FE_FORMAT_FOREIGN, "a GGML file; ebru reads safetensors"},
+    {0, 4, "GGUF", FE_FORMAT_GGUF, "a GGUF file, which has weights in it"},
+    {0, 4, "lmgg", FE_FORMAT_FOREIGN, "a GGML file; ebru reads GGUF and safetensors"},
+    {0, 4, "fmgg", FE_FORMAT_FOREIGN, "a GGML file; ebru reads GGUF and safetensors"},
+    {0, 4, "tjgg", FE_FORMAT_FOREIGN, "a GGML file; ebru reads GGUF and safetensors"},
     {0, 6, "\x93NUMPY", FE_FORMAT_FOREIGN, "an array of NumPy; ebru reads safetensors"},
     {0, 8, "\x89HDF\r\n\x1a\n", FE_FORMAT_FOREIGN, "an HDF5 file (Keras); ebru reads safetensors"},
     {4, 4, "TFL3", FE_FORMAT_FOREIGN, "a TensorFlow Lite file; ebru reads safetensors"},
@@ -74,9 +74,13 @@ static bool is_ir(const char *text, size_t size) {
 }
 
 size_t fe_stem_length(const char *name) {
-    static const char end[] = ".safetensors";
-    size_t n = strlen(name), k = sizeof end - 1;
-    return n >= k && strcasecmp(name + n - k, end) == 0 ? n - k : n;
+    static const char *const ends[] = {".safetensors", ".gguf"};
+    size_t n = strlen(name);
+    for (size_t i = 0; i < COUNT(ends); i++) {
+        size_t k = strlen(ends[i]);
+        if (n >= k && strcasecmp(name + n - k, ends[i]) == 0) return n - k;
+    }
+    return n;
 }
 
 /* A zip file, by the name of its first member: PyTorch's begin with ROOT/data.pkl. */
@@ -155,7 +159,8 @@ bool fe_format_refuse(base_diag *d, const char *shown, const void *data, size_t 
     const char *what;
     base_loc loc = {.source = base_diag_source(d, shown, NULL, 0)};
     switch (fe_format_of(data, size, &what)) {
-    case FE_FORMAT_SAFETENSORS: return false;
+    case FE_FORMAT_SAFETENSORS:
+    case FE_FORMAT_GGUF: return false;
     case FE_FORMAT_PICKLE:
         base_error(d, &loc, "this is %s, and reading a pickle runs code from it", what);
         base_note(

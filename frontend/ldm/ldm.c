@@ -82,9 +82,10 @@ static bool report_part(const ldm_file *f) {
         return true;
     }
     if (begins(f->table, "input_blocks.0.0.") || begins(f->table, "diffusion_model.")) {
-        base_note(f->d, NULL,
-                  "this is the U-Net of a checkpoint without the rest and without the prefix "
-                  "'model.diffusion_model.'");
+        base_note(
+            f->d, NULL,
+            "this is the U-Net of a checkpoint without the rest: name a diffusers folder that "
+            "has the rest, and this file with --unet=");
         return true;
     }
     return false;
@@ -122,7 +123,7 @@ static void report_other(const ldm_file *f) {
         if (!begins(f->table, components_begin[i])) continue;
         base_note(f->d, NULL,
                   "this is one component of a diffusers folder: name the folder with its "
-                  "config.json");
+                  "config.json; a U-Net goes beside it with --unet=");
         told = true;
     }
     base_note(f->d, NULL,

@@ -4,6 +4,7 @@
  * (`first_stage_model.`) and text encoders (`cond_stage_model.`, `conditioner.embedders.N.`).
  *
  *   ldm.c          the door (diffusers.h): opens a file, says what it is, hands out weights
+ *   ldm_unet.c     the weights of a U-Net that comes without the rest
  *   ldm_shape.c    sizes of the networks, from the names and shapes of their tensors
  *   ldm_system.c   which published system it is, and what no tensor says: heads, sampler, picture size
  *   ldm_config.c   the diffusers folder that would hold the same model, without its weights
@@ -17,10 +18,13 @@
 #include "frontend/diffusers/diffusers.h"
 #include "frontend/safetensors/weights.h"
 
+/* What the names of a checkpoint's U-Net begin with. */
+#define LDM_UNET "model.diffusion_model."
+
 /* Arrays are indexed by the resolution, finest first. Nothing is checked against anything
  * else: tensors that contradict what was derived are reported when they are bound. */
 typedef struct ldm_unet {
-    bool present;
+    const char *prefix; /* NULL: none */
     size_t resolutions;
     int64_t blocks; /* residual blocks a resolution on the way down; one more on the way up */
     int64_t in_channels, out_channels, time_dim, channels[FE_MAX_RESOLUTIONS];
@@ -84,6 +88,8 @@ typedef struct ldm_file {
 /* Reads what the tensors say about the networks. False after reporting a U-Net, autoencoder or text
  * encoder whose parts do not hang together. */
 bool ldm_read_shapes(ldm_file *f);
+/* The same of a U-Net alone, whose prefix is set; other parts are not looked at. */
+bool ldm_read_unet(ldm_file *f);
 /* Tensors by name, printf-like. */
 const fe_st_tensor *ldm_tensor(const ldm_file *f, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -212,13 +212,11 @@ static const ldm_text *text_of(const ldm_file *f, const char *component) {
     return NULL;
 }
 
-static const char unet_prefix[] = "model.diffusion_model.";
-
 /* Prefix of the component's tensors; NULL when the file does not have it. */
 static const char *prefix_of(const ldm_file *f, const char *component) {
     const ldm_text *text = text_of(f, component);
     if (text) return text->prefix;
-    if (strcmp(component, "unet") == 0) return f->unet.present ? unet_prefix : NULL;
+    if (strcmp(component, "unet") == 0) return f->unet.prefix;
     return strcmp(component, "vae") == 0 ? f->vae.prefix : NULL;
 }
 

@@ -4,7 +4,8 @@
 
 #include "frontend/ldm/ldm.h"
 
-#define UNET "model.diffusion_model."
+/* of the U-Net: its prefix stands before all of its names */
+#define UNET "%s"
 
 /* ---- looking at tensors ---- */
 
@@ -80,8 +81,9 @@ static int64_t count_blocks(const ldm_file *f, int64_t *stride) {
     int64_t n = 1;
     *stride = 0;
     for (; n < FE_MAX_RESOLUTIONS * (FE_MAX_DEPTH + 1); n++) {
-        if (!*stride && any(f, UNET "input_blocks.%lld.0.op.", (long long)n)) *stride = n;
-        if (!any(f, UNET "input_blocks.%lld.", (long long)n)) break;
+        if (!*stride && any(f, UNET "input_blocks.%lld.0.op.", f->unet.prefix, (long long)n))
+            *stride = n;
+        if (!any(f, UNET "input_blocks.%lld.", f->unet.prefix, (long long)n)) break;
     }
     if (!*stride) *stride = n; /* one resolution */
     return n;
@@ -92,9 +94,9 @@ static bool read_level(ldm_file *f, ldm_unet *u, size_t resolution) {
     long long down = 1 + (long long)resolution * (u->blocks + 1);
     long long up = (long long)(u->resolutions - 1 - resolution) * (u->blocks + 1);
     char name[128];
-    snprintf(name, sizeof name, UNET "input_blocks.%lld.0.out_layers.3.weight", down);
+    snprintf(name, sizeof name, UNET "input_blocks.%lld.0.out_layers.3.weight", u->prefix, down);
     if (!channels(f, name, 0, &u->channels[resolution])) return false;
-    snprintf(name, sizeof name, UNET "input_blocks.%lld.1", down);
+    snprintf(name, sizeof name, UNET "input_blocks.%lld.1", u->prefix, down);
     u->depth[resolution] = depth_of(f, name);
     const fe_st_tensor *self = ldm_tensor(f, "%s.transformer_blocks.0.attn1.to_k.weight", name);
     const fe_st_tensor *cross = ldm_tensor(f, "%s.transformer_blocks.0.attn2.to_k.weight", name);
@@ -105,20 +107,25 @@ static bool read_level(ldm_file *f, ldm_unet *u, size_t resolution) {
     }
     /* an attention that only looks at the context has keys of its width */
     u->only_cross[resolution] = u->depth[resolution] && size_of(self, 1) != u->channels[resolution];
-    snprintf(name, sizeof name, UNET "output_blocks.%lld.1", up);
+    snprintf(name, sizeof name, UNET "output_blocks.%lld.1", u->prefix, up);
     u->up_depth[resolution] = depth_of(f, name);
     return true;
 }
 
-static bool read_unet(ldm_file *f) {
+static bool unet_channels(const ldm_file *f, const char *tensor, uint32_t dim, int64_t *out) {
+    char name[128];
+    snprintf(name, sizeof name, UNET "%s", f->unet.prefix, tensor);
+    return channels(f, name, dim, out);
+}
+
+bool ldm_read_unet(ldm_file *f) {
     ldm_unet *u = &f->unet;
     int64_t stride, model, blocks = count_blocks(f, &stride);
-    const fe_st_tensor *labels = ldm_tensor(f, UNET "label_emb.weight");
-    bool fine = channels(f, UNET "input_blocks.0.0.weight", 1, &u->in_channels);
-    fine &= channels(f, UNET "input_blocks.0.0.weight", 0, &model);
-    fine &= channels(f, UNET "out.2.weight", 0, &u->out_channels);
-    fine &= channels(f, UNET "time_embed.0.weight", 0, &u->time_dim);
-    u->present = true;
+    const fe_st_tensor *labels = ldm_tensor(f, UNET "label_emb.weight", u->prefix);
+    bool fine = unet_channels(f, "input_blocks.0.0.weight", 1, &u->in_channels);
+    fine &= unet_channels(f, "input_blocks.0.0.weight", 0, &model);
+    fine &= unet_channels(f, "out.2.weight", 0, &u->out_channels);
+    fine &= unet_channels(f, "time_embed.0.weight", 0, &u->time_dim);
     u->blocks = stride - 1;
     u->resolutions = (size_t)(blocks / stride);
     if (!fine) return false;
@@ -132,13 +139,13 @@ static bool read_unet(ldm_file *f) {
         return false;
     }
     for (size_t i = 0; i < u->resolutions; i++) fine &= read_level(f, u, i);
-    u->mid_depth = depth_of(f, UNET "middle_block.1");
-    if (!u->context && u->mid_depth) {
-        const char *name = UNET "middle_block.1.transformer_blocks.0.attn2.to_k.weight";
-        u->context = size_of(ldm_tensor(f, "%s", name), 1);
-    }
+    char mid[64];
+    snprintf(mid, sizeof mid, UNET "middle_block.1", u->prefix);
+    u->mid_depth = depth_of(f, mid);
+    if (!u->context && u->mid_depth)
+        u->context = size_of(ldm_tensor(f, "%s.transformer_blocks.0.attn2.to_k.weight", mid), 1);
     u->classes = size_of(labels, 0);
-    u->label_width = size_of(ldm_tensor(f, UNET "label_emb.0.0.weight"), 1);
+    u->label_width = size_of(ldm_tensor(f, UNET "label_emb.0.0.weight", u->prefix), 1);
     return fine;
 }
 
@@ -217,7 +224,8 @@ bool ldm_read_shapes(ldm_file *f) {
     if (!f->text[0].prefix) find_text(f, "conditioner.embedders.0.transformer.", NULL, 0);
     find_text(f, NULL, "conditioner.embedders.1.model.", 1);
     if (!f->text[1].prefix) find_text(f, NULL, "conditioner.embedders.0.model.", 1);
-    bool fine = read_unet(f);
+    f->unet.prefix = LDM_UNET;
+    bool fine = ldm_read_unet(f);
     if (f->vae.prefix) fine &= read_vae(f);
     for (size_t i = 0; i < LDM_TEXTS; i++)
         if (f->text[i].prefix) fine &= read_text(f, &f->text[i]);

@@ -159,7 +159,8 @@ static bool read_factor(merge *x, const fe_st_tensor *t, ir_weight *out) {
                        .kind = IR_WEIGHT_FILE,
                        .file = fe_path_absolute(x->m->arena, t->source->path),
                        .tensor = base_arena_strdup(x->m->arena, t->name),
-                       .data = t->data};
+                       .data = t->data,
+                       .stored = fe_st_stored(t->dtype)};
     return true;
 }
 

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/json/json_scan.h"
+#include "frontend/gguf/gguf.h"
 #include "frontend/safetensors/safetensors_table.h"
 
 enum { LENGTH_BYTES = 8, MAX_PROBLEMS = 100 };
@@ -408,6 +409,8 @@ bool st_add_file(fe_st *st, const char *shown, const uint8_t *data, size_t size)
     header h = {
         .st = st, .source = base_diag_source(st->diag, shown, NULL, 0), .first = st->entries.count};
     if (fe_format_refuse(st->diag, shown, data, size)) return false;
+    if (fe_format_of(data, size, NULL) == FE_FORMAT_GGUF)
+        return gguf_add_file(st, shown, data, size);
     if (size < LENGTH_BYTES) return fault(&h, "too short for a safetensors file: %zu bytes", size);
     uint64_t length = 0;
     for (unsigned i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)data[i] << (8 * i);

@@ -1,4 +1,5 @@
-/* safetensors files: checked tables of named tensors in read-only mappings, and a writer.
+/* safetensors files: checked tables of named tensors in read-only mappings, and a writer. A GGUF file
+ * is a table, too, wherever one is opened: what it is, is told by its first bytes (gguf.h).
  *
  * Format: 8 bytes little-endian header length n, n bytes of JSON, then the tensors' bytes without
  * gaps. Every check of the reference implementation is made, in its order, before a table exists;
@@ -12,6 +13,7 @@
 
 #include "base/diag.h"
 #include "frontend/files/files.h"
+#include "ir/ir.h"
 
 enum { FE_ST_MAX_RANK = 8, FE_ST_MAX_HEADER = 100000000 };
 
@@ -25,7 +27,8 @@ typedef enum fe_st_dtype {
     FE_ST_I16,
     FE_ST_I8,
     FE_ST_U8,
-    FE_ST_BOOL
+    FE_ST_BOOL,
+    FE_ST_BLOCKS, /* and on: blocks of GGUF files, FE_ST_BLOCKS + ir_stored */
 } fe_st_dtype;
 
 typedef struct fe_st_tensor {
@@ -34,9 +37,10 @@ typedef struct fe_st_tensor {
     uint32_t rank;                /* 0: a scalar of one element */
     int64_t dims[FE_ST_MAX_RANK]; /* any may be 0 */
     size_t count;                 /* elements */
-    size_t bytes;                 /* count * size of the dtype */
+    size_t bytes;                 /* of all elements */
     const uint8_t *data;          /* unaligned, little-endian; valid until fe_st_close */
     const base_source *source;    /* the file, for messages (valid as long as the base_diag) */
+    bool gguf; /* of a GGUF file, where first dimensions of 1 are not written down */
 } fe_st_tensor;
 
 typedef struct fe_st fe_st;
@@ -46,8 +50,8 @@ fe_st *fe_st_open(base_diag *d, const char *path);
 /* The same for bytes in memory, which must outlive the result. */
 fe_st *fe_st_open_memory(base_diag *d, const char *name, const void *data, size_t size);
 /* Opens the weights of a component folder: for each base name in turn ("diffusion_pytorch_model",
- * "model"), BASE.safetensors, BASE.fp16.safetensors or a sharded BASE.safetensors.index.json whose
- * shards become one table. Pickled weights (.bin, .ckpt, .pt) are refused with advice. NULL after
+ * "model"), BASE.safetensors, BASE.fp16.safetensors, a sharded BASE.safetensors.index.json whose
+ * shards become one table, or BASE.gguf. Pickled weights (.bin, .ckpt, .pt) are refused with advice. NULL after
  * reporting. */
 fe_st *fe_st_open_dir(base_diag *d, const char *path, const char *const *bases, size_t n);
 fe_st *fe_st_open_in(base_diag *d, fe_dir *dir, const char *const *bases, size_t n);
@@ -66,10 +70,11 @@ const char *fe_st_path(const fe_st *st);
 base_loc fe_st_loc(fe_st *st, const fe_st_tensor *t);
 
 const char *fe_st_dtype_name(fe_st_dtype dtype); /* "F16" */
-size_t fe_st_dtype_size(fe_st_dtype dtype);      /* bytes of an element */
+size_t fe_st_dtype_size(fe_st_dtype dtype);      /* bytes of an element; 0: there are blocks */
+ir_stored fe_st_stored(fe_st_dtype dtype);       /* PLAIN or the form of the blocks */
 
 /* Converts elements [first, first+count) to float. f16 and bf16 are exact (denormals, infinities
- * and NaN payloads included); f64 and 32/64-bit integers round to nearest; BOOL gives 0 or 1. The
+ * and NaN payloads included); blocks are dequantised; f64 and 32/64-bit integers round to nearest; BOOL gives 0 or 1. The
  * range must lie inside the tensor. */
 void fe_st_to_f32(const fe_st_tensor *t, float *out, size_t first, size_t count);
 /* Converts integer (or BOOL) elements to int64; false when the tensor is not of an integer type. */

@@ -36,12 +36,17 @@ const st_dtype_info st_dtypes[] = {
 };
 const size_t st_dtype_count = sizeof st_dtypes / sizeof *st_dtypes;
 
+ir_stored fe_st_stored(fe_st_dtype dtype) {
+    return dtype > FE_ST_BLOCKS ? (ir_stored)(dtype - FE_ST_BLOCKS) : IR_STORED_PLAIN;
+}
+
 const char *fe_st_dtype_name(fe_st_dtype dtype) {
-    return st_dtypes[dtype].name;
+    ir_stored blocks = fe_st_stored(dtype);
+    return blocks == IR_STORED_PLAIN ? st_dtypes[dtype].name : ir_stored_name(blocks);
 }
 
 size_t fe_st_dtype_size(fe_st_dtype dtype) {
-    return st_dtypes[dtype].bits / 8;
+    return fe_st_stored(dtype) == IR_STORED_PLAIN ? st_dtypes[dtype].bits / 8 : 0;
 }
 
 static float float_of_bits(uint32_t bits) {
@@ -87,6 +92,10 @@ static float float_of_double(double x) {
 
 void fe_st_to_f32(const fe_st_tensor *t, float *out, size_t first, size_t count) {
     if (count == 0) return;
+    if (fe_st_stored(t->dtype) != IR_STORED_PLAIN) {
+        ir_stored_read(fe_st_stored(t->dtype), t->data, out, (int64_t)first, (int64_t)count);
+        return;
+    }
     const uint8_t *in = t->data + first * fe_st_dtype_size(t->dtype);
     switch (t->dtype) {
     case FE_ST_F32: memcpy(out, in, count * sizeof *out); break;
@@ -99,6 +108,7 @@ void fe_st_to_f32(const fe_st_tensor *t, float *out, size_t first, size_t count)
     case FE_ST_I8: CONVERT(int8_t, (float)x);
     case FE_ST_U8: CONVERT(uint8_t, (float)x);
     case FE_ST_BOOL: CONVERT(uint8_t, x ? 1.0f : 0.0f);
+    case FE_ST_BLOCKS: break;
     }
 }
 

@@ -147,10 +147,11 @@ static const char *find_pickle(fe_dir *dir, base_arena *a, const char *const *ba
     return NULL;
 }
 
-static bool is_safetensors(base_diag *d, fe_dir *dir, const char *name) {
+static bool holds_tensors(base_diag *d, fe_dir *dir, const char *name) {
     fe_map map;
     if (!fe_dir_map(d, dir, name, &map)) return false;
-    bool is = fe_format_of(map.data, map.size, NULL) == FE_FORMAT_SAFETENSORS;
+    fe_format format = fe_format_of(map.data, map.size, NULL);
+    bool is = format == FE_FORMAT_SAFETENSORS || format == FE_FORMAT_GGUF;
     fe_unmap(&map);
     return is;
 }
@@ -168,7 +169,8 @@ static void report_none(base_diag *d, fe_dir *dir, const char *pickle, const cha
     }
     base_str names = {0};
     for (size_t i = 0; i < n; i++) {
-        base_str_addf(&names, "%s%s.safetensors[.index.json]", i ? ", " : "", bases[i]);
+        base_str_addf(&names, "%s%s.safetensors[.index.json], %s.gguf", i ? ", " : "", bases[i],
+                      bases[i]);
     }
     base_error_missing(d, &loc, "no weights in this folder; looked for %s",
                        names.data ? names.data : "nothing");
@@ -190,7 +192,8 @@ static const char *find_weights(fe_dir *dir, base_arena *a, const char *const *b
                  {".fp16.safetensors", false},
                  {".safetensors.index.fp16.json", true},
                  {".fp16.safetensors.index.json", true},
-                 {".safetensors.fp16.index.json", true}};
+                 {".safetensors.fp16.index.json", true},
+                 {".gguf", false}};
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < sizeof forms / sizeof *forms; k++) {
             const char *name = base_arena_printf(a, "%s%s", bases[i], forms[k].suffix);
@@ -211,7 +214,7 @@ fe_st *fe_st_open_in(base_diag *d, fe_dir *dir, const char *const *bases, size_t
     const char *pickle = name ? NULL : find_pickle(dir, a, bases, n);
     if (name)
         st = index ? open_shards(d, dir, name) : open_single(d, dir, name);
-    else if (pickle && is_safetensors(d, dir, pickle)) /* whatever it is called */
+    else if (pickle && holds_tensors(d, dir, pickle)) /* whatever it is called */
         st = open_single(d, dir, pickle);
     else
         report_none(d, dir, pickle, bases, n);

@@ -7,7 +7,7 @@
 #include "base/arena.h"
 
 static fe_tensor_view whole(const fe_st_tensor *t) {
-    fe_tensor_view v = {.tensor = t, .rank = t->rank, .data = t->data};
+    fe_tensor_view v = {.tensor = t, .dtype = t->dtype, .rank = t->rank, .data = t->data};
     memcpy(v.dims, t->dims, sizeof v.dims);
     return v;
 }
@@ -33,7 +33,15 @@ static bool read_number(const char **s, int64_t *out) {
     return true;
 }
 
-/* NAME[a:b]. Rows are contiguous, so they need no copy. */
+/* The elements of a view from `first` on as F32, of blocks. */
+static void copy_numbers(fe_tensor_view *v, size_t first, size_t count) {
+    float *copy = base_alloc((count ? count : 1) * sizeof *copy);
+    fe_st_to_f32(v->tensor, copy, first, count);
+    v->dtype = FE_ST_F32;
+    v->data = v->copy = (const uint8_t *)copy;
+}
+
+/* NAME[a:b]. Rows are contiguous, so they need no copy, unless they begin or end inside of a block. */
 static bool find_rows(const fe_st *table, const char *reference, fe_tensor_view *view) {
     const char *bracket = strrchr(reference, '['), *s = bracket ? bracket + 1 : "";
     int64_t first, end;
@@ -43,7 +51,16 @@ static bool find_rows(const fe_st *table, const char *reference, fe_tensor_view 
     if (!t || t->rank < 1 || first >= end || end > t->dims[0]) return false;
     *view = whole(t);
     view->dims[0] = end - first;
-    view->data += t->bytes / (size_t)t->dims[0] * (size_t)first;
+    const size_t row = t->count / (size_t)t->dims[0], from = row * (size_t)first,
+                 count = row * (size_t)(end - first);
+    const ir_stored form = fe_st_stored(t->dtype);
+    const size_t block = (size_t)ir_stored_block(form);
+    if (form == IR_STORED_PLAIN)
+        view->data += t->bytes / (size_t)t->dims[0] * (size_t)first;
+    else if (from % block || count % block)
+        copy_numbers(view, from, count);
+    else
+        view->data += ir_stored_bytes(form, from);
     return true;
 }
 
@@ -53,17 +70,29 @@ static bool find_transpose(const fe_st *table, const char *reference, fe_tensor_
     if (n < 2 || strcmp(reference + n - 2, ".T") != 0) return false;
     const fe_st_tensor *t = find_prefix(table, reference, n - 2);
     if (!t || t->rank != 2) return false;
+    *view = whole(t);
+    if (fe_st_stored(t->dtype) != IR_STORED_PLAIN) copy_numbers(view, 0, t->count);
     size_t rows = (size_t)t->dims[0], columns = (size_t)t->dims[1],
-           size = fe_st_dtype_size(t->dtype);
-    uint8_t *copy = base_alloc(t->bytes ? t->bytes : 1);
+           size = fe_st_dtype_size(view->dtype), bytes = t->count * size;
+    uint8_t *copy = base_alloc(bytes ? bytes : 1);
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < columns; j++)
-            memcpy(copy + (j * rows + i) * size, t->data + (i * columns + j) * size, size);
-    *view = whole(t);
+            memcpy(copy + (j * rows + i) * size, view->data + (i * columns + j) * size, size);
+    base_free((void *)(uintptr_t)view->copy);
     view->dims[0] = t->dims[1];
     view->dims[1] = t->dims[0];
     view->data = view->copy = copy;
     return true;
+}
+
+void fe_tensor_add_ones(fe_tensor_view *view, uint32_t rank, const int64_t *dims) {
+    if (!view->tensor->gguf || view->rank >= rank || rank > FE_ST_MAX_RANK) return;
+    const uint32_t lost = rank - view->rank;
+    for (uint32_t i = 0; i < lost; i++)
+        if (dims[i] != 1) return;
+    if (memcmp(dims + lost, view->dims, view->rank * sizeof *dims) != 0) return;
+    memcpy(view->dims, dims, rank * sizeof *dims);
+    view->rank = rank;
 }
 
 bool fe_tensor_find(const fe_st *table, const char *reference, fe_tensor_view *view) {

@@ -83,7 +83,7 @@ bool fe_element_type(fe_st_dtype from, ir_dtype *to) {
     case FE_ST_F32: *to = IR_f32; return true;
     case FE_ST_F16: *to = IR_f16; return true;
     case FE_ST_BF16: *to = IR_bf16; return true;
-    default: return false;
+    default: *to = IR_f32; return fe_st_stored(from) != IR_STORED_PLAIN;
     }
 }
 
@@ -185,12 +185,13 @@ static const char *fitting_tensor(fe_weights *w, const fe_tensor_spec *spec, fe_
         return NULL;
     }
     w->used[table_index(w, view->tensor)] = true;
+    fe_tensor_add_ones(view, spec->rank, spec->dim);
     if (!same_shape(spec, view->rank, view->dims)) {
         add_fault(w, MISSHAPED, name,
                   base_arena_printf(w->arena, "wrong shape: '%s' is %s, the model needs %s",
                                     quoted(w, name), shape_text(w, view->rank, view->dims),
                                     shape_text(w, spec->rank, spec->dim)));
-    } else if (!fe_element_type(view->tensor->dtype, dtype)) {
+    } else if (!fe_element_type(view->dtype, dtype)) {
         add_fault(w, BAD_TYPE, name,
                   base_arena_printf(w->arena,
                                     "element type: '%s' is %s; weights may be F32, F16 or BF16",
@@ -209,6 +210,7 @@ static void free_copy(void *copy) {
 /* A copy of the elements becomes the module's. */
 static void give_data(ir_module *m, ir_weight *weight, const fe_tensor_view *view) {
     weight->data = view->data;
+    weight->stored = fe_st_stored(view->dtype);
     if (view->copy)
         BASE_PUSH(&m->owners, ((struct ir_owner){(void *)(uintptr_t)view->copy, free_copy}));
 }
@@ -445,7 +447,8 @@ static void bind_from(base_diag *d, ir_module *m, fe_st *table, ir_weight *weigh
         return;
     }
     ir_type type = {0};
-    if (fe_element_type(view.tensor->dtype, &dtype) && view.rank <= IR_MAX_RANK)
+    fe_tensor_add_ones(&view, weight->type.rank, weight->type.dim);
+    if (fe_element_type(view.dtype, &dtype) && view.rank <= IR_MAX_RANK)
         type = ir_type_make(dtype, view.rank, view.dims);
     if (!view.rank || !ir_type_equal(&type, &weight->type)) {
         base_str want = {0};

@@ -40,7 +40,8 @@ typedef struct fe_tensor_spec {
     int64_t fan_in; /* FE_INIT_FILTER, FE_INIT_BIAS */
 } fe_tensor_spec;
 
-/* The element type of a tensor that may be a weight: f32, f16 or bf16; false for all others. */
+/* The element type of a tensor that may be a weight: f32, f16 or bf16, and f32 of blocks; false for
+ * all others. */
 bool fe_element_type(fe_st_dtype from, ir_dtype *to);
 
 typedef struct fe_weights fe_weights;

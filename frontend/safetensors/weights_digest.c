@@ -20,7 +20,8 @@ static void add_weight(base_digest *d, const ir_weight *w) {
         base_digest_add(d, &w->bound, sizeof w->bound);
         base_digest_add(d, &w->center, sizeof w->center);
     } else if (w->data) {
-        base_digest_add(d, w->data, (size_t)ir_type_bytes(&w->type));
+        if (w->stored != IR_STORED_PLAIN) add_text(d, ir_stored_name(w->stored));
+        base_digest_add(d, w->data, (size_t)ir_weight_bytes(w));
     }
 }
 

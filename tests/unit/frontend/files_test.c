@@ -250,16 +250,18 @@ static void formats(void **state) {
         {"PK\3\4", 4, FE_FORMAT_FOREIGN},
         {"<a", 2, FE_FORMAT_UNKNOWN},
         {"\x80\2c", 3, FE_FORMAT_PICKLE},
-        {"GGUF\3", 5, FE_FORMAT_FOREIGN},
+        {"GGUF\3", 5, FE_FORMAT_GGUF},
         {"version https://git-lfs.github.com/spec/v1\noid", 46, FE_FORMAT_FOREIGN},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *what;
         fe_format format = fe_format_of(cases[i].bytes, cases[i].size, &what);
         if (format != cases[i].format) fail_msg("case %zu: %d", i, (int)format);
-        assert_true((what != NULL) == (format == FE_FORMAT_PICKLE || format == FE_FORMAT_FOREIGN));
+        assert_true((what != NULL) == (format == FE_FORMAT_PICKLE || format == FE_FORMAT_FOREIGN ||
+                                       format == FE_FORMAT_GGUF));
     }
     assert_int_equal(fe_stem_length("a.SafeTensors"), 1);
+    assert_int_equal(fe_stem_length("a-Q8_0.gguf"), 6);
     assert_int_equal(fe_stem_length("a.safetensors.txt"), 17);
 }
 

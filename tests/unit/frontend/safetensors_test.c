@@ -347,7 +347,7 @@ static void other_formats_are_named(void **state) {
         FILE_(ZIP("\5", "a.txt"), "a zip file; unpack it first"),
         FILE_(ZIP("\5", "a"), "a zip file; unpack it first"),
         FILE_("\200\2}q\0.", "this is a pickle, and reading a pickle runs code from it"),
-        FILE_("GGUF and more bytes", "this is a GGUF file; ebru reads safetensors"),
+        FILE_("GGUF and more bytes", "a GGUF file of version 1684955424; 2 and 3 are read"),
         FILE_("<!DOCTYPE html>", "this is a web page"),
         FILE_("\n\n <!Doctype HTML>\n<html>", "this is a web page"),
         FILE_("\xef\xbb\xbf<HTML lang=\"en\">", "this is a web page"),
