@@ -254,6 +254,11 @@ static char *build_info(const drv_options *o, const drv_build *b) {
                   ir_meta_string(b->levels[0].module, EBRU_META_PRECISION.name,
                                  EBRU_META_PRECISION.otherwise),
                   (int)o->code.opt_level, (long long)ir_parameter_count(b->levels[0].module));
+    if (o->load.unet) {
+        const char *slash = strrchr(o->load.unet, '/');
+        const char *name = slash ? slash + 1 : o->load.unet;
+        base_str_addf(&s, "unet: %s\n", base_escape(name, strlen(name)));
+    }
     for (uint32_t i = 0; i < o->load.lora_count; i++) {
         const char *slash = strrchr(o->load.loras[i].path, '/');
         const char *name = slash ? slash + 1 : o->load.loras[i].path;

@@ -126,6 +126,10 @@ static void report_other(const ldm_file *f) {
                   "config.json; a U-Net goes beside it with --unet=");
         told = true;
     }
+    const char *said = fe_st_metadata(f->table, "general.architecture"); /* of a GGUF file */
+    if (said)
+        base_note(f->d, NULL, "the file says of itself that its architecture is '%s'",
+                  base_escape(said, strlen(said)));
     base_note(f->d, NULL,
               "a single file can be a checkpoint of Stable Diffusion 1, 2 or XL in its original "
               "layout, with "

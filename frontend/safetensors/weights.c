@@ -176,6 +176,14 @@ static void bind_random(fe_weights *w, ir_weight *weight, const fe_tensor_spec *
     }
 }
 
+/* As many elements in a GGUF file, in fewer dimensions. */
+static bool flattened(const fe_tensor_view *view, const fe_tensor_spec *spec) {
+    size_t count = 1;
+    for (uint32_t i = 0; i < spec->rank; i++)
+        if (!base_mul_size(count, (size_t)spec->dim[i], &count)) return false;
+    return view->tensor->gguf && view->rank < spec->rank && count == view->tensor->count;
+}
+
 /* Finds the tensor for a declaration; NULL after noting the fault, else its reference. */
 static const char *fitting_tensor(fe_weights *w, const fe_tensor_spec *spec, fe_tensor_view *view,
                                   ir_dtype *dtype) {
@@ -188,9 +196,12 @@ static const char *fitting_tensor(fe_weights *w, const fe_tensor_spec *spec, fe_
     fe_tensor_add_ones(view, spec->rank, spec->dim);
     if (!same_shape(spec, view->rank, view->dims)) {
         add_fault(w, MISSHAPED, name,
-                  base_arena_printf(w->arena, "wrong shape: '%s' is %s, the model needs %s",
+                  base_arena_printf(w->arena, "wrong shape: '%s' is %s, the model needs %s%s",
                                     quoted(w, name), shape_text(w, view->rank, view->dims),
-                                    shape_text(w, spec->rank, spec->dim)));
+                                    shape_text(w, spec->rank, spec->dim),
+                                    flattened(view, spec) ? "; it was flattened, and no key "
+                                                            "comfy.gguf.orig_shape says from what"
+                                                          : ""));
     } else if (!fe_element_type(view->dtype, dtype)) {
         add_fault(w, BAD_TYPE, name,
                   base_arena_printf(w->arena,

@@ -1,8 +1,9 @@
-/* gguf_file IN OUT TYPE [--original FOLDER] [--flatten]: the tensors of a safetensors file as a GGUF
+/* gguf_file IN OUT TYPE [--original FOLDER] [--flatten] [--mute]: the tensors of a safetensors file as a GGUF
  * file, whose matrices and filters have elements of TYPE (F32, F16, Q8_0, Q4_0) where their rows are
  * whole blocks; others are F16, lists F32. --original: a U-Net in the names of the original
  * implementation; FOLDER is a component's, of the same U-Net. --flatten: rows are made whole blocks
- * of 256, and comfy.gguf.orig_shape.NAME says what they were, as ComfyUI-GGUF's converter has it. */
+ * of 256, and comfy.gguf.orig_shape.NAME says what they were, as ComfyUI-GGUF's converter has it;
+ * --mute: nothing says it. */
 #include "frontend/lora/lora.h"
 
 #include <inttypes.h>
@@ -125,12 +126,12 @@ static void put_shape(FILE *f, const out_tensor *o) {
     for (uint32_t i = 0; i < o->t->rank; i++) put(f, (uint64_t)o->t->dims[i], 4);
 }
 
-static bool write_file(const char *path, const out_tensor *o, size_t n) {
+static bool write_file(const char *path, const out_tensor *o, size_t n, bool mute) {
     FILE *f = fopen(path, "wb");
     if (!f) return false;
     size_t flat = 0;
     uint64_t offset = 0;
-    for (size_t i = 0; i < n; i++) flat += o[i].flat;
+    for (size_t i = 0; i < n; i++) flat += o[i].flat && !mute;
     fputs("GGUF", f);
     put(f, 3, 4);
     put(f, n, 8);
@@ -139,7 +140,7 @@ static bool write_file(const char *path, const out_tensor *o, size_t n) {
     put(f, VALUE_STRING, 4);
     put_text(f, "sd1");
     for (size_t i = 0; i < n; i++)
-        if (o[i].flat) put_shape(f, &o[i]);
+        if (o[i].flat && !mute) put_shape(f, &o[i]);
     for (size_t i = 0; i < n; i++, offset = padded(offset)) {
         put_info(f, &o[i], offset);
         offset += o[i].bytes;
@@ -155,11 +156,12 @@ int main(int argc, char **argv) {
     static const char *const names[] = {
         [F32] = "F32", [F16] = "F16", [Q4_0] = "Q4_0", [Q8_0] = "Q8_0"};
     const char *original = NULL;
-    bool flatten = false;
+    bool flatten = false, mute = false;
     int type = -1;
     for (int i = 4; i < argc; i++) {
         if (!strcmp(argv[i], "--original") && i + 1 < argc) original = argv[++i];
         if (!strcmp(argv[i], "--flatten")) flatten = true;
+        if (!strcmp(argv[i], "--mute")) mute = true;
     }
     for (int i = 0; argc > 3 && i <= Q8_0; i++)
         if (names[i] && !strcmp(argv[3], names[i])) type = i;
@@ -183,7 +185,7 @@ int main(int argc, char **argv) {
             o[i].name = m ? ldm_place(&ldm, "unet", a, o[i].t->name) : o[i].t->name;
             choose(&o[i], type, flatten);
         }
-        fine = write_file(argv[2], o, n);
+        fine = write_file(argv[2], o, n, mute);
         free(o);
     }
     ir_module_free(m);
