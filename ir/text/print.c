@@ -4,8 +4,9 @@
  *
  *   module  = "ebru" "ir" INT LEVEL { meta | weight | func }
  *   meta    = "meta" STRING "=" ( INT | FLOAT | STRING )
- *   weight  = "weight" REF ":" type [ "=" source ] { "+" lora }
+ *   weight  = "weight" REF ":" type [ "=" source ] { "+" ( lora | rows ) }
  *   lora    = "lora" FLOAT factor "," factor [ "," factor ]
+ *   rows    = "rows" factor
  *   factor  = type source
  *   source  = "file" STRING STRING
  *           | "random" INT FLOAT FLOAT
@@ -40,6 +41,7 @@
  *            of ir/ir.h's enumerations, OP and the attributes of an op those of ir/ops.def
  *   weight   without a source it is not bound
  *   lora     the numbers are scale, up, down and perhaps mid
+ *   rows     are behind those of the source; the weight's type counts them, too
  *   source   file: path, relative to the text's folder, and tensor. random: seed, bound, center; see ir/weights.c. data: the bytes of
  *            the elements in hexadecimal, the lower address first
  *   used     the place of a weight that the function uses
@@ -380,6 +382,12 @@ void ir_print_weight(const ir_weight *w, base_str *out) {
     if (w->kind != IR_WEIGHT_UNBOUND) base_str_add(out, " = ");
     print_source(w, out);
     for (const ir_lora *l = w->loras; l; l = l->next) print_lora(l, out);
+    for (const ir_rows *r = w->rows; r; r = r->next) {
+        base_str_add(out, " + rows ");
+        ir_print_type(&r->values.type, out);
+        base_str_add(out, " ");
+        print_source(&r->values, out);
+    }
 }
 
 void ir_print_text(const ir_module *m, bool loc, base_str *out) {
