@@ -13,6 +13,7 @@
 #include "frontend/lora/lora.h"
 #include "frontend/properties.h"
 #include "frontend/safetensors/weights.h"
+#include "frontend/tokenizer/tokenizer.h"
 #include "runtime/abi/meta_keys.h"
 
 static bool ends_with(const char *s, const char *end) {
