@@ -8,6 +8,7 @@
 
 #include "frontend/defaults.h"
 #include "frontend/diffusers/diffusers.h"
+#include "frontend/embedding/embedding.h"
 #include "frontend/files/formats.h"
 #include "frontend/files/hub_cache.h"
 #include "frontend/lora/lora.h"
@@ -35,6 +36,7 @@ static void find_files(ir_module *m, const char *text) {
             find_factor(m, &l->down, text);
             find_factor(m, &l->mid, text);
         }
+        for (ir_rows *r = w->rows; r; r = r->next) find_factor(m, &r->values, text);
     }
     fe_tokenizer_find_files(m, text);
 }
@@ -291,6 +293,7 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     for (uint32_t i = 0; fine && i < options->lora_count; i++)
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;
+    fine = fine && fe_embeddings_apply(d, m, options);
     fine = fine && fe_defaults_override(d, m, options);
     if (fine) pair_halves(m);
     if (fine) note_loras(m, options);
