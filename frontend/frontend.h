@@ -41,6 +41,8 @@ typedef struct fe_options {
     const char *unet;     /* --unet: the U-Net's weights, instead of the model's own; NULL */
     const fe_lora *loras; /* merged in this order; docs/lora.md */
     uint32_t lora_count;
+    const char *const *embeddings; /* FILE[:TOKEN], textual inversion; docs/embeddings.md */
+    uint32_t embedding_count;
     /* Programs run the step function with and without guidance: two functions, batch and 2*batch
      * ("unet" and "unet@2"). When false (verify, bench) a component has one function at `batch`. */
     bool guidance_pair;
@@ -82,10 +84,10 @@ bool fe_bind_ir_weights(base_diag *d, ir_module *m);
  * programs, before passes change the weights. It reads them all. */
 void fe_note_digest(ir_module *m);
 
-/* Reads the files that the meta NAME.vocab and NAME.merges name ("tokenizer", "tokenizer_2") and
- * builds the tokenizer blob for the program (format: runtime/text/tokenizer.h). Returned bytes are
- * base_alloc'd; NULL with diagnostics on failure; *bytes = 0 and NULL when the model has no such
- * tokenizer. */
+/* Reads the files that the meta NAME.vocab and NAME.merges name ("tokenizer", "tokenizer_2"), adds
+ * the tokens of NAME.added, and builds the tokenizer blob for the program (format:
+ * runtime/text/tokenizer.h). Returned bytes are base_alloc'd; NULL with diagnostics on failure;
+ * *bytes = 0 and NULL when the model has no such tokenizer. */
 unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *name, size_t *bytes);
 
 #endif

@@ -8,11 +8,13 @@
 
 #include "frontend/defaults.h"
 #include "frontend/diffusers/diffusers.h"
+#include "frontend/embedding/embedding.h"
 #include "frontend/files/formats.h"
 #include "frontend/files/hub_cache.h"
 #include "frontend/lora/lora.h"
 #include "frontend/properties.h"
 #include "frontend/safetensors/weights.h"
+#include "frontend/tokenizer/tokenizer.h"
 #include "runtime/abi/meta_keys.h"
 
 static bool ends_with(const char *s, const char *end) {
@@ -31,6 +33,7 @@ static void find_files(ir_module *m, const char *text) {
         find_factor(m, w, text);
         for (ir_lora *l = w->loras; l; l = l->next)
             IR_LORA_EACH(l, k) find_factor(m, &l->factor[k], text);
+        for (ir_rows *r = w->rows; r; r = r->next) find_factor(m, &r->values, text);
     }
     fe_tokenizer_find_files(m, text);
 }
@@ -302,6 +305,7 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     for (uint32_t i = 0; fine && i < options->lora_count; i++)
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;
+    fine = fine && fe_embeddings_apply(d, m, options);
     fine = fine && fe_defaults_override(d, m, options);
     if (fine) pair_halves(m);
     if (fine) note_loras(m, options);

@@ -399,9 +399,10 @@ typedef enum ir_stored {
 /* A tensor of the weight table. Data is reached through ir_weight_read only. */
 typedef struct ir_weight ir_weight;
 typedef struct ir_lora ir_lora;
+typedef struct ir_rows ir_rows;
 struct ir_weight {
     const char *name; /* unique in the module, e.g. "unet/conv_in.weight" */
-    ir_type type;     /* dtype as stored; plain */
+    ir_type type;     /* dtype as stored; plain; with the rows that are behind the stored ones */
     /* Where it comes from, for the text form: exactly one of these kinds. */
     enum { IR_WEIGHT_UNBOUND, IR_WEIGHT_FILE, IR_WEIGHT_RANDOM, IR_WEIGHT_DATA } kind;
     const char *file; /* FILE: path as it can be opened */
@@ -415,6 +416,14 @@ struct ir_weight {
     ir_stored stored;   /* of data; in blocks the type is f32 */
     ir_lora *loras;     /* added to the values wherever they are read, in this order; arena */
     ir_lora *last_lora; /* ir_lora_add's */
+    ir_rows *rows;      /* behind the stored elements, in this order; arena */
+};
+
+/* Further rows of a table [N,C], as embeddings of new tokens are: [n,C], without a name, updates
+ * and rows of their own. */
+struct ir_rows {
+    ir_weight values;
+    ir_rows *next;
 };
 
 /* An update of a weight by a file of another training: ir/lora.def says which there are, what they
@@ -523,10 +532,15 @@ ir_origin_id ir_origin_add(ir_module *m, const char *file, uint32_t line, uint32
  * new. */
 uint32_t ir_weight_add(ir_module *m, const char *name, const ir_type *type);
 uint32_t ir_weight_find(const ir_module *m, const char *name); /* UINT32_MAX when absent */
-/* Reads `count` elements from element `first` as f32, updates included. The weight must be bound.
- */
+/* The type of a weight without the rows behind the stored ones. */
+ir_type ir_weight_stored_type(const ir_weight *w);
+/* Puts rows behind those a weight has (copied into the module's arena). Its type, which must be
+ * [N,C], changes wherever functions use it; no node behind it may depend on N. */
+void ir_weight_append(ir_module *m, uint32_t weight, const ir_weight *rows);
+/* Reads `count` elements from element `first` as f32, updates and rows included. The weight must be
+ * bound. */
 void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count);
-/* The elements of the weight and of all its updates are there to be read. */
+/* The elements of the weight, of all its updates and rows are there to be read. */
 bool ir_weight_bound(const ir_weight *w);
 /* Bytes of the weight's data. */
 uint64_t ir_weight_bytes(const ir_weight *w);

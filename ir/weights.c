@@ -81,6 +81,51 @@ static void read_stored(const ir_weight *w, float *out, int64_t first, int64_t c
     ICE("weight %s has no element type", w->name);
 }
 
+ir_type ir_weight_stored_type(const ir_weight *w) {
+    ir_type type = w->type;
+    for (const ir_rows *r = w->rows; r; r = r->next) type.dim[0] -= r->values.type.dim[0];
+    return type;
+}
+
+void ir_weight_append(ir_module *m, uint32_t weight, const ir_weight *rows) {
+    ir_weight *w = &m->weights.items[weight];
+    if (w->type.rank != 2 || rows->type.rank != 2 || w->type.dim[1] != rows->type.dim[1])
+        ICE("weight %s: no rows of it", w->name);
+    ir_rows *added = base_arena_alloc(m->arena, sizeof *added), **end = &w->rows;
+    while (*end) end = &(*end)->next;
+    *end = added;
+    added->values = *rows;
+    added->values.name = "rows"; /* what the random numbers of rows without a file depend on */
+    w->type.dim[0] += rows->type.dim[0];
+    for (size_t i = 0; i < m->funcs.count; i++) {
+        ir_func *f = m->funcs.items[i];
+        for (size_t k = 0; k < f->nodes.count; k++) {
+            ir_node *n = &f->nodes.items[k];
+            if (n->op == IR_OP_weight && IR_ATTRS(n, weight)->index == weight) n->type = w->type;
+        }
+    }
+}
+
+/* The part of [first, first + count) that `part`, whose elements begin at *begin, has; *begin moves
+ * behind it. */
+static void read_part(const ir_weight *part, int64_t *begin, float *out, int64_t first,
+                      int64_t count) {
+    int64_t n = ir_type_elements(&part->type), lo = first > *begin ? first - *begin : 0,
+            hi = first + count - *begin < n ? first + count - *begin : n;
+    if (lo < hi) ir_weight_read(part, out + (*begin + lo - first), lo, hi - lo);
+    *begin += n;
+}
+
+static void read_parts(const ir_weight *w, float *out, int64_t first, int64_t count) {
+    ir_weight stored = *w;
+    int64_t begin = 0;
+    stored.type = ir_weight_stored_type(w);
+    stored.rows = NULL;
+    read_part(&stored, &begin, out, first, count);
+    for (const ir_rows *r = w->rows; r; r = r->next)
+        read_part(&r->values, &begin, out, first, count);
+}
+
 void ir_weight_read_stored(const ir_weight *w, float *out, int64_t first, int64_t count) {
     if (first < 0 || count < 0 || first > ir_type_elements(&w->type) - count)
         ICE("weight %s: elements %lld + %lld are out of range", w->name, (long long)first,
@@ -94,13 +139,18 @@ void ir_weight_read_stored(const ir_weight *w, float *out, int64_t first, int64_
 }
 
 void ir_weight_read(const ir_weight *w, float *out, int64_t first, int64_t count) {
+    if (w->rows) {
+        read_parts(w, out, first, count);
+        return;
+    }
     ir_weight_read_stored(w, out, first, count);
     if (count && w->loras) ir_lora_apply(w, out, first, count);
 }
 
 uint64_t ir_weight_bytes(const ir_weight *w) {
-    if (w->stored == IR_STORED_PLAIN) return ir_type_bytes(&w->type);
-    return ir_stored_bytes(w->stored, (uint64_t)ir_type_elements(&w->type));
+    const ir_type type = ir_weight_stored_type(w);
+    if (w->stored == IR_STORED_PLAIN) return ir_type_bytes(&type);
+    return ir_stored_bytes(w->stored, (uint64_t)ir_type_elements(&type));
 }
 
 static bool elements_there(const ir_weight *w) {
@@ -111,5 +161,6 @@ bool ir_weight_bound(const ir_weight *w) {
     bool there = elements_there(w);
     for (const ir_lora *l = w->loras; l && there; l = l->next)
         IR_LORA_EACH(l, k) there &= elements_there(&l->factor[k]);
+    for (const ir_rows *r = w->rows; r && there; r = r->next) there = elements_there(&r->values);
     return there;
 }

@@ -49,6 +49,15 @@ bool drv_add_lora(void *options, const base_option *row, const char *value, char
     return *l->path || base_option_expects(row, "FILE[:SCALE]", value, error);
 }
 
+/* Where the file's name ends, the front end finds out: both parts may have colons. */
+bool drv_add_embedding(void *options, const base_option *row, const char *value, char *error) {
+    drv_options *o = options;
+    if (o->load.embedding_count == DRV_MAX_EMBEDDINGS)
+        return base_option_expects(row, "no more than 64 files", value, error);
+    o->load.embeddings[o->load.embedding_count++] = value;
+    return (*value && *value != ':') || base_option_expects(row, "FILE[:TOKEN]", value, error);
+}
+
 bool drv_add_disabled(void *options, const base_option *row, const char *value, char *error) {
     drv_options *o = options;
     if (o->passes.disabled_count == DRV_MAX_DISABLED)
@@ -226,6 +235,9 @@ static int digest(drv_options *o) {
     if (o->load.unet && o->load.random_weights)
         return usage_error("--unet= and --weights=random: '%s' would not be read", o->load.unet,
                            NULL);
+    if (o->load.embedding_count && o->model && drv_is_ir(o->model))
+        return usage_error("--embedding= goes with a model; '%s' is IR, which has its tokens",
+                           o->model, NULL);
     if ((o->load.sampler || o->load.scheduler_config) && o->model && drv_is_ir(o->model))
         return usage_error("--sampler= and --scheduler-config= go with a model; '%s' is IR, which "
                            "has its sampler",

@@ -23,10 +23,11 @@ enum {
     DRV_HELP = 1 << 15
 };
 
-#define DRV_MAX_OPTIONS  128 /* rows of options.def */
-#define DRV_MAX_DISABLED 64
-#define DRV_MAX_KNOBS    64
-#define DRV_MAX_LORAS    64
+#define DRV_MAX_OPTIONS    128 /* rows of options.def */
+#define DRV_MAX_DISABLED   64
+#define DRV_MAX_KNOBS      64
+#define DRV_MAX_LORAS      64
+#define DRV_MAX_EMBEDDINGS 64
 
 /* Where messages and results go. Every command has these. */
 typedef struct drv_common_options {
@@ -44,6 +45,8 @@ typedef struct drv_load_options {
     bool no_image_input;
     fe_lora loras[DRV_MAX_LORAS];
     uint32_t lora_count;
+    const char *embeddings[DRV_MAX_EMBEDDINGS];
+    uint32_t embedding_count;
     bool random_weights; /* --weights=random:SEED */
     uint64_t random_seed;
     /* --default-...: of the program's options; below 0 and 0 (steps): not given */

@@ -35,6 +35,8 @@ fe_options drv_fe_options(const drv_load_options *o) {
         .unet = o->unet,
         .loras = o->loras,
         .lora_count = o->lora_count,
+        .embeddings = o->embeddings,
+        .embedding_count = o->embedding_count,
         .guidance_pair = true,
         .shared_timestep = true,
         .clip_skip = o->clip_skip,
@@ -264,6 +266,12 @@ static char *build_info(const drv_options *o, const drv_build *b) {
         const char *name = slash ? slash + 1 : o->load.loras[i].path;
         base_str_addf(&s, "lora: %s times ", base_escape(name, strlen(name)));
         base_print_f64(o->load.loras[i].scale, &s);
+        base_str_add(&s, "\n");
+    }
+    for (uint32_t i = 0; i < o->load.embedding_count; i++) {
+        const char *slash = strrchr(o->load.embeddings[i], '/');
+        base_str_add(&s, "embedding: ");
+        base_str_add_shown(&s, slash ? slash + 1 : o->load.embeddings[i]);
         base_str_add(&s, "\n");
     }
     return s.data;

@@ -5,6 +5,8 @@
 #include "frontend/defaults.h"
 #include "frontend/description/description_check.h"
 #include "frontend/diffusers/diffusers.h"
+#include "frontend/embedding/embedding.h"
+#include "frontend/tokenizer/tokenizer.h"
 #include "runtime/abi/meta_keys.h"
 
 enum { MAX_CLASSES = 100000 };
@@ -272,7 +274,7 @@ static bool read_pictures(ir_module *m, base_jval pipeline, const ir_func *denoi
 
 /* "tokenizer": a folder beside the description. */
 static bool read_tokenizer(base_diag *d, ir_module *m, base_jval pipeline, const char *path,
-                           int64_t tokens) {
+                           int64_t tokens, int64_t rows) {
     base_jval v = base_json_require(pipeline, "tokenizer");
     const char *name;
     if (!base_json_present(v)) return false;
@@ -282,8 +284,7 @@ static bool read_tokenizer(base_diag *d, ir_module *m, base_jval pipeline, const
     const char *slash = strrchr(path, '/');
     const char *folder = slash ? base_arena_strndup(m->arena, path, (size_t)(slash - path)) : ".";
     fe_dir *dir = fe_dir_open(d, fe_path_join(m->arena, slash == path ? "/" : folder, name));
-    bool fine =
-        dir && fe_tokenizer_meta(d, m, "tokenizer", dir, tokens) && fe_tokenizer_added(d, dir, 0);
+    bool fine = dir && fe_tokenizer_meta(d, m, "tokenizer", dir, tokens, rows);
     fe_dir_close(dir);
     return fine;
 }
@@ -308,7 +309,9 @@ static bool read_text(base_diag *d, ir_module *m, base_jval pipeline, const ir_f
     ir_meta_set_string(m, EBRU_META_PIPELINE_TEXT_OUTPUT.name, name);
     ir_meta_set_int(m, EBRU_META_TEXT_MAX_LENGTH.name, ids->dim[1]);
     ir_meta_set_int(m, EBRU_META_TEXT_WIDTH.name, state->dim[state->rank - 1]);
-    return read_tokenizer(d, m, pipeline, path, ids->dim[1]);
+    const uint32_t table = fe_text_table(f);
+    return read_tokenizer(d, m, pipeline, path, ids->dim[1],
+                          table == UINT32_MAX ? 0 : m->weights.items[table].type.dim[0]);
 }
 
 static bool read_sampler(base_diag *d, ir_module *m, base_jval pipeline, const fe_options *o) {

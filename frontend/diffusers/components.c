@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "frontend/diffusers/pipeline.h"
+#include "frontend/tokenizer/tokenizer.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -98,6 +99,16 @@ static bool build_unet(fe_pipeline *p, fe_builder *b, const fe_component *part) 
     return fe_class_build(part->class, b, &part->config, "unet@2", &s);
 }
 
+/* Configs that say 2 mean the largest id, which the end of the text is as long as no tokens are
+ * added behind it. Where some are, the end is said by the tokenizer; a component alone has none,
+ * and there it is the last token. */
+static void correct_eos(fe_pipeline *p, const fe_component *part, fe_clip_config *c) {
+    const char *name = part->kind == FE_COMPONENT_TEXT_2 ? "tokenizer_2" : "tokenizer";
+    bool added = ir_meta_get(p->m, fe_tokenizer_key(p->m, name, FE_TOKEN_ADDED));
+    if (c->eos == 2 && (added || p->o->embedding_count))
+        c->eos = ir_meta_int(p->m, fe_tokenizer_key(p->m, name, FE_TOKEN_EOS), c->vocabulary - 1);
+}
+
 static bool build_functions(fe_pipeline *p, fe_builder *b, fe_component *part) {
     const char *name = fe_component_names[part->kind];
     fe_sizes s;
@@ -107,6 +118,7 @@ static bool build_functions(fe_pipeline *p, fe_builder *b, fe_component *part) {
         return fe_vae_sizes(p, &s) && fe_class_build(part->class, b, &part->config, name, &s);
     case FE_FAMILY_TEXT:
         part->config.text.skip = p->o->clip_skip;
+        correct_eos(p, part, &part->config.text);
         return fe_text_sizes(p, part, &s) &&
                fe_class_build(part->class, b, &part->config, name, &s);
     }

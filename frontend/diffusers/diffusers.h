@@ -204,19 +204,6 @@ bool fe_scheduler_folder_meta(ir_module *m, const char *prefix, base_jval root,
 bool fe_scheduler_section_meta(ir_module *m, const char *prefix, base_jval root,
                                const char *const *more, size_t n);
 
-/* ---- tokenizer_files.c ---- */
-
-/* Finds the tokenizers' files that a text's properties name: fe_path_beside. */
-void fe_tokenizer_find_files(ir_module *m, const char *text);
-
-/* Sets the meta NAME.* ("tokenizer") for the files in `dir`, whose text encoder takes `max_length`
- * tokens. */
-bool fe_tokenizer_meta(base_diag *d, ir_module *m, const char *name, fe_dir *dir,
-                       int64_t max_length);
-/* Warns of tokens beside vocab.json, as textual inversion adds them, and of embeddings that no token
- * leads to; `rows`: of the text encoder's table, 0: not known. False after reporting a broken file. */
-bool fe_tokenizer_added(base_diag *d, fe_dir *dir, int64_t rows);
-
 /* ---- ldm.c: single-file checkpoints (ldm.h) ---- */
 
 typedef struct fe_ldm fe_ldm;

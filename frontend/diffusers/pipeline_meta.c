@@ -6,6 +6,7 @@
 #include "frontend/defaults.h"
 #include "frontend/diffusers/pipeline.h"
 #include "frontend/files/hub_cache.h"
+#include "frontend/tokenizer/tokenizer.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -96,8 +97,7 @@ static bool load_tokenizer(fe_pipeline *p, fe_component_kind kind, const char *n
     fe_dir *dir = fe_component_dir(p, name);
     if (!dir) return false;
     const fe_clip_config *text = &p->parts[kind].config.text;
-    bool fine = fe_tokenizer_meta(p->d, p->m, name, dir, text->positions) &&
-                fe_tokenizer_added(p->d, dir, text->vocabulary);
+    bool fine = fe_tokenizer_meta(p->d, p->m, name, dir, text->positions, text->vocabulary);
     fe_component_dir_close(p, dir);
     return fine;
 }

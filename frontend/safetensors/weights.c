@@ -1,5 +1,6 @@
 /* Binding of weights; see weights.h. */
 #include "frontend/safetensors/weights.h"
+#include "frontend/torch/torch_file.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -442,7 +443,7 @@ typedef BASE_VEC(open_file) open_files;
 static fe_st *table_of(base_diag *d, ir_module *m, open_files *open, const char *path) {
     for (size_t i = 0; i < open->count; i++)
         if (strcmp(open->items[i].path, path) == 0) return open->items[i].table;
-    fe_st *table = fe_st_open(d, path);
+    fe_st *table = fe_tensors_open(d, path);
     if (table) give_to_module(m, table);
     BASE_PUSH(open, ((open_file){path, table}));
     return table;
@@ -457,13 +458,15 @@ static void bind_from(base_diag *d, ir_module *m, fe_st *table, ir_weight *weigh
                    base_escape(weight->tensor, strlen(weight->tensor)));
         return;
     }
-    ir_type type = {0};
-    fe_tensor_add_ones(&view, weight->type.rank, weight->type.dim);
+    ir_type type = {0}, stored = ir_weight_stored_type(weight);
+    fe_tensor_add_ones(&view, stored.rank, stored.dim);
     if (fe_element_type(view.dtype, &dtype) && view.rank <= IR_MAX_RANK)
         type = ir_type_make(dtype, view.rank, view.dims);
-    if (!view.rank || !ir_type_equal(&type, &weight->type)) {
+    if (type.rank == 1 && stored.rank == 2 && stored.dim[0] == 1) /* a row alone */
+        type = ir_type_make(type.dtype, 2, (int64_t[]){1, view.dims[0]});
+    if (!view.rank || !ir_type_equal(&type, &stored)) {
         base_str want = {0};
-        ir_print_type(&weight->type, &want);
+        ir_print_type(&stored, &want);
         base_error(d, &loc, "tensor '%s' does not have the type %s that the IR says",
                    base_escape(weight->tensor, strlen(weight->tensor)), want.data);
         base_str_free(&want);
@@ -491,6 +494,7 @@ bool fe_bind_ir_weights(base_diag *d, ir_module *m) {
         for (ir_lora *l = weight->loras; l; l = l->next) {
             IR_LORA_EACH(l, k) bind_source(d, m, &open, &l->factor[k]);
         }
+        for (ir_rows *r = weight->rows; r; r = r->next) bind_source(d, m, &open, &r->values);
     }
     base_free(open.items);
     return base_diag_errors(d) == before;

@@ -12,7 +12,8 @@ static void add_text(base_digest *d, const char *s) {
 /* What a weight is and its elements, wherever they come from. */
 static void add_weight(base_digest *d, const ir_weight *w) {
     base_str type = {0};
-    ir_print_type(&w->type, &type);
+    const ir_type stored = ir_weight_stored_type(w);
+    ir_print_type(&stored, &type);
     add_text(d, type.data);
     base_str_free(&type);
     if (w->kind == IR_WEIGHT_RANDOM) {
@@ -41,6 +42,7 @@ void fe_weights_digest(const ir_module *m, char out[FE_DIGEST_TEXT]) {
                 add_weight(&d, &l->factor[k]);
             }
         }
+        for (const ir_rows *r = w->rows; r; r = r->next) add_weight(&d, &r->values);
     }
     base_digest_end(&d, id);
     for (size_t i = 0; i < FE_DIGEST_TEXT / 2; i++) snprintf(out + 2 * i, 3, "%02x", id[i]);

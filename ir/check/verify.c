@@ -57,13 +57,24 @@ static void check_factor(ir_fault_sink *sink, const ir_weight *factor, const cha
                        : factor->kind == IR_WEIGHT_DATA && factor->data;
     base_str why = {0};
     if (!ir_type_valid(&factor->type, &why))
-        verify_fault(sink, NULL, IR_NONE, "weight @%s: factor of an update: %s", name, why.data);
+        verify_fault(sink, NULL, IR_NONE, "weight @%s: part of it: %s", name, why.data);
     base_str_free(&why);
-    if (!sourced)
-        verify_fault(sink, NULL, IR_NONE, "weight @%s: a factor of an update has no source", name);
-    if (factor->loras)
-        verify_fault(sink, NULL, IR_NONE, "weight @%s: a factor of an update has updates itself",
+    if (!sourced) verify_fault(sink, NULL, IR_NONE, "weight @%s: a part of it has no source", name);
+    if (factor->loras || factor->rows)
+        verify_fault(sink, NULL, IR_NONE, "weight @%s: a part of it has updates or rows itself",
                      name);
+}
+
+static void check_rows(ir_fault_sink *sink, const ir_weight *w, const char *name) {
+    for (const ir_rows *r = w->rows; r; r = r->next) {
+        const ir_type *t = &r->values.type;
+        check_factor(sink, &r->values, name);
+        if (w->type.rank != 2 || t->rank != 2 || t->dim[1] != w->type.dim[1] ||
+            !ir_is_float(t->dtype))
+            verify_fault(sink, NULL, IR_NONE, "weight @%s: rows behind it are none of it", name);
+    }
+    if (w->rows && (ir_weight_stored_type(w).dim[0] < 1 || w->kind == IR_WEIGHT_DATA))
+        verify_fault(sink, NULL, IR_NONE, "weight @%s: has rows behind none, or behind data", name);
 }
 
 static void check_lora(ir_fault_sink *sink, const ir_weight *w, const ir_lora *l,
@@ -74,7 +85,8 @@ static void check_lora(ir_fault_sink *sink, const ir_weight *w, const ir_lora *l
             check_factor(sink, &l->factor[k], name);
     if (!isfinite(l->scale))
         verify_fault(sink, NULL, IR_NONE, "weight @%s: the scale of an update is not finite", name);
-    if (!ir_lora_fits(&w->type, l, &why))
+    const ir_type stored = ir_weight_stored_type(w);
+    if (!ir_lora_fits(&stored, l, &why))
         verify_fault(sink, NULL, IR_NONE, "weight @%s: update: %s", name, why.data);
     base_str_free(&why);
 }
@@ -102,6 +114,7 @@ static void check_weight(ir_fault_sink *sink, const ir_module *m, uint32_t i) {
     if (w->kind == IR_WEIGHT_RANDOM && (!isfinite(w->bound) || !isfinite(w->center)))
         verify_fault(sink, NULL, IR_NONE, "weight @%s: bound or center is not finite", name);
     for (const ir_lora *l = w->loras; l; l = l->next) check_lora(sink, w, l, name);
+    check_rows(sink, w, name);
 }
 
 static void check_tables(ir_fault_sink *sink, const ir_module *m) {

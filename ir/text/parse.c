@@ -337,6 +337,21 @@ static bool parse_lora(parser *p, ir_lora *l) {
     return true;
 }
 
+/* After "rows". The weight's type is said with its rows. */
+static bool parse_rows(parser *p, uint32_t index) {
+    ir_weight rows = {0}, *w = &p->m->weights.items[index];
+    ir_token at = p->tok;
+    if (!read_type(p, &rows.type) || !parse_weight_source(p, &rows)) return false;
+    int64_t left = ir_weight_stored_type(w).dim[0];
+    bool fits = w->kind != IR_WEIGHT_DATA && w->type.rank == 2 && rows.type.rank == 2 &&
+                ir_is_float(rows.type.dtype) && rows.type.dim[1] == w->type.dim[1] &&
+                rows.type.dim[0] < left;
+    if (!fits) return fail_at(p, &at, "these are no rows of the weight");
+    w->type.dim[0] -= rows.type.dim[0]; /* they come back */
+    ir_weight_append(p->m, index, &rows);
+    return true;
+}
+
 static bool parse_weight(parser *p) {
     ir_token at = p->tok;
     ir_type type;
@@ -357,6 +372,10 @@ static bool parse_weight(parser *p) {
     *entry = w;
     while (fine && accept_punct(p, '+')) {
         ir_lora l;
+        if (accept_word(p, "rows")) {
+            fine = parse_rows(p, index);
+            continue;
+        }
         fine = parse_lora(p, &l);
         if (fine) ir_lora_add(p->m, index, &l);
     }

@@ -4,9 +4,10 @@
  *
  *   module  = "ebru" "ir" INT LEVEL { meta | weight | func }
  *   meta    = "meta" STRING "=" ( INT | FLOAT | STRING )
- *   weight  = "weight" REF ":" type [ "=" source ] { "+" update }
+ *   weight  = "weight" REF ":" type [ "=" source ] { "+" ( update | rows ) }
  *   update  = METHOD FLOAT factor { "," factor }
  *   factor  = [ FACTOR ] type source
+ *   rows    = "rows" type source
  *   source  = "file" STRING STRING
  *           | "random" INT FLOAT FLOAT
  *           | "data" STRING
@@ -41,6 +42,7 @@
  *   weight   without a source it is not bound
  *   update   METHOD and FACTOR are words of ir/lora.def; the number is the scale. A factor without a
  *            word is the one that follows there on the factor before it; the first is up
+ *   rows     are behind those of the source; the weight's type counts them, too
  *   source   file: path, relative to the text's folder, and tensor. random: seed, bound, center; see ir/weights.c. data: the bytes of
  *            the elements in hexadecimal, the lower address first
  *   used     the place of a weight that the function uses
@@ -383,6 +385,12 @@ void ir_print_weight(const ir_weight *w, base_str *out) {
     if (w->kind != IR_WEIGHT_UNBOUND) base_str_add(out, " = ");
     print_source(w, out);
     for (const ir_lora *l = w->loras; l; l = l->next) print_lora(l, out);
+    for (const ir_rows *r = w->rows; r; r = r->next) {
+        base_str_add(out, " + rows ");
+        ir_print_type(&r->values.type, out);
+        base_str_add(out, " ");
+        print_source(&r->values, out);
+    }
 }
 
 void ir_print_text(const ir_module *m, bool loc, base_str *out) {

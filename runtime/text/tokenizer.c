@@ -4,10 +4,13 @@
 #include "runtime/text/unicode.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- the blob ---- */
+
+enum { ROW_WORDS = sizeof(rt_added_row) / sizeof(uint32_t) };
 
 static rt_status damaged(rt_error *err, const char *what) {
     return rt_fail(err, RT_ERR_INPUT, "embedded tokenizer is damaged: %s", what);
@@ -17,7 +20,37 @@ static bool id_fits(const rt_tokenizer *t, uint32_t id) {
     return id < t->id_count;
 }
 
-static rt_status check_contents(const rt_tokenizer *t, rt_error *err) {
+static bool text_fits(const rt_tokenizer *t, uint32_t offset, uint32_t length) {
+    return length != 0 && offset <= t->added_bytes && length <= t->added_bytes - offset;
+}
+
+/* The order that rows are found by. */
+static int compare_rows(const rt_tokenizer *t, const rt_added_row *a, const rt_added_row *b) {
+    uint32_t normalized = RT_ADDED_NORMALIZED;
+    if ((a->flags & normalized) != (b->flags & normalized)) return a->flags & normalized ? 1 : -1;
+    uint32_t least = a->length < b->length ? a->length : b->length;
+    int order = memcmp(t->added_text + a->offset, t->added_text + b->offset, least);
+    if (order) return order;
+    if (a->length != b->length) return a->length < b->length ? -1 : 1;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static rt_status check_added(rt_tokenizer *t, rt_error *err) {
+    for (uint32_t i = 0; i < t->added_count; i++) {
+        const rt_added_row *row = t->added + i;
+        if (!text_fits(t, row->own_offset, row->own_length) ||
+            !text_fits(t, row->offset, row->length) || !id_fits(t, row->id) ||
+            row->flags > RT_ADDED_FLAGS || row->vectors >= t->added_count)
+            return damaged(err, "added token out of range");
+        if (i > 0 && compare_rows(t, row - 1, row) >= 0)
+            return damaged(err, "added tokens out of order");
+        if (!(row->flags & RT_ADDED_NORMALIZED)) t->added_raw = i + 1;
+        if (row->vectors) t->multi_vector = true;
+    }
+    return RT_OK;
+}
+
+static rt_status check_contents(rt_tokenizer *t, rt_error *err) {
     if (!id_fits(t, t->bos) || !id_fits(t, t->eos) || !id_fits(t, t->pad) || !id_fits(t, t->unk))
         return damaged(err, "special id out of range");
     for (int b = 0; b < 256; b++)
@@ -31,13 +64,7 @@ static rt_status check_contents(const rt_tokenizer *t, rt_error *err) {
         if (i > 0 && (m[-4] > m[0] || (m[-4] == m[0] && m[-3] >= m[1])))
             return damaged(err, "merges out of order");
     }
-    for (uint32_t i = 0; i < t->special_count; i++) {
-        const uint32_t *s = t->specials + 3 * (size_t)i;
-        if (s[1] == 0 || s[0] > t->special_bytes || s[1] > t->special_bytes - s[0] ||
-            !id_fits(t, s[2]))
-            return damaged(err, "special token out of range");
-    }
-    return RT_OK;
+    return check_added(t, err);
 }
 
 rt_status rt_tokenizer_open(rt_tokenizer *t, const void *blob, size_t size, rt_error *err) {
@@ -49,7 +76,7 @@ rt_status rt_tokenizer_open(rt_tokenizer *t, const void *blob, size_t size, rt_e
     if (w[2] != RT_TOKENIZER_VERSION)
         return rt_fail(err, RT_ERR_INPUT, "embedded tokenizer has format version %u, expected %u",
                        (unsigned)w[2], RT_TOKENIZER_VERSION);
-    uint64_t words = RT_TOKENIZER_HEADER + 512 + (uint64_t)w[13] * 4 + (uint64_t)w[14] * 3 +
+    uint64_t words = RT_TOKENIZER_HEADER + 512 + (uint64_t)w[13] * 4 + (uint64_t)w[14] * ROW_WORDS +
                      ((uint64_t)w[15] + 3) / 4;
     if (w[3] != size || words * 4 != size) return damaged(err, "wrong size");
     if (base_hash64_bytes(BASE_HASH64_START, w + 6, size - 24) != ((uint64_t)w[5] << 32 | w[4]))
@@ -62,13 +89,13 @@ rt_status rt_tokenizer_open(rt_tokenizer *t, const void *blob, size_t size, rt_e
     t->unk = w[11];
     t->max_length = w[12];
     t->merge_count = w[13];
-    t->special_count = w[14];
-    t->special_bytes = w[15];
+    t->added_count = w[14];
+    t->added_bytes = w[15];
     t->byte_inside = w + RT_TOKENIZER_HEADER;
     t->byte_final = t->byte_inside + 256;
     t->merges = t->byte_final + 256;
-    t->specials = t->merges + 4 * (size_t)t->merge_count;
-    t->special_text = (const char *)(t->specials + 3 * (size_t)t->special_count);
+    t->added = (const rt_added_row *)(t->merges + 4 * (size_t)t->merge_count);
+    t->added_text = (const char *)(t->added + t->added_count);
     if (t->max_length < 3 || t->max_length > RT_TOKENIZER_MAX_LENGTH)
         return damaged(err, "prompt length");
     return check_contents(t, err);
@@ -112,6 +139,7 @@ struct work {
     size_t heap_count, room; /* symbols that fit; the heap holds three times as many */
     uint32_t *ids;
     size_t count, cap;
+    bool *seen; /* NULL, or [added_count]: which added tokens the text has; no ids are made then */
 };
 
 static bool before(const struct candidate *a, const struct candidate *b) {
@@ -249,34 +277,221 @@ static bool encode_plain(struct work *w, const char *text, size_t length) {
     return true;
 }
 
-/* The longest special token at text[at], NULL if there is none. */
-static const uint32_t *special_at(const rt_tokenizer *t, const char *text, size_t length,
-                                  size_t at) {
-    const uint32_t *best = NULL;
-    for (uint32_t i = 0; i < t->special_count; i++) {
-        const uint32_t *s = t->specials + 3 * (size_t)i;
-        const char *token = t->special_text + s[0];
-        if (token[0] == text[at] && s[1] <= length - at && memcmp(token, text + at, s[1]) == 0 &&
-            (!best || s[1] > best[1]))
-            best = s;
+/* ---- added tokens ---- */
+
+/* The rows of [*first, *end), whose texts agree in `depth` bytes, that have `byte` next. */
+static void narrow(const rt_tokenizer *t, size_t depth, unsigned char byte, uint32_t *first,
+                   uint32_t *end) {
+    for (int side = 0; side < 2; side++) {
+        uint32_t low = *first, high = *end;
+        while (low < high) {
+            uint32_t middle = low + (high - low) / 2;
+            const rt_added_row *row = t->added + middle;
+            unsigned char c = (unsigned char)t->added_text[row->offset + depth];
+            if (side ? c <= byte : c < byte)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        *(side ? end : first) = low;
+    }
+}
+
+/* The longest of the rows [first, end) that `text` begins with, NULL if there is none. */
+static const rt_added_row *longest_at(const rt_tokenizer *t, uint32_t first, uint32_t end,
+                                      const char *text, size_t length) {
+    const rt_added_row *best = NULL;
+    for (size_t depth = 0; first < end; depth++) {
+        if (t->added[first].length == depth) best = t->added + first;
+        while (first < end && t->added[first].length == depth) first++; /* the same text again */
+        if (depth == length) break;
+        narrow(t, depth, (unsigned char)text[depth], &first, &end);
     }
     return best;
 }
 
-static bool encode_normal(struct work *w, const char *text, size_t length) {
-    size_t plain = 0; /* begin of the text not encoded yet */
-    for (size_t at = 0; at < length;) {
-        const uint32_t *special = special_at(w->t, text, length, at);
-        if (!special) {
-            at++;
-            continue;
-        }
-        if (!encode_plain(w, text + plain, at - plain) || !reserve_ids(w, 1)) return false;
-        w->ids[w->count++] = special[2];
-        at += special[1];
-        plain = at;
+/* Part of a word as `single_word` sees it. */
+static bool is_word(const char *text, size_t length, size_t at) {
+    size_t after;
+    return text[at] == '_' || (kind_at(text, length, at, &after) & (RT_LETTER | RT_NUMBER)) != 0;
+}
+
+static bool stands_alone(const char *text, size_t length, size_t begin, size_t end) {
+    size_t last = begin;
+    while (last > 0 && ((unsigned char)text[--last] & 0xc0) == 0x80) {
     }
-    return encode_plain(w, text + plain, length - plain);
+    return (begin == 0 || !is_word(text, length, last)) &&
+           (end == length || !is_word(text, length, end));
+}
+
+/* Length of a text without the white space at its end. */
+static size_t trimmed(const char *text, size_t length) {
+    size_t end = 0;
+    for (size_t at = 0, after; at < length; at = after)
+        if (!(kind_at(text, length, at, &after) & RT_SPACE)) end = after;
+    return end;
+}
+
+static size_t behind_space(const char *text, size_t length, size_t at) {
+    for (size_t after; at < length && kind_at(text, length, at, &after) & RT_SPACE;) at = after;
+    return at;
+}
+
+static rt_status no_memory(rt_error *err, size_t length) {
+    return rt_fail(err, RT_ERR_SYSTEM, "out of memory for a text of %zu bytes", length);
+}
+
+static rt_status put_added(struct work *w, const rt_added_row *row, rt_error *err) {
+    if (w->seen) {
+        w->seen[row - w->t->added] = true;
+        return RT_OK;
+    }
+    if (!reserve_ids(w, 1)) return no_memory(err, row->own_length);
+    w->ids[w->count++] = row->id;
+    return RT_OK;
+}
+
+/* What is done with the text between added tokens. */
+typedef rt_status rest_encoder(struct work *w, const char *text, size_t length, rt_error *err);
+
+/* Takes the tokens of rows [first, end) out of the text. One that is found and should stand alone
+ * and does not is passed by. */
+static rt_status take_out(struct work *w, uint32_t first, uint32_t end, const char *text,
+                          size_t length, rest_encoder *rest, rt_error *err) {
+    size_t begin = 0; /* of the text that is not encoded yet */
+    rt_status status = RT_OK;
+    for (size_t at = 0; at < length && first < end && status == RT_OK;) {
+        const rt_added_row *row = longest_at(w->t, first, end, text + at, length - at);
+        size_t start = at;
+        at += row ? row->length : 1;
+        if (!row || ((row->flags & RT_ADDED_SINGLE_WORD) && !stands_alone(text, length, start, at)))
+            continue;
+        if (row->flags & RT_ADDED_RSTRIP) at = behind_space(text, length, at);
+        size_t before = start - begin;
+        if (row->flags & RT_ADDED_LSTRIP) before = trimmed(text + begin, before);
+        status = rest(w, text + begin, before, err);
+        if (status == RT_OK) status = put_added(w, row, err);
+        begin = at;
+    }
+    return status == RT_OK ? rest(w, text + begin, length - begin, err) : status;
+}
+
+static rt_status encode_words(struct work *w, const char *text, size_t length, rt_error *err) {
+    return w->seen || encode_plain(w, text, length) ? RT_OK : no_memory(err, length);
+}
+
+static rt_status encode_rest(struct work *w, const char *text, size_t length, rt_error *err) {
+    char *normal;
+    size_t normal_length;
+    rt_status status =
+        rt_unicode_normalize(text, length, (w->t->flags & 1) != 0, &normal, &normal_length, err);
+    if (status != RT_OK) return status;
+    status =
+        take_out(w, w->t->added_raw, w->t->added_count, normal, normal_length, encode_words, err);
+    free(normal);
+    return status;
+}
+
+static bool is_utf8(const char *text, size_t length) {
+    uint32_t code;
+    for (size_t at = 0; at < length;)
+        if (!rt_utf8_next(text, length, &at, &code)) return false;
+    return true;
+}
+
+static rt_status encode_text(struct work *w, const char *text, size_t length, rt_error *err) {
+    /* as a whole, so that a fault is at its place in the whole */
+    if (w->t->added_raw == 0 || !is_utf8(text, length)) return encode_rest(w, text, length, err);
+    return take_out(w, 0, w->t->added_raw, text, length, encode_rest, err);
+}
+
+/* ---- tokens of several vectors ---- */
+
+struct text {
+    char *data;
+    size_t length, room;
+};
+
+static rt_status append(struct text *to, const char *data, size_t length, rt_error *err) {
+    if (length > RT_TOKENIZER_TEXT_LIMIT - to->length)
+        return rt_fail(err, RT_ERR_INPUT,
+                       "the text has more than %u bytes, with every token of several vectors "
+                       "written out",
+                       RT_TOKENIZER_TEXT_LIMIT);
+    if (length == 0) return RT_OK; /* perhaps there is no memory yet */
+    if (to->length + length > to->room) {
+        size_t room = (to->length + length) * 2;
+        char *grown = realloc(to->data, room);
+        if (!grown) return no_memory(err, room);
+        to->data = grown;
+        to->room = room;
+    }
+    memcpy(to->data + to->length, data, length);
+    to->length += length;
+    return RT_OK;
+}
+
+/* "T T_1 T_2" */
+static rt_status append_vectors(struct text *to, const char *token, const rt_added_row *row,
+                                rt_error *err) {
+    rt_status status = append(to, token, row->own_length, err);
+    for (uint32_t i = 1; i <= row->vectors && status == RT_OK; i++) {
+        char number[16];
+        int n = snprintf(number, sizeof number, "_%u", (unsigned)i);
+        status = append(to, " ", 1, err);
+        if (status == RT_OK) status = append(to, token, row->own_length, err);
+        if (status == RT_OK) status = append(to, number, (size_t)n, err);
+    }
+    return status;
+}
+
+/* Writes out each occurrence of a token in *text, also inside words. */
+static rt_status write_out(const rt_tokenizer *t, const rt_added_row *row, struct text *text,
+                           rt_error *err) {
+    const char *token = t->added_text + row->own_offset;
+    struct text to = {0};
+    rt_status status = RT_OK;
+    for (size_t at = 0; at < text->length && status == RT_OK;) {
+        if (text->length - at >= row->own_length &&
+            memcmp(text->data + at, token, row->own_length) == 0) {
+            status = append_vectors(&to, token, row, err);
+            at += row->own_length;
+        } else {
+            status = append(&to, text->data + at++, 1, err);
+        }
+    }
+    free(text->data);
+    *text = to;
+    return status;
+}
+
+/* The row that was seen and has several vectors with the least id of at least *id; NULL: no more.
+ * */
+static const rt_added_row *next_seen(const struct work *w, uint64_t *id) {
+    const rt_added_row *next = NULL;
+    for (uint32_t i = 0; i < w->t->added_count; i++) {
+        const rt_added_row *row = w->t->added + i;
+        if (w->seen[i] && row->vectors && row->id >= *id && (!next || row->id < next->id))
+            next = row;
+    }
+    if (next) *id = (uint64_t)next->id + 1;
+    return next;
+}
+
+/* *out: the text with tokens of several vectors written out, in the order of their ids (diffusers
+ * has none); freed by the caller. */
+static rt_status write_vectors(struct work *w, const char *text, size_t length, struct text *out,
+                               rt_error *err) {
+    w->seen = calloc(w->t->added_count, sizeof *w->seen);
+    if (!w->seen) return no_memory(err, length);
+    rt_status status = encode_text(w, text, length, err);
+    if (status == RT_OK) status = append(out, text, length, err);
+    uint64_t id = 0;
+    for (const rt_added_row *row; status == RT_OK && (row = next_seen(w, &id));)
+        status = write_out(w->t, row, out, err);
+    free(w->seen);
+    w->seen = NULL;
+    return status;
 }
 
 rt_status rt_tokenizer_encode(const rt_tokenizer *t, const char *text, size_t length,
@@ -286,16 +501,16 @@ rt_status rt_tokenizer_encode(const rt_tokenizer *t, const char *text, size_t le
     if (length > RT_TOKENIZER_TEXT_LIMIT)
         return rt_fail(err, RT_ERR_INPUT, "the text has %zu bytes; at most %u are allowed", length,
                        RT_TOKENIZER_TEXT_LIMIT);
-    char *normal;
-    size_t normal_length;
-    rt_status status =
-        rt_unicode_normalize(text, length, (t->flags & 1) != 0, &normal, &normal_length, err);
-    if (status != RT_OK) return status;
     struct work w = {.t = t};
-    if (!encode_normal(&w, normal, normal_length)) {
-        status = rt_fail(err, RT_ERR_SYSTEM, "out of memory for a text of %zu bytes", length);
-        free(w.ids);
-    } else if (w.count == 0) {
+    struct text written = {0};
+    rt_status status = RT_OK;
+    if (t->multi_vector) {
+        status = write_vectors(&w, text, length, &written, err);
+        text = written.data ? written.data : "";
+        length = written.length;
+    }
+    if (status == RT_OK) status = encode_text(&w, text, length, err);
+    if (status != RT_OK || w.count == 0) {
         free(w.ids);
     } else {
         *ids = w.ids;
@@ -303,7 +518,7 @@ rt_status rt_tokenizer_encode(const rt_tokenizer *t, const char *text, size_t le
     }
     free(w.symbols);
     free(w.heap);
-    free(normal);
+    free(written.data);
     return status;
 }
 

@@ -4,11 +4,12 @@
 #include "runtime/text/tokenizer.h"
 #include "runtime/text/unicode.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_ID     (1u << 24)
-#define MAX_SYMBOL 1024 /* bytes of one vocabulary text */
+#define MAX_SYMBOL RT_TOKENIZER_MAX_TOKEN /* bytes of one vocabulary text */
 #define MAX_TEXT   (1u << 28)
 
 /* Vocabulary by text: open addressing, entry index + 1 in each used slot. */
@@ -186,64 +187,150 @@ static const rt_vocab_entry *by_id(const rt_vocab_entry *vocab, size_t count, ui
     return NULL;
 }
 
-/* Special tokens as the normalised text will show them. */
-struct specials {
+/* ---- added tokens ---- */
+
+struct added {
     size_t count, bytes;
-    uint32_t *rows; /* [count][3] */
+    rt_added_row *rows;
     char *text;
 };
 
-static rt_status add_special(struct specials *s, const rt_vocab_entry *e, bool lower,
-                             rt_error *err) {
-    char name[48], *normal;
-    size_t length;
-    if (e->length == 0 || e->length > MAX_SYMBOL)
-        return rt_fail(err, RT_ERR_INPUT, "special token '%s' has %zu bytes",
-                       shown(e->text, e->length, name), e->length);
-    rt_status status = rt_unicode_normalize(e->text, e->length, lower, &normal, &length, err);
-    if (status != RT_OK) return status;
-    char *text = realloc(s->text, s->bytes + length);
-    if (text) {
-        memcpy(text + s->bytes, normal, length);
-        s->text = text;
-        uint32_t *row = s->rows + 3 * s->count++;
-        row[0] = (uint32_t)s->bytes;
-        row[1] = (uint32_t)length;
-        row[2] = e->id;
-        s->bytes += length;
-    }
-    free(normal);
-    return text ? RT_OK : no_memory(err);
+static rt_status add_text(struct added *a, const char *text, size_t length, uint32_t *offset,
+                          uint32_t *size, rt_error *err) {
+    char *grown = realloc(a->text, a->bytes + length);
+    if (!grown) return no_memory(err);
+    memcpy(grown + a->bytes, text, length);
+    a->text = grown;
+    *offset = (uint32_t)a->bytes;
+    *size = (uint32_t)length;
+    a->bytes += length;
+    return RT_OK;
 }
 
-static rt_status collect_specials(struct specials *s, const rt_vocab_entry *vocab,
-                                  size_t vocab_count, uint32_t id_count,
-                                  const rt_tokenizer_options *o, rt_error *err) {
+static rt_status add_token(struct added *a, const rt_added_token *t, bool lower, rt_error *err) {
+    char name[48], *normal;
+    size_t length;
+    rt_added_row *row = a->rows + a->count++;
+    if (t->length == 0 || t->length > MAX_SYMBOL)
+        return rt_fail(err, RT_ERR_INPUT, "added token '%s' has %zu bytes (1 to %d are possible)",
+                       shown(t->text, t->length, name), t->length, MAX_SYMBOL);
+    if (t->id >= MAX_ID)
+        return rt_fail(err, RT_ERR_INPUT, "id %u of '%s' is out of range", (unsigned)t->id,
+                       shown(t->text, t->length, name));
+    rt_status status = rt_unicode_normalize(t->text, t->length, lower, &normal, &length, err);
+    if (status != RT_OK) return status;
+    row->id = t->id;
+    row->flags = t->flags;
+    status = add_text(a, t->text, t->length, &row->own_offset, &row->own_length, err);
+    row->offset = row->own_offset;
+    row->length = row->own_length;
+    if (status == RT_OK && (t->flags & RT_ADDED_NORMALIZED))
+        status = add_text(a, normal, length, &row->offset, &row->length, err);
+    free(normal);
+    return status;
+}
+
+/* Rows are compared by their texts, which qsort's function must find. */
+struct sorted {
+    rt_added_row row;
+    const char *own, *text;
+};
+
+static int compare_texts(const char *a, size_t n, const char *b, size_t m) {
+    int order = memcmp(a, b, n < m ? n : m);
+    return order ? order : n < m ? -1 : n > m;
+}
+
+static int by_own_text(const void *a, const void *b) {
+    const struct sorted *x = a, *y = b;
+    return compare_texts(x->own, x->row.own_length, y->own, y->row.own_length);
+}
+
+static int by_text(const void *a, const void *b) {
+    const struct sorted *x = a, *y = b;
+    uint32_t normalized = RT_ADDED_NORMALIZED;
+    if ((x->row.flags & normalized) != (y->row.flags & normalized))
+        return x->row.flags & normalized ? 1 : -1;
+    int order = compare_texts(x->text, x->row.length, y->text, y->row.length);
+    return order ? order : x->row.id < y->row.id ? -1 : x->row.id > y->row.id;
+}
+
+/* How many of T_1, T_2 ... there are, in rows that are sorted by their own text. */
+static uint32_t count_vectors(const struct sorted *rows, size_t count, const struct sorted *token) {
+    char name[MAX_SYMBOL + 16];
+    memcpy(name, token->own, token->row.own_length);
+    for (uint32_t i = 1;; i++) {
+        int n = snprintf(name + token->row.own_length, 16, "_%u", (unsigned)i);
+        struct sorted key = {.own = name};
+        key.row.own_length = token->row.own_length + (uint32_t)n;
+        if (!bsearch(&key, rows, count, sizeof *rows, by_own_text)) return i - 1;
+    }
+}
+
+static rt_status order_rows(struct added *a, rt_error *err) {
+    struct sorted *rows = calloc(a->count + 1, sizeof *rows);
+    char name[48];
+    rt_status status = RT_OK;
+    if (!rows) return no_memory(err);
+    for (size_t i = 0; i < a->count; i++)
+        rows[i] = (struct sorted){a->rows[i], a->text + a->rows[i].own_offset,
+                                  a->text + a->rows[i].offset};
+    qsort(rows, a->count, sizeof *rows, by_own_text);
+    for (size_t i = 1; i < a->count && status == RT_OK; i++)
+        if (by_own_text(rows + i - 1, rows + i) == 0)
+            status = rt_fail(err, RT_ERR_INPUT, "added token '%s' is given twice",
+                             shown(rows[i].own, rows[i].row.own_length, name));
+    for (size_t i = 0; i < a->count && status == RT_OK; i++)
+        rows[i].row.vectors = count_vectors(rows, a->count, rows + i);
+    qsort(rows, a->count, sizeof *rows, by_text);
+    for (size_t i = 1; i < a->count && status == RT_OK; i++)
+        if (by_text(rows + i - 1, rows + i) == 0)
+            status = rt_fail(err, RT_ERR_INPUT, "added token '%s' is given twice",
+                             shown(rows[i].text, rows[i].row.length, name));
+    for (size_t i = 0; i < a->count; i++) a->rows[i] = rows[i].row;
+    free(rows);
+    return status;
+}
+
+static rt_status collect_added(struct added *a, const rt_vocab_entry *vocab, size_t vocab_count,
+                               uint32_t *id_count, const rt_tokenizer_options *o, rt_error *err) {
     const rt_vocab_entry *own[2] = {by_id(vocab, vocab_count, o->bos),
                                     by_id(vocab, vocab_count, o->eos)};
-    size_t count = o->specials ? o->special_count : 2;
-    if (count > 4096) return rt_fail(err, RT_ERR_INPUT, "%zu special tokens are too many", count);
-    if (!own[0] || !own[1])
-        return rt_fail(err, RT_ERR_INPUT, "the vocabulary has no %s token (id %u)",
-                       own[0] ? "end" : "start", (unsigned)(own[0] ? o->eos : o->bos));
-    s->rows = calloc(count + 1, 3 * sizeof *s->rows);
-    if (!s->rows) return no_memory(err);
+    size_t count = o->added ? o->added_count : o->bos == o->eos ? 1 : 2;
+    if (count > RT_TOKENIZER_MAX_ADDED)
+        return rt_fail(err, RT_ERR_INPUT, "%zu added tokens are too many", count);
+    for (int i = 0; i < 2 && !o->added; i++)
+        if (!own[i])
+            return rt_fail(err, RT_ERR_INPUT, "the vocabulary has no %s token (id %u)",
+                           i ? "end" : "start", (unsigned)(i ? o->eos : o->bos));
+    a->rows = calloc(count + 1, sizeof *a->rows);
+    if (!a->rows) return no_memory(err);
     rt_status status = RT_OK;
     for (size_t i = 0; i < count && status == RT_OK; i++) {
-        const rt_vocab_entry *e = o->specials ? o->specials + i : own[i];
-        if (e->id >= id_count)
-            return rt_fail(err, RT_ERR_INPUT, "special token id %u is not in the vocabulary",
-                           (unsigned)e->id);
-        status = add_special(s, e, o->lower_case, err);
+        rt_added_token t;
+        if (o->added)
+            t = o->added[i];
+        else
+            t = (rt_added_token){own[i]->text, own[i]->length, own[i]->id, RT_ADDED_NORMALIZED};
+        status = add_token(a, &t, o->lower_case, err);
+        if (status == RT_OK && t.id >= *id_count) *id_count = t.id + 1;
     }
+    if (status == RT_OK) status = order_rows(a, err);
+    if (status == RT_OK &&
+        (o->bos >= *id_count || o->eos >= *id_count || o->pad >= *id_count || o->unk >= *id_count))
+        status = rt_fail(err, RT_ERR_INPUT,
+                         "start id %u, end id %u, pad id %u or unknown id %u is not in the "
+                         "vocabulary",
+                         (unsigned)o->bos, (unsigned)o->eos, (unsigned)o->pad, (unsigned)o->unk);
     return status;
 }
 
 static rt_status assemble(const struct index *x, const uint32_t *merges, size_t merge_count,
-                          const struct specials *s, uint32_t id_count,
-                          const rt_tokenizer_options *o, void **blob, size_t *size, rt_error *err) {
-    size_t text_words = (s->bytes + 3) / 4;
-    size_t words = RT_TOKENIZER_HEADER + 512 + 4 * merge_count + 3 * s->count + text_words;
+                          const struct added *a, uint32_t id_count, const rt_tokenizer_options *o,
+                          void **blob, size_t *size, rt_error *err) {
+    size_t row_words = sizeof *a->rows / sizeof(uint32_t);
+    size_t words =
+        RT_TOKENIZER_HEADER + 512 + 4 * merge_count + row_words * a->count + (a->bytes + 3) / 4;
     uint32_t *w = calloc(words, sizeof *w);
     if (!w) return no_memory(err);
     memcpy(w, "EBRUTOK", 8);
@@ -255,8 +342,8 @@ static rt_status assemble(const struct index *x, const uint32_t *merges, size_t 
                                o->unk,
                                o->max_length,
                                (uint32_t)merge_count,
-                               (uint32_t)s->count,
-                               (uint32_t)s->bytes};
+                               (uint32_t)a->count,
+                               (uint32_t)a->bytes};
     w[2] = RT_TOKENIZER_VERSION;
     w[3] = (uint32_t)(words * 4);
     memcpy(w + 6, header, sizeof header);
@@ -264,8 +351,8 @@ static rt_status assemble(const struct index *x, const uint32_t *merges, size_t 
     uint32_t *at = w + RT_TOKENIZER_HEADER + 512;
     if (merge_count) memcpy(at, merges, 4 * merge_count * sizeof *at);
     at += 4 * merge_count;
-    if (s->count) memcpy(at, s->rows, 3 * s->count * sizeof *at);
-    if (s->bytes) memcpy(at + 3 * s->count, s->text, s->bytes);
+    if (a->count) memcpy(at, a->rows, a->count * sizeof *a->rows);
+    if (a->bytes) memcpy(at + row_words * a->count, a->text, a->bytes);
     uint64_t hash = base_hash64_bytes(BASE_HASH64_START, w + 6, words * 4 - 24);
     w[4] = (uint32_t)hash;
     w[5] = (uint32_t)(hash >> 32);
@@ -282,7 +369,7 @@ rt_status rt_tokenizer_build_blob(const rt_vocab_entry *vocab, size_t vocab_coun
     if (!fault) fault = &nobody;
     *fault = (rt_tokenizer_fault){.where = RT_TOKENIZER_MERGES};
     struct index x = {0};
-    struct specials s = {0};
+    struct added a = {0};
     uint32_t id_count = 0, *pairs = NULL;
     size_t pair_count = 0;
     *blob = NULL;
@@ -295,20 +382,17 @@ rt_status rt_tokenizer_build_blob(const rt_vocab_entry *vocab, size_t vocab_coun
                        (unsigned)options->max_length, RT_TOKENIZER_MAX_LENGTH);
     fault->where = RT_TOKENIZER_VOCABULARY;
     rt_status status = index_vocabulary(&x, vocab, vocab_count, &id_count, &fault->entry, err);
-    if (status == RT_OK && (options->pad >= id_count || options->unk >= id_count))
-        status = rt_fail(err, RT_ERR_INPUT, "pad id %u or unknown id %u is not in the vocabulary",
-                         (unsigned)options->pad, (unsigned)options->unk);
-    if (status == RT_OK) status = collect_specials(&s, vocab, vocab_count, id_count, options, err);
+    if (status == RT_OK) status = collect_added(&a, vocab, vocab_count, &id_count, options, err);
     if (status == RT_OK) {
         fault->where = RT_TOKENIZER_MERGES;
         status = parse_merges(&x, merges, merges_length, max_merges, &pairs, &pair_count,
                               &fault->line, err);
     }
     if (status == RT_OK)
-        status = assemble(&x, pairs, pair_count, &s, id_count, options, blob, size, err);
+        status = assemble(&x, pairs, pair_count, &a, id_count, options, blob, size, err);
     free(pairs);
-    free(s.rows);
-    free(s.text);
+    free(a.rows);
+    free(a.text);
     free(x.slots);
     return status;
 }

@@ -4,6 +4,7 @@
 #define EBRU_RUNTIME_TEXT_TOKENIZER_BUILD_H
 
 #include "runtime/engine/status.h"
+#include "runtime/text/tokenizer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,15 +18,25 @@ typedef struct rt_vocab_entry {
     uint32_t id;
 } rt_vocab_entry;
 
+/* A token beside the vocabulary, or a special one of it. Its id may be new. */
+typedef struct rt_added_token {
+    const char *text; /* UTF-8 as a prompt has it, not NUL-terminated */
+    size_t length;    /* 1 .. RT_TOKENIZER_MAX_TOKEN */
+    uint32_t id;
+    uint32_t flags; /* RT_ADDED_... */
+} rt_added_token;
+
+enum { RT_TOKENIZER_MAX_TOKEN = 1024, RT_TOKENIZER_MAX_ADDED = 16384 };
+
 typedef struct rt_tokenizer_options {
     uint32_t bos, eos, pad, unk; /* ids */
     uint32_t max_length; /* model_max_length, with bos and eos; 3 .. RT_TOKENIZER_MAX_LENGTH */
     bool lower_case;     /* CLIP: true */
-    /* Tokens that are taken whole where their text occurs. NULL: the texts of bos and eos. (A
-     * tokenizer whose pad token is "!", as Stable Diffusion 2's, lists it here too, as transformers
-     * does.) */
-    const rt_vocab_entry *specials;
-    size_t special_count;
+    /* Tokens that are taken whole where their text occurs, each text once, special ones among them
+     * (a tokenizer whose pad token is "!", as Stable Diffusion 2's, lists it here too, as
+     * transformers does). NULL: the texts of bos and eos, in any case of letters. */
+    const rt_added_token *added;
+    size_t added_count; /* at most RT_TOKENIZER_MAX_ADDED */
 } rt_tokenizer_options;
 
 /* Which of the inputs a fault is in. */
@@ -39,7 +50,8 @@ typedef struct rt_tokenizer_fault {
  * is skipped, and so are blank lines. `max_merges`: use only that many lines (0 = all; CLIP's own
  * file has unused ones only in its old form). On success *blob is malloc'ed (the caller frees it)
  * and *size its bytes. RT_ERR_INPUT: what is wrong: malformed line, a merge part or result
- * missing in the vocabulary, an id out of range or given twice, a special token missing; *fault
+ * missing in the vocabulary, an id out of range or given twice, a special token missing, an added
+ * token without text or given twice; *fault
  * (may be NULL) says where. */
 rt_status rt_tokenizer_build_blob(const rt_vocab_entry *vocab, size_t vocab_count,
                                   const char *merges, size_t merges_length, size_t max_merges,

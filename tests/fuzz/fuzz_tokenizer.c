@@ -1,10 +1,11 @@
-/* Fuzz entry: the files of a tokenizer (vocab.json, merges.txt, tokenizer_config.json,
- * special_tokens_map.json), each behind a line "== NAME", and a prompt behind "== prompt". A blob
- * that is built from them is one that the program opens, and all ids it makes are in it; what is
+/* Fuzz entry: the files of a tokenizer (vocab.json and merges.txt, or tokenizer.json;
+ * added_tokens.json, tokenizer_config.json, special_tokens_map.json), each behind a line "== NAME",
+ * and a prompt behind "== prompt". A blob that is built from them is one that the program opens, all
+ * ids it makes are in it, and the properties that say it can be written down and read back; what is
  * refused has a reason. */
 #include "tests/fuzz/fuzz.h"
 
-#include "frontend/diffusers/diffusers.h"
+#include "frontend/tokenizer/tokenizer.h"
 #include "runtime/text/prompt_tokens.h"
 
 static void encode(const rt_tokenizer *t, const char *text, size_t length) {
@@ -42,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ir_module *m = ir_module_new();
     fe_dir *dir = fe_dir_open(d, fuzz_write_parts(parts, count));
     PROMISE(dir != NULL);
-    const bool fine = fe_tokenizer_meta(d, m, "tokenizer", dir, 77);
+    const bool fine = fe_tokenizer_meta(d, m, "tokenizer", dir, 77, 0);
     PROMISE(fine == (base_diag_errors(d) == 0));
     size_t bytes = 0, length;
     unsigned char *blob = fine ? fe_tokenizer_blob(d, m, "tokenizer", &bytes) : NULL;

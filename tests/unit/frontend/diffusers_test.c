@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "frontend/diffusers/diffusers.h"
+#include "frontend/tokenizer/tokenizer.h"
 #include "runtime/text/tokenizer.h"
 #include "tests/unit/frontend/loading.h"
 #include "tests/unit/support/temp_dir.h"
@@ -490,7 +491,7 @@ static void special_tokens(void **state) {
     base_diag *d = base_diag_new(NULL);
     ir_module *m = ir_module_new();
     fe_dir *dir = fe_dir_open(d, t.path);
-    assert_true(fe_tokenizer_meta(d, m, "tokenizer", dir, 77));
+    assert_true(fe_tokenizer_meta(d, m, "tokenizer", dir, 77, 0));
     assert_int_equal(ir_meta_int(m, "tokenizer.pad", -1), 0);
     assert_int_equal(ir_meta_int(m, "tokenizer.bos", -1), 3);
     assert_int_equal(ir_meta_int(m, "tokenizer.max_length", -1), 77);
@@ -503,7 +504,7 @@ static void special_tokens(void **state) {
     write_text(&t, "vocab.json", "{\"a\": 1}");
     m = ir_module_new();
     dir = fe_dir_open(c.diag, t.path);
-    assert_false(fe_tokenizer_meta(c.diag, m, "tokenizer", dir, 77));
+    assert_false(fe_tokenizer_meta(c.diag, m, "tokenizer", dir, 77, 0));
     assert_non_null(
         strstr(captured(&c), "the special token '<|startoftext|>' is not in the vocabulary"));
     fe_dir_close(dir);
@@ -526,7 +527,7 @@ static void expect_of_merges(const char *merges, bool built, const char *message
     write_text(&t, "merges.txt", merges);
     ir_module *m = ir_module_new();
     fe_dir *dir = fe_dir_open(c.diag, t.path);
-    assert_int_equal(fe_tokenizer_meta(c.diag, m, "tokenizer", dir, 77), built);
+    assert_int_equal(fe_tokenizer_meta(c.diag, m, "tokenizer", dir, 77, 0), built);
     unsigned char *blob = built ? fe_tokenizer_blob(c.diag, m, "tokenizer", &bytes) : NULL;
     assert_int_equal(blob != NULL, built);
     const char *said = captured(&c) ? captured(&c) : "";

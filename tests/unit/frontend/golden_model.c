@@ -85,11 +85,14 @@ static void check_function(const ir_func *f, const fe_st *io, golden_result *r) 
 }
 
 golden_result golden_model_check(const char *model, const char *io_path) {
+    return golden_model_check_with(model, io_path, (fe_options){0});
+}
+
+golden_result golden_model_check_with(const char *model, const char *io_path, fe_options o) {
     golden_result r = {0};
     base_diag *d = base_diag_new(NULL);
     fe_st *io = fe_st_open(d, io_path);
     if (!io) exit(1);
-    fe_options o = {0};
     fe_shape *shapes = input_shapes(io, &o.shape_count);
     o.shapes = shapes;
     ir_module *m = fe_load(d, model, &o);

@@ -16,5 +16,7 @@ typedef struct golden_result {
 /* Loads `model` (a path) for the shapes in `io`, evaluates the functions whose inputs and outputs
  * the file holds. Exits with a message when something cannot be loaded. */
 golden_result golden_model_check(const char *model, const char *io);
+/* The same with these options; shapes are the file's. */
+golden_result golden_model_check_with(const char *model, const char *io, fe_options o);
 
 #endif

@@ -454,17 +454,12 @@ static void faults_of_tokenizers(void **state) {
                         "merges.txt:3:1: error: 'q' is not in the vocabulary");
 }
 
-/* Tokens of textual inversion: where they are kept, and when there are none. */
+/* Tokens beside the vocabulary, of which the text encoder must know. */
 static void added_tokens(void **state) {
     (void)state;
-    static const char warning[] =
-        "are not read: '<dot>', '<dot>_1'; in a prompt they are plain text";
-    expect_of_tokenizer("added_tokens.json", "{\"<dot>\": 4, \"a</w>\": 1, \"<dot>_1\": 5}",
-                        warning);
-    expect_of_tokenizer("tokenizer_config.json",
-                        "{\"added_tokens_decoder\": {\"4\": {\"content\": \"<dot>\"}, \"5\": "
-                        "{\"content\": \"<dot>_1\"}, \"3\": {\"content\": \"<|endoftext|>\"}}}",
-                        warning);
+    expect_of_tokenizer("added_tokens.json", "{\"<dot>\": 4}",
+                        "added_tokens.json:1:11: error: the token '<dot>' has the id 4, and the "
+                        "text encoder knows 4 tokens");
     expect_of_tokenizer("added_tokens.json", "{\"<|startoftext|>\": 2}", NULL);
 }
 
@@ -500,12 +495,14 @@ static void one_file_tokenizer(void **state) {
     capture c;
     folder_begin(&t, &(folder){.class_name = "StableDiffusionPipeline"});
     unlink(temp_path(&t, "tokenizer/vocab.json"));
-    write_text(&t, "tokenizer/tokenizer.json", "{}");
     capture_begin(&c, (base_diag_options){0});
     assert_null(fe_load(c.diag, t.path, &program));
     assert_non_null(strstr(captured(&c), "there is no 'vocab.json'"));
-    assert_non_null(strstr(captured(&c), "'tokenizer.json' is there, and is not read"));
+    assert_non_null(strstr(captured(&c), "a tokenizer is these two files, or tokenizer.json"));
     assert_true(base_diag_system_failed());
+    write_text(&t, "tokenizer/tokenizer.json", "{}");
+    assert_null(fe_load(c.diag, t.path, &program));
+    assert_non_null(strstr(captured(&c), "tokenizer.json:1:1: error: missing key 'model'"));
     capture_end(&c);
     temp_dir_end(&t);
 }

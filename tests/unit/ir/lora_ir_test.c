@@ -211,10 +211,46 @@ static void all_methods(void **state) {
     base_str_free(&text);
 }
 
+/* Rows behind a weight: any range reads them, updates are of the stored ones, and each has its own
+ * element type; a weight is bound when all of them are. */
+static void rows_behind(void **state) {
+    (void)state;
+    static const char text[] =
+        "ebru ir 3 graph\n"
+        "weight @w : f32[5,2] = random 1 1.0 0.0 + lora 1.0 f32[2,1] data \"0000803f00000040\",\n"
+        "  f32[1,2] data \"0000803f0000803f\"\n" /* (1 2)' (1 1) */
+        "  + rows f16[1,2] data \"003c0040\" + rows f32[2,2] random 1 1.0 0.0\n"
+        "weight @stored : f32[2,2] = random 1 1.0 0.0\n"
+        "weight @file : f32[3,2] = random 1 1.0 0.0 + rows f32[1,2] file \"f\" \"a\"\n"
+        "func @f(%0 x: f32[1] step) {\n  return w = @w\n}\n";
+    ir_module *m = parse(text);
+    const ir_weight *w = &m->weights.items[0];
+    float all[10], part[10], rows[4];
+    assert_true(ir_weight_bound(w));
+    assert_false(ir_weight_bound(&m->weights.items[2]));
+    ir_weight_read(w, all, 0, 10);
+    ir_weight_read(&w->rows->next->values, rows, 0, 4);
+    assert_true(all[4] == 1.0f && all[5] == 2.0f);
+    assert_memory_equal(all + 6, rows, sizeof rows);
+    for (int64_t first = 0; first < 10; first++)
+        for (int64_t count = 0; count <= 10 - first; count++) {
+            ir_weight_read(w, part, first, count);
+            assert_memory_equal(part, all + first, (size_t)count * sizeof *part);
+        }
+    ir_weight plain = *w;
+    plain.rows = NULL;
+    plain.loras = NULL;
+    plain.type = ir_weight_stored_type(w);
+    assert_int_equal(plain.type.dim[0], 2);
+    ir_weight_read(&plain, part, 0, 4);
+    for (int i = 0; i < 4; i++) assert_true(fabsf(all[i] - part[i] - (i < 2 ? 1 : 2)) < 1e-6f);
+    ir_module_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matrices),  cmocka_unit_test(filters),     cmocka_unit_test(rounded_once),
-        cmocka_unit_test(from_text), cmocka_unit_test(all_methods),
+        cmocka_unit_test(from_text), cmocka_unit_test(all_methods), cmocka_unit_test(rows_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

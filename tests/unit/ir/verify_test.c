@@ -507,7 +507,7 @@ static void updates(void **state) {
     expect_verify(updated(matrix, INFINITY, factor(2, 5, 2, 0, 0), factor(2, 2, 7, 0, 0), none),
                   "weight @w: the scale of an update is not finite");
     expect_verify(updated(matrix, 1, factor(2, 5, 2, 0, 0), none, none),
-                  "weight @w: a factor of an update has no source");
+                  "weight @w: a part of it has no source");
     static const char unfit[] = "weight @w: update: up f32[";
     expect_verify(updated(matrix, 1, factor(2, 5, 2, 0, 0), factor(2, 3, 7, 0, 0), none), unfit);
     expect_verify(updated(matrix, 1, factor(2, 4, 2, 0, 0), factor(2, 2, 7, 0, 0), none), unfit);

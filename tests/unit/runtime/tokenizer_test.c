@@ -221,11 +221,12 @@ static void pad_and_special_tokens_are_options(void **state) {
     (void)state;
     struct vocabulary v = load_vocabulary("../../models/clip");
     rt_tokenizer_options o = clip_options(&v);
-    rt_vocab_entry specials[] = {
-        {"<|startoftext|>", 15, o.bos}, {"<|endoftext|>", 13, o.eos}, {"!", 1, 0}};
+    const rt_added_token specials[] = {{"<|startoftext|>", 15, o.bos, RT_ADDED_NORMALIZED},
+                                       {"<|endoftext|>", 13, o.eos, RT_ADDED_NORMALIZED},
+                                       {"!", 1, 0, 0}};
     o.pad = 0;
-    o.specials = specials;
-    o.special_count = 3;
+    o.added = specials;
+    o.added_count = 3;
     void *blob;
     size_t size;
     rt_tokenizer t;
@@ -240,6 +241,106 @@ static void pad_and_special_tokens_are_options(void **state) {
     assert_memory_equal(ids, framed, sizeof framed);
     free(blob);
     free_vocabulary(&v);
+}
+
+/* A tokenizer of the shapes' vocabulary with more tokens, ids from 700 on in their order. */
+static rt_tokenizer with_added(const char *const *texts, const uint32_t *flags, size_t count,
+                               void **blob) {
+    struct vocabulary v = load_vocabulary("tokenizer/shapes");
+    rt_tokenizer_options o = clip_options(&v);
+    rt_added_token added[16] = {{"<|endoftext|>", 13, o.eos, RT_ADDED_NORMALIZED}};
+    for (size_t i = 0; i < count; i++)
+        added[i + 1] =
+            (rt_added_token){texts[i], strlen(texts[i]), 700 + (uint32_t)i, flags ? flags[i] : 0};
+    o.added = added;
+    o.added_count = count + 1;
+    rt_tokenizer t;
+    rt_error err = {"?"};
+    size_t size;
+    if (rt_tokenizer_build_blob(v.entries, v.count, v.merges, v.merges_length, 0, &o, blob, &size,
+                                NULL, &err) != RT_OK ||
+        rt_tokenizer_open(&t, *blob, size, &err) != RT_OK)
+        fail_msg("%s", err.message);
+    free_vocabulary(&v);
+    return t;
+}
+
+/* The text's ids: added ones as their numbers, each id of the vocabulary as a dot. */
+static void expect_added(const rt_tokenizer *t, const char *text, const char *want) {
+    uint32_t *ids;
+    size_t count, n = 0;
+    char got[400] = "";
+    rt_error err = {"?"};
+    if (rt_tokenizer_encode(t, text, strlen(text), &ids, &count, &err) != RT_OK)
+        fail_msg("'%s': %s", text, err.message);
+    for (size_t i = 0; i < count; i++)
+        n += (size_t)snprintf(got + n, sizeof got - n, ids[i] >= 700 ? " %u" : " .",
+                              (unsigned)ids[i]);
+    free(ids);
+    if (strcmp(got + (n > 0), want) != 0) fail_msg("'%s': <%s>, want <%s>", text, got, want);
+}
+
+/* The leftmost first, of several the longest, in the case they are written in, also in words. */
+static void added_tokens_are_taken_whole(void **state) {
+    (void)state;
+    static const char *const texts[] = {"<dot>", "<dot>s", "dotty", "a b", "\xc3\x84\xcc\xb1"};
+    void *blob;
+    rt_tokenizer t = with_added(texts, NULL, 5, &blob);
+    expect_added(&t, "<dot>", "700");
+    expect_added(&t, "red <dot>, <dot>s<dot>", ". 700 . 701 700");
+    expect_added(&t, "red<dot>red", ". 700 .");
+    expect_added(&t, "<dotty>", ". 702 .");
+    expect_added(&t, "<DOT>", ". . . . .");
+    expect_added(&t, "a b a  b", "703 . .");
+    expect_added(&t, "\xc3\x84\xcc\xb1", "704"); /* as it is written, before it is normalised */
+    expect_added(&t, "<do<dot><", ". . . 700 .");
+    free(blob);
+}
+
+static void added_tokens_have_rules(void **state) {
+    (void)state;
+    static const char *const texts[] = {"Foo", "Bar", " baz", "<l>", "<r>", "go"};
+    static const uint32_t flags[] = {RT_ADDED_NORMALIZED, RT_ADDED_SINGLE_WORD,
+                                     RT_ADDED_NORMALIZED, RT_ADDED_LSTRIP,
+                                     RT_ADDED_RSTRIP,     RT_ADDED_NORMALIZED};
+    void *blob;
+    rt_tokenizer t = with_added(texts, flags, 6, &blob);
+    expect_added(&t, "foo FOO fOogo", "700 700 700 705");
+    expect_added(&t, "Bar,Bar (Bar) _Bar Bar1 BarBar bar",
+                 "701 . 701 . 701 . . . . . . . . . . . . . . . . .");
+    expect_added(&t, "red baz", ". 702");
+    expect_added(&t, "<r> baz <r>\xe2\x80\x83 baz", "704 . . . 704 . . .");
+    expect_added(&t, " baz<l>red \t <l> baz", "702 703 . 703 702");
+    free(blob);
+}
+
+/* The tokens of several vectors as diffusers' pipelines write them out. */
+static void tokens_of_several_vectors(void **state) {
+    (void)state;
+    static const char *const texts[] = {"<s>", "<s>_1", "<s>_2", "Bad", "Bad_1", "<x>_1"};
+    void *blob;
+    rt_tokenizer t = with_added(texts, NULL, 6, &blob);
+    expect_added(&t, "red <s> red<s>", ". 700 701 702 . 700 701 702");
+    expect_added(&t, "myBade bad", ". . 703 704 . . . .");
+    expect_added(&t, "", "");
+    expect_added(&t, "<s>_1", "701");
+    expect_added(&t, "<s>_1 <s>", "700 701 702 . . 700 701 702");
+    expect_added(&t, "<x>_1 <x>", "705 . . .");
+    char *text = malloc(RT_TOKENIZER_TEXT_LIMIT);
+    uint32_t *ids;
+    size_t count;
+    rt_error err = {""};
+    assert_non_null(text);
+    for (size_t i = 0; i + 3 <= RT_TOKENIZER_TEXT_LIMIT; i += 3) memcpy(text + i, "<s>", 3);
+    assert_int_equal(
+        rt_tokenizer_encode(&t, text, RT_TOKENIZER_TEXT_LIMIT / 3 * 3, &ids, &count, &err),
+        RT_ERR_INPUT);
+    assert_non_null(strstr(err.message, "every token of several vectors written out"));
+    free(text);
+    err.message[0] = 0;
+    assert_int_equal(rt_tokenizer_encode(&t, "<s>ab\xff", 6, &ids, &count, &err), RT_ERR_INPUT);
+    assert_non_null(strstr(err.message, "byte 5"));
+    free(blob);
 }
 
 static void invalid_utf8_is_located(void **state) {
@@ -489,6 +590,9 @@ int main(void) {
         cmocka_unit_test(shapes_vocabulary),
         cmocka_unit_test(prompt_is_framed_and_cut),
         cmocka_unit_test(pad_and_special_tokens_are_options),
+        cmocka_unit_test(added_tokens_are_taken_whole),
+        cmocka_unit_test(added_tokens_have_rules),
+        cmocka_unit_test(tokens_of_several_vectors),
         cmocka_unit_test(invalid_utf8_is_located),
         cmocka_unit_test(long_texts_are_fast),
         cmocka_unit_test(random_bytes),
