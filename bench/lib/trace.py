@@ -55,6 +55,32 @@ def _peaks(document, function):
     return lambda args: told.get(args.get("index"), roofs["gflops" if "_bf16" in args["kernel"] else "f32_gflops"])
 
 
+def products(kernel):
+    """What a kernel multiplies: f32, bf16 or int8."""
+    return "bf16" if "_bf16" in kernel else "int8" if "_i8" in kernel else "f32"
+
+
+def network(path, name):
+    """The roofs of a trace, {"f32", "bf16", "int8": GFLOP/s, "memory": GB/s}, the share of a core that threads had when they were measured, and the ops of a
+    network's functions, all stages, each once: [(products, FLOP, bytes)]. A multiply-add in bf16x3 counts as three products of bf16."""
+    with open(path) as f:
+        about = json.load(f)["otherData"]
+    roofs, thrice = about["roofs"], 3 if about["precision"] == "bf16x3" else 1
+    peaks = {"f32": roofs["f32_gflops"], "memory": roofs["memory_gbs"]}
+    if "bf16" in roofs["unit"]:
+        peaks["bf16"] = roofs["gflops"]
+    if "i8_gflops" in roofs:
+        peaks["int8"] = roofs["i8_gflops"]
+    ops = []
+    for f in about["functions"]:
+        if f["name"] == name or f["name"].startswith(name + "."):
+            for op in f["ops"]:
+                kind = products(op["kernel"])
+                flops = op["flops"] * (thrice if kind == "bf16" else 1)
+                ops.append((kind if kind in peaks else "f32", flops, op["bytes"] + op["weight_bytes"]))
+    return peaks, roofs["core_share"], ops
+
+
 def read(path, function, key, least=False):
     """Sums the ops of one function's calls; `key` makes an op's row name. Calls that do not count (--bench's warm-up) and
     those that were not written op by op are left out; so is the first of a painting run when there is another, which warms up, too. `least`: of each op the
