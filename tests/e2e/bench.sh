@@ -104,4 +104,37 @@ cat >scale.json <<'J'
 J
 check "the plot is drawn" "$BENCH/scale" --plot --data scale.json
 check "and is XML" python3 -c 'import xml.dom.minidom; d = xml.dom.minidom.parse("scale.svg"); assert len(d.getElementsByTagName("circle")) == 5'
+cat >threads.json <<'J'
+{"works": {"unet": {"f32": {"barrier_ns": 100, "rows": [{"threads": 1, "speedup": 1, "fixed": 1, "work": 1}, {"threads": 8, "speedup": 7.25, "fixed": 4, "work": 1.1}]},
+ "int8": {"barrier_ns": 100, "rows": [{"threads": 1, "speedup": 1, "fixed": 1, "work": 1}, {"threads": 8, "speedup": 6, "fixed": 3, "work": 1.2}]}}}}
+J
+"$BENCH/threads" --plot --data threads.json >out.txt 2>&1
+has "predictions as Markdown" '^\| U-Net of SD 1.5, f32 \| 1\.0 \| 7\.2 \|$'
+has "of each precision" '^\| U-Net of SD 1.5, int8 \| 1\.0 \| 6\.0 \|$'
+check "their plot is XML" python3 -c 'import xml.dom.minidom; xml.dom.minidom.parse("threads.svg")'
+"$BENCH/threads" --program ./net --function unet.step --runs 1 --barrier 100 >out.txt 2>&1
+has "a prediction of a program" '^\| unet.step \| 1\.0 \|'
+check "no such precision" sh -c '! "$0" --precisions f16 2>err.txt && grep -q "unknown: f16; there are f32, bf16x3, bf16, int8" err.txt' "$BENCH/threads"
+
+"$BENCH/forms" "$MODELS/shapes-32" --weights=random:1 --precisions f32,bf16,int8 --ebru "$EBRU" -mcpu=x86-64-v4-bf16 >out.txt 2>&1
+has "forms: attention by precision" '^\| unet.step \| attention \| bf16 \|  \| 6 \| 6 \|$'
+has "convolutions of 8-bit integers" '^\| unet.step \| convolution \| direct, 3x3, int8 \|  \|  \| [0-9]+ \|$'
+has "and what they were estimated to cost" '^\| conv2d \| 1x64x16x16 \| 1\.00 \| [0-9.]+ '
+check "what the compiler refuses is said" sh -c '! "$0" models/nothing --ebru "$1" 2>err.txt && grep -q nothing err.txt' "$BENCH/forms" "$EBRU"
+
+python3 - >out.txt 2>&1 <<PY
+import importlib.machinery, importlib.util, pathlib, sys, xml.dom.minidom
+loader = importlib.machinery.SourceFileLoader("precision", "$EBRU_SOURCE/scripts/precision")
+precision = importlib.util.module_from_spec(importlib.util.spec_from_loader("precision", loader))
+sys.dont_write_bytecode = True
+loader.exec_module(precision)
+width, rows = precision.read_png(pathlib.Path("$MODELS/shapes-32/expected/heart.png"))
+assert width == 32 and len(rows) == 32
+precision.write_png(pathlib.Path("heart.png"), width, rows)
+errors = {"bf16": [[1e-3 * (k + 1) for k in range(precision.STEPS)]], "bf16x3": [[0.0] * precision.STEPS]}
+precision.draw(pathlib.Path("steps.svg"), {"shapes-32": errors, "shapes-128": {"bf16x3": errors["bf16x3"]}})
+assert len([p for p in xml.dom.minidom.parse("steps.svg").getElementsByTagName("path") if p.getAttribute("class").startswith("curve")]) == 1
+PY
+is "errors along the steps are drawn, on an axis without 0" 0 $?
+check "a picture is read and written as it is" sh -c '"$0" heart.png "$1" 90' "$EBRU_PNGDIFF" "$MODELS/shapes-32/expected/heart.png"
 done_testing
