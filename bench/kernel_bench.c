@@ -47,6 +47,7 @@ enum {
 enum kind {
     CONV,
     WINOGRAD,
+    WINOGRAD_BF16,
     CONV_BF16,
     CONV_I8,
     FEED_FORWARD,
@@ -64,6 +65,7 @@ struct job {
     union {
         struct ebru_conv2d_params conv[2]; /* default tiles, changed ones */
         struct ebru_conv2d_winograd_params winograd[2];
+        struct ebru_conv2d_winograd_bf16_params winograd_bf16[2];
         struct ebru_conv2d_bf16_params conv_bf16;
         struct ebru_conv2d_i8_params conv_i8;
         struct ebru_quantize_params quantize;
@@ -156,6 +158,7 @@ static void run_kernel(void *const *buf, int variant, int t) {
     switch (job.kind) {
     case CONV: RUN(conv2d, &job.conv[variant], buf); break;
     case WINOGRAD: RUN(conv2d_winograd, &job.winograd[variant], buf); break;
+    case WINOGRAD_BF16: RUN_BF16(conv2d_winograd_bf16, &job.winograd_bf16[variant], buf); break;
     case CONV_BF16: RUN_BF16(conv2d_bf16, &job.conv_bf16, buf); break;
     case CONV_I8: RUN_BF16(conv2d_i8, &job.conv_i8, buf); break;
     case QUANTIZE: RUN(quantize, &job.quantize, buf); break;
@@ -198,8 +201,13 @@ static double slowest(void) {
     return s;
 }
 
+/* The default tiles, and the changed ones. */
+static int variant_count(void) {
+    return opt.changes && job.kind <= WINOGRAD_BF16 ? 2 : 1;
+}
+
 static void *rounds(void *arg) {
-    const int t = (int)(intptr_t)arg, variants = opt.changes && job.kind <= WINOGRAD ? 2 : 1;
+    const int t = (int)(intptr_t)arg, variants = variant_count();
     int copies = 0, copy = 0;
     while (copies < MOST_COPIES && job.buf[copies][EBRU_CONV2D_X0]) copies++;
     for (int r = 0; r < opt.rounds; r++) {
@@ -239,6 +247,9 @@ static void tiles(int v) {
     } else if (job.kind == WINOGRAD) {
         const struct ebru_conv2d_winograd_params *p = &job.winograd[v];
         printf("  %dx%d, %d tasks of %d", p->MR, p->NB, ebru_conv2d_winograd_tasks(p), p->TT);
+    } else if (job.kind == WINOGRAD_BF16) {
+        const struct ebru_conv2d_winograd_bf16_params *p = &job.winograd_bf16[v];
+        printf("  %dx%d, %d tasks of %d", p->MR, p->NB, ebru_conv2d_winograd_bf16_tasks(p), p->TT);
     } else if (job.kind == CONV_BF16) {
         const struct ebru_conv2d_bf16_params *p = &job.conv_bf16;
         printf("  %dx%d, %dx%dx%d of KC %d, order %d, %d tasks", p->MR, p->NB, p->TB, p->TH, p->TW,
@@ -254,7 +265,7 @@ static void tiles(int v) {
 }
 
 static void report(void) {
-    const int variants = opt.changes && job.kind <= WINOGRAD ? 2 : 1, half = opt.rounds / 2;
+    const int variants = variant_count(), half = opt.rounds / 2;
     const int lanes = base_isa_lanes(opt.level);
     qsort(result.peak, (size_t)opt.rounds, sizeof(double), ascending);
     const double peak = 2.0 * (double)PEAK_STEPS * 24 * lanes * opt.threads / result.peak[0] * 1e-9;
@@ -322,6 +333,16 @@ static void change_winograd(struct ebru_conv2d_winograd_params *p) {
         EBRU_FIELDS_conv2d_winograd(EBRU_FIELD_CHANGE)
     }
     p->MR = ebru_min_i32(p->MR, cg_most_rows(opt.level, p->NB));
+}
+
+/* Here the rows of the default tiles are the most there is code for; with matrix registers they are
+ * whole segments. */
+static void change_winograd_bf16(struct ebru_conv2d_winograd_bf16_params *p) {
+    const int32_t rows = p->MR;
+    for (int i = 0; i < opt.changes; i++) {
+        EBRU_FIELDS_conv2d_winograd_bf16(EBRU_FIELD_CHANGE)
+    }
+    p->MR = p->form == EBRU_BF16_TILES ? rows : ebru_min_i32(p->MR, rows);
 }
 
 static void finish_conv(int64_t in0, int64_t in1, int64_t out) {
@@ -470,7 +491,7 @@ static void linear(int32_t B, int32_t T, int32_t K, int32_t N, int32_t act) {
 }
 
 /* The same work by F(MxM, 3x3); counted as the direct sum's. */
-static void winograd(int32_t B, int32_t H, int32_t C0, int32_t N, int32_t M) {
+static void set_winograd(int32_t B, int32_t H, int32_t C0, int32_t N, int32_t M) {
     start(WINOGRAD);
     struct ebru_conv2d_winograd_params *p = job.winograd;
     p->B = B;
@@ -496,6 +517,31 @@ static void winograd(int32_t B, int32_t H, int32_t C0, int32_t N, int32_t M) {
     if (job.scratch < ebru_conv2d_winograd_scratch(&p[1]))
         job.scratch = ebru_conv2d_winograd_scratch(&p[1]);
     job.work = 2.0 * B * (double)P * C0 * N * 9;
+}
+
+static void winograd(int32_t B, int32_t H, int32_t C0, int32_t N, int32_t M) {
+    set_winograd(B, H, C0, N, M);
+    run();
+}
+
+/* The same with products in bf16 (parts 1) or bf16x3 (2), which F(2,3) has. */
+static void winograd_bf16(int32_t parts, int32_t B, int32_t H, int32_t C0, int32_t N) {
+    set_winograd(B, H, C0, N, 2);
+    const struct ebru_conv2d_winograd_params shape = job.winograd[0];
+    struct ebru_conv2d_winograd_bf16_params *p = job.winograd_bf16;
+    char name[64];
+    memcpy(name, job.name, sizeof name);
+    snprintf(job.name, sizeof job.name, "bf16%s %.50s", parts == 2 ? "x3" : "", name);
+    job.kind = WINOGRAD_BF16;
+    p[0] = ebru_conv2d_winograd_bf16_of(&shape, parts, ebru_bf16_form(opt.level));
+    cg_default_tiles_conv2d_winograd_bf16(p, opt.level, 0);
+    p[1] = p[0];
+    change_winograd_bf16(&p[1]);
+    job.size[EBRU_CONV2D_WEIGHT] = ebru_winograd_bf16_weight_elements(N, C0, parts) / 2;
+    job.halves = 1u << EBRU_CONV2D_WEIGHT;
+    job.scratch = ebru_conv2d_winograd_bf16_scratch(&p[0]);
+    if (job.scratch < ebru_conv2d_winograd_bf16_scratch(&p[1]))
+        job.scratch = ebru_conv2d_winograd_bf16_scratch(&p[1]);
     run();
 }
 
@@ -676,6 +722,12 @@ static void run_all(void) {
         conv_bf16(parts, 2, 8, 1280, 1280, 3, 1);
         conv_bf16(parts, 1, 16, 5120, 1280, 1, 0);
         conv_bf16(parts, 1, 256, 128, 128, 3, 1);
+        winograd_bf16(parts, 1, 64, 320, 320);
+        winograd_bf16(parts, 1, 32, 640, 640);
+        winograd_bf16(parts, 1, 16, 1280, 1280);
+        winograd_bf16(parts, 2, 16, 1280, 1280);
+        winograd_bf16(parts, 2, 8, 1280, 1280);
+        winograd_bf16(parts, 1, 256, 128, 128);
         feed_forward_bf16(parts, 4096, 320, 1280);
         feed_forward_bf16(parts, 1024, 640, 2560);
     }

@@ -5,8 +5,10 @@ returns {"median_ms", "min_ms", ...}."""
 import json
 import os
 import subprocess
+import tempfile
 
 import machine
+import trace
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PEERS = os.path.join(HERE, "peers")
@@ -63,7 +65,16 @@ class Ebru:
         rows = [json.loads(line) for line in out.splitlines()]
         # all stages: the peers compute in one call what ebru computes once a prompt or a schedule
         total = {k: sum(r[k] for r in rows) for k in ("median_ms", "min_ms", "gflop", "weight_bytes")}
-        return {**total, "peak_rss_bytes": max(r["peak_rss_bytes"] for r in rows), "level": self.level}
+        return {**total, "peak_rss_bytes": max(r["peak_rss_bytes"] for r in rows), "level": self.level, **self.traced(work, batch)}
+
+    def traced(self, work, batch):
+        """What the program's code can reach, measured by itself behind one more evaluation, and what it multiplies and moves."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "trace.json")
+            command([*self.setup.prefix, self.program(work, batch), "--bench=json", "--runs=1", "-q", "-t", self.setup.threads,
+                     "--function=" + work.functions[batch], "--cpu-level=" + self.level, "--profile=" + path])
+            peaks, cores, ops = trace.network(path, work.functions[batch])
+        return {"peaks": peaks, "peak_core_share": cores, "ops": ops}
 
 
 class Torch:
@@ -120,6 +131,8 @@ class Ort:
         if not os.path.exists(self.model(work, batch)):
             command([self.setup.python, os.path.join(PEERS, "torch_bench.py"), "export", work.network, batch, self.model(work, batch)],
                     env=self.setup.torch_env())
+        if self.level:  # not every machine lets CPUID fault
+            command(["true"], env=self.setup.ort_level(self.level))
 
     def run(self, work, batch, runs):
         out = command([*self.setup.prefix, "node", os.path.join(PEERS, "ort.cjs"), self.model(work, batch), self.setup.threads, runs,
@@ -128,7 +141,7 @@ class Ort:
 
 
 KINDS = {"ebru": Ebru, "torch": Torch, "ort": Ort}
-PRECISIONS = {"ebru": ("f32", "bf16x3", "bf16"), "torch": ("f32", "bf16"), "ort": ("f32",)}
+PRECISIONS = {"ebru": ("f32", "bf16x3", "bf16", "int8"), "torch": ("f32", "bf16"), "ort": ("f32",)}
 
 
 def engine(setup, name):

@@ -69,13 +69,12 @@ def higher(a, b):
     return {k: max(a.get(k, 0), b.get(k, 0)) for k in {**a, **b}}
 
 
-def roof(peaks, level, precision):
-    """Which of the peaks bounds a precision on a level, by name. bf16x3 is three products of bf16, counted as one."""
+def bare_roofs(measured, level):
+    """Of what bench/peaks measured, what bounds a level: {"f32", "bf16": GFLOP/s, "memory": GB/s}."""
     form, lanes, _ = levels()[level]
-    if precision != "f32":
-        if form == "TILES" and "amx_bf16" in peaks:
-            return "amx_bf16"
-        if form != "WIDE" and "bf16_512" in peaks:
-            return "bf16_512"
-    widest = [bits for bits in (512, 256) if bits <= 32 * lanes and "fma%d" % bits in peaks]
-    return "fma%d" % (widest or [128])[0]
+    widest = [bits for bits in (512, 256) if bits <= 32 * lanes and "fma%d" % bits in measured]
+    roofs = {"f32": measured["fma%d" % (widest or [128])[0]], "memory": measured["read"]}
+    unit = "amx_bf16" if form == "TILES" and "amx_bf16" in measured else "bf16_512"
+    if form != "WIDE" and unit in measured:
+        roofs["bf16"] = measured[unit]
+    return roofs

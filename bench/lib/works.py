@@ -24,6 +24,7 @@ WORKS = {w.name: w for w in (
     # at batch 2 the two halves of guidance: the same picture under two prompts
     Work("sd15-unet", "models/configs/sd-v1-5", {1: "unet", 2: "unet@2"}, "sd15_unet",
          ("sample=float32:bx4x64x64", "timestep=float32:b", "encoder_hidden_states=float32:bx77x768"), 3, 3),
+    Work("sd15-text", "models/configs/sd-v1-5", {1: "text_encoder"}, "sd15_text", ("input_ids=int64:bx77",), 3, 20),
     Work("sd15-vae", "models/configs/sd-v1-5", {1: "vae.decode"}, "sd15_vae", ("latent=float32:bx4x64x64",), 3, 3),
 )}
-DEFAULT = (("class-unet-32", 1), ("class-unet-32", 4), ("sd15-unet", 1), ("sd15-unet", 2), ("sd15-vae", 1))
+DEFAULT = (("class-unet-32", 1), ("class-unet-32", 4), ("sd15-unet", 1), ("sd15-unet", 2), ("sd15-vae", 1), ("sd15-text", 1))

@@ -6,9 +6,9 @@
  *              func: [...], op: [...]}...]}
  *
  * An op is [op, kernel, block, result, node, flops, bytes, weight bytes, calls, work seconds, wait
- * seconds, min, median, p99, max (microseconds)]. Events are columns, for there are many; `begin`
- * is what has passed since the event before it, in nanoseconds; `text` is 0 where function and op
- * tell the name. */
+ * seconds, min, median, p99, max (microseconds), GFLOP/s that bind it]. Events are columns, for there
+ * are many; `begin` is what has passed since the event before it, in nanoseconds; `text` is 0 where
+ * function and op tell the name. */
 #include "driver/html/html.h"
 #include "driver/report/trace.h"
 
@@ -22,7 +22,8 @@ static void add_op(cJSON *list, const drv_trace *t, const drv_trace_op *op) {
                             op->min_us,
                             op->median_us,
                             op->p99_us,
-                            op->max_us};
+                            op->max_us,
+                            op->roof};
     cJSON *row = drv_json_array(list, NULL);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) drv_json_text(row, NULL, texts[i]);
     drv_json_uint(row, NULL, op->node);
@@ -121,12 +122,12 @@ static struct kept keep(const drv_trace_track *k, uint32_t most, uint32_t *index
 void drv_html_trace(cJSON *page, const drv_trace *t) {
     cJSON *o = drv_json_object(page, "trace");
     drv_json_text(o, "program", t->program);
-    drv_json_text(o, "unit", t->unit);
+    const bool i8 = t->i8_gflops > t->gflops; /* the roof of all is the highest */
+    drv_json_text(o, "unit", i8 ? t->i8_unit : t->unit);
     drv_json_uint(o, "threads", t->threads);
     drv_json_int(o, "wall", t->wall);
     drv_json_uint(o, "dropped", t->dropped_events);
-    drv_json_real(o, "gflops", t->gflops);
-    drv_json_real(o, "f32gflops", t->f32_gflops);
+    drv_json_real(o, "gflops", i8 ? t->i8_gflops : t->gflops);
     drv_json_real(o, "gbs", t->memory_gbs);
     add_functions(o, t);
     cJSON *tracks = drv_json_array(o, "tracks");

@@ -53,6 +53,7 @@ void drv_report_json(const drv_report *r, base_str *out) {
     drv_json_real(doc, "roof_core_share", t->peak_cores);
     drv_json_real(doc, "roof_gflops", t->gflops);
     drv_json_real(doc, "roof_f32_gflops", t->f32_gflops);
+    if (t->i8_gflops > 0) drv_json_real(doc, "roof_i8_gflops", t->i8_gflops);
     drv_json_real(doc, "roof_memory_gbs", t->memory_gbs);
     add_ms(doc, "in_functions_ms", r->in_functions);
     drv_json_uint(doc, "dropped_events", t->dropped_events);

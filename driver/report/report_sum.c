@@ -34,9 +34,8 @@ static int by_value(const void *a, const void *b) {
 
 /* The least time for the multiplications of all calls of an op, in seconds: the roof is that of its
  * kernel's products. */
-static double compute(const drv_trace *t, const drv_trace_op *op) {
-    const double gflops = strstr(op->kernel, "_bf16") ? t->gflops : t->f32_gflops;
-    return gflops > 0 ? op->flops * (double)op->calls * 1e-9 / gflops : 0;
+static double compute(const drv_trace_op *op) {
+    return op->roof > 0 ? op->flops * (double)op->calls * 1e-9 / op->roof : 0;
 }
 
 /* ---- the main thread's events ---- */
@@ -114,7 +113,7 @@ static void functions(drv_report *r) {
             const drv_trace_op *op = &t->functions[f].ops[k];
             row.wait += drv_trace_wait(t, op);
             row.flops += op->flops * (double)op->calls;
-            row.compute += compute(t, op);
+            row.compute += compute(op);
             row.bytes += ((double)op->bytes + (double)op->weight_bytes) * (double)op->calls;
         }
         if (row.calls) BASE_PUSH(&r->rows[DRV_REPORT_FUNCTIONS], row);
@@ -128,7 +127,7 @@ static void functions(drv_report *r) {
 
 /* What an op takes beyond the roof that binds it, in seconds. */
 static double lost(const drv_trace *t, const drv_trace_op *op) {
-    double calls = (double)op->calls, least = compute(t, op);
+    double calls = (double)op->calls, least = compute(op);
     double bytes = ((double)op->bytes + (double)op->weight_bytes) * calls;
     if (t->memory_gbs > 0) least = fmax(least, bytes * 1e-9 / t->memory_gbs);
     return least > 0 ? fmax(drv_trace_work(t, op) - least, 0) : 0;
@@ -143,7 +142,7 @@ static void add(drv_report_row *row, const drv_trace *t, const drv_trace_op *op)
     row->wait += drv_trace_wait(t, op);
     row->lost += lost(t, op);
     row->flops += op->flops * (double)op->calls;
-    row->compute += compute(t, op);
+    row->compute += compute(op);
     row->bytes += ((double)op->bytes + (double)op->weight_bytes) * (double)op->calls;
 }
 

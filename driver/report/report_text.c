@@ -45,6 +45,8 @@ static void head(const drv_trace *t, base_str *out) {
     base_str_addf(out, "\nwall %.2f ms; roofs %.1f GFLOP/s (%s)", (double)t->wall * 1e-6, t->gflops,
                   shown(t->unit));
     if (t->f32_gflops != t->gflops) base_str_addf(out, ", %.1f GFLOP/s in f32", t->f32_gflops);
+    if (t->i8_gflops > 0)
+        base_str_addf(out, ", %.1f GFLOP/s in int8 (%s)", t->i8_gflops, t->i8_unit);
     base_str_addf(out, ", %.1f GB/s", t->memory_gbs);
     if (t->memory_gbs > 0)
         base_str_addf(out, ", equal at %.1f FLOP a byte", t->gflops / t->memory_gbs);

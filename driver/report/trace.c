@@ -101,6 +101,10 @@ static void read_op(const reader *r, base_jval v, drv_trace_op *op) {
     op->result = text(r, v, "result");
     op->node = node_number(v);
     op->flops = amount_of(v, "flops", 1e30);
+    base_jval roof = base_json_get(v, "roof_gflops");
+    op->roof = base_json_present(roof) ? amount(roof, 1e12) : /* older traces have two */
+                   strstr(op->kernel, "_bf16") ? r->t->gflops
+                                               : r->t->f32_gflops;
     op->bytes = whole(v, "bytes", 0, INT64_MAX);
     op->weight_bytes = whole(v, "weight_bytes", 0, INT64_MAX);
     op->calls = whole(v, "calls", 0, INT64_MAX);
@@ -171,6 +175,9 @@ static bool read_about(const reader *r, base_jval root) {
     t->memory_gbs = amount_of(roofs, "memory_gbs", 1e12);
     base_jval f32 = base_json_get(roofs, "f32_gflops");
     t->f32_gflops = base_json_present(f32) ? amount(f32, 1e12) : t->gflops;
+    base_jval i8 = base_json_get(roofs, "i8_gflops");
+    if (base_json_present(i8)) t->i8_gflops = amount(i8, 1e12);
+    t->i8_unit = base_json_present(i8) ? text(r, roofs, "i8_unit") : "";
     base_jval options = items(other, "options", &t->option_count);
     t->options = base_arena_alloc(t->arena, (t->option_count + 1) * sizeof *t->options);
     for (uint32_t i = 0; i < t->option_count; i++) {

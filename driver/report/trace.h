@@ -23,6 +23,7 @@ typedef struct drv_trace_op {
     const char *op, *kernel, *block, *result;
     uint32_t node; /* %41: its number in the text of the placed module */
     double flops;  /* of one call, on all threads together */
+    double roof;   /* GFLOP/s of its kernel's products; 0: not measured */
     uint64_t bytes, weight_bytes, calls;
     double *work_us, *wait_us;                /* [threads] */
     double min_us, median_us, p99_us, max_us; /* of one thread's part of a call */
@@ -63,6 +64,8 @@ typedef struct drv_trace {
     double peak_cores;         /* share of a core that the threads had at the peak; 1: likewise */
     double gflops, memory_gbs; /* measured roofs; 0: not measured */
     double f32_gflops;         /* of products in f32; of older traces, gflops */
+    const char *i8_unit;       /* of products of 8-bit integers; "" where there are none */
+    double i8_gflops;          /* 0 likewise */
     uint64_t dropped_events, detailed_calls;
     uint32_t threads, function_count;
     drv_trace_function *functions;

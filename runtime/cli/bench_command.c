@@ -125,9 +125,10 @@ static double rate_of(const struct ebru_function_desc *f, const struct timing *t
 static void correct_peak(const rt_engine *e, const struct ebru_function_desc *f,
                          const struct timing *t, rt_peak *peak) {
     enum { TRIES = 3 };
-    for (int i = 0; i < TRIES && rate_of(f, t) > peak->gflops * most_share(f); i++) {
+    for (int i = 0; i < TRIES && rate_of(f, t) > rt_peak_of_function(peak, f) * most_share(f);
+         i++) {
         rt_peak again = rt_peak_measure(e->pool, e->model->tables, e->model->level->name);
-        if (again.gflops > peak->gflops) *peak = again;
+        if (rt_peak_of_function(&again, f) > rt_peak_of_function(peak, f)) *peak = again;
     }
 }
 
@@ -139,7 +140,7 @@ static void print_doubts(const struct ebru_function_desc *f, const struct timing
         fprintf(stderr,
                 "%s: the threads had a core %.0f %% of the time: other processes had your cores\n",
                 f->name, 100 * t->cores);
-    if (rate_of(f, t) > peak->gflops * most_share(f))
+    if (rate_of(f, t) > rt_peak_of_function(peak, f) * most_share(f))
         fprintf(stderr,
                 "%s: more than the unit can do: the peak was measured while other processes had "
                 "your cores\n",
@@ -148,7 +149,7 @@ static void print_doubts(const struct ebru_function_desc *f, const struct timing
 
 static void print_row(const rt_engine *e, const struct ebru_function_desc *f,
                       const struct timing *t, const rt_peak *of, bool json, const char *where) {
-    const double *ms = t->ms, peak = of->gflops;
+    const double *ms = t->ms, peak = rt_peak_of_function(of, f);
     const int runs = t->runs;
     double flops = 0;
     uint64_t weights = 0;
@@ -265,8 +266,10 @@ rt_status rt_program_bench(rt_engine *e, const rt_options *o, rt_error *err) {
     if (!o->bench_json) {
         char cut[48] = "";
         if (o->bench_partition) snprintf(cut, sizeof cut, ", work cut for %d", o->bench_partition);
-        printf("%s, %d threads%s, %s peak %.1f GFLOP/s, %d runs\n", e->model->level->name,
-               rt_pool_size(e->pool), cut, peak.unit, peak.gflops, o->bench_runs);
+        printf("%s, %d threads%s, %s peak %.1f GFLOP/s, ", e->model->level->name,
+               rt_pool_size(e->pool), cut, peak.unit, peak.gflops);
+        if (peak.i8_unit) printf("%s peak %.1f GFLOP/s, ", peak.i8_unit, peak.i8);
+        printf("%d runs\n", o->bench_runs);
         if (peak.cores < RT_CORES_ENOUGH)
             fprintf(stderr,
                     "peak: the threads had a core %.0f %% of the time: other processes had your "

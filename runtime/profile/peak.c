@@ -75,6 +75,44 @@ static void loop_amx(long n) {
                      : "cc");
 }
 
+/* Unsigned by signed bytes, four to a sum; pairs of 16-bit integers where there is no VNNI, whose
+ * sums take an addition of their own. */
+#define VNNI512(r) "vpdpbusd %%zmm0, %%zmm0, %%zmm" #r "\n\t"
+#define VNNI256(r) "%{vex%} vpdpbusd %%ymm0, %%ymm0, %%ymm" #r "\n\t"
+#define PAIRS512(r)                                                                                \
+    "vpmaddwd %%zmm0, %%zmm0, %%zmm13\n\tvpaddd %%zmm13, %%zmm" #r ", %%zmm" #r "\n\t"
+#define PAIRS256(r)                                                                                \
+    "vpmaddwd %%ymm0, %%ymm0, %%ymm13\n\tvpaddd %%ymm13, %%ymm" #r ", %%ymm" #r "\n\t"
+#define PAIRS128(r)                                                                                \
+    "movdqa %%xmm0, %%xmm13\n\tpmaddwd %%xmm0, %%xmm13\n\tpaddd %%xmm13, %%xmm" #r "\n\t"
+#define I8_LOOP(name, op)                                                                          \
+    static void name(long n) {                                                                     \
+        __asm__ volatile(VCLEAR(0)                                                                 \
+                             CHAINS(VCLEAR) "1:\n\t" CHAINS(op) "dec %0\n\tjnz 1b\n\tvzeroupper"   \
+                         : "+r"(n)::CLOBBERS, "xmm13", "cc");                                      \
+    }
+I8_LOOP(loop_vnni512, VNNI512)
+I8_LOOP(loop_vnni256, VNNI256)
+I8_LOOP(loop_pairs512, PAIRS512)
+I8_LOOP(loop_pairs256, PAIRS256)
+static void loop_pairs128(long n) {
+    __asm__ volatile(CLEAR(0) CHAINS(CLEAR) "1:\n\t" CHAINS(PAIRS128) "dec %0\n\tjnz 1b"
+                     : "+r"(n)::CLOBBERS, "xmm13", "cc");
+}
+
+/* What tile_i8.c multiplies with. */
+static struct peak_loop loop_of_i8(int32_t isa) {
+    switch (isa) {
+    case EBRU_ISA_V4_VNNI:
+    case EBRU_ISA_V4_BF16:
+    case EBRU_ISA_V4_AMX: return (struct peak_loop){loop_vnni512, 12 * 64, "AVX-512 VNNI"};
+    case EBRU_ISA_V3_VNNI: return (struct peak_loop){loop_vnni256, 12 * 32, "AVX-VNNI"};
+    case EBRU_ISA_V4: return (struct peak_loop){loop_pairs512, 12 * 32, "pairs of 16 bits"};
+    case EBRU_ISA_V3: return (struct peak_loop){loop_pairs256, 12 * 16, "pairs of 16 bits"};
+    default: return (struct peak_loop){loop_pairs128, 12 * 8, "pairs of 16 bits"};
+    }
+}
+
 /* bf16: of the program's products; not every level has a unit of its own for them. */
 static struct peak_loop loop_of(int32_t isa, bool bf16) {
     const int32_t form = bf16 ? ebru_bf16_form(isa) : EBRU_BF16_WIDE;
@@ -96,6 +134,23 @@ static struct peak_loop loop_of(int32_t isa, bool bf16) {
 static void loop_neon(long n) {
     __asm__ volatile(CLEAR(0) CHAINS(CLEAR) "1:\n\t" CHAINS(FMA128) "subs %0, %0, #1\n\tb.ne 1b"
                      : "+r"(n)::CHAINS(CLOBBER) "v0", "cc");
+}
+
+/* The portable products of 32-bit integers, and the dot product's. */
+#define MLA128(r)  "mla v" #r ".4s, v0.4s, v0.4s\n\t"
+#define DOT128(r)  ".inst 0x4e809400 + " #r "\n\t" /* sdot vr.4s, v0.16b, v0.16b */
+static void loop_mla(long n) {
+    __asm__ volatile(CLEAR(0) CHAINS(CLEAR) "1:\n\t" CHAINS(MLA128) "subs %0, %0, #1\n\tb.ne 1b"
+                     : "+r"(n)::CHAINS(CLOBBER) "v0", "cc");
+}
+static void loop_dot(long n) {
+    __asm__ volatile(CLEAR(0) CHAINS(CLEAR) "1:\n\t" CHAINS(DOT128) "subs %0, %0, #1\n\tb.ne 1b"
+                     : "+r"(n)::CHAINS(CLOBBER) "v0", "cc");
+}
+
+static struct peak_loop loop_of_i8(int32_t isa) {
+    if (isa == EBRU_ISA_NEON) return (struct peak_loop){loop_mla, 20 * 4, "integers of 32 bits"};
+    return (struct peak_loop){loop_dot, 20 * 16, "dot product"};
 }
 
 static struct peak_loop loop_of(int32_t isa, bool bf16) {
@@ -120,15 +175,30 @@ static bool is_bf16(const char *kernel) {
     return strstr(kernel, "_bf16") != NULL;
 }
 
-double rt_peak_of(const rt_peak *peak, const char *kernel) {
-    return is_bf16(kernel) ? peak->gflops : peak->f32;
+static bool is_i8(const char *kernel) {
+    return strstr(kernel, "_i8") != NULL;
 }
 
-/* Whether the program has products of bf16: its kernels say so. */
-static bool multiplies_bf16(const struct ebru_model *t) {
+double rt_peak_of(const rt_peak *peak, const char *kernel) {
+    if (is_i8(kernel)) return peak->i8;
+    return is_bf16(kernel) ? peak->gflops / peak->products : peak->f32;
+}
+
+double rt_peak_of_function(const rt_peak *peak, const struct ebru_function_desc *f) {
+    double flops = 0, least = 0; /* time, at every op's peak */
+    for (int32_t i = 0; i < f->op_count; i++) {
+        const double of = rt_peak_of(peak, f->ops[i].kernel);
+        flops += f->ops[i].flops;
+        if (of > 0) least += f->ops[i].flops / of;
+    }
+    return least > 0 ? flops / least : peak->gflops;
+}
+
+/* Whether the program has such products: its kernels say so. */
+static bool multiplies(const struct ebru_model *t, bool (*so)(const char *kernel)) {
     for (int32_t f = 0; f < t->function_count; f++)
         for (int32_t i = 0; i < t->functions[f].op_count; i++)
-            if (is_bf16(t->functions[f].ops[i].kernel)) return true;
+            if (so(t->functions[f].ops[i].kernel)) return true;
     return false;
 }
 
@@ -167,8 +237,14 @@ static rt_peak measure(rt_pool *pool, struct peak_loop loop) {
 
 rt_peak rt_peak_measure(rt_pool *pool, const struct ebru_model *t, const char *level) {
     const int32_t isa = base_isa_by_name(level);
-    const struct peak_loop all = loop_of(isa, multiplies_bf16(t)), f32 = loop_of(isa, false);
+    const struct peak_loop all = loop_of(isa, multiplies(t, is_bf16)), f32 = loop_of(isa, false);
     rt_peak peak = measure(pool, all);
     peak.f32 = f32.run == all.run ? peak.gflops : measure(pool, f32).gflops;
+    peak.products = strcmp(rt_meta_string(t, EBRU_META_PRECISION), "bf16x3") == 0 ? 3 : 1;
+    if (multiplies(t, is_i8)) {
+        const struct peak_loop i8 = loop_of_i8(isa);
+        peak.i8 = measure(pool, i8).gflops;
+        peak.i8_unit = i8.unit;
+    }
     return peak;
 }

@@ -83,18 +83,23 @@ void rt_profile_op(rt_profile *p, int thread, int32_t op, rt_profile_part part);
 void rt_profile_wait(rt_profile *p, int thread, int32_t op);
 void rt_profile_end(rt_profile *p, int thread);
 
-/* peak.c: GFLOP/s of an in-register loop on all threads of the pool, of what the program multiplies
- * with at this level: the unit for bf16 when the program has such kernels and the level such a
- * unit, else FMA (multiply and add where the level has no FMA). bf16x3 takes three of the products
- * a multiply-add is counted as. */
+/* peak.c: GFLOP/s of in-register loops on all threads of the pool, of what the program multiplies
+ * with at this level. */
 typedef struct rt_peak {
-    const char *unit; /* "FMA", "AMX bf16" .. */
+    const char *unit; /* of floats: "AMX bf16" or "AVX-512 bf16", where the program has kernels of
+                       * bf16 and the level a unit for them, else "FMA" or "multiply and add" */
     double gflops;
-    double cores; /* share of the best run that its threads had a core, 0 to 1 */
-    double f32;   /* GFLOP/s of products in f32: gflops, where that is the unit */
+    double cores;        /* share of the best run that its threads had a core, 0 to 1 */
+    double f32;          /* GFLOP/s of products in f32: gflops, where that is the unit */
+    const char *i8_unit; /* of 8-bit integers; NULL where the program has no such kernels */
+    double i8;           /* multiply-adds count twice here, too; 0 likewise */
+    int32_t products;    /* of bf16 that a multiply-add takes: bf16x3 has three */
 } rt_peak;
 /* The GFLOP/s that bind a kernel: programs mix products of several kinds. */
 double rt_peak_of(const rt_peak *peak, const char *kernel);
+/* And a function: what it would reach if each of its ops reached its own. Of a function without
+ * operations, `gflops`. */
+double rt_peak_of_function(const rt_peak *peak, const struct ebru_function_desc *f);
 /* Less of a core than this: another process computes, and rates say little of this one. The peak
  * is measured again and again then, for up to 40 runs. */
 #define RT_CORES_ENOUGH 0.9

@@ -42,6 +42,14 @@ static void print_row(const struct row *r, const char *name, const char *block, 
             (double)r->spread.p99 * 1e-3, *block ? "  " : "", block);
 }
 
+static void print_roofs(const rt_profile *p, const rt_roofs *roofs, FILE *out) {
+    const rt_peak *k = &roofs->peak;
+    fprintf(out, "%d threads, %.1f ms; roofs %.1f GFLOP/s (%s), %.1f GFLOP/s in f32, ", p->threads,
+            (double)p->wall * 1e-6, k->gflops, k->unit, k->f32);
+    if (k->i8_unit) fprintf(out, "%.1f GFLOP/s in int8 (%s), ", k->i8, k->i8_unit);
+    fprintf(out, "%.1f GB/s\n", roofs->memory_gbs);
+}
+
 static void print_head(const char *name, const char *last, FILE *out) {
     fprintf(out, "%-32s %8s %10s %6s %9s %7s %6s %-7s %9s %9s %9s %9s%s\n", name, "calls", "ms",
             "%", "GFLOP/s", "GB/s", "% roof", "bound", "us avg", "min", "median", "p99", last);
@@ -127,12 +135,7 @@ rt_status rt_profile_table(const rt_profile *p, const rt_roofs *roofs, FILE *out
         s = rt_profile_spreads(p, group, count, spreads, err);
         for (uint32_t r = 0; r < count; r++) rows[r].spread = spreads[r];
         if (s) break;
-        if (!ops)
-            fprintf(
-                out,
-                "%d threads, %.1f ms; roofs %.1f GFLOP/s (%s), %.1f GFLOP/s in f32, %.1f GB/s\n",
-                p->threads, (double)p->wall * 1e-6, roofs->peak.gflops, roofs->peak.unit,
-                roofs->peak.f32, roofs->memory_gbs);
+        if (!ops) print_roofs(p, roofs, out);
         print_head(ops ? "op" : "kind of op", ops ? "  block" : "", out);
         print_rows(rows, count, ops ? MOST_ROWS : count, work + wait, roofs, out);
         if (ops) continue;

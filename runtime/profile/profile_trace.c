@@ -200,11 +200,14 @@ static void about_run(const writer *w) {
     }
     fputs("],\"roofs\":{\"unit\":", w->f);
     string(w->f, a->roofs.peak.unit);
-    fprintf(w->f,
-            ",\"gflops\":%.3f,\"f32_gflops\":%.3f,\"core_share\":%.3f,\"memory_gbs\":%.3f},"
-            "\"dropped_events\":%llu,"
-            "\"detailed_calls\":%d",
-            a->roofs.peak.gflops, a->roofs.peak.f32, a->roofs.peak.cores, a->roofs.memory_gbs,
+    fprintf(w->f, ",\"gflops\":%.3f,\"f32_gflops\":%.3f,\"core_share\":%.3f,\"memory_gbs\":%.3f",
+            a->roofs.peak.gflops, a->roofs.peak.f32, a->roofs.peak.cores, a->roofs.memory_gbs);
+    if (a->roofs.peak.i8_unit) {
+        fputs(",\"i8_unit\":", w->f);
+        string(w->f, a->roofs.peak.i8_unit);
+        fprintf(w->f, ",\"i8_gflops\":%.3f", a->roofs.peak.i8);
+    }
+    fprintf(w->f, "},\"dropped_events\":%llu,\"detailed_calls\":%d",
             (unsigned long long)rt_profile_dropped(w->p), a->calls);
 }
 
@@ -237,7 +240,8 @@ static void functions(const writer *w, const rt_profile_spread *spreads) {
             uint32_t op = p->first[i] + (uint32_t)k;
             fputs(k ? ",\n{" : "\n{", w->f);
             op_members(w->f, &fn->ops[k]);
-            fprintf(w->f, ",\"calls\":%llu,\"work_us\":[",
+            fprintf(w->f, ",\"roof_gflops\":%.3f,\"calls\":%llu,\"work_us\":[",
+                    rt_peak_of(&w->about->roofs.peak, fn->ops[k].kernel),
                     (unsigned long long)p->tracks[0].totals[op].calls);
             sums(w, op, &spreads[op], false);
             sums(w, op, &spreads[op], true);

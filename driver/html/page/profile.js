@@ -13,9 +13,9 @@ function readTrace(t) {
   return result;
 }
 
-function readOp([op, kernel, block, result, node, flops, bytes, weights, calls, work, wait, min, median, p99, max], func) {
+function readOp([op, kernel, block, result, node, flops, bytes, weights, calls, work, wait, min, median, p99, max, peak], func) {
   return {func, op, kernel, block, result, label: '%' + node, flops, bytes, weights, calls,
-    work, wait, min, median, p99, max, kind: kindOf(op), node: after ? findNode(func, '%' + node) : null};
+    work, wait, min, median, p99, max, peak, kind: kindOf(op), node: after ? findNode(func, '%' + node) : null};
 }
 
 function findNode(func, label) {
@@ -24,18 +24,13 @@ function findNode(func, label) {
   return n || null;
 }
 
-/* The roof of an op's multiplications: that of its kernel's products. */
-function peakOf(o, t) {
-  return /_bf16/.test(o.kernel) ? t.gflops : t.f32gflops;
-}
-
 /* Rates of all calls together; how much of the roof over its intensity an op reaches. */
 function rate(o, t) {
   const moved = o.bytes + o.weights, seconds = o.work || 1e-12;
   o.gflops = o.flops * o.calls / seconds / 1e9;
   o.gbs = moved * o.calls / seconds / 1e9;
   o.intensity = moved ? o.flops / moved : 0;
-  const peak = peakOf(o, t), roof = peak && t.gbs ? Math.min(peak, t.gbs * o.intensity) : 0;
+  const peak = o.peak, roof = peak && t.gbs ? Math.min(peak, t.gbs * o.intensity) : 0;
   o.ofRoof = peak && t.gbs ? Math.max(o.gflops / peak, o.gbs / t.gbs) : 0;
   o.roof = roof;
   o.time = o.work + o.wait;
@@ -94,7 +89,7 @@ function groupOps(ops) {
     g.work += o.work;
     g.wait += o.wait;
     g.flops += o.flops * o.calls;
-    g.least = (g.least || 0) + o.flops * o.calls / 1e9 / (peakOf(o, trace) || 1e12);
+    g.least = (g.least || 0) + o.flops * o.calls / 1e9 / (o.peak || 1e12);
     g.moved += (o.bytes + o.weights) * o.calls;
   }
   const list = [...groups.values()];

@@ -73,6 +73,8 @@ static void understands(void **state) {
     assert_int_equal(t->threads, 2);
     assert_true(t->gflops == 2.5 && t->memory_gbs == 10);
     assert_true(t->f32_gflops == 2.5); /* an older trace has one roof */
+    assert_true(t->functions[0].ops[0].roof == 2.5);
+    assert_true(t->i8_gflops == 0 && t->i8_unit[0] == 0);
     const drv_trace_op *op = &t->functions[0].ops[0];
     assert_int_equal(op->node, 4);
     assert_float_equal(drv_trace_work(t, op), 15e-6, 1e-12);
@@ -120,6 +122,8 @@ static void refuses_the_rest(void **state) {
     refuses("\"threads\":2", "\"threads\":3", "one a thread");
     refuses("\"gflops\":2.5", "\"gflops\":-2.5", "expected a number from 0");
     refuses("\"gflops\":2.5", "\"gflops\":2.5,\"f32_gflops\":-1", "expected a number from 0");
+    refuses("\"gflops\":2.5", "\"gflops\":2.5,\"i8_gflops\":1", "missing key 'i8_unit'");
+    refuses("\"calls\":1", "\"roof_gflops\":-1,\"calls\":1", "expected a number from 0");
     refuses("\"wall_us\":100.250", "\"wall_us\":1e300", "expected a number from 0");
     refuses("\"wall_us\":100.250", "\"wall_us\":99", "not as long as wall_us");
     refuses("\"model\":\"m\"", "\"model\":3", "expected a string");

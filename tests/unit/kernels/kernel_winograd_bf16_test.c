@@ -1,40 +1,13 @@
 /* conv2d_winograd_bf16 against naive loops in double that transform and round the same way: tails
  * of tiles and channels, concatenation, prologue, epilogue, resizing, both numbers of parts, every
  * level, every split. */
-#include "codegen/target/default_tiles/default_tiles.h"
-#include "tests/unit/kernels/kernel_conv.h"
+#include "runtime/abi/kernel_abi.h"
 
 typedef struct ebru_conv2d_winograd_bf16_params params;
+#include "tests/unit/kernels/kernel_winograd.h"
 
-static const double g[4][3] = {{-1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
 static const double bt[4][4] = {{-1, 0, 1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, -1, 0, 1}};
 static const double at[2][4] = {{1, 1, 1, 0}, {0, 1, -1, 1}};
-
-/* The same convolution as conv2d knows it. */
-static struct ebru_conv2d_params direct(const params *p) {
-    return (struct ebru_conv2d_params){.B = p->B,
-                                       .H = p->H,
-                                       .W = p->W,
-                                       .UH = p->UH,
-                                       .UW = p->UW,
-                                       .C0 = p->C0,
-                                       .C1 = p->C1,
-                                       .N = p->N,
-                                       .KH = 3,
-                                       .KW = 3,
-                                       .SH = 1,
-                                       .SW = 1,
-                                       .PT = p->PT,
-                                       .PL = p->PL,
-                                       .OH = p->OH,
-                                       .OW = p->OW,
-                                       .pro_scale = p->pro_scale,
-                                       .pre_act = p->pre_act,
-                                       .has_bias = p->has_bias,
-                                       .tbias = p->tbias,
-                                       .residual = p->residual,
-                                       .act = p->act};
-}
 
 /* G g G^T at a point. */
 static double filter_at(const struct ebru_conv2d_params *c, const float *w, int32_t n, int32_t k,
@@ -42,7 +15,7 @@ static double filter_at(const struct ebru_conv2d_params *c, const float *w, int3
     double sum = 0;
     for (int32_t y = 0; y < 3; y++)
         for (int32_t x = 0; x < 3; x++)
-            sum += g[point / 4][y] * g[point % 4][x] *
+            sum += winograd_g2[point / 4][y] * winograd_g2[point % 4][x] *
                    (double)w[ebru_conv2d_weight_index(c, n, k, y, x)];
     return (double)(float)sum;
 }
@@ -122,7 +95,7 @@ static void want(const params *p, const struct ebru_conv2d_params *c, struct con
 
 static float *check(const params *p, const struct conv_data *d, float *u, int32_t level,
                     bool splits) {
-    const struct ebru_conv2d_params c = direct(p);
+    const struct ebru_conv2d_params c = winograd_direct(p);
     const int64_t floats = conv_out_floats(&c);
     float *out = kt_floats(floats);
     void *buf[EBRU_CONV2D_BUFS];
@@ -143,7 +116,7 @@ static float *check(const params *p, const struct conv_data *d, float *u, int32_
 
 static void run_parts(params p, int32_t parts) {
     p.parts = parts;
-    const struct ebru_conv2d_params c = direct(&p);
+    const struct ebru_conv2d_params c = winograd_direct(&p);
     KT_EACH_BF16_LEVEL(level) {
         cg_default_tiles_conv2d_winograd_bf16(&p, level, 0);
         struct conv_data d = conv_make(&c);
@@ -165,72 +138,14 @@ static void run_parts(params p, int32_t parts) {
     }
 }
 
-static void run(params p) {
+static void winograd_run(params p) {
     p.M = 2;
-    if (!p.UH) p.UH = p.H, p.UW = p.W;
-    if (!p.OH) p.OH = p.UH, p.OW = p.UW, p.PT = p.PL = 1;
     const int32_t only = kt_only_parts();
     for (int32_t parts = 1; parts <= 2; parts++)
         if (!only || parts == only) run_parts(p, parts);
 }
 
-static void shapes(void **state) {
-    (void)state;
-    run((params){.B = 1, .H = 8, .W = 8, .C0 = 32, .N = 48});
-    run((params){.B = 2, .H = 5, .W = 7, .C0 = 3, .N = 20, .has_bias = 1});
-    run((params){.B = 1, .H = 9, .W = 11, .C0 = 33, .N = 3, .has_bias = 1});
-    run((params){.B = 3, .H = 2, .W = 1, .C0 = 16, .N = 16});
-    run((params){.B = 1, .H = 3, .W = 70, .C0 = 16, .N = 16}); /* several runs a row */
-}
-
-static void padding(void **state) {
-    (void)state;
-    run((params){.B = 1, .H = 8, .W = 9, .UH = 8, .UW = 9, .C0 = 16, .N = 16, .OH = 6, .OW = 7});
-    run((params){
-        .B = 1, .H = 6, .W = 6, .UH = 6, .UW = 6, .C0 = 16, .N = 16, .OH = 6, .OW = 5, .PT = 2});
-}
-
-static void concat_and_prologue(void **state) {
-    (void)state;
-    run((params){.B = 2,
-                 .H = 6,
-                 .W = 6,
-                 .C0 = 32,
-                 .C1 = 16,
-                 .N = 48,
-                 .pro_scale = 1,
-                 .pre_act = EBRU_ACT_SILU,
-                 .has_bias = 1});
-    run((params){.B = 1, .H = 5, .W = 4, .C0 = 20, .C1 = 10, .N = 24, .pro_scale = 1});
-    run((params){.B = 1, .H = 5, .W = 4, .C0 = 24, .N = 16, .pre_act = EBRU_ACT_SILU});
-}
-
-static void resized(void **state) {
-    (void)state;
-    run((params){.B = 1, .H = 4, .W = 5, .UH = 8, .UW = 10, .C0 = 16, .N = 32, .has_bias = 1});
-}
-
-static void epilogues(void **state) {
-    (void)state;
-    for (int32_t i = 0; i < 3; i++)
-        run((params){.B = 2,
-                     .H = 3,
-                     .W = 5,
-                     .C0 = 16,
-                     .N = 20,
-                     .has_bias = 1,
-                     .tbias = i,
-                     .residual = i != 2,
-                     .act = i == 1 ? EBRU_ACT_SILU : EBRU_ACT_NONE});
-}
-
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shapes),
-        cmocka_unit_test(padding),
-        cmocka_unit_test(concat_and_prologue),
-        cmocka_unit_test(resized),
-        cmocka_unit_test(epilogues),
-    };
+    const struct CMUnitTest tests[] = {WINOGRAD_TESTS};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
