@@ -59,6 +59,25 @@ static LLVMValueRef load_i32(const cg *c, LLVMValueRef base, uint64_t offset) {
     return LLVMBuildLoad2(c->builder, c->i32, cg_bytes_at(c, base, offset), "");
 }
 
+/* Loads a number of the row that the program's threads have; what all rows say of it is known: it is
+ * positive, so divisions by it need no care for signs. */
+static LLVMValueRef load_number(const cg *c, const cg_cuts *t, LLVMValueRef row, uint32_t number) {
+    int32_t least = INT32_MAX, most = 0;
+    for (uint32_t i = 0; i < t->rows; i++) {
+        const struct cg_cut_row *r = &t->row[i];
+        const int32_t n = number == 0 ? r->tasks : number == 1 ? r->step : r->value[number - 2];
+        least = n < least ? n : least;
+        most = n > most ? n : most;
+    }
+    LLVMValueRef loaded = load_i32(c, row, 4 * (uint64_t)number);
+    if (most == INT32_MAX) return loaded;
+    LLVMMetadataRef bounds[] = {LLVMValueAsMetadata(cg_i32(c, least)),
+                                LLVMValueAsMetadata(cg_i32(c, (int64_t)most + 1))};
+    LLVMSetMetadata(loaded, LLVMGetMDKindIDInContext(c->context, "range", 5),
+                    LLVMMetadataAsValue(c->context, LLVMMDNodeInContext2(c->context, bounds, 2)));
+    return loaded;
+}
+
 /* Whether cuts differ in the field; the others stay constants. */
 static bool varies(const cg_cuts *t, uint32_t field) {
     for (uint32_t i = 1; i < t->rows; i++)
@@ -89,9 +108,9 @@ static work work_of(cg *c, LLVMValueRef call, const cg_wrapper *w, LLVMValueRef 
     LLVMValueRef row = LLVMBuildInBoundsGEP2(g, byte, table, &at, 1, "");
     for (uint32_t i = 0; i < t->fields; i++)
         if (varies(t, i))
-            LLVMBuildStore(g, load_i32(c, row, 8 + 4 * i),
+            LLVMBuildStore(g, load_number(c, t, row, 2 + i),
                            cg_bytes_at(c, to, 4 * (uint64_t)t->field[i]));
-    return (work){load_i32(c, row, 0), load_i32(c, row, 4)};
+    return (work){load_number(c, t, row, 0), load_number(c, t, row, 1)};
 }
 
 /* The fields of the kernel's params that cuts of its wrappers differ in, a bit each. */
@@ -122,7 +141,8 @@ cg_tasks cg_tasks_begin(cg *c, LLVMValueRef fn, uint32_t argument, LLVMValueRef 
     LLVMValueRef args[] = {LLVMGetParam(fn, argument), LLVMGetParam(fn, argument + 1),
                            LLVMGetParam(fn, argument + 2), tasks, step};
     LLVMValueRef taken = LLVMBuildCall2(g, type, take, args, 5, "");
-    t.begin = LLVMBuildTrunc(g, taken, c->i32, "");
+    /* numbers of tasks are not negative, which LLVM sees by the mask */
+    t.begin = LLVMBuildAnd(g, LLVMBuildTrunc(g, taken, c->i32, ""), cg_i32(c, INT32_MAX), "");
     t.end = LLVMBuildTrunc(g, LLVMBuildLShr(g, taken, cg_i64(c, 32), ""), c->i32, "");
     LLVMBuildCondBr(g, LLVMBuildICmp(g, LLVMIntSLT, t.begin, t.end, ""), some, t.done);
     LLVMPositionBuilderAtEnd(g, some);
