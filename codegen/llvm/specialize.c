@@ -1,7 +1,7 @@
 /* Wrappers: one function a distinct kernel and parameters. It takes tasks of the op until there are
- * none (ebru_take). The parameters are constants but for the cut's, the kernel is inlined into it, so LLVM folds what the graph knows; every layer of the same shape
- * class calls the same wrapper. At -O0 it is called instead: the same bits, later, but compiled in
- * no time. */
+ * none (ebru_take). The parameters are constants but for the cut's, the kernel is inlined into it,
+ * so LLVM folds what the graph knows; every layer of the same shape class calls the same wrapper.
+ * At -O0 it is called instead: the same bits, later, but compiled in no time. */
 #include "codegen/link/jobs.h"
 #include "codegen/llvm/cg.h"
 #include "codegen/target/tiles.h"
@@ -116,6 +116,7 @@ static work work_of(cg *c, LLVMValueRef call, const cg_wrapper *w, LLVMValueRef 
 /* The fields of the kernel's params that cuts of its wrappers differ in, a bit each. */
 static uint64_t varying_fields(const cg_plan *plan, const cg_kernel *kernel) {
     uint64_t fields = 0;
+    if (kernel->field_count > 64) cg_job_broken("%s has too many fields", kernel->name);
     for (uint32_t i = 0; i < plan->wrappers.count; i++) {
         const cg_wrapper *w = &plan->wrappers.items[i];
         const cg_cuts *t = w->kernel == kernel ? w->node->binding->cuts : NULL;
