@@ -16,6 +16,12 @@
  * other objects. */
 typedef enum cg_role { CG_WHOLE, CG_TILES, CG_KERNELS, CG_WRAPPERS } cg_role;
 
+/* The call of a kernel whose params vary with the cut; the fields that do, a bit each. */
+typedef struct cg_kernel_call {
+    LLVMValueRef call, params; /* the params as a constant */
+    uint64_t varying;
+} cg_kernel_call;
+
 typedef struct cg {
     const cg_arch *arch;
     const cg_target_info *target; /* NULL for the tables, which belong to no level */
@@ -25,6 +31,7 @@ typedef struct cg {
     LLVMModuleRef module;
     LLVMModuleRef library[4]; /* the level's kernels and tiles, unread but for their names */
     uint32_t library_count;
+    BASE_VEC(cg_kernel_call) calls; /* until cg_split_params */
     LLVMBuilderRef builder;
     LLVMTargetMachineRef machine;
     LLVMTypeRef void_, ptr, i1, i32, i64, f32, v16f;
@@ -88,6 +95,11 @@ void cg_loop_end(const cg *c, cg_loop *loop);
 /* specialize.c: the wrapper of plan->wrappers[index]: a definition when this part owns it, else a
  * declaration. Arguments: present operands in buf order, scratch, call, thread, op. */
 bool cg_emit_wrappers(cg *c, const cg_plan *plan, uint32_t part, LLVMValueRef *wrappers);
+/* split_params.c, after linking and before inlining: kernels read from a constant all params that
+ * their cut does not decide; those that it does from the wrapper's copy, so far behind the operands.
+ */
+enum { CG_PARAMS_AT = 8 * CG_MAX_BUFS };
+void cg_split_params(cg *c);
 /* A loop in a wrapper over the tasks [begin, end) that ebru_take gives it for the wrapper's call,
  * thread and op, which are the arguments from `argument` on; `step` as there. The end returns from
  * the wrapper. */

@@ -225,6 +225,7 @@ static const char *pipeline(const cg *c) {
 bool cg_optimize(cg *c) {
     if (c->failed || !cg_bitcode_link(c)) return false;
     char *message = NULL;
+    cg_split_params(c);
     prepare(c);
     if (LLVMVerifyModule(c->module, LLVMReturnStatusAction, &message))
         cg_job_broken("broken module: %s", message);

@@ -8,6 +8,8 @@
  * that of the point at infinity. */
 #include "ir/eval/eval.h"
 
+#include <string.h>
+
 enum { MAX_M = 4, MAX_P = MAX_M + 2 };
 
 typedef struct transform {
@@ -87,13 +89,18 @@ void ir_eval_pack_winograd_weight(const ir_eval_args *a, ir_tensor *out) {
                     taps[i][k] = (double)a->in[IR_IN(pack_winograd_weight, w)]
                                      ->data[((n + k) * w->dim[1] + c) * 9 + i];
             transform_block(&t, taps, u[0], IR_BLOCK);
-            for (int64_t p = 0; p < points; p++)
-                for (int64_t k = 0; k < IR_BLOCK; k++) {
+            for (int64_t p = 0; p < points; p++) {
+                float *to = out->data + filter_index(&out->type, p, n, c);
+                if (at->precision == IR_PRECISION_F32) {
+                    memcpy(to, u[p], sizeof u[p]); /* [16 n] stand together */
+                    continue;
+                }
+                for (int64_t k = 0; k < IR_BLOCK; k++, to += 2) { /* [16 n][2] */
                     double lo;
-                    float *to = out->data + filter_index(&out->type, p, n + k, c);
                     *to = (float)ir_eval_split(at->precision, (double)u[p][k], &lo);
                     if (at->precision == IR_PRECISION_BF16X3) to[PART] = (float)lo;
                 }
+            }
         }
 }
 

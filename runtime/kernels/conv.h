@@ -293,7 +293,7 @@ INLINE void multiply(const struct conv *c, void *const *buf, const struct pass *
         const int32_t rows = part(pixels, mr, q);
         float *sums = c->sums + (single ? 0 : q * 16);
         const struct sums done = {sums, s->n0, s->nb, q, q + rows, sum_step};
-        for (int32_t m = 0; m < rows; m++) a[m] = s->in + c->a_off[q + m];
+        ROLLED for (int32_t m = 0; m < rows; m++) a[m] = s->in + c->a_off[q + m];
         t.line = c->a_off[q + rows - 1] - c->a_off[q] == (rows - 1) * 16 ? a[0] : NULL;
         t.next = next_weights(s, t.b_step, block, i, tiles);
         if (last) prefetch_result(c, buf, &done);
