@@ -420,6 +420,23 @@ static unsigned char *make_blob(base_diag *d, const ir_module *m, const char *na
     return blob;
 }
 
+bool fe_tokenizers_check(base_diag *d, const ir_module *m) {
+    static const char *const names[] = {"tokenizer", "tokenizer_2"};
+    bool fine = true;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *vocab = meta_key(m, names[i], KEY_VOCAB),
+                   *merges = meta_key(m, names[i], KEY_MERGES);
+        const bool has_vocab = ir_meta_get(m, vocab), has_merges = ir_meta_get(m, merges);
+        if (has_vocab != has_merges) {
+            base_error(d, NULL, "the model has the property '%s' without '%s'",
+                       has_vocab ? vocab : merges, has_vocab ? merges : vocab);
+            fine = false;
+        }
+        if (has_vocab && has_merges) fine &= check_build(d, m, names[i]);
+    }
+    return fine;
+}
+
 unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *name,
                                  size_t *bytes) {
     return make_blob(d, m, name, false, bytes);
