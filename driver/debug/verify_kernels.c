@@ -140,13 +140,28 @@ static ir_tensor unpack(const ir_type *t, const char *bytes) {
     return r;
 }
 
+/* Elements that lie in memory as they are. */
+static void pack_plain(ir_dtype dtype, const float *from, int64_t n, base_str *out) {
+    for (int64_t i = 0; i < n; i++) {
+        const float x = from[i];
+        const uint16_t half = ir_bf16_bits(x);
+        const unsigned char byte = (unsigned char)fmaxf(fminf(x, 255), 0);
+        if (dtype == IR_bf16)
+            base_str_addn(out, (const char *)&half, sizeof half);
+        else if (dtype == IR_u8)
+            base_str_addn(out, (const char *)&byte, sizeof byte);
+        else
+            base_str_addn(out, (const char *)&from[i], sizeof from[i]);
+    }
+}
+
 /* The other way: n elements in row-major order, brought into the layout, to the end of `out`. Pads
  * are zero. */
 static void pack(const ir_type *t, const float *from, base_str *out) {
     int axis = t->layout == IR_C16 ? ir_channel_axis(t) : -1;
     int64_t n = ir_type_elements(t), channels = axis < 0 ? 1 : t->dim[axis], before = 1, after = 1;
     if (axis < 0) {
-        base_str_addn(out, (const char *)from, (size_t)n * sizeof *from);
+        pack_plain(t->dtype, from, n, out);
         return;
     }
     for (int k = 0; k < (int)t->rank; k++)
