@@ -256,11 +256,12 @@ static void expected_type(ir_fault_sink *sink, const ir_func *f, ir_ref r,
 static void check_type(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
     const ir_node *n = ir_get(f, r);
     if (n->op == IR_OP_input) {
-        bool packed =
-            (n->type.dtype == IR_bf16 || n->type.dtype == IR_u8) && f->module->level != IR_GRAPH;
+        bool packed = (n->type.dtype == IR_bf16 || ir_is_quantized(n->type.dtype)) &&
+                      f->module->level != IR_GRAPH;
         if (n->type.dtype != IR_f32 && n->type.dtype != IR_i32 && !packed)
             verify_fault(sink, f, r, "an input is f32 or i32%s; other types are for weights",
-                         f->module->level == IR_GRAPH ? "" : ", or bf16 or u8 where it was packed");
+                         f->module->level == IR_GRAPH ? ""
+                                                      : ", or bf16, u8 or i8 where it was packed");
         return;
     }
     ir_type expected;
