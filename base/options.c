@@ -90,6 +90,14 @@ static bool has(const base_option_table *t, const char *word, size_t n) {
     return false;
 }
 
+/* What the table says about a word in front of its '='; NULL: nothing. */
+static const char *advice_on(const base_option_table *t, const char *word, size_t n) {
+    for (size_t i = 0; i < t->advice_count; i++)
+        if (strlen(t->advice[i].word) == n && !strncmp(t->advice[i].word, word, n))
+            return t->advice[i].advice;
+    return NULL;
+}
+
 /* What is near the word in front of its '='; options of other commands only say where they belong.
  */
 static bool unknown(const base_option_table *t, unsigned commands, const char *word, char *error) {
@@ -97,6 +105,11 @@ static bool unknown(const base_option_table *t, unsigned commands, const char *w
     char name[64], hint[BASE_HINT_MAX];
     size_t count = 0, n = strcspn(word, "=");
     unsigned elsewhere = 0;
+    const char *advice = advice_on(t, word, n);
+    if (advice) {
+        snprintf(error, BASE_OPTION_ERROR_MAX, "unknown option '%.80s'; %s", word, advice);
+        return false;
+    }
     snprintf(name, sizeof name, "%.*s", n < sizeof name - 1 ? (int)n + (word[n] == '=') : 62, word);
     for (size_t i = 0; i < t->count && count < MAX_ROWS; i++) {
         const base_option *o = &t->rows[i];

@@ -48,6 +48,12 @@ struct base_option {
                 char error[BASE_OPTION_ERROR_MAX]);
 };
 
+/* A word that is an option elsewhere, and a sentence that says what does it here: "-march" and "the
+ * CPU is chosen by -mcpu=". */
+typedef struct base_option_advice {
+    const char *word, *advice;
+} base_option_advice;
+
 typedef struct base_option_table {
     const base_option *rows;
     size_t count;
@@ -61,6 +67,9 @@ typedef struct base_option_table {
     /* Options that a user may take for one of these, and who has them, as "programs"; may be NULL. */
     const struct base_option_table *others;
     const char *others_owner;
+    /* Words for which a message says more than that they are unknown; may be NULL. */
+    const base_option_advice *advice;
+    size_t advice_count;
 } base_option_table;
 
 /* Parses argv[0] to argv[argc - 1] by the rows that one of `commands` has into the structure at

@@ -1,6 +1,7 @@
 #include "base/diag.h"
 #include "base/system/io.h"
 #include "base/system/output.h"
+#include "base/system/stack.h"
 #include "driver/cli/write_text.h"
 #include "driver/commands/commands.h"
 #include "driver/driver.h"
@@ -9,7 +10,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static int run(const drv_options *o) {
@@ -54,10 +54,11 @@ static void say(const char *text) {
 
 /* Somebody cut a file that is mapped, or its disk fails. */
 static void on_bus_error(int number, siginfo_t *info, void *context) {
-    const char *path = fe_mapped_path(info->si_addr);
+    /* a signal that was sent, and not a fault, has no address */
+    const char *path = info->si_code > 0 ? fe_mapped_path(info->si_addr) : NULL;
     (void)context;
     base_output_remove_all();
-    if (!path) { /* a fault of ours */
+    if (!path) { /* a fault of ours, or sent */
         signal(number, SIG_DFL);
         raise(number);
         return;
@@ -80,15 +81,7 @@ static void set_default_path(void) {
  * user may raise is raised, for the linker too. 0 or an exit code. */
 static int check_stack(void) {
     enum { NEEDED = 256 << 10 };
-    const rlim_t usual = 8 << 20;
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= usual) return DRV_OK;
-    limit.rlim_cur = limit.rlim_max < usual ? limit.rlim_max : usual;
-    if (setrlimit(RLIMIT_STACK, &limit) != 0) getrlimit(RLIMIT_STACK, &limit);
-    if (limit.rlim_cur >= NEEDED) return DRV_OK;
-    fprintf(stderr, "ebru: error: the stack is limited to %llu bytes (ulimit -s); %d are needed\n",
-            (unsigned long long)limit.rlim_cur, NEEDED);
-    return DRV_IO;
+    return base_stack_suffices("ebru", NEEDED) ? DRV_OK : DRV_IO;
 }
 
 int main(int argc, char **argv) {

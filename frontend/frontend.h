@@ -80,6 +80,10 @@ ir_module *fe_parse_ir(base_diag *d, const char *name, const char *text, size_t 
  * with diagnostics. */
 bool fe_bind_ir_weights(base_diag *d, ir_module *m);
 
+/* Builds the tokenizers that the module's properties name, as fe_tokenizer_blob will: what is wrong
+ * with their files is told before the work. False with diagnostics. */
+bool fe_tokenizers_check(base_diag *d, const ir_module *m);
+
 /* Notes the digest of the module's weights in its properties (model.digest), unless it has one: for
  * programs, before passes change the weights. It reads them all. */
 void fe_note_digest(ir_module *m);

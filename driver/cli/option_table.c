@@ -63,13 +63,27 @@ static void count_given(void *options, size_t row) {
     if (o->given[row] < UCHAR_MAX) o->given[row]++;
 }
 
+/* What compilers of C call it. */
+static const base_option_advice advice[] = {
+    {"-march", "the CPU is chosen by -mcpu=LEVELS (default: native)"},
+    {"-mtune", "the CPU is chosen by -mcpu=LEVELS (default: native)"},
+    {"--cpu-level", "the CPU is chosen by -mcpu=LEVELS (default: native)"},
+    {"-shared", "--emit=lib makes a shared library"},
+    {"-c", "--emit=obj makes an object file"},
+    {"-S", "--emit=asm writes assembly"},
+    {"-g", "a program's --profile names ops, and --emit=asm says which op code is from"},
+    {"-j", "all cores are used"},
+};
+
 const base_option_table drv_option_table = {rows,
                                             sizeof rows / sizeof *rows,
                                             drv_add_operand,
                                             count_given,
                                             command_name,
                                             &rt_option_table,
-                                            "the programs that ebru makes"};
+                                            "the programs that ebru makes",
+                                            advice,
+                                            sizeof advice / sizeof *advice};
 
 void drv_tell_repeated(base_diag *d, const drv_options *o) {
     for (size_t i = 0; i < drv_option_table.count; i++) {

@@ -106,6 +106,31 @@ static int check_op(const drv_options *o, const struct what *w) {
     return DRV_USAGE;
 }
 
+/* Kinds of output by the endings that names of them have; emit: NULL where ebru makes none. */
+static const struct {
+    const char *ending, *emit, *what;
+} endings[] = {{".so", "lib", "a shared library"}, {".a", NULL, "a static library"},
+               {".o", "obj", "an object file"},    {".s", "asm", "assembly"},
+               {".S", "asm", "assembly"},          {".ll", "llvm-ir", "LLVM's IR"},
+               {".ir", "ir", "IR text"},           {".dot", "dot", "a graph"},
+               {".html", "html", "a report"}};
+
+/* The name of the output is that of another kind. */
+static void warn_of_ending(base_diag *d, const drv_options *o, const struct what *w) {
+    const char *name = o->common.output, *dot = name ? strrchr(name, '.') : NULL,
+               *emit = o->code.emit ? o->code.emit
+                       : w->ir      ? "ir"
+                                    : "exe";
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++) {
+        const char *other = endings[i].emit;
+        if (strcmp(dot, endings[i].ending) != 0 || (other && !strncmp(emit, other, strlen(other))))
+            continue;
+        base_warning(d, NULL, "'%s' is named as %s, and will be what --emit=%s writes%s%s",
+                     base_escape(name, strlen(name)), endings[i].what, emit,
+                     other ? "; for that there is --emit=" : "", other ? other : "");
+    }
+}
+
 /* Options that say how something is shown, where nothing of it is. */
 static void warn_of_idle(base_diag *d, const drv_options *o, const struct what *w) {
     const drv_pass_choice *p = &o->passes;
@@ -257,6 +282,7 @@ int drv_compile(const drv_options *given) {
     base_diag *d = drv_diag(&o.common);
     tell_ignored(d, &o);
     warn_of_idle(d, &o, &w);
+    warn_of_ending(d, &o, &w);
     drv_build b = {0};
     fe_options fe = drv_fe_options(&o.load);
     if (o.run.op) fe.function = NULL; /* names the lowered function that has the op */

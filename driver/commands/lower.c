@@ -175,10 +175,17 @@ static uint32_t targets(base_diag *d, const drv_code_options *o,
     return count;
 }
 
-/* Weight data are needed by constant folding and by code generation; text that names files is bound
- * here. */
+/* What a text leaves open: weight data are needed by constant folding and by code generation, the
+ * tokenizer's files by the program. */
 static bool bind(base_diag *d, const drv_options *o, ir_module *m) {
-    return !drv_is_ir(o->model) || fe_bind_ir_weights(d, m);
+    if (!drv_is_ir(o->model)) return true;
+    if (!m->funcs.count) {
+        base_error(d, NULL, "'%s' has no function: there is nothing to compile",
+                   base_escape(o->model, strlen(o->model)));
+        return false;
+    }
+    const bool weights = fe_bind_ir_weights(d, m);
+    return fe_tokenizers_check(d, m) && weights;
 }
 
 /* The networks of a pipeline without its loop. */

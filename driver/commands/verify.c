@@ -10,6 +10,8 @@
 #include "driver/commands/run_program.h"
 #include "driver/debug/verify_layers.h"
 #include "driver/driver.h"
+#include "frontend/files/files.h"
+#include "frontend/files/hub_cache.h"
 #include "frontend/safetensors/safetensors.h"
 
 #include <math.h>
@@ -235,6 +237,12 @@ static void run_compiled(struct verify *v, const ir_func *f, const char *program
     base_str_free(&frames);
 }
 
+fe_st *drv_io_open(base_diag *d, const char *path) {
+    fe_st *st = fe_st_open(d, path);
+    if (!st && !fe_path_exists(path)) fe_hub_advice(d, path, FE_HUB_TENSORS);
+    return st;
+}
+
 fe_shape *drv_io_shapes(const fe_st *st, uint32_t *count) {
     size_t n = fe_st_count(st);
     fe_shape *s = base_alloc((n + 1) * sizeof *s);
@@ -362,7 +370,7 @@ int drv_verify(const drv_options *given) {
     }
     o.common.quiet = true;
     v.d = drv_diag(&o.common);
-    v.st = fe_st_open(v.d, o.verify.io);
+    v.st = drv_io_open(v.d, o.verify.io);
     if (v.st) {
         uint32_t count;
         fe_shape *s = drv_io_shapes(v.st, &count);

@@ -4,8 +4,11 @@
 
 #include "frontend/frontend.h"
 
-/* The shapes of a file's in. tensors, for the front end; base_free. */
 struct fe_st;
+
+/* The file that --io names; NULL with diagnostics. */
+struct fe_st *drv_io_open(base_diag *d, const char *path);
+/* The shapes of a file's in. tensors, for the front end; base_free. */
 fe_shape *drv_io_shapes(const struct fe_st *st, uint32_t *count);
 
 #endif

@@ -125,6 +125,23 @@ static double next(uint64_t *state) {
     return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
 }
 
+static float rounded_to_bf16(float x) {
+    const uint32_t bits = (uint32_t)ir_bf16_bits(x) << 16;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Quantized pixels end with a scale and a zero point, in bytes. */
+static void put_records(float *x, int64_t count, int64_t size) {
+    const float scale = 0.0078125f;
+    const int32_t zero = 128;
+    unsigned char record[IR_I8_RECORD] = {0};
+    memcpy(record, &scale, sizeof scale);
+    memcpy(record + sizeof scale, &zero, sizeof zero);
+    for (int64_t end = size; end <= count && size >= IR_I8_RECORD; end += size)
+        for (int k = 0; k < IR_I8_RECORD; k++) x[end - IR_I8_RECORD + k] = record[k];
+}
+
 static void make_up(const net_entry *e, uint64_t seed, float *x, int64_t count) {
     const ir_node *n = ir_get(e->f, e->node);
     const struct ir_attrs_input *a = IR_ATTRS(n, input);
@@ -141,6 +158,10 @@ static void make_up(const net_entry *e, uint64_t seed, float *x, int64_t count) 
             x[i] = (float)((2 * u - 1) * 1.7320508075688772);
     }
     for (int64_t i = own; i < count; i++) x[i] = x[i - own];
+    if (n->type.dtype == IR_bf16)
+        for (int64_t i = 0; i < count; i++) x[i] = rounded_to_bf16(x[i]);
+    for (int64_t i = 0; n->type.dtype == IR_u8 && i < count; i++) x[i] = floorf(x[i] * 70 + 128);
+    if (n->type.dtype == IR_u8) put_records(x, count, n->type.dim[n->type.rank - 1]);
 }
 
 bool net_input_value(base_diag *d, const net *n, const net_entry *e, const net_inputs *in,

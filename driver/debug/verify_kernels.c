@@ -140,13 +140,28 @@ static ir_tensor unpack(const ir_type *t, const char *bytes) {
     return r;
 }
 
+/* Elements that lie in memory as they are. */
+static void pack_plain(ir_dtype dtype, const float *from, int64_t n, base_str *out) {
+    for (int64_t i = 0; i < n; i++) {
+        const float x = from[i];
+        const uint16_t half = ir_bf16_bits(x);
+        const unsigned char byte = (unsigned char)fmaxf(fminf(x, 255), 0);
+        if (dtype == IR_bf16)
+            base_str_addn(out, (const char *)&half, sizeof half);
+        else if (dtype == IR_u8)
+            base_str_addn(out, (const char *)&byte, sizeof byte);
+        else
+            base_str_addn(out, (const char *)&from[i], sizeof from[i]);
+    }
+}
+
 /* The other way: n elements in row-major order, brought into the layout, to the end of `out`. Pads
  * are zero. */
 static void pack(const ir_type *t, const float *from, base_str *out) {
     int axis = t->layout == IR_C16 ? ir_channel_axis(t) : -1;
     int64_t n = ir_type_elements(t), channels = axis < 0 ? 1 : t->dim[axis], before = 1, after = 1;
     if (axis < 0) {
-        base_str_addn(out, (const char *)from, (size_t)n * sizeof *from);
+        pack_plain(t->dtype, from, n, out);
         return;
     }
     for (int k = 0; k < (int)t->rank; k++)
@@ -228,6 +243,18 @@ typedef struct rows {
     BASE_VEC(row) items;
 } rows;
 
+/* Bytes between a pixel's channels and its record may be anything: filters have zeros there. The
+ * evaluator's are zero. */
+static void clear_fill(const ir_func *f, const ir_node *n, ir_tensor *value) {
+    const ir_type *x = ir_typeof(f, n->operand[IR_IN(quantize, x)]);
+    const ir_ref x1 = IR_OPERAND(n, quantize, x1);
+    const int64_t size = n->type.dim[n->type.rank - 1], count = ir_type_elements(&n->type);
+    int64_t channels = x->dim[ir_channel_axis(x)];
+    if (ir_ref_ok(x1)) channels += ir_typeof(f, x1)->dim[1];
+    for (int64_t pixel = 0; pixel < count; pixel += size)
+        for (int64_t c = channels; c < size - IR_I8_RECORD; c++) value->data[pixel + c] = 0;
+}
+
 /* Gives every entry its compiled value; the ops' rows are filled on the way. */
 static bool compare(layers *l, net *n, const dump *p, rows *out) {
     for (uint32_t i = 0; i < n->entries.count; i++) {
@@ -245,6 +272,7 @@ static bool compare(layers *l, net *n, const dump *p, rows *out) {
         }
         e->value = unpack(&node->type, bytes);
         if (node->op == IR_OP_input) continue;
+        if (node->op == IR_OP_quantize) clear_fill(e->f, node, &e->value);
         ir_tensor expected = net_eval_entry(n, i, NULL);
         row r = {.e = e};
         r.distance =

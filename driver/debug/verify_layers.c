@@ -23,7 +23,7 @@ int layers_open(layers *l, const drv_options *o) {
     }
     if (!o->verify.io) return DRV_OK;
     l->in.why = o->verify.io;
-    l->in.file = fe_st_open(l->d, o->verify.io);
+    l->in.file = drv_io_open(l->d, o->verify.io);
     if (!l->in.file) return DRV_INPUT;
     l->fe.guidance_pair = false;
     l->fe.shared_timestep = false;

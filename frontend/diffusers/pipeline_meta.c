@@ -74,6 +74,8 @@ static bool sampler_meta(fe_pipeline *p) {
     if (p->o->scheduler_config) {
         base_json_limits python = {.python_numbers = true};
         base_json *doc = fe_json_load(p->d, p->o->scheduler_config, &python);
+        if (!doc && !fe_path_exists(p->o->scheduler_config))
+            fe_hub_advice(p->d, p->o->scheduler_config, FE_HUB_SCHEDULER);
         fine = doc && fe_scheduler_folder_meta(p->m, "sampler", base_json_root(doc), &choice);
         base_json_free(doc);
     } else {

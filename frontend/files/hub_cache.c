@@ -105,6 +105,17 @@ static char *cache_of(base_arena *a, const char *word) {
     return NULL;
 }
 
+/* What is wanted of a repository, by fe_hub_use: which of its files, and how they are named. */
+static const struct hub_row {
+    const char *what, *include, *option, *file;
+} hub_rows[] = {
+    [FE_HUB_MODEL] = {"model", "'*.json' '*.txt' '*/*.safetensors'", "", ""},
+    [FE_HUB_LORA] = {"LoRA", "'*.safetensors'", "--lora=", "/FILE.safetensors"},
+    [FE_HUB_SCHEDULER] = {"model", "'scheduler/*.json'",
+                          "--scheduler-config=", "/scheduler/scheduler_config.json"},
+    [FE_HUB_TENSORS] = {"repository", "'*.safetensors'", "--io=", "/FILE.safetensors"},
+};
+
 void fe_hub_advice(base_diag *d, const char *word, fe_hub_use use) {
     if (!is_hub_name(word)) return;
     base_arena *a = base_arena_new();
@@ -114,20 +125,17 @@ void fe_hub_advice(base_diag *d, const char *word, fe_hub_use use) {
         return;
     }
     const char *cache = cache_of(a, word), *name = strchr(word, '/') + 1;
-    const bool model = use == FE_HUB_MODEL;
+    const struct hub_row *row = &hub_rows[use];
     if (cache && fe_path_is_dir(cache)) {
-        base_note(d, NULL, "the Hugging Face cache has this %s: name %s, %s",
-                  model ? "model" : "LoRA", model ? "its folder" : "a file below its folder",
-                  cache);
+        base_note(d, NULL, "the Hugging Face cache has this %s: name %s, %s", row->what,
+                  use == FE_HUB_MODEL ? "its folder" : "a file below its folder", cache);
     } else {
         base_note(d, NULL,
                   "this may be a model's name on the Hugging Face Hub; ebru downloads nothing. "
                   "Type: huggingface-cli download %s --include %s --local-dir %s",
-                  word, model ? "'*.json' '*.txt' '*/*.safetensors'" : "'*.safetensors'", name);
-        if (model)
-            base_note(d, NULL, "then name the folder: %s", name);
-        else
-            base_note(d, NULL, "then name the file: --lora=%s/FILE.safetensors", name);
+                  word, row->include, name);
+        base_note(d, NULL, "then name the %s: %s%s%s", *row->file ? "file" : "folder", row->option,
+                  name, row->file);
     }
     base_arena_free(a);
 }

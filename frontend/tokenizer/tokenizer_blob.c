@@ -230,6 +230,22 @@ bool fe_tokenizer_check(base_diag *d, const ir_module *m, const char *name) {
     return blob != NULL;
 }
 
+bool fe_tokenizers_check(base_diag *d, const ir_module *m) {
+    static const char *const names[] = {"tokenizer", "tokenizer_2"};
+    bool fine = true;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *vocab = fe_tokenizer_key(m, names[i], FE_TOKEN_VOCAB),
+                   *merges = fe_tokenizer_key(m, names[i], FE_TOKEN_MERGES);
+        if (ir_meta_get(m, vocab)) {
+            fine &= fe_tokenizer_check(d, m, names[i]);
+        } else if (ir_meta_get(m, merges)) {
+            base_error(d, NULL, "the model has the property '%s' without '%s'", merges, vocab);
+            fine = false;
+        }
+    }
+    return fine;
+}
+
 unsigned char *fe_tokenizer_blob(base_diag *d, const ir_module *m, const char *name,
                                  size_t *bytes) {
     return make_blob(d, m, name, false, bytes);

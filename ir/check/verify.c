@@ -348,6 +348,37 @@ static void check_layout(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
         verify_fault(sink, f, r, "the layout of statistics is plain");
 }
 
+/* ---- 8-bit integers ---- */
+
+/* Rows of bytes are filled up, so that types do not tell how many channels there are: where the
+ * makers of the operands are known, they say it. */
+static void check_i8_channels(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
+    const ir_node *n = ir_get(f, r);
+    if (n->op != IR_OP_conv2d_i8) return;
+    const struct ir_attrs_conv2d_i8 *a = IR_ATTRS(n, conv2d_i8);
+    const ir_node *x = ir_get(f, n->operand[IR_IN(conv2d_i8, x)]);
+    if (x->op == IR_OP_quantize) {
+        const ir_type *from = ir_typeof(f, x->operand[IR_IN(quantize, x)]);
+        const ir_ref x1 = IR_OPERAND(x, quantize, x1);
+        int64_t channels = from->rank == 4 ? from->dim[1] : from->dim[2];
+        if (ir_ref_ok(x1)) channels += ir_typeof(f, x1)->dim[1];
+        if (channels != a->channels)
+            verify_fault(sink, f, r, "attribute 'channels' is %lld, operand 'x' has %lld",
+                         (long long)a->channels, (long long)channels);
+    }
+    for (uint32_t k = IR_IN(conv2d_i8, w); k <= IR_IN(conv2d_i8, scale); k++) {
+        const ir_node *pack = ir_get(f, n->operand[k]);
+        if (pack->op != IR_OP_pack_i8_weight && pack->op != IR_OP_pack_i8_scale) continue;
+        const ir_type *w = ir_typeof(f, pack->operand[0]);
+        if (w->dim[0] != a->n || w->dim[1] != a->channels)
+            verify_fault(sink, f, r,
+                         "operand '%s' is made of a filter of %lld by %lld channels, not %lld by "
+                         "%lld",
+                         ir_op_get(n->op)->operand_name[k], (long long)w->dim[0],
+                         (long long)w->dim[1], (long long)a->n, (long long)a->channels);
+    }
+}
+
 /* ---- all of it ---- */
 
 static bool operands_complete(const ir_func *f, ir_ref r) {
@@ -367,6 +398,7 @@ static void check_func(ir_fault_sink *sink, const ir_func *f) {
     }
     /* Views and sizes are meaningful when types are. */
     if (sink->count != before) return;
+    for (uint32_t i = 0; i < f->nodes.count; i++) check_i8_channels(sink, f, (ir_ref){i});
     verify_bindings(sink, f);
     verify_places(sink, f);
 }

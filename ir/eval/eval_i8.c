@@ -79,7 +79,8 @@ static void put_record(float *row, int64_t size, record r) {
 static record get_record(const float *row, int64_t size) {
     unsigned char bytes[IR_I8_RECORD];
     record r;
-    for (int i = 0; i < IR_I8_RECORD; i++) bytes[i] = (unsigned char)row[size - IR_I8_RECORD + i];
+    for (int i = 0; i < IR_I8_RECORD; i++) /* of an input that a caller made it may be anything */
+        bytes[i] = (unsigned char)fmin(fmax((double)row[size - IR_I8_RECORD + i], 0), 255);
     memcpy(&r.scale, bytes, sizeof r.scale);
     memcpy(&r.zero, bytes + sizeof r.scale, sizeof r.zero);
     return r;

@@ -19,7 +19,8 @@ bool pass_flat(const ir_type *t) {
 
 ir_ref pass_in_layout(ir_func *f, ir_ref r, ir_layout layout) {
     ir_type t = *ir_typeof(f, r);
-    if (t.dtype == IR_i32 || (t.layout == layout && t.dtype == IR_f32)) return r;
+    if (t.dtype == IR_i32 || ir_is_quantized(t.dtype)) return r; /* always plain */
+    if (t.layout == layout && t.dtype == IR_f32) return r;
     const ir_node *n = ir_get(f, r);
     ir_origin_id origin = n->origin;
     if (n->op == IR_OP_layout_cast || n->op == IR_OP_view) { /* there and back again */

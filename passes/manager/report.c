@@ -5,9 +5,11 @@
  * the failed condition and the place in the model description (many for one reason together), and
  * what would have to be otherwise; passes over the whole module list their matches too (what left
  * the loop). Where ways to compute an op were compared, a line says what each takes. */
+#include "base/hash.h"
 #include "passes/manager/manager.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- collecting ---- */
@@ -117,11 +119,6 @@ enum {
     MANY = 4
 }; /* from so many on, refusals for one reason are told once, with all their places */
 
-static bool same_refusal(const pass_match *a, const pass_match *b) {
-    return a->reason && b->reason && !strcmp(a->pass, b->pass) && !strcmp(a->func, b->func) &&
-           !strcmp(a->what, b->what) && pass_same_text(a->reason, b->reason);
-}
-
 static void add_decision(base_str *out, const pass_match *m) {
     base_str_addf(out, "  %s: %s: %s%s", base_shown(m->func), m->reason ? "refused" : "moved",
                   m->what, m->reason ? ": " : "");
@@ -133,37 +130,98 @@ static void add_decision(base_str *out, const pass_match *m) {
     base_str_add(out, "\n");
 }
 
+/* ---- decisions that are alike ---- */
+
+typedef bool alike(const pass_match *a, const pass_match *b);
+
+struct keyed {
+    uint64_t hash;
+    size_t index;
+};
+
+static int by_hash(const void *a, const void *b) {
+    const struct keyed *x = a, *y = b;
+    if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+/* Equal for decisions that are alike: numbers of nodes do not count. */
+static uint64_t hash_of(const pass_match *m) {
+    const char *const texts[] = {m->func, m->what, m->reason ? m->reason : "",
+                                 m->costs ? m->costs : ""};
+    uint64_t h = BASE_HASH64_START;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        for (const char *p = texts[i]; *p; p++) {
+            h = base_hash64_bytes(h, p, 1);
+            if (*p == '%') p += strspn(p + 1, "0123456789");
+        }
+    return h;
+}
+
+static bool same_refusal(const pass_match *a, const pass_match *b) {
+    return a->reason && b->reason && !strcmp(a->func, b->func) && !strcmp(a->what, b->what) &&
+           pass_same_text(a->reason, b->reason);
+}
+
+static bool same_costs(const pass_match *a, const pass_match *b) {
+    return a->costs && b->costs && !a->reason == !b->reason && !strcmp(a->func, b->func) &&
+           !strcmp(a->what, b->what) && !strcmp(a->costs, b->costs);
+}
+
+/* For each decision of a pass the next that is alike, 0 for none; base_free. There may be as many
+ * decisions as nodes. `costs`: for same_costs, else for same_refusal. */
+static size_t *next_alike(const pass_context *c, const pass_info *p, alike *same, bool costs) {
+    const size_t n = c->matches.count;
+    size_t *next = base_alloc((n + 1) * sizeof *next), count = 0;
+    struct keyed *keys = base_alloc((n + 1) * sizeof *keys);
+    for (size_t i = 0; i < n; i++) {
+        pass_match m = c->matches.items[i];
+        if (strcmp(m.pass, p->name) != 0 || !(costs ? m.costs : m.reason)) continue;
+        if (costs)
+            m.reason = m.reason ? "refused" : NULL;
+        else
+            m.costs = NULL;
+        keys[count++] = (struct keyed){hash_of(&m), i};
+    }
+    qsort(keys, count, sizeof *keys, by_hash);
+    for (size_t k = 0; k + 1 < count; k++)
+        for (size_t j = k + 1; j < count && keys[j].hash == keys[k].hash; j++)
+            if (same(&c->matches.items[keys[k].index], &c->matches.items[keys[j].index])) {
+                next[keys[k].index] = keys[j].index;
+                break;
+            }
+    base_free(keys);
+    return next;
+}
+
 /* The decisions of a pass that are worth a line: refusals, and of `moves` passes what moved. */
 static void add_decisions(const pass_context *c, const pass_info *p, bool moves, base_str *out) {
-    size_t n = c->matches.count;
+    size_t n = c->matches.count, *next = next_alike(c, p, same_refusal, false);
     bool *told = base_alloc(n + 1);
     for (size_t i = 0; i < n; i++) {
         const pass_match *m = &c->matches.items[i];
         if (told[i] || strcmp(m->pass, p->name) || !(moves || m->reason)) continue;
         add_decision(out, m);
         size_t more = 0;
-        for (size_t k = i + 1; k < n; k++) more += same_refusal(m, &c->matches.items[k]);
+        for (size_t k = next[i]; k && more < MANY; k = next[k]) more++;
         if (more + 1 < MANY) continue;
+        more = 0;
+        for (size_t k = next[i]; k; k = next[k]) more++;
         base_str_addf(out, "      the same at %zu more places:\n", more);
-        for (size_t k = i + 1; k < n; k++) {
-            if (!same_refusal(m, &c->matches.items[k])) continue;
+        for (size_t k = next[i]; k; k = next[k]) {
             told[k] = true;
             base_str_add(out, "        ");
             add_place(out, &c->matches.items[k]);
             base_str_add(out, "\n");
         }
     }
+    base_free(next);
     base_free(told);
-}
-
-static bool same_costs(const pass_match *a, const pass_match *b) {
-    return b->costs && !a->reason == !b->reason && !strcmp(a->pass, b->pass) &&
-           !strcmp(a->func, b->func) && !strcmp(a->what, b->what) && !strcmp(a->costs, b->costs);
 }
 
 /* What a pass compared, a line for all decisions by the same costs. */
 static void add_costs(const pass_context *c, const pass_info *p, base_str *out) {
-    size_t n = c->matches.count;
+    size_t n = c->matches.count, *next = next_alike(c, p, same_costs, true);
     bool *told = base_alloc(n + 1);
     for (size_t i = 0; i < n; i++) {
         const pass_match *m = &c->matches.items[i];
@@ -172,14 +230,11 @@ static void add_costs(const pass_context *c, const pass_info *p, base_str *out) 
                       m->what, m->costs);
         add_place(out, m);
         size_t more = 0;
-        for (size_t k = i + 1; k < n; k++) {
-            const bool same = same_costs(m, &c->matches.items[k]);
-            told[k] |= same;
-            more += same;
-        }
+        for (size_t k = next[i]; k; k = next[k], more++) told[k] = true;
         if (more) base_str_addf(out, " and %zu more", more);
         base_str_add(out, ")\n");
     }
+    base_free(next);
     base_free(told);
 }
 

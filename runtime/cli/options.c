@@ -176,8 +176,29 @@ static void count_given(void *options, size_t row) {
     if (o->given[row] < 255) o->given[row]++;
 }
 
+/* Options of the compiler, and what other programs that paint call ours. */
+#define COMPILED(name, what) {name, what " when the program is compiled: ebru compile " name}
+static const base_option_advice advice[] = {
+    COMPILED("--size", "the size is chosen"),
+    COMPILED("--lora", "LoRAs are put in"),
+    COMPILED("--precision", "the precision is chosen"),
+    COMPILED("--batch", "the number of pictures at once is chosen"),
+    COMPILED("--clip-skip", "layers are skipped"),
+    COMPILED("--prompt-chunks", "the length of prompts is chosen"),
+    COMPILED("--prediction", "the prediction is named"),
+    COMPILED("--sampler", "the sampler of the model is chosen"),
+    COMPILED("--scheduler-config", "the sampler's settings are chosen"),
+    COMPILED("--weights", "the place of the weights is chosen"),
+    {"--num-inference-steps", "--steps is the number of steps"},
+    {"--num_inference_steps", "--steps is the number of steps"},
+    {"--guidance-scale", "--cfg-scale is the guidance"},
+    {"--guidance_scale", "--cfg-scale is the guidance"},
+};
+#undef COMPILED
+
 const base_option_table rt_option_table = {
-    rows, sizeof rows / sizeof *rows, refuse_operand, count_given, NULL, NULL, NULL};
+    rows,   sizeof rows / sizeof *rows,    refuse_operand, count_given, NULL, NULL, NULL,
+    advice, sizeof advice / sizeof *advice};
 
 rt_status rt_options_parse(rt_options *o, int argc, char **argv, rt_error *err) {
     char error[BASE_OPTION_ERROR_MAX];

@@ -5,6 +5,7 @@
 
 #include "base/system/io.h"
 #include "base/system/output.h"
+#include "base/system/stack.h"
 #include "runtime/cli/option_effects.h"
 #include "runtime/samplers/samplers.h"
 #include "runtime/text/unicode.h"
@@ -17,11 +18,16 @@
 #include <unistd.h>
 
 /* Mapped weights that cannot be read: somebody cut the file while we ran, or its disk fails. */
-static void on_bus_error(int sig) {
+static void on_bus_error(int sig, siginfo_t *info, void *context) {
     static const char text[] =
         "error: cannot read the weights: their file became shorter, or its disk fails\n";
-    (void)sig;
+    (void)context;
     base_output_remove_all();
+    if (info->si_code <= 0) { /* sent by somebody */
+        signal(sig, SIG_DFL);
+        raise(sig);
+        return;
+    }
     if (write(2, text, sizeof text - 1) < 0) _exit(RT_ERR_SYSTEM);
     _exit(RT_ERR_SYSTEM);
 }
@@ -200,13 +206,17 @@ static rt_status run(const rt_options *o, const struct invocation *v, rt_error *
     return s;
 }
 
+enum { MAIN_STACK = 64 << 10 };
+
 int main(int argc, char **argv) {
     struct invocation v = {argc > 0 ? base_name(argv[0]) : "program", argc, argv, {0}};
     clock_gettime(CLOCK_MONOTONIC, &v.start);
     base_keep_standard_streams();
     base_output_catch_signals();
-    struct sigaction act = {.sa_handler = on_bus_error};
+    struct sigaction act = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
     sigaction(SIGBUS, &act, NULL);
+    /* worker threads have stacks of their own size, this one what the limit leaves it */
+    if (!base_stack_suffices(v.program, MAIN_STACK)) return RT_ERR_SYSTEM;
     rt_options o;
     rt_error err = {""};
     rt_status s = rt_options_parse(&o, argc, argv, &err);

@@ -378,6 +378,28 @@ static rt_status read_file(const char *path, int channels, int bits, void **pixe
     return status;
 }
 
+/* Chunk acTL, in front of the pixels, begins with the number of frames. */
+uint32_t rt_png_frames(const char *path) {
+    enum { SIGNATURE = 8, CHUNK = 8, CHECKSUM = 4 };
+    size_t size = 0;
+    rt_status status;
+    rt_error err;
+    uint8_t head[CHUNK + 4];
+    uint32_t frames = 1;
+    FILE *file = open_regular(path, &size, &status, &err);
+    if (!file) return 1;
+    uint64_t at = SIGNATURE;
+    for (int i = 0; i < MAX_CHUNKS && at < size; i++) {
+        if (fseek(file, (long)at, SEEK_SET) != 0 || fread(head, 1, sizeof head, file) < sizeof head)
+            break;
+        if (memcmp(head + 4, "acTL", 4) == 0) frames = big_endian(head + CHUNK);
+        if (memcmp(head + 4, "acTL", 4) == 0 || memcmp(head + 4, "IDAT", 4) == 0) break;
+        at += (uint64_t)big_endian(head) + CHUNK + CHECKSUM;
+    }
+    fclose(file);
+    return frames ? frames : 1;
+}
+
 rt_status rt_png_read(const char *path, int channels, uint8_t **pixels, uint32_t *width,
                       uint32_t *height, rt_error *err) {
     void *p;

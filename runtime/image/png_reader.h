@@ -43,6 +43,10 @@ rt_status rt_png_read(const char *path, int channels, uint8_t **pixels, uint32_t
 rt_status rt_png_read_gray16(const char *path, uint16_t **samples, uint32_t *width,
                              uint32_t *height, rt_error *err);
 
+/* Frames of the file: more than 1 for an animation, of which rt_png_read reads the still picture (its
+ * first frame, as a rule). 1 for whatever cannot be read. */
+uint32_t rt_png_frames(const char *path);
+
 /* What both are made of, for tests: reads from an open stream of `size` bytes that messages call
  * `name`. bits 8 or 16 (uint16_t samples). The stream stays open. */
 rt_status rt_png_decode(FILE *file, size_t size, const char *name, int channels, int bits,

@@ -152,6 +152,13 @@ bad "full disk" 3 "/dev/full" "$EBRU" compile -q "$GOLDENS/unet2d-class" --emit=
 if "$EBRU" compile -q $QUICK "$MODELS/shapes-128" -o s128 2>compile.txt; then
     bad "prompt: invalid UTF-8" 1 "byte" ./s128 -q -p "$(printf 'a \377 circle')" --steps 1 -o out
     bad "program: unknown option" 2 "did you mean '--steps'" ./s128 --stesp 3 -p x -o out
+    for o in --size --lora=x --precision --batch=2 --clip-skip=1 --prompt-chunks --prediction --sampler --scheduler-config --weights; do
+        bad "program: $o is the compiler's" 2 "when the program is compiled: ebru compile ${o%=*}" ./s128 $o -p x -o out
+        check "  and it is" sh -c "'$EBRU' compile --help | grep -q -e '^ *${o%=*}='"
+    done
+    bad "program: diffusers' name of --steps" 2 "--steps is the number" ./s128 --num-inference-steps 3 -p x -o out
+    bad "program: two numbers in a name" 2 "has 2 numbers" ./s128 -p x -o 'x%d-%04d.png'
+    bad "program: a number too wide" 2 "at most 2 digits" ./s128 -p x -o 'x%100d.png'
     bad "program: no prompt" 2 "prompt" ./s128 -q -o out
     bad "program: another size" 2 "128x128" ./s128 -q -p x -W 512 -o out
     bad "program: output in no folder" 3 "no/such" ./s128 -q -p x --steps 1 -o no/such/x.png

@@ -125,6 +125,22 @@ cd ..
 for ending in jpg JPEG webp gif bmp tif avif ppm; do
     check "x.$ending is refused" is 2 paint -o x.$ending && check "and nothing is written" [ ! -e x.$ending ]
 done
+[ -n "${EBRU_SANITIZE:-}" ] || {
+    check "a program with a low stack limit" sh -c 'ulimit -S -s 16; ./p -q --class 1 --steps 1 -t 3 -o low.png'
+    check "one with too small a stack" sh -c 'ulimit -s 16; ./p -q --class 1 --steps 1 -t 3 -o none.png 2>is.err; [ $? = 3 ]'
+    check "  tells it" says 'ulimit -s'
+    # a signal of a fault that somebody sends is no fault of a file
+    for run in "compile -q -O3 $MODELS/shapes-128 -o sent" "p"; do
+        if [ "$run" = p ]; then ./p -q --class 1 --steps 900 -b 9 -o sent.png 2>is.err & else "$EBRU" $run 2>is.err & fi
+        pid=$!
+        sleep 0.5
+        kill -BUS $pid
+        wait $pid
+        [ $? = 135 ] && pass "SIGBUS from outside ends it ($run)" || fail "SIGBUS ($run)"
+        [ -s is.err ] && fail "  and says something of files: $(cat is.err)" || pass "  and says nothing of files"
+        check "  and nothing stays" clean
+    done
+}
 for name in x.png x.PNG x.other noending .jpg; do check "$name is written" paint -o $name; done
 check "a name that its number makes too long" is 3 paint -b 2 -o "$(printf '%0250d' 0).png"
 check "nothing was painted for it" says 'File name too long'

@@ -114,5 +114,18 @@ refused "a mask that repaints nothing" 1 "'black.png' is dark everywhere" -i a.p
 check "one that repaints everything is told" grep -q "'white.png' is white everywhere" stderr.txt
 ./with --class 1 --steps 2 --progress=none -i holes.png -o hidden.png 2>stderr.txt
 check "colours under transparency are told" grep -q "'holes.png' has transparent parts" stderr.txt
+# An animation: acTL, which says how many frames, stands behind IHDR.
+python3 -c 'import struct, zlib
+png = open("a.png", "rb").read()
+for frames in 1, 3:
+    body = b"acTL" + struct.pack(">II", frames, 0)
+    chunk = struct.pack(">I", 8) + body + struct.pack(">I", zlib.crc32(body))
+    open("frames%d.png" % frames, "wb").write(png[:33] + chunk + png[33:])'
+for frames in 1 3; do
+    ./with --class 1 --steps 2 --progress=none --no-metadata -i frames$frames.png -o moving$frames.png 2>told$frames.txt
+done
+check "an animation is told" grep -q "note: 'frames3.png' is an animation of 3 frames; its still picture is used" told3.txt
+check "  one frame is none" sh -c '! grep -q animation told1.txt'
+check "  and its still picture is read" cmp moving1.png moving3.png
 check "with a mask of another size" paint -i a.png --mask palette.png -o half2.png
 done_testing

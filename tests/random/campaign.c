@@ -1,8 +1,11 @@
 /* Long runs over random modules; scripts/campaign calls it. A finding is printed with its module.
  *
  *   random_modules passes MODULES SUBSETS FIRST   each module through each subset of the passes
+ *   random_modules int8 MODULES SUBSETS FIRST     the same with products of 8-bit integers: modules
+ *                                                 that have them, and --precision=int8 for others
  *   random_modules faults MODULES FIRST           with a fault planted behind each pass: is it found?
  *   random_modules write MODULES FIRST FOLDER     the modules as IR text, FOLDER/SEED.ir
+ *   random_modules write-int8 ...                 those with products of 8-bit integers
  *
  * Ends with 0 when nothing was found that should not be. */
 #include <setjmp.h>
@@ -17,7 +20,9 @@
 
 #include "tests/random/random_check.h"
 
-static const random_options options = RANDOM_OPTIONS_DEFAULT;
+static random_options options = RANDOM_OPTIONS_DEFAULT;
+static const random_options with_int8 = RANDOM_OPTIONS_INT8;
+static ir_precision precision; /* f32 */
 
 static pass_options options_of(const random_subset *s) {
     pass_options o = PASS_OPTIONS_DEFAULT;
@@ -25,6 +30,12 @@ static pass_options options_of(const random_subset *s) {
     o.disabled = s->off;
     o.disabled_count = s->count;
     o.separate_buffers = s->separate_buffers;
+    o.precision = precision;
+    if (precision == IR_PRECISION_INT8) { /* more of the small random networks */
+        static const char *const knobs[] = {"lower_int8=channels:16"};
+        o.knobs = knobs;
+        o.knob_count = 1;
+    }
     return o;
 }
 
@@ -48,7 +59,7 @@ static bool run_passes(uint64_t modules, uint32_t subsets, uint64_t first) {
         }
     }
     base_str text = {0};
-    random_coverage_print(&coverage, &text);
+    random_coverage_print(&coverage, options.int8, &text);
     printf("%llu modules, %u subsets of the passes: %llu same, %llu different, %llu broken, %llu "
            "prove nothing\n%s",
            (unsigned long long)modules, subsets, (unsigned long long)verdicts[RANDOM_SAME],
@@ -149,8 +160,8 @@ static bool write_modules(uint64_t modules, uint64_t first, const char *folder) 
 /* ---- command line ---- */
 
 static int usage(void) {
-    fprintf(stderr, "random_modules passes MODULES SUBSETS FIRST | faults MODULES FIRST | write "
-                    "MODULES FIRST FOLDER\n");
+    fprintf(stderr, "random_modules passes|int8 MODULES SUBSETS FIRST | faults MODULES FIRST | "
+                    "write|write-int8 MODULES FIRST FOLDER\n");
     return 2;
 }
 
@@ -159,8 +170,16 @@ int main(int argc, char **argv) {
     for (int i = 2; i < argc && i < 5; i++) number[i - 2] = strtoull(argv[i], NULL, 10);
     if (argc == 5 && !strcmp(argv[1], "passes"))
         return !run_passes(number[0], (uint32_t)number[1], number[2]);
+    if (argc == 5 && !strcmp(argv[1], "int8")) {
+        precision = IR_PRECISION_INT8;
+        bool fine = run_passes(number[0] - number[0] / 2, (uint32_t)number[1], number[2]);
+        precision = IR_PRECISION_F32;
+        options = with_int8;
+        return !(run_passes(number[0] / 2, (uint32_t)number[1], number[2]) && fine);
+    }
     if (argc == 4 && !strcmp(argv[1], "faults")) return !run_faults(number[0], number[1]);
-    if (argc == 5 && !strcmp(argv[1], "write"))
+    if (argc == 5 && !strcmp(argv[1], "write-int8")) options = with_int8;
+    if (argc == 5 && (!strcmp(argv[1], "write") || !strcmp(argv[1], "write-int8")))
         return !write_modules(number[0], number[1], argv[4]);
     return usage();
 }

@@ -189,6 +189,80 @@ static ir_ref attention(gen *g, ir_ref x, ir_ref c) {
     return reshape(g, y, 3, q.dim);
 }
 
+/* ---- products of 8-bit integers ---- */
+
+/* A value [B,n] or [1,n], made for the purpose. */
+static ir_ref row_for(gen *g, int64_t batch, int64_t n) {
+    ir_ref v = any(g, 2);
+    if (!ir_ref_ok(v) || (type_of(g, v)->dim[0] != batch && type_of(g, v)->dim[0] != 1))
+        return IR_NONE;
+    const int64_t c = type_of(g, v)->dim[1];
+    return build2(g, IR_OP_linear, v, weight(g, 2, (int64_t[]){n, c}, 1.5 / sqrt((double)c), 0),
+                  NULL);
+}
+
+/* Operands and attributes of an image's quantize; the channels that it reads. */
+static int64_t quantize_image(gen *g, ir_ref *in, struct ir_attrs_quantize *a) {
+    const ir_type t = *type_of(g, in[0]);
+    ir_ref other = any(g, 4);
+    int64_t c = t.dim[1], channels = c;
+    if (c % IR_BLOCK == 0 && ir_ref_ok(other)) {
+        ir_type like = t;
+        like.dim[1] = type_of(g, other)->dim[1];
+        if (ir_shape_equal(&like, type_of(g, other))) {
+            in[IR_IN(quantize, x1)] = other;
+            channels += like.dim[1];
+        }
+    }
+    for (int i = 0; i < 4 && chance(g, 40); i++) a->pad.v[i] = pick(g, 3);
+    if (chance(g, 20)) a->upsample = IR_I2(t.dim[2] * 2, t.dim[3] * 2);
+    if (chance(g, 10)) a->upsample = IR_I2(1 + pick(g, 6), 1 + pick(g, 6));
+    if (chance(g, 40)) {
+        struct ir_attrs_stats s = {.groups = 1 + pick(g, 4), .eps = 0.1};
+        while (channels % s.groups) s.groups--;
+        in[IR_IN(quantize, norm)] =
+            build(g, IR_OP_group_stats,
+                  (ir_ref[]){in[0], weight(g, 1, &channels, 0.3, 1),
+                             weight(g, 1, &channels, 0.3, 0), in[IR_IN(quantize, x1)]},
+                  4, &s);
+    }
+    bool padded = false;
+    for (int i = 0; i < 4; i++) padded |= a->pad.v[i] != 0;
+    if (padded || pick(g, 3))
+        in[IR_IN(quantize, range)] = build(g, IR_OP_channel_range, in, 2, NULL);
+    return channels;
+}
+
+/* What lower_int8 makes of a convolution or a linear, with every operand that the ops may have. */
+static ir_ref conv2d_i8(gen *g, ir_ref x) {
+    const ir_type t = *type_of(g, x);
+    if (t.rank != 3 && t.rank != 4) return IR_NONE;
+    struct ir_attrs_quantize q = IR_DEFAULTS(quantize);
+    struct ir_attrs_conv2d_i8 a = IR_DEFAULTS(conv2d_i8);
+    ir_ref in[IR_OPERANDS(quantize)] = {x, IR_NONE, IR_NONE, IR_NONE};
+    const bool image = t.rank == 4;
+    if (chance(g, 30)) q.pre_act = IR_ACT_SILU;
+    a.channels = image ? quantize_image(g, in, &q) : t.dim[2];
+    a.n = extent(g);
+    a.geglu = !image && a.n % (2 * IR_BLOCK) == 0 && pick(g, 2);
+    if (!a.geglu && chance(g, 30)) a.act = pick(g, 2) ? IR_ACT_SILU : IR_ACT_GELU;
+    int64_t kh = image ? 1 + pick(g, 3) : 1, kw = image ? 1 + pick(g, 3) : 1;
+    if (image && chance(g, 20)) a.stride = IR_I2(1 + pick(g, 2), 1 + pick(g, 3));
+    ir_ref y[IR_OPERANDS(conv2d_i8)] = {build(g, IR_OP_quantize, in, 4, &q)};
+    if (!ir_ref_ok(y[0])) return IR_NONE;
+    const double bound = 1.5 / sqrt((double)(a.channels * kh * kw));
+    ir_ref w = weight(g, image ? 4 : 2, (int64_t[]){a.n, a.channels, kh, kw}, bound, 0);
+    y[IR_IN(conv2d_i8, w)] = build1(g, IR_OP_pack_i8_weight, w, NULL);
+    y[IR_IN(conv2d_i8, scale)] = build1(g, IR_OP_pack_i8_scale, w, NULL);
+    y[IR_IN(conv2d_i8, bias)] = maybe_vector(g, a.n, 0.3);
+    y[IR_IN(conv2d_i8, tbias)] = image && pick(g, 2) ? row_for(g, t.dim[0], a.n) : IR_NONE;
+    y[IR_IN(conv2d_i8, residual)] = IR_NONE;
+    ir_ref r = build(g, IR_OP_conv2d_i8, y, IR_OPERANDS(conv2d_i8), &a);
+    if (!ir_ref_ok(r) || a.geglu || pick(g, 3)) return r;
+    y[IR_IN(conv2d_i8, residual)] = affine(g, r, 0.5, 0.25);
+    return build(g, IR_OP_conv2d_i8, y, IR_OPERANDS(conv2d_i8), &a);
+}
+
 /* ---- norms ---- */
 
 static ir_ref group_norm(gen *g, ir_ref x) {
@@ -246,7 +320,7 @@ static ir_ref binary(gen *g, ir_ref x) {
         if (type_of(g, y)->dtype != IR_f32) return IR_NONE;
     }
     if (op == IR_OP_div) y = positive(g, y);
-    return pick(g, 4) ? build2(g, op, x, y, NULL) : build2(g, op, y, x, NULL);
+    return pick(g, 4) || op == IR_OP_div ? build2(g, op, x, y, NULL) : build2(g, op, y, x, NULL);
 }
 
 /* ---- moves ---- */
@@ -352,6 +426,10 @@ static void step(gen *g) {
     if (!ir_ref_ok(x)) return;
     const uint32_t rank = type_of(g, x)->rank;
     struct ir_attrs_softmax s = {.causal = false};
+    if (g->o->int8 && rank >= 3 && chance(g, 30)) {
+        conv2d_i8(g, x);
+        return;
+    }
     switch (pick(g, 12)) {
     case 0:
     case 1: binary(g, x); break;
@@ -396,6 +474,7 @@ static void set_outputs(gen *g) {
 
 ir_module *random_module(uint64_t seed, const random_options *o) {
     gen g = {.m = ir_module_new(), .o = o, .state = seed * 0x9e3779b97f4a7c15u + 1};
+    if (o->int8) g.m->level = IR_FUSED;
     g.f = ir_func_new(g.m, "n");
     const bool paired = chance(&g, 30);
     int64_t b = paired ? 2 : 1 + pick(&g, 2), c = extent(&g), tokens = 1 + pick(&g, 19);
@@ -452,11 +531,19 @@ static void add_share(base_str *out, const char *what, uint32_t seen, uint32_t a
     base_str_addf(out, "%-12s %u of %u\n", what, seen, all);
 }
 
-void random_coverage_print(const random_coverage *c, base_str *out) {
+bool random_makes(ir_op op, bool int8) {
+    static const ir_op lowered[] = {IR_OP_channel_range,  IR_OP_quantize,      IR_OP_conv2d_i8,
+                                    IR_OP_pack_i8_weight, IR_OP_pack_i8_scale, IR_OP_group_stats};
+    for (size_t i = 0; int8 && i < sizeof lowered / sizeof *lowered; i++)
+        if (op == lowered[i]) return true;
+    return ir_op_get(op)->levels >> IR_GRAPH & 1;
+}
+
+void random_coverage_print(const random_coverage *c, bool int8, base_str *out) {
     uint32_t ops = 0, seen = 0, shapes = 0, ranks = 0, edges = 0;
     base_str never = {0};
     for (uint32_t op = 0; op < IR_OP_COUNT; op++) {
-        if (!(ir_op_get((ir_op)op)->levels >> IR_GRAPH & 1)) continue;
+        if (!random_makes((ir_op)op, int8)) continue;
         ops++;
         seen += c->op[op] != 0;
         if (!c->op[op]) base_str_addf(&never, " %s", ir_op_get((ir_op)op)->name);

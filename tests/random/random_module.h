@@ -1,4 +1,4 @@
-/* Random legal modules at GRAPH level, for comparisons of what passes and code generation make of
+/* Random legal modules at GRAPH level (with 8-bit integers: at FUSED level), for comparisons of what passes and code generation make of
  * them with the reference evaluator. A seed makes one module always the same. */
 #ifndef EBRU_TESTS_RANDOM_RANDOM_MODULE_H
 #define EBRU_TESTS_RANDOM_RANDOM_MODULE_H
@@ -8,9 +8,12 @@
 typedef struct random_options {
     uint32_t ops;          /* how many steps; most add an op or a pattern of several */
     int64_t most_elements; /* of a value */
+    bool int8;             /* at FUSED level, with products of 8-bit integers among the ops */
 } random_options;
 
 #define RANDOM_OPTIONS_DEFAULT {.ops = 14, .most_elements = 3000}
+/* Quantized values have a record of 16 bytes a pixel and channels in blocks of 64. */
+#define RANDOM_OPTIONS_INT8 {.ops = 14, .most_elements = 12000, .int8 = true}
 
 /* A module of a network `n` with one or two outputs and a function beside it, to be freed with
  * ir_module_free. Every op that is legal at GRAPH level comes up, with extents on both sides of
@@ -31,8 +34,11 @@ typedef struct random_coverage {
 } random_coverage;
 
 void random_cover(random_coverage *c, const ir_module *m);
-/* A line a measure, appended: ops, ops by rank, ops by shape, edges, each as N of M that exist at
- * GRAPH level, and the ops that never came up. */
-void random_coverage_print(const random_coverage *c, base_str *out);
+/* Whether the generator makes this op: all that are legal at GRAPH level, and for `int8` those of
+ * 8-bit integers. */
+bool random_makes(ir_op op, bool int8);
+/* A line a measure, appended: ops, ops by rank, ops by shape, edges, each as N of M that the
+ * generator makes, and the ops that never came up. */
+void random_coverage_print(const random_coverage *c, bool int8, base_str *out);
 
 #endif

@@ -83,6 +83,13 @@ static void tell_hidden(const struct source *from, bool transparent) {
                 from->shown);
 }
 
+static void tell_frames(const struct source *from) {
+    const uint32_t frames = rt_png_frames(from->path);
+    if (frames > 1 && !from->quiet)
+        fprintf(stderr, "note: '%s' is an animation of %u frames; its still picture is used\n",
+                from->shown, frames);
+}
+
 /* One picture of width x height. */
 static rt_status read_picture(uint8_t **out, const char *path, int channels,
                               rt_resize_filter filter, int width, int height, bool quiet,
@@ -92,6 +99,7 @@ static rt_status read_picture(uint8_t **out, const char *path, int channels,
     uint8_t *pixels;
     rt_status s = rt_png_read(path, channels + 1, &pixels, &w, &h, err);
     if (s) return s;
+    tell_frames(&from);
     tell_hidden(&from, drop_alpha(pixels, (size_t)w * h, (size_t)channels));
     return resize(out, &from, pixels, w, h, channels, filter, width, height, err);
 }
@@ -142,6 +150,7 @@ static rt_status read_mask(uint8_t **out, const char *path, const rt_pipeline_in
     uint8_t *pixels;
     rt_status s = rt_png_read(path, 2, &pixels, &w, &h, err);
     if (s) return s;
+    tell_frames(&from);
     s = check_mask(&from, rt_mask_of(pixels, (size_t)w * h, pixels), err);
     if (s) {
         free(pixels);
@@ -152,12 +161,14 @@ static rt_status read_mask(uint8_t **out, const char *path, const rt_pipeline_in
     return s;
 }
 
-static rt_status read_depth(float **out, const char *path, int width, int height, rt_error *err) {
-    char shown[RT_PRINTABLE_MAX];
+static rt_status read_depth(float **out, const char *path, int width, int height, bool quiet,
+                            rt_error *err) {
+    struct source from = source_of(path, quiet);
     uint32_t w, h;
     uint16_t *samples;
     rt_status s = rt_png_read_gray16(path, &samples, &w, &h, err);
     if (s) return s;
+    tell_frames(&from);
     size_t n = (size_t)w * h;
     float *map = malloc(n * sizeof *map);
     *out = malloc((size_t)width * (size_t)height * sizeof **out);
@@ -165,8 +176,7 @@ static rt_status read_depth(float **out, const char *path, int width, int height
     for (size_t i = 0; !s && i < n; i++) map[i] = (float)samples[i] / 65535.0f;
     if (!s) s = rt_resize_bicubic_f32(map, w, h, *out, (uint32_t)width, (uint32_t)height, err);
     if (!s && !rt_depth_normalise(*out, (size_t)width * (size_t)height))
-        s = rt_fail(err, RT_ERR_INPUT, "the depth map '%s' is the same everywhere",
-                    rt_printable(path, shown));
+        s = rt_fail(err, RT_ERR_INPUT, "the depth map '%s' is the same everywhere", from.shown);
     free(samples);
     free(map);
     return s;
@@ -183,7 +193,8 @@ rt_status rt_pictures_read(rt_pictures *pictures, const rt_options *o, const rt_
                          larger ? info->latent_height : info->height, o->quiet, err);
     if (!s && o->mask) s = read_mask(&pictures->mask, o->mask, info, o->quiet, err);
     if (!s && o->depth)
-        s = read_depth(&pictures->depth, o->depth, info->latent_width, info->latent_height, err);
+        s = read_depth(&pictures->depth, o->depth, info->latent_width, info->latent_height,
+                       o->quiet, err);
     return s;
 }
 

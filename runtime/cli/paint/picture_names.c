@@ -11,11 +11,24 @@
 
 enum { NUMBERS = 100000 }; /* of names without -o */
 
-static bool is_number_pattern(const char *s) {
-    const char *p = strstr(s, "%");
-    if (!p) return false;
-    size_t n = strspn(p + 1, "0123456789");
-    return p[1 + n] == 'd' && n <= 2 && !strchr(p + 1, '%');
+/* Conversions %d, %4d, %04d in a name: how many, and the last. A "%%" begins none. */
+static int conversions(const char *s, const char **found) {
+    int count = 0;
+    for (const char *p = s; (p = strchr(p, '%')); p++) {
+        if (p[1] == '%') {
+            p++;
+        } else if (p[1 + strspn(p + 1, "0123456789")] == 'd') {
+            *found = p;
+            count++;
+        }
+    }
+    return count;
+}
+
+enum { MOST_DIGITS = 2 }; /* of a conversion's width */
+
+static bool too_wide(const char *conversion) {
+    return strspn(conversion + 1, "0123456789") > MOST_DIGITS;
 }
 
 /* A device, which has no folder of its own for more names. */
@@ -42,11 +55,10 @@ static int next_free(const rt_names *n, int number, char out[RT_NAME_MAX]) {
 }
 
 void rt_names_get(const rt_names *n, int i, char out[RT_NAME_MAX]) {
-    const char *o = n->output;
+    const char *o = n->output, *p;
     if (!o) {
         next_free(n, 1, out);
-    } else if (is_number_pattern(o)) {
-        const char *p = strchr(o, '%');
+    } else if (conversions(o, &p) == 1 && !too_wide(p)) {
         size_t digits = strspn(p + 1, "0123456789");
         int width = digits ? atoi(p + 1) : 0;
         snprintf(out, RT_NAME_MAX, "%.*s%0*d%s", (int)(p - o), o, width, i + 1, p + 2 + digits);
@@ -93,6 +105,14 @@ rt_status rt_names_check(const rt_names *n, rt_error *err) {
     }
     if (!*n->output) return rt_fail(err, RT_ERR_USAGE, "the name of the output is empty");
     if (!strcmp(n->output, "-")) return check_stream(n, err);
+    const char *conversion;
+    const int numbers = conversions(n->output, &conversion);
+    if (numbers > 1)
+        return rt_fail(err, RT_ERR_USAGE, "-o '%s' has %d numbers; a picture has one",
+                       rt_printable(n->output, shown), numbers);
+    if (numbers == 1 && too_wide(conversion))
+        return rt_fail(err, RT_ERR_USAGE, "-o '%s': a number has at most %d digits of width",
+                       rt_printable(n->output, shown), MOST_DIGITS);
     if (!f->encode)
         return rt_fail(err, RT_ERR_USAGE,
                        "'%s' is the name of a %s picture, and only PNG is written; end the name "

@@ -73,8 +73,12 @@ static const char *command_name(unsigned bit) {
     return bit == PAINT ? "paint" : bit == LOOK ? "look" : NULL;
 }
 
-static const base_option_table table = {rows, sizeof rows / sizeof *rows, operand, NULL, NULL, NULL,
-                                        NULL};
+static const base_option_advice advice[] = {{"--num-steps", "--steps says how many"}};
+static const base_option_table table = {.rows = rows,
+                                        .count = sizeof rows / sizeof *rows,
+                                        .operand = operand,
+                                        .advice = advice,
+                                        .advice_count = 1};
 
 static char error[BASE_OPTION_ERROR_MAX];
 static bool parse(settings *s, unsigned commands, const char *line) {
@@ -163,6 +167,8 @@ static void what_is_wrong_is_said(void **state) {
         {BOTH, "--plan", "unknown option '--plan'; see --help"}, /* for tests: not suggested */
         {PAINT, "--analyze", "unknown option '--analyze'; other commands have it"},
         {LOOK, "--steps 3", "unknown option '--steps'; other commands have it"},
+        {BOTH, "--num-steps=3", "unknown option '--num-steps=3'; --steps says how many"},
+        {BOTH, "--num-step", "unknown option '--num-step'; see --help"},
         {BOTH, "-x", "unknown option '-x'; see --help"},
         {BOTH, "-qq", "unknown option '-qq'; see --help"},
         {BOTH, "--steps", "--steps expects a value: N"},

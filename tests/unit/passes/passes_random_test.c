@@ -12,15 +12,19 @@
 
 enum { SEEDS = 400, MOST_MISTRUSTED = SEEDS / 5 };
 
-static const random_options options = RANDOM_OPTIONS_DEFAULT;
+static const random_options options = RANDOM_OPTIONS_DEFAULT, with_int8 = RANDOM_OPTIONS_INT8;
 
 /* Counts what proves nothing; anything wrong ends the test with the module. */
-static uint32_t check(uint64_t seed, const pass_options *o) {
+static uint32_t check_with(uint64_t seed, const random_options *how, const pass_options *o) {
     base_str why = {0};
-    random_verdict verdict = random_check(seed, &options, o, &why);
+    random_verdict verdict = random_check(seed, how, o, &why);
     if (verdict == RANDOM_DIFFERENT || verdict == RANDOM_BROKEN) fail_msg("%s", why.data);
     base_str_free(&why);
     return verdict == RANDOM_MISTRUSTED;
+}
+
+static uint32_t check(uint64_t seed, const pass_options *o) {
+    return check_with(seed, &options, o);
 }
 
 static void passes_alone(void **state) {
@@ -64,20 +68,47 @@ static void pipeline_and_subsets(void **state) {
     assert_in_range(mistrusted, 0, MOST_MISTRUSTED);
 }
 
-/* The generator reaches every op that a front end may emit, in every class of shape it can have. */
-static void every_op_comes_up(void **state) {
+/* Products of 8-bit integers: made by lower_int8 of what it takes, and in the module before. */
+static void products_of_8_bits(void **state) {
     (void)state;
+    static const char *const knobs[] = {"lower_int8=channels:16"};
+    uint32_t mistrusted = 0;
+    for (uint32_t seed = 0; seed < SEEDS; seed++) {
+        const bool lowered = seed % 2;
+        random_subset off = random_pass_subset(seed / 2 % 16);
+        pass_options o = PASS_OPTIONS_DEFAULT;
+        o.verify_each = true;
+        o.disabled = off.off;
+        o.disabled_count = off.count;
+        o.separate_buffers = off.separate_buffers;
+        o.knobs = knobs;
+        o.knob_count = 1;
+        o.precision = lowered ? IR_PRECISION_INT8 : IR_PRECISION_F32;
+        mistrusted += check_with(2000 + seed, lowered ? &options : &with_int8, &o);
+    }
+    assert_in_range(mistrusted, 0, MOST_MISTRUSTED);
+}
+
+/* The generator reaches every op that it should, in every class of shape it can have. */
+static void every_op_of(const random_options *how) {
     static random_coverage c;
     for (uint32_t seed = 0; seed < SEEDS; seed++) {
-        ir_module *m = random_module(seed, &options);
+        ir_module *m = random_module(seed, how);
         base_str faults = {0};
         if (!ir_verify(m, &faults)) fail_msg("seed %u: %s", seed, faults.data);
         random_cover(&c, m);
         ir_module_free(m);
     }
     for (uint32_t op = 0; op < IR_OP_COUNT; op++)
-        if (ir_op_get((ir_op)op)->levels >> IR_GRAPH & 1 && !c.op[op])
+        if (random_makes((ir_op)op, how->int8) && !c.op[op])
             fail_msg("op '%s' came up in no module", ir_op_get((ir_op)op)->name);
+    memset(&c, 0, sizeof c);
+}
+
+static void every_op_comes_up(void **state) {
+    (void)state;
+    every_op_of(&options);
+    every_op_of(&with_int8);
 }
 
 /* Of sixteen subsets, every two passes that may be left out are both in, both out, and each in
@@ -104,6 +135,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(passes_alone),
         cmocka_unit_test(pipeline_and_subsets),
+        cmocka_unit_test(products_of_8_bits),
         cmocka_unit_test(every_op_comes_up),
         cmocka_unit_test(subsets_have_every_pair),
     };
