@@ -57,6 +57,12 @@ typedef struct pass_memory_plan {
 
 typedef struct pass_contracts pass_contracts;
 
+/* The error class of what reads a weight, where it is another than the module's. */
+typedef struct pass_weight_class {
+    const char *weight; /* its name in the module */
+    ir_precision precision;
+} pass_weight_class;
+
 typedef struct pass_options {
     const char *passes;          /* comma-separated list, NULL = the default pipeline */
     const char *const *disabled; /* -fno-: "PASS", or "PASS@REGEX" for blocks that match */
