@@ -205,6 +205,8 @@ cJSON *drv_metafile_document(const ir_module *m, const pass_context *c, drv_json
     drv_json_text(doc, "target", c && c->target ? c->target->level : NULL);
     drv_json_text(doc, "precision",
                   ir_meta_string(m, EBRU_META_PRECISION.name, EBRU_META_PRECISION.otherwise));
+    const char *quantization = ir_meta_string(m, EBRU_META_QUANTIZATION.name, NULL);
+    if (quantization) drv_json_text(doc, "quantization", quantization);
     cJSON *functions = drv_json_array(doc, "functions");
     for (size_t i = 0; i < m->funcs.count; i++) add_func(functions, m->funcs.items[i], paths);
     add_weights(doc, m);

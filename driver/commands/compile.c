@@ -321,7 +321,9 @@ int drv_opt(const drv_options *o) {
     const ir_target *target =
         arch ? cg_arch_target(d, arch, o->code.cpu ? o->code.cpu : cg_arch_default(arch)) : NULL;
     drv_tuning tuning = {0};
+    drv_quantization *quantization = NULL;
     ir_target *tuned = NULL;
+    if (target && !drv_quantization_open(d, o, &quantization)) target = NULL;
     if (target)
         target = drv_tuning_open(d, &o->code, o->run.threads, &tuning)
                      ? drv_tuning_target(&tuning, target, true, &tuned)
@@ -334,9 +336,10 @@ int drv_opt(const drv_options *o) {
     if (m && target &&
         (!o->passes.list || !*o->passes.list || !drv_is_ir(o->model) || fe_bind_ir_weights(d, m))) {
         pass_context *c = pass_context_new(m, target);
-        pass_options p = drv_pass_options(o);
+        pass_options p = drv_pass_options(o, quantization);
         if (!p.passes && !p.stop_after && !p.start_after) p.passes = "";
-        if (drv_clear_dumps(d, p.dump_dir, o->model) && pass_run(c, &p, d))
+        if (drv_quantization_apply(d, o, quantization, m) &&
+            drv_clear_dumps(d, p.dump_dir, o->model) && pass_run(c, &p, d))
             code = write_module(d, m, o->common.output, false, !o->passes.no_loc) ? DRV_OK : DRV_IO;
         base_str text = {0};
         if (!code && (o->show.fusion_report || o->show.fusion_json)) {
@@ -349,6 +352,7 @@ int drv_opt(const drv_options *o) {
     ir_module_free(m);
     base_free(tuned);
     drv_tuning_close(&tuning);
+    drv_quantization_free(quantization);
     base_diag_flush(d);
     base_diag_free(d);
     return code;

@@ -288,8 +288,8 @@ static void refuse_absent(base_diag *d, const drv_quantization *q, const ir_modu
     base_free(names);
 }
 
-bool drv_quantization_check(base_diag *d, const drv_quantization *q, const ir_module *m,
-                            bool part) {
+bool drv_quantization_check(base_diag *d, drv_quantization *q, const ir_module *m, bool part) {
+    if (q->checked) return true;
     const unsigned before = base_diag_errors(d);
     bool *present = base_alloc(q->filters.count + 1);
     const size_t there = mark_present(q, m, present);
@@ -311,5 +311,5 @@ bool drv_quantization_check(base_diag *d, const drv_quantization *q, const ir_mo
                          base_shown(digest));
     }
     base_free(present);
-    return base_diag_errors(d) == before;
+    return q->checked = base_diag_errors(d) == before;
 }

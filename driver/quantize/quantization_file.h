@@ -35,6 +35,7 @@ typedef struct drv_quantization {
     pass_weight_class *classes;           /* what passes are given, sorted, by reading; else NULL */
     base_loc loc;                         /* of the digest in the file that was read */
     char digest[DRV_QUANTIZATION_DIGEST]; /* of the file that was read */
+    bool checked;                         /* against a module: what was told is not told again */
 } drv_quantization;
 
 /* Whether a filter may be given this precision: f32, bf16, int8. */
@@ -61,7 +62,8 @@ void drv_quantization_print(const drv_quantization *q, base_str *out);
 const drv_quantized_filter *drv_quantization_find(const drv_quantization *q, const char *name);
 /* Holds one that was read to a module whose weights are bound and in which no pass has run. Filters
  * that the module has not are errors, and weights with another digest a warning; where the module is
- * a part of its model (`part`), only that none of the filters is there. False with diagnostics. */
-bool drv_quantization_check(base_diag *d, const drv_quantization *q, const ir_module *m, bool part);
+ * a part of its model (`part`), only that none of the filters is there. A file that has passed is
+ * not looked at again. False with diagnostics. */
+bool drv_quantization_check(base_diag *d, drv_quantization *q, const ir_module *m, bool part);
 
 #endif

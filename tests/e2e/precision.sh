@@ -89,4 +89,18 @@ check "the class in int8" "$EBRU_PNGDIFF" bytes1.png "$MODELS/shapes-32/expected
 check "build info of int8" sh -c './bytes --build-info | grep -x "precision: int8"'
 check "weights of int8" sh -c 'test $(stat -c %s bytes) -lt $(stat -c %s s32)'
 check "the class in bf16x3" "$EBRU_PNGDIFF" three1.png "$MODELS/shapes-32/expected/$first.png" 45
+
+# a quantization file: a filter of the middle stays in f32
+cat >classes.json <<'END'
+{"format": "ebru-quantization-1", "model": "shapes-32", "weights": "0123456789abcdef", "ops": [
+ {"component": "unet", "weight": "mid.res1.conv1.weight", "precision": "f32"}]}
+END
+check "compile shapes-32 with a quantization file" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" --precision=int8 $FORCED \
+    --quantization=classes.json -o classed
+check "paint with it" ./classed -q --class "$(expected "$list32" "$first" 2)" --steps "$(expected "$list32" "$first" 3)" \
+    -s "$(expected "$list32" "$first" 4)" -o classed.png
+check "the class with it" "$EBRU_PNGDIFF" classed.png "$MODELS/shapes-32/expected/$first.png" 38
+cmp -s classed.png bytes1.png && fail "the quantization file changed nothing" || pass "the quantization file changed the bits"
+check "text says so" grep -q "Precision: int8, Quantization: [0-9a-f]*, " classed.png
+check "build info says so" sh -c './classed --build-info | grep -x "quantization: [0-9a-f]*"'
 done_testing
