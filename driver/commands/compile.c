@@ -171,12 +171,12 @@ static bool reports(base_diag *d, const drv_options *o, const drv_build *b) {
     pass_context *c = b->contexts[b->count - 1];
     base_str text = {0};
     if (o->show.fusion_report || o->show.fusion_json)
-        drv_fusion_report(c, o->show.fusion_json, &text);
+        drv_fusion_report(c, b->quantization, o->show.fusion_json, &text);
     if (o->show.analyze) drv_analyze(m, (uint32_t)o->show.depth, &text);
     if (text.len) fwrite(text.data, 1, text.len, stdout);
     base_str_free(&text);
     if (!o->show.metafile) return true;
-    drv_metafile(m, c, &text);
+    drv_metafile(m, c, b->quantization, &text);
     bool ok = drv_write_text(d, o->show.metafile, text.data, text.len);
     base_str_free(&text);
     return ok;
@@ -343,7 +343,7 @@ int drv_opt(const drv_options *o) {
             code = write_module(d, m, o->common.output, false, !o->passes.no_loc) ? DRV_OK : DRV_IO;
         base_str text = {0};
         if (!code && (o->show.fusion_report || o->show.fusion_json)) {
-            drv_fusion_report(c, o->show.fusion_json, &text);
+            drv_fusion_report(c, quantization, o->show.fusion_json, &text);
             fwrite(text.data, 1, text.len, stderr);
         }
         base_str_free(&text);

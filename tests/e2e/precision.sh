@@ -102,5 +102,8 @@ check "paint with it" ./classed -q --class "$(expected "$list32" "$first" 2)" --
 check "the class with it" "$EBRU_PNGDIFF" classed.png "$MODELS/shapes-32/expected/$first.png" 38
 cmp -s classed.png bytes1.png && fail "the quantization file changed nothing" || pass "the quantization file changed the bits"
 check "text says so" grep -q "Precision: int8, Quantization: [0-9a-f]*, " classed.png
+check "a trace" ./classed -q --class 1 --steps 1 --profile classed.json -o traced.png
+"$EBRU" report "$MODELS/shapes-32" classed.json --quantization=classes.json $FORCED --json >report.json 2>/dev/null
+check "the report says so" grep -q '"form": "[^"]*", "precision": "f32", "filter": "unet/mid.res1.conv1.weight"' report.json
 check "build info says so" sh -c './classed --build-info | grep -x "quantization: [0-9a-f]*"'
 done_testing
