@@ -224,6 +224,10 @@ static bool is_open(const pass_context *c, const pass_costs *k, uint32_t i, ir_p
     const ir_way way = pass_way(i);
     if (!pass_class_allows(class, way.precision)) return false;
     if (way.precision == IR_PRECISION_INT8 && !k->int8) return false;
+    /* what int8 leaves needs a pass to become bf16 */
+    if (class == IR_PRECISION_INT8 && way.precision == IR_PRECISION_BF16 &&
+        pass_is_off(c, PASS_INDEX_lower_precision))
+        return false;
     return way.form == IR_FORM_DIRECT ||
            (k->winograd && !k->direct_only && !pass_is_off(c, PASS_INDEX_choose_winograd));
 }
