@@ -13,15 +13,17 @@
  * window joins pixels (linears, 1x1 convolutions); it is taken from the values themselves when the
  * program runs. Ops that read one value share what quantize makes of it. With --precision=int8 a
  * network's error is of the class 5e-2 (rms over rms). What is not lowered here goes to
- * lower_precision: few channels, whose error nothing averages; what does not run in every step,
- * whose error every step would feel, for next to no time; ops that share a weight with one of
- * these; sums that are too long for 32 bits.
+ * lower_precision: what another way of the class computes faster (manager/forms.c compares them),
+ * or a quantization file wants more precisely; few channels, whose error nothing averages; what
+ * does not run in every step, whose error every step would feel, for next to no time; ops that
+ * share a weight with one of these; sums that are too long for 32 bits.
  *
  * here    after pack_weights; before lower_precision, which lowers the rest to bf16, and before the
  *         passes that choose other forms of a convolution
  * not     attention, whose weights and scores change with the keys; phases of an upsampling: the
  *         input is quantized at its full size
  * tests   tests/lit/passes/lower_int8/, tests/unit/passes/passes_golden_test.c */
+#include "passes/manager/filters.h"
 #include "passes/manager/match.h"
 
 static const char PASS_NAME[] = "lower_int8";
@@ -29,14 +31,6 @@ enum { W = IR_IN(conv2d, w) }; /* of conv2d and of linear */
 _Static_assert(IR_IN(linear, x) == IR_IN(conv2d, x) && IR_IN(linear, w) == W &&
                    IR_IN(linear, bias) == IR_IN(conv2d, bias),
                "operands alike");
-
-typedef struct lowering {
-    pass_context *c;
-    bool *kept; /* per weight of the module: some op needs it otherwise */
-    /* of the function at hand, per node */
-    ir_freq *freq;
-    bool *constant, *is_kept; /* is_kept: made of a kept weight */
-} lowering;
 
 /* An op with a filter. */
 static bool is_candidate(const ir_node *n) {
@@ -57,8 +51,8 @@ static int64_t channels_out(const ir_node *n) {
     return n->op == IR_OP_conv2d ? IR_ATTRS(n, conv2d)->n : IR_ATTRS(n, linear)->n;
 }
 
-static bool enough(const lowering *l, int64_t n, const char *what, base_str *why) {
-    double least = pass_knob(l->c, PASS_KNOB_lower_int8_channels);
+static bool enough(const pass_filters *s, int64_t n, const char *what, base_str *why) {
+    double least = pass_knob(s->c, PASS_KNOB_lower_int8_channels);
     return (double)n >= least ||
            pass_no(why, "it %s %lld channels, fewer than %.0f", what, (long long)n, least);
 }
@@ -75,68 +69,25 @@ static bool prologue_fits(const ir_func *f, const ir_node *n, base_str *why) {
            pass_no(why, "its norm is one for all images");
 }
 
-static bool filter_fits(const lowering *l, const ir_func *f, const ir_node *n, base_str *why) {
+static bool filter_fits(const pass_filters *s, const ir_func *f, const ir_node *n, base_str *why) {
     const ir_node *pack = ir_get(f, n->operand[W]);
-    if (pack->op != IR_OP_pack_conv_weight || !l->constant[n->operand[W].id])
+    if (pack->op != IR_OP_pack_conv_weight || !s->constant[n->operand[W].id])
         return pass_no(why, "its weight is not packed by the compiler");
     const ir_type *w = ir_typeof(f, pack->operand[0]);
     const int64_t taps = w->rank == 4 ? w->dim[2] * w->dim[3] : 1, in = channels_in(f, n);
     if (taps > IR_I8_MAX_SUM / in)
         return pass_no(why, "sums of %lld products do not fit 32 bits", (long long)(in * taps));
-    return enough(l, in, "reads", why) && enough(l, channels_out(n), "gives", why);
+    return enough(s, in, "reads", why) && enough(s, channels_out(n), "gives", why);
 }
 
 /* Whether an op may be lowered, whatever becomes of others with its weight. */
-static bool fits(const lowering *l, const ir_func *f, uint32_t i, base_str *why) {
+static bool fits(const pass_filters *s, const ir_func *f, uint32_t i, base_str *why) {
     const ir_node *n = &f->nodes.items[i];
-    if (pass_left_out(l->c, PASS_NAME, f, (ir_ref){i}, why)) return false;
-    if (l->freq[i] != IR_STEP)
+    if (pass_left_out(s->c, PASS_NAME, f, (ir_ref){i}, why)) return false;
+    if (s->freq[i] != IR_STEP)
         return pass_no(why, "it runs once per %s, and every step feels its error",
-                       ir_freq_name[l->freq[i]]);
-    return filter_fits(l, f, n, why) && prologue_fits(f, n, why);
-}
-
-/* ---- weights that stay ---- */
-
-static void open_function(lowering *l, const ir_func *f) {
-    l->freq = ir_frequencies(f);
-    l->constant = ir_constants(f);
-    l->is_kept = base_alloc(f->nodes.count * sizeof *l->is_kept + 1);
-    for (uint32_t i = 0; i < f->nodes.count; i++) {
-        const ir_node *n = &f->nodes.items[i];
-        if (n->op == IR_OP_weight) l->is_kept[i] = l->kept[IR_ATTRS(n, weight)->index];
-        for (uint32_t k = 0; k < n->operand_count && l->constant[i]; k++)
-            if (ir_ref_ok(n->operand[k])) l->is_kept[i] |= l->is_kept[n->operand[k].id];
-    }
-}
-
-static void close_function(const lowering *l) {
-    base_free(l->freq);
-    base_free(l->constant);
-    base_free(l->is_kept);
-}
-
-/* Keeps the weights of ops that are not lowered; true when there were new ones. */
-static bool keep_weights(lowering *l, const ir_func *f) {
-    bool changed = false, *mark = base_alloc(f->nodes.count * sizeof *mark + 1);
-    open_function(l, f);
-    for (uint32_t i = (uint32_t)f->nodes.count; i-- > 0;) {
-        const ir_node *n = &f->nodes.items[i];
-        base_str why = {0};
-        if (is_candidate(n) && (l->is_kept[n->operand[W].id] || !fits(l, f, i, &why)))
-            mark[n->operand[W].id] = true;
-        base_str_free(&why);
-        if (!mark[i] || !l->constant[i]) continue;
-        for (uint32_t k = 0; k < n->operand_count; k++)
-            if (ir_ref_ok(n->operand[k])) mark[n->operand[k].id] = true;
-        if (n->op != IR_OP_weight) continue;
-        bool *kept = &l->kept[IR_ATTRS(n, weight)->index];
-        changed |= !*kept;
-        *kept = true;
-    }
-    close_function(l);
-    base_free(mark);
-    return changed;
+                       ir_freq_name[s->freq[i]]);
+    return filter_fits(s, f, n, why) && prologue_fits(f, n, why);
 }
 
 /* ---- rewriting ---- */
@@ -184,35 +135,43 @@ static ir_ref lowered(ir_rewrite *rw, ir_ref old) {
     return ir_build(rw->to, IR_OP_conv2d_i8, in, IR_OPERANDS(conv2d_i8), &a, IR_C16, n->origin);
 }
 
+/* Whether it is as fast as what it would be computed by otherwise. */
+static bool pays(const pass_filters *s, const pass_filter *filter, base_str *costs) {
+    const ir_precision class = IR_PRECISION_INT8;
+    pass_costs_say(s->c, &filter->costs, class, costs);
+    return pass_way(pass_best_way(s->c, &filter->costs, class)).precision == class;
+}
+
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
-    const lowering *l = rw->user;
+    const pass_filters *s = rw->user;
     const ir_node *n = ir_get(rw->from, old);
-    if (!is_candidate(n) || l->constant[old.id]) return IR_NONE;
-    pass_decision d = {.c = l->c,
+    if (!is_candidate(n) || s->constant[old.id]) return IR_NONE;
+    const pass_filter *filter = pass_filter_of(s, n);
+    pass_decision d = {.c = s->c,
                        .pass = PASS_NAME,
                        .f = rw->from,
                        .node = old,
                        .what = "products of 8-bit integers"};
-    bool match = fits(l, rw->from, old.id, &d.why);
-    if (match && l->is_kept[n->operand[W].id])
+    bool match = fits(s, rw->from, old.id, &d.why) &&
+                 (filter || pass_no(&d.why, "its filter is made of no weights")) &&
+                 pass_filter_allows(filter, IR_PRECISION_INT8, &d.why);
+    if (match && filter->kept)
         match = pass_no(&d.why, "its weight serves an op that is not lowered, too");
+    if (match && !pays(s, filter, &d.costs)) match = pass_no(&d.why, "another way is faster");
     if (!pass_decided(&d, match)) return IR_NONE;
     return lowered(rw, old);
 }
 
 bool pass_lower_int8(pass_context *c, ir_module *m) {
     if (c->options->precision != IR_PRECISION_INT8) return false;
-    lowering l = {.c = c, .kept = base_alloc((m->weights.count + 1) * sizeof(bool))};
-    bool changed = true;
-    while (changed) {
-        changed = false;
-        for (size_t i = 0; i < m->funcs.count; i++) changed |= keep_weights(&l, m->funcs.items[i]);
-    }
+    pass_filters s;
+    bool changed = false;
+    pass_filters_begin(&s, c, m, is_candidate, fits);
     for (size_t i = 0; i < m->funcs.count; i++) {
-        open_function(&l, m->funcs.items[i]);
-        changed |= ir_rewrite_apply(m->funcs.items[i], rule, &l, true);
-        close_function(&l);
+        pass_filters_open(&s, m->funcs.items[i]);
+        changed |= ir_rewrite_apply(m->funcs.items[i], rule, &s, true);
+        pass_filters_close(&s);
     }
-    base_free(l.kept);
+    pass_filters_end(&s);
     return changed;
 }

@@ -57,6 +57,12 @@ typedef struct pass_memory_plan {
 
 typedef struct pass_contracts pass_contracts;
 
+/* The error class of what reads a weight, where it is another than the module's. */
+typedef struct pass_weight_class {
+    const char *weight; /* its name in the module */
+    ir_precision precision;
+} pass_weight_class;
+
 typedef struct pass_options {
     const char *passes;          /* comma-separated list, NULL = the default pipeline */
     const char *const *disabled; /* -fno-: "PASS", or "PASS@REGEX" for blocks that match */
@@ -82,6 +88,9 @@ typedef struct pass_options {
     /* plan_memory: one buffer a tensor, nothing in place (the plan's oracle) */
     bool separate_buffers;
     ir_precision precision; /* lower_precision: of products; f32 leaves all as it is */
+    /* with precision int8: weights whose class is another, or the same; sorted by name */
+    const pass_weight_class *classes;
+    size_t class_count;
     /* the widest of the program's CPU levels, where it has several; NULL: the context's target is
      * its only one. See PASS_PER_LEVEL. */
     const ir_target *widest;
@@ -221,6 +230,10 @@ void pass_error(pass_context *c, const ir_func *f, ir_ref node, const char *mess
  * open. 0: nobody measured it, or the program has several CPU levels, which share the form of their
  * weights. */
 double pass_measured(const pass_context *c, ir_func *f, ir_ref node, ir_way way);
+/* Whether a class has products of a precision: of its own and in f32; int8 those in bf16, too. */
+bool pass_class_allows(ir_precision class, ir_precision p);
+/* For passes: the class of a weight by its name. */
+ir_precision pass_class_of(const pass_context *c, const char *weight);
 /* What is asked for whatever is faster; form IR_FORM_NONE: the pass chooses. */
 ir_way pass_forced(const pass_context *c);
 /* Whether the whole run leaves a pass out (-fno-PASS), by its index. */

@@ -110,10 +110,11 @@ cg_binder cg_bind_ew;
 /* bind_conv.c, bind_attention.c. Binds the node as the one that passes would make of it, with
  * products in a precision, whatever its own and its packed weight's: a conv2d to conv2d_winograd
  * with tiles of M = 2 or 4 outputs; a conv2d or linear to itself, or, of a doubled input, to
- * conv2d_phases; a linear that reads a geglu linear to feed_forward; an attention to
+ * conv2d_phases, or to conv2d_i8; a linear that reads a geglu linear to feed_forward; an attention to
  * attention_tiled. False where they would not. */
 bool cg_bind_as_winograd(cg_bind *b, int32_t M, ir_precision p);
 bool cg_bind_as_direct(cg_bind *b, ir_precision p);
+bool cg_bind_as_i8(cg_bind *b);
 bool cg_bind_as_feed_forward(cg_bind *b, ir_precision p);
 bool cg_bind_as_attention(cg_bind *b, ir_precision p);
 

@@ -240,6 +240,41 @@ bool cg_bind_linear(cg_bind *b) {
     return done_conv2d(b, &p, parts, false);
 }
 
+/* Of the bytes that are made of its input: at their full size, the channels of both in one row. */
+static bool done_i8(cg_bind *b, const struct ebru_conv2d_params *c, int32_t rows, int32_t columns) {
+    struct ebru_conv2d_i8_params p = {
+        .B = c->B,
+        .H = c->UH + rows,
+        .W = c->UW + columns,
+        .C = c->C0 + c->C1,
+        .N = c->N,
+        .KH = c->KH,
+        .KW = c->KW,
+        .SH = c->SH,
+        .SW = c->SW,
+        .OH = c->OH,
+        .OW = c->OW,
+        .has_bias = c->has_bias,
+        .tbias = c->tbias,
+        .residual = c->residual,
+        .act = c->act,
+    };
+    cg_default_tiles_conv2d_i8(&p, b->target->isa, (int64_t)b->target->base.l2);
+    return cg_done_conv2d_i8(b, &p);
+}
+
+bool cg_bind_as_i8(cg_bind *b) {
+    if (b->node->op == IR_OP_linear) {
+        const struct ebru_conv2d_params p = linear(b);
+        return done_i8(b, &p, 0, 0);
+    }
+    if (b->node->op != IR_OP_conv2d || cg_in(b, IR_IN(conv2d, w))->rank < 6) return false;
+    const struct ir_attrs_conv2d *a = IR_ATTRS(b->node, conv2d);
+    const struct ebru_conv2d_params p = direct(b);
+    return done_i8(b, &p, (int32_t)(a->pad.v[0] + a->pad.v[2]),
+                   (int32_t)(a->pad.v[1] + a->pad.v[3]));
+}
+
 bool cg_bind_as_direct(cg_bind *b, ir_precision precision) {
     const int32_t parts = parts_of(precision);
     if (b->node->op == IR_OP_linear) {

@@ -265,6 +265,7 @@ static bool bind_way(cg_bind *b, ir_way way) {
     case IR_FORM_DIRECT:
     case IR_FORM_NONE: break;
     }
+    if (way.precision == IR_PRECISION_INT8) return cg_bind_as_i8(b);
     if (b->node->op == IR_OP_attention) return cg_bind_as_attention(b, way.precision);
     return cg_bind_as_direct(b, way.precision);
 }

@@ -5,11 +5,13 @@
 
 #include "driver/analyze/json_paths.h"
 #include "driver/json_writer.h"
+#include "driver/quantize/quantization_file.h"
 #include "passes/passes.h"
 
 /* metafile.c: the module; `c`: the passes that it went through, NULL: none yet. The caller owns the
- * document. */
-cJSON *drv_metafile_document(const ir_module *m, const pass_context *c, drv_json_paths *paths);
+ * document. `q`: for what is known of the ops' errors, or NULL. */
+cJSON *drv_metafile_document(const ir_module *m, const pass_context *c, const drv_quantization *q,
+                             drv_json_paths *paths);
 /* Attributes of an op as members: all of them, or where `node` is NULL their defaults. */
 void drv_add_attrs(cJSON *to, const char *key, ir_op op, const ir_node *node);
 

@@ -2,6 +2,7 @@
  * manager writes) or as JSON. */
 #include "driver/analyze/analyze.h"
 #include "driver/analyze/documents.h"
+#include "driver/analyze/op_forms.h"
 
 #include <math.h>
 #include <string.h>
@@ -72,30 +73,79 @@ void drv_add_plans(cJSON *to, const pass_context *c) {
     }
 }
 
-static void write_json(const pass_context *c, drv_json_paths *paths, base_str *out) {
+/* ---- what became of the ops ---- */
+
+static void add_ops_of(cJSON *list, const ir_func *f, const drv_quantization *q) {
+    uint32_t *number = ir_numbering(f);
+    bool *constant = ir_constants(f);
+    drv_op_form form;
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        const ir_node *n = &f->nodes.items[i];
+        if (constant[i] || !drv_op_form_of(f, (ir_ref){i}, constant, q, &form)) continue;
+        cJSON *o = drv_json_object(list, NULL);
+        drv_json_text(o, "function", f->name);
+        drv_json_uint(o, "node", number[i]);
+        drv_json_text(o, "op", ir_op_get(n->op)->name);
+        add_known(o, "block", f->module->origins.items[n->origin].block);
+        drv_add_op_form(o, &form);
+    }
+    base_free(number);
+    base_free(constant);
+}
+
+static void say_ops_of(base_str *out, const ir_func *f, const drv_quantization *q) {
+    uint32_t *number = ir_numbering(f);
+    bool *constant = ir_constants(f);
+    drv_op_form form;
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        const ir_node *n = &f->nodes.items[i];
+        const char *block = f->module->origins.items[n->origin].block;
+        if (constant[i] || !drv_op_form_of(f, (ir_ref){i}, constant, q, &form)) continue;
+        base_str_addf(out, "  %s %%%u %s: ", base_shown(f->name), number[i],
+                      ir_op_get(n->op)->name);
+        base_str_addf(out, "%s in %s", form.form, ir_precision_name[form.precision]);
+        if (!isnan(form.signal_to_noise_dB))
+            base_str_addf(out, ", signal to noise %.1f dB", form.signal_to_noise_dB);
+        if (block) base_str_addf(out, " (%s)", base_shown(block));
+        base_str_add(out, "\n");
+    }
+    base_free(number);
+    base_free(constant);
+}
+
+static void write_json(const pass_context *c, const drv_quantization *q, drv_json_paths *paths,
+                       base_str *out) {
     cJSON *doc = drv_json_object(NULL, NULL);
     drv_add_decisions(doc, c, paths);
     drv_add_passes(doc, c);
     drv_add_plans(doc, c);
+    cJSON *list = drv_json_array(doc, "ops");
+    for (size_t i = 0; i < c->module->funcs.count && c->module->level >= IR_FUSED; i++)
+        add_ops_of(list, c->module->funcs.items[i], q);
     drv_json_uint(doc, "weights_bytes", c->memory.weights_bytes);
     drv_json_write(doc, DRV_JSON_LINES, out);
 }
 
 /* The text names paths, too: the pass manager knows places only. */
-static void write_text(pass_context *c, drv_json_paths *paths, base_str *out) {
+static void write_text(pass_context *c, const drv_quantization *q, drv_json_paths *paths,
+                       base_str *out) {
     for (size_t i = 0; i < c->matches.count; i++) {
         pass_match *m = &c->matches.items[i];
         const char *path = path_of(m, paths);
         if (path) m->path = base_arena_strdup(c->arena, path);
     }
     pass_report(c, out);
+    if (c->module->level < IR_FUSED) return;
+    base_str_add(out, "ops that multiply, as they are computed:\n");
+    for (size_t i = 0; i < c->module->funcs.count; i++)
+        say_ops_of(out, c->module->funcs.items[i], q);
 }
 
-void drv_fusion_report(pass_context *c, bool json, base_str *out) {
+void drv_fusion_report(pass_context *c, const drv_quantization *q, bool json, base_str *out) {
     drv_json_paths *paths = drv_json_paths_new();
     if (json)
-        write_json(c, paths, out);
+        write_json(c, q, paths, out);
     else
-        write_text(c, paths, out);
+        write_text(c, q, paths, out);
     drv_json_paths_free(paths);
 }

@@ -4,6 +4,7 @@
 #include "driver/analyze/analyze.h"
 #include "driver/analyze/arena_lifetimes.h"
 #include "driver/analyze/documents.h"
+#include "driver/analyze/op_forms.h"
 #include "driver/version.h"
 #include "runtime/abi/meta_keys.h"
 
@@ -24,6 +25,7 @@ struct writing {
     uint32_t *number;
     drv_life *lives;
     bool *constant;
+    const drv_quantization *q;
     drv_json_paths *paths;
 };
 
@@ -127,6 +129,10 @@ static void add_node(cJSON *list, const struct writing *w, uint32_t i) {
     else if (c.flops > 0 || c.bytes || c.weight_bytes)
         add_cost(o, &c);
     if (ir_is_view(w->f, (ir_ref){i})) drv_json_bool(o, "view", true);
+    drv_op_form form;
+    if (w->f->module->level >= IR_FUSED &&
+        drv_op_form_of(w->f, (ir_ref){i}, w->constant, w->q, &form))
+        drv_add_op_form(o, &form);
     add_kernel(o, n->binding);
     add_place(o, &n->place);
     if (!w->lives[i].bytes) return;
@@ -135,8 +141,9 @@ static void add_node(cJSON *list, const struct writing *w, uint32_t i) {
     drv_json_uint(alive, NULL, numbered(w, w->lives[i].last));
 }
 
-static void add_func(cJSON *list, const ir_func *f, drv_json_paths *paths) {
-    struct writing w = {f, ir_numbering(f), drv_lives(f), ir_constants(f), paths};
+static void add_func(cJSON *list, const ir_func *f, const drv_quantization *q,
+                     drv_json_paths *paths) {
+    struct writing w = {f, ir_numbering(f), drv_lives(f), ir_constants(f), q, paths};
     ir_cost c = ir_func_cost(f);
     uint64_t most;
     uint32_t peak = drv_peak(f, w.lives, &most);
@@ -196,7 +203,8 @@ static void add_packed(cJSON *to, const pass_context *c) {
     }
 }
 
-cJSON *drv_metafile_document(const ir_module *m, const pass_context *c, drv_json_paths *paths) {
+cJSON *drv_metafile_document(const ir_module *m, const pass_context *c, const drv_quantization *q,
+                             drv_json_paths *paths) {
     cJSON *doc = drv_json_object(NULL, NULL);
     drv_json_int(doc, "version", 1);
     drv_json_text(doc, "ebru", drv_version);
@@ -205,8 +213,10 @@ cJSON *drv_metafile_document(const ir_module *m, const pass_context *c, drv_json
     drv_json_text(doc, "target", c && c->target ? c->target->level : NULL);
     drv_json_text(doc, "precision",
                   ir_meta_string(m, EBRU_META_PRECISION.name, EBRU_META_PRECISION.otherwise));
+    const char *quantization = ir_meta_string(m, EBRU_META_QUANTIZATION.name, NULL);
+    if (quantization) drv_json_text(doc, "quantization", quantization);
     cJSON *functions = drv_json_array(doc, "functions");
-    for (size_t i = 0; i < m->funcs.count; i++) add_func(functions, m->funcs.items[i], paths);
+    for (size_t i = 0; i < m->funcs.count; i++) add_func(functions, m->funcs.items[i], q, paths);
     add_weights(doc, m);
     if (!c) return doc;
     add_packed(doc, c);
@@ -215,8 +225,9 @@ cJSON *drv_metafile_document(const ir_module *m, const pass_context *c, drv_json
     return doc;
 }
 
-void drv_metafile(const ir_module *m, const pass_context *c, base_str *out) {
+void drv_metafile(const ir_module *m, const pass_context *c, const drv_quantization *q,
+                  base_str *out) {
     drv_json_paths *paths = drv_json_paths_new();
-    drv_json_write(drv_metafile_document(m, c, paths), DRV_JSON_LINES, out);
+    drv_json_write(drv_metafile_document(m, c, q, paths), DRV_JSON_LINES, out);
     drv_json_paths_free(paths);
 }

@@ -251,6 +251,12 @@ static int digest(drv_options *o) {
                            o->code.precision,
                            base_suggest(o->code.precision, ir_precision_name, IR_PRECISION_COUNT));
     o->code.products = (ir_precision)p;
+    /* a report takes the precision of the trace */
+    if (o->code.quantization && p != IR_PRECISION_INT8 &&
+        !(o->command == DRV_REPORT && !o->code.precision))
+        return usage_error("--quantization=%s says which filters do not multiply in int8: it goes "
+                           "with --precision=int8",
+                           o->code.quantization, NULL);
     int bad = check_filter(o->passes.filter);
     if (!bad) bad = read_depth(o);
     if (!bad)

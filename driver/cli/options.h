@@ -69,7 +69,7 @@ typedef struct drv_pass_choice {
 /* What code is made for, and what of it. */
 typedef struct drv_code_options {
     const char *emit, *target, *cpu, *tuning, *linker;
-    const char *precision;
+    const char *precision, *quantization;
     ir_precision products; /* --precision=, looked up */
     int64_t opt_level;
     int placement; /* of weights: cg_weights, -1 by size */

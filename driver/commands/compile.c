@@ -196,12 +196,12 @@ static bool reports(base_diag *d, const drv_options *o, const drv_build *b) {
     pass_context *c = b->contexts[b->count - 1];
     base_str text = {0};
     if (o->show.fusion_report || o->show.fusion_json)
-        drv_fusion_report(c, o->show.fusion_json, &text);
+        drv_fusion_report(c, b->quantization, o->show.fusion_json, &text);
     if (o->show.analyze) drv_analyze(m, (uint32_t)o->show.depth, &text);
     if (text.len) fwrite(text.data, 1, text.len, stdout);
     base_str_free(&text);
     if (!o->show.metafile) return true;
-    drv_metafile(m, c, &text);
+    drv_metafile(m, c, b->quantization, &text);
     bool ok = drv_write_text(d, o->show.metafile, text.data, text.len);
     base_str_free(&text);
     return ok;
@@ -347,7 +347,9 @@ int drv_opt(const drv_options *o) {
     const ir_target *target =
         arch ? cg_arch_target(d, arch, o->code.cpu ? o->code.cpu : cg_arch_default(arch)) : NULL;
     drv_tuning tuning = {0};
+    drv_quantization *quantization = NULL;
     ir_target *tuned = NULL;
+    if (target && !drv_quantization_open(d, o, &quantization)) target = NULL;
     if (target)
         target = drv_tuning_open(d, &o->code, o->run.threads, &tuning)
                      ? drv_tuning_target(&tuning, target, true, &tuned)
@@ -360,13 +362,14 @@ int drv_opt(const drv_options *o) {
     if (m && target &&
         (!o->passes.list || !*o->passes.list || !drv_is_ir(o->model) || fe_bind_ir_weights(d, m))) {
         pass_context *c = pass_context_new(m, target);
-        pass_options p = drv_pass_options(o);
+        pass_options p = drv_pass_options(o, quantization);
         if (!p.passes && !p.stop_after && !p.start_after) p.passes = "";
-        if (drv_clear_dumps(d, p.dump_dir, o->model) && pass_run(c, &p, d))
+        if (drv_quantization_apply(d, o, quantization, m) &&
+            drv_clear_dumps(d, p.dump_dir, o->model) && pass_run(c, &p, d))
             code = write_module(d, m, o->common.output, false, !o->passes.no_loc) ? DRV_OK : DRV_IO;
         base_str text = {0};
         if (!code && (o->show.fusion_report || o->show.fusion_json)) {
-            drv_fusion_report(c, o->show.fusion_json, &text);
+            drv_fusion_report(c, quantization, o->show.fusion_json, &text);
             fwrite(text.data, 1, text.len, stderr);
         }
         base_str_free(&text);
@@ -375,6 +378,7 @@ int drv_opt(const drv_options *o) {
     ir_module_free(m);
     base_free(tuned);
     drv_tuning_close(&tuning);
+    drv_quantization_free(quantization);
     base_diag_flush(d);
     base_diag_free(d);
     return code;

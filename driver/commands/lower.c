@@ -122,8 +122,40 @@ bool drv_clear_dumps(base_diag *d, const char *dir, const char *model) {
     return fine;
 }
 
-pass_options drv_pass_options(const drv_options *o) {
+bool drv_quantization_open(base_diag *d, const drv_options *o, drv_quantization **q) {
+    *q = NULL;
+    if (!o->code.quantization) return true;
+    if (o->code.products != IR_PRECISION_INT8) {
+        base_error(d, NULL, "--quantization= goes with --precision=int8, not with %s",
+                   ir_precision_name[o->code.products]);
+        return false;
+    }
+    *q = drv_quantization_read(d, o->code.quantization);
+    return *q != NULL;
+}
+
+bool drv_quantization_apply(base_diag *d, const drv_options *o, drv_quantization *q, ir_module *m) {
+    const drv_load_options *l = &o->load;
+    if (!q) return true;
+    if (ir_meta_get(m, EBRU_META_PRECISION.name)) {
+        base_warning(d, NULL,
+                     "--quantization= does nothing: '%s' is IR that has been lowered to "
+                     "its precision",
+                     base_shown(o->model));
+        return true;
+    }
+    const bool part = l->component || l->function || l->no_image_input || drv_is_ir(o->model);
+    if (!drv_quantization_check(d, q, m, part)) return false;
+    ir_meta_set_string(m, EBRU_META_QUANTIZATION.name, q->digest);
+    return true;
+}
+
+pass_options drv_pass_options(const drv_options *o, const drv_quantization *q) {
     pass_options p = PASS_OPTIONS_DEFAULT;
+    if (q) {
+        p.classes = q->classes;
+        p.class_count = q->filters.count;
+    }
     p.passes = o->passes.list;
     p.disabled = o->passes.disabled;
     p.disabled_count = o->passes.disabled_count;
@@ -205,7 +237,9 @@ bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe
     memset(b, 0, sizeof *b);
     const ir_target *t[DRV_MAX_LEVELS];
     uint32_t n = targets(d, &o->code, t);
-    if (!n || !drv_tuning_open(d, &o->code, o->run.threads, &b->tuning)) return false;
+    if (!n || !drv_quantization_open(d, o, &b->quantization) ||
+        !drv_tuning_open(d, &o->code, o->run.threads, &b->tuning))
+        return false;
     for (uint32_t i = 0; i < n; i++) {
         t[i] = drv_tuning_target(&b->tuning, t[i], n == 1, &b->tuned[i]);
         fe_options of_level = *fe;
@@ -227,7 +261,8 @@ bool drv_lower_observed(base_diag *d, const drv_options *o, const fe_options *fe
         b->levels[i] = (cg_level){t[i], m};
         b->contexts[i] = pass_context_new(m, t[i]);
         b->count = i + 1;
-        pass_options p = drv_pass_options(o);
+        if (!drv_quantization_apply(d, o, b->quantization, m)) return false;
+        pass_options p = drv_pass_options(o, b->quantization);
         p.widest = n > 1 ? t[n - 1] : NULL;
         if (i + 1 < n) { /* one level's IR is enough to read */
             p.dump_dir = p.print_before = p.print_after = NULL;
@@ -249,6 +284,8 @@ void drv_build_free(drv_build *b) {
         b->tuned[i] = NULL;
     }
     drv_tuning_close(&b->tuning);
+    drv_quantization_free(b->quantization);
+    b->quantization = NULL;
     b->count = 0;
 }
 
@@ -268,6 +305,9 @@ static char *build_info(const drv_options *o, const drv_build *b) {
         const char *name = slash ? slash + 1 : o->load.unet;
         base_str_addf(&s, "unet: %s\n", base_escape(name, strlen(name)));
     }
+    const char *quantization =
+        ir_meta_string(b->levels[0].module, EBRU_META_QUANTIZATION.name, NULL);
+    if (quantization) base_str_addf(&s, "quantization: %s\n", quantization);
     for (uint32_t i = 0; i < o->load.lora_count; i++) {
         const char *slash = strrchr(o->load.loras[i].path, '/');
         const char *name = slash ? slash + 1 : o->load.loras[i].path;

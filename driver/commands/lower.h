@@ -4,6 +4,7 @@
 
 #include "codegen/codegen.h"
 #include "driver/cli/options.h"
+#include "driver/quantize/quantization_file.h"
 #include "driver/tune/tuning_file.h"
 #include "passes/passes.h"
 
@@ -12,6 +13,7 @@
 /* A model on its way: a module for each CPU level asked for. */
 typedef struct drv_build {
     drv_tuning tuning;
+    drv_quantization *quantization;   /* NULL: none is named */
     ir_target *tuned[DRV_MAX_LEVELS]; /* targets of `levels` that consult it */
     cg_level levels[DRV_MAX_LEVELS];
     pass_context *contexts[DRV_MAX_LEVELS];
@@ -38,8 +40,13 @@ void drv_build_free(drv_build *b);
 /* Emits a lowered model as a program (or what --emit says) to `output`. */
 bool drv_emit(base_diag *d, const drv_options *o, drv_build *b, const char *output,
               cg_emit_kind kind, cg_result *result);
-/* What the command line says of passes. */
-pass_options drv_pass_options(const drv_options *o);
+/* What the command line says of passes; `q`: what --quantization= names, or NULL. */
+pass_options drv_pass_options(const drv_options *o, const drv_quantization *q);
+/* Reads what --quantization= names. *q: that, or NULL. False with diagnostics. */
+bool drv_quantization_open(base_diag *d, const drv_options *o, drv_quantization **q);
+/* Holds it to a module that was loaded and bound, and notes it in the module's properties; q may be
+ * NULL. False with diagnostics. */
+bool drv_quantization_apply(base_diag *d, const drv_options *o, drv_quantization *q, ir_module *m);
 /* Makes the folder of --dump-dir if it is not there; NULL: none is wanted. False with a
  * diagnostic. */
 bool drv_make_dump_dir(base_diag *d, const char *path);

@@ -39,7 +39,7 @@ void drv_html_before(void *html, const ir_module *m) {
     drv_html *h = html;
     if (h->before) return;
     h->before = true;
-    drv_json_put(h->data, "before", drv_metafile_document(m, NULL, h->paths));
+    drv_json_put(h->data, "before", drv_metafile_document(m, NULL, NULL, h->paths));
 }
 
 /* ---- the document ---- */
@@ -61,7 +61,7 @@ static void add_ops(cJSON *to) {
 static void add_build(drv_html *h, const drv_options *o, const drv_build *b, double seconds) {
     const ir_module *m = b->levels[b->count - 1].module;
     const pass_context *c = b->contexts[b->count - 1];
-    drv_json_put(h->data, "after", drv_metafile_document(m, c, h->paths));
+    drv_json_put(h->data, "after", drv_metafile_document(m, c, b->quantization, h->paths));
     drv_add_decisions(h->data, c, h->paths);
     add_ops(h->data);
     drv_json_text(h->data, "input", o->model);

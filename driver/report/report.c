@@ -56,11 +56,11 @@ static bool match(base_diag *d, const drv_options *o, drv_trace *const *traces, 
 /* ---- the report ---- */
 
 static bool print(base_diag *d, const drv_options *o, drv_trace *const *traces, int count,
-                  const ir_module *m) {
+                  const ir_module *m, const drv_quantization *q) {
     drv_report reports[2];
     base_str text = {0};
     drv_report_choice choice = {o->report.by && !strcmp(o->report.by, "shape"),
-                                o->report.sort && !strcmp(o->report.sort, "lost")};
+                                o->report.sort && !strcmp(o->report.sort, "lost"), q};
     for (int i = 0; i < count; i++) drv_report_make(&reports[i], traces[i], m, choice);
     if (o->common.json)
         for (int i = 0; i < count; i++) drv_report_json(&reports[i], &text);
@@ -104,7 +104,8 @@ int drv_report_run(const drv_options *o) {
                             o->third ? drv_trace_read(d, o->third) : NULL};
     int count = o->third ? 2 : 1, code = DRV_INPUT;
     if (traces[0] && traces[count - 1] && match(d, o, traces, count, page, &b, &m)) {
-        bool ok = page ? write_page(d, o, page, traces[0], &b, m) : print(d, o, traces, count, m);
+        bool ok = page ? write_page(d, o, page, traces[0], &b, m)
+                       : print(d, o, traces, count, m, b.quantization);
         code = ok ? DRV_OK : DRV_IO;
     }
     for (int i = 0; i < count; i++) drv_trace_free(traces[i]);

@@ -2,6 +2,7 @@
 #ifndef EBRU_DRIVER_REPORT_REPORT_H
 #define EBRU_DRIVER_REPORT_REPORT_H
 
+#include "driver/analyze/op_forms.h"
 #include "driver/report/trace.h"
 
 /* Times are means of the threads, in seconds. What a section does not know is 0, or NULL. */
@@ -9,6 +10,7 @@ typedef struct drv_report_row {
     const char *name;  /* of a phase, function, kind of op, op, block or thread */
     const char *block; /* ops */
     const char *place; /* ops, when a module is known: "unet/config.json:17:3" */
+    drv_op_form form;  /* ops that multiply, when a module is known; else without a form */
     uint32_t depth;    /* steps below their phase; blocks below theirs */
     uint64_t calls;
     double work, wait;   /* phases and functions: work is their whole time */
@@ -42,6 +44,7 @@ typedef struct drv_report_rows {
 typedef struct drv_report_choice {
     bool by_shape; /* kinds of ops with one result are a row */
     bool by_lost;  /* ops, kinds and blocks that lose most come first, else the longest */
+    const drv_quantization *quantization; /* what is known of the ops' errors; or NULL */
 } drv_report_choice;
 
 typedef struct drv_report {

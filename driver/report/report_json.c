@@ -17,6 +17,7 @@ static void add_row(cJSON *list, const drv_report *r, drv_report_section section
     drv_json_text(o, "name", w->name);
     if (w->block) drv_json_text(o, "block", w->block);
     if (w->place) drv_json_text(o, "place", w->place);
+    if (w->form.form) drv_add_op_form(o, &w->form);
     drv_json_uint(o, "depth", w->depth);
     drv_json_uint(o, "calls", w->calls);
     add_ms(o, "ms", w->work);

@@ -154,20 +154,26 @@ static drv_report_row *row_of(drv_report_rows *rows, const char *name) {
     return &rows->items[rows->count - 1];
 }
 
-static const char *place_of(base_arena *a, const ir_module *m, const drv_trace_function *fn,
-                            const drv_trace_op *op) {
+/* Where the model has the op, and how it is computed. */
+static void take_node(drv_report *r, base_arena *a, const ir_module *m,
+                      const drv_trace_function *fn, const drv_trace_op *op, drv_report_row *row) {
     const ir_func *f = NULL;
     for (size_t i = 0; m && i < m->funcs.count; i++)
         if (!strcmp(m->funcs.items[i]->name, fn->name)) f = m->funcs.items[i];
-    if (!f) return NULL;
+    if (!f) return;
     uint32_t *number = ir_numbering(f);
+    bool *constant = ir_constants(f);
     const ir_origin *origin = NULL;
-    for (uint32_t i = 0; i < f->nodes.count; i++)
-        if (number[i] == op->node) origin = &m->origins.items[f->nodes.items[i].origin];
+    for (uint32_t i = 0; i < f->nodes.count; i++) {
+        if (number[i] != op->node) continue;
+        origin = &m->origins.items[f->nodes.items[i].origin];
+        drv_op_form_of(f, (ir_ref){i}, constant, r->choice.quantization, &row->form);
+    }
     base_free(number);
-    return origin && origin->file && origin->line
-               ? base_arena_printf(a, "%s:%u:%u", origin->file, origin->line, origin->col)
-               : NULL;
+    base_free(constant);
+    if (row->form.weight) row->form.weight = base_arena_strdup(a, row->form.weight);
+    if (origin && origin->file && origin->line)
+        row->place = base_arena_printf(a, "%s:%u:%u", origin->file, origin->line, origin->col);
 }
 
 static void ops(drv_report *r, base_arena *a, const ir_module *m) {
@@ -183,7 +189,7 @@ static void ops(drv_report *r, base_arena *a, const ir_module *m) {
             add(&row, t, op);
             row.median = op->median_us * 1e-6;
             row.p99 = op->p99_us * 1e-6;
-            row.place = place_of(a, m, &t->functions[f], op);
+            take_node(r, a, m, &t->functions[f], op, &row);
             BASE_PUSH(rows, row);
             bool shape = r->choice.by_shape;
             const char *kind = base_arena_printf(a, "%s (%s)%s%s", op->op, op->kernel,

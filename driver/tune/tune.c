@@ -30,7 +30,8 @@ struct tuner {
     base_diag *d;
     const ir_target *target; /* as the rules have it */
     cg_machine machine;
-    const char *path; /* of the records */
+    const char *path;               /* of the records */
+    drv_quantization *quantization; /* NULL: none is named */
     tune_kernels kernels;
     tune_lowered rules, tuned; /* the model by the rules, and by the records */
     tune_timer *timer;
@@ -51,8 +52,8 @@ static tune_lowered lower(struct tuner *u, const ir_target *target) {
     }
     if (!m) return none;
     pass_context *c = pass_context_new(m, target);
-    pass_options p = drv_pass_options(u->o);
-    bool fine = pass_run(c, &p, u->d);
+    pass_options p = drv_pass_options(u->o, u->quantization);
+    bool fine = drv_quantization_apply(u->d, u->o, u->quantization, m) && pass_run(c, &p, u->d);
     const tune_lowered lowered = {m, c->memory.weights_bytes};
     pass_context_free(c);
     if (fine) return lowered;
@@ -84,11 +85,10 @@ static const ir_way FREE = {IR_FORM_NONE, IR_PRECISION_F32};
 static bool collect_all(struct tuner *u) {
     bool fine = collect(u, NULL, FREE, &u->rules);
     if (u->o->tune.keep_bits) return fine;
-    const ir_precision class = drv_pass_options(u->o).precision;
+    const ir_precision class = u->o->code.products;
     for (ir_precision p = IR_PRECISION_F32; p < IR_PRECISION_COUNT && fine; p++)
         for (ir_form form = IR_FORM_DIRECT; form <= IR_FORM_FUSED && fine; form++)
-            if (p == IR_PRECISION_F32 || p == class)
-                fine = collect(u, NULL, (ir_way){form, p}, NULL);
+            if (pass_class_allows(class, p)) fine = collect(u, NULL, (ir_way){form, p}, NULL);
     return fine;
 }
 
@@ -263,6 +263,7 @@ static void print_next(const struct tuner *u) {
     add_option(&model, "--component=", o->load.component);
     add_option(&model, "--size=", o->load.size);
     add_option(&model, "--precision=", o->code.precision);
+    add_option(&model, "--quantization=", o->code.quantization);
     add_option(&model, "-mcpu=", o->code.cpu);
     if (o->load.batch) base_str_addf(&model, " --batch=%lld", (long long)o->load.batch);
     if (o->load.random_weights)
@@ -317,7 +318,8 @@ static bool tune(struct tuner *u) {
     }
     u->path = u->o->common.output ? u->o->common.output : place.data;
     u->until = start + (double)(u->o->tune.budget ? u->o->tune.budget : DEFAULT_BUDGET);
-    bool fine = find_machine(u) && collect_all(u) && recall_all(u) && measure(u);
+    bool fine = find_machine(u) && drv_quantization_open(u->d, u->o, &u->quantization) &&
+                collect_all(u) && recall_all(u) && measure(u);
     if (fine) {
         base_str_add(&lines, "");
         cg_tuning *table = records(u, &lines);
@@ -350,6 +352,7 @@ int drv_tune(const drv_options *given) {
     tune_kernels_free(&u.kernels);
     ir_module_free(u.rules.module);
     ir_module_free(u.tuned.module);
+    drv_quantization_free(u.quantization);
     base_diag_flush(u.d);
     base_diag_free(u.d);
     return fine ? DRV_OK : DRV_INPUT;

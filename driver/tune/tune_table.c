@@ -51,6 +51,7 @@ static const tune_kernel *kernel_of(const tune_kernels *all, const ir_node *n) {
 /* The precision of a bound node's products, from the kernel's parameters. */
 static ir_precision precision_of(const ir_node *n) {
     const ir_binding *b = n->binding;
+    if (n->op == IR_OP_conv2d_i8) return IR_PRECISION_INT8;
     for (uint32_t i = 0; b && i < b->param_count; i++)
         if (!strcmp(b->params[i].name, "parts"))
             return b->params[i].i == 2 ? IR_PRECISION_BF16X3 : IR_PRECISION_BF16;
@@ -58,7 +59,7 @@ static ir_precision precision_of(const ir_node *n) {
 }
 
 static void add_form(const ir_node *n, base_str *out) {
-    if (n->op == IR_OP_conv2d)
+    if (n->op == IR_OP_conv2d || n->op == IR_OP_conv2d_i8)
         base_str_add(out, "direct");
     else if (n->op == IR_OP_conv2d_phases)
         base_str_add(out, "phases");

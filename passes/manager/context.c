@@ -1,6 +1,9 @@
 /* What passes see of a run, and of the CPU level behind it what they see only by asking. */
 #include "passes/manager/manager.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /* A context with what no pass sees. */
 typedef struct context {
     pass_context base;       /* first */
@@ -38,6 +41,22 @@ void pass_context_free(pass_context *c) {
     pass_choices_free(pass_choices_of(c));
     base_free(pass_choices_of(c));
     base_free(c);
+}
+
+bool pass_class_allows(ir_precision class, ir_precision p) {
+    return p == IR_PRECISION_F32 || p == class ||
+           (class == IR_PRECISION_INT8 && p == IR_PRECISION_BF16);
+}
+
+static int name_of(const void *name, const void *row) {
+    return strcmp(name, ((const pass_weight_class *)row)->weight);
+}
+
+ir_precision pass_class_of(const pass_context *c, const char *weight) {
+    const pass_options *o = c->options;
+    const pass_weight_class *row =
+        o->class_count ? bsearch(weight, o->classes, o->class_count, sizeof *row, name_of) : NULL;
+    return row ? row->precision : o->precision;
 }
 
 ir_way pass_forced(const pass_context *c) {

@@ -6,7 +6,8 @@
  * records what all ways of a class take in all uses, these times decide.
  *
  * A lower class is never slower than a higher one: a way of lower precision is taken where it costs
- * no more than what the filter would be computed by in f32. Among equals the smaller weights win. */
+ * no more than what the filter would be computed by in a higher one. Among equals the smaller
+ * weights win. */
 #include "passes/manager/forms.h"
 #include "passes/manager/manager.h"
 
@@ -25,9 +26,13 @@ static const double EFFICIENCY = 0.87;
 /* In products: an exponential of attention's softmax, with the maximum, the sum and the rounding
  * that go with it. */
 static const double EXPONENTIAL = 9;
+/* In products: a number of the input as a byte, with its prologue and the look at its range, where
+ * kernels in other precisions gather it. Measured on a Zen 4 with vectors of 4, 8 and 16 lanes: 25
+ * to 45. */
+static const double QUANTIZE = 30;
 /* Bytes of a packed weight. */
 static double weight_bytes(ir_precision p) {
-    return p == IR_PRECISION_F32 ? 4 : 2 * (double)ir_parts(p);
+    return p == IR_PRECISION_F32 ? 4 : p == IR_PRECISION_INT8 ? 1 : 2 * (double)ir_parts(p);
 }
 
 ir_way pass_way(uint32_t index) {
@@ -81,6 +86,10 @@ static bool is_3x3(const ir_func *f, const ir_node *n) {
 static double blocks(int64_t n) {
     return (double)(ir_round_block(n));
 }
+/* Channels as bytes are packed. */
+static double i8_blocks(int64_t n) {
+    return (double)((n + IR_I8_BLOCK - 1) / IR_I8_BLOCK * IR_I8_BLOCK);
+}
 
 /* Pictures a call of the function computes: the images it is given, one where there are none. Of an
  * input whose halves are equal (guidance) each half is as many. */
@@ -101,7 +110,25 @@ static double pictures(const ir_func *f) {
  */
 static double rate(const pass_context *c, ir_precision p) {
     const double said = c->target ? c->target->rate[p] : 0;
-    return said > 0 ? said : p == IR_PRECISION_F32 ? 1 : 2 / (double)(2 * ir_parts(p) - 1);
+    return said > 0                 ? said
+           : p == IR_PRECISION_F32  ? 1
+           : p == IR_PRECISION_INT8 ? 4
+                                    : 2 / (double)(2 * ir_parts(p) - 1);
+}
+
+/* What it costs to make bytes of what a conv2d or linear reads, for one picture. */
+static double quantization(const ir_func *f, const ir_node *n) {
+    const ir_type *x = ir_typeof(f, n->operand[0]);
+    double numbers = (double)ir_type_elements(x);
+    if (n->op == IR_OP_conv2d) {
+        const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
+        const ir_ref second = ir_operand(n, IR_IN(conv2d, x1));
+        if (ir_ref_ok(second)) numbers += (double)ir_type_elements(ir_typeof(f, second));
+        if (a->upsample.v[0]) /* it is quantized at its full size */
+            numbers *=
+                (double)(a->upsample.v[0] * a->upsample.v[1]) / (double)(x->dim[2] * x->dim[3]);
+    }
+    return QUANTIZE * numbers / pictures(f);
 }
 
 /* What it costs to read packed weights of so many numbers. */
@@ -115,12 +142,13 @@ static double convolution(const pass_context *c, const ir_func *f, const ir_node
     ir_ref second = ir_operand(n, IR_IN(conv2d, x1));
     const ir_type *x = ir_typeof(f, n->operand[IR_IN(conv2d, x)]),
                   *w = ir_typeof(f, n->operand[IR_IN(conv2d, w)]);
-    double in = blocks(x->dim[1]);
-    if (ir_ref_ok(second)) in += blocks(ir_typeof(f, second)->dim[1]);
+    const bool bytes = way.precision == IR_PRECISION_INT8;
+    const int64_t more = ir_ref_ok(second) ? ir_typeof(f, second)->dim[1] : 0;
+    const double in = bytes ? i8_blocks(x->dim[1] + more) : blocks(x->dim[1]) + blocks(more);
     const double out = blocks(n->type.dim[1]), batch = (double)n->type.dim[0] / pictures(f);
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     /* a doubled input is four filters of 2x2 for 2x2 outputs (upsample_phases) */
-    bool doubled = is_3x3(f, n) && a->upsample.v[0] == 2 * x->dim[2] &&
+    bool doubled = !bytes && is_3x3(f, n) && a->upsample.v[0] == 2 * x->dim[2] &&
                    a->upsample.v[1] == 2 * x->dim[3] && !pass_is_off(c, PASS_INDEX_upsample_phases);
     int64_t m = way.form == IR_FORM_WINOGRAD_4              ? 4
                 : way.form == IR_FORM_WINOGRAD_2 || doubled ? 2
@@ -132,15 +160,18 @@ static double convolution(const pass_context *c, const ir_func *f, const ir_node
     double products = taps * in * out;
     return tiles * (products / (EFFICIENCY * rate(c, way.precision)) + transform_in(way.form) * in +
                     transform_out(way.form) * out) +
-           memory(c, products, way.precision);
+           memory(c, products, way.precision) + (bytes ? quantization(f, n) : 0);
 }
 
 static double linear(const pass_context *c, const ir_func *f, const ir_node *n, ir_way way) {
     const ir_type *x = ir_typeof(f, n->operand[IR_IN(linear, x)]);
-    double in = blocks(x->dim[x->rank - 1]), out = blocks(IR_ATTRS(n, linear)->n);
+    const bool bytes = way.precision == IR_PRECISION_INT8;
+    const int64_t channels = x->dim[x->rank - 1];
+    const double in = bytes ? i8_blocks(channels) : blocks(channels),
+                 out = blocks(IR_ATTRS(n, linear)->n);
     double rows = (double)ir_type_elements(x) / (double)x->dim[x->rank - 1] / pictures(f);
     return rows * in * out / (EFFICIENCY * rate(c, way.precision)) +
-           memory(c, in * out, way.precision);
+           memory(c, in * out, way.precision) + (bytes ? quantization(f, n) : 0);
 }
 
 static double attention(const pass_context *c, const ir_func *f, const ir_node *n, ir_way way) {
@@ -156,6 +187,16 @@ static double estimate(const pass_context *c, const ir_func *f, const ir_node *n
     return n->op == IR_OP_linear ? linear(c, f, n, way) : attention(c, f, n, way);
 }
 
+/* Records have the time of the products in int8; what makes the bytes is another op, which is
+ * counted by its estimated share. */
+static double measured(const pass_context *c, ir_func *f, ir_ref node, ir_way way) {
+    const ir_node *n = ir_get(f, node);
+    const double ns = pass_measured(c, f, node, way);
+    if (way.precision != IR_PRECISION_INT8 || !(ns > 0)) return ns;
+    const double all = estimate(c, f, n, way);
+    return ns * all / (all - quantization(f, n));
+}
+
 void pass_costs_add(pass_costs *costs, const pass_context *c, ir_func *f, ir_ref node) {
     const ir_node *n = ir_get(f, node);
     uint32_t weight;
@@ -167,9 +208,10 @@ void pass_costs_add(pass_costs *costs, const pass_context *c, ir_func *f, ir_ref
     costs->uses++;
     for (uint32_t i = 0; i < PASS_WAY_COUNT; i++) {
         ir_way way = pass_way(i);
+        if (way.precision == IR_PRECISION_INT8 && n->op == IR_OP_attention) continue;
         if (!winograd) way.form = IR_FORM_DIRECT; /* what such a use stays */
         costs->estimate[i] += estimate(c, f, n, way);
-        const double ns = pass_measured(c, f, node, way);
+        const double ns = measured(c, f, node, way);
         costs->ns[i] += ns;
         costs->measured[i] += ns > 0;
     }
@@ -180,7 +222,12 @@ void pass_costs_add(pass_costs *costs, const pass_context *c, ir_func *f, ir_ref
 /* Whether a way is open within a class. */
 static bool is_open(const pass_context *c, const pass_costs *k, uint32_t i, ir_precision class) {
     const ir_way way = pass_way(i);
-    if (way.precision != IR_PRECISION_F32 && way.precision != class) return false;
+    if (!pass_class_allows(class, way.precision)) return false;
+    if (way.precision == IR_PRECISION_INT8 && !k->int8) return false;
+    /* what int8 leaves needs a pass to become bf16 */
+    if (class == IR_PRECISION_INT8 && way.precision == IR_PRECISION_BF16 &&
+        pass_is_off(c, PASS_INDEX_lower_precision))
+        return false;
     return way.form == IR_FORM_DIRECT ||
            (k->winograd && !k->direct_only && !pass_is_off(c, PASS_INDEX_choose_winograd));
 }
@@ -234,10 +281,15 @@ uint32_t pass_best_way(const pass_context *c, const pass_costs *k, ir_precision 
     const uint32_t asked = forced(c, k, class);
     if (asked < PASS_WAY_COUNT) return asked;
     const double *cost = deciding(c, k, class);
-    const uint32_t wide = improve(c, k, class, IR_PRECISION_F32, PASS_WAY_COUNT, 1 / 0.0);
-    if (class == IR_PRECISION_F32) return wide;
-    const uint32_t first = improve(c, k, class, class, PASS_WAY_COUNT, cost[wide]);
-    return first == PASS_WAY_COUNT ? wide : first;
+    uint32_t best = improve(c, k, class, IR_PRECISION_F32, PASS_WAY_COUNT, 1 / 0.0);
+    for (uint32_t i = 0; i < PASS_WAY_COUNT; i++) { /* a precision's first way stands for it */
+        const ir_precision p = pass_way(i).precision;
+        if (pass_way(i).form != IR_FORM_DIRECT || p == IR_PRECISION_F32) continue;
+        const double longer = p == IR_PRECISION_INT8 ? pass_knob(c, PASS_KNOB_lower_int8_time) : 1;
+        const uint32_t first = improve(c, k, class, p, PASS_WAY_COUNT, longer * cost[best]);
+        if (first < PASS_WAY_COUNT) best = first;
+    }
+    return best;
 }
 
 uint32_t pass_best_way_of(const pass_context *c, const pass_costs *k, ir_precision precision) {

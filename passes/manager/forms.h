@@ -1,15 +1,17 @@
 /* Ways to compute an op, what each costs, and which is the best one. Not for other folders.
  *
  * One rule decides, for a filter over all its uses (two versions of it would both be stored), among
- * the ways that the error class of --precision= allows. lower_precision carries out the precision
- * of the way that is chosen, choose_winograd its form; both ask here, so that they agree. */
+ * the ways that the error class of --precision= allows, or of a quantization file. lower_int8 and
+ * lower_precision carry out the precision of the way that is chosen, choose_winograd its form; all
+ * ask here, so that they agree. */
 #ifndef EBRU_PASSES_MANAGER_FORMS_H
 #define EBRU_PASSES_MANAGER_FORMS_H
 
 #include "passes/passes.h"
 
-/* The ways, a row each: PASS_WAY(ID, form, precision, name). A class allows those of its own
- * precision and those in f32. Within a precision the direct sum stands first. Not here is F(4,3)
+/* The ways, a row each: PASS_WAY(ID, form, precision, name). A class allows those that
+ * pass_class_allows says. Within a precision the direct sum stands first; precisions of one class
+ * stand from the most precise on. Not here is F(4,3)
  * with products in bf16, whose error is six times that of the direct sum, nor in bf16x3, five
  * times. A row for each precision that a CPU level has kernels for. */
 #define PASS_WAYS(PASS_WAY)                                                                        \
@@ -19,7 +21,8 @@
     PASS_WAY(BF16X3, DIRECT, BF16X3, "direct")                                                     \
     PASS_WAY(F23_BF16X3, WINOGRAD_2, BF16X3, "F(2,3)")                                             \
     PASS_WAY(BF16, DIRECT, BF16, "direct")                                                         \
-    PASS_WAY(F23_BF16, WINOGRAD_2, BF16, "F(2,3)")
+    PASS_WAY(F23_BF16, WINOGRAD_2, BF16, "F(2,3)")                                                 \
+    PASS_WAY(INT8, DIRECT, INT8, "direct")
 enum {
 #define PASS_WAY(ID, form, precision, name) PASS_WAY_##ID,
     PASS_WAYS(PASS_WAY)
@@ -37,6 +40,7 @@ typedef struct pass_costs {
     uint32_t uses, measured[PASS_WAY_COUNT]; /* uses, and those of them a record has the time of */
     bool winograd;                           /* some use can be done by Winograd */
     bool direct_only; /* some use must not: the filter would have two forms */
+    bool int8;        /* all uses can be done in int8; who asks sets it */
 } pass_costs;
 
 /* True for a conv2d of 3x3 and stride 1 over a packed weight: Winograd is for it. The weight's index

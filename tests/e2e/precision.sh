@@ -2,6 +2,8 @@
 # in bf16 beside those of PyTorch in f32; the same bits for any thread count; what a program says of itself.
 . "$(dirname "$0")/lib.sh"
 
+FORCED=-flower_int8=time:1000 # int8 also where another way is faster
+
 verify() { # verify GOLDEN OPTIONS
     golden=$1
     shift
@@ -12,7 +14,7 @@ for g in "$GOLDENS"/*/io.safetensors; do
     name=$(basename "$(dirname "$g")")
     check "$name evaluated in bf16x3" verify "$name" --evaluator --precision=bf16x3 -mcpu=x86-64-v4-amx
     check "$name evaluated in bf16" verify "$name" --evaluator --precision=bf16 -mcpu=x86-64-v4-bf16
-    check "$name evaluated in int8" verify "$name" --evaluator --precision=int8
+    check "$name evaluated in int8" verify "$name" --evaluator --precision=int8 $FORCED
 done
 for name in unet-sd1 vae-kl text-gelu; do
     # specialised kernels for one of the two, by turns
@@ -20,12 +22,12 @@ for name in unet-sd1 vae-kl text-gelu; do
     [ $name = vae-kl ] && low=$QUICK three=-O3
     check "$name compiled in bf16x3" verify "$name" --precision=bf16x3 $three
     check "$name compiled in bf16" verify "$name" --precision=bf16 $low
-    check "$name compiled in int8" verify "$name" --precision=int8 $QUICK
+    check "$name compiled in int8" verify "$name" --precision=int8 $FORCED $QUICK
 done
 check "unet2d-class compiled in bf16" verify unet2d-class --precision=bf16 $QUICK
 for level in x86-64-v2 x86-64-v3; do
     if has_level $level; then
-        check "vae-kl in int8 on $level" verify vae-kl --precision=int8 -mcpu=$level $QUICK
+        check "vae-kl in int8 on $level" verify vae-kl --precision=int8 $FORCED -mcpu=$level $QUICK
         check "vae-kl in bf16 on $level" verify vae-kl --precision=bf16 -mcpu=$level $QUICK
     else
         echo "skip: vae-kl in bf16 and int8 on $level (not on this CPU)"
@@ -72,9 +74,9 @@ for program in s32 from; do
 done
 check "the class in bf16" "$EBRU_PNGDIFF" s32.png "$MODELS/shapes-32/expected/$first.png" 30
 check "the same from text" cmp s32.png from.png
-# bits PRECISION NAME: NAME.png and its like are the same by any number of threads
+# bits PRECISION NAME [OPTION]: NAME.png and its like are the same by any number of threads
 bits() {
-    check "compile shapes-32 in $1" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" --precision="$1" -o "$2"
+    check "compile shapes-32 in $1" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" --precision="$1" $3 -o "$2"
     for t in 1 2 3 7; do
         check "paint in $1 -t $t" "./$2" -q --class "$(expected "$list32" "$first" 2)" --steps "$(expected "$list32" "$first" 3)" \
             -s "$(expected "$list32" "$first" 4)" -o "$2$t.png" -t $t
@@ -82,9 +84,26 @@ bits() {
     done
 }
 bits bf16x3 three
-bits int8 bytes
+bits int8 bytes $FORCED
 check "the class in int8" "$EBRU_PNGDIFF" bytes1.png "$MODELS/shapes-32/expected/$first.png" 38
 check "build info of int8" sh -c './bytes --build-info | grep -x "precision: int8"'
 check "weights of int8" sh -c 'test $(stat -c %s bytes) -lt $(stat -c %s s32)'
 check "the class in bf16x3" "$EBRU_PNGDIFF" three1.png "$MODELS/shapes-32/expected/$first.png" 45
+
+# a quantization file: a filter of the middle stays in f32
+cat >classes.json <<'END'
+{"format": "ebru-quantization-1", "model": "shapes-32", "weights": "0123456789abcdef", "ops": [
+ {"component": "unet", "weight": "mid.res1.conv1.weight", "precision": "f32"}]}
+END
+check "compile shapes-32 with a quantization file" "$EBRU" compile -q $QUICK "$MODELS/shapes-32" --precision=int8 $FORCED \
+    --quantization=classes.json -o classed
+check "paint with it" ./classed -q --class "$(expected "$list32" "$first" 2)" --steps "$(expected "$list32" "$first" 3)" \
+    -s "$(expected "$list32" "$first" 4)" -o classed.png
+check "the class with it" "$EBRU_PNGDIFF" classed.png "$MODELS/shapes-32/expected/$first.png" 38
+cmp -s classed.png bytes1.png && fail "the quantization file changed nothing" || pass "the quantization file changed the bits"
+check "text says so" grep -q "Precision: int8, Quantization: [0-9a-f]*, " classed.png
+check "a trace" ./classed -q --class 1 --steps 1 --profile classed.json -o traced.png
+"$EBRU" report "$MODELS/shapes-32" classed.json --quantization=classes.json $FORCED --json >report.json 2>/dev/null
+check "the report says so" grep -q '"form": "[^"]*", "precision": "f32", "filter": "unet/mid.res1.conv1.weight"' report.json
+check "build info says so" sh -c './classed --build-info | grep -x "quantization: [0-9a-f]*"'
 done_testing

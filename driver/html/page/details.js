@@ -47,6 +47,7 @@ function nodeDetails(n) {
     facts([['id', n.label], ['op', n.op], ['result', n.type], ['bytes', n.view ? 'a view' : bytesText(n.bytes)],
       ['FLOPs', n.flops ? flopsText(n.flops) : ''], ['weights', n.weights ? bytesText(n.weights) : ''],
       ['moved', n.moved ? bytesText(n.moved) : ''], ['FLOP/byte', n.flops ? fixed(n.flops / (n.moved + n.weights)) : ''],
+      ['form', n.form], ['precision', n.precision], ['signal to noise', n.signal === undefined ? '' : n.signal.toFixed(1) + ' dB'],
       ['place', place], ['block', n.block ? el('button.node-link', {type: 'button', onclick: () => select(findBlock(n.func.tree, n.block), {follow: true})}, n.block) : '']]),
     profileDetails(n),
     kernelDetails(n),

@@ -104,6 +104,9 @@ class Node {
     this.flops = data.flops || 0;
     this.weights = data.weight_bytes || 0;
     this.moved = data.moved_bytes || 0;
+    this.form = data.form || '';
+    this.precision = data.precision || '';
+    this.signal = data.signal_to_noise_dB;
     this.kernel = data.kernel ? data.kernel.name : '';
     this.tasks = data.kernel ? data.kernel.tasks : 0;
     this.scratch = data.kernel ? data.kernel.scratch_bytes : 0;

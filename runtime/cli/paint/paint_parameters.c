@@ -72,7 +72,8 @@ static void put_scheduler(FILE *f, const struct ebru_model *t, const char *prefi
 
 static void put_model(FILE *f, const struct ebru_model *t) {
     const char *loras = rt_meta_string(t, EBRU_META_MODEL_LORAS),
-               *digest = rt_meta_string(t, EBRU_META_MODEL_DIGEST);
+               *digest = rt_meta_string(t, EBRU_META_MODEL_DIGEST),
+               *quantization = rt_meta_string(t, EBRU_META_QUANTIZATION);
     int64_t skip = rt_meta_int(t, EBRU_META_TEXT_CLIP_SKIP),
             chunks = rt_meta_int(t, EBRU_META_TEXT_CHUNKS);
     /* counted as the web UI does: 1 is the last layer */
@@ -80,6 +81,7 @@ static void put_model(FILE *f, const struct ebru_model *t) {
     if (chunks > 1) fprintf(f, "Prompt chunks: %lld, ", (long long)chunks);
     if (rt_meta_has(t, EBRU_META_PRECISION.name))
         fprintf(f, "Precision: %s, ", rt_meta_string(t, EBRU_META_PRECISION));
+    if (quantization) fprintf(f, "Quantization: %s, ", quantization);
     if (loras) {
         fprintf(f, "LoRA: ");
         put_value(f, loras);

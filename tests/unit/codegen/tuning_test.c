@@ -91,6 +91,7 @@ static void last_counts(void **state) {
     "%0 = conv2d %x, @w {pad=[1,1,1,1]} : f32[1,64,16,16]\nreturn y = %0\n}\n"
 #define KEY          "B=1 H=16 W=16 UH=16 UW=16 C0=64 N=64"
 #define DIRECT_KEY   KEY " KH=3 KW=3 SH=1 SW=1 PT=1 PL=1 OH=16 OW=16"
+#define I8_KEY       "B=1 H=18 W=18 C=64 N=64 KH=3 KW=3 SH=1 SW=1 OH=16 OW=16"
 #define WINOGRAD_KEY KEY " PT=1 PL=1 OH=16 OW=16 M="
 
 /* A key is made of the list of parameters: tiles, zeros and scales left out. The list, its
@@ -302,6 +303,34 @@ static void precisions_by_time(void **state) {
     cg_tuning_free(t);
 }
 
+/* Products in int8 are a way like the others of their class. A record has their time without that
+ * of making the bytes, which is added. */
+static void int8_by_time(void **state) {
+    (void)state;
+    cg_tuning *t = cg_tuning_new();
+    class = IR_PRECISION_INT8;
+    add(t, "conv2d", DIRECT_KEY, 1000, NULL, 0);
+    add(t, "conv2d_winograd", WINOGRAD_KEY "2", 900, NULL, 0);
+    add(t, "conv2d_winograd", WINOGRAD_KEY "4", 900, NULL, 0);
+    add(t, "conv2d_bf16", DIRECT_KEY " parts=1", 800, NULL, 0);
+    add(t, "conv2d_winograd_bf16", WINOGRAD_KEY "2 parts=1", 900, NULL, 0);
+    add(t, "conv2d_i8", I8_KEY, 810, NULL, 0);
+    expect(t, true, "kernel conv2d_bf16");
+    add(t, "conv2d_i8", I8_KEY, 795, NULL, 0); /* the bytes cost more than is saved */
+    expect(t, true, "kernel conv2d_bf16");
+    add(t, "conv2d_i8", I8_KEY, 500, NULL, 0);
+    expect(t, true, "kernel conv2d_i8");
+    cg_tuning_use use = {.table = t, .forms = true, .machine = HERE};
+    use.force = (ir_way){IR_FORM_DIRECT, IR_PRECISION_BF16};
+    expect_use(&use, "kernel conv2d_bf16");
+    use.force = (ir_way){IR_FORM_WINOGRAD_2, IR_PRECISION_F32};
+    expect_use(&use, "conv2d_winograd %");
+    use.force = (ir_way){IR_FORM_WINOGRAD_2, IR_PRECISION_INT8}; /* there is none */
+    expect_use(&use, "kernel conv2d_i8");
+    class = IR_PRECISION_F32;
+    cg_tuning_free(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lookup_order),
@@ -312,6 +341,7 @@ int main(void) {
         cmocka_unit_test(forms_by_time),
         cmocka_unit_test(forced_forms),
         cmocka_unit_test(precisions_by_time),
+        cmocka_unit_test(int8_by_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
