@@ -85,13 +85,17 @@ static inline int32_t ebru_i8_segment_length(int32_t form) {
  *   C, N            channels in, columns
  *   KH .. OW, has_bias, tbias, residual, act   as conv2d
  *   form            EBRU_I8_* of the level
+ *   phases          1: four filters of 2x2 of an image stored with padding of one, which were a 3x3
+ *                   one on its double: OH = 2 (H - 2), OW = 2 (W - 2); blocks of columns and the
+ *                   rows of scales are phase by phase, phase 2r+s of output pixels (2y+r, 2x+s)
  * Tiles: MR, NB, TB, TH, TW, PG, order as conv2d's; MR counts stored pixels (form TILES: a multiple
  * of 16). There are no passes over channels: a panel's bytes are few. */
 /* clang-format off */
 #define EBRU_FIELDS_conv2d_i8(F) \
     F(i32, B) F(i32, H) F(i32, W) F(i32, C) F(i32, N) F(i32, KH) F(i32, KW) F(i32, SH) F(i32, SW) \
     F(i32, OH) F(i32, OW) F(i32, has_bias) F(i32, tbias) F(i32, residual) F(i32, act) \
-    F(i32, MR) F(i32, NB) F(i32, TB) F(i32, TH) F(i32, TW) F(i32, PG) F(i32, order) F(i32, form)
+    F(i32, MR) F(i32, NB) F(i32, TB) F(i32, TH) F(i32, TW) F(i32, PG) F(i32, order) F(i32, form) \
+    F(i32, phases)
 /* clang-format on */
 struct ebru_conv2d_i8_params {
     EBRU_FIELDS_conv2d_i8(EBRU_FIELD_DECL)
@@ -99,7 +103,7 @@ struct ebru_conv2d_i8_params {
 enum {
     EBRU_CONV2D_I8_X,      /* u8 [B][H][W][row] */
     EBRU_CONV2D_I8_WEIGHT, /* packed weights */
-    EBRU_CONV2D_I8_SCALE,  /* [2][Npad] */
+    EBRU_CONV2D_I8_SCALE,  /* [2][Npad]; with phases [2][4 Npad] */
     EBRU_CONV2D_I8_BIAS,   /* as conv2d's, as are the rest */
     EBRU_CONV2D_I8_TBIAS,
     EBRU_CONV2D_I8_RESIDUAL,
@@ -112,8 +116,8 @@ static inline struct ebru_conv2d_params
 ebru_conv2d_i8_shape(const struct ebru_conv2d_i8_params *p) {
     struct ebru_conv2d_params q = {0};
     q.B = p->B;
-    q.H = q.UH = p->H;
-    q.W = q.UW = p->W;
+    q.H = q.UH = p->phases ? p->OH / 2 : p->H;
+    q.W = q.UW = p->phases ? p->OW / 2 : p->W;
     q.C0 = p->C;
     q.N = p->N;
     q.KH = p->KH;
@@ -134,13 +138,14 @@ ebru_conv2d_i8_shape(const struct ebru_conv2d_i8_params *p) {
     q.PG = p->PG;
     q.KC = ebru_blocks16(p->C);
     q.order = p->order;
+    q.phases = p->phases;
     return q;
 }
 static inline int32_t ebru_conv2d_i8_tasks(const struct ebru_conv2d_i8_params *p) {
     const struct ebru_conv2d_params q = ebru_conv2d_i8_shape(p);
     return ebru_conv2d_tasks(&q);
 }
-/* Index of weight element (n, c, y, x), bytes of a block of columns and of the weight. */
+/* Index of weight element (n, c, y, x), n = phase * Npad + column with phases; bytes of a block of columns and of the weight. */
 static inline int64_t ebru_conv2d_i8_weight_index(const struct ebru_conv2d_i8_params *p, int32_t n,
                                                   int32_t c, int32_t y, int32_t x) {
     const int64_t tap = ((int64_t)(n / 16) * p->KH + y) * p->KW + x;
@@ -150,15 +155,15 @@ static inline int64_t ebru_conv2d_i8_block_bytes(const struct ebru_conv2d_i8_par
     return (int64_t)p->KH * p->KW * ebru_blocks64(p->C) * 1024;
 }
 static inline int64_t ebru_conv2d_i8_weight_bytes(const struct ebru_conv2d_i8_params *p) {
-    return ebru_blocks16(p->N) * ebru_conv2d_i8_block_bytes(p);
+    return (int64_t)(p->phases ? 4 : 1) * ebru_blocks16(p->N) * ebru_conv2d_i8_block_bytes(p);
 }
 /* Bytes of x that a task reads. */
 static inline int64_t ebru_conv2d_i8_input_bytes(const struct ebru_conv2d_i8_params *p) {
     const struct ebru_conv2d_params q = ebru_conv2d_i8_shape(p);
     return (int64_t)p->TB * ebru_conv2d_in_rows(&q) * ebru_conv2d_in_cols(&q) * ebru_i8_row(p->C);
 }
-/* Where the window of an output pixel (row y, column x of image i) begins, in stored pixels.
- * Pointwise convolutions have one row. */
+/* Where the window of an output pixel (row y, column x of image i) begins, in stored pixels; with
+ * phases, of the first. Pointwise convolutions have one row. */
 static inline int64_t ebru_conv2d_i8_position(const struct ebru_conv2d_i8_params *p, int32_t i,
                                               int32_t y, int32_t x) {
     return ((int64_t)i * p->H + (int64_t)y * p->SH) * p->W + (int64_t)x * p->SW;

@@ -77,6 +77,9 @@ INLINE void panel_i8(struct conv_i8 *k, const uint8_t *x, const int8_t *w, const
     t.a_step = p->SW * row;
     t.a_tap = row - steps * TILE_I8_CHANNELS;
     t.a_row = (int64_t)(k->p->W - p->KW) * row;
+    x += ((int64_t)(c->phase / 2) * k->p->W + c->phase % 2) * row;
+    w += phase_block(c) * t.b_step;
+    scale += phase_block(c) * 16;
     t.b_tap = (ebru_blocks64(p->C0) * EBRU_I8_BLOCK - steps * TILE_I8_CHANNELS) * 16;
     t.record = row - EBRU_I8_RECORD;
     t.kh = p->KH;
@@ -93,7 +96,7 @@ INLINE void panel_i8(struct conv_i8 *k, const uint8_t *x, const int8_t *w, const
             for (int32_t n = 0; n < blocks; n += TILE_I8_BLOCKS) {
                 t.b = w + (n0 + g + n) * t.b_step;
                 t.scale = scale + (n0 + g + n) * 16;
-                t.total = t.scale + c->nbs * 16;
+                t.total = t.scale + ebru_conv2d_phases(p) * c->nbs * 16;
                 t.sum = c->sums + n * t.sum_step;
                 tile_i8_run(&t, rows, part(blocks, TILE_I8_BLOCKS, n));
             }
@@ -123,7 +126,7 @@ EBRU_KERNEL(conv2d_i8) {
     int32_t taken = -1;
     for (int32_t task = task_begin; task < task_end; task++) {
         const int32_t region = p->order ? task % regions : task / groups;
-        const int32_t group = p->order ? task / regions : task % groups;
+        const int32_t group = take_group(c, p->order ? task / regions : task % groups);
         if (region != taken) {
             taken = region;
             take_region(c, region);
