@@ -127,8 +127,8 @@ static void forcing_a_level(void **state) {
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-bf16", &err), RT_OK);
     assert_int_equal(base_cpu_best(cpu.features), EBRU_ISA_V4_BF16);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-amx", &err), RT_ERR_CPU);
-    assert_non_null(
-        strstr(err.message, "up to x86-64-v4-bf16, not x86-64-v4-amx (amx-tile, amx-bf16, amx-int8)"));
+    assert_non_null(strstr(
+        err.message, "up to x86-64-v4-bf16, not x86-64-v4-amx (amx-tile, amx-bf16, amx-int8)"));
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4", &err), RT_OK);
     assert_int_equal(base_cpu_best(cpu.features), EBRU_ISA_V4);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v3", &err), RT_OK);
