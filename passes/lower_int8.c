@@ -12,7 +12,9 @@
  * Weights have a scale an output channel. Activations have one an image, or one a token where no
  * window joins pixels (linears, 1x1 convolutions); it is taken from the values themselves when the
  * program runs. Ops that read one value share what quantize makes of it. With --precision=int8 a
- * network's error is of the class 5e-2 (rms over rms). What is not lowered here goes to
+ * network's error is of the class 5e-2 (rms over rms). A 3x3 convolution of a doubled input is four
+ * of 2x2 (upsample_phases): the input is quantized at its own size, and the sums of taps are
+ * rounded, with a scale an output channel and phase. What is not lowered here goes to
  * lower_precision: what another way of the class computes faster (manager/forms.c compares them),
  * or a quantization file wants more precisely; few channels, whose error nothing averages; what
  * does not run in every step, whose error every step would feel, for next to no time; ops that
@@ -20,8 +22,7 @@
  *
  * here    after pack_weights; before lower_precision, which lowers the rest to bf16, and before the
  *         passes that choose other forms of a convolution
- * not     attention, whose weights and scores change with the keys; phases of an upsampling: the
- *         input is quantized at its full size
+ * not     attention, whose weights and scores change with the keys
  * tests   tests/lit/passes/lower_int8/, tests/unit/passes/passes_golden_test.c */
 #include "passes/manager/filters.h"
 #include "passes/manager/match.h"
@@ -92,14 +93,28 @@ static bool fits(const pass_filters *s, const ir_func *f, uint32_t i, base_str *
 
 /* ---- rewriting ---- */
 
+/* By phases, unless upsample_phases is left out. */
+static bool in_phases(const lowering *l, const ir_func *f, ir_ref node) {
+    const ir_node *n = ir_get(f, node);
+    if (n->op != IR_OP_conv2d || IR_ATTRS(n, conv2d)->upsample.v[0] == 0) return false;
+    const ir_type *w = ir_typeof(f, n->operand[W]);
+    base_str why = {0};
+    const bool fine = w->dim[2] == 3 && w->dim[3] == 3 && pass_is_doubled(f, n, &why) &&
+                      !pass_is_off(l->c, PASS_INDEX_upsample_phases) &&
+                      !pass_left_out(l->c, "upsample_phases", f, node, NULL);
+    base_str_free(&why);
+    return fine;
+}
+
 /* What the op reads, as bytes. */
-static ir_ref quantized(ir_rewrite *rw, const ir_node *n, const ir_node *w, ir_origin_id origin) {
+static ir_ref quantized(ir_rewrite *rw, const ir_node *n, const ir_node *w, bool phases,
+                        ir_origin_id origin) {
     struct ir_attrs_quantize a = IR_DEFAULTS(quantize);
     ir_ref in[4] = {rw_new(rw, n->operand[IR_IN(conv2d, x)]), IR_NONE, IR_NONE, IR_NONE};
     if (n->op == IR_OP_linear) return ir_build(rw->to, IR_OP_quantize, in, 1, &a, IR_PLAIN, origin);
     const struct ir_attrs_conv2d *c = IR_ATTRS(n, conv2d);
     a.pad = c->pad;
-    a.upsample = c->upsample;
+    if (!phases) a.upsample = c->upsample;
     a.pre_act = c->pre_act;
     in[IR_IN(quantize, x1)] =
         ir_ref_ok(IR_OPERAND(n, conv2d, x1)) ? rw_new(rw, IR_OPERAND(n, conv2d, x1)) : IR_NONE;
@@ -115,7 +130,7 @@ static ir_ref quantized(ir_rewrite *rw, const ir_node *n, const ir_node *w, ir_o
 
 static ir_ref lowered(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old), *pack = ir_get(rw->from, n->operand[W]);
-    const ir_ref raw = rw_new(rw, pack->operand[IR_IN(pack_conv_weight, w)]);
+    ir_ref raw = rw_new(rw, pack->operand[IR_IN(pack_conv_weight, w)]);
     const bool conv = n->op == IR_OP_conv2d;
     struct ir_attrs_conv2d_i8 a = IR_DEFAULTS(conv2d_i8);
     a.channels = channels_in(rw->from, n);
@@ -123,10 +138,13 @@ static ir_ref lowered(ir_rewrite *rw, ir_ref old) {
     if (conv) a.stride = IR_ATTRS(n, conv2d)->stride;
     a.act = conv ? IR_ATTRS(n, conv2d)->act : IR_ATTRS(n, linear)->act;
     a.geglu = !conv && IR_ATTRS(n, linear)->geglu;
+    a.phases = in_phases(rw->user, rw->from, old);
+    if (a.phases) raw = ir_op1(rw->to, IR_OP_phase_filter, raw, NULL, pack->origin);
     ir_ref in[IR_OPERANDS(conv2d_i8)];
     in[IR_IN(conv2d_i8, w)] = ir_op1(rw->to, IR_OP_pack_i8_weight, raw, NULL, pack->origin);
     in[IR_IN(conv2d_i8, scale)] = ir_op1(rw->to, IR_OP_pack_i8_scale, raw, NULL, pack->origin);
-    in[IR_IN(conv2d_i8, x)] = quantized(rw, n, ir_get(rw->to, in[IR_IN(conv2d_i8, w)]), n->origin);
+    in[IR_IN(conv2d_i8, x)] =
+        quantized(rw, n, ir_get(rw->to, in[IR_IN(conv2d_i8, w)]), a.phases, n->origin);
     const ir_ref rest[] = {
         IR_OPERAND(n, conv2d, bias), conv ? IR_OPERAND(n, conv2d, tbias) : IR_NONE,
         conv ? IR_OPERAND(n, conv2d, residual) : IR_OPERAND(n, linear, residual)};

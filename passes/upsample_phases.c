@@ -14,7 +14,8 @@
  *
  * here    after choose_winograd, which takes the convolutions that are faster still by Winograd;
  *         before kernels are selected
- * not     other factors than two; filters that are themselves computed
+ * not     other factors than two; filters that are themselves computed; products in int8, which
+ *         lower_int8 takes phase by phase itself
  * tests   tests/lit/passes/upsample_phases/, tests/unit/passes/passes_test.c */
 #include "passes/manager/match.h"
 
@@ -27,29 +28,11 @@ static bool is_candidate(const ir_func *f, const ir_node *n) {
     return w->rank >= 6 && w->dim[2] == 3 && w->dim[3] == 3;
 }
 
-static bool fits(const ir_func *f, const ir_node *n, base_str *why) {
-    const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
-    const ir_type *x = ir_typeof(f, n->operand[IR_IN(conv2d, x)]);
-    const ir_node *pack = ir_get(f, n->operand[IR_IN(conv2d, w)]);
-    if (a->upsample.v[0] != 2 * x->dim[2] || a->upsample.v[1] != 2 * x->dim[3])
-        base_str_addf(why, "the input is read at %lldx%lld, which is not twice its size",
-                      (long long)a->upsample.v[0], (long long)a->upsample.v[1]);
-    else if (a->stride.v[0] != 1 || a->stride.v[1] != 1)
-        base_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0],
-                      (long long)a->stride.v[1]);
-    else if (a->pad.v[0] != 1 || a->pad.v[1] != 1 || a->pad.v[2] != 1 || a->pad.v[3] != 1)
-        base_str_add(why, "the padding is not one on every side");
-    else if (pack->op != IR_OP_pack_conv_weight ||
-             ir_get(f, pack->operand[IR_IN(pack_conv_weight, w)])->op != IR_OP_weight)
-        base_str_add(why, "the filter is computed");
-    return why->len == 0;
-}
-
 static ir_ref rule(ir_rewrite *rw, ir_ref old) {
     const ir_node *n = ir_get(rw->from, old);
     if (!is_candidate(rw->from, n)) return IR_NONE;
     pass_decision d = {.c = rw->user, .pass = PASS_NAME, .f = rw->from, .node = old, .what = WHAT};
-    if (!pass_decided(&d, fits(rw->from, n, &d.why))) return IR_NONE;
+    if (!pass_decided(&d, pass_is_doubled(rw->from, n, &d.why))) return IR_NONE;
     const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
     const ir_node *pack = ir_get(rw->from, n->operand[IR_IN(conv2d, w)]);
     ir_ref w = rw_new(rw, pack->operand[IR_IN(pack_conv_weight, w)]);

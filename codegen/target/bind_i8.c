@@ -95,6 +95,7 @@ bool cg_bind_conv2d_i8(cg_bind *b) {
                                           : 2,
         .residual = cg_in(b, IR_IN(conv2d_i8, residual)) != NULL,
         .act = a->geglu ? EBRU_ACT_GEGLU : cg_act(a->act),
+        .phases = a->phases,
     };
     if (!check_vector(b, IR_IN(conv2d_i8, bias), p.N) ||
         !check_vector(b, IR_IN(conv2d_i8, tbias), p.N))

@@ -20,25 +20,34 @@ static bool need(base_str *why, bool condition, const char *fault) {
 }
 #define WITHIN(field, least, most) within(why, #field, p->field, least, most)
 
-/* A kernel at a CPU level. */
+/* A kernel at a CPU level, and what it multiplies. */
 struct unit {
     int32_t isa;
-    bool bf16;
+    enum { F32, BF16, I8 } operands;
 };
+
+/* The most rows of its register tiles in a panel of NB blocks. */
+static int32_t most_rows(struct unit u, int32_t nb) {
+    switch (u.operands) {
+    case BF16: return cg_most_rows_bf16(u.isa, nb);
+    case I8: return cg_most_rows_i8(u.isa, nb);
+    case F32: break;
+    }
+    return cg_most_rows(u.isa, nb);
+}
 
 /* Rows of a register tile that there is code for: MR pixels in a panel of NB blocks (1 or more). */
 static bool rows_legal(struct unit u, const char *field, int32_t mr, int32_t nb, base_str *why) {
-    const int32_t row = u.bf16 ? ebru_bf16_segment_length(ebru_bf16_form(u.isa)) : 1,
-                  most = u.bf16 ? cg_most_rows_bf16(u.isa, nb) : cg_most_rows(u.isa, nb);
-    if (!within(why, field, mr, row, most)) return false;
+    const int32_t row = u.operands == F32 ? 1 : ebru_bf16_segment_length(ebru_bf16_form(u.isa));
+    if (!within(why, field, mr, row, most_rows(u, nb))) return false;
     if (mr % row != 0 && why)
         base_str_addf(why, "%s=%d is no multiple of the matrix unit's %d rows", field, mr, row);
     return mr % row == 0;
 }
 
 /* The form of multiplying is written into the parameters; it is the level's. */
-static bool form_legal(int32_t form, int32_t isa, base_str *why) {
-    return need(why, form == ebru_bf16_form(isa), "form is another CPU level's");
+static bool form_legal(int32_t form, int32_t level, base_str *why) {
+    return need(why, form == level, "form is another CPU level's");
 }
 
 static bool conv2d_legal(const struct ebru_conv2d_params *p, struct unit u, bool overwrite,
@@ -51,7 +60,8 @@ static bool conv2d_legal(const struct ebru_conv2d_params *p, struct unit u, bool
                 WITHIN(TW, 1, ebru_conv2d_cols(p)) && WITHIN(PG, 1, ebru_ceil_div(nb, p->NB)) &&
                 WITHIN(KC, 1, cb) && WITHIN(order, 0, 1) && WITHIN(pack, 0, 1);
     if (!fine) return false;
-    if (u.bf16 || p->act == EBRU_ACT_GEGLU) fine = need(why, p->NB % 2 == 0, "NB is odd");
+    if (u.operands != F32 || p->act == EBRU_ACT_GEGLU)
+        fine = need(why, p->NB % 2 == 0, "NB is odd");
     if (p->pack && !overwrite)
         fine = fine &&
                need(why, ebru_conv2d_direct(&in_place), "pack=1, but nothing is read in place");
@@ -68,7 +78,7 @@ static bool feed_forward_legal(const struct ebru_feed_forward_params *p, struct 
            rows_legal(u, "MR1", p->MR1, p->NB1, why) && rows_legal(u, "MR2", p->MR2, p->NB2, why) &&
            WITHIN(KC1, 1, ebru_blocks16(p->C)) && WITHIN(KC2, 1, ebru_blocks16(p->H)) &&
            WITHIN(TW, 1, p->T) && need(why, p->NB1 % 2 == 0, "NB1 is odd") &&
-           (!u.bf16 || need(why, p->NB2 % 2 == 0, "NB2 is odd"));
+           (u.operands == F32 || need(why, p->NB2 % 2 == 0, "NB2 is odd"));
 }
 
 static bool attention_legal(const struct ebru_attention_params *p, int32_t keys, base_str *why) {
@@ -89,12 +99,12 @@ static bool attention_legal(const struct ebru_attention_params *p, int32_t keys,
     EBRU_FIELDS_##kernel(COPY_FIELD)
 
 static bool legal_conv2d(const cg_params *p, int32_t isa, bool overwrite, base_str *why) {
-    return conv2d_legal(&p->conv2d, (struct unit){isa, false}, overwrite, why);
+    return conv2d_legal(&p->conv2d, (struct unit){isa, F32}, overwrite, why);
 }
 static bool legal_conv2d_bf16(const cg_params *all, int32_t isa, bool overwrite, base_str *why) {
     COPY_SHARED(conv2d, all)
-    return conv2d_legal(&q, (struct unit){isa, true}, overwrite, why) &&
-           form_legal(p->form, isa, why);
+    return conv2d_legal(&q, (struct unit){isa, BF16}, overwrite, why) &&
+           form_legal(p->form, ebru_bf16_form(isa), why);
 }
 static bool legal_conv2d_winograd(const cg_params *all, int32_t isa, bool overwrite,
                                   base_str *why) {
@@ -102,7 +112,7 @@ static bool legal_conv2d_winograd(const cg_params *all, int32_t isa, bool overwr
     const struct ebru_conv2d_winograd_params *p = &all->conv2d_winograd;
     const int32_t nb = ebru_blocks16(p->N);
     return WITHIN(NB, 1, ebru_max_i32(nb, 4)) &&
-           rows_legal((struct unit){isa, false}, "MR", p->MR, p->NB, why) &&
+           rows_legal((struct unit){isa, F32}, "MR", p->MR, p->NB, why) &&
            WITHIN(TT, 1, ebru_conv2d_winograd_tiles(p)) && WITHIN(PG, 1, ebru_ceil_div(nb, p->NB));
 }
 static bool legal_conv2d_winograd_bf16(const cg_params *all, int32_t isa, bool overwrite,
@@ -111,10 +121,11 @@ static bool legal_conv2d_winograd_bf16(const cg_params *all, int32_t isa, bool o
     COPY_SHARED(conv2d_winograd, all)
     const int32_t nb = ebru_blocks16(q.N);
     return within(why, "NB", q.NB, 1, (nb + 1) / 2 * 2) &&
-           rows_legal((struct unit){isa, true}, "MR", q.MR, q.NB, why) &&
+           rows_legal((struct unit){isa, BF16}, "MR", q.MR, q.NB, why) &&
            need(why, q.NB % 2 == 0, "NB is odd") &&
            within(why, "TT", q.TT, 1, ebru_conv2d_winograd_tiles(&q)) &&
-           within(why, "PG", q.PG, 1, ebru_ceil_div(nb, q.NB)) && form_legal(p->form, isa, why);
+           within(why, "PG", q.PG, 1, ebru_ceil_div(nb, q.NB)) &&
+           form_legal(p->form, ebru_bf16_form(isa), why);
 }
 static bool legal_conv2d_i8(const cg_params *all, int32_t isa, bool overwrite, base_str *why) {
     (void)overwrite;
@@ -122,20 +133,22 @@ static bool legal_conv2d_i8(const cg_params *all, int32_t isa, bool overwrite, b
     const struct ebru_conv2d_params shape = ebru_conv2d_i8_shape(p);
     const int32_t nb = ebru_blocks16(p->N);
     return WITHIN(NB, 1, (nb + 1) / 2 * 2) &&
-           within(why, "MR", p->MR, 1, cg_most_rows_i8(isa, p->NB)) && WITHIN(TB, 1, p->B) &&
+           rows_legal((struct unit){isa, I8}, "MR", p->MR, p->NB, why) && WITHIN(TB, 1, p->B) &&
            WITHIN(TH, 1, ebru_conv2d_rows(&shape)) && WITHIN(TW, 1, ebru_conv2d_cols(&shape)) &&
            WITHIN(PG, 1, ebru_ceil_div(nb, p->NB)) && WITHIN(order, 0, 1) &&
-           (p->act != EBRU_ACT_GEGLU || need(why, p->NB % 2 == 0, "NB is odd"));
+           (p->act != EBRU_ACT_GEGLU || need(why, p->NB % 2 == 0, "NB is odd")) &&
+           form_legal(p->form, ebru_i8_form(isa), why);
 }
 static bool legal_feed_forward(const cg_params *p, int32_t isa, bool overwrite, base_str *why) {
     (void)overwrite;
-    return feed_forward_legal(&p->feed_forward, (struct unit){isa, false}, why);
+    return feed_forward_legal(&p->feed_forward, (struct unit){isa, F32}, why);
 }
 static bool legal_feed_forward_bf16(const cg_params *all, int32_t isa, bool overwrite,
                                     base_str *why) {
     (void)overwrite;
     COPY_SHARED(feed_forward, all)
-    return feed_forward_legal(&q, (struct unit){isa, true}, why) && form_legal(p->form, isa, why);
+    return feed_forward_legal(&q, (struct unit){isa, BF16}, why) &&
+           form_legal(p->form, ebru_bf16_form(isa), why);
 }
 static bool legal_attention(const cg_params *p, int32_t isa, bool overwrite, base_str *why) {
     (void)isa, (void)overwrite;
@@ -144,7 +157,7 @@ static bool legal_attention(const cg_params *p, int32_t isa, bool overwrite, bas
 static bool legal_attention_bf16(const cg_params *all, int32_t isa, bool overwrite, base_str *why) {
     (void)overwrite;
     COPY_SHARED(attention, all)
-    return attention_legal(&q, 32, why) && form_legal(p->form, isa, why);
+    return attention_legal(&q, 32, why) && form_legal(p->form, ebru_bf16_form(isa), why);
 }
 
 static const struct tile_row {

@@ -117,7 +117,8 @@ static double quantize_flops(const ir_func *f, const ir_node *n) {
 static double conv2d_i8_flops(const ir_func *f, const ir_node *n) {
     const struct ir_attrs_conv2d_i8 *a = IR_ATTRS(n, conv2d_i8);
     const ir_type *w = operand_type(f, n, IR_IN(conv2d_i8, w));
-    const double y = elements(&n->type), taps = (double)(w->dim[1] * w->dim[2]);
+    const double y = elements(&n->type),
+                 taps = a->phases ? 9 : (double)(w->dim[1] * w->dim[2]); /* as conv2d_phases */
     double flops = 2 * y * (double)a->channels * taps * (a->geglu ? 2 : 1);
     if (a->geglu) flops += 2 * y;
     if (operand_type(f, n, IR_IN(conv2d_i8, tbias))) flops += y;

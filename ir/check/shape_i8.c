@@ -92,7 +92,8 @@ SHAPE_RULE(quantize) {
     return true;
 }
 
-/* The packed filter of `n` results over `c` channels and the scales of it. */
+/* The packed filter of n results, rounded up to whole blocks, over `c` channels and the scales of
+ * it. */
 static bool check_filter(const ir_shape *s, int64_t n, int64_t c) {
     const ir_type *w = shape_operand(s, IR_IN(conv2d_i8, w)),
                   *scale = shape_operand(s, IR_IN(conv2d_i8, scale));
@@ -124,6 +125,13 @@ static bool image_result(const ir_shape *s, const struct ir_attrs_conv2d_i8 *a, 
     if (!shape_window(s, "height", x->dim[1], 0, 0, w->dim[1], a->stride.v[0], &oh) ||
         !shape_window(s, "width", x->dim[2], 0, 0, w->dim[2], a->stride.v[1], &ow))
         return false;
+    if (a->phases) { /* each phase leaves out the last or the first window of an axis */
+        if (w->dim[1] != 2 || w->dim[2] != 2 || a->stride.v[0] != 1 || a->stride.v[1] != 1)
+            return shape_fault(s, "phases have filters of 2 by 2 and stride 1");
+        if (oh < 2 || ow < 2) return shape_fault(s, "phases need an image inside its padding");
+        oh = 2 * (oh - 1);
+        ow = 2 * (ow - 1);
+    }
     shape_set(out, 4, (int64_t[]){x->dim[0], a->n, oh, ow});
     bool fits = !tbias || (ir_is_float(tbias->dtype) && tbias->rank == 2 &&
                            (tbias->dim[0] == x->dim[0] || tbias->dim[0] == 1) &&
@@ -139,6 +147,7 @@ static bool tokens_result(const ir_shape *s, const struct ir_attrs_conv2d_i8 *a,
         return shape_fault(s, "tokens are multiplied by filters of 1 by 1 and stride 1");
     if (shape_operand(s, IR_IN(conv2d_i8, tbias)))
         return shape_fault(s, "tokens have no operand 'tbias'");
+    if (a->phases) return shape_fault(s, "attribute 'phases' is for images");
     if (a->geglu && (shape_operand(s, IR_IN(conv2d_i8, residual)) || a->act != IR_ACT_NONE))
         return shape_fault(s, "geglu stands without residual and without activation");
     if (a->geglu && a->n % (2 * IR_BLOCK) != 0)
@@ -157,7 +166,7 @@ SHAPE_RULE(conv2d_i8) {
         x->dim[x->rank - 1] != ir_i8_row(a->channels))
         return shape_expected(s, IR_IN(conv2d_i8, x), "u8[B,H,W,%lld] or u8[B,T,%lld]",
                               (long long)ir_i8_row(a->channels), (long long)ir_i8_row(a->channels));
-    if (!check_filter(s, a->n, a->channels) ||
+    if (!check_filter(s, a->phases ? 4 * ir_round_block(a->n) : a->n, a->channels) ||
         !(x->rank == 4 ? image_result(s, a, out) : tokens_result(s, a, out)))
         return false;
     bool fine = true;

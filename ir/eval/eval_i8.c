@@ -228,7 +228,7 @@ typedef struct product {
     int8_t *filter;            /* [N][taps][C] */
 } product;
 
-/* The sum of output pixel (y, x) of image b for channel n, scaled. */
+/* The sum of the window that begins at (y, x) of image b for row n of the filter, scaled. */
 static double product_at(const product *p, int64_t b, int64_t y, int64_t x, int64_t n) {
     const float *scales = p->a->in[IR_IN(conv2d_i8, scale)]->data;
     const int64_t lanes = p->a->in[IR_IN(conv2d_i8, scale)]->type.dim[1], c = p->at->channels;
@@ -272,8 +272,13 @@ static void image_products(const product *p, ir_tensor *out) {
     for (int64_t i = 0; i < y[0] * y[1] * y[2] * y[3]; i++) {
         const int64_t b = i / (y[1] * y[2] * y[3]), n = i / (y[2] * y[3]) % y[1],
                       row = i / y[3] % y[2], col = i % y[3];
-        double v = product_at(p, b, row * p->at->stride.v[0], col * p->at->stride.v[1], n) +
-                   added(p->a, b, n);
+        double v;
+        if (p->at->phases) /* rows and columns 2i + r begin at i + r of the padded image */
+            v = product_at(p, b, row / 2 + row % 2, col / 2 + col % 2,
+                           (row % 2 * 2 + col % 2) * ir_round_block(p->at->n) + n);
+        else
+            v = product_at(p, b, row * p->at->stride.v[0], col * p->at->stride.v[1], n);
+        v += added(p->a, b, n);
         if (residual) v += (double)residual->data[i];
         out->data[i] = (float)ir_eval_act(p->at->act, v);
     }
@@ -308,7 +313,7 @@ void ir_eval_conv2d_i8(const ir_eval_args *a, ir_tensor *out) {
                  .kh = w->type.dim[1],
                  .kw = w->type.dim[2],
                  .row = x->type.dim[x->type.rank - 1]};
-    p.filter = read_filter(w, p.at->n, p.at->channels);
+    p.filter = read_filter(w, p.at->phases ? 4 * ir_round_block(p.at->n) : p.at->n, p.at->channels);
     if (image)
         image_products(&p, out);
     else

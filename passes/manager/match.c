@@ -131,3 +131,21 @@ bool pass_is_perm(const ir_node *n, uint32_t rank, const int64_t *perm) {
         if (IR_ATTRS(n, transpose)->perm.v[i] != perm[i]) return false;
     return true;
 }
+
+bool pass_is_doubled(const ir_func *f, const ir_node *n, base_str *why) {
+    const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
+    const ir_type *x = ir_typeof(f, n->operand[IR_IN(conv2d, x)]);
+    const ir_node *pack = ir_get(f, n->operand[IR_IN(conv2d, w)]);
+    if (a->upsample.v[0] != 2 * x->dim[2] || a->upsample.v[1] != 2 * x->dim[3])
+        base_str_addf(why, "the input is read at %lldx%lld, which is not twice its size",
+                      (long long)a->upsample.v[0], (long long)a->upsample.v[1]);
+    else if (a->stride.v[0] != 1 || a->stride.v[1] != 1)
+        base_str_addf(why, "the stride is %lldx%lld", (long long)a->stride.v[0],
+                      (long long)a->stride.v[1]);
+    else if (a->pad.v[0] != 1 || a->pad.v[1] != 1 || a->pad.v[2] != 1 || a->pad.v[3] != 1)
+        base_str_add(why, "the padding is not one on every side");
+    else if (pack->op != IR_OP_pack_conv_weight ||
+             ir_get(f, pack->operand[IR_IN(pack_conv_weight, w)])->op != IR_OP_weight)
+        base_str_add(why, "the filter is computed");
+    return why->len == 0;
+}

@@ -61,6 +61,10 @@ bool pass_no(base_str *why, const char *fmt, ...) __attribute__((format(printf, 
  * base_free. */
 ir_ref *pass_only_users(const ir_func *f);
 
+/* Whether a convolution is a 3x3 one of its input's double that four filters of 2x2 can do; else
+ * why not. Its filter is packed. */
+bool pass_is_doubled(const ir_func *f, const ir_node *conv, base_str *why);
+
 /* The node is a transpose with this permutation. */
 bool pass_is_perm(const ir_node *n, uint32_t rank, const int64_t *perm);
 

@@ -67,19 +67,35 @@ static inline int32_t ebru_quantize_tasks(const struct ebru_quantize_params *p) 
     return p->B * p->OH * ebru_ceil_div(p->OW, EBRU_QUANTIZE_PIXELS);
 }
 
+/* How a level multiplies: rows of the multiply are single pixels, or with matrix registers row
+ * segments of 16 neighbouring stored pixels, which may pass over those that are none of the
+ * result. */
+enum { EBRU_I8_PIXELS = 0, EBRU_I8_TILES = 1 };
+static inline int32_t ebru_i8_form(int32_t isa) {
+    return ebru_bf16_form(isa) == EBRU_BF16_TILES ? EBRU_I8_TILES : EBRU_I8_PIXELS;
+}
+static inline int32_t ebru_i8_segment_length(int32_t form) {
+    return form == EBRU_I8_TILES ? 16 : 1;
+}
+
 /* ---- conv2d_i8: convolution and linear of quantized pixels
  *   y = act(s scale[n] (sum of q w - z sum[n]) + bias + tbias + residual)
  * with s and z of the first pixel of the window; 32-bit sums, which are exact.
  *   B, H, W         images, their stored size: padding is stored, too
  *   C, N            channels in, columns
  *   KH .. OW, has_bias, tbias, residual, act   as conv2d
- * Tiles: MR, NB, TB, TH, TW, PG, order as conv2d's. There are no passes over channels: a panel's
- * bytes are few. */
+ *   form            EBRU_I8_* of the level
+ *   phases          1: four filters of 2x2 of an image stored with padding of one, which were a 3x3
+ *                   one on its double: OH = 2 (H - 2), OW = 2 (W - 2); blocks of columns and the
+ *                   rows of scales are phase by phase, phase 2r+s of output pixels (2y+r, 2x+s)
+ * Tiles: MR, NB, TB, TH, TW, PG, order as conv2d's; MR counts stored pixels (form TILES: a multiple
+ * of 16). There are no passes over channels: a panel's bytes are few. */
 /* clang-format off */
 #define EBRU_FIELDS_conv2d_i8(F) \
     F(i32, B) F(i32, H) F(i32, W) F(i32, C) F(i32, N) F(i32, KH) F(i32, KW) F(i32, SH) F(i32, SW) \
     F(i32, OH) F(i32, OW) F(i32, has_bias) F(i32, tbias) F(i32, residual) F(i32, act) \
-    F(i32, MR) F(i32, NB) F(i32, TB) F(i32, TH) F(i32, TW) F(i32, PG) F(i32, order)
+    F(i32, MR) F(i32, NB) F(i32, TB) F(i32, TH) F(i32, TW) F(i32, PG) F(i32, order) F(i32, form) \
+    F(i32, phases)
 /* clang-format on */
 struct ebru_conv2d_i8_params {
     EBRU_FIELDS_conv2d_i8(EBRU_FIELD_DECL)
@@ -87,7 +103,7 @@ struct ebru_conv2d_i8_params {
 enum {
     EBRU_CONV2D_I8_X,      /* u8 [B][H][W][row] */
     EBRU_CONV2D_I8_WEIGHT, /* packed weights */
-    EBRU_CONV2D_I8_SCALE,  /* [2][Npad] */
+    EBRU_CONV2D_I8_SCALE,  /* [2][Npad]; with phases [2][4 Npad] */
     EBRU_CONV2D_I8_BIAS,   /* as conv2d's, as are the rest */
     EBRU_CONV2D_I8_TBIAS,
     EBRU_CONV2D_I8_RESIDUAL,
@@ -100,8 +116,8 @@ static inline struct ebru_conv2d_params
 ebru_conv2d_i8_shape(const struct ebru_conv2d_i8_params *p) {
     struct ebru_conv2d_params q = {0};
     q.B = p->B;
-    q.H = q.UH = p->H;
-    q.W = q.UW = p->W;
+    q.H = q.UH = p->phases ? p->OH / 2 : p->H;
+    q.W = q.UW = p->phases ? p->OW / 2 : p->W;
     q.C0 = p->C;
     q.N = p->N;
     q.KH = p->KH;
@@ -122,13 +138,14 @@ ebru_conv2d_i8_shape(const struct ebru_conv2d_i8_params *p) {
     q.PG = p->PG;
     q.KC = ebru_blocks16(p->C);
     q.order = p->order;
+    q.phases = p->phases;
     return q;
 }
 static inline int32_t ebru_conv2d_i8_tasks(const struct ebru_conv2d_i8_params *p) {
     const struct ebru_conv2d_params q = ebru_conv2d_i8_shape(p);
     return ebru_conv2d_tasks(&q);
 }
-/* Index of weight element (n, c, y, x), bytes of a block of columns and of the weight. */
+/* Index of weight element (n, c, y, x), n = phase * Npad + column with phases; bytes of a block of columns and of the weight. */
 static inline int64_t ebru_conv2d_i8_weight_index(const struct ebru_conv2d_i8_params *p, int32_t n,
                                                   int32_t c, int32_t y, int32_t x) {
     const int64_t tap = ((int64_t)(n / 16) * p->KH + y) * p->KW + x;
@@ -138,18 +155,41 @@ static inline int64_t ebru_conv2d_i8_block_bytes(const struct ebru_conv2d_i8_par
     return (int64_t)p->KH * p->KW * ebru_blocks64(p->C) * 1024;
 }
 static inline int64_t ebru_conv2d_i8_weight_bytes(const struct ebru_conv2d_i8_params *p) {
-    return ebru_blocks16(p->N) * ebru_conv2d_i8_block_bytes(p);
+    return (int64_t)(p->phases ? 4 : 1) * ebru_blocks16(p->N) * ebru_conv2d_i8_block_bytes(p);
 }
 /* Bytes of x that a task reads. */
 static inline int64_t ebru_conv2d_i8_input_bytes(const struct ebru_conv2d_i8_params *p) {
     const struct ebru_conv2d_params q = ebru_conv2d_i8_shape(p);
     return (int64_t)p->TB * ebru_conv2d_in_rows(&q) * ebru_conv2d_in_cols(&q) * ebru_i8_row(p->C);
 }
+/* Where the window of an output pixel (row y, column x of image i) begins, in stored pixels; with
+ * phases, of the first. Pointwise convolutions have one row. */
+static inline int64_t ebru_conv2d_i8_position(const struct ebru_conv2d_i8_params *p, int32_t i,
+                                              int32_t y, int32_t x) {
+    return ((int64_t)i * p->H + (int64_t)y * p->SH) * p->W + (int64_t)x * p->SW;
+}
+/* Rows of the multiply that a whole task has: its pixels, or the row segments that cover them.
+ * Where images have a bias each (tbias 1) no segment has pixels of two. */
+static inline int32_t ebru_conv2d_i8_segments(const struct ebru_conv2d_i8_params *p) {
+    const int32_t length = ebru_i8_segment_length(p->form);
+    if (length == 1) return p->TB * p->TH * p->TW;
+    struct ebru_bf16_segments r = {0, 0, 0};
+    for (int32_t i = 0; i < p->TB; i++) {
+        if (p->tbias == 1) r.end = 0;
+        for (int32_t y = 0; y < p->TH; y++)
+            for (int32_t x = 0; x < p->TW;)
+                x += length -
+                     ebru_bf16_cover(&r, ebru_conv2d_i8_position(p, i, y, x), length, p->SW);
+    }
+    return r.count;
+}
 enum { EBRU_I8_BLOCKS = 2 }; /* columns of tiles that are finished together, at least */
-/* Scratch: the sums of the tiles that are finished together, two offsets a pixel. */
+/* Scratch: the sums of the tiles that are finished together, offsets of the rows and of their
+ * pixels. */
 static inline int64_t ebru_conv2d_i8_scratch(const struct ebru_conv2d_i8_params *p) {
-    const int64_t pixels = (int64_t)p->TB * p->TH * p->TW;
-    return 4 * ((int64_t)p->MR * EBRU_I8_BLOCKS * 16 + (2 * pixels + 15) / 16 * 16);
+    const int64_t offsets =
+        (int64_t)ebru_conv2d_i8_segments(p) * (1 + ebru_i8_segment_length(p->form));
+    return 4 * ((int64_t)p->MR * EBRU_I8_BLOCKS * 16 + (offsets + 15) / 16 * 16);
 }
 
 #endif

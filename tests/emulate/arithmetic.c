@@ -1,5 +1,5 @@
-/* Sums of products after the operation sections of TDPBF16PS, VDPBF16PS and VCVTNEPS2BF16 in
- * Intel's manual. */
+/* Sums of products after the operation sections of TDPBF16PS, TDPBUSD, VDPBF16PS, VPDPBUSD and
+ * VCVTNEPS2BF16 in Intel's manual. */
 #include "tests/emulate/perform.h"
 
 #include <immintrin.h>
@@ -46,6 +46,12 @@ void em_dot_vector(float *c, const uint32_t *a, const uint32_t *b) {
     _mm_setcsr(DAZ_FTZ_NEAREST);
     dot_vector(c, a, b);
     _mm_setcsr(before);
+}
+
+uint32_t em_dot_bytes(uint32_t c, uint32_t a, uint32_t b) {
+    for (unsigned shift = 0; shift < 32; shift += 8)
+        c += (a >> shift & 0xff) * (uint32_t)(int32_t)(int8_t)(b >> shift); /* without saturation */
+    return c;
 }
 
 uint16_t em_to_bf16(uint32_t x) {

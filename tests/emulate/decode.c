@@ -4,9 +4,10 @@
 
 #include <string.h>
 
-enum { NO_PREFIX, P66, PF3, PF2 };                       /* the pp field */
-enum { VEX = 1, EVEX = 2 };                              /* the encoding */
-enum { MEMORY = 1, REGISTER = 2, SIB = 4, NO_VVVV = 8 }; /* what the operands must be */
+enum { NO_PREFIX, P66, PF3, PF2 }; /* the pp field */
+enum { VEX = 1, EVEX = 2 };        /* the encoding */
+/* what the operands must be; of VEX: which lengths */
+enum { MEMORY = 1, REGISTER = 2, SIB = 4, NO_VVVV = 8, ANY_LENGTH = 16 };
 
 static const struct {
     uint8_t encoding, prefix, opcode, operands;
@@ -21,6 +22,9 @@ static const struct {
     {VEX, P66, 0x4b, MEMORY | SIB | NO_VVVV, -1, EM_TILELOADD}, /* T1: the same but for a hint */
     {VEX, PF3, 0x4b, MEMORY | SIB | NO_VVVV, -1, EM_TILESTORED},
     {VEX, PF3, 0x5c, REGISTER, -1, EM_TDPBF16PS},
+    {VEX, P66, 0x5e, REGISTER, -1, EM_TDPBUSD},
+    {VEX, P66, 0x50, MEMORY | REGISTER | ANY_LENGTH, -1, EM_VPDPBUSD},
+    {EVEX, P66, 0x50, MEMORY | REGISTER, -1, EM_VPDPBUSD},
     {EVEX, PF3, 0x52, MEMORY | REGISTER, -1, EM_VDPBF16PS},
     {EVEX, PF2, 0x72, MEMORY | REGISTER, -1, EM_VCVTNE2PS2BF16},
     {EVEX, PF3, 0x72, MEMORY | REGISTER | NO_VVVV, -1, EM_VCVTNEPS2BF16},
@@ -34,12 +38,13 @@ struct prefix {
 static const uint8_t *vex(const uint8_t *p, struct prefix *x, em_inst *i) {
     uint8_t a = p[1], b = p[2];
     x->encoding = VEX;
-    if ((a & 0x1f) != 2 || b & 0x84) return NULL; /* map 0F38, W 0, L 0 */
+    if ((a & 0x1f) != 2 || b & 0x80) return NULL; /* map 0F38, W 0 */
     x->r = !(a & 0x80);
     x->x = !(a & 0x40);
     x->b = !(a & 0x20);
     x->pp = b & 3;
     i->vvvv = ~(unsigned)(b >> 3) & 15;
+    i->bytes = b & 4 ? 32 : 16;
     return p + 3;
 }
 
@@ -118,6 +123,7 @@ bool em_decode(const uint8_t *code, em_inst *out) {
         unsigned want = table[k].operands;
         if (!(want & (i.memory ? MEMORY : REGISTER)) || (want & SIB && !sib)) continue;
         if (want & NO_VVVV && i.vvvv != 0) continue;
+        if (x.encoding == VEX && !(want & ANY_LENGTH) && i.bytes != 16) continue; /* L 0 */
         if (table[k].extension >= 0 && i.reg != (unsigned)table[k].extension) continue;
         if (table[k].op == EM_TILERELEASE && i.rm != 0) continue;
         if (table[k].op == EM_TILEZERO && i.rm != 0) continue;

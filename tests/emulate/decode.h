@@ -15,7 +15,7 @@ typedef struct em_inst {
     int base, index; /* 0 to 15, EM_RIP or EM_NO_REGISTER */
     unsigned scale;  /* of the index: 1, 2, 4, 8 */
     int64_t disp;    /* bytes */
-    unsigned bytes;  /* vector length of EVEX: 16, 32, 64 */
+    unsigned bytes;  /* vector length: 16, 32, 64 */
     unsigned mask;   /* k1 to k7, 0: none */
     bool zeroing, broadcast;
 } em_inst;

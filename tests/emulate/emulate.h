@@ -1,12 +1,12 @@
-/* Performs the instructions of AVX512-BF16 and AMX-BF16 on a CPU with AVX-512 that lacks them, so
- * that the machine code of the levels x86-64-v4-bf16 and x86-64-v4-amx can be tested there. For
- * tests only: a run of such instructions costs a signal, some microseconds.
+/* Performs the instructions of AVX512-BF16, VNNI (AVX512-VNNI and AVX-VNNI) and AMX (BF16 and INT8)
+ * on a CPU with AVX-512 that lacks them, so that the machine code of the levels that have them can
+ * be tested there. For tests only: a run of such instructions costs a signal, some microseconds.
  *
  * A SIGILL handler decodes the instruction, reads and writes the registers that the kernel saved on
  * the stack, and goes on behind it. What the CPU can do by itself never gets here. Instructions:
- * LDTILECFG, STTILECFG, TILERELEASE, TILEZERO, TILELOADD, TILELOADDT1, TILESTORED, TDPBF16PS;
- * VDPBF16PS, VCVTNE2PS2BF16, VCVTNEPS2BF16 in all lengths, with masks and broadcasts. Every other
- * illegal instruction, and those that the manual says fault (wrong shapes, a tile used twice), end
+ * LDTILECFG, STTILECFG, TILERELEASE, TILEZERO, TILELOADD, TILELOADDT1, TILESTORED, TDPBF16PS,
+ * TDPBUSD; VPDPBUSD in the VEX form; VDPBF16PS, VCVTNE2PS2BF16, VCVTNEPS2BF16, VPDPBUSD in the EVEX
+ * form, in all lengths, with masks and broadcasts. Every other illegal instruction, and those that the manual says fault (wrong shapes, a tile used twice), end
  * the process with a message. */
 #ifndef EBRU_TESTS_EMULATE_EMULATE_H
 #define EBRU_TESTS_EMULATE_EMULATE_H
@@ -22,7 +22,9 @@
     X(TILELOADD, "tileloadd")                                                                      \
     X(TILESTORED, "tilestored")                                                                    \
     X(TDPBF16PS, "tdpbf16ps")                                                                      \
+    X(TDPBUSD, "tdpbusd")                                                                          \
     X(VDPBF16PS, "vdpbf16ps")                                                                      \
+    X(VPDPBUSD, "vpdpbusd")                                                                        \
     X(VCVTNE2PS2BF16, "vcvtne2ps2bf16")                                                            \
     X(VCVTNEPS2BF16, "vcvtneps2bf16")
 

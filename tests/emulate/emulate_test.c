@@ -1,4 +1,4 @@
-/* AVX512-BF16 by the emulator (or by the CPU, where it can) against naive arithmetic: every operand
+/* AVX512-BF16 and VNNI by the emulator (or by the CPU, where it can) against naive arithmetic: every operand
  * form of the assembler's that the emulator knows. Skipped by name on CPUs without AVX-512. */
 #include "emulate_test.h"
 
@@ -111,6 +111,31 @@ enum { RIP = 1 << 20 };
     F(one_memory_x, "vcvtneps2bf16x 16(%%rax), %%xmm3", VCVTNEPS2BF16, 3, 0, NO, 0, 16, 16, 0,     \
       false, false)                                                                                \
     F(one_one, "vcvtneps2bf16 4(%%rax)%{1to16%}, %%ymm3", VCVTNEPS2BF16, 3, 0, NO, 0, 4, 64, 0,    \
+      false, true)                                                                                 \
+    F(bytes_vex_ymm, "%{vex%} vpdpbusd %%ymm2, %%ymm1, %%ymm3", VPDPBUSD, 3, 1, 2, 0, 0, 32, 0,    \
+      false, false)                                                                                \
+    F(bytes_vex_xmm, "%{vex%} vpdpbusd %%xmm12, %%xmm9, %%xmm15", VPDPBUSD, 15, 9, 12, 0, 0, 16,   \
+      0, false, false)                                                                             \
+    F(bytes_vex_same, "%{vex%} vpdpbusd %%ymm5, %%ymm5, %%ymm5", VPDPBUSD, 5, 5, 5, 0, 0, 32, 0,   \
+      false, false)                                                                                \
+    F(bytes_vex_memory, "%{vex%} vpdpbusd (%%rax), %%ymm1, %%ymm3", VPDPBUSD, 3, 1, NO, 0, 0, 32,  \
+      0, false, false)                                                                             \
+    F(bytes_vex_disp8, "%{vex%} vpdpbusd 100(%%r13), %%ymm1, %%ymm13", VPDPBUSD, 13, 1, NO, 0,     \
+      100, 32, 0, false, false)                                                                    \
+    F(bytes_vex_disp32, "%{vex%} vpdpbusd 400(%%rax), %%xmm1, %%xmm3", VPDPBUSD, 3, 1, NO, 0, 400, \
+      16, 0, false, false)                                                                         \
+    F(bytes_vex_index, "%{vex%} vpdpbusd -32(%%r13,%%r12,8), %%ymm10, %%ymm3", VPDPBUSD, 3, 10,    \
+      NO, 3, -8, 32, 0, false, false)                                                              \
+    F(bytes_vex_rip, "%{vex%} vpdpbusd %[rip], %%ymm1, %%ymm3", VPDPBUSD, 3, 1, NO, 0, RIP, 32, 0, \
+      false, false)                                                                                \
+    F(bytes_zmm, "vpdpbusd %%zmm2, %%zmm1, %%zmm3", VPDPBUSD, 3, 1, 2, 0, 0, 64, 0, false, false)  \
+    F(bytes_high, "vpdpbusd %%zmm31, %%zmm16, %%zmm23", VPDPBUSD, 23, 16, 31, 0, 0, 64, 0, false,  \
+      false)                                                                                       \
+    F(bytes_mask, "vpdpbusd %%ymm20, %%ymm1, %%ymm3%{%%k3%}", VPDPBUSD, 3, 1, 20, 0, 0, 32, 3,     \
+      false, false)                                                                                \
+    F(bytes_memory, "vpdpbusd 128(%%rax), %%zmm1, %%zmm3%{%%k2%}%{z%}", VPDPBUSD, 3, 1, NO, 0,     \
+      128, 64, 2, true, false)                                                                     \
+    F(bytes_one, "vpdpbusd 8(%%rax)%{1to16%}, %%zmm1, %%zmm3", VPDPBUSD, 3, 1, NO, 0, 8, 64, 0,    \
       false, true)
 
 #define F(name, text, ...) RUN(run_##name, text)
@@ -143,13 +168,14 @@ static void expect(const struct form *f, struct machine *m, const uint32_t *memo
     for (int n = 0; n < words; n++)
         last[n] = f->last != NO ? m->z[f->last][n] : memory[f->broadcast ? 0 : n];
     memset(dest, 0, sizeof old);
-    if (f->op == EM_VDPBF16PS) {
+    if (f->op == EM_VDPBF16PS || f->op == EM_VPDPBUSD) {
         for (int n = 0; n < words; n++) {
             float sum = multiply_add(widen((uint16_t)(first[n] >> 16)),
                                      widen((uint16_t)(last[n] >> 16)), float_of(old[n]));
             sum = multiply_add(widen((uint16_t)first[n]), widen((uint16_t)last[n]), sum);
             if (!f->mask || m->k[f->mask] >> n & 1)
-                dest[n] = bits_of(sum);
+                dest[n] =
+                    f->op == EM_VPDPBUSD ? dot_bytes(old[n], first[n], last[n]) : bits_of(sum);
             else if (!f->zeroing)
                 dest[n] = old[n];
         }
@@ -243,6 +269,7 @@ TEST(rounding)
         name(state);                                                                               \
     }
 TILES_TEST(tiles_multiply)
+TILES_TEST(tiles_multiply_bytes)
 TILES_TEST(tiles_are_addressed)
 TILES_TEST(tiles_are_configured)
 TILES_TEST(tiles_belong_to_threads)
@@ -254,6 +281,7 @@ int main(void) {
         cmocka_unit_test(test_unused_registers_are_zero),
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_tiles_multiply),
+        cmocka_unit_test(test_tiles_multiply_bytes),
         cmocka_unit_test(test_tiles_are_addressed),
         cmocka_unit_test(test_tiles_are_configured),
         cmocka_unit_test(test_tiles_belong_to_threads),

@@ -37,6 +37,17 @@ static inline float add(float a, float b) {
     return flush(flush(a) + flush(b));
 }
 
+/* c and the products of four unsigned by four signed bytes, with 32 bits. */
+static inline uint32_t dot_bytes(uint32_t c, uint32_t a, uint32_t b) {
+    uint8_t u[4];
+    int8_t s[4];
+    int64_t sum = (int32_t)c;
+    memcpy(u, &a, 4);
+    memcpy(s, &b, 4);
+    for (int i = 0; i < 4; i++) sum += (int64_t)u[i] * s[i];
+    return (uint32_t)sum;
+}
+
 /* Equal bits, or both no number. */
 static inline bool same(float a, float b) {
     return bits_of(a) == bits_of(b) || (isnan(a) && isnan(b));
@@ -62,6 +73,7 @@ static inline uint32_t random_pair(void) {
 
 /* emulate_tiles_test.c */
 void tiles_multiply(void **state);
+void tiles_multiply_bytes(void **state);
 void tiles_are_addressed(void **state);
 void tiles_are_configured(void **state);
 void tiles_belong_to_threads(void **state);

@@ -1,4 +1,4 @@
-/* AMX-BF16 by the emulator against naive arithmetic: shapes, addresses, configuration, threads,
+/* AMX-BF16 and AMX-INT8 by the emulator against naive arithmetic: shapes, addresses, configuration, threads,
  * faults. */
 #include "emulate_test.h"
 
@@ -30,6 +30,8 @@ static void release(void) {
 /* clang-format on */
 #define ZERO(t)      __asm__ volatile("tilezero %%tmm" #t::: "memory")
 #define DOT(c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c::: "memory")
+#define DOT_BYTES(c, a, b)                                                                         \
+    __asm__ volatile("tdpbusd %%tmm" #b ", %%tmm" #a ", %%tmm" #c::: "memory")
 
 /* Tiles 0 to 2, or 5 to 7, as c (M rows of N), a (M rows of K pairs), b (K rows of N pairs). */
 static struct config shapes(int M, int N, int K, int first) {
@@ -50,8 +52,12 @@ static float product(const uint32_t *a, const uint32_t *b, int K, float c) {
     return add(c, add(even, odd));
 }
 
-void tiles_multiply(void **state) {
-    (void)state;
+static uint32_t product_bytes(const uint32_t *a, const uint32_t *b, int K, uint32_t c) {
+    for (int k = 0; k < K; k++) c = dot_bytes(c, a[k], b[k * 16]);
+    return c;
+}
+
+static void multiply(bool of_bytes) {
     static const int sizes[][3] = {{16, 16, 16}, {1, 1, 1},   {16, 16, 1},
                                    {3, 16, 16},  {16, 5, 16}, {7, 9, 11}};
     for (size_t s = 0; s < 2 * (sizeof sizes / sizeof *sizes); s++) {
@@ -59,9 +65,9 @@ void tiles_multiply(void **state) {
         struct config g = shapes(M, N, K, s % 2 ? 5 : 0);
         uint32_t a[16][16], b[16][16], c[16][16], out[17][16];
         for (int i = 0; i < 256; i++) {
-            a[i / 16][i % 16] = random_pair();
-            b[i / 16][i % 16] = random_pair();
-            c[i / 16][i % 16] = random_float();
+            a[i / 16][i % 16] = of_bytes ? random_word() : random_pair();
+            b[i / 16][i % 16] = of_bytes ? random_word() : random_pair();
+            c[i / 16][i % 16] = of_bytes ? random_word() : random_float();
         }
         memset(out, 0xab, sizeof out);
         configure(&g);
@@ -69,25 +75,43 @@ void tiles_multiply(void **state) {
             LOAD(5, c, 64);
             LOAD(6, a, 64);
             LOAD(7, b, 64);
-            DOT(5, 6, 7);
+            if (of_bytes)
+                DOT_BYTES(5, 6, 7);
+            else
+                DOT(5, 6, 7);
             STORE(5, out, 64);
         } else {
             LOAD(0, c, 64);
             LOAD(1, a, 64);
             LOAD(2, b, 64);
-            DOT(0, 1, 2);
+            if (of_bytes)
+                DOT_BYTES(0, 1, 2);
+            else
+                DOT(0, 1, 2);
             STORE(0, out, 64);
         }
         release();
         for (int m = 0; m < 17; m++)
             for (int n = 0; n < 16; n++) {
                 uint32_t want = 0xabababab; /* outside the tile nothing is written */
-                if (m < M && n < N) want = bits_of(product(a[m], &b[0][n], K, float_of(c[m][n])));
-                if (!same(float_of(out[m][n]), float_of(want)))
+                if (m < M && n < N && of_bytes)
+                    want = product_bytes(a[m], &b[0][n], K, c[m][n]);
+                else if (m < M && n < N)
+                    want = bits_of(product(a[m], &b[0][n], K, float_of(c[m][n])));
+                if (of_bytes ? out[m][n] != want : !same(float_of(out[m][n]), float_of(want)))
                     fail_msg("%dx%dx%d: row %d column %d is %08x, not %08x", M, N, K, m, n,
                              out[m][n], want);
             }
     }
+}
+
+void tiles_multiply(void **state) {
+    (void)state;
+    multiply(false);
+}
+void tiles_multiply_bytes(void **state) {
+    (void)state;
+    multiply(true);
 }
 
 /* One tile of 4 rows of 8 bytes, loaded or stored by the instruction; p in rax, r12 and r13, stride

@@ -21,6 +21,8 @@ struct em_dot {
 void em_dot_tile(const struct em_dot *d);
 /* c[n] = c[n] + a[n] high * b[n] high, + a[n] low * b[n] low: 16 lanes, VDPBF16PS. */
 void em_dot_vector(float *c, const uint32_t *a, const uint32_t *b);
+/* c + the four products of unsigned bytes of a by signed ones of b: TDPBUSD, VPDPBUSD. */
+uint32_t em_dot_bytes(uint32_t c, uint32_t a, uint32_t b);
 /* One element, VCVTNEPS2BF16. */
 uint16_t em_to_bf16(uint32_t x);
 

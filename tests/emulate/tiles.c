@@ -71,8 +71,9 @@ static void store_tile(unsigned t, char *base, int64_t stride) {
     state.config.start_row = 0;
 }
 
-/* c += a * b: c M rows of N columns, a M rows of K pairs, b K rows of N pairs. */
-static const char *dot(unsigned tc, unsigned ta, unsigned tb) {
+/* c += a * b: c M rows of N columns, a M rows of K pairs of bf16 or fours of bytes, b K rows of N of
+ * them. */
+static const char *dot(em_op op, unsigned tc, unsigned ta, unsigned tb) {
     const struct config *g = &state.config;
     const char *fault = check(tc);
     if (!fault) fault = check(ta);
@@ -80,19 +81,27 @@ static const char *dot(unsigned tc, unsigned ta, unsigned tb) {
     if (fault) return fault;
     if (tc == ta || tc == tb || ta == tb) return "one tile twice in a product";
     if (g->start_row) return "product after a load that was interrupted";
-    if (g->colsb[tc] % 4 || g->colsb[ta] % 4 || g->colsb[tb] % 4) return "rows of no whole pairs";
+    if (g->colsb[tc] % 4 || g->colsb[ta] % 4 || g->colsb[tb] % 4) return "rows of no whole words";
     if (g->rows[tc] != g->rows[ta] || g->colsb[tc] != g->colsb[tb] ||
         g->colsb[ta] / 4 != g->rows[tb])
         return "shapes that do not fit in a product";
-    float c[ROWS][16];
-    uint32_t a[ROWS][16], b[ROWS][16];
+    const unsigned rows = g->rows[tc], depth = g->colsb[ta] / 4u;
+    uint32_t a[ROWS][16], b[ROWS][16], c[ROWS][16];
     memcpy(c, state.tile[tc], sizeof c);
     memcpy(a, state.tile[ta], sizeof a);
     memcpy(b, state.tile[tb], sizeof b);
-    const struct em_dot d = {c[0], a[0], b[0], g->rows[tc], g->colsb[ta] / 4u};
-    em_dot_tile(&d);
+    if (op == EM_TDPBUSD) {
+        for (unsigned m = 0; m < rows; m++)
+            for (unsigned k = 0; k < depth; k++)
+                for (unsigned n = 0; n < 16; n++) c[m][n] = em_dot_bytes(c[m][n], a[m][k], b[k][n]);
+    } else {
+        float f32[ROWS][16];
+        memcpy(f32, c, sizeof f32);
+        em_dot_tile(&(struct em_dot){f32[0], a[0], b[0], rows, depth});
+        memcpy(c, f32, sizeof c);
+    }
     memset(state.tile[tc], 0, sizeof state.tile[tc]);
-    for (unsigned m = 0; m < g->rows[tc]; m++) memcpy(state.tile[tc][m], c[m], g->colsb[tc]);
+    for (unsigned m = 0; m < rows; m++) memcpy(state.tile[tc][m], c[m], g->colsb[tc]);
     return NULL;
 }
 
@@ -116,6 +125,6 @@ const char *em_perform_tile(const em_frame *f, const em_inst *i) {
         if ((fault = check(i->reg))) return fault;
         store_tile(i->reg, base, index);
         return NULL;
-    default: return dot(i->reg, i->rm, i->vvvv);
+    default: return dot(i->op, i->reg, i->rm, i->vvvv);
     }
 }

@@ -1,4 +1,4 @@
-/* AVX512-BF16 on saved vector registers. Elements that the mask leaves out keep the destination's
+/* AVX512-BF16 and VNNI on saved vector registers. Elements that the mask leaves out keep the destination's
  * value, or become zero; bytes of the destination above the vector length become zero. */
 #include "tests/emulate/perform.h"
 
@@ -23,18 +23,23 @@ static uint64_t mask_of(const em_frame *f, const em_inst *i, unsigned elements) 
 }
 
 static void dot(const em_frame *f, const em_inst *i) {
-    uint32_t a[16], b[16], old[16], out[16] = {0};
+    uint32_t a[16], b[16], old[16], sum[16], out[16] = {0};
     unsigned elements = i->bytes / 4;
     uint64_t mask = mask_of(f, i, elements);
-    float sum[16];
     em_read_vector(f, i->reg, old);
     em_read_vector(f, i->vvvv, a);
     read_source(f, i, mask, b);
-    memcpy(sum, old, sizeof sum);
-    em_dot_vector(sum, a, b);
+    if (i->op == EM_VPDPBUSD) {
+        for (unsigned n = 0; n < 16; n++) sum[n] = em_dot_bytes(old[n], a[n], b[n]);
+    } else {
+        float f32[16];
+        memcpy(f32, old, sizeof f32);
+        em_dot_vector(f32, a, b);
+        memcpy(sum, f32, sizeof sum);
+    }
     for (unsigned n = 0; n < elements; n++) {
         if (mask >> n & 1)
-            memcpy(&out[n], &sum[n], sizeof out[n]);
+            out[n] = sum[n];
         else if (!i->zeroing)
             out[n] = old[n];
     }
@@ -61,7 +66,7 @@ static void convert(const em_frame *f, const em_inst *i, bool pair) {
 }
 
 const char *em_perform_vector(const em_frame *f, const em_inst *i) {
-    if (i->op == EM_VDPBF16PS)
+    if (i->op == EM_VDPBF16PS || i->op == EM_VPDPBUSD)
         dot(f, i);
     else
         convert(f, i, i->op == EM_VCVTNE2PS2BF16);

@@ -140,14 +140,18 @@ int32_t cg_cuts_conv2d_bf16(const struct ebru_conv2d_bf16_params *p, cg_cut list
 /* ---- conv2d_i8: nothing is gathered ---- */
 
 static void cost_i8(const struct ebru_conv2d_params *q, const void *own, cg_cut *c) {
-    (void)own;
+    struct ebru_conv2d_i8_params p = *(const struct ebru_conv2d_i8_params *)own;
+    const int32_t length = ebru_i8_segment_length(p.form);
+    p.TB = q->TB;
+    p.TH = q->TH;
+    p.TW = q->TW;
     c->step = 1;
-    cost_conv2d(q, full_rows(q->TB * q->TH * q->TW, q->MR), 0.25, 0, c);
+    cost_conv2d(q, full_rows(ebru_conv2d_i8_segments(&p) * length, q->MR), 0.25 / length, 0, c);
 }
 
 int32_t cg_cuts_conv2d_i8(const struct ebru_conv2d_i8_params *p, cg_cut list[CG_MOST_CUTS]) {
     const struct ebru_conv2d_params q = ebru_conv2d_i8_shape(p);
-    return cuts_of(&q, NULL, p->MR, cost_i8, list);
+    return cuts_of(&q, p, p->MR, cost_i8, list);
 }
 
 /* ---- conv2d_winograd, conv2d_winograd_bf16 ---- */

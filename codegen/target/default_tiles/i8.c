@@ -23,6 +23,7 @@ static void even_tasks(struct ebru_conv2d_i8_params *p) {
 void cg_default_tiles_conv2d_i8(struct ebru_conv2d_i8_params *p, int32_t isa, int64_t l2) {
     if (l2 <= 0) l2 = CG_COMMON_L2;
     const int32_t nb = ebru_blocks16(p->N);
+    p->form = ebru_i8_form(isa);
     p->NB = ebru_min_i32((nb + 1) / 2 * 2, 4);
     while (p->NB > 2 && p->NB * ebru_conv2d_i8_block_bytes(p) > l2 / 2) p->NB -= 2;
     p->MR = cg_most_rows_i8(isa, p->NB);

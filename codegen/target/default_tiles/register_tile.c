@@ -33,14 +33,14 @@ int32_t cg_most_rows_bf16(int32_t isa, int32_t blocks) {
 
 int32_t cg_most_rows_i8(int32_t isa, int32_t blocks) {
     int32_t most = 1;
-    switch (base_isa_plain(isa)) {
+    switch (isa) {
 #define LEVEL(a, ID, ...)                                                                          \
     case EBRU_ISA_##ID: EBRU_TILES_I8_##ID(NARROWER, 0) break;
-        EBRU_LEVELS(LEVEL, EBRU_NO_LEVEL, 0)
+        EBRU_LEVELS(LEVEL, LEVEL, 0)
 #undef LEVEL
     default: break;
     }
-    return most;
+    return most * ebru_i8_segment_length(ebru_i8_form(isa));
 }
 
 int32_t cg_widest_tile(int32_t isa) {

@@ -1,5 +1,7 @@
-/* The inner loops of the multiply of 8-bit integers (tile_i8.h). A step multiplies four channels of
- * a pixel, which are one 32-bit broadcast, with sixteen columns of four bytes:
+/* The inner loops of the multiply of 8-bit integers (tile_i8.h). With matrix registers a step
+ * multiplies 64 channels of 32 pixels with 32 columns, unsigned by signed bytes (AMX-INT8). On all
+ * other levels a step multiplies four channels of a pixel, which are one 32-bit broadcast, with
+ * sixteen columns of four bytes:
  *
  *   VNNI       one instruction of unsigned by signed bytes (AVX512-VNNI, AVX-VNNI)
  *   dot        AArch64's of signed by signed bytes: activations less 128, and 128 times the
@@ -10,6 +12,94 @@
 #include "runtime/kernels/tile/tile_i8.h"
 
 typedef int32_t v16i_any __attribute__((ext_vector_type(16), aligned(64)));
+
+INLINE int32_t load_i32(const uint8_t *p) {
+    return *(const int32_t *)(const void *)p;
+}
+
+/* Columns of a block: what their bytes are multiplied with, and their totals. */
+struct columns {
+    v16 scale;
+    v16i total;
+};
+INLINE struct columns columns_of(const struct tile_i8 *t, int32_t n) {
+    const struct columns c = {load16(t->scale + n * 16),
+                              __builtin_convertvector(load16(t->total + n * 16), v16i)};
+    return c;
+}
+/* The result of a pixel with this record; its bytes were multiplied less `less`. */
+INLINE v16 result(v16i sum, const uint8_t *record, int32_t less, const struct columns *c) {
+    const int32_t zero = load_i32(record + 4) - less;
+    return __builtin_convertvector(sum - (v16i)(zero)*c->total, v16) *
+           (splat16(*(const float *)(const void *)record) * c->scale);
+}
+
+#if defined(__AMX_INT8__)
+
+/* The numbers of registers are immediates. */
+#define STORE_SUM(i, r, n)                                                                         \
+    if (mr > r && nb > n) __builtin_ia32_tilestored64(i, t->sum + n * t->sum_step + r * 256, 64)
+#define MULTIPLY(i, r, n)                                                                          \
+    if (mr > r && nb > n) __builtin_ia32_tdpbusd(i, 4 + r, 6 + n)
+#define KEEP_LOOP _Pragma("clang loop unroll(disable)")
+
+INLINE void tile_body(const struct tile_i8 *t, const int32_t mr, const int32_t nb) {
+    const uint8_t *a = t->a[0];
+    const int8_t *b = t->b;
+    const int64_t a1 = mr > 1 ? t->a[1] - a : 0,
+                  b1 = t->b_step; /* to the second segment, the second block */
+    const int64_t a_tap = t->a_tap, a_row = t->a_row;
+    const uint64_t step = (uint64_t)t->a_step;
+    const int32_t kw = t->kw, blocks = t->blocks;
+    __builtin_ia32_tilezero(0);
+    __builtin_ia32_tilezero(1);
+    __builtin_ia32_tilezero(2);
+    __builtin_ia32_tilezero(3);
+    /* unrolled, the loops only crowd the registers: sixteen cycles a multiply hide them */
+    int32_t y = t->kh;
+    KEEP_LOOP do {
+        int32_t x = kw;
+        KEEP_LOOP do {
+            int32_t cb = blocks;
+            KEEP_LOOP do {
+                __builtin_ia32_tileloadd64(4, a, step);
+                if (mr > 1) __builtin_ia32_tileloadd64(5, a + a1, step);
+                __builtin_ia32_tileloadd64(6, b, 64);
+                if (nb > 1) __builtin_ia32_tileloadd64(7, b + b1, 64);
+                MULTIPLY(0, 0, 0);
+                MULTIPLY(1, 0, 1);
+                MULTIPLY(2, 1, 0);
+                MULTIPLY(3, 1, 1);
+                a += TILE_I8_CHANNELS;
+                b += TILE_I8_CHANNELS * 16;
+            }
+            while (--cb > 0);
+            a += a_tap;
+        }
+        while (--x > 0);
+        a += a_row;
+    }
+    while (--y > 0);
+    STORE_SUM(0, 0, 0);
+    STORE_SUM(1, 0, 1);
+    STORE_SUM(2, 1, 0);
+    STORE_SUM(3, 1, 1);
+    /* the sums, in memory now, become the results */
+    UNROLL for (int32_t r = 0; r < mr; r++) {
+        UNROLL for (int32_t n = 0; n < nb; n++) {
+            const struct columns c = columns_of(t, n);
+            const uint8_t *record = t->a[r] + t->record;
+            float *sum = t->sum + n * t->sum_step + r * 256;
+            ROLLED for (int32_t l = t->pixels.of[r]; l > 0; l--) {
+                store16(sum, result((v16i)load16(sum), record, 0, &c));
+                record += t->a_step;
+                sum += 16;
+            }
+        }
+    }
+}
+
+#else
 
 enum { FOURS = 4 }; /* steps of the innermost loop: a block of 16 channels */
 
@@ -105,9 +195,11 @@ INLINE v16i multiply(v16i sum, int32_t a, words w) {
 
 #endif
 
-INLINE int32_t load_i32(const uint8_t *p) {
-    return *(const int32_t *)(const void *)p;
-}
+#ifdef SIGNED_ACTIVATIONS
+enum { LESS = 128 };
+#else
+enum { LESS = 0 };
+#endif
 
 INLINE void tile_body(const struct tile_i8 *t, const int32_t mr, const int32_t nb) {
     v16i acc[24];
@@ -140,21 +232,13 @@ INLINE void tile_body(const struct tile_i8 *t, const int32_t mr, const int32_t n
         at += a_row;
     }
     UNROLL for (int32_t n = 0; n < nb; n++) {
-        const v16 scale = load16(t->scale + n * 16);
-        const v16i total = __builtin_convertvector(load16(t->total + n * 16), v16i);
-        UNROLL for (int32_t m = 0; m < mr; m++) {
-            const uint8_t *record = a[m] + t->record;
-            int32_t zero = load_i32(record + 4);
-#ifdef SIGNED_ACTIVATIONS
-            zero -= 128;
-#endif
-            const v16i sum = acc[m * nb + n] - (v16i)(zero)*total;
-            store16(t->sum + n * t->sum_step + m * 16,
-                    __builtin_convertvector(sum, v16) *
-                        (splat16(*(const float *)(const void *)record) * scale));
-        }
+        const struct columns c = columns_of(t, n);
+        UNROLL for (int32_t m = 0; m < mr; m++) store16(
+            t->sum + n * t->sum_step + m * 16, result(acc[m * nb + n], a[m] + t->record, LESS, &c));
     }
 }
+
+#endif
 
 #define TILE_DEFINE(m, n)                                                                          \
     __attribute__((noinline)) void EBRU_NAME(ebru_tile_i8_##m##x##n)(const struct tile_i8 *t) {    \

@@ -1,13 +1,15 @@
-/* The multiply of 8-bit integers: rows of quantized pixels by blocks of 16 columns, over a
- * reduction of taps x channels.
+/* The multiply of 8-bit integers: quantized pixels by blocks of 16 columns, over a reduction of taps
+ * x channels.
  *
  *   sum[n][m][:] = s[m] scale[n][:] (sum over (kh, kw, c) of a[m][..] * b[n][..][c][:]
  *                                    - z[m] total[n][:])
  *
  * Sums are 32-bit integers and exact: every way of computing them gives the same bits. a is read
  * where it lies, b is packed, [kh][kw][c-block of 64][16 c4][16 n][4] a block of columns; s and z
- * stand in the record of a row's first pixel. One function a (rows, blocks) pair, shared by
- * everything that multiplies in a module. */
+ * stand in the record of the window's first pixel. One function a (rows, blocks) pair, shared by
+ * everything that multiplies in a module. A row is a pixel, or with matrix registers a row segment
+ * of at most TILE_I8_SEGMENT of them, `a_step` apart; then the caller frames its calls in
+ * tile_i8_shape and tile_i8_end. */
 #ifndef EBRU_RUNTIME_KERNELS_TILE_TILE_I8_H
 #define EBRU_RUNTIME_KERNELS_TILE_TILE_I8_H
 
@@ -22,17 +24,23 @@ struct tile_i8 {
     float *sum;              /* block n of row m at n * sum_step + m * 16 */
     int64_t b_step;          /* bytes from a block of 16 columns to the next */
     int64_t sum_step;
+    int64_t a_step; /* bytes from a pixel of a row segment to the next */
     int64_t a_tap,
         a_row;      /* bytes from what was read of a pixel to the next tap; added after a row of
                              taps */
     int64_t b_tap;  /* bytes of a tap that no channel has */
     int32_t record; /* bytes from a pixel to its record */
-    int32_t blocks; /* of 16 channels */
+    int32_t blocks; /* of TILE_I8_CHANNELS */
     int32_t kh, kw;
+    struct tile_i8_rows {
+        int32_t of[2];
+    } pixels; /* of the row segments, 1 to 16 each */
 };
 
 /* The register tiles of the level, by the macros of tile.h's kind (see its example). */
-#if defined(__AVX512F__)
+#if defined(__AMX_INT8__)
+#define TILE_I8_LIST EBRU_TILES_I8_V4_AMX
+#elif defined(__AVX512F__)
 #define TILE_I8_LIST EBRU_TILES_I8_V4
 #elif defined(__AVX2__)
 #define TILE_I8_LIST EBRU_TILES_I8_V3
@@ -49,7 +57,12 @@ struct tile_i8 {
     TILE_I8_ROWS_4(T, n)                                                                           \
     T(5, n) T(6, n) T(7, n) T(8, n) T(9, n) T(10, n) T(11, n) T(12, n)
 
-/* Blocks of the widest tile, the most rows of any. */
+/* Pixels a row, channels a step, blocks of the widest tile, the most rows of any. */
+#if defined(__AMX_INT8__)
+enum { TILE_I8_SEGMENT = 16, TILE_I8_CHANNELS = 64 };
+#else
+enum { TILE_I8_SEGMENT = 1, TILE_I8_CHANNELS = 16 };
+#endif
 #define TILE_I8_COUNT(a, nb, mr) +1
 #define TILE_I8_FIRST(a, nb, mr) (nb) == 1 ? (mr):
 enum {
@@ -73,6 +86,32 @@ INLINE void tile_i8_run(const struct tile_i8 *t, int32_t mr, int32_t nb) {
         TILE_I8_PANELS(TILE_I8_SWITCH)
     default: __builtin_unreachable();
     }
+}
+
+/* Matrix registers for row segments of so many pixels, from here to the end; nothing elsewhere.
+ * Registers: sums of row r, block n in 0..3 = 2r + n; rows in 4, 5; weights in 6, 7. */
+INLINE void tile_i8_shape(struct tile_i8_rows pixels) {
+#if defined(__AMX_INT8__)
+    /* palette 1; bytes a row from byte 16 on, rows from byte 48 on */
+    const uint8_t first = (uint8_t)pixels.of[0], second = (uint8_t)pixels.of[1];
+    struct {
+        uint8_t palette, start_row, zero[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config __attribute__((aligned(64))) = {
+        .palette = 1,
+        .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+        .rows = {first, first, second, second, first, second, 16, 16},
+    };
+    __builtin_ia32_tile_loadconfig(&config);
+#else
+    (void)pixels;
+#endif
+}
+INLINE void tile_i8_end(void) {
+#if defined(__AMX_INT8__)
+    __builtin_ia32_tilerelease();
+#endif
 }
 
 #endif

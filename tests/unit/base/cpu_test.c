@@ -38,6 +38,9 @@ static void levels(void **state) {
     base_cpuid raw = everything();
     assert_int_equal(base_cpu_decode(&raw), (UINT64_C(1) << BASE_CPU_FEATURE_COUNT) - 1);
     assert_int_equal(level(&raw), EBRU_ISA_V4_AMX);
+    raw.leaf7_edx &= ~(1u << 25); /* AMX-INT8 */
+    assert_int_equal(level(&raw), EBRU_ISA_V4_BF16);
+    raw = everything();
     raw.leaf7_edx &= ~(1u << 22); /* AMX-BF16 */
     assert_int_equal(level(&raw), EBRU_ISA_V4_BF16);
     raw.leaf7_1_eax &= ~(1u << 5); /* AVX512-BF16 */
@@ -124,8 +127,8 @@ static void forcing_a_level(void **state) {
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-bf16", &err), RT_OK);
     assert_int_equal(base_cpu_best(cpu.features), EBRU_ISA_V4_BF16);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4-amx", &err), RT_ERR_CPU);
-    assert_non_null(
-        strstr(err.message, "up to x86-64-v4-bf16, not x86-64-v4-amx (amx-tile, amx-bf16)"));
+    assert_non_null(strstr(
+        err.message, "up to x86-64-v4-bf16, not x86-64-v4-amx (amx-tile, amx-bf16, amx-int8)"));
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v4", &err), RT_OK);
     assert_int_equal(base_cpu_best(cpu.features), EBRU_ISA_V4);
     assert_int_equal(rt_cpu_force_level(&cpu, "x86-64-v3", &err), RT_OK);

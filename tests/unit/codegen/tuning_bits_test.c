@@ -204,12 +204,18 @@ static void conv2d_bf16(void **state) {
 
 static void conv2d_i8(void **state) {
     (void)state;
-    KT_EACH_BF16_LEVEL(level) for (int i = 0; i < 3 && !kt_emulated; i++) {
+    KT_EACH_BF16_LEVEL(level) for (int i = 0; i < 4 && !kt_emulated; i++) {
         struct ebru_conv2d_i8_params p = {
             .B = 2, .H = 9, .W = 12, .C = 83, .N = 70, .KH = 3, .KW = 3, .SH = 1 + i, .SW = 1};
         p.OH = (p.H - 3) / p.SH + 1;
         p.OW = p.W - 2;
         p.has_bias = p.residual = 1;
+        if (i == 3) { /* by phases */
+            p.KH = p.KW = 2;
+            p.SH = p.phases = 1;
+            p.OH = 2 * (p.H - 2);
+            p.OW = 2 * (p.W - 2);
+        }
         cg_default_tiles_conv2d_i8(&p, level, 0);
         same_bits("conv2d_i8", level, &(cg_params){.conv2d_i8 = p}, EBRU_CONV2D_I8_BUFS,
                   1u << EBRU_CONV2D_I8_TBIAS);

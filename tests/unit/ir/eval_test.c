@@ -651,6 +651,50 @@ static void quantized_products(void **state) {
                 T(1, 1, 2), VALUES(I8_SCALE * 0.01f * (-51 * 127 + 204 * 50 - 3) + 1, 0));
 }
 
+/* By phases it is the convolution of the doubled image, where both are exact: activations are whole
+ * steps, and every sum of taps is 0 or the largest tap. */
+static void quantized_phases(void **state) {
+    (void)state;
+    ir_tensor y[2];
+    for (int phases = 0; phases < 2; phases++) {
+        eval_case c = case_new();
+        float values[2 * 3 * 4], taps[3 * 2 * 9] = {0};
+        for (int i = 0; i < 2 * 3 * 4; i++) values[i] = I8_SCALE * (float)(i * 11);
+        values[1] = I8_SCALE * 255; /* the scale */
+        for (int n = 0; n < 3; n++) {
+            taps[n * 18] = taps[n * 18 + 8] = 127; /* corners, which no sum has both of */
+            taps[n * 18 + 9 + 4 * n] = -127;
+        }
+        ir_ref x = case_values(&c, T(1, 2, 3, 4), values),
+               w = case_weight(&c, "w", T(3, 2, 3, 3), taps);
+        ir_ref range = ir_op1(c.f, IR_OP_channel_range, x, NULL, 0);
+        struct ir_attrs_quantize q = IR_DEFAULTS(quantize);
+        q.pad = IR_I4(1, 1, 1, 1);
+        if (!phases) q.upsample = IR_I2(6, 8);
+        struct ir_attrs_conv2d_i8 at = IR_DEFAULTS(conv2d_i8);
+        at.channels = 2;
+        at.n = 3;
+        at.phases = phases;
+        ir_ref bytes =
+            ir_build(c.f, IR_OP_quantize, REFS(x, IR_NONE, IR_NONE, range), &q, IR_PLAIN, 0);
+        if (phases) w = ir_op1(c.f, IR_OP_phase_filter, w, NULL, 0);
+        ir_ref packed = ir_op1(c.f, IR_OP_pack_i8_weight, w, NULL, 0),
+               scale = ir_op1(c.f, IR_OP_pack_i8_scale, w, NULL, 0);
+        y[phases] = case_eval(
+            &c, ir_build(c.f, IR_OP_conv2d_i8, REFS(bytes, packed, scale), &at, IR_PLAIN, 0));
+        case_free(&c);
+    }
+    assert_true(ir_type_equal(&y[0].type, &y[1].type));
+    double most = 0;
+    for (int64_t i = 0; i < ir_type_elements(&y[0].type); i++) {
+        most = fmax(most, fabs((double)y[0].data[i]));
+        assert_true(fabsf(y[0].data[i] - y[1].data[i]) <= 1e-5f * fabsf(y[0].data[i]));
+    }
+    assert_true(most > 0);
+    ir_tensor_free(&y[0]);
+    ir_tensor_free(&y[1]);
+}
+
 /* Stands last. */
 static void every_op_was_tested(void **state) {
     (void)state;
@@ -668,6 +712,7 @@ int main(void) {
         cmocka_unit_test(one_operand),
         cmocka_unit_test(channel_ranges),
         cmocka_unit_test(quantized_tokens),
+        cmocka_unit_test(quantized_phases),
         cmocka_unit_test(quantized_image),
         cmocka_unit_test(quantized_products),
         cmocka_unit_test(two_operands),

@@ -126,6 +126,8 @@ static const ir_case good_nodes[] = {
     {"u8[2,7,9,80] i8[2,3,2,1,16,16,4] f32[2,32] f32[32] f32[1,18] f32[2,18,3,8]",
      "conv2d_i8 %a, %b, %c, %d, %e, %f {channels=20, n=18, stride=[2,1], act=silu}",
      "f32[2,18,3,8]"},
+    {"u8[2,6,7,80] i8[8,2,2,1,16,16,4] f32[2,128]",
+     "conv2d_i8 %a, %b, %c {channels=20, n=18, phases=true}", "f32[2,18,8,10]"},
     {"f32[17]", "pack_vector %a", "f32[32]"},
     {"f32[3,17]", "pack_table %a", "f32[3,32]"},
 };

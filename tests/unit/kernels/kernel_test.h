@@ -77,11 +77,14 @@ static inline bool kt_supported(int32_t isa) {
 #endif
     return base_cpu_runs(&cpu, isa);
 #else
-    const uint64_t tiles = BASE_CPU_FEATURE(AMX_TILE) | BASE_CPU_FEATURE(AMX_BF16);
+    const uint64_t tiles = BASE_CPU_FEATURE(AMX_TILE) | BASE_CPU_FEATURE(AMX_BF16) |
+                           BASE_CPU_FEATURE(AMX_INT8),
+                   vectors = BASE_CPU_FEATURE(AVX512BF16) | BASE_CPU_FEATURE(AVX512VNNI) |
+                             BASE_CPU_FEATURE(AVXVNNI);
     kt_emulated = !base_cpu_permit(&cpu, isa) || !base_cpu_runs(&cpu, isa);
     if (!kt_emulated) return true;
     const uint64_t missing = base_isa_needs(isa) & ~cpu.features;
-    if (missing & ~(tiles | BASE_CPU_FEATURE(AVX512BF16))) return false;
+    if (missing & ~(tiles | vectors)) return false;
     return missing & tiles ? emulate_tiles() : emulate_install();
 #endif
 }
