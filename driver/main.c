@@ -24,6 +24,7 @@ static int run(const drv_options *o) {
     case DRV_REDUCE: return drv_reduce(o);
     case DRV_BISECT: return drv_bisect(o);
     case DRV_TUNE: return drv_tune(o);
+    case DRV_QUANTIZE: return drv_quantize(o);
     case DRV_COMPLETION: return drv_completion(o);
     case DRV_HELP: return drv_help(o);
     }

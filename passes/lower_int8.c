@@ -94,14 +94,14 @@ static bool fits(const pass_filters *s, const ir_func *f, uint32_t i, base_str *
 /* ---- rewriting ---- */
 
 /* By phases, unless upsample_phases is left out. */
-static bool in_phases(const lowering *l, const ir_func *f, ir_ref node) {
+static bool in_phases(const pass_filters *s, const ir_func *f, ir_ref node) {
     const ir_node *n = ir_get(f, node);
     if (n->op != IR_OP_conv2d || IR_ATTRS(n, conv2d)->upsample.v[0] == 0) return false;
     const ir_type *w = ir_typeof(f, n->operand[W]);
     base_str why = {0};
     const bool fine = w->dim[2] == 3 && w->dim[3] == 3 && pass_is_doubled(f, n, &why) &&
-                      !pass_is_off(l->c, PASS_INDEX_upsample_phases) &&
-                      !pass_left_out(l->c, "upsample_phases", f, node, NULL);
+                      !pass_is_off(s->c, PASS_INDEX_upsample_phases) &&
+                      !pass_left_out(s->c, "upsample_phases", f, node, NULL);
     base_str_free(&why);
     return fine;
 }

@@ -239,6 +239,13 @@ ir_way pass_forced(const pass_context *c);
 /* Whether the whole run leaves a pass out (-fno-PASS), by its index. */
 bool pass_is_off(const pass_context *c, uint32_t index);
 
+/* What a conv2d or linear over packed weights takes when it is computed the best way that a class
+ * of precision allows: in products of f32, for one picture (manager/forms.c). The module is one in
+ * which the passes have run up to pack_weights, `o` the options of the run. For int8 the op has to
+ * be one that can be lowered to it. */
+double pass_class_cost(pass_context *c, const pass_options *o, ir_func *f, ir_ref node,
+                       ir_precision class);
+
 /* For passes: the value of a knob, by its index. */
 double pass_knob(const pass_context *c, uint32_t index);
 /* For passes: true, and the option is appended to `why` (may be NULL), where the pass is to leave

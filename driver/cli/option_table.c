@@ -20,6 +20,7 @@ enum {
     X = DRV_REDUCE,
     T = DRV_TUNE,
     S = DRV_BISECT,
+    Q = DRV_QUANTIZE,
     K = DRV_COMPLETION,
     H = DRV_HELP,
     N = DRV_NO_COMMAND,
@@ -29,16 +30,17 @@ enum {
 /* The names of all CPU levels, for the texts of -mcpu=. */
 #define LEVEL(before, ID, suffix, name, ...) before name
 
-#define FLAG           .kind = BASE_OPTION_FLAG
-#define TEXT           .kind = BASE_OPTION_TEXT
-#define NAME           .kind = BASE_OPTION_NAME
-#define INT            .kind = BASE_OPTION_INT64, .least = 1, .most = 1000000000
-#define NUM            .kind = BASE_OPTION_INT64, .most = 1000000000
-#define REAL(to)       .kind = BASE_OPTION_REAL, .most = to
-#define OPEN(from)     .kind = BASE_OPTION_INT64, .least = from, .most = BASE_OPTION_ANY
-#define OLEVEL         .kind = BASE_OPTION_INT64, .most = 3, .glued = true
-#define OWN(how)       .kind = BASE_OPTION_OWN, .set = how
-#define OWN_GLUED(how) OWN(how), .glued = true
+#define FLAG            .kind = BASE_OPTION_FLAG
+#define TEXT            .kind = BASE_OPTION_TEXT
+#define NAME            .kind = BASE_OPTION_NAME
+#define INT             .kind = BASE_OPTION_INT64, .least = 1, .most = 1000000000
+#define NUM             .kind = BASE_OPTION_INT64, .most = 1000000000
+#define REAL(to)        .kind = BASE_OPTION_REAL, .most = to
+#define RANGE(from, to) .kind = BASE_OPTION_REAL, .least = from, .most = to
+#define OPEN(from)      .kind = BASE_OPTION_INT64, .least = from, .most = BASE_OPTION_ANY
+#define OLEVEL          .kind = BASE_OPTION_INT64, .most = 3, .glued = true
+#define OWN(how)        .kind = BASE_OPTION_OWN, .set = how
+#define OWN_GLUED(how)  OWN(how), .glued = true
 static const base_option rows[] = {
 #define OPT(name_, argument_, kind_, field, commands_, help_)                                      \
     {.name = name_,                                                                                \

@@ -18,6 +18,7 @@ enum {
     DRV_REDUCE = 128,
     DRV_TUNE = 256,
     DRV_BISECT = 512,
+    DRV_QUANTIZE = 1024,
     DRV_NO_COMMAND = 1 << 13, /* ebru MODEL -o X: compile, and --version */
     DRV_COMPLETION = 1 << 14,
     DRV_HELP = 1 << 15
@@ -109,6 +110,12 @@ typedef struct drv_tune_options {
     bool again, check, keep_bits;
 } drv_tune_options;
 
+typedef struct drv_quantize_options {
+    const char *prompts; /* a file; NULL: ones that ebru has */
+    double budget;       /* dB; 0: the default */
+    int64_t samples;     /* 0: by the size of the model */
+} drv_quantize_options;
+
 typedef struct drv_manual_options {
     bool man, man_program;
 } drv_manual_options;
@@ -128,6 +135,7 @@ typedef struct drv_options {
     drv_reduce_options reduce;
     drv_report_options report;
     drv_tune_options tune;
+    drv_quantize_options quantize;
     drv_manual_options manual;
     unsigned char given[DRV_MAX_OPTIONS]; /* how often each row of options.def was; at most 255 */
 } drv_options;

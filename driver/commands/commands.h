@@ -16,5 +16,6 @@ int drv_report_run(const drv_options *o);
 int drv_completion(const drv_options *o);
 int drv_help(const drv_options *o);
 int drv_tune(const drv_options *o);
+int drv_quantize(const drv_options *o);
 
 #endif

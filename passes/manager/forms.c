@@ -10,6 +10,7 @@
  * weights win. */
 #include "passes/manager/forms.h"
 #include "passes/manager/manager.h"
+#include "passes/manager/match.h"
 
 /* In products: the transforms of one channel of a tile, coming and going, and below what of its peak
  * the multiply reaches. The knob `memory` is one byte of weights from memory, where a vector has 16
@@ -116,15 +117,24 @@ static double rate(const pass_context *c, ir_precision p) {
                                     : 2 / (double)(2 * ir_parts(p) - 1);
 }
 
+/* Whether it is four filters of 2x2 for 2x2 outputs of a doubled input (upsample_phases). */
+static bool in_phases(const pass_context *c, const ir_func *f, const ir_node *n) {
+    base_str why = {0};
+    const bool fits =
+        is_3x3(f, n) && !pass_is_off(c, PASS_INDEX_upsample_phases) && pass_is_doubled(f, n, &why);
+    base_str_free(&why);
+    return fits;
+}
+
 /* What it costs to make bytes of what a conv2d or linear reads, for one picture. */
-static double quantization(const ir_func *f, const ir_node *n) {
+static double quantization(const pass_context *c, const ir_func *f, const ir_node *n) {
     const ir_type *x = ir_typeof(f, n->operand[0]);
     double numbers = (double)ir_type_elements(x);
     if (n->op == IR_OP_conv2d) {
         const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
         const ir_ref second = ir_operand(n, IR_IN(conv2d, x1));
         if (ir_ref_ok(second)) numbers += (double)ir_type_elements(ir_typeof(f, second));
-        if (a->upsample.v[0]) /* it is quantized at its full size */
+        if (a->upsample.v[0] && !in_phases(c, f, n)) /* it is quantized at its full size */
             numbers *=
                 (double)(a->upsample.v[0] * a->upsample.v[1]) / (double)(x->dim[2] * x->dim[3]);
     }
@@ -146,13 +156,9 @@ static double convolution(const pass_context *c, const ir_func *f, const ir_node
     const int64_t more = ir_ref_ok(second) ? ir_typeof(f, second)->dim[1] : 0;
     const double in = bytes ? i8_blocks(x->dim[1] + more) : blocks(x->dim[1]) + blocks(more);
     const double out = blocks(n->type.dim[1]), batch = (double)n->type.dim[0] / pictures(f);
-    const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
-    /* a doubled input is four filters of 2x2 for 2x2 outputs (upsample_phases) */
-    bool doubled = !bytes && is_3x3(f, n) && a->upsample.v[0] == 2 * x->dim[2] &&
-                   a->upsample.v[1] == 2 * x->dim[3] && !pass_is_off(c, PASS_INDEX_upsample_phases);
-    int64_t m = way.form == IR_FORM_WINOGRAD_4              ? 4
-                : way.form == IR_FORM_WINOGRAD_2 || doubled ? 2
-                                                            : 1;
+    const int64_t m = way.form == IR_FORM_WINOGRAD_4                         ? 4
+                      : way.form == IR_FORM_WINOGRAD_2 || in_phases(c, f, n) ? 2
+                                                                             : 1;
     double taps =
         m > 1 ? (double)((m + 2) * (m + 2)) : (w->rank >= 6 ? (double)(w->dim[2] * w->dim[3]) : 1);
     double tiles =
@@ -160,7 +166,7 @@ static double convolution(const pass_context *c, const ir_func *f, const ir_node
     double products = taps * in * out;
     return tiles * (products / (EFFICIENCY * rate(c, way.precision)) + transform_in(way.form) * in +
                     transform_out(way.form) * out) +
-           memory(c, products, way.precision) + (bytes ? quantization(f, n) : 0);
+           memory(c, products, way.precision) + (bytes ? quantization(c, f, n) : 0);
 }
 
 static double linear(const pass_context *c, const ir_func *f, const ir_node *n, ir_way way) {
@@ -171,7 +177,7 @@ static double linear(const pass_context *c, const ir_func *f, const ir_node *n, 
                  out = blocks(IR_ATTRS(n, linear)->n);
     double rows = (double)ir_type_elements(x) / (double)x->dim[x->rank - 1] / pictures(f);
     return rows * in * out / (EFFICIENCY * rate(c, way.precision)) +
-           memory(c, in * out, way.precision) + (bytes ? quantization(f, n) : 0);
+           memory(c, in * out, way.precision) + (bytes ? quantization(c, f, n) : 0);
 }
 
 static double attention(const pass_context *c, const ir_func *f, const ir_node *n, ir_way way) {
@@ -194,7 +200,7 @@ static double measured(const pass_context *c, ir_func *f, ir_ref node, ir_way wa
     const double ns = pass_measured(c, f, node, way);
     if (way.precision != IR_PRECISION_INT8 || !(ns > 0)) return ns;
     const double all = estimate(c, f, n, way);
-    return ns * all / (all - quantization(f, n));
+    return ns * all / (all - quantization(c, f, n));
 }
 
 void pass_costs_add(pass_costs *costs, const pass_context *c, ir_func *f, ir_ref node) {

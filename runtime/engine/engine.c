@@ -130,6 +130,7 @@ void rt_engine_run(rt_engine *e, int function, const void *const *inputs, void *
     e->function = function;
     if (e->timed) tell_first(e);
     rt_pool_run(e->pool, run_thread, &r);
+    if (e->observe) e->observe(e->observer, function, &r.call);
     if (e->values) rt_values_write(e->values, &e->model->tables->functions[function], &r.call);
 }
 

@@ -19,7 +19,10 @@ typedef struct rt_engine {
     rt_profile *profile;               /* NULL: not profiling */
     int step;                          /* of the step function that runs (--check-finite), from 0 */
     FILE *values;                      /* NULL: not dumping values */
-    int function;                      /* the function that runs (for the profile) */
+    /* sees every function's call when it is finished; NULL: nobody looks */
+    void (*observe)(void *observer, int function, const struct ebru_call *call);
+    void *observer;
+    int function; /* the function that runs (for the profile) */
     /* the first function that runs says how long after `start` it does (standard error) */
     bool timed;
     struct timespec start; /* CLOCK_MONOTONIC */

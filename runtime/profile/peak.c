@@ -59,21 +59,25 @@ static void loop_bf16(long n) {
 #define TILES(X) X(0) X(1) X(2) X(3) X(4) X(5)
 #define TZERO(r) "tilezero %%tmm" #r "\n\t"
 #define TDOT(r)  "tdpbf16ps %%tmm7, %%tmm6, %%tmm" #r "\n\t"
+#define TDOTB(r) "tdpbusd %%tmm7, %%tmm6, %%tmm" #r "\n\t"
 #define EIGHT(...)                                                                                 \
     {__VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__,                                           \
      __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__}
-static void loop_amx(long n) {
-    static const struct {
-        uint8_t palette, start_row, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } config = {.palette = 1, .row_bytes = EIGHT(64), .rows = EIGHT(16)};
-    __asm__ volatile("ldtilecfg %1\n\t" TILES(TZERO) TZERO(6)
-                         TZERO(7) "1:\n\t" TILES(TDOT) "dec %0\n\tjnz 1b\n\ttilerelease"
-                     : "+r"(n)
-                     : "m"(config)
-                     : "cc");
-}
+#define TILE_LOOP(name, op)                                                                        \
+    static void name(long n) {                                                                     \
+        static const struct {                                                                      \
+            uint8_t palette, start_row, reserved[14];                                              \
+            uint16_t row_bytes[16];                                                                \
+            uint8_t rows[16];                                                                      \
+        } config = {.palette = 1, .row_bytes = EIGHT(64), .rows = EIGHT(16)};                      \
+        __asm__ volatile("ldtilecfg %1\n\t" TILES(TZERO) TZERO(6)                                  \
+                             TZERO(7) "1:\n\t" TILES(op) "dec %0\n\tjnz 1b\n\ttilerelease"         \
+                         : "+r"(n)                                                                 \
+                         : "m"(config)                                                             \
+                         : "cc");                                                                  \
+    }
+TILE_LOOP(loop_amx, TDOT)
+TILE_LOOP(loop_amx_i8, TDOTB)
 
 /* Unsigned by signed bytes, four to a sum; pairs of 16-bit integers where there is no VNNI, whose
  * sums take an addition of their own. */
@@ -104,8 +108,8 @@ static void loop_pairs128(long n) {
 static struct peak_loop loop_of_i8(int32_t isa) {
     switch (isa) {
     case EBRU_ISA_V4_VNNI:
-    case EBRU_ISA_V4_BF16:
-    case EBRU_ISA_V4_AMX: return (struct peak_loop){loop_vnni512, 12 * 64, "AVX-512 VNNI"};
+    case EBRU_ISA_V4_BF16: return (struct peak_loop){loop_vnni512, 12 * 64, "AVX-512 VNNI"};
+    case EBRU_ISA_V4_AMX: return (struct peak_loop){loop_amx_i8, 6 * 16 * 16 * 64, "AMX int8"};
     case EBRU_ISA_V3_VNNI: return (struct peak_loop){loop_vnni256, 12 * 32, "AVX-VNNI"};
     case EBRU_ISA_V4: return (struct peak_loop){loop_pairs512, 12 * 32, "pairs of 16 bits"};
     case EBRU_ISA_V3: return (struct peak_loop){loop_pairs256, 12 * 16, "pairs of 16 bits"};

@@ -122,7 +122,8 @@ static void commands_have_their_groups(void **state) {
         R = DRV_REPORT,
         X = DRV_REDUCE,
         T = DRV_TUNE,
-        S = DRV_BISECT
+        S = DRV_BISECT,
+        Q = DRV_QUANTIZE
     };
 #define GROUP(name, commands)                                                                      \
     {offsetof(drv_options, name), offsetof(drv_options, name) + sizeof o.name, commands}
@@ -131,15 +132,16 @@ static void commands_have_their_groups(void **state) {
         unsigned commands;
     } groups[] = {
         GROUP(common, ~0u),
-        GROUP(load, C | O | V | I | B | R | X | T | S),
-        GROUP(passes, C | O | V | B | D | R | X | T | S),
-        GROUP(code, C | O | V | I | B | R | X | T | S),
+        GROUP(load, C | O | V | I | B | R | X | T | S | Q),
+        GROUP(passes, C | O | V | B | D | R | X | T | S | Q),
+        GROUP(code, C | O | V | I | B | R | X | T | S | Q),
         GROUP(show, C | O),
-        GROUP(run, C | V | B | X | T),
+        GROUP(run, C | V | B | X | T | Q),
         GROUP(verify, V | B | X),
         GROUP(reduce, X | S),
         GROUP(report, R),
         GROUP(tune, T),
+        GROUP(quantize, Q),
         GROUP(manual, DRV_HELP),
     };
     enum { GROUPS = sizeof groups / sizeof *groups };
