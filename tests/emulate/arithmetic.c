@@ -49,8 +49,10 @@ void em_dot_vector(float *c, const uint32_t *a, const uint32_t *b) {
 }
 
 uint32_t em_dot_bytes(uint32_t c, uint32_t a, uint32_t b) {
-    for (unsigned shift = 0; shift < 32; shift += 8)
-        c += (a >> shift & 0xff) * (uint32_t)(int32_t)(int8_t)(b >> shift); /* without saturation */
+    for (unsigned shift = 0; shift < 32; shift += 8) { /* without saturation */
+        const int32_t byte = (int8_t)(b >> shift & 0xff);
+        c += (a >> shift & 0xff) * (uint32_t)byte;
+    }
     return c;
 }
 
