@@ -366,16 +366,17 @@ static void check_i8_channels(ir_fault_sink *sink, const ir_func *f, ir_ref r) {
             verify_fault(sink, f, r, "attribute 'channels' is %lld, operand 'x' has %lld",
                          (long long)a->channels, (long long)channels);
     }
+    const int64_t rows = a->phases ? 4 * ir_round_block(a->n) : a->n; /* a filter a phase */
     for (uint32_t k = IR_IN(conv2d_i8, w); k <= IR_IN(conv2d_i8, scale); k++) {
         const ir_node *pack = ir_get(f, n->operand[k]);
         if (pack->op != IR_OP_pack_i8_weight && pack->op != IR_OP_pack_i8_scale) continue;
         const ir_type *w = ir_typeof(f, pack->operand[0]);
-        if (w->dim[0] != a->n || w->dim[1] != a->channels)
+        if (w->dim[0] != rows || w->dim[1] != a->channels)
             verify_fault(sink, f, r,
                          "operand '%s' is made of a filter of %lld by %lld channels, not %lld by "
                          "%lld",
                          ir_op_get(n->op)->operand_name[k], (long long)w->dim[0],
-                         (long long)w->dim[1], (long long)a->n, (long long)a->channels);
+                         (long long)w->dim[1], (long long)rows, (long long)a->channels);
     }
 }
 
