@@ -130,10 +130,12 @@ static bool read_config(reader *r, const char *file) {
     fine &= read_specials(r, base_json_get(root, "extra_special_tokens"));
     fine &= read_decoder(r, base_json_get(root, "added_tokens_decoder"));
     fine &= check_keys(root);
-    /* Unlimited is written as 1e30. */
-    if (base_json_present(length) && base_json_double(length, &value) && value >= 3 &&
-        value < (double)r->max_length)
-        r->max_length = (int64_t)value;
+    if (base_json_present(length) && !base_json_is_null(length)) {
+        const bool number = base_json_double(length, &value);
+        fine &= number;
+        /* Unlimited is written as 1e30. */
+        if (number && value >= 3 && value < (double)r->max_length) r->max_length = (int64_t)value;
+    }
     base_json_free(doc);
     return fine;
 }

@@ -93,6 +93,8 @@ static void refused_tokens(void **state) {
            "tokenizer.json:1:19: error: the token '<dot>' has the id 4");
     refuse("special_tokens_map.json", "{\"additional_special_tokens\": [\"a</w>\", \"<dot>\"]}",
            "the token '<dot>' has the id 4, and the text encoder knows 4 tokens");
+    refuse("tokenizer_config.json", "{\"model_max_length\": true}",
+           "tokenizer_config.json:1:22: error: 'model_max_length': expected");
     refuse("special_tokens_map.json", "{\"pad_token\": \"<pad>\"}",
            "the special token '<pad>' is not in the vocabulary");
 }
