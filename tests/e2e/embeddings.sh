@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 G=$GOLDENS/embeddings
 
-check "text_encoder, compiled" "$EBRU" verify -q "$G/text_encoder" --io="$G/io.safetensors" --embedding="$G/learned_embeds-1.safetensors" \
+check "text_encoder, compiled" "$EBRU" verify -q "$G/text_encoder" --io="$G/io-prompts.safetensors" --embedding="$G/learned_embeds-1.safetensors" \
     --embedding="$G/learned_embeds-3.bin" --embedding="$G/a1111-1.safetensors:easyneg" --embedding="$G/a1111-3.pt"
 check "text_encoder_2, compiled" "$EBRU" verify -q "$G/text_encoder_2" --component=text_encoder_2 --io="$G/io-text_encoder_2.safetensors" \
     --embedding="$G/sdxl-3.pt:<s0>" --embedding="$G/sdxl-1.safetensors:<s1>"

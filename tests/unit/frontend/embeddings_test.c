@@ -47,8 +47,8 @@ static void check_states(const char *folder, const char *io, const char *const *
 
 static void states(void **state) {
     (void)state;
-    check_states("text_encoder", "io", plain_files, 4, 2);
-    check_states("text_encoder", "io", pickled_files, 4, 2);
+    check_states("text_encoder", "io-prompts", plain_files, 4, 2);
+    check_states("text_encoder", "io-prompts", pickled_files, 4, 2);
     check_states("text_encoder", "io-text_encoder", pair_files, 2, 2);
     check_states("text_encoder_2", "io-text_encoder_2", pair_files, 2, 3);
     check_states("text_encoder_2", "io-text_encoder_2", pickled_pair_files, 2, 3);
@@ -93,7 +93,7 @@ static ir_module *load(base_diag *d, const char *encoder, const char *tokenizer)
     return m;
 }
 
-/* Row 4 of io.safetensors is of a CLIPTokenizer without ftfy, which at that version divided ".," into
+/* Row 4 of io-prompts.safetensors is of a CLIPTokenizer without ftfy, which at that version divided ".," into
  * two words. With ftfy, later, and in its fast form it goes by CLIP's pattern. */
 enum { other_words = 4 };
 static const int64_t pattern_words[] = {712, 518, 715, 716, 717, 13, 267, 714, 256, 713, 713};
@@ -147,8 +147,8 @@ static void ids(void **state) {
                                           "<style_1> is only text"};
 #undef THE
     static const char *const pairs[] = {"a <s0> of <s1>", "<s0>", "plain"};
-    check_ids("text_encoder", "tokenizer", "io", plain_files, 4, prompts, 9);
-    check_ids("text_encoder", "tokenizer", "io", pickled_files, 4, prompts, 9);
+    check_ids("text_encoder", "tokenizer", "io-prompts", plain_files, 4, prompts, 9);
+    check_ids("text_encoder", "tokenizer", "io-prompts", pickled_files, 4, prompts, 9);
     check_ids("text_encoder", "tokenizer", "io-text_encoder", pair_files, 2, pairs, 3);
     check_ids("text_encoder_2", "tokenizer_2", "io-text_encoder_2", pair_files, 2, pairs, 3);
 }
