@@ -96,10 +96,9 @@ static uint32_t samples_for(const command *c) {
             filters_of(m->funcs.items[i]) * ir_func_cost(m->funcs.items[i]).flops / 2;
         if (work > most) most = work;
     }
-    const double samples = most > 0 ? DEFAULT_FLOPS / most : MOST_SAMPLES;
-    return samples < LEAST_SAMPLES  ? LEAST_SAMPLES
-           : samples > MOST_SAMPLES ? MOST_SAMPLES
-                                    : (uint32_t)samples;
+    const double samples = most > 0 ? DEFAULT_FLOPS / most : 1 / 0.0;
+    if (samples >= (double)MOST_SAMPLES) return MOST_SAMPLES;
+    return samples < (double)LEAST_SAMPLES ? LEAST_SAMPLES : (uint32_t)samples;
 }
 
 /* An op of a small network is done before a second thread has woken up. */

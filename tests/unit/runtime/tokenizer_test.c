@@ -254,7 +254,7 @@ static rt_tokenizer with_added(const char *const *texts, const uint32_t *flags, 
             (rt_added_token){texts[i], strlen(texts[i]), 700 + (uint32_t)i, flags ? flags[i] : 0};
     o.added = added;
     o.added_count = count + 1;
-    rt_tokenizer t;
+    rt_tokenizer t = {0};
     rt_error err = {"?"};
     size_t size;
     if (rt_tokenizer_build_blob(v.entries, v.count, v.merges, v.merges_length, 0, &o, blob, &size,
