@@ -19,7 +19,9 @@ set -eu
         sub(":", "", $1); place[$1] = n; text[n] = $0
         at = $2 == "{vex}" ? 3 : 2
         unknown += /\(bad\)/
-        op[n] = $at; to[n] = $(at + 1); sub("^0x", "", to[n]); n++
+        op[n] = $at; to[n] = ""
+        for (i = at + 1; i <= NF && $i !~ /^[#<]/; i++) to[n] = to[n] $i # some print a blank between operands
+        sub("^0x", "", to[n]); n++
     }
     END {
         # the first loop without another inside: from where the first jump back leads
