@@ -93,19 +93,6 @@ static bool fits(const pass_filters *s, const ir_func *f, uint32_t i, base_str *
 
 /* ---- rewriting ---- */
 
-/* By phases, unless upsample_phases is left out. */
-static bool in_phases(const pass_filters *s, const ir_func *f, ir_ref node) {
-    const ir_node *n = ir_get(f, node);
-    if (n->op != IR_OP_conv2d || IR_ATTRS(n, conv2d)->upsample.v[0] == 0) return false;
-    const ir_type *w = ir_typeof(f, n->operand[W]);
-    base_str why = {0};
-    const bool fine = w->dim[2] == 3 && w->dim[3] == 3 && pass_is_doubled(f, n, &why) &&
-                      !pass_is_off(s->c, PASS_INDEX_upsample_phases) &&
-                      !pass_left_out(s->c, "upsample_phases", f, node, NULL);
-    base_str_free(&why);
-    return fine;
-}
-
 /* What the op reads, as bytes. */
 static ir_ref quantized(ir_rewrite *rw, const ir_node *n, const ir_node *w, bool phases,
                         ir_origin_id origin) {
@@ -138,7 +125,7 @@ static ir_ref lowered(ir_rewrite *rw, ir_ref old) {
     if (conv) a.stride = IR_ATTRS(n, conv2d)->stride;
     a.act = conv ? IR_ATTRS(n, conv2d)->act : IR_ATTRS(n, linear)->act;
     a.geglu = !conv && IR_ATTRS(n, linear)->geglu;
-    a.phases = in_phases(rw->user, rw->from, old);
+    a.phases = pass_in_phases(((const pass_filters *)rw->user)->c, rw->from, old);
     if (a.phases) raw = ir_op1(rw->to, IR_OP_phase_filter, raw, NULL, pack->origin);
     ir_ref in[IR_OPERANDS(conv2d_i8)];
     in[IR_IN(conv2d_i8, w)] = ir_op1(rw->to, IR_OP_pack_i8_weight, raw, NULL, pack->origin);

@@ -117,24 +117,26 @@ static double rate(const pass_context *c, ir_precision p) {
                                     : 2 / (double)(2 * ir_parts(p) - 1);
 }
 
-/* Whether it is four filters of 2x2 for 2x2 outputs of a doubled input (upsample_phases). */
-static bool in_phases(const pass_context *c, const ir_func *f, const ir_node *n) {
+bool pass_in_phases(const pass_context *c, const ir_func *f, ir_ref node) {
+    const ir_node *n = ir_get(f, node);
     base_str why = {0};
-    const bool fits =
-        is_3x3(f, n) && !pass_is_off(c, PASS_INDEX_upsample_phases) && pass_is_doubled(f, n, &why);
+    const bool fits = is_3x3(f, n) && IR_ATTRS(n, conv2d)->upsample.v[0] != 0 &&
+                      pass_is_doubled(f, n, &why) && !pass_is_off(c, PASS_INDEX_upsample_phases) &&
+                      !pass_left_out(c, pass_get(PASS_INDEX_upsample_phases)->name, f, node, NULL);
     base_str_free(&why);
     return fits;
 }
 
 /* What it costs to make bytes of what a conv2d or linear reads, for one picture. */
-static double quantization(const pass_context *c, const ir_func *f, const ir_node *n) {
+static double quantization(const pass_context *c, const ir_func *f, ir_ref node) {
+    const ir_node *n = ir_get(f, node);
     const ir_type *x = ir_typeof(f, n->operand[0]);
     double numbers = (double)ir_type_elements(x);
     if (n->op == IR_OP_conv2d) {
         const struct ir_attrs_conv2d *a = IR_ATTRS(n, conv2d);
         const ir_ref second = ir_operand(n, IR_IN(conv2d, x1));
         if (ir_ref_ok(second)) numbers += (double)ir_type_elements(ir_typeof(f, second));
-        if (a->upsample.v[0] && !in_phases(c, f, n)) /* it is quantized at its full size */
+        if (a->upsample.v[0] && !pass_in_phases(c, f, node)) /* it is quantized at its full size */
             numbers *=
                 (double)(a->upsample.v[0] * a->upsample.v[1]) / (double)(x->dim[2] * x->dim[3]);
     }
@@ -148,7 +150,8 @@ static double memory(const pass_context *c, double numbers, ir_precision p) {
     return numbers * weight_bytes(p) * (lanes ? byte * lanes / 16 : byte);
 }
 
-static double convolution(const pass_context *c, const ir_func *f, const ir_node *n, ir_way way) {
+static double convolution(const pass_context *c, const ir_func *f, ir_ref node, ir_way way) {
+    const ir_node *n = ir_get(f, node);
     ir_ref second = ir_operand(n, IR_IN(conv2d, x1));
     const ir_type *x = ir_typeof(f, n->operand[IR_IN(conv2d, x)]),
                   *w = ir_typeof(f, n->operand[IR_IN(conv2d, w)]);
@@ -156,9 +159,9 @@ static double convolution(const pass_context *c, const ir_func *f, const ir_node
     const int64_t more = ir_ref_ok(second) ? ir_typeof(f, second)->dim[1] : 0;
     const double in = bytes ? i8_blocks(x->dim[1] + more) : blocks(x->dim[1]) + blocks(more);
     const double out = blocks(n->type.dim[1]), batch = (double)n->type.dim[0] / pictures(f);
-    const int64_t m = way.form == IR_FORM_WINOGRAD_4                         ? 4
-                      : way.form == IR_FORM_WINOGRAD_2 || in_phases(c, f, n) ? 2
-                                                                             : 1;
+    const int64_t m = way.form == IR_FORM_WINOGRAD_4                                 ? 4
+                      : way.form == IR_FORM_WINOGRAD_2 || pass_in_phases(c, f, node) ? 2
+                                                                                     : 1;
     double taps =
         m > 1 ? (double)((m + 2) * (m + 2)) : (w->rank >= 6 ? (double)(w->dim[2] * w->dim[3]) : 1);
     double tiles =
@@ -166,10 +169,11 @@ static double convolution(const pass_context *c, const ir_func *f, const ir_node
     double products = taps * in * out;
     return tiles * (products / (EFFICIENCY * rate(c, way.precision)) + transform_in(way.form) * in +
                     transform_out(way.form) * out) +
-           memory(c, products, way.precision) + (bytes ? quantization(c, f, n) : 0);
+           memory(c, products, way.precision) + (bytes ? quantization(c, f, node) : 0);
 }
 
-static double linear(const pass_context *c, const ir_func *f, const ir_node *n, ir_way way) {
+static double linear(const pass_context *c, const ir_func *f, ir_ref node, ir_way way) {
+    const ir_node *n = ir_get(f, node);
     const ir_type *x = ir_typeof(f, n->operand[IR_IN(linear, x)]);
     const bool bytes = way.precision == IR_PRECISION_INT8;
     const int64_t channels = x->dim[x->rank - 1];
@@ -177,7 +181,7 @@ static double linear(const pass_context *c, const ir_func *f, const ir_node *n, 
                  out = blocks(IR_ATTRS(n, linear)->n);
     double rows = (double)ir_type_elements(x) / (double)x->dim[x->rank - 1] / pictures(f);
     return rows * in * out / (EFFICIENCY * rate(c, way.precision)) +
-           memory(c, in * out, way.precision) + (bytes ? quantization(c, f, n) : 0);
+           memory(c, in * out, way.precision) + (bytes ? quantization(c, f, node) : 0);
 }
 
 static double attention(const pass_context *c, const ir_func *f, const ir_node *n, ir_way way) {
@@ -188,19 +192,19 @@ static double attention(const pass_context *c, const ir_func *f, const ir_node *
                      EXPONENTIAL * (double)IR_ATTRS(n, attention)->heads);
 }
 
-static double estimate(const pass_context *c, const ir_func *f, const ir_node *n, ir_way way) {
-    if (n->op == IR_OP_conv2d) return convolution(c, f, n, way);
-    return n->op == IR_OP_linear ? linear(c, f, n, way) : attention(c, f, n, way);
+static double estimate(const pass_context *c, const ir_func *f, ir_ref node, ir_way way) {
+    const ir_node *n = ir_get(f, node);
+    if (n->op == IR_OP_conv2d) return convolution(c, f, node, way);
+    return n->op == IR_OP_linear ? linear(c, f, node, way) : attention(c, f, n, way);
 }
 
 /* Records have the time of the products in int8; what makes the bytes is another op, which is
  * counted by its estimated share. */
 static double measured(const pass_context *c, ir_func *f, ir_ref node, ir_way way) {
-    const ir_node *n = ir_get(f, node);
     const double ns = pass_measured(c, f, node, way);
     if (way.precision != IR_PRECISION_INT8 || !(ns > 0)) return ns;
-    const double all = estimate(c, f, n, way);
-    return ns * all / (all - quantization(c, f, n));
+    const double all = estimate(c, f, node, way);
+    return ns * all / (all - quantization(c, f, node));
 }
 
 void pass_costs_add(pass_costs *costs, const pass_context *c, ir_func *f, ir_ref node) {
@@ -216,7 +220,7 @@ void pass_costs_add(pass_costs *costs, const pass_context *c, ir_func *f, ir_ref
         ir_way way = pass_way(i);
         if (way.precision == IR_PRECISION_INT8 && n->op == IR_OP_attention) continue;
         if (!winograd) way.form = IR_FORM_DIRECT; /* what such a use stays */
-        costs->estimate[i] += estimate(c, f, n, way);
+        costs->estimate[i] += estimate(c, f, node, way);
         const double ns = measured(c, f, node, way);
         costs->ns[i] += ns;
         costs->measured[i] += ns > 0;

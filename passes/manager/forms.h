@@ -48,6 +48,9 @@ typedef struct pass_costs {
 bool pass_has_winograd(const ir_func *f, const ir_node *n, uint32_t *weight, base_str *why);
 /* Adds one use: a conv2d, linear or attention. */
 void pass_costs_add(pass_costs *costs, const pass_context *c, ir_func *f, ir_ref node);
+/* Whether a convolution of a doubled input is done by phases: upsample_phases can, and is left out
+ * neither altogether nor there. */
+bool pass_in_phases(const pass_context *c, const ir_func *f, ir_ref node);
 /* The best way within a class; PASS_WAY_*. */
 uint32_t pass_best_way(const pass_context *c, const pass_costs *costs, ir_precision class);
 /* The best of a precision within the class that it names. */
