@@ -10,6 +10,14 @@ struct cat {
     int32_t C0, C1;
 };
 
+/* Image b of c16 tensors of C0 and C1 channels, planes of so many floats; without x1 C1 is 0. */
+INLINE struct cat cat_image(const void *x0, const void *x1, int32_t b, int32_t C0, int32_t C1,
+                            int64_t plane) {
+    return (struct cat){(const float *)x0 + b * ebru_blocks16(C0) * plane,
+                        C1 ? (const float *)x1 + b * ebru_blocks16(C1) * plane : NULL, plane, C0,
+                        C1};
+}
+
 /* The tensor and offset of block cb when the block lies in one tensor, lane for lane; NULL
  * otherwise. */
 INLINE const float *cat_block(const struct cat *c, int32_t cb) {

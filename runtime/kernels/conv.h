@@ -95,10 +95,7 @@ INLINE struct gather gather_image(const struct conv *c, void *const *buf, int32_
     const struct ebru_conv2d_params *p = c->p;
     const int32_t pointwise = ebru_conv2d_pointwise(p); /* then an image is one row */
     const struct gather g = {
-        .cat = {(const float *)buf[EBRU_CONV2D_X0] + b * ebru_blocks16(p->C0) * c->in_plane,
-                p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + b * ebru_blocks16(p->C1) * c->in_plane
-                      : NULL,
-                c->in_plane, p->C0, p->C1},
+        .cat = cat_image(buf[EBRU_CONV2D_X0], buf[EBRU_CONV2D_X1], b, p->C0, p->C1, c->in_plane),
         .H = pointwise ? 1 : p->H,
         .W = pointwise ? p->H * p->W : p->W,
         .UH = pointwise ? 1 : p->UH,

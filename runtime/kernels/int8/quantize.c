@@ -147,10 +147,7 @@ EBRU_KERNEL(quantize) {
         const int32_t b = task / (p->OH * chunks), y = task / chunks % p->OH,
                       x = task % chunks * EBRU_QUANTIZE_PIXELS;
         s.g = (struct gather){
-            .cat = {(const float *)buf[EBRU_QUANTIZE_X0] + b * ebru_blocks16(p->C0) * plane,
-                    p->C1 ? (const float *)buf[EBRU_QUANTIZE_X1] + b * ebru_blocks16(p->C1) * plane
-                          : NULL,
-                    plane, p->C0, p->C1},
+            .cat = cat_image(buf[EBRU_QUANTIZE_X0], buf[EBRU_QUANTIZE_X1], b, p->C0, p->C1, plane),
             .H = p->H,
             .W = p->W,
             .UH = p->UH,

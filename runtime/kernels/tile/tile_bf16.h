@@ -12,6 +12,7 @@
 
 #include "runtime/abi/tiles.def"
 #include "runtime/kernels/cell.h"
+#include "runtime/kernels/tile/tile_registers.h"
 
 struct tile_bf16 {
     const cell_t *const *a; /* a pointer a row, at the first c-block, top left tap */
@@ -103,22 +104,12 @@ INLINE void tile_bf16_run(const struct tile_bf16 *t, int32_t mr, int32_t nb, int
 /* Matrix registers of 16 rows of 64 bytes between begin and end; nothing elsewhere. */
 INLINE void tile_bf16_begin(void) {
 #if defined(__AMX_BF16__)
-    /* palette 1; bytes a row from byte 16 on, rows from byte 48 on */
-    struct {
-        uint8_t palette, start_row, zero[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } config __attribute__((aligned(64))) = {
-        .palette = 1,
-        .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-        .rows = {16, 16, 16, 16, 16, 16, 16, 16},
-    };
-    __builtin_ia32_tile_loadconfig(&config);
+    tile_registers_begin(16, 16, 16, 16, 16, 16, 16, 16);
 #endif
 }
 INLINE void tile_bf16_end(void) {
 #if defined(__AMX_BF16__)
-    __builtin_ia32_tilerelease();
+    tile_registers_end();
 #endif
 }
 

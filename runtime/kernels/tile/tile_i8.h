@@ -14,6 +14,7 @@
 #define EBRU_RUNTIME_KERNELS_TILE_TILE_I8_H
 
 #include "runtime/abi/tiles.def"
+#include "runtime/kernels/tile/tile_registers.h"
 #include "runtime/kernels/vector/vec.h"
 
 struct tile_i8 {
@@ -92,25 +93,15 @@ INLINE void tile_i8_run(const struct tile_i8 *t, int32_t mr, int32_t nb) {
  * Registers: sums of row r, block n in 0..3 = 2r + n; rows in 4, 5; weights in 6, 7. */
 INLINE void tile_i8_shape(struct tile_i8_rows pixels) {
 #if defined(__AMX_INT8__)
-    /* palette 1; bytes a row from byte 16 on, rows from byte 48 on */
     const uint8_t first = (uint8_t)pixels.of[0], second = (uint8_t)pixels.of[1];
-    struct {
-        uint8_t palette, start_row, zero[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } config __attribute__((aligned(64))) = {
-        .palette = 1,
-        .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-        .rows = {first, first, second, second, first, second, 16, 16},
-    };
-    __builtin_ia32_tile_loadconfig(&config);
+    tile_registers_begin(first, first, second, second, first, second, 16, 16);
 #else
     (void)pixels;
 #endif
 }
 INLINE void tile_i8_end(void) {
 #if defined(__AMX_INT8__)
-    __builtin_ia32_tilerelease();
+    tile_registers_end();
 #endif
 }
 

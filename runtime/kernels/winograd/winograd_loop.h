@@ -18,10 +18,7 @@ INLINE void input_band(const struct product *x, void *const *buf, const struct b
     const float *all = (const float *)buf[EBRU_CONV2D_SCALE_SHIFT],
                 *stats = p->pro_scale ? all + (int64_t)n->b * 2 * w->cbs * 16 : NULL;
     struct gather g = {
-        .cat = {(const float *)buf[EBRU_CONV2D_X0] + n->b * ebru_blocks16(p->C0) * plane,
-                p->C1 ? (const float *)buf[EBRU_CONV2D_X1] + n->b * ebru_blocks16(p->C1) * plane
-                      : NULL,
-                plane, p->C0, p->C1},
+        .cat = cat_image(buf[EBRU_CONV2D_X0], buf[EBRU_CONV2D_X1], n->b, p->C0, p->C1, plane),
         .H = p->H,
         .W = p->W,
         .UH = p->UH,
