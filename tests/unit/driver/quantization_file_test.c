@@ -2,8 +2,6 @@
  * place and at once, and a file is held to the model. */
 #include "driver/quantize/quantization_file.h"
 
-#include "tests/unit/support/captured_diag.h"
-
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +9,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "tests/unit/support/captured_diag.h"
+#include "tests/unit/support/refusal.h"
 
 static const char good[] =
     "{\"format\": \"ebru-quantization-1\", \"model\": \"m\", \"weights\": \"0123456789abcdef\",\n"
@@ -89,19 +90,12 @@ static void reads_back(void **state) {
     capture_end(&c);
 }
 
-/* The good text with its first `from` replaced. */
+static void *read_text(base_diag *d, const char *name, const char *text, size_t length) {
+    return drv_quantization_parse(d, name, text, length);
+}
+
 static void refuses(const char *from, const char *to, const char *message) {
-    capture c;
-    char text[sizeof good + 200];
-    const char *at = strstr(good, from);
-    assert_non_null(at);
-    snprintf(text, sizeof text, "%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
-    capture_begin(&c, (base_diag_options){0});
-    drv_quantization *q = parse(&c, text);
-    if (q || !strstr(captured(&c), message) || strncmp(captured(&c), "q.json:", 7) != 0)
-        fail_msg("'%s' for '%s': expected '%s', got: %s", to, from, message, captured(&c));
-    drv_quantization_free(q);
-    capture_end(&c);
+    expect_refusal(read_text, "q.json", good, from, to, message);
 }
 
 static void refuses_the_rest(void **state) {

@@ -1,14 +1,15 @@
 /* The reader of traces: what it understands, and that it refuses everything else with a place. */
 #include "driver/report/trace.h"
 
-#include "tests/unit/support/captured_diag.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "tests/unit/support/captured_diag.h"
+#include "tests/unit/support/refusal.h"
 
 /* Two threads, one function of two ops, of which the worker waits for the first. */
 static const char good[] =
@@ -97,19 +98,12 @@ static void understands(void **state) {
     capture_end(&c);
 }
 
-/* The good trace with its first `from` replaced. */
+static void *read_text(base_diag *d, const char *name, const char *text, size_t length) {
+    return drv_trace_parse(d, name, text, length);
+}
+
 static void refuses(const char *from, const char *to, const char *message) {
-    capture c;
-    char text[sizeof good + 200];
-    const char *at = strstr(good, from);
-    assert_non_null(at);
-    snprintf(text, sizeof text, "%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
-    capture_begin(&c, (base_diag_options){0});
-    drv_trace *t = drv_trace_parse(c.diag, "t.json", text, strlen(text));
-    if (t || !strstr(captured(&c), message) || strncmp(captured(&c), "t.json:", 7) != 0)
-        fail_msg("'%s' for '%s': expected '%s', got: %s", to, from, message, captured(&c));
-    drv_trace_free(t);
-    capture_end(&c);
+    expect_refusal(read_text, "t.json", good, from, to, message);
 }
 
 static void refuses_the_rest(void **state) {
