@@ -474,11 +474,12 @@ int drv_quantize(const drv_options *given) {
     c.o.code.products = IR_PRECISION_F32;
     int code;
     if (!given->common.output || !strcmp(given->common.output, "-")) {
-        base_error(c.d, NULL, "quantize: name the file to write with -o");
+        fputs("ebru: error: quantize: name the file to write with -o\n", stderr);
         code = DRV_USAGE;
     } else if (drv_is_ir(given->model)) {
-        base_error(c.d, NULL, "quantize works on a model; '%s' is IR, which may have been lowered",
-                   base_escape(given->model, strlen(given->model)));
+        fprintf(stderr,
+                "ebru: error: quantize works on a model; '%s' is IR, which may have been lowered\n",
+                base_escape(given->model, strlen(given->model)));
         code = DRV_USAGE;
     } else {
         code = quantize(&c);
