@@ -1,5 +1,5 @@
 /* AMX's matrix registers: 0 to 7 of up to 16 rows of 64 bytes. Intel's Software Developer's Manual,
- * volume 1, chapter 18. */
+ * volume 1, on AMX. */
 #ifndef EBRU_KERNELS_TILE_REGISTERS_H
 #define EBRU_KERNELS_TILE_REGISTERS_H
 
