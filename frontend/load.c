@@ -2,6 +2,7 @@
 #include "frontend/frontend.h"
 
 #include "base/number.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +17,6 @@
 #include "frontend/safetensors/weights.h"
 #include "frontend/tokenizer/tokenizer.h"
 #include "runtime/abi/meta_keys.h"
-
-static bool ends_with(const char *s, const char *end) {
-    size_t n = strlen(s), k = strlen(end);
-    return n >= k && strcmp(s + n - k, end) == 0;
-}
 
 static void find_factor(ir_module *m, ir_weight *w, const char *text) {
     if (w->kind == IR_WEIGHT_FILE) w->file = fe_path_beside(m->arena, text, w->file);
@@ -147,7 +143,7 @@ static void refuse_json(base_diag *d, const char *path, base_jval root) {
     if (slash == path) folder = "/";
     base_jval said = base_json_get(root, "_class_name");
     if (base_json_is(said, BASE_JSON_STRING)) base_json_string(said, &class);
-    bool scheduler = class && ends_with(class, end);
+    bool scheduler = class && base_ends_with(class, end);
     for (size_t i = 0; i < sizeof parts / sizeof *parts && !what; i++)
         if (strcmp(name, parts[i].file) == 0 ||
             (parts[i].key && base_json_present(base_json_get(root, parts[i].key))))
@@ -221,7 +217,7 @@ static bool is_stranger(base_diag *d, const char *path) {
         {".jsonl", "a file of JSON Lines, and tuning records are named with --tuning="},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (!ends_with(path, known[i][0])) continue;
+        if (!base_ends_with(path, known[i][0])) continue;
         base_error(d, NULL, "%s: this is %s", path, known[i][1]);
         base_note(d, NULL, "name a diffusers folder or a checkpoint in safetensors or GGUF");
         return true;
@@ -294,7 +290,7 @@ static char *folder_name(base_arena *a, const char *path) {
 
 ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     unsigned before = base_diag_errors(d);
-    if (ends_with(path, ".ir") || format_of(d, path, false) == FE_FORMAT_IR)
+    if (base_ends_with(path, ".ir") || format_of(d, path, false) == FE_FORMAT_IR)
         return load_text(d, path);
     if (base_diag_errors(d) != before) return NULL;
     ir_module *m = ir_module_new();

@@ -1,5 +1,6 @@
 /* ebru compile: a model to a program, or to any stage on the way. */
 #include "base/suggest.h"
+#include "base/system/clock.h"
 #include "base/system/output.h"
 #include "driver/analyze/analyze.h"
 #include "driver/cli/write_text.h"
@@ -12,13 +13,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int fail(base_diag *d, int code) {
     base_diag_flush(d);
@@ -278,7 +272,7 @@ int drv_compile(const drv_options *given) {
     }
     bad = check_op(&o, &w);
     if (bad) return bad;
-    double start = now();
+    double start = base_now();
     base_diag *d = drv_diag(&o.common);
     tell_ignored(d, &o);
     warn_of_idle(d, &o, &w);
@@ -301,7 +295,7 @@ int drv_compile(const drv_options *given) {
         code = DRV_IO;
     else {
         if (page) {
-            if (!drv_html_write(d, page, &o, &b, NULL, now() - start, o.common.output))
+            if (!drv_html_write(d, page, &o, &b, NULL, base_now() - start, o.common.output))
                 code = DRV_IO;
         } else if (w.ir) {
             if (o.common.output || !reporting)
@@ -317,7 +311,7 @@ int drv_compile(const drv_options *given) {
         } else if (o.common.output) {
             bool fine = drv_emit(d, &o, &b, o.common.output, w.kind, &result);
             code = fine ? DRV_OK : result.unmatched || o.run.op ? DRV_INPUT : DRV_IO;
-            if (!code && !o.common.quiet) summary(&o, &b, &result, now() - start);
+            if (!code && !o.common.quiet) summary(&o, &b, &result, base_now() - start);
         }
     }
     drv_build_free(&b);

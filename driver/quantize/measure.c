@@ -20,18 +20,12 @@
  * (Lin, Talathi, Annapureddy: Fixed point quantization of deep convolutional networks, ICML 2016).
  * What is chosen by that rule is measured as a whole, by a run with all choices, and mended. */
 #include "driver/quantize/measure.h"
+#include "base/system/clock.h"
 #include "driver/quantize/op_functions.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- filters ---- */
 
@@ -127,7 +121,7 @@ static void add_seconds(double seconds, char *out, size_t room) {
 }
 
 static void tell(progress *p, double seconds) {
-    const double t = now();
+    const double t = base_now();
     p->done += seconds;
     if (p->q->quiet || t < p->shown + 5) return;
     char left[40];
@@ -220,7 +214,7 @@ static bool measure_network(quant_measurement *q, uint32_t k) {
             /* the first run touched the weights' pages for the first time */
             if (!quant_run_exact(q->d, r->network, &q->codes, s)) return false;
             p.all = estimate(q, k);
-            p.start = p.shown = now();
+            p.start = p.shown = base_now();
             add_seconds(p.all, text, sizeof text);
             if (!q->quiet)
                 fprintf(stderr, "%s: %u samples, about %s\n", base_shown(r->name), samples, text);

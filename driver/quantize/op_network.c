@@ -1,27 +1,17 @@
 /* A network that is run op by op. The exact values of all ops are kept, so that a changed run only
  * computes what a change reaches. */
 #include "driver/quantize/op_network.h"
+#include "base/system/clock.h"
+#include "base/text.h"
 #include "driver/quantize/op_functions.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const ir_node *node_of(const quant_network *w, uint32_t entry) {
     const net_entry *e = &w->net->entries.items[entry];
     return ir_get(e->f, e->node);
-}
-
-static bool ends_with(const char *name, const char *end) {
-    const size_t n = strlen(name), k = strlen(end);
-    return n >= k && !strcmp(name + n - k, end);
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* ---- what the entries are ---- */
@@ -39,9 +29,10 @@ static void classify(quant_network *w, const bool *constant, uint32_t i) {
     q->kind = QUANT_OP;
     for (int p = 0; p < IR_PRECISION_COUNT; p++) q->code[p].function = -1;
     /* what an earlier run of the schedule gave stands in the recorded call of the step */
-    const bool from_schedule = e->operand[0] != NET_NONE &&
-                               ends_with(w->net->entries.items[e->operand[0]].f->name, ".schedule");
-    if (ends_with(e->f->name, ".schedule") || constant[e->node.id])
+    const bool from_schedule =
+        e->operand[0] != NET_NONE &&
+        base_ends_with(w->net->entries.items[e->operand[0]].f->name, ".schedule");
+    if (base_ends_with(e->f->name, ".schedule") || constant[e->node.id])
         q->kind = QUANT_SKIPPED;
     else if (n->op == IR_OP_input && (e->operand[0] == NET_NONE || from_schedule))
         q->kind = QUANT_GIVEN;
@@ -193,8 +184,9 @@ bool quant_is_open(const quant_entry *e, ir_precision p) {
 enum { MOST_INPUTS = 64 };
 
 static void *buffer_for(const quant_network *w, uint32_t i) {
-    void *p = rt_buffer((size_t)ir_type_bytes(&node_of(w, i)->type));
-    if (!p) ICE("out of memory for the values of %s", w->net->name);
+    const size_t bytes = (size_t)ir_type_bytes(&node_of(w, i)->type);
+    void *p = rt_buffer(bytes);
+    if (!p) base_out_of_memory(bytes, w->net->name);
     return p;
 }
 
@@ -219,7 +211,7 @@ static bool load_sample(quant_network *w, const quant_sample *s) {
         const net_entry *e = &w->net->entries.items[i];
         quant_entry *q = &w->entries[i];
         if (q->kind != QUANT_GIVEN) continue;
-        const quant_call *c = ends_with(e->f->name, ".prompt") ? s->prompt : s->step;
+        const quant_call *c = base_ends_with(e->f->name, ".prompt") ? s->prompt : s->step;
         const quant_value *v = c ? quant_call_input(c, IR_ATTRS(node_of(w, i), input)->name) : NULL;
         if (!v || v->bytes != ir_type_bytes(&node_of(w, i)->type)) return false;
         if (!q->exact) q->exact = buffer_for(w, i);
@@ -236,9 +228,9 @@ bool quant_run_exact(base_diag *d, quant_network *w, const quant_codes *codes, u
         quant_entry *q = &w->entries[i];
         if (q->kind != QUANT_OP) continue;
         if (!q->exact) q->exact = buffer_for(w, i);
-        const double start = now();
+        const double start = base_now();
         run(w, codes, i, IR_PRECISION_F32, false, q->exact);
-        q->seconds = now() - start;
+        q->seconds = base_now() - start;
     }
     for (size_t k = 0; k < w->net->outputs.count; k++) {
         const uint32_t out = w->net->outputs.items[k];

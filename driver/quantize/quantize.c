@@ -202,8 +202,10 @@ static void note_reasons(command *c, const pass_context *from, const char *pass,
 static bool open_class(command *c, ir_precision class) {
     drv_options o = c->o;
     drv_build b = {0};
-    if (!leave_out(c, &o, class == IR_PRECISION_F32) || !lower(c, &o, "pack_weights", true, &b))
+    if (!leave_out(c, &o, class == IR_PRECISION_F32) || !lower(c, &o, "pack_weights", true, &b)) {
+        drv_build_free(&b);
         return false;
+    }
     ir_module *m = b.levels[0].module;
     take_apart(c, m);
     o.code.products = class;

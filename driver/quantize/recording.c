@@ -1,5 +1,6 @@
 /* Paints, and keeps what functions are given on the way. */
 #include "driver/quantize/recording.h"
+#include "base/text.h"
 #include "driver/cli/read_text.h"
 #include "driver/debug/eval_network.h"
 #include "runtime/engine/staged_network.h"
@@ -95,11 +96,6 @@ const quant_value *quant_call_output(const quant_call *c, const char *name) {
     return named(c->out.items, c->out.count, name);
 }
 
-static bool ends_with(const char *name, const char *end) {
-    const size_t n = strlen(name), k = strlen(end);
-    return n >= k && !strcmp(name + n - k, end);
-}
-
 typedef struct recorder {
     const struct ebru_model *tables;
     quant_recording *to;
@@ -108,7 +104,7 @@ typedef struct recorder {
 static void observe(void *user, int function, const struct ebru_call *call) {
     const recorder *r = user;
     const struct ebru_function_desc *f = &r->tables->functions[function];
-    if (ends_with(f->name, ".schedule")) return; /* steps read what it gave */
+    if (base_ends_with(f->name, ".schedule")) return; /* steps read what it gave */
     quant_call c = {.function = base_alloc(strlen(f->name) + 1), .weight = 1};
     strcpy(c.function, f->name);
     for (int32_t i = 0; i < f->input_count; i++)
@@ -125,7 +121,7 @@ static bool is_loop(const quant_recording *r, size_t from, const char *denoiser,
     const size_t n = strlen(denoiser);
     (void)from;
     return !strncmp(name, denoiser, n) && (name[n] == 0 || name[n] == '@' || name[n] == '.') &&
-           !ends_with(name, ".prompt");
+           !base_ends_with(name, ".prompt");
 }
 
 /* Sample k of `samples` is of painting k modulo `paintings`, and as far along the steps as k is

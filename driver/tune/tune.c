@@ -188,7 +188,7 @@ static void search(struct tuner *u) {
     qsort(order, n, sizeof *order, by_share);
     for (size_t i = 0; i < n; i++) {
         tune_kernel *k = order[i];
-        const double rest = u->until - tune_now(), mine = share(k);
+        const double rest = u->until - base_now(), mine = share(k);
         const bool done = k->known && k->candidates > 0;
         if (mine > 0 && rest > 0 && !done && tune_timer_load(u->timer, k)) {
             k->known = false;
@@ -310,7 +310,7 @@ static bool find_machine(struct tuner *u) {
 }
 
 static bool tune(struct tuner *u) {
-    const double start = tune_now();
+    const double start = base_now();
     base_str place = {0}, lines = {0};
     if (!u->o->common.output && !drv_tuning_place(&place)) {
         base_error(u->d, NULL, "nothing says where records are kept; name a file with -o");
@@ -327,7 +327,7 @@ static bool tune(struct tuner *u) {
         cg_tuning_free(table);
     }
     if (fine) {
-        tune_print_table(&u->kernels, &u->rules, &u->tuned, &u->machine, tune_now() - start);
+        tune_print_table(&u->kernels, &u->rules, &u->tuned, &u->machine, base_now() - start);
         if (!u->o->common.quiet) {
             print_next(u);
             fflush(stdout); /* in front of what goes to standard error */

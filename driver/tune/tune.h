@@ -2,6 +2,7 @@
 #ifndef EBRU_DRIVER_TUNE_TUNE_H
 #define EBRU_DRIVER_TUNE_TUNE_H
 
+#include "base/system/clock.h"
 #include "codegen/target/tiles.h"
 #include "codegen/target/tuning.h"
 #include "driver/cli/options.h"
@@ -69,7 +70,6 @@ void tune_search(tune_timer *t, tune_kernel *k, int32_t isa, double seconds, boo
 void tune_first_look(tune_timer *t, tune_kernel *k);
 /* Whether tiles of the kernel change the order of its sums. */
 bool tune_changes_bits(const char *kernel);
-double tune_now(void);
 
 /* tune_check.c: compiles the model by the rules and by the records of a file, times both programs
  * in turns and prints their functions' times. False with diagnostics. */

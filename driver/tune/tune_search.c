@@ -192,7 +192,7 @@ static bool descend(struct search *s) {
         if (!cg_is_tile(s->k->kernel->name, *field)) continue;
         int32_t values[MOST_VALUES];
         const int n = values_of(s, &s->k->best, *field, values);
-        for (int i = 0; i < n && tune_now() < s->until; i++) {
+        for (int i = 0; i < n && base_now() < s->until; i++) {
             cg_params p = s->k->best;
             change(s, &p, *field, values[i]);
             /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): words of four bytes, the rest zero */
@@ -206,11 +206,11 @@ static bool descend(struct search *s) {
 }
 
 void tune_search(tune_timer *t, tune_kernel *k, int32_t isa, double seconds, bool keep_bits) {
-    struct search s = {t, k, isa, tune_now() + seconds, runs_for(k->rules_ns[0])};
+    struct search s = {t, k, isa, base_now() + seconds, runs_for(k->rules_ns[0])};
     double out[2][2];
     k->best = k->rules;
     if (!keep_bits || !tune_changes_bits(k->kernel->name))
-        while (descend(&s) && tune_now() < s.until) {
+        while (descend(&s) && base_now() < s.until) {
         }
     /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): words of four bytes, the rest zero */
     const bool other = memcmp(&k->best, &k->rules, sizeof k->best) != 0;

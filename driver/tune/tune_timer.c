@@ -97,12 +97,6 @@ struct tune_timer {
     double *seconds; /* of a run, a thread */
 };
 
-double tune_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static size_t aligned(uint64_t bytes) {
     return (size_t)((bytes + 63) / 64 * 64);
 }

@@ -6,11 +6,11 @@
  * raised when the next pass wants it; the higher levels are reached by required passes only. */
 #include "passes/manager/manager.h"
 #include "base/suggest.h"
+#include "base/system/clock.h"
 #include "runtime/abi/meta_keys.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 int pass_known(base_diag *d, const char *option, const char *name, size_t length) {
     int i = pass_index(name, length);
@@ -53,12 +53,6 @@ typedef struct run {
 
 static const pass_info *info_of(const run *r, uint32_t index) {
     return &r->contracts->passes[index];
-}
-
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
 static uint32_t node_count(const ir_module *m) {
@@ -210,10 +204,10 @@ static void run_pass(run *r, uint32_t index) {
                      r->o->print_changed && shown_after(r, t.pass));
     bool plant = r->fault.pass == p->name;
     if (plant) pass_fault_look(&r->fault, m);
-    double start = now_ms();
+    const double start = base_now();
     if (m->level < p->level_out && p->level_out == IR_FUSED) m->level = IR_FUSED;
     r->everywhere = apply(r, index, &t.changed);
-    t.ms = now_ms() - start;
+    t.ms = 1e3 * (base_now() - start);
     t.nodes_after = node_count(m);
     BASE_PUSH(&c->timings, t);
     if (c->failed) return;
