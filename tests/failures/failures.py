@@ -204,6 +204,8 @@ def main():
     os.makedirs(o.folder, exist_ok=True)
     o.findings = 0
     {"calls": calls, "kills": kills}[o.what](o)
+    if o.findings == 0 and "EBRU_KEEP_WORK" not in os.environ:
+        shutil.rmtree(o.folder)
     sys.exit(o.findings > 0)
 
 
