@@ -52,12 +52,13 @@ size_t cg_tuning_count(const cg_tuning *t) {
     return t->entries.count;
 }
 
-/* How well a record fits: 0 not at all. */
+/* How well a record fits: 0 not at all. A shipped one is for one kind of CPU, which the level and
+ * the caches of a core tell; the last cache differs between CPUs of a kind. */
 static int fit(const cg_record *r, const cg_machine *m) {
     if (strcmp(r->machine.level, m->level) != 0) return 0;
-    if (r->shipped) return 1;
-    const bool caches =
-        r->machine.l1d == m->l1d && r->machine.l2 == m->l2 && r->machine.l3 == m->l3;
+    const bool core = r->machine.l1d == m->l1d && r->machine.l2 == m->l2;
+    if (r->shipped) return core;
+    const bool caches = core && r->machine.l3 == m->l3;
     return 2 + (r->machine.threads == m->threads) + 2 * caches;
 }
 

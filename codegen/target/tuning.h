@@ -43,7 +43,8 @@ void cg_tuning_free(cg_tuning *t); /* NULL is allowed */
 void cg_tuning_add(cg_tuning *t, const cg_record *r);
 size_t cg_tuning_count(const cg_tuning *t);
 /* The record for a kernel key that fits `m` best: same level and caches and threads; same level and
- * caches; same level and threads; same level; shipped, same level. NULL: none. */
+ * caches; same level and threads; same level; shipped, same level and caches of a core. NULL:
+ * none. */
 const cg_record *cg_tuning_find(const cg_tuning *t, const cg_machine *m, const char *kernel,
                                 const char *key);
 /* What became of records while kernels were bound. */

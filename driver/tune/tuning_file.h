@@ -21,8 +21,9 @@ bool drv_tuning_place(base_str *path);
 
 /* ---- what a compilation consults ---- */
 
-/* The tuning records a compilation consults: the shipped ones and --tuning=FILE's, or for
- * -mcpu=native those of the cache folder; none with --tuning=none. False with diagnostics. */
+/* The tuning records a compilation consults: --tuning=FILE's, or for -mcpu=native those of the cache
+ * folder; for -mcpu=native the shipped ones of its kind, too; none with --tuning=none. False with
+ * diagnostics. */
 typedef struct drv_tuning {
     cg_tuning *table; /* NULL: none are consulted */
     cg_tuning_log log;

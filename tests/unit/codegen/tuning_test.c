@@ -59,6 +59,21 @@ static void lookup_order(void **state) {
     cg_tuning_free(t);
 }
 
+/* Those that come with the compiler are for the kind of CPU that was measured: no other caches of a
+ * core, but any last cache and any number of threads. */
+static void shipped_fit(void **state) {
+    (void)state;
+    cg_tuning *t = cg_tuning_new();
+    cg_record r = record("x86-64-v3", 1 << 20, 2, true, 1);
+    cg_tuning_add(t, &r);
+    assert_int_equal(found(t, "conv2d", "B=1"), -1);
+    r = record("x86-64-v3", 524288, 64, true, 2);
+    r.machine.l3 = 1 << 20;
+    cg_tuning_add(t, &r);
+    assert_int_equal(found(t, "conv2d", "B=1"), 2);
+    cg_tuning_free(t);
+}
+
 /* Files are merged by concatenation: of equals the last counts. Strings are the table's own. */
 static void last_counts(void **state) {
     (void)state;
@@ -333,7 +348,7 @@ static void int8_by_time(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lookup_order),
+        cmocka_unit_test(lookup_order), cmocka_unit_test(shipped_fit),
         cmocka_unit_test(last_counts),
         cmocka_unit_test(keys),
         cmocka_unit_test(tiles_are_taken),
