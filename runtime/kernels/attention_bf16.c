@@ -3,54 +3,36 @@
  * The products of attention_loop.h with operands rounded to bf16, by the register tiles of
  * tile_bf16.h: rows are cells of 32 channels of a key, respectively of 32 keys of a channel,
  * columns are queries in VNNI layout. Softmax is f32: the scores of a block of keys become weights
- * and, rounded, the columns of the second product. */
+ * and, rounded, the columns of the second product; by attention_bf16_tile.h while they are in
+ * registers, where the level has it. */
 #include "runtime/kernels/attention.h"
+#include "runtime/kernels/tile/attention_bf16_tile.h"
 #include "runtime/kernels/tile/tile_bf16.h"
 
 enum {
     WIDE = CELL_FORM == EBRU_BF16_WIDE,
-    PAIR = 32,   /* bf16s of two rows in VNNI layout */
-    BLOCK = 512, /* of 32 rows */
-    STEP = 32    /* keys whose scores become weights at once */
+    PAIR = ATTN_BF16_PAIR,
+    BLOCK = 512,          /* bf16s of 32 rows in VNNI layout */
+    STEP = ATTN_BF16_KEYS /* keys whose scores become weights at once */
 };
 
 typedef uint16_t v16s __attribute__((ext_vector_type(16), aligned(32)));
 
-/* Values rounded to bf16, in the upper halves. */
-INLINE v16u rounded(v16 x) {
-#if defined(CELL_OF_BF16)
-    return __builtin_convertvector(bf16_of16(x), v16u) << 16;
-#else
-    return (v16u)bf16_round16(x);
-#endif
-}
-
 /* x as bf16s: hi at `to`, lo `part` further on. */
 INLINE void put_parts(uint16_t *to, v16 x, int32_t parts, int64_t part) {
-    const v16u hi = rounded(x);
+    const v16u hi = bf16_upper(x);
     *(v16s *)to = __builtin_convertvector(hi >> 16, v16s);
     if (parts == 2)
-        *(v16s *)(to + part) = __builtin_convertvector(rounded(x - (v16)hi) >> 16, v16s);
+        *(v16s *)(to + part) = __builtin_convertvector(bf16_upper(x - (v16)hi) >> 16, v16s);
 }
 
 /* Two rows in VNNI layout: hi at `to`, lo a block further on. */
-INLINE v16u vnni(v16 even, v16 odd) {
-#if defined(__AVX512BF16__)
-    typedef __bf16 v32bf __attribute__((ext_vector_type(32)));
-    const v32bf x = __builtin_ia32_cvtne2ps2bf16_512(odd, even);
-    return (v16u)__builtin_shufflevector(x, x, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7,
-                                         23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30,
-                                         15, 31);
-#else
-    return rounded(even) >> 16 | rounded(odd);
-#endif
-}
 INLINE void put_vnni(uint16_t *to, v16 even, v16 odd, int32_t parts) {
-    const v16u hi = vnni(even, odd);
+    const v16u hi = bf16_vnni(even, odd);
     *(v16u *)(void *)to = hi;
     if (parts == 2)
         *(v16u *)(void *)(to + BLOCK) =
-            vnni(even - (v16)(hi << 16), odd - (v16)(hi & splatu(0xffff0000)));
+            bf16_vnni(even - (v16)(hi << 16), odd - (v16)(hi & splatu(0xffff0000)));
 }
 
 /* 2^x for a weight: with one part of bf16, 2^-9 good, an error of 7.5e-5 does not show. */
@@ -115,6 +97,8 @@ EBRU_KERNEL(attn_pack_v_bf16) {
 typedef struct ebru_attention_bf16_params attn_params;
 
 enum { ATTN_WEIGHED = TILE_BF16_BLOCKS };
+_Static_assert(!ATTN_BF16_WEIGHTS || TILE_BF16_BLOCKS <= (int)ATTN_BF16_BLOCKS,
+               "weights in registers take fewer blocks");
 
 struct product {
     struct attend a;
@@ -239,14 +223,38 @@ INLINE v16 weigh(uint16_t *w, const float *s, v16 max, int32_t n, int32_t parts)
     return even + odd;
 }
 
+/* Scores of 32 keys, the block's from the j-th on, become weights in registers. */
+INLINE void weigh_in_registers(const attn_params *p, const struct product *x, int32_t block,
+                               int32_t nb, int32_t j, v16 *sum) {
+    struct attn_bf16_weights t;
+    t.cbs = ebru_blocks32(p->d);
+    t.last = tile_bf16_last(p->d);
+    t.k = x->cells + (int64_t)j * CELL;
+    t.k_plane = x->plane;
+    t.q_block = (int64_t)t.cbs * BLOCK;
+    t.w_block = (int64_t)p->KB * 16;
+    t.q = x->q + block * t.q_block;
+    t.w = x->w + block * t.w_block + (int64_t)j * 16;
+    t.max = x->a.max + block * 16;
+    t.sum = (float *)sum;
+    attn_bf16_weights_run(&t, nb);
+}
+
+/* Whether scores become weights before they leave the registers: not where some keys are masked. */
+INLINE int32_t in_registers(const attn_params *p) {
+    return ATTN_BF16_WEIGHTS && p->parts == 1 && !p->causal;
+}
+
 /* The scores of the next 32 keys are begun before the weights of these, so that matrix registers
- * work beside vectors. */
+ * work beside vectors. The first keys of all set the maxima, so their scores are stored to be
+ * looked at. */
 INLINE int32_t product_weigh(const attn_params *p, const struct product *x, const struct keys *k,
                              int32_t block, int32_t nb) {
     const struct attend *a = &x->a;
     const int64_t s_block = (int64_t)p->KB * 16, w_block = (int64_t)p->KB * 16 * p->parts;
+    const int32_t registers = in_registers(p);
     v16 sum[ATTN_WEIGHED];
-    scores(p, x, k, block, nb, 0);
+    if (!registers || k->j0 == 0) scores(p, x, k, block, nb, 0);
     for (int32_t i = 0; i < nb; i++) {
         sum[i] = splat16(0.0f);
         if (k->j0 > 0) continue;
@@ -255,23 +263,29 @@ INLINE int32_t product_weigh(const attn_params *p, const struct product *x, cons
                         splat16(-__builtin_inff())));
     }
     for (int32_t j = 0; j < k->n; j += STEP) {
-        if (j + STEP < k->n) scores(p, x, k, block, nb, j + STEP);
+        const int32_t first = k->j0 + j == 0, n = ebru_min_i32(k->n - j, STEP);
+        if (registers && !first && n == STEP) {
+            weigh_in_registers(p, x, block, nb, j, sum);
+            continue;
+        }
+        if (registers && !first) scores(p, x, k, block, nb, j);
+        if (!registers && j + STEP < k->n) scores(p, x, k, block, nb, j + STEP);
         for (int32_t i = 0; i < nb; i++)
-            sum[i] +=
-                weigh(x->w + (block + i) * w_block + (int64_t)j * 16 * p->parts,
-                      a->s + (block + i) * s_block + j * 16, load16(a->max + (block + i) * 16),
-                      ebru_min_i32(k->n - j, STEP), p->parts);
+            sum[i] += weigh(x->w + (block + i) * w_block + (int64_t)j * 16 * p->parts,
+                            a->s + (block + i) * s_block + j * 16,
+                            load16(a->max + (block + i) * 16), n, p->parts);
     }
     for (int32_t i = 0; i < nb; i++) store16(a->part + i * 16, sum[i]);
     return 1;
 }
 
-/* The scores of the block of keys are still there. */
+/* Where the scores of the block of keys are not there still, they are computed once more. */
 INLINE void product_raise(const attn_params *p, const struct product *x, const struct keys *k,
                           int32_t block, int32_t count, float *part) {
     const struct attend *a = &x->a;
     (void)count; /* 1, as there are weights always */
     const float *s = a->s + (int64_t)block * p->KB * 16;
+    for (int32_t j = 0; j < k->n && in_registers(p); j += STEP) scores(p, x, k, block, 1, j);
     uint16_t *w = x->w + (int64_t)block * p->KB * 16 * p->parts;
     const v16 top = highest(s, k->n, load16(a->max + block * 16));
     if (k->j0 > 0) {

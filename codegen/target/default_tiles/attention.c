@@ -19,7 +19,8 @@ void cg_default_tiles_attention_bf16(struct ebru_attention_bf16_params *p, int32
     p->QB = p->T <= 64    ? ebru_blocks16(p->T) * 16
             : p->T <= 128 ? ebru_blocks16(ebru_ceil_div(p->T, 2)) * 16
                           : 64;
-    p->KB = ebru_min_i32(ebru_blocks32(p->S) * 32, 128);
+    /* The longer, the seldomer sums of values are stored and loaded: 2 % of 4096 keys by pairs. */
+    p->KB = ebru_min_i32(ebru_blocks32(p->S) * 32, p->form == EBRU_BF16_PAIRS ? 256 : 128);
     while (p->KB > 32 && (int64_t)p->KB * p->d * 4 * p->parts > l2 / 2)
         p->KB = ebru_blocks32(p->KB / 2) * 32;
 }
