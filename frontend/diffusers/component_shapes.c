@@ -144,6 +144,14 @@ static bool needs_size(const fe_pipeline *p, const base_jval *config, int64_t sc
     return false;
 }
 
+/* The cells of the U-Net's sample where its config stands beside the component; 0, 0: it does not. */
+static fe_sizes beside_unet(const fe_pipeline *p) {
+    const fe_component *unet = &p->parts[FE_COMPONENT_UNET];
+    if (!unet->doc) return (fe_sizes){0};
+    return (fe_sizes){.height = unet->config.unet.sample_height,
+                      .width = unet->config.unet.sample_width};
+}
+
 /* In a pipeline it is the U-Net's sample that it takes. */
 bool fe_control_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s) {
     if (p->c) {
@@ -155,8 +163,8 @@ bool fe_control_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *
     s->tokens = or_else(p->o->sequence, 77);
     s->time_ids = 6;
     int64_t scale = fe_control_scale(&part->config.control);
-    s->height = p->o->height / scale;
-    s->width = p->o->width / scale;
+    s->height = or_else(p->o->height / scale, beside_unet(p).height);
+    s->width = or_else(p->o->width / scale, beside_unet(p).width);
     take_image_shape(p->o, "sample", 1, s);
     const fe_shape *context = given_shape(p->o, "encoder_hidden_states", 3),
                    *ids = given_shape(p->o, "time_ids", 2),
@@ -182,8 +190,8 @@ bool fe_adapter_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *
         s->height = unet.height * fe_pixel_scale(p);
         s->width = unet.width * fe_pixel_scale(p);
     } else {
-        s->height = p->o->height;
-        s->width = p->o->width;
+        s->height = or_else(p->o->height, beside_unet(p).height * fe_pixel_scale(p));
+        s->width = or_else(p->o->width, beside_unet(p).width * fe_pixel_scale(p));
         take_image_shape(p->o, "image", 1, s);
         if (!s->height || !s->width) return needs_size(p, &c->root, c->factor);
     }

@@ -53,6 +53,10 @@ check "  is what is meant without one" cmp with.png whole.png
 check "the first half" paint controlnet first --control "$control:1:0:0.5"
 check "the second half" paint controlnet second --control "$control:1:0.5:1"
 for i in with without second; do check "  is another picture than $i" differ first.png $i.png; done
+check "one network for each half" paint several-program shift --control "$control:1:0:0.5" --control "$control:1:0.5:1" --control "$control:0"
+check "  is one for the whole" "$EBRU_PNGDIFF" with.png shift.png 60
+check "one that fades to nothing" paint several-program fade --control "$control:1:0:0.5" --control "$control:1e-30:0.5:1" --control "$control:0"
+check "  is one for the first half" "$EBRU_PNGDIFF" first.png fade.png 60
 check "an adapter for the first half" paint t2i t2i-first --control "$TINY/t2i-control.png:1:0:0.5"
 check "an adapter" paint t2i t2i-whole --control "$TINY/t2i-control.png:1"
 check "no adapter" paint t2i t2i-none
@@ -67,6 +71,15 @@ check "  is another picture" differ guess.png with.png
 check "without guidance" paint controlnet unguided --control "$control" --cfg-scale 1
 check "  guess mode scales" paint controlnet unguided-guess --control "$control" --cfg-scale 1 --guess-mode
 check "  the residuals" differ unguided.png unguided-guess.png
+# where both halves read the same text, guidance changes what differs between them: nothing, or in guess mode the control
+near() { "$EBRU_PNGDIFF" "$1" "$2" 60; }
+far() { ! near "$1" "$2"; }
+check "both halves of one text" paint controlnet same --control "$control" -n "a red boat"
+check "  are one" near same.png unguided.png
+check "  but not in guess mode" paint controlnet same-guess --control "$control" -n "a red boat" --guess-mode
+check "  where one is controlled" far same-guess.png unguided-guess.png
+check "  which counts alone at a guidance next to 1" paint controlnet next --control "$control" --guess-mode --cfg-scale 1.000001
+check "  " near next.png unguided-guess.png
 cp -rL "$TINY/controlnet" pooled
 sed 's/"global_pool_conditions": false/"global_pool_conditions": true/' "$TINY/controlnet/controlnet/config.json" >pooled/controlnet/config.json
 check "compile a pooled ControlNet" "$EBRU" compile -q $QUICK pooled -o pooled-program

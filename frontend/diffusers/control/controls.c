@@ -127,7 +127,17 @@ bool fe_controls_find(const fe_pipeline *p, const char *name, fe_component_kind 
 
 bool fe_controls_open_one(fe_pipeline *p, fe_component_kind kind, const char *name) {
     fe_component *part = &p->parts[kind];
-    if (!fe_component_there(p, name, "config.json")) return false;
+    if (!fe_dir_has_dir(p->root, name)) {
+        base_loc loc = {.source = base_diag_source(p->d, fe_dir_path(p->root), NULL, 0)};
+        base_error_missing(p->d, &loc, "the pipeline has no folder '%s'", name);
+        return false;
+    }
+    /* their configs have no size, but the pipeline has */
+    bool sized = p->o->width || p->o->shape_count;
+    for (int i = FE_COMPONENT_UNET; i <= FE_COMPONENT_VAE && !sized; i++)
+        if (fe_dir_has_dir(p->root, fe_component_names[i]) &&
+            !fe_component_open(p, (fe_component_kind)i))
+            return false;
     *part = (fe_component){
         .kind = kind, .wanted = true, .name = name, .dir = fe_component_dir(p, name)};
     return read_part(p, part);
