@@ -172,6 +172,7 @@ bool fe_control_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *
     if (context) s->tokens = context->dim[1];
     if (ids) s->time_ids = ids->dim[1];
     if (picture) {
+        s->control_batch = picture->dim[0];
         s->control_height = picture->dim[2];
         s->control_width = picture->dim[3];
     }

@@ -23,7 +23,8 @@ typedef struct fe_sizes {
      * down_intrablock_additional_residuals.K */
     const fe_shape *added;
     uint32_t added_count;
-    int64_t control_height, control_width; /* of a ControlNet's picture; 0: what fits */
+    int64_t control_batch, control_height,
+        control_width; /* of a ControlNet's picture; 0: as fits */
 } fe_sizes;
 
 /* ---- config.c: keys of a config ---- */

@@ -76,7 +76,9 @@ static ir_ref embed_picture(fe_builder *b, const fe_control_config *c, const fe_
             width = s->control_width ? s->control_width : s->width * scale;
     at_key(b, c, "conditioning_channels");
     ir_ref x = fe_input(b, "controlnet_cond", IR_f32, 4,
-                        (int64_t[]){s->batch, c->image_channels, height, width}, IR_PROMPT);
+                        (int64_t[]){s->control_batch ? s->control_batch : s->batch,
+                                    c->image_channels, height, width},
+                        IR_PROMPT);
     if (c->bgr) {
         at_key(b, c, "controlnet_conditioning_channel_order");
         x = reverse_channels(b, x, c->image_channels);

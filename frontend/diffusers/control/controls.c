@@ -3,16 +3,17 @@
 #include <string.h>
 
 #include "frontend/diffusers/pipeline.h"
+#include "frontend/files/hub_cache.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-/* Of a component that there may be several of: the class that says so in model_index.json, and the
- * option that adds one. */
+/* Of a component that there may be several of: the class of one, also of a config that names none,
+ * and the class that says in model_index.json that there are several. */
 static const struct several {
     fe_component_kind kind;
-    const char *class, *option;
-} several[] = {{FE_COMPONENT_CONTROLNET, "MultiControlNetModel", "--controlnet"},
-               {FE_COMPONENT_ADAPTER, "MultiAdapter", "--t2i-adapter"}};
+    const char *one, *class;
+} several[] = {{FE_COMPONENT_CONTROLNET, "ControlNetModel", "MultiControlNetModel"},
+               {FE_COMPONENT_ADAPTER, "T2IAdapter", "MultiAdapter"}};
 
 /* "controlnet", "controlnet_1" ...: folder, function and weights of number `index`. */
 static const char *numbered(const fe_pipeline *p, fe_component_kind kind, size_t index) {
@@ -34,12 +35,15 @@ static bool read_part(fe_pipeline *p, fe_component *part) {
     part->doc = fe_json_load_in(p->d, part->dir, "config.json", NULL);
     if (!part->doc) return false;
     base_jval root = base_json_root(part->doc);
-    part->class = fe_class_of_config(root);
+    fe_family family = fe_component_family[part->kind];
+    for (size_t i = 0; i < COUNT(several); i++)
+        if (several[i].kind == part->kind) part->class = fe_class_find(family, several[i].one);
+    if (fe_config_names_class(root)) part->class = fe_class_of_config(root);
     if (!part->class) return false;
-    if (fe_class_family(part->class) == fe_component_family[part->kind])
+    if (fe_class_family(part->class) == family)
         return fe_class_read(part->class, root, &part->config);
     base_str list = {0};
-    fe_class_list(fe_component_family[part->kind], &list);
+    fe_class_list(family, &list);
     base_json_error(root, "this is a %s, and a %s is wanted here", fe_class_name(part->class),
                     list.data);
     base_str_free(&list);
@@ -94,10 +98,15 @@ static bool open_own(fe_pipeline *p, const struct several *s) {
 
 static bool open_given(fe_pipeline *p, fe_component_kind kind, const char *const *paths,
                        uint32_t count) {
+    base_arena *a = p->m->arena;
     bool fine = true;
-    for (uint32_t i = 0; i < count; i++)
-        fine &=
-            add(p, kind, fe_dir_open(p->d, paths[i]), fe_path_base(p->m->arena, paths[i]), true);
+    for (uint32_t i = 0; i < count; i++) {
+        const char *path = paths[i], *name = fe_hub_name(a, path);
+        if (fe_is_hub_cache(path)) path = fe_hub_snapshot(p->d, a, path);
+        fe_dir *dir = path ? fe_dir_open(p->d, path) : NULL;
+        if (path && !dir && !fe_path_exists(path)) fe_hub_advice(p->d, path, FE_HUB_MODEL);
+        fine &= add(p, kind, dir, name ? name : fe_path_base(a, paths[i]), true);
+    }
     return fine;
 }
 
