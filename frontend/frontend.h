@@ -43,6 +43,11 @@ typedef struct fe_options {
     uint32_t lora_count;
     const char *const *embeddings; /* FILE[:TOKEN], textual inversion; docs/embeddings.md */
     uint32_t embedding_count;
+    /* folders of ControlNets and T2I-Adapters, beside the folder's own; docs/controlnet.md */
+    const char *const *controlnets;
+    uint32_t controlnet_count;
+    const char *const *adapters;
+    uint32_t adapter_count;
     /* Programs run the step function with and without guidance: two functions, batch and 2*batch
      * ("unet" and "unet@2"). When false (verify, bench) a component has one function at `batch`. */
     bool guidance_pair;

@@ -237,13 +237,21 @@ static bool load_into(base_diag *d, ir_module *m, const char *path, const fe_opt
     return load_json(d, m, path, o);
 }
 
-/* Guidance calls the denoiser with the same sample in both halves of its batch. */
+/* Guidance calls the denoiser, and ControlNets beside it, with the same sample and control pictures
+ * in both halves of the batch. */
 static void pair_halves(ir_module *m) {
-    const char *denoiser = ir_meta_string(m, EBRU_META_PIPELINE_DENOISER.name, NULL);
-    ir_func *f = denoiser ? ir_func_find(m, base_arena_printf(m->arena, "%s@2", denoiser)) : NULL;
-    for (size_t i = 0; f && i < f->inputs.count; i++)
-        if (strcmp(IR_ATTRS(ir_get(f, f->inputs.items[i]), input)->name, "sample") == 0)
-            ir_input_pair(f, f->inputs.items[i]);
+    static const char *const same[] = {"sample", "controlnet_cond",
+                                       "down_intrablock_additional_residuals."};
+    if (!ir_meta_get(m, EBRU_META_PIPELINE_DENOISER.name)) return;
+    for (size_t i = 0; i < m->funcs.count; i++) {
+        ir_func *f = m->funcs.items[i];
+        for (size_t k = 0; base_ends_with(f->name, "@2") && k < f->inputs.count; k++) {
+            const char *name = IR_ATTRS(ir_get(f, f->inputs.items[k]), input)->name;
+            for (size_t j = 0; j < sizeof same / sizeof *same; j++)
+                if (strncmp(name, same[j], strlen(same[j])) == 0)
+                    ir_input_pair(f, f->inputs.items[k]);
+        }
+    }
 }
 
 void fe_note_digest(ir_module *m) {
@@ -278,6 +286,15 @@ static bool unet_used(base_diag *d, const ir_module *m, const fe_options *o) {
     return false;
 }
 
+/* Descriptions have no place for them. */
+static bool controls_used(base_diag *d, const ir_module *m, const fe_options *o) {
+    if (!o->controlnet_count && !o->adapter_count) return true;
+    if (ir_meta_get(m, EBRU_META_PIPELINE_CONTROLS.name)) return true;
+    base_error(d, NULL, "--%s: no pipeline of a diffusers folder or checkpoint is loaded",
+               o->controlnet_count ? "controlnet" : "t2i-adapter");
+    return false;
+}
+
 /* "." and ".." are names of no model. */
 static char *folder_name(base_arena *a, const char *path) {
     char *name = fe_path_base(a, path);
@@ -297,7 +314,7 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     bool merged = true;
     if (fe_is_hub_cache(path)) path = fe_hub_snapshot(d, m->arena, path);
     bool fine = path && load_into(d, m, path, options) && base_diag_errors(d) == before;
-    fine = fine && unet_used(d, m, options);
+    fine = fine && unet_used(d, m, options) && controls_used(d, m, options);
     for (uint32_t i = 0; fine && i < options->lora_count; i++)
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;

@@ -301,7 +301,9 @@ static bool link_objects(emission *e, const char *weights, const char *to) {
     bool fine = add_all_shared(e, objects, &count);
     if (weights) objects[count++] = weights;
     progress(e, "link", 0, 1);
-    bool pictures = ir_meta_int(e->levels[0].module, EBRU_META_PIPELINE_IMAGE_INPUT.name, 0) == 1;
+    const ir_module *m = e->levels[0].module;
+    bool pictures = ir_meta_int(m, EBRU_META_PIPELINE_IMAGE_INPUT.name, 0) == 1 ||
+                    ir_meta_int(m, EBRU_META_PIPELINE_CONTROLS.name, 0) > 0;
     fine = fine && cg_link(e->d, &e->files, e->arch, objects, count, pictures, e->options, to);
     if (fine) progress(e, "link", 1, 1);
     base_free(objects);

@@ -58,6 +58,25 @@ bool drv_add_embedding(void *options, const base_option *row, const char *value,
     return (*value && *value != ':') || base_option_expects(row, "FILE[:TOKEN]", value, error);
 }
 
+/* One more folder of `most`. */
+static bool add_folder(const base_option *row, const char *value, const char **list,
+                       uint32_t *count, char *error) {
+    if (*count == DRV_MAX_CONTROLS)
+        return base_option_expects(row, "no more than 8 folders", value, error);
+    list[(*count)++] = value;
+    return *value || base_option_expects(row, "a folder", value, error);
+}
+
+bool drv_add_controlnet(void *options, const base_option *row, const char *value, char *error) {
+    drv_options *o = options;
+    return add_folder(row, value, o->load.controlnets, &o->load.controlnet_count, error);
+}
+
+bool drv_add_adapter(void *options, const base_option *row, const char *value, char *error) {
+    drv_options *o = options;
+    return add_folder(row, value, o->load.adapters, &o->load.adapter_count, error);
+}
+
 bool drv_add_disabled(void *options, const base_option *row, const char *value, char *error) {
     drv_options *o = options;
     if (o->passes.disabled_count == DRV_MAX_DISABLED)
@@ -238,6 +257,11 @@ static int digest(drv_options *o) {
     if (o->load.embedding_count && o->model && drv_is_ir(o->model))
         return usage_error("--embedding= goes with a model; '%s' is IR, which has its tokens",
                            o->model, NULL);
+    if ((o->load.controlnet_count || o->load.adapter_count) && o->model && drv_is_ir(o->model))
+        return usage_error(
+            "--controlnet= and --t2i-adapter= go with a model; '%s' is IR, which has "
+            "its networks",
+            o->model, NULL);
     if ((o->load.sampler || o->load.scheduler_config) && o->model && drv_is_ir(o->model))
         return usage_error("--sampler= and --scheduler-config= go with a model; '%s' is IR, which "
                            "has its sampler",

@@ -29,6 +29,7 @@ enum {
 #define DRV_MAX_KNOBS      64
 #define DRV_MAX_LORAS      64
 #define DRV_MAX_EMBEDDINGS 64
+#define DRV_MAX_CONTROLS   8
 
 /* Where messages and results go. Every command has these. */
 typedef struct drv_common_options {
@@ -48,6 +49,8 @@ typedef struct drv_load_options {
     uint32_t lora_count;
     const char *embeddings[DRV_MAX_EMBEDDINGS];
     uint32_t embedding_count;
+    const char *controlnets[DRV_MAX_CONTROLS], *adapters[DRV_MAX_CONTROLS];
+    uint32_t controlnet_count, adapter_count;
     bool random_weights; /* --weights=random:SEED */
     uint64_t random_seed;
     /* --default-...: of the program's options; below 0 and 0 (steps): not given */

@@ -37,6 +37,10 @@ fe_options drv_fe_options(const drv_load_options *o) {
         .lora_count = o->lora_count,
         .embeddings = o->embeddings,
         .embedding_count = o->embedding_count,
+        .controlnets = o->controlnets,
+        .controlnet_count = o->controlnet_count,
+        .adapters = o->adapters,
+        .adapter_count = o->adapter_count,
         .guidance_pair = true,
         .shared_timestep = true,
         .clip_skip = o->clip_skip,
@@ -226,6 +230,8 @@ static void drop_pictures(ir_module *m) {
                        ebru_pipeline_kind_name[EBRU_PIPELINE_NONE]);
     if (ir_meta_get(m, EBRU_META_PIPELINE_IMAGE_INPUT.name))
         ir_meta_set_int(m, EBRU_META_PIPELINE_IMAGE_INPUT.name, 0);
+    if (ir_meta_get(m, EBRU_META_PIPELINE_CONTROLS.name))
+        ir_meta_set_int(m, EBRU_META_PIPELINE_CONTROLS.name, 0);
 }
 
 bool drv_lower(base_diag *d, const drv_options *o, const fe_options *fe, drv_build *b) {
@@ -313,6 +319,15 @@ static char *build_info(const drv_options *o, const drv_build *b) {
         const char *name = slash ? slash + 1 : o->load.loras[i].path;
         base_str_addf(&s, "lora: %s times ", base_escape(name, strlen(name)));
         base_print_f64(o->load.loras[i].scale, &s);
+        base_str_add(&s, "\n");
+    }
+    for (uint32_t i = 0; i < o->load.controlnet_count + o->load.adapter_count; i++) {
+        bool net = i < o->load.controlnet_count;
+        const char *path = net ? o->load.controlnets[i]
+                               : o->load.adapters[i - o->load.controlnet_count],
+                   *slash = strrchr(path, '/');
+        base_str_add(&s, net ? "controlnet: " : "t2i-adapter: ");
+        base_str_add_shown(&s, slash && slash[1] ? slash + 1 : path);
         base_str_add(&s, "\n");
     }
     for (uint32_t i = 0; i < o->load.embedding_count; i++) {

@@ -272,6 +272,8 @@ static bool may_be_ignored(const ir_module *m, const char *name) {
     for (size_t i = 0; i < m->funcs.count; i++)
         unet |= has_input(m->funcs.items[i], "sample") && has_input(m->funcs.items[i], "timestep");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) known |= !strcmp(name, names[i]);
+    /* an adapter's features beyond the U-Net's resolutions */
+    known |= strstr(name, "down_intrablock_additional_residuals.") == name;
     return unet && known;
 }
 

@@ -223,7 +223,25 @@ static void make_up_pictures(const rt_pipeline_info *info, rt_pictures *p) {
     for (int i = 0; i < n; i++) p->depth[i] = (float)(2.0 * i / n - 1);
 }
 
+/* The outline of a disc, as a map of edges. */
+static void make_up_controls(const rt_pipeline_info *info, rt_settings *s) {
+    for (int i = 0; i < info->control_count; i++) {
+        const rt_control_info *c = &info->controls[i];
+        const size_t area = (size_t)c->width * (size_t)c->height, n = area * (size_t)c->channels;
+        s->controls[i] = (rt_control_setting){c->scale, 0, 1};
+        s->pictures.controls[i] = base_alloc(n * sizeof *s->pictures.controls[i]);
+        for (size_t k = 0; k < n; k++) {
+            const size_t at = k % area, width = (size_t)c->width;
+            const double dx = ((double)(at % width) + 0.5) / c->width - 0.5,
+                         dy = ((double)(at / width) + 0.5) / c->height - 0.5;
+            const double r = dx * dx + dy * dy;
+            s->pictures.controls[i][k] = r > 0.09 && r < 0.1;
+        }
+    }
+}
+
 static void pictures_free(rt_pictures *p) {
+    for (int i = 0; i < RT_MAX_CONTROLS; i++) base_free(p->controls[i]);
     base_free(p->init);
     base_free(p->mask);
     base_free(p->depth);
@@ -245,7 +263,8 @@ static rt_status paint(quant_code *code, const rt_pipeline_info *info, const qua
                      .finished = finished};
     if (s.steps > most) s.steps = most;
     if (info->condition) make_up_pictures(info, &s.pictures);
-    out->pictures_made_up = info->condition != EBRU_CONDITION_NONE;
+    make_up_controls(info, &s);
+    out->pictures_made_up = info->condition != EBRU_CONDITION_NONE || info->control_count > 0;
     out->steps = (uint32_t)s.steps;
     rt_sampler *sampler = NULL;
     rt_status status = rt_sampler_new(&sampler, &s.sampler, s.steps, 1, err);

@@ -41,6 +41,16 @@ struct fe_class {
             bool (*build)(fe_builder *b, const fe_clip_config *c, const char *name,
                           const fe_sizes *s);
         } TEXT;
+        struct {
+            bool (*read)(base_jval root, fe_control_config *c);
+            bool (*build)(fe_builder *b, const fe_control_config *c, const char *name,
+                          const fe_sizes *s);
+        } CONTROL;
+        struct {
+            bool (*read)(base_jval root, fe_adapter_config *c);
+            bool (*build)(fe_builder *b, const fe_adapter_config *c, const char *name,
+                          const fe_sizes *s);
+        } ADAPTER;
     } of;
 };
 
@@ -139,6 +149,8 @@ bool fe_class_read(const fe_class *c, base_jval root, fe_config *config) {
     case FE_FAMILY_UNET: return c->of.UNET.read(root, &config->unet);
     case FE_FAMILY_VAE: return c->of.VAE.read(root, &config->vae);
     case FE_FAMILY_TEXT: return c->of.TEXT.read(root, &config->text);
+    case FE_FAMILY_CONTROL: return c->of.CONTROL.read(root, &config->control);
+    case FE_FAMILY_ADAPTER: return c->of.ADAPTER.read(root, &config->adapter);
     }
     return false;
 }
@@ -153,6 +165,8 @@ bool fe_class_build(const fe_class *c, fe_builder *b, const fe_config *config, c
         fine = fe_vae_fits(b, &config->vae, s) && c->of.VAE.build(b, &config->vae, name, s);
         break;
     case FE_FAMILY_TEXT: fine = c->of.TEXT.build(b, &config->text, name, s); break;
+    case FE_FAMILY_CONTROL: fine = c->of.CONTROL.build(b, &config->control, name, s); break;
+    case FE_FAMILY_ADAPTER: fine = c->of.ADAPTER.build(b, &config->adapter, name, s); break;
     }
     return fine && base_diag_errors(b->d) == before;
 }

@@ -75,6 +75,8 @@ bool fe_unet_sizes(const fe_pipeline *p, fe_sizes *s) {
     s->height = or_else(p->o->height / scale, c->sample_height);
     s->width = or_else(p->o->width / scale, c->sample_width);
     take_image_shape(p->o, "sample", 1, s);
+    s->added = p->o->shapes; /* of which the builder takes those that it knows */
+    s->added_count = p->o->shape_count;
     const fe_shape *context = given_shape(p->o, "encoder_hidden_states", 3),
                    *ids = given_shape(p->o, "time_ids", 2);
     if (context) s->tokens = context->dim[1];
@@ -128,6 +130,71 @@ bool fe_text_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s) 
     } else if (one) {
         s->batch = 1;
         s->tokens = one->dim[0];
+    }
+    return check_sizes(p->d, s);
+}
+
+/* A network that has no size of its own. */
+static bool needs_size(const fe_pipeline *p, const base_jval *config, int64_t scale) {
+    if (p->o->width && p->o->height)
+        base_error(p->d, NULL, "a picture of %lld x %lld: both sides must be multiples of %lld",
+                   (long long)p->o->width, (long long)p->o->height, (long long)scale);
+    else
+        base_json_error(*config, "the config says no picture size, so it must be given (--size)");
+    return false;
+}
+
+/* The cells of the U-Net's sample where its config stands beside the component; 0, 0: it does not. */
+static fe_sizes beside_unet(const fe_pipeline *p) {
+    const fe_component *unet = &p->parts[FE_COMPONENT_UNET];
+    if (!unet->doc) return (fe_sizes){0};
+    return (fe_sizes){.height = unet->config.unet.sample_height,
+                      .width = unet->config.unet.sample_width};
+}
+
+/* In a pipeline it is the U-Net's sample that it takes. */
+bool fe_control_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s) {
+    if (p->c) {
+        bool fine = fe_unet_sizes(p, s);
+        s->added_count = 0;
+        return fine;
+    }
+    *s = base_sizes(p);
+    s->tokens = or_else(p->o->sequence, 77);
+    s->time_ids = 6;
+    int64_t scale = fe_control_scale(&part->config.control);
+    s->height = or_else(p->o->height / scale, beside_unet(p).height);
+    s->width = or_else(p->o->width / scale, beside_unet(p).width);
+    take_image_shape(p->o, "sample", 1, s);
+    const fe_shape *context = given_shape(p->o, "encoder_hidden_states", 3),
+                   *ids = given_shape(p->o, "time_ids", 2),
+                   *picture = given_shape(p->o, "controlnet_cond", 4);
+    if (context) s->tokens = context->dim[1];
+    if (ids) s->time_ids = ids->dim[1];
+    if (picture) {
+        s->control_batch = picture->dim[0];
+        s->control_height = picture->dim[2];
+        s->control_width = picture->dim[3];
+    }
+    if (p->o->width % scale || p->o->height % scale || !s->height || !s->width)
+        return needs_size(p, &part->config.control.unet.root, scale);
+    return check_sizes(p->d, s);
+}
+
+bool fe_adapter_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s) {
+    const fe_adapter_config *c = &part->config.adapter;
+    *s = base_sizes(p);
+    if (p->c) {
+        fe_sizes unet;
+        if (!fe_unet_sizes(p, &unet)) return false;
+        s->batch = side_batch(p, &unet);
+        s->height = unet.height * fe_pixel_scale(p);
+        s->width = unet.width * fe_pixel_scale(p);
+    } else {
+        s->height = or_else(p->o->height, beside_unet(p).height * fe_pixel_scale(p));
+        s->width = or_else(p->o->width, beside_unet(p).width * fe_pixel_scale(p));
+        take_image_shape(p->o, "image", 1, s);
+        if (!s->height || !s->width) return needs_size(p, &c->root, c->factor);
     }
     return check_sizes(p->d, s);
 }

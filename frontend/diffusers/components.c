@@ -59,8 +59,10 @@ bool fe_component_open(fe_pipeline *p, fe_component_kind kind) {
     const fe_class *indexed = indexed_class(p, kind);
     if (!indexed) return false;
     if (!p->ldm && !fe_component_there(p, fe_component_names[kind], "config.json")) return false;
-    *part = (fe_component){
-        .kind = kind, .wanted = true, .dir = fe_component_dir(p, fe_component_names[kind])};
+    *part = (fe_component){.kind = kind,
+                           .wanted = true,
+                           .name = fe_component_names[kind],
+                           .dir = fe_component_dir(p, fe_component_names[kind])};
     if (!part->dir) return false;
     part->doc = fe_json_load_in(p->d, part->dir, "config.json", NULL);
     if (!part->doc) return false;
@@ -82,21 +84,22 @@ static fe_weights *open_weights(fe_pipeline *p, fe_component *part) {
     static const char *const bases[] = {"diffusion_pytorch_model", "model"};
     if (p->o->random_weights) return fe_weights_random(p->d, p->m, p->o->random_seed);
     bool unet = part->kind == FE_COMPONENT_UNET, given = unet && p->o->unet;
-    if (p->ldm && !given) return fe_ldm_weights(p->ldm, p->m, fe_component_names[part->kind]);
+    if (p->ldm && !given && !part->beside) return fe_ldm_weights(p->ldm, p->m, part->name);
     fe_st *table =
         given ? fe_st_open(p->d, p->o->unet) : fe_st_open_in(p->d, part->dir, bases, COUNT(bases));
     if (!table) return NULL;
     return unet ? fe_ldm_unet_weights(p->d, p->m, table) : fe_weights_table(p->d, p->m, table);
 }
 
-/* A denoiser is built for both halves of guidance, too. */
-static bool build_unet(fe_pipeline *p, fe_builder *b, const fe_component *part) {
-    fe_sizes s;
-    if (!fe_unet_sizes(p, &s) || !fe_class_build(part->class, b, &part->config, "unet", &s))
-        return false;
-    if (!p->guided) return true;
-    s.batch *= 2;
-    return fe_class_build(part->class, b, &part->config, "unet@2", &s);
+/* A denoiser, and what runs with it, is built for both halves of guidance, too. */
+static bool build_pair(fe_pipeline *p, fe_builder *b, const fe_component *part, fe_sizes s) {
+    bool unet = part->kind == FE_COMPONENT_UNET && p->control_count;
+    for (int halves = 1; halves <= 1 + p->guided; halves++, s.batch *= 2) {
+        const char *name = halves == 1 ? part->name : fe_name(b, "%s@2", part->name);
+        if (unet && !fe_controls_added(p, &s)) return false;
+        if (!fe_class_build(part->class, b, &part->config, name, &s)) return false;
+    }
+    return true;
 }
 
 /* Configs that say 2 mean the largest id, which the end of the text is as long as no tokens are
@@ -110,16 +113,20 @@ static void correct_eos(fe_pipeline *p, const fe_component *part, fe_clip_config
 }
 
 static bool build_functions(fe_pipeline *p, fe_builder *b, fe_component *part) {
-    const char *name = fe_component_names[part->kind];
+    const char *name = part->name;
     fe_sizes s;
     switch (fe_class_family(part->class)) {
-    case FE_FAMILY_UNET: return build_unet(p, b, part);
+    case FE_FAMILY_UNET: return fe_unet_sizes(p, &s) && build_pair(p, b, part, s);
     case FE_FAMILY_VAE:
         return fe_vae_sizes(p, &s) && fe_class_build(part->class, b, &part->config, name, &s);
     case FE_FAMILY_TEXT:
         part->config.text.skip = p->o->clip_skip;
         correct_eos(p, part, &part->config.text);
         return fe_text_sizes(p, part, &s) &&
+               fe_class_build(part->class, b, &part->config, name, &s);
+    case FE_FAMILY_CONTROL: return fe_control_sizes(p, part, &s) && build_pair(p, b, part, s);
+    case FE_FAMILY_ADAPTER:
+        return fe_adapter_sizes(p, part, &s) &&
                fe_class_build(part->class, b, &part->config, name, &s);
     }
     return false;
@@ -129,7 +136,7 @@ bool fe_component_build(fe_pipeline *p, fe_component *part) {
     fe_weights *w = open_weights(p, part);
     if (!w) return false;
     fe_builder b;
-    fe_builder_init(&b, p->d, p->m, w, fe_component_names[part->kind]);
+    fe_builder_init(&b, p->d, p->m, w, part->name);
     bool fine = build_functions(p, &b, part) && fe_weights_check(w);
     fe_builder_free(&b);
     fe_weights_free(w);

@@ -31,6 +31,10 @@ static void pipeline_free(fe_pipeline *p) {
         base_json_free(p->parts[i].doc);
         fe_component_dir_close(p, p->parts[i].dir);
     }
+    for (size_t i = 0; i < p->control_count; i++) {
+        base_json_free(p->controls[i].doc);
+        fe_dir_close(p->controls[i].dir);
+    }
     base_json_free(p->index);
     fe_dir_close(p->root);
 }
@@ -54,6 +58,11 @@ static bool options_fit(const fe_pipeline *p, fe_component_kind kind) {
     if (o->sampler || o->scheduler_config) {
         base_error(p->d, NULL, "--%s: the component '%s' alone has no scheduler",
                    o->sampler ? "sampler" : "scheduler-config", fe_component_names[kind]);
+        fine = false;
+    }
+    if (o->controlnet_count || o->adapter_count) {
+        base_error(p->d, NULL, "--%s: the component '%s' alone has no sampling loop",
+                   o->controlnet_count ? "controlnet" : "t2i-adapter", fe_component_names[kind]);
         fine = false;
     }
     if (o->no_image_input) {
@@ -91,8 +100,12 @@ bool fe_load_component(base_diag *d, ir_module *m, const char *path, const fe_op
     if (fine) {
         fe_component *part = &p.parts[kind];
         base_jval root = base_json_root(doc);
-        *part =
-            (fe_component){.kind = kind, .wanted = true, .dir = p.root, .doc = doc, .class = class};
+        *part = (fe_component){.kind = kind,
+                               .wanted = true,
+                               .name = fe_component_names[kind],
+                               .dir = p.root,
+                               .doc = doc,
+                               .class = class};
         doc = NULL;
         ir_meta_set_string(m, EBRU_META_PIPELINE_KIND.name,
                            ebru_pipeline_kind_name[EBRU_PIPELINE_NONE]);
@@ -153,8 +166,13 @@ static bool load_whole(fe_pipeline *p) {
     bool fine = true;
     for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
         if (has_part(p, (fe_component_kind)i)) fine &= fe_component_open(p, (fe_component_kind)i);
+    fine &= fe_controls_open(p);
     fine &= others_there(p);
-    if (!fine || !fe_pipeline_check(p) || !fe_pipeline_meta(p)) return false;
+    if (!fine || !fe_pipeline_check(p) || !fe_controls_check(p) || !fe_pipeline_meta(p))
+        return false;
+    fe_controls_meta(p);
+    fine &= fe_controls_build(p);
+    if (!fine) return false;
     /* in the order of use: text, autoencoder, U-Net */
     for (size_t i = FE_COMPONENT_COUNT; i-- > 0;)
         if (p->parts[i].wanted) fine &= fe_component_build(p, &p->parts[i]);
@@ -175,6 +193,10 @@ static bool open_scale(fe_pipeline *p, fe_component_kind kind) {
 static bool load_one(fe_pipeline *p, const char *name) {
     ir_meta_set_string(p->m, EBRU_META_PIPELINE_KIND.name,
                        ebru_pipeline_kind_name[EBRU_PIPELINE_NONE]);
+    fe_component_kind control;
+    if (fe_controls_find(p, name, &control))
+        return options_fit(p, control) && fe_controls_open_one(p, control, name) &&
+               fe_component_build(p, &p->parts[control]) && keep_functions(p);
     for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
         if (strcmp(name, fe_component_names[i]) == 0)
             return options_fit(p, (fe_component_kind)i) &&

@@ -18,6 +18,13 @@ typedef struct fe_sizes {
     int64_t latent_batch, latent_height, latent_width; /* 0: of the latent that the image becomes */
     int64_t time_ids;                                  /* of text_time: how many numbers; 0: 6 */
     bool shared_timestep;
+    /* of what ControlNets and T2I-Adapters add to the U-Net's values, which are inputs of it:
+     * down_block_additional_residuals.K, mid_block_additional_residual,
+     * down_intrablock_additional_residuals.K */
+    const fe_shape *added;
+    uint32_t added_count;
+    int64_t control_batch, control_height,
+        control_width; /* of a ControlNet's picture; 0: as fits */
 } fe_sizes;
 
 /* ---- config.c: keys of a config ---- */
@@ -74,6 +81,7 @@ typedef enum fe_class_kind {
 typedef struct fe_unet_config {
     base_jval root;
     bool conditional;
+    bool encoder_only; /* a ControlNetModel: a conditional U-Net without its way up */
     size_t resolutions;
     int64_t sample_height, sample_width; /* 0: not given */
     int64_t in_channels, out_channels, channels[FE_MAX_RESOLUTIONS], layers[FE_MAX_RESOLUTIONS],
@@ -106,6 +114,13 @@ typedef struct fe_unet_config {
 /* Reads and checks a config; false after reporting everything that is wrong or not supported.
  * `root` must outlive *c. */
 bool fe_unet_read(base_jval root, fe_unet_config *c);
+/* The same of the half that a ControlNetModel is a copy of. Keys that are no U-Net's are the
+ * caller's, and so are those that nobody asked for. */
+bool fe_unet_read_encoder(base_jval root, fe_unet_config *c);
+/* The way down and the mid block in the function that is begun: their inputs, with `entry` added to
+ * what conv_in gives (IR_NONE: nothing). Returns the mid block's output; the outputs of the way down
+ * are on the skip stack, the finest first. */
+ir_ref fe_unet_encode(fe_builder *b, const fe_unet_config *c, const fe_sizes *s, ir_ref entry);
 /* Adds the function `name`: sample, timestep ... -> sample. */
 bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, const fe_sizes *s);
 /* Width of the context (encoder_hidden_states) it expects; 0 when it takes none. */

@@ -7,18 +7,24 @@
  *   component_shapes.c  shapes of one call of a component
  *   pipeline_classes.c  the table of pipeline classes
  *   pipeline_check.c    whether the components fit together and what the denoiser is conditioned on
- *   pipeline_meta.c     the module's properties (docs/properties.md) */
+ *   pipeline_meta.c     the module's properties (docs/properties.md)
+ *   control/controls.c  ControlNets and adapters beside its U-Net */
 #ifndef EBRU_FRONTEND_DIFFUSERS_PIPELINE_H
 #define EBRU_FRONTEND_DIFFUSERS_PIPELINE_H
 
 #include "frontend/diffusers/components.h"
 #include "runtime/abi/meta_keys.h"
 
+enum { FE_MAX_CONTROLS = 8 };
+
 /* One component: its folder, its config, and what the config says. */
 typedef struct fe_component {
     fe_component_kind kind;
-    bool wanted; /* part of what is built */
-    fe_dir *dir; /* may be the pipeline's root */
+    bool wanted;        /* part of what is built */
+    bool beside;        /* comes from another folder than the pipeline */
+    const char *name;   /* of its functions and weights: that of the kind, maybe with a number */
+    const char *source; /* of a ControlNet or adapter: its folder's name */
+    fe_dir *dir;        /* may be the pipeline's root */
     base_json *doc;
     const fe_class *class;
     fe_config config;
@@ -60,6 +66,8 @@ typedef struct fe_pipeline {
     const fe_ldm *ldm;
     base_json *index; /* model_index.json; NULL for a single component */
     fe_component parts[FE_COMPONENT_COUNT];
+    fe_component controls[FE_MAX_CONTROLS]; /* ControlNets, then adapters */
+    size_t control_count;
     const fe_pipeline_class *c; /* NULL when one component is built */
     ebru_condition condition;   /* from fe_pipeline_check on */
     bool guided;                /* the denoiser is built for both halves of the batch, too */
@@ -72,6 +80,8 @@ const fe_pipeline_class *fe_pipeline_find(base_jval index);
 /* FE_FIX_ bits of the class that runs the model in diffusers. A U-Net for inpainting or depth in
  * the folder of a plain class is run by the class for that; p->condition is known. */
 unsigned fe_pipeline_fixes(const fe_pipeline *p);
+/* Whether folders of the class have ControlNets or adapters: which, and their scale by default. */
+bool fe_pipeline_controlled(const fe_pipeline *p, fe_component_kind *kind, double *scale);
 
 /* ---- components.c ---- */
 
@@ -95,6 +105,8 @@ bool fe_component_build(fe_pipeline *p, fe_component *part);
 bool fe_unet_sizes(const fe_pipeline *p, fe_sizes *s);
 bool fe_vae_sizes(const fe_pipeline *p, fe_sizes *s);
 bool fe_text_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s);
+bool fe_control_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s);
+bool fe_adapter_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s);
 /* Pixels a cell of the U-Net's sample: the autoencoder's, when it stands beside; else 1. */
 int64_t fe_pixel_scale(const fe_pipeline *p);
 
@@ -116,6 +128,23 @@ int64_t fe_pipeline_image_channels(const fe_pipeline *p);
 /* Whether the program reads pictures, and whether it needs the encoder for that. */
 bool fe_pipeline_image_input(const fe_pipeline *p);
 bool fe_pipeline_encodes(const fe_pipeline *p);
+
+/* ---- control/controls.c ---- */
+
+/* Opens the ControlNets and adapters of the folder and of the options; false after reporting. */
+bool fe_controls_open(fe_pipeline *p);
+/* Whether they fit the U-Net and the latent, as far as their configs say; false after reporting. */
+bool fe_controls_check(const fe_pipeline *p);
+/* Their functions and weights; before the U-Net's. */
+bool fe_controls_build(fe_pipeline *p);
+/* What they give the U-Net, for a call at s->batch, into s->added. False after reporting networks
+ * that do not fit each other. */
+bool fe_controls_added(const fe_pipeline *p, fe_sizes *s);
+/* Their properties. */
+void fe_controls_meta(fe_pipeline *p);
+/* Whether `name` is that of one such network of a folder: controlnet_1; then opens it alone. */
+bool fe_controls_find(const fe_pipeline *p, const char *name, fe_component_kind *kind);
+bool fe_controls_open_one(fe_pipeline *p, fe_component_kind kind, const char *name);
 
 /* ---- pipeline_meta.c ---- */
 

@@ -37,12 +37,48 @@ static const fe_pipeline_class classes[] = {
      0.3},
     {"StableDiffusionXLInpaintPipeline", TEXT, XL, MASK,
      FE_READS_STATISTICS | FE_DECODES_STATISTICS, NULL, false, 50, 7.5, 0.9999},
+    {"StableDiffusionControlNetPipeline", TEXT, SD, PLAIN, 0, NULL, false, 50, 7.5, 0.8},
+    {"StableDiffusionControlNetImg2ImgPipeline", TEXT, SD, PLAIN, 0, NULL, false, 50, 7.5, 0.8},
+    {"StableDiffusionControlNetInpaintPipeline", TEXT, SD, MASK, 0, NULL, false, 50, 7.5, 1.0},
+    {"StableDiffusionXLControlNetPipeline", TEXT, XL, PLAIN, FE_READS_STATISTICS, NULL, false, 50,
+     5.0, 0.3},
+    {"StableDiffusionXLControlNetImg2ImgPipeline", TEXT, XL, PLAIN, FE_READS_STATISTICS, NULL,
+     false, 50, 5.0, 0.8},
+    {"StableDiffusionXLControlNetInpaintPipeline", TEXT, XL, MASK, 0, NULL, false, 50, 5.0, 0.9999},
+    {"StableDiffusionAdapterPipeline", TEXT, SD, PLAIN, 0, NULL, false, 50, 7.5, 0.8},
+    {"StableDiffusionXLAdapterPipeline", TEXT, XL, PLAIN, 0, NULL, false, 50, 5.0, 0.3},
     {"LatentConsistencyModelPipeline", TEXT, SD, PLAIN, 0, NULL, true, 4, 8.5, 0.8},
     {"LatentConsistencyModelImg2ImgPipeline", TEXT, SD, PLAIN, 0, NULL, true, 4, 8.5, 0.8},
     {"DDPMPipeline", FREE, UNET, PLAIN, 0, NULL, true, 1000, 1.0, 0.8},
     {"DDIMPipeline", FREE, UNET, PLAIN, 0, "DDIMScheduler", true, 50, 1.0, 0.8},
     {"PNDMPipeline", FREE, UNET, PLAIN, 0, "PNDMScheduler", true, 50, 1.0, 0.8},
 };
+
+/* Classes whose folders have ControlNets or adapters beside the U-Net, and how strong they are. */
+static const struct {
+    const char *name;
+    fe_component_kind kind;
+    double scale;
+} controlled[] = {
+    {"StableDiffusionControlNetPipeline", FE_COMPONENT_CONTROLNET, 1.0},
+    {"StableDiffusionControlNetImg2ImgPipeline", FE_COMPONENT_CONTROLNET, 0.8},
+    {"StableDiffusionControlNetInpaintPipeline", FE_COMPONENT_CONTROLNET, 0.5},
+    {"StableDiffusionXLControlNetPipeline", FE_COMPONENT_CONTROLNET, 1.0},
+    {"StableDiffusionXLControlNetImg2ImgPipeline", FE_COMPONENT_CONTROLNET, 0.8},
+    {"StableDiffusionXLControlNetInpaintPipeline", FE_COMPONENT_CONTROLNET, 1.0},
+    {"StableDiffusionAdapterPipeline", FE_COMPONENT_ADAPTER, 1.0},
+    {"StableDiffusionXLAdapterPipeline", FE_COMPONENT_ADAPTER, 1.0},
+};
+
+bool fe_pipeline_controlled(const fe_pipeline *p, fe_component_kind *kind, double *scale) {
+    for (size_t i = 0; i < COUNT(controlled); i++) {
+        if (strcmp(p->c->name, controlled[i].name) != 0) continue;
+        *kind = controlled[i].kind;
+        *scale = controlled[i].scale;
+        return true;
+    }
+    return false;
+}
 
 /* An entry of model_index.json that names no class: absent components are [null, null]. */
 static const char *class_of_entry(base_jval entry) {
@@ -104,6 +140,9 @@ static const struct {
 
 unsigned fe_pipeline_fixes(const fe_pipeline *p) {
     const char *name = p->c->name;
+    fe_component_kind kind;
+    double scale;
+    if (fe_pipeline_controlled(p, &kind, &scale)) return p->c->fixes;
     for (size_t i = 0; i < COUNT(runs); i++)
         if (p->condition == runs[i].condition && p->c->parts == runs[i].parts) name = runs[i].name;
     for (size_t i = 0; i < COUNT(classes); i++)

@@ -1,5 +1,8 @@
 /* UNet2DConditionModel and UNet2DModel: from a config to calls of the block builder, in the order
  * of diffusers' forward; see diffusers.h. */
+#include <string.h>
+
+#include "base/text.h"
 #include "frontend/build/layers.h"
 #include "frontend/diffusers/diffusers.h"
 
@@ -10,6 +13,7 @@ typedef struct unet {
     const fe_sizes *s;
     ir_ref emb;     /* time embedding and what is added to it */
     ir_ref context; /* encoder_hidden_states; IR_NONE without cross-attention */
+    size_t feature; /* of down_intrablock_additional_residuals: the next one */
 } unet;
 
 static void at_key(unet *u, const char *key) {
@@ -54,7 +58,7 @@ static ir_ref class_embedding(unet *u) {
     }
     ir_ref labels = fe_input(u->b, "class_labels", IR_f32, 1, &u->s->batch, IR_PROMPT);
     return embedding_mlp(u, sinusoid(u, labels, c->channels[0]), "class_embedding",
-                         c->conditional ? c->act : IR_ACT_SILU);
+                         c->conditional && !c->encoder_only ? c->act : IR_ACT_SILU);
 }
 
 /* SDXL: [text_embeds, sinusoids of the time_ids] through an MLP. There are six numbers; five in
@@ -97,8 +101,9 @@ static void build_embedding(unet *u, ir_ref timestep) {
 
 static void build_context(unet *u) {
     int64_t width = fe_unet_context(u->c);
+    bool unused = !width || u->c->encoder_only;
     u->context = IR_NONE;
-    if (!width && u->c->encoder_hid_dim) { /* a projection of what nothing attends to */
+    if (unused && u->c->encoder_hid_dim) { /* a projection that the network does not look at */
         fe_weights_ignore(u->b->weights, "encoder_hid_proj.weight");
         fe_weights_ignore(u->b->weights, "encoder_hid_proj.bias");
     }
@@ -106,7 +111,7 @@ static void build_context(unet *u) {
     at_key(u, "cross_attention_dim");
     u->context = fe_input(u->b, "encoder_hidden_states", IR_f32, 3,
                           (int64_t[]){u->s->batch, u->s->tokens, width}, IR_PROMPT);
-    if (!u->c->encoder_hid_dim) return;
+    if (unused || !u->c->encoder_hid_dim) return;
     at_key(u, "encoder_hid_dim");
     u->context = fe_linear(u->b, u->context, "encoder_hid_proj",
                            &(fe_linear_options){.out = u->c->context[0], .bias = true});
@@ -188,20 +193,95 @@ static ir_ref enlarge(unet *u, ir_ref x, size_t i, int64_t channels) {
                        height, width);
 }
 
+/* ---- what others add: ControlNets and T2I-Adapters ---- */
+
+static const fe_shape *given_shape(const unet *u, const char *name) {
+    for (uint32_t i = 0; i < u->s->added_count; i++)
+        if (strcmp(u->s->added[i].name, name) == 0) return &u->s->added[i];
+    return NULL;
+}
+
+/* x plus the input `name`, whose shape is given: that of x, or one that is repeated to it. */
+static ir_ref add_given(unet *u, ir_ref x, const char *name, ir_freq freq) {
+    const fe_shape *shape = given_shape(u, name);
+    ir_type t;
+    if (!shape || !fe_of_rank(u->b, x, 4, "what is added to", &t)) return x;
+    bool fits = shape->rank == 4 && shape->dim[1] == t.dim[1];
+    for (int i = 0; fits && i < 4; i++) fits = shape->dim[i] == t.dim[i] || shape->dim[i] == 1;
+    ir_ref added = fe_input(u->b, name, IR_f32, shape->rank, shape->dim, freq);
+    if (fits) return fe_add(u->b, x, added);
+    if (!ir_ref_ok(added)) return IR_NONE;
+    return fe_fail(u->b, "'%s' is %s, and what it is added to %s: it was made for another U-Net",
+                   name, fe_type_text(u->b, added), fe_type_text(u->b, x));
+}
+
+static const char *feature_name(const unet *u, size_t k) {
+    return fe_name(u->b, "down_intrablock_additional_residuals.%zu", k);
+}
+
+/* One feature of an adapter belongs to each resolution. */
+static ir_ref add_feature(unet *u, ir_ref x) {
+    return add_given(u, x, feature_name(u, u->feature++), IR_PROMPT);
+}
+
+/* One more than there are resolutions is the mid block's, if it is of the size; diffusers does not
+ * look at others either. */
+static ir_ref add_last_feature(unet *u, ir_ref x) {
+    const char *name = feature_name(u, u->feature);
+    const fe_shape *shape = given_shape(u, name);
+    ir_type t;
+    if (!shape || !fe_of_rank(u->b, x, 4, "what is added to", &t)) return x;
+    bool same = shape->rank == 4;
+    for (int i = 0; same && i < 4; i++) same = shape->dim[i] == t.dim[i];
+    if (same) return add_feature(u, x);
+    if (!base_ends_with(u->b->f->name, "@2")) /* told once */
+        base_warning(u->b->d, NULL, "'%s' is not of the mid block's size and is left out", name);
+    return x;
+}
+
+/* A ControlNet's residuals are added to what the way up reads, not to what the way down goes on
+ * with. */
+static void add_residuals(unet *u) {
+    size_t count = 0, skips = u->b->skips.count;
+    while (given_shape(u, fe_name(u->b, "down_block_additional_residuals.%zu", count))) count++;
+    if (!count && !given_shape(u, "mid_block_additional_residual")) return;
+    at_key(u, "down_block_types");
+    if (count != skips || !given_shape(u, "mid_block_additional_residual")) {
+        fe_fail(u->b,
+                "a ControlNet gives %zu residuals of the way down%s, and there are %zu places: it "
+                "was made for another U-Net",
+                count,
+                given_shape(u, "mid_block_additional_residual") ? "" : " and none of the mid block",
+                skips);
+        return;
+    }
+    for (size_t k = 0; k < skips; k++) {
+        fe_skip *skip = &u->b->skips.items[k];
+        skip->value = add_given(u, skip->value,
+                                fe_name(u->b, "down_block_additional_residuals.%zu", k), IR_STEP);
+    }
+}
+
+/* ---- the network ---- */
+
 static ir_ref build_down(unet *u, ir_ref x) {
     const fe_unet_config *c = u->c;
     fe_builder *b = u->b;
     for (size_t i = 0; i < c->resolutions; i++) {
+        bool cross = c->down[i] == FE_RESOLUTION_CROSS, last = i + 1 == c->resolutions;
         fe_at(b, c->down_at[i]);
         for (int64_t j = 0; j < c->layers[i]; j++) {
             x = res_block(u, x, fe_name(b, "down_blocks.%zu.resnets.%lld", i, (long long)j),
                           c->channels[i], resolution_scale(u, c->down[i]));
             x = attention(u, x, fe_name(b, "down_blocks.%zu.attentions.%lld", i, (long long)j),
                           c->down[i], i, c->head_dim[i], c->depth[i], c->only_cross[i]);
+            /* behind the last attention; without attention behind all of the resolution */
+            if (j + 1 == c->layers[i] && (cross || last)) x = add_feature(u, x);
             fe_push(b, x);
         }
-        if (i + 1 == c->resolutions) break;
+        if (last) break;
         x = halve(u, x, i);
+        if (!cross) x = add_feature(u, x);
         fe_push(b, x);
     }
     return x;
@@ -246,28 +326,47 @@ static ir_ref build_up(unet *u, ir_ref x) {
     return x;
 }
 
+/* Inputs, conv_in, to whose result `entry` is added, the way down and the mid block. */
+static ir_ref build_encoder(unet *u, ir_ref entry) {
+    const fe_unet_config *c = u->c;
+    const fe_sizes *s = u->s;
+    fe_builder *b = u->b;
+    at_key(u, "in_channels");
+    ir_ref x = fe_input(b, "sample", IR_f32, 4,
+                        (int64_t[]){s->batch, c->in_channels, s->height, s->width}, IR_STEP);
+    ir_ref t = fe_input(b, "timestep", IR_f32, 1, (int64_t[]){s->shared_timestep ? 1 : s->batch},
+                        IR_SCHEDULE);
+    if (c->center_input) x = fe_affine(b, x, 2.0, -1.0);
+    build_context(u);
+    build_embedding(u, t);
+
+    at_key(u, "in_channels");
+    fe_conv_options conv = fe_conv_same(c->channels[0], c->conv_in_kernel, 1);
+    x = fe_conv(b, x, "conv_in", &conv);
+    if (ir_ref_ok(entry)) x = fe_add(b, x, entry);
+    fe_push(b, x);
+    x = build_down(u, x);
+    add_residuals(u);
+    return build_mid(u, x);
+}
+
+ir_ref fe_unet_encode(fe_builder *b, const fe_unet_config *c, const fe_sizes *s, ir_ref entry) {
+    unet u = {.b = b, .c = c, .s = s};
+    return build_encoder(&u, entry);
+}
+
 bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, const fe_sizes *s) {
     unet u = {.b = b, .c = c, .s = s};
     unsigned before = base_diag_errors(b->d);
     fe_at(b, c->root);
     fe_begin(b, name);
 
-    at_key(&u, "in_channels");
-    ir_ref x = fe_input(b, "sample", IR_f32, 4,
-                        (int64_t[]){s->batch, c->in_channels, s->height, s->width}, IR_STEP);
-    ir_ref t = fe_input(b, "timestep", IR_f32, 1, (int64_t[]){s->shared_timestep ? 1 : s->batch},
-                        IR_SCHEDULE);
-    if (c->center_input) x = fe_affine(b, x, 2.0, -1.0);
-    build_context(&u);
-    build_embedding(&u, t);
-
-    at_key(&u, "in_channels");
-    fe_conv_options conv = fe_conv_same(c->channels[0], c->conv_in_kernel, 1);
-    x = fe_conv(b, x, "conv_in", &conv);
-    fe_push(b, x);
-    x = build_up(&u, build_mid(&u, build_down(&u, x)));
+    ir_ref x = build_encoder(&u, IR_NONE);
+    if (c->mid != FE_MID_NONE) x = add_last_feature(&u, x);
+    x = build_up(&u, add_given(&u, x, "mid_block_additional_residual", IR_STEP));
 
     at_key(&u, "out_channels");
+    fe_conv_options conv;
     x = fe_group_norm(b, x, "conv_norm_out", c->groups, c->eps);
     conv = fe_conv_same(c->out_channels, c->conv_out_kernel, 1);
     x = fe_conv(b, fe_activation(b, x, c->out_act), "conv_out", &conv);

@@ -84,7 +84,7 @@ static bool read_mid_type(fe_unet_config *c) {
     base_jval v = base_json_get(c->root, "mid_block_type");
     size_t i = c->conditional ? 0 : 1;
     c->mid = FE_MID_NONE;
-    if (base_json_is_null(v)) return true;
+    if (base_json_is_null(v) && !c->encoder_only) return true;
     if (base_json_present(v) && !fe_config_block(v, "mid block type", names, COUNT(names), &i))
         return false;
     if (i == 0 && !c->conditional) {
@@ -158,6 +158,13 @@ static bool read_class(fe_unet_config *c) {
     if (!base_json_choice(v, "class embedding", words, c->conditional ? COUNT(words) : 2, &i))
         return false;
     c->class_kind = kinds[i];
+    if (c->encoder_only && c->class_kind == FE_CLASS_LINEAR) {
+        /* which the constructor does not know, and takes for none */
+        c->class_kind = FE_CLASS_NONE;
+        base_json_warning(v, "a ControlNetModel has no '%s': it is built without class embedding",
+                          words[i]);
+        return true;
+    }
     if (c->class_kind == FE_CLASS_TIMESTEP) return true;
     c->class_input = c->time_dim;
     if (c->class_kind == FE_CLASS_IDENTITY) return true;
@@ -201,12 +208,15 @@ static bool read_encoder_projection(fe_unet_config *c) {
     return false;
 }
 
-/* Heads: attention_head_dim is the number of heads (an old misnomer that the format keeps). */
+/* Heads: attention_head_dim is the number of heads (an old misnomer that the format keeps). A
+ * ControlNetModel may say it by its right name, too. */
 static bool read_attention(fe_unet_config *c) {
-    base_jval r = c->root;
+    base_jval r = c->root, heads = base_json_get(r, "num_attention_heads");
     size_t n = c->resolutions;
     bool fine = fe_config_resolutions(r, "attention_head_dim", n, 8, FE_MAX_CHANNELS, c->heads);
     memcpy(c->head_dim, c->heads, sizeof c->heads);
+    if (c->encoder_only && base_json_present(heads) && !base_json_is_null(heads))
+        fine &= fe_config_resolutions(r, "num_attention_heads", n, 8, FE_MAX_CHANNELS, c->heads);
     fine &= fe_config_resolutions(r, "cross_attention_dim", n, 1280, FE_MAX_CHANNELS, c->context);
     fine &= fe_config_resolutions(r, "transformer_layers_per_block", n, 1, FE_MAX_DEPTH, c->depth);
     int64_t up[FE_MAX_RESOLUTIONS];
@@ -317,10 +327,33 @@ bool fe_unet_read(base_jval root, fe_unet_config *c) {
     return fine && base_diag_errors(base_json_diag(root.doc)) == before;
 }
 
+bool fe_unet_read_encoder(base_jval root, fe_unet_config *c) {
+    static const fe_resolution_kind down[] = {FE_RESOLUTION_CROSS, FE_RESOLUTION_CROSS,
+                                              FE_RESOLUTION_CROSS, FE_RESOLUTION_PLAIN};
+    *c = (fe_unet_config){.root = root, .conditional = true, .encoder_only = true};
+    unsigned before = base_diag_errors(base_json_diag(root.doc));
+    if (!base_json_expect(root, BASE_JSON_OBJECT) || !read_resolutions(c)) return false;
+    bool fine = read_types(c, "down_block_types", down_types, down, 4, c->down, c->down_at);
+    fine &= read_mid_type(c);
+    fine &= read_common(c);
+    fine &= read_class(c);
+    fine &= read_attention(c);
+    fine &= read_addition(c);
+    fine &= read_encoder_projection(c);
+    /* what the class has no key for */
+    c->time_dim = 4 * c->channels[0];
+    c->center_input = false;
+    c->emb_act = IR_ACT_NONE;
+    c->resnet_scale = 1;
+    c->conv_in_kernel = 3;
+    return fine && base_diag_errors(base_json_diag(root.doc)) == before;
+}
+
 int64_t fe_unet_context(const fe_unet_config *c) {
     bool cross = c->mid == FE_MID_CROSS;
     for (size_t i = 0; i < c->resolutions; i++)
         cross |= c->down[i] == FE_RESOLUTION_CROSS || c->up[i] == FE_RESOLUTION_CROSS;
     if (!c->conditional || !cross) return 0;
+    if (c->encoder_only) return c->context[0]; /* it does not look at its own projection */
     return c->encoder_hid_dim ? c->encoder_hid_dim : c->context[0];
 }

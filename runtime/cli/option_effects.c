@@ -48,6 +48,12 @@ static bool paints_anew(const rt_option_context *c) {
 static bool has_init(const rt_option_context *c) {
     return c->options->init_image || c->info->condition != EBRU_CONDITION_NONE;
 }
+static bool has_controls(const rt_option_context *c) {
+    return c->info->control_count > 0;
+}
+static bool has_control(const rt_option_context *c) {
+    return c->options->control_count > 0;
+}
 static bool has_guidance(const rt_option_context *c) {
     return c->info->guidance_pair || c->info->guidance_embedding;
 }
@@ -86,6 +92,10 @@ static const struct need {
     {RT_NEEDS_MASKS, true, true, takes_mask, ": this model takes no mask"},
     {RT_NEEDS_STRENGTH, true, true, paints_anew,
      ": this model paints its picture larger; see --noise-level"},
+    {RT_NEEDS_CONTROLS, true, true, has_controls,
+     ": this program has no ControlNet or T2I-Adapter (ebru compile --controlnet=, "
+     "--t2i-adapter=)"},
+    {RT_NEEDS_CONTROL, true, true, has_control, " needs a picture: give it with --control"},
     {RT_NEEDS_INIT, true, true, has_init, " needs a picture to begin from: give it with -i"},
     {RT_NEEDS_GUIDANCE, true, true, has_guidance, ": this model has no guidance"},
     {RT_NEEDS_PAIR, true, true, has_pair, ": this model has no guidance to rescale"},

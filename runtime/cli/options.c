@@ -2,8 +2,10 @@
 #include "runtime/engine/threads.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EVERY = 1 }; /* a program has no commands */
 
@@ -27,6 +29,108 @@ static bool add_prompt(void *options, const base_option *row, const char *value,
     }
     o->prompts = grown;
     grown[o->prompt_count++] = value;
+    return true;
+}
+
+/* All of text[length] as a number. */
+static bool parse_number(const char *text, size_t length, double *out) {
+    char copy[64], *end;
+    if (!length || length >= sizeof copy || !strchr("+-.0123456789", *text)) return false;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    *out = strtod(copy, &end);
+    return !*end;
+}
+
+/* Numbers behind the colons at the end of `value`, at most 3, the last one last; *length: of what
+ * is in front. */
+static int trailing_numbers(const char *value, double numbers[3], size_t *length) {
+    int count = 0;
+    size_t end = strlen(value);
+    while (count < 3) {
+        size_t at = end;
+        while (at > 0 && value[at - 1] != ':') at--;
+        double x;
+        if (at < 2 || !parse_number(value + at, end - at, &x)) break;
+        for (int i = count; i > 0; i--) numbers[i] = numbers[i - 1];
+        numbers[0] = x;
+        count++;
+        end = at - 1;
+    }
+    *length = end;
+    return count;
+}
+
+static bool wrong_control(char *error, const char *name, const char *format, const char *value) {
+    char what[200];
+    snprintf(what, sizeof what, format, value);
+    snprintf(error, BASE_OPTION_ERROR_MAX, "%s: %s", name, what);
+    return false;
+}
+
+/* A file may be called a:0.5; then that is its name. */
+static bool read_control(rt_control_option *c, const char *name, const char *value, char *error) {
+    double numbers[3];
+    size_t length = strlen(value), stem;
+    int count = trailing_numbers(value, numbers, &stem);
+    const char *colon = strrchr(value, ':');
+    bool whole = !access(value, F_OK);
+    *c = (rt_control_option){.stop = 1, .low = 100, .high = 200};
+    if (!whole && count == 2)
+        return wrong_control(
+            error, name, "expects FILE[:SCALE[:START:STOP]]; '%.80s' ends in two numbers", value);
+    if (!whole && !count && colon)
+        return wrong_control(error, name,
+                             "there is no file '%.80s', and what stands behind its last colon is "
+                             "no number",
+                             value);
+    if (!whole && count) {
+        length = stem;
+        c->scaled = true;
+        c->scale = numbers[0];
+        if (count == 3) c->start = numbers[1];
+        if (count == 3) c->stop = numbers[2];
+    }
+    if (!length) return wrong_control(error, name, "expects a file, not '%.80s'", value);
+    if (!isfinite(c->scale))
+        return wrong_control(error, name, "the scale in '%.80s' is not finite", value);
+    if (!(c->start >= 0 && c->start < c->stop && c->stop <= 1))
+        return wrong_control(error, name,
+                             "START and STOP in '%.80s' must be 0 <= START < STOP <= 1", value);
+    c->file = strndup(value, length);
+    return c->file || wrong_control(error, name, "out of memory%s", "");
+}
+
+static bool add_control(void *options, const base_option *row, const char *value, char *error) {
+    rt_options *o = options;
+    if (o->control_count == RT_OPTION_CONTROLS_MAX)
+        return base_option_expects(row, "no more than 8 pictures", value, error);
+    rt_control_option *c = &o->controls[o->control_count];
+    if (!read_control(c, row->name, value, error)) return false;
+    if (!o->control_count && o->canny_first) {
+        c->canny = true;
+        c->low = o->canny_low;
+        c->high = o->canny_high;
+    }
+    o->control_count++;
+    return true;
+}
+
+/* Of the picture given last, or of the first one when none was given yet. */
+static bool set_canny(void *options, const base_option *row, const char *value, char *error) {
+    rt_options *o = options;
+    double low = 100, high = 200;
+    const char *colon = value ? strchr(value, ':') : NULL;
+    bool fine = !value || (colon && parse_number(value, (size_t)(colon - value), &low) &&
+                           parse_number(colon + 1, strlen(colon + 1), &high) && low >= 0 &&
+                           high >= 0 && isfinite(low) && isfinite(high));
+    if (!fine)
+        return base_option_expects(row, "nothing or =LOW:HIGH, two thresholds", value, error);
+    rt_control_option *c = o->control_count ? &o->controls[o->control_count - 1] : NULL;
+    if (c) c->canny = true;
+    if (!c) o->canny_first = true;
+    *(c ? &c->low : &o->canny_low) = low;
+    *(c ? &c->high : &o->canny_high) = high;
     return true;
 }
 
@@ -117,6 +221,18 @@ static const base_option rows[] = {
         "with -i: depth map, bright is near (depth models)"),
     ROW(NULL, "--noise-level", "N", INIT | RT_NEEDS_SMALL, OPEN(0), noise_level,
         "with -i: noise put on the picture that is painted larger (upscalers)"),
+    ROW(NULL, "--control", "FILE[:SCALE[:START:STOP]]",
+        PAINTING | RT_NEEDS_CONTROLS | RT_OPTION_REPEATS, OWN(add_control), controls,
+        "PNG that controls the picture, for a ControlNet or T2I-Adapter; once for each of them, in "
+        "their order. SCALE: how strongly (default 1, 0 = not at all); START, STOP: in which part "
+        "of "
+        "the steps, 0 to 1"),
+    ROW(NULL, "--control-canny", NULL, PAINTING | RT_NEEDS_CONTROL | RT_OPTION_REPEATS,
+        OWN(set_canny), controls,
+        "the edges of the --control before it control, by Canny; --control-canny=LOW:HIGH sets the "
+        "thresholds (default 100:200)"),
+    ROW(NULL, "--guess-mode", NULL, PAINTING | RT_NEEDS_CONTROL, FLAG, guess_mode,
+        "ControlNets guess without a prompt: they control the half with the prompt only"),
     ROW("-s", "--seed", "N", PAINTING, OWN(set_seed), seed,
         "seed of the noise, the same picture as torch's CPU generator; -1 = random (default 42)"),
     ROW("-b", "--batch-count", "COUNT", PAINTING, OPEN(1), count,
@@ -181,6 +297,8 @@ static void count_given(void *options, size_t row) {
 static const base_option_advice advice[] = {
     COMPILED("--size", "the size is chosen"),
     COMPILED("--lora", "LoRAs are put in"),
+    COMPILED("--controlnet", "ControlNets are put in"),
+    COMPILED("--t2i-adapter", "T2I-Adapters are put in"),
     COMPILED("--precision", "the precision is chosen"),
     COMPILED("--batch", "the number of pictures at once is chosen"),
     COMPILED("--clip-skip", "layers are skipped"),
@@ -216,6 +334,8 @@ rt_status rt_options_parse(rt_options *o, int argc, char **argv, rt_error *err) 
 }
 
 void rt_options_free(rt_options *o) {
+    for (int i = 0; i < o->control_count; i++) free(o->controls[i].file);
+    o->control_count = 0;
     free(o->prompts);
     o->prompts = NULL;
 }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { RT_OPTION_ROWS_MAX = 64 };
+enum { RT_OPTION_ROWS_MAX = 64, RT_OPTION_CONTROLS_MAX = 8 };
 
 /* What an option needs to do anything (column NEEDS of the table); all bits must hold. */
 enum {
@@ -38,8 +38,19 @@ enum {
     RT_NEEDS_GUIDED = 1u << 15,   /* a guidance above 1 */
     RT_NEEDS_ETA = 1u << 16,      /* a sampler that reads it */
     RT_NEEDS_NO_BENCH = 1u << 17,
-    RT_OPTION_REPEATS = 1u << 19 /* no need: each time it is given counts */
+    RT_OPTION_REPEATS = 1u << 19, /* no need: each time it is given counts */
+    RT_NEEDS_CONTROLS = 1u << 20, /* of the model: networks that a picture controls */
+    RT_NEEDS_CONTROL = 1u << 21   /* such a picture */
 };
+
+/* --control FILE[:SCALE[:START:STOP]] */
+typedef struct rt_control_option {
+    char *file;
+    bool scaled; /* else the model's scale */
+    double scale, start, stop;
+    bool canny; /* its edges are the control picture, by these thresholds */
+    double low, high;
+} rt_control_option;
 
 typedef struct rt_options {
     const char **prompts; /* in the order given; "@file" and "-" not yet read */
@@ -58,9 +69,15 @@ typedef struct rt_options {
     const char *classes;                   /* NULL, or a list "0,3,5-9" or names */
     int grid;                              /* 0: one file a picture; else columns of one picture */
     const char *init_image, *mask, *depth; /* PNG files, or NULL */
-    double strength;                       /* negative: the model's; else 0..1 */
-    double guidance_rescale;               /* 0..1 */
-    int noise_level;                       /* negative: the model's */
+    rt_control_option controls[RT_OPTION_CONTROLS_MAX];
+    int control_count;
+    /* --control-canny before the first --control */
+    bool canny_first;
+    double canny_low, canny_high;
+    bool guess_mode;
+    double strength;         /* negative: the model's; else 0..1 */
+    double guidance_rescale; /* 0..1 */
+    int noise_level;         /* negative: the model's */
     const char *profile;
     /* calls of a function that the trace holds op by op; 0: 2, or all of --bench */
     int profile_steps;

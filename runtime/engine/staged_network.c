@@ -281,6 +281,10 @@ rt_status rt_network_begin(rt_network *n, const float *timesteps, int count, rt_
     return RT_OK;
 }
 
+void rt_network_refresh(rt_network *n) {
+    run_prompt(n);
+}
+
 void rt_network_step(rt_network *n, int k) {
     struct stage *st = &n->stages[STAGE_STEP];
     if (n->timesteps && n->timestep >= 0)

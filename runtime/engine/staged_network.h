@@ -33,6 +33,8 @@ const void *rt_network_output_buffer(const rt_network *n, const char *name);
  * the schedule stage for all timesteps. `timesteps` NULL: the timestep input was filled by the
  * caller; count must be 1. The array must live until the loop ends. */
 rt_status rt_network_begin(rt_network *n, const float *timesteps, int count, rt_error *err);
+/* Inside that loop: runs the prompt stage again, on the inputs as they are now. */
+void rt_network_refresh(rt_network *n);
 /* Step k of that loop, on the inputs as they are now. */
 void rt_network_step(rt_network *n, int k);
 

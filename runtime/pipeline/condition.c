@@ -8,6 +8,19 @@ void rt_picture_to_float(const uint8_t *pixels, size_t area, size_t channels, fl
             out[c * area + i] = 2.0f * ((float)pixels[i * channels + c] / 255.0f) - 1.0f;
 }
 
+void rt_control_to_float(const uint8_t *pixels, size_t area, size_t channels, float *out) {
+    for (size_t c = 0; c < channels; c++)
+        for (size_t i = 0; i < area; i++)
+            out[c * area + i] = (float)pixels[i * channels + c] / 255.0f;
+}
+
+void rt_control_scales(float scale, bool rises, size_t n, float *out) {
+    for (size_t k = 0; k < n; k++) {
+        double exponent = n > 1 ? (double)k / (double)(n - 1) - 1 : -1;
+        out[k] = rises ? (float)pow(10, exponent) * scale : scale;
+    }
+}
+
 void rt_mask_to_float(const uint8_t *pixels, size_t area, float *out) {
     for (size_t i = 0; i < area; i++) out[i] = (float)pixels[i] / 255.0f >= 0.5f;
 }

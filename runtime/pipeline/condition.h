@@ -10,6 +10,13 @@
 /* pixels[area][channels] of 8 bits -> out[channels][area] in -1..1: v / 255 * 2 - 1. */
 void rt_picture_to_float(const uint8_t *pixels, size_t area, size_t channels, float *out);
 
+/* The same in 0..1, as control pictures are. */
+void rt_control_to_float(const uint8_t *pixels, size_t area, size_t channels, float *out);
+
+/* Factors of the n results of a ControlNet: `scale`; where they rise, scale times 0.1 to 1 in equal
+ * ratios. */
+void rt_control_scales(float scale, bool rises, size_t n, float *out);
+
 /* pixels[area] of 8 bits -> out[area]: 1 where the value is at least one half of white, else 0. */
 void rt_mask_to_float(const uint8_t *pixels, size_t area, float *out);
 

@@ -56,6 +56,19 @@ struct rt_image_state {
     float *draw;               /* room for one picture's draw */
 };
 
+/* One network that a picture controls the denoiser through. */
+struct rt_control {
+    rt_network *net; /* NULL: there is no picture for it, or its scale is 0 */
+    bool every_step;
+};
+
+struct rt_control_state {
+    struct rt_control nets[RT_MAX_CONTROLS];
+    bool guess;      /* only the half with the prompt is controlled */
+    bool silent;     /* the denoiser's residuals are zeros */
+    uint32_t active; /* bit i: the features of network i are in the denoiser's inputs */
+};
+
 /* Everything one call of rt_denoise holds; freed in one place. */
 struct rt_denoiser {
     rt_engine *engine;
@@ -73,6 +86,7 @@ struct rt_denoiser {
     char phase[48]; /* "denoise", with the picture's number where there are several */
     struct rt_text_state text;
     struct rt_image_state image;
+    struct rt_control_state control;
 };
 
 /* Elements of one picture's part of a tensor whose first dimension is the batch. */
@@ -95,5 +109,15 @@ void rt_condition_image_begin(struct rt_denoiser *p);
 void rt_condition_image_input(struct rt_denoiser *p, int k);
 void rt_condition_image_after(struct rt_denoiser *p, int k);
 void rt_condition_image_close(struct rt_denoiser *p);
+
+/* condition_control.c. Open: networks, their pictures; those that run once have run. For every
+ * batch, behind the others and before the denoiser begins, begin: the networks of every step, for
+ * `count` evaluations; step: the denoiser's inputs for evaluation k of these, behind
+ * rt_condition_image_input. */
+rt_status rt_condition_control_open(struct rt_denoiser *p, rt_error *err);
+rt_status rt_condition_control_begin(struct rt_denoiser *p, const float *timesteps, int count,
+                                     rt_error *err);
+void rt_condition_control_step(struct rt_denoiser *p, int k, int count);
+void rt_condition_control_close(struct rt_denoiser *p);
 
 #endif

@@ -11,6 +11,7 @@ static void denoiser_free(struct rt_denoiser *p) {
     rt_network_free(p->decoder);
     rt_condition_text_close(p);
     rt_condition_image_close(p);
+    rt_condition_control_close(p);
     rt_sampler_free(p->sampler);
     rt_buffer_free(p->x);
     rt_buffer_free(p->scaled);
@@ -114,14 +115,16 @@ static rt_status denoise(struct rt_denoiser *p, rt_error *err) {
     rt_profile_step(p->engine->profile, "prepare");
     rt_sampler_reset(p->sampler);
     rt_condition_image_begin(p);
-    rt_status s =
-        rt_network_begin(p->denoiser, rt_sampler_timesteps(p->sampler) + p->first, count, err);
+    const float *timesteps = rt_sampler_timesteps(p->sampler) + p->first;
+    rt_status s = rt_condition_control_begin(p, timesteps, count, err);
+    if (!s) s = rt_network_begin(p->denoiser, timesteps, count, err);
     if (s) return s;
     rt_progress_phase(p->settings->progress, p->phase, count);
     for (int k = p->first; k < evaluations; k++) {
         if (p->settings->stop && *p->settings->stop) return rt_fail(err, RT_ERR_SYSTEM, "stopped");
         rt_profile_step(p->engine->profile, "step %d/%d", k + 1 - p->first, count);
         rt_condition_image_input(p, k);
+        rt_condition_control_step(p, k - p->first, count);
         rt_network_step(p->denoiser, k - p->first);
         bool noisy = rt_sampler_needs_noise(p->sampler, k);
         if (noisy) rt_denoiser_draw(p, p->noise);
@@ -192,6 +195,7 @@ rt_status rt_denoise(rt_engine *e, const rt_pipeline_info *info, const rt_reques
     if (!s) s = open_sampler(&p, err);
     if (!s) s = rt_condition_text_open(&p, err);
     if (!s) s = rt_condition_image_open(&p, err);
+    if (!s) s = rt_condition_control_open(&p, err);
     for (int first = 0; !s && first < count; first += p.batch) {
         int n = count - first < p.batch ? count - first : p.batch;
         if (count > p.batch)

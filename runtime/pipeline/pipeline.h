@@ -10,6 +10,18 @@
 
 #include <signal.h>
 
+enum { RT_MAX_CONTROLS = 8 };
+
+/* A network that a picture controls the denoiser through. */
+typedef struct rt_control_info {
+    const char *function, *source; /* source: the name of the folder it came from; may be NULL */
+    bool every_step;               /* else it runs once */
+    bool pooled;                   /* its results are means over the picture */
+    int channels;                  /* of its picture, 1 or 3 */
+    int width, height;
+    double scale; /* by default */
+} rt_control_info;
+
 /* What the tables say about the model. */
 typedef struct rt_pipeline_info {
     ebru_pipeline_kind kind;
@@ -37,6 +49,9 @@ typedef struct rt_pipeline_info {
     int noise_level, max_noise_level; /* of the small picture that is painted larger */
     bool guidance_embedding;          /* guidance is an input of the denoiser */
     rt_sampler_config sampler, low_res;
+    rt_control_info controls[RT_MAX_CONTROLS];
+    int control_count;
+    bool guesses; /* guess mode is always on */
 } rt_pipeline_info;
 
 /* Reads the properties. RT_ERR_INTERNAL when they are inconsistent. */
@@ -47,6 +62,7 @@ typedef struct rt_pictures {
     uint8_t *init; /* [height][width][channels]; for low_resolution of the latent's size */
     uint8_t *mask; /* [height][width]; values from one half of white on are to be repainted */
     float *depth;  /* [latent_height][latent_width] in -1..1 */
+    float *controls[RT_MAX_CONTROLS]; /* [channels][height][width] in 0..1 */
 } rt_pictures;
 
 /* One picture asked for. */
@@ -57,6 +73,11 @@ typedef struct rt_request {
     uint64_t seed;
 } rt_request;
 
+/* How strong a control network is, and in which part of the evaluations, 0..1, it is at work. */
+typedef struct rt_control_setting {
+    double scale, start, stop;
+} rt_control_setting;
+
 typedef struct rt_settings {
     int steps;
     double guidance;         /* above 1 the unconditional half runs too, as in diffusers */
@@ -66,6 +87,8 @@ typedef struct rt_settings {
     bool weighted;           /* prompts are in the notation of prompt_weights.h */
     rt_sampler_config sampler;
     rt_pictures pictures;
+    rt_control_setting controls[RT_MAX_CONTROLS];
+    bool guess_mode; /* ControlNets control the half with the prompt alone, fine details less */
     rt_progress *progress;
     bool quiet;
     /* Called for every picture [height][width][channels] of 8 bits, in order, as soon as it is

@@ -58,6 +58,56 @@ static void read_picture_input(rt_pipeline_info *info, const struct ebru_model *
     info->max_noise_level = (int)rt_meta_int(t, EBRU_META_LOW_RES_MAX_NOISE_LEVEL);
 }
 
+/* Key of row `row` for number i. */
+static const char *numbered(const char *row, int i, char out[64]) {
+    ebru_meta_numbered((ebru_string_key){row, NULL}, i, out);
+    return out;
+}
+
+/* The picture that the network takes, from the inputs of its first function that has one. */
+static bool find_picture(rt_control_info *c, const struct ebru_model *t) {
+    size_t n = strlen(c->function);
+    for (int32_t i = 0; i < t->function_count; i++) {
+        const struct ebru_function_desc *f = &t->functions[i];
+        if (strncmp(f->name, c->function, n) != 0 || (f->name[n] && f->name[n] != '.')) continue;
+        for (int32_t k = 0; k < f->input_count; k++) {
+            const struct ebru_tensor_desc *d = &f->inputs[k];
+            bool each = !strcmp(d->name, "controlnet_cond");
+            if (d->rank != 4 || !(each || !strcmp(d->name, "image"))) continue;
+            c->every_step = each;
+            c->channels = (int)d->dim[1];
+            c->height = (int)d->dim[2];
+            c->width = (int)d->dim[3];
+            return c->channels == 1 || c->channels == 3;
+        }
+    }
+    return false;
+}
+
+static rt_status read_controls(rt_pipeline_info *info, const struct ebru_model *t, rt_error *err) {
+    int64_t count = rt_meta_int(t, EBRU_META_PIPELINE_CONTROLS);
+    bool first = true;
+    if (count < 0 || count > RT_MAX_CONTROLS)
+        return rt_fail(err, RT_ERR_INTERNAL, "the model's properties name too many controls");
+    for (int i = 0; i < (int)count; i++) {
+        rt_control_info *c = &info->controls[info->control_count++];
+        char key[64];
+        c->function =
+            rt_meta_string(t, (ebru_string_key){numbered(EBRU_META_CONTROL.name, i, key), NULL});
+        c->source = rt_meta_string(
+            t, (ebru_string_key){numbered(EBRU_META_CONTROL_SOURCE.name, i, key), NULL});
+        c->scale = rt_meta_float(t, (ebru_float_key){numbered(EBRU_META_CONTROL_SCALE.name, i, key),
+                                                     EBRU_META_CONTROL_SCALE.otherwise});
+        c->pooled =
+            rt_meta_int(t, (ebru_int_key){numbered(EBRU_META_CONTROL_POOLED.name, i, key), 0}) != 0;
+        if (!c->function || !find_picture(c, t))
+            return rt_fail(err, RT_ERR_INTERNAL, "control %d is no function with a picture", i);
+        if (c->every_step && first) info->guesses = c->pooled;
+        first &= !c->every_step;
+    }
+    return RT_OK;
+}
+
 rt_status rt_pipeline_read(rt_pipeline_info *info, const struct ebru_model *t, rt_error *err) {
     memset(info, 0, sizeof *info);
     rt_status s = rt_meta_check(t, err);
@@ -89,6 +139,8 @@ rt_status rt_pipeline_read(rt_pipeline_info *info, const struct ebru_model *t, r
         info->latent_height < 1 || info->channels < 1 || info->channels > 4 || info->chunks < 1)
         return rt_fail(err, RT_ERR_INTERNAL,
                        "the model's properties name no denoiser or no picture size");
+    s = read_controls(info, t, err);
+    if (s) return s;
     s = read_sampler(&info->sampler, t, EBRU_META_SAMPLER_CLASS, "sampler.", err);
     if (!s && info->condition == EBRU_CONDITION_LOW_RESOLUTION)
         s = read_sampler(&info->low_res, t, EBRU_META_LOW_RES_CLASS, "low_res.", err);

@@ -158,6 +158,12 @@ static void choose_settings(struct job *j) {
     s->guidance_rescale = o->guidance_rescale;
     s->strength = o->strength >= 0 ? o->strength : o->mask ? 1.0 : j->info.default_strength;
     s->noise_level = o->noise_level >= 0 ? o->noise_level : j->info.noise_level;
+    for (int i = 0; i < o->control_count && i < RT_MAX_CONTROLS; i++) {
+        const rt_control_option *c = &o->controls[i];
+        s->controls[i] = (rt_control_setting){c->scaled ? c->scale : j->info.controls[i].scale,
+                                              c->start, c->stop};
+    }
+    s->guess_mode = o->guess_mode;
     s->weighted = o->weights;
     s->quiet = o->quiet;
 }

@@ -30,6 +30,26 @@ static void put_picture(FILE *f, const char *name, const void *pixels, size_t by
                 (unsigned long long)base_hash64_bytes(BASE_HASH64_START, pixels, bytes));
 }
 
+/* "Control 0: canny:0.8:0:1, " and what the picture was. */
+static void put_controls(FILE *f, const rt_painting *p) {
+    for (int i = 0; i < p->info->control_count; i++) {
+        const rt_control_info *info = &p->info->controls[i];
+        const rt_control_setting *s = &p->settings->controls[i];
+        char name[32], text[300];
+        if (!p->settings->pictures.controls[i] || s->scale == 0) continue;
+        snprintf(name, sizeof name, "Control %d", i);
+        snprintf(text, sizeof text, "%s:%g:%g:%g", info->source ? info->source : info->function,
+                 s->scale, s->start, s->stop);
+        fprintf(f, "%s: ", name);
+        put_value(f, text);
+        fprintf(f, ", ");
+        put_picture(f, name, p->settings->pictures.controls[i],
+                    (size_t)info->width * (size_t)info->height * (size_t)info->channels *
+                        sizeof(float));
+    }
+    if (p->settings->guess_mode) fprintf(f, "Guess mode: on, ");
+}
+
 static void put_pictures(FILE *f, const rt_painting *p) {
     const rt_settings *s = p->settings;
     const rt_pipeline_info *info = p->info;
@@ -46,6 +66,7 @@ static void put_pictures(FILE *f, const rt_painting *p) {
                 (larger ? latent : area) * (size_t)info->channels);
     put_picture(f, "Mask", s->pictures.mask, area);
     put_picture(f, "Depth map", s->pictures.depth, latent * sizeof *s->pictures.depth);
+    put_controls(f, p);
 }
 
 /* The keys of the scheduler's file that the model carries; all others are the class's defaults. */

@@ -1,5 +1,6 @@
 #include "runtime/cli/paint/paint_pictures.h"
 
+#include "runtime/image/canny.h"
 #include "runtime/image/mask.h"
 #include "runtime/image/png_reader.h"
 #include "runtime/image/resize.h"
@@ -28,6 +29,11 @@ static rt_status check_complete(const rt_options *o, const rt_pipeline_info *inf
 rt_status rt_pictures_check(const rt_options *o, const rt_pipeline_info *info, rt_error *err) {
     rt_status s = check_complete(o, info, err);
     if (s) return s;
+    if (o->control_count && o->control_count != info->control_count)
+        return rt_fail(err, RT_ERR_USAGE,
+                       "this program has %d networks for control pictures, and --control was given "
+                       "%d times (one with a scale of 0, FILE:0, is not run)",
+                       info->control_count, o->control_count);
     if (o->strength == 0)
         return rt_fail(err, RT_ERR_USAGE,
                        "--strength 0 would leave the picture as it is; above 0 to 1");
@@ -182,6 +188,54 @@ static rt_status read_depth(float **out, const char *path, int width, int height
     return s;
 }
 
+/* pixels[n] once more for every channel; NULL without memory. */
+static uint8_t *repeat(const uint8_t *pixels, size_t n, size_t channels) {
+    uint8_t *out = malloc(n * channels);
+    for (size_t i = 0; out && i < n * channels; i++) out[i] = pixels[i / channels];
+    return out;
+}
+
+/* Edges take the picture's place. */
+static rt_status find_edges(uint8_t **pixels, uint32_t w, uint32_t h, const rt_control_option *c,
+                            int channels, rt_error *err) {
+    size_t n = (size_t)w * h;
+    uint8_t *edges = malloc(n), *picture = NULL;
+    if (edges && rt_canny(*pixels, w, h, 3, c->low, c->high, edges))
+        picture = repeat(edges, n, (size_t)channels);
+    free(edges);
+    free(*pixels);
+    *pixels = picture;
+    return picture ? RT_OK : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+}
+
+/* Edges are found in the file's own pixels, then the map is resized, as diffusers' users do. */
+static rt_status read_control(float **out, const rt_control_option *c, const rt_control_info *to,
+                              bool quiet, rt_error *err) {
+    struct source from = source_of(c->file, quiet);
+    int channels = c->canny ? 3 : to->channels;
+    size_t area = (size_t)to->width * (size_t)to->height;
+    uint32_t w, h;
+    uint8_t *pixels, *sized = NULL;
+    rt_status s = rt_png_read(c->file, channels + 1, &pixels, &w, &h, err);
+    if (s) return s;
+    tell_frames(&from);
+    tell_hidden(&from, drop_alpha(pixels, (size_t)w * h, (size_t)channels));
+    if (c->canny) s = find_edges(&pixels, w, h, c, to->channels, err);
+    if (!s)
+        s = resize(&sized, &from, pixels, w, h, to->channels, RT_RESIZE_LANCZOS, to->width,
+                   to->height, err);
+    *out = s ? NULL : malloc(area * (size_t)to->channels * sizeof **out);
+    if (!s && !*out) s = rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+    if (!s) rt_control_to_float(sized, area, (size_t)to->channels, *out);
+    free(sized);
+    return s;
+}
+
+static void tell_no_control(const rt_options *o, const rt_pipeline_info *info) {
+    if (!info->control_count || o->control_count || o->quiet) return;
+    fprintf(stderr, "note: no control picture was given (--control): the model paints without\n");
+}
+
 rt_status rt_pictures_read(rt_pictures *pictures, const rt_options *o, const rt_pipeline_info *info,
                            rt_error *err) {
     bool larger = info->condition == EBRU_CONDITION_LOW_RESOLUTION;
@@ -195,6 +249,10 @@ rt_status rt_pictures_read(rt_pictures *pictures, const rt_options *o, const rt_
     if (!s && o->depth)
         s = read_depth(&pictures->depth, o->depth, info->latent_width, info->latent_height,
                        o->quiet, err);
+    for (int i = 0; !s && i < o->control_count; i++)
+        s = read_control(&pictures->controls[i], &o->controls[i], &info->controls[i], o->quiet,
+                         err);
+    tell_no_control(o, info);
     return s;
 }
 
@@ -202,5 +260,6 @@ void rt_pictures_free(rt_pictures *pictures) {
     free(pictures->init);
     free(pictures->mask);
     free(pictures->depth);
+    for (int i = 0; i < RT_MAX_CONTROLS; i++) free(pictures->controls[i]);
     memset(pictures, 0, sizeof *pictures);
 }

@@ -36,12 +36,14 @@ static bool has_tensors(const ir_func *f, const fe_st *io) {
 static ir_tensor read_input(const ir_func *f, ir_ref r, const fe_st *io) {
     const fe_st_tensor *t = tensor(io, "in", IR_ATTRS(ir_get(f, r), input)->name);
     ir_tensor x = {.type = *ir_typeof(f, r)};
-    if (ir_type_elements(&x.type) != (int64_t)t->count) {
+    size_t n = (size_t)ir_type_elements(&x.type);
+    if (n != t->count && t->count != 1) {
         fprintf(stderr, "%s: input '%s' has another size\n", f->name, t->name);
         exit(1);
     }
-    x.data = base_alloc(t->count * sizeof *x.data);
+    x.data = base_alloc(n * sizeof *x.data);
     fe_st_to_f32(t, x.data, 0, t->count);
+    for (size_t i = t->count; i < n; i++) x.data[i] = x.data[0]; /* one value for all */
     return x;
 }
 

@@ -108,17 +108,22 @@ static void folder_begin(temp_dir *t, const folder *f) {
     write_texts(t, f);
 }
 
-static ir_module *accept_with(const folder *f, const fe_options *o, const char *warning) {
-    temp_dir t;
-    folder_begin(&t, f);
+static ir_module *accept_path(const char *path, const fe_options *o, const char *warning) {
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    ir_module *m = fe_load(c.diag, t.path, o);
+    ir_module *m = fe_load(c.diag, path, o);
     if (!m || base_diag_errors(c.diag) || (!warning && base_diag_warnings(c.diag)))
         fail_msg("%s", captured(&c));
     if (warning && !strstr(captured(&c), warning))
         fail_msg("expected <%s> in <%s>", warning, captured(&c));
     capture_end(&c);
+    return m;
+}
+
+static ir_module *accept_with(const folder *f, const fe_options *o, const char *warning) {
+    temp_dir t;
+    folder_begin(&t, f);
+    ir_module *m = accept_path(t.path, o, warning);
     temp_dir_end(&t);
     return m;
 }
@@ -127,15 +132,19 @@ static ir_module *accept(const folder *f) {
     return accept_with(f, &program, NULL);
 }
 
-static void refuse(const folder *f, const char *message) {
-    temp_dir t;
-    folder_begin(&t, f);
+static void refuse_path(const char *path, const char *message) {
     capture c;
     capture_begin(&c, (base_diag_options){0});
-    ir_module *m = fe_load(c.diag, t.path, &program);
+    ir_module *m = fe_load(c.diag, path, &program);
     if (m) fail_msg("accepted, expected <%s>", message);
     if (!strstr(captured(&c), message)) fail_msg("expected <%s> in <%s>", message, captured(&c));
     capture_end(&c);
+}
+
+static void refuse(const folder *f, const char *message) {
+    temp_dir t;
+    folder_begin(&t, f);
+    refuse_path(t.path, message);
     temp_dir_end(&t);
 }
 
@@ -738,6 +747,114 @@ static void cache_layout(void **state) {
     temp_dir_end(&t);
 }
 
+/* ---- ControlNets and adapters ---- */
+
+/* The pipeline of `f` with `count` networks of this config in folders NAME, NAME_1 ... */
+static void controlled_begin(temp_dir *t, const folder *f, const char *name, int count,
+                             const char *config) {
+    folder_begin(t, f);
+    for (int i = 0; i < count; i++) {
+        char path[64];
+        int n = i ? snprintf(path, sizeof path, "%s_%d", name, i)
+                  : snprintf(path, sizeof path, "%s", name);
+        mkdir(temp_path(t, path), 0777);
+        snprintf(path + n, sizeof path - (size_t)n, "/config.json");
+        write_text(t, path, "%s", config);
+    }
+}
+
+static const folder with_controlnet = {
+    .class_name = "StableDiffusionControlNetPipeline",
+    .index = ", \"controlnet\": [\"diffusers\", \"ControlNetModel\"]"};
+#define SMALL_CONTROLNET(keys)                                                                     \
+    "{\"_class_name\": \"ControlNetModel\", \"block_out_channels\": [32, 32], "                    \
+    "\"cross_attention_dim\": 16, \"layers_per_block\": 1, \"down_block_types\": "                 \
+    "[\"CrossAttnDownBlock2D\", \"DownBlock2D\"], \"conditioning_embedding_out_channels\": [4, "   \
+    "8]" keys "}"
+
+static void refuse_control(const char *config, const char *message) {
+    temp_dir t;
+    controlled_begin(&t, &with_controlnet, "controlnet", 1, config);
+    refuse_path(t.path, message);
+    temp_dir_end(&t);
+}
+
+static void controlnets_of_folders(void **state) {
+    (void)state;
+    temp_dir t;
+    controlled_begin(&t, &with_controlnet, "controlnet", 2, SMALL_CONTROLNET(""));
+    ir_module *m = accept_path(t.path, &program, NULL);
+    /* of a plain ControlNetModel the second folder is none of the pipeline's */
+    assert_int_equal(ir_meta_int(m, "pipeline.controls", 0), 1);
+    assert_non_null(ir_func_find(m, "controlnet"));
+    assert_non_null(ir_func_find(m, "controlnet@2"));
+    assert_null(ir_func_find(m, "controlnet_1"));
+    /* the class leaves the scheduler as its file says */
+    assert_null(ir_meta_get(m, "sampler.steps_offset"));
+    ir_module_free(m);
+    temp_dir_end(&t);
+
+    folder f = with_controlnet;
+    f.class_name = "StableDiffusionControlNetInpaintPipeline";
+    f.index = ", \"controlnet\": [\"diffusers\", \"MultiControlNetModel\"]";
+    controlled_begin(&t, &f, "controlnet", 2,
+                     SMALL_CONTROLNET(", \"global_pool_conditions\": true"));
+    m = accept_path(t.path, &program, NULL);
+    assert_int_equal(ir_meta_int(m, "pipeline.controls", 0), 2);
+    assert_string_equal(ir_meta_string(m, "control.1", ""), "controlnet_1");
+    assert_int_equal(ir_meta_int(m, "control_pooled.1", 0), 1);
+    assert_true(ir_meta_float(m, "control_scale.1", 0) == 0.5);
+    assert_non_null(ir_func_find(m, "controlnet_1@2"));
+    ir_module_free(m);
+    temp_dir_end(&t);
+
+    f.class_name = "StableDiffusionAdapterPipeline";
+    f.index = ", \"adapter\": [\"diffusers\", \"MultiAdapter\"]";
+    controlled_begin(&t, &f, "adapter", 3,
+                     "{\"_class_name\": \"T2IAdapter\", \"channels\": [32, 32], "
+                     "\"downscale_factor\": 2, \"in_channels\": 1}");
+    m = accept_path(t.path, &program, NULL);
+    assert_int_equal(ir_meta_int(m, "pipeline.controls", 0), 3);
+    assert_string_equal(ir_meta_string(m, "control.2", ""), "adapter_2");
+    assert_null(ir_func_find(m, "adapter@2")); /* it runs once */
+    ir_module_free(m);
+    temp_dir_end(&t);
+}
+
+static void controlnets_that_do_not_fit(void **state) {
+    (void)state;
+    refuse_control(SMALL_CONTROLNET(", \"in_channels\": 9"),
+                   "the ControlNet takes 9 channels, the latent has 4");
+    refuse_control(SMALL_CONTROLNET(", \"conditioning_channels\": 4"),
+                   "control pictures of 4 channels (1 and 3 are)");
+    refuse_control(SMALL_CONTROLNET(", \"num_class_embeds\": 4"),
+                   "a ControlNet with class labels (the component alone can be loaded)");
+
+    refuse_control("{\"_class_name\": \"ControlNetModel\", \"block_out_channels\": [32, 32], "
+                   "\"cross_attention_dim\": 16, \"layers_per_block\": 1, \"down_block_types\": "
+                   "[\"CrossAttnDownBlock2D\", \"DownBlock2D\"]}",
+                   "a cell of the picture's embedding has 8 pixels along a side, a cell of the "
+                   "latent 2");
+    refuse_control("{\"_class_name\": \"ControlNetModel\", \"block_out_channels\": [32, 32], "
+                   "\"cross_attention_dim\": 16, \"layers_per_block\": 2, \"down_block_types\": "
+                   "[\"CrossAttnDownBlock2D\", \"DownBlock2D\"], "
+                   "\"conditioning_embedding_out_channels\": [4, 8]}",
+                   "a ControlNet gives 6 residuals of the way down, and there are 4 places");
+    refuse_control("{\"_class_name\": \"ControlNetModel\", \"block_out_channels\": [32, 64], "
+                   "\"cross_attention_dim\": 16, \"layers_per_block\": 1, \"down_block_types\": "
+                   "[\"CrossAttnDownBlock2D\", \"DownBlock2D\"], "
+                   "\"conditioning_embedding_out_channels\": [4, 8]}",
+                   "'mid_block_additional_residual' is f32[1,64,4,4], and what it is added to "
+                   "f32[1,32,4,4]: it was made for another U-Net");
+    folder f = with_controlnet;
+    f.index = ", \"controlnet\": [\"diffusers\", \"ControlNetUnionModel\"]";
+    refuse(&f, "unsupported: a 'controlnet' of class 'ControlNetUnionModel'");
+    f.index = ", \"controlnet\": [\"diffusers\", \"ControlNetModel\"]";
+    refuse(&f, "there is no folder 'controlnet', which model_index.json names");
+    f.index = NULL;
+    refuse(&f, "the pipeline needs a component 'controlnet'");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(condition_by_channels),
@@ -759,6 +876,8 @@ int main(void) {
         cmocka_unit_test(misfits),
         cmocka_unit_test(class_labels),
         cmocka_unit_test(cache_layout),
+        cmocka_unit_test(controlnets_of_folders),
+        cmocka_unit_test(controlnets_that_do_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,6 +71,9 @@ static const struct expected {
     {"--mask", "++r++++++rr"},
     {"--depth", "rrrrrrrrr+r"},
     {"--noise-level", "rrrrrrrrrr+"},
+    {"--control", "rrrrrrrrrrr"}, /* see controls */
+    {"--control-canny", "rrrrrrrrrrr"},
+    {"--guess-mode", "rrrrrrrrrrr"},
     {"--seed", "+++++++++++"},
     {"--batch-count", "+++++++++++"},
     {"--grid", "+++++++++++"},
@@ -111,6 +114,20 @@ static char verdict(size_t row, const rt_option_context *c) {
     bool refused = false;
     const char *why = rt_option_idle(row, c, &refused);
     return !why ? '+' : refused ? 'r' : 'n';
+}
+
+/* Of a program with a ControlNet, without and with a picture for it. */
+static void controls(void **state) {
+    (void)state;
+    static const char *const names[] = {"--control", "--control-canny", "--guess-mode"};
+    const rt_pipeline_info info = {.kind = EBRU_PIPELINE_TEXT, .control_count = 1, LATENT};
+    const rt_options with = {.control_count = 1}, without = {.quiet = true};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const rt_option_context on = {&with, &info, 7.5, RT_SAMPLER_DDIM},
+                                off = {&without, &info, 7.5, RT_SAMPLER_DDIM};
+        assert_int_equal(verdict(row_of(names[i]), &on), '+');
+        assert_int_equal(verdict(row_of(names[i]), &off), i ? 'r' : '+');
+    }
 }
 
 static void every_option_beside_every_model(void **state) {
@@ -186,7 +203,8 @@ static void all_at_once(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_option_beside_every_model), cmocka_unit_test(modes),
-        cmocka_unit_test(a_picture_to_begin_from), cmocka_unit_test(all_at_once)};
+        cmocka_unit_test(controls), cmocka_unit_test(every_option_beside_every_model),
+        cmocka_unit_test(modes), cmocka_unit_test(a_picture_to_begin_from),
+        cmocka_unit_test(all_at_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
