@@ -69,6 +69,13 @@ typedef enum fe_class_kind {
     FE_CLASS_LINEAR
 } fe_class_kind;
 
+/* Transformer layers of the attention blocks of a resolution: `all` of each, or one number for each
+ * block where `each` is a list. */
+typedef struct fe_depths {
+    int64_t all;
+    base_jval each;
+} fe_depths;
+
 /* Arrays are indexed by the resolution, finest first, for the way down and, where two are
  * given, the way up in its own order. */
 typedef struct fe_unet_config {
@@ -84,7 +91,8 @@ typedef struct fe_unet_config {
     fe_mid_kind mid;
     int64_t heads[FE_MAX_RESOLUTIONS];    /* of the cross-attention blocks */
     int64_t head_dim[FE_MAX_RESOLUTIONS]; /* of the group-norm attention; 0: one head */
-    int64_t context[FE_MAX_RESOLUTIONS], depth[FE_MAX_RESOLUTIONS], up_depth[FE_MAX_RESOLUTIONS];
+    int64_t context[FE_MAX_RESOLUTIONS];
+    fe_depths depth[FE_MAX_RESOLUTIONS], up_depth[FE_MAX_RESOLUTIONS];
     bool only_cross[FE_MAX_RESOLUTIONS];
     bool center_input, asymmetric, linear_projection, mid_attention, scale_shift;
     /* resolutions with group-norm attention change the size by residual blocks */
@@ -108,6 +116,8 @@ typedef struct fe_unet_config {
 bool fe_unet_read(base_jval root, fe_unet_config *c);
 /* Adds the function `name`: sample, timestep ... -> sample. */
 bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, const fe_sizes *s);
+/* Transformer layers of attention block `layer` of a resolution. */
+int64_t fe_unet_depth(const fe_depths *d, int64_t layer);
 /* Width of the context (encoder_hidden_states) it expects; 0 when it takes none. */
 int64_t fe_unet_context(const fe_unet_config *c);
 

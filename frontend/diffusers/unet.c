@@ -197,7 +197,8 @@ static ir_ref build_down(unet *u, ir_ref x) {
             x = res_block(u, x, fe_name(b, "down_blocks.%zu.resnets.%lld", i, (long long)j),
                           c->channels[i], resolution_scale(u, c->down[i]));
             x = attention(u, x, fe_name(b, "down_blocks.%zu.attentions.%lld", i, (long long)j),
-                          c->down[i], i, c->head_dim[i], c->depth[i], c->only_cross[i]);
+                          c->down[i], i, c->head_dim[i], fe_unet_depth(&c->depth[i], j),
+                          c->only_cross[i]);
             fe_push(b, x);
         }
         if (i + 1 == c->resolutions) break;
@@ -216,8 +217,8 @@ static ir_ref build_mid(unet *u, ir_ref x) {
     x = res_block(u, x, "mid_block.resnets.0", channels, c->mid_scale);
     if (c->mid == FE_MID_PLAIN) return x;
     if (c->mid == FE_MID_CROSS)
-        x = attention(u, x, "mid_block.attentions.0", FE_RESOLUTION_CROSS, last, 0, c->depth[last],
-                      false);
+        x = attention(u, x, "mid_block.attentions.0", FE_RESOLUTION_CROSS, last, 0,
+                      fe_unet_depth(&c->depth[last], 0), false);
     else if (c->mid_attention)
         x = image_attention(u, x, "mid_block.attentions.0", channels, c->head_dim[last],
                             c->mid_attention_groups, c->mid_scale);
@@ -238,7 +239,8 @@ static ir_ref build_up(unet *u, ir_ref x) {
             x = fe_concat_pop(b, x);
             x = res_block(u, x, resnet, c->channels[at], resolution_scale(u, c->up[i]));
             x = attention(u, x, fe_name(b, "up_blocks.%zu.attentions.%lld", i, (long long)j),
-                          c->up[i], at, c->head_dim[i], c->up_depth[i], c->only_cross[at]);
+                          c->up[i], at, c->head_dim[i], fe_unet_depth(&c->up_depth[i], j),
+                          c->only_cross[at]);
         }
         if (i + 1 == c->resolutions) break;
         x = enlarge(u, x, i, c->channels[at]);

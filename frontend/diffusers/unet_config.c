@@ -201,6 +201,73 @@ static bool read_encoder_projection(fe_unet_config *c) {
     return false;
 }
 
+/* One entry of transformer_layers_per_block: a number, or a list with one for each of `blocks`
+ * attention blocks. 0 is a block of projections alone. */
+static bool read_depth(base_jval v, int64_t blocks, fe_depths *out) {
+    out->all = 1;
+    if (!base_json_is(v, BASE_JSON_ARRAY)) return base_json_int(v, &out->all, 0, FE_MAX_DEPTH);
+    size_t n = base_json_length(v);
+    if (n < (size_t)blocks) {
+        base_json_error(v, "%zu numbers for %lld attention blocks", n, (long long)blocks);
+        return false;
+    }
+    if (n > (size_t)blocks)
+        base_json_warning(v, "%zu numbers for %lld attention blocks: the last ones do nothing", n,
+                          (long long)blocks);
+    bool fine = true;
+    int64_t ignored;
+    for (size_t i = 0; i < n; i++)
+        fine &= base_json_int(base_json_item(v, i), &ignored, 0, FE_MAX_DEPTH);
+    out->each = v;
+    return fine;
+}
+
+/* `kinds` and `blocks` a resolution in the order of the key. What stands where no transformers are is
+ * not looked at; `mid`: the mid block takes the last entry, or the first number of it. */
+static bool read_depths(const fe_unet_config *c, const char *key, const fe_resolution_kind *kinds,
+                        const int64_t *blocks, bool mid, fe_depths *out) {
+    base_jval v = base_json_get(c->root, key);
+    size_t n = c->resolutions;
+    for (size_t i = 0; i < n; i++) out[i] = (fe_depths){.all = 1};
+    if (!base_json_present(v)) return true;
+    if (!base_json_is(v, BASE_JSON_ARRAY)) {
+        if (!base_json_int(v, &out[0].all, 0, FE_MAX_DEPTH)) return false;
+        for (size_t i = 1; i < n; i++) out[i] = out[0];
+        return true;
+    }
+    if (base_json_length(v) != n) {
+        base_json_error(v, "%zu values for %zu resolutions", base_json_length(v), n);
+        return false;
+    }
+    bool fine = true;
+    for (size_t i = 0; i < n; i++) {
+        bool cross = kinds[i] == FE_RESOLUTION_CROSS, middle = mid && i + 1 == n;
+        if (cross || middle)
+            fine &= read_depth(base_json_item(v, i), cross ? blocks[i] : 1, &out[i]);
+    }
+    return fine;
+}
+
+static bool read_all_depths(fe_unet_config *c) {
+    static const char down[] = "transformer_layers_per_block",
+                      up[] = "reverse_transformer_layers_per_block";
+    base_jval v = base_json_get(c->root, down), own = base_json_get(c->root, up);
+    size_t n = c->resolutions;
+    bool fine = read_depths(c, down, c->down, c->layers, c->mid == FE_MID_CROSS, c->depth);
+    if (base_json_present(own) && !base_json_is_null(own))
+        return read_depths(c, up, c->up, c->up_layers, false, c->up_depth) && fine;
+    for (size_t i = 0; i < n; i++) {
+        c->up_depth[i] = c->depth[n - 1 - i];
+        if (!base_json_is(base_json_item(v, i), BASE_JSON_ARRAY)) continue;
+        base_json_error(base_json_item(v, i),
+                        "a list within '%s' is for the way down: the way up, which has one block "
+                        "more, needs '%s'",
+                        down, up);
+        fine = false;
+    }
+    return fine;
+}
+
 /* Heads: attention_head_dim is the number of heads (an old misnomer that the format keeps). */
 static bool read_attention(fe_unet_config *c) {
     base_jval r = c->root;
@@ -208,14 +275,7 @@ static bool read_attention(fe_unet_config *c) {
     bool fine = fe_config_resolutions(r, "attention_head_dim", n, 8, FE_MAX_CHANNELS, c->heads);
     memcpy(c->head_dim, c->heads, sizeof c->heads);
     fine &= fe_config_resolutions(r, "cross_attention_dim", n, 1280, FE_MAX_CHANNELS, c->context);
-    fine &= fe_config_resolutions(r, "transformer_layers_per_block", n, 1, FE_MAX_DEPTH, c->depth);
-    int64_t up[FE_MAX_RESOLUTIONS];
-    base_jval reverse = base_json_get(r, "reverse_transformer_layers_per_block");
-    bool own = base_json_present(reverse) && !base_json_is_null(reverse);
-    if (own)
-        fine &= fe_config_resolutions(r, "reverse_transformer_layers_per_block", n, 1, FE_MAX_DEPTH,
-                                      up);
-    for (size_t i = 0; i < n; i++) c->up_depth[i] = own ? up[i] : c->depth[n - 1 - i];
+    fine &= read_all_depths(c);
     fine &= fe_config_resolution_flags(r, "only_cross_attention", n, false, c->only_cross);
     c->linear_projection = base_json_opt_bool(r, "use_linear_projection", false);
     for (size_t i = 1; fine && i < n; i++) {
@@ -315,6 +375,13 @@ bool fe_unet_read(base_jval root, fe_unet_config *c) {
     fine &= read_class(c);
     fine &= c->conditional ? read_conditional(c) : read_plain(c);
     return fine && base_diag_errors(base_json_diag(root.doc)) == before;
+}
+
+int64_t fe_unet_depth(const fe_depths *d, int64_t layer) {
+    int64_t depth = d->all;
+    if (base_json_present(d->each))
+        base_json_int(base_json_item(d->each, (size_t)layer), &depth, 0, FE_MAX_DEPTH);
+    return depth;
 }
 
 int64_t fe_unet_context(const fe_unet_config *c) {

@@ -100,6 +100,13 @@ static void unet_with_attention_upwards(void **state) {
     check("unet-attn-up-heads", 1);
 }
 
+/* Distilled models: transformer layers block by block, some of none, and a small mid block or none. */
+static void unet_with_layers_block_by_block(void **state) {
+    (void)state;
+    check("unet-nested", 1);
+    check("unet-nomid", 1);
+}
+
 /* encoder_hid_dim of a U-Net that attends to no text: its projection is there and does nothing. */
 static void projection_without_reader(void **state) {
     (void)state;
@@ -165,6 +172,7 @@ int main(void) {
         cmocka_unit_test(unet_like_sd1),
         cmocka_unit_test(unet_like_sd2),
         cmocka_unit_test(unet_with_attention_upwards),
+        cmocka_unit_test(unet_with_layers_block_by_block),
         cmocka_unit_test(projection_without_reader),
         cmocka_unit_test(described_flow_matching_unet),
         cmocka_unit_test(embedding_scales_and_shifts),

@@ -365,8 +365,22 @@ static void refused_by_name(void **state) {
     unet_case("\"norm_num_groups\": null", "'norm_num_groups' is null");
     unet_case("\"act_fn\": \"sillu\"", "unknown activation 'sillu'; did you mean 'silu'?");
     unet_case("\"attention_head_dim\": [1, 2, 3]", "3 values for 2 resolutions");
-    unet_case("\"transformer_layers_per_block\": [1, [2]]",
-              "a list within 'transformer_layers_per_block'");
+    unet_case("\"transformer_layers_per_block\": [[1], 2]",
+              "needs 'reverse_transformer_layers_per_block'");
+    unet_case("\"transformer_layers_per_block\": [[2], null], "
+              "\"reverse_transformer_layers_per_block\": [7, [1, 0]]",
+              "expected an integer, found null");
+    unet_case("\"transformer_layers_per_block\": [[2], 1], "
+              "\"reverse_transformer_layers_per_block\": [null, [1, 0]]",
+              NULL);
+    unet_case("\"transformer_layers_per_block\": [[2], 1], "
+              "\"reverse_transformer_layers_per_block\": [1, [1]]",
+              "1 numbers for 2 attention blocks");
+    unet_case("\"transformer_layers_per_block\": [[-2], 1], "
+              "\"reverse_transformer_layers_per_block\": [1, [1, 1]]",
+              "is out of range");
+    unet_case("\"transformer_layers_per_block\": [1, 2, 3]", "3 values for 2 resolutions");
+    unet_case("\"cross_attention_dim\": [16, [16]]", "expected an integer, found an array");
     unet_case("\"norm_num_groups\": 7", "7 groups do not divide 32 channels");
     unet_case("\"in_channels\": -1", "is out of range");
     unet_case("\"in_channels\": \"four\"", "expected an integer, found a string");
