@@ -187,6 +187,17 @@ ir_ref fe_table(fe_builder *b, const char *prefix, int64_t count, int64_t width)
     return fe_weight(b, &s);
 }
 
+ir_ref fe_constant(fe_builder *b, const char *name, const ir_type *type, const float *values) {
+    uint32_t index = ir_weight_add(b->m, fe_name(b, "%s/%s", b->scope, name), type);
+    ir_weight *w = &b->m->weights.items[index];
+    size_t bytes = (size_t)ir_type_elements(type) * sizeof *values;
+    void *data = base_arena_alloc(b->m->arena, bytes);
+    memcpy(data, values, bytes);
+    w->kind = IR_WEIGHT_DATA;
+    w->data = data;
+    return ir_weight_ref(b->f, index, b->origin);
+}
+
 /* ---- layers ---- */
 
 bool fe_of_rank(fe_builder *b, ir_ref x, uint32_t rank, const char *what, ir_type *type) {

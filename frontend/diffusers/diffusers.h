@@ -50,14 +50,24 @@ void fe_config_unknown(base_jval root, const char *const *ignored, size_t n);
 
 /* ---- unet_config.c, unet.c: UNet2DConditionModel and UNet2DModel ---- */
 
-/* FE_RESOLUTION_RESNET: plain, with residual blocks that halve or double the picture. */
+/* FE_RESOLUTION_RESNET: plain, with residual blocks that halve or double the picture.
+ * FE_RESOLUTION_SIMPLE: such ones with attention to pixels and context at once. */
 typedef enum fe_resolution_kind {
     FE_RESOLUTION_PLAIN,
     FE_RESOLUTION_ATTENTION,
     FE_RESOLUTION_CROSS,
-    FE_RESOLUTION_RESNET
+    FE_RESOLUTION_RESNET,
+    FE_RESOLUTION_SIMPLE
 } fe_resolution_kind;
-typedef enum fe_mid_kind { FE_MID_NONE, FE_MID_PLAIN, FE_MID_ATTENTION, FE_MID_CROSS } fe_mid_kind;
+typedef enum fe_mid_kind {
+    FE_MID_NONE,
+    FE_MID_PLAIN,
+    FE_MID_ATTENTION,
+    FE_MID_CROSS,
+    FE_MID_SIMPLE
+} fe_mid_kind;
+/* What a timestep is before the first layer. */
+typedef enum fe_time_kind { FE_TIME_SINUSOIDS, FE_TIME_FOURIER, FE_TIME_LEARNED } fe_time_kind;
 /* What class_labels are: indices into a table, or numbers that become sinusoids and go through an
  * MLP; or vectors that are added as they are, after an MLP, after one linear layer. */
 typedef enum fe_class_kind {
@@ -93,7 +103,10 @@ typedef struct fe_unet_config {
     int64_t head_dim[FE_MAX_RESOLUTIONS]; /* of the group-norm attention; 0: one head */
     int64_t context[FE_MAX_RESOLUTIONS];
     fe_depths depth[FE_MAX_RESOLUTIONS], up_depth[FE_MAX_RESOLUTIONS];
-    bool only_cross[FE_MAX_RESOLUTIONS];
+    bool only_cross[FE_MAX_RESOLUTIONS], mid_only_cross; /* the latter of FE_MID_SIMPLE */
+    bool plain_embedding; /* simple and resnet blocks project the embedding without activation */
+    bool class_concat;    /* the class is joined to the embedding, not added */
+    fe_context_norm context_norm; /* of simple blocks */
     bool center_input, asymmetric, linear_projection, mid_attention, scale_shift;
     /* resolutions with group-norm attention change the size by residual blocks */
     bool resnet_down, resnet_up;
@@ -104,10 +117,14 @@ typedef struct fe_unet_config {
     int64_t conv_in_kernel, conv_out_kernel;
     bool flip;
     double freq_shift;
-    int64_t time_dim, time_cond; /* time_cond: width of timestep_cond; 0: none */
+    fe_time_kind time_kind;
+    int64_t time_input, train_timesteps; /* width of what a timestep becomes; rows of the table */
+    int64_t time_dim, time_cond;         /* time_cond: width of timestep_cond; 0: none */
+    ir_act time_post;                    /* after the time's MLP */
     fe_class_kind class_kind;
     int64_t classes, class_input;        /* class_input: width of the vectors */
     int64_t added_time_dim, added_input; /* SDXL's text_time; 0: none */
+    int64_t added_heads;                 /* of the attention that pools the text; 0: none */
     int64_t encoder_hid_dim;             /* 0: none */
 } fe_unet_config;
 
@@ -118,6 +135,10 @@ bool fe_unet_read(base_jval root, fe_unet_config *c);
 bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, const fe_sizes *s);
 /* Transformer layers of attention block `layer` of a resolution. */
 int64_t fe_unet_depth(const fe_depths *d, int64_t layer);
+/* unet_embedding.c: of timesteps [B] what goes into the first layer, [B, time_input]; and of a text
+ * [B,T,K] what is added to the embedding, [B, time_dim]. */
+ir_ref fe_unet_time(fe_builder *b, const fe_unet_config *c, ir_ref t);
+ir_ref fe_unet_text_embedding(fe_builder *b, const fe_unet_config *c, ir_ref text);
 /* Width of the context (encoder_hidden_states) it expects; 0 when it takes none. */
 int64_t fe_unet_context(const fe_unet_config *c);
 
@@ -131,6 +152,8 @@ typedef struct fe_vae_config {
     int64_t sample_height, sample_width; /* 0: not given */
     ir_act act;
     bool quant_conv, post_quant_conv, mid_attention;
+    /* attention behind every residual block of the resolution, in the order of the way */
+    bool down_attention[FE_MAX_RESOLUTIONS], up_attention[FE_MAX_RESOLUTIONS];
     double scaling_factor, shift_factor;
     bool normalised; /* latents have these means and deviations a channel */
     double latents_mean[FE_MAX_LATENT], latents_std[FE_MAX_LATENT];

@@ -10,10 +10,12 @@ static const double vae_eps = 1e-6;
 
 /* ---- config ---- */
 
-static bool read_types(const fe_vae_config *c, const char *key, const char *only, base_jval *at) {
+/* `names`: the plain block and the one with attention. */
+static bool read_types(const fe_vae_config *c, const char *key, const char *const names[2],
+                       bool *attention, base_jval *at) {
     base_jval v = base_json_get(c->root, key);
     for (size_t i = 0; i < FE_MAX_RESOLUTIONS; i++) at[i] = c->root;
-    size_t n = base_json_present(v) ? base_json_length(v) : 1, ignored;
+    size_t n = base_json_present(v) ? base_json_length(v) : 1, which;
     if (base_json_present(v) && !base_json_expect(v, BASE_JSON_ARRAY)) return false;
     bool fine = true;
     if (n != c->resolutions) {
@@ -24,13 +26,18 @@ static bool read_types(const fe_vae_config *c, const char *key, const char *only
     }
     for (size_t i = 0; i < n && i < FE_MAX_RESOLUTIONS && base_json_present(v); i++) {
         at[i] = base_json_item(v, i);
-        fine &= fe_config_block(at[i], "block type", &only, 1, &ignored);
+        if (fe_config_block(at[i], "block type", names, 2, &which))
+            attention[i] = which == 1;
+        else
+            fine = false;
     }
     return fine;
 }
 
 bool fe_vae_kl_read(base_jval root, fe_vae_config *c) {
     static const char *const ignored[] = {"force_upcast", "dropout"};
+    static const char *const down[] = {"DownEncoderBlock2D", "AttnDownEncoderBlock2D"},
+                             *const up[] = {"UpDecoderBlock2D", "AttnUpDecoderBlock2D"};
     *c = (fe_vae_config){.root = root, .resolutions = 1, .channels = {64}};
     unsigned before = base_diag_errors(base_json_diag(root.doc));
     if (!base_json_expect(root, BASE_JSON_OBJECT)) return false;
@@ -42,8 +49,8 @@ bool fe_vae_kl_read(base_jval root, fe_vae_config *c) {
         base_json_error(channels, "'block_out_channels' is empty");
         return false;
     }
-    bool fine = read_types(c, "down_block_types", "DownEncoderBlock2D", c->down_at);
-    fine &= read_types(c, "up_block_types", "UpDecoderBlock2D", c->up_at);
+    bool fine = read_types(c, "down_block_types", down, c->down_attention, c->down_at);
+    fine &= read_types(c, "up_block_types", up, c->up_attention, c->up_at);
     fine &= fe_config_activation(root, "act_fn", IR_ACT_SILU, &c->act);
     fine &= fe_config_size(root, "sample_size", &c->sample_height, &c->sample_width);
     c->in_channels = base_json_opt_int(root, "in_channels", 3, 1, FE_MAX_CHANNELS);
@@ -112,15 +119,26 @@ static ir_ref res_block(const vae *v, ir_ref x, const char *prefix, int64_t out)
     return fe_res_block(v->b, x, IR_NONE, prefix, &o);
 }
 
+/* One head over all pixels. */
+static ir_ref attention(const vae *v, ir_ref x, const char *prefix) {
+    fe_image_attention_options o = fe_image_attention_defaults(1, v->c->groups, vae_eps);
+    return fe_image_attention(v->b, x, prefix, &o);
+}
+
 static ir_ref mid_block(const vae *v, ir_ref x) {
     int64_t channels = v->c->channels[v->c->resolutions - 1];
     at_key(v, "block_out_channels");
     x = res_block(v, x, fe_name(v->b, "%s.mid_block.resnets.0", v->side), channels);
-    if (v->c->mid_attention) {
-        fe_image_attention_options o = fe_image_attention_defaults(1, v->c->groups, vae_eps);
-        x = fe_image_attention(v->b, x, fe_name(v->b, "%s.mid_block.attentions.0", v->side), &o);
-    }
+    if (v->c->mid_attention)
+        x = attention(v, x, fe_name(v->b, "%s.mid_block.attentions.0", v->side));
     return res_block(v, x, fe_name(v->b, "%s.mid_block.resnets.1", v->side), channels);
+}
+
+/* Layer j of a resolution. */
+static ir_ref layer(const vae *v, ir_ref x, const char *prefix, int64_t j, int64_t out,
+                    bool attends) {
+    x = res_block(v, x, fe_name(v->b, "%s.resnets.%lld", prefix, (long long)j), out);
+    return attends ? attention(v, x, fe_name(v->b, "%s.attentions.%lld", prefix, (long long)j)) : x;
 }
 
 static ir_ref conv(const vae *v, ir_ref x, const char *prefix, int64_t out, int64_t kernel) {
@@ -145,8 +163,8 @@ static bool build_encoder(const vae *v, const char *name, const fe_sizes *s) {
     for (size_t i = 0; i < c->resolutions; i++) {
         fe_at(b, c->down_at[i]);
         for (int64_t j = 0; j < c->layers; j++)
-            x = res_block(v, x, fe_name(b, "encoder.down_blocks.%zu.resnets.%lld", i, (long long)j),
-                          c->channels[i]);
+            x = layer(v, x, fe_name(b, "encoder.down_blocks.%zu", i), j, c->channels[i],
+                      c->down_attention[i]);
         if (i + 1 < c->resolutions)
             x = fe_downsample(b, x, fe_name(b, "encoder.down_blocks.%zu.downsamplers.0.conv", i),
                               c->channels[i], true);
@@ -175,8 +193,7 @@ static bool build_decoder(const vae *v, const char *name, const fe_sizes *s) {
         int64_t out = c->channels[c->resolutions - 1 - i];
         fe_at(b, c->up_at[i]);
         for (int64_t j = 0; j < c->layers + 1; j++)
-            x = res_block(v, x, fe_name(b, "decoder.up_blocks.%zu.resnets.%lld", i, (long long)j),
-                          out);
+            x = layer(v, x, fe_name(b, "decoder.up_blocks.%zu", i), j, out, c->up_attention[i]);
         if (i + 1 == c->resolutions) break;
         fe_upsample_size(b, x, &height, &width);
         x = fe_upsample(b, x, fe_name(b, "decoder.up_blocks.%zu.upsamplers.0.conv", i), out, height,
