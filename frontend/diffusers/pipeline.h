@@ -18,6 +18,7 @@
 typedef struct fe_component {
     fe_component_kind kind;
     bool wanted; /* part of what is built */
+    bool given;  /* the options name its folder */
     fe_dir *dir; /* may be the pipeline's root */
     base_json *doc;
     const fe_class *class;
@@ -84,8 +85,12 @@ fe_dir *fe_component_dir(fe_pipeline *p, const char *name);
 /* True when one of these folders has the component's `file`; else reports that it is missing. */
 bool fe_component_there(fe_pipeline *p, const char *name, const char *file);
 void fe_component_dir_close(fe_pipeline *p, fe_dir *dir);
-/* Opens a component that model_index.json names and reads its config; its class must be one that is
- * built. */
+/* The folder that the options give for a component; NULL: the model's own. */
+const char *fe_component_given(const fe_options *o, fe_component_kind kind);
+/* The option that gives it, without dashes: "text-encoder"; in `a`. */
+const char *fe_component_option(base_arena *a, fe_component_kind kind);
+/* Opens a component that model_index.json or an option names and reads its config; its class must be
+ * one that is built. */
 bool fe_component_open(fe_pipeline *p, fe_component_kind kind);
 /* All functions of a component, so that its weights are bound in full whatever is kept of it. */
 bool fe_component_build(fe_pipeline *p, fe_component *part);

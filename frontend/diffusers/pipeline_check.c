@@ -130,6 +130,8 @@ static bool latent_fits(const fe_pipeline *p) {
         base_json_error(fe_config_at(unet->root, "out_channels"),
                         "the U-Net makes %lld channels, the autoencoder's latent has %lld",
                         (long long)unet->out_channels, (long long)vae->latent_channels);
+        base_loc loc = base_json_loc(fe_config_at(vae->root, "latent_channels"));
+        base_note(p->d, &loc, "the autoencoder is this one");
         fine = false;
     }
     if (vae->in_channels != vae->out_channels) {
