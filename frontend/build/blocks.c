@@ -61,6 +61,11 @@ static ir_ref resample(fe_builder *b, ir_ref x, fe_resample how) {
     return fe_pool(b, x, IR_OP_avg_pool2d, &a);
 }
 
+static ir_ref res_norm(fe_builder *b, ir_ref x, const char *prefix, const fe_res_options *o) {
+    return o->spatial ? fe_spatial_norm(b, x, o->latent, prefix)
+                      : fe_group_norm(b, x, prefix, o->groups, o->eps);
+}
+
 ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix,
                     const fe_res_options *o) {
     const char *outer = fe_open(b, prefix);
@@ -68,7 +73,7 @@ ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix,
     if (!fe_of_rank(b, x, 4, "a residual block", &t)) return fe_close(b, outer, IR_NONE);
     fe_conv_options conv = fe_conv_same(o->out, 3, 1);
 
-    ir_ref h = fe_group_norm(b, x, fe_sub(b, prefix, o->norm1), o->groups, o->eps);
+    ir_ref h = res_norm(b, x, fe_sub(b, prefix, o->norm1), o);
     h = resample(b, fe_activation(b, h, o->act), o->resample);
     x = resample(b, x, o->resample);
     h = fe_conv(b, h, fe_sub(b, prefix, o->conv1), &conv);
@@ -79,7 +84,7 @@ ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix,
         fe_conv_options one = fe_conv_same(o->out, 1, 1);
         shortcut = fe_conv(b, x, fe_sub(b, prefix, o->shortcut), &one);
     }
-    h = fe_group_norm(b, h, fe_sub(b, prefix, o->norm2), o->groups, o->eps);
+    h = res_norm(b, h, fe_sub(b, prefix, o->norm2), o);
     if (ir_ref_ok(emb) && o->scale_shift) h = scale_and_shift(b, h, emb, prefix, o);
     h = fe_conv(b, fe_activation(b, h, o->act), fe_sub(b, prefix, o->conv2), &conv);
 
@@ -196,7 +201,11 @@ ir_ref fe_image_attention(fe_builder *b, ir_ref x, const char *prefix,
     const char *outer = fe_open(b, prefix);
     ir_type t;
     if (!fe_of_rank(b, x, 4, "attention over an image", &t)) return fe_close(b, outer, IR_NONE);
-    ir_ref h = o->norm ? fe_group_norm(b, x, fe_sub(b, prefix, o->norm), o->groups, o->eps) : x;
+    ir_ref h = x;
+    if (o->norm && o->spatial)
+        h = fe_spatial_norm(b, x, o->latent, fe_sub(b, prefix, o->norm));
+    else if (o->norm)
+        h = fe_group_norm(b, x, fe_sub(b, prefix, o->norm), o->groups, o->eps);
     h = fe_attention(b, fe_to_tokens(b, h), IR_NONE, prefix, &o->attention);
     h = fe_affine(b, fe_add(b, h, fe_to_tokens(b, x)), 1.0 / o->output_scale, 0.0);
     return fe_close(b, outer, fe_to_image(b, h, t.dim[2], t.dim[3]));

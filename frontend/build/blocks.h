@@ -90,6 +90,9 @@ typedef struct fe_linear_options {
 } fe_linear_options;
 ir_ref fe_linear(fe_builder *b, ir_ref x, const char *prefix, const fe_linear_options *o);
 ir_ref fe_group_norm(fe_builder *b, ir_ref x, const char *prefix, int64_t groups, double eps);
+/* Group norm of 32 groups, scaled and shifted at each pixel by 1x1 convolutions of a latent that is
+ * resized to the image. diffusers' SpatialNorm. */
+ir_ref fe_spatial_norm(fe_builder *b, ir_ref x, ir_ref latent, const char *prefix);
 ir_ref fe_layer_norm(fe_builder *b, ir_ref x, const char *prefix, double eps);
 /* IR_ACT_NONE gives x. */
 ir_ref fe_activation(fe_builder *b, ir_ref x, ir_act act);
@@ -98,6 +101,9 @@ ir_ref fe_add(fe_builder *b, ir_ref x, ir_ref y);
 ir_ref fe_mul(fe_builder *b, ir_ref x, ir_ref y);
 /* Joined along the channels (images), the last axis (tokens, vectors). */
 ir_ref fe_concat(fe_builder *b, ir_ref x, ir_ref y);
+/* Of tokens [B,T,C] the numbers [B,T] of the nearest rows of a table [count, C], and with
+ * *row (NULL: not wanted) these rows. */
+ir_ref fe_nearest(fe_builder *b, ir_ref x, const char *prefix, int64_t count, ir_ref *row);
 /* ids [B] or [B,T] -> rows of the table PREFIX.weight [count, width]; `position` (NULL: none) names
  * a table [positions, width] whose rows are added in order. */
 typedef struct fe_embedding_options {
@@ -140,6 +146,8 @@ typedef struct fe_res_options {
     bool scale_shift, plain_emb; /* plain_emb: the embedding is projected without activation */
     fe_resample resample;
     const char *norm1, *conv1, *emb, *norm2, *conv2, *shortcut; /* names of the parts */
+    bool spatial; /* the norms are spatial ones, of `latent` */
+    ir_ref latent;
 } fe_res_options;
 fe_res_options fe_res_defaults(int64_t out, int64_t groups,
                                double eps); /* diffusers' names, silu, scale 1 */
@@ -166,6 +174,8 @@ typedef struct fe_image_attention_options {
     int64_t groups;
     double eps, output_scale;
     const char *norm;
+    bool spatial; /* the norm is a spatial one, of `latent` */
+    ir_ref latent;
     fe_attention_options attention;
 } fe_image_attention_options;
 fe_image_attention_options

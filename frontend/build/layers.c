@@ -286,6 +286,18 @@ ir_ref fe_group_norm(fe_builder *b, ir_ref x, const char *prefix, int64_t groups
     return fe_emit(b, IR_OP_group_norm, (ir_ref[]){x, gamma, beta}, 3, &a);
 }
 
+ir_ref fe_spatial_norm(fe_builder *b, ir_ref x, ir_ref latent, const char *prefix) {
+    enum { GROUPS = 32 };
+    static const double eps = 1e-6;
+    ir_type t;
+    if (!fe_of_rank(b, x, 4, "a spatial norm", &t)) return IR_NONE;
+    fe_conv_options one = fe_conv_same(t.dim[1], 1, 1);
+    latent = fe_resize(b, latent, t.dim[2], t.dim[3]);
+    ir_ref h = fe_group_norm(b, x, fe_sub(b, prefix, "norm_layer"), GROUPS, eps);
+    h = fe_mul(b, h, fe_conv(b, latent, fe_sub(b, prefix, "conv_y"), &one));
+    return fe_add(b, h, fe_conv(b, latent, fe_sub(b, prefix, "conv_b"), &one));
+}
+
 ir_ref fe_layer_norm(fe_builder *b, ir_ref x, const char *prefix, double eps) {
     fe_enter(b, prefix);
     if (!ir_ref_ok(x)) return IR_NONE;
@@ -334,6 +346,16 @@ ir_ref fe_embedding(fe_builder *b, ir_ref ids, const char *prefix, const fe_embe
         if (!ir_ref_ok(position)) return IR_NONE;
     }
     return fe_emit(b, IR_OP_embedding, (ir_ref[]){ids, table, position}, 3, NULL);
+}
+
+ir_ref fe_nearest(fe_builder *b, ir_ref x, const char *prefix, int64_t count, ir_ref *row) {
+    ir_type t;
+    fe_enter(b, prefix);
+    if (!fe_of_rank(b, x, 3, "the search in a codebook", &t)) return IR_NONE;
+    ir_ref table = fe_table(b, prefix, count, t.dim[2]);
+    ir_ref ids = fe_emit2(b, IR_OP_nearest, x, table, NULL);
+    if (row) *row = fe_emit(b, IR_OP_embedding, (ir_ref[]){ids, table, IR_NONE}, 3, NULL);
+    return ids;
 }
 
 ir_ref fe_select_row(fe_builder *b, ir_ref x, ir_ref ids, int64_t id) {

@@ -162,6 +162,10 @@ typedef struct fe_vae_config {
     bool fold_statistics;
     bool plain_moments; /* and yet the encoder gives them as the network does */
     base_jval down_at[FE_MAX_RESOLUTIONS], up_at[FE_MAX_RESOLUTIONS];
+    /* VQModel: vectors in the codebook (0: none) and the channels of the layers around it, where
+     * latent_channels are those of a vector; the decoder's norms may look at the latent */
+    int64_t codes, inner_channels;
+    bool spatial_norm;
     /* AutoencoderTiny, which has no layers, groups and mid block: */
     int64_t encoder_channels, decoder_channels, encoder_blocks[FE_MAX_RESOLUTIONS],
         decoder_blocks[FE_MAX_RESOLUTIONS];
@@ -186,6 +190,11 @@ ir_ref fe_vae_denormalise(fe_builder *b, const fe_vae_config *c, ir_ref latent);
  * The sizes are the image's. */
 bool fe_vae_kl_read(base_jval root, fe_vae_config *c);
 bool fe_vae_kl_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
+/* VQModel has the encoder's result as latents (a component alone) or latent; alone also indices and
+ * quantized of it, NAME.reconstruct (image -> reconstruction), the decoder's latent_indices and
+ * latent_quantized, and NAME.decode_exactly (latent -> image_not_quantized). */
+bool fe_vae_vq_read(base_jval root, fe_vae_config *c);
+bool fe_vae_vq_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
 bool fe_vae_tiny_read(base_jval root, fe_vae_config *c);
 bool fe_vae_tiny_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
 

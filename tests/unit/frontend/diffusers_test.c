@@ -272,8 +272,8 @@ static void bad_folders(void **state) {
     temp_dir_end(&t);
 
     temp_dir_begin(&t);
-    write_text(&t, "config.json", "{\"_class_name\": \"VQModel\"}");
-    refuse(t.path, &at_random, "unsupported: model class 'VQModel'");
+    write_text(&t, "config.json", "{\"_class_name\": \"ConsistencyDecoderVAE\"}");
+    refuse(t.path, &at_random, "unsupported: model class 'ConsistencyDecoderVAE'");
     write_text(&t, "config.json", "{\"hello\": 1}");
     refuse(t.path, &at_random, "neither '_class_name' nor 'architectures'");
     write_text(&t, "config.json", "{\"architectures\": [\"T5EncoderModel\"]}");
@@ -426,6 +426,12 @@ static void refused_by_name(void **state) {
     config_case("{\"_class_name\": \"UNet2DConditionModl\"}",
                 "unknown model class 'UNet2DConditionModl'; did you mean 'UNet2DConditionModel'?");
     config_case("{\"_class_name\": \"AutoencoderTiny\"}", NULL);
+    config_case("{\"_class_name\": \"VQModel\", \"vq_embed_dim\": 5}", NULL);
+    config_case("{\"_class_name\": \"VQModel\", \"norm_type\": \"layer\"}",
+                "unknown norm_type 'layer'");
+    config_case("{\"_class_name\": \"VQModel\", \"norm_type\": \"spatial\", \"vq_embed_dim\": 5}",
+                "needs a 'vq_embed_dim' of 3");
+    config_case("{\"_class_name\": \"VQModel\", \"num_vq_embeddings\": 0}", "is out of range");
     config_case(
         "{\"_class_name\": \"AutoencoderTiny\", \"encoder_block_out_channels\": [64, 32, 64, 64]}",
         "unsupported: resolutions of 'encoder_block_out_channels' with different channels");
