@@ -35,6 +35,14 @@ void fe_component_dir_close(fe_pipeline *p, fe_dir *dir) {
     if (dir != p->root) fe_dir_close(dir);
 }
 
+const char *fe_component_folder(const fe_pipeline *p, fe_component_kind kind) {
+    const char *name = fe_component_names[kind], *other = "vqvae";
+    base_jval root = base_json_root(p->index);
+    bool renamed = kind == FE_COMPONENT_VAE && !base_json_present(base_json_get(root, name)) &&
+                   base_json_present(base_json_get(root, other));
+    return renamed ? other : name;
+}
+
 const char *fe_component_given(const fe_options *o, fe_component_kind kind) {
     switch (kind) {
     case FE_COMPONENT_UNET: return o->unet && fe_path_is_dir(o->unet) ? o->unet : NULL;
@@ -75,7 +83,7 @@ static fe_dir *open_given(fe_pipeline *p, fe_component_kind kind, const char *pa
  * reporting. */
 static const fe_class *indexed_class(fe_pipeline *p, fe_component_kind kind) {
     base_jval index = base_json_root(p->index), at;
-    const char *word = fe_indexed_class(index, fe_component_names[kind], &at);
+    const char *word = fe_indexed_class(index, fe_component_folder(p, kind), &at);
     if (!word) {
         base_json_error(index, "the pipeline needs a component '%s'", fe_component_names[kind]);
         base_note(p->d, NULL, "--%s=DIR takes one from elsewhere",
@@ -95,7 +103,7 @@ static const fe_class *indexed_class(fe_pipeline *p, fe_component_kind kind) {
 
 bool fe_component_open(fe_pipeline *p, fe_component_kind kind) {
     fe_component *part = &p->parts[kind];
-    const char *name = fe_component_names[kind], *given = fe_component_given(p->o, kind);
+    const char *name = fe_component_folder(p, kind), *given = fe_component_given(p->o, kind);
     const fe_class *indexed = given ? NULL : indexed_class(p, kind);
     if (!given && !indexed) return false;
     if (!given && !p->ldm && !fe_component_there(p, name, "config.json")) return false;

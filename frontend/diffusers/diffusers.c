@@ -142,6 +142,7 @@ static void unknown_entries(const fe_pipeline *p) {
                                           "text_encoder",
                                           "text_encoder_2",
                                           "vae",
+                                          "vqvae",
                                           "unet"};
     base_jval root = base_json_root(p->index);
     for (base_jval v = base_json_first(root); base_json_present(v); v = base_json_next(v)) {
@@ -182,7 +183,7 @@ static bool load_whole(fe_pipeline *p) {
  * says how many a cell has. */
 static bool open_scale(fe_pipeline *p, fe_component_kind kind) {
     const char *vae =
-        fe_indexed_class(base_json_root(p->index), fe_component_names[FE_COMPONENT_VAE], NULL);
+        fe_indexed_class(base_json_root(p->index), fe_component_folder(p, FE_COMPONENT_VAE), NULL);
     bool known =
         fe_component_given(p->o, FE_COMPONENT_VAE) || (vae && fe_class_find(FE_FAMILY_VAE, vae));
     if (kind != FE_COMPONENT_UNET || !known) return true;
@@ -198,7 +199,8 @@ static bool load_one(fe_pipeline *p, const char *name) {
                    givens_fit(p, 1u << i | (i == FE_COMPONENT_UNET ? 1u << FE_COMPONENT_VAE : 0),
                               base_arena_printf(p->m->arena, "the component '%s'", name)) &&
                    (p->ldm || fe_component_given(p->o, (fe_component_kind)i) ||
-                    fe_component_there(p, name, "config.json")) &&
+                    fe_component_there(p, fe_component_folder(p, (fe_component_kind)i),
+                                       "config.json")) &&
                    open_scale(p, (fe_component_kind)i) &&
                    fe_component_open(p, (fe_component_kind)i) &&
                    fe_component_build(p, &p->parts[i]) && keep_functions(p);

@@ -34,6 +34,7 @@ enum {
     FE_FIX_SCALING = 16,    /* autoencoder: scaling_factor 0.08333 */
     /* autoencoder: latents_mean and latents_std are read, as other classes do not */
     FE_READS_STATISTICS = 32,
+    FE_FIX_UNSCALED = 128,     /* autoencoder: scaling_factor 1 */
     FE_DECODES_STATISTICS = 64 /* of these the decoder alone: XL's inpainting encodes without */
 };
 
@@ -85,6 +86,9 @@ fe_dir *fe_component_dir(fe_pipeline *p, const char *name);
 /* True when one of these folders has the component's `file`; else reports that it is missing. */
 bool fe_component_there(fe_pipeline *p, const char *name, const char *file);
 void fe_component_dir_close(fe_pipeline *p, fe_dir *dir);
+/* What a component is called in the pipeline's folder and index: LDM pipelines call the autoencoder
+ * vqvae. */
+const char *fe_component_folder(const fe_pipeline *p, fe_component_kind kind);
 /* The folder that the options give for a component; NULL: the model's own. */
 const char *fe_component_given(const fe_options *o, fe_component_kind kind);
 /* The option that gives it, without dashes: "text-encoder"; in `a`. */
