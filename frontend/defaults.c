@@ -134,6 +134,8 @@ static bool override_noise_level(base_diag *d, ir_module *m, int64_t level) {
     bool larger = !strcmp(ir_meta_string(m, EBRU_META_PIPELINE_CONDITION.name, ""), low);
     if (!larger)
         base_error(d, NULL, "--default-noise-level is for models that paint a picture larger");
+    else if (most < 0)
+        base_error(d, NULL, "--default-noise-level: this model adds no noise to the picture");
     else if (level > most)
         base_error(d, NULL, "--default-noise-level: this model knows 0 to %lld", (long long)most);
     ir_meta_set_int(m, EBRU_META_LOW_RES_NOISE_LEVEL.name, level);

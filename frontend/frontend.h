@@ -38,7 +38,10 @@ typedef struct fe_options {
     int64_t sequence;    /* tokens of a text model; 0 = max_position_embeddings */
     bool random_weights; /* --weights=random:SEED: no weight file is needed or read */
     uint64_t random_seed;
-    const char *unet;     /* --unet: the U-Net's weights, instead of the model's own; NULL */
+    /* --unet: the U-Net's weights (a file), or the folder of another U-Net; NULL */
+    const char *unet;
+    /* folders of components, or of models that have one, instead of the model's own; NULL */
+    const char *vae, *text_encoder, *text_encoder_2;
     const fe_lora *loras; /* merged in this order; docs/lora.md */
     uint32_t lora_count;
     const char *const *embeddings; /* FILE[:TOKEN], textual inversion; docs/embeddings.md */

@@ -103,6 +103,21 @@ static void refuse_folder(base_diag *d, const char *path) {
         fe_folder_advice(d, path, "");
 }
 
+/* Options that give components' folders mean nothing to a description. */
+static bool no_components_given(base_diag *d, const fe_options *o) {
+    const char *const given[][2] = {{"unet", o->unet && fe_path_is_dir(o->unet) ? o->unet : NULL},
+                                    {"vae", o->vae},
+                                    {"text-encoder", o->text_encoder},
+                                    {"text-encoder-2", o->text_encoder_2}};
+    bool fine = true;
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        if (!given[i][1]) continue;
+        base_error(d, NULL, "--%s: a description has its networks in itself", given[i][0]);
+        fine = false;
+    }
+    return fine;
+}
+
 static bool load_folder(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     fe_dir *dir = fe_dir_open(d, path);
     if (!dir) return false;
@@ -124,7 +139,7 @@ static bool load_folder(base_diag *d, ir_module *m, const char *path, const fe_o
         fine = fe_load_component(d, m, path, o);
     } else if (description) {
         base_json *doc = fe_json_load(d, file, NULL);
-        fine = doc && fe_load_description(d, m, file, doc, o);
+        fine = doc && no_components_given(d, o) && fe_load_description(d, m, file, doc, o);
         base_json_free(doc);
     } else {
         refuse_folder(d, path);
@@ -190,7 +205,7 @@ static bool load_json(base_diag *d, ir_module *m, const char *path, const fe_opt
     if (what)
         base_json_error(root, "this is %s", what);
     else if (base_json_present(base_json_get(root, "ebru")))
-        fine = fe_load_description(d, m, path, doc, o);
+        fine = no_components_given(d, o) && fe_load_description(d, m, path, doc, o);
     else
         refuse_json(d, path, root);
     base_json_free(doc);
@@ -275,7 +290,7 @@ static void note_loras(ir_module *m, const fe_options *o) {
 
 /* --unet names a file of which something was read. */
 static bool unet_used(base_diag *d, const ir_module *m, const fe_options *o) {
-    if (!o->unet) return true;
+    if (!o->unet || fe_path_is_dir(o->unet)) return true;
     const char *path = fe_path_absolute(m->arena, o->unet);
     for (size_t i = 0; i < m->weights.count; i++) {
         const ir_weight *w = &m->weights.items[i];

@@ -62,6 +62,18 @@ bool cg_bind_select_row(cg_bind *b) {
     return cg_done_select_row(b, &p);
 }
 
+bool cg_bind_nearest(cg_bind *b) {
+    const ir_type *x = cg_in(b, IR_IN(nearest, x)), *table = cg_in(b, IR_IN(nearest, table));
+    if (!cg_want_c16(b, IR_IN(nearest, x))) return false;
+    if (b->node->type.layout != IR_PLAIN) return cg_refuse(b, "result must be plain");
+    struct ebru_nearest_params p = {(int32_t)x->dim[0], (int32_t)x->dim[1], (int32_t)x->dim[2],
+                                    (int32_t)table->dim[0]};
+    if (table->dtype != IR_f32 || table->layout != IR_PLAIN ||
+        table->dim[1] != ebru_blocks16(p.C) * 16)
+        return cg_refuse(b, "the table is not packed");
+    return cg_done_nearest(b, &p);
+}
+
 bool cg_bind_timestep_embedding(cg_bind *b) {
     const struct ir_attrs_timestep *a = IR_ATTRS(b->node, timestep);
     if (!cg_want_plain(b, IR_IN(timestep_embedding, t)) || !cg_want_c16(b, UINT32_MAX))

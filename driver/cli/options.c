@@ -4,6 +4,7 @@
 #include "driver/commands/lower.h"
 #include "driver/driver.h"
 #include "driver/version.h"
+#include "frontend/files/files.h"
 
 #include <errno.h>
 #include <math.h>
@@ -247,11 +248,12 @@ static int digest(drv_options *o) {
         return usage_error(
             "--lora= goes with a model; '%s' is IR, whose weights may be folded already", o->model,
             NULL);
-    if (o->load.unet && o->model && drv_is_ir(o->model))
-        return usage_error(
-            "--unet= goes with a model; '%s' is IR, which says where its weights are", o->model,
-            NULL);
-    if (o->load.unet && o->load.random_weights)
+    if ((o->load.unet || o->load.vae || o->load.text_encoder || o->load.text_encoder_2) &&
+        o->model && drv_is_ir(o->model))
+        return usage_error("--unet=, --vae= and --text-encoder= go with a model; '%s' is IR, which "
+                           "says where its weights are",
+                           o->model, NULL);
+    if (o->load.unet && o->load.random_weights && !fe_path_is_dir(o->load.unet))
         return usage_error("--unet= and --weights=random: '%s' would not be read", o->load.unet,
                            NULL);
     if (o->load.embedding_count && o->model && drv_is_ir(o->model))

@@ -33,6 +33,9 @@ fe_options drv_fe_options(const drv_load_options *o) {
         .random_weights = o->random_weights,
         .random_seed = o->random_seed,
         .unet = o->unet,
+        .vae = o->vae,
+        .text_encoder = o->text_encoder,
+        .text_encoder_2 = o->text_encoder_2,
         .loras = o->loras,
         .lora_count = o->lora_count,
         .embeddings = o->embeddings,
@@ -306,10 +309,14 @@ static char *build_info(const drv_options *o, const drv_build *b) {
                   ir_meta_string(b->levels[0].module, EBRU_META_PRECISION.name,
                                  EBRU_META_PRECISION.otherwise),
                   (int)o->code.opt_level, (long long)ir_parameter_count(b->levels[0].module));
-    if (o->load.unet) {
-        const char *slash = strrchr(o->load.unet, '/');
-        const char *name = slash ? slash + 1 : o->load.unet;
-        base_str_addf(&s, "unet: %s\n", base_escape(name, strlen(name)));
+    const char *const parts[][2] = {{"unet", o->load.unet},
+                                    {"vae", o->load.vae},
+                                    {"text encoder", o->load.text_encoder},
+                                    {"text encoder 2", o->load.text_encoder_2}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (!parts[i][1]) continue;
+        const char *name = fe_path_base(b->levels[0].module->arena, parts[i][1]);
+        base_str_addf(&s, "%s: %s\n", parts[i][0], base_escape(name, strlen(name)));
     }
     const char *quantization =
         ir_meta_string(b->levels[0].module, EBRU_META_QUANTIZATION.name, NULL);

@@ -4,6 +4,7 @@
  * is that of the precision's class. */
 
 #include "driver/commands/verify.h"
+#include "base/number.h"
 #include "base/suggest.h"
 #include "driver/commands/commands.h"
 #include "driver/commands/lower.h"
@@ -74,6 +75,17 @@ static bool covered(const struct verify *v, const ir_func *f) {
     return any || v->o->verify.write;
 }
 
+/* A file whose metadata has a scaling_factor holds the latent as pipelines keep it: the autoencoder
+ * gets it divided. */
+static void unscale(const struct verify *v, const char *name, float *x, size_t n) {
+    const char *text = fe_st_metadata(v->st, "scaling_factor");
+    double factor;
+    if (!text || strcmp(name, "latent") != 0 || !base_parse_f64(text, strlen(text), &factor) ||
+        !(factor > 0))
+        return;
+    for (size_t i = 0; i < n; i++) x[i] = (float)((double)x[i] / factor);
+}
+
 /* The file's tensor as f32 [elements of type]; a single value is repeated (a scalar timestep for a
  * batch). NULL with a diagnostic. */
 static float *input_values(struct verify *v, const char *name, const ir_type *type) {
@@ -90,6 +102,7 @@ static float *input_values(struct verify *v, const char *name, const ir_type *ty
     float *x = base_alloc(n * sizeof *x);
     fe_st_to_f32(t, x, 0, have);
     for (size_t i = have; i < n; i++) x[i] = x[0];
+    unscale(v, name, x, n);
     return x;
 }
 
@@ -196,6 +209,14 @@ static bool frame_inputs(struct verify *v, const ir_func *f, base_str *frames) {
     return true;
 }
 
+/* An output of integers. */
+static bool is_whole(const ir_func *f, const char *name) {
+    for (size_t i = 0; i < f->outputs.count; i++)
+        if (!strcmp(f->outputs.items[i].name, name))
+            return ir_typeof(f, f->outputs.items[i].value)->dtype == IR_i32;
+    return false;
+}
+
 static void read_frames(struct verify *v, const ir_func *f, const char *text, size_t length) {
     size_t at = 0;
     while (at < length) {
@@ -212,6 +233,12 @@ static void read_frames(struct verify *v, const ir_func *f, const char *text, si
         snprintf(name, sizeof name, "%.*s", (int)(blank - (text + at)), text + at);
         float *x = base_alloc((size_t)bytes);
         memcpy(x, newline + 1, (size_t)bytes);
+        if (is_whole(f, name))
+            for (size_t i = 0; i < (size_t)bytes / sizeof *x; i++) {
+                int32_t whole;
+                memcpy(&whole, &x[i], sizeof whole);
+                x[i] = (float)whole;
+            }
         report(v, f, name, x, (size_t)bytes / sizeof *x);
         base_free(x);
         at = (size_t)(newline + 1 - text) + (size_t)bytes;

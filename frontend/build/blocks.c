@@ -31,7 +31,8 @@ static ir_ref project_embedding(fe_builder *b, ir_ref emb, const char *prefix, i
                                 const fe_res_options *o) {
     ir_type t;
     if (!fe_of_rank(b, emb, 2, "the embedding of a residual block", &t)) return IR_NONE;
-    return fe_linear(b, fe_activation(b, emb, o->act), fe_sub(b, prefix, o->emb),
+    if (!o->plain_emb) emb = fe_activation(b, emb, o->act);
+    return fe_linear(b, emb, fe_sub(b, prefix, o->emb),
                      &(fe_linear_options){.out = width, .bias = true});
 }
 
@@ -60,6 +61,11 @@ static ir_ref resample(fe_builder *b, ir_ref x, fe_resample how) {
     return fe_pool(b, x, IR_OP_avg_pool2d, &a);
 }
 
+static ir_ref res_norm(fe_builder *b, ir_ref x, const char *prefix, const fe_res_options *o) {
+    return o->spatial ? fe_spatial_norm(b, x, o->latent, prefix)
+                      : fe_group_norm(b, x, prefix, o->groups, o->eps);
+}
+
 ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix,
                     const fe_res_options *o) {
     const char *outer = fe_open(b, prefix);
@@ -67,7 +73,7 @@ ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix,
     if (!fe_of_rank(b, x, 4, "a residual block", &t)) return fe_close(b, outer, IR_NONE);
     fe_conv_options conv = fe_conv_same(o->out, 3, 1);
 
-    ir_ref h = fe_group_norm(b, x, fe_sub(b, prefix, o->norm1), o->groups, o->eps);
+    ir_ref h = res_norm(b, x, fe_sub(b, prefix, o->norm1), o);
     h = resample(b, fe_activation(b, h, o->act), o->resample);
     x = resample(b, x, o->resample);
     h = fe_conv(b, h, fe_sub(b, prefix, o->conv1), &conv);
@@ -78,7 +84,7 @@ ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix,
         fe_conv_options one = fe_conv_same(o->out, 1, 1);
         shortcut = fe_conv(b, x, fe_sub(b, prefix, o->shortcut), &one);
     }
-    h = fe_group_norm(b, h, fe_sub(b, prefix, o->norm2), o->groups, o->eps);
+    h = res_norm(b, h, fe_sub(b, prefix, o->norm2), o);
     if (ir_ref_ok(emb) && o->scale_shift) h = scale_and_shift(b, h, emb, prefix, o);
     h = fe_conv(b, fe_activation(b, h, o->act), fe_sub(b, prefix, o->conv2), &conv);
 
@@ -172,6 +178,7 @@ ir_ref fe_attention(fe_builder *b, ir_ref tokens, ir_ref context, const char *pr
                    : separate_projections(b, tokens, ir_ref_ok(context) ? context : tokens, width,
                                           prefix, o);
     ir_ref h = scaled_dot_product(b, p, &t, width, o);
+    if (!o->out) return fe_close(b, outer, h);
     h = fe_linear_named(
         b, h, fe_sub(b, prefix, o->out), o->old_names ? fe_sub(b, prefix, "proj_attn") : NULL,
         &(fe_linear_options){.out = t.dim[2], .bias = o->out_bias, .conv_weight = o->conv_weight});
@@ -194,9 +201,62 @@ ir_ref fe_image_attention(fe_builder *b, ir_ref x, const char *prefix,
     const char *outer = fe_open(b, prefix);
     ir_type t;
     if (!fe_of_rank(b, x, 4, "attention over an image", &t)) return fe_close(b, outer, IR_NONE);
-    ir_ref h = o->norm ? fe_group_norm(b, x, fe_sub(b, prefix, o->norm), o->groups, o->eps) : x;
+    ir_ref h = x;
+    if (o->norm && o->spatial)
+        h = fe_spatial_norm(b, x, o->latent, fe_sub(b, prefix, o->norm));
+    else if (o->norm)
+        h = fe_group_norm(b, x, fe_sub(b, prefix, o->norm), o->groups, o->eps);
     h = fe_attention(b, fe_to_tokens(b, h), IR_NONE, prefix, &o->attention);
     h = fe_affine(b, fe_add(b, h, fe_to_tokens(b, x)), 1.0 / o->output_scale, 0.0);
+    return fe_close(b, outer, fe_to_image(b, h, t.dim[2], t.dim[3]));
+}
+
+static ir_ref norm_context(fe_builder *b, ir_ref context, const char *prefix,
+                           fe_context_norm norm) {
+    enum { GROUPS = 32 };
+    static const double eps = 1e-5;
+    const char *name = fe_sub(b, prefix, "norm_cross");
+    ir_type t;
+    if (norm == FE_CONTEXT_PLAIN || !fe_of_rank(b, context, 3, "the norm of a context", &t))
+        return context;
+    if (norm == FE_CONTEXT_LAYER_NORM) return fe_layer_norm(b, context, name, eps);
+    /* over all tokens, as over the pixels of an image */
+    return fe_to_tokens(b,
+                        fe_group_norm(b, fe_to_image(b, context, 1, t.dim[1]), name, GROUPS, eps));
+}
+
+/* Tokens of the context, then those of the image. */
+static ir_ref join_tokens(fe_builder *b, ir_ref added, ir_ref own) {
+    struct ir_attrs_axis a = {.axis = 1};
+    return fe_emit2(b, IR_OP_concat, added, own, &a);
+}
+
+ir_ref fe_added_attention(fe_builder *b, ir_ref x, ir_ref context, const char *prefix,
+                          const fe_added_attention_options *o) {
+    static const double eps = 1e-5;
+    const char *outer = fe_open(b, prefix);
+    ir_type t, c;
+    if (!fe_of_rank(b, x, 4, "attention over an image", &t) ||
+        !fe_of_rank(b, context, 3, "the context of attention over an image", &c))
+        return fe_close(b, outer, IR_NONE);
+    int64_t width = o->heads * o->head_dim;
+    fe_linear_options l = {.out = width, .bias = true};
+    context = norm_context(b, context, prefix, o->context_norm);
+    ir_ref h =
+        fe_to_tokens(b, fe_group_norm(b, x, fe_sub(b, prefix, "group_norm"), o->groups, eps));
+    qkv p = {.q = fe_linear(b, h, fe_sub(b, prefix, "to_q"), &l),
+             .k = fe_linear(b, context, fe_sub(b, prefix, "add_k_proj"), &l),
+             .v = fe_linear(b, context, fe_sub(b, prefix, "add_v_proj"), &l)};
+    if (!o->only_cross) {
+        p.k = join_tokens(b, p.k, fe_linear(b, h, fe_sub(b, prefix, "to_k"), &l));
+        p.v = join_tokens(b, p.v, fe_linear(b, h, fe_sub(b, prefix, "to_v"), &l));
+    }
+    fe_attention_options heads = {.heads = o->heads};
+    ir_type tokens = ir_type_make(IR_f32, 3, (int64_t[]){t.dim[0], t.dim[2] * t.dim[3], t.dim[1]});
+    h = scaled_dot_product(b, p, &tokens, width, &heads);
+    l.out = t.dim[1];
+    h = fe_linear(b, h, fe_sub(b, prefix, "to_out.0"), &l);
+    h = fe_add(b, h, fe_to_tokens(b, x));
     return fe_close(b, outer, fe_to_image(b, h, t.dim[2], t.dim[3]));
 }
 

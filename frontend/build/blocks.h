@@ -90,6 +90,9 @@ typedef struct fe_linear_options {
 } fe_linear_options;
 ir_ref fe_linear(fe_builder *b, ir_ref x, const char *prefix, const fe_linear_options *o);
 ir_ref fe_group_norm(fe_builder *b, ir_ref x, const char *prefix, int64_t groups, double eps);
+/* Group norm of 32 groups, scaled and shifted at each pixel by 1x1 convolutions of a latent that is
+ * resized to the image. diffusers' SpatialNorm. */
+ir_ref fe_spatial_norm(fe_builder *b, ir_ref x, ir_ref latent, const char *prefix);
 ir_ref fe_layer_norm(fe_builder *b, ir_ref x, const char *prefix, double eps);
 /* IR_ACT_NONE gives x. */
 ir_ref fe_activation(fe_builder *b, ir_ref x, ir_act act);
@@ -98,6 +101,9 @@ ir_ref fe_add(fe_builder *b, ir_ref x, ir_ref y);
 ir_ref fe_mul(fe_builder *b, ir_ref x, ir_ref y);
 /* Joined along the channels (images), the last axis (tokens, vectors). */
 ir_ref fe_concat(fe_builder *b, ir_ref x, ir_ref y);
+/* Of tokens [B,T,C] the numbers [B,T] of the nearest rows of a table [count, C], and with
+ * *row (NULL: not wanted) these rows. */
+ir_ref fe_nearest(fe_builder *b, ir_ref x, const char *prefix, int64_t count, ir_ref *row);
 /* ids [B] or [B,T] -> rows of the table PREFIX.weight [count, width]; `position` (NULL: none) names
  * a table [positions, width] whose rows are added in order. */
 typedef struct fe_embedding_options {
@@ -111,6 +117,9 @@ ir_ref fe_select_row(fe_builder *b, ir_ref x, ir_ref ids, int64_t id);
 /* Sinusoids of t [B] -> [B, dim]; attributes as of the op timestep_embedding. */
 ir_ref fe_sinusoid(fe_builder *b, ir_ref t, const struct ir_attrs_timestep *a);
 ir_ref fe_pool(fe_builder *b, ir_ref x, ir_op op, const struct ir_attrs_pool *a);
+/* A constant of the network; the values are copied. Its name is the component's, a slash and
+ * `name`. */
+ir_ref fe_constant(fe_builder *b, const char *name, const ir_type *type, const float *values);
 /* Nearest neighbour to height x width. */
 ir_ref fe_resize(fe_builder *b, ir_ref x, int64_t height, int64_t width);
 ir_ref fe_to_tokens(fe_builder *b, ir_ref image);
@@ -134,9 +143,11 @@ typedef struct fe_res_options {
     int64_t out, groups;
     double eps, output_scale;
     ir_act act;
-    bool scale_shift;
+    bool scale_shift, plain_emb; /* plain_emb: the embedding is projected without activation */
     fe_resample resample;
     const char *norm1, *conv1, *emb, *norm2, *conv2, *shortcut; /* names of the parts */
+    bool spatial; /* the norms are spatial ones, of `latent` */
+    ir_ref latent;
 } fe_res_options;
 fe_res_options fe_res_defaults(int64_t out, int64_t groups,
                                double eps); /* diffusers' names, silu, scale 1 */
@@ -144,7 +155,7 @@ ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix,
                     const fe_res_options *o);
 
 /* Multi-head attention of tokens [B,T,C] on context [B,S,K] (IR_NONE: on themselves): projections,
- * softmax(q k^T / sqrt(d)) v, output projection; no norm, no residual. `qkv` (not NULL): one fused
+ * softmax(q k^T / sqrt(d)) v, output projection (`out` NULL: none); no norm, no residual. `qkv` (not NULL): one fused
  * tensor [3C, C(,1,1)] instead of three. `inner` (not 0): width of queries, keys and values. The old names query, key, value, proj_attn are accepted
  * where `old_names` says so. */
 typedef struct fe_attention_options {
@@ -163,6 +174,8 @@ typedef struct fe_image_attention_options {
     int64_t groups;
     double eps, output_scale;
     const char *norm;
+    bool spatial; /* the norm is a spatial one, of `latent` */
+    ir_ref latent;
     fe_attention_options attention;
 } fe_image_attention_options;
 fe_image_attention_options
@@ -170,6 +183,22 @@ fe_image_attention_defaults(int64_t heads, int64_t groups,
                             double eps); /* group_norm, biases, old names */
 ir_ref fe_image_attention(fe_builder *b, ir_ref x, const char *prefix,
                           const fe_image_attention_options *o);
+
+/* Group norm of an image, attention of its pixels to a context [B,S,K] and to themselves
+ * (`only_cross`: to the context alone), whose keys and values have projections of their own,
+ * residual. The context may be normed first. diffusers' Attention with AttnAddedKVProcessor. */
+typedef enum fe_context_norm {
+    FE_CONTEXT_PLAIN,
+    FE_CONTEXT_LAYER_NORM,
+    FE_CONTEXT_GROUP_NORM
+} fe_context_norm;
+typedef struct fe_added_attention_options {
+    int64_t heads, head_dim, groups;
+    bool only_cross;
+    fe_context_norm context_norm;
+} fe_added_attention_options;
+ir_ref fe_added_attention(fe_builder *b, ir_ref x, ir_ref context, const char *prefix,
+                          const fe_added_attention_options *o);
 
 /* linear to `inner` (geglu: to 2 inner), activation, linear back. Names as diffusers: net.0.proj,
  * net.2. */

@@ -187,6 +187,17 @@ ir_ref fe_table(fe_builder *b, const char *prefix, int64_t count, int64_t width)
     return fe_weight(b, &s);
 }
 
+ir_ref fe_constant(fe_builder *b, const char *name, const ir_type *type, const float *values) {
+    uint32_t index = ir_weight_add(b->m, fe_name(b, "%s/%s", b->scope, name), type);
+    ir_weight *w = &b->m->weights.items[index];
+    size_t bytes = (size_t)ir_type_elements(type) * sizeof *values;
+    void *data = base_arena_alloc(b->m->arena, bytes);
+    memcpy(data, values, bytes);
+    w->kind = IR_WEIGHT_DATA;
+    w->data = data;
+    return ir_weight_ref(b->f, index, b->origin);
+}
+
 /* ---- layers ---- */
 
 bool fe_of_rank(fe_builder *b, ir_ref x, uint32_t rank, const char *what, ir_type *type) {
@@ -275,6 +286,18 @@ ir_ref fe_group_norm(fe_builder *b, ir_ref x, const char *prefix, int64_t groups
     return fe_emit(b, IR_OP_group_norm, (ir_ref[]){x, gamma, beta}, 3, &a);
 }
 
+ir_ref fe_spatial_norm(fe_builder *b, ir_ref x, ir_ref latent, const char *prefix) {
+    enum { GROUPS = 32 };
+    static const double eps = 1e-6;
+    ir_type t;
+    if (!fe_of_rank(b, x, 4, "a spatial norm", &t)) return IR_NONE;
+    fe_conv_options one = fe_conv_same(t.dim[1], 1, 1);
+    latent = fe_resize(b, latent, t.dim[2], t.dim[3]);
+    ir_ref h = fe_group_norm(b, x, fe_sub(b, prefix, "norm_layer"), GROUPS, eps);
+    h = fe_mul(b, h, fe_conv(b, latent, fe_sub(b, prefix, "conv_y"), &one));
+    return fe_add(b, h, fe_conv(b, latent, fe_sub(b, prefix, "conv_b"), &one));
+}
+
 ir_ref fe_layer_norm(fe_builder *b, ir_ref x, const char *prefix, double eps) {
     fe_enter(b, prefix);
     if (!ir_ref_ok(x)) return IR_NONE;
@@ -323,6 +346,16 @@ ir_ref fe_embedding(fe_builder *b, ir_ref ids, const char *prefix, const fe_embe
         if (!ir_ref_ok(position)) return IR_NONE;
     }
     return fe_emit(b, IR_OP_embedding, (ir_ref[]){ids, table, position}, 3, NULL);
+}
+
+ir_ref fe_nearest(fe_builder *b, ir_ref x, const char *prefix, int64_t count, ir_ref *row) {
+    ir_type t;
+    fe_enter(b, prefix);
+    if (!fe_of_rank(b, x, 3, "the search in a codebook", &t)) return IR_NONE;
+    ir_ref table = fe_table(b, prefix, count, t.dim[2]);
+    ir_ref ids = fe_emit2(b, IR_OP_nearest, x, table, NULL);
+    if (row) *row = fe_emit(b, IR_OP_embedding, (ir_ref[]){ids, table, IR_NONE}, 3, NULL);
+    return ids;
 }
 
 ir_ref fe_select_row(fe_builder *b, ir_ref x, ir_ref ids, int64_t id) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "frontend/diffusers/pipeline.h"
+#include "frontend/files/hub_cache.h"
 #include "frontend/tokenizer/tokenizer.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -34,13 +35,58 @@ void fe_component_dir_close(fe_pipeline *p, fe_dir *dir) {
     if (dir != p->root) fe_dir_close(dir);
 }
 
+const char *fe_component_folder(const fe_pipeline *p, fe_component_kind kind) {
+    const char *name = fe_component_names[kind], *other = "vqvae";
+    base_jval root = base_json_root(p->index);
+    bool renamed = kind == FE_COMPONENT_VAE && !base_json_present(base_json_get(root, name)) &&
+                   base_json_present(base_json_get(root, other));
+    return renamed ? other : name;
+}
+
+const char *fe_component_given(const fe_options *o, fe_component_kind kind) {
+    switch (kind) {
+    case FE_COMPONENT_UNET: return o->unet && fe_path_is_dir(o->unet) ? o->unet : NULL;
+    case FE_COMPONENT_VAE: return o->vae;
+    case FE_COMPONENT_TEXT: return o->text_encoder;
+    case FE_COMPONENT_TEXT_2: return o->text_encoder_2;
+    default: return NULL; /* named by other options, or by none */
+    }
+}
+
+const char *fe_component_option(base_arena *a, fe_component_kind kind) {
+    char *name = base_arena_strdup(a, fe_component_names[kind]);
+    for (char *c = name; *c; c++)
+        if (*c == '_') *c = '-';
+    return name;
+}
+
+/* The folder itself, or the component's in the folder of a model. NULL after reporting. */
+static fe_dir *open_given(fe_pipeline *p, fe_component_kind kind, const char *path) {
+    const char *name = fe_component_names[kind];
+    if (fe_is_hub_cache(path)) path = fe_hub_snapshot(p->d, p->m->arena, path);
+    fe_dir *dir = path ? fe_dir_open(p->d, path) : NULL;
+    if (!dir || fe_dir_has_name(dir, "config.json")) return dir;
+    if (fe_dir_has_dir(dir, name)) {
+        fe_dir *inner = fe_dir_open_in(p->d, dir, name);
+        fe_dir_close(dir);
+        return inner;
+    }
+    base_loc loc = {.source = base_diag_source(p->d, fe_dir_path(dir), NULL, 0)};
+    base_error(p->d, &loc, "--%s: the folder has neither a config.json nor a folder '%s'",
+               fe_component_option(p->m->arena, kind), name);
+    fe_dir_close(dir);
+    return NULL;
+}
+
 /* The class that model_index.json gives a component must be one that can stand there; NULL after
  * reporting. */
 static const fe_class *indexed_class(fe_pipeline *p, fe_component_kind kind) {
     base_jval index = base_json_root(p->index), at;
-    const char *word = fe_indexed_class(index, fe_component_names[kind], &at);
+    const char *word = fe_indexed_class(index, fe_component_folder(p, kind), &at);
     if (!word) {
         base_json_error(index, "the pipeline needs a component '%s'", fe_component_names[kind]);
+        base_note(p->d, NULL, "--%s=DIR takes one from elsewhere",
+                  fe_component_option(p->m->arena, kind));
         return NULL;
     }
     const fe_class *class = fe_class_find(fe_component_family[kind], word);
@@ -56,19 +102,21 @@ static const fe_class *indexed_class(fe_pipeline *p, fe_component_kind kind) {
 
 bool fe_component_open(fe_pipeline *p, fe_component_kind kind) {
     fe_component *part = &p->parts[kind];
-    const fe_class *indexed = indexed_class(p, kind);
-    if (!indexed) return false;
-    if (!p->ldm && !fe_component_there(p, fe_component_names[kind], "config.json")) return false;
+    const char *name = fe_component_folder(p, kind), *given = fe_component_given(p->o, kind);
+    const fe_class *indexed = given ? NULL : indexed_class(p, kind);
+    if (!given && !indexed) return false;
+    if (!given && !p->ldm && !fe_component_there(p, name, "config.json")) return false;
     *part = (fe_component){.kind = kind,
                            .wanted = true,
+                           .given = given != NULL,
                            .name = fe_component_names[kind],
-                           .dir = fe_component_dir(p, fe_component_names[kind])};
+                           .dir = given ? open_given(p, kind, given) : fe_component_dir(p, name)};
     if (!part->dir) return false;
     part->doc = fe_json_load_in(p->d, part->dir, "config.json", NULL);
     if (!part->doc) return false;
     base_jval root = base_json_root(part->doc);
     /* a config that names no class is of the one that the index says: diffusers asks no other */
-    part->class = fe_config_names_class(root) ? fe_class_of_config(root) : indexed;
+    part->class = !indexed || fe_config_names_class(root) ? fe_class_of_config(root) : indexed;
     if (!part->class || !base_json_expect(root, BASE_JSON_OBJECT)) return false;
     if (fe_class_family(part->class) != fe_component_family[kind]) {
         base_json_error(root, "this is not the config of a component '%s'",
@@ -83,10 +131,10 @@ bool fe_component_open(fe_pipeline *p, fe_component_kind kind) {
 static fe_weights *open_weights(fe_pipeline *p, fe_component *part) {
     static const char *const bases[] = {"diffusion_pytorch_model", "model"};
     if (p->o->random_weights) return fe_weights_random(p->d, p->m, p->o->random_seed);
-    bool unet = part->kind == FE_COMPONENT_UNET, given = unet && p->o->unet;
-    if (p->ldm && !given && !part->beside) return fe_ldm_weights(p->ldm, p->m, part->name);
+    bool unet = part->kind == FE_COMPONENT_UNET, file = unet && p->o->unet && !part->given;
+    if (p->ldm && !file && !part->given) return fe_ldm_weights(p->ldm, p->m, part->name);
     fe_st *table =
-        given ? fe_st_open(p->d, p->o->unet) : fe_st_open_in(p->d, part->dir, bases, COUNT(bases));
+        file ? fe_st_open(p->d, p->o->unet) : fe_st_open_in(p->d, part->dir, bases, COUNT(bases));
     if (!table) return NULL;
     return unet ? fe_ldm_unet_weights(p->d, p->m, table) : fe_weights_table(p->d, p->m, table);
 }

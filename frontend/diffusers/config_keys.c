@@ -76,17 +76,8 @@ bool fe_config_resolutions(base_jval root, const char *key, size_t n, int64_t fa
     if (!base_json_present(v)) return true;
     if (base_json_is(v, BASE_JSON_ARRAY)) {
         bool fine = one_a_level(v, n);
-        for (size_t i = 0; fine && i < n; i++) {
-            base_jval item = base_json_item(v, i);
-            if (base_json_is(item, BASE_JSON_ARRAY)) {
-                base_json_error(item,
-                                "unsupported: a list within '%s', a number for each layer of a "
-                                "resolution as distilled models have it (SSD-1B, Vega)",
-                                key);
-                return false;
-            }
-            fine = base_json_int(item, &out[i], 1, max);
-        }
+        for (size_t i = 0; fine && i < n; i++)
+            fine = base_json_int(base_json_item(v, i), &out[i], 1, max);
         return fine;
     }
     if (!base_json_int(v, &out[0], 1, max)) return false;

@@ -73,6 +73,19 @@ static bool options_fit(const fe_pipeline *p, fe_component_kind kind) {
     return fine;
 }
 
+/* Options that give a component's folder have to give one that is built: `kinds`, as bits. */
+static bool givens_fit(const fe_pipeline *p, unsigned kinds, const char *what) {
+    bool fine = true;
+    for (unsigned i = 0; i < FE_COMPONENT_COUNT; i++) {
+        if (kinds & 1u << i || !fe_component_given(p->o, (fe_component_kind)i)) continue;
+        base_error(p->d, NULL, "--%s: %s has no use for a '%s'",
+                   fe_component_option(p->m->arena, (fe_component_kind)i), what,
+                   fe_component_names[i]);
+        fine = false;
+    }
+    return fine;
+}
+
 /* Which component a folder of that class is. One of a text model does not say which of a pipeline's
  * text encoders: the one asked for, else the first. */
 static bool selected(const fe_pipeline *p, const fe_class *class, fe_component_kind *kind) {
@@ -109,8 +122,10 @@ bool fe_load_component(base_diag *d, ir_module *m, const char *path, const fe_op
         doc = NULL;
         ir_meta_set_string(m, EBRU_META_PIPELINE_KIND.name,
                            ebru_pipeline_kind_name[EBRU_PIPELINE_NONE]);
-        fine = options_fit(&p, kind) && fe_class_read(class, root, &part->config) &&
-               fe_component_build(&p, part) && keep_functions(&p);
+        fine = options_fit(&p, kind) &&
+               givens_fit(&p, 0, "a model that is the folder of one component") &&
+               fe_class_read(class, root, &part->config) && fe_component_build(&p, part) &&
+               keep_functions(&p);
     }
     base_json_free(doc);
     pipeline_free(&p);
@@ -123,7 +138,8 @@ bool fe_load_component(base_diag *d, ir_module *m, const char *path, const fe_op
 static bool has_part(const fe_pipeline *p, fe_component_kind kind) {
     if (!(p->c->parts & 1u << kind)) return false;
     bool other = kind == FE_COMPONENT_TEXT && p->c->parts & 1u << FE_COMPONENT_TEXT_2;
-    return !other || fe_indexed_class(base_json_root(p->index), fe_component_names[kind], NULL);
+    return !other || fe_component_given(p->o, kind) ||
+           fe_indexed_class(base_json_root(p->index), fe_component_names[kind], NULL);
 }
 
 /* Keys of model_index.json that nobody asked for: what is ignored, or of no use here. */
@@ -139,6 +155,7 @@ static void unknown_entries(const fe_pipeline *p) {
                                           "text_encoder",
                                           "text_encoder_2",
                                           "vae",
+                                          "vqvae",
                                           "unet"};
     base_jval root = base_json_root(p->index);
     for (base_jval v = base_json_first(root); base_json_present(v); v = base_json_next(v)) {
@@ -163,7 +180,7 @@ static bool others_there(fe_pipeline *p) {
 }
 
 static bool load_whole(fe_pipeline *p) {
-    bool fine = true;
+    bool fine = givens_fit(p, p->c->parts, base_arena_printf(p->m->arena, "a %s", p->c->name));
     for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
         if (has_part(p, (fe_component_kind)i)) fine &= fe_component_open(p, (fe_component_kind)i);
     fine &= fe_controls_open(p);
@@ -184,8 +201,9 @@ static bool load_whole(fe_pipeline *p) {
  * says how many a cell has. */
 static bool open_scale(fe_pipeline *p, fe_component_kind kind) {
     const char *vae =
-        fe_indexed_class(base_json_root(p->index), fe_component_names[FE_COMPONENT_VAE], NULL);
-    bool known = vae && fe_class_find(FE_FAMILY_VAE, vae);
+        fe_indexed_class(base_json_root(p->index), fe_component_folder(p, FE_COMPONENT_VAE), NULL);
+    bool known =
+        fe_component_given(p->o, FE_COMPONENT_VAE) || (vae && fe_class_find(FE_FAMILY_VAE, vae));
     if (kind != FE_COMPONENT_UNET || !known) return true;
     return fe_component_open(p, FE_COMPONENT_VAE);
 }
@@ -200,7 +218,11 @@ static bool load_one(fe_pipeline *p, const char *name) {
     for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
         if (strcmp(name, fe_component_names[i]) == 0)
             return options_fit(p, (fe_component_kind)i) &&
-                   (p->ldm || fe_component_there(p, name, "config.json")) &&
+                   givens_fit(p, 1u << i | (i == FE_COMPONENT_UNET ? 1u << FE_COMPONENT_VAE : 0),
+                              base_arena_printf(p->m->arena, "the component '%s'", name)) &&
+                   (p->ldm || fe_component_given(p->o, (fe_component_kind)i) ||
+                    fe_component_there(p, fe_component_folder(p, (fe_component_kind)i),
+                                       "config.json")) &&
                    open_scale(p, (fe_component_kind)i) &&
                    fe_component_open(p, (fe_component_kind)i) &&
                    fe_component_build(p, &p->parts[i]) && keep_functions(p);

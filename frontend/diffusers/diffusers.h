@@ -57,14 +57,24 @@ void fe_config_unknown(base_jval root, const char *const *ignored, size_t n);
 
 /* ---- unet_config.c, unet.c: UNet2DConditionModel and UNet2DModel ---- */
 
-/* FE_RESOLUTION_RESNET: plain, with residual blocks that halve or double the picture. */
+/* FE_RESOLUTION_RESNET: plain, with residual blocks that halve or double the picture.
+ * FE_RESOLUTION_SIMPLE: such ones with attention to pixels and context at once. */
 typedef enum fe_resolution_kind {
     FE_RESOLUTION_PLAIN,
     FE_RESOLUTION_ATTENTION,
     FE_RESOLUTION_CROSS,
-    FE_RESOLUTION_RESNET
+    FE_RESOLUTION_RESNET,
+    FE_RESOLUTION_SIMPLE
 } fe_resolution_kind;
-typedef enum fe_mid_kind { FE_MID_NONE, FE_MID_PLAIN, FE_MID_ATTENTION, FE_MID_CROSS } fe_mid_kind;
+typedef enum fe_mid_kind {
+    FE_MID_NONE,
+    FE_MID_PLAIN,
+    FE_MID_ATTENTION,
+    FE_MID_CROSS,
+    FE_MID_SIMPLE
+} fe_mid_kind;
+/* What a timestep is before the first layer. */
+typedef enum fe_time_kind { FE_TIME_SINUSOIDS, FE_TIME_FOURIER, FE_TIME_LEARNED } fe_time_kind;
 /* What class_labels are: indices into a table, or numbers that become sinusoids and go through an
  * MLP; or vectors that are added as they are, after an MLP, after one linear layer. */
 typedef enum fe_class_kind {
@@ -75,6 +85,13 @@ typedef enum fe_class_kind {
     FE_CLASS_PROJECTION,
     FE_CLASS_LINEAR
 } fe_class_kind;
+
+/* Transformer layers of the attention blocks of a resolution: `all` of each, or one number for each
+ * block where `each` is a list. */
+typedef struct fe_depths {
+    int64_t all;
+    base_jval each;
+} fe_depths;
 
 /* Arrays are indexed by the resolution, finest first, for the way down and, where two are
  * given, the way up in its own order. */
@@ -92,8 +109,12 @@ typedef struct fe_unet_config {
     fe_mid_kind mid;
     int64_t heads[FE_MAX_RESOLUTIONS];    /* of the cross-attention blocks */
     int64_t head_dim[FE_MAX_RESOLUTIONS]; /* of the group-norm attention; 0: one head */
-    int64_t context[FE_MAX_RESOLUTIONS], depth[FE_MAX_RESOLUTIONS], up_depth[FE_MAX_RESOLUTIONS];
-    bool only_cross[FE_MAX_RESOLUTIONS];
+    int64_t context[FE_MAX_RESOLUTIONS];
+    fe_depths depth[FE_MAX_RESOLUTIONS], up_depth[FE_MAX_RESOLUTIONS];
+    bool only_cross[FE_MAX_RESOLUTIONS], mid_only_cross; /* the latter of FE_MID_SIMPLE */
+    bool plain_embedding; /* simple and resnet blocks project the embedding without activation */
+    bool class_concat;    /* the class is joined to the embedding, not added */
+    fe_context_norm context_norm; /* of simple blocks */
     bool center_input, asymmetric, linear_projection, mid_attention, scale_shift;
     /* resolutions with group-norm attention change the size by residual blocks */
     bool resnet_down, resnet_up;
@@ -104,10 +125,14 @@ typedef struct fe_unet_config {
     int64_t conv_in_kernel, conv_out_kernel;
     bool flip;
     double freq_shift;
-    int64_t time_dim, time_cond; /* time_cond: width of timestep_cond; 0: none */
+    fe_time_kind time_kind;
+    int64_t time_input, train_timesteps; /* width of what a timestep becomes; rows of the table */
+    int64_t time_dim, time_cond;         /* time_cond: width of timestep_cond; 0: none */
+    ir_act time_post;                    /* after the time's MLP */
     fe_class_kind class_kind;
     int64_t classes, class_input;        /* class_input: width of the vectors */
     int64_t added_time_dim, added_input; /* SDXL's text_time; 0: none */
+    int64_t added_heads;                 /* of the attention that pools the text; 0: none */
     int64_t encoder_hid_dim;             /* 0: none */
 } fe_unet_config;
 
@@ -123,6 +148,12 @@ bool fe_unet_read_encoder(base_jval root, fe_unet_config *c);
 ir_ref fe_unet_encode(fe_builder *b, const fe_unet_config *c, const fe_sizes *s, ir_ref entry);
 /* Adds the function `name`: sample, timestep ... -> sample. */
 bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, const fe_sizes *s);
+/* Transformer layers of attention block `layer` of a resolution. */
+int64_t fe_unet_depth(const fe_depths *d, int64_t layer);
+/* unet_embedding.c: of timesteps [B] what goes into the first layer, [B, time_input]; and of a text
+ * [B,T,K] what is added to the embedding, [B, time_dim]. */
+ir_ref fe_unet_time(fe_builder *b, const fe_unet_config *c, ir_ref t);
+ir_ref fe_unet_text_embedding(fe_builder *b, const fe_unet_config *c, ir_ref text);
 /* Width of the context (encoder_hidden_states) it expects; 0 when it takes none. */
 int64_t fe_unet_context(const fe_unet_config *c);
 
@@ -136,6 +167,8 @@ typedef struct fe_vae_config {
     int64_t sample_height, sample_width; /* 0: not given */
     ir_act act;
     bool quant_conv, post_quant_conv, mid_attention;
+    /* attention behind every residual block of the resolution, in the order of the way */
+    bool down_attention[FE_MAX_RESOLUTIONS], up_attention[FE_MAX_RESOLUTIONS];
     double scaling_factor, shift_factor;
     bool normalised; /* latents have these means and deviations a channel */
     double latents_mean[FE_MAX_LATENT], latents_std[FE_MAX_LATENT];
@@ -144,6 +177,10 @@ typedef struct fe_vae_config {
     bool fold_statistics;
     bool plain_moments; /* and yet the encoder gives them as the network does */
     base_jval down_at[FE_MAX_RESOLUTIONS], up_at[FE_MAX_RESOLUTIONS];
+    /* VQModel: vectors in the codebook (0: none) and the channels of the layers around it, where
+     * latent_channels are those of a vector; the decoder's norms may look at the latent */
+    int64_t codes, inner_channels;
+    bool spatial_norm;
     /* AutoencoderTiny, which has no layers, groups and mid block: */
     int64_t encoder_channels, decoder_channels, encoder_blocks[FE_MAX_RESOLUTIONS],
         decoder_blocks[FE_MAX_RESOLUTIONS];
@@ -168,6 +205,11 @@ ir_ref fe_vae_denormalise(fe_builder *b, const fe_vae_config *c, ir_ref latent);
  * The sizes are the image's. */
 bool fe_vae_kl_read(base_jval root, fe_vae_config *c);
 bool fe_vae_kl_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
+/* VQModel has the encoder's result as latents (a component alone) or latent; alone also indices and
+ * quantized of it, NAME.reconstruct (image -> reconstruction), the decoder's latent_indices and
+ * latent_quantized, and NAME.decode_exactly (latent -> image_not_quantized). */
+bool fe_vae_vq_read(base_jval root, fe_vae_config *c);
+bool fe_vae_vq_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
 bool fe_vae_tiny_read(base_jval root, fe_vae_config *c);
 bool fe_vae_tiny_build(fe_builder *b, const fe_vae_config *c, const char *name, const fe_sizes *s);
 

@@ -21,7 +21,7 @@ enum { FE_MAX_CONTROLS = 8 };
 typedef struct fe_component {
     fe_component_kind kind;
     bool wanted;        /* part of what is built */
-    bool beside;        /* comes from another folder than the pipeline */
+    bool given;         /* the options name its folder, which is another than the pipeline's */
     const char *name;   /* of its functions and weights: that of the kind, maybe with a number */
     const char *source; /* of a ControlNet or adapter: its folder's name */
     fe_dir *dir;        /* may be the pipeline's root */
@@ -39,6 +39,7 @@ enum {
     FE_FIX_SCALING = 16,    /* autoencoder: scaling_factor 0.08333 */
     /* autoencoder: latents_mean and latents_std are read, as other classes do not */
     FE_READS_STATISTICS = 32,
+    FE_FIX_UNSCALED = 128,     /* autoencoder: scaling_factor 1 */
     FE_DECODES_STATISTICS = 64 /* of these the decoder alone: XL's inpainting encodes without */
 };
 
@@ -94,8 +95,15 @@ fe_dir *fe_component_dir(fe_pipeline *p, const char *name);
 /* True when one of these folders has the component's `file`; else reports that it is missing. */
 bool fe_component_there(fe_pipeline *p, const char *name, const char *file);
 void fe_component_dir_close(fe_pipeline *p, fe_dir *dir);
-/* Opens a component that model_index.json names and reads its config; its class must be one that is
- * built. */
+/* What a component is called in the pipeline's folder and index: LDM pipelines call the autoencoder
+ * vqvae. */
+const char *fe_component_folder(const fe_pipeline *p, fe_component_kind kind);
+/* The folder that the options give for a component; NULL: the model's own. */
+const char *fe_component_given(const fe_options *o, fe_component_kind kind);
+/* The option that gives it, without dashes: "text-encoder"; in `a`. */
+const char *fe_component_option(base_arena *a, fe_component_kind kind);
+/* Opens a component that model_index.json or an option names and reads its config; its class must be
+ * one that is built. */
 bool fe_component_open(fe_pipeline *p, fe_component_kind kind);
 /* All functions of a component, so that its weights are bound in full whatever is kept of it. */
 bool fe_component_build(fe_pipeline *p, fe_component *part);

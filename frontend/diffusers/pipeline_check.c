@@ -95,13 +95,14 @@ static bool only_known_inputs(const fe_pipeline *p) {
     static const char message[] = "unsupported in a %s: '%s' (the component alone can be loaded)";
     const fe_unet_config *c = &p->parts[FE_COMPONENT_UNET].config.unet;
     bool text = p->c->parts & 1u << FE_COMPONENT_TEXT, xl = p->c->parts & 1u << FE_COMPONENT_TEXT_2;
-    bool labels = !text || p->condition == EBRU_CONDITION_LOW_RESOLUTION, fine = true;
+    bool small = p->condition == EBRU_CONDITION_LOW_RESOLUTION;
+    bool labels = text == small, fine = true;
     if (c->class_kind != FE_CLASS_NONE && !(labels && c->class_kind == FE_CLASS_TABLE)) {
         const char *key = c->class_kind == FE_CLASS_TABLE ? "num_class_embeds" : "class_embed_type";
         base_json_error(fe_config_at(c->root, key), message, p->c->name, key);
         fine = false;
     }
-    if (p->condition == EBRU_CONDITION_LOW_RESOLUTION && c->class_kind == FE_CLASS_NONE) {
+    if (text && p->condition == EBRU_CONDITION_LOW_RESOLUTION && c->class_kind == FE_CLASS_NONE) {
         base_json_error(c->root, "a %s needs a U-Net with 'num_class_embeds', for the noise level",
                         p->c->name);
         fine = false;
@@ -130,6 +131,8 @@ static bool latent_fits(const fe_pipeline *p) {
         base_json_error(fe_config_at(unet->root, "out_channels"),
                         "the U-Net makes %lld channels, the autoencoder's latent has %lld",
                         (long long)unet->out_channels, (long long)vae->latent_channels);
+        base_loc loc = base_json_loc(fe_config_at(vae->root, "latent_channels"));
+        base_note(p->d, &loc, "the autoencoder is this one");
         fine = false;
     }
     if (vae->in_channels != vae->out_channels) {

@@ -49,6 +49,8 @@ static const fe_pipeline_class classes[] = {
     {"StableDiffusionXLAdapterPipeline", TEXT, XL, PLAIN, 0, NULL, false, 50, 5.0, 0.3},
     {"LatentConsistencyModelPipeline", TEXT, SD, PLAIN, 0, NULL, true, 4, 8.5, 0.8},
     {"LatentConsistencyModelImg2ImgPipeline", TEXT, SD, PLAIN, 0, NULL, true, 4, 8.5, 0.8},
+    {"LDMPipeline", FREE, LATENT, PLAIN, 0, NULL, true, 50, 1.0, 0.8},
+    {"LDMSuperResolutionPipeline", FREE, LATENT, SMALL, FE_FIX_UNSCALED, NULL, true, 100, 1.0, 1.0},
     {"DDPMPipeline", FREE, UNET, PLAIN, 0, NULL, true, 1000, 1.0, 0.8},
     {"DDIMPipeline", FREE, UNET, PLAIN, 0, "DDIMScheduler", true, 50, 1.0, 0.8},
     {"PNDMPipeline", FREE, UNET, PLAIN, 0, "PNDMScheduler", true, 50, 1.0, 0.8},
@@ -98,7 +100,8 @@ static void list_entries(base_jval index, base_str *built, base_str *foreign) {
         bool known = !class || strncmp(key, "tokenizer", strlen("tokenizer")) == 0;
         for (size_t i = 0; i < COUNT(others); i++) known |= strcmp(key, others[i]) == 0;
         for (size_t i = 0; !known && i < FE_COMPONENT_COUNT; i++) {
-            if (strcmp(key, fe_component_names[i]) != 0) continue;
+            bool vqvae = i == FE_COMPONENT_VAE && strcmp(key, "vqvae") == 0;
+            if (!vqvae && strcmp(key, fe_component_names[i]) != 0) continue;
             if (!fe_class_find(fe_component_family[i], class)) continue;
             base_str_addf(built, "%s%s", built->len ? ", " : "", key);
             known = true;

@@ -29,6 +29,7 @@ static void correct_scaling(fe_pipeline *p) {
     static const double scaling = 0.08333;
     fe_vae_config *c = &p->parts[FE_COMPONENT_VAE].config.vae;
     base_jval given = base_json_get(c->root, "scaling_factor");
+    if (fe_pipeline_fixes(p) & FE_FIX_UNSCALED) c->scaling_factor = 1;
     if (!(fe_pipeline_fixes(p) & FE_FIX_SCALING)) return;
     if (base_json_present(given) && c->scaling_factor != scaling)
         base_json_warning(given, "a %s takes %g for 'scaling_factor', whatever is written here",
@@ -203,6 +204,12 @@ static bool condition_meta(fe_pipeline *p) {
     if (fe_pipeline_image_input(p)) ir_meta_set_int(m, EBRU_META_PIPELINE_IMAGE_INPUT.name, 1);
     if (p->condition != EBRU_CONDITION_NONE)
         ir_meta_set_string(m, EBRU_META_PIPELINE_CONDITION.name, ebru_condition_name[p->condition]);
+    if (p->condition == EBRU_CONDITION_LOW_RESOLUTION && unet->class_kind == FE_CLASS_NONE) {
+        /* shown as it is */
+        ir_meta_set_int(m, EBRU_META_LOW_RES_NOISE_LEVEL.name, -1);
+        ir_meta_set_int(m, EBRU_META_LOW_RES_MAX_NOISE_LEVEL.name, -1);
+        return true;
+    }
     if (p->condition == EBRU_CONDITION_LOW_RESOLUTION) {
         int64_t most =
             base_json_opt_int(base_json_root(p->index), "max_noise_level",

@@ -12,7 +12,8 @@ typedef struct unet {
     const fe_unet_config *c;
     const fe_sizes *s;
     ir_ref emb;     /* time embedding and what is added to it */
-    ir_ref context; /* encoder_hidden_states; IR_NONE without cross-attention */
+    ir_ref text;    /* encoder_hidden_states; IR_NONE when nothing reads them */
+    ir_ref context; /* the same, projected: what blocks attend to */
     size_t feature; /* of down_intrablock_additional_residuals: the next one */
 } unet;
 
@@ -57,7 +58,7 @@ static ir_ref class_embedding(unet *u) {
         return fe_embedding(u->b, labels, "class_embedding", &o);
     }
     ir_ref labels = fe_input(u->b, "class_labels", IR_f32, 1, &u->s->batch, IR_PROMPT);
-    return embedding_mlp(u, sinusoid(u, labels, c->channels[0]), "class_embedding",
+    return embedding_mlp(u, fe_unet_time(u->b, c, labels), "class_embedding",
                          c->conditional && !c->encoder_only ? c->act : IR_ACT_SILU);
 }
 
@@ -78,23 +79,28 @@ static ir_ref text_time_embedding(unet *u) {
 static void build_embedding(unet *u, ir_ref timestep) {
     const fe_unet_config *c = u->c;
     at_key(u, "block_out_channels");
-    ir_ref t = sinusoid(u, timestep, c->channels[0]);
+    ir_ref t = fe_unet_time(u->b, c, timestep);
     if (c->time_cond) { /* distilled models: the guidance, embedded by the pipeline */
         at_key(u, "time_cond_proj_dim");
         ir_ref cond = fe_input(u->b, "timestep_cond", IR_f32, 2,
                                (int64_t[]){u->s->batch, c->time_cond}, IR_PROMPT);
         cond = fe_linear(u->b, cond, "time_embedding.cond_proj",
-                         &(fe_linear_options){.out = c->channels[0]});
+                         &(fe_linear_options){.out = c->time_input});
         t = fe_add(u->b, t, cond);
     }
     u->emb = embedding_mlp(u, t, "time_embedding", c->conditional ? c->act : IR_ACT_SILU);
+    u->emb = fe_activation(u->b, u->emb, c->time_post);
     if (c->class_kind != FE_CLASS_NONE) {
         at_key(u, c->class_kind == FE_CLASS_TABLE ? "num_class_embeds" : "class_embed_type");
-        u->emb = fe_add(u->b, u->emb, class_embedding(u));
+        u->emb = (c->class_concat ? fe_concat : fe_add)(u->b, u->emb, class_embedding(u));
     }
     if (c->added_input) {
         at_key(u, "addition_embed_type");
         u->emb = fe_add(u->b, u->emb, text_time_embedding(u));
+    }
+    if (c->added_heads) {
+        at_key(u, "addition_embed_type");
+        u->emb = fe_add(u->b, u->emb, fe_unet_text_embedding(u->b, c, u->text));
     }
     u->emb = fe_activation(u->b, u->emb, c->emb_act);
 }
@@ -102,15 +108,15 @@ static void build_embedding(unet *u, ir_ref timestep) {
 static void build_context(unet *u) {
     int64_t width = fe_unet_context(u->c);
     bool unused = !width || u->c->encoder_only;
-    u->context = IR_NONE;
+    u->text = u->context = IR_NONE;
     if (unused && u->c->encoder_hid_dim) { /* a projection that the network does not look at */
         fe_weights_ignore(u->b->weights, "encoder_hid_proj.weight");
         fe_weights_ignore(u->b->weights, "encoder_hid_proj.bias");
     }
     if (!width) return;
     at_key(u, "cross_attention_dim");
-    u->context = fe_input(u->b, "encoder_hidden_states", IR_f32, 3,
-                          (int64_t[]){u->s->batch, u->s->tokens, width}, IR_PROMPT);
+    u->text = u->context = fe_input(u->b, "encoder_hidden_states", IR_f32, 3,
+                                    (int64_t[]){u->s->batch, u->s->tokens, width}, IR_PROMPT);
     if (unused || !u->c->encoder_hid_dim) return;
     at_key(u, "encoder_hid_dim");
     u->context = fe_linear(u->b, u->context, "encoder_hid_proj",
@@ -120,22 +126,43 @@ static void build_context(unet *u) {
 /* ---- blocks ---- */
 
 static ir_ref resampling_block(unet *u, ir_ref x, const char *prefix, int64_t out, double scale,
-                               fe_resample how) {
+                               fe_resample how, bool plain_emb) {
     fe_res_options o = fe_res_defaults(out, u->c->groups, u->c->eps);
     o.act = u->c->act;
     o.output_scale = scale;
     o.scale_shift = u->c->scale_shift;
     o.resample = how;
+    o.plain_emb = plain_emb;
     return fe_res_block(u->b, x, u->emb, prefix, &o);
 }
 
-static ir_ref res_block(unet *u, ir_ref x, const char *prefix, int64_t out, double scale) {
-    return resampling_block(u, x, prefix, out, scale, FE_RESAMPLE_NONE);
+/* resnet_out_scale_factor and resnet_skip_time_act are for these alone. */
+static bool resamples_by_blocks(fe_resolution_kind kind) {
+    return kind == FE_RESOLUTION_RESNET || kind == FE_RESOLUTION_SIMPLE;
 }
 
-/* resnet_out_scale_factor is for the resolutions of residual blocks alone. */
 static double resolution_scale(const unet *u, fe_resolution_kind kind) {
-    return kind == FE_RESOLUTION_RESNET ? u->c->resnet_scale : 1.0;
+    return resamples_by_blocks(kind) ? u->c->resnet_scale : 1.0;
+}
+
+static ir_ref resolution_block(unet *u, ir_ref x, const char *prefix, fe_resolution_kind kind,
+                               int64_t out, fe_resample how) {
+    return resampling_block(u, x, prefix, out, resolution_scale(u, kind), how,
+                            resamples_by_blocks(kind) && u->c->plain_embedding);
+}
+
+static ir_ref simple_attention(unet *u, ir_ref x, const char *prefix, int64_t channels,
+                               int64_t head_dim, bool only_cross) {
+    fe_added_attention_options o = {.heads = channels / head_dim,
+                                    .head_dim = head_dim,
+                                    .groups = u->c->groups,
+                                    .only_cross = only_cross,
+                                    .context_norm = u->c->context_norm};
+    fe_enter(u->b, prefix);
+    if (o.heads < 1)
+        return fe_fail(u->b, "heads of %lld are wider than %lld channels", (long long)head_dim,
+                       (long long)channels);
+    return fe_added_attention(u->b, x, u->context, prefix, &o);
 }
 
 static ir_ref image_attention(unet *u, ir_ref x, const char *prefix, int64_t channels,
@@ -162,6 +189,8 @@ static ir_ref attention(unet *u, ir_ref x, const char *prefix, fe_resolution_kin
     if (kind == FE_RESOLUTION_PLAIN || kind == FE_RESOLUTION_RESNET) return x;
     if (kind == FE_RESOLUTION_ATTENTION)
         return image_attention(u, x, prefix, c->channels[at], head_dim, c->groups, 1.0);
+    if (kind == FE_RESOLUTION_SIMPLE)
+        return simple_attention(u, x, prefix, c->channels[at], head_dim, only_cross);
     fe_transformer_options o = {.heads = c->heads[at],
                                 .depth = depth,
                                 .groups = c->groups,
@@ -174,9 +203,9 @@ static ir_ref attention(unet *u, ir_ref x, const char *prefix, fe_resolution_kin
 static ir_ref halve(unet *u, ir_ref x, size_t i) {
     const fe_unet_config *c = u->c;
     fe_resolution_kind kind = c->down[i];
-    if (kind == FE_RESOLUTION_RESNET || (kind == FE_RESOLUTION_ATTENTION && c->resnet_down))
-        return resampling_block(u, x, fe_name(u->b, "down_blocks.%zu.downsamplers.0", i),
-                                c->channels[i], resolution_scale(u, kind), FE_RESAMPLE_HALF);
+    if (resamples_by_blocks(kind) || (kind == FE_RESOLUTION_ATTENTION && c->resnet_down))
+        return resolution_block(u, x, fe_name(u->b, "down_blocks.%zu.downsamplers.0", i), kind,
+                                c->channels[i], FE_RESAMPLE_HALF);
     return fe_downsample(u->b, x, fe_name(u->b, "down_blocks.%zu.downsamplers.0.conv", i),
                          c->channels[i], c->asymmetric);
 }
@@ -184,9 +213,9 @@ static ir_ref halve(unet *u, ir_ref x, size_t i) {
 static ir_ref enlarge(unet *u, ir_ref x, size_t i, int64_t channels) {
     const fe_unet_config *c = u->c;
     fe_resolution_kind kind = c->up[i];
-    if (kind == FE_RESOLUTION_RESNET || (kind == FE_RESOLUTION_ATTENTION && c->resnet_up))
-        return resampling_block(u, x, fe_name(u->b, "up_blocks.%zu.upsamplers.0", i), channels,
-                                resolution_scale(u, kind), FE_RESAMPLE_DOUBLE);
+    if (resamples_by_blocks(kind) || (kind == FE_RESOLUTION_ATTENTION && c->resnet_up))
+        return resolution_block(u, x, fe_name(u->b, "up_blocks.%zu.upsamplers.0", i), kind,
+                                channels, FE_RESAMPLE_DOUBLE);
     int64_t height, width;
     fe_upsample_size(u->b, x, &height, &width);
     return fe_upsample(u->b, x, fe_name(u->b, "up_blocks.%zu.upsamplers.0.conv", i), channels,
@@ -271,10 +300,11 @@ static ir_ref build_down(unet *u, ir_ref x) {
         bool cross = c->down[i] == FE_RESOLUTION_CROSS, last = i + 1 == c->resolutions;
         fe_at(b, c->down_at[i]);
         for (int64_t j = 0; j < c->layers[i]; j++) {
-            x = res_block(u, x, fe_name(b, "down_blocks.%zu.resnets.%lld", i, (long long)j),
-                          c->channels[i], resolution_scale(u, c->down[i]));
+            x = resolution_block(u, x, fe_name(b, "down_blocks.%zu.resnets.%lld", i, (long long)j),
+                                 c->down[i], c->channels[i], FE_RESAMPLE_NONE);
             x = attention(u, x, fe_name(b, "down_blocks.%zu.attentions.%lld", i, (long long)j),
-                          c->down[i], i, c->head_dim[i], c->depth[i], c->only_cross[i]);
+                          c->down[i], i, c->head_dim[i], fe_unet_depth(&c->depth[i], j),
+                          c->only_cross[i]);
             /* behind the last attention; without attention behind all of the resolution */
             if (j + 1 == c->layers[i] && (cross || last)) x = add_feature(u, x);
             fe_push(b, x);
@@ -287,21 +317,30 @@ static ir_ref build_down(unet *u, ir_ref x) {
     return x;
 }
 
+static ir_ref mid_res_block(unet *u, ir_ref x, const char *prefix, int64_t channels,
+                            bool plain_emb) {
+    return resampling_block(u, x, prefix, channels, u->c->mid_scale, FE_RESAMPLE_NONE, plain_emb);
+}
+
 static ir_ref build_mid(unet *u, ir_ref x) {
     const fe_unet_config *c = u->c;
     size_t last = c->resolutions - 1;
     int64_t channels = c->channels[last];
     if (c->mid == FE_MID_NONE) return x;
     at_key(u, "mid_block_type");
-    x = res_block(u, x, "mid_block.resnets.0", channels, c->mid_scale);
+    bool plain_emb = c->mid == FE_MID_SIMPLE && c->plain_embedding;
+    x = mid_res_block(u, x, "mid_block.resnets.0", channels, plain_emb);
     if (c->mid == FE_MID_PLAIN) return x;
     if (c->mid == FE_MID_CROSS)
-        x = attention(u, x, "mid_block.attentions.0", FE_RESOLUTION_CROSS, last, 0, c->depth[last],
-                      false);
-    else if (c->mid_attention)
+        x = attention(u, x, "mid_block.attentions.0", FE_RESOLUTION_CROSS, last, 0,
+                      fe_unet_depth(&c->depth[last], 0), false);
+    else if (c->mid == FE_MID_ATTENTION && c->mid_attention)
         x = image_attention(u, x, "mid_block.attentions.0", channels, c->head_dim[last],
                             c->mid_attention_groups, c->mid_scale);
-    return res_block(u, x, "mid_block.resnets.1", channels, c->mid_scale);
+    else if (c->mid == FE_MID_SIMPLE)
+        x = simple_attention(u, x, "mid_block.attentions.0", channels, c->head_dim[last],
+                             c->mid_only_cross);
+    return mid_res_block(u, x, "mid_block.resnets.1", channels, plain_emb);
 }
 
 /* Of lists that go from the finest resolution to the coarsest, all are reversed here but
@@ -316,9 +355,10 @@ static ir_ref build_up(unet *u, ir_ref x) {
             const char *resnet = fe_name(b, "up_blocks.%zu.resnets.%lld", i, (long long)j);
             fe_enter(b, resnet); /* the skip is taken in by the block that reads it */
             x = fe_concat_pop(b, x);
-            x = res_block(u, x, resnet, c->channels[at], resolution_scale(u, c->up[i]));
+            x = resolution_block(u, x, resnet, c->up[i], c->channels[at], FE_RESAMPLE_NONE);
             x = attention(u, x, fe_name(b, "up_blocks.%zu.attentions.%lld", i, (long long)j),
-                          c->up[i], at, c->head_dim[i], c->up_depth[i], c->only_cross[at]);
+                          c->up[i], at, c->head_dim[i], fe_unet_depth(&c->up_depth[i], j),
+                          c->only_cross[at]);
         }
         if (i + 1 == c->resolutions) break;
         x = enlarge(u, x, i, c->channels[at]);

@@ -43,17 +43,6 @@ bool fe_vae_read_statistics(fe_vae_config *c) {
     return true;
 }
 
-static ir_ref constant(fe_builder *b, const char *name, const ir_type *type, const float *values) {
-    uint32_t index = ir_weight_add(b->m, name, type);
-    ir_weight *w = &b->m->weights.items[index];
-    size_t bytes = (size_t)ir_type_elements(type) * sizeof *values;
-    void *data = base_arena_alloc(b->m->arena, bytes);
-    memcpy(data, values, bytes);
-    w->kind = IR_WEIGHT_DATA;
-    w->data = data;
-    return ir_weight_ref(b->f, index, b->origin);
-}
-
 /* x * mul + add, for n channels. */
 static ir_ref scale_channels(fe_builder *b, ir_ref x, const char *name, int64_t n,
                              const double *mul, const double *add) {
@@ -63,11 +52,10 @@ static ir_ref scale_channels(fe_builder *b, ir_ref x, const char *name, int64_t 
         shift[i] = (float)add[i];
     }
     fe_enter(b, name);
-    const char *text = fe_name(b, "%s/%s", b->scope, name);
     ir_type w = {.dtype = IR_f32, .layout = IR_PLAIN, .rank = 4, .dim = {n, n, 1, 1}};
     ir_type v = {.dtype = IR_f32, .layout = IR_PLAIN, .rank = 1, .dim = {n}};
-    ir_ref operands[] = {x, constant(b, fe_name(b, "%s.weight", text), &w, diagonal),
-                         constant(b, fe_name(b, "%s.bias", text), &v, shift)};
+    ir_ref operands[] = {x, fe_constant(b, fe_name(b, "%s.weight", name), &w, diagonal),
+                         fe_constant(b, fe_name(b, "%s.bias", name), &v, shift)};
     struct ir_attrs_conv2d a = IR_DEFAULTS(conv2d);
     return fe_emit(b, IR_OP_conv2d, operands, 3, &a);
 }

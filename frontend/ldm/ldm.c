@@ -139,19 +139,46 @@ static void report_other(const ldm_file *f) {
 
 /* ---- what a whole model needs ---- */
 
-static bool complete(const ldm_file *f) {
-    base_loc loc = whole_file(f);
+/* Text encoders that the options name where the file has none. */
+static void take_texts(ldm_file *f, const fe_options *o) {
+    const char *const given[LDM_TEXTS] = {o->text_encoder, o->text_encoder_2};
+    bool none = !f->text[0].prefix && !f->text[1].prefix;
+    for (size_t i = 0; i < LDM_TEXTS; i++) f->text[i].given = none && given[i];
+}
+
+static bool text_complete(const ldm_file *f) {
+    static const char *const options[LDM_TEXTS] = {"--text-encoder=DIR", "--text-encoder-2=DIR"};
+    const ldm_family family = f->system->family;
+    const bool needed[LDM_TEXTS] = {family != LDM_REFINER,
+                                    family == LDM_XL || family == LDM_REFINER};
     bool fine = true;
-    if (!f->vae.prefix) {
-        base_error(f->d, &loc, "the checkpoint has no autoencoder (first_stage_model.*)");
+    base_str s = {0};
+    if (f->text[0].prefix || f->text[1].prefix) return true;
+    for (size_t i = 0; i < LDM_TEXTS; i++) {
+        if (!needed[i] || f->text[i].given) continue;
+        base_str_addf(&s, "%s%s", fine ? "" : " and ", options[i]);
         fine = false;
     }
-    if (!f->text[0].prefix && !f->text[1].prefix) {
+    base_loc loc = whole_file(f);
+    if (!fine) {
         base_error(
             f->d, &loc,
             "the checkpoint has no text encoder (cond_stage_model.*, conditioner.embedders.*)");
+        base_note(f->d, NULL, "%s: from the folder of a model that has what is missing", s.data);
+    }
+    base_str_free(&s);
+    return fine;
+}
+
+static bool complete(const ldm_file *f, const fe_options *o) {
+    base_loc loc = whole_file(f);
+    bool fine = true;
+    if (!f->vae.prefix && !o->vae) {
+        base_error(f->d, &loc, "the checkpoint has no autoencoder (first_stage_model.*)");
+        base_note(f->d, NULL, "--vae=DIR: from the folder of an autoencoder, or of a model");
         fine = false;
     }
+    fine &= text_complete(f);
     for (size_t i = 0; i < LDM_TEXTS; i++) {
         const ldm_text *t = &f->text[i];
         if (!t->prefix || t->vocabulary >= FE_CLIP_WORDS) continue;
@@ -200,7 +227,9 @@ fe_ldm *fe_ldm_open(base_diag *d, ir_module *m, const char *path, const fe_optio
     f->table = table;
     bool fine = ldm_tensor(f, "model.diffusion_model.input_blocks.0.0.weight");
     if (!fine) report_other(f);
-    fine = fine && ldm_read_shapes(f) && ldm_find_system(f, o) && (o->component || complete(f));
+    fine = fine && ldm_read_shapes(f);
+    if (fine) take_texts(f, o);
+    fine = fine && ldm_find_system(f, o) && (o->component || complete(f, o));
     if (!fine) {
         fe_ldm_free(ldm);
         return NULL;

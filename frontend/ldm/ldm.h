@@ -48,6 +48,7 @@ typedef struct ldm_vae {
 typedef struct ldm_text {
     const char *prefix; /* NULL: none */
     const char *folder; /* the component's name: "text_encoder", "text_encoder_2" */
+    bool given;         /* the file has none, and the options name one */
     bool open;          /* OpenCLIP's names, else those of transformers */
     bool bare;          /* transformers' names without "text_model." */
     int64_t vocabulary, positions, width, inner, layers;

@@ -146,14 +146,15 @@ static void text_config(const ldm_text *t, fe_dir *dir) {
 }
 
 /* CLIP's tokenizer; OpenCLIP pads with the token 0, which is "!". */
-static void tokenizer_files(const ldm_text *t, const char *folder, fe_dir *dir) {
+/* `open`: OpenCLIP's, which pads with another token. */
+static void tokenizer_files(bool open, const char *folder, fe_dir *dir) {
     char name[64], text[256];
     snprintf(name, sizeof name, "%s/special_tokens_map.json", folder);
     snprintf(
         text, sizeof text,
         "{\"bos_token\": \"<|startoftext|>\", \"eos_token\": \"<|endoftext|>\", \"unk_token\": "
         "\"<|endoftext|>\", \"pad_token\": \"%s\"}\n",
-        t->open ? "!" : "<|endoftext|>");
+        open ? "!" : "<|endoftext|>");
     fe_dir_add_text(dir, name, text);
     for (size_t i = 0; i < FE_CLIP_FILES; i++) {
         const fe_clip_file *file = &fe_clip_files[i];
@@ -204,9 +205,10 @@ fe_dir *ldm_folder(const ldm_file *f) {
     unet_config(f, dir);
     if (f->vae.prefix) vae_config(f, dir);
     for (size_t i = 0; i < LDM_TEXTS; i++) {
-        if (!f->text[i].prefix) continue;
-        text_config(&f->text[i], dir);
-        tokenizer_files(&f->text[i], tokenizers[i], dir);
+        if (!f->text[i].prefix && !f->text[i].given) continue;
+        if (f->text[i].prefix) text_config(&f->text[i], dir);
+        bool open = f->text[i].given ? i == 1 || f->system->family == LDM_SD2 : f->text[i].open;
+        tokenizer_files(open, tokenizers[i], dir);
     }
     scheduler_config(f, dir);
     return dir;

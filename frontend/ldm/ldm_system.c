@@ -65,7 +65,11 @@ static bool find_family(const ldm_file *f, ldm_family *family) {
         *family = widths[i].family;
         if (widths[i].context == f->unet.context) return true;
     }
-    return false;
+    /* no published width: by the encoders that are given, and what their U-Nets are like */
+    first = f->text[0].given;
+    second = f->text[1].given;
+    *family = !second ? (f->unet.linear ? LDM_SD2 : LDM_SD1) : first ? LDM_XL : LDM_REFINER;
+    return first || second;
 }
 
 static void note_known(const ldm_file *f) {

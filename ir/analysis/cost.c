@@ -186,6 +186,12 @@ static double pool_flops(const ir_func *f, const ir_node *n) {
     return elements(&n->type) * (double)(kernel->v[0] * kernel->v[1]);
 }
 
+static double nearest_flops(const ir_func *f, const ir_node *n) {
+    const ir_type *x = ir_typeof(f, n->operand[IR_IN(nearest, x)]),
+                  *table = ir_typeof(f, n->operand[IR_IN(nearest, table)]);
+    return 3.0 * (double)ir_type_elements(x) * (double)table->dim[0];
+}
+
 static double ew_flops(const ir_func *f, const ir_node *n) {
     (void)f;
     ir_expr_step steps[IR_EXPR_MAX];

@@ -437,6 +437,17 @@ SHAPE_RULE(select_row) {
     return true;
 }
 
+SHAPE_RULE(nearest) {
+    const ir_type *x = shape_operand(s, IR_IN(nearest, x));
+    int64_t n = SHAPE_ATTRS(s, embedding)->n;
+    if (!shape_is_rank(s, IR_IN(nearest, x), 3)) return false;
+    if (n != 0 && !shape_in(s, "n", n, x->dim[2], x->dim[2])) return false;
+    bool fine = check_table(s, IR_IN(nearest, table), 1, x->dim[2], n != 0);
+    shape_set(out, 2, x->dim);
+    out->dtype = IR_i32;
+    return fine;
+}
+
 SHAPE_RULE(timestep_embedding) {
     const struct ir_attrs_timestep *a = SHAPE_ATTRS(s, timestep);
     if (!shape_is_rank(s, IR_IN(timestep_embedding, t), 1) ||

@@ -123,6 +123,27 @@ void ir_eval_select_row(const ir_eval_args *a, ir_tensor *out) {
     }
 }
 
+/* The row with the least sum of squared differences. A distance that is no number is not nearer. */
+void ir_eval_nearest(const ir_eval_args *a, ir_tensor *out) {
+    const ir_tensor *x = a->in[IR_IN(nearest, x)], *table = a->in[IR_IN(nearest, table)];
+    int64_t tokens = ir_type_elements(&out->type), n = x->type.dim[2], rows = table->type.dim[0];
+    for (int64_t t = 0; t < tokens; t++) {
+        double least = INFINITY;
+        out->data[t] = 0;
+        for (int64_t v = 0; v < rows; v++) {
+            double sum = 0;
+            for (int64_t i = 0; i < n; i++) {
+                double d =
+                    (double)x->data[t * n + i] - (double)table->data[v * table->type.dim[1] + i];
+                sum += d * d;
+            }
+            if (!(sum < least)) continue;
+            least = sum;
+            out->data[t] = (float)v;
+        }
+    }
+}
+
 /* Sinusoids of t (see attrs.def). Here the steps are rounded to binary32 one by one, in the order
  * in which networks are trained with them: t reaches 1000, so that the rounding of an angle, not of
  * its sine, is what shows in the result. */

@@ -284,6 +284,24 @@ static inline int32_t ebru_select_row_tasks(const struct ebru_select_row_params 
     return p->B;
 }
 
+/* ---- nearest: y[b,t] = the v with the least |x[b,t] - table[v]|, the first of equal ones
+ *   B, T, C
+ *   V               rows of the table
+ * A task is up to 16 tokens. */
+#define EBRU_FIELDS_nearest(F) F(i32, B) F(i32, T) F(i32, C) F(i32, V)
+struct ebru_nearest_params {
+    EBRU_FIELDS_nearest(EBRU_FIELD_DECL)
+};
+enum {
+    EBRU_NEAREST_X,     /* c16 [B,T,C] */
+    EBRU_NEAREST_TABLE, /* [V][C rounded up to 16], pad zero, 64-byte aligned */
+    EBRU_NEAREST_OUT,   /* i32 plain [B,T] */
+    EBRU_NEAREST_BUFS
+};
+static inline int32_t ebru_nearest_tasks(const struct ebru_nearest_params *p) {
+    return p->B * ebru_blocks16(p->T);
+}
+
 /* ---- timestep_embedding: [sin(a), cos(a)],
  *      a_i = scale * t * exp(-ln(max_period) * i / (dim/2 - shift))
  *   B, dim          results, their channels; an odd dim ends in a zero

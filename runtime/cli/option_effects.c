@@ -41,6 +41,9 @@ static bool takes_depth(const rt_option_context *c) {
 static bool paints_larger(const rt_option_context *c) {
     return c->info->condition == EBRU_CONDITION_LOW_RESOLUTION;
 }
+static bool adds_noise(const rt_option_context *c) {
+    return c->info->max_noise_level >= 0;
+}
 static bool paints_anew(const rt_option_context *c) {
     return !paints_larger(c);
 }
@@ -86,6 +89,7 @@ static const struct need {
     {RT_NEEDS_PROMPT, true, true, takes_prompt, ": this model takes no prompt"},
     {RT_NEEDS_CLASSES, true, true, has_classes, ": this model has no classes"},
     {RT_NEEDS_SMALL, true, true, paints_larger, " is for models that paint a picture larger"},
+    {RT_NEEDS_SMALL, true, true, adds_noise, ": this model adds no noise to the small picture"},
     {RT_NEEDS_DEPTH, true, true, takes_depth, ": this model takes no depth map"},
     {RT_NEEDS_PICTURES, true, true, reads_pictures,
      ": this program was compiled without picture input"},

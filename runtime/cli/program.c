@@ -56,9 +56,10 @@ static void print_help(const char *program, const struct ebru_model *t) {
         printf("Paints %dx%d pictures; %d steps, sampler %s", info.width, info.height,
                info.default_steps, rt_sampler_name((rt_sampler_id)info.sampler.sampler));
         if (info.kind == EBRU_PIPELINE_TEXT) printf(", guidance %g", info.default_guidance);
-        if (info.image_input && info.condition == EBRU_CONDITION_LOW_RESOLUTION)
+        bool larger = info.condition == EBRU_CONDITION_LOW_RESOLUTION;
+        if (info.image_input && larger && info.noise_level >= 0)
             printf(", noise level %d", info.noise_level);
-        else if (info.image_input)
+        else if (info.image_input && !larger)
             printf(", strength %g", info.default_strength);
         static const char *const inputs[] = {"", " -i picture.png --mask mask.png",
                                              " -i picture.png --depth depth.png", " -i small.png"};

@@ -1,4 +1,4 @@
-/* embedding, select_row, timestep_embedding. */
+/* embedding, select_row, nearest, timestep_embedding. */
 #include "runtime/kernels/vector/vec.h"
 
 EBRU_KERNEL(embedding) {
@@ -44,6 +44,38 @@ EBRU_KERNEL(select_row) {
             const int64_t block = (int64_t)b * cbs + cb;
             const float *x = (const float *)buf[EBRU_SELECT_ROW_X] + (block * p->T + row) * 16;
             store16((float *)buf[EBRU_SELECT_ROW_OUT] + block * 16, load16(x));
+        }
+    }
+}
+
+/* Sixteen tokens side by side, one a lane: their channel c is gathered once, and a row of the table
+ * is compared with all of them. */
+EBRU_KERNEL(nearest) {
+    (void)scratch;
+    const int32_t cbs = ebru_blocks16(p->C), groups = ebru_blocks16(p->T), row = cbs * 16;
+    for (int32_t task = task_begin; task < task_end; task++) {
+        const int32_t b = task / groups, first = task % groups * 16;
+        const int32_t lanes = ebru_min_i32(16, p->T - first);
+        const float *x = (const float *)buf[EBRU_NEAREST_X] + (int64_t)b * cbs * p->T * 16;
+        int32_t *out = (int32_t *)buf[EBRU_NEAREST_OUT] + (int64_t)b * p->T + first;
+        float least[16];
+        for (int32_t l = 0; l < 16; l++) least[l] = __builtin_inff();
+        for (int32_t l = 0; l < lanes; l++) out[l] = 0;
+        for (int32_t v = 0; v < p->V; v++) {
+            const float *code = (const float *)buf[EBRU_NEAREST_TABLE] + (int64_t)v * row;
+            float sum[16] = {0};
+            for (int32_t c = 0; c < p->C; c++) {
+                const float *from = x + ((int64_t)(c / 16) * p->T + first) * 16 + c % 16;
+                for (int32_t l = 0; l < lanes; l++) {
+                    const float d = from[l * 16] - code[c];
+                    sum[l] += d * d;
+                }
+            }
+            for (int32_t l = 0; l < lanes; l++)
+                if (sum[l] < least[l]) {
+                    least[l] = sum[l];
+                    out[l] = v;
+                }
         }
     }
 }

@@ -163,6 +163,10 @@ static void begin_condition(struct rt_denoiser *p, int i) {
     } else if (p->info->condition == EBRU_CONDITION_DEPTH) {
         memcpy(to, p->settings->pictures.depth, p->area * sizeof *to);
     } else if (p->info->condition == EBRU_CONDITION_LOW_RESOLUTION) {
+        if (p->settings->noise_level < 0) {
+            memcpy(to, im->small, 3 * p->area * sizeof *to);
+            return;
+        }
         /* the schedule has every timestep, from the last to the first */
         int k = p->info->low_res.num_train_timesteps - 1 - p->settings->noise_level;
         rt_rng_randn(&p->rng[i], im->draw, 3 * p->area);

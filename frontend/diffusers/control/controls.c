@@ -52,7 +52,7 @@ static bool read_part(fe_pipeline *p, fe_component *part) {
 
 /* The next network of its kind, in `dir`. */
 static bool add(fe_pipeline *p, fe_component_kind kind, fe_dir *dir, const char *source,
-                bool beside) {
+                bool given) {
     if (p->control_count == FE_MAX_CONTROLS) {
         base_error(p->d, NULL, "more than %d ControlNets and adapters", FE_MAX_CONTROLS);
         fe_dir_close(dir);
@@ -61,7 +61,7 @@ static bool add(fe_pipeline *p, fe_component_kind kind, fe_dir *dir, const char 
     fe_component *part = &p->controls[p->control_count];
     *part = (fe_component){.kind = kind,
                            .wanted = true,
-                           .beside = beside,
+                           .given = given,
                            .name = numbered(p, kind, count_of(p, kind)),
                            .source = source,
                            .dir = dir};
@@ -320,7 +320,7 @@ void fe_controls_meta(fe_pipeline *p) {
         bool net = part->kind == FE_COMPONENT_CONTROLNET;
         ir_meta_set_string(p->m, key(p, EBRU_META_CONTROL.name, i), part->name);
         ir_meta_set_string(p->m, key(p, EBRU_META_CONTROL_SOURCE.name, i), part->source);
-        if (!part->beside && own)
+        if (!part->given && own)
             ir_meta_set_float(p->m, key(p, EBRU_META_CONTROL_SCALE.name, i), scale);
         if (net && part->config.control.pooled)
             ir_meta_set_int(p->m, key(p, EBRU_META_CONTROL_POOLED.name, i), 1);

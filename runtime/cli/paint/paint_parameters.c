@@ -56,9 +56,9 @@ static void put_pictures(FILE *f, const rt_painting *p) {
     bool larger = info->condition == EBRU_CONDITION_LOW_RESOLUTION;
     size_t latent = (size_t)info->latent_width * (size_t)info->latent_height,
            area = (size_t)info->width * (size_t)info->height;
-    if (larger)
+    if (larger && s->noise_level >= 0)
         fprintf(f, "Noise level: %d, ", s->noise_level);
-    else if (s->pictures.init)
+    else if (!larger && s->pictures.init)
         fprintf(f, "Denoising strength: %g, ", s->strength);
     if (s->pictures.mask) fprintf(f, "Mask: on, ");
     if (s->pictures.depth) fprintf(f, "Depth map: on, ");
@@ -137,7 +137,7 @@ static void put_request(FILE *f, const rt_painting *p, const rt_request *r) {
     put_pictures(f, p);
     if (!r->prompt && p->info->classes) fprintf(f, "Class: %d, ", r->class_label);
     put_scheduler(f, t, "sampler.", "Scheduler settings: ");
-    if (p->info->condition == EBRU_CONDITION_LOW_RESOLUTION)
+    if (p->info->condition == EBRU_CONDITION_LOW_RESOLUTION && p->settings->noise_level >= 0)
         put_scheduler(f, t, "low_res.", "Low resolution scheduler settings: ");
     put_model(f, t);
     fprintf(f, "Seed: %llu, Size: %dx%d, Model: ", (unsigned long long)r->seed, p->info->width,

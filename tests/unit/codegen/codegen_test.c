@@ -164,6 +164,12 @@ static void select_row(ir_func *f) {
     a.id = 3;
     ir_set_output(f, "third", model_op(f, IR_OP_select_row, &a, OPERANDS(x, ids)));
 }
+static void nearest(ir_func *f) {
+    ir_ref x = model_input(f, "x", DIMS(2, 7, 20)),
+           table = model_weight(f, "table", 0, 1, DIMS(10, 20)),
+           ids = model_op(f, IR_OP_nearest, NULL, OPERANDS(x, table));
+    ir_set_output(f, "y", model_op(f, IR_OP_embedding, NULL, OPERANDS(ids, table)));
+}
 static void timestep(ir_func *f) {
     struct ir_attrs_timestep a = IR_DEFAULTS(timestep);
     a.dim = 40;
@@ -284,6 +290,7 @@ static const model_case graph_cases[] = {
     {"pools", pools, IR_GRAPH, 0},
     {"embedding", embedding, IR_GRAPH, 0},
     {"select_row", select_row, IR_GRAPH, 0},
+    {"nearest", nearest, IR_GRAPH, 0},
     {"timestep", timestep, IR_GRAPH, 2e-5},
     {"copies", copies, IR_GRAPH, 0},
     {"diamond", diamond, IR_GRAPH, 0},

@@ -100,6 +100,31 @@ static void unet_with_attention_upwards(void **state) {
     check("unet-attn-up-heads", 1);
 }
 
+/* Distilled models: transformer layers block by block, some of none, and a small mid block or none. */
+static void unet_with_layers_block_by_block(void **state) {
+    (void)state;
+    check("unet-nested", 1);
+    check("unet-nomid", 1);
+}
+
+/* Attention to pixels and text at once, text pooled into the embedding, as in DeepFloyd IF. */
+static void unet_with_simple_attention(void **state) {
+    (void)state;
+    check("unet-simple", 1);
+}
+
+/* Random frequencies, a class joined to the embedding; a table of timesteps. */
+static void unet_with_other_times(void **state) {
+    (void)state;
+    check("unet-fourier", 1);
+    check("unet2d-learned", 1);
+}
+
+static void autoencoder_with_attention(void **state) {
+    (void)state;
+    check("vae-attention", 2);
+}
+
 /* encoder_hid_dim of a U-Net that attends to no text: its projection is there and does nothing. */
 static void projection_without_reader(void **state) {
     (void)state;
@@ -165,6 +190,10 @@ int main(void) {
         cmocka_unit_test(unet_like_sd1),
         cmocka_unit_test(unet_like_sd2),
         cmocka_unit_test(unet_with_attention_upwards),
+        cmocka_unit_test(unet_with_layers_block_by_block),
+        cmocka_unit_test(unet_with_simple_attention),
+        cmocka_unit_test(unet_with_other_times),
+        cmocka_unit_test(autoencoder_with_attention),
         cmocka_unit_test(projection_without_reader),
         cmocka_unit_test(described_flow_matching_unet),
         cmocka_unit_test(embedding_scales_and_shifts),

@@ -272,8 +272,8 @@ static void bad_folders(void **state) {
     temp_dir_end(&t);
 
     temp_dir_begin(&t);
-    write_text(&t, "config.json", "{\"_class_name\": \"VQModel\"}");
-    refuse(t.path, &at_random, "unsupported: model class 'VQModel'");
+    write_text(&t, "config.json", "{\"_class_name\": \"ConsistencyDecoderVAE\"}");
+    refuse(t.path, &at_random, "unsupported: model class 'ConsistencyDecoderVAE'");
     write_text(&t, "config.json", "{\"hello\": 1}");
     refuse(t.path, &at_random, "neither '_class_name' nor 'architectures'");
     write_text(&t, "config.json", "{\"architectures\": [\"T5EncoderModel\"]}");
@@ -342,12 +342,24 @@ static void refused_by_name(void **state) {
     unet_case("\"resnet_time_scale_shift\": \"scale_shift\"", NULL);
     unet_case("\"resnet_time_scale_shift\": \"spatial\"",
               "unknown resnet_time_scale_shift 'spatial'");
-    unet_case("\"resnet_skip_time_act\": true",
-              "unsupported: this value of 'resnet_skip_time_act'");
-    unet_case("\"timestep_post_act\": \"silu\"", "unsupported: 'timestep_post_act' is 'silu'");
+    unet_case("\"timestep_post_act\": \"sillu\"", "unknown activation 'sillu'");
+    unet_case("\"class_embeddings_concat\": true",
+              "'class_embeddings_concat' joins a class, and the U-Net has none");
+    unet_case("\"class_embeddings_concat\": true, \"num_class_embeds\": 5, "
+              "\"addition_embed_type\": \"text\", \"addition_embed_type_num_heads\": 4",
+              "exclude each other");
+    unet_case("\"addition_embed_type\": \"text\", \"addition_embed_type_num_heads\": 5",
+              "5 heads do not divide 16 channels");
     unet_case("\"attention_type\": \"gated\"", "unsupported: 'attention_type' is 'gated'");
-    unet_case("\"time_embedding_type\": \"fourier\"",
-              "unsupported: 'time_embedding_type' is 'fourier'");
+    unet_case("\"time_embedding_type\": \"learned\"", "unknown time_embedding_type 'learned'");
+    unet_case("\"time_embedding_type\": \"fourier\", \"time_embedding_dim\": 31", "must be even");
+    config_case("{\"_class_name\": \"UNet2DModel\", \"time_embedding_type\": \"fourier\"}",
+                "unsupported: 'time_embedding_type' is 'fourier' in a UNet2DModel");
+    config_case("{\"_class_name\": \"UNet2DModel\", \"time_embedding_type\": \"learned\"}",
+                "which needs 'num_train_timesteps'");
+    config_case("{\"_class_name\": \"UNet2DModel\", \"mid_block_type\": "
+                "\"UNetMidBlock2DSimpleCrossAttn\"}",
+                "a UNet2DModel has no cross-attention");
     unet_case("\"time_cond_proj_dim\": 256", NULL);
     unet_case("\"time_cond_proj_dim\": \"wide\"", "expected an integer, found a string");
     unet_case("\"class_embed_type\": \"projection\"",
@@ -358,15 +370,28 @@ static void refused_by_name(void **state) {
               "unsupported: 'addition_embed_type' is 'image'");
     unet_case("\"encoder_hid_dim_type\": \"ip_image_proj\"",
               "unsupported: 'encoder_hid_dim_type' is 'ip_image_proj'");
-    unet_case("\"cross_attention_norm\": \"group_norm\"",
-              "unsupported: 'cross_attention_norm' is 'group_norm'");
-    unet_case("\"mid_block_type\": \"UNetMidBlock2DSimpleCrossAttn\"",
-              "unsupported: mid block type 'UNetMidBlock2DSimpleCrossAttn'");
+    unet_case("\"cross_attention_norm\": \"rms_norm\"", "unknown cross_attention_norm 'rms_norm'");
+    unet_case("\"mid_block_type\": \"UNetMidBlock2DSimpleCrossAttn\", \"attention_head_dim\": 65",
+              "mid_block.attentions.0: heads of 65 are wider than 64 channels");
     unet_case("\"norm_num_groups\": null", "'norm_num_groups' is null");
     unet_case("\"act_fn\": \"sillu\"", "unknown activation 'sillu'; did you mean 'silu'?");
     unet_case("\"attention_head_dim\": [1, 2, 3]", "3 values for 2 resolutions");
-    unet_case("\"transformer_layers_per_block\": [1, [2]]",
-              "a list within 'transformer_layers_per_block'");
+    unet_case("\"transformer_layers_per_block\": [[1], 2]",
+              "needs 'reverse_transformer_layers_per_block'");
+    unet_case("\"transformer_layers_per_block\": [[2], null], "
+              "\"reverse_transformer_layers_per_block\": [7, [1, 0]]",
+              "expected an integer, found null");
+    unet_case("\"transformer_layers_per_block\": [[2], 1], "
+              "\"reverse_transformer_layers_per_block\": [null, [1, 0]]",
+              NULL);
+    unet_case("\"transformer_layers_per_block\": [[2], 1], "
+              "\"reverse_transformer_layers_per_block\": [1, [1]]",
+              "1 numbers for 2 attention blocks");
+    unet_case("\"transformer_layers_per_block\": [[-2], 1], "
+              "\"reverse_transformer_layers_per_block\": [1, [1, 1]]",
+              "is out of range");
+    unet_case("\"transformer_layers_per_block\": [1, 2, 3]", "3 values for 2 resolutions");
+    unet_case("\"attention_head_dim\": [16, [16]]", "expected an integer, found an array");
     unet_case("\"norm_num_groups\": 7", "7 groups do not divide 32 channels");
     unet_case("\"in_channels\": -1", "is out of range");
     unet_case("\"in_channels\": \"four\"", "expected an integer, found a string");
@@ -386,9 +411,9 @@ static void refused_by_name(void **state) {
         "\"up_block_types\": [\"UpBlock2D\"]}",
         "unsupported: block type 'CrossAttnDownBlock2D' (supported here: DownBlock2D, ");
     config_case("{\"_class_name\": \"UNet2DModel\"}", "no 'sample_size'");
-    config_case(
-        "{\"_class_name\": \"AutoencoderKL\", \"down_block_types\": [\"AttnDownEncoderBlock2D\"]}",
-        "unsupported: block type 'AttnDownEncoderBlock2D' (supported here: DownEncoderBlock2D)");
+    config_case("{\"_class_name\": \"AutoencoderKL\", \"down_block_types\": [\"DownBlock2D\"]}",
+                "unsupported: block type 'DownBlock2D' (supported here: DownEncoderBlock2D, "
+                "AttnDownEncoderBlock2D)");
     config_case(
         "{\"_class_name\": \"AutoencoderKL\", \"down_block_types\": [\"DownEncoderBlok2D\"]}",
         "unknown block type 'DownEncoderBlok2D'; did you mean 'DownEncoderBlock2D'?");
@@ -401,6 +426,12 @@ static void refused_by_name(void **state) {
     config_case("{\"_class_name\": \"UNet2DConditionModl\"}",
                 "unknown model class 'UNet2DConditionModl'; did you mean 'UNet2DConditionModel'?");
     config_case("{\"_class_name\": \"AutoencoderTiny\"}", NULL);
+    config_case("{\"_class_name\": \"VQModel\", \"vq_embed_dim\": 5}", NULL);
+    config_case("{\"_class_name\": \"VQModel\", \"norm_type\": \"layer\"}",
+                "unknown norm_type 'layer'");
+    config_case("{\"_class_name\": \"VQModel\", \"norm_type\": \"spatial\", \"vq_embed_dim\": 5}",
+                "needs a 'vq_embed_dim' of 3");
+    config_case("{\"_class_name\": \"VQModel\", \"num_vq_embeddings\": 0}", "is out of range");
     config_case(
         "{\"_class_name\": \"AutoencoderTiny\", \"encoder_block_out_channels\": [64, 32, 64, 64]}",
         "unsupported: resolutions of 'encoder_block_out_channels' with different channels");

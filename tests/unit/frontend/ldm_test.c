@@ -353,6 +353,66 @@ static void incomplete(void **state) {
     end(&x);
 }
 
+/* The checkpoint's text encoder as a component's folder. */
+static void write_text_encoder(fixture *x) {
+    static const char prefix[] = "cond_stage_model.transformer.";
+    static fe_st_tensor tensors[256];
+    char path[512], config[4096];
+    size_t n = 0;
+    for (size_t i = 0; i < x->file.tensors.count; i++) {
+        const fe_st_tensor *t = &x->file.tensors.items[i];
+        if (strncmp(t->name, prefix, sizeof prefix - 1) != 0) continue;
+        assert_true(n < 256);
+        tensors[n] = *t;
+        tensors[n++].name = base_arena_strdup(x->file.arena, t->name + sizeof prefix - 1);
+    }
+    capture c;
+    capture_begin(&c, (base_diag_options){0});
+    assert_true(fe_st_write(c.diag, temp_path(&x->dir, "model.safetensors"), tensors, n, NULL, 0));
+    capture_end(&c);
+    snprintf(path, sizeof path, GOLDENS "sd1/text_encoder/config.json");
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    size_t length = fread(config, 1, sizeof config, f);
+    fclose(f);
+    temp_write(&x->dir, "config.json", config, length);
+}
+
+/* What a checkpoint lacks comes from folders; the tokenizer is the system's. */
+static void parts_from_elsewhere(void **state) {
+    (void)state;
+    fixture x;
+    fe_options o = {.guidance_pair = true, .shared_timestep = true};
+    capture c;
+    begin(&x, "sd1", "sd1");
+    write_text_encoder(&x);
+    drop(&x.file, "first_stage_model.");
+    drop(&x.file, "cond_stage_model.");
+    const char *path = write_file(&x);
+    capture_begin(&c, (base_diag_options){0});
+    o.vae = EBRU_TEST_DATA "/goldens/vae-kl";
+    assert_null(fe_load(c.diag, path, &o));
+    assert_non_null(strstr(captured(&c), "no text encoder in this checkpoint"));
+    o.text_encoder = EBRU_TEST_DATA "/goldens/text-gelu";
+    assert_null(fe_load(c.diag, path, &o));
+    assert_non_null(strstr(captured(&c), "a context of width 32, the text encoder makes 48"));
+    o.text_encoder = x.dir.path;
+    o.vae = NULL;
+    assert_null(fe_load(c.diag, path, &o));
+    assert_non_null(strstr(captured(&c), "--vae=DIR: from the folder of an autoencoder"));
+    capture_end(&c);
+
+    o.vae = EBRU_TEST_DATA "/goldens/vae-kl";
+    capture_begin(&c, (base_diag_options){0});
+    ir_module *m = fe_load(c.diag, path, &o);
+    if (!m) fail_msg("%s", captured(&c));
+    capture_end(&c);
+    assert_string_equal(ir_meta_string(m, "pipeline.class", ""), "StableDiffusionPipeline");
+    assert_int_equal(ir_meta_int(m, "tokenizer.pad", -1), 49407);
+    ir_module_free(m);
+    end(&x);
+}
+
 /* A vocabulary that the tokenizer's ids do not fit in. */
 static void short_vocabulary(void **state) {
     (void)state;
@@ -437,12 +497,19 @@ static void truncated(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_model),      cmocka_unit_test(road_through_text),
-        cmocka_unit_test(other_spellings), cmocka_unit_test(predictions),
-        cmocka_unit_test(markers),         cmocka_unit_test(faults),
-        cmocka_unit_test(incomplete),      cmocka_unit_test(short_vocabulary),
-        cmocka_unit_test(strangers),       cmocka_unit_test(other_files),
-        cmocka_unit_test(truncated),       cmocka_unit_test(predictions_of_folders),
+        cmocka_unit_test(same_model),
+        cmocka_unit_test(road_through_text),
+        cmocka_unit_test(other_spellings),
+        cmocka_unit_test(predictions),
+        cmocka_unit_test(markers),
+        cmocka_unit_test(faults),
+        cmocka_unit_test(incomplete),
+        cmocka_unit_test(short_vocabulary),
+        cmocka_unit_test(strangers),
+        cmocka_unit_test(other_files),
+        cmocka_unit_test(truncated),
+        cmocka_unit_test(predictions_of_folders),
+        cmocka_unit_test(parts_from_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

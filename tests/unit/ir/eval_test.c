@@ -383,6 +383,14 @@ static void rows_by_id(void **state) {
     case_expect(&c, ir_op2(c.f, IR_OP_select_row, t, ids, &at, 0), T(2, 2), VALUES(3, 4, 10, 20));
 }
 
+static void nearest_rows(void **state) {
+    (void)state;
+    eval_case c = case_new(); /* the first of equally near ones */
+    ir_ref x = case_values(&c, T(1, 3, 2), VALUES(0, 0.5, 3, 3, -9, 1)),
+           t = case_values(&c, T(4, 2), VALUES(0, 1, 0, 0, 2, 3, -8, 1));
+    case_expect(&c, ir_op2(c.f, IR_OP_nearest, x, t, NULL, 0), T(1, 3), VALUES(0, 2, 3));
+}
+
 /* ---- packing ---- */
 
 static void packed_weights(void **state) {
@@ -734,6 +742,7 @@ int main(void) {
         cmocka_unit_test(copies),
         cmocka_unit_test(embeddings),
         cmocka_unit_test(rows_by_id),
+        cmocka_unit_test(nearest_rows),
         cmocka_unit_test(packed_weights),
         cmocka_unit_test(packed_vectors_and_tables),
         cmocka_unit_test(packed_keys_and_values),

@@ -58,6 +58,8 @@ static const ir_case good_nodes[] = {
     {"i32[2,5] f32[10,8] f32[7,8]", "embedding %a, %b, %c", "f32[2,5,8]"},
     {"i32[2] f32[10,16]", "embedding %a, %b {n=11}", "f32[2,11]"},
     {"f32[2,5,8] i32[2,5]", "select_row %a, %b", "f32[2,8]"},
+    {"f32[2,5,8] f32[10,8]", "nearest %a, %b", "i32[2,5]"},
+    {"f32[2,5,8] f32[10,16]", "nearest %a, %b {n=8}", "i32[2,5]"},
     {"f32[2]", "timestep_embedding %a {dim=32, flip=true, shift=1.0}", "f32[2,32]"},
     {"f32[2,3,4,4]", "resize_nearest %a {size=[8,6]}", "f32[2,3,8,6]"},
     {"f32[2,3,5,4]", "max_pool2d %a {pad=[1,0,0,0]}", "f32[2,3,3,2]"},

@@ -151,6 +151,37 @@ static void rows_by_id(void **state) {
     }
 }
 
+/* Ties go to the first row; what fills up the last block of channels does not count. */
+static void nearest_rows(void **state) {
+    (void)state;
+    enum { B = 2, T = 19, C = 20, V = 23 };
+    KT_EACH_LEVEL(level) {
+        struct ebru_nearest_params p = {B, T, C, V};
+        float *x = kt_random_floats(kt_c16_floats(B, C, T)), *table = kt_random_floats(V * 32);
+        for (int32_t i = 0; i < 32; i++) table[7 * 32 + i] = table[3 * 32 + i];
+        for (int32_t c = 0; c < C; c++) x[kt_c16(C, T, 1, c, 5)] = table[3 * 32 + c];
+        int32_t *out = (int32_t *)kt_alloc(B * T * 4);
+        void *buf[] = {x, table, out};
+        KT_RUN(nearest, level, &p, buf, EBRU_NEAREST_OUT, B * T);
+        for (int32_t b = 0; b < B; b++)
+            for (int32_t t = 0; t < T; t++) {
+                int32_t best = 0;
+                double least = 1e30;
+                for (int32_t v = 0; v < V; v++) {
+                    double sum = 0;
+                    for (int32_t c = 0; c < C; c++) {
+                        double d = (double)x[kt_c16(C, T, b, c, t)] - (double)table[v * 32 + c];
+                        sum += d * d;
+                    }
+                    if (sum < least) least = sum, best = v;
+                }
+                assert_int_equal(out[b * T + t], best);
+            }
+        assert_int_equal(out[T + 5], 3);
+        kt_release();
+    }
+}
+
 static void lookups(void **state) {
     (void)state;
     KT_EACH_LEVEL(level) {
@@ -213,7 +244,7 @@ static void timesteps(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(copies),     cmocka_unit_test(joined),
                                        cmocka_unit_test(products),   cmocka_unit_test(softmaxes),
-                                       cmocka_unit_test(rows_by_id), cmocka_unit_test(lookups),
-                                       cmocka_unit_test(timesteps)};
+                                       cmocka_unit_test(rows_by_id), cmocka_unit_test(nearest_rows),
+                                       cmocka_unit_test(lookups),    cmocka_unit_test(timesteps)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
