@@ -41,6 +41,11 @@ struct fe_class {
             bool (*build)(fe_builder *b, const fe_clip_config *c, const char *name,
                           const fe_sizes *s);
         } TEXT;
+        struct {
+            bool (*read)(base_jval root, fe_vision_config *c);
+            bool (*build)(fe_builder *b, const fe_vision_config *c, const char *name,
+                          const fe_sizes *s);
+        } VISION, SAFETY;
     } of;
 };
 
@@ -89,8 +94,8 @@ static const fe_class *class_named(base_jval v) {
     size_t n = 0;
     if (!base_json_string(v, &word)) return NULL;
     for (size_t i = 0; i < COUNT(classes); i++) {
-        if (classes[i].library != DIFFUSERS) continue;
         if (strcmp(classes[i].name, word) == 0) return &classes[i];
+        if (classes[i].library != DIFFUSERS) continue;
         names[n++] = classes[i].name;
     }
     return refuse_class(v, word, base_suggest_class(word, names, n));
@@ -139,6 +144,8 @@ bool fe_class_read(const fe_class *c, base_jval root, fe_config *config) {
     case FE_FAMILY_UNET: return c->of.UNET.read(root, &config->unet);
     case FE_FAMILY_VAE: return c->of.VAE.read(root, &config->vae);
     case FE_FAMILY_TEXT: return c->of.TEXT.read(root, &config->text);
+    case FE_FAMILY_VISION: return c->of.VISION.read(root, &config->vision);
+    case FE_FAMILY_SAFETY: return c->of.SAFETY.read(root, &config->vision);
     }
     return false;
 }
@@ -153,6 +160,8 @@ bool fe_class_build(const fe_class *c, fe_builder *b, const fe_config *config, c
         fine = fe_vae_fits(b, &config->vae, s) && c->of.VAE.build(b, &config->vae, name, s);
         break;
     case FE_FAMILY_TEXT: fine = c->of.TEXT.build(b, &config->text, name, s); break;
+    case FE_FAMILY_VISION: fine = c->of.VISION.build(b, &config->vision, name, s); break;
+    case FE_FAMILY_SAFETY: fine = c->of.SAFETY.build(b, &config->vision, name, s); break;
     }
     return fine && base_diag_errors(b->d) == before;
 }

@@ -121,6 +121,10 @@ static bool build_functions(fe_pipeline *p, fe_builder *b, fe_component *part) {
         correct_eos(p, part, &part->config.text);
         return fe_text_sizes(p, part, &s) &&
                fe_class_build(part->class, b, &part->config, name, &s);
+    case FE_FAMILY_VISION:
+    case FE_FAMILY_SAFETY:
+        return fe_vision_sizes(p, part, &s) &&
+               fe_class_build(part->class, b, &part->config, name, &s);
     }
     return false;
 }

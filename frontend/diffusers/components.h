@@ -14,7 +14,13 @@ typedef enum fe_component_kind {
  */
 extern const char *const fe_component_names[FE_COMPONENT_COUNT];
 
-typedef enum fe_family { FE_FAMILY_UNET, FE_FAMILY_VAE, FE_FAMILY_TEXT } fe_family;
+typedef enum fe_family {
+    FE_FAMILY_UNET,
+    FE_FAMILY_VAE,
+    FE_FAMILY_TEXT,
+    FE_FAMILY_VISION,
+    FE_FAMILY_SAFETY
+} fe_family;
 extern const fe_family fe_component_family[FE_COMPONENT_COUNT];
 
 /* What the config of a class of the family says. */
@@ -22,6 +28,7 @@ typedef union fe_config {
     fe_unet_config unet;
     fe_vae_config vae;
     fe_clip_config text;
+    fe_vision_config vision; /* of VISION and SAFETY */
 } fe_config;
 
 /* A row CLASS. */

@@ -51,6 +51,12 @@ static void tiny_autoencoder_both_ways(void **state) {
     check("vae-tiny", 2);
 }
 
+static void pictures_to_embeddings(void **state) {
+    (void)state;
+    check("clip-vision", 3);
+    check("safety", 3);
+}
+
 static void unet_like_cifar(void **state) {
     (void)state;
     check("unet2d-cifar", 1);
@@ -172,6 +178,7 @@ int main(void) {
         cmocka_unit_test(middle_without_attention_or_none),
         cmocka_unit_test(unet_with_all_embeddings),
         cmocka_unit_test(tiny_autoencoder_both_ways),
+        cmocka_unit_test(pictures_to_embeddings),
         cmocka_unit_test(text_with_projection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
