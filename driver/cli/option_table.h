@@ -33,6 +33,7 @@ const char *drv_option_values(const base_option *o);
 bool drv_add_disabled(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_knob(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_embedding(void *options, const base_option *row, const char *value, char *error);
+bool drv_add_ip_adapter(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_lora(void *options, const base_option *row, const char *value, char *error);
 bool drv_set_weights(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_operand(void *options, const char *word, char *error);

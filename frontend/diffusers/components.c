@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "frontend/diffusers/pipeline.h"
+#include "frontend/ip_adapter/ip_adapter.h"
 #include "frontend/tokenizer/tokenizer.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -129,12 +130,23 @@ static bool build_functions(fe_pipeline *p, fe_builder *b, fe_component *part) {
     return false;
 }
 
+/* The adapters of a U-Net: opened before it is built, unless a whole pipeline did so. */
+static bool open_adapters(fe_pipeline *p, const fe_component *part) {
+    if (part->kind != FE_COMPONENT_UNET || !p->o->ip_adapter_count || p->adapters) return true;
+    p->adapters = fe_ip_adapters_open(p->d, p->m, p->o);
+    return p->adapters != NULL;
+}
+
 bool fe_component_build(fe_pipeline *p, fe_component *part) {
+    if (!open_adapters(p, part)) return false;
+    if (part->kind == FE_COMPONENT_UNET) part->config.unet.ip_adapters = p->adapters;
     fe_weights *w = open_weights(p, part);
     if (!w) return false;
     fe_builder b;
     fe_builder_init(&b, p->d, p->m, w, fe_component_names[part->kind]);
     bool fine = build_functions(p, &b, part) && fe_weights_check(w);
+    if (part->kind == FE_COMPONENT_UNET && p->adapters && fine)
+        fine = fe_ip_adapters_check(p->adapters);
     fe_builder_free(&b);
     fe_weights_free(w);
     return fine;

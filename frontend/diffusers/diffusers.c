@@ -6,6 +6,7 @@
 
 #include "base/suggest.h"
 #include "frontend/diffusers/pipeline.h"
+#include "frontend/ip_adapter/ip_adapter.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -31,6 +32,7 @@ static void pipeline_free(fe_pipeline *p) {
         base_json_free(p->parts[i].doc);
         fe_component_dir_close(p, p->parts[i].dir);
     }
+    fe_ip_adapters_free(p->adapters);
     base_json_free(p->index);
     fe_dir_close(p->root);
 }

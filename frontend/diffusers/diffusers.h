@@ -101,6 +101,7 @@ typedef struct fe_unet_config {
     int64_t classes, class_input;        /* class_input: width of the vectors */
     int64_t added_time_dim, added_input; /* SDXL's text_time; 0: none */
     int64_t encoder_hid_dim;             /* 0: none */
+    struct fe_ip_adapters *ip_adapters;  /* not from the config; NULL: none */
 } fe_unet_config;
 
 /* Reads and checks a config; false after reporting everything that is wrong or not supported.

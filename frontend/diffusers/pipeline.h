@@ -60,9 +60,10 @@ typedef struct fe_pipeline {
     const fe_ldm *ldm;
     base_json *index; /* model_index.json; NULL for a single component */
     fe_component parts[FE_COMPONENT_COUNT];
-    const fe_pipeline_class *c; /* NULL when one component is built */
-    ebru_condition condition;   /* from fe_pipeline_check on */
-    bool guided;                /* the denoiser is built for both halves of the batch, too */
+    struct fe_ip_adapters *adapters; /* --ip-adapter; NULL until they are opened, or none */
+    const fe_pipeline_class *c;      /* NULL when one component is built */
+    ebru_condition condition;        /* from fe_pipeline_check on */
+    bool guided;                     /* the denoiser is built for both halves of the batch, too */
 } fe_pipeline;
 
 /* ---- pipeline_classes.c ---- */

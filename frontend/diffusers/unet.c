@@ -2,14 +2,16 @@
  * of diffusers' forward; see diffusers.h. */
 #include "frontend/build/layers.h"
 #include "frontend/diffusers/diffusers.h"
+#include "frontend/ip_adapter/ip_adapter.h"
 
 /* One build: the builder, the config, and the values every block needs. */
 typedef struct unet {
     fe_builder *b;
     const fe_unet_config *c;
     const fe_sizes *s;
-    ir_ref emb;     /* time embedding and what is added to it */
-    ir_ref context; /* encoder_hidden_states; IR_NONE without cross-attention */
+    ir_ref emb;                /* time embedding and what is added to it */
+    ir_ref context;            /* encoder_hidden_states; IR_NONE without cross-attention */
+    fe_image_contexts *images; /* that cross-attention attends to, too; NULL: none */
 } unet;
 
 static void at_key(unet *u, const char *key) {
@@ -162,7 +164,8 @@ static ir_ref attention(unet *u, ir_ref x, const char *prefix, fe_resolution_kin
                                 .groups = c->groups,
                                 .eps = 1e-6,
                                 .linear_projection = c->linear_projection,
-                                .only_cross = only_cross};
+                                .only_cross = only_cross,
+                                .images = u->images};
     return fe_spatial_transformer(u->b, x, u->context, prefix, &o);
 }
 
@@ -246,6 +249,45 @@ static ir_ref build_up(unet *u, ir_ref x) {
     return x;
 }
 
+/* ---- pictures beside the prompt ---- */
+
+/* Adapters are numbered down, up and then in the middle; here the middle is built before the way
+ * up. */
+static ir_ref build_mid_and_up(unet *u, ir_ref x) {
+    fe_image_contexts *images = u->images;
+    int64_t last = u->c->mid == FE_MID_CROSS ? u->c->depth[u->c->resolutions - 1] : 0,
+            down = images ? images->layer : 0;
+    if (images) images->layer = images->items[0].layers - last;
+    x = build_mid(u, x);
+    if (images) images->layer = down;
+    x = build_up(u, x);
+    if (images && images->layer + last != images->items[0].layers)
+        base_error(u->b->d, NULL,
+                   "--ip-adapter: it has keys for %lld cross-attentions, the U-Net has %lld: it "
+                   "belongs to another kind of model",
+                   (long long)images->items[0].layers, (long long)(images->layer + last));
+    return x;
+}
+
+/* diffusers has no adapters where attention is not to the text alone. */
+static bool build_images(unet *u) {
+    const fe_unet_config *c = u->c;
+    int64_t width = fe_unet_context(c);
+    bool other = false;
+    u->images = NULL;
+    if (!c->ip_adapters) return true;
+    for (size_t i = 0; i < c->resolutions; i++)
+        other |= c->only_cross[i] || c->down[i] == FE_RESOLUTION_ATTENTION ||
+                 c->up[i] == FE_RESOLUTION_ATTENTION;
+    if (!width || other) {
+        base_error(u->b->d, NULL, "--ip-adapter: the U-Net %s",
+                   !width ? "attends to no text" : "has other attention than to itself and a text");
+        return false;
+    }
+    u->images = fe_ip_adapters_build(c->ip_adapters, u->b, u->s->batch, c->context[0]);
+    return true;
+}
+
 bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, const fe_sizes *s) {
     unet u = {.b = b, .c = c, .s = s};
     unsigned before = base_diag_errors(b->d);
@@ -259,13 +301,14 @@ bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, con
                         IR_SCHEDULE);
     if (c->center_input) x = fe_affine(b, x, 2.0, -1.0);
     build_context(&u);
+    if (!build_images(&u)) return false;
     build_embedding(&u, t);
 
     at_key(&u, "in_channels");
     fe_conv_options conv = fe_conv_same(c->channels[0], c->conv_in_kernel, 1);
     x = fe_conv(b, x, "conv_in", &conv);
     fe_push(b, x);
-    x = build_up(&u, build_mid(&u, build_down(&u, x)));
+    x = build_mid_and_up(&u, build_down(&u, x));
 
     at_key(&u, "out_channels");
     x = fe_group_norm(b, x, "conv_norm_out", c->groups, c->eps);
