@@ -77,13 +77,42 @@ bool fe_component_open(fe_pipeline *p, fe_component_kind kind) {
     return fe_class_read(part->class, root, &part->config);
 }
 
+bool fe_image_encoder_open(fe_pipeline *p) {
+    fe_component *part = &p->parts[FE_COMPONENT_IMAGE_ENCODER];
+    const char *name = fe_component_names[FE_COMPONENT_IMAGE_ENCODER], *given = p->o->image_encoder;
+    if (!given && (p->ldm || !fe_dir_has_dir(p->root, name))) {
+        base_error(p->d, NULL,
+                   "--ip-adapter: the model has no folder '%s': name one with --image-encoder=DIR",
+                   name);
+        return false;
+    }
+    *part = (fe_component){.kind = FE_COMPONENT_IMAGE_ENCODER,
+                           .wanted = true,
+                           .dir = given ? fe_dir_open(p->d, given)
+                                        : fe_dir_open_in(p->d, p->root, name)};
+    if (!part->dir) return false;
+    part->doc = fe_json_load_in(p->d, part->dir, "config.json", NULL);
+    if (!part->doc) return false;
+    base_jval root = base_json_root(part->doc);
+    part->class = fe_class_of_config(root);
+    if (!part->class) return false;
+    if (fe_class_family(part->class) != FE_FAMILY_VISION) {
+        base_json_error(root, "this is not the config of an image encoder, a "
+                              "CLIPVisionModelWithProjection");
+        return false;
+    }
+    return fe_class_read(part->class, root, &part->config);
+}
+
 /* ---- functions ---- */
 
 static fe_weights *open_weights(fe_pipeline *p, fe_component *part) {
     static const char *const bases[] = {"diffusion_pytorch_model", "model"};
     if (p->o->random_weights) return fe_weights_random(p->d, p->m, p->o->random_seed);
     bool unet = part->kind == FE_COMPONENT_UNET, given = unet && p->o->unet;
-    if (p->ldm && !given) return fe_ldm_weights(p->ldm, p->m, fe_component_names[part->kind]);
+    bool own = part->kind == FE_COMPONENT_IMAGE_ENCODER; /* no checkpoint has one */
+    if (p->ldm && !given && !own)
+        return fe_ldm_weights(p->ldm, p->m, fe_component_names[part->kind]);
     fe_st *table =
         given ? fe_st_open(p->d, p->o->unet) : fe_st_open_in(p->d, part->dir, bases, COUNT(bases));
     if (!table) return NULL;

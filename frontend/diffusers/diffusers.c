@@ -58,6 +58,15 @@ static bool options_fit(const fe_pipeline *p, fe_component_kind kind) {
                    o->sampler ? "sampler" : "scheduler-config", fe_component_names[kind]);
         fine = false;
     }
+    if (o->ip_adapter_count && kind != FE_COMPONENT_UNET) {
+        base_error(p->d, NULL, "--ip-adapter: the component '%s' is no U-Net",
+                   fe_component_names[kind]);
+        fine = false;
+    }
+    if (o->image_encoder) {
+        base_error(p->d, NULL, "--image-encoder: a component alone reads no pictures");
+        fine = false;
+    }
     if (o->no_image_input) {
         base_error(p->d, NULL, "--no-image-input: the component '%s' alone paints no pictures",
                    fe_component_names[kind]);
@@ -155,6 +164,11 @@ static bool load_whole(fe_pipeline *p) {
     bool fine = true;
     for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
         if (has_part(p, (fe_component_kind)i)) fine &= fe_component_open(p, (fe_component_kind)i);
+    if (p->o->ip_adapter_count) {
+        fine &= fe_image_encoder_open(p);
+        p->adapters = fe_ip_adapters_open(p->d, p->m, p->o);
+        fine &= p->adapters != NULL;
+    }
     fine &= others_there(p);
     if (!fine || !fe_pipeline_check(p) || !fe_pipeline_meta(p)) return false;
     /* in the order of use: text, autoencoder, U-Net */

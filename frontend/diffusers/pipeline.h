@@ -88,6 +88,8 @@ void fe_component_dir_close(fe_pipeline *p, fe_dir *dir);
 /* Opens a component that model_index.json names and reads its config; its class must be one that is
  * built. */
 bool fe_component_open(fe_pipeline *p, fe_component_kind kind);
+/* The image encoder of the adapters: --image-encoder, or the folder's own. */
+bool fe_image_encoder_open(fe_pipeline *p);
 /* All functions of a component, so that its weights are bound in full whatever is kept of it. */
 bool fe_component_build(fe_pipeline *p, fe_component *part);
 
@@ -118,6 +120,12 @@ int64_t fe_pipeline_image_channels(const fe_pipeline *p);
 /* Whether the program reads pictures, and whether it needs the encoder for that. */
 bool fe_pipeline_image_input(const fe_pipeline *p);
 bool fe_pipeline_encodes(const fe_pipeline *p);
+
+/* ---- image_processor.c ---- */
+
+/* The properties image_processor.*: of feature_extractor/ in the folder, or where there is none, as
+ * diffusers makes one for an encoder that reads side x side. `reader` is the component's name. */
+bool fe_image_processor_meta(fe_pipeline *p, int64_t side, const char *reader);
 
 /* ---- pipeline_meta.c ---- */
 
