@@ -185,7 +185,7 @@ bool fe_clip_read(base_jval root, fe_clip_config *c);
  * two of all layers. */
 bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, const fe_sizes *s);
 
-/* ---- vision.c: CLIPVisionModelWithProjection, StableDiffusionSafetyChecker ---- */
+/* ---- vision/vision.c: CLIPVisionModelWithProjection, StableDiffusionSafetyChecker ---- */
 
 typedef struct fe_vision_config {
     base_jval root;

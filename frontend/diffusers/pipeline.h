@@ -121,7 +121,7 @@ int64_t fe_pipeline_image_channels(const fe_pipeline *p);
 bool fe_pipeline_image_input(const fe_pipeline *p);
 bool fe_pipeline_encodes(const fe_pipeline *p);
 
-/* ---- image_processor.c ---- */
+/* ---- vision/image_processor.c ---- */
 
 /* The properties image_processor.*: of feature_extractor/ in the folder, or where there is none, as
  * diffusers makes one for an encoder that reads side x side. `reader` is the component's name. */

@@ -285,7 +285,7 @@ static bool build_images(unet *u) {
         return false;
     }
     u->images = fe_ip_adapters_build(c->ip_adapters, u->b, u->s->batch, c->context[0]);
-    return true;
+    return u->images != NULL;
 }
 
 bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, const fe_sizes *s) {

@@ -312,6 +312,7 @@ fe_image_contexts *fe_ip_adapters_build(fe_ip_adapters *all, fe_builder *b, int6
                                         int64_t context) {
     fe_weights *weights = b->weights;
     const char *scope = b->scope;
+    bool fine = true;
     all->contexts = (fe_image_contexts){.items = all->context, .count = all->count};
     for (uint32_t i = 0; i < all->count; i++) {
         const adapter *a = &all->items[i];
@@ -320,6 +321,7 @@ fe_image_contexts *fe_ip_adapters_build(fe_ip_adapters *all, fe_builder *b, int6
                        "--ip-adapter: '%s' makes tokens of width %lld, the U-Net attends to %lld: "
                        "it belongs to another kind of model",
                        a->path, (long long)a->context, (long long)context);
+            fine = false;
             continue;
         }
         b->weights = a->weights;
@@ -335,5 +337,5 @@ fe_image_contexts *fe_ip_adapters_build(fe_ip_adapters *all, fe_builder *b, int6
         b->weights = weights;
         b->scope = scope;
     }
-    return &all->contexts;
+    return fine ? &all->contexts : NULL;
 }

@@ -31,7 +31,8 @@ void fe_ip_adapters_set_tokens(fe_ip_adapters *a, int64_t tokens);
 
 /* Within a U-Net's function: inputs image_embeds [B,C] ([B,images,C] with several pictures), or
  * image_hidden_states [B,T,C] ([B,images,T,C]), and ip_scale [1]; _2 and so on of further adapters.
- * Returns what cross-attention attends to; `context` is the width of the U-Net's. */
+ * Returns what cross-attention attends to, NULL after reporting; `context` is the width of the
+ * U-Net's. */
 fe_image_contexts *fe_ip_adapters_build(fe_ip_adapters *a, fe_builder *b, int64_t batch,
                                         int64_t context);
 /* Behind all functions: reports tensors that are missing, misshapen or left over. */

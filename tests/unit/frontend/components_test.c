@@ -53,7 +53,7 @@ static void tiny_autoencoder_both_ways(void **state) {
 
 static void pictures_to_embeddings(void **state) {
     (void)state;
-    check("clip-vision", 3);
+    check("clip-vision", 3); /* CLIPVisionModelWithProjection */
 }
 
 /* A picture beside the text: projection, and keys and values numbered down, up, middle. */
@@ -71,8 +71,8 @@ static void check_adapter(const char *folder, double scale) {
 
 static void unet_with_pictures(void **state) {
     (void)state;
-    check_adapter("ip-adapter", 0.6);
-    check_adapter("ip-adapter-plus", 0.6);
+    check_adapter("ip/plain", 0.6);
+    check_adapter("ip/plus", 0.6);
 }
 
 static void unet_like_cifar(void **state) {

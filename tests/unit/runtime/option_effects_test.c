@@ -71,6 +71,7 @@ static const struct expected {
     {"--mask", "++r++++++rr"},
     {"--depth", "rrrrrrrrr+r"},
     {"--noise-level", "rrrrrrrrrr+"},
+    {"--ip-image", "rrrrrrrrrrr"},
     {"--seed", "+++++++++++"},
     {"--batch-count", "+++++++++++"},
     {"--grid", "+++++++++++"},
