@@ -23,6 +23,10 @@ typedef struct fe_lora {
     double scale;
 } fe_lora;
 
+/* An IP-Adapter file, and the scale of its pictures where none is given. */
+enum { FE_MAX_IP_ADAPTERS = 4 };
+typedef fe_lora fe_ip_adapter;
+
 typedef struct fe_options {
     /* Shapes of inputs, for single components: they override batch (dim 0), width and height (the
      * last two dims of sample, latent or image, in that tensor's own cells, not in pixels) and
@@ -51,6 +55,10 @@ typedef struct fe_options {
     uint32_t controlnet_count;
     const char *const *adapters;
     uint32_t adapter_count;
+    const fe_ip_adapter *ip_adapters; /* at most FE_MAX_IP_ADAPTERS; docs/ip-adapter.md */
+    uint32_t ip_adapter_count;
+    int64_t ip_images;         /* pictures an adapter; 0 = 1 */
+    const char *image_encoder; /* --image-encoder: a folder instead of the model's; NULL */
     /* Programs run the step function with and without guidance: two functions, batch and 2*batch
      * ("unet" and "unet@2"). When false (verify, bench) a component has one function at `batch`. */
     bool guidance_pair;

@@ -310,6 +310,18 @@ static bool controls_used(base_diag *d, const ir_module *m, const fe_options *o)
     return false;
 }
 
+/* --ip-adapter names files, and some U-Net attends to them. */
+static bool adapters_used(base_diag *d, const ir_module *m, const fe_options *o) {
+    static const char scope[] = "ip_adapter";
+    if (!o->ip_adapter_count) return true;
+    for (size_t i = 0; i < m->weights.count; i++)
+        if (strncmp(m->weights.items[i].name, scope, sizeof scope - 1) == 0) return true;
+    base_error(d, NULL,
+               "--ip-adapter: there is no U-Net of a diffusers folder or checkpoint in "
+               "what is loaded");
+    return false;
+}
+
 /* "." and ".." are names of no model. */
 static char *folder_name(base_arena *a, const char *path) {
     char *name = fe_path_base(a, path);
@@ -329,7 +341,8 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     bool merged = true;
     if (fe_is_hub_cache(path)) path = fe_hub_snapshot(d, m->arena, path);
     bool fine = path && load_into(d, m, path, options) && base_diag_errors(d) == before;
-    fine = fine && unet_used(d, m, options) && controls_used(d, m, options);
+    fine = fine && unet_used(d, m, options) && controls_used(d, m, options) &&
+           adapters_used(d, m, options);
     for (uint32_t i = 0; fine && i < options->lora_count; i++)
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;

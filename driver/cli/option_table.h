@@ -35,6 +35,7 @@ bool drv_add_knob(void *options, const base_option *row, const char *value, char
 bool drv_add_embedding(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_controlnet(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_adapter(void *options, const base_option *row, const char *value, char *error);
+bool drv_add_ip_adapter(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_lora(void *options, const base_option *row, const char *value, char *error);
 bool drv_set_weights(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_operand(void *options, const char *word, char *error);

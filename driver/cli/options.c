@@ -30,11 +30,7 @@ static const drv_command *command_of(unsigned bit) {
 
 /* FILE[:SCALE]: the scale is what follows the last colon, when that is a number; a path may have
  * colons. */
-bool drv_add_lora(void *options, const base_option *row, const char *value, char *error) {
-    drv_options *o = options;
-    if (o->load.lora_count == DRV_MAX_LORAS)
-        return base_option_expects(row, "no more than 64 files", value, error);
-    fe_lora *l = &o->load.loras[o->load.lora_count++];
+static bool file_and_scale(fe_lora *l, const base_option *row, const char *value, char *error) {
     *l = (fe_lora){value, 1.0};
     const char *colon = strrchr(value, ':');
     double scale;
@@ -48,6 +44,20 @@ bool drv_add_lora(void *options, const base_option *row, const char *value, char
         l->scale = scale;
     }
     return *l->path || base_option_expects(row, "FILE[:SCALE]", value, error);
+}
+
+bool drv_add_lora(void *options, const base_option *row, const char *value, char *error) {
+    drv_options *o = options;
+    if (o->load.lora_count == DRV_MAX_LORAS)
+        return base_option_expects(row, "no more than 64 files", value, error);
+    return file_and_scale(&o->load.loras[o->load.lora_count++], row, value, error);
+}
+
+bool drv_add_ip_adapter(void *options, const base_option *row, const char *value, char *error) {
+    drv_options *o = options;
+    if (o->load.ip_adapter_count == FE_MAX_IP_ADAPTERS)
+        return base_option_expects(row, "no more than 4 files", value, error);
+    return file_and_scale(&o->load.ip_adapters[o->load.ip_adapter_count++], row, value, error);
 }
 
 /* Where the file's name ends, the front end finds out: both parts may have colons. */
@@ -264,6 +274,12 @@ static int digest(drv_options *o) {
             "--controlnet= and --t2i-adapter= go with a model; '%s' is IR, which has "
             "its networks",
             o->model, NULL);
+    if (o->load.ip_adapter_count && o->model && drv_is_ir(o->model))
+        return usage_error("--ip-adapter= goes with a model; '%s' is IR, which has its adapters",
+                           o->model, NULL);
+    if ((o->load.ip_images || o->load.image_encoder) && !o->load.ip_adapter_count)
+        return usage_error("--%s does nothing without --ip-adapter=",
+                           o->load.ip_images ? "ip-images=" : "image-encoder=", NULL);
     if ((o->load.sampler || o->load.scheduler_config) && o->model && drv_is_ir(o->model))
         return usage_error("--sampler= and --scheduler-config= go with a model; '%s' is IR, which "
                            "has its sampler",

@@ -52,6 +52,10 @@ typedef struct drv_load_options {
     uint32_t embedding_count;
     const char *controlnets[DRV_MAX_CONTROLS], *adapters[DRV_MAX_CONTROLS];
     uint32_t controlnet_count, adapter_count;
+    fe_ip_adapter ip_adapters[FE_MAX_IP_ADAPTERS];
+    uint32_t ip_adapter_count;
+    int64_t ip_images;
+    const char *image_encoder;
     bool random_weights; /* --weights=random:SEED */
     uint64_t random_seed;
     /* --default-...: of the program's options; below 0 and 0 (steps): not given */

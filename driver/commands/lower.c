@@ -44,6 +44,10 @@ fe_options drv_fe_options(const drv_load_options *o) {
         .controlnet_count = o->controlnet_count,
         .adapters = o->adapters,
         .adapter_count = o->adapter_count,
+        .ip_adapters = o->ip_adapters,
+        .ip_adapter_count = o->ip_adapter_count,
+        .ip_images = o->ip_images,
+        .image_encoder = o->image_encoder,
         .guidance_pair = true,
         .shared_timestep = true,
         .clip_skip = o->clip_skip,
@@ -335,6 +339,12 @@ static char *build_info(const drv_options *o, const drv_build *b) {
                    *slash = strrchr(path, '/');
         base_str_add(&s, net ? "controlnet: " : "t2i-adapter: ");
         base_str_add_shown(&s, slash && slash[1] ? slash + 1 : path);
+        base_str_add(&s, "\n");
+    }
+    for (uint32_t i = 0; i < o->load.ip_adapter_count; i++) {
+        const char *slash = strrchr(o->load.ip_adapters[i].path, '/');
+        base_str_add(&s, "ip-adapter: ");
+        base_str_add_shown(&s, slash ? slash + 1 : o->load.ip_adapters[i].path);
         base_str_add(&s, "\n");
     }
     for (uint32_t i = 0; i < o->load.embedding_count; i++) {

@@ -144,6 +144,26 @@ static qkv fused_projections(fe_builder *b, ir_ref x, int64_t width, const char 
     return (qkv){r[0], r[1], r[2]};
 }
 
+/* Queries of x, and keys and values of the context from one tensor [2 width, K]. */
+static qkv paired_projections(fe_builder *b, ir_ref x, ir_ref context, int64_t width,
+                              const char *prefix, const fe_attention_options *o) {
+    ir_type t;
+    if (!fe_of_rank(b, context, 3, "attention", &t)) return (qkv){IR_NONE, IR_NONE, IR_NONE};
+    fe_linear_options l = {.out = width, .bias = o->qkv_bias};
+    fe_tensor_spec s = {.names = {fe_sub(b, fe_sub(b, prefix, o->kv), "weight")},
+                        .rank = 2,
+                        .dim = {2 * width, t.dim[2]},
+                        .init = FE_INIT_FILTER,
+                        .fan_in = t.dim[2]};
+    ir_ref w = fe_weight(b, &s), r[2];
+    for (int i = 0; i < 2; i++) {
+        struct ir_attrs_slice part = {.axis = 0, .start = i * width, .count = width};
+        ir_ref wi = fe_emit1(b, IR_OP_slice, w, &part);
+        r[i] = fe_emit(b, IR_OP_linear, (ir_ref[]){context, wi, IR_NONE}, 3, NULL);
+    }
+    return (qkv){fe_linear_named(b, x, fe_sub(b, prefix, o->q), NULL, &l), r[0], r[1]};
+}
+
 static ir_ref scaled_dot_product(fe_builder *b, qkv p, const ir_type *t, int64_t width,
                                  const fe_attention_options *o) {
     ir_ref q = split_heads(b, p.q, o->heads), k = split_heads(b, p.k, o->heads),
@@ -160,6 +180,29 @@ static ir_ref scaled_dot_product(fe_builder *b, qkv p, const ir_type *t, int64_t
     return fe_reshape(b, h, 3, (int64_t[]){t->dim[0], t->dim[1], width});
 }
 
+/* h and what the same queries find in the tokens of one adapter's pictures. The scale goes into the
+ * values, which are made once a prompt. */
+static ir_ref add_image(fe_builder *b, ir_ref h, ir_ref q, const ir_type *t, int64_t width,
+                        const fe_attention_options *o, const fe_image_context *image) {
+    static const char *const names[] = {"to_k_ip", "to_v_ip"};
+    fe_weights *weights = b->weights;
+    const char *scope = b->scope;
+    fe_linear_options l = {.out = width};
+    ir_ref r[2];
+    b->weights = image->weights;
+    b->scope = image->scope;
+    for (int i = 0; i < 2; i++)
+        r[i] = fe_linear_named(
+            b, image->tokens,
+            fe_name(b, "ip_adapter.%lld.%s", (long long)(2 * o->images->layer + 1), names[i]), NULL,
+            &l);
+    b->weights = weights;
+    b->scope = scope;
+    r[1] = ir_ref_ok(image->scale) ? fe_mul(b, r[1], image->scale)
+                                   : fe_affine(b, r[1], image->otherwise, 0.0);
+    return fe_add(b, h, scaled_dot_product(b, (qkv){q, r[0], r[1]}, t, width, o));
+}
+
 ir_ref fe_attention(fe_builder *b, ir_ref tokens, ir_ref context, const char *prefix,
                     const fe_attention_options *o) {
     const char *outer = fe_open(b, prefix);
@@ -174,10 +217,14 @@ ir_ref fe_attention(fe_builder *b, ir_ref tokens, ir_ref context, const char *pr
         return fe_close(b, outer,
                         fe_fail(b, "a fused '%s' cannot attend to another sequence", o->qkv));
 
-    qkv p = o->qkv ? fused_projections(b, tokens, t.dim[2], prefix, o)
-                   : separate_projections(b, tokens, ir_ref_ok(context) ? context : tokens, width,
-                                          prefix, o);
+    ir_ref other = ir_ref_ok(context) ? context : tokens;
+    qkv p = o->qkv  ? fused_projections(b, tokens, t.dim[2], prefix, o)
+            : o->kv ? paired_projections(b, tokens, other, width, prefix, o)
+                    : separate_projections(b, tokens, other, width, prefix, o);
     ir_ref h = scaled_dot_product(b, p, &t, width, o);
+    for (uint32_t i = 0; o->images && i < o->images->count; i++)
+        h = add_image(b, h, p.q, &t, width, o, &o->images->items[i]);
+    if (o->images) o->images->layer++;
     if (!o->out) return fe_close(b, outer, h);
     h = fe_linear_named(
         b, h, fe_sub(b, prefix, o->out), o->old_names ? fe_sub(b, prefix, "proj_attn") : NULL,
@@ -294,6 +341,7 @@ static ir_ref transformer_block(fe_builder *b, ir_ref x, ir_ref context, const c
                x);
     if (o->second != FE_SECOND_NONE) {
         h = fe_layer_norm(b, x, fe_sub(b, prefix, "norm2"), eps);
+        attention.images = o->images;
         x = fe_add(b, fe_attention(b, h, context, fe_sub(b, prefix, "attn2"), &attention), x);
     }
     h = fe_layer_norm(b, x, fe_sub(b, prefix, "norm3"), eps);

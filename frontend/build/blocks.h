@@ -158,10 +158,30 @@ ir_ref fe_res_block(fe_builder *b, ir_ref x, ir_ref emb, const char *prefix,
  * softmax(q k^T / sqrt(d)) v, output projection (`out` NULL: none); no norm, no residual. `qkv` (not NULL): one fused
  * tensor [3C, C(,1,1)] instead of three. `inner` (not 0): width of queries, keys and values. The old names query, key, value, proj_attn are accepted
  * where `old_names` says so. */
+/* Tokens of pictures that cross-attention attends to beside its context (IP-Adapter). Their keys and
+ * values have weights of their own, ip_adapter.N.to_k_ip and to_v_ip: N = 1, 3, 5 ... in the order
+ * of the layers down, up and in the middle. */
+typedef struct fe_image_context {
+    ir_ref tokens;       /* [B,T,C] */
+    ir_ref scale;        /* [1,1,1]; IR_NONE: `otherwise` */
+    double otherwise;    /* scale of the result */
+    fe_weights *weights; /* of the adapter's file */
+    const char *scope;
+    int64_t layers; /* that it has keys for */
+} fe_image_context;
+typedef struct fe_image_contexts {
+    fe_image_context *items;
+    uint32_t count;
+    int64_t layer; /* the next cross-attention's place in their order, from 0 */
+} fe_image_contexts;
+
+/* `kv` (not NULL): one tensor [2 inner, K] for keys and values. `images` (NULL: none) are attended
+ * to with the same queries, and what comes of it is added before the output projection. */
 typedef struct fe_attention_options {
     int64_t heads, inner;
     bool qkv_bias, out_bias, causal, conv_weight, old_names;
-    const char *q, *k, *v, *out, *qkv;
+    const char *q, *k, *v, *out, *qkv, *kv;
+    fe_image_contexts *images;
 } fe_attention_options;
 fe_attention_options
 fe_attention_defaults(int64_t heads); /* to_q, to_k, to_v without bias, to_out.0 */
@@ -226,6 +246,7 @@ typedef struct fe_transformer_options {
     bool linear_projection; /* proj_in and proj_out are [C,C], not [C,C,1,1] */
     bool only_cross;        /* attn1 attends to the context, too */
     fe_second_attention second;
+    fe_image_contexts *images; /* that attn2 attends to, too; NULL: none */
 } fe_transformer_options;
 ir_ref fe_spatial_transformer(fe_builder *b, ir_ref x, ir_ref context, const char *prefix,
                               const fe_transformer_options *o);

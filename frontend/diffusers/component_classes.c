@@ -51,6 +51,11 @@ struct fe_class {
             bool (*build)(fe_builder *b, const fe_adapter_config *c, const char *name,
                           const fe_sizes *s);
         } ADAPTER;
+        struct {
+            bool (*read)(base_jval root, fe_vision_config *c);
+            bool (*build)(fe_builder *b, const fe_vision_config *c, const char *name,
+                          const fe_sizes *s);
+        } VISION, SAFETY;
     } of;
 };
 
@@ -99,8 +104,8 @@ static const fe_class *class_named(base_jval v) {
     size_t n = 0;
     if (!base_json_string(v, &word)) return NULL;
     for (size_t i = 0; i < COUNT(classes); i++) {
-        if (classes[i].library != DIFFUSERS) continue;
         if (strcmp(classes[i].name, word) == 0) return &classes[i];
+        if (classes[i].library != DIFFUSERS) continue;
         names[n++] = classes[i].name;
     }
     return refuse_class(v, word, base_suggest_class(word, names, n));
@@ -151,6 +156,8 @@ bool fe_class_read(const fe_class *c, base_jval root, fe_config *config) {
     case FE_FAMILY_TEXT: return c->of.TEXT.read(root, &config->text);
     case FE_FAMILY_CONTROL: return c->of.CONTROL.read(root, &config->control);
     case FE_FAMILY_ADAPTER: return c->of.ADAPTER.read(root, &config->adapter);
+    case FE_FAMILY_VISION: return c->of.VISION.read(root, &config->vision);
+    case FE_FAMILY_SAFETY: return c->of.SAFETY.read(root, &config->vision);
     }
     return false;
 }
@@ -167,6 +174,8 @@ bool fe_class_build(const fe_class *c, fe_builder *b, const fe_config *config, c
     case FE_FAMILY_TEXT: fine = c->of.TEXT.build(b, &config->text, name, s); break;
     case FE_FAMILY_CONTROL: fine = c->of.CONTROL.build(b, &config->control, name, s); break;
     case FE_FAMILY_ADAPTER: fine = c->of.ADAPTER.build(b, &config->adapter, name, s); break;
+    case FE_FAMILY_VISION: fine = c->of.VISION.build(b, &config->vision, name, s); break;
+    case FE_FAMILY_SAFETY: fine = c->of.SAFETY.build(b, &config->vision, name, s); break;
     }
     return fine && base_diag_errors(b->d) == before;
 }

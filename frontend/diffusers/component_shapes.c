@@ -198,3 +198,11 @@ bool fe_adapter_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *
     }
     return check_sizes(p->d, s);
 }
+
+bool fe_vision_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s) {
+    const fe_vision_config *c = &part->config.vision;
+    *s = base_sizes(p);
+    s->batch = side_batch(p, s);
+    take_image_shape(p->o, c->checks ? "clip_input" : "pixel_values", 1, s);
+    return check_sizes(p->d, s);
+}

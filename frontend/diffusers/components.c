@@ -4,6 +4,7 @@
 
 #include "frontend/diffusers/pipeline.h"
 #include "frontend/files/hub_cache.h"
+#include "frontend/ip_adapter/ip_adapter.h"
 #include "frontend/tokenizer/tokenizer.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -126,13 +127,41 @@ bool fe_component_open(fe_pipeline *p, fe_component_kind kind) {
     return fe_class_read(part->class, root, &part->config);
 }
 
+bool fe_image_encoder_open(fe_pipeline *p) {
+    fe_component *part = &p->parts[FE_COMPONENT_IMAGE_ENCODER];
+    const char *name = fe_component_names[FE_COMPONENT_IMAGE_ENCODER], *given = p->o->image_encoder;
+    if (!given && (p->ldm || !fe_dir_has_dir(p->root, name))) {
+        base_error(p->d, NULL,
+                   "--ip-adapter: the model has no folder '%s': name one with --image-encoder=DIR",
+                   name);
+        return false;
+    }
+    *part = (fe_component){.kind = FE_COMPONENT_IMAGE_ENCODER,
+                           .wanted = true,
+                           .dir = given ? fe_dir_open(p->d, given)
+                                        : fe_dir_open_in(p->d, p->root, name)};
+    if (!part->dir) return false;
+    part->doc = fe_json_load_in(p->d, part->dir, "config.json", NULL);
+    if (!part->doc) return false;
+    base_jval root = base_json_root(part->doc);
+    part->class = fe_class_of_config(root);
+    if (!part->class) return false;
+    if (fe_class_family(part->class) != FE_FAMILY_VISION) {
+        base_json_error(root, "this is not the config of an image encoder, a "
+                              "CLIPVisionModelWithProjection");
+        return false;
+    }
+    return fe_class_read(part->class, root, &part->config);
+}
+
 /* ---- functions ---- */
 
 static fe_weights *open_weights(fe_pipeline *p, fe_component *part) {
     static const char *const bases[] = {"diffusion_pytorch_model", "model"};
     if (p->o->random_weights) return fe_weights_random(p->d, p->m, p->o->random_seed);
     bool unet = part->kind == FE_COMPONENT_UNET, file = unet && p->o->unet && !part->given;
-    if (p->ldm && !file && !part->given) return fe_ldm_weights(p->ldm, p->m, part->name);
+    bool own = part->kind == FE_COMPONENT_IMAGE_ENCODER; /* no checkpoint has one */
+    if (p->ldm && !file && !own && !part->given) return fe_ldm_weights(p->ldm, p->m, part->name);
     fe_st *table =
         file ? fe_st_open(p->d, p->o->unet) : fe_st_open_in(p->d, part->dir, bases, COUNT(bases));
     if (!table) return NULL;
@@ -176,16 +205,31 @@ static bool build_functions(fe_pipeline *p, fe_builder *b, fe_component *part) {
     case FE_FAMILY_ADAPTER:
         return fe_adapter_sizes(p, part, &s) &&
                fe_class_build(part->class, b, &part->config, name, &s);
+    case FE_FAMILY_VISION:
+    case FE_FAMILY_SAFETY:
+        return fe_vision_sizes(p, part, &s) &&
+               fe_class_build(part->class, b, &part->config, name, &s);
     }
     return false;
 }
 
+/* The adapters of a U-Net: opened before it is built, unless a whole pipeline did so. */
+static bool open_adapters(fe_pipeline *p, const fe_component *part) {
+    if (part->kind != FE_COMPONENT_UNET || !p->o->ip_adapter_count || p->adapters) return true;
+    p->adapters = fe_ip_adapters_open(p->d, p->m, p->o);
+    return p->adapters != NULL;
+}
+
 bool fe_component_build(fe_pipeline *p, fe_component *part) {
+    if (!open_adapters(p, part)) return false;
+    if (part->kind == FE_COMPONENT_UNET) part->config.unet.ip_adapters = p->adapters;
     fe_weights *w = open_weights(p, part);
     if (!w) return false;
     fe_builder b;
     fe_builder_init(&b, p->d, p->m, w, part->name);
     bool fine = build_functions(p, &b, part) && fe_weights_check(w);
+    if (part->kind == FE_COMPONENT_UNET && p->adapters && fine)
+        fine = fe_ip_adapters_check(p->adapters);
     fe_builder_free(&b);
     fe_weights_free(w);
     return fine;

@@ -19,7 +19,9 @@ typedef enum fe_family {
     FE_FAMILY_VAE,
     FE_FAMILY_TEXT,
     FE_FAMILY_CONTROL,
-    FE_FAMILY_ADAPTER
+    FE_FAMILY_ADAPTER,
+    FE_FAMILY_VISION,
+    FE_FAMILY_SAFETY
 } fe_family;
 extern const fe_family fe_component_family[FE_COMPONENT_COUNT];
 
@@ -30,6 +32,7 @@ typedef union fe_config {
     fe_clip_config text;
     fe_control_config control;
     fe_adapter_config adapter;
+    fe_vision_config vision; /* of VISION and SAFETY */
 } fe_config;
 
 /* A row CLASS. */

@@ -6,6 +6,7 @@
 
 #include "base/suggest.h"
 #include "frontend/diffusers/pipeline.h"
+#include "frontend/ip_adapter/ip_adapter.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -35,6 +36,7 @@ static void pipeline_free(fe_pipeline *p) {
         base_json_free(p->controls[i].doc);
         fe_dir_close(p->controls[i].dir);
     }
+    fe_ip_adapters_free(p->adapters);
     base_json_free(p->index);
     fe_dir_close(p->root);
 }
@@ -63,6 +65,15 @@ static bool options_fit(const fe_pipeline *p, fe_component_kind kind) {
     if (o->controlnet_count || o->adapter_count) {
         base_error(p->d, NULL, "--%s: the component '%s' alone has no sampling loop",
                    o->controlnet_count ? "controlnet" : "t2i-adapter", fe_component_names[kind]);
+        fine = false;
+    }
+    if (o->ip_adapter_count && kind != FE_COMPONENT_UNET) {
+        base_error(p->d, NULL, "--ip-adapter: the component '%s' is no U-Net",
+                   fe_component_names[kind]);
+        fine = false;
+    }
+    if (o->image_encoder) {
+        base_error(p->d, NULL, "--image-encoder: a component alone reads no pictures");
         fine = false;
     }
     if (o->no_image_input) {
@@ -184,6 +195,11 @@ static bool load_whole(fe_pipeline *p) {
     for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
         if (has_part(p, (fe_component_kind)i)) fine &= fe_component_open(p, (fe_component_kind)i);
     fine &= fe_controls_open(p);
+    if (p->o->ip_adapter_count) {
+        fine &= fe_image_encoder_open(p);
+        p->adapters = fe_ip_adapters_open(p->d, p->m, p->o);
+        fine &= p->adapters != NULL;
+    }
     fine &= others_there(p);
     if (!fine || !fe_pipeline_check(p) || !fe_controls_check(p) || !fe_pipeline_meta(p))
         return false;

@@ -134,6 +134,7 @@ typedef struct fe_unet_config {
     int64_t added_time_dim, added_input; /* SDXL's text_time; 0: none */
     int64_t added_heads;                 /* of the attention that pools the text; 0: none */
     int64_t encoder_hid_dim;             /* 0: none */
+    struct fe_ip_adapters *ip_adapters;  /* not from the config; NULL: none */
 } fe_unet_config;
 
 /* Reads and checks a config; false after reporting everything that is wrong or not supported.
@@ -240,6 +241,27 @@ bool fe_clip_read(base_jval root, fe_clip_config *c);
  * the last layer. With `negative` and a skip there is negative_hidden_state, too: one of the first
  * two of all layers. */
 bool fe_clip_build(fe_builder *b, const fe_clip_config *c, const char *name, const fe_sizes *s);
+
+/* ---- vision/vision.c: CLIPVisionModelWithProjection, StableDiffusionSafetyChecker ---- */
+
+typedef struct fe_vision_config {
+    base_jval root;
+    const char *prefix; /* of the tower's tensors */
+    int64_t width, inner, layers, heads, channels, image, patch, projection;
+    double eps;
+    ir_act act;
+    bool checks; /* a safety checker */
+} fe_vision_config;
+
+bool fe_vision_read(base_jval root, fe_vision_config *c);
+bool fe_safety_read(base_jval root, fe_vision_config *c);
+/* Tokens of a picture: its patches and the class token. */
+int64_t fe_vision_tokens(const fe_vision_config *c);
+/* Adds NAME: pixel_values [B,channels,image,image] -> last_hidden_state (without the final norm),
+ * penultimate_hidden_state, image_embeds. Of a safety checker clip_input -> image_embeds, the
+ * cosines special_cos_dist and cos_dist, and how far they are above their thresholds,
+ * special_margins and concept_margins. */
+bool fe_vision_build(fe_builder *b, const fe_vision_config *c, const char *name, const fe_sizes *s);
 
 /* ---- scheduler.c ---- */
 

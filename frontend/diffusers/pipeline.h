@@ -67,6 +67,7 @@ typedef struct fe_pipeline {
     const fe_ldm *ldm;
     base_json *index; /* model_index.json; NULL for a single component */
     fe_component parts[FE_COMPONENT_COUNT];
+    struct fe_ip_adapters *adapters;        /* --ip-adapter; NULL until they are opened, or none */
     fe_component controls[FE_MAX_CONTROLS]; /* ControlNets, then adapters */
     size_t control_count;
     const fe_pipeline_class *c; /* NULL when one component is built */
@@ -105,6 +106,8 @@ const char *fe_component_option(base_arena *a, fe_component_kind kind);
 /* Opens a component that model_index.json or an option names and reads its config; its class must be
  * one that is built. */
 bool fe_component_open(fe_pipeline *p, fe_component_kind kind);
+/* The image encoder of the adapters: --image-encoder, or the folder's own. */
+bool fe_image_encoder_open(fe_pipeline *p);
 /* All functions of a component, so that its weights are bound in full whatever is kept of it. */
 bool fe_component_build(fe_pipeline *p, fe_component *part);
 
@@ -115,6 +118,7 @@ bool fe_vae_sizes(const fe_pipeline *p, fe_sizes *s);
 bool fe_text_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s);
 bool fe_control_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s);
 bool fe_adapter_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s);
+bool fe_vision_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s);
 /* Pixels a cell of the U-Net's sample: the autoencoder's, when it stands beside; else 1. */
 int64_t fe_pixel_scale(const fe_pipeline *p);
 
@@ -153,6 +157,11 @@ void fe_controls_meta(fe_pipeline *p);
 /* Whether `name` is that of one such network of a folder: controlnet_1; then opens it alone. */
 bool fe_controls_find(const fe_pipeline *p, const char *name, fe_component_kind *kind);
 bool fe_controls_open_one(fe_pipeline *p, fe_component_kind kind, const char *name);
+/* ---- vision/image_processor.c ---- */
+
+/* The properties image_processor.*: of feature_extractor/ in the folder, or where there is none, as
+ * diffusers makes one for an encoder that reads side x side. `reader` is the component's name. */
+bool fe_image_processor_meta(fe_pipeline *p, int64_t side, const char *reader);
 
 /* ---- pipeline_meta.c ---- */
 

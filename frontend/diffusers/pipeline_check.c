@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "frontend/diffusers/pipeline.h"
+#include "frontend/ip_adapter/ip_adapter.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -202,6 +203,36 @@ static bool picture_fits(const fe_pipeline *p) {
     return false;
 }
 
+/* What the image encoder gives is what the adapters read. */
+static bool adapters_fit(const fe_pipeline *p) {
+    const fe_vision_config *c = &p->parts[FE_COMPONENT_IMAGE_ENCODER].config.vision;
+    bool fine = true;
+    if (!p->adapters) return true;
+    if (!fe_pipeline_image_input(p)) {
+        base_error(p->d, NULL, "--ip-adapter: a program that reads no pictures has no use for it");
+        return false;
+    }
+    if (c->channels != 3) {
+        base_json_error(fe_config_at(c->root, "num_channels"),
+                        "unsupported: an image encoder for pictures of %lld channels",
+                        (long long)c->channels);
+        fine = false;
+    }
+    for (uint32_t i = 0; i < fe_ip_adapters_count(p->adapters); i++) {
+        bool tokens = fe_ip_adapter_reads_tokens(p->adapters, i);
+        int64_t wanted = fe_ip_adapter_input_width(p->adapters, i),
+                made = tokens ? c->width : c->projection;
+        if (wanted == made) continue;
+        base_json_error(fe_config_at(c->root, tokens ? "hidden_size" : "projection_dim"),
+                        "--ip-adapter: '%s' reads vectors of %lld, the image encoder makes %lld: "
+                        "it was trained with another one (--image-encoder=DIR)",
+                        p->o->ip_adapters[i].path, (long long)wanted, (long long)made);
+        fine = false;
+    }
+    fe_ip_adapters_set_tokens(p->adapters, fe_vision_tokens(c));
+    return fine;
+}
+
 /* ---- options ---- */
 
 static bool options_fit(const fe_pipeline *p) {
@@ -230,5 +261,6 @@ bool fe_pipeline_check(fe_pipeline *p) {
     fine &= context_fits(p);
     fine &= addition_fits(p);
     fine &= picture_fits(p);
+    fine &= adapters_fit(p);
     return options_fit(p) && fine;
 }

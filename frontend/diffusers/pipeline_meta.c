@@ -5,6 +5,7 @@
 
 #include "frontend/defaults.h"
 #include "frontend/diffusers/pipeline.h"
+#include "frontend/files/formats.h"
 #include "frontend/files/hub_cache.h"
 #include "frontend/tokenizer/tokenizer.h"
 
@@ -109,12 +110,20 @@ static bool load_tokenizer(fe_pipeline *p, fe_component_kind kind, const char *n
 
 /* Components that a program has no use for: what they check or make comes from elsewhere (a depth
  * model's map is a picture that the user gives). */
+static bool is_used(const fe_pipeline *p, const char *name) {
+    bool reader = p->parts[FE_COMPONENT_IMAGE_ENCODER].wanted,
+         checked = p->parts[FE_COMPONENT_SAFETY].wanted;
+    if (strcmp(name, "feature_extractor") == 0) return reader || checked;
+    return (reader && strcmp(name, "image_encoder") == 0) ||
+           (checked && strcmp(name, "safety_checker") == 0);
+}
+
 static void note_ignored(fe_pipeline *p) {
     static const char *const names[] = {"safety_checker", "feature_extractor", "image_encoder",
                                         "watermarker", "depth_estimator"};
     base_str s = {0};
     for (size_t i = 0; i < COUNT(names); i++)
-        if (fe_indexed_class(base_json_root(p->index), names[i], NULL))
+        if (fe_indexed_class(base_json_root(p->index), names[i], NULL) && !is_used(p, names[i]))
             base_str_addf(&s, "%s%s", s.len ? ", " : "", names[i]);
     if (s.len) ir_meta_set_string(p->m, EBRU_META_PIPELINE_IGNORED.name, s.data);
     base_str_free(&s);
@@ -226,6 +235,27 @@ static bool condition_meta(fe_pipeline *p) {
     return true;
 }
 
+/* Pictures beside the prompt. */
+static bool adapters_meta(fe_pipeline *p) {
+    static const char *const scales[FE_MAX_IP_ADAPTERS] = {
+        EBRU_META_IP_ADAPTER_SCALE.name, EBRU_META_IP_ADAPTER_SCALE_2.name,
+        EBRU_META_IP_ADAPTER_SCALE_3.name, EBRU_META_IP_ADAPTER_SCALE_4.name};
+    const fe_component *part = &p->parts[FE_COMPONENT_IMAGE_ENCODER];
+    base_str s = {0};
+    if (!p->adapters) return true;
+    for (uint32_t i = 0; i < p->o->ip_adapter_count; i++) {
+        const char *name = fe_path_base(p->m->arena, p->o->ip_adapters[i].path);
+        base_str_addf(&s, "%s%.*s", i ? ", " : "", (int)fe_stem_length(name), name);
+        ir_meta_set_float(p->m, scales[i], p->o->ip_adapters[i].scale);
+    }
+    ir_meta_set_string(p->m, EBRU_META_IP_ADAPTER_NAMES.name, s.data);
+    base_str_free(&s);
+    ir_meta_set_string(p->m, EBRU_META_PIPELINE_IMAGE_ENCODER.name, fe_component_names[part->kind]);
+    ir_meta_set_int(p->m, EBRU_META_IP_ADAPTER_COUNT.name, p->o->ip_adapter_count);
+    ir_meta_set_int(p->m, EBRU_META_IP_ADAPTER_IMAGES.name, p->o->ip_images ? p->o->ip_images : 1);
+    return fe_image_processor_meta(p, part->config.vision.image, fe_component_names[part->kind]);
+}
+
 /* Behind all other properties, which the rules look at. */
 static void defaults_meta(fe_pipeline *p) {
     const char *key = "_name_or_path", *path = fe_dir_path(p->root);
@@ -257,6 +287,7 @@ bool fe_pipeline_meta(fe_pipeline *p) {
     vae_meta(p);
     fine &= text_meta(p);
     fine &= condition_meta(p);
+    fine &= adapters_meta(p);
     defaults_meta(p);
     return fine;
 }

@@ -5,16 +5,18 @@
 #include "base/text.h"
 #include "frontend/build/layers.h"
 #include "frontend/diffusers/diffusers.h"
+#include "frontend/ip_adapter/ip_adapter.h"
 
 /* One build: the builder, the config, and the values every block needs. */
 typedef struct unet {
     fe_builder *b;
     const fe_unet_config *c;
     const fe_sizes *s;
-    ir_ref emb;     /* time embedding and what is added to it */
-    ir_ref text;    /* encoder_hidden_states; IR_NONE when nothing reads them */
-    ir_ref context; /* the same, projected: what blocks attend to */
-    size_t feature; /* of down_intrablock_additional_residuals: the next one */
+    ir_ref emb;                /* time embedding and what is added to it */
+    ir_ref text;               /* encoder_hidden_states; IR_NONE when nothing reads them */
+    ir_ref context;            /* the same, projected: what blocks attend to */
+    size_t feature;            /* of down_intrablock_additional_residuals: the next one */
+    fe_image_contexts *images; /* that cross-attention attends to, too; NULL: none */
 } unet;
 
 static void at_key(unet *u, const char *key) {
@@ -196,7 +198,8 @@ static ir_ref attention(unet *u, ir_ref x, const char *prefix, fe_resolution_kin
                                 .groups = c->groups,
                                 .eps = 1e-6,
                                 .linear_projection = c->linear_projection,
-                                .only_cross = only_cross};
+                                .only_cross = only_cross,
+                                .images = u->images};
     return fe_spatial_transformer(u->b, x, u->context, prefix, &o);
 }
 
@@ -366,6 +369,58 @@ static ir_ref build_up(unet *u, ir_ref x) {
     return x;
 }
 
+/* ---- pictures beside the prompt ---- */
+
+/* Adapters are numbered down, up and then in the middle; here the middle is built before the way
+ * up. */
+static int64_t image_layers_of_mid(const unet *u) {
+    return u->c->mid == FE_MID_CROSS ? fe_unet_depth(&u->c->depth[u->c->resolutions - 1], 0) : 0;
+}
+
+static ir_ref build_mid_for_images(unet *u, ir_ref x) {
+    fe_image_contexts *images = u->images;
+    if (!images) return build_mid(u, x);
+    const int64_t down = images->layer;
+    images->layer = images->items[0].layers - image_layers_of_mid(u);
+    x = build_mid(u, x);
+    images->layer = down;
+    return x;
+}
+
+static void check_image_layers(const unet *u) {
+    const fe_image_contexts *images = u->images;
+    const int64_t layers = images ? images->layer + image_layers_of_mid(u) : 0;
+    if (images && layers != images->items[0].layers)
+        base_error(u->b->d, NULL,
+                   "--ip-adapter: it has keys for %lld cross-attentions, the U-Net has %lld: it "
+                   "belongs to another kind of model",
+                   (long long)images->items[0].layers, (long long)layers);
+}
+
+/* Attention to a text alone, or none. */
+static bool takes_images(fe_resolution_kind kind) {
+    return kind == FE_RESOLUTION_CROSS || kind == FE_RESOLUTION_PLAIN ||
+           kind == FE_RESOLUTION_RESNET;
+}
+
+/* diffusers has no adapters where attention is not to the text alone. */
+static bool build_images(unet *u) {
+    const fe_unet_config *c = u->c;
+    int64_t width = fe_unet_context(c);
+    bool other = c->mid == FE_MID_SIMPLE;
+    u->images = NULL;
+    if (!c->ip_adapters) return true;
+    for (size_t i = 0; i < c->resolutions; i++)
+        other |= c->only_cross[i] || !takes_images(c->down[i]) || !takes_images(c->up[i]);
+    if (!width || other) {
+        base_error(u->b->d, NULL, "--ip-adapter: the U-Net %s",
+                   !width ? "attends to no text" : "has other attention than to itself and a text");
+        return false;
+    }
+    u->images = fe_ip_adapters_build(c->ip_adapters, u->b, u->s->batch, c->context[0]);
+    return u->images != NULL;
+}
+
 /* Inputs, conv_in, to whose result `entry` is added, the way down and the mid block. */
 static ir_ref build_encoder(unet *u, ir_ref entry) {
     const fe_unet_config *c = u->c;
@@ -378,6 +433,7 @@ static ir_ref build_encoder(unet *u, ir_ref entry) {
                         IR_SCHEDULE);
     if (c->center_input) x = fe_affine(b, x, 2.0, -1.0);
     build_context(u);
+    if (!build_images(u)) return IR_NONE;
     build_embedding(u, t);
 
     at_key(u, "in_channels");
@@ -387,7 +443,7 @@ static ir_ref build_encoder(unet *u, ir_ref entry) {
     fe_push(b, x);
     x = build_down(u, x);
     add_residuals(u);
-    return build_mid(u, x);
+    return build_mid_for_images(u, x);
 }
 
 ir_ref fe_unet_encode(fe_builder *b, const fe_unet_config *c, const fe_sizes *s, ir_ref entry) {
@@ -404,6 +460,7 @@ bool fe_unet_build(fe_builder *b, const fe_unet_config *c, const char *name, con
     ir_ref x = build_encoder(&u, IR_NONE);
     if (c->mid != FE_MID_NONE) x = add_last_feature(&u, x);
     x = build_up(&u, add_given(&u, x, "mid_block_additional_residual", IR_STEP));
+    check_image_layers(&u);
 
     at_key(&u, "out_channels");
     fe_conv_options conv;

@@ -31,6 +31,9 @@ static bool has_classes(const rt_option_context *c) {
 static bool reads_pictures(const rt_option_context *c) {
     return c->info->image_input;
 }
+static bool looks_at_pictures(const rt_option_context *c) {
+    return c->info->reference_adapters > 0;
+}
 static bool takes_mask(const rt_option_context *c) {
     return c->info->condition == EBRU_CONDITION_NONE ||
            c->info->condition == EBRU_CONDITION_INPAINT;
@@ -93,6 +96,8 @@ static const struct need {
     {RT_NEEDS_DEPTH, true, true, takes_depth, ": this model takes no depth map"},
     {RT_NEEDS_PICTURES, true, true, reads_pictures,
      ": this program was compiled without picture input"},
+    {RT_NEEDS_REFERENCES, true, true, looks_at_pictures,
+     ": this program has no IP-Adapter (ebru compile --ip-adapter=FILE)"},
     {RT_NEEDS_MASKS, true, true, takes_mask, ": this model takes no mask"},
     {RT_NEEDS_STRENGTH, true, true, paints_anew,
      ": this model paints its picture larger; see --noise-level"},

@@ -20,16 +20,21 @@ static bool set_seed(void *options, const base_option *row, const char *value, c
     return base_option_expects(row, "a whole number from 0 to 2^64 - 1, or -1", value, error);
 }
 
-static bool add_prompt(void *options, const base_option *row, const char *value, char *error) {
-    rt_options *o = options;
-    const char **grown = realloc(o->prompts, sizeof *grown * (size_t)(o->prompt_count + 1));
+static bool add_text(const char ***list, int *count, const base_option *row, const char *value,
+                     char *error) {
+    const char **grown = realloc(*list, sizeof *grown * (size_t)(*count + 1));
     if (!grown) {
         snprintf(error, BASE_OPTION_ERROR_MAX, "out of memory for %s", row->name);
         return false;
     }
-    o->prompts = grown;
-    grown[o->prompt_count++] = value;
+    *list = grown;
+    grown[(*count)++] = value;
     return true;
+}
+
+static bool add_prompt(void *options, const base_option *row, const char *value, char *error) {
+    rt_options *o = options;
+    return add_text(&o->prompts, &o->prompt_count, row, value, error);
 }
 
 /* All of text[length] as a number. */
@@ -134,6 +139,11 @@ static bool set_canny(void *options, const base_option *row, const char *value, 
     return true;
 }
 
+static bool add_reference(void *options, const base_option *row, const char *value, char *error) {
+    rt_options *o = options;
+    return add_text(&o->references, &o->reference_count, row, value, error);
+}
+
 static bool set_progress(void *options, const base_option *row, const char *value, char *error) {
     static const char *const modes[] = {"auto", "bar", "plain", "none"};
     rt_options *o = options;
@@ -219,6 +229,9 @@ static const base_option rows[] = {
         "with -i: PNG that is white where the picture is repainted"),
     ROW(NULL, "--depth", "FILE", INIT | RT_NEEDS_DEPTH, TEXT, depth,
         "with -i: depth map, bright is near (depth models)"),
+    ROW(NULL, "--ip-image", "FILE[:SCALE]", PICTURES | RT_NEEDS_REFERENCES | RT_OPTION_REPEATS,
+        OWN(add_reference), references,
+        "PNG beside the prompt (IP-Adapter), SCALE times as strong; may be repeated"),
     ROW(NULL, "--noise-level", "N", INIT | RT_NEEDS_SMALL, OPEN(0), noise_level,
         "with -i: noise put on the picture that is painted larger (upscalers)"),
     ROW(NULL, "--control", "FILE[:SCALE[:START:STOP]]",
@@ -299,6 +312,7 @@ static const base_option_advice advice[] = {
     COMPILED("--lora", "LoRAs are put in"),
     COMPILED("--controlnet", "ControlNets are put in"),
     COMPILED("--t2i-adapter", "T2I-Adapters are put in"),
+    COMPILED("--ip-adapter", "IP-Adapters are put in"),
     COMPILED("--precision", "the precision is chosen"),
     COMPILED("--batch", "the number of pictures at once is chosen"),
     COMPILED("--clip-skip", "layers are skipped"),
@@ -337,7 +351,8 @@ void rt_options_free(rt_options *o) {
     for (int i = 0; i < o->control_count; i++) free(o->controls[i].file);
     o->control_count = 0;
     free(o->prompts);
-    o->prompts = NULL;
+    free(o->references);
+    o->prompts = o->references = NULL;
 }
 
 void rt_options_print(FILE *out) {

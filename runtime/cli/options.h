@@ -38,9 +38,10 @@ enum {
     RT_NEEDS_GUIDED = 1u << 15,   /* a guidance above 1 */
     RT_NEEDS_ETA = 1u << 16,      /* a sampler that reads it */
     RT_NEEDS_NO_BENCH = 1u << 17,
-    RT_OPTION_REPEATS = 1u << 19, /* no need: each time it is given counts */
-    RT_NEEDS_CONTROLS = 1u << 20, /* of the model: networks that a picture controls */
-    RT_NEEDS_CONTROL = 1u << 21   /* such a picture */
+    RT_OPTION_REPEATS = 1u << 19,  /* no need: each time it is given counts */
+    RT_NEEDS_CONTROLS = 1u << 20,  /* of the model: networks that a picture controls */
+    RT_NEEDS_CONTROL = 1u << 21,   /* such a picture */
+    RT_NEEDS_REFERENCES = 1u << 22 /* of the model: it looks at pictures beside the prompt */
 };
 
 /* --control FILE[:SCALE[:START:STOP]] */
@@ -55,6 +56,8 @@ typedef struct rt_control_option {
 typedef struct rt_options {
     const char **prompts; /* in the order given; "@file" and "-" not yet read */
     int prompt_count;
+    const char **references; /* FILE[:SCALE], in the order given */
+    int reference_count;
     const char *negative; /* NULL: none given; "@file" and "-" not yet read */
     const char *output;   /* NULL: output.png, never overwriting */
     int steps;            /* 0: the model's */

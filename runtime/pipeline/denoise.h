@@ -100,6 +100,10 @@ rt_status rt_condition_text_open(struct rt_denoiser *p, rt_error *err);
 rt_status rt_condition_text(struct rt_denoiser *p, const rt_request *r, rt_error *err);
 void rt_condition_text_close(struct rt_denoiser *p);
 
+/* condition_reference.c: the denoiser's inputs for pictures beside the prompt, once a run; zeros at
+ * a scale of 0 where none were given. */
+rt_status rt_condition_reference_open(struct rt_denoiser *p, rt_error *err);
+
 /* condition_image.c. Open: encodes the given pictures, checks the shapes; the sampler exists by
  * then, and p->first is set. For every batch, begin: p->x as evaluation p->first takes it, with all
  * that is drawn for it, in diffusers' order; input: the denoiser's `sample` for evaluation k;

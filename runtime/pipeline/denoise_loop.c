@@ -194,6 +194,7 @@ rt_status rt_denoise(rt_engine *e, const rt_pipeline_info *info, const rt_reques
     if (!s) s = allocate(&p, err);
     if (!s) s = open_sampler(&p, err);
     if (!s) s = rt_condition_text_open(&p, err);
+    if (!s) s = rt_condition_reference_open(&p, err);
     if (!s) s = rt_condition_image_open(&p, err);
     if (!s) s = rt_condition_control_open(&p, err);
     for (int first = 0; !s && first < count; first += p.batch) {

@@ -8,6 +8,8 @@
 #include "runtime/engine/engine.h"
 #include "runtime/samplers/sampler_config.h"
 
+#include "runtime/image/image_processor.h"
+
 #include <signal.h>
 
 enum { RT_MAX_CONTROLS = 8 };
@@ -21,6 +23,8 @@ typedef struct rt_control_info {
     int width, height;
     double scale; /* by default */
 } rt_control_info;
+
+enum { RT_REFERENCE_ADAPTERS = 4 };
 
 /* What the tables say about the model. */
 typedef struct rt_pipeline_info {
@@ -48,6 +52,12 @@ typedef struct rt_pipeline_info {
     double default_strength;
     int noise_level, max_noise_level; /* of the small picture that is painted larger */
     bool guidance_embedding;          /* guidance is an input of the denoiser */
+    /* pictures beside the prompt: how many adapters look at them (0: none do), at how many each,
+     * and how strongly where nothing is said */
+    int reference_adapters, reference_images;
+    double default_reference_scale[RT_REFERENCE_ADAPTERS];
+    const char *image_encoder;          /* NULL: none */
+    rt_image_processor image_processor; /* of what it reads */
     rt_sampler_config sampler, low_res;
     rt_control_info controls[RT_MAX_CONTROLS];
     int control_count;
@@ -63,6 +73,10 @@ typedef struct rt_pictures {
     uint8_t *mask; /* [height][width]; values from one half of white on are to be repainted */
     float *depth;  /* [latent_height][latent_width] in -1..1 */
     float *controls[RT_MAX_CONTROLS]; /* [channels][height][width] in 0..1 */
+    /* beside the prompt, as the image encoder reads them: [3][reference_height][reference_width];
+     * as many for each adapter, one adapter's behind the other's */
+    float **references;
+    int reference_count, reference_width, reference_height;
 } rt_pictures;
 
 /* One picture asked for. */
@@ -84,7 +98,8 @@ typedef struct rt_settings {
     double guidance_rescale; /* 0..1 */
     double strength;         /* how much of the noise a given picture gets, above 0 to 1 */
     int noise_level;         /* low_resolution */
-    bool weighted;           /* prompts are in the notation of prompt_weights.h */
+    double reference_scale[RT_REFERENCE_ADAPTERS];
+    bool weighted; /* prompts are in the notation of prompt_weights.h */
     rt_sampler_config sampler;
     rt_pictures pictures;
     rt_control_setting controls[RT_MAX_CONTROLS];

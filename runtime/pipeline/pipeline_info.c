@@ -108,6 +108,31 @@ static rt_status read_controls(rt_pipeline_info *info, const struct ebru_model *
     return RT_OK;
 }
 
+static void read_references(rt_pipeline_info *info, const struct ebru_model *t) {
+    rt_image_processor *p = &info->image_processor;
+    info->reference_adapters = (int)rt_meta_int(t, EBRU_META_IP_ADAPTER_COUNT);
+    info->reference_images = (int)rt_meta_int(t, EBRU_META_IP_ADAPTER_IMAGES);
+    info->image_encoder = rt_meta_string(t, EBRU_META_PIPELINE_IMAGE_ENCODER);
+    info->default_reference_scale[0] = rt_meta_float(t, EBRU_META_IP_ADAPTER_SCALE);
+    info->default_reference_scale[1] = rt_meta_float(t, EBRU_META_IP_ADAPTER_SCALE_2);
+    info->default_reference_scale[2] = rt_meta_float(t, EBRU_META_IP_ADAPTER_SCALE_3);
+    info->default_reference_scale[3] = rt_meta_float(t, EBRU_META_IP_ADAPTER_SCALE_4);
+    p->shortest_edge = (int)rt_meta_int(t, EBRU_META_IMAGE_PROCESSOR_SHORTEST_EDGE);
+    p->width = (int)rt_meta_int(t, EBRU_META_IMAGE_PROCESSOR_WIDTH);
+    p->height = (int)rt_meta_int(t, EBRU_META_IMAGE_PROCESSOR_HEIGHT);
+    p->crop_width = (int)rt_meta_int(t, EBRU_META_IMAGE_PROCESSOR_CROP_WIDTH);
+    p->crop_height = (int)rt_meta_int(t, EBRU_META_IMAGE_PROCESSOR_CROP_HEIGHT);
+    p->filter =
+        choice(t, EBRU_META_IMAGE_PROCESSOR_RESAMPLE) ? RT_RESIZE_BICUBIC : RT_RESIZE_LANCZOS;
+    p->rescale = rt_meta_float(t, EBRU_META_IMAGE_PROCESSOR_RESCALE);
+    p->mean[0] = rt_meta_float(t, EBRU_META_IMAGE_PROCESSOR_MEAN_0);
+    p->mean[1] = rt_meta_float(t, EBRU_META_IMAGE_PROCESSOR_MEAN_1);
+    p->mean[2] = rt_meta_float(t, EBRU_META_IMAGE_PROCESSOR_MEAN_2);
+    p->std[0] = rt_meta_float(t, EBRU_META_IMAGE_PROCESSOR_STD_0);
+    p->std[1] = rt_meta_float(t, EBRU_META_IMAGE_PROCESSOR_STD_1);
+    p->std[2] = rt_meta_float(t, EBRU_META_IMAGE_PROCESSOR_STD_2);
+}
+
 rt_status rt_pipeline_read(rt_pipeline_info *info, const struct ebru_model *t, rt_error *err) {
     memset(info, 0, sizeof *info);
     rt_status s = rt_meta_check(t, err);
@@ -135,6 +160,11 @@ rt_status rt_pipeline_read(rt_pipeline_info *info, const struct ebru_model *t, r
     if (!info->latent_height) info->latent_height = info->height;
     read_text(info, t);
     read_picture_input(info, t);
+    read_references(info, t);
+    if (info->reference_adapters < 0 || info->reference_adapters > RT_REFERENCE_ADAPTERS ||
+        info->reference_images < 1 || (info->reference_adapters && !info->image_encoder))
+        return rt_fail(err, RT_ERR_INTERNAL,
+                       "the model's properties about IP-Adapters do not fit together");
     if (!info->denoiser || info->width < 1 || info->height < 1 || info->latent_width < 1 ||
         info->latent_height < 1 || info->channels < 1 || info->channels > 4 || info->chunks < 1)
         return rt_fail(err, RT_ERR_INTERNAL,

@@ -405,7 +405,7 @@ rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err) {
     if (!s) s = prepare(&j, err);
     if (!s) s = check_output(&j, err);
     if (!s && o->grid) s = begin_grid(&j, err);
-    if (!s) s = rt_pictures_read(&j.settings.pictures, o, &j.info, err);
+    if (!s) s = rt_pictures_read(&j.settings.pictures, j.settings.reference_scale, o, &j.info, err);
     if (!s && j.grid)
         s = paint_grid(&j, err);
     else if (!s)

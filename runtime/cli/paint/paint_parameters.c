@@ -50,6 +50,24 @@ static void put_controls(FILE *f, const rt_painting *p) {
     if (p->settings->guess_mode) fprintf(f, "Guess mode: on, ");
 }
 
+/* Pictures beside the prompt: of each IP-Adapter its scale and what it looks at. */
+static void put_references(FILE *f, const rt_painting *p) {
+    const rt_pictures *given = &p->settings->pictures;
+    const char *names = rt_meta_string(p->tables, EBRU_META_IP_ADAPTER_NAMES);
+    size_t bytes = (size_t)given->reference_width * (size_t)given->reference_height * 3 *
+                   sizeof **given->references;
+    if (!given->reference_count) return;
+    if (names) {
+        fprintf(f, "IP-Adapter: ");
+        put_value(f, names);
+        fprintf(f, ", ");
+    }
+    for (int i = 0; i < p->info->reference_adapters; i++)
+        fprintf(f, "IP-Adapter scale: %g, ", p->settings->reference_scale[i]);
+    for (int i = 0; i < given->reference_count; i++)
+        put_picture(f, "IP-Adapter image", given->references[i], bytes);
+}
+
 static void put_pictures(FILE *f, const rt_painting *p) {
     const rt_settings *s = p->settings;
     const rt_pipeline_info *info = p->info;
@@ -67,6 +85,7 @@ static void put_pictures(FILE *f, const rt_painting *p) {
     put_picture(f, "Mask", s->pictures.mask, area);
     put_picture(f, "Depth map", s->pictures.depth, latent * sizeof *s->pictures.depth);
     put_controls(f, p);
+    put_references(f, p);
 }
 
 /* The keys of the scheduler's file that the model carries; all others are the class's defaults. */

@@ -7,8 +7,10 @@
 #include "runtime/pipeline/condition.h"
 #include "runtime/text/unicode.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static rt_status check_complete(const rt_options *o, const rt_pipeline_info *info, rt_error *err) {
     static const char *const what[] = {"", "repaints a part of a picture",
@@ -236,8 +238,85 @@ static void tell_no_control(const rt_options *o, const rt_pipeline_info *info) {
     fprintf(stderr, "note: no control picture was given (--control): the model paints without\n");
 }
 
-rt_status rt_pictures_read(rt_pictures *pictures, const rt_options *o, const rt_pipeline_info *info,
-                           rt_error *err) {
+/* FILE[:SCALE]: a name that there is, is a file's whole name; else the scale is what follows the
+ * last colon, when that is a number. True when there was one. */
+static bool split_scale(const char *given, char *path, size_t size, double *scale) {
+    struct stat st;
+    char *end = NULL;
+    int n = snprintf(path, size, "%s", given);
+    char *colon = n >= 0 && (size_t)n < size ? strrchr(path, ':') : NULL;
+    if (!colon || !colon[1] || !stat(path, &st)) return false;
+    double value = strtod(colon + 1, &end);
+    if (*end || !isfinite(value)) return false;
+    *colon = '\0';
+    *scale = value;
+    return true;
+}
+
+/* How many pictures each adapter gets, and that all of it fits. */
+static rt_status check_references(const rt_options *o, const rt_pipeline_info *info,
+                                  rt_error *err) {
+    int adapters = info->reference_adapters, most = info->reference_images;
+    int each = adapters ? o->reference_count / adapters : 0;
+    if (o->reference_count % (adapters ? adapters : 1))
+        return rt_fail(err, RT_ERR_USAGE,
+                       "--ip-image: %d pictures for %d IP-Adapters; give each as many",
+                       o->reference_count, adapters);
+    if (each && (each > most || most % each))
+        return rt_fail(err, RT_ERR_USAGE,
+                       "--ip-image: an IP-Adapter of this program looks at %d picture%s, or at a "
+                       "number that divides that; %d were given (ebru compile --ip-images=N)",
+                       most, most == 1 ? "" : "s", each);
+    return RT_OK;
+}
+
+/* A picture beside the prompt, as the image encoder reads it. */
+static rt_status read_reference(rt_pictures *pictures, const char *path,
+                                const rt_pipeline_info *info, bool quiet, rt_error *err) {
+    struct source from = source_of(path, quiet);
+    uint32_t w, h, to_w = 0, to_h = 0;
+    uint8_t *pixels;
+    float *out;
+    rt_status s = rt_png_read(path, 4, &pixels, &w, &h, err);
+    if (s) return s;
+    tell_frames(&from);
+    tell_hidden(&from, drop_alpha(pixels, (size_t)w * h, 3));
+    s = rt_image_process(&info->image_processor, pixels, w, h, &out, &to_w, &to_h, err);
+    free(pixels);
+    if (s) return s;
+    pictures->references[pictures->reference_count++] = out;
+    pictures->reference_width = (int)to_w;
+    pictures->reference_height = (int)to_h;
+    return RT_OK;
+}
+
+static rt_status read_references(rt_pictures *pictures, double *scales, const rt_options *o,
+                                 const rt_pipeline_info *info, rt_error *err) {
+    rt_status s = check_references(o, info, err);
+    if (s || !o->reference_count) return s;
+    pictures->references = calloc((size_t)o->reference_count, sizeof *pictures->references);
+    if (!pictures->references) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+    int each = o->reference_count / info->reference_adapters;
+    bool said[RT_REFERENCE_ADAPTERS] = {false};
+    for (int i = 0; !s && i < o->reference_count; i++) {
+        char path[4096];
+        double scale = 0;
+        bool given = split_scale(o->references[i], path, sizeof path, &scale);
+        int adapter = i / each;
+        if (given && said[adapter] && scale != scales[adapter])
+            return rt_fail(err, RT_ERR_USAGE,
+                           "--ip-image: pictures of one IP-Adapter have one scale; %g and %g were "
+                           "given",
+                           scales[adapter], scale);
+        if (given) scales[adapter] = scale;
+        said[adapter] |= given;
+        s = read_reference(pictures, path, info, o->quiet, err);
+    }
+    return s;
+}
+
+rt_status rt_pictures_read(rt_pictures *pictures, double *scales, const rt_options *o,
+                           const rt_pipeline_info *info, rt_error *err) {
     bool larger = info->condition == EBRU_CONDITION_LOW_RESOLUTION;
     rt_status s = RT_OK;
     if (o->init_image)
@@ -253,6 +332,8 @@ rt_status rt_pictures_read(rt_pictures *pictures, const rt_options *o, const rt_
         s = read_control(&pictures->controls[i], &o->controls[i], &info->controls[i], o->quiet,
                          err);
     tell_no_control(o, info);
+    for (int i = 0; i < RT_REFERENCE_ADAPTERS; i++) scales[i] = info->default_reference_scale[i];
+    if (!s) s = read_references(pictures, scales, o, info, err);
     return s;
 }
 
@@ -261,5 +342,7 @@ void rt_pictures_free(rt_pictures *pictures) {
     free(pictures->mask);
     free(pictures->depth);
     for (int i = 0; i < RT_MAX_CONTROLS; i++) free(pictures->controls[i]);
+    for (int i = 0; i < pictures->reference_count; i++) free(pictures->references[i]);
+    free(pictures->references);
     memset(pictures, 0, sizeof *pictures);
 }

@@ -15,9 +15,10 @@ rt_status rt_pictures_check(const rt_options *o, const rt_pipeline_info *info, r
  * mask, which is said on standard error unless `quiet`; depth maps of any size go to the latent's
  * by cubic interpolation and are spread over -1..1. RT_ERR_SYSTEM and RT_ERR_INPUT as rt_png_read;
  * RT_ERR_INPUT for a depth map without depth and a mask that repaints nothing. What of a file is
- * read otherwise than it looks (transparency, masks that say nothing) is told likewise. */
-rt_status rt_pictures_read(rt_pictures *pictures, const rt_options *o, const rt_pipeline_info *info,
-                           rt_error *err);
+ * read otherwise than it looks (transparency, masks that say nothing) is told likewise. scales[4]:
+ * of each IP-Adapter. */
+rt_status rt_pictures_read(rt_pictures *pictures, double *scales, const rt_options *o,
+                           const rt_pipeline_info *info, rt_error *err);
 void rt_pictures_free(rt_pictures *pictures);
 
 #endif

@@ -51,6 +51,30 @@ static void tiny_autoencoder_both_ways(void **state) {
     check("vae-tiny", 2);
 }
 
+static void pictures_to_embeddings(void **state) {
+    (void)state;
+    check("clip-vision", 3); /* CLIPVisionModelWithProjection */
+}
+
+/* A picture beside the text: projection, and keys and values numbered down, up, middle. */
+static void check_adapter(const char *folder, double scale) {
+    char model[512], io[512], file[512];
+    snprintf(model, sizeof model, EBRU_TEST_DATA "/goldens/%s/unet", folder);
+    snprintf(io, sizeof io, EBRU_TEST_DATA "/goldens/%s/io.safetensors", folder);
+    snprintf(file, sizeof file, EBRU_TEST_DATA "/goldens/%s/ip_adapter.safetensors", folder);
+    const fe_ip_adapter adapter = {file, scale};
+    golden_result r = golden_model_check_with(
+        model, io, (fe_options){.ip_adapters = &adapter, .ip_adapter_count = 1});
+    assert_int_equal(r.outputs, 2);
+    assert_true(r.worst <= tolerance);
+}
+
+static void unet_with_pictures(void **state) {
+    (void)state;
+    check_adapter("ip/plain", 0.6);
+    check_adapter("ip/plus", 0.6);
+}
+
 static void unet_like_cifar(void **state) {
     (void)state;
     check("unet2d-cifar", 1);
@@ -201,6 +225,8 @@ int main(void) {
         cmocka_unit_test(middle_without_attention_or_none),
         cmocka_unit_test(unet_with_all_embeddings),
         cmocka_unit_test(tiny_autoencoder_both_ways),
+        cmocka_unit_test(pictures_to_embeddings),
+        cmocka_unit_test(unet_with_pictures),
         cmocka_unit_test(text_with_projection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -234,8 +234,8 @@ static void configs(void **state) {
     refuse_config(CONTROLNET(", \"conditioning_embedding_out_channels\": []"),
                   "'conditioning_embedding_out_channels' is empty");
     refuse_config(CONTROLNET(", \"conditioning_embedding_out_channels\": null"), "found null");
-    refuse_config(CONTROLNET(", \"addition_embed_type\": \"text\""),
-                  "unsupported: 'addition_embed_type' is 'text'");
+    refuse_config(CONTROLNET(", \"addition_embed_type\": \"text_image\""),
+                  "unsupported: 'addition_embed_type' is 'text_image'");
     refuse_config(CONTROLNET(", \"encoder_hid_dim_type\": \"text_image_proj\""),
                   "unsupported: 'encoder_hid_dim_type' is 'text_image_proj'");
     refuse_config(ADAPTER(""), NULL);

@@ -74,6 +74,7 @@ static const struct expected {
     {"--control", "rrrrrrrrrrr"}, /* see controls */
     {"--control-canny", "rrrrrrrrrrr"},
     {"--guess-mode", "rrrrrrrrrrr"},
+    {"--ip-image", "rrrrrrrrrrr"},
     {"--seed", "+++++++++++"},
     {"--batch-count", "+++++++++++"},
     {"--grid", "+++++++++++"},
