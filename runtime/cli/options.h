@@ -40,7 +40,8 @@ enum {
     RT_NEEDS_NO_BENCH = 1u << 17,
     RT_OPTION_REPEATS = 1u << 19, /* no need: each time it is given counts */
     RT_NEEDS_CONTROLS = 1u << 20, /* of the model: networks that a picture controls */
-    RT_NEEDS_CONTROL = 1u << 21   /* such a picture */
+    RT_NEEDS_CONTROL = 1u << 21,  /* such a picture */
+    RT_NEEDS_GUESSING = 1u << 22  /* of these networks one that runs at every step */
 };
 
 /* --control FILE[:SCALE[:START:STOP]] */
