@@ -60,6 +60,11 @@ static bool has_controls(const rt_option_context *c) {
 static bool has_control(const rt_option_context *c) {
     return c->options->control_count > 0;
 }
+static bool has_guessing(const rt_option_context *c) {
+    bool any = false;
+    for (int i = 0; i < c->info->control_count; i++) any |= c->info->controls[i].every_step;
+    return any;
+}
 static bool has_guidance(const rt_option_context *c) {
     return c->info->guidance_pair || c->info->guidance_embedding;
 }
@@ -104,6 +109,7 @@ static const struct need {
     {RT_NEEDS_CONTROLS, true, true, has_controls,
      ": this program has no ControlNet or T2I-Adapter (ebru compile --controlnet=, "
      "--t2i-adapter=)"},
+    {RT_NEEDS_GUESSING, true, true, has_guessing, ": this program has no ControlNet"},
     {RT_NEEDS_CONTROL, true, true, has_control, " needs a picture: give it with --control"},
     {RT_NEEDS_INIT, true, true, has_init, " needs a picture to begin from: give it with -i"},
     {RT_NEEDS_GUIDANCE, true, true, has_guidance, ": this model has no guidance"},

@@ -244,7 +244,8 @@ static const base_option rows[] = {
         OWN(set_canny), controls,
         "the edges of the --control before it control, by Canny; --control-canny=LOW:HIGH sets the "
         "thresholds (default 100:200)"),
-    ROW(NULL, "--guess-mode", NULL, PAINTING | RT_NEEDS_CONTROL, FLAG, guess_mode,
+    ROW(NULL, "--guess-mode", NULL, PAINTING | RT_NEEDS_CONTROL | RT_NEEDS_GUESSING, FLAG,
+        guess_mode,
         "ControlNets guess without a prompt: they control the half with the prompt only"),
     ROW("-s", "--seed", "N", PAINTING, OWN(set_seed), seed,
         "seed of the noise, the same picture as torch's CPU generator; -1 = random (default 42)"),

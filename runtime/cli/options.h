@@ -41,7 +41,8 @@ enum {
     RT_OPTION_REPEATS = 1u << 19,  /* no need: each time it is given counts */
     RT_NEEDS_CONTROLS = 1u << 20,  /* of the model: networks that a picture controls */
     RT_NEEDS_CONTROL = 1u << 21,   /* such a picture */
-    RT_NEEDS_REFERENCES = 1u << 22 /* of the model: it looks at pictures beside the prompt */
+    RT_NEEDS_GUESSING = 1u << 22,  /* of these networks one that runs at every step */
+    RT_NEEDS_REFERENCES = 1u << 23 /* of the model: it looks at pictures beside the prompt */
 };
 
 /* --control FILE[:SCALE[:START:STOP]] */

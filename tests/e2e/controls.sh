@@ -131,6 +131,7 @@ refused "too many pictures" controlnet 2 "has 1 networks for control pictures" -
 refused "edges of nothing" controlnet 2 "--control-canny needs a picture: give it with --control" --control-canny
 refused "thresholds that are none" controlnet 2 "two thresholds" --control "$control" --control-canny=100
 refused "guessing without a picture" controlnet 2 "--guess-mode needs a picture" --guess-mode
+refused "guessing without a ControlNet" t2i 2 "--guess-mode: this program has no ControlNet" --control "$TINY/t2i-control.png" --guess-mode
 refused "a picture that is not there" controlnet 3 "missing.png" --control missing.png
 refused "a picture that is none" controlnet 1 "" --control "$TINY/t2i/model_index.json"
 refused "a picture for a program without networks" plain-program 2 "this program has no ControlNet or T2I-Adapter" --control "$control"

@@ -121,13 +121,19 @@ static char verdict(size_t row, const rt_option_context *c) {
 static void controls(void **state) {
     (void)state;
     static const char *const names[] = {"--control", "--control-canny", "--guess-mode"};
-    const rt_pipeline_info info = {.kind = EBRU_PIPELINE_TEXT, .control_count = 1, LATENT};
+    const rt_pipeline_info info = {.kind = EBRU_PIPELINE_TEXT,
+                                   .control_count = 1,
+                                   .controls = {{.every_step = true}},
+                                   LATENT},
+                           adapter = {.kind = EBRU_PIPELINE_TEXT, .control_count = 1, LATENT};
     const rt_options with = {.control_count = 1}, without = {.quiet = true};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const rt_option_context on = {&with, &info, 7.5, RT_SAMPLER_DDIM},
                                 off = {&without, &info, 7.5, RT_SAMPLER_DDIM};
         assert_int_equal(verdict(row_of(names[i]), &on), '+');
         assert_int_equal(verdict(row_of(names[i]), &off), i ? 'r' : '+');
+        const rt_option_context once = {&with, &adapter, 7.5, RT_SAMPLER_DDIM};
+        assert_int_equal(verdict(row_of(names[i]), &once), i == 2 ? 'r' : '+');
     }
 }
 
