@@ -23,6 +23,13 @@ typedef struct fe_lora {
     double scale;
 } fe_lora;
 
+/* A LoRA file whose factors are kept beside the weights, for programs to apply; NAME stands for it
+ * there. */
+typedef struct fe_lora_slot {
+    const char *name; /* NULL: the file's, without folders and ending */
+    const char *path;
+} fe_lora_slot;
+
 typedef struct fe_options {
     /* Shapes of inputs, for single components: they override batch (dim 0), width and height (the
      * last two dims of sample, latent or image, in that tensor's own cells, not in pixels) and
@@ -41,6 +48,8 @@ typedef struct fe_options {
     const char *unet;     /* --unet: the U-Net's weights, instead of the model's own; NULL */
     const fe_lora *loras; /* merged in this order; docs/lora.md */
     uint32_t lora_count;
+    const fe_lora_slot *slots; /* kept beside the weights; docs/lora.md */
+    uint32_t slot_count;
     const char *const *embeddings; /* FILE[:TOKEN], textual inversion; docs/embeddings.md */
     uint32_t embedding_count;
     /* Programs run the step function with and without guidance: two functions, batch and 2*batch

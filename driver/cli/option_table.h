@@ -34,6 +34,7 @@ bool drv_add_disabled(void *options, const base_option *row, const char *value, 
 bool drv_add_knob(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_embedding(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_lora(void *options, const base_option *row, const char *value, char *error);
+bool drv_add_slot(void *options, const base_option *row, const char *value, char *error);
 bool drv_set_weights(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_operand(void *options, const char *word, char *error);
 

@@ -4,6 +4,7 @@
 #define EBRU_DRIVER_CLI_OPTIONS_H
 
 #include "base/diag.h"
+#include "base/lora_slots.h"
 #include "frontend/frontend.h"
 #include "ir/ir.h"
 
@@ -46,6 +47,8 @@ typedef struct drv_load_options {
     bool no_image_input;
     fe_lora loras[DRV_MAX_LORAS];
     uint32_t lora_count;
+    fe_lora_slot slots[BASE_LORA_SLOTS];
+    uint32_t slot_count;
     const char *embeddings[DRV_MAX_EMBEDDINGS];
     uint32_t embedding_count;
     bool random_weights; /* --weights=random:SEED */

@@ -35,6 +35,8 @@ fe_options drv_fe_options(const drv_load_options *o) {
         .unet = o->unet,
         .loras = o->loras,
         .lora_count = o->lora_count,
+        .slots = o->slots,
+        .slot_count = o->slot_count,
         .embeddings = o->embeddings,
         .embedding_count = o->embedding_count,
         .guidance_pair = true,

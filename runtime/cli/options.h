@@ -3,6 +3,7 @@
 #ifndef EBRU_RUNTIME_CLI_OPTIONS_H
 #define EBRU_RUNTIME_CLI_OPTIONS_H
 
+#include "base/lora_slots.h"
 #include "base/options.h"
 #include "runtime/cli/progress.h"
 #include "runtime/engine/status.h"
@@ -44,10 +45,12 @@ enum {
 typedef struct rt_options {
     const char **prompts; /* in the order given; "@file" and "-" not yet read */
     int prompt_count;
-    const char *negative; /* NULL: none given; "@file" and "-" not yet read */
-    const char *output;   /* NULL: output.png, never overwriting */
-    int steps;            /* 0: the model's */
-    double cfg_scale;     /* negative: the model's */
+    const char *negative;               /* NULL: none given; "@file" and "-" not yet read */
+    const char *loras[BASE_LORA_SLOTS]; /* NAME[:SCALE] */
+    int lora_count;
+    const char *output; /* NULL: output.png, never overwriting */
+    int steps;          /* 0: the model's */
+    double cfg_scale;   /* negative: the model's */
     bool seed_random;
     uint64_t seed;
     int width, height;                     /* 0: as compiled */
