@@ -27,6 +27,13 @@ typedef struct fe_lora {
 enum { FE_MAX_IP_ADAPTERS = 4 };
 typedef fe_lora fe_ip_adapter;
 
+/* A LoRA file whose factors are kept beside the weights, for programs to apply; NAME stands for it
+ * there. */
+typedef struct fe_lora_slot {
+    const char *name; /* NULL: the file's, without folders and ending */
+    const char *path;
+} fe_lora_slot;
+
 typedef struct fe_options {
     /* Shapes of inputs, for single components: they override batch (dim 0), width and height (the
      * last two dims of sample, latent or image, in that tensor's own cells, not in pixels) and
@@ -48,6 +55,8 @@ typedef struct fe_options {
     const char *vae, *text_encoder, *text_encoder_2;
     const fe_lora *loras; /* merged in this order; docs/lora.md */
     uint32_t lora_count;
+    const fe_lora_slot *slots; /* kept beside the weights; docs/lora.md */
+    uint32_t slot_count;
     const char *const *embeddings; /* FILE[:TOKEN], textual inversion; docs/embeddings.md */
     uint32_t embedding_count;
     /* folders of ControlNets and T2I-Adapters, beside the folder's own; docs/controlnet.md */

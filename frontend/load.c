@@ -350,6 +350,7 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     fine = fine && fe_defaults_override(d, m, options);
     if (fine) pair_halves(m);
     if (fine) note_loras(m, options);
+    fine = fine && fe_lora_slots_apply(d, m, options);
     if (fine && options->clip_skip)
         ir_meta_set_int(m, EBRU_META_TEXT_CLIP_SKIP.name, options->clip_skip);
     if (fine && !ir_meta_get(m, EBRU_META_MODEL_NAME.name)) {

@@ -17,6 +17,7 @@
  *         selected
  * not     filters that are themselves computed (slices of one tensor, folded products); strides
  * tests   tests/lit/passes/choose_winograd/, tests/unit/passes/passes_golden_test.c */
+#include "base/lora_slots.h"
 #include "passes/manager/forms.h"
 #include "passes/manager/match.h"
 
@@ -25,6 +26,7 @@ static const char PASS_NAME[] = "choose_winograd", WHAT[] = "conv2d by Winograd"
 typedef struct choices {
     pass_context *c;
     pass_costs *of; /* a filter: weight and precision, see costs_of */
+    bool *used;     /* the same: by a function that is no twin (base/lora_slots.h) */
 } choices;
 
 /* Minimal filtering is for 3x3; other filters are not looked at. */
@@ -42,11 +44,14 @@ static pass_costs *costs_of(const choices *k, const ir_func *f, const ir_node *n
     return &k->of[weight * IR_PRECISION_COUNT + IR_ATTRS(n, conv2d)->precision];
 }
 
-static void count_uses(const choices *k, ir_func *f) {
+/* A twin has a say in filters of its own only. */
+static void count_uses(const choices *k, ir_func *f, bool twin) {
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         pass_costs *costs = is_candidate(f, n) ? costs_of(k, f, n, NULL) : NULL;
-        if (costs) pass_costs_add(costs, k->c, f, (ir_ref){i});
+        if (!costs || (twin && k->used[costs - k->of])) continue;
+        k->used[costs - k->of] |= !twin;
+        pass_costs_add(costs, k->c, f, (ir_ref){i});
     }
 }
 
@@ -98,10 +103,15 @@ static ir_ref rule(ir_rewrite *rw, ir_ref old) {
 bool pass_choose_winograd(pass_context *c, ir_module *m) {
     choices k = {.c = c};
     k.of = base_alloc((m->weights.count * IR_PRECISION_COUNT + 1) * sizeof *k.of);
-    for (uint32_t i = 0; i < m->funcs.count; i++) count_uses(&k, m->funcs.items[i]);
+    k.used = base_alloc(m->weights.count * IR_PRECISION_COUNT + 1);
+    for (int twin = 0; twin < 2; twin++)
+        for (uint32_t i = 0; i < m->funcs.count; i++)
+            if (base_is_lora_twin(m->funcs.items[i]->name) == (twin == 1))
+                count_uses(&k, m->funcs.items[i], twin == 1);
     bool changed = false;
     for (uint32_t i = 0; i < m->funcs.count; i++)
         changed |= ir_rewrite_apply(m->funcs.items[i], rule, &k, true);
     base_free(k.of);
+    base_free(k.used);
     return changed;
 }

@@ -37,6 +37,7 @@ bool drv_add_controlnet(void *options, const base_option *row, const char *value
 bool drv_add_adapter(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_ip_adapter(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_lora(void *options, const base_option *row, const char *value, char *error);
+bool drv_add_slot(void *options, const base_option *row, const char *value, char *error);
 bool drv_set_weights(void *options, const base_option *row, const char *value, char *error);
 bool drv_add_operand(void *options, const char *word, char *error);
 

@@ -60,6 +60,22 @@ bool drv_add_ip_adapter(void *options, const base_option *row, const char *value
     return file_and_scale(&o->load.ip_adapters[o->load.ip_adapter_count++], row, value, error);
 }
 
+/* [NAME=]FILE: no name has a slash, so ./A=B is a file. */
+bool drv_add_slot(void *options, const base_option *row, const char *value, char *error) {
+    drv_options *o = options;
+    if (o->load.slot_count == BASE_LORA_SLOTS)
+        return base_option_expects(row, "no more than 64 files", value, error);
+    fe_lora_slot *slot = &o->load.slots[o->load.slot_count++];
+    const char *sign = strchr(value, '='), *slash = strchr(value, '/');
+    *slot = (fe_lora_slot){.path = value};
+    if (sign && (!slash || sign < slash)) {
+        *(char *)(uintptr_t)sign = '\0'; /* the strings of argv may be changed */
+        *slot = (fe_lora_slot){value, sign + 1};
+    }
+    const bool named = !slot->name || *slot->name;
+    return (named && *slot->path) || base_option_expects(row, "[NAME=]FILE", value, error);
+}
+
 /* Where the file's name ends, the front end finds out: both parts may have colons. */
 bool drv_add_embedding(void *options, const base_option *row, const char *value, char *error) {
     drv_options *o = options;
@@ -258,6 +274,9 @@ static int digest(drv_options *o) {
         return usage_error(
             "--lora= goes with a model; '%s' is IR, whose weights may be folded already", o->model,
             NULL);
+    if (o->load.slot_count && o->model && drv_is_ir(o->model))
+        return usage_error("--lora-slot= goes with a model; '%s' is IR, which has its slots",
+                           o->model, NULL);
     if ((o->load.unet || o->load.vae || o->load.text_encoder || o->load.text_encoder_2) &&
         o->model && drv_is_ir(o->model))
         return usage_error("--unet=, --vae= and --text-encoder= go with a model; '%s' is IR, which "

@@ -4,6 +4,7 @@
 #define EBRU_DRIVER_CLI_OPTIONS_H
 
 #include "base/diag.h"
+#include "base/lora_slots.h"
 #include "frontend/frontend.h"
 #include "ir/ir.h"
 
@@ -42,12 +43,14 @@ typedef struct drv_common_options {
 typedef struct drv_load_options {
     const char *component, *function, *prediction, *sampler, *scheduler_config, *unet;
     const char *vae, *text_encoder, *text_encoder_2; /* folders */
-    const char *size; /* WxH; NULL: the model's */
+    const char *size;                                /* WxH; NULL: the model's */
     int64_t width, height;
     int64_t batch, clip_skip, prompt_chunks;
     bool no_image_input;
     fe_lora loras[DRV_MAX_LORAS];
     uint32_t lora_count;
+    fe_lora_slot slots[BASE_LORA_SLOTS];
+    uint32_t slot_count;
     const char *embeddings[DRV_MAX_EMBEDDINGS];
     uint32_t embedding_count;
     const char *controlnets[DRV_MAX_CONTROLS], *adapters[DRV_MAX_CONTROLS];

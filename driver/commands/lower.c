@@ -38,6 +38,8 @@ fe_options drv_fe_options(const drv_load_options *o) {
         .text_encoder_2 = o->text_encoder_2,
         .loras = o->loras,
         .lora_count = o->lora_count,
+        .slots = o->slots,
+        .slot_count = o->slot_count,
         .embeddings = o->embeddings,
         .embedding_count = o->embedding_count,
         .controlnets = o->controlnets,

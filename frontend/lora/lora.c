@@ -22,6 +22,7 @@ typedef enum fault_kind {
     BAD_TYPE,
     MISSHAPED,
     BAD_ALPHA,
+    NOT_TAKEN,
     FAULT_KINDS
 } fault_kind;
 
@@ -51,6 +52,7 @@ typedef struct merge {
     fe_st *table;
     const char *path;
     double scale;
+    const fe_lora_taker *taker; /* NULL: the weights take the updates */
     fe_lora_index *index;
     fe_lora_config config;
     base_arena *arena;
@@ -311,6 +313,20 @@ static bool read_side(merge *x, const group *g, ir_lora *l) {
     return true;
 }
 
+/* The update goes to the weight, or to who takes it instead. */
+static void give(merge *x, const group *g, const ir_lora *l) {
+    base_str why = {0};
+    if (!x->taker)
+        ir_lora_add(x->m, g->weight, l);
+    else if (x->taker->takes(x->taker->user, g->weight, l, &why))
+        x->taker->take(x->taker->user, g->weight, l);
+    else
+        add_fault(x, NOT_TAKEN, g->module,
+                  base_arena_printf(x->arena, "only merged, with --lora=: '%s' %s",
+                                    quoted(x, g->module), why.data));
+    base_str_free(&why);
+}
+
 static void apply_group(merge *x, const group *g) {
     ir_lora l = {0};
     if (!find_method(x, g, &l.method) || !is_complete(x, g, l.method)) return;
@@ -324,7 +340,7 @@ static void apply_group(merge *x, const group *g) {
     if (!read_scale(x, g, &l, &scale)) return;
     l.scale = x->scale * scale;
     if (isfinite(l.scale))
-        ir_lora_add(x->m, g->weight, &l);
+        give(x, g, &l);
     else
         add_fault(x, BAD_ALPHA, g->module,
                   base_arena_printf(x->arena, "alpha: the scale of '%s' is not finite",
@@ -361,7 +377,8 @@ static void summary(const merge *x, base_str *out) {
                                                   [INCOMPLETE] = "incomplete updates",
                                                   [BAD_TYPE] = "unsupported element types",
                                                   [MISSHAPED] = "wrong shapes",
-                                                  [BAD_ALPHA] = "bad alphas"};
+                                                  [BAD_ALPHA] = "bad alphas",
+                                                  [NOT_TAKEN] = "updates that must be merged"};
     size_t counts[FAULT_KINDS] = {0};
     for (size_t i = 0; i < x->faults.count; i++) counts[x->faults.items[i].kind]++;
     for (size_t k = 0; k < FAULT_KINDS; k++)
@@ -416,12 +433,13 @@ static void merge_free(merge *x) {
     base_arena_free(x->arena);
 }
 
-bool fe_lora_apply(base_diag *d, ir_module *m, const fe_lora *o) {
+static bool read_file(base_diag *d, ir_module *m, const fe_lora *o, const char *option,
+                      const fe_lora_taker *taker) {
     unsigned before = base_diag_errors(d);
     fe_st *table = fe_st_open(d, o->path);
     if (!table) {
         if (!fe_path_exists(o->path)) fe_hub_advice(d, o->path, FE_HUB_LORA);
-        if (fe_path_is_dir(o->path)) fe_folder_advice(d, o->path, "--lora=");
+        if (fe_path_is_dir(o->path)) fe_folder_advice(d, o->path, option);
         return false;
     }
     BASE_PUSH(&m->owners, ((struct ir_owner){table, close_table}));
@@ -430,6 +448,7 @@ bool fe_lora_apply(base_diag *d, ir_module *m, const fe_lora *o) {
                .table = table,
                .path = o->path,
                .scale = o->scale,
+               .taker = taker,
                .arena = base_arena_new()};
     if (fe_lora_config_read(d, table, o->path, &x.config)) {
         x.index = fe_lora_index_new(m);
@@ -441,4 +460,13 @@ bool fe_lora_apply(base_diag *d, ir_module *m, const fe_lora *o) {
     }
     merge_free(&x);
     return base_diag_errors(d) == before;
+}
+
+bool fe_lora_apply(base_diag *d, ir_module *m, const fe_lora *o) {
+    return read_file(d, m, o, "--lora=", NULL);
+}
+
+bool fe_lora_read(base_diag *d, ir_module *m, const char *path, const char *option,
+                  const fe_lora_taker *taker) {
+    return read_file(d, m, &(fe_lora){path, 1.0}, option, taker);
 }

@@ -18,6 +18,27 @@
  * remarked on. */
 bool fe_lora_apply(base_diag *d, ir_module *m, const fe_lora *o);
 
+/* Takes the updates of a file one by one, instead of the weights. An update's scale is
+ * alpha / rank; `update` lives as long as the call, its factors' strings as long as the module. */
+typedef struct fe_lora_taker {
+    void *user;
+    /* Whether this update can be taken; else the reason is appended. */
+    bool (*takes)(void *user, uint32_t weight, const ir_lora *update, base_str *why);
+    void (*take)(void *user, uint32_t weight, const ir_lora *update);
+} fe_lora_taker;
+/* Reads a LoRA file as fe_lora_apply does, for a taker. `option` is how the file was named, for
+ * advice. */
+bool fe_lora_read(base_diag *d, ir_module *m, const char *path, const char *option,
+                  const fe_lora_taker *taker);
+
+/* ---- lora_slots.c ---- */
+
+/* Keeps the factors of o->slots as weights of the module, gives every function that one of them
+ * changes a twin which applies them (base/lora_slots.h), and notes names and digests as properties.
+ * False after reports: all that fe_lora_apply refuses; updates that are no product of factors, or of
+ * weights that are no filter of a linear layer or a convolution; names that are there twice. */
+bool fe_lora_slots_apply(base_diag *d, ir_module *m, const fe_options *o);
+
 /* ---- lora_names.c ---- */
 
 /* What a tensor is to the update of its module: rows of lora_parts.def and what goes with them. */

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/digest.h"
 #include "frontend/safetensors/safetensors.h"
 #include "ir/ir.h"
 
@@ -80,8 +81,13 @@ void fe_weights_ignore(fe_weights *w, const char *name);
 bool fe_weights_check(fe_weights *w);
 
 /* The digest of all weights of a module as they were read, with their names, types and LoRAs: 16
- * hexadecimal digits. It reads every byte of them. */
+ * hexadecimal digits. It reads every byte of them. Factors of slots are left out: they are beside
+ * the model. */
 enum { FE_DIGEST_TEXT = 17 };
 void fe_weights_digest(const ir_module *m, char out[FE_DIGEST_TEXT]);
+/* What a weight adds to a digest: its type and elements, without name, LoRAs and further rows; and
+ * the text of a digest. */
+void fe_digest_weight(base_digest *d, const ir_weight *w);
+void fe_digest_text(const unsigned char id[16], char out[FE_DIGEST_TEXT]);
 
 #endif

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/digest.h"
+#include "base/lora_slots.h"
 #include "frontend/safetensors/weights.h"
 
 static void add_text(base_digest *d, const char *s) {
@@ -10,7 +10,7 @@ static void add_text(base_digest *d, const char *s) {
 }
 
 /* What a weight is and its elements, wherever they come from. */
-static void add_weight(base_digest *d, const ir_weight *w) {
+void fe_digest_weight(base_digest *d, const ir_weight *w) {
     base_str type = {0};
     const ir_type stored = ir_weight_stored_type(w);
     ir_print_type(&stored, &type);
@@ -26,24 +26,30 @@ static void add_weight(base_digest *d, const ir_weight *w) {
     }
 }
 
+void fe_digest_text(const unsigned char id[16], char out[FE_DIGEST_TEXT]) {
+    for (size_t i = 0; i < FE_DIGEST_TEXT / 2; i++) snprintf(out + 2 * i, 3, "%02x", id[i]);
+}
+
 void fe_weights_digest(const ir_module *m, char out[FE_DIGEST_TEXT]) {
     base_digest d;
     unsigned char id[16];
     base_digest_begin(&d);
     for (size_t i = 0; i < m->weights.count; i++) {
         const ir_weight *w = &m->weights.items[i];
+        if (strncmp(w->name, BASE_LORA_INPUT, strlen(BASE_LORA_INPUT)) == 0)
+            continue; /* a slot's */
         add_text(&d, w->name);
-        add_weight(&d, w);
+        fe_digest_weight(&d, w);
         for (const ir_lora *l = w->loras; l; l = l->next) {
             base_digest_add(&d, &l->scale, sizeof l->scale);
             if (l->method != IR_LORA_LOW_RANK) add_text(&d, ir_lora_method_name[l->method]);
             IR_LORA_EACH(l, k) {
                 if (k > IR_LORA_MID) add_text(&d, ir_lora_factor_name[k]);
-                add_weight(&d, &l->factor[k]);
+                fe_digest_weight(&d, &l->factor[k]);
             }
         }
-        for (const ir_rows *r = w->rows; r; r = r->next) add_weight(&d, &r->values);
+        for (const ir_rows *r = w->rows; r; r = r->next) fe_digest_weight(&d, &r->values);
     }
     base_digest_end(&d, id);
-    for (size_t i = 0; i < FE_DIGEST_TEXT / 2; i++) snprintf(out + 2 * i, 3, "%02x", id[i]);
+    fe_digest_text(id, out);
 }

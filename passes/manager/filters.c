@@ -1,5 +1,6 @@
 /* Filters and the weights they are made of; see filters.h. */
 #include "passes/manager/filters.h"
+#include "base/lora_slots.h"
 #include "passes/manager/match.h"
 
 enum { W = IR_IN(conv2d, w) }; /* of conv2d and of linear */
@@ -74,12 +75,15 @@ void pass_filters_close(const pass_filters *s) {
 }
 
 /* Adds what the function's ops cost to their filters, and keeps those of ops that cannot be
- * lowered. */
+ * lowered. A twin has a say in filters of its own only: what is chosen for its function's must be
+ * what is chosen without it. */
 static void count_uses(const pass_filters *s, ir_func *f, pass_filter_fits *fits) {
+    const bool twin = base_is_lora_twin(f->name);
     for (uint32_t i = 0; i < f->nodes.count; i++) {
         const ir_node *n = &f->nodes.items[i];
         pass_filter *filter = s->is_candidate(n) ? filter_of(s, n) : NULL;
-        if (!filter) continue;
+        if (!filter || (twin && filter->used)) continue;
+        filter->used |= !twin;
         base_str why = {0};
         filter->kept |= !fits(s, f, i, &why);
         base_str_free(&why);
@@ -95,11 +99,13 @@ void pass_filters_begin(pass_filters *s, pass_context *c, const ir_module *m,
         s->of[i].parent = i;
         s->of[i].class = pass_class_of(c, m->weights.items[i].name);
     }
-    /* all are joined before the first count */
-    for (int counting = 0; counting < 2; counting++)
+    /* all are joined before the first count, and twins are counted last */
+    for (int round = 0; round < 3; round++)
         for (size_t i = 0; i < m->funcs.count; i++) {
-            pass_filters_open(s, m->funcs.items[i]);
-            if (counting) count_uses(s, m->funcs.items[i], fits);
+            ir_func *f = m->funcs.items[i];
+            if (round && base_is_lora_twin(f->name) != (round == 2)) continue;
+            pass_filters_open(s, f);
+            if (round) count_uses(s, f, fits);
             pass_filters_close(s);
         }
     for (uint32_t i = 0; i < m->weights.count; i++) s->of[i].costs.int8 = !s->of[i].kept;

@@ -11,6 +11,7 @@
 typedef struct pass_filter {
     uint32_t parent;    /* a tree of indices: its root stands for all of it */
     bool kept;          /* some op cannot be lowered */
+    bool used;          /* by a function that is no twin (base/lora_slots.h) */
     ir_precision class; /* the strictest of its weights' */
     pass_costs costs;
 } pass_filter;

@@ -144,6 +144,17 @@ static bool add_reference(void *options, const base_option *row, const char *val
     return add_text(&o->references, &o->reference_count, row, value, error);
 }
 
+static bool add_lora(void *options, const base_option *row, const char *value, char *error) {
+    rt_options *o = options;
+    if (o->lora_count == BASE_LORA_SLOTS) {
+        snprintf(error, BASE_OPTION_ERROR_MAX, "%s: no program has more than %d slots", row->name,
+                 (int)BASE_LORA_SLOTS);
+        return false;
+    }
+    o->loras[o->lora_count++] = value;
+    return true;
+}
+
 static bool set_progress(void *options, const base_option *row, const char *value, char *error) {
     static const char *const modes[] = {"auto", "bar", "plain", "none"};
     rt_options *o = options;
@@ -213,6 +224,8 @@ static const base_option rows[] = {
         "prompts are weighted: (word:1.2), ((word)), [word]; \\( is a bracket"),
     ROW(NULL, "--class", "LIST", PAINTING | RT_NEEDS_CLASSES, TEXT, classes,
         "classes of a class-conditional model: numbers, ranges or names, e.g. 0,3,5-9"),
+    ROW(NULL, "--lora", "NAME[:SCALE]", RT_NEEDS_NO_BENCH | RT_OPTION_REPEATS, OWN(add_lora), loras,
+        "apply a LoRA that the program keeps, SCALE (default 1) times; may be repeated"),
     ROW("-o", "--output", "FILE", PAINTING, TEXT, output,
         "PNG to write (default output.png, which never overwrites); - is standard output"),
     ROW(NULL, "--steps", "N", PAINTING, OPEN(1), steps, "denoising steps"),
@@ -310,7 +323,6 @@ static void count_given(void *options, size_t row) {
 #define COMPILED(name, what) {name, what " when the program is compiled: ebru compile " name}
 static const base_option_advice advice[] = {
     COMPILED("--size", "the size is chosen"),
-    COMPILED("--lora", "LoRAs are put in"),
     COMPILED("--controlnet", "ControlNets are put in"),
     COMPILED("--t2i-adapter", "T2I-Adapters are put in"),
     COMPILED("--ip-adapter", "IP-Adapters are put in"),

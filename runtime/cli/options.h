@@ -3,6 +3,7 @@
 #ifndef EBRU_RUNTIME_CLI_OPTIONS_H
 #define EBRU_RUNTIME_CLI_OPTIONS_H
 
+#include "base/lora_slots.h"
 #include "base/options.h"
 #include "runtime/cli/progress.h"
 #include "runtime/engine/status.h"
@@ -59,10 +60,12 @@ typedef struct rt_options {
     int prompt_count;
     const char **references; /* FILE[:SCALE], in the order given */
     int reference_count;
-    const char *negative; /* NULL: none given; "@file" and "-" not yet read */
-    const char *output;   /* NULL: output.png, never overwriting */
-    int steps;            /* 0: the model's */
-    double cfg_scale;     /* negative: the model's */
+    const char *negative;               /* NULL: none given; "@file" and "-" not yet read */
+    const char *loras[BASE_LORA_SLOTS]; /* NAME[:SCALE] */
+    int lora_count;
+    const char *output; /* NULL: output.png, never overwriting */
+    int steps;          /* 0: the model's */
+    double cfg_scale;   /* negative: the model's */
     bool seed_random;
     uint64_t seed;
     int width, height;                     /* 0: as compiled */

@@ -6,6 +6,7 @@
 #include "base/system/io.h"
 #include "base/system/output.h"
 #include "base/system/stack.h"
+#include "runtime/cli/lora_option.h"
 #include "runtime/cli/option_effects.h"
 #include "runtime/samplers/samplers.h"
 #include "runtime/text/unicode.h"
@@ -71,6 +72,11 @@ static void print_help(const char *program, const struct ebru_model *t) {
     }
     printf("\n");
     rt_options_print(stdout);
+    for (int i = 0; i < BASE_LORA_SLOTS && rt_meta_lora_name(t, i); i++) {
+        printf(i ? ", " : "\nLoRAs: ");
+        rt_print(stdout, rt_meta_lora_name(t, i));
+    }
+    if (rt_meta_lora_name(t, 0)) printf("\n");
     if (paints) printf("\nSamplers:");
     for (int i = 0; paints && i < RT_SAMPLER_COUNT; i++)
         if (rt_sampler_fits(&info.sampler, (rt_sampler_id)i, NULL) == RT_OK)
@@ -171,8 +177,10 @@ static rt_status run(const rt_options *o, const struct invocation *v, rt_error *
     /* said before the work, not after it */
     rt_status s = rt_options_check(&(rt_option_context){.options = o}, err);
     keep_inputs(o);
+    if (!s) s = rt_loras_check(o, &ebru_model, err);
     if (!s) s = rt_model_open(&model, &ebru_model, o->cpu_level, o->no_cpu_check, err);
     if (s) return s;
+    rt_loras_set(o, &ebru_model, model.lora);
     s = check_outputs(o, err); /* after the weights: their file is an input, too */
     if (s) {
         rt_model_close(&model);

@@ -110,10 +110,22 @@ bool rt_meta_has(const struct ebru_model *t, const char *name) {
     return meta_find(t, name) != NULL;
 }
 
-const char *rt_meta_class_name(const struct ebru_model *t, int number) {
+static const char *numbered(const struct ebru_model *t, ebru_string_key key, int number) {
     char name[64];
-    ebru_meta_numbered(EBRU_META_CLASS_NAME, number, name);
-    return rt_meta_string(t, (ebru_string_key){name, EBRU_META_CLASS_NAME.otherwise});
+    ebru_meta_numbered(key, number, name);
+    return rt_meta_string(t, (ebru_string_key){name, key.otherwise});
+}
+
+const char *rt_meta_class_name(const struct ebru_model *t, int number) {
+    return numbered(t, EBRU_META_CLASS_NAME, number);
+}
+
+const char *rt_meta_lora_name(const struct ebru_model *t, int number) {
+    return numbered(t, EBRU_META_LORA_NAME, number);
+}
+
+const char *rt_meta_lora_digest(const struct ebru_model *t, int number) {
+    return numbered(t, EBRU_META_LORA_DIGEST, number);
 }
 
 static rt_status unknown_property(const char *name, rt_error *err) {

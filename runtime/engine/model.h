@@ -3,6 +3,7 @@
 #ifndef EBRU_RUNTIME_ENGINE_MODEL_H
 #define EBRU_RUNTIME_ENGINE_MODEL_H
 
+#include "base/lora_slots.h"
 #include "runtime/abi/abi.h"
 #include "runtime/abi/meta_keys.h"
 #include "runtime/engine/cpu_level.h"
@@ -19,6 +20,7 @@ typedef struct rt_model {
     const char *weights;
     void *mapping; /* what rt_model_close unmaps; NULL for embedded weights */
     size_t mapping_bytes;
+    float lora[BASE_LORA_SLOTS]; /* the scale of each slot of the program; 0: it is off */
 } rt_model;
 
 /* Chooses the highest level of the program that this CPU runs and the system permits (`forced`, a
@@ -44,6 +46,9 @@ const char *rt_meta_string(const struct ebru_model *t, ebru_string_key key);
 bool rt_meta_has(const struct ebru_model *t, const char *name);
 /* The name of a class, NULL when the model gives it none. */
 const char *rt_meta_class_name(const struct ebru_model *t, int number);
+/* The name of a LoRA slot, or its digest; NULL when there are no more. */
+const char *rt_meta_lora_name(const struct ebru_model *t, int number);
+const char *rt_meta_lora_digest(const struct ebru_model *t, int number);
 
 /* Whether this runtime knows every property and its kind of value. RT_ERR_INTERNAL names one that
  * it does not know, and the one that was probably meant. */

@@ -16,6 +16,7 @@ struct value {
     char *table;
     size_t stride; /* bytes a timestep in the table */
     int rows;
+    bool set; /* an external input that the network knows by itself */
 };
 
 struct stage {
@@ -89,22 +90,56 @@ static rt_status bind_inputs(rt_network *n, int s, rt_error *err) {
     return RT_OK;
 }
 
+/* The functions of a network; the number of their inputs. */
+static int find_stages(rt_network *n, const char *name) {
+    const rt_model *m = n->engine->model;
+    char full[320];
+    int total = 0;
+    for (int s = 0; s < STAGES; s++) {
+        snprintf(full, sizeof full, "%s%s", name, stage_suffix[s]);
+        int f = rt_model_function(m, full);
+        if (f < 0 && s == STAGE_STEP) f = rt_model_function(m, name);
+        n->stages[s].function = f;
+        if (f < 0) continue;
+        n->stages[s].desc = &m->tables->functions[f];
+        total += n->stages[s].desc->input_count;
+    }
+    return total;
+}
+
+static bool any_lora(const rt_model *m) {
+    for (int i = 0; i < BASE_LORA_SLOTS; i++)
+        if (m->lora[i] != 0) return true;
+    return false;
+}
+
+/* With a LoRA on, its twin stands for a network that it changes. */
+static int find_network(rt_network *n, const char *name) {
+    char twin[300];
+    snprintf(twin, sizeof twin, "%s" BASE_LORA_TWIN, name);
+    int total = any_lora(n->engine->model) ? find_stages(n, twin) : 0;
+    return total && n->stages[STAGE_STEP].desc ? total : find_stages(n, name);
+}
+
+static void set_loras(rt_network *n) {
+    const rt_model *m = n->engine->model;
+    char input[300];
+    const char *name;
+    for (int i = 0; i < BASE_LORA_SLOTS && (name = rt_meta_lora_name(m->tables, i)); i++) {
+        snprintf(input, sizeof input, BASE_LORA_INPUT "%s", name);
+        int v = any_lora(m) ? find_value(n, input) : -1;
+        if (v < 0) continue;
+        memcpy(n->values[v].buffer, &m->lora[i], sizeof m->lora[i]);
+        n->values[v].set = true;
+    }
+}
+
 rt_status rt_network_open(rt_network **out, rt_engine *e, const char *name, rt_error *err) {
     rt_network *n = calloc(1, sizeof *n);
     if (!n) return rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     n->engine = e;
     n->rows = 1;
-    char full[300];
-    int total = 0;
-    for (int s = 0; s < STAGES; s++) {
-        snprintf(full, sizeof full, "%s%s", name, stage_suffix[s]);
-        int f = rt_model_function(e->model, full);
-        if (f < 0 && s == STAGE_STEP) f = rt_model_function(e->model, name);
-        n->stages[s].function = f;
-        if (f < 0) continue;
-        n->stages[s].desc = &e->model->tables->functions[f];
-        total += n->stages[s].desc->input_count;
-    }
+    const int total = find_network(n, name);
     rt_status status = RT_OK;
     if (n->stages[STAGE_STEP].function < 0) {
         status = rt_fail(err, RT_ERR_INTERNAL, "this program has no function '%s'", name);
@@ -123,6 +158,7 @@ rt_status rt_network_open(rt_network **out, rt_engine *e, const char *name, rt_e
         rt_network_free(n);
         return status;
     }
+    set_loras(n);
     n->timestep = find_value(n, "timestep");
     for (int v = 0; v < n->value_count; v++)
         if (n->values[v].producer && n->values[v].stage == STAGE_SCHEDULE)
@@ -153,15 +189,20 @@ int rt_network_batch(const rt_network *n) {
     return n->stages[STAGE_STEP].desc->batch;
 }
 
+/* An input that the caller fills. */
+static bool is_external(const struct value *v) {
+    return !v->producer && !v->set;
+}
+
 static const struct value *external_at(const rt_network *n, int index) {
     for (int v = 0; v < n->value_count; v++)
-        if (!n->values[v].producer && index-- == 0) return &n->values[v];
+        if (is_external(&n->values[v]) && index-- == 0) return &n->values[v];
     return NULL;
 }
 
 int rt_network_input_count(const rt_network *n) {
     int count = 0;
-    for (int v = 0; v < n->value_count; v++) count += !n->values[v].producer;
+    for (int v = 0; v < n->value_count; v++) count += is_external(&n->values[v]);
     return count;
 }
 
@@ -180,7 +221,7 @@ const struct ebru_tensor_desc *rt_network_output_at(const rt_network *n, int ind
 
 const struct ebru_tensor_desc *rt_network_input(const rt_network *n, const char *name) {
     int v = find_value(n, name);
-    return v >= 0 && !n->values[v].producer ? n->values[v].desc : NULL;
+    return v >= 0 && is_external(&n->values[v]) ? n->values[v].desc : NULL;
 }
 
 static int output_index(const rt_network *n, const char *name) {
@@ -196,7 +237,7 @@ const struct ebru_tensor_desc *rt_network_output(const rt_network *n, const char
 
 void *rt_network_input_buffer(rt_network *n, const char *name) {
     int v = find_value(n, name);
-    return v >= 0 && !n->values[v].producer ? n->values[v].buffer : NULL;
+    return v >= 0 && is_external(&n->values[v]) ? n->values[v].buffer : NULL;
 }
 
 const void *rt_network_output_buffer(const rt_network *n, const char *name) {

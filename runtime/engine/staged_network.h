@@ -1,6 +1,7 @@
 /* A network with its stages: NAME.prompt once a prompt, NAME.schedule once over all timesteps,
  * NAME.step each step; or the one function NAME where nothing could be taken out of the loop.
- * Values handed from stage to stage keep their layouts. */
+ * Values handed from stage to stage keep their layouts. Where a LoRA is on that changes the network
+ * (rt_model.lora), the functions are its twin's, NAME.lora, and scales are filled in. */
 #ifndef EBRU_RUNTIME_ENGINE_STAGED_NETWORK_H
 #define EBRU_RUNTIME_ENGINE_STAGED_NETWORK_H
 

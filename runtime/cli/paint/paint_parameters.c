@@ -1,4 +1,5 @@
 #include "runtime/cli/paint/paint_parameters.h"
+#include "runtime/cli/lora_option.h"
 
 #include "base/hash.h"
 
@@ -110,6 +111,23 @@ static void put_scheduler(FILE *f, const struct ebru_model *t, const char *prefi
     if (any) fprintf(f, ", ");
 }
 
+/* "style:0.8 (DIGEST), detail:1 (DIGEST)" */
+static void put_slots(FILE *f, const rt_painting *p) {
+    float scale[BASE_LORA_SLOTS];
+    char text[BASE_LORA_SLOTS * 80] = "";
+    size_t used = 0;
+    rt_loras_set(p->options, p->tables, scale);
+    for (int i = 0; i < BASE_LORA_SLOTS && used < sizeof text; i++)
+        if (scale[i] != 0)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%.40s:%.9g (%.16s)",
+                                     used ? ", " : "", rt_meta_lora_name(p->tables, i),
+                                     (double)scale[i], rt_meta_lora_digest(p->tables, i));
+    if (!used) return;
+    fprintf(f, "LoRA slots: ");
+    put_value(f, text);
+    fprintf(f, ", ");
+}
+
 static void put_model(FILE *f, const struct ebru_model *t) {
     const char *loras = rt_meta_string(t, EBRU_META_MODEL_LORAS),
                *digest = rt_meta_string(t, EBRU_META_MODEL_DIGEST),
@@ -158,6 +176,7 @@ static void put_request(FILE *f, const rt_painting *p, const rt_request *r) {
     put_scheduler(f, t, "sampler.", "Scheduler settings: ");
     if (p->info->condition == EBRU_CONDITION_LOW_RESOLUTION && p->settings->noise_level >= 0)
         put_scheduler(f, t, "low_res.", "Low resolution scheduler settings: ");
+    put_slots(f, p);
     put_model(f, t);
     fprintf(f, "Seed: %llu, Size: %dx%d, Model: ", (unsigned long long)r->seed, p->info->width,
             p->info->height);

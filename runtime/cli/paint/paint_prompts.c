@@ -115,7 +115,8 @@ static rt_status check_tags(const rt_prompt_source *from, const char *text, rt_e
                                from->option, shown);
             return rt_fail(err, RT_ERR_USAGE,
                            "%s: '%s' does nothing in a prompt: a LoRA is merged when the program "
-                           "is compiled (ebru compile --lora=FILE:SCALE)",
+                           "is compiled (ebru compile --lora=FILE:SCALE), or kept then "
+                           "(--lora-slot=FILE) and applied by the program's --lora NAME:SCALE",
                            from->option, shown);
         }
     }

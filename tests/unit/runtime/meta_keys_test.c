@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,10 +17,10 @@ static void keys_are_unique(void **state) {
     (void)state;
     for (size_t i = 0; i < ebru_meta_count(); i++) {
         const ebru_meta_key *k = ebru_meta_at(i);
-        size_t n = strlen(k->name);
+        const size_t n = strlen(k->name);
         char name[64];
         snprintf(name, sizeof name, "%s", k->name);
-        if (n > 2 && strcmp(name + n - 2, ".N") == 0) name[n - 1] = '0';
+        if (n > 2 && strcmp(k->name + n - 2, ".N") == 0) name[n - 1] = '0';
         if (ebru_meta_find(name) != k) fail_msg("%s twice", k->name);
         assert_true((k->words != NULL) == (k->type == EBRU_META_TYPE_CHOICE));
     }

@@ -96,6 +96,7 @@ static const struct expected {
     {"--dump-values", "rrrrrrrrrrr"},
     {"--build-info", "+++++++++++"},
     {"--no-metadata", "+++++++++++"},
+    {"--lora", "+++++++++++"}, /* which programs have slots says lora_option.c */
     {"--progress", "+++++++++++"},
     {"--quiet", "+++++++++++"},
     {"--verbose", "+++++++++++"},
@@ -166,7 +167,8 @@ static void modes(void **state) {
     for (size_t row = 0; row < rt_option_table.count; row++) {
         const char *name = rt_option_table.rows[row].name;
         bool free = false, of_bench = strstr("--function --cold --runs --partition", name),
-             of_call = !strcmp(name, "--dump-values"), is_call = !strcmp(name, "--call");
+             of_call = !strcmp(name, "--dump-values"),
+             is_call = !strcmp(name, "--call") || !strcmp(name, "--lora");
         for (size_t i = 0; i < sizeof everywhere / sizeof *everywhere; i++)
             free |= !strcmp(everywhere[i], name);
         char in_bench = verdict(row, &(rt_option_context){.options = &bench}),
