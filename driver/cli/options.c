@@ -277,11 +277,14 @@ static int digest(drv_options *o) {
     if (o->load.slot_count && o->model && drv_is_ir(o->model))
         return usage_error("--lora-slot= goes with a model; '%s' is IR, which has its slots",
                            o->model, NULL);
-    if ((o->load.unet || o->load.vae || o->load.text_encoder || o->load.text_encoder_2) &&
-        o->model && drv_is_ir(o->model))
-        return usage_error("--unet=, --vae= and --text-encoder= go with a model; '%s' is IR, which "
-                           "says where its weights are",
-                           o->model, NULL);
+#define WITH_A_MODEL " goes with a model; '%s' is IR, which says where its weights are"
+    const char *const parts[][2] = {{o->load.unet, "--unet=" WITH_A_MODEL},
+                                    {o->load.vae, "--vae=" WITH_A_MODEL},
+                                    {o->load.text_encoder, "--text-encoder=" WITH_A_MODEL},
+                                    {o->load.text_encoder_2, "--text-encoder-2=" WITH_A_MODEL}};
+    for (size_t i = 0; o->model && drv_is_ir(o->model) && i < sizeof parts / sizeof *parts; i++)
+        if (parts[i][0]) return usage_error(parts[i][1], o->model, NULL);
+#undef WITH_A_MODEL
     if (o->load.unet && o->load.random_weights && !fe_path_is_dir(o->load.unet))
         return usage_error("--unet= and --weights=random: '%s' would not be read", o->load.unet,
                            NULL);

@@ -66,6 +66,7 @@ static fe_dir *open_given(fe_pipeline *p, fe_component_kind kind, const char *pa
     const char *name = fe_component_names[kind];
     if (fe_is_hub_cache(path)) path = fe_hub_snapshot(p->d, p->m->arena, path);
     fe_dir *dir = path ? fe_dir_open(p->d, path) : NULL;
+    if (!dir && path && !fe_path_exists(path)) fe_hub_advice(p->d, path, FE_HUB_COMPONENT);
     if (!dir || fe_dir_has_name(dir, "config.json")) return dir;
     if (fe_dir_has_dir(dir, name)) {
         fe_dir *inner = fe_dir_open_in(p->d, dir, name);

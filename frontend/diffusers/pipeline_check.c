@@ -40,9 +40,8 @@ int64_t fe_pipeline_image_channels(const fe_pipeline *p) {
                                              : p->parts[FE_COMPONENT_UNET].config.unet.out_channels;
 }
 
-/* Pictures with alpha are made and not read. */
 bool fe_pipeline_image_input(const fe_pipeline *p) {
-    return p->c && !p->o->no_image_input && fe_pipeline_image_channels(p) % 2 == 1;
+    return p->c && !p->o->no_image_input;
 }
 
 /* The small picture of an upscaler goes to the denoiser as it is. */
@@ -192,14 +191,13 @@ static bool addition_fits(const fe_pipeline *p) {
 static bool picture_fits(const fe_pipeline *p) {
     bool latent = p->parts[FE_COMPONENT_VAE].wanted;
     int64_t channels = fe_pipeline_image_channels(p);
-    bool alpha = channels % 2 == 0, conditioned = p->condition != EBRU_CONDITION_NONE;
-    if (channels <= 4 && !(alpha && conditioned)) return true;
+    bool small = p->condition == EBRU_CONDITION_LOW_RESOLUTION;
+    if (small ? channels == 3 : channels <= 4) return true;
     base_json_error(fe_config_at(latent ? p->parts[FE_COMPONENT_VAE].config.vae.root
                                         : p->parts[FE_COMPONENT_UNET].config.unet.root,
                                  "out_channels"),
-                    "unsupported: pictures of %lld channels (a PNG has 1 to 4%s)",
-                    (long long)channels,
-                    conditioned ? ", and those with alpha are made but not read" : "");
+                    "unsupported: pictures of %lld channels (%s)", (long long)channels,
+                    small ? "those that are painted larger have 3" : "a PNG has 1 to 4");
     return false;
 }
 

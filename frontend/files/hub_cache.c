@@ -110,6 +110,7 @@ static const struct hub_row {
     const char *what, *include, *option, *file;
 } hub_rows[] = {
     [FE_HUB_MODEL] = {"model", "'*.json' '*.txt' '*/*.safetensors'", "", ""},
+    [FE_HUB_COMPONENT] = {"component", "'*.json' '*.safetensors'", "", ""},
     [FE_HUB_LORA] = {"LoRA", "'*.safetensors'", "--lora=", "/FILE.safetensors"},
     [FE_HUB_SCHEDULER] = {"model", "'scheduler/*.json'",
                           "--scheduler-config=", "/scheduler/scheduler_config.json"},
@@ -128,7 +129,9 @@ void fe_hub_advice(base_diag *d, const char *word, fe_hub_use use) {
     const struct hub_row *row = &hub_rows[use];
     if (cache && fe_path_is_dir(cache)) {
         base_note(d, NULL, "the Hugging Face cache has this %s: name %s, %s", row->what,
-                  use == FE_HUB_MODEL ? "its folder" : "a file below its folder", cache);
+                  use == FE_HUB_MODEL || use == FE_HUB_COMPONENT ? "its folder"
+                                                                 : "a file below its folder",
+                  cache);
     } else {
         base_note(d, NULL,
                   "this may be a model's name on the Hugging Face Hub; ebru downloads nothing. "

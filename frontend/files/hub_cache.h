@@ -16,7 +16,13 @@ char *fe_hub_snapshot(base_diag *d, base_arena *a, const char *path);
 /* "NAME" of a path .../models--ORG--NAME or .../models--ORG--NAME/snapshots/REVISION, in the arena;
  * NULL for other paths. */
 char *fe_hub_name(base_arena *a, const char *path);
-typedef enum fe_hub_use { FE_HUB_MODEL, FE_HUB_LORA, FE_HUB_SCHEDULER, FE_HUB_TENSORS } fe_hub_use;
+typedef enum fe_hub_use {
+    FE_HUB_MODEL,
+    FE_HUB_COMPONENT,
+    FE_HUB_LORA,
+    FE_HUB_SCHEDULER,
+    FE_HUB_TENSORS
+} fe_hub_use;
 /* For a path that is not there: if it may be a name on the Hugging Face Hub, ORG/NAME, notes behind
  * the last error that say how to get what is wanted of it, or where its copy lies. */
 void fe_hub_advice(base_diag *d, const char *word, fe_hub_use use);

@@ -28,9 +28,10 @@ typedef struct ldm_unet {
     size_t resolutions;
     int64_t blocks; /* residual blocks a resolution on the way down; one more on the way up */
     int64_t in_channels, out_channels, time_dim, channels[FE_MAX_RESOLUTIONS];
-    /* transformer layers; 0: no attention */
+    /* transformer layers of a resolution's first block; 0: no attention */
     int64_t depth[FE_MAX_RESOLUTIONS], up_depth[FE_MAX_RESOLUTIONS];
     int64_t mid_depth;
+    bool mid; /* there is a middle */
     bool only_cross[FE_MAX_RESOLUTIONS]; /* no self-attention */
     bool linear;         /* projections around transformers are matrices, not 1x1 filters */
     int64_t context;     /* 0: no attention anywhere */
@@ -91,6 +92,8 @@ typedef struct ldm_file {
 bool ldm_read_shapes(ldm_file *f);
 /* The same of a U-Net alone, whose prefix is set; other parts are not looked at. */
 bool ldm_read_unet(ldm_file *f);
+/* Transformer layers of the attention of one block, `up` or down; 0 when it has none. */
+int64_t ldm_depth(const ldm_file *f, bool up, size_t resolution, int64_t block);
 /* Tensors by name, printf-like. */
 const fe_st_tensor *ldm_tensor(const ldm_file *f, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -40,19 +40,35 @@ static void add_file(fe_dir *dir, const char *name, base_str *s) {
 
 /* ---- components ---- */
 
-/* Layers of the transformers, a resolution. One that has none has any number; the middle has the
- * last resolution's. */
-static void add_depths(base_str *s, const ldm_unet *u) {
-    int64_t depth[FE_MAX_RESOLUTIONS] = {0}, up[FE_MAX_RESOLUTIONS] = {0};
-    bool mirrored = true;
-    for (size_t i = 0; i < u->resolutions; i++) {
-        bool last = i + 1 == u->resolutions;
-        depth[i] = u->depth[i] ? u->depth[i] : last && u->mid_depth ? u->mid_depth : 1;
-        up[u->resolutions - 1 - i] = u->up_depth[i] ? u->up_depth[i] : 1;
-        mirrored &= !u->up_depth[i] || u->up_depth[i] == depth[i];
+/* Layers of the transformers of a resolution: a number, or a list where blocks differ, as in
+ * distilled networks. One that has none has any number. */
+static void add_depth(base_str *s, const ldm_file *f, bool up, size_t resolution, int64_t none) {
+    const ldm_unet *u = &f->unet;
+    int64_t first = up ? u->up_depth[resolution] : u->depth[resolution], blocks = u->blocks + up;
+    bool same = true;
+    for (int64_t j = 1; first && j < blocks; j++) same &= ldm_depth(f, up, resolution, j) == first;
+    if (same) {
+        base_str_addf(s, "%lld", (long long)(first ? first : none));
+        return;
     }
-    add_ints(s, "transformer_layers_per_block", depth, u->resolutions);
-    if (!mirrored) add_ints(s, "reverse_transformer_layers_per_block", up, u->resolutions);
+    for (int64_t j = 0; j < blocks; j++)
+        base_str_addf(s, "%s%lld", j ? ", " : "[", (long long)ldm_depth(f, up, resolution, j));
+    base_str_add(s, "]");
+}
+
+/* The middle has the last resolution's layers on the way down. */
+static void add_depths(base_str *s, const ldm_file *f) {
+    const ldm_unet *u = &f->unet;
+    for (int up = 0; up < 2; up++) {
+        base_str_addf(s, "  \"%stransformer_layers_per_block\": [", up ? "reverse_" : "");
+        for (size_t i = 0; i < u->resolutions; i++) {
+            size_t at = up ? u->resolutions - 1 - i : i;
+            bool mid = !up && i + 1 == u->resolutions && u->mid_depth;
+            base_str_add(s, i ? ", " : "");
+            add_depth(s, f, up, at, mid ? u->mid_depth : 1);
+        }
+        base_str_add(s, "],\n");
+    }
 }
 
 /* XL's label is made of text_embeds and of time_ids, 6 or for the refiner 5, as sinusoids. */
@@ -84,15 +100,17 @@ static void unet_config(const ldm_file *f, fe_dir *dir) {
     add_int(&s, "out_channels", u->out_channels);
     add_ints(&s, "block_out_channels", u->channels, u->resolutions);
     add_words(&s, "down_block_types", down, u->resolutions);
-    base_str_addf(&s, "  \"mid_block_type\": \"%s\",\n",
-                  u->mid_depth ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D");
+    base_str_addf(&s, "  \"mid_block_type\": %s,\n",
+                  u->mid_depth ? "\"UNetMidBlock2DCrossAttn\""
+                  : u->mid     ? "\"UNetMidBlock2D\""
+                               : "null");
     add_words(&s, "up_block_types", up, u->resolutions);
     add_int(&s, "layers_per_block", u->blocks);
     if (u->time_dim != 4 * u->channels[0]) add_int(&s, "time_embedding_dim", u->time_dim);
     add_ints(&s, "attention_head_dim", heads,
              u->resolutions); /* diffusers' name for the number of heads */
     if (u->context) add_int(&s, "cross_attention_dim", u->context);
-    add_depths(&s, u);
+    add_depths(&s, f);
     add_flag(&s, "use_linear_projection", u->linear);
     base_str_add(&s, "  \"only_cross_attention\": [");
     for (size_t i = 0; i < u->resolutions; i++)

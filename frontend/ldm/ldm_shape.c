@@ -76,6 +76,15 @@ static int64_t depth_of(const ldm_file *f, const char *block) {
     return n;
 }
 
+int64_t ldm_depth(const ldm_file *f, bool up, size_t resolution, int64_t block) {
+    const ldm_unet *u = &f->unet;
+    long long at = (long long)(up ? u->resolutions - 1 - resolution : resolution);
+    at = at * (u->blocks + 1) + block + !up;
+    char name[128];
+    snprintf(name, sizeof name, UNET "%s_blocks.%lld.1", u->prefix, up ? "output" : "input", at);
+    return depth_of(f, name);
+}
+
 /* How many blocks there are, and after how many the first resolution ends. */
 static int64_t count_blocks(const ldm_file *f, int64_t *stride) {
     int64_t n = 1;
@@ -92,7 +101,6 @@ static int64_t count_blocks(const ldm_file *f, int64_t *stride) {
 /* Reads a resolution's width, transformers and kind of attention from its first block. */
 static bool read_level(ldm_file *f, ldm_unet *u, size_t resolution) {
     long long down = 1 + (long long)resolution * (u->blocks + 1);
-    long long up = (long long)(u->resolutions - 1 - resolution) * (u->blocks + 1);
     char name[128];
     snprintf(name, sizeof name, UNET "input_blocks.%lld.0.out_layers.3.weight", u->prefix, down);
     if (!channels(f, name, 0, &u->channels[resolution])) return false;
@@ -107,8 +115,7 @@ static bool read_level(ldm_file *f, ldm_unet *u, size_t resolution) {
     }
     /* an attention that only looks at the context has keys of its width */
     u->only_cross[resolution] = u->depth[resolution] && size_of(self, 1) != u->channels[resolution];
-    snprintf(name, sizeof name, UNET "output_blocks.%lld.1", u->prefix, up);
-    u->up_depth[resolution] = depth_of(f, name);
+    u->up_depth[resolution] = ldm_depth(f, true, resolution, 0);
     return true;
 }
 
@@ -142,6 +149,7 @@ bool ldm_read_unet(ldm_file *f) {
     char mid[64];
     snprintf(mid, sizeof mid, UNET "middle_block.1", u->prefix);
     u->mid_depth = depth_of(f, mid);
+    u->mid = any(f, UNET "middle_block.0.", u->prefix);
     if (!u->context && u->mid_depth)
         u->context = size_of(ldm_tensor(f, "%s.transformer_blocks.0.attn2.to_k.weight", mid), 1);
     u->classes = size_of(labels, 0);

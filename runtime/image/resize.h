@@ -12,8 +12,8 @@
  * cubic convolution with a = -0.5 (diffusers' x4 upscaler). */
 typedef enum rt_resize_filter { RT_RESIZE_LANCZOS, RT_RESIZE_BICUBIC } rt_resize_filter;
 
-/* in[height][width][channels] -> out[out_height][out_width][channels], channels 1 or 3, bit for bit
- * as Pillow: antialiased (when shrinking, the filter is stretched by the scale), normalised double
+/* in[height][width][channels] -> out[out_height][out_width][channels], channels 1 to 4, each by
+ * itself, bit for bit as Pillow: antialiased (when shrinking, the filter is stretched by the scale), normalised double
  * weights in fixed point with 32 - 8 - 2 fraction bits, first along rows into bytes, then along
  * columns; a direction whose size stays is left alone. All sizes are 1 .. 65535; in and out do not
  * overlap. RT_ERR_SYSTEM: out of memory. */

@@ -408,8 +408,17 @@ static ir_ref ids_of(const gen *g) {
     return IR_NONE;
 }
 
+/* The nearest rows of a table. Of an input, whose values no pass can change: one rounding more would
+ * make another row the nearest. */
+static ir_ref nearest(gen *g) {
+    const ir_ref context = {1};
+    ir_ref table = weight(g, 2, (int64_t[]){4 + pick(g, 3), type_of(g, context)->dim[2]}, 1, 0);
+    return build2(g, IR_OP_embedding, build2(g, IR_OP_nearest, context, table, NULL), table, NULL);
+}
+
 static ir_ref embedding(gen *g) {
     ir_ref ids = ids_of(g);
+    if (pick(g, 3) == 0) return nearest(g);
     if (!ir_ref_ok(ids)) return IR_NONE;
     int64_t c = extent(g), tokens = type_of(g, ids)->dim[1];
     ir_ref o[] = {ids, weight(g, 2, (int64_t[]){4 + pick(g, 3), c}, 1, 0), IR_NONE};

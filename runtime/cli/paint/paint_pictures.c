@@ -58,6 +58,26 @@ static struct source source_of(const char *path, bool quiet) {
     return from;
 }
 
+/* Colours times alpha and back, in place, n pixels of `channels`, the alpha last: colours that
+ * nobody sees do not run into those beside them. In bytes as Pillow rounds them. */
+static void multiply_alpha(uint8_t *pixels, size_t n, size_t channels) {
+    for (size_t i = 0; i < n; i++, pixels += channels)
+        for (size_t c = 0; c + 1 < channels; c++) {
+            const unsigned product = (unsigned)pixels[c] * pixels[channels - 1] + 128;
+            pixels[c] = (uint8_t)(((product >> 8) + product) >> 8);
+        }
+}
+
+static void divide_alpha(uint8_t *pixels, size_t n, size_t channels) {
+    for (size_t i = 0; i < n; i++, pixels += channels) {
+        const unsigned alpha = pixels[channels - 1];
+        for (size_t c = 0; alpha && c + 1 < channels; c++) {
+            const unsigned whole = 255u * pixels[c] / alpha;
+            pixels[c] = (uint8_t)(whole > 255 ? 255 : whole);
+        }
+    }
+}
+
 /* Pixels of w x h become width x height ones in *out. Frees `pixels`. */
 static rt_status resize(uint8_t **out, const struct source *from, uint8_t *pixels, uint32_t w,
                         uint32_t h, int channels, rt_resize_filter filter, int width, int height,
@@ -66,9 +86,12 @@ static rt_status resize(uint8_t **out, const struct source *from, uint8_t *pixel
     *out = pixels;
     if (w == to_w && h == to_h) return RT_OK;
     *out = malloc((size_t)to_w * to_h * (size_t)channels);
+    const bool alpha = channels % 2 == 0;
+    if (alpha) multiply_alpha(pixels, (size_t)w * h, (size_t)channels);
     rt_status s = *out ? rt_resize_u8(filter, pixels, w, h, channels, *out, to_w, to_h, err)
                        : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     free(pixels);
+    if (!s && alpha) divide_alpha(*out, (size_t)to_w * to_h, (size_t)channels);
     if (!s && !from->quiet)
         fprintf(stderr, "note: '%s' is %ux%u pixels, resized to %dx%d\n", from->shown, w, h, width,
                 height);
@@ -105,10 +128,11 @@ static rt_status read_picture(uint8_t **out, const char *path, int channels,
     struct source from = source_of(path, quiet);
     uint32_t w, h;
     uint8_t *pixels;
-    rt_status s = rt_png_read(path, channels + 1, &pixels, &w, &h, err);
+    const bool alpha = channels % 2 == 0; /* opaque where the file has none */
+    rt_status s = rt_png_read(path, alpha ? channels : channels + 1, &pixels, &w, &h, err);
     if (s) return s;
     tell_frames(&from);
-    tell_hidden(&from, drop_alpha(pixels, (size_t)w * h, (size_t)channels));
+    if (!alpha) tell_hidden(&from, drop_alpha(pixels, (size_t)w * h, (size_t)channels));
     return resize(out, &from, pixels, w, h, channels, filter, width, height, err);
 }
 

@@ -353,6 +353,32 @@ static void incomplete(void **state) {
     end(&x);
 }
 
+/* Networks that were distilled: transformer layers differ from block to block, the middle is one
+ * residual block, or there is none. */
+static void distilled(void **state) {
+    (void)state;
+    fixture x;
+    begin(&x, "xl", "xl");
+    drop(&x.file, "model.diffusion_model.output_blocks.1.1.transformer_blocks.1.");
+    drop(&x.file, "model.diffusion_model.middle_block.1.");
+    drop(&x.file, "model.diffusion_model.middle_block.2.");
+    ir_module *m = accept(write_file(&x), "unet", NULL);
+    assert_true(
+        ir_weight_find(m, "unet/up_blocks.0.attentions.0.transformer_blocks.1.norm1.weight") !=
+        UINT32_MAX);
+    assert_true(
+        ir_weight_find(m, "unet/up_blocks.0.attentions.1.transformer_blocks.1.norm1.weight") ==
+        UINT32_MAX);
+    assert_true(ir_weight_find(m, "unet/mid_block.resnets.0.conv1.weight") != UINT32_MAX);
+    assert_true(ir_weight_find(m, "unet/mid_block.resnets.1.conv1.weight") == UINT32_MAX);
+    ir_module_free(m);
+    drop(&x.file, "model.diffusion_model.middle_block.");
+    m = accept(write_file(&x), "unet", NULL);
+    assert_true(ir_weight_find(m, "unet/mid_block.resnets.0.conv1.weight") == UINT32_MAX);
+    ir_module_free(m);
+    end(&x);
+}
+
 /* The checkpoint's text encoder as a component's folder. */
 static void write_text_encoder(fixture *x) {
     static const char prefix[] = "cond_stage_model.transformer.";
@@ -510,6 +536,7 @@ int main(void) {
         cmocka_unit_test(truncated),
         cmocka_unit_test(predictions_of_folders),
         cmocka_unit_test(parts_from_elsewhere),
+        cmocka_unit_test(distilled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
