@@ -46,6 +46,11 @@ struct fe_class {
             bool (*build)(fe_builder *b, const fe_vision_config *c, const char *name,
                           const fe_sizes *s);
         } VISION, SAFETY;
+        struct {
+            bool (*read)(base_jval root, fe_upscaler_config *c);
+            bool (*build)(fe_builder *b, const fe_upscaler_config *c, const char *name,
+                          const fe_sizes *s);
+        } UPSCALER;
     } of;
 };
 
@@ -145,6 +150,7 @@ bool fe_class_read(const fe_class *c, base_jval root, fe_config *config) {
     case FE_FAMILY_VAE: return c->of.VAE.read(root, &config->vae);
     case FE_FAMILY_TEXT: return c->of.TEXT.read(root, &config->text);
     case FE_FAMILY_VISION: return c->of.VISION.read(root, &config->vision);
+    case FE_FAMILY_UPSCALER: return c->of.UPSCALER.read(root, &config->upscaler);
     case FE_FAMILY_SAFETY: return c->of.SAFETY.read(root, &config->vision);
     }
     return false;
@@ -161,6 +167,7 @@ bool fe_class_build(const fe_class *c, fe_builder *b, const fe_config *config, c
         break;
     case FE_FAMILY_TEXT: fine = c->of.TEXT.build(b, &config->text, name, s); break;
     case FE_FAMILY_VISION: fine = c->of.VISION.build(b, &config->vision, name, s); break;
+    case FE_FAMILY_UPSCALER: fine = c->of.UPSCALER.build(b, &config->upscaler, name, s); break;
     case FE_FAMILY_SAFETY: fine = c->of.SAFETY.build(b, &config->vision, name, s); break;
     }
     return fine && base_diag_errors(b->d) == before;

@@ -19,7 +19,8 @@ typedef enum fe_family {
     FE_FAMILY_VAE,
     FE_FAMILY_TEXT,
     FE_FAMILY_VISION,
-    FE_FAMILY_SAFETY
+    FE_FAMILY_SAFETY,
+    FE_FAMILY_UPSCALER
 } fe_family;
 extern const fe_family fe_component_family[FE_COMPONENT_COUNT];
 
@@ -29,6 +30,7 @@ typedef union fe_config {
     fe_vae_config vae;
     fe_clip_config text;
     fe_vision_config vision; /* of VISION and SAFETY */
+    fe_upscaler_config upscaler;
 } fe_config;
 
 /* A row CLASS. */

@@ -39,6 +39,8 @@ enum {
     RT_NEEDS_ETA = 1u << 16,      /* a sampler that reads it */
     RT_NEEDS_NO_BENCH = 1u << 17,
     RT_NEEDS_REFERENCES = 1u << 20, /* a denoiser that looks at pictures beside the prompt */
+    RT_NEEDS_LOOP = 1u << 21,       /* a model that paints; others only enlarge */
+    RT_NEEDS_UPSCALER = 1u << 22,   /* an upscaler behind what paints */
     RT_OPTION_REPEATS = 1u << 19    /* no need: each time it is given counts */
 };
 
@@ -74,7 +76,7 @@ typedef struct rt_options {
     int bench_runs;
     int bench_partition; /* 0: cut for the threads there are */
     bool no_cpu_check, bench, bench_json, bench_cold, build_info, help, version, quiet, verbose,
-        no_metadata, weights;
+        no_metadata, weights, no_upscale;
     rt_progress_mode progress;
     unsigned char given[RT_OPTION_ROWS_MAX]; /* how often each row of the table was; at most 255 */
 } rt_options;

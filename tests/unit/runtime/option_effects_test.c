@@ -72,6 +72,7 @@ static const struct expected {
     {"--depth", "rrrrrrrrr+r"},
     {"--noise-level", "rrrrrrrrrr+"},
     {"--ip-image", "rrrrrrrrrrr"},
+    {"--no-upscale", "rrrrrrrrrrr"},
     {"--seed", "+++++++++++"},
     {"--batch-count", "+++++++++++"},
     {"--grid", "+++++++++++"},
