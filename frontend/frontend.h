@@ -67,6 +67,7 @@ typedef struct fe_options {
     const fe_ip_adapter *ip_adapters; /* at most FE_MAX_IP_ADAPTERS; docs/ip-adapter.md */
     uint32_t ip_adapter_count;
     int64_t ip_images;         /* pictures an adapter; 0 = 1 */
+    const char *upscaler;      /* --upscaler: a file, behind a pipeline; NULL */
     const char *image_encoder; /* --image-encoder: a folder instead of the model's; NULL */
     /* Programs run the step function with and without guidance: two functions, batch and 2*batch
      * ("unet" and "unet@2"). When false (verify, bench) a component has one function at `batch`. */

@@ -16,6 +16,7 @@
 #include "frontend/properties.h"
 #include "frontend/safetensors/weights.h"
 #include "frontend/tokenizer/tokenizer.h"
+#include "frontend/upscaler/upscaler.h"
 #include "runtime/abi/meta_keys.h"
 
 static void find_factor(ir_module *m, ir_weight *w, const char *text) {
@@ -242,6 +243,7 @@ static bool is_stranger(base_diag *d, const char *path) {
 
 static bool load_into(base_diag *d, ir_module *m, const char *path, const fe_options *o) {
     if (fe_path_is_dir(path)) return load_folder(d, m, path, o);
+    if (fe_upscaler_is(path)) return fe_load_upscaler(d, m, path, o);
     unsigned before = base_diag_errors(d);
     fe_format format = format_of(d, path, true);
     if (base_diag_errors(d) != before) return false;
@@ -332,6 +334,20 @@ static char *folder_name(base_arena *a, const char *path) {
     return name;
 }
 
+/* --upscaler: behind whatever makes pictures of one size. */
+static bool add_upscaler(base_diag *d, ir_module *m, const fe_options *o) {
+    int64_t width = ir_meta_int(m, EBRU_META_IMAGE_WIDTH.name, 0),
+            height = ir_meta_int(m, EBRU_META_IMAGE_HEIGHT.name, 0);
+    if (!o->upscaler) return true;
+    const char *denoiser = ir_meta_string(m, EBRU_META_PIPELINE_DENOISER.name, NULL);
+    if (!denoiser || !width || !height) {
+        base_error(d, NULL, "--upscaler: what is loaded paints no pictures");
+        return false;
+    }
+    const fe_sizes s = {.batch = 1, .height = height, .width = width};
+    return fe_upscaler_add(d, m, o->upscaler, &s, ir_meta_int(m, EBRU_META_IMAGE_CHANNELS.name, 3));
+}
+
 ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     unsigned before = base_diag_errors(d);
     if (base_ends_with(path, ".ir") || format_of(d, path, false) == FE_FORMAT_IR)
@@ -347,6 +363,7 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
         merged &= fe_lora_apply(d, m, &options->loras[i]);
     fine &= merged;
     fine = fine && fe_embeddings_apply(d, m, options);
+    fine = fine && add_upscaler(d, m, options);
     fine = fine && fe_defaults_override(d, m, options);
     if (fine) pair_halves(m);
     if (fine) note_loras(m, options);

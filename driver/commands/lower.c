@@ -50,6 +50,7 @@ fe_options drv_fe_options(const drv_load_options *o) {
         .ip_adapter_count = o->ip_adapter_count,
         .ip_images = o->ip_images,
         .image_encoder = o->image_encoder,
+        .upscaler = o->upscaler,
         .guidance_pair = true,
         .shared_timestep = true,
         .clip_skip = o->clip_skip,

@@ -367,7 +367,7 @@ bool fe_desc_pipeline(base_diag *d, ir_module *m, base_jval root, const char *pa
     if (base_json_present(pipeline)) {
         base_json_require(pipeline, "kind");
         fine = base_json_choice(kind_value, "kind of pipeline", ebru_pipeline_kind_name,
-                                EBRU_PIPELINE_KIND_COUNT, &kind);
+                                EBRU_PIPELINE_UPSCALE, &kind); /* the last is no loop's */
     }
     if (o->component) kind = EBRU_PIPELINE_NONE; /* a component alone has no loop */
     ir_meta_set_string(m, EBRU_META_PIPELINE_KIND.name, ebru_pipeline_kind_name[kind]);

@@ -56,6 +56,11 @@ struct fe_class {
             bool (*build)(fe_builder *b, const fe_vision_config *c, const char *name,
                           const fe_sizes *s);
         } VISION, SAFETY;
+        struct {
+            bool (*read)(base_jval root, fe_upscaler_config *c);
+            bool (*build)(fe_builder *b, const fe_upscaler_config *c, const char *name,
+                          const fe_sizes *s);
+        } UPSCALER;
     } of;
 };
 
@@ -157,6 +162,7 @@ bool fe_class_read(const fe_class *c, base_jval root, fe_config *config) {
     case FE_FAMILY_CONTROL: return c->of.CONTROL.read(root, &config->control);
     case FE_FAMILY_ADAPTER: return c->of.ADAPTER.read(root, &config->adapter);
     case FE_FAMILY_VISION: return c->of.VISION.read(root, &config->vision);
+    case FE_FAMILY_UPSCALER: return c->of.UPSCALER.read(root, &config->upscaler);
     case FE_FAMILY_SAFETY: return c->of.SAFETY.read(root, &config->vision);
     }
     return false;
@@ -175,6 +181,7 @@ bool fe_class_build(const fe_class *c, fe_builder *b, const fe_config *config, c
     case FE_FAMILY_CONTROL: fine = c->of.CONTROL.build(b, &config->control, name, s); break;
     case FE_FAMILY_ADAPTER: fine = c->of.ADAPTER.build(b, &config->adapter, name, s); break;
     case FE_FAMILY_VISION: fine = c->of.VISION.build(b, &config->vision, name, s); break;
+    case FE_FAMILY_UPSCALER: fine = c->of.UPSCALER.build(b, &config->upscaler, name, s); break;
     case FE_FAMILY_SAFETY: fine = c->of.SAFETY.build(b, &config->vision, name, s); break;
     }
     return fine && base_diag_errors(b->d) == before;

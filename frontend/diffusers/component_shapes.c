@@ -206,3 +206,13 @@ bool fe_vision_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s
     take_image_shape(p->o, c->checks ? "clip_input" : "pixel_values", 1, s);
     return check_sizes(p->d, s);
 }
+
+bool fe_upscaler_sizes(const fe_pipeline *p, fe_sizes *s) {
+    enum { SIDE = 128 };
+    *s = base_sizes(p);
+    if (p->o->guidance_pair) s->batch = 1; /* a program has one picture at a time */
+    s->height = or_else(p->o->height, SIDE);
+    s->width = or_else(p->o->width, SIDE);
+    take_image_shape(p->o, "image", 1, s);
+    return check_sizes(p->d, s);
+}

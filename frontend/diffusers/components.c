@@ -6,6 +6,7 @@
 #include "frontend/files/hub_cache.h"
 #include "frontend/ip_adapter/ip_adapter.h"
 #include "frontend/tokenizer/tokenizer.h"
+#include "frontend/upscaler/upscaler.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -190,6 +191,18 @@ static void correct_eos(fe_pipeline *p, const fe_component *part, fe_clip_config
         c->eos = ir_meta_int(p->m, fe_tokenizer_key(p->m, name, FE_TOKEN_EOS), c->vocabulary - 1);
 }
 
+/* Alone it is a whole program: a picture in, a larger one out. */
+static bool build_upscaler(fe_pipeline *p, fe_builder *b, const fe_component *part) {
+    fe_sizes s;
+    const fe_upscaler_config *c = &part->config.upscaler;
+    if (!fe_upscaler_sizes(p, &s) ||
+        !fe_class_build(part->class, b, &part->config, fe_component_names[part->kind], &s))
+        return false;
+    fe_upscaler_meta(p->m, c, fe_path_base(p->m->arena, fe_dir_path(part->dir)));
+    if (p->o->guidance_pair && !p->o->no_image_input) fe_upscaler_alone(p->m, c, &s);
+    return true;
+}
+
 static bool build_functions(fe_pipeline *p, fe_builder *b, fe_component *part) {
     const char *name = part->name;
     fe_sizes s;
@@ -206,6 +219,7 @@ static bool build_functions(fe_pipeline *p, fe_builder *b, fe_component *part) {
     case FE_FAMILY_ADAPTER:
         return fe_adapter_sizes(p, part, &s) &&
                fe_class_build(part->class, b, &part->config, name, &s);
+    case FE_FAMILY_UPSCALER: return build_upscaler(p, b, part);
     case FE_FAMILY_VISION:
     case FE_FAMILY_SAFETY:
         return fe_vision_sizes(p, part, &s) &&

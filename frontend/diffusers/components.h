@@ -21,7 +21,8 @@ typedef enum fe_family {
     FE_FAMILY_CONTROL,
     FE_FAMILY_ADAPTER,
     FE_FAMILY_VISION,
-    FE_FAMILY_SAFETY
+    FE_FAMILY_SAFETY,
+    FE_FAMILY_UPSCALER
 } fe_family;
 extern const fe_family fe_component_family[FE_COMPONENT_COUNT];
 
@@ -33,6 +34,7 @@ typedef union fe_config {
     fe_control_config control;
     fe_adapter_config adapter;
     fe_vision_config vision; /* of VISION and SAFETY */
+    fe_upscaler_config upscaler;
 } fe_config;
 
 /* A row CLASS. */

@@ -263,6 +263,18 @@ int64_t fe_vision_tokens(const fe_vision_config *c);
  * special_margins and concept_margins. */
 bool fe_vision_build(fe_builder *b, const fe_vision_config *c, const char *name, const fe_sizes *s);
 
+/* ---- upscaler/rrdb.c: RRDBNet ---- */
+
+typedef struct fe_upscaler_config {
+    base_jval root;
+    int64_t in, out, features, blocks, growth; /* in: of the picture */
+    int64_t unshuffle;                         /* 1, 2, 4: pictures 4, 2, 1 times as large */
+} fe_upscaler_config;
+
+bool fe_rrdb_read(base_jval root, fe_upscaler_config *c);
+/* Adds NAME: image [B,in,H,W] in 0..1 -> image [B,out,4 H / unshuffle,4 W / unshuffle]. */
+bool fe_rrdb_build(fe_builder *b, const fe_upscaler_config *c, const char *name, const fe_sizes *s);
+
 /* ---- scheduler.c ---- */
 
 /* What decides beside the file which sampler runs. */

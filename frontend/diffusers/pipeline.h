@@ -118,6 +118,7 @@ bool fe_vae_sizes(const fe_pipeline *p, fe_sizes *s);
 bool fe_text_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s);
 bool fe_control_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s);
 bool fe_adapter_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s);
+bool fe_upscaler_sizes(const fe_pipeline *p, fe_sizes *s);
 bool fe_vision_sizes(const fe_pipeline *p, const fe_component *part, fe_sizes *s);
 /* Pixels a cell of the U-Net's sample: the autoencoder's, when it stands beside; else 1. */
 int64_t fe_pixel_scale(const fe_pipeline *p);

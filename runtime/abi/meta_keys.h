@@ -14,7 +14,8 @@
     X(NONE, "none")                                                                                \
     X(TEXT, "text_to_image")                                                                       \
     X(CLASS, "class_to_image")                                                                     \
-    X(UNCONDITIONAL, "unconditional")
+    X(UNCONDITIONAL, "unconditional")                                                              \
+    X(UPSCALE, "upscale")
 #define EBRU_CONDITIONS(X)                                                                         \
     X(NONE, "none")                                                                                \
     X(INPAINT, "inpaint")                                                                          \

@@ -34,6 +34,12 @@ static bool reads_pictures(const rt_option_context *c) {
 static bool looks_at_pictures(const rt_option_context *c) {
     return c->info->reference_adapters > 0;
 }
+static bool has_loop(const rt_option_context *c) {
+    return c->info->kind != EBRU_PIPELINE_UPSCALE;
+}
+static bool has_upscaler(const rt_option_context *c) {
+    return c->info->upscaler && has_loop(c);
+}
 static bool takes_mask(const rt_option_context *c) {
     return c->info->condition == EBRU_CONDITION_NONE ||
            c->info->condition == EBRU_CONDITION_INPAINT;
@@ -94,6 +100,9 @@ static const struct need {
     {RT_NEEDS_CPU_LEVEL, false, true, has_cpu_level, " needs --cpu-level: which code is to run?"},
     {RT_NEEDS_PAINTING, false, true, is_painting,
      " is for pictures; --bench and --call paint none"},
+    {RT_NEEDS_LOOP, true, true, has_loop, ": this program paints nothing, it enlarges pictures"},
+    {RT_NEEDS_UPSCALER, true, true, has_upscaler,
+     ": this program has no upscaler (ebru compile --upscaler=FILE)"},
     {RT_NEEDS_PROMPT, true, true, takes_prompt, ": this model takes no prompt"},
     {RT_NEEDS_CLASSES, true, true, has_classes, ": this model has no classes"},
     {RT_NEEDS_SMALL, true, true, paints_larger, " is for models that paint a picture larger"},

@@ -39,11 +39,13 @@ enum {
     RT_NEEDS_GUIDED = 1u << 15,   /* a guidance above 1 */
     RT_NEEDS_ETA = 1u << 16,      /* a sampler that reads it */
     RT_NEEDS_NO_BENCH = 1u << 17,
-    RT_OPTION_REPEATS = 1u << 19,  /* no need: each time it is given counts */
-    RT_NEEDS_CONTROLS = 1u << 20,  /* of the model: networks that a picture controls */
-    RT_NEEDS_CONTROL = 1u << 21,   /* such a picture */
-    RT_NEEDS_GUESSING = 1u << 22,  /* of these networks one that runs at every step */
-    RT_NEEDS_REFERENCES = 1u << 23 /* of the model: it looks at pictures beside the prompt */
+    RT_OPTION_REPEATS = 1u << 19,   /* no need: each time it is given counts */
+    RT_NEEDS_CONTROLS = 1u << 20,   /* of the model: networks that a picture controls */
+    RT_NEEDS_CONTROL = 1u << 21,    /* such a picture */
+    RT_NEEDS_GUESSING = 1u << 22,   /* of these networks one that runs at every step */
+    RT_NEEDS_REFERENCES = 1u << 23, /* of the model: it looks at pictures beside the prompt */
+    RT_NEEDS_LOOP = 1u << 24,       /* a model that paints; others only enlarge */
+    RT_NEEDS_UPSCALER = 1u << 25    /* an upscaler behind what paints */
 };
 
 /* --control FILE[:SCALE[:START:STOP]] */
@@ -95,7 +97,7 @@ typedef struct rt_options {
     int bench_runs;
     int bench_partition; /* 0: cut for the threads there are */
     bool no_cpu_check, bench, bench_json, bench_cold, build_info, help, version, quiet, verbose,
-        no_metadata, weights;
+        no_metadata, weights, no_upscale;
     rt_progress_mode progress;
     unsigned char given[RT_OPTION_ROWS_MAX]; /* how often each row of the table was; at most 255 */
 } rt_options;

@@ -53,6 +53,13 @@ static void print_help(const char *program, const struct ebru_model *t) {
     printf("\n");
     if (about) rt_print(stdout, about);
     if (about) printf("\n");
+    if (paints && info.kind == EBRU_PIPELINE_UPSCALE) {
+        printf(
+            "Makes pictures %d times as high and wide, %dx%d pixels at a time\n\nExample: ./%s -i "
+            "small.png -o large.png\n",
+            info.upscale, info.width, info.height, program);
+        paints = false;
+    }
     if (paints) {
         printf("Paints %dx%d pictures; %d steps, sampler %s", info.width, info.height,
                info.default_steps, rt_sampler_name((rt_sampler_id)info.sampler.sampler));

@@ -2,6 +2,7 @@
 #include "runtime/image/png_writer.h"
 #include "runtime/pipeline/condition.h"
 #include "runtime/pipeline/denoise.h"
+#include "runtime/pipeline/upscale.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 static void denoiser_free(struct rt_denoiser *p) {
     rt_network_free(p->denoiser);
     rt_network_free(p->decoder);
+    rt_network_free(p->upscaler);
     rt_condition_text_close(p);
     rt_condition_image_close(p);
     rt_condition_control_close(p);
@@ -40,6 +42,7 @@ static rt_status open_networks(struct rt_denoiser *p, rt_error *err) {
     snprintf(name, sizeof name, "%s%s", info->denoiser, p->guided ? "@2" : "");
     rt_status s = rt_network_open(&p->denoiser, p->engine, name, err);
     if (!s && info->decoder) s = rt_network_open(&p->decoder, p->engine, info->decoder, err);
+    if (!s && p->settings->upscale) s = rt_upscaler_open(&p->upscaler, p->engine, info, err);
     return s;
 }
 
@@ -165,6 +168,17 @@ static rt_status decode(struct rt_denoiser *p, int i, uint8_t *out, rt_error *er
                                (uint32_t)info->width, out, err);
 }
 
+/* A painted picture, enlarged behind it in the same memory. */
+static rt_status enlarge(struct rt_denoiser *p, uint8_t *pixels, const uint8_t **out,
+                         rt_error *err) {
+    const rt_pipeline_info *info = p->info;
+    uint8_t *to = pixels + (size_t)info->width * (size_t)info->height * (size_t)info->channels;
+    rt_progress_phase(p->settings->progress, "upscale", 0);
+    rt_profile_phase(p->engine->profile, "upscale");
+    *out = to;
+    return rt_upscale(p->upscaler, info, pixels, info->width, info->height, to, err);
+}
+
 /* Pictures `first` to `first + count`; the rows of the batch behind them repeat the last. */
 static rt_status paint_batch(struct rt_denoiser *p, const rt_request *requests, int first,
                              int count, uint8_t *pixels, rt_error *err) {
@@ -181,7 +195,9 @@ static rt_status paint_batch(struct rt_denoiser *p, const rt_request *requests, 
         if (p->decoder) rt_progress_phase(p->settings->progress, "vae-decode", 0);
         rt_profile_phase(p->engine->profile, "vae-decode");
         s = decode(p, i, pixels, err);
-        if (!s) s = p->settings->finished(p->settings->user, first + i, pixels, err);
+        const uint8_t *finished = pixels;
+        if (!s && p->upscaler) s = enlarge(p, pixels, &finished, err);
+        if (!s) s = p->settings->finished(p->settings->user, first + i, finished, err);
     }
     return s;
 }
@@ -189,7 +205,9 @@ static rt_status paint_batch(struct rt_denoiser *p, const rt_request *requests, 
 rt_status rt_denoise(rt_engine *e, const rt_pipeline_info *info, const rt_request *requests,
                      int count, const rt_settings *settings, rt_error *err) {
     struct rt_denoiser p = {.engine = e, .info = info, .settings = settings, .phase = "denoise"};
-    uint8_t *pixels = malloc((size_t)info->width * (size_t)info->height * (size_t)info->channels);
+    size_t plane = (size_t)info->width * (size_t)info->height * (size_t)info->channels;
+    size_t enlarged = settings->upscale ? plane * (size_t)(info->upscale * info->upscale) : 0;
+    uint8_t *pixels = malloc(plane + enlarged);
     rt_status s = pixels ? open_networks(&p, err) : rt_fail(err, RT_ERR_SYSTEM, "out of memory");
     if (!s) s = allocate(&p, err);
     if (!s) s = open_sampler(&p, err);

@@ -58,6 +58,8 @@ typedef struct rt_pipeline_info {
     double default_reference_scale[RT_REFERENCE_ADAPTERS];
     const char *image_encoder;          /* NULL: none */
     rt_image_processor image_processor; /* of what it reads */
+    const char *upscaler; /* the function that enlarges what was painted; NULL: none */
+    int upscale;          /* how many times; 1 without one */
     rt_sampler_config sampler, low_res;
     rt_control_info controls[RT_MAX_CONTROLS];
     int control_count;
@@ -99,6 +101,7 @@ typedef struct rt_settings {
     double strength;         /* how much of the noise a given picture gets, above 0 to 1 */
     int noise_level;         /* low_resolution */
     double reference_scale[RT_REFERENCE_ADAPTERS];
+    bool upscale;  /* what is finished is enlarged by the upscaler */
     bool weighted; /* prompts are in the notation of prompt_weights.h */
     rt_sampler_config sampler;
     rt_pictures pictures;
@@ -106,7 +109,8 @@ typedef struct rt_settings {
     bool guess_mode; /* ControlNets control the half with the prompt alone, fine details less */
     rt_progress *progress;
     bool quiet;
-    /* Called for every picture [height][width][channels] of 8 bits, in order, as soon as it is
+    /* Called for every picture [height][width][channels] of 8 bits (enlarged: with `upscale`), in
+     * order, as soon as it is
      * finished; a failure ends the run. */
     rt_status (*finished)(void *user, int index, const uint8_t *pixels, rt_error *err);
     void *user;

@@ -154,6 +154,17 @@ rt_status rt_pipeline_read(rt_pipeline_info *info, const struct ebru_model *t, r
     info->shift_factor = rt_meta_float(t, EBRU_META_VAE_SHIFT_FACTOR);
     info->classes = (int)rt_meta_int(t, EBRU_META_CLASSES_COUNT);
     if (info->kind == EBRU_PIPELINE_NONE) return RT_OK;
+    info->upscaler = rt_meta_string(t, EBRU_META_PIPELINE_UPSCALER);
+    info->upscale = info->upscaler ? (int)rt_meta_int(t, EBRU_META_UPSCALER_SCALE) : 1;
+    if (info->upscale < 1 || info->upscale > 16 ||
+        (info->kind == EBRU_PIPELINE_UPSCALE &&
+         (!info->upscaler || info->width < 1 || info->height < 1 || info->channels < 1 ||
+          info->channels > 4)))
+        return rt_fail(err, RT_ERR_INTERNAL, "the properties of the upscaler do not fit together");
+    if (info->kind == EBRU_PIPELINE_UPSCALE) {
+        info->image_input = rt_meta_int(t, EBRU_META_PIPELINE_IMAGE_INPUT) != 0;
+        return RT_OK;
+    }
     info->latent_width = (int)rt_meta_int(t, EBRU_META_LATENT_WIDTH);
     info->latent_height = (int)rt_meta_int(t, EBRU_META_LATENT_HEIGHT);
     if (!info->latent_width) info->latent_width = info->width;

@@ -165,6 +165,7 @@ static void choose_settings(struct job *j) {
     }
     s->guess_mode = o->guess_mode;
     s->weighted = o->weights;
+    s->upscale = j->info.upscaler && !o->no_upscale;
     s->quiet = o->quiet;
 }
 
@@ -222,6 +223,7 @@ static rt_status prepare(struct job *j, rt_error *err) {
     if (j->info.kind == EBRU_PIPELINE_NONE)
         return rt_fail(err, RT_ERR_USAGE,
                        "this program holds networks but no pipeline: use --call or --bench");
+    if (j->info.kind == EBRU_PIPELINE_UPSCALE) return check_options(j, err);
     s = check_size(j, err);
     if (s) return s;
     j->seed = o->seed;
@@ -244,6 +246,15 @@ static rt_status prepare(struct job *j, rt_error *err) {
     if (j->info.kind == EBRU_PIPELINE_TEXT) return text_requests(j, err);
     if (j->info.kind == EBRU_PIPELINE_CLASS) return class_requests(j, err);
     return add_request(j, (rt_request){0}, err);
+}
+
+/* Of what is written. */
+static uint32_t out_width(const struct job *j) {
+    return (uint32_t)(j->info.width * (j->settings.upscale ? j->info.upscale : 1));
+}
+
+static uint32_t out_height(const struct job *j) {
+    return (uint32_t)(j->info.height * (j->settings.upscale ? j->info.upscale : 1));
 }
 
 static rt_names file_names(const struct job *j) {
@@ -276,9 +287,9 @@ static rt_status write_file(const struct job *j, int index, const uint8_t *pixel
     rt_output to;
     rt_status s = rt_output_begin(&to, name, err);
     if (!s)
-        s = rt_names_format(&names)->encode(&to, pixels, (uint32_t)j->info.width * columns,
-                                            (uint32_t)j->info.height * rows, j->info.channels,
-                                            &chunk, text ? 1 : 0, err);
+        s = rt_names_format(&names)->encode(&to, pixels, out_width(j) * columns,
+                                            out_height(j) * rows, j->info.channels, &chunk,
+                                            text ? 1 : 0, err);
     if (!s) s = rt_names_commit(&names, &to, name, err);
     free(text);
     rt_progress_close(j->settings.progress);
@@ -292,7 +303,7 @@ static rt_status write_file(const struct job *j, int index, const uint8_t *pixel
  * interrupted. */
 static rt_status picture_finished(void *user, int index, const uint8_t *pixels, rt_error *err) {
     struct job *j = user;
-    size_t plane = (size_t)j->info.width * (size_t)j->info.height * (size_t)j->info.channels;
+    size_t plane = (size_t)out_width(j) * out_height(j) * (size_t)j->info.channels;
     if (!j->grid) return write_file(j, index, pixels, 1, 1, err);
     memcpy(j->grid + (size_t)index * plane, pixels, plane);
     j->painted = index + 1;
@@ -306,7 +317,7 @@ static void grid_size(const struct job *j, uint32_t *columns, uint32_t *rows) {
 }
 
 static rt_status write_grid(const struct job *j, rt_error *err) {
-    uint32_t w = (uint32_t)j->info.width, h = (uint32_t)j->info.height, columns, rows;
+    uint32_t w = out_width(j), h = out_height(j), columns, rows;
     grid_size(j, &columns, &rows);
     rt_image_grid(j->grid, (size_t)j->count, h, w, j->info.channels, columns, j->sheet);
     return write_file(j, 0, j->sheet, columns, rows, err);
@@ -366,9 +377,9 @@ static rt_status paint_grid(struct job *j, rt_error *err) {
 static rt_status begin_grid(struct job *j, rt_error *err) {
     uint32_t columns, rows;
     const rt_names names = {j->o->output, 1};
-    size_t plane = (size_t)j->info.width * (size_t)j->info.height * (size_t)j->info.channels;
+    size_t plane = (size_t)out_width(j) * out_height(j) * (size_t)j->info.channels;
     grid_size(j, &columns, &rows);
-    uint64_t width = (uint64_t)j->info.width * columns, height = (uint64_t)j->info.height * rows;
+    uint64_t width = (uint64_t)out_width(j) * columns, height = (uint64_t)out_height(j) * rows;
     rt_status s = rt_names_format(&names)->check(
         width < UINT32_MAX ? (uint32_t)width : UINT32_MAX,
         height < UINT32_MAX ? (uint32_t)height : UINT32_MAX, j->info.channels, err);
@@ -390,8 +401,7 @@ static rt_status check_output(const struct job *j, rt_error *err) {
         s = rt_output_apart("the picture", name, "--profile", j->o->profile, err);
     }
     if (s) return s;
-    return rt_names_format(&names)->check((uint32_t)j->info.width, (uint32_t)j->info.height,
-                                          j->info.channels, err);
+    return rt_names_format(&names)->check(out_width(j), out_height(j), j->info.channels, err);
 }
 
 rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err) {
@@ -403,6 +413,8 @@ rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err) {
     j.settings.user = &j;
     rt_status s = rt_png_available(err);
     if (!s) s = prepare(&j, err);
+    if (!s && j.info.kind == EBRU_PIPELINE_UPSCALE)
+        return rt_program_upscale(e, o, &j.info, &progress, err);
     if (!s) s = check_output(&j, err);
     if (!s && o->grid) s = begin_grid(&j, err);
     if (!s) s = rt_pictures_read(&j.settings.pictures, j.settings.reference_scale, o, &j.info, err);

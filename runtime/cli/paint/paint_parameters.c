@@ -181,6 +181,11 @@ static void put_request(FILE *f, const rt_painting *p, const rt_request *r) {
     fprintf(f, "Seed: %llu, Size: %dx%d, Model: ", (unsigned long long)r->seed, p->info->width,
             p->info->height);
     put_value(f, rt_meta_string(t, EBRU_META_MODEL_NAME));
+    if (s->upscale) {
+        fprintf(f, ", Upscaler: ");
+        put_value(f, rt_meta_string(t, EBRU_META_UPSCALER_NAME));
+        fprintf(f, ", Upscale: %d", p->info->upscale);
+    }
     fprintf(f, ", RNG: torch-cpu, Version: ebru %s", rt_meta_string(t, EBRU_META_EBRU_VERSION));
 }
 

@@ -361,6 +361,16 @@ rt_status rt_pictures_read(rt_pictures *pictures, double *scales, const rt_optio
     return s;
 }
 
+rt_status rt_picture_as_it_is(uint8_t **pixels, uint32_t *width, uint32_t *height,
+                              const rt_options *o, int channels, rt_error *err) {
+    struct source from = source_of(o->init_image, o->quiet);
+    rt_status s = rt_png_read(o->init_image, channels + 1, pixels, width, height, err);
+    if (s) return s;
+    tell_frames(&from);
+    tell_hidden(&from, drop_alpha(*pixels, (size_t)*width * *height, (size_t)channels));
+    return RT_OK;
+}
+
 void rt_pictures_free(rt_pictures *pictures) {
     free(pictures->init);
     free(pictures->mask);

@@ -19,6 +19,9 @@ rt_status rt_pictures_check(const rt_options *o, const rt_pipeline_info *info, r
  * of each IP-Adapter. */
 rt_status rt_pictures_read(rt_pictures *pictures, double *scales, const rt_options *o,
                            const rt_pipeline_info *info, rt_error *err);
+/* The picture of -i as it is, for an upscaler: pixels[height][width][channels], to be freed. */
+rt_status rt_picture_as_it_is(uint8_t **pixels, uint32_t *width, uint32_t *height,
+                              const rt_options *o, int channels, rt_error *err);
 void rt_pictures_free(rt_pictures *pictures);
 
 #endif

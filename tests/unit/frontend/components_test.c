@@ -56,6 +56,13 @@ static void pictures_to_embeddings(void **state) {
     check("clip-vision", 3); /* CLIPVisionModelWithProjection */
 }
 
+/* RRDBNet */
+static void larger_pictures(void **state) {
+    (void)state;
+    check("rrdb-x4", 1);
+    check("rrdb-x2", 1);
+}
+
 /* A picture beside the text: projection, and keys and values numbered down, up, middle. */
 static void check_adapter(const char *folder, double scale) {
     char model[512], io[512], file[512];
@@ -227,6 +234,7 @@ int main(void) {
         cmocka_unit_test(tiny_autoencoder_both_ways),
         cmocka_unit_test(pictures_to_embeddings),
         cmocka_unit_test(unet_with_pictures),
+        cmocka_unit_test(larger_pictures),
         cmocka_unit_test(text_with_projection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* Configurations of image encoders and safety checkers that cannot be built. */
+/* Configurations of image encoders, safety checkers and upscalers ("RRDBNet") that cannot be built. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,6 +44,13 @@ static void encoders(void **state) {
     check(class, ", \"image_size\": 6, \"patch_size\": 7", "larger than the picture");
 }
 
+static void upscalers(void **state) {
+    (void)state;
+    const char *class = "x\"], \"_class_name\": \"RRDBNet\", \"y\": [\"";
+    check(class, ", \"scale\": 3", "1, 2 or 4 times as large");
+    check(class, ", \"num_blok\": 2, \"num_feat\": 0", "num_feat");
+}
+
 static void checkers(void **state) {
     (void)state;
     const char *class = "StableDiffusionSafetyChecker";
@@ -55,6 +62,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encoders),
         cmocka_unit_test(checkers),
+        cmocka_unit_test(upscalers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

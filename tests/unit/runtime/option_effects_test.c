@@ -75,6 +75,7 @@ static const struct expected {
     {"--control-canny", "rrrrrrrrrrr"},
     {"--guess-mode", "rrrrrrrrrrr"},
     {"--ip-image", "rrrrrrrrrrr"},
+    {"--no-upscale", "rrrrrrrrrrr"},
     {"--seed", "+++++++++++"},
     {"--batch-count", "+++++++++++"},
     {"--grid", "+++++++++++"},
