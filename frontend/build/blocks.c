@@ -326,6 +326,18 @@ ir_ref fe_feed_forward(fe_builder *b, ir_ref x, const char *prefix,
     return fe_close(b, outer, h);
 }
 
+/* The layers of GLIGEN that only boxes go through. */
+static void ignore_fuser(fe_builder *b, const char *prefix) {
+    static const char *const names[] = {
+        "linear.weight",      "linear.bias",          "attn.to_q.weight",   "attn.to_k.weight",
+        "attn.to_v.weight",   "attn.to_out.0.weight", "attn.to_out.0.bias", "ff.net.0.proj.weight",
+        "ff.net.0.proj.bias", "ff.net.2.weight",      "ff.net.2.bias",      "norm1.weight",
+        "norm1.bias",         "norm2.weight",         "norm2.bias",         "alpha_attn",
+        "alpha_dense"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        fe_weights_ignore(b->weights, fe_name(b, "%s.fuser.%s", prefix, names[i]));
+}
+
 static ir_ref transformer_block(fe_builder *b, ir_ref x, ir_ref context, const char *prefix,
                                 int64_t width, const fe_transformer_options *o) {
     const double eps = 1e-5;
@@ -334,6 +346,7 @@ static ir_ref transformer_block(fe_builder *b, ir_ref x, ir_ref context, const c
     fe_feed_forward_options ff = {
         .inner = 4 * width, .geglu = true, .in = "net.0.proj", .out = "net.2"};
 
+    if (o->gated) ignore_fuser(b, prefix);
     ir_ref h = fe_layer_norm(b, x, fe_sub(b, prefix, "norm1"), eps);
     x = fe_add(b,
                fe_attention(b, h, o->only_cross ? context : IR_NONE, fe_sub(b, prefix, "attn1"),

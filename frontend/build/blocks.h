@@ -245,6 +245,7 @@ typedef struct fe_transformer_options {
     double eps;             /* of the group norm */
     bool linear_projection; /* proj_in and proj_out are [C,C], not [C,C,1,1] */
     bool only_cross;        /* attn1 attends to the context, too */
+    bool gated;             /* GLIGEN's fuser is there; without boxes it does nothing */
     fe_second_attention second;
     fe_image_contexts *images; /* that attn2 attends to, too; NULL: none */
 } fe_transformer_options;

@@ -113,6 +113,7 @@ typedef struct fe_unet_config {
     fe_depths depth[FE_MAX_RESOLUTIONS], up_depth[FE_MAX_RESOLUTIONS];
     bool only_cross[FE_MAX_RESOLUTIONS], mid_only_cross; /* the latter of FE_MID_SIMPLE */
     bool plain_embedding; /* simple and resnet blocks project the embedding without activation */
+    bool gated;           /* GLIGEN's layers are there */
     bool class_concat;    /* the class is joined to the embedding, not added */
     fe_context_norm context_norm; /* of simple blocks */
     bool center_input, asymmetric, linear_projection, mid_attention, scale_shift;

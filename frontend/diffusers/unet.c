@@ -107,7 +107,21 @@ static void build_embedding(unet *u, ir_ref timestep) {
     u->emb = fe_activation(u->b, u->emb, c->emb_act);
 }
 
+/* What makes tokens of GLIGEN's boxes. */
+static void ignore_boxes(unet *u) {
+    static const char *const nets[] = {"linears", "linears_text", "linears_image"},
+                             *const nulls[] = {"positive", "position", "text", "image"};
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+        for (int k = 0; k <= 4; k += 2)
+            for (int bias = 0; bias < 2; bias++)
+                fe_weights_ignore(u->b->weights, fe_name(u->b, "position_net.%s.%d.%s", nets[i], k,
+                                                         bias ? "bias" : "weight"));
+    for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++)
+        fe_weights_ignore(u->b->weights, fe_name(u->b, "position_net.null_%s_feature", nulls[i]));
+}
+
 static void build_context(unet *u) {
+    if (u->c->gated) ignore_boxes(u);
     int64_t width = fe_unet_context(u->c);
     bool unused = !width || u->c->encoder_only;
     u->text = u->context = IR_NONE;
@@ -199,7 +213,8 @@ static ir_ref attention(unet *u, ir_ref x, const char *prefix, fe_resolution_kin
                                 .eps = 1e-6,
                                 .linear_projection = c->linear_projection,
                                 .only_cross = only_cross,
-                                .images = u->images};
+                                .images = u->images,
+                                .gated = c->gated};
     return fe_spatial_transformer(u->b, x, u->context, prefix, &o);
 }
 

@@ -335,6 +335,22 @@ static bool read_context_norm(fe_unet_config *c) {
     return true;
 }
 
+/* GLIGEN: layers that boxes go through. Without boxes diffusers runs the rest alone. */
+static bool read_attention_type(fe_unet_config *c) {
+    static const char *const types[] = {"default", "gated", "gated-text-image"};
+    static const char key[] = "attention_type";
+    base_jval v = base_json_get(c->root, key);
+    size_t i = 0;
+    if (base_json_present(v) && !base_json_is_null(v) &&
+        !base_json_choice(v, key, types, COUNT(types), &i))
+        return false;
+    c->gated = i != 0;
+    if (c->gated)
+        base_json_warning(v, "'%s' is '%s': boxes are not built, and their layers do nothing", key,
+                          types[i]);
+    return true;
+}
+
 /* Classes that are joined to the time's embedding instead of added: both are equally wide, and
  * nothing can be added to the two. */
 static bool read_class_concat(fe_unet_config *c) {
@@ -381,14 +397,14 @@ static bool read_attention(fe_unet_config *c) {
 }
 
 static bool read_conditional(fe_unet_config *c) {
-    static const char *const unsupported[] = {"dual_cross_attention", "num_attention_heads",
-                                              "attention_type=default"};
+    static const char *const unsupported[] = {"dual_cross_attention", "num_attention_heads"};
     static const char *const ignored[] = {"dropout", "upcast_attention"};
     base_jval r = c->root;
     bool fine = fe_config_unsupported(r, unsupported, COUNT(unsupported));
     fine &= read_attention(c);
     fine &= read_addition(c);
     fine &= read_class_concat(c);
+    fine &= read_attention_type(c);
     c->plain_embedding = base_json_opt_bool(r, "resnet_skip_time_act", false);
     fine &= fe_config_activation(r, "timestep_post_act", IR_ACT_NONE, &c->time_post);
     fine &= read_encoder_projection(c);

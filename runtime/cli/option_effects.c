@@ -56,6 +56,10 @@ static bool adds_noise(const rt_option_context *c) {
 static bool paints_anew(const rt_option_context *c) {
     return !paints_larger(c);
 }
+/* Of how much is changed, by strength or by noise. */
+static bool has_choice(const rt_option_context *c) {
+    return paints_anew(c) || adds_noise(c);
+}
 /* That a model with a condition lacks its picture is told otherwise: it cannot do without. */
 static bool has_init(const rt_option_context *c) {
     return c->options->init_image || c->info->condition != EBRU_CONDITION_NONE;
@@ -113,6 +117,7 @@ static const struct need {
     {RT_NEEDS_REFERENCES, true, true, looks_at_pictures,
      ": this program has no IP-Adapter (ebru compile --ip-adapter=FILE)"},
     {RT_NEEDS_MASKS, true, true, takes_mask, ": this model takes no mask"},
+    {RT_NEEDS_STRENGTH, true, true, has_choice, ": this model paints its picture larger"},
     {RT_NEEDS_STRENGTH, true, true, paints_anew,
      ": this model paints its picture larger; see --noise-level"},
     {RT_NEEDS_CONTROLS, true, true, has_controls,

@@ -97,6 +97,16 @@ refused depth--size=32x32 "depth without a picture" 2 "give the picture with -i"
 refused depth--size=32x32 "a mask for depth" 2 "takes no mask" -i "$picture" --depth "$map" --mask "$mask"
 refused upscale "upscaling nothing" 2 "paints a picture larger: give the picture with -i"
 refused upscale "upscaling with strength" 2 "see --noise-level" -i "$small" --strength 0.5
+# one that takes no prompt
+small_refused() {
+    what=$1
+    pattern=$2
+    shift 2
+    check "refused: $what" sh -c '! ./ldm-upscale -q -o no.png "$@" 2>err.txt && ! [ -e no.png ] && grep -q "$0" err.txt' "$pattern" "$@"
+}
+small_refused "a noise level where no noise is added" "this model adds no noise to the small picture" -i "$small" --noise-level 3
+small_refused "super-resolution with strength" "strength: this model paints its picture larger\$" -i "$small" --strength 0.5
+small_refused "super-resolution of nothing" "give the picture with -i"
 refused upscale "a noise level beyond the model's" 2 "0 to 350" -i "$small" --noise-level 351
 refused xl "a mask without its picture" 2 "--mask needs a picture" --mask "$mask"
 refused xl "strength without a picture" 2 "needs a picture" --strength 0.5

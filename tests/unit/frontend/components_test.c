@@ -151,6 +151,12 @@ static void unet_with_other_times(void **state) {
     check("unet2d-learned", 1);
 }
 
+/* GLIGEN's layers are in the file and do nothing. */
+static void unet_with_boxes(void **state) {
+    (void)state;
+    check("unet-gated", 1);
+}
+
 static void autoencoder_with_attention(void **state) {
     (void)state;
     check("vae-attention", 2);
@@ -224,6 +230,7 @@ int main(void) {
         cmocka_unit_test(unet_with_layers_block_by_block),
         cmocka_unit_test(unet_with_simple_attention),
         cmocka_unit_test(unet_with_other_times),
+        cmocka_unit_test(unet_with_boxes),
         cmocka_unit_test(autoencoder_with_attention),
         cmocka_unit_test(projection_without_reader),
         cmocka_unit_test(described_flow_matching_unet),

@@ -350,7 +350,7 @@ static void refused_by_name(void **state) {
               "exclude each other");
     unet_case("\"addition_embed_type\": \"text\", \"addition_embed_type_num_heads\": 5",
               "5 heads do not divide 16 channels");
-    unet_case("\"attention_type\": \"gated\"", "unsupported: 'attention_type' is 'gated'");
+    unet_case("\"attention_type\": \"fenced\"", "unknown attention_type 'fenced'");
     unet_case("\"time_embedding_type\": \"learned\"", "unknown time_embedding_type 'learned'");
     unet_case("\"time_embedding_type\": \"fourier\", \"time_embedding_dim\": 31", "must be even");
     config_case("{\"_class_name\": \"UNet2DModel\", \"time_embedding_type\": \"fourier\"}",
