@@ -43,6 +43,33 @@ static void check(const ir_module *m) {
     }
 }
 
+/* The same file in a slot of a model whose matrices and filters are layers of a function. */
+static void slots(const char *path, size_t size) {
+    ir_module *m = small_model(size % 3 != 0);
+    base_diag *d = fuzz_diag(size % 2);
+    ir_func *f = ir_func_new(m, "unet");
+    const size_t weights = m->weights.count;
+    for (uint32_t i = 0; i < weights; i++) {
+        const ir_type *w = &m->weights.items[i].type;
+        const bool conv = w->rank == 4;
+        if (!conv && w->rank != 2) continue;
+        const int64_t image[] = {1, w->dim[1], 4, 4}, tokens[] = {1, 2, w->dim[1]};
+        const ir_type type = ir_type_make(IR_f32, conv ? 4 : 3, conv ? image : tokens);
+        const char *name = m->weights.items[i].name;
+        ir_ref x = ir_input(f, name, &type, IR_STEP, 0);
+        ir_set_output(
+            f, name,
+            ir_op2(f, conv ? IR_OP_conv2d : IR_OP_linear, x, ir_weight_ref(f, i, 0), NULL, 0));
+    }
+    const fe_lora_slot slot = {"s", path};
+    const bool fine = fe_lora_slots_apply(d, m, &(fe_options){.slots = &slot, .slot_count = 1});
+    PROMISE(fine == (base_diag_errors(d) == 0));
+    if (fine) PROMISE(m->funcs.count <= 2);
+    ir_verify(m, NULL);
+    ir_module_free(m);
+    base_diag_free(d);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const char name[] = "adapter_model.safetensors";
     fuzz_part parts[FUZZ_MOST_PARTS];
@@ -57,5 +84,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (fine) check(m);
     ir_module_free(m);
     base_diag_free(d);
+    slots(path, size);
     return 0;
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "frontend/lora/lora.h"
+#include "frontend/safetensors/weights.h"
 #include "tests/unit/support/captured_diag.h"
 #include "tests/unit/support/temp_dir.h"
 
@@ -453,6 +454,85 @@ static void broken_files(void **state) {
     temp_dir_end(&t);
 }
 
+/* ---- slots ---- */
+
+static ir_module *load_slots(base_diag *d, const fe_lora_slot *slots, uint32_t count) {
+    return fe_load(d, GOLDENS "unet-sd1", &(fe_options){.slots = slots, .slot_count = count});
+}
+
+static void print(const ir_module *m, const char *function, base_str *out) {
+    const ir_func *f = ir_func_find(m, function);
+    if (!f) fail_msg("no function %s", function);
+    ir_print_func(f, out);
+}
+
+static size_t count_of(const char *text, const char *word) {
+    size_t n = 0;
+    for (const char *p = text; (p = strstr(p, word)); p += strlen(word)) n++;
+    return n;
+}
+
+/* The function stays as it is without slots; its twin has an input for each slot, and as many
+ * products with it as the file has updates. Names and digests are told, the model's digest stays. */
+static void slots_have_twins(void **state) {
+    (void)state;
+    capture c;
+    capture_begin(&c, (base_diag_options){0});
+    const fe_lora_slot slots[] = {{NULL, FILE_OF("unet-kohya")}, {"b", FILE_OF("unet-peft")}};
+    const fe_lora merged = {FILE_OF("unet-kohya"), 1.0};
+    ir_module *m = load_slots(c.diag, slots, 2), *plain = load(c.diag, "unet-sd1", NULL, 0),
+              *other = load(c.diag, "unet-sd1", &merged, 1);
+    if (!m || !plain || !other) fail_msg("%s", captured(&c));
+    assert_int_equal(m->funcs.count, 2 * plain->funcs.count);
+    base_str with = {0}, without = {0}, twin = {0}, faults = {0};
+    print(m, "unet", &with);
+    print(plain, "unet", &without);
+    print(m, "unet.lora", &twin);
+    assert_string_equal(with.data, without.data);
+    assert_non_null(strstr(twin.data, " lora.unet-kohya : f32[1] prompt"));
+    assert_non_null(strstr(twin.data, " lora.b : f32[1] prompt"));
+    size_t updates = updated_weights(other);
+    assert_true(updates > 0);
+    assert_true(count_of(twin.data, " = mul ") - count_of(with.data, " = mul ") >= updates);
+    assert_true(ir_verify(m, &faults));
+    char a[FE_DIGEST_TEXT], b[FE_DIGEST_TEXT];
+    fe_weights_digest(m, a);
+    fe_weights_digest(plain, b);
+    assert_string_equal(a, b);
+    assert_string_equal(ir_meta_string(m, "lora.name.0", ""), "unet-kohya");
+    assert_string_equal(ir_meta_string(m, "lora.name.1", ""), "b");
+    assert_int_equal(strlen(ir_meta_string(m, "lora.digest.1", "")), FE_DIGEST_TEXT - 1);
+    assert_string_not_equal(ir_meta_string(m, "lora.digest.0", ""),
+                            ir_meta_string(m, "lora.digest.1", ""));
+    base_str_free(&with);
+    base_str_free(&without);
+    base_str_free(&twin);
+    base_str_free(&faults);
+    ir_module_free(m);
+    ir_module_free(plain);
+    ir_module_free(other);
+    capture_end(&c);
+}
+
+static void refused_slots(void **state) {
+    (void)state;
+    static const char *const names[] = {"", "a:b", "a,b", "a=b", "a/b", "a\nb", "<a>", "\"a\""};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        capture c;
+        capture_begin(&c, (base_diag_options){0});
+        assert_null(load_slots(c.diag, &(fe_lora_slot){names[i], FILE_OF("unet-peft")}, 1));
+        assert_non_null(strstr(captured(&c), "cannot name a slot"));
+        assert_int_equal(base_diag_errors(c.diag), 1);
+        capture_end(&c);
+    }
+    capture c;
+    capture_begin(&c, (base_diag_options){0});
+    const fe_lora_slot two[] = {{"a", FILE_OF("unet-peft")}, {"a", FILE_OF("unet-kohya")}};
+    assert_null(load_slots(c.diag, two, 2));
+    assert_non_null(strstr(captured(&c), "two slots have the name 'a'"));
+    capture_end(&c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unet_styles),    cmocka_unit_test(text_styles),
@@ -460,7 +540,8 @@ int main(void) {
         cmocka_unit_test(sdxl_names),     cmocka_unit_test(faults),
         cmocka_unit_test(other_methods),  cmocka_unit_test(one_report),
         cmocka_unit_test(methods),        cmocka_unit_test(parts_of_methods),
-        cmocka_unit_test(broken_files),
+        cmocka_unit_test(broken_files),   cmocka_unit_test(slots_have_twins),
+        cmocka_unit_test(refused_slots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
