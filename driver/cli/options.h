@@ -41,7 +41,7 @@ typedef struct drv_common_options {
 typedef struct drv_load_options {
     const char *component, *function, *prediction, *sampler, *scheduler_config, *unet;
     const char *vae, *text_encoder, *text_encoder_2; /* folders */
-    const char *size; /* WxH; NULL: the model's */
+    const char *size;                                /* WxH; NULL: the model's */
     int64_t width, height;
     int64_t batch, clip_skip, prompt_chunks;
     bool no_image_input;
