@@ -31,7 +31,7 @@ typedef struct ldm_unet {
     /* transformer layers of a resolution's first block; 0: no attention */
     int64_t depth[FE_MAX_RESOLUTIONS], up_depth[FE_MAX_RESOLUTIONS];
     int64_t mid_depth;
-    bool mid; /* there is a middle */
+    bool mid;                            /* there is a middle */
     bool only_cross[FE_MAX_RESOLUTIONS]; /* no self-attention */
     bool linear;         /* projections around transformers are matrices, not 1x1 filters */
     int64_t context;     /* 0: no attention anywhere */
