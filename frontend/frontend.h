@@ -24,7 +24,7 @@ typedef struct fe_lora {
 } fe_lora;
 
 /* An IP-Adapter file, and the scale of its pictures where none is given. */
-enum { FE_MAX_IP_ADAPTERS = 4 };
+enum { FE_MAX_IP_ADAPTERS = 4, FE_MAX_IP_IMAGES = 64 };
 typedef fe_lora fe_ip_adapter;
 
 /* A LoRA file whose factors are kept beside the weights, for programs to apply; NAME stands for it
@@ -67,6 +67,7 @@ typedef struct fe_options {
     const fe_ip_adapter *ip_adapters; /* at most FE_MAX_IP_ADAPTERS; docs/ip-adapter.md */
     uint32_t ip_adapter_count;
     int64_t ip_images;         /* pictures an adapter; 0 = 1 */
+    const char *safety; /* --safety-checker: "flag", "black"; "off" or NULL: none */
     const char *upscaler;      /* --upscaler: a file, behind a pipeline; NULL */
     const char *image_encoder; /* --image-encoder: a folder instead of the model's; NULL */
     /* Programs run the step function with and without guidance: two functions, batch and 2*batch

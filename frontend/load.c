@@ -364,6 +364,10 @@ ir_module *fe_load(base_diag *d, const char *path, const fe_options *options) {
     fine &= merged;
     fine = fine && fe_embeddings_apply(d, m, options);
     fine = fine && add_upscaler(d, m, options);
+    if (fine && options->safety && !ir_meta_get(m, EBRU_META_PIPELINE_SAFETY_CHECKER.name)) {
+        base_error(d, NULL, "--safety-checker: what is loaded has none");
+        fine = false;
+    }
     fine = fine && fe_defaults_override(d, m, options);
     if (fine) pair_halves(m);
     if (fine) note_loras(m, options);

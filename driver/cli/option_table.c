@@ -131,6 +131,7 @@ const char *drv_option_values(const base_option *o) {
             "--sampler=",
 #include "runtime/samplers/samplers.def"
         },
+        {"--safety-checker=", "off flag black"},
         {"--plan=", "reuse separate"},
         {"--by=", "op shape"},
         {"--sort=", "time lost"},

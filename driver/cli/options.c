@@ -270,6 +270,12 @@ static int digest(drv_options *o) {
     if (!known)
         return usage_error("--prediction expects epsilon, v_prediction or sample, not '%s'",
                            o->load.prediction, base_suggest(o->load.prediction, predictions, 3));
+    static const char *const safeties[] = {"off", "flag", "black"};
+    known = !o->load.safety;
+    for (int i = 0; i < 3 && !known; i++) known = !strcmp(o->load.safety, safeties[i]);
+    if (!known)
+        return usage_error("--safety-checker expects off, flag or black, not '%s'", o->load.safety,
+                           base_suggest(o->load.safety, safeties, 3));
     if (o->load.lora_count && o->model && drv_is_ir(o->model))
         return usage_error(
             "--lora= goes with a model; '%s' is IR, whose weights may be folded already", o->model,

@@ -58,7 +58,7 @@ typedef struct drv_load_options {
     fe_ip_adapter ip_adapters[FE_MAX_IP_ADAPTERS];
     uint32_t ip_adapter_count;
     int64_t ip_images;
-    const char *image_encoder, *upscaler;
+    const char *image_encoder, *upscaler, *safety;
     bool random_weights; /* --weights=random:SEED */
     uint64_t random_seed;
     /* --default-...: of the program's options; below 0 and 0 (steps): not given */

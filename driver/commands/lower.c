@@ -51,6 +51,7 @@ fe_options drv_fe_options(const drv_load_options *o) {
         .ip_images = o->ip_images,
         .image_encoder = o->image_encoder,
         .upscaler = o->upscaler,
+        .safety = o->safety && strcmp(o->safety, "off") != 0 ? o->safety : NULL,
         .guidance_pair = true,
         .shared_timestep = true,
         .clip_skip = o->clip_skip,

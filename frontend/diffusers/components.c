@@ -140,6 +140,7 @@ bool fe_image_encoder_open(fe_pipeline *p) {
     }
     *part = (fe_component){.kind = FE_COMPONENT_IMAGE_ENCODER,
                            .wanted = true,
+                           .name = fe_component_names[FE_COMPONENT_IMAGE_ENCODER],
                            .dir = given ? fe_dir_open(p->d, given)
                                         : fe_dir_open_in(p->d, p->root, name)};
     if (!part->dir) return false;

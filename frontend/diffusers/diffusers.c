@@ -72,6 +72,11 @@ static bool options_fit(const fe_pipeline *p, fe_component_kind kind) {
                    fe_component_names[kind]);
         fine = false;
     }
+    if (o->safety) {
+        base_error(p->d, NULL, "--safety-checker: the component '%s' alone paints no pictures",
+                   fe_component_names[kind]);
+        fine = false;
+    }
     if (o->image_encoder) {
         base_error(p->d, NULL, "--image-encoder: a component alone reads no pictures");
         fine = false;
@@ -190,6 +195,15 @@ static bool others_there(fe_pipeline *p) {
     return fine;
 }
 
+/* --safety-checker: the folder's own. */
+static bool open_checker(fe_pipeline *p) {
+    const char *name = fe_component_names[FE_COMPONENT_SAFETY];
+    if (!p->ldm && fe_indexed_class(base_json_root(p->index), name, NULL))
+        return fe_component_open(p, FE_COMPONENT_SAFETY);
+    base_error(p->d, NULL, "--safety-checker: the model has no '%s'", name);
+    return false;
+}
+
 static bool load_whole(fe_pipeline *p) {
     bool fine = givens_fit(p, p->c->parts, base_arena_printf(p->m->arena, "a %s", p->c->name));
     for (size_t i = 0; i < FE_COMPONENT_COUNT; i++)
@@ -200,6 +214,7 @@ static bool load_whole(fe_pipeline *p) {
         p->adapters = fe_ip_adapters_open(p->d, p->m, p->o);
         fine &= p->adapters != NULL;
     }
+    if (p->o->safety) fine &= open_checker(p);
     fine &= others_there(p);
     if (!fine || !fe_pipeline_check(p) || !fe_controls_check(p) || !fe_pipeline_meta(p))
         return false;

@@ -231,6 +231,19 @@ static bool adapters_fit(const fe_pipeline *p) {
     return fine;
 }
 
+/* It looks at colours. */
+static bool checker_fits(const fe_pipeline *p) {
+    const fe_component *part = &p->parts[FE_COMPONENT_SAFETY];
+    if (!part->wanted) return true;
+    int64_t made = fe_pipeline_image_channels(p), read = part->config.vision.channels;
+    if (made == 3 && read == 3) return true;
+    base_error(p->d, NULL,
+               "--safety-checker: pictures have %lld channels, the checker reads %lld; both must "
+               "be 3",
+               (long long)made, (long long)read);
+    return false;
+}
+
 /* ---- options ---- */
 
 static bool options_fit(const fe_pipeline *p) {
@@ -260,5 +273,6 @@ bool fe_pipeline_check(fe_pipeline *p) {
     fine &= addition_fits(p);
     fine &= picture_fits(p);
     fine &= adapters_fit(p);
+    fine &= checker_fits(p);
     return options_fit(p) && fine;
 }

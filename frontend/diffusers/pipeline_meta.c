@@ -256,6 +256,15 @@ static bool adapters_meta(fe_pipeline *p) {
     return fe_image_processor_meta(p, part->config.vision.image, fe_component_names[part->kind]);
 }
 
+static bool safety_meta(fe_pipeline *p) {
+    const fe_component *part = &p->parts[FE_COMPONENT_SAFETY];
+    if (!part->wanted) return true;
+    const char *name = fe_component_names[part->kind];
+    ir_meta_set_string(p->m, EBRU_META_PIPELINE_SAFETY_CHECKER.name, name);
+    ir_meta_set_string(p->m, EBRU_META_SAFETY_ACTION.name, p->o->safety);
+    return fe_image_processor_meta(p, part->config.vision.image, name);
+}
+
 /* Behind all other properties, which the rules look at. */
 static void defaults_meta(fe_pipeline *p) {
     const char *key = "_name_or_path", *path = fe_dir_path(p->root);
@@ -288,6 +297,7 @@ bool fe_pipeline_meta(fe_pipeline *p) {
     fine &= text_meta(p);
     fine &= condition_meta(p);
     fine &= adapters_meta(p);
+    fine &= safety_meta(p);
     defaults_meta(p);
     return fine;
 }

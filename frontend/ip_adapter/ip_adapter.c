@@ -146,7 +146,10 @@ static bool open_one(fe_ip_adapters *all, adapter *a) {
 fe_ip_adapters *fe_ip_adapters_open(base_diag *d, ir_module *m, const fe_options *o) {
     static const char *const suffixes[FE_MAX_IP_ADAPTERS] = {"", "_2", "_3", "_4"};
     fe_ip_adapters *all = base_alloc(sizeof *all);
-    bool fine = true;
+    bool fine = o->ip_images <= FE_MAX_IP_IMAGES;
+    if (!fine)
+        base_error(d, NULL, "--ip-images=%lld: an adapter looks at 1 to %d pictures",
+                   (long long)o->ip_images, FE_MAX_IP_IMAGES);
     *all = (fe_ip_adapters){.d = d, .m = m, .o = o, .count = o->ip_adapter_count};
     all->items = base_alloc((all->count + 1) * sizeof *all->items);
     for (uint32_t i = 0; i < all->count; i++) {

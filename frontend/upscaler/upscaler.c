@@ -19,7 +19,7 @@ bool fe_upscaler_is(const char *path) {
     if (!f) return false;
     char *text = base_alloc(MOST);
     size_t n = fread(text, 1, MOST, f);
-    bool found = false, binary = n > 2 && (memcmp(text, "PK", 2) == 0 || text[8] == '{');
+    bool found = false, binary = n > 8 && (memcmp(text, "PK", 2) == 0 || text[8] == '{');
     for (size_t i = 0; binary && i < sizeof signs / sizeof *signs; i++)
         found |= memmem(text, n, signs[i], strlen(signs[i])) != NULL;
     base_free(text);
@@ -67,6 +67,8 @@ static bool owns(const void *ctx, const char *tensor) {
 
 static const fe_st_tensor *filter(const fe_st *t, const names *n, base_arena *a, const char *name) {
     const fe_st_tensor *f = fe_st_find(t, place(n, a, name));
+    for (uint32_t i = 0; f && f->rank == 4 && i < 4; i++)
+        if (f->dims[i] < 1 || f->dims[i] > FE_MAX_CHANNELS) return NULL;
     return f && f->rank == 4 ? f : NULL;
 }
 

@@ -74,7 +74,7 @@ struct rt_denoiser {
     rt_engine *engine;
     const rt_pipeline_info *info;
     const rt_settings *settings;
-    rt_network *denoiser, *decoder, *upscaler; /* the last NULL: pictures stay as they are */
+    rt_network *denoiser, *decoder, *upscaler, *checker; /* the last two: NULL, or at the end */
     rt_sampler *sampler;
     int first;     /* evaluation the loop begins with */
     bool guided;   /* a call of the denoiser computes the unconditional half too, first */

@@ -2,6 +2,7 @@
 #include "runtime/image/png_writer.h"
 #include "runtime/pipeline/condition.h"
 #include "runtime/pipeline/denoise.h"
+#include "runtime/pipeline/safety.h"
 #include "runtime/pipeline/upscale.h"
 
 #include <stdlib.h>
@@ -11,6 +12,7 @@ static void denoiser_free(struct rt_denoiser *p) {
     rt_network_free(p->denoiser);
     rt_network_free(p->decoder);
     rt_network_free(p->upscaler);
+    rt_network_free(p->checker);
     rt_condition_text_close(p);
     rt_condition_image_close(p);
     rt_condition_control_close(p);
@@ -42,6 +44,8 @@ static rt_status open_networks(struct rt_denoiser *p, rt_error *err) {
     snprintf(name, sizeof name, "%s%s", info->denoiser, p->guided ? "@2" : "");
     rt_status s = rt_network_open(&p->denoiser, p->engine, name, err);
     if (!s && info->decoder) s = rt_network_open(&p->decoder, p->engine, info->decoder, err);
+    if (!s && info->safety_checker)
+        s = rt_network_open(&p->checker, p->engine, info->safety_checker, err);
     if (!s && p->settings->upscale) s = rt_upscaler_open(&p->upscaler, p->engine, info, err);
     return s;
 }
@@ -168,6 +172,19 @@ static rt_status decode(struct rt_denoiser *p, int i, uint8_t *out, rt_error *er
                                (uint32_t)info->width, out, err);
 }
 
+/* Picture `index`, which becomes black where it is flagged and the program is to do that. */
+static rt_status check_safety(struct rt_denoiser *p, int index, uint8_t *pixels, rt_error *err) {
+    const rt_pipeline_info *info = p->info;
+    bool flagged = false;
+    rt_profile_phase(p->engine->profile, "safety-check");
+    rt_status s = rt_safety_check(p->checker, info, pixels, &flagged, err);
+    if (s) return s;
+    if (p->settings->flagged) p->settings->flagged[index] = flagged;
+    if (flagged && info->safety_black)
+        memset(pixels, 0, (size_t)info->width * (size_t)info->height * (size_t)info->channels);
+    return RT_OK;
+}
+
 /* A painted picture, enlarged behind it in the same memory. */
 static rt_status enlarge(struct rt_denoiser *p, uint8_t *pixels, const uint8_t **out,
                          rt_error *err) {
@@ -196,6 +213,7 @@ static rt_status paint_batch(struct rt_denoiser *p, const rt_request *requests, 
         rt_profile_phase(p->engine->profile, "vae-decode");
         s = decode(p, i, pixels, err);
         const uint8_t *finished = pixels;
+        if (!s && p->checker) s = check_safety(p, first + i, pixels, err);
         if (!s && p->upscaler) s = enlarge(p, pixels, &finished, err);
         if (!s) s = p->settings->finished(p->settings->user, first + i, finished, err);
     }

@@ -58,6 +58,8 @@ typedef struct rt_pipeline_info {
     double default_reference_scale[RT_REFERENCE_ADAPTERS];
     const char *image_encoder;          /* NULL: none */
     rt_image_processor image_processor; /* of what it reads */
+    const char *safety_checker;         /* NULL: none */
+    bool safety_black;                  /* what it flags becomes black */
     const char *upscaler; /* the function that enlarges what was painted; NULL: none */
     int upscale;          /* how many times; 1 without one */
     rt_sampler_config sampler, low_res;
@@ -101,6 +103,7 @@ typedef struct rt_settings {
     double strength;         /* how much of the noise a given picture gets, above 0 to 1 */
     int noise_level;         /* low_resolution */
     double reference_scale[RT_REFERENCE_ADAPTERS];
+    bool *flagged; /* set for each picture before it is handed to `finished`; NULL: not wanted */
     bool upscale;  /* what is finished is enlarged by the upscaler */
     bool weighted; /* prompts are in the notation of prompt_weights.h */
     rt_sampler_config sampler;

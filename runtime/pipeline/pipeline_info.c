@@ -172,6 +172,8 @@ rt_status rt_pipeline_read(rt_pipeline_info *info, const struct ebru_model *t, r
     read_text(info, t);
     read_picture_input(info, t);
     read_references(info, t);
+    info->safety_checker = rt_meta_string(t, EBRU_META_PIPELINE_SAFETY_CHECKER);
+    info->safety_black = choice(t, EBRU_META_SAFETY_ACTION) == 1;
     if (info->reference_adapters < 0 || info->reference_adapters > RT_REFERENCE_ADAPTERS ||
         info->reference_images < 1 || (info->reference_adapters && !info->image_encoder))
         return rt_fail(err, RT_ERR_INTERNAL,

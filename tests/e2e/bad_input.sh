@@ -152,7 +152,8 @@ bad "full disk" 3 "/dev/full" "$EBRU" compile -q "$GOLDENS/unet2d-class" --emit=
 if "$EBRU" compile -q $QUICK "$MODELS/shapes-128" -o s128 2>compile.txt; then
     bad "prompt: invalid UTF-8" 1 "byte" ./s128 -q -p "$(printf 'a \377 circle')" --steps 1 -o out
     bad "program: unknown option" 2 "did you mean '--steps'" ./s128 --stesp 3 -p x -o out
-    for o in --size --lora=x --precision --batch=2 --clip-skip=1 --prompt-chunks --prediction --sampler --scheduler-config --weights; do
+    bad "program: no LoRA was kept" 2 "ebru compile --lora-slot=FILE keeps one" ./s128 --lora=x -p x -o out
+    for o in --size --precision --batch=2 --clip-skip=1 --prompt-chunks --prediction --sampler --scheduler-config --weights; do
         bad "program: $o is the compiler's" 2 "when the program is compiled: ebru compile ${o%=*}" ./s128 $o -p x -o out
         check "  and it is" sh -c "'$EBRU' compile --help | grep -q -e '^ *${o%=*}='"
     done

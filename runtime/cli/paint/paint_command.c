@@ -31,6 +31,7 @@ struct job {
     int count, text_count;
     int painted; /* pictures in `grid` */
     uint64_t seed;
+    bool *flagged;  /* of each request, by the safety checker */
     uint8_t *grid;  /* all pictures, one after another, with --grid; else NULL */
     uint8_t *sheet; /* room for the picture of all of them */
 };
@@ -267,6 +268,7 @@ static char *parameters(const struct job *j, int index) {
                                   .info = &j->info,
                                   .settings = &j->settings,
                                   .requests = j->requests,
+                                  .flagged = j->info.safety_checker ? j->flagged : NULL,
                                   .count = j->count};
     return rt_parameters(&painting, index);
 }
@@ -303,6 +305,11 @@ static rt_status write_file(const struct job *j, int index, const uint8_t *pixel
  * interrupted. */
 static rt_status picture_finished(void *user, int index, const uint8_t *pixels, rt_error *err) {
     struct job *j = user;
+    if (j->flagged && j->flagged[index]) { /* also with --quiet: it is no note */
+        rt_progress_close(j->settings.progress);
+        fprintf(stderr, "warning: the safety checker flags picture %d of %d%s\n", index + 1,
+                j->count, j->info.safety_black ? ": it is black" : "");
+    }
     size_t plane = (size_t)out_width(j) * out_height(j) * (size_t)j->info.channels;
     if (!j->grid) return write_file(j, index, pixels, 1, 1, err);
     memcpy(j->grid + (size_t)index * plane, pixels, plane);
@@ -417,6 +424,9 @@ rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err) {
         return rt_program_upscale(e, o, &j.info, &progress, err);
     if (!s) s = check_output(&j, err);
     if (!s && o->grid) s = begin_grid(&j, err);
+    if (!s && !(j.flagged = calloc((size_t)j.count + 1, sizeof *j.flagged)))
+        s = rt_fail(err, RT_ERR_SYSTEM, "out of memory");
+    j.settings.flagged = j.flagged;
     if (!s) s = rt_pictures_read(&j.settings.pictures, j.settings.reference_scale, o, &j.info, err);
     if (!s && j.grid)
         s = paint_grid(&j, err);
@@ -426,6 +436,7 @@ rt_status rt_program_paint(rt_engine *e, const rt_options *o, rt_error *err) {
     rt_pictures_free(&j.settings.pictures);
     free(j.grid);
     free(j.sheet);
+    free(j.flagged);
     free(j.requests);
     for (int i = 0; i < j.text_count; i++) free(j.texts[i]);
     free(j.texts);

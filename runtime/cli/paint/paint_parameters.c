@@ -178,6 +178,8 @@ static void put_request(FILE *f, const rt_painting *p, const rt_request *r) {
         put_scheduler(f, t, "low_res.", "Low resolution scheduler settings: ");
     put_slots(f, p);
     put_model(f, t);
+    if (p->flagged)
+        fprintf(f, "Safety checker: %s, ", p->flagged[r - p->requests] ? "flagged" : "passed");
     fprintf(f, "Seed: %llu, Size: %dx%d, Model: ", (unsigned long long)r->seed, p->info->width,
             p->info->height);
     put_value(f, rt_meta_string(t, EBRU_META_MODEL_NAME));

@@ -14,6 +14,7 @@ typedef struct rt_painting {
     const rt_pipeline_info *info;
     const rt_settings *settings;
     const rt_request *requests;
+    const bool *flagged; /* of each request, by the safety checker; NULL: nobody looked */
     int count;
 } rt_painting;
 

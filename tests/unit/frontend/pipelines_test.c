@@ -233,6 +233,8 @@ static void parameter_counts(void **state) {
         {"lcm-sd-v1-5", "unet", 859520964 + 256 * 320, 687},
         {"ddpm-cifar10-32", "unet", 35746307, 328},
         {"ddpm-cat-256", "unet", 113673219, 450},
+        {"ip-adapter-image-encoder", "image_encoder", 632076800, 520},
+        {"realesrgan-x4plus", "upscaler", 16697987, 702},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         fe_options o = {.random_weights = true, .random_seed = 1, .component = cases[i].component};

@@ -45,7 +45,8 @@ static void set_up(struct scene *s) {
                                      .sampler = {.sampler = RT_SAMPLER_DDIM}},
                         .requests = {{"a red\tcircle", "blurry", 12, 6, 0, 7}}};
     s->tables = (struct ebru_model){.meta = s->meta, .meta_count = (int32_t)COUNT(s->meta)};
-    s->painting = (rt_painting){&s->tables, &s->options, &s->info, &s->settings, s->requests, 1};
+    s->painting =
+        (rt_painting){&s->tables, &s->options, &s->info, &s->settings, s->requests, NULL, 1};
 }
 
 static void expect(struct scene *s, const char *wanted) {
