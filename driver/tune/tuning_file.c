@@ -287,8 +287,8 @@ bool drv_tuning_open(base_diag *d, const drv_code_options *o, int64_t threads, d
     bool fine = true;
     if (t->native) /* a named level is many kinds of CPU */
         fine = drv_tuning_read(d, "shipped tuning records", ebru_shipped_tuning,
-                               (size_t)(ebru_shipped_tuning_end - ebru_shipped_tuning), true,
-                               false, t->table);
+                               (size_t)(ebru_shipped_tuning_end - ebru_shipped_tuning), true, false,
+                               t->table);
     if (o->tuning) return drv_tuning_read_file(d, o->tuning, false, t->table) && fine;
     base_str path = {0};
     if (t->native && drv_tuning_place(&path) && fe_path_is_file(path.data))
