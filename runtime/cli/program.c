@@ -222,6 +222,32 @@ static rt_status run(const rt_options *o, const struct invocation *v, rt_error *
     return s;
 }
 
+/* What main does when there is enough stack. Its frame holds the options, which are larger than what
+ * a stack that is too small may have left: so main itself must not have them. */
+__attribute__((noinline)) static rt_status run_arguments(const struct invocation *v) {
+    rt_options o;
+    rt_error err = {""};
+    rt_status s = rt_options_parse(&o, v->argc, v->argv, &err);
+    if (!s && o.help)
+        print_help(v->program, &ebru_model);
+    else if (!s && o.version)
+        printf("%s\n", rt_meta_string(&ebru_model, EBRU_META_EBRU_VERSION));
+    else if (!s && o.build_info)
+        print_build_info(&ebru_model);
+    else if (!s)
+        s = run(&o, v, &err);
+    if (!s && (fflush(stdout) || ferror(stdout)))
+        s = rt_fail(&err, RT_ERR_SYSTEM, "cannot write to standard output");
+    if (s) {
+        rt_print(stderr, v->program);
+        fprintf(stderr, ": error: ");
+        rt_print(stderr, err.message);
+        fprintf(stderr, "\n");
+    }
+    rt_options_free(&o);
+    return s;
+}
+
 enum { MAIN_STACK = 64 << 10 };
 
 int main(int argc, char **argv) {
@@ -233,25 +259,5 @@ int main(int argc, char **argv) {
     sigaction(SIGBUS, &act, NULL);
     /* worker threads have stacks of their own size, this one what the limit leaves it */
     if (!base_stack_suffices(v.program, MAIN_STACK)) return RT_ERR_SYSTEM;
-    rt_options o;
-    rt_error err = {""};
-    rt_status s = rt_options_parse(&o, argc, argv, &err);
-    if (!s && o.help)
-        print_help(v.program, &ebru_model);
-    else if (!s && o.version)
-        printf("%s\n", rt_meta_string(&ebru_model, EBRU_META_EBRU_VERSION));
-    else if (!s && o.build_info)
-        print_build_info(&ebru_model);
-    else if (!s)
-        s = run(&o, &v, &err);
-    if (!s && (fflush(stdout) || ferror(stdout)))
-        s = rt_fail(&err, RT_ERR_SYSTEM, "cannot write to standard output");
-    if (s) {
-        rt_print(stderr, v.program);
-        fprintf(stderr, ": error: ");
-        rt_print(stderr, err.message);
-        fprintf(stderr, "\n");
-    }
-    rt_options_free(&o);
-    return (int)s;
+    return (int)run_arguments(&v);
 }
