@@ -15,7 +15,7 @@ static rt_status target(const rt_image_processor *p, uint32_t width, uint32_t he
     uint64_t edge = (uint64_t)p->shortest_edge;
     /* in double, as Python divides */
     double grown = (double)(edge * longer) / shorter;
-    if (!(grown < MOST))
+    if (!(grown < (double)MOST))
         return rt_fail(err, RT_ERR_INPUT, "a picture of %ux%u pixels is too long", width, height);
     *to_width = width < height ? (uint32_t)edge : (uint32_t)grown;
     *to_height = width < height ? (uint32_t)grown : (uint32_t)edge;
